@@ -1,0 +1,149 @@
+"""Evidence: what exactly a merge stopped with. Reads a work tree, decides and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import files, hunks
+from .policy import Kind, Side
+from .shell import Shell, batches
+
+_SUBMODULE, _SYMLINK = "160000", "120000"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One side's version of a file: git's mode and object name."""
+
+    mode: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A path that a merge could not settle.
+
+    base, ours, theirs: the versions of the common ancestor, the fork and upstream; None where a
+        side has no such path.
+    deleted_by: the side that deleted the file, in a modify/delete or a rename/delete.
+    edited: somebody has changed the file in the work tree since git wrote it.
+    text: the file in the work tree, with markers; None if it is not text or not there.
+    """
+
+    path: str
+    kind: Kind
+    base: Stage | None
+    ours: Stage | None
+    theirs: Stage | None
+    deleted_by: Side | None = None
+    edited: bool = False
+    text: str | None = None
+
+
+def read(sh: Shell, work: Path) -> list[Conflict]:
+    """Every conflict of the merge in progress in a work tree, by path."""
+    stages = _unmerged(sh, work)
+    if not stages:
+        return []
+    suspects = [path for path, found in stages.items() if not {2, 3} <= found.keys()]
+    renamed = _absent_from_base(sh, work, suspects)
+    edited = _edited(sh, work)
+    binary = _binary(sh, work, stages)
+    return [
+        _conflict(work, path, found, path in renamed, path in edited, path in binary)
+        for path, found in sorted(stages.items())
+    ]
+
+
+def _unmerged(sh: Shell, work: Path) -> dict[str, dict[int, Stage]]:
+    stages: dict[str, dict[int, Stage]] = {}
+    answer = sh.ask("git -C {work} ls-files --unmerged --full-name -z :/", work=work)
+    for entry in answer.fields():
+        fields, path = entry.split("\t", 1)
+        mode, name, number = fields.split(" ")
+        stages.setdefault(path, {})[int(number)] = Stage(mode, name)
+    return stages
+
+
+def _absent_from_base(sh: Shell, work: Path, paths: Sequence[str]) -> set[str]:
+    """The paths that came to their place by a rename: the common ancestor has no such path."""
+    if not paths:
+        return set()
+    base = sh.ask("git -C {work} merge-base HEAD MERGE_HEAD", work=work).line
+    if not base:
+        return set()
+    question = "git -C {work} --literal-pathspecs ls-tree -r --full-tree --name-only -z {base} --"
+    present: set[str] = set()
+    for batch in batches(paths):
+        present.update(sh.ask(f"{question} {{paths}}", work=work, base=base, paths=batch).fields())
+    return set(paths) - present
+
+
+def _edited(sh: Shell, work: Path) -> set[str]:
+    """The paths that differ from what the merge wrote (git keeps that as the tree AUTO_MERGE)."""
+    changed = sh.ask(
+        "git -C {work} diff --name-only --no-renames --no-ext-diff -z AUTO_MERGE --", work=work
+    )
+    return set(changed.fields()) if changed.ok else set()
+
+
+def _binary(sh: Shell, work: Path, stages: Mapping[str, dict[int, Stage]]) -> set[str]:
+    """The paths that git, minding .gitattributes, compares as binary files."""
+    paths = [path for path, found in stages.items() if {2, 3} <= found.keys()]
+    question = (
+        "git -C {work} --literal-pathspecs diff --numstat --no-renames --no-ext-diff -z"
+        " HEAD MERGE_HEAD -- {paths}"
+    )
+    binary: set[str] = set()
+    for batch in batches(paths):
+        listed = sh.ask(question, work=work, paths=batch)
+        entries = (entry.split("\t", 2) for entry in listed.fields())
+        binary.update(path for added, _, path in entries if added == "-")
+    return binary
+
+
+def _conflict(
+    work: Path, path: str, stages: Mapping[int, Stage], renamed: bool, edited: bool, binary: bool
+) -> Conflict:
+    base, ours, theirs = (stages.get(number) for number in (1, 2, 3))
+    deleted_by = None
+    if base and not (ours and theirs):
+        deleted_by = Side.UPSTREAM if ours else Side.FORK if theirs else None
+    kind = _kind(base, ours, theirs, renamed, binary)
+    readable = kind in (Kind.CONTENT, Kind.ADD_ADD, Kind.RENAME, Kind.MODE)
+    text = _read_text(work / path) if readable else None
+    return Conflict(path, kind, base, ours, theirs, deleted_by, edited, text)
+
+
+def _kind(
+    base: Stage | None, ours: Stage | None, theirs: Stage | None, renamed: bool, binary: bool
+) -> Kind:
+    modes = {stage.mode for stage in (base, ours, theirs) if stage}
+    if _SUBMODULE in modes:
+        return Kind.SUBMODULE
+    if _SYMLINK in modes:
+        return Kind.SYMLINK
+    if ours and theirs:
+        if ours.name == theirs.name:
+            return Kind.MODE
+        if binary:
+            return Kind.BINARY
+        return Kind.CONTENT if base else Kind.ADD_ADD
+    # One side only: the other deleted the file, or one of them has it under another name.
+    return Kind.MODIFY_DELETE if base and (ours or theirs) and not renamed else Kind.RENAME
+
+
+def _read_text(path: Path) -> str | None:
+    try:
+        if path.is_symlink():
+            return None
+        return files.read_text(path)
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def has_markers(text: str) -> bool:
+    """Whether a text holds a line that only a conflict leaves behind."""
+    return any(hunks.LEFTOVER.fullmatch(line) for line in text.splitlines())

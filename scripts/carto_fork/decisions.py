@@ -1,0 +1,160 @@
+"""Decisions: which rule settles which conflict, and why. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pathspec import GitIgnoreSpec
+
+from . import hunks
+from .conflicts import Conflict, has_markers
+from .policy import Kind, Policy, Rule, Side, Take
+
+_VERSION_LINE = re.compile(r"""\s*version\s*=\s*["'][^"']*["']\s*(#.*)?""")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of one conflict.
+
+    take: who wins; None where (something of) it is left for a person.
+    rule: the name of the rule, "" if none fits.
+    why: the reason, for people.
+    whole: the winner's whole file is taken; otherwise `text` says what the file becomes.
+    text: the file with the decided hunks settled; None if it is not decided by hunks.
+    settled, left: how many hunks were decided, and how many are a person's.
+    dropped: lines of the fork's that the decision leaves out.
+    todo: what a person does about what is left.
+    """
+
+    conflict: Conflict
+    take: Take | None
+    rule: str
+    why: str
+    whole: bool = False
+    text: str | None = None
+    settled: int = 0
+    left: int = 0
+    dropped: int = 0
+    todo: str = ""
+
+
+def decide(conflicts: Sequence[Conflict], policy: Policy) -> list[Decision]:
+    """A decision for each conflict, by the first rule that fits it."""
+    matchers = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in policy.rules]
+    decisions = []
+    for conflict in conflicts:
+        fitting = (r for r, paths in matchers if _fits(r, conflict, paths))
+        decisions.append(_decide(conflict, next(fitting, None), policy))
+    return decisions
+
+
+def _fits(rule: Rule, conflict: Conflict, paths: GitIgnoreSpec) -> bool:
+    return (
+        (not rule.kinds or conflict.kind in rule.kinds)
+        and rule.deleted_by in (None, conflict.deleted_by)
+        and paths.match_file(conflict.path)
+    )
+
+
+def _decide(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decision:
+    # A merge of two texts can be decided hunk by hunk; anything else only as a whole.
+    by_hunks = conflict.text is not None and conflict.ours and conflict.theirs
+    text = conflict.text or ""
+    if by_hunks and has_markers(text) and not (rule and rule.whole and not conflict.edited):
+        return _by_hunks(conflict, rule, policy)
+    if conflict.edited:
+        return _left(conflict, rule, "Changed by hand, not staged.", "git add {path}")
+    if rule is None:
+        return _left(conflict, None, "No rule fits.", _how_to(conflict))
+    if rule.take in (Take.FORK, Take.UPSTREAM):
+        return Decision(conflict, rule.take, rule.name, rule.why, whole=True)
+    return _left(conflict, rule, f"Rule {rule.name!r} decides text only.", _how_to(conflict))
+
+
+def _by_hunks(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decision:
+    segments = hunks.parse(conflict.text or "")
+    if segments is None or not any(isinstance(segment, hunks.Hunk) for segment in segments):
+        why = "Its conflict markers do not add up."
+        return _left(conflict, rule, why, "edit {path}, then git add {path}")
+    settled: list[hunks.Segment] = []
+    dropped = left = 0
+    for index, segment in enumerate(segments):
+        if isinstance(segment, str):
+            settled.append(segment)
+            continue
+        lines = _settle(segments, index, segment, rule, policy)
+        if lines is None:
+            left += 1
+            settled.append(segment)
+        else:
+            settled.append("".join(lines))
+            if rule and rule.take is not Take.VERSION:
+                dropped += sum(line not in lines for line in segment.ours)
+    total = sum(isinstance(segment, hunks.Hunk) for segment in segments)
+    why = rule.why if rule else "No rule fits."
+    if left:
+        why = why if not rule else f"{left} of {total} hunks are not for rule {rule.name!r}."
+    return Decision(
+        conflict,
+        take=rule.take if rule and not left else None,
+        rule=rule.name if rule else "",
+        why=why,
+        text=hunks.join(settled),
+        settled=total - left,
+        left=left,
+        dropped=dropped,
+        todo=f"resolve {_count(left, 'hunk')} in {{path}}, then git add {{path}}" if left else "",
+    )
+
+
+def _settle(
+    segments: Sequence[hunks.Segment],
+    index: int,
+    hunk: hunks.Hunk,
+    rule: Rule | None,
+    policy: Policy,
+) -> tuple[str, ...] | None:
+    """The lines that a hunk becomes; None if it is a person's."""
+    if rule is None:
+        return None
+    if rule.take is Take.FORK:
+        return hunk.ours
+    if rule.take is Take.UPSTREAM:
+        return hunk.theirs
+    if rule.take is Take.VERSION:
+        lines = (*hunk.ours, *(hunk.base or ()), *hunk.theirs)
+        return hunk.theirs if all(map(_VERSION_LINE.fullmatch, _bare(lines))) else None
+    # Both sides can be kept where neither changed a line that the other had: the base is empty.
+    marked = policy.markers and policy.markers.fork in hunks.paragraph(segments, index)
+    return None if marked or hunk.base != () else (*hunk.ours, *hunk.theirs)
+
+
+def _bare(lines: Sequence[str]) -> list[str]:
+    return [line.rstrip("\r\n") for line in lines]
+
+
+def _left(conflict: Conflict, rule: Rule | None, why: str, todo: str) -> Decision:
+    return Decision(conflict, None, rule.name if rule else "", why, left=1, todo=todo)
+
+
+def _how_to(conflict: Conflict) -> str:
+    if conflict.deleted_by is Side.UPSTREAM:
+        return "git add {path} keeps it, git rm {path} follows upstream"
+    if conflict.deleted_by is Side.FORK:
+        return "git rm {path} keeps it deleted, git add {path} follows upstream"
+    if conflict.kind is Kind.RENAME:
+        return "git add {path} keeps this name, git rm {path} drops it"
+    if conflict.kind is Kind.SUBMODULE:
+        return "check the wanted commit out in {path}, then git add {path}"
+    if conflict.kind in (Kind.BINARY, Kind.SYMLINK):
+        return (
+            "git checkout --ours {path} (the fork's) or --theirs (upstream's), then git add {path}"
+        )
+    return "edit {path}, then git add {path}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,87 @@
+"""How a task stops: every stop says what happened, what was not touched and what to type next."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from invoke.exceptions import Exit
+
+
+class ExitCode(IntEnum):
+    """The exit codes of every task. They are part of the interface: scripts rely on them."""
+
+    DONE = 0
+    """Done, or nothing to do."""
+    REFUSED = 1
+    """A precondition or a rule says no, or a command failed."""
+    USAGE = 2
+    """The command line itself is wrong."""
+    PAUSED = 3
+    """A person is needed; the same command continues afterwards."""
+    CHECK_FAILED = 4
+    """The work was done and a check of its result failed."""
+    INTERRUPTED = 130
+    """Ctrl-C or a termination signal; the same command continues."""
+
+
+class Stop(Exit):
+    """A task ends early, in three sentences for a person.
+
+    what: what happened.
+    untouched: what was left as it was.
+    then: the next command to type, or the next thing to do.
+    """
+
+    exit_code = ExitCode.REFUSED
+    title = "Refused"
+
+    def __init__(self, what: str, *, untouched: str = "Nothing was changed.", then: str) -> None:
+        super().__init__(None, self.exit_code)
+        self.what, self.untouched = what, untouched
+        self.tell(then)
+
+    def tell(self, then: str) -> None:
+        """Say something else about how to go on."""
+        self.then = then
+        self.message = f"{self.title}: {self.what}\n{self.untouched}\nNext: {then}"
+
+    def __str__(self) -> str:
+        return str(self.message)
+
+
+class Refused(Stop):
+    """A precondition or a rule says no."""
+
+
+class Failed(Stop):
+    """A command that should have worked did not."""
+
+    title = "Failed"
+
+
+class Usage(Stop):
+    """The command line is wrong."""
+
+    exit_code = ExitCode.USAGE
+    title = "Usage"
+
+
+class Paused(Stop):
+    """A person is needed before the task can go on."""
+
+    exit_code = ExitCode.PAUSED
+    title = "Paused"
+
+
+class CheckFailed(Stop):
+    """The result does not pass a check, so it goes no further."""
+
+    exit_code = ExitCode.CHECK_FAILED
+    title = "Check failed"
+
+
+class Interrupted(Stop):
+    """Ctrl-C or a termination signal."""
+
+    exit_code = ExitCode.INTERRUPTED
+    title = "Interrupted"

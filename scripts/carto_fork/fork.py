@@ -1,0 +1,152 @@
+"""One fork on this machine: its repository, its refs, its policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from . import git, policy
+from .errors import Refused
+from .git import Refs, Repository
+from .policy import Loaded, Policy, Remote
+from .shell import Shell
+
+
+@dataclass(frozen=True)
+class Fork:
+    """What the tasks know of a fork when they start.
+
+    settings: git's effective configuration.
+    refs: branches and tags at that moment.
+    loaded: the policy, with the origin of its values.
+    """
+
+    repository: Repository
+    settings: Mapping[str, list[str]]
+    refs: Refs
+    loaded: Loaded
+
+    @property
+    def path(self) -> Path:
+        return self.repository.path
+
+    @property
+    def policy(self) -> Policy:
+        return self.loaded.policy
+
+    @property
+    def origin_production(self) -> str:
+        """The full name of the ref that follows the production branch on origin."""
+        return self.tracking(self.policy.remotes.origin, self.policy.branches.production)
+
+    @property
+    def local_production(self) -> str:
+        """The full name of the local production branch."""
+        return f"refs/heads/{self.policy.branches.production}"
+
+    def tracking(self, remote: Remote, branch: str) -> str:
+        """The full name of the ref that follows a branch of a remote."""
+        return f"refs/remotes/{remote.name}/{branch}"
+
+    def url(self, remote: Remote) -> str | None:
+        """The URL that git has for a remote, as configured; None if it has none."""
+        return self.settings.get(f"remote.{remote.name}.url", [None])[0]
+
+    def at(self, sh: Shell, commit: str) -> Fork:
+        """The same fork with the policy as it is at a commit of the production branch."""
+        return replace(self, loaded=load_policy(sh, self.path, commit, commit[:10]))
+
+    def values(self) -> dict[str, str]:
+        """What every procedure's placeholders of this fork stand for."""
+        remotes, branches = self.policy.remotes, self.policy.branches
+        return {
+            "repo": str(self.path),
+            "origin": remotes.origin.name,
+            "origin_url": remotes.origin.url,
+            "upstream": remotes.upstream.name,
+            "upstream_url": remotes.upstream.url,
+            "mirror": branches.mirror,
+            "branch": branches.upstream,
+            "production": branches.production,
+        }
+
+
+def open_fork(sh: Shell, path: Path) -> Fork:
+    """The fork at a path. Raises Refused where git is too old, there is no repository, or its
+    policy is not valid."""
+    git.require_version(sh)
+    repository = git.open_repository(sh, path)
+    refs = git.refs(sh, repository.path)
+    loaded = _known_policy(sh, repository, refs)
+    return Fork(repository, git.config(sh, repository.path), refs, loaded)
+
+
+def _known_policy(sh: Shell, repository: Repository, refs: Refs) -> Loaded:
+    """The policy on the production branch, as far as it is known here.
+
+    The policy names the production branch, and the production branch holds the policy: the
+    default's name is tried first, then the branch that origin's HEAD points to. A policy that
+    names another production branch is read there once more.
+    """
+    default = policy.load()
+    candidates = [*_production_refs(default.policy), "refs/remotes/origin/HEAD", "HEAD"]
+    for ref in candidates:
+        if ref != "HEAD" and ref not in refs.objects:
+            continue
+        found = load_policy(sh, repository.path, ref, ref)
+        production = _production_refs(found.policy)
+        there = next((ref for ref in production if ref in refs.objects), None)
+        if found.policy.branches.production == default.policy.branches.production or not there:
+            return found
+        return load_policy(sh, repository.path, there, there)
+    return default
+
+
+def _production_refs(policy: Policy) -> tuple[str, str]:
+    production = policy.branches.production
+    origin = policy.remotes.origin.name
+    return f"refs/remotes/{origin}/{production}", f"refs/heads/{production}"
+
+
+def load_policy(sh: Shell, repo: Path, commit: str, called: str) -> Loaded:
+    """The policy at a commit: the fork's own, or the default where the commit has none.
+
+    called: what to call the commit in messages.
+    """
+    text = git.show(sh, repo, commit, policy.FILE_NAME)
+    return policy.load(text, f"{policy.FILE_NAME} at {called}")
+
+
+def require_remotes(fork: Fork, program: str) -> None:
+    """Raises Refused unless both remotes are there and are what the policy says."""
+    for remote in (fork.policy.remotes.origin, fork.policy.remotes.upstream):
+        if fork.url(remote) is None:
+            raise Refused(
+                f"the remote `{remote.name}` is missing.",
+                then=f"{program} setup --repo {fork.path}, or: "
+                f"git -C {fork.path} remote add {remote.name} {remote.url}",
+            )
+    require_right_urls(fork)
+
+
+def require_right_urls(fork: Fork) -> None:
+    """Raises Refused where a remote that is there is another repository than the policy says.
+
+    A path on this machine is taken for a copy, unless both remotes are one and the same.
+    """
+    remotes = fork.policy.remotes
+    for remote, other in (
+        (remotes.origin, remotes.upstream),
+        (remotes.upstream, remotes.origin),
+    ):
+        for option in ("url", "pushurl"):
+            for url in fork.settings.get(f"remote.{remote.name}.{option}", []):
+                another = fork.url(other)
+                same = another is not None and git.same_repository(url, another)
+                if same or not (git.is_local(url) or git.same_repository(url, remote.url)):
+                    flag = " --push" if option == "pushurl" else ""
+                    raise Refused(
+                        f"the remote `{remote.name}` is {url}, not {remote.url}.",
+                        then=f"git -C {fork.path} remote set-url{flag} {remote.name} {remote.url}",
+                    )

@@ -1,0 +1,298 @@
+"""What git knows: one small function a question. Nothing here changes a repository."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.version import Version
+
+from .errors import Refused
+from .shell import Answer, Shell
+
+OLDEST = Version("2.38")
+NULL = "0" * 40
+
+
+class Unexpected(RuntimeError):
+    """Git answered with an exit code that the question does not allow: a bug, or a broken
+    repository."""
+
+
+def _answer(answer: Answer, question: str, *allowed: int) -> Answer:
+    if answer.code not in (0, *allowed):
+        raise Unexpected(f"{question}: exit code {answer.code}: {answer.err.strip()}")
+    return answer
+
+
+def require_version(sh: Shell) -> None:
+    """Raises Refused where git is missing or older than `OLDEST`."""
+    answer = sh.ask("git version")
+    found = re.search(r"\d+(\.\d+)+", answer.out)
+    if not answer.ok or not found:
+        raise Refused("git is not installed.", then="install git 2.38 or newer.")
+    if Version(found[0]) < OLDEST:
+        raise Refused(
+            f"git {found[0]} is too old: {OLDEST} or newer is needed.",
+            then="install a newer git.",
+        )
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository on this machine.
+
+    path: the directory that was named, absolute.
+    common: its git directory, shared by all of its work trees.
+    shallow: whether its history is cut.
+    """
+
+    path: Path
+    common: Path
+    shallow: bool
+
+    @property
+    def home(self) -> Path:
+        """What the repository is called after: the directory of its main work tree, or the bare
+        repository itself."""
+        return self.common.parent if self.common.name == ".git" else self.common
+
+
+def open_repository(sh: Shell, path: Path) -> Repository:
+    """The repository at a path. Raises Refused where there is none, or git does not trust it."""
+    path = path.expanduser().absolute()
+    if not path.is_dir():
+        raise Refused(f"{path} is not a directory.", then="name the fork's clone with --repo.")
+    answer = sh.ask(
+        "git -C {path} rev-parse --path-format=absolute --git-common-dir --is-shallow-repository",
+        path=path,
+    )
+    if not answer.ok:
+        raise Refused(
+            f"{path} is not a git repository ({answer.err.strip()}).",
+            then="go into the fork's clone, or name it with --repo.",
+        )
+    common, shallow = answer.line.split("\n")
+    return Repository(path, Path(common), shallow == "true")
+
+
+def top_of_work_tree(sh: Shell, path: Path) -> Path:
+    """The top directory of the work tree at a path. Raises Refused in a bare repository."""
+    answer = sh.ask("git -C {path} rev-parse --path-format=absolute --show-toplevel", path=path)
+    if not answer.ok:
+        problem = f"{path} has no work tree ({answer.err.strip()})."
+        raise Refused(problem, then="name a work tree with --repo.")
+    return Path(answer.line)
+
+
+@dataclass(frozen=True)
+class Refs:
+    """All branches and tags of a repository at one moment, read in one go.
+
+    objects: full ref name to object name, as stored (a tag object for an annotated tag).
+    commits: the same with tags peeled.
+    """
+
+    objects: dict[str, str]
+    commits: dict[str, str]
+
+    def tags(self) -> list[str]:
+        """The names of all tags."""
+        prefix = "refs/tags/"
+        return [ref.removeprefix(prefix) for ref in self.objects if ref.startswith(prefix)]
+
+    def branches(self, prefix: str = "") -> list[str]:
+        """The names of the local branches that begin with a prefix."""
+        return [
+            ref.removeprefix("refs/heads/")
+            for ref in self.objects
+            if ref.startswith(f"refs/heads/{prefix}")
+        ]
+
+
+def refs(sh: Shell, repo: Path, *, only: Sequence[str] = ()) -> Refs:
+    """The repository's refs; `only` limits them to some patterns of for-each-ref."""
+    answer = sh.ask(
+        "git -C {repo} for-each-ref '--format=%(objectname) %(*objectname) %(refname)' {only}",
+        repo=repo,
+        only=only,
+    )
+    objects, commits = {}, {}
+    for line in _answer(answer, "refs").out.splitlines():
+        name, peeled, ref = line.split(" ", 2)
+        objects[ref], commits[ref] = name, peeled or name
+    return Refs(objects, commits)
+
+
+def remote_refs(
+    sh: Shell, repo: Path, remote: str, patterns: Sequence[str], timeout: int | None = None
+) -> Refs | None:
+    """The refs of a remote that match patterns of ls-remote; None if it cannot be reached.
+
+    timeout: seconds to wait for the remote.
+    """
+    answer = sh.ask(
+        "git -C {repo} ls-remote --end-of-options {remote} {patterns}",
+        repo=repo,
+        remote=remote,
+        patterns=patterns,
+        timeout=timeout,
+    )
+    if not answer.ok:
+        return None
+    objects: dict[str, str] = {}
+    peeled: dict[str, str] = {}
+    for line in answer.out.splitlines():
+        name, ref = line.split("\t", 1)
+        (peeled if ref.endswith("^{}") else objects)[ref.removesuffix("^{}")] = name
+    return Refs(objects, objects | peeled)
+
+
+def config(sh: Shell, repo: Path) -> dict[str, list[str]]:
+    """The effective configuration: lower-case key (subsections as written) to all its values."""
+    answer = _answer(sh.ask("git -C {repo} config --null --list", repo=repo), "configuration")
+    values: dict[str, list[str]] = {}
+    for entry in answer.fields():
+        key, _, value = entry.partition("\n")
+        values.setdefault(key, []).append(value)
+    return values
+
+
+def has_identity(sh: Shell, repo: Path) -> bool:
+    """Whether a name and an address are set to commit with (git's guess does not count)."""
+    question = "git -C {repo} -c user.useConfigOnly=true var GIT_COMMITTER_IDENT"
+    return sh.ask(question, repo=repo).ok
+
+
+def has_object(sh: Shell, repo: Path, name: str) -> bool:
+    """Whether an object is here."""
+    return sh.ask("git -C {repo} cat-file -e {name}", repo=repo, name=name).ok
+
+
+def is_ancestor(sh: Shell, repo: Path, ancestor: str, descendant: str) -> bool:
+    """Whether the history of a commit holds another."""
+    answer = sh.ask(
+        "git -C {repo} merge-base --is-ancestor {ancestor} {descendant}",
+        repo=repo,
+        ancestor=ancestor,
+        descendant=descendant,
+    )
+    return _answer(answer, "ancestry", 1).ok
+
+
+def ahead_behind(sh: Shell, repo: Path, left: str, right: str) -> tuple[int, int]:
+    """How many commits each of two has that the other has not."""
+    answer = sh.ask(
+        "git -C {repo} rev-list --left-right --count {range} --",
+        repo=repo,
+        range=f"{left}...{right}",
+    )
+    ahead, behind = _answer(answer, "distance").out.split()
+    return int(ahead), int(behind)
+
+
+def commits(sh: Shell, repo: Path, among: str, *, most: int = 10) -> list[str]:
+    """One line for each commit of a range, newest first: short name and subject."""
+    answer = sh.ask(
+        "git -C {repo} log --no-show-signature --no-color --max-count={most} '--format=%h %s' "
+        "{among} --",
+        repo=repo,
+        most=str(most),
+        among=among,
+    )
+    return _answer(answer, "commits").out.splitlines()
+
+
+def show(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
+    """A file's text at a commit; None if the commit has no such file."""
+    answer = sh.ask("git -C {repo} cat-file blob {name}", repo=repo, name=f"{commit}:{path}")
+    return answer.out if answer.ok else None
+
+
+def tags_merged(sh: Shell, repo: Path, commit: str) -> list[str]:
+    """The names of the tags that a commit's history holds."""
+    answer = sh.ask(
+        "git -C {repo} for-each-ref '--format=%(refname:strip=2)' --merged={commit} refs/tags",
+        repo=repo,
+        commit=commit,
+    )
+    return _answer(answer, "contained tags").out.splitlines()
+
+
+@dataclass(frozen=True)
+class Worktree:
+    """A work tree: its path, the full name of its branch ("" if detached), its commit, and
+    whether its directory is gone."""
+
+    path: Path
+    branch: str
+    head: str
+    missing: bool
+
+
+def worktrees(sh: Shell, repo: Path) -> list[Worktree]:
+    """All work trees of the repository, the main one first."""
+    answer = sh.ask("git -C {repo} worktree list --porcelain -z", repo=repo)
+    found = []
+    for block in _answer(answer, "work trees").out.split("\0\0"):
+        entry = dict(line.partition(" ")[::2] for line in block.split("\0") if line)
+        if "worktree" in entry and "bare" not in entry:
+            path = Path(entry["worktree"])
+            head, branch = entry.get("HEAD", NULL), entry.get("branch", "")
+            found.append(Worktree(path, branch, head, missing=not path.is_dir()))
+    return found
+
+
+@dataclass(frozen=True)
+class WorkState:
+    """What is going on in a work tree.
+
+    head: its commit.
+    branch: the full name of its branch, "" if detached.
+    merging: the commit that is being merged in, "" if none.
+    dirty: changed paths that git tracks.
+    """
+
+    head: str
+    branch: str
+    merging: str
+    dirty: tuple[str, ...]
+
+
+def work_state(sh: Shell, work: Path) -> WorkState:
+    """What is going on in a work tree (untracked files do not count)."""
+    answer = sh.ask(
+        "git -C {work} status --porcelain=v2 --branch --untracked-files=no --no-renames -z",
+        work=work,
+    )
+    head, branch, dirty = NULL, "", []
+    for entry in _answer(answer, "state").fields():
+        if entry.startswith("# branch.oid "):
+            head = entry.split(" ", 2)[2]
+        elif entry.startswith("# branch.head ") and not entry.endswith(" (detached)"):
+            branch = "refs/heads/" + entry.split(" ", 2)[2]
+        elif entry[0] in "1u":
+            dirty.append(entry.split(" ", 10 if entry[0] == "u" else 8)[-1])
+    merging = sh.ask("git -C {work} rev-parse --quiet --verify MERGE_HEAD", work=work)
+    return WorkState(head, branch, merging.line if merging.ok else "", tuple(dirty))
+
+
+def same_repository(one: str, other: str) -> bool:
+    """Whether two URLs name the same repository, whatever the protocol, user or suffix."""
+    return _plain_url(one) == _plain_url(other)
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL is a path on this machine."""
+    return ("://" not in url and not re.match(r"[^/]+@?[^/]*:", url)) or url.startswith("file://")
+
+
+def _plain_url(url: str) -> str:
+    if is_local(url):
+        return str(Path(url.removeprefix("file://")).resolve()).removesuffix(".git")
+    url = re.sub(r"^[a-z+]+://", "", url.strip(), flags=re.IGNORECASE)
+    url = re.sub(r"^[^@/]*@", "", url)
+    host, _, path = re.sub(r":(\d+/)?", "/", url, count=1).partition("/")
+    return f"{host}/{path.strip('/').removesuffix('.git')}".lower()

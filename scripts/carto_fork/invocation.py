@@ -1,0 +1,53 @@
+"""How this program was called, so that a message can name the next command to type. Pure."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+# invoke's own options that take the next word as their value and decide which tasks are found.
+_WITH_VALUE = ("-c", "--collection", "-r", "--search-root", "-f", "--config")
+
+
+def program(argv: Sequence[str]) -> str:
+    """What a person types before the name of a task, such as ``invoke`` or ``carto-fork``.
+
+    argv: as in `sys.argv`. Of invoke's options only those stay that say where the tasks are.
+    """
+    words = _executable(argv[0])
+    options = iter(argv[1:])
+    for option in options:
+        if not option.startswith("-"):
+            break
+        if option in _WITH_VALUE:
+            words += [option, next(options, "")]
+        elif option.startswith(tuple(f"{name}=" for name in _WITH_VALUE)):
+            words.append(option)
+    return shlex.join(words)
+
+
+def _executable(path: str) -> list[str]:
+    """The shortest words that start the same program from the current directory."""
+    if Path(path).name == "__main__.py":
+        return ["python3", "-m", Path(path).parent.name]
+    name = Path(path).name
+    found = shutil.which(name)
+    if found and os.path.realpath(found) == os.path.realpath(path):
+        return [name]
+    here = os.path.relpath(path)
+    return [path if here.startswith("..") else here]
+
+
+def command(program: str, task: str, **options: str | bool) -> str:
+    """A task's command line; options that are empty or False are left out."""
+    words = [task]
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(flag)
+        elif value:
+            words += [flag, str(value)]
+    return f"{program} {shlex.join(words)}"

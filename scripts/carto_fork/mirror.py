@@ -1,0 +1,69 @@
+"""What `sync-main` needs to know, and the plan made from it."""
+
+from __future__ import annotations
+
+from . import git
+from .errors import Refused
+from .fork import Fork, require_remotes
+from .shell import Shell
+from .steps import Plan
+
+
+def fetch_plan(sh: Shell, fork: Fork, program: str) -> Plan:
+    """The plan for getting both main branches. Raises Refused where a remote is not right."""
+    require_remotes(fork, program)
+    origin, mirror = fork.policy.remotes.origin.name, fork.policy.branches.mirror
+    there = git.remote_refs(sh, fork.path, origin, [f"refs/heads/{mirror}"])
+    if there is None:
+        raise Refused(
+            f"the remote `{origin}` cannot be reached.",
+            then=f"check the network and your access: git -C {fork.path} ls-remote {origin}",
+        )
+    conditions = frozenset({"mirror-exists"} if there.objects else ())
+    return Plan(fork.values(), conditions, untouched=_untouched(fork))
+
+
+def plan(sh: Shell, fork: Fork) -> Plan:
+    """The plan for moving the mirror branch, once both are fetched.
+
+    Raises Refused where the mirror has commits of its own, or is checked out with changes.
+    """
+    repo, branches, remotes = fork.path, fork.policy.branches, fork.policy.remotes
+    upstream = fork.tracking(remotes.upstream, branches.upstream)
+    local = f"refs/heads/{branches.mirror}"
+    published = fork.tracking(remotes.origin, branches.mirror)
+    refs = git.refs(sh, repo, only=(upstream, local, published))
+    if upstream not in refs.objects:
+        raise Refused(f"{upstream} is not here yet.", then="run the same command without --dry.")
+    for ref in (local, published):
+        if ref in refs.objects and (own := git.commits(sh, repo, f"{upstream}..{ref}")):
+            name = ref.removeprefix("refs/heads/").removeprefix("refs/remotes/")
+            listed = "\n  ".join(own)
+            raise Refused(
+                f"{name} has commits of its own, but it may only follow upstream:\n  {listed}",
+                untouched=_untouched(fork),
+                then=f"keep them on another branch (git -C {repo} branch kept {name}), "
+                f"then put {name} back to {upstream.removeprefix('refs/remotes/')}.",
+            )
+    conditions = set()
+    if refs.objects.get(published) != refs.objects[upstream]:
+        conditions.add("behind")
+    checkout = None
+    if refs.objects.get(local) != refs.objects[upstream]:
+        trees = git.worktrees(sh, repo)
+        checkout = next((t.path for t in trees if t.branch == local and not t.missing), None)
+        conditions.add("forward-checkout" if checkout else "forward-ref")
+    if checkout and (dirty := git.work_state(sh, checkout).dirty):
+        raise Refused(
+            f"{branches.mirror} is checked out in {checkout} with changes that are not committed: "
+            f"{', '.join(dirty[:3])}.",
+            untouched=_untouched(fork),
+            then="commit or stash them, or switch to another branch; then run the same command again.",
+        )
+    values = fork.values() | {"checkout": str(checkout or "")}
+    return Plan(values, frozenset(conditions), untouched=_untouched(fork))
+
+
+def _untouched(fork: Fork) -> str:
+    branches = fork.policy.branches
+    return f"Your checkout, {branches.mirror} and {branches.production} are as they were."

@@ -1,0 +1,267 @@
+"""Everything about one fork, as data: read from TOML, checked, frozen."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from importlib import resources
+from typing import Any
+
+import msgspec
+import msgspec.inspect
+import tomli
+from packaging.version import InvalidVersion, Version
+
+from .errors import Refused
+
+FILE_NAME = "carto_fork.toml"
+DEFAULT_NAME = "carto-litellm"
+DEFAULT_SOURCE = f"default ({DEFAULT_NAME})"
+
+
+class TagUse(Enum):
+    """What tags of one class are good for."""
+
+    AUTOMATIC = "automatic"
+    ON_REQUEST = "on-request"
+    NEVER = "never"
+    OWN = "own"
+
+
+class Take(Enum):
+    """Who wins a conflict."""
+
+    FORK = "fork"
+    UPSTREAM = "upstream"
+    BOTH = "both"
+    VERSION = "version"
+
+
+class Kind(Enum):
+    """Kinds of conflicts, as git names them."""
+
+    CONTENT = "content"
+    MODIFY_DELETE = "modify/delete"
+    RENAME = "rename"
+    ADD_ADD = "add/add"
+    BINARY = "binary"
+    SUBMODULE = "submodule"
+    SYMLINK = "symlink"
+    MODE = "mode"
+
+
+class Side(Enum):
+    """The two sides of a merge."""
+
+    FORK = "fork"
+    UPSTREAM = "upstream"
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A TOML table: no key beyond the named ones."""
+
+
+class Remote(_Table, frozen=True):
+    name: str
+    url: str
+
+
+class Remotes(_Table, frozen=True):
+    origin: Remote
+    upstream: Remote
+
+
+class Branches(_Table, frozen=True):
+    mirror: str
+    upstream: str
+    production: str
+    sync: str
+
+    def sync_for(self, tag: str) -> str:
+        """The branch on which the upgrade to a tag is prepared."""
+        return self.sync.replace("{tag}", tag)
+
+
+class Messages(_Table, frozen=True):
+    merge: str
+    version: str
+
+
+class Markers(_Table, frozen=True):
+    fork: str
+
+
+class TagScheme(_Table, frozen=True):
+    """A class of tag names; `since` is the first version it holds for, `before` the first not."""
+
+    name: str
+    pattern: str
+    use: TagUse
+    since: str = ""
+    before: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(
+                f"pattern {self.pattern!r} is no regular expression: {error}"
+            ) from None
+        for bound in filter(None, (self.since, self.before)):
+            try:
+                Version(bound)
+            except InvalidVersion:
+                raise ValueError(f"{bound!r} is no version") from None
+
+
+class Rule(_Table, frozen=True):
+    """Who wins which conflicts, and why. Paths are patterns as in a .gitignore file."""
+
+    name: str
+    paths: tuple[str, ...]
+    take: Take
+    why: str
+    kinds: tuple[Kind, ...] = ()
+    deleted_by: Side | None = None
+    whole: bool = False
+
+
+class Workflows(_Table, frozen=True):
+    disabled: tuple[str, ...] = ()
+
+
+class VersionFile(_Table, frozen=True):
+    """A TOML file that states the version at dotted keys."""
+
+    path: str
+    keys: tuple[str, ...]
+
+
+class Commands(_Table, frozen=True):
+    install: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    lint: tuple[str, ...] = ()
+
+
+class Policy(_Table, frozen=True):
+    """The effective configuration of a fork."""
+
+    name: str
+    remotes: Remotes
+    branches: Branches
+    messages: Messages
+    tags: tuple[TagScheme, ...]
+    markers: Markers | None = None
+    rules: tuple[Rule, ...] = ()
+    workflows: Workflows = Workflows()
+    version_files: tuple[VersionFile, ...] = ()
+    commands: Commands = Commands()
+
+    def __post_init__(self) -> None:
+        if "{tag}" not in self.branches.sync:
+            raise ValueError("branches.sync must contain {tag}")
+        names = [rule.name for rule in self.rules]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two rules are named {doubled[0]!r}")
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One effective value and where it came from."""
+
+    key: str
+    value: Any
+    source: str
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A policy together with the origin of its values."""
+
+    policy: Policy
+    settings: tuple[Setting, ...]
+
+
+def default_text() -> str:
+    """The policy that ships in the package: CARTO's fork of LiteLLM."""
+    return resources.files(__package__).joinpath("fork.toml").read_text(encoding="utf-8")
+
+
+def load(text: str | None = None, source: str = FILE_NAME) -> Loaded:
+    """Read a fork's policy.
+
+    text: the fork's own TOML; None for the default policy.
+    source: names that text in messages and in `Setting.source`.
+    Raises Refused with file, key and what was expected.
+    """
+    default = tomli.loads(default_text())
+    if text is None:
+        return _checked(default, {}, source)
+    try:
+        own = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise _refused(source, f"no valid TOML: {error}") from None
+    extends = own.pop("extends", None)
+    if extends not in (None, DEFAULT_NAME):
+        raise _refused(source, f"key `extends`: expected {DEFAULT_NAME!r}, got {extends!r}")
+    return _checked(default if extends else {}, own, source)
+
+
+def _checked(base: dict[str, Any], own: dict[str, Any], source: str) -> Loaded:
+    merged = _merge(base, own)
+    try:
+        policy = msgspec.convert(merged, Policy)
+    except msgspec.ValidationError as error:
+        raise _refused(source if own else DEFAULT_SOURCE, _explained(str(error))) from None
+    return Loaded(policy, tuple(_settings(merged, own, source)))
+
+
+def _refused(source: str, problem: str) -> Refused:
+    return Refused(
+        f"{source}: {problem}.", then=f"correct {source}; `config` prints what is valid."
+    )
+
+
+def _explained(error: str) -> str:
+    """msgspec's message with the key first and what is valid there last."""
+    problem, _, path = error.partition(" - at `$")
+    path = path.rstrip("`")
+    expected = ""
+    if "unknown field" in problem or "enum" in problem:
+        expected = f"; expected one of {', '.join(_valid_at(path))}"
+    key = f"key `{path.lstrip('.')}`" if path else "top level"
+    return f"{key}: {problem[0].lower()}{problem[1:]}{expected}"
+
+
+def _valid_at(path: str) -> list[str]:
+    """The keys of the table, or the values of the choice, at a path such as ``.rules[0].take``."""
+    found: Any = msgspec.inspect.type_info(Policy)
+    for step in re.findall(r"\w+|\[[^]]*]", path):
+        if step.startswith("["):
+            found = found.item_type
+        else:
+            found = next(field.type for field in found.fields if field.name == step)
+        if isinstance(found, msgspec.inspect.UnionType):
+            found = next(t for t in found.types if not isinstance(t, msgspec.inspect.NoneType))
+    if isinstance(found, msgspec.inspect.EnumType):
+        return [choice.value for choice in found.cls]
+    return [field.name for field in found.fields]
+
+
+def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in own.items():
+        below = merged.get(key)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        merged[key] = _merge(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _settings(merged: dict[str, Any], own: Any, source: str, prefix: str = "") -> list[Setting]:
+    settings: list[Setting] = []
+    for key, value in merged.items():
+        said = own.get(key) if isinstance(own, dict) else None
+        if isinstance(value, dict):
+            settings += _settings(value, said, source, f"{prefix}{key}.")
+        else:
+            where = DEFAULT_SOURCE if said is None else source
+            settings.append(Setting(f"{prefix}{key}", value, where))
+    return settings

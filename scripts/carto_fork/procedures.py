@@ -1,0 +1,259 @@
+"""The runbooks: what each task does, step by step. Nothing but data.
+
+The placeholders are filled from a plan (see `upgrade` and `mirror`). All of these are documented
+in CARTO_CLAUDE.md, in a block that is generated from here.
+"""
+
+from .steps import Step
+
+_MERGED = "git -C {work} merge-base --is-ancestor {commit} HEAD"
+
+SETUP = (
+    Step(
+        "origin",
+        "Name the fork on GitHub.",
+        when="no-origin",
+        run=("git -C {repo} remote add {origin} {origin_url}",),
+    ),
+    Step(
+        "upstream",
+        "Name the original repository.",
+        when="no-upstream",
+        run=("git -C {repo} remote add {upstream} {upstream_url}",),
+    ),
+    Step(
+        "rerere",
+        "Let git remember how a person resolves a conflict.",
+        run=("git -C {repo} config rerere.enabled true",),
+        done=("git -C {repo} config --local --get rerere.enabled ^true$",),
+    ),
+    Step(
+        "zdiff3",
+        "Show in every conflict what both sides started from.",
+        run=("git -C {repo} config merge.conflictStyle zdiff3",),
+        done=("git -C {repo} config --local --get merge.conflictStyle ^zdiff3$",),
+    ),
+)
+
+FETCH_MIRROR = (
+    Step(
+        "upstream",
+        "Get upstream's development branch.",
+        run=(
+            "git -C {repo} fetch --no-tags --no-recurse-submodules {upstream}"
+            " +refs/heads/{branch}:refs/remotes/{upstream}/{branch}",
+        ),
+        stuck="check the network and the remote, then run the same command again.",
+    ),
+    Step(
+        "origin",
+        "Get the fork's mirror of it.",
+        when="mirror-exists",
+        run=(
+            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
+            " +refs/heads/{mirror}:refs/remotes/{origin}/{mirror}",
+        ),
+        stuck="check the network and the remote, then run the same command again.",
+    ),
+)
+
+SYNC_MAIN = (
+    Step(
+        "push",
+        "Move the mirror on GitHub, fast-forward only.",
+        when="behind",
+        run=(
+            "git -C {repo} push --no-follow-tags {origin}"
+            " refs/remotes/{upstream}/{branch}:refs/heads/{mirror}",
+        ),
+        stuck="see what {origin} says, then run the same command again.",
+    ),
+    Step(
+        "local",
+        "Move the local mirror after it, without checking anything out.",
+        when="forward-ref",
+        run=("git -C {repo} fetch . refs/remotes/{upstream}/{branch}:refs/heads/{mirror}",),
+    ),
+    Step(
+        "checkout",
+        "Move the local mirror after it, in the clean checkout that shows it.",
+        when="forward-checkout",
+        run=("git -C {checkout} merge --ff-only refs/remotes/{upstream}/{branch}",),
+    ),
+)
+
+FETCH_UPGRADE = (
+    Step(
+        "production",
+        "Get the production branch as it is on GitHub now.",
+        when="production-moved",
+        run=(
+            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
+            " +refs/heads/{production}:refs/remotes/{origin}/{production}",
+        ),
+        stuck="check the network and the remote, then run the same command again.",
+    ),
+    Step(
+        "sync",
+        "Get the sync branch that an earlier run pushed.",
+        when="pushed-before",
+        run=(
+            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
+            " +refs/heads/{sync}:refs/remotes/{origin}/{sync}",
+        ),
+        stuck="check the network and the remote, then run the same command again.",
+    ),
+    Step(
+        "tag",
+        "Get the release, and no other tag.",
+        run=(
+            "git -C {repo} fetch --no-tags --no-recurse-submodules {upstream}"
+            " refs/tags/{tag}:refs/tags/{tag}",
+        ),
+        done=("git -C {repo} show-ref --verify --quiet refs/tags/{tag}",),
+        stuck="check the network and the remote, then run the same command again.",
+    ),
+)
+
+
+def _check(name: str, why: str) -> Step:
+    """A step that runs a list of the policy's commands, and records which commit passed it."""
+    passed = f"refs/carto-fork/passed/{{tag}}/{name}"
+    return Step(
+        name,
+        why,
+        commands=name,
+        when=name,
+        run=(f"git -C {{repo}} update-ref {passed} refs/heads/{{sync}}",),
+        done=(
+            f"git -C {{repo}} show-ref --verify --quiet {passed}",
+            f"git -C {{repo}} diff --quiet {passed} refs/heads/{{sync}} --",
+        ),
+        stuck="mend it in {work}, commit, then run the same command again"
+        " (--no-tests leaves this out).",
+    )
+
+
+UPGRADE = (
+    Step(
+        "branch",
+        "Start the sync branch where the production branch is.",
+        run=("git -C {repo} branch --no-track {sync} {start}",),
+        done=("git -C {repo} show-ref --verify --quiet refs/heads/{sync}",),
+    ),
+    Step(
+        "worktree",
+        "Check it out in a work tree of its own; yours is not touched.",
+        # --force: the directory of an earlier work tree may have been deleted by hand.
+        run=("git -C {repo} worktree add --force {work} {sync}",),
+        done=("test -e {work}/.git",),
+        undo=("git -C {repo} worktree remove --force --force {work}",),
+        stuck="make room for {work}, then run the same command again.",
+    ),
+    Step(
+        "merge",
+        "Merge exactly the tag; conflicts are for the next step.",
+        run=(
+            "git -C {work} -c rerere.enabled=false -c merge.conflictStyle=diff3"
+            " merge --no-ff --no-commit -m {message} refs/tags/{tag}",
+        ),
+        # Exit code 1: merged as far as git can, with conflicts.
+        allow=(0, 1),
+        done=(f"git -C {{work}} rev-parse --quiet --verify MERGE_HEAD || {_MERGED}",),
+        # A merge that was cut half-way leaves a tree that nobody made; the next run starts afresh.
+        undo=("git -C {repo} worktree remove --force --force {work}",),
+    ),
+    Step(
+        "resolve",
+        "Decide the conflicts by the fork's written rules.",
+        run=("invoke resolve-conflicts --repo {work}",),
+        done=(_MERGED,),
+        stuck="resolve them in {work}, `git add` each file, then run the same command again.",
+    ),
+    Step(
+        "commit",
+        "Conclude the merge, with both parents.",
+        run=("git -C {work} commit -m {message}",),
+        done=(_MERGED,),
+        stuck="mend in {work} what git or a hook complains of, then run the same command again.",
+    ),
+    Step(
+        "version",
+        "Set the version to the tag's.",
+        run=("invoke bump-version --repo {work} --to {version}",),
+    ),
+    Step(
+        "verify",
+        "Check that nothing is left over and that this is the tag.",
+        run=("invoke verify --repo {work} --tag {tag}",),
+        stuck="mend it in {work}, commit, then run the same command again.",
+    ),
+    _check("install", "Install what the merged tree needs."),
+    _check("test", "Run the tests on the merged tree."),
+    _check("lint", "Check the style of the merged tree."),
+    Step(
+        "push",
+        "Publish the sync branch.",
+        when="push",
+        run=(
+            "git -C {work} push --atomic --no-follow-tags {origin}"
+            " refs/heads/{sync}:refs/heads/{sync}",
+        ),
+        stuck="see what {origin} says, then run the same command again.",
+    ),
+    Step(
+        "push",
+        "Move the production branch on GitHub, fast-forward only.",
+        when="direct",
+        run=(
+            "git -C {work} push --atomic --no-follow-tags {origin}"
+            " refs/heads/{sync}:refs/heads/{production}",
+        ),
+        stuck="see what {origin} says, then run the same command again.",
+    ),
+    Step(
+        "local",
+        "Move the local production branch after it.",
+        when="forward-ref",
+        run=("git -C {repo} fetch . refs/heads/{sync}:refs/heads/{production}",),
+        untouched="{origin} has the upgrade; only the local branch is behind.",
+    ),
+    Step(
+        "checkout",
+        "Move the local production branch after it, in the clean checkout that shows it.",
+        when="forward-checkout",
+        run=("git -C {checkout} merge --ff-only refs/heads/{sync}",),
+        untouched="{origin} has the upgrade; only the local branch is behind.",
+    ),
+    Step(
+        "tidy",
+        "Put the work tree away, unless it holds files that git does not know.",
+        when="tidy",
+        run=("git -C {repo} worktree remove {work}",),
+        allow=(0, 128),
+    ),
+)
+
+ABORT = (
+    Step(
+        "worktree",
+        "Remove the work tree of the upgrade.",
+        when="worktree",
+        run=("git -C {repo} worktree remove --force --force {work}",),
+    ),
+    Step(
+        "branch",
+        "Remove the local sync branch.",
+        when="branch",
+        run=("git -C {repo} branch -D {sync}",),
+    ),
+    Step(
+        "records",
+        "Forget which checks have passed.",
+        run=(
+            "git -C {repo} update-ref -d refs/carto-fork/passed/{tag}/install",
+            "git -C {repo} update-ref -d refs/carto-fork/passed/{tag}/test",
+            "git -C {repo} update-ref -d refs/carto-fork/passed/{tag}/lint",
+        ),
+    ),
+)

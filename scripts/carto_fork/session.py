@@ -1,0 +1,129 @@
+"""One task at work: its shell, its console, how it was called, and how it ends."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import msgspec
+from invoke.context import Context
+
+from . import fork, git, invocation, journal
+from .console import Console
+from .errors import Failed, Interrupted, Stop
+from .fork import Fork
+from .journal import Journal
+from .shell import Shell
+from .steps import Plan, Runner, RunTask, Step
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Session:
+    """What every task has at hand.
+
+    context: invoke's.
+    task: the task's name.
+    json: whether standard output is kept for JSON; people then read standard error.
+    options: the options the task was given; empty ones are left out of the command to repeat.
+    """
+
+    def __init__(self, context: Context, task: str, json: bool, **options: str | bool) -> None:
+        self.sh = Shell(context, sys.stderr if json else sys.stdout)
+        self.console = Console(self.sh.stream, pasteable=self.sh.dry)
+        self.json = json
+        self.program = invocation.program(sys.argv)
+        self.repo_option = str(options.get("repo", ""))
+        self.again = invocation.command(self.program, task, **options, json=json)
+        self._task = task
+
+    @property
+    def path(self) -> Path:
+        """The directory of the fork: ``--repo``, else ``CARTO_FORK_REPO``, else this one."""
+        return Path(self.repo_option or os.environ.get("CARTO_FORK_REPO") or ".")
+
+    def open_fork(self) -> Fork:
+        """The fork to work on. Raises Refused where there is none."""
+        return fork.open_fork(self.sh, self.path)
+
+    def open_work_tree(self) -> tuple[Fork, Path]:
+        """The fork to work on, and the top of the work tree that was named."""
+        found = self.open_fork()
+        return found, git.top_of_work_tree(self.sh, found.path)
+
+    def command(self, task: str, **options: str | bool) -> str:
+        """The command line of another task on the same fork."""
+        return invocation.command(self.program, task, repo=self.repo_option, **options)
+
+    def print_json(self, data: Any) -> None:
+        """Print the task's result for scripts."""
+        text = msgspec.json.format(msgspec.json.encode(data, order="deterministic"), indent=2)
+        print(text.decode())
+
+    @contextmanager
+    def locked(self, repository: git.Repository) -> Iterator[Journal | None]:
+        """Hold the fork's lock while changing it; under ``--dry`` nothing changes."""
+        if self.sh.dry:
+            yield None
+            return
+        with journal.locked(self.sh, repository.common, self.again) as held:
+            yield held
+
+    def run(
+        self,
+        procedure: Sequence[Step],
+        plan: Plan,
+        held: Journal | None,
+        run_task: RunTask | None = None,
+    ) -> None:
+        """Carry a procedure out."""
+        Runner(self.sh, self.console, held, run_task, self.program).run(procedure, plan)
+
+
+@contextmanager
+def session(
+    context: Context, task: str, *, json: bool = False, **options: str | bool
+) -> Iterator[Session]:
+    """Run a task's body; make of every stop a message that names the command to type next."""
+    made = Session(context, task, json, **options)
+    with _terminated_like_interrupted():
+        try:
+            yield made
+        except Stop as stop:
+            stop.tell(stop.then.replace("the same command", f"`{made.again}`"))
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"`{made.again}` was interrupted.",
+                untouched="What was done so far is kept; nothing is half-done.",
+                then=f"run `{made.again}` again; it continues.",
+            ) from None
+        except OSError as error:
+            if error.errno not in _DISK_FULL:
+                raise
+            raise Failed(
+                f"the disk is full: {error}.",
+                untouched="What was done so far is kept.",
+                then=f"make room, then run `{made.again}` again.",
+            ) from None
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """A termination signal (a cancelled CI job) ends a task in the same orderly way as Ctrl-C."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,293 @@
+"""The only door to processes.
+
+A command is a template such as ``git -C {repo} fetch {remote}``. It is split into words first and
+filled word by word afterwards, so a value can never become a second word; a value that would be
+read as an option is refused. `Shell.ask` runs read-only commands, even under ``--dry``;
+`Shell.do` runs the others, or prints them, ready to be pasted.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from invoke.context import Context
+from invoke.exceptions import CommandTimedOut
+from invoke.runners import Local
+
+from .errors import Refused
+
+TIMED_OUT = 124
+"""The exit code of a command that took too long, as in timeout(1)."""
+
+Value = str | Path | Sequence[str]
+
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+
+# What ties git to one repository (git rev-parse --local-env-vars) and would outrank `git -C`.
+# GIT_CONFIG_PARAMETERS and GIT_CONFIG_COUNT stay: they carry the caller's own `-c` settings.
+_REPOSITORY_VARIABLES = frozenset(
+    [
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_CONFIG",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_GRAFT_FILE",
+        "GIT_INDEX_FILE",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_PREFIX",
+        "GIT_SHALLOW_FILE",
+        "GIT_COMMON_DIR",
+        "GIT_NAMESPACE",
+        "GIT_LITERAL_PATHSPECS",
+        "GIT_GLOB_PATHSPECS",
+        "GIT_NOGLOB_PATHSPECS",
+        "GIT_ICASE_PATHSPECS",
+        "GIT_EXTERNAL_DIFF",
+        "GIT_DIFF_OPTS",
+        "GIT_MERGE_VERBOSITY",
+    ]
+)
+_NEVER_ASK = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_EDITOR": "false",
+    "GIT_SEQUENCE_EDITOR": "false",
+    "GIT_MERGE_AUTOEDIT": "no",
+    "GIT_PAGER": "cat",
+    "GH_PROMPT_DISABLED": "1",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said.
+
+    code: its exit code; negative for a signal.
+    out, err: its standard output and error as text; bytes that are not UTF-8 are kept as lone
+        surrogates, so that a path can be given back to the system unchanged.
+    """
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def ok(self) -> bool:
+        return self.code == 0
+
+    @property
+    def line(self) -> str:
+        """The output without its last line end."""
+        return self.out.rstrip("\n")
+
+    def fields(self) -> list[str]:
+        """The output of a command that was run with ``-z``, cut at the NULs."""
+        return self.out.split("\0")[:-1]
+
+
+def fill(template: str, values: Mapping[str, Value] | Mapping[str, str]) -> list[str]:
+    """Split a command template into words, then put the values in.
+
+    A word that is nothing but a placeholder may take a sequence: each item becomes one word.
+    Raises Refused for a value that would be read as an option, and KeyError for one not given.
+    """
+    words: list[str] = []
+    for word in shlex.split(template):
+        whole = _PLACEHOLDER.fullmatch(word)
+        value = values[whole[1]] if whole else None
+        if value is not None and not isinstance(value, str | Path):
+            words.extend(value)
+            continue
+        filled = _PLACEHOLDER.sub(lambda found: _text(values[found[1]]), word)
+        if filled.startswith("-") and not word.startswith("-"):
+            raise Refused(
+                f"the value {filled!r} would be read as an option of `{template}`.",
+                then="use a value that does not begin with a dash.",
+            )
+        words.append(filled)
+    return words
+
+
+def batches(paths: Sequence[str], most: int = 60_000) -> Iterator[Sequence[str]]:
+    """The paths in lists that fit on a command line (Linux takes 128 KiB).
+
+    most: characters in one list, before quoting.
+    """
+    batch: list[str] = []
+    length = 0
+    for path in paths:
+        if batch and length + len(path) > most:
+            yield batch
+            batch, length = [], 0
+        batch.append(path)
+        length += len(path) + 3
+    if batch:
+        yield batch
+
+
+def _text(value: Value) -> str:
+    if not isinstance(value, str | Path):
+        raise TypeError(f"a list cannot be part of a word: {value!r}")
+    return str(value)
+
+
+def scrub(text: str) -> str:
+    """Text without the credentials of any URL in it."""
+    return _CREDENTIALS.sub("***", text)
+
+
+class Shell:
+    """Runs commands for one task.
+
+    context: invoke's; of it only ``--dry`` is used.
+    stream: where people read (standard error when standard output carries JSON).
+    """
+
+    def __init__(self, context: Context, stream: TextIO | None = None) -> None:
+        self._context = context
+        self.dry: bool = context.config.run.dry
+        self.stream = stream or sys.stdout
+
+    def ask(self, template: str, /, *, timeout: int | None = None, **values: Value) -> Answer:
+        """Fill a template and `read` it."""
+        return self.read(fill(template, values), timeout=timeout)
+
+    def do(self, template: str, /, *, stdin: Path | None = None, **values: Value) -> Answer:
+        """Fill a template and `run` it."""
+        return self.run(fill(template, values), stdin=stdin)
+
+    def read(self, words: Sequence[str], *, timeout: int | None = None) -> Answer:
+        """Run a command that changes nothing, also under ``--dry``.
+
+        timeout: seconds, after which the command is stopped and answers with `TIMED_OUT`.
+        """
+        # Optional locks would let `git status` rewrite the index of the user's checkout.
+        try:
+            return self._start(words, timeout=timeout, GIT_OPTIONAL_LOCKS="0")
+        except CommandTimedOut:
+            return Answer(TIMED_OUT, "", f"no answer within {timeout} s")
+
+    def run(
+        self,
+        words: Sequence[str],
+        *,
+        within: Path | None = None,
+        live: Iterable[TextIO] = (),
+        stdin: Path | None = None,
+    ) -> Answer:
+        """Run a command that changes something; under ``--dry`` only print it.
+
+        within: the directory to run it in.
+        live: streams that get its output while it runs.
+        stdin: a file to read from.
+        """
+        if self.dry:
+            print(command_line(words, within), file=self.stream)
+            return Answer(0, "", "")
+        return self._start(words, within=within, live=live, stdin=stdin)
+
+    def _start(
+        self,
+        words: Sequence[str],
+        *,
+        within: Path | None = None,
+        live: Iterable[TextIO] = (),
+        stdin: Path | None = None,
+        timeout: int | None = None,
+        **variables: str,
+    ) -> Answer:
+        streams = _Tee(live)
+        process = _Process(self._context)
+        # Everything is said explicitly: a `run.warn` or `run.pty` in somebody's ~/.invoke.yaml
+        # must not change what a failing step does.
+        # `exec` makes the command itself, not a shell around it, the one that gets the signals.
+        command = f"exec {shlex.join(words)} < {shlex.quote(str(stdin or os.devnull))}"
+        result = process.run(
+            f"cd {shlex.quote(str(within))} && {command}" if within else command,
+            shell="/bin/sh",
+            warn=True,
+            hide=not streams,
+            pty=False,
+            echo=False,
+            dry=False,
+            in_stream=False,
+            out_stream=streams,
+            err_stream=streams,
+            encoding="utf-8",
+            env=environment(**variables),
+            replace_env=True,
+            asynchronous=False,
+            disown=False,
+            timeout=timeout,
+        )
+        code = result.exited or 0
+        if process.interrupted or code in (-signal.SIGINT, 128 + signal.SIGINT):
+            raise KeyboardInterrupt
+        return Answer(code, result.stdout, scrub(result.stderr))
+
+
+def command_line(words: Sequence[str], within: Path | None = None) -> str:
+    """One line to paste into a terminal."""
+    line = scrub(shlex.join(words))
+    return f"(cd {shlex.quote(str(within))} && {line})" if within else line
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """The environment of every command: never prompts, never tied to another repository."""
+    inherited = {k: v for k, v in os.environ.items() if k not in _REPOSITORY_VARIABLES}
+    return inherited | _NEVER_ASK | variables
+
+
+class _Process(Local):
+    """Invoke's runner, with three habits changed.
+
+    It looks more often whether the process has ended (a task runs dozens of short git commands),
+    it keeps bytes that are not UTF-8, and on Ctrl-C it sends the process a real SIGINT and
+    remembers it: invoke would write a control character into its standard input and go on.
+    """
+
+    input_sleep = 0.0005
+    read_chunk_size = 1 << 16
+    interrupted = False
+
+    def read_proc_output(self, reader: Any) -> Any:
+        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        while data := reader(self.read_chunk_size):
+            yield decoder.decode(data)
+        yield decoder.decode(b"", final=True)
+
+    def send_interrupt(self, interrupt: KeyboardInterrupt) -> None:
+        self.interrupted = True
+        with suppress(ProcessLookupError):
+            os.kill(self.get_pid(), signal.SIGINT)
+
+
+class _Tee:
+    """Writes to several streams, without credentials."""
+
+    def __init__(self, streams: Iterable[TextIO]) -> None:
+        self._streams = tuple(streams)
+
+    def __bool__(self) -> bool:
+        return bool(self._streams)
+
+    def write(self, text: str) -> None:
+        for stream in self._streams:
+            stream.write(scrub(text))
+
+    def flush(self) -> None:
+        for stream in self._streams:
+            stream.flush()

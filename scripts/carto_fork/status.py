@@ -1,0 +1,186 @@
+"""Where a fork stands: what `status` tells. Changes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from . import git, invocation, tags, versions
+from .fork import Fork
+from .policy import TagUse
+from .shell import Shell
+from .tags import Tag
+
+_PATIENCE = 10
+"""Seconds to wait for upstream."""
+
+
+@dataclass(frozen=True)
+class InProgress:
+    """An upgrade that was started: its branch and tag, its state, and the command to go on with."""
+
+    branch: str
+    tag: str
+    state: str
+    then: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a fork stands; an empty string or None is something that is not known.
+
+    checked_out: the branch that is checked out, "" if HEAD is detached.
+    version: what the production branch states, by file and key.
+    contained: the newest stable upstream tag in the production branch.
+    own_release: the fork's newest release.
+    upstream_release: upstream's newest stable release.
+    online: whether upstream was asked; otherwise its tags are those known here.
+    local: commits that the local production branch is ahead of and behind origin's.
+    mirror: commits that the mirror branch is ahead of and behind upstream's.
+    problems: what does not fit together.
+    """
+
+    checked_out: str
+    production: str
+    version: dict[str, str]
+    contained: Tag | None
+    own_release: Tag | None
+    upstream_release: Tag | None
+    online: bool
+    local: tuple[int, int] | None
+    mirror: tuple[int, int] | None
+    in_progress: tuple[InProgress, ...]
+    problems: tuple[str, ...]
+    then: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``: tags by their names."""
+        data = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {k: v.name if isinstance(v, Tag) else v for k, v in data.items()}
+
+
+def read(sh: Shell, fork: Fork, program: str, repo_option: str) -> Status:
+    """Find out where a fork stands.
+
+    program: what people type for `invoke`; repo_option: the `--repo` they gave, "" if none.
+    """
+    policy, refs = fork.policy, fork.refs
+    ref = next(
+        (r for r in (fork.origin_production, fork.local_production) if r in refs.objects), ""
+    )
+    version = _versions(sh, fork, ref) if ref else {}
+    merged = git.tags_merged(sh, fork.path, ref) if ref else []
+    contained = tags.newest(merged, policy.tags, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
+    own = tags.newest(refs.tags(), policy.tags, TagUse.OWN)
+    known, online = _upstream_tags(sh, fork)
+    newest = tags.newest(known, policy.tags, TagUse.AUTOMATIC)
+
+    def command(task: str, **options: str | bool) -> str:
+        return invocation.command(program, task, repo=repo_option, **options)
+
+    in_progress = tuple(_in_progress(sh, fork, merged, command))
+    problems = list(_mismatches(version, contained))
+    if not ref:
+        problems.append(f"there is no branch {policy.branches.production} here")
+    for remote in (policy.remotes.origin, policy.remotes.upstream):
+        if fork.url(remote) is None:
+            problems.append(f"the remote `{remote.name}` is missing: {command('setup')}")
+    if in_progress:
+        then = in_progress[0].then
+    elif newest and (not contained or newest > contained):
+        then = command("upgrade-carto", tag=newest.name)
+    else:
+        then = ""
+    mirror = f"refs/heads/{policy.branches.mirror}"
+    upstream = fork.tracking(policy.remotes.upstream, policy.branches.upstream)
+    return Status(
+        checked_out=_checked_out(sh, fork),
+        production=policy.branches.production,
+        version=version,
+        contained=contained,
+        own_release=own,
+        upstream_release=newest,
+        online=online,
+        local=_distance(sh, fork, fork.local_production, fork.origin_production),
+        mirror=_distance(sh, fork, mirror, upstream),
+        in_progress=in_progress,
+        problems=tuple(problems),
+        then=then,
+    )
+
+
+def _versions(sh: Shell, fork: Fork, ref: str) -> dict[str, str]:
+    """What the version files say at a commit: ``file: key`` to version."""
+    found = {}
+    for file in fork.policy.version_files:
+        text = git.show(sh, fork.path, ref, file.path) or ""
+        stated = versions.read(text, file.keys, file.path)
+        found.update({f"{file.path}: {key}": version for key, version in stated.items()})
+    return found
+
+
+def _mismatches(version: dict[str, str], contained: Tag | None) -> Iterator[str]:
+    """What of the stated versions does not agree with the others or with the contained tag."""
+    if len(set(version.values())) > 1:
+        listed = ", ".join(f"{key} is {value}" for key, value in version.items())
+        yield f"the version files disagree: {listed}"
+    elif contained and (stated := next(iter(version.values()), contained.release)):
+        if stated != contained.release:
+            yield f"the version is {stated}, the newest tag contained is {contained.name}"
+
+
+def _upstream_tags(sh: Shell, fork: Fork) -> tuple[list[str], bool]:
+    """The names of upstream's tags, and whether upstream itself gave them."""
+    remote = fork.policy.remotes.upstream
+    if fork.url(remote) is not None:
+        found = git.remote_refs(sh, fork.path, remote.name, ["refs/tags/*"], _PATIENCE)
+        if found is not None:
+            return found.tags(), True
+    return fork.refs.tags(), False
+
+
+def _checked_out(sh: Shell, fork: Fork) -> str:
+    answer = sh.ask("git -C {repo} symbolic-ref --quiet --short HEAD", repo=fork.path)
+    return answer.line if answer.ok else ""
+
+
+def _distance(sh: Shell, fork: Fork, left: str, right: str) -> tuple[int, int] | None:
+    if left not in fork.refs.objects or right not in fork.refs.objects:
+        return None
+    if fork.refs.objects[left] == fork.refs.objects[right]:
+        return 0, 0
+    return git.ahead_behind(sh, fork.path, left, right)
+
+
+def _in_progress(
+    sh: Shell, fork: Fork, merged: Sequence[str], command: Callable[..., str]
+) -> Iterator[InProgress]:
+    """Sync branches of this product whose tag the production branch does not have yet."""
+    pattern = re.escape(fork.policy.branches.sync).replace(r"\{tag\}", "(?P<tag>.+)")
+    trees = {tree.branch: tree.path for tree in git.worktrees(sh, fork.path) if not tree.missing}
+    origin = fork.policy.remotes.origin
+    for branch in fork.refs.branches():
+        found = re.fullmatch(pattern, branch)
+        if not found or found["tag"] in merged:
+            continue
+        tag, work = found["tag"], trees.get(f"refs/heads/{branch}")
+        again = command("upgrade-carto", tag=tag)
+        here = fork.refs.objects[f"refs/heads/{branch}"]
+        if fork.refs.objects.get(fork.tracking(origin, branch)) == here and not work:
+            then = f"open a pull request from {branch} to {fork.policy.branches.production}"
+            yield InProgress(branch, tag, f"published to {origin.name}", then)
+        elif work and (left := _unmerged(sh, work)):
+            state = (
+                f"{left} conflicts to resolve in {work}" if left > 1 else f"1 conflict in {work}"
+            )
+            yield InProgress(branch, tag, state, f"resolve, git add, then {again}")
+        else:
+            yield InProgress(branch, tag, f"prepared in {work}" if work else "started", again)
+
+
+def _unmerged(sh: Shell, work: Path) -> int:
+    listed = sh.ask("git -C {work} diff --name-only --diff-filter=U -z", work=work)
+    return len(set(listed.fields()))

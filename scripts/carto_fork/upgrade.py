@@ -1,0 +1,529 @@
+"""What an upgrade needs to know before its first write, and the plan made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+
+from . import git, tags, versions
+from .console import Console
+from .errors import Refused, Usage
+from .fork import Fork, require_remotes
+from .git import Refs, WorkState, Worktree
+from .policy import Policy
+from .shell import Shell
+from .steps import Plan
+from .tags import Tag
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person asked for.
+
+    tag: the release, as typed.
+    program: what people type for `invoke`.
+    """
+
+    tag: str
+    program: str
+    direct: bool = False
+    push: bool = True
+    tests: bool = True
+
+
+@dataclass(frozen=True)
+class Target:
+    """The release to upgrade to, and where the remotes are now.
+
+    tag: upstream's tag; `asked` is what the person typed for it.
+    tag_object: what the tag's ref holds; `commit` is the commit it stands for.
+    base: the production branch on origin.
+    pushed: the sync branch on origin, "" if there is none.
+    """
+
+    tag: Tag
+    asked: str
+    tag_object: str
+    commit: str
+    base: str
+    pushed: str
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """An upgrade that may start.
+
+    before: the version on the production branch.
+    sync, work: the sync branch, and the work tree for it.
+    finished: it has been published already, and checked as asked.
+    notes: what a person should know.
+    """
+
+    target: Target
+    plan: Plan
+    before: str
+    sync: str
+    work: Path
+    finished: bool
+    notes: tuple[str, ...]
+
+
+def find_target(sh: Shell, fork: Fork, options: Options) -> Target:
+    """Look up the tag and the branches on both remotes.
+
+    Raises Refused where the tag is not a stable release that upstream has, or a remote or the
+    production branch cannot be reached.
+    """
+    if not options.tag:
+        raise Usage(
+            "which release? --tag is missing.",
+            then=f"{options.program} upgrade-carto --tag v1.76.5 (`status` names the newest one).",
+        )
+    name = tags.checked_name(options.tag)
+    schemes = fork.policy.tags
+    if known := tags.classify(name, schemes):
+        tags.require_stable(name, schemes)
+    require_remotes(fork, options.program)
+    upstream = fork.policy.remotes.upstream.name
+    found = _ask_remote(sh, fork, upstream, [f"refs/tags/{name}", f"refs/tags/{name}^{{}}"])
+    if f"refs/tags/{name}" not in found.objects:
+        found = _ask_remote(sh, fork, upstream, ["refs/tags/*"])
+        tag = _only_candidate(name, known, found, fork.policy)
+    else:
+        tag = tags.require_stable(name, schemes)
+    ref = f"refs/tags/{tag.name}"
+    _require_unmoved(fork, ref, found.objects[ref])
+
+    branches = fork.policy.branches
+    origin = fork.policy.remotes.origin.name
+    production, sync = f"refs/heads/{branches.production}", branches.sync_for(tag.name)
+    there = _ask_remote(sh, fork, origin, [production, f"refs/heads/{sync}"]).objects
+    if production not in there:
+        raise Refused(
+            f"{origin} has no branch {branches.production}.",
+            then=f"check {policy_hint(fork)} and the remote: git -C {fork.path} ls-remote {origin}",
+        )
+    return Target(
+        tag=tag,
+        asked=name,
+        tag_object=found.objects[ref],
+        commit=found.commits[ref],
+        base=there[production],
+        pushed=there.get(f"refs/heads/{sync}", ""),
+    )
+
+
+def policy_hint(fork: Fork) -> str:
+    """Where a person finds the branch names that are in force."""
+    return f"`branches.production` ({fork.policy.branches.production})"
+
+
+def _ask_remote(sh: Shell, fork: Fork, remote: str, patterns: list[str]) -> Refs:
+    found = git.remote_refs(sh, fork.path, remote, patterns)
+    if found is None:
+        raise Refused(
+            f"the remote `{remote}` cannot be reached.",
+            then=f"check the network and your access: git -C {fork.path} ls-remote {remote}",
+        )
+    return found
+
+
+def _only_candidate(name: str, asked: Tag | None, found: Refs, policy: Policy) -> Tag:
+    """The one stable tag of the same version, where upstream has no tag of that very name."""
+    known = [tag for tag in map(lambda n: tags.classify(n, policy.tags), found.tags()) if tag]
+    same = [tag for tag in known if asked and tag.stable and _same(tag, asked)]
+    if len(same) == 1:
+        return same[0]
+    if same:
+        listed = ", ".join(tag.name for tag in sorted(same))
+        raise Refused(f"upstream has no tag {name}, but {listed}.", then="name one of them.")
+    stable = sorted(tag for tag in known if tag.stable)
+    if asked:
+        stable.sort(key=lambda tag: _distance(tag.version, asked.version))
+        near = ", ".join(tag.name for tag in sorted(stable[:3]))
+    else:
+        near = ", ".join(tag.name for tag in stable[-3:])
+    hint = f" The nearest stable ones: {near}." if near else ""
+    raise Refused(f"upstream has no tag {name}.{hint}", then="name a tag that upstream has.")
+
+
+def _same(one: Tag, other: Tag) -> bool:
+    return (one.version, one.build) == (other.version, other.build)
+
+
+def _distance(one: Version, other: Version) -> tuple[int, ...]:
+    pairs = zip((*one.release, 0, 0, 0), (*other.release, 0, 0, 0), strict=False)
+    return tuple(abs(a - b) for a, b in pairs)
+
+
+def _require_unmoved(fork: Fork, ref: str, there: str) -> None:
+    here = fork.refs.objects.get(ref)
+    if here and here != there:
+        name = ref.removeprefix("refs/tags/")
+        raise Refused(
+            f"your tag {name} is {here[:10]}, upstream's is {there[:10]}: one of them was moved.",
+            then=f"find out which is right; to take upstream's: git -C {fork.path} tag -d {name}",
+        )
+
+
+def fetch_plan(fork: Fork, target: Target) -> Plan:
+    """The plan for getting what the upgrade needs from both remotes."""
+    sync = fork.policy.branches.sync_for(target.tag.name)
+    values = fork.values() | {
+        "tag": target.tag.name,
+        "base": target.base,
+        "sync": sync,
+        "start": target.pushed or target.base,
+    }
+    production = fork.origin_production
+    published = fork.tracking(fork.policy.remotes.origin, sync)
+    conditions = set()
+    if fork.refs.commits.get(production) != target.base:
+        conditions.add("production-moved")
+    if target.pushed and fork.refs.commits.get(published) != target.pushed:
+        conditions.add("pushed-before")
+    untouched = "Your checkout, your branches and origin are as they were."
+    return Plan(values, frozenset(conditions), untouched)
+
+
+def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
+    """Check every precondition and make the plan. The fork's policy must be that at the base.
+
+    Raises Refused where the upgrade may not start.
+    """
+    repo, branches = fork.path, fork.policy.branches
+    tag, sync = target.tag, branches.sync_for(target.tag.name)
+    if fork.repository.shallow:
+        raise Refused(
+            "this is a shallow clone: without the whole history git cannot merge.",
+            then=f"git -C {repo} fetch --unshallow {fork.policy.remotes.origin.name}",
+        )
+    if not git.has_identity(sh, repo):
+        raise Refused(
+            "git does not know who commits here.",
+            then=f'git -C {repo} config user.name "Your Name" && '
+            f"git -C {repo} config user.email you@example.com",
+        )
+    before = _version_before(sh, fork, target)
+    here = fork.refs.commits.get(f"refs/heads/{sync}", "")
+    # A run with --direct that was cut after its push has only its last steps to do.
+    if not (options.direct and here == target.base):
+        _require_newer(sh, fork, target, before)
+    trees = git.worktrees(sh, repo)
+    work, checkout = _work_trees(fork, trees, sync, tag.name)
+    notes = _notes(sh, fork, target, options)
+    notes += _sync_notes(sh, fork, target, options, here)
+    _require_clean(sh, fork, target, work, checkout if options.direct else None)
+
+    conditions = {"push", "tidy"} if options.push else set()
+    if options.direct and options.push:
+        conditions = {"direct", "tidy"}
+        if checkout:
+            conditions.add("forward-checkout")
+        elif fork.local_production in fork.refs.objects:
+            conditions.add("forward-ref")
+    commands = {name: getattr(fork.policy.commands, name) for name in ("install", "test", "lint")}
+    if options.tests:
+        conditions |= {name for name, lines in commands.items() if lines}
+    messages = fork.policy.messages
+    values = fetch_plan(fork, target).values | {
+        "commit": target.commit,
+        "version": tag.release,
+        "work": str(work),
+        "checkout": str(checkout or ""),
+        "message": messages.merge.replace("{tag}", tag.name).replace(
+            "{production}", branches.production
+        ),
+    }
+    plan = Plan(
+        values=values,
+        conditions=frozenset(conditions),
+        untouched=f"Your checkout, {branches.production} and {values['origin']} are as they were.",
+        commands=commands,
+        work=work,
+        logs=fork.repository.common / "carto-fork" / tag.name,
+    )
+    finished = (
+        options.push
+        and not options.direct
+        and here == target.pushed != ""
+        and not work.exists()
+        and git.is_ancestor(sh, repo, target.commit, here)
+        and all(
+            fork.refs.commits.get(f"refs/carto-fork/passed/{tag.name}/{name}") == here
+            for name in conditions & commands.keys()
+        )
+    )
+    return Upgrade(target, plan, before, sync, work, finished, tuple(notes))
+
+
+def _version_before(sh: Shell, fork: Fork, target: Target) -> str:
+    """The version that the production branch states; "" where the policy names no version file."""
+    for file in fork.policy.version_files:
+        where = f"{file.path} on {fork.policy.branches.production}"
+        text = git.show(sh, fork.path, target.base, file.path)
+        if text is None:
+            raise Refused(f"{where} is missing.", then="correct `version_files` in the policy.")
+        if stated := versions.read(text, file.keys, where):
+            return next(iter(stated.values()))
+    return ""
+
+
+def _require_newer(sh: Shell, fork: Fork, target: Target, before: str) -> None:
+    tag, production = target.tag, fork.policy.branches.production
+    if git.has_object(sh, fork.path, target.commit) and git.is_ancestor(
+        sh, fork.path, target.commit, target.base
+    ):
+        raise Refused(
+            f"{production} already contains {tag.name}.",
+            then="choose a newer release; `status` names the newest one.",
+        )
+    try:
+        older = before and (tag.version, tag.build) <= (Version(before), Version("0"))
+    except InvalidVersion:
+        raise Refused(
+            f"the version on {production}, {before!r}, is not a version.",
+            then="correct it there with `bump-version`.",
+        ) from None
+    if older:
+        same = Version(before) == tag.version
+        lost = " Its history was lost, probably in a squash merge." if same else ""
+        raise Refused(
+            f"{tag.name} is not newer than {before}, the version on {production}.{lost}",
+            then="choose a newer release; `status` names the newest one.",
+        )
+
+
+def _work_trees(fork: Fork, trees: list[Worktree], sync: str, tag: str) -> tuple[Path, Path | None]:
+    """Where the upgrade is prepared, and where the production branch is checked out, if it is."""
+    here = {tree.branch: tree.path for tree in trees if not tree.missing}
+    home = fork.repository.home
+    own = home.with_name(f"{home.name}.{sync.replace('/', '-')}")
+    work = here.get(f"refs/heads/{sync}", own)
+    taken = next((tree for tree in trees if tree.path == own and not tree.missing), None)
+    if (taken and taken.branch != f"refs/heads/{sync}") or (
+        work == own and not taken and own.exists()
+    ):
+        raise Refused(
+            f"{own}, where the upgrade to {tag} would be prepared, is something else.",
+            then="move it away, then run the same command again.",
+        )
+    if work == fork.path or work == home:
+        raise Refused(
+            f"{sync} is checked out in {work}, your own checkout.",
+            then=f"git -C {work} switch {fork.policy.branches.production}",
+        )
+    return work, here.get(fork.local_production)
+
+
+def _notes(sh: Shell, fork: Fork, target: Target, options: Options) -> list[str]:
+    """What a person should know; raises Refused where the local production branch diverged."""
+    notes = []
+    repo, branches, origin = fork.path, fork.policy.branches, fork.policy.remotes.origin.name
+    if target.asked != target.tag.name:
+        notes.append(f"upstream has no tag {target.asked}; this is {target.tag.name}.")
+    if fork.local_production in fork.refs.objects:
+        local = fork.refs.commits[fork.local_production]
+        ahead, behind = git.ahead_behind(sh, repo, local, target.base)
+        if ahead and behind:
+            raise Refused(
+                f"your {branches.production} and {origin}'s have diverged "
+                f"({ahead} and {behind} commits of their own).",
+                then=f"git -C {repo} log --oneline --left-right "
+                f"{branches.production}...{origin}/{branches.production}",
+            )
+        if ahead and options.direct:
+            raise Refused(
+                f"your {branches.production} has {_commits(ahead)} that {origin} does not have.",
+                then=f"git -C {repo} push {origin} {branches.production}",
+            )
+        if ahead:
+            notes.append(
+                f"your {branches.production} has {_commits(ahead)} that {origin} does not have; "
+                "they are not part of this upgrade."
+            )
+    return notes
+
+
+def _commits(number: int) -> str:
+    return "1 commit" if number == 1 else f"{number} commits"
+
+
+def _sync_notes(sh: Shell, fork: Fork, target: Target, options: Options, here: str) -> list[str]:
+    """What a person should know of an earlier run's sync branch.
+
+    here: the local sync branch, "" if there is none.
+    Raises Refused where origin's has commits that the local one lacks, or, with --direct, where
+    the production branch has moved on.
+    """
+    repo, origin = fork.path, fork.policy.remotes.origin.name
+    production, sync = (
+        fork.policy.branches.production,
+        fork.policy.branches.sync_for(target.tag.name),
+    )
+    if here and target.pushed and here != target.pushed:
+        ahead, behind = git.ahead_behind(sh, repo, here, target.pushed)
+        if behind:
+            both = f"git -C {repo} log --oneline --left-right {sync}...{origin}/{sync}"
+            take = f"git -C {repo} fetch {origin} {sync}:{sync}"
+            raise Refused(
+                f"{sync} on {origin} has {_commits(behind)} that yours does not have.",
+                then=f"{both if ahead else take}; then run the same command again",
+            )
+    start = here or target.pushed
+    if not start or git.is_ancestor(sh, repo, target.base, start):
+        return []
+    if options.direct:
+        raise Refused(
+            f"{production} has moved on since {sync} was started.",
+            then="give it up with --abort, then run the same command again.",
+        )
+    return [f"{production} has moved on since {sync} was started; the pull request shows both."]
+
+
+def _require_clean(
+    sh: Shell, fork: Fork, target: Target, work: Path, checkout: Path | None
+) -> None:
+    """Raises Refused where work of a person's is in the way."""
+    if checkout:
+        state = git.work_state(sh, checkout)
+        _require_idle(state, checkout, fork.policy.branches.production)
+    if (work / ".git").exists():
+        state = git.work_state(sh, work)
+        if state.merging and state.merging != target.commit:
+            raise Refused(
+                f"a merge of {state.merging[:10]}, which is not {target.tag.name}, is in progress "
+                f"in {work}.",
+                then=f"git -C {work} merge --abort, then run the same command again.",
+            )
+        if state.dirty and not state.merging:
+            raise Refused(
+                f"{work} has changes that are not committed: {_listed(state.dirty)}.",
+                then=f"commit them, or give them up with git -C {work} restore --staged --worktree "
+                ":/, then run the same command again.",
+            )
+
+
+def _require_idle(state: WorkState, checkout: Path, branch: str) -> None:
+    if state.merging:
+        raise Refused(
+            f"a merge is in progress in {checkout}, where {branch} is checked out.",
+            then=f"git -C {checkout} merge --continue (or --abort), "
+            "then run the same command again.",
+        )
+    if state.dirty:
+        raise Refused(
+            f"{checkout}, where {branch} is checked out, has changes that are not committed: "
+            f"{_listed(state.dirty)}.",
+            then="commit or stash them, then run the same command again.",
+        )
+
+
+def _listed(paths: tuple[str, ...], most: int = 3) -> str:
+    more = f" and {len(paths) - most} more" if len(paths) > most else ""
+    return ", ".join(paths[:most]) + more
+
+
+def abort_plan(sh: Shell, fork: Fork, options: Options) -> Plan:
+    """The plan for removing what an upgrade has made here. Asks no remote.
+
+    Raises Refused where there is nothing of this upgrade.
+    """
+    name = tags.checked_name(options.tag) if options.tag else ""
+    branches = fork.policy.branches
+    known = tags.classify(name, fork.policy.tags)
+    candidates = [tag for tag in fork.refs.tags() if known and _is_meant(tag, known, fork.policy)]
+    for tag in dict.fromkeys([name, *candidates]):
+        sync = branches.sync_for(tag)
+        if f"refs/heads/{sync}" in fork.refs.objects:
+            break
+    else:
+        raise Refused(
+            f"no upgrade to {name or 'a release'} is under way here.",
+            then=f"{options.program} status",
+        )
+    trees = git.worktrees(sh, fork.path)
+    work = next((tree.path for tree in trees if tree.branch == f"refs/heads/{sync}"), None)
+    if work and trees[0].path == work:
+        raise Refused(
+            f"{sync} is checked out in {work}, your own checkout.",
+            then=f"git -C {work} switch {branches.production}",
+        )
+    values = fork.values() | {"tag": tag, "sync": sync, "work": str(work or "")}
+    conditions = {"branch", "worktree"} if work else {"branch"}
+    return Plan(values, frozenset(conditions), "Your checkout and origin are as they were.")
+
+
+def _is_meant(name: str, asked: Tag, policy: Policy) -> bool:
+    """Whether a tag is what `find_target` may have found for another name."""
+    tag = tags.classify(name, policy.tags)
+    return bool(tag and tag.stable and _same(tag, asked))
+
+
+def announce(console: Console, upgrade: Upgrade, fork: Fork) -> None:
+    """Say what is about to happen."""
+    tag = upgrade.target.tag
+    console.say(f"{tag.name} ({tag.scheme.name}) into {fork.policy.branches.production}", "bold")
+    console.facts(
+        [
+            ("fork", str(fork.path)),
+            ("version", f"{upgrade.before or 'none'} -> {tag.release}"),
+            ("tag", upgrade.target.commit[:10]),
+            ("sync branch", upgrade.sync),
+            ("prepared in", str(upgrade.work)),
+        ]
+    )
+    for note in upgrade.notes:
+        console.say(f"Note: {note}", "yellow")
+
+
+def result(sh: Shell, fork: Fork, upgrade: Upgrade, options: Options) -> dict[str, Any]:
+    """What came of an upgrade, as plain data for ``--json``."""
+    conditions, branch = upgrade.plan.conditions, f"refs/heads/{upgrade.sync}"
+    head = git.refs(sh, fork.path, only=[branch]).commits.get(branch, "")
+    return {
+        "tag": upgrade.target.tag.name,
+        "tag_commit": upgrade.target.commit,
+        "version_before": upgrade.before,
+        "version": upgrade.target.tag.release,
+        "branch": upgrade.sync,
+        "head": head,
+        "work_tree": str(upgrade.work) if upgrade.work.exists() else None,
+        "checks": sorted(conditions & upgrade.plan.commands.keys()),
+        "published_to": _published_to(fork, upgrade, options),
+    }
+
+
+def _published_to(fork: Fork, upgrade: Upgrade, options: Options) -> str | None:
+    if not options.push:
+        return None
+    origin, branches = fork.policy.remotes.origin.name, fork.policy.branches
+    return f"{origin}/{branches.production if options.direct else upgrade.sync}"
+
+
+def conclude(
+    console: Console, result: dict[str, Any], upgrade: Upgrade, fork: Fork, options: Options
+) -> None:
+    """Say what came of an upgrade and what is next."""
+    console.say()
+    branch, head = result["branch"], result["head"][:10]
+    if not result["checks"]:
+        why = "--no-tests" if not options.tests else "the policy names no commands"
+        console.say(f"Not tested: {why}.", "yellow")
+    production = fork.policy.branches.production
+    if result["published_to"] is None:
+        console.say(f"Done: {branch} is at {head}, in {result['work_tree']}; not pushed.", "green")
+        console.say("Next: run the same command without --no-push.")
+    elif options.direct:
+        console.say(
+            f"Done: {production} is at {head} on {fork.policy.remotes.origin.name}.", "green"
+        )
+    else:
+        console.say(f"Done: {result['published_to']} is at {head}.", "green")
+        console.say(
+            f"Next: open a pull request from {branch} to {production}; "
+            "merge it with a merge commit, never squashed."
+        )
