@@ -83,8 +83,11 @@ def _absent_from_base(sh: Shell, work: Path, paths: Sequence[str]) -> set[str]:
 
 def _edited(sh: Shell, work: Path) -> set[str]:
     """The paths that differ from what the merge wrote (git keeps that as the tree AUTO_MERGE)."""
+    # A submodule that is not checked out always differs.
     changed = sh.ask(
-        "git -C {work} diff --name-only --no-renames --no-ext-diff -z AUTO_MERGE --", work=work
+        "git -C {work} diff --name-only --no-renames --no-ext-diff --ignore-submodules=all -z"
+        " AUTO_MERGE --",
+        work=work,
     )
     return set(changed.fields()) if changed.ok else set()
 

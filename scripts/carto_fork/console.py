@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,67 +34,63 @@ class Console:
         if self._made is None:
             from rich.console import Console as Rich
 
-            self._made = Rich(
-                file=self._stream, highlight=False, markup=False, emoji=False, soft_wrap=True
-            )
+            self._made = Rich(file=self._stream, highlight=False, markup=False, emoji=False)
         return self._made
 
     def say(self, text: str = "", style: str = "") -> None:
-        """A line or a paragraph."""
-        if self._pasteable:
-            text = "\n".join(f"# {line}".rstrip() for line in text.split("\n"))
-        self._rich.print(printable(text), style=style or None)
+        """A sentence or a paragraph, wrapped between words."""
+        width = self._rich.width - (2 if self._pasteable else 0)
+        for line in text.split("\n"):
+            for wrapped in _wrap(line, width) or [""]:
+                self.row("", wrapped, style)
+
+    def row(self, head: str, rest: str, style: str = "") -> None:
+        """A line that is never wrapped, because it holds a path or a command."""
+        prefix = "# " if self._pasteable else ""
+        line = printable(f"{prefix}{head}{rest}").rstrip()
+        self._rich.print(line, style=style or None, soft_wrap=True)
 
     def step(self, number: int, of: int, name: str, what: str) -> None:
         """The head line of a step."""
-        if self._pasteable:
-            self.say(f"{number}/{of} {name}: {what}")
-            return
-        from rich.text import Text
-
-        line = Text.assemble((f"{number}/{of} ", "dim"), (f"{name:<9} ", "bold"), what)
-        self._rich.print(line)
+        self.row("", f"{number}/{of} {name:<9} {what}", "bold")
 
     def command(self, line: str) -> None:
         """A command line that is about to run."""
-        self.say(f"    $ {line}", "cyan")
+        self.row("    $ ", line, "cyan")
 
     def facts(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Aligned names and values."""
         width = max(len(name) for name, _ in pairs)
         for name, value in pairs:
-            self.say(f"  {name:<{width}}  {value}")
+            self.row(f"  {name:<{width}}  ", value)
 
-    def table(self, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table that fits the terminal; long cells are folded."""
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-        for column in table.columns:
-            column.overflow = "fold"
-        for row in rows:
-            table.add_row(*(Text(printable(cell)) for cell in row))
-        if not self._pasteable:
-            self._rich.print(table, soft_wrap=False)
-            return
-        with self._rich.capture() as captured:
-            self._rich.print(table, soft_wrap=False)
-        self.say(captured.get().rstrip("\n"))
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Say, once it took a second, how long something took."""
+        start = time.monotonic()
+        yield
+        seconds = time.monotonic() - start
+        if not self._pasteable and seconds >= 1:
+            minutes = f"{seconds // 60:.0f} min " if seconds >= 60 else ""
+            self.row("    ", f"{minutes}{seconds % 60:.1f} s", "dim")
 
     @contextmanager
     def working(self, name: str) -> Iterator[None]:
-        """Show that something is under way and, once it took a second, how long it took."""
-        start = time.monotonic()
-        if self._rich.is_terminal and not self._pasteable and os.environ.get("TERM") != "dumb":
+        """Show on a terminal that something is under way, and for how long."""
+        with self.timed():
+            if not self._rich.is_terminal or self._pasteable or self._rich.is_dumb_terminal:
+                yield
+                return
             from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
             columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
             with Progress(*columns, console=self._rich, transient=True) as progress:
                 progress.add_task(name, total=None)
                 yield
-        else:
-            yield
-        if not self._pasteable and (seconds := time.monotonic() - start) >= 1:
-            self.say(f"    {seconds:.1f} s", "dim")
+
+
+def _wrap(line: str, width: int) -> list[str]:
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )

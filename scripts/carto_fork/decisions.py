@@ -80,56 +80,57 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decision
         why = "Its conflict markers do not add up."
         return _left(conflict, rule, why, "edit {path}, then git add {path}")
     settled: list[hunks.Segment] = []
-    dropped = left = 0
+    reasons: list[str] = []
+    dropped = 0
     for index, segment in enumerate(segments):
         if isinstance(segment, str):
             settled.append(segment)
             continue
-        lines = _settle(segments, index, segment, rule, policy)
-        if lines is None:
-            left += 1
+        lines = _settle(segment, hunks.paragraph(segments, index), rule, policy)
+        if isinstance(lines, str):
+            reasons.append(lines)
             settled.append(segment)
         else:
             settled.append("".join(lines))
             if rule and rule.take is not Take.VERSION:
                 dropped += sum(line not in lines for line in segment.ours)
-    total = sum(isinstance(segment, hunks.Hunk) for segment in segments)
-    why = rule.why if rule else "No rule fits."
-    if left:
-        why = why if not rule else f"{left} of {total} hunks are not for rule {rule.name!r}."
+    left = len(reasons)
+    todo = f"resolve {_count(left, 'hunk')} in {{path}}, then git add {{path}}"
     return Decision(
         conflict,
         take=rule.take if rule and not left else None,
         rule=rule.name if rule else "",
-        why=why,
+        why=" ".join(dict.fromkeys(reasons)) or (rule.why if rule else ""),
         text=hunks.join(settled),
-        settled=total - left,
+        settled=sum(isinstance(segment, hunks.Hunk) for segment in segments) - left,
         left=left,
         dropped=dropped,
-        todo=f"resolve {_count(left, 'hunk')} in {{path}}, then git add {{path}}" if left else "",
+        todo=todo if left else "",
     )
 
 
 def _settle(
-    segments: Sequence[hunks.Segment],
-    index: int,
-    hunk: hunks.Hunk,
-    rule: Rule | None,
-    policy: Policy,
-) -> tuple[str, ...] | None:
-    """The lines that a hunk becomes; None if it is a person's."""
+    hunk: hunks.Hunk, paragraph: str, rule: Rule | None, policy: Policy
+) -> tuple[str, ...] | str:
+    """The lines that a hunk becomes; a sentence that says why not if it is a person's.
+
+    paragraph: the hunk with the lines around it.
+    """
     if rule is None:
-        return None
+        return "No rule fits."
     if rule.take is Take.FORK:
         return hunk.ours
     if rule.take is Take.UPSTREAM:
         return hunk.theirs
     if rule.take is Take.VERSION:
         lines = (*hunk.ours, *(hunk.base or ()), *hunk.theirs)
-        return hunk.theirs if all(map(_VERSION_LINE.fullmatch, _bare(lines))) else None
-    # Both sides can be kept where neither changed a line that the other had: the base is empty.
-    marked = policy.markers and policy.markers.fork in hunks.paragraph(segments, index)
-    return None if marked or hunk.base != () else (*hunk.ours, *hunk.theirs)
+        if all(map(_VERSION_LINE.fullmatch, _bare(lines))):
+            return hunk.theirs
+        return "More than the version is in conflict."
+    if policy.markers and policy.markers.fork in paragraph:
+        return f"A block marked `{policy.markers.fork}` is touched."
+    # Where the base is empty, both sides only added lines.
+    return (*hunk.ours, *hunk.theirs) if hunk.base == () else "Both sides changed the same lines."
 
 
 def _bare(lines: Sequence[str]) -> list[str]:

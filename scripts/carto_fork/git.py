@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,8 +45,8 @@ def require_version(sh: Shell) -> None:
 class Repository:
     """A repository on this machine.
 
-    path: the directory that was named, absolute.
-    common: its git directory, shared by all of its work trees.
+    path: the directory that was named, as `nearest` writes it.
+    common: its git directory, shared by all of its work trees; absolute.
     shallow: whether its history is cut.
     """
 
@@ -62,7 +63,7 @@ class Repository:
 
 def open_repository(sh: Shell, path: Path) -> Repository:
     """The repository at a path. Raises Refused where there is none, or git does not trust it."""
-    path = path.expanduser().absolute()
+    path = nearest(path.expanduser())
     if not path.is_dir():
         raise Refused(f"{path} is not a directory.", then="name the fork's clone with --repo.")
     answer = sh.ask(
@@ -78,13 +79,19 @@ def open_repository(sh: Shell, path: Path) -> Repository:
     return Repository(path, Path(common), shallow == "true")
 
 
+def nearest(path: Path) -> Path:
+    """The shorter one of a path's absolute and relative form, for lines that people read."""
+    absolute, relative = path.absolute(), Path(os.path.relpath(path))
+    return relative if len(str(relative)) < len(str(absolute)) else absolute
+
+
 def top_of_work_tree(sh: Shell, path: Path) -> Path:
     """The top directory of the work tree at a path. Raises Refused in a bare repository."""
     answer = sh.ask("git -C {path} rev-parse --path-format=absolute --show-toplevel", path=path)
     if not answer.ok:
         problem = f"{path} has no work tree ({answer.err.strip()})."
         raise Refused(problem, then="name a work tree with --repo.")
-    return Path(answer.line)
+    return nearest(Path(answer.line))
 
 
 @dataclass(frozen=True)
@@ -193,6 +200,17 @@ def ahead_behind(sh: Shell, repo: Path, left: str, right: str) -> tuple[int, int
     return int(ahead), int(behind)
 
 
+def count(sh: Shell, repo: Path, commit: str, known: str) -> int:
+    """How many commits the history of one holds that the history of the other does not."""
+    answer = sh.ask(
+        "git -C {repo} rev-list --count {commit} --not {known} --",
+        repo=repo,
+        commit=commit,
+        known=known,
+    )
+    return int(_answer(answer, "number of commits").out)
+
+
 def commits(sh: Shell, repo: Path, among: str, *, most: int = 10) -> list[str]:
     """One line for each commit of a range, newest first: short name and subject."""
     answer = sh.ask(
@@ -211,14 +229,10 @@ def show(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
     return answer.out if answer.ok else None
 
 
-def tags_merged(sh: Shell, repo: Path, commit: str) -> list[str]:
-    """The names of the tags that a commit's history holds."""
-    answer = sh.ask(
-        "git -C {repo} for-each-ref '--format=%(refname:strip=2)' --merged={commit} refs/tags",
-        repo=repo,
-        commit=commit,
-    )
-    return _answer(answer, "contained tags").out.splitlines()
+def history(sh: Shell, repo: Path, commit: str) -> set[str]:
+    """The names of all commits in a commit's history, itself included."""
+    answer = sh.ask("git -C {repo} rev-list {commit} --", repo=repo, commit=commit)
+    return set(_answer(answer, "history").out.split())
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def parse(text: str) -> list[Segment] | None:
 
 
 def _marker(line: str) -> str:
-    """The marker that a line begins with, or "". `=======` counts only when it is the whole line."""
+    """The marker that a line begins with, or ""; `=======` must be the whole line."""
     found = line[:7]
     rest = line[7:].rstrip("\r\n")
     if found == _MIDDLE:

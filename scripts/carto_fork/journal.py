@@ -22,6 +22,7 @@ from .shell import Shell
 class _Entry(msgspec.Struct):
     pid: int
     task: str
+    directory: str
     undo: list[list[str]] = []
 
 
@@ -30,7 +31,7 @@ class Journal:
 
     def __init__(self, descriptor: int, task: str) -> None:
         self._descriptor = descriptor
-        self._entry = _Entry(os.getpid(), task)
+        self._entry = _Entry(os.getpid(), task, os.getcwd())
 
     def begin(self, undo: Sequence[Sequence[str]]) -> None:
         """Note, before a step starts, what undoes half of it."""
@@ -73,8 +74,9 @@ def locked(sh: Shell, common: Path, task: str) -> Iterator[Journal]:
         ) from None
     journal = Journal(descriptor, task)
     try:
-        for words in before.undo if before else ():
-            sh.run(words)
+        if before:
+            for words in before.undo:
+                sh.run(words, within=Path(before.directory))
         journal.end()
         yield journal
     finally:

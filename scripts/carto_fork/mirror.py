@@ -58,7 +58,8 @@ def plan(sh: Shell, fork: Fork) -> Plan:
             f"{branches.mirror} is checked out in {checkout} with changes that are not committed: "
             f"{', '.join(dirty[:3])}.",
             untouched=_untouched(fork),
-            then="commit or stash them, or switch to another branch; then run the same command again.",
+            then="commit or stash them, or switch to another branch; "
+            "then run the same command again.",
         )
     values = fork.values() | {"checkout": str(checkout or "")}
     return Plan(values, frozenset(conditions), untouched=_untouched(fork))

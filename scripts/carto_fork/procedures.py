@@ -145,9 +145,9 @@ UPGRADE = (
         "worktree",
         "Check it out in a work tree of its own; yours is not touched.",
         # --force: the directory of an earlier work tree may have been deleted by hand.
-        run=("git -C {repo} worktree add --force {work} {sync}",),
+        run=("git -C {repo} worktree add --force {place} {sync}",),
         done=("test -e {work}/.git",),
-        undo=("git -C {repo} worktree remove --force --force {work}",),
+        undo=("git -C {repo} worktree remove --force --force {place}",),
         stuck="make room for {work}, then run the same command again.",
     ),
     Step(
@@ -161,7 +161,7 @@ UPGRADE = (
         allow=(0, 1),
         done=(f"git -C {{work}} rev-parse --quiet --verify MERGE_HEAD || {_MERGED}",),
         # A merge that was cut half-way leaves a tree that nobody made; the next run starts afresh.
-        undo=("git -C {repo} worktree remove --force --force {work}",),
+        undo=("git -C {repo} worktree remove --force --force {place}",),
     ),
     Step(
         "resolve",
@@ -229,7 +229,7 @@ UPGRADE = (
         "tidy",
         "Put the work tree away, unless it holds files that git does not know.",
         when="tidy",
-        run=("git -C {repo} worktree remove {work}",),
+        run=("git -C {repo} worktree remove {place}",),
         allow=(0, 128),
     ),
 )
@@ -239,7 +239,7 @@ ABORT = (
         "worktree",
         "Remove the work tree of the upgrade.",
         when="worktree",
-        run=("git -C {repo} worktree remove --force --force {work}",),
+        run=("git -C {repo} worktree remove --force --force {place}",),
     ),
     Step(
         "branch",

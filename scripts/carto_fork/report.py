@@ -2,73 +2,76 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from os.path import commonpath
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from .console import Console
 from .decisions import Decision
-from .policy import Loaded
+from .fork import Fork
+from .policy import Loaded, Take
 from .resolve import Resolution
 from .status import Status
+from .upgrade import Options, Upgrade
 
-_MOST_ROWS = 5
-"""Paths that one rule decided alike are summed up from here on."""
+_MOST_PATHS = 5
+"""Of more paths than these that one rule decided alike, only the number is shown."""
 
-_TAKEN = {"fork": "fork's", "upstream": "upstream's", "both": "both", "version": "tag's version"}
+_TAKEN = {
+    Take.FORK: "fork's",
+    Take.UPSTREAM: "upstream's",
+    Take.BOTH: "both sides",
+    Take.VERSION: "tag's version",
+}
 
 
 def resolution(console: Console, found: Resolution) -> None:
-    """The table of conflicts, the rules behind it, and what is left to do."""
-    if found.decisions:
-        console.table(("Path", "Kind", "Decision", "Rule"), _rows(found.decisions))
-        reasons = {d.rule: d.why for d in found.decisions if d.rule and not d.left}
-        console.say()
-        for rule, why in reasons.items():
-            console.say(f"{rule}: {why}", "dim")
+    """What became of each conflict, by rule with its reason, and what is left to do."""
+    decided = [decision for decision in found.decisions if not decision.left]
+    for rule, why in {decision.rule: decision.why for decision in decided}.items():
+        console.say(f"{rule}: {why}")
+        for kind, taken, path in _rows(d for d in decided if d.rule == rule):
+            console.row(f"  {kind:<14} {taken:<18} ", path)
     for path in found.returned:
-        console.say(f"{path}: came back with the merge, is disabled in the policy, removed again.")
+        console.row("came back with the merge although it is disabled, removed again: ", path)
+    if found.left:
+        console.say("left for a person:", "yellow")
     for decision in found.left:
         path = decision.conflict.path
-        console.say(f"{path}: {decision.why}", "yellow")
-        console.say(f"    {decision.todo.replace('{path}', path)}")
-    left, total = len(found.left), len(found.decisions)
-    if total:
-        dropped = sum(decision.dropped for decision in found.decisions)
-        lines = f"; {dropped} lines of the fork's gave way to upstream's" if dropped else ""
-        console.say(f"{total - left} of {total} conflicts decided, {left} left{lines}.", "bold")
-    else:
+        console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<18} ", path)
+        console.row("    why:  ", decision.why)
+        console.row("    then: ", decision.todo.replace("{path}", path))
+    total, left = len(found.decisions), len(found.left)
+    if not total:
         console.say("No conflicts.")
+        return
+    dropped = sum(decision.dropped for decision in found.decisions)
+    gave_way = f" {dropped} lines of the fork's gave way to upstream's." if dropped else ""
+    console.say(f"{total - left} of {total} conflicts decided, {left} left.{gave_way}", "bold")
 
 
-def _rows(found: Sequence[Decision]) -> list[tuple[str, ...]]:
-    alike: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-    for decision in found:
-        if decision.left:
-            taken = "left for a person"
-            if decision.settled:
-                taken = f"{decision.left} of {decision.left + decision.settled} hunks left"
-        else:
-            taken = _TAKEN[decision.take.value] if decision.take else ""
-            if decision.whole and _gone(decision):
-                taken = "deleted"
-            if decision.dropped:
-                taken += f" (-{decision.dropped})"
-        key = (decision.conflict.kind.value, taken, decision.rule)
-        alike[key].append(decision.conflict.path)
-    rows: list[tuple[str, ...]] = []
-    for key, paths in alike.items():
-        if len(paths) > _MOST_ROWS and not key[1].endswith("left for a person"):
-            paths = [f"{commonpath(paths)}/… ({len(paths)} files)"]
-        rows += [(path, *key) for path in paths]
-    return rows
+def _rows(decisions: Iterable[Decision]) -> Iterator[tuple[str, str, str]]:
+    """Kind, decision and path of each; many paths with the same two are summed up."""
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for decision in decisions:
+        conflict, taken = decision.conflict, _TAKEN[decision.take] if decision.take else ""
+        side = conflict.ours if decision.take is Take.FORK else conflict.theirs
+        if decision.whole and side is None:
+            taken += ": deleted"
+        if decision.dropped:
+            taken += f" (-{decision.dropped})"
+        alike[conflict.kind.value, taken].append(conflict.path)
+    for (kind, taken), paths in alike.items():
+        if len(paths) > _MOST_PATHS:
+            paths = [f"{len(paths)} files in {posixpath.commonpath(paths) or 'many places'}"]
+        for path in paths:
+            yield kind, taken, path
 
 
-def _gone(decision: Decision) -> bool:
-    conflict = decision.conflict
-    return not (
-        conflict.ours if decision.take and decision.take.value == "fork" else conflict.theirs
-    )
+def _hunks(decision: Decision) -> str:
+    total = decision.left + decision.settled
+    return f"{decision.left} of {total} hunks" if decision.text is not None else "all of it"
 
 
 def status(console: Console, found: Status, repo: str) -> None:
@@ -100,7 +103,10 @@ def status(console: Console, found: Status, repo: str) -> None:
         console.say(f"upgrade to {upgrade.tag}: {upgrade.state}", "yellow")
     for problem in found.problems:
         console.say(f"problem: {problem}", "red")
-    console.say(f"Next: {found.then}" if found.then else "Nothing to do.", "bold")
+    if found.then:
+        console.row("Next: ", found.then)
+    else:
+        console.say("Nothing to do.")
 
 
 def config(console: Console, loaded: Loaded) -> None:
@@ -123,3 +129,45 @@ def _inline(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"'{value}'" if isinstance(value, str) and "\\" in value else f'"{value}"'
+
+
+def upgrade_begins(console: Console, upgrade: Upgrade, fork: Fork) -> None:
+    """Say what is about to happen."""
+    tag = upgrade.target.tag
+    console.say(f"{tag.name} ({tag.scheme.name}) into {fork.policy.branches.production}", "bold")
+    console.facts(
+        [
+            ("fork", str(fork.path)),
+            ("version", f"{upgrade.before or 'none'} -> {tag.release}"),
+            ("tag", f"{upgrade.target.commit[:10]}, brings {upgrade.commits} commits"),
+            ("sync branch", upgrade.sync),
+            ("prepared in", str(upgrade.work)),
+        ]
+    )
+    for note in upgrade.notes:
+        console.say(f"Note: {note}", "yellow")
+
+
+def upgrade_ended(
+    console: Console, result: dict[str, Any], upgrade: Upgrade, fork: Fork, options: Options
+) -> None:
+    """Say what came of an upgrade and what is next."""
+    console.say()
+    branch, head = result["branch"], result["head"][:10]
+    if not result["checks"]:
+        why = "--no-tests" if not options.tests else "the policy names no commands"
+        console.say(f"Not tested: {why}.", "yellow")
+    production = fork.policy.branches.production
+    if result["published_to"] is None:
+        console.say(f"Done: {branch} is at {head}, in {result['work_tree']}; not pushed.", "green")
+        console.say("Next: run the same command without --no-push.")
+    elif options.direct:
+        console.say(
+            f"Done: {production} is at {head} on {fork.policy.remotes.origin.name}.", "green"
+        )
+    else:
+        console.say(f"Done: {result['published_to']} is at {head}.", "green")
+        console.say(
+            f"Next: open a pull request from {branch} to {production}; "
+            "merge it with a merge commit, never squashed."
+        )

@@ -1,19 +1,22 @@
-"""The sandbox's two repositories, as data: a small LiteLLM and CARTO's fork of it.
+"""The sandbox's two repositories, as data: a small LiteLLM, and CARTO's fork of it.
 
 The sandbox is what an upgrade is demonstrated on and what this project's own tests run on. It has
 the shape of the real thing: an upstream with nightly, candidate, development and stable tags, and a
 fork whose production branch carries workflows, patches and disabled files of its own. Merging
-v1.76.5 into the fork meets every kind of conflict that git knows; merging v1.77.2-stable meets two
-more, which only a person can decide.
+v1.76.5 into the fork meets every kind of conflict that git knows, all for rules to decide; merging
+v1.77.2-stable meets two more, which only a person can decide.
 
-Nothing here runs a process. `upstream_and_fork()` returns the history, and its streams go into
+Nothing here runs a process. `upstream_and_fork()` returns the history, and its two streams go into
 `git fast-import`. Dates and bytes are fixed, so the SHAs are the same on every machine. A test that
 needs another world adds commits to this one:
 
-    history = upstream_and_fork().plus(
+    history = upstream_and_fork()
+    history = history.plus(
         Commit("hotfix", "fix: typo", {"README.md": "…"}, parents=("carto/main",)),
         origin_refs={"refs/heads/carto/main": "hotfix"},
     )
+
+The files' texts and most of the changes are in `sandbox_files/`, the order of events is here.
 """
 
 from __future__ import annotations
@@ -23,112 +26,125 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from string import Template
 from typing import TypeAlias
 
-# --- Commits, and how they are told to git ---------------------------------------------------
+# --- Commits, and how git is told of them ----------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Blob:
-    """A file whose mode may be other than that of a plain text file."""
+    """A file whose mode may be other than a plain text file's.
+
+    Modes: 100644; 100755, executable; 120000, a symlink, whose data is its target; 160000, a
+    submodule, whose data is the commit as 40 hexadecimal digits.
+    """
 
     data: bytes
     mode: str = "100644"
-    """100644, 100755 (executable), 120000 (symlink; data is its target) or 160000 (submodule;
-    data is the commit, as 40 hexadecimal digits)."""
 
 
+# What happens to a path: a plain file's new content, another kind of file, or None: it goes.
 Change: TypeAlias = str | bytes | Blob | None
-"""What happens to a path: a plain file's new text, another kind of file, or None to delete it."""
+Changes: TypeAlias = Mapping[str, Change]
 
-Tree: TypeAlias = dict[str, Blob]
-"""The files of a commit, by path."""
+# Every file of a commit, by path.
+Tree: TypeAlias = Mapping[str, Blob]
+
+# Tag name -> (name of the tagged commit, message).
+AnnotatedTags: TypeAlias = Mapping[str, tuple[str, str]]
+
+BOT = "LiteLLM Release Bot <release-bot@example.com>"
 
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit, as what it changes in its first parent's tree."""
+    """A commit, as what it changes in its first parent's tree.
+
+    `name` is how refs and the `parents` of later commits refer to it. A parent may also be the full
+    SHA of a commit that the repository has already. A second parent makes a merge commit, whose
+    tree is still the first parent's with `changes`: nothing is merged here.
+    """
 
     name: str
-    """How `parents` and refs refer to it; names are unique in a history."""
     message: str
-    changes: Mapping[str, Change]
+    changes: Changes
     parents: tuple[str, ...] = ()
-    """Names of earlier commits, or full SHAs of commits that the repository has. A second parent
-    makes a merge; its tree is the first parent's with `changes`, never merged by git."""
-    author: str = "LiteLLM Release Bot <release-bot@example.com>"
+    author: str = BOT
 
 
-AnnotatedTags: TypeAlias = Mapping[str, tuple[str, str]]
-"""Tag name -> (name of its commit, message)."""
+FIRST_DATE = 1752570000  # 15 July 2025, 09:00 UTC
+SECONDS_BETWEEN_COMMITS = 17 * 3600
+SECONDS_UNTIL_TAGGED = 600
 
-FIRST_DATE = 1752570000
-"""When the first commit of a stream was made: 15 July 2025, 09:00 UTC."""
-HOURS_BETWEEN_COMMITS = 17
-TAGGED_AFTER_SECONDS = 600
-
-_IMPORT_REF = "refs/sandbox/import"
+_IMPORT_REF = b"refs/sandbox/import"
 
 
 def fast_import_stream(
     commits: Sequence[Commit], refs: Mapping[str, str], tags: AnnotatedTags
 ) -> bytes:
-    """All commits in the order given, then refs (full ref name -> commit name) and annotated tags.
+    """The commits in this order, `refs` (full name -> commit name) and annotated tags.
 
-    A commit's date is its place in the sequence, so commits added at the end leave the SHAs of
-    those before them as they were. Commits that no ref reaches are imported too.
+    A commit's date is its place in the sequence: commits that are added at the end leave the SHAs
+    of the others as they were. Commits that no ref reaches are imported too.
     """
     marks: dict[str, int] = {}
-    lines: list[bytes] = [b"feature done\n"]
-    for number, commit in enumerate(commits):
+    stream: list[bytes] = [b"feature done\n"]
+    for number, commit in enumerate(commits, start=1):
         if commit.name in marks:
             raise ValueError(f"two commits are named {commit.name!r}")
-        # fast-import builds every commit on a branch. This one belongs to nobody and is deleted
-        # below; a reset makes it unborn, or a root commit would continue the one before it.
+        # fast-import builds commits on a branch: on one that is deleted below. Without a reset, a
+        # commit that has no parents would continue the one before it.
         if not commit.parents:
-            lines.append(f"reset {_IMPORT_REF}\n\n".encode())
-        marks[commit.name] = number + 1
-        who = f"{commit.author} {_date(number)} +0000"
-        lines.append(f"commit {_IMPORT_REF}\nmark :{number + 1}\n".encode())
-        lines.append(f"author {who}\ncommitter {who}\n".encode())
-        lines.append(_data(commit.message.rstrip("\n").encode() + b"\n"))
-        for verb, parent in zip(("from", *["merge"] * len(commit.parents)), commit.parents):
-            lines.append(f"{verb} {_commit_ish(parent, marks)}\n".encode())
-        lines.extend(_file_commands(commit.changes))
-        lines.append(b"\n")
+            stream.append(b"reset %s\n\n" % _IMPORT_REF)
+        stream.append(b"commit %s\nmark :%d\n" % (_IMPORT_REF, number))
+        who = f"{commit.author} {_date(number)} +0000".encode()
+        stream.append(b"author %s\ncommitter %s\n" % (who, who))
+        stream.append(_message(commit.message))
+        for place, parent in enumerate(commit.parents):
+            stream.append(b"merge " if place else b"from ")
+            stream.append(b"%s\n" % _commit_ish(parent, marks))
+        stream.extend(_file_commands(commit.changes))
+        stream.append(b"\n")
+        marks[commit.name] = number
     if commits:
-        lines.append(f"reset {_IMPORT_REF}\nfrom {'0' * 40}\n\n".encode())
+        stream.append(b"reset %s\nfrom %s\n\n" % (_IMPORT_REF, b"0" * 40))
     for ref, name in refs.items():
-        lines.append(f"reset {ref}\nfrom {_commit_ish(name, marks)}\n\n".encode())
+        stream.append(b"reset %s\nfrom %s\n\n" % (ref.encode(), _commit_ish(name, marks)))
     for tag, (name, message) in tags.items():
-        number = marks[name] - 1
-        tagger = f"{commits[number].author} {_date(number) + TAGGED_AFTER_SECONDS} +0000"
-        lines.append(f"tag {tag}\nfrom :{marks[name]}\ntagger {tagger}\n".encode())
-        lines.append(_data(message.rstrip("\n").encode() + b"\n"))
-    lines.append(b"done\n")
-    return b"".join(lines)
+        number = marks[name]
+        date = _date(number) + SECONDS_UNTIL_TAGGED
+        tagger = f"{commits[number - 1].author} {date} +0000"
+        stream.append(f"tag {tag}\nfrom :{number}\ntagger {tagger}\n".encode())
+        stream.append(_message(message))
+    stream.append(b"done\n")
+    return b"".join(stream)
 
 
 def _date(number: int) -> int:
-    return FIRST_DATE + number * HOURS_BETWEEN_COMMITS * 3600
+    return FIRST_DATE + (number - 1) * SECONDS_BETWEEN_COMMITS
+
+
+def _message(text: str) -> bytes:
+    return _data(text.rstrip("\n").encode() + b"\n")
 
 
 def _data(content: bytes) -> bytes:
     return b"data %d\n%s\n" % (len(content), content)
 
 
-def _commit_ish(name: str, marks: Mapping[str, int]) -> str:
+def _commit_ish(name: str, marks: Mapping[str, int]) -> bytes:
     if name in marks:
-        return f":{marks[name]}"
+        return b":%d" % marks[name]
     if re.fullmatch(r"[0-9a-f]{40}", name):
-        return name
-    raise ValueError(f"no commit named {name!r} so far")
+        return name.encode()
+    raise ValueError(f"there is no commit named {name!r} before this one")
 
 
-def _file_commands(changes: Mapping[str, Change]) -> Iterable[bytes]:
-    """Deletions first: a path may turn from a directory into a file, or the other way round."""
+def _file_commands(changes: Changes) -> Iterable[bytes]:
+    """Deletions first: a directory may become a file of the same name, and the other way round."""
     for path, change in changes.items():
         if change is None:
             yield b"D %s\n" % _quoted(path)
@@ -139,27 +155,26 @@ def _file_commands(changes: Mapping[str, Change]) -> Iterable[bytes]:
         if blob.mode == "160000":
             yield b"M 160000 %s %s\n" % (blob.data, _quoted(path))
         else:
-            yield b"M %s inline %s\n%s" % (blob.mode.encode(), _quoted(path), _data(blob.data))
+            yield b"M %s inline %s\n" % (blob.mode.encode(), _quoted(path))
+            yield _data(blob.data)
 
 
 def _quoted(path: str) -> bytes:
-    """A path as fast-import reads it: in double quotes, C escapes for all that is not plain."""
+    """A path as fast-import reads it: between quotes, with C's escapes for all that is not plain.
+
+    A path that is not UTF-8 is written as Python has it from the file system, with surrogates.
+    """
     raw = path.encode("utf-8", "surrogateescape")
-    if re.fullmatch(rb"[A-Za-z0-9_./$@+,=-]+", raw):
-        return raw
-    plain = (bytes((byte,)) for byte in raw)
-    return b'"%s"' % b"".join(
-        char if b" " <= char <= b"~" and char not in b'"\\' else b"\\%03o" % ord(char)
-        for char in plain
-    )
+    escaped = re.sub(rb'[^ -~]|["\\]', lambda found: b"\\%03o" % ord(found[0]), raw)
+    return b'"%s"' % escaped
 
 
-# --- Histories and trees ---------------------------------------------------------------------
+# --- Trees and histories ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class History:
-    """The commits of both repositories, and the refs of each."""
+    """The commits of both repositories, oldest first, and the refs and annotated tags of each."""
 
     commits: tuple[Commit, ...]
     upstream_refs: Mapping[str, str]
@@ -183,7 +198,7 @@ class History:
         upstream_tags: AnnotatedTags | None = None,
         origin_tags: AnnotatedTags | None = None,
     ) -> History:
-        """This history with more commits at its end, and refs and tags added or moved."""
+        """This history with more commits at its end, and with refs and tags added or moved."""
         return replace(
             self,
             commits=self.commits + commits,
@@ -194,8 +209,15 @@ class History:
         )
 
     def tree(self, name: str) -> Tree:
-        """The files of a commit."""
-        return tree_of(self.commits, name)
+        """Every file of a commit: the changes along its first parents, oldest first."""
+        by_name = {commit.name: commit for commit in self.commits}
+        chain = [by_name[name]]
+        while chain[-1].parents:
+            chain.append(by_name[chain[-1].parents[0]])
+        tree: Tree = {}
+        for commit in reversed(chain):
+            tree = changed(tree, commit.changes)
+        return tree
 
     def text(self, name: str, path: str) -> str:
         """One file of a commit."""
@@ -203,272 +225,210 @@ class History:
 
 
 def as_blob(change: str | bytes | Blob) -> Blob:
+    """The file that a change makes."""
     if isinstance(change, Blob):
         return change
     return Blob(change.encode() if isinstance(change, str) else change)
 
 
-def tree_of(commits: Sequence[Commit], name: str) -> Tree:
-    """The files of the commit `name`: the changes along its first parents, oldest first."""
-    by_name = {commit.name: commit for commit in commits}
-    chain = [by_name[name]]
-    while chain[-1].parents:
-        chain.append(by_name[chain[-1].parents[0]])
-    tree: Tree = {}
-    for commit in reversed(chain):
-        apply(tree, commit.changes)
-    return tree
-
-
-def apply(tree: Tree, changes: Mapping[str, Change]) -> None:
-    """Change a tree in place."""
+def changed(tree: Tree, changes: Changes) -> Tree:
+    """The tree after a commit."""
+    new = dict(tree)
     for path, change in changes.items():
         if change is None:
-            del tree[path]
+            del new[path]
         else:
-            tree[path] = as_blob(change)
+            new[path] = as_blob(change)
+    return new
 
 
 def changes_between(old: Tree, new: Tree) -> dict[str, Change]:
-    """What turns one tree into another: the way to write a squashed merge."""
-    gone: dict[str, Change] = {path: None for path in old if path not in new}
-    return gone | {path: blob for path, blob in new.items() if old.get(path) != blob}
+    """The commit that turns one tree into another; with one parent, that is a squashed merge."""
+    changes: dict[str, Change] = {path: None for path in old if path not in new}
+    changes |= {path: blob for path, blob in new.items() if old.get(path) != blob}
+    return changes
 
 
 def replaced(text: str, *edits: tuple[str, str]) -> str:
-    """`text` with each (old, new) edit made; every `old` must be there exactly once."""
+    """`text` after each edit, an (old, new) pair; every `old` must be there exactly once."""
     for old, new in edits:
         if text.count(old) != 1:
-            raise ValueError(f"found {text.count(old)} times, expected once: {old!r}")
+            raise ValueError(f"found {text.count(old)} times instead of once: {old!r}")
         text = text.replace(old, new)
     return text
 
 
-def archive(name: str) -> dict[str, str]:
-    """The files of `sandbox_files/<name>.txtar`, by path."""
+def patched(tree: Tree, diff: str) -> dict[str, Blob]:
+    """The changes that a diff makes.
+
+    Hunks begin with `@@ path`. Their lines begin with a space, - or + as in any diff, and tell
+    where the hunk belongs: what it expects must be in the file exactly once. An empty line stands
+    for an empty context line, because editors strip trailing spaces.
+    """
+    files: dict[str, str] = {}
+    for hunk in re.split(r"^@@ ", diff, flags=re.MULTILINE)[1:]:
+        path, *lines = hunk.rstrip("\n").split("\n")
+        before = "".join(f"\n{line[1:]}" for line in lines if line[:1] != "+")
+        after = "".join(f"\n{line[1:]}" for line in lines if line[:1] != "-")
+        text = files.get(path) or tree[path].data.decode()
+        # The line ends on both sides keep a hunk from matching within a line.
+        files[path] = replaced(f"\n{text}", (f"{before}\n", f"{after}\n"))[1:]
+    return {path: Blob(text.encode(), tree[path].mode) for path, text in files.items()}
+
+
+@cache
+def archive(name: str) -> Mapping[str, str]:
+    """The entries of `sandbox_files/<name>.txtar`, by path."""
     text = (Path(__file__).with_name("sandbox_files") / f"{name}.txtar").read_text("utf-8")
-    _, *parts = re.split(r"^-- (\S+) --$", text, flags=re.MULTILINE)
-    bodies = (body.strip("\n") for body in parts[1::2])
-    return {
-        path: f"{body}\n" if body else "" for path, body in zip(parts[::2], bodies, strict=True)
-    }
+    _comment, *parts = re.split(r"^-- (\S+) --$", text, flags=re.MULTILINE)
+    bodies = [body.strip("\n") for body in parts[1::2]]
+    return {path: body and f"{body}\n" for path, body in zip(parts[::2], bodies, strict=True)}
 
 
-class Line:
-    """A line of development while it is written: its tree is always that of its newest commit."""
+# --- Writing a history -----------------------------------------------------------------------
 
-    def __init__(self, story: list[Commit], name: str, tip: str = "", tree: Tree | None = None):
+
+class _Line:
+    """A line of development while its history is written.
+
+    `story` collects the commits of all lines in the order of time; `files` is the archive that this
+    line adds from.
+    """
+
+    def __init__(
+        self,
+        story: list[Commit],
+        name: str,
+        files: Mapping[str, str],
+        came_from: _Line | None = None,
+    ) -> None:
         self.story = story
         self.name = name
-        self.tip = tip
-        self.tree: Tree = dict(tree or {})
-        self._began_as: Tree = dict(self.tree)
+        self.files = files
+        self.tip: str = came_from.tip if came_from else ""
+        self.tree: Tree = came_from.tree if came_from else {}
+        self.base = self.tree
 
     def commit(
-        self,
-        author: str,
-        subject: str,
-        *changes: Mapping[str, Change],
-        name: str = "",
-        merging: str = "",
+        self, author: str, subject: str, *changes: Changes, name: str = "", merging: str = ""
     ) -> None:
-        """Add a commit with all of `changes`; without a name it is called `<line>-<number>`."""
-        change = {path: new for some in changes for path, new in some.items()}
+        """Commit all of `changes`; a commit that nobody asks for by name gets a number."""
+        together = {path: change for some in changes for path, change in some.items()}
+        name = name or f"{self.name}-{len(self.story):02}"
         parents = tuple(parent for parent in (self.tip, merging) if parent)
-        name = name or f"{self.name}-{len(self.story):03}"
-        self.story.append(Commit(name, subject, change, parents, author))
-        apply(self.tree, change)
+        self.story.append(Commit(name, subject, together, parents, author))
+        self.tree = changed(self.tree, together)
         self.tip = name
 
-    def branch(self, name: str) -> Line:
-        """A new line that begins here."""
-        return Line(self.story, name, self.tip, self.tree)
-
-    def merge(self, other: Line, base: Tree, author: str, subject: str, name: str = "") -> None:
-        """Merge another line; paths that both changed since `base` are a mistake in this file."""
+    def merge(self, other: _Line, base: Tree, author: str, subject: str, name: str = "") -> None:
+        """Merge the other line; to have changed the same path since `base` is a mistake here."""
         theirs = changes_between(base, other.tree)
-        both = sorted(theirs.keys() & changes_between(base, self.tree).keys())
+        both = theirs.keys() & changes_between(base, self.tree).keys()
         if both:
-            raise ValueError(f"both sides changed {', '.join(both)}")
+            raise ValueError(f"both lines changed {', '.join(sorted(both))}")
         self.commit(author, subject, theirs, name=name, merging=other.tip)
 
-    def pull_request(self, topic: Line, author: str, subject: str) -> None:
-        """Merge a topic that was branched from this line."""
-        self.merge(topic, topic._began_as, author, subject)
+    def topic(self, name: str) -> _Line:
+        """A branch from here, for a pull request."""
+        return _Line(self.story, name, self.files, came_from=self)
+
+    def pull_request(self, topic: _Line, author: str, subject: str) -> None:
+        """Merge a topic the way GitHub does."""
+        self.merge(topic, topic.base, author, f"Merge pull request {subject}")
 
     def text(self, path: str) -> str:
+        """A file as it is now."""
         return self.tree[path].data.decode()
 
-    def edit(self, path: str, *edits: tuple[str, str]) -> dict[str, Change]:
-        """A change of some passages of a file."""
-        return {path: Blob(replaced(self.text(path), *edits).encode(), self.tree[path].mode)}
+    def add(self, *paths: str, mode: str = "100644") -> dict[str, Blob]:
+        """New files, from this line's archive."""
+        return {path: Blob(self.files[path].encode(), mode) for path in paths}
 
-    def move(self, old: str, new: str, *edits: tuple[str, str]) -> dict[str, Change]:
-        """A rename, with some passages changed on the way."""
-        text = replaced(self.text(old), *edits)
-        return {old: None, new: Blob(text.encode(), self.tree[old].mode)}
+    def patch(self, name: str) -> dict[str, Blob]:
+        """Changes of files, from this line's archive."""
+        return patched(self.tree, self.files[f"{name}.diff"])
+
+    def rename(self, old: str, new: str) -> dict[str, Change]:
+        """A file's new name."""
+        return {old: None, new: self.tree[old]}
 
 
-# --- The repetitive part of upstream's tree --------------------------------------------------
+# --- Upstream's first tree -------------------------------------------------------------------
 
-PROVIDERS = {
-    "ai21": ("AI21", "api.ai21.com/studio/v1"),
-    "anthropic": ("Anthropic", "api.anthropic.com/v1"),
-    "azure": ("Azure OpenAI", "example-resource.openai.azure.com"),
-    "bedrock": ("AWS Bedrock", "bedrock-runtime.us-east-1.amazonaws.com"),
-    "cerebras": ("Cerebras", "api.cerebras.ai/v1"),
-    "cohere": ("Cohere", "api.cohere.com/v2"),
-    "databricks": ("Databricks", "example.cloud.databricks.com/serving-endpoints"),
-    "deepinfra": ("DeepInfra", "api.deepinfra.com/v1/openai"),
-    "deepseek": ("DeepSeek", "api.deepseek.com/beta"),
-    "fireworks_ai": ("Fireworks AI", "api.fireworks.ai/inference/v1"),
-    "friendliai": ("FriendliAI", "api.friendli.ai/serverless/v1"),
-    "gemini": ("Google AI Studio", "generativelanguage.googleapis.com/v1beta/openai"),
-    "github_copilot": ("GitHub Copilot", "api.githubcopilot.com"),
-    "groq": ("Groq", "api.groq.com/openai/v1"),
-    "huggingface": ("Hugging Face", "router.huggingface.co/v1"),
-    "hyperbolic": ("Hyperbolic", "api.hyperbolic.xyz/v1"),
-    "lambda_ai": ("Lambda AI", "api.lambda.ai/v1"),
-    "lm_studio": ("LM Studio", "lm-studio.example.com/v1"),
-    "mistral": ("Mistral AI", "api.mistral.ai/v1"),
-    "nebius": ("Nebius AI Studio", "api.studio.nebius.ai/v1"),
-    "nvidia_nim": ("NVIDIA NIM", "integrate.api.nvidia.com/v1"),
-    "ollama": ("Ollama", "ollama.example.com/v1"),
-    "openrouter": ("OpenRouter", "openrouter.ai/api/v1"),
-    "perplexity": ("Perplexity AI", "api.perplexity.ai"),
-    "sambanova": ("SambaNova", "api.sambanova.ai/v1"),
-    "snowflake": ("Snowflake", "example.snowflakecomputing.com/api/v2/cortex/inference"),
-    "together_ai": ("Together AI", "api.together.xyz/v1"),
-    "vertex_ai": ("Vertex AI", "us-central1-aiplatform.googleapis.com/v1"),
-    "watsonx": ("IBM watsonx.ai", "us-south.ml.cloud.ibm.com/ml/v1"),
-    "xai": ("xAI", "api.x.ai/v1"),
-}
-
-COMPONENTS = [
-    "admins",
-    "api_ref",
-    "budget_panel",
-    "cache_dashboard",
-    "chat_ui",
-    "create_key_button",
-    "general_settings",
-    "guardrails",
-    "internal_users",
-    "key_info",
-    "leftnav",
-    "mcp_servers",
-    "model_dashboard",
-    "navbar",
-    "organizations",
-    "pass_through_settings",
-    "prompts",
-    "request_logs",
-    "tag_management",
-    "team_info",
-    "transform_request",
-    "usage",
-    "user_dashboard",
-    "vector_stores",
-]
-
-PAGES = [
-    "404",
-    "api-keys",
-    "guardrails",
-    "index",
-    "logs",
-    "login",
-    "model_hub",
-    "onboarding",
-    "organizations",
-    "teams",
-    "test-key",
-    "usage",
-]
-
-DOCS = {
-    "completion": "batching drop_params function_call input json_mode output prefix stream vision",
-    "caching": "all_caches local_caching redis",
-    "observability": "arize custom_callback datadog langfuse opentelemetry prometheus sentry",
-    "proxy": "alerting budgets caching configs cost_tracking deploy guardrails health logging "
-    "master_key_rotations prod quick_start reliability team_budgets users virtual_keys",
-    "": "budget_manager exception_mapping index response_api routing secret set_keys sdk_custom",
-}
-
-COOKBOOK = [
-    "Benchmarking_LLMs_by_use_case",
-    "Evaluating_LLMs",
-    "LiteLLM_Azure_and_OpenAI_example",
-    "LiteLLM_Completion_Cost",
-    "LiteLLM_HuggingFace",
-    "LiteLLM_Mistral",
-    "LiteLLM_Streaming",
-    "Migrating_to_LiteLLM_Proxy",
-    "Parallel_function_calling",
-    "liteLLM_function_calling",
-]
-
-MIGRATIONS = {
-    "20250326162113_baseline": 'CREATE TABLE "LiteLLM_BudgetTable" ("budget_id" TEXT NOT NULL);',
-    "20250327180120_add_api_requests_to_daily_user_table": 'ALTER TABLE "LiteLLM_DailyUserSpend" '
-    'ADD COLUMN "api_requests" INTEGER NOT NULL DEFAULT 0;',
-    "20250411215431_add_managed_file_table": 'CREATE TABLE "LiteLLM_ManagedFileTable" ();',
-    "20250425182129_add_session_id": 'ALTER TABLE "LiteLLM_SpendLogs" ADD COLUMN "session_id" TEXT;',
-    "20250508072103_add_status_to_spendlogs": 'ALTER TABLE "LiteLLM_SpendLogs" '
-    'ADD COLUMN "status" TEXT;',
-    "20250522223020_managed_object_table": 'CREATE TABLE "LiteLLM_ManagedObjectTable" ();',
-    "20250625145206_cascade_budget": 'ALTER TABLE "LiteLLM_TeamTable" DROP CONSTRAINT "budget";',
-    "20250718125714_litellm_prompt_table": 'CREATE TABLE "LiteLLM_PromptTable" ();',
-}
-
-PRICES = {
-    "gpt-4o": (2.5, 10, "openai"),
-    "gpt-4o-mini": (0.15, 0.6, "openai"),
-    "o3-mini": (1.1, 4.4, "openai"),
-    "azure/gpt-4o": (2.5, 10, "azure"),
-    "claude-3-5-sonnet-20241022": (3, 15, "anthropic"),
-    "claude-3-5-haiku-20241022": (0.8, 4, "anthropic"),
-    "gemini/gemini-2.0-flash": (0.1, 0.4, "gemini"),
-    "mistral/mistral-large-latest": (2, 6, "mistral"),
-    "groq/llama-3.1-8b-instant": (0.05, 0.08, "groq"),
-    "deepseek/deepseek-chat": (0.27, 1.1, "deepseek"),
-}
-
-PRICE_FILES = (
+BUILT_UI = "litellm/proxy/_experimental/out"
+LOGO = f"{BUILT_UI}/assets/logos/litellm_logo.png"
+PRICES = (
     "model_prices_and_context_window.json",
     "litellm/model_prices_and_context_window_backup.json",
 )
+PRICES_LINK = "tests/fixtures/prices.json"
+PROXY_HEALTH = "tests/smoke/proxy_health.sh"
 SCHEMAS = (
     "schema.prisma",
     "litellm/proxy/schema.prisma",
     "litellm-proxy-extras/litellm_proxy_extras/schema.prisma",
 )
-BUILT_UI = "litellm/proxy/_experimental/out"
-LOGO = f"{BUILT_UI}/assets/logos/litellm_logo.png"
-WHEEL = "enterprise/dist/litellm_enterprise-0.1.15-py3-none-any.whl"
 SUBMODULE = "tests/fixtures/vendored-spec"
-PRICE_LINK = "tests/fixtures/prices.json"
+WHEEL = "enterprise/dist/litellm_enterprise-{}-py3-none-any.whl"
 WORKFLOWS = ".github/workflows"
 
-
-def _digest(seed: str) -> str:
-    return hashlib.sha256(seed.encode()).hexdigest()
+_PNG, _WOFF2, _ZIP = b"\x89PNG\r\n\x1a\n", b"wOF2", b"PK\x03\x04"
 
 
-def _binary(header: bytes, seed: str) -> bytes:
-    """Bytes that git takes for binary: a file's magic number, a NUL, then noise."""
-    return header + b"\0" + b"".join(bytes.fromhex(_digest(f"{seed} {n}")) for n in range(12))
+def _first_tree() -> dict[str, Change]:
+    """Everything that upstream has at its first commit."""
+    templates = archive("templates")
+    providers = dict(map(_listed, templates["providers"].splitlines()))
+    prices = dict(map(_listed, templates["prices"].splitlines()))
+    tree: dict[str, Change] = {}
+    for provider, (title, host) in providers.items():
+        tree |= _provider_files(provider, title, host)
+    texts = archive("upstream")
+    tree |= texts  # after the templates: a provider with a file of its own keeps that
+    tree["litellm/constants.py"] = Template(texts["litellm/constants.py"]).substitute(
+        providers="\n".join(f'    "{provider}",' for provider in providers)
+    )
+    lock = texts["poetry.lock"]
+    tree["poetry.lock"] = Template(lock).substitute(
+        {name: _digest(name) for name in re.findall(r"\$(\w+)", lock)}
+    )
+    tree |= dict.fromkeys(SCHEMAS, texts["schema.prisma"])
+    tree |= dict.fromkeys(
+        PRICES, _priced({}, {model: _price_entry(*price) for model, price in prices.items()})
+    )
+    for kind, template, path in (
+        ("components", "component.tsx", "ui/litellm-dashboard/src/components/{}.tsx"),
+        ("docs", "docs_page.md", "docs/my-website/docs/{}.md"),
+        ("cookbook", "notebook.ipynb", "cookbook/{}.ipynb"),
+    ):
+        for name in templates[kind].split():
+            tree[path.format(name)] = _filled(template, name)
+    tree |= _built_ui(1)
+    tree[LOGO] = _binary(_PNG, "logo 1")
+    for font in ("26a46d62cd723877", "97e0cb1ae144a2a9"):
+        tree[f"{BUILT_UI}/_next/static/media/{font}-s.woff2"] = _binary(_WOFF2, font)
+    for version in ("0.1.11", "0.1.12", "0.1.15"):
+        tree[WHEEL.format(version)] = _binary(_ZIP, version)
+    tree[PRICES_LINK] = _link("../../model_prices_and_context_window.json")
+    tree[SUBMODULE] = _submodule_at("vendored spec 1")
+    return tree
 
 
-def _link(target: str) -> Blob:
-    return Blob(target.encode(), "120000")
+def _listed(line: str) -> tuple[str, list[str]]:
+    """A line of a list in templates.txtar: `name: value, value`."""
+    name, values = line.split(": ")
+    return name, values.split(", ")
 
 
-def _submodule_at(seed: str) -> Blob:
-    return Blob(_digest(seed)[:40].encode(), "160000")
+def _filled(template: str, name: str) -> str:
+    words = name.rsplit("/", maxsplit=1)[-1].split("_")
+    identifier = "".join(word.capitalize() for word in words)
+    return Template(archive("templates")[template]).substitute(
+        title=" ".join(words).capitalize(), identifier=identifier
+    )
 
 
-def _provider_files(provider: str, title: str, host: str) -> dict[str, str]:
+def _provider_files(provider: str, title: str, host: str) -> dict[str, Change]:
     values = {
         "provider": provider,
         "title": title,
@@ -478,836 +438,475 @@ def _provider_files(provider: str, title: str, host: str) -> dict[str, str]:
     }
     return {
         Template(path).substitute(values): Template(text).substitute(values)
-        for path, text in archive("per_provider").items()
+        for path, text in archive("templates").items()
+        if "$provider" in path
     }
 
 
-def _component(name: str) -> str:
-    identifier = "".join(word.capitalize() for word in name.split("_"))
-    return (
-        'import { Card, Title } from "@tremor/react";\n\n'
-        f"interface {identifier}Props {{\n  accessToken: string | null;\n}}\n\n"
-        f"export default function {identifier}({{ accessToken }}: {identifier}Props) {{\n"
-        "  if (!accessToken) {\n    return null;\n  }\n"
-        f"  return (\n    <Card>\n      <Title>{name.replace('_', ' ').capitalize()}</Title>\n"
-        "    </Card>\n  );\n}\n"
-    )
+def _price_entry(provider: str, input_price: str, output_price: str) -> dict[str, object]:
+    """The price map counts in tokens, people count in millions of them."""
+    return {
+        "max_tokens": 16384,
+        "input_cost_per_token": round(float(input_price) / 1e6, 12),
+        "output_cost_per_token": round(float(output_price) / 1e6, 12),
+        "litellm_provider": provider,
+        "mode": "chat",
+    }
 
 
-def _docs_page(name: str) -> str:
-    title = name.replace("_", " ").capitalize()
-    return f"# {title}\n\nHow LiteLLM handles {title.lower()}.\n\n## Quick start\n\n:::info\n:::\n"
+def _priced(known: Mapping[str, object], more: Mapping[str, object]) -> str:
+    return json.dumps({**known, **more}, indent=4) + "\n"
 
 
-def _notebook(name: str) -> str:
-    source = [f"# {name.replace('_', ' ')}\n", "\n", "!pip install litellm"]
-    cell = {"cell_type": "markdown", "metadata": {}, "source": source}
-    return json.dumps({"cells": [cell], "nbformat": 4, "nbformat_minor": 0}, indent=1) + "\n"
-
-
-def _built_ui(build: int) -> dict[str, str]:
-    """The dashboard as `next build` leaves it: pages on one line, hashes in every name."""
+def _built_ui(build: int) -> dict[str, Change]:
+    """The dashboard as `next build` leaves it: pages on one line, hashes in the names of files."""
+    templates = archive("templates")
     build_id = _digest(f"build {build}")[:21]
-    static = "/litellm-asset-prefix/_next/static"
-    files = {
+    files: dict[str, Change] = {
         f"_next/static/{build_id}/_buildManifest.js": "self.__BUILD_MANIFEST={sortedPages:[]};\n",
         f"_next/static/{build_id}/_ssgManifest.js": "self.__SSG_MANIFEST=new Set;\n",
-        f"_next/static/css/{_digest(f'css {build // 2}')[:16]}.css": ".flex{display:flex}\n",
     }
-    chunks = []
-    for number in range(117, 817, 50):
-        code = _digest(f"chunk {number} {build}")
-        chunks.append(f"{number}-{code[:16]}.js")
-        files[f"_next/static/chunks/{chunks[-1]}"] = (
+    for number in templates["chunks"].split():
+        code = _digest(f"chunk {number} of build {build}")
+        files[f"_next/static/chunks/{number}-{code[:16]}.js"] = (
             "(self.webpackChunk_N_E=self.webpackChunk_N_E||[])"
             f'.push([[{number}],{{{int(code[:4], 16)}:function(e,t,n){{n.d(t,"{code}")}}}}]);\n'
         )
-    scripts = "".join(f'<script src="{static}/chunks/{name}" async=""></script>' for name in chunks)
-    for page in PAGES:
-        files[f"{page}.html"] = (
-            '<!DOCTYPE html><html lang="en"><head><meta charSet="utf-8"/><title>LiteLLM Dashboard'
-            f'</title>{scripts}</head><body><div id="{page}"></div><script>self.__next_f.push([1,'
-            f'"buildId:{build_id}"])</script></body></html>\n'
-        )
-        files[f"{page}.txt"] = (
-            f'2:I[{build + 19107},[],"ClientPageRoot"]\n'
-            f'3:I[4707,[],"{page}"]\n'
-            f'0:["{build_id}",[[["",{{"children":["__PAGE__",{{}}]}}]],["/{page}"]]]\n'
-        )
+    chunk = next(path for path in files if "/chunks/" in path).rpartition("/")[2]
+    for page in templates["pages"].split():
+        values = {"build_id": build_id, "chunk": chunk, "module": 19107 + build, "page": page}
+        for suffix in ("html", "txt"):
+            text = templates[f"built_page.{suffix}"]
+            files[f"{page}.{suffix}"] = Template(text).substitute(values)
     return {f"{BUILT_UI}/{path}": text for path, text in files.items()}
 
 
-def _locked(lock: str, package: str, version: str) -> str:
-    """poetry.lock with another version of a package: its files and the content hash follow."""
-    entry = re.compile(rf'(name = "{package}"\nversion = ")([^"]+)("(?:.*\n)*?.*sha256:)[0-9a-f]+')
-    found = entry.search(lock)
-    if found is None:
-        raise ValueError(f"{package} is not in the lock file")
-    fresh = entry.sub(rf"\g<1>{version}\g<3>{_digest(package + version)}", lock, count=1)
-    fresh = fresh.replace(f"{package}-{found[2]}", f"{package}-{version}")
-    return re.sub(r'(content-hash = ")[0-9a-f]+', rf"\g<1>{_digest(fresh)}", fresh)
+def _digest(seed: str) -> str:
+    return hashlib.sha256(seed.encode()).hexdigest()
 
 
-def _prices(models: Mapping[str, tuple[float, float, str]]) -> dict[str, object]:
-    return {
-        model: {
-            "max_tokens": 16384,
-            "input_cost_per_token": round(million_in / 1e6, 12),
-            "output_cost_per_token": round(million_out / 1e6, 12),
-            "litellm_provider": provider,
-            "mode": "chat",
-        }
-        for model, (million_in, million_out, provider) in models.items()
-    }
+def _binary(magic: bytes, seed: str) -> Blob:
+    """A file that git takes for binary: a magic number, a NUL, and noise."""
+    return Blob(magic + b"\0" + hashlib.sha512(seed.encode()).digest())
 
 
-def _first_tree() -> dict[str, Change]:
-    """Upstream's files at its first commit."""
-    tree: dict[str, Change] = {}
-    for provider, (title, host) in PROVIDERS.items():
-        tree |= _provider_files(provider, title, host)
-    tree |= archive("upstream")  # may replace what the template made of a provider
-    registered = "\n".join(f'    "{provider}",' for provider in PROVIDERS)
-    packages = {name: _digest(name) for name in re.findall(r"\$(\w+)", str(tree["poetry.lock"]))}
-    tree["litellm/constants.py"] = Template(str(tree["litellm/constants.py"])).substitute(
-        providers=registered
-    )
-    tree["poetry.lock"] = Template(str(tree["poetry.lock"])).substitute(packages)
-    tree |= dict.fromkeys(SCHEMAS, tree["schema.prisma"])
-    tree |= dict.fromkeys(PRICE_FILES, json.dumps(_prices(PRICES), indent=4) + "\n")
-    for name in COMPONENTS:
-        tree[f"ui/litellm-dashboard/src/components/{name}.tsx"] = _component(name)
-    for folder, pages in DOCS.items():
-        for page in pages.split():
-            tree[str(Path("docs/my-website/docs", folder, f"{page}.md"))] = _docs_page(page)
-    for name in COOKBOOK:
-        tree[f"cookbook/{name}.ipynb"] = _notebook(name)
-    for name, statement in MIGRATIONS.items():
-        tree[_migration(name)] = f"-- AlterSchema\n{statement}\n"
-    tree |= _built_ui(1)
-    tree[LOGO] = _binary(b"\x89PNG\r\n\x1a\n", "logo 1")
-    for font in ("26a46d62cd723877", "97e0cb1ae144a2a9"):
-        tree[f"{BUILT_UI}/_next/static/media/{font}-s.woff2"] = _binary(b"wOF2", font)
-    for version in ("0.1.11", "0.1.12", "0.1.15"):
-        wheel = WHEEL.replace("0.1.15", version)
-        tree[wheel] = _binary(b"PK\x03\x04", version)
-    tree[PRICE_LINK] = _link("../../model_prices_and_context_window.json")
-    tree[SUBMODULE] = _submodule_at("vendored spec 1")
-    return tree
+def _link(target: str) -> Blob:
+    return Blob(target.encode(), "120000")
 
 
-def _migration(name: str) -> str:
-    return f"litellm-proxy-extras/litellm_proxy_extras/migrations/{name}/migration.sql"
+def _submodule_at(seed: str) -> Blob:
+    """A commit of a repository that is nowhere, as a clone without its submodules has it."""
+    return Blob(_digest(seed)[:40].encode(), "160000")
 
 
-# --- Upstream's history ----------------------------------------------------------------------
+# --- What upstream does ----------------------------------------------------------------------
 
-BOT = "LiteLLM Release Bot <release-bot@example.com>"
 PRIYA = "Priya Nair <priya.nair@example.com>"
 TOMAS = "Tomas Lindqvist <tomas.lindqvist@example.com>"
 MEI = "Mei Okafor <mei.okafor@example.com>"
 DIEGO = "Diego Barros <diego.barros@example.com>"
 HANNAH = "Hannah Weiß <hannah.weiss@example.com>"
 
-ROUTER = "litellm/router.py"
-ROUTER_TEST = "tests/test_litellm/test_router.py"
-AZURE = "litellm/llms/azure/chat/transformation.py"
-LAYOUT = "ui/litellm-dashboard/src/app/layout.tsx"
+
+def _release(up: _Line, version: str, name: str = "") -> None:
+    """Raise the version where it is written; the commit is named after its tag."""
+    project = up.text("pyproject.toml")
+    chart = up.text("deploy/charts/litellm-helm/Chart.yaml")
+    old = re.findall(r'^version = "(.*)"', project, re.MULTILINE)[0]
+    raised: Changes = {
+        "pyproject.toml": project.replace(f'\nversion = "{old}"', f'\nversion = "{version}"'),
+        "deploy/charts/litellm-helm/Chart.yaml": chart.replace(f"v{old}", f"v{version}"),
+    }
+    up.commit(BOT, f"bump: version {old} → {version}", raised, name=name or f"v{version}")
 
 
-def _release(up: Line, version: str, name: str = "") -> None:
-    """Raise every version line; the commit is named as its tag."""
-    old = re.findall(r'^version = "(.*)"', up.text("pyproject.toml"), re.MULTILINE)[0]
-    project = up.text("pyproject.toml").replace(f'version = "{old}"\n', f'version = "{version}"\n')
-    chart = up.edit("deploy/charts/litellm-helm/Chart.yaml", (f"v{old}", f"v{version}"))
-    up.commit(
-        BOT,
-        f"bump: version {old} → {version}",
-        {"pyproject.toml": project},
-        chart,
-        name=name or f"v{version}",
-    )
-
-
-def _price(up: Line, model: str, provider: str, million_in: float, million_out: float) -> None:
-    known = json.loads(up.text(PRICE_FILES[0]))
-    known |= _prices({model: (million_in, million_out, provider)})
-    text = json.dumps(known, indent=4) + "\n"
-    up.commit(PRIYA, f"feat(model_prices): add {model}", dict.fromkeys(PRICE_FILES, text))
-
-
-def _param(up: Line, author: str, provider: str, name: str, pr: int) -> None:
-    path = f"litellm/llms/{provider}/chat/transformation.py"
-    edit = up.edit(path, ('        "stream",\n', f'        "{name}",\n        "stream",\n'))
-    up.commit(author, f"feat({provider}): support `{name}` (#{pr})", edit)
-
-
-def _provider(up: Line, author: str, name: str, title: str, host: str, pr: int) -> None:
-    listed = up.edit("litellm/constants.py", ('    "xai",\n', f'    "xai",\n    "{name}",\n'))
-    files = _provider_files(name, title, host)
-    up.commit(author, f"feat(llms): add {title} as a provider (#{pr})", files, listed)
-
-
-def _notes(up: Line, version: str, *highlights: str) -> None:
+def _notes(up: _Line, version: str, *highlights: str) -> None:
     text = f"# v{version}\n\n" + "".join(f"- {highlight}\n" for highlight in highlights)
     path = f"docs/my-website/release_notes/v{version}/index.md"
     up.commit(HANNAH, f"docs: release notes of v{version}", {path: text})
 
 
-def _rebuild_ui(up: Line, build: int) -> None:
+def _new_provider(up: _Line, author: str, name: str, title: str, host: str, pr: int) -> None:
+    constants = replaced(up.text("litellm/constants.py"), ("\n)\n", f'\n    "{name}",\n)\n'))
+    files = {**_provider_files(name, title, host), "litellm/constants.py": constants}
+    up.commit(author, f"feat(llms): add {title} as a provider (#{pr})", files)
+
+
+def _new_param(up: _Line, author: str, provider: str, param: str, pr: int) -> None:
+    path = f"litellm/llms/{provider}/chat/transformation.py"
+    text = up.text(path)
+    listed = re.findall(r'^        "\w+",\n', text, re.MULTILINE)
+    longer = "".join(sorted([*listed, f'        "{param}",\n']))
+    edit = {path: replaced(text, ("".join(listed), longer))}
+    up.commit(author, f"feat({provider}): support `{param}` (#{pr})", edit)
+
+
+def _new_model(up: _Line, model: str, provider: str, input_price: str, output_price: str) -> None:
+    known = json.loads(up.text(PRICES[0]))
+    text = _priced(known, {model: _price_entry(provider, input_price, output_price)})
+    up.commit(PRIYA, f"feat(model_prices): add {model}", dict.fromkeys(PRICES, text))
+
+
+def _new_lock(up: _Line, package: str, version: str, *changes: Changes) -> None:
+    """Another version of a package in poetry.lock; its file and the content hash follow."""
+    lock = up.text("poetry.lock")
+    entry = next(part for part in lock.split("\n\n") if f'name = "{package}"' in part)
+    old = re.findall(r'version = "(.*)"', entry)[0]
+    newer = entry.replace(old, version)
+    newer = re.sub(r"sha256:\w+", f"sha256:{_digest(newer)}", newer)
+    text = _hashed(replaced(lock, (entry, newer)))
+    subject = f"chore(deps): bump {package} from {old} to {version}"
+    up.commit(BOT, subject, {"poetry.lock": text}, *changes)
+
+
+def _hashed(lock: str) -> str:
+    return re.sub(r'content-hash = "\w+"', f'content-hash = "{_digest(lock)}"', lock)
+
+
+def _new_build(up: _Line, build: int) -> None:
+    """Every page, every hashed name and the logo change with a build; the fonts stay."""
     old = {path: blob for path, blob in up.tree.items() if path.startswith(f"{BUILT_UI}/")}
-    kept = {path: blob for path, blob in old.items() if path == LOGO or path.endswith(".woff2")}
-    new = kept | {path: as_blob(text) for path, text in _built_ui(build).items()}
-    new[LOGO] = Blob(_binary(b"\x89PNG\r\n\x1a\n", f"logo {build}"))
-    up.commit(MEI, f"build(ui): new build {build}", changes_between(old, new))
+    new = {path: blob for path, blob in old.items() if path.endswith(".woff2")}
+    new |= changed({LOGO: _binary(_PNG, f"logo {build}")}, _built_ui(build))
+    up.commit(MEI, f"build(ui): build {build} of the dashboard", changes_between(old, new))
 
 
-def _upstream_until_1_74_8(up: Line) -> None:
-    """Where the fork begins."""
-    up.commit(BOT, "chore: begin the history of the sandbox at v1.74.6", _first_tree())
-    _price(up, "gemini/gemini-2.5-flash-lite", "gemini", 0.1, 0.4)
-    _param(up, TOMAS, "groq", "reasoning_effort", 12784)
-    cache = up.edit(
-        "litellm/caching/redis_cache.py",
-        ("    def get_cache(", "    def delete_cache(self, key):\n        "
-         "self.client.delete(self.check_and_fix_namespace(key))\n\n    def get_cache("),
-    )  # fmt: skip
-    up.commit(DIEGO, "feat(caching): delete a key of the redis cache (#12791)", cache)
+def _upstream_until_1_74_8(up: _Line) -> None:
+    """Up to where the fork begins."""
+    up.commit(BOT, "chore: the sandbox's history begins at v1.74.6", _first_tree(), name="root")
+    _new_model(up, "gemini/gemini-2.5-flash-lite", "gemini", "0.1", "0.4")
+    _new_param(up, TOMAS, "groq", "reasoning_effort", 12784)
+    up.commit(DIEGO, "feat(caching): delete a key in Redis (#12791)", up.patch("redis-delete"))
     _release(up, "1.74.8")
 
 
-def _upstream_until_1_75_2(up: Line) -> None:
+def _upstream_until_1_75_2(up: _Line) -> None:
     """The release that the fork is based on."""
-    _provider(up, TOMAS, "moonshot", "Moonshot AI", "api.moonshot.ai/v1", 12871)
-    topic = up.branch("readiness")
-    topic.commit(
-        DIEGO,
-        "fix(proxy): /health/readiness needs no key",
-        topic.edit(
-            "litellm/proxy/auth/user_api_key_auth.py",
-            ('("/health/liveliness",)', '("/health/liveliness", "/health/readiness")'),
-        ),
+    _new_provider(up, TOMAS, "moonshot", "Moonshot AI", "api.moonshot.ai/v1", 12871)
+    health = up.topic("health")
+    health.commit(
+        DIEGO, "fix(proxy): /health/readiness needs no key", health.patch("readiness-without-key")
     )
-    topic.commit(
-        DIEGO,
-        "feat(proxy): answer /health/readiness",
-        topic.edit(
-            "litellm/proxy/proxy_server.py",
-            (
-                '@route("/v1/models")',
-                '@route("/health/readiness")\ndef health_readiness(body, router):\n'
-                '    return {"status": "healthy"}\n\n\n@route("/v1/models")',
-            ),
-        ),
-    )
-    up.pull_request(
-        topic, PRIYA, "Merge pull request #12902 from diegobarros/litellm_health_readiness"
-    )
-    column = "  spend      Float     @default(0.0)\n"
-    tokens = {
-        path: replaced(up.text(path), (column, f"{column}  soft_budget_cooldown Boolean?\n"))
-        for path in SCHEMAS
-    }
-    alter = 'ALTER TABLE "LiteLLM_VerificationToken" ADD COLUMN "soft_budget_cooldown" BOOLEAN;'
-    migration = _migration("20250802162330_key_soft_budget_cooldown")
+    health.commit(DIEGO, "feat(proxy): answer /health/readiness", health.patch("readiness"))
+    up.pull_request(health, PRIYA, "#12902 from BerriAI/litellm_health_readiness")
+    hunk = up.files["key-cooldown.diff"]
     up.commit(
         MEI,
         "feat(db): soft budget cooldown for keys (#12955)",
-        tokens,
-        {migration: f"-- AlterTable\n{alter}\n"},
+        *(patched(up.tree, hunk.replace("$schema", schema)) for schema in SCHEMAS),
+        up.add(
+            "litellm-proxy-extras/litellm_proxy_extras/migrations/"
+            "20250802162330_key_cooldown/migration.sql"
+        ),
     )
-    _price(up, "gpt-5", "openai", 1.25, 10)
-    up.commit(
-        BOT,
-        "bump: litellm-proxy-extras 0.2.11 → 0.2.15",
-        up.edit("pyproject.toml", ('extras = {version = "0.2.11"', 'extras = {version = "0.2.15"')),
-        up.edit("requirements.txt", ("extras==0.2.11", "extras==0.2.15")),
-        up.edit("litellm-proxy-extras/pyproject.toml", ("0.2.11", "0.2.15")),
-    )
-    _notes(up, "1.75.2", "Moonshot AI", "gpt-5 on day 0", "Soft budget cooldown for keys")
+    _new_model(up, "gpt-5", "openai", "1.25", "10")
+    up.commit(BOT, "bump: litellm-proxy-extras 0.2.11 → 0.2.15", up.patch("proxy-extras-0.2.15"))
+    _notes(up, "1.75.2", "Moonshot AI", "gpt-5", "Soft budget cooldown for keys")
     _release(up, "1.75.2")
 
 
-def _upstream_until_1_76_3(up: Line) -> None:
-    later = archive("upstream_later")
-    _provider(up, MEI, "vercel_ai_gateway", "Vercel AI Gateway", "ai-gateway.vercel.sh/v1", 13144)
+def _upstream_until_1_76_3(up: _Line) -> None:
+    """A development build, a nightly, a candidate and a release that the fork leaves out."""
+    _new_provider(up, MEI, "vercel_ai_gateway", "Vercel AI", "ai-gateway.vercel.sh/v1", 13144)
     up.commit(
-        TOMAS,
-        "fix(azure): pass response_format on (#13198)",
-        up.edit(AZURE, ('"max_tokens",\n', '"max_tokens",\n        "response_format",\n')),
+        TOMAS, "fix(azure): pass response_format on (#13198)", up.patch("azure-response-format")
     )
-    _price(up, "gpt-5-mini", "openai", 0.25, 2)
+    _new_model(up, "gpt-5-mini", "openai", "0.25", "2")
     _release(up, "1.75.5", name="v1.75.5.dev1")
     up.commit(
         DIEGO,
         "test: follow the chat completions specification (#13239)",
         {SUBMODULE: _submodule_at("vendored spec 2")},
     )
-    publish = f"{WORKFLOWS}/publish-migrations.yml"
     up.commit(
         PRIYA,
         "ci: publish migrations when the schema changes (#13251)",
-        {publish: later[publish]},
+        up.add(f"{WORKFLOWS}/publish-migrations.yml"),
         name="v1.75.5-nightly",
     )
-
-    policy, policy_test = "litellm/types/router.py", "tests/test_litellm/test_retry_policy.py"
     up.commit(
         TOMAS,
-        "feat(router): retry policy per kind of error (#13302)",
-        {policy: later[policy], policy_test: later[policy_test]},
-        up.edit(
-            ROUTER,
-            (
-                "from litellm.main import completion\n",
-                "from litellm.main import completion\nfrom litellm.types.router import RetryPolicy\n",
-            ),
-            (
-                "        clock=time.monotonic,\n",
-                "        clock=time.monotonic,\n        retry_policy=RetryPolicy(),\n",
-            ),
-            (
-                "        self._clock = clock\n",
-                "        self.retry_policy = retry_policy\n        self._clock = clock\n",
-            ),
-            (
-                "        error = None\n        for _ in range(self.num_retries + 1):\n",
-                "        attempt = 0\n        while True:\n",
-            ),
-            (
-                "as caught:\n                error = caught\n"
-                "                self.cool_down(deployment)\n        raise error\n",
-                "as error:\n                self.cool_down(deployment)\n"
-                "                if attempt >= self.retry_policy.retries(error, self.num_retries):\n"
-                "                    raise\n            attempt += 1\n",
-            ),
-        ),
+        "feat(router): a retry policy for each kind of error (#13302)",
+        up.add("litellm/types/router.py", "tests/test_litellm/test_retry_policy.py"),
+        up.patch("retry-policy"),
     )
-    up.commit(
-        HANNAH,
-        "feat(ui): filter the usage page by tag (#13330)",
-        up.edit(
-            "ui/litellm-dashboard/src/components/usage.tsx",
-            ("  accessToken: string | null;\n", "  accessToken: string | null;\n  tag?: string;\n"),
-        ),
-    )
-    _rebuild_ui(up, 2)
+    up.commit(HANNAH, "feat(ui): filter the usage page by tag (#13330)", up.patch("usage-by-tag"))
+    _new_build(up, 2)
+    tests = "tests/test_litellm"
     up.commit(
         DIEGO,
         "refactor(tests): name the cooldown tests after the router (#13346)",
-        up.move(
-            "tests/test_litellm/test_cooldown.py", "tests/test_litellm/test_router_cooldown.py"
-        ),
+        up.rename(f"{tests}/test_cooldown.py", f"{tests}/test_router_cooldown.py"),
     )
-    up.commit(
-        BOT,
-        "chore(deps): bump openai from 1.97.0 to 1.99.5",
-        {"poetry.lock": _locked(up.text("poetry.lock"), "openai", "1.99.5")},
-        up.edit("requirements.txt", ("openai==1.97.0", "openai==1.99.5")),
-        up.edit("pyproject.toml", ('openai = ">=1.68.2"', 'openai = ">=1.99.5"')),
-    )
+    _new_lock(up, "openai", "1.99.5", up.patch("openai-requirement"))
     _release(up, "1.76.0", name="v1.76.0.rc.1")
-
     up.commit(
         PRIYA,
         "ci: run the helm unit tests when a chart is released (#13512)",
+        up.patch("helm-tests-on-release"),
         {f"{WORKFLOWS}/helm_unit_test.yml": None},
-        up.edit(
-            f"{WORKFLOWS}/ghcr_helm_deploy.yml",
-            (
-                'description: "Update the helm chart\'s version to this"\n',
-                'description: "The helm chart\'s version, without a leading v"\n',
-            ),
-            (
-                "      - name: Push the chart\n",
-                "      - name: Unit tests\n        run: helm unittest deploy/charts/litellm-helm\n"
-                "      - name: Push the chart\n",
-            ),
-        ),
     )
+    up.commit(PRIYA, "ci: provenance of the images (#13527)", up.patch("image-provenance"))
+    _new_param(up, TOMAS, "snowflake", "tools", 13544)
     up.commit(
-        PRIYA,
-        "ci: keep build provenance of the images (#13527)",
-        up.edit(
-            f"{WORKFLOWS}/ghcr_deploy.yml",
-            (
-                "          platforms: local,",
-                "          provenance: true\n          platforms: local,",
-            ),
-        ),
-    )
-    _param(up, TOMAS, "snowflake", "tools", 13544)
-    up.commit(
-        TOMAS,
-        "fix(router): rest a failing deployment for 10 seconds (#13580)",
-        up.edit(ROUTER, ("COOLDOWN_TIME_SECONDS = 5\n", "COOLDOWN_TIME_SECONDS = 10\n")),
-        up.edit(ROUTER_TEST, ("cooldown_time, 5)", "cooldown_time, 10)")),
+        TOMAS, "fix(router): rest a deployment for 10 seconds (#13580)", up.patch("cooldown-10")
     )
     up.commit(
         HANNAH,
-        "fix(docker): stop quoting the arguments twice (#13588)",
-        up.edit("docker/entrypoint.sh", ('LITELLM_ARGS="$@"', 'LITELLM_ARGS="$*"')),
+        "fix(docker): do not quote the arguments twice (#13588)",
+        up.patch("entrypoint-arguments"),
     )
-    _notes(up, "1.76.3", "Retry policy per kind of error", "Tools on Snowflake Cortex")
+    _notes(up, "1.76.3", "Retry policies", "Tools on Snowflake Cortex")
     _release(up, "1.76.3")
 
 
-def _upstream_until_1_76_5(up: Line) -> None:
-    """The release that the fork is upgraded to: what it conflicts with is decided by rules."""
-    later = archive("upstream_later")
-    smoke, carto = "tests/smoke/proxy_health.sh", "docs/CARTO_INTEGRATION.md"
-    up.commit(
-        MEI,
-        "build(docker): supervisord in the runtime image (#13641)",
-        up.edit("Dockerfile", ("openssl tzdata\n", "openssl tzdata supervisor\n")),
-    )
-    up.commit(DIEGO, "test: check the health of a running proxy (#13655)", {smoke: later[smoke]})
+def _upstream_until_1_76_5(up: _Line) -> None:
+    """The release that the fork is upgraded to: every conflict with it has its rule."""
+    up.commit(MEI, "build(docker): supervisord at runtime (#13641)", up.patch("supervisord"))
+    up.commit(DIEGO, "test: is a running proxy healthy? (#13655)", up.add(PROXY_HEALTH))
     up.commit(
         DIEGO,
-        "test: read the prices that are packaged (#13660)",
-        {PRICE_LINK: _link("../../litellm/model_prices_and_context_window_backup.json")},
+        "test: read the prices that are in the package (#13660)",
+        {PRICES_LINK: _link("../../litellm/model_prices_and_context_window_backup.json")},
     )
+    up.commit(PRIYA, "build: make check-import-safety (#13672)", up.patch("import-safety"))
+    wheel = {WHEEL.format("0.1.15"): _binary(_ZIP, "0.1.15, built again")}
+    up.commit(BOT, "build(enterprise): build 0.1.15 again", wheel)
+    up.commit(HANNAH, "docs: CARTO and LiteLLM (#13690)", up.add("docs/CARTO_INTEGRATION.md"))
     up.commit(
-        PRIYA,
-        "build: make target for import safety (#13672)",
-        _appended(
-            up,
-            "Makefile",
-            "# Importing the package must not need the proxy's dependencies",
-            ".PHONY: check-import-safety",
-            "check-import-safety:",
-            "\t@$(PYTHON) -c 'import litellm' && echo \"litellm imports safely\"",
-        ),
+        TOMAS, "feat(responses): store=False keeps no session (#13701)", up.patch("store-false")
     )
-    up.commit(
-        BOT, "build(enterprise): rebuild 0.1.15", {WHEEL: _binary(b"PK\x03\x04", "0.1.15 again")}
-    )
-    up.commit(HANNAH, "docs: CARTO as a client of the proxy (#13690)", {carto: later[carto]})
-    up.commit(
-        TOMAS,
-        "feat(responses): store=False forgets a conversation (#13701)",
-        up.edit(
-            "litellm/responses/main.py",
-            ("sessions=None, **params):", "sessions=None, store=True, **params):"),
-            (
-                "    sessions.remember(answer.id, ",
-                "    if not store:\n        return answer\n    sessions.remember(answer.id, ",
-            ),
-        ),
-    )
-    _price(up, "claude-opus-4-1-20250805", "anthropic", 15, 75)
+    _new_model(up, "claude-opus-4-1-20250805", "anthropic", "15", "75")
     _release(up, "1.76.5")
 
 
-def _upstream_until_1_77_2(up: Line) -> None:
-    """A release that changes what the fork's marked blocks and its dashboard are built on."""
-    later = archive("upstream_later")
-    antd = "ui/litellm-dashboard/src/contexts/AntdGlobalProvider.tsx"
-    through, test = (
-        "litellm/proxy/pass_through_endpoints.py",
-        "tests/test_litellm/proxy/test_pass_through_endpoints.py",
-    )
-    _provider(up, MEI, "ovhcloud", "OVHcloud AI Endpoints", "oai.endpoints.example.com/v1", 13812)
+def _upstream_until_1_77_2(up: _Line) -> None:
+    """A release that changes what the fork's marked blocks and its dashboard stand on."""
+    _new_provider(up, MEI, "ovhcloud", "OVHcloud AI", "endpoints.ovhcloud.example.com/v1", 13812)
     up.commit(
         DIEGO,
-        "feat(proxy): pass-through endpoints by longest path (#13840)",
-        {through: later[through], test: later[test]},
+        "feat(proxy): pass-through endpoints (#13840)",
+        up.add(
+            "litellm/proxy/pass_through_endpoints.py",
+            "tests/test_litellm/proxy/test_pass_through_endpoints.py",
+        ),
     )
     _release(up, "1.77.0")
-    _price(up, "xai/grok-code-fast-1", "xai", 0.2, 1.5)
+    _new_model(up, "xai/grok-code-fast-1", "xai", "0.2", "1.5")
     up.commit(
         TOMAS,
         "fix(cost): models without an output price (#13877)",
-        up.edit(
-            "litellm/cost_calculator.py",
-            ('info["output_cost_per_token"]', 'info.get("output_cost_per_token", 0)'),
-        ),
+        up.patch("no-output-price"),
         name="v1.77.0-nightly",
     )
-    up.commit(
-        PRIYA,
-        "build(docker): build with bash and the C++ compiler (#13902)",
-        up.edit("Dockerfile", ("--no-cache gcc python3", "--no-cache bash build-base gcc python3")),
-    )
+    up.commit(PRIYA, "build(docker): bash and a C++ compiler (#13902)", up.patch("build-with-bash"))
     up.commit(
         HANNAH,
-        "feat(ui): notifications from everywhere through AntdGlobalProvider (#13915)",
-        {antd: later[antd]},
-        up.edit(
-            LAYOUT,
-            (
-                'import "./globals.css";\n',
-                'import AntdGlobalProvider from "@/contexts/AntdGlobalProvider";\n'
-                'import "./globals.css";\n',
-            ),
-            (">{children}</body>", ">\n        <AntdGlobalProvider>{children}</AntdGlobalProvider>\n"
-             "      </body>"),
-        ),
-    )  # fmt: skip
-    _rebuild_ui(up, 3)
-    up.commit(
-        PRIYA,
-        "ci: sign the images (#13933)",
-        up.edit(
-            f"{WORKFLOWS}/ghcr_deploy.yml",
-            ("          provenance: true\n", "          provenance: true\n          sbom: true\n"),
-        ),
+        "feat(ui): notifications from everywhere (#13915)",
+        up.add("ui/litellm-dashboard/src/contexts/AntdGlobalProvider.tsx"),
+        up.patch("antd-provider"),
     )
-    up.commit(
-        BOT,
-        "chore(deps): bump aiohttp from 3.12.14 to 3.12.15",
-        {"poetry.lock": _locked(up.text("poetry.lock"), "aiohttp", "3.12.15")},
-    )
-    _notes(up, "1.77.2", "Notifications everywhere", "Signed images")
+    _new_build(up, 3)
+    up.commit(PRIYA, "ci: bills of materials of the images (#13933)", up.patch("image-sbom"))
+    _new_lock(up, "aiohttp", "3.12.15")
+    _notes(up, "1.77.2", "Notifications everywhere", "Pass-through endpoints")
     _release(up, "1.77.2")
 
 
-def _upstream_after_1_77_2(up: Line) -> None:
-    """Candidates and nightlies of the next release, and what has no tag yet."""
-    _param(up, MEI, "xai", "reasoning_effort", 14002)
+def _upstream_after_1_77_2(up: _Line) -> None:
+    """A candidate, a nightly and a draft of the next release, and what has no tag yet."""
+    _new_param(up, MEI, "xai", "reasoning_effort", 14002)
     up.commit(
         DIEGO,
-        "fix(router): a new model list begins a new turn (#14011)",
-        up.edit(
-            ROUTER,
-            ("        self._cooling.clear()\n", "        self._cooling.clear()\n"
-             "        self._turn = 0\n"),
-        ),
-        name="mirrored",
-    )  # fmt: skip
-    _provider(up, MEI, "heroku", "Heroku AI", "us.inference.example.com/v1", 14027)
+        "fix(router): a new list of models begins a new turn (#14011)",
+        up.patch("turn-of-model-list"),
+    )
+    _new_provider(up, MEI, "heroku", "Heroku AI", "inference.heroku.example.com/v1", 14027)
     _release(up, "1.78.0", name="v1.78.0.rc.1")
-    _price(up, "gemini/gemini-2.5-flash-image", "gemini", 0.3, 2.5)
-    _param(up, TOMAS, "perplexity", "web_search_options", 14068)
+    _new_model(up, "gemini/gemini-2.5-flash-image", "gemini", "0.3", "2.5")
     up.commit(
         HANNAH,
         "docs: how to rotate the master key (#14070)",
-        up.edit(
-            "docs/my-website/docs/proxy/master_key_rotations.md",
-            (":::info\n:::", "1. Back up the database.\n2. `POST /key/regenerate`"),
-        ),
+        up.patch("rotate-master-key"),
         name="v1.78.0-nightly",
     )
     up.commit(
         DIEGO,
-        "fix(proxy): strip spaces around the master key (#14081)",
-        up.edit(
-            "litellm/proxy/auth/user_api_key_auth.py",
-            ('get("LITELLM_MASTER_KEY")', 'get("LITELLM_MASTER_KEY", "").strip()'),
-        ),
+        "fix(proxy): spaces around the master key (#14081)",
+        up.patch("strip-master-key"),
         name="v1.78.0-stable-draft",
     )
-    _param(up, TOMAS, "cerebras", "response_format", 14102)
+    _new_param(up, TOMAS, "cerebras", "response_format", 14102)
     up.commit(
-        MEI,
-        "feat(ui): empty state of the prompts page (#14110)",
-        up.edit(
-            "ui/litellm-dashboard/src/components/prompts.tsx",
-            ("return null;", "return <Title>Log in to see prompts</Title>;"),
-        ),
+        MEI, "feat(ui): prompts page while logged out (#14110)", up.patch("prompts-logged-out")
     )
-    topic = up.branch("cookbook")
-    topic.commit(
-        PRIYA,
-        "docs(cookbook): route between regions",
-        {"cookbook/Regional_routing.ipynb": _notebook("Regional_routing")},
-    )
-    _price(up, "mistral/magistral-medium-2509", "mistral", 2, 5)
-    up.pull_request(
-        topic, TOMAS, "Merge pull request #14121 from BerriAI/litellm_regional_cookbook"
-    )
-    up.commit(
-        DIEGO,
-        "chore: raise the rows that a spend query reads (#14133)",
-        up.edit("litellm/constants.py", ("TO_QUERY = 1_000_000", "TO_QUERY = 2_000_000")),
-    )
-    _param(up, TOMAS, "nebius", "tools", 14140)
+    cookbook = up.topic("cookbook")
+    notebook = {"cookbook/Regional_routing.ipynb": _filled("notebook.ipynb", "Regional_routing")}
+    cookbook.commit(PRIYA, "docs(cookbook): route between regions", notebook)
+    _new_model(up, "mistral/magistral-medium-2509", "mistral", "2", "5")
+    up.pull_request(cookbook, TOMAS, "#14121 from BerriAI/litellm_regional_cookbook")
+    up.commit(DIEGO, "feat(proxy): read more rows of spend logs (#14133)", up.patch("spend-rows"))
+    _new_param(up, TOMAS, "nebius", "tools", 14140)
     up.commit(
         HANNAH,
-        "docs: name the supported Python versions (#14151)",
-        up.edit("README.md", ("## Contributing", "Python 3.9 to 3.13.\n\n## Contributing")),
+        "docs: the supported versions of Python (#14151)",
+        up.patch("python-versions"),
         name="upstream/main",
     )
 
 
-# --- The fork's history ----------------------------------------------------------------------
+# --- What the fork does ----------------------------------------------------------------------
 
 LUCIA = "Lucía Ferrer <lucia.ferrer@carto.example.com>"
 MARCOS = "Marcos Vidal <marcos.vidal@carto.example.com>"
 AITANA = "Aitana Soler <aitana.soler@carto.example.com>"
 
 
-def _appended(line: Line, path: str, *lines: str) -> dict[str, Change]:
-    return {path: line.text(path) + "\n" + "".join(f"{text}\n" for text in lines)}
-
-
-def _added(files: Mapping[str, str], *paths: str) -> dict[str, Change]:
-    return {path: files[path] for path in paths}
-
-
-def _fork_adopts_1_74_8(fork: Line) -> None:
-    """What the fork needed from its first day: its own workflows instead of upstream's."""
-    own = archive("fork")
+def _fork_of_1_74_8(fork: _Line) -> None:
+    """What the fork needs from its first day: workflows of its own instead of upstream's."""
     fork.commit(
         LUCIA,
-        "ci: build CARTO's images from carto/main",
-        _added(
-            own, f"{WORKFLOWS}/carto_ghcr_deploy.yaml", f"{WORKFLOWS}/carto_release.yaml"
-        ),
-        {".github/scripts/image_tags.sh": Blob(own[".github/scripts/image_tags.sh"].encode(), "100755")},
-    )  # fmt: skip
-    helm = f"{WORKFLOWS}/ghcr_helm_deploy.yml"
-    unit = f"{WORKFLOWS}/helm_unit_test.yml"
-    fork.commit(
-        LUCIA,
-        "ci: disable upstream's deployments and scans",
-        {f"{WORKFLOWS}/ghcr_deploy.yml": None, f"{WORKFLOWS}/codeql.yml": None},
-        _added(own, f"{WORKFLOWS}/ghcr_deploy.yml.txt"),
-        fork.move(
-            helm,
-            f"{helm}.txt",
-            ("# Standalone workflow", "# DISABLED in CARTO's fork. Standalone workflow"),
-            (
-                "Update the helm chart's version to this",
-                "Not used: CARTO deploys with its own chart",
-            ),
-        ),
-        fork.move(unit, f"{unit}.txt"),
+        "ci: build our images from carto/main",
+        fork.add(f"{WORKFLOWS}/carto_ghcr_deploy.yaml", f"{WORKFLOWS}/carto_release.yaml"),
+        fork.add(".github/scripts/image_tags.sh", mode="100755"),
     )
+    helm, unit = f"{WORKFLOWS}/ghcr_helm_deploy.yml", f"{WORKFLOWS}/helm_unit_test.yml"
+    fork.commit(
+        LUCIA,
+        "ci: switch upstream's deployments and scans off",
+        {f"{WORKFLOWS}/ghcr_deploy.yml": None, f"{WORKFLOWS}/codeql.yml": None},
+        fork.add(f"{WORKFLOWS}/ghcr_deploy.yml.txt"),
+        fork.rename(helm, f"{helm}.txt"),
+        fork.rename(unit, f"{unit}.txt"),
+    )
+    fork.commit(LUCIA, "ci: say that the helm chart is not used", fork.patch("disabled-helm"))
     fork.commit(
         MARCOS,
-        "docs: how we keep this fork, and how we release it",
-        _added(own, "CARTO_CLAUDE.md", "docs/CARTO_RELEASE_PROCESS.md"),
+        "docs: how we keep this fork and how we release it",
+        fork.add("CARTO_CLAUDE.md", "docs/CARTO_RELEASE_PROCESS.md"),
         {"CLAUDE.md": _link("CARTO_CLAUDE.md")},
     )
 
 
-def _fork_after_1_75_2(fork: Line) -> None:
-    """CARTO's changes on top of v1.75.2: those that conflict later, and more that do not."""
-    own, later = archive("fork"), archive("upstream_later")
+def _fork_of_1_75_2(fork: _Line) -> None:
+    """CARTO's changes on v1.75.2: some conflict with later releases, more do not."""
     fork.commit(
         LUCIA,
         "ci: look for stable upstream releases every 8 hours",
-        _added(
-            own,
-            f"{WORKFLOWS}/carto-upstream-sync.yml",
-            ".github/scripts/detect_stable_release.py",
+        fork.add(
+            f"{WORKFLOWS}/carto-upstream-sync.yml", ".github/scripts/detect_stable_release.py"
         ),
     )
     fork.commit(
         MARCOS,
         "build(docker): what our clusters need",
-        fork.edit(
-            "Dockerfile",
-            (
-                "# Install build dependencies\nRUN apk add --no-cache gcc python3-dev openssl "
-                "openssl-dev\n",
-                "# CARTO: the Snowflake driver is built against libffi\nRUN apk add --no-cache gcc "
-                "python3-dev openssl openssl-dev libffi-dev\n",
-            ),
-            (
-                "EXPOSE 4000/tcp\n",
-                "# CARTO: our clusters refuse containers that run as root\n"
-                "RUN addgroup -S carto && adduser -S -G carto carto\nUSER carto\n\n"
-                "EXPOSE 4000/tcp\n",
-            ),
-        ),
+        fork.patch("docker"),
         {"docker/entrypoint.sh": Blob(fork.tree["docker/entrypoint.sh"].data, "100755")},
     )
     fork.commit(
-        MARCOS,
-        "build: make carto-check",
-        fork.edit(
-            "Makefile",
-            (
-                "# Housekeeping\n",
-                "# CARTO: what must pass before an image is built\n.PHONY: carto-check\n"
-                "carto-check: lint test-unit\n"
-                '\t@echo "ready for an image"\n\n# Housekeeping\n',
-            ),
-        ),
-        name="carto-v1.75.2-0.1.0",
+        MARCOS, "build: make carto-check", fork.patch("carto-check"), name="carto-v1.75.2-0.1.0"
     )
 
-    redis = fork.branch("redis")
-    handler = "litellm/responses/redis_session_handler.py"
+    redis = fork.topic("redis")
     redis.commit(
         AITANA,
         "feat(responses): keep sessions in Redis",
-        _added(own, handler),
-        redis.edit(
-            "litellm/responses/main.py",
-            (
-                "from litellm.responses.session_handler import ResponsesSessionHandler\n",
-                "from litellm.responses.redis_session_handler import default_session_handler\n",
-            ),
-            ("sessions or ResponsesSessionHandler()", "sessions or default_session_handler()"),
-        ),
+        redis.add("litellm/responses/redis_session_handler.py"),
+        redis.patch("redis-sessions"),
     )
     redis.commit(
         AITANA,
-        "test(responses): two pods share a conversation",
-        _added(own, "tests/test_litellm/responses/test_redis_session_handler.py"),
-        _added(own, "REDIS_SESSION_PATCH.md"),
+        "test(responses): two pods share a session",
+        redis.add("tests/test_litellm/responses/test_redis_session_handler.py"),
+        redis.add("REDIS_SESSION_PATCH.md"),
     )
-    fork.pull_request(redis, LUCIA, "Merge pull request #31 from CartoDB/feature/redis-sessions")
+    fork.pull_request(redis, LUCIA, "#31 from CartoDB/feature/redis-sessions")
 
+    # Upstream makes one of these two changes itself later, in the same words.
     fork.commit(
         AITANA,
-        "fix(azure): accept the full URL of a deployment",
-        fork.edit(
-            AZURE,
-            # Upstream makes this first change too, later on.
-            ('"max_tokens",\n', '"max_tokens",\n        "response_format",\n'),
-            (
-                "        return (\n            f",
-                '        if "/openai/deployments/" in base:\n            return base\n'
-                "        return (\n            f",
-            ),
-        ),
+        "fix(azure): full URLs of deployments, response_format",
+        fork.patch("azure-url"),
     )
-    snowflake = fork.branch("snowflake")
+    snowflake = fork.topic("snowflake")
     snowflake.commit(
         MARCOS,
         "feat(snowflake): programmatic access tokens",
-        snowflake.edit(
-            "litellm/llms/snowflake/chat/transformation.py",
-            (
-                "\n\nChatConfig = ",
-                "\n    def validate_environment(self, headers, api_key=None):\n"
-                "        # CARTO: Snowflake wants to be told which kind of token it gets\n"
-                "        headers = super().validate_environment(headers, api_key)\n"
-                '        kind = "PROGRAMMATIC_ACCESS_TOKEN"\n'
-                '        return {**headers, "X-Snowflake-Authorization-Token-Type": kind}\n'
-                "\n\nChatConfig = ",
-            ),
-        ),
-        _appended(
-            snowflake,
-            "tests/test_litellm/llms/test_snowflake.py",
-            "    def test_the_kind_of_token_is_sent(self):",
-            '        headers = self.config.validate_environment({}, api_key="token")',
-            '        self.assertIn("X-Snowflake-Authorization-Token-Type", headers)',
-        ),
+        snowflake.patch("snowflake-tokens"),
     )
-    fork.pull_request(
-        snowflake, AITANA, "Merge pull request #38 from CartoDB/feature/snowflake-pat"
-    )
+    fork.pull_request(snowflake, AITANA, "#38 from CartoDB/feature/snowflake-tokens")
     fork.commit(
         AITANA,
-        "fix(router): keep a session on its deployment, cool down for 15 seconds",
-        fork.edit(
-            ROUTER,
-            ("import time\n", "import time\nimport zlib\n"),
-            ("COOLDOWN_TIME_SECONDS = 5\n", "COOLDOWN_TIME_SECONDS = 15\n"),
-            ("available_deployment(self, model):", "available_deployment(self, model, session_id=None):"),
-            (
-                "        self._turn += 1\n",
-                "        if session_id is not None:\n"
-                "            # CARTO: agents profit from the prompt cache of one deployment\n"
-                "            return healthy[zlib.crc32(session_id.encode()) % len(healthy)]\n"
-                "        self._turn += 1\n",
-            ),
-        ),
-        fork.edit(ROUTER_TEST, ("cooldown_time, 5)", "cooldown_time, 15)")),
-        _added(own, "tests/test_litellm/test_session_affinity.py"),
-    )  # fmt: skip
-    smoke = "tests/smoke/proxy_health.sh"
+        "feat(router): keep a session on its deployment",
+        fork.patch("session-affinity"),
+        fork.add("tests/test_litellm/test_session_affinity.py"),
+    )
+    fork.commit(AITANA, "fix(router): rest a deployment for 15 seconds", fork.patch("cooldown-15"))
+    tests = "tests/test_litellm"
     fork.commit(
         MARCOS,
-        "test: retries, our prices and a smoke test",
-        _added(own, "tests/test_litellm/test_retry_policy.py", "tests/fixtures/carto_prices.json"),
-        fork.move(
-            "tests/test_litellm/test_cooldown.py", "tests/test_litellm/test_cooldown_policy.py"
-        ),
+        "test: retries, and our prices and specification",
+        fork.add(f"{tests}/test_retry_policy.py", "tests/fixtures/carto_prices.json"),
+        fork.rename(f"{tests}/test_cooldown.py", f"{tests}/test_cooldown_policy.py"),
         {
-            PRICE_LINK: _link("carto_prices.json"),
+            PRICES_LINK: _link("carto_prices.json"),
             SUBMODULE: _submodule_at("vendored spec, CARTO's branch"),
-            # The same script that we gave upstream, where it lost its executable bit.
-            smoke: Blob(later[smoke].encode(), "100755"),
         },
     )
-    flags = '<script src="carto-feature-flags.js"></script></head>'
+    # Upstream has the very same script from us, but without its executable bit.
+    script = archive("upstream_later")[PROXY_HEALTH]
+    fork.commit(
+        MARCOS,
+        "test: is a running proxy healthy?",
+        {PROXY_HEALTH: Blob(script.encode(), "100755")},
+    )
+    script_tag = '<script src="carto-feature-flags.js"></script></head>'
     fork.commit(
         LUCIA,
         "feat(ui): feature flags in the dashboard, and our logo",
-        _added(
-            own,
+        fork.add(
             "ui/litellm-dashboard/src/contexts/FeatureFlagsProvider.tsx",
             f"{BUILT_UI}/carto-feature-flags.js",
         ),
-        fork.edit(
-            LAYOUT,
-            (
-                'import "./globals.css";\n',
-                'import { FeatureFlagsProvider } from "@/contexts/FeatureFlagsProvider";\n'
-                'import "./globals.css";\n',
-            ),
-            (">{children}</body>", ">\n        <FeatureFlagsProvider>{children}</FeatureFlagsProvider>\n"
-             "      </body>"),
-        ),
-        fork.edit(f"{BUILT_UI}/index.html", ("</head>", flags)),
-        fork.edit(f"{BUILT_UI}/login.html", ("</head>", flags)),
-        fork.edit(f"{BUILT_UI}/index.txt", ('["/index"]', '["/index"],["carto-feature-flags.js"]')),
-        {LOGO: _binary(b"\x89PNG\r\n\x1a\n", "CARTO's logo")},
-    )  # fmt: skip
+        fork.patch("feature-flags"),
+        {
+            f"{BUILT_UI}/{page}": replaced(fork.text(f"{BUILT_UI}/{page}"), edit)
+            for page, edit in {
+                "index.html": ("</head>", script_tag),
+                "login.html": ("</head>", script_tag),
+                "index.txt": ('["/index"]', '["/index"],["carto-feature-flags.js"]'),
+            }.items()
+        },
+        {LOGO: _binary(_PNG, "CARTO's logo")},
+    )
     fork.commit(
         LUCIA,
         "chore: drop the enterprise wheels, we do not ship them",
         {path: None for path in fork.tree if path.startswith("enterprise/dist/")},
     )
-    hiredis = (
-        '[[package]]\nname = "hiredis"\nversion = "3.2.1"\ndescription = "Python wrapper for '
-        'hiredis"\noptional = false\npython-versions = ">=3.8"\nfiles = [\n    {file = '
-        f'"hiredis-3.2.1.tar.gz", hash = "sha256:{_digest("hiredis")}"}},\n]\n\n'
-    )
-    lock = replaced(
-        fork.text("poetry.lock"),
-        ('[[package]]\nname = "httpx"\n', f'{hiredis}[[package]]\nname = "httpx"\n'),
-    )
+    hiredis = fork.patch("hiredis")
     fork.commit(
         AITANA,
         "build: hiredis, for the sessions in Redis",
-        fork.edit(
-            "pyproject.toml",
-            ('jsonschema = "^4.22.0"\n', 'jsonschema = "^4.22.0"\nhiredis = "^3.2.1"\n'),
-        ),
-        fork.edit(
-            "requirements.txt",
-            ("redis==5.2.1 # redis caching\n", "redis==5.2.1 # redis caching\n"
-             "hiredis==3.2.1 # CARTO's redis sessions\n"),
-        ),
-        {"poetry.lock": _locked(lock, "hiredis", "3.2.1")},
-    )  # fmt: skip
-    load = fork.branch("load-test")
-    load.commit(
-        MARCOS,
-        "build: make load-test",
-        _appended(
-            load,
-            "Makefile",
-            "# Load of a busy region; needs locust and a running proxy",
-            ".PHONY: load-test",
-            "load-test:",
-            "\tlocust -f tests/load_tests/locustfile.py --headless --users 100",
-        ),
+        hiredis,
+        {"poetry.lock": _hashed(hiredis["poetry.lock"].data.decode())},
     )
-    fork.pull_request(load, LUCIA, "Merge pull request #44 from CartoDB/feature/load-test")
-    fork.commit(MARCOS, "docs: how CARTO uses the proxy", _added(own, "docs/CARTO_INTEGRATION.md"))
+    load = fork.topic("load-test")
+    load.commit(MARCOS, "build: make load-test", load.patch("load-test"))
+    fork.pull_request(load, LUCIA, "#44 from CartoDB/feature/load-test")
+    fork.commit(MARCOS, "docs: how we use the proxy", fork.add("docs/CARTO_INTEGRATION.md"))
+    project = fork.text("pyproject.toml").replace('version = "1.75.2"', 'version = "1.75.2.1"')
     fork.commit(
         LUCIA,
-        "chore: version 1.75.2.1, the first image with Redis sessions",
-        {
-            "pyproject.toml": fork.text("pyproject.toml").replace(
-                'version = "1.75.2"', 'version = "1.75.2.1"'
-            )
-        },
+        "chore: version 1.75.2.1, our first image with sessions in Redis",
+        {"pyproject.toml": project},
         name="carto/main",
     )
 
 
 # --- Both together ---------------------------------------------------------------------------
 
+# Upstream's lightweight tags, and the names of their commits. `stable` and `latest` move.
 UPSTREAM_TAGS = {
     "v1.75.2-stable": "v1.75.2",
     "v1.75.2": "v1.75.2",
@@ -1323,21 +922,23 @@ UPSTREAM_TAGS = {
     "stable": "v1.77.2",
     "latest": "v1.78.0-nightly",
 }
-"""Upstream's lightweight tags, and the names of their commits."""
 
 
 def upstream_and_fork() -> History:
-    """The sandbox's history, oldest commit first."""
+    """The sandbox's history.
+
+    Commits to build on are named like the tags and branches that point at them: `upstream/main`,
+    `carto/main`, `v1.76.5` and so on. `carto-merges-v1.75.2` is the fork's merge of its release.
+    """
     story: list[Commit] = []
-    up = Line(story, "upstream")
+    up = _Line(story, "upstream", archive("upstream_later"))
     _upstream_until_1_74_8(up)
-    fork = up.branch("fork")
-    before = dict(up.tree)
-    _fork_adopts_1_74_8(fork)
+    fork = _Line(story, "fork", archive("fork"), came_from=up)
+    _fork_of_1_74_8(fork)
     _upstream_until_1_75_2(up)
     subject = "chore: merge upstream v1.75.2-stable into carto/main"
-    fork.merge(up, before, LUCIA, subject, name="carto-merges-v1.75.2")
-    _fork_after_1_75_2(fork)
+    fork.merge(up, fork.base, LUCIA, subject, name="carto-merges-v1.75.2")
+    _fork_of_1_75_2(fork)
     _upstream_until_1_76_3(up)
     _upstream_until_1_76_5(up)
     _upstream_until_1_77_2(up)
@@ -1349,12 +950,14 @@ def upstream_and_fork() -> History:
             **{f"refs/tags/{tag}": name for tag, name in UPSTREAM_TAGS.items()},
         },
         origin_refs={
-            "refs/heads/main": "mirrored",
+            "refs/heads/main": "v1.78.0.rc.1",  # some commits behind upstream's
             "refs/heads/carto/main": "carto/main",
             "refs/tags/carto-v1.75.2-0.1.0": "carto-v1.75.2-0.1.0",
         },
         upstream_tags={
-            "v1.76.5": ("v1.76.5", "LiteLLM v1.76.5\n\nStable after 48 hours of load tests.")
+            "v1.76.5": ("v1.76.5", "v1.76.5\n\nReleased after 12 hours of load tests."),
         },
-        origin_tags={"v1.75.2-carto.1.2.0": ("carto/main", "CARTO 1.2.0 on v1.75.2")},
+        origin_tags={
+            "v1.75.2-carto.1.2.0": ("carto/main", "CARTO 1.2.0 on LiteLLM v1.75.2"),
+        },
     )

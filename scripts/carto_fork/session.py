@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -62,6 +63,11 @@ class Session:
         """The command line of another task on the same fork."""
         return invocation.command(self.program, task, repo=self.repo_option, **options)
 
+    def spelled_out(self, advice: str) -> str:
+        """Advice with whole command lines for `the same command` and for names of tasks."""
+        advice = advice.replace("the same command", f"`{self.again}`")
+        return re.sub(r"`(setup|status|config)`", lambda f: f"`{self.command(f[1])}`", advice)
+
     def print_json(self, data: Any) -> None:
         """Print the task's result for scripts."""
         text = msgspec.json.format(msgspec.json.encode(data, order="deterministic"), indent=2)
@@ -97,7 +103,7 @@ def session(
         try:
             yield made
         except Stop as stop:
-            stop.tell(stop.then.replace("the same command", f"`{made.again}`"))
+            stop.tell(made.spelled_out(stop.then))
             raise
         except KeyboardInterrupt:
             raise Interrupted(

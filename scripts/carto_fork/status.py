@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
 from . import git, invocation, tags, versions
 from .fork import Fork
 from .policy import TagUse
@@ -20,10 +22,14 @@ _PATIENCE = 10
 
 @dataclass(frozen=True)
 class InProgress:
-    """An upgrade that was started: its branch and tag, its state, and the command to go on with."""
+    """An upgrade that was started: its branch and tag, its state, and the command to go on with.
+
+    version: the tag's, to tell which is the newest.
+    """
 
     branch: str
     tag: str
+    version: str
     state: str
     then: str
 
@@ -72,16 +78,17 @@ def read(sh: Shell, fork: Fork, program: str, repo_option: str) -> Status:
         (r for r in (fork.origin_production, fork.local_production) if r in refs.objects), ""
     )
     version = _versions(sh, fork, ref) if ref else {}
-    merged = git.tags_merged(sh, fork.path, ref) if ref else []
+    known, online = _upstream_tags(sh, fork)
+    history = git.history(sh, fork.path, ref) if ref else set()
+    merged = [name for name in known.tags() if known.commits[f"refs/tags/{name}"] in history]
     contained = tags.newest(merged, policy.tags, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
     own = tags.newest(refs.tags(), policy.tags, TagUse.OWN)
-    known, online = _upstream_tags(sh, fork)
-    newest = tags.newest(known, policy.tags, TagUse.AUTOMATIC)
+    newest = tags.newest(known.tags(), policy.tags, TagUse.AUTOMATIC)
 
     def command(task: str, **options: str | bool) -> str:
         return invocation.command(program, task, repo=repo_option, **options)
 
-    in_progress = tuple(_in_progress(sh, fork, merged, command))
+    in_progress = tuple(sorted(_in_progress(sh, fork, merged, command), key=_order, reverse=True))
     problems = list(_mismatches(version, contained))
     if not ref:
         problems.append(f"there is no branch {policy.branches.production} here")
@@ -127,19 +134,19 @@ def _mismatches(version: dict[str, str], contained: Tag | None) -> Iterator[str]
     if len(set(version.values())) > 1:
         listed = ", ".join(f"{key} is {value}" for key, value in version.items())
         yield f"the version files disagree: {listed}"
-    elif contained and (stated := next(iter(version.values()), contained.release)):
-        if stated != contained.release:
-            yield f"the version is {stated}, the newest tag contained is {contained.name}"
+    elif contained and version and contained.release not in version.values():
+        stated = next(iter(version.values()))
+        yield f"the version is {stated}, the newest tag contained is {contained.name}"
 
 
-def _upstream_tags(sh: Shell, fork: Fork) -> tuple[list[str], bool]:
-    """The names of upstream's tags, and whether upstream itself gave them."""
+def _upstream_tags(sh: Shell, fork: Fork) -> tuple[git.Refs, bool]:
+    """Upstream's tags, and whether upstream itself gave them."""
     remote = fork.policy.remotes.upstream
     if fork.url(remote) is not None:
         found = git.remote_refs(sh, fork.path, remote.name, ["refs/tags/*"], _PATIENCE)
         if found is not None:
-            return found.tags(), True
-    return fork.refs.tags(), False
+            return found, True
+    return fork.refs, False
 
 
 def _checked_out(sh: Shell, fork: Fork) -> str:
@@ -160,25 +167,37 @@ def _in_progress(
 ) -> Iterator[InProgress]:
     """Sync branches of this product whose tag the production branch does not have yet."""
     pattern = re.escape(fork.policy.branches.sync).replace(r"\{tag\}", "(?P<tag>.+)")
-    trees = {tree.branch: tree.path for tree in git.worktrees(sh, fork.path) if not tree.missing}
+    trees = {
+        tree.branch: git.nearest(tree.path)
+        for tree in git.worktrees(sh, fork.path)
+        if not tree.missing
+    }
     origin = fork.policy.remotes.origin
     for branch in fork.refs.branches():
         found = re.fullmatch(pattern, branch)
         if not found or found["tag"] in merged:
             continue
-        tag, work = found["tag"], trees.get(f"refs/heads/{branch}")
+        tag = found["tag"]
+        known = tags.classify(tag, fork.policy.tags)
+        version, work = known.release if known else "0", trees.get(f"refs/heads/{branch}")
         again = command("upgrade-carto", tag=tag)
         here = fork.refs.objects[f"refs/heads/{branch}"]
         if fork.refs.objects.get(fork.tracking(origin, branch)) == here and not work:
             then = f"open a pull request from {branch} to {fork.policy.branches.production}"
-            yield InProgress(branch, tag, f"published to {origin.name}", then)
+            yield InProgress(branch, tag, version, f"published to {origin.name}", then)
         elif work and (left := _unmerged(sh, work)):
             state = (
                 f"{left} conflicts to resolve in {work}" if left > 1 else f"1 conflict in {work}"
             )
-            yield InProgress(branch, tag, state, f"resolve, git add, then {again}")
+            yield InProgress(branch, tag, version, state, f"resolve, git add, then {again}")
         else:
-            yield InProgress(branch, tag, f"prepared in {work}" if work else "started", again)
+            yield InProgress(
+                branch, tag, version, f"prepared in {work}" if work else "started", again
+            )
+
+
+def _order(upgrade: InProgress) -> Version:
+    return Version(upgrade.version)
 
 
 def _unmerged(sh: Shell, work: Path) -> int:

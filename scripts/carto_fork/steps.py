@@ -12,7 +12,7 @@ from typing import TextIO
 from .console import Console
 from .errors import CheckFailed, Failed, Paused
 from .journal import Journal
-from .shell import Answer, Shell, fill, scrub
+from .shell import Answer, Shell, command_line, fill
 
 TASK = "invoke"
 """The first word of a template that is Python work: a task, run in this process."""
@@ -108,11 +108,12 @@ class Runner:
 
     def _probe(self, step: Step, plan: Plan, probe: str) -> bool:
         for alternative in probe.split(" || "):
-            answer = self.sh.read(fill(alternative, plan.values))
+            words = fill(alternative, plan.values)
+            answer = self.sh.read(words)
             if answer.ok:
                 return True
             if answer.code != 1:
-                raise self._failed(step, plan, alternative, answer)
+                raise self._failed(step, plan, words, answer)
         return False
 
     def _run(self, step: Step, plan: Plan) -> None:
@@ -132,11 +133,12 @@ class Runner:
         try:
             yield
         except BaseException:
+            # If this is cut as well, the journal still holds what the next run has to undo.
             for words in undo:
                 self.sh.run(words)
-            raise
-        finally:
             self.journal.end()
+            raise
+        self.journal.end()
 
     def _run_line(self, step: Step, plan: Plan, template: str) -> None:
         words = fill(template, plan.values)
@@ -144,11 +146,11 @@ class Runner:
             self._run_task(step, plan, words[1:])
             return
         if not self.sh.dry:
-            self.console.command(scrub(shlex.join(words)))
+            self.console.command(command_line(words))
         with self.console.working(step.name):
             answer = self.sh.run(words)
         if answer.code not in step.allow:
-            raise self._failed(step, plan, shlex.join(words), answer)
+            raise self._failed(step, plan, words, answer)
 
     def _run_task(self, step: Step, plan: Plan, words: list[str]) -> None:
         line = f"{self.program} {shlex.join(words)}"
@@ -173,7 +175,8 @@ class Runner:
                 words = shlex.split(line)
                 if not self.sh.dry:
                     self.console.command(line)
-                answer = self.sh.run(words, within=plan.work, live=log)
+                with self.console.timed():
+                    answer = self.sh.run(words, within=plan.work, live=log)
                 if not answer.ok:
                     raise CheckFailed(
                         f"`{line}` ended with exit code {answer.code} on the merged tree "
@@ -192,10 +195,11 @@ class Runner:
         with path.open("w", encoding="utf-8", errors="backslashreplace") as log:
             yield self.sh.stream, log
 
-    def _failed(self, step: Step, plan: Plan, line: str, answer: Answer) -> Failed:
+    def _failed(self, step: Step, plan: Plan, words: list[str], answer: Answer) -> Failed:
         said = (answer.err.strip() or answer.out.strip() or "it said nothing").splitlines()
         return Failed(
-            f"`{scrub(line)}` ended with exit code {answer.code}:\n  " + "\n  ".join(said[-8:]),
+            f"`{command_line(words)}` ended with exit code {answer.code}:\n  "
+            + "\n  ".join(said[-8:]),
             untouched=_sentence(step.untouched, plan) if step.untouched else plan.untouched,
             then=_sentence(step.stuck, plan),
         )

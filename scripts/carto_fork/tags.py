@@ -78,7 +78,7 @@ def _within(version: Version, scheme: TagScheme) -> bool:
 
 
 def newest(names: Iterable[str], schemes: Sequence[TagScheme], *uses: TagUse) -> Tag | None:
-    """The newest tag among the names whose class is put to one of these uses; None if there is none."""
+    """The newest of the tags whose class is put to one of these uses; None if there is none."""
     tags = (classify(name, schemes) for name in names)
     return max((tag for tag in tags if tag and tag.scheme.use in uses), default=None)
 

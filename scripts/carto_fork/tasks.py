@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import invoke.tasks
 from invoke.collection import Collection
@@ -156,7 +157,7 @@ def upgrade_carto(
 
 
 def _upgrade(c: Context, s: Any, found: Any, options: Any) -> None:
-    from . import git, procedures, upgrade
+    from . import git, procedures, report, upgrade
 
     target = upgrade.find_target(s.sh, found, options)
     with s.locked(found.repository) as held:
@@ -166,16 +167,18 @@ def _upgrade(c: Context, s: Any, found: Any, options: Any) -> None:
             target = replace(target, base=found.refs.commits[found.origin_production])
         found = found.at(s.sh, target.base)
         ready = upgrade.prepare(s.sh, found, target, options)
-        upgrade.announce(s.console, ready, found)
+        report.upgrade_begins(s.console, ready, found)
         if ready.finished:
             s.console.say(f"{ready.sync} is published already; nothing to do.")
         else:
-            s.run(procedures.UPGRADE, ready.plan, held, lambda words: run_task(c, words))
+            s.run(
+                procedures.UPGRADE, ready.plan, held, lambda words: run_task(c, words, s.sh.stream)
+            )
     result = upgrade.result(s.sh, found, ready, options)
     if s.json:
         s.print_json(result)
     elif not s.sh.dry:
-        upgrade.conclude(s.console, result, ready, found, options)
+        report.upgrade_ended(s.console, result, ready, found, options)
 
 
 def _abort(s: Any, found: Any, options: Any) -> None:
@@ -295,24 +298,25 @@ def sandbox(c: Context, path: str = ".sandbox") -> None:
     Everything is on this machine: the remotes look like GitHub's, and lead to the directory. What
     is there already is kept.
     """
+    from . import git
     from . import sandbox as world
     from .session import session
 
     with session(c, "sandbox", path=path) as s:
         built = world.build(s.sh, Path(path))
-        s.console.say(
-            f"{built.clone}: {'a fork to try things on' if built.new else 'kept as it is'}"
-        )
+        clone = git.nearest(built.clone)
+        s.console.say(f"{clone} is {'a new' if built.new else 'the'} fork to try things on.")
 
 
-def run_task(c: Context, words: Sequence[str]) -> None:
+def run_task(c: Context, words: Sequence[str], stream: TextIO) -> None:
     """Run a task of this module in this process, as if typed.
 
     words: its command line, without the program.
+    stream: where it prints; standard output may be kept for JSON.
     """
     parsed = Parser(contexts=namespace.to_contexts()).parse_argv(list(words))
-    config = c.config.clone()
-    Executor(namespace, config).execute(*parsed)
+    with redirect_stdout(stream):
+        Executor(namespace, c.config.clone()).execute(*parsed)
 
 
 namespace = Collection.from_module(sys.modules[__name__], auto_dash_names=True)

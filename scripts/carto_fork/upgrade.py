@@ -9,10 +9,9 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from . import git, tags, versions
-from .console import Console
 from .errors import Refused, Usage
 from .fork import Fork, require_remotes
-from .git import Refs, WorkState, Worktree
+from .git import Refs, WorkState
 from .policy import Policy
 from .shell import Shell
 from .steps import Plan
@@ -57,6 +56,7 @@ class Upgrade:
     """An upgrade that may start.
 
     before: the version on the production branch.
+    commits: how many commits of upstream's it brings.
     sync, work: the sync branch, and the work tree for it.
     finished: it has been published already, and checked as asked.
     notes: what a person should know.
@@ -65,6 +65,7 @@ class Upgrade:
     target: Target
     plan: Plan
     before: str
+    commits: int
     sync: str
     work: Path
     finished: bool
@@ -212,8 +213,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     # A run with --direct that was cut after its push has only its last steps to do.
     if not (options.direct and here == target.base):
         _require_newer(sh, fork, target, before)
-    trees = git.worktrees(sh, repo)
-    work, checkout = _work_trees(fork, trees, sync, tag.name)
+    work, checkout = _work_trees(sh, fork, sync)
     notes = _notes(sh, fork, target, options)
     notes += _sync_notes(sh, fork, target, options, here)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
@@ -233,6 +233,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         "commit": target.commit,
         "version": tag.release,
         "work": str(work),
+        "place": str(work.absolute()),
         "checkout": str(checkout or ""),
         "message": messages.merge.replace("{tag}", tag.name).replace(
             "{production}", branches.production
@@ -244,7 +245,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         untouched=f"Your checkout, {branches.production} and {values['origin']} are as they were.",
         commands=commands,
         work=work,
-        logs=fork.repository.common / "carto-fork" / tag.name,
+        logs=git.nearest(fork.repository.common / "carto-fork" / tag.name),
     )
     finished = (
         options.push
@@ -257,7 +258,8 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
             for name in conditions & commands.keys()
         )
     )
-    return Upgrade(target, plan, before, sync, work, finished, tuple(notes))
+    brings = git.count(sh, repo, target.commit, target.base)
+    return Upgrade(target, plan, before, brings, sync, work, finished, tuple(notes))
 
 
 def _version_before(sh: Shell, fork: Fork, target: Target) -> str:
@@ -297,26 +299,28 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str) -> None:
         )
 
 
-def _work_trees(fork: Fork, trees: list[Worktree], sync: str, tag: str) -> tuple[Path, Path | None]:
-    """Where the upgrade is prepared, and where the production branch is checked out, if it is."""
-    here = {tree.branch: tree.path for tree in trees if not tree.missing}
+def _work_trees(sh: Shell, fork: Fork, sync: str) -> tuple[Path, Path | None]:
+    """Where the upgrade is prepared, and where the production branch is checked out, if it is.
+
+    Raises Refused where the sync branch is checked out, or something else is, at the wrong place.
+    """
     home = fork.repository.home
     own = home.with_name(f"{home.name}.{sync.replace('/', '-')}")
-    work = here.get(f"refs/heads/{sync}", own)
-    taken = next((tree for tree in trees if tree.path == own and not tree.missing), None)
-    if (taken and taken.branch != f"refs/heads/{sync}") or (
-        work == own and not taken and own.exists()
-    ):
+    trees = [tree for tree in git.worktrees(sh, fork.path) if not tree.missing]
+    branch = f"refs/heads/{sync}"
+    if elsewhere := next((t.path for t in trees if t.branch == branch and t.path != own), None):
         raise Refused(
-            f"{own}, where the upgrade to {tag} would be prepared, is something else.",
+            f"{sync} is checked out in {elsewhere}; it is for this upgrade alone.",
+            then=f"git -C {elsewhere} switch {fork.policy.branches.production}, "
+            "then run the same command again.",
+        )
+    if own.exists() and not any(t.path == own and t.branch == branch for t in trees):
+        raise Refused(
+            f"{own}, where the upgrade is to be prepared, is something else.",
             then="move it away, then run the same command again.",
         )
-    if work == fork.path or work == home:
-        raise Refused(
-            f"{sync} is checked out in {work}, your own checkout.",
-            then=f"git -C {work} switch {fork.policy.branches.production}",
-        )
-    return work, here.get(fork.local_production)
+    checkouts = (tree.path for tree in trees if tree.branch == fork.local_production)
+    return git.nearest(own), next(checkouts, None)
 
 
 def _notes(sh: Shell, fork: Fork, target: Target, options: Options) -> list[str]:
@@ -445,15 +449,9 @@ def abort_plan(sh: Shell, fork: Fork, options: Options) -> Plan:
             f"no upgrade to {name or 'a release'} is under way here.",
             then=f"{options.program} status",
         )
-    trees = git.worktrees(sh, fork.path)
-    work = next((tree.path for tree in trees if tree.branch == f"refs/heads/{sync}"), None)
-    if work and trees[0].path == work:
-        raise Refused(
-            f"{sync} is checked out in {work}, your own checkout.",
-            then=f"git -C {work} switch {branches.production}",
-        )
-    values = fork.values() | {"tag": tag, "sync": sync, "work": str(work or "")}
-    conditions = {"branch", "worktree"} if work else {"branch"}
+    work, _ = _work_trees(sh, fork, sync)
+    values = fork.values() | {"tag": tag, "sync": sync, "place": str(work.absolute())}
+    conditions = {"branch", "worktree"} if work.exists() else {"branch"}
     return Plan(values, frozenset(conditions), "Your checkout and origin are as they were.")
 
 
@@ -461,23 +459,6 @@ def _is_meant(name: str, asked: Tag, policy: Policy) -> bool:
     """Whether a tag is what `find_target` may have found for another name."""
     tag = tags.classify(name, policy.tags)
     return bool(tag and tag.stable and _same(tag, asked))
-
-
-def announce(console: Console, upgrade: Upgrade, fork: Fork) -> None:
-    """Say what is about to happen."""
-    tag = upgrade.target.tag
-    console.say(f"{tag.name} ({tag.scheme.name}) into {fork.policy.branches.production}", "bold")
-    console.facts(
-        [
-            ("fork", str(fork.path)),
-            ("version", f"{upgrade.before or 'none'} -> {tag.release}"),
-            ("tag", upgrade.target.commit[:10]),
-            ("sync branch", upgrade.sync),
-            ("prepared in", str(upgrade.work)),
-        ]
-    )
-    for note in upgrade.notes:
-        console.say(f"Note: {note}", "yellow")
 
 
 def result(sh: Shell, fork: Fork, upgrade: Upgrade, options: Options) -> dict[str, Any]:
@@ -502,28 +483,3 @@ def _published_to(fork: Fork, upgrade: Upgrade, options: Options) -> str | None:
         return None
     origin, branches = fork.policy.remotes.origin.name, fork.policy.branches
     return f"{origin}/{branches.production if options.direct else upgrade.sync}"
-
-
-def conclude(
-    console: Console, result: dict[str, Any], upgrade: Upgrade, fork: Fork, options: Options
-) -> None:
-    """Say what came of an upgrade and what is next."""
-    console.say()
-    branch, head = result["branch"], result["head"][:10]
-    if not result["checks"]:
-        why = "--no-tests" if not options.tests else "the policy names no commands"
-        console.say(f"Not tested: {why}.", "yellow")
-    production = fork.policy.branches.production
-    if result["published_to"] is None:
-        console.say(f"Done: {branch} is at {head}, in {result['work_tree']}; not pushed.", "green")
-        console.say("Next: run the same command without --no-push.")
-    elif options.direct:
-        console.say(
-            f"Done: {production} is at {head} on {fork.policy.remotes.origin.name}.", "green"
-        )
-    else:
-        console.say(f"Done: {result['published_to']} is at {head}.", "green")
-        console.say(
-            f"Next: open a pull request from {branch} to {production}; "
-            "merge it with a merge commit, never squashed."
-        )
