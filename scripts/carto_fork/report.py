@@ -82,7 +82,7 @@ def status(console: Console, found: Status, repo: str) -> None:
 
     def distance(pair: tuple[int, int] | None) -> str:
         if pair is None:
-            return "not here"
+            return "not known here"
         return "up to date" if pair == (0, 0) else f"{pair[0]} ahead, {pair[1]} behind"
 
     version = ", ".join(sorted(set(found.version.values()))) or "not stated"

@@ -252,11 +252,12 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 class _Process(Local):
-    """Invoke's runner, with three habits changed.
+    """Invoke's runner, with four habits changed.
 
     It looks more often whether the process has ended (a task runs dozens of short git commands),
-    it keeps bytes that are not UTF-8, and on Ctrl-C it sends the process a real SIGINT and
-    remembers it: invoke would write a control character into its standard input and go on.
+    it keeps bytes that are not UTF-8, it closes its pipes, and on Ctrl-C it sends the process a
+    real SIGINT and remembers it: invoke would write a control character into its standard input
+    and go on.
     """
 
     input_sleep = 0.0005
@@ -268,6 +269,12 @@ class _Process(Local):
         while data := reader(self.read_chunk_size):
             yield decoder.decode(data)
         yield decoder.decode(b"", final=True)
+
+    def stop(self) -> None:
+        super().stop()
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            if pipe:
+                pipe.close()
 
     def send_interrupt(self, interrupt: KeyboardInterrupt) -> None:
         self.interrupted = True

@@ -102,6 +102,8 @@ def read(sh: Shell, fork: Fork, program: str, repo_option: str) -> Status:
     else:
         then = ""
     mirror = f"refs/heads/{policy.branches.mirror}"
+    if mirror not in refs.objects:
+        mirror = fork.tracking(policy.remotes.origin, policy.branches.mirror)
     upstream = fork.tracking(policy.remotes.upstream, policy.branches.upstream)
     return Status(
         checked_out=_checked_out(sh, fork),

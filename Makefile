@@ -1,0 +1,119 @@
+# GNU make 3.81 or later, git and Python 3.10 or later; the rest goes into .venv on first use.
+
+## make TARGET [VARIABLE=VALUE ...]
+##
+## Variables (also read from the environment)
+##   REPO     checkout of the fork to work on; without it, the embedded sandbox
+##   TAG      upstream release, such as v1.76.5
+##   TO       version to write (bump-version)
+##   ARGS     more options, split at blanks: ARGS="--dry --help"
+##   FORK     real checkout to measure (bench)
+##   PYTHON   interpreter that .venv is made with (python3)
+PYTHON ?= python3
+
+# A value from outside is text. $(value) keeps make from expanding it, and a recipe names it only
+# as a quoted shell variable. ARGS alone is not quoted: it is split, and set -f leaves it at that.
+override REPO := $(value REPO)
+override TAG := $(value TAG)
+override TO := $(value TO)
+override ARGS := $(value ARGS)
+override FORK := $(value FORK)
+export REPO TAG TO ARGS FORK
+# They end there: a make that a task or a test runs, as in the fork, has variables of its own.
+unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
+run := set -f; env -u REPO -u TAG -u TO -u ARGS -u FORK -u MAKELEVEL
+
+bin := .venv/bin
+# An interpreter that was named makes .venv anew when another one made it.
+made := .venv/made$(if $(filter file,$(origin PYTHON)),,-by-$(subst /,-,$(firstword $(PYTHON))))
+pip := $(bin)/pip install --quiet --disable-pip-version-check
+compile := $(bin)/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
+	--python-version 3.10 --custom-compile-command "make lock" pyproject.toml
+invoke = $(run) $(bin)/invoke $(if $(REPO),,sandbox) $@ --repo="$${REPO:-.sandbox/litellm}"
+tag = $${TAG:+--tag="$$TAG"}
+to = $${TO:+--to="$$TO"}
+
+.PHONY: help setup status sync-main upgrade-carto resolve-conflicts bump-version sandbox \
+	install-dev test test-unit test-integration lint format check docs bench lock clean
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+##
+## The fork
+setup: .venv/run ## prepare a checkout of the fork: remotes and branches
+	@$(invoke) $$ARGS
+
+status: .venv/run ## say where the fork stands
+	@$(invoke) $$ARGS
+
+sync-main: .venv/run ## let the mirror branch follow upstream
+	@$(invoke) $$ARGS
+
+upgrade-carto: .venv/run ## bring the production branch onto TAG
+	@$(invoke) $(tag) $$ARGS
+
+resolve-conflicts: .venv/run ## settle by policy what a merge left open
+	@$(invoke) $$ARGS
+
+bump-version: .venv/run ## write the version of TAG, or TO
+	@$(invoke) $(tag) $(to) $$ARGS
+
+sandbox: .venv/run ## build a small fork to practise on in .sandbox
+	@$(run) $(bin)/invoke sandbox $$ARGS
+
+##
+## This project
+install-dev: .venv/dev ## install the development tools
+
+test: .venv/dev ## run every test
+	@$(run) $(bin)/pytest -n auto $$ARGS
+
+test-unit: .venv/dev ## run tests/unit
+	@$(run) $(bin)/pytest tests/unit $$ARGS
+
+test-integration: .venv/dev ## run tests/procedures
+	@$(run) $(bin)/pytest -n auto tests/procedures $$ARGS
+
+lint: .venv/dev ## ruff and mypy
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+	$(bin)/mypy
+
+format: .venv/dev ## let ruff rewrite what it can
+	$(bin)/ruff format
+	$(bin)/ruff check --fix
+
+check: lint ## lint, workflows, layering, generated documentation
+	$(bin)/zizmor --quiet --offline --persona=pedantic .github
+	$(bin)/check-jsonschema --builtin-schema vendor.github-workflows $(wildcard .github/workflows/*.y*ml)
+	$(bin)/pytest --quiet tests/unit/test_layering.py tests/unit/test_docs.py
+
+docs: .venv/dev ## rewrite the generated blocks of the documentation
+	PYTHONPATH=scripts $(bin)/python -m carto_fork.docs
+
+bench: .venv/dev ## measure, on FORK if given
+	@PYTHONPATH=scripts $(bin)/python tests/bench.py $${FORK:+"$$FORK"}
+
+lock: $(made) ## pin requirements/ from pyproject.toml anew (ARGS=--upgrade)
+	@$(pip) uv==0.13.9
+	@set -f; $(compile) --output-file requirements/run.txt $$ARGS
+	@set -f; $(compile) --output-file requirements/dev.txt --group dev --constraint requirements/run.txt $$ARGS
+
+help: ## print this (the default)
+	@awk -F ':.*## ' '/^##/ {print substr($$0, 4)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
+
+clean: ## remove .venv, .sandbox, caches and builds
+	rm -rf .venv .sandbox build dist scripts/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+# dev.txt includes run.txt. The stamp comes last, so an install that failed is done again.
+.venv/run .venv/dev: .venv/%: requirements/%.txt $(made)
+	@echo "installing $< into .venv (once)"
+	@$(pip) --require-hashes --requirement $< && touch $@ .venv/run
+
+$(made):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \
+		echo '$(PYTHON) is not Python 3.10 or later: type the same command with, say, PYTHON=python3.12.' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo '$(PYTHON) lacks its venv module: type `sudo apt-get install $(notdir $(PYTHON))-venv`, then the same command.' >&2; exit 1; }
+	@$(PYTHON) -m venv --clear .venv && touch .venv/made $@

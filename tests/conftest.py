@@ -1,0 +1,52 @@
+"""The sealed world: real git on real repositories, and nothing of the machine's own settings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from world import World, build_template
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A private home, no system or user configuration of git or invoke, no network, fixed dates."""
+    home = tmp_path_factory.mktemp("home")
+    keep = {"PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "PYTHONPATH"}
+    for name in list(os.environ):
+        if name not in keep and not name.startswith(("PYTEST_", "COV_")):
+            monkeypatch.delenv(name)
+    for name, value in {
+        "HOME": str(home),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_ALLOW_PROTOCOL": "file",
+        "GIT_AUTHOR_DATE": "2025-09-30T12:00:00Z",
+        "GIT_COMMITTER_DATE": "2025-09-30T12:00:00Z",
+        "COLUMNS": "80",
+        "NO_COLOR": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sandbox, built once; each test gets a copy."""
+    return build_template(tmp_path_factory.mktemp("template") / "world")
+
+
+@pytest.fixture
+def world(template: Path, tmp_path: Path) -> Iterator[World]:
+    """Upstream, the fork on `GitHub` and a clone of it, as the sandbox has them."""
+    place = tmp_path / "w"
+    shutil.copytree(template, place, symlinks=True)
+    config = place / "litellm" / ".git" / "config"
+    config.write_text(config.read_text().replace(str(template), str(place)))
+    yield World(place)

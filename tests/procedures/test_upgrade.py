@@ -1,0 +1,100 @@
+"""`upgrade-carto` on the sandbox, from the first step to the last."""
+
+from __future__ import annotations
+
+import json
+
+from world import World
+
+MERGED = "Merge exactly the tag"
+
+
+def test_an_upgrade_whose_conflicts_the_rules_decide_is_published(world: World) -> None:
+    before = world.checkout()
+    production = world.git("rev-parse carto/main", repo=world.origin)
+    done = world.run("upgrade-carto --tag v1.76.5")
+    assert done.code == 0, done.err
+    assert done.err == ""
+    assert "21 of 21 conflicts decided, 0 left." in done.out
+    assert world.checkout() == before
+    sync = "refs/heads/upstream-sync/v1.76.5"
+    head = world.refs(world.origin)[sync]
+    assert world.refs(world.fork)[sync] == head
+    assert world.git("rev-parse carto/main", repo=world.origin) == production
+    merge = world.git(f"log -1 --format=%P {head}", repo=world.origin).split()
+    assert merge == [production, world.git("rev-parse v1.76.5^0", repo=world.upstream)]
+    assert not world.work("v1.76.5").exists()
+
+
+def test_a_conflict_for_a_person_pauses_and_the_same_command_continues(world: World) -> None:
+    before = world.checkout()
+    paused = world.run("upgrade-carto --tag v1.77.2-stable")
+    assert paused.code == 3
+    assert paused.err == (
+        "Paused: 2 conflicts need a person.\n"
+        "Your checkout, carto/main and origin are as they were.\n"
+        "Next: resolve them in ../litellm.upstream-sync-v1.77.2-stable, `git add` each file, "
+        "then run `invoke upgrade-carto --tag v1.77.2-stable` again.\n"
+    )
+    work = world.work("v1.77.2-stable")
+    assert world.git("diff --name-only --diff-filter=U", repo=work).split() == [
+        "Dockerfile",
+        "ui/litellm-dashboard/src/app/layout.tsx",
+    ]
+    again = world.run("upgrade-carto --tag v1.77.2-stable")
+    assert again.code == 3
+    assert "0 of 2 conflicts decided, 2 left." in again.out
+    world.git("checkout --ours Dockerfile ui", repo=work)
+    world.git("add Dockerfile ui", repo=work)
+    done = world.run("upgrade-carto --tag v1.77.2-stable")
+    assert done.code == 0, done.err
+    assert "refs/heads/upstream-sync/v1.77.2-stable" in world.refs(world.origin)
+    assert world.checkout() == before
+
+
+def test_a_plain_version_finds_the_stable_tag_and_says_so(world: World) -> None:
+    done = world.run("upgrade-carto --tag v1.77.2 --no-push --no-tests")
+    assert "Note: upstream has no tag v1.77.2; this is v1.77.2-stable." in done.out
+
+
+def test_json_is_all_that_standard_output_carries(world: World) -> None:
+    done = world.run("upgrade-carto --tag v1.76.5 --json")
+    assert json.loads(done.out) == {
+        "tag": "v1.76.5",
+        "tag_commit": world.git("rev-parse v1.76.5^0", repo=world.upstream),
+        "version_before": "1.75.2.1",
+        "version": "1.76.5",
+        "branch": "upstream-sync/v1.76.5",
+        "head": world.git("rev-parse upstream-sync/v1.76.5", repo=world.origin),
+        "work_tree": None,
+        "checks": ["install", "lint", "test"],
+        "published_to": "origin/upstream-sync/v1.76.5",
+    }
+    assert MERGED in done.err
+
+
+def test_dry_prints_lines_that_do_the_upgrade_when_pasted(world: World) -> None:
+    before = world.everything()
+    dry = world.run("--dry upgrade-carto --tag v1.76.5")
+    assert dry.code == 0, dry.err
+    assert world.everything() == before
+    script = dry.out.replace("~", str(world.place))
+    script = script.replace("\ninvoke ", "\npython3 -m invoke ")
+    assert MERGED in script
+    pasted = world.call(["bash", "-c", script])
+    real = world.refs(world.origin)["refs/heads/upstream-sync/v1.76.5"]
+    assert world.git(f"rev-parse {real}^2", repo=world.origin) == world.git(
+        "rev-parse v1.76.5^0", repo=world.upstream
+    )
+    assert pasted.code == 0, pasted.err
+
+
+def test_abort_removes_the_work_tree_and_the_branch_and_nothing_else(world: World) -> None:
+    world.git("fetch --quiet upstream refs/tags/v1.76.5:refs/tags/v1.76.5")
+    before = world.everything()
+    world.run("upgrade-carto --tag v1.76.5 --no-push")
+    assert world.work("v1.76.5").exists()
+    done = world.run("upgrade-carto --tag v1.76.5 --abort")
+    assert done.code == 0, done.err
+    assert world.everything() == before
+    assert not world.work("v1.76.5").exists()
