@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from world import World, build_template
 
 ROOT = Path(__file__).parent.parent

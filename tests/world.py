@@ -93,6 +93,13 @@ class World:
         text = text.replace(str(self.place.resolve()), "~").replace(str(self.place), "~")
         return re.sub(r"\n    (\d+ min )?\d+\.\d s(?=\n)", "", text)
 
+    def pasteable(self, text: str) -> str:
+        """Neutral text made to work on this machine again."""
+        text = text.replace("~", str(self.place))
+        return re.sub(
+            r"^invoke ", f"{shlex.join([*INVOKE, '--search-root', str(ROOT)])} ", text, flags=re.M
+        )
+
     def git(self, line: str, *more: str, repo: Path | None = None) -> str:
         """What git prints; `line` is split as a shell does. It must succeed."""
         words = ["git", "-C", str(repo or self.fork), *shlex.split(line), *more]

@@ -57,6 +57,18 @@ class Fork:
         """The same fork with the policy as it is at a commit of the production branch."""
         return replace(self, loaded=load_policy(sh, self.path, commit, commit[:10]))
 
+    def merging_work_trees(self, sh: Shell) -> list[Path]:
+        """The work trees of upgrades in which a merge is in progress."""
+        prefix = "refs/heads/"
+        return [
+            git.nearest(tree.path)
+            for tree in git.worktrees(sh, self.path)
+            if tree.branch.startswith(prefix)
+            and self.policy.branches.tag_of(tree.branch.removeprefix(prefix))
+            and not tree.missing
+            and git.work_state(sh, tree.path).merging
+        ]
+
     def values(self) -> dict[str, str]:
         """What every procedure's placeholders of this fork stand for."""
         remotes, branches = self.policy.remotes, self.policy.branches

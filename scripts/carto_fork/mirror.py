@@ -52,7 +52,7 @@ def plan(sh: Shell, fork: Fork) -> Plan:
     if refs.objects.get(local) != refs.objects[upstream]:
         trees = git.worktrees(sh, repo)
         checkout = next((t.path for t in trees if t.branch == local and not t.missing), None)
-        conditions.add("forward-checkout" if checkout else "forward-ref")
+        conditions.add("checked-out" if checkout else "elsewhere")
     if checkout and (dirty := git.work_state(sh, checkout).dirty):
         raise Refused(
             f"{branches.mirror} is checked out in {checkout} with changes that are not committed: "

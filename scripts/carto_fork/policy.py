@@ -81,6 +81,12 @@ class Branches(_Table, frozen=True):
         """The branch on which the upgrade to a tag is prepared."""
         return self.sync.replace("{tag}", tag)
 
+    def tag_of(self, branch: str) -> str | None:
+        """The tag that a branch is the sync branch for; None if it is no sync branch."""
+        before, after = self.sync.split("{tag}")
+        fits = branch.startswith(before) and branch.endswith(after)
+        return branch[len(before) : len(branch) - len(after)] if fits else None
+
 
 class Messages(_Table, frozen=True):
     merge: str
@@ -158,8 +164,8 @@ class Policy(_Table, frozen=True):
     commands: Commands = Commands()
 
     def __post_init__(self) -> None:
-        if "{tag}" not in self.branches.sync:
-            raise ValueError("branches.sync must contain {tag}")
+        if self.branches.sync.count("{tag}") != 1:
+            raise ValueError("branches.sync must contain {tag}, once")
         names = [rule.name for rule in self.rules]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two rules are named {doubled[0]!r}")

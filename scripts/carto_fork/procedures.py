@@ -71,13 +71,13 @@ SYNC_MAIN = (
     Step(
         "local",
         "Move the local mirror after it, without checking anything out.",
-        when="forward-ref",
+        when="elsewhere",
         run=("git -C {repo} fetch . refs/remotes/{upstream}/{branch}:refs/heads/{mirror}",),
     ),
     Step(
         "checkout",
         "Move the local mirror after it, in the clean checkout that shows it.",
-        when="forward-checkout",
+        when="checked-out",
         run=("git -C {checkout} merge --ff-only refs/remotes/{upstream}/{branch}",),
     ),
 )
@@ -214,14 +214,14 @@ UPGRADE = (
     Step(
         "local",
         "Move the local production branch after it.",
-        when="forward-ref",
+        when="direct-elsewhere",
         run=("git -C {repo} fetch . refs/heads/{sync}:refs/heads/{production}",),
         untouched="{origin} has the upgrade; only the local branch is behind.",
     ),
     Step(
         "checkout",
         "Move the local production branch after it, in the clean checkout that shows it.",
-        when="forward-checkout",
+        when="direct-checked-out",
         run=("git -C {checkout} merge --ff-only refs/heads/{sync}",),
         untouched="{origin} has the upgrade; only the local branch is behind.",
     ),
@@ -257,3 +257,25 @@ ABORT = (
         ),
     ),
 )
+
+CONDITIONS = {
+    "no-origin": "where there is no remote of that name",
+    "no-upstream": "where there is no remote of that name",
+    "mirror-exists": "where the fork has a mirror branch already",
+    "behind": "where the mirror on GitHub is behind",
+    "elsewhere": "where it is not checked out",
+    "checked-out": "where it is checked out",
+    "direct-elsewhere": "with `--direct`, where it is not checked out",
+    "direct-checked-out": "with `--direct`, where it is checked out",
+    "production-moved": "where the clone is behind",
+    "pushed-before": "where an earlier run, on another machine perhaps, has pushed one",
+    "install": "without `--no-tests`",
+    "test": "without `--no-tests`",
+    "lint": "without `--no-tests`",
+    "push": "without `--direct` and `--no-push`",
+    "direct": "with `--direct`, without `--no-push`",
+    "tidy": "without `--no-push`",
+    "worktree": "where there is one",
+    "branch": "where there is one",
+}
+"""When an optional step takes part, in words."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -168,7 +167,6 @@ def _in_progress(
     sh: Shell, fork: Fork, merged: Sequence[str], command: Callable[..., str]
 ) -> Iterator[InProgress]:
     """Sync branches of this product whose tag the production branch does not have yet."""
-    pattern = re.escape(fork.policy.branches.sync).replace(r"\{tag\}", "(?P<tag>.+)")
     trees = {
         tree.branch: git.nearest(tree.path)
         for tree in git.worktrees(sh, fork.path)
@@ -176,10 +174,9 @@ def _in_progress(
     }
     origin = fork.policy.remotes.origin
     for branch in fork.refs.branches():
-        found = re.fullmatch(pattern, branch)
-        if not found or found["tag"] in merged:
+        tag = fork.policy.branches.tag_of(branch)
+        if not tag or tag in merged:
             continue
-        tag = found["tag"]
         known = tags.classify(tag, fork.policy.tags)
         version, work = known.release if known else "0", trees.get(f"refs/heads/{branch}")
         again = command("upgrade-carto", tag=tag)

@@ -193,9 +193,9 @@ def _abort(s: Any, found: Any, options: Any) -> None:
 def resolve_conflicts(c: Context, repo: str = "", json: bool = False) -> None:
     """Decide the conflicts of a merge in progress by the fork's written rules.
 
-    Works on any work tree with a merge in progress. What a rule decides is staged; what is left
-    keeps its diff3 markers and is listed with what to do about it. Nothing that you have edited is
-    overwritten; running it again continues.
+    Works on any work tree with a merge in progress, and from the clone on the work tree of the
+    upgrade. What a rule decides is staged; what is left keeps its diff3 markers and is listed with
+    what to do about it. Nothing that you have edited is overwritten; running it again continues.
     """
     from . import git, report, resolve
     from .errors import Paused, Refused
@@ -204,10 +204,14 @@ def resolve_conflicts(c: Context, repo: str = "", json: bool = False) -> None:
     with session(c, "resolve-conflicts", json=json, repo=repo) as s:
         found, work = s.open_work_tree()
         if not git.work_state(s.sh, work).merging:
-            raise Refused(
-                f"no merge is in progress in {work}.",
-                then=s.command("status") + " tells whether an upgrade is under way.",
-            )
+            upgrades = found.merging_work_trees(s.sh)
+            if len(upgrades) != 1:
+                trees = " and ".join(map(str, upgrades)) or str(work)
+                raise Refused(
+                    f"{'a' if upgrades else 'no'} merge is in progress in {trees}.",
+                    then="name one of them with --repo." if upgrades else "see `status`.",
+                )
+            work = upgrades[0]
         resolution = resolve.resolve(s.sh, work, found.policy)
         if json:
             s.print_json(resolution.as_json())

@@ -222,9 +222,9 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     if options.direct and options.push:
         conditions = {"direct", "tidy"}
         if checkout:
-            conditions.add("forward-checkout")
+            conditions.add("direct-checked-out")
         elif fork.local_production in fork.refs.objects:
-            conditions.add("forward-ref")
+            conditions.add("direct-elsewhere")
     commands = {name: getattr(fork.policy.commands, name) for name in ("install", "test", "lint")}
     if options.tests:
         conditions |= {name for name, lines in commands.items() if lines}

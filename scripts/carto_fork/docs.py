@@ -1,0 +1,146 @@
+"""The parts of the documents that are made from the program itself.
+
+A document holds each part between two comment lines, ``<!-- generated: NAME -->`` and
+``<!-- end of generated -->``. `python -m carto_fork.docs` brings them up to date; a test fails
+where they are not.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import policy, procedures
+from .errors import ExitCode
+from .policy import Policy
+from .shell import command_line, fill
+from .steps import Step
+
+DOCUMENTS = ("README.md", "CARTO_CLAUDE.md")
+
+_BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
+
+_EXIT_CODES = {
+    ExitCode.DONE: "Done, or nothing to do.",
+    ExitCode.REFUSED: "Refused: a precondition or a rule says no, or a command failed.",
+    ExitCode.USAGE: "The command line is wrong.",
+    ExitCode.PAUSED: "Paused: a person is needed. The same command continues afterwards.",
+    ExitCode.CHECK_FAILED: "A check of the result failed; it goes no further.",
+    ExitCode.INTERRUPTED: "Interrupted. The same command continues.",
+}
+
+
+def renewed(text: str) -> str:
+    """A document with every generated part made anew. Raises KeyError for an unknown part."""
+    return _BLOCK.sub(lambda found: found[1] + _part(found[2]) + found[3], text)
+
+
+def _part(name: str) -> str:
+    default = policy.load().policy
+    parts = {
+        "setup": lambda: procedure(procedures.SETUP, default),
+        "sync-main": lambda: procedure(procedures.FETCH_MIRROR + procedures.SYNC_MAIN, default),
+        "upgrade-carto": lambda: procedure(procedures.FETCH_UPGRADE + procedures.UPGRADE, default),
+        "abort": lambda: procedure(procedures.ABORT, default),
+        "rules": lambda: _rules(default),
+        "tags": lambda: _tags(default),
+        "exit-codes": _exit_codes,
+    }
+    return f"\n{parts[name]()}\n"
+
+
+def procedure(steps: Sequence[Step], found: Policy, tag: str = "v1.76.5") -> str:
+    """A procedure as a Markdown list, with the values of a fork and an example release."""
+    values = _example(found, tag)
+    lines = []
+    for number, step in enumerate(steps, 1):
+        when = f" *({procedures.CONDITIONS[step.when]})*" if step.when else ""
+        lines += [f"{number}. **{step.name}**: {step.why}{when}", "", "   ```bash"]
+        if step.commands:
+            checks = getattr(found.commands, step.commands)
+            lines += [f"   (cd {values['work']} && {line})" for line in checks]
+        lines += [f"   {command_line(fill(line, values))}" for line in step.run]
+        lines += ["   ```", ""]
+    return "\n".join(lines)
+
+
+def _example(found: Policy, tag: str) -> dict[str, str]:
+    """Values for every placeholder, as for a clone `litellm` in the current directory."""
+    remotes, branches = found.remotes, found.branches
+    sync = branches.sync_for(tag)
+    work = f"litellm.{sync.replace('/', '-')}"
+    message = found.messages.merge.replace("{tag}", tag)
+    return {
+        "repo": "litellm",
+        "origin": remotes.origin.name,
+        "origin_url": remotes.origin.url,
+        "upstream": remotes.upstream.name,
+        "upstream_url": remotes.upstream.url,
+        "mirror": branches.mirror,
+        "branch": branches.upstream,
+        "production": branches.production,
+        "checkout": "litellm",
+        "tag": tag,
+        "version": tag.removeprefix("v"),
+        "sync": sync,
+        "start": f"{remotes.origin.name}/{branches.production}",
+        "work": work,
+        "place": f"../{work}",
+        "message": message.replace("{production}", branches.production),
+    }
+
+
+def _rules(found: Policy) -> str:
+    rows = [
+        [
+            rule.name,
+            " ".join(f"`{path}`" for path in rule.paths),
+            ", ".join(kind.value for kind in rule.kinds) or "any",
+            rule.take.value + (", whole file" if rule.whole else ""),
+            rule.why,
+        ]
+        for rule in found.rules
+    ]
+    return _table(["Rule", "Paths", "Kinds", "Takes", "Why"], rows)
+
+
+def _tags(found: Policy) -> str:
+    rows = [
+        [
+            scheme.name,
+            f"`{scheme.pattern.replace('|', chr(92) + '|')}`",
+            " ".join(
+                [f"from {scheme.since}"] * bool(scheme.since)
+                + [f"before {scheme.before}"] * bool(scheme.before)
+            )
+            or "always",
+            scheme.use.value,
+        ]
+        for scheme in found.tags
+    ]
+    return _table(["Class", "Names", "Valid", "Use"], rows)
+
+
+def _exit_codes() -> str:
+    return _table(["Code", "Meaning"], [[str(int(c)), text] for c, text in _EXIT_CODES.items()])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def main(root: Path) -> None:
+    """Bring the documents of a checkout up to date."""
+    for name in DOCUMENTS:
+        path = root / name
+        text = path.read_text(encoding="utf-8")
+        if (new := renewed(text)) != text:
+            path.write_text(new, encoding="utf-8")
+            print(f"{name} brought up to date")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path.cwd())

@@ -1,0 +1,124 @@
+"""What the tasks cost beside plain git doing the same work, in the same run.
+
+    python tests/bench.py [FORK [TAG]]
+
+FORK: a clone of a fork with both remotes; without it, a new sandbox. TAG: a stable release that it
+does not have yet; default: the newest one. Both sides of each pair run in turn, so that a machine
+whose speed drifts slows both. Nothing is pushed, and what a run makes is removed again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from world import build_template
+
+ROOT = Path(__file__).parent.parent
+INVOKE = [sys.executable, "-m", "invoke"]
+TASKS = [*INVOKE, "--search-root", str(ROOT)]
+PAIRS = 5
+
+
+def run(words: list[str], *, allow: tuple[int, ...] = (0,), **variables: str) -> str:
+    """Standard output of a command that must end well."""
+    ended = subprocess.run(
+        words, capture_output=True, text=True, env=os.environ | variables, stdin=subprocess.DEVNULL
+    )
+    if ended.returncode not in allow:
+        sys.exit(f"{words} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}")
+    return ended.stdout
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """How long something takes, by the wall clock."""
+    start = time.perf_counter()
+    action()
+    return time.perf_counter() - start
+
+
+def compare(
+    name: str,
+    ours: Callable[[], object],
+    plain: Callable[[], object],
+    clean: Callable[[], object] = lambda: None,
+) -> None:
+    """Print the median of both and of their ratio, pair by pair, after one pair to warm up.
+
+    clean: prepares each of them, and is not counted.
+    """
+
+    def once(action: Callable[[], object]) -> float:
+        clean()
+        return seconds(action)
+
+    pairs = [(once(ours), once(plain)) for _ in range(PAIRS + 1)][1:]
+    clean()
+    ratios = [one / other for one, other in pairs]
+    medians = [statistics.median(column) for column in zip(*pairs, strict=True)]
+    print(
+        f"| {name} | {medians[0]:.2f} s | {medians[1]:.2f} s | {statistics.median(ratios):.2f} "
+        f"({min(ratios):.2f} to {max(ratios):.2f}) |"
+    )
+
+
+def upgrade(fork: Path, tag: str) -> None:
+    """The upgrade against `git worktree add` and `git merge`; removing both is not counted."""
+    options = ["--repo", str(fork), "--tag", tag]
+    work = fork.with_name(f"{fork.name}.by-hand")
+    git = ["git", "-C", str(fork)]
+
+    def ours() -> None:
+        run([*TASKS, "upgrade-carto", *options, "--no-push", "--no-tests"], allow=(0, 3))
+
+    def plain() -> None:
+        add = ["worktree", "add", "--no-track", "-b", "by-hand", str(work), "origin/carto/main"]
+        run([*git, *add])
+        run(["git", "-C", str(work), "merge", "--no-ff", f"refs/tags/{tag}"], allow=(0, 1))
+
+    def clean() -> None:
+        run([*TASKS, "upgrade-carto", *options, "--abort"], allow=(0, 1))
+        run([*git, "worktree", "remove", "--force", str(work)], allow=(0, 128))
+        run([*git, "branch", "-D", "by-hand"], allow=(0, 1))
+
+    compare("`upgrade-carto`, `git worktree add` + `git merge`", ours, plain, clean)
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table that the README shows."""
+    with tempfile.TemporaryDirectory() as temporary:
+        scratch = Path(temporary)
+        empty = scratch / "empty"
+        empty.mkdir()
+        (empty / "tasks.py").write_text(
+            'from invoke.tasks import task\n\n\n@task\ndef nothing(c):\n    """Do nothing."""\n'
+        )
+        fork = Path(arguments[0]) if arguments else build_template(scratch / "world") / "litellm"
+        status = [*TASKS, "status", "--repo", str(fork)]
+        facts = json.loads(run([*status, "--json"]))
+        tag = arguments[1] if len(arguments) > 1 else facts["upstream_release"]
+        print("| What | carto-fork | plain | ratio |\n| --- | --- | --- | --- |")
+        upgrade(fork, tag)
+        compare(
+            "`invoke --list`, of an empty tasks file",
+            lambda: run([*TASKS, "--list"]),
+            lambda: run([*INVOKE, "--search-root", str(empty), "--list"]),
+        )
+        trace = scratch / "trace"
+        run(status, GIT_TRACE2_EVENT=str(trace))
+        events = map(json.loads, trace.read_text().splitlines())
+        # Git starts helpers of its own, whose session ids have the parent's in front.
+        calls = [e for e in events if e["event"] == "start" and "/" not in e["sid"]]
+        spent = seconds(lambda: run(status))
+        print(f"\n`status` makes {len(calls)} git calls and takes {spent:.2f} s.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,51 @@
+"""The documents say what the program does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from carto_fork import docs, procedures
+from carto_fork.errors import ExitCode
+from carto_fork.steps import Step
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", docs.DOCUMENTS)
+def test_generated_parts_are_in_step(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert "<!-- generated: " in text
+    assert docs.renewed(text) == text, "`make docs` brings it up to date"
+
+
+def test_a_changed_part_is_noticed() -> None:
+    text = (ROOT / "CARTO_CLAUDE.md").read_text(encoding="utf-8")
+    changed = text.replace("merge --no-ff", "merge --squash", 1)
+    assert changed != text
+    assert docs.renewed(changed) == text
+
+
+def test_every_condition_is_in_words() -> None:
+    steps = [
+        step
+        for found in vars(procedures).values()
+        if isinstance(found, tuple)
+        for step in found
+        if isinstance(step, Step)
+    ]
+    assert {step.when for step in steps if step.when} == procedures.CONDITIONS.keys()
+
+
+def test_every_exit_code_is_documented() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert all(re.search(rf"^\| {int(code)} \|", text, re.MULTILINE) for code in ExitCode)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")))
+def test_links_between_documents_lead_somewhere(path: Path) -> None:
+    text = re.sub("`[^`]*`", "", path.read_text(encoding="utf-8"))
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    assert [target for target in targets if not (path.parent / target).exists()] == []
