@@ -232,6 +232,14 @@ UPGRADE = (
         run=("git -C {repo} worktree remove {place}",),
         allow=(0, 128),
     ),
+    Step(
+        "branch",
+        "Remove the local sync branch, which the production branch now contains.",
+        when="direct",
+        run=("git -C {repo} branch -D {sync}",),
+        # Exit code 1: the work tree was kept, and the branch is checked out there.
+        allow=(0, 1),
+    ),
 )
 
 ABORT = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -110,25 +111,32 @@ def status(console: Console, found: Status, repo: str) -> None:
 
 
 def config(console: Console, loaded: Loaded) -> None:
-    """Every effective value with where it came from."""
+    """The effective policy as TOML, each value with where it came from."""
+    # In TOML a plain key cannot follow the tables of a list.
+    listed = [setting for setting in loaded.settings if _tables(setting.value)]
     for setting in loaded.settings:
-        if isinstance(setting.value, list) and setting.value and isinstance(setting.value[0], dict):
-            console.say(f"{setting.key}  # {setting.source}", "bold")
-            for item in setting.value:
-                console.say(f"    {_inline(item)}")
-        else:
-            console.say(f"{setting.key} = {_inline(setting.value)}  # {setting.source}")
+        if setting not in listed:
+            line = f"{setting.key} = {_inline(setting.value)}"
+            console.row(f"{line:<60}  ", f"# {setting.source}")
+    for setting in listed:
+        for table in setting.value:
+            console.row(f"\n[[{setting.key}]]  ", f"# {setting.source}")
+            for key, value in table.items():
+                console.row("", f"{key} = {_inline(value)}")
+
+
+def _tables(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
 
 
 def _inline(value: object) -> str:
-    """A value as TOML would write it on one line."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_inline(item)}" for key, item in value.items()) + " }"
+    """A value as TOML writes it on one line."""
     if isinstance(value, list):
         return "[" + ", ".join(map(_inline, value)) + "]"
     if isinstance(value, bool):
         return str(value).lower()
-    return f"'{value}'" if isinstance(value, str) and "\\" in value else f'"{value}"'
+    # JSON's strings are TOML's basic strings.
+    return f"'{value}'" if "\\" in str(value) and "'" not in str(value) else json.dumps(value)
 
 
 def upgrade_begins(console: Console, upgrade: Upgrade, fork: Fork) -> None:

@@ -464,7 +464,9 @@ def _is_meant(name: str, asked: Tag, policy: Policy) -> bool:
 def result(sh: Shell, fork: Fork, upgrade: Upgrade, options: Options) -> dict[str, Any]:
     """What came of an upgrade, as plain data for ``--json``."""
     conditions, branch = upgrade.plan.conditions, f"refs/heads/{upgrade.sync}"
-    head = git.refs(sh, fork.path, only=[branch]).commits.get(branch, "")
+    here = [branch, fork.origin_production]
+    commits = git.refs(sh, fork.path, only=here).commits
+    head = commits.get(branch) or commits.get(fork.origin_production, "")
     return {
         "tag": upgrade.target.tag.name,
         "tag_commit": upgrade.target.commit,

@@ -96,3 +96,39 @@ def test_abort_removes_the_work_tree_and_the_branch_and_nothing_else(world: Worl
     assert done.code == 0, done.err
     assert world.everything() == before
     assert not world.work("v1.76.5").exists()
+
+
+def test_what_merged_without_conflict_is_what_plain_git_makes_of_it(world: World) -> None:
+    world.run("upgrade-carto --tag v1.76.5 --no-tests")
+    plain = world.call(
+        [
+            "git",
+            "merge-tree",
+            "--write-tree",
+            "--name-only",
+            "--no-messages",
+            "carto/main",
+            "v1.76.5",
+        ]
+    )
+    tree, *conflicted = plain.out.split()
+    assert plain.code == 1
+    result = "upstream-sync/v1.76.5"
+    differing = set(world.git(f"diff --name-only --no-renames {tree} {result}").split())
+    assert differing <= set(conflicted)
+    assert len(conflicted) == 21
+
+
+def test_direct_moves_the_production_branch_here_and_on_origin(world: World) -> None:
+    world.git("switch --quiet carto/main")
+    before = world.git("rev-parse carto/main")
+    done = world.run("upgrade-carto --tag v1.76.5 --direct --no-tests")
+    assert done.code == 0, done.err
+    head = world.git("rev-parse carto/main", repo=world.origin)
+    assert world.git("rev-parse carto/main HEAD").split() == [head, head]
+    assert world.git(f"rev-list --first-parent --count {before}..{head}") == "1"
+    assert world.git("status --porcelain") == ""
+    assert "refs/heads/upstream-sync/v1.76.5" not in world.refs(world.origin)
+    again = world.run("upgrade-carto --tag v1.76.5 --direct --no-tests")
+    assert again.code == 1
+    assert again.err.startswith("Refused: carto/main already contains v1.76.5.\n")
