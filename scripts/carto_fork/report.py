@@ -33,14 +33,14 @@ def resolution(console: Console, found: Resolution) -> None:
     for rule, why in {decision.rule: decision.why for decision in decided}.items():
         console.say(f"{rule}: {why}")
         for kind, taken, path in _rows(d for d in decided if d.rule == rule):
-            console.row(f"  {kind:<14} {taken:<18} ", path)
+            console.row(f"  {kind:<14} {taken:<20} ", path)
     for path in found.returned:
         console.row("came back with the merge although it is disabled, removed again: ", path)
     if found.left:
         console.say("left for a person:", "yellow")
     for decision in found.left:
         path = decision.conflict.path
-        console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<18} ", path)
+        console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
         console.row("    why:  ", decision.why)
         console.row("    then: ", decision.todo.replace("{path}", path))
     total, left = len(found.decisions), len(found.left)

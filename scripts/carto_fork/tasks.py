@@ -187,6 +187,10 @@ def _abort(s: Any, found: Any, options: Any) -> None:
     with s.locked(found.repository) as held:
         plan = upgrade.abort_plan(s.sh, found, options)
         s.run(procedures.ABORT, plan, held)
+        sync = plan.values["sync"]
+        head = found.refs.commits[f"refs/heads/{sync}"]
+        s.console.say(f"Given up. {sync} was at {head[:10]}; this brings it back:")
+        s.console.row("    ", f"git -C {found.path} branch {sync} {head}")
 
 
 @_task(json=_JSON)
