@@ -40,6 +40,10 @@ class Tag:
     def stable(self) -> bool:
         return self.scheme.use in (TagUse.AUTOMATIC, TagUse.ON_REQUEST)
 
+    def same_build(self, other: Tag) -> bool:
+        """Whether both name the same build of the same version."""
+        return (self.version, self.build) == (other.version, other.build)
+
 
 def checked_name(name: str) -> str:
     """The name itself, if it can be the name of a release. Raises Refused otherwise."""

@@ -158,8 +158,9 @@ def upgrade_carto(
 
 def _upgrade(c: Context, s: Any, found: Any, options: Any) -> None:
     from . import git, procedures, report, upgrade
+    from . import target as release
 
-    target = upgrade.find_target(s.sh, found, options)
+    target = release.find(s.sh, found, options.tag, s.program)
     with s.locked(found.repository) as held:
         s.run(procedures.FETCH_UPGRADE, upgrade.fetch_plan(found, target), held)
         if s.sh.dry and not git.has_object(s.sh, found.path, target.base):

@@ -9,13 +9,14 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from . import git, tags, versions
-from .errors import Refused, Usage
-from .fork import Fork, require_remotes
-from .git import Refs, WorkState
+from .errors import Refused
+from .fork import Fork
+from .git import WorkState
 from .policy import Policy
 from .shell import Shell
 from .steps import Plan
 from .tags import Tag
+from .target import Target
 
 
 @dataclass(frozen=True)
@@ -31,24 +32,6 @@ class Options:
     direct: bool = False
     push: bool = True
     tests: bool = True
-
-
-@dataclass(frozen=True)
-class Target:
-    """The release to upgrade to, and where the remotes are now.
-
-    tag: upstream's tag; `asked` is what the person typed for it.
-    tag_object: what the tag's ref holds; `commit` is the commit it stands for.
-    base: the production branch on origin.
-    pushed: the sync branch on origin, "" if there is none.
-    """
-
-    tag: Tag
-    asked: str
-    tag_object: str
-    commit: str
-    base: str
-    pushed: str
 
 
 @dataclass(frozen=True)
@@ -70,104 +53,6 @@ class Upgrade:
     work: Path
     finished: bool
     notes: tuple[str, ...]
-
-
-def find_target(sh: Shell, fork: Fork, options: Options) -> Target:
-    """Look up the tag and the branches on both remotes.
-
-    Raises Refused where the tag is not a stable release that upstream has, or a remote or the
-    production branch cannot be reached.
-    """
-    if not options.tag:
-        raise Usage(
-            "which release? --tag is missing.",
-            then=f"{options.program} upgrade-carto --tag v1.76.5 (`status` names the newest one).",
-        )
-    name = tags.checked_name(options.tag)
-    schemes = fork.policy.tags
-    if known := tags.classify(name, schemes):
-        tags.require_stable(name, schemes)
-    require_remotes(fork, options.program)
-    upstream = fork.policy.remotes.upstream.name
-    found = _ask_remote(sh, fork, upstream, [f"refs/tags/{name}", f"refs/tags/{name}^{{}}"])
-    if f"refs/tags/{name}" not in found.objects:
-        found = _ask_remote(sh, fork, upstream, ["refs/tags/*"])
-        tag = _only_candidate(name, known, found, fork.policy)
-    else:
-        tag = tags.require_stable(name, schemes)
-    ref = f"refs/tags/{tag.name}"
-    _require_unmoved(fork, ref, found.objects[ref])
-
-    branches = fork.policy.branches
-    origin = fork.policy.remotes.origin.name
-    production, sync = f"refs/heads/{branches.production}", branches.sync_for(tag.name)
-    there = _ask_remote(sh, fork, origin, [production, f"refs/heads/{sync}"]).objects
-    if production not in there:
-        raise Refused(
-            f"{origin} has no branch {branches.production}.",
-            then=f"check {policy_hint(fork)} and the remote: git -C {fork.path} ls-remote {origin}",
-        )
-    return Target(
-        tag=tag,
-        asked=name,
-        tag_object=found.objects[ref],
-        commit=found.commits[ref],
-        base=there[production],
-        pushed=there.get(f"refs/heads/{sync}", ""),
-    )
-
-
-def policy_hint(fork: Fork) -> str:
-    """Where a person finds the branch names that are in force."""
-    return f"`branches.production` ({fork.policy.branches.production})"
-
-
-def _ask_remote(sh: Shell, fork: Fork, remote: str, patterns: list[str]) -> Refs:
-    found = git.remote_refs(sh, fork.path, remote, patterns)
-    if found is None:
-        raise Refused(
-            f"the remote `{remote}` cannot be reached.",
-            then=f"check the network and your access: git -C {fork.path} ls-remote {remote}",
-        )
-    return found
-
-
-def _only_candidate(name: str, asked: Tag | None, found: Refs, policy: Policy) -> Tag:
-    """The one stable tag of the same version, where upstream has no tag of that very name."""
-    known = [tag for tag in map(lambda n: tags.classify(n, policy.tags), found.tags()) if tag]
-    same = [tag for tag in known if asked and tag.stable and _same(tag, asked)]
-    if len(same) == 1:
-        return same[0]
-    if same:
-        listed = ", ".join(tag.name for tag in sorted(same))
-        raise Refused(f"upstream has no tag {name}, but {listed}.", then="name one of them.")
-    stable = sorted(tag for tag in known if tag.stable)
-    if asked:
-        stable.sort(key=lambda tag: _distance(tag.version, asked.version))
-        near = ", ".join(tag.name for tag in sorted(stable[:3]))
-    else:
-        near = ", ".join(tag.name for tag in stable[-3:])
-    hint = f" The nearest stable ones: {near}." if near else ""
-    raise Refused(f"upstream has no tag {name}.{hint}", then="name a tag that upstream has.")
-
-
-def _same(one: Tag, other: Tag) -> bool:
-    return (one.version, one.build) == (other.version, other.build)
-
-
-def _distance(one: Version, other: Version) -> tuple[int, ...]:
-    pairs = zip((*one.release, 0, 0, 0), (*other.release, 0, 0, 0), strict=False)
-    return tuple(abs(a - b) for a, b in pairs)
-
-
-def _require_unmoved(fork: Fork, ref: str, there: str) -> None:
-    here = fork.refs.objects.get(ref)
-    if here and here != there:
-        name = ref.removeprefix("refs/tags/")
-        raise Refused(
-            f"your tag {name} is {here[:10]}, upstream's is {there[:10]}: one of them was moved.",
-            then=f"find out which is right; to take upstream's: git -C {fork.path} tag -d {name}",
-        )
 
 
 def fetch_plan(fork: Fork, target: Target) -> Plan:
@@ -456,9 +341,9 @@ def abort_plan(sh: Shell, fork: Fork, options: Options) -> Plan:
 
 
 def _is_meant(name: str, asked: Tag, policy: Policy) -> bool:
-    """Whether a tag is what `find_target` may have found for another name."""
+    """Whether a tag is what `target.find` may have found for another name."""
     tag = tags.classify(name, policy.tags)
-    return bool(tag and tag.stable and _same(tag, asked))
+    return bool(tag and tag.stable and tag.same_build(asked))
 
 
 def result(sh: Shell, fork: Fork, upgrade: Upgrade, options: Options) -> dict[str, Any]:
