@@ -6,9 +6,12 @@ import hashlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from invoke.context import Context
@@ -135,3 +138,129 @@ def _content(path: Path) -> str:
     if path.is_symlink():
         return f"-> {os.readlink(path)}"
     return f"{path.stat().st_mode:o} {hashlib.sha1(path.read_bytes()).hexdigest()}"
+
+
+def push_as_colleague(
+    world: World, files: dict[str, str], branch: str = "carto/main", start: str = ""
+) -> str:
+    """Commit files on a branch in a second clone, push it to origin, and return the commit.
+
+    start: what a new branch starts from.
+    """
+    clone = world.place / "colleague"
+    if not clone.exists():
+        world.git("clone --quiet", str(world.origin), str(clone))
+    world.git("fetch --quiet origin", repo=clone)
+    world.git(f"checkout --quiet -B {branch} {start or f'origin/{branch}'}", repo=clone)
+    for path, text in files.items():
+        (clone / path).parent.mkdir(parents=True, exist_ok=True)
+        (clone / path).write_text(text)
+    world.git("add .", repo=clone)
+    who = "-c user.name=Colleague -c user.email=colleague@example.com"
+    world.git(f"{who} commit --quiet -m 'feat: a change of a colleague'", repo=clone)
+    world.git(f"push --quiet origin {branch}", repo=clone)
+    return world.git("rev-parse HEAD", repo=clone)
+
+
+def shim(world: World, script: str) -> str:
+    """A PATH on which `git` is a shell script; in it, $GIT is the real one."""
+    real = shutil.which("git")
+    directory = world.place / "bin"
+    directory.mkdir()
+    (directory / "git").write_text(f"#!/bin/sh\nGIT={shlex.quote(str(real))}\n{script}\n")
+    (directory / "git").chmod(0o755)
+    return f"{directory}{os.pathsep}{os.environ['PATH']}"
+
+
+def copied(template: Path, place: Path) -> World:
+    """A world of one's own: a copy of the template at a place that does not exist yet."""
+    shutil.copytree(template, place, symlinks=True)
+    config = place / "litellm" / ".git" / "config"
+    config.write_text(config.read_text().replace(str(template), str(place)))
+    return World(place)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task has made: the refs of the clone and of origin, and the work trees there are.
+
+    Dates are sealed, so that the same commits have the same names in every world.
+    """
+
+    fork: dict[str, str]
+    origin: dict[str, str]
+    work_trees: list[str]
+
+
+def outcome(world: World) -> Outcome:
+    """What there is in a world now."""
+    trees = world.neutral(world.git("worktree list --porcelain")).splitlines()
+    paths = [line for line in trees if line.startswith("worktree ")]
+    return Outcome(world.refs(world.fork), world.refs(world.origin), paths)
+
+
+@cache
+def usual(template: Path, line: str) -> Outcome:
+    """What a task makes of a copy of the template when nothing gets in its way."""
+    world = copied(template, Path(tempfile.mkdtemp(dir=template.parent)) / "w")
+    done = world.run(line)
+    assert done.code == 0, done.err
+    return outcome(world)
+
+
+_SNAG = r"""here={here} verb= skip=
+for word do
+  if [ "$skip" ]; then skip=; continue; fi
+  case $verb$word in
+    -C | -c) skip=yes ;;
+    -*) ;;
+    worktree) verb='worktree ' ;;
+    *) verb=$verb$word; break ;;
+  esac
+done
+case $verb in
+  add | branch | checkout | commit | fetch | merge | push | rm | update-index | update-ref | \
+  'worktree add' | 'worktree remove')
+    echo "$verb" >> "$here/writes"
+    [ "$(wc -l < "$here/writes")" -ne "$(cat "$here/at")" ] || . "$here/cut" ;;
+esac
+exec "$GIT" "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Snag:
+    """Something that gets in the way of one of the git commands of a task.
+
+    path: a PATH on which it lies in wait.
+    notes: the file where it notes the git commands that write, one a line.
+    """
+
+    path: str
+    notes: Path
+
+    @property
+    def writes(self) -> list[str]:
+        """The commands so far that write."""
+        return self.notes.read_text().splitlines() if self.notes.exists() else []
+
+
+def snag(world: World, at: int = 0, cut: str = "") -> Snag:
+    """Lie in wait for a task's git command.
+
+    at: the number of the writing command to get in the way of, counted from 1; 0 is none.
+    cut: shell commands to run just before it. There `$GIT` is the real git, `"$@"` the arguments
+        and $PPID the task's process.
+    """
+    here = world.place / "snag"
+    here.mkdir()
+    (here / "at").write_text(str(at))
+    (here / "cut").write_text(cut)
+    return Snag(shim(world, _SNAG.replace("{here}", shlex.quote(str(here)))), here / "writes")
+
+
+def message(
+    what: str, then: str, untouched: str = "Nothing was changed.", title: str = "Refused"
+) -> str:
+    """The three sentences of a stop, as they stand on standard error."""
+    return f"{title}: {what}\n{untouched}\nNext: {then}\n"

@@ -75,8 +75,13 @@ def apply(sh: Shell, work: Path, policy: Policy, found: list[Change], message: s
         )
     for file in policy.version_files:
         path, before = work / file.path, [c for c in found if c.path == file.path]
-        if before and not sh.dry:
-            new = versions.write(files.read_text(path), file.keys, before[0].after)
+        if not before:
+            continue
+        old = files.read_text(path)
+        new = versions.write(old, file.keys, before[0].after)
+        if sh.dry:
+            print(files.patch_command(work, file.path, old, new), file=sh.stream)
+        else:
             files.replace_text(path, new)
     line = "git -C {work} commit -m {message} -- {paths}"
     answer = sh.do(line, work=work, message=message, paths=paths)

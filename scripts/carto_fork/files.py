@@ -1,8 +1,10 @@
-"""Writing files so that they are there whole or not at all. Pure but for the disk."""
+"""Changing files: whole or not at all, or as a command to paste."""
 
 from __future__ import annotations
 
+import difflib
 import os
+import shlex
 import shutil
 import tempfile
 from contextlib import suppress
@@ -26,3 +28,13 @@ def replace_text(path: Path, text: str) -> None:
         with suppress(OSError):
             os.unlink(name)
         raise
+
+
+def patch_command(work: Path, path: str, before: str, after: str) -> str:
+    """A shell command that makes a change to a file of a work tree, ready to be pasted."""
+    lines = difflib.unified_diff(
+        before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{path}", f"b/{path}"
+    )
+    ended = (x if x.endswith("\n") else f"{x}\n\\ No newline at end of file\n" for x in lines)
+    target = shlex.quote(str(work))
+    return f"git -C {target} apply <<'END_OF_PATCH'\n{''.join(ended)}END_OF_PATCH"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from . import git, policy
 from .errors import Refused
 from .git import Refs, Repository
 from .policy import Loaded, Policy, Remote
-from .shell import Shell
+from .shell import Shell, scrub
 
 
 @dataclass(frozen=True)
@@ -20,12 +20,14 @@ class Fork:
     settings: git's effective configuration.
     refs: branches and tags at that moment.
     loaded: the policy, with the origin of its values.
+    problem: why the fork's own policy is not in force, None if it is.
     """
 
     repository: Repository
     settings: Mapping[str, list[str]]
     refs: Refs
     loaded: Loaded
+    problem: Refused | None = None
 
     @property
     def path(self) -> Path:
@@ -55,7 +57,8 @@ class Fork:
 
     def at(self, sh: Shell, commit: str) -> Fork:
         """The same fork with the policy as it is at a commit of the production branch."""
-        return replace(self, loaded=load_policy(sh, self.path, commit, commit[:10]))
+        loaded = load_policy(sh, self.path, commit, commit[:10])
+        return replace(self, loaded=loaded, problem=None)
 
     def merging_work_trees(self, sh: Shell) -> list[Path]:
         """The work trees of upgrades in which a merge is in progress."""
@@ -85,13 +88,18 @@ class Fork:
 
 
 def open_fork(sh: Shell, path: Path) -> Fork:
-    """The fork at a path. Raises Refused where git is too old, there is no repository, or its
-    policy is not valid."""
+    """The fork at a path; with the default policy and the problem where its own is not valid.
+
+    Raises Refused where git is too old or there is no repository.
+    """
     git.require_version(sh)
     repository = git.open_repository(sh, path)
     refs = git.refs(sh, repository.path)
-    loaded = _known_policy(sh, repository, refs)
-    return Fork(repository, git.config(sh, repository.path), refs, loaded)
+    settings = git.config(sh, repository.path)
+    try:
+        return Fork(repository, settings, refs, _known_policy(sh, repository, refs))
+    except Refused as problem:
+        return Fork(repository, settings, refs, policy.load(), problem)
 
 
 def _known_policy(sh: Shell, repository: Repository, refs: Refs) -> Loaded:
@@ -130,35 +138,41 @@ def load_policy(sh: Shell, repo: Path, commit: str, called: str) -> Loaded:
     return policy.load(text, f"{policy.FILE_NAME} at {called}")
 
 
-def require_remotes(fork: Fork, program: str) -> None:
+def require_remotes(fork: Fork) -> None:
     """Raises Refused unless both remotes are there and are what the policy says."""
     for remote in (fork.policy.remotes.origin, fork.policy.remotes.upstream):
         if fork.url(remote) is None:
             raise Refused(
                 f"the remote `{remote.name}` is missing.",
-                then=f"{program} setup --repo {fork.path}, or: "
-                f"git -C {fork.path} remote add {remote.name} {remote.url}",
+                then=f"`setup`, or: git -C {fork.path} remote add {remote.name} {remote.url}",
             )
     require_right_urls(fork)
 
 
 def require_right_urls(fork: Fork) -> None:
-    """Raises Refused where a remote that is there is another repository than the policy says.
+    """Raises Refused where a remote that is there is another repository than the policy says."""
+    for problem, then in wrong_urls(fork):
+        raise Refused(problem, then=then)
+
+
+def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
+    """What is wrong with the remotes' URLs, each with the command that mends it.
 
     A path on this machine is taken for a copy, unless both remotes are one and the same.
     """
-    remotes = fork.policy.remotes
-    for remote, other in (
-        (remotes.origin, remotes.upstream),
-        (remotes.upstream, remotes.origin),
-    ):
-        for option in ("url", "pushurl"):
+    origin, upstream = fork.policy.remotes.origin, fork.policy.remotes.upstream
+    for remote in (origin, upstream):
+        for option, flag in (("url", ""), ("pushurl", " --push")):
             for url in fork.settings.get(f"remote.{remote.name}.{option}", []):
-                another = fork.url(other)
-                same = another is not None and git.same_repository(url, another)
-                if same or not (git.is_local(url) or git.same_repository(url, remote.url)):
-                    flag = " --push" if option == "pushurl" else ""
-                    raise Refused(
-                        f"the remote `{remote.name}` is {url}, not {remote.url}.",
-                        then=f"git -C {fork.path} remote set-url{flag} {remote.name} {remote.url}",
+                if not (git.is_local(url) or git.same_repository(url, remote.url)):
+                    yield (
+                        f"the remote `{remote.name}` is {scrub(url)}, not {remote.url}.",
+                        f"git -C {fork.path} remote set-url{flag} {remote.name} {remote.url}",
                     )
+    one, other = fork.url(origin), fork.url(upstream)
+    if one and other and git.same_repository(one, other):
+        yield (
+            f"the remotes `{origin.name}` and `{upstream.name}` are the same repository, "
+            f"{scrub(one)}.",
+            f"git -C {fork.path} remote set-url {upstream.name} {upstream.url}",
+        )

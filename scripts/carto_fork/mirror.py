@@ -9,9 +9,9 @@ from .shell import Shell
 from .steps import Plan
 
 
-def fetch_plan(sh: Shell, fork: Fork, program: str) -> Plan:
+def fetch_plan(sh: Shell, fork: Fork) -> Plan:
     """The plan for getting both main branches. Raises Refused where a remote is not right."""
-    require_remotes(fork, program)
+    require_remotes(fork)
     origin, mirror = fork.policy.remotes.origin.name, fork.policy.branches.mirror
     there = git.remote_refs(sh, fork.path, origin, [f"refs/heads/{mirror}"])
     if there is None:
@@ -34,16 +34,22 @@ def plan(sh: Shell, fork: Fork) -> Plan:
     published = fork.tracking(remotes.origin, branches.mirror)
     refs = git.refs(sh, repo, only=(upstream, local, published))
     if upstream not in refs.objects:
-        raise Refused(f"{upstream} is not here yet.", then="run the same command without --dry.")
+        # Only under --dry: nothing was fetched, so the branch is not here to be compared with.
+        unknown = frozenset({"behind", "elsewhere"})
+        return Plan(fork.values(), unknown, untouched=_untouched(fork))
     for ref in (local, published):
         if ref in refs.objects and (own := git.commits(sh, repo, f"{upstream}..{ref}")):
             name = ref.removeprefix("refs/heads/").removeprefix("refs/remotes/")
+            back = f"git -C {repo} branch --force {branches.mirror} {upstream}"
+            if ref == published:
+                back = f"git -C {repo} push --force-with-lease {remotes.origin.name} "
+                back += f"{upstream}:refs/heads/{branches.mirror}"
             listed = "\n  ".join(own)
             raise Refused(
                 f"{name} has commits of its own, but it may only follow upstream:\n  {listed}",
                 untouched=_untouched(fork),
-                then=f"keep them on another branch (git -C {repo} branch kept {name}), "
-                f"then put {name} back to {upstream.removeprefix('refs/remotes/')}.",
+                then=f"keep them on another branch: git -C {repo} branch kept {name}; "
+                f"then put {name} back: {back}",
             )
     conditions = set()
     if refs.objects.get(published) != refs.objects[upstream]:

@@ -221,9 +221,8 @@ def _checked(base: dict[str, Any], own: dict[str, Any], source: str) -> Loaded:
 
 
 def _refused(source: str, problem: str) -> Refused:
-    return Refused(
-        f"{source}: {problem}.", then=f"correct {source}; `config` prints what is valid."
-    )
+    then = f"correct {FILE_NAME} on the production branch, push it; `config` prints what is valid."
+    return Refused(f"{source}: {problem}.", then=then)
 
 
 def _explained(error: str) -> str:

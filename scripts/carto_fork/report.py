@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from .console import Console
@@ -101,9 +101,9 @@ def status(console: Console, found: Status, repo: str) -> None:
         ]
     )
     for upgrade in found.in_progress:
-        console.say(f"upgrade to {upgrade.tag}: {upgrade.state}", "yellow")
+        console.row(f"upgrade to {upgrade.tag}: ", upgrade.state, "yellow")
     for problem in found.problems:
-        console.say(f"problem: {problem}", "red")
+        console.row("problem: ", problem, "red")
     if found.then:
         console.row("Next: ", found.then)
     else:
@@ -157,7 +157,12 @@ def upgrade_begins(console: Console, upgrade: Upgrade, fork: Fork) -> None:
 
 
 def upgrade_ended(
-    console: Console, result: dict[str, Any], upgrade: Upgrade, fork: Fork, options: Options
+    console: Console,
+    result: dict[str, Any],
+    upgrade: Upgrade,
+    fork: Fork,
+    options: Options,
+    command: Callable[..., str],
 ) -> None:
     """Say what came of an upgrade and what is next."""
     console.say()
@@ -168,7 +173,7 @@ def upgrade_ended(
     production = fork.policy.branches.production
     if result["published_to"] is None:
         console.say(f"Done: {branch} is at {head}, in {result['work_tree']}; not pushed.", "green")
-        console.say("Next: run the same command without --no-push.")
+        console.row("Next: ", command("upgrade-carto", tag=result["tag"]))
     elif options.direct:
         console.say(
             f"Done: {production} is at {head} on {fork.policy.remotes.origin.name}.", "green"

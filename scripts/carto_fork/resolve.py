@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,9 @@ def resolve(sh: Shell, work: Path, policy: Policy) -> Resolution:
     edited is overwritten. Running it again continues.
     """
     found = conflicts.read(sh, work)
-    if _show_bases(sh, work, found):
-        found = conflicts.read(sh, work)
+    if rewritten := _show_bases(sh, work, found):
+        again = conflicts.read(sh, work)
+        found = [replace(c, edited=False) if c.path in rewritten else c for c in again]
     resolution = Resolution(
         tuple(decisions.decide(found, policy)), tuple(_returned(sh, work, policy))
     )
@@ -72,8 +73,8 @@ def resolve(sh: Shell, work: Path, policy: Policy) -> Resolution:
     return resolution
 
 
-def _show_bases(sh: Shell, work: Path, found: Sequence[Conflict]) -> bool:
-    """Rewrite markers that hide what both sides started from; whether there were any."""
+def _show_bases(sh: Shell, work: Path, found: Sequence[Conflict]) -> set[str]:
+    """Rewrite markers that hide what both sides started from; the paths where there were any."""
     bare = [
         conflict.path
         for conflict in found
@@ -85,7 +86,7 @@ def _show_bases(sh: Shell, work: Path, found: Sequence[Conflict]) -> bool:
     ]
     if bare:
         _git(sh, work, "checkout --conflict=diff3", bare)
-    return bool(bare) and not sh.dry
+    return set() if sh.dry else set(bare)
 
 
 def _returned(sh: Shell, work: Path, policy: Policy) -> list[str]:
@@ -127,12 +128,13 @@ def _apply(sh: Shell, work: Path, resolution: Resolution) -> None:
 
 
 def _write(sh: Shell, work: Path, decision: Decision) -> None:
-    path, text = decision.conflict.path, decision.text
+    path, before, after = decision.conflict.path, decision.conflict.text, decision.text
+    if before is None or after is None or before == after:
+        return
     if sh.dry:
-        hunks = "hunk" if decision.settled == 1 else "hunks"
-        print(f"# {path}: {decision.settled} {hunks} by rule {decision.rule!r}", file=sh.stream)
-    elif text is not None and text != decision.conflict.text:
-        files.replace_text(work / path, text)
+        print(files.patch_command(work, path, before, after), file=sh.stream)
+    else:
+        files.replace_text(work / path, after)
 
 
 def _git(sh: Shell, work: Path, command: str, paths: Sequence[str]) -> None:

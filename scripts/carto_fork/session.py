@@ -50,9 +50,16 @@ class Session:
         """The directory of the fork: ``--repo``, else ``CARTO_FORK_REPO``, else this one."""
         return Path(self.repo_option or os.environ.get("CARTO_FORK_REPO") or ".")
 
-    def open_fork(self) -> Fork:
-        """The fork to work on. Raises Refused where there is none."""
-        return fork.open_fork(self.sh, self.path)
+    def open_fork(self, *, whatever_policy: bool = False) -> Fork:
+        """The fork to work on.
+
+        whatever_policy: the task can do without the fork's own policy, if that is not valid.
+        Raises Refused where there is no fork.
+        """
+        found = fork.open_fork(self.sh, self.path)
+        if found.problem and not whatever_policy:
+            raise found.problem
+        return found
 
     def open_work_tree(self) -> tuple[Fork, Path]:
         """The fork to work on, and the top of the work tree that was named."""

@@ -10,7 +10,7 @@ from typing import Any
 from packaging.version import Version
 
 from . import git, invocation, tags, versions
-from .fork import Fork
+from .fork import Fork, wrong_urls
 from .policy import TagUse
 from .shell import Shell
 from .tags import Tag
@@ -91,13 +91,20 @@ def read(sh: Shell, fork: Fork, program: str, repo_option: str) -> Status:
     problems = list(_mismatches(version, contained))
     if not ref:
         problems.append(f"there is no branch {policy.branches.production} here")
-    for remote in (policy.remotes.origin, policy.remotes.upstream):
-        if fork.url(remote) is None:
-            problems.append(f"the remote `{remote.name}` is missing: {command('setup')}")
-    if in_progress:
+    problems += [problem.rstrip(".") for problem, _ in wrong_urls(fork)]
+    if fork.problem:
+        problems.append(fork.problem.what)
+    missing = [r for r in (policy.remotes.origin, policy.remotes.upstream) if not fork.url(r)]
+    problems += [f"the remote `{remote.name}` is missing" for remote in missing]
+    if missing:
+        then = command("setup")
+    elif in_progress:
         then = in_progress[0].then
     elif newest and (not contained or newest > contained):
         then = command("upgrade-carto", tag=newest.name)
+    elif not online:
+        upstream_name = policy.remotes.upstream.name
+        then = f"check the network and your access: git -C {fork.path} ls-remote {upstream_name}"
     else:
         then = ""
     mirror = f"refs/heads/{policy.branches.mirror}"
@@ -173,15 +180,21 @@ def _in_progress(
         if not tree.missing
     }
     origin = fork.policy.remotes.origin
-    for branch in fork.refs.branches():
+    here = fork.refs.branches()
+    published = [
+        ref.removeprefix(fork.tracking(origin, ""))
+        for ref in fork.refs.objects
+        if ref.startswith(fork.tracking(origin, ""))
+    ]
+    for branch in dict.fromkeys([*here, *published]):
         tag = fork.policy.branches.tag_of(branch)
         if not tag or tag in merged:
             continue
         known = tags.classify(tag, fork.policy.tags)
         version, work = known.release if known else "0", trees.get(f"refs/heads/{branch}")
         again = command("upgrade-carto", tag=tag)
-        here = fork.refs.objects[f"refs/heads/{branch}"]
-        if fork.refs.objects.get(fork.tracking(origin, branch)) == here and not work:
+        there = fork.refs.objects.get(fork.tracking(origin, branch))
+        if there == fork.refs.objects.get(f"refs/heads/{branch}", there) and not work:
             then = f"open a pull request from {branch} to {fork.policy.branches.production}"
             yield InProgress(branch, tag, version, f"published to {origin.name}", then)
         elif work and (left := _unmerged(sh, work)):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from packaging.version import Version
-
 from . import git, tags
 from .errors import Refused, Usage
 from .fork import Fork, require_remotes
@@ -33,24 +31,28 @@ class Target:
     pushed: str
 
 
-def find(sh: Shell, fork: Fork, asked: str, program: str) -> Target:
-    """Look up a tag and the fork's branches on both remotes.
-
-    asked: the tag as typed, "" if none was.
-    program: what people type for `invoke`.
-    Raises Refused where the tag is not a stable release that upstream has, or a remote or the
-    production branch cannot be reached.
-    """
+def asked_name(asked: str) -> str:
+    """What was typed for the tag, if it can be one. Raises Usage where it is missing."""
     if not asked:
         raise Usage(
             "which release? --tag is missing.",
-            then=f"{program} upgrade-carto --tag v1.76.5 (`status` names the newest one).",
+            then="add --tag, as in --tag v1.76.5; `status` names the newest one.",
         )
-    name = tags.checked_name(asked)
+    return tags.checked_name(asked)
+
+
+def find(sh: Shell, fork: Fork, asked: str) -> Target:
+    """Look up a tag and the fork's branches on both remotes.
+
+    asked: the tag as typed, "" if none was.
+    Raises Refused where the tag is not a stable release that upstream has, or a remote or the
+    production branch cannot be reached.
+    """
+    name = asked_name(asked)
     schemes = fork.policy.tags
     if known := tags.classify(name, schemes):
         tags.require_stable(name, schemes)
-    require_remotes(fork, program)
+    require_remotes(fork)
     upstream = fork.policy.remotes.upstream.name
     found = _ask_remote(sh, fork, upstream, [f"refs/tags/{name}", f"refs/tags/{name}^{{}}"])
     if f"refs/tags/{name}" not in found.objects:
@@ -101,18 +103,12 @@ def _only_candidate(name: str, asked: Tag | None, found: Refs, policy: Policy) -
         listed = ", ".join(tag.name for tag in sorted(same))
         raise Refused(f"upstream has no tag {name}, but {listed}.", then="name one of them.")
     stable = sorted(tag for tag in known if tag.stable)
-    if asked:
-        stable.sort(key=lambda tag: _distance(tag.version, asked.version))
-        near = ", ".join(tag.name for tag in sorted(stable[:3]))
-    else:
-        near = ", ".join(tag.name for tag in stable[-3:])
+    newer = [tag for tag in stable if asked and tag > asked]
+    # Where the name is no version, or one that is yet to come, the newest ones are the nearest.
+    nearest = [*[t for t in stable if t not in newer][-2:], *newer[:1]] if newer else stable[-3:]
+    near = ", ".join(tag.name for tag in nearest)
     hint = f" The nearest stable ones: {near}." if near else ""
     raise Refused(f"upstream has no tag {name}.{hint}", then="name a tag that upstream has.")
-
-
-def _distance(one: Version, other: Version) -> tuple[int, ...]:
-    pairs = zip((*one.release, 0, 0, 0), (*other.release, 0, 0, 0), strict=False)
-    return tuple(abs(a - b) for a, b in pairs)
 
 
 def _require_unmoved(fork: Fork, ref: str, there: str) -> None:

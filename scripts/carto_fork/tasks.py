@@ -15,7 +15,7 @@ from invoke.context import Context
 from invoke.executor import Executor
 from invoke.parser import Parser
 
-from .errors import Usage
+from .errors import Refused, Usage
 
 _REPO = "The fork's clone; default: $CARTO_FORK_REPO, else the current directory."
 _JSON = "Print the result as JSON on standard output; everything else goes to standard error."
@@ -69,7 +69,7 @@ def status(c: Context, repo: str = "", json: bool = False) -> None:
     from .session import session
 
     with session(c, "status", json=json, repo=repo) as s:
-        found = s.open_fork()
+        found = s.open_fork(whatever_policy=True)
         facts = state.read(s.sh, found, s.program, s.repo_option)
         if json:
             s.print_json(facts.as_json())
@@ -88,11 +88,13 @@ def config(c: Context, repo: str = "", json: bool = False) -> None:
     from .session import session
 
     with session(c, "config", json=json, repo=repo) as s:
-        loaded = s.open_fork().loaded
+        found = s.open_fork(whatever_policy=True)
         if json:
-            s.print_json(loaded.settings)
+            s.print_json(found.loaded.settings)
         else:
-            report.config(s.console, loaded)
+            report.config(s.console, found.loaded)
+        if found.problem:
+            raise found.problem
 
 
 @_task()
@@ -107,7 +109,7 @@ def sync_main(c: Context, repo: str = "") -> None:
 
     with session(c, "sync-main", repo=repo) as s:
         found = s.open_fork()
-        fetch = mirror.fetch_plan(s.sh, found, s.program)
+        fetch = mirror.fetch_plan(s.sh, found)
         with s.locked(found.repository) as held:
             s.run(procedures.FETCH_MIRROR, fetch, held)
             plan = mirror.plan(s.sh, found)
@@ -148,8 +150,8 @@ def upgrade_carto(
     words: dict[str, str | bool] = {"repo": repo, "tag": tag, "direct": direct}
     words |= {"no_push": not push, "no_tests": not tests, "abort": abort}
     with session(c, "upgrade-carto", json=json, **words) as s:
-        options = upgrade.Options(tag, s.program, direct, push, tests)
-        found = s.open_fork()
+        options = upgrade.Options(tag, direct, push, tests)
+        found = s.open_fork(whatever_policy=True)
         if abort:
             _abort(s, found, options)
         else:
@@ -160,14 +162,21 @@ def _upgrade(c: Context, s: Any, found: Any, options: Any) -> None:
     from . import git, procedures, report, upgrade
     from . import target as release
 
-    target = release.find(s.sh, found, options.tag, s.program)
+    # A policy that is not valid may have been corrected on origin: the one at the base counts.
+    target = release.find(s.sh, found, options.tag)
+    upgrade.require_able(s.sh, found)
     with s.locked(found.repository) as held:
-        s.run(procedures.FETCH_UPGRADE, upgrade.fetch_plan(found, target), held)
+        fetch = upgrade.fetch_plan(found, target)
+        s.run(procedures.FETCH_UPGRADE, fetch, held)
         if s.sh.dry and not git.has_object(s.sh, found.path, target.base):
             # Nothing was fetched, so the plan is made from what is known here.
             target = replace(target, base=found.refs.commits[found.origin_production])
-        found = found.at(s.sh, target.base)
-        ready = upgrade.prepare(s.sh, found, target, options)
+        try:
+            found = found.at(s.sh, target.base)
+            ready = upgrade.prepare(s.sh, found, target, options)
+        except Refused as refusal:
+            refusal.untouched = fetch.untouched
+            raise
         report.upgrade_begins(s.console, ready, found)
         if ready.finished:
             s.console.say(f"{ready.sync} is published already; nothing to do.")
@@ -179,7 +188,7 @@ def _upgrade(c: Context, s: Any, found: Any, options: Any) -> None:
     if s.json:
         s.print_json(result)
     elif not s.sh.dry:
-        report.upgrade_ended(s.console, result, ready, found, options)
+        report.upgrade_ended(s.console, result, ready, found, options, s.command)
 
 
 def _abort(s: Any, found: Any, options: Any) -> None:
@@ -203,7 +212,7 @@ def resolve_conflicts(c: Context, repo: str = "", json: bool = False) -> None:
     what to do about it. Nothing that you have edited is overwritten; running it again continues.
     """
     from . import git, report, resolve
-    from .errors import Paused, Refused
+    from .errors import Paused
     from .session import session
 
     with session(c, "resolve-conflicts", json=json, repo=repo) as s:
@@ -211,7 +220,7 @@ def resolve_conflicts(c: Context, repo: str = "", json: bool = False) -> None:
         if not git.work_state(s.sh, work).merging:
             upgrades = found.merging_work_trees(s.sh)
             if len(upgrades) != 1:
-                trees = " and ".join(map(str, upgrades)) or str(work)
+                trees = " and ".join(map(str, upgrades)) or f"`{work}`"
                 raise Refused(
                     f"{'a' if upgrades else 'no'} merge is in progress in {trees}.",
                     then="name one of them with --repo." if upgrades else "see `status`.",
@@ -255,13 +264,13 @@ def bump_version(c: Context, repo: str = "", tag: str = "", to: str = "") -> Non
             to = tags.require_stable(name, found.policy.tags).release
         version = bump.checked_version(to)
         changes = bump.changes(work, found.policy, version)
-        for change in changes:
-            s.console.say(f"{change.path}: {change.key} {change.before} -> {change.after}")
         if not changes:
             s.console.say(f"The version is {version} already.")
             return
         message = found.policy.messages.version.replace("{version}", version)
         bump.apply(s.sh, work, found.policy, changes, message)
+        for change in changes:
+            s.console.say(f"{change.path}: {change.key} {change.before} -> {change.after}")
 
 
 @_task(tag="The stable upstream release that was merged.", json=_JSON)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from .policy import Policy
 from .shell import Shell
 from .steps import Plan
 from .tags import Tag
-from .target import Target
+from .target import Target, asked_name
 
 
 @dataclass(frozen=True)
@@ -24,11 +25,9 @@ class Options:
     """What a person asked for.
 
     tag: the release, as typed.
-    program: what people type for `invoke`.
     """
 
     tag: str
-    program: str
     direct: bool = False
     push: bool = True
     tests: bool = True
@@ -53,6 +52,22 @@ class Upgrade:
     work: Path
     finished: bool
     notes: tuple[str, ...]
+
+
+def require_able(sh: Shell, fork: Fork) -> None:
+    """Raises Refused where nobody could merge: a cut history, or no identity."""
+    repo = fork.path
+    if fork.repository.shallow:
+        raise Refused(
+            "this is a shallow clone: without the whole history git cannot merge.",
+            then=f"git -C {repo} fetch --unshallow {fork.policy.remotes.origin.name}",
+        )
+    if not git.has_identity(sh, repo):
+        raise Refused(
+            "git does not know who commits here.",
+            then=f'git -C {repo} config user.name "Your Name" && '
+            f"git -C {repo} config user.email you@example.com",
+        )
 
 
 def fetch_plan(fork: Fork, target: Target) -> Plan:
@@ -82,17 +97,6 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     """
     repo, branches = fork.path, fork.policy.branches
     tag, sync = target.tag, branches.sync_for(target.tag.name)
-    if fork.repository.shallow:
-        raise Refused(
-            "this is a shallow clone: without the whole history git cannot merge.",
-            then=f"git -C {repo} fetch --unshallow {fork.policy.remotes.origin.name}",
-        )
-    if not git.has_identity(sh, repo):
-        raise Refused(
-            "git does not know who commits here.",
-            then=f'git -C {repo} config user.name "Your Name" && '
-            f"git -C {repo} config user.email you@example.com",
-        )
     before = _version_before(sh, fork, target)
     here = fork.refs.commits.get(f"refs/heads/{sync}", "")
     # A run with --direct that was cut after its push has only its last steps to do.
@@ -100,7 +104,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         _require_newer(sh, fork, target, before)
     work, checkout = _work_trees(sh, fork, sync)
     notes = _notes(sh, fork, target, options)
-    notes += _sync_notes(sh, fork, target, options, here)
+    notes += _sync_notes(sh, fork, target, options, here, work)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
 
     conditions = {"push", "tidy"} if options.push else set()
@@ -118,7 +122,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         "commit": target.commit,
         "version": tag.release,
         "work": str(work),
-        "place": str(work.absolute()),
+        "place": os.path.abspath(work),
         "checkout": str(checkout or ""),
         "message": messages.merge.replace("{tag}", tag.name).replace(
             "{production}", branches.production
@@ -241,10 +245,12 @@ def _commits(number: int) -> str:
     return "1 commit" if number == 1 else f"{number} commits"
 
 
-def _sync_notes(sh: Shell, fork: Fork, target: Target, options: Options, here: str) -> list[str]:
+def _sync_notes(
+    sh: Shell, fork: Fork, target: Target, options: Options, here: str, work: Path
+) -> list[str]:
     """What a person should know of an earlier run's sync branch.
 
-    here: the local sync branch, "" if there is none.
+    here: the local sync branch, "" if there is none; work: where its work tree belongs.
     Raises Refused where origin's has commits that the local one lacks, or, with --direct, where
     the production branch has moved on.
     """
@@ -256,11 +262,15 @@ def _sync_notes(sh: Shell, fork: Fork, target: Target, options: Options, here: s
     if here and target.pushed and here != target.pushed:
         ahead, behind = git.ahead_behind(sh, repo, here, target.pushed)
         if behind:
-            both = f"git -C {repo} log --oneline --left-right {sync}...{origin}/{sync}"
-            take = f"git -C {repo} fetch {origin} {sync}:{sync}"
+            take = f"git -C {repo} fetch {origin} {sync}:{sync}, then run the same command again."
+            if work.exists():
+                take = f"git -C {work} pull --no-rebase {origin} {sync}, "
+                take += "then run the same command again."
+            elif ahead:
+                take = f"git -C {repo} log --oneline --left-right {sync}...{origin}/{sync}; "
+                take += "to give yours up, run the same command with --abort, then again."
             raise Refused(
-                f"{sync} on {origin} has {_commits(behind)} that yours does not have.",
-                then=f"{both if ahead else take}; then run the same command again",
+                f"{sync} on {origin} has {_commits(behind)} that yours does not have.", then=take
             )
     start = here or target.pushed
     if not start or git.is_ancestor(sh, repo, target.base, start):
@@ -321,7 +331,7 @@ def abort_plan(sh: Shell, fork: Fork, options: Options) -> Plan:
 
     Raises Refused where there is nothing of this upgrade.
     """
-    name = tags.checked_name(options.tag) if options.tag else ""
+    name = asked_name(options.tag)
     branches = fork.policy.branches
     known = tags.classify(name, fork.policy.tags)
     candidates = [tag for tag in fork.refs.tags() if known and _is_meant(tag, known, fork.policy)]
@@ -331,11 +341,11 @@ def abort_plan(sh: Shell, fork: Fork, options: Options) -> Plan:
             break
     else:
         raise Refused(
-            f"no upgrade to {name or 'a release'} is under way here.",
-            then=f"{options.program} status",
+            f"no upgrade to {name} is under way here.",
+            then="see `status`.",
         )
     work, _ = _work_trees(sh, fork, sync)
-    values = fork.values() | {"tag": tag, "sync": sync, "place": str(work.absolute())}
+    values = fork.values() | {"tag": tag, "sync": sync, "place": os.path.abspath(work)}
     conditions = {"branch", "worktree"} if work.exists() else {"branch"}
     return Plan(values, frozenset(conditions), "Your checkout and origin are as they were.")
 

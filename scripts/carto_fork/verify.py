@@ -65,17 +65,24 @@ def _merge_of(sh: Shell, work: Path, tag: Tag) -> _Merge | Finding:
 
 
 def _foreign_commits(sh: Shell, work: Path, merge: _Merge, policy: Policy) -> list[Finding]:
-    """Commits of upstream's development branch that are not in the release."""
+    """Commits of upstream's development branch that are not in the release.
+
+    They may have come from upstream itself or by way of the fork's mirror.
+    """
     remotes, branches = policy.remotes, policy.branches
-    development = f"refs/remotes/{remotes.upstream.name}/{branches.upstream}"
-    question = "git -C {work} rev-list --count HEAD --not {known}"
+    development = [
+        f"refs/remotes/{remotes.upstream.name}/{branches.upstream}",
+        f"refs/remotes/{remotes.origin.name}/{branches.mirror}",
+        f"refs/heads/{branches.mirror}",
+    ]
+    # --ignore-missing: not every clone has all of these branches.
+    question = "git -C {work} rev-list --count --ignore-missing HEAD --not {known}"
     sides = [merge.theirs, merge.ours]
-    added = sh.ask(question, work=work, known=sides)
-    own = sh.ask(question, work=work, known=[*sides, development])
-    if not own.ok or added.out == own.out:
+    added = sh.ask(question, work=work, known=sides).line
+    own = sh.ask(question, work=work, known=[*sides, *development]).line
+    if added == own:
         return []
-    number = int(added.out) - int(own.out)
-    what = f"{number} of {branches.upstream}'s commits are here that the release does not hold"
+    what = f"{int(added) - int(own)} commits of upstream's are here that the release does not hold"
     return [Finding("only the tag", what)]
 
 

@@ -1,0 +1,78 @@
+"""What the command line says of itself."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from carto_fork.tasks import namespace
+from world import World
+
+TASKS = [
+    "bump-version",
+    "config",
+    "resolve-conflicts",
+    "sandbox",
+    "setup",
+    "status",
+    "sync-main",
+    "upgrade-carto",
+    "verify",
+]
+OPTION = re.compile(r"^  (?:-\w, )?--(?:\[no-])?([\w-]+)(?:=\w+)? *(.*)$")
+
+
+def options(text: str) -> dict[str, str]:
+    """Each option that a help text shows, with all that it says of it."""
+    found: dict[str, str] = {}
+    name = ""
+    for line in text.partition("\nOptions:\n")[2].splitlines():
+        if option := OPTION.match(line):
+            name = option[1]
+            found[name] = option[2]
+        elif name:
+            found[name] = f"{found[name]} {line.strip()}".strip()
+    return found
+
+
+def test_the_list_names_every_task_and_what_it_does(world: World) -> None:
+    done = world.run("--list")
+    assert (done.code, done.err) == (0, "")
+    listed = dict(re.findall(r"^  (\S+)  +(\S.*)$", done.out, flags=re.MULTILINE))
+    assert sorted(listed) == TASKS
+    assert sorted(namespace.task_names) == TASKS
+    assert all(listed.values())
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("line", ["--help {}", "{} --help"])
+def test_help_documents_every_option(world: World, task: str, line: str) -> None:
+    before = world.everything()
+    done = world.run(line.format(task))
+    assert (done.code, done.err) == (0, "")
+    documented = options(done.out)
+    taken = {argument.name for argument in namespace[task].get_arguments()}
+    assert documented.keys() == taken
+    assert all(len(text.split()) >= 3 for text in documented.values()), documented
+    assert world.everything() == before
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *((task, "--nope") for task in TASKS),
+        ("upgrade-carto", "--tagg", "v1.76.5"),
+        ("upgrade-carto", "v1.76.5"),
+        ("upgrade-carto", "-t", "v1.76.5"),
+        ("upgrade",),
+    ],
+    ids=" ".join,
+)
+def test_a_word_that_no_task_knows_is_refused(world: World, words: tuple[str, ...]) -> None:
+    before = world.everything()
+    done = world.run("", *words)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == f"No idea what {words[:2][-1]!r} is!\n"
+    assert world.everything() == before
+    assert not (world.fork / ".sandbox").exists()

@@ -1,0 +1,549 @@
+"""What `upgrade-carto` refuses: the whole message each time, and nothing is touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from world import World, message, push_as_colleague, shim
+
+TAG = "v1.76.5"
+SYNC = f"upstream-sync/{TAG}"
+UPGRADE = f"upgrade-carto --tag {TAG}"
+UPSTREAM_URL = "https://github.com/BerriAI/litellm.git"
+ORIGIN_URL = "https://github.com/CartoDB/litellm.git"
+
+NOTHING = "Nothing was changed."
+FETCHED = "Your checkout, your branches and origin are as they were."
+"""What is left alone where the release has been fetched already."""
+
+AGAIN = f"then run `invoke {UPGRADE}` again."
+STABLE = "choose a stable release; `invoke status` names the newest one."
+NEWER = "choose a newer release; `invoke status` names the newest one."
+
+
+def refused(world: World, said: str, line: str = UPGRADE, *words: str, **variables: str) -> None:
+    """Run a task that refuses with exit code 1 and this message, and changes nothing.
+
+    Where the message does not say that nothing was changed, the release may have been fetched.
+    """
+    before = everything(world)
+    done = world.run(line, *words, cwd=None, **variables)
+    assert (done.err, done.code) == (said, 1)
+    after = everything(world)
+    if NOTHING not in said:
+        assert after["tags"].keys() - before["tags"].keys() <= {f"refs/tags/{TAG}"}
+        del before["tags"], after["tags"], before["remotes"], after["remotes"]
+    assert after == before
+
+
+def everything(world: World) -> dict[str, Any]:
+    """All that a refusal leaves alone: checkout, refs, settings, work trees, what lies beside."""
+    checkout, here, origin, upstream = world.everything()
+    tags = {ref: name for ref, name in here.items() if ref.startswith("refs/tags/")}
+    return {
+        "checkout": checkout,
+        "tags": tags,
+        "branches": {ref: name for ref, name in here.items() if ref not in tags},
+        "remotes": world.git("for-each-ref refs/remotes"),
+        "origin": origin,
+        "upstream": upstream,
+        "settings": (world.fork / ".git" / "config").read_text(),
+        "merging": (world.fork / ".git" / "MERGE_HEAD").exists(),
+        "work trees": world.git("worktree list --porcelain"),
+        "beside": sorted(path.name for path in world.place.iterdir()),
+    }
+
+
+# --- The remotes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "what", "then"),
+    [
+        pytest.param(
+            "remote remove upstream",
+            "the remote `upstream` is missing.",
+            f"`invoke setup`, or: git -C . remote add upstream {UPSTREAM_URL}",
+            id="no upstream",
+        ),
+        pytest.param(
+            "remote remove origin",
+            "the remote `origin` is missing.",
+            f"`invoke setup`, or: git -C . remote add origin {ORIGIN_URL}",
+            id="no origin",
+        ),
+        pytest.param(
+            "remote set-url upstream https://github.com/somebody/litellm.git",
+            "the remote `upstream` is https://github.com/somebody/litellm.git, "
+            f"not {UPSTREAM_URL}.",
+            f"git -C . remote set-url upstream {UPSTREAM_URL}",
+            id="somebody else's upstream",
+        ),
+        pytest.param(
+            "remote set-url origin git@github.com:somebody/litellm.git",
+            f"the remote `origin` is git@github.com:somebody/litellm.git, not {ORIGIN_URL}.",
+            f"git -C . remote set-url origin {ORIGIN_URL}",
+            id="somebody else's origin",
+        ),
+        pytest.param(
+            "remote set-url origin https://me:hunter2@github.com/somebody/litellm.git",
+            "the remote `origin` is https://***@github.com/somebody/litellm.git, "
+            f"not {ORIGIN_URL}.",
+            f"git -C . remote set-url origin {ORIGIN_URL}",
+            id="with a password",
+        ),
+        pytest.param(
+            "config remote.origin.pushurl git@github.com:somebody/litellm.git",
+            f"the remote `origin` is git@github.com:somebody/litellm.git, not {ORIGIN_URL}.",
+            f"git -C . remote set-url --push origin {ORIGIN_URL}",
+            id="pushes somewhere else",
+        ),
+        pytest.param(
+            "remote set-url origin https://github.com/BerriAI/litellm",
+            f"the remote `origin` is https://github.com/BerriAI/litellm, not {ORIGIN_URL}.",
+            f"git -C . remote set-url origin {ORIGIN_URL}",
+            id="origin is upstream",
+        ),
+        pytest.param(
+            "remote set-url upstream https://github.com/CartoDB/litellm",
+            f"the remote `upstream` is https://github.com/CartoDB/litellm, not {UPSTREAM_URL}.",
+            f"git -C . remote set-url upstream {UPSTREAM_URL}",
+            id="upstream is origin",
+        ),
+        pytest.param(
+            "remote set-url upstream ../gone.git",
+            "the remote `upstream` cannot be reached.",
+            "check the network and your access: git -C . ls-remote upstream",
+            id="upstream unreachable",
+        ),
+        pytest.param(
+            "remote set-url origin ../gone.git",
+            "the remote `origin` cannot be reached.",
+            "check the network and your access: git -C . ls-remote origin",
+            id="origin unreachable",
+        ),
+    ],
+)
+def test_a_remote_that_is_not_right(world: World, settings: str, what: str, then: str) -> None:
+    world.git(settings)
+    refused(world, message(what, then))
+
+
+def test_one_copy_for_both_remotes(world: World) -> None:
+    world.git("remote set-url origin", str(world.origin))
+    world.git("remote set-url upstream", str(world.origin))
+    what = "the remotes `origin` and `upstream` are the same repository, ~/origin.git."
+    refused(world, message(what, f"git -C . remote set-url upstream {UPSTREAM_URL}"))
+
+
+def test_origin_without_the_production_branch(world: World) -> None:
+    world.git("symbolic-ref HEAD refs/heads/main", repo=world.origin)
+    world.git("update-ref -d refs/heads/carto/main", repo=world.origin)
+    then = (
+        "check `branches.production` in the policy (`invoke config`), "
+        "and the remote: git -C . ls-remote origin"
+    )
+    refused(world, message("origin has no branch carto/main.", then))
+
+
+# --- The tag ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tag", "called"),
+    [
+        ("v1.77.0-nightly", "a nightly"),
+        ("v1.78.0.rc.1", "a release candidate"),
+        ("v1.75.5.dev1", "a development build"),
+        ("v1.78.0-stable-draft", "a stable draft"),
+        ("stable", "a moving tag or branch image"),
+        ("latest", "a moving tag or branch image"),
+        ("v1.75.2-carto.1.2.0", "a CARTO release"),
+    ],
+)
+def test_a_tag_that_is_not_stable(world: World, tag: str, called: str) -> None:
+    what = f"{tag} is {called}; only stable upstream releases are merged."
+    refused(world, message(what, STABLE), f"upgrade-carto --tag {tag}")
+
+
+@pytest.mark.parametrize(
+    ("tag", "near"),
+    [
+        ("v1.76.9", "v1.76.3, v1.76.5, v1.77.2-stable"),
+        ("v2.0.0", "v1.76.3, v1.76.5, v1.77.2-stable"),
+        ("main", "v1.76.3, v1.76.5, v1.77.2-stable"),
+        ("upstream/main", "v1.76.3, v1.76.5, v1.77.2-stable"),
+        ("refs/tags/v1.76.5", "v1.76.3, v1.76.5, v1.77.2-stable"),
+    ],
+)
+def test_a_name_that_is_no_tag_of_upstream(world: World, tag: str, near: str) -> None:
+    what = f"upstream has no tag {tag}. The nearest stable ones: {near}."
+    refused(world, message(what, "name a tag that upstream has."), f"upgrade-carto --tag {tag}")
+
+
+HOSTILE = [
+    "--help",
+    "-f",
+    "v1;touch pwned",
+    "v1;touch${IFS}pwned",
+    "v1 $(touch pwned)",
+    "v1$(touch${IFS}pwned)",
+    "v1 `touch pwned`",
+    "v1`touch${IFS}pwned`",
+    "v1|touch${IFS}pwned",
+    "v1.76.5&&touch${IFS}pwned",
+    "v1.76.5 --force",
+    "v1.76.5\n",
+    "v1.76.5\ntouch pwned",
+    "v1.76.5\x1b[2J",
+    "../v1.76.5",
+    "v1..v2",
+    "v1.76.5^{}",
+    "v1.76.5:refs/heads/main",
+    "{tag}",
+    " ",
+]
+LEGAL = [name for name in HOSTILE if "touch$" in name] + ["--help", "--force"]
+"""Those that are names of refs, as git allows them."""
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_name_that_no_release_has(world: World, name: str) -> None:
+    for legal in LEGAL:
+        world.git("update-ref", f"refs/tags/{legal}", "v1.76.5^0", repo=world.upstream)
+    what = (
+        f"{name!r} is not the name of a release: letters, digits and . _ + / - only, "
+        "beginning with a letter or a digit."
+    )
+    then = "name the tag as upstream lists it, for example --tag v1.76.5"
+    refused(world, message(what, then), "upgrade-carto", f"--tag={name}")
+    refused(world, message(what, then), "upgrade-carto", "--tag", name)
+    assert not list(world.place.rglob("pwned"))
+
+
+def test_hostile_tags_of_upstream_are_never_a_command(world: World) -> None:
+    for legal in LEGAL:
+        world.git("update-ref", f"refs/tags/{legal}", "v1.76.5^0", repo=world.upstream)
+    near = "v1.76.3, v1.76.5, v1.77.2-stable"
+    what = f"upstream has no tag v2.0.0. The nearest stable ones: {near}."
+    refused(world, message(what, "name a tag that upstream has."), "upgrade-carto --tag v2.0.0")
+    assert world.run("status").code == 0
+    assert world.run(f"{UPGRADE} --no-tests").code == 0
+    assert not list(world.place.rglob("pwned"))
+
+
+@pytest.mark.parametrize("where", ["fork", "origin", "upstream"])
+def test_a_branch_of_the_tags_name_is_not_what_is_merged(world: World, where: str) -> None:
+    start = "origin/main" if where == "fork" else "main"
+    world.git(f"branch --no-track {TAG} {start}", repo=getattr(world, where))
+    done = world.run(f"{UPGRADE} --no-tests")
+    assert done.code == 0, done.err
+    parents = world.git(f"log -1 --format=%P {SYNC}", repo=world.origin).split()
+    assert parents == [
+        world.git("rev-parse refs/heads/carto/main", repo=world.origin),
+        world.git(f"rev-parse refs/tags/{TAG}^0", repo=world.upstream),
+    ]
+
+
+def test_an_older_release(world: World) -> None:
+    who = "-c user.name=Bot -c user.email=bot@example.com"
+    old = world.git(f"{who} commit-tree -m old v1.75.2^{{tree}}", repo=world.upstream)
+    world.git(f"update-ref refs/tags/v1.75.1 {old}", repo=world.upstream)
+    before = world.refs(world.fork)
+    done = world.run("upgrade-carto --tag v1.75.1")
+    what = "v1.75.1 is not newer than 1.75.2.1, the version on carto/main."
+    assert (done.err, done.code) == (message(what, NEWER, FETCHED), 1)
+    assert world.refs(world.fork) == before | {"refs/tags/v1.75.1": old}
+
+
+def test_the_version_that_production_has_already(world: World) -> None:
+    project = (world.fork / "pyproject.toml").read_text()
+    push_as_colleague(world, {"pyproject.toml": project.replace("1.75.2.1", "1.76.5")})
+    what = (
+        f"{TAG} is not newer than 1.76.5, the version on carto/main. "
+        "Its history was lost, probably in a squash merge."
+    )
+    refused(world, message(what, NEWER, FETCHED))
+
+
+def test_a_tag_that_is_merged_already(world: World) -> None:
+    world.git("fetch --quiet upstream tag v1.75.2 --no-tags")
+    what = "carto/main already contains v1.75.2."
+    refused(world, message(what, NEWER, FETCHED), "upgrade-carto --tag v1.75.2")
+
+
+def test_a_local_tag_that_is_not_upstreams(world: World) -> None:
+    world.git(f"tag {TAG} carto/main")
+    mine = world.git("rev-parse carto/main")[:10]
+    theirs = world.git(f"rev-parse {TAG}", repo=world.upstream)[:10]
+    what = f"your tag {TAG} is {mine}, upstream's is {theirs}: one of them was moved."
+    then = f"find out which is right; to take upstream's: git -C . tag -d {TAG}"
+    refused(world, message(what, then))
+
+
+@pytest.mark.parametrize("line", ["", " --tag=", " --direct"])
+def test_no_tag_is_a_wrong_command_line(world: World, line: str) -> None:
+    said = message(
+        "which release? --tag is missing.",
+        "add --tag, as in --tag v1.76.5; `invoke status` names the newest one.",
+        title="Usage",
+    )
+    before = everything(world)
+    done = world.run(f"upgrade-carto{line}")
+    assert (done.err, done.code) == (said, 2)
+    assert everything(world) == before
+
+
+def test_advice_for_a_missing_tag_names_the_same_fork(world: World) -> None:
+    said = message(
+        "which release? --tag is missing.",
+        "add --tag, as in --tag v1.76.5; `invoke status --repo litellm` names the newest one.",
+        title="Usage",
+    )
+    done = world.run("upgrade-carto --repo litellm", cwd=world.place)
+    assert (done.err, done.code) == (said, 2)
+
+
+def test_abort_without_a_tag_is_a_wrong_command_line(world: World) -> None:
+    done = world.run("upgrade-carto --abort")
+    assert done.err.startswith("Usage: which release? --tag is missing.\nNothing was changed.\n")
+    assert done.code == 2
+
+
+def test_abort_of_an_upgrade_that_is_not_under_way(world: World) -> None:
+    said = message(f"no upgrade to {TAG} is under way here.", "see `invoke status --repo ../litellm`.")
+    refused(world, said, f"{UPGRADE} --abort --repo ../litellm")
+
+
+# --- The clone -------------------------------------------------------------------------------
+
+
+def test_direct_with_changes_that_are_not_committed(world: World) -> None:
+    (world.fork / "README.md").write_text("changed\n")
+    what = "~/litellm, where carto/main is checked out, has changes that are not committed: "
+    then = f"commit or stash them, then run `invoke {UPGRADE} --direct` again."
+    refused(world, message(f"{what}README.md.", then, FETCHED), f"{UPGRADE} --direct")
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "what", "then"),
+    [
+        pytest.param(
+            "merge --no-ff --no-commit --strategy ours origin/main",
+            " --direct",
+            "a merge is in progress in ~/litellm, where carto/main is checked out.",
+            "git -C ~/litellm merge --continue (or --abort), "
+            f"then run `invoke {UPGRADE} --direct` again.",
+            id="merge in progress",
+        ),
+        pytest.param(
+            "commit --allow-empty --message mine",
+            " --direct",
+            "your carto/main has 1 commit that origin does not have.",
+            "git -C . push origin carto/main",
+            id="ahead of origin",
+        ),
+        pytest.param(
+            "config --remove-section user",
+            "",
+            "git does not know who commits here.",
+            'git -C . config user.name "Your Name" && git -C . config user.email you@example.com',
+            id="nobody's name",
+        ),
+        pytest.param(
+            f"switch --create {SYNC}",
+            "",
+            f"{SYNC} is checked out in ~/litellm; it is for this upgrade alone.",
+            f"git -C ~/litellm switch carto/main, {AGAIN}",
+            id="sync branch checked out",
+        ),
+    ],
+)
+def test_a_clone_in_a_state(world: World, command: str, options: str, what: str, then: str) -> None:
+    world.git(command)
+    refused(world, message(what, then, FETCHED), UPGRADE + options)
+
+
+@pytest.mark.parametrize("options", ["", " --direct"])
+def test_production_branches_that_have_diverged(world: World, options: str) -> None:
+    world.git("commit --allow-empty --message mine")
+    push_as_colleague(world, {"README.md": "theirs\n"})
+    said = message(
+        "your carto/main and origin's have diverged (1 and 1 commits of their own).",
+        "git -C . log --oneline --left-right carto/main...origin/carto/main",
+        FETCHED,
+    )
+    refused(world, said, UPGRADE + options)
+
+
+def test_a_shallow_clone(world: World) -> None:
+    (world.fork / ".git" / "shallow").write_text(world.git("rev-parse HEAD") + "\n")
+    what = "this is a shallow clone: without the whole history git cannot merge."
+    refused(world, message(what, "git -C . fetch --unshallow origin"))
+
+
+def test_a_directory_of_somebody_where_the_work_tree_belongs(world: World) -> None:
+    world.work(TAG).mkdir()
+    (world.work(TAG) / "notes.txt").write_text("mine\n")
+    what = f"~/litellm.upstream-sync-{TAG}, where the upgrade is to be prepared, is something else."
+    refused(world, message(what, f"move it away, {AGAIN}", FETCHED))
+    assert (world.work(TAG) / "notes.txt").read_text() == "mine\n"
+
+
+def test_not_a_repository(world: World) -> None:
+    (world.place / "elsewhere").mkdir()
+    said = message(
+        "../elsewhere is not a git repository "
+        "(fatal: not a git repository (or any of the parent directories): .git).",
+        "go into the fork's clone, or name it with --repo.",
+    )
+    line, ceiling = f"{UPGRADE} --repo ../elsewhere", str(world.place)
+    refused(world, said, line, GIT_CEILING_DIRECTORIES=ceiling)
+
+
+@pytest.mark.parametrize("path", ["../nowhere", "README.md"])
+def test_not_a_directory(world: World, path: str) -> None:
+    said = message(f"{path} is not a directory.", "name the fork's clone with --repo.")
+    refused(world, said, f"{UPGRADE} --repo {path}")
+
+
+def test_a_git_that_is_too_old(world: World) -> None:
+    path = shim(world, 'case "$1" in version) echo git version 2.30.0;; *) exec "$GIT" "$@";; esac')
+    what = "git 2.30.0 is too old: 2.38 or newer is needed."
+    refused(world, message(what, "install a newer git."), PATH=path)
+
+
+def test_no_git(world: World) -> None:
+    what, then = "git is not installed.", "install git 2.38 or newer."
+    refused(world, message(what, then), PATH=str(world.place / "empty"))
+
+
+# --- An upgrade under way --------------------------------------------------------------------
+
+
+def test_a_sync_branch_that_somebody_else_continued(world: World) -> None:
+    world.git(f"branch {SYNC}")
+    theirs = push_as_colleague(world, {"fix.txt": "fix\n"}, SYNC, "origin/carto/main")
+    what = f"{SYNC} on origin has 1 commit that yours does not have."
+    take = f"git -C . fetch origin {SYNC}:{SYNC}"
+    refused(world, message(what, f"{take}, {AGAIN}", FETCHED))
+    world.call(take.split())
+    done = world.run(f"{UPGRADE} --no-push --no-tests")
+    assert done.code == 0, done.err
+    assert world.git(f"rev-parse {SYNC}^1") == theirs
+
+
+def test_a_sync_branch_that_two_people_continued(world: World) -> None:
+    mine = world.git("commit-tree -p HEAD -m mine HEAD^{tree}")
+    world.git(f"branch {SYNC} {mine}")
+    push_as_colleague(world, {"fix.txt": "fix\n"}, SYNC, "origin/carto/main")
+    what = f"{SYNC} on origin has 1 commit that yours does not have."
+    both = f"git -C . log --oneline --left-right {SYNC}...origin/{SYNC}"
+    yours = f"to give yours up, run `invoke {UPGRADE}` with --abort, then again."
+    refused(world, message(what, f"{both}; {yours}", FETCHED))
+
+
+@pytest.fixture
+def prepared(world: World) -> World:
+    """A world with an upgrade that is prepared and not published."""
+    done = world.run(f"{UPGRADE} --no-push --no-tests")
+    assert done.code == 0, done.err
+    return world
+
+
+WORK = f"../litellm.upstream-sync-{TAG}"
+
+
+def test_changes_of_a_person_in_the_work_tree(prepared: World) -> None:
+    for name in ("README.md", "Makefile", "schema.prisma", "LICENSE"):
+        (prepared.work(TAG) / name).write_text("mine\n")
+    what = f"{WORK} has changes that are not committed: LICENSE, Makefile, README.md and 1 more."
+    then = (
+        f"commit them, or give them up with git -C {WORK} restore --staged --worktree :/, {AGAIN}"
+    )
+    refused(prepared, message(what, then, FETCHED))
+    assert (prepared.work(TAG) / "README.md").read_text() == "mine\n"
+
+
+def test_a_merge_of_something_else_in_the_work_tree(prepared: World) -> None:
+    prepared.git("merge --no-ff --no-commit -s ours origin/main", repo=prepared.work(TAG))
+    other = prepared.git("rev-parse origin/main")
+    what = f"a merge of {other[:10]}, which is not {TAG}, is in progress in {WORK}."
+    refused(prepared, message(what, f"git -C {WORK} merge --abort, {AGAIN}", FETCHED))
+    assert prepared.git("rev-parse MERGE_HEAD", repo=prepared.work(TAG)) == other
+
+
+# --- The fork's own policy -------------------------------------------------------------------
+
+EXTENDS = 'extends = "carto-litellm"\n'
+BROKEN = EXTENDS + 'branch = "carto/main"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        pytest.param(
+            BROKEN,
+            "top level: object contains unknown field `branch`; expected one of name, remotes, "
+            "branches, messages, tags, markers, rules, workflows, version_files, commands.",
+            id="unknown key",
+        ),
+        pytest.param(
+            EXTENDS + '[branches]\nprodution = "carto/main"\n',
+            "key `branches`: object contains unknown field `prodution`; "
+            "expected one of mirror, upstream, production, sync.",
+            id="unknown key in a table",
+        ),
+        pytest.param(
+            EXTENDS + "[branches]\nproduction = 1\n",
+            "key `branches.production`: expected `str`, got `int`.",
+            id="wrong type",
+        ),
+        pytest.param(
+            EXTENDS + '[[rules]]\nname = "a"\npaths = ["b"]\nwhy = "c"\ntake = "mine"\n',
+            "key `rules[0].take`: invalid enum value 'mine'; "
+            "expected one of fork, upstream, both, version.",
+            id="wrong choice",
+        ),
+        pytest.param(
+            EXTENDS + "[branches\n",
+            "no valid TOML: Expected ']' at the end of a table declaration (at line 2, column 10).",
+            id="no TOML",
+        ),
+        pytest.param(
+            'extends = "another"\n',
+            "key `extends`: expected 'carto-litellm', got 'another'.",
+            id="unknown default",
+        ),
+        pytest.param(
+            'name = "Fork"\n',
+            "top level: object missing required field `remotes`.",
+            id="half a policy",
+        ),
+    ],
+)
+def test_a_policy_that_is_not_valid(world: World, text: str, problem: str) -> None:
+    commit = push_as_colleague(world, {"carto_fork.toml": text})[:10]
+    source = f"carto_fork.toml at {commit}"
+    then = (
+        "correct carto_fork.toml on the production branch, push it; "
+        "`invoke config` prints what is valid."
+    )
+    refused(world, message(f"{source}: {problem}", then, FETCHED))
+
+
+def test_config_prints_what_is_valid_although_the_forks_own_policy_is_not(world: World) -> None:
+    push_as_colleague(world, {"carto_fork.toml": BROKEN})
+    assert "`invoke config` prints what is valid" in world.run(UPGRADE).err
+    done = world.run("config")
+    assert 'name = "CARTO"' in done.out
+
+
+def test_a_policy_that_was_corrected_on_origin_is_in_force(world: World) -> None:
+    push_as_colleague(world, {"carto_fork.toml": BROKEN})
+    assert world.run(UPGRADE).code == 1
+    push_as_colleague(world, {"carto_fork.toml": EXTENDS})
+    done = world.run(f"{UPGRADE} --no-push --no-tests")
+    assert done.code == 0, done.err
