@@ -397,8 +397,8 @@ def test_sync_main_names_the_commits_that_local_main_has_of_its_own(world: World
     said = message(
         "main has commits of its own, but it may only follow upstream:\n"
         f"  {world.git('rev-parse --short main')} feat: mine",
-        "keep them on another branch (git -C . branch kept main), "
-        "then put main back to upstream/main.",
+        "keep them on another branch: git -C . branch kept main; then put main back: "
+        "git -C . branch --force main refs/remotes/upstream/main",
         UNTOUCHED,
     )
     sync_main_refused(world, said)
@@ -409,8 +409,9 @@ def test_sync_main_names_the_commits_that_main_on_origin_has_of_its_own(world: W
     said = message(
         "origin/main has commits of its own, but it may only follow upstream:\n"
         f"  {own[:7]} feat: a change of a colleague",
-        "keep them on another branch (git -C . branch kept origin/main), "
-        "then put origin/main back to upstream/main.",
+        "keep them on another branch: git -C . branch kept origin/main; "
+        "then put origin/main back: git -C . push --force-with-lease origin "
+        "refs/remotes/upstream/main:refs/heads/main",
         UNTOUCHED,
     )
     sync_main_refused(world, said)
@@ -547,16 +548,18 @@ def test_bump_version_refuses_while_a_merge_is_in_progress(world: World) -> None
     assert world.everything() == before
 
 
-def test_bump_version_under_dry_changes_nothing(world: World) -> None:
+def test_bump_version_under_dry_prints_what_does_it_when_pasted(world: World) -> None:
     before = world.everything()
     done = world.run("--dry bump-version --to 1.76.5")
     assert (done.code, done.err) == (0, "")
-    assert done.out == (
+    assert done.out.endswith(
+        "git -C . commit -m 'chore: update version to 1.76.5' -- pyproject.toml\n"
         "# pyproject.toml: tool.poetry.version 1.75.2.1 -> 1.76.5\n"
         "# pyproject.toml: tool.commitizen.version 1.75.2.1 -> 1.76.5\n"
-        "git -C . commit -m 'chore: update version to 1.76.5' -- pyproject.toml\n"
     )
     assert world.everything() == before
+    assert world.call(["bash", "-ec", world.pasteable(done.out)]).code == 0
+    assert world.run("bump-version --to 1.76.5").out == "The version is 1.76.5 already.\n"
 
 
 # --- config ----------------------------------------------------------------------------------
@@ -702,7 +705,7 @@ def test_resolve_conflicts_leaves_alone_what_a_person_staged(world: World) -> No
 def test_resolve_conflicts_where_there_is_no_merge(world: World) -> None:
     before = world.everything()
     done = world.run("resolve-conflicts --repo litellm", cwd=world.place)
-    said = message("no merge is in progress in litellm.", "see `invoke status --repo litellm`.")
+    said = message("no merge is in progress in `litellm`.", "see `invoke status --repo litellm`.")
     assert (done.err, done.code) == (said, 1)
     assert world.everything() == before
 
@@ -812,7 +815,7 @@ def test_verify_finds_commits_that_the_release_does_not_hold(
         prepared.git("fetch --quiet --no-tags upstream")
     work = prepared.work(TAG)
     prepared.git(f"merge --quiet --no-edit --strategy ours {branch}", repo=work)
-    what = f"{number} of main's commits are here that the release does not hold"
+    what = f"{number} commits of upstream's are here that the release does not hold"
     verify_says(prepared, f"only the tag: {what}")
 
 
