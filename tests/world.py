@@ -92,7 +92,8 @@ class World:
 
     def neutral(self, text: str) -> str:
         """Text without this machine's paths and without times that differ from run to run."""
-        text = text.replace(f"python3 -m invoke --search-root {ROOT}", "invoke")
+        for python in (sys.executable, Path(sys.executable).name):
+            text = text.replace(f"{python} -m invoke --search-root {ROOT}", "invoke")
         text = text.replace(str(self.place.resolve()), "~").replace(str(self.place), "~")
         return re.sub(r"\n    (\d+ min )?\d+\.\d s(?=\n)", "", text)
 

@@ -80,7 +80,7 @@ def apply(sh: Shell, work: Path, policy: Policy, found: list[Change], message: s
         old = files.read_text(path)
         new = versions.write(old, file.keys, before[0].after)
         if sh.dry:
-            print(files.patch_command(work, file.path, old, new), file=sh.stream)
+            sh.show(files.patch_command(work, file.path, old, new))
         else:
             files.replace_text(path, new)
     line = "git -C {work} commit -m {message} -- {paths}"

@@ -3,43 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from . import files, hunks
+from . import files
+from .evidence import Conflict, Stage
 from .policy import Kind, Side
 from .shell import Shell, batches
 
 _SUBMODULE, _SYMLINK = "160000", "120000"
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One side's version of a file: git's mode and object name."""
-
-    mode: str
-    name: str
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """A path that a merge could not settle.
-
-    base, ours, theirs: the versions of the common ancestor, the fork and upstream; None where a
-        side has no such path.
-    deleted_by: the side that deleted the file, in a modify/delete or a rename/delete.
-    edited: somebody has changed the file in the work tree since git wrote it.
-    text: the file in the work tree, with markers; None if it is not text or not there.
-    """
-
-    path: str
-    kind: Kind
-    base: Stage | None
-    ours: Stage | None
-    theirs: Stage | None
-    deleted_by: Side | None = None
-    edited: bool = False
-    text: str | None = None
 
 
 def read(sh: Shell, work: Path) -> list[Conflict]:
@@ -143,10 +114,5 @@ def _read_text(path: Path) -> str | None:
         if path.is_symlink():
             return None
         return files.read_text(path)
-    except (OSError, UnicodeDecodeError):
+    except OSError:
         return None
-
-
-def has_markers(text: str) -> bool:
-    """Whether a text holds a line that only a conflict leaves behind."""
-    return any(hunks.LEFTOVER.fullmatch(line) for line in text.splitlines())

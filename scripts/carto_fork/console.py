@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def printable(text: str) -> str:
     """Text of unknown origin (paths, subjects, output) without control characters."""
-    safe = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return safe.encode("utf-8", "backslashreplace").decode()
 
 
@@ -34,7 +34,13 @@ class Console:
         if self._made is None:
             from rich.console import Console as Rich
 
-            self._made = Rich(file=self._stream, highlight=False, markup=False, emoji=False)
+            self._made = Rich(
+                file=self._stream,
+                highlight=False,
+                markup=False,
+                emoji=False,
+                force_terminal=self._stream.isatty() and not self._pasteable,
+            )
         return self._made
 
     def say(self, text: str = "", style: str = "") -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from pathspec import GitIgnoreSpec
 
 from . import hunks
-from .conflicts import Conflict, has_markers
+from .evidence import Conflict, has_markers
 from .policy import Kind, Policy, Rule, Side, Take
 
 _VERSION_LINE = re.compile(r"""\s*version\s*=\s*["'][^"']*["']\s*(#.*)?""")
@@ -62,8 +63,8 @@ def _fits(rule: Rule, conflict: Conflict, paths: GitIgnoreSpec) -> bool:
 def _decide(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decision:
     # A merge of two texts can be decided hunk by hunk; anything else only as a whole.
     by_hunks = conflict.text is not None and conflict.ours and conflict.theirs
-    text = conflict.text or ""
-    if by_hunks and has_markers(text) and not (rule and rule.whole and not conflict.edited):
+    whole = bool(rule and rule.whole)
+    if by_hunks and has_markers(conflict.text or "") and not (whole and not conflict.edited):
         return _by_hunks(conflict, rule, policy)
     if conflict.edited:
         return _left(conflict, rule, "Changed by hand, not staged.", "git add {path}")
@@ -93,7 +94,8 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decision
         else:
             settled.append("".join(lines))
             if rule and rule.take is not Take.VERSION:
-                dropped += sum(line not in lines for line in segment.ours)
+                known = {*lines, *(segment.base or ())}
+                dropped += sum(line not in known for line in segment.ours)
     left = len(reasons)
     todo = f"resolve {_count(left, 'hunk')} in {{path}}, then git add {{path}}"
     return Decision(
@@ -130,7 +132,21 @@ def _settle(
     if policy.markers and policy.markers.fork in paragraph:
         return f"A block marked `{policy.markers.fork}` is touched."
     # Where the base is empty, both sides only added lines.
-    return (*hunk.ours, *hunk.theirs) if hunk.base == () else "Both sides changed the same lines."
+    return _both(hunk) if hunk.base == () else "Both sides changed the same lines."
+
+
+def _both(hunk: hunks.Hunk) -> tuple[str, ...]:
+    """The lines of both sides; what both begin or end with stands once."""
+    ours, theirs = hunk.ours, hunk.theirs
+    start = _alike(ours, theirs)
+    rest, other = ours[start:], theirs[start:]
+    end = _alike(rest[::-1], other[::-1])
+    return (*ours[:start], *rest[: len(rest) - end], *other)
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many lines both begin with."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _bare(lines: Sequence[str]) -> list[str]:

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import shlex
 import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from .hunks import lines_of
+
 
 def read_text(path: Path) -> str:
-    """A UTF-8 file with its line ends as they are."""
-    return path.read_bytes().decode("utf-8")
+    """A text file with its line ends as they are; bytes that are not UTF-8 as lone surrogates."""
+    return path.read_bytes().decode("utf-8", "surrogateescape")
 
 
 def replace_text(path: Path, text: str) -> None:
     """Give an existing file a new content, keeping its mode; a full disk leaves it as it was."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    path = path.resolve()
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".carto-fork.")
     try:
         with os.fdopen(descriptor, "wb") as file:
-            file.write(text.encode("utf-8"))
+            file.write(text.encode("utf-8", "surrogateescape"))
         shutil.copymode(path, name)
         os.replace(name, path)
     except BaseException:
@@ -32,9 +36,18 @@ def replace_text(path: Path, text: str) -> None:
 
 def patch_command(work: Path, path: str, before: str, after: str) -> str:
     """A shell command that makes a change to a file of a work tree, ready to be pasted."""
-    lines = difflib.unified_diff(
-        before.splitlines(keepends=True), after.splitlines(keepends=True), f"a/{path}", f"b/{path}"
-    )
+    old, new = _quoted(f"a/{path}"), _quoted(f"b/{path}")
+    lines = difflib.unified_diff(lines_of(before), lines_of(after), old, new)
     ended = (x if x.endswith("\n") else f"{x}\n\\ No newline at end of file\n" for x in lines)
-    target = shlex.quote(str(work))
-    return f"git -C {target} apply <<'END_OF_PATCH'\n{''.join(ended)}END_OF_PATCH"
+    # No line of a patch can end it: each begins with one of ` +-@\`, and names are quoted.
+    command = f"git -C {shlex.quote(str(work))} apply --whitespace=nowarn <<'END_OF_PATCH'"
+    return f"{command}\n{''.join(ended)}END_OF_PATCH"
+
+
+def _quoted(path: str) -> str:
+    """A path as git writes it in a patch: in C's notation where it is not plain."""
+    raw = path.encode("utf-8", "surrogateescape")
+    if re.fullmatch(rb"[!#-\[\]-~]+", raw):
+        return path
+    escaped = re.sub(rb'[^ -~]|["\\]', lambda found: b"\\%03o" % ord(found[0]), raw)
+    return f'"{escaped.decode()}"'

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-# invoke's own options that take the next word as their value and decide which tasks are found.
-_WITH_VALUE = ("-c", "--collection", "-r", "--search-root", "-f", "--config")
+# Of invoke's own options that take the next word as their value: those that decide which tasks are
+# found, and the others.
+_LOCATION = ("-c", "--collection", "-r", "--search-root", "-f", "--config")
+_OTHER = ("-T", "--command-timeout", "-D", "--list-depth", "-F", "--list-format", "--hide")
 
 
 def program(argv: Sequence[str]) -> str:
@@ -22,23 +25,32 @@ def program(argv: Sequence[str]) -> str:
     for option in options:
         if not option.startswith("-"):
             break
-        if option in _WITH_VALUE:
+        if option in _LOCATION:
             words += [option, next(options, "")]
-        elif option.startswith(tuple(f"{name}=" for name in _WITH_VALUE)):
+        elif option.startswith(tuple(f"{name}=" for name in _LOCATION)):
             words.append(option)
+        elif option in _OTHER:
+            next(options, "")
     return shlex.join(words)
 
 
 def _executable(path: str) -> list[str]:
     """The shortest words that start the same program from the current directory."""
     if Path(path).name == "__main__.py":
-        return ["python3", "-m", Path(path).parent.name]
-    name = Path(path).name
+        return [_on_path(sys.executable), "-m", Path(path).parent.name]
+    return [_on_path(path)]
+
+
+def _on_path(program: str) -> str:
+    """The name alone where a shell finds this very program by it, else the shorter path."""
+    name = Path(program).name
     found = shutil.which(name)
-    if found and os.path.realpath(found) == os.path.realpath(path):
-        return [name]
-    here = os.path.relpath(path)
-    return [path if here.startswith("..") else here]
+    if found and os.path.realpath(found) == os.path.realpath(program):
+        return name
+    here = os.path.relpath(program)
+    if here.startswith(".."):
+        return program
+    return here if os.sep in here else f".{os.sep}{here}"
 
 
 def command(program: str, task: str, **options: str | bool) -> str:

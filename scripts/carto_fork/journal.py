@@ -8,22 +8,28 @@ that finds such commands there was preceded by one that was killed.
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-
-import msgspec
 
 from .errors import Refused
 from .shell import Shell
 
 
-class _Entry(msgspec.Struct):
+@dataclass(frozen=True)
+class _Entry:
+    """What the lock file holds: whose it is, and what undoes the step that is under way.
+
+    directory: what relative paths in `undo` start from.
+    """
+
     pid: int
     task: str
     directory: str
-    undo: list[list[str]] = []
+    undo: list[list[str]] = field(default_factory=list)
 
 
 class Journal:
@@ -33,18 +39,24 @@ class Journal:
         self._descriptor = descriptor
         self._entry = _Entry(os.getpid(), task, os.getcwd())
 
-    def begin(self, undo: Sequence[Sequence[str]]) -> None:
-        """Note, before a step starts, what undoes half of it."""
-        self._entry.undo = [list(words) for words in undo]
-        self._write(msgspec.json.encode(self._entry))
+    def begin(self, undo: Sequence[Sequence[str]], directory: str = "") -> None:
+        """Note, before a step starts, what undoes half of it.
+
+        directory: where that is to run; default: the current one.
+        """
+        noted = [list(words) for words in undo]
+        self._entry = replace(self._entry, undo=noted, directory=directory or os.getcwd())
+        # JSON's escapes also carry what is not UTF-8.
+        self._write(json.dumps(asdict(self._entry)).encode())
 
     def end(self) -> None:
         """Note that no step is under way."""
         self.begin(())
 
     def close(self) -> None:
-        """Give the lock back."""
-        self._write(b"")
+        """Give the lock back; what is still to be undone stays noted for the next run."""
+        if not self._entry.undo:
+            self._write(b"")
         os.close(self._descriptor)
 
     def _write(self, content: bytes) -> None:
@@ -62,19 +74,21 @@ def locked(sh: Shell, common: Path, task: str) -> Iterator[Journal]:
     Raises Refused when another run has the lock.
     """
     descriptor = os.open(common / "carto-fork.lock", os.O_RDWR | os.O_CREAT, 0o644)
-    before = _read(descriptor)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
+        other = _read(descriptor)
         os.close(descriptor)
-        holder = f"`{before.task}` (process {before.pid})" if before else "another task"
+        holder = f"`{other.task}` (process {other.pid})" if other else "another task"
         raise Refused(
             f"{holder} is at work on this fork.",
             then="wait until it has ended, then run the same command again.",
         ) from None
+    before = _read(descriptor)
     journal = Journal(descriptor, task)
     try:
-        if before:
+        if before and before.undo:
+            journal.begin(before.undo, before.directory)
             for words in before.undo:
                 sh.run(words, within=Path(before.directory))
         journal.end()
@@ -85,6 +99,6 @@ def locked(sh: Shell, common: Path, task: str) -> Iterator[Journal]:
 
 def _read(descriptor: int) -> _Entry | None:
     try:
-        return msgspec.json.decode(os.pread(descriptor, 1 << 16, 0), type=_Entry)
-    except msgspec.DecodeError:
+        return _Entry(**json.loads(os.pread(descriptor, 1 << 20, 0)))
+    except (ValueError, TypeError):
         return None

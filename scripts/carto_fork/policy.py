@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from enum import Enum
 from importlib import resources
 from typing import Any
@@ -11,6 +12,7 @@ import msgspec
 import msgspec.inspect
 import tomli
 from packaging.version import InvalidVersion, Version
+from pathspec import GitIgnoreSpec
 
 from .errors import Refused
 
@@ -62,16 +64,22 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class Remote(_Table, frozen=True):
+    """A git remote: its name in a clone, and the URL it must have."""
+
     name: str
     url: str
 
 
 class Remotes(_Table, frozen=True):
+    """The fork on GitHub, and the original repository."""
+
     origin: Remote
     upstream: Remote
 
 
 class Branches(_Table, frozen=True):
+    """The branches of the fork, and upstream's development branch; `sync` holds ``{tag}``."""
+
     mirror: str
     upstream: str
     production: str
@@ -89,11 +97,15 @@ class Branches(_Table, frozen=True):
 
 
 class Messages(_Table, frozen=True):
+    """Commit messages; ``{tag}``, ``{production}`` and ``{version}`` are filled in."""
+
     merge: str
     version: str
 
 
 class Markers(_Table, frozen=True):
+    """How the fork marks blocks of its own in files of upstream's."""
+
     fork: str
 
 
@@ -131,8 +143,16 @@ class Rule(_Table, frozen=True):
     deleted_by: Side | None = None
     whole: bool = False
 
+    def __post_init__(self) -> None:
+        try:
+            GitIgnoreSpec.from_lines(self.paths)
+        except ValueError as error:
+            raise ValueError(f"paths are no patterns: {error}") from None
+
 
 class Workflows(_Table, frozen=True):
+    """Workflows of upstream's that the fork switched off."""
+
     disabled: tuple[str, ...] = ()
 
 
@@ -144,9 +164,20 @@ class VersionFile(_Table, frozen=True):
 
 
 class Commands(_Table, frozen=True):
+    """Command lines that check a merge; each is split as a shell does, and run without one."""
+
     install: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     lint: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for line in (*self.install, *self.test, *self.lint):
+            try:
+                words = shlex.split(line)
+            except ValueError as error:
+                raise ValueError(f"command {line!r} cannot be split: {error}") from None
+            if not words:
+                raise ValueError("a command is empty")
 
 
 class Policy(_Table, frozen=True):
@@ -200,7 +231,7 @@ def load(text: str | None = None, source: str = FILE_NAME) -> Loaded:
     """
     default = tomli.loads(default_text())
     if text is None:
-        return _checked(default, {}, source)
+        return _checked(default, {}, DEFAULT_SOURCE)
     try:
         own = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
@@ -216,7 +247,7 @@ def _checked(base: dict[str, Any], own: dict[str, Any], source: str) -> Loaded:
     try:
         policy = msgspec.convert(merged, Policy)
     except msgspec.ValidationError as error:
-        raise _refused(source if own else DEFAULT_SOURCE, _explained(str(error))) from None
+        raise _refused(source, _explained(str(error))) from None
     return Loaded(policy, tuple(_settings(merged, own, source)))
 
 

@@ -120,7 +120,8 @@ def config(console: Console, loaded: Loaded) -> None:
             console.row(f"{line:<60}  ", f"# {setting.source}")
     for setting in listed:
         for table in setting.value:
-            console.row(f"\n[[{setting.key}]]  ", f"# {setting.source}")
+            console.say()
+            console.row(f"[[{setting.key}]]  ", f"# {setting.source}")
             for key, value in table.items():
                 console.row("", f"{key} = {_inline(value)}")
 

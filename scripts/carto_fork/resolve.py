@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from . import conflicts, decisions, files
-from .conflicts import Conflict
 from .decisions import Decision
+from .evidence import Conflict, has_markers
 from .policy import Kind, Policy, Side, Take
 from .shell import Shell, batches
 
@@ -81,7 +81,7 @@ def _show_bases(sh: Shell, work: Path, found: Sequence[Conflict]) -> set[str]:
         if conflict.kind is Kind.CONTENT
         and conflict.text is not None
         and not conflict.edited
-        and conflicts.has_markers(conflict.text)
+        and has_markers(conflict.text)
         and "\n||||||| " not in conflict.text
     ]
     if bare:
@@ -132,7 +132,7 @@ def _write(sh: Shell, work: Path, decision: Decision) -> None:
     if before is None or after is None or before == after:
         return
     if sh.dry:
-        print(files.patch_command(work, path, before, after), file=sh.stream)
+        sh.show(files.patch_command(work, path, before, after))
     else:
         files.replace_text(work / path, after)
 

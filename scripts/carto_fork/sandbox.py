@@ -46,7 +46,7 @@ def build(sh: Shell, directory: Path, history: History | None = None) -> Sandbox
     if directory.exists():
         raise Refused(f"{directory} is there and is no sandbox.", then="name another --path.")
     if sh.dry:
-        print(f"# a sandbox would be built in {directory}", file=sh.stream)
+        sh.show(f"# a sandbox would be built in {str(directory)!r}")
         return there
     directory.parent.mkdir(parents=True, exist_ok=True)
     site = Path(tempfile.mkdtemp(prefix=f"{directory.name}.", dir=directory.parent))

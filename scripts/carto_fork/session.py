@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import signal
@@ -32,17 +33,17 @@ class Session:
 
     context: invoke's.
     task: the task's name.
-    json: whether standard output is kept for JSON; people then read standard error.
+    as_json: whether standard output is kept for JSON; people then read standard error.
     options: the options the task was given; empty ones are left out of the command to repeat.
     """
 
-    def __init__(self, context: Context, task: str, json: bool, **options: str | bool) -> None:
-        self.sh = Shell(context, sys.stderr if json else sys.stdout)
+    def __init__(self, context: Context, task: str, as_json: bool, **options: str | bool) -> None:
+        self.sh = Shell(context, sys.stderr if as_json else sys.stdout)
         self.console = Console(self.sh.stream, pasteable=self.sh.dry)
-        self.json = json
+        self.json = as_json
         self.program = invocation.program(sys.argv)
         self.repo_option = str(options.get("repo", ""))
-        self.again = invocation.command(self.program, task, **options, json=json)
+        self.again = invocation.command(self.program, task, **options, json=as_json)
         self._task = task
 
     @property
@@ -77,8 +78,8 @@ class Session:
 
     def print_json(self, data: Any) -> None:
         """Print the task's result for scripts."""
-        text = msgspec.json.format(msgspec.json.encode(data, order="deterministic"), indent=2)
-        print(text.decode())
+        # The standard library's JSON also carries paths that are not UTF-8.
+        print(json.dumps(msgspec.to_builtins(data), indent=2, sort_keys=True))
 
     @contextmanager
     def locked(self, repository: git.Repository) -> Iterator[Journal | None]:
@@ -102,10 +103,10 @@ class Session:
 
 @contextmanager
 def session(
-    context: Context, task: str, *, json: bool = False, **options: str | bool
+    context: Context, task: str, *, as_json: bool = False, **options: str | bool
 ) -> Iterator[Session]:
     """Run a task's body; make of every stop a message that names the command to type next."""
-    made = Session(context, task, json, **options)
+    made = Session(context, task, as_json, **options)
     with _terminated_like_interrupted():
         try:
             yield made

@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import select
 import shlex
 import signal
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any, TextIO
 
 from invoke.context import Context
@@ -32,7 +34,7 @@ TIMED_OUT = 124
 Value = str | Path | Sequence[str]
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_CREDENTIALS = re.compile(r"(?P<scheme>\w+)://(?P<user>[^/\s]+)@")
 
 # What ties git to one repository (git rev-parse --local-env-vars) and would outrank `git -C`.
 # GIT_CONFIG_PARAMETERS and GIT_CONFIG_COUNT stay: they carry the caller's own `-c` settings.
@@ -52,6 +54,7 @@ _REPOSITORY_VARIABLES = frozenset(
         "GIT_SHALLOW_FILE",
         "GIT_COMMON_DIR",
         "GIT_NAMESPACE",
+        "GIT_INTERNAL_SUPER_PREFIX",
         "GIT_LITERAL_PATHSPECS",
         "GIT_GLOB_PATHSPECS",
         "GIT_NOGLOB_PATHSPECS",
@@ -109,15 +112,16 @@ def fill(template: str, values: Mapping[str, Value] | Mapping[str, str]) -> list
         whole = _PLACEHOLDER.fullmatch(word)
         value = values[whole[1]] if whole else None
         if value is not None and not isinstance(value, str | Path):
-            words.extend(value)
-            continue
-        filled = _PLACEHOLDER.sub(lambda found: _text(values[found[1]]), word)
-        if filled.startswith("-") and not word.startswith("-"):
+            filled = [str(item) for item in value]
+        else:
+            filled = [_PLACEHOLDER.sub(lambda found: _text(values[found[1]]), word)]
+        options = [item for item in filled if item.startswith("-") and not word.startswith("-")]
+        if options and "--" not in words:
             raise Refused(
-                f"the value {filled!r} would be read as an option of `{template}`.",
+                f"the value {options[0]!r} would be read as an option of `{template}`.",
                 then="use a value that does not begin with a dash.",
             )
-        words.append(filled)
+        words += filled
     return words
 
 
@@ -145,8 +149,14 @@ def _text(value: Value) -> str:
 
 
 def scrub(text: str) -> str:
-    """Text without the credentials of any URL in it."""
-    return _CREDENTIALS.sub("***", text)
+    """Text without the credentials of any URL in it; the user of ssh is none."""
+
+    def hidden(found: re.Match[str]) -> str:
+        if found["scheme"] == "ssh" and ":" not in found["user"]:
+            return found[0]
+        return f"{found['scheme']}://***@"
+
+    return _CREDENTIALS.sub(hidden, text)
 
 
 class Shell:
@@ -195,9 +205,19 @@ class Shell:
         stdin: a file to read from.
         """
         if self.dry:
-            print(command_line(words, within), file=self.stream)
+            self.show(command_line(words, within) + (f" < {quote(str(stdin))}" if stdin else ""))
             return Answer(0, "", "")
         return self._start(words, within=within, live=live, stdin=stdin)
+
+    def show(self, line: str) -> None:
+        """Print a line to paste, with every byte of the paths in it."""
+        raw = getattr(self.stream, "buffer", None)
+        if raw is None:
+            print(line.encode("utf-8", "backslashreplace").decode(), file=self.stream)
+            return
+        self.stream.flush()
+        raw.write(f"{line}\n".encode("utf-8", "surrogateescape"))
+        raw.flush()
 
     def _start(
         self,
@@ -214,9 +234,9 @@ class Shell:
         # Everything is said explicitly: a `run.warn` or `run.pty` in somebody's ~/.invoke.yaml
         # must not change what a failing step does.
         # `exec` makes the command itself, not a shell around it, the one that gets the signals.
-        command = f"exec {shlex.join(words)} < {shlex.quote(str(stdin or os.devnull))}"
+        command = f"exec {_joined(words)} < {quote(str(stdin or os.devnull))}"
         result = process.run(
-            f"cd {shlex.quote(str(within))} && {command}" if within else command,
+            f"CDPATH= cd -- {quote(str(within))} && {command}" if within else command,
             shell="/bin/sh",
             warn=True,
             hide=not streams,
@@ -241,8 +261,13 @@ class Shell:
 
 def command_line(words: Sequence[str], within: Path | None = None) -> str:
     """One line to paste into a terminal."""
-    line = scrub(shlex.join(words))
-    return f"(cd {shlex.quote(str(within))} && {line})" if within else line
+    line = scrub(_joined(words))
+    return f"(cd {quote(str(within))} && {line})" if within else line
+
+
+def _joined(words: Sequence[str]) -> str:
+    # A first word such as `A=1` sets a variable when it is pasted; `exec` would look for a program.
+    return shlex.join(["env", *words] if "=" in words[0] else words)
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -255,25 +280,39 @@ class _Process(Local):
     """Invoke's runner, with four habits changed.
 
     It looks more often whether the process has ended (a task runs dozens of short git commands),
-    it keeps bytes that are not UTF-8, it closes its pipes, and on Ctrl-C it sends the process a
-    real SIGINT and remembers it: invoke would write a control character into its standard input
-    and go on.
+    it keeps bytes that are not UTF-8, it gives up and closes its pipes in time, and on Ctrl-C it
+    sends the process a real SIGINT and remembers it: invoke would write a control character into
+    its standard input and go on.
     """
 
     input_sleep = 0.0005
     read_chunk_size = 1 << 16
     interrupted = False
 
+    given_up = False
+
     def read_proc_output(self, reader: Any) -> Any:
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        while data := reader(self.read_chunk_size):
+        errors = reader == self.read_proc_stderr
+        pipe = self.process.stderr if errors else self.process.stdout
+        assert pipe
+        while not self.given_up:
+            # A child of a command that was stopped may hold the pipe open for long.
+            if not select.select([pipe], [], [], 0.1)[0]:
+                continue
+            if not (data := reader(self.read_chunk_size)):
+                break
             yield decoder.decode(data)
         yield decoder.decode(b"", final=True)
 
+    def kill(self) -> None:
+        super().kill()
+        self.given_up = True
+
     def stop(self) -> None:
         super().stop()
-        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
-            if pipe:
+        if process := getattr(self, "process", None):  # None where it could not be started
+            for pipe in (process.stdin, process.stdout, process.stderr):
                 pipe.close()
 
     def send_interrupt(self, interrupt: KeyboardInterrupt) -> None:
@@ -293,7 +332,7 @@ class _Tee:
 
     def write(self, text: str) -> None:
         for stream in self._streams:
-            stream.write(scrub(text))
+            stream.write(scrub(text).encode("utf-8", "backslashreplace").decode())
 
     def flush(self) -> None:
         for stream in self._streams:

@@ -12,7 +12,7 @@ from typing import TextIO
 from .console import Console
 from .errors import CheckFailed, Failed, Paused
 from .journal import Journal
-from .shell import Answer, Shell, command_line, fill
+from .shell import Answer, Shell, command_line, fill, scrub
 
 TASK = "invoke"
 """The first word of a template that is Python work: a task, run in this process."""
@@ -155,7 +155,7 @@ class Runner:
     def _run_task(self, step: Step, plan: Plan, words: list[str]) -> None:
         line = f"{self.program} {shlex.join(words)}"
         if self.sh.dry:
-            print(line, file=self.sh.stream)
+            self.sh.show(line)
             return
         self.console.command(line)
         assert self.run_task, f"{step.name}: a procedure with tasks needs something to run them"
@@ -164,7 +164,7 @@ class Runner:
         except (Paused, CheckFailed, Failed) as stop:
             # The task says what happened; what is untouched and how to go on is this plan's.
             then = _sentence(step.stuck, plan)
-            raise type(stop)(stop.what, untouched=plan.untouched, then=then) from None
+            raise type(stop)(stop.what, untouched=_untouched(step, plan), then=then) from None
 
     def _run_commands(self, step: Step, plan: Plan) -> None:
         """Run the policy's command lines; the first that fails is a failed check."""
@@ -181,7 +181,7 @@ class Runner:
                     raise CheckFailed(
                         f"`{line}` ended with exit code {answer.code} on the merged tree "
                         f"(log: {log_path}).",
-                        untouched=plan.untouched,
+                        untouched=_untouched(step, plan),
                         then=_sentence(step.stuck, plan),
                     )
 
@@ -196,13 +196,17 @@ class Runner:
             yield self.sh.stream, log
 
     def _failed(self, step: Step, plan: Plan, words: list[str], answer: Answer) -> Failed:
-        said = (answer.err.strip() or answer.out.strip() or "it said nothing").splitlines()
+        said = scrub(answer.err.strip() or answer.out.strip() or "it said nothing").splitlines()
         return Failed(
             f"`{command_line(words)}` ended with exit code {answer.code}:\n  "
             + "\n  ".join(said[-8:]),
-            untouched=_sentence(step.untouched, plan) if step.untouched else plan.untouched,
+            untouched=_untouched(step, plan),
             then=_sentence(step.stuck, plan),
         )
+
+
+def _untouched(step: Step, plan: Plan) -> str:
+    return _sentence(step.untouched, plan) or plan.untouched
 
 
 def _sentence(template: str, plan: Plan) -> str:

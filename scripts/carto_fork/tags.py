@@ -47,7 +47,12 @@ class Tag:
 
 def checked_name(name: str) -> str:
     """The name itself, if it can be the name of a release. Raises Refused otherwise."""
-    if not _NAME.fullmatch(name) or ".." in name or "//" in name or name.endswith(".lock"):
+    parts = name.split("/")
+    if (
+        not _NAME.fullmatch(name)
+        or ".." in name
+        or any(not part or part.startswith(".") or part.endswith(".lock") for part in parts)
+    ):
         raise Refused(
             f"{name!r} is not the name of a release: letters, digits and . _ + / - only, "
             "beginning with a letter or a digit.",

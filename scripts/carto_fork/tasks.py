@@ -68,7 +68,7 @@ def status(c: Context, repo: str = "", json: bool = False) -> None:
     from . import status as state
     from .session import session
 
-    with session(c, "status", json=json, repo=repo) as s:
+    with session(c, "status", as_json=json, repo=repo) as s:
         found = s.open_fork(whatever_policy=True)
         facts = state.read(s.sh, found, s.program, s.repo_option)
         if json:
@@ -87,7 +87,7 @@ def config(c: Context, repo: str = "", json: bool = False) -> None:
     from . import report
     from .session import session
 
-    with session(c, "config", json=json, repo=repo) as s:
+    with session(c, "config", as_json=json, repo=repo) as s:
         found = s.open_fork(whatever_policy=True)
         if json:
             s.print_json(found.loaded.settings)
@@ -149,7 +149,7 @@ def upgrade_carto(
 
     words: dict[str, str | bool] = {"repo": repo, "tag": tag, "direct": direct}
     words |= {"no_push": not push, "no_tests": not tests, "abort": abort}
-    with session(c, "upgrade-carto", json=json, **words) as s:
+    with session(c, "upgrade-carto", as_json=json, **words) as s:
         options = upgrade.Options(tag, direct, push, tests)
         found = s.open_fork(whatever_policy=True)
         if abort:
@@ -215,7 +215,7 @@ def resolve_conflicts(c: Context, repo: str = "", json: bool = False) -> None:
     from .errors import Paused
     from .session import session
 
-    with session(c, "resolve-conflicts", json=json, repo=repo) as s:
+    with session(c, "resolve-conflicts", as_json=json, repo=repo) as s:
         found, work = s.open_work_tree()
         if not git.work_state(s.sh, work).merging:
             upgrades = found.merging_work_trees(s.sh)
@@ -286,7 +286,7 @@ def verify(c: Context, repo: str = "", tag: str = "", json: bool = False) -> Non
     from .errors import CheckFailed
     from .session import session
 
-    with session(c, "verify", json=json, repo=repo, tag=tag) as s:
+    with session(c, "verify", as_json=json, repo=repo, tag=tag) as s:
         if not tag:
             raise Usage("which release? --tag is missing.", then=s.command("verify", tag="v1.76.5"))
         found, work = s.open_work_tree()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import tomli
@@ -39,8 +39,11 @@ def write(text: str, keys: Sequence[str], version: str) -> str:
     for key in keys:
         *parents, last = key.split(".")
         table = _at(document, ".".join(parents)) if parents else document
-        if table is not None and last in table:
-            table[last] = version
+        if isinstance(table, MutableMapping) and last in table and table[last] != version:
+            quotes = table[last].as_string()
+            table[last] = tomlkit.string(
+                version, literal=quotes[0] == "'", multiline=quotes[:3] in ('"""', "'''")
+            )
     return tomlkit.dumps(document)
 
 

@@ -1,0 +1,246 @@
+"""What people see: one line where one line was meant, and nothing that runs when pasted."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carto_fork import console
+from carto_fork.console import Console, printable
+from world import shell
+
+
+def shown(*calls: tuple[str, tuple[object, ...]], pasteable: bool = False) -> str:
+    """What calls of methods write."""
+    stream = io.StringIO()
+    made = Console(stream, pasteable=pasteable)
+    for method, arguments in calls:
+        getattr(made, method)(*arguments)
+    return stream.getvalue()
+
+
+# --- Control characters --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "safe"),
+    [
+        ("plain ümlaut \U0001f600", "plain ümlaut \U0001f600"),
+        ("two\nlines", "two\\nlines"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("a\rb", "a\\rb"),
+        ("a\tb", "a\\tb"),
+        ("a\0b\x7f", "a\\x00b\\x7f"),
+        ("a\x85b\u2028c", "a\\x85b\\u2028c"),
+        ("a\u202eb", "a\\u202eb"),
+        ("caf\udce9", "caf\\udce9"),
+        ("it's \\n", "it's \\n"),
+        ("", ""),
+    ],
+)
+def test_control_characters_are_spelled_out(text: str, safe: str) -> None:
+    assert printable(text) == safe
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_what_is_printable_can_be_written_anywhere_that_takes_utf8(text: str) -> None:
+    safe = printable(text)
+    safe.encode("utf-8")
+    assert all(character.isprintable() or character == "\n" for character in safe)
+    assert printable(safe) == safe
+
+
+# --- Lines ---------------------------------------------------------------------------------------
+
+
+def test_a_row_is_one_line_however_long() -> None:
+    assert shown(("row", ("  head  ", "word " * 60))) == "  head  " + ("word " * 60).rstrip() + "\n"
+
+
+@pytest.mark.parametrize("text", ["[bold]x[/bold]", "[/]", ":smile:", "a\\[b]", "[red", "'1' True"])
+def test_text_is_no_markup(text: str) -> None:
+    assert shown(("say", (text,)), ("row", ("", text))) == f"{text}\n{text}\n"
+
+
+def test_a_paragraph_is_wrapped_between_words() -> None:
+    text = "one two-three " * 10
+    lines = shown(("say", (text,))).splitlines()
+    assert len(lines) > 1 and all(len(line) <= 80 for line in lines)
+    assert " ".join(line.strip() for line in lines) == text.strip()
+    assert all(line.startswith("  one") or line.startswith("  two-three") for line in lines[1:])
+
+
+def test_a_word_that_is_too_long_is_not_broken() -> None:
+    assert shown(("say", ("see " + "x" * 200,))) == f"see\n  {'x' * 200}\n"
+
+
+def test_indented_lines_and_empty_lines_stay() -> None:
+    assert shown(("say", ("a\n\n  b",)), ("say", ())) == "a\n\n  b\n\n"
+
+
+def test_a_step_a_command_and_facts() -> None:
+    assert shown(
+        ("step", (3, 12, "merge", "Merge exactly the tag.")),
+        ("step", (4, 12, "production", "Long name.")),
+        ("command", ("git merge refs/tags/v1",)),
+        ("facts", ([("a", "1"), ("long name", "2"), ("empty", "")],)),
+    ) == (
+        "3/12 merge     Merge exactly the tag.\n"
+        "4/12 production Long name.\n"
+        "    $ git merge refs/tags/v1\n"
+        "  a          1\n"
+        "  long name  2\n"
+        "  empty\n"
+    )
+
+
+def test_the_width_of_the_terminal_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    assert shown(("say", ("one two three four five",))) == "one two three four\n  five\n"
+
+
+# --- What is pasted ------------------------------------------------------------------------------
+
+
+def test_what_is_pasted_is_a_comment() -> None:
+    written = shown(
+        ("say", ("a " * 60 + "\n\nb",)),
+        ("row", ("x ", "y" * 100)),
+        ("step", (1, 2, "a", "Why.")),
+        ("facts", ([("k", "v")],)),
+        pasteable=True,
+    )
+    lines = written.splitlines()
+    assert lines and all(line == "#" or line.startswith("# ") for line in lines)
+    assert all(len(line) <= 80 for line in lines if "yyy" not in line)
+    assert lines[-2:] == ["# 1/2 a         Why.", "#   k  v"]
+
+
+@pytest.mark.parametrize("method", ["row", "command", "facts", "step", "say"])
+@pytest.mark.parametrize("path", ["a\ntouch pwned", "a\rtouch pwned", "a\n\n; rm x", "\n"])
+def test_a_line_break_in_a_path_makes_no_line_that_would_run(method: str, path: str) -> None:
+    """Upstream chooses the names of files; pasted lines must not be among them."""
+    arguments: dict[str, tuple[object, ...]] = {
+        "row": ("  content  ", path),
+        "command": (path,),
+        "facts": ([("fork", path)],),
+        "step": (1, 1, "name", path),
+        "say": (path,),
+    }
+    written = shown((method, arguments[method]), pasteable=True)
+    assert [line for line in written.split("\n") if line and not line.startswith("#")] == []
+
+
+@pytest.mark.parametrize("path", ["a\nDone: carto/main is at 1234567.", "a\n\nb"])
+def test_a_row_stays_one_line_whatever_is_in_the_path(path: str) -> None:
+    assert shown(("row", ("  content  ", path))).count("\n") == 1
+
+
+# --- Colour --------------------------------------------------------------------------------------
+
+STYLED: tuple[tuple[str, tuple[object, ...]], ...] = (
+    ("say", ("x", "bold red")),
+    ("step", (1, 1, "a", "b")),
+    ("command", ("c",)),
+)
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def on_a_terminal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
+    monkeypatch.delenv("NO_COLOR")
+    for name, value in {"TERM": "xterm-256color", **variables}.items():
+        monkeypatch.setenv(name, value)
+    stream = _Terminal()
+    Console(stream).say("x", "bold red")
+    return stream.getvalue()
+
+
+def test_a_terminal_gets_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert on_a_terminal(monkeypatch) == "\x1b[1;31mx\x1b[0m\n"
+
+
+def test_no_colour_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert on_a_terminal(monkeypatch, NO_COLOR="1") in ("x\n", "\x1b[1mx\x1b[0m\n")
+
+
+def test_a_pipe_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert shown(*STYLED) == "x\n1/1 a         b\n    $ c\n"
+
+
+@pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
+@pytest.mark.parametrize("pasteable", [False, True])
+def test_a_pipe_gets_none_in_an_environment_that_asks_for_it(
+    variable: str, pasteable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Escapes before the # of a comment would make it a command."""
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv(variable, "1")
+    assert "\x1b" not in shown(*STYLED, pasteable=pasteable)
+
+
+# --- Time ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.0, ""),
+        (0.99, ""),
+        (1.0, "    1.0 s\n"),
+        (59.94, "    59.9 s\n"),
+        (60.0, "    1 min 0.0 s\n"),
+        (90.0, "    1 min 30.0 s\n"),
+        (100.0, "    1 min 40.0 s\n"),
+        (3725.26, "    62 min 5.3 s\n"),
+    ],
+)
+def test_how_long_something_took_is_said_from_a_second_on(
+    seconds: float, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([1000.0, 1000.0 + seconds])
+    monkeypatch.setattr("carto_fork.console.time.monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    with Console(stream).timed():
+        pass
+    assert stream.getvalue() == said
+
+
+def test_what_is_pasted_has_no_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 100.0])
+    monkeypatch.setattr("carto_fork.console.time.monotonic", lambda: next(clock))
+    stream = io.StringIO()
+    with Console(stream, pasteable=True).working("x"):
+        pass
+    assert stream.getvalue() == ""
+
+
+def test_nothing_moves_where_nobody_looks() -> None:
+    stream = io.StringIO()
+    with Console(stream).working("merge"):
+        assert stream.getvalue() == ""
+    assert stream.getvalue() == ""
+
+
+def test_an_error_while_working_comes_through() -> None:
+    with pytest.raises(ZeroDivisionError), Console(io.StringIO()).working("merge"):
+        raise ZeroDivisionError
+
+
+def test_rich_is_imported_only_when_something_is_said() -> None:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from carto_fork.console import Console; "
+        "Console(sys.stdout); print('rich' in sys.modules)"
+    )
+    place = str(console.__file__).rpartition("/carto_fork/")[0]
+    assert shell().read([sys.executable, "-c", script, place]).line == "False"

@@ -1,0 +1,143 @@
+"""How the program was called, and the next command to type."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carto_fork import invocation
+
+
+@pytest.fixture
+def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory on the PATH, with an `invoke` in it."""
+    place = tmp_path / "bin"
+    place.mkdir()
+    _program(place / "invoke")
+    monkeypatch.setenv("PATH", str(place))
+    return place
+
+
+def _program(path: Path) -> Path:
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+# --- The program ---------------------------------------------------------------------------------
+
+
+def test_what_is_on_the_path_is_called_by_its_name(on_path: Path) -> None:
+    assert invocation.program([str(on_path / "invoke"), "status"]) == "invoke"
+
+
+def test_a_link_on_the_path_to_the_program_is_enough(on_path: Path, tmp_path: Path) -> None:
+    real = _program(tmp_path / "carto-fork")
+    (on_path / "carto-fork").symlink_to(real)
+    assert invocation.program([str(real)]) == "carto-fork"
+
+
+def test_another_program_of_that_name_is_not_meant(
+    on_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "venv").mkdir()
+    other = _program(tmp_path / "venv" / "invoke")
+    monkeypatch.chdir(tmp_path)
+    assert invocation.program([str(other)]) == "venv/invoke"
+    monkeypatch.chdir("/")
+    assert invocation.program([str(other)]) == str(other).lstrip("/")
+
+
+def test_from_elsewhere_it_is_named_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    program = _program(tmp_path / "a" / "run it")
+    monkeypatch.chdir(tmp_path / "b")
+    assert invocation.program([str(program)]) == shlex.quote(str(program))
+
+
+def test_a_program_in_the_current_directory_can_be_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shell looks for a bare name on the PATH only."""
+    _program(tmp_path / "carto-fork-here")
+    monkeypatch.chdir(tmp_path)
+    assert invocation.program([str(tmp_path / "carto-fork-here")]) == "./carto-fork-here"
+
+
+def test_a_module_that_was_run_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    path = Path(sys.executable).parent
+    monkeypatch.setenv("PATH", str(path))
+    found = shlex.split(invocation.program(["/somewhere/invoke/__main__.py", "status"]))
+    assert found[1:] == ["-m", "invoke"]
+
+
+def test_a_module_is_run_by_an_interpreter_that_has_it(
+    on_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Outside of its virtual environment, `python3` is another one."""
+    _program(on_path / "python3")
+    found = shlex.split(invocation.program(["/somewhere/invoke/__main__.py", "status"]))
+    assert found == [sys.executable, "-m", "invoke"]
+
+
+# --- invoke's own options ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "kept"),
+    [
+        ("invoke", "invoke"),
+        ("invoke status", "invoke"),
+        ("invoke --search-root /x status", "invoke --search-root /x"),
+        ("invoke -r /x status", "invoke -r /x"),
+        ("invoke --search-root=/x status", "invoke --search-root=/x"),
+        ("invoke -r=/x status", "invoke -r=/x"),
+        ("invoke -c mine -r '/a b' -f conf.yml status", "invoke -c mine -r '/a b' -f conf.yml"),
+        ("invoke --collection mine --config=a status", "invoke --collection mine --config=a"),
+        ("invoke --dry --echo -r /x --debug status", "invoke -r /x"),
+        ("invoke -R -r /x status", "invoke -r /x"),
+        ("invoke status --repo -r", "invoke"),
+        ("invoke status -r /x", "invoke"),
+        ("invoke --list", "invoke"),
+        ("invoke -T 30 -r /x status", "invoke -r /x"),
+        ("invoke --command-timeout 30 -r /x status", "invoke -r /x"),
+        ("invoke --list-depth 2 -r /x --list", "invoke -r /x"),
+    ],
+)
+def test_only_what_says_where_the_tasks_are_is_kept(on_path: Path, argv: str, kept: str) -> None:
+    words = shlex.split(argv)
+    assert invocation.program([str(on_path / words[0]), *words[1:]]) == kept
+
+
+# --- Commands ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({}, "invoke upgrade-carto"),
+        ({"tag": "v1.76.5"}, "invoke upgrade-carto --tag v1.76.5"),
+        ({"tag": "", "direct": False}, "invoke upgrade-carto"),
+        ({"no_push": True, "tag": "v1"}, "invoke upgrade-carto --no-push --tag v1"),
+        ({"repo": "/a b/c"}, "invoke upgrade-carto --repo '/a b/c'"),
+        ({"repo": "it's"}, "invoke upgrade-carto --repo 'it'\"'\"'s'"),
+        ({"repo": "$(x);y"}, "invoke upgrade-carto --repo '$(x);y'"),
+    ],
+)
+def test_a_tasks_command_line(options: dict[str, str | bool], line: str) -> None:
+    assert invocation.command("invoke", "upgrade-carto", **options) == line
+
+
+@settings(deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
+def test_any_value_is_one_word_of_it(value: str) -> None:
+    line = invocation.command("python3 -m invoke", "status", repo=value, json=True)
+    assert shlex.split(line) == ["python3", "-m", "invoke", "status", "--repo", value, "--json"]

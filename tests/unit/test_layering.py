@@ -1,0 +1,295 @@
+"""The house rules: who may import what, who may start processes, who may print."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "scripts" / "carto_fork"
+
+# The layers, lowest first. A module imports from layers below its own, and from its own only what
+# WITHIN_A_LAYER says.
+LAYERS = {
+    "pure": {
+        "errors",
+        "evidence",
+        "files",
+        "hunks",
+        "invocation",
+        "policy",
+        "sandbox_history",
+        "tags",
+        "versions",
+    },
+    "door": {"console", "shell"},
+    "questions": {"conflicts", "git", "journal", "sandbox"},
+    "machine": {"decisions", "fork", "steps", "verify"},
+    "release": {"target"},
+    "capability": {"bump", "mirror", "procedures", "resolve", "status", "upgrade"},
+    "top": {"docs", "report", "session"},
+    "tasks": {"tasks"},
+    "program": {"program"},
+}
+WITHIN_A_LAYER = {("policy", "errors"), ("tags", "errors"), ("tags", "policy")} | {
+    ("versions", "errors"),
+    ("evidence", "hunks"),
+    ("evidence", "policy"),
+    ("files", "hunks"),
+}
+
+# Modules that promise more than their layer asks: they import these and nothing else of ours.
+NARROW: dict[str, set[str]] = {
+    "errors": set(),
+    "files": {"hunks"},
+    "evidence": {"hunks", "policy"},
+    "hunks": set(),
+    "invocation": set(),
+    "sandbox_history": set(),
+    "console": set(),
+    "policy": {"errors"},
+    "versions": {"errors"},
+    "tags": {"errors", "policy"},
+    "shell": {"errors"},
+    "git": {"errors", "shell"},
+    "journal": {"errors", "shell"},
+    "conflicts": {"evidence", "files", "policy", "shell"},
+    "decisions": {"evidence", "hunks", "policy"},
+    "steps": {"console", "errors", "journal", "shell"},
+    "procedures": {"steps"},
+    "program": {"errors", "tasks"},
+}
+
+# What of invoke a module may use.
+INVOKE = {
+    "errors": {"invoke.exceptions"},
+    "shell": {"invoke.context", "invoke.exceptions", "invoke.runners"},
+    "session": {"invoke.context"},
+    "tasks": {
+        "invoke.collection",
+        "invoke.context",
+        "invoke.executor",
+        "invoke.parser",
+        "invoke.tasks",
+    },
+    "program": {"invoke.exceptions", "invoke.program"},
+}
+
+# Who prints: results for scripts, lines to paste under --dry, and two programs of their own.
+# Everything else that people read goes through Console.
+PRINTS = {
+    "session": {"print_json"},
+    "shell": {"show"},
+    "program": {"parse_tasks"},
+    "docs": {"main"},
+}
+
+PROCESS_NAMES = ("popen", "system", "startfile", "fork", "forkpty")
+PROCESS_PREFIXES = ("exec", "spawn", "posix_spawn")
+PROCESS_MODULES = {"subprocess", "_posixsubprocess", "multiprocessing", "pty", "commands"}
+
+
+def _trees() -> dict[str, ast.Module]:
+    return {path.stem: ast.parse(path.read_bytes()) for path in sorted(PACKAGE.glob("*.py"))}
+
+
+TREES = _trees()
+MODULES = sorted(TREES)
+
+
+def _imports(tree: ast.AST) -> tuple[set[str], set[str]]:
+    """The modules of the package, and the other modules, that any line of a module imports."""
+    own: set[str] = set()
+    others: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            others |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            assert node.level == 1, "the package has no packages inside"
+            own |= {node.module} if node.module else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            others |= {node.module, *(name for name in names if name in _PACKAGES_INSIDE)}
+    return own, others
+
+
+_PACKAGES_INSIDE = {"os.path", "importlib.resources", "importlib.metadata"}
+
+
+OWN = {name: _imports(tree)[0] for name, tree in TREES.items()}
+OTHERS = {name: _imports(tree)[1] for name, tree in TREES.items()}
+
+
+def _scopes(tree: ast.AST, name: str = "") -> Iterator[tuple[str, ast.AST]]:
+    """Every node with the name of the function that it stands in."""
+    for child in ast.iter_child_nodes(tree):
+        inner = child.name if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) else name
+        yield inner, child
+        yield from _scopes(child, inner)
+
+
+def _dotted(node: ast.expr) -> str:
+    """``os.path.join`` for the expression of that name; "" for anything else."""
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (left := _dotted(node.value)):
+        return f"{left}.{node.attr}"
+    return ""
+
+
+# --- Who imports what ----------------------------------------------------------------------------
+
+
+def test_every_module_has_one_layer() -> None:
+    placed = [module for modules in LAYERS.values() for module in modules]
+    assert sorted([*placed, "__init__"]) == MODULES
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name != "__init__"])
+def test_a_module_imports_only_from_below(module: str) -> None:
+    order = list(LAYERS.values())
+    level = next(number for number, modules in enumerate(order) if module in modules)
+    below = set().union(*order[:level])
+    beside = {other for one, other in WITHIN_A_LAYER if one == module}
+    assert OWN[module] - below - beside == set()
+
+
+@pytest.mark.parametrize("module", sorted(NARROW))
+def test_a_narrow_module_imports_what_it_may(module: str) -> None:
+    assert OWN[module] - NARROW[module] == set()
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    assert OWN["__init__"] == set()
+
+
+def test_modules_are_named_as_they_are() -> None:
+    """An import inside the package is relative, so that a copy of it never mixes with another."""
+    absolute = {name: {o for o in OTHERS[name] if o.startswith("carto_fork")} for name in MODULES}
+    assert {name for name, found in absolute.items() if found} == set()
+
+
+def test_what_calls_itself_pure_reaches_no_process() -> None:
+    """A module whose docstring ends with `Pure.` reaches no module that starts processes."""
+    pure = [
+        name
+        for name, tree in TREES.items()
+        if (ast.get_docstring(tree) or "").split("\n")[0].endswith("Pure.")
+    ]
+    assert {"tags", "versions", "hunks", "decisions", "invocation"} <= set(pure)
+    assert {name: "shell" in _reached(name) for name in pure} == dict.fromkeys(pure, False)
+
+
+def _reached(module: str) -> set[str]:
+    reached: set[str] = set()
+    waiting = [module]
+    while waiting:
+        for other in OWN[waiting.pop()] - reached:
+            reached.add(other)
+            waiting.append(other)
+    return reached
+
+
+def test_there_is_no_cycle() -> None:
+    assert [name for name in MODULES if name in _reached(name)] == []
+
+
+# --- invoke --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_invoke_is_used_where_it_belongs(module: str) -> None:
+    used = {name for name in OTHERS[module] if name.split(".")[0] == "invoke"}
+    assert used - INVOKE.get(module, set()) == set()
+
+
+def test_the_table_of_invoke_names_only_what_is_used() -> None:
+    assert {module: names & OTHERS[module] for module, names in INVOKE.items()} == INVOKE
+
+
+# --- Processes -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_other_door_to_processes(module: str) -> None:
+    used = {name for name in OTHERS[module] if name.split(".")[0] in PROCESS_MODULES}
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Attribute):
+            base, _, name = _dotted(node).rpartition(".")
+            if base in ("os", "asyncio") and _starts_processes(name):
+                used.add(_dotted(node))
+        elif isinstance(node, ast.ImportFrom) and node.module in ("os", "asyncio"):
+            used |= {alias.name for alias in node.names if _starts_processes(alias.name)}
+        elif isinstance(node, ast.Call) and _dotted(node.func) in ("__import__", "import_module"):
+            used.add(_dotted(node.func))
+    assert used == set()
+
+
+def _starts_processes(name: str) -> bool:
+    return name in PROCESS_NAMES or name.startswith((*PROCESS_PREFIXES, "create_subprocess"))
+
+
+def test_no_name_for_os_hides_one() -> None:
+    aliases = {
+        (module, alias.name)
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import)
+        for alias in node.names
+        if alias.asname and alias.name in ("os", "subprocess", "shlex", "sys")
+    }
+    assert aliases == set()
+
+
+def test_only_the_door_quotes_for_a_shell() -> None:
+    """Elsewhere it is for lines that people paste; what runs is quoted in shell.py."""
+    quoting = {
+        module
+        for module, tree in TREES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and _dotted(node) in ("shlex.join", "shlex.quote")
+    }
+    assert quoting == {"shell", "steps", "invocation", "files"}
+
+
+# --- Printing ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_printing_is_where_it_belongs(module: str) -> None:
+    printing = {
+        scope
+        for scope, node in _scopes(TREES[module])
+        if isinstance(node, ast.Call)
+        and _dotted(node.func) in ("print", "sys.stdout.write", "sys.stderr.write")
+    }
+    assert printing == PRINTS.get(module, set())
+
+
+# --- Words ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_everything_public_says_what_it_is(module: str) -> None:
+    silent = [] if ast.get_docstring(TREES[module]) else [module]
+    for node in TREES[module].body:
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef) or node.name.startswith("_"):
+            continue
+        silent += [] if ast.get_docstring(node) else [node.name]
+        if isinstance(node, ast.ClassDef):
+            silent += [f"{node.name}.{name}" for name in _silent_methods(node)]
+    assert silent == []
+
+
+def _silent_methods(found: ast.ClassDef) -> list[str]:
+    """Public methods without a docstring; a property's name may say all there is to say."""
+    return [
+        node.name
+        for node in found.body
+        if isinstance(node, ast.FunctionDef)
+        and not node.name.startswith("_")
+        and "property" not in {_dotted(decorator) for decorator in node.decorator_list}
+        and not ast.get_docstring(node)
+    ]

@@ -1,0 +1,349 @@
+"""The policy: what is read, what is merged, and what is refused in which words."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+import pytest
+import tomli
+
+from carto_fork import policy
+from carto_fork.errors import ExitCode, Refused
+from carto_fork.policy import (
+    DEFAULT_SOURCE,
+    FILE_NAME,
+    Kind,
+    Loaded,
+    Rule,
+    Side,
+    TagScheme,
+    TagUse,
+    Take,
+    VersionFile,
+)
+
+THEN = "correct carto_fork.toml on the production branch, push it; `config` prints what is valid."
+EXTENDS = 'extends = "carto-litellm"\n'
+
+ALONE = """
+name = "Acme"
+
+[remotes]
+origin = { name = "ours", url = "https://example.com/acme/thing.git" }
+upstream = { name = "theirs", url = "https://example.com/thing/thing.git" }
+
+[branches]
+mirror = "upstream-main"
+upstream = "trunk"
+production = "production"
+sync = "sync-{tag}"
+
+[messages]
+merge = "merge {tag}"
+version = "version {version}"
+
+[[tags]]
+name = "release"
+pattern = '(?P<version>\\d+)'
+use = "automatic"
+"""
+
+RULE = '[[rules]]\nname = "{name}"\npaths = ["*"]\ntake = "fork"\nwhy = "Ours."\n'
+
+
+def sources(loaded: Loaded) -> dict[str, str]:
+    return {setting.key: setting.source for setting in loaded.settings}
+
+
+def values(loaded: Loaded) -> dict[str, object]:
+    return {setting.key: setting.value for setting in loaded.settings}
+
+
+# --- The default ---------------------------------------------------------------------------------
+
+
+def test_the_default_is_cartos_fork() -> None:
+    found = policy.load().policy
+    assert found.name == "CARTO"
+    assert found.remotes.origin.url == "https://github.com/CartoDB/litellm.git"
+    assert found.remotes.upstream.url == "https://github.com/BerriAI/litellm.git"
+    assert (found.branches.mirror, found.branches.production) == ("main", "carto/main")
+    assert found.branches.sync_for("v1.76.5") == "upstream-sync/v1.76.5"
+    assert found.markers and found.markers.fork == "# CARTO:"
+    assert found.version_files == (
+        VersionFile(
+            path="pyproject.toml",
+            keys=("tool.poetry.version", "project.version", "tool.commitizen.version"),
+        ),
+    )
+
+
+def test_every_value_of_the_default_comes_from_the_default() -> None:
+    loaded = policy.load()
+    assert set(sources(loaded).values()) == {DEFAULT_SOURCE}
+    assert values(loaded)["branches.production"] == "carto/main"
+    assert len(sources(loaded)) == len(loaded.settings)
+
+
+def test_every_rule_of_the_default_gives_a_reason_in_a_sentence() -> None:
+    found = policy.load().policy
+    assert found.rules
+    assert [rule.name for rule in found.rules if not re.fullmatch(r"[A-Z].*\.", rule.why)] == []
+
+
+def test_a_policy_cannot_be_changed() -> None:
+    found = policy.load().policy
+    with pytest.raises(AttributeError):
+        found.name = "other"  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        found.branches.production = "main"  # type: ignore[misc]
+
+
+# --- Merging -------------------------------------------------------------------------------------
+
+
+def test_extending_replaces_what_it_names_and_keeps_the_rest() -> None:
+    own = EXTENDS + 'name = "Other"\n[branches]\nproduction = "stable"\n'
+    found, default = policy.load(own).policy, policy.load().policy
+    assert found == msgspec.structs.replace(
+        default,
+        name="Other",
+        branches=msgspec.structs.replace(default.branches, production="stable"),
+    )
+
+
+def test_tables_inside_tables_are_merged_key_by_key() -> None:
+    url = "https://example.com/x.git"
+    found = policy.load(EXTENDS + f'[remotes.origin]\nurl = "{url}"\n').policy
+    assert (found.remotes.origin.name, found.remotes.origin.url) == ("origin", url)
+    assert found.remotes.upstream == policy.load().policy.remotes.upstream
+
+
+def test_lists_are_replaced_whole() -> None:
+    found = policy.load(EXTENDS + RULE.format(name="one") + "[commands]\ntest = []\n").policy
+    assert found.rules == (Rule(name="one", paths=("*",), take=Take.FORK, why="Ours."),)
+    assert found.commands.test == ()
+    assert found.commands.lint == policy.load().policy.commands.lint
+
+
+def test_extending_and_saying_nothing_is_the_default() -> None:
+    loaded = policy.load(EXTENDS)
+    assert loaded.policy == policy.load().policy
+    assert set(sources(loaded).values()) == {DEFAULT_SOURCE}
+
+
+def test_every_value_knows_its_source() -> None:
+    own = EXTENDS + 'name = "Other"\n[remotes.origin]\nurl = "u"\n' + RULE.format(name="one")
+    loaded = policy.load(own, "carto_fork.toml at abc")
+    own_keys = {key for key, source in sources(loaded).items() if source != DEFAULT_SOURCE}
+    assert own_keys == {"name", "remotes.origin.url", "rules"}
+    assert sources(loaded)["remotes.origin.url"] == "carto_fork.toml at abc"
+    assert values(loaded)["remotes.origin.url"] == "u"
+    assert sources(loaded)["remotes.origin.name"] == DEFAULT_SOURCE
+
+
+def test_a_value_said_again_is_the_forks_own() -> None:
+    loaded = policy.load(EXTENDS + '[branches]\nproduction = "carto/main"\n')
+    assert sources(loaded)["branches.production"] == FILE_NAME
+
+
+@pytest.mark.parametrize("value", ["[]", '[""]', '["*.yml"]'])
+def test_an_own_value_that_is_empty_is_the_forks_own_too(value: str) -> None:
+    loaded = policy.load(EXTENDS + f"[workflows]\ndisabled = {value}\n")
+    assert sources(loaded)["workflows.disabled"] == FILE_NAME
+
+
+# --- Standing alone ------------------------------------------------------------------------------
+
+
+def test_a_policy_without_extends_has_nothing_of_the_default() -> None:
+    loaded = policy.load(ALONE)
+    found = loaded.policy
+    assert found.name == "Acme"
+    assert found.tags == (
+        TagScheme(name="release", pattern=r"(?P<version>\d+)", use=TagUse.AUTOMATIC),
+    )
+    assert (found.rules, found.version_files, found.markers) == ((), (), None)
+    assert found.workflows.disabled == ()
+    assert (found.commands.install, found.commands.test, found.commands.lint) == ((), (), ())
+    assert DEFAULT_SOURCE not in sources(loaded).values()
+
+
+def test_everything_that_may_be_said_is_read() -> None:
+    more = """
+    [[rules]]
+    name = "all"
+    paths = ["/a", "b/"]
+    take = "both"
+    why = "Because."
+    kinds = ["modify/delete", "add/add"]
+    deleted_by = "upstream"
+    whole = true
+    """
+    assert policy.load(ALONE + more).policy.rules == (
+        Rule(
+            name="all",
+            paths=("/a", "b/"),
+            take=Take.BOTH,
+            why="Because.",
+            kinds=(Kind.MODIFY_DELETE, Kind.ADD_ADD),
+            deleted_by=Side.UPSTREAM,
+            whole=True,
+        ),
+    )
+
+
+def test_the_default_stands_alone_too() -> None:
+    assert policy.load(policy.default_text()).policy == policy.load().policy
+
+
+# --- What is refused -----------------------------------------------------------------------------
+
+TOP = "name, remotes, branches, messages, tags, markers, rules, workflows, version_files, commands"
+RULE_KEYS = "name, paths, take, why, kinds, deleted_by, whole"
+KINDS = "content, modify/delete, rename, add/add, binary, submodule, symlink, mode"
+LAST = 'why = "Ours."\n'
+
+REFUSED = [
+    # A key that is not known: the table that it is in, and what is.
+    (
+        EXTENDS + "odd = 1\n",
+        f"top level: object contains unknown field `odd`; expected one of {TOP}",
+    ),
+    (
+        EXTENDS + '[branches]\nprodution = "x"\n',
+        "key `branches`: object contains unknown field `prodution`; "
+        "expected one of mirror, upstream, production, sync",
+    ),
+    (
+        EXTENDS + '[remotes.origin]\nuri = "x"\n',
+        "key `remotes.origin`: object contains unknown field `uri`; expected one of name, url",
+    ),
+    (
+        EXTENDS + RULE.format(name="a") + RULE.format(name="b").replace("why", "wy"),
+        "key `rules[1]`: object contains unknown field `wy`; expected one of " + RULE_KEYS,
+    ),
+    (
+        EXTENDS + '[markers]\nfork = "#"\nours = "x"\n',
+        "key `markers`: object contains unknown field `ours`; expected one of fork",
+    ),
+    # A wrong type.
+    (EXTENDS + "name = 1\n", "key `name`: expected `str`, got `int`"),
+    (EXTENDS + "remotes = 1\n", "key `remotes`: expected `object`, got `int`"),
+    (EXTENDS + 'rules = "x"\n', "key `rules`: expected `array`, got `str`"),
+    (
+        EXTENDS + RULE.format(name="a").replace('["*"]', '"*"'),
+        "key `rules[0].paths`: expected `array`, got `str`",
+    ),
+    (
+        EXTENDS + RULE.format(name="a").replace('["*"]', '["*", 3]'),
+        "key `rules[0].paths[1]`: expected `str`, got `int`",
+    ),
+    (
+        EXTENDS + RULE.format(name="a") + 'whole = "yes"\n',
+        "key `rules[0].whole`: expected `bool`, got `str`",
+    ),
+    (EXTENDS + "[commands]\ntest = 'x'\n", "key `commands.test`: expected `array`, got `str`"),
+    # A value that is not among the choices.
+    (
+        EXTENDS + RULE.format(name="a").replace('"fork"', '"ours"'),
+        "key `rules[0].take`: invalid enum value 'ours'; "
+        "expected one of fork, upstream, both, version",
+    ),
+    (
+        EXTENDS + RULE.format(name="a") + 'kinds = ["content", "odd"]\n',
+        f"key `rules[0].kinds[1]`: invalid enum value 'odd'; expected one of {KINDS}",
+    ),
+    (
+        EXTENDS + RULE.format(name="a") + 'deleted_by = "us"\n',
+        "key `rules[0].deleted_by`: invalid enum value 'us'; expected one of fork, upstream",
+    ),
+    (
+        EXTENDS + "[[tags]]\nname = 'a'\npattern = 'b'\nuse = 'sometimes'\n",
+        "key `tags[0].use`: invalid enum value 'sometimes'; "
+        "expected one of automatic, on-request, never, own",
+    ),
+    # A key that is missing.
+    ('name = "x"\n', "top level: object missing required field `remotes`"),
+    (ALONE.replace('sync = "sync-{tag}"', ""), "key `branches`: object missing required field "),
+    (EXTENDS + "[[version_files]]\npath = 'x'\n", "key `version_files[0]`: object missing "),
+    # Values that do not make sense.
+    (
+        EXTENDS + "[[tags]]\nname = 'a'\npattern = '('\nuse = 'own'\n",
+        "key `tags[0]`: pattern '(' is no regular expression: "
+        "missing ), unterminated subpattern at position 0",
+    ),
+    (
+        EXTENDS + "[[tags]]\nname = 'a'\npattern = 'b'\nuse = 'own'\nsince = 'soon'\n",
+        "key `tags[0]`: 'soon' is no version",
+    ),
+    (
+        EXTENDS + "[[tags]]\nname = 'a'\npattern = 'b'\nuse = 'own'\nbefore = '1.x'\n",
+        "key `tags[0]`: '1.x' is no version",
+    ),
+    (EXTENDS + "[branches]\nsync = 'sync'\n", "top level: branches.sync must contain {tag}, once"),
+    (
+        EXTENDS + "[branches]\nsync = '{tag}/{tag}'\n",
+        "top level: branches.sync must contain {tag}, once",
+    ),
+    (
+        EXTENDS + RULE.format(name="a") + RULE.format(name="b") + RULE.format(name="a"),
+        "top level: two rules are named 'a'",
+    ),
+    ('extends = "other"\n', "key `extends`: expected 'carto-litellm', got 'other'"),
+    ("extends = true\n", "key `extends`: expected 'carto-litellm', got True"),
+    # No TOML.
+    ("name = \n", "no valid TOML: Invalid value (at line 1, column 8)"),
+    ("<<<<<<< HEAD\n", "no valid TOML: Invalid statement (at line 1, column 1)"),
+    ('name = "a"\nname = "b"\n', "no valid TOML: Cannot overwrite a value (at line 2, column 11)"),
+]
+
+
+@pytest.mark.parametrize(("text", "problem"), REFUSED)
+def test_a_wrong_policy_is_refused_with_file_key_and_what_was_expected(
+    text: str, problem: str
+) -> None:
+    with pytest.raises(Refused) as refused:
+        policy.load(text, "carto_fork.toml at origin/carto/main")
+    what, untouched, then = str(refused.value).split("\n")
+    assert what.startswith(f"Refused: carto_fork.toml at origin/carto/main: {problem}")
+    assert what.endswith(".") and not what.endswith("..")
+    assert untouched == "Nothing was changed."
+    assert then == f"Next: {THEN}"
+    assert refused.value.code == ExitCode.REFUSED
+
+
+def test_a_message_is_three_sentences_and_nothing_more() -> None:
+    with pytest.raises(Refused) as refused:
+        policy.load(EXTENDS + "name = 1\n")
+    assert str(refused.value) == (
+        "Refused: carto_fork.toml: key `name`: expected `str`, got `int`.\n"
+        "Nothing was changed.\n"
+        f"Next: {THEN}"
+    )
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n"])
+def test_an_empty_policy_is_the_fault_of_the_fork_not_of_the_default(text: str) -> None:
+    with pytest.raises(Refused) as refused:
+        policy.load(text)
+    assert str(refused.value).startswith(
+        "Refused: carto_fork.toml: top level: object missing required field `name`."
+    )
+
+
+@pytest.mark.parametrize("pattern", ["!", "\\\\", "a\\\\"])
+def test_a_path_that_is_no_pattern_is_refused_when_it_is_read(pattern: str) -> None:
+    """Otherwise it ends the first merge with a traceback."""
+    text = EXTENDS + RULE.format(name="a").replace('"*"', f'"{pattern}"')
+    assert tomli.loads(text)["rules"][0]["paths"] == [pattern.replace("\\\\", "\\")]
+    with pytest.raises(Refused, match=r"carto_fork.toml: key `rules\[0\]"):
+        policy.load(text)
+
+
+@pytest.mark.parametrize("command", ["", "   ", 'make "test'])
+def test_a_command_that_is_no_command_is_refused_when_it_is_read(command: str) -> None:
+    """An empty one would pass as a test that succeeded; one with an open quote cannot be split."""
+    with pytest.raises(Refused, match=r"carto_fork.toml: key `commands"):
+        policy.load(EXTENDS + f"[commands]\ntest = ['{command}']\n")

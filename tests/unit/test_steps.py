@@ -1,0 +1,618 @@
+"""Running a procedure: what runs, what is passed over, what is printed, how it stops."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+from invoke.context import Context
+
+from carto_fork import procedures, program, steps
+from carto_fork.console import Console
+from carto_fork.errors import CheckFailed, ExitCode, Failed, Paused, Refused, Stop
+from carto_fork.journal import Journal, locked
+from carto_fork.shell import Shell
+from carto_fork.steps import Plan, Runner, Step
+from world import World, shell
+
+UNTOUCHED = "Nothing of yours was touched."
+
+
+@dataclass
+class Stage:
+    """A place to run made-up procedures in, and what they say."""
+
+    place: Path
+    values: dict[str, str] = field(default_factory=dict)
+    conditions: frozenset[str] = frozenset()
+    commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    run_task: Callable[[Sequence[str]], None] | None = None
+    said: str = ""
+
+    def plan(self) -> Plan:
+        return Plan(
+            values={"place": str(self.place), **self.values},
+            conditions=self.conditions,
+            untouched=UNTOUCHED,
+            commands=self.commands,
+            work=self.place,
+            logs=self.place / "logs",
+        )
+
+    def run(self, *procedure: Step, dry: bool = False, journal: Journal | None = None) -> str:
+        """Run a procedure; what it says, without the times."""
+        stream = io.StringIO()
+        context = Context()
+        context.config.run.dry = dry
+        sh = Shell(context, stream)
+        runner = Runner(sh, Console(stream, pasteable=dry), journal, self.run_task, "carto-fork")
+        try:
+            runner.run(procedure, self.plan())
+        finally:
+            self.said = stream.getvalue()
+        return self.said
+
+    def stop(self, *procedure: Step, journal: Journal | None = None) -> Stop:
+        """How a procedure stops."""
+        with pytest.raises(Stop) as stopped:
+            self.run(*procedure, journal=journal)
+        return stopped.value
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.place.iterdir())
+
+    def log(self) -> list[str]:
+        """What the commands of `note` have noted."""
+        file = self.place / "log"
+        return file.read_text().split() if file.exists() else []
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    place = tmp_path / "a place"
+    place.mkdir()
+    return Stage(place)
+
+
+def note(word: str, code: int = 0) -> str:
+    """A command line that notes a word, and ends with a code."""
+    return f'sh -c \'echo "$1" >> "$0/log"; exit {code}\' {{place}} {word}'
+
+
+def exits(code: int) -> str:
+    """A probe that ends with a code."""
+    return f"sh -c 'exit {code}'"
+
+
+# --- Order ---------------------------------------------------------------------------------------
+
+
+def test_steps_and_their_lines_run_in_order_and_are_counted(stage: Stage) -> None:
+    said = stage.run(
+        Step("one", "First.", run=(note("a"), note("b"))),
+        Step("two", "Second.", run=(note("c"),)),
+    )
+    assert stage.log() == ["a", "b", "c"]
+    line = f"    $ sh -c 'echo \"$1\" >> \"$0/log\"; exit 0' '{stage.place}'"
+    assert said == (f"1/2 one       First.\n{line} a\n{line} b\n2/2 two       Second.\n{line} c\n")
+
+
+def test_a_procedure_without_steps_says_nothing(stage: Stage) -> None:
+    assert stage.run() == ""
+
+
+def test_a_step_without_its_condition_is_left_out_and_not_counted(stage: Stage) -> None:
+    stage.conditions = frozenset({"yes"})
+    said = stage.run(
+        Step("a", "A.", run=(note("a"),), when="yes"),
+        Step("b", "B.", run=(note("{missing}"),), done=("{missing}",), when="no"),
+        Step("c", "C.", run=(note("c"),)),
+    )
+    assert stage.log() == ["a", "c"]
+    assert [line for line in said.splitlines() if line[0] != " "] == [
+        "1/2 a         A.",
+        "2/2 c         C.",
+    ]
+
+
+def test_values_are_filled_in_word_by_word(stage: Stage) -> None:
+    stage.values = {"name": "two words; $(touch pwned)"}
+    stage.run(Step("a", "A.", run=("touch {place}/{name}",)))
+    assert stage.files() == ["two words; $(touch pwned)"]
+
+
+def test_a_value_that_would_be_an_option_stops_before_anything_runs(stage: Stage) -> None:
+    stage.values = {"name": "--help"}
+    stopped = stage.stop(Step("a", "A.", run=("touch {name}",)))
+    assert isinstance(stopped, Refused)
+    assert stage.files() == []
+
+
+# --- Probes --------------------------------------------------------------------------------------
+
+
+def test_a_step_that_is_done_is_passed_over(stage: Stage) -> None:
+    procedure = (
+        Step("make", "Make it.", run=("touch {place}/x",), done=("test -e {place}/x",)),
+        Step("note", "Note it.", run=(note("n"),)),
+    )
+    stage.run(*procedure)
+    said = stage.run(*procedure)
+    assert "1/2 make      already done\n2/2 note      Note it.\n" in said
+    assert "touch" not in said
+    assert stage.log() == ["n", "n"]
+
+
+@pytest.mark.parametrize(
+    ("probes", "done"),
+    [
+        ((), False),
+        ((0,), True),
+        ((1,), False),
+        ((0, 0), True),
+        ((0, 1), False),
+        ((1, 0), False),
+    ],
+)
+def test_a_step_is_done_when_all_probes_say_so(
+    probes: tuple[int, ...], done: bool, stage: Stage
+) -> None:
+    stage.run(Step("a", "A.", run=(note("ran"),), done=tuple(exits(code) for code in probes)))
+    assert stage.log() == ([] if done else ["ran"])
+
+
+@pytest.mark.parametrize(
+    ("codes", "done"), [((0, 5), True), ((1, 0), True), ((1, 1), False), ((1, 1, 0), True)]
+)
+def test_one_alternative_of_a_probe_is_enough(
+    codes: tuple[int, ...], done: bool, stage: Stage
+) -> None:
+    probe = " || ".join(exits(code) for code in codes)
+    stage.run(Step("a", "A.", run=(note("ran"),), done=(probe,)))
+    assert stage.log() == ([] if done else ["ran"])
+
+
+@pytest.mark.parametrize("code", [2, 127, 128, 255])
+@pytest.mark.parametrize("before", ["", f"{exits(1)} || "])
+def test_a_probe_that_is_broken_is_no_answer(code: int, before: str, stage: Stage) -> None:
+    probe = f"{before}sh -c 'echo oops >&2; exit {code}'"
+    stopped = stage.stop(Step("a", "A.", run=(note("ran"),), done=(probe,), stuck="mend {place}."))
+    assert isinstance(stopped, Failed)
+    assert stage.log() == []
+    assert str(stopped) == (
+        f"Failed: `sh -c 'echo oops >&2; exit {code}'` ended with exit code {code}:\n  oops\n"
+        f"{UNTOUCHED}\n"
+        f"Next: mend {stage.place}."
+    )
+
+
+def test_a_probe_changes_nothing_even_if_a_step_is_not_done(stage: Stage) -> None:
+    """After a step has run its probe is not asked again: git said that it worked."""
+    probe = "sh -c 'echo p >> \"$0/log\"; exit 1' {place}"
+    stage.run(Step("a", "A.", run=(note("r"),), done=(probe,)))
+    assert stage.log() == ["p", "r"]
+
+
+# --- Failing -------------------------------------------------------------------------------------
+
+
+def test_a_line_that_fails_stops_everything_behind_it(stage: Stage) -> None:
+    stopped = stage.stop(
+        Step("a", "A.", run=(note("a"), note("b", 3), note("c")), stuck="look at {place}."),
+        Step("d", "D.", run=(note("d"),)),
+    )
+    assert stage.log() == ["a", "b"]
+    assert isinstance(stopped, Failed) and stopped.code == ExitCode.REFUSED
+    assert str(stopped) == (
+        f"Failed: `sh -c 'echo \"$1\" >> \"$0/log\"; exit 3' '{stage.place}' b` "
+        "ended with exit code 3:\n  it said nothing\n"
+        f"{UNTOUCHED}\n"
+        f"Next: look at {stage.place}."
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "shown"),
+    [
+        ("echo out; echo err >&2; exit 5", "err"),
+        ("echo out; exit 5", "out"),
+        ("exit 5", "it said nothing"),
+        ("echo; echo >&2; exit 5", "it said nothing"),
+        ("for i in 1 2 3 4 5 6 7 8 9; do echo $i; done; exit 5", "2|3|4|5|6|7|8|9"),
+        ("echo https://me:secret@example.com >&2; exit 5", "https://***@example.com"),
+        ("echo https://me:secret@example.com; exit 5", "https://***@example.com"),
+    ],
+)
+def test_what_the_command_said_is_told(script: str, shown: str, stage: Stage) -> None:
+    stage.values = {"script": script}
+    stopped = stage.stop(Step("a", "A.", run=("sh -c {script}",)))
+    told = stopped.what.split("ended with exit code 5:\n")[1]
+    assert told == "".join(f"\n  {line}" for line in shown.split("|"))[1:]
+
+
+def test_without_another_word_the_same_command_is_next(stage: Stage) -> None:
+    assert stage.stop(Step("a", "A.", run=("false",))).then == "run the same command again."
+
+
+def test_a_step_may_say_what_is_untouched_when_it_stops(stage: Stage) -> None:
+    step = Step("a", "A.", run=("false",), untouched="{place} is as it was.")
+    assert stage.stop(step).untouched == f"{stage.place} is as it was."
+    assert stage.stop(replace(step, untouched="")).untouched == UNTOUCHED
+
+
+@pytest.mark.parametrize(("allow", "code"), [((0, 1), 1), ((0, 128), 128), ((3,), 3)])
+def test_an_exit_code_that_is_allowed_is_no_failure(
+    allow: tuple[int, ...], code: int, stage: Stage
+) -> None:
+    stage.run(
+        Step("a", "A.", run=(note("a", code),), allow=allow), Step("b", "B.", run=(note("b"),))
+    )
+    assert stage.log() == ["a", "b"]
+
+
+@pytest.mark.parametrize(("allow", "code"), [((0, 1), 2), ((3,), 0), ((0,), 1)])
+def test_any_other_code_is_one(allow: tuple[int, ...], code: int, stage: Stage) -> None:
+    assert isinstance(stage.stop(Step("a", "A.", run=(note("a", code),), allow=allow)), Failed)
+
+
+def test_ctrl_c_in_a_command_comes_through(stage: Stage) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(Step("a", "A.", run=("sh -c 'kill -INT $$'",)), Step("b", "B.", run=(note("b"),)))
+    assert stage.log() == []
+
+
+# --- Undoing -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def held(tmp_path: Path) -> Iterator[Journal]:
+    with locked(shell(), tmp_path, "x") as journal:
+        yield journal
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[], str]:
+    """What the journal holds."""
+    return lambda: (tmp_path / "carto-fork.lock").read_text()
+
+
+def test_half_a_step_is_undone_when_it_fails(stage: Stage, held: Journal) -> None:
+    stopped = stage.stop(
+        Step("a", "A.", run=(note("a"), note("b", 1)), undo=(note("undo1"), note("undo2"))),
+        journal=held,
+    )
+    assert stage.log() == ["a", "b", "undo1", "undo2"]
+    assert "exit code 1" in stopped.what
+
+
+def test_half_a_step_is_undone_on_ctrl_c(stage: Stage, held: Journal) -> None:
+    step = Step("a", "A.", run=("sh -c 'kill -INT $$'",), undo=(note("undo"),))
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(step, journal=held)
+    assert stage.log() == ["undo"]
+
+
+def test_undoing_that_fails_hides_no_failure(stage: Stage, held: Journal) -> None:
+    step = Step("a", "A.", run=(note("a", 9),), undo=(note("u", 1), note("v")))
+    assert "exit code 9" in stage.stop(step, journal=held).what
+    assert stage.log() == ["a", "u", "v"]
+
+
+def test_a_step_that_works_is_not_undone(stage: Stage, held: Journal) -> None:
+    stage.run(Step("a", "A.", run=(note("a"),), undo=(note("undo"),)), journal=held)
+    assert stage.log() == ["a"]
+
+
+def test_a_step_that_is_done_is_not_undone_by_a_later_one(stage: Stage, held: Journal) -> None:
+    stage.stop(
+        Step("a", "A.", run=(note("a"),), undo=(note("undo"),)),
+        Step("b", "B.", run=(note("b", 1),)),
+        journal=held,
+    )
+    assert stage.log() == ["a", "b"]
+
+
+def test_while_a_step_runs_the_journal_holds_what_undoes_it(
+    stage: Stage, held: Journal, tmp_path: Path, written: Callable[[], str]
+) -> None:
+    stage.values = {"journal": str(tmp_path / "carto-fork.lock")}
+    look = "cp {journal} {place}/seen"
+    stage.run(Step("a", "A.", run=(look,), undo=("echo {place}",)), journal=held)
+    assert f'"undo": [["echo", "{stage.place}"]]' in (stage.place / "seen").read_text()
+    assert '"undo": []' in written()
+    stage.run(Step("b", "B.", run=(look,)), journal=held)
+    assert '"undo": []' in (stage.place / "seen").read_text()
+
+
+def test_undoing_that_is_cut_as_well_is_left_to_the_next_run(stage: Stage, tmp_path: Path) -> None:
+    script = 'cd "$0"; test -e cut || { touch cut; kill -INT $$; }; touch undone'
+    stage.values = {"script": script}
+    step = Step("a", "A.", run=("false",), undo=("sh -c {script} {place}",))
+    with pytest.raises(KeyboardInterrupt), locked(shell(), tmp_path, "one") as journal:
+        stage.run(step, journal=journal)
+    with locked(shell(), tmp_path, "two"):
+        pass
+    assert stage.files() == ["cut", "undone"]
+
+
+# --- Under --dry ---------------------------------------------------------------------------------
+
+
+PROCEDURE = (
+    Step("done", "Is done.", run=("touch {place}/done",), done=("test -e {place}",)),
+    Step(
+        "make",
+        "Make a file with a long name, for a reason that takes longer to say than a line has.",
+        run=("touch {place}/{name}", "cp {place}/{name} {place}/copy"),
+        done=("test -e {place}/copy",),
+        undo=("rm {place}/{name}",),
+    ),
+    Step("task", "Run a task.", run=("invoke resolve-conflicts --repo {place}",)),
+    Step("checks", "Check it.", commands="checks", run=("touch {place}/passed",), when="checks"),
+    Step("never", "Left out.", run=("false",), when="never"),
+    Step("last", "Is done too.", run=("touch {place}/last",), done=("test -e {place}",)),
+)
+
+
+@pytest.fixture
+def full(stage: Stage) -> Stage:
+    stage.values = {"name": "it's; here"}
+    stage.conditions = frozenset({"checks"})
+    stage.commands = {"checks": ("touch checked", "test -e 'it'\\''s; here'"), "other": ("false",)}
+    return stage
+
+
+def test_dry_prints_what_would_run_and_runs_nothing(full: Stage) -> None:
+    assert full.run(*PROCEDURE, dry=True) == (
+        "# 1/5 done      already done\n"
+        "# 2/5 make      Make a file with a long name, for a reason that takes longer to say "
+        "than a line has.\n"
+        f"touch '{full.place}/it'\"'\"'s; here'\n"
+        f"cp '{full.place}/it'\"'\"'s; here' '{full.place}/copy'\n"
+        "# 3/5 task      Run a task.\n"
+        f"carto-fork resolve-conflicts --repo '{full.place}'\n"
+        "# 4/5 checks    Check it.\n"
+        f"(cd '{full.place}' && touch checked)\n"
+        f"(cd '{full.place}' && test -e 'it'\"'\"'s; here')\n"
+        f"touch '{full.place}/passed'\n"
+        "# 5/5 last      Is done too.\n"
+        f"touch '{full.place}/last'\n"
+    )
+    assert full.files() == []
+
+
+def test_what_dry_prints_does_the_same_when_it_is_pasted(full: Stage) -> None:
+    script = full.run(*PROCEDURE, dry=True).replace("carto-fork ", "true ")
+    answer = shell().read(["sh", "-e", "-c", script])
+    assert (answer.code, answer.err) == (0, "")
+    pasted = full.files()
+    assert pasted == sorted(["checked", "copy", "it's; here", "last", "passed"])
+    for name in pasted:
+        (full.place / name).unlink()
+    full.run_task = lambda words: None
+    full.run(*PROCEDURE[:-1], replace(PROCEDURE[-1], done=()))
+    assert full.files() == sorted([*pasted, "logs"])
+
+
+def test_dry_passes_over_what_is_done_only_up_to_the_first_open_step(stage: Stage) -> None:
+    """What a later probe would find after the open steps nobody knows."""
+    stage.values = {}
+    done = Step("d", "D.", run=("false",), done=(exits(0),))
+    broken = Step("e", "E.", run=("false",), done=(exits(128),))
+    said = stage.run(done, Step("o", "O.", run=("true",)), done, broken, dry=True)
+    assert said == (
+        "# 1/4 d         already done\n"
+        "# 2/4 o         O.\ntrue\n"
+        "# 3/4 d         D.\nfalse\n"
+        "# 4/4 e         E.\nfalse\n"
+    )
+
+
+# --- Tasks ---------------------------------------------------------------------------------------
+
+
+def test_a_task_runs_in_this_process_and_is_shown_as_typed(stage: Stage) -> None:
+    ran: list[list[str]] = []
+    stage.run_task = lambda words: ran.append(list(words))
+    stage.values = {"tag": "v1 $x"}
+    said = stage.run(
+        Step("a", "A.", run=(note("before"), "invoke verify --tag {tag}", note("after")))
+    )
+    assert ran == [["verify", "--tag", "v1 $x"]]
+    assert stage.log() == ["before", "after"]
+    assert "    $ carto-fork verify --tag 'v1 $x'\n" in said
+
+
+@pytest.mark.parametrize("kind", [Paused, CheckFailed, Failed])
+def test_a_task_that_stops_says_what_happened_and_the_plan_says_the_rest(
+    kind: type[Stop], stage: Stage
+) -> None:
+    def task(words: Sequence[str]) -> None:
+        raise kind("two conflicts need a person.", untouched="x", then="y")
+
+    stage.run_task = task
+    stopped = stage.stop(
+        Step("a", "A.", run=("invoke x",), stuck="resolve in {place}."),
+        Step("b", "B.", run=(note("b"),)),
+    )
+    assert type(stopped) is kind and stopped.code == kind.exit_code
+    assert str(stopped) == (
+        f"{kind.title}: two conflicts need a person.\n{UNTOUCHED}\nNext: resolve in {stage.place}."
+    )
+    assert stage.log() == []
+
+
+def test_a_task_that_is_refused_keeps_its_own_words(stage: Stage) -> None:
+    refusal = Refused("no.", untouched="x", then="y")
+
+    def task(words: Sequence[str]) -> None:
+        raise refusal
+
+    stage.run_task = task
+    assert stage.stop(Step("a", "A.", run=("invoke x",))) is refusal
+
+
+def test_a_task_in_a_step_that_says_itself_what_is_untouched(stage: Stage) -> None:
+    def task(words: Sequence[str]) -> None:
+        raise Paused("what.", then="y")
+
+    stage.run_task = task
+    step = Step("a", "A.", run=("invoke x",), untouched="{place} is.")
+    assert stage.stop(step).untouched == f"{stage.place} is."
+
+
+# --- Commands of the policy ----------------------------------------------------------------------
+
+
+def test_commands_run_in_the_work_tree_and_are_logged(stage: Stage) -> None:
+    stage.commands = {"test": ("sh -c 'echo out; echo err >&2; pwd'", "echo second")}
+    said = stage.run(Step("test", "Test it.", commands="test", run=(note("passed"),)))
+    log = (stage.place / "logs" / "test.log").read_text().splitlines()
+    assert sorted(log) == sorted(["out", "err", str(stage.place.resolve()), "second"])
+    assert log[-1] == "second"
+    lines = said.splitlines()
+    assert lines[0] == "1/1 test      Test it."
+    assert lines[1] == "    $ sh -c 'echo out; echo err >&2; pwd'"
+    assert sorted(lines[2:5]) == sorted(log[:3])
+    assert lines[5:7] == ["    $ echo second", "second"]
+    assert stage.log() == ["passed"]
+
+
+def test_the_first_command_that_fails_is_a_failed_check(stage: Stage) -> None:
+    stage.commands = {"test": ("touch a", "sh -c 'exit 7'", "touch b")}
+    stopped = stage.stop(
+        Step("test", "T.", commands="test", run=(note("passed"),), stuck="mend {place}."),
+        Step("b", "B.", run=(note("b"),)),
+    )
+    assert isinstance(stopped, CheckFailed) and stopped.code == ExitCode.CHECK_FAILED
+    assert str(stopped) == (
+        "Check failed: `sh -c 'exit 7'` ended with exit code 7 on the merged tree "
+        f"(log: {stage.place}/logs/test.log).\n"
+        f"{UNTOUCHED}\n"
+        f"Next: mend {stage.place}."
+    )
+    assert stage.files() == ["a", "logs"]
+
+
+def test_a_check_in_a_step_that_says_itself_what_is_untouched(stage: Stage) -> None:
+    stage.commands = {"test": ("false",)}
+    step = Step("test", "T.", commands="test", untouched="{place} is.")
+    assert stage.stop(step).untouched == f"{stage.place} is."
+
+
+def test_a_log_is_of_the_last_run_only(stage: Stage) -> None:
+    for word in ("first run", "second"):
+        stage.commands = {"test": (f"echo {word}",)}
+        stage.run(Step("test", "T.", commands="test"))
+    assert (stage.place / "logs" / "test.log").read_text() == "second\n"
+
+
+def test_a_log_takes_any_bytes(stage: Stage) -> None:
+    stage.commands = {"test": (r"printf 'a\377b\n'",)}
+    stage.run(Step("test", "T.", commands="test"))
+    assert (stage.place / "logs" / "test.log").read_text() == "a\\udcffb\n"
+
+
+def test_commands_that_the_plan_does_not_have_are_a_bug(stage: Stage) -> None:
+    with pytest.raises(KeyError, match="test"):
+        stage.run(Step("test", "T.", commands="test"))
+
+
+# --- The real procedures -------------------------------------------------------------------------
+
+PROCEDURES: dict[str, tuple[Step, ...]] = {
+    name: found
+    for name, found in vars(procedures).items()
+    if isinstance(found, tuple) and found and isinstance(found[0], Step)
+}
+STEPS = [
+    pytest.param(step, id=f"{name}-{number}-{step.name}")
+    for name, found in PROCEDURES.items()
+    for number, step in enumerate(found, 1)
+]
+
+
+def test_there_are_procedures() -> None:
+    assert {"SETUP", "SYNC_MAIN", "UPGRADE", "ABORT"} <= PROCEDURES.keys()
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_step_says_why_in_a_sentence(step: Step) -> None:
+    assert re.fullmatch(r"[A-Z][^\n]*[^.\s]\.", step.why)
+    assert re.fullmatch(r"[a-z][a-z0-9]*", step.name)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_step_says_what_to_do_when_it_is_stuck(step: Step) -> None:
+    assert step.stuck.endswith((".", ")."))
+    assert not step.untouched or re.fullmatch(r"[A-Z{].*\.", step.untouched)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_step_does_something(step: Step) -> None:
+    assert step.run or step.commands
+    assert 0 in step.allow
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_every_line_is_a_command_of_git_or_a_task_or_a_test(step: Step) -> None:
+    first = {line.split()[0] for line in (*step.run, *step.undo)}
+    assert first <= {"git", "gh", "invoke"}
+    probes = {part.split()[0] for probe in step.done for part in probe.split(" || ")}
+    assert probes <= {"git", "gh", "test"}
+    assert not any(re.search(r"[|&;<>$`]", line) for line in (*step.run, *step.undo))
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_tag_is_always_named_as_a_ref(step: Step) -> None:
+    """`git merge v1` would take a branch of that name."""
+    for line in (*step.run, *step.undo, *step.done):
+        if line.startswith("git"):
+            for word in line.split():
+                assert "{tag}" not in word or word.startswith(("refs/", "+refs/")), line
+
+
+def _placeholders(step: Step) -> set[str]:
+    texts = (*step.run, *step.done, *step.undo, step.stuck, step.untouched)
+    return set(re.findall(r"\{(\w+)\}", " ".join(texts)))
+
+
+def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All procedures are run by their tasks; the plans are those that the tasks made."""
+    seen: list[tuple[tuple[Step, ...], Plan]] = []
+    real = steps.Runner.run
+
+    def run(self: Runner, procedure: Sequence[Step], plan: Plan) -> None:
+        seen.append((tuple(procedure), plan))
+        real(self, procedure, plan)
+
+    monkeypatch.setattr(steps.Runner, "run", run)
+    monkeypatch.chdir(world.fork)
+    for line in (
+        "setup",
+        "sync-main",
+        "--dry upgrade-carto --tag v1.76.5",
+        "--dry upgrade-carto --tag v1.76.5 --direct",
+        "upgrade-carto --tag v1.76.5 --no-push --no-tests",
+        "upgrade-carto --tag v1.76.5 --abort",
+    ):
+        words = ["carto-fork", *line.split()]
+        monkeypatch.setattr("sys.argv", words)
+        program.program.run(words, exit=False)
+    missing = [
+        (step.name, name)
+        for procedure, plan in seen
+        for step in procedure
+        for name in sorted(_placeholders(step) - plan.values.keys())
+    ]
+    assert missing == []
+    ran = [procedure for procedure, _ in seen]
+    assert [name for name, found in PROCEDURES.items() if found not in ran] == []
+    for procedure, plan in seen:
+        assert {step.commands for step in procedure if step.commands} <= plan.commands.keys()

@@ -1,0 +1,200 @@
+"""The version in a TOML file: read as it is, changed and nothing beside it."""
+
+from __future__ import annotations
+
+import difflib
+
+import pytest
+import tomli
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carto_fork import versions
+from carto_fork.errors import Refused
+
+KEYS = ("tool.poetry.version", "project.version", "tool.commitizen.version")
+
+POETRY = """\
+# The version below is kept by hand.
+[tool.poetry]
+name = "litellm"
+version = "1.76.5"    # not 1.76.5-stable
+description = 'Library to "call" models: version = "1.76.5"'
+
+[tool.poetry.dependencies]
+python = ">=3.8.1,<4.0, !=3.9.7"
+httpx = { version = "1.76.5", extras = ["http2"] }
+
+
+[build-system]
+requires = [
+    "poetry-core",  # 1.76.5
+    "wheel"]
+
+[tool.commitizen]
+\tversion="1.76.5"
+version_files = [
+    "pyproject.toml:^version",
+]
+"""
+
+
+# --- Reading -------------------------------------------------------------------------------------
+
+
+def test_the_versions_at_the_keys_that_are_there() -> None:
+    assert versions.read(POETRY, KEYS, "pyproject.toml") == {
+        "tool.poetry.version": "1.76.5",
+        "tool.commitizen.version": "1.76.5",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", {}),
+        ("version = '1'\n", {}),
+        ("[project]\nname = 'x'\n", {}),
+        ("[project]\nversion = ''\n", {"project.version": ""}),
+        ("project.version = '1'\n", {"project.version": "1"}),
+        ("project = { version = '1' }\n", {"project.version": "1"}),
+        ('[project]\n"version" = """1"""\n', {"project.version": "1"}),
+        ("project = 'version'\n", {}),
+        ("project = 3\n", {}),
+        ("project = ['version']\n", {}),
+        ("[[project]]\nversion = '1'\n", {}),
+        ("[project.version]\nx = 1\n[tool]\npoetry = 1\n", None),
+    ],
+)
+def test_keys_that_are_missing_or_elsewhere(text: str, found: dict[str, str] | None) -> None:
+    if found is None:
+        with pytest.raises(Refused):
+            versions.read(text, KEYS, "x")
+    else:
+        assert versions.read(text, KEYS, "x") == found
+
+
+def test_a_key_may_stand_at_the_top_or_deep_down() -> None:
+    text = "version = '1'\n[a.b.c.d]\nversion = '2'\n"
+    assert versions.read(text, ["version", "a.b.c.d.version", "a.b.version"], "x") == {
+        "version": "1",
+        "a.b.c.d.version": "2",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [("1.5", "1.5"), ("3", "3"), ("true", "True"), ("['1']", "['1']"), ("{ x = 1 }", "{'x': 1}")],
+)
+def test_a_version_that_is_no_string_is_refused(value: str, shown: str) -> None:
+    with pytest.raises(Refused) as refused:
+        versions.read(f"[project]\nversion = {value}\n", KEYS, "pyproject.toml at abc")
+    assert str(refused.value) == (
+        f"Refused: pyproject.toml at abc: project.version is {shown}, not a string.\n"
+        "Nothing was changed.\n"
+        "Next: correct pyproject.toml at abc."
+    )
+
+
+def test_a_file_that_is_no_toml_is_refused() -> None:
+    with pytest.raises(Refused) as refused:
+        versions.read("[project]\n<<<<<<< HEAD\n", KEYS, "pyproject.toml")
+    assert str(refused.value) == (
+        "Refused: pyproject.toml is no valid TOML: Invalid statement (at line 2, column 1).\n"
+        "Nothing was changed.\n"
+        "Next: correct pyproject.toml."
+    )
+
+
+# --- Writing -------------------------------------------------------------------------------------
+
+
+def test_only_the_version_changes() -> None:
+    new = versions.write(POETRY, KEYS, "1.77.2")
+    assert new == POETRY.replace('\nversion = "1.76.5"', '\nversion = "1.77.2"').replace(
+        '\tversion="1.76.5"', '\tversion="1.77.2"'
+    )
+    changed = [
+        line for line in difflib.ndiff(POETRY.split("\n"), new.split("\n")) if line[0] in "+-"
+    ]
+    assert len(changed) == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("[project]\nversion = '1.0'  # why\n", "[project]\nversion = '2.0'  # why\n"),
+        ('[project]\nversion = "1.0"', '[project]\nversion = "2.0"'),
+        ('[project]\nversion="1.0"\n', '[project]\nversion="2.0"\n'),
+        ('[project]\n  version\t =  "1.0"\t#x\n\n\n', '[project]\n  version\t =  "2.0"\t#x\n\n\n'),
+        ('[project]\n"version" = "1.0"\n', '[project]\n"version" = "2.0"\n'),
+        ('[ project ]\nversion = "1.0"\n', '[ project ]\nversion = "2.0"\n'),
+        ('project.version = "1.0"\n', 'project.version = "2.0"\n'),
+        ('project = { version = "1.0", x = 1 }\n', 'project = { version = "2.0", x = 1 }\n'),
+        ("project = {version='1.0'}\n", "project = {version='2.0'}\n"),
+        ('[project]\nversion = """1.0"""\n', '[project]\nversion = """2.0"""\n'),
+        ("[project]\nversion = '''1.0'''\n", "[project]\nversion = '''2.0'''\n"),
+        (
+            '[project]\r\nname = "é"\r\nversion = "1.0" # x\r\n',
+            '[project]\r\nname = "é"\r\nversion = "2.0" # x\r\n',
+        ),
+        (
+            '[project]\nversion = "1.0"\n[x]\na = 1\n[project.y]\nversion = "1.0"\n',
+            '[project]\nversion = "2.0"\n[x]\na = 1\n[project.y]\nversion = "1.0"\n',
+        ),
+        (
+            '[project.y]\nb = 1\n[x]\na = 1\n[project]\nversion = "1.0"\n',
+            '[project.y]\nb = 1\n[x]\na = 1\n[project]\nversion = "2.0"\n',
+        ),
+        (
+            '[tool.poetry]\nversion = "1.0"\n[x]\n[tool.commitizen]\nversion = "0.9"\n',
+            '[tool.poetry]\nversion = "2.0"\n[x]\n[tool.commitizen]\nversion = "2.0"\n',
+        ),
+    ],
+)
+def test_quotes_layout_and_line_ends_stay(before: str, after: str) -> None:
+    assert versions.write(before, KEYS, "2.0") == after
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "version = '1'\n",
+        "[project]\nname = 'x'\n",
+        "[tool.other]\nversion = '1'\n",
+        "[[project]]\nversion = '1'\n",
+        "project = 'a version of it'\n",
+        "tool = 3\nproject = ['version']\n",
+    ],
+)
+def test_a_file_without_the_keys_stays_as_it_is(text: str) -> None:
+    assert versions.write(text, KEYS, "2.0") == text
+
+
+def test_only_the_keys_that_are_named() -> None:
+    text = '[project]\nversion = "1"\n[tool.poetry]\nversion = "1"\n'
+    new = versions.write(text, ["project.version"], "2")
+    assert new == '[project]\nversion = "2"\n[tool.poetry]\nversion = "1"\n'
+
+
+def test_the_version_that_is_there_already_changes_no_byte() -> None:
+    text = "[project]\nversion = '1.0'\n"
+    assert versions.write(text, KEYS, "1.0") == text
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(["# c", "", "a = 1", "b = 'x'", "[x]", "  c=[1,\n 2 ]"]), unique=True),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from(["", " # note", "\t"]),
+)
+def test_whatever_is_around_it_stays_byte_for_byte(around: list[str], end: str, tail: str) -> None:
+    head = [line for line in around if line != "[x]"]
+    rest = [line for line in around if line.startswith(("#", "["))]
+    lines = [*head, "[project]", 'name = "1.0"', f'version = "1.0"{tail}', *rest]
+    text = "".join(f"{line}{end}" for line in "\n".join(lines).split("\n"))
+    new = versions.write(text, KEYS, "2.0.1")
+    assert new == text.replace('version = "1.0"', 'version = "2.0.1"')
+    assert tomli.loads(new)["project"] == {"name": "1.0", "version": "2.0.1"}
+    assert versions.read(new, KEYS, "x") == {"project.version": "2.0.1"}
