@@ -9,7 +9,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from . import git, invocation, tags, versions
+from . import git, tags, versions
 from .fork import Fork, wrong_urls
 from .policy import TagUse
 from .shell import Shell
@@ -67,10 +67,10 @@ class Status:
         return {k: v.name if isinstance(v, Tag) else v for k, v in data.items()}
 
 
-def read(sh: Shell, fork: Fork, program: str, repo_option: str) -> Status:
+def read(sh: Shell, fork: Fork, command: Callable[..., str]) -> Status:
     """Find out where a fork stands.
 
-    program: what people type for `invoke`; repo_option: the `--repo` they gave, "" if none.
+    command: makes the command line of a task on this fork from its name and options.
     """
     policy, refs = fork.policy, fork.refs
     ref = next(
@@ -83,9 +83,6 @@ def read(sh: Shell, fork: Fork, program: str, repo_option: str) -> Status:
     contained = tags.newest(merged, policy.tags, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
     own = tags.newest(refs.tags(), policy.tags, TagUse.OWN)
     newest = tags.newest(known.tags(), policy.tags, TagUse.AUTOMATIC)
-
-    def command(task: str, **options: str | bool) -> str:
-        return invocation.command(program, task, repo=repo_option, **options)
 
     in_progress = tuple(sorted(_in_progress(sh, fork, merged, command), key=_order, reverse=True))
     problems = list(_mismatches(version, contained))

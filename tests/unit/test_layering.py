@@ -30,6 +30,7 @@ LAYERS = {
     "release": {"target"},
     "capability": {"bump", "mirror", "procedures", "resolve", "status", "upgrade"},
     "top": {"docs", "report", "session"},
+    "commands": {"commands"},
     "tasks": {"tasks"},
     "program": {"program"},
 }
@@ -59,6 +60,7 @@ NARROW: dict[str, set[str]] = {
     "decisions": {"evidence", "hunks", "policy"},
     "steps": {"console", "errors", "journal", "shell"},
     "procedures": {"steps"},
+    "tasks": {"commands", "session", "upgrade"},
     "program": {"errors", "tasks"},
 }
 

@@ -1,0 +1,193 @@
+"""What each task does: find out, plan, run the procedure, report. `tasks` declares them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from . import (
+    bump,
+    fork,
+    git,
+    mirror,
+    procedures,
+    report,
+    resolve,
+    sandbox,
+    status,
+    tags,
+    target,
+    upgrade,
+    verify,
+)
+from .errors import CheckFailed, Paused, Refused, Usage
+from .fork import Fork
+from .session import Session
+from .steps import Plan, RunTask
+
+_MOST_FINDINGS = 20
+"""More findings than these are only counted."""
+
+
+def set_up(s: Session) -> None:
+    """Add the remotes that are missing, and set git up in the clone."""
+    found = s.open_fork()
+    fork.require_right_urls(found)
+    origin, upstream = found.policy.remotes.origin, found.policy.remotes.upstream
+    remotes = {"no-origin": origin, "no-upstream": upstream}
+    missing = {condition for condition, remote in remotes.items() if found.url(remote) is None}
+    with s.locked(found.repository) as held:
+        s.run(procedures.SETUP, Plan(found.values(), frozenset(missing)), held)
+
+
+def show_status(s: Session) -> None:
+    """Tell where the fork stands."""
+    found = s.open_fork(whatever_policy=True)
+    facts = status.read(s.sh, found, s.command)
+    if s.json:
+        s.print_json(facts.as_json())
+    else:
+        report.status(s.console, facts, str(found.path))
+
+
+def show_config(s: Session) -> None:
+    """Print the policy in force; refuse afterwards where the fork's own one is not valid."""
+    found = s.open_fork(whatever_policy=True)
+    if s.json:
+        s.print_json(found.loaded.settings)
+    else:
+        report.config(s.console, found.loaded)
+    if found.problem:
+        raise found.problem
+
+
+def sync_mirror(s: Session) -> None:
+    """Let the mirror branch follow upstream's."""
+    found = s.open_fork()
+    fetch = mirror.fetch_plan(s.sh, found)
+    with s.locked(found.repository) as held:
+        s.run(procedures.FETCH_MIRROR, fetch, held)
+        plan = mirror.plan(s.sh, found)
+        s.run(procedures.SYNC_MAIN, plan, held)
+    if not plan.conditions:
+        s.console.say(f"{found.policy.branches.mirror} is up to date.")
+
+
+def run_upgrade(s: Session, options: upgrade.Options, run_task: RunTask) -> None:
+    """Upgrade the production branch to a release, up to where the options say."""
+    # A policy that is not valid may have been corrected on origin: the one at the base counts.
+    found = s.open_fork(whatever_policy=True)
+    release = target.find(s.sh, found, options.tag)
+    upgrade.require_able(s.sh, found)
+    with s.locked(found.repository) as held:
+        fetch = upgrade.fetch_plan(found, release)
+        s.run(procedures.FETCH_UPGRADE, fetch, held)
+        if s.sh.dry and not git.has_object(s.sh, found.path, release.base):
+            # Nothing was fetched, so the plan is made from what is known here.
+            release = replace(release, base=found.refs.commits[found.origin_production])
+        try:
+            found = found.at(s.sh, release.base)
+            ready = upgrade.prepare(s.sh, found, release, options)
+        except Refused as refusal:
+            refusal.untouched = fetch.untouched
+            raise
+        report.upgrade_begins(s.console, ready, found)
+        if ready.finished:
+            s.console.say(f"{ready.sync} is published already; nothing to do.")
+        else:
+            s.run(procedures.UPGRADE, ready.plan, held, run_task)
+    result = upgrade.result(s.sh, found, ready, options)
+    if s.json:
+        s.print_json(result)
+    elif not s.sh.dry:
+        report.upgrade_ended(s.console, result, ready, found, options, s.command)
+
+
+def give_up(s: Session, options: upgrade.Options) -> None:
+    """Remove what an upgrade has made here."""
+    found = s.open_fork(whatever_policy=True)
+    with s.locked(found.repository) as held:
+        plan = upgrade.abort_plan(s.sh, found, options)
+        s.run(procedures.ABORT, plan, held)
+    sync = plan.values["sync"]
+    head = found.refs.commits[f"refs/heads/{sync}"]
+    s.console.say(f"Given up. {sync} was at {head[:10]}; this brings it back:")
+    s.console.row("    ", f"git -C {found.path} branch {sync} {head}")
+
+
+def resolve_conflicts(s: Session) -> None:
+    """Decide the conflicts of a merge in progress. Raises Paused where some are a person's."""
+    found, work = s.open_work_tree()
+    if not git.work_state(s.sh, work).merging:
+        work = _work_tree_of_upgrade(s, found, work)
+    resolution = resolve.resolve(s.sh, work, found.policy)
+    if s.json:
+        s.print_json(resolution.as_json())
+    report.resolution(s.console, resolution)
+    if resolution.left and not s.sh.dry:
+        count = len(resolution.left)
+        raise Paused(
+            f"{count} {'conflict needs' if count == 1 else 'conflicts need'} a person.",
+            untouched="Nothing was committed; what the rules decided is staged.",
+            then=f"resolve in {work}, `git add` each file, then git -C {work} commit",
+        )
+
+
+def _work_tree_of_upgrade(s: Session, found: Fork, work: Path) -> Path:
+    """The one upgrade's work tree in which a merge is in progress. Raises Refused otherwise."""
+    upgrades = found.merging_work_trees(s.sh)
+    if not upgrades:
+        raise Refused(f"no merge is in progress in `{work}`.", then="see `status`.")
+    if len(upgrades) > 1:
+        trees = " and ".join(map(str, upgrades))
+        problem = f"a merge is in progress in {trees}."
+        raise Refused(problem, then="name one of them with --repo.")
+    return upgrades[0]
+
+
+def bump_version(s: Session, tag: str, to: str) -> None:
+    """Set the version in a work tree, to a tag's or to the one given, and commit that."""
+    if bool(tag) == bool(to):
+        raise Usage(
+            "name the version by either --tag or --to.",
+            then=s.command("bump-version", to="1.76.5"),
+        )
+    found, work = s.open_work_tree()
+    if tag:
+        to = tags.require_stable(tags.checked_name(tag), found.policy.tags).release
+    version = bump.checked_version(to)
+    changes = bump.changes(work, found.policy, version)
+    if not changes:
+        s.console.say(f"The version is {version} already.")
+        return
+    message = found.policy.messages.version.replace("{version}", version)
+    bump.apply(s.sh, work, found.policy, changes, message)
+    for change in changes:
+        s.console.say(f"{change.path}: {change.key} {change.before} -> {change.after}")
+
+
+def verify_merge(s: Session, tag: str) -> None:
+    """Check the merge of a tag in a work tree. Raises CheckFailed where something is wrong."""
+    name = target.asked_name(tag)
+    found, work = s.open_work_tree()
+    release = tags.require_stable(name, found.policy.tags)
+    findings = verify.verify(s.sh, work, release, found.policy)
+    if s.json:
+        s.print_json(findings)
+    if not findings:
+        s.console.say(f"{release.name} is merged, and nothing is left over.")
+        return
+    lines = [f"{finding.check}: {finding.what}" for finding in findings[:_MOST_FINDINGS]]
+    if len(findings) > _MOST_FINDINGS:
+        lines.append(f"and {len(findings) - _MOST_FINDINGS} more")
+    raise CheckFailed(
+        f"the merge of {release.name} is not right:\n  " + "\n  ".join(lines),
+        then=f"mend it in {work}, commit, then run the same command again.",
+    )
+
+
+def build_sandbox(s: Session, path: Path) -> None:
+    """Build the sandbox, unless it is there."""
+    built = sandbox.build(s.sh, path)
+    clone = git.nearest(built.clone)
+    s.console.say(f"{clone} is {'a new' if built.new else 'the'} fork to try things on.")
