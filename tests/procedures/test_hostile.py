@@ -1,0 +1,752 @@
+"""What may go wrong around an upgrade: other runs, remotes, disks, hooks, settings, names."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from carto_fork.sandbox_history import Change, Commit, History, upstream_and_fork
+from world import (
+    INVOKE,
+    ROOT,
+    Done,
+    World,
+    build_template,
+    copied,
+    outcome,
+    push_as_colleague,
+    shim,
+    snag,
+    usual,
+)
+
+TAG = "v1.76.5"
+UPGRADE = f"upgrade-carto --tag {TAG} --no-tests"
+DIRECT = f"{UPGRADE} --direct"
+SYNC = f"refs/heads/upstream-sync/{TAG}"
+WORK = f"../litellm.upstream-sync-{TAG}"
+MERGE = (
+    f"git -C {WORK} -c rerere.enabled=false -c merge.conflictStyle=diff3 merge --no-ff "
+    f"--no-commit -m 'chore: merge upstream {TAG} into carto/main' refs/tags/{TAG}"
+)
+AS_BEFORE = "Your checkout, carto/main and origin are as they were.\n"
+AGAIN = f"then run `invoke {UPGRADE}` again.\n"
+SECRET = "ghs_S3cretS3cretS3cret"
+
+# A release after v1.76.5 that the tests give what they need.
+NEXT = "v1.76.6"
+UPGRADE_NEXT = f"upgrade-carto --tag {NEXT}"
+
+
+def with_next(release: Mapping[str, Change], fork: Mapping[str, Change] | None = None) -> History:
+    """The sandbox with one more release of upstream's and one more commit of the fork's."""
+    return upstream_and_fork().plus(
+        Commit("next", "feat: the next release", release, parents=(TAG,)),
+        Commit("more", "feat: more of the fork's", fork or {}, parents=("carto/main",)),
+        upstream_refs={f"refs/tags/{NEXT}": "next"},
+        origin_refs={"refs/heads/carto/main": "more"},
+    )
+
+
+def hook(repository: Path, name: str, script: str) -> Path:
+    path = repository / "hooks" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(0.01)
+
+
+def usual_end(world: World, template: Path, line: str = UPGRADE, **variables: str) -> Done:
+    """The task ends as it does when nothing gets in its way."""
+    done = world.run(line, cwd=None, **variables)
+    assert done.err == ""
+    assert done.code == 0
+    assert outcome(world) == usual(template, line)
+    return done
+
+
+def git_dir(world: World, but: str = "") -> dict[str, bytes]:
+    """Every file of the clone's git directory that is not an object or a log."""
+    top = world.fork / ".git"
+    files = (path for path in top.rglob("*") if path.is_file())
+    names = {str(path.relative_to(top)): path for path in files}
+    left_out = ("objects/", "logs/", *filter(None, [but]))
+    return {n: p.read_bytes() for n, p in names.items() if not n.startswith(left_out)}
+
+
+# --- Two runs at once ------------------------------------------------------------------------
+
+
+def test_a_second_run_is_refused_while_the_first_goes_on(world: World, template: Path) -> None:
+    gate, reached = world.place / "gate", world.place / "reached"
+    os.mkfifo(gate)
+    path = snag(world, 4, f"touch {reached}; cat {gate}").path
+    words = [*INVOKE, "--search-root", str(ROOT), *UPGRADE.split()]
+    first = subprocess.Popen(
+        words,
+        cwd=world.fork,
+        env=os.environ | {"PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        wait_for(lambda: reached.exists() or first.poll() is not None, "the merge")
+        before = world.everything()
+        for line in (UPGRADE, "sync-main", f"upgrade-carto --tag {TAG} --abort"):
+            second = world.run(line)
+            assert second.err == (
+                f"Refused: `invoke {UPGRADE}` (process {first.pid}) is at work on this fork.\n"
+                "Nothing was changed.\n"
+                f"Next: wait until it has ended, then run `invoke {line}` again.\n"
+            )
+            assert second.code == 1
+        assert world.everything() == before
+        assert world.run("status").code == 0
+        assert world.run(f"--dry {UPGRADE}").code == 0
+        gate.write_text("")
+        _, errors = first.communicate(timeout=60)
+    finally:
+        first.kill()
+        first.wait()
+    assert errors == b""
+    assert first.returncode == 0
+    assert outcome(world) == usual(template, UPGRADE)
+
+
+# --- Remotes, disks, hooks, tests ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("line", [UPGRADE, DIRECT])
+def test_a_push_that_the_remote_rejects(world: World, template: Path, line: str) -> None:
+    before, refs = world.checkout(), world.refs(world.fork)
+    origin = world.refs(world.origin)
+    there = "carto/main" if line == DIRECT else f"upstream-sync/{TAG}"
+    reject = hook(world.origin, "pre-receive", "echo 'frozen until Monday' >&2; exit 1")
+    failed = world.run(line)
+    message = re.sub(r" +$", "", failed.err, flags=re.MULTILINE)
+    assert message == (
+        f"Failed: `git -C {WORK} push --atomic --no-follow-tags origin {SYNC}:refs/heads/{there}` "
+        "ended with exit code 1:\n"
+        "  remote: frozen until Monday\n"
+        "  To ~/origin.git\n"
+        f"   ! [remote rejected] upstream-sync/{TAG} -> {there} (pre-receive hook declined)\n"
+        "  error: failed to push some refs to '~/origin.git'\n"
+        f"{AS_BEFORE}"
+        f"Next: see what origin says, then run `invoke {line}` again.\n".replace(
+            DIRECT, f"upgrade-carto --tag {TAG} --direct --no-tests"
+        )
+    )
+    assert failed.code == 1
+    assert world.checkout() == before
+    assert world.refs(world.origin) == origin
+    assert {ref: world.refs(world.fork)[ref] for ref in refs} == refs
+    assert world.work(TAG).exists()
+    reject.unlink()
+    continued = usual_end(world, template, line)
+    assert "1/1 tag       already done\n" in continued.out
+    assert "5/9 commit    already done\n" in continued.out.replace("5/11", "5/9")
+
+
+LIMITED = """
+import os, resource, sys
+limit = int(sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["git is killed", "git is told"])
+def test_a_disk_that_fills_while_merging(tmp_path: Path, told: bool) -> None:
+    """Git writes a file of 3 MiB where 1 MiB is left. It is killed, or told as by a full disk."""
+    world = World(build_template(tmp_path / "w", with_next({"litellm/big.txt": "x\n" * 3 * 2**19})))
+    before, origin = world.checkout(), world.refs(world.origin)
+    line = f"{UPGRADE_NEXT} --no-tests"
+    ignore = "trap '' XFSZ" if told else ":"
+    path = shim(world, f'{ignore}\nexec "$GIT" "$@"')
+    words = [*INVOKE, "--search-root", str(ROOT), *line.split()]
+    failed = world.call([sys.executable, "-c", LIMITED, str(2**20), *words], PATH=path)
+    assert "Traceback" not in failed.err
+    first, *_, untouched, then = failed.err.splitlines()
+    work = f"../litellm.upstream-sync-{NEXT}"
+    assert first.startswith(f"Failed: `{MERGE.replace(WORK, work).replace(TAG, NEXT)}` ")
+    assert ("  error: unable to write file litellm/big.txt\n" in failed.err) == told
+    assert untouched == AS_BEFORE.strip()
+    assert then == f"Next: run `invoke {line}` again."
+    assert failed.code == 1
+    assert not world.work(NEXT).exists()
+    assert outcome(world).work_trees == ["worktree ~/litellm"]
+    assert world.checkout() == before
+    assert world.refs(world.origin) == origin
+    done = world.run(line)
+    assert done.err == ""
+    assert done.code == 0
+    head = world.refs(world.origin)[f"refs/heads/upstream-sync/{NEXT}"]
+    assert world.git(f"cat-file -s {head}:litellm/big.txt", repo=world.origin) == str(3 * 2**20)
+
+
+def test_a_commit_hook_that_fails(world: World, template: Path) -> None:
+    before = world.everything()[0], world.refs(world.origin)
+    refuse = hook(world.fork / ".git", "pre-commit", "echo 'no ticket' >&2; exit 1")
+    failed = world.run(UPGRADE)
+    assert failed.err == (
+        f"Failed: `git -C {WORK} commit -m 'chore: merge upstream {TAG} into carto/main'` "
+        "ended with exit code 1:\n"
+        "  no ticket\n"
+        f"{AS_BEFORE}"
+        f"Next: mend in {WORK} what git or a hook complains of, {AGAIN}"
+    )
+    assert failed.code == 1
+    assert (world.everything()[0], world.refs(world.origin)) == before
+    refuse.unlink()
+    usual_end(world, template)
+
+
+def test_tests_that_fail_on_the_merged_tree(tmp_path: Path) -> None:
+    test = "tests/test_litellm/test_next.py"
+    text = (
+        "import unittest\n\n\n"
+        "class Next(unittest.TestCase):\n"
+        "    def test_next(self):\n"
+        "        self.assertEqual('old', 'new')\n"
+    )
+    world = World(build_template(tmp_path / "w", with_next({test: text})))
+    before = world.everything()[0], world.refs(world.origin)
+    failed = world.run(UPGRADE_NEXT)
+    work, log = world.work(NEXT), world.fork / ".git" / "carto-fork" / NEXT / "test.log"
+    message = (
+        "Check failed: `make test-unit` ended with exit code 2 on the merged tree "
+        f"(log: .git/carto-fork/{NEXT}/test.log).\n"
+        f"{AS_BEFORE}"
+        f"Next: mend it in ../{work.name}, commit, then run `invoke {UPGRADE_NEXT}` again "
+        "(--no-tests leaves this out).\n"
+    )
+    assert failed.err == message
+    assert failed.code == 4
+    assert "AssertionError: 'old' != 'new'" in log.read_text()
+    assert "AssertionError: 'old' != 'new'" in failed.out
+    assert (world.everything()[0], world.refs(world.origin)) == before
+    assert "is ready\n" in failed.out
+
+    again = world.run(UPGRADE_NEXT)
+    assert (again.code, again.err) == (4, message)
+    assert " install   already done\n" in again.out
+    assert "is ready\n" not in again.out
+    assert "AssertionError: 'old' != 'new'" in again.out
+
+    (work / test).write_text(text.replace("'old'", "'new'"))
+    world.git("commit --quiet --all -m 'test: what is new'", repo=work)
+    done = world.run(UPGRADE_NEXT)
+    assert done.err == ""
+    assert done.code == 0
+    head = world.refs(world.origin)[f"refs/heads/upstream-sync/{NEXT}"]
+    assert world.git(f"log -1 --format=%s {head}", repo=world.origin) == "test: what is new"
+    finished = world.run(UPGRADE_NEXT)
+    assert finished.code == 0
+    assert "published already; nothing to do." in finished.out
+    assert "is ready\n" not in finished.out
+
+
+# --- Settings of the person's ----------------------------------------------------------------
+
+
+def test_an_inherited_git_environment_leads_nowhere(
+    world: World, template: Path, tmp_path: Path
+) -> None:
+    """As in a git hook, or in an alias, of another repository."""
+    other = copied(template, tmp_path / "other")
+    before = other.everything(), git_dir(other)
+    usual_end(
+        world,
+        template,
+        GIT_DIR=str(other.fork / ".git"),
+        GIT_WORK_TREE=str(other.fork),
+        GIT_INDEX_FILE=str(other.fork / ".git" / "index"),
+        GIT_OBJECT_DIRECTORY=str(other.fork / ".git" / "objects"),
+        GIT_COMMON_DIR=str(other.fork / ".git"),
+        GIT_NAMESPACE="elsewhere",
+        GIT_PREFIX="litellm/",
+        GIT_LITERAL_PATHSPECS="1",
+        GIT_EXTERNAL_DIFF="false",
+    )
+    assert (other.everything(), git_dir(other)) == before
+
+
+SETTINGS = {
+    "merging": """
+        [merge]
+            ff = only
+            conflictStyle = merge
+            renames = false
+            verbosity = 5
+            log = true
+            stat = true
+        [rerere]
+            enabled = true
+            autoUpdate = true
+        [commit]
+            verbose = true
+            status = true
+            template = /nowhere/at/all
+            cleanup = verbatim
+    """,
+    "showing": """
+        [color]
+            ui = always
+            branch = always
+            grep = always
+            diff = always
+        [core]
+            quotePath = false
+            pager = false
+        [pager]
+            log = false
+            diff = false
+            grep = false
+        [log]
+            showSignature = true
+            decorate = full
+            date = relative
+        [status]
+            short = true
+            branch = true
+            relativePaths = true
+            showUntrackedFiles = all
+        [diff]
+            noprefix = true
+            external = false
+            renames = copies
+            mnemonicPrefix = true
+            relative = true
+        [grep]
+            lineNumber = true
+            column = true
+            fullName = false
+            patternType = fixed
+        [format]
+            pretty = raw
+    """,
+    "moving": """
+        [fetch]
+            prune = true
+            pruneTags = true
+            recurseSubmodules = true
+        [push]
+            followTags = true
+            default = nothing
+            autoSetupRemote = true
+        [tag]
+            gpgSign = true
+            sort = -version:refname
+        [worktree]
+            guessRemote = true
+        [branch]
+            autoSetupMerge = always
+            autoSetupRebase = always
+            sort = -committerdate
+        [checkout]
+            defaultRemote = upstream
+            guess = false
+        [advice]
+            detachedHead = false
+            resolveConflict = false
+        [alias]
+            merge = !false
+            commit = !false
+            worktree = !false
+            status = !false
+    """,
+    "writing": """
+        [submodule]
+            recurse = true
+        [core]
+            autocrlf = input
+            safecrlf = true
+            attributesFile = /nowhere/at/all
+            commentChar = ";"
+        [apply]
+            whitespace = error
+        [extensions]
+            worktreeConfig = true
+    """,
+}
+
+
+@pytest.mark.parametrize("about", SETTINGS)
+def test_git_settings_of_the_person_change_nothing(
+    world: World, template: Path, about: str
+) -> None:
+    expected = copied(template, world.place / "plain").run(UPGRADE)
+    Path(os.environ["GIT_CONFIG_GLOBAL"]).write_text(SETTINGS[about])
+    before = world.checkout()
+    done = usual_end(world, template)
+    assert done.out == expected.out
+    assert world.checkout() == before
+    assert world.run("status").code == 0
+
+
+def test_invoke_settings_of_the_person_change_nothing(world: World, template: Path) -> None:
+    expected = copied(template, world.place / "plain").run(UPGRADE)
+    settings = "run: {warn: true, pty: true, echo: true, hide: both}\n"
+    (Path(os.environ["HOME"]) / ".invoke.yaml").write_text(settings)
+    assert usual_end(world, template).out == expected.out
+
+
+def test_invoke_settings_do_not_make_a_failure_pass(world: World) -> None:
+    settings = "run: {warn: true, pty: true, echo: true, hide: both}\n"
+    (Path(os.environ["HOME"]) / ".invoke.yaml").write_text(settings)
+    hook(world.fork / ".git", "pre-commit", "exit 1")
+    assert world.run(UPGRADE).code == 1
+
+
+# --- Credentials -----------------------------------------------------------------------------
+
+
+def with_secret(world: World, url: str = "https://github.com/CartoDB/litellm.git") -> str:
+    """Give origin a URL with credentials, as CI does."""
+    secret = url.replace("://", f"://x-access-token:{SECRET}@")
+    world.git("remote set-url origin", secret)
+    return secret
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "setup",
+        "status",
+        "status --json",
+        "config",
+        "sync-main",
+        f"--dry {UPGRADE}",
+        UPGRADE,
+        f"{UPGRADE} --json",
+        DIRECT,
+    ],
+)
+def test_credentials_of_a_remote_do_not_appear(world: World, line: str) -> None:
+    world.git(f"config --add url.{world.origin}.insteadOf", with_secret(world))
+    done = world.run(line)
+    assert done.code == 0, done.err
+    assert SECRET not in done.out + done.err
+
+
+def test_credentials_do_not_appear_where_git_fails(world: World) -> None:
+    world.git(f"config --add url.{world.origin}.insteadOf", with_secret(world))
+    echo = f'echo "no: https://me:{SECRET}@github.com/CartoDB/litellm.git" >&2; exit 1'
+    hook(world.origin, "pre-receive", echo)
+    failed = world.run(UPGRADE)
+    assert failed.code == 1
+    assert "no: https://***@github.com/CartoDB/litellm.git" in failed.err
+    assert SECRET not in failed.out + failed.err
+    noted = world.fork / ".git" / "carto-fork.lock"
+    assert SECRET not in noted.read_text()
+
+
+@pytest.mark.parametrize("line", ["status", "sync-main", UPGRADE])
+def test_credentials_of_a_remote_that_cannot_be_reached(world: World, line: str) -> None:
+    """Nothing listens on port 1."""
+    secret = with_secret(world)
+    nowhere = f"https://x-access-token:{SECRET}@127.0.0.1:1/"
+    world.git(f"config --add url.{nowhere}.insteadOf", secret.removesuffix("litellm.git"))
+    done = world.run(line, GIT_ALLOW_PROTOCOL="file:https")
+    assert SECRET not in done.out + done.err
+    if line != "status":
+        assert done.err.splitlines()[0] == "Refused: the remote `origin` cannot be reached."
+        assert done.code == 1
+
+
+@pytest.mark.parametrize("line", ["setup", "status", "sync-main", UPGRADE])
+def test_credentials_of_a_wrong_remote_do_not_appear(world: World, line: str) -> None:
+    with_secret(world, "https://github.com/Somebody/else.git")
+    done = world.run(line)
+    assert SECRET not in done.out + done.err
+    if line != "status":
+        assert done.code == 1
+        assert "https://***@github.com/Somebody/else.git" in done.err
+
+
+def test_credentials_in_the_output_of_a_check_do_not_appear(world: World) -> None:
+    """Not even where the command writes them in two goes."""
+    log = world.fork / ".git" / "carto-fork" / TAG / "test.log"
+    script = (
+        f"printf 'fetching https://me:{SECRET[:9]}'; for i in 1 2 3 4 5 6 7 8 9 10; do "
+        f"grep -q {SECRET[:9]} {log} && break; sleep 0.02; done; "
+        f"printf '{SECRET[9:]}@example.com/x\\n'"
+    )
+    policy = (
+        'extends = "carto-litellm"\n\n[commands]\ninstall = []\nlint = []\n'
+        f"test = ['''sh -c {shlex.quote(script)}''']\n"
+    )
+    push_as_colleague(world, {"carto_fork.toml": policy})
+    done = world.run(f"upgrade-carto --tag {TAG} --no-push")
+    assert done.code == 0, done.err
+    shown = done.out.partition(SECRET[9:] + "@example.com/x\\n'")[2]
+    assert "fetching https://***@example.com/x" in shown
+    assert "fetching https://***@example.com/x" in log.read_text()
+    assert SECRET[:9] not in shown + log.read_text()
+
+
+# --- Names of files --------------------------------------------------------------------------
+
+NAMES = (
+    "with space.txt",
+    "quo\"te's.txt",
+    "new\nline.txt",
+    "-dash.txt",
+    "*.txt",
+    ":(glob)**",
+    ":!not.txt",
+    "ñandú.txt",
+    "bytes-\udcff\udcfe.txt",
+    "\x1b[31mred\x1b[0m.txt",
+    "tab\tbell\x07.txt",
+    "$(touch pwned).txt",
+    "{work}.txt",
+    "[bold]not bold[/bold].txt",
+)
+
+
+def both_add(paths: list[str]) -> History:
+    """Both sides add files of the same names."""
+    release = {path: f"upstream's {number}\n" for number, path in enumerate(paths)}
+    fork = {path: f"the fork's {number}\n" for number, path in enumerate(paths)}
+    return with_next(release, fork)
+
+
+def without_controls(done: Done) -> bool:
+    text = done.out + done.err
+    return all(c == "\n" or c.isprintable() for c in text)
+
+
+def shown(path: str) -> str:
+    """A path as the output has it."""
+    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
+    return safe.encode("utf-8", "backslashreplace").decode()
+
+
+def unmerged(world: World) -> set[str]:
+    """The paths that are in conflict in the work tree of the next release."""
+    words = ["git", "diff", "--name-only", "--diff-filter=U", "-z"]
+    listed = world.call(words, cwd=world.work(NEXT)).out
+    return set(listed.split("\0")) - {""}
+
+
+@pytest.fixture
+def oddly_named(tmp_path: Path) -> World:
+    paths = [f"{top}{name}" for top in ("", "tests/odd/") for name in NAMES]
+    return World(build_template(tmp_path / "w", both_add(paths)))
+
+
+def test_odd_names_of_files_are_resolved_and_reported(oddly_named: World) -> None:
+    world = oddly_named
+    line = f"{UPGRADE_NEXT} --no-tests"
+    paused = world.run(line)
+    assert paused.err.splitlines()[0] == f"Paused: {len(NAMES)} conflicts need a person."
+    assert paused.code == 3
+    assert without_controls(paused)
+    assert f"{len(NAMES)} files in tests/odd" in paused.out
+    listed = re.findall(r"^  add/add +1 of 1 hunks +(.*)$", paused.out, re.MULTILINE)
+    assert sorted(listed) == sorted(map(shown, NAMES))
+    work = world.work(NEXT)
+    assert unmerged(world) == set(NAMES)
+    assert without_controls(world.run("status"))
+
+    top = [f":(top,literal){name}" for name in NAMES]
+    world.git("checkout --ours --", *top, repo=work)
+    world.git("add --", *top, repo=work)
+    done = world.run(line)
+    assert done.err == ""
+    assert done.code == 0
+    assert without_controls(done)
+    head = world.refs(world.origin)[f"refs/heads/upstream-sync/{NEXT}"]
+    for number, name in enumerate(NAMES):
+        for path, text in (
+            (name, f"the fork's {number}"),
+            (f"tests/odd/{name}", f"upstream's {len(NAMES) + number}"),
+        ):
+            assert world.git("cat-file blob", f"{head}:{path}", repo=world.origin) == text
+
+
+def test_what_is_left_is_told_in_commands_that_work(oddly_named: World) -> None:
+    """Pasted into a terminal in the work tree, they add the very file that they are about."""
+    world = oddly_named
+    paused = world.run(f"{UPGRADE_NEXT} --no-tests")
+    work = world.work(NEXT)
+    advice = re.findall(r"^    then: .*, then (git add .*)$", paused.out, re.MULTILINE)
+    assert len(advice) == len(NAMES)
+    for number, line in enumerate(advice, 1):
+        assert world.call(["bash", "-c", line], cwd=work).code == 0, line
+        assert len(unmerged(world)) == len(NAMES) - number, line
+    assert not list(world.place.rglob("pwned"))
+
+
+def test_odd_paths_in_other_messages(oddly_named: World) -> None:
+    """Control characters in the list of what a person has not committed, or left as markers."""
+    world = oddly_named
+    line = f"{UPGRADE_NEXT} --no-tests"
+    world.run(line)
+    work = world.work(NEXT)
+    world.git("add --all", repo=work)
+    left = world.run(line)
+    assert left.code == 4
+    assert left.err.startswith(f"Check failed: the merge of {NEXT} is not right:\n")
+    assert without_controls(left)
+    for name in NAMES:
+        (work / name).write_text("mended\n")
+    dirty = world.run(line)
+    assert dirty.code == 1
+    assert dirty.err.startswith(f"Refused: ../{work.name} has changes that are not committed: ")
+    assert without_controls(dirty)
+
+
+def test_many_conflicts(tmp_path: Path) -> None:
+    paths = [f"tests/many/a_rather_long_name_for_a_file_of_tests_{n:04}.py" for n in range(1500)]
+    world = World(build_template(tmp_path / "w", both_add(paths)))
+    done = world.run(f"{UPGRADE_NEXT} --no-tests")
+    assert done.err == ""
+    assert done.code == 0
+    assert "1500 files in tests/many\n" in done.out
+    assert "1521 of 1521 conflicts decided, 0 left." in done.out
+    head = world.refs(world.origin)[f"refs/heads/upstream-sync/{NEXT}"]
+    many = world.git(f"ls-tree -r {head} tests/many/", repo=world.origin).splitlines()
+    theirs = world.git(f"ls-tree -r {NEXT} tests/many/", repo=world.upstream).splitlines()
+    assert len(many) == 1500
+    assert many == theirs
+
+
+# --- Other repositories and checkouts --------------------------------------------------------
+
+
+def test_a_path_that_a_shell_would_run(template: Path, tmp_path: Path) -> None:
+    place = tmp_path / 'it\'s a "fork" $(touch pwned); touch pwned #'
+    world = World(build_template(place))
+    usual_end(world, template)
+    assert not list(tmp_path.rglob("pwned"))
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+def test_dry_run_in_a_path_that_a_shell_would_run(tmp_path: Path, where: str) -> None:
+    place = tmp_path / 'it\'s a "fork" $(touch pwned); touch pwned #'
+    world = World(build_template(place))
+    words = [*INVOKE, "--search-root", str(ROOT), "--dry", *UPGRADE.split()]
+    cwd = world.fork
+    if where == "there":
+        words, cwd = [*words, "--repo", str(world.fork)], tmp_path
+    # Not neutral: these lines are for a terminal on this machine.
+    dry = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=True).stdout
+    pasted = world.call(["bash", "-c", dry], cwd=cwd)
+    assert pasted.code == 0, pasted.err
+    assert SYNC in world.refs(world.origin)
+    assert not list(tmp_path.rglob("pwned"))
+
+
+def test_a_bare_clone(world: World, template: Path) -> None:
+    bare = world.place / "bare.git"
+    world.git("clone --quiet --bare", str(world.fork), str(bare))
+    for line in world.git("config --local --list").splitlines():
+        key, _, value = line.partition("=")
+        if key.startswith(("url.", "user.", "remote.upstream.")):
+            world.git(f"config --add {key}", value, repo=bare)
+    world.git("remote set-url origin https://github.com/CartoDB/litellm.git", repo=bare)
+    before = world.checkout(), world.refs(world.fork)
+    for line in ("status", UPGRADE):
+        done = world.run(line, cwd=bare)
+        assert done.err == ""
+        assert done.code == 0
+    expected = usual(template, UPGRADE)
+    assert world.refs(world.origin) == expected.origin
+    assert world.refs(bare)[SYNC] == expected.fork[SYNC]
+    assert world.git("worktree list", repo=bare).count("\n") == 0
+    assert (world.checkout(), world.refs(world.fork)) == before
+
+
+@pytest.mark.parametrize("line", [UPGRADE, DIRECT])
+def test_a_linked_work_tree(world: World, template: Path, line: str) -> None:
+    linked = world.place / "linked"
+    world.git(f"worktree add --quiet -b topic {linked}")
+    (linked / "Makefile").write_text("mine\n")
+    before = world.checkout(), world.git("status --porcelain", repo=linked)
+    done = world.run(line, cwd=linked)
+    assert done.err == ""
+    assert done.code == 0
+    assert world.refs(world.origin) == usual(template, line).origin
+    assert world.git("status --porcelain", repo=linked) == before[1] == " M Makefile"
+    assert world.git("symbolic-ref HEAD", repo=linked) == "refs/heads/topic"
+    if line == UPGRADE:
+        assert world.checkout() == before[0]
+    else:
+        assert world.git("status --porcelain") == ""
+        assert world.git("rev-parse HEAD") == usual(template, line).fork["refs/heads/carto/main"]
+
+
+def test_a_checkout_in_the_middle_of_a_rebase(world: World, template: Path) -> None:
+    world.git("checkout --quiet -b topic")
+    (world.fork / "Makefile").write_text("mine\n")
+    world.git("commit --quiet --all -m mine")
+    world.git("checkout --quiet -b other HEAD~1")
+    (world.fork / "Makefile").write_text("other\n")
+    world.git("commit --quiet --all -m other")
+    assert world.call(["git", "rebase", "topic"]).code == 1
+    left_out = f"refs/heads/upstream-sync/{TAG}"
+    before = world.everything()[0], git_dir(world, "refs/")
+    done = world.run(UPGRADE)
+    assert done.err == ""
+    assert done.code == 0
+    after = git_dir(world, "refs/")
+    for name in ("carto-fork.lock", "FETCH_HEAD", "packed-refs"):
+        before[1].pop(name, None)
+        after.pop(name, None)
+    assert (world.checkout(), after) == before
+    assert world.refs(world.origin) == usual(template, UPGRADE).origin
+    assert left_out in world.refs(world.fork)
+    world.git("rebase --abort")
+    assert world.git("status --porcelain") == ""
+
+
+def test_direct_is_refused_while_production_is_rebased(world: World) -> None:
+    """Git will write the branch when the rebase ends: nothing may move it before."""
+    editor = "sed -i -e s/^pick/edit/"
+    rebase = ["git", "-c", f"sequence.editor={editor}", "rebase", "--interactive", "HEAD~1"]
+    assert world.call(rebase).code == 0
+    before = world.everything()
+    refused = world.run(DIRECT)
+    assert refused.code == 1
+    assert refused.err.startswith("Refused: ")
+    assert world.everything() == before
+
+
+@pytest.mark.parametrize("where", ["another branch", "detached", "main"])
+@pytest.mark.parametrize("line", [UPGRADE, DIRECT])
+def test_a_checkout_with_work_in_it(world: World, template: Path, where: str, line: str) -> None:
+    """Staged, changed, removed, untracked and ignored files are none of the upgrade's business."""
+    how = {"another branch": "-b topic", "detached": "--detach", "main": "main"}[where]
+    world.git(f"checkout --quiet {how}")
+    (world.fork / "Makefile").write_text("staged\n")
+    world.git("add Makefile")
+    (world.fork / "Makefile").write_text("changed\n")
+    (world.fork / "README.md").unlink()
+    (world.fork / "untracked").write_text("mine\n")
+    (world.fork / "litellm" / "new.py").write_text("mine\n")
+    world.git("add --intent-to-add litellm/new.py")
+    before = world.checkout()
+    done = world.run(line)
+    assert done.err == ""
+    assert done.code == 0
+    assert world.checkout() == before
+    assert world.refs(world.origin) == usual(template, line).origin
+    assert outcome(world).work_trees == ["worktree ~/litellm"]

@@ -1,0 +1,244 @@
+"""Interrupt an upgrade anywhere, run the same command again: the same branches on both sides."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from world import INVOKE, ROOT, Done, World, copied, outcome, snag, usual
+
+TAG = "v1.76.5"
+UPGRADE = f"upgrade-carto --tag {TAG} --no-tests"
+DIRECT = f"{UPGRADE} --direct"
+
+# Every git command of an upgrade that writes, in order. A test holds both lists.
+PREPARED = (
+    "fetch",
+    "branch",
+    "worktree add",
+    "merge",
+    "update-index",
+    "checkout",
+    "checkout",
+    "add",
+    "rm",
+    "commit",
+)
+PUBLISHED = (*PREPARED, "push", "worktree remove")
+MOVED = (*PREPARED, "push", "merge", "worktree remove", "branch")
+NUMBER = {verb: number for number, verb in reversed(list(enumerate(PUBLISHED, 1)))}
+
+# What befalls a command; see `world.snag`.
+KILLED = "kill -KILL $PPID $$"
+KILLED_AFTER = '"$GIT" "$@"; kill -KILL $PPID $$'
+# Ctrl-C in a terminal reaches every process of the foreground; this one at any time of git's run.
+CTRL_C = 'kill -INT 0 & exec "$GIT" "$@"'
+# A signal for the task alone: git goes on to its end.
+INTERRUPTED = "trap '' INT; kill -INT $PPID"
+TERMINATED = "trap '' TERM INT; kill -TERM $PPID"
+
+# Places of the work tree of the upgrade, in the scripts below.
+PLACES = """
+work={work} admin={fork}/.git/worktrees/litellm.upstream-sync-v1.76.5
+"""
+# The states that a killed git leaves behind, made on purpose.
+HALF: dict[str, tuple[str, str]] = {
+    "work tree: its directory": (
+        "worktree add",
+        'mkdir -p "$work" "$admin"; echo initializing > "$admin/locked"',
+    ),
+    "work tree: its link": (
+        "worktree add",
+        'mkdir -p "$work" "$admin"; echo initializing > "$admin/locked"; '
+        'echo "$work/.git" > "$admin/gitdir"; echo "gitdir: $admin" > "$work/.git"',
+    ),
+    "work tree: some files": (
+        "worktree add",
+        '"$GIT" "$@"; rm -r "$work/litellm" "$admin/index"; touch "$admin/index.lock"; '
+        'echo initializing > "$admin/locked"',
+    ),
+    "merge: some files": (
+        "merge",
+        'cp "$admin/index" "$admin/before"; "$GIT" "$@"; mv "$admin/before" "$admin/index"; '
+        'touch "$admin/index.lock"; rm -r "$work/tests" "$admin"/MERGE_* "$admin/AUTO_MERGE"',
+    ),
+    "merge: the index": ("merge", '"$GIT" "$@"; rm "$admin"/MERGE_*'),
+    "merge: no message": ("merge", '"$GIT" "$@"; rm "$admin/MERGE_MSG" "$admin/MERGE_MODE"'),
+    "update-index: its lock": ("update-index", 'touch "$admin/index.lock"'),
+    "checkout: its lock": ("checkout", 'touch "$admin/index.lock"'),
+    "add: its lock": ("add", 'touch "$admin/index.lock"'),
+    "rm: some files": ("rm", '"$GIT" "$@"; touch "$admin/index.lock"'),
+    "commit: its lock": ("commit", 'touch "$admin/index.lock"'),
+}
+
+Refs: TypeAlias = dict[str, str]
+Untouched: TypeAlias = tuple[dict[str, str], Refs, Refs, Refs]
+
+
+def untouched(world: World) -> Untouched:
+    """Everything but the sync branch and the release's tag in the clone."""
+    checkout, here, origin, upstream = world.everything()
+    own = {f"refs/heads/upstream-sync/{TAG}", f"refs/tags/{TAG}"}
+    return checkout, {ref: here[ref] for ref in here.keys() - own}, origin, upstream
+
+
+def start(world: World, line: str, at: int, cut: str) -> Done:
+    """Run a task in a terminal of its own, with something in the way of a writing command."""
+    path = snag(world, at, cut).path
+    ended = subprocess.run(
+        [*INVOKE, "--search-root", str(ROOT), *line.split()],
+        cwd=world.fork,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        timeout=120,
+        start_new_session=True,
+    )
+    return Done(ended.returncode, world.neutral(ended.stdout), world.neutral(ended.stderr))
+
+
+def continue_(world: World, template: Path, line: str) -> None:
+    """Run the same command again, without anything in its way: it ends as it always does."""
+    done = world.run(line)
+    assert done.err == ""
+    assert done.code == 0
+    assert outcome(world) == usual(template, line)
+
+
+def places(world: World) -> str:
+    return PLACES.format(work=world.work(TAG), fork=world.fork)
+
+
+def verb_id(verbs: tuple[str, ...]) -> Callable[[int], str]:
+    return lambda at: f"{at}-{verbs[at - 1].replace(' ', '-')}"
+
+
+@pytest.mark.parametrize(("line", "verbs"), [(UPGRADE, PUBLISHED), (DIRECT, MOVED)])
+def test_these_are_the_commands_that_write(world: World, line: str, verbs: tuple[str, ...]) -> None:
+    watched = snag(world)
+    done = world.run(line, PATH=watched.path)
+    assert done.err == ""
+    assert done.code == 0
+    assert tuple(watched.writes) == verbs
+
+
+@pytest.mark.parametrize("at", range(1, len(PUBLISHED) + 1), ids=verb_id(PUBLISHED))
+def test_killed_before_any_command(world: World, template: Path, at: int) -> None:
+    before = untouched(world)
+    assert start(world, UPGRADE, at, KILLED).code == -9
+    if at <= NUMBER["push"]:
+        assert untouched(world) == before
+    else:
+        assert untouched(world)[:2] == before[:2]
+    continue_(world, template, UPGRADE)
+    assert untouched(world)[:2] == before[:2]
+
+
+@pytest.mark.parametrize("at", range(1, len(MOVED) + 1), ids=verb_id(MOVED))
+def test_killed_after_any_command_of_a_direct_upgrade(
+    world: World, template: Path, at: int
+) -> None:
+    before = untouched(world)
+    assert start(world, DIRECT, at, KILLED_AFTER).code == -9
+    if at < NUMBER["push"]:
+        assert untouched(world) == before
+    elif at == NUMBER["push"]:
+        assert untouched(world)[:2] == before[:2]
+    continue_(world, template, DIRECT)
+    assert world.git("status --porcelain") == ""
+
+
+@pytest.mark.parametrize("what", HALF)
+def test_killed_in_the_middle_of_a_command(world: World, template: Path, what: str) -> None:
+    before = untouched(world)
+    verb, half = HALF[what]
+    cut = f"{places(world)}{half}; {KILLED}"
+    assert start(world, UPGRADE, NUMBER[verb], cut).code == -9
+    assert untouched(world) == before
+    continue_(world, template, UPGRADE)
+    assert untouched(world)[:2] == before[:2]
+
+
+def test_killed_while_the_checkout_of_production_moves(world: World, template: Path) -> None:
+    """Git writes the files and the index first, and moves the branch last."""
+    old = world.git("rev-parse carto/main")
+    half = f'"$GIT" "$@"; "$GIT" -C {world.fork} update-ref refs/heads/carto/main {old}'
+    number = len(PREPARED) + 2
+    assert start(world, DIRECT, number, f"{half}; {KILLED}").code == -9
+    continue_(world, template, DIRECT)
+    assert world.git("status --porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("verb", "how"),
+    [
+        ("fetch", CTRL_C),
+        ("branch", INTERRUPTED),
+        ("worktree add", CTRL_C),
+        ("worktree add", TERMINATED),
+        ("merge", CTRL_C),
+        ("merge", INTERRUPTED),
+        ("merge", TERMINATED),
+        ("add", CTRL_C),
+        ("rm", INTERRUPTED),
+        ("commit", CTRL_C),
+        ("commit", TERMINATED),
+        ("push", CTRL_C),
+        ("push", INTERRUPTED),
+        ("worktree remove", TERMINATED),
+    ],
+    ids=lambda value: {CTRL_C: "ctrl-c", INTERRUPTED: "int", TERMINATED: "term"}.get(value),
+)
+def test_a_signal_ends_it_in_order(world: World, template: Path, verb: str, how: str) -> None:
+    before = untouched(world)
+    ended = start(world, UPGRADE, NUMBER[verb], how)
+    assert ended.err == (
+        f"Interrupted: `invoke {UPGRADE}` was interrupted.\n"
+        "What was done so far is kept; nothing is half-done.\n"
+        f"Next: run `invoke {UPGRADE}` again; it continues.\n"
+    )
+    assert ended.code == 130
+    if NUMBER[verb] < NUMBER["push"]:
+        assert untouched(world) == before
+    continue_(world, template, UPGRADE)
+    assert untouched(world)[:2] == before[:2]
+
+
+def test_a_merge_that_was_interrupted_is_gone(world: World) -> None:
+    """Nothing is half-done, as the message says."""
+    ended = start(world, UPGRADE, NUMBER["merge"], INTERRUPTED)
+    assert ended.err.startswith("Interrupted: ")
+    assert not world.work(TAG).exists()
+    assert outcome(world).work_trees == ["worktree ~/litellm"]
+
+
+def test_killed_while_it_undoes_what_was_interrupted(world: World, template: Path) -> None:
+    """The removal of the work tree is the next command that writes after the merge."""
+    before = untouched(world)
+    here = world.place / "snag"
+    again = f"echo {NUMBER['merge'] + 1} > {here}/at; echo '{KILLED}' > {here}/cut"
+    assert start(world, UPGRADE, NUMBER["merge"], f"{again}; {INTERRUPTED}").code == -9
+    assert world.work(TAG).exists()
+    assert untouched(world) == before
+    continue_(world, template, UPGRADE)
+
+
+def test_an_interrupted_upgrade_can_be_given_up(template: Path, tmp_path: Path) -> None:
+    """After a kill in the middle of the merge, --abort leaves nothing of the upgrade."""
+    world = copied(template, tmp_path / "other")
+    before = world.everything()
+    _, half = HALF["merge: some files"]
+    start(world, UPGRADE, NUMBER["merge"], f"{places(world)}{half}; {KILLED}")
+    done = world.run(f"upgrade-carto --tag {TAG} --abort")
+    assert done.err == ""
+    assert done.code == 0
+    assert not world.work(TAG).exists()
+    checkout, here, origin, upstream = world.everything()
+    del here[f"refs/tags/{TAG}"]
+    assert (checkout, here, origin, upstream) == before
