@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from world import World, build_template
+from world import World, build_template, copied
 
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.fixture(autouse=True)
-def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def seal(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """A private home, no system or user configuration of git or invoke, no network, fixed dates."""
-    home = tmp_path_factory.mktemp("home")
     keep = {"PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "PYTHONPATH"}
     for name in list(os.environ):
         if name not in keep and not name.startswith(("PYTEST_", "COV_")):
@@ -37,17 +33,21 @@ def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
         monkeypatch.setenv(name, value)
 
 
+@pytest.fixture(autouse=True)
+def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs sealed off from the machine's own settings."""
+    seal(monkeypatch, tmp_path_factory.mktemp("home"))
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sandbox, built once; each test gets a copy."""
-    return build_template(tmp_path_factory.mktemp("template") / "world")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        seal(monkeypatch, tmp_path_factory.mktemp("home"))
+        return build_template(tmp_path_factory.mktemp("template") / "world")
 
 
 @pytest.fixture
-def world(template: Path, tmp_path: Path) -> Iterator[World]:
+def world(template: Path, tmp_path: Path) -> World:
     """Upstream, the fork on `GitHub` and a clone of it, as the sandbox has them."""
-    place = tmp_path / "w"
-    shutil.copytree(template, place, symlinks=True)
-    config = place / "litellm" / ".git" / "config"
-    config.write_text(config.read_text().replace(str(template), str(place)))
-    yield World(place)
+    return copied(template, tmp_path / "w")

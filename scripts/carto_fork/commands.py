@@ -91,6 +91,8 @@ def run_upgrade(s: Session, options: upgrade.Options, run_task: RunTask) -> None
         except Refused as refusal:
             refusal.untouched = fetch.untouched
             raise
+        if held and held.after_kill:
+            upgrade.remove_stale_lock(s.sh, ready.work)
         report.upgrade_begins(s.console, ready, found)
         if ready.finished:
             s.console.say(f"{ready.sync} is published already; nothing to do.")

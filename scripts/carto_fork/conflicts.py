@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from . import files
@@ -20,12 +22,13 @@ def read(sh: Shell, work: Path) -> list[Conflict]:
         return []
     suspects = [path for path, found in stages.items() if not {2, 3} <= found.keys()]
     renamed = _absent_from_base(sh, work, suspects)
-    edited = _edited(sh, work)
+    edited = _edited(sh, work, stages)
     binary = _binary(sh, work, stages)
-    return [
-        _conflict(work, path, found, path in renamed, path in edited, path in binary)
-        for path, found in sorted(stages.items())
+    found = [
+        _conflict(work, path, versions, path in renamed, path in binary)
+        for path, versions in sorted(stages.items())
     ]
+    return [_with_edits(sh, work, c) if c.path in edited else c for c in found]
 
 
 def _unmerged(sh: Shell, work: Path) -> dict[str, dict[int, Stage]]:
@@ -52,15 +55,36 @@ def _absent_from_base(sh: Shell, work: Path, paths: Sequence[str]) -> set[str]:
     return set(paths) - present
 
 
-def _edited(sh: Shell, work: Path) -> set[str]:
-    """The paths that differ from what the merge wrote (git keeps that as the tree AUTO_MERGE)."""
+def _edited(sh: Shell, work: Path, paths: Iterable[str]) -> set[str]:
+    """The paths that differ from what the merge wrote, which git keeps as the tree AUTO_MERGE."""
     # A submodule that is not checked out always differs.
     changed = sh.ask(
         "git -C {work} diff --name-only --no-renames --no-ext-diff --ignore-submodules=all -z"
         " AUTO_MERGE --",
         work=work,
     )
-    return set(changed.fields()) if changed.ok else set()
+    # Where git cannot tell, anything may be somebody's work.
+    return set(changed.fields()) if changed.ok else set(paths)
+
+
+def _with_edits(sh: Shell, work: Path, conflict: Conflict) -> Conflict:
+    """The conflict with what is in its file now, and what the merge wrote there."""
+    path, now = work / conflict.path, ""
+    if path.is_symlink():
+        target = os.fsdecode(os.readlink(path))
+        sides = [side for side in (conflict.ours, conflict.theirs) if side]
+        same = (s for s in sides if _blob(sh, work, s.name) == target)
+        now = next((side.name for side in same), "another link")
+    elif path.exists():
+        hashed = sh.ask("git -C {work} hash-object -- {path}", work=work, path=conflict.path)
+        now = hashed.line
+    merged = _blob(sh, work, f"AUTO_MERGE:{conflict.path}") if conflict.text is not None else None
+    return replace(conflict, edited=True, now=now, merged=merged)
+
+
+def _blob(sh: Shell, work: Path, name: str) -> str | None:
+    answer = sh.ask("git -C {work} cat-file blob {name}", work=work, name=name)
+    return answer.out if answer.ok else None
 
 
 def _binary(sh: Shell, work: Path, stages: Mapping[str, dict[int, Stage]]) -> set[str]:
@@ -79,7 +103,7 @@ def _binary(sh: Shell, work: Path, stages: Mapping[str, dict[int, Stage]]) -> se
 
 
 def _conflict(
-    work: Path, path: str, stages: Mapping[int, Stage], renamed: bool, edited: bool, binary: bool
+    work: Path, path: str, stages: Mapping[int, Stage], renamed: bool, binary: bool
 ) -> Conflict:
     base, ours, theirs = (stages.get(number) for number in (1, 2, 3))
     deleted_by = None
@@ -88,7 +112,7 @@ def _conflict(
     kind = _kind(base, ours, theirs, renamed, binary)
     readable = kind in (Kind.CONTENT, Kind.ADD_ADD, Kind.RENAME, Kind.MODE)
     text = _read_text(work / path) if readable else None
-    return Conflict(path, kind, base, ours, theirs, deleted_by, edited, text)
+    return Conflict(path, kind, base, ours, theirs, deleted_by, text=text)
 
 
 def _kind(

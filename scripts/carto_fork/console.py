@@ -8,14 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from .text import printable
+
 if TYPE_CHECKING:
     from rich.console import Console as Rich
-
-
-def printable(text: str) -> str:
-    """Text of unknown origin (paths, subjects, output) without control characters."""
-    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return safe.encode("utf-8", "backslashreplace").decode()
 
 
 class Console:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 
 from pathspec import GitIgnoreSpec
@@ -12,6 +12,7 @@ from pathspec import GitIgnoreSpec
 from . import hunks
 from .evidence import Conflict, has_markers
 from .policy import Kind, Policy, Rule, Side, Take
+from .text import file_word, pathspec_word
 
 _VERSION_LINE = re.compile(r"""\s*version\s*=\s*["'][^"']*["']\s*(#.*)?""")
 
@@ -61,13 +62,16 @@ def _fits(rule: Rule, conflict: Conflict, paths: GitIgnoreSpec) -> bool:
 
 
 def _decide(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decision:
+    if conflict.edited and (done := _carried_out(conflict, rule, policy)):
+        return done
     # A merge of two texts can be decided hunk by hunk; anything else only as a whole.
     by_hunks = conflict.text is not None and conflict.ours and conflict.theirs
     whole = bool(rule and rule.whole)
     if by_hunks and has_markers(conflict.text or "") and not (whole and not conflict.edited):
         return _by_hunks(conflict, rule, policy)
     if conflict.edited:
-        return _left(conflict, rule, "Changed by hand, not staged.", "git add {path}")
+        stage = f"git add -- {pathspec_word(conflict.path)}"
+        return _left(conflict, rule, "Changed by hand, not staged.", stage)
     if rule is None:
         return _left(conflict, None, "No rule fits.", _how_to(conflict))
     if rule.take in (Take.FORK, Take.UPSTREAM):
@@ -75,11 +79,26 @@ def _decide(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decision:
     return _left(conflict, rule, f"Rule {rule.name!r} decides text only.", _how_to(conflict))
 
 
+def _carried_out(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decision | None:
+    """The decision that an earlier run has written to the file and not staged, if that is so."""
+    untouched = replace(conflict, edited=False, text=conflict.merged)
+    decision = _decide(untouched, rule, policy)
+    if decision.left:
+        return None
+    if decision.whole:
+        winner = conflict.ours if decision.take is Take.FORK else conflict.theirs
+        same = conflict.now == (winner.name if winner else "")
+    else:
+        same = decision.text == conflict.text
+    return replace(decision, conflict=conflict) if same else None
+
+
 def _by_hunks(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decision:
+    file, path = file_word(conflict.path), pathspec_word(conflict.path)
     segments = hunks.parse(conflict.text or "")
     if segments is None or not any(isinstance(segment, hunks.Hunk) for segment in segments):
         why = "Its conflict markers do not add up."
-        return _left(conflict, rule, why, "edit {path}, then git add {path}")
+        return _left(conflict, rule, why, f"edit {file}, then git add -- {path}")
     settled: list[hunks.Segment] = []
     reasons: list[str] = []
     dropped = 0
@@ -97,7 +116,7 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decision
                 known = {*lines, *(segment.base or ())}
                 dropped += sum(line not in known for line in segment.ours)
     left = len(reasons)
-    todo = f"resolve {_count(left, 'hunk')} in {{path}}, then git add {{path}}"
+    todo = f"resolve {_count(left, 'hunk')} in {file}, then git add -- {path}"
     return Decision(
         conflict,
         take=rule.take if rule and not left else None,
@@ -158,19 +177,20 @@ def _left(conflict: Conflict, rule: Rule | None, why: str, todo: str) -> Decisio
 
 
 def _how_to(conflict: Conflict) -> str:
+    """What a person does about a conflict as a whole, in words that can be pasted."""
+    file, path = file_word(conflict.path), pathspec_word(conflict.path)
     if conflict.deleted_by is Side.UPSTREAM:
-        return "git add {path} keeps it, git rm {path} follows upstream"
+        return f"git add -- {path} keeps it, git rm -- {path} follows upstream"
     if conflict.deleted_by is Side.FORK:
-        return "git rm {path} keeps it deleted, git add {path} follows upstream"
+        return f"git rm -- {path} keeps it deleted, git add -- {path} follows upstream"
     if conflict.kind is Kind.RENAME:
-        return "git add {path} keeps this name, git rm {path} drops it"
+        return f"git add -- {path} keeps this name, git rm -- {path} drops it"
     if conflict.kind is Kind.SUBMODULE:
-        return "check the wanted commit out in {path}, then git add {path}"
+        return f"check the wanted commit out in {file}, then git add -- {path}"
     if conflict.kind in (Kind.BINARY, Kind.SYMLINK):
-        return (
-            "git checkout --ours {path} (the fork's) or --theirs (upstream's), then git add {path}"
-        )
-    return "edit {path}, then git add {path}"
+        sides = f"git checkout --ours -- {path} (the fork's) or --theirs (upstream's)"
+        return f"{sides}, then git add -- {path}"
+    return f"edit {file}, then git add -- {path}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -6,6 +6,8 @@ from enum import IntEnum
 
 from invoke.exceptions import Exit
 
+from .text import printable
+
 
 class ExitCode(IntEnum):
     """The exit codes of every task. They are part of the interface: scripts rely on them."""
@@ -43,7 +45,8 @@ class Stop(Exit):
     def tell(self, then: str) -> None:
         """Say something else about how to go on."""
         self.then = then
-        self.message = f"{self.title}: {self.what}\n{self.untouched}\nNext: {then}"
+        lines = f"{self.title}: {self.what}\n{self.untouched}\nNext: {then}".split("\n")
+        self.message = "\n".join(map(printable, lines))
 
     def __str__(self) -> str:
         return str(self.message)

@@ -23,8 +23,10 @@ class Conflict:
     base, ours, theirs: the versions of the common ancestor, the fork and upstream; None where a
         side has no such path.
     deleted_by: the side that deleted the file, in a modify/delete or a rename/delete.
-    edited: somebody has changed the file in the work tree since git wrote it.
+    edited: the file in the work tree is not what the merge wrote there.
     text: the file in the work tree, with markers; None if it is not text or not there.
+    now: where it was edited, the object name of what is there, "" if nothing is.
+    merged: where it was edited, the text that the merge wrote; None if it is not text.
     """
 
     path: str
@@ -35,6 +37,8 @@ class Conflict:
     deleted_by: Side | None = None
     edited: bool = False
     text: str | None = None
+    now: str = ""
+    merged: str | None = None
 
 
 def has_markers(text: str) -> bool:

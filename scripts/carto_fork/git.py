@@ -10,21 +10,20 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from .errors import Refused
+from .errors import Failed, Refused
 from .shell import Answer, Shell
 
 OLDEST = Version("2.38")
 NULL = "0" * 40
 
 
-class Unexpected(RuntimeError):
-    """Git answered with an exit code that the question does not allow: a bug, or a broken
-    repository."""
-
-
 def _answer(answer: Answer, question: str, *allowed: int) -> Answer:
+    """The answer, if its exit code is one that the question allows. Raises Failed otherwise."""
     if answer.code not in (0, *allowed):
-        raise Unexpected(f"{question}: exit code {answer.code}: {answer.err.strip()}")
+        raise Failed(
+            f"git could not tell the {question}: it {answer.ending}: {answer.err.strip()}",
+            then="mend what it complains of, then run the same command again.",
+        )
     return answer
 
 
@@ -259,6 +258,23 @@ def worktrees(sh: Shell, repo: Path) -> list[Worktree]:
     return found
 
 
+def path_of(sh: Shell, work: Path, name: str) -> Path:
+    """Where a work tree keeps a file of git's own, such as ``index.lock``."""
+    answer = sh.ask(
+        "git -C {work} rev-parse --path-format=absolute --git-path {name}", work=work, name=name
+    )
+    return Path(_answer(answer, "path").line)
+
+
+def rebased_branch(sh: Shell, work: Path) -> str:
+    """The full name of the branch that is being rebased in a work tree; "" if there is none."""
+    for name in ("rebase-merge/head-name", "rebase-apply/head-name"):
+        path = path_of(sh, work, name)
+        if path.is_file():
+            return path.read_text().strip()
+    return ""
+
+
 @dataclass(frozen=True)
 class WorkState:
     """What is going on in a work tree.
@@ -267,21 +283,25 @@ class WorkState:
     branch: the full name of its branch, "" if detached.
     merging: the commit that is being merged in, "" if none.
     dirty: changed paths that git tracks.
+    untracked: paths that git does not know, whole directories as one.
     """
 
     head: str
     branch: str
     merging: str
     dirty: tuple[str, ...]
+    untracked: tuple[str, ...]
 
 
 def work_state(sh: Shell, work: Path) -> WorkState:
-    """What is going on in a work tree (untracked files do not count)."""
+    """What is going on in a work tree."""
     answer = sh.ask(
-        "git -C {work} status --porcelain=v2 --branch --untracked-files=no --no-renames -z",
+        "git -C {work} status --porcelain=v2 --branch --untracked-files=normal --no-renames -z",
         work=work,
     )
-    head, branch, dirty = NULL, "", []
+    head, branch = NULL, ""
+    dirty: list[str] = []
+    untracked: list[str] = []
     for entry in _answer(answer, "state").fields():
         if entry.startswith("# branch.oid "):
             head = entry.split(" ", 2)[2]
@@ -289,8 +309,12 @@ def work_state(sh: Shell, work: Path) -> WorkState:
             branch = "refs/heads/" + entry.split(" ", 2)[2]
         elif entry[0] in "1u":
             dirty.append(entry.split(" ", 10 if entry[0] == "u" else 8)[-1])
-    merging = sh.ask("git -C {work} rev-parse --quiet --verify MERGE_HEAD", work=work)
-    return WorkState(head, branch, merging.line if merging.ok else "", tuple(dirty))
+        elif entry[0] == "?":
+            untracked.append(entry[2:])
+    merging = sh.ask("git -C {work} rev-parse --quiet --verify MERGE_HEAD^0", work=work)
+    return WorkState(
+        head, branch, merging.line if merging.ok else "", tuple(dirty), tuple(untracked)
+    )
 
 
 def same_repository(one: str, other: str) -> bool:

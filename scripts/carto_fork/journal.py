@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from .errors import Refused
-from .shell import Shell
+from .errors import Failed, Refused
+from .shell import Shell, command_line
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,13 @@ class _Entry:
 
 
 class Journal:
-    """The open lock file of a run."""
+    """The open lock file of a run.
 
-    def __init__(self, descriptor: int, task: str) -> None:
+    after_kill: whether the run before this one was killed.
+    """
+
+    def __init__(self, descriptor: int, task: str, *, after_kill: bool = False) -> None:
+        self.after_kill = after_kill
         self._descriptor = descriptor
         self._entry = _Entry(os.getpid(), task, os.getcwd())
 
@@ -85,16 +89,33 @@ def locked(sh: Shell, common: Path, task: str) -> Iterator[Journal]:
             then="wait until it has ended, then run the same command again.",
         ) from None
     before = _read(descriptor)
-    journal = Journal(descriptor, task)
+    # A run that ends by itself leaves the file empty.
+    journal = Journal(descriptor, task, after_kill=before is not None)
     try:
         if before and before.undo:
             journal.begin(before.undo, before.directory)
-            for words in before.undo:
-                sh.run(words, within=Path(before.directory))
+            undo(sh, before.undo, Path(before.directory))
         journal.end()
         yield journal
     finally:
         journal.close()
+
+
+def undo(sh: Shell, commands: Sequence[Sequence[str]], directory: Path | None = None) -> None:
+    """Undo half of a step. The last command decides: those before it may find nothing to do.
+
+    directory: where to run them; default: the current one.
+    Raises Failed where it does not succeed; it stays noted for the next run.
+    """
+    for words in commands:
+        answer = sh.run(words, within=directory)
+    if not answer.ok:
+        raise Failed(
+            f"what a step left half-done could not be undone: `{command_line(words)}` ended with "
+            f"exit code {answer.code}: {answer.err.strip()}",
+            untouched="It stays noted; every run tries it again first.",
+            then="mend what it complains of, then run the same command again.",
+        )
 
 
 def _read(descriptor: int) -> _Entry | None:

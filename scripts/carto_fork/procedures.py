@@ -6,6 +6,12 @@ in CARTO_CLAUDE.md, in a block that is generated from here.
 
 from .steps import Step
 
+# Before the merge there is nothing of a person's in the work tree: the preconditions see to that.
+# Git does not remove what it had only begun to make.
+_REMOVE_WORK_TREE = (
+    "git -C {repo} worktree remove --force --force {place}",
+    "rm -rf -- {place}",
+)
 _MERGED = "git -C {work} merge-base --is-ancestor {commit} HEAD"
 
 SETUP = (
@@ -144,10 +150,10 @@ UPGRADE = (
     Step(
         "worktree",
         "Check it out in a work tree of its own; yours is not touched.",
-        # --force: the directory of an earlier work tree may have been deleted by hand.
-        run=("git -C {repo} worktree add --force {place} {sync}",),
+        # --force twice: an earlier work tree's directory may be gone although git has it on record.
+        run=("git -C {repo} worktree add --force --force {place} {sync}",),
         done=("test -e {work}/.git",),
-        undo=("git -C {repo} worktree remove --force --force {place}",),
+        undo=_REMOVE_WORK_TREE,
         stuck="make room for {work}, then run the same command again.",
     ),
     Step(
@@ -161,7 +167,7 @@ UPGRADE = (
         allow=(0, 1),
         done=(f"git -C {{work}} rev-parse --quiet --verify MERGE_HEAD || {_MERGED}",),
         # A merge that was cut half-way leaves a tree that nobody made; the next run starts afresh.
-        undo=("git -C {repo} worktree remove --force --force {place}",),
+        undo=_REMOVE_WORK_TREE,
     ),
     Step(
         "resolve",
@@ -223,6 +229,8 @@ UPGRADE = (
         "Move the local production branch after it, in the clean checkout that shows it.",
         when="direct-checked-out",
         run=("git -C {checkout} merge --ff-only refs/heads/{sync}",),
+        # It was clean, so what is different in it is this step's.
+        mend=("git -C {checkout} reset --hard refs/heads/{sync}",),
         untouched="{origin} has the upgrade; only the local branch is behind.",
     ),
     Step(

@@ -42,7 +42,7 @@ def resolution(console: Console, found: Resolution) -> None:
         path = decision.conflict.path
         console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
         console.row("    why:  ", decision.why)
-        console.row("    then: ", decision.todo.replace("{path}", path))
+        console.row("    then: ", decision.todo)
     total, left = len(found.decisions), len(found.left)
     if not total:
         console.say("No conflicts.")

@@ -9,6 +9,7 @@ from typing import Any
 
 from . import conflicts, decisions, files
 from .decisions import Decision
+from .errors import Failed
 from .evidence import Conflict, has_markers
 from .policy import Kind, Policy, Side, Take
 from .shell import Shell, batches
@@ -52,7 +53,7 @@ def _as_json(decision: Decision) -> dict[str, Any]:
         "hunks_settled": decision.settled,
         "hunks_left": decision.left,
         "fork_lines_dropped": decision.dropped,
-        "todo": decision.todo.replace("{path}", conflict.path),
+        "todo": decision.todo,
     }
 
 
@@ -143,4 +144,8 @@ def _git(sh: Shell, work: Path, command: str, paths: Sequence[str]) -> None:
         line = f"git -C {{work}} --literal-pathspecs {command} -- {{paths}}"
         answer = sh.do(line, work=work, paths=batch)
         if not answer.ok:
-            raise RuntimeError(f"git {command} ended with {answer.code}: {answer.err.strip()}")
+            raise Failed(
+                f"`git {command}` ended with exit code {answer.code}: {answer.err.strip()}",
+                untouched="What was decided so far is staged; nothing was committed.",
+                then="run the same command again.",
+            )

@@ -15,11 +15,13 @@ import select
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from types import FrameType
 from typing import Any, TextIO
 
 from invoke.context import Context
@@ -90,6 +92,13 @@ class Answer:
     @property
     def ok(self) -> bool:
         return self.code == 0
+
+    @property
+    def ending(self) -> str:
+        """How it ended, for a sentence."""
+        if self.code >= 0:
+            return f"ended with exit code {self.code}"
+        return f"was ended by the signal {signal.Signals(-self.code).name}"
 
     @property
     def line(self) -> str:
@@ -231,28 +240,30 @@ class Shell:
     ) -> Answer:
         streams = _Tee(live)
         process = _Process(self._context)
-        # Everything is said explicitly: a `run.warn` or `run.pty` in somebody's ~/.invoke.yaml
-        # must not change what a failing step does.
         # `exec` makes the command itself, not a shell around it, the one that gets the signals.
         command = f"exec {_joined(words)} < {quote(str(stdin or os.devnull))}"
-        result = process.run(
-            f"CDPATH= cd -- {quote(str(within))} && {command}" if within else command,
-            shell="/bin/sh",
-            warn=True,
-            hide=not streams,
-            pty=False,
-            echo=False,
-            dry=False,
-            in_stream=False,
-            out_stream=streams,
-            err_stream=streams,
-            encoding="utf-8",
-            env=environment(**variables),
-            replace_env=True,
-            asynchronous=False,
-            disown=False,
-            timeout=timeout,
-        )
+        # Everything is said explicitly: a `run.warn` or `run.pty` in somebody's ~/.invoke.yaml
+        # must not change what a failing step does.
+        with process.forwarding_signals():
+            result = process.run(
+                f"CDPATH= cd -- {quote(str(within))} && {command}" if within else command,
+                shell="/bin/sh",
+                warn=True,
+                hide=not streams,
+                pty=False,
+                echo=False,
+                dry=False,
+                in_stream=False,
+                out_stream=streams,
+                err_stream=streams,
+                encoding="utf-8",
+                env=environment(**variables),
+                replace_env=True,
+                asynchronous=False,
+                disown=False,
+                timeout=timeout,
+            )
+        streams.close()
         code = result.exited or 0
         if process.interrupted or code in (-signal.SIGINT, 128 + signal.SIGINT):
             raise KeyboardInterrupt
@@ -315,25 +326,72 @@ class _Process(Local):
             for pipe in (process.stdin, process.stdout, process.stderr):
                 pipe.close()
 
-    def send_interrupt(self, interrupt: KeyboardInterrupt) -> None:
-        self.interrupted = True
-        with suppress(ProcessLookupError):
-            os.kill(self.get_pid(), signal.SIGINT)
+    @contextmanager
+    def forwarding_signals(self) -> Iterator[None]:
+        """Hand Ctrl-C and termination on to the process, and only note them here.
+
+        An exception in the middle of starting or awaiting a process would leave it running.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number: int, frame: FrameType | None) -> None:
+            self.interrupted = True
+            # Ctrl-C in a terminal reaches the process by itself, and it is to clean up once.
+            timer = threading.Timer(0.3, self._pass_on)
+            timer.daemon = True
+            timer.start()
+
+        numbers = (signal.SIGINT, signal.SIGTERM)
+        before = [signal.signal(number, note) for number in numbers]
+        try:
+            yield
+        finally:
+            for number, handler in zip(numbers, before, strict=True):
+                signal.signal(number, handler)
+
+    def start(self, command: str, shell: str, env: dict[str, Any]) -> None:
+        super().start(command, shell, env)
+        if self.interrupted:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        if process := getattr(self, "process", None):
+            process.send_signal(signal.SIGINT)
 
 
 class _Tee:
     """Writes to several streams, without credentials."""
 
+    # The beginning of a URL that may go on in the next piece of output.
+    _UNFINISHED = re.compile(r"\w+:(/(/\S{0,4096})?)?\Z")
+
     def __init__(self, streams: Iterable[TextIO]) -> None:
         self._streams = tuple(streams)
+        self._held: dict[int, str] = {}
 
     def __bool__(self) -> bool:
         return bool(self._streams)
 
     def write(self, text: str) -> None:
+        # Standard output and error are read by a thread each.
+        text = self._held.pop(threading.get_ident(), "") + text
+        if unfinished := self._UNFINISHED.search(text):
+            self._held[threading.get_ident()] = unfinished[0]
+            text = text[: unfinished.start()]
+        self._write(text)
+
+    def _write(self, text: str) -> None:
         for stream in self._streams:
             stream.write(scrub(text).encode("utf-8", "backslashreplace").decode())
 
     def flush(self) -> None:
         for stream in self._streams:
             stream.flush()
+
+    def close(self) -> None:
+        """Write what was held back."""
+        for text in self._held.values():
+            self._write(text)
+        self.flush()

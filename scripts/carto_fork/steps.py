@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TextIO
 
 from .console import Console
-from .errors import CheckFailed, Failed, Paused
-from .journal import Journal
+from .errors import CheckFailed, Failed, Interrupted, Paused
+from .journal import Journal, undo
 from .shell import Answer, Shell, command_line, fill, scrub
 
 TASK = "invoke"
@@ -30,7 +30,8 @@ class Step:
     when: the name of a condition of the plan without which the step is left out.
     done: probes; when all of them succeed the step is done already. Exit code 1 is a no. One probe
         may name alternatives, as `a || b`.
-    undo: command lines that undo half of the step, for when it fails or is killed.
+    undo: command lines that undo half of the step, for when it fails, is interrupted or killed.
+    mend: command lines that end it instead when it was interrupted or killed.
     allow: exit codes that are no failure.
     stuck: what a person does when the step does not succeed.
     untouched: what is as it was then, where that differs from the plan's.
@@ -43,6 +44,7 @@ class Step:
     when: str = ""
     done: tuple[str, ...] = ()
     undo: tuple[str, ...] = ()
+    mend: tuple[str, ...] = ()
     allow: tuple[int, ...] = (0,)
     stuck: str = "run the same command again."
     untouched: str = ""
@@ -117,25 +119,29 @@ class Runner:
         return False
 
     def _run(self, step: Step, plan: Plan) -> None:
-        with self._undone_if_cut([fill(line, plan.values) for line in step.undo]):
+        with self._undone_if_cut(step, plan):
             if step.commands:
                 self._run_commands(step, plan)
             for line in step.run:
                 self._run_line(step, plan, line)
 
     @contextmanager
-    def _undone_if_cut(self, undo: list[list[str]]) -> Iterator[None]:
-        """Undo half of a step when it fails; if this process is killed, the next run does it."""
-        if not undo or not self.journal:
+    def _undone_if_cut(self, step: Step, plan: Plan) -> Iterator[None]:
+        """Undo half of a step when it fails or is interrupted; the next run does after a kill."""
+        failed, cut = (
+            [fill(line, plan.values) for line in lines]
+            for lines in (step.undo, step.mend or step.undo)
+        )
+        if not cut or not self.journal:
             yield
             return
-        self.journal.begin(undo)
+        self.journal.begin(cut)
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             # If this is cut as well, the journal still holds what the next run has to undo.
-            for words in undo:
-                self.sh.run(words)
+            if commands := cut if isinstance(error, KeyboardInterrupt) else failed:
+                undo(self.sh, commands)
             self.journal.end()
             raise
         self.journal.end()
@@ -161,6 +167,9 @@ class Runner:
         assert self.run_task, f"{step.name}: a procedure with tasks needs something to run them"
         try:
             self.run_task(words)
+        except Interrupted:
+            # It names itself as the command to repeat; that is the whole procedure's.
+            raise KeyboardInterrupt from None
         except (Paused, CheckFailed, Failed) as stop:
             # The task says what happened; what is untouched and how to go on is this plan's.
             then = _sentence(step.stuck, plan)
@@ -179,8 +188,7 @@ class Runner:
                     answer = self.sh.run(words, within=plan.work, live=log)
                 if not answer.ok:
                     raise CheckFailed(
-                        f"`{line}` ended with exit code {answer.code} on the merged tree "
-                        f"(log: {log_path}).",
+                        f"`{line}` {answer.ending} on the merged tree (log: {log_path}).",
                         untouched=_untouched(step, plan),
                         then=_sentence(step.stuck, plan),
                     )

@@ -18,6 +18,7 @@ from .shell import Shell
 from .steps import Plan
 from .tags import Tag
 from .target import Target, asked_name
+from .text import printable
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     notes = _notes(sh, fork, target, options)
     notes += _sync_notes(sh, fork, target, options, here, work)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
+    if options.direct:
+        _require_no_rebase(sh, fork)
 
     conditions = {"push", "tidy"} if options.push else set()
     if options.direct and options.push:
@@ -149,6 +152,15 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     )
     brings = git.count(sh, repo, target.commit, target.base)
     return Upgrade(target, plan, before, brings, sync, work, finished, tuple(notes))
+
+
+def remove_stale_lock(sh: Shell, work: Path) -> None:
+    """Remove the lock that a killed git left on the index of an upgrade's work tree.
+
+    Nobody else works there: this run holds the fork's lock.
+    """
+    if (work / ".git").exists():
+        git.path_of(sh, work, "index.lock").unlink(missing_ok=True)
 
 
 def _version_before(sh: Shell, fork: Fork, target: Target) -> str:
@@ -304,6 +316,24 @@ def _require_clean(
                 then=f"commit them, or give them up with git -C {work} restore --staged --worktree "
                 ":/, then run the same command again.",
             )
+        merged = state.merging or git.is_ancestor(sh, work, target.commit, state.head)
+        if state.untracked and not merged:
+            # If the merge fails, the work tree is removed with all that is in it.
+            raise Refused(
+                f"{work} holds files that are not the upgrade's: {_listed(state.untracked)}.",
+                then="move them away, then run the same command again.",
+            )
+
+
+def _require_no_rebase(sh: Shell, fork: Fork) -> None:
+    """Raises Refused where the production branch is being rebased: git lists it as detached."""
+    for tree in git.worktrees(sh, fork.path):
+        if not tree.missing and git.rebased_branch(sh, tree.path) == fork.local_production:
+            raise Refused(
+                f"{fork.policy.branches.production} is being rebased in {tree.path}.",
+                then=f"git -C {tree.path} rebase --continue (or --abort), "
+                "then run the same command again.",
+            )
 
 
 def _require_idle(state: WorkState, checkout: Path, branch: str) -> None:
@@ -323,7 +353,7 @@ def _require_idle(state: WorkState, checkout: Path, branch: str) -> None:
 
 def _listed(paths: tuple[str, ...], most: int = 3) -> str:
     more = f" and {len(paths) - most} more" if len(paths) > most else ""
-    return ", ".join(paths[:most]) + more
+    return ", ".join(map(printable, paths[:most])) + more
 
 
 def abort_plan(sh: Shell, fork: Fork, options: Options) -> Plan:

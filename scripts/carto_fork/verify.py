@@ -10,6 +10,7 @@ from . import git, hunks, versions
 from .policy import Policy
 from .shell import Shell, batches
 from .tags import Tag
+from .text import printable
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,8 @@ def verify(sh: Shell, work: Path, tag: Tag, policy: Policy) -> list[Finding]:
     if state.merging:
         return [Finding("committed", "the merge is still in progress")]
     if state.dirty:
-        return [Finding("committed", f"{path} has changes not committed") for path in state.dirty]
+        dirty = map(printable, state.dirty)
+        return [Finding("committed", f"{path} has changes not committed") for path in dirty]
     found = _merge_of(sh, work, tag)
     if isinstance(found, Finding):
         return [found]
@@ -92,7 +94,7 @@ def _leftover_markers(sh: Shell, work: Path, merge: _Merge) -> list[Finding]:
     paths = sorted(_changed(sh, work, merge.ours) & _changed(sh, work, merge.theirs))
     before = _markers(sh, work, merge.theirs, paths) | _markers(sh, work, merge.ours, paths)
     left = sorted(_markers(sh, work, "HEAD", paths) - before)
-    return [Finding("markers", f"{path}: {line}") for path, line in left]
+    return [Finding("markers", printable(f"{path}: {line}")) for path, line in left]
 
 
 def _changed(sh: Shell, work: Path, since: str) -> set[str]:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from carto_fork import console
-from carto_fork.console import Console, printable
+from carto_fork.console import Console
+from carto_fork.text import printable
 from world import shell
 
 

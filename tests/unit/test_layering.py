@@ -22,6 +22,7 @@ LAYERS = {
         "policy",
         "sandbox_history",
         "tags",
+        "text",
         "versions",
     },
     "door": {"console", "shell"},
@@ -36,6 +37,8 @@ LAYERS = {
 }
 WITHIN_A_LAYER = {("policy", "errors"), ("tags", "errors"), ("tags", "policy")} | {
     ("versions", "errors"),
+    ("errors", "text"),
+    ("decisions", "text"),
     ("evidence", "hunks"),
     ("evidence", "policy"),
     ("files", "hunks"),
@@ -43,13 +46,14 @@ WITHIN_A_LAYER = {("policy", "errors"), ("tags", "errors"), ("tags", "policy")} 
 
 # Modules that promise more than their layer asks: they import these and nothing else of ours.
 NARROW: dict[str, set[str]] = {
-    "errors": set(),
+    "errors": {"text"},
+    "text": set(),
     "files": {"hunks"},
     "evidence": {"hunks", "policy"},
     "hunks": set(),
     "invocation": set(),
     "sandbox_history": set(),
-    "console": set(),
+    "console": {"text"},
     "policy": {"errors"},
     "versions": {"errors"},
     "tags": {"errors", "policy"},
@@ -57,7 +61,7 @@ NARROW: dict[str, set[str]] = {
     "git": {"errors", "shell"},
     "journal": {"errors", "shell"},
     "conflicts": {"evidence", "files", "policy", "shell"},
-    "decisions": {"evidence", "hunks", "policy"},
+    "decisions": {"evidence", "hunks", "policy", "text"},
     "steps": {"console", "errors", "journal", "shell"},
     "procedures": {"steps"},
     "tasks": {"commands", "session", "upgrade"},

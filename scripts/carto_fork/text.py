@@ -1,0 +1,29 @@
+"""Text of unknown origin, made fit to be shown or pasted. Pure."""
+
+from __future__ import annotations
+
+import re
+from shlex import quote
+
+
+def printable(text: str) -> str:
+    """Text of unknown origin (paths, subjects, output) without control characters."""
+    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return safe.encode("utf-8", "backslashreplace").decode()
+
+
+def pathspec_word(path: str) -> str:
+    """A path as a word to paste behind the `--` of a git command, meaning that path alone."""
+    if re.search(r"[*?\[\]\\]|^:", path):
+        path = f":(top,literal){path}"
+    return file_word(path)
+
+
+def file_word(path: str) -> str:
+    """A path as a word to paste into a shell."""
+    if path.isprintable():
+        return quote(path)
+    # bash, zsh and ksh know this form.
+    raw = path.encode("utf-8", "surrogateescape")
+    escaped = re.sub(rb"[^ -~]|['\\]", lambda found: b"\\%03o" % ord(found[0]), raw)
+    return f"$'{escaped.decode()}'"
