@@ -33,14 +33,14 @@ invoke = $(run) $(bin)/invoke $(if $(REPO),,sandbox) $@ --repo="$${REPO:-.sandbo
 tag = $${TAG:+--tag="$$TAG"}
 to = $${TO:+--to="$$TO"}
 
-.PHONY: help setup status sync-main upgrade-carto resolve-conflicts bump-version sandbox \
+.PHONY: help setup status sync-main upgrade-carto resolve-conflicts verify config bump-version sandbox \
 	install-dev test test-unit test-integration lint format check docs bench lock clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
 ##
 ## The fork
-setup: .venv/run ## prepare a checkout of the fork: remotes and branches
+setup: .venv/run ## prepare a clone of the fork: remotes, rerere, zdiff3
 	@$(invoke) $$ARGS
 
 status: .venv/run ## say where the fork stands
@@ -52,7 +52,13 @@ sync-main: .venv/run ## let the mirror branch follow upstream
 upgrade-carto: .venv/run ## bring the production branch onto TAG
 	@$(invoke) $(tag) $$ARGS
 
-resolve-conflicts: .venv/run ## settle by policy what a merge left open
+resolve-conflicts: .venv/run ## decide the conflicts of a merge in progress
+	@$(invoke) $$ARGS
+
+verify: .venv/run ## check the finished merge of TAG
+	@$(invoke) $(tag) $$ARGS
+
+config: .venv/run ## print the effective policy
 	@$(invoke) $$ARGS
 
 bump-version: .venv/run ## write the version of TAG, or TO

@@ -3,9 +3,17 @@
 import sys
 from pathlib import Path
 
-# Not installed and not a package: LiteLLM has a scripts directory of its own.
-sys.path.insert(0, str(Path(__file__).resolve().parent / "scripts"))
+ROOT = Path(__file__).resolve().parent
 
-from carto_fork.tasks import namespace
+# Not installed and not a package: LiteLLM has a scripts directory of its own.
+sys.path.insert(0, str(ROOT / "scripts"))
+
+try:
+    from carto_fork.tasks import namespace
+except ModuleNotFoundError as missing:
+    sys.exit(
+        f"Refused: this invoke has no module {missing.name}.\nNothing was changed.\n"
+        f"Next: make -C {ROOT} help, or: pip install {ROOT}"
+    )
 
 __all__ = ["namespace"]

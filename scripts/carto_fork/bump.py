@@ -8,9 +8,10 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 
 from . import files, git, versions
+from .console import Console
 from .errors import Failed, Refused
 from .policy import Policy
-from .shell import Shell
+from .shell import Shell, command_line
 
 
 @dataclass(frozen=True)
@@ -56,19 +57,44 @@ def changes(work: Path, policy: Policy, version: str) -> list[Change]:
     return found
 
 
-def apply(sh: Shell, work: Path, policy: Policy, found: list[Change], message: str) -> None:
+def half_done(sh: Shell, work: Path, policy: Policy, version: str) -> set[str]:
+    """The version files in which a run that was cut has set the version, and nothing else."""
+    paths = set()
+    for file in policy.version_files:
+        path, committed = work / file.path, git.show(sh, work, "HEAD", file.path)
+        if committed is None or not path.is_file():
+            continue
+        now = files.read_text(path)
+        if now != committed and now == versions.write(committed, file.keys, version):
+            paths.add(file.path)
+    return paths
+
+
+def apply(
+    sh: Shell,
+    console: Console,
+    work: Path,
+    policy: Policy,
+    found: list[Change],
+    cut: set[str],
+    message: str,
+) -> None:
     """Make the changes in a work tree and commit them, and nothing else.
 
-    Raises Refused while a merge is in progress, or where a version file has other changes.
+    cut: files that hold the change already, as an earlier run left them.
+    Raises Refused while a merge is in progress, where a version file has other changes, or where
+    nobody could commit.
     """
     state = git.work_state(sh, work)
-    paths = sorted({change.path for change in found})
+    paths = sorted({change.path for change in found} | cut)
     if state.merging:
         raise Refused(
             f"a merge is in progress in {work}.",
-            then=f"conclude it first: git -C {work} commit",
+            then=f"conclude it first: {git.at(work)} commit",
         )
-    if changed := [path for path in paths if path in state.dirty]:
+    if not git.has_identity(sh, work):
+        raise git.nobody(work)
+    if changed := [path for path in paths if path in state.dirty and path not in cut]:
         raise Refused(
             f"{changed[0]} has changes that are not committed.",
             then="commit or stash them, then run the same command again.",
@@ -83,8 +109,10 @@ def apply(sh: Shell, work: Path, policy: Policy, found: list[Change], message: s
             sh.show(files.patch_command(work, file.path, old, new))
         else:
             files.replace_text(path, new)
-    line = "git -C {work} commit -m {message} -- {paths}"
-    answer = sh.do(line, work=work, message=message, paths=paths)
+    words = ["git", "-C", str(work), "commit", "-m", message, "--", *paths]
+    if not sh.dry:
+        console.command(command_line(words))
+    answer = sh.run(words)
     if not answer.ok:
         raise Failed(
             f"git commit ended with exit code {answer.code}: {answer.err.strip()}",

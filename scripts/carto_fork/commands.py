@@ -9,6 +9,7 @@ from . import (
     bump,
     fork,
     git,
+    invocation,
     mirror,
     procedures,
     report,
@@ -22,8 +23,10 @@ from . import (
 )
 from .errors import CheckFailed, Paused, Refused, Usage
 from .fork import Fork
+from .journal import Journal
 from .session import Session
 from .steps import Plan, RunTask
+from .text import printable
 
 _MOST_FINDINGS = 20
 """More findings than these are only counted."""
@@ -82,11 +85,11 @@ def run_upgrade(s: Session, options: upgrade.Options, run_task: RunTask) -> None
     with s.locked(found.repository) as held:
         fetch = upgrade.fetch_plan(found, release)
         s.run(procedures.FETCH_UPGRADE, fetch, held)
-        if s.sh.dry and not git.has_object(s.sh, found.path, release.base):
-            # Nothing was fetched, so the plan is made from what is known here.
-            release = replace(release, base=found.refs.commits[found.origin_production])
+        if s.sh.dry:
+            release = _as_known_here(s, found, release)
         try:
             found = found.at(s.sh, release.base)
+            _set_aside(s, found, held, release.tag.name, release.commit)
             ready = upgrade.prepare(s.sh, found, release, options)
         except Refused as refusal:
             refusal.untouched = fetch.untouched
@@ -105,16 +108,44 @@ def run_upgrade(s: Session, options: upgrade.Options, run_task: RunTask) -> None
         report.upgrade_ended(s.console, result, ready, found, options, s.command)
 
 
+def _as_known_here(s: Session, found: Fork, release: target.Target) -> target.Target:
+    """The release as a plan can be made for it where nothing was fetched."""
+    if not git.has_object(s.sh, found.path, release.base):
+        if not found.production_commit:
+            origin = found.policy.remotes.origin.name
+            raise Refused(
+                f"{found.policy.branches.production} is not here yet, and --dry fetches nothing.",
+                then=f"{git.at(found.path)} fetch {origin}",
+            )
+        release = replace(release, base=found.production_commit)
+    if release.pushed and not git.has_object(s.sh, found.path, release.pushed):
+        release = replace(release, pushed="")
+    return release
+
+
+def _set_aside(s: Session, found: Fork, held: Journal | None, tag: str, commit: str) -> None:
+    """Keep what a killed run left where the work tree belongs, out of the way."""
+    if held and (aside := upgrade.set_aside(s.sh, held, upgrade.place_of(found, tag), commit)):
+        s.console.say(
+            f"An earlier run was killed while it made the work tree. What it left is in "
+            f"{git.nearest(aside)}; remove it when nobody needs it."
+        )
+
+
 def give_up(s: Session, options: upgrade.Options) -> None:
     """Remove what an upgrade has made here."""
     found = s.open_fork(whatever_policy=True)
     with s.locked(found.repository) as held:
-        plan = upgrade.abort_plan(s.sh, found, options)
+        name = upgrade.under_way(found, options)
+        commit = found.refs.commits.get(f"refs/tags/{name}", "")
+        _set_aside(s, found, held, name, commit)
+        plan = upgrade.abort_plan(s.sh, found, name)
+        s.run(procedures.SAVE, plan, held)
+        branch = f"refs/heads/{plan.values['sync']}"
+        head = git.refs(s.sh, found.path, only=[branch]).commits[branch]
         s.run(procedures.ABORT, plan, held)
-    sync = plan.values["sync"]
-    head = found.refs.commits[f"refs/heads/{sync}"]
-    s.console.say(f"Given up. {sync} was at {head[:10]}; this brings it back:")
-    s.console.row("    ", f"git -C {found.path} branch {sync} {head}")
+    if not s.sh.dry:
+        report.given_up(s.console, s.sh, found, plan.values["sync"], head)
 
 
 def resolve_conflicts(s: Session) -> None:
@@ -126,13 +157,27 @@ def resolve_conflicts(s: Session) -> None:
     if s.json:
         s.print_json(resolution.as_json())
     report.resolution(s.console, resolution)
+    if resolution.marked:
+        raise Paused(
+            f"{printable(resolution.marked[0])} is staged with conflict markers in it.",
+            untouched="Nothing was committed.",
+            then=f"edit it in {work}, `git add` it, then {_conclude(s, found, work)}",
+        )
     if resolution.left and not s.sh.dry:
         count = len(resolution.left)
         raise Paused(
             f"{count} {'conflict needs' if count == 1 else 'conflicts need'} a person.",
             untouched="Nothing was committed; what the rules decided is staged.",
-            then=f"resolve in {work}, `git add` each file, then git -C {work} commit",
+            then=f"resolve in {work}, `git add` each file, then {_conclude(s, found, work)}",
         )
+
+
+def _conclude(s: Session, found: Fork, work: Path) -> str:
+    """The command that goes on with the merge in a work tree, once nothing is left."""
+    branch = git.work_state(s.sh, work).branch.removeprefix("refs/heads/")
+    if tag := found.policy.branches.tag_of(branch):
+        return invocation.command(s.program, "upgrade-carto", repo=str(found.home), tag=tag)
+    return f"{git.at(work)} commit"
 
 
 def _work_tree_of_upgrade(s: Session, found: Fork, work: Path) -> Path:
@@ -158,14 +203,15 @@ def bump_version(s: Session, tag: str, to: str) -> None:
     if tag:
         to = tags.require_stable(tags.checked_name(tag), found.policy.tags).release
     version = bump.checked_version(to)
+    cut = bump.half_done(s.sh, work, found.policy, version)
     changes = bump.changes(work, found.policy, version)
-    if not changes:
+    if not changes and not cut:
         s.console.say(f"The version is {version} already.")
         return
     message = found.policy.messages.version.replace("{version}", version)
-    bump.apply(s.sh, work, found.policy, changes, message)
     for change in changes:
         s.console.say(f"{change.path}: {change.key} {change.before} -> {change.after}")
+    bump.apply(s.sh, s.console, work, found.policy, changes, cut, message)
 
 
 def verify_merge(s: Session, tag: str) -> None:
@@ -173,6 +219,12 @@ def verify_merge(s: Session, tag: str) -> None:
     name = target.asked_name(tag)
     found, work = s.open_work_tree()
     release = tags.require_stable(name, found.policy.tags)
+    ref = f"refs/tags/{name}"
+    if ref not in found.refs.objects:
+        raise Refused(
+            f"there is no tag {name} here.",
+            then=f"{git.at(found.path)} fetch {found.policy.remotes.upstream.name} {ref}:{ref}",
+        )
     findings = verify.verify(s.sh, work, release, found.policy)
     if s.json:
         s.print_json(findings)

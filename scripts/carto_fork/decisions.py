@@ -74,6 +74,9 @@ def _decide(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decision:
         return _left(conflict, rule, "Changed by hand, not staged.", stage)
     if rule is None:
         return _left(conflict, None, "No rule fits.", _how_to(conflict))
+    if by_hunks and not whole and conflict.kind in (Kind.CONTENT, Kind.ADD_ADD):
+        # Without markers, as with the attribute -merge, only one side's text is there.
+        return _left(conflict, rule, "Git did not merge it as a text.", _how_to(conflict))
     if rule.take in (Take.FORK, Take.UPSTREAM):
         return Decision(conflict, rule.take, rule.name, rule.why, whole=True)
     return _left(conflict, rule, f"Rule {rule.name!r} decides text only.", _how_to(conflict))

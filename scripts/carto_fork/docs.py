@@ -22,15 +22,6 @@ DOCUMENTS = ("README.md", "CARTO_CLAUDE.md")
 
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 
-_EXIT_CODES = {
-    ExitCode.DONE: "Done, or nothing to do.",
-    ExitCode.REFUSED: "Refused: a precondition or a rule says no, or a command failed.",
-    ExitCode.USAGE: "The command line is wrong.",
-    ExitCode.PAUSED: "Paused: a person is needed. The same command continues afterwards.",
-    ExitCode.CHECK_FAILED: "A check of the result failed; it goes no further.",
-    ExitCode.INTERRUPTED: "Interrupted. The same command continues.",
-}
-
 
 def renewed(text: str) -> str:
     """A document with every generated part made anew. Raises KeyError for an unknown part."""
@@ -43,7 +34,7 @@ def _part(name: str) -> str:
         "setup": lambda: procedure(procedures.SETUP, default),
         "sync-main": lambda: procedure(procedures.FETCH_MIRROR + procedures.SYNC_MAIN, default),
         "upgrade-carto": lambda: procedure(procedures.FETCH_UPGRADE + procedures.UPGRADE, default),
-        "abort": lambda: procedure(procedures.ABORT, default),
+        "abort": lambda: procedure(procedures.SAVE + procedures.ABORT, default),
         "rules": lambda: _rules(default),
         "tags": lambda: _tags(default),
         "exit-codes": _exit_codes,
@@ -88,6 +79,7 @@ def _example(found: Policy, tag: str) -> dict[str, str]:
         "start": f"{remotes.origin.name}/{branches.production}",
         "work": work,
         "place": f"../{work}",
+        "given_up": f"wip: what there was of the upgrade to {tag} when it was given up",
         "message": message.replace("{production}", branches.production),
     }
 
@@ -124,7 +116,7 @@ def _tags(found: Policy) -> str:
 
 
 def _exit_codes() -> str:
-    return _table(["Code", "Meaning"], [[str(int(c)), text] for c, text in _EXIT_CODES.items()])
+    return _table(["Code", "Meaning"], [[str(int(code)), code.meaning] for code in ExitCode])
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -12,18 +12,20 @@ from .text import printable
 class ExitCode(IntEnum):
     """The exit codes of every task. They are part of the interface: scripts rely on them."""
 
-    DONE = 0
-    """Done, or nothing to do."""
-    REFUSED = 1
-    """A precondition or a rule says no, or a command failed."""
-    USAGE = 2
-    """The command line itself is wrong."""
-    PAUSED = 3
-    """A person is needed; the same command continues afterwards."""
-    CHECK_FAILED = 4
-    """The work was done and a check of its result failed."""
-    INTERRUPTED = 130
-    """Ctrl-C or a termination signal; the same command continues."""
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> ExitCode:
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    DONE = 0, "Done, or nothing to do."
+    REFUSED = 1, "Refused: a precondition or a rule says no, or a command failed."
+    USAGE = 2, "The command line is wrong."
+    PAUSED = 3, "Paused: a person is needed. The same command continues afterwards."
+    CHECK_FAILED = 4, "A check of the result failed; it goes no further."
+    INTERRUPTED = 130, "Interrupted. The same command continues."
 
 
 class Stop(Exit):

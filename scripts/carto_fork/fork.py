@@ -31,7 +31,13 @@ class Fork:
 
     @property
     def path(self) -> Path:
-        return self.repository.path
+        """Where to run git. Not in a linked work tree: an upgrade's may go while a task runs."""
+        return self.home if self.repository.linked else self.repository.path
+
+    @property
+    def home(self) -> Path:
+        """The clone itself, whichever of its work trees was named."""
+        return git.nearest(self.repository.home)
 
     @property
     def policy(self) -> Policy:
@@ -46,6 +52,17 @@ class Fork:
     def local_production(self) -> str:
         """The full name of the local production branch."""
         return f"refs/heads/{self.policy.branches.production}"
+
+    @property
+    def production_commit(self) -> str:
+        """The production branch's commit, as far as it is known here; "" if it is not."""
+        commits = self.refs.commits
+        return commits.get(self.origin_production) or commits.get(self.local_production, "")
+
+    @property
+    def has_production(self) -> bool:
+        """Whether the production branch is known here."""
+        return bool(self.production_commit)
 
     def tracking(self, remote: Remote, branch: str) -> str:
         """The full name of the ref that follows a branch of a remote."""
@@ -97,36 +114,44 @@ def open_fork(sh: Shell, path: Path) -> Fork:
     refs = git.refs(sh, repository.path)
     settings = git.config(sh, repository.path)
     try:
-        return Fork(repository, settings, refs, _known_policy(sh, repository, refs))
+        return Fork(repository, settings, refs, _known_policy(sh, repository, settings, refs))
     except Refused as problem:
         return Fork(repository, settings, refs, policy.load(), problem)
 
 
-def _known_policy(sh: Shell, repository: Repository, refs: Refs) -> Loaded:
+def _known_policy(
+    sh: Shell, repository: Repository, settings: Mapping[str, list[str]], refs: Refs
+) -> Loaded:
     """The policy on the production branch, as far as it is known here.
 
-    The policy names the production branch, and the production branch holds the policy: the
-    default's name is tried first, then the branch that origin's HEAD points to. A policy that
-    names another production branch is read there once more.
+    The policy names the production branch, and the production branch holds the policy. Tried are
+    the branch that git's setting `carto-fork.production` names, the default's, and the one that
+    origin's HEAD points to; the first that holds a policy counts. If that names another production
+    branch, it is read there once more.
     """
     default = policy.load()
-    candidates = [*_production_refs(default.policy), "refs/remotes/origin/HEAD", "HEAD"]
+    named = settings.get("carto-fork.production", [])
+    candidates = [
+        *(ref for branch in named for ref in _branch_refs(default.policy, branch)),
+        *_production_refs(default.policy),
+        "refs/remotes/origin/HEAD",
+    ]
     for ref in candidates:
-        if ref != "HEAD" and ref not in refs.objects:
+        if ref not in refs.objects or git.show(sh, repository.path, ref, policy.FILE_NAME) is None:
             continue
         found = load_policy(sh, repository.path, ref, ref)
         production = _production_refs(found.policy)
-        there = next((ref for ref in production if ref in refs.objects), None)
-        if found.policy.branches.production == default.policy.branches.production or not there:
-            return found
-        return load_policy(sh, repository.path, there, there)
+        there = next((ref for ref in production if ref in refs.objects), ref)
+        return found if ref in production else load_policy(sh, repository.path, there, there)
     return default
 
 
 def _production_refs(policy: Policy) -> tuple[str, str]:
-    production = policy.branches.production
-    origin = policy.remotes.origin.name
-    return f"refs/remotes/{origin}/{production}", f"refs/heads/{production}"
+    return _branch_refs(policy, policy.branches.production)
+
+
+def _branch_refs(policy: Policy, branch: str) -> tuple[str, str]:
+    return f"refs/remotes/{policy.remotes.origin.name}/{branch}", f"refs/heads/{branch}"
 
 
 def load_policy(sh: Shell, repo: Path, commit: str, called: str) -> Loaded:
@@ -140,17 +165,25 @@ def load_policy(sh: Shell, repo: Path, commit: str, called: str) -> Loaded:
 
 def require_remotes(fork: Fork) -> None:
     """Raises Refused unless both remotes are there and are what the policy says."""
+    require_right_urls(fork)
     for remote in (fork.policy.remotes.origin, fork.policy.remotes.upstream):
         if fork.url(remote) is None:
             raise Refused(
                 f"the remote `{remote.name}` is missing.",
-                then=f"`setup`, or: git -C {fork.path} remote add {remote.name} {remote.url}",
+                then=f"`setup`, or: {git.at(fork.path)} remote add {remote.name} {remote.url}",
             )
-    require_right_urls(fork)
 
 
 def require_right_urls(fork: Fork) -> None:
-    """Raises Refused where a remote that is there is another repository than the policy says."""
+    """Raises Refused where a remote that is there is another repository than the policy says, or
+    where it is a path and the repository shows no sign of being the fork."""
+    url = fork.url(fork.policy.remotes.origin)
+    if url and git.is_local(url) and not fork.has_production:
+        raise Refused(
+            f"{fork.path.absolute()} is not the fork: it has no branch "
+            f"{fork.policy.branches.production}.",
+            then="name the fork's clone with --repo.",
+        )
     for problem, then in wrong_urls(fork):
         raise Refused(problem, then=then)
 
@@ -165,14 +198,14 @@ def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
         for option, flag in (("url", ""), ("pushurl", " --push")):
             for url in fork.settings.get(f"remote.{remote.name}.{option}", []):
                 if not (git.is_local(url) or git.same_repository(url, remote.url)):
-                    yield (
-                        f"the remote `{remote.name}` is {scrub(url)}, not {remote.url}.",
-                        f"git -C {fork.path} remote set-url{flag} {remote.name} {remote.url}",
-                    )
+                    mend = f"{git.at(fork.path)} remote set-url{flag} {remote.name} {remote.url}"
+                    if remote is origin:
+                        mend = f"name the fork's clone with --repo, or if this is it: {mend}"
+                    yield f"the remote `{remote.name}` is {scrub(url)}, not {remote.url}.", mend
     one, other = fork.url(origin), fork.url(upstream)
     if one and other and git.same_repository(one, other):
         yield (
             f"the remotes `{origin.name}` and `{upstream.name}` are the same repository, "
             f"{scrub(one)}.",
-            f"git -C {fork.path} remote set-url {upstream.name} {upstream.url}",
+            f"{git.at(fork.path)} remote set-url {upstream.name} {upstream.url}",
         )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from packaging.version import Version
 
@@ -17,7 +18,7 @@ OLDEST = Version("2.38")
 NULL = "0" * 40
 
 
-def _answer(answer: Answer, question: str, *allowed: int) -> Answer:
+def checked(answer: Answer, question: str, *allowed: int) -> Answer:
     """The answer, if its exit code is one that the question allows. Raises Failed otherwise."""
     if answer.code not in (0, *allowed):
         raise Failed(
@@ -46,27 +47,26 @@ class Repository:
 
     path: the directory that was named, as `nearest` writes it.
     common: its git directory, shared by all of its work trees; absolute.
+    home: the top of its main work tree, or the bare repository itself; absolute.
     shallow: whether its history is cut.
+    linked: whether the directory lies in another than its main work tree.
     """
 
     path: Path
     common: Path
+    home: Path
     shallow: bool
-
-    @property
-    def home(self) -> Path:
-        """What the repository is called after: the directory of its main work tree, or the bare
-        repository itself."""
-        return self.common.parent if self.common.name == ".git" else self.common
+    linked: bool
 
 
 def open_repository(sh: Shell, path: Path) -> Repository:
     """The repository at a path. Raises Refused where there is none, or git does not trust it."""
-    path = nearest(path.expanduser())
+    path = nearest(path)
     if not path.is_dir():
         raise Refused(f"{path} is not a directory.", then="name the fork's clone with --repo.")
     answer = sh.ask(
-        "git -C {path} rev-parse --path-format=absolute --git-common-dir --is-shallow-repository",
+        "git -C {path} rev-parse --path-format=absolute --git-common-dir --git-dir"
+        " --is-shallow-repository --is-inside-work-tree",
         path=path,
     )
     if not answer.ok:
@@ -74,8 +74,18 @@ def open_repository(sh: Shell, path: Path) -> Repository:
             f"{path} is not a git repository ({answer.err.strip()}).",
             then="go into the fork's clone, or name it with --repo.",
         )
-    common, shallow = answer.line.split("\n")
-    return Repository(path, Path(common), shallow == "true")
+    common, git_dir, shallow, inside = answer.line.split("\n")
+    linked = git_dir != common
+    home = Path(common).parent if Path(common).name == ".git" else Path(common)
+    if inside == "true" and not linked:
+        # A submodule keeps its git directory somewhere else.
+        home = top_of_work_tree(sh, path).absolute()
+    return Repository(path, Path(common), home, shallow == "true", linked)
+
+
+def at(path: Path) -> str:
+    """``git -C`` and a path, to begin a command line with that people paste."""
+    return f"git -C {quote(str(path))}"
 
 
 def nearest(path: Path) -> Path:
@@ -126,7 +136,7 @@ def refs(sh: Shell, repo: Path, *, only: Sequence[str] = ()) -> Refs:
         only=only,
     )
     objects, commits = {}, {}
-    for line in _answer(answer, "refs").out.splitlines():
+    for line in checked(answer, "refs").out.splitlines():
         name, peeled, ref = line.split(" ", 2)
         objects[ref], commits[ref] = name, peeled or name
     return Refs(objects, commits)
@@ -158,7 +168,7 @@ def remote_refs(
 
 def config(sh: Shell, repo: Path) -> dict[str, list[str]]:
     """The effective configuration: lower-case key (subsections as written) to all its values."""
-    answer = _answer(sh.ask("git -C {repo} config --null --list", repo=repo), "configuration")
+    answer = checked(sh.ask("git -C {repo} config --null --list", repo=repo), "configuration")
     values: dict[str, list[str]] = {}
     for entry in answer.fields():
         key, _, value = entry.partition("\n")
@@ -170,6 +180,15 @@ def has_identity(sh: Shell, repo: Path) -> bool:
     """Whether a name and an address are set to commit with (git's guess does not count)."""
     question = "git -C {repo} -c user.useConfigOnly=true var GIT_COMMITTER_IDENT"
     return sh.ask(question, repo=repo).ok
+
+
+def nobody(repo: Path) -> Refused:
+    """What to say where there is no identity."""
+    return Refused(
+        "git does not know who commits here.",
+        then=f'{at(repo)} config user.name "Your Name" && '
+        f"{at(repo)} config user.email you@example.com",
+    )
 
 
 def has_object(sh: Shell, repo: Path, name: str) -> bool:
@@ -185,7 +204,7 @@ def is_ancestor(sh: Shell, repo: Path, ancestor: str, descendant: str) -> bool:
         ancestor=ancestor,
         descendant=descendant,
     )
-    return _answer(answer, "ancestry", 1).ok
+    return checked(answer, "ancestry", 1).ok
 
 
 def ahead_behind(sh: Shell, repo: Path, left: str, right: str) -> tuple[int, int]:
@@ -195,7 +214,7 @@ def ahead_behind(sh: Shell, repo: Path, left: str, right: str) -> tuple[int, int
         repo=repo,
         range=f"{left}...{right}",
     )
-    ahead, behind = _answer(answer, "distance").out.split()
+    ahead, behind = checked(answer, "distance").out.split()
     return int(ahead), int(behind)
 
 
@@ -207,7 +226,7 @@ def count(sh: Shell, repo: Path, commit: str, known: str) -> int:
         commit=commit,
         known=known,
     )
-    return int(_answer(answer, "number of commits").out)
+    return int(checked(answer, "number of commits").out)
 
 
 def commits(sh: Shell, repo: Path, among: str, *, most: int = 10) -> list[str]:
@@ -219,7 +238,7 @@ def commits(sh: Shell, repo: Path, among: str, *, most: int = 10) -> list[str]:
         most=str(most),
         among=among,
     )
-    return _answer(answer, "commits").out.splitlines()
+    return checked(answer, "commits").out.splitlines()
 
 
 def show(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
@@ -231,7 +250,7 @@ def show(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
 def history(sh: Shell, repo: Path, commit: str) -> set[str]:
     """The names of all commits in a commit's history, itself included."""
     answer = sh.ask("git -C {repo} rev-list {commit} --", repo=repo, commit=commit)
-    return set(_answer(answer, "history").out.split())
+    return set(checked(answer, "history").out.split())
 
 
 @dataclass(frozen=True)
@@ -249,7 +268,7 @@ def worktrees(sh: Shell, repo: Path) -> list[Worktree]:
     """All work trees of the repository, the main one first."""
     answer = sh.ask("git -C {repo} worktree list --porcelain -z", repo=repo)
     found = []
-    for block in _answer(answer, "work trees").out.split("\0\0"):
+    for block in checked(answer, "work trees").out.split("\0\0"):
         entry = dict(line.partition(" ")[::2] for line in block.split("\0") if line)
         if "worktree" in entry and "bare" not in entry:
             path = Path(entry["worktree"])
@@ -263,7 +282,7 @@ def path_of(sh: Shell, work: Path, name: str) -> Path:
     answer = sh.ask(
         "git -C {work} rev-parse --path-format=absolute --git-path {name}", work=work, name=name
     )
-    return Path(_answer(answer, "path").line)
+    return Path(checked(answer, "path").line)
 
 
 def rebased_branch(sh: Shell, work: Path) -> str:
@@ -302,7 +321,7 @@ def work_state(sh: Shell, work: Path) -> WorkState:
     head, branch = NULL, ""
     dirty: list[str] = []
     untracked: list[str] = []
-    for entry in _answer(answer, "state").fields():
+    for entry in checked(answer, "state").fields():
         if entry.startswith("# branch.oid "):
             head = entry.split(" ", 2)[2]
         elif entry.startswith("# branch.head ") and not entry.endswith(" (detached)"):

@@ -1,8 +1,8 @@
-"""One run at a time on a fork, and what to undo if a run is cut off.
+"""One run at a time on a fork, and what a run that was killed has left unfinished.
 
-The lock is the kernel's (flock), so it ends with the process however that ends. The file holds
-who has the lock and, while a step is under way, the commands that would undo half of it; a run
-that finds such commands there was preceded by one that was killed.
+The lock is the kernel's (flock), so it ends with the process however that ends. The file says who
+has the lock and, while a step makes a directory, which one: a run that finds it there was preceded
+by one that was killed, and the directory is neither the old state nor the new one.
 """
 
 from __future__ import annotations
@@ -10,26 +10,21 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from .errors import Failed, Refused
-from .shell import Shell, command_line
+from .errors import Refused
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """What the lock file holds: whose it is, and what undoes the step that is under way.
-
-    directory: what relative paths in `undo` start from.
-    """
+    """What the lock file holds."""
 
     pid: int
     task: str
-    directory: str
-    undo: list[list[str]] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
 
 
 class Journal:
@@ -38,30 +33,37 @@ class Journal:
     after_kill: whether the run before this one was killed.
     """
 
-    def __init__(self, descriptor: int, task: str, *, after_kill: bool = False) -> None:
-        self.after_kill = after_kill
+    def __init__(self, descriptor: int, task: str, before: _Entry | None = None) -> None:
+        # A run that ends by itself leaves the file empty, or what is unfinished.
+        self.after_kill = before is not None
         self._descriptor = descriptor
-        self._entry = _Entry(os.getpid(), task, os.getcwd())
+        self._note(_Entry(os.getpid(), task, before.unfinished if before else []))
 
-    def begin(self, undo: Sequence[Sequence[str]], directory: str = "") -> None:
-        """Note, before a step starts, what undoes half of it.
+    @property
+    def unfinished(self) -> list[str]:
+        """Directories that are in no state that anybody chose; absolute paths."""
+        return self._entry.unfinished
 
-        directory: where that is to run; default: the current one.
-        """
-        noted = [list(words) for words in undo]
-        self._entry = replace(self._entry, undo=noted, directory=directory or os.getcwd())
-        # JSON's escapes also carry what is not UTF-8.
-        self._write(json.dumps(asdict(self._entry)).encode())
+    def begin(self, directory: str) -> None:
+        """Note that a step is about to make or change a directory."""
+        others = [path for path in self.unfinished if path != directory]
+        self._note(replace(self._entry, unfinished=[*others, directory]))
 
-    def end(self) -> None:
-        """Note that no step is under way."""
-        self.begin(())
+    def end(self, directory: str) -> None:
+        """Note that the directory is in order, or gone."""
+        left = [path for path in self.unfinished if path != directory]
+        self._note(replace(self._entry, unfinished=left))
 
     def close(self) -> None:
-        """Give the lock back; what is still to be undone stays noted for the next run."""
-        if not self._entry.undo:
+        """Give the lock back; what is unfinished stays noted."""
+        if not self.unfinished:
             self._write(b"")
         os.close(self._descriptor)
+
+    def _note(self, entry: _Entry) -> None:
+        self._entry = entry
+        # JSON's escapes also carry what is not UTF-8.
+        self._write(json.dumps(asdict(entry)).encode())
 
     def _write(self, content: bytes) -> None:
         # Written before it is cut to length: a full disk then fails with the old entry in place.
@@ -70,14 +72,18 @@ class Journal:
 
 
 @contextmanager
-def locked(sh: Shell, common: Path, task: str) -> Iterator[Journal]:
-    """Hold the fork's lock, after undoing what a killed run left half-done.
+def locked(common: Path, task: str) -> Iterator[Journal]:
+    """Hold the fork's lock.
 
     common: the fork's common git directory.
     task: what to tell a second run.
-    Raises Refused when another run has the lock.
+    Raises Refused when another run has the lock, or the directory cannot be written to.
     """
-    descriptor = os.open(common / "carto-fork.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        descriptor = os.open(common / "carto-fork.lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        problem = f"{common} cannot be written to: {error.strerror}."
+        raise Refused(problem, then="see who owns it, then run the same command again.") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -88,34 +94,11 @@ def locked(sh: Shell, common: Path, task: str) -> Iterator[Journal]:
             f"{holder} is at work on this fork.",
             then="wait until it has ended, then run the same command again.",
         ) from None
-    before = _read(descriptor)
-    # A run that ends by itself leaves the file empty.
-    journal = Journal(descriptor, task, after_kill=before is not None)
+    journal = Journal(descriptor, task, _read(descriptor))
     try:
-        if before and before.undo:
-            journal.begin(before.undo, before.directory)
-            undo(sh, before.undo, Path(before.directory))
-        journal.end()
         yield journal
     finally:
         journal.close()
-
-
-def undo(sh: Shell, commands: Sequence[Sequence[str]], directory: Path | None = None) -> None:
-    """Undo half of a step. The last command decides: those before it may find nothing to do.
-
-    directory: where to run them; default: the current one.
-    Raises Failed where it does not succeed; it stays noted for the next run.
-    """
-    for words in commands:
-        answer = sh.run(words, within=directory)
-    if not answer.ok:
-        raise Failed(
-            f"what a step left half-done could not be undone: `{command_line(words)}` ended with "
-            f"exit code {answer.code}: {answer.err.strip()}",
-            untouched="It stays noted; every run tries it again first.",
-            then="mend what it complains of, then run the same command again.",
-        )
 
 
 def _read(descriptor: int) -> _Entry | None:

@@ -17,7 +17,7 @@ def fetch_plan(sh: Shell, fork: Fork) -> Plan:
     if there is None:
         raise Refused(
             f"the remote `{origin}` cannot be reached.",
-            then=f"check the network and your access: git -C {fork.path} ls-remote {origin}",
+            then=f"check the network and your access: {git.at(fork.path)} ls-remote {origin}",
         )
     conditions = frozenset({"mirror-exists"} if there.objects else ())
     return Plan(fork.values(), conditions, untouched=_untouched(fork))
@@ -40,15 +40,14 @@ def plan(sh: Shell, fork: Fork) -> Plan:
     for ref in (local, published):
         if ref in refs.objects and (own := git.commits(sh, repo, f"{upstream}..{ref}")):
             name = ref.removeprefix("refs/heads/").removeprefix("refs/remotes/")
-            back = f"git -C {repo} branch --force {branches.mirror} {upstream}"
+            back = f"{git.at(repo)} branch --force {branches.mirror} {upstream}"
             if ref == published:
-                back = f"git -C {repo} push --force-with-lease {remotes.origin.name} "
-                back += f"{upstream}:refs/heads/{branches.mirror}"
+                back = "on GitHub, by hand"
             listed = "\n  ".join(own)
             raise Refused(
                 f"{name} has commits of its own, but it may only follow upstream:\n  {listed}",
                 untouched=_untouched(fork),
-                then=f"keep them on another branch: git -C {repo} branch kept {name}; "
+                then=f"keep them on another branch: {git.at(repo)} branch kept {name}; "
                 f"then put {name} back: {back}",
             )
     conditions = set()

@@ -21,6 +21,10 @@ DEFAULT_NAME = "carto-litellm"
 DEFAULT_SOURCE = f"default ({DEFAULT_NAME})"
 
 
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/-]*[A-Za-z0-9_-])?")
+"""What a branch or a remote may be called here; git allows more."""
+
+
 class TagUse(Enum):
     """What tags of one class are good for."""
 
@@ -197,6 +201,15 @@ class Policy(_Table, frozen=True):
     def __post_init__(self) -> None:
         if self.branches.sync.count("{tag}") != 1:
             raise ValueError("branches.sync must contain {tag}, once")
+        remotes = [self.remotes.origin.name, self.remotes.upstream.name]
+        branches = [self.branches.mirror, self.branches.production, self.branches.sync_for("v1")]
+        for kind, ours in (("remotes", remotes), ("branches", [*branches, self.branches.upstream])):
+            for name in ours:
+                if not _NAME.fullmatch(name) or ".." in name or name.endswith(".lock"):
+                    raise ValueError(f"{kind}: {name!r} is no name for git")
+        for kind, ours in (("remotes", remotes), ("branches", branches)):
+            if len(set(ours)) < len(ours):
+                raise ValueError(f"{kind}: {', '.join(ours)} must differ from each other")
         names = [rule.name for rule in self.rules]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two rules are named {doubled[0]!r}")

@@ -6,12 +6,6 @@ in CARTO_CLAUDE.md, in a block that is generated from here.
 
 from .steps import Step
 
-# Before the merge there is nothing of a person's in the work tree: the preconditions see to that.
-# Git does not remove what it had only begun to make.
-_REMOVE_WORK_TREE = (
-    "git -C {repo} worktree remove --force --force {place}",
-    "rm -rf -- {place}",
-)
 _MERGED = "git -C {work} merge-base --is-ancestor {commit} HEAD"
 
 SETUP = (
@@ -122,18 +116,28 @@ FETCH_UPGRADE = (
 )
 
 
-def _check(name: str, why: str) -> Step:
-    """A step that runs a list of the policy's commands, and records which commit passed it."""
-    passed = f"refs/carto-fork/passed/{{tag}}/{name}"
+_VERIFIED = "refs/carto-fork/passed/{tag}/verify"
+
+
+def _check(name: str, why: str, where: str, passed: str) -> Step:
+    """A step that runs a list of the policy's commands, and records which commit passed it.
+
+    where: the work tree that the record belongs to; passed: the ref that holds the record.
+    """
     return Step(
         name,
         why,
         commands=name,
         when=name,
-        run=(f"git -C {{repo}} update-ref {passed} refs/heads/{{sync}}",),
+        run=(
+            # What was checked has to be what is pushed: nothing changed, nothing committed.
+            "git -C {work} --no-pager diff --stat --exit-code HEAD --",
+            f"git -C {{work}} --no-pager diff --stat --exit-code {_VERIFIED} HEAD --",
+            f"git -C {where} update-ref {passed} refs/heads/{{sync}}",
+        ),
         done=(
-            f"git -C {{repo}} show-ref --verify --quiet {passed}",
-            f"git -C {{repo}} diff --quiet {passed} refs/heads/{{sync}} --",
+            f"git -C {where} show-ref --verify --quiet {passed}",
+            f"git -C {where} diff --quiet {passed} refs/heads/{{sync}} --",
         ),
         stuck="mend it in {work}, commit, then run the same command again"
         " (--no-tests leaves this out).",
@@ -143,7 +147,7 @@ def _check(name: str, why: str) -> Step:
 UPGRADE = (
     Step(
         "branch",
-        "Start the sync branch where the production branch is.",
+        "Start the sync branch, from the production branch or from where origin has it.",
         run=("git -C {repo} branch --no-track {sync} {start}",),
         done=("git -C {repo} show-ref --verify --quiet refs/heads/{sync}",),
     ),
@@ -151,9 +155,14 @@ UPGRADE = (
         "worktree",
         "Check it out in a work tree of its own; yours is not touched.",
         # --force twice: an earlier work tree's directory may be gone although git has it on record.
-        run=("git -C {repo} worktree add --force --force {place} {sync}",),
+        # Tests need all files, whatever part of them your checkout shows.
+        run=(
+            "git -C {repo} -c core.sparseCheckout=false worktree add --force --force"
+            " {place} {sync}",
+        ),
         done=("test -e {work}/.git",),
-        undo=_REMOVE_WORK_TREE,
+        makes="{place}",
+        undo=("git -C {repo} worktree remove --force --force {place}",),
         stuck="make room for {work}, then run the same command again.",
     ),
     Step(
@@ -161,13 +170,15 @@ UPGRADE = (
         "Merge exactly the tag; conflicts are for the next step.",
         run=(
             "git -C {work} -c rerere.enabled=false -c merge.conflictStyle=diff3"
-            " merge --no-ff --no-commit -m {message} refs/tags/{tag}",
+            " merge -s ort --no-ff --no-commit -m {message} refs/tags/{tag}",
         ),
         # Exit code 1: merged as far as git can, with conflicts.
         allow=(0, 1),
         done=(f"git -C {{work}} rev-parse --quiet --verify MERGE_HEAD || {_MERGED}",),
         # A merge that was cut half-way leaves a tree that nobody made; the next run starts afresh.
-        undo=_REMOVE_WORK_TREE,
+        # Before the merge nothing of a person's is there: the preconditions see to that.
+        makes="{place}",
+        undo=("git -C {repo} worktree remove --force --force {place}",),
     ),
     Step(
         "resolve",
@@ -191,12 +202,22 @@ UPGRADE = (
     Step(
         "verify",
         "Check that nothing is left over and that this is the tag.",
-        run=("invoke verify --repo {work} --tag {tag}",),
+        run=(
+            "invoke verify --repo {work} --tag {tag}",
+            f"git -C {{repo}} update-ref {_VERIFIED} refs/heads/{{sync}}",
+        ),
         stuck="mend it in {work}, commit, then run the same command again.",
     ),
-    _check("install", "Install what the merged tree needs."),
-    _check("test", "Run the tests on the merged tree."),
-    _check("lint", "Check the style of the merged tree."),
+    # What is installed lies in the work tree; its record goes with it.
+    _check(
+        "install", "Install what the merged tree needs.", "{work}", "refs/worktree/passed/install"
+    ),
+    _check(
+        "test", "Run the tests on the merged tree.", "{repo}", "refs/carto-fork/passed/{tag}/test"
+    ),
+    _check(
+        "lint", "Check the style of the merged tree.", "{repo}", "refs/carto-fork/passed/{tag}/lint"
+    ),
     Step(
         "push",
         "Publish the sync branch.",
@@ -208,7 +229,7 @@ UPGRADE = (
         stuck="see what {origin} says, then run the same command again.",
     ),
     Step(
-        "push",
+        "publish",
         "Move the production branch on GitHub, fast-forward only.",
         when="direct",
         run=(
@@ -229,24 +250,34 @@ UPGRADE = (
         "Move the local production branch after it, in the clean checkout that shows it.",
         when="direct-checked-out",
         run=("git -C {checkout} merge --ff-only refs/heads/{sync}",),
-        # It was clean, so what is different in it is this step's.
-        mend=("git -C {checkout} reset --hard refs/heads/{sync}",),
         untouched="{origin} has the upgrade; only the local branch is behind.",
     ),
     Step(
         "tidy",
-        "Put the work tree away, unless it holds files that git does not know.",
+        "Put the work tree away, unless it holds files that git neither tracks nor ignores.",
         when="tidy",
-        run=("git -C {repo} worktree remove {place}",),
+        run=("git -C {repo} -c status.showUntrackedFiles=normal worktree remove {place}",),
         allow=(0, 128),
     ),
     Step(
-        "branch",
+        "forget",
         "Remove the local sync branch, which the production branch now contains.",
         when="direct",
         run=("git -C {repo} branch -D {sync}",),
         # Exit code 1: the work tree was kept, and the branch is checked out there.
         allow=(0, 1),
+    ),
+)
+
+SAVE = (
+    Step(
+        "save",
+        "Commit what is there, so that it can be brought back.",
+        when="unsaved",
+        run=(
+            "git -C {work} add --all",
+            "git -C {work} -c core.hooksPath=/dev/null commit --quiet --no-verify -m {given_up}",
+        ),
     ),
 )
 
@@ -267,7 +298,7 @@ ABORT = (
         "records",
         "Forget which checks have passed.",
         run=(
-            "git -C {repo} update-ref -d refs/carto-fork/passed/{tag}/install",
+            "git -C {repo} update-ref -d refs/carto-fork/passed/{tag}/verify",
             "git -C {repo} update-ref -d refs/carto-fork/passed/{tag}/test",
             "git -C {repo} update-ref -d refs/carto-fork/passed/{tag}/lint",
         ),
@@ -291,6 +322,7 @@ CONDITIONS = {
     "push": "without `--direct` and `--no-push`",
     "direct": "with `--direct`, without `--no-push`",
     "tidy": "without `--no-push`",
+    "unsaved": "where something is not committed",
     "worktree": "where there is one",
     "branch": "where there is one",
 }

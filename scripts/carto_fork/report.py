@@ -8,11 +8,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from . import git
 from .console import Console
 from .decisions import Decision
 from .fork import Fork
 from .policy import Loaded, Take
 from .resolve import Resolution
+from .shell import Shell
 from .status import Status
 from .upgrade import Options, Upgrade
 
@@ -174,14 +176,33 @@ def upgrade_ended(
     production = fork.policy.branches.production
     if result["published_to"] is None:
         console.say(f"Done: {branch} is at {head}, in {result['work_tree']}; not pushed.", "green")
-        console.row("Next: ", command("upgrade-carto", tag=result["tag"]))
+        again = command("upgrade-carto", tag=result["tag"], direct=options.direct)
+        console.row("Next: ", f"{again} --no-tests" if not options.tests else again)
     elif options.direct:
-        console.say(
-            f"Done: {production} is at {head} on {fork.policy.remotes.origin.name}.", "green"
-        )
+        origin = fork.policy.remotes.origin.name
+        console.say(f"Done: {production} is at {head} on {origin}.", "green")
+        if upgrade.target.pushed:
+            console.say(f"{origin} still has {branch}; this removes it there:")
+            console.row("    ", f"{git.at(fork.path)} push {origin} --delete {branch}")
     else:
         console.say(f"Done: {result['published_to']} is at {head}.", "green")
         console.say(
             f"Next: open a pull request from {branch} to {production}; "
             "merge it with a merge commit, never squashed."
         )
+    if result["published_to"] and result["work_tree"]:
+        console.say(f"{result['work_tree']} is kept: it holds files that git does not know.")
+
+
+def given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str) -> None:
+    """Say that an upgrade was given up, and what is left of it.
+
+    head: where its sync branch was.
+    """
+    console.say(f"Given up. {sync} was at {head[:10]}.")
+    if not git.is_ancestor(sh, fork.path, head, fork.production_commit):
+        console.row("This brings it back: ", f"{git.at(fork.path)} branch {sync} {head}")
+    origin = fork.policy.remotes.origin
+    if fork.tracking(origin, sync) in fork.refs.objects:
+        console.say(f"{origin.name} still has it; this removes it there:")
+        console.row("    ", f"{git.at(fork.path)} push {origin.name} --delete {sync}")

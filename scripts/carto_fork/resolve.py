@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import conflicts, decisions, files
+from . import conflicts, decisions, files, markers
 from .decisions import Decision
 from .errors import Failed
 from .evidence import Conflict, has_markers
@@ -22,10 +22,12 @@ class Resolution:
     decisions: one for each conflict.
     returned: workflows that the fork had disabled, that came back with the merge without any
         conflict, and that were removed again.
+    marked: files that are staged although conflict markers are left in them.
     """
 
     decisions: tuple[Decision, ...]
     returned: tuple[str, ...]
+    marked: tuple[str, ...] = ()
 
     @property
     def left(self) -> list[Decision]:
@@ -38,6 +40,7 @@ class Resolution:
             "conflicts": [_as_json(decision) for decision in self.decisions],
             "removed_again": list(self.returned),
             "left": len(self.left),
+            "staged_with_markers": list(self.marked),
         }
 
 
@@ -71,7 +74,8 @@ def resolve(sh: Shell, work: Path, policy: Policy) -> Resolution:
         tuple(decisions.decide(found, policy)), tuple(_returned(sh, work, policy))
     )
     _apply(sh, work, resolution)
-    return resolution
+    left = markers.left(sh, work, ["HEAD", "MERGE_HEAD"], markers.INDEX)
+    return replace(resolution, marked=tuple(dict.fromkeys(path for path, _ in left)))
 
 
 def _show_bases(sh: Shell, work: Path, found: Sequence[Conflict]) -> set[str]:
@@ -96,8 +100,10 @@ def _returned(sh: Shell, work: Path, policy: Policy) -> list[str]:
     if not paths:
         return []
     question = "git -C {work} --literal-pathspecs diff --cached --name-only --no-renames -z"
-    answer = sh.ask(f"{question} --diff-filter=A HEAD -- {{paths}}", work=work, paths=paths)
-    return answer.fields()
+    added = sh.ask(f"{question} --diff-filter=A HEAD -- {{paths}}", work=work, paths=paths)
+    # One that differs from upstream's was put there by a person.
+    own = sh.ask(f"{question} MERGE_HEAD -- {{paths}}", work=work, paths=paths).fields()
+    return [path for path in added.fields() if path not in own]
 
 
 def _apply(sh: Shell, work: Path, resolution: Resolution) -> None:

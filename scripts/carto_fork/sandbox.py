@@ -46,8 +46,10 @@ def build(sh: Shell, directory: Path, history: History | None = None) -> Sandbox
     if directory.exists():
         raise Refused(f"{directory} is there and is no sandbox.", then="name another --path.")
     if sh.dry:
-        sh.show(f"# a sandbox would be built in {str(directory)!r}")
-        return there
+        raise Refused(
+            f"there is no sandbox in {directory} yet, and --dry builds none.",
+            then="run the same command without --dry.",
+        )
     directory.parent.mkdir(parents=True, exist_ok=True)
     site = Path(tempfile.mkdtemp(prefix=f"{directory.name}.", dir=directory.parent))
     try:

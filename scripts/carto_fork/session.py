@@ -19,7 +19,7 @@ from invoke.context import Context
 
 from . import fork, git, invocation, journal
 from .console import Console
-from .errors import Failed, Interrupted, Stop
+from .errors import Failed, Interrupted, Refused, Stop
 from .fork import Fork
 from .journal import Journal
 from .shell import Shell
@@ -44,12 +44,18 @@ class Session:
         self.program = invocation.program(sys.argv)
         self.repo_option = str(options.get("repo", ""))
         self.again = invocation.command(self.program, task, **options, json=as_json)
-        self._task = task
+        self._printed = False
 
     @property
     def path(self) -> Path:
         """The directory of the fork: ``--repo``, else ``CARTO_FORK_REPO``, else this one."""
-        return Path(self.repo_option or os.environ.get("CARTO_FORK_REPO") or ".")
+        try:
+            os.getcwd()
+            return Path(self.repo_option or os.environ.get("CARTO_FORK_REPO") or ".").expanduser()
+        except (OSError, RuntimeError) as error:
+            raise Refused(
+                f"there is no such directory: {error}.", then="go to another one."
+            ) from None
 
     def open_fork(self, *, whatever_policy: bool = False) -> Fork:
         """The fork to work on.
@@ -65,7 +71,7 @@ class Session:
     def open_work_tree(self) -> tuple[Fork, Path]:
         """The fork to work on, and the top of the work tree that was named."""
         found = self.open_fork()
-        return found, git.top_of_work_tree(self.sh, found.path)
+        return found, git.top_of_work_tree(self.sh, found.repository.path)
 
     def command(self, task: str, **options: str | bool) -> str:
         """The command line of another task on the same fork."""
@@ -80,6 +86,14 @@ class Session:
         """Print the task's result for scripts."""
         # The standard library's JSON also carries paths that are not UTF-8.
         print(json.dumps(msgspec.to_builtins(data), indent=2, sort_keys=True))
+        self._printed = True
+
+    def print_stop(self, stop: Stop) -> None:
+        """Print for scripts why the task ends early, unless it has printed its result."""
+        if self.json and not self._printed:
+            facts = {"stopped": stop.title.lower(), "exit_code": int(stop.code)}
+            facts |= {"what": stop.what, "untouched": stop.untouched, "then": stop.then}
+            self.print_json(facts)
 
     @contextmanager
     def locked(self, repository: git.Repository) -> Iterator[Journal | None]:
@@ -87,7 +101,7 @@ class Session:
         if self.sh.dry:
             yield None
             return
-        with journal.locked(self.sh, repository.common, self.again) as held:
+        with journal.locked(repository.common, self.again) as held:
             yield held
 
     def run(
@@ -112,6 +126,7 @@ def session(
             yield made
         except Stop as stop:
             stop.tell(made.spelled_out(stop.then))
+            made.print_stop(stop)
             raise
         except KeyboardInterrupt:
             raise Interrupted(
@@ -131,13 +146,15 @@ def session(
 
 @contextmanager
 def _terminated_like_interrupted() -> Iterator[None]:
-    """A termination signal (a cancelled CI job) ends a task in the same orderly way as Ctrl-C."""
+    """A cancelled CI job or a closed terminal ends a task in the same orderly way as Ctrl-C."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, interrupt) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

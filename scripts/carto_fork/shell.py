@@ -66,6 +66,8 @@ _REPOSITORY_VARIABLES = frozenset(
         "GIT_MERGE_VERBOSITY",
     ]
 )
+# Checks run code of upstream's, which has no business with the tokens of whoever runs them.
+_SECRET = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)S?(_|$)|^ACTIONS_|WEBHOOK")
 _NEVER_ASK = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_EDITOR": "false",
@@ -209,7 +211,7 @@ class Shell:
     ) -> Answer:
         """Run a command that changes something; under ``--dry`` only print it.
 
-        within: the directory to run it in.
+        within: the directory to run it in; it then gets no secrets from the environment.
         live: streams that get its output while it runs.
         stdin: a file to read from.
         """
@@ -257,7 +259,7 @@ class Shell:
                 out_stream=streams,
                 err_stream=streams,
                 encoding="utf-8",
-                env=environment(**variables),
+                env=environment(secrets=within is None, **variables),
                 replace_env=True,
                 asynchronous=False,
                 disown=False,
@@ -281,9 +283,14 @@ def _joined(words: Sequence[str]) -> str:
     return shlex.join(["env", *words] if "=" in words[0] else words)
 
 
-def environment(**variables: str) -> dict[str, str]:
-    """The environment of every command: never prompts, never tied to another repository."""
+def environment(*, secrets: bool = True, **variables: str) -> dict[str, str]:
+    """The environment of every command: never prompts, never tied to another repository.
+
+    secrets: whether it holds tokens and the like.
+    """
     inherited = {k: v for k, v in os.environ.items() if k not in _REPOSITORY_VARIABLES}
+    if not secrets:
+        inherited = {k: v for k, v in inherited.items() if not _SECRET.search(k)}
     return inherited | _NEVER_ASK | variables
 
 
@@ -343,7 +350,7 @@ class _Process(Local):
             timer.daemon = True
             timer.start()
 
-        numbers = (signal.SIGINT, signal.SIGTERM)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         before = [signal.signal(number, note) for number in numbers]
         try:
             yield

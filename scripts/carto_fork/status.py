@@ -101,7 +101,7 @@ def read(sh: Shell, fork: Fork, command: Callable[..., str]) -> Status:
         then = command("upgrade-carto", tag=newest.name)
     elif not online:
         upstream_name = policy.remotes.upstream.name
-        then = f"check the network and your access: git -C {fork.path} ls-remote {upstream_name}"
+        then = f"check the network and your access: {git.at(fork.path)} ls-remote {upstream_name}"
     else:
         then = ""
     mirror = f"refs/heads/{policy.branches.mirror}"
@@ -141,7 +141,10 @@ def _mismatches(version: dict[str, str], contained: Tag | None) -> Iterator[str]
         yield f"the version files disagree: {listed}"
     elif contained and version and contained.release not in version.values():
         stated = next(iter(version.values()))
-        yield f"the version is {stated}, the newest tag contained is {contained.name}"
+        yield (
+            f"the version is {stated}, the newest tag contained is {contained.name}: "
+            "the version is off, or a sync was merged without its history"
+        )
 
 
 def _upstream_tags(sh: Shell, fork: Fork) -> tuple[git.Refs, bool]:
@@ -191,7 +194,8 @@ def _in_progress(
         version, work = known.release if known else "0", trees.get(f"refs/heads/{branch}")
         again = command("upgrade-carto", tag=tag)
         there = fork.refs.objects.get(fork.tracking(origin, branch))
-        if there == fork.refs.objects.get(f"refs/heads/{branch}", there) and not work:
+        same = there == fork.refs.objects.get(f"refs/heads/{branch}", there)
+        if there and same and not (work and git.work_state(sh, work).merging):
             then = f"open a pull request from {branch} to {fork.policy.branches.production}"
             yield InProgress(branch, tag, version, f"published to {origin.name}", then)
         elif work and (left := _unmerged(sh, work)):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TextIO
 
 from .console import Console
-from .errors import CheckFailed, Failed, Interrupted, Paused
-from .journal import Journal, undo
+from .errors import CheckFailed, Failed, Interrupted, Refused, Stop
+from .journal import Journal
 from .shell import Answer, Shell, command_line, fill, scrub
 
 TASK = "invoke"
@@ -30,8 +30,9 @@ class Step:
     when: the name of a condition of the plan without which the step is left out.
     done: probes; when all of them succeed the step is done already. Exit code 1 is a no. One probe
         may name alternatives, as `a || b`.
-    undo: command lines that undo half of the step, for when it fails, is interrupted or killed.
-    mend: command lines that end it instead when it was interrupted or killed.
+    makes: a directory that is in no state anybody chose while the step runs, an absolute path.
+    undo: command lines that undo half of the step, for when it fails or is interrupted. If it is
+        killed instead, the next run finds the directory noted in the journal.
     allow: exit codes that are no failure.
     stuck: what a person does when the step does not succeed.
     untouched: what is as it was then, where that differs from the plan's.
@@ -43,8 +44,8 @@ class Step:
     commands: str = ""
     when: str = ""
     done: tuple[str, ...] = ()
+    makes: str = ""
     undo: tuple[str, ...] = ()
-    mend: tuple[str, ...] = ()
     allow: tuple[int, ...] = (0,)
     stuck: str = "run the same command again."
     untouched: str = ""
@@ -95,15 +96,46 @@ class Runner:
         Raises Failed or CheckFailed when a command fails, and Paused when a person is needed.
         """
         steps = [step for step in procedure if not step.when or step.when in plan.conditions]
-        reached = False
+        if self.sh.dry:
+            self._print(steps, plan)
+            return
         for number, step in enumerate(steps, 1):
-            # Under --dry nothing changes, so behind the first open step no probe can tell a thing.
-            if not (self.sh.dry and reached) and self._done(step, plan):
+            done = self._done(step, plan)
+            self.console.step(number, len(steps), step.name, "already done" if done else step.why)
+            if not done:
+                self._run(step, plan)
+
+    def _print(self, steps: Sequence[Step], plan: Plan) -> None:
+        """Print lines to paste; each goes on only where the one before it ended well."""
+        last = ""
+        for number, step in enumerate(steps, 1):
+            # Nothing changes, so behind the first open step no probe can tell a thing.
+            if not last and self._done(step, plan):
                 self.console.step(number, len(steps), step.name, "already done")
                 continue
-            reached = True
+            lines = self._lines(step, plan)
+            if last:
+                self.sh.show(f"{last} &&")
             self.console.step(number, len(steps), step.name, step.why)
-            self._run(step, plan)
+            for line in lines[:-1]:
+                self.sh.show(f"{line} &&")
+            last = lines[-1]
+        if last:
+            self.sh.show(last)
+
+    def _lines(self, step: Step, plan: Plan) -> list[str]:
+        """A step's command lines, as a shell takes them."""
+        checks = plan.commands[step.commands] if step.commands else ()
+        lines = [command_line(shlex.split(line), plan.work) for line in checks]
+        for template in step.run:
+            words = fill(template, plan.values)
+            if words[0] == TASK:
+                lines.append(f"{self.program} {shlex.join(words[1:])}")
+                continue
+            others = " ".join(f"|| [ $? -eq {code} ]" for code in step.allow if code)
+            line = command_line(words)
+            lines.append(f"{{ {line} {others}; }}" if others else line)
+        return lines
 
     def _done(self, step: Step, plan: Plan) -> bool:
         return bool(step.done) and all(self._probe(step, plan, probe) for probe in step.done)
@@ -119,40 +151,35 @@ class Runner:
         return False
 
     def _run(self, step: Step, plan: Plan) -> None:
-        with self._undone_if_cut(step, plan):
+        with self._noted(step, plan):
             if step.commands:
                 self._run_commands(step, plan)
             for line in step.run:
                 self._run_line(step, plan, line)
 
     @contextmanager
-    def _undone_if_cut(self, step: Step, plan: Plan) -> Iterator[None]:
-        """Undo half of a step when it fails or is interrupted; the next run does after a kill."""
-        failed, cut = (
-            [fill(line, plan.values) for line in lines]
-            for lines in (step.undo, step.mend or step.undo)
-        )
-        if not cut or not self.journal:
+    def _noted(self, step: Step, plan: Plan) -> Iterator[None]:
+        """Keep in the journal what the step makes, for as long as that is neither old nor new."""
+        if not step.makes or not self.journal:
             yield
             return
-        self.journal.begin(cut)
+        [directory] = fill(step.makes, plan.values)
+        self.journal.begin(directory)
         try:
             yield
-        except BaseException as error:
-            # If this is cut as well, the journal still holds what the next run has to undo.
-            if commands := cut if isinstance(error, KeyboardInterrupt) else failed:
-                undo(self.sh, commands)
-            self.journal.end()
+        except BaseException:
+            undone = [self.sh.run(fill(line, plan.values)).ok for line in step.undo]
+            if all(undone):
+                self.journal.end(directory)
             raise
-        self.journal.end()
+        self.journal.end(directory)
 
     def _run_line(self, step: Step, plan: Plan, template: str) -> None:
         words = fill(template, plan.values)
         if words[0] == TASK:
             self._run_task(step, plan, words[1:])
             return
-        if not self.sh.dry:
-            self.console.command(command_line(words))
+        self.console.command(command_line(words))
         with self.console.working(step.name):
             answer = self.sh.run(words)
         if answer.code not in step.allow:
@@ -160,9 +187,6 @@ class Runner:
 
     def _run_task(self, step: Step, plan: Plan, words: list[str]) -> None:
         line = f"{self.program} {shlex.join(words)}"
-        if self.sh.dry:
-            self.sh.show(line)
-            return
         self.console.command(line)
         assert self.run_task, f"{step.name}: a procedure with tasks needs something to run them"
         try:
@@ -170,9 +194,9 @@ class Runner:
         except Interrupted:
             # It names itself as the command to repeat; that is the whole procedure's.
             raise KeyboardInterrupt from None
-        except (Paused, CheckFailed, Failed) as stop:
+        except Stop as stop:
             # The task says what happened; what is untouched and how to go on is this plan's.
-            then = _sentence(step.stuck, plan)
+            then = stop.then if isinstance(stop, Refused) else _sentence(step.stuck, plan)
             raise type(stop)(stop.what, untouched=_untouched(step, plan), then=then) from None
 
     def _run_commands(self, step: Step, plan: Plan) -> None:
@@ -182,8 +206,7 @@ class Runner:
         with self._log(log_path) as log:
             for line in lines:
                 words = shlex.split(line)
-                if not self.sh.dry:
-                    self.console.command(line)
+                self.console.command(command_line(words, plan.work))
                 with self.console.timed():
                     answer = self.sh.run(words, within=plan.work, live=log)
                 if not answer.ok:
@@ -196,18 +219,15 @@ class Runner:
     @contextmanager
     def _log(self, path: Path) -> Iterator[tuple[TextIO, ...]]:
         """The streams that a live command writes to: the person's, and a log file."""
-        if self.sh.dry:
-            yield ()
-            return
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8", errors="backslashreplace") as log:
             yield self.sh.stream, log
 
-    def _failed(self, step: Step, plan: Plan, words: list[str], answer: Answer) -> Failed:
+    def _failed(self, step: Step, plan: Plan, words: list[str], answer: Answer) -> Stop:
         said = scrub(answer.err.strip() or answer.out.strip() or "it said nothing").splitlines()
-        return Failed(
-            f"`{command_line(words)}` ended with exit code {answer.code}:\n  "
-            + "\n  ".join(said[-8:]),
+        kind = CheckFailed if step.commands else Failed
+        return kind(
+            f"`{command_line(words)}` {answer.ending}:\n  " + "\n  ".join(said[-8:]),
             untouched=_untouched(step, plan),
             then=_sentence(step.stuck, plan),
         )

@@ -71,7 +71,7 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
         raise Refused(
             f"{origin} has no branch {branches.production}.",
             then=f"check `branches.production` in the policy (`config`), and the remote: "
-            f"git -C {fork.path} ls-remote {origin}",
+            f"{git.at(fork.path)} ls-remote {origin}",
         )
     return Target(
         tag=tag,
@@ -88,7 +88,7 @@ def _ask_remote(sh: Shell, fork: Fork, remote: str, patterns: list[str]) -> Refs
     if found is None:
         raise Refused(
             f"the remote `{remote}` cannot be reached.",
-            then=f"check the network and your access: git -C {fork.path} ls-remote {remote}",
+            then=f"check the network and your access: {git.at(fork.path)} ls-remote {remote}",
         )
     return found
 
@@ -108,7 +108,8 @@ def _only_candidate(name: str, asked: Tag | None, found: Refs, policy: Policy) -
     nearest = [*[t for t in stable if t not in newer][-2:], *newer[:1]] if newer else stable[-3:]
     near = ", ".join(tag.name for tag in nearest)
     hint = f" The nearest stable ones: {near}." if near else ""
-    raise Refused(f"upstream has no tag {name}.{hint}", then="name a tag that upstream has.")
+    named = f", as in --tag {nearest[-1].name}" if nearest else ""
+    raise Refused(f"upstream has no tag {name}.{hint}", then=f"name a tag that upstream has{named}")
 
 
 def _require_unmoved(fork: Fork, ref: str, there: str) -> None:
@@ -117,5 +118,5 @@ def _require_unmoved(fork: Fork, ref: str, there: str) -> None:
         name = ref.removeprefix("refs/tags/")
         raise Refused(
             f"your tag {name} is {here[:10]}, upstream's is {there[:10]}: one of them was moved.",
-            then=f"find out which is right; to take upstream's: git -C {fork.path} tag -d {name}",
+            then=f"find out which is right; to take upstream's: {git.at(fork.path)} tag -d {name}",
         )

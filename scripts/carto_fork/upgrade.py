@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from . import git, tags, versions
+from . import bump, git, tags, versions
 from .errors import Refused
 from .fork import Fork
-from .git import WorkState
+from .journal import Journal
 from .policy import Policy
 from .shell import Shell
 from .steps import Plan
@@ -61,14 +62,10 @@ def require_able(sh: Shell, fork: Fork) -> None:
     if fork.repository.shallow:
         raise Refused(
             "this is a shallow clone: without the whole history git cannot merge.",
-            then=f"git -C {repo} fetch --unshallow {fork.policy.remotes.origin.name}",
+            then=f"{git.at(repo)} fetch --unshallow {fork.policy.remotes.origin.name}",
         )
     if not git.has_identity(sh, repo):
-        raise Refused(
-            "git does not know who commits here.",
-            then=f'git -C {repo} config user.name "Your Name" && '
-            f"git -C {repo} config user.email you@example.com",
-        )
+        raise git.nobody(repo)
 
 
 def fetch_plan(fork: Fork, target: Target) -> Plan:
@@ -103,7 +100,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     # A run with --direct that was cut after its push has only its last steps to do.
     if not (options.direct and here == target.base):
         _require_newer(sh, fork, target, before)
-    work, checkout = _work_trees(sh, fork, sync)
+    work, checkout = _work_trees(sh, fork, sync, tag.name)
     notes = _notes(sh, fork, target, options)
     notes += _sync_notes(sh, fork, target, options, here, work)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
@@ -117,6 +114,9 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
             conditions.add("direct-checked-out")
         elif fork.local_production in fork.refs.objects:
             conditions.add("direct-elsewhere")
+    if Path.cwd().is_relative_to(os.path.abspath(work)):
+        # Whoever runs this in the work tree is not to lose the ground under their feet.
+        conditions.discard("tidy")
     commands = {name: getattr(fork.policy.commands, name) for name in ("install", "test", "lint")}
     if options.tests:
         conditions |= {name for name, lines in commands.items() if lines}
@@ -147,7 +147,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         and git.is_ancestor(sh, repo, target.commit, here)
         and all(
             fork.refs.commits.get(f"refs/carto-fork/passed/{tag.name}/{name}") == here
-            for name in conditions & commands.keys()
+            for name in conditions & {"test", "lint"}
         )
     )
     brings = git.count(sh, repo, target.commit, target.base)
@@ -200,28 +200,65 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str) -> None:
         )
 
 
-def _work_trees(sh: Shell, fork: Fork, sync: str) -> tuple[Path, Path | None]:
+def place_of(fork: Fork, tag: str) -> Path:
+    """Where the work tree of an upgrade belongs: beside the clone; absolute."""
+    home, sync = fork.repository.home, fork.policy.branches.sync_for(tag)
+    return home.with_name(f"{home.name}.{sync.replace('/', '-')}")
+
+
+def set_aside(sh: Shell, journal: Journal, place: Path, commit: str) -> Path | None:
+    """Move away what a killed run left unfinished where an upgrade's work tree belongs.
+
+    Nothing is removed: somebody may have worked there since. Returns where it is now; None where
+    there was nothing, or the merge is there after all.
+    """
+    if str(place) not in journal.unfinished:
+        return None
+    aside = None
+    if os.path.lexists(place) and not _holds_merge(sh, place, commit):
+        numbers = (place.with_name(f"{place.name}.cut-{number}") for number in count(1))
+        aside = next(path for path in numbers if not os.path.lexists(path))
+        place.rename(aside)
+        # Git takes it for the work tree no longer.
+        (aside / ".git").unlink(missing_ok=True)
+    journal.end(str(place))
+    return aside
+
+
+def _holds_merge(sh: Shell, place: Path, commit: str) -> bool:
+    """Whether a merge of a commit is in progress or concluded in a work tree."""
+    merging = sh.ask("git -C {work} rev-parse --quiet --verify MERGE_HEAD^0", work=place)
+    question = "git -C {work} merge-base --is-ancestor {commit} HEAD"
+    return merging.line == commit or sh.ask(question, work=place, commit=commit).ok
+
+
+def _work_trees(sh: Shell, fork: Fork, sync: str, tag: str) -> tuple[Path, Path | None]:
     """Where the upgrade is prepared, and where the production branch is checked out, if it is.
 
     Raises Refused where the sync branch is checked out, or something else is, at the wrong place.
     """
-    home = fork.repository.home
-    own = home.with_name(f"{home.name}.{sync.replace('/', '-')}")
-    trees = [tree for tree in git.worktrees(sh, fork.path) if not tree.missing]
-    branch = f"refs/heads/{sync}"
-    if elsewhere := next((t.path for t in trees if t.branch == branch and t.path != own), None):
+    own, branch = place_of(fork, tag), f"refs/heads/{sync}"
+    trees = git.worktrees(sh, fork.path)
+    here = [tree for tree in trees if not tree.missing]
+    if elsewhere := next((t.path for t in here if t.branch == branch and t.path != own), None):
         raise Refused(
             f"{sync} is checked out in {elsewhere}; it is for this upgrade alone.",
-            then=f"git -C {elsewhere} switch {fork.policy.branches.production}, "
+            then=f"{git.at(elsewhere)} switch {fork.policy.branches.production}, "
             "then run the same command again.",
         )
-    if own.exists() and not any(t.path == own and t.branch == branch for t in trees):
+    known = any(tree.path == own and tree.branch == branch for tree in here)
+    if os.path.lexists(own) and not (known and (own / ".git").is_file()):
         raise Refused(
             f"{own}, where the upgrade is to be prepared, is something else.",
             then="move it away, then run the same command again.",
         )
-    checkouts = (tree.path for tree in trees if tree.branch == fork.local_production)
-    return git.nearest(own), next(checkouts, None)
+    checkout = next((tree for tree in trees if tree.branch == fork.local_production), None)
+    if checkout and checkout.missing:
+        raise Refused(
+            f"{fork.policy.branches.production} is checked out in {checkout.path}, which is gone.",
+            then=f"{git.at(fork.path)} worktree prune, then run the same command again.",
+        )
+    return git.nearest(own), checkout.path if checkout else None
 
 
 def _notes(sh: Shell, fork: Fork, target: Target, options: Options) -> list[str]:
@@ -237,13 +274,13 @@ def _notes(sh: Shell, fork: Fork, target: Target, options: Options) -> list[str]
             raise Refused(
                 f"your {branches.production} and {origin}'s have diverged "
                 f"({ahead} and {behind} commits of their own).",
-                then=f"git -C {repo} log --oneline --left-right "
+                then=f"{git.at(repo)} log --oneline --left-right "
                 f"{branches.production}...{origin}/{branches.production}",
             )
         if ahead and options.direct:
             raise Refused(
                 f"your {branches.production} has {_commits(ahead)} that {origin} does not have.",
-                then=f"git -C {repo} push {origin} {branches.production}",
+                then=f"{git.at(repo)} push {origin} {branches.production}",
             )
         if ahead:
             notes.append(
@@ -274,12 +311,12 @@ def _sync_notes(
     if here and target.pushed and here != target.pushed:
         ahead, behind = git.ahead_behind(sh, repo, here, target.pushed)
         if behind:
-            take = f"git -C {repo} fetch {origin} {sync}:{sync}, then run the same command again."
+            take = f"{git.at(repo)} fetch {origin} {sync}:{sync}, then run the same command again."
             if work.exists():
-                take = f"git -C {work} pull --no-rebase {origin} {sync}, "
+                take = f"{git.at(work)} pull --no-rebase {origin} {sync}, "
                 take += "then run the same command again."
             elif ahead:
-                take = f"git -C {repo} log --oneline --left-right {sync}...{origin}/{sync}; "
+                take = f"{git.at(repo)} log --oneline --left-right {sync}...{origin}/{sync}; "
                 take += "to give yours up, run the same command with --abort, then again."
             raise Refused(
                 f"{sync} on {origin} has {_commits(behind)} that yours does not have.", then=take
@@ -300,21 +337,22 @@ def _require_clean(
 ) -> None:
     """Raises Refused where work of a person's is in the way."""
     if checkout:
-        state = git.work_state(sh, checkout)
-        _require_idle(state, checkout, fork.policy.branches.production)
+        _require_idle(sh, checkout, fork, target)
     if (work / ".git").exists():
         state = git.work_state(sh, work)
         if state.merging and state.merging != target.commit:
             raise Refused(
                 f"a merge of {state.merging[:10]}, which is not {target.tag.name}, is in progress "
                 f"in {work}.",
-                then=f"git -C {work} merge --abort, then run the same command again.",
+                then=f"{git.at(work)} merge --abort, then run the same command again.",
             )
-        if state.dirty and not state.merging:
+        half_done = bump.half_done(sh, work, fork.policy, target.tag.release)
+        dirty = tuple(path for path in state.dirty if path not in half_done)
+        if dirty and not state.merging:
             raise Refused(
-                f"{work} has changes that are not committed: {_listed(state.dirty)}.",
-                then=f"commit them, or give them up with git -C {work} restore --staged --worktree "
-                ":/, then run the same command again.",
+                f"{work} has changes that are not committed: {_listed(dirty)}.",
+                then="commit them, or give them up with "
+                f"{git.at(work)} restore --staged --worktree :/, then run the same command again.",
             )
         merged = state.merging or git.is_ancestor(sh, work, target.commit, state.head)
         if state.untracked and not merged:
@@ -331,24 +369,35 @@ def _require_no_rebase(sh: Shell, fork: Fork) -> None:
         if not tree.missing and git.rebased_branch(sh, tree.path) == fork.local_production:
             raise Refused(
                 f"{fork.policy.branches.production} is being rebased in {tree.path}.",
-                then=f"git -C {tree.path} rebase --continue (or --abort), "
+                then=f"{git.at(tree.path)} rebase --continue (or --abort), "
                 "then run the same command again.",
             )
 
 
-def _require_idle(state: WorkState, checkout: Path, branch: str) -> None:
+def _require_idle(sh: Shell, checkout: Path, fork: Fork, target: Target) -> None:
+    """Raises Refused where the checkout of the production branch is not clean."""
+    state, branch = git.work_state(sh, checkout), fork.policy.branches.production
     if state.merging:
         raise Refused(
             f"a merge is in progress in {checkout}, where {branch} is checked out.",
-            then=f"git -C {checkout} merge --continue (or --abort), "
+            then=f"{git.at(checkout)} merge --continue (or --abort), "
             "then run the same command again.",
         )
-    if state.dirty:
-        raise Refused(
-            f"{checkout}, where {branch} is checked out, has changes that are not committed: "
-            f"{_listed(state.dirty)}.",
-            then="commit or stash them, then run the same command again.",
+    if not state.dirty:
+        return
+    then = "commit or stash them, then run the same command again."
+    if fork.refs.commits.get(f"refs/heads/{fork.policy.branches.sync_for(target.tag.name)}") == (
+        target.base
+    ):
+        then = (
+            "an earlier run moved origin's branch and was cut while it moved this checkout; if the "
+            f"changes are no more than that: {git.at(checkout)} reset --hard {target.base}"
         )
+    raise Refused(
+        f"{checkout}, where {branch} is checked out, has changes that are not committed: "
+        f"{_listed(state.dirty)}.",
+        then=then,
+    )
 
 
 def _listed(paths: tuple[str, ...], most: int = 3) -> str:
@@ -356,27 +405,37 @@ def _listed(paths: tuple[str, ...], most: int = 3) -> str:
     return ", ".join(map(printable, paths[:most])) + more
 
 
-def abort_plan(sh: Shell, fork: Fork, options: Options) -> Plan:
-    """The plan for removing what an upgrade has made here. Asks no remote.
+def under_way(fork: Fork, options: Options) -> str:
+    """The tag of the upgrade that is meant, if one is under way here. Asks no remote.
 
     Raises Refused where there is nothing of this upgrade.
     """
     name = asked_name(options.tag)
-    branches = fork.policy.branches
     known = tags.classify(name, fork.policy.tags)
-    candidates = [tag for tag in fork.refs.tags() if known and _is_meant(tag, known, fork.policy)]
-    for tag in dict.fromkeys([name, *candidates]):
-        sync = branches.sync_for(tag)
-        if f"refs/heads/{sync}" in fork.refs.objects:
-            break
-    else:
-        raise Refused(
-            f"no upgrade to {name} is under way here.",
-            then="see `status`.",
-        )
-    work, _ = _work_trees(sh, fork, sync)
-    values = fork.values() | {"tag": tag, "sync": sync, "place": os.path.abspath(work)}
-    conditions = {"branch", "worktree"} if work.exists() else {"branch"}
+    others = [tag for tag in fork.refs.tags() if known and _is_meant(tag, known, fork.policy)]
+    for tag in [name, *others]:
+        if f"refs/heads/{fork.policy.branches.sync_for(tag)}" in fork.refs.objects:
+            return tag
+    raise Refused(f"no upgrade to {name} is under way here.", then="see `status`.")
+
+
+def abort_plan(sh: Shell, fork: Fork, tag: str) -> Plan:
+    """The plan for removing what the upgrade to a tag has made here."""
+    sync = fork.policy.branches.sync_for(tag)
+    work, _ = _work_trees(sh, fork, sync, tag)
+    values = fork.values() | {
+        "tag": tag,
+        "sync": sync,
+        "work": str(work),
+        "place": os.path.abspath(work),
+        "given_up": f"wip: what there was of the upgrade to {tag} when it was given up",
+    }
+    conditions = {"branch"}
+    if work.exists():
+        state = git.work_state(sh, work)
+        conditions.add("worktree")
+        if state.merging or state.dirty or state.untracked:
+            conditions.add("unsaved")
     return Plan(values, frozenset(conditions), "Your checkout and origin are as they were.")
 
 
@@ -389,9 +448,12 @@ def _is_meant(name: str, asked: Tag, policy: Policy) -> bool:
 def result(sh: Shell, fork: Fork, upgrade: Upgrade, options: Options) -> dict[str, Any]:
     """What came of an upgrade, as plain data for ``--json``."""
     conditions, branch = upgrade.plan.conditions, f"refs/heads/{upgrade.sync}"
-    here = [branch, fork.origin_production]
-    commits = git.refs(sh, fork.path, only=here).commits
-    head = commits.get(branch) or commits.get(fork.origin_production, "")
+    # After --direct the sync branch is gone, and not every clone follows origin's branches.
+    moved = fork.origin_production
+    if "direct-elsewhere" in conditions or "direct-checked-out" in conditions:
+        moved = fork.local_production
+    commits = git.refs(sh, fork.path, only=[branch, moved]).commits
+    head = commits.get(branch) or commits.get(moved, "")
     return {
         "tag": upgrade.target.tag.name,
         "tag_commit": upgrade.target.commit,

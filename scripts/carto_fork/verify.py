@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import git, hunks, versions
+from . import git, markers, versions
 from .policy import Policy
-from .shell import Shell, batches
+from .shell import Shell
 from .tags import Tag
 from .text import printable
 
@@ -67,56 +66,26 @@ def _merge_of(sh: Shell, work: Path, tag: Tag) -> _Merge | Finding:
 
 
 def _foreign_commits(sh: Shell, work: Path, merge: _Merge, policy: Policy) -> list[Finding]:
-    """Commits of upstream's development branch that are not in the release.
+    """Commits that another merge brought: neither the release nor the fork holds them.
 
-    They may have come from upstream itself or by way of the fork's mirror.
+    The fork's production branch may have been merged in again meanwhile.
     """
-    remotes, branches = policy.remotes, policy.branches
-    development = [
-        f"refs/remotes/{remotes.upstream.name}/{branches.upstream}",
-        f"refs/remotes/{remotes.origin.name}/{branches.mirror}",
-        f"refs/heads/{branches.mirror}",
-    ]
-    # --ignore-missing: not every clone has all of these branches.
-    question = "git -C {work} rev-list --count --ignore-missing HEAD --not {known}"
-    sides = [merge.theirs, merge.ours]
-    added = sh.ask(question, work=work, known=sides).line
-    own = sh.ask(question, work=work, known=[*sides, *development]).line
-    if added == own:
+    production = f"refs/remotes/{policy.remotes.origin.name}/{policy.branches.production}"
+    known = [merge.theirs, merge.ours, production]
+    # --ignore-missing: not every clone follows origin's production branch.
+    question = "git -C {work} rev-list --ignore-missing HEAD --not {known}"
+    brought = git.checked(sh.ask(question, work=work, known=known), "commits")
+    chain = question.replace("rev-list", "rev-list --first-parent")
+    made = git.checked(sh.ask(chain, work=work, known=known), "commits")
+    foreign = len(set(brought.out.split()) - set(made.out.split()))
+    if not foreign:
         return []
-    what = f"{int(added) - int(own)} commits of upstream's are here that the release does not hold"
-    return [Finding("only the tag", what)]
+    return [Finding("only the tag", f"{foreign} commits are here that the release does not hold")]
 
 
 def _leftover_markers(sh: Shell, work: Path, merge: _Merge) -> list[Finding]:
-    """Conflict markers that neither side had."""
-    # A file that is one side's has that side's lines; only where both differ can one be new.
-    paths = sorted(_changed(sh, work, merge.ours) & _changed(sh, work, merge.theirs))
-    before = _markers(sh, work, merge.theirs, paths) | _markers(sh, work, merge.ours, paths)
-    left = sorted(_markers(sh, work, "HEAD", paths) - before)
+    left = markers.left(sh, work, [merge.ours, merge.theirs], "HEAD")
     return [Finding("markers", printable(f"{path}: {line}")) for path, line in left]
-
-
-def _changed(sh: Shell, work: Path, since: str) -> set[str]:
-    """The paths that differ between a commit and HEAD."""
-    question = "git -C {work} diff --name-only --no-renames --no-ext-diff -z {since} HEAD --"
-    return set(sh.ask(question, work=work, since=since).fields())
-
-
-def _markers(sh: Shell, work: Path, commit: str, paths: Sequence[str]) -> set[tuple[str, str]]:
-    """Paths and lines that look like a conflict marker, at a commit."""
-    question = (
-        "git -C {work} --literal-pathspecs grep -I --full-name --no-color -z"
-        " -E '^(<{7}|>{7}|[|]{7})' {commit} -- {paths}"
-    )
-    found = set()
-    for batch in batches(paths):
-        listed = sh.ask(question, work=work, commit=commit, paths=batch)
-        for line in filter(None, listed.out.split("\n")):
-            name, _, text = line.partition("\0")
-            if hunks.LEFTOVER.fullmatch(text):
-                found.add((name.partition(":")[2], text))
-    return found
 
 
 def _other_versions(sh: Shell, work: Path, tag: Tag, policy: Policy) -> list[Finding]:

@@ -14,6 +14,7 @@ UPGRADE = f"upgrade-carto --tag {TAG}"
 UPSTREAM_URL = "https://github.com/BerriAI/litellm.git"
 ORIGIN_URL = "https://github.com/CartoDB/litellm.git"
 
+NAMED = "name the fork's clone with --repo, or if this is it: "
 NOTHING = "Nothing was changed."
 FETCHED = "Your checkout, your branches and origin are as they were."
 """What is left alone where the release has been fetched already."""
@@ -84,26 +85,26 @@ def everything(world: World) -> dict[str, Any]:
         pytest.param(
             "remote set-url origin git@github.com:somebody/litellm.git",
             f"the remote `origin` is git@github.com:somebody/litellm.git, not {ORIGIN_URL}.",
-            f"git -C . remote set-url origin {ORIGIN_URL}",
+            f"{NAMED}git -C . remote set-url origin {ORIGIN_URL}",
             id="somebody else's origin",
         ),
         pytest.param(
             "remote set-url origin https://me:hunter2@github.com/somebody/litellm.git",
             "the remote `origin` is https://***@github.com/somebody/litellm.git, "
             f"not {ORIGIN_URL}.",
-            f"git -C . remote set-url origin {ORIGIN_URL}",
+            f"{NAMED}git -C . remote set-url origin {ORIGIN_URL}",
             id="with a password",
         ),
         pytest.param(
             "config remote.origin.pushurl git@github.com:somebody/litellm.git",
             f"the remote `origin` is git@github.com:somebody/litellm.git, not {ORIGIN_URL}.",
-            f"git -C . remote set-url --push origin {ORIGIN_URL}",
+            f"{NAMED}git -C . remote set-url --push origin {ORIGIN_URL}",
             id="pushes somewhere else",
         ),
         pytest.param(
             "remote set-url origin https://github.com/BerriAI/litellm",
             f"the remote `origin` is https://github.com/BerriAI/litellm, not {ORIGIN_URL}.",
-            f"git -C . remote set-url origin {ORIGIN_URL}",
+            f"{NAMED}git -C . remote set-url origin {ORIGIN_URL}",
             id="origin is upstream",
         ),
         pytest.param(
@@ -180,7 +181,8 @@ def test_a_tag_that_is_not_stable(world: World, tag: str, called: str) -> None:
 )
 def test_a_name_that_is_no_tag_of_upstream(world: World, tag: str, near: str) -> None:
     what = f"upstream has no tag {tag}. The nearest stable ones: {near}."
-    refused(world, message(what, "name a tag that upstream has."), f"upgrade-carto --tag {tag}")
+    then = "name a tag that upstream has, as in --tag v1.77.2-stable"
+    refused(world, message(what, then), f"upgrade-carto --tag {tag}")
 
 
 HOSTILE = [
@@ -228,7 +230,8 @@ def test_hostile_tags_of_upstream_are_never_a_command(world: World) -> None:
         world.git("update-ref", f"refs/tags/{legal}", "v1.76.5^0", repo=world.upstream)
     near = "v1.76.3, v1.76.5, v1.77.2-stable"
     what = f"upstream has no tag v2.0.0. The nearest stable ones: {near}."
-    refused(world, message(what, "name a tag that upstream has."), "upgrade-carto --tag v2.0.0")
+    then = "name a tag that upstream has, as in --tag v1.77.2-stable"
+    refused(world, message(what, then), "upgrade-carto --tag v2.0.0")
     assert world.run("status").code == 0
     assert world.run(f"{UPGRADE} --no-tests").code == 0
     assert not list(world.place.rglob("pwned"))
