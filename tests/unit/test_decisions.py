@@ -186,7 +186,7 @@ def test_without_a_rule_every_hunk_is_a_persons() -> None:
         text=text,
         settled=0,
         left=2,
-        todo="resolve 2 hunks in {path}, then git add {path}",
+        todo="resolve 2 hunks in f.py, then git add -- f.py",
     )
 
 
@@ -204,7 +204,7 @@ def test_markers_that_do_not_add_up_are_a_persons(text: str, take: Take) -> None
     decision = decided(conflict(text=text), rule(take))
     assert (decision.take, decision.text, decision.whole, decision.left) == (None, None, False, 1)
     assert decision.why == "Its conflict markers do not add up."
-    assert decision.todo == "edit {path}, then git add {path}"
+    assert decision.todo == "edit f.py, then git add -- f.py"
     assert decision.rule == rule(take).name
 
 
@@ -213,7 +213,7 @@ def test_markers_that_do_not_add_up_are_a_persons(text: str, take: Take) -> None
 def test_what_somebody_changed_by_hand_is_never_decided(take: Take, text: str | None) -> None:
     decision = decided(replace(conflict(text=text), edited=True), rule(take))
     assert (decision.take, decision.whole, decision.text) == (None, False, None)
-    assert (decision.why, decision.todo) == ("Changed by hand, not staged.", "git add {path}")
+    assert (decision.why, decision.todo) == ("Changed by hand, not staged.", "git add -- f.py")
 
 
 def test_what_somebody_has_begun_is_continued() -> None:
@@ -243,7 +243,7 @@ def test_anything_but_additions_is_a_persons(ours: str, base: str, theirs: str) 
     decision = decided(conflict(text=text), rule(Take.BOTH))
     assert (decision.take, decision.text, decision.left) == (None, text, 1)
     assert decision.why == "Both sides changed the same lines."
-    assert decision.todo == "resolve 1 hunk in {path}, then git add {path}"
+    assert decision.todo == "resolve 1 hunk in f.py, then git add -- f.py"
 
 
 def test_without_a_base_nobody_knows_whether_lines_were_added() -> None:
@@ -368,25 +368,27 @@ def test_a_rule_for_text_decides_nothing_else(take: Take) -> None:
 @pytest.mark.parametrize(
     ("found", "todo"),
     [
-        (conflict(sides="bo"), "git add {path} keeps it, git rm {path} follows upstream"),
-        (conflict(sides="bt"), "git rm {path} keeps it deleted, git add {path} follows upstream"),
+        (conflict(sides="bo"), "git add -- f.py keeps it, git rm -- f.py follows upstream"),
+        (conflict(sides="bt"), "git rm -- f.py keeps it deleted, git add -- f.py follows upstream"),
         (
             conflict(kind=Kind.RENAME, sides="o"),
-            "git add {path} keeps this name, git rm {path} drops it",
+            "git add -- f.py keeps this name, git rm -- f.py drops it",
         ),
         (
             conflict(kind=Kind.SUBMODULE),
-            "check the wanted commit out in {path}, then git add {path}",
+            "check the wanted commit out in f.py, then git add -- f.py",
         ),
         (
             conflict(kind=Kind.BINARY),
-            "git checkout --ours {path} (the fork's) or --theirs (upstream's), then git add {path}",
+            "git checkout --ours -- f.py (the fork's) or --theirs (upstream's), "
+            "then git add -- f.py",
         ),
         (
             conflict(kind=Kind.SYMLINK),
-            "git checkout --ours {path} (the fork's) or --theirs (upstream's), then git add {path}",
+            "git checkout --ours -- f.py (the fork's) or --theirs (upstream's), "
+            "then git add -- f.py",
         ),
-        (conflict(kind=Kind.MODE, text="x\n"), "edit {path}, then git add {path}"),
+        (conflict(kind=Kind.MODE, text="x\n"), "edit f.py, then git add -- f.py"),
     ],
 )
 def test_a_person_is_told_what_to_do(found: Conflict, todo: str) -> None:

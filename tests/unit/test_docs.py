@@ -23,7 +23,7 @@ def test_generated_parts_are_in_step(name: str) -> None:
 
 def test_a_changed_part_is_noticed() -> None:
     text = (ROOT / "CARTO_CLAUDE.md").read_text(encoding="utf-8")
-    changed = text.replace("merge --no-ff", "merge --squash", 1)
+    changed = text.replace("merge -s ort --no-ff", "merge --squash", 1)
     assert changed != text
     assert docs.renewed(changed) == text
 

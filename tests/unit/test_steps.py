@@ -270,19 +270,19 @@ def test_ctrl_c_in_a_command_comes_through(stage: Stage) -> None:
 
 @pytest.fixture
 def held(tmp_path: Path) -> Iterator[Journal]:
-    with locked(shell(), tmp_path, "x") as journal:
+    with locked(tmp_path, "x") as journal:
         yield journal
-
-
-@pytest.fixture
-def written(tmp_path: Path) -> Callable[[], str]:
-    """What the journal holds."""
-    return lambda: (tmp_path / "carto-fork.lock").read_text()
 
 
 def test_half_a_step_is_undone_when_it_fails(stage: Stage, held: Journal) -> None:
     stopped = stage.stop(
-        Step("a", "A.", run=(note("a"), note("b", 1)), undo=(note("undo1"), note("undo2"))),
+        Step(
+            "a",
+            "A.",
+            run=(note("a"), note("b", 1)),
+            makes="{place}",
+            undo=(note("undo1"), note("undo2")),
+        ),
         journal=held,
     )
     assert stage.log() == ["a", "b", "undo1", "undo2"]
@@ -290,53 +290,57 @@ def test_half_a_step_is_undone_when_it_fails(stage: Stage, held: Journal) -> Non
 
 
 def test_half_a_step_is_undone_on_ctrl_c(stage: Stage, held: Journal) -> None:
-    step = Step("a", "A.", run=("sh -c 'kill -INT $$'",), undo=(note("undo"),))
+    step = Step("a", "A.", run=("sh -c 'kill -INT $$'",), makes="{place}", undo=(note("undo"),))
     with pytest.raises(KeyboardInterrupt):
         stage.run(step, journal=held)
     assert stage.log() == ["undo"]
 
 
 def test_undoing_that_fails_hides_no_failure(stage: Stage, held: Journal) -> None:
-    step = Step("a", "A.", run=(note("a", 9),), undo=(note("u", 1), note("v")))
+    step = Step("a", "A.", run=(note("a", 9),), makes="{place}", undo=(note("u", 1), note("v")))
     assert "exit code 9" in stage.stop(step, journal=held).what
     assert stage.log() == ["a", "u", "v"]
 
 
 def test_a_step_that_works_is_not_undone(stage: Stage, held: Journal) -> None:
-    stage.run(Step("a", "A.", run=(note("a"),), undo=(note("undo"),)), journal=held)
+    stage.run(
+        Step("a", "A.", run=(note("a"),), makes="{place}", undo=(note("undo"),)), journal=held
+    )
     assert stage.log() == ["a"]
 
 
 def test_a_step_that_is_done_is_not_undone_by_a_later_one(stage: Stage, held: Journal) -> None:
     stage.stop(
-        Step("a", "A.", run=(note("a"),), undo=(note("undo"),)),
+        Step("a", "A.", run=(note("a"),), makes="{place}", undo=(note("undo"),)),
         Step("b", "B.", run=(note("b", 1),)),
         journal=held,
     )
     assert stage.log() == ["a", "b"]
 
 
-def test_while_a_step_runs_the_journal_holds_what_undoes_it(
-    stage: Stage, held: Journal, tmp_path: Path, written: Callable[[], str]
+def test_while_a_step_runs_the_journal_holds_what_it_makes(
+    stage: Stage, held: Journal, tmp_path: Path
 ) -> None:
     stage.values = {"journal": str(tmp_path / "carto-fork.lock")}
     look = "cp {journal} {place}/seen"
-    stage.run(Step("a", "A.", run=(look,), undo=("echo {place}",)), journal=held)
-    assert f'"undo": [["echo", "{stage.place}"]]' in (stage.place / "seen").read_text()
-    assert '"undo": []' in written()
+    stage.run(Step("a", "A.", run=(look,), makes="{place}"), journal=held)
+    assert f'"unfinished": ["{stage.place}"]' in (stage.place / "seen").read_text()
+    assert held.unfinished == []
     stage.run(Step("b", "B.", run=(look,)), journal=held)
-    assert '"undo": []' in (stage.place / "seen").read_text()
+    assert '"unfinished": []' in (stage.place / "seen").read_text()
 
 
-def test_undoing_that_is_cut_as_well_is_left_to_the_next_run(stage: Stage, tmp_path: Path) -> None:
-    script = 'cd "$0"; test -e cut || { touch cut; kill -INT $$; }; touch undone'
-    stage.values = {"script": script}
-    step = Step("a", "A.", run=("false",), undo=("sh -c {script} {place}",))
-    with pytest.raises(KeyboardInterrupt), locked(shell(), tmp_path, "one") as journal:
-        stage.run(step, journal=journal)
-    with locked(shell(), tmp_path, "two"):
-        pass
-    assert stage.files() == ["cut", "undone"]
+def test_what_could_not_be_undone_stays_noted(stage: Stage, held: Journal) -> None:
+    stage.stop(Step("a", "A.", run=("false",), makes="{place}", undo=("false",)), journal=held)
+    assert held.unfinished == [str(stage.place)]
+
+
+def test_undoing_that_is_cut_as_well_is_left_to_the_next_run(stage: Stage, held: Journal) -> None:
+    stage.values = {"script": "kill -INT $$"}
+    step = Step("a", "A.", run=("false",), makes="{place}", undo=("sh -c {script}",))
+    with pytest.raises(KeyboardInterrupt):
+        stage.run(step, journal=held)
+    assert held.unfinished == [str(stage.place)]
 
 
 # --- Under --dry ---------------------------------------------------------------------------------
@@ -349,6 +353,7 @@ PROCEDURE = (
         "Make a file with a long name, for a reason that takes longer to say than a line has.",
         run=("touch {place}/{name}", "cp {place}/{name} {place}/copy"),
         done=("test -e {place}/copy",),
+        makes="{place}",
         undo=("rm {place}/{name}",),
     ),
     Step("task", "Run a task.", run=("invoke resolve-conflicts --repo {place}",)),
@@ -371,14 +376,14 @@ def test_dry_prints_what_would_run_and_runs_nothing(full: Stage) -> None:
         "# 1/5 done      already done\n"
         "# 2/5 make      Make a file with a long name, for a reason that takes longer to say "
         "than a line has.\n"
-        f"touch '{full.place}/it'\"'\"'s; here'\n"
-        f"cp '{full.place}/it'\"'\"'s; here' '{full.place}/copy'\n"
+        f"touch '{full.place}/it'\"'\"'s; here' &&\n"
+        f"cp '{full.place}/it'\"'\"'s; here' '{full.place}/copy' &&\n"
         "# 3/5 task      Run a task.\n"
-        f"carto-fork resolve-conflicts --repo '{full.place}'\n"
+        f"carto-fork resolve-conflicts --repo '{full.place}' &&\n"
         "# 4/5 checks    Check it.\n"
-        f"(cd '{full.place}' && touch checked)\n"
-        f"(cd '{full.place}' && test -e 'it'\"'\"'s; here')\n"
-        f"touch '{full.place}/passed'\n"
+        f"(cd '{full.place}' && touch checked) &&\n"
+        f"(cd '{full.place}' && test -e 'it'\"'\"'s; here') &&\n"
+        f"touch '{full.place}/passed' &&\n"
         "# 5/5 last      Is done too.\n"
         f"touch '{full.place}/last'\n"
     )
@@ -406,8 +411,8 @@ def test_dry_passes_over_what_is_done_only_up_to_the_first_open_step(stage: Stag
     said = stage.run(done, Step("o", "O.", run=("true",)), done, broken, dry=True)
     assert said == (
         "# 1/4 d         already done\n"
-        "# 2/4 o         O.\ntrue\n"
-        "# 3/4 d         D.\nfalse\n"
+        "# 2/4 o         O.\ntrue &&\n"
+        "# 3/4 d         D.\nfalse &&\n"
         "# 4/4 e         E.\nfalse\n"
     )
 
@@ -453,7 +458,9 @@ def test_a_task_that_is_refused_keeps_its_own_words(stage: Stage) -> None:
         raise refusal
 
     stage.run_task = task
-    assert stage.stop(Step("a", "A.", run=("invoke x",))) is refusal
+    stopped = stage.stop(Step("a", "A.", run=("invoke x",)))
+    assert (type(stopped), stopped.what, stopped.then) == (Refused, "no.", "y")
+    assert stopped.untouched == UNTOUCHED
 
 
 def test_a_task_in_a_step_that_says_itself_what_is_untouched(stage: Stage) -> None:
@@ -476,9 +483,9 @@ def test_commands_run_in_the_work_tree_and_are_logged(stage: Stage) -> None:
     assert log[-1] == "second"
     lines = said.splitlines()
     assert lines[0] == "1/1 test      Test it."
-    assert lines[1] == "    $ sh -c 'echo out; echo err >&2; pwd'"
+    assert lines[1] == f"    $ (cd '{stage.place}' && sh -c 'echo out; echo err >&2; pwd')"
     assert sorted(lines[2:5]) == sorted(log[:3])
-    assert lines[5:7] == ["    $ echo second", "second"]
+    assert lines[5:7] == [f"    $ (cd '{stage.place}' && echo second)", "second"]
     assert stage.log() == ["passed"]
 
 
