@@ -125,7 +125,9 @@ def _as_known_here(s: Session, found: Fork, release: target.Target) -> target.Ta
 
 def _set_aside(s: Session, found: Fork, held: Journal | None, tag: str, commit: str) -> None:
     """Keep what a killed run left where the work tree belongs, out of the way."""
-    if held and (aside := upgrade.set_aside(s.sh, held, upgrade.place_of(found, tag), commit)):
+    if held and (
+        aside := upgrade.set_aside(s.sh, found, held, upgrade.place_of(found, tag), commit)
+    ):
         s.console.say(
             f"An earlier run was killed while it made the work tree. What it left is in "
             f"{git.nearest(aside)}; remove it when nobody needs it."

@@ -206,7 +206,7 @@ def place_of(fork: Fork, tag: str) -> Path:
     return home.with_name(f"{home.name}.{sync.replace('/', '-')}")
 
 
-def set_aside(sh: Shell, journal: Journal, place: Path, commit: str) -> Path | None:
+def set_aside(sh: Shell, fork: Fork, journal: Journal, place: Path, commit: str) -> Path | None:
     """Move away what a killed run left unfinished where an upgrade's work tree belongs.
 
     Nothing is removed: somebody may have worked there since. Returns where it is now; None where
@@ -219,8 +219,10 @@ def set_aside(sh: Shell, journal: Journal, place: Path, commit: str) -> Path | N
         numbers = (place.with_name(f"{place.name}.cut-{number}") for number in count(1))
         aside = next(path for path in numbers if not os.path.lexists(path))
         place.rename(aside)
-        # Git takes it for the work tree no longer.
+        # Git takes it for the work tree no longer, and forgets that there was one.
         (aside / ".git").unlink(missing_ok=True)
+        words = ["worktree", "remove", "--force", "--force", str(place)]
+        sh.run(["git", "-C", str(fork.path), *words])
     journal.end(str(place))
     return aside
 

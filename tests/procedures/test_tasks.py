@@ -78,6 +78,7 @@ def test_setup_adds_origin_where_it_is_missing(world: World) -> None:
         (
             "remote.origin.pushurl https://github.com/somebody/litellm.git",
             f"the remote `origin` is https://github.com/somebody/litellm.git, not {ORIGIN_URL}.",
+            "name the fork's clone with --repo, or if this is it: "
             f"git -C . remote set-url --push origin {ORIGIN_URL}",
         ),
     ],
@@ -90,7 +91,7 @@ def test_setup_mends_no_remote_but_says_how(
     done = world.run("setup")
     assert (done.err, done.code, done.out) == (message(what, then), 1, "")
     assert settings(world) == before
-    world.call(then.split())
+    world.call(then.rpartition(": ")[2].split() if ": " in then else then.split())
     assert world.run("setup").code == 0
 
 
@@ -99,7 +100,7 @@ def test_setup_under_dry_prints_and_changes_nothing(world: World) -> None:
     before = settings(world)
     done = world.run("--dry setup")
     assert (done.code, done.err) == (0, "")
-    assert f"\ngit -C . remote add upstream {UPSTREAM_URL}\n" in done.out
+    assert f"\ngit -C . remote add upstream {UPSTREAM_URL} &&\n" in done.out
     assert settings(world) == before
 
 
@@ -112,7 +113,8 @@ def status(
     contained: str = "v1.75.2-stable",
     newest: str = STABLE,
     mirror: str = "not known here",
-    more: str = "problem: the version is 1.75.2.1, the newest tag contained is v1.75.2-stable\n"
+    more: str = "problem: the version is 1.75.2.1, the newest tag contained is v1.75.2-stable: "
+    "the version is off, or a sync was merged without its history\n"
     f"Next: invoke upgrade-carto --tag {STABLE}\n",
 ) -> str:
     """What status prints."""
@@ -223,7 +225,10 @@ def test_status_as_json(world: World) -> None:
         "mirror": None,
         "online": True,
         "own_release": "v1.75.2-carto.1.2.0",
-        "problems": ["the version is 1.75.2.1, the newest tag contained is v1.75.2-stable"],
+        "problems": [
+            "the version is 1.75.2.1, the newest tag contained is v1.75.2-stable: "
+            "the version is off, or a sync was merged without its history"
+        ],
         "production": "carto/main",
         "then": f"invoke upgrade-carto --tag {STABLE}",
         "upstream_release": STABLE,
@@ -410,8 +415,7 @@ def test_sync_main_names_the_commits_that_main_on_origin_has_of_its_own(world: W
         "origin/main has commits of its own, but it may only follow upstream:\n"
         f"  {own[:7]} feat: a change of a colleague",
         "keep them on another branch: git -C . branch kept origin/main; "
-        "then put origin/main back: git -C . push --force-with-lease origin "
-        "refs/remotes/upstream/main:refs/heads/main",
+        "then put origin/main back: on GitHub, by hand",
         UNTOUCHED,
     )
     sync_main_refused(world, said)
@@ -427,7 +431,7 @@ def test_sync_main_under_dry_prints_every_line_and_changes_nothing(
     done = world.run("--dry sync-main")
     assert (done.code, done.err) == (0, "")
     lines = [line for line in done.out.splitlines() if not line.startswith("#")]
-    assert lines == [*FETCH, PUSH, LOCAL]
+    assert lines == [f"{FETCH[0]} &&", FETCH[1], f"{PUSH} &&", LOCAL]
     assert world.everything() == before
     assert world.git("for-each-ref refs/remotes") == remotes
     assert world.call(["bash", "-ec", world.pasteable(done.out)]).code == 0
@@ -456,6 +460,7 @@ def test_bump_version_commits_the_version_and_nothing_else(
     assert done.out == (
         f"pyproject.toml: tool.poetry.version 1.75.2.1 -> {version}\n"
         f"pyproject.toml: tool.commitizen.version 1.75.2.1 -> {version}\n"
+        f"    $ git -C . commit -m 'chore: update version to {version}' -- pyproject.toml\n"
     )
     changed = text.replace(b'version = "1.75.2.1"', f'version = "{version}"'.encode())
     assert project.read_bytes() == changed.replace(b"\n", ends)
@@ -552,11 +557,13 @@ def test_bump_version_under_dry_prints_what_does_it_when_pasted(world: World) ->
     before = world.everything()
     done = world.run("--dry bump-version --to 1.76.5")
     assert (done.code, done.err) == (0, "")
-    assert done.out.endswith(
-        "git -C . commit -m 'chore: update version to 1.76.5' -- pyproject.toml\n"
+    assert done.out.startswith(
         "# pyproject.toml: tool.poetry.version 1.75.2.1 -> 1.76.5\n"
         "# pyproject.toml: tool.commitizen.version 1.75.2.1 -> 1.76.5\n"
+        "git -C . apply"
     )
+    commit = "git -C . commit -m 'chore: update version to 1.76.5' -- pyproject.toml\n"
+    assert done.out.endswith(commit)
     assert world.everything() == before
     assert world.call(["bash", "-ec", world.pasteable(done.out)]).code == 0
     assert world.run("bump-version --to 1.76.5").out == "The version is 1.76.5 already.\n"
@@ -655,7 +662,7 @@ def test_resolve_conflicts_as_json(world: World) -> None:
     assert done.code == 3
     assert done.err.endswith(PAUSED)
     data = json.loads(done.out)
-    assert data.keys() == {"conflicts", "removed_again", "left"}
+    assert data.keys() == {"conflicts", "removed_again", "left", "staged_with_markers"}
     assert (len(data["conflicts"]), data["left"], data["removed_again"]) == (23, 2, [])
     conflicts = {conflict["path"]: conflict for conflict in data["conflicts"]}
     assert conflicts["Dockerfile"] == {
@@ -668,7 +675,7 @@ def test_resolve_conflicts_as_json(world: World) -> None:
         "hunks_settled": 0,
         "hunks_left": 1,
         "fork_lines_dropped": 0,
-        "todo": "resolve 1 hunk in Dockerfile, then git add Dockerfile",
+        "todo": "resolve 1 hunk in Dockerfile, then git add -- Dockerfile",
     }
     deleted = conflicts[".github/workflows/ghcr_deploy.yml"]
     assert (deleted["kind"], deleted["deleted_by"]) == ("modify/delete", "fork")
@@ -687,7 +694,7 @@ def test_resolve_conflicts_overwrites_nothing_that_a_person_edited(world: World)
     assert done.code == 3
     assert done.err.startswith("Paused: 4 conflicts need a person.\n")
     assert done.out.count("    why:  Changed by hand, not staged.\n") == 2
-    assert "    then: git add poetry.lock\n" in done.out
+    assert "    then: git add -- poetry.lock\n" in done.out
     assert {path: (world.fork / path).read_text() for path in resolved} == resolved
     assert unmerged(world) == sorted([*LEFT, "litellm/router.py", "poetry.lock"])
     assert beside.read_text().startswith("# mine\n")
@@ -815,7 +822,7 @@ def test_verify_finds_commits_that_the_release_does_not_hold(
         prepared.git("fetch --quiet --no-tags upstream")
     work = prepared.work(TAG)
     prepared.git(f"merge --quiet --no-edit --strategy ours {branch}", repo=work)
-    what = f"{number} commits of upstream's are here that the release does not hold"
+    what = f"{number} commits are here that the release does not hold"
     verify_says(prepared, f"only the tag: {what}")
 
 
@@ -839,7 +846,7 @@ def test_verify_finds_nothing_in_a_finished_upgrade(prepared: World) -> None:
 
 def test_verify_without_a_tag_is_a_wrong_command_line(world: World) -> None:
     done = world.run("verify")
-    then = f"invoke verify --tag {TAG}"
+    then = "add --tag, as in --tag v1.76.5; `invoke status` names the newest one."
     assert done.err == message("which release? --tag is missing.", then, title="Usage")
     assert done.code == 2
 
