@@ -1,0 +1,167 @@
+"""What a person has made is never removed, and nothing is published that was not checked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from world import World, push_as_colleague, snag
+
+TAG = "v1.76.5"
+UPGRADE = f"upgrade-carto --tag {TAG}"
+PAUSES = "upgrade-carto --tag v1.77.2-stable"
+PAUSED = "v1.77.2-stable"
+
+
+def killed_in_merge(world: World) -> None:
+    """An upgrade that is killed half-way through its merge."""
+    ended = world.run(f"{UPGRADE} --no-tests", PATH=snag(world, 4, "kill -KILL $PPID $$").path)
+    assert ended.code == -9
+    assert world.work(TAG).exists()
+
+
+def test_what_a_person_made_after_a_kill_is_moved_aside(world: World) -> None:
+    killed_in_merge(world)
+    note = world.work(TAG) / "tests" / "test_mine.py"
+    note.write_text("mine\n")
+    (world.work(TAG) / "README.md").write_text("mine too\n")
+    assert world.run("setup").code == 0
+    assert note.exists()
+    done = world.run(f"{UPGRADE} --no-tests")
+    assert done.code == 0, done.err
+    aside = Path(f"{world.work(TAG)}.cut-1")
+    assert (aside / "tests" / "test_mine.py").read_text() == "mine\n"
+    assert (aside / "README.md").read_text() == "mine too\n"
+    assert f"What it left is in\n  ../{aside.name}; remove it" in done.out
+    assert "refs/heads/upstream-sync/v1.76.5" in world.refs(world.origin)
+
+
+def test_what_dry_prints_publishes_nothing_where_a_person_is_needed(world: World) -> None:
+    origin = world.refs(world.origin)
+    dry = world.run(f"--dry {PAUSES}")
+    assert dry.code == 0, dry.err
+    pasted = world.call(["bash", "-c", world.pasteable(dry.out)])
+    assert pasted.code == 3
+    assert world.refs(world.origin) == origin
+    assert "refs/carto-fork" not in "".join(world.refs(world.fork))
+
+
+def test_a_file_that_is_staged_with_its_markers_is_not_committed(world: World) -> None:
+    world.run(PAUSES)
+    work = world.work(PAUSED)
+    before = world.git("rev-parse HEAD", repo=work)
+    world.git("add Dockerfile ui", repo=work)
+    again = world.run(PAUSES)
+    assert (again.code, again.err) == (
+        3,
+        "Paused: Dockerfile is staged with conflict markers in it.\n"
+        "Your checkout, carto/main and origin are as they were.\n"
+        f"Next: resolve them in ../litellm.upstream-sync-{PAUSED}, `git add` each file, "
+        f"then run `invoke {PAUSES}` again.\n",
+    )
+    assert world.git("rev-parse HEAD", repo=work) == before
+
+
+def test_what_was_resolved_by_hand_can_be_brought_back_after_giving_up(world: World) -> None:
+    world.run(PAUSES)
+    work = world.work(PAUSED)
+    (work / "Dockerfile").write_text("FROM mine\n")
+    world.git("add Dockerfile", repo=work)
+    (work / "notes.txt").write_text("mine\n")
+    done = world.run(f"{PAUSES} --abort")
+    assert done.code == 0, done.err
+    assert not work.exists()
+    line = next(line for line in done.out.splitlines() if "brings it back: " in line)
+    world.call(line.partition("brings it back: ")[2].split())
+    sync = f"upstream-sync/{PAUSED}"
+    assert world.git(f"show {sync}:Dockerfile") == "FROM mine"
+    assert world.git(f"show {sync}:notes.txt") == "mine"
+    assert len(world.git(f"log -1 --format=%P {sync}").split()) == 2
+
+
+@pytest.mark.parametrize(
+    ("install", "said"),
+    [
+        ("sh -c 'echo >> README.md'", "README.md"),
+        ("git -c user.name=x -c user.email=x@example.com commit -qam x", "nothing to commit"),
+        ("sh -c 'echo >> README.md; git commit -qam x'", "README.md"),
+    ],
+)
+def test_what_was_checked_is_what_is_pushed(world: World, install: str, said: str) -> None:
+    text = f'extends = "carto-litellm"\n[commands]\ninstall = ["{install}"]\ntest = ["true"]\n'
+    push_as_colleague(world, {"carto_fork.toml": text})
+    origin = world.refs(world.origin)
+    done = world.run(UPGRADE)
+    assert done.code == 4
+    assert said in done.err + done.out
+    assert world.refs(world.origin) == origin
+
+
+def test_checks_get_no_secrets(world: World) -> None:
+    text = 'extends = "carto-litellm"\n[commands]\ninstall = ["env"]\ntest = []\nlint = []\n'
+    push_as_colleague(world, {"carto_fork.toml": text})
+    done = world.run(UPGRADE, GH_TOKEN="1", SLACK_WEBHOOK_URL="1", MY_SECRET="1", NOT_SO="plain")
+    assert done.code == 0, done.err
+    assert "NOT_SO=plain" in done.out
+    assert [name for name in ("GH_TOKEN", "SLACK", "MY_SECRET") if name in done.out] == []
+
+
+def test_whoever_works_in_the_work_tree_keeps_it(world: World) -> None:
+    world.run(PAUSES)
+    work = world.work(PAUSED)
+    world.git("checkout --ours Dockerfile ui", repo=work)
+    world.git("add Dockerfile ui", repo=work)
+    done = world.run(f"{PAUSES} --no-tests", cwd=work)
+    assert (done.code, done.err) == (0, "")
+    assert work.exists()
+    assert f"refs/heads/upstream-sync/{PAUSED}" in world.refs(world.origin)
+
+
+def test_files_that_git_does_not_know_are_kept_whatever_git_is_told_to_show(world: World) -> None:
+    world.git("config status.showUntrackedFiles no")
+    world.run(f"{UPGRADE} --no-tests --no-push")
+    (world.work(TAG) / "notes.txt").write_text("mine\n")
+    done = world.run(f"{UPGRADE} --no-tests")
+    assert done.code == 0, done.err
+    assert (world.work(TAG) / "notes.txt").read_text() == "mine\n"
+    kept = f"../litellm.upstream-sync-{TAG} is kept: it holds files that git does not know."
+    assert kept in done.out.replace("\n  ", " ")
+
+
+def test_a_workflow_that_a_person_staged_is_theirs(world: World) -> None:
+    world.run(PAUSES)
+    work = world.work(PAUSED)
+    mine = work / ".github" / "workflows" / "helm_unit_test.yml"
+    mine.write_text("name: mine\n")
+    world.git("add .github", repo=work)
+    world.run(f"resolve-conflicts --repo {work}")
+    assert mine.read_text() == "name: mine\n"
+
+
+def test_scripts_are_told_why_a_task_ends_early(world: World) -> None:
+    done = world.run(f"{PAUSES} --json")
+    assert done.code == 3
+    data = json.loads(done.out)
+    assert (data["stopped"], data["exit_code"]) == ("paused", 3)
+    assert data["what"] == "2 conflicts need a person."
+    assert f"run `invoke {PAUSES} --json` again." in data["then"]
+
+
+def test_the_mirror_is_never_the_production_branch(world: World) -> None:
+    text = 'extends = "carto-litellm"\n[branches]\nproduction = "main"\n'
+    push_as_colleague(world, {"carto_fork.toml": text})
+    world.git("fetch --quiet origin")
+    before = world.refs(world.origin)
+    done = world.run("sync-main")
+    assert done.code == 1
+    assert "must differ from each other" in done.err
+    assert world.refs(world.origin) == before
+
+
+def test_a_sparse_checkout_is_upgraded_whole(world: World) -> None:
+    world.git("sparse-checkout set litellm")
+    done = world.run(UPGRADE)
+    assert done.code == 0, done.err
+    assert not (world.fork / "tests" / "smoke").exists()
