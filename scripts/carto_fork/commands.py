@@ -81,7 +81,7 @@ def run_upgrade(s: Session, options: upgrade.Options, run_task: RunTask) -> None
     # A policy that is not valid may have been corrected on origin: the one at the base counts.
     found = s.open_fork(whatever_policy=True)
     release = target.find(s.sh, found, options.tag)
-    upgrade.require_able(s.sh, found)
+    upgrade.require_able(s.sh, found, options)
     with s.locked(found.repository) as held:
         fetch = upgrade.fetch_plan(found, release)
         s.run(procedures.FETCH_UPGRADE, fetch, held)

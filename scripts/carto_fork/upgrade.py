@@ -56,8 +56,9 @@ class Upgrade:
     notes: tuple[str, ...]
 
 
-def require_able(sh: Shell, fork: Fork) -> None:
-    """Raises Refused where nobody could merge: a cut history, or no identity."""
+def require_able(sh: Shell, fork: Fork, options: Options) -> None:
+    """Raises Refused where nobody could merge: a cut history, no identity, or, with --direct, a
+    rebase of the production branch under way."""
     repo = fork.path
     if fork.repository.shallow:
         raise Refused(
@@ -66,6 +67,8 @@ def require_able(sh: Shell, fork: Fork) -> None:
         )
     if not git.has_identity(sh, repo):
         raise git.nobody(repo)
+    if options.direct:
+        _require_no_rebase(sh, fork)
 
 
 def fetch_plan(fork: Fork, target: Target) -> Plan:
@@ -104,8 +107,6 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     notes = _notes(sh, fork, target, options)
     notes += _sync_notes(sh, fork, target, options, here, work)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
-    if options.direct:
-        _require_no_rebase(sh, fork)
 
     conditions = {"push", "tidy"} if options.push else set()
     if options.direct and options.push:

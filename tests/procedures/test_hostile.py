@@ -34,7 +34,7 @@ DIRECT = f"{UPGRADE} --direct"
 SYNC = f"refs/heads/upstream-sync/{TAG}"
 WORK = f"../litellm.upstream-sync-{TAG}"
 MERGE = (
-    f"git -C {WORK} -c rerere.enabled=false -c merge.conflictStyle=diff3 merge --no-ff "
+    f"git -C {WORK} -c rerere.enabled=false -c merge.conflictStyle=diff3 merge -s ort --no-ff "
     f"--no-commit -m 'chore: merge upstream {TAG} into carto/main' refs/tags/{TAG}"
 )
 AS_BEFORE = "Your checkout, carto/main and origin are as they were.\n"
@@ -602,6 +602,10 @@ def test_odd_paths_in_other_messages(oddly_named: World) -> None:
     world.run(line)
     work = world.work(NEXT)
     world.git("add --all", repo=work)
+    staged = world.run(line)
+    assert staged.code == 3
+    assert without_controls(staged)
+    world.git("commit --quiet -m 'with its markers'", repo=work)
     left = world.run(line)
     assert left.code == 4
     assert left.err.startswith(f"Check failed: the merge of {NEXT} is not right:\n")

@@ -161,6 +161,7 @@ def test_the_mirror_is_never_the_production_branch(world: World) -> None:
 
 
 def test_a_sparse_checkout_is_upgraded_whole(world: World) -> None:
+    world.git("update-index --refresh")
     world.git("sparse-checkout set litellm")
     done = world.run(UPGRADE)
     assert done.code == 0, done.err
