@@ -59,24 +59,17 @@ def procedure(steps: Sequence[Step], found: Policy, tag: str = "v1.76.5") -> str
 
 def _example(found: Policy, tag: str) -> dict[str, str]:
     """Values for every placeholder, as for a clone `litellm` in the current directory."""
-    remotes, branches = found.remotes, found.branches
+    branches = found.branches
     sync = branches.sync_for(tag)
     work = f"litellm.{sync.replace('/', '-')}"
     message = found.messages.merge.replace("{tag}", tag)
-    return {
+    return found.values() | {
         "repo": "litellm",
-        "origin": remotes.origin.name,
-        "origin_url": remotes.origin.url,
-        "upstream": remotes.upstream.name,
-        "upstream_url": remotes.upstream.url,
-        "mirror": branches.mirror,
-        "branch": branches.upstream,
-        "production": branches.production,
         "checkout": "litellm",
         "tag": tag,
         "version": tag.removeprefix("v"),
         "sync": sync,
-        "start": f"{remotes.origin.name}/{branches.production}",
+        "start": f"{found.remotes.origin.name}/{branches.production}",
         "work": work,
         "place": f"../{work}",
         "given_up": f"wip: what there was of the upgrade to {tag} when it was given up",

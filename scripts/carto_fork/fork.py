@@ -91,17 +91,7 @@ class Fork:
 
     def values(self) -> dict[str, str]:
         """What every procedure's placeholders of this fork stand for."""
-        remotes, branches = self.policy.remotes, self.policy.branches
-        return {
-            "repo": str(self.path),
-            "origin": remotes.origin.name,
-            "origin_url": remotes.origin.url,
-            "upstream": remotes.upstream.name,
-            "upstream_url": remotes.upstream.url,
-            "mirror": branches.mirror,
-            "branch": branches.upstream,
-            "production": branches.production,
-        }
+        return {"repo": str(self.path), **self.policy.values()}
 
 
 def open_fork(sh: Shell, path: Path) -> Fork:

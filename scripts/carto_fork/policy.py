@@ -214,6 +214,19 @@ class Policy(_Table, frozen=True):
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two rules are named {doubled[0]!r}")
 
+    def values(self) -> dict[str, str]:
+        """What the placeholders in the procedures' templates stand for, as far as it says."""
+        remotes, branches = self.remotes, self.branches
+        return {
+            "origin": remotes.origin.name,
+            "origin_url": remotes.origin.url,
+            "upstream": remotes.upstream.name,
+            "upstream_url": remotes.upstream.url,
+            "mirror": branches.mirror,
+            "branch": branches.upstream,
+            "production": branches.production,
+        }
+
 
 class Setting(msgspec.Struct, frozen=True):
     """One effective value and where it came from."""

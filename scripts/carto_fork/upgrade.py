@@ -108,19 +108,13 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     notes += _sync_notes(sh, fork, target, options, here, work)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
 
-    conditions = {"push", "tidy"} if options.push else set()
-    if options.direct and options.push:
-        conditions = {"direct", "tidy"}
-        if checkout:
-            conditions.add("direct-checked-out")
-        elif fork.local_production in fork.refs.objects:
-            conditions.add("direct-elsewhere")
+    commands = {name: getattr(fork.policy.commands, name) for name in ("install", "test", "lint")}
+    conditions = _conditions(fork, options, checkout)
+    if options.tests:
+        conditions |= {name for name, lines in commands.items() if lines}
     if Path.cwd().is_relative_to(os.path.abspath(work)):
         # Whoever runs this in the work tree is not to lose the ground under their feet.
         conditions.discard("tidy")
-    commands = {name: getattr(fork.policy.commands, name) for name in ("install", "test", "lint")}
-    if options.tests:
-        conditions |= {name for name, lines in commands.items() if lines}
     messages = fork.policy.messages
     values = fetch_plan(fork, target).values | {
         "commit": target.commit,
@@ -140,19 +134,36 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         work=work,
         logs=git.nearest(fork.repository.common / "carto-fork" / tag.name),
     )
+    checked = {"verify"} | conditions & {"test", "lint"}
     finished = (
-        options.push
-        and not options.direct
+        "push" in conditions
         and here == target.pushed != ""
         and not work.exists()
         and git.is_ancestor(sh, repo, target.commit, here)
-        and all(
-            fork.refs.commits.get(f"refs/carto-fork/passed/{tag.name}/{name}") == here
-            for name in conditions & {"test", "lint"}
-        )
+        and all(fork.refs.commits.get(_passed(tag, check)) == here for check in checked)
     )
     brings = git.count(sh, repo, target.commit, target.base)
     return Upgrade(target, plan, before, brings, sync, work, finished, tuple(notes))
+
+
+def _conditions(fork: Fork, options: Options, checkout: Path | None) -> set[str]:
+    """Which of the steps that publish take part.
+
+    checkout: where the production branch is checked out, if it is.
+    """
+    if not options.push:
+        return set()
+    if not options.direct:
+        return {"push", "tidy"}
+    if checkout:
+        return {"direct", "tidy", "direct-checked-out"}
+    here = fork.local_production in fork.refs.objects
+    return {"direct", "tidy"} | ({"direct-elsewhere"} if here else set())
+
+
+def _passed(tag: Tag, check: str) -> str:
+    """The ref that says which commit has passed a check."""
+    return f"refs/carto-fork/passed/{tag.name}/{check}"
 
 
 def remove_stale_lock(sh: Shell, work: Path) -> None:
