@@ -18,14 +18,13 @@ class Target:
     """The release to upgrade to, and where the remotes are now.
 
     tag: upstream's tag; `asked` is what the person typed for it.
-    tag_object: what the tag's ref holds; `commit` is the commit it stands for.
+    commit: what the tag stands for.
     base: the production branch on origin.
     pushed: the sync branch on origin, "" if there is none.
     """
 
     tag: Tag
     asked: str
-    tag_object: str
     commit: str
     base: str
     pushed: str
@@ -76,7 +75,6 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
     return Target(
         tag=tag,
         asked=name,
-        tag_object=found.objects[ref],
         commit=found.commits[ref],
         base=there[production],
         pushed=there.get(f"refs/heads/{sync}", ""),
