@@ -84,8 +84,9 @@ def test_a_module_is_run_by_an_interpreter_that_has_it(
 ) -> None:
     """Outside of its virtual environment, `python3` is another one."""
     _program(on_path / "python3")
-    found = shlex.split(invocation.program(["/somewhere/invoke/__main__.py", "status"]))
-    assert found == [sys.executable, "-m", "invoke"]
+    python, *rest = shlex.split(invocation.program(["/somewhere/invoke/__main__.py", "status"]))
+    assert rest == ["-m", "invoke"]
+    assert str(Path(python).absolute()) == sys.executable
 
 
 # --- invoke's own options ------------------------------------------------------------------------
