@@ -7,7 +7,8 @@
 ##   TAG      upstream release, such as v1.76.5
 ##   TO       version to write (bump-version)
 ##   ARGS     more options, split at blanks: ARGS="--dry --help"
-##   FORK     real checkout to measure (bench)
+##   FORK     real clone to measure (bench), or to replay upgrades in (replay)
+##   CASES    JSON file of upgrades with what was judged right (replay)
 ##   PYTHON   interpreter that .venv is made with (python3)
 PYTHON ?= python3
 
@@ -18,10 +19,11 @@ override TAG := $(value TAG)
 override TO := $(value TO)
 override ARGS := $(value ARGS)
 override FORK := $(value FORK)
-export REPO TAG TO ARGS FORK
+override CASES := $(value CASES)
+export REPO TAG TO ARGS FORK CASES
 # They end there: a make that a task or a test runs, as in the fork, has variables of its own.
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
-run := set -f; env -u REPO -u TAG -u TO -u ARGS -u FORK -u MAKELEVEL
+run := set -f; env -u REPO -u TAG -u TO -u ARGS -u FORK -u CASES -u MAKELEVEL
 
 bin := .venv/bin
 # An interpreter that was named makes .venv anew when another one made it.
@@ -33,8 +35,9 @@ invoke = $(run) $(bin)/invoke $(if $(REPO),,sandbox) $@ --repo="$${REPO:-.sandbo
 tag = $${TAG:+--tag="$$TAG"}
 to = $${TO:+--to="$$TO"}
 
-.PHONY: help setup status sync-main upgrade-carto resolve-conflicts verify config bump-version sandbox \
-	install-dev test test-unit test-integration lint format check docs bench lock clean
+.PHONY: help setup status sync-main upgrade-carto resolve-conflicts verify forecast heal drift dropped \
+	features config bump-version sandbox \
+	install-dev test test-unit test-integration lint format check docs bench replay lock clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -55,8 +58,23 @@ upgrade-carto: .venv/run ## bring the production branch onto TAG
 resolve-conflicts: .venv/run ## decide the conflicts of a merge in progress
 	@$(invoke) $$ARGS
 
-verify: .venv/run ## check the finished merge of TAG
+verify: .venv/run ## account for every change after the merge of TAG
 	@$(invoke) $(tag) $$ARGS
+
+forecast: .venv/run ## tell what an upgrade to TAG, or to the newest ones, would do
+	@$(invoke) $(tag) $$ARGS
+
+heal: .venv/run ## record the ancestry of a sync that a squash merge lost
+	@$(invoke) $$ARGS
+
+drift: .venv/run ## list what differs from upstream though the fork never changed it
+	@$(invoke) $$ARGS
+
+dropped: .venv/run ## list changes of the fork's that upstream has absorbed
+	@$(invoke) $$ARGS
+
+features: .venv/run ## check the manifest of the fork's features
+	@$(invoke) $$ARGS
 
 config: .venv/run ## print the effective policy
 	@$(invoke) $$ARGS
@@ -99,6 +117,9 @@ docs: .venv/dev ## rewrite the generated blocks of the documentation
 
 bench: .venv/dev ## measure, on FORK if given
 	@PYTHONPATH=scripts $(bin)/python tests/bench.py $${FORK:+"$$FORK"}
+
+replay: .venv/dev ## replay the upgrades of CASES in FORK: decided right, wrong, left; losses
+	@$(run) $(bin)/python tests/replay.py "$$FORK" "$$CASES" $$ARGS
 
 lock: $(made) ## pin requirements/ from pyproject.toml anew (ARGS=--upgrade)
 	@$(pip) uv==0.13.9

@@ -4,55 +4,192 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import files
-from .evidence import Conflict, Stage
+from . import files, git, hunks
+from .evidence import Conflict, Stage, Texts, has_markers
+from .memory import Memory
 from .policy import Kind, Side
 from .shell import Shell, batches
 
 _SUBMODULE, _SYMLINK = "160000", "120000"
+_TEXTUAL = (Kind.CONTENT, Kind.ADD_ADD, Kind.RENAME, Kind.MODE)
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A merge made in the object store alone.
+
+    tree: what it gives; files in conflict hold their markers.
+    """
+
+    tree: str
+    conflicts: tuple[Conflict, ...]
 
 
 def read(sh: Shell, work: Path) -> list[Conflict]:
     """Every conflict of the merge in progress in a work tree, by path."""
-    stages = _unmerged(sh, work)
+    answer = sh.ask("git -C {work} ls-files --unmerged --full-name -z :/", work=work)
+    stages = _stages(answer.fields())
     if not stages:
         return []
-    suspects = [path for path, found in stages.items() if not {2, 3} <= found.keys()]
-    renamed = _absent_from_base(sh, work, suspects)
+    found = _conflicts(sh, work, "HEAD", "MERGE_HEAD", stages)
     edited = _edited(sh, work, stages)
-    binary = _binary(sh, work, stages)
-    found = [
-        _conflict(work, path, versions, path in renamed, path in binary)
-        for path, versions in sorted(stages.items())
-    ]
+    texts = {c.path: _read_text(work / c.path) for c in found if c.kind in _TEXTUAL}
+    found = [replace(c, text=texts.get(c.path)) for c in found]
     return [_with_edits(sh, work, c) if c.path in edited else c for c in found]
 
 
-def _unmerged(sh: Shell, work: Path) -> dict[str, dict[int, Stage]]:
+def foresee(sh: Shell, repo: Path, ours: str, theirs: str) -> Foreseen:
+    """What a merge of two commits would stop with. No index, ref or work tree is touched."""
+    answer = sh.ask(
+        "git -C {repo} -c merge.conflictStyle=diff3 merge-tree --write-tree -z --no-messages"
+        " {ours} {theirs}",
+        repo=repo,
+        ours=ours,
+        theirs=theirs,
+    )
+    tree, *unmerged = git.checked(answer, "merge", 1).fields()
+    stages = _stages(unmerged)
+    if not stages:
+        return Foreseen(tree, ())
+    found = _conflicts(sh, repo, ours, theirs, stages)
+    textual = [c.path for c in found if c.kind in _TEXTUAL]
+    texts = dict(zip(textual, _texts(sh, repo, tree, textual), strict=True))
+    found = [replace(c, text=texts.get(c.path)) for c in found]
+    return Foreseen(tree, tuple(c for c in found if not _is_agreed(c)))
+
+
+def _texts(sh: Shell, repo: Path, tree: str, paths: Sequence[str]) -> list[str | None]:
+    """The texts of some files of a commit or tree; None where there is no such file."""
+    if not any("\n" in path for path in paths):
+        return git.contents(sh, repo, [f"{tree}:{path}" for path in paths])
+    entries = git.tree(sh, repo, tree)
+    texts = git.blobs(sh, repo, (entries[path][1] for path in paths if path in entries))
+    return [texts.get(entries[path][1]) if path in entries else None for path in paths]
+
+
+def count(sh: Shell, repo: Path, ours: str, theirs: str) -> int:
+    """With how many paths in conflict a merge of two commits would stop."""
+    answer = sh.ask(
+        "git -C {repo} -c merge.conflictStyle=merge merge-tree --write-tree -z --name-only"
+        " --no-messages {ours} {theirs}",
+        repo=repo,
+        ours=ours,
+        theirs=theirs,
+    )
+    return len(git.checked(answer, "merge", 1).fields()) - 1
+
+
+def _is_agreed(conflict: Conflict) -> bool:
+    """Whether both sides made the same changes: git's plain style of markers shows no conflict
+    there, only those that show the base do."""
+    segments = hunks.parse(conflict.text or "") or []
+    found = [segment for segment in segments if isinstance(segment, hunks.Hunk)]
+    return bool(found) and all(hunk.ours == hunk.theirs for hunk in found)
+
+
+_MOST_MERGES = 20
+
+
+def remember(
+    sh: Shell, repo: Path, ours: str, upstream: Sequence[str], paths: Sequence[str]
+) -> Memory:
+    """What people made of the conflicts in some files in the fork's newest merges.
+
+    Each of those merges is made once more in the object store, to see its conflicts again.
+    """
+    memory = Memory()
+    merges: dict[str, list[str]] = {}
+    for batch in batches(paths):
+        words = ["git", "-C", str(repo), "--literal-pathspecs", "rev-list", "--merges", "--parents"]
+        words += [f"--max-count={_MOST_MERGES}", ours, "--not", *upstream, "--", *batch]
+        for line in git.checked(sh.read(words), "fork's merges").out.splitlines():
+            merge, *parents = line.split()
+            merges[merge] = parents
+    for merge, parents in list(merges.items())[:_MOST_MERGES]:
+        if len(parents) != 2:
+            continue
+        for conflict in foresee(sh, repo, *parents).conflicts:
+            if conflict.path in paths and conflict.text is not None:
+                result = git.show(sh, repo, merge, conflict.path)
+                if result is not None and not has_markers(result):
+                    memory.learn(conflict.path, conflict.text, result, merge[:10])
+    return memory
+
+
+def _stages(entries: Iterable[str]) -> dict[str, dict[int, Stage]]:
+    """The versions of each path in conflict, from lines as ls-files and merge-tree print them."""
     stages: dict[str, dict[int, Stage]] = {}
-    answer = sh.ask("git -C {work} ls-files --unmerged --full-name -z :/", work=work)
-    for entry in answer.fields():
+    for entry in entries:
         fields, path = entry.split("\t", 1)
         mode, name, number = fields.split(" ")
         stages.setdefault(path, {})[int(number)] = Stage(mode, name)
     return stages
 
 
-def _absent_from_base(sh: Shell, work: Path, paths: Sequence[str]) -> set[str]:
+def _conflicts(
+    sh: Shell, repo: Path, ours: str, theirs: str, stages: Mapping[str, dict[int, Stage]]
+) -> list[Conflict]:
+    """The conflicts as the three sides' versions tell them."""
+    suspects = [path for path, found in stages.items() if not {2, 3} <= found.keys()]
+    renamed = _absent_from_base(sh, repo, ours, theirs, suspects)
+    binary = _binary(sh, repo, ours, theirs, stages)
+    names = _names(sh, repo, ours, stages)
+    found = [
+        replace(_conflict(path, versions, path in renamed, path in binary), names=names[path])
+        for path, versions in sorted(stages.items())
+    ]
+    textual = [c for c in found if c.kind in (*_TEXTUAL, Kind.MODIFY_DELETE)]
+    sides = [side for c in textual for side in (c.base, c.ours, c.theirs) if side]
+    texts = git.blobs(sh, repo, (side.name for side in sides))
+
+    def text(stage: Stage | None) -> str:
+        return texts.get(stage.name, "") if stage else ""
+
+    return [
+        replace(c, texts=Texts(text(c.base), text(c.ours), text(c.theirs))) if c in textual else c
+        for c in found
+    ]
+
+
+def _absent_from_base(
+    sh: Shell, repo: Path, ours: str, theirs: str, paths: Sequence[str]
+) -> set[str]:
     """The paths that came to their place by a rename: the common ancestor has no such path."""
     if not paths:
         return set()
-    base = sh.ask("git -C {work} merge-base HEAD MERGE_HEAD", work=work).line
-    if not base:
-        return set()
-    question = "git -C {work} --literal-pathspecs ls-tree -r --full-tree --name-only -z {base} --"
-    present: set[str] = set()
-    for batch in batches(paths):
-        present.update(sh.ask(f"{question} {{paths}}", work=work, base=base, paths=batch).fields())
-    return set(paths) - present
+    bases = git.merge_bases(sh, repo, ours, theirs)
+    present = git.tree(sh, repo, bases[0]).keys() if bases else ()
+    return set(paths) - set(present)
+
+
+def _names(
+    sh: Shell, repo: Path, ours: str, stages: Mapping[str, dict[int, Stage]]
+) -> dict[str, tuple[str, ...]]:
+    """Under which paths the fork has each file in conflict."""
+    known: set[str] = set()
+    for batch in batches(list(stages)):
+        listed = sh.ask(
+            "git -C {repo} --literal-pathspecs ls-tree --full-tree --name-only -z {ours} --"
+            " {paths}",
+            repo=repo,
+            ours=ours,
+            paths=batch,
+        )
+        known.update(git.checked(listed, "files").fields())
+    strange = {
+        path: found[2].name for path, found in stages.items() if 2 in found and path not in known
+    }
+    by_name: dict[str, list[str]] = {}
+    if strange:
+        for path, (_, name) in git.tree(sh, repo, ours).items():
+            by_name.setdefault(name, []).append(path)
+    return {
+        path: (path,) if path in known else (path, *by_name.get(strange.get(path, ""), ()))
+        for path in stages
+    }
 
 
 def _edited(sh: Shell, work: Path, paths: Iterable[str]) -> set[str]:
@@ -87,32 +224,30 @@ def _blob(sh: Shell, work: Path, name: str) -> str | None:
     return answer.out if answer.ok else None
 
 
-def _binary(sh: Shell, work: Path, stages: Mapping[str, dict[int, Stage]]) -> set[str]:
+def _binary(
+    sh: Shell, repo: Path, ours: str, theirs: str, stages: Mapping[str, dict[int, Stage]]
+) -> set[str]:
     """The paths that git, minding .gitattributes, compares as binary files."""
     paths = [path for path, found in stages.items() if {2, 3} <= found.keys()]
     question = (
-        "git -C {work} --literal-pathspecs diff --numstat --no-renames --no-ext-diff -z"
-        " HEAD MERGE_HEAD -- {paths}"
+        "git -C {repo} --literal-pathspecs diff --numstat --no-renames --no-ext-diff -z"
+        " {ours} {theirs} -- {paths}"
     )
     binary: set[str] = set()
     for batch in batches(paths):
-        listed = sh.ask(question, work=work, paths=batch)
+        listed = sh.ask(question, repo=repo, ours=ours, theirs=theirs, paths=batch)
         entries = (entry.split("\t", 2) for entry in listed.fields())
         binary.update(path for added, _, path in entries if added == "-")
     return binary
 
 
-def _conflict(
-    work: Path, path: str, stages: Mapping[int, Stage], renamed: bool, binary: bool
-) -> Conflict:
+def _conflict(path: str, stages: Mapping[int, Stage], renamed: bool, binary: bool) -> Conflict:
     base, ours, theirs = (stages.get(number) for number in (1, 2, 3))
     deleted_by = None
     if base and not (ours and theirs):
         deleted_by = Side.UPSTREAM if ours else Side.FORK if theirs else None
     kind = _kind(base, ours, theirs, renamed, binary)
-    readable = kind in (Kind.CONTENT, Kind.ADD_ADD, Kind.RENAME, Kind.MODE)
-    text = _read_text(work / path) if readable else None
-    return Conflict(path, kind, base, ours, theirs, deleted_by, text=text)
+    return Conflict(path, kind, base, ours, theirs, deleted_by)
 
 
 def _kind(

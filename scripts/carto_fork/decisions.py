@@ -1,20 +1,30 @@
-"""Decisions: which rule settles which conflict, and why. Pure."""
+"""Decisions: what evidence and the written rules settle in a conflict, and why. Pure.
+
+Evidence comes before a rule by path wherever text is in conflict: upstream's side is never taken
+over lines that the fork wrote, unless upstream has them too or a person said so.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import difflib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from pathspec import GitIgnoreSpec
+from rapidfuzz import fuzz, process
 
 from . import hunks
-from .evidence import Conflict, has_markers
-from .policy import Kind, Policy, Rule, Side, Take
+from .drops import Drop
+from .evidence import Conflict, Customisations, has_markers
+from .fates import substantive
+from .memory import Memory
+from .policy import VERSION_LINE, Kind, Policy, Rule, Side, Take
 from .text import file_word, pathspec_word
 
-_VERSION_LINE = re.compile(r"""\s*version\s*=\s*["'][^"']*["']\s*(#.*)?""")
+_ALIKE = 80
+"""Lines that are as alike as this (100 is equal) may be the same thing, said by both sides."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +39,9 @@ class Decision:
     settled, left: how many hunks were decided, and how many are a person's.
     dropped: lines of the fork's that the decision leaves out.
     todo: what a person does about what is left.
+    past: what was made of an earlier conflict in the same file, "" if nothing is known.
+    given_up: by a person's word, the changed lines of the side that gave way; empty where that is
+        a file as a whole.
     """
 
     conflict: Conflict
@@ -41,16 +54,93 @@ class Decision:
     left: int = 0
     dropped: int = 0
     todo: str = ""
+    past: str = ""
+    given_up: tuple[str, ...] = ()
 
 
-def decide(conflicts: Sequence[Conflict], policy: Policy) -> list[Decision]:
-    """A decision for each conflict, by the first rule that fits it."""
-    matchers = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in policy.rules]
+@dataclass(frozen=True)
+class Knowledge:
+    """What decisions rest on.
+
+    own: what the fork's own commits did; None where nobody knows: then rules alone decide.
+    drops: what people have let go on purpose.
+    memory: what people made of the same hunks before.
+    words: what a person says now: whose side some paths follow in all that is left of them.
+    """
+
+    policy: Policy
+    own: Customisations | None = None
+    drops: Sequence[Drop] = ()
+    memory: Memory = field(default_factory=Memory)
+    words: Mapping[str, Take] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Reason:
+    """Why something is decided as it is; named as rules are."""
+
+    name: str
+    why: str
+    take: Take
+
+
+_UNTOUCHED = _Reason(
+    "untouched by the fork",
+    "No commit of the fork's own changed this; what differs was left by an earlier merge.",
+    Take.UPSTREAM,
+)
+_ABSORBED = _Reason("absorbed", "Upstream has the fork's change itself.", Take.UPSTREAM)
+_SPACE = _Reason(
+    "white space", "One side changed white space only; the other's text stays.", Take.BOTH
+)
+_SAME_CONTENT = _Reason("same content", "Only the mode differs; the fork's stays.", Take.FORK)
+_APPENDED = _Reason("both added", "Both sides only added lines, and not the same ones.", Take.BOTH)
+_BLOCK = _Reason(
+    "marked block",
+    "The fork's marked block stays inside upstream's new text, at the line that it stood at.",
+    Take.BOTH,
+)
+_BY_KEY = _Reason("merged by key", "Each side changed other keys; both changes stay.", Take.BOTH)
+
+
+def decide(conflicts: Sequence[Conflict], known: Knowledge) -> list[Decision]:
+    """A decision for each conflict."""
+    matchers = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in known.policy.rules]
     decisions = []
     for conflict in conflicts:
         fitting = (r for r, paths in matchers if _fits(r, conflict, paths))
-        decisions.append(_decide(conflict, next(fitting, None), policy))
+        decision = _decide(conflict, next(fitting, None), known)
+        if decision.left and (take := known.words.get(conflict.path)):
+            decision = _by_word(decision, take)
+        decisions.append(decision)
     return decisions
+
+
+_WORDS = {
+    Take.UPSTREAM: _Reason("a person's word", "--accept-upstream was given.", Take.UPSTREAM),
+    Take.FORK: _Reason("a person's word", "--keep-fork was given.", Take.FORK),
+}
+
+
+def _by_word(decision: Decision, take: Take) -> Decision:
+    """The decision with all that was left of it settled as a person says now."""
+    conflict, reason = decision.conflict, _WORDS[take]
+    segments = hunks.parse(decision.text) if decision.text is not None else None
+    if segments is None or conflict.edited:
+        return _whole(conflict, reason)
+    text, given = "", []
+    for segment in segments:
+        if isinstance(segment, str):
+            text += segment
+            continue
+        text += "".join(segment.theirs if take is Take.UPSTREAM else segment.ours)
+        loser = segment.ours if take is Take.UPSTREAM else segment.theirs
+        for lines in _difference("".join(segment.base or ()), "".join(loser)):
+            given += [line.strip() for line in lines if line.strip()]
+    settled = decision.settled + decision.left
+    return Decision(
+        conflict, take, reason.name, reason.why, text=text, settled=settled, given_up=tuple(given)
+    )
 
 
 def _fits(rule: Rule, conflict: Conflict, paths: GitIgnoreSpec) -> bool:
@@ -61,31 +151,66 @@ def _fits(rule: Rule, conflict: Conflict, paths: GitIgnoreSpec) -> bool:
     )
 
 
-def _decide(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decision:
-    if conflict.edited and (done := _carried_out(conflict, rule, policy)):
+def _decide(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision:
+    if conflict.edited and (done := _carried_out(conflict, rule, known)):
         return done
     # A merge of two texts can be decided hunk by hunk; anything else only as a whole.
     by_hunks = conflict.text is not None and conflict.ours and conflict.theirs
     whole = bool(rule and rule.whole)
+    if not whole and not conflict.edited and _is_nobodys(conflict, known):
+        return _whole(conflict, _UNTOUCHED)
     if by_hunks and has_markers(conflict.text or "") and not (whole and not conflict.edited):
-        return _by_hunks(conflict, rule, policy)
+        return _by_hunks(conflict, rule, known)
     if conflict.edited:
         stage = f"git add -- {pathspec_word(conflict.path)}"
         return _left(conflict, rule, "Changed by hand, not staged.", stage)
+    if drop := _dropped(conflict, (), known):
+        return _whole(conflict, drop)
+    if known.own and conflict.kind is Kind.MODE:
+        return _whole(conflict, _SAME_CONTENT)
     if rule is None:
         return _left(conflict, None, "No rule fits.", _how_to(conflict))
     if by_hunks and not whole and conflict.kind in (Kind.CONTENT, Kind.ADD_ADD):
         # Without markers, as with the attribute -merge, only one side's text is there.
         return _left(conflict, rule, "Git did not merge it as a text.", _how_to(conflict))
     if rule.take in (Take.FORK, Take.UPSTREAM):
-        return Decision(conflict, rule.take, rule.name, rule.why, whole=True)
+        return _whole(conflict, rule)
     return _left(conflict, rule, f"Rule {rule.name!r} decides text only.", _how_to(conflict))
 
 
-def _carried_out(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decision | None:
+def _whole(conflict: Conflict, reason: Rule | _Reason) -> Decision:
+    return Decision(conflict, reason.take, reason.name, reason.why, whole=True)
+
+
+def _is_nobodys(conflict: Conflict, known: Knowledge) -> bool:
+    """Whether no commit of the fork's own stands behind the fork's side of a conflict."""
+    if known.own is None or conflict.kind is Kind.RENAME:
+        return False
+    lines: Sequence[str] = ()
+    if conflict.texts:
+        added, removed = _difference(conflict.texts.base, conflict.texts.ours)
+        lines = [*added, *removed]
+    return not known.own.of((conflict.path, *conflict.names), lines)
+
+
+def _difference(before: str, after: str) -> tuple[list[str], list[str]]:
+    """The lines that one text has more of than another, and those that it has fewer of."""
+    old, new = (Counter(text.split("\n")) for text in (before, after))
+    return list((new - old).elements()), list((old - new).elements())
+
+
+def _dropped(conflict: Conflict, lines: Sequence[str], known: Knowledge) -> _Reason | None:
+    """A person's word that the fork's change may go, if there is one that covers the lines."""
+    for drop in known.drops:
+        if drop.path == conflict.path and drop.covers(lines):
+            return _Reason("dropped on purpose", drop.reason, Take.UPSTREAM)
+    return None
+
+
+def _carried_out(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision | None:
     """The decision that an earlier run has written to the file and not staged, if that is so."""
     untouched = replace(conflict, edited=False, text=conflict.merged)
-    decision = _decide(untouched, rule, policy)
+    decision = _decide(untouched, rule, known)
     if decision.left:
         return None
     if decision.whole:
@@ -96,65 +221,204 @@ def _carried_out(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decis
     return replace(decision, conflict=conflict) if same else None
 
 
-def _by_hunks(conflict: Conflict, rule: Rule | None, policy: Policy) -> Decision:
+def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision:
     file, path = file_word(conflict.path), pathspec_word(conflict.path)
     segments = hunks.parse(conflict.text or "")
     if segments is None or not any(isinstance(segment, hunks.Hunk) for segment in segments):
         why = "Its conflict markers do not add up."
         return _left(conflict, rule, why, f"edit {file}, then git add -- {path}")
     settled: list[hunks.Segment] = []
-    reasons: list[str] = []
+    reasons: list[Rule | _Reason] = []
+    problems: list[str] = []
     dropped = 0
     for index, segment in enumerate(segments):
         if isinstance(segment, str):
             settled.append(segment)
             continue
-        lines = _settle(segment, hunks.paragraph(segments, index), rule, policy)
-        if isinstance(lines, str):
-            reasons.append(lines)
+        # Where both sides added the file, nothing is what they started from.
+        hunk = segment if conflict.base else replace(segment, base=())
+        found = _settle(conflict, hunk, hunks.paragraph(segments, index), rule, known)
+        if isinstance(found, str):
+            problems.append(found)
             settled.append(segment)
-        else:
-            settled.append("".join(lines))
-            if rule and rule.take is not Take.VERSION:
-                known = {*lines, *(segment.base or ())}
-                dropped += sum(line not in known for line in segment.ours)
-    left = len(reasons)
+            continue
+        lines, reason = found
+        settled.append("".join(lines))
+        reasons.append(reason)
+        if reason.take is not Take.VERSION:
+            kept = {*lines, *(hunk.base or ())}
+            dropped += sum(line not in kept for line in hunk.ours)
+    total = sum(isinstance(segment, hunks.Hunk) for segment in segments)
+    if problems and not conflict.edited and (merged := _by_key(conflict, known)) is not None:
+        return Decision(
+            conflict, _BY_KEY.take, _BY_KEY.name, _BY_KEY.why, text=merged, settled=total
+        )
+    left = len(problems)
     todo = f"resolve {_count(left, 'hunk')} in {file}, then git add -- {path}"
+    told = list(dict.fromkeys(reasons))
     return Decision(
         conflict,
-        take=rule.take if rule and not left else None,
-        rule=rule.name if rule else "",
-        why=" ".join(dict.fromkeys(reasons)) or (rule.why if rule else ""),
+        take=told[0].take if told and not left else None,
+        rule=", ".join(reason.name for reason in told) or (rule.name if rule else ""),
+        why=" ".join(dict.fromkeys(problems or [reason.why for reason in told])),
         text=hunks.join(settled),
-        settled=sum(isinstance(segment, hunks.Hunk) for segment in segments) - left,
+        settled=total - left,
         left=left,
         dropped=dropped,
         todo=todo if left else "",
+        past=known.memory.past.get(conflict.path, "") if left else "",
     )
 
 
 def _settle(
-    hunk: hunks.Hunk, paragraph: str, rule: Rule | None, policy: Policy
-) -> tuple[str, ...] | str:
-    """The lines that a hunk becomes; a sentence that says why not if it is a person's.
+    conflict: Conflict, hunk: hunks.Hunk, paragraph: str, rule: Rule | None, known: Knowledge
+) -> tuple[tuple[str, ...], Rule | _Reason] | str:
+    """The lines that a hunk becomes, and why; a sentence that says why not if it is a person's.
 
     paragraph: the hunk with the lines around it.
     """
-    if rule is None:
-        return "No rule fits."
-    if rule.take is Take.FORK:
-        return hunk.ours
-    if rule.take is Take.UPSTREAM:
-        return hunk.theirs
-    if rule.take is Take.VERSION:
+    take = rule.take if rule else None
+    if rule and take is Take.FORK:
+        return hunk.ours, rule
+    if rule and take is Take.VERSION:
         lines = (*hunk.ours, *(hunk.base or ()), *hunk.theirs)
-        if all(map(_VERSION_LINE.fullmatch, _bare(lines))):
-            return hunk.theirs
+        if all(map(VERSION_LINE.fullmatch, _bare(lines))):
+            return hunk.theirs, rule
+    shown = hunk.base is not None and known.own is not None
+    if shown and (by_evidence := _by_evidence(conflict, hunk, known)):
+        return by_evidence
+    if rule and take is Take.UPSTREAM:
+        return hunk.theirs, rule
+    if rule and take is Take.VERSION:
         return "More than the version is in conflict."
-    if policy.markers and policy.markers.fork in paragraph:
-        return f"A block marked `{policy.markers.fork}` is touched."
-    # Where the base is empty, both sides only added lines.
-    return _both(hunk) if hunk.base == () else "Both sides changed the same lines."
+    marker = known.policy.markers.fork if known.policy.markers else ""
+    if marker and marker in paragraph:
+        block = _with_blocks(hunk, marker) if known.own is not None else None
+        return (block, _BLOCK) if block else f"A block marked `{marker}` is touched."
+    if rule and take is Take.BOTH:
+        # Where the base is empty, both sides only added lines.
+        return (_both(hunk), rule) if hunk.base == () else "Both sides changed the same lines."
+    if known.own is not None and _both_only_added(conflict, hunk):
+        return _both(hunk), _APPENDED
+    return "Both sides changed the same lines." if known.own is not None else "No rule fits."
+
+
+def _by_evidence(
+    conflict: Conflict, hunk: hunks.Hunk, known: Knowledge
+) -> tuple[tuple[str, ...], _Reason] | None:
+    """What the contents themselves say about a hunk whose base is shown."""
+    base = hunk.base or ()
+    added, removed = _difference("".join(base), "".join(hunk.ours))
+    if drop := _dropped(conflict, [*added, *removed], known):
+        return hunk.theirs, drop
+    if _is_absorbed(hunk):
+        return hunk.theirs, _ABSORBED
+    if _is_upstreams(conflict, [*added, *removed], added, known):
+        return hunk.theirs, _UNTOUCHED
+    same = _same_but_space(conflict.path)
+    if same(base, hunk.ours):
+        return hunk.theirs, _SPACE
+    if same(base, hunk.theirs):
+        return hunk.ours, _SPACE
+    if seen := known.memory.find(conflict.path, hunk):
+        return seen.lines, _Reason("remembered", f"As in {seen.commit}.", Take.BOTH)
+    return None
+
+
+def _is_upstreams(
+    conflict: Conflict, changed: Sequence[str], added: Sequence[str], known: Knowledge
+) -> bool:
+    """Whether no commit of the fork's own wrote or removed any of the lines, and upstream's file
+    has all of those that the fork's side added: an earlier merge left them there."""
+    if known.own is None or conflict.texts is None or known.own.behind(changed):
+        return False
+    theirs = {line.strip() for line in conflict.texts.theirs.split("\n")}
+    telling = [line for line in added if substantive(line)]
+    return bool(telling) and all(line.strip() in theirs for line in telling)
+
+
+def _is_absorbed(hunk: hunks.Hunk) -> bool:
+    """Whether upstream made every change to the hunk that the fork made, whatever else it did."""
+    if hunk.ours == hunk.theirs:
+        return True
+    base, ours, theirs = (
+        Counter(line.strip() for line in lines if line.strip())
+        for lines in (hunk.base or (), hunk.ours, hunk.theirs)
+    )
+    added, removed = ours - base, base - ours
+    return (
+        bool(added or removed) and not (added - (theirs - base)) and not (removed - (base - theirs))
+    )
+
+
+def _same_but_space(path: str) -> Callable[[Sequence[str], Sequence[str]], bool]:
+    """What tells whether two runs of lines differ in white space only; not where it has meaning."""
+    indented = path.endswith((".py", ".pyi", ".yml", ".yaml", ".md", ".rst")) or "Makefile" in path
+
+    def plain(lines: Sequence[str]) -> list[str]:
+        return [line.rstrip() if indented else "".join(line.split()) for line in lines]
+
+    return lambda one, other: plain(one) == plain(other) != []
+
+
+def _with_blocks(hunk: hunks.Hunk, marker: str) -> tuple[str, ...] | None:
+    """Upstream's lines with the fork's marked blocks put in; None where their place is unclear."""
+    if hunk.base is None:
+        return None
+    matcher = difflib.SequenceMatcher(None, hunk.base, hunk.ours, autojunk=False)
+    lines = list(hunk.theirs)
+    for kind, start, end, first, last in reversed(matcher.get_opcodes()):
+        block = hunk.ours[first:last]
+        if kind == "equal":
+            continue
+        if kind != "insert" or not block[0].strip().startswith(marker):
+            return None
+        before, after = hunk.base[start - 1 : start], hunk.base[end : end + 1]
+        if before and lines.count(before[0]) == 1 == hunk.base.count(before[0]):
+            place = lines.index(before[0]) + 1
+        elif after and lines.count(after[0]) == 1 == hunk.base.count(after[0]):
+            place = lines.index(after[0])
+        else:
+            return None
+        lines[place:place] = block
+    return tuple(lines)
+
+
+def _both_only_added(conflict: Conflict, hunk: hunks.Hunk) -> bool:
+    """Whether both sides only added lines, and none that the other side's file has already."""
+    if hunk.base != () or conflict.texts is None:
+        return False
+    ours = [line.strip() for line in hunk.ours if substantive(line)]
+    theirs = [line.strip() for line in hunk.theirs if substantive(line)]
+    everything = [
+        {line.strip() for line in text.split("\n")}
+        for text in (conflict.texts.theirs, conflict.texts.ours)
+    ]
+    return (
+        bool(ours and theirs)
+        and everything[0].isdisjoint(ours)
+        and everything[1].isdisjoint(theirs)
+        and not any(
+            process.extractOne(line, theirs, scorer=fuzz.ratio, score_cutoff=_ALIKE)
+            for line in ours
+        )
+    )
+
+
+def _by_key(conflict: Conflict, known: Knowledge) -> str | None:
+    """A structured file merged by key; None where that cannot be done."""
+    texts = conflict.texts
+    if known.own is None or texts is None or not conflict.base:
+        return None
+    # It costs more to import than most merges have need for.
+    from . import structured
+
+    stated = [file.keys for file in known.policy.version_files if file.path == conflict.path]
+    upstreams = [key for keys in stated for key in keys]
+    merged = structured.merge(
+        conflict.path, texts.base, texts.ours, texts.theirs, upstream_keys=upstreams
+    )
+    return merged.text if merged else None
 
 
 def _both(hunk: hunks.Hunk) -> tuple[str, ...]:

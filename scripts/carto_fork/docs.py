@@ -34,6 +34,7 @@ def _part(name: str) -> str:
         "setup": lambda: procedure(procedures.SETUP, default),
         "sync-main": lambda: procedure(procedures.FETCH_MIRROR + procedures.SYNC_MAIN, default),
         "upgrade-carto": lambda: procedure(procedures.FETCH_UPGRADE + procedures.UPGRADE, default),
+        "heal": lambda: procedure(procedures.HEAL, default),
         "abort": lambda: procedure(procedures.SAVE + procedures.ABORT, default),
         "rules": lambda: _rules(default),
         "tags": lambda: _tags(default),
@@ -74,6 +75,9 @@ def _example(found: Policy, tag: str) -> dict[str, str]:
         "place": f"../{work}",
         "given_up": f"wip: what there was of the upgrade to {tag} when it was given up",
         "message": message.replace("{production}", branches.production),
+        "generated": f"chore: generate files anew for {tag}",
+        "lost": "43e43f9b0d",
+        "heal_message": "chore: record that 9e6e24d8a6 merged upstream 43e43f9b0d",
     }
 
 

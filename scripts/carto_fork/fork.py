@@ -68,6 +68,12 @@ class Fork:
         """The full name of the ref that follows a branch of a remote."""
         return f"refs/remotes/{remote.name}/{branch}"
 
+    @property
+    def upstream_refs(self) -> tuple[str, ...]:
+        """The full names of the refs that follow upstream's branches."""
+        prefix = f"refs/remotes/{self.policy.remotes.upstream.name}/"
+        return tuple(ref for ref in self.refs.objects if ref.startswith(prefix))
+
     def url(self, remote: Remote) -> str | None:
         """The URL that git has for a remote, as configured; None if it has none."""
         return self.settings.get(f"remote.{remote.name}.url", [None])[0]

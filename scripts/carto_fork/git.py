@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -245,6 +245,111 @@ def show(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
     """A file's text at a commit; None if the commit has no such file."""
     answer = sh.ask("git -C {repo} cat-file blob {name}", repo=repo, name=f"{commit}:{path}")
     return answer.out if answer.ok else None
+
+
+Tree = Mapping[str, tuple[str, str]]
+"""All files of a commit: path to mode and object name."""
+
+
+def tree(sh: Shell, repo: Path, commit: str) -> dict[str, tuple[str, str]]:
+    """All files of a commit or tree."""
+    answer = sh.ask("git -C {repo} ls-tree -r --full-tree -z {commit}", repo=repo, commit=commit)
+    found = {}
+    for entry in checked(answer, "files").fields():
+        facts, path = entry.split("\t", 1)
+        mode, _, name = facts.split(" ")
+        found[path] = (mode, name)
+    return found
+
+
+def blobs(sh: Shell, repo: Path, names: Iterable[str]) -> dict[str, str]:
+    """The contents of many objects at once, by name; one that is no blob here is left out."""
+    wanted = list(dict.fromkeys(names))
+    found = zip(wanted, contents(sh, repo, wanted), strict=True)
+    return {name: text for name, text in found if text is not None}
+
+
+def contents(sh: Shell, repo: Path, names: Sequence[str]) -> list[str | None]:
+    """The contents of many objects at once, in the same order; None where there is no such blob.
+
+    names: as git takes them, such as ``<commit>:<path>``, without a line end in them.
+    """
+    if not names:
+        return []
+    answer = sh.read(["git", "-C", str(repo), "cat-file", "--batch"], feed=names)
+    data = checked(answer, "contents").out.encode("utf-8", "surrogateescape")
+    found: list[str | None] = []
+    start = 0
+    for _ in names:
+        end = data.index(b"\n", start)
+        *_, kind, size = (b"", *data[start:end].split(b" "))
+        start = end + 1
+        if not size.isdigit():  # "<name> missing", or ambiguous
+            found.append(None)
+            continue
+        stop = start + int(size)
+        text = data[start:stop].decode("utf-8", "surrogateescape") if kind == b"blob" else None
+        found.append(text)
+        start = stop + 1
+    return found
+
+
+def empty_blob(sh: Shell, repo: Path) -> str:
+    """The object name of a file with nothing in it, which is then here."""
+    answer = sh.ask("git -C {repo} hash-object -w -t blob --stdin", repo=repo)
+    return checked(answer, "empty file").line
+
+
+def empty_tree(sh: Shell, repo: Path) -> str:
+    """The object name of a tree with nothing in it, which is then here."""
+    return make_tree(sh, repo, ())
+
+
+def make_tree(sh: Shell, repo: Path, blobs: Iterable[str]) -> str:
+    """A tree of numbered files. It lies in the object store alone, for comparing many at once."""
+    lines = (f"100644 blob {name}\t{number:07}" for number, name in enumerate(blobs))
+    answer = sh.read(["git", "-C", str(repo), "mktree", "--missing"], feed=lines)
+    return checked(answer, "tree").line
+
+
+def differing(sh: Shell, repo: Path, one: str, other: str) -> list[str]:
+    """The paths in which two commits or trees differ."""
+    answer = sh.ask(
+        "git -C {repo} diff-tree -r --name-only --no-renames -z {one} {other}",
+        repo=repo,
+        one=one,
+        other=other,
+    )
+    return checked(answer, "differing paths").fields()
+
+
+def merge_bases(sh: Shell, repo: Path, one: str, other: str) -> list[str]:
+    """The best common ancestors of two commits; empty if they have none."""
+    answer = sh.ask("git -C {repo} merge-base --all {one} {other}", repo=repo, one=one, other=other)
+    return checked(answer, "common ancestor", 1).out.split()
+
+
+def first_with(sh: Shell, repo: Path, commit: str, branch: str) -> str:
+    """The oldest commit on a branch's first-parent history that holds a commit in its own."""
+    question = "git -C {repo} rev-list {how} {among} --"
+    among = f"{commit}..{branch}"
+    line = sh.ask(question, repo=repo, how="--first-parent", among=among)
+    after = sh.ask(question, repo=repo, how="--ancestry-path", among=among)
+    holders = set(checked(after, "commits after a commit").out.split())
+    found = [c for c in checked(line, "branch's commits").out.split() if c in holders]
+    return found[-1] if found else commit_of(sh, repo, branch)
+
+
+def commit_of(sh: Shell, repo: Path, rev: str) -> str:
+    """The name of the commit that a revision stands for. Raises Refused where there is none."""
+    answer = sh.ask(
+        "git -C {repo} rev-parse --quiet --verify --end-of-options {rev}",
+        repo=repo,
+        rev=f"{rev}^{{commit}}",
+    )
+    if not answer.ok:
+        raise Refused(f"there is no commit {rev!r} here.", then="name one that `git log` shows.")
+    return answer.line
 
 
 def history(sh: Shell, repo: Path, commit: str) -> set[str]:

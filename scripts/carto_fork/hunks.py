@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 _OPEN, _BASE, _MIDDLE, _CLOSE = "<<<<<<<", "|||||||", "=======", ">>>>>>>"
 
@@ -38,52 +39,50 @@ def lines_of(text: str) -> list[str]:
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
+# A marker line; `=======` must be the whole line, behind the others there may be a label.
+_MARKERS = re.compile(r"^(?:(<{7}|[|]{7}|>{7})(?: [^\n]*)?|(={7}))\r*(?:\n|\Z)", re.MULTILINE)
+
+
 def parse(text: str) -> list[Segment] | None:
     """The text's segments in order; None if the markers in it do not add up."""
     segments: list[Segment] = []
-    merged: list[str] = []
-    parts: list[list[str]] | None = None  # of the open hunk: ours, base, theirs
-    labels: list[str] = []
-    shown: list[str] = []
-    for number, line in enumerate(lines_of(text), 1):
-        marker = _marker(line)
-        if parts is None:
-            if marker == _OPEN:
-                if merged:
-                    segments.append("".join(merged))
-                merged, parts, labels, shown, opened = [], [[]], [_OPEN], [line], number
-            elif marker and marker != _MIDDLE:
+    merged = 0  # where the merged text behind the last hunk begins
+    marks: list[re.Match[str]] = []  # of the open hunk
+    for mark in _MARKERS.finditer(text):
+        kind = mark[1] or mark[2]
+        if not marks:
+            if kind == _OPEN:
+                marks = [mark]
+            elif kind != _MIDDLE:
                 return None
-            else:
-                merged.append(line)
             continue
-        shown.append(line)
-        if not marker:
-            parts[-1].append(line)
-        elif marker == _CLOSE and labels[-1] == _MIDDLE:
-            ours, theirs = tuple(parts[0]), tuple(parts[-1])
-            base = tuple(parts[1]) if _BASE in labels else None
-            segments.append(Hunk(ours, base, theirs, opened, tuple(shown)))
-            parts = None
-        elif (labels[-1], marker) in {(_OPEN, _BASE), (_OPEN, _MIDDLE), (_BASE, _MIDDLE)}:
-            labels.append(marker)
-            parts.append([])
-        else:
+        last = marks[-1][1] or marks[-1][2]
+        marks.append(mark)
+        if kind == _CLOSE and last == _MIDDLE:
+            if merged < marks[0].start():
+                segments.append(text[merged : marks[0].start()])
+            segments.append(_hunk(text, marks))
+            merged, marks = mark.end(), []
+        elif (last, kind) not in {(_OPEN, _BASE), (_OPEN, _MIDDLE), (_BASE, _MIDDLE)}:
             return None
-    if parts is not None:
+    if marks:
         return None
-    if merged:
-        segments.append("".join(merged))
+    if merged < len(text):
+        segments.append(text[merged:])
     return segments
 
 
-def _marker(line: str) -> str:
-    """The marker that a line begins with, or ""; `=======` must be the whole line."""
-    found = line[:7]
-    rest = line[7:].rstrip("\r\n")
-    if found == _MIDDLE:
-        return "" if rest else found
-    return found if found in (_OPEN, _BASE, _CLOSE) and (not rest or rest[0] == " ") else ""
+def _hunk(text: str, marks: Sequence[re.Match[str]]) -> Hunk:
+    """The hunk between its marker lines."""
+    parts = [tuple(lines_of(text[one.end() : other.start()])) for one, other in pairwise(marks)]
+    start, end = marks[0].start(), marks[-1].end()
+    return Hunk(
+        ours=parts[0],
+        base=parts[1] if len(parts) == 3 else None,
+        theirs=parts[-1],
+        before=text.count("\n", 0, start) + 1,
+        shown=tuple(lines_of(text[start:end])),
+    )
 
 
 def join(segments: Sequence[Segment]) -> str:

@@ -53,13 +53,15 @@ def _on_path(program: str) -> str:
     return here if os.sep in here else f".{os.sep}{here}"
 
 
-def command(program: str, task: str, **options: str | bool) -> str:
-    """A task's command line; options that are empty or False are left out."""
+def command(program: str, task: str, **options: str | bool | Sequence[str]) -> str:
+    """A task's command line; options that are empty or False are left out, and one with several
+    values is repeated."""
     words = [task]
     for name, value in options.items():
         flag = f"--{name.replace('_', '-')}"
         if value is True:
             words.append(flag)
         elif value:
-            words += [flag, str(value)]
+            values = [value] if isinstance(value, str) else value
+            words += [word for one in values for word in (flag, one)]
     return f"{program} {shlex.join(words)}"

@@ -25,6 +25,10 @@ _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/-]*[A-Za-z0-9_-])?")
 """What a branch or a remote may be called here; git allows more."""
 
 
+VERSION_LINE = re.compile(r"""\s*version\s*=\s*["'][^"']*["']\s*(#.*)?""")
+"""A line of a TOML file that states a version, and nothing else."""
+
+
 class TagUse(Enum):
     """What tags of one class are good for."""
 
@@ -167,15 +171,37 @@ class VersionFile(_Table, frozen=True):
     keys: tuple[str, ...]
 
 
-class Commands(_Table, frozen=True):
-    """Command lines that check a merge; each is split as a shell does, and run without one."""
+class Feature(_Table, frozen=True):
+    """Something that the fork has and that must never be lost.
 
+    files: paths that must be there. patterns: regular expressions, each of which must match in one
+    of the files. origin: where it came from, for people (a commit, a pull request).
+    """
+
+    name: str
+    files: tuple[str, ...]
+    patterns: tuple[str, ...] = ()
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        for pattern in self.patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"pattern {pattern!r} is no regular expression: {error}") from None
+
+
+class Commands(_Table, frozen=True):
+    """Command lines that build or check a merge; each is split as a shell does, and run without
+    one. `generate` makes generated files anew from the merged tree."""
+
+    generate: tuple[str, ...] = ()
     install: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     lint: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for line in (*self.install, *self.test, *self.lint):
+        for line in (*self.generate, *self.install, *self.test, *self.lint):
             try:
                 words = shlex.split(line)
             except ValueError as error:
@@ -197,6 +223,7 @@ class Policy(_Table, frozen=True):
     workflows: Workflows = Workflows()
     version_files: tuple[VersionFile, ...] = ()
     commands: Commands = Commands()
+    feature: tuple[Feature, ...] = ()
 
     def __post_init__(self) -> None:
         if self.branches.sync.count("{tag}") != 1:
@@ -213,6 +240,11 @@ class Policy(_Table, frozen=True):
         names = [rule.name for rule in self.rules]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two rules are named {doubled[0]!r}")
+
+    @property
+    def units(self) -> tuple[Rule, ...]:
+        """The rules for what is generated: it is upstream's as a whole, or not at all."""
+        return tuple(rule for rule in self.rules if rule.whole and rule.take is Take.UPSTREAM)
 
     def values(self) -> dict[str, str]:
         """What the placeholders in the procedures' templates stand for, as far as it says."""

@@ -4,6 +4,8 @@ The placeholders are filled from a plan (see `upgrade` and `mirror`). All of the
 in CARTO_CLAUDE.md, in a block that is generated from here.
 """
 
+from dataclasses import replace
+
 from .steps import Step
 
 _MERGED = "git -C {work} merge-base --is-ancestor {commit} HEAD"
@@ -144,83 +146,39 @@ def _check(name: str, why: str, where: str, passed: str) -> Step:
     )
 
 
-UPGRADE = (
-    Step(
-        "branch",
-        "Start the sync branch, from the production branch or from where origin has it.",
-        run=("git -C {repo} branch --no-track {sync} {start}",),
-        done=("git -C {repo} show-ref --verify --quiet refs/heads/{sync}",),
-    ),
-    Step(
-        "worktree",
-        "Check it out in a work tree of its own; yours is not touched.",
-        # --force twice: an earlier work tree's directory may be gone although git has it on record.
-        # Tests need all files, whatever part of them your checkout shows.
-        run=(
-            "git -C {repo} -c core.sparseCheckout=false worktree add --force --force"
-            " {place} {sync}",
-        ),
-        done=("test -e {work}/.git",),
-        makes="{place}",
-        undo=("git -C {repo} worktree remove --force --force {place}",),
-        stuck="make room for {work}, then run the same command again.",
-    ),
-    Step(
-        "merge",
-        "Merge exactly the tag; conflicts are for the next step.",
-        run=(
-            "git -C {work} -c rerere.enabled=false -c merge.conflictStyle=diff3"
-            " merge -s ort --no-ff --no-commit -m {message} refs/tags/{tag}",
-        ),
-        # Exit code 1: merged as far as git can, with conflicts.
-        allow=(0, 1),
-        done=(f"git -C {{work}} rev-parse --quiet --verify MERGE_HEAD || {_MERGED}",),
-        # A merge that was cut half-way leaves a tree that nobody made; the next run starts afresh.
-        # Before the merge nothing of a person's is there: the preconditions see to that.
-        makes="{place}",
-        undo=("git -C {repo} worktree remove --force --force {place}",),
-    ),
-    Step(
-        "resolve",
-        "Decide the conflicts by the fork's written rules.",
-        run=("invoke resolve-conflicts --repo {work}",),
-        done=(_MERGED,),
-        stuck="resolve them in {work}, `git add` each file, then run the same command again.",
-    ),
-    Step(
-        "commit",
-        "Conclude the merge, with both parents.",
-        run=("git -C {work} commit -m {message}",),
-        done=(_MERGED,),
-        stuck="mend in {work} what git or a hook complains of, then run the same command again.",
-    ),
-    Step(
-        "version",
-        "Set the version to the tag's.",
-        run=("invoke bump-version --repo {work} --to {version}",),
-    ),
-    Step(
-        "verify",
-        "Check that nothing is left over and that this is the tag.",
-        run=(
-            "invoke verify --repo {work} --tag {tag}",
-            f"git -C {{repo}} update-ref {_VERIFIED} refs/heads/{{sync}}",
-        ),
-        stuck="mend it in {work}, commit, then run the same command again.",
-    ),
-    # What is installed lies in the work tree; its record goes with it.
-    _check(
-        "install", "Install what the merged tree needs.", "{work}", "refs/worktree/passed/install"
-    ),
-    _check(
-        "test", "Run the tests on the merged tree.", "{repo}", "refs/carto-fork/passed/{tag}/test"
-    ),
-    _check(
-        "lint", "Check the style of the merged tree.", "{repo}", "refs/carto-fork/passed/{tag}/lint"
-    ),
+_BRANCH = Step(
+    "branch",
+    "Start the branch, from the production branch or from where origin has it.",
+    run=("git -C {repo} branch --no-track {sync} {start}",),
+    done=("git -C {repo} show-ref --verify --quiet refs/heads/{sync}",),
+)
+
+_WORKTREE = Step(
+    "worktree",
+    "Check it out in a work tree of its own; yours is not touched.",
+    # --force twice: an earlier work tree's directory may be gone although git has it on record.
+    # Tests need all files, whatever part of them your checkout shows.
+    run=("git -C {repo} -c core.sparseCheckout=false worktree add --force --force {place} {sync}",),
+    done=("test -e {work}/.git",),
+    makes="{place}",
+    undo=("git -C {repo} worktree remove --force --force {place}",),
+    stuck="make room for {work}, then run the same command again.",
+)
+
+_HEAL = Step(
+    "heal",
+    "Record the lost ancestry of an earlier sync; no file changes.",
+    when="heal",
+    run=("git -C {work} merge -s ours --no-ff -m {heal_message} {lost}",),
+    done=("git -C {work} merge-base --is-ancestor {lost} HEAD",),
+    makes="{place}",
+    undo=("git -C {repo} worktree remove --force --force {place}",),
+)
+
+_PUBLISHING = (
     Step(
         "push",
-        "Publish the sync branch.",
+        "Publish the branch.",
         when="push",
         run=(
             "git -C {work} push --atomic --no-follow-tags {origin}"
@@ -261,13 +219,93 @@ UPGRADE = (
     ),
     Step(
         "forget",
-        "Remove the local sync branch, which the production branch now contains.",
+        "Remove the local branch, which the production branch now contains.",
         when="direct",
         run=("git -C {repo} branch -D {sync}",),
         # Exit code 1: the work tree was kept, and the branch is checked out there.
         allow=(0, 1),
     ),
 )
+
+UPGRADE = (
+    _BRANCH,
+    _WORKTREE,
+    _HEAL,
+    Step(
+        "merge",
+        "Merge exactly the tag; conflicts are for the next step.",
+        run=(
+            "git -C {work} -c rerere.enabled=false -c merge.conflictStyle=diff3"
+            " merge -s ort --no-ff --no-commit -m {message} refs/tags/{tag}",
+        ),
+        # Exit code 1: merged as far as git can, with conflicts.
+        allow=(0, 1),
+        done=(f"git -C {{work}} rev-parse --quiet --verify MERGE_HEAD || {_MERGED}",),
+        # A merge that was cut half-way leaves a tree that nobody made; the next run starts afresh.
+        # Before the merge nothing of a person's is there: the preconditions see to that.
+        makes="{place}",
+        undo=("git -C {repo} worktree remove --force --force {place}",),
+    ),
+    Step(
+        "resolve",
+        "Decide the conflicts by evidence and the fork's written rules.",
+        run=("invoke resolve-conflicts --repo {work}",),
+        done=(_MERGED,),
+        stuck="resolve them in {work}, `git add` each file, then run the same command again.",
+    ),
+    Step(
+        "commit",
+        "Conclude the merge, with both parents.",
+        run=("git -C {work} commit -m {message}",),
+        done=(_MERGED,),
+        stuck="mend in {work} what git or a hook complains of, then run the same command again.",
+    ),
+    Step(
+        "version",
+        "Set the version to the tag's.",
+        run=("invoke bump-version --repo {work} --to {version}",),
+    ),
+    Step(
+        "generate",
+        "Make generated files anew from the merged tree.",
+        commands="generate",
+        when="generate",
+        run=(
+            "git -C {work} add --all",
+            "git -C {work} commit --quiet -m {generated}",
+            "git -C {work} update-ref refs/worktree/passed/generate HEAD",
+        ),
+        # Exit code 1: there was nothing to commit.
+        allow=(0, 1),
+        done=(
+            "git -C {work} show-ref --verify --quiet refs/worktree/passed/generate",
+            "git -C {work} merge-base --is-ancestor refs/worktree/passed/generate HEAD",
+        ),
+    ),
+    Step(
+        "verify",
+        "Check what became of every change of both sides, and that this is the tag.",
+        run=(
+            "invoke verify --repo {work} --tag {tag}",
+            f"git -C {{repo}} update-ref {_VERIFIED} refs/heads/{{sync}}",
+        ),
+        stuck="mend it in {work} and commit, or let it go (`invoke drop --help`), "
+        "then run the same command again.",
+    ),
+    # What is installed lies in the work tree; its record goes with it.
+    _check(
+        "install", "Install what the merged tree needs.", "{work}", "refs/worktree/passed/install"
+    ),
+    _check(
+        "test", "Run the tests on the merged tree.", "{repo}", "refs/carto-fork/passed/{tag}/test"
+    ),
+    _check(
+        "lint", "Check the style of the merged tree.", "{repo}", "refs/carto-fork/passed/{tag}/lint"
+    ),
+    *_PUBLISHING,
+)
+
+HEAL = (_BRANCH, _WORKTREE, replace(_HEAL, when=""), *_PUBLISHING)
 
 SAVE = (
     Step(
@@ -316,6 +354,8 @@ CONDITIONS = {
     "direct-checked-out": "with `--direct`, where it is checked out",
     "production-moved": "where the clone is behind",
     "pushed-before": "where an earlier run, on another machine perhaps, has pushed one",
+    "heal": "with `--heal`, where the ancestry of an earlier sync is lost",
+    "generate": "where the policy names commands for it, without `--no-tests`",
     "install": "without `--no-tests`",
     "test": "without `--no-tests`",
     "lint": "without `--no-tests`",

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-from . import git
+from . import forecast, git
 from .console import Console
 from .decisions import Decision
+from .dossier import Dossier
+from .forecast import Forecast
 from .fork import Fork
-from .policy import Loaded, Take
+from .healing import Healing
+from .inventory import Ground
+from .ledger import Entry
+from .policy import Feature, Loaded, Policy, Side, Take
 from .resolve import Resolution
 from .shell import Shell
 from .status import Status
 from .upgrade import Options, Upgrade
+
+if TYPE_CHECKING:
+    from .verify import Finding, Verification
 
 _MOST_PATHS = 5
 """Of more paths than these that one rule decided alike, only the number is shown."""
@@ -32,10 +40,16 @@ _TAKEN = {
 def resolution(console: Console, found: Resolution) -> None:
     """What became of each conflict, by rule with its reason, and what is left to do."""
     decided = [decision for decision in found.decisions if not decision.left]
-    for rule, why in {decision.rule: decision.why for decision in decided}.items():
+    for rule, why in dict.fromkeys((decision.rule, decision.why) for decision in decided):
         console.say(f"{rule}: {why}")
-        for kind, taken, path in _rows(d for d in decided if d.rule == rule):
+        alike = (d for d in decided if (d.rule, d.why) == (rule, why))
+        for kind, taken, path in _rows(alike):
             console.row(f"  {kind:<14} {taken:<20} ", path)
+    if found.units:
+        where = posixpath.commonpath(found.units)
+        console.row(
+            f"generated as a whole: {len(found.units)} more files as upstream has them, in ", where
+        )
     for path in found.returned:
         console.row("came back with the merge although it is disabled, removed again: ", path)
     if found.left:
@@ -43,8 +57,9 @@ def resolution(console: Console, found: Resolution) -> None:
     for decision in found.left:
         path = decision.conflict.path
         console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
-        console.row("    why:  ", decision.why)
-        console.row("    then: ", decision.todo)
+        console.row("    why:     ", decision.why)
+        _dossier(console, found.dossiers[path])
+        console.row("    then:    ", decision.todo)
     total, left = len(found.decisions), len(found.left)
     if not total:
         console.say("No conflicts.")
@@ -52,6 +67,20 @@ def resolution(console: Console, found: Resolution) -> None:
     dropped = sum(decision.dropped for decision in found.decisions)
     gave_way = f" {dropped} lines of the fork's gave way to upstream's." if dropped else ""
     console.say(f"{total - left} of {total} conflicts decided, {left} left.{gave_way}", "bold")
+
+
+def _dossier(console: Console, known: Dossier) -> None:
+    """Both intents, and what each option would lose."""
+    for side, commits in (("fork:", known.fork), ("theirs:", known.upstream)):
+        for commit in commits:
+            console.row(
+                f"    {side:<9}", f"{commit.name[:10]} {commit.date} {commit.subject}", "dim"
+            )
+    if known.fork_lines or known.upstream_lines:
+        costs = f"upstream's side {known.fork_lines} of the fork's lines, the fork's side "
+        console.row("    loses:   ", f"{costs}{known.upstream_lines} of upstream's", "dim")
+    if known.past:
+        console.row("    before:  ", known.past, "dim")
 
 
 def _rows(decisions: Iterable[Decision]) -> Iterator[tuple[str, str, str]]:
@@ -75,6 +104,195 @@ def _rows(decisions: Iterable[Decision]) -> Iterator[tuple[str, str, str]]:
 def _hunks(decision: Decision) -> str:
     total = decision.left + decision.settled
     return f"{decision.left} of {total} hunks" if decision.text is not None else "all of it"
+
+
+def verification(console: Console, found: Verification, what: str) -> None:
+    """What became of both sides of a merge, on one screen."""
+    for finding in found.findings:
+        if not finding.certain:
+            console.row(f"{finding.check}: ", finding.what, "yellow")
+    if not (account := found.account):
+        return
+    if found.healed:
+        console.say(f"Reckoned with healed ancestry: {found.healed.sync.name[:10]} was squashed.")
+    for title, entries, style in (
+        ("lost", account.lost, "red"),
+        ("look at this (replaced by something else)", account.to_look_at, "yellow"),
+    ):
+        _entries(console, title, entries, style)
+    explained = Counter(entry.account.fate.value for entry in account.explained)
+    told = ", ".join(f"{number} {fate}" for fate, number in sorted(explained.items()))
+    lost = len(account.lost)
+    console.say(
+        f"{account.fork_paths} files of the fork's and {account.upstream_paths} of upstream's "
+        f"accounted for: {lost} {'change' if lost == 1 else 'changes'} lost, "
+        f"{len(account.to_look_at)} to look at{f', {told}' if told else ''}.",
+        "bold",
+    )
+    if found.passed:
+        console.say(f"Nothing is lost and nothing left over in {what}.", "green")
+
+
+def what_is_wrong(found: Verification, what: str) -> str:
+    """Why a merge does not pass, for the message that stops the task."""
+    lines = [f"{finding.check}: {finding.what}" for finding in found.wrong]
+    lost = found.account.lost if found.account else []
+    for side in dict.fromkeys(entry.side for entry in lost):
+        here = [entry for entry in lost if entry.side is side]
+        paths = list(dict.fromkeys(entry.path for entry in here))
+        more = f" and {len(paths) - 3} more files" if len(paths) > 3 else ""
+        changes = "1 change" if len(here) == 1 else f"{len(here)} changes"
+        lines.append(f"lost: {changes} of {_OWNERS[side]} in {', '.join(paths[:3])}{more}")
+    if len(lines) > _MOST_FINDINGS:
+        lines[_MOST_FINDINGS:] = [f"and {len(lines) - _MOST_FINDINGS} more"]
+    return f"{what} is not right:\n  " + "\n  ".join(lines)
+
+
+_OWNERS = {Side.FORK: "the fork's", Side.UPSTREAM: "upstream's"}
+
+_MOST_FINDINGS = 20
+"""More findings than these are only counted."""
+
+_MOST_ENTRIES = 12
+"""Of more files than these in a list, only the number is told; --json has them all."""
+
+
+def _entries(console: Console, title: str, entries: Sequence[Entry], style: str) -> None:
+    """Entries of the ledger by file, with the lines concerned and who wrote them."""
+    files: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        files[entry.side.value, entry.path].append(entry)
+    if files:
+        console.say(f"{title}:", style)
+    most_lines = 4 if len(files) <= 4 else 1
+    for (side, path), here in list(files.items())[:_MOST_ENTRIES]:
+        missing = sum(len(entry.account.missing) for entry in here)
+        back = sum(len(entry.account.back) for entry in here)
+        counts = [f"{missing} lines missing"] * bool(missing)
+        counts += [f"{back} removed lines back"] * bool(back)
+        counts += [entry.what for entry in here if entry.what]
+        console.row(f"  {side:<9}", f"{path}:{here[0].account.change.line}  {', '.join(counts)}")
+        lines = [f"- {line.strip()}" for e in here for line in e.account.missing if line.strip()]
+        lines += [f"+ {line.strip()}" for e in here for line in e.account.back if line.strip()]
+        for line in lines[:most_lines]:
+            console.row("             ", line if len(line) <= 64 else f"{line[:61]}...", "dim")
+        for commit in list(dict.fromkeys(c for entry in here for c in entry.commits))[:2]:
+            console.row("           by ", f"{commit.name[:10]} {commit.subject}")
+    if len(files) > _MOST_ENTRIES:
+        console.say(f"  and {len(files) - _MOST_ENTRIES} more files (--json has them all)")
+
+
+def healing(console: Console, found: Healing, production: str) -> None:
+    """What a lost ancestry costs, and what mends it."""
+    lost = found.lost
+    console.say(f"{production} has lost the ancestry of a sync:", "yellow")
+    console.facts(
+        [
+            ("sync", f"{lost.sync.name[:10]} {lost.sync.date} {lost.sync.subject}"),
+            ("brought", f"upstream {lost.parent[:10]}, which is not in the branch's history"),
+            ("paths that differ", f"{lost.differs}, {len(lost.hidden)} not by the fork's commits"),
+            ("next merge", f"{found.before} conflicts; healed {found.after}"),
+        ]
+    )
+
+
+def healed(console: Console, found: Healing, fork: Fork, *, direct: bool, push: bool) -> None:
+    """What came of healing, and what is next."""
+    production = fork.policy.branches.production
+    if not push:
+        console.say(f"Done: {found.branch} records it; not pushed.", "green")
+    elif direct:
+        console.say(f"Done: {production} has the ancestry again.", "green")
+    else:
+        console.say(f"Done: {found.branch} is on {fork.policy.remotes.origin.name}.", "green")
+        console.say(
+            f"Next: open a pull request from {found.branch} to {production}; "
+            "merge it with a merge commit, never squashed."
+        )
+
+
+def forecasts(console: Console, told: Sequence[Forecast], command: Callable[..., str]) -> None:
+    """Forecasts side by side, and the release to choose."""
+    head = ("release", "commits", "files", "conflicts", "decided", "yours", "at risk")
+    rows = [
+        (f.tag, f.commits, f.files, len(f.decisions), len(f.decisions) - f.left, f.left, f.at_risk)
+        for f in told
+    ]
+    table = [head, *(tuple(map(str, row)) for row in rows)]
+    width = max(len(row[0]) for row in table)
+    for number, row in enumerate(table):
+        cells = "".join(f"{cell:>10}" for cell in row[1:])
+        console.row("", f"{row[0]:<{width}}{cells}", "" if number else "bold")
+    for one in told:
+        if one.lost:
+            console.say(
+                f"{one.tag}: {one.unhealed} conflicts as things are; the numbers are for healed "
+                f"ancestry (`{command('heal')}`).",
+                "yellow",
+            )
+        if one.decisions:
+            kinds = ", ".join(f"{number} {kind}" for kind, number in one.kinds.items())
+            console.say(f"{one.tag}: {kinds}")
+        for rule, number in one.rules.items():
+            console.row(f"  {number:>4} ", rule)
+        for decision in one.decisions:
+            if decision.left:
+                console.row("  yours: ", decision.conflict.path)
+    if best := forecast.recommended(told):
+        console.row("Next: ", command("upgrade-carto", tag=best.tag))
+
+
+def drift(
+    console: Console, paths: Sequence[str], known: Ground, command: Callable[..., str]
+) -> None:
+    """Files that drifted, and how to reset them."""
+    for path in paths:
+        console.row("  ", path)
+    if not paths:
+        console.say("Nothing has drifted.")
+        return
+    console.say(
+        f"{len(paths)} files differ from upstream {known.base[:10]} although no commit of the "
+        "fork's own changed them.",
+        "bold",
+    )
+    console.row("Next: ", f"on a branch for it, {command('drift', reset=True)}")
+
+
+def absorbed(console: Console, changes: Mapping[str, Sequence[Entry]]) -> None:
+    """Changes that upstream has too."""
+    for path, entries in changes.items():
+        console.row("", path)
+        for commit in list(dict.fromkeys(c for entry in entries for c in entry.commits))[:3]:
+            console.row("    ", f"{commit.name[:10]} {commit.date} {commit.subject}")
+    hunks = sum(map(len, changes.values()))
+    console.say(f"Upstream has {hunks} of the fork's changes, in {len(changes)} files.", "bold")
+
+
+def manifest(features: Sequence[Feature]) -> str:
+    """Entries of the feature manifest as TOML."""
+    import tomlkit
+
+    tables = tomlkit.aot()
+    for feature in features:
+        table = tomlkit.table()
+        for key in ("name", "files", "patterns", "origin"):
+            value = getattr(feature, key)
+            table.add(key, list(value) if isinstance(value, tuple) else value)
+        tables.append(table)
+    return tomlkit.dumps({"feature": tables} if features else {}).rstrip("\n")
+
+
+def features(
+    console: Console, policy: Policy, missing: Sequence[Finding], command: Callable[..., str]
+) -> None:
+    """The features of the manifest, and what is missing of them."""
+    for feature in policy.feature:
+        console.row("  ", feature.name)
+    for finding in missing:
+        console.row("missing: ", finding.what, "red")
+    if not policy.feature:
+        console.say(f"There is no manifest. Next: `{command('features', scan=True)}` proposes one.")
 
 
 def status(console: Console, found: Status, repo: str) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from . import conflicts, decisions, files, markers
+from pathspec import GitIgnoreSpec
+
+from . import conflicts, customisations, dossier, drops, files, git, knowledge, markers
 from .decisions import Decision
-from .errors import Failed
-from .evidence import Conflict, has_markers
+from .dossier import Dossier
+from .drops import Drop
+from .errors import Failed, Refused
+from .evidence import Conflict, Customisations, has_markers
 from .policy import Kind, Policy, Side, Take
 from .shell import Shell, batches
+from .text import printable
 
 
 @dataclass(frozen=True)
@@ -22,11 +27,16 @@ class Resolution:
     decisions: one for each conflict.
     returned: workflows that the fork had disabled, that came back with the merge without any
         conflict, and that were removed again.
+    units: generated files that merged without conflict into a mixture of two builds; upstream's
+        version, or absence, was taken.
+    dossiers: for each conflict that is left, by path, what a person needs to know.
     marked: files that are staged although conflict markers are left in them.
     """
 
     decisions: tuple[Decision, ...]
     returned: tuple[str, ...]
+    units: tuple[str, ...] = ()
+    dossiers: Mapping[str, Dossier] = field(default_factory=dict)
     marked: tuple[str, ...] = ()
 
     @property
@@ -37,14 +47,18 @@ class Resolution:
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
         return {
-            "conflicts": [_as_json(decision) for decision in self.decisions],
+            "conflicts": [
+                _as_json(decision, self.dossiers.get(decision.conflict.path))
+                for decision in self.decisions
+            ],
             "removed_again": list(self.returned),
+            "generated_taken_whole": list(self.units),
             "left": len(self.left),
             "staged_with_markers": list(self.marked),
         }
 
 
-def _as_json(decision: Decision) -> dict[str, Any]:
+def _as_json(decision: Decision, dossier: Dossier | None) -> dict[str, Any]:
     conflict = decision.conflict
     return {
         "path": conflict.path,
@@ -57,25 +71,115 @@ def _as_json(decision: Decision) -> dict[str, Any]:
         "hunks_left": decision.left,
         "fork_lines_dropped": decision.dropped,
         "todo": decision.todo,
+        "dossier": dossier,
     }
 
 
-def resolve(sh: Shell, work: Path, policy: Policy) -> Resolution:
+@dataclass(frozen=True)
+class Words:
+    """What a person says about conflicts that nothing else decides.
+
+    upstream, fork: the paths that follow upstream's side, and those that keep the fork's.
+    reason: why, in words; it is written down.
+    """
+
+    upstream: tuple[str, ...] = ()
+    fork: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def takes(self) -> dict[str, Take]:
+        """Who wins at which path."""
+        return dict.fromkeys(self.upstream, Take.UPSTREAM) | dict.fromkeys(self.fork, Take.FORK)
+
+
+def resolve(
+    sh: Shell, work: Path, policy: Policy, upstream: Sequence[str] = (), words: Words | None = None
+) -> Resolution:
     """Decide the conflicts of the merge in progress in a work tree, and carry it out.
 
-    What a rule decides is staged; what is left keeps its diff3 markers. Nothing that a person has
+    What is decided is staged; what is left keeps its diff3 markers. Nothing that a person has
     edited is overwritten. Running it again continues.
+
+    upstream: the refs that follow upstream's branches.
+    Raises Refused where a person's word is about a path without conflict.
     """
+    words = words or Words()
     found = conflicts.read(sh, work)
+    if strange := sorted(words.takes.keys() - {conflict.path for conflict in found}):
+        raise Refused(
+            f"there is no conflict in {printable(strange[0])}.",
+            then=f"name files that {git.at(work)} diff --name-only --diff-filter=U shows, "
+            "from the top of the work tree.",
+        )
     if rewritten := _show_bases(sh, work, found):
         again = conflicts.read(sh, work)
         found = [replace(c, edited=False) if c.path in rewritten else c for c in again]
+    known = ["MERGE_HEAD", *upstream]
+    own = customisations.read(sh, work, "HEAD", known)
+    decided = knowledge.decide(sh, work, policy, found, own, "HEAD", known, words=words.takes)
+    units = _foreign_in_units(sh, work, policy, own)
+    left = [decision for decision in decided if decision.left]
     resolution = Resolution(
-        tuple(decisions.decide(found, policy)), tuple(_returned(sh, work, policy))
+        tuple(decided),
+        tuple(_returned(sh, work, policy)),
+        units,
+        dossier.write(sh, work, left, own, "HEAD", "MERGE_HEAD"),
     )
     _apply(sh, work, resolution)
-    left = markers.left(sh, work, ["HEAD", "MERGE_HEAD"], markers.INDEX)
-    return replace(resolution, marked=tuple(dict.fromkeys(path for path, _ in left)))
+    _write_down(sh, work, decided, words)
+    marked = markers.left(sh, work, ["HEAD", "MERGE_HEAD"], markers.INDEX)
+    return replace(resolution, marked=tuple(dict.fromkeys(path for path, _ in marked)))
+
+
+def _write_down(sh: Shell, work: Path, decided: Sequence[Decision], words: Words) -> None:
+    """Remember what gave way by a person's word."""
+    losers = {
+        path: Side.FORK if take is Take.UPSTREAM else Side.UPSTREAM
+        for path, take in words.takes.items()
+    }
+    write_drops(
+        sh,
+        work,
+        [
+            Drop(d.conflict.path, words.reason, d.given_up, side=losers[d.conflict.path].value)
+            for d in decided
+            if d.conflict.path in losers and not d.left
+        ],
+    )
+
+
+def write_drops(sh: Shell, work: Path, more: Sequence[Drop]) -> None:
+    """Put what people let go into the file that remembers it, and stage that."""
+    if not more:
+        return
+    before = git.show(sh, work, "", drops.FILE_NAME)
+    after = drops.add(before, more)
+    if sh.dry:
+        sh.show(files.patch_command(work, drops.FILE_NAME, before or "", after))
+    elif after != before:
+        (work / drops.FILE_NAME).touch()
+        files.replace_text(work / drops.FILE_NAME, after)
+    _git(sh, work, "add", [drops.FILE_NAME])
+
+
+def _foreign_in_units(
+    sh: Shell, work: Path, policy: Policy, own: Customisations
+) -> tuple[str, ...]:
+    """Generated files that merged without conflict and are not upstream's: parts of another build.
+
+    A file that a commit of the fork's own put there, and that upstream has not, is the fork's.
+    """
+    spec = GitIgnoreSpec.from_lines(
+        path for rule in policy.units for path in rule.paths if path.endswith("/")
+    )
+    staged = sh.ask(
+        "git -C {work} diff --cached --name-only --no-renames --diff-filter=u -z MERGE_HEAD",
+        work=work,
+    )
+    theirs = git.tree(sh, work, "MERGE_HEAD")
+    differing = spec.match_files(git.checked(staged, "staged files").fields())
+    return tuple(sorted(p for p in differing if p in theirs or not own.of([p])))
 
 
 def _show_bases(sh: Shell, work: Path, found: Sequence[Conflict]) -> set[str]:
@@ -132,6 +236,7 @@ def _apply(sh: Shell, work: Path, resolution: Resolution) -> None:
             staged.append(decision.conflict.path)
     _git(sh, work, "add", staged)
     _git(sh, work, "rm --quiet --force", [*deleted, *resolution.returned])
+    _git(sh, work, "restore --source=MERGE_HEAD --staged --worktree", resolution.units)
 
 
 def _write(sh: Shell, work: Path, decision: Decision) -> None:

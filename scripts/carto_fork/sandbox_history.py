@@ -895,6 +895,9 @@ def _fork_of_1_75_2(fork: _Line) -> None:
     load.commit(MARCOS, "build: make load-test", load.patch("load-test"))
     fork.pull_request(load, LUCIA, "#44 from CartoDB/feature/load-test")
     fork.commit(MARCOS, "docs: how we use the proxy", fork.add("docs/CARTO_INTEGRATION.md"))
+    fork.commit(
+        LUCIA, "chore: let upstream decide what it knows better", fork.add("carto_drops.toml")
+    )
     project = fork.text("pyproject.toml").replace('version = "1.75.2"', 'version = "1.75.2.1"')
     fork.commit(
         LUCIA,

@@ -37,7 +37,9 @@ class Session:
     options: the options the task was given; empty ones are left out of the command to repeat.
     """
 
-    def __init__(self, context: Context, task: str, as_json: bool, **options: str | bool) -> None:
+    def __init__(
+        self, context: Context, task: str, as_json: bool, **options: str | bool | Sequence[str]
+    ) -> None:
         self.sh = Shell(context, sys.stderr if as_json else sys.stdout)
         self.console = Console(self.sh.stream, pasteable=self.sh.dry)
         self.json = as_json
@@ -73,7 +75,7 @@ class Session:
         found = self.open_fork()
         return found, git.top_of_work_tree(self.sh, found.repository.path)
 
-    def command(self, task: str, **options: str | bool) -> str:
+    def command(self, task: str, **options: str | bool | Sequence[str]) -> str:
         """The command line of another task on the same fork."""
         return invocation.command(self.program, task, repo=self.repo_option, **options)
 
@@ -117,7 +119,7 @@ class Session:
 
 @contextmanager
 def session(
-    context: Context, task: str, *, as_json: bool = False, **options: str | bool
+    context: Context, task: str, *, as_json: bool = False, **options: str | bool | Sequence[str]
 ) -> Iterator[Session]:
     """Run a task's body; make of every stop a message that names the command to type next."""
     made = Session(context, task, as_json, **options)

@@ -15,9 +15,10 @@ import select
 import shlex
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -190,16 +191,27 @@ class Shell:
         """Fill a template and `run` it."""
         return self.run(fill(template, values), stdin=stdin)
 
-    def read(self, words: Sequence[str], *, timeout: int | None = None) -> Answer:
+    def read(
+        self, words: Sequence[str], *, timeout: int | None = None, feed: Iterable[str] | None = None
+    ) -> Answer:
         """Run a command that changes nothing, also under ``--dry``.
 
         timeout: seconds, after which the command is stopped and answers with `TIMED_OUT`.
+        feed: lines for its standard input.
         """
         # Optional locks would let `git status` rewrite the index of the user's checkout.
-        try:
-            return self._start(words, timeout=timeout, GIT_OPTIONAL_LOCKS="0")
-        except CommandTimedOut:
-            return Answer(TIMED_OUT, "", f"no answer within {timeout} s")
+        with ExitStack() as stack:
+            stdin = None
+            if feed is not None:
+                # A file, not a pipe: nobody has to write and to read at the same time.
+                file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="carto-fork."))
+                file.write("".join(f"{line}\n" for line in feed).encode("utf-8", "surrogateescape"))
+                file.flush()
+                stdin = Path(file.name)
+            try:
+                return self._start(words, stdin=stdin, timeout=timeout, GIT_OPTIONAL_LOCKS="0")
+            except CommandTimedOut:
+                return Answer(TIMED_OUT, "", f"no answer within {timeout} s")
 
     def run(
         self,
@@ -295,12 +307,13 @@ def environment(*, secrets: bool = True, **variables: str) -> dict[str, str]:
 
 
 class _Process(Local):
-    """Invoke's runner, with four habits changed.
+    """Invoke's runner, with five habits changed.
 
-    It looks more often whether the process has ended (a task runs dozens of short git commands),
-    it keeps bytes that are not UTF-8, it gives up and closes its pipes in time, and on Ctrl-C it
-    sends the process a real SIGINT and remembers it: invoke would write a control character into
-    its standard input and go on.
+    It does not search all of the output for prompts to answer at every new piece of it, it looks
+    more often whether the process has ended (a task runs dozens of short git commands), it keeps
+    bytes that are not UTF-8, it gives up and closes its pipes in time, and on Ctrl-C it sends the
+    process a real SIGINT and remembers it: invoke would write a control character into its
+    standard input and go on.
     """
 
     input_sleep = 0.0005
@@ -322,6 +335,15 @@ class _Process(Local):
                 break
             yield decoder.decode(data)
         yield decoder.decode(b"", final=True)
+
+    @property
+    def process_is_finished(self) -> bool:
+        # What takes long is looked at less often.
+        self.input_sleep = min(self.input_sleep * 1.1, 0.01)
+        return bool(super().process_is_finished)
+
+    def respond(self, buffer_: list[str]) -> None:
+        pass
 
     def kill(self) -> None:
         super().kill()

@@ -8,7 +8,7 @@ from . import git, tags
 from .errors import Refused, Usage
 from .fork import Fork, require_remotes
 from .git import Refs
-from .policy import Policy
+from .policy import Policy, TagUse
 from .shell import Shell
 from .tags import Tag
 
@@ -118,3 +118,15 @@ def _require_unmoved(fork: Fork, ref: str, there: str) -> None:
             f"your tag {name} is {here[:10]}, upstream's is {there[:10]}: one of them was moved.",
             then=f"find out which is right; to take upstream's: {git.at(fork.path)} tag -d {name}",
         )
+
+
+MOST_NEWEST = 3
+
+
+def newest_here(sh: Shell, fork: Fork) -> list[Tag]:
+    """The newest stable releases that are here and not in the production branch, newest first."""
+    known = [tag for name in fork.refs.tags() if (tag := tags.classify(name, fork.policy.tags))]
+    stable = sorted((t for t in known if t.scheme.use is TagUse.AUTOMATIC), reverse=True)
+    merged = git.history(sh, fork.path, fork.production_commit)
+    new = [tag for tag in stable if fork.refs.commits[f"refs/tags/{tag.name}"] not in merged]
+    return new[:MOST_NEWEST]

@@ -20,10 +20,17 @@ _JSON = "Print the result as JSON on standard output; everything else goes to st
 # The rest is imported when a task runs: `--list` and `--help` stay as quick as invoke.
 
 
-def _task(**help_texts: str) -> Callable[[Callable[..., None]], Any]:
-    """A task whose values are all options: invoke would take `--tagg v1` for two positionals."""
+def _task(
+    *, iterable: Sequence[str] = (), **help_texts: str
+) -> Callable[[Callable[..., None]], Any]:
+    """A task whose values are all options: invoke would take `--tagg v1` for two positionals.
+
+    iterable: options that may be given several times.
+    """
     texts = {"repo": _REPO, **help_texts}
-    return invoke.tasks.task(positional=[], auto_shortflags=False, help=texts)
+    return invoke.tasks.task(
+        positional=[], auto_shortflags=False, iterable=list(iterable), help=texts
+    )
 
 
 @_task()
@@ -89,6 +96,8 @@ def sync_main(c: Context, repo: str = "") -> None:
     push="Publish the result (--no-push stops before).",
     tests="Run the policy's install, test and lint commands (--no-tests leaves them out).",
     abort="Remove the work tree and the local sync branch of this upgrade, and nothing else.",
+    heal="Record the lost ancestry of an earlier, squashed sync first.",
+    unhealed="Merge although the ancestry of an earlier sync is lost.",
     json=_JSON,
 )
 def upgrade_carto(
@@ -99,15 +108,17 @@ def upgrade_carto(
     push: bool = True,
     tests: bool = True,
     abort: bool = False,
+    heal: bool = False,
+    unhealed: bool = False,
     json: bool = False,
 ) -> None:
     """Upgrade the production branch to a stable upstream release.
 
     Merges exactly that tag on a sync branch, in a work tree of its own; your checkout may be in
-    any state. Conflicts are decided by the fork's written rules; what they leave is yours: resolve
-    it, `git add` it, and run the same command again. Then the version is set, the result is
-    checked, installed and tested, and the sync branch is published. Interrupted or failed at any
-    step, the same command continues.
+    any state. Conflicts are decided by evidence and the fork's written rules; what they leave is
+    yours: resolve it, `git add` it, and run the same command again. Then the version is set, every
+    change of both sides is accounted for, the result is installed and tested, and the sync branch
+    is published. Interrupted or failed at any step, the same command continues.
     """
     from . import commands
     from .session import session
@@ -115,27 +126,47 @@ def upgrade_carto(
 
     words: dict[str, str | bool] = {"repo": repo, "tag": tag, "direct": direct}
     words |= {"no_push": not push, "no_tests": not tests, "abort": abort}
+    words |= {"heal": heal, "unhealed": unhealed}
     with session(c, "upgrade-carto", as_json=json, **words) as s:
-        options = Options(tag, direct, push, tests)
+        options = Options(tag, direct, push, tests, heal, unhealed)
         if abort:
             commands.give_up(s, options)
         else:
             commands.run_upgrade(s, options, lambda words: _run_task(c, words, s.sh.stream))
 
 
-@_task(json=_JSON)
-def resolve_conflicts(c: Context, repo: str = "", json: bool = False) -> None:
-    """Decide the conflicts of a merge in progress by the fork's written rules.
+@_task(
+    iterable=["accept_upstream", "keep_fork"],
+    accept_upstream="A file in conflict that follows upstream in all that is left (repeatable).",
+    keep_fork="A file in conflict that keeps the fork's side in all that is left (repeatable).",
+    reason="Why; written to carto_drops.toml with what gives way.",
+    json=_JSON,
+)
+def resolve_conflicts(
+    c: Context,
+    accept_upstream: list[str],
+    keep_fork: list[str],
+    repo: str = "",
+    reason: str = "",
+    json: bool = False,
+) -> None:
+    """Decide the conflicts of a merge in progress by evidence and the fork's written rules.
 
     Works on any work tree with a merge in progress, and from the clone on the work tree of the
-    upgrade. What a rule decides is staged; what is left keeps its diff3 markers and is listed with
-    what to do about it. Nothing that you have edited is overwritten; running it again continues.
+    upgrade. Upstream's side is never taken over lines that a commit of the fork's own wrote,
+    unless upstream has them too or a person said so. What is decided is staged; what is left keeps
+    its diff3 markers and is listed with what to do about it. Nothing that you have edited is
+    overwritten; running it again continues.
     """
     from . import commands
+    from .resolve import Words
     from .session import session
 
-    with session(c, "resolve-conflicts", as_json=json, repo=repo) as s:
-        commands.resolve_conflicts(s)
+    words = Words(tuple(accept_upstream), tuple(keep_fork), reason)
+    given: dict[str, str | bool | Sequence[str]] = {"repo": repo, "reason": reason}
+    given |= {"accept_upstream": words.upstream, "keep_fork": words.fork}
+    with session(c, "resolve-conflicts", as_json=json, **given) as s:
+        commands.resolve_conflicts(s, words)
 
 
 @_task(
@@ -155,19 +186,141 @@ def bump_version(c: Context, repo: str = "", tag: str = "", to: str = "") -> Non
         commands.bump_version(s, tag, to)
 
 
-@_task(tag="The stable upstream release that was merged.", json=_JSON)
-def verify(c: Context, repo: str = "", tag: str = "", json: bool = False) -> None:
-    """Check a finished merge of a tag: nothing left over, and exactly that tag.
+@_task(
+    tag="The stable upstream release whose merge to check, in the work tree.",
+    ours="The fork's side of any merge: a commit, a branch or a tag.",
+    theirs="Upstream's side of it.",
+    result="What the merge made of them.",
+    landed="The release whose sync has landed on the production branch.",
+    json=_JSON,
+)
+def verify(
+    c: Context,
+    repo: str = "",
+    tag: str = "",
+    ours: str = "",
+    theirs: str = "",
+    result: str = "",
+    landed: str = "",
+    json: bool = False,
+) -> None:
+    """Account for every change of both sides after a merge, and check that the result is sound.
 
-    No conflict markers that neither side had, nothing uncommitted, the version of the tag, and no
-    commit of upstream's that the release does not hold. Ends with exit code 4 if something is
-    wrong.
+    Each hunk that the fork or upstream made since their common ancestor is kept, moved, absorbed,
+    superseded, dropped on purpose, or lost. Also: conflict markers, files that no longer parse,
+    names and imports that lead nowhere, disabled workflows, features of the manifest, the version,
+    commits that the release does not hold. Ends with exit code 4 if something is wrong or lost.
     """
     from . import commands
     from .session import session
 
-    with session(c, "verify", as_json=json, repo=repo, tag=tag) as s:
-        commands.verify_merge(s, tag)
+    revs = {"ours": ours, "theirs": theirs, "result": result}
+    with session(c, "verify", as_json=json, repo=repo, tag=tag, landed=landed, **revs) as s:
+        commands.verify_merge(s, tag, revs, landed)
+
+
+@_task(
+    path="The file whose loss is meant, from the top of the work tree.",
+    reason="Why it may go, in words.",
+    tag="The release whose merge lost it; default: that of the sync branch.",
+)
+def drop(c: Context, repo: str = "", path: str = "", reason: str = "", tag: str = "") -> None:
+    """Let what a merge lost in a file go on purpose, with the reason, and commit that.
+
+    Written to carto_drops.toml in the fork: nobody is asked about it twice, and `verify` knows.
+    """
+    from . import commands
+    from .session import session
+
+    with session(c, "drop", repo=repo, path=path, reason=reason, tag=tag) as s:
+        commands.let_go(s, path, reason, tag)
+
+
+@_task(
+    check="Only say whether something is to heal, with exit code 4 if so.",
+    direct="Move the production branch itself instead of publishing a branch.",
+    push="Publish the result (--no-push stops before).",
+    json=_JSON,
+)
+def heal(
+    c: Context,
+    repo: str = "",
+    check: bool = False,
+    direct: bool = False,
+    push: bool = True,
+    json: bool = False,
+) -> None:
+    """Record the ancestry of an earlier sync that a squash merge lost.
+
+    Git then knows again what is merged, and the next upgrade stops with few conflicts instead of
+    hundreds. A merge commit is added that changes no file, only after proof that every file in
+    which the two differ was changed by the fork itself.
+    """
+    from . import commands
+    from .session import session
+
+    words: dict[str, str | bool] = {"repo": repo, "check": check, "direct": direct}
+    with session(c, "heal", as_json=json, no_push=not push, **words) as s:
+        commands.heal(s, check, direct, push)
+
+
+@_task(
+    iterable=["tag"],
+    tag="A stable release that is here (repeatable); default: the newest ones.",
+    markdown="Print a table in Markdown.",
+    json=_JSON,
+)
+def forecast(
+    c: Context, tag: list[str], repo: str = "", markdown: bool = False, json: bool = False
+) -> None:
+    """Tell what an upgrade would do, without touching anything.
+
+    Conflicts by kind and by decision, how many a person must take, the fork's hunks at risk, files
+    and commits, and the release to choose. Index, HEAD, refs and work tree stay as they are.
+    """
+    from . import commands
+    from .session import session
+
+    words: dict[str, str | bool | Sequence[str]] = {"repo": repo, "tag": tag, "markdown": markdown}
+    with session(c, "forecast", as_json=json, **words) as s:
+        commands.show_forecast(s, tag, markdown)
+
+
+@_task(reset="Set those files to upstream's in one commit on the branch checked out.", json=_JSON)
+def drift(c: Context, repo: str = "", reset: bool = False, json: bool = False) -> None:
+    """List files that differ from upstream although no commit of the fork changed them.
+
+    Earlier merges left them behind; they make conflicts and serve nobody.
+    """
+    from . import commands
+    from .session import session
+
+    with session(c, "drift", as_json=json, repo=repo, reset=reset) as s:
+        commands.show_drift(s, reset)
+
+
+@_task(json=_JSON)
+def dropped(c: Context, repo: str = "", json: bool = False) -> None:
+    """List changes of the fork's that upstream has absorbed: the fork may let them go."""
+    from . import commands
+    from .session import session
+
+    with session(c, "dropped", as_json=json, repo=repo) as s:
+        commands.show_absorbed(s)
+
+
+@_task(scan="Propose entries from the fork's own commits, as TOML.", json=_JSON)
+def features(c: Context, repo: str = "", scan: bool = False, json: bool = False) -> None:
+    """Check the features of the fork's manifest on the production branch, or propose some.
+
+    The manifest is the `[[feature]]` tables of carto_fork.toml: name, files, patterns that must
+    match in them, where it came from. Ends with exit code 4 if something is missing.
+    """
+    from . import commands
+    from .session import session
+
+    with session(c, "features", as_json=json, repo=repo, scan=scan) as s:
+        commands.show_features(s, scan)
 
 
 @invoke.tasks.task(

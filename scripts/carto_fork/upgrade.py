@@ -10,7 +10,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from . import bump, git, tags, versions
+from . import ancestry, bump, customisations, git, healing, tags, versions
 from .errors import Refused
 from .fork import Fork
 from .journal import Journal
@@ -27,12 +27,15 @@ class Options:
     """What a person asked for.
 
     tag: the release, as typed.
+    heal: record the lost ancestry of an earlier sync first. unhealed: merge in spite of it.
     """
 
     tag: str
     direct: bool = False
     push: bool = True
     tests: bool = True
+    heal: bool = False
+    unhealed: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,12 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     notes += _sync_notes(sh, fork, target, options, here, work)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
 
-    commands = {name: getattr(fork.policy.commands, name) for name in ("install", "test", "lint")}
+    lost = _lost_ancestry(sh, fork, target, here, options)
+    checks = ("generate", "install", "test", "lint")
+    commands = {name: getattr(fork.policy.commands, name) for name in checks}
     conditions = _conditions(fork, options, checkout)
+    if lost:
+        conditions.add("heal")
     if options.tests:
         conditions |= {name for name, lines in commands.items() if lines}
     if Path.cwd().is_relative_to(os.path.abspath(work)):
@@ -126,6 +133,9 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
             "{production}", branches.production
         ),
     }
+    values |= {"generated": f"chore: generate files anew for {tag.name}"}
+    if lost:
+        values |= healing.values(lost)
     plan = Plan(
         values=values,
         conditions=frozenset(conditions),
@@ -144,6 +154,30 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     )
     brings = git.count(sh, repo, target.commit, target.base)
     return Upgrade(target, plan, before, brings, sync, work, finished, tuple(notes))
+
+
+def _lost_ancestry(
+    sh: Shell, fork: Fork, target: Target, here: str, options: Options
+) -> ancestry.Lost | None:
+    """The sync that the upgrade heals first. Raises Refused where nobody has said whether to."""
+    if options.unhealed or not git.has_object(sh, fork.path, target.commit):
+        return None
+    upstream = [target.commit, *fork.upstream_refs]
+    own = customisations.read(sh, fork.path, target.base, upstream)
+    lost = ancestry.find(sh, fork.path, target.base, upstream, own)
+    if lost is None or (here and git.is_ancestor(sh, fork.path, lost.parent, here)):
+        return None
+    healing.require_provable(fork, lost)
+    if not options.heal:
+        before, after = healing.cost(sh, fork, target.base, target.commit, lost)
+        raise Refused(
+            f"{fork.policy.branches.production} has lost the ancestry of a sync: "
+            f"{healing.described(lost)}. This merge would stop with {before} conflicts; once that "
+            f"is recorded, with {after}.",
+            then="run the same command with --heal to record it first, "
+            "or with --unhealed to merge in spite of it.",
+        )
+    return lost
 
 
 def _conditions(fork: Fork, options: Options, checkout: Path | None) -> set[str]:

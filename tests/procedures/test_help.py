@@ -12,6 +12,12 @@ from world import World
 TASKS = [
     "bump-version",
     "config",
+    "drift",
+    "drop",
+    "dropped",
+    "features",
+    "forecast",
+    "heal",
     "resolve-conflicts",
     "sandbox",
     "setup",
@@ -52,7 +58,8 @@ def test_help_documents_every_option(world: World, task: str, line: str) -> None
     done = world.run(line.format(task))
     assert (done.code, done.err) == (0, "")
     documented = options(done.out)
-    taken = {argument.name for argument in namespace[task].get_arguments()}
+    # Options are typed with dashes, as --keep-fork.
+    taken = {argument.name.replace("_", "-") for argument in namespace[task].get_arguments()}
     assert documented.keys() == taken
     assert all(len(text.split()) >= 3 for text in documented.values()), documented
     assert world.everything() == before

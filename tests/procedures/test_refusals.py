@@ -492,7 +492,8 @@ BROKEN = EXTENDS + 'branch = "carto/main"\n'
         pytest.param(
             BROKEN,
             "top level: object contains unknown field `branch`; expected one of name, remotes, "
-            "branches, messages, tags, markers, rules, workflows, version_files, commands.",
+            "branches, messages, tags, markers, rules, workflows, version_files, commands, "
+            "feature.",
             id="unknown key",
         ),
         pytest.param(

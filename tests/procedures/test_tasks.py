@@ -611,7 +611,7 @@ def test_config_prints_toml_that_is_a_policy_itself(world: World) -> None:
 PAUSED = message(
     "2 conflicts need a person.",
     "resolve in ., `git add` each file, then git -C . commit",
-    "Nothing was committed; what the rules decided is staged.",
+    "Nothing was committed; what could be decided is staged.",
     "Paused",
 )
 LEFT = ["Dockerfile", "ui/litellm-dashboard/src/app/layout.tsx"]
@@ -622,6 +622,16 @@ def merging(world: World, what: str = STABLE, style: str = "merge") -> None:
     world.git(f"fetch --quiet upstream tag {TAG} tag {STABLE} --no-tags")
     merge = ["git", "-c", f"merge.conflictStyle={style}", "merge", "--no-commit", "--no-ff", what]
     assert world.call(merge).code == 1
+
+
+def commit_of(world: World, branch: str, subject: str) -> dict[str, str]:
+    """The commit with a subject, as a dossier has it."""
+    line = world.git(
+        "log --fixed-strings --date=short '--format=%H %ad %s'", "--grep", subject, branch
+    )
+    name, date, told = line.split(" ", 2)
+    assert told == subject
+    return {"name": name, "date": date, "subject": subject}
 
 
 def unmerged(world: World) -> list[str]:
@@ -662,8 +672,15 @@ def test_resolve_conflicts_as_json(world: World) -> None:
     assert done.code == 3
     assert done.err.endswith(PAUSED)
     data = json.loads(done.out)
-    assert data.keys() == {"conflicts", "removed_again", "left", "staged_with_markers"}
-    assert (len(data["conflicts"]), data["left"], data["removed_again"]) == (23, 2, [])
+    assert data.keys() == {
+        "conflicts",
+        "removed_again",
+        "generated_taken_whole",
+        "left",
+        "staged_with_markers",
+    }
+    assert (len(data["conflicts"]), data["left"]) == (23, 2)
+    assert data["removed_again"] == data["generated_taken_whole"] == []
     conflicts = {conflict["path"]: conflict for conflict in data["conflicts"]}
     assert conflicts["Dockerfile"] == {
         "path": "Dockerfile",
@@ -676,10 +693,21 @@ def test_resolve_conflicts_as_json(world: World) -> None:
         "hunks_left": 1,
         "fork_lines_dropped": 0,
         "todo": "resolve 1 hunk in Dockerfile, then git add -- Dockerfile",
+        "dossier": {
+            "fork": [commit_of(world, "carto/main", "build(docker): what our clusters need")],
+            "upstream": [
+                commit_of(world, STABLE, "build(docker): bash and a C++ compiler (#13902)"),
+                commit_of(world, STABLE, "build(docker): supervisord at runtime (#13641)"),
+            ],
+            "fork_lines": 2,
+            "upstream_lines": 2,
+            "past": "",
+        },
     }
     deleted = conflicts[".github/workflows/ghcr_deploy.yml"]
     assert (deleted["kind"], deleted["deleted_by"]) == ("modify/delete", "fork")
     assert (deleted["decision"], deleted["rule"]) == ("fork", "removed stays removed")
+    assert [path for path, c in conflicts.items() if c["dossier"]] == LEFT
     assert [path for path, c in conflicts.items() if c["decision"] == "person"] == LEFT
 
 
@@ -693,8 +721,8 @@ def test_resolve_conflicts_overwrites_nothing_that_a_person_edited(world: World)
     done = world.run("resolve-conflicts")
     assert done.code == 3
     assert done.err.startswith("Paused: 4 conflicts need a person.\n")
-    assert done.out.count("    why:  Changed by hand, not staged.\n") == 2
-    assert "    then: git add -- poetry.lock\n" in done.out
+    assert done.out.count("    why:     Changed by hand, not staged.\n") == 2
+    assert "    then:    git add -- poetry.lock\n" in done.out
     assert {path: (world.fork / path).read_text() for path in resolved} == resolved
     assert unmerged(world) == sorted([*LEFT, "litellm/router.py", "poetry.lock"])
     assert beside.read_text().startswith("# mine\n")
@@ -765,14 +793,20 @@ def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
     done = world.run(line)
     if not findings:
         assert (done.code, done.err) == (0, "")
-        assert done.out == f"{tag} is merged, and nothing is left over.\n"
+        assert done.out == (
+            "47 files of the fork's and 89 of upstream's accounted for: 0 changes lost, 0 to\n"
+            "  look at, 1 absorbed, 13 dropped on purpose.\n"
+            f"Nothing is lost and nothing left over in the merge of {tag}.\n"
+        )
         return
     listed = "".join(f"\n  {finding}" for finding in findings)
-    then = f"mend it in {WORK}, commit, then run `invoke {line}` again."
+    drop = f"invoke drop --repo {WORK} --path PATH --reason WHY"
+    then = f"mend it in {WORK} and commit, or let it go: {drop}; then run `invoke {line}` again."
     said = message(f"the merge of {tag} is not right:{listed}", then, title="Check failed")
     assert (done.err, done.code) == (said, 4)
     data = json.loads(world.run(f"{line} --json").out)
-    assert [f"{finding['check']}: {finding['what']}" for finding in data] == list(findings)
+    assert [f"{found['check']}: {found['what']}" for found in data["findings"]] == list(findings)
+    assert (data["passed"], data["lost"]) == (False, [])
     assert world.everything() == before
 
 

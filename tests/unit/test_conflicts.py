@@ -1,17 +1,20 @@
-"""What a merge stopped with, on real merges: every kind of conflict that git knows."""
+"""What a merge stops with, on real merges: every kind of conflict, read and foreseen."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from carto_fork import conflicts, evidence
-from carto_fork.evidence import Conflict
+from carto_fork import conflicts, evidence, hunks, policy
+from carto_fork.decisions import Knowledge, decide
+from carto_fork.errors import Failed
+from carto_fork.evidence import Commit, Conflict, Customisations, Texts
+from carto_fork.memory import Memory
 from carto_fork.policy import Kind, Side
+from repository import Content, Files, Link, Program, Repo, Submodule
 from world import shell
 
 TEXT = "".join(f"line {number}\n" for number in range(1, 21))
@@ -19,87 +22,64 @@ OURS = TEXT.replace("line 10\n", "line 10 of ours\n")
 THEIRS = TEXT.replace("line 10\n", "line 10 of theirs\n")
 
 
-@dataclass(frozen=True)
-class Repo:
-    """A repository to merge in: `ours` is checked out and `theirs` is merged."""
-
-    path: Path
-
-    def git(self, *words: str, ok: bool = True) -> str:
-        ended = subprocess.run(["git", *words], cwd=self.path, capture_output=True)
-        assert not ok or ended.returncode == 0, ended.stderr
-        return os.fsdecode(ended.stdout).rstrip("\n")
-
-    def put(self, path: str, content: str | bytes = TEXT) -> None:
-        file = self.path / path
-        if file.is_symlink() or file.exists():
-            file.unlink()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content if isinstance(content, bytes) else content.encode())
-
-    def link(self, path: str, target: str) -> None:
-        (self.path / path).unlink(missing_ok=True)
-        (self.path / path).symlink_to(target)
-
-    def submodule(self, path: str, commit: str) -> None:
-        self.git("update-index", "--add", "--cacheinfo", f"160000,{commit * 40},{path}")
-        (self.path / path).mkdir(exist_ok=True)
-
-    def commit(self, *, add: bool = True) -> None:
-        if add:
-            self.git("add", "--all")
-        # Equal commits would be one and the same: the sealed world's clock stands still.
-        branch = self.git("symbolic-ref", "HEAD")
-        self.git("commit", "--quiet", "--allow-empty", "-m", f"on {branch}")
-
-    def side(self, name: str, start: str = "base") -> None:
-        self.git("switch", "--quiet", "-c", name, start)
-
-    def merge(self, *options: str) -> dict[str, Conflict]:
-        """Merge theirs into ours, and what is found then, by path."""
-        self.git("switch", "--quiet", "ours")
-        self.git("merge", "--no-commit", "--no-ff", *options, "theirs", ok=False)
-        found = conflicts.read(shell(), self.path)
-        unmerged = self.git("diff", "--name-only", "--diff-filter=U", "-z").split("\0")[:-1]
-        assert [conflict.path for conflict in found] == sorted(set(unmerged))
-        return {conflict.path: conflict for conflict in found}
-
-
 @pytest.fixture
 def repo(tmp_path: Path) -> Repo:
-    made = Repo(tmp_path / "repo")
-    made.path.mkdir()
-    made.git("init", "--quiet", "--initial-branch", "base")
-    for key, value in (("user.name", "x"), ("user.email", "x@example.com")):
-        made.git("config", key, value)
-    made.put("other", "unrelated\n")
+    """A repository to merge in, whose merges show the base."""
+    made = Repo.new(tmp_path / "repo")
+    made.git("config", "merge.conflictStyle", "diff3")
+    made.put({"other": "unrelated\n"})
     return made
 
 
-def on_both_sides(repo: Repo, path: str, ours: str | bytes, theirs: str | bytes) -> None:
-    for name, content in (("ours", ours), ("theirs", theirs)):
-        repo.side(name)
-        repo.put(path, content)
-        repo.commit()
+def sides(repo: Repo, base: Files, ours: Files, theirs: Files) -> None:
+    """A common ancestor, and one commit on either side; `ours` is checked out."""
+    repo.commit(base)
+    repo.on("theirs", "base").commit(theirs)
+    repo.on("ours", "base").commit(ours)
+
+
+def read(repo: Repo) -> dict[str, Conflict]:
+    return {conflict.path: conflict for conflict in conflicts.read(shell(), repo.path)}
+
+
+def foresee(repo: Repo, ours: str = "HEAD", theirs: str = "theirs") -> dict[str, Conflict]:
+    """What is foreseen, by path; nothing that a person sees changes by that."""
+    before = repo.state()
+    foreseen = conflicts.foresee(shell(), repo.path, ours, theirs)
+    assert repo.state() == before
+    return {conflict.path: conflict for conflict in foreseen.conflicts}
+
+
+def merge(repo: Repo, *options: str) -> dict[str, Conflict]:
+    """Merge theirs into ours, and what is found then, by path."""
+    repo.git("merge", "--no-commit", "--no-ff", *options, "theirs", ok=False)
+    found = read(repo)
+    unmerged = repo.git("diff", "--name-only", "--diff-filter=U", "-z").split("\0")[:-1]
+    assert list(found) == sorted(set(unmerged))
+    return found
+
+
+def stop(repo: Repo, base: Files, ours: Files, theirs: Files) -> dict[str, Conflict]:
+    """What a merge of both sides stops with, by path: exactly what was foreseen."""
+    sides(repo, base, ours, theirs)
+    foreseen = foresee(repo)
+    found = merge(repo)
+    assert foreseen == found
+    return found
 
 
 # --- One kind after the other --------------------------------------------------------------------
 
 
 def test_without_a_conflict_there_is_none(repo: Repo) -> None:
-    repo.put("f")
-    repo.commit()
-    on_both_sides(repo, "f", TEXT.replace("line 1\n", "x\n"), TEXT.replace("line 20\n", "y\n"))
-    assert repo.merge() == {}
+    ours, theirs = TEXT.replace("line 1\n", "x\n"), TEXT.replace("line 20\n", "y\n")
+    assert stop(repo, {"f": TEXT}, {"f": ours}, {"f": theirs}) == {}
     repo.git("commit", "--quiet", "-m", "x")
-    assert conflicts.read(shell(), repo.path) == []
+    assert read(repo) == {}
 
 
 def test_content(repo: Repo) -> None:
-    repo.put("f")
-    repo.commit()
-    on_both_sides(repo, "f", OURS, THEIRS)
-    found = repo.merge()["f"]
+    found = stop(repo, {"f": TEXT}, {"f": OURS}, {"f": THEIRS})["f"]
     assert (found.kind, found.deleted_by, found.edited) == (Kind.CONTENT, None, False)
     assert found.base and found.ours and found.theirs
     for stage, text in ((found.base, TEXT), (found.ours, OURS), (found.theirs, THEIRS)):
@@ -107,44 +87,31 @@ def test_content(repo: Repo) -> None:
         assert repo.git("cat-file", "blob", stage.name) == text.rstrip("\n")
     assert found.text == (repo.path / "f").read_text()
     assert found.text and evidence.has_markers(found.text)
+    assert (found.names, found.texts) == (("f",), Texts(TEXT, OURS, THEIRS))
 
 
 def test_added_by_both(repo: Repo) -> None:
-    repo.commit()
-    on_both_sides(repo, "f", OURS, THEIRS)
-    found = repo.merge()["f"]
+    found = stop(repo, {}, {"f": OURS}, {"f": THEIRS})["f"]
     assert (found.kind, found.base, found.deleted_by) == (Kind.ADD_ADD, None, None)
-    assert found.text and "line 10 of ours\n=======\n" in found.text
+    assert found.text and "line 10 of theirs\n" in found.text
+    assert found.texts == Texts("", OURS, THEIRS)
 
 
 @pytest.mark.parametrize("deleter", [Side.FORK, Side.UPSTREAM])
 def test_changed_here_and_deleted_there(repo: Repo, deleter: Side) -> None:
-    repo.put("f")
-    repo.commit()
-    on_both_sides(repo, "f", OURS, THEIRS)
-    side = "ours" if deleter is Side.FORK else "theirs"
-    repo.git("switch", "--quiet", side)
-    repo.git("rm", "--quiet", "f")
-    repo.commit()
-    found = repo.merge()["f"]
+    by_fork = deleter is Side.FORK
+    ours, theirs = (None, THEIRS) if by_fork else (OURS, None)
+    found = stop(repo, {"f": TEXT}, {"f": ours}, {"f": theirs})["f"]
     assert (found.kind, found.deleted_by) == (Kind.MODIFY_DELETE, deleter)
-    assert (found.ours is None) is (deleter is Side.FORK)
-    assert (found.theirs is None) is (deleter is Side.UPSTREAM)
-    assert found.text is None
+    assert (found.ours is None, found.theirs is None) == (by_fork, not by_fork)
+    assert (found.text, found.texts) == (None, Texts(TEXT, ours or "", theirs or ""))
 
 
 @pytest.mark.parametrize("renamer", [Side.FORK, Side.UPSTREAM])
 def test_renamed_here_and_deleted_there(repo: Repo, renamer: Side) -> None:
-    repo.put("old")
-    repo.commit()
-    for name in ("ours", "theirs"):
-        repo.side(name)
-        if (name == "ours") is (renamer is Side.FORK):
-            repo.git("mv", "old", "new")
-        else:
-            repo.git("rm", "--quiet", "old")
-        repo.commit()
-    found = repo.merge()
+    renamed: Files = {"old": None, "new": TEXT}
+    ours, theirs = (renamed, {"old": None}) if renamer is Side.FORK else ({"old": None}, renamed)
+    found = stop(repo, {"old": TEXT}, ours, theirs)
     assert list(found) == ["new"]
     deleter = Side.UPSTREAM if renamer is Side.FORK else Side.FORK
     assert (found["new"].kind, found["new"].deleted_by) == (Kind.RENAME, deleter)
@@ -152,56 +119,46 @@ def test_renamed_here_and_deleted_there(repo: Repo, renamer: Side) -> None:
 
 
 def test_renamed_to_two_names(repo: Repo) -> None:
-    repo.put("old")
-    repo.commit()
-    for name in ("ours", "theirs"):
-        repo.side(name)
-        repo.git("mv", "old", f"new of {name}")
-        repo.commit()
-    found = repo.merge()
-    assert set(found) == {"old", "new of ours", "new of theirs"}
+    found = stop(repo, {"old": TEXT}, {"old": None, "a": TEXT}, {"old": None, "b": TEXT})
+    assert set(found) == {"old", "a", "b"}
     assert {conflict.kind for conflict in found.values()} == {Kind.RENAME}
     assert {conflict.deleted_by for conflict in found.values()} == {None}
-    old, ours, theirs = found["old"], found["new of ours"], found["new of theirs"]
+    old, ours, theirs = found["old"], found["a"], found["b"]
     assert old.base and not old.ours and not old.theirs
     assert ours.ours and not ours.base and not ours.theirs
     assert theirs.theirs and not theirs.base and not theirs.ours
 
 
 def test_two_files_renamed_to_one_name(repo: Repo) -> None:
-    repo.put("a", TEXT)
-    repo.put("b", TEXT.replace("line", "row"))
-    repo.commit()
-    for name, old in (("ours", "a"), ("theirs", "b")):
-        repo.side(name)
-        repo.git("mv", old, "c")
-        repo.commit()
-    found = repo.merge()["c"]
+    one, other = TEXT, TEXT.replace("line", "row")
+    ours, theirs = {"a": None, "c": one}, {"b": None, "c": other}
+    found = stop(repo, {"a": one, "b": other}, ours, theirs)["c"]
     assert (found.kind, found.deleted_by) == (Kind.ADD_ADD, None)
     assert found.text and evidence.has_markers(found.text)
 
 
-def test_renamed_and_changed_on_both_sides_is_a_conflict_of_content(repo: Repo) -> None:
-    repo.put("old")
-    repo.commit()
-    on_both_sides(repo, "old", OURS, THEIRS)
-    repo.git("switch", "--quiet", "ours")
-    repo.git("mv", "old", "new")
-    repo.commit()
-    found = repo.merge()
+@pytest.mark.parametrize("renamer", [Side.FORK, Side.UPSTREAM])
+def test_renamed_and_changed_on_both_sides_is_a_conflict_of_content(
+    repo: Repo, renamer: Side
+) -> None:
+    """Under which name the fork has it tells which of its commits stand behind it."""
+    by_fork = renamer is Side.FORK
+    ours: Files = {"old": None, "new": OURS} if by_fork else {"old": OURS}
+    theirs: Files = {"old": THEIRS} if by_fork else {"old": None, "new": THEIRS}
+    found = stop(repo, {"old": TEXT}, ours, theirs)
     assert list(found) == ["new"]
     assert (found["new"].kind, found["new"].deleted_by) == (Kind.CONTENT, None)
-    assert found["new"].text and "<<<<<<< HEAD:new\n" in found["new"].text
+    assert (
+        found["new"].text and f"<<<<<<< HEAD:{'new' if by_fork else 'old'}\n" in found["new"].text
+    )
+    assert found["new"].names == (("new",) if by_fork else ("new", "old"))
+    assert found["new"].texts == Texts(TEXT, OURS, THEIRS)
 
 
 @pytest.mark.parametrize("filer", ["ours", "theirs"])
 def test_a_file_here_is_a_directory_there(repo: Repo, filer: str) -> None:
-    repo.commit()
-    for name in ("ours", "theirs"):
-        repo.side(name)
-        repo.put("thing" if name == filer else "thing/inside")
-        repo.commit()
-    found = repo.merge()
+    file, directory = {"thing": TEXT}, {"thing/inside": TEXT}
+    found = stop(repo, {}, *((file, directory) if filer == "ours" else (directory, file)))
     assert len(found) == 1
     path, conflict = found.popitem()
     assert path.startswith("thing~")
@@ -210,16 +167,8 @@ def test_a_file_here_is_a_directory_there(repo: Repo, filer: str) -> None:
 
 
 def test_a_file_changed_here_and_replaced_by_a_directory_there(repo: Repo) -> None:
-    repo.put("thing")
-    repo.commit()
-    repo.side("theirs")
-    repo.git("rm", "--quiet", "thing")
-    repo.put("thing/inside", "nothing like it\n")
-    repo.commit()
-    repo.side("ours")
-    repo.put("thing", OURS)
-    repo.commit()
-    found = repo.merge()
+    theirs: Files = {"thing": None, "thing/inside": "nothing like it\n"}
+    found = stop(repo, {"thing": TEXT}, {"thing": OURS}, theirs)
     assert list(found) == ["thing~HEAD"]
     conflict = found["thing~HEAD"]
     assert (conflict.kind, conflict.deleted_by) == (Kind.RENAME, Side.UPSTREAM)
@@ -227,108 +176,58 @@ def test_a_file_changed_here_and_replaced_by_a_directory_there(repo: Repo) -> No
 
 @pytest.mark.parametrize("linker", ["ours", "theirs"])
 def test_a_file_here_is_a_symlink_there(repo: Repo, linker: str) -> None:
-    repo.commit()
-    for name in ("ours", "theirs"):
-        repo.side(name)
-        if name == linker:
-            repo.link("thing", "other")
-        else:
-            repo.put("thing")
-        repo.commit()
-    found = repo.merge()
+    link, file = {"thing": Link("other")}, {"thing": TEXT}
+    found = stop(repo, {}, *((link, file) if linker == "ours" else (file, link)))
     assert Kind.SYMLINK in {conflict.kind for conflict in found.values()}
     assert {conflict.kind for conflict in found.values()} <= {Kind.SYMLINK, Kind.RENAME}
     assert {conflict.deleted_by for conflict in found.values()} == {None}
-    link = next(conflict for conflict in found.values() if conflict.kind is Kind.SYMLINK)
-    assert link.text is None
-    assert all(
-        conflict.text is None or not evidence.has_markers(conflict.text)
-        for conflict in found.values()
-    )
+    found_link = next(c for c in found.values() if c.kind is Kind.SYMLINK)
+    assert (found_link.text, found_link.texts) == (None, None)
+    assert not any(c.text and evidence.has_markers(c.text) for c in found.values())
 
 
 def test_a_symlink_that_both_sides_turned(repo: Repo) -> None:
-    repo.link("link", "other")
-    repo.commit()
-    for name in ("ours", "theirs"):
-        repo.side(name)
-        repo.link("link", f"target of {name}")
-        repo.commit()
-    found = repo.merge()["link"]
+    found = stop(repo, {"x": Link("other")}, {"x": Link("ours")}, {"x": Link("theirs")})["x"]
     assert (found.kind, found.text, found.edited) == (Kind.SYMLINK, None, False)
     assert found.ours and found.ours.mode == "120000"
 
 
 def test_a_submodule_that_both_sides_moved(repo: Repo) -> None:
-    repo.git("add", "--all")
-    repo.submodule("sub", "1")
-    repo.commit(add=False)
-    for name, commit in (("ours", "2"), ("theirs", "3")):
-        repo.side(name)
-        repo.submodule("sub", commit)
-        repo.commit(add=False)
-    found = repo.merge()["sub"]
+    found = stop(repo, *({"sub": Submodule(digit)} for digit in "123"))["sub"]
     assert (found.kind, found.text, found.edited) == (Kind.SUBMODULE, None, False)
     assert found.ours and found.theirs and found.base
     assert (found.base.name[0], found.ours.name[0], found.theirs.name[0]) == ("1", "2", "3")
 
 
 def test_a_submodule_that_one_side_removed(repo: Repo) -> None:
-    repo.git("add", "--all")
-    repo.submodule("sub", "1")
-    repo.commit(add=False)
-    repo.side("theirs")
-    repo.git("rm", "--quiet", "--cached", "sub")
-    repo.commit(add=False)
-    repo.side("ours")
-    repo.submodule("sub", "2")
-    repo.commit(add=False)
-    found = repo.merge()["sub"]
+    found = stop(repo, {"sub": Submodule("1")}, {"sub": Submodule("2")}, {"sub": None})["sub"]
     assert (found.kind, found.deleted_by) == (Kind.SUBMODULE, Side.UPSTREAM)
 
 
-def test_bytes_that_are_no_text(repo: Repo) -> None:
-    repo.put("f", b"\0base")
-    repo.commit()
-    on_both_sides(repo, "f", b"\0ours", b"\0theirs")
-    found = repo.merge()["f"]
-    assert (found.kind, found.text) == (Kind.BINARY, None)
+@pytest.mark.parametrize("base", [{"f": b"\0base"}, {}])
+def test_bytes_that_are_no_text(repo: Repo, base: Files) -> None:
+    found = stop(repo, base, {"f": b"\0ours"}, {"f": b"\0theirs"})["f"]
+    assert (found.kind, found.text, found.texts) == (Kind.BINARY, None, None)
+    assert bool(found.base) is bool(base)
 
 
 @pytest.mark.parametrize("attribute", ["binary", "-diff -merge"])
 def test_text_that_gitattributes_calls_binary(repo: Repo, attribute: str) -> None:
-    repo.put(".gitattributes", f"*.lock {attribute}\n")
-    repo.put("a.lock")
-    repo.put("a.txt")
-    repo.commit()
-    on_both_sides(repo, "a.lock", OURS, THEIRS)
-    found = repo.merge()
-    assert (found["a.lock"].kind, found["a.lock"].text) == (Kind.BINARY, None)
-
-
-def test_binary_files_added_by_both(repo: Repo) -> None:
-    repo.commit()
-    on_both_sides(repo, "f", b"\0ours", b"\0theirs")
-    found = repo.merge()["f"]
-    assert (found.kind, found.base) == (Kind.BINARY, None)
+    base = {".gitattributes": f"*.lock {attribute}\n", "a.lock": TEXT, "a.txt": TEXT}
+    found = stop(repo, base, {"a.lock": OURS}, {"a.lock": THEIRS})["a.lock"]
+    assert (found.kind, found.text, found.texts) == (Kind.BINARY, None, None)
 
 
 def test_text_that_is_not_utf8_is_a_conflict_of_content(repo: Repo) -> None:
-    base, ours, theirs = (text.encode() + b"caf\xe9\n" for text in (TEXT, OURS, THEIRS))
-    repo.put("f", base)
-    repo.commit()
-    on_both_sides(repo, "f", ours, theirs)
-    found = repo.merge()["f"]
+    sides = ({"f": text.encode() + b"caf\xe9\n"} for text in (TEXT, OURS, THEIRS))
+    found = stop(repo, *sides)["f"]
     assert found.kind is Kind.CONTENT
     assert found.text and "\n>>>>>>> " in found.text and "caf\udce9" in found.text
+    assert found.texts and found.texts.theirs == THEIRS + "caf\udce9\n"
 
 
 def test_the_same_file_with_two_modes(repo: Repo) -> None:
-    repo.commit()
-    on_both_sides(repo, "f", TEXT, TEXT)
-    (repo.path / "f").chmod(0o755)
-    repo.commit()
-    found = repo.merge()["f"]
+    found = stop(repo, {}, {"f": TEXT}, {"f": Program(TEXT)})["f"]
     assert (found.kind, found.deleted_by) == (Kind.MODE, None)
     assert found.ours and found.theirs
     assert (found.ours.mode, found.theirs.mode) == ("100644", "100755")
@@ -337,40 +236,47 @@ def test_the_same_file_with_two_modes(repo: Repo) -> None:
 
 def test_a_rename_into_a_renamed_directory(repo: Repo) -> None:
     """Upstream moved a directory; the fork added a file to it. Git asks about the place."""
-    for name in "abc":
-        repo.put(f"old/{name}", TEXT.replace("line", name))
-    repo.commit()
-    repo.side("theirs")
-    repo.git("mv", "old", "new")
-    repo.commit()
-    repo.side("ours")
-    repo.put("old/d", TEXT.replace("line", "d"))
-    repo.commit()
     repo.git("config", "merge.directoryRenames", "conflict")
-    found = repo.merge()
+    texts = {name: TEXT.replace("line", name) for name in "abcd"}
+    base = {f"old/{name}": texts[name] for name in "abc"}
+    theirs: dict[str, Content] = dict.fromkeys(base)
+    theirs |= {f"new/{name}": texts[name] for name in "abc"}
+    found = stop(repo, base, {"old/d": texts["d"]}, theirs)
     assert list(found) == ["new/d"]
     assert (found["new/d"].kind, found["new/d"].deleted_by) == (Kind.RENAME, None)
+    assert found["new/d"].names == ("new/d", "old/d")
+
+
+def test_several_conflicts_at_once_by_path(repo: Repo) -> None:
+    new = TEXT.replace("line", "row")
+    base: Files = {"z": TEXT, "a": TEXT, "m/x": b"\0", "clean": TEXT}
+    ours: Files = {"z": OURS, "a": None, "m/x": b"\0ours", "clean": OURS, "new": new}
+    theirs: Files = {"z": THEIRS, "a": THEIRS, "m/x": b"\0theirs", "new": f"{new}more\n"}
+    found = stop(repo, base, ours, theirs)
+    assert [(path, conflict.kind) for path, conflict in found.items()] == [
+        ("a", Kind.MODIFY_DELETE),
+        ("m/x", Kind.BINARY),
+        ("new", Kind.ADD_ADD),
+        ("z", Kind.CONTENT),
+    ]
 
 
 # --- Histories and places ------------------------------------------------------------------------
 
 
 def test_a_criss_cross_with_two_merge_bases(repo: Repo) -> None:
-    repo.put("f")
-    repo.put("gone")
-    repo.commit()
-    on_both_sides(repo, "f", OURS, THEIRS)
-    ours, theirs = repo.git("rev-parse", "ours"), repo.git("rev-parse", "theirs")
-    for name, other in (("ours", theirs), ("theirs", ours)):
-        repo.git("switch", "--quiet", name)
-        repo.git("merge", "--no-commit", other, ok=False)
-        repo.put("f", TEXT.replace("line 10\n", f"line 10 settled by {name}\n"))
-        repo.put("gone", TEXT.replace("line 3\n", f"line 3 of {name}\n"))
-        repo.commit()
-    repo.git("rm", "--quiet", "gone")
-    repo.commit()
+    sides(repo, {"f": TEXT, "gone": TEXT}, {"f": OURS}, {"f": THEIRS})
+    heads = {name: repo.git("rev-parse", name) for name in ("ours", "theirs")}
+    for name, other in (("ours", "theirs"), ("theirs", "ours")):
+        settled = TEXT.replace("line 10\n", f"line 10 settled by {name}\n")
+        gone = TEXT.replace("line 3\n", f"line 3 of {name}\n")
+        repo.on(name).merge(heads[other], {"f": settled, "gone": gone})
+    repo.commit({"gone": None})
+    repo.on("ours")
     assert len(repo.git("merge-base", "--all", "ours", "theirs").split()) == 2
-    found = repo.merge()
+    foreseen = foresee(repo)
+    found = merge(repo)
+    assert foreseen == found
     assert {path: conflict.kind for path, conflict in found.items()} == {
         "f": Kind.CONTENT,
         "gone": Kind.MODIFY_DELETE,
@@ -382,34 +288,24 @@ def test_a_criss_cross_with_two_merge_bases(repo: Repo) -> None:
 
 
 def test_histories_that_have_nothing_in_common(repo: Repo) -> None:
-    repo.put("f", OURS)
-    repo.commit()
+    repo.commit({"f": OURS})
     repo.git("branch", "ours")
     repo.git("switch", "--quiet", "--orphan", "theirs")
-    repo.put("f", THEIRS)
-    repo.commit()
-    found = repo.merge("--allow-unrelated-histories")
-    assert found["f"].kind is Kind.ADD_ADD
+    repo.commit({"f": THEIRS})
+    repo.on("ours")
+    with pytest.raises(Failed, match="git could not tell the merge: "):
+        foresee(repo)
+    assert merge(repo, "--allow-unrelated-histories")["f"].kind is Kind.ADD_ADD
 
 
 NAMES = ["a b", "it's", 'q"uote', "tab\there", "new\nline", "ümlaut", "-x", "*", ":(top)f", "#x"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "caf\udce9"])
 def test_names_are_taken_as_they_are(repo: Repo, name: str) -> None:
-    repo.put("plain", TEXT)
-    repo.put(f"dir/{name}")
-    repo.put(name)
-    repo.commit()
-    on_both_sides(repo, name, OURS, THEIRS)
-    for side, text in (("ours", OURS), ("theirs", None)):
-        repo.git("switch", "--quiet", side)
-        if text:
-            repo.put(f"dir/{name}", text)
-        else:
-            repo.git("--literal-pathspecs", "rm", "--quiet", "--", f"dir/{name}")
-        repo.commit()
-    found = repo.merge()
+    base = {"plain": TEXT, f"dir/{name}": TEXT, name: TEXT}
+    ours, theirs = {f"dir/{name}": OURS, name: OURS}, {f"dir/{name}": None, name: THEIRS}
+    found = stop(repo, base, ours, theirs)
     assert {path: conflict.kind for path, conflict in found.items()} == {
         name: Kind.CONTENT,
         f"dir/{name}": Kind.MODIFY_DELETE,
@@ -417,26 +313,12 @@ def test_names_are_taken_as_they_are(repo: Repo, name: str) -> None:
     assert found[name].text and not found[name].edited
 
 
-def test_a_name_that_is_not_utf8(repo: Repo) -> None:
-    name = "caf\udce9"
-    repo.put(name)
-    repo.commit()
-    on_both_sides(repo, name, OURS, THEIRS)
-    found = repo.merge()[name]
-    assert found.kind is Kind.CONTENT and found.text
-
-
 def test_a_subdirectory_of_the_work_tree_is_as_good(repo: Repo) -> None:
-    repo.put("sub/f")
-    repo.put("g")
-    repo.commit()
-    on_both_sides(repo, "sub/f", OURS, THEIRS)
-    repo.merge()
+    stop(repo, {"sub/f": TEXT, "g": TEXT}, {"sub/f": OURS}, {"sub/f": THEIRS})
     config = {"diff.noprefix": "true", "diff.relative": "true", "core.quotePath": "true"}
     for key, value in config.items():
         repo.git("config", key, value)
-    assert [conflict.path for conflict in conflicts.read(shell(), repo.path)] == ["sub/f"]
-    assert conflicts.read(shell(), repo.path)[0].edited is False
+    assert {path: found.edited for path, found in read(repo).items()} == {"sub/f": False}
 
 
 @pytest.mark.parametrize(
@@ -449,25 +331,69 @@ def test_a_subdirectory_of_the_work_tree_is_as_good(repo: Repo) -> None:
         ("color.ui", "always"),
         ("core.quotePath", "true"),
         ("merge.conflictStyle", "zdiff3"),
+        ("merge.conflictStyle", "merge"),
         ("status.relativePaths", "false"),
     ],
 )
 def test_settings_of_git_change_nothing(repo: Repo, key: str, value: str) -> None:
-    repo.put("f")
-    repo.put("bin", b"\0base")
-    repo.commit()
-    on_both_sides(repo, "f", OURS, THEIRS)
-    for side in ("ours", "theirs"):
-        repo.git("switch", "--quiet", side)
-        repo.put("bin", b"\0" + side.encode())
-        repo.commit()
     repo.git("config", key, value)
-    found = repo.merge()
+    base: Files = {"f": TEXT, "bin": b"\0base"}
+    sides(repo, base, {"f": OURS, "bin": b"\0ours"}, {"f": THEIRS, "bin": b"\0theirs"})
+    foreseen = foresee(repo)
+    found = merge(repo)
     assert {path: conflict.kind for path, conflict in found.items()} == {
         "bin": Kind.BINARY,
         "f": Kind.CONTENT,
     }
     assert not any(conflict.edited for conflict in found.values())
+    # Whatever git shows to people, what is foreseen has the base.
+    assert {path: replace(c, text=found[path].text) for path, c in foreseen.items()} == found
+    segments = hunks.parse(foreseen["f"].text or "") or []
+    assert [s.base for s in segments if isinstance(s, hunks.Hunk)] == [("line 10\n",)]
+
+
+# --- Foreseen ------------------------------------------------------------------------------------
+
+
+def test_the_tree_is_what_the_merge_gives(repo: Repo) -> None:
+    theirs = {"f": TEXT.replace("line 20\n", "y\n"), "new": "x\n"}
+    sides(repo, {"f": TEXT}, {"f": OURS}, theirs)
+    foreseen = conflicts.foresee(shell(), repo.path, "ours", "theirs")
+    assert foreseen.conflicts == ()
+    assert foreseen.tree == repo.git("rev-parse", f"{repo.merge('theirs')}^{{tree}}")
+
+
+def test_what_is_not_checked_out_is_foreseen_too(repo: Repo) -> None:
+    """Any two commits, while a person works on something else."""
+    sides(repo, {"f": TEXT}, {"f": OURS}, {"f": THEIRS})
+    ours, theirs = (repo.git("rev-parse", name) for name in ("ours", "theirs"))
+    repo.on("base")
+    (repo.path / "other").write_text("a person's work\n")
+    found = foresee(repo, ours, theirs)
+    assert (found["f"].kind, found["f"].texts) == (Kind.CONTENT, Texts(TEXT, OURS, THEIRS))
+
+
+# Both sides removed a line of two that are alike; with what else upstream changed, git's
+# comparison finds that it was not the same one.
+ALIKE = [
+    "".join(f"{letter * 9}\n" for letter in text) for text in ("cfeefdf", "cfeff", "fcfcfefdf")
+]
+
+
+def test_what_both_sides_changed_alike_is_no_conflict(repo: Repo) -> None:
+    sides(repo, *({"f": text} for text in ALIKE))
+    assert foresee(repo) == {}
+    found = merge(repo)["f"]
+    assert found.text and "=======\neeeeeeeee\n>>>>>>> theirs\n" in found.text
+    repo.git("merge", "--abort")
+    repo.git("config", "merge.conflictStyle", "merge")
+    assert merge(repo) == {}
+
+
+def test_what_both_sides_changed_alike_and_gave_two_names_is_one(repo: Repo) -> None:
+    base, ours, theirs = ALIKE
+    found = stop(repo, {"old": base}, {"old": None, "a": ours}, {"old": None, "b": theirs})
+    assert set(found) == {"old", "a", "b"}
 
 
 # --- What a person did since ---------------------------------------------------------------------
@@ -476,38 +402,28 @@ def test_settings_of_git_change_nothing(repo: Repo, key: str, value: str) -> Non
 @pytest.fixture
 def stopped(repo: Repo) -> Repo:
     """A merge that stopped with conflicts in `f` and `g`."""
-    repo.put("f")
-    repo.put("g")
-    repo.commit()
-    for name, text in (("ours", OURS), ("theirs", THEIRS)):
-        repo.side(name)
-        repo.put("f", text)
-        repo.put("g", text)
-        repo.commit()
-    repo.merge()
+    stop(repo, *({"f": text, "g": text} for text in (TEXT, OURS, THEIRS)))
     return repo
 
 
-def read(repo: Repo) -> dict[str, Conflict]:
-    return {conflict.path: conflict for conflict in conflicts.read(shell(), repo.path)}
-
-
 def test_a_file_that_was_changed_since_is_edited(stopped: Repo) -> None:
-    stopped.put("f", OURS)
+    before = (stopped.path / "f").read_text()
+    (stopped.path / "f").write_text(OURS)
     found = read(stopped)
     assert (found["f"].edited, found["g"].edited) == (True, False)
-    assert found["f"].text == OURS
+    assert (found["f"].text, found["f"].merged) == (OURS, before)
+    assert found["f"].ours and found["f"].now == found["f"].ours.name
+    assert (found["g"].now, found["g"].merged) == ("", None)
 
 
 def test_a_file_that_was_deleted_since_is_edited(stopped: Repo) -> None:
     (stopped.path / "f").unlink()
     found = read(stopped)["f"]
-    assert (found.edited, found.text, found.kind) == (True, None, Kind.CONTENT)
+    assert (found.edited, found.text, found.now, found.kind) == (True, None, "", Kind.CONTENT)
 
 
 def test_a_file_that_was_touched_only_is_not_edited(stopped: Repo) -> None:
-    text = (stopped.path / "f").read_bytes()
-    stopped.put("f", text)
+    (stopped.path / "f").write_bytes((stopped.path / "f").read_bytes())
     os.utime(stopped.path / "f", (1, 1))
     assert read(stopped)["f"].edited is False
 
@@ -521,20 +437,78 @@ def test_a_conflict_that_is_shown_again_in_another_style_is_edited_or_the_same(
     stopped: Repo,
 ) -> None:
     """`git checkout --conflict` writes other markers; nobody's work is in them."""
-    stopped.git("checkout", "--conflict=diff3", "--", "f")
+    stopped.git("checkout", "--conflict=merge", "--", "f")
     found = read(stopped)
-    assert found["f"].text and "||||||| " in found["f"].text
+    assert found["f"].text and "||||||| " not in found["f"].text
     assert found["g"].edited is False
 
 
 def test_reading_changes_nothing(stopped: Repo) -> None:
-    def state() -> list[object]:
-        staged = stopped.git("ls-files", "--stage")
-        return [staged, stopped.git("status", "--porcelain"), (stopped.path / "f").read_bytes()]
-
-    before = state()
+    before = stopped.state()
     read(stopped)
-    assert state() == before
+    assert stopped.state() == before
+
+
+# --- What people made of earlier conflicts -------------------------------------------------------
+
+SETTLED = TEXT.replace("line 10\n", "line 10 of both\n")
+
+
+def again(repo: Repo, before: str, *paths: str) -> dict[str, tuple[str, str]]:
+    """What the conflicts of a merge into an earlier commit become by the merges that `ours` has
+    seen since, with the reasons; learning leaves no trace."""
+    state = repo.state()
+    memory = conflicts.remember(shell(), repo.path, "ours", ["theirs"], paths or ("f",))
+    assert repo.state() == state
+    found = list(foresee(repo, before).values())
+    commit = Commit(before, "2025-01-01", "feat: ours")
+    own = Customisations({conflict.path: [commit] for conflict in found})
+    decided = decide(found, Knowledge(policy.load().policy, own, memory=memory))
+    return {d.conflict.path: (d.text or "", d.why) for d in decided if not d.left}
+
+
+def test_what_a_person_made_of_a_conflict_is_remembered(repo: Repo) -> None:
+    sides(repo, {"f": TEXT, "g": TEXT}, {"f": OURS, "g": OURS}, {"f": THEIRS, "g": THEIRS})
+    before = repo.commit({"h": "in between\n"})
+    assert again(repo, before, "f", "g") == {}
+    merge = repo.merge("theirs", {"f": SETTLED, "g": THEIRS.replace("line 1\n", "")})
+    repo.commit({"f": SETTLED + "and more\n"})
+    assert again(repo, before) == {"f": (SETTLED, f"As in {merge[:10]}.")}
+    assert again(repo, before, "other") == {}
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        TEXT.replace("line 10\n", "<<<<<<< HEAD\nline 10\n"),
+        TEXT.replace("line 10\n", "line 10\n>>>>>>> theirs\n"),
+        SETTLED.replace("line 11\n", "line 11 too\n"),
+    ],
+    ids=["deleted", "marker", "last marker", "the lines around it changed"],
+)
+def test_what_was_not_settled_clearly_is_not_remembered(repo: Repo, result: str | None) -> None:
+    sides(repo, {"f": TEXT}, {"f": OURS}, {"f": THEIRS})
+    before = repo.git("rev-parse", "ours")
+    repo.merge("theirs", {"f": result})
+    assert again(repo, before) == {}
+
+
+@pytest.mark.parametrize("side", [OURS, THEIRS])
+def test_that_a_person_took_one_side_is_remembered(repo: Repo, side: str) -> None:
+    sides(repo, {"f": TEXT}, {"f": OURS}, {"f": THEIRS})
+    before = repo.git("rev-parse", "ours")
+    merge = repo.merge("theirs", {"f": side})
+    assert again(repo, before) == {"f": (side, f"As in {merge[:10]}.")}
+
+
+def test_how_upstream_settled_a_conflict_is_not_remembered(repo: Repo) -> None:
+    sides(repo, {"f": TEXT}, {"f": OURS}, {"f": THEIRS})
+    repo.on("upstream", "theirs").merge("ours", {"f": SETTLED})
+    repo.on("ours").git("merge", "--quiet", "--ff-only", "upstream")
+    remember = conflicts.remember
+    assert remember(shell(), repo.path, "ours", ["upstream"], ["f"]) == Memory()
+    assert remember(shell(), repo.path, "ours", ["theirs"], ["f"]) != Memory()
 
 
 # --- Markers -------------------------------------------------------------------------------------

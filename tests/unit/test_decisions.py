@@ -1,20 +1,25 @@
-"""Which rule settles which conflict, what becomes of it, and what a person is told."""
+"""What settles which conflict, what becomes of it, and what a person is told."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carto_fork import policy
-from carto_fork.decisions import Decision, decide
-from carto_fork.evidence import Conflict, Stage
+from carto_fork import hunks, policy
+from carto_fork.decisions import Decision, Knowledge, decide
+from carto_fork.drops import Drop
+from carto_fork.evidence import Commit, Conflict, Customisations, Stage, Texts
+from carto_fork.memory import Memory
 from carto_fork.policy import Kind, Policy, Rule, Side, Take
 
 DEFAULT = policy.load().policy
+PATH_RULES = policy.load(Path(__file__).parents[1].joinpath("path_rules.toml").read_text()).policy
 STAGE = {name: Stage("100644", f"{number}" * 40) for number, name in enumerate(("b", "o", "t"), 1)}
 
 MARKERS = ["<<<<<<< HEAD", "||||||| base", "=======", ">>>>>>> tag"]
@@ -50,7 +55,7 @@ def with_rules(*rules: Rule) -> Policy:
 
 
 def decided(found: Conflict, *rules: Rule) -> Decision:
-    (decision,) = decide([found], with_rules(*rules))
+    (decision,) = decide([found], Knowledge(with_rules(*rules)))
     return decision
 
 
@@ -61,7 +66,7 @@ def test_the_first_rule_that_fits_decides() -> None:
     first, second = rule(Take.FORK, ("/a/",)), rule(Take.UPSTREAM)
     found = decide(
         [conflict("a/x", text=hunk("o", "b", "t")), conflict("b/x", text=hunk("o", "b", "t"))],
-        with_rules(first, second),
+        Knowledge(with_rules(first, second)),
     )
     assert [(decision.rule, decision.text) for decision in found] == [
         (first.name, "o\n"),
@@ -71,9 +76,10 @@ def test_the_first_rule_that_fits_decides() -> None:
 
 def test_decisions_come_in_the_order_of_the_conflicts() -> None:
     paths = ["z", "a", "m/x"]
-    found = decide([conflict(path) for path in paths], with_rules(rule(Take.FORK)))
+    known = Knowledge(with_rules(rule(Take.FORK)))
+    found = decide([conflict(path) for path in paths], known)
     assert [decision.conflict.path for decision in found] == paths
-    assert decide([], with_rules(rule(Take.FORK))) == []
+    assert decide([], known) == []
 
 
 @pytest.mark.parametrize(
@@ -145,10 +151,12 @@ def test_a_rule_for_what_one_side_deleted() -> None:
         ("README.md", Kind.CONTENT, "bot", ""),
     ],
 )
-def test_the_default_rules(path: str, kind: Kind, sides: str, name: str) -> None:
+@pytest.mark.parametrize("rules", [DEFAULT, PATH_RULES], ids=["default", "path rules"])
+def test_the_rules_by_path(path: str, kind: Kind, sides: str, name: str, rules: Policy) -> None:
+    """Those of the default have nothing to say about upstream's own code."""
     text = hunk("o", "b", "t") if "o" in sides and "t" in sides else None
-    (decision,) = decide([conflict(path, kind, text, sides)], DEFAULT)
-    assert decision.rule == name
+    (decision,) = decide([conflict(path, kind, text, sides)], Knowledge(rules))
+    assert decision.rule == ("" if rules is DEFAULT and name in ("core", "tests") else name)
 
 
 # --- Hunk by hunk --------------------------------------------------------------------------------
@@ -431,3 +439,780 @@ def test_nothing_is_decided_while_something_is_left(text: str, take: Take, edite
         )
     if edited:
         assert not decision.whole
+
+
+# --- Evidence ------------------------------------------------------------------------------------
+# In what follows a letter stands for a line that says enough to be recognised, a capital for the
+# same line indented, + for a block's mark and any other character for itself.
+
+WORDS = "anchor basket candle damper engine feather garden hammer island jungle kettle ladder"
+WRITTEN = {word[0]: f"{word} = make_{word}()" for word in WORDS.split()}
+WRITTEN |= {letter.upper(): f"    {line}" for letter, line in WRITTEN.items()}
+WRITTEN["+"] = "# CARTO: ours"
+COMMIT = Commit("1" * 40, "2025-01-01", "feat: ours")
+LEFT = ("", None, "Both sides changed the same lines.")
+MARKED = ("", None, "A block marked `# CARTO:` is touched.")
+ABSORBED = ("absorbed", Take.UPSTREAM, "Upstream has the fork's change itself.")
+UNTOUCHED = (
+    "untouched by the fork",
+    Take.UPSTREAM,
+    "No commit of the fork's own changed this; what differs was left by an earlier merge.",
+)
+SPACE = ("white space", Take.BOTH, "One side changed white space only; the other's text stays.")
+SAME_CONTENT = ("same content", Take.FORK, "Only the mode differs; the fork's stays.")
+ADDED = ("both added", Take.BOTH, "Both sides only added lines, and not the same ones.")
+BLOCK = (
+    "marked block",
+    Take.BOTH,
+    "The fork's marked block stays inside upstream's new text, at the line that it stood at.",
+)
+BY_KEY = ("merged by key", Take.BOTH, "Each side changed other keys; both changes stay.")
+DROPPED = ("dropped on purpose", Take.UPSTREAM, "Nobody needs it.")
+REMEMBERED = ("remembered", Take.BOTH, "As in 1234567890.")
+
+Told = tuple[str, Take | None, str]
+
+
+def lines(letters: str) -> str:
+    return "".join(f"{WRITTEN.get(letter, letter)}\n" for letter in letters)
+
+
+def clash(
+    ours: str,
+    base: str,
+    theirs: str,
+    *,
+    path: str = "f.ts",
+    kind: Kind = Kind.CONTENT,
+    elsewhere: str = "",
+    own: str = "",
+) -> Conflict:
+    """A conflict with one hunk. elsewhere, own: what only upstream, only the fork has below it."""
+    texts = Texts(lines(base), lines(ours + own), lines(theirs + elsewhere))
+    text = HUNK.format(ours=lines(ours), base=lines(base), theirs=lines(theirs))
+    found = conflict(path, kind, text + lines(own + elsewhere))
+    return replace(found, names=(path,), texts=texts)
+
+
+def of_the_fork(found: Conflict, *, wrote: str | None = None) -> Customisations:
+    """The fork's own commits as those behind a conflict. wrote: the lines that they added or
+    removed; without it all of the file's that they might have."""
+    assert found.texts
+    text = found.texts.base + found.texts.ours if wrote is None else lines(wrote)
+    return Customisations(
+        {found.path: [COMMIT]}, {line.strip(): [COMMIT] for line in text.split("\n")}
+    )
+
+
+def settle(
+    found: Conflict, *rules: Rule, own: Customisations | None = None, **known: object
+) -> Decision:
+    """The decision on a conflict behind which the fork's own commits stand."""
+    knowledge = Knowledge(with_rules(*rules), own or of_the_fork(found))
+    (decision,) = decide([found], replace(knowledge, **known))  # type: ignore[arg-type]
+    return decision
+
+
+def told(decision: Decision) -> Told:
+    return decision.rule, decision.take, decision.why
+
+
+@pytest.mark.parametrize(
+    ("ours", "base", "theirs", "result", "reason"),
+    [
+        # Upstream has it too, and maybe more.
+        ("b", "a", "b", "b", ABSORBED),
+        ("ab", "a", "cab", "cab", ABSORBED),
+        ("ab", "a", "bc", "bc", ABSORBED),
+        ("", "a", "", "", ABSORBED),
+        ("", "a", "c", "c", ABSORBED),
+        ("", "ab", "c", "c", ABSORBED),
+        ("b", "", "cb", "cb", ABSORBED),
+        # One line is missing there, or there once only, or a removed one is back.
+        ("abc", "a", "bd", None, LEFT),
+        ("bb", "a", "b", None, LEFT),
+        ("b", "a", "ab", None, LEFT),
+        ("", "ab", "a", None, LEFT),
+        ("b", "a", "c", None, LEFT),
+        # Nothing that can be told from white space.
+        ("A", "a", "b", "b", SPACE),
+        ("AB", "ab", "ac", "ac", SPACE),
+        ("b", "a", "A", "b", SPACE),
+        # Both sides only added.
+        ("b", "", "c", "bc", ADDED),
+        ("bd", "", "ce", "bdce", ADDED),
+        ("b", "", "}", None, LEFT),
+        ("}", "", "c", None, LEFT),
+        # A marked block.
+        ("a+db", "ab", "acb", "a+dcb", BLOCK),
+        ("a+db", "ab", "ca", "ca+d", BLOCK),
+        ("a+db", "ab", "cb", "c+db", BLOCK),
+        ("+da", "a", "ca", "c+da", BLOCK),
+        ("a+d", "a", "ac", "a+dc", BLOCK),
+        ("a+dbc+e", "abc", "abfc", "a+dbfc+e", BLOCK),
+        ("a+db", "ab", "aacb", "aac+db", BLOCK),
+        ("a+db", "ab", "c", None, MARKED),
+        ("a+db", "ab", "aabb", None, MARKED),
+        ("aa+d", "aa", "ac", None, MARKED),
+        ("a+dc", "ab", "aeb", None, MARKED),
+        ("da+eb", "ab", "acb", None, MARKED),
+        ("+d", "", "c", None, MARKED),
+    ],
+)  # fmt: skip
+def test_a_hunk_that_the_fork_wrote(
+    ours: str, base: str, theirs: str, result: str | None, reason: Told
+) -> None:
+    found = clash(ours, base, theirs, elsewhere="k")
+    decision = settle(found)
+    assert told(decision) == reason
+    assert decision.text == (found.text if result is None else lines(f"{result}k"))
+    assert (decision.settled, decision.left) == ((0, 1) if result is None else (1, 0))
+    assert decision.todo == (result is None) * "resolve 1 hunk in f.ts, then git add -- f.ts"
+
+
+def test_where_nobody_knows_who_wrote_it_rules_alone_decide() -> None:
+    for found in (clash("b", "a", "b"), clash("b", "", "c"), clash("A", "a", "b")):
+        (decision,) = decide([found], Knowledge(with_rules()))
+        assert told(decision) == ("", None, "No rule fits.")
+
+
+def test_without_its_base_a_hunk_is_evidence_only_where_there_never_was_one() -> None:
+    text = clash("b", "", "cb").text
+    assert text
+    found = replace(clash("b", "a", "cb"), text=text.replace("||||||| base\n", ""))
+    assert settle(found).left == 1
+    assert told(settle(replace(found, base=None, kind=Kind.ADD_ADD))) == ABSORBED
+
+
+# --- Nobody's ------------------------------------------------------------------------------------
+
+ELSEWHERE = {"other.py": [COMMIT]}
+
+
+def whole(kind: Kind, sides: str = "bot", path: str = "litellm/x.py") -> Conflict:
+    """A conflict as git reports it. sides: the versions that there are, of base, ours, theirs."""
+    base, ours, theirs = (
+        lines(letter) * (side in sides) for side, letter in zip("bot", "abc", strict=True)
+    )
+    found = replace(conflict(path, kind, None, sides), names=(path,))
+    if kind in (Kind.CONTENT, Kind.ADD_ADD):
+        found = replace(found, text=HUNK.format(ours=ours, base=base, theirs=theirs))
+    if kind in (Kind.RENAME, Kind.MODE):
+        found = replace(found, text=ours or theirs)
+    if kind in (Kind.BINARY, Kind.SYMLINK, Kind.SUBMODULE):
+        return found
+    return replace(found, texts=Texts(base, ours, theirs))
+
+
+KINDS = [
+    whole(Kind.CONTENT),
+    whole(Kind.ADD_ADD, "ot"),
+    whole(Kind.MODIFY_DELETE, "bo"),
+    whole(Kind.MODIFY_DELETE, "bt"),
+    whole(Kind.BINARY),
+    whole(Kind.BINARY, "ot"),
+    whole(Kind.SYMLINK),
+    whole(Kind.SUBMODULE),
+    whole(Kind.MODE),
+]
+each_kind = pytest.mark.parametrize(
+    "found", KINDS, ids=lambda found: f"{found.kind.value}-{found.deleted_by}"
+)
+
+
+@each_kind
+def test_what_no_own_commit_touched_follows_upstream(found: Conflict) -> None:
+    (decision,) = decide([found], Knowledge(DEFAULT, Customisations(ELSEWHERE)))
+    assert told(decision) == UNTOUCHED
+    assert (decision.whole, decision.left, decision.text) == (True, 0, None)
+
+
+@each_kind
+@pytest.mark.parametrize("name", ["litellm/x.py", "litellm/old.py"])
+def test_what_an_own_commit_touched_does_not(found: Conflict, name: str) -> None:
+    """Not under the name either that it has in the fork."""
+    found = replace(found, names=(found.path, "litellm/old.py"))
+    (decision,) = decide([found], Knowledge(DEFAULT, Customisations({name: [COMMIT]})))
+    assert decision.take is not Take.UPSTREAM
+    assert decision.rule in ("", "same content", "both added", "removed stays removed")
+
+
+@pytest.mark.parametrize("line", ["a", "b", "c"])
+@pytest.mark.parametrize("kind", [Kind.CONTENT, Kind.ADD_ADD])
+def test_a_line_that_was_written_under_another_name_is_somebodys(kind: Kind, line: str) -> None:
+    """Upstream renamed the file since; only what differs counts."""
+    found = whole(kind, "ot" if kind is Kind.ADD_ADD else "bot")
+    own = Customisations(ELSEWHERE, {lines(line).strip(): [COMMIT]})
+    (decision,) = decide([found], Knowledge(DEFAULT, own))
+    differs = line == "b" or (line == "a" and kind is Kind.CONTENT)
+    assert (told(decision) == UNTOUCHED) is not differs
+    assert (decision.take is Take.UPSTREAM) is not differs
+
+
+def test_a_deletion_is_not_on_purpose_because_of_lines_that_are_everywhere() -> None:
+    """Such as an import, which an own commit wrote into another file."""
+    own = Customisations(ELSEWHERE, {lines("a").strip(): [COMMIT]})
+    (decision,) = decide([whole(Kind.MODIFY_DELETE, "bt")], Knowledge(DEFAULT, own))
+    assert decision.take is not Take.FORK
+
+
+def test_a_rename_is_never_nobodys() -> None:
+    for sides in ("b", "o", "t", "bo", "bt"):
+        found = whole(Kind.RENAME, sides)
+        (decision,) = decide([found], Knowledge(DEFAULT, Customisations(ELSEWHERE)))
+        assert (decision.take, decision.left) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("ours", "elsewhere", "wrote", "result", "reason"),
+    [
+        ("b", "b", "", "c", UNTOUCHED),
+        ("bd", "db", "", "c", UNTOUCHED),
+        ("b}", "b", "", "c", UNTOUCHED),
+        ("B", "b", "", "c", UNTOUCHED),
+        ("bd", "b", "", None, LEFT),
+        ("b", "", "", None, LEFT),
+        ("b", "b", "b", None, LEFT),
+        ("bd", "bd", "d", None, LEFT),
+        ("b", "b", "a", None, LEFT),
+        ("}", "}", "", None, LEFT),
+    ],
+)
+def test_lines_that_no_own_commit_wrote_and_that_upstream_has(
+    ours: str, elsewhere: str, wrote: str, result: str | None, reason: Told
+) -> None:
+    """An own commit changed the file, but not these lines: an earlier merge left them there."""
+    found = clash(ours, "a", "c", elsewhere=elsewhere)
+    decision = settle(found, own=of_the_fork(found, wrote=wrote))
+    assert told(decision) == reason
+    assert decision.text == (found.text if result is None else lines(result + elsewhere))
+
+
+def test_a_short_line_of_the_forks_beside_such_lines_is_not_lost() -> None:
+    """Whose it is cannot be told, as it says too little; upstream has it nowhere."""
+    found = clash("bx", "a", "c", elsewhere="b")
+    assert settle(found, own=of_the_fork(found, wrote="")).left == 1
+
+
+# --- The rules that evidence does not overrule ---------------------------------------------------
+
+
+@pytest.mark.parametrize("touched", [False, True])
+@pytest.mark.parametrize(
+    ("path", "kind", "sides", "name", "take"),
+    [
+        (".github/workflows/carto_x.yml", Kind.ADD_ADD, "ot", "fork workflows", Take.FORK),
+        (".github/scripts/x.py", Kind.CONTENT, "bot", "fork workflows", Take.FORK),
+        ("docs/CARTO_X.md", Kind.CONTENT, "bot", "fork documents", Take.FORK),
+        ("carto_fork.toml", Kind.ADD_ADD, "ot", "fork documents", Take.FORK),
+        ("carto_drops.toml", Kind.ADD_ADD, "ot", "fork documents", Take.FORK),
+        (".github/workflows/x.yml.txt", Kind.CONTENT, "bot", "disabled stays disabled", Take.FORK),
+        (".github/workflows/x.yml.txt", Kind.RENAME, "bo", "disabled stays disabled", Take.FORK),
+        ("litellm/proxy/_experimental/out/x", Kind.CONTENT, "bot", "generated", Take.UPSTREAM),
+        ("litellm/proxy/_experimental/out/x", Kind.RENAME, "o", "generated", Take.UPSTREAM),
+        ("litellm/proxy/_experimental/out/x", Kind.BINARY, "bot", "generated", Take.UPSTREAM),
+        ("litellm/proxy/_experimental/out/x", Kind.MODE, "bot", "generated", Take.UPSTREAM),
+        ("uv.lock", Kind.ADD_ADD, "ot", "generated", Take.UPSTREAM),
+    ],
+)
+def test_a_whole_file_that_is_one_sides(
+    path: str, kind: Kind, sides: str, name: str, take: Take, touched: bool
+) -> None:
+    """Whoever touched it."""
+    own = Customisations({path: [COMMIT]} if touched else {})
+    (decision,) = decide([whole(kind, sides, path)], Knowledge(DEFAULT, own))
+    why = next(rule.why for rule in DEFAULT.rules if rule.name == name)
+    assert (told(decision), decision.whole) == ((name, take, why), True)
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "sides", "name", "take"),
+    [
+        ("litellm/gone.py", Kind.MODIFY_DELETE, "bt", "removed stays removed", Take.FORK),
+        (".github/workflows/test.yml", Kind.CONTENT, "bot", "workflows", Take.FORK),
+        (".github/workflows/test.yml", Kind.ADD_ADD, "ot", "workflows", Take.FORK),
+    ],
+)
+def test_what_is_the_forks_where_the_fork_touched_it(
+    path: str, kind: Kind, sides: str, name: str, take: Take
+) -> None:
+    found = whole(kind, sides, path)
+    (decision,) = decide([found], Knowledge(DEFAULT, Customisations({path: [COMMIT]})))
+    assert (decision.rule, decision.take, decision.left) == (name, take, 0)
+    assert decision.text == (None if decision.whole else lines("b"))
+
+
+# --- White space ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", ["f.py", "f.pyi", "f.yml", "f.yaml", "f.md", "f.rst", "Makefile", "a/Makefile",
+             "Makefile.inc", "GNUmakefile", "makefile", "rules.mk"],
+)  # fmt: skip
+def test_where_indentation_has_a_meaning_it_is_a_change(path: str) -> None:
+    for sides in (("A", "a", "b"), ("b", "a", "A")):
+        assert told(settle(clash(*sides, path=path))) == LEFT
+    for ours, theirs, result in (("a", "b", "b"), ("b", "a", "b")):
+        found = clash(ours, "a", theirs, path=path)
+        blank = lines("a").replace("\n", " \t\n")
+        side, old = ("HEAD\n", "|") if ours == "a" else ("=======\n", ">")
+        found = replace(
+            found,
+            text=found.text
+            and found.text.replace(f"{side}{lines('a')}{old}", f"{side}{blank}{old}"),
+        )
+        decision = settle(found)
+        assert (told(decision), decision.text) == (SPACE, lines(result))
+
+
+def test_in_python_a_change_that_upstream_has_in_another_block_is_not_absorbed() -> None:
+    """The fork made a call depend on something; upstream made another one depend on it."""
+    found = clash("bA", "a", "bCa", path="f.py")
+    assert settle(found).left == 1
+
+
+# --- Both added ----------------------------------------------------------------------------------
+
+
+def test_lines_that_are_alike_may_be_the_same_thing() -> None:
+    for ours, theirs, alike in (
+        ('httpx = "0.27.1"', 'httpx = "0.28.0"', True),
+        ("result = await call(request)", "result = await call(request, key)", True),
+        ("COPY carto.yaml /app/", "RUN apk add --no-cache git", False),
+    ):
+        hunk = HUNK.format(ours=f"{ours}\n", base="", theirs=f"{theirs}\n")
+        texts = Texts("", f"{ours}\n", f"{theirs}\n")
+        found = replace(conflict("f.ts", text=hunk), names=("f.ts",), texts=texts)
+        decision = settle(found)
+        assert told(decision) == (LEFT if alike else ADDED)
+        assert decision.text == (hunk if alike else f"{ours}\n{theirs}\n")
+
+
+def test_what_the_other_sides_file_has_elsewhere_is_not_added_again() -> None:
+    assert told(settle(clash("bd", "", "c", elsewhere="d"))) == LEFT
+    assert told(settle(clash("b", "", "cd", own="d"))) == LEFT
+    assert told(settle(clash("b", "", "c", elsewhere="d", own="e"))) == ADDED
+
+
+@pytest.mark.parametrize(
+    ("path", "ours", "theirs", "result"),
+    [
+        # Two functions that end alike are still two functions.
+        ("f.ts", "b{d}", "c{e}", "b{d}c{e}"),
+        # Upstream's line belongs to what stands above, not to the fork's new function.
+        ("f.py", "bC", "D", "DbC"),
+        ("f.yaml", "bC", "D", "DbC"),
+    ],
+)
+def test_what_both_added_means_the_same_as_before(
+    path: str, ours: str, theirs: str, result: str
+) -> None:
+    decision = settle(clash(ours, "", theirs, path=path))
+    assert decision.left or decision.text == lines(result)
+
+
+def test_two_files_of_one_name_are_not_made_one() -> None:
+    found = clash("bd", "", "ce", path="x.py", kind=Kind.ADD_ADD)
+    assert settle(replace(found, base=None)).left == 1
+
+
+# --- Merged by key -------------------------------------------------------------------------------
+
+PYPROJECT = '[tool.poetry]\nversion = "{}"\n[tool.poetry.dependencies]\nhttpx = "{}"\nrich = "{}"\n'
+PACKAGE = '{{\n  "name": "{}",\n  "react": "{}",\n  "next": "{}"\n}}\n'
+CONFIG = "model: {}\ncache: {}\nretries: {}\n"
+PINS = "httpx=={}\nrich=={}\nboto3=={}\n"
+
+
+def by_key(path: str, form: str, *values: str) -> Conflict:
+    """A conflict in a whole file. values: those of base, ours and theirs."""
+    base, ours, theirs = (form.format(*side.split()) for side in values)
+    text = HUNK.format(ours=ours, base=base, theirs=theirs)
+    return replace(conflict(path, text=text), names=(path,), texts=Texts(base, ours, theirs))
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "result"),
+    [
+        ("pyproject.toml", PYPROJECT, "3 2 3"),
+        ("package.json", PACKAGE, None),
+        ("package.json", PACKAGE, "1 2 3"),
+        ("docker/config.yaml", CONFIG, "1 2 3"),
+        ("requirements.txt", PINS, "1 2 3"),
+        ("f.ini", PINS, None),
+    ],
+)
+def test_each_side_changed_other_keys(path: str, form: str, result: str | None) -> None:
+    """The version is upstream's, whatever the fork made of it."""
+    changed = "2 2 1", "3 1 3"
+    if result and result[0] == "1":
+        changed = "1 2 1", "1 1 3"
+    found = by_key(path, form, "1 1 1", *changed)
+    (decision,) = decide([found], Knowledge(DEFAULT, of_the_fork(found)))
+    if result is None:
+        assert (decision.take, decision.left, decision.text) == (None, 1, found.text)
+    else:
+        assert told(decision) == BY_KEY
+        assert decision.text == form.format(*result.split())
+        assert (decision.settled, decision.left, decision.whole) == (1, 0, False)
+
+
+def test_a_merge_by_key_needs_the_base_and_what_the_merge_wrote() -> None:
+    found = by_key("package.json", PACKAGE, "1 1 1", "1 2 1", "1 1 3")
+    assert told(settle(found)) == BY_KEY
+    assert settle(replace(found, base=None, kind=Kind.ADD_ADD)).left == 1
+    assert settle(replace(found, texts=None), own=of_the_fork(found)).left == 1
+    assert settle(replace(found, edited=True)).left == 1
+    (without,) = decide([found], Knowledge(with_rules()))
+    assert without.left == 1
+
+
+def test_what_was_dropped_does_not_come_back_by_key() -> None:
+    """One hunk was let go; the other one can be merged by key only."""
+    pair = "{0} = {1}\n{0}{0} = {2}\n"
+    base, ours, theirs = (
+        [pair.format(key, *values) for key in "ab"] for values in ((1, 1), (2, 1), (1, 3))
+    )
+    parts = (
+        HUNK.format(ours=o, base=b, theirs=t) for b, o, t in zip(base, ours, theirs, strict=True)
+    )
+    found = replace(conflict("x.toml", text="#\n".join(parts)), names=("x.toml",))
+    found = replace(found, texts=Texts(*("#\n".join(side) for side in (base, ours, theirs))))
+    assert settle(found).text == "a = 2\naa = 3\n#\nb = 2\nbb = 3\n"
+    decision = settle(found, drops=[Drop("x.toml", "Nobody needs it.", ("a = 1", "a = 2"))])
+    assert decision.text and decision.text.startswith("a = 1\naa = 3\n#\n")
+
+
+# --- Memory --------------------------------------------------------------------------------------
+
+
+def taught(*answers: tuple[Conflict, str]) -> Memory:
+    memory = Memory()
+    for number, (found, result) in enumerate(answers):
+        memory.learn(found.path, found.text or "", result, f"{1234567890 + number}")
+    return memory
+
+
+def test_the_same_hunk_is_resolved_as_before() -> None:
+    memory = taught((clash("b", "a", "c", elsewhere="k"), lines("dek")))
+    # Beside other lines than then, too.
+    found = clash("b", "a", "c", elsewhere="g")
+    decision = settle(found, memory=memory)
+    assert (told(decision), decision.text) == (REMEMBERED, lines("deg"))
+
+
+@pytest.mark.parametrize("sides", [("b", "a", "d"), ("d", "a", "c"), ("b", "d", "c")])
+def test_another_hunk_is_not(sides: tuple[str, str, str]) -> None:
+    found = clash(*sides)
+    one = replace(found, text=(found.text or "").replace(lines("d"), lines("d").replace("=", "==")))
+    memory = taught((found, lines("e")))
+    assert told(settle(found, memory=memory)) == REMEMBERED
+    assert told(settle(one, memory=memory)) == LEFT
+    assert told(settle(replace(found, path="g.ts", names=("g.ts",)), memory=memory)) == LEFT
+
+
+def test_a_hunk_that_was_resolved_in_two_ways_is_not() -> None:
+    found = clash("b", "a", "c")
+    twice = taught((found, lines("d")), (found, lines("d")))
+    assert settle(found, memory=twice).text == lines("d")
+    for answers in ("de", "ded", "dee"):
+        memory = taught(*((found, lines(answer)) for answer in answers))
+        assert told(settle(found, memory=memory)) == LEFT
+
+
+@pytest.mark.parametrize("becomes", ["bc", "", "b", "d", "bxc", "x"])
+def test_what_a_hunk_became_is_all_that_stands_in_its_place(becomes: str) -> None:
+    """Also where a line in it is like the next one; if that is not clear, it is a person's."""
+    found = clash("b", "a", "c", elsewhere="x")
+    decision = settle(found, memory=taught((found, lines(f"{becomes}x"))))
+    assert decision.left or decision.text == lines(f"{becomes}x")
+    assert "x" in becomes or not decision.left
+
+
+def test_what_a_hunk_became_is_made_of_whole_lines() -> None:
+    found = clash("b", "a", "c", elsewhere="}")
+    decision = settle(found, memory=taught((found, "call() {}\n}\n")))
+    assert decision.left or decision.text == "call() {}\n}\n"
+
+
+def test_what_the_lines_around_it_do_not_show_is_not_remembered() -> None:
+    found = clash("b", "a", "c", elsewhere="x")
+    assert settle(found, memory=taught((found, lines("bcy")))).left == 1
+
+
+def test_what_is_left_comes_with_what_was_made_of_another_conflict_there() -> None:
+    memory = taught((clash("b", "a", "d"), lines("d")))
+    decision = settle(clash("b", "a", "c"), memory=memory)
+    assert (decision.left, decision.past) == (1, "1234567890 took upstream's side")
+
+
+# --- Drops ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("lines_", "covered"),
+    [("", True), ("ab", True), ("abd", True), ("b", False), ("a", False), ("d", False)],
+)
+def test_a_hunk_whose_every_change_was_let_go(lines_: str, covered: bool) -> None:
+    drop = Drop("f.ts", "Nobody needs it.", tuple(lines(lines_).splitlines()))
+    found = clash("b", "a", "c")
+    decision = settle(found, drops=[Drop("g.ts", "Another."), drop])
+    assert told(decision) == (DROPPED if covered else LEFT)
+    assert decision.text == (lines("c") if covered else found.text)
+    assert told(settle(replace(found, path="h.ts", names=("h.ts",)), drops=[drop])) == LEFT
+
+
+@pytest.mark.parametrize(
+    "kind", [Kind.BINARY, Kind.SYMLINK, Kind.SUBMODULE, Kind.MODE, Kind.RENAME]
+)
+def test_a_conflict_as_a_whole_that_was_let_go(kind: Kind) -> None:
+    found = whole(kind)
+    own = Customisations({found.path: [COMMIT]})
+    decision = settle(found, own=own, drops=[Drop(found.path, "Nobody needs it.")])
+    assert (told(decision), decision.whole) == (DROPPED, True)
+    some = Drop(found.path, "Not this line.", lines=("a line",))
+    assert settle(found, own=own, drops=[some]) == settle(found, own=own)
+
+
+def test_a_drop_of_upstreams_change_does_not_cost_the_fork_its_own() -> None:
+    """As --keep-fork writes it down: without lines for a file as a whole."""
+    for letters in ("", "ac", "abc"):
+        drop = Drop(
+            "f.ts", "The fork's is better.", tuple(lines(letters).splitlines()), "", "upstream"
+        )
+        for found in (clash("b", "a", "c"), replace(whole(Kind.BINARY), path="f.ts")):
+            known = Knowledge(with_rules(), Customisations({"f.ts": [COMMIT]}), [drop])
+            assert decide([found], known)[0].take is not Take.UPSTREAM
+
+
+# --- A person's word -----------------------------------------------------------------------------
+
+
+def two_hunks() -> Conflict:
+    """The first hunk is absorbed, the second one a person's."""
+    absorbed, open_ = clash("b", "a", "b"), clash("e}f", "d", "g ")
+    assert absorbed.text and open_.text
+    return replace(
+        absorbed,
+        text=f"{absorbed.text}{lines('h')}{open_.text}{lines('k')}",
+        texts=Texts(lines("ahdk"), lines("bhe}fk"), lines("bhg k")),
+    )
+
+
+@pytest.mark.parametrize(
+    ("take", "option", "result", "given"),
+    [
+        (Take.UPSTREAM, "--accept-upstream", "g ", "d}ef"),
+        (Take.FORK, "--keep-fork", "e}f", "dg"),
+    ],
+)
+def test_a_persons_word_settles_only_what_is_left(
+    take: Take, option: str, result: str, given: str
+) -> None:
+    found = two_hunks()
+    assert settle(found).left == 1
+    decision = settle(found, words={"f.ts": take})
+    assert told(decision) == ("a person's word", take, f"{option} was given.")
+    assert decision.text == lines(f"bh{result}k")
+    assert sorted(decision.given_up) == sorted(lines(given).splitlines())
+    assert (decision.settled, decision.left, decision.whole) == (2, 0, False)
+    assert settle(found, words={"g.ts": take}) == settle(found)
+
+
+def test_a_persons_word_is_not_asked_for_where_nothing_is_left() -> None:
+    for found in (clash("b", "a", "b"), clash("b", "", "c")):
+        assert settle(found, words={"f.ts": Take.FORK}) == settle(found)
+
+
+@pytest.mark.parametrize("take", [Take.UPSTREAM, Take.FORK])
+@pytest.mark.parametrize("kind", [Kind.BINARY, Kind.SUBMODULE, Kind.SYMLINK, Kind.RENAME])
+def test_a_persons_word_about_a_file_as_a_whole(kind: Kind, take: Take) -> None:
+    found = replace(whole(kind), text=None)
+    own = Customisations({found.path: [COMMIT]})
+    decision = settle(found, own=own, words={found.path: take})
+    assert (decision.whole, decision.take, decision.left, decision.given_up) == (True, take, 0, ())
+    assert decision.rule == "a person's word"
+
+
+@pytest.mark.parametrize("loser", ["ba", "a\n"], ids=["moved lines", "a blank line"])
+def test_what_gives_way_in_a_text_is_never_the_file_as_a_whole(loser: str) -> None:
+    """Without lines it would be written down as any change to the file, for ever."""
+    found = clash(loser, "ab" if loser == "ba" else "a", "c")
+    assert settle(found, words={"f.ts": Take.UPSTREAM}).given_up
+
+
+def test_the_forks_lines_that_give_way_by_word_are_counted() -> None:
+    found = clash("bd", "a", "c")
+    assert settle(found, words={"f.ts": Take.UPSTREAM}).dropped == 2
+    assert settle(found, words={"f.ts": Take.FORK}).dropped == 0
+
+
+# --- The order -----------------------------------------------------------------------------------
+
+FORKS, UPSTREAMS, BOTHS = (rule(take) for take in (Take.FORK, Take.UPSTREAM, Take.BOTH))
+DROP = [Drop("f.ts", "Nobody needs it.")]
+VERSION = HUNK.format(ours='version = "2"\n', base='version = "1"\n', theirs='version = "2"\n')
+
+
+@pytest.mark.parametrize(
+    ("sides", "rules", "wrote", "known", "remembers", "name"),
+    [
+        # A row fits what it names, and then what the next rows name.
+        (("b", "a", "b"), [FORKS], "", {"drops": DROP}, True, "rule of fork"),
+        (("b", "a", "b"), [UPSTREAMS], "", {"drops": DROP}, True, "dropped on purpose"),
+        (("b", "a", "b"), [UPSTREAMS], "", {}, True, "absorbed"),
+        (("A", "a", "ca"), [UPSTREAMS], "", {}, True, "untouched by the fork"),
+        (("A", "a", "ca"), [UPSTREAMS], "a", {}, True, "white space"),
+        (("a+b", "a", "ac"), [UPSTREAMS], "ab", {}, True, "remembered"),
+        (("a+b", "a", "ac"), [UPSTREAMS], "ab", {}, False, "rule of upstream"),
+        (("a+b", "a", "ac"), [BOTHS], "ab", {}, False, "marked block"),
+        (("b", "", "c"), [BOTHS], "b", {}, False, "rule of both"),
+        (("b", "", "c"), [], "b", {"words": {"f.ts": Take.FORK}}, False, "both added"),
+        (("b", "a", "c"), [], "b", {"words": {"f.ts": Take.FORK}}, False, "a person's word"),
+    ],
+)
+def test_what_comes_first_in_a_hunk(
+    sides: tuple[str, str, str],
+    rules: list[Rule],
+    wrote: str,
+    known: dict[str, object],
+    remembers: bool,
+    name: str,
+) -> None:
+    found = clash(*sides)
+    more = known | ({"memory": taught((found, lines("k")))} if remembers else {})
+    assert settle(found, *rules, own=of_the_fork(found, wrote=wrote), **more).rule == name
+
+
+def test_the_version_comes_before_evidence_and_a_merge_by_key_after_it() -> None:
+    version = replace(conflict("pyproject.toml", text=VERSION), texts=Texts("a", "b", "b"))
+    (decision,) = decide(
+        [version], Knowledge(DEFAULT, Customisations({"pyproject.toml": [COMMIT]}))
+    )
+    assert (decision.rule, decision.take) == ("version", Take.VERSION)
+    found = by_key("package.json", PACKAGE, "1 1 1", "1 2 1", "1 1 3")
+    assert settle(found, words={found.path: Take.FORK}).rule == "merged by key"
+    assert settle(found, memory=taught((found, "{}\n"))).rule == "remembered"
+    assert settle(found, drops=[Drop(found.path, "Nobody needs it.")]).rule == "dropped on purpose"
+
+
+def test_what_comes_first_in_a_conflict_as_a_whole() -> None:
+    found, nobody = whole(Kind.MODE), Customisations()
+    own, drops = Customisations({found.path: [COMMIT]}), [Drop(found.path, "Nobody needs it.")]
+    binary, always = whole(Kind.BINARY), rule(Take.FORK, whole=True)
+    assert settle(binary, always, own=nobody).rule == "rule of fork"
+    assert told(settle(binary, always, own=own, drops=drops)) == DROPPED
+    assert told(settle(found, FORKS, own=nobody, drops=drops)) == UNTOUCHED
+    assert told(settle(found, FORKS, own=own, drops=drops)) == DROPPED
+    assert told(settle(found, UPSTREAMS, own=own)) == SAME_CONTENT
+    assert settle(binary, FORKS, own=own, words={binary.path: Take.UPSTREAM}).rule == "rule of fork"
+
+
+# --- What somebody edited ------------------------------------------------------------------------
+
+
+def written(found: Conflict, text: str) -> Conflict:
+    """The conflict with another text in the work tree than the merge wrote."""
+    return replace(found, edited=True, text=text, merged=found.text, now="0" * 40)
+
+
+@pytest.mark.parametrize(
+    "sides", [("b", "a", "b"), ("b", "", "c"), ("A", "a", "b"), ("a+d", "a", "ac")]
+)
+def test_a_decision_that_an_earlier_run_wrote_is_recognised(sides: tuple[str, str, str]) -> None:
+    found = clash(*sides, elsewhere="k")
+    decision = settle(found)
+    assert decision.text is not None and not decision.left
+    done = written(found, decision.text)
+    assert settle(done) == replace(decision, conflict=done)
+    person = written(found, decision.text + "\n")
+    assert told(settle(person)) == ("", None, "Changed by hand, not staged.")
+
+
+@pytest.mark.parametrize("found", [found for found in KINDS if found.kind is not Kind.MODE])
+@pytest.mark.parametrize("take", [Take.FORK, Take.UPSTREAM])
+def test_a_file_that_an_earlier_run_took_whole_is_recognised(found: Conflict, take: Take) -> None:
+    winner = found.ours if take is Take.FORK else found.theirs
+    policy_ = with_rules(rule(take, whole=True))
+    for now in ("0" * 40, found.ours and found.ours.name, found.theirs and found.theirs.name):
+        edited = replace(found, edited=True, merged=found.text, text=None, now=now or "")
+        (decision,) = decide([edited], Knowledge(policy_, Customisations({found.path: [COMMIT]})))
+        if edited.now == (winner.name if winner else ""):
+            assert (decision.take, decision.whole, decision.left) == (take, True, 0)
+        else:
+            assert told(decision) == (policy_.rules[0].name, None, "Changed by hand, not staged.")
+
+
+def test_nobodys_file_that_somebody_edited_is_theirs() -> None:
+    found = written(clash("b", "a", "c"), lines("d"))
+    assert told(settle(found, own=Customisations())) == ("", None, "Changed by hand, not staged.")
+    begun = written(clash("b", "a", "c"), f"by hand\n{clash('b', 'a', 'c').text}")
+    assert (settle(begun, own=Customisations()).text or "").startswith("by hand\n")
+
+
+@pytest.mark.parametrize("take", [Take.FORK, Take.UPSTREAM])
+@pytest.mark.parametrize("line", [lines("h"), "by hand\n"], ids=["by a run", "by hand"])
+def test_a_persons_word_overwrites_nothing_that_was_settled_before(take: Take, line: str) -> None:
+    """The file holds what was settled of it; the word is about the hunk that is left."""
+    found, word = two_hunks(), {"f.ts": take}
+    begun, at_once = settle(found).text, settle(found, words=word)
+    assert begun and at_once.text
+    decision = settle(written(found, begun.replace(lines("h"), line)), words=word)
+    assert (decision.whole, decision.left, decision.given_up) == (False, 0, at_once.given_up)
+    assert decision.text == at_once.text.replace(lines("h"), line)
+
+
+@pytest.mark.parametrize("take", [Take.FORK, Take.UPSTREAM])
+def test_a_persons_word_that_an_earlier_run_carried_out_is_recognised(take: Take) -> None:
+    found, word = two_hunks(), {"f.ts": take}
+    at_once = settle(found, words=word)
+    assert at_once.text
+    done = written(found, at_once.text)
+    assert settle(done, words=word) == replace(at_once, conflict=done)
+
+
+@pytest.mark.parametrize("take", [Take.FORK, Take.UPSTREAM])
+def test_a_persons_word_does_not_overwrite_what_is_done_by_hand(take: Take) -> None:
+    decision = settle(written(clash("b", "a", "c"), "by hand\n"), words={"f.ts": take})
+    assert (decision.whole, decision.text) == (False, None)
+
+
+# --- Any hunk ------------------------------------------------------------------------------------
+
+
+def _hunks(path: str) -> st.SearchStrategy[Conflict]:
+    """Any file with one or two hunks that both sides changed, each between `head` and `tail`."""
+    side = st.text(alphabet="aAbBcd}+", max_size=5)
+    sides = st.tuples(side, side, side).filter(lambda s: s[1] not in (s[0], s[2]))
+
+    def whole_file(found: list[tuple[str, str, str]]) -> Conflict:
+        text = "".join(f"{clash(*one).text}tail\n" for one in found)
+        ours, base, theirs = (
+            "".join(f"{lines(s)}tail\n" for s in each) for each in zip(*found, strict=True)
+        )
+        return replace(conflict(path, text=text), names=(path,), texts=Texts(base, ours, theirs))
+
+    return st.lists(sides, min_size=1, max_size=2).map(whole_file)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(["f.ts", "f.py", "Dockerfile"]).flatmap(_hunks), st.booleans())
+def test_nothing_that_the_fork_wrote_gives_way_unasked(found: Conflict, edited: bool) -> None:
+    """What the fork added is there, but for white space, and what it removed is not."""
+    if edited:
+        found = written(found, f"by hand\n{found.text}")
+    (decision,) = decide([found], Knowledge(DEFAULT, of_the_fork(found)))
+    assert not decision.whole and decision.text is not None and found.text
+    before, after = (text.split("tail\n") for text in (found.text, decision.text))
+    assert len(before) == len(after)
+    for was, now in zip(before, after, strict=True):
+        assert now.startswith("by hand\n") is was.startswith("by hand\n")
+        if was == now:
+            continue
+        (hunk,) = [part for part in hunks.parse(was) or [] if isinstance(part, hunks.Hunk)]
+        base, ours, result = (
+            Counter("".join(line.split()) for line in text)
+            for text in (hunk.base or (), hunk.ours, hunks.lines_of(now))
+        )
+        assert all(result[line] >= ours[line] for line in ours - base)
+        assert all(result[line] <= ours[line] for line in base - ours)

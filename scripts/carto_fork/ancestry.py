@@ -1,0 +1,91 @@
+"""Evidence: syncs that a squash merge cut off from upstream's history, and what would mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import git
+from .evidence import Commit, Customisations
+from .shell import Shell
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A sync whose ancestry is lost: git does not know that upstream's work is merged.
+
+    sync: the commit that brought upstream's work, with one parent only.
+    parent: the commit of upstream's whose files it brought; the other parent that it ought to have.
+    differs: in how many paths the two differ.
+    hidden: those of them that no commit of the fork's own changed; recording the ancestry would
+        say of them that the fork wants them so.
+    """
+
+    sync: Commit
+    parent: str
+    differs: int
+    hidden: tuple[str, ...]
+
+
+def find(
+    sh: Shell, repo: Path, production: str, upstream: Sequence[str], own: Customisations
+) -> Lost | None:
+    """The newest sync in a branch's history whose ancestry is lost; None if all is well.
+
+    production: the fork's side. upstream: upstream's side, the first one the release to merge.
+    """
+    bases = git.merge_bases(sh, repo, production, upstream[0])
+    for sync in own.squashed:
+        # After a later sync that was merged as it should be, nothing is lost any more.
+        if bases and not git.is_ancestor(sh, repo, bases[0], sync.name):
+            continue
+        parent = nearest(sh, repo, sync, upstream)
+        if not parent or git.is_ancestor(sh, repo, parent, production):
+            continue
+        differs = git.differing(sh, repo, parent, sync.name)
+        hidden = tuple(path for path in differs if not own.of([path]))
+        return Lost(sync, parent, len(differs), hidden)
+    return None
+
+
+def nearest(sh: Shell, repo: Path, sync: Commit, upstream: Sequence[str]) -> str | None:
+    """The commit of upstream's whose files are the nearest to a sync's, among those before it.
+
+    Along upstream's history the distance falls towards the one commit and rises behind it, so that
+    looking here and there first is enough.
+    """
+    best: tuple[int, str] | None = None
+    for tip in upstream:
+        listed = sh.ask(
+            "git -C {repo} rev-list --first-parent --before={date} {tip} --not {sync} --",
+            repo=repo,
+            date=f"{sync.date}T23:59:59",
+            tip=tip,
+            sync=sync.name,
+        )
+        history = git.checked(listed, "upstream's history").out.split()
+        first, last, step = 0, len(history), max(1, len(history) // 24)
+        while first < last:
+            found = [
+                (len(git.differing(sh, repo, history[i], sync.name)), i)
+                for i in range(first, last, step)
+            ]
+            distance, place = min(found)
+            if step == 1:
+                best = min(best, (distance, history[place])) if best else (distance, history[place])
+                break
+            first, last = max(0, place - step), min(len(history), place + step + 1)
+            step = max(1, (last - first) // 8)
+    return best[1] if best else None
+
+
+def healed(sh: Shell, repo: Path, production: str, lost: Lost) -> str:
+    """A commit with a branch's files and both its history and the lost one.
+
+    It lies in the object store alone, for forecasts: no ref leads to it.
+    """
+    words = ["git", "-C", str(repo), "-c", "user.name=carto-fork", "-c", "user.email=carto-fork"]
+    words += ["commit-tree", f"{production}^{{tree}}", "-p", production, "-p", lost.parent]
+    made = sh.read([*words, "-m", f"forecast: heal {lost.sync.name}"])
+    return git.checked(made, "healed history").line

@@ -1,0 +1,152 @@
+"""Evidence: what the fork's own commits did, as opposed to what syncs brought or left behind."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from functools import cached_property
+from pathlib import Path
+
+from . import git
+from .evidence import Commit, Customisations
+from .fates import substantive
+from .shell import Answer, Shell
+
+MOST_PATHS = 20
+"""A commit with one parent that changes more paths than these may be a squashed sync."""
+
+
+def read(sh: Shell, repo: Path, ours: str, upstream: Sequence[str]) -> Customisations:
+    """The fork's own commits: in the history of `ours`, and in none of upstream's.
+
+    Merges are nobody's work: what a sync brings is upstream's, what it leaves behind is drift.
+    """
+    log = list(_log(sh, repo, ours, upstream))
+    suspects = [
+        (commit, changed)
+        for commit, parents, changed in log
+        if len(changed) > MOST_PATHS and len(parents) == 1
+    ]
+    squashed = _bringing_upstreams_work(sh, repo, suspects, upstream)
+    own = [entry for entry in log if entry[0] not in squashed]
+    paths: dict[str, list[Commit]] = defaultdict(list)
+    for commit, _, changed in own:
+        for path in changed:
+            paths[path].append(commit)
+    return Customisations(paths, _Lines(sh, repo, [commit for commit, _, _ in own]), squashed)
+
+
+def newest(
+    sh: Shell, repo: Path, tip: str, known: str, paths: Sequence[str], most: int
+) -> tuple[Commit, ...]:
+    """The newest commits of a history that changed some files, and that another has not."""
+    words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, f"--max-count={most}"]
+    answer = sh.read([*words, tip, "--not", known, "--", *paths])
+    return tuple(commit for commit, _, _ in _commits(answer))
+
+
+_LOG = ["log", "--no-merges", "--no-show-signature", "--no-color", "--no-renames", "-z"]
+_LOG += ["--name-only", "--date=short", "--format=%x01%H%x02%P%x02%ad%x02%s"]
+
+
+def _log(
+    sh: Shell, repo: Path, ours: str, upstream: Sequence[str]
+) -> Iterable[tuple[Commit, list[str], list[str]]]:
+    """The commits with their parents and the paths that they changed, newest first."""
+    words = ["git", "-C", str(repo), *_LOG, ours, "--not", *upstream, "--"]
+    return _commits(sh.read(words))
+
+
+def _commits(answer: Answer) -> Iterator[tuple[Commit, list[str], list[str]]]:
+    for entry in git.checked(answer, "commits").out.split("\1")[1:]:
+        head, *changed = entry.split("\0")
+        name, parents, day, subject = head.split("\2", 3)
+        # The first path follows the message's line end.
+        listed = [path.removeprefix("\n") for path in changed]
+        yield Commit(name, day, subject), parents.split(), [path for path in listed if path]
+
+
+def _bringing_upstreams_work(
+    sh: Shell,
+    repo: Path,
+    suspects: Sequence[tuple[Commit, Sequence[str]]],
+    upstream: Sequence[str],
+) -> tuple[Commit, ...]:
+    """Those commits most of whose files are as upstream had them around that time."""
+    if not suspects:
+        return ()
+    dates = sorted(commit.date for commit, _ in suspects)
+    listed = sh.ask(
+        "git -C {repo} log --first-parent --since={since} --before={before} --date=short"
+        " '--format=%cd %H' {upstream} --",
+        repo=repo,
+        since=str(date.fromisoformat(dates[0]) - timedelta(days=60)),
+        before=f"{dates[-1]}T23:59:59",
+        upstream=upstream,
+    )
+    history = git.checked(listed, "upstream's history").out.splitlines()
+    wanted, names = [], []
+    for commit, changed in suspects:
+        last = f"{commit.date} ~"
+        candidates = _sample([line.split()[1] for line in history if line < last][:800], 10)
+        paths = _sample([path for path in changed if "\n" not in path], 40)
+        wanted.append((commit, len(paths), len(candidates)))
+        names += [f"{where}:{path}" for where in (commit.name, *candidates) for path in paths]
+    found = sh.read(["git", "-C", str(repo), "cat-file", "--batch-check"], feed=names)
+    answers = iter(git.checked(found, "files").out.splitlines())
+    squashed = []
+    for commit, width, height in wanted:
+        here, *theirs = [[next(answers) for _ in range(width)] for _ in range(1 + height)]
+        alike = [
+            sum(a == b and " blob " in a for a, b in zip(here, x, strict=True)) for x in theirs
+        ]
+        if 2 * max(alike, default=0) > width:
+            squashed.append(commit)
+    return tuple(squashed)
+
+
+def _sample(items: Sequence[str], most: int) -> Sequence[str]:
+    """At most so many of the items, spread evenly."""
+    return items[:: -(-len(items) // most) or 1]
+
+
+class _Lines(Mapping[str, Sequence[Commit]]):
+    """Every line that some commits added or removed; read when somebody asks for one."""
+
+    def __init__(self, sh: Shell, repo: Path, own: Sequence[Commit]) -> None:
+        self._sh, self._repo, self._own = sh, repo, own
+
+    @cached_property
+    def _found(self) -> dict[str, list[Commit]]:
+        lines: dict[str, list[Commit]] = defaultdict(list)
+        words = ["git", "-C", str(self._repo), "diff-tree", "--stdin", "--root", "-r", "-M", "-p"]
+        words += ["-U0", "--no-color", "--no-ext-diff", "--no-textconv"]
+        answer = self._sh.read(words, feed=(commit.name for commit in self._own))
+        named = {commit.name: commit for commit in self._own}
+        commit, inside = None, 0
+        for line in git.checked(answer, "fork's changes").out.split("\n"):
+            if inside:
+                inside -= not line.startswith("\\")
+                text = line[1:].strip()
+                known = text in lines or substantive(text)
+                if commit and known and commit not in lines[text][-1:]:
+                    lines[text].append(commit)
+            elif line in named:
+                commit = named[line]
+            elif line.startswith("@@") and (head := _HEAD.match(line)):
+                inside = sum(1 if count is None else int(count) for count in head.groups())
+        return dict(lines)
+
+    def __getitem__(self, line: str) -> Sequence[Commit]:
+        return self._found[line]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+_HEAD = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")

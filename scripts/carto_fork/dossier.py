@@ -1,0 +1,63 @@
+"""Evidence: what a person needs to know to decide a conflict that nothing else decides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import customisations, hunks
+from .decisions import Decision
+from .evidence import Commit, Customisations
+from .shell import Shell
+
+_MOST_COMMITS = 3
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """Both sides' intents, and what each option would cost.
+
+    fork, upstream: the newest commits of each side that are behind it.
+    fork_lines: lines of the fork's that go if upstream's side is taken.
+    upstream_lines: lines of upstream's that go if the fork's side is taken.
+    past: what was made of an earlier conflict in the same file, "" if there was none.
+    """
+
+    fork: tuple[Commit, ...]
+    upstream: tuple[Commit, ...]
+    fork_lines: int
+    upstream_lines: int
+    past: str
+
+
+def write(
+    sh: Shell, repo: Path, left: Sequence[Decision], own: Customisations, ours: str, theirs: str
+) -> dict[str, Dossier]:
+    """A dossier for each conflict that is left, by path."""
+    return {d.conflict.path: _of(sh, repo, d, own, ours, theirs) for d in left}
+
+
+def _of(
+    sh: Shell, repo: Path, decision: Decision, own: Customisations, ours: str, theirs: str
+) -> Dossier:
+    conflict = decision.conflict
+    segments = hunks.parse(decision.text) if decision.text is not None else None
+    if segments:
+        sides = [(s.ours, s.theirs) for s in segments if isinstance(s, hunks.Hunk)]
+    elif texts := conflict.texts:
+        sides = [(tuple(texts.ours.split("\n")), tuple(texts.theirs.split("\n")))]
+    else:
+        sides = []
+    mine, other = (Counter(line for side in sides for line in side[i]) for i in (0, 1))
+    paths = (conflict.path, *conflict.names)
+    wrote = own.behind((mine - other).elements())
+    touched = own.of(paths)
+    return Dossier(
+        fork=tuple([c for c in wrote if c in touched] or touched)[:_MOST_COMMITS],
+        upstream=customisations.newest(sh, repo, theirs, ours, paths, _MOST_COMMITS),
+        fork_lines=(mine - other).total(),
+        upstream_lines=(other - mine).total(),
+        past=decision.past,
+    )

@@ -1,0 +1,133 @@
+"""Healing: what it costs that a sync's ancestry is lost, and the plan that records it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from . import ancestry, conflicts, customisations, git
+from .ancestry import Lost
+from .errors import Refused
+from .fork import Fork
+from .shell import Shell
+from .steps import Plan
+from .text import printable
+
+_MOST_PATHS = 10
+
+
+@dataclass(frozen=True)
+class Healing:
+    """A lost ancestry that can be recorded.
+
+    branch: where that is prepared. before, after: how many conflicts upstream's newest commit
+        makes without and with it.
+    """
+
+    lost: Lost
+    branch: str
+    before: int
+    after: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {
+            "sync": self.lost.sync,
+            "parent": self.lost.parent,
+            "differing_paths": self.lost.differs,
+            "hidden": self.lost.hidden,
+            "conflicts": self.before,
+            "conflicts_healed": self.after,
+            "branch": self.branch,
+        }
+
+
+def find(sh: Shell, fork: Fork, upstream: str) -> Healing | None:
+    """The newest sync whose ancestry is lost; None if all is well.
+
+    upstream: the commit to merge next.
+    """
+    tips = [upstream, *fork.upstream_refs]
+    production = fork.production_commit
+    own = customisations.read(sh, fork.path, production, tips)
+    lost = ancestry.find(sh, fork.path, production, tips, own)
+    if lost is None:
+        return None
+    before, after = cost(sh, fork, production, upstream, lost)
+    return Healing(lost, f"heal/{lost.parent[:10]}", before, after)
+
+
+def cost(sh: Shell, fork: Fork, production: str, upstream: str, lost: Lost) -> tuple[int, int]:
+    """How many conflicts a merge makes as things are, and how many once they are healed."""
+    healed = ancestry.healed(sh, fork.path, production, lost)
+    before, after = (
+        conflicts.count(sh, fork.path, ours, upstream) for ours in (production, healed)
+    )
+    return before, after
+
+
+def described(lost: Lost) -> str:
+    """A lost ancestry in words."""
+    sync = lost.sync
+    return (
+        f"{sync.name[:10]} ({sync.date}, {printable(sync.subject)}) brought upstream's work up to "
+        f"{lost.parent[:10]} and has one parent only"
+    )
+
+
+def require_provable(fork: Fork, lost: Lost) -> None:
+    """Raises Refused where recording the ancestry would hide changes that are nobody's."""
+    if not lost.hidden:
+        return
+    listed = "\n  ".join(map(printable, lost.hidden[:_MOST_PATHS]))
+    more = len(lost.hidden) - _MOST_PATHS
+    rest = f"\n  and {more} more" if more > 0 else ""
+    count = len(lost.hidden)
+    raise Refused(
+        f"{described(lost)}. Its ancestry cannot be recorded: "
+        f"{'a path differs' if count == 1 else f'{count} paths differ'} from upstream's although "
+        f"no commit of the fork's own changed {'it' if count == 1 else 'them'}, and the next merge "
+        f"would take that for the fork's wish:\n  {listed}{rest}",
+        then=f"bring them back in a commit of their own, for example: {git.at(fork.path)} restore "
+        f"--source={lost.parent[:10]} -- PATH; merge that, then run the same command again.",
+    )
+
+
+def values(lost: Lost) -> dict[str, str]:
+    """What the placeholders of the healing step stand for."""
+    message = (
+        f"chore: record that {lost.sync.name[:10]} merged upstream {lost.parent[:10]}, "
+        "which landed squashed"
+    )
+    return {"lost": lost.parent, "heal_message": message}
+
+
+def plan(sh: Shell, fork: Fork, healing: Healing, *, direct: bool, push: bool) -> Plan:
+    """The plan for recording a lost ancestry on a branch of its own, or on production itself."""
+    branch, repo = healing.branch, fork.path
+    trees = git.worktrees(sh, repo)
+    held = {tree.branch: tree for tree in trees if not tree.missing}
+    tree = held.get(f"refs/heads/{branch}")
+    place = (
+        tree.path
+        if tree
+        else fork.home.absolute().with_name(
+            f"{fork.home.absolute().name}.{branch.replace('/', '-')}"
+        )
+    )
+    checkout = held.get(fork.local_production)
+    conditions = set()
+    if push:
+        conditions = {"direct", "tidy"} if direct else {"push", "tidy"}
+    if push and direct and fork.local_production in fork.refs.objects:
+        conditions.add("direct-checked-out" if checkout else "direct-elsewhere")
+    known = fork.values() | {
+        "sync": branch,
+        "start": fork.production_commit,
+        "place": os.path.abspath(place),
+        "work": str(git.nearest(place)),
+        "checkout": str(git.nearest(checkout.path)) if checkout else "",
+    }
+    untouched = "Your checkout and origin are as they were."
+    return Plan(known | values(healing.lost), frozenset(conditions), untouched)

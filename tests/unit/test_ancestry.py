@@ -1,0 +1,197 @@
+"""Syncs that a squash cut off from upstream's history: found, dated, and mended for a forecast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from carto_fork import ancestry, customisations
+from carto_fork.ancestry import Lost
+from carto_fork.evidence import Commit
+from repository import Files, Repo
+from world import shell
+
+FILES = 24
+TEXT = "".join(f"statement_{number}(of_the_file)\n" for number in range(12))
+FORK = "tenant = read_tenant(request)\n"
+
+
+def day(number: int) -> str:
+    return str(date(2025, 1, 1) + timedelta(number))
+
+
+def text(number: int, release: int) -> str:
+    """A file of upstream's: each of its commits changes one line of one of them."""
+    lines = TEXT.split("\n")
+    for commit in range(number, release + 1, FILES):
+        if commit:
+            lines[commit // FILES % 4] = f"change_number_{commit}(of_file={number})"
+    return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class History:
+    """Upstream's history, a commit a day, and a fork that begins at the first one.
+
+    names: upstream's commits by day.
+    """
+
+    repo: Repo
+    names: Sequence[str]
+
+    def find(self, *upstream: str, production: str = "ours") -> Lost | None:
+        sh, tips = shell(), upstream or ("theirs",)
+        own = customisations.read(sh, self.repo.path, production, tips)
+        return ancestry.find(sh, self.repo.path, production, tips, own)
+
+    def squash(self, release: int, files: Files, on: int, subject: str = "sync") -> Commit:
+        """Bring a release to the fork's branch without its history."""
+        name = self.repo.on("ours").squash(self.names[release], files, subject, date=day(on))
+        return Commit(name, day(on), subject)
+
+    def conflicts(self, commit: str) -> int:
+        """In how many files a merge with upstream's tip would stop."""
+        words = ("merge-tree", "--write-tree", "--name-only", "--no-messages", commit, "theirs")
+        return len(self.repo.git(*words, ok=False).split("\n")) - 1
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    repo = Repo.new(tmp_path / "repo", "theirs")
+    stream = []
+    for number in range(61):
+        who = f"x <x@example.com> {1735732800 + 86400 * number} +0000"
+        stream.append(f"commit refs/heads/theirs\ncommitter {who}\ndata 7\nrelease\n")
+        for file in range(FILES) if not number else [number % FILES]:
+            content = text(file, number)
+            stream.append(f"M 644 inline dir/{file}\ndata {len(content)}\n{content}\n")
+    repo.git("fast-import", "--quiet", feed="".join(stream).encode())
+    names = repo.git("rev-list", "--reverse", "theirs").split()
+    repo.git("symbolic-ref", "HEAD", "refs/heads/ours")
+    repo.git("reset", "--quiet", "--hard", names[0])
+    return History(repo, names)
+
+
+def test_a_fork_that_merges_as_it_should(history: History) -> None:
+    history.repo.commit({"carto": FORK}, "the fork's")
+    assert history.find() is None
+    history.repo.merge(history.names[30])
+    assert history.find() is None
+
+
+@pytest.mark.parametrize("release", [25, 37, 38, 39, 59, 60])
+def test_a_squashed_sync_is_found_with_the_parent_that_it_lacks(
+    history: History, release: int
+) -> None:
+    """Among many, of which some were made since, and although the fork changed a few files."""
+    history.repo.commit({"carto": FORK, "dir/1": TEXT + FORK}, "the fork's", date=day(3))
+    by_hand: Files = {"carto": FORK, "dir/1": text(1, release) + FORK}
+    sync = history.squash(release, by_hand, on=min(release + 5, 60))
+    history.repo.commit({"later": FORK}, "the fork's", date=day(60))
+    assert history.find() == Lost(sync, history.names[release], 2, ())
+
+
+def test_no_commit_of_a_later_day_is_the_parent(history: History) -> None:
+    sync = history.squash(50, {}, on=40)
+    found = history.find()
+    assert found and (found.sync, found.parent) == (sync, history.names[40])
+
+
+def test_a_release_on_a_branch_of_its_own(history: History) -> None:
+    history.repo.on("release", history.names[40])
+    fixed = history.repo.commit({"dir/2": "a_fix = of_the_release()\n"}, date=day(42))
+    sync = history.squash(40, {"dir/2": "a_fix = of_the_release()\n"}, on=44)
+    assert history.find("theirs", "release") == Lost(sync, fixed, 0, ())
+    assert history.find("theirs") == Lost(sync, history.names[40], 1, ("dir/2",))
+
+
+def test_what_a_sync_left_out_is_hidden_where_no_commit_of_the_forks_says_so(
+    history: History,
+) -> None:
+    """dir/3 stayed as it was, dir/4 went missing and `extra` came from nowhere."""
+    history.repo.commit({"carto": FORK, "dir/1": TEXT + FORK}, "the fork's", date=day(3))
+    left_out: Files = {"dir/3": text(3, 0), "dir/4": None, "extra": FORK}
+    sync = history.squash(40, {"carto": FORK, "dir/1": TEXT + FORK, **left_out}, on=41)
+    assert history.find() == Lost(sync, history.names[40], 5, ("dir/3", "dir/4", "extra"))
+
+
+@pytest.mark.parametrize("later", [40, 41, 60])
+def test_a_later_merge_as_it_should_be_brings_the_history_back(
+    history: History, later: int
+) -> None:
+    history.repo.commit({"carto": FORK}, "the fork's", date=day(3))
+    history.squash(40, {"carto": FORK}, on=41)
+    assert history.find() is not None
+    history.repo.git("merge", "--quiet", "-Xtheirs", "-m", "merge", history.names[later])
+    assert history.find() is None
+
+
+def test_a_later_merge_of_an_older_release_does_not(history: History) -> None:
+    sync = history.squash(40, {}, on=41)
+    history.repo.git("merge", "--quiet", "-Xours", "-m", "merge", history.names[30])
+    assert history.find() == Lost(sync, history.names[40], 0, ())
+
+
+def test_an_earlier_merge_as_it_should_be_does_not(history: History) -> None:
+    history.repo.merge(history.names[30])
+    sync = history.squash(59, {}, on=60)
+    assert history.find() == Lost(sync, history.names[59], 0, ())
+
+
+def test_the_newest_of_several_is_found(history: History) -> None:
+    history.squash(30, {}, on=31, subject="one")
+    two = history.squash(59, {}, on=60, subject="two")
+    assert history.find() == Lost(two, history.names[59], 0, ())
+
+
+def test_one_that_stands_on_another_branch_does_not_matter(history: History) -> None:
+    history.squash(40, {}, on=41)
+    history.repo.on("clean", history.names[0]).commit({"carto": FORK})
+    assert history.find(production="clean") is None
+
+
+# --- The history as it ought to be ---------------------------------------------------------------
+
+
+@pytest.fixture
+def lost(history: History) -> Lost:
+    """A sync by which every file of the fork's and of upstream's is in conflict from then on."""
+    history.repo.commit({"dir/1": TEXT + FORK}, "the fork's", date=day(3))
+    history.squash(30, {"dir/1": text(1, 30) + FORK}, on=31)
+    found = history.find()
+    assert found
+    return found
+
+
+def test_a_healed_history_has_the_same_files_and_both_parents(history: History, lost: Lost) -> None:
+    repo = history.repo
+    commit = ancestry.healed(shell(), repo.path, "ours", lost)
+    assert repo.git("rev-parse", f"{commit}^{{tree}}") == repo.git("rev-parse", "ours^{tree}")
+    assert repo.git("show", "--no-patch", "--format=%P", commit).split() == [
+        repo.git("rev-parse", "ours"),
+        history.names[30],
+    ]
+
+
+def test_a_healed_history_merges_with_fewer_conflicts(history: History, lost: Lost) -> None:
+    commit = ancestry.healed(shell(), history.repo.path, "ours", lost)
+    assert history.conflicts("ours") > 10
+    assert history.conflicts(commit) == 0
+    assert history.find(production=commit) is None
+
+
+def test_healing_changes_nothing_that_a_person_sees(history: History, lost: Lost) -> None:
+    """Nor does it ask who commits."""
+    repo = history.repo
+    (repo.path / "dir" / "1").write_text("in the middle of work\n")
+    repo.put({"staged": FORK})
+    for key in ("user.name", "user.email"):
+        repo.git("config", "--unset", key)
+    repo.git("config", "user.useConfigOnly", "true")
+    before = repo.state()
+    ancestry.healed(shell(), repo.path, "ours", lost)
+    assert repo.state() == before

@@ -1,0 +1,336 @@
+"""What the fork's own commits did, told from merges, upstream's work and squashed syncs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from carto_fork import customisations
+from carto_fork.customisations import MOST_PATHS
+from carto_fork.evidence import Commit, Customisations
+from repository import Content, Files, Repo
+from world import shell
+
+TEXT = "".join(f"statement_{number}(of_the_file)\n" for number in range(8))
+FORK = "tenant = read_tenant(request)\n"
+OTHER = "limit = budget_of_caller(key)\n"
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    """The fork's branch is `ours`; upstream's is `theirs`."""
+    made = Repo.new(tmp_path / "repo", "theirs")
+    made.commit({"f": TEXT, "g": TEXT})
+    return made.on("ours", "theirs")
+
+
+def read(repo: Repo, *upstream: str) -> Customisations:
+    return customisations.read(shell(), repo.path, "ours", upstream or ("theirs",))
+
+
+Subjects = Mapping[str, Sequence[str]]
+
+
+def subjects(found: Mapping[str, Sequence[Commit]]) -> dict[str, list[str]]:
+    return {key: [commit.subject for commit in commits] for key, commits in found.items()}
+
+
+# --- Whose commits -------------------------------------------------------------------------------
+
+
+def test_a_fork_that_has_done_nothing(repo: Repo) -> None:
+    assert read(repo) == Customisations()
+    repo.on("theirs").commit({"f": TEXT + OTHER})
+    assert read(repo) == Customisations()
+
+
+def test_a_commit_of_the_forks(repo: Repo) -> None:
+    name = repo.commit({"f": TEXT + FORK, "new": OTHER}, "feat: tenants", date="2025-01-02")
+    commit = Commit(name, "2025-01-02", "feat: tenants")
+    assert read(repo) == Customisations(
+        {"f": [commit], "new": [commit]}, {FORK.strip(): [commit], OTHER.strip(): [commit]}
+    )
+
+
+def test_the_newest_commit_comes_first(repo: Repo) -> None:
+    repo.commit({"f": TEXT + FORK}, "one", date="2025-01-01")
+    repo.commit({"f": TEXT + FORK + OTHER, "g": None}, "two", date="2025-01-02")
+    repo.commit({"f": TEXT + OTHER}, "three", date="2025-01-03")
+    found = read(repo)
+    assert subjects(found.paths) == {"f": ["three", "two", "one"], "g": ["two"]}
+    assert subjects(found.lines) == {
+        FORK.strip(): ["three", "one"],
+        OTHER.strip(): ["two"],
+        **{line: ["two"] for line in TEXT.split("\n")[:-1]},
+    }
+
+
+def test_what_upstream_did_is_none_of_the_forks(repo: Repo) -> None:
+    """Neither what was merged, nor what stands on another one of its branches."""
+    repo.on("release", "theirs").commit({"g": TEXT + OTHER})
+    repo.on("theirs").commit({"f": TEXT + OTHER})
+    repo.on("ours").commit({"h": FORK}, "the fork's")
+    repo.merge("theirs")
+    repo.merge("release")
+    repo.on("theirs").commit({"new": TEXT})
+    assert subjects(read(repo, "theirs", "release").paths) == {"h": ["the fork's"]}
+    assert set(read(repo).paths) == {"g", "h"}
+
+
+def test_a_merge_is_nobodys_work(repo: Repo) -> None:
+    """What a person did while merging was left by the sync, or stands in commits of its own."""
+    repo.commit({"f": FORK + TEXT}, "the fork's")
+    repo.on("theirs").commit({"f": OTHER + TEXT})
+    repo.on("ours").merge("theirs", {"f": "by_hand(while_merging)\n" + TEXT, "new": OTHER})
+    found = read(repo)
+    assert subjects(found.paths) == {"f": ["the fork's"]}
+    assert subjects(found.lines) == {FORK.strip(): ["the fork's"]}
+
+
+def test_a_branch_of_the_forks_own_that_was_merged(repo: Repo) -> None:
+    repo.on("feature", "ours").commit({"f": TEXT + FORK}, "on a branch")
+    repo.on("ours").commit({"g": TEXT + OTHER}, "meanwhile")
+    repo.merge("feature")
+    assert subjects(read(repo).paths) == {"f": ["on a branch"], "g": ["meanwhile"]}
+
+
+def test_a_history_of_the_forks_alone(tmp_path: Path) -> None:
+    """The first commit of all is one as well."""
+    repo = Repo.new(tmp_path / "alone", "theirs")
+    repo.commit({"of upstream": TEXT})
+    repo.git("switch", "--quiet", "--orphan", "ours")
+    repo.commit({"f": FORK}, "first")
+    found = read(repo)
+    assert (subjects(found.paths), subjects(found.lines)) == (
+        {"f": ["first"]},
+        {FORK.strip(): ["first"]},
+    )
+
+
+def test_a_commit_without_any_change(repo: Repo) -> None:
+    repo.commit({}, "nothing at all")
+    repo.commit({"f": TEXT + FORK}, "something")
+    assert subjects(read(repo).paths) == {"f": ["something"]}
+
+
+# --- Names and lines -----------------------------------------------------------------------------
+
+
+def test_a_renamed_file_is_known_by_both_names_and_its_lines_are_not_the_forks(repo: Repo) -> None:
+    repo.commit({"f": None, "renamed": TEXT + FORK}, "rename")
+    found = read(repo)
+    assert subjects(found.paths) == {"f": ["rename"], "renamed": ["rename"]}
+    assert subjects(found.lines) == {FORK.strip(): ["rename"]}
+
+
+def test_a_line_is_known_without_the_white_space_around_it(repo: Repo) -> None:
+    repo.commit({"f": TEXT + f"\t  {FORK.strip()}  \r\n"}, "indented")
+    assert subjects(read(repo).lines) == {FORK.strip(): ["indented"]}
+
+
+def test_a_line_that_tells_nothing_is_not_known(repo: Repo) -> None:
+    repo.commit({"f": TEXT + "    else:\n}\n\n" + FORK}, "one")
+    assert list(read(repo).lines) == [FORK.strip()]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "++ b/looks_like_a_header",
+        "-- a/looks_like_a_header",
+        "@@ -1,2 +3,4 @@ looks_like_a_hunk",
+        "\\ No newline at end of file",
+        "diff --git a/looks b/like_another_file",
+        "caf\udce9 = bytes_that_are_no_utf8()",
+        "form_feed\x0c = inside_the_line()",
+        "separator\u2028 = inside_the_line()",
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "", "\n\n" + OTHER])
+def test_lines_are_taken_as_they_are(repo: Repo, line: str, end: str) -> None:
+    repo.commit({"f": TEXT + line + end}, "one")
+    repo.commit({"f": TEXT, "g": TEXT + FORK}, "two")
+    expected = {line: ["two", "one"], FORK.strip(): ["two"]}
+    if OTHER in end:
+        expected[OTHER.strip()] = ["two", "one"]
+    assert subjects(read(repo).lines) == expected
+
+
+def test_a_line_that_is_the_name_of_a_commit(repo: Repo) -> None:
+    """As in a list of revisions for `git blame` to ignore."""
+    one = repo.commit({"f": TEXT + FORK}, "one")
+    repo.commit({"ignored": f"{one}\n{OTHER}"}, "two")
+    assert subjects(read(repo).lines) == {
+        one: ["two"],
+        OTHER.strip(): ["two"],
+        FORK.strip(): ["one"],
+    }
+
+
+def test_lines_of_binary_files_do_not_get_in_the_way(repo: Repo) -> None:
+    repo.commit({"binary": b"\0\n@@ -1 +1 @@\n" + bytes(range(256)), "g": TEXT + FORK}, "one")
+    found = read(repo)
+    assert subjects(found.paths) == {"binary": ["one"], "g": ["one"]}
+    assert found.of((), [FORK]) == found.of(["g"])
+
+
+NAMES = [
+    "a b",
+    "tab\there",
+    "new\nline",
+    "\nfirst",
+    "ümlaut",
+    "caf\udce9",
+    "-x",
+    ":(top)f",
+    "soh\1",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_taken_as_they_are(repo: Repo, name: str) -> None:
+    repo.commit({"\t": TEXT, name: TEXT, f"dir/{name}": TEXT, "f": None}, "one")
+    assert subjects(read(repo).paths) == {
+        path: ["one"] for path in ("\t", name, f"dir/{name}", "f")
+    }
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "plain",
+        "two\ttabs  and blanks",
+        "quotes ' \" and $(echo shell)",
+        "größer 🍀",
+        "{repo}",
+        "--option",
+        "a \x02 and a \x7f",
+        "a \x01 character",
+        "\x1b[31mred",
+    ],
+)
+def test_subjects_are_taken_as_they_are(repo: Repo, subject: str) -> None:
+    repo.commit({"f": TEXT + FORK}, subject)
+    repo.commit({"g": TEXT + OTHER}, "after it")
+    assert subjects(read(repo).paths) == {"f": [subject], "g": ["after it"]}
+
+
+def test_the_rest_of_a_message_does_not_matter(repo: Repo) -> None:
+    repo.commit({"f": TEXT + FORK}, "subject\n\nbody\n\1\2")
+    assert subjects(read(repo).paths) == {"f": ["subject"]}
+
+
+# --- Which commits wrote something ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("paths", "lines", "expected"),
+    [
+        ([], [], []),
+        (["nowhere"], ["nobody_wrote(this_line)"], []),
+        (["f"], [], ["one"]),
+        (["g", "f"], [], ["two", "one"]),
+        ([], [f"    {FORK}"], ["three", "one"]),
+        (["f"], [FORK, OTHER], ["one", "three", "two"]),
+        ([], ["else:"], []),
+    ],
+)
+def test_the_commits_behind_paths_and_lines(
+    repo: Repo, paths: list[str], lines: list[str], expected: list[str]
+) -> None:
+    """Each once: those of the paths first, then those of the lines."""
+    repo.commit({"f": TEXT + FORK + "else:\n"}, "one")
+    repo.commit({"g": TEXT + OTHER}, "two")
+    repo.commit({"h": FORK}, "three")
+    assert [commit.subject for commit in read(repo).of(paths, lines)] == expected
+
+
+# --- Squashed syncs ------------------------------------------------------------------------------
+
+MANY = MOST_PATHS + 4
+
+
+def many(text: str, count: int = MANY) -> Files:
+    return {f"dir/{number}": text.replace("statement", f"part_{number}") for number in range(count)}
+
+
+def test_a_squashed_sync_is_nobodys_work(repo: Repo) -> None:
+    """Although a person settled some of its files by hand."""
+    before = repo.commit({"dir/0": FORK}, "the fork's", date="2025-01-01")
+    repo.on("theirs").commit({**many(TEXT), "new": TEXT + OTHER}, date="2025-01-02")
+    by_hand: Files = {f"dir/{number}": TEXT + FORK for number in range(4)}
+    name = repo.on("ours").squash("theirs", by_hand, "chore: sync", date="2025-01-03")
+    repo.on("theirs").commit({"f": TEXT + OTHER}, date="2025-01-04")
+    commit = Commit(before, "2025-01-01", "the fork's")
+    assert read(repo) == Customisations(
+        {"dir/0": [commit]},
+        {FORK.strip(): [commit]},
+        (Commit(name, "2025-01-03", "chore: sync"),),
+    )
+
+
+def test_squashed_syncs_are_told_newest_first(repo: Repo) -> None:
+    for day in (1, 3, 5):
+        repo.on("theirs").commit(many(f"{TEXT}of_day_{day}()\n"), date=f"2025-01-0{day}")
+        repo.on("ours").squash("theirs", {}, f"sync {day}", date=f"2025-01-0{day + 1}")
+    found = read(repo)
+    assert [commit.subject for commit in found.squashed] == ["sync 5", "sync 3", "sync 1"]
+    assert (found.paths, found.lines) == ({}, {})
+
+
+def test_a_sync_with_a_release_that_upstream_has_left_behind(repo: Repo) -> None:
+    """Upstream's branch went on; the release is not its tip."""
+    for day in range(1, 7):
+        repo.on("theirs").commit(many(f"{TEXT}of_day_{day}()\n"), date=f"2025-01-0{day}")
+    repo.on("ours").squash("theirs~3", {}, "sync", date="2025-01-09")
+    assert [commit.subject for commit in read(repo).squashed] == ["sync"]
+
+
+@pytest.mark.parametrize("count", [MOST_PATHS, MOST_PATHS + 1])
+def test_a_sync_of_few_files_cannot_be_told_from_work(repo: Repo, count: int) -> None:
+    repo.on("theirs").commit(many(TEXT, count))
+    repo.on("ours").squash("theirs", {}, "sync")
+    found = read(repo)
+    assert [commit.subject for commit in found.squashed] == ["sync"] * (count > MOST_PATHS)
+    assert len(found.paths) == (0 if count > MOST_PATHS else count)
+
+
+def test_a_big_commit_of_the_forks_own_is_its_own(repo: Repo) -> None:
+    repo.on("theirs").commit(many(TEXT, 9), date="2025-01-01")
+    repo.on("ours").commit(many(TEXT + FORK), "big", date="2025-01-02")
+    found = read(repo)
+    assert subjects(found.paths) == {path: ["big"] for path in many("")}
+    assert found.squashed == ()
+    assert [commit.subject for commit in found.of((), [FORK])] == ["big"]
+
+
+@pytest.mark.parametrize("content", [None, TEXT + FORK])
+def test_a_big_commit_that_deletes_or_changes_upstreams_files_is_the_forks_own(
+    tmp_path: Path, content: Content
+) -> None:
+    repo = Repo.new(tmp_path / "big", "theirs")
+    repo.commit(many(TEXT), date="2025-01-01")
+    repo.on("ours", "theirs").commit(dict.fromkeys(many(TEXT), content), "big", date="2025-01-02")
+    found = read(repo)
+    assert subjects(found.paths) == {path: ["big"] for path in many("")}
+    assert found.squashed == ()
+
+
+def test_upstreams_work_of_later_days_is_no_reason(repo: Repo) -> None:
+    """Upstream took over what the fork had done."""
+    repo.commit(many(TEXT + FORK), "big", date="2025-01-02")
+    repo.on("theirs").commit(many(TEXT + FORK), date="2025-01-05")
+    found = read(repo)
+    assert (len(found.paths), found.squashed) == (MANY, ())
+
+
+def test_reading_changes_nothing_that_a_person_sees(repo: Repo) -> None:
+    repo.commit({"f": TEXT + FORK}, "one")
+    repo.on("theirs").commit(many(TEXT))
+    repo.on("ours").squash("theirs", {}, "sync")
+    (repo.path / "f").write_text("in the middle of work\n")
+    before = repo.state()
+    read(repo)
+    assert repo.state() == before

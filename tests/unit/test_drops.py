@@ -1,0 +1,191 @@
+"""What people let go on purpose: read, refused, and written without touching what is there."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carto_fork import drops
+from carto_fork.drops import Drop
+from carto_fork.errors import ExitCode, Refused
+
+FULL = Drop("a/b.py", "Upstream has it.", ("one = 1", "two = 2"), "v1.76.5", "upstream")
+SHORT = Drop("c", "Nobody uses it.")
+TEXT = """\
+# Ours.
+
+[[drop]]   # the first
+path = 'a/b.py'
+reason = "Upstream has it."
+lines = ["one = 1", 'two = 2']
+tag = "v1.76.5"
+side = "upstream"
+
+[[drop]]
+path = "c"
+reason = "Nobody uses it."
+"""
+
+# --- Reading -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (None, ()),
+        ("", ()),
+        ("# nothing yet\n", ()),
+        ("drop = []\n", ()),
+        (TEXT, (FULL, SHORT)),
+        (TEXT.replace("\n", "\r\n"), (FULL, SHORT)),
+        ('drop = [{path = "c", reason = "Nobody uses it."}]', (SHORT,)),
+    ],
+)
+def test_what_a_file_says(text: str | None, expected: tuple[Drop, ...]) -> None:
+    assert drops.read(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("drop = [", "Invalid value (at end of document)"),
+        ("[[drop]]\npath = 'a'\n", "Object missing required field `reason` - at `$.drop[0]`"),
+        ("[[drop]]\nreason = 'a'\n", "Object missing required field `path` - at `$.drop[0]`"),
+        (f"{TEXT}why = 'x'\n", "Object contains unknown field `why` - at `$.drop[1]`"),
+        (f"{TEXT}lines = 'x'\n", "Expected `array`, got `str` - at `$.drop[1].lines`"),
+        ("[[drops]]\n", "Object contains unknown field `drops`"),
+    ],
+)
+def test_what_is_not_valid_is_refused(text: str, problem: str) -> None:
+    with pytest.raises(Refused) as refused:
+        drops.read(text, "v1:carto_drops.toml")
+    assert refused.value.code == ExitCode.REFUSED
+    assert str(refused.value) == (
+        f"Refused: v1:carto_drops.toml is not valid: {problem}.\n"
+        "Nothing was changed.\n"
+        "Next: correct v1:carto_drops.toml."
+    )
+
+
+@pytest.mark.parametrize(("key", "value"), [("side", "both"), ("reason", "")])
+def test_a_word_that_can_never_hold_or_says_nothing_is_refused(key: str, value: str) -> None:
+    """Otherwise somebody believes to have said something."""
+    said = {"path": "a", "reason": "b", key: value}
+    with pytest.raises(Refused):
+        drops.read("[[drop]]\n" + "".join(f"{name} = '{word}'\n" for name, word in said.items()))
+
+
+# --- What a word holds for -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "lines", "expected"),
+    [
+        ((), ["anything"], True),
+        ((), [], True),
+        (("a", "b"), ["a"], True),
+        (("a", "b"), ["b", "a", "a"], True),
+        (("a", "b"), ["  a\t", "b\r\n"], True),
+        (("a", "b"), ["a", "", "  "], True),
+        (("a", "b"), ["a", "c"], False),
+        (("a", "b"), ["A"], False),
+        (("a",), ["ab"], False),
+        (("a",), [], False),
+        (("a",), ["", "  "], False),
+    ],
+)
+def test_whether_a_word_holds_for_some_lines(
+    said: tuple[str, ...], lines: list[str], expected: bool
+) -> None:
+    """A word about some lines holds for no change without any."""
+    assert Drop("f", "Why.", said).covers(lines) is expected
+
+
+# --- Writing -------------------------------------------------------------------------------------
+
+HEADER = """\
+# Changes that a person let go on purpose, with the reason: an upgrade does not ask about them
+# again, and does not call them lost.
+
+"""
+
+
+def test_the_whole_of_a_new_file() -> None:
+    assert drops.add(None, [FULL, SHORT]) == HEADER + (
+        "[[drop]]\n"
+        'path = "a/b.py"\n'
+        'reason = "Upstream has it."\n'
+        "lines = [\n"
+        '    "one = 1",\n'
+        '    "two = 2",\n'
+        "]\n"
+        'tag = "v1.76.5"\n'
+        'side = "upstream"\n'
+        "\n"
+        "[[drop]]\n"
+        'path = "c"\n'
+        'reason = "Nobody uses it."\n'
+    )
+
+
+MORE = Drop("d", "Not ours.", ('quoted = "x"', "back\\slash = '''"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TEXT,
+        TEXT.rstrip("\n"),
+        TEXT + "\n\n# the end\n",
+        TEXT + "# the end, without a line end",
+        TEXT.replace("\n", "\r\n"),
+        "# nothing yet\n",
+        "# nothing yet",
+        "\n",
+        "drop = []\n",
+        'drop = [{path = "c", reason = "Nobody uses it."}]\n',
+        'drop = [\n    {path = "c", reason = "Nobody uses it."},\n]\n',
+    ],
+)
+def test_more_drops_come_after_what_is_there(text: str) -> None:
+    added = drops.add(text, [MORE])
+    assert drops.read(added) == (*drops.read(text), MORE)
+    if "drop = [" not in text:
+        assert added.startswith(text)
+
+
+def test_what_is_known_is_not_written_again() -> None:
+    assert drops.add(TEXT, [SHORT, FULL]) == TEXT
+    assert drops.read(drops.add(TEXT, [MORE, SHORT, MORE])) == (FULL, SHORT, MORE)
+
+
+def test_a_file_that_was_begun_without_a_drop_takes_one() -> None:
+    begun = drops.add(None, [])
+    assert drops.read(drops.add(begun, [SHORT])) == (SHORT,)
+
+
+def test_nothing_is_added_to_a_file_that_is_not_valid() -> None:
+    with pytest.raises(Refused):
+        drops.add("drop = [", [SHORT])
+
+
+WORDS = st.text(st.characters(exclude_categories=["Cs"]))
+DROP = st.builds(
+    Drop,
+    path=WORDS.filter(bool),
+    reason=WORDS.filter(bool),
+    lines=st.lists(WORDS, max_size=3).map(tuple),
+    tag=WORDS,
+    side=st.sampled_from(["fork", "upstream"]),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(DROP, min_size=1, max_size=3, unique=True), st.lists(DROP, max_size=3, unique=True))
+def test_any_drop_is_read_as_it_was_written(first: list[Drop], second: list[Drop]) -> None:
+    text = drops.add(None, first)
+    assert drops.read(text) == tuple(first)
+    again = drops.add(text, second)
+    assert again.startswith(text)
+    assert drops.read(again) == (*first, *(drop for drop in second if drop not in first))

@@ -1,0 +1,435 @@
+"""Fates: what became of each hunk, told from four versions of a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from carto_fork.fates import Account, Change, Fate, account, substantive
+
+KEPT, ABSORBED, LOST, SUPERSEDED = Fate.KEPT, Fate.ABSORBED, Fate.LOST, Fate.SUPERSEDED
+
+
+def line(sign: str) -> str:
+    """The line that a sign stands for: `a` for a telling one, `a~` for nearly the same, `a#` for
+    the same with a comment. What is no letter or digit stands for itself, and tells nothing."""
+    word = sign[0] * 4
+    if not sign[0].isalnum():
+        return sign
+    more = {"": "()", "~": "(1)", "#": "()  # why it is so"}
+    return f"{word} = make_{word}{more[sign[1:]]}"
+
+
+def text(signs: str) -> str:
+    return "".join(f"{line(sign)}\n" for sign in signs.split())
+
+
+def changes(old: str, new: str) -> list[Change]:
+    """The hunks between two texts, as git numbers their lines."""
+    before, after = old.split("\n")[:-1], new.split("\n")[:-1]
+    matcher = SequenceMatcher(None, before, after, autojunk=False)
+    return [
+        Change(i + (i < k), j + (j < m), tuple(before[i:k]), tuple(after[j:m]))
+        for tag, i, k, j, m in matcher.get_opcodes()
+        if tag != "equal"
+    ]
+
+
+def accounts(base: str, mine: str, other: str, result: str) -> list[Account]:
+    return account(changes(base, mine), changes(base, other), base, mine, other, result)
+
+
+def fates(base: str, mine: str, other: str, result: str) -> list[Fate]:
+    return [found.fate for found in accounts(base, mine, other, result)]
+
+
+# --- One rule after the other --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("base", "mine", "other", "result", "expected"),
+    [
+        # Nothing happened, or nothing on this side.
+        ("a b c", "a b c", "a 1 b c", "a 1 b c", []),
+        # Added, removed and changed lines that are there, not there, and there.
+        ("a b c", "a b F c", "a b c", "a b F c", [KEPT]),
+        ("a b c", "a c", "a b c", "a c", [KEPT]),
+        ("a b c", "a F c", "a b c", "a F c", [KEPT]),
+        ("a b c", "a b F c", "1 a b c", "F 1 a b c", [KEPT]),
+        # The other side has the same.
+        ("a b c", "a b F c", "a b F c", "a b F c", [ABSORBED]),
+        ("a b c", "a c", "a c", "a c", [ABSORBED]),
+        ("a b c", "a F c", "a F c", "a F c", [ABSORBED]),
+        # It has one half of it only: the other half is this side's still.
+        ("a b c", "a F c", "a b F c", "a F c", [KEPT]),
+        ("a b c", "a F c", "a c", "a F c", [KEPT]),
+        # Gone, and the other side has not been there.
+        ("a b c d e", "a b F c d e", "a b c d e", "a b c d e", [LOST]),
+        ("a b c d e", "a F b c d e", "a b c d 1 e", "a b c d 1 e", [LOST]),
+        ("a b c d e", "a F c d e", "a b c d 1 e", "a b c d 1 e", [LOST]),
+        # Gone, and the other side changed the same or a neighbouring line.
+        ("a b c", "a F c", "a 1 c", "a 1 c", [SUPERSEDED]),
+        ("a b c", "a b F c", "a b 1 c", "a b 1 c", [SUPERSEDED]),
+        ("a b c", "a b F c", "a b 1", "a b 1", [SUPERSEDED]),
+        ("a b c", "a F c", "a b 1", "a b 1", [LOST]),
+        ("a b c d e", "a F e", "a b c 1 e", "a 1 e", [SUPERSEDED]),
+        # So much is no coincidence, wherever it was.
+        ("a b c", "a F G c", "a 1 c", "a 1 c", [LOST]),
+        ("a b c d e", "a F c d G", "a 1 c d 2", "a 1 c d 2", [LOST, LOST]),
+        # The other side has most of it, and the rest it has not.
+        ("a b c", "a F G H I c", "a F G 1 c", "a F G 1 c", [SUPERSEDED]),
+        ("a b c", "a F G H I J c", "a F G 1 c", "a F G 1 c", [LOST]),
+        ("a b c d e", "a F G H I b c d e", "a b c d F G e", "a b c d F G e", [LOST]),
+        ("a b c d e", "a b c a b F G d e", "a b c 1 d e", "a b c 1 d e", [LOST]),
+        # A removed line is there again.
+        ("a b c", "a c", "a b c", "a b c", [LOST]),
+        ("a b c", "a c", "a b 1 c", "a b 1 c", [SUPERSEDED]),
+        ("a b c d", "a d", "a b c 1 d", "a b c 1 d", [LOST]),
+        ("a b c", "a F c", "a b c", "a b F c", [LOST]),
+        # Only those hunks that are gone.
+        ("a b c d e", "F a b G c d e H", "a b c d e", "F a b c d e H", [KEPT, LOST, KEPT]),
+    ],
+)
+def test_a_hunk_is(base: str, mine: str, other: str, result: str, expected: list[Fate]) -> None:
+    assert fates(text(base), text(mine), text(other), text(result)) == expected
+
+
+@pytest.mark.parametrize(
+    ("base", "mine", "other", "result", "expected"),
+    [
+        # Two copies were added, one is there; none is there.
+        ("a b c", "a F b F c", "a b c", "a F b c", [LOST, KEPT]),
+        ("a b c", "a F b F c", "a b c", "a b c", [LOST, LOST]),
+        # A further copy of a line that is there anyway.
+        ("a b c a", "a b a c a", "a b c a", "a b c a", [LOST]),
+        ("a b c a", "a b a c a", "a b c a", "a b a c a", [KEPT]),
+        # The other side took away a copy of its own: that one is none of this side's.
+        ("a b c a", "a b a c a", "a b c", "a b a c", [KEPT]),
+        ("a b c a", "a b a c a", "a b c", "a b c", [LOST]),
+        ("a b c a", "a b F a c a", "a b 1 c", "a b F 1 a c", [KEPT]),
+        # This side took a copy away, the other one added one.
+        ("a b c a d", "b c a d", "a b c a d a", "b c a d a", [KEPT]),
+        ("a b c a d", "b c a d", "a b c a d a", "a b c a d a", [LOST]),
+        # Both took the same copy away.
+        ("a b c a", "a b c", "a b c", "a b c", [KEPT]),
+    ],
+)
+def test_copies_of_a_line_are_counted(
+    base: str, mine: str, other: str, result: str, expected: list[Fate]
+) -> None:
+    assert fates(text(base), text(mine), text(other), text(result)) == expected
+
+
+@pytest.mark.parametrize(
+    ("base", "mine", "other", "result", "expected"),
+    [
+        # In other words; with another comment.
+        ("a b", "a F b", "a b", "a F~ b", SUPERSEDED),
+        ("a b", "a F# b", "a b", "a F b", SUPERSEDED),
+        ("a b", "a F b", "a b", "a F# b", KEPT),
+        # Like a line that this side has as well: that is another one.
+        ("a b", "a F b F~", "a b", "a b F~", LOST),
+        # What tells nothing is never lost by itself, but it is not kept either.
+        ("a b", "a ) b", "a b", "a b", SUPERSEDED),
+        ("a ) b", "a b", "a ) b", "a ) b", SUPERSEDED),
+        ("a b", "a F ) b", "a b", "a F b", SUPERSEDED),
+        ("a b", "a F ) b", "a b", "a b", LOST),
+    ],
+)
+def test_the_first_hunk_is(base: str, mine: str, other: str, result: str, expected: Fate) -> None:
+    assert fates(text(base), text(mine), text(other), text(result))[0] is expected
+
+
+def test_what_is_told_of_a_hunk() -> None:
+    base, mine, result = text("a b c d"), text("a F G ) d"), text("a b F G~ d")
+    change = Change(2, 2, (line("b"), line("c")), (line("F"), line("G"), ")"))
+    assert accounts(base, mine, base, result) == [
+        Account(change, LOST, missing=(line("G"), ")"), back=(line("b"),), traceless=1)
+    ]
+
+
+# --- Whole files ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("base", "mine", "other", "result", "expected"),
+    [
+        ("", "F G H", "", "F G H", KEPT),
+        ("", "F G H", "", "", LOST),
+        ("", "F G H", "F G H", "F G H", ABSORBED),
+        ("", "F G H", "1 2", "1 2", LOST),
+        ("a b c", "", "a b c", "", KEPT),
+        ("a b c", "", "", "", ABSORBED),
+        ("a b c", "", "a b c", "a b c", LOST),
+        ("a b c", "", "a b 1 c", "a b 1 c", LOST),
+        ("a b c", "F", "a b c", "F", KEPT),
+        ("a b c", "F", "a b c", "", LOST),
+    ],
+)
+def test_a_file_that_is_not_everywhere(
+    base: str, mine: str, other: str, result: str, expected: Fate
+) -> None:
+    assert fates(text(base), text(mine), text(other), text(result)) == [expected]
+
+
+# --- How lines are compared ----------------------------------------------------------------------
+
+CALL = "answer = client.send(request, timeout=30, tenant=current_tenant())\n"
+CUT = """\
+    answer = client.send(
+        request,
+        timeout=30,
+        tenant=current_tenant())
+"""
+
+
+@pytest.mark.parametrize(("mine", "result"), [(CALL, CUT), (CUT, CALL)])
+def test_what_a_formatter_cut_into_other_lines_is_kept(mine: str, result: str) -> None:
+    base = text("a b c")
+    assert fates(base, base + mine, base, base + result) == [KEPT]
+
+
+def test_what_a_formatter_cut_is_counted_as_well() -> None:
+    base = text("a b c")
+    mine = CALL + base + CALL
+    assert fates(base, mine, base, base + CUT) == [LOST, LOST]
+
+
+@pytest.mark.parametrize(
+    ("mine", "result"),
+    [
+        ("\tif tenant.blocked:\n", "        if tenant.blocked:\n"),
+        ("if tenant.blocked:\n", "if tenant.blocked:\r\n"),
+        ("if tenant.blocked:\n", "if tenant.blocked:"),
+        ("if tenant.blocked:\n\n\n", "if tenant.blocked:\n"),
+    ],
+)
+def test_white_space_around_a_line_does_not_count(mine: str, result: str) -> None:
+    base = text("a b c")
+    assert fates(base, base + mine, base, base + result) == [KEPT]
+
+
+def test_white_space_around_a_line_does_not_save_it() -> None:
+    base = text("a b c")
+    mine = f"{base}\tif tenant.blocked:\r\n"
+    assert accounts(base, mine, base, base) == [
+        Account(
+            Change(3, 4, added=("\tif tenant.blocked:\r",)),
+            LOST,
+            missing=("\tif tenant.blocked:\r",),
+            traceless=1,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("", False),
+        ("    }", False),
+        ("else:", False),
+        ("x = 12345", False),
+        ("return x", False),
+        ("return ok", True),
+        ("    import os as sys", True),
+        ("größenänderung", True),
+        ("--- *** --- ***", False),
+    ],
+)
+def test_whether_a_line_tells_anything(said: str, expected: bool) -> None:
+    assert substantive(said) is expected
+
+
+# --- What must not pass for kept -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mine", "result"),
+    [
+        ("timeout = 60\n", "timeout = 600\n"),
+        ("retry_limit = 3\n", "max_retry_limit = 3\n"),
+        ("check_tenant(request)\n", "# check_tenant(request)\n"),
+        ("check_tenant(request)\n", "if debug: log(check_tenant(request))\n"),
+    ],
+)
+def test_a_line_inside_a_longer_one_is_not_kept(mine: str, result: str) -> None:
+    base = text("a b c")
+    found = fates(base, base + mine, base + result, base + result)
+    assert found in ([LOST], [SUPERSEDED])
+
+
+def test_what_the_other_side_added_elsewhere_is_not_the_same_change() -> None:
+    """Each side protects a function of its own with the same line."""
+    base, mine = text("a b c d e f"), text("a F b c d e f")
+    other = result = text("a b c d e F f")
+    assert fates(base, mine, other, result) == [LOST]
+
+
+@pytest.mark.parametrize(("start", "end"), [("    ", ""), ("", "\r")])
+def test_white_space_is_no_change_of_the_same_place(start: str, end: str) -> None:
+    """Upstream's new line ends or indentation are no reason for a line of the fork's to be gone."""
+    base, mine = text("a b c d e f"), text("a b F c d e f")
+    other = "".join(f"{start}{x}{end}\n" for x in base.split("\n")[:-1])
+    assert fates(base, mine, other, other) == [LOST]
+
+
+def test_a_removed_line_that_is_back_in_other_words_is_not_kept() -> None:
+    """The fork removed a call which upstream changed, and upstream's call is in the result."""
+    base, mine = text("a b c"), text("a c")
+    other = result = text("a b~ c")
+    assert fates(base, mine, other, result) in ([LOST], [SUPERSEDED])
+
+
+def test_a_removed_file_that_is_back_in_other_words_is_not_kept() -> None:
+    base, other = text("a b c"), text("1 2 3")
+    assert fates(base, "", other, other) in ([LOST], [SUPERSEDED])
+
+
+def test_an_order_of_lines_that_is_gone_is_not_kept() -> None:
+    base, mine = text("a b c d e f"), text("b c d e a f")
+    assert LOST in fates(base, mine, base, base)
+
+
+# --- Any two sides whose changes do not meet -----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A change of one side; lines are numbers out of one pool."""
+
+    mine: bool
+    removed: tuple[str, ...]
+    added: tuple[str, ...]
+
+
+Part = Edit | tuple[str, ...]
+"""A change, or lines that both sides left alone."""
+
+
+def telling(number: int) -> str:
+    """One of many lines that have no word in common."""
+    return f"{number * 7919:08x}_{number} ({number * 104729:09x})"
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[Part]:
+    """Changes of both sides with lines between them, in the order of the file."""
+    number = 0
+
+    def some(least: int, most: int) -> tuple[str, ...]:
+        nonlocal number
+        count = draw(st.integers(least, most))
+        number += count
+        return tuple(telling(n) for n in range(number - count, number))
+
+    parts: list[Part] = [some(2, 3)]
+    for _ in range(draw(st.integers(1, 6))):
+        removed = some(0, 3)
+        parts.append(Edit(draw(st.booleans()), removed, some(0 if removed else 1, 3)))
+        parts.append(some(2, 3))
+    return parts
+
+
+def written(parts: Sequence[Part], *, mine: bool, other: bool) -> list[str]:
+    """The file with the changes of one side, of both or of none."""
+    lines: list[str] = []
+    for part in parts:
+        if isinstance(part, Edit):
+            lines += part.added if (mine if part.mine else other) else part.removed
+        else:
+            lines += part
+    return lines
+
+
+def hunks_of(parts: Sequence[Part], *, mine: bool) -> list[Change]:
+    found, before, line = [], 0, 0
+    for part in parts:
+        if not isinstance(part, Edit):
+            before, line = before + len(part), line + len(part)
+            continue
+        if part.mine is mine:
+            first = before + bool(part.removed), line + bool(part.added)
+            found.append(Change(*first, part.removed, part.added))
+            line += len(part.added) - len(part.removed)
+        before, line = before + len(part.removed), line + len(part.removed)
+    return found
+
+
+def judged(parts: Sequence[Part], result: Sequence[str], *, mine: bool = True) -> list[Account]:
+    versions = [
+        written(parts, mine=False, other=False),
+        written(parts, mine=mine, other=not mine),
+        written(parts, mine=not mine, other=mine),
+        result,
+    ]
+    own, others = hunks_of(parts, mine=mine), hunks_of(parts, mine=not mine)
+    return account(own, others, *("".join(f"{x}\n" for x in lines) for lines in versions))
+
+
+@settings(deadline=None)
+@given(histories())
+def test_the_hunks_made_for_these_tests_are_as_a_diff_has_them(parts: list[Part]) -> None:
+    base = "".join(f"{x}\n" for x in written(parts, mine=False, other=False))
+    mine = "".join(f"{x}\n" for x in written(parts, mine=True, other=False))
+    assert hunks_of(parts, mine=True) == changes(base, mine)
+
+
+@settings(deadline=None)
+@given(histories())
+def test_where_both_sides_changes_are_all_there_everything_is_kept(parts: list[Part]) -> None:
+    result = written(parts, mine=True, other=True)
+    for mine in (True, False):
+        found = judged(parts, result, mine=mine)
+        assert found == [Account(change, KEPT) for change in hunks_of(parts, mine=mine)]
+
+
+@settings(deadline=None)
+@given(histories(), st.data())
+def test_a_hunk_whose_lines_are_taken_out_is_lost_and_no_other(
+    parts: list[Part], data: st.DataObject
+) -> None:
+    own = [part for part in parts if isinstance(part, Edit) and part.mine and part.added]
+    assume(own)
+    victim = data.draw(st.sampled_from(own))
+    result = [x for x in written(parts, mine=True, other=True) if x not in victim.added]
+    assert [
+        Account(change, LOST, missing=change.added, traceless=len(change.added))
+        if change.added == victim.added
+        else Account(change, KEPT)
+        for change in hunks_of(parts, mine=True)
+    ] == judged(parts, result)
+
+
+@settings(deadline=None)
+@given(histories(), st.data())
+def test_a_hunk_of_which_a_removed_line_is_put_back_is_lost_and_no_other(
+    parts: list[Part], data: st.DataObject
+) -> None:
+    own = [part for part in parts if isinstance(part, Edit) and part.mine and part.removed]
+    assume(own)
+    back = data.draw(st.sampled_from(data.draw(st.sampled_from(own)).removed))
+    result = written(parts, mine=True, other=True)
+    result.insert(data.draw(st.integers(0, len(result))), back)
+    assert [
+        Account(change, LOST, back=(back,), traceless=1)
+        if back in change.removed
+        else Account(change, KEPT)
+        for change in hunks_of(parts, mine=True)
+    ] == judged(parts, result)
+
+
+@settings(deadline=None)
+@given(histories(), st.data())
+def test_the_other_sides_losses_are_none_of_this_sides(
+    parts: list[Part], data: st.DataObject
+) -> None:
+    others = [part for part in parts if isinstance(part, Edit) and not part.mine and part.added]
+    assume(others)
+    victim = data.draw(st.sampled_from(others))
+    result = [x for x in written(parts, mine=True, other=True) if x not in victim.added]
+    assert judged(parts, result) == [Account(c, KEPT) for c in hunks_of(parts, mine=True)]

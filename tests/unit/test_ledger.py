@@ -1,0 +1,884 @@
+"""The ledger: what became of every hunk of both sides, on real merges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from carto_fork import customisations, ledger, policy
+from carto_fork.drops import Drop
+from carto_fork.evidence import Commit
+from carto_fork.fates import Account, Change, Fate
+from carto_fork.ledger import Entry, Ledger
+from carto_fork.policy import Kind, Policy, Rule, Side, Take
+from repository import Content, Files, Link, Program, Repo, Submodule
+from world import shell
+
+DEFAULT = policy.load().policy
+PLAIN = msgspec.structs.replace(DEFAULT, rules=())
+LOST, SUPERSEDED, MOVED = Fate.LOST, Fate.SUPERSEDED, Fate.MOVED
+ABSORBED, DROPPED = Fate.ABSORBED, Fate.DROPPED
+
+WORDS = "anchor basket candle damper engine feather garden hammer island jungle kettle ladder"
+LINES = [f"{word} = make_{word}()\n" for word in WORDS.split()]
+TEXT = "".join(LINES)
+FORK = "tenant = read_tenant(request)\n"
+UPSTREAM = "limit = budget_of_caller(key)\n"
+FUNCTION = """\
+def tenant_of(request):
+    header = request.headers["x-tenant"]
+    return lookup_customer(header)
+"""
+
+Told = tuple[Side, str, Fate]
+
+
+def at(place: int, text: str, lines: Sequence[str] = LINES) -> str:
+    """The text with something put in before a line, which are numbered from 0."""
+    return "".join([*lines[:place], text, *lines[place:]])
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    return Repo.new(tmp_path / "repo")
+
+
+def sides(repo: Repo, base: Files, ours: Files, theirs: Files) -> None:
+    """A common ancestor, and one commit on either side; then `result` starts from the fork's."""
+    repo.commit(base)
+    repo.on("ours", "base").commit(ours)
+    repo.on("theirs", "base").commit(theirs)
+    repo.on("result", "ours")
+
+
+def account(
+    repo: Repo, drops: Sequence[Drop] = (), by: Policy = PLAIN, result: str = "result"
+) -> Ledger:
+    sh = shell()
+    own = customisations.read(sh, repo.path, "ours", ["theirs"])
+    return ledger.read(sh, repo.path, "ours", "theirs", result, own, by, drops)
+
+
+def told(found: Ledger, *also: Fate) -> list[Told]:
+    """What a person is told: whose hunks are not there, or only elsewhere."""
+    fates = (LOST, SUPERSEDED, MOVED, DROPPED, *also)
+    return [(e.side, e.path, e.account.fate) for e in found.entries if e.account.fate in fates]
+
+
+def merged(repo: Repo, base: Files, ours: Files, theirs: Files, result: Files) -> list[Told]:
+    """What is told of a merge in which some files were changed by hand."""
+    sides(repo, base, ours, theirs)
+    repo.merge("theirs", result)
+    return told(account(repo))
+
+
+# --- One file on both sides ----------------------------------------------------------------------
+
+
+def test_what_merges_by_itself_is_all_there(repo: Repo) -> None:
+    both = {"both": TEXT, "same": TEXT, "gone": TEXT, "old": TEXT}
+    ours = {"both": at(2, FORK), "same": at(3, FORK), "of fork": FUNCTION, "gone": None}
+    theirs = {"both": at(9, UPSTREAM), "same": at(3, FORK), "of upstream": FUNCTION, "gone": None}
+    sides(repo, both, ours, theirs)
+    repo.merge("theirs")
+    found = account(repo)
+    assert {entry.account.fate for entry in found.entries} <= {ABSORBED}
+    assert (found.lost, found.to_look_at) == ([], [])
+    assert (found.fork_paths, found.upstream_paths) == (4, 4)
+
+
+def test_what_upstream_did_as_well_is_absorbed(repo: Repo) -> None:
+    """The other hunk of the file differs, so that the file has to be looked into."""
+    sides(repo, {"f": TEXT}, {"f": at(3, FORK)}, {"f": at(3, FORK).replace("ladder", "lemon")})
+    repo.merge("theirs")
+    assert told(account(repo), ABSORBED) == [(Side.FORK, "f", ABSORBED)]
+
+
+def test_the_whole_of_an_entry(repo: Repo) -> None:
+    repo.commit({"f": TEXT})
+    repo.on("ours", "base").commit({"f": at(2, FORK)}, "feat: tenants", date="2025-01-02")
+    name = repo.git("rev-parse", "HEAD")
+    repo.on("theirs", "base").commit({"f": at(9, UPSTREAM)})
+    repo.on("result", "ours").merge("theirs", {"f": at(9, UPSTREAM)})
+    lost = (FORK.rstrip(),)
+    change = Change(2, 3, added=lost)
+    found = account(repo)
+    assert found.lost == [
+        Entry(
+            Side.FORK,
+            "f",
+            "f",
+            Account(change, LOST, missing=lost, traceless=1),
+            commits=(Commit(name, "2025-01-02", "feat: tenants"),),
+        )
+    ]
+    assert (found.to_look_at, found.fork_paths, found.upstream_paths) == ([], 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("fork", "expected"),
+    [
+        (FUNCTION, [(Side.FORK, "f", LOST)]),
+        (FORK, [(Side.FORK, "f", SUPERSEDED)]),
+    ],
+)
+def test_a_conflict_in_which_upstreams_lines_were_taken(
+    repo: Repo, fork: str, expected: list[Told]
+) -> None:
+    """One line may stand there in other words; a function does not."""
+    theirs = {"f": at(3, UPSTREAM)}
+    assert merged(repo, {"f": TEXT}, {"f": at(3, fork)}, theirs, theirs) == expected
+
+
+@pytest.mark.parametrize(
+    ("upstream", "expected"),
+    [
+        (FUNCTION, [(Side.UPSTREAM, "f", LOST)]),
+        (UPSTREAM, [(Side.UPSTREAM, "f", SUPERSEDED)]),
+    ],
+)
+def test_a_conflict_in_which_the_forks_lines_were_taken(
+    repo: Repo, upstream: str, expected: list[Told]
+) -> None:
+    ours = {"f": at(3, FORK)}
+    assert merged(repo, {"f": TEXT}, ours, {"f": at(3, upstream)}, ours) == expected
+
+
+def test_a_conflict_in_which_neither_was_taken(repo: Repo) -> None:
+    assert merged(
+        repo, {"f": TEXT}, {"f": at(3, FORK + FUNCTION)}, {"f": at(3, UPSTREAM * 2)}, {"f": TEXT}
+    ) == [(Side.FORK, "f", LOST), (Side.UPSTREAM, "f", LOST)]
+
+
+@pytest.mark.parametrize(
+    ("fork", "upstream", "result", "expected"),
+    [
+        (at(2, FORK), at(9, UPSTREAM), at(9, UPSTREAM), [(Side.FORK, "f", LOST)]),
+        (at(2, FORK), at(9, UPSTREAM), at(2, FORK), [(Side.UPSTREAM, "f", LOST)]),
+        ("".join(LINES[1:]), at(9, UPSTREAM), at(9, UPSTREAM), [(Side.FORK, "f", LOST)]),
+        (at(2, FORK), "".join(LINES[:-1]), at(2, FORK), [(Side.UPSTREAM, "f", LOST)]),
+    ],
+)
+def test_a_hand_edit_outside_any_conflict(
+    repo: Repo, fork: str, upstream: str, result: str, expected: list[Told]
+) -> None:
+    base, ours, theirs = ({"f": text} for text in (TEXT, fork, upstream))
+    assert merged(repo, base, ours, theirs, {"f": result}) == expected
+
+
+def test_a_later_commit_counts_as_part_of_the_result(repo: Repo) -> None:
+    sides(repo, {"f": TEXT}, {"f": at(2, FORK), "g": FUNCTION}, {"f": at(9, UPSTREAM)})
+    repo.merge("theirs")
+    assert told(account(repo)) == []
+    repo.commit({"f": at(9, UPSTREAM)}, "style: tidy up")
+    assert told(account(repo)) == [(Side.FORK, "f", LOST)]
+
+
+def test_a_hunk_is_named_with_the_commits_that_wrote_its_file_or_lines(repo: Repo) -> None:
+    repo.commit({"f": TEXT})
+    repo.on("ours", "base").commit({"f": at(2, FORK)}, "one")
+    repo.commit({"g": FORK}, "two")
+    repo.commit({"g": FUNCTION}, "three")
+    repo.commit({"h": FUNCTION}, "four")
+    repo.on("theirs", "base").commit({"f": at(9, UPSTREAM)})
+    repo.on("result", "ours").merge("theirs", {"f": at(9, UPSTREAM)})
+    (entry,) = account(repo).lost
+    assert [commit.subject for commit in entry.commits] == ["one", "three", "two"]
+
+
+# --- Files that are missing, renamed or back -----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content", [FUNCTION, "DEBUG=1\n", "", b"\0\1", Link("f"), Program(FUNCTION)]
+)
+def test_a_file_of_the_forks_that_is_missing(repo: Repo, content: Content) -> None:
+    """Whatever is in it."""
+    gone = {"carto/new": None}
+    found = merged(repo, {"f": TEXT}, {"carto/new": content}, {"f": at(9, UPSTREAM)}, gone)
+    assert found == [(Side.FORK, "carto/new", LOST)]
+
+
+def test_a_file_of_upstreams_that_is_missing(repo: Repo) -> None:
+    found = merged(repo, {"f": TEXT}, {"f": at(2, FORK)}, {"new": FUNCTION}, {"new": None})
+    assert found == [(Side.UPSTREAM, "new", LOST)]
+
+
+@pytest.mark.parametrize(("fork", "fate"), [(FUNCTION, LOST), (FORK, SUPERSEDED)])
+def test_upstream_deleted_a_file_that_the_fork_changed(repo: Repo, fork: str, fate: Fate) -> None:
+    gone: Files = {"f": None}
+    found = merged(repo, {"f": TEXT, "g": TEXT}, {"f": at(2, fork)}, gone, gone)
+    assert found == [(Side.FORK, "f", fate)]
+
+
+@pytest.mark.parametrize("content", [TEXT, "DEBUG=1\n", "", b"\0\1", Link("g"), Submodule("1")])
+@pytest.mark.parametrize("side", list(Side))
+def test_a_file_that_is_back_although_a_side_deleted_it(
+    repo: Repo, side: Side, content: Content
+) -> None:
+    """Whatever is in it."""
+    deleter, other = {"f": None, "more": FUNCTION}, {"g": TEXT}
+    ours, theirs = (deleter, other) if side is Side.FORK else (other, deleter)
+    assert merged(repo, {"f": content}, ours, theirs, {"f": content}) == [(side, "f", LOST)]
+
+
+def test_a_file_that_is_back_as_upstream_changed_it(repo: Repo) -> None:
+    theirs = {"f": at(9, UPSTREAM)}
+    assert merged(repo, {"f": TEXT, "g": TEXT}, {"f": None}, theirs, theirs) == [
+        (Side.FORK, "f", LOST)
+    ]
+
+
+def test_upstream_renamed_a_file_and_the_forks_change_follows(repo: Repo) -> None:
+    theirs = {"old": None, "new": at(9, UPSTREAM)}
+    assert merged(repo, {"old": TEXT}, {"old": at(2, FORK)}, theirs, {}) == []
+    assert FORK in repo.text("new")
+
+
+def test_upstream_renamed_a_file_and_the_forks_change_is_lost(repo: Repo) -> None:
+    theirs = {"old": None, "new": at(9, UPSTREAM)}
+    assert merged(repo, {"old": TEXT}, {"old": at(2, FORK)}, theirs, theirs) == [
+        (Side.FORK, "old", LOST)
+    ]
+    (entry,) = account(repo).lost
+    assert (entry.path, entry.where) == ("old", "new")
+
+
+def test_upstream_rewrote_a_file_under_another_name(repo: Repo) -> None:
+    """So little of it is left that git sees no rename."""
+    rewritten = "".join(LINES[:2]) + "".join(f"{word}_again(everything)\n" for word in WORDS[:40])
+    theirs = {"old": None, "new": rewritten}
+    for result, fate in ((rewritten, LOST), (rewritten + FUNCTION, MOVED)):
+        place = Repo.new(repo.path / fate.name)
+        found = merged(
+            place, {"old": TEXT}, {"old": at(2, FUNCTION)}, theirs, {"old": None, "new": result}
+        )
+        assert found == [(Side.FORK, "old", fate)]
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_side_renamed_a_file(repo: Repo, side: Side) -> None:
+    renamer, other = {"old": None, "new": at(2, FORK)}, {"old": at(9, UPSTREAM)}
+    ours, theirs = (renamer, other) if side is Side.FORK else (other, renamer)
+    assert merged(repo, {"old": TEXT}, ours, theirs, {}) == []
+    assert UPSTREAM in repo.text("new")
+
+
+@pytest.mark.parametrize("text", [TEXT, at(2, FORK)])
+@pytest.mark.parametrize("side", list(Side))
+def test_a_file_that_has_its_old_name_again(repo: Repo, side: Side, text: str) -> None:
+    """As when a workflow is switched off by renaming it, and runs again after the merge."""
+    renamer, other = {"f.yml": None, "f.txt": text}, {"g": TEXT}
+    ours, theirs = (renamer, other) if side is Side.FORK else (other, renamer)
+    found = merged(repo, {"f.yml": TEXT}, ours, theirs, {"f.txt": None, "f.yml": text})
+    assert [(who, fate) for who, _, fate in found] == [(side, LOST)]
+
+
+@pytest.mark.parametrize("side", list(Side))
+def test_a_file_that_has_its_old_name_as_well(repo: Repo, side: Side) -> None:
+    renamer, other = {"f.yml": None, "f.txt": TEXT}, {"g": TEXT}
+    ours, theirs = (renamer, other) if side is Side.FORK else (other, renamer)
+    found = merged(repo, {"f.yml": TEXT}, ours, theirs, {"f.yml": TEXT})
+    assert [(who, fate) for who, _, fate in found] == [(side, LOST)]
+
+
+def test_both_sides_renamed_a_file(repo: Repo) -> None:
+    ours, theirs = {"f": None, "of ours": at(2, FORK)}, {"f": None, "of theirs": at(9, UPSTREAM)}
+    result = {"f": None, "of ours": None, "of theirs": at(2, FORK)}
+    found = merged(repo, {"f": TEXT}, ours, theirs, result)
+    assert (Side.UPSTREAM, "of theirs", LOST) in found
+
+
+# --- Lines that are in another file now ----------------------------------------------------------
+
+
+def test_a_function_that_was_moved_to_another_file(repo: Repo) -> None:
+    sides(repo, {"f": TEXT, "g": TEXT}, {"f": at(3, FUNCTION)}, {"f": at(9, UPSTREAM)})
+    repo.merge("theirs", {"f": at(9, UPSTREAM), "g": TEXT + FUNCTION})
+    (entry,) = (e for e in account(repo).entries if e.account.fate in (LOST, SUPERSEDED, MOVED))
+    assert (entry.path, entry.where, entry.account.fate) == ("f", "g", MOVED)
+
+
+def test_a_function_that_is_in_another_file_by_half(repo: Repo) -> None:
+    result = {"f": at(9, UPSTREAM), "g": TEXT + FUNCTION.split("return")[0]}
+    found = merged(repo, {"f": TEXT, "g": TEXT}, {"f": at(3, FUNCTION)}, {"f": result["f"]}, result)
+    assert found == [(Side.FORK, "f", LOST)]
+
+
+def test_a_function_that_another_file_always_had_was_not_moved(repo: Repo) -> None:
+    base, theirs = {"f": TEXT, "g": TEXT + FUNCTION}, {"g": at(2, UPSTREAM) + FUNCTION}
+    found = merged(repo, base, {"f": at(3, FUNCTION)}, theirs, {"f": TEXT})
+    assert found == [(Side.FORK, "f", LOST)]
+
+
+def test_what_the_fork_put_into_two_files_is_lost_from_one(repo: Repo) -> None:
+    ours = {"f": at(3, FORK), "g": at(3, FORK)}
+    found = merged(repo, {"f": TEXT, "g": TEXT}, ours, {"h": TEXT}, {"f": TEXT})
+    assert found == [(Side.FORK, "f", LOST)]
+
+
+def test_a_removed_function_that_is_back_in_another_file(repo: Repo) -> None:
+    """The fork removed what upstream moved: git finds nothing to ask about."""
+    base, without = {"f": at(3, FUNCTION)}, {"f": TEXT}
+    found = merged(repo, base, without, {**without, "new": FUNCTION}, {})
+    assert (Side.FORK, "f", LOST) in found
+
+
+# --- A merge without any conflict that loses something -------------------------------------------
+
+
+def test_a_merge_that_prefers_upstreams_lines(repo: Repo) -> None:
+    sides(repo, {"f": TEXT}, {"f": at(3, FUNCTION)}, {"f": at(3, UPSTREAM)})
+    repo.merge("theirs", {}, "-Xtheirs")
+    assert FUNCTION not in repo.text("f")
+    assert told(account(repo)) == [(Side.FORK, "f", LOST)]
+
+
+def test_a_merge_by_a_driver_that_knows_one_side_only(repo: Repo) -> None:
+    repo.git("config", "merge.upstreams.driver", "cp %B %A")
+    (repo.path / ".git" / "info" / "attributes").write_text("f merge=upstreams\n")
+    sides(
+        repo,
+        {"f": TEXT, "g": TEXT},
+        {"f": at(3, FUNCTION), "g": at(3, FORK)},
+        {"f": at(9, UPSTREAM)},
+    )
+    repo.merge("theirs")
+    assert told(account(repo)) == [(Side.FORK, "f", LOST)]
+
+
+@pytest.mark.parametrize(("strategy", "side"), [("ours", Side.UPSTREAM), ("theirs", Side.FORK)])
+def test_a_merge_that_takes_one_side_whole(repo: Repo, strategy: str, side: Side) -> None:
+    sides(repo, {"f": TEXT}, {"f": at(3, FUNCTION)}, {"f": at(9, UPSTREAM)})
+    repo.on("chosen", strategy).merge("theirs" if strategy == "ours" else "ours", {}, "-sours")
+    assert told(account(repo, result="chosen")) == [(side, "f", LOST)]
+
+
+def test_a_function_that_followed_a_rename_to_a_file_of_another_purpose(repo: Repo) -> None:
+    """Upstream removed one file and added one like it; git takes that for a rename."""
+    sides(
+        repo,
+        {"billing": TEXT},
+        {"billing": at(3, FUNCTION)},
+        {"billing": None, "mailing": at(9, UPSTREAM)},
+    )
+    repo.merge("theirs")
+    assert FUNCTION in repo.text("mailing")
+    found = account(repo)
+    assert told(found) == []
+    repo.commit({"mailing": at(9, UPSTREAM)})
+    (entry,) = account(repo).lost
+    assert (entry.path, entry.where) == ("billing", "mailing")
+
+
+# --- What is not lines ---------------------------------------------------------------------------
+
+SCRIPT = Program(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("base", "fork", "result", "what"),
+    [
+        (b"\0base", b"\0fork", b"\0base", "binary"),
+        (TEXT, b"\0fork", TEXT, "binary"),
+        (None, b"\0fork", None, "binary"),
+        (TEXT, SCRIPT, TEXT, "mode"),
+        (None, SCRIPT, TEXT, "mode"),
+        (SCRIPT, TEXT, SCRIPT, "mode"),
+        (Link("f"), Link("g"), Link("f"), "link"),
+        (Link("first_target"), Link("other_target"), Link("first_target"), "link"),
+        (None, Link("g"), None, "link"),
+        (Submodule("1"), Submodule("2"), Submodule("1"), "submodule"),
+        (None, Submodule("2"), None, "submodule"),
+    ],
+)
+@pytest.mark.parametrize("side", list(Side))
+def test_a_change_that_is_not_of_lines_is_lost(
+    repo: Repo, side: Side, base: Content, fork: Content, result: Content, what: str
+) -> None:
+    start = {"f": TEXT} if base is None else {"f": TEXT, "thing": base}
+    changed, other = {"thing": fork}, {"f": at(9, UPSTREAM)}
+    ours, theirs = (changed, other) if side is Side.FORK else (other, changed)
+    sides(repo, start, ours, theirs)
+    repo.merge("theirs", {"thing": result})
+    found = account(repo)
+    assert told(found) == [(side, "thing", LOST)]
+    assert [entry.what for entry in found.lost] == [what]
+
+
+def test_mode_and_text_of_a_file_are_lost_each_by_itself(repo: Repo) -> None:
+    ours = {"f": Program(at(2, FORK)), "g": Program(at(2, FUNCTION))}
+    sides(repo, {"f": TEXT, "g": TEXT}, ours, {"h": TEXT})
+    repo.merge("theirs", {"f": at(2, FORK), "g": SCRIPT})
+    entries = account(repo).lost
+    assert [(entry.path, entry.what) for entry in entries] == [("f", "mode"), ("g", "")]
+
+
+@pytest.mark.parametrize(
+    ("base", "both"), [(TEXT, at(2, FUNCTION)), (TEXT, at(2, FORK)), (b"\0base", b"\0both")]
+)
+def test_what_both_sides_did_and_the_result_has_not_is_lost_to_both(
+    repo: Repo, base: Content, both: Content
+) -> None:
+    found = merged(repo, {"f": base}, {"f": both}, {"f": both}, {"f": base})
+    assert found == [(side, "f", LOST) for side in Side]
+
+
+# --- What is not accounted for -------------------------------------------------------------------
+
+GENERATED = Rule(
+    name="generated", paths=("/out/", "*.lock"), take=Take.UPSTREAM, whole=True, why="Built."
+)
+KEEP = Rule(name="keep", paths=("/out/logo.svg",), take=Take.FORK, whole=True, why="The fork's.")
+
+
+def by(*rules: Rule) -> Policy:
+    return msgspec.structs.replace(DEFAULT, rules=rules)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        (GENERATED, ["out.py"]),
+        (msgspec.structs.replace(GENERATED, whole=False), ["a.lock", "out.py", "out/b"]),
+        (msgspec.structs.replace(GENERATED, take=Take.FORK), ["a.lock", "out.py", "out/b"]),
+    ],
+)
+def test_what_is_generated_has_no_hunks(repo: Repo, rule: Rule, expected: list[str]) -> None:
+    base = dict.fromkeys(("a.lock", "out.py", "out/b"), TEXT)
+    sides(repo, base, dict.fromkeys(base, at(2, FORK)), {"f": TEXT})
+    repo.merge("theirs", base)
+    assert [entry.path for entry in account(repo, by=by(rule)).lost] == expected
+
+
+def test_what_a_rule_before_gives_to_the_fork_is_not_generated(repo: Repo) -> None:
+    """The first rule that fits decides."""
+    sides(repo, {"f": TEXT}, {"out/logo.svg": FUNCTION, "out/b": TEXT}, {"f": at(9, UPSTREAM)})
+    repo.merge("theirs", {"out/logo.svg": None, "out/b": None})
+    found = account(repo, by=by(KEEP, GENERATED))
+    assert [entry.path for entry in found.lost] == ["out/logo.svg"]
+
+
+def test_what_an_earlier_merge_left_behind_is_nobodys(repo: Repo) -> None:
+    """No commit of the fork's own changed it: upstream's text comes back, and that is well."""
+    repo.commit({"f": TEXT, "g": TEXT})
+    repo.git("branch", "theirs")
+    repo.on("ours", "base").commit({"carto": FUNCTION})
+    repo.on("theirs").commit({"g": at(9, UPSTREAM)})
+    repo.on("ours").merge("theirs", {"f": at(2, "drift = left_behind(here)\n")})
+    repo.on("theirs").commit({"f": at(9, UPSTREAM)})
+    repo.on("result", "ours").merge("theirs", {"f": at(9, UPSTREAM)})
+    found = account(repo)
+    assert (told(found), found.fork_paths) == ([], 1)
+    assert "drift" in repo.text("f", "ours") and "drift" not in repo.text("f")
+
+
+def test_a_line_of_the_forks_own_in_a_file_that_only_a_merge_changed(repo: Repo) -> None:
+    """A person carried it to another file while merging; it is the fork's all the same."""
+    repo.commit({"f": TEXT, "g": TEXT})
+    repo.git("branch", "theirs")
+    repo.on("ours", "base").commit({"f": at(2, FORK)})
+    repo.on("theirs").commit({"h": TEXT})
+    repo.on("ours").merge("theirs", {"f": TEXT, "g": at(2, FORK)})
+    repo.on("theirs").commit({"h": at(9, UPSTREAM)})
+    repo.on("result", "ours").merge("theirs", {"g": TEXT})
+    assert told(account(repo)) == [(Side.FORK, "g", LOST)]
+
+
+@pytest.mark.parametrize("change", [FORK, "DEBUG=1\n", b"\0fork"])
+def test_a_change_of_the_forks_in_a_file_that_upstream_renamed_long_ago(
+    repo: Repo, change: str | bytes
+) -> None:
+    """The fork's commit knows the file's old name only."""
+    text = isinstance(change, str)
+    base: Content = TEXT if text else b"\0base" + TEXT.encode()
+    ours: Content = at(2, change) if isinstance(change, str) else b"\0fork" + TEXT.encode()
+    repo.commit({"old": base})
+    repo.on("theirs", "base").commit({"old": None, "new": base})
+    repo.on("ours", "base").commit({"old": ours})
+    repo.merge("theirs")
+    repo.on("theirs").commit({"h": TEXT})
+    repo.on("result", "ours").merge("theirs", {"new": base})
+    assert told(account(repo)) == [(Side.FORK, "new", LOST)]
+
+
+# --- Dropped on purpose --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("drop", "expected"),
+    [
+        (Drop("f", "Not needed."), DROPPED),
+        (Drop("f", "Not needed.", (FORK.strip(), "another line")), DROPPED),
+        (Drop("f", "Not needed.", ("another line",)), LOST),
+        (Drop("f", "Not needed.", side="upstream"), LOST),
+        (Drop("g", "Not needed."), LOST),
+    ],
+)
+def test_what_a_person_let_go_is_dropped_on_purpose(repo: Repo, drop: Drop, expected: Fate) -> None:
+    sides(repo, {"f": TEXT}, {"f": at(2, FORK)}, {"f": at(9, UPSTREAM)})
+    repo.merge("theirs", {"f": at(9, UPSTREAM)})
+    found = account(repo, [drop])
+    assert told(found) == [(Side.FORK, "f", expected)]
+    reasons = [entry.reason for entry in found.entries if entry.account.fate is expected]
+    assert reasons == ["Not needed." if expected is DROPPED else ""]
+
+
+def test_what_a_person_let_go_of_upstreams(repo: Repo) -> None:
+    sides(repo, {"f": TEXT}, {"f": at(2, FORK)}, {"f": at(9, UPSTREAM)})
+    repo.merge("theirs", {"f": at(2, FORK)})
+    for side, fate in (("fork", LOST), ("upstream", DROPPED)):
+        found = account(repo, [Drop("f", "Not needed.", side=side)])
+        assert told(found) == [(Side.UPSTREAM, "f", fate)]
+
+
+@pytest.mark.parametrize(
+    ("base", "fork"),
+    [(b"\0base", b"\0fork"), (TEXT, Program(TEXT)), (None, ""), (TEXT, at(2, "DEBUG=1\n"))],
+)
+def test_a_word_about_some_lines_holds_for_nothing_else(
+    repo: Repo, base: Content, fork: Content
+) -> None:
+    sides(repo, {"f": TEXT} | ({"g": base} if base else {}), {"g": fork}, {"f": at(9, UPSTREAM)})
+    repo.merge("theirs", {"g": base})
+    found = account(repo, [Drop("g", "Not needed.", ("another = line_of_it()",))])
+    assert [e.account.fate for e in found.entries if e.account.fate is DROPPED] == []
+
+
+# --- What the policy says of it ------------------------------------------------------------------
+
+OURS = Rule(name="ours", paths=("/a/",), take=Take.FORK, why="The fork's.")
+THEIRS = Rule(name="theirs", paths=("/a/b",), take=Take.UPSTREAM, why="Upstream's.")
+BINARY = msgspec.structs.replace(OURS, kinds=(Kind.BINARY,))
+REMOVED = Rule(name="removed", paths=("*",), take=Take.FORK, deleted_by=Side.FORK, why="Removed.")
+VERSION = Rule(name="version", paths=("/a/",), take=Take.VERSION, why="From the tag.")
+
+
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ((), LOST),
+        ((OURS,), DROPPED),
+        ((OURS, THEIRS), DROPPED),
+        ((THEIRS, OURS), LOST),
+        ((THEIRS,), LOST),
+        ((BINARY,), LOST),
+        ((REMOVED,), LOST),
+        ((VERSION,), LOST),
+    ],
+)
+def test_lines_of_upstreams_that_a_rule_gives_to_the_fork(
+    repo: Repo, rules: Sequence[Rule], expected: Fate
+) -> None:
+    """The first rule that fits decides; it explains only what it is about."""
+    sides(repo, {"a/b": TEXT}, {"a/b": at(2, FORK)}, {"a/b": at(9, UPSTREAM)})
+    repo.merge("theirs", {"a/b": at(2, FORK)})
+    found = account(repo, by=by(*rules))
+    assert told(found) == [(Side.UPSTREAM, "a/b", expected)]
+    reasons = [entry.reason for entry in found.entries if entry.account.fate is expected]
+    assert reasons == ["The fork's." if expected is DROPPED else ""]
+
+
+@pytest.mark.parametrize("rules", [(OURS,), (THEIRS,), (REMOVED,), (VERSION,)])
+def test_no_rule_explains_a_loss_of_the_forks(repo: Repo, rules: Sequence[Rule]) -> None:
+    sides(repo, {"a/b": TEXT}, {"a/b": at(2, FORK), "a/c": FUNCTION}, {"a/b": at(9, UPSTREAM)})
+    repo.merge("theirs", {"a/b": at(9, UPSTREAM), "a/c": None})
+    found = told(account(repo, by=by(*rules)))
+    assert found == [(Side.FORK, "a/b", LOST), (Side.FORK, "a/c", LOST)]
+
+
+def test_what_the_fork_removed_stays_removed(repo: Repo) -> None:
+    sides(repo, {"f": TEXT, "g": TEXT}, {"f": None}, {"f": at(9, FUNCTION)})
+    repo.merge("theirs", {"f": None})
+    for rules, fate in (((), LOST), ((REMOVED,), DROPPED)):
+        found = account(repo, by=by(*rules))
+        assert [(e.side, e.path, e.account.fate) for e in found.entries] == [
+            (Side.UPSTREAM, "f", fate)
+        ]
+
+
+@pytest.mark.parametrize("path", ["new", "f"])
+def test_what_somebody_else_removed_was_not_removed_by_the_fork(repo: Repo, path: str) -> None:
+    """The person who merged, or nobody who knew it: the fork has the file, or never had it."""
+    sides(repo, {"f": TEXT}, {"g": TEXT}, {path: at(9, FUNCTION)})
+    repo.merge("theirs", {path: None})
+    assert told(account(repo, by=by(REMOVED))) == [(Side.UPSTREAM, path, LOST)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [('version = "1.2.3"\n', DROPPED), ('version = "1.2.3"\nname = "of the project"\n', LOST)],
+)
+def test_a_version_that_is_not_the_forks_any_more(repo: Repo, lines: str, expected: Fate) -> None:
+    sides(repo, {"a/b": TEXT}, {"a/b": at(2, lines)}, {"a/b": at(9, UPSTREAM)})
+    repo.merge("theirs", {"a/b": at(9, UPSTREAM)})
+    assert told(account(repo, by=by(VERSION))) == [(Side.FORK, "a/b", expected)]
+
+
+# --- Histories -----------------------------------------------------------------------------------
+
+
+def test_a_criss_cross_with_two_merge_bases(repo: Repo) -> None:
+    start = {"f": TEXT, "g": TEXT}
+    sides(repo, start, {"f": at(2, FORK)}, {"g": at(9, UPSTREAM)})
+    first = {side: repo.git("rev-parse", side) for side in ("ours", "theirs")}
+    repo.on("ours").merge(first["theirs"])
+    repo.on("theirs").merge(first["ours"])
+    repo.on("ours").commit({"f": at(2, FORK) + FUNCTION})
+    repo.on("theirs").commit({"h": TEXT})
+    assert len(repo.git("merge-base", "--all", "ours", "theirs").split()) == 2
+    repo.git("branch", "--force", "result", "ours")
+    repo.on("result").merge("theirs")
+    assert told(account(repo)) == []
+    repo.commit({"f": at(2, FORK)})
+    assert told(account(repo)) == [(Side.FORK, "f", LOST)]
+
+
+def test_histories_that_have_nothing_in_common(repo: Repo) -> None:
+    repo.commit({"f": at(2, FORK), "both": TEXT, "of ours": FUNCTION})
+    repo.git("branch", "ours")
+    repo.git("switch", "--quiet", "--orphan", "theirs")
+    repo.commit({"f": at(9, UPSTREAM), "both": TEXT, "of theirs": FUNCTION})
+    both = {"f": at(2, FORK, at(9, UPSTREAM).splitlines(keepends=True))}
+    repo.on("result", "ours").merge("theirs", both, "--allow-unrelated-histories")
+    assert told(account(repo)) == []
+    repo.commit({"of ours": None, "of theirs": None})
+    assert told(account(repo)) == [(Side.FORK, "of ours", LOST), (Side.UPSTREAM, "of theirs", LOST)]
+
+
+def test_a_merge_base_further_back_when_the_history_is_healed(repo: Repo) -> None:
+    """A healed history has the true ancestor, so that upstream's hunks are not taken for ours."""
+    repo.commit({"f": TEXT})
+    repo.on("theirs", "base").commit({"f": at(9, UPSTREAM)})
+    repo.on("ours", "base").squash(
+        "theirs", {"f": at(2, FORK, at(9, UPSTREAM).splitlines(True))}, "x"
+    )
+    healed = repo.git("commit-tree", "ours^{tree}", "-p", "ours", "-p", "theirs", "-m", "x")
+    repo.on("theirs").commit({"f": TEXT})
+    repo.on("result", "ours").commit({"f": at(2, FORK)})
+    sh = shell()
+    own = customisations.read(sh, repo.path, "ours", ["theirs"])
+    assert len(told(ledger.read(sh, repo.path, "ours", "theirs", "result", own, PLAIN))) == 1
+    assert told(ledger.read(sh, repo.path, healed, "theirs", "result", own, PLAIN)) == []
+
+
+# --- Names and texts as they come ----------------------------------------------------------------
+
+NAMES = [
+    "a b",
+    'q"uote',
+    "it's",
+    "tab\there",
+    "new\nline",
+    "\nfirst",
+    "trailing ",
+    "ümlaut",
+    "caf\udce9",
+    "-x",
+    "*",
+    ":(top)f",
+    ":!f",
+    "#x",
+    "a:b",
+    "a\\b",
+    "soh\1soh",
+    "{repo}",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_are_taken_as_they_are(repo: Repo, name: str) -> None:
+    """Lost, missing, back, moved to, renamed: everything that is told of a name."""
+    base = {name: TEXT, f"gone/{name}": TEXT, f"old/{name}": at(9, UPSTREAM)}
+    home = "".join(reversed(LINES))
+    ours = {name: at(3, FUNCTION), f"gone/{name}": None, f"old/{name}": FORK + at(9, UPSTREAM)}
+    theirs = {f"old/{name}": None, f"away/{name}": at(9, UPSTREAM), f"home/{name}": home}
+    sides(repo, base, {**ours, f"new/{name}": FUNCTION * 2}, theirs)
+    result: Files = {name: TEXT, f"gone/{name}": TEXT, f"new/{name}": None}
+    repo.merge("theirs", {**result, **theirs, f"home/{name}": home + FUNCTION})
+    fates = (LOST, SUPERSEDED, MOVED)
+    found = [(e.path, e.where, e.account.fate) for e in account(repo).entries]
+    assert sorted(entry for entry in found if entry[2] in fates) == sorted(
+        [
+            (name, f"home/{name}", MOVED),
+            (f"gone/{name}", f"gone/{name}", LOST),
+            (f"new/{name}", f"home/{name}", MOVED),
+            (f"old/{name}", f"away/{name}", LOST),
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "carriage_return = at_the_end()\r\n",
+        "no_line_end = at_the_end()",
+        "-- dashes_first = as_of_an_option()\n",
+        "caf\udce9 = bytes_that_are_no_utf8()\n",
+        "größe = letters_of_other_tongues()\n",
+        "@@ -1,2 +3,4 @@ looks_like_a_hunk()\n",
+        "+added_looking_line = of_a_patch()\n",
+        "\\ No newline at end of file, says a line\n",
+        "form_feed\x0c = inside_the_line()\n",
+        "separator\u2028 = inside_the_line()\n",
+        "$(echo shell) `words` 'quoted' \"twice\"\n",
+        "regular.*expression = [a-z]+$ ^start\n",
+        "x" * 8000 + " is_a_long_line()\n",
+        " ".join(f"word{n}" for n in range(40_000)) + "\n",
+    ],
+)
+def test_lines_are_taken_as_they_are(repo: Repo, line: str) -> None:
+    """Kept, lost and moved. A last line without a line end is one as well."""
+    ours, theirs = {"f": TEXT + line}, {"f": at(2, UPSTREAM), "g": TEXT}
+    sides(repo, {"f": TEXT, "g": FORK}, ours, theirs)
+    repo.merge("theirs")
+    assert told(account(repo)) == []
+    repo.commit({"f": theirs["f"]})
+    assert told(account(repo)) == [(Side.FORK, "f", LOST)]
+    repo.commit({"g": TEXT + line})
+    (entry,) = (e for e in account(repo).entries if e.account.fate in (LOST, SUPERSEDED, MOVED))
+    assert (entry.path, entry.where, entry.account.fate) == ("f", "g", MOVED)
+
+
+def test_a_text_with_a_nul_far_inside_is_text_for_git(repo: Repo) -> None:
+    line = "nul\0 = inside_of_the_line()\n"
+    sides(repo, {"f": TEXT * 60}, {"f": TEXT * 60 + line}, {"g": TEXT})
+    repo.merge("theirs", {"f": TEXT * 60})
+    assert told(account(repo)) == [(Side.FORK, "f", LOST)]
+
+
+def test_line_ends_that_upstream_changed_do_not_matter(repo: Repo) -> None:
+    def crlf(text: str) -> bytes:
+        return text.replace("\n", "\r\n").encode()
+
+    base, ours, theirs = {"f": TEXT}, {"f": at(2, FUNCTION)}, {"f": crlf(at(9, UPSTREAM))}
+    both = at(2, FUNCTION, at(9, UPSTREAM).splitlines(keepends=True))
+    assert merged(repo, base, ours, theirs, {"f": crlf(both)}) == []
+    repo.commit({"f": theirs["f"]})
+    assert told(account(repo)) == [(Side.FORK, "f", LOST)]
+
+
+SETTINGS = {
+    "color.grep": "always",
+    "color.ui": "always",
+    "core.abbrev": "4",
+    "core.quotePath": "true",
+    "diff.algorithm": "patience",
+    "diff.context": "9",
+    "diff.external": "false",
+    "diff.interHunkContext": "9",
+    "diff.noprefix": "true",
+    "diff.renameLimit": "1",
+    "diff.renames": "false",
+    "grep.column": "true",
+    "grep.fullName": "false",
+    "grep.lineNumber": "true",
+    "grep.patternType": "perl",
+    "log.showRoot": "false",
+    "log.showSignature": "true",
+    "submodule.recurse": "true",
+}
+
+
+def test_settings_of_git_change_nothing(repo: Repo) -> None:
+    """Not even how many renamed files git finds by itself."""
+    base = {f"old{n}": at(n, f"the_file_of_number_{n}()\n") for n in range(3)}
+    ours = {"f": at(2, FUNCTION), "h": FUNCTION * 2, "old1": at(5, FORK)}
+    theirs = {f"new{n}": f"{base[f'old{n}']}a_change_of_upstreams()\n" for n in range(3)}
+    sides(repo, {"f": TEXT, "g": TEXT, **base}, ours, {**theirs, **dict.fromkeys(base)})
+    repo.merge("theirs", {"f": TEXT, "g": TEXT + FUNCTION, "h": None})
+    expected = account(repo)
+    assert told(expected) == [(Side.FORK, "f", MOVED), (Side.FORK, "h", MOVED)]
+    matters = []
+    for key, value in SETTINGS.items():
+        repo.git("config", key, value)
+        if account(repo) != expected:
+            matters.append(key)
+        repo.git("config", "--unset", key)
+    assert matters == []
+
+
+def test_a_subdirectory_of_the_work_tree_is_as_good(repo: Repo) -> None:
+    sides(repo, {"sub/f": TEXT, "g": TEXT}, {"sub/f": at(2, FUNCTION)}, {"h": TEXT})
+    repo.merge("theirs", {"sub/f": TEXT, "g": TEXT + FUNCTION})
+    found = [account(place) for place in (repo, Repo(repo.path / "sub"))]
+    assert found[0] == found[1]
+    assert told(found[0]) == [(Side.FORK, "sub/f", MOVED)]
+
+
+def test_reading_changes_nothing_that_a_person_sees(repo: Repo) -> None:
+    sides(repo, {"f": TEXT}, {"f": at(2, FORK)}, {"f": at(9, UPSTREAM)})
+    repo.merge("theirs", {"f": at(9, UPSTREAM)})
+    (repo.path / "f").write_text("in the middle of work\n")
+    before = repo.state()
+    account(repo)
+    assert repo.state() == before
+
+
+# --- Any small tree ------------------------------------------------------------------------------
+
+
+@st.composite
+def trees(draw: st.DrawFn) -> list[tuple[list[list[str]], list[list[str]]]]:
+    """Files: what stands between the changes, and the changes: whose it is, and its lines."""
+    number = 0
+
+    def some(least: int, most: int) -> list[str]:
+        nonlocal number
+        count = draw(st.integers(least, most))
+        number += count
+        return [f"{n * 7919:08x}_{n} ({n * 104729:09x})\n" for n in range(number - count, number)]
+
+    files = []
+    for _ in range(draw(st.integers(1, 4))):
+        edits = [
+            [draw(st.sampled_from(["ours", "theirs"])), *some(1, 3)]
+            for _ in range(draw(st.integers(0, 3)))
+        ]
+        files.append(([some(3, 5) for _ in range(len(edits) + 1)], edits))
+    return files
+
+
+def written(
+    tree: list[tuple[list[list[str]], list[list[str]]]], *of: str, without: Sequence[str] = ()
+) -> Files:
+    """The files with the changes of some sides, each of which takes a line's place."""
+    files = {}
+    for number, (between, edits) in enumerate(tree):
+        lines = list(between[0])
+        for (side, *added), after in zip(edits, between[1:], strict=True):
+            lines += [x for x in added if x not in without] if side in of else []
+            lines += after[1:] if side in of and len(added) > 1 else after
+        files[f"dir/file {number}"] = "".join(lines)
+    return files
+
+
+@settings(
+    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(tree=trees(), data=st.data())
+def test_nothing_is_lost_by_a_clean_merge_and_what_is_taken_out_is(
+    tmp_path_factory: pytest.TempPathFactory,
+    tree: list[tuple[list[list[str]], list[list[str]]]],
+    data: st.DataObject,
+) -> None:
+    repo = Repo.new(tmp_path_factory.mktemp("random") / "repo")
+    sides(repo, written(tree), written(tree, "ours"), written(tree, "theirs"))
+    repo.merge("theirs")
+    assert {path: repo.text(path) for path in written(tree)} == written(tree, "ours", "theirs")
+    assert told(account(repo)) == []
+    own = [
+        (f"dir/file {number}", edit[1:])
+        for number, (_, edits) in enumerate(tree)
+        for edit in edits
+        if edit[0] == "ours"
+    ]
+    if own:
+        path, lines = data.draw(st.sampled_from(own))
+        repo.commit(written(tree, "ours", "theirs", without=lines))
+        assert told(account(repo)) == [(Side.FORK, path, LOST)]

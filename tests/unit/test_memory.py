@@ -1,0 +1,206 @@
+"""What people made of conflicts before: learnt from merged text and result, found by the hunk."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from carto_fork import hunks
+from carto_fork.hunks import Hunk
+from carto_fork.memory import Memory, Seen
+
+
+def text(letters: str) -> str:
+    """A line for each letter; a blank line for a blank."""
+    return "".join("\n" if letter == " " else f"{letter}\n" for letter in letters)
+
+
+def marked(ours: str, base: str, theirs: str) -> str:
+    parts = f"<<<<<<< HEAD\n{text(ours)}||||||| base\n{text(base)}=======\n{text(theirs)}"
+    return f"{parts}>>>>>>> tag\n"
+
+
+def hunk(ours: str, base: str, theirs: str) -> Hunk:
+    (found,) = hunks.parse(marked(ours, base, theirs)) or []
+    assert isinstance(found, Hunk)
+    return found
+
+
+ONE, TWO = ("o", "b", "t"), ("p", "c", "u")
+
+
+def learnt(merged: str, result: str) -> Memory:
+    memory = Memory()
+    memory.learn("f", merged, result, "1234567890")
+    return memory
+
+
+def found(memory: Memory, *sides: tuple[str, str, str]) -> list[str | None]:
+    """What became of some hunks."""
+    seen = [memory.find("f", hunk(*side)) for side in sides]
+    return [None if one is None else "".join(one.lines) for one in seen]
+
+
+# --- Learning ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "became"),
+    [
+        ("wx", "yz", "o"),
+        ("wx", "yz", "t"),
+        ("wx", "yz", "ot"),
+        ("wx", "yz", ""),
+        ("wx", "yz", "neither of them"),
+        ("", "yz", "o"),
+        ("wx", "", "o"),
+        ("", "", "o"),
+        ("", "", ""),
+        ("wx", " yz", "a b"),
+    ],
+)
+def test_what_became_of_a_hunk(before: str, after: str, became: str) -> None:
+    merged = text(before) + marked(*ONE) + text(after)
+    memory = learnt(merged, text(before) + text(became) + text(after))
+    expected = Seen(tuple(hunks.lines_of(text(became))), "1234567890")
+    assert memory.find("f", hunk(*ONE)) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "sides"),
+    [("g", ONE), ("f", TWO), ("f", ("o", "b", "")), ("f", ("o", "", "t")), ("f", ("t", "b", "o"))],
+)
+def test_only_exactly_this_hunk_is_known(path: str, sides: tuple[str, str, str]) -> None:
+    memory = learnt(marked(*ONE), text("o"))
+    assert memory.find(path, hunk(*sides)) is None
+
+
+def test_a_hunk_is_the_same_wherever_it_stands_and_whatever_its_markers_say() -> None:
+    memory = learnt(marked(*ONE), text("o"))
+    other = text("w" * 9) + marked(*ONE).replace("HEAD", "ours").replace("tag", "v2")
+    (_, again) = hunks.parse(other) or []
+    assert isinstance(again, Hunk)
+    assert memory.find("f", again) == Seen(("o\n",), "1234567890")
+
+
+def test_a_hunk_whose_markers_do_not_show_the_base() -> None:
+    plain = marked(*ONE).replace(f"||||||| base\n{text('b')}", "")
+    (segment,) = hunks.parse(plain) or []
+    assert isinstance(segment, Hunk) and segment.base is None
+    assert learnt(plain, text("t")).find("f", segment) == Seen(("t\n",), "1234567890")
+
+
+def test_several_hunks_of_a_file() -> None:
+    memory = learnt(f"{text('w')}{marked(*ONE)}{text('xyz')}{marked(*TWO)}", text("wttxyzp"))
+    assert found(memory, ONE, TWO) == ["t\nt\n", "p\n"]
+
+
+def test_a_last_line_without_a_line_end() -> None:
+    assert found(learnt(text("w") + marked(*ONE), "w\no"), ONE) == ["o"]
+
+
+# --- What is not clear is not known --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", [("o", "t"), ("o", "t", "o"), ("t", "o", "o")])
+def test_a_hunk_that_became_two_things_is_not_known(order: tuple[str, ...]) -> None:
+    """Not even when one of them comes again."""
+    memory = Memory()
+    for number, became in enumerate(order):
+        memory.learn("f", marked(*ONE), text(became), f"merge {number}")
+    assert found(memory, ONE) == [None]
+
+
+def test_twice_in_one_file_and_not_alike() -> None:
+    merged = f"{marked(*ONE)}{text('xyz')}{marked(*ONE)}"
+    assert found(learnt(merged, text("oxyzo")), ONE) == ["o\n"]
+    assert found(learnt(merged, text("oxyzt")), ONE) == [None]
+
+
+@pytest.mark.parametrize(
+    ("merged", "result"),
+    [
+        # The text around it was changed as well.
+        (text("wx") + marked(*ONE) + text("yz"), text("woyz")),
+        (text("wx") + marked(*ONE) + text("yz"), text("wxoz")),
+        # Nothing stands between two hunks.
+        (marked(*ONE) + marked(*TWO), text("op")),
+        # No text with markers, or with broken ones.
+        (text("wx"), text("wx")),
+        (marked(*ONE) + "<<<<<<< HEAD\n", text("o")),
+        (marked(*ONE).replace("=======\n", ""), text("o")),
+    ],
+)
+def test_nothing_is_learnt_where_it_cannot_be_told(merged: str, result: str) -> None:
+    assert learnt(merged, result).seen == {}
+
+
+def test_what_was_learnt_before_a_place_that_cannot_be_told_stays() -> None:
+    merged = f"{marked(*ONE)}{text('wxyz')}{marked(*TWO)}{text('end')}"
+    assert found(learnt(merged, text("owxyzpEND")), ONE, TWO) == ["o\n", None]
+
+
+# --- Where a hunk ends ---------------------------------------------------------------------------
+
+
+def test_hunks_with_one_blank_line_between_them() -> None:
+    """The end of a line is none of the blank lines."""
+    memory = learnt(f"{marked(*ONE)}\n{marked(*TWO)}", "first of it\n\nsecond of it\n")
+    assert found(memory, ONE, TWO) == ["first of it\n", "second of it\n"]
+
+
+def test_what_follows_a_hunk_is_not_found_inside_of_a_line() -> None:
+    assert found(learnt(f"{marked(*ONE)}pass\n", "no bypass\npass\n"), ONE) == ["no bypass\n"]
+
+
+def test_what_goes_before_a_hunk_is_not_found_inside_of_a_line() -> None:
+    merged = f"{marked(*ONE)}xyz\n{marked(*TWO)}"
+    assert found(learnt(merged, "not xyz\nxyz\nlast\n"), ONE, TWO) == ["not xyz\n", "last\n"]
+
+
+def test_what_follows_a_hunk_in_two_places_does_not_tell_where_it_ends() -> None:
+    """The person's own lines have a blank line as well."""
+    memory = learnt(f"{marked(*ONE)}\n{marked(*TWO)}", text("a b c"))
+    assert found(memory, ONE, TWO) == [None, None]
+
+
+def test_text_that_was_put_before_the_first_line_is_not_passed_over() -> None:
+    """Where it stood is not where the hunk's neighbours are."""
+    memory = learnt(text("w") + marked(*ONE) + text("z"), text("owz") + text("wtz"))
+    assert found(memory, ONE) == [None]
+
+
+# --- Any merge -----------------------------------------------------------------------------------
+
+
+LINES = st.lists(st.sampled_from(["a\n", "b\n", "\n", "ab\n", "  a\n"]), max_size=4)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(LINES, LINES), min_size=1, max_size=4), LINES)
+def test_what_is_learnt_is_what_people_did_or_nothing(
+    pieces: list[tuple[list[str], list[str]]], end: list[str]
+) -> None:
+    """Each hunk has sides of its own, so that none is known from another one."""
+    merged, result = "", ""
+    for number, (before, became) in enumerate(pieces):
+        merged += "".join(before) + marked(str(number), "", "")
+        result += "".join(before) + "".join(became)
+    memory = learnt(merged + "".join(end), result + "".join(end))
+    for number, (_, became) in enumerate(pieces):
+        (known,) = found(memory, (str(number), "", ""))
+        assert known in (None, "".join(became))
+
+
+@settings(deadline=None)
+@given(st.lists(LINES, min_size=1, max_size=4))
+def test_where_the_lines_between_are_telling_everything_is_learnt(pieces: list[list[str]]) -> None:
+    merged, result = "", ""
+    for number, became in enumerate(pieces):
+        between = f"only_here_{number}\n"
+        merged += between + marked(str(number), "", "")
+        result += between + "".join(became)
+    memory = learnt(merged, result)
+    sides = [(str(number), "", "") for number in range(len(pieces))]
+    assert found(memory, *sides) == ["".join(became) for became in pieces]

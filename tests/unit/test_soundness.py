@@ -1,0 +1,566 @@
+"""What a merge has broken: what parses no longer, what is undefined, what leads nowhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from carto_fork import soundness
+from carto_fork.soundness import Problem, dangerous_triggers, problems
+
+
+@dataclass(frozen=True)
+class Files:
+    """A snapshot that is written down; None is a file that is not text."""
+
+    files: Mapping[str, str | None]
+
+    @property
+    def paths(self) -> Collection[str]:
+        return self.files.keys()
+
+    def text(self, path: str) -> str | None:
+        return self.files.get(path)
+
+    def version(self, path: str) -> str:
+        return repr(self.files[path]) if path in self.files else ""
+
+
+Tree = Mapping[str, str | None]
+
+
+def broken(
+    result: Tree, *sides: Tree, changed: Sequence[str] | None = None, search: bool = False
+) -> list[tuple[str, str, int, str]]:
+    """What is found, looking at what differs from each side; search: and at who imports it."""
+    differing = [p for p in result if all(side.get(p, "-") != result[p] for side in sides)]
+    found = problems(
+        differing if changed is None else changed,
+        Files(result),
+        [Files(side) for side in sides],
+        deleted=sorted({path for side in sides for path in side} - set(result)),
+        importers=(
+            lambda names: [p for p in result if any(name in (result[p] or "") for name in names)]
+        )
+        if search
+        else None,
+    )
+    return [(found.check, found.path, found.line, found.what) for found in found]
+
+
+def one(path: str, result: str, *sides: str | None) -> list[tuple[str, int, str]]:
+    """What is found in one file; a side that is None does not have it."""
+    trees = [{} if side is None else {path: side} for side in sides]
+    return [(check, line, what) for check, _, line, what in broken({path: result}, *trees)]
+
+
+# --- Syntax --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "ours", "theirs", "result", "line"),
+    [
+        ("a.py", "x = 1\n", "y = 1\n", "x = 1\ny = (\n", 2),
+        ("a.py", "x = 1\n", "y = 1\n", "<<<<<<< HEAD\nx = 1\n", 1),
+        ("a.py", "def f():\n    return 1\n", "x = 1\n", "def f():\nreturn 1\n", 2),
+        ("a.py", "def f(a): ...\n", "def f(b): ...\n", "x = 1\ndef f(a, a): ...\n", 2),
+        ("a.py", "def f():\n    return 1\n", "x = 1\n", "x = 1\nreturn 1\n", 2),
+        ("a.py", "from __future__ import annotations\n", "x = 1\n",
+         "x = 1\nfrom __future__ import annotations\n", 2),
+        ("a.toml", "[a]\nx = 1\n", "[a]\ny = 1\n", "[a]\nx = 1\ny = 1\nx = 2\n", 4),
+        ("a.toml", "[a]\nx = 1\n", "[b]\n", "[a]\nx = 1\n[b]\n[a]\n", 4),
+        ("a.toml", "x = 1\n", "y = 1\n", "x = 1\ny = [\n", 3),
+        ("a.json", '{"a": 1}\n', '{"b": 1}\n', '{"a": 1,\n "b": 1,}\n', 2),
+        ("a.json", '{"a": 1}\n', '{"b": 1}\n', '{"a": 1\n"b": 1}\n', 2),
+        ("a.yaml", "a:\n  b: 1\n", "a:\n  c: 1\n", "a:\n  b: 1\n c: 1\n", 3),
+        ("a.yml", "a: 1\n", "b: 1\n", "a: 1\nb: 1\na: 2\n", 3),
+        ("a.yml", "a: 1\n", "b: 1\n", "---\nx: 1\n---\na: 1\na: 1\n", 5),
+        ("a.yml", "a: &x 1\nb: *x\n", "b: 1\n", "b: *x\n", 1),
+        ("a.yml", "a: 1\n", "b: 1\n", "a:\n\tb: 1\n", 2),
+    ],
+)  # fmt: skip
+def test_what_parses_on_both_sides_and_no_longer(
+    path: str, ours: str, theirs: str, result: str, line: int
+) -> None:
+    [(check, at, what)] = one(path, result, ours, theirs)
+    assert (check, at) == ("syntax", line)
+    assert what
+    assert one(path, result, ours, None) == one(path, result, None, None) != []
+    assert one(path, result, result, theirs) == one(path, result + "\n", ours, result) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a.py", "x = '\\d'\nx is 1\nassert (1, 2)\n"),
+        ("a.py", "\ufeffx = 1\r\n\x0cy = 2\r\n"),
+        ("a.py", "# coding: latin-1\nx = '\udce9'\n"),
+        ("a.py", ""),
+        ("a.pyi", "x = (\n"),
+        ("a.lock", "[a\n"),
+        ("a.toml", "x = '''\r\n1'''\r\n"),
+        ("a.json", '\ufeff{"a": 1, "a": 2}'),
+        ("a.yml", "x: !reference [a, b]\ny: !Sub {a: 1}\n"),
+        ("a.yml", "a: 1\n---\na: 2\n--- \n"),
+        ("a.yml", "a: &x {b: 1}\nc: {<<: *x, b: 2, <<: *x}\nd: &x 1\ne: {1: a, '1': b}\n"),
+        ("a.yml", "? [a]\n: 1\n? [a]\n: 2\n"),
+        ("a.yml", "on: push\ntrue: 1\n"),
+        ("a.yml", "# nothing\n"),
+    ],
+)
+def test_what_is_no_error(path: str, text: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert one(path, text, "") == []
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "never"),
+    [
+        ("a.py", "print 'x'\n"),
+        ("a.py", "def f(a, a): ...\n"),
+        ("a.toml", "[[\n"),
+        ("a.json", "// with a comment\n{}\n"),
+        ("a.yaml", "{{- if .Values.x }}\na: 1\n{{- end }}\n"),
+        ("a.yaml", "a: 1\na: 2\n"),
+    ],
+)
+def test_what_never_parsed_is_not_the_merge(path: str, never: str) -> None:
+    for good in ("", "{}\n"):
+        assert one(path, f"{never}\n", never, good) == one(path, f"{never}\n", good, never) == []
+    assert one(path, f"{never}\n", "0", None) == [] or path != "a.toml"
+
+
+def test_a_side_that_is_not_text_hides_everything() -> None:
+    assert broken({"a.py": "x = (\n"}, {"a.py": "x = 1\n"}, {"a.py": None}) == []
+    assert broken({"a.py": None}, {"a.py": "x = 1\n"}) == []
+
+
+def test_a_side_that_does_not_parse_hides_what_is_undefined_there() -> None:
+    assert one("a.py", "x\n", "x = 1\n", "print 'x'\n") == []
+    assert one("a.py", "x\n", "x = 1\n", "y = 1\n") != []
+
+
+# --- Names ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "result", "found"),
+    [
+        # Each side keeps one of two imports of the same, and the merge neither.
+        ("import json\nimport os\nx = json.dumps(os.sep)\n", "import os\nimport json\nx = json\n",
+         "import os\nx = json.dumps(os.sep)\n", [(2, "undefined name 'json'")]),
+        ("def f():\n    a = 1\n    return a\n", "def f():\n    return 2\n",
+         "def f():\n    return a\n", [(2, "undefined name 'a'")]),
+        # Once for each name, where it is first used.
+        ("x = 1\n", "y = 1\n", "def f(): return y, x\ndef g(): return x\n",
+         [(1, "undefined name 'y'"), (1, "undefined name 'x'")]),
+        # Undefined on one side, and on both.
+        ("x\n", "x = 1\n", "\nx\n", []),
+        ("x\n", "y\nx\n", "y\nx\nx\n", []),
+        ("x\n", "x\n", "x\ny\n", [(2, "undefined name 'y'")]),
+        # What __all__ lists.
+        ("__all__ = ['f', 'g']\ndef f(): ...\ndef g(): ...\n", "__all__ = ['f']\ndef f(): ...\n",
+         "__all__ = ['f', 'g']\ndef f(): ...\n", [(1, "undefined name in __all__: 'g'")]),
+        # A local name before it has a value.
+        ("x = 1\ndef f():\n    return x\n", "x = 1\ndef f():\n    x = 2\n",
+         "x = 1\ndef f():\n    print(x)\n    x = 2\n",
+         [(3, "local variable used before it is assigned: 'x'")]),
+        # In an annotation that is a string, or a comment.
+        ("from a import T\nx: 'T'\n", "from a import T\n", "x: 'T'\n", [(1, "undefined name 'T'")]),
+        ("x = 1  # type: T\n", "y = 1\n", "x = 1  # type: S\n", []),
+        # A star import may define anything; that it is gone shows.
+        ("from a import *\nx\n", "y = 1\n", "from a import *\nx\ny\n", []),
+        ("from a import *\nx\n", "y = 1\n", "x\ny = 1\n", [(1, "undefined name 'x'")]),
+        # Style is nobody's business.
+        ("import a\n", "import b\n", "import a\nimport b\nimport a\nx = f''\n'%s' % (1, 2)\n", []),
+        ("x = 1\n", "y = 1\n", 'def f():\n    """\n    >>> no.such\n    """\n', []),
+        # Guarded.
+        ("x = 1\n", "y = 1\n", "try:\n    unicode\nexcept NameError:\n    unicode = str\n", []),
+        ("x = 1\n", "y = 1\n", "if 0:\n    def f(): ...\nelse:\n    def f(): ...\nf()\n", []),
+    ],
+)  # fmt: skip
+def test_names_that_the_merge_left_undefined(
+    ours: str, theirs: str, result: str, found: list[tuple[int, str]]
+) -> None:
+    assert [(line, what) for _, line, what in one("a.py", result, ours, theirs)] == found
+    assert {check for check, _, _ in one("a.py", result, ours, theirs)} <= {"name"}
+
+
+def test_the_name_of_a_package_init_is_known() -> None:
+    text = "x = __path__\n__all__ = ['sub']\n"
+    assert broken({"p/__init__.py": text}, {"p/__init__.py": ""}) == []
+    assert one("p/mod.py", text, "") != []
+
+
+# --- Imports -------------------------------------------------------------------------------------
+
+MODULE = """\
+import os.path
+import json as j
+from a import b as c, d
+from __future__ import annotations
+(one, [two, *three]), four = five = 1, 2
+six: int = 6
+six += 1
+seven.attribute = 1
+for eight in (): nine = 9
+with open(x) as ten: ...
+while x:
+    eleven = 11
+else:
+    twelve = 12
+try:
+    def thirteen(): inner = 0
+except E as fourteen:
+    class fifteen: member = 0
+finally:
+    async def sixteen(): global outer; outer = 1
+if (seventeen := 1):
+    pass
+match x:
+    case {"a": eighteen, **nineteen}: pass
+    case [twenty, *twentyone]: pass
+f = lambda hidden: (hidden2 := 1)
+"""
+BOUND = (
+    "os j c d annotations one two three four five six eight nine ten eleven twelve thirteen "
+    "fourteen fifteen sixteen seventeen eighteen nineteen twenty twentyone f"
+)
+UNBOUND = "path json b seven attribute inner member outer hidden hidden2 x"
+
+
+@pytest.mark.parametrize("name", BOUND.split())
+def test_what_a_module_binds(name: str) -> None:
+    good = {"a.py": f"from m import {name}\n", "m.py": MODULE}
+    assert broken(good, {**good, "a.py": ""}) == []
+
+
+@pytest.mark.parametrize("name", UNBOUND.split())
+def test_what_a_module_does_not_bind(name: str) -> None:
+    files = {"a.py": f"from m import {name}\n", "m.py": MODULE}
+    assert broken(files, {**files, "a.py": ""}) == [
+        ("import", "a.py", 1, f"from m import {name}: no such name in the module")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("statement", "files", "found"),
+    [
+        # Modules, packages, packages without __init__.py, below the root and elsewhere.
+        ("import m", ["m.py"], ""),
+        ("import p", ["p/__init__.py"], ""),
+        ("import p.q.r as s", ["p/__init__.py", "p/q/r.py"], ""),
+        ("import p.q.s", ["p/__init__.py", "p/q/r.py"], "import p.q.s: no such module"),
+        ("from p import q, r", ["p/q.py", "p/r/__init__.py"], ""),
+        ("from p import q", ["p/r.py"], "from p import q: no such name in the module"),
+        ("from p.x import q", ["p/q.py"], "from p.x import q: no such module"),
+        ("from p.q import *", ["p/q.py"], ""),
+        ("from p.r import *", ["p/q.py"], "from p.r import *: no such module"),
+        ("import p.q", ["src/p/q.py"], ""),
+        ("import p.r", ["src/p/q.py"], "import p.r: no such module"),
+        ("import p.q", ["more/p/__init__.py", "more/p/q.py"], ""),
+        ("import p.r", ["more/p/__init__.py", "more/p/q.py"], "import p.r: no such module"),
+        ("import p.r", ["p/q.py", "more/p/__init__.py", "more/p/r.py"], ""),
+        ("import q.x", ["p/__init__.py", "p/q/__init__.py"], ""),
+        # Out of the repository, or not Python.
+        ("import requests.x, os.nothing", ["m.py"], ""),
+        ("from docs import x", ["docs/x.md"], ""),
+        # Relative.
+        ("from . import m", ["m.py"], ""),
+        ("from . import n", ["m.py"], "from . import n: no such name in the module"),
+        ("from .p.q import r", ["p/q/r.py"], ""),
+        ("from .p.q import s", ["p/q/r.py"], "from .p.q import s: no such name in the module"),
+        ("from .x import s", ["p/q/r.py"], "from .x import s: no such module"),
+        ("from .. import m", ["m.py"], "from .. import m: no such module"),
+        # Wherever it stands, unless its failure is expected.
+        ("def f():\n    class C:\n        import p.x", ["p/q.py"], "import p.x: no such module"),
+        ("try:\n    import p.x\nexcept ImportError:\n    import p.y", ["p/q.py"], ""),
+        ("try:\n    import p.x\nexcept (A, builtins.ModuleNotFoundError): ...", ["p/q.py"], ""),
+        ("try:\n    if 1:\n        import p.x\nexcept: ...", ["p/q.py"], ""),
+        ("try:\n    import p.x\nexcept Exception as e: ...", ["p/q.py"], ""),
+        ("with suppress(ImportError):\n    import p.x", ["p/q.py"], ""),
+        ("async def f():\n    async with raises(ImportError):\n        import p.x", ["p/q.py"], ""),
+        ("try:\n    import p.x\nexcept KeyError: ...", ["p/q.py"], "import p.x: no such module"),
+        ("try: ...\nexcept ImportError: ...\nelse:\n    import p.x", ["p/q.py"],
+         "import p.x: no such module"),
+        ("if TYPE_CHECKING:\n    import p.x", ["p/q.py"], "import p.x: no such module"),
+        ("match 1:\n    case 1:\n        import p.x", ["p/q.py"], "import p.x: no such module"),
+    ],
+)  # fmt: skip
+def test_where_imports_lead(statement: str, files: list[str], found: str) -> None:
+    head = "suppress = raises = print\nimport builtins\nTYPE_CHECKING = A = 0\n"
+    before: Tree = {"a.py": "", **dict.fromkeys(files, "")}
+    result = {**before, "a.py": head + statement + "\n"}
+    assert [what for *_, what in broken(result, before)] == ([found] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("path", "statement", "good"),
+    [
+        ("p/q/a.py", "from . import b", True),
+        ("p/q/a.py", "from .b import x", True),
+        ("p/q/a.py", "from .. import c", True),
+        ("p/q/a.py", "from ..c import x", True),
+        ("p/q/a.py", "from .. import x", True),
+        ("p/q/a.py", "from ..b import x", False),
+        ("p/q/__init__.py", "from . import b", True),
+        ("p/q/__init__.py", "from .. import b", False),
+        ("p/__init__.py", "from .q import b", True),
+        ("p/q/a.py", "from .... import c", False),
+    ],
+)
+def test_relative_imports_start_where_the_file_is(path: str, statement: str, good: bool) -> None:
+    tree = {"p/__init__.py": "x = 1\n", "p/q/__init__.py": "", "p/q/a.py": ""}
+    tree |= {"p/q/b.py": "x = 1\n", "p/c.py": "x = 1\n"}
+    assert (broken({**tree, path: tree[path] + statement + "\n"}, tree) == []) is good
+
+
+def test_a_module_with_a_byte_order_mark_is_read() -> None:
+    tree = {"m.py": "\ufeffif 1:\n    x = '\udce9'\n", "a.py": ""}
+    assert broken({**tree, "a.py": "from m import x\n"}, tree) == []
+    assert broken({**tree, "a.py": "from m import y\n"}, tree) != []
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "from x import *\n",
+        "def __getattr__(name): ...\n",
+        "if 1:\n    __getattr__ = print\n",
+        "this is no Python\n",
+        "x = " + "-" * 50_000 + "1\n",
+        "\0",
+        None,
+    ],
+)
+def test_a_module_that_may_bind_anything(module: str | None) -> None:
+    tree: Tree = {"m.py": module, "a.py": ""}
+    assert broken({**tree, "a.py": "from m import x\n"}, tree) == []
+
+
+OLD = {"lib/old.py": "def helper(): ...\ndef other(): ...\n", "lib/new.py": ""}
+NEW = {"lib/old.py": "def other(): ...\n", "lib/new.py": "def helper(): ...\n"}
+USER = "from lib.old import helper\nhelper()\n"
+FINDING = ("import", "own.py", 1, "from lib.old import helper: no such name in the module")
+
+
+def test_upstream_moves_what_the_fork_imports_from_the_old_place() -> None:
+    ours, theirs = {**OLD, "own.py": USER}, {**NEW, "own.py": "# nothing\n"}
+    assert broken({**NEW, "own.py": f"# nothing\n{USER}"}, ours, theirs) == [
+        ("import", "own.py", 2, "from lib.old import helper: no such name in the module")
+    ]
+    # The fork's own file, as it is: found where the caller asks about it.
+    result = {**NEW, "own.py": USER}
+    assert broken(result, ours, NEW) == []
+    assert broken(result, ours, NEW, changed=["own.py"]) == [FINDING]
+
+
+def test_what_a_merged_module_has_lost_is_missed_elsewhere() -> None:
+    ours = {**OLD, "own.py": USER, "lib/x.py": "y = 1\n"}
+    merged = {**ours, **NEW, "lib/old.py": "def other(): ...\n# merged\n"}
+    assert broken(merged, ours, NEW) == []
+    assert broken(merged, ours, NEW, search=True) == [FINDING]
+    # As on a side that has never had it, a file has never worked with it.
+    both = {**NEW, "own.py": USER}
+    assert broken(merged, ours, both, search=True) == []
+
+
+@pytest.mark.parametrize(
+    ("gone", "statement", "found"),
+    [
+        ("lib/old.py", "from lib.old import helper", "no such module"),
+        ("lib/old.py", "from lib import old", "no such name in the module"),
+        ("lib/old.py", "import lib.old", "no such module"),
+        ("lib/old/__init__.py", "import lib.old", "no such module"),
+        ("old.py", "import old", "no such module"),
+        ("old/x.py", "from old import x", "no such module"),
+    ],
+)
+def test_a_module_that_is_gone_is_missed(gone: str, statement: str, found: str) -> None:
+    ours = {gone: "def helper(): ...\n", "lib/new.py": "", "own.py": f"\n{statement}\n"}
+    result = {path: text for path, text in ours.items() if path != gone}
+    theirs = {"lib/new.py": ""}
+    assert broken(result, ours, theirs) == []
+    finding = [("import", "own.py", 2, f"{statement}: {found}")]
+    assert broken(result, ours, theirs, search=True) == finding
+    assert broken(result, ours, theirs, changed=["own.py"]) == finding
+    # A package in the place of a module is as good.
+    moved = {**result, gone.replace(".py", "/__init__.py"): "def helper(): ...\n"}
+    assert broken(moved, ours, theirs, search=True) == []
+
+
+def test_a_package_that_is_gone_as_a_whole() -> None:
+    ours = {"p/q/r.py": "", "a.py": "import p.q\n"}
+    assert len(broken({"p/s.py": "", "a.py": "import p.q\n"}, ours, changed=["a.py"])) == 1
+    assert len(broken({"a.py": "import p.q\n"}, ours, changed=["a.py"])) == 1
+    # In a file of another name, too.
+    assert len(broken({"b.py": "import p.q\n"}, ours)) == 1
+    assert broken({"b.py": "import p.q\n"}, {"a.py": "import p.q\n"}) == []
+
+
+def test_an_import_that_failed_before_is_not_the_merge() -> None:
+    ours = {"m.py": "", "a.py": "from m import x\n"}
+    for theirs in ({"m.py": "x = 1\n"}, {"m.py": "", "a.py": "y = 1\n"}):
+        assert broken({"m.py": "", "a.py": "from m import x\ny = 1\n"}, ours, theirs) == []
+    # It worked in the fork, and fails with what upstream has made of the module.
+    good = {**ours, "m.py": "x = 1\n"}
+    result = {"m.py": "", "a.py": "from m import x\ny = 1\n"}
+    assert len(broken(result, good, {"m.py": ""})) == 1
+    # It works with neither of two modules, and worked with one.
+    both = {"m.py": "y = 1\n", "a.py": "from m import x\n"}
+    assert broken({**result, "m.py": "z = 1\n"}, good, both) == []
+    # Whether it was there before cannot be told.
+    assert broken(result, {**result, "a.py": "print 'x'\n"}) == []
+    # Two sides' own imports, of what neither of the two modules kept.
+    assert len(broken({**result, "m.py": "\n"}, good, {"m.py": "y = 1\n", "a.py": ""})) == 1
+
+
+def test_a_file_is_looked_at_once() -> None:
+    ours = {**OLD, "own.py": USER}
+    result = {**NEW, "own.py": USER, "lib/old.py": "other = 1\n"}
+    found = broken(result, ours, NEW, changed=["own.py", "lib/old.py", "own.py"], search=True)
+    assert found == [FINDING]
+
+
+def test_importers_may_name_anything() -> None:
+    ours, result = Files({**OLD, "own.py": USER}), Files({**NEW, "own.py": None})
+    strange = ["own.py", "gone.py", "", "README.md"]
+    assert problems(["lib/old.py"], result, [ours], importers=lambda names: strange) == []
+
+
+# --- Triggers ------------------------------------------------------------------------------------
+
+CI = ".github/workflows/ci.yml"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("on: pull_request_target\n", {"pull_request_target": 1}),
+        ("name: x\non: [push, issues, workflow_run]\n", {"issues": 2, "workflow_run": 2}),
+        ("on:\n  push:\n  workflow_run:\n    workflows: [x]\n", {"workflow_run": 3}),
+        ("on:\n- push\n- issue_comment\n", {"issue_comment": 3}),
+        ("'on':\n  discussion:\n  fork:\n", {"discussion": 2, "fork": 3}),
+        ('{"on": {"issues": {"types": ["opened"]}}}', {"issues": 1}),
+        ("ON: Pull_Request_Target\n", {"pull_request_target": 1}),
+        ("x: &x [issues]\non: *x\n", {"issues": 1}),
+        ("on: !!str issues\n", {"issues": 1}),
+        ("x: &x 1\ny: &x 2\non: issues\n", {"issues": 3}),
+        ("a: 1\n---\non: issues\n", {"issues": 3}),
+        ("on: issues\non: push\n", {"issues": 1}),
+        ("on: {push: , pull_request: , schedule: [{cron: '0 0 * * *'}], workflow_dispatch: }", {}),
+        ("on: push\njobs:\n  on: issues\n  x:\n    on: {issues: }\n", {}),
+        ("on: &x [*x]\n", {}),
+        ("on:\n", {}),
+        ("- on: issues\n", {}),
+        ("", {}),
+    ],
+)  # fmt: skip
+def test_what_strangers_can_start(text: str, found: dict[str, int]) -> None:
+    expected = [
+        Problem("trigger", CI, line, f"strangers can start it: on {event}")
+        for event, line in found.items()
+    ]
+    result = Files({CI: text})
+    assert dangerous_triggers([CI], result, Files({})) == expected
+    assert dangerous_triggers([CI], result, Files({CI: "on: push\n"})) == expected
+    assert dangerous_triggers([CI], result, Files({CI: text + "# more\n"})) == []
+    assert dangerous_triggers([CI], Files({}), result) == []
+
+
+@pytest.mark.parametrize("text", ["on: [issues\n", "on: \0", "? " * 5_000, "#" * 300_000, None])
+def test_triggers_that_cannot_be_read_are_told(text: str | None) -> None:
+    found = [Problem("trigger", CI, 0, "its triggers cannot be read")]
+    assert dangerous_triggers([CI], Files({CI: text}), Files({CI: "on: issues\n"})) == found
+
+
+# --- What others have written --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("a.py", "x = " + "1+" * 50_000 + "1\n"),
+        ("a.py", "x" + ".a" * 5_000 + "\n"),
+        ("a.py", "x = " + "not " * 50_000 + "1\n"),
+        ("a.py", "if 1: ...\n" + "elif 1: ...\n" * 20_000),
+        ("a.py", "x: '\\0'\ny: '\\ud800'\n"),
+        ("a.py", "x = 1\0"),
+        ("a.toml", "x = " + "[" * 50_000),
+        ("a.toml", "x = " + "1" * 10_000),
+        ("a.json", "[" * 200_000),
+        ("a.json", "1" * 10_000),
+        ("a.yml", "? " * 5_000),
+        ("a.yml", "x: 1\n\0"),
+        ("a.yml", "a: 1\na: 2\n" * 100_000),
+    ],
+)
+def test_what_cannot_be_told_is_no_problem(
+    path: str, text: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert one(path, text, "") == []
+    assert one(path, "", text) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_aliases_are_not_expanded() -> None:
+    levels = [f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 9)}]\n" for n in range(1, 30)]
+    bomb = "l0: &l0 [x]\n" + "".join(levels) + "? *l29\n: 1\n? *l29\n: 2\non: [*l29]\n"
+    assert one("a.yml", bomb, "") == []
+    assert dangerous_triggers([CI], Files({CI: bomb}), Files({})) == []
+
+
+def test_many_large_files_take_seconds() -> None:
+    function = (
+        "def f{0}(a, b=None):\n    c = [a + x for x in b if x]\n    return f(c, a.b['x'])\n\n"
+    )
+    large = "from lib import f\n" + "".join(map(function.format, range(750)))
+    ours: dict[str, str] = {f"p/m{n}.py": large for n in range(5)}
+    result = {path: f"{text}x{path[3]} = 1\n" for path, text in ours.items()}
+    started = time.process_time()
+    assert broken(result, ours, {**ours, "lib.py": "f = 1\n"}) == []
+    assert time.process_time() - started < 10  # about 0.5 s
+
+
+LINES = """\
+import m;from . import x;from m import *;def f():;    x;{;};[a];,;try:;except ImportError:;"a": 1
+a: &x 1;- *x;? a;on:;\t;x = \'\'\';__all__ = ['y'];\0;%YAML 1.1;---;!t;'\\d';x: '\\ud800';\r;\ud800
+async def g(): yield;return;lambda: (yield);class C: x;del x;global x"""
+lines = st.sampled_from(LINES.replace("\n", ";").split(";"))
+hostile = st.text(st.characters(), max_size=80) | st.lists(lines, max_size=12).map("\n".join)
+names = st.sampled_from(
+    ["a.py", "m.py", "p/__init__.py", "p/m.py", "a.toml", "a.json", "a.yml", CI, "x", "p\udcff/.py"]
+)
+trees = st.dictionaries(names, st.none() | hostile, max_size=5)
+
+
+@settings(deadline=None)
+@given(trees, st.lists(trees, max_size=3), st.lists(names), st.lists(names))
+@example({"a.py": "x: '\ud800'"}, [{"a.py": ""}], ["a.py"], [])
+@example({"a.py": "x: '\\0'"}, [{"a.py": ""}], ["a.py"], [])
+def test_nothing_is_too_strange(
+    result: Tree, sides: list[Tree], changed: list[str], deleted: list[str]
+) -> None:
+    snapshots = [Files(side) for side in sides]
+    found = problems(
+        changed, Files(result), snapshots, deleted=deleted, importers=lambda names: list(result)
+    )
+    assert all(problem.path in result and problem.line >= 0 for problem in found)
+    for snapshot in snapshots:
+        dangerous_triggers([*result, *changed], Files(result), snapshot)
+        # As a side is, it is sound.
+        assert problems(list(snapshot.paths), snapshot, snapshots) == []
+        assert {p.what for p in dangerous_triggers(list(snapshot.paths), snapshot, snapshot)} <= {
+            "its triggers cannot be read"
+        }
+
+
+def test_the_words_for_what_pyflakes_reports_fit_its_names() -> None:
+    from pyflakes import messages
+
+    assert [name for name in soundness._REPORTED if not hasattr(messages, name)] == []

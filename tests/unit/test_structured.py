@@ -1,0 +1,734 @@
+"""The merge by key: what each side changed is there, nothing else is touched, or there is none."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+import tomli
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+from carto_fork import structured
+from carto_fork.structured import Merged
+
+
+def _replaced(text: str, *changes: tuple[str, str]) -> str:
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+# Per file: the base; the fork's changes; upstream's; the keys that the fork's changes are at. The
+# merge is the base with the changes of both.
+Change = tuple[str, str]
+TOML = """\
+# The project.
+[tool.poetry]
+name = "litellm"
+version = "1.0"   # kept by hand
+
+[tool.poetry.dependencies]
+httpx = { version = "1", extras = ["http2"] }
+rich = "13"
+boto3 = "1"  # aws
+
+
+[build-system]
+requires = [
+    "core",  # the backend
+    "wheel",
+]
+one = ["a", "b"]
+
+[[source]]
+name = "pypi"
+"""
+YAML_TEXT = """\
+# The proxy.
+---
+general:   # all of it
+  # A list of them.
+  callbacks: ["one", two]   # in order
+  key: sk-1
+  cache:
+    ttl: 0x1F
+    type: 'redis'
+
+models:
+- a
+- b   # the second
+
+script: |
+  # no comment
+  echo {}
+
+last:
+"""
+JSON_TEXT = """\
+{
+    "a": {
+        "cost": 1e-06,
+        "max": 10, "modes": ["x", "y"]
+    },
+    "b": {"cost": 2},
+    "unicod\\u00e9": "é\\/",
+    "list": [
+        "p",
+        "q"
+    ],
+    "last": null
+}
+"""
+PINS = """\
+# What it needs.
+-r other.txt
+httpx==1.0  # the client
+Rich[all]>=13 ; python_version >= "3.9"
+
+# Clouds.
+boto3==1.2
+mcp==1 ; python_version >= "3.10"
+mcp==0 ; python_version < "3.10"
+"""
+BOTH: list[tuple[str, str, list[Change], list[Change], tuple[str, ...]]] = [
+    # A value each; a value's trailing comment stays.
+    (
+        "x.toml",
+        TOML,
+        [('boto3 = "1"', 'boto3 = "2"')],
+        [('rich = "13"', 'rich = "14"')],
+        ("tool.poetry.dependencies.boto3",),
+    ),
+    (
+        "x.yaml",
+        YAML_TEXT,
+        [("key: sk-1", "key: sk-2")],
+        [("0x1F", "0x20")],
+        ("general.key",),
+    ),
+    ("x.json", JSON_TEXT, [('"max": 10', '"max": 11')], [("1e-06", "1.0E-6")], ("a.max",)),
+    ("requirements.txt", PINS, [("httpx==1.0", "httpx==1.1")], [("=1.2", "=1.3")], ("httpx",)),
+    # A value of a table on one line.
+    (
+        "x.toml",
+        TOML,
+        [('["http2"] }', '["http2"], optional = true }')],
+        [('httpx = { version = "1"', 'httpx = { version = "2"')],
+        ("tool.poetry.dependencies.httpx.optional",),
+    ),
+    ("x.yml", "a: {b: 1, c: 2} # d\n", [("b: 1", "b: 3")], [("c: 2", "c: 4")], ("a.b",)),
+    ("x.json", '{"a":{"b":1,"c":2}}', [('"b":1', '"b":3')], [('"c":2', '"c":4')], ("a.b",)),
+    # A new key, behind the one that it follows in the fork, with the comments above it.
+    (
+        "x.toml",
+        TOML,
+        [('rich = "13"\n', 'rich = "13"\n\n# The fork\'s.\ncarto = "1"\n')],
+        [('boto3 = "1"  # aws\n', 'boto3 = "1"  # aws\nmcp = "1"\n')],
+        ("tool.poetry.dependencies.carto",),
+    ),
+    (
+        "x.toml",
+        TOML,
+        [
+            (
+                "\n\n[build-system]",
+                "\n# The fork's.\n[tool.carto]\nx.y = 1 # one\n\n\n[build-system]",
+            )
+        ],
+        [('name = "pypi"\n', 'name = "pypi"\n[tool.new]\n')],
+        ("tool.carto",),
+    ),
+    (
+        "x.yml",
+        YAML_TEXT,
+        [("  cache:\n", "  # The fork's.\n  carto: true  # yes\n  cache:\n")],
+        [("last:\n", "last:\nmore: 1\n")],
+        ("general.carto",),
+    ),
+    (
+        "x.json",
+        JSON_TEXT,
+        [('    "b": {', '    "carto/a.b": {\n        "max": 1\n    },\n    "b": {')],
+        [('"last": null', '"last": null,\n    "more": 1')],
+        ("carto/a.b",),
+    ),
+    (
+        "requirements/run.txt",
+        PINS,
+        [("boto3==1.2\n", "boto3==1.2\n\n# The fork's.\nCarto_X==1 # one\n")],
+        [("httpx==1.0", "anyio==1\nhttpx==1.0")],
+        ("carto-x",),
+    ),
+    # The first key of all, and the last one.
+    (
+        "x.toml",
+        TOML,
+        [("# The project.\n", "top = 1\n# The project.\n")],
+        [('"13"', "1")],
+        ("top",),
+    ),
+    ("x.yaml", "b: 1\nc: 2\n", [("b: 1", "a: 0\nb: 1")], [("c: 2", "c: 3\nd: 4")], ("a",)),
+    ("x.json", '{"b": 1}', [('{"b"', '{"a": 0, "b"')], [("1}", '1, "c": 2}')], ("a",)),
+    ("x.json", '{"b": 1}', [("1}", '1, "c": 2}')], [('{"b"', '{"a": 0, "b"')], ("c",)),
+    # A key less.
+    (
+        "x.toml",
+        TOML,
+        [('boto3 = "1"  # aws\n', "")],
+        [('rich = "13"', 'rich = "14"')],
+        ("tool.poetry.dependencies.boto3",),
+    ),
+    ("x.toml", TOML, [('\n[[source]]\nname = "pypi"\n', "")], [('"13"', '"14"')], ("source",)),
+    ("x.yml", YAML_TEXT, [("  key: sk-1\n", "")], [("0x1F", "1")], ("general.key",)),
+    ("x.yml", "b: [1, 2]\nc: 0\n", [("b: [1, 2]\n", "")], [("c: 0", "c: 1")], ("b",)),
+    ("x.json", JSON_TEXT, [(',\n    "last": null', "")], [("1e-06", "2")], ("last",)),
+    ("x.json", '{"a": 1, "b": 2, "c": 3}', [('"a": 1, ', "")], [("3", "4")], ("a",)),
+    (
+        "requirements-dev.txt",
+        PINS,
+        [("\n# Clouds.\nboto3==1.2", ""), ("-r other.txt\n", "")],
+        [("httpx==1.0", "httpx==1.1")],
+        ("-r other.txt", "boto3"),
+    ),
+    # A list that the fork alone changed, in any way.
+    (
+        "x.toml",
+        TOML,
+        [('"core",  # the backend\n    "wheel"', '"wheel"')],
+        [('["a", "b"]', '["b"]')],
+        ("build-system.requires",),
+    ),
+    ("x.yml", YAML_TEXT, [("- a\n- b ", "- b\n- {a: 1} ")], [("sk-1", "sk-2")], ("models",)),
+    ("x.json", JSON_TEXT, [('["x", "y"]', '[{"x": 1}]')], [("10", "12")], ("a.modes",)),
+    # A list to which both added items.
+    (
+        "x.toml",
+        TOML,
+        [('"core",', '"core",\n    # The fork\'s.\n    "carto>=1",')],
+        [('"wheel",', '"wheel",\n    "more",  # than that\n')],
+        ("build-system.requires",),
+    ),
+    ("x.toml", TOML, [('["a"', '["c", "a"')], [('"b"]', '"b", "d"]')], ("build-system.one",)),
+    ("x.yml", YAML_TEXT, [("- a\n", "- a\n# c\n- c\n")], [(" second\n", " 2\n- d\n")], ("models",)),
+    (
+        "x.yml",
+        YAML_TEXT,
+        [('"one", two', '"one", "1.5", two')],
+        [('"one", two', '"one", two, 1.5')],
+        ("general.callbacks",),
+    ),
+    (
+        "x.json",
+        JSON_TEXT,
+        [('"p",\n', '"p",\n        "r",\n')],
+        [('"q"\n', '"q",\n        "s"\n')],
+        ("list",),
+    ),
+    ("x.toml", 'a = ["a"]\n', [('"a"]', '"a", "o",]')], [('"a"]', '"t", "a"]')], ("a",)),
+    # Comments alone.
+    (
+        "x.toml",
+        TOML,
+        [('rich = "13"', '# New.\nrich = "13" # n')],
+        [('"1"  # aws', '"2"  # aws')],
+        (),
+    ),
+    ("x.yml", YAML_TEXT, [("  key:", "  # New.\n  key:")], [("all of it", "nothing")], ()),
+    ("x.yml", YAML_TEXT, [("last:\n", "last:\n# The end.\n")], [("sk-1", "sk-2")], ()),
+    ("requirements.txt", PINS, [("# Clouds.", "# Clouds!")], [("=1.2", "=1.3  # aws")], ()),
+    ("requirements.txt", PINS, [("mcp==0", "# Old.\nmcp==0")], [("mcp==1 ", "mcp==2 ")], ()),
+    # How it is written alone.
+    ("x.toml", TOML, [('"litellm"', "'litellm'")], [('"1.0"', '"1.1"')], ()),
+    ("x.yml", YAML_TEXT, [("'redis'", '"redis"')], [("sk-1", "sk-2")], ()),
+    ("x.json", JSON_TEXT, [("1e-06", "0.000001")], [("10", "12")], ()),
+    # Beside a block of text, whose lines are no comments, and one that ends in blank lines.
+    (
+        "x.yml",
+        "a: | # first\n  # x\n\n# b\nb: >+\n  y\n\nc: 1\n",
+        [("  # x\n", "  # x\n  # z\n"), ("# b\n", "# B\n")],
+        [("  y\n", "  y\n\n"), ("c: 1\n", "c: 1\nd: |-\n  #\n# end\n")],
+        ("a",),
+    ),
+    # The comment of a table.
+    (
+        "x.toml",
+        "[a]\nb = 1\nc = 1\n",
+        [("[a]", "[a] # A"), ("b = 1", "b = 2")],
+        [("c = 1", "c = 2")],
+        ("a.b",),
+    ),
+    # A table with dotted keys; keys with dots in them.
+    ("x.toml", "a.b = 1\na.c = 2\n", [("b = 1", "b = 3")], [("c = 2", "c = 4")], ("a.b",)),
+    ("x.toml", "'a.b' = 1\n\"c=\" = 2\n", [("1", "3")], [("2", "4")], ("a.b",)),
+    # What an array of tables holds is not taken apart, but what is beside it is.
+    (
+        "x.toml",
+        "[[a]]\nb = 1\n[a.c]\nd = 1\n[[a]]\n[e]\nf = 1\ng = 2\n",
+        [("b = 1", "b = 2"), ("f = 1", "f = 3")],
+        [("g = 2", "g = 4")],
+        ("a", "e.f"),
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "base", "ours", "theirs", "keys"), BOTH)
+def test_what_both_changed_is_in_it_and_all_else_as_it_was(
+    path: str, base: str, ours: list[Change], theirs: list[Change], keys: tuple[str, ...]
+) -> None:
+    both = _replaced(base, *theirs)
+    try:
+        both = _replaced(both, *ours)
+    except AssertionError:  # in one line
+        both = _replaced(_replaced(base, *ours), *theirs)
+    found = structured.merge(path, base, _replaced(base, *ours), _replaced(base, *theirs))
+    assert found is not None
+    assert (found.text, found.keys) == (both, keys)
+
+
+@pytest.mark.parametrize(("path", "base", "ours", "theirs", "keys"), BOTH)
+def test_one_side_alone(
+    path: str, base: str, ours: list[Change], theirs: list[Change], keys: tuple[str, ...]
+) -> None:
+    fork, upstream = _replaced(base, *ours), _replaced(base, *theirs)
+    assert structured.merge(path, base, base, upstream) == Merged(upstream, ())
+    assert structured.merge(path, base, fork, base) == Merged(fork, keys)
+    assert structured.merge(path, base, fork, fork) == Merged(fork, ())
+
+
+# --- None ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "base", "ours", "theirs"),
+    [
+        # The format.
+        ("x.py", "a = 1\n", "a = 2\n", "a = 1\n"),
+        ("toml", "a = 1\n", "a = 2\n", "a = 1\n"),
+        ("notes.txt", "a==1\n", "a==2\n", "a==1\n"),
+        ("requirements.in", "a==1\n", "a==2\n", "a==1\n"),
+        # A text that is not valid.
+        ("x.toml", "a = 1\n", "a = 1\na = 1\n", "a = 1\n"),
+        ("x.toml", "a = 1\n", "a = 1\n<<<<<<< HEAD\n", "a = 1\n"),
+        ("x.json", "{}", "{} {}", "{}"),
+        ("x.json", "", '{"a": 1}', ""),
+        ("x.json", '{"a": 1}', '{"a": NaN}', '{"a": 1}'),
+        ("x.json", '{"a": 1}', '{"a": 1, "a": 2}', '{"a": 1}'),
+        ("x.json", '{"a": 1}', '{"a": 1} // 2', '{"a": 1}'),
+        ("x.yaml", "a: 1\n", "a: 1\na: 1\n", "a: 1\n"),
+        ("x.yaml", "a: 1\n", "a: 1\n---\nb: 1\n", "a: 1\n"),
+        ("x.yaml", "a: 1\n", "a: [1\n", "a: 1\n"),
+        ("requirements.txt", "a==1\n", "a == = 1\n", "a==1\n"),
+        ("requirements.txt", "a==1\n", "a==1\nA==2\n", "a==1\n"),
+        ("requirements.txt", "a==1\n", "a==1 \\\n  --hash=sha256:00\n", "a==1\n"),
+        ("requirements.txt", "a==1\n", "a==1 --hash=sha256:00\n", "a==1\n"),
+        ("requirements.txt", "-c x \\\n  y\n", "-c x \\\n  z\n", "-c x \\\n  y\n"),
+        # A top level without keys.
+        ("x.json", "[1]", "[1, 2]", "[0, 1]"),
+        ("x.yaml", "- 1\n", "- 1\n- 2\n", "- 0\n- 1\n"),
+        ("x.yaml", "", "a: 1\n", ""),
+        ("x.yaml", "a: 1\n", "a\n", "a: 1\n"),
+        # A key that both changed.
+        ("x.toml", "a = 1\n", "a = 2\n", "a = 3\n"),
+        ("x.toml", "a = 1\n", "a = true\n", "a = 2\n"),
+        ("x.json", '{"a": 1}', '{"a": true}', '{"a": 3}'),
+        ("x.yaml", "a: 1\n", "a: '1'\n", "a: 2\n"),
+        ("requirements.txt", "a==1\n", "a==2\n", "a==3\n"),
+        ("x.json", '{"a": {"b": 1}}', '{"a": {"b": 2}}', '{"a": 1}'),
+        # ... added, with another value, even in a table that only the two of them have;
+        ("x.toml", "", "a = 1\n", "a = 2\n"),
+        ("x.toml", "", "[a]\nb = 1\n", "[a]\nc = 1\n"),
+        ("x.json", "{}", '{"a": 1}', '{"a": 1.0}'),
+        ("requirements.txt", "", "a==1\n", "A==2\n"),
+        ("requirements.txt", "", "a==1\n", "a==1; python_version < '3'\n"),
+        # ... or one removed.
+        ("x.toml", "a = 1\n", "", "a = 2\n"),
+        ("x.yml", "a: 1\nb: 1\n", "a: 2\nb: 1\n", "b: 1\n"),
+        ("x.json", '{"a": {"b": 1}}', '{"a": {"b": 2}}', "{}"),
+        ("requirements.txt", "a==1\nb\n", "b\n", "a==2\nb\n"),
+        ("requirements.txt", "a==1\n", "a==1; python_version < '3'\n", "a==2\n"),
+        # A list that both changed: an item less, in another place, twice, or no scalar.
+        ("x.toml", "a = [1, 2]\n", "a = [1]\n", "a = [1, 2, 3]\n"),
+        ("x.toml", "a = [1, 2]\n", "a = [1, 2, 3]\n", "a = [2]\n"),
+        ("x.yml", "a: [1, 2]\n", "a: [2, 1]\n", "a: [1, 2, 3]\n"),
+        ("x.json", '{"a": [1]}', '{"a": [1, 1]}', '{"a": [1, 2]}'),
+        ("x.json", '{"a": [1]}', '{"a": [1, {}]}', '{"a": [1, 2]}'),
+        ("x.json", '{"a": [[]]}', '{"a": [[], 1]}', '{"a": [[], 2]}'),
+        ("x.toml", "[[a]]\nb = 1\n", "[[a]]\nb = 2\n", "[[a]]\nb = 1\n[[a]]\n"),
+        # ... or the same project in two versions.
+        ("x.toml", "a = []\n", 'a = ["x==1"]\n', 'a = ["X>=2"]\n'),
+        # A comment of the fork's whose place is gone, or that upstream has changed too.
+        ("x.toml", "a = 1\nb = 1\n", "# New.\na = 1\nb = 1\n", "b = 1\n"),
+        ("x.toml", "# a\na = 1\n", "# b\na = 1\n", "# c\na = 1\n"),
+        ("x.toml", "a = 1\n", "a = 2 # b\n", "a = 1 # c\n"),
+        ("x.yml", "a: 1\n", "a: 1 # b\n", "a: 1 # c\n"),
+        ("x.yml", "a: 1\nb: 1\n", "a: 1 # new\nb: 1\n", "b: 1\n"),
+        ("requirements.txt", "a\nb\n", "# New.\na\nb\n", "b\n"),
+        ("requirements.txt", "a\n", "a\n# b\n", "a\n# c\n"),
+        # ... or of upstream's that the fork's text has not.
+        ("x.toml", "a = [1]\n", "a = [2]\n", "a = [\n# why\n1]\n"),
+        # A place that another indentation has.
+        (
+            "x.json",
+            '{\n  "a": 1\n}',
+            '{\n  "b": {\n    "c": 1\n  },\n  "a": 1\n}',
+            '{\n    "a": 2\n}',
+        ),
+        ("x.yml", "a:\n  b: 1\n", "a:\n  b: 1\n  c: 1\n", "a:\n   b: 2\n"),
+        # What is not taken apart: a comma that begins a line, a key without a colon.
+        ("x.yml", "? a\nb: 1\nc: 1\n", "? a\nb: 2\nc: 1\n", "? a\nb: 1\nc: 2\n"),
+        ("x.toml", "a = [1\n, 2]\n", "a = [1\n, 2\n, 3]\n", "a = [0, 1\n, 2]\n"),
+        # An entry whose place in upstream's text is not in a table of its own any more.
+        ("x.toml", "[a]\nb = 1\n", "[a]\nb = 1\nc = 1\n", "a = { b = 2 }\n"),
+        # More than a change of a key: what else a YAML text may say of a node.
+        ("x.yml", "a: &a {b: 1}\nc: *a\n", "a: &a {b: 2}\nc: *a\n", "a: &a {b: 1}\nc: *a\nd: 1\n"),
+        ("x.yml", "a: &a {b: 1}\nc: {<<: *a}\n", "a: &a {b: 1}\nc: 1\n", "a: &a {b: 1}\nc: 2\n"),
+        ("x.yml", "a: !x {}\n", "a: !x {b: 1}\n", "a: !x {}\n"),
+        ("x.yml", "a: !!python/object:os.system {}\n", "a: 1\n", "a: 2\n"),
+        ("x.yml", "a: 1\nb: !!set {c}\n", "a: 2\nb: !!set {c}\n", "a: 1\nb: !!set {c}\n"),
+        ("x.yml", "? [a]\n: 1\nb: 1\n", "? [a]\n: 1\nb: 2\n", "? [a]\n: 1\nb: 1\n"),
+        ("x.yml", "a: &a 1\nb: &a 2\n", "a: &a 1\nb: &a 3\n", "a: &a 1\nb: &a 2\n"),
+        # Line ends of two kinds, or inside a line; bytes that are not UTF-8.
+        ("x.toml", "a = 1\r\nb = 1\n", "a = 1\r\nb = 2\n", "a = 1\r\nb = 1\n"),
+        ("x.yml", "a: 1\rb: 1\r", "a: 1\rb: 2\r", "a: 1\rb: 1\r"),
+        ("requirements.txt", "a\n", "a\nb\rc\n", "a\n"),
+        ("x.toml", "a = 1\n", "a = 2 # \udcff\n", "a = 1\n"),
+        ("x.json", "{}", '{"\udcff": 1}', "{}"),
+        ("x.yml", "a: 1\n", "a: '\udcff'\n", "a: 1\n"),
+        ("requirements.txt", "a\n", "a # \udcff\n", "a\n"),
+    ],
+)
+def test_none_where_it_is_not_clear(path: str, base: str, ours: str, theirs: str) -> None:
+    assert structured.merge(path, base, ours, theirs) is None
+
+
+@pytest.mark.parametrize("path", ["x.toml", "x.json", "x.yaml", "requirements.txt"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[\n" * 10_000,
+        "{\n" * 10_000,
+        "a = " + "[\n" * 10_000 + "]" * 10_000 + "\n",
+        "a: " + "[\n" * 10_000 + "]" * 10_000 + "\n",
+        '{"a": ' * 10_000 + "1" + "}" * 10_000,
+        "a: &a [*a]\n",
+        "a0: &a0 [x]\n" + "".join(f"a{n + 1}: &a{n + 1} [*a{n}, *a{n}]\n" for n in range(64)),
+        "%YAML 9.9\n---\na: !!int x\n",
+        "\0",
+        "\ufeff",
+        "---\n...\n---\n",
+    ],
+)
+def test_hostile_texts_are_no_merge(path: str, text: str) -> None:
+    assert structured.merge(path, text, text + "\n# x\n", "# y\n" + text) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "value", "other"),
+    [
+        ("x.toml", "a = {}\nb = nan\nc = 1\n", "1e400", "1e401"),
+        ("x.toml", "a = {}\nb = 1e400\nc = 1\n", "nan", "inf"),
+        ("x.json", '{{"a": {}, "b": 1e400, "c": 1}}', "1e400", "1e401"),
+        ("x.json", '{{"a": {}, "b": 1, "c": 1}}', "9" * 9_999, "8" * 9_999),
+        ("x.yml", "a: {}\nb: .nan\nc: 1\n", "9" * 9_999, "8" * 9_999),
+    ],
+)
+def test_numbers_that_python_has_no_value_for(path: str, text: str, value: str, other: str) -> None:
+    base, ours = text.format(value), text.format(other)
+    c = '"c": ' if path == "x.json" else "c = " if path == "x.toml" else "c: "
+    found = structured.merge(path, base, ours, base.replace(f"{c}1", f"{c}2"))
+    assert found == Merged(ours.replace(f"{c}1", f"{c}2"), ("a",))
+
+
+# --- Upstream wins -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "base", "ours", "theirs", "text"),
+    [
+        ("x.toml", "a.v", "[a]\nv = '1'\n", "[a]\nv = '1+c'\n", "[a]\nv = '2'\n", "[a]\nv = '2'\n"),
+        # The comment stays; what upstream did not change, too.
+        ("x.toml", "v", "v = 1\n", "v = 3 # fork\n", "v = 2\n", "v = 2 # fork\n"),
+        ("x.toml", "v", "v = 1\na = 1\n", "v = 3\na = 1\n", "v = 1\na = 2\n", "v = 3\na = 2\n"),
+        ("x.json", "v", '{"v": 1}', "{}", '{"v": 2}', '{"v": 2}'),
+        ("x.json", "v", '{"v": 1, "a": 0}', '{"v": 2, "a": 0}', '{"a": 0}', '{"a": 0}'),
+        ("x.json", "v", '{"v": {"a": 1}}', '{"v": {"a": 2}}', '{"v": {"b": 1}}', '{"v": {"b": 1}}'),
+        ("x.json", "v", '{"v": {}, "a": 1}', '{"v": {"a": 2}, "a": 1}', '{"v": 1}', '{"v": 1}'),
+        ("x.yml", "v", "v: {a: 1}\n", "v: {a: 2}\n", "v: {a: 1, b: 1}\n", "v: {a: 1, b: 1}\n"),
+        ("x.json", "a.b", '{"a.b": 1}', '{"a.b": 2}', '{"a.b": 3}', None),
+        ("x.yml", "v", "v: [1]\n", "v: [2]\n", "v: [3]\n", "v: [3]\n"),
+        ("requirements.txt", "v", "V==1\n", "V==2\n", "V==3\n", "V==3\n"),
+    ],
+)
+def test_keys_at_which_upstream_wins(
+    path: str, key: str, base: str, ours: str, theirs: str, text: str | None
+) -> None:
+    found = structured.merge(path, base, ours, theirs, upstream_keys=[key])
+    assert (found and found.text) == text
+    assert not (found and theirs.startswith(found.text) and found.keys)
+
+
+# --- Line ends, size -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "base", "ours", "theirs", "keys"), BOTH)
+@pytest.mark.parametrize("sides", ["theirs", "ours", "all"])
+def test_line_ends_are_upstreams(
+    path: str,
+    base: str,
+    ours: list[Change],
+    theirs: list[Change],
+    keys: tuple[str, ...],
+    sides: str,
+) -> None:
+    texts = [base, _replaced(base, *ours), _replaced(base, *theirs)]
+    plain = structured.merge(path, *texts)
+    assert plain
+    which = {"theirs": [2], "ours": [1], "all": [0, 1, 2]}[sides]
+    ends = [t.replace("\n", "\r\n") if n in which else t for n, t in enumerate(texts)]
+    found = structured.merge(path, *ends)
+    text = plain.text if sides == "ours" else plain.text.replace("\n", "\r\n")
+    assert found == Merged(text, keys)
+
+
+@pytest.mark.parametrize(
+    ("path", "base", "ours", "theirs", "text"),
+    [
+        ("x.toml", "a = 1\nb = 1", "a = 2\nb = 1", "a = 1\nb = 2", "a = 2\nb = 2"),
+        ("x.toml", "a = 1", "a = 1\nb = 1", "a = 2", "a = 2\nb = 1"),
+        ("x.yml", "a: |\n  x", "a: |\n  x\nb: 1\n", "a: |\n  x\n", "a: |\n  x\nb: 1\n"),
+        ("x.json", '{"a": 1}', '{"a": 2}\n', '{"a": 1, "b": 1}', '{"a": 2, "b": 1}'),
+        ("requirements.txt", "a", "a\nb", "a==1", "a==1\nb"),
+        ("requirements.txt", "", "a\n", "b\n", "a\nb\n"),
+    ],
+)
+def test_the_last_line_end_is_upstreams(
+    path: str, base: str, ours: str, theirs: str, text: str
+) -> None:
+    found = structured.merge(path, base, ours, theirs)
+    assert found and found.text == text
+
+
+def test_what_upstream_only_wrote_otherwise_gives_way() -> None:
+    base, ours = "[[a]]\nb = 1\n[[a]]\nb = 2\n", "[[a]]\nb = 1\n"
+    assert structured.merge("x.toml", base, ours, base.replace("= 1", "=  1")) == Merged(
+        ours, ("a",)
+    )
+
+
+def test_a_key_that_a_text_merge_has_left_twice_stays() -> None:
+    base = '{\n  "a": 1,\n  "b": 1,\n  "a": 1,\n  "c": 1\n}\n'
+    ours = base.replace('"b": 1', '"b": 2')
+    theirs = base.replace('"c": 1', '"c": 2')
+    found = structured.merge("x.json", base, ours, theirs)
+    assert found == Merged(ours.replace('"c": 1', '"c": 2'), ("b",))
+    twice = base.replace('"a": 1', '"a": 2')
+    found = structured.merge("x.json", base, twice, theirs)
+    assert found == Merged(twice.replace('"c": 1', '"c": 2'), ("a",))
+    once = theirs.replace('"a": 1,\n  "b"', '"b"')
+    found = structured.merge("x.json", base, twice, once)
+    assert found == Merged(once.replace('"a": 1', '"a": 2'), ("a",))
+
+
+def test_a_big_json_is_merged_in_a_moment() -> None:
+    entry = {f"price_{n}": 1e-06 * n for n in range(10)} | {"modes": ["a", "b"]}
+    data: dict[str, Any] = {f"model-{n}": entry for n in range(3_000)}
+    base = json.dumps(data, indent=4)
+    assert base.count("\n") > 30_000 and len(base) > 1_000_000
+    ours = json.dumps({"carto": entry, **data, "model-9": {**entry, "price_0": 1}}, indent=4)
+    theirs = json.dumps({**data, "new": entry, "model-9": {**entry, "price_1": 1}}, indent=4)
+    before = time.perf_counter()
+    found = structured.merge("x.json", base, ours, theirs)
+    assert time.perf_counter() - before < 2
+    changed = {**entry, "price_0": 1, "price_1": 1}
+    both = {"carto": entry, **data, "model-9": changed, "new": entry}
+    assert found == Merged(json.dumps(both, indent=4), ("model-9.price_0", "carto"))
+
+
+# --- Properties ----------------------------------------------------------------------------------
+
+Table = dict[str, Any]
+"""Scalars, lists, and tables of these; in one of PINS, scalars alone."""
+
+
+def _toml(data: Table, above: str = "") -> str:
+    """A text in which a comment above each key and one behind it name it."""
+    text = ""
+    for key, value in sorted(data.items(), key=lambda item: isinstance(item[1], dict)):
+        name = f"{above}{key}"
+        if isinstance(value, dict):
+            text += f"\n# {name}\n[{name}] # of {name}\n{_toml(value, f'{name}.')}"
+        else:
+            text += f"# {name}\n{key} = {json.dumps(value)}  # of {name}\n"
+    return text
+
+
+def _yaml(data: Table, above: str = "") -> str:
+    text, indent = "", "  " * above.count(".")
+    for key, value in data.items():
+        name = f"{above}{key}"
+        text += f"\n{indent}# {name}\n{indent}{key}:"
+        if isinstance(value, dict):
+            text += f" # of {name}\n{_yaml(value, f'{name}.')}"
+        elif isinstance(value, str):
+            text += f" |\n{indent}  # {value}\n{indent}  {value}\n"
+        elif isinstance(value, list) and value:
+            text += f"\n{''.join(f'{indent}- {item} # of {name}{chr(10)}' for item in value)}"
+        else:
+            text += f" {json.dumps(value)}   # of {name}\n"
+    return text
+
+
+def _pins(data: Table) -> str:
+    return "".join(f"\n# {key}\n{key}=={value} # of {key}\n" for key, value in data.items())
+
+
+def _pinned(text: str) -> Table:
+    lines = [line.split(" ")[0].split("==") for line in text.split("\n")]
+    return {line[0]: int(line[1]) for line in lines if len(line) == 2}
+
+
+def _unlit(data: Any) -> Any:
+    """What _yaml wrote into a block."""
+    if isinstance(data, dict):
+        return {key: _unlit(value) for key, value in data.items()}
+    return data.split("\n")[-2] if isinstance(data, str) else data
+
+
+FORMS: dict[str, tuple[Any, Any]] = {
+    "x.toml": (_toml, tomli.loads),
+    "x.yml": (_yaml, lambda text: _unlit(YAML(typ="safe", pure=True).load(text))),
+    "indent.json": (lambda data: json.dumps(data, indent=2) + "\n", json.loads),
+    "dense.json": (lambda data: json.dumps(data, separators=(",", ":")), json.loads),
+    "requirements.txt": (_pins, _pinned),
+}
+NAMES = "a", "b", "c", "d", "e", "f"
+SCALARS = st.integers(0, 99)
+LEAVES = SCALARS | st.sampled_from(["x", "y z"]) | st.lists(SCALARS, max_size=3, unique=True)
+TABLES = st.dictionaries(st.sampled_from(NAMES), LEAVES, max_size=4)
+
+
+@st.composite
+def _changes(draw: st.DrawFn, path: str) -> tuple[Table, Table, Table, Table]:
+    """A base, what each side made of it without touching a key of the other's, and both."""
+    leaves = SCALARS if path == "requirements.txt" else LEAVES
+    inner = SCALARS if path == "requirements.txt" else LEAVES | TABLES
+    base: Table = {"top": 0, **draw(st.dictionaries(st.sampled_from(NAMES), inner, max_size=5))}
+    for value in base.values():
+        if isinstance(value, dict):
+            value["keep"] = 0  # so that no table is empty
+    sides = [base, base, base]
+    for table in [(), *((key,) for key, value in base.items() if isinstance(value, dict))]:
+        keys = [*(base[table[0]] if table else base), "new-1", "new-2"]
+        for key in keys:
+            old = (base[table[0]] if table else base).get(key)
+            who, remove = draw(st.sampled_from([0, 1, 2])), draw(st.booleans())
+            if key in ("top", "keep") or isinstance(old, dict) or not who:
+                continue
+            value = None if remove else draw(leaves)
+            place = draw(st.integers(0, 9))
+            for side in (who, 0):
+                sides[side] = _changed(sides[side], (*table, key), value, place)
+    return base, sides[1], sides[2], sides[0]
+
+
+def _changed(data: Table, path: tuple[str, ...], value: Any, place: int) -> Table:
+    """The same with another value at a key, a new one at a place; without the key for None."""
+    key, *rest = path
+    if rest:
+        return {**data, key: _changed(data[key], tuple(rest), value, place)}
+    items = [(name, old) for name, old in data.items() if name != key or value is not None]
+    if key not in data and value is not None:
+        items.insert(place % (len(items) + 1), (key, value))
+    return {name: value if name == key else old for name, old in items}
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_what_sides_change_apart_is_merged(path: str) -> None:
+    write, read = FORMS[path]
+
+    @settings(deadline=None)
+    @given(_changes(path))
+    def merged(changes: tuple[Table, Table, Table, Table]) -> None:
+        base, ours, theirs, both = changes
+        found = structured.merge(path, write(base), write(ours), write(theirs))
+        assert found
+        assert read(found.text) == both
+        # Each comment, blank line and comma is where it is for these keys in this order.
+        assert found.text == write(read(found.text))
+        assert structured.merge(path, write(base), write(base), write(theirs)) == Merged(
+            write(theirs), ()
+        )
+
+    merged()
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_what_the_fork_alone_changes_is_all_there(path: str) -> None:
+    write, read = FORMS[path]
+    note = "\n" if path.endswith(".json") else "# Upstream's.\n"
+
+    @settings(deadline=None)
+    @given(_changes(path))
+    def merged(changes: tuple[Table, Table, Table, Table]) -> None:
+        base, ours, _, _ = changes
+        found = structured.merge(path, write(base), write(ours), write(base) + note)
+        assert found
+        assert read(found.text) == ours and found.text.endswith(note)
+        assert bool(found.keys) == (ours != base)
+
+    merged()
+
+
+PIECES = ["a", "b", "1", "==", " = ", ": ", "\n", "  ", "[", "]", "{", "}", ",", "#", '"', "'", "|"]
+PIECES += [
+    "- ",
+    "&a ",
+    "*a",
+    "!x ",
+    "<<",
+    "? ",
+    "---\n",
+    "%",
+    "\\",
+    "\r\n",
+    "\udcff",
+    '"""',
+    "é",
+    "\t",
+]
+TEXTS = st.text() | st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
+
+
+@pytest.mark.parametrize("path", ["x.toml", "x.json", "x.yaml", "requirements.txt"])
+def test_any_texts(path: str) -> None:
+    @settings(deadline=None)
+    @given(TEXTS, TEXTS, TEXTS, st.sets(st.sampled_from(["a", "b", "a.b", ""])))
+    def merged(base: str, ours: str, theirs: str, keys: set[str]) -> None:
+        structured.merge(path, base, ours, theirs, upstream_keys=keys)
+        structured.merge(path, base, ours, base, upstream_keys=keys)
+        found = structured.merge(path, base, base, theirs, upstream_keys=keys)
+        assert found in (None, Merged(theirs, ()))
+
+    merged()
+
+
+@pytest.mark.parametrize("texts", [(p, b) for p, b, *_ in BOTH[:4]], ids=lambda texts: texts[0])
+def test_texts_that_were_cut_and_pasted(texts: tuple[str, str]) -> None:
+    path, base = texts
+    places = st.integers(0, len(base))
+
+    @settings(deadline=None)
+    @given(*([places] * 6), TEXTS)
+    def merged(a: int, b: int, c: int, d: int, e: int, f: int, text: str) -> None:
+        ours = base[:a] + text + base[b:]
+        theirs = base[:c] + base[d:e] + base[f:]
+        structured.merge(path, base, ours, theirs)
+        found = structured.merge(path, base, base, theirs)
+        assert found in (None, Merged(theirs, ()))
+
+    merged()
