@@ -35,10 +35,13 @@ def find(
 
     production: the fork's side. upstream: upstream's side, the first one the release to merge.
     """
+    if not own.squashed:
+        return None
     bases = git.merge_bases(sh, repo, production, upstream[0])
+    dates = {base: git.commit_date(sh, repo, base) for base in bases}
     for sync in own.squashed:
-        # After a later sync that was merged as it should be, nothing is lost any more.
-        if bases and not git.is_ancestor(sh, repo, bases[0], sync.name):
+        # After a sync of something newer that was merged as it should be, nothing is lost any more.
+        if any(dates[base] > sync.date for base in bases):
             continue
         parent = nearest(sh, repo, sync, upstream)
         if not parent or git.is_ancestor(sh, repo, parent, production):

@@ -48,7 +48,7 @@ def newest(
 
 
 _LOG = ["log", "--no-merges", "--no-show-signature", "--no-color", "--no-renames", "-z"]
-_LOG += ["--name-only", "--date=short", "--format=%x01%H%x02%P%x02%ad%x02%s"]
+_LOG += ["--name-only", "--date=short", "--format=%x00%H%x00%P%x00%ad%x00%s"]
 
 
 def _log(
@@ -60,12 +60,19 @@ def _log(
 
 
 def _commits(answer: Answer) -> Iterator[tuple[Commit, list[str], list[str]]]:
-    for entry in git.checked(answer, "commits").out.split("\1")[1:]:
-        head, *changed = entry.split("\0")
-        name, parents, day, subject = head.split("\2", 3)
+    fields = git.checked(answer, "commits").out.split("\0")[:-1]
+    start = 0
+    while start < len(fields):
+        name, parents, day, subject = fields[start + 1 : start + 5]
+        # No path is empty: an empty field stands before each commit.
+        end = start + 5
+        while end < len(fields) and fields[end]:
+            end += 1
+        changed = fields[start + 5 : end]
         # The first path follows the message's line end.
-        listed = [path.removeprefix("\n") for path in changed]
-        yield Commit(name, day, subject), parents.split(), [path for path in listed if path]
+        changed[:1] = [path.removeprefix("\n") for path in changed[:1]]
+        yield Commit(name, day, subject), parents.split(), changed
+        start = end
 
 
 def _bringing_upstreams_work(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -28,6 +29,12 @@ class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     tag: str = ""
     side: str = "fork"
 
+    def __post_init__(self) -> None:
+        if self.side not in ("fork", "upstream"):
+            raise ValueError(f"side is {self.side!r}, neither 'fork' nor 'upstream'")
+        if not self.reason.strip():
+            raise ValueError("reason is empty")
+
     def covers(self, lines: Iterable[str]) -> bool:
         """Whether the person's word holds for a change of these lines; none stand for a change
         that is not one of lines."""
@@ -51,23 +58,42 @@ def read(text: str | None, where: str = FILE_NAME) -> tuple[Drop, ...]:
 
 
 def add(text: str | None, more: Sequence[Drop]) -> str:
-    """The file with more drops at its end; what is there stays byte for byte."""
+    """The file with more drops at its end; tables that are there stay byte for byte.
+
+    Raises Refused if it is not valid.
+    """
     import tomlkit
 
-    known = read(text)
-    document = tomlkit.parse(text or _HEADER)
-    tables = document.setdefault("drop", tomlkit.aot())
-    for drop in more:
-        if drop in known:
-            continue
-        table = tomlkit.table()
-        for key, value in msgspec.to_builtins(drop).items():
-            item = tomlkit.item(value)
-            if key == "lines":
-                item.multiline(True)
-            table.add(key, item)
-        tables.append(table)
-    return tomlkit.dumps(document)
+    text = _HEADER if text is None else text
+    known = list(read(text))
+    new = [drop for drop in dict.fromkeys(more) if drop not in known]
+    if new and re.search(r"^drop\s*=", text, re.MULTILINE):
+        # Tables cannot follow a list that was written in brackets.
+        document = tomlkit.parse(text)
+        document.remove("drop")
+        text, new = tomlkit.dumps(document), [*known, *new]
+    if text.strip() and not text.endswith("\n"):
+        text += "\n"
+    if text.strip() and not text.endswith("\n\n") and new:
+        text += "\n"
+    return text + "\n".join(map(_table, new))
+
+
+def _table(drop: Drop) -> str:
+    """A drop as a table of the file."""
+    import tomlkit
+
+    def quoted(word: str) -> str:
+        return tomlkit.item(word).as_string()
+
+    told = [f"path = {quoted(drop.path)}", f"reason = {quoted(drop.reason)}"]
+    if drop.lines:
+        told += ["lines = [", *(f"    {quoted(line)}," for line in drop.lines), "]"]
+    if drop.tag:
+        told.append(f"tag = {quoted(drop.tag)}")
+    if drop.side != "fork":
+        told.append(f"side = {quoted(drop.side)}")
+    return "\n".join(["[[drop]]", *told, ""])
 
 
 _HEADER = """\

@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import accumulate
 
 from rapidfuzz import fuzz
 
@@ -83,8 +84,11 @@ def account(
     counts = [Counter(lines) for lines in texts]
     missing, back = _balance(*counts)
     index = _Index((counts[3] - counts[1]).elements())
-    squeezed = _squeezed(texts[1]), _squeezed(texts[3])
-    found = [_account(change, missing, back, counts, index, squeezed) for change in changes]
+    squeezed = _Squeezed(texts[1]), _Squeezed(texts[3])
+    others = [
+        other for other in others if _stripped_lines(other.removed) != _stripped_lines(other.added)
+    ]
+    found = [_account(change, missing, back, counts, index, squeezed, others) for change in changes]
     told = sum(a.traceless for a in found if a.fate is Fate.LOST)
     return [
         replace(a, fate=Fate.SUPERSEDED)
@@ -99,11 +103,15 @@ def _may_be_superseded(
 ) -> bool:
     """Whether the other side may have had a reason: it changed the same place, and either so little
     is gone that it may stand there in other words, or most of the hunk is the other side's too."""
-    if not any(_touch(lost.change, other) for other in others):
+    near = [other for other in others if _touch(lost.change, other)]
+    same = _stripped_lines(lost.change.added), _stripped_lines(lost.change.removed)
+    if not near or any(
+        (_stripped_lines(x.added), _stripped_lines(x.removed)) == same for x in near
+    ):
         return False
-    base, _, other, _ = counts
+    base, _, other, result = counts
     telling = [line.strip() for line in lost.change.added if substantive(line)]
-    shared = sum(other[line] > base[line] for line in telling)
+    shared = sum(min(other[line], result[line]) > base[line] for line in telling)
     return told < _MANY or (2 * shared >= len(telling) > 0 and shared > 0)
 
 
@@ -137,25 +145,72 @@ def _account(
     back: Counter[str],
     counts: Sequence[Counter[str]],
     index: _Index,
-    squeezed: tuple[str, str],
+    squeezed: tuple[_Squeezed, _Squeezed],
+    others: Sequence[Change],
 ) -> Account:
     gone = _taken(change.added, missing)
     returned = _taken(change.removed, back)
-    if gone:
-        # A formatter may have cut the same text into other lines.
-        text = _squeezed(change.added)
-        if squeezed[1].count(text) >= squeezed[0].count(text):
-            gone = ()
+    # A formatter may have cut the same text into other lines.
+    mine, result = squeezed
+    if gone and result.count(change.added) >= mine.count(change.added):
+        gone = ()
+    gone = gone or _one_for_two(change, others, counts)
     if not gone and not returned:
-        held = all(counts[2][line.strip()] for line in change.added) and not any(
-            counts[2][line.strip()] for line in change.removed
-        )
-        return Account(change, Fate.ABSORBED if held else Fate.KEPT)
-    telling = [line for line in gone if substantive(line)]
-    traceless = sum(not index.has_like(line.strip()) for line in telling)
-    traceless += sum(map(substantive, returned))
+        return Account(change, _fate_of_whole(change, others, counts))
+    told = _telling(gone, change.added)
+    if len(told) > 1 and result.count(change.added):
+        # All of it stands there still, less often than on this side.
+        return Account(change, Fate.SUPERSEDED, gone, returned)
+    traceless = sum(not index.has_like(line.strip()) for line in told)
+    traceless += len(_telling(returned, change.removed))
     fate = Fate.LOST if traceless else Fate.SUPERSEDED
     return Account(change, fate, gone, returned, traceless)
+
+
+def _fate_of_whole(
+    change: Change, others: Sequence[Change], counts: Sequence[Counter[str]]
+) -> Fate:
+    """What became of a hunk of which nothing is missing and nothing back."""
+    base, _, other, result = counts
+    added, removed = _stripped_lines(change.added), _stripped_lines(change.removed)
+    if not any(map(substantive, added)):
+        # What this side only took away may be there as the other side changed it.
+        rivals = [
+            rival
+            for rival in others
+            if _touch(change, rival) and not set(removed).isdisjoint(_stripped_lines(rival.removed))
+        ]
+        changed = [line for x in rivals for line in _stripped_lines(x.added) if substantive(line)]
+        if changed and all(result[line] > base[line] for line in changed):
+            return Fate.SUPERSEDED
+    if all(other[line] > base[line] for line in added) and all(
+        other[line] < base[line] for line in removed
+    ):
+        return Fate.ABSORBED
+    return Fate.KEPT
+
+
+def _one_for_two(
+    change: Change, others: Sequence[Change], counts: Sequence[Counter[str]]
+) -> tuple[str, ...]:
+    """The one line of a hunk, where the other side added the same line at another place and the
+    result has it less often than both together."""
+    base, mine, other, result = counts
+    telling = [line for line in change.added if substantive(line)]
+    if len(telling) != 1 or change.removed:
+        return ()
+    line = telling[0].strip()
+    elsewhere = [x for x in others if line in _stripped_lines(x.added)]
+    if not elsewhere or any(_touch(change, x) for x in elsewhere):
+        return ()
+    return () if result[line] >= mine[line] + other[line] - base[line] else (telling[0],)
+
+
+def _telling(lines: Sequence[str], change: Sequence[str]) -> list[str]:
+    """The lines that count; in a change that has no telling one, all that hold a word."""
+    if any(map(substantive, change)):
+        return [line for line in lines if substantive(line)]
+    return [line for line in lines if re.search(r"\w", line)]
 
 
 def _taken(lines: Iterable[str], pool: Counter[str]) -> tuple[str, ...]:
@@ -189,9 +244,24 @@ class _Index:
         )
 
 
-def _squeezed(lines: Iterable[str]) -> str:
-    """The lines as one text without any white space."""
-    return "".join("".join(lines).split())
+class _Squeezed:
+    """A text without any white space, which knows where its lines begin and end."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        pieces = ["".join(line.split()) for line in lines]
+        self._text = "".join(pieces)
+        self._ends = {0, *accumulate(map(len, pieces))}
+
+    def count(self, lines: Sequence[str]) -> int:
+        """How often some lines stand there, whatever line breaks are inside of them; a single one
+        only where a line is that and nothing more."""
+        wanted = "".join("".join(lines).split())
+        alone = sum(map(substantive, lines)) < 2
+        found, start = 0, self._text.find(wanted) if wanted else -1
+        while start >= 0:
+            found += not alone or {start, start + len(wanted)} <= self._ends
+            start = self._text.find(wanted, start + 1)
+        return found
 
 
 def _words(line: str) -> list[str]:
@@ -199,4 +269,8 @@ def _words(line: str) -> list[str]:
 
 
 def _stripped(text: str) -> list[str]:
-    return [line.strip() for line in text.split("\n") if line.strip()]
+    return _stripped_lines(text.split("\n"))
+
+
+def _stripped_lines(lines: Iterable[str]) -> list[str]:
+    return [line.strip() for line in lines if line.strip()]

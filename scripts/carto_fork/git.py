@@ -329,6 +329,16 @@ def merge_bases(sh: Shell, repo: Path, one: str, other: str) -> list[str]:
     return checked(answer, "common ancestor", 1).out.split()
 
 
+def commit_date(sh: Shell, repo: Path, commit: str) -> str:
+    """The day on which a commit was made, as YYYY-MM-DD."""
+    answer = sh.ask(
+        "git -C {repo} log -1 --no-show-signature --date=short --format=%cd {commit} --",
+        repo=repo,
+        commit=commit,
+    )
+    return checked(answer, "date").line
+
+
 def first_with(sh: Shell, repo: Path, commit: str, branch: str) -> str:
     """The oldest commit on a branch's first-parent history that holds a commit in its own."""
     question = "git -C {repo} rev-list {how} {among} --"

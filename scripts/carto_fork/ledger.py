@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from .drops import Drop
 from .evidence import Commit, Customisations
 from .fates import Account, Change, Fate, substantive
 from .git import Tree
-from .policy import VERSION_LINE, Policy, Side, Take
+from .policy import VERSION_LINE, Kind, Policy, Rule, Side, Take
 from .shell import Shell
 
 
@@ -113,7 +114,6 @@ def read(
     commits = {"base": base, "ours": ours, "theirs": theirs, "result": result}
     trees = {name: git.tree(sh, repo, commit) for name, commit in commits.items()}
     renames = {side: _renames(sh, repo, base, commits[side]) for side in ("ours", "theirs")}
-    units = GitIgnoreSpec.from_lines(path for rule in policy.units for path in rule.paths)
     written = _Explanations(policy, drops)
     entries: list[Entry] = []
     paths = {}
@@ -127,7 +127,8 @@ def read(
         open_ = [
             f
             for f in files
-            if r.get(f.result) != m.get(f.mine) and not units.match_file(f.mine or f.base)
+            if (r.get(f.result) != m.get(f.mine) or (f.mine != f.base and f.base in r))
+            and not written.is_unit(f.mine or f.base)
         ]
         contents = _Contents(sh, repo, open_, (b, m, o, r))
         for file in open_:
@@ -142,7 +143,7 @@ def read(
                     wrote = own.behind((*account.missing, *account.back))
                     here = [commit for commit in wrote if commit in touched]
                     entry = replace(entry, commits=tuple(here or touched))
-                entries.append(written.explained(entry))
+                entries.append(written.explained(entry, file))
     entries = _with_moved(sh, repo, entries, result, trees)
     return Ledger(tuple(entries), len(paths[Side.FORK]), len(paths[Side.UPSTREAM]))
 
@@ -150,7 +151,7 @@ def read(
 def _renames(sh: Shell, repo: Path, base: str, side: str) -> dict[str, str]:
     """The files that a side renamed: new path to old path."""
     answer = sh.ask(
-        "git -C {repo} diff-tree -r -M --diff-filter=R --name-status -z {base} {side}",
+        "git -C {repo} diff-tree -r -M -l0 --diff-filter=R --name-status -z {base} {side}",
         repo=repo,
         base=base,
         side=side,
@@ -211,13 +212,18 @@ class _Contents:
             texts = [self._texts.get(v[1], "") if v else "" for v in (base, mine, other, result)]
             if changes:
                 base_, mine_, other_, result_ = texts
+                what = "link" if _SYMLINK in _modes(base, mine) else ""
                 for account in fates.account(changes, others, base_, mine_, other_, result_):
-                    yield account, ""
+                    yield account, what
             elif (mine and mine[1]) != (result and result[1]):
-                same = (mine and mine[1]) == (other and other[1])
-                yield Account(Change(0, 0), Fate.ABSORBED if same else Fate.LOST), _kind(mine, base)
-        if base and mine and base[0] != mine[0] and result and result[0] != mine[0]:
+                yield Account(Change(0, 0), Fate.LOST), _kind(mine, base)
+        if mine and result and result[0] != mine[0] and (not base or base[0] != mine[0]):
             yield Account(Change(0, 0), Fate.LOST), "mode"
+        renamed = file.mine and file.base and file.mine != file.base
+        gone = not result and (base and base[1]) == (mine and mine[1])
+        if renamed and (gone or file.base in self._trees[3]):
+            # A file that one side renamed is nowhere, or has its old name again.
+            yield Account(Change(0, 0), Fate.LOST), "name"
 
 
 _SUBMODULE, _SYMLINK = "160000", "120000"
@@ -246,7 +252,8 @@ def _changes(sh: Shell, repo: Path, pairs: Sequence[_Pair]) -> dict[_Pair, list[
         return {}
     one, other = (git.make_tree(sh, repo, (pair[i] for pair in wanted)) for i in (0, 1))
     words = ["git", "-C", str(repo), "diff-tree", "-r", "-p", "-U0", "--no-renames"]
-    words += ["--full-index", "--no-color", "--no-ext-diff", "--no-textconv", one, other]
+    words += ["--full-index", "--no-color", "--no-ext-diff", "--no-textconv"]
+    words += ["--inter-hunk-context=0", "--diff-algorithm=histogram", one, other]
     found = parse(git.checked(sh.read(words), "changes").out)
     return {
         (old, new): found.get((old or empty, new or empty), []) for old, new in pairs if old != new
@@ -283,18 +290,20 @@ class _Explanations:
 
     def __init__(self, policy: Policy, drops: Sequence[Drop]) -> None:
         self._drops = drops
-        self._rules = [
-            (rule, GitIgnoreSpec.from_lines(rule.paths))
-            for rule in policy.rules
-            if rule.take in (Take.FORK, Take.VERSION)
-        ]
+        self._rules = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in policy.rules]
+        self._units = policy.units
 
-    def explained(self, entry: Entry) -> Entry:
+    def is_unit(self, path: str) -> bool:
+        """Whether a file is generated: the first rule for it says so."""
+        general = (r for r, paths in self._rules if not r.deleted_by and paths.match_file(path))
+        return next(general, None) in self._units
+
+    def explained(self, entry: Entry, file: _File) -> Entry:
         """The entry, dropped on purpose where somebody wrote so."""
         account = entry.account
         if account.fate not in (Fate.LOST, Fate.SUPERSEDED):
             return entry
-        if reason := self._by_drop(entry) or self._by_rule(entry):
+        if reason := self._by_drop(entry) or self._by_rule(entry, file):
             dropped = replace(account, fate=Fate.DROPPED)
             return replace(entry, account=dropped, reason=reason)
         return entry
@@ -312,21 +321,44 @@ class _Explanations:
             "",
         )
 
-    def _by_rule(self, entry: Entry) -> str:
+    def _by_rule(self, entry: Entry, file: _File) -> str:
+        """What the first rule that fits says, if it explains that this is gone."""
         account = entry.account
+        names = [name for name in (entry.path, file.other, entry.where) if name]
         for rule, paths in self._rules:
-            if not any(map(paths.match_file, filter(None, (entry.path, entry.where)))):
+            if not any(map(paths.match_file, names)) or not _is_about(rule, entry, file):
                 continue
             if rule.take is Take.VERSION:
                 lines = [line for line in (*account.missing, *account.back) if line.strip()]
-                if lines and all(map(VERSION_LINE.fullmatch, lines)):
-                    return rule.why
-            elif entry.side is Side.UPSTREAM and (rule.deleted_by is None or not entry.where):
-                return rule.why
+                stated = bool(lines) and all(map(VERSION_LINE.fullmatch, lines))
+                return rule.why if stated else ""
+            taken = rule.take is Take.FORK and entry.side is Side.UPSTREAM
+            return rule.why if taken else ""
         return ""
 
 
+_KINDS = {
+    "": (Kind.CONTENT, Kind.ADD_ADD, Kind.RENAME),
+    "binary": (Kind.BINARY,),
+    "link": (Kind.SYMLINK,),
+    "submodule": (Kind.SUBMODULE,),
+    "mode": (Kind.MODE,),
+    "name": (Kind.RENAME,),
+}
+
+
+def _is_about(rule: Rule, entry: Entry, file: _File) -> bool:
+    """Whether a rule is about what happened to a file, as far as its kinds tell."""
+    theirs = file.other if entry.side is Side.UPSTREAM else file.mine
+    if rule.deleted_by:
+        # The fork had the file once and has it no longer, nor has the result.
+        deleted = bool(file.base) and not theirs and not entry.where
+        return rule.deleted_by is Side.FORK and deleted
+    return not rule.kinds or any(kind in rule.kinds for kind in _KINDS[entry.what])
+
+
 _MOST_SEARCHES = 40
+_LONGEST_SEARCH = 2000
 
 
 def _with_moved(
@@ -341,25 +373,36 @@ def _with_moved(
     missing = {number: lines for number, lines in missing.items() if lines}
     # The longest line leads to the files that may have the others too. Each costs a search of the
     # whole tree; so many lost hunks at once were not moved.
-    wanted = {max(lines, key=len) for lines in missing.values()}
+    wanted = {max(lines, key=len)[:_LONGEST_SEARCH].split("\0")[0] for lines in missing.values()}
+    wanted.discard("")
     if not wanted or len(wanted) > _MOST_SEARCHES:
         return list(entries)
-    words = ["git", "-C", str(repo), "grep", "-I", "-F", "-l", "-z", "--full-name"]
+    words = ["git", "-C", str(repo), "grep", "-I", "-F", "-l", "-z", "--full-name", "--no-color"]
     words += [word for line in sorted(wanted) for word in ("-e", line)]
-    answer = git.checked(sh.read([*words, result, "--"]), "places of lines", 1)
-    base, after = trees["base"], trees["result"]
-    listed = (name.partition(":")[2] for name in answer.fields())
-    changed = [path for path in listed if after.get(path) != base.get(path)]
-    texts = git.blobs(sh, repo, (after[path][1] for path in changed))
+    answer = git.checked(sh.read([*words, result, "--", ":/"]), "places of lines", 1)
+    after = trees["result"]
+    sides = {Side.FORK: trees["ours"], Side.UPSTREAM: trees["theirs"]}
+    listed = [name.partition(":")[2] for name in answer.fields()]
+    texts = git.blobs(
+        sh, repo, {t[p][1] for p in listed for t in (after, *sides.values()) if p in t}
+    )
+
+    def lines_in(tree: Tree, path: str) -> Counter[str]:
+        text = texts.get(tree[path][1], "") if path in tree else ""
+        return Counter(line.strip() for line in text.split("\n"))
+
+    # Moved is what stands there now, and did not stand there on the side that it comes from.
     places = {
-        path: {line.strip() for line in texts.get(after[path][1], "").split("\n")}
-        for path in changed
+        (side, path): lines_in(after, path) - lines_in(tree, path)
+        for side, tree in sides.items()
+        for path in listed
     }
     found = []
     for number, entry in enumerate(entries):
         lines = missing.get(number)
-        others = (path for path in changed if path not in (entry.path, entry.where))
-        home = next((path for path in others if lines and places[path].issuperset(lines)), "")
+        others = (path for path in listed if path not in (entry.path, entry.where))
+        homes = (p for p in others if lines and places[entry.side, p].keys() >= set(lines))
+        home = next(homes, "")
         if home:
             account = replace(entry.account, fate=Fate.MOVED)
             entry = replace(entry, account=account, where=home)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from . import hunks
@@ -52,19 +52,33 @@ def _key(path: str, hunk: hunks.Hunk) -> Key:
 
 def _resolved(
     segments: list[hunks.Segment], result: str
-) -> Iterable[tuple[hunks.Hunk, tuple[str, ...]]]:
-    """Each hunk with what stands between the merged text before and after it."""
-    position = 0
-    for index, segment in enumerate(segments):
-        if isinstance(segment, str):
-            if (found := result.find(segment, position)) < 0:
-                return
-            position = found + len(segment)
+) -> Iterator[tuple[hunks.Hunk, tuple[str, ...]]]:
+    """Each hunk with what stands in the result between the merged text before and after it, up to
+    the first place where that cannot be told."""
+    lines, start = hunks.lines_of(result), 0
+    waiting: hunks.Hunk | None = None
+    for number, segment in enumerate(segments):
+        if isinstance(segment, hunks.Hunk):
+            if waiting:
+                return  # nothing tells the two apart
+            waiting = segment
             continue
-        following = segments[index + 1] if index + 1 < len(segments) else ""
-        if not isinstance(following, str):
+        wanted = hunks.lines_of(segment)
+        place = _place(lines, wanted, start, number == 0, number == len(segments) - 1)
+        if place is None:
             return
-        end = result.find(following, position) if following else len(result)
-        if end < 0:
-            return
-        yield segment, tuple(hunks.lines_of(result[position:end]))
+        if waiting:
+            yield waiting, tuple(lines[start:place])
+        waiting, start = None, place + len(wanted)
+    if waiting:
+        yield waiting, tuple(lines[start:])
+
+
+def _place(
+    lines: Sequence[str], wanted: Sequence[str], start: int, first: bool, last: bool
+) -> int | None:
+    """Where the wanted lines stand from `start` on; None unless there is one such place."""
+    end = len(lines) - len(wanted)
+    among = [0] if first else [end] if last else range(start, end + 1)
+    found = [i for i in among if i >= start and lines[i : i + len(wanted)] == wanted]
+    return found[0] if len(found) == 1 else None

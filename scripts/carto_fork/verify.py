@@ -377,7 +377,7 @@ def _importers(
         found: set[str] = set()
         for batch in batches([re.escape(name) for name in names], 4000):
             words = ["git", "-C", str(repo), "grep", "-l", "-z", "-w", "-E", "--full-name"]
-            answer = sh.read([*words, "-e", "|".join(batch), result, "--", "*.py"])
+            answer = sh.read([*words, "-e", "|".join(batch), result, "--", ":(top)*.py"])
             listed = git.checked(answer, "importing files", 1).fields()
             found.update(entry.partition(":")[2] for entry in listed)
         after.fetch(found)

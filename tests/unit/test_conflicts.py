@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork import conflicts, evidence, hunks, policy
+from carto_fork import conflicts, drops, evidence, hunks, policy
 from carto_fork.decisions import Knowledge, decide
 from carto_fork.errors import Failed
 from carto_fork.evidence import Commit, Conflict, Customisations, Texts
 from carto_fork.memory import Memory
 from carto_fork.policy import Kind, Side
+from carto_fork.resolve import Words, resolve
 from repository import Content, Files, Link, Program, Repo, Submodule
 from world import shell
 
@@ -46,6 +47,7 @@ def foresee(repo: Repo, ours: str = "HEAD", theirs: str = "theirs") -> dict[str,
     """What is foreseen, by path; nothing that a person sees changes by that."""
     before = repo.state()
     foreseen = conflicts.foresee(shell(), repo.path, ours, theirs)
+    assert conflicts.count(shell(), repo.path, ours, theirs) == len(foreseen.conflicts)
     assert repo.state() == before
     return {conflict.path: conflict for conflict in foreseen.conflicts}
 
@@ -313,6 +315,12 @@ def test_names_are_taken_as_they_are(repo: Repo, name: str) -> None:
     assert found[name].text and not found[name].edited
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_bytes_that_are_no_text_under_any_name(repo: Repo, name: str) -> None:
+    found = stop(repo, {}, {name: b"\0ours"}, {name: b"\0theirs"})
+    assert {path: conflict.kind for path, conflict in found.items()} == {name: Kind.BINARY}
+
+
 def test_a_subdirectory_of_the_work_tree_is_as_good(repo: Repo) -> None:
     stop(repo, {"sub/f": TEXT, "g": TEXT}, {"sub/f": OURS}, {"sub/f": THEIRS})
     config = {"diff.noprefix": "true", "diff.relative": "true", "core.quotePath": "true"}
@@ -471,7 +479,7 @@ def test_what_a_person_made_of_a_conflict_is_remembered(repo: Repo) -> None:
     sides(repo, {"f": TEXT, "g": TEXT}, {"f": OURS, "g": OURS}, {"f": THEIRS, "g": THEIRS})
     before = repo.commit({"h": "in between\n"})
     assert again(repo, before, "f", "g") == {}
-    merge = repo.merge("theirs", {"f": SETTLED, "g": THEIRS.replace("line 1\n", "")})
+    merge = repo.merge("theirs", {"f": SETTLED, "g": SETTLED})
     repo.commit({"f": SETTLED + "and more\n"})
     assert again(repo, before) == {"f": (SETTLED, f"As in {merge[:10]}.")}
     assert again(repo, before, "other") == {}
@@ -509,6 +517,37 @@ def test_how_upstream_settled_a_conflict_is_not_remembered(repo: Repo) -> None:
     remember = conflicts.remember
     assert remember(shell(), repo.path, "ours", ["upstream"], ["f"]) == Memory()
     assert remember(shell(), repo.path, "ours", ["theirs"], ["f"]) != Memory()
+
+
+# --- What a person says --------------------------------------------------------------------------
+
+HERE = Words(upstream=("f",), reason="Upstream's is better.")
+
+
+@pytest.mark.parametrize("style", ["diff3", "zdiff3", "merge"])
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_word_is_about_what_is_left_of_a_file(repo: Repo, style: str, runs: int) -> None:
+    """What merged without a conflict stays, and is not written down as given up."""
+    repo.git("config", "merge.conflictStyle", style)
+    clean = ("line 19\n", "line 19 of the fork alone\n")
+    both = ("line 2\n", "line 2 of both sides\n")
+    ours, theirs = OURS.replace(*both).replace(*clean), THEIRS.replace(*both)
+    theirs = theirs.replace(both[1], f"{both[1]}and more of upstream\n")
+    sides(repo, {"f": TEXT}, {"f": ours}, {"f": theirs})
+    merge(repo)
+    for words in [None] * (runs - 1) + [HERE]:
+        resolve(shell(), repo.path, policy.load().policy, ["theirs"], words)
+    assert repo.text("f", "") == theirs.replace(*clean)
+    (drop,) = drops.read(repo.text(drops.FILE_NAME, ""))
+    assert drop.lines and not drop.covers(clean)
+
+
+def test_a_word_that_settled_nothing_gives_nothing_up(repo: Repo) -> None:
+    theirs = OURS.replace("line 10 of ours\n", "line 10 of ours\nand more of upstream\n")
+    stop(repo, {"f": TEXT}, {"f": OURS}, {"f": theirs})
+    resolve(shell(), repo.path, policy.load().policy, ["theirs"], HERE)
+    assert repo.text("f", "") == theirs
+    assert drops.FILE_NAME not in repo.git("ls-files")
 
 
 # --- Markers -------------------------------------------------------------------------------------

@@ -528,9 +528,11 @@ def told(decision: Decision) -> Told:
         ("", "a", "c", "c", ABSORBED),
         ("", "ab", "c", "c", ABSORBED),
         ("b", "", "cb", "cb", ABSORBED),
+        ("ba", "ab", "ba", "ba", ABSORBED),
         # One line is missing there, or there once only, or a removed one is back.
         ("abc", "a", "bd", None, LEFT),
         ("bb", "a", "b", None, LEFT),
+        ("aa", "a", "ab", None, LEFT),
         ("b", "a", "ab", None, LEFT),
         ("", "ab", "a", None, LEFT),
         ("b", "a", "c", None, LEFT),
@@ -574,6 +576,8 @@ def test_where_nobody_knows_who_wrote_it_rules_alone_decide() -> None:
     for found in (clash("b", "a", "b"), clash("b", "", "c"), clash("A", "a", "b")):
         (decision,) = decide([found], Knowledge(with_rules()))
         assert told(decision) == ("", None, "No rule fits.")
+    (decision,) = decide([clash("a+db", "ab", "acb")], Knowledge(with_rules()))
+    assert told(decision) == MARKED
 
 
 def test_without_its_base_a_hunk_is_evidence_only_where_there_never_was_one() -> None:
@@ -763,6 +767,13 @@ def test_where_indentation_has_a_meaning_it_is_a_change(path: str) -> None:
         )
         decision = settle(found)
         assert (told(decision), decision.text) == (SPACE, lines(result))
+
+
+def test_white_space_between_words_is_a_change() -> None:
+    base, ours, theirs = 'call("a b")\n', 'call("ab")\n', 'call("a b", 1)\n'
+    text = HUNK.format(ours=ours, base=base, theirs=theirs)
+    for found in (conflict("f.ts", text=text), conflict("f.py", text=text)):
+        assert told(settle(replace(found, texts=Texts(base, ours, theirs)))) == LEFT
 
 
 def test_in_python_a_change_that_upstream_has_in_another_block_is_not_absorbed() -> None:

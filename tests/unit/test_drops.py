@@ -174,7 +174,7 @@ WORDS = st.text(st.characters(exclude_categories=["Cs"]))
 DROP = st.builds(
     Drop,
     path=WORDS.filter(bool),
-    reason=WORDS.filter(bool),
+    reason=WORDS.filter(str.strip),
     lines=st.lists(WORDS, max_size=3).map(tuple),
     tag=WORDS,
     side=st.sampled_from(["fork", "upstream"]),

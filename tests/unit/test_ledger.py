@@ -87,7 +87,7 @@ def test_what_merges_by_itself_is_all_there(repo: Repo) -> None:
     sides(repo, both, ours, theirs)
     repo.merge("theirs")
     found = account(repo)
-    assert {entry.account.fate for entry in found.entries} <= {ABSORBED}
+    assert {entry.account.fate for entry in found.entries} <= {ABSORBED, Fate.KEPT}
     assert (found.lost, found.to_look_at) == ([], [])
     assert (found.fork_paths, found.upstream_paths) == (4, 4)
 
@@ -188,7 +188,7 @@ def test_a_hunk_is_named_with_the_commits_that_wrote_its_file_or_lines(repo: Rep
     repo.on("theirs", "base").commit({"f": at(9, UPSTREAM)})
     repo.on("result", "ours").merge("theirs", {"f": at(9, UPSTREAM)})
     (entry,) = account(repo).lost
-    assert [commit.subject for commit in entry.commits] == ["one", "three", "two"]
+    assert [commit.subject for commit in entry.commits] == ["one"]
 
 
 # --- Files that are missing, renamed or back -----------------------------------------------------
@@ -287,6 +287,14 @@ def test_a_file_that_has_its_old_name_as_well(repo: Repo, side: Side) -> None:
     assert [(who, fate) for who, _, fate in found] == [(side, LOST)]
 
 
+@pytest.mark.parametrize("text", [TEXT, at(2, FORK)])
+@pytest.mark.parametrize("side", list(Side))
+def test_a_renamed_file_that_is_missing(repo: Repo, side: Side, text: str) -> None:
+    renamer, other = {"old": None, "new": text}, {"g": TEXT}
+    ours, theirs = (renamer, other) if side is Side.FORK else (other, renamer)
+    assert merged(repo, {"old": TEXT}, ours, theirs, {"new": None}) == [(side, "new", LOST)]
+
+
 def test_both_sides_renamed_a_file(repo: Repo) -> None:
     ours, theirs = {"f": None, "of ours": at(2, FORK)}, {"f": None, "of theirs": at(9, UPSTREAM)}
     result = {"f": None, "of ours": None, "of theirs": at(2, FORK)}
@@ -310,23 +318,38 @@ def test_a_function_that_is_in_another_file_by_half(repo: Repo) -> None:
     assert found == [(Side.FORK, "f", LOST)]
 
 
-def test_a_function_that_another_file_always_had_was_not_moved(repo: Repo) -> None:
-    base, theirs = {"f": TEXT, "g": TEXT + FUNCTION}, {"g": at(2, UPSTREAM) + FUNCTION}
+@pytest.mark.parametrize("other", [TEXT + FUNCTION, at(2, UPSTREAM) + FUNCTION])
+def test_a_function_that_another_file_always_had_was_not_moved(repo: Repo, other: str) -> None:
+    """Whether or not somebody changed that file at another place."""
+    base, theirs = {"f": TEXT, "g": TEXT + FUNCTION}, {"g": other, "h": UPSTREAM}
     found = merged(repo, base, {"f": at(3, FUNCTION)}, theirs, {"f": TEXT})
     assert found == [(Side.FORK, "f", LOST)]
+
+
+def test_one_copy_cannot_be_what_was_lost_from_two_files(repo: Repo) -> None:
+    ours = {"f": at(3, FUNCTION), "g": at(3, FUNCTION)}
+    result = {"f": TEXT, "g": TEXT, "h": TEXT + FUNCTION}
+    found = merged(repo, {"f": TEXT, "g": TEXT}, ours, {"h": TEXT}, result)
+    assert [fate for _, _, fate in found].count(MOVED) == 1
+
+
+def test_a_copy_that_is_gone_was_not_moved_to_the_other_one(repo: Repo) -> None:
+    ours = {"f": at(3, FORK, at(9, FORK).splitlines(keepends=True))}
+    assert merged(repo, {"f": TEXT}, ours, {"g": TEXT}, {"f": at(9, FORK)}) == [
+        (Side.FORK, "f", LOST)
+    ]
+
+
+def test_what_took_a_lines_place_was_not_moved_when_that_line_is_back(repo: Repo) -> None:
+    base, ours = {"f": TEXT, "g": TEXT}, {"f": TEXT.replace(LINES[3], FUNCTION)}
+    result = {"f": TEXT, "g": TEXT + FUNCTION}
+    assert merged(repo, base, ours, {"h": TEXT}, result) == [(Side.FORK, "f", LOST)]
 
 
 def test_what_the_fork_put_into_two_files_is_lost_from_one(repo: Repo) -> None:
     ours = {"f": at(3, FORK), "g": at(3, FORK)}
     found = merged(repo, {"f": TEXT, "g": TEXT}, ours, {"h": TEXT}, {"f": TEXT})
     assert found == [(Side.FORK, "f", LOST)]
-
-
-def test_a_removed_function_that_is_back_in_another_file(repo: Repo) -> None:
-    """The fork removed what upstream moved: git finds nothing to ask about."""
-    base, without = {"f": at(3, FUNCTION)}, {"f": TEXT}
-    found = merged(repo, base, without, {**without, "new": FUNCTION}, {})
-    assert (Side.FORK, "f", LOST) in found
 
 
 # --- A merge without any conflict that loses something -------------------------------------------
@@ -490,17 +513,12 @@ def test_a_line_of_the_forks_own_in_a_file_that_only_a_merge_changed(repo: Repo)
     assert told(account(repo)) == [(Side.FORK, "g", LOST)]
 
 
-@pytest.mark.parametrize("change", [FORK, "DEBUG=1\n", b"\0fork"])
-def test_a_change_of_the_forks_in_a_file_that_upstream_renamed_long_ago(
-    repo: Repo, change: str | bytes
-) -> None:
+def test_a_change_of_the_forks_in_a_file_that_upstream_renamed_long_ago(repo: Repo) -> None:
     """The fork's commit knows the file's old name only."""
-    text = isinstance(change, str)
-    base: Content = TEXT if text else b"\0base" + TEXT.encode()
-    ours: Content = at(2, change) if isinstance(change, str) else b"\0fork" + TEXT.encode()
+    base = TEXT
     repo.commit({"old": base})
     repo.on("theirs", "base").commit({"old": None, "new": base})
-    repo.on("ours", "base").commit({"old": ours})
+    repo.on("ours", "base").commit({"old": at(2, FORK)})
     repo.merge("theirs")
     repo.on("theirs").commit({"h": TEXT})
     repo.on("result", "ours").merge("theirs", {"new": base})
@@ -527,6 +545,13 @@ def test_what_a_person_let_go_is_dropped_on_purpose(repo: Repo, drop: Drop, expe
     assert told(found) == [(Side.FORK, "f", expected)]
     reasons = [entry.reason for entry in found.entries if entry.account.fate is expected]
     assert reasons == ["Not needed." if expected is DROPPED else ""]
+
+
+def test_what_is_there_or_upstreams_as_well_was_not_dropped(repo: Repo) -> None:
+    sides(repo, {"f": TEXT}, {"f": at(2, FORK) + UPSTREAM}, {"f": TEXT + UPSTREAM})
+    repo.merge("theirs", {"f": TEXT + UPSTREAM})
+    found = account(repo, [Drop("f", "Not needed.")])
+    assert told(found, ABSORBED) == [(Side.FORK, "f", DROPPED), (Side.FORK, "f", ABSORBED)]
 
 
 def test_what_a_person_let_go_of_upstreams(repo: Repo) -> None:
@@ -743,6 +768,17 @@ def test_lines_are_taken_as_they_are(repo: Repo, line: str) -> None:
     repo.commit({"g": TEXT + line})
     (entry,) = (e for e in account(repo).entries if e.account.fate in (LOST, SUPERSEDED, MOVED))
     assert (entry.path, entry.where, entry.account.fate) == ("f", "g", MOVED)
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_base_whose_last_line_has_no_end(repo: Repo, end: str) -> None:
+    """What git says of that is none of the lines."""
+    last, more = LINES[-1].strip(), FORK.strip()
+    sides(repo, {"f": TEXT[:-1]}, {"f": TEXT + more + end}, {"f": at(2, UPSTREAM)[:-1]})
+    repo.merge("theirs", {"f": at(2, UPSTREAM)[:-1]})
+    (entry,) = account(repo).lost
+    change = Change(len(LINES), len(LINES), removed=(last,), added=(last, more))
+    assert entry.account == Account(change, LOST, missing=(more,), traceless=1)
 
 
 def test_a_text_with_a_nul_far_inside_is_text_for_git(repo: Repo) -> None:
