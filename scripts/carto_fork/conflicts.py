@@ -103,8 +103,18 @@ def remember(
     memory = Memory()
     merges: dict[str, list[str]] = {}
     for batch in batches(paths):
-        words = ["git", "-C", str(repo), "--literal-pathspecs", "rev-list", "--merges", "--parents"]
-        words += [f"--max-count={_MOST_MERGES}", ours, "--not", *upstream, "--", *batch]
+        words = ["git", "-C", str(repo), "--literal-pathspecs", "rev-list", "--merges"]
+        # A merge in which a person took one side is no change against that side.
+        words += [
+            "--full-history",
+            f"--max-count={_MOST_MERGES}",
+            "--parents",
+            ours,
+            "--not",
+            *upstream,
+            "--",
+            *batch,
+        ]
         for line in git.checked(sh.read(words), "fork's merges").out.splitlines():
             merge, *parents = line.split()
             merges[merge] = parents

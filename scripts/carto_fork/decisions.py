@@ -7,6 +7,7 @@ over lines that the fork wrote, unless upstream has them too or a person said so
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -109,16 +110,19 @@ def decide(conflicts: Sequence[Conflict], known: Knowledge) -> list[Decision]:
     decisions = []
     for conflict in conflicts:
         fitting = (r for r, paths in matchers if _fits(r, conflict, paths))
-        decision = _decide(conflict, next(fitting, None), known)
-        if decision.left and (take := known.words.get(conflict.path)):
-            decision = _by_word(decision, take)
-        decisions.append(decision)
+        decisions.append(_with_word(_decide(conflict, next(fitting, None), known), known))
     return decisions
 
 
+def _with_word(decision: Decision, known: Knowledge) -> Decision:
+    take = known.words.get(decision.conflict.path)
+    return _by_word(decision, take) if take and decision.left else decision
+
+
+BY_WORD = "a person's word"
 _WORDS = {
-    Take.UPSTREAM: _Reason("a person's word", "--accept-upstream was given.", Take.UPSTREAM),
-    Take.FORK: _Reason("a person's word", "--keep-fork was given.", Take.FORK),
+    Take.UPSTREAM: _Reason(BY_WORD, "--accept-upstream was given.", Take.UPSTREAM),
+    Take.FORK: _Reason(BY_WORD, "--keep-fork was given.", Take.FORK),
 }
 
 
@@ -126,20 +130,33 @@ def _by_word(decision: Decision, take: Take) -> Decision:
     """The decision with all that was left of it settled as a person says now."""
     conflict, reason = decision.conflict, _WORDS[take]
     segments = hunks.parse(decision.text) if decision.text is not None else None
-    if segments is None or conflict.edited:
-        return _whole(conflict, reason)
-    text, given = "", []
+    if segments is None:
+        # What somebody did to the file by hand is not the merge's to take back.
+        return decision if conflict.edited else _whole(conflict, reason)
+    text, given, dropped = "", [], decision.dropped
     for segment in segments:
         if isinstance(segment, str):
             text += segment
             continue
-        text += "".join(segment.theirs if take is Take.UPSTREAM else segment.ours)
-        loser = segment.ours if take is Take.UPSTREAM else segment.theirs
-        for lines in _difference("".join(segment.base or ()), "".join(loser)):
-            given += [line.strip() for line in lines if line.strip()]
-    settled = decision.settled + decision.left
+        winner, loser = segment.theirs, segment.ours
+        if take is Take.FORK:
+            winner, loser = loser, winner
+        text += "".join(winner)
+        changed = [
+            x for both in _difference("".join(segment.base or ()), "".join(loser)) for x in both
+        ]
+        given += [line.strip() for line in changed if line.strip()] or [x.strip() for x in loser]
+        if take is Take.UPSTREAM:
+            dropped += sum(line not in {*winner, *(segment.base or ())} for line in loser)
     return Decision(
-        conflict, take, reason.name, reason.why, text=text, settled=settled, given_up=tuple(given)
+        conflict,
+        take,
+        reason.name,
+        reason.why,
+        text=text,
+        settled=decision.settled + decision.left,
+        dropped=dropped,
+        given_up=tuple(dict.fromkeys(given)),
     )
 
 
@@ -166,7 +183,7 @@ def _decide(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision
         return _left(conflict, rule, "Changed by hand, not staged.", stage)
     if drop := _dropped(conflict, (), known):
         return _whole(conflict, drop)
-    if known.own and conflict.kind is Kind.MODE:
+    if known.own is not None and conflict.kind is Kind.MODE and not whole:
         return _whole(conflict, _SAME_CONTENT)
     if rule is None:
         return _left(conflict, None, "No rule fits.", _how_to(conflict))
@@ -186,11 +203,18 @@ def _is_nobodys(conflict: Conflict, known: Knowledge) -> bool:
     """Whether no commit of the fork's own stands behind the fork's side of a conflict."""
     if known.own is None or conflict.kind is Kind.RENAME:
         return False
-    lines: Sequence[str] = ()
-    if conflict.texts:
-        added, removed = _difference(conflict.texts.base, conflict.texts.ours)
-        lines = [*added, *removed]
-    return not known.own.of((conflict.path, *conflict.names), lines)
+    if known.own.of((conflict.path, *conflict.names)):
+        return False
+    if not conflict.texts:
+        return True
+    # Upstream may have renamed the file since the fork changed it.
+    added, removed = _difference(conflict.texts.base, conflict.texts.ours)
+    if conflict.deleted_by is Side.FORK:
+        # Whoever deleted it removed all of its lines, not one that many files have.
+        telling = [line for line in removed if substantive(line)]
+        wrote = sum(bool(known.own.behind([line])) for line in telling)
+        return wrote < max(2, len(telling))
+    return not known.own.behind((*added, *removed))
 
 
 def _difference(before: str, after: str) -> tuple[list[str], list[str]]:
@@ -199,18 +223,24 @@ def _difference(before: str, after: str) -> tuple[list[str], list[str]]:
     return list((new - old).elements()), list((old - new).elements())
 
 
-def _dropped(conflict: Conflict, lines: Sequence[str], known: Knowledge) -> _Reason | None:
-    """A person's word that the fork's change may go, if there is one that covers the lines."""
+_DROPPED = "dropped on purpose"
+
+
+def _dropped(
+    conflict: Conflict, lines: Sequence[str], known: Knowledge, side: Side = Side.FORK
+) -> _Reason | None:
+    """A person's word that a side's change may go, if there is one that covers the lines."""
+    take = Take.UPSTREAM if side is Side.FORK else Take.FORK
     for drop in known.drops:
-        if drop.path == conflict.path and drop.covers(lines):
-            return _Reason("dropped on purpose", drop.reason, Take.UPSTREAM)
+        if (drop.path, drop.side) == (conflict.path, side.value) and drop.covers(lines):
+            return _Reason(_DROPPED, drop.reason, take)
     return None
 
 
 def _carried_out(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision | None:
     """The decision that an earlier run has written to the file and not staged, if that is so."""
     untouched = replace(conflict, edited=False, text=conflict.merged)
-    decision = _decide(untouched, rule, known)
+    decision = _with_word(_decide(untouched, rule, known), known)
     if decision.left:
         return None
     if decision.whole:
@@ -249,7 +279,13 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
             kept = {*lines, *(hunk.base or ())}
             dropped += sum(line not in kept for line in hunk.ours)
     total = sum(isinstance(segment, hunks.Hunk) for segment in segments)
-    if problems and not conflict.edited and (merged := _by_key(conflict, known)) is not None:
+    let_go = any(reason.name == _DROPPED for reason in reasons)
+    if (
+        problems
+        and not conflict.edited
+        and not let_go
+        and (merged := _by_key(conflict, known)) is not None
+    ):
         return Decision(
             conflict, _BY_KEY.take, _BY_KEY.name, _BY_KEY.why, text=merged, settled=total
         )
@@ -299,7 +335,7 @@ def _settle(
         # Where the base is empty, both sides only added lines.
         return (_both(hunk), rule) if hunk.base == () else "Both sides changed the same lines."
     if known.own is not None and _both_only_added(conflict, hunk):
-        return _both(hunk), _APPENDED
+        return (*hunk.ours, *hunk.theirs), _APPENDED
     return "Both sides changed the same lines." if known.own is not None else "No rule fits."
 
 
@@ -311,7 +347,10 @@ def _by_evidence(
     added, removed = _difference("".join(base), "".join(hunk.ours))
     if drop := _dropped(conflict, [*added, *removed], known):
         return hunk.theirs, drop
-    if _is_absorbed(hunk):
+    changed = [x for both in _difference("".join(base), "".join(hunk.theirs)) for x in both]
+    if changed and (drop := _dropped(conflict, changed, known, Side.UPSTREAM)):
+        return hunk.ours, drop
+    if _is_absorbed(conflict.path, hunk):
         return hunk.theirs, _ABSORBED
     if _is_upstreams(conflict, [*added, *removed], added, known):
         return hunk.theirs, _UNTOUCHED
@@ -333,32 +372,42 @@ def _is_upstreams(
     if known.own is None or conflict.texts is None or known.own.behind(changed):
         return False
     theirs = {line.strip() for line in conflict.texts.theirs.split("\n")}
-    telling = [line for line in added if substantive(line)]
-    return bool(telling) and all(line.strip() in theirs for line in telling)
+    said = [line.strip() for line in added if re.search(r"\w", line)]
+    return any(map(substantive, said)) and all(line in theirs for line in said)
 
 
-def _is_absorbed(hunk: hunks.Hunk) -> bool:
+def _is_absorbed(path: str, hunk: hunks.Hunk) -> bool:
     """Whether upstream made every change to the hunk that the fork made, whatever else it did."""
     if hunk.ours == hunk.theirs:
         return True
+    # Where indentation has a meaning, the same line further to the right is another one; but a
+    # line that only moved there was not removed.
+    plains = [str.strip, str.rstrip] if _is_indented(path) else [str.strip]
+    return all(_makes_every_change(hunk, plain) for plain in plains)
+
+
+def _makes_every_change(hunk: hunks.Hunk, plain: Callable[[str], str]) -> bool:
     base, ours, theirs = (
-        Counter(line.strip() for line in lines if line.strip())
+        Counter(plain(line) for line in lines if line.strip())
         for lines in (hunk.base or (), hunk.ours, hunk.theirs)
     )
     added, removed = ours - base, base - ours
-    return (
-        bool(added or removed) and not (added - (theirs - base)) and not (removed - (base - theirs))
+    held = not (added - (theirs - base)) and not (removed - (base - theirs))
+    return bool(added or removed) and held
+
+
+def _is_indented(path: str) -> bool:
+    """Whether the white space that a line begins with has a meaning in a file."""
+    name = path.rpartition("/")[2].lower()
+    return "makefile" in name or name.endswith(
+        (".py", ".pyi", ".yml", ".yaml", ".md", ".rst", ".mk")
     )
 
 
 def _same_but_space(path: str) -> Callable[[Sequence[str], Sequence[str]], bool]:
-    """What tells whether two runs of lines differ in white space only; not where it has meaning."""
-    indented = path.endswith((".py", ".pyi", ".yml", ".yaml", ".md", ".rst")) or "Makefile" in path
-
-    def plain(lines: Sequence[str]) -> list[str]:
-        return [line.rstrip() if indented else "".join(line.split()) for line in lines]
-
-    return lambda one, other: plain(one) == plain(other) != []
+    """What tells whether two runs of lines differ only in the white space around lines."""
+    plain = str.rstrip if _is_indented(path) else str.strip
+    return lambda one, other: [*map(plain, one)] == [*map(plain, other)] != []
 
 
 def _with_blocks(hunk: hunks.Hunk, marker: str) -> tuple[str, ...] | None:
@@ -386,7 +435,10 @@ def _with_blocks(hunk: hunks.Hunk, marker: str) -> tuple[str, ...] | None:
 
 def _both_only_added(conflict: Conflict, hunk: hunks.Hunk) -> bool:
     """Whether both sides only added lines, and none that the other side's file has already."""
-    if hunk.base != () or conflict.texts is None:
+    if hunk.base != () or conflict.base is None or conflict.texts is None:
+        return False
+    if _is_indented(conflict.path) and _indent(hunk.ours) != _indent(hunk.theirs):
+        # Upstream's lines may belong to what stands above them, not to the fork's.
         return False
     ours = [line.strip() for line in hunk.ours if substantive(line)]
     theirs = [line.strip() for line in hunk.theirs if substantive(line)]
@@ -403,6 +455,12 @@ def _both_only_added(conflict: Conflict, hunk: hunks.Hunk) -> bool:
             for line in ours
         )
     )
+
+
+def _indent(lines: Sequence[str]) -> str:
+    """The white space that the first line with words begins with."""
+    first = next((line for line in lines if line.strip()), "")
+    return first[: len(first) - len(first.lstrip())]
 
 
 def _by_key(conflict: Conflict, known: Knowledge) -> str | None:

@@ -32,7 +32,7 @@ class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     def __post_init__(self) -> None:
         if self.side not in ("fork", "upstream"):
             raise ValueError(f"side is {self.side!r}, neither 'fork' nor 'upstream'")
-        if not self.reason.strip():
+        if not self.reason:
             raise ValueError("reason is empty")
 
     def covers(self, lines: Iterable[str]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 from pathspec import GitIgnoreSpec
 
 from . import conflicts, customisations, dossier, drops, files, git, knowledge, markers
-from .decisions import Decision
+from .decisions import BY_WORD, Decision
 from .dossier import Dossier
 from .drops import Drop
 from .errors import Failed, Refused
@@ -144,7 +144,7 @@ def _write_down(sh: Shell, work: Path, decided: Sequence[Decision], words: Words
         [
             Drop(d.conflict.path, words.reason, d.given_up, side=losers[d.conflict.path].value)
             for d in decided
-            if d.conflict.path in losers and not d.left
+            if d.rule == BY_WORD
         ],
     )
 

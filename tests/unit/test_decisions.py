@@ -653,11 +653,16 @@ def test_a_line_that_was_written_under_another_name_is_somebodys(kind: Kind, lin
     assert (decision.take is Take.UPSTREAM) is not differs
 
 
-def test_a_deletion_is_not_on_purpose_because_of_lines_that_are_everywhere() -> None:
+@pytest.mark.parametrize(("wrote", "purpose"), [("", False), ("a", False), ("acde", True)])
+def test_a_deletion_is_not_on_purpose_because_of_a_line_that_is_everywhere(
+    wrote: str, purpose: bool
+) -> None:
     """Such as an import, which an own commit wrote into another file."""
-    own = Customisations(ELSEWHERE, {lines("a").strip(): [COMMIT]})
-    (decision,) = decide([whole(Kind.MODIFY_DELETE, "bt")], Knowledge(DEFAULT, own))
-    assert decision.take is not Take.FORK
+    texts = Texts(lines("acde"), "", lines("acdf"))
+    found = replace(whole(Kind.MODIFY_DELETE, "bt"), texts=texts)
+    own = Customisations(ELSEWHERE, of_the_fork(found, wrote=wrote).lines)
+    (decision,) = decide([found], Knowledge(DEFAULT, own))
+    assert decision.rule == ("removed stays removed" if purpose else UNTOUCHED[0])
 
 
 def test_a_rename_is_never_nobodys() -> None:
@@ -805,6 +810,7 @@ def test_what_the_other_sides_file_has_elsewhere_is_not_added_again() -> None:
     assert told(settle(clash("b", "", "c", elsewhere="d", own="e"))) == ADDED
 
 
+@pytest.mark.parametrize("rules", [[], [rule(Take.BOTH)]], ids=["by evidence", "by rule"])
 @pytest.mark.parametrize(
     ("path", "ours", "theirs", "result"),
     [
@@ -813,12 +819,13 @@ def test_what_the_other_sides_file_has_elsewhere_is_not_added_again() -> None:
         # Upstream's line belongs to what stands above, not to the fork's new function.
         ("f.py", "bC", "D", "DbC"),
         ("f.yaml", "bC", "D", "DbC"),
+        ("Makefile", "bC", "D", "DbC"),
     ],
 )
 def test_what_both_added_means_the_same_as_before(
-    path: str, ours: str, theirs: str, result: str
+    path: str, ours: str, theirs: str, result: str, rules: list[Rule]
 ) -> None:
-    decision = settle(clash(ours, "", theirs, path=path))
+    decision = settle(clash(ours, "", theirs, path=path), *rules)
     assert decision.left or decision.text == lines(result)
 
 
@@ -994,6 +1001,15 @@ def test_a_drop_of_upstreams_change_does_not_cost_the_fork_its_own() -> None:
         for found in (clash("b", "a", "c"), replace(whole(Kind.BINARY), path="f.ts")):
             known = Knowledge(with_rules(), Customisations({"f.ts": [COMMIT]}), [drop])
             assert decide([found], known)[0].take is not Take.UPSTREAM
+
+
+@pytest.mark.parametrize(("letters", "covered"), [("", True), ("ac", True), ("c", False)])
+def test_a_hunk_in_which_upstreams_change_was_let_go(letters: str, covered: bool) -> None:
+    reason, gone = "The fork's is better.", tuple(lines(letters).splitlines())
+    found, drop = clash("b", "a", "c"), Drop("f.ts", reason, gone, side="upstream")
+    decision = settle(found, drops=[drop])
+    assert told(decision) == (("dropped on purpose", Take.FORK, reason) if covered else LEFT)
+    assert decision.text == (lines("b") if covered else found.text)
 
 
 # --- A person's word -----------------------------------------------------------------------------
