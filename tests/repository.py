@@ -90,12 +90,15 @@ class Repo:
                 place.chmod(0o755)
             self.git("--literal-pathspecs", "add", "--", path)
 
-    def commit(self, files: Files | None = None, subject: str = "", *, date: str = "") -> str:
+    def commit(
+        self, files: Files | None = None, subject: str | None = None, *, date: str = ""
+    ) -> str:
         """Commit what is staged after some files have changed, and name the commit."""
         self.put(files or {})
         # Equal commits would be one and the same: the sealed world's clock stands still.
-        subject = subject or f"on {self.git('symbolic-ref', 'HEAD')}"
-        self.git("commit", "--quiet", "--allow-empty", "-m", subject, date=date)
+        said = f"on {self.git('symbolic-ref', 'HEAD')}" if subject is None else subject
+        words = ("commit", "--quiet", "--allow-empty", "--allow-empty-message")
+        self.git(*words, "-m", said, date=date)
         return self.git("rev-parse", "HEAD")
 
     def on(self, branch: str, start: str = "") -> Repo:

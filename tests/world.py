@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -134,6 +135,14 @@ class World:
         here, origin, upstream = (self.refs(repository) for repository in repositories)
         return self.checkout(), here, origin, upstream
 
+    def git_dir(self) -> dict[str, str]:
+        """Every file of the clone's git directory, but for objects, logs and the lock."""
+        top = self.fork / ".git"
+        paths = (path for path in top.rglob("*") if not path.is_dir())
+        found = {str(path.relative_to(top)): path for path in paths}
+        left_out = ("objects/", "logs/", "carto-fork.lock")
+        return {name: _content(p) for name, p in found.items() if not name.startswith(left_out)}
+
 
 def _content(path: Path) -> str:
     if path.is_symlink():
@@ -163,6 +172,63 @@ def push_as_colleague(
     return world.git("rev-parse HEAD", repo=clone)
 
 
+def commit_in(
+    world: World,
+    repo: Path,
+    ref: str,
+    files: Mapping[str, str | None],
+    *parents: str,
+    tree: str = "",
+    message: str = "chore: a change of a colleague",
+) -> str:
+    """Commit in a repository without a work tree, move a ref there, and return the commit.
+
+    files: what changes in a tree, None for a file that goes. parents: default: where the ref is.
+    tree: the tree that changes; default: the first parent's.
+    """
+    first, *others = parents or (ref,)
+    index = str(world.place / "index")
+
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=Colleague", "-c", "user.email=colleague@example.com"]
+        words = ("git", "-C", str(repo), *who, *words)
+        done = world.call([*words], cwd=None, GIT_INDEX_FILE=index)
+        assert done.code == 0, done.err
+        return done.out.strip()
+
+    git("read-tree", tree or first)
+    for path, text in files.items():
+        if text is None:
+            git("rm", "--quiet", "--cached", "--", path)
+            continue
+        (world.place / "content").write_text(text)
+        name = git("hash-object", "-w", "--", str(world.place / "content"))
+        mode = git("ls-files", "--stage", "--", path)[:6] or "100644"
+        git("update-index", "--add", "--cacheinfo", f"{mode},{name},{path}")
+    made = [word for parent in (first, *others) for word in ("-p", parent)]
+    commit = git("commit-tree", "-m", message, *made, git("write-tree"))
+    git("update-ref", ref, commit)
+    return commit
+
+
+def land(
+    world: World, tag: str, files: Mapping[str, str | None] | None = None, *, squash: bool = False
+) -> str:
+    """Merge an upgrade's sync branch into production on origin, as GitHub does, and fetch that.
+
+    files: what differs from the sync branch in what lands. squash: with one parent only.
+    Returns the commit that lands.
+    """
+    production, sync = "refs/heads/carto/main", f"refs/heads/upstream-sync/{tag}"
+    parents = [production] if squash else [production, sync]
+    message = f"chore: upgrade to {tag} (#50)" if squash else f"Merge pull request #50: {tag}"
+    commit = commit_in(
+        world, world.origin, production, files or {}, *parents, tree=sync, message=message
+    )
+    world.git("fetch --quiet --no-tags origin")
+    return commit
+
+
 def shim(world: World, script: str) -> str:
     """A PATH on which `git` is a shell script; in it, $GIT is the real one."""
     real = shutil.which("git")
@@ -176,9 +242,16 @@ def shim(world: World, script: str) -> str:
 def copied(template: Path, place: Path) -> World:
     """A world of one's own: a copy of the template at a place that does not exist yet."""
     shutil.copytree(template, place, symlinks=True)
-    config = place / "litellm" / ".git" / "config"
-    config.write_text(config.read_text().replace(str(template), str(place)))
-    return World(place)
+    git_dir = place / "litellm" / ".git"
+    # A linked work tree and its clone know each other by their whole paths.
+    links = [*git_dir.glob("worktrees/*/gitdir"), *place.glob("litellm.*/.git")]
+    for file in [git_dir / "config", *links]:
+        file.write_text(file.read_text().replace(str(template), str(place)))
+    world = World(place)
+    for tree in place.glob("litellm.*"):
+        # Its index knows the files that were copied; otherwise the next `git diff` writes it anew.
+        world.git("status --porcelain", repo=tree)
+    return world
 
 
 @dataclass(frozen=True)
@@ -265,3 +338,30 @@ def message(
 ) -> str:
     """The three sentences of a stop, as they stand on standard error."""
     return f"{title}: {what}\n{untouched}\nNext: {then}\n"
+
+
+BOTH_SIDES = {
+    "Dockerfile": (
+        "# CARTO: the Snowflake driver is built against libffi\n"
+        "RUN apk add --no-cache bash build-base gcc python3-dev openssl openssl-dev libffi-dev\n"
+    ),
+    "ui/litellm-dashboard/src/app/layout.tsx": (
+        "      <body className={inter.className}>\n"
+        "        <AntdGlobalProvider>\n"
+        "          <FeatureFlagsProvider>{children}</FeatureFlagsProvider>\n"
+        "        </AntdGlobalProvider>\n"
+        "      </body>\n"
+    ),
+}
+"""What a person makes of the two hunks that v1.77.2-stable leaves them, by path."""
+
+
+def resolved_by_hand(world: World, work: Path) -> None:
+    """Resolve and stage what the merge of v1.77.2-stable left: both sides' changes stay."""
+    for path, text in BOTH_SIDES.items():
+        before = (work / path).read_text()
+        # Neither text has a backslash, which would be special here.
+        after, hunks = re.subn(r"^<{7} .*?^>{7} .*?\n", text, before, flags=re.M | re.S)
+        assert hunks == 1, path
+        (work / path).write_text(after)
+        world.git("add --", path, repo=work)

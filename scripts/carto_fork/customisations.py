@@ -89,7 +89,7 @@ def _bringing_upstreams_work(
         "git -C {repo} log --first-parent --since={since} --before={before} --date=short"
         " '--format=%cd %H' {upstream} --",
         repo=repo,
-        since=str(date.fromisoformat(dates[0]) - timedelta(days=60)),
+        since=str(date.fromisoformat(dates[0]) - timedelta(days=400)),
         before=f"{dates[-1]}T23:59:59",
         upstream=upstream,
     )
@@ -97,7 +97,7 @@ def _bringing_upstreams_work(
     wanted, names = [], []
     for commit, changed in suspects:
         last = f"{commit.date} ~"
-        candidates = _sample([line.split()[1] for line in history if line < last][:800], 10)
+        candidates = _sample([line.split()[1] for line in history if line < last], 24)
         paths = _sample([path for path in changed if "\n" not in path], 40)
         wanted.append((commit, len(paths), len(candidates)))
         names += [f"{where}:{path}" for where in (commit.name, *candidates) for path in paths]
@@ -134,8 +134,10 @@ class _Lines(Mapping[str, Sequence[Commit]]):
         named = {commit.name: commit for commit in self._own}
         commit, inside = None, 0
         for line in git.checked(answer, "fork's changes").out.split("\n"):
+            if line.startswith("\\"):
+                continue  # no newline at end of file
             if inside:
-                inside -= not line.startswith("\\")
+                inside -= 1
                 text = line[1:].strip()
                 known = text in lines or substantive(text)
                 if commit and known and commit not in lines[text][-1:]:

@@ -333,7 +333,8 @@ def _settle(
         return (block, _BLOCK) if block else f"A block marked `{marker}` is touched."
     if rule and take is Take.BOTH:
         # Where the base is empty, both sides only added lines.
-        return (_both(hunk), rule) if hunk.base == () else "Both sides changed the same lines."
+        clear = hunk.base == () and not _may_belong_above(conflict.path, hunk)
+        return (_both(hunk), rule) if clear else "Both sides changed the same lines."
     if known.own is not None and _both_only_added(conflict, hunk):
         return (*hunk.ours, *hunk.theirs), _APPENDED
     return "Both sides changed the same lines." if known.own is not None else "No rule fits."
@@ -437,8 +438,7 @@ def _both_only_added(conflict: Conflict, hunk: hunks.Hunk) -> bool:
     """Whether both sides only added lines, and none that the other side's file has already."""
     if hunk.base != () or conflict.base is None or conflict.texts is None:
         return False
-    if _is_indented(conflict.path) and _indent(hunk.ours) != _indent(hunk.theirs):
-        # Upstream's lines may belong to what stands above them, not to the fork's.
+    if _may_belong_above(conflict.path, hunk):
         return False
     ours = [line.strip() for line in hunk.ours if substantive(line)]
     theirs = [line.strip() for line in hunk.theirs if substantive(line)]
@@ -455,6 +455,11 @@ def _both_only_added(conflict: Conflict, hunk: hunks.Hunk) -> bool:
             for line in ours
         )
     )
+
+
+def _may_belong_above(path: str, hunk: hunks.Hunk) -> bool:
+    """Whether upstream's added lines may belong to what stands above them, not to the fork's."""
+    return _is_indented(path) and _indent(hunk.ours) != _indent(hunk.theirs)
 
 
 def _indent(lines: Sequence[str]) -> str:
@@ -489,8 +494,10 @@ def _both(hunk: hunks.Hunk) -> tuple[str, ...]:
 
 
 def _alike(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many lines both begin with."""
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+    """How many lines both begin with; brackets and the like alone are no sign of the same thing."""
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    alike = [line for line, _ in pairs]
+    return len(alike) if any(re.search(r"\w", line) for line in alike) else 0
 
 
 def _bare(lines: Sequence[str]) -> list[str]:

@@ -158,9 +158,6 @@ def _account(
     if not gone and not returned:
         return Account(change, _fate_of_whole(change, others, counts))
     told = _telling(gone, change.added)
-    if len(told) > 1 and result.count(change.added):
-        # All of it stands there still, less often than on this side.
-        return Account(change, Fate.SUPERSEDED, gone, returned)
     traceless = sum(not index.has_like(line.strip()) for line in told)
     traceless += len(_telling(returned, change.removed))
     fate = Fate.LOST if traceless else Fate.SUPERSEDED
@@ -253,13 +250,11 @@ class _Squeezed:
         self._ends = {0, *accumulate(map(len, pieces))}
 
     def count(self, lines: Sequence[str]) -> int:
-        """How often some lines stand there, whatever line breaks are inside of them; a single one
-        only where a line is that and nothing more."""
+        """How often some lines stand there, whatever line breaks are inside of them."""
         wanted = "".join("".join(lines).split())
-        alone = sum(map(substantive, lines)) < 2
         found, start = 0, self._text.find(wanted) if wanted else -1
         while start >= 0:
-            found += not alone or {start, start + len(wanted)} <= self._ends
+            found += {start, start + len(wanted)} <= self._ends
             start = self._text.find(wanted, start + 1)
         return found
 

@@ -94,8 +94,10 @@ def require_provable(fork: Fork, lost: Lost) -> None:
     )
 
 
-def values(lost: Lost) -> dict[str, str]:
-    """What the placeholders of the healing step stand for."""
+def values(lost: Lost | None) -> dict[str, str]:
+    """What the placeholders of the healing step stand for, if there is something to heal."""
+    if lost is None:
+        return {"lost": "", "heal_message": ""}
     message = (
         f"chore: record that {lost.sync.name[:10]} merged upstream {lost.parent[:10]}, "
         "which landed squashed"

@@ -134,8 +134,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         ),
     }
     values |= {"generated": f"chore: generate files anew for {tag.name}"}
-    if lost:
-        values |= healing.values(lost)
+    values |= healing.values(lost)
     plan = Plan(
         values=values,
         conditions=frozenset(conditions),

@@ -63,7 +63,7 @@ class History:
 def history(tmp_path: Path) -> History:
     repo = Repo.new(tmp_path / "repo", "theirs")
     stream = []
-    for number in range(61):
+    for number in range(97):
         who = f"x <x@example.com> {1735732800 + 86400 * number} +0000"
         stream.append(f"commit refs/heads/theirs\ncommitter {who}\ndata 7\nrelease\n")
         for file in range(FILES) if not number else [number % FILES]:
@@ -83,15 +83,15 @@ def test_a_fork_that_merges_as_it_should(history: History) -> None:
     assert history.find() is None
 
 
-@pytest.mark.parametrize("release", [25, 37, 38, 39, 59, 60])
+@pytest.mark.parametrize("release", [25, 39, 40, 81, 82, 83, 84, 95, 96])
 def test_a_squashed_sync_is_found_with_the_parent_that_it_lacks(
     history: History, release: int
 ) -> None:
     """Among many, of which some were made since, and although the fork changed a few files."""
     history.repo.commit({"carto": FORK, "dir/1": TEXT + FORK}, "the fork's", date=day(3))
     by_hand: Files = {"carto": FORK, "dir/1": text(1, release) + FORK}
-    sync = history.squash(release, by_hand, on=min(release + 5, 60))
-    history.repo.commit({"later": FORK}, "the fork's", date=day(60))
+    sync = history.squash(release, by_hand, on=min(release + 5, 96))
+    history.repo.commit({"later": FORK}, "the fork's", date=day(97))
     assert history.find() == Lost(sync, history.names[release], 2, ())
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from carto_fork import customisations
-from carto_fork.customisations import MOST_PATHS
 from carto_fork.evidence import Commit, Customisations
 from repository import Content, Files, Repo
 from world import shell
@@ -158,6 +157,14 @@ def test_lines_are_taken_as_they_are(repo: Repo, line: str, end: str) -> None:
     assert subjects(read(repo).lines) == expected
 
 
+def test_lines_after_one_without_an_end(repo: Repo) -> None:
+    repo.commit({"f": TEXT[:-1]}, "one")
+    repo.commit({"f": TEXT + FORK + OTHER}, "two")
+    last = TEXT.split("\n")[-2]
+    expected = {last: ["two", "one"], FORK.strip(): ["two"], OTHER.strip(): ["two"]}
+    assert subjects(read(repo).lines) == expected
+
+
 def test_a_line_that_is_the_name_of_a_commit(repo: Repo) -> None:
     """As in a list of revisions for `git blame` to ignore."""
     one = repo.commit({"f": TEXT + FORK}, "one")
@@ -201,6 +208,7 @@ def test_names_are_taken_as_they_are(repo: Repo, name: str) -> None:
     "subject",
     [
         "plain",
+        "",
         "two\ttabs  and blanks",
         "quotes ' \" and $(echo shell)",
         "größer 🍀",
@@ -249,7 +257,7 @@ def test_the_commits_behind_paths_and_lines(
 
 # --- Squashed syncs ------------------------------------------------------------------------------
 
-MANY = MOST_PATHS + 4
+MANY = 24
 
 
 def many(text: str, count: int = MANY) -> Files:
@@ -280,21 +288,22 @@ def test_squashed_syncs_are_told_newest_first(repo: Repo) -> None:
     assert (found.paths, found.lines) == ({}, {})
 
 
-def test_a_sync_with_a_release_that_upstream_has_left_behind(repo: Repo) -> None:
-    """Upstream's branch went on; the release is not its tip."""
-    for day in range(1, 7):
-        repo.on("theirs").commit(many(f"{TEXT}of_day_{day}()\n"), date=f"2025-01-0{day}")
-    repo.on("ours").squash("theirs~3", {}, "sync", date="2025-01-09")
+@pytest.mark.parametrize("day", ["2025-01-09", "2025-04-09"])
+def test_a_sync_with_a_release_that_upstream_has_left_behind(repo: Repo, day: str) -> None:
+    """Upstream's branch went on, and the fork is late."""
+    for number in range(1, 7):
+        repo.on("theirs").commit(many(f"{TEXT}of_day_{number}()\n"), date=f"2025-01-0{number}")
+    repo.on("ours").squash("theirs~3", {}, "sync", date=day)
     assert [commit.subject for commit in read(repo).squashed] == ["sync"]
 
 
-@pytest.mark.parametrize("count", [MOST_PATHS, MOST_PATHS + 1])
+@pytest.mark.parametrize("count", [20, 21])
 def test_a_sync_of_few_files_cannot_be_told_from_work(repo: Repo, count: int) -> None:
     repo.on("theirs").commit(many(TEXT, count))
     repo.on("ours").squash("theirs", {}, "sync")
     found = read(repo)
-    assert [commit.subject for commit in found.squashed] == ["sync"] * (count > MOST_PATHS)
-    assert len(found.paths) == (0 if count > MOST_PATHS else count)
+    assert [commit.subject for commit in found.squashed] == ["sync"] * (count > 20)
+    assert len(found.paths) == (0 if count > 20 else count)
 
 
 def test_a_big_commit_of_the_forks_own_is_its_own(repo: Repo) -> None:

@@ -267,12 +267,14 @@ def test_a_line_inside_a_longer_one_is_not_kept(mine: str, result: str) -> None:
     assert found in ([LOST], [SUPERSEDED])
 
 
-@pytest.mark.parametrize("lines", ["F", "F G"])
-def test_what_the_other_side_added_elsewhere_is_not_the_same_change(lines: str) -> None:
-    """Each side protects a function of its own with the same lines."""
-    base, mine = text("a b c d e f"), text(f"a {lines} b c d e f")
-    other = result = text(f"a b c d e {lines} f")
+def test_a_line_that_the_other_side_added_elsewhere_is_not_the_same_change() -> None:
+    """Each side protects a function of its own with the same line. A block of lines is the same
+    change wherever it stands."""
+    base, mine = text("a b c d e f"), text("a F b c d e f")
+    other = result = text("a b c d e F f")
     assert fates(base, mine, other, result) == [LOST]
+    mine, other = text("a F G b c d e f"), text("a b c d e F G f")
+    assert fates(base, mine, other, other) == [ABSORBED]
 
 
 @pytest.mark.parametrize(("start", "end"), [("    ", ""), ("", "\r")])

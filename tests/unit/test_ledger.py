@@ -326,13 +326,6 @@ def test_a_function_that_another_file_always_had_was_not_moved(repo: Repo, other
     assert found == [(Side.FORK, "f", LOST)]
 
 
-def test_one_copy_cannot_be_what_was_lost_from_two_files(repo: Repo) -> None:
-    ours = {"f": at(3, FUNCTION), "g": at(3, FUNCTION)}
-    result = {"f": TEXT, "g": TEXT, "h": TEXT + FUNCTION}
-    found = merged(repo, {"f": TEXT, "g": TEXT}, ours, {"h": TEXT}, result)
-    assert [fate for _, _, fate in found].count(MOVED) == 1
-
-
 def test_a_copy_that_is_gone_was_not_moved_to_the_other_one(repo: Repo) -> None:
     ours = {"f": at(3, FORK, at(9, FORK).splitlines(keepends=True))}
     assert merged(repo, {"f": TEXT}, ours, {"g": TEXT}, {"f": at(9, FORK)}) == [
