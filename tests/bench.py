@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from world import build_template
@@ -91,6 +92,58 @@ def upgrade(fork: Path, tag: str) -> None:
     compare("`upgrade-carto`, `git worktree add` + `git merge`", ours, plain, clean)
 
 
+def foresight(fork: Path, tag: str) -> None:
+    """The forecast against `git merge-tree` and the start of a task that does nothing."""
+    git = ["git", "-C", str(fork)]
+
+    def plain() -> None:
+        run([*TASKS, "--list"])
+        for _ in range(2):
+            run([*git, "merge-tree", "--write-tree", "origin/carto/main", tag], allow=(0, 1))
+
+    forecast = [*TASKS, "forecast", "--repo", str(fork), "--tag", tag]
+    compare("`forecast`, start-up + twice `git merge-tree`", lambda: run(forecast), plain)
+
+
+def growth(scratch: Path) -> None:
+    """`verify` of a merge, and of one with ten times as many changed lines."""
+    spent = []
+    for files in (100, 1000):
+        repo = scratch / f"growth-{files}"
+        git = ["git", "-C", str(repo), "-c", "user.name=b", "-c", "user.email=b"]
+        run(["git", "init", "-q", str(repo)])
+
+        def write(*changes: tuple[int, str], repo: Path = repo, files: int = files) -> None:
+            for number in range(files):
+                text = [f"value_{line} = compute_{line}()\n" for line in range(60)]
+                for place, what in changes:
+                    text.insert(place, f"{what}_{number} = {what}_of({number})\n")
+                (repo / f"file_{number}.py").write_text("".join(text))
+
+        def commit(what: str, git: list[str] = git) -> None:
+            run([*git, "add", "."])
+            run([*git, "commit", "-qm", what])
+
+        write()
+        commit("base")
+        run([*git, "switch", "-qc", "theirs"])
+        write((50, "upstream"))
+        commit("upstream")
+        run([*git, "switch", "-qc", "ours", "HEAD~1"])
+        # A commit of many files would be asked whether it is a squashed sync.
+        write((10, "fork"))
+        commit("fork")
+        write((10, "fork"), (20, "second"))
+        commit("second")
+        run([*git, "merge", "-q", "theirs"], allow=(0, 1))
+        revs = ["--ours", "ours~1", "--theirs", "theirs", "--result", "ours"]
+        words = [*TASKS, "verify", "--repo", str(repo), *revs]
+        check = partial(run, words, allow=(0, 4))
+        spent.append(statistics.median(seconds(check) for _ in range(3)))
+    small, large = spent
+    print(f"\n`verify` takes {small:.2f} s for 300 changed lines and {large:.2f} s for 3,000.")
+
+
 def main(arguments: list[str]) -> None:
     """Print the table that the README shows."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -106,6 +159,19 @@ def main(arguments: list[str]) -> None:
         tag = arguments[1] if len(arguments) > 1 else facts["upstream_release"]
         print("| What | carto-fork | plain | ratio |\n| --- | --- | --- | --- |")
         upgrade(fork, tag)
+        run(
+            [
+                "git",
+                "-C",
+                str(fork),
+                "fetch",
+                "-q",
+                "--no-tags",
+                "upstream",
+                f"refs/tags/{tag}:refs/tags/{tag}",
+            ]
+        )
+        foresight(fork, tag)
         compare(
             "`invoke --list`, of an empty tasks file",
             lambda: run([*TASKS, "--list"]),
@@ -118,6 +184,7 @@ def main(arguments: list[str]) -> None:
         calls = [e for e in events if e["event"] == "start" and "/" not in e["sid"]]
         spent = seconds(lambda: run(status))
         print(f"\n`status` makes {len(calls)} git calls and takes {spent:.2f} s.")
+        growth(scratch)
 
 
 if __name__ == "__main__":

@@ -257,6 +257,8 @@ def main() -> None:
     sh = Shell(Context(Config(overrides={"run": {"dry": False}})))
     rules = policy.load().policy
     paths = policy.load((Path(__file__).parent / "path_rules.toml").read_text()).policy
+    if not options.fork.is_dir() or not options.cases.is_file():
+        parser.error("FORK is a clone of the fork, CASES a file of cases")
     cases = json.loads(options.cases.read_text())["cases"]
     outcomes = []
     for case in cases:
@@ -269,6 +271,8 @@ def main() -> None:
         for word in ("missed", "alarms", "unjudged"):
             if listed := getattr(outcome, word):
                 print(f"{case['id']}: {word}: {', '.join(listed)}", file=sys.stderr)
+    if not outcomes:
+        sys.exit(f"{options.cases} has no case to replay")
     print(table(outcomes))
 
 

@@ -217,7 +217,8 @@ class _Contents:
                     yield account, what
             elif (mine and mine[1]) != (result and result[1]):
                 yield Account(Change(0, 0), Fate.LOST), _kind(mine, base)
-        if mine and result and result[0] != mine[0] and (not base or base[0] != mine[0]):
+        # Where both sides added the file, its mode is one side's or the other's.
+        if mine and result and result[0] != mine[0] and (base[0] != mine[0] if base else not other):
             yield Account(Change(0, 0), Fate.LOST), "mode"
         renamed = file.mine and file.base and file.mine != file.base
         gone = not result and (base and base[1]) == (mine and mine[1])

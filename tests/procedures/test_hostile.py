@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+import tomli
 
 from carto_fork.sandbox_history import Change, Commit, History, upstream_and_fork
 from world import (
@@ -522,10 +523,14 @@ NAMES = (
 
 
 def both_add(paths: list[str]) -> History:
-    """Both sides add files of the same names."""
-    release = {path: f"upstream's {number}\n" for number, path in enumerate(paths)}
-    fork = {path: f"the fork's {number}\n" for number, path in enumerate(paths)}
-    return with_next(release, fork)
+    """Both sides add files of the same names, and a rule by path decides those in tests/.
+
+    Their lines are too short to tell evidence anything.
+    """
+    release: dict[str, Change] = {path: f"up {number}\n" for number, path in enumerate(paths)}
+    fork: dict[str, Change] = {path: f"we {number}\n" for number, path in enumerate(paths)}
+    rules = (ROOT / "tests" / "path_rules.toml").read_text()
+    return with_next(release, {**fork, "carto_fork.toml": rules})
 
 
 def without_controls(done: Done) -> bool:
@@ -576,8 +581,8 @@ def test_odd_names_of_files_are_resolved_and_reported(oddly_named: World) -> Non
     head = world.refs(world.origin)[f"refs/heads/upstream-sync/{NEXT}"]
     for number, name in enumerate(NAMES):
         for path, text in (
-            (name, f"the fork's {number}"),
-            (f"tests/odd/{name}", f"upstream's {len(NAMES) + number}"),
+            (name, f"we {number}"),
+            (f"tests/odd/{name}", f"up {len(NAMES) + number}"),
         ):
             assert world.git("cat-file blob", f"{head}:{path}", repo=world.origin) == text
 
@@ -587,7 +592,7 @@ def test_what_is_left_is_told_in_commands_that_work(oddly_named: World) -> None:
     world = oddly_named
     paused = world.run(f"{UPGRADE_NEXT} --no-tests")
     work = world.work(NEXT)
-    advice = re.findall(r"^    then: .*, then (git add .*)$", paused.out, re.MULTILINE)
+    advice = re.findall(r"^    then: +.*, then (git add .*)$", paused.out, re.MULTILINE)
     assert len(advice) == len(NAMES)
     for number, line in enumerate(advice, 1):
         assert world.call(["bash", "-c", line], cwd=work).code == 0, line
@@ -616,6 +621,24 @@ def test_odd_paths_in_other_messages(oddly_named: World) -> None:
     assert dirty.code == 1
     assert dirty.err.startswith(f"Refused: ../{work.name} has changes that are not committed: ")
     assert without_controls(dirty)
+
+
+def test_words_about_odd_names_are_written_down_and_hold(oddly_named: World) -> None:
+    world = oddly_named
+    world.run(f"{UPGRADE_NEXT} --no-tests")
+    words = [word for name in NAMES for word in ("--keep-fork", name)]
+    done = world.run("resolve-conflicts --reason why", *words)
+    assert (done.code, done.err) == (0, "")
+    assert without_controls(done)
+    text = (world.work(NEXT) / "carto_drops.toml").read_bytes().decode(errors="surrogateescape")
+    entries = tomli.loads(text)["drop"][-len(NAMES) :]
+    assert {entry["path"]: entry["lines"] for entry in entries} == {
+        name: [f"up {number}"] for number, name in enumerate(NAMES)
+    }
+    upgraded = world.run(f"{UPGRADE_NEXT} --no-tests")
+    assert (upgraded.code, upgraded.err) == (0, "")
+    assert without_controls(upgraded)
+    assert not list(world.place.rglob("pwned"))
 
 
 def test_many_conflicts(tmp_path: Path) -> None:

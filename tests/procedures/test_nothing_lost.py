@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from world import World, push_as_colleague, snag
+from world import World, push_as_colleague, resolved_by_hand, snag
 
 TAG = "v1.76.5"
 UPGRADE = f"upgrade-carto --tag {TAG}"
@@ -111,8 +111,7 @@ def test_checks_get_no_secrets(world: World) -> None:
 def test_whoever_works_in_the_work_tree_keeps_it(world: World) -> None:
     world.run(PAUSES)
     work = world.work(PAUSED)
-    world.git("checkout --ours Dockerfile ui", repo=work)
-    world.git("add Dockerfile ui", repo=work)
+    resolved_by_hand(world, work)
     done = world.run(f"{PAUSES} --no-tests", cwd=work)
     assert (done.code, done.err) == (0, "")
     assert work.exists()

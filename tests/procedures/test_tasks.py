@@ -711,22 +711,29 @@ def test_resolve_conflicts_as_json(world: World) -> None:
     assert [path for path, c in conflicts.items() if c["decision"] == "person"] == LEFT
 
 
-def test_resolve_conflicts_overwrites_nothing_that_a_person_edited(world: World) -> None:
-    merging(world)
+@pytest.mark.parametrize("style", ["diff3", "merge"])
+def test_resolve_conflicts_overwrites_nothing_that_a_person_edited(
+    world: World, style: str
+) -> None:
+    """Beside an edit a hunk is decided where its markers show what both sides started from."""
+    merging(world, style=style)
+    left = sorted([*LEFT, "litellm/router.py", "poetry.lock"])
+    if style == "merge":
+        left.append("tests/test_litellm/test_router.py")
     resolved = {"poetry.lock": "mine\n", "litellm/router.py": "mine\n", "README.md": "mine\n"}
     for path, text in resolved.items():
         (world.fork / path).write_text(text)
     beside = world.fork / "tests" / "test_litellm" / "test_router.py"
     beside.write_text(f"# mine\n{beside.read_text()}")
     done = world.run("resolve-conflicts")
-    assert done.code == 3
-    assert done.err.startswith("Paused: 4 conflicts need a person.\n")
+    said = PAUSED.replace("2 conflicts", f"{len(left)} conflicts")
+    assert (done.err, done.code) == (said, 3)
     assert done.out.count("    why:     Changed by hand, not staged.\n") == 2
     assert "    then:    git add -- poetry.lock\n" in done.out
     assert {path: (world.fork / path).read_text() for path in resolved} == resolved
-    assert unmerged(world) == sorted([*LEFT, "litellm/router.py", "poetry.lock"])
+    assert unmerged(world) == sorted(left)
     assert beside.read_text().startswith("# mine\n")
-    assert "<<<<<<<" not in beside.read_text()
+    assert ("<<<<<<<" in beside.read_text()) == (style == "merge")
 
 
 def test_resolve_conflicts_leaves_alone_what_a_person_staged(world: World) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 
-from world import World
+from world import World, message, resolved_by_hand
 
 MERGED = "Merge exactly the tag"
+UNTOUCHED = "Your checkout, carto/main and origin are as they were."
+PAUSES = "upgrade-carto --tag v1.77.2-stable"
+PAUSED = "upstream-sync/v1.77.2-stable"
+LAYOUT = "ui/litellm-dashboard/src/app/layout.tsx"
 
 
 def test_an_upgrade_whose_conflicts_the_rules_decide_is_published(world: World) -> None:
@@ -44,12 +48,56 @@ def test_a_conflict_for_a_person_pauses_and_the_same_command_continues(world: Wo
     again = world.run("upgrade-carto --tag v1.77.2-stable")
     assert again.code == 3
     assert "0 of 2 conflicts decided, 2 left." in again.out
-    world.git("checkout --ours Dockerfile ui", repo=work)
-    world.git("add Dockerfile ui", repo=work)
+    resolved_by_hand(world, work)
     done = world.run("upgrade-carto --tag v1.77.2-stable")
     assert done.code == 0, done.err
     assert "refs/heads/upstream-sync/v1.77.2-stable" in world.refs(world.origin)
     assert world.checkout() == before
+
+
+def test_a_side_that_a_person_takes_whole_loses_the_other_until_they_say_so(world: World) -> None:
+    world.run(PAUSES)
+    work, origin = world.work("v1.77.2-stable"), world.refs(world.origin)
+    world.git("checkout --ours Dockerfile ui", repo=work)
+    world.git("add Dockerfile ui", repo=work)
+    where = "../litellm.upstream-sync-v1.77.2-stable"
+    drop = f"invoke drop --repo {where} --path {{}} --reason 'Our image is built elsewhere.'"
+
+    def stopped(changes: str) -> None:
+        done = world.run(PAUSES)
+        said = message(
+            f"the merge of v1.77.2-stable is not right:\n  lost: {changes}",
+            f"mend it in {where} and commit, or let it go (`invoke drop --help`), "
+            f"then run `invoke {PAUSES}` again.",
+            UNTOUCHED,
+            "Check failed",
+        )
+        assert (done.err, done.code) == (said, 4)
+        assert world.refs(world.origin) == origin
+
+    stopped(f"2 changes of upstream's in Dockerfile, {LAYOUT}")
+    stopped(f"2 changes of upstream's in Dockerfile, {LAYOUT}")
+    for path, left in (("Dockerfile", f"1 change of upstream's in {LAYOUT}"), (LAYOUT, "")):
+        let_go = world.run(drop.format(path).removeprefix("invoke "))
+        assert (let_go.code, let_go.err) == (0, "")
+        if left:
+            stopped(left)
+    done = world.run(PAUSES)
+    assert (done.code, done.err) == (0, "")
+    head = world.refs(world.origin)[f"refs/heads/{PAUSED}"]
+    for path in ("Dockerfile", LAYOUT):
+        there = world.git(f"rev-parse {head}:{path} carto/main:{path}", repo=world.origin)
+        assert len(set(there.split())) == 1
+
+
+def test_the_side_that_a_person_keeps_with_a_reason_goes_through(world: World) -> None:
+    world.run(PAUSES)
+    words = f"--keep-fork Dockerfile --keep-fork {LAYOUT} --reason 'Our image is built elsewhere.'"
+    decided = world.run(f"resolve-conflicts {words}")
+    assert (decided.code, decided.err) == (0, "")
+    done = world.run(PAUSES)
+    assert (done.code, done.err) == (0, "")
+    assert f"refs/heads/{PAUSED}" in world.refs(world.origin)
 
 
 def test_a_plain_version_finds_the_stable_tag_and_says_so(world: World) -> None:

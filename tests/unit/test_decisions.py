@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -884,6 +885,16 @@ def test_a_merge_by_key_needs_the_base_and_what_the_merge_wrote() -> None:
     assert settle(replace(found, edited=True)).left == 1
     (without,) = decide([found], Knowledge(with_rules()))
     assert without.left == 1
+
+
+def test_what_both_added_to_a_structured_file_is_still_valid() -> None:
+    """Into an empty table: neither entry ends with the comma that both need then."""
+    ours, theirs = ('"left_pad_library": "1"\n', '"right_hand_module": "2"\n')
+    text = f"{{\n{HUNK.format(ours=ours, base='', theirs=theirs)}}}\n"
+    texts = Texts("{\n}\n", f"{{\n{ours}}}\n", f"{{\n{theirs}}}\n")
+    found = replace(conflict("package.json", text=text), names=("package.json",), texts=texts)
+    decision = settle(found)
+    assert decision.left or len(json.loads(decision.text or "")) == 2
 
 
 def test_what_was_dropped_does_not_come_back_by_key() -> None:
