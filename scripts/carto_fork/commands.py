@@ -331,6 +331,7 @@ def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
     if not found.has_production or not found.upstream_refs:
         inventory.ground(s.sh, found)
     fork.require_right_urls(found)
+    fork.require_whole_history(found)
     ill = healing.find(s.sh, found, inventory.tip(found))
     production = found.policy.branches.production
     if s.json:
@@ -359,6 +360,13 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
         inventory.ground(s.sh, found)
     if names:
         releases = [_tag_here(found, name) for name in names]
+        for release in releases:
+            commit = found.refs.commits[f"refs/tags/{release.name}"]
+            if git.is_ancestor(s.sh, found.path, commit, found.production_commit):
+                raise Refused(
+                    f"{found.policy.branches.production} already contains {release.name}.",
+                    then="choose a newer release; `status` names the newest one.",
+                )
     else:
         releases = target.newest_here(s.sh, found)
         if not releases:

@@ -181,7 +181,7 @@ def _decide(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision
     if conflict.edited:
         stage = f"git add -- {pathspec_word(conflict.path)}"
         return _left(conflict, rule, "Changed by hand, not staged.", stage)
-    if drop := _dropped(conflict, (), known):
+    if drop := _dropped(conflict, (), known) or _dropped(conflict, (), known, Side.UPSTREAM):
         return _whole(conflict, drop)
     if known.own is not None and conflict.kind is Kind.MODE and not whole:
         return _whole(conflict, _SAME_CONTENT)
@@ -434,11 +434,15 @@ def _with_blocks(hunk: hunks.Hunk, marker: str) -> tuple[str, ...] | None:
     return tuple(lines)
 
 
+# Two additions that are well by themselves may need a comma or a table between them.
+_KEYED = (".json", ".toml", ".yaml", ".yml")
+
+
 def _both_only_added(conflict: Conflict, hunk: hunks.Hunk) -> bool:
     """Whether both sides only added lines, and none that the other side's file has already."""
     if hunk.base != () or conflict.base is None or conflict.texts is None:
         return False
-    if _may_belong_above(conflict.path, hunk):
+    if _may_belong_above(conflict.path, hunk) or conflict.path.endswith(_KEYED):
         return False
     ours = [line.strip() for line in hunk.ours if substantive(line)]
     theirs = [line.strip() for line in hunk.theirs if substantive(line)]

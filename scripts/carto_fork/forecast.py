@@ -20,20 +20,25 @@ from .text import printable
 class Forecast:
     """What merging a release into the production branch would do.
 
-    tag: its name. commit: what it stands for.
+    release: the release. commit: what it stands for.
     commits, files: how many commits of upstream's it brings, and how many files differ then.
     decisions: one for each conflict.
     lost: the sync whose lost ancestry makes it worse than it need be, None if there is none.
     unhealed: how many conflicts there are as long as that is not healed.
     """
 
-    tag: str
+    release: Tag
     commit: str
     commits: int
     files: int
     decisions: tuple[Decision, ...]
     lost: ancestry.Lost | None
     unhealed: int
+
+    @property
+    def tag(self) -> str:
+        """The release's name."""
+        return self.release.name
 
     @property
     def left(self) -> int:
@@ -110,12 +115,13 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
         sh, repo, fork.policy, merged.conflicts, own, base, upstream, told=production
     )
     files = git.differing(sh, repo, production, merged.tree)
-    return Forecast(tag.name, theirs, counting.result(), len(files), tuple(decided), lost, unhealed)
+    return Forecast(tag, theirs, counting.result(), len(files), tuple(decided), lost, unhealed)
 
 
 def recommended(found: Sequence[Forecast]) -> Forecast | None:
     """The newest release among those that leave a person the least to do."""
-    return min(found, key=lambda forecast: (forecast.left, -found.index(forecast)), default=None)
+    newest_first = sorted(found, key=lambda forecast: forecast.release, reverse=True)
+    return min(newest_first, key=lambda forecast: forecast.left, default=None)
 
 
 def markdown(found: Sequence[Forecast]) -> str:

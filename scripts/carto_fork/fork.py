@@ -184,6 +184,15 @@ def require_right_urls(fork: Fork) -> None:
         raise Refused(problem, then=then)
 
 
+def require_whole_history(fork: Fork) -> None:
+    """Raises Refused in a clone whose history is cut."""
+    if fork.repository.shallow:
+        raise Refused(
+            "this is a shallow clone: without the whole history git cannot merge.",
+            then=f"{git.at(fork.path)} fetch --unshallow {fork.policy.remotes.origin.name}",
+        )
+
+
 def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
     """What is wrong with the remotes' URLs, each with the command that mends it.
 

@@ -341,10 +341,9 @@ def commit_date(sh: Shell, repo: Path, commit: str) -> str:
 
 def first_with(sh: Shell, repo: Path, commit: str, branch: str) -> str:
     """The oldest commit on a branch's first-parent history that holds a commit in its own."""
-    question = "git -C {repo} rev-list {how} {among} --"
     among = f"{commit}..{branch}"
-    line = sh.ask(question, repo=repo, how="--first-parent", among=among)
-    after = sh.ask(question, repo=repo, how="--ancestry-path", among=among)
+    line = sh.ask("git -C {repo} rev-list --first-parent {among} --", repo=repo, among=among)
+    after = sh.ask("git -C {repo} rev-list --ancestry-path {among} --", repo=repo, among=among)
     holders = set(checked(after, "commits after a commit").out.split())
     found = [c for c in checked(line, "branch's commits").out.split() if c in holders]
     return found[-1] if found else commit_of(sh, repo, branch)

@@ -55,7 +55,16 @@ def find(sh: Shell, fork: Fork, upstream: str) -> Healing | None:
     if lost is None:
         return None
     before, after = cost(sh, fork, production, upstream, lost)
-    return Healing(lost, f"heal/{lost.parent[:10]}", before, after)
+    return Healing(lost, _branch(sh, fork, lost), before, after)
+
+
+def _branch(sh: Shell, fork: Fork, lost: Lost) -> str:
+    """The branch on which the ancestry is recorded; another one once production has moved on."""
+    name = f"heal/{lost.parent[:10]}"
+    begun = fork.refs.commits.get(f"refs/heads/{name}")
+    if begun and not git.is_ancestor(sh, fork.path, fork.production_commit, begun):
+        name += f"-{fork.production_commit[:10]}"
+    return name
 
 
 def cost(sh: Shell, fork: Fork, production: str, upstream: str, lost: Lost) -> tuple[int, int]:

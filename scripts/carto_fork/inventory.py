@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pathspec import GitIgnoreSpec
+
 from . import ancestry, customisations, git, ledger
 from .errors import Refused
 from .evidence import Commit, Customisations
@@ -122,9 +124,11 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
     still there, with files and lines that only the fork has."""
     production = git.tree(sh, fork.path, known.healed)
     upstream = git.tree(sh, fork.path, known.tip)
+    units = GitIgnoreSpec.from_lines(path for rule in fork.policy.units for path in rule.paths)
     by_commit: dict[Commit, list[str]] = defaultdict(list)
     for path, commits in known.own.paths.items():
-        if path in production and production.get(path) != upstream.get(path):
+        changed = path in production and production.get(path) != upstream.get(path)
+        if changed and not units.match_file(path):
             for commit in commits:
                 by_commit[commit].append(path)
     wrote: dict[Commit, set[str]] = defaultdict(set)

@@ -12,7 +12,7 @@ from packaging.version import InvalidVersion, Version
 
 from . import ancestry, bump, customisations, git, healing, tags, versions
 from .errors import Refused
-from .fork import Fork
+from .fork import Fork, require_whole_history
 from .journal import Journal
 from .policy import Policy
 from .shell import Shell
@@ -63,11 +63,7 @@ def require_able(sh: Shell, fork: Fork, options: Options) -> None:
     """Raises Refused where nobody could merge: a cut history, no identity, or, with --direct, a
     rebase of the production branch under way."""
     repo = fork.path
-    if fork.repository.shallow:
-        raise Refused(
-            "this is a shallow clone: without the whole history git cannot merge.",
-            then=f"{git.at(repo)} fetch --unshallow {fork.policy.remotes.origin.name}",
-        )
+    require_whole_history(fork)
     if not git.has_identity(sh, repo):
         raise git.nobody(repo)
     if options.direct:

