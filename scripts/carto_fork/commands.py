@@ -360,13 +360,6 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
         inventory.ground(s.sh, found)
     if names:
         releases = [_tag_here(found, name) for name in names]
-        for release in releases:
-            commit = found.refs.commits[f"refs/tags/{release.name}"]
-            if git.is_ancestor(s.sh, found.path, commit, found.production_commit):
-                raise Refused(
-                    f"{found.policy.branches.production} already contains {release.name}.",
-                    then="choose a newer release; `status` names the newest one.",
-                )
     else:
         releases = target.newest_here(s.sh, found)
         if not releases:
@@ -376,6 +369,11 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
                 "then run the same command again.",
             )
     told = forecast.forecasts(s.sh, found, releases)
+    if merged := next((one for one in told if not one.commits), None):
+        raise Refused(
+            f"{found.policy.branches.production} already contains {merged.tag}.",
+            then="choose a newer release; `status` names the newest one.",
+        )
     if s.json:
         best = forecast.recommended(told)
         s.print_json(

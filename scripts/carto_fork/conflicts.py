@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,8 +41,17 @@ def read(sh: Shell, work: Path) -> list[Conflict]:
     return [_with_edits(sh, work, c) if c.path in edited else c for c in found]
 
 
-def foresee(sh: Shell, repo: Path, ours: str, theirs: str) -> Foreseen:
-    """What a merge of two commits would stop with. No index, ref or work tree is touched."""
+def foresee(
+    sh: Shell,
+    repo: Path,
+    ours: str,
+    theirs: str,
+    unread: Callable[[str], bool] = lambda path: False,
+) -> Foreseen:
+    """What a merge of two commits would stop with. No index, ref or work tree is touched.
+
+    unread: tells of a path that nobody needs its texts, as of what is taken as a whole.
+    """
     answer = sh.ask(
         "git -C {repo} -c merge.conflictStyle=diff3 merge-tree --write-tree -z --no-messages"
         " {ours} {theirs}",
@@ -54,8 +63,8 @@ def foresee(sh: Shell, repo: Path, ours: str, theirs: str) -> Foreseen:
     stages = _stages(unmerged)
     if not stages:
         return Foreseen(tree, ())
-    found = _conflicts(sh, repo, ours, theirs, stages)
-    textual = [c.path for c in found if c.kind in _TEXTUAL]
+    found = _conflicts(sh, repo, ours, theirs, stages, unread)
+    textual = [c.path for c in found if c.kind in _TEXTUAL and not unread(c.path)]
     texts = dict(zip(textual, _texts(sh, repo, tree, textual), strict=True))
     found = [replace(c, text=texts.get(c.path)) for c in found]
     return Foreseen(tree, tuple(c for c in found if not _is_agreed(c)))
@@ -121,7 +130,7 @@ def remember(
     for merge, parents in list(merges.items())[:_MOST_MERGES]:
         if len(parents) != 2:
             continue
-        for conflict in foresee(sh, repo, *parents).conflicts:
+        for conflict in foresee(sh, repo, parents[0], parents[1]).conflicts:
             if conflict.path in paths and conflict.text is not None:
                 result = git.show(sh, repo, merge, conflict.path)
                 if result is not None and not has_markers(result):
@@ -140,7 +149,12 @@ def _stages(entries: Iterable[str]) -> dict[str, dict[int, Stage]]:
 
 
 def _conflicts(
-    sh: Shell, repo: Path, ours: str, theirs: str, stages: Mapping[str, dict[int, Stage]]
+    sh: Shell,
+    repo: Path,
+    ours: str,
+    theirs: str,
+    stages: Mapping[str, dict[int, Stage]],
+    unread: Callable[[str], bool] = lambda path: False,
 ) -> list[Conflict]:
     """The conflicts as the three sides' versions tell them."""
     suspects = [path for path, found in stages.items() if not {2, 3} <= found.keys()]
@@ -151,7 +165,8 @@ def _conflicts(
         replace(_conflict(path, versions, path in renamed, path in binary), names=names[path])
         for path, versions in sorted(stages.items())
     ]
-    textual = [c for c in found if c.kind in (*_TEXTUAL, Kind.MODIFY_DELETE)]
+    kinds = (*_TEXTUAL, Kind.MODIFY_DELETE)
+    textual = [c for c in found if c.kind in kinds and not unread(c.path)]
     sides = [side for c in textual for side in (c.base, c.ours, c.theirs) if side]
     texts = git.blobs(sh, repo, (side.name for side in sides))
 

@@ -82,14 +82,28 @@ def _bringing_upstreams_work(
     upstream: Sequence[str],
 ) -> tuple[Commit, ...]:
     """Those commits most of whose files are as upstream had them around that time."""
-    if not suspects:
-        return ()
+    found: list[Commit] = []
+    # Most syncs land soon after what they brought; to look far back costs more.
+    for days in (60, 400):
+        left = [suspect for suspect in suspects if suspect[0] not in found]
+        found += _like_upstream(sh, repo, left, upstream, days) if left else []
+    return tuple(commit for commit, _ in suspects if commit in found)
+
+
+def _like_upstream(
+    sh: Shell,
+    repo: Path,
+    suspects: Sequence[tuple[Commit, Sequence[str]]],
+    upstream: Sequence[str],
+    days: int,
+) -> list[Commit]:
+    """Those commits most of whose files are as upstream had them in so many days before."""
     dates = sorted(commit.date for commit, _ in suspects)
     listed = sh.ask(
         "git -C {repo} log --first-parent --since={since} --before={before} --date=short"
         " '--format=%cd %H' {upstream} --",
         repo=repo,
-        since=str(date.fromisoformat(dates[0]) - timedelta(days=400)),
+        since=str(date.fromisoformat(dates[0]) - timedelta(days=days)),
         before=f"{dates[-1]}T23:59:59",
         upstream=upstream,
     )
@@ -111,7 +125,7 @@ def _bringing_upstreams_work(
         ]
         if 2 * max(alike, default=0) > width:
             squashed.append(commit)
-    return tuple(squashed)
+    return squashed
 
 
 def _sample(items: Sequence[str], most: int) -> Sequence[str]:

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from pathspec import GitIgnoreSpec
+
 from . import ancestry, conflicts, customisations, git, knowledge
 from .decisions import Decision
 from .fork import Fork
@@ -100,7 +102,9 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
     upstream = [theirs, *fork.upstream_refs]
     # The merge and the fork's history are read at the same time: each needs a core for a while.
     with ThreadPoolExecutor(max_workers=3) as pool:
-        merging = pool.submit(conflicts.foresee, sh, repo, production, theirs)
+        generated = GitIgnoreSpec.from_lines(p for rule in fork.policy.units for p in rule.paths)
+        unread = generated.match_file
+        merging = pool.submit(conflicts.foresee, sh, repo, production, theirs, unread)
         reading = pool.submit(customisations.read, sh, repo, production, upstream)
         counting = pool.submit(git.count, sh, repo, theirs, production)
         own = reading.result()
@@ -110,7 +114,7 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
     unhealed = len(merged.conflicts)
     if lost:
         base = ancestry.healed(sh, repo, production, lost)
-        merged = conflicts.foresee(sh, repo, base, theirs)
+        merged = conflicts.foresee(sh, repo, base, theirs, unread)
     decided = knowledge.decide(
         sh, repo, fork.policy, merged.conflicts, own, base, upstream, told=production
     )

@@ -251,8 +251,21 @@ Tree = Mapping[str, tuple[str, str]]
 """All files of a commit: path to mode and object name."""
 
 
-def tree(sh: Shell, repo: Path, commit: str) -> dict[str, tuple[str, str]]:
-    """All files of a commit or tree."""
+_TREES: dict[tuple[str, str], Tree] = {}
+
+
+def tree(sh: Shell, repo: Path, commit: str) -> Tree:
+    """All files of a commit or tree. What is named by its object's name is read once."""
+    known = (str(repo.absolute()), commit)
+    if known in _TREES:
+        return _TREES[known]
+    found = _tree(sh, repo, commit)
+    if re.fullmatch(r"[0-9a-f]{40}", commit):
+        _TREES[known] = found
+    return found
+
+
+def _tree(sh: Shell, repo: Path, commit: str) -> dict[str, tuple[str, str]]:
     answer = sh.ask("git -C {repo} ls-tree -r --full-tree -z {commit}", repo=repo, commit=commit)
     found = {}
     for entry in checked(answer, "files").fields():

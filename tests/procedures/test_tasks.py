@@ -802,7 +802,7 @@ def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
         assert (done.code, done.err) == (0, "")
         assert done.out == (
             "47 files of the fork's and 89 of upstream's accounted for: 0 changes lost, 0 to\n"
-            "  look at, 1 absorbed, 13 dropped on purpose.\n"
+            "  look at, 2 absorbed, 13 dropped on purpose.\n"
             f"Nothing is lost and nothing left over in the merge of {tag}.\n"
         )
         return
