@@ -51,6 +51,9 @@ _MISSING_MODULE = frozenset({"BaseException", "Exception", "ImportError", "Modul
 _AT_MARGIN = re.compile(r"^(?:(?:async )?def|class) (\w+)|^(\w+)(?: =|: )", re.MULTILINE)
 
 
+_IMPORTS_AT_MARGIN = re.compile(r"^(?:from|import)\b(?:[^\n(]*\([^)]*|[^\n]*)", re.MULTILINE)
+
+
 class Snapshot(Protocol):
     """The files of a commit."""
 
@@ -359,6 +362,7 @@ class _Tree:
         self._texts: dict[str, str | None] = {}
         self._says = says
         self._margins: dict[str, set[str]] = {}
+        self._names: dict[str, set[str]] = {}
         self._homes: dict[str, list[str]] = {}
 
     def text(self, path: str) -> str | None:
@@ -382,6 +386,17 @@ class _Tree:
         """The names that a module binds; None if it cannot be told."""
         code = self.says(path)
         return code and code.bound
+
+    def names(self, path: str) -> set[str]:
+        """The names that a glance at a module shows; what begins a line binds most of them."""
+        version = self.version(path)
+        if version not in self._names:
+            text = self.text(path) or ""
+            found = {one or other for one, other in _AT_MARGIN.findall(text)}
+            for line in _IMPORTS_AT_MARGIN.findall(text):
+                found |= set(re.findall(r"\w+", line))
+            self._names[version] = found
+        return self._names[version]
 
     def resolves(self, path: str, wanted: _Import) -> bool | None:
         """Whether an import in a file leads somewhere; None if it leads out of the repository."""
@@ -477,7 +492,11 @@ def _lost(
     """What the result has no longer: each name with the sides that have not had it either."""
     lost: dict[str, set[tuple[_Tree, ...]]] = {}
     for path in changed:
-        now = result.bound(path) if path.endswith(".py") else None
+        if not path.endswith(".py") or not any(
+            side.names(path) - result.names(path) for side in sides
+        ):
+            continue
+        now = result.bound(path)
         if now is not None:
             for name in {name for side in sides for name in side.bound(path) or ()} - now:
                 without = tuple(side for side in sides if not side.binds(path, name))
