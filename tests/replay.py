@@ -151,7 +151,7 @@ def replay(sh: Shell, repo: Path, case: dict[str, Any], rules: Policy, paths: Po
     start = time.perf_counter()
     ours, theirs = case["ours"], case["theirs"]
     upstream = [theirs, *git.refs(sh, repo, only=[UPSTREAM]).objects]
-    own = customisations.read(sh, repo, ours, upstream)
+    own = customisations.read(sh, repo, ours, upstream, rules.version_paths)
     lost = ancestry.find(sh, repo, ours, upstream, own)
     merged = ancestry.healed(sh, repo, ours, lost) if lost else ours
     plain = conflicts.foresee(sh, repo, ours, theirs).conflicts

@@ -29,7 +29,7 @@ from .fork import Fork
 from .journal import Journal
 from .session import Session
 from .steps import Plan, RunTask
-from .text import printable
+from .text import counted, printable
 
 # What only some tasks need is imported by them: it costs more than most questions to git.
 if TYPE_CHECKING:
@@ -82,6 +82,8 @@ def sync_mirror(s: Session) -> None:
 
 def run_upgrade(s: Session, options: upgrade.Options, run_task: RunTask) -> None:
     """Upgrade the production branch to a release, up to where the options say."""
+    if options.heal and options.unhealed:
+        raise Usage("--heal and --unhealed exclude each other.", then="choose one of them.")
     # A policy that is not valid may have been corrected on origin: the one at the base counts.
     found = s.open_fork(whatever_policy=True)
     release = target.find(s.sh, found, options.tag)
@@ -104,7 +106,10 @@ def run_upgrade(s: Session, options: upgrade.Options, run_task: RunTask) -> None
         if ready.finished:
             s.console.say(f"{ready.sync} is published already; nothing to do.")
         else:
-            s.run(procedures.UPGRADE, ready.plan, held, run_task)
+            work = str(ready.work)
+            drop = invocation.command(s.program, "drop", repo=work, path="PATH", reason="WHY")
+            plan = replace(ready.plan, values=ready.plan.values | {"drop": drop})
+            s.run(procedures.UPGRADE, plan, held, run_task)
     result = upgrade.result(s.sh, found, ready, options)
     if s.json:
         s.print_json(result)
@@ -148,7 +153,7 @@ def give_up(s: Session, options: upgrade.Options) -> None:
         plan = upgrade.abort_plan(s.sh, found, name)
         s.run(procedures.SAVE, plan, held)
         branch = f"refs/heads/{plan.values['sync']}"
-        head = git.refs(s.sh, found.path, only=[branch]).commits[branch]
+        head = git.refs(s.sh, found.path).commits[branch]
         s.run(procedures.ABORT, plan, held)
     if not s.sh.dry:
         report.given_up(s.console, s.sh, found, plan.values["sync"], head)
@@ -159,7 +164,7 @@ def resolve_conflicts(s: Session, words: resolve.Words) -> None:
     if both := sorted(set(words.upstream) & set(words.fork)):
         problem = f"{printable(both[0])} is named by both --accept-upstream and --keep-fork."
         raise Usage(problem, then="name it once.")
-    if words.takes and not words.reason:
+    if words.takes and not words.reason.strip():
         raise Usage(
             "say why: --reason is missing.",
             then="add --reason, in words that a colleague understands a year from now.",
@@ -238,12 +243,16 @@ def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> 
 
     given = [option for option, rev in revs.items() if rev]
     if given and len(given) < len(revs):
-        missing = ", ".join(f"--{option}" for option in revs if option not in given)
-        raise Usage(f"{missing} is missing.", then="name all three commits of the merge.")
+        missing = [f"--{option}" for option in revs if option not in given]
+        problem = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+        raise Usage(problem, then="name all three commits of the merge.")
     if sum(map(bool, (tag, given, landed))) > 1:
         raise Usage(
             "--tag, --landed and three commits exclude each other.", then="choose one of them."
         )
+    if strange := [option for option in given if revs[option].startswith("-")]:
+        problem = f"--{strange[0]} is {printable(revs[strange[0]])}, which no commit is called."
+        raise Usage(problem, then="name a commit, a branch or a tag.")
     if given:
         found = s.open_fork()
         checked = verify.of_merge(
@@ -290,39 +299,44 @@ def _tag_here(found: Fork, name: str) -> tags.Tag:
     return release
 
 
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def let_go(s: Session, path: str, reason: str, tag: str) -> None:
     """Write down that what a merge lost in a file was meant, and commit that."""
     from . import verify
 
-    if not path or not reason:
+    if not path or not reason.strip():
         option = "--path" if not path else "--reason"
         raise Usage(f"{option} is missing.", then=s.command("drop", path="PATH", reason="WHY"))
     found, work = s.open_work_tree()
+    if tag:
+        _tag_here(found, tag)
     state = git.work_state(s.sh, work)
     if state.merging or state.dirty:
         raise Refused(
-            f"{work} has changes that are not committed.",
+            f"{_named(work)} has changes that are not committed.",
             then="commit them, then run the same command again.",
         )
     theirs, ours = verify.last_merge(s.sh, found, work, tag)
     checked = verify.of_merge(s.sh, found, work, ours, theirs, state.head)
     account = checked.account
     gone = [*account.lost, *account.to_look_at] if account else []
+    if not gone:
+        raise Refused("this merge has lost nothing.", then="see `status`.")
     entries = [entry for entry in gone if entry.path == path]
     if not entries:
-        paths = sorted({entry.path for entry in gone})
-        listed = f" Lost is something in: {', '.join(map(printable, paths[:5]))}." if paths else ""
-        raise Refused(f"nothing is lost in {printable(path)}.{listed}", then="name one of them.")
+        listed = ", ".join(map(printable, sorted({entry.path for entry in gone})[:5]))
+        problem = f"nothing is lost in {printable(path)}, but in {listed}."
+        raise Refused(problem, then="name one of them.")
     drops_ = [drop for entry in entries if (drop := verify.drop_of(entry, reason))]
     resolve.write_drops(s.sh, work, drops_)
     message = f"chore: let changes to {path} go\n\n{reason}"
     done = s.sh.do("git -C {work} commit --quiet -m {message}", work=work, message=message)
     git.checked(done, "commit")
-    s.console.say(f"{_counted(len(entries), 'change')} in {printable(path)} may go: {reason}")
+    s.console.say(f"{counted(len(entries), 'change')} in {printable(path)} may go: {reason}")
+
+
+def _named(directory: Path) -> str:
+    """A directory as the subject of a sentence, which `.` cannot be."""
+    return str(directory) if directory.name else directory.resolve().name
 
 
 def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
@@ -340,7 +354,12 @@ def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
         s.console.say(f"{production} has the ancestry of every sync; nothing to heal.")
         return
     report.healing(s.console, ill, production)
-    healing.require_provable(found, ill.lost)
+    try:
+        healing.require_provable(found, ill.lost)
+    except Refused as refusal:
+        if check:
+            raise CheckFailed(refusal.what, then=refusal.then) from None
+        raise
     if check:
         problem = f"{production} has lost the ancestry of a sync."
         raise CheckFailed(problem, then=s.command("heal", direct=direct))
@@ -400,16 +419,16 @@ def show_drift(s: Session, reset: bool) -> None:
     protected = (found.local_production, f"refs/heads/{found.policy.branches.mirror}")
     if state.dirty or state.merging or state.branch in protected or not state.branch:
         raise Refused(
-            f"{work} is not a clean checkout of a branch for this.",
+            f"{_named(work)} is not a clean checkout of a branch for this.",
             then=f"{git.at(work)} switch -c chore/reset-drift {found.origin_production}, "
             "then run the same command again.",
         )
     there = inventory.drifted_here(s.sh, work, known, paths)
     if there:
-        message = f"chore: reset {_counted(len(there), 'drifted file')} to upstream"
+        message = f"chore: reset {counted(len(there), 'drifted file')} to upstream"
         with s.locked(found.repository):
             inventory.reset(s.sh, work, known, there, message)
-    s.console.say(f"{_counted(len(there), 'file')} reset to upstream {known.base[:10]}.")
+    s.console.say(f"{counted(len(there), 'file')} reset to upstream {known.base[:10]}.")
 
 
 def show_absorbed(s: Session) -> None:
@@ -441,7 +460,7 @@ def show_features(s: Session, scan: bool) -> None:
     report.features(s.console, found.policy, missing, s.command)
     if missing:
         branch = found.policy.branches.production
-        problem = f"{branch} lacks {_counted(len(missing), 'part')} of its features."
+        problem = f"{branch} lacks {counted(len(missing), 'part')} of its features."
         raise CheckFailed(problem, then="bring them back, or correct the manifest.")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +24,7 @@ class Console:
 
     def __init__(self, stream: TextIO, *, pasteable: bool = False) -> None:
         self._stream, self._pasteable = stream, pasteable
+        self._terminal = stream.isatty() and not pasteable
         self._made: Rich | None = None
 
     @property
@@ -31,17 +34,14 @@ class Console:
             from rich.console import Console as Rich
 
             self._made = Rich(
-                file=self._stream,
-                highlight=False,
-                markup=False,
-                emoji=False,
-                force_terminal=self._stream.isatty() and not self._pasteable,
+                file=self._stream, highlight=False, markup=False, emoji=False, force_terminal=True
             )
         return self._made
 
     def say(self, text: str = "", style: str = "") -> None:
         """A sentence or a paragraph, wrapped between words."""
-        width = self._rich.width - (2 if self._pasteable else 0)
+        columns = self._rich.width if self._terminal else shutil.get_terminal_size().columns
+        width = columns - (2 if self._pasteable else 0)
         for line in text.split("\n"):
             for wrapped in _wrap(line, width) or [""]:
                 self.row("", wrapped, style)
@@ -50,7 +50,10 @@ class Console:
         """A line that is never wrapped, because it holds a path or a command."""
         prefix = "# " if self._pasteable else ""
         line = printable(f"{prefix}{head}{rest}").rstrip()
-        self._rich.print(line, style=style or None, soft_wrap=True)
+        if self._terminal:
+            self._rich.print(line, style=style or None, soft_wrap=True)
+        else:
+            print(line, file=self._stream, flush=True)
 
     def step(self, number: int, of: int, name: str, what: str) -> None:
         """The head line of a step."""
@@ -80,7 +83,7 @@ class Console:
     def working(self, name: str) -> Iterator[None]:
         """Show on a terminal that something is under way, and for how long."""
         with self.timed():
-            if not self._rich.is_terminal or self._pasteable or self._rich.is_dumb_terminal:
+            if not self._terminal or self._rich.is_dumb_terminal:
                 yield
                 return
             from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -93,6 +96,9 @@ class Console:
 
 def _wrap(line: str, width: int) -> list[str]:
     indent = " " * (len(line) - len(line.lstrip()) + 2)
-    return textwrap.wrap(
-        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    # A command in backticks is to be pasted; it stays on one line.
+    held = re.sub("`[^`]*`", lambda found: found[0].replace(" ", "\0"), line)
+    wrapped = textwrap.wrap(
+        held, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+    return [part.replace("\0", " ") for part in wrapped]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
@@ -16,18 +16,31 @@ from .shell import Answer, Shell
 
 MOST_PATHS = 20
 """A commit with one parent that changes more paths than these may be a squashed sync."""
+_FEWEST_PATHS = 3
+"""A commit with one parent that states a version may be one if it changes so many paths."""
 
 
-def read(sh: Shell, repo: Path, ours: str, upstream: Sequence[str]) -> Customisations:
+def read(
+    sh: Shell,
+    repo: Path,
+    ours: str,
+    upstream: Sequence[str],
+    version_files: Set[str] = frozenset(),
+) -> Customisations:
     """The fork's own commits: in the history of `ours`, and in none of upstream's.
 
     Merges are nobody's work: what a sync brings is upstream's, what it leaves behind is drift.
+    version_files: the paths that state the version.
     """
     log = list(_log(sh, repo, ours, upstream))
     suspects = [
         (commit, changed)
         for commit, parents, changed in log
-        if len(changed) > MOST_PATHS and len(parents) == 1
+        if len(parents) == 1
+        and (
+            len(changed) > MOST_PATHS
+            or (len(changed) >= _FEWEST_PATHS and not version_files.isdisjoint(changed))
+        )
     ]
     squashed = _bringing_upstreams_work(sh, repo, suspects, upstream)
     own = [entry for entry in log if entry[0] not in squashed]
@@ -75,57 +88,67 @@ def _commits(answer: Answer) -> Iterator[tuple[Commit, list[str], list[str]]]:
         start = end
 
 
+_Suspect = tuple[Commit, Sequence[str]]
+"""A commit and the paths that it changed."""
+
+
 def _bringing_upstreams_work(
     sh: Shell,
     repo: Path,
-    suspects: Sequence[tuple[Commit, Sequence[str]]],
+    suspects: Sequence[_Suspect],
     upstream: Sequence[str],
 ) -> tuple[Commit, ...]:
-    """Those commits most of whose files are as upstream had them around that time."""
+    """Those commits half of whose files or more are as upstream had them around that time."""
     found: list[Commit] = []
+    left = suspects
     # Most syncs land soon after what they brought; to look far back costs more.
     for days in (60, 400):
-        left = [suspect for suspect in suspects if suspect[0] not in found]
-        found += _like_upstream(sh, repo, left, upstream, days) if left else []
+        if left:
+            squashed, left = _like_upstream(sh, repo, left, upstream, days)
+            found += squashed
     return tuple(commit for commit, _ in suspects if commit in found)
 
 
 def _like_upstream(
     sh: Shell,
     repo: Path,
-    suspects: Sequence[tuple[Commit, Sequence[str]]],
+    suspects: Sequence[_Suspect],
     upstream: Sequence[str],
     days: int,
-) -> list[Commit]:
-    """Those commits most of whose files are as upstream had them in so many days before."""
+) -> tuple[list[Commit], list[_Suspect]]:
+    """Those commits half of whose files or more are as upstream had them in so many days before,
+    and those of which it may be true further back: they did not delete most of their files."""
     dates = sorted(commit.date for commit, _ in suspects)
+    # A plain list of times and names comes from the commit graph, where there is one.
     listed = sh.ask(
-        "git -C {repo} log --first-parent --since={since} --before={before} --date=short"
-        " '--format=%cd %H' {upstream} --",
+        "git -C {repo} rev-list --first-parent --timestamp --since={since} --before={before}"
+        " {upstream} --",
         repo=repo,
         since=str(date.fromisoformat(dates[0]) - timedelta(days=days)),
         before=f"{dates[-1]}T23:59:59",
         upstream=upstream,
     )
-    history = git.checked(listed, "upstream's history").out.splitlines()
+    history = [line.split() for line in git.checked(listed, "upstream's history").out.splitlines()]
     wanted, names = [], []
     for commit, changed in suspects:
-        last = f"{commit.date} ~"
-        candidates = _sample([line.split()[1] for line in history if line < last], 24)
-        paths = _sample([path for path in changed if "\n" not in path], 40)
-        wanted.append((commit, len(paths), len(candidates)))
+        last = datetime.fromisoformat(f"{commit.date}T23:59:59").timestamp()
+        candidates = _sample([name for time, name in history if float(time) <= last], 16)
+        paths = _sample([path for path in changed if "\n" not in path], 24)
+        wanted.append(((commit, changed), len(paths), len(candidates)))
         names += [f"{where}:{path}" for where in (commit.name, *candidates) for path in paths]
     found = sh.read(["git", "-C", str(repo), "cat-file", "--batch-check"], feed=names)
     answers = iter(git.checked(found, "files").out.splitlines())
-    squashed = []
-    for commit, width, height in wanted:
+    squashed, left = [], []
+    for suspect, width, height in wanted:
         here, *theirs = [[next(answers) for _ in range(width)] for _ in range(1 + height)]
         alike = [
             sum(a == b and " blob " in a for a, b in zip(here, x, strict=True)) for x in theirs
         ]
-        if 2 * max(alike, default=0) > width:
-            squashed.append(commit)
-    return squashed
+        if 2 * max(alike, default=0) >= width:
+            squashed.append(suspect[0])
+        elif 2 * sum(" blob " in answer for answer in here) >= width:
+            left.append(suspect)
+    return squashed, left
 
 
 def _sample(items: Sequence[str], most: int) -> Sequence[str]:

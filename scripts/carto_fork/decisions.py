@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
 from pathspec import GitIgnoreSpec
-from rapidfuzz import fuzz, process
 
 from . import hunks
 from .drops import Drop
@@ -442,6 +441,8 @@ def _both_only_added(conflict: Conflict, hunk: hunks.Hunk) -> bool:
     """Whether both sides only added lines, and none that the other side's file has already."""
     if hunk.base != () or conflict.base is None or conflict.texts is None:
         return False
+    from rapidfuzz import fuzz, process  # costs more to import than most tasks need
+
     if _may_belong_above(conflict.path, hunk) or conflict.path.endswith(_KEYED):
         return False
     ours = [line.strip() for line in hunk.ours if substantive(line)]

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import accumulate
 
-from rapidfuzz import fuzz
-
 _SUBSTANTIVE = re.compile(r"(?:\w\W*){8}")
 _COMMENT = re.compile(r"\s+(#|//|--)\s.*")
 _NEAR = 75
@@ -231,6 +229,8 @@ class _Index:
 
     def has_like(self, line: str) -> bool:
         # The rarest words lead to the few lines that are worth comparing.
+        from rapidfuzz import fuzz  # costs more to import than most tasks need
+
         words = sorted(set(_words(line)), key=lambda word: (len(self._lines.get(word, ())), word))
         known = [word for word in words if word in self._lines][:3]
         code = _COMMENT.sub("", line)

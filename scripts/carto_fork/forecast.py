@@ -105,7 +105,8 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
         generated = GitIgnoreSpec.from_lines(p for rule in fork.policy.units for p in rule.paths)
         unread = generated.match_file
         merging = pool.submit(conflicts.foresee, sh, repo, production, theirs, unread)
-        reading = pool.submit(customisations.read, sh, repo, production, upstream)
+        stated_in = fork.policy.version_paths
+        reading = pool.submit(customisations.read, sh, repo, production, upstream, stated_in)
         counting = pool.submit(git.count, sh, repo, theirs, production)
         own = reading.result()
         pool.submit(len, own.lines)  # the merge may take as long as to read these

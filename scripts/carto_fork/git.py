@@ -128,18 +128,21 @@ class Refs:
         ]
 
 
-def refs(sh: Shell, repo: Path, *, only: Sequence[str] = ()) -> Refs:
-    """The repository's refs; `only` limits them to some patterns of for-each-ref."""
-    answer = sh.ask(
-        "git -C {repo} for-each-ref '--format=%(objectname) %(*objectname) %(refname)' {only}",
-        repo=repo,
-        only=only,
-    )
-    objects, commits = {}, {}
-    for line in checked(answer, "refs").out.splitlines():
-        name, peeled, ref = line.split(" ", 2)
-        objects[ref], commits[ref] = name, peeled or name
-    return Refs(objects, commits)
+def refs(sh: Shell, repo: Path) -> Refs:
+    """The repository's refs."""
+    # Peels tags from what packed-refs says; for-each-ref would open every one of them.
+    answer = sh.ask("git -C {repo} show-ref --dereference", repo=repo)
+    # Exit code 1: there is none.
+    return _parsed(checked(answer, "refs", 1).out)
+
+
+def _parsed(listing: str) -> Refs:
+    objects: dict[str, str] = {}
+    peeled: dict[str, str] = {}
+    for line in listing.splitlines():
+        name, ref = line.split(maxsplit=1)
+        (peeled if ref.endswith("^{}") else objects)[ref.removesuffix("^{}")] = name
+    return Refs(objects, objects | peeled)
 
 
 def remote_refs(
@@ -158,12 +161,7 @@ def remote_refs(
     )
     if not answer.ok:
         return None
-    objects: dict[str, str] = {}
-    peeled: dict[str, str] = {}
-    for line in answer.out.splitlines():
-        name, ref = line.split("\t", 1)
-        (peeled if ref.endswith("^{}") else objects)[ref.removesuffix("^{}")] = name
-    return Refs(objects, objects | peeled)
+    return _parsed(answer.out)
 
 
 def config(sh: Shell, repo: Path) -> dict[str, list[str]]:

@@ -6,10 +6,13 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-from . import ancestry, conflicts, customisations, git
+from . import ancestry, conflicts, customisations, drops, git, ledger
 from .ancestry import Lost
 from .errors import Refused
+from .evidence import Customisations
 from .fork import Fork
+from .ledger import Entry
+from .policy import Side
 from .shell import Shell
 from .steps import Plan
 from .text import printable
@@ -23,12 +26,15 @@ class Healing:
 
     branch: where that is prepared. before, after: how many conflicts upstream's newest commit
         makes without and with it.
+    left_out: changes of upstream's that the sync left out of files that the fork changes too;
+        recording the ancestry does not bring them back, and no later merge would.
     """
 
     lost: Lost
     branch: str
     before: int
     after: int
+    left_out: tuple[Entry, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -40,6 +46,7 @@ class Healing:
             "conflicts": self.before,
             "conflicts_healed": self.after,
             "branch": self.branch,
+            "left_out": [entry.as_json() for entry in self.left_out],
         }
 
 
@@ -50,12 +57,30 @@ def find(sh: Shell, fork: Fork, upstream: str) -> Healing | None:
     """
     tips = [upstream, *fork.upstream_refs]
     production = fork.production_commit
-    own = customisations.read(sh, fork.path, production, tips)
+    own = customisations.read(sh, fork.path, production, tips, fork.policy.version_paths)
     lost = ancestry.find(sh, fork.path, production, tips, own)
     if lost is None:
         return None
     before, after = cost(sh, fork, production, upstream, lost)
-    return Healing(lost, _branch(sh, fork, lost), before, after)
+    gone = tuple(left_out(sh, fork, production, lost, own))
+    return Healing(lost, _branch(sh, fork, lost), before, after, gone)
+
+
+def left_out(
+    sh: Shell, fork: Fork, production: str, lost: Lost, own: Customisations
+) -> list[Entry]:
+    """The changes of upstream's that a sync lost in files of the fork's, and that nobody has brought
+    back or taken out on purpose since."""
+    told = drops.read(git.show(sh, fork.path, production, drops.FILE_NAME))
+    before = f"{lost.sync.name}^"
+    account = ledger.read(sh, fork.path, before, lost.parent, production, own, fork.policy, told)
+    return [
+        entry
+        for entry in account.lost
+        if entry.side is Side.UPSTREAM
+        and entry.path not in lost.hidden
+        and not own.behind((*entry.account.missing, *entry.account.back))
+    ]
 
 
 def _branch(sh: Shell, fork: Fork, lost: Lost) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from . import ancestry, customisations, git, ledger
+from . import ancestry, customisations, drops, git, ledger, policy
 from .errors import Refused
 from .evidence import Commit, Customisations
 from .fates import Fate, substantive
@@ -22,6 +22,11 @@ from .shell import Shell, batches
 _FEATURE = re.compile(r"feat(\([^)]*\))?!?: *(?P<what>.+?)(?: \(#\d+\))?")
 _MOST_PATTERNS = 3
 _MOST_FILES = 8
+_DEFINITION = re.compile(
+    r"(export )?(default )?(async )?(def|class|function|const|interface|type) \w+"
+)
+_OWN_FILES = {policy.FILE_NAME, drops.FILE_NAME, "CARTO_CLAUDE.md"}
+"""Files in the fork that only this product reads: no feature of the fork's."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ def ground(sh: Shell, fork: Fork) -> Ground:
         )
     newest = tip(fork)
     production = fork.production_commit
-    own = customisations.read(sh, fork.path, production, fork.upstream_refs)
+    stated_in = fork.policy.version_paths
+    own = customisations.read(sh, fork.path, production, fork.upstream_refs, stated_in)
     lost = ancestry.find(sh, fork.path, production, [newest], own)
     healed = ancestry.healed(sh, fork.path, production, lost) if lost else production
     bases = git.merge_bases(sh, fork.path, healed, newest)
@@ -128,7 +134,7 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
     by_commit: dict[Commit, list[str]] = defaultdict(list)
     for path, commits in known.own.paths.items():
         changed = path in production and production.get(path) != upstream.get(path)
-        if changed and not units.match_file(path):
+        if changed and path not in _OWN_FILES and not units.match_file(path):
             for commit in commits:
                 by_commit[commit].append(path)
     wrote: dict[Commit, set[str]] = defaultdict(set)
@@ -150,13 +156,15 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
             known_there = {line.strip() for line in theirs.split("\n")}
             lines = [line.strip() for line in texts.get(production[path][1], "").split("\n")]
             own = [x for x in lines if x in wrote[commit] and x not in known_there]
-            defined = [x for x in own if re.match(r"(async )?def |class |function |export ", x)]
-            telling = max(defined or own, key=len, default="")
+            defined = {x: head[0] for x in own if (head := _DEFINITION.match(x))}
+            # The name alone says it best, unless upstream has that too, with other parameters.
+            named_here = [name for name in defined.values() if name not in theirs]
+            telling = max(named_here or defined or own, key=len, default="")
             pattern = re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", telling)
             if substantive(telling) and pattern not in patterns:
                 patterns.append(pattern)
         if patterns:
-            origin = f"{commit.name[:10]} ({commit.date})"
+            origin = f"{commit.name[:10]} of {commit.date}"
             feature = Feature(
                 name=named["what"],
                 files=tuple(files),

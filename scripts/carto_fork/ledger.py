@@ -143,7 +143,8 @@ def read(
                     wrote = own.behind((*account.missing, *account.back))
                     here = [commit for commit in wrote if commit in touched]
                     entry = replace(entry, commits=tuple(here or touched))
-                entries.append(written.explained(entry, file))
+                contested = o.get(file.other) != b.get(file.base)
+                entries.append(written.explained(entry, file, contested))
     entries = _with_moved(sh, repo, entries, result, trees)
     return Ledger(tuple(entries), len(paths[Side.FORK]), len(paths[Side.UPSTREAM]))
 
@@ -299,12 +300,15 @@ class _Explanations:
         general = (r for r, paths in self._rules if not r.deleted_by and paths.match_file(path))
         return next(general, None) in self._units
 
-    def explained(self, entry: Entry, file: _File) -> Entry:
-        """The entry, dropped on purpose where somebody wrote so."""
+    def explained(self, entry: Entry, file: _File, contested: bool) -> Entry:
+        """The entry, dropped on purpose where somebody wrote so.
+
+        contested: whether the other side changed the file too.
+        """
         account = entry.account
         if account.fate not in (Fate.LOST, Fate.SUPERSEDED):
             return entry
-        if reason := self._by_drop(entry) or self._by_rule(entry, file):
+        if reason := self._by_drop(entry) or self._by_rule(entry, file, contested):
             dropped = replace(account, fate=Fate.DROPPED)
             return replace(entry, account=dropped, reason=reason)
         return entry
@@ -322,7 +326,7 @@ class _Explanations:
             "",
         )
 
-    def _by_rule(self, entry: Entry, file: _File) -> str:
+    def _by_rule(self, entry: Entry, file: _File, contested: bool) -> str:
         """What the first rule that fits says, if it explains that this is gone."""
         account = entry.account
         names = [name for name in (entry.path, file.other, entry.where) if name]
@@ -333,8 +337,10 @@ class _Explanations:
                 lines = [line for line in (*account.missing, *account.back) if line.strip()]
                 stated = bool(lines) and all(map(VERSION_LINE.fullmatch, lines))
                 return rule.why if stated else ""
-            taken = rule.take is Take.FORK and entry.side is Side.UPSTREAM
-            return rule.why if taken else ""
+            if entry.side is Side.UPSTREAM:
+                return rule.why if rule.take is Take.FORK else ""
+            # Of the fork's nothing goes by a rule but what was in conflict.
+            return rule.why if rule.take is Take.UPSTREAM and contested else ""
         return ""
 
 

@@ -32,7 +32,7 @@ def plan(sh: Shell, fork: Fork) -> Plan:
     upstream = fork.tracking(remotes.upstream, branches.upstream)
     local = f"refs/heads/{branches.mirror}"
     published = fork.tracking(remotes.origin, branches.mirror)
-    refs = git.refs(sh, repo, only=(upstream, local, published))
+    refs = git.refs(sh, repo)
     if upstream not in refs.objects:
         # Only under --dry: nothing was fetched, so the branch is not here to be compared with.
         unknown = frozenset({"behind", "elsewhere"})

@@ -242,6 +242,11 @@ class Policy(_Table, frozen=True):
             raise ValueError(f"two rules are named {doubled[0]!r}")
 
     @property
+    def version_paths(self) -> frozenset[str]:
+        """The files that state the version."""
+        return frozenset(file.path for file in self.version_files)
+
+    @property
     def units(self) -> tuple[Rule, ...]:
         """The rules for what is generated: it is upstream's as a whole, or not at all."""
         return tuple(rule for rule in self.rules if rule.whole and rule.take is Take.UPSTREAM)

@@ -21,9 +21,12 @@ from .policy import Feature, Loaded, Policy, Side, Take
 from .resolve import Resolution
 from .shell import Shell
 from .status import Status
+from .text import counted
 from .upgrade import Options, Upgrade
 
 if TYPE_CHECKING:
+    from tomlkit.items import String
+
     from .verify import Finding, Verification
 
 _MOST_PATHS = 5
@@ -48,7 +51,8 @@ def resolution(console: Console, found: Resolution) -> None:
     if found.units:
         where = posixpath.commonpath(found.units)
         console.row(
-            f"generated as a whole: {len(found.units)} more files as upstream has them, in ", where
+            f"generated as a whole: {counted(len(found.units), 'more file')} of upstream's, in ",
+            where,
         )
     for path in found.returned:
         console.row("came back with the merge although it is disabled, removed again: ", path)
@@ -65,8 +69,9 @@ def resolution(console: Console, found: Resolution) -> None:
         console.say("No conflicts.")
         return
     dropped = sum(decision.dropped for decision in found.decisions)
-    gave_way = f" {dropped} lines of the fork's gave way to upstream's." if dropped else ""
-    console.say(f"{total - left} of {total} conflicts decided, {left} left.{gave_way}", "bold")
+    lines = f" {counted(dropped, 'line')} of the fork's gave way to upstream's." if dropped else ""
+    conflicts = counted(total, "conflict")
+    console.say(f"{total - left} of {conflicts} decided, {left} left.{lines}", "bold")
 
 
 def _dossier(console: Console, known: Dossier) -> None:
@@ -77,8 +82,9 @@ def _dossier(console: Console, known: Dossier) -> None:
                 f"    {side:<9}", f"{commit.name[:10]} {commit.date} {commit.subject}", "dim"
             )
     if known.fork_lines or known.upstream_lines:
-        costs = f"upstream's side {known.fork_lines} of the fork's lines, the fork's side "
-        console.row("    loses:   ", f"{costs}{known.upstream_lines} of upstream's", "dim")
+        mine, theirs = counted(known.fork_lines, "line"), counted(known.upstream_lines, "line")
+        costs = f"{mine} of the fork's with upstream's side, {theirs} of upstream's with the fork's"
+        console.row("    loses:   ", costs, "dim")
     if known.past:
         console.row("    before:  ", known.past, "dim")
 
@@ -103,7 +109,9 @@ def _rows(decisions: Iterable[Decision]) -> Iterator[tuple[str, str, str]]:
 
 def _hunks(decision: Decision) -> str:
     total = decision.left + decision.settled
-    return f"{decision.left} of {total} hunks" if decision.text is not None else "all of it"
+    if decision.text is None:
+        return "all of it"
+    return f"{decision.left} of {counted(total, 'hunk')}"
 
 
 def verification(console: Console, found: Verification, what: str) -> None:
@@ -122,10 +130,9 @@ def verification(console: Console, found: Verification, what: str) -> None:
         _entries(console, title, entries, style)
     explained = Counter(entry.account.fate.value for entry in account.explained)
     told = ", ".join(f"{number} {fate}" for fate, number in sorted(explained.items()))
-    lost = len(account.lost)
     console.say(
-        f"{account.fork_paths} files of the fork's and {account.upstream_paths} of upstream's "
-        f"accounted for: {lost} {'change' if lost == 1 else 'changes'} lost, "
+        f"{counted(account.fork_paths, 'file')} of the fork's and {account.upstream_paths} of "
+        f"upstream's accounted for: {counted(len(account.lost), 'change')} lost, "
         f"{len(account.to_look_at)} to look at{f', {told}' if told else ''}.",
         "bold",
     )
@@ -140,9 +147,9 @@ def what_is_wrong(found: Verification, what: str) -> str:
     for side in dict.fromkeys(entry.side for entry in lost):
         here = [entry for entry in lost if entry.side is side]
         paths = list(dict.fromkeys(entry.path for entry in here))
-        more = f" and {len(paths) - 3} more files" if len(paths) > 3 else ""
-        changes = "1 change" if len(here) == 1 else f"{len(here)} changes"
-        lines.append(f"lost: {changes} of {_OWNERS[side]} in {', '.join(paths[:3])}{more}")
+        more = f" and {counted(len(paths) - 3, 'more file')}" if len(paths) > 3 else ""
+        changes = f"{counted(len(here), 'change')} of {_OWNERS[side]}"
+        lines.append(f"lost: {changes} in {', '.join(paths[:3])}{more}")
     if len(lines) > _MOST_FINDINGS:
         lines[_MOST_FINDINGS:] = [f"and {len(lines) - _MOST_FINDINGS} more"]
     return f"{what} is not right:\n  " + "\n  ".join(lines)
@@ -168,8 +175,8 @@ def _entries(console: Console, title: str, entries: Sequence[Entry], style: str)
     for (side, path), here in list(files.items())[:_MOST_ENTRIES]:
         missing = sum(len(entry.account.missing) for entry in here)
         back = sum(len(entry.account.back) for entry in here)
-        counts = [f"{missing} lines missing"] * bool(missing)
-        counts += [f"{back} removed lines back"] * bool(back)
+        counts = [f"{counted(missing, 'line')} missing"] * bool(missing)
+        counts += [f"{counted(back, 'removed line')} back"] * bool(back)
         counts += [entry.what for entry in here if entry.what]
         console.row(f"  {side:<9}", f"{path}:{here[0].account.change.line}  {', '.join(counts)}")
         lines = [f"- {line.strip()}" for e in here for line in e.account.missing if line.strip()]
@@ -179,21 +186,25 @@ def _entries(console: Console, title: str, entries: Sequence[Entry], style: str)
         for commit in list(dict.fromkeys(c for entry in here for c in entry.commits))[:2]:
             console.row("           by ", f"{commit.name[:10]} {commit.subject}")
     if len(files) > _MOST_ENTRIES:
-        console.say(f"  and {len(files) - _MOST_ENTRIES} more files (--json has them all)")
+        more = counted(len(files) - _MOST_ENTRIES, "more file")
+        console.say(f"  and {more} (--json has them all)")
 
 
 def healing(console: Console, found: Healing, production: str) -> None:
     """What a lost ancestry costs, and what mends it."""
     lost = found.lost
+    by = f"{len(lost.hidden)} of them by no commit" if lost.hidden else "only by commits"
     console.say(f"{production} has lost the ancestry of a sync:", "yellow")
     console.facts(
         [
             ("sync", f"{lost.sync.name[:10]} {lost.sync.date} {lost.sync.subject}"),
             ("brought", f"upstream {lost.parent[:10]}, which is not in the branch's history"),
-            ("paths that differ", f"{lost.differs}, {len(lost.hidden)} not by the fork's commits"),
-            ("next merge", f"{found.before} conflicts; healed {found.after}"),
+            ("differs from that", f"in {counted(lost.differs, 'file')}, {by} of the fork's own"),
+            ("next merge", f"{counted(found.before, 'conflict')}, once healed {found.after}"),
         ]
     )
+    title = f"upstream's, left out by the sync; healing does not bring it back to {production}"
+    _entries(console, title, found.left_out, "yellow")
 
 
 def healed(console: Console, found: Healing, fork: Fork, *, direct: bool, push: bool) -> None:
@@ -226,10 +237,11 @@ def forecasts(console: Console, told: Sequence[Forecast], command: Callable[...,
     for one in told:
         if one.lost:
             console.say(
-                f"{one.tag}: {one.unhealed} conflicts as things are; the numbers are for healed "
-                f"ancestry (`{command('heal')}`).",
+                f"{one.tag}: {counted(one.unhealed, 'conflict')} as things are; the numbers are "
+                "for healed ancestry. This heals it:",
                 "yellow",
             )
+            console.row("    ", command("heal"))
         if one.decisions:
             kinds = ", ".join(f"{number} {kind}" for kind, number in one.kinds.items())
             console.say(f"{one.tag}: {kinds}")
@@ -251,9 +263,10 @@ def drift(
     if not paths:
         console.say("Nothing has drifted.")
         return
+    differ, them = ("differs", "it") if len(paths) == 1 else ("differ", "them")
     console.say(
-        f"{len(paths)} files differ from upstream {known.base[:10]} although no commit of the "
-        "fork's own changed them.",
+        f"{counted(len(paths), 'file')} {differ} from upstream {known.base[:10]} although no "
+        f"commit of the fork's own changed {them}.",
         "bold",
     )
     console.row("Next: ", f"on a branch for it, {command('drift', reset=True)}")
@@ -266,19 +279,27 @@ def absorbed(console: Console, changes: Mapping[str, Sequence[Entry]]) -> None:
         for commit in list(dict.fromkeys(c for entry in entries for c in entry.commits))[:3]:
             console.row("    ", f"{commit.name[:10]} {commit.date} {commit.subject}")
     hunks = sum(map(len, changes.values()))
-    console.say(f"Upstream has {hunks} of the fork's changes, in {len(changes)} files.", "bold")
+    where = f", in {counted(len(changes), 'file')}" if changes else ""
+    console.say(f"Upstream has {hunks or 'none'} of the fork's changes{where}.", "bold")
 
 
 def manifest(features: Sequence[Feature]) -> str:
     """Entries of the feature manifest as TOML."""
     import tomlkit
 
+    def quoted(text: str) -> String:
+        # In single quotes a regex is as it was written.
+        return tomlkit.string(text, literal="\\" in text and "'" not in text)
+
     tables = tomlkit.aot()
     for feature in features:
         table = tomlkit.table()
-        for key in ("name", "files", "patterns", "origin"):
-            value = getattr(feature, key)
-            table.add(key, list(value) if isinstance(value, tuple) else value)
+        table.add("name", quoted(feature.name))
+        for key, words in (("files", feature.files), ("patterns", feature.patterns)):
+            listed = tomlkit.array()
+            listed.extend(map(quoted, words))
+            table.add(key, listed.multiline(len(words) > 1))
+        table.add("origin", quoted(feature.origin))
         tables.append(table)
     return tomlkit.dumps({"feature": tables} if features else {}).rstrip("\n")
 
@@ -292,7 +313,8 @@ def features(
     for finding in missing:
         console.row("missing: ", finding.what, "red")
     if not policy.feature:
-        console.say(f"There is no manifest. Next: `{command('features', scan=True)}` proposes one.")
+        console.say("There is no manifest. This proposes one:")
+        console.row("    ", command("features", scan=True))
 
 
 def status(console: Console, found: Status, repo: str) -> None:
@@ -368,7 +390,7 @@ def upgrade_begins(console: Console, upgrade: Upgrade, fork: Fork) -> None:
         [
             ("fork", str(fork.path)),
             ("version", f"{upgrade.before or 'none'} -> {tag.release}"),
-            ("tag", f"{upgrade.target.commit[:10]}, brings {upgrade.commits} commits"),
+            ("tag", f"{upgrade.target.commit[:10]}, brings {counted(upgrade.commits, 'commit')}"),
             ("sync branch", upgrade.sync),
             ("prepared in", str(upgrade.work)),
         ]

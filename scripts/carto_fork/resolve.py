@@ -116,7 +116,7 @@ def resolve(
         again = conflicts.read(sh, work)
         found = [replace(c, edited=False) if c.path in rewritten else c for c in again]
     known = ["MERGE_HEAD", *upstream]
-    own = customisations.read(sh, work, "HEAD", known)
+    own = customisations.read(sh, work, "HEAD", known, policy.version_paths)
     decided = knowledge.decide(sh, work, policy, found, own, "HEAD", known, words=words.takes)
     units = _foreign_in_units(sh, work, policy, own)
     left = [decision for decision in decided if decision.left]

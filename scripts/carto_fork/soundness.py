@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import tomli
 
@@ -100,7 +100,7 @@ def problems(
     importers: files of the result that may import something of one of these names; asked about all
         that changed modules, or deleted ones, have lost. Without it, nobody else is looked at.
     """
-    known: dict[str, _Code | None] = {}
+    known: dict[tuple[str, str], Any] = {}
     tree, *others = (_Tree(snapshot, known) for snapshot in (result, *sides))
     found: list[Problem] = []
     with warnings.catch_warnings():
@@ -339,28 +339,21 @@ class _Import(NamedTuple):
         return f"from {module} import {self.name}" if self.name else f"import {module}"
 
 
-class _Code(NamedTuple):
-    """What matters of a module to others; less than its syntax tree, of which few fit in memory.
-
-    imports: with the first line where nothing catches its failure; 0 if something does.
-    bound: the names at its top level; None if it cannot be told.
-    """
-
-    imports: dict[_Import, int]
-    bound: frozenset[str] | None
+_T = TypeVar("_T")
 
 
 class _Tree:
     """A snapshot as Python sees it: modules, and the names that they bind.
 
-    says: what files say, by what names their content; the sides of a merge share most of it.
+    told: what matters of modules to others, by what names their content: the sides of a merge share
+        most of it, and it is less than their syntax trees, of which few fit in memory.
     """
 
-    def __init__(self, snapshot: Snapshot, says: dict[str, _Code | None]) -> None:
+    def __init__(self, snapshot: Snapshot, told: dict[tuple[str, str], Any]) -> None:
         self.paths = frozenset(snapshot.paths)
         self._snapshot = snapshot
         self._texts: dict[str, str | None] = {}
-        self._says = says
+        self._told = told
         self._margins: dict[str, set[str]] = {}
         self._names: dict[str, set[str]] = {}
         self._homes: dict[str, list[str]] = {}
@@ -370,22 +363,24 @@ class _Tree:
             self._texts[path] = self._snapshot.text(path) if path in self.paths else None
         return self._texts[path]
 
-    def says(self, path: str) -> _Code | None:
-        """What a file says as a module; None if it cannot be told."""
-        version = self.version(path)
-        if version not in self._says:
-            text, code = self.text(path), None
-            with suppress(ValueError, RecursionError, MemoryError):
-                tree = None if text is None else _parsed(_clean(text))
-                if isinstance(tree, ast.Module):
-                    code = _Code(_imports(tree), _bound(tree))
-            self._says[version] = code
-        return self._says[version]
+    def imports(self, path: str) -> dict[_Import, int] | None:
+        """The imports of a module; None if it cannot be told."""
+        return self._ask(_imports, path)
 
     def bound(self, path: str) -> frozenset[str] | None:
         """The names that a module binds; None if it cannot be told."""
-        code = self.says(path)
-        return code and code.bound
+        return self._ask(_bound, path)
+
+    def _ask(self, question: Callable[[ast.Module], _T | None], path: str) -> _T | None:
+        known = (question.__name__, self.version(path))
+        if known not in self._told:
+            text, answer = self.text(path), None
+            with suppress(ValueError, RecursionError, MemoryError):
+                tree = None if text is None else _parsed(_clean(text))
+                if isinstance(tree, ast.Module):
+                    answer = question(tree)
+            self._told[known] = answer
+        return cast("_T | None", self._told[known])
 
     def names(self, path: str) -> set[str]:
         """The names that a glance at a module shows; what begins a line binds most of them."""
@@ -550,18 +545,17 @@ def _dangling(path: str, result: _Tree, sides: Sequence[_Tree]) -> list[Problem]
     """The imports of a file that lead nowhere, and did lead somewhere on each side with them."""
     if not path.endswith(".py") or _stands_as_before(path, result, sides):
         return []
-    code = result.says(path) if path.endswith(".py") else None
-    lines = code.imports if code else {}
-    held = [(side, side.says(path)) for side in sides if path in side.paths]
+    lines = result.imports(path) or {}
+    held = [(side, side.imports(path)) for side in sides if path in side.paths]
     # What stands on the same ground as on a side leads where it led there.
     open_ = [
         wanted
         for wanted in lines
         if not any(
-            code
-            and wanted in code.imports
+            imports
+            and wanted in imports
             and side.grounds(path, wanted) == result.grounds(path, wanted)
-            for side, code in held
+            for side, imports in held
         )
     ]
     nowhere = {wanted: now for wanted in open_ if not (now := result.resolves(path, wanted))}
@@ -573,12 +567,12 @@ def _dangling(path: str, result: _Tree, sides: Sequence[_Tree]) -> list[Problem]
     ]
     if not suspects:
         return []
-    if not all(code for _, code in held):
+    if any(imports is None for _, imports in held):
         return []
     found = []
     for wanted in suspects:
         before = [
-            side.resolves(path, wanted) for side, code in held if code and wanted in code.imports
+            side.resolves(path, wanted) for side, imports in held if imports and wanted in imports
         ]
         if all(before):
             module = result.resolves(path, wanted._replace(name=""))
@@ -588,7 +582,8 @@ def _dangling(path: str, result: _Tree, sides: Sequence[_Tree]) -> list[Problem]
 
 
 def _imports(tree: ast.Module) -> dict[_Import, int]:
-    """See _Code."""
+    """The imports of a module, each with the first line where nothing catches its failure; 0 if
+    something does."""
     found: dict[_Import, int] = {}
     waiting: list[tuple[ast.AST, bool]] = [(tree, False)]
     while waiting:
@@ -624,7 +619,7 @@ def _catches(node: ast.AST) -> bool:
 
 
 def _bound(tree: ast.Module) -> frozenset[str] | None:
-    """See _Code."""
+    """The names at a module's top level; None if it cannot be told."""
     names: set[str] = set()
     waiting: list[ast.AST] = [tree]
     while waiting:

@@ -6,6 +6,11 @@ import re
 from shlex import quote
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, as in `1 file` and `2 files`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def printable(text: str) -> str:
     """Text of unknown origin (paths, subjects, output) without control characters."""
     safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

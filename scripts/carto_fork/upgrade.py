@@ -19,7 +19,7 @@ from .shell import Shell
 from .steps import Plan
 from .tags import Tag
 from .target import Target, asked_name
-from .text import printable
+from .text import counted, printable
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,8 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     notes += _sync_notes(sh, fork, target, options, here, work)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
 
-    lost = _lost_ancestry(sh, fork, target, here, options)
+    lost, warnings = _lost_ancestry(sh, fork, target, here, options)
+    notes += warnings
     checks = ("generate", "install", "test", "lint")
     commands = {name: getattr(fork.policy.commands, name) for name in checks}
     conditions = _conditions(fork, options, checkout)
@@ -153,26 +154,38 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
 
 def _lost_ancestry(
     sh: Shell, fork: Fork, target: Target, here: str, options: Options
-) -> ancestry.Lost | None:
-    """The sync that the upgrade heals first. Raises Refused where nobody has said whether to."""
+) -> tuple[ancestry.Lost | None, list[str]]:
+    """The sync that the upgrade heals first, and what a person should know of it.
+
+    Raises Refused where nobody has said whether to heal.
+    """
     if options.unhealed or not git.has_object(sh, fork.path, target.commit):
-        return None
+        return None, []
     upstream = [target.commit, *fork.upstream_refs]
-    own = customisations.read(sh, fork.path, target.base, upstream)
+    own = customisations.read(sh, fork.path, target.base, upstream, fork.policy.version_paths)
     lost = ancestry.find(sh, fork.path, target.base, upstream, own)
     if lost is None or (here and git.is_ancestor(sh, fork.path, lost.parent, here)):
-        return None
+        return None, []
     healing.require_provable(fork, lost)
+    warnings = []
+    if gone := healing.left_out(sh, fork, target.base, lost, own):
+        files = len({entry.path for entry in gone})
+        warnings = [
+            f"the squashed sync left {counted(len(gone), 'change')} of upstream's out of "
+            f"{counted(files, 'file')}, and healing does not bring them back: "
+            "`heal --check` lists them."
+        ]
     if not options.heal:
         before, after = healing.cost(sh, fork, target.base, target.commit, lost)
         raise Refused(
             f"{fork.policy.branches.production} has lost the ancestry of a sync: "
-            f"{healing.described(lost)}. This merge would stop with {before} conflicts; once that "
-            f"is recorded, with {after}.",
+            f"{healing.described(lost)}. This merge would stop with {counted(before, 'conflict')}; "
+            f"once that is recorded, with {after}."
+            f"{''.join(f' Note: {warning}' for warning in warnings)}",
             then="run the same command with --heal to record it first, "
             "or with --unhealed to merge in spite of it.",
         )
-    return lost
+    return lost, warnings
 
 
 def _conditions(fork: Fork, options: Options, checkout: Path | None) -> set[str]:
@@ -322,19 +335,16 @@ def _notes(sh: Shell, fork: Fork, target: Target, options: Options) -> list[str]
             )
         if ahead and options.direct:
             raise Refused(
-                f"your {branches.production} has {_commits(ahead)} that {origin} does not have.",
+                f"your {branches.production} has {counted(ahead, 'commit')} that {origin} does "
+                "not have.",
                 then=f"{git.at(repo)} push {origin} {branches.production}",
             )
         if ahead:
             notes.append(
-                f"your {branches.production} has {_commits(ahead)} that {origin} does not have; "
-                "they are not part of this upgrade."
+                f"your {branches.production} has {counted(ahead, 'commit')} that {origin} does "
+                "not have; they are not part of this upgrade."
             )
     return notes
-
-
-def _commits(number: int) -> str:
-    return "1 commit" if number == 1 else f"{number} commits"
 
 
 def _sync_notes(
@@ -362,7 +372,8 @@ def _sync_notes(
                 take = f"{git.at(repo)} log --oneline --left-right {sync}...{origin}/{sync}; "
                 take += "to give yours up, run the same command with --abort, then again."
             raise Refused(
-                f"{sync} on {origin} has {_commits(behind)} that yours does not have.", then=take
+                f"{sync} on {origin} has {counted(behind, 'commit')} that yours does not have.",
+                then=take,
             )
     start = here or target.pushed
     if not start or git.is_ancestor(sh, repo, target.base, start):
@@ -495,7 +506,7 @@ def result(sh: Shell, fork: Fork, upgrade: Upgrade, options: Options) -> dict[st
     moved = fork.origin_production
     if "direct-elsewhere" in conditions or "direct-checked-out" in conditions:
         moved = fork.local_production
-    commits = git.refs(sh, fork.path, only=[branch, moved]).commits
+    commits = git.refs(sh, fork.path).commits
     head = commits.get(branch) or commits.get(moved, "")
     return {
         "tag": upgrade.target.tag.name,

@@ -112,7 +112,7 @@ def of_landed(sh: Shell, fork: Fork, tag: Tag) -> Verification:
     theirs = git.commit_of(sh, repo, f"refs/tags/{tag.name}")
     if not git.is_ancestor(sh, repo, theirs, production):
         upstream = [theirs, *fork.upstream_refs]
-        own = customisations.read(sh, repo, production, upstream)
+        own = customisations.read(sh, repo, production, upstream, fork.policy.version_paths)
         lost = ancestry.find(sh, repo, production, upstream, own)
         if lost and _is_at_least(sh, repo, lost.parent, theirs):
             what = f"{tag.name} was squashed: {described(lost.sync)} has one parent only"
@@ -177,7 +177,7 @@ def _account(
     """The ledger of a merge, the sync whose lost ancestry it reckons with, and what the fork's own
     commits did."""
     upstream = [theirs, *fork.upstream_refs]
-    own = customisations.read(sh, repo, ours, upstream)
+    own = customisations.read(sh, repo, ours, upstream, fork.policy.version_paths)
     lost = ancestry.find(sh, repo, ours, upstream, own)
     healed = ancestry.healed(sh, repo, ours, lost) if lost else ours
     told = drops.read(git.show(sh, repo, result, drops.FILE_NAME))

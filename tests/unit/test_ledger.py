@@ -602,12 +602,24 @@ def test_lines_of_upstreams_that_a_rule_gives_to_the_fork(
     assert reasons == ["The fork's." if expected is DROPPED else ""]
 
 
-@pytest.mark.parametrize("rules", [(OURS,), (THEIRS,), (REMOVED,), (VERSION,)])
-def test_no_rule_explains_a_loss_of_the_forks(repo: Repo, rules: Sequence[Rule]) -> None:
+@pytest.mark.parametrize(
+    ("rules", "expected"),
+    [
+        ((OURS,), LOST),
+        ((OURS, THEIRS), LOST),
+        ((THEIRS,), DROPPED),
+        ((REMOVED,), LOST),
+        ((VERSION,), LOST),
+    ],
+)
+def test_lines_of_the_forks_that_a_rule_gives_to_upstream(
+    repo: Repo, rules: Sequence[Rule], expected: Fate
+) -> None:
+    """A rule is about conflicts: a file that upstream never touched cannot go by one."""
     sides(repo, {"a/b": TEXT}, {"a/b": at(2, FORK), "a/c": FUNCTION}, {"a/b": at(9, UPSTREAM)})
     repo.merge("theirs", {"a/b": at(9, UPSTREAM), "a/c": None})
     found = told(account(repo, by=by(*rules)))
-    assert found == [(Side.FORK, "a/b", LOST), (Side.FORK, "a/c", LOST)]
+    assert found == [(Side.FORK, "a/b", expected), (Side.FORK, "a/c", LOST)]
 
 
 def test_what_the_fork_removed_stays_removed(repo: Repo) -> None:
