@@ -150,7 +150,7 @@ def replay(sh: Shell, repo: Path, case: dict[str, Any], rules: Policy, paths: Po
     """Merge a case's two sides as an upgrade would, and audit its real resolution."""
     start = time.perf_counter()
     ours, theirs = case["ours"], case["theirs"]
-    upstream = [theirs, *git.refs(sh, repo, only=[UPSTREAM]).objects]
+    upstream = [theirs, *(r for r in git.refs(sh, repo).objects if r.startswith(UPSTREAM))]
     own = customisations.read(sh, repo, ours, upstream, rules.version_paths)
     lost = ancestry.find(sh, repo, ours, upstream, own)
     merged = ancestry.healed(sh, repo, ours, lost) if lost else ours

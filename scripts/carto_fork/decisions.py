@@ -21,7 +21,7 @@ from .evidence import Conflict, Customisations, has_markers
 from .fates import substantive
 from .memory import Memory
 from .policy import VERSION_LINE, Kind, Policy, Rule, Side, Take
-from .text import file_word, pathspec_word
+from .text import counted, file_word, pathspec_word
 
 _ALIKE = 80
 """Lines that are as alike as this (100 is equal) may be the same thing, said by both sides."""
@@ -289,7 +289,7 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
             conflict, _BY_KEY.take, _BY_KEY.name, _BY_KEY.why, text=merged, settled=total
         )
     left = len(problems)
-    todo = f"resolve {_count(left, 'hunk')} in {file}, then git add -- {path}"
+    todo = f"resolve {counted(left, 'hunk')} in {file}, then git add -- {path}"
     told = list(dict.fromkeys(reasons))
     return Decision(
         conflict,
@@ -528,7 +528,3 @@ def _how_to(conflict: Conflict) -> str:
         sides = f"git checkout --ours -- {path} (the fork's) or --theirs (upstream's)"
         return f"{sides}, then git add -- {path}"
     return f"edit {file}, then git add -- {path}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

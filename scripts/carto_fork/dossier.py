@@ -10,6 +10,7 @@ from pathlib import Path
 from . import customisations, hunks
 from .decisions import Decision
 from .evidence import Commit, Customisations
+from .policy import Kind
 from .shell import Shell
 
 _MOST_COMMITS = 3
@@ -20,8 +21,9 @@ class Dossier:
     """Both sides' intents, and what each option would cost.
 
     fork, upstream: the newest commits of each side that are behind it.
-    fork_lines: lines of the fork's that go if upstream's side is taken.
-    upstream_lines: lines of upstream's that go if the fork's side is taken.
+    fork_lines: lines that the fork wrote and that go if upstream's side is taken.
+    upstream_lines: lines that upstream wrote and that go if the fork's side is taken.
+        Both are 0 where only the name of a file is in question.
     past: what was made of an earlier conflict in the same file, "" if there was none.
     """
 
@@ -44,20 +46,21 @@ def _of(
 ) -> Dossier:
     conflict = decision.conflict
     segments = hunks.parse(decision.text) if decision.text is not None else None
+    sides: list[Sequence[Sequence[str]]] = []
     if segments:
-        sides = [(s.ours, s.theirs) for s in segments if isinstance(s, hunks.Hunk)]
-    elif texts := conflict.texts:
-        sides = [(tuple(texts.ours.split("\n")), tuple(texts.theirs.split("\n")))]
-    else:
-        sides = []
-    mine, other = (Counter(line for side in sides for line in side[i]) for i in (0, 1))
+        sides = [(s.ours, s.base or (), s.theirs) for s in segments if isinstance(s, hunks.Hunk)]
+    elif (texts := conflict.texts) and conflict.kind is not Kind.RENAME:
+        sides = [[hunks.lines_of(text) for text in (texts.ours, texts.base, texts.theirs)]]
+    mine, base, other = (Counter(line for side in sides for line in side[i]) for i in range(3))
+    # What both started from is nobody's.
+    mine, other = mine - base - other, other - base - mine
     paths = (conflict.path, *conflict.names)
-    wrote = own.behind((mine - other).elements())
+    wrote = own.behind(mine.elements())
     touched = own.of(paths)
     return Dossier(
         fork=tuple([c for c in wrote if c in touched] or touched)[:_MOST_COMMITS],
         upstream=customisations.newest(sh, repo, theirs, ours, paths, _MOST_COMMITS),
-        fork_lines=(mine - other).total(),
-        upstream_lines=(other - mine).total(),
+        fork_lines=mine.total(),
+        upstream_lines=other.total(),
         past=decision.past,
     )

@@ -69,7 +69,7 @@ def find(sh: Shell, fork: Fork, upstream: str) -> Healing | None:
 def left_out(
     sh: Shell, fork: Fork, production: str, lost: Lost, own: Customisations
 ) -> list[Entry]:
-    """The changes of upstream's that a sync lost in files of the fork's, and that nobody has brought
+    """The changes of upstream's that a sync lost in files of the fork's, which nobody has brought
     back or taken out on purpose since."""
     told = drops.read(git.show(sh, fork.path, production, drops.FILE_NAME))
     before = f"{lost.sync.name}^"

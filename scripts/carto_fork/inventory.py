@@ -164,7 +164,7 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
             if substantive(telling) and pattern not in patterns:
                 patterns.append(pattern)
         if patterns:
-            origin = f"{commit.name[:10]} of {commit.date}"
+            origin = f"{commit.name[:10]} ({commit.date})"
             feature = Feature(
                 name=named["what"],
                 files=tuple(files),

@@ -289,7 +289,7 @@ UPGRADE = (
             "invoke verify --repo {work} --tag {tag}",
             f"git -C {{repo}} update-ref {_VERIFIED} refs/heads/{{sync}}",
         ),
-        stuck="mend it in {work} and commit, or let it go (`invoke drop --help`), "
+        stuck="mend it in {work} and commit, or let it go: {drop}; "
         "then run the same command again.",
     ),
     # What is installed lies in the work tree; its record goes with it.

@@ -167,25 +167,23 @@ def _lost_ancestry(
     if lost is None or (here and git.is_ancestor(sh, fork.path, lost.parent, here)):
         return None, []
     healing.require_provable(fork, lost)
-    warnings = []
+    note = ""
     if gone := healing.left_out(sh, fork, target.base, lost, own):
         files = len({entry.path for entry in gone})
-        warnings = [
+        note = (
             f"the squashed sync left {counted(len(gone), 'change')} of upstream's out of "
-            f"{counted(files, 'file')}, and healing does not bring them back: "
-            "`heal --check` lists them."
-        ]
+            f"{counted(files, 'file')}, and healing does not bring that back."
+        )
     if not options.heal:
         before, after = healing.cost(sh, fork, target.base, target.commit, lost)
         raise Refused(
             f"{fork.policy.branches.production} has lost the ancestry of a sync: "
             f"{healing.described(lost)}. This merge would stop with {counted(before, 'conflict')}; "
-            f"once that is recorded, with {after}."
-            f"{''.join(f' Note: {warning}' for warning in warnings)}",
-            then="run the same command with --heal to record it first, "
-            "or with --unhealed to merge in spite of it.",
+            f"once that is recorded, with {after}.{f' But {note}' if note else ''}",
+            then=f"{'see `heal --check`, then ' if note else ''}run the same command with --heal "
+            "to record it first, or with --unhealed to merge in spite of it.",
         )
-    return lost, warnings
+    return lost, [note] if note else []
 
 
 def _conditions(fork: Fork, options: Options, checkout: Path | None) -> set[str]:

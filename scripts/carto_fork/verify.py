@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ from .ledger import Entry, Ledger
 from .policy import Policy
 from .shell import Shell, batches
 from .tags import Tag
-from .text import printable
+from .text import counted, printable
 
 _WORKFLOWS = ".github/workflows/"
 
@@ -244,7 +245,7 @@ def last_merge(sh: Shell, fork: Fork, work: Path, tag: str) -> tuple[str, str]:
     name = tag or fork.policy.branches.tag_of(branch) or ""
     if not name:
         raise Refused(
-            f"{work} is not on a sync branch.",
+            f"{os.path.abspath(work)} is not on a sync branch.",
             then="name the work tree of the upgrade with --repo, or the release with --tag.",
         )
     theirs = git.commit_of(sh, work, f"refs/tags/{name}")
@@ -295,7 +296,9 @@ def _foreign_commits(
     foreign = len(set(brought.out.split()) - set(made.out.split()))
     if not foreign:
         return []
-    return [Finding("only the tag", f"{foreign} commits are here that the release does not hold")]
+    return [
+        Finding("only the tag", f"{counted(foreign, 'commit')} here that the release does not hold")
+    ]
 
 
 def _other_versions(sh: Shell, work: Path, tag: Tag, policy: Policy) -> list[Finding]:
@@ -332,7 +335,9 @@ def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> list[Fin
     paths = git.differing(sh, repo, below[0], theirs)
     if not paths:
         return []
-    what = f"theirs has {len(paths)} files otherwise than {released[below[0]]}: {paths[0]}"
+    what = (
+        f"theirs has {counted(len(paths), 'file')} otherwise than {released[below[0]]}: {paths[0]}"
+    )
     return [Finding("release", printable(what), paths[0], certain=False)]
 
 
@@ -416,7 +421,7 @@ def _features(policy: Policy, after: _Snapshot) -> list[Finding]:
     after.fetch(path for feature in policy.feature for path in feature.files)
     found = []
     for feature in policy.feature:
-        origin = f" ({feature.origin})" if feature.origin else ""
+        origin = f", from {feature.origin}" if feature.origin else ""
         for path in feature.files:
             if path not in after.tree:
                 found.append(Finding("feature", f"{feature.name}{origin}: {path} is gone", path))
@@ -447,6 +452,7 @@ def _mixed_units(
         ]
         builds = [path for path in names if path in theirs.tree or not own.of([path])]
         if builds:
-            what = f"{len(builds)} generated files are not upstream's, such as {min(builds)}"
+            count = counted(len(builds), "generated file")
+            what = f"{count} otherwise than upstream's, such as {min(builds)}"
             found.append(Finding("generated", printable(what), min(builds), certain=False))
     return found

@@ -434,7 +434,7 @@ def test_what_a_person_lets_go_is_not_asked_about_again(prepared: World) -> None
         (
             f"--path {ROUTER} --reason why",
             1,
-            ". is not on a sync branch.",
+            "~/litellm is not on a sync branch.",
             "name the work tree of the upgrade with --repo, or the release with --tag.",
         ),
         (
@@ -487,7 +487,7 @@ def test_what_a_merge_on_another_branch_lost_is_let_go_by_its_tag(prepared: Worl
     changed(prepared, {ROUTER: (AFFINITY, "")})
     prepared.git("switch --quiet --create mended", repo=prepared.work(TAG))
     drop = f"drop --repo {WORK} --path {ROUTER} --reason why"
-    what = f"{WORK} is not on a sync branch."
+    what = f"~/litellm.upstream-sync-{TAG} is not on a sync branch."
     then = "name the work tree of the upgrade with --repo, or the release with --tag."
     assert prepared.run(drop).err == message(what, then)
     assert prepared.run(f"{drop} --tag {TAG}").code == 0
@@ -572,7 +572,7 @@ def test_a_feature_that_upstream_took_and_took_back_is_stopped_by_the_manifest(
     commit_in(merged, merged.upstream, release, {CACHE: text})
     first = merged.run(f"{UPGRADE_NEXT} --no-push")
     assert "\nNo conflicts.\n" in first.out
-    what = "feature: regions of keys (#60): nothing matches 'def region_of'"
+    what = "feature: regions of keys, from #60: nothing matches 'def region_of'"
     stopped(merged, what, line=UPGRADE_NEXT)
     changed(merged, {CACHE: (text, text + REGION)}, NEXT)
     stopped(merged, f"lost: 1 change of upstream's in {CACHE}", line=UPGRADE_NEXT)
@@ -1205,8 +1205,9 @@ def test_part_of_a_file_that_a_squash_left_out_is_told(published: World) -> None
     ]
     assert f"  upstream {path}" in done.err and '- "tools",' in done.err
     upgrade = published.run(PAUSES)
-    told = "left 1 change of upstream's out of 1 file, and healing does not bring them back"
-    assert upgrade.code == 1 and told in upgrade.err.replace("\n  ", " ")
+    told = "left 1 change of upstream's out of 1 file, and healing does not bring that back."
+    assert upgrade.code == 1 and told in upgrade.err
+    assert "\nNext: see `invoke heal --check`, then run `invoke" in upgrade.err
 
 
 def test_an_upgrade_is_refused_where_a_sync_was_squashed(squashed: World) -> None:
@@ -1533,8 +1534,8 @@ def test_a_manifest_of_which_something_is_missing(world: World) -> None:
     gone = feature("regions of keys", [CACHE, "nowhere.py"], ["def region_of"])
     with_policy(world, EXTENDS + AFFINE + gone)
     missing = [
-        "regions of keys (#60): nowhere.py is gone",
-        "regions of keys (#60): nothing matches 'def region_of'",
+        "regions of keys, from #60: nowhere.py is gone",
+        "regions of keys, from #60: nothing matches 'def region_of'",
     ]
     before = everything(world)
     done = world.run("features")

@@ -700,7 +700,8 @@ def test_resolve_conflicts_as_json(world: World) -> None:
                 commit_of(world, STABLE, "build(docker): supervisord at runtime (#13641)"),
             ],
             "fork_lines": 2,
-            "upstream_lines": 2,
+            # The third line of its side stood there before.
+            "upstream_lines": 1,
             "past": "",
         },
     }

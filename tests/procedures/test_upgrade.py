@@ -67,8 +67,8 @@ def test_a_side_that_a_person_takes_whole_loses_the_other_until_they_say_so(worl
         done = world.run(PAUSES)
         said = message(
             f"the merge of v1.77.2-stable is not right:\n  lost: {changes}",
-            f"mend it in {where} and commit, or let it go (`invoke drop --help`), "
-            f"then run `invoke {PAUSES}` again.",
+            f"mend it in {where} and commit, or let it go: invoke drop --repo {where} --path PATH "
+            f"--reason WHY; then run `invoke {PAUSES}` again.",
             UNTOUCHED,
             "Check failed",
         )

@@ -59,6 +59,13 @@ def test_what_is_printable_can_be_written_anywhere_that_takes_utf8(text: str) ->
 # --- Lines ---------------------------------------------------------------------------------------
 
 
+def test_a_command_in_a_sentence_stays_on_one_line() -> None:
+    words = "many words " * 6
+    assert shown(("say", (f"{words}and `a long command` there",))) == (
+        f"{words}and\n  `a long command` there\n"
+    )
+
+
 def test_a_row_is_one_line_however_long() -> None:
     assert shown(("row", ("  head  ", "word " * 60))) == "  head  " + ("word " * 60).rstrip() + "\n"
 

@@ -113,6 +113,7 @@ INVOKE = {
 # Who prints: results for scripts, lines to paste under --dry, and two programs of their own.
 # Everything else that people read goes through Console.
 PRINTS = {
+    "console": {"row"},
     "session": {"print_json"},
     "shell": {"show"},
     "program": {"parse_tasks"},

@@ -617,7 +617,9 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
         program.program.run(words, exit=False)
     # What `heal` does takes a fork that has lost something.
     found = open_fork(shell(), world.fork)
-    ill = healing.Healing(Lost(Commit("1" * 40, "2025-01-01", "sync"), "2" * 40, 0, ()), "b", 0, 0)
+    ill = healing.Healing(
+        Lost(Commit("1" * 40, "2025-01-01", "sync"), "2" * 40, 0, ()), "b", 0, 0, ()
+    )
     seen.append((procedures.HEAL, healing.plan(shell(), found, ill, direct=True, push=True)))
     missing = [
         (step.name, name)
