@@ -30,7 +30,7 @@ bin := .venv/bin
 made := .venv/made$(if $(filter file,$(origin PYTHON)),,-by-$(subst /,-,$(firstword $(PYTHON))))
 pip := $(bin)/pip install --quiet --disable-pip-version-check
 compile := $(bin)/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
-	--python-version 3.10 --custom-compile-command "make lock" pyproject.toml
+	--python-version 3.10 --custom-compile-command "make lock" --extra sandbox pyproject.toml
 invoke = $(run) $(bin)/invoke $(if $(REPO),,sandbox) $@ --repo="$${REPO:-.sandbox/litellm}"
 tag = $${TAG:+--tag="$$TAG"}
 to = $${TO:+--to="$$TO"}

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from world import World, build_template, copied
+from carto_fork.standin import GitHub
+from carto_fork.standin_gh import real_gh
+from carto_fork.standin_server import serve
+from world import World, build_template, copied, shell
 
 ROOT = Path(__file__).parent.parent
 
@@ -32,6 +36,9 @@ def seal(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     }.items():
         monkeypatch.setenv(name, value)
 
+    # Whatever gh the machine has, and whoever is logged in there: tests that need one say so.
+    (home / ".gitconfig").write_text("[carto-fork]\n\tgh = no-gh-in-tests\n")
+
 
 @pytest.fixture(autouse=True)
 def sealed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +52,19 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as monkeypatch:
         seal(monkeypatch, tmp_path_factory.mktemp("home"))
         return build_template(tmp_path_factory.mktemp("template") / "world")
+
+
+@pytest.fixture
+def github(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+    """GitHub, played on the world's own repositories and asked by the real gh."""
+    found = real_gh(world.place)
+    assert found, "the tests need gh: `make install-dev` installs it"
+    world.git("config --global carto-fork.gh", found)
+    hub = GitHub(shell(), world.place)
+    with serve(hub) as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        yield hub
 
 
 @pytest.fixture

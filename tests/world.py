@@ -95,6 +95,7 @@ class World:
         """Text without this machine's paths and without times that differ from run to run."""
         for python in (sys.executable, Path(sys.executable).name):
             text = text.replace(f"{python} -m invoke --search-root {ROOT}", "invoke")
+        text = text.replace(str(Path(sys.executable).with_name("gh")), "gh")
         text = text.replace(str(self.place.resolve()), "~").replace(str(self.place), "~")
         return re.sub(r"\n    (\d+ min )?\d+\.\d s(?=\n)", "", text)
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import git, policy
+from . import git, github, policy
 from .errors import Refused
 from .git import Refs, Repository
+from .github import Hub
 from .policy import Loaded, Policy, Remote
 from .shell import Shell, scrub
 
@@ -77,6 +78,19 @@ class Fork:
     def url(self, remote: Remote) -> str | None:
         """The URL that git has for a remote, as configured; None if it has none."""
         return self.settings.get(f"remote.{remote.name}.url", [None])[0]
+
+    def hub(self, remote: Remote) -> Hub:
+        """A remote's repository on GitHub. Raises Refused where it is somewhere else.
+
+        Git's setting `carto-fork.gh` names another program than gh.
+        """
+        slug = github.slug_of(remote.url)
+        if slug is None:
+            raise Refused(
+                f"the remote `{remote.name}` is not on github.com: {scrub(remote.url)}.",
+                then="correct `remotes` in the policy (`config`).",
+            )
+        return Hub(self.settings.get("carto-fork.gh", ["gh"])[-1], slug)
 
     def at(self, sh: Shell, commit: str) -> Fork:
         """The same fork with the policy as it is at a commit of the production branch."""

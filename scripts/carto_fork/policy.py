@@ -191,6 +191,43 @@ class Feature(_Table, frozen=True):
                 raise ValueError(f"pattern {pattern!r} is no regular expression: {error}") from None
 
 
+class PullRequests(_Table, frozen=True):
+    """Labels of a sync pull request: all of `labels`, and one for how the merge went."""
+
+    labels: tuple[str, ...] = ("upstream-sync", "automated")
+    clean: str = "clean-merge"
+    conflicts: str = "conflicts"
+
+
+class Releases(_Table, frozen=True):
+    """How the fork names its releases, and the workflow that makes one; the name holds
+    ``{upstream}`` and ``{version}``, the version of upstream's release and the fork's own."""
+
+    tag: str
+    workflow: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("{upstream}", "{version}"):
+            if self.tag.count(name) != 1:
+                raise ValueError(f"tag must contain {name}, once")
+
+    def name(self, upstream: str, version: str) -> str:
+        """The tag of a release."""
+        return self.tag.replace("{upstream}", upstream).replace("{version}", version)
+
+
+class Images(_Table, frozen=True):
+    """The container images of the fork: where they go, what they are built from, their tags for
+    the production branch (``{branch}``, ``{sha}``) and for a release (``{tag}``, ``{upstream}``,
+    ``{version}``)."""
+
+    name: str
+    dockerfile: str = "Dockerfile"
+    platforms: tuple[str, ...] = ()
+    branch: tuple[str, ...] = ()
+    release: tuple[str, ...] = ()
+
+
 class Commands(_Table, frozen=True):
     """Command lines that build or check a merge; each is split as a shell does, and run without
     one. `generate` makes generated files anew from the merged tree."""
@@ -224,6 +261,9 @@ class Policy(_Table, frozen=True):
     version_files: tuple[VersionFile, ...] = ()
     commands: Commands = Commands()
     feature: tuple[Feature, ...] = ()
+    pull_requests: PullRequests = PullRequests()
+    releases: Releases | None = None
+    images: Images | None = None
 
     def __post_init__(self) -> None:
         if self.branches.sync.count("{tag}") != 1:

@@ -1,0 +1,177 @@
+"""What GitHub knows, asked through gh: one small function a question. Nothing here changes it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from packaging.version import Version
+
+from .cures import cure
+from .errors import Failed, Refused
+from .shell import Answer, Shell
+
+OLDEST = Version("2.23")
+
+_SLUG = re.compile(
+    r"(?:https?://|ssh://)?(?:[^@/]+@)?github\.com(?::\d+/|[:/])/?"
+    r"(?P<slug>[\w.-]+/[\w.-]+?)(?:\.git)?/?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Hub:
+    """A repository on GitHub.
+
+    gh: the program to ask.
+    slug: owner and name, as gh's option -R takes them; gh would choose among several remotes.
+    """
+
+    gh: str
+    slug: str
+
+    @property
+    def url(self) -> str:
+        """The repository's page."""
+        return f"https://github.com/{self.slug}"
+
+
+def slug_of(url: str) -> str | None:
+    """The repository that a remote's URL names; None if that is not on github.com."""
+    found = _SLUG.fullmatch(url.strip())
+    return found["slug"] if found else None
+
+
+def checked(answer: Answer, question: str) -> Answer:
+    """The answer, if gh could give one. Raises Failed, with what helps, otherwise."""
+    if answer.ok:
+        return answer
+    said = answer.err.strip() or answer.out.strip()
+    if answer.code == 127:
+        said = "gh: not found"
+    found = cure(said)
+    raise Failed(
+        f"gh could not tell the {question}: {found.meaning if found else answer.ending}"
+        f" ({said.splitlines()[0] if said else 'it said nothing'}).",
+        then=f"{found.then if found else 'mend what it complains of'}, "
+        "then run the same command again.",
+    )
+
+
+def require(sh: Shell, hub: Hub) -> None:
+    """Raises Refused where gh is missing or too old, Failed where it cannot see the repository."""
+    answer = sh.ask("{gh} --version", gh=hub.gh)
+    found = re.search(r"\d+(\.\d+)+", answer.out)
+    if not answer.ok or not found:
+        raise Refused(
+            "gh, GitHub's command line program, is not installed.",
+            then="install it (https://cli.github.com), then run the same command again.",
+        )
+    if Version(found[0]) < OLDEST:
+        raise Refused(
+            f"gh {found[0]} is too old: {OLDEST} or newer is needed.", then="install a newer gh."
+        )
+    checked(sh.ask("{gh} api repos/{slug} --jq .full_name", gh=hub.gh, slug=hub.slug), "repository")
+
+
+def is_installed(sh: Shell, hub: Hub) -> bool:
+    """Whether there is a gh."""
+    return sh.ask("{gh} --version", gh=hub.gh).ok
+
+
+@dataclass(frozen=True)
+class Pull:
+    """A pull request.
+
+    head: the branch that it asks to merge. commit: that branch's commit, as GitHub has it.
+    state: OPEN, CLOSED or MERGED. author: who opened it.
+    """
+
+    number: int
+    url: str
+    title: str
+    state: str
+    head: str
+    commit: str
+    base: str
+    labels: tuple[str, ...]
+    author: str
+
+
+_PULL_FIELDS = "number,url,title,state,headRefName,headRefOid,baseRefName,labels,author"
+
+
+def pulls(sh: Shell, hub: Hub, *, base: str, state: str = "open", head: str = "") -> list[Pull]:
+    """The pull requests into a branch, the newest first.
+
+    state: open, closed, merged or all. head: only those from this branch.
+    """
+    words = [hub.gh, "pr", "list", "-R", hub.slug, "--base", base, "--state", state]
+    words += ["--limit", "200", "--json", _PULL_FIELDS, *(["--head", head] if head else [])]
+    return [_pull(found) for found in _json(sh.read(words), "pull requests")]
+
+
+def pull(sh: Shell, hub: Hub, number: int) -> Pull:
+    """One pull request. Raises Failed where there is no such."""
+    words = [hub.gh, "pr", "view", str(number), "-R", hub.slug, "--json", _PULL_FIELDS]
+    return _pull(_json(sh.read(words), f"pull request {number}"))
+
+
+def _pull(found: dict[str, Any]) -> Pull:
+    return Pull(
+        number=found["number"],
+        url=found["url"],
+        title=found["title"],
+        state=found["state"],
+        head=found["headRefName"],
+        commit=found["headRefOid"],
+        base=found["baseRefName"],
+        labels=tuple(label["name"] for label in found["labels"]),
+        author=(found.get("author") or {}).get("login", ""),
+    )
+
+
+def labels(sh: Shell, hub: Hub) -> set[str]:
+    """The names of the repository's labels."""
+    words = [hub.gh, "label", "list", "-R", hub.slug, "--limit", "500", "--json", "name"]
+    return {label["name"] for label in _json(sh.read(words), "labels")}
+
+
+@dataclass(frozen=True)
+class Release:
+    """A release on GitHub; `notes` is what somebody wrote there, `published` a time, ISO 8601."""
+
+    tag: str
+    url: str
+    draft: bool
+    prerelease: bool
+    published: str
+    notes: str
+
+
+_RELEASE_FIELDS = "tagName,url,isDraft,isPrerelease,publishedAt,body"
+
+
+def release(sh: Shell, hub: Hub, tag: str) -> Release | None:
+    """The release of a tag; None if there is none. Raises Failed where GitHub cannot be asked."""
+    words = [hub.gh, "release", "view", "-R", hub.slug, "--json", _RELEASE_FIELDS, "--", tag]
+    answer = sh.read(words)
+    if not answer.ok and "release not found" in answer.err:
+        return None
+    found = _json(answer, f"release {tag}")
+    return Release(
+        tag=found["tagName"],
+        url=found["url"],
+        draft=found["isDraft"],
+        prerelease=found["isPrerelease"],
+        published=found["publishedAt"] or "",
+        notes=found["body"],
+    )
+
+
+def _json(answer: Answer, question: str) -> Any:
+    # Where a list is empty, some commands print nothing at all.
+    return json.loads(checked(answer, question).out or "[]")
