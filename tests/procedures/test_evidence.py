@@ -1602,7 +1602,7 @@ def test_a_manifest_that_is_proposed_can_be_read(world: World) -> None:
         f'files = [\n    "{CACHE}",\n    "litellm/regions.py",\n]\n'
         'patterns = [\n    "def region_of",\n'
         """    'HOME = \\["de", r"\\\\d\\+"\\]  # our clusters',\n]\n"""
-        f'origin = "{commit[:10]} of {date}"\n'
+        f'origin = "{commit[:10]} ({date})"\n'
     ) in proposed
 
 

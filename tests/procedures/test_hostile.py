@@ -565,7 +565,7 @@ def test_odd_names_of_files_are_resolved_and_reported(oddly_named: World) -> Non
     assert paused.code == 3
     assert without_controls(paused)
     assert f"{len(NAMES)} files in tests/odd" in paused.out
-    listed = re.findall(r"^  add/add +1 of 1 hunks +(.*)$", paused.out, re.MULTILINE)
+    listed = re.findall(r"^  add/add +1 of 1 hunks? +(.*)$", paused.out, re.MULTILINE)
     assert sorted(listed) == sorted(map(shown, NAMES))
     work = world.work(NEXT)
     assert unmerged(world) == set(NAMES)

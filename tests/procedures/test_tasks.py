@@ -864,7 +864,7 @@ def test_verify_finds_commits_that_the_release_does_not_hold(
         prepared.git("fetch --quiet --no-tags upstream")
     work = prepared.work(TAG)
     prepared.git(f"merge --quiet --no-edit --strategy ours {branch}", repo=work)
-    what = f"{number} commits are here that the release does not hold"
+    what = f"{number} commits here that the release does not hold"
     verify_says(prepared, f"only the tag: {what}")
 
 
