@@ -16,6 +16,7 @@ from . import (
     inventory,
     invocation,
     mirror,
+    pins,
     procedures,
     report,
     resolve,
@@ -80,8 +81,13 @@ def sync_mirror(s: Session) -> None:
         s.console.say(f"{found.policy.branches.mirror} is up to date.")
 
 
-def run_upgrade(s: Session, options: upgrade.Options, run_task: RunTask) -> None:
-    """Upgrade the production branch to a release, up to where the options say."""
+def run_upgrade(
+    s: Session, options: upgrade.Options, run_task: RunTask, *, quiet: bool = False
+) -> None:
+    """Upgrade the production branch to a release, up to where the options say.
+
+    quiet: whoever asks for it tells the result.
+    """
     if options.heal and options.unhealed:
         raise Usage("--heal and --unhealed exclude each other.", then="choose one of them.")
     # A policy that is not valid may have been corrected on origin: the one at the base counts.
@@ -105,11 +111,14 @@ def run_upgrade(s: Session, options: upgrade.Options, run_task: RunTask) -> None
         report.upgrade_begins(s.console, ready, found)
         if ready.finished:
             s.console.say(f"{ready.sync} is published already; nothing to do.")
+            s.run(procedures.REQUEST, ready.plan, held, run_task)
         else:
             work = str(ready.work)
             drop = invocation.command(s.program, "drop", repo=work, path="PATH", reason="WHY")
             plan = replace(ready.plan, values=ready.plan.values | {"drop": drop})
             s.run(procedures.UPGRADE, plan, held, run_task)
+    if quiet:
+        return
     result = upgrade.result(s.sh, found, ready, options)
     if s.json:
         s.print_json(result)
@@ -159,8 +168,8 @@ def give_up(s: Session, options: upgrade.Options) -> None:
         report.given_up(s.console, s.sh, found, plan.values["sync"], head)
 
 
-def resolve_conflicts(s: Session, words: resolve.Words) -> None:
-    """Decide the conflicts of a merge in progress. Raises Paused where some are a person's."""
+def require_sense(words: resolve.Words) -> None:
+    """Raises Usage where a person says two things of one file, or does not say why."""
     if both := sorted(set(words.upstream) & set(words.fork)):
         problem = f"{printable(both[0])} is named by both --accept-upstream and --keep-fork."
         raise Usage(problem, then="name it once.")
@@ -169,6 +178,11 @@ def resolve_conflicts(s: Session, words: resolve.Words) -> None:
             "say why: --reason is missing.",
             then="add --reason, in words that a colleague understands a year from now.",
         )
+
+
+def resolve_conflicts(s: Session, words: resolve.Words) -> None:
+    """Decide the conflicts of a merge in progress. Raises Paused where some are a person's."""
+    require_sense(words)
     found, work = s.open_work_tree()
     if not git.work_state(s.sh, work).merging:
         work = _work_tree_of_upgrade(s, found, work)
@@ -233,6 +247,24 @@ def bump_version(s: Session, tag: str, to: str) -> None:
     bump.apply(s.sh, s.console, work, found.policy, changes, cut, message)
 
 
+def record_tag(s: Session, tag: str) -> None:
+    """Write down in a work tree what a tag stands for, and commit that."""
+    found, work = s.open_work_tree()
+    name = tag_here(found, target.asked_name(tag)).name
+    ref = f"refs/tags/{name}"
+    pin = pins.Pin(found.refs.objects[ref], found.refs.commits[ref])
+    before = git.show(s.sh, work, "HEAD", pins.FILE_NAME)
+    after = pins.add(before, name, pin)
+    if after == before:
+        s.console.say(f"{pins.FILE_NAME} has {name} already.")
+        return
+    resolve.write_file(s.sh, work, pins.FILE_NAME, before, after)
+    message = f"chore: record what {name} stands for"
+    words = ["git", "-C", str(work), "commit", "--quiet", "-m", message, "--", pins.FILE_NAME]
+    git.checked(s.sh.run(words), "commit")
+    s.console.say(f"{pins.FILE_NAME}: {name} is {pin.commit[:10]}.")
+
+
 def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> None:
     """Check a merge: of a tag in a work tree, of three commits, or one that has landed.
 
@@ -261,13 +293,13 @@ def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> 
         what, then = "the merge", "mend the result, then run the same command again."
     elif landed:
         found = s.open_fork()
-        release = _tag_here(found, landed)
+        release = tag_here(found, landed)
         checked = verify.of_landed(s.sh, found, release)
         what, then = f"the sync to {release.name}", _how_to_mend_landed(s, checked, release.name)
     else:
         name = target.asked_name(tag)
         found, work = s.open_work_tree()
-        release = _tag_here(found, name)
+        release = tag_here(found, name)
         checked = verify.of_work_tree(s.sh, found, work, release)
         drop = s.command("drop", path="PATH", reason="WHY")
         what = f"the merge of {release.name}"
@@ -287,7 +319,7 @@ def _how_to_mend_landed(s: Session, checked: Verification, tag: str) -> str:
     return f"bring back what is missing, or merge it first: {s.command('upgrade-carto', tag=tag)}"
 
 
-def _tag_here(found: Fork, name: str) -> tags.Tag:
+def tag_here(found: Fork, name: str) -> tags.Tag:
     """A stable release whose tag is here. Raises Refused otherwise."""
     release = tags.require_stable(tags.checked_name(name), found.policy.tags)
     ref = f"refs/tags/{name}"
@@ -308,7 +340,7 @@ def let_go(s: Session, path: str, reason: str, tag: str) -> None:
         raise Usage(f"{option} is missing.", then=s.command("drop", path="PATH", reason="WHY"))
     found, work = s.open_work_tree()
     if tag:
-        _tag_here(found, tag)
+        tag_here(found, tag)
     state = git.work_state(s.sh, work)
     if state.merging or state.dirty:
         raise Refused(
@@ -378,7 +410,7 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
     if not found.has_production:
         inventory.ground(s.sh, found)
     if names:
-        releases = [_tag_here(found, name) for name in names]
+        releases = [tag_here(found, name) for name in names]
     else:
         releases = target.newest_here(s.sh, found)
         if not releases:

@@ -28,13 +28,16 @@ class Foreseen:
     conflicts: tuple[Conflict, ...]
 
 
-def read(sh: Shell, work: Path) -> list[Conflict]:
-    """Every conflict of the merge in progress in a work tree, by path."""
+def read(sh: Shell, work: Path, ours: str = "HEAD", theirs: str = "MERGE_HEAD") -> list[Conflict]:
+    """Every conflict of the merge in progress in a work tree, by path.
+
+    ours, theirs: what is merged.
+    """
     answer = sh.ask("git -C {work} ls-files --unmerged --full-name -z :/", work=work)
     stages = _stages(answer.fields())
     if not stages:
         return []
-    found = _conflicts(sh, work, "HEAD", "MERGE_HEAD", stages)
+    found = _conflicts(sh, work, ours, theirs, stages)
     edited = _edited(sh, work, stages)
     texts = {c.path: _read_text(work / c.path) for c in found if c.kind in _TEXTUAL}
     found = [replace(c, text=texts.get(c.path)) for c in found]

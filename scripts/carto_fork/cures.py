@@ -16,7 +16,7 @@ class Cure(NamedTuple):
 _LOG_IN = "type `gh auth login`; in GitHub Actions set GH_TOKEN for the step"
 _KNOWN = (
     (
-        r"\bgh: (command )?not found|exec: gh: not found|No such file or directory: 'gh'",
+        r"exec: \S+: not found|gh: command not found",
         Cure(
             "gh, GitHub's command line program, is not installed",
             "install it: https://cli.github.com",

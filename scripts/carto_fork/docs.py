@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import policy, procedures
+from . import github, images, policy, procedures
 from .errors import ExitCode
 from .policy import Policy
 from .shell import command_line, fill
@@ -35,6 +35,22 @@ def _part(name: str) -> str:
         "sync-main": lambda: procedure(procedures.FETCH_MIRROR + procedures.SYNC_MAIN, default),
         "upgrade-carto": lambda: procedure(procedures.FETCH_UPGRADE + procedures.UPGRADE, default),
         "heal": lambda: procedure(procedures.HEAL, default),
+        "release": lambda: procedure(
+            procedures.FETCH_PRODUCTION + procedures.RELEASE, default, **_publishing(default)
+        ),
+        "images": lambda: procedure(
+            procedures.IMAGES,
+            default,
+            **_publishing(default) | {"work": "litellm.images", "place": "../litellm.images"},
+        ),
+        "feature": lambda: procedure(
+            procedures.FETCH_PRODUCTION + procedures.FEATURE, default, **_publishing(default)
+        ),
+        "pr": lambda: procedure(
+            procedures.PULL_REQUEST,
+            default,
+            **_publishing(default) | {"title": "fix(router): what changes"},
+        ),
         "abort": lambda: procedure(procedures.SAVE + procedures.ABORT, default),
         "rules": lambda: _rules(default),
         "tags": lambda: _tags(default),
@@ -43,9 +59,9 @@ def _part(name: str) -> str:
     return f"\n{parts[name]()}\n"
 
 
-def procedure(steps: Sequence[Step], found: Policy, tag: str = "v1.76.5") -> str:
+def procedure(steps: Sequence[Step], found: Policy, tag: str = "v1.76.5", **others: str) -> str:
     """A procedure as a Markdown list, with the values of a fork and an example release."""
-    values = _example(found, tag)
+    values = _example(found, tag) | others
     lines = []
     for number, step in enumerate(steps, 1):
         when = f" *({procedures.CONDITIONS[step.when]})*" if step.when else ""
@@ -65,6 +81,8 @@ def _example(found: Policy, tag: str) -> dict[str, str]:
     work = f"litellm.{sync.replace('/', '-')}"
     message = found.messages.merge.replace("{tag}", tag)
     return found.values() | {
+        "gh": "gh",
+        "slug": github.slug_of(found.remotes.origin.url) or "",
         "repo": "litellm",
         "checkout": "litellm",
         "tag": tag,
@@ -78,6 +96,28 @@ def _example(found: Policy, tag: str) -> dict[str, str]:
         "generated": f"chore: generate files anew for {tag}",
         "lost": "43e43f9b0d",
         "heal_message": "chore: record that 9e6e24d8a6 merged upstream 43e43f9b0d",
+    }
+
+
+def _publishing(found: Policy) -> dict[str, str]:
+    """Values for the placeholders of what publishes the fork's own work."""
+    assert found.releases and found.images
+    tag = found.releases.name("1.76.5", "0.1.0")
+    image = images.of_release(found.images, tag, "1.76.5", "0.1.0")[0]
+    return {
+        "tag": tag,
+        "commit": f"{found.remotes.origin.name}/{found.branches.production}",
+        "message": f"{found.name} release {tag}",
+        "notes": f"litellm/.git/carto-fork/{tag}/notes.md",
+        "image": image,
+        "dockerfile": found.images.dockerfile,
+        "platforms": ",".join(found.images.platforms),
+        "work": "litellm",
+        "feature": "feature/my-fix",
+        "base": found.branches.production,
+        "head": "feature/my-fix",
+        "title": tag,
+        "body": "...",
     }
 
 

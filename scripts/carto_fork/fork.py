@@ -80,17 +80,19 @@ class Fork:
         return self.settings.get(f"remote.{remote.name}.url", [None])[0]
 
     def hub(self, remote: Remote) -> Hub:
-        """A remote's repository on GitHub. Raises Refused where it is somewhere else.
-
-        Git's setting `carto-fork.gh` names another program than gh.
-        """
+        """A remote's repository on GitHub. Raises Refused where it is somewhere else."""
         slug = github.slug_of(remote.url)
         if slug is None:
             raise Refused(
                 f"the remote `{remote.name}` is not on github.com: {scrub(remote.url)}.",
                 then="correct `remotes` in the policy (`config`).",
             )
-        return Hub(self.settings.get("carto-fork.gh", ["gh"])[-1], slug)
+        return Hub(self.gh, slug)
+
+    @property
+    def gh(self) -> str:
+        """The program to ask GitHub with; git's setting `carto-fork.gh` names another one."""
+        return self.settings.get("carto-fork.gh", ["gh"])[-1]
 
     def at(self, sh: Shell, commit: str) -> Fork:
         """The same fork with the policy as it is at a commit of the production branch."""
@@ -111,7 +113,8 @@ class Fork:
 
     def values(self) -> dict[str, str]:
         """What every procedure's placeholders of this fork stand for."""
-        return {"repo": str(self.path), **self.policy.values()}
+        slug = github.slug_of(self.policy.remotes.origin.url) or ""
+        return {"repo": str(self.path), "gh": self.gh, "slug": slug, **self.policy.values()}
 
 
 def open_fork(sh: Shell, path: Path) -> Fork:

@@ -174,6 +174,19 @@ def config(sh: Shell, repo: Path) -> dict[str, list[str]]:
     return values
 
 
+def signature(sh: Shell, repo: Path, tag: str) -> str:
+    """What git says of a tag's signature, on one line; "" where it has none."""
+    ref = f"refs/tags/{tag}"
+    text = sh.ask("git -C {repo} cat-file tag {ref}", repo=repo, ref=ref)
+    if not text.ok or "\n-----BEGIN " not in text.out:
+        return ""
+    checked_ = sh.ask("git -C {repo} verify-tag {tag}", repo=repo, tag=tag)
+    said = [line for line in checked_.err.splitlines() if "signature" in line.lower()]
+    if checked_.ok and said:
+        return said[0].strip()
+    return "there is one, and it cannot be checked here"
+
+
 def has_identity(sh: Shell, repo: Path) -> bool:
     """Whether a name and an address are set to commit with (git's guess does not count)."""
     question = "git -C {repo} -c user.useConfigOnly=true var GIT_COMMITTER_IDENT"
@@ -358,6 +371,21 @@ def first_with(sh: Shell, repo: Path, commit: str, branch: str) -> str:
     holders = set(checked(after, "commits after a commit").out.split())
     found = [c for c in checked(line, "branch's commits").out.split() if c in holders]
     return found[-1] if found else commit_of(sh, repo, branch)
+
+
+def merge_of(sh: Shell, repo: Path, commit: str, head: str) -> tuple[str, str]:
+    """The merge of a commit on a branch's first-parent history, and what it was merged into; both
+    "" if there is no such merge."""
+    merges = sh.ask(
+        "git -C {repo} rev-list --first-parent --merges --parents --max-count=50 {head} --",
+        repo=repo,
+        head=head,
+    )
+    for line in merges.out.splitlines():
+        merge, into, *merged = line.split()
+        if commit in merged:
+            return merge, into
+    return "", ""
 
 
 def commit_of(sh: Shell, repo: Path, rev: str) -> str:

@@ -51,7 +51,7 @@ def checked(answer: Answer, question: str) -> Answer:
         return answer
     said = answer.err.strip() or answer.out.strip()
     if answer.code == 127:
-        said = "gh: not found"
+        said = "exec: gh: not found"
     found = cure(said)
     raise Failed(
         f"gh could not tell the {question}: {found.meaning if found else answer.ending}"
@@ -77,9 +77,9 @@ def require(sh: Shell, hub: Hub) -> None:
     checked(sh.ask("{gh} api repos/{slug} --jq .full_name", gh=hub.gh, slug=hub.slug), "repository")
 
 
-def is_installed(sh: Shell, hub: Hub) -> bool:
-    """Whether there is a gh."""
-    return sh.ask("{gh} --version", gh=hub.gh).ok
+def can_be_asked(sh: Shell, gh: str, url: str) -> bool:
+    """Whether there is a gh, and a remote's URL is one of GitHub's."""
+    return slug_of(url) is not None and sh.ask("{gh} --version", gh=gh).ok
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from .text import printable
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$:@-])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$:@])")
 
 
 def code(text: str) -> str:

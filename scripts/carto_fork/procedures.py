@@ -175,6 +175,28 @@ _HEAL = Step(
     undo=("git -C {repo} worktree remove --force --force {place}",),
 )
 
+_VERSION = Step(
+    "version",
+    "Set the version to the tag's.",
+    run=("invoke bump-version --repo {work} --to {version}",),
+)
+
+_RECORD = Step(
+    "record",
+    "Record what the tag stands for, so that it is noticed if it ever moves.",
+    run=("invoke record-tag --repo {work} --tag {tag}",),
+)
+
+_VERIFY = Step(
+    "verify",
+    "Check what became of every change of both sides, and that this is the tag.",
+    run=(
+        "invoke verify --repo {work} --tag {tag}",
+        f"git -C {{repo}} update-ref {_VERIFIED} refs/heads/{{sync}}",
+    ),
+    stuck="mend it in {work} and commit, or let it go: {drop}; then run the same command again.",
+)
+
 _PUBLISHING = (
     Step(
         "push",
@@ -185,6 +207,13 @@ _PUBLISHING = (
             " refs/heads/{sync}:refs/heads/{sync}",
         ),
         stuck="see what {origin} says, then run the same command again.",
+    ),
+    Step(
+        "request",
+        "Open or update the pull request, with labels and guidance.",
+        when="request",
+        run=("invoke sync-pr --repo {repo} --tag {tag}",),
+        untouched="{origin} has {sync}; only the pull request is missing or out of date.",
     ),
     Step(
         "publish",
@@ -260,11 +289,8 @@ UPGRADE = (
         done=(_MERGED,),
         stuck="mend in {work} what git or a hook complains of, then run the same command again.",
     ),
-    Step(
-        "version",
-        "Set the version to the tag's.",
-        run=("invoke bump-version --repo {work} --to {version}",),
-    ),
+    _VERSION,
+    _RECORD,
     Step(
         "generate",
         "Make generated files anew from the merged tree.",
@@ -282,16 +308,7 @@ UPGRADE = (
             "git -C {work} merge-base --is-ancestor refs/worktree/passed/generate HEAD",
         ),
     ),
-    Step(
-        "verify",
-        "Check what became of every change of both sides, and that this is the tag.",
-        run=(
-            "invoke verify --repo {work} --tag {tag}",
-            f"git -C {{repo}} update-ref {_VERIFIED} refs/heads/{{sync}}",
-        ),
-        stuck="mend it in {work} and commit, or let it go: {drop}; "
-        "then run the same command again.",
-    ),
+    _VERIFY,
     # What is installed lies in the work tree; its record goes with it.
     _check(
         "install", "Install what the merged tree needs.", "{work}", "refs/worktree/passed/install"
@@ -303,6 +320,104 @@ UPGRADE = (
         "lint", "Check the style of the merged tree.", "{repo}", "refs/carto-fork/passed/{tag}/lint"
     ),
     *_PUBLISHING,
+)
+
+_PUSH, _REQUEST = _PUBLISHING[:2]
+_TIDY = next(step for step in _PUBLISHING if step.name == "tidy")
+
+REQUEST = (_REQUEST,)
+
+LEAVE = (
+    Step(
+        "leave",
+        "Commit the merge with what is left of its conflicts in plain view.",
+        run=(
+            "git -C {work} add --update :/",
+            "git -C {work} commit --quiet --no-verify -m {unfinished}",
+        ),
+        done=(_MERGED,),
+    ),
+    replace(_VERSION, when="version"),
+    _RECORD,
+    _PUSH,
+    _TIDY,
+)
+
+CATCH_UP = (
+    *FETCH_UPGRADE,
+    Step(
+        "branch",
+        "Have the sync branch here as it is on GitHub.",
+        when="branch-behind",
+        run=("git -C {repo} fetch . refs/remotes/{origin}/{sync}:refs/heads/{sync}",),
+    ),
+    Step(
+        "pull",
+        "Have the sync branch here as it is on GitHub, in its work tree.",
+        when="work-behind",
+        run=("git -C {work} merge --ff-only refs/remotes/{origin}/{sync}",),
+        stuck="commit or give up what is in {work}, then run the same command again.",
+    ),
+)
+
+FETCH_REQUEST = (*CATCH_UP, _BRANCH, _WORKTREE)
+
+FINISH = (
+    Step(
+        "commit",
+        "Commit what was resolved.",
+        run=("git -C {work} commit --quiet -m {resolved}",),
+        # Exit code 1: it is committed already.
+        done=("git -C {work} diff --cached --quiet",),
+        stuck="mend in {work} what git or a hook complains of, then run the same command again.",
+    ),
+    _VERSION,
+    _RECORD,
+    _VERIFY,
+    replace(_PUSH, when=""),
+    replace(_REQUEST, when=""),
+    replace(_TIDY, when=""),
+)
+
+LABEL = (
+    Step(
+        "label",
+        "Make a label that pull requests of syncs carry.",
+        run=(
+            "{gh} label create {label} -R {slug} --color {colour} --description {description}"
+            " --force",
+        ),
+    ),
+)
+
+OPEN_REQUEST = (
+    Step(
+        "open",
+        "Open the pull request, in the fork and against its production branch.",
+        run=(
+            "{gh} pr create -R {slug} --base {production} --head {sync} --title {title}"
+            " --body-file {body} --label {labels}",
+        ),
+    ),
+)
+
+UPDATE_REQUEST = (
+    Step(
+        "update",
+        "Bring the pull request up to date.",
+        run=(
+            "{gh} pr edit {number} -R {slug} --title {title} --body-file {body}"
+            " --add-label {labels} --remove-label {other}",
+        ),
+    ),
+)
+
+SUPERSEDE = (
+    Step(
+        "supersede",
+        "Close the pull request of an older release; its branch stays.",
+        run=("{gh} pr close {number} -R {slug} --comment {comment}",),
+    ),
 )
 
 HEAL = (_BRANCH, _WORKTREE, replace(_HEAL, when=""), *_PUBLISHING)
@@ -343,6 +458,142 @@ ABORT = (
     ),
 )
 
+FETCH_PRODUCTION = FETCH_UPGRADE[:1]
+
+RELEASE = (
+    Step(
+        "fetch",
+        "Get the tag that an earlier run pushed.",
+        when="pushed-tag",
+        run=(
+            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
+            " refs/tags/{tag}:refs/tags/{tag}",
+        ),
+        done=("git -C {repo} show-ref --verify --quiet refs/tags/{tag}",),
+        stuck="check the network and the remote, then run the same command again.",
+    ),
+    Step(
+        "tag",
+        "Name the commit, whatever is checked out.",
+        run=("git -C {repo} tag -a -m {message} {tag} {commit}",),
+        done=("git -C {repo} show-ref --verify --quiet refs/tags/{tag}",),
+    ),
+    Step(
+        "notes",
+        "Write what is new in it, for people.",
+        run=("invoke release-notes --repo {repo} --tag {tag} --output {notes}",),
+    ),
+    Step(
+        "push",
+        "Publish exactly that tag.",
+        when="unpushed",
+        run=(
+            "git -C {repo} push --atomic --no-follow-tags {origin} refs/tags/{tag}:refs/tags/{tag}",
+        ),
+        stuck="see what {origin} says, then run the same command again.",
+    ),
+    Step(
+        "release",
+        "Publish the release on GitHub.",
+        run=(
+            "{gh} release create {tag} -R {slug} --verify-tag --title {title} --notes-file {notes}",
+        ),
+        # gh ends alike where there is none and where GitHub cannot be asked; GitHub makes no
+        # second release of a tag.
+        done=("{gh} release view {tag} -R {slug} --json url",),
+        untouched="{origin} has the tag {tag}; perhaps only its release on GitHub is missing.",
+    ),
+)
+
+DISPATCH = (
+    Step(
+        "dispatch",
+        "Let the workflow on GitHub make the release.",
+        run=("{gh} workflow run {workflow} -R {slug} --ref {production} -f bump={bump}",),
+    ),
+)
+
+_BUILD = "docker buildx build --platform {platforms} --file {work}/{dockerfile}"
+
+IMAGES = (
+    Step(
+        "fetch",
+        "Get the tag of the release.",
+        when="release",
+        run=(
+            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
+            " refs/tags/{tag}:refs/tags/{tag}",
+        ),
+        done=("git -C {repo} show-ref --verify --quiet refs/tags/{tag}",),
+        stuck="check the network and the remote, then run the same command again.",
+    ),
+    Step(
+        "clear",
+        "Remove what a run that was killed left.",
+        when="leftover",
+        run=("git -C {repo} worktree remove --force --force {place}",),
+        stuck="remove {work}, then run the same command again.",
+    ),
+    Step(
+        "worktree",
+        "Check the commit out in a work tree of its own: nothing but the commit is built.",
+        run=(
+            "git -C {repo} -c core.sparseCheckout=false worktree add --force --force --detach"
+            " {place} {commit}",
+        ),
+        makes="{place}",
+        undo=("git -C {repo} worktree remove --force --force {place}",),
+        stuck="make room for {work}, then run the same command again.",
+    ),
+    Step(
+        "build",
+        "Build the image, without publishing it.",
+        when="build-only",
+        run=(f"{_BUILD} --tag={{image}} {{work}}",),
+        makes="{place}",
+        undo=("git -C {repo} worktree remove --force --force {place}",),
+        stuck="see what docker says, then run the same command again.",
+    ),
+    Step(
+        "publish",
+        "Build the image and publish it under all of its names.",
+        when="build-push",
+        run=(f"{_BUILD} --tag={{image}} --push {{work}}",),
+        makes="{place}",
+        undo=("git -C {repo} worktree remove --force --force {place}",),
+        stuck="see what docker says, then run the same command again.",
+    ),
+    Step(
+        "tidy",
+        "Put the work tree away.",
+        run=("git -C {repo} worktree remove --force --force {place}",),
+    ),
+)
+
+_PULL = "{gh} pr create -R {slug} --base {base} --head {head} --title={title} --body={body}"
+
+PULL_REQUEST = (
+    Step(
+        "push",
+        "Publish the branch as it is here; never by force.",
+        run=("git -C {repo} push --no-follow-tags {origin} refs/heads/{head}:refs/heads/{head}",),
+        stuck="get what {origin} has of it, then run the same command again.",
+    ),
+    Step("open", "Open the pull request.", when="open", run=(_PULL,)),
+    Step(
+        "draft", "Open the pull request as a draft.", when="open-draft", run=(f"{_PULL} --draft",)
+    ),
+)
+
+FEATURE = (
+    Step(
+        "branch",
+        "Start the branch from the production branch, and check it out.",
+        run=("git -C {work} switch --no-track -c {feature} refs/remotes/{origin}/{production}",),
+        stuck="see what git says, then run the same command again.",
+    ),
+)
+
 CONDITIONS = {
     "no-origin": "where there is no remote of that name",
     "no-upstream": "where there is no remote of that name",
@@ -360,10 +611,22 @@ CONDITIONS = {
     "test": "without `--no-tests`",
     "lint": "without `--no-tests`",
     "push": "without `--direct` and `--no-push`",
+    "request": "without `--direct`, `--no-push` and `--no-pr`, where gh is installed",
+    "version": "where no version file is in conflict",
+    "branch-behind": "where it is behind",
+    "work-behind": "where it is behind",
     "direct": "with `--direct`, without `--no-push`",
     "tidy": "without `--no-push`",
     "unsaved": "where something is not committed",
     "worktree": "where there is one",
     "branch": "where there is one",
+    "pushed-tag": "where an earlier run, on another machine perhaps, has pushed it",
+    "unpushed": "where it is not there yet",
+    "release": "with `--release`",
+    "leftover": "where there is one",
+    "build-only": "without `--push`",
+    "build-push": "with `--push`",
+    "open": "where none is open, without `--draft`",
+    "open-draft": "where none is open, with `--draft`",
 }
 """When an optional step takes part, in words."""

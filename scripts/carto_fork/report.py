@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from . import forecast, git
 from .console import Console
 from .decisions import Decision
+from .detect import Detection
 from .dossier import Dossier
 from .forecast import Forecast
 from .fork import Fork
@@ -382,6 +383,22 @@ def _inline(value: object) -> str:
     return f"'{value}'" if "\\" in str(value) and "'" not in str(value) else json.dumps(value)
 
 
+def detection(console: Console, found: Detection, fork: Fork, command: Callable[..., str]) -> None:
+    """Whether upstream has released something new, and what to do about it."""
+    for warning in found.warnings:
+        console.say(f"Warning: {warning}.", "yellow")
+    production = fork.policy.branches.production
+    has = f"has {found.contained.name}" if found.contained else "has no release of upstream's"
+    if found.newest is None:
+        console.say(f"Nothing new: {production} {has}, and upstream no newer stable release.")
+        return
+    more = f" ({len(found.newer) - 1} others are newer too)" if len(found.newer) > 1 else ""
+    console.say(f"New: {found.newest.name}; {production} {has}{more}.", "green")
+    if found.release:
+        console.row("  notes: ", found.release.url)
+    console.row("Next: ", command("upgrade-carto", tag=found.newest.name))
+
+
 def upgrade_begins(console: Console, upgrade: Upgrade, fork: Fork) -> None:
     """Say what is about to happen."""
     tag = upgrade.target.tag
@@ -393,6 +410,7 @@ def upgrade_begins(console: Console, upgrade: Upgrade, fork: Fork) -> None:
             ("tag", f"{upgrade.target.commit[:10]}, brings {counted(upgrade.commits, 'commit')}"),
             ("sync branch", upgrade.sync),
             ("prepared in", str(upgrade.work)),
+            *([("signature", upgrade.signature)] if upgrade.signature else []),
         ]
     )
     for note in upgrade.notes:

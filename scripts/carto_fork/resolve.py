@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -94,7 +95,13 @@ class Words:
 
 
 def resolve(
-    sh: Shell, work: Path, policy: Policy, upstream: Sequence[str] = (), words: Words | None = None
+    sh: Shell,
+    work: Path,
+    policy: Policy,
+    upstream: Sequence[str] = (),
+    words: Words | None = None,
+    ours: str = "HEAD",
+    theirs: str = "MERGE_HEAD",
 ) -> Resolution:
     """Decide the conflicts of the merge in progress in a work tree, and carry it out.
 
@@ -102,10 +109,11 @@ def resolve(
     edited is overwritten. Running it again continues.
 
     upstream: the refs that follow upstream's branches.
+    ours, theirs: what is merged.
     Raises Refused where a person's word is about a path without conflict.
     """
     words = words or Words()
-    found = conflicts.read(sh, work)
+    found = conflicts.read(sh, work, ours, theirs)
     if strange := sorted(words.takes.keys() - {conflict.path for conflict in found}):
         raise Refused(
             f"there is no conflict in {printable(strange[0])}.",
@@ -113,23 +121,44 @@ def resolve(
             "from the top of the work tree.",
         )
     if rewritten := _show_bases(sh, work, found):
-        again = conflicts.read(sh, work)
+        again = conflicts.read(sh, work, ours, theirs)
         found = [replace(c, edited=False) if c.path in rewritten else c for c in again]
-    known = ["MERGE_HEAD", *upstream]
-    own = customisations.read(sh, work, "HEAD", known, policy.version_paths)
-    decided = knowledge.decide(sh, work, policy, found, own, "HEAD", known, words=words.takes)
-    units = _foreign_in_units(sh, work, policy, own)
+    known = [theirs, *upstream]
+    own = customisations.read(sh, work, ours, known, policy.version_paths)
+    decided = knowledge.decide(sh, work, policy, found, own, ours, known, words=words.takes)
+    units = _foreign_in_units(sh, work, policy, own, theirs)
     left = [decision for decision in decided if decision.left]
     resolution = Resolution(
         tuple(decided),
-        tuple(_returned(sh, work, policy)),
+        tuple(_returned(sh, work, policy, ours, theirs)),
         units,
-        dossier.write(sh, work, left, own, "HEAD", "MERGE_HEAD"),
+        dossier.write(sh, work, left, own, ours, theirs),
     )
-    _apply(sh, work, resolution)
+    _apply(sh, work, resolution, theirs)
     _write_down(sh, work, decided, words)
-    marked = markers.left(sh, work, ["HEAD", "MERGE_HEAD"], markers.INDEX)
+    marked = markers.left(sh, work, [ours, theirs], markers.INDEX)
     return replace(resolution, marked=tuple(dict.fromkeys(path for path, _ in marked)))
+
+
+def bring_back(sh: Shell, work: Path, left: Sequence[Conflict]) -> None:
+    """Put conflicts that were committed with their markers back into a work tree's index, so that
+    git and everybody see them as such."""
+    lines = []
+    for conflict in left:
+        lines.append(f"0 {git.NULL}\t{conflict.path}")
+        for number, stage in enumerate((conflict.base, conflict.ours, conflict.theirs), 1):
+            if stage:
+                lines.append(f"{stage.mode} {stage.name} {number}\t{conflict.path}")
+    with tempfile.NamedTemporaryFile("w", prefix="carto-fork.", errors="surrogateescape") as file:
+        file.writelines(f"{line}\0" for line in lines)
+        file.flush()
+        told = sh.do("git -C {work} update-index -z --index-info", work=work, stdin=Path(file.name))
+    git.checked(told, "conflicts")
+    # What differs from here on is somebody's edit.
+    asked = sh.ask("git -C {work} rev-parse {tree}", work=work, tree="HEAD^{tree}")
+    tree = git.checked(asked, "files").line
+    noted = sh.do("git -C {work} update-ref AUTO_MERGE {tree}", work=work, tree=tree)
+    git.checked(noted, "merge")
 
 
 def _write_down(sh: Shell, work: Path, decided: Sequence[Decision], words: Words) -> None:
@@ -154,17 +183,21 @@ def write_drops(sh: Shell, work: Path, more: Sequence[Drop]) -> None:
     if not more:
         return
     before = git.show(sh, work, "", drops.FILE_NAME)
-    after = drops.add(before, more)
+    write_file(sh, work, drops.FILE_NAME, before, drops.add(before, more))
+
+
+def write_file(sh: Shell, work: Path, path: str, before: str | None, after: str) -> None:
+    """Give a file a new text, and stage it; `before` is None where it is not there yet."""
     if sh.dry:
-        sh.show(files.patch_command(work, drops.FILE_NAME, before or "", after))
+        sh.show(files.patch_command(work, path, before or "", after))
     elif after != before:
-        (work / drops.FILE_NAME).touch()
-        files.replace_text(work / drops.FILE_NAME, after)
-    _git(sh, work, "add", [drops.FILE_NAME])
+        (work / path).touch()
+        files.replace_text(work / path, after)
+    _git(sh, work, "add", [path])
 
 
 def _foreign_in_units(
-    sh: Shell, work: Path, policy: Policy, own: Customisations
+    sh: Shell, work: Path, policy: Policy, own: Customisations, merged: str
 ) -> tuple[str, ...]:
     """Generated files that merged without conflict and are not upstream's: parts of another build.
 
@@ -174,10 +207,11 @@ def _foreign_in_units(
         path for rule in policy.units for path in rule.paths if path.endswith("/")
     )
     staged = sh.ask(
-        "git -C {work} diff --cached --name-only --no-renames --diff-filter=u -z MERGE_HEAD",
+        "git -C {work} diff --cached --name-only --no-renames --diff-filter=u -z {merged}",
         work=work,
+        merged=merged,
     )
-    theirs = git.tree(sh, work, "MERGE_HEAD")
+    theirs = git.tree(sh, work, merged)
     differing = spec.match_files(git.checked(staged, "staged files").fields())
     return tuple(sorted(p for p in differing if p in theirs or not own.of([p])))
 
@@ -198,19 +232,21 @@ def _show_bases(sh: Shell, work: Path, found: Sequence[Conflict]) -> set[str]:
     return set() if sh.dry else set(bare)
 
 
-def _returned(sh: Shell, work: Path, policy: Policy) -> list[str]:
+def _returned(sh: Shell, work: Path, policy: Policy, ours: str, theirs: str) -> list[str]:
     """Disabled workflows that the merge adds although the fork does not have them."""
     paths = policy.workflows.disabled
     if not paths:
         return []
     question = "git -C {work} --literal-pathspecs diff --cached --name-only --no-renames -z"
-    added = sh.ask(f"{question} --diff-filter=A HEAD -- {{paths}}", work=work, paths=paths)
+    words = f"{question} --diff-filter=A {{ours}} -- {{paths}}"
+    added = sh.ask(words, work=work, ours=ours, paths=paths)
     # One that differs from upstream's was put there by a person.
-    own = sh.ask(f"{question} MERGE_HEAD -- {{paths}}", work=work, paths=paths).fields()
+    differing = f"{question} {{theirs}} -- {{paths}}"
+    own = sh.ask(differing, work=work, theirs=theirs, paths=paths).fields()
     return [path for path in added.fields() if path not in own]
 
 
-def _apply(sh: Shell, work: Path, resolution: Resolution) -> None:
+def _apply(sh: Shell, work: Path, resolution: Resolution, theirs: str) -> None:
     whole = [decision for decision in resolution.decisions if decision.whole]
     kept: dict[Side, list[str]] = {Side.FORK: [], Side.UPSTREAM: []}
     deleted: list[str] = []
@@ -236,7 +272,7 @@ def _apply(sh: Shell, work: Path, resolution: Resolution) -> None:
             staged.append(decision.conflict.path)
     _git(sh, work, "add", staged)
     _git(sh, work, "rm --quiet --force", [*deleted, *resolution.returned])
-    _git(sh, work, "restore --source=MERGE_HEAD --staged --worktree", resolution.units)
+    _git(sh, work, f"restore --source={theirs} --staged --worktree", resolution.units)
 
 
 def _write(sh: Shell, work: Path, decision: Decision) -> None:

@@ -196,7 +196,8 @@ class Runner:
             raise KeyboardInterrupt from None
         except Stop as stop:
             # The task says what happened; what is untouched and how to go on is this plan's.
-            then = stop.then if isinstance(stop, Refused) else _sentence(step.stuck, plan)
+            told = isinstance(stop, Refused | Failed)
+            then = stop.then if told else _sentence(step.stuck, plan)
             raise type(stop)(stop.what, untouched=_untouched(step, plan), then=then) from None
 
     def _run_commands(self, step: Step, plan: Plan) -> None:

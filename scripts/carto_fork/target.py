@@ -53,9 +53,9 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
         tags.require_stable(name, schemes)
     require_remotes(fork)
     upstream = fork.policy.remotes.upstream.name
-    found = _ask_remote(sh, fork, upstream, [f"refs/tags/{name}", f"refs/tags/{name}^{{}}"])
+    found = ask_remote(sh, fork, upstream, [f"refs/tags/{name}", f"refs/tags/{name}^{{}}"])
     if f"refs/tags/{name}" not in found.objects:
-        found = _ask_remote(sh, fork, upstream, ["refs/tags/*"])
+        found = ask_remote(sh, fork, upstream, ["refs/tags/*"])
         tag = _only_candidate(name, known, found, fork.policy)
     else:
         tag = tags.require_stable(name, schemes)
@@ -65,7 +65,7 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
     branches = fork.policy.branches
     origin = fork.policy.remotes.origin.name
     production, sync = f"refs/heads/{branches.production}", branches.sync_for(tag.name)
-    there = _ask_remote(sh, fork, origin, [production, f"refs/heads/{sync}"]).objects
+    there = ask_remote(sh, fork, origin, [production, f"refs/heads/{sync}"]).objects
     if production not in there:
         raise Refused(
             f"{origin} has no branch {branches.production}.",
@@ -81,7 +81,8 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
     )
 
 
-def _ask_remote(sh: Shell, fork: Fork, remote: str, patterns: list[str]) -> Refs:
+def ask_remote(sh: Shell, fork: Fork, remote: str, patterns: list[str]) -> Refs:
+    """The refs of a remote that match patterns. Raises Refused where it cannot be reached."""
     found = git.remote_refs(sh, fork.path, remote, patterns)
     if found is None:
         raise Refused(

@@ -98,6 +98,7 @@ def sync_main(c: Context, repo: str = "") -> None:
     abort="Remove the work tree and the local sync branch of this upgrade, and nothing else.",
     heal="Record the lost ancestry of an earlier, squashed sync first.",
     unhealed="Merge although the ancestry of an earlier sync is lost.",
+    pr="Open or update the pull request, where gh is installed (--no-pr leaves it out).",
     json=_JSON,
 )
 def upgrade_carto(
@@ -110,6 +111,7 @@ def upgrade_carto(
     abort: bool = False,
     heal: bool = False,
     unhealed: bool = False,
+    pr: bool = True,
     json: bool = False,
 ) -> None:
     """Upgrade the production branch to a stable upstream release.
@@ -126,9 +128,9 @@ def upgrade_carto(
 
     words: dict[str, str | bool] = {"repo": repo, "tag": tag, "direct": direct}
     words |= {"no_push": not push, "no_tests": not tests, "abort": abort}
-    words |= {"heal": heal, "unhealed": unhealed}
+    words |= {"heal": heal, "unhealed": unhealed, "no_pr": not pr}
     with session(c, "upgrade-carto", as_json=json, **words) as s:
-        options = Options(tag, direct, push, tests, heal, unhealed)
+        options = Options(tag, direct, push, tests, heal, unhealed, pr)
         if abort:
             commands.give_up(s, options)
         else:
@@ -140,6 +142,7 @@ def upgrade_carto(
     accept_upstream="A file in conflict that follows upstream in all that is left (repeatable).",
     keep_fork="A file in conflict that keeps the fork's side in all that is left (repeatable).",
     reason="Why; written to carto_drops.toml with what gives way.",
+    pr="The number of a sync's pull request to finish; default: the merge in progress.",
     json=_JSON,
 )
 def resolve_conflicts(
@@ -148,6 +151,7 @@ def resolve_conflicts(
     keep_fork: list[str],
     repo: str = "",
     reason: str = "",
+    pr: str = "",
     json: bool = False,
 ) -> None:
     """Decide the conflicts of a merge in progress by evidence and the fork's written rules.
@@ -156,17 +160,21 @@ def resolve_conflicts(
     upgrade. Upstream's side is never taken over lines that a commit of the fork's own wrote,
     unless upstream has them too or a person said so. What is decided is staged; what is left keeps
     its diff3 markers and is listed with what to do about it. Nothing that you have edited is
-    overwritten; running it again continues.
+    overwritten; running it again continues. With --pr it works on a sync's pull request, in a work
+    tree of its own, checks the result, and pushes it once nothing is left.
     """
-    from . import commands
+    from . import commands, syncing
     from .resolve import Words
     from .session import session
 
     words = Words(tuple(accept_upstream), tuple(keep_fork), reason)
-    given: dict[str, str | bool | Sequence[str]] = {"repo": repo, "reason": reason}
+    given: dict[str, str | bool | Sequence[str]] = {"repo": repo, "reason": reason, "pr": pr}
     given |= {"accept_upstream": words.upstream, "keep_fork": words.fork}
     with session(c, "resolve-conflicts", as_json=json, **given) as s:
-        commands.resolve_conflicts(s, words)
+        if pr:
+            syncing.resolve_request(s, pr, words, lambda line: _run_task(c, line, s.sh.stream))
+        else:
+            commands.resolve_conflicts(s, words)
 
 
 @_task(
@@ -184,6 +192,78 @@ def bump_version(c: Context, repo: str = "", tag: str = "", to: str = "") -> Non
 
     with session(c, "bump-version", repo=repo, tag=tag, to=to) as s:
         commands.bump_version(s, tag, to)
+
+
+@_task(json=_JSON)
+def detect(c: Context, repo: str = "", json: bool = False) -> None:
+    """Tell which stable release of upstream's the production branch does not have yet.
+
+    Names of tags are classified by the policy's schemes. Reads upstream's tags, and what GitHub
+    says of the newest where gh is installed. In GitHub Actions it sets the outputs found, tag,
+    version and notes.
+    """
+    from . import syncing
+    from .session import session
+
+    with session(c, "detect", as_json=json, repo=repo) as s:
+        syncing.show_detection(s)
+
+
+@_task(
+    tag="The stable release to prepare; default: the newest one that is new.",
+    tests="Install and test the result (--no-tests leaves that out).",
+    heal="Record the lost ancestry of an earlier sync first.",
+    json=_JSON,
+)
+def upstream_sync(
+    c: Context,
+    repo: str = "",
+    tag: str = "",
+    tests: bool = True,
+    heal: bool = False,
+    json: bool = False,
+) -> None:
+    """Notice a new stable release, prepare the upgrade, and open its pull request.
+
+    What is decided by evidence and rules is committed and explained. What is left to a person stays
+    visible in the branch; `resolve-conflicts --pr NUMBER` finishes it. A pull request for an older
+    release is superseded; a branch that somebody pushed to is never overwritten. In GitHub Actions
+    it sets the outputs result, tag and pull_request.
+    """
+    from . import syncing
+    from .session import session
+    from .upgrade import Options
+
+    words: dict[str, str | bool] = {"repo": repo, "tag": tag, "no_tests": not tests, "heal": heal}
+    with session(c, "upstream-sync", as_json=json, **words) as s:
+        options = Options(tag, tests=tests, heal=heal)
+        syncing.sync_upstream(s, options, lambda line: _run_task(c, line, s.sh.stream))
+
+
+@_task(tag="The release whose sync branch is published, such as v1.76.5.", json=_JSON)
+def sync_pr(c: Context, repo: str = "", tag: str = "", json: bool = False) -> None:
+    """Open the pull request of a sync branch, or bring it up to date.
+
+    With labels, what was decided and why, the account of every change, and what is left to do.
+    """
+    from . import syncing
+    from .session import session
+
+    with session(c, "sync-pr", as_json=json, repo=repo, tag=tag) as s:
+        syncing.open_request(s, tag)
+
+
+@_task(tag="The release that was merged, such as v1.76.5.")
+def record_tag(c: Context, repo: str = "", tag: str = "") -> None:
+    """Write down in the work tree what a tag stands for, and commit that.
+
+    In carto_tags.toml: an upgrade refuses a tag that stands for something else by then.
+    """
+    from . import commands
+    from .session import session
+
+    with session(c, "record-tag", repo=repo, tag=tag) as s:
+        commands.record_tag(s, tag)
 
 
 @_task(
@@ -321,6 +401,165 @@ def features(c: Context, repo: str = "", scan: bool = False, json: bool = False)
 
     with session(c, "features", as_json=json, repo=repo, scan=scan) as s:
         commands.show_features(s, scan)
+
+
+@invoke.tasks.task(
+    positional=[],
+    auto_shortflags=False,
+    help={
+        "event": "How the run ended: success, conflicts, nothing or failure.",
+        "tag": "The release that it was about, such as v1.76.5.",
+        "url": "The page of the pull request.",
+        "text": "What else there is to say.",
+        "always": "Tell also that there is nothing new.",
+        "json": _JSON,
+    },
+)
+def notify(
+    c: Context,
+    event: str = "",
+    tag: str = "",
+    url: str = "",
+    text: str = "",
+    always: bool = False,
+    json: bool = False,
+) -> None:
+    """Tell the team in Slack how an automated run ended.
+
+    The webhook's URL is read from the environment variable SLACK_WEBHOOK_URL and never shown;
+    without it nothing is sent. A message that cannot be delivered is no failure: one line says so.
+    --dry prints the message as JSON.
+    """
+    from . import notifying
+    from .session import session
+
+    words: dict[str, str | bool] = {"event": event, "tag": tag, "url": url, "text": text}
+    with session(c, "notify", as_json=json, always=always, **words) as s:
+        notifying.notify(s, event, tag=tag, url=url, text=text, always=always)
+
+
+@_task(
+    bump="Which part of the fork's own version to raise: auto, patch, minor or major.",
+    dispatch="Start the workflow on GitHub that makes the release, instead of making it here.",
+    json=_JSON,
+)
+def release(
+    c: Context, repo: str = "", bump: str = "auto", dispatch: bool = False, json: bool = False
+) -> None:
+    """Release the production branch as it is on origin.
+
+    The tag names the stable upstream release that is in it and the fork's own version, which the
+    conventional commits since the last release raise. Tags, pushes exactly that tag, and publishes
+    a release with notes on GitHub. Your checkout is not touched; interrupted or failed at any
+    step, the same command continues.
+    """
+    from . import publishing
+    from .session import session
+
+    words: dict[str, str | bool] = {"repo": repo, "bump": bump if bump != "auto" else ""}
+    with session(c, "release", as_json=json, dispatch=dispatch, **words) as s:
+        publishing.make_release(s, bump, dispatch, lambda words: _run_task(c, words, s.sh.stream))
+
+
+@_task(
+    tag="The release of the fork, by its tag, which must be here.",
+    output="The file to write them to; default: standard output.",
+    json=_JSON,
+)
+def release_notes(
+    c: Context, repo: str = "", tag: str = "", output: str = "", json: bool = False
+) -> None:
+    """Print what is new in a release of the fork, for people, in Markdown."""
+    from . import publishing
+    from .session import session
+
+    with session(c, "release-notes", as_json=json, repo=repo, tag=tag, output=output) as s:
+        publishing.write_notes(s, tag, output)
+
+
+@_task(
+    release="The release of the fork, by its tag; default: the production branch.",
+    build="Build the image with docker buildx, from a clean checkout of the commit.",
+    push="With --build: publish it under all of its names.",
+    json=_JSON,
+)
+def images(
+    c: Context,
+    repo: str = "",
+    release: str = "",
+    build: bool = False,
+    push: bool = False,
+    json: bool = False,
+) -> None:
+    """Name the container images of the production branch or of a release; build them if asked.
+
+    Under GitHub Actions the names are step outputs too.
+    """
+    from . import publishing
+    from .session import session
+
+    words: dict[str, str | bool] = {"release": release, "build": build, "push": push}
+    with session(c, "images", as_json=json, repo=repo, **words) as s:
+        publishing.show_images(s, release, build, push)
+
+
+@_task(name="What to call it: `my-fix` for the branch feature/my-fix.")
+def feature(c: Context, repo: str = "", name: str = "") -> None:
+    """Start a branch for a change from origin's production branch, and check it out."""
+    from . import publishing
+    from .session import session
+
+    with session(c, "feature", repo=repo, name=name) as s:
+        publishing.start_feature(s, name)
+
+
+@_task(
+    title="A conventional commit, as in 'fix(router): ...'; default: the only commit's subject.",
+    body_file="The file with the text; default: what the commits say.",
+    base="The branch to merge it into; default: the production branch.",
+    draft="Open it as a draft, not yet to be merged.",
+    json=_JSON,
+)
+def pr(
+    c: Context,
+    repo: str = "",
+    title: str = "",
+    body_file: str = "",
+    base: str = "",
+    draft: bool = False,
+    json: bool = False,
+) -> None:
+    """Publish the branch that is checked out, and open a pull request to the production branch.
+
+    Where one is open already, the new commits are published and its address is told.
+    """
+    from . import publishing
+    from .session import session
+
+    words: dict[str, str | bool] = {"title": title, "body_file": body_file, "base": base}
+    with session(c, "pr", as_json=json, repo=repo, draft=draft, **words) as s:
+        publishing.open_pull_request(s, title, body_file, base, draft)
+
+
+@_task(
+    range="The commits to check, as A..B; default: those that origin's production branch has not.",
+    pre_push="Check what is being pushed, as git tells its pre-push hook on standard input.",
+    json=_JSON,
+)
+def guard(
+    c: Context, repo: str = "", range: str = "", pre_push: bool = False, json: bool = False
+) -> None:
+    """Check what would come into the production branch; for CI and for a pre-push hook.
+
+    Merges of upstream's development, tags that are no stable release, squashed syncs, subjects that
+    are no conventional commits, and anything that the merge of a release lost. Ends with exit code
+    4 if something is found. In a job for a pull request it checks that.
+    """
+    from . import guarding
+    from .session import session
+
+    with session(c, "guard", as_json=json, repo=repo, range=range, pre_push=pre_push) as s:
+        guarding.guard(s, range, pre_push)
 
 
 @invoke.tasks.task(

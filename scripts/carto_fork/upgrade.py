@@ -10,7 +10,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from . import ancestry, bump, customisations, git, healing, tags, versions
+from . import ancestry, bump, customisations, git, github, healing, pins, tags, versions
 from .errors import Refused
 from .fork import Fork, require_whole_history
 from .journal import Journal
@@ -28,6 +28,7 @@ class Options:
 
     tag: the release, as typed.
     heal: record the lost ancestry of an earlier sync first. unhealed: merge in spite of it.
+    request: open or update the pull request, where gh is installed.
     """
 
     tag: str
@@ -36,6 +37,7 @@ class Options:
     tests: bool = True
     heal: bool = False
     unhealed: bool = False
+    request: bool = True
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Upgrade:
     sync, work: the sync branch, and the work tree for it.
     finished: it has been published already, and checked as asked.
     notes: what a person should know.
+    signature: what git says of the tag's; "" where it has none.
     """
 
     target: Target
@@ -57,6 +60,7 @@ class Upgrade:
     work: Path
     finished: bool
     notes: tuple[str, ...]
+    signature: str
 
 
 def require_able(sh: Shell, fork: Fork, options: Options) -> None:
@@ -105,13 +109,15 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     work, checkout = _work_trees(sh, fork, sync, tag.name)
     notes = _notes(sh, fork, target, options)
     notes += _sync_notes(sh, fork, target, options, here, work)
+    _require_same_tag(sh, fork, target)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
 
     lost, warnings = _lost_ancestry(sh, fork, target, here, options)
     notes += warnings
     checks = ("generate", "install", "test", "lint")
     commands = {name: getattr(fork.policy.commands, name) for name in checks}
-    conditions = _conditions(fork, options, checkout)
+    requests = options.request and github.can_be_asked(sh, fork.gh, fork.policy.remotes.origin.url)
+    conditions = _conditions(fork, options, checkout, requests)
     if lost:
         conditions.add("heal")
     if options.tests:
@@ -149,7 +155,8 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         and all(fork.refs.commits.get(_passed(tag, check)) == here for check in checked)
     )
     brings = git.count(sh, repo, target.commit, target.base)
-    return Upgrade(target, plan, before, brings, sync, work, finished, tuple(notes))
+    signed = git.signature(sh, repo, tag.name)
+    return Upgrade(target, plan, before, brings, sync, work, finished, tuple(notes), signed)
 
 
 def _lost_ancestry(
@@ -186,15 +193,16 @@ def _lost_ancestry(
     return lost, [note] if note else []
 
 
-def _conditions(fork: Fork, options: Options, checkout: Path | None) -> set[str]:
+def _conditions(fork: Fork, options: Options, checkout: Path | None, requests: bool) -> set[str]:
     """Which of the steps that publish take part.
 
     checkout: where the production branch is checked out, if it is.
+    requests: whether a pull request can be opened.
     """
     if not options.push:
         return set()
     if not options.direct:
-        return {"push", "tidy"}
+        return {"push", "tidy"} | ({"request"} if requests else set())
     if checkout:
         return {"direct", "tidy", "direct-checked-out"}
     here = fork.local_production in fork.refs.objects
@@ -249,6 +257,19 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str) -> None:
         raise Refused(
             f"{tag.name} is not newer than {before}, the version on {production}.{lost}",
             then="choose a newer release; `status` names the newest one.",
+        )
+
+
+def _require_same_tag(sh: Shell, fork: Fork, target: Target) -> None:
+    """Raises Refused where the fork has merged this tag before, and it stood for something else."""
+    name = target.tag.name
+    pin = pins.read(git.show(sh, fork.path, target.base, pins.FILE_NAME)).get(name)
+    if pin and pin.commit != target.commit:
+        raise Refused(
+            f"upstream has moved the tag {name}: {pins.FILE_NAME} says {pin.commit}, now it is "
+            f"{target.commit}.",
+            then=f"ask upstream why. If it is right, correct {pins.FILE_NAME} on "
+            f"{fork.policy.branches.production}.",
         )
 
 

@@ -96,7 +96,7 @@ def of_work_tree(sh: Shell, fork: Fork, work: Path, tag: Tag) -> Verification:
             tuple(Finding("committed", f"{path} has changes not committed") for path in dirty)
         )
     theirs = git.commit_of(sh, work, f"refs/tags/{tag.name}")
-    ours = _merged_into(sh, work, theirs, "HEAD")
+    _, ours = git.merge_of(sh, work, theirs, "HEAD")
     if not ours:
         what = f"no merge of {tag.name} ({theirs[:10]}) is on this branch"
         return Verification((Finding("tag", what),))
@@ -249,7 +249,7 @@ def last_merge(sh: Shell, fork: Fork, work: Path, tag: str) -> tuple[str, str]:
             then="name the work tree of the upgrade with --repo, or the release with --tag.",
         )
     theirs = git.commit_of(sh, work, f"refs/tags/{name}")
-    ours = _merged_into(sh, work, theirs, "HEAD")
+    _, ours = git.merge_of(sh, work, theirs, "HEAD")
     if not ours:
         raise Refused(f"no merge of {name} is on this branch.", then="see `status`.")
     return theirs, ours
@@ -265,18 +265,6 @@ def drop_of(entry: Entry, reason: str) -> Drop:
 def missing_features(sh: Shell, fork: Fork) -> list[Finding]:
     """What of the feature manifest is not on the production branch."""
     return _features(fork.policy, _Snapshot(sh, fork.path, fork.production_commit, {}))
-
-
-def _merged_into(sh: Shell, work: Path, theirs: str, head: str) -> str:
-    """What a commit was merged into, on the first-parent history; "" if there is no such merge."""
-    merges = sh.ask(
-        "git -C {work} rev-list --first-parent --merges --parents {head} -50", work=work, head=head
-    )
-    for line in merges.out.splitlines():
-        _, ours, *merged = line.split()
-        if theirs in merged:
-            return ours
-    return ""
 
 
 def _foreign_commits(

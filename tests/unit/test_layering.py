@@ -15,6 +15,7 @@ PACKAGE = Path(__file__).parents[2] / "scripts" / "carto_fork"
 LAYERS = {
     "pure": {
         "actions",
+        "conventional",
         "cures",
         "drops",
         "errors",
@@ -22,10 +23,13 @@ LAYERS = {
         "fates",
         "files",
         "hunks",
+        "images",
         "invocation",
         "markdown",
         "memory",
+        "pins",
         "policy",
+        "release_notes",
         "sandbox_history",
         "soundness",
         "standin_state",
@@ -42,15 +46,16 @@ LAYERS = {
         "github",
         "journal",
         "sandbox",
+        "slack",
         "standin_repository",
     },
     "stand-in": {"standin", "standin_gh", "standin_graphql", "standin_rest", "standin_server"},
     "machine": {"ancestry", "decisions", "fork", "ledger", "markers", "steps"},
-    "release": {"bump", "dossier", "inventory", "knowledge", "target", "verify"},
-    "capability": {"forecast", "healing", "mirror", "procedures", "resolve", "status"},
-    "upgrade": {"upgrade"},
+    "release": {"bump", "detect", "dossier", "inventory", "knowledge", "target", "verify"},
+    "capability": {"forecast", "healing", "mirror", "procedures", "resolve", "status", "syncs"},
+    "upgrade": {"pull_request", "release", "upgrade"},
     "top": {"docs", "report", "session"},
-    "commands": {"commands"},
+    "commands": {"commands", "guarding", "notifying", "publishing", "syncing"},
     "tasks": {"tasks"},
     "program": {"program"},
 }
@@ -67,6 +72,14 @@ WITHIN_A_LAYER = {("policy", "errors"), ("tags", "errors"), ("tags", "policy")} 
     ("versions", "errors"),
     ("drops", "errors"),
     ("errors", "text"),
+    ("syncing", "commands"),
+    ("syncing", "notifying"),
+    ("pins", "errors"),
+    ("images", "errors"),
+    ("images", "policy"),
+    ("release_notes", "conventional"),
+    ("release_notes", "markdown"),
+    ("release_notes", "text"),
     ("evidence", "fates"),
     ("evidence", "hunks"),
     ("evidence", "policy"),
@@ -84,9 +97,13 @@ NARROW: dict[str, set[str]] = {
     "evidence": {"fates", "hunks", "policy"},
     "hunks": set(),
     "actions": set(),
+    "conventional": set(),
+    "images": {"errors", "policy"},
+    "release_notes": {"conventional", "markdown", "text"},
     "cures": set(),
     "github": {"cures", "errors", "shell"},
     "markdown": {"text"},
+    "pins": {"errors"},
     "standin_state": set(),
     "standin_repository": {"shell", "standin_state"},
     "standin": {"shell", "standin_repository", "standin_state"},
@@ -124,7 +141,18 @@ NARROW: dict[str, set[str]] = {
     "ancestry": {"evidence", "git", "shell"},
     "steps": {"console", "errors", "journal", "shell"},
     "procedures": {"steps"},
-    "tasks": {"commands", "resolve", "session", "upgrade"},
+    "slack": {"text"},
+    "notifying": {"actions", "errors", "markdown", "session", "slack"},
+    "tasks": {
+        "commands",
+        "guarding",
+        "notifying",
+        "publishing",
+        "resolve",
+        "session",
+        "syncing",
+        "upgrade",
+    },
     "program": {"errors", "tasks"},
 }
 
@@ -263,6 +291,12 @@ def _reached(module: str) -> set[str]:
 
 def test_there_is_no_cycle() -> None:
     assert [name for name in MODULES if name in _reached(name)] == []
+
+
+def test_the_network_is_asked_from_one_module() -> None:
+    """Everything else goes through git and gh."""
+    modules = {"http.client", "requests", "urllib.request", "urllib3"}
+    assert {name for name in MODULES if modules & OTHERS[name]} == {"slack"}
 
 
 # --- invoke --------------------------------------------------------------------------------------

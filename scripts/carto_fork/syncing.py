@@ -1,0 +1,360 @@
+"""The automation of an upgrade: notice a release, prepare it, ask for its review."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from . import (
+    actions,
+    commands,
+    detect,
+    git,
+    github,
+    invocation,
+    notifying,
+    procedures,
+    pull_request,
+    report,
+    resolve,
+    syncs,
+    tags,
+    target,
+    upgrade,
+)
+from .errors import Paused, Refused, Usage
+from .fork import Fork
+from .github import Hub, Pull
+from .policy import PullRequests
+from .pull_request import Context
+from .session import Session
+from .steps import Plan, RunTask
+from .syncs import Sync
+from .tags import Tag
+from .text import counted
+
+_COLOURS = {"clean": "0e8a16", "conflicts": "d93f0b"}
+_PLAIN_COLOUR = "c5def5"
+_OWN_AUTHOR = re.compile(r"(app/)?github-actions(\[bot\])?")
+_MOST_LEFT = 20
+
+
+def show_detection(s: Session) -> None:
+    """Tell which stable release of upstream's is new."""
+    found = s.open_fork()
+    detection = detect.read(s.sh, found)
+    actions.set_outputs(detection.outputs())
+    if s.json:
+        s.print_json(detection.as_json())
+    else:
+        report.detection(s.console, detection, found, s.command)
+
+
+def sync_upstream(s: Session, options: upgrade.Options, run_task: RunTask) -> None:
+    """Prepare the newest release, or the one that was named, up to its pull request."""
+    found = s.open_fork()
+    name = options.tag
+    if not name:
+        detection = detect.read(s.sh, found)
+        report.detection(s.console, detection, found, s.command)
+        if detection.newest is None:
+            _end(s, "nothing", {"result": "nothing", "tag": "", "pull_request": ""})
+            return
+        name = detection.newest.name
+    hub = found.hub(found.policy.remotes.origin)
+    github.require(s.sh, hub)
+    release = target.find(s.sh, found, name)
+    tag, branch = release.tag, found.policy.branches.sync_for(release.tag.name)
+    if declined := _declined(s, found, hub, branch, release.pushed):
+        s.console.say(f"A person closed {declined.url} for {tag.name}; nothing to do.")
+        result = {"result": "declined", "tag": tag.name, "pull_request": declined.url}
+        _end(s, "nothing", result)
+        return
+    if not (release.pushed and _waits_for_person(s, found, release)):
+        options = replace(options, tag=tag.name, request=False)
+        try:
+            commands.run_upgrade(s, options, run_task, quiet=True)
+        except Paused:
+            _leave(s, options, run_task)
+    if s.sh.dry:
+        return
+    asked = request(s, tag.name)
+    event = "conflicts" if asked["conflicts"] else "success"
+    result = {"result": asked["result"], "tag": tag.name, "pull_request": asked["url"]}
+    _end(s, event, result)
+
+
+def _end(s: Session, event: str, result: dict[str, str]) -> None:
+    actions.set_outputs(result)
+    if s.json:
+        s.print_json(result)
+    notifying.tell(s, event, tag=result["tag"], url=result["pull_request"])
+
+
+def _declined(s: Session, found: Fork, hub: Hub, branch: str, pushed: str) -> Pull | None:
+    """The pull request of this very branch that a person closed without merging it."""
+    if not pushed:
+        return None
+    production = found.policy.branches.production
+    known = github.pulls(s.sh, hub, base=production, state="all", head=branch)
+    if any(pull.state == "OPEN" for pull in known):
+        return None
+    closed = (pull for pull in known if pull.state == "CLOSED" and pull.commit == pushed)
+    return next(closed, None)
+
+
+def _waits_for_person(s: Session, found: Fork, release: target.Target) -> bool:
+    """Whether origin's sync branch holds conflicts that a person has yet to resolve.
+
+    The local branch follows it as far as that is a fast-forward.
+    """
+    with s.locked(found.repository) as held:
+        s.run(procedures.CATCH_UP, _fetch_plan(s, found, release), held)
+    if not git.has_object(s.sh, found.path, release.pushed):
+        return False  # under --dry nothing was fetched
+    merge, ours = git.merge_of(s.sh, found.path, release.commit, release.pushed)
+    if not merge:
+        return False
+    decided = syncs.decided(s.sh, found, ours, release.commit)
+    left = syncs.unresolved(s.sh, found, decided, ours, release.commit, merge, release.pushed)
+    return bool(left)
+
+
+def _leave(s: Session, options: upgrade.Options, run_task: RunTask) -> None:
+    """Publish a merge of which something is left, for a person to finish."""
+    found = s.open_fork(whatever_policy=True)
+    release = target.find(s.sh, found, options.tag)
+    found = found.at(s.sh, release.base)
+    with s.locked(found.repository) as held:
+        ready = upgrade.prepare(s.sh, found, release, options)
+        listed = s.sh.ask("git -C {work} diff --name-only --diff-filter=U -z", work=ready.work)
+        left = sorted(set(git.checked(listed, "conflicts").fields()))
+        shown = "".join(f"\n- {path}" for path in left[:_MOST_LEFT])
+        more = f"\n- and {len(left) - _MOST_LEFT} more" if len(left) > _MOST_LEFT else ""
+        message = f"{ready.plan.values['message']}\n\nLeft for a person to resolve:\n{shown}{more}"
+        conditions = set(ready.plan.conditions)
+        if found.policy.version_paths.isdisjoint(left):
+            conditions.add("version")
+        values = ready.plan.values | {"unfinished": message}
+        plan = replace(ready.plan, values=values, conditions=frozenset(conditions))
+        s.run(procedures.LEAVE, plan, held, run_task)
+
+
+def open_request(s: Session, name: str) -> None:
+    """Open or update the pull request of a sync branch that is published."""
+    asked = request(s, target.asked_name(name))
+    actions.set_outputs({"result": asked["result"], "pull_request": asked["url"]})
+    if s.json:
+        s.print_json(asked)
+
+
+def request(s: Session, name: str) -> dict[str, Any]:
+    """Open or update a pull request, supersede those of older releases; what came of it."""
+    found = s.open_fork()
+    tag = commands.tag_here(found, name)
+    branches, origin = found.policy.branches, found.policy.remotes.origin
+    branch = branches.sync_for(tag.name)
+    ref = f"refs/heads/{branch}"
+    there = git.remote_refs(s.sh, found.path, origin.name, [ref])
+    head = there.objects.get(ref, "") if there else ""
+    if not head or not git.has_object(s.sh, found.path, head):
+        missing = f"{origin.name} has no {branch}" if not head else f"{branch} is not here"
+        raise Refused(
+            f"{missing}.",
+            then=s.command("upgrade-carto", tag=tag.name)
+            if not head
+            else f"{git.at(found.path)} fetch {origin.name} {branch}",
+        )
+    hub = found.hub(origin)
+    github.require(s.sh, hub)
+    sync = syncs.read(s.sh, found, tag, head)
+    pulls = github.pulls(s.sh, hub, base=branches.production)
+    mine = next((pull for pull in pulls if pull.head == branch), None)
+    # Nothing of this touches the clone, so that its lock is not needed; the upgrade may hold it.
+    values = _values(s, found, hub, sync, mine)
+    for label, colour, what in _missing_labels(s, found, hub):
+        told = values | {"label": label, "colour": colour, "description": what}
+        s.run(procedures.LABEL, Plan(told, _NONE), None)
+    if mine is None:
+        s.run(procedures.OPEN_REQUEST, Plan(values, _NONE), None)
+        pulls = github.pulls(s.sh, hub, base=branches.production)
+        mine = next((pull for pull in pulls if pull.head == branch), None)
+    if mine is not None:
+        # The text names the pull request, whose number is only known now.
+        values = _values(s, found, hub, sync, mine)
+        s.run(procedures.UPDATE_REQUEST, Plan(values, _NONE), None)
+        _supersede(s, found, pulls, mine, tag, values)
+    result = "conflicts" if sync.unresolved else "clean"
+    url = mine.url if mine else ""
+    if url:
+        s.console.row(f"Pull request {mine.number if mine else 0}: ", url, "green")
+    return {
+        "result": result,
+        "conflicts": len(sync.unresolved),
+        "number": mine and mine.number,
+        "url": url,
+        "tag": tag.name,
+        "branch": branch,
+    }
+
+
+_NONE: frozenset[str] = frozenset()
+
+
+def _values(s: Session, found: Fork, hub: Hub, sync: Sync, mine: Pull | None) -> dict[str, str]:
+    """What the placeholders of the steps for a pull request stand for; writes its text."""
+    settings, production = found.policy.pull_requests, found.policy.branches.production
+    context = Context(
+        upstream=found.hub(found.policy.remotes.upstream).url,
+        origin=hub.url,
+        production=production,
+        number=mine.number if mine else 0,
+        test=found.policy.commands.test,
+        lint=found.policy.commands.lint,
+        report=actions.run_url(),
+        starts_no_ci=bool(mine and actions.running() and _OWN_AUTHOR.fullmatch(mine.author)),
+    )
+    full = pull_request.full(sync, context)
+    path = found.repository.common / "carto-fork" / sync.tag.name / "pull-request.md"
+    if not s.sh.dry:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(pull_request.body(sync, context), encoding="utf-8")
+        if mine:
+            actions.summarize(full)
+    state, other = settings.clean, settings.conflicts
+    if sync.unresolved:
+        state, other = other, state
+    return found.values() | {
+        "sync": sync.branch,
+        "title": pull_request.title(sync, production),
+        "body": str(path),
+        "labels": ",".join([*settings.labels, state]),
+        "other": other,
+        "number": str(mine.number if mine else ""),
+    }
+
+
+def _missing_labels(s: Session, found: Fork, hub: Hub) -> list[tuple[str, str, str]]:
+    """The labels that the repository lacks, with colour and description."""
+    settings: PullRequests = found.policy.pull_requests
+    wanted = [
+        *((name, _PLAIN_COLOUR, "Upgrade to an upstream release") for name in settings.labels),
+        (settings.clean, _COLOURS["clean"], "Merged without anything left for a person"),
+        (settings.conflicts, _COLOURS["conflicts"], "Conflicts are left for a person"),
+    ]
+    known = {label.lower() for label in github.labels(s.sh, hub)}
+    return [label for label in wanted if label[0].lower() not in known]
+
+
+def _supersede(
+    s: Session,
+    found: Fork,
+    pulls: Sequence[Pull],
+    mine: Pull,
+    tag: Tag,
+    values: dict[str, str],
+) -> None:
+    """Close the open pull requests of older releases."""
+    for pull in pulls:
+        name = found.policy.branches.tag_of(pull.head)
+        older = name and tags.classify(name, found.policy.tags)
+        if older and older < tag:
+            comment = f"Superseded by #{mine.number}, for the newer release {tag.name}. "
+            comment += "The branch is kept, with everything that was pushed to it."
+            told = values | {"number": str(pull.number), "comment": comment}
+            s.run(procedures.SUPERSEDE, Plan(told, _NONE), None)
+
+
+def resolve_request(s: Session, number: str, words: resolve.Words, run_task: RunTask) -> None:
+    """Resolve what is left of a sync in its pull request, check the result and push it."""
+    if not number.isdecimal():
+        raise Usage(f"{number!r} is not the number of a pull request.", then="--pr 123")
+    commands.require_sense(words)
+    found = s.open_fork()
+    hub = found.hub(found.policy.remotes.origin)
+    github.require(s.sh, hub)
+    pull = github.pull(s.sh, hub, int(number))
+    branches = found.policy.branches
+    name = branches.tag_of(pull.head)
+    if pull.state != "OPEN" or pull.base != branches.production or not name:
+        what = f"pull request {number} is {pull.state.lower()}, from {pull.head} into {pull.base}"
+        raise Refused(
+            f"{what}: it is no open sync into {branches.production}.", then="see `status`."
+        )
+    release = target.find(s.sh, found, name)
+    with s.locked(found.repository) as held:
+        plan = _fetch_plan(s, found, release)
+        s.run(procedures.FETCH_REQUEST, plan, held)
+        found = s.open_fork()
+        work = Path(plan.values["place"])
+        merge, ours = git.merge_of(s.sh, found.path, release.commit, release.pushed)
+        if not merge:
+            raise Refused(
+                f"{pull.head} holds no merge of {name}.", then=s.command("upgrade-carto", tag=name)
+            )
+        if not _is_under_way(s, work):
+            _bring_back(s, found, work, ours, release.commit, merge)
+        done = resolve.resolve(
+            s.sh, work, found.policy, found.upstream_refs, words, ours, release.commit
+        )
+        report.resolution(s.console, done)
+        stopped = [*(d.conflict.path for d in done.left), *done.marked]
+        if stopped and not s.sh.dry:
+            count = len(set(stopped))
+            raise Paused(
+                f"{counted(count, 'file')} of pull request {number} "
+                f"{'needs' if count == 1 else 'need'} a person.",
+                untouched="Nothing was committed or pushed; what could be decided is staged.",
+                then=f"resolve in {git.nearest(work)}, `git add` each file, then run the same "
+                "command again.",
+            )
+        s.run(procedures.FINISH, plan, held, run_task)
+
+
+def _is_under_way(s: Session, work: Path) -> bool:
+    """Whether somebody has begun to resolve: the work tree differs from its commit."""
+    state = git.work_state(s.sh, work)
+    return bool(state.dirty)
+
+
+def _fetch_plan(s: Session, found: Fork, release: target.Target) -> Plan:
+    """The plan for having a pull request's branch in a work tree of its own."""
+    plan = upgrade.fetch_plan(found, release)
+    work = upgrade.place_of(found, release.tag.name)
+    branch = f"refs/heads/{plan.values['sync']}"
+    here = found.refs.commits.get(branch, "")
+    conditions = set(plan.conditions)
+    if here and here != release.pushed:
+        behind = True
+        if git.has_object(s.sh, found.path, release.pushed):
+            behind = not git.is_ancestor(s.sh, found.path, release.pushed, here)
+        if behind:
+            conditions.add("work-behind" if work.exists() else "branch-behind")
+    messages = found.policy.messages
+    values = plan.values | {
+        "commit": release.commit,
+        "version": release.tag.release,
+        "work": str(git.nearest(work)),
+        "place": str(work),
+        "message": messages.merge,
+        "drop": invocation.command(
+            s.program, "drop", repo=str(git.nearest(work)), path="PATH", reason="WHY"
+        ),
+        "resolved": f"resolve: conflicts from the upstream sync to {release.tag.name}",
+    }
+    untouched = "Your checkout and origin are as they were."
+    return replace(plan, values=values, conditions=frozenset(conditions), untouched=untouched)
+
+
+def _bring_back(s: Session, found: Fork, work: Path, ours: str, theirs: str, merge: str) -> None:
+    """Put the conflicts that are left on a sync branch back into the index of its work tree, so
+    that git and everybody sees them as such."""
+    head = git.commit_of(s.sh, work, "HEAD")
+    decided = syncs.decided(s.sh, found, ours, theirs)
+    left = set(syncs.unresolved(s.sh, found, decided, ours, theirs, merge, head))
+    found_left = [d.conflict for d in decided if d.conflict.path in left]
+    if found_left:
+        resolve.bring_back(s.sh, work, found_left)

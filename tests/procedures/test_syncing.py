@@ -1,0 +1,257 @@
+"""The automation: detect a release, prepare it, ask for its review, let a person finish it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from carto_fork.standin import Fault, GitHub
+from carto_fork.standin_state import Pull
+from world import Done, World
+
+TAG = "v1.76.5"
+SYNC = f"upstream-sync/{TAG}"
+NEXT = "v1.77.2-stable"
+SYNC_NEXT = f"upstream-sync/{NEXT}"
+LEFT = ["litellm/llms/vertex_ai/gemini/transformation.py", "litellm/proxy/utils.py"]
+
+
+def pulls(github: GitHub) -> list[Pull]:
+    """What GitHub has of pull requests, oldest first."""
+    with github.open() as opened:
+        return sorted(opened.origin().state.pulls, key=lambda pull: pull.number)
+
+
+def sync(world: World, line: str = "", **variables: str) -> Done:
+    """The automation, as a workflow calls it."""
+    return world.run(f"upstream-sync --no-tests --json {line}", **variables)
+
+
+def push(world: World, branch: str, files: dict[str, str], message: str) -> str:
+    """A colleague's commit on a branch of origin's."""
+    place = world.place / "colleague"
+    if not place.exists():
+        world.git(f"clone --quiet {world.origin} {place}", repo=world.origin)
+    world.git("fetch --quiet origin", repo=place)
+    world.git(f"switch --quiet --detach origin/{branch}", repo=place)
+    for path, text in files.items():
+        (place / path).write_text(text)
+    world.git("add --all", repo=place)
+    world.git(
+        "-c user.name=Ana -c user.email=ana@example.com commit --quiet -m", message, repo=place
+    )
+    world.git(f"push --quiet origin HEAD:{branch}", repo=place)
+    return world.git("rev-parse HEAD", repo=place)
+
+
+def test_a_release_becomes_a_pull_request(world: World, github: GitHub) -> None:
+    done = sync(world, f"--tag {TAG}")
+    assert done.code == 0, done.err
+    url = "https://github.com/CartoDB/litellm/pull/1"
+    assert json.loads(done.out) == {"result": "clean", "tag": TAG, "pull_request": url}
+    [pull] = pulls(github)
+    assert (pull.head, pull.base, pull.state) == (SYNC, "carto/main", "OPEN")
+    assert pull.title == f"chore: merge upstream {TAG} into carto/main"
+    assert sorted(pull.labels) == ["automated", "clean-merge", "upstream-sync"]
+    body = pull.body
+    for part in (
+        "Do not squash",
+        "| `litellm/router.py` | content | upstream's | dropped on purpose: ",
+        "**0 changes lost**",
+        "| new | upstream workflow | `.github/workflows/publish-migrations.yml` |",
+        "- [x] every conflict is resolved",
+        "- [ ] `make test-unit`",
+        f"https://github.com/BerriAI/litellm/releases/tag/{TAG}",
+        "gh pr merge 1 --merge",
+    ):
+        assert part in body
+    assert re.search(r"compare/v1\.75\.2[\w.-]*\.\.\.v1\.76\.5\)", body)
+
+
+def test_the_same_release_again_updates_the_one_pull_request(world: World, github: GitHub) -> None:
+    assert sync(world, f"--tag {TAG}").code == 0
+    head = world.git(f"rev-parse {SYNC}", repo=world.origin)
+    done = sync(world, f"--tag {TAG}")
+    assert done.code == 0, done.err
+    assert [pull.number for pull in pulls(github)] == [1]
+    assert world.git(f"rev-parse {SYNC}", repo=world.origin) == head
+
+
+def test_what_is_left_is_published_for_a_person(world: World, github: GitHub) -> None:
+    before = world.refs(world.origin)
+    done = sync(world, f"--tag {NEXT}")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["result"] == "conflicts"
+    [pull] = pulls(github)
+    assert sorted(pull.labels) == ["automated", "conflicts", "upstream-sync"]
+    assert "carto-fork resolve-conflicts --pr 1" in pull.body
+    assert "| **a person's** |" in pull.body and "- [ ] every conflict is resolved" in pull.body
+    now = world.refs(world.origin)
+    assert {ref: now[ref] for ref in before} == before
+    head = now[f"refs/heads/{SYNC_NEXT}"]
+    parents = world.git(f"log --merges --first-parent -1 --format=%P {head}", repo=world.origin)
+    assert parents.split()[1] == world.git(f"rev-parse {NEXT}^0", repo=world.upstream)
+    assert world.git(f"grep -l '^<<<<<<<' {head} --", repo=world.origin)
+    assert not world.work(NEXT).exists()
+
+
+def test_a_pull_request_that_waits_for_a_person_is_left_alone(world: World, github: GitHub) -> None:
+    assert sync(world, f"--tag {NEXT}").code == 0
+    head = world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin)
+    done = sync(world, f"--tag {NEXT}")
+    assert (done.code, json.loads(done.out)["result"]) == (0, "conflicts"), done.err
+    assert world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin) == head
+    assert len(pulls(github)) == 1
+
+
+def test_a_person_finishes_it_by_saying_who_wins(world: World, github: GitHub) -> None:
+    assert sync(world, f"--tag {NEXT}").code == 0
+    first = world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin)
+    paused = world.run("resolve-conflicts --pr 1")
+    assert paused.code == 3
+    assert "pull request 1" in paused.err
+    left = re.findall(r"^  (?:content|add/add|modify/delete|rename) .*? (\S+)$", paused.out, re.M)
+    assert left
+    words = " ".join(f"--keep-fork {path}" for path in left)
+    done = world.run(f"resolve-conflicts --pr 1 {words} --reason 'ours is right'")
+    assert done.code == 0, done.err
+    head = world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin)
+    assert world.git(f"rev-list --count {first}..{head}", repo=world.origin) != "0"
+    world.git(f"merge-base --is-ancestor {first} {head}", repo=world.origin)
+    [pull] = pulls(github)
+    assert sorted(pull.labels) == ["automated", "clean-merge", "upstream-sync"]
+    assert "resolved by a person" in pull.body
+    assert not world.work(NEXT).exists()
+
+
+def test_a_person_finishes_it_by_hand(world: World, github: GitHub) -> None:
+    assert sync(world, f"--tag {NEXT}").code == 0
+    paused = world.run("resolve-conflicts --pr 1")
+    assert paused.code == 3
+    work = world.work(NEXT)
+    unmerged = world.git("diff --name-only --diff-filter=U", repo=work).split()
+    assert unmerged
+    for path in unmerged:
+        world.git(f"checkout --ours -- {path}", repo=work)
+    world.git(f"add -- {' '.join(unmerged)}", repo=work)
+    done = world.run("resolve-conflicts --pr 1")
+    # What upstream changed there is gone, and nobody said so: it is found before it is pushed.
+    assert done.code in (0, 4), done.err
+    if done.code == 4:
+        for path in unmerged:
+            assert world.run(f"drop --path {path} --reason 'ours is right'", cwd=work).code in (
+                0,
+                1,
+            )
+        done = world.run("resolve-conflicts --pr 1")
+        assert done.code == 0, done.err
+    [pull] = pulls(github)
+    assert "clean-merge" in pull.labels
+
+
+def test_a_newer_release_supersedes_an_older_one(world: World, github: GitHub) -> None:
+    assert sync(world, f"--tag {TAG}").code == 0
+    kept = world.git(f"rev-parse {SYNC}", repo=world.origin)
+    assert sync(world, f"--tag {NEXT}").code == 0
+    old, new = pulls(github)
+    assert (old.state, new.state) == ("CLOSED", "OPEN")
+    assert any(f"#{new.number}" in comment.body for comment in old.comments)
+    assert world.git(f"rev-parse {SYNC}", repo=world.origin) == kept
+
+
+def test_what_a_person_pushed_stays(world: World, github: GitHub) -> None:
+    assert sync(world, f"--tag {TAG}").code == 0
+    theirs = push(world, SYNC, {"NOTES.md": "checked\n"}, "docs: what I checked")
+    done = sync(world, f"--tag {TAG}")
+    assert done.code == 0, done.err
+    head = world.git(f"rev-parse {SYNC}", repo=world.origin)
+    world.git(f"merge-base --is-ancestor {theirs} {head}", repo=world.origin)
+
+
+def test_a_pull_request_that_a_person_closed_is_not_opened_again(
+    world: World, github: GitHub
+) -> None:
+    assert sync(world, f"--tag {TAG}").code == 0
+    with github.open() as opened:
+        opened.origin().close(opened.origin().pull(1))
+    done = sync(world, f"--tag {TAG}")
+    assert (done.code, json.loads(done.out)["result"]) == (0, "declined"), done.err
+    assert [pull.state for pull in pulls(github)] == ["CLOSED"]
+
+
+@pytest.mark.parametrize("what", [500, 502, 429, "cut"])
+@pytest.mark.parametrize("operation", ["PullRequestCreate", "PullRequestUpdate", "PullRequestList"])
+def test_trouble_with_github_ends_in_one_pull_request(
+    world: World, github: GitHub, operation: str, what: int | str
+) -> None:
+    github.faults = [Fault(match=operation, what=what)]  # type: ignore[arg-type]
+    first = sync(world, f"--tag {TAG}")
+    second = sync(world, f"--tag {TAG}")
+    assert first.code in (0, 1)
+    assert second.code == 0, second.err
+    assert [pull.state for pull in pulls(github)] == ["OPEN"]
+    assert "Traceback" not in first.err
+
+
+@pytest.mark.parametrize(
+    ("what", "said", "cure"),
+    [
+        (401, "Bad credentials", "gh auth login"),
+        (403, "Resource not accessible by integration", "pull-requests: write"),
+        (403, "API rate limit exceeded for user", "wait some minutes"),
+        (404, "Not Found", "use a token that can see the repository"),
+    ],
+)
+def test_what_the_token_may_not_is_told_before_anything_begins(
+    world: World, github: GitHub, what: int, said: str, cure: str
+) -> None:
+    github.faults = [Fault(match="/repos/CartoDB/litellm", what=what, message=said, times=9)]
+    before = world.refs(world.origin)
+    done = sync(world, f"--tag {TAG}")
+    assert done.code == 1
+    assert cure in done.err
+    assert world.refs(world.origin) == before
+    assert "gho_offline" not in done.err + done.out
+
+
+def test_an_upgrade_opens_its_pull_request_too(world: World, github: GitHub) -> None:
+    done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
+    assert done.code == 0, done.err
+    [pull] = pulls(github)
+    assert (pull.number, pull.head) == (1, SYNC)
+    again = world.run(f"upgrade-carto --tag {TAG} --no-tests")
+    assert again.code == 0, again.err
+    assert len(pulls(github)) == 1
+
+
+def test_an_upgrade_whose_pull_request_failed_says_what_finishes_it(
+    world: World, github: GitHub
+) -> None:
+    github.faults = [Fault(match="PullRequestCreate", what=500)]
+    done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
+    assert done.code == 1
+    assert f"origin has {SYNC}; only the pull request is missing or out of date." in done.err
+    assert world.git(f"rev-parse {SYNC}", repo=world.origin)
+    assert world.run(f"upgrade-carto --tag {TAG} --no-tests").code == 0
+    assert len(pulls(github)) == 1
+
+
+def test_detect_tells_the_newest_release(world: World, github: GitHub, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    done = world.run("detect --json", GITHUB_OUTPUT=str(outputs), GITHUB_ACTIONS="true")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert (told["found"], told["tag"]) == (True, NEXT)
+    assert f"\n{NEXT}\n" in outputs.read_text()
+
+
+def test_the_tag_that_was_merged_is_recorded_and_one_that_moves_refused(
+    world: World, github: GitHub
+) -> None:
+    assert sync(world, f"--tag {TAG}").code == 0
+    said = world.git(f"show {SYNC}:carto_tags.toml", repo=world.origin)
+    commit = world.git(f"rev-parse {TAG}^0", repo=world.upstream)
+    assert f'"{TAG}" = {{ object = ' in said and commit in said
