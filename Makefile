@@ -34,9 +34,10 @@ compile := $(bin)/uv pip compile --quiet --universal --fork-strategy fewest --ge
 invoke = $(run) $(bin)/invoke $(if $(REPO),,sandbox) $@ --repo="$${REPO:-.sandbox/litellm}"
 tag = $${TAG:+--tag="$$TAG"}
 to = $${TO:+--to="$$TO"}
+for_fork := $(wildcard scripts/carto_fork/workflows/*.y*ml)
 
 .PHONY: help setup status sync-main upgrade-carto resolve-conflicts verify forecast heal drift dropped \
-	features config bump-version sandbox \
+	features config bump-version release images feature pr guard sandbox tour \
 	install-dev test test-unit test-integration lint format check docs bench replay lock clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
@@ -82,8 +83,26 @@ config: .venv/run ## print the effective policy
 bump-version: .venv/run ## write the version of TAG, or TO
 	@$(invoke) $(tag) $(to) $$ARGS
 
+release: .venv/run ## release the production branch
+	@$(invoke) $$ARGS
+
+images: .venv/run ## name the container images, or build them (ARGS=--build)
+	@$(invoke) $$ARGS
+
+feature: .venv/run ## start a branch for a change (ARGS="--name my-fix")
+	@$(invoke) $$ARGS
+
+pr: .venv/run ## open a pull request for the branch that is checked out
+	@$(invoke) $$ARGS
+
+guard: .venv/run ## check what would come into the production branch
+	@$(invoke) $$ARGS
+
 sandbox: .venv/run ## build a small fork to practise on in .sandbox
 	@$(run) $(bin)/invoke sandbox $$ARGS
+
+tour: .venv/run ## take the sandbox through a pull request, its merge, a release and Slack
+	@$(run) $(bin)/invoke sandbox --tour $$ARGS
 
 ##
 ## This project
@@ -108,8 +127,8 @@ format: .venv/dev ## let ruff rewrite what it can
 	$(bin)/ruff check --fix
 
 check: lint ## lint, workflows, layering, generated documentation
-	$(bin)/zizmor --quiet --offline --persona=pedantic .github
-	$(bin)/check-jsonschema --builtin-schema vendor.github-workflows $(wildcard .github/workflows/*.y*ml)
+	$(bin)/zizmor --quiet --offline --persona=pedantic .github $(for_fork)
+	$(bin)/check-jsonschema --builtin-schema vendor.github-workflows $(wildcard .github/workflows/*.y*ml) $(for_fork)
 	$(bin)/pytest --quiet tests/unit/test_layering.py tests/unit/test_docs.py
 
 docs: .venv/dev ## rewrite the generated blocks of the documentation

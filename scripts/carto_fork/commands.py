@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from .text import counted, printable
 
 # What only some tasks need is imported by them: it costs more than most questions to git.
 if TYPE_CHECKING:
+    from .sandbox import Sandbox
     from .verify import Verification
 
 
@@ -496,10 +498,31 @@ def show_features(s: Session, scan: bool) -> None:
         raise CheckFailed(problem, then="bring them back, or correct the manifest.")
 
 
+def give_gh(s: Session, built: Sandbox) -> None:
+    """Let a sandbox have pull requests and releases, where what that needs is installed."""
+    from . import sandbox
+
+    try:
+        from . import standin_gh
+    except ImportError:
+        found = None
+    else:
+        found = standin_gh.real_gh(built.clone.parent)
+    if found:
+        sandbox.install_gh(s.sh, built, sys.executable, standin_gh.__name__)
+    else:
+        s.console.say(
+            "Without pull requests and releases: `pip install 'carto-fork[sandbox]'` adds them.",
+            "yellow",
+        )
+
+
 def build_sandbox(s: Session, path: Path) -> None:
     """Build the sandbox, unless it is there."""
     from . import sandbox
 
     built = sandbox.build(s.sh, path)
+    if built.new:
+        give_gh(s, built)
     clone = git.nearest(built.clone)
     s.console.say(f"{clone} is {'a new' if built.new else 'the'} fork to try things on.")

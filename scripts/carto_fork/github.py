@@ -87,7 +87,7 @@ class Pull:
     """A pull request.
 
     head: the branch that it asks to merge. commit: that branch's commit, as GitHub has it.
-    state: OPEN, CLOSED or MERGED. author: who opened it.
+    state: OPEN, CLOSED or MERGED. author: who opened it. body: its text.
     """
 
     number: int
@@ -99,9 +99,10 @@ class Pull:
     base: str
     labels: tuple[str, ...]
     author: str
+    body: str
 
 
-_PULL_FIELDS = "number,url,title,state,headRefName,headRefOid,baseRefName,labels,author"
+_PULL_FIELDS = "number,url,title,state,headRefName,headRefOid,baseRefName,labels,author,body"
 
 
 def pulls(sh: Shell, hub: Hub, *, base: str, state: str = "open", head: str = "") -> list[Pull]:
@@ -131,6 +132,7 @@ def _pull(found: dict[str, Any]) -> Pull:
         base=found["baseRefName"],
         labels=tuple(label["name"] for label in found["labels"]),
         author=(found.get("author") or {}).get("login", ""),
+        body=found["body"],
     )
 
 

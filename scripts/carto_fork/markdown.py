@@ -29,7 +29,8 @@ def plain(text: str) -> str:
     safe = printable(" ".join(text.split()))
     # An invisible word joiner keeps `@name` and `#1` from being links; a backslash does not.
     safe = re.sub(r"([@#])(?=\w)", "\\1\u2060", safe)
-    return _SPECIAL.sub(r"\\\1", safe)
+    # What begins a list does so at the beginning only; `v1.76.5-stable` stays as it is.
+    return re.sub(r"^(\d*)([-.])", r"\1\\\2", _SPECIAL.sub(r"\\\1", safe))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -11,7 +11,7 @@ from .session import Session
 EVENTS = {
     "success": (
         "The upgrade to {release} is ready for review",
-        "The merge left no conflict. Review the pull request; merge it with a merge commit.",
+        "Nothing is left to decide. Review the pull request; merge it with a merge commit.",
     ),
     "conflicts": (
         "The upgrade to {release} needs attention",

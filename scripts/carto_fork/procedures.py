@@ -197,24 +197,25 @@ _VERIFY = Step(
     stuck="mend it in {work} and commit, or let it go: {drop}; then run the same command again.",
 )
 
-_PUBLISHING = (
-    Step(
-        "push",
-        "Publish the branch.",
-        when="push",
-        run=(
-            "git -C {work} push --atomic --no-follow-tags {origin}"
-            " refs/heads/{sync}:refs/heads/{sync}",
-        ),
-        stuck="see what {origin} says, then run the same command again.",
+_PUSH = Step(
+    "push",
+    "Publish the branch.",
+    when="push",
+    run=(
+        "git -C {work} push --atomic --no-follow-tags {origin} refs/heads/{sync}:refs/heads/{sync}",
     ),
-    Step(
-        "request",
-        "Open or update the pull request, with labels and guidance.",
-        when="request",
-        run=("invoke sync-pr --repo {repo} --tag {tag}",),
-        untouched="{origin} has {sync}; only the pull request is missing or out of date.",
-    ),
+    stuck="see what {origin} says, then run the same command again.",
+)
+
+_REQUEST = Step(
+    "request",
+    "Open or update the pull request, with labels and guidance.",
+    when="request",
+    run=("invoke sync-pr --repo {repo} --tag {tag}",),
+    untouched="{origin} has {sync}; only the pull request is missing or out of date.",
+)
+
+_LANDING = (
     Step(
         "publish",
         "Move the production branch on GitHub, fast-forward only.",
@@ -319,11 +320,12 @@ UPGRADE = (
     _check(
         "lint", "Check the style of the merged tree.", "{repo}", "refs/carto-fork/passed/{tag}/lint"
     ),
-    *_PUBLISHING,
+    _PUSH,
+    _REQUEST,
+    *_LANDING,
 )
 
-_PUSH, _REQUEST = _PUBLISHING[:2]
-_TIDY = next(step for step in _PUBLISHING if step.name == "tidy")
+_TIDY = next(step for step in _LANDING if step.name == "tidy")
 
 REQUEST = (_REQUEST,)
 
@@ -412,6 +414,22 @@ UPDATE_REQUEST = (
     ),
 )
 
+LAND = (
+    Step(
+        "merge",
+        "Merge the pull request with a merge commit, as a reviewer does.",
+        run=("{gh} pr merge {number} -R {slug} --merge",),
+    ),
+    Step(
+        "fetch",
+        "Have the production branch here as it is on GitHub now.",
+        run=(
+            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
+            " +refs/heads/{production}:refs/remotes/{origin}/{production}",
+        ),
+    ),
+)
+
 SUPERSEDE = (
     Step(
         "supersede",
@@ -420,7 +438,7 @@ SUPERSEDE = (
     ),
 )
 
-HEAL = (_BRANCH, _WORKTREE, replace(_HEAL, when=""), *_PUBLISHING)
+HEAL = (_BRANCH, _WORKTREE, replace(_HEAL, when=""), _PUSH, *_LANDING)
 
 SAVE = (
     Step(

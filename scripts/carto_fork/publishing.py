@@ -73,7 +73,7 @@ def make_release(s: Session, bump: str, dispatch: bool, run_task: RunTask) -> No
             known = None
             if s.sh.dry:
                 _show_notes(s, made, notes)
-            plan = release.plan(found, there, made, hub)
+            plan = release.plan(found, there, made)
             _carry_out(s, procedures.RELEASE, plan, held, run_task)
             known = None if s.sh.dry else github.release(s.sh, hub, made.tag)
     url = known.url if known else ""
@@ -98,7 +98,7 @@ def _dispatch(s: Session, found: Fork, bump: str) -> None:
             then="add `workflow` to `[releases]` in carto_fork.toml, or leave --dispatch out.",
         )
     github.require(s.sh, hub)
-    values = found.values() | {"gh": hub.gh, "slug": hub.slug, "workflow": workflow, "bump": bump}
+    values = found.values() | {"workflow": workflow, "bump": bump}
     untouched = "Nothing was released by this."
     _carry_out(s, procedures.DISPATCH, Plan(values, frozenset(), untouched), None)
     page = f"{hub.url}/actions/workflows/{workflow}"
@@ -346,17 +346,19 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
     with s.locked(found.repository) as held:
         there = _branch_on_origin(s, found, base)
         _, onto = _current(s, found, there, held, base)
-        title, body = _words(s, found, title, body_file, f"{onto}..refs/heads/{head}", base)
+        known = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
+        body = ""
+        if known is None:
+            title, body = _words(s, found, title, body_file, f"{onto}..refs/heads/{head}", base)
         if state.dirty:
             s.console.say(
                 f"Note: {counted(len(state.dirty), 'file')} with changes that are not committed; "
                 "they are not in it."
             )
-        known = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
-        values = found.values() | {"gh": hub.gh, "slug": hub.slug}
-        values |= {"head": head, "base": base, "title": title, "body": body}
+        words = {"head": head, "base": base, "title": title, "body": body}
         conditions = set() if known else {"open-draft" if draft else "open"}
-        plan = Plan(values, frozenset(conditions), f"{base} is as it was.")
+        untouched = f"{base} is as it was."
+        plan = Plan(found.values() | words, frozenset(conditions), untouched)
         _carry_out(s, procedures.PULL_REQUEST, plan, held)
     opened = known
     if not known and not s.sh.dry:

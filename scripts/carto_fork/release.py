@@ -11,7 +11,6 @@ from . import conventional, customisations, git, github, images, tags, target, v
 from .errors import Refused
 from .fork import Fork
 from .git import Refs
-from .github import Hub
 from .policy import Releases, TagUse
 from .release_notes import Notes, Own
 from .shell import Shell
@@ -160,13 +159,11 @@ def image_names(fork: Fork, release: Release) -> list[str]:
     return images.of_release(fork.policy.images, release.tag, upstream, release.version)
 
 
-def plan(fork: Fork, there: Remotes, release: Release, hub: Hub) -> Plan:
+def plan(fork: Fork, there: Remotes, release: Release) -> Plan:
     """The plan for making a release, or for going on with one."""
     ref = f"refs/tags/{release.tag}"
     file = fork.repository.common / "carto-fork" / release.tag / "notes.md"
     values = fork.values() | {
-        "gh": hub.gh,
-        "slug": hub.slug,
         "tag": release.tag,
         "commit": release.commit,
         "title": release.tag,

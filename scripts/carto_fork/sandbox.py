@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -58,6 +59,19 @@ def build(sh: Shell, directory: Path, history: History | None = None) -> Sandbox
     finally:
         shutil.rmtree(site, ignore_errors=True)
     return Sandbox(there.upstream, there.origin, there.clone, new=True)
+
+
+def install_gh(sh: Shell, place: Sandbox, python: str, module: str) -> None:
+    """Give a sandbox a gh of its own, which asks GitHub as it is played in its directory.
+
+    python: the interpreter that plays it, with the module of that name.
+    """
+    program = place.clone.parent / "gh"
+    sources = str(Path(__file__).parents[1])
+    words = ["env", f"PYTHONPATH={sources}", python, "-m", module, str(program.parent)]
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    program.chmod(0o755)
+    _set(sh, place.clone, "carto-fork.gh", str(program))
 
 
 def _build(sh: Shell, site: Path, final: Path, history: History) -> None:

@@ -68,6 +68,11 @@ def sync_upstream(s: Session, options: upgrade.Options, run_task: RunTask) -> No
     github.require(s.sh, hub)
     release = target.find(s.sh, found, name)
     tag, branch = release.tag, found.policy.branches.sync_for(release.tag.name)
+    here = all(git.has_object(s.sh, found.path, name) for name in (release.commit, release.base))
+    if here and git.is_ancestor(s.sh, found.path, release.commit, release.base):
+        s.console.say(f"Nothing new: {found.policy.branches.production} contains {tag.name}.")
+        _end(s, "nothing", {"result": "nothing", "tag": tag.name, "pull_request": ""})
+        return
     if declined := _declined(s, found, hub, branch, release.pushed):
         s.console.say(f"A person closed {declined.url} for {tag.name}; nothing to do.")
         result = {"result": "declined", "tag": tag.name, "pull_request": declined.url}
@@ -84,14 +89,21 @@ def sync_upstream(s: Session, options: upgrade.Options, run_task: RunTask) -> No
     asked = request(s, tag.name)
     event = "conflicts" if asked["conflicts"] else "success"
     result = {"result": asked["result"], "tag": tag.name, "pull_request": asked["url"]}
+    if not asked["changed"]:
+        # The team was told when it was opened; a schedule comes by here every few hours.
+        s.console.say("It waits for its review, as before.")
+        event, result["result"] = "", "waiting"
     _end(s, event, result)
 
 
 def _end(s: Session, event: str, result: dict[str, str]) -> None:
+    """Say what came of it: to the steps of a workflow, to scripts, and to the team if there is an
+    event."""
     actions.set_outputs(result)
     if s.json:
         s.print_json(result)
-    notifying.tell(s, event, tag=result["tag"], url=result["pull_request"])
+    if event:
+        notifying.tell(s, event, tag=result["tag"], url=result["pull_request"])
 
 
 def _declined(s: Session, found: Fork, hub: Hub, branch: str, pushed: str) -> Pull | None:
@@ -172,7 +184,7 @@ def request(s: Session, name: str) -> dict[str, Any]:
     github.require(s.sh, hub)
     sync = syncs.read(s.sh, found, tag, head)
     pulls = github.pulls(s.sh, hub, base=branches.production)
-    mine = next((pull for pull in pulls if pull.head == branch), None)
+    mine = known = next((pull for pull in pulls if pull.head == branch), None)
     # Nothing of this touches the clone, so that its lock is not needed; the upgrade may hold it.
     values = _values(s, found, hub, sync, mine)
     for label, colour, what in _missing_labels(s, found, hub):
@@ -194,11 +206,19 @@ def request(s: Session, name: str) -> dict[str, Any]:
     return {
         "result": result,
         "conflicts": len(sync.unresolved),
+        "changed": known is None or not _is_told(known, values),
         "number": mine and mine.number,
         "url": url,
         "tag": tag.name,
         "branch": branch,
     }
+
+
+def _is_told(known: Pull, values: dict[str, str]) -> bool:
+    """Whether a pull request was there before, with the labels that it has now and at the commit
+    for which its text was written."""
+    labels = set(values["labels"].split(","))
+    return labels <= set(known.labels) and values["head"][:10] in known.body
 
 
 _NONE: frozenset[str] = frozenset()
@@ -229,6 +249,7 @@ def _values(s: Session, found: Fork, hub: Hub, sync: Sync, mine: Pull | None) ->
         state, other = other, state
     return found.values() | {
         "sync": sync.branch,
+        "head": sync.head,
         "title": pull_request.title(sync, production),
         "body": str(path),
         "labels": ",".join([*settings.labels, state]),

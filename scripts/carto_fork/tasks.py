@@ -565,19 +565,27 @@ def guard(
 @invoke.tasks.task(
     positional=[],
     auto_shortflags=False,
-    help={"path": "Where to build it; default: .sandbox in the current directory."},
+    help={
+        "path": "Where to build it; default: .sandbox in the current directory.",
+        "tour": "Go through an upgrade there: pull request, merge, release, Slack.",
+    },
 )
-def sandbox(c: Context, path: str = ".sandbox") -> None:
+def sandbox(c: Context, path: str = ".sandbox", tour: bool = False) -> None:
     """Build a small upstream, its fork and a clone, to try the other tasks on.
 
-    Everything is on this machine: the remotes look like GitHub's, and lead to the directory. What
-    is there already is kept.
+    Everything is on this machine: the remotes look like GitHub's, and lead to the directory; its gh
+    asks a GitHub that is played there. What is there already is kept.
     """
     from . import commands
     from .session import session
 
-    with session(c, "sandbox", path=path) as s:
-        commands.build_sandbox(s, Path(path))
+    with session(c, "sandbox", path=path, tour=tour) as s:
+        if tour:
+            from . import tour as going
+
+            going.run(s, Path(path), lambda words: _run_task(c, words, s.sh.stream))
+        else:
+            commands.build_sandbox(s, Path(path))
 
 
 def _run_task(c: Context, words: Sequence[str], stream: TextIO) -> None:

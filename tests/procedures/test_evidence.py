@@ -1234,7 +1234,9 @@ def test_an_upgrade_that_heals_first(squashed: World) -> None:
     assert "\n1 of 3 conflicts decided, 2 left." in paused.out
     resolved_by_hand(squashed, squashed.work(STABLE))
     head = goes_on(squashed, PAUSES)
-    first, second = squashed.git(f"log -1 --format=%P {head}", repo=squashed.origin).split()
+    first, second = squashed.git(
+        f"log --merges --first-parent -1 --format=%P {head}", repo=squashed.origin
+    ).split()
     assert second == squashed.git(f"rev-parse {STABLE}^0")
     assert is_healed(squashed, first, sync)
 
@@ -1261,7 +1263,9 @@ def test_an_upgrade_in_spite_of_a_squashed_sync(squashed: World) -> None:
     assert checked.out.startswith(f"Reckoned with healed ancestry: {sync[:10]} was squashed.\n")
     healed = json.loads(squashed.run(f"verify {revs} --json").out)["healed"]
     assert healed == {"sync": sync_of(squashed), "parent": squashed.git(f"rev-parse {TAG}^0")}
-    parents = squashed.git(f"log -1 --format=%P {head}", repo=squashed.origin).split()
+    parents = squashed.git(
+        f"log --merges --first-parent -1 --format=%P {head}", repo=squashed.origin
+    ).split()
     assert parents == [sync, squashed.git(f"rev-parse {STABLE}^0")]
 
 

@@ -159,7 +159,9 @@ def test_carried_by_the_fork_itself(carrying: World, where: str) -> None:
     assert done.code == 0
     assert world.checkout() == before
     head = world.refs(world.origin)[SYNC]
-    parents = world.git(f"log -1 --format=%P {head}", repo=world.origin).split()
+    parents = world.git(
+        f"log --merges --first-parent -1 --format=%P {head}", repo=world.origin
+    ).split()
     assert parents == [production, world.git(f"rev-parse {TAG}^0", repo=world.upstream)]
     carried = world.git(f"rev-parse {head}:scripts/carto_fork", repo=world.origin)
     assert carried == world.git("rev-parse carto/main:scripts/carto_fork")

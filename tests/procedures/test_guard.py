@@ -1,0 +1,366 @@
+"""What must not come into the production branch is found, and nothing else is complained of."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from world import INVOKE, ROOT, Done, World, commit_in, copied, land, message, shim
+
+TAG, STABLE, NIGHTLY = "v1.76.5", "v1.77.2-stable", "v1.77.0-nightly"
+SYNC = f"upstream-sync/{TAG}"
+PRODUCTION = "refs/heads/carto/main"
+DEFAULT = "origin/carto/main..HEAD"
+
+
+@cache
+def _published(template: Path) -> Path:
+    """A copy of the template whose upgrade to v1.76.5 is published; to be copied."""
+    world = copied(template, Path(tempfile.mkdtemp(dir=template.parent)) / "w")
+    world.git("fetch --quiet upstream --tags")
+    done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
+    assert done.code == 0, done.err
+    return world.place
+
+
+@pytest.fixture
+def world(template: Path, tmp_path: Path) -> World:
+    """An upgrade to v1.76.5 that is published and not merged, and all of upstream here."""
+    return copied(_published(template), tmp_path / "w")
+
+
+def feature(world: World, start: str = "origin/carto/main", subject: str = "feat: x") -> None:
+    """A branch with a commit of its own, checked out."""
+    world.git(f"switch --quiet --no-track -c feature/x {start}")
+    world.git("commit --quiet --allow-empty -m", subject)
+
+
+def passes(world: World, line: str = "guard", what: str = DEFAULT, **variables: str) -> None:
+    before = world.everything()
+    done = world.run(line, cwd=None, **variables)
+    assert (done.code, done.err) == (0, ""), done.err
+    assert done.out == f"Nothing stands against {what}.\n"
+    assert world.everything() == before
+
+
+def findings(world: World, line: str = "guard", **variables: str) -> list[str]:
+    """What it finds, without having changed anything."""
+    before = world.everything()
+    done = world.run(line, cwd=None, **variables)
+    assert (done.code, done.out) == (4, ""), done
+    head, *found, untouched, then = done.err.strip("\n").split("\n")
+    assert head.startswith(f"Check failed: {len(found)} finding")
+    assert untouched == "Nothing was changed."
+    assert then.startswith("Next: mend the branch, then run `invoke guard")
+    assert world.everything() == before
+    return [line.strip() for line in found]
+
+
+def short(world: World, rev: str) -> str:
+    return world.git(f"rev-parse {rev}^0")[:10]
+
+
+# --- What is fine ---------------------------------------------------------------------------
+
+
+def test_the_fork_itself(world: World) -> None:
+    passes(world)
+
+
+def test_a_feature(world: World) -> None:
+    feature(world)
+    world.git("switch --quiet -c feature/y origin/carto/main~3")
+    world.git("commit --quiet --allow-empty -m 'fix(ui)!: y (#3)'")
+    world.git("merge --quiet --no-edit feature/x")
+    world.git("""commit --quiet --allow-empty -m 'Revert "feat: x"'""")
+    passes(world)
+
+
+def test_a_sync_branch(world: World) -> None:
+    passes(world, f"guard --range origin/carto/main..{SYNC}", f"origin/carto/main..{SYNC}")
+
+
+def test_a_sync_that_has_landed(world: World) -> None:
+    before = world.git("rev-parse origin/carto/main")
+    land(world, TAG)
+    commit_in(world, world.origin, PRODUCTION, {"new.py": "x = 1\n"})
+    world.git("fetch --quiet --no-tags origin")
+    passes(
+        world, f"guard --range {before[:9]}..origin/carto/main", f"{before[:9]}..origin/carto/main"
+    )
+
+
+def test_lost_ancestry_that_is_healed(world: World) -> None:
+    # What the upgrade wrote down of the tag is the fork's own, and squashed it is nobody's.
+    land(world, TAG, {"carto_tags.toml": None}, squash=True)
+    world.git("tag -d", *(set(world.git("tag").split()) - {TAG, STABLE}))
+    done = world.run("heal --no-push")
+    assert done.code == 0, done.err
+    [branch] = world.git("branch --list '--format=%(refname:short)' 'heal/*'").split()
+    passes(world, f"guard --range origin/carto/main..{branch}", f"origin/carto/main..{branch}")
+
+
+def test_production_merged_into_a_feature(world: World) -> None:
+    feature(world, "origin/carto/main")
+    land(world, TAG)
+    world.git("merge --quiet --no-edit origin/carto/main")
+    passes(world)
+
+
+def test_the_result_as_json(world: World) -> None:
+    feature(world, subject="what is this")
+    data = json.loads(world.run("guard --json").out)
+    [finding] = data.pop("findings")
+    assert (finding["check"], finding["certain"]) == ("subject", True)
+    base, head = (world.git(f"rev-parse {rev}") for rev in ("origin/carto/main", "HEAD"))
+    told = [{"what": DEFAULT, "base": base, "head": head}]
+    assert data == {"ranges": told, "passed": False}
+
+
+# --- What is not ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("branch", ["upstream/main", "origin/main~1", f"{STABLE}~1"])
+def test_a_merge_of_upstreams_development(world: World, branch: str) -> None:
+    feature(world)
+    world.git(f"merge --quiet --strategy ours --no-edit {branch}")
+    head, parent = short(world, "HEAD"), short(world, branch)
+    subject = world.git("log -1 --format=%s")
+    assert findings(world) == [
+        f"upstream: {head} ({subject}) merges {parent} of upstream's main; "
+        "only stable releases are merged"
+    ]
+
+
+def test_a_branch_that_stands_on_the_mirror(world: World) -> None:
+    feature(world, "origin/main~1")
+    head, parent = short(world, "HEAD"), short(world, "origin/main~1")
+    assert findings(world) == [
+        f"upstream: {head} (feat: x) stands on {parent} of upstream's main; "
+        "only stable releases are merged"
+    ]
+
+
+def test_the_mirror_itself(world: World) -> None:
+    [found] = findings(world, "guard --range origin/carto/main..upstream/main")
+    assert found.startswith(f"upstream: {short(world, 'upstream/main')} is a commit of upstream's")
+
+
+def test_a_tag_that_is_no_stable_release(world: World) -> None:
+    feature(world)
+    world.git(f"merge --quiet --strategy ours --no-edit {NIGHTLY}")
+    [found] = findings(world)
+    assert found.startswith("upstream tag: ")
+    assert found.endswith("which is no stable release")
+    # The tag need not be here.
+    world.git(f"tag -d {NIGHTLY}")
+    assert findings(world) == [found]
+
+
+def test_a_squashed_sync(world: World) -> None:
+    before = world.git("rev-parse origin/carto/main")
+    sync = land(world, TAG, squash=True)
+    [found] = findings(world, f"guard --range {before}..origin/carto/main")
+    assert found.startswith(f"squashed sync: {sync[:10]} (")
+    assert found.endswith("brings upstream's work with one parent only: a squash")
+
+
+@pytest.mark.parametrize("subject", ["what is this", "WIP", "fixup! feat: x", "\x1b[31m @team `x`"])
+def test_a_subject_that_says_nothing(world: World, subject: str, tmp_path: Path) -> None:
+    feature(world, subject=subject)
+    page = tmp_path / "page"
+    [found] = findings(world, GITHUB_STEP_SUMMARY=str(page))
+    assert found.startswith(f"subject: {short(world, 'HEAD')} (")
+    assert found.endswith(") is no conventional commit")
+    assert found.isprintable()
+    assert "@team" not in page.read_text()
+
+
+def test_a_sync_that_lost_something(world: World) -> None:
+    text = world.git("show origin/carto/main:litellm/router.py")
+    theirs = world.git(f"show {TAG}:litellm/router.py")
+    assert text != theirs
+    base = world.git("rev-parse origin/carto/main")
+    commit_in(
+        world,
+        world.fork,
+        "refs/heads/feature/lost",
+        {"litellm/router.py": theirs},
+        base,
+        f"{TAG}^0",
+        tree=SYNC,
+        message=f"chore: merge upstream {TAG} into carto/main",
+    )
+    found = findings(world, f"guard --range {base}..feature/lost")
+    assert f"lost: the merge of {TAG} lost the fork's change to litellm/router.py (line" in found[0]
+
+
+def test_what_was_mended_behind_the_merge_is_fine(world: World) -> None:
+    theirs = world.git(f"show {TAG}:litellm/router.py")
+    mended = world.git(f"show {SYNC}:litellm/router.py") + "\n"
+    base, ref = world.git("rev-parse origin/carto/main"), "refs/heads/feature/mended"
+    files = {"litellm/router.py": theirs}
+    parents = (base, f"{TAG}^0")
+    commit_in(world, world.fork, ref, files, *parents, tree=SYNC, message="chore: merge")
+    commit_in(world, world.fork, ref, {"litellm/router.py": mended}, message="fix: bring it back")
+    passes(world, f"guard --range {base}..feature/mended", f"{base}..feature/mended")
+
+
+def test_all_findings_at_once(world: World) -> None:
+    feature(world, subject="nothing said")
+    world.git(f"merge --quiet --strategy ours --no-edit {NIGHTLY}")
+    world.git("merge --quiet --strategy ours --no-edit upstream/main")
+    checks = [line.partition(":")[0] for line in findings(world)]
+    assert checks == ["upstream", "upstream tag", "subject"]
+
+
+# --- In GitHub Actions ----------------------------------------------------------------------
+
+
+def event(world: World, base: str, head: str, into: str = "carto/main") -> dict[str, str]:
+    """The variables of a job for a pull request."""
+    path = world.place / "event.json"
+    pull = {"base": {"sha": base, "ref": into}, "head": {"sha": head, "ref": "feature/x"}}
+    path.write_text(json.dumps({"pull_request": pull}))
+    return {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_EVENT_NAME": "pull_request",
+        "GITHUB_EVENT_PATH": str(path),
+        "GITHUB_BASE_REF": into,
+        "GITHUB_HEAD_REF": "feature/x",
+    }
+
+
+def test_a_pull_request(world: World) -> None:
+    feature(world, "upstream/main", subject="odd")
+    base, head = world.git("rev-parse origin/carto/main HEAD").split()
+    world.git("switch --quiet carto/main")
+    checks = [
+        line.partition(":")[0] for line in findings(world, "guard", **event(world, base, head))
+    ]
+    assert checks == ["upstream", "subject"]
+    good = world.git("rev-parse origin/carto/main~1")
+    what = "the pull request from feature/x to carto/main"
+    passes(world, what=what, **event(world, good, base))
+
+
+def test_a_pull_request_to_another_branch(world: World) -> None:
+    done = world.run("guard", cwd=None, **event(world, "x", "y", "docs"))
+    assert (done.code, done.out) == (0, "Nothing here goes to carto/main.\n")
+
+
+@pytest.mark.parametrize("head", ["0" * 39 + "1", "HEAD", "--upload-pack=x", ""])
+def test_a_pull_request_whose_commit_is_not_here(world: World, head: str) -> None:
+    base = world.git("rev-parse origin/carto/main")
+    done = world.run("guard", cwd=None, **event(world, base, head))
+    assert (done.code, done.out) == (1, "")
+    assert "of the pull request is not here" in done.err and "fetch-depth: 0" in done.err
+
+
+def test_a_job_without_its_event(world: World) -> None:
+    variables = event(world, "x", "y") | {"GITHUB_EVENT_PATH": str(world.place / "none")}
+    done = world.run("guard", cwd=None, **variables)
+    assert done.code == 1
+    assert "GITHUB_EVENT_PATH tells of no pull request" in done.err
+
+
+def test_a_clone_without_the_remote_of_upstream(world: World) -> None:
+    """As a workflow checks it out: origin alone, with its whole history."""
+    world.git("remote remove upstream")
+    feature(world)
+    passes(world)
+    world.git("merge --quiet --strategy ours --no-edit origin/main")
+    assert len(findings(world)) == 1
+
+
+# --- As git's hook --------------------------------------------------------------------------
+
+
+def hook(world: World, lines: str) -> Done:
+    """Run it as git runs a pre-push hook."""
+    ended = subprocess.run(
+        [*INVOKE, "--search-root", str(ROOT), "guard", "--pre-push"],
+        cwd=world.fork,
+        input=lines,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    return Done(ended.returncode, world.neutral(ended.stdout), world.neutral(ended.stderr))
+
+
+def test_a_push_to_production(world: World) -> None:
+    feature(world, subject="odd")
+    path = world.fork / ".git" / "hooks" / "pre-push"
+    path.parent.mkdir(exist_ok=True)
+    line = " ".join([*INVOKE, "--search-root", str(ROOT), "guard", "--pre-push"])
+    path.write_text(f"#!/bin/sh\nexec {line}\n")
+    path.chmod(0o755)
+    before = world.refs(world.origin)
+    done = world.call(["git", "push", "--quiet", "origin", "HEAD:carto/main"])
+    assert done.code == 1
+    assert "(odd) is no conventional commit" in done.err
+    assert world.refs(world.origin) == before
+    world.git("commit --quiet --amend --allow-empty -m 'fix: x'")
+    assert world.call(["git", "push", "--quiet", "origin", "HEAD:carto/main"]).code == 0
+    assert world.refs(world.origin)[PRODUCTION] == world.git("rev-parse HEAD")
+
+
+def test_only_pushes_to_production_and_sync_branches_matter(world: World) -> None:
+    feature(world, subject="odd")
+    head, base = world.git("rev-parse HEAD origin/carto/main").split()
+    none = "0" * 40
+    fine = [
+        f"refs/heads/feature/x {head} refs/heads/feature/x {none}",
+        f"refs/tags/x {head} refs/tags/x {none}",
+        f"(delete) {none} refs/heads/upstream-sync/v1.76.3 {base}",
+    ]
+    done = hook(world, "".join(f"{line}\n" for line in fine))
+    assert (done.code, done.out) == (0, "Nothing here goes to carto/main.\n")
+    for ref, before in ((PRODUCTION, base), (f"refs/heads/{SYNC}", none), (PRODUCTION, "1" * 40)):
+        stopped = hook(world, f"{fine[0]}\nHEAD {head} {ref} {before}\n")
+        assert stopped.code == 4, ref
+        assert "is no conventional commit" in stopped.err
+    assert hook(world, "").code == 0
+    strange = hook(world, "a b\n")
+    assert strange.code == 2 and "is not what git tells a pre-push hook" in strange.err
+
+
+# --- Refusals -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("given", ["HEAD", "a...b", "..b", "a..", "--all..b", "a..b..c"])
+def test_no_such_range(world: World, given: str) -> None:
+    done = world.run("guard", f"--range={given}")
+    assert (done.code, done.out) == (2, "")
+    assert "name two commits, as in --range A..B." in done.err
+
+
+def test_a_commit_that_is_not_here(world: World) -> None:
+    done = world.run("guard --range HEAD..nope")
+    assert done.err == message("there is no commit 'nope' here.", "name one that `git log` shows.")
+
+
+def test_both_options(world: World) -> None:
+    assert world.run("guard --range HEAD..HEAD --pre-push").code == 2
+
+
+def test_upstream_cannot_be_reached(world: World) -> None:
+    feature(world)
+    path = shim(world, 'case " $* " in *" ls-remote "*) exit 128 ;; esac; exec "$GIT" "$@"')
+    done = world.run("guard", PATH=path)
+    assert done.code == 0
+    assert "Note: upstream cannot be reached; its tags are those known here." in done.out
+
+
+def test_nothing_of_upstream_is_known(world: World) -> None:
+    world.git("remote remove upstream")
+    world.git("update-ref -d refs/remotes/origin/main")
+    done = world.run("guard")
+    assert done.code == 1
+    assert "neither upstream's branches are here nor origin's main" in done.err

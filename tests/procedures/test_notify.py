@@ -1,0 +1,168 @@
+"""Telling the team in Slack, as a command."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from carto_fork.notifying import EVENTS
+from webhook import SECRET, Says, nobody, webhook
+from world import Done, World
+
+PULL = "https://github.com/CartoDB/litellm/pull/7"
+RUN = {
+    "GITHUB_ACTIONS": "true",
+    "GITHUB_SERVER_URL": "https://github.com",
+    "GITHUB_REPOSITORY": "CartoDB/litellm",
+    "GITHUB_RUN_ID": "99",
+}
+LOG = "https://github.com/CartoDB/litellm/actions/runs/99"
+
+
+def told(world: World, line: str, url: str, **variables: str) -> Done:
+    """Notify; it succeeds, and tells nothing of the webhook's URL."""
+    done = world.run(f"notify {line}", cwd=None, SLACK_WEBHOOK_URL=url, **variables)
+    assert done.code == 0, done
+    assert "SECRET" not in done.out + done.err
+    assert "127.0.0.1" not in done.out + done.err
+    return done
+
+
+@pytest.mark.parametrize(
+    ("event", "headline"),
+    [
+        ("success", "The upgrade to v1.77.2 is ready for review"),
+        ("conflicts", "The upgrade to v1.77.2 needs attention"),
+        ("failure", "The upgrade to v1.77.2 failed"),
+    ],
+)
+def test_an_event_is_told(world: World, event: str, headline: str) -> None:
+    with webhook() as hook:
+        done = told(world, f"--event {event} --tag v1.77.2 --url {PULL}", hook.url, **RUN)
+    assert (done.out, done.err) == (f"Slack was told: {event}.\n", "")
+    [message] = hook.received
+    assert message["blocks"][0]["text"]["text"] == headline
+    assert message["text"].startswith(headline)
+    links = message["blocks"][-2]["text"]["text"]
+    assert links == f"<{PULL}|Pull request>  <{LOG}|Log of the run>"
+    assert message["blocks"][-1]["elements"][0]["text"] == "CartoDB/litellm"
+
+
+def test_outside_of_github_actions_there_is_no_log(world: World) -> None:
+    with webhook() as hook:
+        told(world, "--event failure", hook.url)
+    [message] = hook.received
+    assert message["blocks"][0]["text"]["text"] == "The upgrade to a new release failed"
+    assert "mrkdwn" not in {block.get("text", {}).get("type") for block in message["blocks"]}
+
+
+def test_nothing_new_is_told_on_request_only(world: World) -> None:
+    with webhook() as hook:
+        done = told(world, "--event nothing", hook.url)
+        assert done.out == "Slack was not told: there is nothing new.\n"
+        assert hook.received == []
+        done = told(world, "--event nothing --always", hook.url)
+    assert done.out == "Slack was told: nothing.\n"
+    assert len(hook.received) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("", "SLACK_WEBHOOK_URL is not set."),
+        (" \n", "SLACK_WEBHOOK_URL is not set."),
+        (
+            f"https://hooks.slack.example/services/{SECRET}",
+            "SLACK_WEBHOOK_URL is no URL of an incoming webhook of hooks.slack.com.",
+        ),
+    ],
+)
+def test_without_a_webhook_nothing_is_sent(world: World, url: str, why: str) -> None:
+    done = told(world, "--event failure", url)
+    assert (" ".join(done.out.split()), done.err) == (f"Slack was not told: {why}", "")
+
+
+def test_white_space_around_the_url_does_no_harm(world: World) -> None:
+    with webhook() as hook:
+        assert told(world, "--event failure", f" {hook.url}\n").out == "Slack was told: failure.\n"
+
+
+@pytest.mark.parametrize(
+    ("answers", "line"),
+    [
+        ([Says(429, "", {"Retry-After": "0"}), Says(200)], "Slack was told: failure."),
+        ([Says(404, "no_service")], "Slack was not told: Slack answered 404 (no_service)."),
+        ([Says(302, "", {"Location": "/x"})], "Slack was not told: Slack answered 302."),
+    ],
+)
+def test_delivery_never_fails_the_run(world: World, answers: list[Says], line: str) -> None:
+    with webhook(*answers) as hook:
+        done = told(world, "--event failure", hook.url)
+    assert (done.out, done.err) == (f"{line}\n", "")
+    assert len(hook.received) == len(answers)
+
+
+def test_nobody_is_there(world: World) -> None:
+    done = told(world, "--event failure", nobody(), INVOKE_DEBUG="1")
+    assert done.out == "Slack was not told: Slack could not be reached.\n"
+
+
+def test_the_result_for_scripts(world: World) -> None:
+    with webhook(Says(404, "no_service")) as hook:
+        done = told(world, "--event failure --json", hook.url)
+    assert json.loads(done.out) == {
+        "event": "failure",
+        "delivered": False,
+        "why": "Slack answered 404 (no_service)",
+    }
+    assert done.err == "Slack was not told: Slack answered 404 (no_service).\n"
+    with webhook() as hook:
+        done = told(world, "--event failure --json", hook.url)
+    assert json.loads(done.out) == {"event": "failure", "delivered": True, "why": ""}
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_a_dry_run_prints_the_message_and_sends_nothing(world: World, event: str) -> None:
+    line = f"--event {event} --tag v1.77.2 --url {PULL}"
+    with webhook() as hook:
+        done = told(world, f"{line} --always --dry", hook.url, **RUN)
+        assert hook.received == []
+        told(world, f"{line} --always", hook.url, **RUN)
+    assert [json.loads(done.out)] == hook.received
+
+
+def test_hostile_words_reach_nobody(world: World) -> None:
+    words = "<!channel> @here <@U1> &lt;!here&gt; *bold* <https://evil.example|login>\x1b[2J"
+    with webhook() as hook:
+        told(
+            world, f"--event failure --text '{words}' --tag '<!everyone>' --url '<!here>'", hook.url
+        )
+    [message] = hook.received
+    assert {kind for kind, _ in _texts(message["blocks"])} == {"plain_text"}
+    for text in (message["text"], *(text for _, text in _texts(message["blocks"]))):
+        assert "<" not in text and "@here" not in text and "\x1b" not in text
+
+
+def _texts(found: Any) -> list[tuple[str, str]]:
+    if isinstance(found, list):
+        return [text for one in found for text in _texts(one)]
+    if isinstance(found["text"], str):
+        return [(found["type"], found["text"])]
+    return _texts([found["text"]])
+
+
+@pytest.mark.parametrize("line", ["", "--event no-such", "--event"])
+def test_an_unknown_event_is_a_wrong_command_line(world: World, line: str) -> None:
+    with webhook() as hook:
+        done = world.run(f"notify {line}", SLACK_WEBHOOK_URL=hook.url)
+        assert hook.received == []
+    assert done.code in (1, 2) and "event" in done.err
+
+
+def test_it_needs_no_fork(world: World) -> None:
+    with webhook() as hook:
+        done = world.run("notify --event failure", cwd=world.place, SLACK_WEBHOOK_URL=hook.url)
+    assert done.code == 0
+    assert len(hook.received) == 1

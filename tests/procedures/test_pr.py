@@ -1,0 +1,348 @@
+"""Branches for changes, and pull requests for them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from carto_fork.standin import Fault, GitHub
+from carto_fork.standin_state import Pull
+from world import World, message, push_as_colleague, shim
+
+PULLS = "https://github.com/CartoDB/litellm/pull"
+FEATURE = "invoke feature --name my-fix"
+
+
+def feature(world: World, *subjects: str, name: str = "x") -> None:
+    """A branch from production with these commits, checked out."""
+    world.git(f"switch --quiet --no-track -c feature/{name} origin/carto/main")
+    for subject in subjects or ("feat: x",):
+        world.git("commit --quiet --allow-empty -m", subject)
+
+
+def pulls(github: GitHub) -> list[Pull]:
+    with github.open() as opened:
+        return opened.origin().state.pulls
+
+
+def on_origin(world: World, name: str = "feature/x") -> str:
+    return world.refs(world.origin).get(f"refs/heads/{name}", "")
+
+
+# --- feature --------------------------------------------------------------------------------
+
+
+def test_a_feature_starts_from_origins_production(world: World) -> None:
+    new = push_as_colleague(world, {"new.py": "x = 1\n"})
+    (world.fork / "notes.txt").write_text("mine\n")
+    _, here, origin, upstream = world.everything()
+    done = world.run("feature --name my-fix")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.endswith(
+        "feature/my-fix is checked out, at origin's carto/main.\nwhen it is done: invoke pr\n"
+    )
+    assert world.git("rev-parse HEAD") == new
+    assert world.git("branch --show-current") == "feature/my-fix"
+    assert world.git("status --porcelain") == "?? notes.txt"
+    after = world.everything()
+    assert after[1] == {**here, "refs/heads/feature/my-fix": new}
+    assert after[2:] == (origin, upstream)
+    assert "branch.feature/my-fix" not in world.git("config --list")
+
+
+def test_a_feature_in_another_work_tree(world: World) -> None:
+    world.git("worktree add --quiet --detach ../other")
+    done = world.run("feature --repo ../other --name feature/my-fix")
+    assert (done.code, done.err) == (0, "")
+    other = world.place / "other"
+    assert world.git("branch --show-current", repo=other) == "feature/my-fix"
+    assert world.git("branch --show-current") == "carto/main"
+
+
+def test_dry_starts_nothing(world: World) -> None:
+    before = world.everything()
+    done = world.run("--dry feature --name my-fix")
+    assert (done.code, done.err) == (0, "")
+    switch = "git -C . switch --no-track -c feature/my-fix refs/remotes/origin/carto/main\n"
+    assert done.out.endswith(switch)
+    assert world.everything() == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a b", "..", "x.lock", "a..b", "~x", "x@{1}", "é", "a;b", "$(id)", "/x", "x/", "\n"],
+)
+def test_no_such_name(world: World, name: str) -> None:
+    before = world.everything()
+    done = world.run("feature", f"--name={name}")
+    assert (done.code, done.out) == (1, "")
+    assert "is not the name of a branch." in done.err
+    assert world.everything() == before
+
+
+def test_a_feature_without_a_name(world: World) -> None:
+    assert world.run("feature").err == message("--name is missing.", FEATURE, title="Usage")
+
+
+def test_the_branch_is_there_already(world: World) -> None:
+    world.git("branch feature/mine")
+    world.git("branch feature/theirs main", repo=world.origin)
+    before = world.everything()
+    assert world.run("feature --name mine").err == message(
+        "there is a branch feature/mine here already.",
+        "git -C . switch feature/mine, or choose another --name.",
+    )
+    assert world.run("feature --name theirs").err == message(
+        "there is a branch feature/theirs on origin already.",
+        "git -C . fetch origin && git -C . switch feature/theirs, or choose another --name.",
+    )
+    assert world.everything() == before
+
+
+@pytest.mark.parametrize("path", ["README.md", "new/a.py"])
+def test_what_the_switch_would_lose(world: World, path: str) -> None:
+    push_as_colleague(world, {"README.md": "theirs\n", "new/a.py": "x = 1\n"})
+    (world.fork / path).parent.mkdir(exist_ok=True)
+    (world.fork / path).write_text("mine\n")
+    before = world.everything()
+    done = world.run("feature --name my-fix")
+    assert done.code == 1
+    assert f"the switch would lose what is not committed in {path}." in done.err
+    assert world.everything() == before
+
+
+def test_what_the_switch_keeps(world: World) -> None:
+    push_as_colleague(world, {"README.md": "theirs\n"})
+    (world.fork / "LICENSE").write_text("mine\n")
+    assert world.run("feature --name my-fix").code == 0
+    assert (world.fork / "LICENSE").read_text() == "mine\n"
+    assert (world.fork / "README.md").read_text() == "theirs\n"
+
+
+def test_a_merge_in_progress(world: World) -> None:
+    world.git("merge --quiet --no-ff --no-commit --strategy ours origin/main")
+    done = world.run("feature --name my-fix")
+    assert done.code == 1
+    assert "a merge is in progress in" in done.err
+
+
+# --- pr -------------------------------------------------------------------------------------
+
+
+def test_a_pull_request_for_one_commit(world: World, github: GitHub) -> None:
+    feature(world)
+    world.git("commit --quiet --amend --allow-empty -m 'feat(ui): x' -m 'Because of `y`.'")
+    _, here, origin, upstream = world.everything()
+    done = world.run("pr")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.endswith(f"\nopened: {PULLS}/1\n")
+    [pull] = pulls(github)
+    assert (pull.title, pull.body) == ("feat(ui): x", "Because of `y`.")
+    assert (pull.head, pull.base, pull.draft) == ("feature/x", "carto/main", False)
+    after = world.everything()
+    assert after[1] == here and after[3] == upstream
+    assert {ref for ref in after[2].keys() - origin.keys() if "/pull/" not in ref} == {
+        "refs/heads/feature/x"
+    }
+    assert on_origin(world) == here["refs/heads/feature/x"]
+
+
+def test_a_pull_request_that_is_open(world: World, github: GitHub) -> None:
+    feature(world)
+    assert world.run("pr --draft --title 'fix: other (#3)'").code == 0
+    world.git("commit --quiet --allow-empty -m 'fix: more'")
+    done = world.run("pr")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.endswith(f"\nits pull request is open already: {PULLS}/1\n")
+    [pull] = pulls(github)
+    assert (pull.title, pull.draft) == ("fix: other (#3)", True)
+    assert on_origin(world) == world.git("rev-parse HEAD") == pull.head_oid
+
+
+def test_the_result_as_json(world: World, github: GitHub) -> None:
+    feature(world)
+    expected = {
+        "head": "feature/x",
+        "base": "carto/main",
+        "title": "feat: x",
+        "number": 1,
+        "url": f"{PULLS}/1",
+    }
+    assert json.loads(world.run("pr --json").out) == expected | {"opened": True}
+    assert json.loads(world.run("pr --json").out) == expected | {"opened": False}
+
+
+HOSTILE = "fix: `x` @CartoDB/team <img src=x> ${{ secrets.A }} $(touch pwned) '; touch pwned"
+
+
+def test_several_commits_need_a_title(world: World, github: GitHub, tmp_path: Path) -> None:
+    feature(world, "feat: a", HOSTILE, "docs: c")
+    before = world.everything()
+    stopped = world.run("pr")
+    assert (stopped.code, stopped.out) == (2, "")
+    assert "the branch has 3 commits" in stopped.err and "add --title" in stopped.err
+    assert world.everything() == before
+    assert world.run("pr --title 'feat: all of it'").code == 0
+    [pull] = pulls(github)
+    assert pull.body.splitlines()[0] == "- feat\\: a"
+    assert len(pull.body.splitlines()) == 3
+    assert not re.search(r"@\w|(?<!\\)<|\$\{\{", pull.body)
+    assert not list(world.place.rglob("pwned"))
+
+
+def test_a_hostile_title_is_one(world: World, github: GitHub) -> None:
+    feature(world, HOSTILE)
+    assert world.run("pr").code == 0
+    [pull] = pulls(github)
+    assert pull.title == HOSTILE
+    assert not list(world.place.rglob("pwned"))
+
+
+def test_a_text_from_a_file(world: World, github: GitHub, tmp_path: Path) -> None:
+    feature(world)
+    missing = world.run(f"pr --body-file {tmp_path}/none.md")
+    assert missing.code == 1
+    assert "cannot be read" in missing.err
+    (tmp_path / "body.md").write_text("--draft\n\n*Why* 'not'\n")
+    assert world.run(f"pr --body-file {tmp_path}/body.md").code == 0
+    [pull] = pulls(github)
+    assert (pull.body, pull.draft) == ("--draft\n\n*Why* 'not'\n", False)
+
+
+def test_dry_opens_nothing(world: World, github: GitHub) -> None:
+    feature(world)
+    before = world.everything()
+    done = world.run("--dry pr")
+    assert (done.code, done.err) == (0, "")
+    assert world.everything() == before and pulls(github) == []
+    assert world.call(["bash", "-c", world.pasteable(done.out)]).code == 0
+    assert [pull.title for pull in pulls(github)] == ["feat: x"]
+
+
+def test_what_is_not_committed_is_told(world: World, github: GitHub) -> None:
+    feature(world)
+    (world.fork / "LICENSE").write_text("mine\n")
+    done = world.run("pr")
+    assert done.code == 0
+    assert "Note: 1 file with changes that are not committed" in done.out
+
+
+def test_another_base(world: World, github: GitHub) -> None:
+    world.git("branch next carto/main", repo=world.origin)
+    feature(world)
+    assert world.run("pr --base next").code == 0
+    assert [pull.base for pull in pulls(github)] == ["next"]
+    done = world.run("pr --base nope")
+    assert done.code == 1
+    assert "origin has no branch nope" in done.err
+    assert world.run("pr", "--base=--upload-pack=x").code == 1
+
+
+# --- Refusals -------------------------------------------------------------------------------
+
+
+def refused(world: World, github: GitHub, line: str = "pr") -> str:
+    before = world.everything()
+    done = world.run(line)
+    assert (done.code, done.out) == (1, "")
+    assert world.everything() == before
+    assert pulls(github) == []
+    return done.err
+
+
+def test_the_mirror_is_no_base(world: World, github: GitHub) -> None:
+    feature(world)
+    assert refused(world, github, "pr --base main") == message(
+        "main only follows upstream; what is merged there blocks `sync-main`, and never reaches "
+        "carto/main.",
+        "leave --base out: the pull request goes to carto/main.",
+    )
+
+
+def test_branches_that_are_no_features(world: World, github: GitHub) -> None:
+    start = f"start one: {FEATURE}"
+    what = "carto/main is checked out, the production branch."
+    assert refused(world, github) == message(what, start)
+    world.git("switch --quiet -c main origin/main")
+    what = "main is checked out, the mirror of upstream."
+    assert refused(world, github) == message(what, start)
+    world.git("switch --quiet --detach")
+    assert "no branch is checked out in" in refused(world, github)
+    world.git("switch --quiet -c upstream-sync/v1.76.5 origin/carto/main")
+    again = "invoke upgrade-carto --tag v1.76.5"
+    what = f"upstream-sync/v1.76.5 is a sync branch, which `{again}` publishes."
+    assert refused(world, github) == message(what, again)
+
+
+@pytest.mark.parametrize("title", ["what is this", "feat:x", "feat: a\nb"])
+def test_a_title_that_says_nothing(world: World, github: GitHub, title: str) -> None:
+    feature(world)
+    done = world.run("pr", f"--title={title}")
+    assert (done.code, done.out) == (1, "")
+    assert "is no conventional commit" in done.err
+    assert on_origin(world) == "" and pulls(github) == []
+
+
+def test_a_branch_without_commits(world: World, github: GitHub) -> None:
+    world.git("switch --quiet -c feature/x")
+    assert "the branch has no commit that carto/main has not." in refused(world, github)
+
+
+def test_there_is_no_gh(world: World) -> None:
+    feature(world)
+    done = world.run("pr")
+    assert done.code == 1
+    assert "is not installed." in done.err
+    assert on_origin(world) == ""
+
+
+# --- What gets in the way -------------------------------------------------------------------
+
+
+def test_origin_has_other_commits(world: World, github: GitHub) -> None:
+    """It is never pushed by force."""
+    theirs = push_as_colleague(world, {"a.py": "a = 1\n"}, "feature/x", "origin/carto/main")
+    feature(world)
+    done = world.run("pr")
+    assert done.code == 1
+    assert "[rejected]" in done.err
+    assert "get what origin has of it, then run `invoke pr` again" in done.err
+    assert on_origin(world) == theirs and pulls(github) == []
+
+
+@pytest.mark.parametrize("what", [500, 422, "cut"])
+def test_github_fails_once(world: World, github: GitHub, what: int | str) -> None:
+    feature(world)
+    fault = Fault(match="PullRequestCreate", what=what)  # type: ignore[arg-type]
+    github.faults = [fault]
+    stopped = world.run("pr")
+    assert stopped.code == 1
+    assert "`gh pr create " in stopped.err and "carto/main is as it was." in stopped.err
+    assert "run `invoke pr` again" in stopped.err
+    assert github.faults == []
+    done = world.run("pr")
+    assert (done.code, done.err) == (0, "")
+    assert f"{PULLS}/1\n" in done.out
+    assert [pull.title for pull in pulls(github)] == ["feat: x"]
+
+
+@pytest.mark.parametrize("cut", ["kill -KILL $PPID $$", '"$GIT" "$@"; kill -KILL $PPID $$'])
+def test_killed_at_the_push(world: World, github: GitHub, cut: str) -> None:
+    feature(world)
+    path = shim(world, f'case " $* " in *" push "*) {cut} ;; esac; exec "$GIT" "$@"')
+    assert world.run("pr", PATH=path).code == -9
+    assert pulls(github) == []
+    assert world.run("pr").code == 0
+    assert [pull.title for pull in pulls(github)] == ["feat: x"]
+
+
+def test_the_token_may_not_open_one(world: World, github: GitHub) -> None:
+    feature(world)
+    no = "GitHub Actions is not permitted to create or approve pull requests"
+    github.faults = [Fault(match="PullRequestCreate", what=403, message=no)]
+    done = world.run("pr")
+    assert done.code == 1
+    assert "Next: allow it in Settings, Actions, General, Workflow permissions" in done.err

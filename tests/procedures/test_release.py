@@ -1,0 +1,536 @@
+"""Releases: one tag and one release of the production branch, whatever gets in the way."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from carto_fork.standin import Fault, GitHub
+from world import World, commit_in, copied, land, message, push_as_colleague, shim
+
+TAG = "v1.76.5"
+FIRST, SECOND = "carto-v1.76.5-0.1.0", "carto-v1.76.5-0.1.1"
+PAGE = "https://github.com/CartoDB/litellm"
+RELEASES = "/repos/CartoDB/litellm/releases"
+PRODUCTION = "refs/heads/carto/main"
+AS_BEFORE = "Your checkout and carto/main are as they were."
+
+
+@cache
+def _upgraded(template: Path) -> Path:
+    """A copy of the template on v1.76.5; to be copied, not to be changed."""
+    world = copied(template, Path(tempfile.mkdtemp(dir=template.parent)) / "w")
+    done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
+    assert done.code == 0, done.err
+    land(world, TAG)
+    return world.place
+
+
+@pytest.fixture
+def world(template: Path, tmp_path: Path) -> World:
+    """A fork whose production branch is on v1.76.5, without a release of that."""
+    return copied(_upgraded(template), tmp_path / "w")
+
+
+def merged(world: World, subject: str, body: str = "") -> str:
+    """Let a commit be on origin's production branch, as if merged there."""
+    text = f"{subject}\n\n{body}" if body else subject
+    files = {"docs/CARTO_RELEASE_PROCESS.md": f"{subject}\n"}
+    return commit_in(world, world.origin, PRODUCTION, files, message=text)
+
+
+def own_tags(world: World) -> list[str]:
+    """The tags on origin that releases of v1.76.5 have."""
+    return world.git("tag --list 'carto-v1.76.5-*'", repo=world.origin).split()
+
+
+def released(github: GitHub) -> list[str]:
+    """The releases on GitHub, drafts too."""
+    with github.open() as opened:
+        return [release.tag for release in opened.origin().state.releases]
+
+
+def notes_of(github: GitHub, tag: str) -> str:
+    with github.open() as opened:
+        return opened.origin().release(tag).body
+
+
+def once(world: World, github: GitHub, tag: str, commit: str) -> None:
+    """There is this one release, and its tag is at the commit."""
+    assert own_tags(world) == released(github) == [tag]
+    assert world.git(f"rev-parse {tag}^0", repo=world.origin) == commit
+    assert world.git(f"cat-file -t {tag}", repo=world.origin) == "tag"
+
+
+# --- A release ------------------------------------------------------------------------------
+
+
+def test_the_first_release_on_a_new_version(world: World, github: GitHub, tmp_path: Path) -> None:
+    checkout, here, origin, upstream = world.everything()
+    outputs, page = tmp_path / "outputs", tmp_path / "summary"
+    done = world.run(
+        "release --bump major", GITHUB_OUTPUT=str(outputs), GITHUB_STEP_SUMMARY=str(page)
+    )
+    assert (done.code, done.err) == (0, "")
+    assert done.out.endswith(f"\n{FIRST} is on GitHub: {PAGE}/releases/tag/{FIRST}\n")
+    steps = re.findall(r"^(\d/\d \w+)", done.out, re.MULTILINE)
+    assert steps == ["1/4 tag", "2/4 notes", "3/4 push", "4/4 release"]
+    once(world, github, FIRST, origin[PRODUCTION])
+    after = world.everything()
+    ref = f"refs/tags/{FIRST}"
+    assert after[0] == checkout
+    assert {**here, ref: after[1][ref]} == after[1]
+    assert {**origin, ref: after[1][ref]} == after[2]
+    assert after[3] == upstream
+    text = notes_of(github, FIRST)
+    assert "since [`v1.75.2-carto.1.2.0`]" in text
+    assert "compare/v1.75.2-stable...v1.76.5" in text
+    assert "- `ghcr.io/cartodb/litellm-non_root:carto-v1.76.5-0.1.0`" in text
+    assert text.strip() in page.read_text()
+    told = dict(re.findall(r"^(\w+)<<end-\w+\n(.*)\n", outputs.read_text(), re.MULTILINE))
+    url = f"{PAGE}/releases/tag/{FIRST}"
+    assert told == {"tag": FIRST, "upstream": "1.76.5", "version": "0.1.0", "url": url}
+
+
+def test_dry_shows_all_of_it_and_changes_nothing(world: World, github: GitHub) -> None:
+    before = world.everything(), world.git_dir()
+    done = world.run("--dry release")
+    assert (done.code, done.err) == (0, "")
+    assert f"# tag: {FIRST}\n" in done.out
+    assert "#   ## Upstream upgrade\n" in done.out
+    assert (world.everything(), world.git_dir()) == before
+    assert released(github) == []
+    assert all(request.method == "GET" for request in github.log if request.name[0] == "/")
+    # What it prints does it.
+    pasted = world.call(["bash", "-c", world.pasteable(done.out)])
+    assert pasted.code == 0, pasted.err
+    once(world, github, FIRST, world.refs(world.origin)[PRODUCTION])
+
+
+def test_the_result_as_json(world: World, github: GitHub) -> None:
+    done = world.run("release --json")
+    data = json.loads(done.out)
+    assert done.code == 0
+    assert data.pop("notes") == notes_of(github, FIRST)
+    assert data.pop("images")[0].endswith(f":{FIRST}")
+    assert data == {
+        "tag": FIRST,
+        "upstream": "1.76.5",
+        "version": "0.1.0",
+        "commit": world.refs(world.origin)[PRODUCTION],
+        "upstream_tag": TAG,
+        "before": "v1.75.2-carto.1.2.0",
+        "url": f"{PAGE}/releases/tag/{FIRST}",
+    }
+    # It is done; the same command says so.
+    again = world.run("release")
+    assert again.code == 0
+    assert again.out.startswith(f"{FIRST} is released already; nothing to do.\n")
+
+
+@pytest.mark.parametrize(
+    ("commits", "bump", "version"),
+    [
+        ([("fix: x", "")], "auto", "0.1.1"),
+        ([("fix: x", ""), ("feat(ui): y", ""), ("docs: z", "")], "auto", "0.2.0"),
+        ([("feat!: x", "")], "auto", "0.2.0"),
+        ([("fix: x", "BREAKING CHANGE: other keys")], "auto", "0.2.0"),
+        ([("what is this", "")], "auto", "0.1.1"),
+        ([("feat: x", "")], "patch", "0.1.1"),
+        ([("fix: x", "")], "minor", "0.2.0"),
+        ([("fix: x", "")], "major", "1.0.0"),
+    ],
+)
+def test_the_next_release(
+    world: World, github: GitHub, commits: list[tuple[str, str]], bump: str, version: str
+) -> None:
+    assert world.run("release").code == 0
+    for subject, body in commits:
+        merged(world, subject, body)
+    done = world.run(f"release --bump {bump}")
+    assert (done.code, done.err) == (0, "")
+    assert released(github) == [FIRST, f"carto-v1.76.5-{version}"]
+    # The clone has followed origin; nothing else is in the notes than what is new.
+    text = notes_of(github, f"carto-v1.76.5-{version}")
+    assert text.startswith(f"{len(commits)} change")
+    assert f"since [`{FIRST}`]" in text and "Upstream upgrade" not in text
+    assert f"{PAGE}/compare/{FIRST}...carto-v1.76.5-{version}" in text
+
+
+def test_from_one_zero_on_what_breaks_is_major(world: World, github: GitHub) -> None:
+    assert world.run("release").code == 0
+    merged(world, "fix: x")
+    assert world.run("release --bump major").code == 0
+    merged(world, "feat!: y")
+    assert world.run("release").code == 0
+    assert released(github) == [FIRST, "carto-v1.76.5-1.0.0", "carto-v1.76.5-2.0.0"]
+
+
+HOSTILE = (
+    "feat: `x` @CartoDB/team <b>bold</b> ${{ secrets.GH_TOKEN }} $(touch pwned)\n"
+    "::set-output name=tag::evil \x1b[31mred"
+)
+
+
+def test_hostile_subjects_stay_words(world: World, github: GitHub, tmp_path: Path) -> None:
+    assert world.run("release").code == 0
+    merged(world, HOSTILE)
+    merged(world, "::error file=x::boo")
+    done = world.run("release", GITHUB_OUTPUT=str(tmp_path / "o"), GITHUB_ACTIONS="true")
+    assert done.code == 0, done.err
+    text = notes_of(github, "carto-v1.76.5-0.2.0")
+    assert text.count("\n- ") == 5
+    assert not re.search(r"@\w|::|\$\{\{|<b>|\x1b", text)
+    for out in (done.out, world.run("--dry release").out):
+        assert not re.search(r"^\s*::", out, re.MULTILINE)
+    assert not list(world.place.rglob("pwned"))
+    assert "evil" not in (tmp_path / "o").read_text()
+    assert "evil" not in world.git("cat-file tag carto-v1.76.5-0.2.0", repo=world.origin)
+
+
+def test_whatever_is_checked_out(world: World, github: GitHub) -> None:
+    world.git("switch --quiet --detach origin/main")
+    (world.fork / "README.md").write_text("mine\n")
+    before = world.checkout()
+    done = world.run("release")
+    assert done.code == 0, done.err
+    once(world, github, FIRST, world.refs(world.origin)[PRODUCTION])
+    assert world.checkout() == before
+
+
+def test_what_is_not_pushed_is_not_released(world: World, github: GitHub) -> None:
+    world.git("merge --quiet --ff-only origin/carto/main")
+    world.git("commit --quiet --allow-empty -m 'feat: mine'")
+    done = world.run("release")
+    assert done.code == 0
+    assert "Note: carto/main has 1 commit here that origin has not" in done.out
+    once(world, github, FIRST, world.refs(world.origin)[PRODUCTION])
+
+
+def test_the_workflow_makes_it(world: World, github: GitHub) -> None:
+    done = world.run("release --dispatch --bump minor")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.endswith(f"its runs: {PAGE}/actions/workflows/carto_release.yaml\n")
+    with github.open() as opened:
+        [run] = opened.origin().state.runs
+    assert (run.path, run.branch) == (".github/workflows/carto_release.yaml", "carto/main")
+    assert run.inputs == {"bump": "minor"}
+    assert released(github) == own_tags(world) == []
+
+
+# --- What gets in the way -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", [500, 502, 422, "cut"])
+def test_github_fails_once(world: World, github: GitHub, what: int | str) -> None:
+    commit = world.refs(world.origin)[PRODUCTION]
+    github.faults = [Fault(match=RELEASES, method="POST", what=what)]  # type: ignore[arg-type]
+    stopped = world.run("release")
+    assert stopped.code == 1
+    assert re.match(r"Failed: `gh release create .*` ended with exit code 1:\n", stopped.err)
+    assert f"origin has the tag {FIRST}" in stopped.err
+    assert "run `invoke release` again" in stopped.err
+    assert own_tags(world) == [FIRST]
+    done = world.run("release")
+    assert (done.code, done.err) == (0, "")
+    once(world, github, FIRST, commit)
+
+
+def test_github_cannot_be_asked_at_all(world: World, github: GitHub) -> None:
+    before = world.everything()
+    github.faults = [Fault(match=".*", what=401, message="Bad credentials", times=9)]
+    stopped = world.run("release")
+    assert stopped.code == 1
+    assert "gh auth login" in stopped.err
+    assert world.everything() == before
+
+
+def test_the_push_is_rejected_once(world: World, github: GitHub) -> None:
+    hook = world.origin / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho 'not today' >&2\nexit 1\n")
+    hook.chmod(0o755)
+    stopped = world.run("release")
+    assert stopped.code == 1
+    assert "not today" in stopped.err and AS_BEFORE in stopped.err
+    assert own_tags(world) == released(github) == []
+    hook.unlink()
+    done = world.run("release")
+    assert done.code == 0, done.err
+    once(world, github, FIRST, world.refs(world.origin)[PRODUCTION])
+
+
+# Every command of a release that changes something; before and after each the task is killed.
+_COMMANDS = {"tag": "git", "push": "git", "release create": "gh"}
+_TRAP = """case " $* " in
+  *" {verb} "*) [ ! -e {here}/armed ] || { rm {here}/armed; {kill}; } ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
+def test_killed_at_any_command(
+    world: World, github: GitHub, command: str, when: str, elsewhere: bool
+) -> None:
+    """The same command ends with one tag and one release, in this clone and in another one."""
+    if elsewhere:
+        second = world.place / "second"
+        world.git("clone --quiet", str(world.fork), str(second))
+        for name in ("origin", "upstream"):
+            url = world.git(f"config remote.{name}.url")
+            world.git(f"remote remove {name}", repo=second) if name == "origin" else None
+            world.git(f"remote add {name} {url}", repo=second)
+        for key in world.git("config --name-only --get-regexp '^(url|user)[.]'").split():
+            world.git("config", key, world.git(f"config {key}"), repo=second)
+    commit = world.refs(world.origin)[PRODUCTION]
+    program = world.git("config carto-fork.gh") if _COMMANDS[command] == "gh" else "$GIT"
+    kill = "kill -KILL $PPID $$"
+    if when == "after":
+        kill = f'{program} "$@"; {kill}'
+    trap = _TRAP.replace("{verb}", command).replace("{here}", str(world.place))
+    trap = trap.replace("{kill}", kill)
+    (world.place / "armed").touch()
+    if _COMMANDS[command] == "gh":
+        script = world.place / "gh-trap"
+        script.write_text(f'#!/bin/sh\n{trap}exec {shlex.quote(program)} "$@"\n')
+        script.chmod(0o755)
+        world.git("config --global carto-fork.gh", str(script))
+        killed = world.run("release")
+    else:
+        path = shim(world, f'{trap}exec "$GIT" "$@"')
+        killed = world.run("release", PATH=path)
+    assert killed.code == -9
+    assert not (world.place / "armed").exists()
+    done = world.run("release", cwd=second if elsewhere else world.fork)
+    assert (done.code, done.err) == (0, "")
+    once(world, github, FIRST, commit)
+
+
+def test_two_clones_at_once_make_one(world: World, github: GitHub) -> None:
+    """Another clone has pushed the tag, and this one has made its own."""
+    commit = world.refs(world.origin)[PRODUCTION]
+    world.git(f"tag {FIRST} {commit}", repo=world.origin)
+    world.git(f"tag -a -m mine {FIRST} {commit}")
+    stopped = world.run("release")
+    assert stopped.code == 1
+    assert f"there is a tag {FIRST} here already" in stopped.err
+    advice = re.search(r"^Next: if nobody needs it: (git [^;]*);", stopped.err, re.MULTILINE)
+    assert advice
+    world.call(["bash", "-c", advice[1]])
+    assert world.run("release").code == 0
+    assert own_tags(world) == released(github) == [FIRST]
+    assert world.refs(world.origin)[f"refs/tags/{FIRST}"] == commit
+
+
+# --- Refusals -------------------------------------------------------------------------------
+
+
+def refused(world: World, github: GitHub, line: str = "release") -> str:
+    """What it says when it refuses, without having changed anything."""
+    checkout, here, origin, upstream = world.everything()
+    before = released(github)
+    done = world.run(line)
+    assert (done.code, done.out) == (1, "") or (done.code == 1 and "fetch" in done.out)
+    assert world.everything() == (checkout, here, origin, upstream)
+    assert released(github) == before
+    return done.err.strip("\n") + "\n"
+
+
+def test_nothing_is_new(world: World, github: GitHub) -> None:
+    assert world.run("release").code == 0
+    production, sync = PRODUCTION, "refs/heads/upstream-sync/v1.76.5"
+    commit_in(world, world.origin, production, {}, production, sync, message="Merge it again")
+    assert refused(world, github) == message(
+        f"carto/main has nothing new since {FIRST}: no commit of the fork's own, and no newer "
+        "release of upstream's.",
+        "merge what is to be released, then run `invoke release` again.",
+    )
+
+
+def test_the_version_file_says_less(world: World, github: GitHub) -> None:
+    text = world.git(f"show {PRODUCTION}:pyproject.toml", repo=world.origin)
+    older = text.replace('version = "1.76.5"', 'version = "1.75.0"')
+    commit_in(world, world.origin, PRODUCTION, {"pyproject.toml": older})
+    said = refused(world, github)
+    assert said == message(
+        "pyproject.toml: tool.poetry.version is 1.75.0 on carto/main, and the newest release of "
+        "upstream's in it is v1.76.5.",
+        "on a branch of carto/main's: `invoke bump-version --to 1.76.5`; merge that, then run "
+        "`invoke release` again.",
+    )
+
+
+def test_the_version_file_says_more(world: World, github: GitHub) -> None:
+    text = world.git(f"show {PRODUCTION}:pyproject.toml", repo=world.origin)
+    newer = text.replace('version = "1.76.5"', 'version = "1.77.2"')
+    commit_in(world, world.origin, PRODUCTION, {"pyproject.toml": newer})
+    said = refused(world, github)
+    assert "tool.poetry.version is 1.77.2 on carto/main" in said
+    assert "which is older: the version is off, or a sync was merged without its history." in said
+    assert "`invoke heal --check`" in said
+
+
+def test_the_tag_is_taken_here(world: World, github: GitHub) -> None:
+    world.git(f"tag {FIRST} origin/main")
+    assert "here already, at" in refused(world, github)
+
+
+def test_the_tag_is_taken_on_origin(world: World, github: GitHub) -> None:
+    world.git(f"tag {FIRST} main", repo=world.origin)
+    said = refused(world, github)
+    assert f"origin has a tag {FIRST} already, at" in said
+    assert "which is not in carto/main" in said
+
+
+def test_there_is_a_draft(world: World, github: GitHub) -> None:
+    with github.open() as opened:
+        opened.origin().create_release(FIRST, draft=True)
+    assert f"there is a draft of a release {FIRST} on GitHub" in refused(world, github)
+
+
+def test_origin_has_no_production_branch(world: World, github: GitHub) -> None:
+    world.git("update-ref -d refs/heads/carto/main", repo=world.origin)
+    assert "origin has no branch carto/main" in refused(world, github)
+
+
+def test_the_policy_is_not_valid(world: World, github: GitHub) -> None:
+    push_as_colleague(world, {"carto_fork.toml": "extends = 'carto-litellm'\nreleases = 1\n"})
+    assert "carto_fork.toml at" in refused(world, github)
+
+
+def test_the_policy_names_no_releases(world: World, github: GitHub) -> None:
+    text = (Path(__file__).parents[2] / "scripts/carto_fork/fork.toml").read_text()
+    push_as_colleague(world, {"carto_fork.toml": text.split("[releases]")[0]})
+    world.git("fetch --quiet origin")
+    assert "does not say what the fork's releases are called" in refused(world, github)
+
+
+@pytest.mark.parametrize("option", ["--bump huge", "--bump ''", "--bump 1.2.3"])
+def test_no_such_bump(world: World, option: str) -> None:
+    done = world.run(f"release {option}")
+    assert (done.code, done.out) == (2, "")
+    assert "choose one of auto, patch, minor, major." in done.err
+
+
+def test_there_is_no_gh(world: World) -> None:
+    done = world.run("release")
+    assert done.code == 1
+    assert "gh, GitHub's command line program, is not installed." in done.err
+
+
+# --- Notes ----------------------------------------------------------------------------------
+
+
+def test_notes_of_an_older_release(world: World, github: GitHub, tmp_path: Path) -> None:
+    done = world.run("release-notes --tag v1.75.2-carto.1.2.0")
+    assert (done.code, done.err) == (0, "")
+    assert "since [`carto-v1.75.2-0.1.0`]" in done.out
+    assert "- **responses**: keep sessions in Redis" in done.out
+    world.run(f"release-notes --tag v1.75.2-carto.1.2.0 --output {tmp_path}/new/notes.md")
+    assert (tmp_path / "new" / "notes.md").read_text() == done.out
+    assert "is not the name of a release of the fork" in refused(
+        world, github, "release-notes --tag v1.76.5"
+    )
+    assert "there is no tag carto-v9.9.9-0.1.0 here" in refused(
+        world, github, "release-notes --tag carto-v9.9.9-0.1.0"
+    )
+    assert world.run("release-notes").code == 2
+
+
+# --- Images ---------------------------------------------------------------------------------
+
+IMAGE = "ghcr.io/cartodb/litellm-non_root"
+
+
+def docker(world: World, script: str) -> str:
+    """A PATH with a docker that is a shell script."""
+    path = world.place / "docker" / "docker"
+    path.parent.mkdir()
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return f"{path.parent}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_names_of_images(world: World, tmp_path: Path) -> None:
+    commit = world.git("rev-parse origin/carto/main")
+    names = [f"{IMAGE}:carto-main-latest", f"{IMAGE}:carto-main-{commit[:7]}"]
+    done = world.run("images", GITHUB_OUTPUT=str(tmp_path / "o"))
+    assert (done.code, done.out.split(), done.err) == (0, names, "")
+    text = (tmp_path / "o").read_text()
+    assert "\n".join(names) in text and ",".join(names) in text
+    assert "docker/Dockerfile.non_root\n" in text and "linux/amd64,linux/arm64\n" in text
+    data = json.loads(world.run(f"images --json --release {FIRST}").out)
+    ends = (FIRST, "carto-stable", "carto-v1.76.5-latest")
+    assert data["images"] == [f"{IMAGE}:{end}" for end in ends]
+    assert world.run("images --push").code == 2
+    assert world.run("images --release v1.76.5").code == 1
+
+
+@pytest.mark.parametrize("push", [False, True])
+def test_an_image_is_built_from_a_clean_checkout(world: World, push: bool) -> None:
+    (world.fork / "secret.txt").write_text("not to be built\n")
+    new = merged(world, "feat: x")
+    before = world.everything()
+    script = 'for last; do :; done; [ "$2" = version ] || { echo "$@"; ls -a $last; } > ../built'
+    done = world.run(f"images --build{' --push' if push else ''}", PATH=docker(world, script))
+    assert (done.code, done.err) == (0, "")
+    built = (world.place / "built").read_text()
+    line = built.splitlines()[0]
+    tags = f"--tag={IMAGE}:carto-main-latest --tag={IMAGE}:carto-main-{new[:7]}"
+    file = "--file ../litellm.images/docker/Dockerfile.non_root"
+    assert line == (
+        f"buildx build --platform linux/amd64,linux/arm64 {file} {tags}"
+        f"{' --push' if push else ''} ../litellm.images"
+    )
+    assert "\nDockerfile\n" in built and "secret.txt" not in built
+    assert not (world.place / "litellm.images").exists()
+    assert world.everything() == before
+    assert "litellm.images" not in world.git("worktree list")
+
+
+def test_a_build_that_fails_leaves_nothing(world: World) -> None:
+    path = docker(world, '[ "$2" = version ] || { echo no space left >&2; exit 7; }')
+    done = world.run("images --build", PATH=path)
+    assert done.code == 1
+    assert "ended with exit code 7:\n  no space left" in done.err
+    assert not (world.place / "litellm.images").exists()
+    assert "litellm.images" not in world.git("worktree list")
+
+
+def test_a_build_that_was_killed_starts_afresh(world: World) -> None:
+    script = """[ "$2" = version ] || [ -e ../killed ] || { touch ../killed; kill -KILL $PPID; }"""
+    path = docker(world, script)
+    assert world.run("images --build", PATH=path).code == -9
+    assert (world.place / "litellm.images").exists()
+    done = world.run("images --build", PATH=path)
+    assert (done.code, done.err) == (0, "")
+    assert "clear" in done.out
+    assert not (world.place / "litellm.images").exists()
+    assert "litellm.images" not in (world.fork / ".git/carto-fork.lock").read_text()
+
+
+def test_a_release_is_built_from_its_tag(world: World) -> None:
+    tag = "carto-v1.75.2-0.1.0"
+    world.git(f"tag -d {tag}")
+    path = docker(world, 'for last; do :; done; [ "$2" = version ] || cat $last/.git > ../built')
+    done = world.run(f"images --build --release {tag}", PATH=path)
+    assert (done.code, done.err) == (0, "")
+    assert f"--tag={IMAGE}:carto-v1.75.2-latest" in done.out
+    assert f"refs/tags/{tag}" in done.out
+
+
+def test_there_is_no_docker(world: World) -> None:
+    before = world.everything()
+    done = world.run("images --build", PATH=docker(world, "exit 127"))
+    assert done.code == 1
+    assert "docker is not installed" in done.err
+    assert world.everything() == before

@@ -1,0 +1,280 @@
+"""The workflows for the fork, carried out on the sandbox."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from carto_fork.standin import GitHub
+from webhook import SECRET, Webhook, webhook
+from workflow import Actions, Run
+from world import World, commit_in
+
+PRODUCTION = "refs/heads/carto/main"
+SYNC = "carto-upstream-sync.yml"
+TAG, STABLE = "v1.76.5", "v1.77.2-stable"
+SCHEDULED = {"event_name": "schedule"}
+DOCKER = 'echo "$@" >> "$0.calls"; [ "$1" != login ] || cat > "$0.password"'
+
+
+@pytest.fixture
+def hub(world: World, github: GitHub) -> GitHub:
+    """GitHub, and nobody's name for commits but those that a workflow gives."""
+    for key in ("user.name", "user.email"):
+        world.call(["git", "config", "--unset", key])
+    return github
+
+
+def docker(actions: Actions) -> list[str]:
+    """What docker was called with."""
+    return (actions.place / "bin" / "docker.calls").read_text().splitlines()
+
+
+# --- Release and images --------------------------------------------------------------------------
+
+
+def test_a_release_is_made_and_its_images(world: World, hub: GitHub) -> None:
+    text = world.git(f"show {PRODUCTION}:pyproject.toml", repo=world.origin)
+    files = {"pyproject.toml": text.replace("1.75.2.1", "1.75.2") + "\n"}
+    commit_in(world, world.origin, PRODUCTION, files, message="chore: the version of upstream's")
+    before = world.refs(world.origin)
+    actions = Actions(world, inputs={"bump": "minor"}, commands={"docker": DOCKER})
+    run = actions.run("carto_release.yaml")
+    assert run.results == {"release": "success", "images": "success"}, run.log
+    new = world.refs(world.origin).keys() - before.keys()
+    tag = run.outputs["release"]["tag"]
+    assert new == {f"refs/tags/{tag}"}
+    assert tag.startswith("carto-v1.75.2-")
+    tagger = world.git("for-each-ref --format=%(taggername)", f"refs/tags/{tag}", repo=world.origin)
+    assert tagger == "github-actions[bot]"
+    assert run.step("release --bump").env["GH_TOKEN"] == "ghs_default"
+    assert tag in run.summary
+
+    built = [line for line in docker(actions) if line.startswith("buildx build")]
+    [words] = [line.split() for line in built]
+    image = "ghcr.io/cartodb/litellm-non_root"
+    assert f"--tag={image}:{tag}" in words and f"--tag={image}:carto-stable" in words
+    assert "linux/amd64,linux/arm64" in words and "--push" in words
+
+
+def test_a_wrong_release_builds_nothing(world: World, hub: GitHub) -> None:
+    actions = Actions(world, inputs={"bump": "$(touch pwned)"}, commands={"docker": DOCKER})
+    before = world.refs(world.origin)
+    run = actions.run("carto_release.yaml")
+    assert run.results == {"release": "failure", "images": "skipped"}
+    assert world.refs(world.origin) == before
+    assert list(world.place.rglob("pwned")) == []
+
+
+def test_only_the_production_branch_is_released(world: World, hub: GitHub) -> None:
+    actions = Actions(world, github={"ref": "refs/heads/feature/x"}, inputs={"bump": "auto"})
+    run = actions.run("carto_release.yaml")
+    assert run.results == {"release": "skipped", "images": "skipped"}
+
+
+def test_a_push_to_production_builds_its_images(world: World, hub: GitHub) -> None:
+    actions = Actions(world, github={"event_name": "push"}, commands={"docker": DOCKER})
+    run = actions.run("carto_ghcr_deploy.yaml")
+    assert run.results == {"images": "success"}, run.log
+    short = world.git(f"rev-parse --short=7 {PRODUCTION}", repo=world.origin)
+    login, *_, build = (line for line in docker(actions) if not line.startswith("buildx version"))
+    assert login == "login ghcr.io --username octocat --password-stdin"
+    assert (actions.place / "bin" / "docker.password").read_text() == "ghs_default\n"
+    assert f"carto-main-{short}" in build and "carto-main-latest" in build
+    assert "ghs_default" not in run.log
+    assert [step.line for step in run.steps if "GHCR_TOKEN" in step.env] == [
+        run.step("docker login").line
+    ]
+
+
+def test_a_tag_builds_the_images_of_the_release(world: World, hub: GitHub) -> None:
+    tag = "carto-v1.75.2-9.9.9"
+    world.git(f"tag {tag} {PRODUCTION}", repo=world.origin)
+    actions = Actions(
+        world,
+        github={"event_name": "push", "ref_type": "tag", "ref_name": tag},
+        commands={"docker": DOCKER},
+    )
+    run = actions.run("carto_ghcr_deploy.yaml")
+    assert run.results == {"images": "success"}, run.log
+    [build] = [line for line in docker(actions) if line.startswith("buildx build")]
+    assert tag in build and "carto-main-latest" not in build
+
+
+# --- The guard -----------------------------------------------------------------------------------
+
+
+def guarded(world: World, message: str) -> Actions:
+    """A pull request with one commit, as the guard's job finds it."""
+    base = world.git(f"rev-parse {PRODUCTION}", repo=world.origin)
+    files = {"litellm/new.py": "NEW = 1\n"}
+    head = commit_in(world, world.origin, "refs/heads/feature/x", files, base, message=message)
+    merge = commit_in(
+        world, world.origin, "refs/pull/7/merge", {}, base, head, tree=head, message="Merge"
+    )
+    event = world.place / "event.json"
+    event.write_text(json.dumps({"pull_request": {"base": {"sha": base}, "head": {"sha": head}}}))
+    variables = {
+        "GITHUB_BASE_REF": "carto/main",
+        "GITHUB_HEAD_REF": "feature/x",
+        "GITHUB_EVENT_PATH": str(event),
+    }
+    about = {"event_name": "pull_request", "ref_name": "7/merge"}
+    return Actions(world, github=about, environment=variables, commit=merge)
+
+
+def test_a_pull_request_passes_the_guard(world: World, hub: GitHub) -> None:
+    run = guarded(world, "feat: something new").run("carto-guard.yml")
+    assert run.results == {"guard": "success"}, run.log
+
+
+def test_the_guard_stops_a_pull_request(world: World, hub: GitHub) -> None:
+    run = guarded(world, "whatever").run("carto-guard.yml")
+    assert run.results == {"guard": "failure"}
+    assert "no conventional commit" in " ".join(run.log.split())
+
+
+def test_the_guard_checks_a_merge_queue(world: World, hub: GitHub) -> None:
+    actions = guarded(world, "whatever")
+    actions.github = {"event_name": "merge_group"}
+    assert actions.run("carto-guard.yml").results == {"guard": "failure"}
+
+
+# --- The sync ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slack() -> Iterator[Webhook]:
+    """Slack, played here."""
+    with webhook() as hook:
+        yield hook
+
+
+def told(slack: Webhook) -> str:
+    """The headline and the links of the one message that Slack got."""
+    [message] = slack.received
+    return f"{message['blocks'][0]['text']['text']} {message['blocks'][-2]['text']['text']}"
+
+
+def with_token(run: Run) -> list[str]:
+    """The jobs whose steps got a token of GitHub's."""
+    return [step.job for step in run.steps if "GH_TOKEN" in step.env]
+
+
+def test_a_release_by_hand_without_conflicts(world: World, hub: GitHub, slack: Webhook) -> None:
+    actions = Actions(world, inputs={"tag": TAG}, vars={"SLACK_WEBHOOK_URL": slack.url})
+    run = actions.run(SYNC)
+    assert run.results == dict.fromkeys(["detect", "sync", "test", "notify"], "success"), run.log
+    pull = "https://github.com/CartoDB/litellm/pull/"
+    assert run.outputs["sync"]["result"] == "clean"
+    assert run.outputs["sync"]["pull_request"].startswith(pull)
+    assert f"refs/heads/upstream-sync/{TAG}" in world.refs(world.origin)
+    assert f"The upgrade to {TAG} is ready for review" in told(slack)
+    assert run.outputs["sync"]["pull_request"] in told(slack)
+    assert "/actions/runs/99" in told(slack)
+    assert f"# The upgrade to {TAG} is ready for review\n" in run.summary
+    assert with_token(run) == ["detect", "sync"]
+    assert [step.job for step in run.steps if "SLACK_WEBHOOK_URL" in step.env] == ["notify"]
+    assert "SECRET" not in run.log and "ghs_default" not in run.log
+    authors = world.git(
+        f"log --format=%an {PRODUCTION}..upstream-sync/{TAG} --first-parent", repo=world.origin
+    )
+    assert set(authors.splitlines()) == {"github-actions[bot]"}
+
+
+def test_a_scheduled_run_meets_conflicts(world: World, hub: GitHub, slack: Webhook) -> None:
+    tokens = {"CARTO_SYNC_TOKEN": "ghp_own", "SLACK_WEBHOOK_URL": slack.url}
+    elsewhere = {"SLACK_WEBHOOK_URL": f"https://hooks.slack.com/services/{SECRET}"}
+    run = Actions(world, github=SCHEDULED, secrets=tokens, vars=elsewhere).run(SYNC)
+    assert run.results == {
+        "detect": "success",
+        "sync": "success",
+        "test": "skipped",
+        "notify": "success",
+    }, run.log
+    assert run.outputs["detect"]["tag"] == STABLE
+    assert run.outputs["sync"]["result"] == "conflicts"
+    assert f"The upgrade to {STABLE} needs attention" in told(slack)
+    assert run.step("detect").env["GH_TOKEN"] == "ghs_default"
+    assert run.step("upstream-sync").env["GH_TOKEN"] == "ghp_own"
+
+
+def test_nothing_is_new(world: World, hub: GitHub, slack: Webhook) -> None:
+    for tag in world.git("tag --list *-stable", repo=world.upstream).splitlines():
+        if tag > "v1.75.2-stable":
+            world.git(f"tag --delete {tag}", repo=world.upstream)
+    before = world.refs(world.origin)
+    run = Actions(world, github=SCHEDULED, vars={"SLACK_WEBHOOK_URL": slack.url}).run(SYNC)
+    assert run.results == {
+        "detect": "success",
+        "sync": "skipped",
+        "test": "skipped",
+        "notify": "success",
+    }, run.log
+    assert world.refs(world.origin) == before
+    assert slack.received == []
+
+
+def test_a_dry_run_publishes_nothing(world: World, hub: GitHub, slack: Webhook) -> None:
+    before = world.refs(world.origin)
+    inputs = {"tag": TAG, "dry_run": True}
+    run = Actions(world, inputs=inputs, vars={"SLACK_WEBHOOK_URL": slack.url}).run(SYNC)
+    assert run.results == {
+        "detect": "success",
+        "sync": "skipped",
+        "test": "success",
+        "notify": "skipped",
+    }, run.log
+    assert world.refs(world.origin) == before
+    assert slack.received == []
+    assert with_token(run) == ["detect"]
+
+
+def test_the_schedule_is_switched_off(world: World, hub: GitHub) -> None:
+    run = Actions(world, github=SCHEDULED, vars={"CARTO_SYNC_SCHEDULE": "off"}).run(SYNC)
+    assert set(run.results.values()) == {"skipped"}
+    assert run.steps == []
+
+
+def test_upstream_is_gone(world: World, hub: GitHub, slack: Webhook) -> None:
+    shutil.rmtree(world.upstream)
+    run = Actions(world, github=SCHEDULED, vars={"SLACK_WEBHOOK_URL": slack.url}).run(SYNC)
+    assert run.results == {
+        "detect": "failure",
+        "sync": "skipped",
+        "test": "skipped",
+        "notify": "success",
+    }
+    assert "failed" in told(slack) and "/actions/runs/99" in told(slack)
+
+
+def test_upstreams_tests_fail(world: World, hub: GitHub, slack: Webhook) -> None:
+    actions = Actions(
+        world,
+        inputs={"tag": TAG},
+        vars={"SLACK_WEBHOOK_URL": slack.url},
+        commands={"make": "env > $0.env; exit 1"},
+    )
+    run = actions.run(SYNC)
+    assert run.results["sync"] == "success" and run.results["test"] == "failure", run.log
+    assert f"The upgrade to {TAG} failed" in told(slack)
+    assert run.outputs["sync"]["pull_request"] in told(slack)
+    seen = (actions.place / "bin" / "make.env").read_text()
+    assert "TOKEN" not in seen and "SECRET" not in seen and "SLACK" not in seen
+
+
+def test_a_hostile_tag_runs_nothing(world: World, hub: GitHub, slack: Webhook) -> None:
+    actions = Actions(
+        world,
+        inputs={"tag": '"; touch pwned; "$(touch pwned)'},
+        vars={"SLACK_WEBHOOK_URL": slack.url},
+    )
+    before = world.refs(world.origin)
+    run = actions.run(SYNC)
+    assert run.results["sync"] == "failure"
+    assert world.refs(world.origin) == before
+    assert list(world.place.rglob("pwned")) == []
+    assert "failed" in told(slack)

@@ -1,0 +1,83 @@
+"""Conventional commits: what is one, what it says, and which part of a version it raises."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from packaging.version import Version
+
+from carto_fork.conventional import Change, bump_for, parse, raised
+
+
+@pytest.mark.parametrize(
+    ("subject", "change"),
+    [
+        ("feat: sessions", Change("feat", "", False, "sessions")),
+        ("fix(router): rest (#12)", Change("fix", "router", False, "rest", 12)),
+        ("feat(api)!: other names", Change("feat", "api", True, "other names")),
+        ("refactor!: gone", Change("refactor", "", True, "gone")),
+        ("FEAT: loud", Change("feat", "", False, "loud")),
+        ("fix: no number (#12) here", Change("fix", "", False, "no number (#12) here")),
+        ("fix(ui, api): two", Change("fix", "ui, api", False, "two")),
+        ('Revert "feat: x"', Change("revert", "", False, 'Revert "feat: x"')),
+        ('Revert "feat: x" (#9)', Change("revert", "", False, 'Revert "feat: x"', 9)),
+    ],
+)
+def test_what_a_subject_says(subject: str, change: Change) -> None:
+    assert parse(subject) == change
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        *("", "feat", "feat:", "feat: ", "feat:x", "fix stuff", ": x", "feat(): x", "feat(a: x"),
+        *("Merge branch 'main'", "fixup! feat: x", "feat(a)(b): x", " feat: x", "feat!!: x"),
+        *("feat: x\nfix: y", "feat(a\nb): x", "4: x", "Revert feat"),
+    ],
+)
+def test_what_is_none(subject: str) -> None:
+    assert parse(subject) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "breaking"),
+    [
+        ("BREAKING CHANGE: the key is another", True),
+        ("text\n\nBREAKING-CHANGE: it is\nRefs: #1", True),
+        ("BREAKING CHANGE #7", True),
+        ("this is no BREAKING CHANGE: at all", False),
+        ("breaking change: small", False),
+        ("BREAKING CHANGES: none", False),
+    ],
+)
+def test_a_footer_says_what_breaks(body: str, breaking: bool) -> None:
+    found = parse("fix: x", body)
+    assert found and found.breaking is breaking
+
+
+@given(st.text())
+def test_no_text_breaks_it(text: str) -> None:
+    found = parse(text, text)
+    assert found is None or (found.type and found.pull >= 0)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "part"),
+    [
+        ([], "patch"),
+        (["docs: x", "nonsense"], "patch"),
+        (["fix: x", "feat: y"], "minor"),
+        (["feat: y", "chore!: z"], "major"),
+    ],
+)
+def test_which_part_they_raise(subjects: list[str], part: str) -> None:
+    assert bump_for(map(parse, subjects)) == part
+
+
+def test_a_version_is_raised() -> None:
+    assert [raised(Version("1.2.3"), part) for part in ("major", "minor", "patch")] == [
+        "2.0.0",
+        "1.3.0",
+        "1.2.4",
+    ]
