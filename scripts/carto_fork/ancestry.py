@@ -18,8 +18,8 @@ class Lost:
     sync: the commit that brought upstream's work, with one parent only.
     parent: the commit of upstream's whose files it brought; the other parent that it ought to have.
     differs: in how many paths the two differ.
-    hidden: those of them that no commit of the fork's own changed; recording the ancestry would
-        say of them that the fork wants them so.
+    hidden: those of them that upstream knows and no commit of the fork's own changed; recording the
+        ancestry would say of them that the fork wants them so.
     """
 
     sync: Commit
@@ -47,9 +47,18 @@ def find(
         if not parent or git.is_ancestor(sh, repo, parent, production):
             continue
         differs = git.differing(sh, repo, parent, sync.name)
-        hidden = tuple(path for path in differs if not own.of([path]))
+        known = _known_upstream(sh, repo, sync, parent)
+        hidden = tuple(path for path in differs if path in known and not own.of([path]))
         return Lost(sync, parent, len(differs), hidden)
     return None
+
+
+def _known_upstream(sh: Shell, repo: Path, sync: Commit, parent: str) -> set[str]:
+    """The paths of which recording the ancestry says something: upstream has them, or had them when
+    the fork last merged. A file that only the sync ever had hides nothing."""
+    bases = git.merge_bases(sh, repo, f"{sync.name}^", parent)
+    commits = [parent, *bases[:1]]
+    return {path for commit in commits for path in git.tree(sh, repo, commit)}
 
 
 def nearest(sh: Shell, repo: Path, sync: Commit, upstream: Sequence[str]) -> str | None:

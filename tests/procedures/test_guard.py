@@ -97,7 +97,7 @@ def test_a_sync_that_has_landed(world: World) -> None:
 
 def test_lost_ancestry_that_is_healed(world: World) -> None:
     # What the upgrade wrote down of the tag is the fork's own, and squashed it is nobody's.
-    land(world, TAG, {"carto_tags.toml": None}, squash=True)
+    land(world, TAG, squash=True)
     world.git("tag -d", *(set(world.git("tag").split()) - {TAG, STABLE}))
     done = world.run("heal --no-push")
     assert done.code == 0, done.err
