@@ -16,7 +16,7 @@ TAG = "v1.76.5"
 SYNC = f"upstream-sync/{TAG}"
 NEXT = "v1.77.2-stable"
 SYNC_NEXT = f"upstream-sync/{NEXT}"
-LEFT = ["litellm/llms/vertex_ai/gemini/transformation.py", "litellm/proxy/utils.py"]
+LEFT = ["Dockerfile", "ui/litellm-dashboard/src/app/layout.tsx"]
 
 
 def pulls(github: GitHub) -> list[Pull]:
@@ -257,3 +257,97 @@ def test_the_tag_that_was_merged_is_recorded_and_one_that_moves_refused(
     said = world.git(f"show {SYNC}:carto_tags.toml", repo=world.origin)
     commit = world.git(f"rev-parse {TAG}^0", repo=world.upstream)
     assert f'"{TAG}" = {{ object = ' in said and commit in said
+
+
+def test_a_tag_that_was_moved_is_refused_with_both_commits(world: World, github: GitHub) -> None:
+    pinned = f'[tags]\n"{TAG}" = {{ object = "{"1" * 40}", commit = "{"1" * 40}" }}\n'
+    push(world, "carto/main", {"carto_tags.toml": pinned}, "chore: record what a tag stands for")
+    before = world.refs(world.origin)
+    done = sync(world, f"--tag {TAG}")
+    assert done.code == 1
+    commit = world.git(f"rev-parse {TAG}^0", repo=world.upstream)
+    assert "1" * 40 in done.err and commit in done.err and "moved the tag" in done.err
+    assert world.refs(world.origin) == before
+
+
+def test_a_push_that_is_rejected_keeps_what_was_resolved(world: World, github: GitHub) -> None:
+    assert sync(world, f"--tag {NEXT}").code == 0
+    before = world.refs(world.origin)
+    hook = world.origin / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho no today >&2\nexit 1\n")
+    hook.chmod(0o755)
+    words = f"--keep-fork {LEFT[0]} --keep-fork {LEFT[1]} --reason 'ours is right'"
+    done = world.run(f"resolve-conflicts --pr 1 {words}")
+    assert done.code == 1 and "no today" in done.err
+    assert world.refs(world.origin) == before
+    hook.unlink()
+    again = world.run("resolve-conflicts --pr 1")
+    assert again.code == 0, again.err
+    assert "clean-merge" in pulls(github)[0].labels
+
+
+@pytest.mark.parametrize(
+    "text", ["`x` @CartoDB/all <b>", "${{ secrets.X }}", "::set-output name=a::b", "| a | # b"]
+)
+def test_hostile_names_stay_text_in_the_pull_request(
+    world: World, github: GitHub, text: str
+) -> None:
+    name = f"{text.replace('/', '-')}.py"
+    push(world, "carto/main", {name: "x = 1\n", "odd.py": f"# {text}\n"}, f"feat: {text}")
+    place = world.place / "colleague"
+    world.git(f"fetch --quiet {world.upstream} main", repo=place)
+    world.git("switch --quiet --detach FETCH_HEAD", repo=place)
+    (place / name).write_text("y = 2\n")
+    world.git("add --all", repo=place)
+    who = "-c user.name=Eve -c user.email=eve@example.com"
+    world.git(f"{who} commit --quiet -m", f"feat: {text}", repo=place)
+    world.git(f"{who} tag -a -m", text, "v1.78.0-stable", repo=place)
+    world.git(f"push --quiet {world.upstream} v1.78.0-stable", repo=place)
+    done = sync(world, "--tag v1.78.0-stable")
+    assert done.code == 0, done.err
+    body = pulls(github)[-1].body
+    line = next(line for line in body.splitlines() if ".py`" in line and "add/add" in line)
+    assert line.count("|") == 5
+    assert "@CartoDB/all" not in re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", body)
+    assert "<b>" not in re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", body)
+    assert not re.search(r"^::", done.out + done.err, re.MULTILINE)
+
+
+def test_a_very_long_pull_request_is_cut(world: World, github: GitHub) -> None:
+    files = {f"{'x' * 150}{number:04}.py": "a = 1\n" for number in range(600)}
+    push(world, "carto/main", files, "feat: many files")
+    place = world.place / "colleague"
+    world.git(f"fetch --quiet {world.upstream} main", repo=place)
+    world.git("switch --quiet --detach FETCH_HEAD", repo=place)
+    for name in files:
+        (place / name).write_text("b = 2\n")
+    world.git("add --all", repo=place)
+    who = "-c user.name=Eve -c user.email=eve@example.com"
+    world.git(f"{who} commit --quiet -m", "feat: many", repo=place)
+    world.git(f"push --quiet {world.upstream} HEAD:refs/tags/v1.78.0-stable", repo=place)
+    where = {"GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://github.com"}
+    where |= {"GITHUB_REPOSITORY": "CartoDB/litellm", "GITHUB_RUN_ID": "7"}
+    summary = world.place / "summary"
+    line = "upstream-sync --no-tests --tag v1.78.0-stable"
+    done = world.run(line, **where, GITHUB_STEP_SUMMARY=str(summary))  # type: ignore[arg-type]
+    assert done.code == 0, done.err
+    body = pulls(github)[-1].body
+    assert len(body) <= 65_536
+    link = "[the full report](https://github.com/CartoDB/litellm/actions/runs/7)"
+    assert f"more conflicts: {link}" in body
+    assert all(name in summary.read_text() for name in files)
+
+
+def test_the_tour_goes_through_everything_and_then_finds_nothing_new(tmp_path: Path) -> None:
+    world = World(tmp_path / "sandbox")
+    line = f"sandbox --tour --path {world.place}"
+    done = world.run(line, cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert "Slack: The upgrade to v1.76.5 is ready for review" in done.out
+    head = world.git("rev-parse carto/main", repo=world.origin)
+    parents = world.git(f"log -1 --format=%P {head}", repo=world.origin).split()
+    assert parents[1] == world.git(f"rev-parse {SYNC}", repo=world.origin)
+    assert world.git("rev-parse carto-v1.76.5-0.1.0^0", repo=world.origin) == head
+    again = world.run(line, cwd=tmp_path)
+    assert again.code == 0, again.err
+    assert "Nothing new: carto/main contains v1.76.5." in again.out

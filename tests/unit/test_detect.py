@@ -1,0 +1,80 @@
+"""Which release is new: by names that are classified, and versions that are compared."""
+
+from __future__ import annotations
+
+import pytest
+
+from carto_fork import detect, fork
+from carto_fork.detect import Detection
+from world import World, shell
+
+
+def detected(world: World, *names: str) -> Detection:
+    """What is detected once upstream has these tags besides its own."""
+    head = world.git("rev-parse main", repo=world.upstream)
+    for name in names:
+        world.git(f"update-ref refs/tags/{name} {head}", repo=world.upstream)
+    return detect.read(shell(), fork.open_fork(shell(), world.fork))
+
+
+def test_the_newest_by_version_and_not_by_name(world: World) -> None:
+    found = detected(world, "v1.78.9-stable", "v1.78.10-stable")
+    assert found.newest and found.newest.name == "v1.78.10-stable"
+    assert [tag.name for tag in found.newer][:2] == ["v1.78.10-stable", "v1.78.9-stable"]
+    assert found.commit == world.git("rev-parse main", repo=world.upstream)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "v1.90.0-nightly",
+        "v1.90.0.rc.1",
+        "v1.90.0-rc.2",
+        "v1.90.0-stable.rc-draft",
+        "v1.90.0.dev3",
+        "v1.90.0-stable.1",
+        "litellm_v1.90.0",
+    ],
+)
+def test_what_is_no_stable_release_is_not_taken(world: World, name: str) -> None:
+    before = detected(world).newest
+    after = detected(world, name).newest
+    assert after == before and after
+
+
+@pytest.mark.parametrize("name", ["v1.84.0", "v1.89.1"])
+def test_from_1_84_0_on_a_plain_version_is_stable(world: World, name: str) -> None:
+    found = detected(world, name, "v1.88.0-rc.2")
+    assert found.newest and found.newest.name == name
+
+
+def test_a_plain_version_before_is_only_taken_by_name(world: World) -> None:
+    found = detected(world, "v1.83.10")
+    assert found.newest and found.newest.name == "v1.77.2-stable"
+
+
+def test_a_scheme_that_has_gone_silent_is_warned_of(world: World) -> None:
+    quiet = detected(world, "v1.78.0-rc.1")
+    assert quiet.warnings == ()
+    found = detected(world, "v1.82.3", "v1.83.10", "v1.83.12-nightly")
+    [warning] = found.warnings
+    assert "3 minor versions after v1.77.2-stable, up to v1.83.12-nightly" in warning
+    assert "may name its stable releases in another way" in warning
+
+
+def test_names_that_no_scheme_knows_are_warned_of(world: World) -> None:
+    found = detected(world, "1.99.0+build7", "v2026.01-lts")
+    [strange] = [w for w in found.warnings if "fit no tag scheme" in w]
+    assert "2 of upstream's tags" in strange and "'v2026.01-lts'" in strange
+
+
+def test_after_a_squashed_sync_the_version_tells_what_is_there(world: World) -> None:
+    text = world.git("show carto/main:pyproject.toml") + "\n"
+    stated = text.replace("1.75.2.1", "1.77.2")
+    assert stated != text
+    world.git("switch --quiet carto/main")
+    (world.fork / "pyproject.toml").write_text(stated)
+    world.git("commit --quiet --all -m", "chore: upgrade (#50)")
+    world.git("push --quiet origin carto/main")
+    found = detected(world)
+    assert (found.newest, found.version) == (None, "1.77.2")

@@ -1,0 +1,71 @@
+"""Text that nobody here wrote, inside Markdown that GitHub renders."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carto_fork.markdown import block, cell, code, plain
+
+HOSTILE = [
+    "`rm -rf ~`",
+    "``` \n# head",
+    "@CartoDB/everyone look",
+    "<img src=x onerror=alert(1)>",
+    "${{ secrets.GITHUB_TOKEN }}",
+    "two\nlines\r\nand more",
+    "::set-output name=x::y",
+    "\x1b[31mred\x1b[0m",
+    "| a | b |",
+    "[link](javascript:x)",
+    "fixes #1 and GH-2",
+    "\u202eevil",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_code_span_holds_the_text_and_ends_where_it_ends(text: str) -> None:
+    span = code(text)
+    assert "\n" not in span and "\x1b" not in span and "\u202e" not in span
+    fence = re.match("`+", span)
+    assert fence and span.endswith(fence[0])
+    inside = span[len(fence[0]) : -len(fence[0])]
+    assert fence[0] not in re.findall("`+", inside)
+
+
+@given(st.text(min_size=1))
+def test_any_text_stays_inside_its_code_span(text: str) -> None:
+    span = code(text)
+    fence = re.match("`+", span)
+    assert fence
+    inside = span[len(fence[0]) : -len(fence[0])]
+    assert span == f"{fence[0]}{inside}{fence[0]}" and fence[0] not in re.findall("`+", inside)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_cell_is_one_cell(text: str) -> None:
+    assert "|" not in cell(text) and "\n" not in cell(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("@team", "\\@\u2060team"),
+        ("#12", "\\#\u206012"),
+        ("<b>", "\\<b\\>"),
+        ("a\nb", "a b"),
+        ("`x`", "\\`x\\`"),
+        ("[a](b)", "\\[a\\]\\(b\\)"),
+        ("${{ x }}", "\\$\\{\\{ x \\}\\}"),
+        ("plain words", "plain words"),
+    ],
+)
+def test_running_text_means_nothing_but_itself(text: str, expected: str) -> None:
+    assert plain(text) == expected
+
+
+def test_a_block_is_fenced_longer_than_anything_in_it() -> None:
+    assert block(["a", "```", "b"], "bash") == ["````bash", "a", "```", "b", "````"]

@@ -1,0 +1,32 @@
+"""The file that remembers what each merged tag stood for."""
+
+from __future__ import annotations
+
+import pytest
+
+from carto_fork import pins
+from carto_fork.errors import Refused
+from carto_fork.pins import Pin
+
+ONE, TWO = Pin("a" * 40, "b" * 40), Pin("c" * 40, "d" * 40)
+
+
+def test_what_is_added_is_read_again() -> None:
+    text = pins.add(pins.add(None, "v1.0.0", ONE), "v1.1.0-stable", TWO)
+    assert pins.read(text) == {"v1.0.0": ONE, "v1.1.0-stable": TWO}
+    assert text.startswith("# What each upstream tag stood for")
+
+
+def test_what_is_there_is_not_added_again() -> None:
+    text = pins.add(None, "v1.0.0", ONE)
+    assert pins.add(text, "v1.0.0", ONE) == text
+
+
+def test_nothing_is_there_without_a_file() -> None:
+    assert pins.read(None) == {}
+
+
+@pytest.mark.parametrize("text", ["[tags", "tags = 1", '[tags]\nv = { object = "a" }', "[x]\n"])
+def test_a_file_that_is_not_valid_is_refused(text: str) -> None:
+    with pytest.raises(Refused, match=r"carto_tags\.toml is not valid"):
+        pins.read(text)
