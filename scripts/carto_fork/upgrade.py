@@ -10,7 +10,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from . import ancestry, bump, customisations, git, github, healing, pins, tags, versions
+from . import ancestry, bump, customisations, files, git, github, healing, pins, tags, versions
 from .errors import Refused
 from .fork import Fork, require_whole_history
 from .journal import Journal
@@ -420,6 +420,8 @@ def _require_clean(
                 then=f"{git.at(work)} merge --abort, then run the same command again.",
             )
         half_done = bump.half_done(sh, work, fork.policy, target.tag.release)
+        if _is_recorded(sh, fork, target, work):
+            half_done.add(pins.FILE_NAME)
         dirty = tuple(path for path in state.dirty if path not in half_done)
         if dirty and not state.merging:
             raise Refused(
@@ -434,6 +436,16 @@ def _require_clean(
                 f"{work} holds files that are not the upgrade's: {_listed(state.untracked)}.",
                 then="move them away, then run the same command again.",
             )
+
+
+def _is_recorded(sh: Shell, fork: Fork, target: Target, work: Path) -> bool:
+    """Whether a run that was cut has written down what the tag stands for, and nothing else."""
+    ref, path = f"refs/tags/{target.tag.name}", work / pins.FILE_NAME
+    if ref not in fork.refs.objects or not path.is_file():
+        return False
+    pin = pins.Pin(fork.refs.objects[ref], target.commit)
+    committed = git.show(sh, work, "HEAD", pins.FILE_NAME)
+    return files.read_text(path) == pins.add(committed, target.tag.name, pin)
 
 
 def _require_no_rebase(sh: Shell, fork: Fork) -> None:

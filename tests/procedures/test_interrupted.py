@@ -29,6 +29,8 @@ PREPARED = (
     "add",
     "rm",
     "commit",
+    "add",
+    "commit",
     "update-ref",
 )
 PUBLISHED = (*PREPARED, "push", "worktree remove")
