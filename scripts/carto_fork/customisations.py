@@ -9,13 +9,14 @@ from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 
-from . import git
+from . import drops, git, pins
 from .evidence import Commit, Customisations
 from .fates import substantive
 from .shell import Answer, Shell
 
 MOST_PATHS = 20
 """A commit with one parent that changes more paths than these may be a squashed sync."""
+_NOTES = (drops.FILE_NAME, pins.FILE_NAME)
 _FEWEST_PATHS = 3
 """A commit with one parent that states a version may be one if it changes so many paths."""
 
@@ -133,7 +134,9 @@ def _like_upstream(
     for commit, changed in suspects:
         last = datetime.fromisoformat(f"{commit.date}T23:59:59").timestamp()
         candidates = _sample([name for time, name in history if float(time) <= last], 16)
-        paths = _sample([path for path in changed if "\n" not in path], 24)
+        # What this program writes down in the fork is no sign of either.
+        telling = [path for path in changed if path not in _NOTES and "\n" not in path]
+        paths = _sample(telling, 24)
         wanted.append(((commit, changed), len(paths), len(candidates)))
         names += [f"{where}:{path}" for where in (commit.name, *candidates) for path in paths]
     found = sh.read(["git", "-C", str(repo), "cat-file", "--batch-check"], feed=names)

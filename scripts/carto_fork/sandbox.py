@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from . import policy
 from .errors import Refused
 from .sandbox_history import History, upstream_and_fork
-from .shell import Shell
+from .shell import Shell, command_line
 
 CLONE = "litellm"
 
@@ -69,7 +68,7 @@ def install_gh(sh: Shell, place: Sandbox, python: str, module: str) -> None:
     program = place.clone.parent / "gh"
     sources = str(Path(__file__).parents[1])
     words = ["env", f"PYTHONPATH={sources}", python, "-m", module, str(program.parent)]
-    program.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {command_line(words)} "$@"\n')
     program.chmod(0o755)
     _set(sh, place.clone, "carto-fork.gh", str(program))
 

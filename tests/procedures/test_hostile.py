@@ -161,7 +161,7 @@ def test_a_push_that_the_remote_rejects(world: World, template: Path, line: str)
     reject.unlink()
     continued = usual_end(world, template, line)
     assert "1/1 tag       already done\n" in continued.out
-    assert "5/9 commit    already done\n" in continued.out.replace("5/11", "5/9")
+    assert re.search(r"^5/1\d commit    already done$", continued.out, re.MULTILINE)
 
 
 LIMITED = """
@@ -393,7 +393,9 @@ def test_git_settings_of_the_person_change_nothing(
     world: World, template: Path, about: str
 ) -> None:
     expected = copied(template, world.place / "plain").run(UPGRADE)
-    Path(os.environ["GIT_CONFIG_GLOBAL"]).write_text(SETTINGS[about])
+    Path(os.environ["GIT_CONFIG_GLOBAL"]).write_text(
+        f"{SETTINGS[about]}\n[carto-fork]\n    gh = no-gh-in-tests\n"
+    )
     before = world.checkout()
     done = usual_end(world, template)
     assert done.out == expected.out

@@ -243,7 +243,9 @@ def test_a_branch_of_the_tags_name_is_not_what_is_merged(world: World, where: st
     world.git(f"branch --no-track {TAG} {start}", repo=getattr(world, where))
     done = world.run(f"{UPGRADE} --no-tests")
     assert done.code == 0, done.err
-    parents = world.git(f"log -1 --format=%P {SYNC}", repo=world.origin).split()
+    parents = world.git(
+        f"log --merges --first-parent -1 --format=%P {SYNC}", repo=world.origin
+    ).split()
     assert parents == [
         world.git("rev-parse refs/heads/carto/main", repo=world.origin),
         world.git(f"rev-parse refs/tags/{TAG}^0", repo=world.upstream),
@@ -437,7 +439,7 @@ def test_a_sync_branch_that_somebody_else_continued(world: World) -> None:
     world.call(take.split())
     done = world.run(f"{UPGRADE} --no-push --no-tests")
     assert done.code == 0, done.err
-    assert world.git(f"rev-parse {SYNC}^1") == theirs
+    assert world.git(f"rev-parse {SYNC}^^1") == theirs
 
 
 def test_a_sync_branch_that_two_people_continued(world: World) -> None:
@@ -493,7 +495,7 @@ BROKEN = EXTENDS + 'branch = "carto/main"\n'
             BROKEN,
             "top level: object contains unknown field `branch`; expected one of name, remotes, "
             "branches, messages, tags, markers, rules, workflows, version_files, commands, "
-            "feature.",
+            "feature, pull_requests, releases, images.",
             id="unknown key",
         ),
         pytest.param(

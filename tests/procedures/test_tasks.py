@@ -663,7 +663,7 @@ def test_resolve_conflicts_decides_as_an_upgrade_does(world: World) -> None:
     tree = world.git("write-tree")
     world.git("merge --abort")
     upgraded(world, "--no-push")
-    assert world.git(f"rev-parse {SYNC}^{{tree}}") == tree
+    assert world.git(f"rev-parse {SYNC}^^{{tree}}") == tree
 
 
 def test_resolve_conflicts_as_json(world: World) -> None:

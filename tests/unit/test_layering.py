@@ -126,7 +126,7 @@ NARROW: dict[str, set[str]] = {
     "structured": set(),
     "memory": {"hunks"},
     "drops": {"errors"},
-    "customisations": {"evidence", "fates", "git", "shell"},
+    "customisations": {"drops", "evidence", "fates", "git", "pins", "shell"},
     "conflicts": {"evidence", "files", "git", "hunks", "memory", "policy", "shell"},
     "decisions": {
         "drops",
