@@ -925,7 +925,7 @@ def test_a_forecast_is_what_an_upgrade_meets(world: World, tag: str) -> None:
     total, left = told["conflicts"], told["left"]
     assert f"\n{total - left} of {total} conflicts decided, {left} left." in upgraded.out
     files = world.git("diff --name-only --no-renames carto/main", repo=world.work(tag))
-    assert len(files.splitlines()) == told["files"]
+    assert len({*files.splitlines()} - {"carto_tags.toml"}) == told["files"]
     left_over = {p["path"] for p in told["paths"] if p["decision"] == "person"}
     listed = world.git("diff --name-only --diff-filter=U", repo=world.work(tag)).splitlines()
     assert set(listed) == left_over
