@@ -112,7 +112,8 @@ def run_upgrade(
             upgrade.remove_stale_lock(s.sh, ready.work)
         report.upgrade_begins(s.console, ready, found)
         if ready.finished:
-            s.console.say(f"{ready.sync} is published already; nothing to do.")
+            todo = "" if "request" in ready.plan.conditions else "; nothing to do"
+            s.console.say(f"{ready.sync} is published already{todo}.")
             s.run(procedures.REQUEST, ready.plan, held, run_task)
         else:
             work = str(ready.work)

@@ -51,6 +51,15 @@ def _part(name: str) -> str:
             default,
             **_publishing(default) | {"title": "fix(router): what changes"},
         ),
+        "pull-request": lambda: procedure(
+            procedures.LABEL
+            + procedures.OPEN_REQUEST
+            + procedures.UPDATE_REQUEST
+            + procedures.SUPERSEDE,
+            default,
+        ),
+        "leave": lambda: procedure(procedures.LEAVE, default),
+        "finish": lambda: procedure(procedures.FETCH_REQUEST + procedures.FINISH, default),
         "abort": lambda: procedure(procedures.SAVE + procedures.ABORT, default),
         "rules": lambda: _rules(default),
         "tags": lambda: _tags(default),
@@ -91,6 +100,17 @@ def _example(found: Policy, tag: str) -> dict[str, str]:
         "start": f"{found.remotes.origin.name}/{branches.production}",
         "work": work,
         "place": f"../{work}",
+        "label": found.pull_requests.labels[0],
+        "colour": "c5def5",
+        "description": "Upgrade to an upstream release",
+        "title": message.replace("{production}", branches.production),
+        "body": "litellm/.git/carto-fork/" + tag + "/pull-request.md",
+        "labels": ",".join([*found.pull_requests.labels, found.pull_requests.clean]),
+        "other": found.pull_requests.conflicts,
+        "number": "123",
+        "comment": "Superseded by #124, for the newer release v1.77.2-stable.",
+        "unfinished": message.replace("{production}", branches.production),
+        "resolved": f"resolve: conflicts from the upstream sync to {tag}",
         "given_up": f"wip: what there was of the upgrade to {tag} when it was given up",
         "message": message.replace("{production}", branches.production),
         "generated": f"chore: generate files anew for {tag}",

@@ -322,6 +322,15 @@ UPGRADE = (
     ),
     _PUSH,
     _REQUEST,
+    Step(
+        "notify",
+        "Tell the team in Slack.",
+        when="slack",
+        run=(
+            "invoke notify --event success --tag {tag}"
+            " --url https://github.com/{slug}/pulls?q=is:open+head:{sync}",
+        ),
+    ),
     *_LANDING,
 )
 
@@ -630,6 +639,7 @@ CONDITIONS = {
     "lint": "without `--no-tests`",
     "push": "without `--direct` and `--no-push`",
     "request": "without `--direct`, `--no-push` and `--no-pr`, where gh is installed",
+    "slack": "where `SLACK_WEBHOOK_URL` is set, and a pull request was opened or updated",
     "version": "where no version file is in conflict",
     "branch-behind": "where it is behind",
     "work-behind": "where it is behind",

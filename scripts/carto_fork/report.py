@@ -444,10 +444,11 @@ def upgrade_ended(
             console.row("    ", f"{git.at(fork.path)} push {origin} --delete {branch}")
     else:
         console.say(f"Done: {result['published_to']} is at {head}.", "green")
-        console.say(
-            f"Next: open a pull request from {branch} to {production}; "
-            "merge it with a merge commit, never squashed."
+        opened = "request" in upgrade.plan.conditions
+        wanted = (
+            "have it reviewed" if opened else f"open a pull request from {branch} to {production}"
         )
+        console.say(f"Next: {wanted}; merge it with a merge commit, never squashed.")
     if result["published_to"] and result["work_tree"]:
         console.say(f"{result['work_tree']} is kept: it holds files that git does not know.")
 

@@ -10,7 +10,19 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from . import ancestry, bump, customisations, files, git, github, healing, pins, tags, versions
+from . import (
+    ancestry,
+    bump,
+    customisations,
+    files,
+    git,
+    github,
+    healing,
+    pins,
+    slack,
+    tags,
+    versions,
+)
 from .errors import Refused
 from .fork import Fork, require_whole_history
 from .journal import Journal
@@ -120,6 +132,8 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     conditions = _conditions(fork, options, checkout, requests)
     if lost:
         conditions.add("heal")
+    if "request" in conditions and os.environ.get(slack.VARIABLE):
+        conditions.add("slack")
     if options.tests:
         conditions |= {name for name, lines in commands.items() if lines}
     if Path.cwd().is_relative_to(os.path.abspath(work)):

