@@ -184,8 +184,15 @@ def test_a_pull_request_that_a_person_closed_is_not_opened_again(
     assert [pull.state for pull in pulls(github)] == ["CLOSED"]
 
 
-@pytest.mark.parametrize("what", [500, 502, 429, "cut"])
-@pytest.mark.parametrize("operation", ["PullRequestCreate", "PullRequestUpdate", "PullRequestList"])
+@pytest.mark.parametrize(
+    ("operation", "what"),
+    [
+        ("PullRequestCreate", 500),
+        ("PullRequestCreate", "cut"),
+        ("PullRequestUpdate", 502),
+        ("PullRequestList", 429),
+    ],
+)
 def test_trouble_with_github_ends_in_one_pull_request(
     world: World, github: GitHub, operation: str, what: int | str
 ) -> None:
