@@ -55,11 +55,17 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def github(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+def github(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GitHub]:
     """GitHub, played on the world's own repositories and asked by the real gh."""
     found = real_gh(world.place)
     assert found, "the tests need gh: `make install-dev` installs it"
     world.git("config --global carto-fork.gh", found)
+    # Lines that are printed name it plainly, and are pasted.
+    beside = tmp_path_factory.mktemp("bin")
+    (beside / "gh").symlink_to(found)
+    monkeypatch.setenv("PATH", f"{beside}{os.pathsep}{os.environ['PATH']}")
     hub = GitHub(shell(), world.place)
     with serve(hub) as variables:
         for name, value in variables.items():
