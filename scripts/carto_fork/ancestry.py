@@ -47,18 +47,28 @@ def find(
         if not parent or git.is_ancestor(sh, repo, parent, production):
             continue
         differs = git.differing(sh, repo, parent, sync.name)
-        known = _known_upstream(sh, repo, sync, parent)
-        hidden = tuple(path for path in differs if path in known and not own.of([path]))
+        hidden = tuple(hides(sh, repo, sync, parent, differs, own))
         return Lost(sync, parent, len(differs), hidden)
     return None
 
 
-def _known_upstream(sh: Shell, repo: Path, sync: Commit, parent: str) -> set[str]:
-    """The paths of which recording the ancestry says something: upstream has them, or had them when
-    the fork last merged. A file that only the sync ever had hides nothing."""
+def hides(
+    sh: Shell,
+    repo: Path,
+    sync: Commit,
+    parent: str,
+    differs: Sequence[str],
+    own: Customisations,
+) -> list[str]:
+    """The paths of which recording a sync's ancestry would say, wrongly, that the fork wants them
+    so: upstream has them, or had them when the fork last merged, and no commit of the fork's own
+    changed them. A file that only the sync ever had hides nothing.
+
+    differs: the paths in which the sync and upstream's commit differ.
+    """
     bases = git.merge_bases(sh, repo, f"{sync.name}^", parent)
-    commits = [parent, *bases[:1]]
-    return {path for commit in commits for path in git.tree(sh, repo, commit)}
+    known = {path for commit in (parent, *bases[:1]) for path in git.tree(sh, repo, commit)}
+    return [path for path in differs if path in known and not own.of([path])]
 
 
 def nearest(sh: Shell, repo: Path, sync: Commit, upstream: Sequence[str]) -> str | None:

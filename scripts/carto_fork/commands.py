@@ -262,7 +262,7 @@ def record_tag(s: Session, tag: str) -> None:
         s.console.say(f"{pins.FILE_NAME} has {name} already.")
         return
     resolve.write_file(s.sh, work, pins.FILE_NAME, before, after)
-    message = f"chore: record what {name} stands for"
+    message = pins.MESSAGE.replace("{tag}", name)
     words = ["git", "-C", str(work), "commit", "--quiet", "-m", message, "--", pins.FILE_NAME]
     git.checked(s.sh.run(words), "commit")
     s.console.say(f"{pins.FILE_NAME}: {name} is {pin.commit[:10]}.")
@@ -347,7 +347,7 @@ def let_go(s: Session, path: str, reason: str, tag: str) -> None:
     state = git.work_state(s.sh, work)
     if state.merging or state.dirty:
         raise Refused(
-            f"{_named(work)} has changes that are not committed.",
+            f"{git.named(work)} has changes that are not committed.",
             then="commit them, then run the same command again.",
         )
     theirs, ours = verify.last_merge(s.sh, found, work, tag)
@@ -367,11 +367,6 @@ def let_go(s: Session, path: str, reason: str, tag: str) -> None:
     done = s.sh.do("git -C {work} commit --quiet -m {message}", work=work, message=message)
     git.checked(done, "commit")
     s.console.say(f"{counted(len(entries), 'change')} in {printable(path)} may go: {reason}")
-
-
-def _named(directory: Path) -> str:
-    """A directory as the subject of a sentence, which `.` cannot be."""
-    return str(directory) if directory.name else directory.resolve().name
 
 
 def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
@@ -454,7 +449,7 @@ def show_drift(s: Session, reset: bool) -> None:
     protected = (found.local_production, f"refs/heads/{found.policy.branches.mirror}")
     if state.dirty or state.merging or state.branch in protected or not state.branch:
         raise Refused(
-            f"{_named(work)} is not a clean checkout of a branch for this.",
+            f"{git.named(work)} is not a clean checkout of a branch for this.",
             then=f"{git.at(work)} switch -c chore/reset-drift {found.origin_production}, "
             "then run the same command again.",
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from . import git, github, tags, versions
+from . import git, github, tags
 from .errors import Refused, Stop
 from .fork import Fork
 from .git import Refs
@@ -89,7 +89,7 @@ def read(sh: Shell, fork: Fork) -> Detection:
     stable = [tag for tag in classified.values() if tag and tag.stable]
     has = git.history(sh, fork.path, fork.production_commit)
     contained = max((t for t in stable if _commit(known, t) in has), default=None)
-    version = _stated(sh, fork)
+    version = fork.stated_version(sh, fork.production_commit)
     automatic = [tag for tag in stable if tag.scheme.use is TagUse.AUTOMATIC]
     newer = sorted((tag for tag in automatic if _is_newer(tag, contained, version)), reverse=True)
     warnings = list(_silent(classified, automatic))
@@ -100,15 +100,6 @@ def read(sh: Shell, fork: Fork) -> Detection:
 
 def _commit(known: Refs, tag: Tag) -> str:
     return known.commits[f"refs/tags/{tag.name}"]
-
-
-def _stated(sh: Shell, fork: Fork) -> str:
-    """The version that the production branch states first."""
-    for file in fork.policy.version_files:
-        text = git.show(sh, fork.path, fork.production_commit, file.path)
-        for version in versions.read(text or "", file.keys, file.path).values():
-            return version
-    return ""
 
 
 def _is_newer(tag: Tag, contained: Tag | None, version: str) -> bool:

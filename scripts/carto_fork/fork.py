@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import git, github, policy
+from . import git, github, policy, versions
 from .errors import Refused
 from .git import Refs, Repository
 from .github import Hub
@@ -93,6 +93,14 @@ class Fork:
     def gh(self) -> str:
         """The program to ask GitHub with; git's setting `carto-fork.gh` names another one."""
         return self.settings.get("carto-fork.gh", ["gh"])[-1]
+
+    def stated_version(self, sh: Shell, commit: str) -> str:
+        """The version that a commit's version files state first; "" if they state none."""
+        for file in self.policy.version_files:
+            text = git.show(sh, self.path, commit, file.path)
+            for version in versions.read(text or "", file.keys, file.path).values():
+                return version
+        return ""
 
     def at(self, sh: Shell, commit: str) -> Fork:
         """The same fork with the policy as it is at a commit of the production branch."""

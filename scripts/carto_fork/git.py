@@ -94,6 +94,11 @@ def nearest(path: Path) -> Path:
     return relative if len(str(relative)) < len(str(absolute)) else absolute
 
 
+def named(directory: Path) -> str:
+    """A directory inside a sentence, where `.` would say nothing."""
+    return str(directory) if directory.name else directory.resolve().name
+
+
 def top_of_work_tree(sh: Shell, path: Path) -> Path:
     """The top directory of the work tree at a path. Raises Refused in a bare repository."""
     answer = sh.ask("git -C {path} rev-parse --path-format=absolute --show-toplevel", path=path)

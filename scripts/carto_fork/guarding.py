@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import actions, conventional, customisations, fork, git, markdown, tags, verify
+from . import actions, ancestry, conventional, customisations, fork, git, markdown, tags, verify
 from .errors import CheckFailed, Refused, Usage
 from .fork import Fork
 from .policy import Side, TagUse
@@ -248,7 +248,9 @@ def _heals(sh: Shell, found: Fork, upstream: _Upstream, commit: _Commit, foreign
     own = customisations.read(sh, found.path, ours, tips, files)
     # The proof that `heal` asks for: what differs from what was brought, the fork itself changed.
     return any(
-        all(own.of([path]) for path in git.differing(sh, found.path, theirs, sync.name))
+        not ancestry.hides(
+            sh, found.path, sync, theirs, git.differing(sh, found.path, theirs, sync.name), own
+        )
         for sync in own.squashed
     )
 

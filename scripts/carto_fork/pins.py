@@ -11,6 +11,8 @@ import tomli
 from .errors import Refused
 
 FILE_NAME = "carto_tags.toml"
+MESSAGE = "chore: record what {tag} stands for"
+"""Of the commit that adds to it."""
 
 
 class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -378,7 +378,7 @@ FINISH = (
         "commit",
         "Commit what was resolved.",
         run=("git -C {work} commit --quiet -m {resolved}",),
-        # Exit code 1: it is committed already.
+        # Nothing is staged: it is committed already.
         done=("git -C {work} diff --cached --quiet",),
         stuck="mend in {work} what git or a hook complains of, then run the same command again.",
     ),
@@ -429,14 +429,7 @@ LAND = (
         "Merge the pull request with a merge commit, as a reviewer does.",
         run=("{gh} pr merge {number} -R {slug} --merge",),
     ),
-    Step(
-        "fetch",
-        "Have the production branch here as it is on GitHub now.",
-        run=(
-            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
-            " +refs/heads/{production}:refs/remotes/{origin}/{production}",
-        ),
-    ),
+    replace(FETCH_UPGRADE[0], when=""),
 )
 
 SUPERSEDE = (
@@ -487,18 +480,20 @@ ABORT = (
 
 FETCH_PRODUCTION = FETCH_UPGRADE[:1]
 
-RELEASE = (
-    Step(
-        "fetch",
-        "Get the tag that an earlier run pushed.",
-        when="pushed-tag",
-        run=(
-            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
-            " refs/tags/{tag}:refs/tags/{tag}",
-        ),
-        done=("git -C {repo} show-ref --verify --quiet refs/tags/{tag}",),
-        stuck="check the network and the remote, then run the same command again.",
+_FETCH_OWN_TAG = Step(
+    "fetch",
+    "Get the tag that an earlier run pushed.",
+    when="pushed-tag",
+    run=(
+        "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
+        " refs/tags/{tag}:refs/tags/{tag}",
     ),
+    done=("git -C {repo} show-ref --verify --quiet refs/tags/{tag}",),
+    stuck="check the network and the remote, then run the same command again.",
+)
+
+RELEASE = (
+    _FETCH_OWN_TAG,
     Step(
         "tag",
         "Name the commit, whatever is checked out.",
@@ -540,20 +535,20 @@ DISPATCH = (
     ),
 )
 
-_BUILD = "docker buildx build --platform {platforms} --file {work}/{dockerfile}"
+_BUILDX = "docker buildx build --platform {platforms} --file {work}/{dockerfile}"
+
+_BUILD = Step(
+    "build",
+    "Build the image, without publishing it.",
+    when="build-only",
+    run=(f"{_BUILDX} --tag={{image}} {{work}}",),
+    makes="{place}",
+    undo=("git -C {repo} worktree remove --force --force {place}",),
+    stuck="see what docker says, then run the same command again.",
+)
 
 IMAGES = (
-    Step(
-        "fetch",
-        "Get the tag of the release.",
-        when="release",
-        run=(
-            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
-            " refs/tags/{tag}:refs/tags/{tag}",
-        ),
-        done=("git -C {repo} show-ref --verify --quiet refs/tags/{tag}",),
-        stuck="check the network and the remote, then run the same command again.",
-    ),
+    replace(_FETCH_OWN_TAG, why="Get the tag of the release.", when="release"),
     Step(
         "clear",
         "Remove what a run that was killed left.",
@@ -572,23 +567,13 @@ IMAGES = (
         undo=("git -C {repo} worktree remove --force --force {place}",),
         stuck="make room for {work}, then run the same command again.",
     ),
-    Step(
-        "build",
-        "Build the image, without publishing it.",
-        when="build-only",
-        run=(f"{_BUILD} --tag={{image}} {{work}}",),
-        makes="{place}",
-        undo=("git -C {repo} worktree remove --force --force {place}",),
-        stuck="see what docker says, then run the same command again.",
-    ),
-    Step(
-        "publish",
-        "Build the image and publish it under all of its names.",
+    _BUILD,
+    replace(
+        _BUILD,
+        name="publish",
+        why="Build the image and publish it under all of its names.",
         when="build-push",
-        run=(f"{_BUILD} --tag={{image}} --push {{work}}",),
-        makes="{place}",
-        undo=("git -C {repo} worktree remove --force --force {place}",),
-        stuck="see what docker says, then run the same command again.",
+        run=(f"{_BUILDX} --tag={{image}} --push {{work}}",),
     ),
     Step(
         "tidy",

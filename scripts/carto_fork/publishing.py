@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,7 @@ from . import (
     release,
     target,
 )
-from .cures import cure
-from .errors import Failed, Refused, Usage
+from .errors import Refused, Usage
 from .fork import Fork
 from .git import Refs
 from .github import Pull
@@ -74,7 +73,7 @@ def make_release(s: Session, bump: str, dispatch: bool, run_task: RunTask) -> No
             if s.sh.dry:
                 _show_notes(s, made, notes)
             plan = release.plan(found, there, made)
-            _carry_out(s, procedures.RELEASE, plan, held, run_task)
+            s.run(procedures.RELEASE, plan, held, run_task)
             known = None if s.sh.dry else github.release(s.sh, hub, made.tag)
     url = known.url if known else ""
     if s.json:
@@ -100,7 +99,7 @@ def _dispatch(s: Session, found: Fork, bump: str) -> None:
     github.require(s.sh, hub)
     values = found.values() | {"workflow": workflow, "bump": bump}
     untouched = "Nothing was released by this."
-    _carry_out(s, procedures.DISPATCH, Plan(values, frozenset(), untouched), None)
+    s.run(procedures.DISPATCH, Plan(values, frozenset(), untouched), None)
     page = f"{hub.url}/actions/workflows/{workflow}"
     if s.json:
         s.print_json({"workflow": workflow, "bump": bump, "url": page})
@@ -179,7 +178,7 @@ def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
     if build:
         _require_buildx(s)
         fork.require_remotes(found)
-    with s.locked(found.repository) if build else _no_lock() as held:
+    with s.locked(found.repository) if build else nullcontext() as held:
         if build and own is None:
             there = _branch_on_origin(s, found, found.policy.branches.production)
             found, commit = _current(s, found, there, held)
@@ -211,11 +210,6 @@ def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
         outputs = {"images": "\n".join(names), "tags": ",".join(names)}
         outputs |= {"dockerfile": about.dockerfile, "platforms": ",".join(about.platforms)}
         actions.set_outputs(outputs)
-
-
-@contextmanager
-def _no_lock() -> Iterator[None]:
-    yield None
 
 
 def _require_buildx(s: Session) -> None:
@@ -255,7 +249,7 @@ def _build(
     }
     procedure = [_for_images(step, names, bool(about.platforms)) for step in procedures.IMAGES]
     untouched = "Your checkout is as it was."
-    _carry_out(s, procedure, Plan(values, frozenset(conditions), untouched), held)
+    s.run(procedure, Plan(values, frozenset(conditions), untouched), held)
 
 
 def _for_images(step: Step, names: Sequence[str], platforms: bool) -> Step:
@@ -300,7 +294,7 @@ def start_feature(s: Session, name: str) -> None:
         _require_nothing_lost(s, work, commit)
         values = found.values() | {"work": str(work), "feature": branch}
         untouched = "Your checkout and the branches are as they were."
-        _carry_out(s, procedures.FEATURE, Plan(values, frozenset(), untouched), held)
+        s.run(procedures.FEATURE, Plan(values, frozenset(), untouched), held)
     if not s.sh.dry:
         s.console.say(f"{branch} is checked out, at {origin}'s {production}.")
         s.console.row("when it is done: ", s.command("pr"))
@@ -359,7 +353,7 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
         conditions = set() if known else {"open-draft" if draft else "open"}
         untouched = f"{base} is as it was."
         plan = Plan(found.values() | words, frozenset(conditions), untouched)
-        _carry_out(s, procedures.PULL_REQUEST, plan, held)
+        s.run(procedures.PULL_REQUEST, plan, held)
     opened = known
     if not known and not s.sh.dry:
         opened = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
@@ -391,7 +385,7 @@ def _head(found: Fork, work: Path, ref: str, base: str, s: Session) -> str:
     head = ref.removeprefix("refs/heads/")
     start = f"start one: {s.command('feature', name='my-fix')}"
     if not head:
-        raise Refused(f"no branch is checked out in {_named(work)}.", then=start)
+        raise Refused(f"no branch is checked out in {git.named(work)}.", then=start)
     if head in (branches.production, branches.mirror, base):
         kind = {branches.mirror: "the mirror of upstream", base: "the base itself"}
         what = "the production branch" if head == branches.production else kind[head]
@@ -400,11 +394,6 @@ def _head(found: Fork, work: Path, ref: str, base: str, s: Session) -> str:
         again = s.command("upgrade-carto", tag=tag)
         raise Refused(f"{head} is a sync branch, which `{again}` publishes.", then=again)
     return head
-
-
-def _named(directory: Path) -> str:
-    """A directory as the end of a sentence, which `.` cannot be."""
-    return str(directory) if directory.name else directory.resolve().name
 
 
 def _words(
@@ -469,7 +458,7 @@ def _current(
     if found.refs.objects.get(found.tracking(origin, branch)) != commit:
         values = found.values() | {"production": branch}
         plan = Plan(values, frozenset({"production-moved"}), "Your checkout is as it was.")
-        _carry_out(s, procedures.FETCH_PRODUCTION, plan, held)
+        s.run(procedures.FETCH_PRODUCTION, plan, held)
         if s.sh.dry and not git.has_object(s.sh, found.path, commit):
             raise Refused(
                 f"{origin.name}'s {branch} is not here yet, and --dry fetches nothing.",
@@ -477,20 +466,3 @@ def _current(
             )
         found = replace(found, refs=git.refs(s.sh, found.path))
     return (found.at(s.sh, commit) if branch == production else found), commit
-
-
-def _carry_out(
-    s: Session,
-    procedure: Sequence[Step],
-    plan: Plan,
-    held: Journal | None,
-    run_task: RunTask | None = None,
-) -> None:
-    """Carry a procedure out; where GitHub says no, tell what helps."""
-    try:
-        s.run(procedure, plan, held, run_task)
-    except Failed as failed:
-        # Behind the first line stands what the command said.
-        if found := cure(failed.what.partition("\n")[2]):
-            failed.tell(f"{found.then}, then run the same command again ({found.meaning}).")
-        raise

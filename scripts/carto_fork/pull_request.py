@@ -31,20 +31,17 @@ _LETTERS = {"A": "new", "M": "changed", "T": "changed"}
 class Context:
     """What the text names besides the sync.
 
-    upstream, origin: the repositories' pages. number: of the pull request, 0 before there is one.
-    production: the branch it goes into.
-    test, lint: the policy's command lines. notes: the page of upstream's release, "" if unknown.
+    upstream: the page of its repository. production: the branch that the pull request goes into.
+    number: of the pull request, 0 before there is one. test, lint: the policy's command lines.
     report: the page with the text in full, "" if there is none.
     starts_no_ci: whether a pull request of this author's starts no workflow.
     """
 
     upstream: str
-    origin: str
     production: str
     number: int = 0
     test: Sequence[str] = ()
     lint: Sequence[str] = ()
-    notes: str = ""
     report: str = ""
     starts_no_ci: bool = False
 
@@ -90,7 +87,7 @@ def _head(sync: Sync, context: Context) -> Iterator[str]:
     )
     yield ""
     start = previous.name if previous else sync.before
-    links = [f"[release]({context.notes or f'{context.upstream}/releases/tag/{tag}'})"]
+    links = [f"[release]({context.upstream}/releases/tag/{tag})"]
     if previous:
         links.insert(0, f"[changes]({context.upstream}/compare/{start}...{tag})")
     since = f", from {code(previous.name)}" if previous else ""

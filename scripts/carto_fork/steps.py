@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from .console import Console
+from .cures import cure
 from .errors import CheckFailed, Failed, Interrupted, Refused, Stop
 from .journal import Journal
 from .shell import Answer, Shell, command_line, fill, scrub
@@ -227,10 +228,12 @@ class Runner:
     def _failed(self, step: Step, plan: Plan, words: list[str], answer: Answer) -> Stop:
         said = scrub(answer.err.strip() or answer.out.strip() or "it said nothing").splitlines()
         kind = CheckFailed if step.commands else Failed
+        known = None if step.commands else cure("\n".join(said))
+        then = f"{known.then}, then run the same command again ({known.meaning})." if known else ""
         return kind(
             f"`{command_line(words)}` {answer.ending}:\n  " + "\n  ".join(said[-8:]),
             untouched=_untouched(step, plan),
-            then=_sentence(step.stuck, plan),
+            then=then or _sentence(step.stuck, plan),
         )
 
 

@@ -186,7 +186,7 @@ def request(s: Session, name: str) -> dict[str, Any]:
     pulls = github.pulls(s.sh, hub, base=branches.production)
     mine = known = next((pull for pull in pulls if pull.head == branch), None)
     # Nothing of this touches the clone, so that its lock is not needed; the upgrade may hold it.
-    values = _values(s, found, hub, sync, mine)
+    values = _values(s, found, sync, mine)
     for label, colour, what in _missing_labels(s, found, hub):
         told = values | {"label": label, "colour": colour, "description": what}
         s.run(procedures.LABEL, Plan(told, _NONE), None)
@@ -196,7 +196,7 @@ def request(s: Session, name: str) -> dict[str, Any]:
         mine = next((pull for pull in pulls if pull.head == branch), None)
     if mine is not None:
         # The text names the pull request, whose number is only known now.
-        values = _values(s, found, hub, sync, mine)
+        values = _values(s, found, sync, mine)
         s.run(procedures.UPDATE_REQUEST, Plan(values, _NONE), None)
         _supersede(s, found, pulls, mine, tag, values)
     result = "conflicts" if sync.unresolved else "clean"
@@ -224,12 +224,11 @@ def _is_told(known: Pull, values: dict[str, str]) -> bool:
 _NONE: frozenset[str] = frozenset()
 
 
-def _values(s: Session, found: Fork, hub: Hub, sync: Sync, mine: Pull | None) -> dict[str, str]:
+def _values(s: Session, found: Fork, sync: Sync, mine: Pull | None) -> dict[str, str]:
     """What the placeholders of the steps for a pull request stand for; writes its text."""
     settings, production = found.policy.pull_requests, found.policy.branches.production
     context = Context(
         upstream=found.hub(found.policy.remotes.upstream).url,
-        origin=hub.url,
         production=production,
         number=mine.number if mine else 0,
         test=found.policy.commands.test,
@@ -316,7 +315,8 @@ def resolve_request(s: Session, number: str, words: resolve.Words, run_task: Run
             raise Refused(
                 f"{pull.head} holds no merge of {name}.", then=s.command("upgrade-carto", tag=name)
             )
-        if not _is_under_way(s, work):
+        # Where the work tree differs from its commit, somebody has begun to resolve.
+        if not git.work_state(s.sh, work).dirty:
             _bring_back(s, found, work, ours, release.commit, merge)
         done = resolve.resolve(
             s.sh, work, found.policy, found.upstream_refs, words, ours, release.commit
@@ -335,12 +335,6 @@ def resolve_request(s: Session, number: str, words: resolve.Words, run_task: Run
         s.run(procedures.FINISH, plan, held, run_task)
 
 
-def _is_under_way(s: Session, work: Path) -> bool:
-    """Whether somebody has begun to resolve: the work tree differs from its commit."""
-    state = git.work_state(s.sh, work)
-    return bool(state.dirty)
-
-
 def _fetch_plan(s: Session, found: Fork, release: target.Target) -> Plan:
     """The plan for having a pull request's branch in a work tree of its own."""
     plan = upgrade.fetch_plan(found, release)
@@ -354,13 +348,11 @@ def _fetch_plan(s: Session, found: Fork, release: target.Target) -> Plan:
             behind = not git.is_ancestor(s.sh, found.path, release.pushed, here)
         if behind:
             conditions.add("work-behind" if work.exists() else "branch-behind")
-    messages = found.policy.messages
     values = plan.values | {
         "commit": release.commit,
         "version": release.tag.release,
         "work": str(git.nearest(work)),
         "place": str(work),
-        "message": messages.merge,
         "drop": invocation.command(
             s.program, "drop", repo=str(git.nearest(work)), path="PATH", reason="WHY"
         ),

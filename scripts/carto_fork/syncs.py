@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from . import conflicts, customisations, git, knowledge, markers, tags, verify, versions
+from . import conflicts, conventional, customisations, git, knowledge, markers, pins, tags, verify
 from .decisions import Decision
 from .errors import Refused
 from .fork import Fork
@@ -22,7 +22,6 @@ _DEPENDENCIES = re.compile(
     r"(pyproject\.toml|requirements[\w.-]*\.(txt|in)|setup\.(py|cfg)|package\.json|go\.mod"
     r"|Cargo\.toml|Gemfile|(.+\.)?Dockerfile([.-].+)?|.*lock(file|\.json|\.yaml)?)"
 )
-_TYPE = re.compile(r"(\w+)(\([^)]*\))?!?: ")
 _TYPES = ("feat", "fix", "perf", "docs", "test", "refactor", "chore", "build", "ci")
 
 
@@ -67,16 +66,6 @@ class Sync:
     workflows: tuple[tuple[str, str], ...]
     dependencies: tuple[tuple[str, str], ...]
 
-    @property
-    def is_clean(self) -> bool:
-        """Whether the merge had no conflict at all."""
-        return not self.decisions
-
-    @property
-    def is_left(self) -> bool:
-        """Whether something of it is still a person's."""
-        return bool(self.unresolved)
-
 
 def read(sh: Shell, fork: Fork, tag: Tag, head: str) -> Sync:
     """What there is to tell of a sync branch. Raises Refused where it holds no merge of the tag."""
@@ -92,7 +81,6 @@ def read(sh: Shell, fork: Fork, tag: Tag, head: str) -> Sync:
     decisions = decided(sh, fork, ours, theirs)
     base = next(iter(git.merge_bases(sh, repo, ours, theirs)), "") or git.empty_tree(sh, repo)
     changes = _changes(sh, repo, base, theirs)
-    before = _version(sh, fork, ours)
     return Sync(
         tag=tag,
         branch=branch,
@@ -100,7 +88,7 @@ def read(sh: Shell, fork: Fork, tag: Tag, head: str) -> Sync:
         merge=merge,
         ours=ours,
         theirs=theirs,
-        before=before,
+        before=fork.stated_version(sh, ours),
         previous=_previous(sh, fork, ours),
         decisions=decisions,
         unresolved=tuple(unresolved(sh, fork, decisions, ours, theirs, merge, head)),
@@ -144,8 +132,8 @@ def unresolved(
     messages = fork.policy.messages
     mine = re.compile(
         "|".join(
-            re.escape(message).replace(re.escape("{version}"), r"\S+")
-            for message in (messages.version, "chore: record what {version} stands for")
+            re.sub(r"\\{(version|tag)\\}", r"\\S+", re.escape(message))
+            for message in (messages.version, pins.MESSAGE)
         )
     )
     since = sh.ask(
@@ -158,14 +146,6 @@ def unresolved(
     kinds = (Kind.CONTENT, Kind.ADD_ADD)
     others = [path for path, kind in left.items() if kind not in kinds and not touched]
     return sorted(marked | set(others))
-
-
-def _version(sh: Shell, fork: Fork, commit: str) -> str:
-    for file in fork.policy.version_files:
-        text = git.show(sh, fork.path, commit, file.path) or ""
-        for version in versions.read(text, file.keys, file.path).values():
-            return version
-    return ""
 
 
 def _previous(sh: Shell, fork: Fork, ours: str) -> Tag | None:
@@ -196,10 +176,9 @@ def _commits(sh: Shell, repo: Path, base: str, theirs: str) -> Counter[str]:
         repo=repo,
         among=f"{base}..{theirs}",
     )
-    types = (_TYPE.match(line) for line in git.checked(answer, "commits").out.splitlines())
-    return Counter(
-        found[1].lower() if found and found[1].lower() in _TYPES else "other" for found in types
-    )
+    parsed = map(conventional.parse, git.checked(answer, "commits").out.splitlines())
+    types = (change.type if change else "" for change in parsed)
+    return Counter(name if name in _TYPES else "other" for name in types)
 
 
 def _areas(sh: Shell, repo: Path, base: str, theirs: str) -> tuple[Area, ...]:

@@ -140,7 +140,7 @@ NARROW: dict[str, set[str]] = {
     },
     "ledger": {"drops", "evidence", "fates", "git", "policy", "shell"},
     "ancestry": {"evidence", "git", "shell"},
-    "steps": {"console", "errors", "journal", "shell"},
+    "steps": {"console", "cures", "errors", "journal", "shell"},
     "procedures": {"steps"},
     "slack": {"text"},
     "notifying": {"actions", "errors", "markdown", "session", "slack"},
