@@ -7,6 +7,8 @@ ROOT = Path(__file__).resolve().parent
 
 # Not installed and not a package: LiteLLM has a scripts directory of its own.
 sys.path.insert(0, str(ROOT / "scripts"))
+# invoke keeps byte code from being written; compiling anew each time would double the start.
+sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
 try:
     from carto_fork.tasks import namespace

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -129,11 +130,12 @@ def _like_upstream(
         before=f"{dates[-1]}T23:59:59",
         upstream=upstream,
     )
-    history = [line.split() for line in git.checked(listed, "upstream's history").out.splitlines()]
+    lines = git.checked(listed, "upstream's history").out.splitlines()
+    history = [(int(time), name) for time, name in map(str.split, lines)]
     wanted, names = [], []
     for commit, changed in suspects:
         last = datetime.fromisoformat(f"{commit.date}T23:59:59").timestamp()
-        candidates = _sample([name for time, name in history if float(time) <= last], 16)
+        candidates = _sample([name for time, name in history if time <= last], 16)
         # What this program writes down in the fork is no sign of either.
         telling = [path for path in changed if path not in _NOTES and "\n" not in path]
         paths = _sample(telling, 24)
@@ -159,17 +161,38 @@ def _sample(items: Sequence[str], most: int) -> Sequence[str]:
     return items[:: -(-len(items) // most) or 1]
 
 
-class _Lines(Mapping[str, Sequence[Commit]]):
-    """Every line that some commits added or removed; read when somebody asks for one."""
+def about(own: Customisations, paths: Iterable[str]) -> Customisations:
+    """The same, for questions about some paths alone: it holds the lines of files of their kinds
+    only, which is much less to read. A file may have been renamed, but hardly to another kind."""
+    suffixes = sorted({Path(path).suffix for path in paths})
+    if not isinstance(own.lines, _Lines) or not all(map(_KIND.fullmatch, suffixes)):
+        return own
+    return replace(own, lines=own.lines.of_files([f":(top)*{suffix}" for suffix in suffixes]))
 
-    def __init__(self, sh: Shell, repo: Path, own: Sequence[Commit]) -> None:
-        self._sh, self._repo, self._own = sh, repo, own
+
+_KIND = re.compile(r"\.[a-z]{1,4}")
+"""A suffix that says what is in a file; others tell variants of one file apart."""
+
+
+class _Lines(Mapping[str, Sequence[Commit]]):
+    """Every line that some commits added or removed; read when somebody asks for one.
+
+    patterns: of git's, for the files in question; none for all.
+    """
+
+    def __init__(
+        self, sh: Shell, repo: Path, own: Sequence[Commit], patterns: Sequence[str] = ()
+    ) -> None:
+        self._sh, self._repo, self._own, self._patterns = sh, repo, own, patterns
+
+    def of_files(self, patterns: Sequence[str]) -> _Lines:
+        return _Lines(self._sh, self._repo, self._own, patterns)
 
     @cached_property
     def _found(self) -> dict[str, list[Commit]]:
         lines: dict[str, list[Commit]] = defaultdict(list)
         words = ["git", "-C", str(self._repo), "diff-tree", "--stdin", "--root", "-r", "-M", "-p"]
-        words += ["-U0", "--no-color", "--no-ext-diff", "--no-textconv"]
+        words += ["-U0", "--no-color", "--no-ext-diff", "--no-textconv", "--", *self._patterns]
         answer = self._sh.read(words, feed=(commit.name for commit in self._own))
         named = {commit.name: commit for commit in self._own}
         commit, inside = None, 0

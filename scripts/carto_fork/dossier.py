@@ -38,6 +38,7 @@ def write(
     sh: Shell, repo: Path, left: Sequence[Decision], own: Customisations, ours: str, theirs: str
 ) -> dict[str, Dossier]:
     """A dossier for each conflict that is left, by path."""
+    own = customisations.about(own, (p for d in left for p in (d.conflict.path, *d.conflict.names)))
     return {d.conflict.path: _of(sh, repo, d, own, ours, theirs) for d in left}
 
 

@@ -109,17 +109,17 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
         reading = pool.submit(customisations.read, sh, repo, production, upstream, stated_in)
         counting = pool.submit(git.count, sh, repo, theirs, production)
         own = reading.result()
-        pool.submit(len, own.lines)  # the merge may take as long as to read these
         lost = ancestry.find(sh, repo, production, upstream, own)
         merged, base = merging.result(), production
-    unhealed = len(merged.conflicts)
-    if lost:
-        base = ancestry.healed(sh, repo, production, lost)
-        merged = conflicts.foresee(sh, repo, base, theirs, unread)
-    decided = knowledge.decide(
-        sh, repo, fork.policy, merged.conflicts, own, base, upstream, told=production
-    )
-    files = git.differing(sh, repo, production, merged.tree)
+        unhealed = len(merged.conflicts)
+        if lost:
+            base = ancestry.healed(sh, repo, production, lost)
+            merged = conflicts.foresee(sh, repo, base, theirs, unread)
+        comparing = pool.submit(git.differing, sh, repo, production, merged.tree)
+        decided = knowledge.decide(
+            sh, repo, fork.policy, merged.conflicts, own, base, upstream, told=production
+        )
+        files = comparing.result()
     return Forecast(tag, theirs, counting.result(), len(files), tuple(decided), lost, unhealed)
 
 

@@ -157,8 +157,10 @@ def _known_policy(
         *_production_refs(default.policy),
         "refs/remotes/origin/HEAD",
     ]
-    for ref in candidates:
-        if ref not in refs.objects or git.show(sh, repository.path, ref, policy.FILE_NAME) is None:
+    known = [ref for ref in candidates if ref in refs.objects]
+    texts = git.contents(sh, repository.path, [f"{ref}:{policy.FILE_NAME}" for ref in known])
+    for ref, text in zip(known, texts, strict=True):
+        if text is None:
             continue
         found = load_policy(sh, repository.path, ref, ref)
         production = _production_refs(found.policy)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from . import conflicts, decisions, drops, git
+from . import conflicts, customisations, decisions, drops, git
 from .decisions import Decision, Knowledge
 from .evidence import Conflict, Customisations
 from .policy import Policy, Take
@@ -31,7 +31,8 @@ def decide(
     words: what a person says now about some paths.
     """
     let_go = drops.read(git.show(sh, repo, told, drops.FILE_NAME))
-    known = Knowledge(policy, own, let_go, words=words or {})
+    textual = (path for one in found if one.texts for path in (one.path, *one.names))
+    known = Knowledge(policy, customisations.about(own, textual), let_go, words=words or {})
     decided = decisions.decide(found, known)
     undecided = [d.conflict.path for d in decided if d.left and d.text is not None]
     if undecided:

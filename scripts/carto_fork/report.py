@@ -8,26 +8,28 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import forecast, git
-from .console import Console
-from .decisions import Decision
-from .detect import Detection
-from .dossier import Dossier
-from .forecast import Forecast
-from .fork import Fork
-from .healing import Healing
-from .inventory import Ground
-from .ledger import Entry
-from .policy import Feature, Loaded, Policy, Side, Take
-from .resolve import Resolution
-from .shell import Shell
-from .status import Status
+from . import git
+from .policy import Side, Take
 from .text import counted
-from .upgrade import Options, Upgrade
 
+# Only what is reported is read by the task.
 if TYPE_CHECKING:
     from tomlkit.items import String
 
+    from .console import Console
+    from .decisions import Decision
+    from .detect import Detection
+    from .dossier import Dossier
+    from .forecast import Forecast
+    from .fork import Fork
+    from .healing import Healing
+    from .inventory import Ground
+    from .ledger import Entry
+    from .policy import Feature, Loaded, Policy
+    from .resolve import Resolution
+    from .shell import Shell
+    from .status import Status
+    from .upgrade import Options, Upgrade
     from .verify import Finding, Verification
 
 _MOST_PATHS = 5
@@ -225,6 +227,8 @@ def healed(console: Console, found: Healing, fork: Fork, *, direct: bool, push: 
 
 def forecasts(console: Console, told: Sequence[Forecast], command: Callable[..., str]) -> None:
     """Forecasts side by side, and the release to choose."""
+    from . import forecast
+
     head = ("release", "commits", "files", "conflicts", "decided", "yours", "at risk")
     rows = [
         (f.tag, f.commits, f.files, len(f.decisions), len(f.decisions) - f.left, f.left, f.at_risk)

@@ -268,8 +268,9 @@ class Shell:
                 echo=False,
                 dry=False,
                 in_stream=False,
-                out_stream=streams,
-                err_stream=streams,
+                # A stream that is named is written to, whatever `hide` says.
+                out_stream=streams or None,
+                err_stream=streams or None,
                 encoding="utf-8",
                 env=environment(secrets=within is None, **variables),
                 replace_env=True,

@@ -166,7 +166,7 @@ def open_request(s: Session, name: str) -> None:
 def request(s: Session, name: str) -> dict[str, Any]:
     """Open or update a pull request, supersede those of older releases; what came of it."""
     found = s.open_fork()
-    tag = commands.tag_here(found, name)
+    tag = target.here(found, name)
     branches, origin = found.policy.branches, found.policy.remotes.origin
     branch = branches.sync_for(tag.name)
     ref = f"refs/heads/{branch}"

@@ -131,3 +131,15 @@ def newest_here(sh: Shell, fork: Fork) -> list[Tag]:
     merged = git.history(sh, fork.path, fork.production_commit)
     new = [tag for tag in stable if fork.refs.commits[f"refs/tags/{tag.name}"] not in merged]
     return new[:MOST_NEWEST]
+
+
+def here(found: Fork, name: str) -> Tag:
+    """A stable release whose tag is here. Raises Refused otherwise."""
+    release = tags.require_stable(tags.checked_name(name), found.policy.tags)
+    ref = f"refs/tags/{name}"
+    if ref not in found.refs.objects:
+        raise Refused(
+            f"there is no tag {name} here.",
+            then=f"{git.at(found.path)} fetch {found.policy.remotes.upstream.name} {ref}:{ref}",
+        )
+    return release

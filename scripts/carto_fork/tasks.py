@@ -291,12 +291,12 @@ def verify(
     names and imports that lead nowhere, disabled workflows, features of the manifest, the version,
     commits that the release does not hold. Ends with exit code 4 if something is wrong or lost.
     """
-    from . import commands
+    from . import reviewing
     from .session import session
 
     revs = {"ours": ours, "theirs": theirs, "result": result}
     with session(c, "verify", as_json=json, repo=repo, tag=tag, landed=landed, **revs) as s:
-        commands.verify_merge(s, tag, revs, landed)
+        reviewing.verify_merge(s, tag, revs, landed)
 
 
 @_task(
@@ -309,11 +309,11 @@ def drop(c: Context, repo: str = "", path: str = "", reason: str = "", tag: str 
 
     Written to carto_drops.toml in the fork: nobody is asked about it twice, and `verify` knows.
     """
-    from . import commands
+    from . import reviewing
     from .session import session
 
     with session(c, "drop", repo=repo, path=path, reason=reason, tag=tag) as s:
-        commands.let_go(s, path, reason, tag)
+        reviewing.let_go(s, path, reason, tag)
 
 
 @_task(
@@ -336,12 +336,12 @@ def heal(
     hundreds. A merge commit is added that changes no file, only after proof that every file in
     which the two differ was changed by the fork itself.
     """
-    from . import commands
+    from . import reviewing
     from .session import session
 
     words: dict[str, str | bool] = {"repo": repo, "check": check, "direct": direct}
     with session(c, "heal", as_json=json, no_push=not push, **words) as s:
-        commands.heal(s, check, direct, push)
+        reviewing.heal(s, check, direct, push)
 
 
 @_task(
@@ -358,12 +358,12 @@ def forecast(
     Conflicts by kind and by decision, how many a person must take, the fork's hunks at risk, files
     and commits, and the release to choose. Index, HEAD, refs and work tree stay as they are.
     """
-    from . import commands
+    from . import reviewing
     from .session import session
 
     words: dict[str, str | bool | Sequence[str]] = {"repo": repo, "tag": tag, "markdown": markdown}
     with session(c, "forecast", as_json=json, **words) as s:
-        commands.show_forecast(s, tag, markdown)
+        reviewing.show_forecast(s, tag, markdown)
 
 
 @_task(reset="Set those files to upstream's in one commit on the branch checked out.", json=_JSON)
@@ -372,21 +372,21 @@ def drift(c: Context, repo: str = "", reset: bool = False, json: bool = False) -
 
     Earlier merges left them behind; they make conflicts and serve nobody.
     """
-    from . import commands
+    from . import reviewing
     from .session import session
 
     with session(c, "drift", as_json=json, repo=repo, reset=reset) as s:
-        commands.show_drift(s, reset)
+        reviewing.show_drift(s, reset)
 
 
 @_task(json=_JSON)
 def dropped(c: Context, repo: str = "", json: bool = False) -> None:
     """List changes of the fork's that upstream has absorbed: the fork may let them go."""
-    from . import commands
+    from . import reviewing
     from .session import session
 
     with session(c, "dropped", as_json=json, repo=repo) as s:
-        commands.show_absorbed(s)
+        reviewing.show_absorbed(s)
 
 
 @_task(scan="Propose entries from the fork's own commits, as TOML.", json=_JSON)
@@ -396,11 +396,11 @@ def features(c: Context, repo: str = "", scan: bool = False, json: bool = False)
     The manifest is the `[[feature]]` tables of carto_fork.toml: name, files, patterns that must
     match in them, where it came from. Ends with exit code 4 if something is missing.
     """
-    from . import commands
+    from . import reviewing
     from .session import session
 
     with session(c, "features", as_json=json, repo=repo, scan=scan) as s:
-        commands.show_features(s, scan)
+        reviewing.show_features(s, scan)
 
 
 @invoke.tasks.task(

@@ -55,7 +55,15 @@ LAYERS = {
     "capability": {"forecast", "healing", "mirror", "procedures", "resolve", "status", "syncs"},
     "upgrade": {"pull_request", "release", "upgrade"},
     "top": {"docs", "report", "session"},
-    "commands": {"commands", "guarding", "notifying", "publishing", "syncing", "tour"},
+    "commands": {
+        "commands",
+        "guarding",
+        "notifying",
+        "publishing",
+        "reviewing",
+        "syncing",
+        "tour",
+    },
     "tasks": {"tasks"},
     "program": {"program"},
 }
