@@ -144,6 +144,29 @@ def growth(scratch: Path) -> None:
     print(f"\n`verify` takes {small:.2f} s for 300 changed lines and {large:.2f} s for 3,000.")
 
 
+def many_tags(scratch: Path) -> None:
+    """`detect` where upstream has 10,000 tags of all kinds."""
+    world = build_template(scratch / "tags")
+    upstream, fork = world / "upstream.git", world / "litellm"
+    endings = ("", "-nightly", "-stable", "-stable.1", ".rc.1", ".dev2", "-nightly.patch", "rc3")
+    names = [f"v1.{n // 100}.{n % 100}{end}" for n in range(1250) for end in endings]
+    feed = scratch / "refs"
+    head = run(["git", "-C", str(upstream), "rev-parse", "refs/heads/main"]).strip()
+    feed.write_text("".join(f"update refs/tags/{name} {head}\n" for name in names))
+    with feed.open() as stdin:
+        subprocess.run(
+            ["git", "-C", str(upstream), "update-ref", "--stdin"], stdin=stdin, check=True
+        )
+    run(["git", "-C", str(upstream), "pack-refs", "--all"])
+
+    def plain() -> None:
+        run([*TASKS, "--list"])
+        run(["git", "-C", str(fork), "ls-remote", "upstream", "refs/tags/*"])
+
+    detect = [*TASKS, "detect", "--repo", str(fork)]
+    compare("`detect` among 10,000 tags, start-up + `git ls-remote`", lambda: run(detect), plain)
+
+
 def main(arguments: list[str]) -> None:
     """Print the table that the README shows."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -172,6 +195,7 @@ def main(arguments: list[str]) -> None:
             ]
         )
         foresight(fork, tag)
+        many_tags(scratch)
         compare(
             "`invoke --list`, of an empty tasks file",
             lambda: run([*TASKS, "--list"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,16 +55,15 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return build_template(tmp_path_factory.mktemp("template") / "world")
 
 
-@pytest.fixture
-def github(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[GitHub]:
-    """GitHub, played on the world's own repositories and asked by the real gh."""
+@contextmanager
+def played(world: World, monkeypatch: pytest.MonkeyPatch, beside: Path) -> Iterator[GitHub]:
+    """GitHub, played on a world's own repositories and asked by the real gh.
+
+    beside: a directory for a `gh` that lines to paste find.
+    """
     found = real_gh(world.place)
     assert found, "the tests need gh: `make install-dev` installs it"
     world.git("config --global carto-fork.gh", found)
-    # Lines that are printed name it plainly, and are pasted.
-    beside = tmp_path_factory.mktemp("bin")
     (beside / "gh").symlink_to(found)
     monkeypatch.setenv("PATH", f"{beside}{os.pathsep}{os.environ['PATH']}")
     hub = GitHub(shell(), world.place)
@@ -71,6 +71,29 @@ def github(
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         yield hub
+
+
+@pytest.fixture
+def github(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GitHub]:
+    """GitHub, played on the world's own repositories."""
+    with played(world, monkeypatch, tmp_path_factory.mktemp("bin")) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def waiting_template(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sandbox after the automation has opened a pull request that a person has to finish; built
+    once, each test gets a copy."""
+    place = tmp_path_factory.mktemp("waiting") / "world"
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        seal(monkeypatch, tmp_path_factory.mktemp("home"))
+        world = copied(template, place)
+        with played(world, monkeypatch, tmp_path_factory.mktemp("bin")):
+            done = world.run("upstream-sync --no-tests --tag v1.77.2-stable")
+            assert done.code == 0, done.err
+    return place
 
 
 @pytest.fixture

@@ -32,6 +32,22 @@ def shell(*, dry: bool = False) -> Shell:
     return Shell(context)
 
 
+@cache
+def ghs() -> dict[str, str]:
+    """Each gh that is on this machine, by its version: the one that the tests were installed with,
+    and that of the system, which may be much older."""
+    places = [str(Path(sys.executable).parent), *os.environ["PATH"].split(os.pathsep)]
+    found = (shutil.which("gh", path=place) for place in places if place)
+    programs = [os.environ.get("CARTO_FORK_GH"), *found]
+    said = {program: _version_of(program) for program in programs if program}
+    return {version: program for program, version in reversed(said.items())}
+
+
+def _version_of(program: str) -> str:
+    ended = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    return ended.stdout.split()[2]
+
+
 def build_template(place: Path, history: History | None = None) -> Path:
     """A sandbox in a directory, without the settings of whoever runs the tests."""
     sandbox.build(shell(), place, history)

@@ -22,10 +22,29 @@ def of_branch(images: Images, branch: str, commit: str) -> list[str]:
     return _named(images.name, images.branch, values)
 
 
-def of_release(images: Images, tag: str, upstream: str, version: str) -> list[str]:
-    """The whole names of the images of a release."""
+def of_release(
+    images: Images,
+    tag: str,
+    upstream: str,
+    version: str,
+    *,
+    newest: bool = True,
+    newest_of_upstream: bool = True,
+) -> list[str]:
+    """The whole names of the images of a release.
+
+    newest, newest_of_upstream: whether there is no newer release, at all and of the same version of
+        upstream's. Names that move with each release stay with that one.
+    """
     values = {"tag": tag, "upstream": upstream, "version": version}
-    return _named(images.name, images.release, values)
+    given = [
+        template
+        for template in images.release
+        if "{tag}" in template
+        or "{version}" in template
+        or (newest_of_upstream if "{upstream}" in template else newest)
+    ]
+    return _named(images.name, given, values)
 
 
 def _named(name: str, tags: Iterable[str], values: dict[str, str]) -> list[str]:

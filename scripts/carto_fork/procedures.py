@@ -334,24 +334,23 @@ UPGRADE = (
     *_LANDING,
 )
 
-_TIDY = next(step for step in _LANDING if step.name == "tidy")
-
 REQUEST = (_REQUEST,)
 
+TIDY = (replace(next(step for step in _LANDING if step.name == "tidy"), when=""),)
+
 LEAVE = (
+    _WORKTREE,
     Step(
         "leave",
         "Commit the merge with what is left of its conflicts in plain view.",
-        run=(
-            "git -C {work} add --update :/",
-            "git -C {work} commit --quiet --no-verify -m {unfinished}",
-        ),
+        # One command: what is staged and not committed would pass for what a person decided.
+        run=("git -C {work} commit --all --quiet --no-verify -m {unfinished}",),
         done=(_MERGED,),
     ),
     replace(_VERSION, when="version"),
     _RECORD,
     _PUSH,
-    _TIDY,
+    *TIDY,
 )
 
 CATCH_UP = (
@@ -387,7 +386,7 @@ FINISH = (
     _VERIFY,
     replace(_PUSH, when=""),
     replace(_REQUEST, when=""),
-    replace(_TIDY, when=""),
+    *TIDY,
 )
 
 LABEL = (

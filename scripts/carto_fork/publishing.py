@@ -20,6 +20,7 @@ from . import (
     markdown,
     procedures,
     release,
+    tags,
     target,
 )
 from .errors import Refused, Usage
@@ -27,9 +28,11 @@ from .fork import Fork
 from .git import Refs
 from .github import Pull
 from .journal import Journal
+from .policy import TagUse
 from .release import Release
 from .session import Session
 from .steps import Plan, RunTask, Step
+from .tags import Tag
 from .text import counted, printable
 
 BUMPS = ("auto", "patch", "minor", "major")
@@ -183,7 +186,7 @@ def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
             there = _branch_on_origin(s, found, found.policy.branches.production)
             found, commit = _current(s, found, there, held)
         if own:
-            names = images.of_release(about, own.name, own.release, str(own.build))
+            names = _of_release(s, found, own, ask=build)
         elif commit:
             names = images.of_branch(about, found.policy.branches.production, commit)
         else:
@@ -210,6 +213,30 @@ def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
         outputs = {"images": "\n".join(names), "tags": ",".join(names)}
         outputs |= {"dockerfile": about.dockerfile, "platforms": ",".join(about.platforms)}
         actions.set_outputs(outputs)
+
+
+def _of_release(s: Session, found: Fork, own: Tag, ask: bool) -> list[str]:
+    """The images of a release; what moves stays with a newer one.
+
+    ask: whether to ask origin too which ones there are.
+    """
+    assert found.policy.images
+    names = found.refs.tags()
+    if ask:
+        origin = found.policy.remotes.origin.name
+        names += target.ask_remote(s.sh, found, origin, ["refs/tags/*"]).tags()
+    known = (tags.classify(name, found.policy.tags) for name in names)
+    newer = [tag for tag in known if tag and tag.scheme.use is TagUse.OWN and tag > own]
+    if newer:
+        s.console.say(f"{max(newer).name} is newer, and keeps the names that move.")
+    return images.of_release(
+        found.policy.images,
+        own.name,
+        own.release,
+        str(own.build),
+        newest=not newer,
+        newest_of_upstream=all(tag.version != own.version for tag in newer),
+    )
 
 
 def _require_buildx(s: Session) -> None:

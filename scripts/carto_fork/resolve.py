@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -102,6 +102,7 @@ def resolve(
     words: Words | None = None,
     ours: str = "HEAD",
     theirs: str = "MERGE_HEAD",
+    settled: Collection[str] = (),
 ) -> Resolution:
     """Decide the conflicts of the merge in progress in a work tree, and carry it out.
 
@@ -110,11 +111,12 @@ def resolve(
 
     upstream: the refs that follow upstream's branches.
     ours, theirs: what is merged.
-    Raises Refused where a person's word is about a path without conflict.
+    settled: paths whose conflict is resolved already; a person's word about one changes nothing.
+    Raises Refused where a person's word is about any other path without conflict.
     """
     words = words or Words()
     found = conflicts.read(sh, work, ours, theirs)
-    if strange := sorted(words.takes.keys() - {conflict.path for conflict in found}):
+    if strange := sorted(words.takes.keys() - {conflict.path for conflict in found} - {*settled}):
         raise Refused(
             f"there is no conflict in {printable(strange[0])}.",
             then=f"name files that {git.at(work)} diff --name-only --diff-filter=U shows, "
@@ -134,8 +136,9 @@ def resolve(
         units,
         dossier.write(sh, work, left, own, ours, theirs),
     )
-    _apply(sh, work, resolution, theirs)
+    # First the reason: a file that is staged is in conflict no longer.
     _write_down(sh, work, decided, words)
+    _apply(sh, work, resolution, theirs)
     marked = markers.left(sh, work, [ours, theirs], markers.INDEX)
     return replace(resolution, marked=tuple(dict.fromkeys(path for path, _ in marked)))
 

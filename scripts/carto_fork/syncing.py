@@ -25,6 +25,7 @@ from . import (
     target,
     upgrade,
 )
+from .decisions import Decision
 from .errors import Paused, Refused, Usage
 from .fork import Fork
 from .github import Hub, Pull
@@ -78,12 +79,17 @@ def sync_upstream(s: Session, options: upgrade.Options, run_task: RunTask) -> No
         result = {"result": "declined", "tag": tag.name, "pull_request": declined.url}
         _end(s, "nothing", result)
         return
+    options = replace(options, tag=tag.name, request=False)
     if not (release.pushed and _waits_for_person(s, found, release)):
-        options = replace(options, tag=tag.name, request=False)
-        try:
-            commands.run_upgrade(s, options, run_task, quiet=True)
-        except Paused:
+        # A run that was cut may have committed what is left, and not published it.
+        mine = found.refs.commits.get(f"refs/heads/{branch}")
+        if mine and _holds_conflicts(s, found, release, mine):
             _leave(s, options, run_task)
+        else:
+            try:
+                commands.run_upgrade(s, options, run_task, quiet=True)
+            except Paused:
+                _leave(s, options, run_task)
     if s.sh.dry:
         return
     asked = request(s, tag.name)
@@ -121,18 +127,31 @@ def _declined(s: Session, found: Fork, hub: Hub, branch: str, pushed: str) -> Pu
 def _waits_for_person(s: Session, found: Fork, release: target.Target) -> bool:
     """Whether origin's sync branch holds conflicts that a person has yet to resolve.
 
-    The local branch follows it as far as that is a fast-forward.
+    The local branch follows it as far as that is a fast-forward, and a work tree that nobody has
+    begun to resolve in is put away.
     """
     with s.locked(found.repository) as held:
-        s.run(procedures.CATCH_UP, _fetch_plan(s, found, release), held)
-    if not git.has_object(s.sh, found.path, release.pushed):
-        return False  # under --dry nothing was fetched
-    merge, ours = git.merge_of(s.sh, found.path, release.commit, release.pushed)
+        plan = _fetch_plan(s, found, release)
+        s.run(procedures.CATCH_UP, plan, held)
+        # Under --dry nothing was fetched.
+        waits = git.has_object(s.sh, found.path, release.pushed) and _holds_conflicts(
+            s, found, release, release.pushed
+        )
+        work = Path(plan.values["place"])
+        if waits and work.exists() and not s.sh.dry:
+            state = git.work_state(s.sh, work)
+            if state.head == release.pushed and not state.dirty:
+                s.run(procedures.TIDY, plan, held)
+    return waits
+
+
+def _holds_conflicts(s: Session, found: Fork, release: target.Target, head: str) -> bool:
+    """Whether a commit of a sync branch holds conflicts that a person has yet to resolve."""
+    merge, ours = git.merge_of(s.sh, found.path, release.commit, head)
     if not merge:
         return False
     decided = syncs.decided(s.sh, found, ours, release.commit)
-    left = syncs.unresolved(s.sh, found, decided, ours, release.commit, merge, release.pushed)
-    return bool(left)
+    return bool(syncs.unresolved(s.sh, found, decided, ours, release.commit, merge, head))
 
 
 def _leave(s: Session, options: upgrade.Options, run_task: RunTask) -> None:
@@ -315,11 +334,19 @@ def resolve_request(s: Session, number: str, words: resolve.Words, run_task: Run
             raise Refused(
                 f"{pull.head} holds no merge of {name}.", then=s.command("upgrade-carto", tag=name)
             )
+        decided = syncs.decided(s.sh, found, ours, release.commit)
         # Where the work tree differs from its commit, somebody has begun to resolve.
         if not git.work_state(s.sh, work).dirty:
-            _bring_back(s, found, work, ours, release.commit, merge)
+            _bring_back(s, found, work, decided, (ours, release.commit, merge))
         done = resolve.resolve(
-            s.sh, work, found.policy, found.upstream_refs, words, ours, release.commit
+            s.sh,
+            work,
+            found.policy,
+            found.upstream_refs,
+            words,
+            ours,
+            release.commit,
+            settled=[decision.conflict.path for decision in decided],
         )
         report.resolution(s.console, done)
         stopped = [*(d.conflict.path for d in done.left), *done.marked]
@@ -362,12 +389,20 @@ def _fetch_plan(s: Session, found: Fork, release: target.Target) -> Plan:
     return replace(plan, values=values, conditions=frozenset(conditions), untouched=untouched)
 
 
-def _bring_back(s: Session, found: Fork, work: Path, ours: str, theirs: str, merge: str) -> None:
+def _bring_back(
+    s: Session,
+    found: Fork,
+    work: Path,
+    decided: Sequence[Decision],
+    merged: tuple[str, str, str],
+) -> None:
     """Put the conflicts that are left on a sync branch back into the index of its work tree, so
-    that git and everybody sees them as such."""
+    that git and everybody sees them as such.
+
+    merged: both sides and the merge itself.
+    """
     head = git.commit_of(s.sh, work, "HEAD")
-    decided = syncs.decided(s.sh, found, ours, theirs)
-    left = set(syncs.unresolved(s.sh, found, decided, ours, theirs, merge, head))
+    left = set(syncs.unresolved(s.sh, found, decided, *merged, head))
     found_left = [d.conflict for d in decided if d.conflict.path in left]
     if found_left:
         resolve.bring_back(s.sh, work, found_left)

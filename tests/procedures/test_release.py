@@ -519,13 +519,25 @@ def test_a_build_that_was_killed_starts_afresh(world: World) -> None:
 
 
 def test_a_release_is_built_from_its_tag(world: World) -> None:
-    tag = "carto-v1.75.2-0.1.0"
+    tag = "v1.75.2-carto.1.2.0"
     world.git(f"tag -d {tag}")
     path = docker(world, 'for last; do :; done; [ "$2" = version ] || cat $last/.git > ../built')
     done = world.run(f"images --build --release {tag}", PATH=path)
     assert (done.code, done.err) == (0, "")
     assert f"--tag={IMAGE}:carto-v1.75.2-latest" in done.out
     assert f"refs/tags/{tag}" in done.out
+
+
+def test_an_older_release_takes_no_name_from_a_newer_one(world: World) -> None:
+    """The newer one is known to origin alone."""
+    tag = "carto-v1.75.2-0.1.0"
+    world.git(f"tag carto-v1.75.2-2.0.0 {PRODUCTION}", repo=world.origin)
+    path = docker(world, "exit 0")
+    done = world.run(f"images --build --release {tag}", PATH=path)
+    assert (done.code, done.err) == (0, "")
+    assert "carto-v1.75.2-2.0.0 is newer, and keeps the names that move." in done.out
+    assert f"--tag={IMAGE}:{tag}" in done.out
+    assert "carto-stable" not in done.out and "-latest" not in done.out
 
 
 def test_there_is_no_docker(world: World) -> None:

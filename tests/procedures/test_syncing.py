@@ -10,7 +10,7 @@ import pytest
 
 from carto_fork.standin import Fault, GitHub
 from carto_fork.standin_state import Pull
-from world import Done, World
+from world import Done, World, ghs
 
 TAG = "v1.76.5"
 SYNC = f"upstream-sync/{TAG}"
@@ -97,61 +97,6 @@ def test_what_is_left_is_published_for_a_person(world: World, github: GitHub) ->
     assert parents.split()[1] == world.git(f"rev-parse {NEXT}^0", repo=world.upstream)
     assert world.git(f"grep -l '^<<<<<<<' {head} --", repo=world.origin)
     assert not world.work(NEXT).exists()
-
-
-def test_a_pull_request_that_waits_for_a_person_is_left_alone(world: World, github: GitHub) -> None:
-    assert sync(world, f"--tag {NEXT}").code == 0
-    head = world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin)
-    done = sync(world, f"--tag {NEXT}")
-    assert (done.code, json.loads(done.out)["result"]) == (0, "waiting"), done.err
-    assert "Slack" not in done.err
-    assert world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin) == head
-    assert len(pulls(github)) == 1
-
-
-def test_a_person_finishes_it_by_saying_who_wins(world: World, github: GitHub) -> None:
-    assert sync(world, f"--tag {NEXT}").code == 0
-    first = world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin)
-    paused = world.run("resolve-conflicts --pr 1")
-    assert paused.code == 3
-    assert "pull request 1" in paused.err
-    left = re.findall(r"^  (?:content|add/add|modify/delete|rename) .*? (\S+)$", paused.out, re.M)
-    assert left
-    words = " ".join(f"--keep-fork {path}" for path in left)
-    done = world.run(f"resolve-conflicts --pr 1 {words} --reason 'ours is right'")
-    assert done.code == 0, done.err
-    head = world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin)
-    assert world.git(f"rev-list --count {first}..{head}", repo=world.origin) != "0"
-    world.git(f"merge-base --is-ancestor {first} {head}", repo=world.origin)
-    [pull] = pulls(github)
-    assert sorted(pull.labels) == ["automated", "clean-merge", "upstream-sync"]
-    assert "resolved by a person" in pull.body
-    assert not world.work(NEXT).exists()
-
-
-def test_a_person_finishes_it_by_hand(world: World, github: GitHub) -> None:
-    assert sync(world, f"--tag {NEXT}").code == 0
-    paused = world.run("resolve-conflicts --pr 1")
-    assert paused.code == 3
-    work = world.work(NEXT)
-    unmerged = world.git("diff --name-only --diff-filter=U", repo=work).split()
-    assert unmerged
-    for path in unmerged:
-        world.git(f"checkout --ours -- {path}", repo=work)
-    world.git(f"add -- {' '.join(unmerged)}", repo=work)
-    done = world.run("resolve-conflicts --pr 1")
-    # What upstream changed there is gone, and nobody said so: it is found before it is pushed.
-    assert done.code in (0, 4), done.err
-    if done.code == 4:
-        for path in unmerged:
-            assert world.run(f"drop --path {path} --reason 'ours is right'", cwd=work).code in (
-                0,
-                1,
-            )
-        done = world.run("resolve-conflicts --pr 1")
-        assert done.code == 0, done.err
-    [pull] = pulls(github)
-    assert "clean-merge" in pull.labels
 
 
 def test_a_newer_release_supersedes_an_older_one(world: World, github: GitHub) -> None:
@@ -277,22 +222,6 @@ def test_a_tag_that_was_moved_is_refused_with_both_commits(world: World, github:
     assert world.refs(world.origin) == before
 
 
-def test_a_push_that_is_rejected_keeps_what_was_resolved(world: World, github: GitHub) -> None:
-    assert sync(world, f"--tag {NEXT}").code == 0
-    before = world.refs(world.origin)
-    hook = world.origin / "hooks" / "pre-receive"
-    hook.write_text("#!/bin/sh\necho no today >&2\nexit 1\n")
-    hook.chmod(0o755)
-    words = f"--keep-fork {LEFT[0]} --keep-fork {LEFT[1]} --reason 'ours is right'"
-    done = world.run(f"resolve-conflicts --pr 1 {words}")
-    assert done.code == 1 and "no today" in done.err
-    assert world.refs(world.origin) == before
-    hook.unlink()
-    again = world.run("resolve-conflicts --pr 1")
-    assert again.code == 0, again.err
-    assert "clean-merge" in pulls(github)[0].labels
-
-
 @pytest.mark.parametrize(
     "text", ["`x` @CartoDB/all <b>", "${{ secrets.X }}", "::set-output name=a::b", "| a | # b"]
 )
@@ -345,7 +274,11 @@ def test_a_very_long_pull_request_is_cut(world: World, github: GitHub) -> None:
     assert all(name in summary.read_text() for name in files)
 
 
-def test_the_tour_goes_through_everything_and_then_finds_nothing_new(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", ghs())
+def test_the_tour_goes_through_everything_and_then_finds_nothing_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    monkeypatch.setenv("CARTO_FORK_GH", ghs()[version])
     world = World(tmp_path / "sandbox")
     line = f"sandbox --tour --path {world.place}"
     done = world.run(line, cwd=tmp_path)

@@ -158,6 +158,7 @@ NARROW: dict[str, set[str]] = {
         "notifying",
         "publishing",
         "resolve",
+        "reviewing",
         "session",
         "syncing",
         "tour",

@@ -152,6 +152,20 @@ def test_names_of_images() -> None:
 
 
 @pytest.mark.parametrize(
+    ("newest", "newest_of_upstream", "moving"),
+    [(True, True, ["stable", "1.76.5"]), (False, True, ["1.76.5"]), (False, False, [])],
+)
+def test_names_that_move_stay_with_the_newest_release(
+    newest: bool, newest_of_upstream: bool, moving: list[str]
+) -> None:
+    found = Images(name="a/b", release=("{tag}", "stable", "{upstream}", "{upstream}-{version}"))
+    names = images.of_release(
+        found, "t", "1.76.5", "0.1.0", newest=newest, newest_of_upstream=newest_of_upstream
+    )
+    assert names == [f"a/b:{end}" for end in ("t", *moving, "1.76.5-0.1.0")]
+
+
+@pytest.mark.parametrize(
     "name",
     ["", "a b", "a//b", "/a", "a/", "ghcr.io/a:tag", "ghcr.io/-a", "a/b;id", "a" * 300, "é/b"],
 )

@@ -1,0 +1,224 @@
+"""A sync's pull request that waits for a person: it is left alone, finished, and comes out the same
+when a run is killed anywhere."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from carto_fork.standin import GitHub
+from carto_fork.standin_state import Pull
+from conftest import played, seal
+from world import Outcome, Snag, World, copied, outcome, shell, snag
+
+NEXT = "v1.77.2-stable"
+SYNC_NEXT = f"upstream-sync/{NEXT}"
+LEFT = ["Dockerfile", "ui/litellm-dashboard/src/app/layout.tsx"]
+SYNC = f"upstream-sync --no-tests --json --tag {NEXT}"
+WORDS = f"--keep-fork {LEFT[0]} --keep-fork {LEFT[1]} --reason 'ours is right'"
+FINISH = f"resolve-conflicts --pr 1 {WORDS}"
+
+# Every command of git's and gh's that writes, in order. A test holds both lists.
+SYNC_WRITES = (
+    *("fetch", "branch", "worktree add", "merge", "update-index", "checkout", "checkout", "add"),
+    *("rm", "commit", "add", "commit", "push", "worktree remove"),
+    *("gh label create",) * 4,
+    *("gh pr create", "gh pr edit"),
+)
+FINISH_WRITES = (
+    *("worktree add", "update-index", "update-ref", "add", "add", "commit", "update-ref", "push"),
+    *("gh pr edit", "worktree remove"),
+)
+# Before, they are those of any upgrade, which is killed at each of them in its own tests.
+LEAVING = SYNC_WRITES.index("rm") + 2
+
+# What befalls a command; see `world.snag`.
+BEFORE = "kill -KILL $PPID $$"
+AFTER = '"$GIT" "$@"; kill -KILL $PPID $$'
+_GH = """#!/bin/sh
+GIT={real} here={here}
+case "$1 $2" in
+  'label create' | 'pr create' | 'pr edit' | 'pr close')
+    echo "gh $1 $2" >> "$here/writes"
+    [ "$(wc -l < "$here/writes")" -ne "$(cat "$here/at")" ] || . "$here/cut" ;;
+esac
+exec "$GIT" "$@"
+"""
+
+
+@pytest.fixture
+def world(waiting_template: Path, tmp_path: Path) -> World:
+    """The sandbox with a pull request that has to be finished."""
+    return copied(waiting_template, tmp_path / "w")
+
+
+def pulls(github: GitHub) -> list[Pull]:
+    """What GitHub has of pull requests, oldest first."""
+    with github.open() as opened:
+        return sorted(opened.origin().state.pulls, key=lambda pull: pull.number)
+
+
+def watched(world: World, at: int = 0, cut: str = "") -> Snag:
+    """Lie in wait for a command of git's or gh's that writes."""
+    found, real = snag(world, at, cut), world.git("config carto-fork.gh")
+    script = found.notes.with_name("gh")
+    here = shlex.quote(str(found.notes.parent))
+    script.write_text(_GH.replace("{real}", shlex.quote(real)).replace("{here}", here))
+    script.chmod(0o755)
+    world.git("config --global carto-fork.gh", str(script))
+    return found
+
+
+def killed(world: World, line: str, at: int, cut: str) -> None:
+    """Run a task that is killed at a command that writes."""
+    real = world.git("config carto-fork.gh")
+    done = world.run(line, PATH=watched(world, at, cut).path)
+    assert done.code == -9, done.out
+    world.git("config --global carto-fork.gh", real)
+
+
+def state(world: World, github: GitHub) -> tuple[Outcome, list[tuple[str, ...]]]:
+    """The refs and work trees there are, and the pull requests with their labels."""
+    told = [(pull.state, pull.body, *sorted(pull.labels)) for pull in pulls(github)]
+    return outcome(world), told
+
+
+def test_a_pull_request_that_waits_for_a_person_is_left_alone(world: World, github: GitHub) -> None:
+    head = world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin)
+    done = world.run(SYNC)
+    assert (done.code, json.loads(done.out)["result"]) == (0, "waiting"), done.err
+    assert "Slack" not in done.err
+    assert world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin) == head
+    assert len(pulls(github)) == 1
+
+
+def test_a_person_finishes_it_by_saying_who_wins(world: World, github: GitHub) -> None:
+    first = world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin)
+    paused = world.run("resolve-conflicts --pr 1")
+    assert paused.code == 3
+    assert "pull request 1" in paused.err
+    left = re.findall(r"^  (?:content|add/add|modify/delete|rename) .*? (\S+)$", paused.out, re.M)
+    assert left
+    words = " ".join(f"--keep-fork {path}" for path in left)
+    done = world.run(f"resolve-conflicts --pr 1 {words} --reason 'ours is right'")
+    assert done.code == 0, done.err
+    head = world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin)
+    assert world.git(f"rev-list --count {first}..{head}", repo=world.origin) != "0"
+    world.git(f"merge-base --is-ancestor {first} {head}", repo=world.origin)
+    [pull] = pulls(github)
+    assert sorted(pull.labels) == ["automated", "clean-merge", "upstream-sync"]
+    assert "resolved by a person" in pull.body
+    assert not world.work(NEXT).exists()
+
+
+def test_a_person_finishes_it_by_hand(world: World, github: GitHub) -> None:
+    paused = world.run("resolve-conflicts --pr 1")
+    assert paused.code == 3
+    work = world.work(NEXT)
+    unmerged = world.git("diff --name-only --diff-filter=U", repo=work).split()
+    assert unmerged
+    for path in unmerged:
+        world.git(f"checkout --ours -- {path}", repo=work)
+    world.git(f"add -- {' '.join(unmerged)}", repo=work)
+    done = world.run("resolve-conflicts --pr 1")
+    # What upstream changed there is gone, and nobody said so: it is found before it is pushed.
+    assert done.code in (0, 4), done.err
+    if done.code == 4:
+        for path in unmerged:
+            assert world.run(f"drop --path {path} --reason 'ours is right'", cwd=work).code in (
+                0,
+                1,
+            )
+        done = world.run("resolve-conflicts --pr 1")
+        assert done.code == 0, done.err
+    [pull] = pulls(github)
+    assert "clean-merge" in pull.labels
+
+
+def test_a_push_that_is_rejected_keeps_what_was_resolved(world: World, github: GitHub) -> None:
+    before = world.refs(world.origin)
+    hook = world.origin / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho no today >&2\nexit 1\n")
+    hook.chmod(0o755)
+    words = f"--keep-fork {LEFT[0]} --keep-fork {LEFT[1]} --reason 'ours is right'"
+    done = world.run(f"resolve-conflicts --pr 1 {words}")
+    assert done.code == 1 and "no today" in done.err
+    assert world.refs(world.origin) == before
+    hook.unlink()
+    again = world.run("resolve-conflicts --pr 1")
+    assert again.code == 0, again.err
+    assert "clean-merge" in pulls(github)[0].labels
+
+
+@pytest.fixture
+def fresh(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[World, GitHub]]:
+    """The sandbox before the automation has run, and its GitHub."""
+    made = copied(template, tmp_path / "f")
+    (tmp_path / "bin").mkdir()
+    with played(made, monkeypatch, tmp_path / "bin") as hub:
+        yield made, hub
+
+
+def test_these_are_the_commands_of_the_automation_that_write(
+    fresh: tuple[World, GitHub],
+) -> None:
+    made, _ = fresh
+    found = watched(made)
+    done = made.run(SYNC, PATH=found.path)
+    assert done.code == 0, done.err
+    assert tuple(found.writes) == SYNC_WRITES
+
+
+def write_id(writes: tuple[str, ...]) -> Callable[[int], str]:
+    return lambda at: f"{at}-{writes[at - 1].replace(' ', '-')}"
+
+
+@pytest.mark.parametrize("at", range(LEAVING, len(SYNC_WRITES) + 1), ids=write_id(SYNC_WRITES))
+def test_the_automation_is_killed(
+    fresh: tuple[World, GitHub], waiting_template: Path, at: int
+) -> None:
+    """It ends with the same branches and the same one pull request."""
+    made, hub = fresh
+    killed(made, SYNC, at, BEFORE if at % 2 else AFTER)
+    done = made.run(SYNC)
+    assert done.code == 0, done.err
+    usual = World(waiting_template)
+    assert state(made, hub) == state(usual, GitHub(shell(), usual.place))
+
+
+def test_these_are_the_commands_of_finishing_that_write(world: World, github: GitHub) -> None:
+    found = watched(world)
+    done = world.run(FINISH, PATH=found.path)
+    assert done.code == 0, done.err
+    assert tuple(found.writes) == FINISH_WRITES
+
+
+@pytest.fixture(scope="module")
+def finished(
+    waiting_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Outcome, list[tuple[str, ...]]]:
+    """How it ends when nothing gets in its way."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        seal(monkeypatch, tmp_path_factory.mktemp("home"))
+        world = copied(waiting_template, tmp_path_factory.mktemp("finished") / "w")
+        with played(world, monkeypatch, tmp_path_factory.mktemp("bin")) as hub:
+            done = world.run(FINISH)
+            assert done.code == 0, done.err
+            return state(world, hub)
+
+
+@pytest.mark.parametrize("at", range(1, len(FINISH_WRITES) + 1), ids=write_id(FINISH_WRITES))
+def test_finishing_is_killed(
+    world: World, github: GitHub, finished: tuple[Outcome, list[tuple[str, ...]]], at: int
+) -> None:
+    killed(world, FINISH, at, BEFORE if at % 2 else AFTER)
+    done = world.run(FINISH)
+    assert done.code == 0, done.err
+    assert state(world, github) == finished
