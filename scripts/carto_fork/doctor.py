@@ -1,0 +1,205 @@
+"""What `doctor` does: look for everything that can be wrong, tell it, and mend what is safe."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import (
+    ailments_github,
+    ailments_merges,
+    ailments_releases,
+    ailments_repository,
+    git,
+    invocation,
+    migrations,
+)
+from .ailments import Check, Finding, Level, Patient, Unchecked
+from .console import Console
+from .errors import CheckFailed, Refused, Stop, Usage
+from .session import Session
+from .steps import Plan
+from .text import counted
+
+CHECKS: dict[str, Check] = {
+    check.name: check
+    for check in (
+        *ailments_repository.CHECKS,
+        *ailments_releases.CHECKS,
+        *ailments_merges.CHECKS,
+        *ailments_github.CHECKS,
+    )
+}
+"""Every check by its name, in the order in which they are made and told."""
+
+_STYLES = {Level.BROKEN: "red", Level.LOOK: "yellow", Level.NOTE: ""}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `doctor` was asked for.
+
+    checks: by name; none stands for all of them. fix: mend what is safe.
+    """
+
+    checks: Sequence[str] = ()
+    fix: bool = False
+    offline: bool = False
+    slack_test: bool = False
+    migrate: str = ""
+
+    def chosen(self) -> list[Check]:
+        """The checks to make. Raises Usage for one that there is not."""
+        if strange := [name for name in self.checks if name not in CHECKS]:
+            raise Usage(
+                f"there is no check {strange[0]!r}.", then=f"choose of {', '.join(CHECKS)}."
+            )
+        if self.migrate not in ("", *migrations.PRODUCTS):
+            known = " or ".join(migrations.PRODUCTS)
+            raise Usage(f"--migrate is {self.migrate!r}.", then=f"name {known}.")
+        wanted = {*self.checks, *["slack"] * self.slack_test, *["prisma"] * bool(self.migrate)}
+        if self.offline and self.slack_test:
+            raise Usage(
+                "--offline and --slack-test exclude each other.", then="choose one of them."
+            )
+        return [check for name, check in CHECKS.items() if not wanted or name in wanted]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What checks found.
+
+    findings: each with its check. unchecked: why, by the check's name; there may be findings too.
+    healthy: the names of the checks that found nothing.
+    """
+
+    findings: tuple[tuple[Check, Finding], ...]
+    unchecked: dict[str, str]
+    healthy: tuple[str, ...]
+
+    def of(self, level: Level) -> list[Finding]:
+        """The findings of one level."""
+        return [finding for _, finding in self.findings if finding.level is level]
+
+    def as_json(self, mended: Sequence[str]) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        told = [{"check": c.name, "symptom": c.symptom, **f.as_json()} for c, f in self.findings]
+        facts = {"findings": told, "healthy": self.healthy, "not_checked": self.unchecked}
+        return facts | {"fixed": mended, "passed": not self.of(Level.BROKEN)}
+
+
+def doctor(s: Session, options: Options) -> None:
+    """Look, mend if asked, tell. Raises CheckFailed where something is broken."""
+    checks = options.chosen()
+    try:
+        git.require_version(s.sh)
+    except Refused as no:
+        # No other check can be made; what is wrong is the same.
+        raise CheckFailed(no.what, then=no.then) from None
+    mended: list[str] = []
+    report = _look(s, options, checks)
+    if options.fix:
+        for check, finding in report.findings:
+            if finding.mend:
+                mended += _mend(s, check, finding)
+        if mended and not s.sh.dry:
+            report = _look(s, options, checks)
+    if s.json:
+        s.print_json(report.as_json(mended))
+    tell(s.console, report, bool(options.checks or options.slack_test or options.migrate), mended)
+    if broken := report.of(Level.BROKEN):
+        able = any(finding.mend for finding in broken) and not options.fix
+        again = s.command("doctor", check=list(options.checks), fix=True)
+        raise CheckFailed(
+            f"{counted(len(broken), 'thing')} {'is' if len(broken) == 1 else 'are'} broken.",
+            untouched="What was fixed is told above." if mended else "Nothing was changed.",
+            then=f"{again} mends what is safe." if able else broken[0].then,
+        )
+
+
+def _look(s: Session, options: Options, checks: Sequence[Check]) -> Report:
+    found = s.open_fork(whatever_policy=True)
+    patient = Patient(
+        s.sh,
+        found,
+        s.command,
+        invocation.anywhere(sys.argv),
+        offline=options.offline,
+        slack_test=options.slack_test,
+        database=options.migrate,
+    )
+    findings: list[tuple[Check, Finding]] = []
+    unchecked: dict[str, str] = {}
+    with s.console.working("looking"):
+        for check in checks:
+            try:
+                findings += [(check, finding) for finding in check.look(patient)]
+            except Unchecked as no:
+                unchecked[check.name] = str(no)
+            except Stop as no:
+                unchecked[check.name] = no.what.rstrip(".")
+    ill = {check.name for check, _ in findings}
+    healthy = [check.name for check in checks if check.name not in {*ill, *unchecked}]
+    return Report(tuple(findings), unchecked, tuple(healthy))
+
+
+def _mend(s: Session, check: Check, finding: Finding) -> Iterator[str]:
+    """Carry out the steps of a finding, and name it."""
+    found = s.open_fork(whatever_policy=True)
+    s.console.say(f"{check.name}: {finding.what}")
+    plan = Plan({**found.values(), **finding.values}, _ALWAYS)
+    with s.locked(found.repository) as held:
+        s.run(finding.mend, plan, held)
+    yield finding.what
+
+
+_ALWAYS = frozenset({"no-origin", "no-upstream"})
+
+
+def tell(console: Console, report: Report, asked: bool, mended: Sequence[str]) -> None:
+    """Write a report for people.
+
+    asked: whether the checks were named; notes are told then. mended: the findings that were.
+    """
+    for what in mended:
+        console.say(f"fixed: {what}", "green")
+    names = dict.fromkeys(check.name for check, _ in report.findings)
+    hidden = []
+    for name in names:
+        mine = [f for check, f in report.findings if check.name == name]
+        shown = [f for f in mine if asked or f.level is not Level.NOTE]
+        if len(shown) < len(mine):
+            hidden.append(name)
+        if not shown:
+            continue
+        worst = next(level for level in Level if any(f.level is level for f in shown))
+        console.say(f"{worst.value:<6}  {name}: {CHECKS[name].symptom}", _STYLES[worst] or "bold")
+        for finding in shown:
+            _tell_one(console, finding)
+    if report.healthy:
+        number = counted(len(report.healthy), "check")
+        console.say(f"{number} found nothing: {', '.join(report.healthy)}.", "green")
+    if hidden:
+        console.say(f"With --check they tell more: {', '.join(hidden)}.")
+    reasons: dict[str, list[str]] = {}
+    for name, why in report.unchecked.items():
+        reasons.setdefault(why, []).append(name)
+    for why, those in reasons.items():
+        console.say(f"not checked: {', '.join(those)} ({why}).", "dim")
+    count = Counter(finding.level for _, finding in report.findings)
+    broken, look = count[Level.BROKEN], count[Level.LOOK]
+    if broken or look:
+        console.say(f"{broken} broken, {look} to look at.", "bold")
+    else:
+        console.say("Nothing is broken.", "bold")
+
+
+def _tell_one(console: Console, finding: Finding) -> None:
+    """What was found, why, and what to type."""
+    for label, text in (("", finding.what), ("why:  ", finding.cause)):
+        console.say(f"    {label}{text}")
+    if finding.then:
+        console.row("    then: ", finding.then, "cyan")
