@@ -70,11 +70,13 @@ class Check:
     """One entry of the troubleshooting guide.
 
     symptom: what a person sees. look: finds out whether it is so; raises Unchecked where it cannot.
+    facts: whether it has nothing but notes to tell, and is made only where it was asked for.
     """
 
     name: str
     symptom: str
     look: Callable[[Patient], Iterator[Finding]]
+    facts: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Patient:
 
     command: makes the command line of a task on it from its name and options.
     guard: the command line that asks `guard` from any directory, for a hook.
-    offline: whether nothing may be asked over the network.
+    offline: whether nothing may be asked over the network. notes: whether notes are told, too.
     slack_test: whether to send a message to Slack. database: where to try migrations, or "".
     """
 
@@ -109,11 +111,13 @@ class Patient:
         guard: str,
         *,
         offline: bool = False,
+        notes: bool = False,
         slack_test: bool = False,
         database: str = "",
     ) -> None:
         self.sh, self.fork, self.command, self.guard = sh, fork, command, guard
-        self.offline, self.slack_test, self.database = offline, slack_test, database
+        self.offline, self.notes = offline, notes
+        self.slack_test, self.database = slack_test, database
 
     def mended(
         self, level: Level, what: str, cause: str, *mend: Step, then: str = "", **values: str
@@ -188,8 +192,9 @@ class Patient:
 
     def contained(self, known: Refs, commit: str) -> Tag | None:
         """The newest stable release of upstream's in a commit's history."""
-        has = git.history(self.sh, self.repo, commit)
-        names = [name for name in known.tags() if known.commits[f"refs/tags/{name}"] in has]
+        found = {name: known.commits[f"refs/tags/{name}"] for name in known.tags()}
+        has = git.held(self.sh, self.repo, commit, found.values())
+        names = [name for name, named in found.items() if named in has]
         return tags.newest(names, self.fork.policy.tags, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
 
     @cached_property
@@ -250,12 +255,11 @@ class Patient:
         ]
         if not named:
             return []
-        has = git.history(self.sh, self.repo, self.commit)
-        return [
-            (ref, tag)
-            for ref, tag in named
-            if refs.commits.get(f"refs/tags/{tag}", refs.commits[ref]) not in has
-        ]
+        brings = {
+            ref: refs.commits.get(f"refs/tags/{tag}", refs.commits[ref]) for ref, tag in named
+        }
+        has = git.held(self.sh, self.repo, self.commit, brings.values())
+        return [(ref, tag) for ref, tag in named if brings[ref] not in has]
 
     # --- Elsewhere
 

@@ -4,10 +4,9 @@ tests."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
-
-from pathspec import GitIgnoreSpec
 
 from . import git, healing, inventory, migrations
 from .ailments import Check, Finding, Level, Patient, Sync, Unchecked
@@ -60,69 +59,28 @@ def _workflows(patient: Patient) -> Iterator[Finding]:
 
 def _docker(patient: Patient) -> Iterator[Finding]:
     policy, sync = patient.fork.policy, patient.sync
-    files = ["Dockerfile", "Dockerfile.*", "/docker/"]
-    files += [f"/{policy.images.dockerfile}"] if policy.images else []
-    spec = GitIgnoreSpec.from_lines(files)
-    trees = {c: git.tree(patient.sh, patient.repo, c) for c in (sync.old, sync.new, sync.before)}
-    trees |= {c: git.tree(patient.sh, patient.repo, c) for c in (sync.after, patient.commit)}
-    paths = sorted({path for tree in trees.values() for path in tree if spec.match_file(path)})
-    texts = _texts(patient, trees.values(), paths)
-
-    def text(commit: str, path: str) -> str:
-        return texts.get(trees[commit].get(path, ("", ""))[1], "")
-
+    globs = [":(top,glob)**/Dockerfile", ":(top,glob)**/Dockerfile.*", ":(top)docker/"]
+    globs += [f":(top,literal){policy.images.dockerfile}"] if policy.images else []
     if policy.markers:
-        yield from _gone_blocks(patient, sync, paths, text, policy.markers.fork)
-    changed = [p for p in paths if trees[sync.old].get(p) != trees[sync.new].get(p)]
-    if changed:
-        what = (
-            f"upstream changed {counted(len(changed), 'file')} from {sync.named[0]} to "
-            f"{sync.named[1]}: {_listed(changed)}."
-        )
-        show = [
-            "git",
-            "-C",
-            str(patient.repo),
-            "diff",
-            sync.old[:10],
-            sync.new[:10],
-            "--",
-            *changed,
-        ]
-        yield Finding(Level.NOTE, what, "An image may need something else.", command_line(show))
-    for path in changed:
-        before, after = (_bases(text(commit, path)) for commit in (sync.old, sync.new))
-        if before != after:
-            gone, new = (", ".join(map(printable, x)) for x in (before - after, after - before))
-            what = (
-                f"the base image of {printable(path)} moved: {gone or 'none'} -> {new or 'none'}."
-            )
-            cause = "What the fork installs may be called otherwise there, or be missing."
-            dockerfile = command_line(["docker", "build", "-f", path, "."])
-            yield Finding(Level.NOTE, what, cause, dockerfile)
+        yield from _gone_blocks(patient, sync, globs, policy.markers.fork)
+    if patient.notes:
+        yield from _changed_images(patient, sync, globs)
 
 
 def _gone_blocks(
-    patient: Patient,
-    sync: Sync,
-    paths: Sequence[str],
-    text: Callable[[str, str], str],
-    marker: str,
+    patient: Patient, sync: Sync, globs: Sequence[str], marker: str
 ) -> Iterator[Finding]:
     """The fork's marked lines that a sync lost and that nobody has brought back."""
-
-    def marked(commit: str) -> dict[str, str]:
-        return {
-            line.strip(): path
-            for path in paths
-            for line in text(commit, path).splitlines()
-            if marker in line
-        }
-
-    before, after, now = (marked(c) for c in (sync.before, sync.after, patient.commit))
+    words = ["git", "-C", str(patient.repo), "grep", "-I", "-F", "-z", "--full-name", "--no-color"]
+    words += ["-e", marker, sync.before, sync.after, patient.commit, "--", *globs]
+    marked: dict[str, dict[str, str]] = defaultdict(dict)
+    for found in git.checked(patient.sh.read(words), "marked lines", 1).out.splitlines():
+        place, _, line = found.partition("\0")
+        commit, _, path = place.partition(":")
+        marked[commit][line.strip()] = path
     landed = patient.commit != sync.before
-    for line, path in before.items():
-        if line in after or (landed and line in now):
+    for line, path in marked[sync.before].items():
+        if line in marked[sync.after] or (landed and line in marked[patient.commit]):
             continue
         what = f"{printable(path)} has lost the fork's block {printable(line)!r}."
         cause = f"The merge of {sync.named[1]} took upstream's side."
@@ -131,9 +89,30 @@ def _gone_blocks(
         yield Finding(Level.BROKEN, what, cause, then)
 
 
-def _texts(patient: Patient, trees: Iterable[git.Tree], paths: Sequence[str]) -> Mapping[str, str]:
-    names = {tree[path][1] for tree in trees for path in paths if path in tree}
-    return git.blobs(patient.sh, patient.repo, names)
+def _changed_images(patient: Patient, sync: Sync, globs: Sequence[str]) -> Iterator[Finding]:
+    """What upstream changed of its Dockerfiles, and what they begin from."""
+    words = ["git", "-C", str(patient.repo), "diff", "--name-only", "--no-renames", "-z"]
+    words += [sync.old, sync.new, "--", *globs]
+    changed = git.checked(patient.sh.read(words), "changed files").fields()
+    if not changed:
+        return
+    what = (
+        f"upstream changed {counted(len(changed), 'file')} from {sync.named[0]} to "
+        f"{sync.named[1]}: {_listed(changed)}."
+    )
+    show = ["git", "-C", str(patient.repo), "diff", sync.old[:10], sync.new[:10], "--", *changed]
+    yield Finding(Level.NOTE, what, "An image may need something else.", command_line(show))
+    for path in changed:
+        before, after = (
+            _bases(git.show(patient.sh, patient.repo, commit, path) or "")
+            for commit in (sync.old, sync.new)
+        )
+        if before != after:
+            gone, new = (", ".join(sorted(x)) or "none" for x in (before - after, after - before))
+            what = f"the base image of {printable(path)} moved: {gone} -> {new}."
+            cause = "What the fork installs may be called otherwise there, or be missing."
+            build = command_line(["docker", "build", "--file", path, "."])
+            yield Finding(Level.NOTE, printable(what), cause, build)
 
 
 def _bases(dockerfile: str) -> set[str]:
@@ -161,20 +140,18 @@ def _prisma(patient: Patient) -> Iterator[Finding]:
         raise Unchecked(f"there are no migrations in {policy.directory}")
     if patient.database:
         yield from _tried(patient, here)
-    if not here:
+    base = git.tree(patient.sh, patient.repo, patient.ground.base)
+    own = set(here) - set(migrations.names(base, policy.directory))
+    if not (own or patient.notes) or not here:
         return
-    try:
-        sync = patient.sync
-    except Unchecked:
-        return
+    sync = patient.sync
     before, old, new, after = (
         set(migrations.names(git.tree(patient.sh, patient.repo, commit), policy.directory))
         for commit in (sync.before, sync.old, sync.new, sync.after)
     )
-    own = sorted(set(here) - new - old)
     brought = sorted(after - before)
     new_ones = [name for name in brought if name in new]
-    for mine in own:
+    for mine in sorted(own - new - old):
         late = [name for name in new_ones if mine in before and name < mine]
         early = [name for name in sorted(new & set(here)) if mine not in before and mine < name]
         if late:
@@ -216,7 +193,7 @@ def _schemas(patient: Patient, schemas: Sequence[str]) -> Iterator[Finding]:
 
 def _tried(patient: Patient, here: Mapping[str, str]) -> Iterator[Finding]:
     """Apply the migrations in order to a database of their own, and tell what came of it."""
-    texts = _texts(patient, [patient.files], list(here.values()))
+    texts = git.blobs(patient.sh, patient.repo, (patient.files[p][1] for p in here.values()))
     scripts = {name: texts[patient.files[path][1]] for name, path in sorted(here.items())}
     if patient.sh.dry:
         what = f"{counted(len(scripts), 'migration')} would be applied."
@@ -307,6 +284,6 @@ CHECKS = (
     Check("workflows", "A workflow of upstream's runs in the fork.", _workflows),
     Check("docker", "The image cannot be built after a merge.", _docker),
     Check("prisma", "The database schema does not fit after a merge.", _prisma),
-    Check("tests", "Tests fail after a merge.", _tests),
+    Check("tests", "Tests fail after a merge.", _tests, facts=True),
 )
 """The checks of this subject."""

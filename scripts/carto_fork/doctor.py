@@ -65,7 +65,12 @@ class Options:
             raise Usage(
                 "--offline and --slack-test exclude each other.", then="choose one of them."
             )
-        return [check for name, check in CHECKS.items() if not wanted or name in wanted]
+        return [c for name, c in CHECKS.items() if name in wanted or not (wanted or c.facts)]
+
+    @property
+    def named(self) -> bool:
+        """Whether the checks were asked for by name; notes are told then."""
+        return bool(self.checks or self.slack_test or self.migrate)
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def doctor(s: Session, options: Options) -> None:
             report = _look(s, options, checks)
     if s.json:
         s.print_json(report.as_json(mended))
-    tell(s.console, report, bool(options.checks or options.slack_test or options.migrate), mended)
+    tell(s.console, report, mended)
     if broken := report.of(Level.BROKEN):
         able = any(finding.mend for finding in broken) and not options.fix
         again = s.command("doctor", check=list(options.checks), fix=True)
@@ -128,6 +133,7 @@ def _look(s: Session, options: Options, checks: Sequence[Check]) -> Report:
         s.command,
         invocation.anywhere(sys.argv),
         offline=options.offline,
+        notes=options.named,
         slack_test=options.slack_test,
         database=options.migrate,
     )
@@ -159,31 +165,22 @@ def _mend(s: Session, check: Check, finding: Finding) -> Iterator[str]:
 _ALWAYS = frozenset({"no-origin", "no-upstream"})
 
 
-def tell(console: Console, report: Report, asked: bool, mended: Sequence[str]) -> None:
+def tell(console: Console, report: Report, mended: Sequence[str]) -> None:
     """Write a report for people.
 
-    asked: whether the checks were named; notes are told then. mended: the findings that were.
+    mended: the findings that were.
     """
     for what in mended:
         console.say(f"fixed: {what}", "green")
-    names = dict.fromkeys(check.name for check, _ in report.findings)
-    hidden = []
-    for name in names:
-        mine = [f for check, f in report.findings if check.name == name]
-        shown = [f for f in mine if asked or f.level is not Level.NOTE]
-        if len(shown) < len(mine):
-            hidden.append(name)
-        if not shown:
-            continue
-        worst = next(level for level in Level if any(f.level is level for f in shown))
+    for name in dict.fromkeys(check.name for check, _ in report.findings):
+        mine = [finding for check, finding in report.findings if check.name == name]
+        worst = next(level for level in Level if any(f.level is level for f in mine))
         console.say(f"{worst.value:<6}  {name}: {CHECKS[name].symptom}", _STYLES[worst] or "bold")
-        for finding in shown:
+        for finding in mine:
             _tell_one(console, finding)
     if report.healthy:
         number = counted(len(report.healthy), "check")
         console.say(f"{number} found nothing: {', '.join(report.healthy)}.", "green")
-    if hidden:
-        console.say(f"With --check they tell more: {', '.join(hidden)}.")
     reasons: dict[str, list[str]] = {}
     for name, why in report.unchecked.items():
         reasons.setdefault(why, []).append(name)
