@@ -100,7 +100,7 @@ def _changed_images(patient: Patient, sync: Sync, globs: Sequence[str]) -> Itera
         f"upstream changed {counted(len(changed), 'file')} from {sync.named[0]} to "
         f"{sync.named[1]}: {_listed(changed)}."
     )
-    show = ["git", "-C", str(patient.repo), "diff", sync.old[:10], sync.new[:10], "--", *changed]
+    show = ["git", "-C", str(patient.repo), "diff", sync.old[:10], sync.new[:10], "--", *globs]
     yield Finding(Level.NOTE, what, "An image may need something else.", command_line(show))
     for path in changed:
         before, after = (

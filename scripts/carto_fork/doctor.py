@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +37,8 @@ CHECKS: dict[str, Check] = {
 }
 """Every check by its name, in the order in which they are made and told."""
 
+_AT_ONCE = 4
+"""Questions to GitHub at the same time."""
 _STYLES = {Level.BROKEN: "red", Level.LOOK: "yellow", Level.NOTE: ""}
 
 
@@ -89,6 +93,18 @@ class Report:
         """The findings of one level."""
         return [finding for _, finding in self.findings if finding.level is level]
 
+    def renewed(self, again: Report) -> Report:
+        """The same with checks that were made once more."""
+        names = {*again.unchecked, *again.healthy, *(check.name for check, _ in again.findings)}
+        findings = [pair for pair in self.findings if pair[0].name not in names]
+        order = list(CHECKS)
+        findings.extend(again.findings)
+        return Report(
+            tuple(sorted(findings, key=lambda pair: order.index(pair[0].name))),
+            {k: v for k, v in self.unchecked.items() if k not in names} | again.unchecked,
+            tuple(name for name in order if name in {*self.healthy, *again.healthy}),
+        )
+
     def as_json(self, mended: Sequence[str]) -> dict[str, Any]:
         """Plain data for ``--json``."""
         told = [{"check": c.name, "symptom": c.symptom, **f.as_json()} for c, f in self.findings]
@@ -104,17 +120,18 @@ def doctor(s: Session, options: Options) -> None:
     except Refused as no:
         # No other check can be made; what is wrong is the same.
         raise CheckFailed(no.what, then=no.then) from None
-    mended: list[str] = []
-    report = _look(s, options, checks)
+    report, mended = _look(s, options, checks), []
     if options.fix:
-        for check, finding in report.findings:
-            if finding.mend:
-                mended += _mend(s, check, finding)
+        mended = [pair for pair in report.findings if pair[1].mend]
+        for check, finding in mended:
+            _mend(s, check, finding)
         if mended and not s.sh.dry:
-            report = _look(s, options, checks)
+            names = dict.fromkeys(check.name for check, _ in mended)
+            report = report.renewed(_look(s, options, [CHECKS[name] for name in names]))
+    fixed = [finding.what for _, finding in mended]
     if s.json:
-        s.print_json(report.as_json(mended))
-    tell(s.console, report, mended)
+        s.print_json(report.as_json(fixed))
+    tell(s.console, report, fixed)
     if broken := report.of(Level.BROKEN):
         able = any(finding.mend for finding in broken) and not options.fix
         again = s.command("doctor", check=list(options.checks), fix=True)
@@ -127,39 +144,58 @@ def doctor(s: Session, options: Options) -> None:
 
 def _look(s: Session, options: Options, checks: Sequence[Check]) -> Report:
     found = s.open_fork(whatever_policy=True)
+
+    def command(task: str, **words: str | bool | Sequence[str]) -> str:
+        return invocation.command(s.program, task, **{"repo": s.repo_option, **words})
+
     patient = Patient(
         s.sh,
         found,
-        s.command,
-        invocation.anywhere(sys.argv),
+        command,
+        f"{invocation.anywhere(sys.argv)} guard --pre-push",
         offline=options.offline,
         notes=options.named,
         slack_test=options.slack_test,
         database=options.migrate,
     )
-    findings: list[tuple[Check, Finding]] = []
-    unchecked: dict[str, str] = {}
-    with s.console.working("looking"):
-        for check in checks:
-            try:
-                findings += [(check, finding) for finding in check.look(patient)]
-            except Unchecked as no:
-                unchecked[check.name] = str(no)
-            except Stop as no:
-                unchecked[check.name] = no.what.rstrip(".")
-    ill = {check.name for check, _ in findings}
-    healthy = [check.name for check in checks if check.name not in {*ill, *unchecked}]
-    return Report(tuple(findings), unchecked, tuple(healthy))
+    with s.console.working("looking"), ThreadPoolExecutor(_AT_ONCE) as pool:
+        # What GitHub says takes its time; meanwhile the clone is looked at.
+        away = {check.name: check for check in checks if check in ailments_github.CHECKS}
+        waiting = {}
+        if len(away) > 1:
+            with suppress(Unchecked):
+                _ = patient.hub  # all of them ask for it
+            waiting = {n: pool.submit(_made, check, patient) for n, check in away.items()}
+        made = {check.name: _made(check, patient) for check in checks if check.name not in waiting}
+        made |= {name: future.result() for name, future in waiting.items()}
+    results = {check: made[check.name] for check in checks}
+    return Report(
+        tuple((check, finding) for check, (found_, _) in results.items() for finding in found_),
+        {check.name: why for check, (_, why) in results.items() if why},
+        tuple(check.name for check, result in results.items() if result == ([], "")),
+    )
 
 
-def _mend(s: Session, check: Check, finding: Finding) -> Iterator[str]:
-    """Carry out the steps of a finding, and name it."""
+def _made(check: Check, patient: Patient) -> tuple[list[Finding], str]:
+    """What a check finds, and why not all of it could be made."""
+    findings: list[Finding] = []
+    try:
+        for finding in check.look(patient):
+            findings.append(finding)
+    except Unchecked as no:
+        return findings, str(no) or "it cannot be told"
+    except Stop as no:
+        return findings, no.what.rstrip(".")
+    return findings, ""
+
+
+def _mend(s: Session, check: Check, finding: Finding) -> None:
+    """Carry out the steps of a finding."""
     found = s.open_fork(whatever_policy=True)
     s.console.say(f"{check.name}: {finding.what}")
     plan = Plan({**found.values(), **finding.values}, _ALWAYS)
     with s.locked(found.repository) as held:
         s.run(finding.mend, plan, held)
-    yield finding.what
 
 
 _ALWAYS = frozenset({"no-origin", "no-upstream"})
