@@ -158,7 +158,7 @@ def _look(s: Session, options: Options, checks: Sequence[Check]) -> Report:
         slack_test=options.slack_test,
         database=options.migrate,
     )
-    with s.console.working("looking"), ThreadPoolExecutor(_AT_ONCE) as pool:
+    with s.console.working("looking", timed=False), ThreadPoolExecutor(_AT_ONCE) as pool:
         # What GitHub says takes its time; meanwhile the clone is looked at.
         away = {check.name: check for check in checks if check in ailments_github.CHECKS}
         waiting = {}
