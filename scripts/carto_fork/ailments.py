@@ -207,10 +207,15 @@ class Patient:
         return self.contained(known, self.commit)
 
     @cached_property
-    def sync(self) -> Sync:
-        """The newest sync. Raises Unchecked where there is none to tell of."""
+    def sync(self) -> Sync | None:
+        """The newest sync; None where the fork has only seen the release that it began from.
+
+        Raises Unchecked where nothing of upstream's is known.
+        """
         refs = self.fork.refs
         old, old_name = self._brought(self.commit)
+        if not old:
+            raise Unchecked("nothing of upstream's is known here")
         known = ((ref, tags.classify(name, self.fork.policy.tags)) for ref, name in self.syncs)
         started = [
             (tag, ref) for ref, tag in known if tag and f"refs/tags/{tag.name}" in refs.objects
@@ -222,16 +227,16 @@ class Patient:
         landing = git.first_with(self.sh, self.repo, old, self.commit)
         first = git.commits(self.sh, self.repo, f"{landing}^!", most=1)
         if not first or landing == old:
-            raise Unchecked("no sync is known here")
+            return None
         before = git.commit_of(self.sh, self.repo, f"{landing}^1")
         earlier, earlier_name = self._brought(before)
-        if earlier == old:
-            raise Unchecked("only one release of upstream's has been merged")
+        if earlier in ("", old):
+            return None
         return Sync(earlier, old, (earlier_name, old_name), before, landing)
 
     def _brought(self, commit: str) -> tuple[str, str]:
         """The newest commit of upstream's in a history, and its name: a release, or a commit of
-        its branch where that is newer. Raises Unchecked where there is none."""
+        its branch where that is newer; both "" where none is known."""
         found: list[tuple[str, str]] = []
         if tag := self.contained(self.fork.refs, commit):
             found.append((self.fork.refs.commits[f"refs/tags/{tag.name}"], tag.name))
@@ -239,7 +244,7 @@ class Patient:
             tip = inventory.tip(self.fork)
             found += [(b, b[:10]) for b in git.merge_bases(self.sh, self.repo, commit, tip)[:1]]
         if not found:
-            raise Unchecked("nothing of upstream's is known here")
+            return "", ""
         return max(found, key=lambda one: git.commit_date(self.sh, self.repo, one[0]))
 
     @cached_property

@@ -59,6 +59,8 @@ def _workflows(patient: Patient) -> Iterator[Finding]:
 
 def _docker(patient: Patient) -> Iterator[Finding]:
     policy, sync = patient.fork.policy, patient.sync
+    if sync is None:
+        return
     globs = [":(top,glob)**/Dockerfile", ":(top,glob)**/Dockerfile.*", ":(top)docker/"]
     globs += [f":(top,literal){policy.images.dockerfile}"] if policy.images else []
     if policy.markers:
@@ -142,9 +144,8 @@ def _prisma(patient: Patient) -> Iterator[Finding]:
         yield from _tried(patient, here)
     base = git.tree(patient.sh, patient.repo, patient.ground.base)
     own = set(here) - set(migrations.names(base, policy.directory))
-    if not (own or patient.notes) or not here:
+    if not here or not (own or patient.notes) or (sync := patient.sync) is None:
         return
-    sync = patient.sync
     before, old, new, after = (
         set(migrations.names(git.tree(patient.sh, patient.repo, commit), policy.directory))
         for commit in (sync.before, sync.old, sync.new, sync.after)
@@ -225,6 +226,8 @@ def _tried(patient: Patient, here: Mapping[str, str]) -> Iterator[Finding]:
 
 def _tests(patient: Patient) -> Iterator[Finding]:
     sync, own = patient.sync, patient.ground.own
+    if sync is None:
+        return
     changed = [
         p for p in git.differing(patient.sh, patient.repo, sync.old, sync.new) if _is_test(p)
     ]
