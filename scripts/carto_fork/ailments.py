@@ -225,8 +225,7 @@ class Patient:
             new = refs.commits[f"refs/tags/{tag.name}"]
             return Sync(old, new, (old_name, tag.name), self.commit, refs.commits[ref])
         landing = git.first_with(self.sh, self.repo, old, self.commit)
-        first = git.commits(self.sh, self.repo, f"{landing}^!", most=1)
-        if not first or landing == old:
+        if landing == old:
             return None
         before = git.commit_of(self.sh, self.repo, f"{landing}^1")
         earlier, earlier_name = self._brought(before)

@@ -39,9 +39,9 @@ def anywhere(argv: Sequence[str]) -> str:
     """What starts this program from any directory, for files that others run, such as hooks."""
     path = Path(argv[0]).absolute()
     words = [sys.executable, "-m", path.parent.name] if path.name == "__main__.py" else [str(path)]
-    if "carto-fork" in words[-1]:
+    if Path(words[-1]).name.startswith("carto-fork"):
         return shlex.join(words)
-    given = list(argv[1:])
+    given = [part for word in argv[1:] for part in _parted(word)]
     paths = {"-r", "--search-root", "-f", "--config"}
     kept = [
         word
@@ -52,6 +52,11 @@ def anywhere(argv: Sequence[str]) -> str:
     if not {"-r", "--search-root"} & set(kept):
         kept += ["--search-root", os.getcwd()]
     return shlex.join([*words, *kept])
+
+
+def _parted(word: str) -> list[str]:
+    """An option that says where the tasks are, and its value, as two words."""
+    return word.split("=", 1) if word.startswith(tuple(f"{x}=" for x in _LOCATION)) else [word]
 
 
 def _executable(path: str) -> list[str]:

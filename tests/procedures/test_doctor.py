@@ -166,7 +166,7 @@ def test_the_report(world: World) -> None:
         "    gh, GitHub's command line program, is not installed.\n"
         "    why:  Upgrades are published without a pull request, and releases stay tags.\n"
         "    then: install it: https://cli.github.com\n"
-        "8 checks found nothing: head, clone, git, leftovers, hook, policy, tags,\n"
+        "9 checks found nothing: head, clone, git, leftovers, hook, policy, tags,\n"
         "  version, docker.\n"
         "not checked: conflicts, ancestry, drift, prisma (nothing of the remote\n"
         "  `upstream` is known here: git -C . fetch upstream).\n"
