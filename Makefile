@@ -37,7 +37,7 @@ to = $${TO:+--to="$$TO"}
 for_fork := $(wildcard scripts/carto_fork/workflows/*.y*ml)
 
 .PHONY: help setup status sync-main upgrade-carto resolve-conflicts verify forecast heal drift dropped \
-	features config bump-version release images feature pr guard sandbox tour \
+	features config bump-version release images feature pr guard doctor recover sandbox tour \
 	install-dev test test-unit test-integration lint format check docs bench replay lock clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
@@ -96,6 +96,12 @@ pr: .venv/run ## open a pull request for the branch that is checked out
 	@$(invoke) $$ARGS
 
 guard: .venv/run ## check what would come into the production branch
+	@$(invoke) $$ARGS
+
+doctor: .venv/run ## find out what is wrong with the fork, and what mends it
+	@$(invoke) $$ARGS
+
+recover: .venv/run ## keep the commits of a detached HEAD on a branch, and go back to one
 	@$(invoke) $$ARGS
 
 sandbox: .venv/run ## build a small fork to practise on in .sandbox

@@ -122,6 +122,11 @@ class World:
             r"^invoke ", f"{shlex.join([*INVOKE, '--search-root', str(ROOT)])} ", text, flags=re.M
         )
 
+    def pasteable_line(self, line: str) -> str:
+        """The same of a line in which tasks stand anywhere."""
+        python = shlex.join([*INVOKE, "--search-root", str(ROOT)])
+        return re.sub(r"(?<![\w./-])invoke (?=[a-z])", f"{python} ", self.pasteable(line))
+
     def git(self, line: str, *more: str, repo: Path | None = None) -> str:
         """What git prints; `line` is split as a shell does. It must succeed."""
         words = ["git", "-C", str(repo or self.fork), *shlex.split(line), *more]

@@ -7,7 +7,7 @@ import shutil
 import textwrap
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, TextIO
 
 from .text import printable
@@ -80,9 +80,12 @@ class Console:
             self.row("    ", f"{minutes}{seconds % 60:.1f} s", "dim")
 
     @contextmanager
-    def working(self, name: str) -> Iterator[None]:
-        """Show on a terminal that something is under way, and for how long."""
-        with self.timed():
+    def working(self, name: str, *, timed: bool = True) -> Iterator[None]:
+        """Show on a terminal that something is under way, and for how long.
+
+        timed: whether to say so afterwards, too.
+        """
+        with self.timed() if timed else nullcontext():
             if not self._terminal or self._rich.is_dumb_terminal:
                 yield
                 return

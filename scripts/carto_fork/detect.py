@@ -91,8 +91,8 @@ def read(sh: Shell, fork: Fork) -> Detection:
     contained = max((t for t in stable if _commit(known, t) in has), default=None)
     version = fork.stated_version(sh, fork.production_commit)
     automatic = [tag for tag in stable if tag.scheme.use is TagUse.AUTOMATIC]
-    newer = sorted((tag for tag in automatic if _is_newer(tag, contained, version)), reverse=True)
-    warnings = list(_silent(classified, automatic))
+    newer = sorted((tag for tag in automatic if is_newer(tag, contained, version)), reverse=True)
+    warnings = list(silent(classified, automatic))
     newest, release = _confirmed(sh, fork, newer, warnings)
     commit = _commit(known, newest) if newest else ""
     return Detection(newest, commit, contained, version, tuple(newer), release, tuple(warnings))
@@ -102,7 +102,7 @@ def _commit(known: Refs, tag: Tag) -> str:
     return known.commits[f"refs/tags/{tag.name}"]
 
 
-def _is_newer(tag: Tag, contained: Tag | None, version: str) -> bool:
+def is_newer(tag: Tag, contained: Tag | None, version: str) -> bool:
     """Whether a release is newer than what the branch has, by its history and by what it states:
     after a squashed sync only the version tells."""
     try:
@@ -112,7 +112,7 @@ def _is_newer(tag: Tag, contained: Tag | None, version: str) -> bool:
     return (contained is None or tag > contained) and tag.version > stated
 
 
-def _silent(classified: dict[str, Tag | None], automatic: Iterable[Tag]) -> Iterator[str]:
+def silent(classified: dict[str, Tag | None], automatic: Iterable[Tag]) -> Iterator[str]:
     """Signs that upstream names its stable releases in a way that no scheme knows."""
     newest = max(automatic, default=None)
     floor = newest.version if newest else Version("0")

@@ -411,6 +411,20 @@ def history(sh: Shell, repo: Path, commit: str) -> set[str]:
     return set(checked(answer, "history").out.split())
 
 
+def held(sh: Shell, repo: Path, head: str, commits: Iterable[str]) -> set[str]:
+    """Those of some commits that a commit's history holds; others need not be here.
+
+    For a few thousand of them it is much quicker than the whole `history`.
+    """
+    wanted = sorted(set(commits))
+    known = sh.read(["git", "-C", str(repo), "cat-file", "--batch-check"], feed=wanted)
+    lines = checked(known, "commits").out.splitlines()
+    here = [name for name, line in zip(wanted, lines, strict=True) if " commit " in line]
+    words = ["git", "-C", str(repo), "rev-list", "--no-walk", "--stdin", "--not", head]
+    outside = checked(sh.read(words, feed=here), "history").out.split() if here else []
+    return set(here) - set(outside)
+
+
 @dataclass(frozen=True)
 class Worktree:
     """A work tree: its path, the full name of its branch ("" if detached), its commit, and

@@ -34,11 +34,13 @@ class Ground:
     """The fork against upstream's newest commit that it contains.
 
     base: that commit. tip: upstream's branch, as known here.
+    lost: the sync whose ancestry is lost, if one is. healed: production as if it were not.
     """
 
     own: Customisations
     base: str
     tip: str
+    lost: ancestry.Lost | None
     healed: str
 
 
@@ -64,7 +66,7 @@ def ground(sh: Shell, fork: Fork) -> Ground:
             f"{fork.policy.branches.production} and {upstream} have no common history.",
             then="name the fork's clone with --repo.",
         )
-    return Ground(own, bases[0], newest, healed)
+    return Ground(own, bases[0], newest, lost, healed)
 
 
 def tip(fork: Fork) -> str:

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 # Of invoke's own options that take the next word as their value: those that decide which tasks are
@@ -32,6 +33,30 @@ def program(argv: Sequence[str]) -> str:
         elif option in _OTHER:
             next(options, "")
     return shlex.join(words)
+
+
+def anywhere(argv: Sequence[str]) -> str:
+    """What starts this program from any directory, for files that others run, such as hooks."""
+    path = Path(argv[0]).absolute()
+    words = [sys.executable, "-m", path.parent.name] if path.name == "__main__.py" else [str(path)]
+    if Path(words[-1]).name.startswith("carto-fork"):
+        return shlex.join(words)
+    given = [part for word in argv[1:] for part in _parted(word)]
+    paths = {"-r", "--search-root", "-f", "--config"}
+    kept = [
+        word
+        for option, value in pairwise(given)
+        if option in _LOCATION
+        for word in (option, os.path.abspath(value) if option in paths else value)
+    ]
+    if not {"-r", "--search-root"} & set(kept):
+        kept += ["--search-root", os.getcwd()]
+    return shlex.join([*words, *kept])
+
+
+def _parted(word: str) -> list[str]:
+    """An option that says where the tasks are, and its value, as two words."""
+    return word.split("=", 1) if word.startswith(tuple(f"{x}=" for x in _LOCATION)) else [word]
 
 
 def _executable(path: str) -> list[str]:

@@ -18,6 +18,8 @@ from .errors import Refused
 
 FILE_NAME = "carto_fork.toml"
 DEFAULT_NAME = "carto-litellm"
+SYNC_WORKFLOW = "carto-upstream-sync.yml"
+"""The workflow that looks for new releases."""
 DEFAULT_SOURCE = f"default ({DEFAULT_NAME})"
 
 
@@ -228,6 +230,15 @@ class Images(_Table, frozen=True):
     release: tuple[str, ...] = ()
 
 
+class Migrations(_Table, frozen=True):
+    """How the database changes: copies of its schema, the directory with one directory for each
+    migration in the order of their names, and a command line that makes a new one."""
+
+    schemas: tuple[str, ...] = ()
+    directory: str = ""
+    generate: str = ""
+
+
 class Commands(_Table, frozen=True):
     """Command lines that build or check a merge; each is split as a shell does, and run without
     one. `generate` makes generated files anew from the merged tree."""
@@ -264,6 +275,7 @@ class Policy(_Table, frozen=True):
     pull_requests: PullRequests = PullRequests()
     releases: Releases | None = None
     images: Images | None = None
+    migrations: Migrations = Migrations()
 
     def __post_init__(self) -> None:
         if self.branches.sync.count("{tag}") != 1:

@@ -349,7 +349,8 @@ LEAVE = (
     ),
     replace(_VERSION, when="version"),
     _RECORD,
-    _PUSH,
+    # What is left in plain view is what a pre-push hook is there to refuse.
+    replace(_PUSH, run=tuple(f"{line} --no-verify" for line in _PUSH.run)),
     *TIDY,
 )
 
@@ -605,6 +606,77 @@ FEATURE = (
     ),
 )
 
+UNSHALLOW = Step(
+    "unshallow",
+    "Get the history that the clone lacks.",
+    run=("git -C {repo} fetch --unshallow {origin}",),
+    stuck="check the network and the remote, then run the same command again.",
+)
+
+RETAG = Step(
+    "tag",
+    "Take upstream's tag, which is the one that was merged; the other one is kept beside.",
+    run=(
+        "git -C {repo} update-ref refs/carto-fork/kept/{kept} refs/tags/{tag}",
+        "git -C {repo} fetch --no-tags --no-recurse-submodules {upstream}"
+        " +refs/tags/{tag}:refs/tags/{tag}",
+    ),
+    stuck="check the network and the remote, then run the same command again.",
+)
+
+PRUNE = Step(
+    "prune",
+    "Forget work trees whose directories are gone.",
+    run=("git -C {repo} worktree prune --expire=now",),
+)
+
+UNLOCK = Step("unlock", "Remove a lock that no git holds any more.", run=("rm -f {lock}",))
+
+ENABLE = Step(
+    "enable",
+    "Switch the workflow on again.",
+    run=("{gh} workflow enable {workflow} -R {slug}",),
+)
+
+HOOK = Step(
+    "hook",
+    "Let git ask `guard` before it pushes.",
+    run=(
+        "git -C {repo} config carto-fork.guard {guard}",
+        "mkdir -p {hooks}",
+        "install -m 755 {shipped} {hook}",
+    ),
+)
+
+MEND = (*SETUP[:2], UNSHALLOW, RETAG, PRUNE, UNLOCK, ENABLE, HOOK)
+"""What `doctor --fix` does, each where its check finds something: nothing is lost by it."""
+
+RECOVER = (
+    Step(
+        "branch",
+        "Keep the commits on a branch of their own.",
+        when="stray",
+        run=("git -C {work} branch --no-track {branch} {commit}",),
+        done=("git -C {work} show-ref --verify --quiet refs/heads/{branch}",),
+    ),
+    Step(
+        "back",
+        "Go back to a branch; changes that are not committed come along.",
+        when="back",
+        run=("git -C {work} switch --no-guess {back}",),
+        stuck="commit them, or put them away with `git stash`, then run the same command again.",
+        untouched="The commits are safe; HEAD and your files are as they were.",
+    ),
+    Step(
+        "track",
+        "Go back to the production branch, which is not here yet.",
+        when="back-new",
+        run=("git -C {work} switch --no-guess -c {back} --track {origin}/{back}",),
+        stuck="commit them, or put them away with `git stash`, then run the same command again.",
+        untouched="The commits are safe; HEAD and your files are as they were.",
+    ),
+)
+
 CONDITIONS = {
     "no-origin": "where there is no remote of that name",
     "no-upstream": "where there is no remote of that name",
@@ -639,6 +711,9 @@ CONDITIONS = {
     "build-only": "without `--push`",
     "build-push": "with `--push`",
     "open": "where none is open, without `--draft`",
+    "stray": "where no branch, tag or remote has them",
+    "back": "where HEAD is detached",
+    "back-new": "where HEAD is detached and only the remote has the branch",
     "open-draft": "where none is open, with `--draft`",
 }
 """When an optional step takes part, in words."""

@@ -85,6 +85,11 @@ def _link(url: str, label: str) -> str:
     return f"<{url.translate(_ESCAPES)}|{label}>"
 
 
+def is_webhook(url: str) -> bool:
+    """Whether a URL can be that of an incoming webhook."""
+    return bool(_WEBHOOK.fullmatch(url))
+
+
 def post(
     url: str,
     payload: Payload,
@@ -98,7 +103,7 @@ def post(
     wait: lets some seconds pass before another attempt.
     limits: seconds to connect, and to wait for an answer. total: seconds for everything.
     """
-    if not _WEBHOOK.fullmatch(url):
+    if not is_webhook(url):
         return f"{VARIABLE} is no URL of an incoming webhook of hooks.slack.com"
     why = [f"it took longer than {total:g} s"]
 

@@ -93,6 +93,12 @@ class Repository:
         """Whether a commit is or contains another one."""
         return self._ask("merge-base --is-ancestor {a} {b}", a=other, b=commit).ok
 
+    def distance(self, one: str, other: str) -> tuple[int, int]:
+        """How many commits each of two has that the other has not."""
+        answer = self._ask("rev-list --left-right --count {range}", range=f"{one}...{other}")
+        ahead, behind = answer.out.split()
+        return int(ahead), int(behind)
+
     def commits(self, pull: Pull) -> list[Commit]:
         """The commits of a pull request, oldest first."""
         return self._log(f"{pull.base_oid}..{pull.head_oid}")
@@ -453,8 +459,13 @@ class Repository:
         for path in names.splitlines():
             if path.endswith((".yml", ".yaml")):
                 name = str(self._workflow("HEAD", path).get("name", path))
-                found.append(Workflow(_id(path), path, name, path not in self.state.disabled))
+                found.append(Workflow(_id(path), path, name, self._workflow_state(path)))
         return found
+
+    def _workflow_state(self, path: str) -> str:
+        if path in self.state.disabled:
+            return "disabled_inactivity" if path in self.state.idle else "disabled_manually"
+        return "active"
 
     def _workflow(self, commit: str, path: str) -> dict[str, Any]:
         text = self._ask("cat-file blob {commit}:{path}", commit=commit, path=path)
@@ -471,6 +482,7 @@ class Repository:
     def enable(self, workflow: Workflow, active: bool) -> None:
         """Enable or disable a workflow."""
         others = [path for path in self.state.disabled if path != workflow.path]
+        self.state.idle = [path for path in self.state.idle if path != workflow.path]
         self.state.disabled = others if active else [*others, workflow.path]
 
     def dispatch(self, workflow: Workflow, ref: str, inputs: dict[str, str]) -> Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -99,6 +100,49 @@ def _repository(call: Call) -> Json:
     return found | {"parent": _repository_json(parent)} if parent else found
 
 
+@_route("PATCH", "")
+def _edit_repository(call: Call) -> Json:
+    settings = call.repository.state.settings
+    known = {"allow_merge_commit", "allow_squash_merge", "allow_rebase_merge"}
+    if strange := call.body.keys() - known:
+        raise Rejected(501, f"the stand-in cannot change {sorted(strange)} of a repository")
+    for name, value in call.body.items():
+        setattr(settings, name, value)
+    return _repository_json(call.repository)
+
+
+@_route("GET", r"/compare/(?P<base>.+)\.\.\.(?P<head>.+)")
+def _compare(call: Call) -> Json:
+    base, head = (call.repository.resolve(call.words[end]) for end in ("base", "head"))
+    if not base or not head:
+        raise Rejected(404, "Not Found")
+    ahead, behind = call.repository.distance(head, base)
+    both = "diverged" if behind else "ahead"
+    status = both if ahead else "behind" if behind else "identical"
+    return {"status": status, "ahead_by": ahead, "behind_by": behind, "total_commits": ahead}
+
+
+@_route("POST", "/rulesets")
+def _create_ruleset(call: Call) -> Reply:
+    call.repository.state.rulesets.append(call.body)
+    return Reply(201, {"id": len(call.repository.state.rulesets), **call.body})
+
+
+@_route("GET", "/rules/branches/(?P<branch>.+)")
+def _rules(call: Call) -> Page:
+    ref = f"refs/heads/{call.words['branch']}"
+    slug = {"ruleset_source_type": "Repository", "ruleset_source": call.repository.name}
+    return Page(
+        [
+            {**rule, **slug, "ruleset_id": number}
+            for number, ruleset in enumerate(call.repository.state.rulesets, 1)
+            if ruleset["enforcement"] == "active"
+            and ref in ruleset["conditions"]["ref_name"]["include"]
+            for rule in ruleset["rules"]
+        ]
+    )
+
+
 @_route("GET", "/branches/(?P<branch>.+)/protection")
 def _protection(call: Call) -> Json:
     branch = call.words["branch"]
@@ -143,6 +187,46 @@ def _variables(call: Call) -> Page:
 def _secrets(call: Call) -> Page:
     dates = {"created_at": call.repository.at, "updated_at": call.repository.at}
     return Page([{"name": name, **dates} for name in call.repository.state.secrets], "secrets")
+
+
+@_route("POST", "/actions/variables")
+def _create_variable(call: Call) -> Reply:
+    if not call.body.get("value"):
+        raise Rejected(422, 'Invalid request. No subschema in "anyOf" matched.')
+    if call.body["name"] in call.repository.state.variables:
+        raise Rejected(409, "Already exists - Variable already exists")
+    call.repository.state.variables[call.body["name"]] = call.body["value"]
+    return Reply(201, {})
+
+
+@_route("PATCH", "/actions/variables/(?P<name>[^/]+)")
+def _edit_variable(call: Call) -> Reply:
+    call.repository.state.variables[call.words["name"]] = call.body["value"]
+    return Reply(204, None)
+
+
+@_route("GET", "/actions/secrets/public-key")
+def _public_key(call: Call) -> Json:
+    # Any 32 bytes are a key to encrypt with; nobody has the other one.
+    return {"key_id": "1", "key": base64.b64encode(bytes(range(1, 33))).decode()}
+
+
+@_route("PUT", "/actions/secrets/(?P<name>[^/]+)")
+def _set_secret(call: Call) -> Reply:
+    names = call.repository.state.secrets
+    call.repository.state.secrets = [*dict.fromkeys([*names, call.words["name"]])]
+    return Reply(201, {})
+
+
+@_route("GET", "/actions/organization-variables")
+def _shared_variables(call: Call) -> Page:
+    return Page([], "variables")
+
+
+@_route("GET", "/actions/organization-secrets")
+def _shared_secrets(call: Call) -> Page:
+    dates = {"created_at": call.repository.at, "updated_at": call.repository.at}
+    return Page([{"name": name, **dates} for name in call.repository.state.shared], "secrets")
 
 
 # --- Labels
@@ -434,7 +518,7 @@ def _workflow_json(repository: Repository, workflow: Workflow) -> Json:
         "id": workflow.id,
         "name": workflow.name,
         "path": workflow.path,
-        "state": "active" if workflow.active else "disabled_manually",
+        "state": workflow.state,
         "html_url": f"{repository.url}/blob/{branch}/{workflow.path}",
         "url": f"{API}/repos/{repository.name}/actions/workflows/{workflow.id}",
     }

@@ -116,8 +116,9 @@ class RepositoryState(msgspec.Struct):
 
     number: the last one given to a pull request. id: the last one given to anything else.
     latest: the tag of the release that is shown first.
-    disabled: paths of workflows. protection: by branch, what REST answers with.
-    variables: by name. secrets: names.
+    disabled: paths of workflows; idle: those of them that GitHub itself switched off.
+    protection: by branch, what REST answers with. rulesets: as they were made.
+    variables: by name. secrets: names. shared: names of the organization's secrets.
     """
 
     settings: Settings = msgspec.field(default_factory=Settings)
@@ -129,6 +130,9 @@ class RepositoryState(msgspec.Struct):
     latest: str = ""
     runs: list[Run] = []
     disabled: list[str] = []
+    idle: list[str] = []
+    rulesets: list[dict[str, Any]] = []
+    shared: list[str] = []
     protection: dict[str, dict[str, Any]] = {}
     variables: dict[str, str] = {}
     secrets: list[str] = []
@@ -161,4 +165,8 @@ class Workflow(NamedTuple):
     id: int
     path: str
     name: str
-    active: bool
+    state: str
+
+    @property
+    def active(self) -> bool:
+        return self.state == "active"

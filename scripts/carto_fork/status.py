@@ -76,7 +76,7 @@ def read(sh: Shell, fork: Fork, command: Callable[..., str]) -> Status:
     ref = next(
         (r for r in (fork.origin_production, fork.local_production) if r in refs.objects), ""
     )
-    version = _versions(sh, fork, ref) if ref else {}
+    version = stated_versions(sh, fork, ref) if ref else {}
     known, online = _upstream_tags(sh, fork)
     history = git.history(sh, fork.path, ref) if ref else set()
     merged = [name for name in known.tags() if known.commits[f"refs/tags/{name}"] in history]
@@ -124,7 +124,7 @@ def read(sh: Shell, fork: Fork, command: Callable[..., str]) -> Status:
     )
 
 
-def _versions(sh: Shell, fork: Fork, ref: str) -> dict[str, str]:
+def stated_versions(sh: Shell, fork: Fork, ref: str) -> dict[str, str]:
     """What the version files say at a commit: ``file: key`` to version."""
     found = {}
     for file in fork.policy.version_files:

@@ -562,6 +562,60 @@ def guard(
         guarding.guard(s, range, pre_push)
 
 
+@_task(
+    iterable=["check"],
+    check="The name of a check to make (repeatable); default: all of them.",
+    fix="Mend what can be mended without losing anything.",
+    offline="Ask nothing over the network.",
+    slack_test="Send a test message to Slack.",
+    migrate="Apply the migrations in order to a new database: sqlite, or postgresql by psql.",
+    json=_JSON,
+)
+def doctor(
+    c: Context,
+    check: list[str],
+    repo: str = "",
+    fix: bool = False,
+    offline: bool = False,
+    slack_test: bool = False,
+    migrate: str = "",
+    json: bool = False,
+) -> None:
+    """Find out what is wrong with the fork, and say what mends it.
+
+    The clone, its tags and versions, what merges left, the workflow, the settings on GitHub, Slack.
+    What cannot be asked is named. With --check also facts are told that are no illness. Ends with
+    exit code 4 if something is broken; what is only worth a look is none.
+    """
+    from . import doctor as looking
+    from .session import session
+
+    words: dict[str, str | bool | Sequence[str]] = {"repo": repo, "check": check, "fix": fix}
+    words |= {"offline": offline, "slack_test": slack_test, "migrate": migrate}
+    with session(c, "doctor", as_json=json, **words) as s:
+        looking.doctor(s, looking.Options(check, fix, offline, slack_test, migrate))
+
+
+@_task(
+    name="What to call the branch; default: recovery/ and the short name of the commit.",
+    commit="A commit that no branch has, to put a branch on; HEAD stays where it is.",
+    json=_JSON,
+)
+def recover(
+    c: Context, repo: str = "", name: str = "", commit: str = "", json: bool = False
+) -> None:
+    """Keep the commits of a detached HEAD on a branch, and go back to the branch of before.
+
+    Changes that are not committed come along; where git would lose one, nothing is switched. Also
+    lists commits that an earlier checkout left behind on no branch.
+    """
+    from . import recovering
+    from .session import session
+
+    with session(c, "recover", as_json=json, repo=repo, name=name, commit=commit) as s:
+        recovering.recover(s, name, commit)
+
+
 @invoke.tasks.task(
     positional=[],
     auto_shortflags=False,

@@ -142,3 +142,26 @@ def test_a_tasks_command_line(options: dict[str, str | bool], line: str) -> None
 def test_any_value_is_one_word_of_it(value: str) -> None:
     line = invocation.command("python3 -m invoke", "status", repo=value, json=True)
     assert shlex.split(line) == ["python3", "-m", "invoke", "status", "--repo", value, "--json"]
+
+
+# --- From any directory --------------------------------------------------------------------------
+
+
+def test_what_a_hook_calls_works_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    here = str(tmp_path)
+    assert invocation.anywhere(["bin/carto-fork", "doctor"]) == f"{here}/bin/carto-fork"
+    assert invocation.anywhere(["bin/invoke", "doctor"]) == (
+        f"{here}/bin/invoke --search-root {here}"
+    )
+    assert invocation.anywhere(["bin/invoke", "-r", "../x", "-c", "tasks", "doctor"]) == (
+        f"{here}/bin/invoke -r {tmp_path.parent}/x -c tasks"
+    )
+    # A checkout of this program may have its name.
+    assert invocation.anywhere([f"{here}/carto-fork/invoke", "--search-root=x"]) == (
+        f"{here}/carto-fork/invoke --search-root {here}/x"
+    )
+    module = f"{here}/invoke/__main__.py"
+    assert invocation.anywhere([module, "doctor"]) == (
+        f"{sys.executable} -m invoke --search-root {here}"
+    )

@@ -647,8 +647,7 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
     ]
     assert missing == []
     ran = [procedure for procedure, _ in seen]
-    # One needs docker, one a branch that moves meanwhile, one a run that was cut: they have tests of
-    # their own.
+    # They need docker, a branch that moves meanwhile, a run that was cut: tests of their own do that.
     elsewhere = ["TIDY", "FETCH_PRODUCTION", "IMAGES"]
     assert [name for name, found in PROCEDURES.items() if found not in ran] == elsewhere
     for procedure, plan in seen:

@@ -1,0 +1,292 @@
+"""What can be wrong after a merge of upstream's: ancestry, drift, workflows, images, the database,
+tests."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from . import git, healing, inventory, migrations
+from .ailments import Check, Finding, Level, Patient, Sync, Unchecked
+from .shell import command_line
+from .text import counted, printable
+
+_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.IGNORECASE | re.MULTILINE)
+_ARG = re.compile(r"^\s*ARG\s+(\w*IMAGE\w*=\S+)", re.IGNORECASE | re.MULTILINE)
+_MOST = 5
+
+
+def _ancestry(patient: Patient) -> Iterator[Finding]:
+    lost = patient.ground.lost
+    if lost is None:
+        return
+    cause = "The next upgrade meets conflicts that are none, as if nothing had been merged."
+    heal = patient.command("heal", check=bool(lost.hidden))
+    yield Finding(Level.BROKEN, f"{healing.described(lost)}.", cause, heal)
+
+
+def _drift(patient: Patient) -> Iterator[Finding]:
+    paths = inventory.drift(patient.sh, patient.fork, patient.ground)
+    if paths:
+        differ, whose = ("differs", "it") if len(paths) == 1 else ("differ", "them")
+        what = (
+            f"{counted(len(paths), 'file')} {differ} from upstream although no commit of the "
+            f"fork's own changed {whose}."
+        )
+        cause = "Earlier merges left them behind; they make conflicts and serve nobody."
+        yield Finding(Level.LOOK, what, cause, patient.command("drift"))
+
+
+def _workflows(patient: Patient) -> Iterator[Finding]:
+    back = [path for path in patient.fork.policy.workflows.disabled if path in patient.files]
+    for path in back:
+        what = f"{printable(path)} is on {patient.production} again."
+        cause = "A merge brought it back; the fork had switched it off, and GitHub runs it."
+        name = f"remove-{PurePosixPath(path).stem.replace('_', '-')}"
+        feature = patient.command("feature", name=name)
+        work = patient.work or patient.repo
+        message = f"ci: switch {PurePosixPath(path).name} off again"
+        remove = command_line(["git", "-C", str(work), "rm", "--", path])
+        commit = command_line(["git", "-C", str(work), "commit", "-m", message])
+        then = f"{feature} && {remove} && {commit} && {patient.command('pr')}"
+        yield Finding(Level.BROKEN, what, cause, then)
+
+
+# --- Images --------------------------------------------------------------------------------------
+
+
+def _docker(patient: Patient) -> Iterator[Finding]:
+    policy, sync = patient.fork.policy, patient.sync
+    if sync is None:
+        return
+    globs = [":(top,glob)**/Dockerfile", ":(top,glob)**/Dockerfile.*", ":(top)docker/"]
+    globs += [f":(top,literal){policy.images.dockerfile}"] if policy.images else []
+    if policy.markers:
+        yield from _gone_blocks(patient, sync, globs, policy.markers.fork)
+    if patient.notes:
+        yield from _changed_images(patient, sync, globs)
+
+
+def _gone_blocks(
+    patient: Patient, sync: Sync, globs: Sequence[str], marker: str
+) -> Iterator[Finding]:
+    """The fork's marked lines that a sync lost and that nobody has brought back."""
+    words = ["git", "-C", str(patient.repo), "grep", "-I", "-F", "-z", "--full-name", "--no-color"]
+    words += ["-e", marker, sync.before, sync.after, patient.commit, "--", *globs]
+    marked: dict[str, dict[str, str]] = defaultdict(dict)
+    for found in git.checked(patient.sh.read(words), "marked lines", 1).out.splitlines():
+        place, _, line = found.partition("\0")
+        commit, _, path = place.partition(":")
+        marked[commit][line.strip()] = path
+    landed = patient.commit != sync.before
+    for line, path in marked[sync.before].items():
+        if line in marked[sync.after] or (landed and line in marked[patient.commit]):
+            continue
+        what = f"{printable(path)} has lost the fork's block {printable(line)!r}."
+        cause = f"The merge of {sync.named[1]} took upstream's side."
+        show = ["git", "-C", str(patient.repo), "diff", sync.before[:10], sync.after[:10]]
+        then = f"see it: {command_line([*show, '--', path])}"
+        yield Finding(Level.BROKEN, what, cause, then)
+
+
+def _changed_images(patient: Patient, sync: Sync, globs: Sequence[str]) -> Iterator[Finding]:
+    """What upstream changed of its Dockerfiles, and what they begin from."""
+    words = ["git", "-C", str(patient.repo), "diff", "--name-only", "--no-renames", "-z"]
+    words += [sync.old, sync.new, "--", *globs]
+    changed = git.checked(patient.sh.read(words), "changed files").fields()
+    if not changed:
+        return
+    what = (
+        f"upstream changed {counted(len(changed), 'file')} from {sync.named[0]} to "
+        f"{sync.named[1]}: {_listed(changed)}."
+    )
+    show = ["git", "-C", str(patient.repo), "diff", sync.old[:10], sync.new[:10], "--", *globs]
+    yield Finding(Level.NOTE, what, "An image may need something else.", command_line(show))
+    for path in changed:
+        before, after = (
+            _bases(git.show(patient.sh, patient.repo, commit, path) or "")
+            for commit in (sync.old, sync.new)
+        )
+        if before != after:
+            gone, new = (", ".join(sorted(x)) or "none" for x in (before - after, after - before))
+            what = f"the base image of {printable(path)} moved: {gone} -> {new}."
+            cause = "What the fork installs may be called otherwise there, or be missing."
+            build = command_line(["docker", "build", "--file", path, "."])
+            yield Finding(Level.NOTE, printable(what), cause, build)
+
+
+def _bases(dockerfile: str) -> set[str]:
+    """The images that a Dockerfile begins from, as it names them."""
+    found = {*_FROM.findall(dockerfile), *_ARG.findall(dockerfile)}
+    return {name for name in found if not name.startswith("$")}
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _MOST} more" if len(paths) > _MOST else ""
+    return ", ".join(map(printable, paths[:_MOST])) + more
+
+
+# --- The database --------------------------------------------------------------------------------
+
+
+def _prisma(patient: Patient) -> Iterator[Finding]:
+    policy = patient.fork.policy.migrations
+    if not policy.schemas and not policy.directory:
+        raise Unchecked("the policy names no `migrations`")
+    generate = policy.generate or "see `migrations` in the policy"
+    yield from _schemas(patient, policy.schemas)
+    here = migrations.names(patient.files, policy.directory)
+    if patient.database and not here:
+        raise Unchecked(f"there are no migrations in {policy.directory}")
+    if patient.database:
+        yield from _tried(patient, here)
+    base = git.tree(patient.sh, patient.repo, patient.ground.base)
+    own = set(here) - set(migrations.names(base, policy.directory))
+    if not here or not (own or patient.notes) or (sync := patient.sync) is None:
+        return
+    before, old, new, after = (
+        set(migrations.names(git.tree(patient.sh, patient.repo, commit), policy.directory))
+        for commit in (sync.before, sync.old, sync.new, sync.after)
+    )
+    brought = sorted(after - before)
+    new_ones = [name for name in brought if name in new]
+    for mine in sorted(own - new - old):
+        late = [name for name in new_ones if mine in before and name < mine]
+        early = [name for name in sorted(new & set(here)) if mine not in before and mine < name]
+        if late:
+            what = f"{late[0]} came after the fork's {mine}, and its name puts it before."
+            cause = "A new database applies them in another order than one that runs already."
+        elif early:
+            what = f"the fork's {mine} is dated before upstream's {early[-1]}, which was there."
+            cause = "A new database applies it earlier than one that runs already."
+        else:
+            continue
+        migrate = patient.command("doctor", check="prisma", migrate="postgresql")
+        yield Finding(Level.LOOK, what, cause, f"try them in order: {migrate}")
+    if new_ones:
+        what = (
+            f"{sync.named[1]} brought {counted(len(new_ones), 'migration')}: {_listed(new_ones)}."
+        )
+        cause = "Where the fork changed the schema too, it needs one of its own behind them."
+        yield Finding(Level.NOTE, what, cause, generate)
+
+
+def _schemas(patient: Patient, schemas: Sequence[str]) -> Iterator[Finding]:
+    """Copies of the schema that agree upstream, and not in the fork."""
+    base = git.tree(patient.sh, patient.repo, patient.ground.base)
+    alike: dict[str, list[str]] = {}
+    for path in schemas:
+        if path in base and path in patient.files:
+            alike.setdefault(base[path][1], []).append(path)
+    for paths in alike.values():
+        first, *others = paths
+        odd = [path for path in others if patient.files[path] != patient.files[first]]
+        if odd:
+            what = f"{_listed(odd)} {'differs' if len(odd) == 1 else 'differ'} from {first}."
+            cause = "They are copies of one another upstream; a merge or a change left one out."
+            work = patient.work or patient.repo
+            then = command_line(["git", "-C", str(work), "diff", "--no-index", first, odd[0]])
+            then = f"see it, and copy the right one: {then}"
+            yield Finding(Level.BROKEN, what, cause, then)
+
+
+def _tried(patient: Patient, here: Mapping[str, str]) -> Iterator[Finding]:
+    """Apply the migrations in order to a database of their own, and tell what came of it."""
+    texts = git.blobs(patient.sh, patient.repo, (patient.files[p][1] for p in here.values()))
+    scripts = {name: texts[patient.files[path][1]] for name, path in sorted(here.items())}
+    if patient.sh.dry:
+        what = f"{counted(len(scripts), 'migration')} would be applied."
+        yield Finding(Level.NOTE, what, "--dry makes no database.", "")
+        return
+    where = migrations.PRODUCTS[patient.database]
+    try:
+        stopped = migrations.apply(patient.sh, patient.database, scripts)
+    except migrations.Unreachable as no:
+        raise Unchecked(str(no)) from None
+    if stopped is None:
+        what = f"{counted(len(scripts), 'migration')} applied to {where}, in order."
+        yield Finding(Level.NOTE, what, "The database was a new one and is gone again.", "")
+        return
+    statement = printable(" ".join(stopped.statement.split())[:60])
+    what = f"{stopped.migration} stops on {where} at `{statement}`: {printable(stopped.said)}."
+    if stopped.foreign:
+        cause = f"It is not for {where}: the statement is of another dialect."
+        migrate = patient.command("doctor", check="prisma", migrate="postgresql")
+        yield Finding(Level.NOTE, what, cause, migrate)
+    else:
+        cause = "A new database cannot be made from these migrations."
+        path = here[stopped.migration]
+        yield Finding(Level.BROKEN, what, cause, f"correct {printable(path)}, or its order")
+
+
+# --- Tests ---------------------------------------------------------------------------------------
+
+
+def _tests(patient: Patient) -> Iterator[Finding]:
+    sync, own = patient.sync, patient.ground.own
+    if sync is None:
+        return
+    changed = [
+        p for p in git.differing(patient.sh, patient.repo, sync.old, sync.new) if _is_test(p)
+    ]
+    if changed:
+        what = (
+            f"upstream changed {counted(len(changed), 'file')} in tests/ from {sync.named[0]} to "
+            f"{sync.named[1]}."
+        )
+        show = ["git", "-C", str(patient.repo), "diff", "--stat", sync.old[:10], sync.new[:10]]
+        cause = "A test that fails now may ask for something new."
+        yield Finding(Level.NOTE, what, cause, command_line([*show, "--", "tests/"]))
+    mine = sorted(path for path in own.paths if _is_test(path) and path in patient.files)
+    both = [path for path in mine if path in changed]
+    if both:
+        what = f"both sides changed {_listed(both)}."
+        yield Finding(Level.NOTE, what, "The merge put both together.", _pytest(both))
+    modules = {
+        PurePosixPath(path).with_suffix("").as_posix().replace("/", "."): path
+        for path in own.paths
+        if path.endswith(".py") and not _is_test(path) and path in patient.files
+    }
+    touching = sorted({*mine, *_importing(patient, modules)})
+    if touching:
+        number = counted(len(touching), "test file")
+        what = f"{number} touch what the fork changed: {_listed(touching)}."
+        cause = "They are the fork's own, or import a module that it changed."
+        yield Finding(Level.NOTE, what, cause, _pytest(touching))
+
+
+def _is_test(path: str) -> bool:
+    return path.startswith("tests/")
+
+
+def _pytest(paths: Sequence[str]) -> str:
+    runnable = [path for path in paths if PurePosixPath(path).name.startswith("test_")]
+    return command_line(["poetry", "run", "pytest", *(runnable or paths)[:_MOST]])
+
+
+def _importing(patient: Patient, modules: Mapping[str, str]) -> list[str]:
+    """The test files that name one of the modules in an import."""
+    if not modules:
+        return []
+    names = "|".join(sorted(map(re.escape, modules)))
+    packages = {
+        f"{x.rpartition('.')[0]} import .*{x.rpartition('.')[2]}" for x in modules if "." in x
+    }
+    pattern = "|".join([rf"({names})([^[:alnum:]_.]|$)", *sorted(packages)])
+    words = ["git", "-C", str(patient.repo), "grep", "-I", "-l", "-z", "-E", "-e"]
+    words += [rf"^[[:space:]]*(from|import) +({pattern})", patient.commit, "--", "tests/"]
+    found = git.checked(patient.sh.read(words), "tests", 1).fields()
+    return [name.partition(":")[2] for name in found]
+
+
+CHECKS = (
+    Check("ancestry", "An upgrade meets hundreds of conflicts.", _ancestry),
+    Check("drift", "The same conflicts come again with every upgrade.", _drift),
+    Check("workflows", "A workflow of upstream's runs in the fork.", _workflows),
+    Check("docker", "The image cannot be built after a merge.", _docker),
+    Check("prisma", "The database schema does not fit after a merge.", _prisma),
+    Check("tests", "Tests fail after a merge.", _tests, facts=True),
+)
+"""The checks of this subject."""

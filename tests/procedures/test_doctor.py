@@ -1,0 +1,962 @@
+"""Each check: its illness on a sandbox, what is said of it, and the cure that makes it go away."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from carto_fork.doctor import CHECKS
+from carto_fork.standin import Fault, GitHub
+from carto_fork.standin_repository import Repository
+from carto_fork.standin_state import Run
+from carto_fork.stray import operation
+from webhook import SECRET, Says, webhook
+from world import Done, World, commit_in, copied, land, push_as_colleague, shell, shim
+
+TAG, STABLE = "v1.76.5", "v1.77.2-stable"
+PRODUCTION = "refs/heads/carto/main"
+SYNC = ".github/workflows/carto-upstream-sync.yml"
+WEBHOOK = f"https://hooks.slack.com/services/{SECRET}"
+
+
+@cache
+def _healthy(template: Path) -> Path:
+    """A copy of the template as a person has it who has set everything up; to be copied."""
+    world = copied(template, Path(tempfile.mkdtemp(dir=template.parent)) / "w")
+    world.git("fetch --quiet --tags upstream")
+    done = world.run("doctor --check hook --fix")
+    assert done.code == 0, done.err
+    return world.place
+
+
+@pytest.fixture
+def world(template: Path, tmp_path: Path) -> World:
+    """A fork without a trouble, as far as the clone goes."""
+    return copied(_healthy(template), tmp_path / "w")
+
+
+@pytest.fixture
+def origin(github: GitHub) -> GitHub:
+    """GitHub without a trouble either."""
+
+    def settle(repository: Repository) -> None:
+        state = repository.state
+        state.settings.allow_squash_merge = False
+        state.secrets = ["SLACK_WEBHOOK_URL"]
+        state.protection = {"carto/main": {"allow_deletions": {"enabled": False}}}
+        state.runs = [_run("success")]
+
+    _change(github, settle)
+    return github
+
+
+def _change(github: GitHub, change: Callable[[Repository], None]) -> None:
+    with github.open() as opened:
+        change(opened.origin())
+
+
+def _run(conclusion: str) -> Run:
+    at = "2025-09-30T12:00:00Z"
+    return Run(
+        id=7,
+        number=1,
+        path=SYNC,
+        name="CARTO - Upstream Sync",
+        branch="carto/main",
+        sha="HEAD",
+        created=at,
+        updated=at,
+        actor="fork-maintainer",
+        event="schedule",
+        status="completed",
+        conclusion=conclusion,
+    )
+
+
+def look(world: World, line: str) -> tuple[int, dict[str, Any]]:
+    """The exit code and the report of a run that changes nothing."""
+    before = world.everything()
+    done = world.run(f"doctor --json {line}")
+    assert done.out, done.err
+    assert world.everything() == before
+    return done.code, json.loads(done.out)
+
+
+def found(world: World, check: str, more: str = "") -> list[dict[str, Any]]:
+    """What one check finds; its exit code says whether something is broken."""
+    code, report = look(world, f"--check {check} {more}")
+    assert report["not_checked"] == {}, report
+    levels = {finding["level"] for finding in report["findings"]}
+    assert code == (4 if "broken" in levels else 0)
+    assert {finding["check"] for finding in report["findings"]} <= {check}
+    # Facts are no illness.
+    return [finding for finding in report["findings"] if finding["level"] != "note"]
+
+
+def one(world: World, check: str, level: str, more: str = "") -> dict[str, Any]:
+    """The one thing that a check finds."""
+    [finding] = found(world, check, more)
+    assert finding["level"] == level, finding
+    assert finding["cause"]
+    return finding
+
+
+def type_it(world: World, line: str, **variables: str) -> Done:
+    """Type a command that a finding names."""
+    done = world.call(["sh", "-e", "-c", world.pasteable_line(line)], cwd=None, **variables)
+    assert done.code == 0, (line, done)
+    return done
+
+
+def fixed(world: World, check: str) -> None:
+    """Mend it by --fix; first it is only printed."""
+    before = world.everything(), world.git_dir()
+    dry = world.run(f"doctor --check {check} --fix --dry")
+    assert (world.everything(), world.git_dir()) == before
+    assert any(not line.startswith("#") for line in dry.out.splitlines()), dry
+    done = world.run(f"doctor --check {check} --fix")
+    assert done.code == 0, done
+    assert "fixed: " in done.out
+    assert found(world, check) == []
+
+
+# --- All is well ------------------------------------------------------------------------------
+
+
+def test_a_healthy_fork(world: World, origin: GitHub) -> None:
+    before = world.everything()
+    done = world.run("doctor")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        "21 checks found nothing: conflicts, head, remotes, clone, git, leftovers, hook,\n"
+        "  policy, detection, tags, version, ancestry, drift, workflows, docker, prisma,\n"
+        "  workflow, sync-pr, slack, squash-merge, protection, gh.\n"
+        "Nothing is broken.\n"
+    ).replace("21 checks", f"{len(CHECKS) - 1} checks")
+    assert world.everything() == before
+
+
+def test_the_report(world: World) -> None:
+    push_as_colleague(world, {".github/workflows/ghcr_deploy.yml": "on: push\n"})
+    world.git("fetch --quiet origin")
+    world.git("remote remove upstream")
+    done = world.run("doctor --offline")
+    assert done.out == (
+        "broken  remotes: Tasks refuse because of a remote.\n"
+        "    the remote `upstream` is missing.\n"
+        "    why:  A new clone has only one remote.\n"
+        "    then: git -C . remote add upstream https://github.com/BerriAI/litellm.git\n"
+        "broken  workflows: A workflow of upstream's runs in the fork.\n"
+        "    .github/workflows/ghcr_deploy.yml is on carto/main again.\n"
+        "    why:  A merge brought it back; the fork had switched it off, and GitHub runs\n"
+        "      it.\n"
+        "    then: invoke feature --name remove-ghcr-deploy && git -C . rm -- "
+        ".github/workflows/ghcr_deploy.yml && git -C . commit -m 'ci: switch ghcr_deploy.yml off "
+        "again' && invoke pr\n"
+        "look    gh: No pull request is opened.\n"
+        "    gh, GitHub's command line program, is not installed.\n"
+        "    why:  Upgrades are published without a pull request, and releases stay tags.\n"
+        "    then: install it: https://cli.github.com\n"
+        "9 checks found nothing: head, clone, git, leftovers, hook, policy, tags,\n"
+        "  version, docker.\n"
+        "not checked: conflicts, ancestry, drift, prisma (nothing of the remote\n"
+        "  `upstream` is known here: git -C . fetch upstream).\n"
+        "not checked: detection, workflow, sync-pr, slack, squash-merge, protection\n"
+        "  (--offline).\n"
+        "2 broken, 1 to look at.\n"
+    )
+    assert done.err == (
+        "Check failed: 2 things are broken.\n"
+        "Nothing was changed.\n"
+        "Next: invoke doctor --fix mends what is safe.\n"
+    )
+    assert done.code == 4
+
+
+def test_every_check_can_be_asked_for(world: World) -> None:
+    for name in CHECKS:
+        code, report = look(world, f"--offline --check {name}")
+        assert code == 0
+        names = {f["check"] for f in report["findings"]} | {*report["healthy"]}
+        assert names | {*report["not_checked"]} == {name}
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("--check nonsense", "there is no check 'nonsense'"),
+        ("--migrate mysql", "--migrate is 'mysql'"),
+        ("--offline --slack-test", "--offline and --slack-test exclude each other"),
+    ],
+)
+def test_a_wrong_command_line(world: World, line: str, what: str) -> None:
+    done = world.run(f"doctor {line}")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"Usage: {what}")
+
+
+# --- The clone --------------------------------------------------------------------------------
+
+
+def test_conflicts_of_a_merge(world: World) -> None:
+    world.call(["git", "merge", "--quiet", TAG])
+    finding = one(world, "conflicts", "broken")
+    assert finding["what"].startswith("a merge is in progress in litellm with 21 unmerged files: ")
+    assert finding["then"] == "invoke resolve-conflicts --repo ."
+    type_it(world, finding["then"])
+    finding = one(world, "conflicts", "look")
+    assert finding["then"] == "git -C . merge --continue"
+    type_it(world, finding["then"], GIT_EDITOR="true")
+    assert found(world, "conflicts") == []
+
+
+def test_conflicts_in_another_work_tree(world: World) -> None:
+    done = world.run(f"upgrade-carto --tag {STABLE} --no-tests")
+    assert done.code == 3
+    finding = one(world, "conflicts", "broken")
+    work = f"../litellm.upstream-sync-{STABLE}"
+    assert "2 unmerged files" in finding["what"]
+    assert finding["then"] == f"invoke resolve-conflicts --repo {work}"
+    type_it(world, f"invoke upgrade-carto --tag {STABLE} --abort")
+    assert found(world, "conflicts") == []
+
+
+@pytest.mark.parametrize("what", ["rebase", "cherry-pick", "revert"])
+def test_conflicts_of_something_else(world: World, what: str) -> None:
+    for text in ("a", "b"):
+        (world.fork / "x.txt").write_text(f"{text}\n")
+        world.git("add x.txt")
+        world.git("commit --quiet -m x")
+    world.git("switch --quiet -c other HEAD~2")
+    (world.fork / "x.txt").write_text("c\n")
+    world.git("add x.txt")
+    world.git("commit --quiet -m c")
+    where = "carto/main~1" if what == "revert" else "carto/main"
+    world.call(["git", what, where])
+    assert operation(shell(), world.fork) == what
+    finding = one(world, "conflicts", "broken")
+    assert finding["then"].endswith(f"git -C . {what} --continue")
+    (world.fork / "x.txt").write_text("d\n")
+    world.git("add x.txt")
+    finding = one(world, "conflicts", "look")
+    type_it(world, finding["then"], GIT_EDITOR="true")
+    assert found(world, "conflicts") == []
+
+
+def test_committed_markers(world: World) -> None:
+    text = "<<<<<<< HEAD\na\n=======\nb\n>>>>>>> v1.76.5\n"
+    push_as_colleague(world, {"docs/CARTO_INTEGRATION.md": text})
+    world.git("fetch --quiet origin")
+    finding = one(world, "conflicts", "broken")
+    assert finding["what"] == (
+        "conflict markers are committed on carto/main: docs/CARTO_INTEGRATION.md."
+    )
+    push_as_colleague(world, {"docs/CARTO_INTEGRATION.md": "a\nb\n"})
+    world.git("fetch --quiet origin")
+    assert found(world, "conflicts") == []
+
+
+def test_markers_that_the_automation_left(world: World, origin: GitHub) -> None:
+    # The hook of the fixture lets it pass: it is left there on purpose.
+    done = world.run(f"upstream-sync --tag {STABLE} --no-tests")
+    assert done.code == 0, done.err
+    finding = one(world, "conflicts", "look")
+    assert finding["what"].startswith(f"conflict markers are committed on upstream-sync/{STABLE}: ")
+    [pull] = found(world, "sync-pr")
+    assert (pull["level"], pull["then"]) == ("look", "invoke resolve-conflicts --pr 1")
+    assert "https://github.com/CartoDB/litellm/pull/1" in pull["what"]
+
+
+def test_a_detached_head(world: World) -> None:
+    world.git(f"checkout --quiet {TAG}")
+    finding = one(world, "head", "look")
+    assert finding["then"] == "invoke recover"
+    world.git("commit --quiet --allow-empty -m 'feat: x'")
+    finding = one(world, "head", "broken")
+    assert finding["what"] == "HEAD is detached, with 1 commit on no branch."
+    type_it(world, finding["then"])
+    assert found(world, "head") == []
+
+
+def test_commits_that_were_left_behind(world: World) -> None:
+    world.git(f"checkout --quiet {TAG}")
+    world.git("commit --quiet --allow-empty -m 'feat: x'")
+    name = world.git("rev-parse HEAD")[:10]
+    world.git("checkout --quiet carto/main")
+    finding = one(world, "head", "look")
+    assert finding["what"] == f"1 commit up to {name} (2025-09-30, feat: x) is on no branch."
+    type_it(world, finding["then"])
+    assert world.git("branch --list 'recovery/*' '--format=%(refname:short)'") == f"recovery/{name}"
+    assert found(world, "head") == []
+
+
+@pytest.mark.parametrize("name", ["origin", "upstream"])
+def test_a_missing_remote(world: World, name: str) -> None:
+    world.git(f"remote remove {name}")
+    finding = next(f for f in found(world, "remotes") if "missing" in f["what"])
+    assert (finding["level"], finding["can_be_fixed"]) == ("broken", True)
+    assert finding["then"].startswith(f"git -C . remote add {name} https://github.com/")
+    done = world.run("doctor --check remotes --fix")
+    assert f"fixed: the remote `{name}` is missing." in done.out
+    assert not any(f["level"] == "broken" for f in found(world, "remotes"))
+    if name == "upstream":
+        type_it(world, one(world, "remotes", "look")["then"])
+        assert found(world, "remotes") == []
+
+
+def test_a_wrong_remote(world: World) -> None:
+    world.git("remote set-url upstream https://github.com/somebody/else.git")
+    finding = one(world, "remotes", "broken")
+    assert "somebody/else" in finding["what"]
+    type_it(world, finding["then"])
+    assert found(world, "remotes") == []
+
+
+def test_a_shallow_clone(world: World) -> None:
+    place = world.place / "shallow"
+    world.git("clone --quiet --depth 3 --no-single-branch", f"file://{world.origin}", str(place))
+    done = world.run(f"doctor --check clone --repo {place}")
+    assert done.code == 4
+    assert "this is a shallow clone." in done.out
+    done = world.run(f"doctor --check clone --repo {place} --fix")
+    assert (done.code, done.err) == (0, "")
+    assert world.git("rev-parse --is-shallow-repository", repo=place) == "false"
+
+
+def test_a_partial_clone(world: World) -> None:
+    world.git("config remote.origin.promisor true")
+    world.git("config remote.origin.partialclonefilter blob:none")
+    finding = one(world, "clone", "look")
+    world.git("config uploadpack.allowFilter true", repo=world.origin)
+    type_it(world, finding["then"])
+    assert found(world, "clone") == []
+
+
+def test_an_old_git(world: World) -> None:
+    old = 'case "$1" in version) echo "git version 2.30.2";; *) exec "$GIT" "$@";; esac'
+    path = shim(world, old)
+    done = world.run("doctor", PATH=path)
+    assert done.code == 4
+    assert done.err.startswith("Check failed: git 2.30.2 is too old: 2.38 or newer is needed.")
+    assert found(world, "git") == []
+
+
+def test_work_trees_without_a_directory(world: World) -> None:
+    world.git("worktree add --quiet ../gone -b gone")
+    shutil.rmtree(world.place / "gone")
+    assert "1 work tree of git's without a directory" in one(world, "leftovers", "look")["what"]
+    fixed(world, "leftovers")
+    assert "gone" in world.git("branch")
+
+
+def test_what_a_killed_upgrade_left(world: World) -> None:
+    (world.place / "litellm.upstream-sync-v1.76.5.cut-1").mkdir()
+    finding = one(world, "leftovers", "look")
+    assert not finding["can_be_fixed"]
+    type_it(world, finding["then"].partition(": ")[2])
+    assert found(world, "leftovers") == []
+
+
+def test_locks(world: World) -> None:
+    lock = world.fork / ".git" / "index.lock"
+    lock.write_bytes(b"")
+    finding = one(world, "leftovers", "look")
+    assert not finding["can_be_fixed"]
+    os.utime(lock, (0, 0))
+    assert one(world, "leftovers", "broken")["then"] == "rm -f .git/index.lock"
+    done = world.run("doctor --check leftovers --fix")
+    assert done.code == 0, done
+    assert not lock.exists()
+
+
+def test_a_run_that_was_killed(world: World) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    entry = {
+        "pid": ended.pid,
+        "task": f"invoke upgrade-carto --tag {TAG}",
+        "unfinished": [str(world.work(TAG))],
+    }
+    (world.fork / ".git" / "carto-fork.lock").write_text(json.dumps(entry))
+    finding = one(world, "leftovers", "look")
+    assert (
+        f"(process {ended.pid}) was killed, and left ~/litellm.upstream-sync-v1.76.5."
+        in finding["what"]
+    )
+    type_it(world, f"{finding['then']} --no-tests")
+    assert found(world, "leftovers") == []
+
+
+def test_the_hook(world: World) -> None:
+    hook = world.fork / ".git" / "hooks" / "pre-push"
+    assert os.access(hook, os.X_OK)
+    hook.unlink()
+    world.git("config --unset carto-fork.guard")
+    finding = one(world, "hook", "look")
+    assert finding["then"] == "invoke doctor --check hook --fix"
+    fixed(world, "hook")
+    # It works: what does not belong there is not pushed.
+    world.git("switch --quiet -C carto/main origin/carto/main")
+    world.git("commit --quiet --allow-empty -m 'what is this'")
+    pushed = world.call(["git", "push", "origin", "carto/main"])
+    assert pushed.code == 1
+    assert "is no conventional commit" in pushed.err
+    world.git("commit --quiet --amend --allow-empty -m 'feat: this'")
+    world.git("push --quiet origin carto/main")
+
+
+def test_another_hook_is_left_alone(world: World) -> None:
+    world.git("config core.hooksPath .githooks")
+    hook = world.fork / ".githooks" / "pre-push"
+    hook.parent.mkdir()
+    hook.write_text("#!/bin/sh\nexit 0\n")
+    finding = one(world, "hook", "look")
+    assert finding["what"] == ".githooks/pre-push is another hook, which does not call `guard`."
+    assert not finding["can_be_fixed"]
+    command = finding["then"].partition(": ")[2]
+    hook.write_text(f"#!/bin/sh\n{command}\n")
+    finding = one(world, "hook", "look")
+    assert "may not be run" in finding["what"]
+    type_it(world, finding["then"])
+    assert found(world, "hook") == []
+
+
+def test_a_policy_that_is_not_valid(world: World) -> None:
+    push_as_colleague(world, {"carto_fork.toml": 'extends = "carto-litellm"\nnonsense = 1\n'})
+    world.git("fetch --quiet origin")
+    assert "nonsense" in one(world, "policy", "broken")["what"]
+    push_as_colleague(world, {"carto_fork.toml": 'extends = "carto-litellm"\n'})
+    world.git("fetch --quiet origin")
+    assert found(world, "policy") == []
+
+
+# --- Tags and versions ------------------------------------------------------------------------
+
+
+def test_a_tag_that_is_another_one_here(world: World) -> None:
+    world.git(f"tag --force {STABLE} {TAG}")
+    finding = one(world, "detection", "broken")
+    assert finding["what"].startswith(f"the tag {STABLE} is ")
+    type_it(world, finding["then"].partition(": ")[2])
+    assert found(world, "detection") == []
+
+
+def test_a_tag_that_is_only_here(world: World) -> None:
+    world.git("tag v1.99.0-stable carto/main")
+    finding = one(world, "detection", "look")
+    type_it(world, finding["then"])
+    assert found(world, "detection") == []
+
+
+def test_a_version_that_hides_a_release(world: World) -> None:
+    project = world.git("show origin/carto/main:pyproject.toml") + "\n"
+    push_as_colleague(world, {"pyproject.toml": project.replace("1.75.2.1", "1.77.2")})
+    world.git("fetch --quiet origin")
+    finding = one(world, "detection", "broken")
+    assert finding["what"] == (
+        f"{STABLE} is not detected: carto/main states 1.77.2 and contains v1.75.2-stable."
+    )
+    assert one(world, "version", "look")["then"] == "invoke heal --check"
+    world.git("switch --quiet -c chore/version origin/carto/main")
+    type_it(world, finding["then"].partition(": ")[2])
+    world.git("push --quiet --no-verify origin HEAD:carto/main")
+    assert found(world, "detection") == []
+    assert found(world, "version") == []
+
+
+def test_a_scheme_that_has_gone_silent(world: World) -> None:
+    for name in ("v1.79.0-final", "v1.80.0-final", "v1.79.0.rc.1", "v1.80.0.rc.1"):
+        world.git(f"tag {name} main", repo=world.upstream)
+    findings = found(world, "detection")
+    assert {finding["level"] for finding in findings} == {"look"}
+    assert any("fit no tag scheme" in finding["what"] for finding in findings)
+
+
+def pin(world: World, tag: str) -> None:
+    """Write down on production what a tag stands for."""
+    name = world.git(f"rev-parse refs/tags/{tag}")
+    commit = world.git(f"rev-parse refs/tags/{tag}^0")
+    text = f'[tags]\n"{tag}" = {{ object = "{name}", commit = "{commit}" }}\n'
+    push_as_colleague(world, {"carto_tags.toml": text})
+    world.git("fetch --quiet origin")
+
+
+def test_a_pinned_tag_that_was_moved_here(world: World) -> None:
+    pin(world, TAG)
+    right = world.git(f"rev-parse {TAG}")
+    world.git(f"tag --force {TAG} carto/main")
+    wrong = world.git(f"rev-parse {TAG}")
+    assert one(world, "tags", "broken")["can_be_fixed"]
+    fixed(world, "tags")
+    assert world.git(f"rev-parse {TAG}") == right
+    assert world.git(f"rev-parse refs/carto-fork/kept/{TAG}-{wrong[:10]}") == wrong
+
+
+def test_a_pinned_tag_that_upstream_moved(world: World) -> None:
+    pin(world, TAG)
+    before = world.git(f"rev-parse {TAG}", repo=world.upstream)
+    world.git(f"tag --force {TAG} main", repo=world.upstream)
+    finding = one(world, "tags", "broken")
+    assert not finding["can_be_fixed"]
+    assert "upstream's tag v1.76.5 was " in finding["what"]
+    world.git(f"update-ref refs/tags/{TAG} {before}", repo=world.upstream)
+    assert found(world, "tags") == []
+
+
+def test_versions_that_disagree(world: World) -> None:
+    project = world.git("show origin/carto/main:pyproject.toml") + "\n"
+    text = project + '\n[project]\nname = "litellm"\nversion = "1.0"\n'
+    push_as_colleague(world, {"pyproject.toml": text})
+    world.git("fetch --quiet origin")
+    finding = one(world, "version", "broken")
+    assert finding["what"].startswith("the version files disagree: ")
+    world.git("switch --quiet -c chore/version origin/carto/main")
+    type_it(world, finding["then"])
+    world.git("push --quiet --no-verify origin HEAD:carto/main")
+    assert found(world, "version") == []
+
+
+def test_a_version_that_was_not_raised(world: World) -> None:
+    world.git("switch --quiet -c x origin/carto/main")
+    world.git(f"merge --quiet -s ours -m 'chore: merge upstream' {TAG}")
+    world.git("push --quiet --no-verify origin HEAD:carto/main")
+    finding = one(world, "version", "broken")
+    assert finding["then"] == f"invoke bump-version --tag {TAG}"
+    type_it(world, finding["then"])
+    world.git("push --quiet --no-verify origin HEAD:carto/main")
+    assert found(world, "version") == []
+
+
+def test_a_release_that_is_ahead(world: World) -> None:
+    world.git("tag carto-v1.76.5-0.1.0 origin/carto/main")
+    assert "carto-v1.76.5-0.1.0 is a release of 1.76.5" in one(world, "version", "look")["what"]
+    world.git("tag -d carto-v1.76.5-0.1.0")
+    assert found(world, "version") == []
+
+
+# --- What merges left -------------------------------------------------------------------------
+
+
+def test_lost_ancestry(world: World) -> None:
+    done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
+    assert done.code == 0, done.err
+    land(world, TAG, squash=True)
+    finding = one(world, "ancestry", "broken")
+    assert "chore: upgrade to v1.76.5 (#50)) brought upstream's work up to" in finding["what"]
+    assert finding["then"] == "invoke heal"
+    world.git("tag -d", *(set(world.git("tag").split()) - {TAG, STABLE}))
+    type_it(world, f"{finding['then']} --direct")
+    assert found(world, "ancestry") == []
+
+
+def test_drift(world: World) -> None:
+    base = world.git("merge-base origin/carto/main upstream/main")
+    tree = {"LICENSE": "Somebody's.\n"}
+    # A merge that changes a file which neither side changed leaves drift.
+    commit_in(world, world.origin, PRODUCTION, tree, PRODUCTION, base)
+    world.git("fetch --quiet origin")
+    finding = one(world, "drift", "look")
+    assert finding["what"].startswith("1 file differs from upstream although no commit")
+    listed = type_it(world, finding["then"])
+    assert "LICENSE" in listed.out
+    world.git("switch --quiet -c chore/drift origin/carto/main")
+    type_it(world, f"{finding['then']} --reset")
+    world.git("push --quiet --no-verify origin HEAD:carto/main")
+    assert found(world, "drift") == []
+
+
+def test_a_workflow_that_came_back(world: World) -> None:
+    push_as_colleague(world, {".github/workflows/ghcr_deploy.yml": "on: push\n"})
+    world.git("fetch --quiet origin")
+    finding = one(world, "workflows", "broken")
+    assert finding["then"].endswith(" && invoke pr")
+    type_it(world, finding["then"].removesuffix(" && invoke pr"))
+    world.git("push --quiet origin HEAD:carto/main")
+    assert found(world, "workflows") == []
+
+
+def test_a_block_of_the_forks_that_a_merge_lost(world: World) -> None:
+    done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
+    assert done.code == 0, done.err
+    theirs = world.git(f"show {TAG}:Dockerfile") + "\n"
+    land(world, TAG, {"Dockerfile": theirs})
+    findings = found(world, "docker")
+    assert {finding["level"] for finding in findings} == {"broken"}
+    lost = "the Snowflake driver is built against libffi"
+    assert f"Dockerfile has lost the fork's block '# CARTO: {lost}'." in [
+        finding["what"] for finding in findings
+    ]
+    shown = type_it(world, findings[0]["then"].partition(": ")[2])
+    assert lost in shown.out
+    mine = world.git(f"show upstream-sync/{TAG}:Dockerfile") + "\n"
+    commit_in(world, world.origin, PRODUCTION, {"Dockerfile": mine})
+    world.git("fetch --quiet origin")
+    assert found(world, "docker") == []
+
+
+def notes(world: World, check: str, more: str = "") -> list[str]:
+    """The facts that a check tells."""
+    code, report = look(world, f"--check {check} {more}")
+    assert code == 0, report
+    return [f["what"] for f in report["findings"] if f["level"] == "note"]
+
+
+def test_facts_about_images_and_tests(world: World) -> None:
+    done = world.run(f"upgrade-carto --tag {STABLE} --no-tests")
+    assert done.code == 3
+    images = notes(world, "docker")
+    assert images[0].startswith(f"upstream changed 2 files from v1.75.2-stable to {STABLE}: ")
+    tests = notes(world, "tests")
+    assert "in tests/ from v1.75.2-stable to v1.77.2-stable." in tests[0]
+    assert "13 test files touch what the fork changed: tests/fixtures/" in tests[2]
+    # Nobody is told who did not ask.
+    assert not any(f["level"] == "note" for f in look(world, "--offline")[1]["findings"])
+
+
+def test_a_base_image_that_moved(world: World) -> None:
+    text = world.git(f"show {TAG}:Dockerfile") + "\n"
+    first = next(line for line in text.splitlines() if line.startswith(("FROM", "ARG")))
+    moved = text.replace(first, f"FROM elsewhere/base:1\n{first}", 1)
+    upstream = {"Dockerfile": moved}
+    commit = commit_in(world, world.upstream, "refs/heads/main", upstream, f"{TAG}^0")
+    world.git(f"tag v1.76.9 {commit}", repo=world.upstream)
+    world.git("fetch --quiet --tags upstream")
+    world.git("switch --quiet -c upstream-sync/v1.76.9 origin/carto/main")
+    assert "the base image of Dockerfile moved: none -> elsewhere/base:1." in notes(world, "docker")
+
+
+# --- The database -----------------------------------------------------------------------------
+
+SCHEMAS = (
+    "schema.prisma",
+    "litellm/proxy/schema.prisma",
+    "litellm-proxy-extras/litellm_proxy_extras/schema.prisma",
+)
+MIGRATIONS = "db/migrations"
+POLICY = f"""extends = "carto-litellm"
+[migrations]
+directory = "{MIGRATIONS}"
+"""
+PORTABLE = {
+    "20250801_first": 'CREATE TABLE "team" ("id" TEXT PRIMARY KEY, "spend" DOUBLE PRECISION);\n',
+    "20250901_second": '-- More.\nALTER TABLE "team" ADD COLUMN "note" TEXT DEFAULT \';\';\n'
+    'CREATE INDEX "team_spend" ON "team" ("spend");\n',
+}
+
+
+def migrate(world: World, scripts: dict[str, str], repo: str = "origin") -> str:
+    """Commit migrations on the fork's production branch, or on upstream's."""
+    files = {f"{MIGRATIONS}/{name}/migration.sql": text for name, text in scripts.items()}
+    if repo == "origin":
+        push_as_colleague(world, {"carto_fork.toml": POLICY, **files})
+    else:
+        commit_in(world, world.upstream, "refs/heads/main", files)
+    world.git(f"fetch --quiet {repo}")
+    return world.git(f"rev-parse {repo}/{'carto/main' if repo == 'origin' else 'main'}")
+
+
+def test_a_schema_that_differs_from_its_copies(world: World) -> None:
+    text = world.git(f"show origin/carto/main:{SCHEMAS[0]}") + "\n"
+    push_as_colleague(world, {SCHEMAS[1]: f"{text}\nmodel Mine {{ id String @id }}\n"})
+    world.git("fetch --quiet origin")
+    finding = one(world, "prisma", "broken")
+    assert finding["what"] == f"{SCHEMAS[1]} differs from {SCHEMAS[0]}."
+    mine = f"{text}\nmodel Mine {{ id String @id }}\n"
+    push_as_colleague(world, dict.fromkeys(SCHEMAS, mine))
+    world.git("fetch --quiet origin")
+    assert found(world, "prisma") == []
+
+
+def test_migrations_out_of_order(world: World) -> None:
+    before = migrate(world, {"20250905_mine": "SELECT 1;\n"})
+    upstream = migrate(world, PORTABLE | {"20251001_third": "SELECT 1;\n"}, "upstream")
+    world.git(f"tag v1.79.0-stable {upstream}", repo=world.upstream)
+    world.git("fetch --quiet --tags upstream")
+    world.git("push --quiet --no-verify", str(world.origin), f"{upstream}:refs/heads/theirs")
+    files = {f"{MIGRATIONS}/{name}/migration.sql": text for name, text in PORTABLE.items()}
+    sync = "refs/heads/upstream-sync/v1.79.0-stable"
+    commit_in(world, world.origin, sync, files, before, upstream)
+    world.git(f"fetch --quiet origin {sync}:{sync}")
+    finding = one(world, "prisma", "look")
+    assert finding["what"] == (
+        "20250801_first came after the fork's 20250905_mine, and its name puts it before."
+    )
+    assert finding["then"].endswith("invoke doctor --check prisma --migrate postgresql")
+    # Landed, it is the same; one that the fork adds later and dates earlier is told as well.
+    world.git(f"update-ref {PRODUCTION} {sync}", repo=world.origin)
+    migrate(world, {"20250802_early": "SELECT 1;\n"})
+    early, late = found(world, "prisma")
+    assert early["what"] == (
+        "the fork's 20250802_early is dated before upstream's 20250901_second, which was there."
+    )
+    assert late["what"] == finding["what"]
+
+
+def test_migrations_on_sqlite(world: World) -> None:
+    migrate(world, PORTABLE)
+    assert notes(world, "prisma", "--migrate sqlite") == [
+        "2 migrations applied to SQLite, in order."
+    ]
+    assert notes(world, "prisma", "--migrate sqlite --dry") == ["2 migrations would be applied."]
+
+
+def test_migrations_that_are_not_for_sqlite(world: World) -> None:
+    other = {"20250902_postgres": 'ALTER TABLE "team" ALTER COLUMN "note" SET NOT NULL;\n'}
+    migrate(world, PORTABLE | other)
+    [told] = notes(world, "prisma", "--migrate sqlite")
+    assert told == (
+        '20250902_postgres stops on SQLite at `ALTER TABLE "team" ALTER COLUMN "note" SET NOT '
+        'NULL;`: near "ALTER": syntax error.'
+    )
+
+
+def test_migrations_that_are_broken(world: World) -> None:
+    migrate(world, PORTABLE | {"20250801_a_copy": PORTABLE["20250801_first"]})
+    finding = one(world, "prisma", "broken", "--migrate sqlite")
+    assert finding["what"].startswith("20250801_first stops on SQLite at `CREATE TABLE")
+    assert 'table "team" already exists' in finding["what"]
+
+
+@pytest.fixture(scope="module")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A server of PostgreSQL's on a socket, where it is installed; the environment to reach it."""
+    if not shutil.which("initdb") or not shutil.which("pg_ctl") or not shutil.which("psql"):
+        pytest.skip("PostgreSQL is not installed")
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as name:
+        place = Path(name)
+        as_root = os.geteuid() == 0
+        if as_root:
+            # It refuses to be root.
+            shutil.chown(place, "nobody")
+        who = ["setpriv", "--reuid=nobody", "--clear-groups"] if as_root else []
+        options = f"-c listen_addresses= -c fsync=off -k {place}"
+        for words in (
+            ["initdb", "--no-sync", "-A", "trust", "-U", "tester", "-D", f"{place}/data"],
+            ["pg_ctl", "-w", "-D", f"{place}/data", "-l", f"{place}/log", "-o", options, "start"],
+        ):
+            subprocess.run([*who, *words], check=True, capture_output=True, cwd="/")
+        yield {"PGHOST": str(place), "PGUSER": "tester"}
+        stop = ["pg_ctl", "-D", f"{place}/data", "-m", "immediate", "stop"]
+        subprocess.run([*who, *stop], check=True, capture_output=True, cwd="/")
+
+
+def test_migrations_on_postgresql(
+    world: World, postgresql: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in postgresql.items():
+        monkeypatch.setenv(name, value)
+    other = {"20250902_postgres": 'ALTER TABLE "team" ALTER COLUMN "note" SET NOT NULL;\n'}
+    migrate(world, PORTABLE | other)
+    told = notes(world, "prisma", "--migrate postgresql")
+    assert told == ["3 migrations applied to PostgreSQL, in order."]
+    migrate(world, {"20250903_wrong": "SELECT 1;\n\nALTER TABLE missing\n  ADD x TEXT;\n"})
+    finding = one(world, "prisma", "broken", "--migrate postgresql")
+    assert finding["what"] == (
+        "20250903_wrong stops on PostgreSQL at `ALTER TABLE missing ADD x TEXT;`: relation "
+        '"missing" does not exist.'
+    )
+    listed = "SELECT datname FROM pg_database"
+    left = world.call(["psql", "-X", "-At", "-d", "postgres", "-c", listed])
+    assert "carto_fork" not in left.out
+
+
+def test_no_postgresql(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    migrate(world, PORTABLE)
+    monkeypatch.setenv("PGHOST", "/nowhere")
+    code, report = look(world, "--migrate postgresql")
+    assert code == 0
+    assert report["not_checked"]["prisma"].startswith("psql ")
+
+
+# --- GitHub -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("idle", [False, True])
+def test_a_workflow_that_is_switched_off(world: World, origin: GitHub, idle: bool) -> None:
+    def switch_off(repository: Repository) -> None:
+        repository.state.disabled = [SYNC]
+        repository.state.idle = [SYNC] * idle
+
+    _change(origin, switch_off)
+    finding = one(world, "workflow", "broken")
+    state = "disabled_inactivity" if idle else "disabled_manually"
+    assert finding["what"] == f"carto-upstream-sync.yml is switched off ({state})."
+    assert ("60 days" in finding["cause"]) == idle
+    assert finding["then"] == "gh workflow enable carto-upstream-sync.yml -R CartoDB/litellm"
+    fixed(world, "workflow")
+
+
+def test_a_workflow_that_never_ran(world: World, origin: GitHub) -> None:
+    _change(origin, lambda repository: repository.state.runs.clear())
+    finding = one(world, "workflow", "look")
+    type_it(world, finding["then"])
+    assert found(world, "workflow") == []
+
+
+def test_a_workflow_that_fails(world: World, origin: GitHub) -> None:
+    def fail(repository: Repository) -> None:
+        repository.state.runs = [_run("failure")]
+
+    _change(origin, fail)
+    finding = one(world, "workflow", "broken")
+    assert finding["what"] == (
+        "the last run of carto-upstream-sync.yml (2025-09-30) ended with failure: "
+        "https://github.com/CartoDB/litellm/actions/runs/7"
+    )
+    assert finding["then"] == "gh run view 7 -R CartoDB/litellm --log-failed"
+
+    _change(origin, lambda repository: repository.state.runs.append(_run("success")))
+    assert found(world, "workflow") == []
+
+
+def test_a_workflow_that_is_not_there(world: World, origin: GitHub) -> None:
+    commit_in(world, world.origin, PRODUCTION, {SYNC: None})
+    world.git("fetch --quiet origin")
+    finding = one(world, "workflow", "look")
+    assert finding["what"] == f"carto/main has no {SYNC}."
+    assert "invoke upstream-sync" in finding["then"]
+
+
+def test_a_workflow_beside_the_default_branch(world: World, origin: GitHub) -> None:
+    world.git("symbolic-ref HEAD refs/heads/main", repo=world.origin)
+    finding = one(world, "workflow", "broken")
+    assert finding["then"] == "gh repo edit CartoDB/litellm --default-branch carto/main"
+    world.git("symbolic-ref HEAD refs/heads/carto/main", repo=world.origin)
+    assert found(world, "workflow") == []
+
+
+def test_a_sync_that_lags_behind(world: World, origin: GitHub) -> None:
+    done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
+    assert done.code == 0, done.err
+    assert found(world, "sync-pr") == []
+    push_as_colleague(world, {"new.py": "x = 1\n"})
+    finding = one(world, "sync-pr", "look")
+    assert finding["what"] == (
+        f"pull request 1 (upstream-sync/{TAG}) lacks 1 commit of carto/main."
+    )
+    type_it(world, finding["then"])
+    assert found(world, "sync-pr") == []
+
+
+def test_no_webhook(world: World, origin: GitHub) -> None:
+    _change(origin, lambda repository: repository.state.secrets.clear())
+    finding = one(world, "slack", "look")
+    type_it(world, f"{finding['then']} --body {WEBHOOK}")
+    assert found(world, "slack") == []
+
+    def share(repository: Repository) -> None:
+        repository.state.secrets.clear()
+        repository.state.variables.clear()
+        repository.state.shared = ["SLACK_WEBHOOK_URL"]
+
+    reads = world.git(f"show origin/carto/main:{SYNC}")
+    _change(origin, share)
+    levels = [finding["level"] for finding in found(world, "slack")]
+    assert levels == (["broken"] if "secrets.SLACK" not in reads and "vars.SLACK" in reads else [])
+
+
+def test_a_secret_that_only_a_variable_would_do_for(world: World, origin: GitHub) -> None:
+    text = "env:\n  SLACK_WEBHOOK_URL: ${{ vars.SLACK_WEBHOOK_URL }}\n"
+    push_as_colleague(world, {SYNC: f"on: workflow_dispatch\n{text}"})
+    world.git("fetch --quiet origin")
+    finding = one(world, "slack", "broken")
+    assert "reads only the variable" in finding["what"]
+    type_it(world, f"{finding['then']} --body {WEBHOOK}")
+    assert found(world, "slack") == []
+
+
+def test_a_webhook_that_is_none(
+    world: World, origin: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = "https://example.com/not-to-be-told"
+    _change(origin, lambda repository: repository.state.variables.update(SLACK_WEBHOOK_URL=wrong))
+    monkeypatch.setenv("SLACK_WEBHOOK_URL", wrong)
+    done = world.run("doctor --check slack --json")
+    assert done.code == 4
+    assert [f["level"] for f in json.loads(done.out)["findings"]] == ["broken", "broken"]
+    assert "not-to-be-told" not in done.out + done.err
+
+
+def test_a_test_message(world: World, origin: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    with webhook() as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        assert notes(world, "slack", "--slack-test --dry") == ["a test message would be sent."]
+        assert slack.received == []
+        assert notes(world, "slack", "--slack-test") == ["the test message was delivered."]
+        assert slack.received[0]["text"].startswith("Test message")
+    with webhook(Says(404, "no_service")) as slack:
+        monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
+        done = world.run("doctor --slack-test")
+    assert done.code == 4
+    assert "the test message was not delivered: Slack answered 404 (no_service)." in done.out
+    assert SECRET not in done.out + done.err
+
+
+def test_squash_merges_are_allowed(world: World, origin: GitHub) -> None:
+    def allow(repository: Repository) -> None:
+        repository.state.settings.allow_squash_merge = True
+        repository.state.settings.allow_merge_commit = False
+
+    _change(origin, allow)
+    findings = found(world, "squash-merge")
+    assert [finding["level"] for finding in findings] == ["broken", "look"]
+    for finding in findings:
+        type_it(world, finding["then"])
+    assert found(world, "squash-merge") == []
+
+
+def test_a_branch_without_protection(world: World, origin: GitHub) -> None:
+    _change(origin, lambda repository: repository.state.protection.clear())
+    finding = one(world, "protection", "look")
+    type_it(world, finding["then"])
+    assert found(world, "protection") == []
+
+
+def test_a_branch_that_takes_no_merges(world: World, origin: GitHub) -> None:
+    linear = {"required_linear_history": {"enabled": True}}
+    _change(origin, lambda repository: repository.state.protection.update({"carto/main": linear}))
+    assert "linear history" in one(world, "protection", "broken")["what"]
+
+
+def test_what_may_not_be_seen_is_not_checked(world: World, origin: GitHub) -> None:
+    origin.faults = [Fault(match=".*(protection|rules/branches/.*|actions/.*)", what=403, times=99)]
+    code, report = look(world, "--check protection --check slack --check workflow")
+    assert (code, report["findings"]) == (0, [])
+    assert set(report["not_checked"]) == {"protection", "slack", "workflow"}
+    assert "not allowed" in report["not_checked"]["protection"]
+
+
+def test_gh(world: World, origin: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(world, "gh") == []
+    origin.faults = [Fault(match="/", what=401, message="Bad credentials")]
+    finding = one(world, "gh", "broken")
+    assert finding["then"] == "gh auth login --scopes repo,workflow"
+    for scopes, level in (("gist, repo", "look"), ("gist", "broken")):
+        headers = {"X-OAuth-Scopes": scopes}
+        origin.faults = [Fault(match="/", what=200, headers=headers)]
+        finding = one(world, "gh", level)
+        assert finding["then"].startswith("gh auth refresh --scopes ")
+    fake = world.place / "old-gh"
+    fake.write_text("#!/bin/sh\necho gh version 2.4.0\n")
+    fake.chmod(0o755)
+    world.git("config carto-fork.gh", str(fake))
+    assert "gh 2.4.0 is too old" in one(world, "gh", "broken")["what"]
+
+
+def test_without_a_network(world: World, origin: GitHub) -> None:
+    shutil.rmtree(world.upstream)
+    origin.faults = [Fault(match=".*", what="cut", times=999)]
+    done = world.run("doctor --json")
+    assert done.code == 0
+    report = json.loads(done.out)
+    assert {"detection", "workflow", "sync-pr", "slack"} <= report["not_checked"].keys()
+    assert "the remote `upstream` cannot be reached" in report["not_checked"]["detection"]

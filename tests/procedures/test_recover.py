@@ -1,0 +1,256 @@
+"""Commits on a detached HEAD come to a branch, whatever else lies around; nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from world import World, message, shim
+
+TAG = "v1.75.2"
+
+
+@pytest.fixture
+def detached(world: World) -> str:
+    """A tag is checked out instead of a branch, with two commits on it; the newest of them."""
+    world.git("fetch --quiet upstream --tags")
+    world.git("switch --quiet -c feature/x")
+    world.git(f"checkout --quiet {TAG}")
+    for name in ("one", "two"):
+        (world.fork / f"{name}.txt").write_text(f"{name}\n")
+        world.git(f"add {name}.txt")
+        world.git(f"commit --quiet -m 'feat: {name}'")
+    return world.git("rev-parse HEAD")
+
+
+def head(world: World) -> str:
+    return world.git("rev-parse --abbrev-ref HEAD")
+
+
+def test_commits_are_kept(world: World, detached: str) -> None:
+    branch = f"recovery/{detached[:10]}"
+    before = world.everything()
+    dry = world.run("recover --dry")
+    assert (dry.code, dry.err) == (0, "")
+    lines = [line for line in dry.out.splitlines() if not line.startswith("#")]
+    assert lines == [
+        f"git -C . branch --no-track {branch} {detached} &&",
+        "git -C . switch --no-guess feature/x",
+    ]
+    assert world.everything() == before
+
+    done = world.run("recover")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        "1/2 branch    Keep the commits on a branch of their own.\n"
+        f"    $ git -C . branch --no-track {branch} {detached}\n"
+        "2/2 back      Go back to a branch; changes that are not committed come along.\n"
+        "    $ git -C . switch --no-guess feature/x\n"
+        f"2 commits kept on {branch}.\n"
+        "feature/x is checked out.\n"
+        f"Next: git -C . log HEAD..{branch}\n"
+    )
+    assert world.git(f"rev-parse {branch}") == detached
+    assert head(world) == "feature/x"
+    again = world.run("recover")
+    assert (again.code, again.out) == (0, "Nothing to recover.\n")
+
+
+def test_what_dry_prints_does_it(world: World, detached: str) -> None:
+    dry = world.run("recover --dry --name kept")
+    done = world.call(["sh", "-e", "-c", world.pasteable(dry.out)])
+    assert done.code == 0, done.err
+    assert world.git("rev-parse kept") == detached
+    assert head(world) == "feature/x"
+
+
+def test_the_result_as_json(world: World, detached: str) -> None:
+    done = world.run("recover --name kept --json")
+    assert json.loads(done.out) == {
+        "stray": {"commit": detached, "date": "2025-09-30", "subject": "feat: two", "commits": 2},
+        "branch": "kept",
+        "back": "feature/x",
+        "left_behind": [],
+    }
+    nothing = json.loads(world.run("recover --json").out)
+    assert nothing == {"stray": None, "branch": "", "back": "", "left_behind": []}
+
+
+def test_without_commits_it_only_goes_back(world: World) -> None:
+    world.git("checkout --quiet --detach")
+    refs = world.refs(world.fork)
+    done = world.run("recover")
+    assert done.out.splitlines()[-1] == "carto/main is checked out."
+    assert world.refs(world.fork) == refs
+    assert head(world) == "carto/main"
+
+
+def test_production_that_is_only_on_origin(world: World) -> None:
+    world.git("checkout --quiet --detach")
+    world.git("branch --quiet -D carto/main")
+    done = world.run("recover")
+    assert done.code == 0, done.err
+    assert "    $ git -C . switch --no-guess -c carto/main --track origin/carto/main\n" in done.out
+    assert head(world) == "carto/main"
+
+
+def test_a_branch_that_another_work_tree_shows(world: World) -> None:
+    world.git("switch --quiet -c feature/x")
+    world.git("checkout --quiet --detach")
+    world.git("worktree add --quiet ../other feature/x")
+    assert world.run("recover").code == 0
+    assert head(world) == "carto/main"
+    world.git("checkout --quiet --detach")
+    world.git("worktree add --quiet ../more carto/main")
+    done = world.run("recover")
+    assert done.code == 1
+    assert done.err == message(
+        "carto/main is checked out in another work tree, and no other branch was checked out here "
+        "before.",
+        "go to a branch yourself: git -C . switch BRANCH",
+    )
+
+
+def test_uncommitted_changes_come_along(world: World, detached: str) -> None:
+    (world.fork / "LICENSE").write_text("changed\n")
+    (world.fork / "new.txt").write_text("new\n")
+    assert world.run("recover").code == 0
+    assert (world.fork / "LICENSE").read_text() == "changed\n"
+    assert (world.fork / "new.txt").read_text() == "new\n"
+    assert head(world) == "feature/x"
+
+
+@pytest.mark.parametrize("untracked", [False, True])
+def test_changes_that_would_be_lost(world: World, detached: str, untracked: bool) -> None:
+    path = world.fork / ("carto_drops.toml" if untracked else "one.txt")
+    path.write_text("mine\n")
+    done = world.run("recover")
+    assert done.code == 1
+    assert "would be overwritten by checkout" in done.err
+    assert "The commits are safe; HEAD and your files are as they were." in done.err
+    assert path.read_text() == "mine\n"
+    assert world.git("rev-parse HEAD") == detached
+    assert world.git(f"rev-parse recovery/{detached[:10]}") == detached
+    # Out of the way, the same command continues.
+    world.git("stash --quiet --include-untracked")
+    again = world.run("recover")
+    assert (again.code, again.err) == (0, "")
+    assert head(world) == "feature/x"
+
+
+@pytest.mark.parametrize("what", ["merge", "rebase", "bisect"])
+def test_in_the_middle_of_something(world: World, detached: str, what: str) -> None:
+    (world.fork / "one.txt").write_text("other\n")
+    world.git("commit --quiet --all -m x")
+    if what == "bisect":
+        world.git("bisect start")
+    else:
+        world.git(f"checkout --quiet -B other {detached}~1")
+        (world.fork / "one.txt").write_text("third\n")
+        world.git("commit --quiet --all -m y")
+        world.call(["git", what, "HEAD@{2}"])
+    before = world.everything()
+    done = world.run("recover")
+    assert done.code == 1
+    end = "reset" if what == "bisect" else "--abort"
+    assert done.err == message(
+        f"a {what} is in progress in litellm.",
+        f"conclude it, or give it up (`git -C . {what} {end}`), then run `invoke recover` again.",
+    )
+    assert world.everything() == before
+
+
+def test_names_of_branches(world: World, detached: str) -> None:
+    before = world.everything()
+    for name in ("a..b", "-x", "x y", "HEAD~1"):
+        done = world.run("recover", f"--name={name}")
+        assert done.code == 1
+        assert done.err == message(f"{name!r} is no name for a branch.", "choose another --name.")
+    done = world.run("recover --name carto/main")
+    assert done.err.startswith("Refused: there is a branch carto/main, at ")
+    assert world.everything() == before
+    # One that is there for the same commit is as good as a new one.
+    world.git("branch kept")
+    assert world.run("recover --name kept").code == 0
+    assert head(world) == "feature/x"
+
+
+# --- Left behind ------------------------------------------------------------------------------
+
+
+def test_commits_that_were_left_behind(world: World, detached: str) -> None:
+    world.git("checkout --quiet carto/main")
+    before = world.everything()
+    done = world.run("recover")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == (
+        f"left behind: {detached[:10]} 2025-09-30 feat: two (2 commits)\n"
+        f"Next: invoke recover --commit {detached[:10]}\n"
+    )
+    assert world.everything() == before
+
+    done = world.run(f"recover --commit {detached[:10]} --name kept")
+    assert done.code == 0, done.err
+    assert world.git("rev-parse kept") == detached
+    assert head(world) == "carto/main"
+    assert world.run("recover").out == "Nothing to recover.\n"
+    again = world.run(f"recover --commit {detached[:10]}")
+    assert (again.code, again.out.splitlines()[0]) == (
+        0,
+        f"{detached[:10]} is safe already: kept has it.",
+    )
+
+
+def test_a_place_that_another_one_holds_is_told_once(world: World, detached: str) -> None:
+    world.git("checkout --quiet carto/main")
+    world.git(f"checkout --quiet {detached}")
+    world.git("commit --quiet --allow-empty -m 'feat: three'")
+    last = world.git("rev-parse HEAD")
+    world.git("checkout --quiet carto/main")
+    left = json.loads(world.run("recover --json").out)["left_behind"]
+    assert [(each["commit"], each["commits"]) for each in left] == [(last, 3)]
+
+
+def test_a_commit_that_is_not_there(world: World) -> None:
+    done = world.run("recover --commit 0123456789")
+    assert done.err == message(
+        "there is no commit '0123456789' here.", "name one that `git log` shows."
+    )
+
+
+def test_hostile_subjects(world: World) -> None:
+    world.git("checkout --quiet --detach")
+    world.git("commit --quiet --allow-empty -m", "feat: \x1b[31mred\x1b[0m $(touch pwned)")
+    world.git("checkout --quiet carto/main")
+    done = world.run("recover")
+    assert "\\x1b[31mred" in done.out
+    assert "\x1b" not in done.out
+    assert not (world.fork / "pwned").exists()
+
+
+def test_interrupted_between_its_steps(world: World, detached: str) -> None:
+    cut = 'case " $* " in *" switch "*) kill -9 $PPID;; esac; exec "$GIT" "$@"'
+    path = shim(world, cut)
+    done = world.run("recover", cwd=None, PATH=path)
+    assert done.code == -9
+    assert world.git("rev-parse HEAD") == detached
+    assert world.run("recover").code == 0
+    assert world.git(f"rev-parse recovery/{detached[:10]}") == detached
+    assert head(world) == "feature/x"
+
+
+def test_in_a_linked_work_tree(world: World) -> None:
+    world.git("worktree add --quiet --detach ../linked")
+    linked = Path(world.place / "linked")
+    world.git("commit --quiet --allow-empty -m 'feat: x'", repo=linked)
+    commit = world.git("rev-parse HEAD", repo=linked)
+    world.git("branch other")
+    world.git("checkout --quiet other", repo=linked)
+    world.git("checkout --quiet", commit, repo=linked)
+    done = world.run("recover", cwd=linked)
+    assert done.code == 0, done.err
+    assert world.git("rev-parse --abbrev-ref HEAD", repo=linked) == "other"
+    assert world.git(f"rev-parse recovery/{commit[:10]}") == commit
+    assert head(world) == "carto/main"
