@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+import textwrap
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
 
 from . import github, images, policy, procedures
 from .errors import ExitCode
-from .policy import Policy
+from .policy import Images, Policy
 from .shell import command_line, fill
 from .steps import Step
 
@@ -29,8 +30,12 @@ def renewed(text: str) -> str:
 
 
 def _part(name: str) -> str:
-    default = policy.load().policy
-    parts = {
+    return f"\n{parts(policy.load().policy)[name]()}\n"
+
+
+def parts(default: Policy) -> dict[str, Callable[[], str]]:
+    """What makes each part, by name, for a policy: the values of that fork, an example release."""
+    return {
         "setup": lambda: procedure(procedures.SETUP, default),
         "sync-main": lambda: procedure(procedures.FETCH_MIRROR + procedures.SYNC_MAIN, default),
         "upgrade-carto": lambda: procedure(procedures.FETCH_UPGRADE + procedures.UPGRADE, default),
@@ -41,7 +46,7 @@ def _part(name: str) -> str:
         "images": lambda: procedure(
             procedures.IMAGES,
             default,
-            **_publishing(default) | {"work": "litellm.images", "place": "../litellm.images"},
+            **_publishing(default) | _image_place(default),
         ),
         "feature": lambda: procedure(
             procedures.FETCH_PRODUCTION + procedures.FEATURE, default, **_publishing(default)
@@ -61,11 +66,13 @@ def _part(name: str) -> str:
         "leave": lambda: procedure(procedures.LEAVE, default),
         "finish": lambda: procedure(procedures.FETCH_REQUEST + procedures.FINISH, default),
         "abort": lambda: procedure(procedures.SAVE + procedures.ABORT, default),
+        "branches": lambda: _branches(default),
+        "critical-rules": lambda: _listed(_CRITICAL_RULES, default),
+        "best-practices": lambda: _listed(_BEST_PRACTICES, default, numbered=True),
         "rules": lambda: _rules(default),
         "tags": lambda: _tags(default),
         "exit-codes": _exit_codes,
     }
-    return f"\n{parts[name]()}\n"
 
 
 def procedure(steps: Sequence[Step], found: Policy, tag: str = "v1.76.5", **others: str) -> str:
@@ -84,16 +91,16 @@ def procedure(steps: Sequence[Step], found: Policy, tag: str = "v1.76.5", **othe
 
 
 def _example(found: Policy, tag: str) -> dict[str, str]:
-    """Values for every placeholder, as for a clone `litellm` in the current directory."""
-    branches = found.branches
+    """Values for every placeholder, as for a clone in the current directory."""
+    branches, clone = found.branches, _clone(found)
     sync = branches.sync_for(tag)
-    work = f"litellm.{sync.replace('/', '-')}"
+    work = f"{clone}.{sync.replace('/', '-')}"
     message = found.messages.merge.replace("{tag}", tag)
     return found.values() | {
         "gh": "gh",
         "slug": github.slug_of(found.remotes.origin.url) or "",
-        "repo": "litellm",
-        "checkout": "litellm",
+        "repo": clone,
+        "checkout": clone,
         "tag": tag,
         "version": tag.removeprefix("v"),
         "sync": sync,
@@ -104,7 +111,7 @@ def _example(found: Policy, tag: str) -> dict[str, str]:
         "colour": "c5def5",
         "description": "Upgrade to an upstream release",
         "title": message.replace("{production}", branches.production),
-        "body": "litellm/.git/carto-fork/" + tag + "/pull-request.md",
+        "body": f"{clone}/.git/carto-fork/{tag}/pull-request.md",
         "labels": ",".join([*found.pull_requests.labels, found.pull_requests.clean]),
         "other": found.pull_requests.conflicts,
         "number": "123",
@@ -119,26 +126,99 @@ def _example(found: Policy, tag: str) -> dict[str, str]:
     }
 
 
+def _clone(found: Policy) -> str:
+    """What `git clone` calls the directory."""
+    return PurePosixPath(found.remotes.origin.url).name.removesuffix(".git")
+
+
 def _publishing(found: Policy) -> dict[str, str]:
     """Values for the placeholders of what publishes the fork's own work."""
-    assert found.releases and found.images
-    tag = found.releases.name("1.76.5", "0.1.0")
-    image = images.of_release(found.images, tag, "1.76.5", "0.1.0")[0]
+    clone, told = _clone(found), found.images or Images(name="image", release=("{tag}",))
+    tag = found.releases.name("1.76.5", "0.1.0") if found.releases else "v1.76.5"
+    names = images.of_release(told, tag, "1.76.5", "0.1.0")
     return {
         "tag": tag,
         "commit": f"{found.remotes.origin.name}/{found.branches.production}",
         "message": f"{found.name} release {tag}",
-        "notes": f"litellm/.git/carto-fork/{tag}/notes.md",
-        "image": image,
-        "dockerfile": found.images.dockerfile,
-        "platforms": ",".join(found.images.platforms),
-        "work": "litellm",
+        "notes": f"{clone}/.git/carto-fork/{tag}/notes.md",
+        "image": names[0] if names else told.name,
+        "dockerfile": told.dockerfile,
+        "platforms": ",".join(told.platforms),
+        "work": clone,
         "feature": "feature/my-fix",
         "base": found.branches.production,
         "head": "feature/my-fix",
         "title": tag,
         "body": "...",
     }
+
+
+def _image_place(found: Policy) -> dict[str, str]:
+    work = f"{_clone(found)}.images"
+    return {"work": work, "place": f"../{work}"}
+
+
+_CRITICAL_RULES = (
+    "Never merge `{mirror}` or `{upstream}/{branch}` into `{production}`; merge stable tags only.",
+    "Merge a sync branch with a merge commit. A squash forgets which upstream commits are in, and "
+    "the next upgrade then meets conflicts by the hundred.",
+    "Nothing of the fork's is dropped without a person having said so, in a rule or by hand.",
+)
+
+_BEST_PRACTICES = (
+    "Run `invoke next` first: it prints one command and why. `invoke status` tells the branch "
+    "that is checked out and where the fork stands.",
+    "Never merge `{mirror}` into `{production}`, never squash a sync branch.",
+    "Never take one side of a whole file to make a conflict go away: look at both sides' intents. "
+    "What you let go, write down with `--reason`; what `verify` calls lost, bring back.",
+    "Leave other people's checkouts alone; work in the upgrade's work tree.",
+    "Let the tests run: `--no-tests` is for a second look at a branch that is tested already.",
+    "Write conventional commits (`feat:`, `fix:`, `chore:`, `docs:`); they decide the version of "
+    "the next release.",
+    "Mark every block that the fork adds to a file of upstream's with {marker}; write a new "
+    "pattern down in `carto_fork.toml`, as a rule or a feature.",
+    "Exit codes tell what happened: `invoke guide --topic exit-codes`.",
+)
+
+
+def _listed(sentences: Sequence[str], found: Policy, *, numbered: bool = False) -> str:
+    """Sentences as a list, with the names of a fork."""
+    marker = f"`{found.markers.fork} why`" if found.markers else "a comment"
+    values = found.values() | {"marker": marker}
+    items = []
+    for number, sentence in enumerate(sentences, 1):
+        head = f"{number}. " if numbered else "- "
+        for name, value in values.items():
+            sentence = sentence.replace(f"{{{name}}}", value)
+        indents = {"initial_indent": head, "subsequent_indent": " " * len(head)}
+        items.append(textwrap.fill(sentence, 100, break_on_hyphens=False, **indents))
+    return "\n".join([*items, ""])
+
+
+def _branches(found: Policy) -> str:
+    values = found.branches
+    upstream = f"{found.remotes.upstream.name}/{values.upstream}"
+    return _table(
+        ["Branch", "What it is", "Where it comes from"],
+        [
+            [
+                f"`{values.mirror}`",
+                f"the mirror: follows upstream's `{values.upstream}`, for awareness only",
+                f"`{upstream}`, fast-forward",
+            ],
+            [
+                f"`{values.production}`",
+                f"production: a stable release plus {found.name}'s customisations",
+                "merged upstream tags",
+            ],
+            [
+                f"`{values.sync_for('<tag>')}`",
+                "where one upgrade is prepared and reviewed",
+                f"`{values.production}`",
+            ],
+            ["`feature/*`", "development", f"`{values.production}`"],
+        ],
+    )
 
 
 def _rules(found: Policy) -> str:
