@@ -74,13 +74,15 @@ def _open(sh: Shell, found: Fork, command: Callable[..., str]) -> Iterator[Advic
     for upgrade in facts.in_progress:
         yield from _upgrade(sh, found, hub, there, upgrade, command)
     if facts.squashed:
-        yield from _squashed(sh, found, hub, facts, command)
+        why = f"{branches.production} states the version of {facts.squashed.name} and lacks its"
+        yield from _heal(sh, found, hub, f"{why} commits.", command)
     yield from _release(found, facts, there, command)
-    if facts.then:
-        why = "There is a newer stable release."
-        if not facts.upstream_release or not facts.then.endswith(facts.upstream_release.name):
-            why = f"{remotes.upstream.name} cannot be reached."
-        yield Advice(facts.then, why)
+    release = facts.upstream_release
+    if release and (not facts.contained or release > facts.contained):
+        yield Advice(command("upgrade-carto", tag=release.name), "There is a newer stable release.")
+    if not facts.online:
+        ask = f"{git.at(found.path)} ls-remote {remotes.upstream.name}"
+        yield Advice(ask, f"{remotes.upstream.name} cannot be reached.")
     if facts.problems:
         yield Advice(command("doctor"), facts.problems[0][:1].upper() + facts.problems[0][1:] + ".")
     has = facts.contained.name if facts.contained else "all there is"
@@ -138,7 +140,7 @@ def _upgrade(
         yield Advice(upgrade.then, f"The upgrade to {tag} is not finished: {upgrade.state}.")
         return
     pull = _pull(sh, hub, production, upgrade.branch) if hub else None
-    if pull is None:
+    if hub is None or pull is None:
         yield Advice(
             command("sync-pr", tag=tag), f"{upgrade.branch} is published; its pull request is next."
         )
@@ -148,41 +150,41 @@ def _upgrade(
             f"Pull request {pull.number} has conflicts that are left for a person.",
         )
     elif pull.state == "OPEN":
-        yield _review(found, pull)
+        yield _review(hub, pull)
     elif pull.state == "MERGED":
         known = found.production_commit
         if there and there.objects.get(f"refs/heads/{production}") != known:
             fetch = f"{git.at(found.path)} fetch {found.policy.remotes.origin.name}"
             yield Advice(fetch, f"Pull request {pull.number} is merged, and this clone is behind.")
         else:
-            yield Advice(
-                command("heal"),
-                f"Pull request {pull.number} was not merged with a merge commit: its ancestry is "
-                "lost.",
-            )
+            why = f"Pull request {pull.number} was not merged with a merge commit."
+            yield from _heal(sh, found, hub, why, command)
     # One that a person closed is not opened again.
 
 
-def _squashed(
-    sh: Shell, found: Fork, hub: Hub | None, facts: Status, command: Callable[..., str]
+def _heal(
+    sh: Shell, found: Fork, hub: Hub | None, why: str, command: Callable[..., str]
 ) -> Iterator[Advice]:
-    """How the ancestry of a squashed sync comes back."""
-    prefix = found.tracking(found.policy.remotes.origin, "heal/")
+    """How the ancestry of a squashed sync comes back.
+
+    why: how it is known to be lost.
+    """
+    remotes, production = found.policy.remotes, found.policy.branches.production
+    if not found.upstream_refs:
+        fetch = f"{git.at(found.path)} fetch {remotes.upstream.name}"
+        yield Advice(fetch, f"{why} To heal that, upstream's branch has to be here.")
+    prefix = found.tracking(remotes.origin, "")
     for ref in found.refs.objects:
-        if hub and ref.startswith(prefix):
-            branch = f"heal/{ref.removeprefix(prefix)}"
-            if git.is_ancestor(sh, found.path, ref, found.production_commit):
-                continue
-            pull = _pull(sh, hub, facts.production, branch)
-            if pull is None:
-                line = f"gh pr create -R {hub.slug} --base {facts.production} --head {branch}"
-                yield Advice(f"{line} --fill", f"{branch} is published; its pull request is next.")
-            elif pull.state == "OPEN":
-                yield _review(found, pull)
-    tag = facts.squashed.name if facts.squashed else ""
-    yield Advice(
-        command("heal"), f"{facts.production} states the version of {tag} and lacks its commits."
-    )
+        branch = ref.removeprefix(prefix)
+        if hub is None or branch == ref or not branch.startswith("heal/"):
+            continue
+        pull = _pull(sh, hub, production, branch)
+        if pull is None:
+            line = f"pr create -R {hub.slug} --base {production} --head {branch} --fill"
+            yield Advice(f"{quote(hub.gh)} {line}", f"{why} {branch} mends that: ask for a review.")
+        elif pull.state == "OPEN":
+            yield _review(hub, pull)
+    yield Advice(command("heal"), f"{why} This records the ancestry that was lost.")
 
 
 def _release(
@@ -200,10 +202,9 @@ def _release(
         )
 
 
-def _review(found: Fork, pull: Pull) -> Advice:
-    slug = found.hub(found.policy.remotes.origin).slug
+def _review(hub: Hub, pull: Pull) -> Advice:
     return Advice(
-        f"gh pr view {pull.number} -R {slug}",
+        f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}",
         f"Pull request {pull.number} waits for its review; merge it with a merge commit, "
         "never squashed.",
     )

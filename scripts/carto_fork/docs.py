@@ -190,8 +190,8 @@ def _listed(sentences: Sequence[str], found: Policy, *, numbered: bool = False) 
         head = f"{number}. " if numbered else "- "
         for name, value in values.items():
             sentence = sentence.replace(f"{{{name}}}", value)
-        indents = {"initial_indent": head, "subsequent_indent": " " * len(head)}
-        items.append(textwrap.fill(sentence, 100, break_on_hyphens=False, **indents))
+        under = " " * len(head)
+        items.append(textwrap.fill(head + sentence, 100, subsequent_indent=under))
     return "\n".join([*items, ""])
 
 

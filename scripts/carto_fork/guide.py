@@ -79,7 +79,7 @@ TOPICS = (
     ),
     Topic(
         "sync-pr",
-        "Open the pull request of a sync branch, or bring it up to date.",
+        "Open or update the pull request of a sync branch.",
         part="pull-request",
         task="sync-pr --tag v1.76.5",
     ),
@@ -134,7 +134,7 @@ def render(topic: Topic, found: Policy, program: str) -> str:
     parts = docs.parts(found)
     paragraphs = [f"# {topic.name}", topic.line]
     if topic.task:
-        paragraphs.append(f"```bash\n{program} {topic.task}\n```")
+        paragraphs.append(f"```bash\ninvoke {topic.task}\n```")
     if topic.text:
         critical = parts["critical-rules"]() if "{critical}" in topic.text else ""
         paragraphs.append(topic.text.replace("{critical}", critical))
@@ -190,4 +190,5 @@ def show_next(s: Session) -> None:
         return
     if found.command:
         s.sh.show(found.command)
-    s.console.say(f"# {found.why}" if not s.sh.dry else found.why)
+    # Under --dry every line of the console is a comment already.
+    s.console.row("" if s.sh.dry else "# ", found.why)
