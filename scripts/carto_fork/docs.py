@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 
-from . import github, images, policy, procedures
+from . import github, images, policy, procedures, rulebook
 from .errors import ExitCode
 from .policy import Images, Policy
 from .shell import command_line, fill
@@ -66,9 +65,9 @@ def parts(default: Policy) -> dict[str, Callable[[], str]]:
         "leave": lambda: procedure(procedures.LEAVE, default),
         "finish": lambda: procedure(procedures.FETCH_REQUEST + procedures.FINISH, default),
         "abort": lambda: procedure(procedures.SAVE + procedures.ABORT, default),
-        "branches": lambda: _branches(default),
-        "critical-rules": lambda: _listed(_CRITICAL_RULES, default),
-        "best-practices": lambda: _listed(_BEST_PRACTICES, default, numbered=True),
+        "branches": lambda: rulebook.branches(default),
+        "critical-rules": lambda: rulebook.critical_rules(default),
+        "best-practices": lambda: rulebook.best_practices(default),
         "rules": lambda: _rules(default),
         "tags": lambda: _tags(default),
         "exit-codes": _exit_codes,
@@ -156,69 +155,6 @@ def _publishing(found: Policy) -> dict[str, str]:
 def _image_place(found: Policy) -> dict[str, str]:
     work = f"{_clone(found)}.images"
     return {"work": work, "place": f"../{work}"}
-
-
-_CRITICAL_RULES = (
-    "Never merge `{mirror}` or `{upstream}/{branch}` into `{production}`; merge stable tags only.",
-    "Merge a sync branch with a merge commit. A squash forgets which upstream commits are in, and "
-    "the next upgrade then meets conflicts by the hundred.",
-    "Nothing of the fork's is dropped without a person having said so, in a rule or by hand.",
-)
-
-_BEST_PRACTICES = (
-    "Run `invoke next` first: it prints one command and why. `invoke status` tells the branch "
-    "that is checked out and where the fork stands.",
-    "Never merge `{mirror}` into `{production}`, never squash a sync branch.",
-    "Never take one side of a whole file to make a conflict go away: look at both sides' intents. "
-    "What you let go, write down with `--reason`; what `verify` calls lost, bring back.",
-    "Leave other people's checkouts alone; work in the upgrade's work tree.",
-    "Let the tests run: `--no-tests` is for a second look at a branch that is tested already.",
-    "Write conventional commits (`feat:`, `fix:`, `chore:`, `docs:`); they decide the version of "
-    "the next release.",
-    "Mark every block that the fork adds to a file of upstream's with {marker}; write a new "
-    "pattern down in `carto_fork.toml`, as a rule or a feature.",
-    "Exit codes tell what happened: `invoke guide --topic exit-codes`.",
-)
-
-
-def _listed(sentences: Sequence[str], found: Policy, *, numbered: bool = False) -> str:
-    """Sentences as a list, with the names of a fork."""
-    marker = f"`{found.markers.fork} why`" if found.markers else "a comment"
-    values = found.values() | {"marker": marker}
-    items = []
-    for number, sentence in enumerate(sentences, 1):
-        head = f"{number}. " if numbered else "- "
-        for name, value in values.items():
-            sentence = sentence.replace(f"{{{name}}}", value)
-        under = " " * len(head)
-        items.append(textwrap.fill(head + sentence, 100, subsequent_indent=under))
-    return "\n".join([*items, ""])
-
-
-def _branches(found: Policy) -> str:
-    values = found.branches
-    upstream = f"{found.remotes.upstream.name}/{values.upstream}"
-    return _table(
-        ["Branch", "What it is", "Where it comes from"],
-        [
-            [
-                f"`{values.mirror}`",
-                f"the mirror: follows upstream's `{values.upstream}`, for awareness only",
-                f"`{upstream}`, fast-forward",
-            ],
-            [
-                f"`{values.production}`",
-                f"production: a stable release plus {found.name}'s customisations",
-                "merged upstream tags",
-            ],
-            [
-                f"`{values.sync_for('<tag>')}`",
-                "where one upgrade is prepared and reviewed",
-                f"`{values.production}`",
-            ],
-            ["`feature/*`", "development", f"`{values.production}`"],
-        ],
-    )
 
 
 def _rules(found: Policy) -> str:
