@@ -18,7 +18,7 @@ from .policy import Images, Policy
 from .shell import command_line, fill
 from .steps import Step
 
-DOCUMENTS = ("README.md", "CARTO_CLAUDE.md")
+DOCUMENTS = ("README.md", "CARTO_CLAUDE.md", "docs/exit-codes.md")
 
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 
