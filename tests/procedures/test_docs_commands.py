@@ -39,18 +39,30 @@ BEGINS = {"README.md": "src/carto-fork", "CONTRIBUTING.md": "src/carto-fork"}
 # Documents that begin with cloning the fork.
 CLONING = {"CARTO_CLAUDE.md"}
 
+# The upgrade is paused: the fork changed a line that upstream changes too.
+_PAUSED = """
+    git -C litellm show-ref --quiet refs/start || git -C litellm update-ref refs/start carto/main
+    invoke upgrade-carto --repo litellm --tag v1.76.5 --abort || true
+    git -C litellm push --quiet origin --delete upstream-sync/v1.76.5 || true
+    git -C litellm switch --quiet carto/main
+    git -C litellm reset --quiet --hard refs/start
+    sed -i '{edit}' litellm/{path}
+    git -C litellm commit --quiet -am 'feat: ours'
+    git -C litellm push --quiet --force origin carto/main
+    invoke upgrade-carto --repo litellm --tag v1.76.5 # exit code 3
+    """
+_DOCKERFILE = _PAUSED.format(path="Dockerfile", edit="s/openssl tzdata$/openssl tzdata bash/")
+_ROUTER = _PAUSED.format(path="litellm/router.py", edit="s/error = None$/error = None  # ours/")
+
 # What has happened before a reader comes to a line.
 BEFORE = {
-    "git -C litellm.upstream-sync-v1.76.5 diff": """
-        invoke upgrade-carto --repo litellm --tag v1.76.5 --abort
-        git -C litellm push --quiet origin --delete upstream-sync/v1.76.5
-        git -C litellm switch --quiet carto/main
-        sed -i 's/^FROM.*/FROM registry.example.com\\/ours/' litellm/Dockerfile
-        sed -i 's/num_retries.*=.*/& + 1  # ours/' litellm/litellm/router.py
-        git -C litellm commit --quiet -am 'feat: our base image'
-        git -C litellm push --quiet origin carto/main
-        invoke upgrade-carto --repo litellm --tag v1.76.5 # exit code 3
-        """,
+    "git -C litellm.upstream-sync-v1.76.5 diff": _DOCKERFILE,
+    "git -C litellm.upstream-sync-v1.76.5 add": """
+    git -C litellm.upstream-sync-v1.76.5 checkout --quiet --ours Dockerfile
+    sed -i 's/tzdata bash/tzdata supervisor bash/' litellm.upstream-sync-v1.76.5/Dockerfile
+    """,
+    "invoke resolve-conflicts --repo litellm --accept-upstream": _ROUTER,
+    "invoke resolve-conflicts --repo litellm --keep-fork": _DOCKERFILE,
 }
 
 
@@ -98,7 +110,8 @@ def reader(world: World, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> Wor
         (environment / stamp).touch()
     plain = shlex.join(INVOKE)
     ours = shlex.join([*INVOKE, "--search-root", str(ROOT)])
-    installed = shlex.join([sys.executable, "-c", "from carto_fork.program import main; main()"])
+    body = "import sys; sys.argv[0] = 'carto-fork'; from carto_fork.program import main; main()"
+    installed = shlex.join([sys.executable, "-c", body])
     make = shutil.which("make", path="/usr/local/bin:/usr/bin:/bin")
     scripts = {
         environment / "bin" / "invoke": f'exec {plain} "$@"',
@@ -141,6 +154,8 @@ def _typed(reader: World, line: str, here: Path) -> Path:
     """Run a line as typed in a directory; the directory in which the next one is typed."""
     left = reader.place / "left"
     told = _CODE.search(line)
+    if line.startswith("#!"):
+        here = reader.fork  # a hook
     script = f"{line}\ncode=$?\npwd > {shlex.quote(str(left))}\nexit $code"
     done = reader.call(["bash", "-c", script], cwd=here)
     expected = int(told[1]) if told else 0

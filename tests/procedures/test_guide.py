@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
@@ -322,26 +323,35 @@ echo "${{COMPREPLY[*]}}"
 @pytest.mark.parametrize(
     ("words", "completed"),
     [
-        ("upgr", "upgrade-carto"),
-        ("-r {root} sync", "sync-main sync-pr"),
-        ("upgrade-carto --ta", "--tag"),
-        ("-r {root} upgrade-carto --no-p", "--no-push --no-pr"),
+        ("invoke upgr", "upgrade-carto"),
+        ("invoke -r {root} sync", "sync-main sync-pr"),
+        ("invoke upgrade-carto --ta", "--tag"),
+        ("invoke -r {root} upgrade-carto --no-p", "--no-push --no-pr"),
+        ("carto-fork rel", "release release-notes"),
+        ("carto-fork upgrade-carto --ab", "--abort"),
     ],
 )
 def test_bash_completes_tasks_and_options(
     world: World, tmp_path: Path, words: str, completed: str
 ) -> None:
-    """With the line of the README, for a checkout of this project."""
-    text = (ROOT / "README.md").read_text()
-    [source] = re.findall(r"^(source <\(invoke .*bash.*)$", text, re.MULTILINE)
+    """With the lines of the README."""
+    program = words.split()[0]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    [source] = re.findall(rf"^(source <\({program} .*bash.*)$", text, re.MULTILINE)
     beside = tmp_path / "bin"
     beside.mkdir()
-    (beside / "invoke").write_text(f'#!/bin/sh\nexec {shlex.join(INVOKE)} "$@"\n')
-    (beside / "invoke").chmod(0o755)
+    body = "import sys; sys.argv[0] = 'carto-fork'; from carto_fork.program import main; main()"
+    scripts = {
+        "invoke": shlex.join(INVOKE),
+        "carto-fork": f"env PYTHONPATH={ROOT}/scripts {shlex.join([sys.executable, '-c', body])}",
+    }
+    for name, command in scripts.items():
+        (beside / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        (beside / name).chmod(0o755)
     script = _COMPLETE.format(
         source=source.replace("~/src/carto-fork", str(ROOT)),
-        program="invoke",
-        words=f"invoke {words.format(root=ROOT)}",
+        program=program,
+        words=words.format(root=ROOT),
     )
     path = f"{beside}:/usr/local/bin:/usr/bin:/bin"
     done = world.call(["bash", "-c", script], PATH=path)
