@@ -63,6 +63,14 @@ BEFORE = {
     """,
     "invoke resolve-conflicts --repo litellm --accept-upstream": _ROUTER,
     "invoke resolve-conflicts --repo litellm --keep-fork": _DOCKERFILE,
+    "invoke release --repo litellm": """
+    invoke upgrade-carto --repo litellm --tag v1.76.5 --abort
+    git -C litellm push --quiet --force origin refs/start:refs/heads/carto/main
+    git -C litellm reset --quiet --hard refs/start
+    git -C litellm switch --quiet --detach
+    git -C litellm branch --quiet --force carto/main refs/start
+    invoke upgrade-carto --repo litellm --tag v1.76.5 --direct --no-tests
+    """,
 }
 
 
@@ -142,16 +150,20 @@ def test_the_commands_of_a_document_run(reader: World, path: Path) -> None:
     here = Path(os.environ["HOME"]) / BEGINS.get(path.name, "src")
     found = list(lines(path))
     assert found
+    said = []
     for line in found:
         for key, before in BEFORE.items():
             if line.startswith(key):
                 for prepared in _commands(textwrap.dedent(before).lstrip("\n")):
-                    here = _typed(reader, prepared, here)
-        here = _typed(reader, line, here)
+                    here, _ = _typed(reader, prepared, here)
+        here, out = _typed(reader, line, here)
+        said.append(out)
+    if path.name == "README.md":
+        _is_true(path.read_text(encoding="utf-8"), said[0])
 
 
-def _typed(reader: World, line: str, here: Path) -> Path:
-    """Run a line as typed in a directory; the directory in which the next one is typed."""
+def _typed(reader: World, line: str, here: Path) -> tuple[Path, str]:
+    """Run a line as typed in a directory; where the next one is typed, and what it printed."""
     left = reader.place / "left"
     told = _CODE.search(line)
     if line.startswith("#!"):
@@ -161,7 +173,24 @@ def _typed(reader: World, line: str, here: Path) -> Path:
     expected = int(told[1]) if told else 0
     assert done.code == expected, f"{here}$ {line}\n{done.out}\n{done.err}"
     assert "Traceback" not in done.err
-    return Path(left.read_text().rstrip("\n"))
+    return Path(left.read_text().rstrip("\n")), done.out
+
+
+def _is_true(document: str, printed: str) -> None:
+    """Every line of the first transcript of a document is printed, in that order."""
+    [transcript, *_] = re.findall(r"```text\n(.*?)```", document, re.DOTALL)
+    neutral = [_neutral(line) for line in printed.splitlines()]
+    place = 0
+    for line in transcript.splitlines():
+        if line != "...":
+            assert _neutral(line) in neutral[place:], line
+            place = neutral.index(_neutral(line), place) + 1
+
+
+def _neutral(line: str) -> str:
+    line = re.sub(r"^(    \$ )\S*python\S* -m invoke ", r"\1.venv/bin/invoke ", line)
+    # The commits that the run makes have the time of day in them.
+    return re.sub(r"^(Done: .* is at )[0-9a-f]{10}\.$", r"\1...", line)
 
 
 def test_the_lines_of_a_block_are_told_apart() -> None:
@@ -173,5 +202,13 @@ def test_the_lines_of_a_block_are_told_apart() -> None:
 def test_a_line_that_fails_is_noticed(reader: World) -> None:
     with pytest.raises(AssertionError, match="no-such-task"):
         _typed(reader, "invoke no-such-task", reader.place)
-    assert _typed(reader, "cd litellm", reader.place) == reader.fork
-    assert _typed(reader, "false # exit code 1", reader.fork) == reader.fork
+    assert _typed(reader, "cd litellm", reader.place) == (reader.fork, "")
+    assert _typed(reader, "echo x; false # exit code 1", reader.fork) == (reader.fork, "x\n")
+
+
+def test_a_transcript_that_is_not_true_is_noticed() -> None:
+    document = "```text\n1/2 one\n...\n2/2 two\n```\n"
+    _is_true(document, "1/2 one\n    $ ls\n2/2 two\n")
+    for printed in ("2/2 two\n1/2 one\n", "1/2 one\n"):
+        with pytest.raises(AssertionError):
+            _is_true(document, printed)
