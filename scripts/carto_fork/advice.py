@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from .shell import Shell
 from .status import InProgress, Status
 from .tags import newest
 from .text import counted, printable
+
+_HEALING = re.compile(r"heal/[0-9a-f]{10}(-[0-9a-f]{10})?")
+"""Branches that `heal` publishes."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +180,7 @@ def _heal(
     prefix = found.tracking(remotes.origin, "")
     for ref in found.refs.objects:
         branch = ref.removeprefix(prefix)
-        if hub is None or branch == ref or not branch.startswith("heal/"):
+        if hub is None or not _HEALING.fullmatch(branch):
             continue
         pull = _pull(sh, hub, production, branch)
         if pull is None:
