@@ -36,8 +36,8 @@ tag = $${TAG:+--tag="$$TAG"}
 to = $${TO:+--to="$$TO"}
 for_fork := $(wildcard scripts/carto_fork/workflows/*.y*ml)
 
-.PHONY: help setup status sync-main upgrade-carto resolve-conflicts verify forecast heal drift dropped \
-	features config bump-version release images feature pr guard doctor recover sandbox tour \
+.PHONY: help next guide setup status sync-main upgrade-carto resolve-conflicts verify forecast \
+	heal drift dropped features config bump-version release images feature pr guard doctor recover sandbox tour \
 	install-dev test test-unit test-integration lint format check docs bench replay lock clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
@@ -45,6 +45,12 @@ for_fork := $(wildcard scripts/carto_fork/workflows/*.y*ml)
 ##
 ## The fork
 setup: .venv/run ## prepare a clone of the fork: remotes, rerere, zdiff3
+	@$(invoke) $$ARGS
+
+next: .venv/run ## print the one command to type next, and why
+	@$(invoke) $$ARGS
+
+guide: .venv/run ## print the procedures (ARGS="--topic release")
 	@$(invoke) $$ARGS
 
 status: .venv/run ## say where the fork stands

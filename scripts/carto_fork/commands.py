@@ -184,7 +184,8 @@ def resolve_conflicts(s: Session, words: resolve.Words) -> None:
     found, work = s.open_work_tree()
     if not git.work_state(s.sh, work).merging:
         work = _work_tree_of_upgrade(s, found, work)
-    resolution = resolve.resolve(s.sh, work, found.policy, found.upstream_refs, words)
+    with s.console.working("resolve"):
+        resolution = resolve.resolve(s.sh, work, found.policy, found.upstream_refs, words)
     if s.json:
         s.print_json(resolution.as_json())
     report.resolution(s.console, resolution)

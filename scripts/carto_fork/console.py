@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import textwrap
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -14,6 +15,13 @@ from .text import printable
 
 if TYPE_CHECKING:
     from rich.console import Console as Rich
+
+
+_A_WHILE = 2
+"""Seconds after which a terminal shows that something is under way."""
+
+_LONG = 5
+"""Seconds from which on it is told how long something took."""
 
 
 class Console:
@@ -71,17 +79,17 @@ class Console:
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Say, once it took a second, how long something took."""
+        """Say, where it took long, how long something took."""
         start = time.monotonic()
         yield
         seconds = time.monotonic() - start
-        if not self._pasteable and seconds >= 1:
+        if not self._pasteable and seconds >= _LONG:
             minutes = f"{seconds // 60:.0f} min " if seconds >= 60 else ""
             self.row("    ", f"{minutes}{seconds % 60:.1f} s", "dim")
 
     @contextmanager
     def working(self, name: str, *, timed: bool = True) -> Iterator[None]:
-        """Show on a terminal that something is under way, and for how long.
+        """Show on a terminal, if it goes on for a while, that something is under way.
 
         timed: whether to say so afterwards, too.
         """
@@ -92,9 +100,17 @@ class Console:
             from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
             columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-            with Progress(*columns, console=self._rich, transient=True) as progress:
-                progress.add_task(name, total=None)
+            progress = Progress(*columns, console=self._rich, transient=True)
+            progress.add_task(name, total=None)
+            timer = threading.Timer(_A_WHILE, progress.start)
+            timer.daemon = True
+            timer.start()
+            try:
                 yield
+            finally:
+                timer.cancel()
+                timer.join()
+                progress.stop()
 
 
 def _wrap(line: str, width: int) -> list[str]:

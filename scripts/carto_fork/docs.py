@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
 
-from . import github, images, policy, procedures
+from . import github, images, policy, procedures, rulebook
 from .errors import ExitCode
-from .policy import Policy
+from .policy import Images, Policy
 from .shell import command_line, fill
 from .steps import Step
 
-DOCUMENTS = ("README.md", "CARTO_CLAUDE.md")
+DOCUMENTS = ("README.md", "CARTO_CLAUDE.md", "docs/exit-codes.md")
 
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 
@@ -29,8 +29,12 @@ def renewed(text: str) -> str:
 
 
 def _part(name: str) -> str:
-    default = policy.load().policy
-    parts = {
+    return f"\n{parts(policy.load().policy)[name]()}\n"
+
+
+def parts(default: Policy) -> dict[str, Callable[[], str]]:
+    """What makes each part, by name, for a policy: the values of that fork, an example release."""
+    return {
         "setup": lambda: procedure(procedures.SETUP, default),
         "sync-main": lambda: procedure(procedures.FETCH_MIRROR + procedures.SYNC_MAIN, default),
         "upgrade-carto": lambda: procedure(procedures.FETCH_UPGRADE + procedures.UPGRADE, default),
@@ -41,7 +45,7 @@ def _part(name: str) -> str:
         "images": lambda: procedure(
             procedures.IMAGES,
             default,
-            **_publishing(default) | {"work": "litellm.images", "place": "../litellm.images"},
+            **_publishing(default) | _image_place(default),
         ),
         "feature": lambda: procedure(
             procedures.FETCH_PRODUCTION + procedures.FEATURE, default, **_publishing(default)
@@ -61,11 +65,13 @@ def _part(name: str) -> str:
         "leave": lambda: procedure(procedures.LEAVE, default),
         "finish": lambda: procedure(procedures.FETCH_REQUEST + procedures.FINISH, default),
         "abort": lambda: procedure(procedures.SAVE + procedures.ABORT, default),
+        "branches": lambda: rulebook.branches(default),
+        "critical-rules": lambda: rulebook.critical_rules(default),
+        "best-practices": lambda: rulebook.best_practices(default),
         "rules": lambda: _rules(default),
         "tags": lambda: _tags(default),
         "exit-codes": _exit_codes,
     }
-    return f"\n{parts[name]()}\n"
 
 
 def procedure(steps: Sequence[Step], found: Policy, tag: str = "v1.76.5", **others: str) -> str:
@@ -84,16 +90,16 @@ def procedure(steps: Sequence[Step], found: Policy, tag: str = "v1.76.5", **othe
 
 
 def _example(found: Policy, tag: str) -> dict[str, str]:
-    """Values for every placeholder, as for a clone `litellm` in the current directory."""
-    branches = found.branches
+    """Values for every placeholder, as for a clone in the current directory."""
+    branches, clone = found.branches, _clone(found)
     sync = branches.sync_for(tag)
-    work = f"litellm.{sync.replace('/', '-')}"
+    work = f"{clone}.{sync.replace('/', '-')}"
     message = found.messages.merge.replace("{tag}", tag)
     return found.values() | {
         "gh": "gh",
         "slug": github.slug_of(found.remotes.origin.url) or "",
-        "repo": "litellm",
-        "checkout": "litellm",
+        "repo": clone,
+        "checkout": clone,
         "tag": tag,
         "version": tag.removeprefix("v"),
         "sync": sync,
@@ -104,7 +110,7 @@ def _example(found: Policy, tag: str) -> dict[str, str]:
         "colour": "c5def5",
         "description": "Upgrade to an upstream release",
         "title": message.replace("{production}", branches.production),
-        "body": "litellm/.git/carto-fork/" + tag + "/pull-request.md",
+        "body": f"{clone}/.git/carto-fork/{tag}/pull-request.md",
         "labels": ",".join([*found.pull_requests.labels, found.pull_requests.clean]),
         "other": found.pull_requests.conflicts,
         "number": "123",
@@ -119,26 +125,36 @@ def _example(found: Policy, tag: str) -> dict[str, str]:
     }
 
 
+def _clone(found: Policy) -> str:
+    """What `git clone` calls the directory."""
+    return PurePosixPath(found.remotes.origin.url).name.removesuffix(".git")
+
+
 def _publishing(found: Policy) -> dict[str, str]:
     """Values for the placeholders of what publishes the fork's own work."""
-    assert found.releases and found.images
-    tag = found.releases.name("1.76.5", "0.1.0")
-    image = images.of_release(found.images, tag, "1.76.5", "0.1.0")[0]
+    clone, told = _clone(found), found.images or Images(name="image", release=("{tag}",))
+    tag = found.releases.name("1.76.5", "0.1.0") if found.releases else "v1.76.5"
+    names = images.of_release(told, tag, "1.76.5", "0.1.0")
     return {
         "tag": tag,
         "commit": f"{found.remotes.origin.name}/{found.branches.production}",
         "message": f"{found.name} release {tag}",
-        "notes": f"litellm/.git/carto-fork/{tag}/notes.md",
-        "image": image,
-        "dockerfile": found.images.dockerfile,
-        "platforms": ",".join(found.images.platforms),
-        "work": "litellm",
+        "notes": f"{clone}/.git/carto-fork/{tag}/notes.md",
+        "image": names[0] if names else told.name,
+        "dockerfile": told.dockerfile,
+        "platforms": ",".join(told.platforms),
+        "work": clone,
         "feature": "feature/my-fix",
         "base": found.branches.production,
         "head": "feature/my-fix",
         "title": tag,
         "body": "...",
     }
+
+
+def _image_place(found: Policy) -> dict[str, str]:
+    work = f"{_clone(found)}.images"
+    return {"work": work, "place": f"../{work}"}
 
 
 def _rules(found: Policy) -> str:

@@ -37,20 +37,23 @@ def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> 
         raise Usage(problem, then="name a commit, a branch or a tag.")
     if given:
         found = s.open_fork()
-        checked = verify.of_merge(
-            s.sh, found, found.path, revs["ours"], revs["theirs"], revs["result"]
-        )
+        with s.console.working("verify"):
+            checked = verify.of_merge(
+                s.sh, found, found.path, revs["ours"], revs["theirs"], revs["result"]
+            )
         what, then = "the merge", "mend the result, then run the same command again."
     elif landed:
         found = s.open_fork()
         release = target.here(found, landed)
-        checked = verify.of_landed(s.sh, found, release)
+        with s.console.working("verify"):
+            checked = verify.of_landed(s.sh, found, release)
         what, then = f"the sync to {release.name}", _how_to_mend_landed(s, checked, release.name)
     else:
         name = target.asked_name(tag)
         found, work = s.open_work_tree()
         release = target.here(found, name)
-        checked = verify.of_work_tree(s.sh, found, work, release)
+        with s.console.working("verify"):
+            checked = verify.of_work_tree(s.sh, found, work, release)
         drop = s.command("drop", path="PATH", reason="WHY")
         what = f"the merge of {release.name}"
         then = (
@@ -111,7 +114,8 @@ def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
         inventory.ground(s.sh, found)
     fork.require_right_urls(found)
     fork.require_whole_history(found)
-    ill = healing.find(s.sh, found, inventory.tip(found))
+    with s.console.working("heal"):
+        ill = healing.find(s.sh, found, inventory.tip(found))
     production = found.policy.branches.production
     if s.json:
         s.print_json(ill and ill.as_json())
@@ -152,7 +156,8 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
                 then=f"{git.at(found.path)} fetch {found.policy.remotes.upstream.name} --tags, "
                 "then run the same command again.",
             )
-    told = forecast.forecasts(s.sh, found, releases)
+    with s.console.working("forecast"):
+        told = forecast.forecasts(s.sh, found, releases)
     if merged := next((one for one in told if not one.commits), None):
         raise Refused(
             f"{found.policy.branches.production} already contains {merged.tag}.",

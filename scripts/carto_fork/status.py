@@ -11,7 +11,7 @@ from packaging.version import Version
 
 from . import git, tags, versions
 from .fork import Fork, wrong_urls
-from .policy import TagUse
+from .policy import TagScheme, TagUse
 from .shell import Shell
 from .tags import Tag
 
@@ -24,6 +24,8 @@ class InProgress:
     """An upgrade that was started: its branch and tag, its state, and the command to go on with.
 
     version: the tag's, to tell which is the newest.
+    published: whether origin has all of it.
+    conflicts: how many a person has to resolve in its work tree.
     """
 
     branch: str
@@ -31,6 +33,8 @@ class InProgress:
     version: str
     state: str
     then: str
+    published: bool = False
+    conflicts: int = 0
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Status:
     checked_out: the branch that is checked out, "" if HEAD is detached.
     version: what the production branch states, by file and key.
     contained: the newest stable upstream tag in the production branch.
+    squashed: the stable upstream tag whose version it states although it lacks its commits.
     own_release: the fork's newest release.
     upstream_release: upstream's newest stable release.
     online: whether upstream was asked; otherwise its tags are those known here.
@@ -52,6 +57,7 @@ class Status:
     production: str
     version: dict[str, str]
     contained: Tag | None
+    squashed: Tag | None
     own_release: Tag | None
     upstream_release: Tag | None
     online: bool
@@ -113,6 +119,7 @@ def read(sh: Shell, fork: Fork, command: Callable[..., str]) -> Status:
         production=policy.branches.production,
         version=version,
         contained=contained,
+        squashed=_squashed(policy.tags, known, version, contained),
         own_release=own,
         upstream_release=newest,
         online=online,
@@ -132,6 +139,19 @@ def stated_versions(sh: Shell, fork: Fork, ref: str) -> dict[str, str]:
         stated = versions.read(text, file.keys, file.path)
         found.update({f"{file.path}: {key}": version for key, version in stated.items()})
     return found
+
+
+def _squashed(
+    schemes: Sequence[TagScheme], known: git.Refs, version: dict[str, str], contained: Tag | None
+) -> Tag | None:
+    """The newest stable tag whose version is stated, if the one that is contained is older."""
+    stated = [
+        name
+        for name in known.tags()
+        if (tag := tags.classify(name, schemes)) and tag.release in version.values()
+    ]
+    tag = tags.newest(stated, schemes, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
+    return tag if tag and contained and tag.version > contained.version else None
 
 
 def _mismatches(version: dict[str, str], contained: Tag | None) -> Iterator[str]:
@@ -196,13 +216,15 @@ def _in_progress(
         there = fork.refs.objects.get(fork.tracking(origin, branch))
         same = there == fork.refs.objects.get(f"refs/heads/{branch}", there)
         if there and same and not (work and git.work_state(sh, work).merging):
-            then = f"open a pull request from {branch} to {fork.policy.branches.production}"
-            yield InProgress(branch, tag, version, f"published to {origin.name}", then)
+            then = command("sync-pr", tag=tag)
+            state = f"published to {origin.name}"
+            yield InProgress(branch, tag, version, state, then, published=True)
         elif work and (left := _unmerged(sh, work)):
             state = (
                 f"{left} conflicts to resolve in {work}" if left > 1 else f"1 conflict in {work}"
             )
-            yield InProgress(branch, tag, version, state, f"resolve, git add, then {again}")
+            then = f"resolve, git add, then {again}"
+            yield InProgress(branch, tag, version, state, then, conflicts=left)
         else:
             yield InProgress(
                 branch, tag, version, f"prepared in {work}" if work else "started", again

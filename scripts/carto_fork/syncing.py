@@ -338,16 +338,17 @@ def resolve_request(s: Session, number: str, words: resolve.Words, run_task: Run
         # Where the work tree differs from its commit, somebody has begun to resolve.
         if not git.work_state(s.sh, work).dirty:
             _bring_back(s, found, work, decided, (ours, release.commit, merge))
-        done = resolve.resolve(
-            s.sh,
-            work,
-            found.policy,
-            found.upstream_refs,
-            words,
-            ours,
-            release.commit,
-            settled=[decision.conflict.path for decision in decided],
-        )
+        with s.console.working("resolve"):
+            done = resolve.resolve(
+                s.sh,
+                work,
+                found.policy,
+                found.upstream_refs,
+                words,
+                ours,
+                release.commit,
+                settled=[decision.conflict.path for decision in decided],
+            )
         report.resolution(s.console, done)
         stopped = [*(d.conflict.path for d in done.left), *done.marked]
         if stopped and not s.sh.dry:

@@ -63,6 +63,39 @@ def status(c: Context, repo: str = "", json: bool = False) -> None:
 
 
 @_task(json=_JSON)
+def next(c: Context, repo: str = "", json: bool = False) -> None:
+    """Print the one command to type next, and why, from whatever state is found.
+
+    The same as `guide --next`. What it prints can be pasted; it changes nothing itself.
+    """
+    from . import guide as guiding
+    from .session import session
+
+    with session(c, "next", as_json=json, repo=repo) as s:
+        guiding.show_next(s)
+
+
+@_task(
+    topic="What to read about; without it the topics are listed.",
+    next="Print the one command to type next, and why.",
+    json=_JSON,
+)
+def guide(
+    c: Context, repo: str = "", topic: str = "", next: bool = False, json: bool = False
+) -> None:
+    """Print the fork's procedures and rules as Markdown, for people and AI assistants.
+
+    Made from the same steps that the tasks carry out, with the values of this fork's policy;
+    outside of a fork with those of the policy that ships.
+    """
+    from . import guide as guiding
+    from .session import session
+
+    with session(c, "guide", as_json=json, repo=repo, topic=topic, next=next) as s:
+        guiding.show_guide(s, topic, next)
+
+
+@_task(json=_JSON)
 def config(c: Context, repo: str = "", json: bool = False) -> None:
     """Print the fork's effective policy, and where each value comes from.
 

@@ -230,6 +230,7 @@ def test_status_as_json(world: World) -> None:
             "the version is off, or a sync was merged without its history"
         ],
         "production": "carto/main",
+        "squashed": None,
         "then": f"invoke upgrade-carto --tag {STABLE}",
         "upstream_release": STABLE,
         "version": {
@@ -270,7 +271,7 @@ def test_status_asks_git_fewer_than_twenty_times(world: World) -> None:
             TAG,
             0,
             "published to origin",
-            f"open a pull request from {SYNC} to carto/main",
+            f"invoke sync-pr --tag {TAG}",
             id="published",
         ),
     ],
@@ -288,6 +289,8 @@ def test_status_of_an_upgrade_under_way(
             "version": version,
             "state": state,
             "then": then,
+            "published": state.startswith("published"),
+            "conflicts": 2 if code == 3 else 0,
         }
     ]
     assert data["then"] == then

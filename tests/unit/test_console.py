@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -204,8 +206,8 @@ def test_a_pipe_gets_none_in_an_environment_that_asks_for_it(
     ("seconds", "said"),
     [
         (0.0, ""),
-        (0.99, ""),
-        (1.0, "    1.0 s\n"),
+        (4.99, ""),
+        (5.0, "    5.0 s\n"),
         (59.94, "    59.9 s\n"),
         (60.0, "    1 min 0.0 s\n"),
         (90.0, "    1 min 30.0 s\n"),
@@ -213,7 +215,7 @@ def test_a_pipe_gets_none_in_an_environment_that_asks_for_it(
         (3725.26, "    62 min 5.3 s\n"),
     ],
 )
-def test_how_long_something_took_is_said_from_a_second_on(
+def test_how_long_something_took_is_said_where_it_was_long(
     seconds: float, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([1000.0, 1000.0 + seconds])
@@ -238,6 +240,28 @@ def test_nothing_moves_where_nobody_looks() -> None:
     with Console(stream).working("merge"):
         assert stream.getvalue() == ""
     assert stream.getvalue() == ""
+
+
+def test_a_terminal_shows_what_goes_on_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr("carto_fork.console._A_WHILE", 0.01)
+    stream = _Terminal()
+    with Console(stream).working("merge"):
+        deadline = time.monotonic() + 10
+        while "merge" not in stream.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert re.search(r"merge \S*0:00:00", re.sub(r"\x1b\[[\d;]*m", "", stream.getvalue()))
+    # The line goes when it is over.
+    assert stream.getvalue().endswith("\x1b[2K")
+
+
+def test_a_terminal_shows_nothing_of_what_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    stream = _Terminal()
+    with Console(stream).working("merge"):
+        pass
+    assert "merge" not in stream.getvalue()
 
 
 def test_an_error_while_working_comes_through() -> None:

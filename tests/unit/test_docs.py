@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args, get_origin
 
+import msgspec
 import pytest
 
-from carto_fork import docs, procedures
+from carto_fork import docs, policy, procedures
 from carto_fork.errors import ExitCode
+from carto_fork.policy import Policy
 from carto_fork.steps import Step
 
 ROOT = Path(__file__).parents[2]
@@ -49,3 +53,30 @@ def test_links_between_documents_lead_somewhere(path: Path) -> None:
     text = re.sub("`[^`]*`", "", path.read_text(encoding="utf-8"))
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def _keys(table: type, prefix: str = "") -> Iterator[str]:
+    """The keys of a policy's table and of those in it, with dots."""
+    for field in msgspec.structs.fields(table):
+        inner = [t for t in (field.type, *get_args(field.type)) if hasattr(t, "__struct_fields__")]
+        is_list = get_origin(field.type) is tuple
+        if not inner or prefix:
+            yield f"{prefix}{field.encode_name}"
+        for one in inner:
+            yield from _keys(one, f"{prefix}{field.encode_name}.")
+        assert not is_list or len(inner) <= 1
+
+
+def test_every_key_of_a_policy_is_documented() -> None:
+    text = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    documented = re.findall(r"^\| `([\w.]+)` \|", text, re.MULTILINE)
+    assert sorted(documented) == sorted(_keys(Policy))
+
+
+def test_the_small_policy_of_the_documents_is_valid() -> None:
+    text = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert [policy.load(example).policy.branches.production for example in examples] == [
+        "production",
+        "production",
+    ]

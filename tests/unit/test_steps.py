@@ -647,7 +647,7 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
     ]
     assert missing == []
     ran = [procedure for procedure, _ in seen]
-    # They need docker, a branch that moves meanwhile, a run that was cut: tests of their own do that.
+    # They need docker, a branch that moves, a run that was cut: they have tests of their own.
     elsewhere = ["TIDY", "FETCH_PRODUCTION", "IMAGES"]
     assert [name for name, found in PROCEDURES.items() if found not in ran] == elsewhere
     for procedure, plan in seen:

@@ -1,0 +1,214 @@
+"""Every command line of the documents runs, in the order in which a reader types them.
+
+Lines in ```bash and ```sh blocks are run; other blocks are there to be read. A line that does not
+end with 0 says so in a comment, `exit code 3`. What is generated from the steps is left out: these
+lines run wherever the tasks do.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from carto_fork.standin import GitHub
+from world import INVOKE, ROOT, World, copied
+
+DOCUMENTS = sorted(
+    path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")] if "```bash" in path.read_text()
+)
+
+# Of this project's own targets these are what runs the tests, or needs a network.
+_OWN_TARGETS = "install-dev|test|test-unit|check|format|lock|bench|replay|clean"
+
+_BLOCK = re.compile(r"^( *)```(?:bash|sh)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_GENERATED = re.compile(r"<!-- generated: .*?<!-- end of generated -->", re.DOTALL)
+_CODE = re.compile(r"#.*\bexit code (\d+)")
+
+# Where a document begins, under the reader's home; most begin where their clones are.
+BEGINS = {"README.md": "src/carto-fork", "CONTRIBUTING.md": "src/carto-fork"}
+
+# Documents that begin with cloning the fork.
+CLONING = {"CARTO_CLAUDE.md"}
+
+# The upgrade is paused: the fork changed a line that upstream changes too.
+_PAUSED = """
+    git -C litellm show-ref --quiet refs/start || git -C litellm update-ref refs/start carto/main
+    invoke upgrade-carto --repo litellm --tag v1.76.5 --abort || true
+    git -C litellm push --quiet origin --delete upstream-sync/v1.76.5 || true
+    git -C litellm switch --quiet carto/main
+    git -C litellm reset --quiet --hard refs/start
+    sed -i '{edit}' litellm/{path}
+    git -C litellm commit --quiet -am 'feat: ours'
+    git -C litellm push --quiet --force origin carto/main
+    invoke upgrade-carto --repo litellm --tag v1.76.5 # exit code 3
+    """
+_DOCKERFILE = _PAUSED.format(path="Dockerfile", edit="s/openssl tzdata$/openssl tzdata bash/")
+_ROUTER = _PAUSED.format(path="litellm/router.py", edit="s/error = None$/error = None  # ours/")
+
+# What has happened before a reader comes to a line.
+BEFORE = {
+    "git -C litellm.upstream-sync-v1.76.5 diff": _DOCKERFILE,
+    "git -C litellm.upstream-sync-v1.76.5 add": """
+    git -C litellm.upstream-sync-v1.76.5 checkout --quiet --ours Dockerfile
+    sed -i 's/tzdata bash/tzdata supervisor bash/' litellm.upstream-sync-v1.76.5/Dockerfile
+    """,
+    "invoke resolve-conflicts --repo litellm --accept-upstream": _ROUTER,
+    "invoke resolve-conflicts --repo litellm --keep-fork": _DOCKERFILE,
+    "invoke release --repo litellm": """
+    invoke upgrade-carto --repo litellm --tag v1.76.5 --abort
+    git -C litellm push --quiet --force origin refs/start:refs/heads/carto/main
+    git -C litellm reset --quiet --hard refs/start
+    git -C litellm switch --quiet --detach
+    git -C litellm branch --quiet --force carto/main refs/start
+    invoke upgrade-carto --repo litellm --tag v1.76.5 --direct --no-tests
+    """,
+}
+
+
+def lines(path: Path) -> Iterator[str]:
+    """The command lines of a document, one after the other."""
+    text = _GENERATED.sub("", path.read_text(encoding="utf-8"))
+    for block in _BLOCK.finditer(text):
+        yield from _commands(textwrap.dedent(block[2]))
+
+
+def _commands(block: str) -> Iterator[str]:
+    """The commands of a block: lines that only make sense together stay so."""
+    if block.startswith("#!"):
+        yield block
+        return
+    held = ""
+    for line in block.splitlines(keepends=True):
+        held += line
+        whole = subprocess.run(["bash", "-n", "-c", held], capture_output=True).returncode == 0
+        if whole and not held.endswith("\\\n"):
+            if held.strip() and not held.lstrip().startswith("#"):
+                yield held.rstrip("\n")
+            held = ""
+    assert not held, f"this is no whole command: {held}"
+
+
+@pytest.fixture
+def world(template: Path) -> World:
+    """A reader's directory ~/src, with the fork's clone."""
+    return copied(template, Path(os.environ["HOME"]) / "src")
+
+
+@pytest.fixture
+def reader(world: World, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> World:
+    """A reader's machine: a checkout of this project, its programs on PATH."""
+    checkout = world.place / "carto-fork"
+    checkout.mkdir()
+    for path in ROOT.iterdir():
+        if not path.name.startswith("."):
+            (checkout / path.name).symlink_to(path)
+    programs, environment = world.place / "bin", checkout / ".venv"
+    programs.mkdir()
+    (environment / "bin").mkdir(parents=True)
+    for stamp in ("made", "run", "dev"):
+        (environment / stamp).touch()
+    plain = shlex.join(INVOKE)
+    ours = shlex.join([*INVOKE, "--search-root", str(ROOT)])
+    body = "import sys; sys.argv[0] = 'carto-fork'; from carto_fork.program import main; main()"
+    installed = shlex.join([sys.executable, "-c", body])
+    make = shutil.which("make", path="/usr/local/bin:/usr/bin:/bin")
+    scripts = {
+        environment / "bin" / "invoke": f'exec {plain} "$@"',
+        programs / "invoke": f'exec {ours} "$@"',
+        programs / "carto-fork": f'PYTHONPATH={ROOT / "scripts"} exec {installed} "$@"',
+        programs / "make": (
+            f'if [ "$PWD" = {checkout} ]; then case "$1" in {_OWN_TARGETS})'
+            ' set -- --dry-run "$@" ;; esac; fi\n'
+            f'exec {make} "$@"'
+        ),
+    }
+    for path, body in scripts.items():
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    world.git("config --global user.name Reader")
+    world.git("config --global user.email reader@example.com")
+    return world
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_commands_of_a_document_run(reader: World, path: Path) -> None:
+    if path.name in CLONING:
+        shutil.rmtree(reader.fork)
+        for remote, owner in (("origin", "CartoDB"), ("upstream", "BerriAI")):
+            where = f"url.{reader.place / remote}.git.insteadOf"
+            reader.git(f"config --global {where} https://github.com/{owner}/litellm.git", repo=ROOT)
+    here = Path(os.environ["HOME"]) / BEGINS.get(path.name, "src")
+    found = list(lines(path))
+    assert found
+    said = []
+    for line in found:
+        for key, before in BEFORE.items():
+            if line.startswith(key):
+                for prepared in _commands(textwrap.dedent(before).lstrip("\n")):
+                    here, _ = _typed(reader, prepared, here)
+        here, out = _typed(reader, line, here)
+        said.append(out)
+    if path.name == "README.md":
+        _is_true(path.read_text(encoding="utf-8"), said[0])
+
+
+def _typed(reader: World, line: str, here: Path) -> tuple[Path, str]:
+    """Run a line as typed in a directory; where the next one is typed, and what it printed."""
+    left = reader.place / "left"
+    told = _CODE.search(line)
+    if line.startswith("#!"):
+        here = reader.fork  # a hook
+    script = f"{line}\ncode=$?\npwd > {shlex.quote(str(left))}\nexit $code"
+    done = reader.call(["bash", "-c", script], cwd=here)
+    expected = int(told[1]) if told else 0
+    assert done.code == expected, f"{here}$ {line}\n{done.out}\n{done.err}"
+    assert "Traceback" not in done.err
+    return Path(left.read_text().rstrip("\n")), done.out
+
+
+def _is_true(document: str, printed: str) -> None:
+    """Every line of the first transcript of a document is printed, in that order."""
+    [transcript, *_] = re.findall(r"```text\n(.*?)```", document, re.DOTALL)
+    neutral = [_neutral(line) for line in printed.splitlines()]
+    place = 0
+    for line in transcript.splitlines():
+        if line != "...":
+            assert _neutral(line) in neutral[place:], line
+            place = neutral.index(_neutral(line), place) + 1
+
+
+def _neutral(line: str) -> str:
+    line = re.sub(r"^(    \$ )\S*python\S* -m invoke ", r"\1.venv/bin/invoke ", line)
+    # The commits that the run makes have the time of day in them.
+    return re.sub(r"^(Done: .* is at )[0-9a-f]{10}\.$", r"\1...", line)
+
+
+def test_the_lines_of_a_block_are_told_apart() -> None:
+    block = "a 1\n# only a comment\nb \\\n  2\n\nfor x in 1 2; do\n  c $x\ndone\n"
+    assert list(_commands(block)) == ["a 1", "b \\\n  2", "for x in 1 2; do\n  c $x\ndone"]
+    assert list(_commands("#!/bin/sh\na\nb\n")) == ["#!/bin/sh\na\nb\n"]
+
+
+def test_a_line_that_fails_is_noticed(reader: World) -> None:
+    with pytest.raises(AssertionError, match="no-such-task"):
+        _typed(reader, "invoke no-such-task", reader.place)
+    assert _typed(reader, "cd litellm", reader.place) == (reader.fork, "")
+    assert _typed(reader, "echo x; false # exit code 1", reader.fork) == (reader.fork, "x\n")
+
+
+def test_a_transcript_that_is_not_true_is_noticed() -> None:
+    document = "```text\n1/2 one\n...\n2/2 two\n```\n"
+    _is_true(document, "1/2 one\n    $ ls\n2/2 two\n")
+    for printed in ("2/2 two\n1/2 one\n", "1/2 one\n"):
+        with pytest.raises(AssertionError):
+            _is_true(document, printed)

@@ -1,0 +1,359 @@
+"""The guide: procedures as text with this fork's values, and the next command from any state."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from invoke.parser import Parser
+
+from carto_fork import guide, policy, procedures
+from carto_fork.standin import GitHub
+from carto_fork.tasks import namespace
+from world import INVOKE, ROOT, Done, World, commit_in
+
+TAG, STABLE = "v1.76.5", "v1.77.2-stable"
+SYNC = f"upstream-sync/{TAG}"
+FORK = "-R CartoDB/litellm"
+
+
+def following(world: World, cwd: Path | None = None) -> tuple[str, str]:
+    """The next command, and why."""
+    before = world.everything()
+    done = world.run("next", cwd=cwd)
+    assert (done.code, done.err) == (0, "")
+    assert world.everything() == before
+    *command, why = done.out.splitlines()
+    assert why.startswith("# ")
+    return "".join(command), why.removeprefix("# ")
+
+
+def follow(world: World) -> Done:
+    """Paste the next command."""
+    line = world.pasteable(following(world)[0] + "\n")
+    return world.call(["bash", "-c", line])
+
+
+# --- The next command ------------------------------------------------------------------------
+
+
+def test_from_a_new_release_to_the_forks_own(world: World, github: GitHub) -> None:
+    """Each command that is named is typed, as a person would, until nothing is left to do."""
+    merge = f"gh pr merge 1 {FORK} --merge"
+    assert following(world) == (
+        f"invoke upgrade-carto --tag {STABLE}",
+        "There is a newer stable release.",
+    )
+    paused = follow(world)
+    assert paused.code == 3
+    command, why = following(world)
+    assert command == "invoke resolve-conflicts"
+    assert why == (
+        f"The upgrade to {STABLE} is paused: 2 conflicts to resolve in "
+        f"../litellm.upstream-sync-{STABLE}. This lists them with what to do."
+    )
+    for side, path in (("keep-fork", "Dockerfile"), ("accept-upstream", _LAYOUT)):
+        world.run(f"resolve-conflicts --{side} {path} --reason 'It is right.'")
+    again = f"invoke upgrade-carto --tag {STABLE}"
+    work = f"../litellm.upstream-sync-{STABLE}"
+    assert following(world) == (
+        again,
+        f"The upgrade to {STABLE} is not finished: prepared in {work}.",
+    )
+    done = world.run(f"upgrade-carto --tag {STABLE} --no-tests --no-pr")
+    assert done.code == 0, done.err
+    command, why = following(world)
+    assert command == f"invoke sync-pr --tag {STABLE}"
+    assert why == f"upstream-sync/{STABLE} is published; its pull request is next."
+    assert follow(world).code == 0
+    command, why = following(world)
+    assert command == f"gh pr view 1 {FORK}"
+    assert why.startswith("Pull request 1 waits for its review; merge it with a merge commit")
+    assert follow(world).code == 0
+    assert world.call(merge.split()).code == 0
+    assert following(world) == (
+        "git -C . fetch origin",
+        "Pull request 1 is merged, and this clone is behind.",
+    )
+    assert follow(world).code == 0
+    assert following(world) == (
+        "invoke release",
+        f"carto/main has {STABLE}, and the newest release is v1.75.2-carto.1.2.0.",
+    )
+    assert follow(world).code == 0
+    assert following(world) == ("", f"Nothing to do: carto/main has {STABLE}.")
+
+
+_LAYOUT = "ui/litellm-dashboard/src/app/layout.tsx"
+
+
+def test_conflicts_in_a_pull_request_are_finished_there(world: World, github: GitHub) -> None:
+    assert world.run(f"upstream-sync --no-tests --tag {STABLE}").code == 0
+    assert following(world) == (
+        "invoke resolve-conflicts --pr 1",
+        "Pull request 1 has conflicts that are left for a person.",
+    )
+
+
+def test_a_pull_request_that_a_person_closed_is_left_alone(world: World, github: GitHub) -> None:
+    assert world.run(f"upgrade-carto --no-tests --tag {TAG}").code == 0
+    assert world.call(f"gh pr close 1 {FORK}".split()).code == 0
+    assert following(world)[0] == f"invoke upgrade-carto --tag {STABLE}"
+
+
+def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
+    assert world.run(f"upgrade-carto --no-tests --tag {TAG}").code == 0
+    assert world.call(f"gh pr merge 1 {FORK} --squash --delete-branch".split()).code == 0
+    world.git("update-ref refs/heads/heal/x;touch${IFS}pwned carto/main~1", repo=world.origin)
+    world.git("fetch --quiet --prune origin")
+    world.git(f"branch --quiet -D {SYNC}")
+    why = f"carto/main states the version of {TAG} and lacks its commits."
+    assert following(world) == (
+        "git -C . fetch upstream",
+        f"{why} To heal that, upstream's branch has to be here.",
+    )
+    assert follow(world).code == 0
+    assert following(world) == ("invoke heal", f"{why} This records the ancestry that was lost.")
+    assert follow(world).code == 0
+    command, _ = following(world)
+    assert command.startswith(f"gh pr create {FORK} --base carto/main --head heal/")
+    assert follow(world).code == 0
+    assert following(world)[0] == f"gh pr view 2 {FORK}"
+    assert world.call(f"gh pr merge 2 {FORK} --merge".split()).code == 0
+    world.git("fetch --quiet origin")
+    assert following(world)[0] == "invoke release"
+
+
+def test_without_a_gh_the_pull_request_is_still_next(world: World) -> None:
+    assert world.run(f"upgrade-carto --no-tests --tag {TAG}").code == 0
+    assert following(world)[0] == f"invoke sync-pr --tag {TAG}"
+
+
+STATES = {
+    "remote": (
+        "git remote remove upstream",
+        "invoke setup",
+        "The remote upstream is missing.",
+    ),
+    "other remote": (
+        "git remote set-url upstream https://github.com/x/y.git",
+        "invoke doctor",
+        "The remote `upstream` is https://github.com/x/y.git, not "
+        "https://github.com/BerriAI/litellm.git.",
+    ),
+    "detached": (
+        "git checkout --quiet --detach && git commit --quiet --allow-empty -m work",
+        "invoke recover",
+        "HEAD is detached, and 1 commit here is on no branch.",
+    ),
+    "detached without work": (
+        "git checkout --quiet --detach",
+        f"invoke upgrade-carto --tag {STABLE}",
+        "There is a newer stable release.",
+    ),
+    "merging": (
+        f"git fetch --quiet upstream --tags && ! git merge --quiet {STABLE}",
+        "invoke resolve-conflicts",
+        "A merge is in progress here, with 23 conflicts; this decides what can be decided and "
+        "lists the rest.",
+    ),
+    "merged, not committed": (
+        "git switch --quiet -c fix HEAD~1 && git commit --quiet --allow-empty -m work &&"
+        " git merge --quiet --no-commit carto/main",
+        "git -C . commit",
+        "A merge is in progress here, and no conflict is left.",
+    ),
+    "rebasing": (
+        "git switch --quiet -c fix HEAD~1 && echo a > README.md && git commit --quiet -am fix &&"
+        " git switch --quiet -c other HEAD~1 && echo b > README.md && git commit --quiet -am b &&"
+        " ! git rebase --quiet fix",
+        "git -C . rebase --continue",
+        "A rebase of other is in progress here.",
+    ),
+    "offline": (
+        "git config remote.upstream.uploadpack false",
+        "git -C . ls-remote upstream",
+        "upstream cannot be reached.",
+    ),
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_next_command_from_a_state(world: World, state: str) -> None:
+    line, command, why = STATES[state]
+    made = world.call(["bash", "-c", line])
+    assert made.code == 0, made.err
+    assert following(world) == (command, why)
+
+
+def test_a_policy_that_is_not_valid(world: World) -> None:
+    bad = {policy.FILE_NAME: "nonsense = 1\n"}
+    commit_in(world, world.origin, "refs/heads/carto/main", bad)
+    world.git("fetch --quiet origin")
+    command, why = following(world)
+    assert command == "invoke config"
+    assert "nonsense" in why
+
+
+def test_a_version_that_is_off(world: World, github: GitHub) -> None:
+    """Once nothing else is to do, what does not fit together is."""
+    world.git("--git-dir . tag -d v1.77.2-stable", repo=world.upstream)
+    command, why = following(world)
+    assert command == "invoke doctor"
+    assert why.startswith("The version is 1.75.2.1, the newest tag contained is v1.75.2-stable")
+
+
+def test_no_fork_at_all(world: World, tmp_path: Path) -> None:
+    assert following(world, cwd=tmp_path) == (
+        "git clone https://github.com/CartoDB/litellm.git",
+        f"{tmp_path.name} is no git repository.",
+    )
+    world.call(["git", "init", "--quiet", "other"], cwd=tmp_path)
+    assert following(world, cwd=tmp_path / "other") == (
+        "invoke init",
+        "There is neither a branch carto/main nor a carto_fork.toml: this fork has no policy yet.",
+    )
+
+
+def test_the_next_command_in_three_forms(world: World) -> None:
+    command, why = following(world)
+    assert world.run("guide --next").out == f"{command}\n# {why}\n"
+    assert world.run("--dry next").out == f"{command}\n# {why}\n"
+    for line in ("next --json", "guide --next --json"):
+        assert json.loads(world.run(line).out) == {"command": command, "why": why}
+
+
+# --- Topics ----------------------------------------------------------------------------------
+
+
+def test_the_topics_are_listed(world: World) -> None:
+    done = world.run("guide")
+    assert (done.code, done.err) == (0, "")
+    listed = [line.split()[0] for line in done.out.splitlines() if line.startswith("  ")]
+    assert listed == [topic.name for topic in guide.TOPICS]
+    assert [line for line in done.out.splitlines() if len(line) > 80] == []
+    assert [t["topic"] for t in json.loads(world.run("guide --json").out)] == listed
+
+
+@pytest.mark.parametrize("topic", guide.TOPICS, ids=lambda topic: topic.name)
+def test_every_task_that_a_topic_names_is_there(topic: guide.Topic) -> None:
+    text = guide.render(topic, policy.load().policy, "invoke")
+    tasks = re.findall(r"^ *invoke (.*)$", text, re.MULTILINE)
+    assert not topic.task or topic.task in tasks
+    for line in tasks:
+        Parser(contexts=namespace.to_contexts()).parse_argv(shlex.split(line))
+
+
+def test_a_topic_is_its_procedure(world: World) -> None:
+    done = world.run("guide --topic abort")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(
+        "# abort\n\nGive an upgrade up; origin is not touched.\n\n"
+        "```bash\ninvoke upgrade-carto --tag v1.76.5 --abort\n```\n\n"
+        "Step by step, with an example release and beside the clone:\n\n1. **save**: "
+    )
+    names = re.findall(r"^\d+\. \*\*([\w-]+)\*\*: ", done.out, re.MULTILINE)
+    assert names == [step.name for step in procedures.SAVE + procedures.ABORT]
+    assert json.loads(world.run("guide --topic abort --json").out) == {
+        "topic": "abort",
+        "line": "Give an upgrade up; origin is not touched.",
+        "text": done.out.rstrip("\n"),
+    }
+
+
+def test_another_fork_has_its_own_values(world: World) -> None:
+    own = (
+        'extends = "carto-litellm"\nname = "ACME"\n'
+        '[branches]\nmirror = "upstream-main"\n'
+        '[remotes.origin]\nurl = "https://github.com/acme/gateway.git"\n'
+    )
+    commit_in(world, world.origin, "refs/heads/carto/main", {policy.FILE_NAME: own})
+    world.git("fetch --quiet origin")
+    setup = world.run("guide --topic setup").out
+    assert "git -C gateway remote add origin https://github.com/acme/gateway.git" in setup
+    rules = world.run("guide --topic best-practices").out
+    assert "Never merge `upstream-main` or `upstream/main` into `carto/main`" in rules
+    assert "ACME's customisations" in world.run("guide --topic branches").out
+
+
+def test_outside_of_a_fork_the_policy_that_ships_counts(world: World, tmp_path: Path) -> None:
+    done = world.run("guide --topic tags", cwd=tmp_path)
+    assert done.code == 0
+    assert done.out == guide.render(_topic("tags"), policy.load().policy, "invoke") + "\n"
+
+
+def _topic(name: str) -> guide.Topic:
+    return next(topic for topic in guide.TOPICS if topic.name == name)
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ("guide --topic nonsense", "there is no topic 'nonsense'."),
+        ("guide --topic setup --next", "--topic and --next exclude each other."),
+    ],
+)
+def test_what_the_guide_does_not_know(world: World, line: str, what: str) -> None:
+    done = world.run(line)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"Usage: {what}\n")
+
+
+def test_a_fork_without_releases_and_images_has_all_topics(world: World) -> None:
+    text = policy.default_text()
+    bare = policy.load(text[: text.index("[releases]")]).policy
+    assert bare.releases is None and bare.images is None
+    for topic in guide.TOPICS:
+        assert guide.render(topic, bare, "invoke")
+
+
+# --- Completion ------------------------------------------------------------------------------
+
+_COMPLETE = """
+{source}
+COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+$(complete -p {program} | sed 's/.*-F \\([^ ]*\\) .*/\\1/') {program} "${{COMP_WORDS[-1]}}" x
+echo "${{COMPREPLY[*]}}"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "completed"),
+    [
+        ("invoke upgr", "upgrade-carto"),
+        ("invoke -r {root} sync", "sync-main sync-pr"),
+        ("invoke upgrade-carto --ta", "--tag"),
+        ("invoke -r {root} upgrade-carto --no-p", "--no-push --no-pr"),
+        ("carto-fork rel", "release release-notes"),
+        ("carto-fork upgrade-carto --ab", "--abort"),
+    ],
+)
+def test_bash_completes_tasks_and_options(
+    world: World, tmp_path: Path, words: str, completed: str
+) -> None:
+    """With the lines of the README."""
+    program = words.split()[0]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    [source] = re.findall(rf"^(source <\({program} .*bash.*)$", text, re.MULTILINE)
+    beside = tmp_path / "bin"
+    beside.mkdir()
+    body = "import sys; sys.argv[0] = 'carto-fork'; from carto_fork.program import main; main()"
+    scripts = {
+        "invoke": shlex.join(INVOKE),
+        "carto-fork": f"env PYTHONPATH={ROOT}/scripts {shlex.join([sys.executable, '-c', body])}",
+    }
+    for name, command in scripts.items():
+        (beside / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        (beside / name).chmod(0o755)
+    script = _COMPLETE.format(
+        source=source.replace("~/src/carto-fork", str(ROOT)),
+        program=program,
+        words=words.format(root=ROOT),
+    )
+    path = f"{beside}:/usr/local/bin:/usr/bin:/bin"
+    done = world.call(["bash", "-c", script], PATH=path)
+    assert (done.code, done.out) == (0, f"{completed}\n"), done.err
