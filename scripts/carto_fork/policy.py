@@ -283,9 +283,14 @@ class Files(_Table, frozen=True):
             raise ValueError("two of them have the same path")
         for path in (self.sync, self.release, self.images, self.guard):
             if path and not re.fullmatch(r"\.github/workflows/[^/]+\.ya?ml", path):
-                raise ValueError(f"GitHub takes {path!r} for no workflow")
+                raise ValueError(f"{path!r} is no workflow for GitHub")
         if self.tasks and not self.tasks.removesuffix(".py").isidentifier():
-            raise ValueError(f"invoke takes {self.tasks!r} for no collection")
+            raise ValueError(f"{self.tasks!r} is no collection for invoke")
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset(filter(None, msgspec.structs.astuple(self)))
 
 
 class Guide(_Table, frozen=True):

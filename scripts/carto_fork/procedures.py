@@ -597,6 +597,29 @@ PULL_REQUEST = (
     ),
 )
 
+ADOPT = (
+    _BRANCH,
+    _WORKTREE,
+    Step(
+        "policy",
+        "Bring the policy that is not committed yet.",
+        when="draft",
+        run=("cp {policy} {work}/carto_fork.toml",),
+    ),
+    Step(
+        "write",
+        "Write the fork's files, and commit them.",
+        run=("invoke write-adopted --repo {work}",),
+        stuck="mend in {work} what git or a hook complains of, then run the same command again.",
+    ),
+    _PUSH,
+    replace(
+        PULL_REQUEST[1],
+        untouched="{origin} has {sync}; only the pull request is missing.",
+    ),
+    replace(_TIDY, when=""),
+)
+
 FEATURE = (
     Step(
         "branch",
@@ -639,6 +662,7 @@ CONDITIONS = {
     "leftover": "where there is one",
     "build-only": "without `--push`",
     "build-push": "with `--push`",
+    "draft": "where it is not on the production branch yet",
     "open": "where none is open, without `--draft`",
     "open-draft": "where none is open, with `--draft`",
 }

@@ -562,6 +562,57 @@ def guard(
         guarding.guard(s, range, pre_push)
 
 
+@_task(
+    iterable=["replace"],
+    check="Only say whether something is missing or behind, with exit code 4 if so.",
+    requirement="What the workflows install, as pip takes it; default: this version, or what is "
+    "there.",
+    replace="A file that the team changed, to be given anew (repeatable).",
+    push="Publish the branch (--no-push stops before).",
+    json=_JSON,
+)
+def adopt(
+    c: Context,
+    replace: list[str],
+    repo: str = "",
+    check: bool = False,
+    requirement: str = "",
+    push: bool = True,
+    json: bool = False,
+) -> None:
+    """Put into the fork what these tasks need there, and bring it up to date later.
+
+    Workflows, documents, ways to call the tasks in a checkout, by the names in the policy; nothing
+    that upstream could conflict with. On a branch of its own, with a pull request where gh is
+    installed. What the team changed since is kept and told. The clone gets a hook that checks what
+    is pushed, unless it has another one.
+    """
+    from . import adopting
+    from .session import session
+
+    words: dict[str, str | bool | Sequence[str]] = {"repo": repo, "check": check}
+    words |= {"requirement": requirement, "replace": replace, "no_push": not push}
+    with session(c, "adopt", as_json=json, **words) as s:
+        adopting.adopt(
+            s, check, requirement, replace, push, lambda line: _run_task(c, line, s.sh.stream)
+        )
+
+
+@_task(
+    iterable=["replace"],
+    requirement="What the workflows install, as pip takes it.",
+    replace="A file that the team changed, to be given anew (repeatable).",
+)
+def write_adopted(c: Context, replace: list[str], repo: str = "", requirement: str = "") -> None:
+    """Write in the work tree the files that `adopt` gives a fork, and commit them."""
+    from . import adopting
+    from .session import session
+
+    words: dict[str, str | bool | Sequence[str]] = {"repo": repo, "requirement": requirement}
+    with session(c, "write-adopted", as_json=False, **words, replace=replace) as s:
+        adopting.write(s, requirement, replace)
+
+
 @invoke.tasks.task(
     positional=[],
     auto_shortflags=False,

@@ -10,6 +10,7 @@ from carto_fork.tasks import namespace
 from world import World
 
 TASKS = [
+    "adopt",
     "bump-version",
     "config",
     "detect",
@@ -22,6 +23,7 @@ TASKS = [
     "guard",
     "heal",
     "images",
+    "init",
     "notify",
     "pr",
     "record-tag",
@@ -36,6 +38,7 @@ TASKS = [
     "upgrade-carto",
     "upstream-sync",
     "verify",
+    "write-adopted",
 ]
 OPTION = re.compile(r"^  (?:-\w, )?--(?:\[no-])?([\w-]+)(?:=\w+)? *(.*)$")
 

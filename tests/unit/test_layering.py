@@ -35,6 +35,7 @@ LAYERS = {
         "standin_state",
         "structured",
         "tags",
+        "templates",
         "text",
         "versions",
     },
@@ -51,11 +52,11 @@ LAYERS = {
     },
     "stand-in": {"standin", "standin_gh", "standin_graphql", "standin_rest", "standin_server"},
     "machine": {"ancestry", "decisions", "fork", "ledger", "markers", "steps"},
-    "release": {"bump", "detect", "dossier", "inventory", "knowledge", "target", "verify"},
+    "release": {"bump", "detect", "dossier", "hooks", "inventory", "knowledge", "target", "verify"},
     "capability": {"forecast", "healing", "mirror", "procedures", "resolve", "status", "syncs"},
-    "upgrade": {"pull_request", "release", "upgrade"},
-    "top": {"docs", "report", "session"},
-    "commands": {"commands", "guarding", "notifying", "publishing", "syncing", "tour"},
+    "upgrade": {"docs", "pull_request", "release", "upgrade"},
+    "top": {"adoption", "report", "session"},
+    "commands": {"adopting", "commands", "guarding", "notifying", "publishing", "syncing", "tour"},
     "tasks": {"tasks"},
     "program": {"program"},
 }
@@ -69,6 +70,7 @@ WITHIN_A_LAYER = {("policy", "errors"), ("tags", "errors"), ("tags", "policy")} 
     ("standin_server", "standin_graphql"),
     ("standin_gh", "standin"),
     ("standin_gh", "standin_server"),
+    ("adopting", "publishing"),
     ("versions", "errors"),
     ("drops", "errors"),
     ("errors", "text"),
@@ -93,6 +95,7 @@ WITHIN_A_LAYER = {("policy", "errors"), ("tags", "errors"), ("tags", "policy")} 
 # Modules that promise more than their layer asks: they import these and nothing else of ours.
 NARROW: dict[str, set[str]] = {
     "errors": {"text"},
+    "templates": set(),
     "text": set(),
     "files": {"hunks"},
     "evidence": {"fates", "hunks", "policy"},
@@ -145,6 +148,7 @@ NARROW: dict[str, set[str]] = {
     "slack": {"text"},
     "notifying": {"actions", "errors", "markdown", "session", "slack"},
     "tasks": {
+        "adopting",
         "commands",
         "guarding",
         "notifying",
@@ -207,7 +211,8 @@ def _imports(tree: ast.AST) -> tuple[set[str], set[str]]:
             others |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level:
             assert node.level == 1, "the package has no packages inside"
-            own |= {node.module} if node.module else {alias.name for alias in node.names}
+            names = {alias.name for alias in node.names} - {"__version__"}
+            own |= {node.module} if node.module else names
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             others |= {node.module, *(name for name in names if name in _PACKAGES_INSIDE)}

@@ -278,11 +278,11 @@ REFUSED = [
     ),
     (
         EXTENDS + "[files]\nguard = 'guard.yml'\n",
-        "key `files`: GitHub takes 'guard.yml' for no workflow",
+        "key `files`: 'guard.yml' is no workflow for GitHub",
     ),
     (
         EXTENDS + "[files]\ntasks = 'my-tasks.py'\n",
-        "key `files`: invoke takes 'my-tasks.py' for no collection",
+        "key `files`: 'my-tasks.py' is no collection for invoke",
     ),
     (
         EXTENDS + "[files]\nguide = 'X.md'\nprocess = 'X.md'\n",

@@ -88,7 +88,9 @@ def test_a_key_may_stand_at_the_top_or_deep_down() -> None:
 )
 def test_a_version_that_is_no_string_is_refused(value: str, shown: str) -> None:
     with pytest.raises(Refused) as refused:
-        versions.read(f"[project]\nversion = {value}\n", KEYS, "pyproject.toml", "pyproject.toml at abc")
+        versions.read(
+            f"[project]\nversion = {value}\n", KEYS, "pyproject.toml", "pyproject.toml at abc"
+        )
     assert str(refused.value) == (
         f"Refused: pyproject.toml at abc: project.version is {shown}, not a string.\n"
         "Nothing was changed.\n"
