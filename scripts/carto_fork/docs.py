@@ -48,6 +48,7 @@ def given(found: Policy) -> dict[str, bool]:
     """What the choices in the templates ask of a fork."""
     files = found.files
     return {
+        "renamed": found.remotes.origin.name != "origin",
         "about": bool(found.guide.about),
         "notes": bool(found.guide.notes),
         "marker": found.markers is not None,

@@ -45,6 +45,11 @@ def patch_command(work: Path, path: str, before: str | None, after: str) -> str:
     return f"{command}\n{''.join(ended)}END_OF_PATCH"
 
 
+def new_file_command(path: Path, text: str) -> str:
+    """A shell command that writes a file, ready to be pasted; the text ends with a line end."""
+    return f"cat > {shlex.quote(str(path))} <<'END_OF_FILE'\n{text}END_OF_FILE"
+
+
 def _quoted(path: str) -> str:
     """A path as git writes it in a patch: in C's notation where it is not plain."""
     raw = path.encode("utf-8", "surrogateescape")

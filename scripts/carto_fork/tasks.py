@@ -599,6 +599,43 @@ def adopt(
 
 
 @_task(
+    upstream="The URL of the original repository.",
+    production="The branch that production is built from.",
+    mirror="The branch that only follows upstream's development.",
+    name="What to call the fork, in messages and names.",
+    output="The file to write; default: carto_fork.toml at the top of the clone.",
+    yes="Ask nothing; take what can be seen.",
+    json=_JSON,
+)
+def init(
+    c: Context,
+    repo: str = "",
+    upstream: str = "",
+    production: str = "",
+    mirror: str = "",
+    name: str = "",
+    output: str = "",
+    yes: bool = False,
+    json: bool = False,
+) -> None:
+    """Write the policy of a fork, from what its clone and its remotes show.
+
+    Which tags are stable, which files state the version, what is generated, how it is tested; and
+    of each value how sure it is. On a terminal it asks what matters most and is not certain. A file
+    that is there is never overwritten.
+    """
+    from . import initiating
+    from .session import session
+    from .survey import Asked
+
+    asked = Asked(name, upstream, production, mirror)
+    words: dict[str, str | bool] = {"repo": repo, "upstream": upstream, "production": production}
+    words |= {"mirror": mirror, "name": name, "output": output, "yes": yes}
+    with session(c, "init", as_json=json, **words) as s:
+        initiating.init(s, asked, output, yes)
+
+
+@_task(
     iterable=["replace"],
     requirement="What the workflows install, as pip takes it.",
     replace="A file that the team changed, to be given anew (repeatable).",
