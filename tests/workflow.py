@@ -192,7 +192,8 @@ class Actions:
     adopted: bool = False
 
     def __post_init__(self) -> None:
-        self.place = self.world.place / "actions"
+        number = len(list(self.world.place.glob("actions*")))
+        self.place = self.world.place / f"actions{number or ''}"
         (self.place / "bin").mkdir(parents=True)
         start = "from carto_fork.program import main; main()"
         tasks = f"exec {sys.executable} -c '{start}' \"$@\""

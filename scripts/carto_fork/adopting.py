@@ -44,7 +44,7 @@ def adopt(
     with s.locked(found.repository) as held:
         there = publishing.branch_on_origin(s, found, found.policy.branches.production, "adopt/*")
         found, base = publishing.current(s, found, there, held)
-        copies = adoption.compare(found.policy, _at(s, found, base), requirement, replaced)
+        copies = _compare(s, found, base, requirement, replaced)
         _tell(s, copies)
         name = adoption.branch(copies)
         due = [copy for copy in copies if copy.due]
@@ -70,7 +70,7 @@ def _check(s: Session, found: Fork, requirement: str) -> None:
             f"{found.policy.branches.production} is not known here.",
             then=f"{git.at(found.path)} fetch {found.policy.remotes.origin.name}",
         )
-    copies = adoption.compare(found.policy, _at(s, found, found.production_commit), requirement)
+    copies = _compare(s, found, found.production_commit, requirement)
     _tell(s, copies)
     if s.json:
         s.print_json({"files": _facts(copies)})
@@ -83,16 +83,15 @@ def _check(s: Session, found: Fork, requirement: str) -> None:
         )
 
 
-def _at(s: Session, found: Fork, commit: str) -> adoption.Read:
-    """Reads the fork's files at a commit, and the policy that is not committed yet."""
+def _compare(
+    s: Session, found: Fork, commit: str, requirement: str, replaced: Sequence[str] = ()
+) -> list[Copy]:
+    """What the fork would be given, against what it has at a commit."""
 
     def read(path: str) -> str | None:
-        text = git.show(s.sh, found.path, commit, path)
-        if text is None and path == policy.FILE_NAME:
-            return found.draft or None
-        return text
+        return git.show(s.sh, found.path, commit, path)
 
-    return read
+    return adoption.compare(found.policy, read, requirement, replaced, found.draft)
 
 
 def _facts(copies: Sequence[Copy]) -> list[dict[str, str]]:
@@ -215,6 +214,11 @@ def _say_next(s: Session, found: Fork, name: str, push: bool, url: str) -> None:
     else:
         s.console.say(f"Done: {origin} has {name}.", "green")
         s.console.say(f"Next: open a pull request from {name} to {production}.")
+    if found.draft:
+        s.console.say(
+            f"{policy.FILE_NAME} is on that branch now. Remove the one here before you check out a "
+            "commit that holds it."
+        )
 
 
 def write(s: Session, requirement: str, replaced: Sequence[str]) -> None:

@@ -51,16 +51,18 @@ class Copy:
 
 
 def compare(
-    found: Policy, read: Read, requirement: str = "", replace: Sequence[str] = ()
+    found: Policy, read: Read, requirement: str = "", replace: Sequence[str] = (), draft: str = ""
 ) -> list[Copy]:
     """What the fork would be given, against what it has.
 
+    draft: the text of its policy, where that is on no branch yet.
     requirement: what its workflows install; "" keeps what they do, but for an older version.
     replace: files that the team changed and that are to be given anew.
     Raises Usage where one of those is no such file, Refused where no rule would keep one.
     """
     copies = [
-        _copy(path, text, read(path), replace) for path, text in texts(found, read, requirement)
+        _copy(path, text, read(path), replace)
+        for path, text in texts(found, read, requirement, draft)
     ]
     if unknown := sorted(set(replace) - {c.path for c in copies if c.state in _GIVEN}):
         theirs = ", ".join(c.path for c in copies if c.state is State.THEIRS) or "none"
@@ -84,12 +86,14 @@ def _copy(path: str, after: str, before: str | None, replace: Sequence[str]) -> 
     return Copy(path, state, before, after)
 
 
-def texts(found: Policy, read: Read, requirement: str = "") -> Iterator[tuple[str, str]]:
+def texts(
+    found: Policy, read: Read, requirement: str = "", draft: str = ""
+) -> Iterator[tuple[str, str]]:
     """The files that this fork is given, with their texts."""
     own = read(policy.FILE_NAME)
     if own is None:
         extends = f"# The policy of this fork, where it differs from {policy.DEFAULT_NAME}."
-        yield policy.FILE_NAME, f'{extends}\nextends = "{policy.DEFAULT_NAME}"\n'
+        yield policy.FILE_NAME, draft or f'{extends}\nextends = "{policy.DEFAULT_NAME}"\n'
     else:
         # It is the team's to write; that it is there is all that counts.
         yield policy.FILE_NAME, own

@@ -155,33 +155,42 @@ def _known_policy(
     """The policy on the production branch, as far as it is known here; None where none is.
 
     The policy names the production branch, and the production branch holds the policy. Tried are
-    the branch that git's setting `carto-fork.production` names, the default's, the one that origin
-    has for its first, whatever the remote is called, and what is checked out (a job has little
-    else); the first that holds a policy counts. If that names another production branch, it is read
-    there once more.
+    the branch that git's setting `carto-fork.production` names, the default's, every branch of a
+    remote that a policy on it names, and what is checked out (a job has little else); the first that
+    holds a policy counts. If that names another production branch, it is read there once more.
     """
-    named = settings.get("carto-fork.production", [])
+    path, named = repository.path, settings.get("carto-fork.production", [])
     remotes = [key[7:-4] for key in settings if key.startswith("remote.") and key.endswith(".url")]
     candidates = [
         *(f"refs/remotes/{remote}/{branch}" for branch in named for remote in remotes),
         *(f"refs/heads/{branch}" for branch in named),
         *_production_refs(policy.load().policy),
-        *(f"refs/remotes/{remote}/HEAD" for remote in remotes),
-        "HEAD",
     ]
     for ref in candidates:
-        if ref != "HEAD" and ref not in refs.objects:
-            continue
-        if git.show(sh, repository.path, ref, policy.FILE_NAME) is None:
-            continue
-        found = load_policy(sh, repository.path, ref, ref)
-        origin = found.policy.remotes.origin.name
-        if ref.endswith("/HEAD") and ref != f"refs/remotes/{origin}/HEAD":
-            continue  # upstream is a fork itself, with a policy of its own
-        production = _production_refs(found.policy)
-        there = next((ref for ref in production if ref in refs.objects), ref)
-        return found if ref in production else load_policy(sh, repository.path, there, there)
-    return None
+        if ref in refs.objects and git.show(sh, path, ref, policy.FILE_NAME) is not None:
+            break
+    else:
+        ref = _self_named(sh, path, refs) or "HEAD"
+        if git.show(sh, path, ref, policy.FILE_NAME) is None:
+            return None
+    found = load_policy(sh, path, ref, ref)
+    production = _production_refs(found.policy)
+    there = next((ref for ref in production if ref in refs.objects), ref)
+    return found if ref in production else load_policy(sh, path, there, there)
+
+
+def _self_named(sh: Shell, repo: Path, refs: Refs) -> str:
+    """The branch of a remote that holds a policy which names that very branch; "" if none does."""
+    following = [ref for ref in refs.objects if ref.startswith("refs/remotes/")]
+    texts = git.contents(sh, repo, [f"{ref}:{policy.FILE_NAME}" for ref in following])
+    for ref, text in zip(following, texts, strict=True):
+        try:
+            found = policy.load(text).policy if text is not None else None
+        except Refused:
+            continue  # on some branch or other
+        if found and ref == _production_refs(found)[0]:
+            return ref
+    return ""
 
 
 def _draft(repository: Repository) -> str:

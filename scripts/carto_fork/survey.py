@@ -283,7 +283,7 @@ class _Survey:
             why = f"{counted(len(names), 'tag')} such as {max(names, key=_order)}"
             value = {
                 "name": _label(before, after.replace("N", "")),
-                "pattern": _pattern(before, dots, re.escape(after).replace("N", r"\d+")),
+                "pattern": _pattern(before, dots, _plain(after).replace("N", r"\d+")),
                 "use": (TagUse.NEVER if never else TagUse.ON_REQUEST).value,
             }
             yield Guess("tags", value, Surety.LIKELY if never else Surety.GUESS, why)
@@ -302,7 +302,7 @@ class _Survey:
             sure, why = Surety.GUESS, "the fork has no releases yet"
         name = f"{before}{{upstream}}{between}{{version}}"
         pattern = (
-            rf"{re.escape(before)}(?P<version>\d+(\.\d+)*){re.escape(between)}"
+            rf"{_plain(before)}(?P<version>\d+(\.\d+)*){_plain(between)}"
             r"(?P<build>\d+\.\d+\.\d+)"
         )
         scheme = {"name": "own release", "pattern": pattern, "use": TagUse.OWN.value}
@@ -545,7 +545,12 @@ def _order(name: str) -> tuple[Version, str]:
 
 def _pattern(before: str, dots: int, after: str) -> str:
     version = r"\d+" + r"\.\d+" * dots
-    return f"{re.escape(before)}(?P<version>{version}){after}".replace(r"\-", "-")
+    return f"{_plain(before)}(?P<version>{version}){after}"
+
+
+def _plain(text: str) -> str:
+    """A pattern for nothing but a text; a dash needs no care outside brackets."""
+    return re.escape(text).replace(r"\-", "-")
 
 
 def _label(before: str, after: str) -> str:
@@ -568,7 +573,7 @@ def _stable_scheme(
         sure = Surety.GUESS
     value = {
         "name": f"stable {_label(before, after)}{'' if is_main else f' of {dots + 1} numbers'}",
-        "pattern": _pattern(before, dots, re.escape(after)),
+        "pattern": _pattern(before, dots, _plain(after)),
         "use": use.value,
     }
     why = f"{counted(len(names), 'tag')} such as {max(names, key=_order)}"
