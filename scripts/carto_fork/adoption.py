@@ -77,13 +77,17 @@ def compare(
 def _copy(path: str, after: str, before: str | None, replace: Sequence[str]) -> Copy:
     if before is None:
         state = State.NEW
-    elif before.replace("\r\n", "\n") == after:
+    elif _plain(before) == _plain(after):
         state = State.CURRENT
     elif templates.untouched(before):
         state = State.BEHIND
     else:
         state = State.REPLACED if path in replace else State.THEIRS
     return Copy(path, state, before, after)
+
+
+def _plain(text: str) -> str:
+    return text.replace("\r\n", "\n")
 
 
 def texts(

@@ -156,8 +156,8 @@ def _known_policy(
 
     The policy names the production branch, and the production branch holds the policy. Tried are
     the branch that git's setting `carto-fork.production` names, the default's, every branch of a
-    remote that a policy on it names, and what is checked out (a job has little else); the first that
-    holds a policy counts. If that names another production branch, it is read there once more.
+    remote that a policy on it names, and what is checked out (a job has little else); the first
+    that holds a policy counts. If that names another production branch, it is read there once more.
     """
     path, named = repository.path, settings.get("carto-fork.production", [])
     remotes = [key[7:-4] for key in settings if key.startswith("remote.") and key.endswith(".url")]
@@ -263,6 +263,8 @@ def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
                     mend = f"{git.at(fork.path)} remote set-url{flag} {remote.name} {remote.url}"
                     if remote is origin:
                         mend = f"name the fork's clone with --repo, or if this is it: {mend}"
+                        if fork.loaded.is_default:
+                            mend += "; for a fork of anything else: `init`"
                     yield f"the remote `{remote.name}` is {scrub(url)}, not {remote.url}.", mend
     one, other = fork.url(origin), fork.url(upstream)
     if one and other and git.same_repository(one, other):

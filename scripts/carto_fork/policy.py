@@ -382,6 +382,11 @@ class Loaded(msgspec.Struct, frozen=True):
     policy: Policy
     settings: tuple[Setting, ...]
 
+    @property
+    def is_default(self) -> bool:
+        """Whether it is the one that ships in the package, and nothing of the fork's own."""
+        return all(setting.source == DEFAULT_SOURCE for setting in self.settings)
+
 
 def default_text() -> str:
     """The policy that ships in the package: CARTO's fork of LiteLLM."""

@@ -176,11 +176,11 @@ class _Survey:
         commit = self._commit(production.value)
         tree = git.tree(self._sh, self._repo, commit) if commit else {}
         yield self._marker(tree)
-        schemes = list(self._schemes())
+        classes = list(schemes(self.upstream.there.tags()))
         release, own = self._releases()
         yield Guess("tags", own, release.surety, "releases of the fork's own")
-        yield from schemes
-        found = [TagScheme(**{**g.value, "use": TagUse(g.value["use"])}) for g in schemes]
+        yield from classes
+        found = [TagScheme(**{**g.value, "use": TagUse(g.value["use"])}) for g in classes]
         yield from self._rest(tree, commit, found, release)
 
     # --- Names and branches ----------------------------------------------------------------------
@@ -255,38 +255,6 @@ class _Survey:
         return commit if commit in known.values() else here
 
     # --- Tags ------------------------------------------------------------------------------------
-
-    def _schemes(self) -> Iterator[Guess]:
-        """A class for each family of upstream's tag names."""
-        families: dict[tuple[str, int, str], list[str]] = defaultdict(list)
-        for name in self.upstream.there.tags():
-            if found := _VERSION.fullmatch(name):
-                after = re.sub(r"\d+", "N", found["after"])
-                families[found["before"], found["version"].count("."), after].append(name)
-        plain = {family: names for family, names in families.items() if not family[2]}
-        marked = {f: names for f, names in families.items() if f[2] and _STABLE.fullmatch(f[2])}
-        stable = {**plain, **marked}
-        if not stable:
-            raise Usage(
-                "upstream has no tag that looks like a stable release.",
-                then="write `[[tags]]` by hand: `config` prints those of another fork.",
-            )
-        sizes = Counter({family: len(names) for family, names in stable.items()})
-        # A name that says so outranks one that does not; else the most used prefix.
-        main = max(stable, key=lambda family: (family in marked, sizes[family]))
-        for family in sorted(stable, key=lambda family: (family != main, -sizes[family])):
-            yield _stable_scheme(family, stable[family], family == main, main, len(stable))
-        rest = [family for family in families if family not in stable]
-        for before, dots, after in sorted(rest, key=lambda family: family[2]):
-            names = families[before, dots, after]
-            never = bool(_NEVER.search(after))
-            why = f"{counted(len(names), 'tag')} such as {max(names, key=_order)}"
-            value = {
-                "name": _label(before, after.replace("N", "")),
-                "pattern": _pattern(before, dots, _plain(after).replace("N", r"\d+")),
-                "use": (TagUse.NEVER if never else TagUse.ON_REQUEST).value,
-            }
-            yield Guess("tags", value, Surety.LIKELY if never else Surety.GUESS, why)
 
     def _releases(self) -> tuple[Guess, dict[str, str]]:
         """How the fork names its releases, and the class of those names."""
@@ -527,6 +495,43 @@ class _Survey:
 
     def _text(self, commit: str, path: str) -> str:
         return (git.show(self._sh, self._repo, commit, path) or "") if commit else ""
+
+
+def schemes(names: Iterable[str]) -> Iterator[Guess]:
+    """A class for each family of upstream's tag names, that of its stable releases first.
+
+    Raises Usage where none looks like a stable release.
+    """
+    families: dict[tuple[str, int, str], list[str]] = defaultdict(list)
+    for name in names:
+        if found := _VERSION.fullmatch(name):
+            after = re.sub(r"\d+", "N", found["after"])
+            families[found["before"], found["version"].count("."), after].append(name)
+    usable = {family: group for family, group in families.items() if not _NEVER.search(family[0])}
+    plain = {family: group for family, group in usable.items() if not family[2]}
+    marked = {f: group for f, group in usable.items() if f[2] and _STABLE.fullmatch(f[2])}
+    stable = plain | marked
+    if not stable:
+        raise Usage(
+            "upstream has no tag that looks like a stable release.",
+            then="write `[[tags]]` by hand: `config` prints those of another fork.",
+        )
+    sizes = {family: len(group) for family, group in stable.items()}
+    # A name that says so outranks one that does not; else the most used prefix.
+    main = max(stable, key=lambda family: (family in marked, sizes[family]))
+    for family in sorted(stable, key=lambda family: (family != main, -sizes[family])):
+        yield _stable_scheme(family, stable[family], family == main, main, len(stable))
+    rest = [family for family in families if family not in stable]
+    for before, dots, after in sorted(rest, key=lambda family: family[2]):
+        group = families[before, dots, after]
+        never = bool(_NEVER.search(before + after))
+        why = f"{counted(len(group), 'tag')} such as {max(group, key=_order)}"
+        value = {
+            "name": _label(before, after.replace("N", "")),
+            "pattern": _pattern(before, dots, _plain(after).replace("N", r"\d+")),
+            "use": (TagUse.NEVER if never else TagUse.ON_REQUEST).value,
+        }
+        yield Guess("tags", value, Surety.LIKELY if never else Surety.GUESS, why)
 
 
 def _remote(found: _Remote) -> dict[str, str]:
