@@ -6,11 +6,15 @@
 	detect guard release images)
 .PHONY: $(<<key>>_targets)
 
-# A value from outside is text. $(value) keeps make from expanding it, for these targets alone, and a
-# recipe names it only as a quoted shell variable. ARGS is not quoted: it is split, and set -f leaves
-# it at that. What runs gets none of them: a make in there has variables of its own.
-$(<<key>>_targets): override TAG := $(value TAG)
-$(<<key>>_targets): override ARGS := $(value ARGS)
+# A value from outside is text. $(value) keeps make from expanding it, where one of these targets is
+# asked for and nowhere else, and a recipe names it only as a quoted shell variable. ARGS is not
+# quoted: it is split, and set -f leaves it at that. What runs gets none of them: a make in there has
+# variables of its own.
+ifneq (,$(filter $(<<key>>_targets),$(MAKECMDGOALS)))
+override TAG := $(value TAG)
+override ARGS := $(value ARGS)
+export TAG ARGS
+endif
 <<key>>_fork = set -f; env -u TAG -u ARGS -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL carto-fork
 <<key>>_tag = $${TAG:+--tag="$$TAG"}
 
