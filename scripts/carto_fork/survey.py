@@ -505,7 +505,7 @@ def schemes(names: Iterable[str]) -> Iterator[Guess]:
     families: dict[tuple[str, int, str], list[str]] = defaultdict(list)
     for name in names:
         if found := _VERSION.fullmatch(name):
-            after = re.sub(r"\d+", "N", found["after"])
+            after = re.sub(r"\d+", "0", found["after"])
             families[found["before"], found["version"].count("."), after].append(name)
     usable = {family: group for family, group in families.items() if not _NEVER.search(family[0])}
     plain = {family: group for family, group in usable.items() if not family[2]}
@@ -527,8 +527,8 @@ def schemes(names: Iterable[str]) -> Iterator[Guess]:
         never = bool(_NEVER.search(before + after))
         why = f"{counted(len(group), 'tag')} such as {max(group, key=_order)}"
         value = {
-            "name": _label(before, after.replace("N", "")),
-            "pattern": _pattern(before, dots, _plain(after).replace("N", r"\d+")),
+            "name": _label(before, after.replace("0", "")),
+            "pattern": _pattern(before, dots, _plain(after).replace("0", r"\d+")),
             "use": (TagUse.NEVER if never else TagUse.ON_REQUEST).value,
         }
         yield Guess("tags", value, Surety.LIKELY if never else Surety.GUESS, why)

@@ -298,6 +298,16 @@ def test_the_hook_checks_what_is_pushed(world: World) -> None:
     assert "pre-push: carto-fork is not installed here, so nothing was checked.\n" in unchecked.err
 
 
+def test_a_merge_that_is_left_to_a_person_is_published_past_the_hook(
+    world: World, github: GitHub
+) -> None:
+    path = programs(world)
+    assert world.run("adopt --no-push", PATH=path).code == 0
+    done = world.run("upstream-sync --tag v1.77.2-stable --no-tests", PATH=path)
+    assert done.code == 0, done.err
+    assert "refs/heads/upstream-sync/v1.77.2-stable" in world.refs(world.origin)
+
+
 # --- The fork with it ----------------------------------------------------------------------------
 
 
