@@ -17,7 +17,7 @@ from . import drops, git, github, pins, policy, tags, versions
 from .errors import Refused, Usage
 from .git import Refs, Repository
 from .policy import Files, TagScheme, TagUse
-from .shell import Shell
+from .shell import Shell, scrub
 from .text import counted
 
 
@@ -135,6 +135,12 @@ class _Survey:
             for name, url in urls.items():
                 if git.same_repository(url, self._asked.upstream):
                     return name, (Surety.CERTAIN, _SAID)
+            if there := urls.get("upstream"):
+                raise Refused(
+                    f"the remote `upstream` is {scrub(there)}, not {scrub(self._asked.upstream)}.",
+                    then=f"{git.at(self._repo)} remote rename upstream another-name, "
+                    "then run the same command again.",
+                )
             return "upstream", (Surety.CERTAIN, _SAID)
         named = [name for name in _UPSTREAM_NAMES if name in urls]
         if named:
@@ -536,7 +542,9 @@ def schemes(names: Iterable[str]) -> Iterator[Guess]:
 
 def _remote(found: _Remote) -> dict[str, str]:
     slug = github.slug_of(found.url)
-    return {"name": found.name, "url": f"https://github.com/{slug}.git" if slug else found.url}
+    # What the clone logs in with is nobody else's business.
+    url = re.sub(r"^(https?)://[^/@]*@", r"\1://", found.url)
+    return {"name": found.name, "url": f"https://github.com/{slug}.git" if slug else url}
 
 
 def _slugged(name: str) -> str:

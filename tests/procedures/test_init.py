@@ -122,11 +122,15 @@ def test_files_of_several_kinds(tmp_path: Path) -> None:
     source.git("tag", "tool-1.2.0+3.0.1")
     source.git("clone", "--quiet", "--bare", str(source.path), str(world.origin))
     source.git("clone", "--quiet", str(world.origin), str(world.fork))
-    world.git("remote add upstream", str(world.upstream))
+    upstream = "https://me:token@example.com/tool.git"
+    world.git("config", f"url.{world.upstream}.insteadOf", upstream)
+    world.git("remote add upstream", upstream)
     world.git("fetch --quiet upstream")
     done = world.run("init --yes")
     assert done.code == 0, done.err
     found = written(world)
+    assert found.remotes.upstream.url == "https://example.com/tool.git"
+    assert "token" not in done.out
     assert (found.branches.production, found.branches.mirror) == ("main", "upstream-main")
     assert found.version_files[0].keys == ("package.version",)
     assert found.commands.test == ("make test-unit",) and found.commands.lint == ("make check",)
@@ -188,7 +192,13 @@ def test_what_is_there_is_never_overwritten(panel: World) -> None:
         ("remote set-url upstream /nowhere", "init --yes", 1, "the remote `upstream` cannot be "),
         ("remote remove origin", "init --yes", 1, "has no remote for the fork itself."),
         ("", "init --yes --repo /", 1, "is not a git repository"),
-        ("", "init --upstream=--help", 1, "cannot be reached"),
+        (
+            "",
+            "init --upstream https://x:y@h/z",
+            1,
+            "upstream` is https://github.com/widgets/panel.git",
+        ),
+        ("remote remove upstream", "init --upstream=--help", 1, "cannot be reached"),
     ],
 )
 def test_what_cannot_be_seen_is_asked_for(
