@@ -3,7 +3,13 @@
 # Variables: TAG, a release of upstream's; ARGS, more options, split at blanks.
 
 <<key>>_targets := $(addsuffix -<<key>>,setup status sync-main upgrade resolve verify forecast heal \
-	detect guard release images)
+	detect guard)
+<<if releases>>
+<<key>>_targets += release-<<key>>
+<<end>>
+<<if images>>
+<<key>>_targets += images-<<key>>
+<<end>>
 .PHONY: $(<<key>>_targets)
 
 # A value from outside is text. $(value) keeps make from expanding it, where one of these targets is
