@@ -34,10 +34,10 @@ compile := $(bin)/uv pip compile --quiet --universal --fork-strategy fewest --ge
 invoke = $(run) $(bin)/invoke $(if $(REPO),,sandbox) $@ --repo="$${REPO:-.sandbox/litellm}"
 tag = $${TAG:+--tag="$$TAG"}
 to = $${TO:+--to="$$TO"}
-for_fork := $(wildcard scripts/carto_fork/workflows/*.y*ml)
 
 .PHONY: help next guide setup status sync-main upgrade-carto resolve-conflicts verify forecast \
-	heal drift dropped features config bump-version release images feature pr guard doctor recover sandbox tour \
+	heal drift dropped features adopt init config bump-version release images feature pr guard doctor recover \
+	sandbox tour \
 	install-dev test test-unit test-integration lint format check docs bench replay lock clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
@@ -81,6 +81,12 @@ dropped: .venv/run ## list changes of the fork's that upstream has absorbed
 	@$(invoke) $$ARGS
 
 features: .venv/run ## check the manifest of the fork's features
+	@$(invoke) $$ARGS
+
+adopt: .venv/run ## put into the fork what it needs, or bring that up to date
+	@$(invoke) $$ARGS
+
+init: .venv/run ## write the policy of the fork in REPO (ARGS=--yes)
 	@$(invoke) $$ARGS
 
 config: .venv/run ## print the effective policy
@@ -139,9 +145,9 @@ format: .venv/dev ## let ruff rewrite what it can
 	$(bin)/ruff check --fix
 
 check: lint ## lint, workflows, layering, generated documentation
-	$(bin)/zizmor --quiet --offline --persona=pedantic .github $(for_fork)
-	$(bin)/check-jsonschema --builtin-schema vendor.github-workflows $(wildcard .github/workflows/*.y*ml) $(for_fork)
-	$(bin)/pytest --quiet tests/unit/test_layering.py tests/unit/test_docs.py
+	$(bin)/zizmor --quiet --offline --persona=pedantic .github
+	$(bin)/check-jsonschema --builtin-schema vendor.github-workflows $(wildcard .github/workflows/*.y*ml)
+	$(bin)/pytest --quiet tests/unit/test_layering.py tests/unit/test_docs.py tests/unit/test_adoption.py
 
 docs: .venv/dev ## rewrite the generated blocks of the documentation
 	PYTHONPATH=scripts $(bin)/python -m carto_fork.docs

@@ -66,7 +66,8 @@ def played(world: World, monkeypatch: pytest.MonkeyPatch, beside: Path) -> Itera
     world.git("config --global carto-fork.gh", found)
     (beside / "gh").symlink_to(found)
     monkeypatch.setenv("PATH", f"{beside}{os.pathsep}{os.environ['PATH']}")
-    hub = GitHub(shell(), world.place)
+    names = {world.slug: "origin.git", world.upstream_slug: "upstream.git"}
+    hub = GitHub(shell(), world.place, names)
     with serve(hub) as variables:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)

@@ -15,11 +15,16 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from carto_fork import adoption, policy
 from world import ROOT, Done, World
 
-WORKFLOWS = ROOT / "scripts" / "carto_fork" / "workflows"
+WORKFLOWS = {
+    Path(path).name: text
+    for path, text in adoption.texts(policy.load().policy, lambda path: None)
+    if path.startswith(".github/workflows/")
+}
+"""The workflows that the embedded sandbox's fork is given, by name."""
 INSTALL = "python -m pip install --requirement .github/carto-fork.txt"
-FORK = "https://github.com/CartoDB/litellm"
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 _TOKEN = re.compile(r"\s*('(?:[^']|'')*'|&&|\|\||==|!=|[!(),]|[\w*-]+(?:\.[\w*-]+)*)")
@@ -29,8 +34,13 @@ Names = Mapping[str, Any]
 
 
 def read(name: str) -> dict[str, Any]:
-    """A workflow of the fork's, as data."""
-    found = YAML(typ="safe", pure=True).load((WORKFLOWS / name).read_text(encoding="utf-8"))
+    """A workflow that the embedded sandbox's fork is given, as data."""
+    return parsed(WORKFLOWS[name])
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """A workflow as data."""
+    found = YAML(typ="safe", pure=True).load(text)
     assert isinstance(found, dict)
     return found
 
@@ -167,7 +177,8 @@ class Actions:
     """Runs the fork's workflows on a world, each job in a clone of its own.
 
     github: the context of that name, beyond the usual. commands: programs of tests' own, as shell
-    scripts by name. commit: what to check out where a workflow does not say.
+    scripts by name. commit: what to check out where a workflow does not say. adopted: whether to
+    run what lies on the fork's production branch, not what it would be given.
     """
 
     world: World
@@ -178,18 +189,20 @@ class Actions:
     commands: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     commit: str = ""
+    adopted: bool = False
 
     def __post_init__(self) -> None:
-        self.place = self.world.place / "actions"
+        number = len(list(self.world.place.glob("actions*")))
+        self.place = self.world.place / f"actions{number or ''}"
         (self.place / "bin").mkdir(parents=True)
         start = "from carto_fork.program import main; main()"
         tasks = f"exec {sys.executable} -c '{start}' \"$@\""
         for name, script in ({"carto-fork": tasks} | self.commands).items():
             (self.place / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
             (self.place / "bin" / name).chmod(0o755)
-        upstream = "https://github.com/BerriAI/litellm.git"
-        for url, to in ((FORK, self.world.origin), (upstream, self.world.upstream)):
-            for spelled in {url, f"{url.removesuffix('.git')}.git"}:
+        slugs = {self.world.slug: self.world.origin, self.world.upstream_slug: self.world.upstream}
+        for slug, to in slugs.items():
+            for spelled in (url := f"https://github.com/{slug}", f"{url}.git"):
                 self.world.git(f"config --global --add url.{to}.insteadOf {spelled}")
 
     def run(
@@ -199,7 +212,7 @@ class Actions:
 
         inputs: for a workflow that another one calls. into: the run of that one.
         """
-        workflow, made = read(name), into or Run()
+        workflow, made = self._read(name), into or Run()
         given = self.inputs if inputs is None else dict(inputs)
         for job, spec in workflow["jobs"].items():
             needs = spec.get("needs", [])
@@ -226,11 +239,17 @@ class Actions:
                 self._job(job, spec, workflow.get("env", {}), names, made)
         return made
 
+    def _read(self, name: str) -> dict[str, Any]:
+        if not self.adopted:
+            return read(name)
+        at = f"{self.world.production}:.github/workflows/{name}"
+        return parsed(self.world.git("show", at, repo=self.world.origin))
+
     def _names(self, inputs: dict[str, Any]) -> dict[str, Any]:
         usual = {
             "event_name": "workflow_dispatch",
-            "ref": "refs/heads/carto/main",
-            "ref_name": "carto/main",
+            "ref": f"refs/heads/{self.world.production}",
+            "ref_name": self.world.production,
             "ref_type": "branch",
             "token": "ghs_default",
         }
@@ -271,7 +290,10 @@ class Actions:
         made.outputs[job] = {key: filled(value, names) for key, value in outputs.items()}
 
     def _check_out(self, clone: Path, options: dict[str, Any]) -> None:
-        self.world.git("clone --quiet --no-checkout", FORK, str(clone))
+        url = f"https://github.com/{self.world.slug}"
+        self.world.git("clone --quiet --no-checkout", url, str(clone))
+        # Unlike a clone, the action asks for no first branch.
+        self.world.git("remote set-head origin --delete", repo=clone)
         if ref := options.get("ref"):
             self.world.git(
                 f"checkout --quiet --force -B {ref} refs/remotes/origin/{ref}", repo=clone
@@ -288,7 +310,7 @@ class Actions:
             "PYTHONPATH": str(ROOT / "scripts"),
             "GITHUB_ACTIONS": "true",
             "GITHUB_SERVER_URL": "https://github.com",
-            "GITHUB_REPOSITORY": "CartoDB/litellm",
+            "GITHUB_REPOSITORY": self.world.slug,
             "GITHUB_RUN_ID": "99",
             "GITHUB_ACTOR": "octocat",
             "GITHUB_REF_NAME": github["ref_name"],

@@ -65,9 +65,14 @@ class Done:
 
 @dataclass(frozen=True)
 class World:
-    """A sandbox: `upstream.git`, `origin.git` and the clone `litellm` in one directory."""
+    """A sandbox: `upstream.git`, `origin.git` and a clone in one directory; the embedded one's, if
+    nothing else is said."""
 
     place: Path
+    clone: str = "litellm"
+    slug: str = "CartoDB/litellm"
+    upstream_slug: str = "BerriAI/litellm"
+    production: str = "carto/main"
 
     @property
     def upstream(self) -> Path:
@@ -79,11 +84,11 @@ class World:
 
     @property
     def fork(self) -> Path:
-        return self.place / "litellm"
+        return self.place / self.clone
 
     def work(self, tag: str) -> Path:
         """The work tree of the upgrade to a tag."""
-        return self.place / f"litellm.upstream-sync-{tag}"
+        return self.place / f"{self.clone}.upstream-sync-{tag.replace('/', '-')}"
 
     def run(self, line: str, *more: str, cwd: Path | None = None, **variables: str) -> Done:
         """Run a task with this checkout's tasks.py, in the fork's clone, as `invoke LINE`.

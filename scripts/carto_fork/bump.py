@@ -50,9 +50,9 @@ def changes(work: Path, policy: Policy, version: str) -> list[Change]:
                 then="correct the file, or `version_files` in the policy.",
             )
         found += [
-            Change(file.path, key, before, version)
+            Change(file.path, key, before, after)
             for key, before in stated.items()
-            if before != version
+            if before != (after := versions.spelled(version, file.path))
         ]
     return found
 
@@ -65,7 +65,7 @@ def half_done(sh: Shell, work: Path, policy: Policy, version: str) -> set[str]:
         if committed is None or not path.is_file():
             continue
         now = files.read_text(path)
-        if now != committed and now == versions.write(committed, file.keys, version):
+        if now != committed and now == versions.write(committed, file.keys, version, file.path):
             paths.add(file.path)
     return paths
 
@@ -104,7 +104,7 @@ def apply(
         if not before:
             continue
         old = files.read_text(path)
-        new = versions.write(old, file.keys, before[0].after)
+        new = versions.write(old, file.keys, before[0].after, file.path)
         if sh.dry:
             sh.show(files.patch_command(work, file.path, old, new))
         else:

@@ -34,14 +34,20 @@ def replace_text(path: Path, text: str) -> None:
         raise
 
 
-def patch_command(work: Path, path: str, before: str, after: str) -> str:
-    """A shell command that makes a change to a file of a work tree, ready to be pasted."""
-    old, new = _quoted(f"a/{path}"), _quoted(f"b/{path}")
-    lines = difflib.unified_diff(lines_of(before), lines_of(after), old, new)
+def patch_command(work: Path, path: str, before: str | None, after: str) -> str:
+    """A shell command that changes a file of a work tree, or makes it (`before` is None), ready to
+    be pasted."""
+    old, new = _quoted(f"a/{path}") if before is not None else "/dev/null", _quoted(f"b/{path}")
+    lines = difflib.unified_diff(lines_of(before or ""), lines_of(after), old, new)
     ended = (x if x.endswith("\n") else f"{x}\n\\ No newline at end of file\n" for x in lines)
     # No line of a patch can end it: each begins with one of ` +-@\`, and names are quoted.
     command = f"git -C {shlex.quote(str(work))} apply --whitespace=nowarn <<'END_OF_PATCH'"
     return f"{command}\n{''.join(ended)}END_OF_PATCH"
+
+
+def new_file_command(path: Path, text: str) -> str:
+    """A shell command that writes a file, ready to be pasted; the text ends with a line end."""
+    return f"cat > {shlex.quote(str(path))} <<'END_OF_FILE'\n{text}END_OF_FILE"
 
 
 def _quoted(path: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from . import git, github, policy, versions
+from . import files, git, github, policy, versions
 from .errors import Refused
 from .git import Refs, Repository
 from .github import Hub
@@ -22,6 +22,7 @@ class Fork:
     refs: branches and tags at that moment.
     loaded: the policy, with the origin of its values.
     problem: why the fork's own policy is not in force, None if it is.
+    draft: the text of a policy that lies in the checkout and on no branch yet; "" if there is none.
     """
 
     repository: Repository
@@ -29,6 +30,7 @@ class Fork:
     refs: Refs
     loaded: Loaded
     problem: Refused | None = None
+    draft: str = ""
 
     @property
     def path(self) -> Path:
@@ -104,8 +106,11 @@ class Fork:
 
     def at(self, sh: Shell, commit: str) -> Fork:
         """The same fork with the policy as it is at a commit of the production branch."""
-        loaded = load_policy(sh, self.path, commit, commit[:10])
-        return replace(self, loaded=loaded, problem=None)
+        text = git.show(sh, self.path, commit, policy.FILE_NAME)
+        if text is None and self.draft:
+            return self
+        loaded = policy.load(text, f"{policy.FILE_NAME} at {commit[:10]}")
+        return replace(self, loaded=loaded, problem=None, draft="")
 
     def merging_work_trees(self, sh: Shell) -> list[Path]:
         """The work trees of upgrades in which a merge is in progress."""
@@ -134,39 +139,64 @@ def open_fork(sh: Shell, path: Path) -> Fork:
     repository = git.open_repository(sh, path)
     refs = git.refs(sh, repository.path)
     settings = git.config(sh, repository.path)
+    draft = ""
     try:
-        return Fork(repository, settings, refs, _known_policy(sh, repository, settings, refs))
+        loaded = _known_policy(sh, repository, settings, refs)
+        if loaded is None and (draft := _draft(repository)):
+            loaded = policy.load(draft, f"{policy.FILE_NAME}, which is on no branch yet")
+        return Fork(repository, settings, refs, loaded or policy.load(), draft=draft)
     except Refused as problem:
-        return Fork(repository, settings, refs, policy.load(), problem)
+        return Fork(repository, settings, refs, policy.load(), problem, draft)
 
 
 def _known_policy(
     sh: Shell, repository: Repository, settings: Mapping[str, list[str]], refs: Refs
-) -> Loaded:
-    """The policy on the production branch, as far as it is known here.
+) -> Loaded | None:
+    """The policy on the production branch, as far as it is known here; None where none is.
 
     The policy names the production branch, and the production branch holds the policy. Tried are
-    the branch that git's setting `carto-fork.production` names, the default's, and the one that
-    origin's HEAD points to; the first that holds a policy counts. If that names another production
-    branch, it is read there once more.
+    the branch that git's setting `carto-fork.production` names, the default's, every branch of a
+    remote that a policy on it names, and what is checked out (a job has little else); the first
+    that holds a policy counts. If that names another production branch, it is read there once more.
     """
-    default = policy.load()
-    named = settings.get("carto-fork.production", [])
+    path, named = repository.path, settings.get("carto-fork.production", [])
+    remotes = [key[7:-4] for key in settings if key.startswith("remote.") and key.endswith(".url")]
     candidates = [
-        *(ref for branch in named for ref in _branch_refs(default.policy, branch)),
-        *_production_refs(default.policy),
-        "refs/remotes/origin/HEAD",
+        *(f"refs/remotes/{remote}/{branch}" for branch in named for remote in remotes),
+        *(f"refs/heads/{branch}" for branch in named),
+        *_production_refs(policy.load().policy),
     ]
     known = [ref for ref in candidates if ref in refs.objects]
-    texts = git.contents(sh, repository.path, [f"{ref}:{policy.FILE_NAME}" for ref in known])
-    for ref, text in zip(known, texts, strict=True):
-        if text is None:
-            continue
-        found = load_policy(sh, repository.path, ref, ref)
-        production = _production_refs(found.policy)
-        there = next((ref for ref in production if ref in refs.objects), ref)
-        return found if ref in production else load_policy(sh, repository.path, there, there)
-    return default
+    texts = git.contents(sh, path, [f"{ref}:{policy.FILE_NAME}" for ref in known])
+    ref = next((ref for ref, text in zip(known, texts, strict=True) if text is not None), "")
+    if not ref:
+        ref = _self_named(sh, path, refs) or "HEAD"
+        if git.show(sh, path, ref, policy.FILE_NAME) is None:
+            return None
+    found = load_policy(sh, path, ref, ref)
+    production = _production_refs(found.policy)
+    there = next((ref for ref in production if ref in refs.objects), ref)
+    return found if ref in production else load_policy(sh, path, there, there)
+
+
+def _self_named(sh: Shell, repo: Path, refs: Refs) -> str:
+    """The branch of a remote that holds a policy which names that very branch; "" if none does."""
+    following = [ref for ref in refs.objects if ref.startswith("refs/remotes/")]
+    texts = git.contents(sh, repo, [f"{ref}:{policy.FILE_NAME}" for ref in following])
+    for ref, text in zip(following, texts, strict=True):
+        try:
+            found = policy.load(text).policy if text is not None else None
+        except Refused:
+            continue  # on some branch or other
+        if found and ref == _production_refs(found)[0]:
+            return ref
+    return ""
+
+
+def _draft(repository: Repository) -> str:
+    """The text of the policy that lies at the top of the main work tree; "" if there is none."""
+    path = repository.home / policy.FILE_NAME
+    return files.read_text(path) if path.is_file() else ""
 
 
 def _production_refs(policy: Policy) -> tuple[str, str]:
@@ -233,6 +263,8 @@ def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
                     mend = f"{git.at(fork.path)} remote set-url{flag} {remote.name} {remote.url}"
                     if remote is origin:
                         mend = f"name the fork's clone with --repo, or if this is it: {mend}"
+                        if fork.loaded.is_default:
+                            mend += "; for a fork of anything else: `init`"
                     yield f"the remote `{remote.name}` is {scrub(url)}, not {remote.url}.", mend
     one, other = fork.url(origin), fork.url(upstream)
     if one and other and git.same_repository(one, other):

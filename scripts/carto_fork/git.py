@@ -138,10 +138,11 @@ def refs(sh: Shell, repo: Path) -> Refs:
     # Peels tags from what packed-refs says; for-each-ref would open every one of them.
     answer = sh.ask("git -C {repo} show-ref --dereference", repo=repo)
     # Exit code 1: there is none.
-    return _parsed(checked(answer, "refs", 1).out)
+    return parsed_refs(checked(answer, "refs", 1).out)
 
 
-def _parsed(listing: str) -> Refs:
+def parsed_refs(listing: str) -> Refs:
+    """The refs that a listing of show-ref or ls-remote names."""
     objects: dict[str, str] = {}
     peeled: dict[str, str] = {}
     for line in listing.splitlines():
@@ -166,7 +167,7 @@ def remote_refs(
     )
     if not answer.ok:
         return None
-    return _parsed(answer.out)
+    return parsed_refs(answer.out)
 
 
 def config(sh: Shell, repo: Path) -> dict[str, list[str]]:

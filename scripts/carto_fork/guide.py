@@ -131,14 +131,13 @@ def render(topic: Topic, found: Policy, program: str) -> str:
 
     program: what a person types for `invoke`.
     """
-    parts = docs.parts(found)
     paragraphs = [f"# {topic.name}", topic.line]
     if topic.task:
         paragraphs.append(f"```bash\ninvoke {topic.task}\n```")
     if topic.text:
-        critical = parts["critical-rules"]() if "{critical}" in topic.text else ""
+        critical = docs.part("critical-rules", found) if "{critical}" in topic.text else ""
         paragraphs.append(topic.text.replace("{critical}", critical))
-    made = parts[topic.part]().rstrip() if topic.part else ""
+    made = docs.part(topic.part, found).rstrip() if topic.part else ""
     if topic.task and made:
         paragraphs.append("Step by step, with an example release and beside the clone:")
     if made:

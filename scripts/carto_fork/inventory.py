@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from . import ancestry, customisations, drops, git, ledger, policy
+from . import ancestry, customisations, drops, git, ledger, pins, policy
 from .errors import Refused
 from .evidence import Commit, Customisations
 from .fates import Fate, substantive
@@ -25,7 +25,7 @@ _MOST_FILES = 8
 _DEFINITION = re.compile(
     r"(export )?(default )?(async )?(def|class|function|const|interface|type) \w+"
 )
-_OWN_FILES = {policy.FILE_NAME, drops.FILE_NAME, "CARTO_CLAUDE.md"}
+_OWN_FILES = {policy.FILE_NAME, drops.FILE_NAME, pins.FILE_NAME}
 """Files in the fork that only this product reads: no feature of the fork's."""
 
 
@@ -133,10 +133,11 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
     production = git.tree(sh, fork.path, known.healed)
     upstream = git.tree(sh, fork.path, known.tip)
     units = GitIgnoreSpec.from_lines(path for rule in fork.policy.units for path in rule.paths)
+    own_files = _OWN_FILES | fork.policy.files.paths
     by_commit: dict[Commit, list[str]] = defaultdict(list)
     for path, commits in known.own.paths.items():
         changed = path in production and production.get(path) != upstream.get(path)
-        if changed and path not in _OWN_FILES and not units.match_file(path):
+        if changed and path not in own_files and not units.match_file(path):
             for commit in commits:
                 by_commit[commit].append(path)
     wrote: dict[Commit, set[str]] = defaultdict(set)

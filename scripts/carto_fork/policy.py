@@ -26,9 +26,14 @@ DEFAULT_SOURCE = f"default ({DEFAULT_NAME})"
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/-]*[A-Za-z0-9_-])?")
 """What a branch or a remote may be called here; git allows more."""
 
+_PATH = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._/-]*[A-Za-z0-9]")
+"""What a file may be called that workflows and Makefiles name."""
 
-VERSION_LINE = re.compile(r"""\s*version\s*=\s*["'][^"']*["']\s*(#.*)?""")
-"""A line of a TOML file that states a version, and nothing else."""
+
+VERSION_LINE = re.compile(
+    r"""\s*(version\s*=\s*["'][^"']*["']\s*(#.*)?|"version"\s*:\s*"[^"]*"\s*,?\s*)"""
+)
+"""A line of a TOML or JSON file that states a version, and nothing else."""
 
 
 class TagUse(Enum):
@@ -167,10 +172,15 @@ class Workflows(_Table, frozen=True):
 
 
 class VersionFile(_Table, frozen=True):
-    """A TOML file that states the version at dotted keys."""
+    """A file that states the version: at dotted keys of a TOML or JSON file, or as all there is in
+    another one, which has no keys."""
 
     path: str
-    keys: tuple[str, ...]
+    keys: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if bool(self.keys) != self.path.endswith((".toml", ".json")):
+            raise ValueError(f"{self.path}: TOML and JSON files state the version at `keys`")
 
 
 class Feature(_Table, frozen=True):
@@ -258,6 +268,52 @@ class Commands(_Table, frozen=True):
                 raise ValueError("a command is empty")
 
 
+class Files(_Table, frozen=True):
+    """Where the files lie that `adopt` puts into the fork; "" leaves one out.
+
+    sync, release, images, guard: workflows. requirements: what they install. makefile, tasks:
+    ways to call the tasks in a checkout. guide, process: documents.
+    """
+
+    sync: str = ".github/workflows/fork-upstream-sync.yml"
+    release: str = ".github/workflows/fork-release.yml"
+    images: str = ".github/workflows/fork-images.yml"
+    guard: str = ".github/workflows/fork-guard.yml"
+    requirements: str = ".github/carto-fork.txt"
+    makefile: str = "fork.mk"
+    tasks: str = "fork_tasks.py"
+    guide: str = "FORK_GUIDE.md"
+    process: str = "docs/FORK_RELEASE_PROCESS.md"
+
+    def __post_init__(self) -> None:
+        paths = [path for path in msgspec.structs.astuple(self) if path]
+        for path in paths:
+            if not _PATH.fullmatch(path) or ".." in path.split("/"):
+                raise ValueError(f"{path!r} is no path inside the fork")
+        if len(set(paths)) < len(paths):
+            raise ValueError("two of them have the same path")
+        for path in (self.sync, self.release, self.images, self.guard):
+            if path and not re.fullmatch(r"\.github/workflows/[^/]+\.ya?ml", path):
+                raise ValueError(f"{path!r} is no workflow for GitHub")
+        if self.tasks and not self.tasks.removesuffix(".py").isidentifier():
+            raise ValueError(f"{self.tasks!r} is no collection for invoke")
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset(filter(None, msgspec.structs.astuple(self)))
+
+
+class Guide(_Table, frozen=True):
+    """What the guide says of this fork and of no other, in Markdown.
+
+    about: what the fork is for. notes: whatever else a maintainer has to know.
+    """
+
+    about: str = ""
+    notes: str = ""
+
+
 class Policy(_Table, frozen=True):
     """The effective configuration of a fork."""
 
@@ -276,6 +332,8 @@ class Policy(_Table, frozen=True):
     releases: Releases | None = None
     images: Images | None = None
     migrations: Migrations = Migrations()
+    files: Files = Files()
+    guide: Guide = Guide()
 
     def __post_init__(self) -> None:
         if self.branches.sync.count("{tag}") != 1:
@@ -297,6 +355,11 @@ class Policy(_Table, frozen=True):
     def version_paths(self) -> frozenset[str]:
         """The files that state the version."""
         return frozenset(file.path for file in self.version_files)
+
+    @property
+    def key(self) -> str:
+        """The fork's name as part of other names, such as those of variables and targets."""
+        return re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_") or "fork"
 
     @property
     def units(self) -> tuple[Rule, ...]:
@@ -330,6 +393,11 @@ class Loaded(msgspec.Struct, frozen=True):
 
     policy: Policy
     settings: tuple[Setting, ...]
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is the one that ships in the package, and nothing of the fork's own."""
+        return all(setting.source == DEFAULT_SOURCE for setting in self.settings)
 
 
 def default_text() -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 
 from invoke.exceptions import ParseError
 from invoke.program import Program
 
+from . import __version__
 from .errors import ExitCode
 from .tasks import namespace
 
@@ -23,14 +23,7 @@ class _Program(Program):
             sys.exit(ExitCode.USAGE)
 
 
-def _version() -> str:
-    try:
-        return version("carto-fork")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
-
-
-program = _Program(name="carto-fork", binary="carto-fork", version=_version(), namespace=namespace)
+program = _Program(name="carto-fork", binary="carto-fork", version=__version__, namespace=namespace)
 
 
 def main() -> None:

@@ -58,7 +58,7 @@ def make_release(s: Session, bump: str, dispatch: bool, run_task: RunTask) -> No
         raise git.nobody(found.path)
     with s.locked(found.repository) as held:
         there = release.ask(s.sh, found)
-        found, commit = _current(s, found, there.origin, held)
+        found, commit = current(s, found, there.origin, held)
         made = release.next_one(s.sh, found, there, commit, bump, s.command)
         _say_what_is_not_in(s, found, commit)
         notes = release.notes(found, made).markdown()
@@ -183,8 +183,8 @@ def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
         fork.require_remotes(found)
     with s.locked(found.repository) if build else nullcontext() as held:
         if build and own is None:
-            there = _branch_on_origin(s, found, found.policy.branches.production)
-            found, commit = _current(s, found, there, held)
+            there = branch_on_origin(s, found, found.policy.branches.production)
+            found, commit = current(s, found, there, held)
         if own:
             names = _of_release(s, found, own, ask=build)
         elif commit:
@@ -306,7 +306,7 @@ def start_feature(s: Session, name: str) -> None:
         )
     fork.require_remotes(found)
     origin, production = found.policy.remotes.origin.name, found.policy.branches.production
-    there = _branch_on_origin(s, found, production, branch)
+    there = branch_on_origin(s, found, production, branch)
     here = f"refs/heads/{branch}" in found.refs.objects
     if here or f"refs/heads/{branch}" in there.objects:
         raise Refused(
@@ -317,7 +317,7 @@ def start_feature(s: Session, name: str) -> None:
             "another --name.",
         )
     with s.locked(found.repository) as held:
-        found, commit = _current(s, found, there, held)
+        found, commit = current(s, found, there, held)
         _require_nothing_lost(s, work, commit)
         values = found.values() | {"work": str(work), "feature": branch}
         untouched = "Your checkout and the branches are as they were."
@@ -365,8 +365,8 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
     hub = found.hub(found.policy.remotes.origin)
     github.require(s.sh, hub)
     with s.locked(found.repository) as held:
-        there = _branch_on_origin(s, found, base)
-        _, onto = _current(s, found, there, held, base)
+        there = branch_on_origin(s, found, base)
+        _, onto = current(s, found, there, held, base)
         known = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
         body = ""
         if known is None:
@@ -460,13 +460,13 @@ def _words(
 # --- What several of them do ---------------------------------------------------------------------
 
 
-def _branch_on_origin(s: Session, found: Fork, *branches: str) -> Refs:
+def branch_on_origin(s: Session, found: Fork, *branches: str) -> Refs:
     """Where branches are on origin now. Raises Refused where it cannot be reached."""
     origin = found.policy.remotes.origin.name
     return target.ask_remote(s.sh, found, origin, [f"refs/heads/{name}" for name in branches])
 
 
-def _current(
+def current(
     s: Session, found: Fork, there: Refs, held: Journal | None, branch: str = ""
 ) -> tuple[Fork, str]:
     """Fetch a branch as origin has it now, the production branch if none is named.

@@ -32,6 +32,7 @@ class Context:
     """What the text names besides the sync.
 
     upstream: the page of its repository. production: the branch that the pull request goes into.
+    remotes: what clones call the fork and upstream.
     number: of the pull request, 0 before there is one. test, lint: the policy's command lines.
     report: the page with the text in full, "" if there is none.
     starts_no_ci: whether a pull request of this author's starts no workflow.
@@ -39,6 +40,7 @@ class Context:
 
     upstream: str
     production: str
+    remotes: tuple[str, str] = ("origin", "upstream")
     number: int = 0
     test: Sequence[str] = ()
     lint: Sequence[str] = ()
@@ -245,6 +247,7 @@ def _checklist(sync: Sync, context: Context) -> Iterator[str]:
 
 def _instructions(sync: Sync, context: Context) -> Iterator[str]:
     program, tag = "carto-fork", sync.tag.name
+    origin, upstream = context.remotes
     if sync.unresolved:
         number = str(context.number or "NUMBER")
         yield "## How to resolve it"
@@ -267,11 +270,11 @@ def _instructions(sync: Sync, context: Context) -> Iterator[str]:
     yield ""
     yield from block(
         [
-            f"git fetch origin {sync.branch}",
-            f"git fetch upstream refs/tags/{tag}:refs/tags/{tag}",
+            f"git fetch {origin} {sync.branch}",
+            f"git fetch {upstream} refs/tags/{tag}:refs/tags/{tag}",
             f"{program} verify --ours {sync.ours[:10]} --theirs {tag} "
-            f"--result origin/{sync.branch}",
-            f"git log --oneline --first-parent {sync.ours[:10]}..origin/{sync.branch}",
+            f"--result {origin}/{sync.branch}",
+            f"git log --oneline --first-parent {sync.ours[:10]}..{origin}/{sync.branch}",
             *([f"gh pr merge {context.number} --merge"] if context.number else []),
             f"{program} verify --landed {tag}   # afterwards: it tells if it was squashed",
         ],

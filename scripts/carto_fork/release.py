@@ -293,7 +293,7 @@ def _require_version(
         text = git.show(sh, fork.path, commit, file.path)
         stated = versions.read(text, file.keys, file.path) if text is not None else {}
         for key, version in stated.items():
-            if version == upstream.release:
+            if version == versions.spelled(upstream.release, file.path):
                 continue
             problem = (
                 f"{file.path}: {key} is {version} on {production}, and the newest release of "

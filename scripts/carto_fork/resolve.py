@@ -192,7 +192,7 @@ def write_drops(sh: Shell, work: Path, more: Sequence[Drop]) -> None:
 def write_file(sh: Shell, work: Path, path: str, before: str | None, after: str) -> None:
     """Give a file a new text, and stage it; `before` is None where it is not there yet."""
     if sh.dry:
-        sh.show(files.patch_command(work, path, before or "", after))
+        sh.show(files.patch_command(work, path, before, after))
     elif after != before:
         (work / path).touch()
         files.replace_text(work / path, after)

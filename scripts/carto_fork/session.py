@@ -82,7 +82,9 @@ class Session:
     def spelled_out(self, advice: str) -> str:
         """Advice with whole command lines for `the same command` and for names of tasks."""
         advice = advice.replace("the same command", f"`{self.again}`")
-        advice = re.sub(r"`(setup|status|config)`", lambda f: f"`{self.command(f[1])}`", advice)
+        advice = re.sub(
+            r"`(setup|status|config|init)`", lambda f: f"`{self.command(f[1])}`", advice
+        )
         return advice.replace("`heal --check`", f"`{self.command('heal', check=True)}`")
 
     def print_json(self, data: Any) -> None:

@@ -88,7 +88,8 @@ class GitHub:
     """The repositories of one directory as GitHub has them.
 
     place: holds the bare repositories, the state and the log of requests.
-    repositories: their names at GitHub and their directories in `place`.
+    repositories: the names of the fork and of its upstream at GitHub, and their directories in
+        `place`.
     now: the clock.
     """
 
@@ -163,28 +164,29 @@ class GitHub:
 class Opened:
     """GitHub at one moment.
 
-    repositories: by their full name.
+    repositories: by their full name, the fork first, then what it was forked from.
     """
 
     def __init__(self, state: State, repositories: Mapping[str, Repository]) -> None:
         self.state, self._repositories = state, repositories
+        self._origin, self._upstream = repositories  # in this order
 
-    def repository(self, name: str = ORIGIN) -> Repository | None:
+    def repository(self, name: str) -> Repository | None:
         """The repository of a full name, in whatever case it is written."""
         names = {known.lower(): known for known in self._repositories}
         return self._repositories.get(names.get(name.lower(), ""))
 
     def origin(self) -> Repository:
         """The fork."""
-        return self._repositories[ORIGIN]
+        return self._repositories[self._origin]
 
     def upstream(self) -> Repository:
         """What it was forked from."""
-        return self._repositories[UPSTREAM]
+        return self._repositories[self._upstream]
 
     def parent(self, repository: Repository) -> Repository | None:
         """What a repository was forked from."""
-        return self._repositories.get(UPSTREAM) if repository.name == ORIGIN else None
+        return self.upstream() if repository.name == self._origin else None
 
     def fault(self, method: str, name: str) -> Fault | None:
         """What is to go wrong with a request; it is counted."""

@@ -159,7 +159,10 @@ def _mismatches(version: dict[str, str], contained: Tag | None) -> Iterator[str]
     if len(set(version.values())) > 1:
         listed = ", ".join(f"{key} is {value}" for key, value in version.items())
         yield f"the version files disagree: {listed}"
-    elif contained and version and contained.release not in version.values():
+    elif contained and any(
+        value != versions.spelled(contained.release, key.rpartition(": ")[0])
+        for key, value in version.items()
+    ):
         stated = next(iter(version.values()))
         yield (
             f"the version is {stated}, the newest tag contained is {contained.name}: "

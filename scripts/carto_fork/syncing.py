@@ -249,6 +249,7 @@ def _values(s: Session, found: Fork, sync: Sync, mine: Pull | None) -> dict[str,
     context = Context(
         upstream=found.hub(found.policy.remotes.upstream).url,
         production=production,
+        remotes=(found.policy.remotes.origin.name, found.policy.remotes.upstream.name),
         number=mine.number if mine else 0,
         test=found.policy.commands.test,
         lint=found.policy.commands.lint,

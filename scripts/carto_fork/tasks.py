@@ -649,6 +649,94 @@ def recover(
         recovering.recover(s, name, commit)
 
 
+@_task(
+    iterable=["replace"],
+    check="Only say whether something is missing or behind, with exit code 4 if so.",
+    requirement="What the workflows install, as pip takes it; default: this version, or what is "
+    "there.",
+    replace="A file that the team changed, to be given anew (repeatable).",
+    push="Publish the branch (--no-push stops before).",
+    json=_JSON,
+)
+def adopt(
+    c: Context,
+    replace: list[str],
+    repo: str = "",
+    check: bool = False,
+    requirement: str = "",
+    push: bool = True,
+    json: bool = False,
+) -> None:
+    """Put into the fork what these tasks need there, and bring it up to date later.
+
+    Workflows, documents, ways to call the tasks in a checkout, by the names in the policy; nothing
+    that upstream could conflict with. On a branch of its own, with a pull request where gh is
+    installed. What the team changed since is kept and told. The clone gets a hook that checks what
+    is pushed, unless it has another one.
+    """
+    from . import adopting
+    from .session import session
+
+    words: dict[str, str | bool | Sequence[str]] = {"repo": repo, "check": check}
+    words |= {"requirement": requirement, "replace": replace, "no_push": not push}
+    with session(c, "adopt", as_json=json, **words) as s:
+        adopting.adopt(
+            s, check, requirement, replace, push, lambda line: _run_task(c, line, s.sh.stream)
+        )
+
+
+@_task(
+    upstream="The URL of the original repository.",
+    production="The branch that production is built from.",
+    mirror="The branch that only follows upstream's development.",
+    name="What to call the fork, in messages and names.",
+    output="The file to write; default: carto_fork.toml at the top of the clone.",
+    yes="Ask nothing; take what can be seen.",
+    json=_JSON,
+)
+def init(
+    c: Context,
+    repo: str = "",
+    upstream: str = "",
+    production: str = "",
+    mirror: str = "",
+    name: str = "",
+    output: str = "",
+    yes: bool = False,
+    json: bool = False,
+) -> None:
+    """Write the policy of a fork, from what its clone and its remotes show.
+
+    Which tags are stable, which files state the version, what is generated, how it is tested; and
+    of each value how sure it is. On a terminal it asks what matters most and is not certain. A file
+    that is there is never overwritten.
+    """
+    from . import initiating
+    from .session import session
+    from .survey import Asked
+
+    asked = Asked(name, upstream, production, mirror)
+    words: dict[str, str | bool] = {"repo": repo, "upstream": upstream, "production": production}
+    words |= {"mirror": mirror, "name": name, "output": output, "yes": yes}
+    with session(c, "init", as_json=json, **words) as s:
+        initiating.init(s, asked, output, yes)
+
+
+@_task(
+    iterable=["replace"],
+    requirement="What the workflows install, as pip takes it.",
+    replace="A file that the team changed, to be given anew (repeatable).",
+)
+def write_adopted(c: Context, replace: list[str], repo: str = "", requirement: str = "") -> None:
+    """Write in the work tree the files that `adopt` gives a fork, and commit them."""
+    from . import adopting
+    from .session import session
+
+    words: dict[str, str | bool | Sequence[str]] = {"repo": repo, "requirement": requirement}
+    with session(c, "write-adopted", as_json=False, **words, replace=replace) as s:
+        adopting.write(s, requirement, replace)
+
+
 @invoke.tasks.task(
     positional=[],
     auto_shortflags=False,

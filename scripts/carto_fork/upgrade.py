@@ -244,7 +244,7 @@ def _version_before(sh: Shell, fork: Fork, target: Target) -> str:
         text = git.show(sh, fork.path, target.base, file.path)
         if text is None:
             raise Refused(f"{where} is missing.", then="correct `version_files` in the policy.")
-        if stated := versions.read(text, file.keys, where):
+        if stated := versions.read(text, file.keys, file.path, where):
             return next(iter(stated.values()))
     return ""
 

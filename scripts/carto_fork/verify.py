@@ -302,7 +302,7 @@ def _other_versions(sh: Shell, work: Path, tag: Tag, policy: Policy) -> list[Fin
                 "version", f"{file.path}: {key} is {version}, the tag is {tag.release}", file.path
             )
             for key, version in stated.items()
-            if version != tag.release
+            if version != versions.spelled(tag.release, file.path)
         ]
     return findings
 

@@ -1,25 +1,40 @@
-"""The version inside a TOML file: read it, and change it without touching anything else. Pure."""
+"""The version inside a file: read it, and change it without touching anything else. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping, Sequence
+import json
+import re
+from collections.abc import Mapping, MutableMapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 import tomli
 
 from .errors import Refused
 
+WHOLE = "version"
+"""What the one version is called in a file that states nothing else."""
 
-def read(text: str, keys: Sequence[str], where: str) -> dict[str, str]:
+_SEMANTIC = ("package.json", "Cargo.toml")
+"""Files whose tools take a version of three numbers only."""
+
+
+def read(text: str, keys: Sequence[str], path: str, where: str = "") -> dict[str, str]:
     """The versions that a file states: dotted key to value, for the keys that it has.
 
-    where: names the file in messages.
-    Raises Refused if the file is no TOML, or a version is not a string.
+    where: names the file in messages; default: its path.
+    Raises Refused if the file is not what its name says, or a version is not a string.
     """
+    where = where or path
+    if not keys:
+        return {WHOLE: text.strip()} if text.strip() else {}
+    is_json = path.endswith(".json")
     try:
-        data: Any = tomli.loads(text)
-    except tomli.TOMLDecodeError as error:
-        raise Refused(f"{where} is no valid TOML: {error}.", then=f"correct {where}.") from None
+        data: Any = (json.loads(text) if text.strip() else {}) if is_json else tomli.loads(text)
+    except ValueError as error:
+        form = "JSON" if is_json else "TOML"
+        problem = f"{where} is no valid {form}: {error}."
+        raise Refused(problem, then=f"correct {where}.") from None
     found = {}
     for key in keys:
         value = _at(data, key)
@@ -31,8 +46,20 @@ def read(text: str, keys: Sequence[str], where: str) -> dict[str, str]:
     return found
 
 
-def write(text: str, keys: Sequence[str], version: str) -> str:
+def spelled(version: str, path: str) -> str:
+    """A version as a file states it: where tools want three numbers, 4.2 is 4.2.0."""
+    if PurePosixPath(path).name in _SEMANTIC and re.fullmatch(r"\d+(\.\d+)?", version):
+        return version + ".0" * (2 - version.count("."))
+    return version
+
+
+def write(text: str, keys: Sequence[str], version: str, path: str) -> str:
     """The file with each of the keys that it has set to a version; all else stays byte for byte."""
+    version = spelled(version, path)
+    if not keys:
+        return text.replace(text.strip(), version)
+    if path.endswith(".json"):
+        return _write_json(text, keys, version)
     import tomlkit
 
     document = tomlkit.parse(text)
@@ -47,9 +74,48 @@ def write(text: str, keys: Sequence[str], version: str) -> str:
     return tomlkit.dumps(document)
 
 
+def _write_json(text: str, keys: Sequence[str], version: str) -> str:
+    """JSON with some strings replaced where they stand."""
+    spans = dict(_strings(text))
+    for key in sorted(keys, key=lambda key: spans.get(key, (0, 0)), reverse=True):
+        if key in spans:
+            start, end = spans[key]
+            text = text[:start] + json.dumps(version) + text[end:]
+    return text
+
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]')
+
+
+def _strings(text: str) -> list[tuple[str, tuple[int, int]]]:
+    """Where the strings of a JSON text stand that are values of objects, by dotted key."""
+    found: list[tuple[str, tuple[int, int]]] = []
+    path: list[str] = []
+    is_key = False
+    objects: list[bool] = []
+    for token in _TOKEN.finditer(text):
+        match token[0]:
+            case "{" | "[" as opened:
+                objects.append(opened == "{")
+                path.append("")
+                is_key = objects[-1]
+            case "}" | "]":
+                objects.pop()
+                path.pop()
+            case ",":
+                is_key = objects[-1]
+            case ":":
+                is_key = False
+            case string if is_key:
+                path[-1] = json.loads(string)
+            case _ if all(objects):
+                found.append((".".join(path), token.span()))
+    return found
+
+
 def _at(data: Any, key: str) -> Any:
     for part in key.split("."):
-        if not hasattr(data, "get"):
+        if not isinstance(data, Mapping):
             return None
         data = data.get(part)
     return data

@@ -10,6 +10,7 @@ from carto_fork.tasks import namespace
 from world import World
 
 TASKS = [
+    "adopt",
     "bump-version",
     "config",
     "detect",
@@ -24,6 +25,7 @@ TASKS = [
     "guide",
     "heal",
     "images",
+    "init",
     "next",
     "notify",
     "pr",
@@ -40,6 +42,7 @@ TASKS = [
     "upgrade-carto",
     "upstream-sync",
     "verify",
+    "write-adopted",
 ]
 OPTION = re.compile(r"^  (?:-\w, )?--(?:\[no-])?([\w-]+)(?:=\w+)? *(.*)$")
 

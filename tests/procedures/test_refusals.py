@@ -15,6 +15,7 @@ UPSTREAM_URL = "https://github.com/BerriAI/litellm.git"
 ORIGIN_URL = "https://github.com/CartoDB/litellm.git"
 
 NAMED = "name the fork's clone with --repo, or if this is it: "
+ELSE = "; for a fork of anything else: `invoke init`"
 NOTHING = "Nothing was changed."
 FETCHED = "Your checkout, your branches and origin are as they were."
 """What is left alone where the release has been fetched already."""
@@ -85,26 +86,26 @@ def everything(world: World) -> dict[str, Any]:
         pytest.param(
             "remote set-url origin git@github.com:somebody/litellm.git",
             f"the remote `origin` is git@github.com:somebody/litellm.git, not {ORIGIN_URL}.",
-            f"{NAMED}git -C . remote set-url origin {ORIGIN_URL}",
+            f"{NAMED}git -C . remote set-url origin {ORIGIN_URL}{ELSE}",
             id="somebody else's origin",
         ),
         pytest.param(
             "remote set-url origin https://me:hunter2@github.com/somebody/litellm.git",
             "the remote `origin` is https://***@github.com/somebody/litellm.git, "
             f"not {ORIGIN_URL}.",
-            f"{NAMED}git -C . remote set-url origin {ORIGIN_URL}",
+            f"{NAMED}git -C . remote set-url origin {ORIGIN_URL}{ELSE}",
             id="with a password",
         ),
         pytest.param(
             "config remote.origin.pushurl git@github.com:somebody/litellm.git",
             f"the remote `origin` is git@github.com:somebody/litellm.git, not {ORIGIN_URL}.",
-            f"{NAMED}git -C . remote set-url --push origin {ORIGIN_URL}",
+            f"{NAMED}git -C . remote set-url --push origin {ORIGIN_URL}{ELSE}",
             id="pushes somewhere else",
         ),
         pytest.param(
             "remote set-url origin https://github.com/BerriAI/litellm",
             f"the remote `origin` is https://github.com/BerriAI/litellm, not {ORIGIN_URL}.",
-            f"{NAMED}git -C . remote set-url origin {ORIGIN_URL}",
+            f"{NAMED}git -C . remote set-url origin {ORIGIN_URL}{ELSE}",
             id="origin is upstream",
         ),
         pytest.param(
@@ -495,7 +496,7 @@ BROKEN = EXTENDS + 'branch = "carto/main"\n'
             BROKEN,
             "top level: object contains unknown field `branch`; expected one of name, remotes, "
             "branches, messages, tags, markers, rules, workflows, version_files, commands, "
-            "feature, pull_requests, releases, images.",
+            "feature, pull_requests, releases, images, files, guide.",
             id="unknown key",
         ),
         pytest.param(

@@ -267,7 +267,27 @@ REFUSED = [
     # A key that is missing.
     ('name = "x"\n', "top level: object missing required field `remotes`"),
     (ALONE.replace('sync = "sync-{tag}"', ""), "key `branches`: object missing required field "),
-    (EXTENDS + "[[version_files]]\npath = 'x'\n", "key `version_files[0]`: object missing "),
+    (EXTENDS + "[[version_files]]\nkeys = []\n", "key `version_files[0]`: object missing "),
+    (
+        EXTENDS + "[[version_files]]\npath = 'x.json'\n",
+        "key `version_files[0]`: x.json: TOML and JSON files state the version at `keys`",
+    ),
+    (
+        EXTENDS + "[files]\nguide = '../GUIDE.md'\n",
+        "key `files`: '../GUIDE.md' is no path inside the fork",
+    ),
+    (
+        EXTENDS + "[files]\nguard = 'guard.yml'\n",
+        "key `files`: 'guard.yml' is no workflow for GitHub",
+    ),
+    (
+        EXTENDS + "[files]\ntasks = 'my-tasks.py'\n",
+        "key `files`: 'my-tasks.py' is no collection for invoke",
+    ),
+    (
+        EXTENDS + "[files]\nguide = 'X.md'\nprocess = 'X.md'\n",
+        "key `files`: two of them have the same path",
+    ),
     # Values that do not make sense.
     (
         EXTENDS + "[[tags]]\nname = 'a'\npattern = '('\nuse = 'own'\n",

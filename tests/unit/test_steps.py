@@ -574,7 +574,7 @@ def test_every_step_does_something(step: Step) -> None:
 @pytest.mark.parametrize("step", STEPS)
 def test_every_line_is_a_command_of_git_or_a_task_or_a_test(step: Step) -> None:
     first = {line.split()[0] for line in (*step.run, *step.undo)}
-    assert first <= {"git", "{gh}", "docker", "invoke"}
+    assert first <= {"git", "{gh}", "docker", "invoke", "cp"}
     probes = {part.split()[0] for probe in step.done for part in probe.split(" || ")}
     assert probes <= {"git", "{gh}", "test"}
     assert not any(re.search(r"[|&;<>$`]", line) for line in (*step.run, *step.undo))
@@ -627,6 +627,7 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
         "--dry feature --name my-fix",
         "feature --name my-fix",
         "--dry pr --title 'fix: mine'",
+        "--dry adopt",
     ):
         if " pr " in line:
             world.git("commit --quiet --allow-empty -m 'fix: mine'")

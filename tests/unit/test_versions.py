@@ -69,14 +69,14 @@ def test_the_versions_at_the_keys_that_are_there() -> None:
 def test_keys_that_are_missing_or_elsewhere(text: str, found: dict[str, str] | None) -> None:
     if found is None:
         with pytest.raises(Refused):
-            versions.read(text, KEYS, "x")
+            versions.read(text, KEYS, "x.toml")
     else:
-        assert versions.read(text, KEYS, "x") == found
+        assert versions.read(text, KEYS, "x.toml") == found
 
 
 def test_a_key_may_stand_at_the_top_or_deep_down() -> None:
     text = "version = '1'\n[a.b.c.d]\nversion = '2'\n"
-    assert versions.read(text, ["version", "a.b.c.d.version", "a.b.version"], "x") == {
+    assert versions.read(text, ["version", "a.b.c.d.version", "a.b.version"], "x.toml") == {
         "version": "1",
         "a.b.c.d.version": "2",
     }
@@ -88,7 +88,9 @@ def test_a_key_may_stand_at_the_top_or_deep_down() -> None:
 )
 def test_a_version_that_is_no_string_is_refused(value: str, shown: str) -> None:
     with pytest.raises(Refused) as refused:
-        versions.read(f"[project]\nversion = {value}\n", KEYS, "pyproject.toml at abc")
+        versions.read(
+            f"[project]\nversion = {value}\n", KEYS, "pyproject.toml", "pyproject.toml at abc"
+        )
     assert str(refused.value) == (
         f"Refused: pyproject.toml at abc: project.version is {shown}, not a string.\n"
         "Nothing was changed.\n"
@@ -110,7 +112,7 @@ def test_a_file_that_is_no_toml_is_refused() -> None:
 
 
 def test_only_the_version_changes() -> None:
-    new = versions.write(POETRY, KEYS, "1.77.2")
+    new = versions.write(POETRY, KEYS, "1.77.2", "x.toml")
     assert new == POETRY.replace('\nversion = "1.76.5"', '\nversion = "1.77.2"').replace(
         '\tversion="1.76.5"', '\tversion="1.77.2"'
     )
@@ -153,7 +155,7 @@ def test_only_the_version_changes() -> None:
     ],
 )
 def test_quotes_layout_and_line_ends_stay(before: str, after: str) -> None:
-    assert versions.write(before, KEYS, "2.0") == after
+    assert versions.write(before, KEYS, "2.0", "x.toml") == after
 
 
 @pytest.mark.parametrize(
@@ -169,18 +171,18 @@ def test_quotes_layout_and_line_ends_stay(before: str, after: str) -> None:
     ],
 )
 def test_a_file_without_the_keys_stays_as_it_is(text: str) -> None:
-    assert versions.write(text, KEYS, "2.0") == text
+    assert versions.write(text, KEYS, "2.0", "x.toml") == text
 
 
 def test_only_the_keys_that_are_named() -> None:
     text = '[project]\nversion = "1"\n[tool.poetry]\nversion = "1"\n'
-    new = versions.write(text, ["project.version"], "2")
+    new = versions.write(text, ["project.version"], "2", "x.toml")
     assert new == '[project]\nversion = "2"\n[tool.poetry]\nversion = "1"\n'
 
 
 def test_the_version_that_is_there_already_changes_no_byte() -> None:
     text = "[project]\nversion = '1.0'\n"
-    assert versions.write(text, KEYS, "1.0") == text
+    assert versions.write(text, KEYS, "1.0", "x.toml") == text
 
 
 @settings(deadline=None)
@@ -194,7 +196,7 @@ def test_whatever_is_around_it_stays_byte_for_byte(around: list[str], end: str, 
     rest = [line for line in around if line.startswith(("#", "["))]
     lines = [*head, "[project]", 'name = "1.0"', f'version = "1.0"{tail}', *rest]
     text = "".join(f"{line}{end}" for line in "\n".join(lines).split("\n"))
-    new = versions.write(text, KEYS, "2.0.1")
+    new = versions.write(text, KEYS, "2.0.1", "x.toml")
     assert new == text.replace('version = "1.0"', 'version = "2.0.1"')
     assert tomli.loads(new)["project"] == {"name": "1.0", "version": "2.0.1"}
-    assert versions.read(new, KEYS, "x") == {"project.version": "2.0.1"}
+    assert versions.read(new, KEYS, "x.toml") == {"project.version": "2.0.1"}

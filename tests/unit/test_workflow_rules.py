@@ -14,14 +14,14 @@ from carto_fork.tasks import namespace
 from workflow import INSTALL, WORKFLOWS, evaluated, filled, read
 from world import ROOT
 
-NAMES = sorted(path.name for path in WORKFLOWS.iterdir())
+NAMES = sorted(WORKFLOWS)
 SYNC, RELEASE, IMAGES, GUARD = (
     "carto-upstream-sync.yml",
     "carto_release.yaml",
     "carto_ghcr_deploy.yaml",
     "carto-guard.yml",
 )
-TEXTS = {name: (WORKFLOWS / name).read_text(encoding="utf-8") for name in NAMES}
+TEXTS = WORKFLOWS
 PINNED = re.compile(r"uses: [\w-]+/[\w-]+@[0-9a-f]{40} # v\d+(\.\d+)*")
 SECRET = re.compile(r"secrets\.|github\.token")
 
@@ -50,7 +50,7 @@ def test_actions_are_pinned(name: str) -> None:
     used = [line for line in lines if line.startswith("uses: ")]
     local = [line for line in used if line.startswith("uses: ./.github/workflows/")]
     assert [line for line in used if line not in local and not PINNED.fullmatch(line)] == []
-    assert all((WORKFLOWS / line.split()[1].rpartition("/")[2]).exists() for line in local)
+    assert {line.split()[1].rpartition("/")[2] for line in local} <= WORKFLOWS.keys()
 
 
 def test_an_action_has_one_version() -> None:
@@ -163,7 +163,7 @@ def test_triggers() -> None:
         "minor",
         "major",
     ]
-    assert triggers[IMAGES]["push"] == {"branches": ["carto/main"], "tags": ["carto-v*"]}
+    assert triggers[IMAGES]["push"] == {"branches": ["carto/main"], "tags": ["carto-v*-*"]}
     [schedule] = triggers[SYNC]["schedule"]
     assert re.fullmatch(r"\d+ \*/8 \* \* \*", schedule["cron"])
 

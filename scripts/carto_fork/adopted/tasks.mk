@@ -1,0 +1,42 @@
+# The tasks that keep this fork on its upstream: `make -f <<makefile>> upgrade-<<key>> TAG=<<tag>>`,
+# or `include <<makefile>>` in a Makefile. They need `pip install --requirement <<requirements>>`.
+# Variables: TAG, a release of upstream's; ARGS, more options, split at blanks.
+
+<<key>>_targets := $(addsuffix -<<key>>,setup status sync-main upgrade resolve verify forecast heal \
+	detect guard)
+<<if releases>>
+<<key>>_targets += release-<<key>>
+<<end>>
+<<if images>>
+<<key>>_targets += images-<<key>>
+<<end>>
+.PHONY: $(<<key>>_targets)
+
+# A value from outside is text. $(value) keeps make from expanding it, where one of these targets is
+# asked for and nowhere else, and a recipe names it only as a quoted shell variable. ARGS is not
+# quoted: it is split, and set -f leaves it at that. What runs gets none of them: a make in there has
+# variables of its own.
+ifneq (,$(filter $(<<key>>_targets),$(MAKECMDGOALS)))
+override TAG := $(value TAG)
+override ARGS := $(value ARGS)
+export TAG ARGS
+endif
+<<key>>_fork = set -f; env -u TAG -u ARGS -u MAKEFLAGS -u MFLAGS -u MAKEOVERRIDES -u MAKELEVEL carto-fork
+<<key>>_tag = $${TAG:+--tag="$$TAG"}
+
+setup-<<key>>: ; @$(<<key>>_fork) setup $$ARGS
+status-<<key>>: ; @$(<<key>>_fork) status $$ARGS
+sync-main-<<key>>: ; @$(<<key>>_fork) sync-main $$ARGS
+upgrade-<<key>>: ; @$(<<key>>_fork) upgrade-carto $(<<key>>_tag) $$ARGS
+resolve-<<key>>: ; @$(<<key>>_fork) resolve-conflicts $$ARGS
+verify-<<key>>: ; @$(<<key>>_fork) verify $(<<key>>_tag) $$ARGS
+forecast-<<key>>: ; @$(<<key>>_fork) forecast $(<<key>>_tag) $$ARGS
+heal-<<key>>: ; @$(<<key>>_fork) heal $$ARGS
+detect-<<key>>: ; @$(<<key>>_fork) detect $$ARGS
+guard-<<key>>: ; @$(<<key>>_fork) guard $$ARGS
+<<if releases>>
+release-<<key>>: ; @$(<<key>>_fork) release $$ARGS
+<<end>>
+<<if images>>
+images-<<key>>: ; @$(<<key>>_fork) images $$ARGS
+<<end>>

@@ -1,0 +1,408 @@
+"""`adopt`: what it puts into a fork, what it leaves alone, and that the fork then works with it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from carto_fork import hooks, policy, templates
+from carto_fork.standin import GitHub
+from workflow import Actions
+from world import ROOT, Done, World, commit_in, push_as_colleague
+
+SCRIPTS = ROOT / "scripts"
+PRODUCTION = "refs/heads/carto/main"
+FILES = policy.load().policy.files
+NEW = ["carto_fork.toml", FILES.guard, FILES.makefile, FILES.tasks, FILES.requirements]
+THEIRS = [FILES.sync, FILES.release, FILES.images, FILES.guide, FILES.process]
+"""What the sandbox's fork has already, in words of its own."""
+REPLACE = " ".join(f"--replace {path}" for path in THEIRS)
+
+
+def branch(done: Done) -> str:
+    """The branch that was made."""
+    found = re.search(r"adopt/[0-9a-f]{10}", done.out)
+    assert found, done.out
+    return found[0]
+
+
+def land(world: World, name: str) -> None:
+    """Merge a branch on origin into production, and fetch that."""
+    head = f"refs/heads/{name}"
+    commit_in(world, world.origin, PRODUCTION, {}, PRODUCTION, head, tree=head, message="Merge it")
+    world.git("fetch --quiet origin")
+
+
+def adopted(world: World, options: str = REPLACE) -> World:
+    """A world whose fork has all the files on its production branch."""
+    done = world.run(f"adopt {options}")
+    assert done.code == 0, done.err
+    land(world, branch(done))
+    return world
+
+
+def at_production(world: World, path: str) -> str:
+    return world.git("show", f"{PRODUCTION}:{path}", repo=world.origin) + "\n"
+
+
+# --- What is put there ---------------------------------------------------------------------------
+
+
+def test_it_shows_commits_and_publishes(world: World) -> None:
+    before, origin = world.checkout(), world.refs(world.origin)
+    done = world.run("adopt")
+    assert (done.code, done.err) == (0, "")
+    name = branch(done)
+    commit = world.git(f"rev-parse {PRODUCTION}", repo=world.origin)
+    place = f"~/litellm.{name.replace('/', '-')}"
+    work = place.replace("~", "..")
+    source = world.neutral(str(hooks.SOURCE))
+    assert done.out == (
+        "  carto_fork.toml                            new\n"
+        "  .github/workflows/carto-upstream-sync.yml  changed by the team\n"
+        "  .github/workflows/carto-guard.yml          new\n"
+        "  .github/workflows/carto_release.yaml       changed by the team\n"
+        "  .github/workflows/carto_ghcr_deploy.yaml   changed by the team\n"
+        "  carto.mk                                   new\n"
+        "  carto_tasks.py                             new\n"
+        "  .github/carto-fork.txt                     new\n"
+        "  CARTO_CLAUDE.md                            changed by the team\n"
+        "  docs/CARTO_RELEASE_PROCESS.md              changed by the team\n"
+        "What the team changed is kept; --replace PATH gives such a file anew.\n"
+        "+++ carto_fork.toml: new, 2 lines\n"
+        "+++ .github/workflows/carto-guard.yml: new, 36 lines\n"
+        "+++ carto.mk: new, 35 lines\n"
+        "+++ carto_tasks.py: new, 15 lines\n"
+        "+++ .github/carto-fork.txt: new, 2 lines\n"
+        "1/5 branch    Start the branch, from the production branch or from where origin has it.\n"
+        f"    $ git -C . branch --no-track {name} {commit}\n"
+        "2/5 worktree  Check it out in a work tree of its own; yours is not touched.\n"
+        "    $ git -C . -c core.sparseCheckout=false worktree add --force --force "
+        f"{place} {name}\n"
+        "3/5 write     Write the fork's files, and commit them.\n"
+        f"    $ invoke write-adopted --repo {work}\n"
+        + "".join(f"{path}: new\n" for path in NEW)
+        + "4/5 push      Publish the branch.\n"
+        f"    $ git -C {work} push --atomic --no-follow-tags origin "
+        f"refs/heads/{name}:refs/heads/{name}\n"
+        "5/5 tidy      Put the work tree away, unless it holds files that git neither tracks nor "
+        "ignores.\n"
+        f"    $ git -C . -c status.showUntrackedFiles=normal worktree remove {place}\n"
+        "1/1 hook      Let git check what this clone pushes to the production branch.\n"
+        "    $ mkdir -p .git/hooks\n"
+        f"    $ install -m 755 {source} .git/hooks/pre-push\n"
+        f"Done: origin has {name}.\n"
+        f"Next: open a pull request from {name} to carto/main.\n"
+    )
+    assert world.checkout() == before
+    after = world.refs(world.origin)
+    assert after.keys() - origin.keys() == {f"refs/heads/{name}"}
+    changed = world.git(
+        f"diff --name-only {PRODUCTION}", after[f"refs/heads/{name}"], repo=world.origin
+    )
+    assert sorted(changed.splitlines()) == sorted(NEW)
+    assert not (world.place / place[2:]).exists()
+
+
+def test_a_second_run_does_nothing_more(world: World) -> None:
+    first = world.run("adopt")
+    refs = world.refs(world.origin), world.refs(world.fork)
+    again = world.run("adopt")
+    assert (again.code, again.err) == (0, "")
+    assert f"{branch(first)} is published already.\n" in again.out
+    assert (world.refs(world.origin), world.refs(world.fork)) == refs
+
+
+def test_what_is_printed_can_be_pasted(world: World, tmp_path: Path) -> None:
+    before = world.everything()
+    dry = world.run("adopt --dry")
+    assert (dry.code, dry.err) == (0, "")
+    assert world.everything() == before
+    pasted = world.call(["sh", "-e", "-c", world.pasteable(dry.out)])
+    assert pasted.code == 0, pasted.err
+    assert branch(dry) in world.git("branch --list adopt/*", repo=world.origin)
+    assert (world.fork / ".git" / "hooks" / "pre-push").stat().st_mode & 0o111
+
+
+def test_it_opens_a_pull_request(world: World, github: GitHub) -> None:
+    done = world.run("adopt --json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["pull_request"] == "https://github.com/CartoDB/litellm/pull/1"
+    assert told["hook"] == "ours"
+    assert {file["path"] for file in told["files"] if file["state"] == "new"} == set(NEW)
+    with github.open() as opened:
+        [pull] = opened.origin().state.pulls
+    assert (pull.base, pull.head) == ("carto/main", told["branch"])
+    assert "`carto.mk` (new)" in pull.body
+    again = json.loads(world.run("adopt --json").out)
+    assert again["pull_request"] == told["pull_request"]
+    with github.open() as opened:
+        assert len(opened.origin().state.pulls) == 1
+
+
+def test_nothing_is_pushed_where_that_is_said(world: World) -> None:
+    before = world.refs(world.origin)
+    done = world.run("adopt --no-push")
+    assert done.code == 0, done.err
+    assert done.out.endswith(f"Next: git -C . push origin {branch(done)}\n")
+    assert world.refs(world.origin) == before
+    assert branch(done) in world.git("branch --list adopt/*")
+
+
+def test_interrupted_it_goes_on(world: World) -> None:
+    """As after a kill between the branch and the commit."""
+    name = branch(world.run("adopt --dry"))
+    world.git(f"branch {name} origin/carto/main")
+    done = world.run("adopt")
+    assert done.code == 0, done.err
+    assert "1/5 branch    already done\n" in done.out
+    assert f"refs/heads/{name}" in world.refs(world.origin)
+
+
+# --- Later ---------------------------------------------------------------------------------------
+
+
+def test_check_tells_what_is_missing(world: World) -> None:
+    before = world.everything()
+    done = world.run("adopt --check")
+    assert done.code == 4
+    assert done.err == (
+        "Check failed: 5 files of the fork's are missing or behind: "
+        f"{', '.join(NEW)}.\nNothing was changed.\nNext: invoke adopt\n"
+    )
+    assert world.everything() == before
+
+
+def test_check_reports_what_the_team_changed_and_does_not_fail(world: World) -> None:
+    adopted(world, "")
+    done = world.run("adopt --check --json")
+    assert done.code == 0, done.err
+    states = {file["path"]: file["state"] for file in json.loads(done.out)["files"]}
+    assert {path for path, state in states.items() if state == "changed by the team"} == set(THEIRS)
+    assert {path for path, state in states.items() if state == "current"} == set(NEW)
+
+
+def test_what_is_behind_is_brought_up_to_date_and_what_is_theirs_is_kept(world: World) -> None:
+    adopted(world)
+    assert world.run("adopt --check").code == 0
+    ours = at_production(world, FILES.makefile) + "mine: ; true\n"
+    pin = templates.stamped("carto-fork==0.0.1\n", FILES.requirements)
+    push_as_colleague(world, {FILES.makefile: ours, FILES.requirements: pin})
+    world.git("fetch --quiet origin")
+    check = world.run("adopt --check")
+    assert check.code == 4 and f"behind: {FILES.requirements}.\n" in check.err
+    done = world.run("adopt")
+    assert done.code == 0, done.err
+    assert "\n-carto-fork==0.0.1\n" in done.out and "\n+carto-fork==0.1.0\n" in done.out
+    land(world, branch(done))
+    assert at_production(world, FILES.makefile) == ours
+    assert world.run("adopt --check").code == 0
+
+
+def test_another_requirement_stays(world: World) -> None:
+    source = "carto-fork @ git+https://github.com/acme/carto-fork@v1"
+    done = world.run("adopt", "--requirement", source)
+    assert done.code == 0, done.err
+    land(world, branch(done))
+    assert at_production(world, FILES.requirements).splitlines()[1] == source
+    assert world.run("adopt --check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "message"),
+    [
+        ("adopt --replace README.md", 2, "is no file that was put there"),
+        ("adopt --requirement=--pre", 2, "--requirement is '--pre'."),
+        ("adopt --check --repo ..", 1, "is not a git repository"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(world: World, line: str, code: int, message: str) -> None:
+    before = world.everything()
+    done = world.run(line)
+    assert done.code == code and message in done.err and "Traceback" not in done.err
+    assert world.everything() == before
+
+
+def test_a_policy_without_a_rule_for_them_is_refused(world: World) -> None:
+    own = 'extends = "carto-litellm"\n[files]\nmakefile = "fork.mk"\n'
+    push_as_colleague(world, {"carto_fork.toml": own})
+    done = world.run("adopt")
+    assert done.code == 1
+    assert "no rule of the policy keeps fork.mk whole in a merge." in done.err
+
+
+# --- The hook ------------------------------------------------------------------------------------
+
+
+def hook(world: World) -> Path:
+    return world.fork / ".git" / "hooks" / "pre-push"
+
+
+def test_another_hook_stays(world: World) -> None:
+    hook(world).parent.mkdir(exist_ok=True)
+    hook(world).write_text("#!/bin/sh\nexit 0\n")
+    done = world.run("adopt --no-push")
+    assert "pre-push is another hook; to have pushes checked, let it call" in done.out
+    assert hook(world).read_text() == "#!/bin/sh\nexit 0\n"
+
+
+def test_a_hook_of_the_teams_that_calls_the_guard_is_well(world: World) -> None:
+    hook(world).parent.mkdir(exist_ok=True)
+    hook(world).write_text("#!/bin/sh\nlint && carto-fork guard --pre-push\n")
+    assert "to have pushes checked" not in world.run("adopt --no-push").out
+
+
+def test_a_directory_of_hooks_for_every_clone_stays(world: World, tmp_path: Path) -> None:
+    world.git("config core.hooksPath", str(tmp_path))
+    done = world.run("adopt --no-push")
+    assert "is a directory of hooks that is not this clone's alone" in " ".join(done.out.split())
+    assert list(tmp_path.glob("pre-push")) == []
+
+
+def test_git_finds_it_where_the_clone_says(world: World) -> None:
+    world.git("config core.hooksPath .git/own-hooks")
+    assert world.run("adopt --no-push").code == 0
+    assert (world.fork / ".git" / "own-hooks" / "pre-push").exists()
+
+
+def programs(world: World) -> str:
+    """A PATH on which `carto-fork` and `invoke` are this checkout's."""
+    place = world.place / "bin"
+    place.mkdir()
+    starts = {"carto-fork": "carto_fork.program", "invoke": "invoke.main"}
+    for name, module in starts.items():
+        lines = [f"#!{sys.executable}", "import sys", f"sys.path.insert(0, {str(SCRIPTS)!r})"]
+        lines += [f"from {module} import program", "program.run()", ""]
+        (place / name).write_text("\n".join(lines))
+        (place / name).chmod(0o755)
+    return f"{place}{os.pathsep}{os.environ['PATH']}"
+
+
+def test_the_hook_checks_what_is_pushed(world: World) -> None:
+    assert world.run("adopt --no-push").code == 0
+    world.git("switch --quiet -c work origin/carto/main")
+    world.git("commit --quiet --allow-empty -m whatever")
+    push = ["git", "push", "origin", "HEAD:carto/main"]
+    before = world.refs(world.origin)
+    stopped = world.call(push, PATH=programs(world))
+    assert stopped.code == 1 and "is no conventional commit" in " ".join(stopped.err.split())
+    assert world.refs(world.origin) == before
+    unchecked = world.call(push)
+    assert unchecked.code == 0
+    assert "pre-push: carto-fork is not installed here, so nothing was checked.\n" in unchecked.err
+
+
+def test_a_merge_that_is_left_to_a_person_is_published_past_the_hook(
+    world: World, github: GitHub
+) -> None:
+    path = programs(world)
+    assert world.run("adopt --no-push", PATH=path).code == 0
+    done = world.run("upstream-sync --tag v1.77.2-stable --no-tests", PATH=path)
+    assert done.code == 0, done.err
+    assert "refs/heads/upstream-sync/v1.77.2-stable" in world.refs(world.origin)
+
+
+# --- The fork with it ----------------------------------------------------------------------------
+
+
+def test_an_upgrade_keeps_them_whatever_upstream_does(world: World) -> None:
+    """Upstream has files of the same names; the fork's stay as they are."""
+    adopted(world)
+    paths = [*NEW, *THEIRS]
+    theirs = {path: f"upstream's {path}\n" for path in paths}
+    tag = "refs/tags/v1.76.5"
+    commit = commit_in(
+        world, world.upstream, tag, theirs, f"{tag}^0", message="feat: files of upstream's"
+    )
+    before = {path: at_production(world, path) for path in paths}
+    done = world.run("upgrade-carto --tag v1.76.5 --no-tests")
+    assert done.code == 0, done.err
+    sync = "refs/heads/upstream-sync/v1.76.5"
+    after = {p: world.git("show", f"{sync}:{p}", repo=world.origin) + "\n" for p in paths}
+    assert after == before
+    assert world.git(f"merge-base --is-ancestor {commit} {sync}", repo=world.origin) == ""
+
+
+def test_the_workflows_that_lie_in_the_fork_run(world: World, github: GitHub) -> None:
+    adopted(world)
+    make = {"make": "exit 0", "docker": "cat >/dev/null; exit 0"}
+    sync = Actions(world, inputs={"tag": "v1.76.5"}, commands=make, adopted=True)
+    run = sync.run("carto-upstream-sync.yml")
+    assert run.results == dict.fromkeys(["detect", "sync", "test", "notify"], "success"), run.log
+    text = at_production(world, "pyproject.toml").replace("1.75.2.1", "1.75.2")
+    files = {"pyproject.toml": text}
+    commit_in(world, world.origin, PRODUCTION, files, message="chore: the version of upstream's")
+    release = Actions(world, inputs={"bump": "minor"}, commands=make, adopted=True)
+    run = release.run("carto_release.yaml")
+    assert run.results == {"release": "success", "images": "success"}, run.log
+
+
+@pytest.mark.parametrize("how", ["invoke", "make"])
+def test_the_tasks_are_called_in_its_own_checkout(world: World, github: GitHub, how: str) -> None:
+    adopted(world)
+    world.git("switch --quiet --detach origin/carto/main")
+    path = programs(world)
+
+    def call(task: str, *options: str, **variables: str) -> Done:
+        if how == "invoke":
+            task = {"upgrade": "upgrade-carto"}.get(task, task)
+            words = ["invoke", "-c", "carto_tasks", task]
+            words += [f"--{name.lower()}={value}" for name, value in variables.items()]
+            done = world.call([*words, *options], PATH=path)
+        else:
+            words = ["make", "-f", "carto.mk", f"{task}-carto"]
+            words += [f"{name}={value}" for name, value in variables.items()]
+            done = world.call([*words, f"ARGS={' '.join(options)}"], PATH=path)
+        assert done.code == 0, done.out + done.err
+        return done
+
+    status = call("status")
+    program = "invoke -c carto_tasks" if how == "invoke" else "carto-fork"
+    assert f"Next: {program} upgrade-carto --tag v1.77.2-stable\n" in status.out
+    call("upgrade", "--no-tests", TAG="v1.76.5")
+    assert "refs/heads/upstream-sync/v1.76.5" in world.refs(world.origin)
+    merged = world.call(["gh", "pr", "merge", "2", "-R", "CartoDB/litellm", "--merge"])
+    assert merged.code == 0, merged.err
+    call("release")
+    assert "refs/tags/carto-v1.76.5-0.1.0" in world.refs(world.origin)
+
+
+def test_without_the_package_the_tasks_say_what_to_install(world: World) -> None:
+    adopted(world)
+    world.git("switch --quiet --detach origin/carto/main")
+    words = [sys.executable, "-S", "-c", "import carto_tasks"]
+    done = world.call(words, PYTHONPATH=str(world.fork))
+    assert done.code == 1
+    assert done.err.endswith("Next: pip install --requirement .github/carto-fork.txt\n")
+
+
+@pytest.mark.parametrize("value", ["$(shell touch pwned)", "`touch pwned`", "';touch pwned;'"])
+@pytest.mark.parametrize("where", ["argument", "environment"])
+def test_a_hostile_value_runs_nothing(world: World, value: str, where: str) -> None:
+    adopted(world)
+    world.git("switch --quiet --detach origin/carto/main")
+    words = ["make", "-f", "carto.mk", "upgrade-carto"]
+    path = programs(world)
+    if where == "argument":
+        done = world.call([*words, f"TAG={value}"], PATH=path)
+    else:
+        done = world.call(words, PATH=path, TAG=value)
+    assert done.code == 2 and "is not the name of a release" in done.err
+    assert list(world.place.rglob("pwned")) == []
+
+
+def test_it_is_included_without_a_trace(world: World) -> None:
+    """Upstream's variables and targets of the same names stay upstream's."""
+    adopted(world)
+    world.git("switch --quiet --detach origin/carto/main")
+    (world.fork / "GNUmakefile").write_text(
+        "include carto.mk\nTAG ?= latest\nstatus: ; @echo 'upstream $(TAG)'\n"
+    )
+    done = world.call(["make", "status"])
+    assert (done.code, done.out, done.err) == (0, "upstream latest\n", "")

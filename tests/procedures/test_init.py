@@ -1,0 +1,276 @@
+"""`init`: a policy from what a clone and its remotes show."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from carto_fork import policy
+from carto_fork.policy import TagUse
+from forks import FORKS, node
+from repository import Repo
+from world import INVOKE, ROOT, World
+
+
+def made(kind: str, tmp_path: Path) -> World:
+    (tmp_path / "w").mkdir()
+    return FORKS[kind](tmp_path / "w")
+
+
+@pytest.fixture
+def panel(tmp_path: Path) -> World:
+    """The Node project's fork."""
+    return made("node", tmp_path)
+
+
+def written(world: World) -> policy.Policy:
+    return policy.load((world.fork / "carto_fork.toml").read_text()).policy
+
+
+# --- What it sees --------------------------------------------------------------------------------
+
+
+def test_a_node_project(panel: World) -> None:
+    before = panel.everything()
+    done = panel.run("init --yes --name Acme")
+    assert (done.code, done.err) == (0, "")
+    after = panel.everything()
+    assert after[1:] == before[1:]
+    assert after[0].keys() - before[0].keys() == {"carto_fork.toml"}
+    found = written(panel)
+    assert (found.name, found.branches.production, found.branches.mirror) == (
+        "Acme",
+        "acme/stable",
+        "main",
+    )
+    assert [(scheme.pattern, scheme.use) for scheme in found.tags] == [
+        (r"acme-v(?P<version>\d+(\.\d+)*)-(?P<build>\d+\.\d+\.\d+)", TagUse.OWN),
+        (r"release/(?P<version>\d+\.\d+)", TagUse.AUTOMATIC),
+        (r"release/(?P<version>\d+\.\d+)-rc\.\d+", TagUse.NEVER),
+    ]
+    assert [(file.path, file.keys) for file in found.version_files] == [
+        ("package.json", ("version",))
+    ]
+    assert found.workflows.disabled == (".github/workflows/publish.yml",)
+    assert [rule.name for rule in found.rules] == [
+        "files of the fork",
+        "removed stays removed",
+        "workflows",
+        "generated: lockfiles",
+        "version",
+    ]
+    assert "/.github/workflows/deploy.yml" in found.rules[0].paths
+    assert found.commands.install == ("npm ci",)
+    assert found.commands.test == ("npm run test",)
+    assert found.images is None
+
+
+def test_a_go_project(tmp_path: Path) -> None:
+    world = made("go", tmp_path)
+    assert world.run("init --yes").code == 0
+    found = written(world)
+    assert (found.remotes.origin.name, found.remotes.upstream.name) == ("fork", "source")
+    assert (found.branches.production, found.branches.upstream) == ("prod", "master")
+    assert found.version_files == ()
+    assert found.commands.test == ("go test ./...",)
+    assert [rule.paths for rule in found.rules if rule.take.value == "both"] == [("/go.sum",)]
+
+
+def test_the_fork_of_litellm(world: World) -> None:
+    """Its policy was written by hand; what can be seen agrees with it."""
+    done = world.run("init --yes --json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["written"] is True
+    found, default = written(world), policy.load().policy
+    assert found.branches == default.branches
+    assert found.remotes == default.remotes
+    assert [file.path for file in found.version_files] == ["pyproject.toml"]
+    automatic = [s.pattern for s in found.tags if s.use is TagUse.AUTOMATIC]
+    assert automatic == [r"v(?P<version>\d+\.\d+\.\d+)-stable"]
+    assert found.releases and found.releases.tag.count("{") == 2
+    assert found.commands == default.commands
+    sureties = {guess["key"]: guess["surety"] for guess in told["guesses"]}
+    assert sureties["branches.upstream"] == "certain" and sureties["name"] == "guess"
+
+
+def test_files_of_several_kinds(tmp_path: Path) -> None:
+    """A Rust project with a Makefile, images, built files, and a version that its tag repeats."""
+    world = World(tmp_path, "tool", "acme/tool", "tools/tool", "main")
+    source = Repo.new(tmp_path / "source", "main")
+    files = {f"web/dist/{number}.js": "x\n" for number in range(4)}
+    files |= {
+        "Cargo.toml": '[package]\nname = "tool"\nversion = "1.2.0"\n',
+        "Cargo.lock": "# lock\n",
+        "Dockerfile": "FROM scratch\n",
+        "Makefile": "test-unit: ; true\ncheck: ; true\nX := 1\n",
+        ".gitattributes": "gen/*.rs linguist-generated\n",
+        ".github/workflows/ci.yml": "on: push\n",
+    }
+    source.commit(files, "feat: a tool")
+    source.git("tag", "v1.2.0")
+    source.git("clone", "--quiet", "--bare", str(source.path), str(world.upstream))
+    source.git("mv", ".github/workflows/ci.yml", ".github/workflows/ci.yml.off")
+    source.commit({"own.rs": "x\n"}, "feat: our own")
+    source.git("tag", "tool-1.2.0+3.0.1")
+    source.git("clone", "--quiet", "--bare", str(source.path), str(world.origin))
+    source.git("clone", "--quiet", str(world.origin), str(world.fork))
+    upstream = "https://me:token@example.com/tool.git"
+    world.git("config", f"url.{world.upstream}.insteadOf", upstream)
+    world.git("remote add upstream", upstream)
+    world.git("fetch --quiet upstream")
+    done = world.run("init --yes")
+    assert done.code == 0, done.err
+    found = written(world)
+    assert found.remotes.upstream.url == "https://example.com/tool.git"
+    assert "token" not in done.out
+    assert (found.branches.production, found.branches.mirror) == ("main", "upstream-main")
+    assert found.version_files[0].keys == ("package.version",)
+    assert found.commands.test == ("make test-unit",) and found.commands.lint == ("make check",)
+    assert found.commands.install == ("cargo fetch",)
+    rules = {rule.name: rule.paths for rule in found.rules}
+    assert rules["disabled stays disabled"] == ("/.github/workflows/ci.yml.off",)
+    assert rules["generated: lockfiles"] == ("Cargo.lock",)
+    assert rules["generated: .gitattributes calls them generated"] == ("gen/*.rs",)
+    assert rules["generated: directories that usually hold what was built"] == ("/web/dist/",)
+    assert rules["additions of both"] == ("/Dockerfile", "/Makefile")
+    assert found.workflows.disabled == (".github/workflows/ci.yml",)
+    assert found.releases and found.releases.tag == "tool-{upstream}+{version}"
+
+
+# --- What it says --------------------------------------------------------------------------------
+
+
+def test_what_is_said_and_what_is_next(panel: World) -> None:
+    out = panel.run("init --yes").out
+    assert "certain  branches.upstream: main (upstream's first branch)\n" in out
+    assert "guess    name: acme (the owner of the remote)\n" in out
+    assert out.endswith(
+        "carto_fork.toml is written; nothing else was changed.\n"
+        "Look at what is not certain in it.\nNext: invoke adopt\n"
+    )
+    text = (panel.fork / "carto_fork.toml").read_text()
+    assert '# certain: it states 1.0.0, like release/1.0\npath = "package.json"\n' in text
+
+
+def test_what_is_printed_can_be_pasted(panel: World) -> None:
+    dry = panel.run("init --yes --dry")
+    assert dry.code == 0 and not (panel.fork / "carto_fork.toml").exists()
+    pasted = panel.call(["sh", "-e", "-c", dry.out])
+    assert pasted.code == 0, pasted.err
+    text = (panel.fork / "carto_fork.toml").read_text()
+    (panel.fork / "carto_fork.toml").unlink()
+    assert panel.run("init --yes").code == 0
+    assert (panel.fork / "carto_fork.toml").read_text() == text
+
+
+def test_what_is_there_is_never_overwritten(panel: World) -> None:
+    (panel.fork / "carto_fork.toml").write_text("mine\n")
+    done = panel.run("init --yes")
+    assert done.code == 1
+    assert done.err == (
+        "Refused: carto_fork.toml is there already.\nNothing was changed.\n"
+        "Next: edit it, or name another file with --output.\n"
+    )
+    assert (panel.fork / "carto_fork.toml").read_text() == "mine\n"
+    assert panel.run("init --yes --output ../new/policy.toml").code == 0
+    assert policy.load((panel.place / "new" / "policy.toml").read_text()).policy.name == "acme"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "line", "code", "message"),
+    [
+        ("remote remove upstream", "init --yes", 2, "add --upstream, the URL of the original"),
+        ("", "init --yes --production nonsense", 1, "origin has no branch nonsense."),
+        ("remote set-url upstream /nowhere", "init --yes", 1, "the remote `upstream` cannot be "),
+        ("remote remove origin", "init --yes", 1, "has no remote for the fork itself."),
+        ("", "init --yes --repo /", 1, "is not a git repository"),
+        (
+            "",
+            "init --upstream https://x:y@h/z",
+            1,
+            "upstream` is https://github.com/widgets/panel.git",
+        ),
+        ("remote remove upstream", "init --upstream=--help", 1, "cannot be reached"),
+    ],
+)
+def test_what_cannot_be_seen_is_asked_for(
+    panel: World, prepare: str, line: str, code: int, message: str
+) -> None:
+    if prepare:
+        panel.git(prepare)
+    done = panel.run(line)
+    assert done.code == code and message in done.err and "Traceback" not in done.err
+    assert not (panel.fork / "carto_fork.toml").exists()
+
+
+def test_upstream_by_its_url(panel: World) -> None:
+    panel.git("remote remove upstream")
+    done = panel.run(f"init --yes --upstream https://github.com/{panel.upstream_slug}.git")
+    assert done.code == 0, done.err
+    assert written(panel).remotes.upstream.name == "upstream"
+    assert panel.run("setup").code == 0
+    assert panel.git("remote").splitlines() == ["origin", "upstream"]
+
+
+# --- On a terminal -------------------------------------------------------------------------------
+
+
+def test_a_person_on_a_terminal_is_asked_what_is_not_certain(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    world = node(tmp_path / "w")
+    words = [*INVOKE, "--search-root", str(ROOT), "init"]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        words,
+        cwd=world.fork,
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        os.close(theirs)
+        os.write(ours, b"Panel People\nupstream-main\n\n")
+        assert process.stdout
+        out = process.stdout.read()
+    os.close(ours)
+    assert process.returncode == 0, out
+    asked = re.findall(r"^(?:  \[.*?\] )*([a-z.]+) \((?:guess|likely): ", out, re.MULTILINE)
+    assert asked == ["name", "branches.mirror", "branches.production"], out
+    found = written(world)
+    assert (found.name, found.branches.mirror) == ("Panel People", "upstream-main")
+    assert found.branches.production == "acme/stable"
+
+
+# --- What it is for ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", sorted(FORKS))
+def test_the_tasks_work_with_it_before_it_is_committed(kind: str, tmp_path: Path) -> None:
+    world = made(kind, tmp_path)
+    assert world.run("init --yes").code == 0
+    for line in ("setup", "status", "detect", "forecast", "config", "guard"):
+        done = world.run(line)
+        assert done.code == 0, f"{line}: {done.err}"
+    tag = {"node": "release/1.1", "go": "v1.0.0"}[kind]
+    done = world.run(f"upgrade-carto --no-tests --tag {shlex.quote(tag)}")
+    assert done.code == 0, done.err
+    assert f"refs/heads/upstream-sync/{tag}" in world.refs(world.origin)
+    refused = world.run("images")
+    assert refused.code == 1 and "the policy names no images." in refused.err
+
+
+def test_a_fork_without_releases_refuses_to_make_one(panel: World) -> None:
+    assert panel.run("init --yes").code == 0
+    path = panel.fork / "carto_fork.toml"
+    path.write_text(path.read_text().partition("[releases]")[0])
+    done = panel.run("release")
+    assert done.code == 1 and "add `[releases]` to carto_fork.toml" in done.err
+    assert panel.run("status").code == 0

@@ -1,0 +1,270 @@
+"""What a fork is given: rendered for several forks, compared, and linted."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from carto_fork import adoption, docs, policy, templates
+from carto_fork.adoption import State
+from carto_fork.errors import Refused, Usage
+from carto_fork.policy import FILE_NAME, Policy
+
+FORK_FILES = """
+[[rules]]
+name = "files of the fork"
+paths = ["/.github/", "/FORK_GUIDE.md", "/docs/", "/fork.mk", "/fork_tasks.py", "/carto_*.toml"]
+take = "fork"
+whole = true
+why = "Only the fork has them."
+"""
+
+PLAIN = f"""
+name = "Acme, Inc."
+
+[remotes]
+origin = {{ name = "ours", url = "https://github.com/acme/thing.git" }}
+upstream = {{ name = "theirs", url = "https://github.com/things/thing.git" }}
+
+[branches]
+mirror = "upstream-trunk"
+upstream = "trunk"
+production = "acme/stable"
+sync = "sync/{{tag}}"
+
+[messages]
+merge = "chore: merge {{tag}}"
+version = "chore: version {{version}}"
+
+[[tags]]
+name = "release"
+pattern = 'release/(?P<version>\\d+\\.\\d+)'
+use = "automatic"
+{FORK_FILES}
+"""
+RELEASES = '[releases]\ntag = "acme-{upstream}-{version}"\n'
+IMAGES = '[images]\nname = "ghcr.io/acme/thing"\nbranch = ["{sha}"]\nrelease = ["{tag}"]\n'
+
+FORKS = {
+    "the default": policy.load().policy,
+    "without releases and images": policy.load(PLAIN).policy,
+    "with releases": policy.load(PLAIN + RELEASES).policy,
+    "with images": policy.load(PLAIN + IMAGES).policy,
+    "with both": policy.load(PLAIN + RELEASES + IMAGES).policy,
+}
+forks = pytest.mark.parametrize("found", FORKS.values(), ids=FORKS)
+
+
+def nothing(path: str) -> None:
+    """A fork that has no file at all."""
+
+
+def having(files: dict[str, str]) -> Callable[[str], str | None]:
+    """A fork that has some files."""
+    return files.get
+
+
+def given(found: Policy) -> dict[str, str]:
+    """All files of a fork that has adopted them."""
+    return dict(adoption.texts(found, nothing))
+
+
+# --- What they say -------------------------------------------------------------------------------
+
+
+@forks
+def test_nothing_is_left_of_the_templates(found: Policy) -> None:
+    files = given(found)
+    assert [path for path, text in files.items() if re.search(r"<<(if|else|end|\w+>>)", text)] == []
+    assert all(text.endswith("\n") and "\n\n\n" not in text for text in files.values())
+
+
+@forks
+def test_workflows_hold_for_linters(found: Policy, tmp_path: Path) -> None:
+    directory = tmp_path / ".github" / "workflows"
+    directory.mkdir(parents=True)
+    paths = []
+    for path, text in given(found).items():
+        if path.startswith(".github/workflows/"):
+            (tmp_path / path).write_text(text)
+            assert isinstance(YAML(typ="safe", pure=True).load(text), dict)
+            paths.append(str(tmp_path / path))
+    programs = Path(sys.executable).parent
+    zizmor = [programs / "zizmor", "--quiet", "--offline", "--persona=pedantic", tmp_path]
+    schema = [programs / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *paths]
+    for words in (zizmor, schema):
+        ended = subprocess.run(list(map(str, words)), capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@forks
+def test_the_tasks_are_python(found: Policy) -> None:
+    compile(given(found)[found.files.tasks], found.files.tasks, "exec")
+
+
+def test_what_a_fork_has_not_is_not_there() -> None:
+    plain, both = given(FORKS["without releases and images"]), given(FORKS["with both"])
+    assert sorted(both.keys() - plain.keys()) == [
+        ".github/workflows/fork-images.yml",
+        ".github/workflows/fork-release.yml",
+        "docs/FORK_RELEASE_PROCESS.md",
+    ]
+    assert "release-acme" not in plain["fork.mk"] and "release-acme" in both["fork.mk"]
+    assert "images" in both[".github/workflows/fork-release.yml"]
+    assert "images:" not in given(FORKS["with releases"])[".github/workflows/fork-release.yml"]
+    assert "RELEASE" not in given(FORKS["with images"])[".github/workflows/fork-images.yml"]
+
+
+def test_images_elsewhere_than_at_github_have_no_workflow() -> None:
+    elsewhere = IMAGES.replace("ghcr.io", "registry.example.com")
+    assert docs.given(policy.load(PLAIN + elsewhere).policy)["images"] is False
+
+
+def test_a_file_can_be_left_out() -> None:
+    found = policy.load(PLAIN + '[files]\nmakefile = ""\ntasks = ""\nguide = ""\n').policy
+    left_out = given(FORKS["without releases and images"]).keys() - given(found).keys()
+    assert sorted(left_out) == ["FORK_GUIDE.md", "fork.mk", "fork_tasks.py"]
+
+
+def test_names_are_the_forks_own() -> None:
+    files = given(FORKS["with both"])
+    guide = files["FORK_GUIDE.md"]
+    assert "\n# Keeping Acme, Inc.'s fork of thing on stable releases\n" in guide
+    assert "git -C thing.sync-release-1.76 diff" in guide
+    assert "make -f fork.mk upgrade-acme_inc TAG=release/1.76" in guide
+    sync = files[".github/workflows/fork-upstream-sync.yml"]
+    assert 'name: "Acme, Inc. - Upstream Sync"\n' in sync
+    assert "git remote rename origin ours\n" in sync
+    assert "secrets.ACME_INC_SYNC_TOKEN" in sync
+    assert 'tags: ["acme-*-*"]' in files[".github/workflows/fork-images.yml"]
+
+
+@pytest.mark.parametrize(
+    "name", ['A "quoted": name', "<<production>>", "${{ secrets.PWNED }}", "ä\n- x"]
+)
+def test_a_hostile_name_stays_a_name(name: str) -> None:
+    text = PLAIN.replace(
+        '"Acme, Inc."', repr(name).replace("'", '"') if '"' not in name else f"'{name}'"
+    )
+    found = policy.load(text).policy
+    for path, text in given(found).items():
+        if path.startswith(".github/workflows/"):
+            loaded = YAML(typ="safe", pure=True).load(text)
+            assert set(loaded) <= {"name", "on", "permissions", "concurrency", "env", "jobs"}
+            assert "{ secrets.PWNED" not in text
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        (r"v(?P<version>\d+\.\d+\.\d+)", "v1.76.5"),
+        (r"(?P<version>\d+\.\d+\.\d+)", "1.76.5"),
+        (r"release/(?P<version>\d+\.\d+)", "release/1.76"),
+        (r"thing-(?P<version>\d+\.\d+\.\d+)\.final", "thing-1.76.5.final"),
+        (r"r(?P<version>\d+)", "r176"),
+        (r"(?P<version>\d{4}\.\d\d)[ab]", "TAG"),
+    ],
+)
+def test_an_example_is_a_release(pattern: str, expected: str) -> None:
+    text = re.sub(r"pattern = '.*'", lambda _: f"pattern = '{pattern}'", PLAIN)
+    assert docs.example(policy.load(text).policy)[0] == expected
+
+
+# --- What is there already -----------------------------------------------------------------------
+
+
+def states(files: dict[str, str], **more: str) -> dict[str, State]:
+    found = FORKS["with releases"]
+    return {copy.path: copy.state for copy in adoption.compare(found, having(files), **more)}
+
+
+def test_a_fork_that_has_all_is_current() -> None:
+    files = given(FORKS["with releases"])
+    assert set(states(files).values()) == {State.CURRENT}
+    windows = {path: text.replace("\n", "\r\n") for path, text in files.items()}
+    assert set(states(windows).values()) == {State.CURRENT}
+
+
+def test_a_file_that_nobody_changed_is_behind() -> None:
+    files = given(FORKS["with releases"])
+    files["fork.mk"] = templates.stamped("# as an older version had it\n", "fork.mk")
+    files["FORK_GUIDE.md"] = templates.stamped("# Older\n", "FORK_GUIDE.md")
+    assert {path for path, s in states(files).items() if s is State.BEHIND} == {
+        "fork.mk",
+        "FORK_GUIDE.md",
+    }
+
+
+@pytest.mark.parametrize("change", ["without the line", "with another line"])
+def test_a_file_that_somebody_changed_is_theirs(change: str) -> None:
+    files = given(FORKS["with releases"])
+    text = files["fork.mk"]
+    files["fork.mk"] = text.partition("\n")[2] + "#\n" if change[4] == "o" else f"{text}# ours\n"
+    assert states(files)["fork.mk"] is State.THEIRS
+
+
+def test_a_policy_is_never_behind() -> None:
+    files = given(FORKS["with releases"]) | {FILE_NAME: "whatever"}
+    assert states(files)[FILE_NAME] is State.CURRENT
+    del files[FILE_NAME]
+    assert states(files)[FILE_NAME] is State.NEW
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "expected"),
+    [
+        (None, "", "carto-fork==0.1.0"),
+        ("carto-fork==0.0.9\n", "", "carto-fork==0.1.0"),
+        ("# why\ncarto-fork @ git+https://x/y@v1\n", "", "carto-fork @ git+https://x/y@v1"),
+        ("carto-fork @ git+https://x/y@v1\n", "carto-fork==1.0", "carto-fork==1.0"),
+        ("one\ntwo\n", "", "carto-fork==0.1.0"),
+    ],
+)
+def test_what_workflows_install(there: str | None, asked: str, expected: str) -> None:
+    found = FORKS["the default"]
+    files = {found.files.requirements: there} if there else {}
+    texts = dict(adoption.texts(found, having(files), asked))
+    assert texts[found.files.requirements].splitlines()[1:] == [expected]
+
+
+@pytest.mark.parametrize("asked", ["--index-url=x", "one\ntwo", " one", "\x1b[31m"])
+def test_what_pip_would_take_for_something_else_is_refused(asked: str) -> None:
+    with pytest.raises(Usage):
+        adoption.compare(FORKS["the default"], nothing, asked)
+
+
+def test_only_what_the_team_changed_is_replaced() -> None:
+    found, files = FORKS["with releases"], given(FORKS["with releases"])
+    files["fork.mk"] += "# ours\n"
+    copies = adoption.compare(found, having(files), replace=["fork.mk"])
+    assert [copy.path for copy in copies if copy.due] == ["fork.mk"]
+    with pytest.raises(Usage) as usage:
+        adoption.compare(found, having(files), replace=["README.md"])
+    assert usage.value.then == "name one of them: fork.mk."
+
+
+def test_a_policy_that_keeps_none_of_them_is_refused() -> None:
+    bare = policy.load(PLAIN.replace(FORK_FILES, "")).policy
+    with pytest.raises(Refused) as refused:
+        adoption.compare(bare, nothing)
+    assert "no rule of the policy keeps carto_fork.toml whole in a merge." in refused.value.what
+    assert '"/fork.mk"' in refused.value.then
+
+
+def test_a_rule_that_takes_less_than_the_whole_file_is_not_enough() -> None:
+    partly = policy.load(PLAIN.replace("whole = true", 'kinds = ["content"]')).policy
+    with pytest.raises(Refused):
+        adoption.compare(partly, nothing)
+
+
+def test_the_branch_is_named_after_what_is_written() -> None:
+    found = FORKS["with releases"]
+    one, other = (adoption.compare(found, nothing, asked) for asked in ("", "carto-fork==9"))
+    assert adoption.branch(one) == adoption.branch(adoption.compare(found, nothing))
+    assert adoption.branch(one) != adoption.branch(other)

@@ -1,0 +1,96 @@
+"""Where the policy of a fork is found, whatever its branches and its remotes are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from carto_fork import fork, policy
+from carto_fork.fork import Fork
+from repository import Repo
+from world import shell
+
+TEXT = """
+name = "{name}"
+remotes.origin = {{ name = "{origin}", url = "https://github.com/acme/thing.git" }}
+remotes.upstream = {{ name = "theirs", url = "https://github.com/things/thing.git" }}
+branches = {{ mirror = "main", upstream = "main", production = "{production}", sync = "s/{{tag}}" }}
+messages = {{ merge = "merge", version = "version" }}
+tags = []
+"""
+
+
+def text(name: str, production: str = "prod", origin: str = "ours") -> str:
+    return TEXT.format(name=name, production=production, origin=origin)
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Repo:
+    """A clone whose checkout shows the mirror."""
+    repo = Repo.new(tmp_path / "thing", "main")
+    repo.commit({"README.md": "thing\n"})
+    for name in ("ours", "theirs"):
+        repo.git("remote", "add", name, f"https://github.com/{name}/thing.git")
+    return repo
+
+
+def follow(repo: Repo, ref: str, said: str) -> None:
+    """Let a branch of a remote hold a policy, as if it had been fetched."""
+    commit = repo.on("scratch", "main").commit({policy.FILE_NAME: said}, ref)
+    repo.on("main").git("update-ref", f"refs/remotes/{ref}", commit)
+    repo.git("branch", "-D", "scratch")
+
+
+def opened(repo: Repo) -> Fork:
+    return fork.open_fork(shell(), repo.path)
+
+
+def test_without_one_the_default_is_in_force(repo: Repo) -> None:
+    found = opened(repo)
+    assert (found.policy.name, found.draft, found.loaded.is_default) == ("CARTO", "", True)
+
+
+def test_the_branch_that_its_own_policy_names(repo: Repo) -> None:
+    follow(repo, "ours/feature/x", text("Of a feature"))
+    follow(repo, "ours/prod", text("Acme"))
+    follow(repo, "ours/old", "no policy at all")
+    assert opened(repo).policy.name == "Acme"
+
+
+def test_upstream_may_be_a_fork_with_a_policy_of_its_own(repo: Repo) -> None:
+    follow(repo, "theirs/prod", text("Things", origin="origin"))
+    assert opened(repo).policy.name == "CARTO"
+    follow(repo, "ours/prod", text("Acme"))
+    assert opened(repo).policy.name == "Acme"
+
+
+def test_a_setting_of_gits_names_the_branch(repo: Repo) -> None:
+    follow(repo, "ours/prod", text("Acme"))
+    follow(repo, "ours/next", text("Next", production="next"))
+    repo.git("config", "carto-fork.production", "next")
+    assert opened(repo).policy.name == "Next"
+
+
+def test_a_job_has_little_but_what_is_checked_out(repo: Repo) -> None:
+    repo.on("prod", "main").commit({policy.FILE_NAME: text("Acme")})
+    repo.git("switch", "--quiet", "--detach")
+    repo.git("branch", "-D", "prod")
+    assert opened(repo).policy.name == "Acme"
+
+
+def test_one_that_is_on_no_branch_yet_counts_until_there_is_one(repo: Repo) -> None:
+    (repo.path / policy.FILE_NAME).write_text(text("Draft"))
+    found = opened(repo)
+    assert (found.policy.name, found.draft) == ("Draft", text("Draft"))
+    assert found.at(shell(), repo.git("rev-parse", "main")).policy.name == "Draft"
+    follow(repo, "ours/prod", text("Acme"))
+    (repo.path / policy.FILE_NAME).write_text(text("Draft"))
+    found = opened(repo)
+    assert (found.policy.name, found.draft) == ("Acme", "")
+
+
+def test_a_draft_that_is_none_is_a_problem(repo: Repo) -> None:
+    (repo.path / policy.FILE_NAME).write_text("name = 1\n")
+    found = opened(repo)
+    assert found.problem and "carto_fork.toml, which is on no branch yet: " in found.problem.what

@@ -1,0 +1,84 @@
+"""What tag names tell of a release, and guesses as TOML that can be read."""
+
+from __future__ import annotations
+
+import pytest
+import tomli
+
+from carto_fork import survey, tags
+from carto_fork.errors import Usage
+from carto_fork.policy import TagScheme, TagUse
+from carto_fork.survey import Guess, Surety
+
+
+def classified(names: list[str]) -> dict[str, str | None]:
+    """What the guessed classes make of the names that they were guessed from."""
+    found = [
+        TagScheme(**{**guess.value, "use": TagUse(guess.value["use"])})
+        for guess in survey.schemes(names)
+    ]
+    uses = {name: tags.classify(name, found) for name in names}
+    return {name: tag.scheme.use.value if tag else None for name, tag in uses.items()}
+
+
+@pytest.mark.parametrize(
+    ("automatic", "on_request", "never"),
+    [
+        (["v1.2.3", "v1.10.0"], [], ["v1.2.3-rc.1", "v1.3.0-beta2", "v2.0.0-alpha.1"]),
+        (["release/1.0", "release/1.1"], [], ["release/1.1-rc.1"]),
+        (["1.0", "1.1"], ["1.1.1"], ["1.2b1", "1.2a3", "1.2.dev4"]),
+        (["v1.0.0-stable", "v1.1.0-stable"], ["v1.0.0", "v1.1.0", "v1.2.0"], ["v1.3.0-nightly"]),
+        (["4.0.0.Final", "4.1.0.Final"], [], ["4.2.0.Beta1"]),
+        (["v1.0.0"], ["v1.0.0-build.7"], ["nightly-2024.01.02", "v1.0.0-preview"]),
+        (["v1.0.0", "v1.1.0"], [], ["sdk/v0.1.0"]),
+        (["r1", "r2", "r10"], [], []),
+        (["a+b-1.0"], [], []),
+    ],
+)
+def test_families_of_tag_names(
+    automatic: list[str], on_request: list[str], never: list[str]
+) -> None:
+    assert classified([*automatic, *on_request, *never]) == (
+        dict.fromkeys(automatic, "automatic")
+        | dict.fromkeys(on_request, "on-request")
+        | dict.fromkeys(never, "never")
+    )
+
+
+def test_the_stable_class_comes_first_and_is_certain_where_it_is_alone() -> None:
+    alone, *_ = survey.schemes(["v1.0.0", "v1.1.0-rc1"])
+    assert (alone.surety, alone.value["use"]) == (Surety.CERTAIN, "automatic")
+    first, other = survey.schemes(["v1.0.0", "v1.1.0", "v2.0"])
+    assert (first.surety, first.why) == (Surety.LIKELY, "2 tags such as v1.1.0")
+    assert other.value["use"] == "on-request"
+
+
+@pytest.mark.parametrize("names", [[], ["latest"], ["nightly-1.0", "v1.0-rc1"]])
+def test_without_a_stable_release_a_person_has_to_say(names: list[str]) -> None:
+    with pytest.raises(Usage):
+        list(survey.schemes(names))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["plain", 'a "quoted" \\d', "it's \\d", "ä", True, ["a", "b\\"], {"name": "x", "url": "y"}],
+)
+def test_values_are_toml(value: object) -> None:
+    text = survey.toml([Guess("a.b", value, Surety.GUESS, "why")])
+    assert tomli.loads(text)["a"]["b"] == value
+    assert "# guess: why\n" in text
+
+
+def test_tables_and_lists_of_tables_are_toml() -> None:
+    guesses = [
+        Guess("name", "x", Surety.CERTAIN, "said"),
+        Guess("rules", {"name": "one", "whole": True}, Surety.LIKELY, "seen"),
+        Guess("rules", {"name": "two"}, Surety.LIKELY, "seen"),
+        Guess("commands.test", ["make test"], Surety.LIKELY, "seen"),
+        Guess("commands.lint", ["make lint"], Surety.LIKELY, "seen"),
+    ]
+    assert tomli.loads(survey.toml(guesses)) == {
+        "name": "x",
+        "rules": [{"name": "one", "whole": True}, {"name": "two"}],
+        "commands": {"test": ["make test"], "lint": ["make lint"]},
+    }
