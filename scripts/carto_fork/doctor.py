@@ -128,7 +128,7 @@ def doctor(s: Session, options: Options) -> None:
         if mended and not s.sh.dry:
             names = dict.fromkeys(check.name for check, _ in mended)
             report = report.renewed(_look(s, options, [CHECKS[name] for name in names]))
-    fixed = [finding.what for _, finding in mended]
+    fixed = [] if s.sh.dry else [finding.what for _, finding in mended]
     if s.json:
         s.print_json(report.as_json(fixed))
     tell(s.console, report, fixed)
@@ -137,7 +137,7 @@ def doctor(s: Session, options: Options) -> None:
         again = s.command("doctor", check=list(options.checks), fix=True)
         raise CheckFailed(
             f"{counted(len(broken), 'thing')} {'is' if len(broken) == 1 else 'are'} broken.",
-            untouched="What was fixed is told above." if mended else "Nothing was changed.",
+            untouched="What was fixed is told above." if fixed else "Nothing was changed.",
             then=f"{again} mends what is safe." if able else broken[0].then,
         )
 

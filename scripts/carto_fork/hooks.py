@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -9,10 +10,10 @@ from pathlib import Path
 from . import files, git
 from .fork import Fork
 from .shell import Shell
-from .steps import Plan, Step
+from .steps import Plan
 
-SOURCE = Path(__file__).with_name("adopted") / "pre-push"
-"""The hook's text."""
+SOURCE = Path(__file__).with_name("hooks") / "pre-push"
+"""The hook's text; git's setting carto-fork.guard tells it what to call."""
 
 
 class There(Enum):
@@ -21,7 +22,7 @@ class There(Enum):
     NOTHING = "nothing"
     OURS = "ours"
     OTHER = "another hook"
-    SHARED = "a directory of hooks that is not this clone's alone"
+    SHARED = "in a directory of hooks that is not this clone's alone"
 
 
 @dataclass(frozen=True)
@@ -32,37 +33,29 @@ class Hook:
     there: There
 
 
-INSTALL = (
-    Step(
-        "hook",
-        "Let git check what this clone pushes to the production branch.",
-        run=("mkdir -p {hooks}", "install -m 755 {hook_source} {hook}"),
-        untouched="Nothing but the hook is missing.",
-    ),
-)
-
-
 def find(sh: Shell, fork: Fork) -> Hook:
     """The hook of a clone, wherever git looks for it (core.hooksPath)."""
     path = git.path_of(sh, fork.path, "hooks/pre-push")
+    if path.is_file() and _is_ours(path):
+        return Hook(path, There.OURS)
     if not path.resolve().is_relative_to(fork.repository.common.resolve()):
-        ours = path.is_file() and _is_ours(path)
-        return Hook(path, There.OURS if ours else There.SHARED)
-    if not path.exists() and not path.is_symlink():
-        return Hook(path, There.NOTHING)
-    return Hook(path, There.OURS if path.is_file() and _is_ours(path) else There.OTHER)
+        return Hook(path, There.SHARED)
+    return Hook(path, There.OTHER if os.path.lexists(path) else There.NOTHING)
 
 
 def _is_ours(path: Path) -> bool:
     """Whether a hook calls the guard, in whatever words."""
-    return "guard --pre-push" in files.read_text(path)
+    return "guard --pre-push" in files.read_text(path) or "carto-fork.guard" in files.read_text(path)
 
 
-def plan(fork: Fork, hook: Hook) -> Plan:
-    """The plan for putting the hook where there is none."""
-    values = fork.values() | {
+def values(fork: Fork, hook: Hook, guard: str) -> dict[str, str]:
+    """What the placeholders of `procedures.HOOK` stand for.
+
+    guard: the command line that the hook is to run, from anywhere.
+    """
+    return fork.values() | {
+        "guard": guard,
         "hooks": str(git.nearest(hook.path.parent)),
         "hook": str(git.nearest(hook.path)),
-        "hook_source": str(SOURCE),
+        "shipped": str(SOURCE),
     }
-    return Plan(values, frozenset())

@@ -123,6 +123,7 @@ def fixed(world: World, check: str) -> None:
     dry = world.run(f"doctor --check {check} --fix --dry")
     assert (world.everything(), world.git_dir()) == before
     assert any(not line.startswith("#") for line in dry.out.splitlines()), dry
+    assert "fixed: " not in dry.out
     done = world.run(f"doctor --check {check} --fix")
     assert done.code == 0, done
     assert "fixed: " in done.out
