@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import difflib
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import adoption, files, fork, git, github, hooks, policy, procedures, publishing, resolve
+from . import (
+    adoption,
+    files,
+    fork,
+    git,
+    github,
+    hooks,
+    invocation,
+    policy,
+    procedures,
+    publishing,
+    resolve,
+)
 from .adoption import Copy, State
 from .errors import CheckFailed, Refused
 from .fork import Fork
@@ -192,12 +205,13 @@ def _hook(s: Session, found: Fork, held: Journal | None) -> There:
     """Put the hook into the clone where there is none; what is there then."""
     hook = hooks.find(s.sh, found)
     if hook.there is There.NOTHING:
-        s.run(hooks.INSTALL, hooks.plan(found, hook), held)
+        values = hooks.values(found, hook, invocation.guard(sys.argv))
+        s.run((procedures.HOOK,), Plan(values, frozenset()), held)
         return There.NOTHING if s.sh.dry else There.OURS
     if hook.there is not There.OURS:
         s.console.say(
             f"{git.nearest(hook.path)} is {hook.there.value}; to have pushes checked, let it call "
-            "`carto-fork guard --pre-push`.",
+            f"`{s.command('guard', pre_push=True)}`.",
             "yellow",
         )
     return hook.there

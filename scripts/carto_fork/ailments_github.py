@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 from collections.abc import Iterator
 from shlex import quote
@@ -13,10 +14,8 @@ from packaging.version import Version
 
 from . import git, github, procedures, slack
 from .ailments import PATIENCE, Check, Finding, Level, Patient, Unchecked
-from .policy import SYNC_WORKFLOW
 from .text import counted, printable
 
-_WORKFLOWS = ".github/workflows"
 _BAD = ("failure", "timed_out", "startup_failure")
 _SCOPES = ("repo", "workflow")
 
@@ -25,19 +24,20 @@ _SCOPES = ("repo", "workflow")
 
 
 def _workflow(patient: Patient) -> Iterator[Finding]:
-    path = f"{_WORKFLOWS}/{SYNC_WORKFLOW}"
-    there = path in patient.files
-    if not there:
+    path = patient.fork.policy.files.sync
+    if not path:
+        raise Unchecked("the policy leaves that workflow out")
+    name = posixpath.basename(path)
+    if path not in patient.files:
         what = f"{patient.production} has no {path}."
         cause = "No new release is noticed by itself, unless another workflow does it."
-        then = patient.command("upstream-sync")
-        yield Finding(Level.LOOK, what, cause, f"where none does, by hand: {then}")
+        yield Finding(Level.LOOK, what, cause, patient.command("adopt"))
         return
     slug = patient.hub.slug
-    found = patient.ask(f"/actions/workflows/{SYNC_WORKFLOW}")
-    page = f"{patient.hub.url}/actions/workflows/{SYNC_WORKFLOW}"
+    found = patient.ask(f"/actions/workflows/{name}")
+    page = f"{patient.hub.url}/actions/workflows/{name}"
     if found is None:
-        what = f"GitHub does not know {SYNC_WORKFLOW}."
+        what = f"GitHub does not know {name}."
         cause = "Only workflows of the default branch are on a schedule."
         then = f"{patient.hub.gh} repo edit {slug} --default-branch {patient.production}"
         yield Finding(Level.BROKEN, what, cause, then)
@@ -45,25 +45,25 @@ def _workflow(patient: Patient) -> Iterator[Finding]:
     if (state := found.get("state", "active")) != "active":
         yield patient.mended(
             Level.BROKEN,
-            f"{SYNC_WORKFLOW} is switched off ({printable(str(state))}).",
+            f"{name} is switched off ({printable(str(state))}).",
             "GitHub switches a schedule off after 60 days without a commit."
             if state == "disabled_inactivity"
             else "Somebody switched it off, or GitHub did because it is a fork's.",
             procedures.ENABLE,
-            workflow=SYNC_WORKFLOW,
+            workflow=name,
         )
-    runs = (patient.ask(f"/actions/workflows/{SYNC_WORKFLOW}/runs?per_page=10") or {}).get(
+    runs = (patient.ask(f"/actions/workflows/{name}/runs?per_page=10") or {}).get(
         "workflow_runs", []
     )
-    start = f"{patient.hub.gh} workflow run {SYNC_WORKFLOW} -R {slug} --ref {patient.production}"
+    start = f"{patient.hub.gh} workflow run {name} -R {slug} --ref {patient.production}"
     if not runs:
         cause = f"See {page}."
-        yield Finding(Level.LOOK, f"{SYNC_WORKFLOW} has never run.", cause, start)
+        yield Finding(Level.LOOK, f"{name} has never run.", cause, start)
     ended = [run for run in runs if run.get("status") == "completed"]
     if ended and ended[0].get("conclusion") in _BAD:
         last = ended[0]
         what = (
-            f"the last run of {SYNC_WORKFLOW} ({str(last['created_at'])[:10]}) ended with "
+            f"the last run of {name} ({str(last['created_at'])[:10]}) ended with "
             f"{last['conclusion']}: {printable(str(last['html_url']))}"
         )
         then = f"{patient.hub.gh} run view {last['id']} -R {slug} --log-failed"
@@ -126,7 +126,8 @@ def _slack(patient: Patient) -> Iterator[Finding]:
         what = f"the variable {name} is no URL of an incoming webhook of hooks.slack.com."
         cause = "Nothing is delivered. Its value is a secret and not shown."
         yield Finding(Level.BROKEN, what, cause, as_variable)
-    text = patient.text(f"{_WORKFLOWS}/{SYNC_WORKFLOW}")
+    workflow = patient.fork.policy.files.sync
+    text = patient.text(workflow) if workflow else ""
     reads = {kind: f"{kind}.{name}" in text for kind in ("vars", "secrets")}
     if name not in variables and name not in secrets:
         what = f"{name} is neither a secret of {slug} nor a variable."
@@ -134,10 +135,10 @@ def _slack(patient: Patient) -> Iterator[Finding]:
         then = as_variable if reads["vars"] and not reads["secrets"] else as_secret
         yield Finding(Level.LOOK, what, cause, then)
     elif name not in variables and reads["vars"] and not reads["secrets"]:
-        what = f"{name} is a secret, and {SYNC_WORKFLOW} reads only the variable of that name."
+        what = f"{name} is a secret, and {posixpath.basename(workflow)} reads only the variable of that name."
         yield Finding(Level.BROKEN, what, "Slack is never told.", as_variable)
     elif name not in secrets and reads["secrets"] and not reads["vars"]:
-        what = f"{name} is a variable, and {SYNC_WORKFLOW} reads only the secret of that name."
+        what = f"{name} is a variable, and {posixpath.basename(workflow)} reads only the secret of that name."
         yield Finding(Level.BROKEN, what, "Slack is never told.", as_secret)
 
 

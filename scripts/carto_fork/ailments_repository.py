@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 
-from . import fork, git, markers, procedures, stray
+from . import fork, git, hooks, markers, procedures, stray
 from .ailments import Check, Finding, Level, Patient, Unchecked
 from .errors import Refused
+from .hooks import There
 from .text import counted, printable
 
 _STALE = 3600
@@ -228,36 +229,25 @@ def _own_lock(patient: Patient) -> Iterator[Finding]:
 def _hook(patient: Patient) -> Iterator[Finding]:
     if patient.work is None:
         raise Unchecked("a bare repository pushes nothing")
-    # Follows core.hooksPath.
-    hook = git.path_of(patient.sh, patient.work, "hooks/pre-push")
-    guard = patient.command("guard", pre_push=True)
+    hook = hooks.find(patient.sh, patient.fork)
     cause = "Whoever pushes to the production branch from here is not checked beforehand."
-    shown = printable(str(git.nearest(hook)))
-    if not os.path.lexists(hook):
+    shown = printable(str(git.nearest(hook.path)))
+    if hook.there is There.NOTHING:
         yield patient.mended(
             Level.LOOK,
             f"there is no {shown}.",
             cause,
             procedures.HOOK,
             then=patient.command("doctor", check="hook", fix=True),
-            guard=patient.guard,
-            hooks=str(git.nearest(hook.parent)),
-            hook=str(git.nearest(hook)),
-            shipped=str(Path(__file__).with_name("hooks") / "pre-push"),
+            **hooks.values(patient.fork, hook, patient.guard),
         )
-    elif not _calls_guard(hook):
-        what = f"{shown} is another hook, which does not call `guard`."
+    elif hook.there is not There.OURS:
+        guard = patient.command("guard", pre_push=True)
+        what = f"{shown} is {hook.there.value}, and does not call `guard`."
         yield Finding(Level.LOOK, what, cause, f"add to it: {guard}")
-    elif not os.access(hook, os.X_OK):
+    elif not os.access(hook.path, os.X_OK):
         what = f"{shown} may not be run, so git passes it over."
-        yield Finding(Level.LOOK, what, cause, f"chmod +x {quote(str(git.nearest(hook)))}")
-
-
-def _calls_guard(hook: Path) -> bool:
-    try:
-        return b"guard" in hook.read_bytes()
-    except OSError:
-        return False
+        yield Finding(Level.LOOK, what, cause, f"chmod +x {quote(str(git.nearest(hook.path)))}")
 
 
 def _policy(patient: Patient) -> Iterator[Finding]:

@@ -152,7 +152,7 @@ def _look(s: Session, options: Options, checks: Sequence[Check]) -> Report:
         s.sh,
         found,
         command,
-        f"{invocation.anywhere(sys.argv)} guard --pre-push",
+        invocation.guard(sys.argv),
         offline=options.offline,
         notes=options.named,
         slack_test=options.slack_test,

@@ -10,7 +10,6 @@ from pathlib import Path
 from . import files, git
 from .fork import Fork
 from .shell import Shell
-from .steps import Plan
 
 SOURCE = Path(__file__).with_name("hooks") / "pre-push"
 """The hook's text; git's setting carto-fork.guard tells it what to call."""
@@ -45,7 +44,8 @@ def find(sh: Shell, fork: Fork) -> Hook:
 
 def _is_ours(path: Path) -> bool:
     """Whether a hook calls the guard, in whatever words."""
-    return "guard --pre-push" in files.read_text(path) or "carto-fork.guard" in files.read_text(path)
+    text = files.read_text(path)
+    return "guard --pre-push" in text or "carto-fork.guard" in text
 
 
 def values(fork: Fork, hook: Hook, guard: str) -> dict[str, str]:

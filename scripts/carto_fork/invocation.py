@@ -35,6 +35,11 @@ def program(argv: Sequence[str]) -> str:
     return shlex.join(words)
 
 
+def guard(argv: Sequence[str]) -> str:
+    """The command line that checks what is pushed, for a hook."""
+    return f"{anywhere(argv)} guard --pre-push"
+
+
 def anywhere(argv: Sequence[str]) -> str:
     """What starts this program from any directory, for files that others run, such as hooks."""
     path = Path(argv[0]).absolute()

@@ -18,8 +18,6 @@ from .errors import Refused
 
 FILE_NAME = "carto_fork.toml"
 DEFAULT_NAME = "carto-litellm"
-SYNC_WORKFLOW = "carto-upstream-sync.yml"
-"""The workflow that looks for new releases."""
 DEFAULT_SOURCE = f"default ({DEFAULT_NAME})"
 
 

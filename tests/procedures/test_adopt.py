@@ -93,7 +93,8 @@ def test_it_shows_commits_and_publishes(world: World) -> None:
         "5/5 tidy      Put the work tree away, unless it holds files that git neither tracks nor "
         "ignores.\n"
         f"    $ git -C . -c status.showUntrackedFiles=normal worktree remove {place}\n"
-        "1/1 hook      Let git check what this clone pushes to the production branch.\n"
+        "1/1 hook      Let git ask `guard` before it pushes.\n"
+        "    $ git -C . config carto-fork.guard 'invoke guard --pre-push'\n"
         "    $ mkdir -p .git/hooks\n"
         f"    $ install -m 755 {source} .git/hooks/pre-push\n"
         f"Done: origin has {name}.\n"
@@ -261,7 +262,7 @@ def test_a_hook_of_the_teams_that_calls_the_guard_is_well(world: World) -> None:
 def test_a_directory_of_hooks_for_every_clone_stays(world: World, tmp_path: Path) -> None:
     world.git("config core.hooksPath", str(tmp_path))
     done = world.run("adopt --no-push")
-    assert "is a directory of hooks that is not this clone's alone" in " ".join(done.out.split())
+    assert "is in a directory of hooks that is not this clone's alone" in " ".join(done.out.split())
     assert list(tmp_path.glob("pre-push")) == []
 
 
@@ -290,12 +291,13 @@ def test_the_hook_checks_what_is_pushed(world: World) -> None:
     world.git("commit --quiet --allow-empty -m whatever")
     push = ["git", "push", "origin", "HEAD:carto/main"]
     before = world.refs(world.origin)
-    stopped = world.call(push, PATH=programs(world))
+    stopped = world.call(push)
     assert stopped.code == 1 and "is no conventional commit" in " ".join(stopped.err.split())
+    world.git("config --unset carto-fork.guard")
+    stopped = world.call(push)
+    assert stopped.code == 1
+    assert "pre-push: the git setting carto-fork.guard is missing" in stopped.err
     assert world.refs(world.origin) == before
-    unchecked = world.call(push)
-    assert unchecked.code == 0
-    assert "pre-push: carto-fork is not installed here, so nothing was checked.\n" in unchecked.err
 
 
 def test_a_merge_that_is_left_to_a_person_is_published_past_the_hook(
