@@ -127,6 +127,7 @@ def _slack(patient: Patient) -> Iterator[Finding]:
         cause = "Nothing is delivered. Its value is a secret and not shown."
         yield Finding(Level.BROKEN, what, cause, as_variable)
     workflow = patient.fork.policy.files.sync
+    reader = posixpath.basename(workflow)
     text = patient.text(workflow) if workflow else ""
     reads = {kind: f"{kind}.{name}" in text for kind in ("vars", "secrets")}
     if name not in variables and name not in secrets:
@@ -135,10 +136,10 @@ def _slack(patient: Patient) -> Iterator[Finding]:
         then = as_variable if reads["vars"] and not reads["secrets"] else as_secret
         yield Finding(Level.LOOK, what, cause, then)
     elif name not in variables and reads["vars"] and not reads["secrets"]:
-        what = f"{name} is a secret, and {posixpath.basename(workflow)} reads only the variable of that name."
+        what = f"{name} is a secret, and {reader} reads only the variable of that name."
         yield Finding(Level.BROKEN, what, "Slack is never told.", as_variable)
     elif name not in secrets and reads["secrets"] and not reads["vars"]:
-        what = f"{name} is a variable, and {posixpath.basename(workflow)} reads only the secret of that name."
+        what = f"{name} is a variable, and {reader} reads only the secret of that name."
         yield Finding(Level.BROKEN, what, "Slack is never told.", as_secret)
 
 
