@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -166,26 +166,26 @@ def _known_policy(
         *(f"refs/heads/{branch}" for branch in named),
         *_production_refs(policy.load().policy),
     ]
-    known = [ref for ref in candidates if ref in refs.objects]
-    texts = git.contents(sh, path, [f"{ref}:{policy.FILE_NAME}" for ref in known])
-    ref = next((ref for ref, text in zip(known, texts, strict=True) if text is not None), "")
-    if not ref:
-        ref = _self_named(sh, path, refs) or "HEAD"
-        if git.show(sh, path, ref, policy.FILE_NAME) is None:
-            return None
+    wanted = [ref for ref in candidates if ref in refs.objects]
+    following = [ref for ref in refs.objects if ref.startswith("refs/remotes/")]
+    asked = list(dict.fromkeys([*wanted, *following, "HEAD"]))
+    texts = git.contents(sh, path, [f"{ref}:{policy.FILE_NAME}" for ref in asked])
+    there = {ref: text for ref, text in zip(asked, texts, strict=True) if text is not None}
+    ref = next((ref for ref in wanted if ref in there), "") or _self_named(following, there)
+    if not ref and (ref := "HEAD") not in there:
+        return None
     found = load_policy(sh, path, ref, ref)
     production = _production_refs(found.policy)
-    there = next((ref for ref in production if ref in refs.objects), ref)
-    return found if ref in production else load_policy(sh, path, there, there)
+    production_ref = next((ref for ref in production if ref in refs.objects), ref)
+    return found if ref in production else load_policy(sh, path, production_ref, production_ref)
 
 
-def _self_named(sh: Shell, repo: Path, refs: Refs) -> str:
-    """The branch of a remote that holds a policy which names that very branch; "" if none does."""
-    following = [ref for ref in refs.objects if ref.startswith("refs/remotes/")]
-    texts = git.contents(sh, repo, [f"{ref}:{policy.FILE_NAME}" for ref in following])
-    for ref, text in zip(following, texts, strict=True):
+def _self_named(refs: Sequence[str], texts: Mapping[str, str]) -> str:
+    """The first branch of a remote that holds a policy which names that very branch; "" if none
+    does."""
+    for ref in refs:
         try:
-            found = policy.load(text).policy if text is not None else None
+            found = policy.load(texts[ref]).policy if ref in texts else None
         except Refused:
             continue  # on some branch or other
         if found and ref == _production_refs(found)[0]:

@@ -628,7 +628,11 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
         "feature --name my-fix",
         "--dry pr --title 'fix: mine'",
         "--dry adopt",
+        "recover",
     ):
+        if line == "recover":
+            world.git("switch --quiet --detach")
+            world.git("commit --quiet --allow-empty -m 'fix: on no branch'")
         if " pr " in line:
             world.git("commit --quiet --allow-empty -m 'fix: mine'")
         words = ["carto-fork", *shlex.split(line)]
@@ -648,8 +652,9 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
     ]
     assert missing == []
     ran = [procedure for procedure, _ in seen]
-    # They need docker, a branch that moves, a run that was cut: they have tests of their own.
-    elsewhere = ["TIDY", "FETCH_PRODUCTION", "IMAGES"]
+    # They need docker, a branch that moves, a run that was cut or an illness, and have tests of their
+    # own.
+    elsewhere = ["TIDY", "FETCH_PRODUCTION", "IMAGES", "MEND"]
     assert [name for name, found in PROCEDURES.items() if found not in ran] == elsewhere
     for procedure, plan in seen:
         assert {step.commands for step in procedure if step.commands} <= plan.commands.keys()
