@@ -652,8 +652,8 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
     ]
     assert missing == []
     ran = [procedure for procedure, _ in seen]
-    # They need docker, a branch that moves, a run that was cut or an illness, and have tests of their
-    # own.
+    # They need docker, a branch that moves, a run that was cut or an illness, and have tests
+    # of their own.
     elsewhere = ["TIDY", "FETCH_PRODUCTION", "IMAGES", "MEND"]
     assert [name for name, found in PROCEDURES.items() if found not in ran] == elsewhere
     for procedure, plan in seen:
