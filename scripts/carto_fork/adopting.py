@@ -155,7 +155,7 @@ def _publish(
     name, production = adoption.branch(copies), found.policy.branches.production
     home = found.home.absolute()
     place = home.with_name(f"{home.name}.{name.replace('/', '-')}")
-    requests = push and github.can_be_asked(s.sh, found.gh, found.policy.remotes.origin.url)
+    requests = push and github.can_be_asked(found.gh, found.policy.remotes.origin.url)
     known = _pull(s, found, name) if requests and published else ""
     conditions = {"draft"} if found.draft else set()
     conditions |= {"push"} if push else set()

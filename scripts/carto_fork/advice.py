@@ -216,7 +216,7 @@ def _review(hub: Hub, pull: Pull) -> Advice:
 
 def _hub(sh: Shell, found: Fork) -> Hub | None:
     origin = found.policy.remotes.origin
-    return found.hub(origin) if github.can_be_asked(sh, found.gh, origin.url) else None
+    return found.hub(origin) if github.can_be_asked(found.gh, origin.url) else None
 
 
 def _pull(sh: Shell, hub: Hub, base: str, head: str) -> Pull | None:

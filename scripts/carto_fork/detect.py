@@ -153,7 +153,7 @@ def _confirmed(
     if newest is None:
         return None, None
     upstream = fork.policy.remotes.upstream
-    if not github.can_be_asked(sh, fork.gh, upstream.url):
+    if not github.can_be_asked(fork.gh, upstream.url):
         return newest, None
     hub = fork.hub(upstream)
     for tag in newer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,9 +78,9 @@ def require(sh: Shell, hub: Hub) -> None:
     checked(sh.ask("{gh} api repos/{slug} --jq .full_name", gh=hub.gh, slug=hub.slug), "repository")
 
 
-def can_be_asked(sh: Shell, gh: str, url: str) -> bool:
+def can_be_asked(gh: str, url: str) -> bool:
     """Whether there is a gh, and a remote's URL is one of GitHub's."""
-    return slug_of(url) is not None and sh.ask("{gh} --version", gh=gh).ok
+    return slug_of(url) is not None and shutil.which(gh) is not None
 
 
 @dataclass(frozen=True)

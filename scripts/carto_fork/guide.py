@@ -126,6 +126,15 @@ TOPICS = (
 """All topics, in the order in which they are listed."""
 
 
+def topics(found: Policy) -> list[Topic]:
+    """The topics of a fork: what its policy does not name, it does not do."""
+    left_out = {
+        "release": found.releases is None,
+        "images": found.releases is None or found.images is None,
+    }
+    return [topic for topic in TOPICS if not left_out.get(topic.name)]
+
+
 def render(topic: Topic, found: Policy, program: str) -> str:
     """A topic as Markdown.
 
@@ -143,6 +152,7 @@ def render(topic: Topic, found: Policy, program: str) -> str:
     if made:
         paragraphs.append(made)
     text = "\n\n".join(paragraphs)
+    text = text.replace("v1.76.5", docs.example(found)[0])
     return re.sub(r"^( *)invoke ", rf"\1{program} ", text, flags=re.MULTILINE)
 
 
@@ -155,18 +165,21 @@ def show_guide(s: Session, name: str, ask_next: bool) -> None:
     elif name:
         _show_topic(s, name)
     elif s.json:
-        s.print_json([{"topic": topic.name, "line": topic.line} for topic in TOPICS])
+        listed = topics(_policy(s))
+        s.print_json([{"topic": topic.name, "line": topic.line} for topic in listed])
     else:
-        s.console.facts([(topic.name, topic.line) for topic in TOPICS])
+        s.console.facts([(topic.name, topic.line) for topic in topics(_policy(s))])
         s.console.row("Next: ", s.command("guide", topic="best-practices"))
 
 
 def _show_topic(s: Session, name: str) -> None:
-    topic = next((topic for topic in TOPICS if topic.name == name), None)
+    found = _policy(s)
+    known = topics(found)
+    topic = next((topic for topic in known if topic.name == name), None)
     if topic is None:
-        names = ", ".join(topic.name for topic in TOPICS)
+        names = ", ".join(topic.name for topic in known)
         raise Usage(f"there is no topic {name!r}.", then=f"choose one of {names}.")
-    text = render(topic, _policy(s), s.program)
+    text = render(topic, found, s.program)
     if s.json:
         s.print_json({"topic": topic.name, "line": topic.line, "text": text})
     else:

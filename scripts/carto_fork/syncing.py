@@ -43,17 +43,6 @@ _OWN_AUTHOR = re.compile(r"(app/)?github-actions(\[bot\])?")
 _MOST_LEFT = 20
 
 
-def show_detection(s: Session) -> None:
-    """Tell which stable release of upstream's is new."""
-    found = s.open_fork()
-    detection = detect.read(s.sh, found)
-    actions.set_outputs(detection.outputs())
-    if s.json:
-        s.print_json(detection.as_json())
-    else:
-        report.detection(s.console, detection, found, s.command)
-
-
 def sync_upstream(s: Session, options: upgrade.Options, run_task: RunTask) -> None:
     """Prepare the newest release, or the one that was named, up to its pull request."""
     found = s.open_fork()

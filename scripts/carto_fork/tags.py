@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from packaging.version import InvalidVersion, Version
 
@@ -67,12 +68,12 @@ def classify(name: str, schemes: Sequence[TagScheme]) -> Tag | None:
     Schemes without a version group are for moving tags; those get version 0.
     """
     for scheme in schemes:
-        if not (found := re.fullmatch(scheme.pattern, name)):
+        if not (found := _compiled(scheme.pattern).fullmatch(name)):
             continue
         groups = found.groupdict()
         try:
-            version = Version(groups.get("version") or "0")
-            build = Version(groups.get("build") or "0")
+            version = _version(groups.get("version") or "0")
+            build = _version(groups.get("build") or "0")
         except InvalidVersion:
             continue
         if _within(version, scheme):
@@ -81,9 +82,14 @@ def classify(name: str, schemes: Sequence[TagScheme]) -> Tag | None:
 
 
 def _within(version: Version, scheme: TagScheme) -> bool:
-    return not (scheme.since and version < Version(scheme.since)) and not (
-        scheme.before and version >= Version(scheme.before)
+    return not (scheme.since and version < _version(scheme.since)) and not (
+        scheme.before and version >= _version(scheme.before)
     )
+
+
+# Upstream may have ten thousand tags, most of them of a few versions.
+_compiled = cache(re.compile)
+_version = cache(Version)
 
 
 def newest(names: Iterable[str], schemes: Sequence[TagScheme], *uses: TagUse) -> Tag | None:

@@ -235,11 +235,11 @@ def detect(c: Context, repo: str = "", json: bool = False) -> None:
     says of the newest where gh is installed. In GitHub Actions it sets the outputs found, tag,
     version and notes.
     """
-    from . import syncing
+    from . import detecting
     from .session import session
 
     with session(c, "detect", as_json=json, repo=repo) as s:
-        syncing.show_detection(s)
+        detecting.show_detection(s)
 
 
 @_task(

@@ -128,7 +128,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     notes += warnings
     checks = ("generate", "install", "test", "lint")
     commands = {name: getattr(fork.policy.commands, name) for name in checks}
-    requests = options.request and github.can_be_asked(sh, fork.gh, fork.policy.remotes.origin.url)
+    requests = options.request and github.can_be_asked(fork.gh, fork.policy.remotes.origin.url)
     conditions = _conditions(fork, options, checkout, requests)
     if lost:
         conditions.add("heal")

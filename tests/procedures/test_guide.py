@@ -303,11 +303,13 @@ def test_what_the_guide_does_not_know(world: World, line: str, what: str) -> Non
     assert done.err.startswith(f"Usage: {what}\n")
 
 
-def test_a_fork_without_releases_and_images_has_all_topics(world: World) -> None:
+def test_a_fork_without_releases_has_no_topics_about_them(world: World) -> None:
     text = policy.default_text()
     bare = policy.load(text[: text.index("[releases]")]).policy
     assert bare.releases is None and bare.images is None
-    for topic in guide.TOPICS:
+    named = {topic.name for topic in guide.topics(bare)}
+    assert {topic.name for topic in guide.TOPICS} - named == {"release", "images"}
+    for topic in guide.topics(bare):
         assert guide.render(topic, bare, "invoke")
 
 

@@ -91,6 +91,7 @@ LAYERS = {
     "commands": {
         "adopting",
         "commands",
+        "detecting",
         "doctor",
         "guarding",
         "guide",
@@ -202,6 +203,7 @@ NARROW: dict[str, set[str]] = {
     "tasks": {
         "adopting",
         "commands",
+        "detecting",
         "doctor",
         "guarding",
         "guide",
