@@ -96,13 +96,19 @@ def foresight(fork: Path, tag: str) -> None:
     """The forecast against `git merge-tree` and the start of a task that does nothing."""
     git = ["git", "-C", str(fork)]
 
-    def plain() -> None:
-        run([*TASKS, "--list"])
+    def plain(start: list[str]) -> None:
+        run([*TASKS, *start])
         for _ in range(2):
             run([*git, "merge-tree", "--write-tree", "origin/carto/main", tag], allow=(0, 1))
 
     forecast = [*TASKS, "forecast", "--repo", str(fork), "--tag", tag]
-    compare("`forecast`, start-up + twice `git merge-tree`", lambda: run(forecast), plain)
+    starts = {"`--list`": ["--list"], "`config`": ["config", "--repo", str(fork)]}
+    for name, start in starts.items():
+        compare(
+            f"`forecast`, start-up ({name}) + twice `git merge-tree`",
+            lambda: run(forecast),
+            partial(plain, start),
+        )
 
 
 def growth(scratch: Path) -> None:

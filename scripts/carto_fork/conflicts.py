@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -161,9 +162,12 @@ def _conflicts(
 ) -> list[Conflict]:
     """The conflicts as the three sides' versions tell them."""
     suspects = [path for path, found in stages.items() if not {2, 3} <= found.keys()]
-    renamed = _absent_from_base(sh, repo, ours, theirs, suspects)
-    binary = _binary(sh, repo, ours, theirs, stages)
-    names = _names(sh, repo, ours, stages)
+    # Three questions that do not wait for each other.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        asked = pool.submit(_absent_from_base, sh, repo, ours, theirs, suspects)
+        comparing = pool.submit(_binary, sh, repo, ours, theirs, stages)
+        names = _names(sh, repo, ours, stages)
+        renamed, binary = asked.result(), comparing.result()
     found = [
         replace(_conflict(path, versions, path in renamed, path in binary), names=names[path])
         for path, versions in sorted(stages.items())

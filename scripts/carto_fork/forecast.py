@@ -6,16 +6,18 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pathspec import GitIgnoreSpec
 
-from . import ancestry, conflicts, customisations, git, knowledge
-from .decisions import Decision
+from . import ancestry, conflicts, customisations, git
 from .fork import Fork
 from .shell import Shell
 from .tags import Tag
 from .text import printable
+
+if TYPE_CHECKING:
+    from .decisions import Decision
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,9 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
         stated_in = fork.policy.version_paths
         reading = pool.submit(customisations.read, sh, repo, production, upstream, stated_in)
         counting = pool.submit(git.count, sh, repo, theirs, production)
+        # Imported while git is at work.
+        from . import knowledge
+
         own = reading.result()
         lost = ancestry.find(sh, repo, production, upstream, own)
         merged, base = merging.result(), production

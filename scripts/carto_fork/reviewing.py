@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from . import forecast, fork, git, healing, inventory, procedures, report, target
+from . import fork, git, inventory, report, target
 from .errors import CheckFailed, Refused, Usage
 from .session import Session
 from .text import counted, printable
@@ -109,6 +109,8 @@ def let_go(s: Session, path: str, reason: str, tag: str) -> None:
 
 def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
     """Record the lost ancestry of a sync; only say how things are where `check` is given."""
+    from . import healing, procedures
+
     found = s.open_fork()
     if not found.has_production or not found.upstream_refs:
         inventory.ground(s.sh, found)
@@ -143,6 +145,8 @@ def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
 
 def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
     """Tell what merging some releases would do."""
+    from . import forecast
+
     found = s.open_fork()
     if not found.has_production:
         inventory.ground(s.sh, found)
