@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from . import fork, git, github, policy, status
+from . import fork, git, github, policy, status, stray
 from .errors import Failed, Refused
 from .fork import Fork
 from .git import Refs
@@ -44,7 +44,9 @@ def read(sh: Shell, path: Path, command: Callable[..., str]) -> Advice:
     git.require_version(sh)
     try:
         found = fork.open_fork(sh, path)
-    except Refused:
+    except Refused as no:
+        if "not a git repository (fatal: not a git" not in no.what:
+            raise
         url = policy.load().policy.remotes.origin.url
         return Advice(
             f"git clone {quote(url)}", f"{printable(git.named(path))} is no git repository."
@@ -58,7 +60,7 @@ def _open(sh: Shell, found: Fork, command: Callable[..., str]) -> Iterator[Advic
     yield from _in_the_checkout(sh, found, command)
     if found.problem:
         yield Advice(command("config"), found.problem.what)
-    own = any(setting.source != policy.DEFAULT_SOURCE for setting in found.loaded.settings)
+    own = not found.loaded.is_default
     wrong = [problem for problem, _ in fork.wrong_urls(found)]
     if not own and not found.has_production and (wrong or not found.url(remotes.origin)):
         yield Advice(
@@ -101,28 +103,34 @@ def _in_the_checkout(sh: Shell, found: Fork, command: Callable[..., str]) -> Ite
         return  # a bare repository
     state, at = git.work_state(sh, work), git.at(work)
     branch = state.branch.removeprefix("refs/heads/")
-    if rebased := git.rebased_branch(sh, work):
-        name = printable(rebased.removeprefix("refs/heads/"))
-        yield Advice(f"{at} rebase --continue", f"A rebase of {name} is in progress here.")
+    left = sh.ask("git -C {work} diff --name-only --diff-filter=U -z", work=work).fields()
+    count, under_way = len(set(left)), stray.operation(sh, work)
+    if under_way in ("rebase", "cherry-pick", "revert"):
+        told = f"A {under_way} is in progress here"
+        if rebased := git.rebased_branch(sh, work):
+            told = (
+                f"A rebase of {printable(rebased.removeprefix('refs/heads/'))} is in progress here"
+            )
+        if count:
+            why = f"{told}, with {counted(count, 'conflict')}: resolve, `git add`, then --continue."
+            yield Advice(f"{at} status", why)
+        yield Advice(f"{at} {under_way} --continue", f"{told}.")
+    if under_way == "bisect":
+        yield Advice(f"{at} bisect reset", "A bisect is in progress here.")
     if state.merging and not found.policy.branches.tag_of(branch):
-        left = sh.ask("git -C {work} diff --name-only --diff-filter=U -z", work=work).fields()
-        if count := len(set(left)):
+        if count:
             yield Advice(
                 command("resolve-conflicts"),
                 f"A merge is in progress here, with {counted(count, 'conflict')}; this decides "
                 "what can be decided and lists the rest.",
             )
         yield Advice(f"{at} commit", "A merge is in progress here, and no conflict is left.")
-    if not branch and state.head != git.NULL:
-        listed = sh.ask(
-            "git -C {work} rev-list HEAD --not --branches --tags --remotes --", work=work
+    if not branch and state.head != git.NULL and (lost := stray.of(sh, work, state.head)):
+        yield Advice(
+            command("recover"),
+            f"HEAD is detached, and {counted(lost.commits, 'commit')} here "
+            f"{'is' if lost.commits == 1 else 'are'} on no branch.",
         )
-        if count := len(git.checked(listed, "commits").out.split()):
-            yield Advice(
-                command("recover"),
-                f"HEAD is detached, and {counted(count, 'commit')} here "
-                f"{'is' if count == 1 else 'are'} on no branch.",
-            )
 
 
 def _upgrade(

@@ -76,7 +76,7 @@ def _sync_pr(patient: Patient) -> Iterator[Finding]:
     for pull in github.pulls(sh, patient.hub, base=patient.production):
         if not policy.branches.tag_of(pull.head):
             continue
-        name, resolve = f"pull request {pull.number} ({pull.head})", str(pull.number)
+        name, resolve = f"pull request {pull.number} ({printable(pull.head)})", str(pull.number)
         if policy.pull_requests.conflicts in pull.labels:
             what = f"{name} has conflicts: {pull.url}"
             cause = "Expected where no rule decides; a person has to."
@@ -89,11 +89,11 @@ def _sync_pr(patient: Patient) -> Iterator[Finding]:
             origin = policy.remotes.origin.name
             place = patient.place_of(pull.head)
             repo, tree = git.at(patient.repo), git.at(place)
-            add = f"{repo} worktree add {quote(str(place))} {pull.head} && "
+            add = f"{repo} worktree add {quote(str(place))} {quote(pull.head)} && "
             add = "" if patient.is_checked_out(pull.head) else add
             then = (
                 f"{repo} fetch {origin} && {add}{tree} merge {origin}/{patient.production} && "
-                f"{tree} push {origin} {pull.head}"
+                f"{tree} push {origin} {quote(pull.head)}"
             )
             yield Finding(Level.LOOK, what, cause, then)
 
@@ -122,14 +122,15 @@ def _slack(patient: Patient) -> Iterator[Finding]:
         f"{gh} secret set {name} -R {slug}",
         f"{gh} variable set {name} -R {slug}",
     )
-    if name in variables and not slack.is_webhook(value):
-        what = f"the variable {name} is no URL of an incoming webhook of hooks.slack.com."
-        cause = "Nothing is delivered. Its value is a secret and not shown."
-        yield Finding(Level.BROKEN, what, cause, as_variable)
     workflow = patient.fork.policy.files.sync
     reader = posixpath.basename(workflow)
     text = patient.text(workflow) if workflow else ""
     reads = {kind: f"{kind}.{name}" in text for kind in ("vars", "secrets")}
+    secret = name in secrets and reads["secrets"]
+    if name in variables and not slack.is_webhook(value) and not secret:
+        what = f"the variable {name} is no URL of an incoming webhook of hooks.slack.com."
+        cause = "Nothing is delivered. Its value is a secret and not shown."
+        yield Finding(Level.BROKEN, what, cause, as_variable)
     if name not in variables and name not in secrets:
         what = f"{name} is neither a secret of {slug} nor a variable."
         cause = "Slack is not told of runs; that is optional."

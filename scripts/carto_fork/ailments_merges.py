@@ -233,17 +233,17 @@ def _tests(patient: Patient) -> Iterator[Finding]:
     ]
     if changed:
         what = (
-            f"upstream changed {counted(len(changed), 'file')} in tests/ from {sync.named[0]} to "
+            f"upstream changed {counted(len(changed), 'file')} of tests from {sync.named[0]} to "
             f"{sync.named[1]}."
         )
         show = ["git", "-C", str(patient.repo), "diff", "--stat", sync.old[:10], sync.new[:10]]
         cause = "A test that fails now may ask for something new."
-        yield Finding(Level.NOTE, what, cause, command_line([*show, "--", "tests/"]))
+        yield Finding(Level.NOTE, what, cause, command_line([*show, "--", *_beside(changed)]))
     mine = sorted(path for path in own.paths if _is_test(path) and path in patient.files)
     both = [path for path in mine if path in changed]
     if both:
         what = f"both sides changed {_listed(both)}."
-        yield Finding(Level.NOTE, what, "The merge put both together.", _pytest(both))
+        yield Finding(Level.NOTE, what, "The merge put both together.", _run(patient, both))
     modules = {
         PurePosixPath(path).with_suffix("").as_posix().replace("/", "."): path
         for path in own.paths
@@ -254,16 +254,27 @@ def _tests(patient: Patient) -> Iterator[Finding]:
         number = counted(len(touching), "test file")
         what = f"{number} touch what the fork changed: {_listed(touching)}."
         cause = "They are the fork's own, or import a module that it changed."
-        yield Finding(Level.NOTE, what, cause, _pytest(touching))
+        yield Finding(Level.NOTE, what, cause, _run(patient, touching))
+
+
+_TEST = re.compile(r"(^|/)(tests?|__tests__)/|(^|/)test_[^/]*\.py$|_test\.\w+$|\.(test|spec)\.\w+$")
 
 
 def _is_test(path: str) -> bool:
-    return path.startswith("tests/")
+    return bool(_TEST.search(path))
 
 
-def _pytest(paths: Sequence[str]) -> str:
-    runnable = [path for path in paths if PurePosixPath(path).name.startswith("test_")]
-    return command_line(["poetry", "run", "pytest", *(runnable or paths)[:_MOST]])
+def _beside(paths: Sequence[str]) -> list[str]:
+    """The topmost directories of some files; a file at the top stands for itself."""
+    return sorted({PurePosixPath(path).parts[0] for path in paths})[:_MOST]
+
+
+def _run(patient: Patient, paths: Sequence[str]) -> str:
+    """What runs some tests: pytest where they are Python's, else the fork's own command line."""
+    runnable = [p for p in paths if p.endswith(".py") and PurePosixPath(p).name.startswith("test_")]
+    if runnable:
+        return command_line(["python", "-m", "pytest", *runnable[:_MOST]])
+    return " && ".join(patient.fork.policy.commands.test)
 
 
 def _importing(patient: Patient, modules: Mapping[str, str]) -> list[str]:
@@ -276,9 +287,9 @@ def _importing(patient: Patient, modules: Mapping[str, str]) -> list[str]:
     }
     pattern = "|".join([rf"({names})([^[:alnum:]_.]|$)", *sorted(packages)])
     words = ["git", "-C", str(patient.repo), "grep", "-I", "-l", "-z", "-E", "-e"]
-    words += [rf"^[[:space:]]*(from|import) +({pattern})", patient.commit, "--", "tests/"]
+    words += [rf"^[[:space:]]*(from|import) +({pattern})", patient.commit, "--", ":(top)*.py"]
     found = git.checked(patient.sh.read(words), "tests", 1).fields()
-    return [name.partition(":")[2] for name in found]
+    return [path for name in found if _is_test(path := name.partition(":")[2])]
 
 
 CHECKS = (

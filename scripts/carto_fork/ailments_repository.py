@@ -16,7 +16,7 @@ from .hooks import There
 from .text import counted, printable
 
 _STALE = 3600
-"""Seconds after which no git that is still at work holds a lock."""
+"""Seconds after which hardly a git that is still at work holds a lock."""
 
 
 def _conflicts(patient: Patient) -> Iterator[Finding]:
@@ -123,11 +123,13 @@ def _head(patient: Patient) -> Iterator[Finding]:
 def _remotes(patient: Patient) -> Iterator[Finding]:
     remotes = patient.fork.policy.remotes
     adding = ((remotes.origin, procedures.SETUP[0]), (remotes.upstream, procedures.SETUP[1]))
+    wrong = list(fork.wrong_urls(patient.fork))
     for remote, step in adding:
-        if patient.fork.url(remote) is None:
+        # Where a remote is another repository than the policy says, the policy may be wrong.
+        if patient.fork.url(remote) is None and not wrong:
             what = f"the remote `{remote.name}` is missing."
             yield patient.mended(Level.BROKEN, what, "A new clone has only one remote.", step)
-    for problem, then in fork.wrong_urls(patient.fork):
+    for problem, then in wrong:
         cause = "Upgrades would be taken from, or pushed to, another repository."
         yield Finding(Level.BROKEN, problem, cause, then)
     if patient.fork.url(remotes.upstream) and not patient.fork.upstream_refs:
@@ -172,8 +174,10 @@ def _leftovers(patient: Patient) -> Iterator[Finding]:
         what = f"{counted(len(gone), 'work tree')} of git's without a directory, " + (
             f"such as {printable(str(git.nearest(gone[0].path)))}."
         )
-        cause = "The directory was removed by hand; git still holds its branch for it."
-        yield patient.mended(Level.LOOK, what, cause, procedures.PRUNE)
+        repo, first = git.at(patient.repo), quote(str(git.nearest(gone[0].path)))
+        cause = "It was removed or moved by hand, or its disk is away; git keeps its place."
+        then = f"{repo} worktree repair NEW_PLACE where it was moved; {repo} worktree remove "
+        yield Finding(Level.LOOK, what, cause, f"{then}--force {first} where it is gone for good")
     home = patient.fork.home.absolute()
     for cut in sorted(home.parent.glob(f"{home.name}.*.cut-*")):
         place = git.nearest(cut)
@@ -194,14 +198,13 @@ def _index_lock(patient: Patient, work: Path) -> Iterator[Finding]:
     except OSError:
         return
     what = f"{printable(str(git.nearest(lock)))} is there since {_ago(age)}."
-    if age < _STALE:
-        cause = "A git is at work in this work tree, or one was killed."
-        then = f"where no git is running: rm {quote(str(git.nearest(lock)))}"
-        yield Finding(Level.LOOK, what, cause, then)
-    else:
-        cause = "A git was killed; until the lock is gone, nothing can be staged or committed."
-        at = str(git.nearest(lock))
-        yield patient.mended(Level.BROKEN, what, cause, procedures.UNLOCK, lock=at)
+    level, cause = Level.LOOK, "A git is at work in this work tree, or one was killed."
+    if age >= _STALE:
+        # Not removed by itself: `git commit` holds it as long as an editor is open.
+        level, cause = Level.BROKEN, "Until it is gone, nothing can be staged or committed."
+    yield Finding(
+        level, what, cause, f"where no git is running: rm {quote(str(git.nearest(lock)))}"
+    )
 
 
 def _ago(seconds: float) -> str:
@@ -232,10 +235,11 @@ def _hook(patient: Patient) -> Iterator[Finding]:
     hook = hooks.find(patient.sh, patient.fork)
     cause = "Whoever pushes to the production branch from here is not checked beforehand."
     shown = printable(str(git.nearest(hook.path)))
-    if hook.there is There.NOTHING:
+    if hook.there in (There.NOTHING, There.UNSET):
+        missing = hook.there is There.NOTHING
         yield patient.mended(
-            Level.LOOK,
-            f"there is no {shown}.",
+            Level.LOOK if missing else Level.BROKEN,
+            f"there is no {shown}." if missing else f"{shown} is {hook.there.value}.",
             cause,
             procedures.HOOK,
             then=patient.command("doctor", check="hook", fix=True),

@@ -104,22 +104,32 @@ class Pull:
 
 
 _PULL_FIELDS = "number,url,title,state,headRefName,headRefOid,baseRefName,labels,author,body"
+_PULL_FIELDS += ",isCrossRepository"
 
 
 def pulls(sh: Shell, hub: Hub, *, base: str, state: str = "open", head: str = "") -> list[Pull]:
-    """The pull requests into a branch, the newest first.
+    """The pull requests into a branch from branches of the same repository, the newest first.
 
-    state: open, closed, merged or all. head: only those from this branch.
+    state: open, closed, merged or all. head: only those from this branch. One from somebody's own
+    copy of the repository may have a branch of the same name, and has nothing to do with ours.
     """
     words = [hub.gh, "pr", "list", "-R", hub.slug, "--base", base, "--state", state]
     words += ["--limit", "200", "--json", _PULL_FIELDS, *(["--head", head] if head else [])]
-    return [_pull(found) for found in _json(sh.read(words), "pull requests")]
+    listed = _json(sh.read(words), "pull requests")
+    return [_pull(found) for found in listed if not found["isCrossRepository"]]
 
 
 def pull(sh: Shell, hub: Hub, number: int) -> Pull:
-    """One pull request. Raises Failed where there is no such."""
+    """One pull request. Raises Failed where there is no such, Refused where its branch is not in
+    the repository."""
     words = [hub.gh, "pr", "view", str(number), "-R", hub.slug, "--json", _PULL_FIELDS]
-    return _pull(_json(sh.read(words), f"pull request {number}"))
+    found = _json(sh.read(words), f"pull request {number}")
+    if found["isCrossRepository"]:
+        raise Refused(
+            f"pull request {number} is from another repository, not from a branch of {hub.slug}.",
+            then=f"look at it: {hub.gh} pr view {number} -R {hub.slug}",
+        )
+    return _pull(found)
 
 
 def _pull(found: dict[str, Any]) -> Pull:

@@ -20,6 +20,7 @@ class There(Enum):
 
     NOTHING = "nothing"
     OURS = "ours"
+    UNSET = "ours, without the git setting that tells it what to call"
     OTHER = "another hook"
     SHARED = "in a directory of hooks that is not this clone's alone"
 
@@ -35,17 +36,17 @@ class Hook:
 def find(sh: Shell, fork: Fork) -> Hook:
     """The hook of a clone, wherever git looks for it (core.hooksPath)."""
     path = git.path_of(sh, fork.path, "hooks/pre-push")
-    if path.is_file() and _is_ours(path):
+    text = files.read_text(path) if path.is_file() else ""
+    if _SETTING in text and _SETTING not in fork.settings:
+        return Hook(path, There.UNSET)
+    if _SETTING in text or "guard --pre-push" in text:
         return Hook(path, There.OURS)
     if not path.resolve().is_relative_to(fork.repository.common.resolve()):
         return Hook(path, There.SHARED)
     return Hook(path, There.OTHER if os.path.lexists(path) else There.NOTHING)
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether a hook calls the guard, in whatever words."""
-    text = files.read_text(path)
-    return "guard --pre-push" in text or "carto-fork.guard" in text
+_SETTING = "carto-fork.guard"
 
 
 def values(fork: Fork, hook: Hook, guard: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The runbooks: what each task does, step by step. Nothing but data.
 
-The placeholders are filled from a plan (see `upgrade` and `mirror`). All of these are documented
-in CARTO_CLAUDE.md, in a block that is generated from here.
+The placeholders are filled from a plan (see `upgrade` and `mirror`). Those that are documented in
+CARTO_CLAUDE.md are so in blocks that are generated from here.
 """
 
 from dataclasses import replace
@@ -647,14 +647,6 @@ RETAG = Step(
     stuck="check the network and the remote, then run the same command again.",
 )
 
-PRUNE = Step(
-    "prune",
-    "Forget work trees whose directories are gone.",
-    run=("git -C {repo} worktree prune --expire=now",),
-)
-
-UNLOCK = Step("unlock", "Remove a lock that no git holds any more.", run=("rm -f {lock}",))
-
 ENABLE = Step(
     "enable",
     "Switch the workflow on again.",
@@ -671,7 +663,7 @@ HOOK = Step(
     ),
 )
 
-MEND = (*SETUP[:2], UNSHALLOW, RETAG, PRUNE, UNLOCK, ENABLE, HOOK)
+MEND = (*SETUP[:2], UNSHALLOW, RETAG, ENABLE, HOOK)
 """What `doctor --fix` does, each where its check finds something: nothing is lost by it."""
 
 RECOVER = (

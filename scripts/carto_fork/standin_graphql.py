@@ -477,7 +477,7 @@ def _pull(repository: Repository, pull: Pull) -> Json:
         "baseRefName": pull.base,
         "baseRefOid": pull.base_oid,
         "baseRef": {"name": pull.base, "branchProtectionRule": None},
-        "isCrossRepository": False,
+        "isCrossRepository": pull.strange,
         "maintainerCanModify": False,
         "createdAt": pull.created,
         "updatedAt": pull.updated,

@@ -139,7 +139,8 @@ class Repository:
 
     def settle(self) -> None:
         """Bring pull requests up to date with what has been pushed, as GitHub does at a push."""
-        if not (pending := [pull for pull in self.state.pulls if pull.state == "OPEN"]):
+        mine = (pull for pull in self.state.pulls if not pull.strange)
+        if not (pending := [pull for pull in mine if pull.state == "OPEN"]):
             return
         heads = self.refs("refs/heads/")
         for pull in pending:

@@ -40,10 +40,11 @@ class Comment(msgspec.Struct):
 
 
 class Pull(msgspec.Struct, kw_only=True):
-    """A pull request inside one repository.
+    """A pull request.
 
     head, base: branches. head_oid, base_oid: where they were when last seen; they stay there once
-        it is closed or merged.
+        it is closed or merged. strange: the head is a branch of somebody's own copy of the
+        repository, which is not played.
     """
 
     number: int
@@ -57,6 +58,7 @@ class Pull(msgspec.Struct, kw_only=True):
     created: str
     updated: str
     draft: bool = False
+    strange: bool = False
     state: Literal["OPEN", "CLOSED", "MERGED"] = "OPEN"
     closed: str | None = None
     merged: str | None = None

@@ -1,4 +1,4 @@
-"""The tasks: their options and their help. What they do is in `commands`."""
+"""The tasks: their options and their help. What they do is in `commands` and beside it."""
 
 from __future__ import annotations
 

@@ -118,6 +118,39 @@ def test_what_a_person_pushed_stays(world: World, github: GitHub) -> None:
     world.git(f"merge-base --is-ancestor {theirs} {head}", repo=world.origin)
 
 
+def test_a_strangers_pull_request_is_not_taken_for_ours(world: World, github: GitHub) -> None:
+    """It comes from a branch of the same name, in somebody's own copy of the repository."""
+    head = world.git("rev-parse carto/main", repo=world.origin)
+    with github.open() as opened:
+        strange = Pull(
+            number=90,
+            title="feat: mine",
+            body="mine",
+            head=SYNC,
+            base="carto/main",
+            head_oid=head,
+            base_oid=head,
+            author="eve",
+            created="2025-09-30T12:00:00Z",
+            updated="2025-09-30T12:00:00Z",
+            strange=True,
+        )
+        opened.origin().state.pulls.append(strange)
+    done = sync(world, f"--tag {TAG}")
+    assert done.code == 0, done.err
+    mine, theirs = pulls(github)
+    assert (theirs.title, theirs.body, theirs.labels, theirs.state) == (
+        "feat: mine",
+        "mine",
+        [],
+        "OPEN",
+    )
+    assert (mine.head, mine.strange) == (SYNC, False)
+    refused = world.run("resolve-conflicts --pr 90")
+    assert refused.code == 1
+    assert "pull request 90 is from another repository" in refused.err
+
+
 def test_a_pull_request_that_a_person_closed_is_not_opened_again(
     world: World, github: GitHub
 ) -> None:
