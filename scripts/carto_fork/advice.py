@@ -103,8 +103,9 @@ def _in_the_checkout(sh: Shell, found: Fork, command: Callable[..., str]) -> Ite
         return  # a bare repository
     state, at = git.work_state(sh, work), git.at(work)
     branch = state.branch.removeprefix("refs/heads/")
-    left = sh.ask("git -C {work} diff --name-only --diff-filter=U -z", work=work).fields()
-    count, under_way = len(set(left)), stray.operation(sh, work)
+    left = sh.ask("git -C {work} ls-files --unmerged -z", work=work).fields()
+    count = len({entry.partition("\t")[2] for entry in left})
+    under_way = stray.operation(sh, work)
     if under_way in ("rebase", "cherry-pick", "revert"):
         told = f"A {under_way} is in progress here"
         if rebased := git.rebased_branch(sh, work):

@@ -226,7 +226,8 @@ class Repository:
 
     def _refuse_second(self, head: str, base: str) -> None:
         for pull in self.state.pulls:
-            if pull.state == "OPEN" and (pull.head, pull.base) == (head, base):
+            mine = pull.state == "OPEN" and not pull.strange
+            if mine and (pull.head, pull.base) == (head, base):
                 what = f"A pull request already exists for {self.owner}:{head}."
                 raise Rejected(422, what, {"resource": "PullRequest", "code": "custom"})
 

@@ -171,8 +171,9 @@ STATES = {
         "git switch --quiet -c fix HEAD~1 && echo a > README.md && git commit --quiet -am fix &&"
         " git switch --quiet -c other HEAD~1 && echo b > README.md && git commit --quiet -am b &&"
         " ! git rebase --quiet fix",
-        "git -C . rebase --continue",
-        "A rebase of other is in progress here.",
+        "git -C . status",
+        "A rebase of other is in progress here, with 1 conflict: resolve, `git add`, "
+        "then --continue.",
     ),
     "offline": (
         "git config remote.upstream.uploadpack false",
