@@ -6,6 +6,7 @@ import re
 import shlex
 from enum import Enum
 from importlib import resources
+from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
@@ -295,6 +296,9 @@ class Files(_Table, frozen=True):
                 raise ValueError(f"{path!r} is no workflow for GitHub")
         if self.tasks and not self.tasks.removesuffix(".py").isidentifier():
             raise ValueError(f"{self.tasks!r} is no collection for invoke")
+        calling = (self.sync, self.release, self.images, self.guard, self.makefile, self.tasks)
+        if not self.requirements and (first := next(filter(None, calling), "")):
+            raise ValueError(f"without requirements {first!r} has nothing to install")
 
     @property
     def paths(self) -> frozenset[str]:
@@ -345,6 +349,12 @@ class Policy(_Table, frozen=True):
         for kind, ours in (("remotes", remotes), ("branches", branches)):
             if len(set(ours)) < len(ours):
                 raise ValueError(f"{kind}: {', '.join(ours)} must differ from each other")
+        workflow, path = self.releases.workflow if self.releases else "", self.files.release
+        if workflow and path and workflow != PurePosixPath(path).name:
+            raise ValueError(
+                f"releases.workflow is {workflow!r} and files.release {path!r}: one workflow makes "
+                "the releases"
+            )
         names = [rule.name for rule in self.rules]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two rules are named {doubled[0]!r}")
@@ -357,7 +367,9 @@ class Policy(_Table, frozen=True):
     @property
     def key(self) -> str:
         """The fork's name as part of other names, such as those of variables and targets."""
-        return re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_") or "fork"
+        key = re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_") or "fork"
+        # GitHub takes no variable that begins with a digit or with its own name.
+        return f"fork_{key}" if re.match(r"\d|github", key) else key
 
     @property
     def units(self) -> tuple[Rule, ...]:

@@ -198,6 +198,26 @@ def test_the_default_stands_alone_too() -> None:
     assert policy.load(policy.default_text()).policy == policy.load().policy
 
 
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [("Acme, Inc.", "acme_inc"), ("3scale", "fork_3scale"), ("GitHub Labs", "fork_github_labs")],
+)
+def test_a_key_is_part_of_names_that_github_takes(name: str, key: str) -> None:
+    assert policy.load(ALONE.replace("Acme", name)).policy.key == key
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "[files]\nrelease = ''\n[releases]\nworkflow = 'release.yml'\n",
+        "[files]\nrelease = '.github/workflows/new.yml'\n[releases]\nworkflow = 'new.yml'\n",
+        "[releases]\nworkflow = ''\n",
+    ],
+)
+def test_one_workflow_makes_the_releases(more: str) -> None:
+    policy.load(EXTENDS + more)
+
+
 # --- What is refused -----------------------------------------------------------------------------
 
 TOP = "name, remotes, branches, messages, tags, markers, rules, workflows, version_files, commands"
@@ -287,6 +307,16 @@ REFUSED = [
     (
         EXTENDS + "[files]\nguide = 'X.md'\nprocess = 'X.md'\n",
         "key `files`: two of them have the same path",
+    ),
+    (
+        EXTENDS + "[files]\nrequirements = ''\nsync = ''\n",
+        "key `files`: without requirements '.github/workflows/carto_release.yaml' has nothing to "
+        "install",
+    ),
+    (
+        EXTENDS + "[releases]\nworkflow = 'release.yml'\n",
+        "top level: releases.workflow is 'release.yml' and files.release "
+        "'.github/workflows/carto_release.yaml': one workflow makes the releases",
     ),
     # Values that do not make sense.
     (
