@@ -16,6 +16,10 @@ from .policy import Policy, Take
 
 _PACKAGE = "carto-fork"
 _PINNED = re.compile(rf"{_PACKAGE}\s*==\s*[\w.]+")
+_ORIGIN = f"""\
+# No public index has this package. Give pip one of your own, or name a commit instead:
+# adopt --requirement '{_PACKAGE} @ git+https://HOST/OWNER/{_PACKAGE}@COMMIT'
+"""
 
 Read = Callable[[str], str | None]
 """The text of a file of the fork's; None where it has none."""
@@ -125,7 +129,7 @@ def texts(
 
 def _requirement(there: str | None, asked: str) -> str:
     """What the workflows install: what was asked for, else what they install already, else this
-    version."""
+    version, with a comment that says where it is to come from."""
     if asked:
         if not asked.isprintable() or asked.startswith("-") or asked != asked.strip():
             raise Usage(
@@ -136,7 +140,7 @@ def _requirement(there: str | None, asked: str) -> str:
     lines = [line for line in (there or "").splitlines() if line and not line.startswith("#")]
     if len(lines) == 1 and not _PINNED.fullmatch(lines[0]):
         return lines[0]
-    return f"{_PACKAGE}=={__version__}"
+    return f"{_ORIGIN}{_PACKAGE}=={__version__}"
 
 
 def _require_kept(found: Policy, paths: Sequence[str]) -> None:

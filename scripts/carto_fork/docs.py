@@ -61,14 +61,16 @@ def given(found: Policy) -> dict[str, bool]:
         "guard": bool(files.guard),
         "process": bool(found.releases and files.process),
         "requirements": bool(files.requirements),
+        "guide": bool(files.guide),
         "makefile": bool(files.makefile),
         "tasks": bool(files.tasks),
     }
 
 
 def has_images(found: Policy) -> bool:
-    """Whether the fork has images where GitHub's own token may publish them."""
-    return found.images is not None and found.images.name.lower().startswith("ghcr.io/")
+    """Whether a workflow publishes images of the fork's, where GitHub's own token may."""
+    at_github = found.images is not None and found.images.name.lower().startswith("ghcr.io/")
+    return at_github and bool(found.files.images)
 
 
 def values(found: Policy) -> dict[str, str]:
@@ -144,7 +146,9 @@ def _image_rows(found: Policy) -> str:
     )
     rows = {"a commit 0123456 of the branch": branch, "that release": release}
     return "\n".join(
-        f"| {what} | {' '.join(f'`{name}`' for name in names)} |" for what, names in rows.items()
+        f"| {what} | {' '.join(f'`{name}`' for name in names)} |"
+        for what, names in rows.items()
+        if names
     )
 
 
@@ -256,7 +260,7 @@ def _example(found: Policy) -> dict[str, str]:
         "start": f"{found.remotes.origin.name}/{branches.production}",
         "work": work,
         "place": f"../{work}",
-        "label": found.pull_requests.labels[0],
+        "label": next(iter(found.pull_requests.labels), found.pull_requests.clean),
         "colour": "c5def5",
         "description": "Upgrade to an upstream release",
         "title": message.replace("{production}", branches.production),
@@ -297,8 +301,9 @@ def _publishing(found: Policy) -> dict[str, str]:
     }
     if found.images is None:
         return told
+    names = images.of_release(found.images, tag, version, "0.1.0")
     return told | {
-        "image": images.of_release(found.images, tag, version, "0.1.0")[0],
+        "image": next(iter(names), found.images.name.lower()),
         "dockerfile": found.images.dockerfile,
         "platforms": ",".join(found.images.platforms),
     }

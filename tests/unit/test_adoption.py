@@ -15,6 +15,7 @@ from carto_fork import adoption, docs, policy, templates
 from carto_fork.adoption import State
 from carto_fork.errors import Refused, Usage
 from carto_fork.policy import FILE_NAME, Policy
+from workflow import filled, parsed
 
 FORK_FILES = """
 [[rules]]
@@ -132,6 +133,28 @@ def test_a_file_can_be_left_out() -> None:
     assert sorted(left_out) == ["FORK_GUIDE.md", "fork.mk", "fork_tasks.py"]
 
 
+@pytest.mark.parametrize("key", ["images", "guide", "process", "release", "sync", "guard"])
+def test_what_is_left_out_is_not_pointed_at(key: str) -> None:
+    left_out = PLAIN + RELEASES + IMAGES + f'[files]\n{key} = ""\n'
+    for text in given(policy.load(left_out).policy).values():
+        assert not re.search(r"\]\(\.{0,2}\)|\[\]|workflows/(\s|\)|$)", text)
+
+
+def test_a_file_of_requirements_may_lie_anywhere() -> None:
+    found = policy.load(PLAIN + '[files]\nrequirements = "docs/tasks.txt"\n').policy
+    sync = given(found)[found.files.sync]
+    assert sync.count("--requirement docs/tasks.txt") == 4 and "sparse-checkout" not in sync
+
+
+@pytest.mark.parametrize("late", ["detect", "sync", "test"])
+def test_a_job_that_takes_too_long_has_failed(late: str) -> None:
+    needs = {job: {"result": "success", "outputs": {}} for job in ("detect", "sync", "test")}
+    needs[late]["result"] = "cancelled"
+    sync = parsed(given(FORKS["with both"])[".github/workflows/fork-upstream-sync.yml"])
+    event = sync["jobs"]["notify"]["steps"][-1]["env"]["EVENT"]
+    assert filled(event, {"needs": needs}) == "failure"
+
+
 def test_names_are_the_forks_own() -> None:
     files = given(FORKS["with both"])
     guide = files["FORK_GUIDE.md"]
@@ -230,7 +253,10 @@ def test_what_workflows_install(there: str | None, asked: str, expected: str) ->
     found = FORKS["the default"]
     files = {found.files.requirements: there} if there else {}
     texts = dict(adoption.texts(found, having(files), asked))
-    assert texts[found.files.requirements].splitlines()[1:] == [expected]
+    _, *comments, line = texts[found.files.requirements].splitlines()
+    assert line == expected
+    assert all(comment.startswith("# ") for comment in comments)
+    assert ("No public index" in "".join(comments)) == (expected == "carto-fork==0.1.0")
 
 
 @pytest.mark.parametrize("asked", ["--index-url=x", "one\ntwo", " one", "\x1b[31m"])

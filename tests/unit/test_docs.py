@@ -35,6 +35,15 @@ def test_a_changed_part_is_noticed() -> None:
     assert docs.renewed(changed, policy.load().policy) == text
 
 
+def test_images_and_labels_may_have_no_names() -> None:
+    more = "[images]\nrelease = []\nbranch = []\n[pull_requests]\nlabels = []\n"
+    found = policy.load(f'extends = "carto-litellm"\n{more}').policy
+    assert found.images
+    assert f" --tag={found.images.name.lower()} " in docs.part("images", found)
+    assert "--label clean-merge" in docs.part("pull-request", found)
+    assert "|  |" not in docs.process(found)
+
+
 def test_every_condition_is_in_words() -> None:
     steps = [
         step
