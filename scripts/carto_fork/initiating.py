@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
-from . import files, git, policy, survey
+from . import files, fork, git, policy, survey
 from .errors import Refused
+from .fork import Fork
 from .session import Session
 from .survey import Asked, Guess, Surety
 
@@ -17,9 +19,11 @@ ASKED = ("name", "remotes.upstream", "branches.production", "branches.mirror")
 
 def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
     """Write the policy to a file that is not there yet, and say how sure each value is."""
-    git.require_version(s.sh)
-    repository = git.open_repository(s.sh, s.path)
-    path = Path(output).expanduser() if output else git.nearest(repository.home / policy.FILE_NAME)
+    found = fork.open_fork(s.sh, s.path)
+    _require_none(s, found)
+    repository = found.repository
+    draft = git.nearest(repository.home / policy.FILE_NAME)
+    path = Path(output).expanduser() if output else draft
     if path.exists() or path.is_symlink():
         raise Refused(
             f"{path} is there already.",
@@ -29,7 +33,11 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
     if sys.stdin.isatty() and not yes and not s.json:
         guesses = survey.guesses(s.sh, repository, _answers(s, asked, guesses))
     text = survey.toml(guesses)
-    policy.load(text, str(path))
+    try:
+        policy.load(text, "what was seen makes no policy")
+    except Refused as problem:
+        problem.tell("say what is right: --name, --upstream, --production, --mirror.")
+        raise
     for guess in guesses:
         style = "" if guess.surety is Surety.CERTAIN else "yellow"
         s.console.row(f"{guess.surety.value:<8} ", f"{guess.key}: {_short(guess)}", style)
@@ -45,7 +53,20 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
     if not s.sh.dry:
         s.console.say(f"{path} is written; nothing else was changed.", "green")
         s.console.say("Look at what is not certain in it.")
-        s.console.row("Next: ", s.command("adopt"))
+        if path.absolute() != draft.absolute():
+            s.console.row("Next: ", f"mv -i {quote(str(path))} {quote(str(draft))}")
+        else:
+            s.console.row("Next: ", s.command("adopt"))
+
+
+def _require_none(s: Session, found: Fork) -> None:
+    """Raises Refused where a valid policy is on the production branch already."""
+    commit = "" if found.problem or found.draft else found.production_commit
+    if commit and git.show(s.sh, found.path, commit, policy.FILE_NAME) is not None:
+        raise Refused(
+            f"{found.policy.branches.production} has a policy already.",
+            then=f"change {policy.FILE_NAME} there; `config` prints what is in force.",
+        )
 
 
 def _answers(s: Session, asked: Asked, guesses: list[Guess]) -> Asked:
@@ -63,6 +84,8 @@ def _answers(s: Session, asked: Asked, guesses: list[Guess]) -> Asked:
 
 def _short(guess: Guess) -> str:
     value = guess.value
+    if value is None:
+        return guess.why
     if isinstance(value, dict):
         value = value.get("pattern") or value.get("url") or value.get("path") or value["name"]
     elif isinstance(value, list):

@@ -12,13 +12,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from packaging.version import Version
+from pathspec import GitIgnoreSpec
 
 from . import drops, git, github, pins, policy, tags, versions
 from .errors import Refused, Usage
-from .git import Refs, Repository
+from .git import Refs, Repository, Tree
 from .policy import Files, TagScheme, TagUse
 from .shell import Shell, scrub
-from .text import counted
+from .text import counted, printable
 
 
 class Surety(Enum):
@@ -32,7 +33,7 @@ class Surety(Enum):
 @dataclass(frozen=True)
 class Guess:
     """A value of the policy: its dotted key, or that of a list of tables; how sure it is, and what
-    it is taken from."""
+    it is taken from. None is no value: why it is left out is all there is to say."""
 
     key: str
     value: Any
@@ -70,13 +71,17 @@ _LOCKFILES = (
 )
 _BUILT = ("dist", "build", "out", "vendor", "_build")
 _FEWEST_BUILT = 3
+# Whole words, as in `rc.1`, `2b1` and `devMCP`, not as in `device`.
 _NEVER = re.compile(
-    r"alpha|beta|rc|candidate|dev|nightly|night|pre|preview|canary|snapshot|test|draft|staging"
-    r"|experimental|insiders|next|edge|[ab](?=\d|$)",
-    re.IGNORECASE,
+    r"(?<![A-Za-z])(?i:alpha|beta|rc|candidate|dev(el(opment)?)?|nightly|night"
+    r"|pre(alpha|beta|release|view)?|canary|snapshot|test(ing)?|draft|staging|experimental"
+    r"|insiders|next|edge|[ab](?=\d|$))(?![a-z]|(?<=[A-Z])[A-Z])"
 )
 _STABLE = re.compile(r"[-.+_]?(stable|final|release|lts|ga)", re.IGNORECASE)
-_VERSION = re.compile(r"(?P<before>.*?)(?P<version>\d+(?:\.\d+)*)(?P<after>.*)")
+# Numbers with dots, if there are any: a product may have a number in its name.
+_VERSION = re.compile(
+    r"(?P<before>.*?(?<![A-Za-z0-9])v?(?=\d+\.\d)|.*?)(?P<version>\d+(?:\.\d+)*)(?P<after>.*)"
+)
 
 
 @dataclass(frozen=True)
@@ -296,7 +301,8 @@ class _Survey:
         files = Files()
         theirs = self._upstream_paths()
         workflows = [p for p in tree if p.startswith(".github/workflows/")]
-        own = [p for p in workflows if theirs and p not in theirs and not _is_switched_off(p)]
+        off = {path: on for path in workflows if (on := _switched_on(path)) in theirs}
+        own = [p for p in workflows if theirs and p not in theirs and p not in off]
         paths = [*sorted(files.paths), policy.FILE_NAME, drops.FILE_NAME, pins.FILE_NAME, *own]
         yield _rule(
             "files of the fork",
@@ -304,14 +310,13 @@ class _Survey:
             "fork",
             "Only the fork has them.",
             Surety.CERTAIN if theirs else Surety.LIKELY,
-            f"what `adopt` puts there, and {counted(len(own), 'workflow')} that upstream has not",
+            f"what `adopt` puts there, and {counted(len(own), 'file')} beside upstream's workflows",
             whole=True,
         )
-        off = sorted(p for p in workflows if _is_switched_off(p))
         if off:
             yield _rule(
                 "disabled stays disabled",
-                [f"/{path}" for path in off],
+                [f"/{path}" for path in sorted(off)],
                 "fork",
                 "The fork switched this workflow off by renaming it.",
                 Surety.LIKELY,
@@ -337,7 +342,7 @@ class _Survey:
             "what forks usually want",
             kinds=["content", "add/add", "mode"],
         )
-        yield from self._generated(tree, commit)
+        yield from self._generated(tree, commit, schemes)
         stated = list(self._version_files(tree, commit, schemes))
         if stated:
             yield _rule(
@@ -360,7 +365,7 @@ class _Survey:
                 kinds=["content"],
             )
         disabled = {
-            *(path for p in off if (path := _switched_on(p)) in theirs),
+            *off.values(),
             *(p for p in theirs if p.startswith(".github/workflows/") and p not in tree),
         }
         if disabled:
@@ -382,40 +387,66 @@ class _Survey:
 
     def _upstream_paths(self) -> set[str]:
         """The files of upstream's development branch, as far as that is here."""
-        branch = self.upstream.head or "main"
-        commit = self._refs.commits.get(f"refs/remotes/{self.upstream.name}/{branch}")
+        commit = self._upstream_branch()
         return set(git.tree(self._sh, self._repo, commit)) if commit else set()
 
-    def _generated(self, tree: Mapping[str, Any], commit: str) -> Iterator[Guess]:
+    def _upstream_branch(self) -> str:
+        """The commit of upstream's development branch, as far as it is here; "" if it is not."""
+        ref = f"refs/remotes/{self.upstream.name}/{self.upstream.head or 'main'}"
+        return self._refs.commits.get(ref, "")
+
+    def _generated(self, tree: Tree, commit: str, schemes: Sequence[TagScheme]) -> Iterator[Guess]:
+        """Rules that take upstream's whole file, where the fork has nothing of its own to lose."""
+        changed = self._changed(tree, commit, schemes)
         locks = [name for name in _LOCKFILES if any(PurePosixPath(p).name == name for p in tree)]
         marked = [
             line.split()[0]
             for line in self._text(commit, ".gitattributes").splitlines()
-            if re.search(r"\slinguist-generated(=true)?\b", line)
+            if re.match(r"[^#\s]\S*\s(.*\s)?linguist-generated(=true)?(\s|$)", line)
         ]
-        sizes = Counter(
+        for paths, why in (
+            (locks, "lockfiles, by their names"),
+            (marked, ".gitattributes calls them generated"),
+        ):
+            kept = [path for path in paths if not _fit(path, changed)]
+            if kept:
+                yield _rule(
+                    f"generated: {why.partition(',')[0]}",
+                    kept,
+                    "upstream",
+                    "Two builds cannot be mixed, so upstream's stays whole.",
+                    Surety.CERTAIN,
+                    why,
+                    whole=True,
+                )
+            if lost := ", ".join(path for path in paths if path not in kept):
+                why = f"no rule takes upstream's whole {lost}: it seems that the fork changed it"
+                yield Guess("rules", None, Surety.CERTAIN, why)
+        built = Counter(
             f"/{'/'.join(parts[: number + 1])}/"
             for path in tree
             for parts in [path.split("/")[:-1]]
             for number, part in enumerate(parts)
             if part in _BUILT and not set(parts[:number]) & set(_BUILT)
         )
-        built = [path for path, count in sizes.items() if count >= _FEWEST_BUILT]
-        for paths, sure, why in (
-            (locks, Surety.CERTAIN, "lockfiles, by their names"),
-            (marked, Surety.CERTAIN, ".gitattributes calls them generated"),
-            (built, Surety.GUESS, "directories that usually hold what was built"),
-        ):
-            if paths:
-                yield _rule(
-                    f"generated: {why.partition(',')[0]}",
-                    paths,
-                    "upstream",
-                    "Two builds cannot be mixed, so upstream's stays whole.",
-                    sure,
-                    why,
-                    whole=True,
-                )
+        for path, count in built.items():
+            if count >= _FEWEST_BUILT:
+                why = f"no rule takes upstream's whole {path}: only its name says that it was built"
+                yield Guess("rules", None, Surety.GUESS, why)
+
+    def _changed(self, tree: Tree, commit: str, schemes: Sequence[TagScheme]) -> set[str]:
+        """The files that the fork has not as upstream had them: neither in the newest release in
+        its history, nor where it left upstream's branch. All of them, where neither is here."""
+        theirs = self._upstream_branch()
+        bases = git.merge_bases(self._sh, self._repo, commit, theirs) if commit and theirs else []
+        if release := self._released(commit, schemes):
+            bases.append(self.upstream.there.commits[f"refs/tags/{release.name}"])
+        changed = set(tree)
+        for number, base in enumerate(bases):
+            known = git.tree(self._sh, self._repo, base)
+            differing = {p for p in {*tree, *known} if tree.get(p) != known.get(p)}
+            changed = changed & differing if number else differing
+        return changed
 
     def _version_files(
         self, tree: Mapping[str, Any], commit: str, schemes: Sequence[TagScheme]
@@ -513,7 +544,7 @@ def schemes(names: Iterable[str]) -> Iterator[Guess]:
         if found := _VERSION.fullmatch(name):
             after = re.sub(r"\d+", "0", found["after"])
             families[found["before"], found["version"].count("."), after].append(name)
-    usable = {family: group for family, group in families.items() if not _NEVER.search(family[0])}
+    usable = {f: group for f, group in families.items() if not _NEVER.search(f"{f[0]}0")}
     plain = {family: group for family, group in usable.items() if not family[2]}
     marked = {f: group for f, group in usable.items() if f[2] and _STABLE.fullmatch(f[2])}
     stable = plain | marked
@@ -530,7 +561,7 @@ def schemes(names: Iterable[str]) -> Iterator[Guess]:
     rest = [family for family in families if family not in stable]
     for before, dots, after in sorted(rest, key=lambda family: family[2]):
         group = families[before, dots, after]
-        never = bool(_NEVER.search(before + after))
+        never = bool(_NEVER.search(f"{before}0{after}"))
         why = f"{counted(len(group), 'tag')} such as {max(group, key=_order)}"
         value = {
             "name": _label(before, after.replace("0", "")),
@@ -593,12 +624,19 @@ def _stable_scheme(
     return Guess("tags", value, sure, why)
 
 
-def _is_switched_off(path: str) -> bool:
-    return not path.endswith((".yml", ".yaml"))
-
-
 def _switched_on(path: str) -> str:
-    return re.sub(r"(\.ya?ml)\.[^/]*$", r"\1", path)
+    """The workflow that one more suffix switched off; "" where a file is none."""
+    found = re.fullmatch(r"(.*\.ya?ml)\.[^/.]+", path)
+    return found[1] if found else ""
+
+
+def _fit(pattern: str, paths: Iterable[str]) -> bool:
+    """Whether one of some paths fits a pattern; any may, where git would not take it."""
+    try:
+        spec = GitIgnoreSpec.from_lines([pattern])
+    except ValueError:
+        return True
+    return any(map(spec.match_file, paths))
 
 
 def _rule(
@@ -617,7 +655,10 @@ def toml(found: Iterable[Guess]) -> str:
     ]
     table = ""
     for guess in found:
-        comment = f"# {guess.surety.value}: {guess.why}"
+        comment = f"# {guess.surety.value}: {printable(guess.why)}"
+        if guess.value is None:
+            lines += ["", comment]
+            continue
         if guess.key in ("tags", "rules", "version_files"):
             lines += ["", f"[[{guess.key}]]", comment]
             lines += [f"{key} = {_value(value)}" for key, value in guess.value.items()]

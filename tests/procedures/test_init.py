@@ -16,7 +16,7 @@ from carto_fork import policy
 from carto_fork.policy import TagUse
 from forks import FORKS, node
 from repository import Repo
-from world import INVOKE, ROOT, World
+from world import INVOKE, ROOT, World, push_as_colleague
 
 
 def made(kind: str, tmp_path: Path) -> World:
@@ -107,18 +107,29 @@ def test_files_of_several_kinds(tmp_path: Path) -> None:
     source = Repo.new(tmp_path / "source", "main")
     files = {f"web/dist/{number}.js": "x\n" for number in range(4)}
     files |= {
+        "gen/a.rs": "// generated\n",
+        "gen/b.txt": "generated\n",
+        "Gemfile.lock": "# lock\n",
         "Cargo.toml": '[package]\nname = "tool"\nversion = "1.2.0"\n',
         "Cargo.lock": "# lock\n",
         "Dockerfile": "FROM scratch\n",
         "Makefile": "test-unit: ; true\ncheck: ; true\nX := 1\n",
-        ".gitattributes": "gen/*.rs linguist-generated\n",
+        ".gitattributes": "# *.c linguist-generated\n"
+        "gen/*.rs text linguist-generated\ngen/*.txt linguist-generated=true\n",
         ".github/workflows/ci.yml": "on: push\n",
     }
     source.commit(files, "feat: a tool")
     source.git("tag", "v1.2.0")
     source.git("clone", "--quiet", "--bare", str(source.path), str(world.upstream))
     source.git("mv", ".github/workflows/ci.yml", ".github/workflows/ci.yml.off")
-    source.commit({"own.rs": "x\n"}, "feat: our own")
+    own = {
+        "own.rs": "x\n",
+        "gen/b.txt": "generated for us\n",
+        "Gemfile.lock": "# lock of ours\n",
+        ".github/workflows/README.md": "How ours run.\n",
+        ".github/workflows/own.yml.txt": "on: push\n",
+    }
+    source.commit(own, "feat: our own")
     source.git("tag", "tool-1.2.0+3.0.1")
     source.git("clone", "--quiet", "--bare", str(source.path), str(world.origin))
     source.git("clone", "--quiet", str(world.origin), str(world.fork))
@@ -139,7 +150,17 @@ def test_files_of_several_kinds(tmp_path: Path) -> None:
     assert rules["disabled stays disabled"] == ("/.github/workflows/ci.yml.off",)
     assert rules["generated: lockfiles"] == ("Cargo.lock",)
     assert rules["generated: .gitattributes calls them generated"] == ("gen/*.rs",)
-    assert rules["generated: directories that usually hold what was built"] == ("/web/dist/",)
+    assert [path for paths in rules.values() for path in paths if "dist" in path] == []
+    beside = ("/.github/workflows/README.md", "/.github/workflows/own.yml.txt")
+    assert rules["files of the fork"][-2:] == beside
+    text = (world.fork / "carto_fork.toml").read_text()
+    for line in (
+        "certain: no rule takes upstream's whole Gemfile.lock: it seems that the fork changed it",
+        "certain: no rule takes upstream's whole gen/*.txt: it seems that the fork changed it",
+        "guess: no rule takes upstream's whole /web/dist/: only its name says that it was built",
+    ):
+        surety, _, why = line.partition(": ")
+        assert f"\n# {line}\n" in text and f"{surety:<8} rules: {why}\n" in done.out
     assert rules["additions of both"] == ("/Dockerfile", "/Makefile")
     assert found.workflows.disabled == (".github/workflows/ci.yml",)
     assert found.releases and found.releases.tag == "tool-{upstream}+{version}"
@@ -180,8 +201,37 @@ def test_what_is_there_is_never_overwritten(panel: World) -> None:
         "Next: edit it, or name another file with --output.\n"
     )
     assert (panel.fork / "carto_fork.toml").read_text() == "mine\n"
-    assert panel.run("init --yes --output ../new/policy.toml").code == 0
+    done = panel.run("init --yes --output ../new/policy.toml")
+    assert done.code == 0
+    assert done.out.endswith("Next: mv -i ../new/policy.toml carto_fork.toml\n")
     assert policy.load((panel.place / "new" / "policy.toml").read_text()).policy.name == "acme"
+
+
+def test_a_policy_that_is_in_force_is_not_made_again(panel: World) -> None:
+    assert panel.run("init --yes").code == 0
+    text = (panel.fork / "carto_fork.toml").read_text()
+    (panel.fork / "carto_fork.toml").unlink()
+    push_as_colleague(panel, {"carto_fork.toml": text}, panel.production)
+    panel.git("fetch --quiet origin")
+    before = panel.everything()
+    done = panel.run("init --yes --output ../policy.toml")
+    assert (done.code, done.err) == (
+        1,
+        "Refused: acme/stable has a policy already.\nNothing was changed.\n"
+        "Next: change carto_fork.toml there; `invoke config` prints what is in force.\n",
+    )
+    assert panel.everything() == before
+
+
+def test_what_makes_no_policy_is_refused_with_what_can_be_said(panel: World) -> None:
+    done = panel.run("init --yes --mirror acme/stable")
+    assert (done.code, done.err) == (
+        1,
+        "Refused: what was seen makes no policy: top level: branches: acme/stable, acme/stable, "
+        "upstream-sync/v1 must differ from each other.\nNothing was changed.\n"
+        "Next: say what is right: --name, --upstream, --production, --mirror.\n",
+    )
+    assert not (panel.fork / "carto_fork.toml").exists()
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,14 @@ def classified(names: list[str]) -> dict[str, str | None]:
         (["v1.0.0", "v1.1.0"], [], ["sdk/v0.1.0"]),
         (["r1", "r2", "r10"], [], []),
         (["a+b-1.0"], [], []),
+        (["n8n@1.2.3", "n8n@1.10.0"], [], ["n8n@1.11.0-rc.1"]),
+        (["log4j-2.17.1"], [], ["log4j-2.18.0-beta1"]),
+        (["k8s-v1.2.3"], [], ["k8s-v1.3.0-alpha.2"]),
+        (["device-v1.0.0"], [], ["device-v1.1.0-dev"]),
+        (["predict-v1.0.0"], [], ["predict-v1.1.0-prerelease", "predict-v1.1.0.pre1"]),
+        (["nextcloud-v1.2.3"], [], ["nextcloud-v1.3.0-next.1", "nextcloud-v1.3.0-RC2"]),
+        (["DEVICE-1.0"], [], ["DEVICE-1.1.DEV", "DEVICE-1.1.devMCP"]),
+        (["v1.0.0"], [], ["v1.1.0-development", "v1.1.0.devel", "v1.1.0-testing"]),
     ],
 )
 def test_families_of_tag_names(
@@ -67,6 +75,13 @@ def test_values_are_toml(value: object) -> None:
     text = survey.toml([Guess("a.b", value, Surety.GUESS, "why")])
     assert tomli.loads(text)["a"]["b"] == value
     assert "# guess: why\n" in text
+
+
+def test_what_is_left_out_is_a_comment() -> None:
+    rule = Guess("rules", {"name": "one"}, Surety.LIKELY, "seen")
+    text = survey.toml([Guess("rules", None, Surety.GUESS, "no rule for a\x1b/"), rule])
+    assert tomli.loads(text) == {"rules": [{"name": "one"}]}
+    assert "# guess: no rule for a\\x1b/\n" in text
 
 
 def test_tables_and_lists_of_tables_are_toml() -> None:
