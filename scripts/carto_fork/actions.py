@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
+from .errors import Failed
+
 
 def running() -> bool:
     """Whether this is a job of GitHub Actions."""
@@ -25,12 +27,21 @@ def set_outputs(values: Mapping[str, str]) -> None:
     if path := os.environ.get("GITHUB_OUTPUT"):
         # A value may hold any line: the delimiter is one that nobody can know beforehand.
         end = f"end-{secrets.token_hex(16)}"
-        with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.writelines(f"{name}<<{end}\n{value}\n{end}\n" for name, value in values.items())
+        _append(path, "".join(f"{name}<<{end}\n{value}\n{end}\n" for name, value in values.items()))
 
 
 def summarize(markdown: str) -> None:
     """Add to the page of the run, if there is one."""
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        _append(path, f"{markdown}\n")
+
+
+def _append(path: str, text: str) -> None:
+    try:
         with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{markdown}\n")
+            file.write(text)
+    except OSError as error:
+        raise Failed(
+            f"GitHub Actions' file cannot be written: {error}.",
+            then="unset GITHUB_OUTPUT and GITHUB_STEP_SUMMARY outside of a job.",
+        ) from None

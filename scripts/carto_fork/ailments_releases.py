@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from packaging.version import InvalidVersion, Version
 
@@ -21,7 +22,9 @@ def _detection(patient: Patient) -> Iterator[Finding]:
     automatic = [tag for tag in stable if tag.scheme.use is TagUse.AUTOMATIC]
     remote = patient.fork.policy.remotes.upstream.name
 
-    pinned = _pins(patient)
+    pinned: Mapping[str, pins.Pin] = {}
+    with suppress(Refused):  # `tags` tells it
+        pinned = pins.read(patient.text(pins.FILE_NAME) or None)
     for tag in sorted(stable):
         ref = f"refs/tags/{tag.name}"
         here = refs.objects.get(ref, known.objects[ref])
@@ -64,16 +67,15 @@ def _detection(patient: Patient) -> Iterator[Finding]:
         yield Finding(Level.LOOK, f"{printable(warning)}.", cause, then)
 
 
-def _pins(patient: Patient) -> dict[str, pins.Pin]:
-    """What the fork wrote down of the tags that it merged."""
-    try:
-        return pins.read(patient.text(pins.FILE_NAME) or None)
-    except Refused as no:
-        raise Unchecked(no.what.rstrip(".")) from None
-
-
 def _tags(patient: Patient) -> Iterator[Finding]:
-    pinned, refs = _pins(patient), patient.fork.refs
+    try:
+        pinned = pins.read(patient.text(pins.FILE_NAME) or None)
+    except Refused as no:
+        cause = "Without it nobody notices a tag that moved, and upgrades are refused."
+        then = f"correct {pins.FILE_NAME} on {patient.production}, and push it"
+        yield Finding(Level.BROKEN, no.what, cause, then)
+        return
+    refs = patient.fork.refs
     there, offline = None, ""
     if pinned:
         try:

@@ -10,7 +10,8 @@ def show_detection(s: Session) -> None:
     """Tell which stable release of upstream's is new."""
     found = s.open_fork()
     detection = detect.read(s.sh, found)
-    actions.set_outputs(detection.outputs())
+    if not s.sh.dry:
+        actions.set_outputs(detection.outputs())
     if s.json:
         s.print_json(detection.as_json())
     else:

@@ -107,8 +107,8 @@ class Fork:
     def at(self, sh: Shell, commit: str) -> Fork:
         """The same fork with the policy as it is at a commit of the production branch."""
         text = git.show(sh, self.path, commit, policy.FILE_NAME)
-        if text is None and self.draft:
-            return self
+        if text is None and not self.problem:
+            return self  # not there yet, or the default everywhere
         loaded = policy.load(text, f"{policy.FILE_NAME} at {commit[:10]}")
         return replace(self, loaded=loaded, problem=None, draft="")
 
@@ -176,8 +176,12 @@ def _known_policy(
         return None
     found = load_policy(sh, path, ref, ref)
     production = _production_refs(found.policy)
-    production_ref = next((ref for ref in production if ref in refs.objects), ref)
-    return found if ref in production else load_policy(sh, path, production_ref, production_ref)
+    if ref in production:
+        return found
+    # Where it is not on the production branch yet, the one that names that branch is all there is.
+    there_ref = next((ref for ref in production if ref in refs.objects), ref)
+    text = git.show(sh, path, there_ref, policy.FILE_NAME)
+    return found if text is None else policy.load(text, f"{policy.FILE_NAME} at {there_ref}")
 
 
 def _self_named(refs: Sequence[str], texts: Mapping[str, str]) -> str:

@@ -10,7 +10,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import actions, ancestry, conventional, customisations, fork, git, markdown, tags, verify
+from . import (
+    actions,
+    ancestry,
+    conventional,
+    customisations,
+    fork,
+    git,
+    markdown,
+    policy,
+    tags,
+    verify,
+)
 from .errors import CheckFailed, Refused, Usage
 from .fork import Fork
 from .policy import Side, TagUse
@@ -40,7 +51,9 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
         raise Usage("--range and --pre-push exclude each other.", then="choose one of them.")
     # What git has to tell is read first: it waits for somebody to read it.
     pushed = sys.stdin.read() if pre_push else ""
-    found = s.open_fork()
+    found = s.open_fork(whatever_policy=pre_push)
+    if found.problem:
+        found = _as_pushed(s, found, pushed, found.problem)
     fork.require_whole_history(found)
     ranges = list(_ranges(s, found, among, pushed, pre_push))
     findings: list[Finding] = []
@@ -69,6 +82,16 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
         f"{counted(len(findings), 'finding')} in {what}:{''.join(lines)}",
         then="mend the branch, then run the same command again.",
     )
+
+
+def _as_pushed(s: Session, found: Fork, pushed: str, problem: Refused) -> Fork:
+    """The fork with the policy that is being pushed: it may mend the one that is not valid. Raises
+    the problem where it does not."""
+    for line in pushed.splitlines():
+        commit = line.split()[1]
+        if git.show(s.sh, found.path, commit, policy.FILE_NAME) is not None:
+            return found.at(s.sh, commit)
+    raise problem
 
 
 # --- What is checked -----------------------------------------------------------------------------

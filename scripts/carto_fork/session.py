@@ -139,6 +139,10 @@ def session(
                 untouched="What was done so far is kept; nothing is half-done.",
                 then=f"run `{made.again}` again; it continues.",
             ) from None
+        except BrokenPipeError:
+            # Nobody reads on, as in `... | head`: what is left to say goes nowhere.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(128 + signal.SIGPIPE)
         except OSError as error:
             if error.errno not in _DISK_FULL:
                 raise

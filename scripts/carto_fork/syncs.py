@@ -96,13 +96,25 @@ def read(sh: Shell, fork: Fork, tag: Tag, head: str) -> Sync:
         passed=tuple(
             check
             for check in ("verify", "install", "test", "lint")
-            if fork.refs.commits.get(f"refs/carto-fork/passed/{tag.name}/{check}") == head
+            if _passed(sh, fork, tag, branch, check) == head
         ),
         commits=_commits(sh, repo, base, theirs),
         areas=_areas(sh, repo, base, theirs),
         workflows=tuple(x for x in changes if x[1].startswith(_WORKFLOWS)),
         dependencies=tuple(x for x in changes if _DEPENDENCIES.fullmatch(PurePosixPath(x[1]).name)),
     )
+
+
+def _passed(sh: Shell, fork: Fork, tag: Tag, branch: str, check: str) -> str:
+    """The commit that a check has passed; "" for none. What was installed lies in the work tree of
+    the upgrade, and the record of it too."""
+    if check != "install":
+        return fork.refs.commits.get(f"refs/carto-fork/passed/{tag.name}/{check}", "")
+    trees = (t for t in git.worktrees(sh, fork.path) if t.branch == f"refs/heads/{branch}")
+    if (tree := next(trees, None)) is None or tree.missing:
+        return ""
+    ref = "refs/worktree/passed/install"
+    return sh.ask("git -C {work} rev-parse --quiet --verify {ref}", work=tree.path, ref=ref).line
 
 
 def decided(sh: Shell, fork: Fork, ours: str, theirs: str) -> tuple[Decision, ...]:

@@ -10,7 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from world import INVOKE, ROOT, Done, World, commit_in, copied, land, message, shim
+from world import (
+    INVOKE,
+    ROOT,
+    Done,
+    World,
+    commit_in,
+    copied,
+    land,
+    message,
+    push_as_colleague,
+    shim,
+)
 
 TAG, STABLE, NIGHTLY = "v1.76.5", "v1.77.2-stable", "v1.77.0-nightly"
 SYNC = f"upstream-sync/{TAG}"
@@ -364,3 +375,24 @@ def test_nothing_of_upstream_is_known(world: World) -> None:
     done = world.run("guard")
     assert done.code == 1
     assert "neither upstream's branches are here nor origin's main" in done.err
+
+
+def test_a_push_that_mends_the_policy_is_judged_by_what_it_brings(world: World) -> None:
+    text = 'extends = "carto-litellm"\n'
+    push_as_colleague(world, {"carto_fork.toml": "name = [\n"})
+    world.git("fetch --quiet origin")
+    world.git("switch --quiet -C carto/main origin/carto/main")
+    (world.fork / "carto_fork.toml").write_text(text)
+    world.git("add carto_fork.toml")
+    world.git("commit --quiet -m 'fix: a policy that is valid'")
+    head, there = (world.git(f"rev-parse {rev}") for rev in ("HEAD", "HEAD^"))
+
+    def pushed(commit: str) -> Done:
+        line = f"refs/heads/carto/main {commit} {PRODUCTION} {there}\n"
+        words = [*INVOKE, "--search-root", str(ROOT), "guard", "--pre-push"]
+        ended = subprocess.run(words, input=line, cwd=world.fork, capture_output=True, text=True)
+        return Done(ended.returncode, ended.stdout, ended.stderr)
+
+    assert pushed(head).code == 0, pushed(head).err
+    refused = pushed(there)
+    assert refused.code == 1 and "no valid TOML" in refused.err

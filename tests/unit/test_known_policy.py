@@ -94,3 +94,12 @@ def test_a_draft_that_is_none_is_a_problem(repo: Repo) -> None:
     (repo.path / policy.FILE_NAME).write_text("name = 1\n")
     found = opened(repo)
     assert found.problem and "carto_fork.toml, which is on no branch yet: " in found.problem.what
+
+
+def test_one_that_is_committed_and_not_published_yet_counts(repo: Repo) -> None:
+    """Its production branch on origin has none: the default is another fork's."""
+    repo.git("update-ref", "refs/remotes/ours/prod", "main")
+    repo.on("prod", "main").commit({policy.FILE_NAME: text("Acme")})
+    found = opened(repo)
+    assert found.policy.name == "Acme"
+    assert found.at(shell(), repo.git("rev-parse", "ours/prod")).policy.name == "Acme"

@@ -106,7 +106,12 @@ LAYERS = {
     "tasks": {"tasks"},
     "program": {"program"},
 }
-WITHIN_A_LAYER = {("policy", "errors"), ("tags", "errors"), ("tags", "policy")} | {
+WITHIN_A_LAYER = {
+    ("actions", "errors"),
+    ("policy", "errors"),
+    ("tags", "errors"),
+    ("tags", "policy"),
+} | {
     ("markdown", "text"),
     ("standin_graphql", "standin"),
     ("standin_graphql", "standin_rest"),
@@ -149,7 +154,7 @@ NARROW: dict[str, set[str]] = {
     "files": {"hunks"},
     "evidence": {"fates", "hunks", "policy"},
     "hunks": set(),
-    "actions": set(),
+    "actions": {"errors"},
     "conventional": set(),
     "images": {"errors", "policy"},
     "release_notes": {"conventional", "markdown", "text"},
