@@ -73,6 +73,9 @@ def _open(sh: Shell, found: Fork, command: Callable[..., str]) -> Iterator[Advic
     for remote in (remotes.origin, remotes.upstream):
         if found.url(remote) is None:
             yield Advice(command("setup"), f"The remote {remote.name} is missing.")
+    if found.repository.shallow:
+        whole = f"{git.at(found.path)} fetch --unshallow {remotes.origin.name}"
+        yield Advice(whole, "This is a shallow clone: without the whole history git cannot merge.")
     facts = status.read(sh, found, command)
     hub = _hub(sh, found)
     wanted = [f"refs/heads/{branches.production}", "refs/tags/*"]

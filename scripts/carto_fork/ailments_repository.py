@@ -123,6 +123,8 @@ def _head(patient: Patient) -> Iterator[Finding]:
 def _remotes(patient: Patient) -> Iterator[Finding]:
     remotes = patient.fork.policy.remotes
     adding = ((remotes.origin, procedures.SETUP[0]), (remotes.upstream, procedures.SETUP[1]))
+    if patient.fork.problem:
+        raise Unchecked("the policy, which says what they should be, is not valid")
     wrong = list(fork.wrong_urls(patient.fork))
     for remote, step in adding:
         # Where a remote is another repository than the policy says, the policy may be wrong.
