@@ -64,6 +64,13 @@ def adopt(
         url = ""
         if due:
             _show_changes(s, due)
+            if found.draft:
+                # Said first: whatever happens to the pull request, the draft is on the branch then.
+                s.console.say(
+                    f"{policy.FILE_NAME} comes with that branch; remove the one here before you "
+                    "check out a commit that holds it.",
+                    "yellow",
+                )
             published = f"refs/heads/{name}" in there.objects
             url = _publish(
                 s, found, base, copies, requirement, replaced, push, published, held, run_task
@@ -204,7 +211,7 @@ def _pull(s: Session, found: Fork, name: str) -> str:
 def _hook(s: Session, found: Fork, held: Journal | None) -> There:
     """Put the hook into the clone where there is none; what is there then."""
     hook = hooks.find(s.sh, found)
-    if hook.there is There.NOTHING:
+    if hook.there in (There.NOTHING, There.UNSET):
         values = hooks.values(found, hook, invocation.guard(sys.argv))
         s.run((procedures.HOOK,), Plan(values, frozenset()), held)
         return There.NOTHING if s.sh.dry else There.OURS
@@ -228,11 +235,6 @@ def _say_next(s: Session, found: Fork, name: str, push: bool, url: str) -> None:
     else:
         s.console.say(f"Done: {origin} has {name}.", "green")
         s.console.say(f"Next: open a pull request from {name} to {production}.")
-    if found.draft:
-        s.console.say(
-            f"{policy.FILE_NAME} is on that branch now. Remove the one here before you check out a "
-            "commit that holds it."
-        )
 
 
 def write(s: Session, requirement: str, replaced: Sequence[str]) -> None:

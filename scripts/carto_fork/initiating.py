@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
 from . import files, fork, git, policy, survey
-from .errors import Refused
+from .errors import Refused, Usage
 from .fork import Fork
 from .session import Session
 from .survey import Asked, Guess, Surety
+from .text import printable
 
 ASKED = ("name", "remotes.upstream", "branches.production", "branches.mirror")
 """What a person on a terminal is asked, unless it is certain."""
@@ -19,6 +21,7 @@ ASKED = ("name", "remotes.upstream", "branches.production", "branches.mirror")
 
 def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
     """Write the policy to a file that is not there yet, and say how sure each value is."""
+    _require_names(s, asked)
     found = fork.open_fork(s.sh, s.path)
     _require_none(s, found)
     repository = found.repository
@@ -57,6 +60,19 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
             s.console.row("Next: ", f"mv -i {quote(str(path))} {quote(str(draft))}")
         else:
             s.console.row("Next: ", s.command("adopt"))
+
+
+def _require_names(s: Session, asked: Asked) -> None:
+    """Raises Usage for a branch that cannot be one, and for what is no text."""
+    for option, value in (("name", asked.name), ("upstream", asked.upstream)):
+        if not value.isprintable():
+            raise Usage(f"--{option} is {printable(value)}.", then="name it in plain text.")
+    for option, branch in (("production", asked.production), ("mirror", asked.mirror)):
+        if branch and not re.fullmatch(r"[A-Za-z0-9_][\w./+-]*", branch, re.ASCII):
+            raise Usage(
+                f"--{option} is {printable(branch)!r}, which no branch is called.",
+                then="use letters, digits and . _ + - / only.",
+            )
 
 
 def _require_none(s: Session, found: Fork) -> None:

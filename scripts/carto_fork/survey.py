@@ -187,7 +187,7 @@ class _Survey:
         commit = self._commit(production.value)
         tree = git.tree(self._sh, self._repo, commit) if commit else {}
         yield self._marker(tree)
-        classes = list(schemes(self.upstream.there.tags()))
+        classes = list(schemes(filter(str.isprintable, self.upstream.there.tags())))
         release, own = self._releases()
         yield Guess("tags", own, release.surety, "releases of the fork's own")
         yield from classes
@@ -270,7 +270,7 @@ class _Survey:
     def _releases(self) -> tuple[Guess, dict[str, str]]:
         """How the fork names its releases, and the class of those names."""
         upstream = set(self.upstream.there.tags())
-        own = [name for name in self.origin.there.tags() if name not in upstream]
+        own = [n for n in self.origin.there.tags() if n not in upstream and n.isprintable()]
         shape = r"(.*?)(\d+(?:\.\d+)+)(.*?)(\d+\.\d+\.\d+)"
         shapes = [(found[1], found[3]) for name in own if (found := re.fullmatch(shape, name))]
         if shapes:

@@ -324,3 +324,15 @@ def test_a_fork_without_releases_refuses_to_make_one(panel: World) -> None:
     done = panel.run("release")
     assert done.code == 1 and "add `[releases]` to carto_fork.toml" in done.err
     assert panel.run("status").code == 0
+
+
+@pytest.mark.parametrize(
+    "word", ["--name=\udcff", "--name=a\nb", "--production=x; id", "--production=--delete"]
+)
+def test_what_is_no_name_is_refused(world: World, word: str) -> None:
+    world.git("update-ref -d refs/remotes/origin/carto/main")
+    before = world.checkout()
+    done = world.run("init --yes", word)
+    assert done.code == 2
+    assert "Traceback" not in done.err
+    assert world.checkout() == before
