@@ -64,13 +64,21 @@ BEFORE = {
     "invoke resolve-conflicts --repo litellm --accept-upstream": _ROUTER,
     "invoke resolve-conflicts --repo litellm --keep-fork": _DOCKERFILE,
     "invoke release --repo litellm": """
-    invoke upgrade-carto --repo litellm --tag v1.76.5 --abort
+    git -C litellm show-ref --quiet refs/start || git -C litellm update-ref refs/start carto/main
+    invoke upgrade-carto --repo litellm --tag v1.76.5 --abort || true
     git -C litellm push --quiet --force origin refs/start:refs/heads/carto/main
     git -C litellm reset --quiet --hard refs/start
     git -C litellm switch --quiet --detach
     git -C litellm branch --quiet --force carto/main refs/start
     invoke upgrade-carto --repo litellm --tag v1.76.5 --direct --no-tests
     """,
+}
+
+# What stands for FILE in a line.
+FILES = {
+    "git -C litellm.upstream-sync-v1.76.5 add": "Dockerfile",
+    "invoke resolve-conflicts --repo litellm --accept-upstream": "litellm/router.py",
+    "invoke resolve-conflicts --repo litellm --keep-fork": "Dockerfile",
 }
 
 
@@ -156,7 +164,8 @@ def test_the_commands_of_a_document_run(reader: World, path: Path) -> None:
             if line.startswith(key):
                 for prepared in _commands(textwrap.dedent(before).lstrip("\n")):
                     here, _ = _typed(reader, prepared, here)
-        here, out = _typed(reader, line, here)
+        names = [file for key, file in FILES.items() if line.startswith(key)]
+        here, out = _typed(reader, re.sub(r"\bFILE\b", "".join(names), line), here)
         said.append(out)
     if path.name == "README.md":
         _is_true(path.read_text(encoding="utf-8"), said[0])
