@@ -496,7 +496,7 @@ BROKEN = EXTENDS + 'branch = "carto/main"\n'
             BROKEN,
             "top level: object contains unknown field `branch`; expected one of name, remotes, "
             "branches, messages, tags, markers, rules, workflows, version_files, commands, "
-            "feature, pull_requests, releases, images, files, guide.",
+            "feature, pull_requests, releases, images, migrations, files, guide.",
             id="unknown key",
         ),
         pytest.param(

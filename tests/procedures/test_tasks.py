@@ -79,7 +79,8 @@ def test_setup_adds_origin_where_it_is_missing(world: World) -> None:
             "remote.origin.pushurl https://github.com/somebody/litellm.git",
             f"the remote `origin` is https://github.com/somebody/litellm.git, not {ORIGIN_URL}.",
             "name the fork's clone with --repo, or if this is it: "
-            f"git -C . remote set-url --push origin {ORIGIN_URL}",
+            f"git -C . remote set-url --push origin {ORIGIN_URL}; for a fork of anything else: "
+            "`invoke init`",
         ),
     ],
 )
@@ -91,7 +92,9 @@ def test_setup_mends_no_remote_but_says_how(
     done = world.run("setup")
     assert (done.err, done.code, done.out) == (message(what, then), 1, "")
     assert settings(world) == before
-    world.call(then.rpartition(": ")[2].split() if ": " in then else then.split())
+    line = re.search(r"git -C [^;]*", then)
+    assert line
+    world.call(line[0].split())
     assert world.run("setup").code == 0
 
 
