@@ -71,12 +71,14 @@ class Check:
 
     symptom: what a person sees. look: finds out whether it is so; raises Unchecked where it cannot.
     facts: whether it has nothing but notes to tell, and is made only where it was asked for.
+    slow: whether it is made beside the others.
     """
 
     name: str
     symptom: str
     look: Callable[[Patient], Iterator[Finding]]
     facts: bool = False
+    slow: bool = False
 
 
 @dataclass(frozen=True)

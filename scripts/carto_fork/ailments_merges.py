@@ -294,7 +294,7 @@ def _importing(patient: Patient, modules: Mapping[str, str]) -> list[str]:
 
 CHECKS = (
     Check("ancestry", "An upgrade meets hundreds of conflicts.", _ancestry),
-    Check("drift", "The same conflicts come again with every upgrade.", _drift),
+    Check("drift", "The same conflicts come again with every upgrade.", _drift, slow=True),
     Check("workflows", "A workflow of upstream's runs in the fork.", _workflows),
     Check("docker", "The image cannot be built after a merge.", _docker),
     Check("prisma", "The database schema does not fit after a merge.", _prisma),

@@ -159,13 +159,17 @@ def _look(s: Session, options: Options, checks: Sequence[Check]) -> Report:
         database=options.migrate,
     )
     with s.console.working("looking", timed=False), ThreadPoolExecutor(_AT_ONCE) as pool:
-        # What GitHub says takes its time; meanwhile the clone is looked at.
-        away = {check.name: check for check in checks if check in ailments_github.CHECKS}
+        # What GitHub says takes its time, and so do some questions to git; meanwhile the rest is
+        # looked at. What several of them ask for is asked for first.
+        hosted = [check for check in checks if check in ailments_github.CHECKS]
+        slow = [check for check in checks if check.slow]
         waiting = {}
-        if len(away) > 1:
-            with suppress(Unchecked):
-                _ = patient.hub  # all of them ask for it
-            waiting = {n: pool.submit(_made, check, patient) for n, check in away.items()}
+        if len(checks) > 1:
+            with suppress(Unchecked, Stop):
+                _ = patient.hub if hosted else None
+            with suppress(Unchecked, Stop):
+                _ = patient.ground if slow else None
+            waiting = {c.name: pool.submit(_made, c, patient) for c in (*hosted, *slow)}
         made = {check.name: _made(check, patient) for check in checks if check.name not in waiting}
         made |= {name: future.result() for name, future in waiting.items()}
     results = {check: made[check.name] for check in checks}
