@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from . import github, images, policy, procedures, rulebook, tags, templates
+from . import github, images, markdown, policy, procedures, rulebook, tags, templates
 from .errors import ExitCode
 from .policy import Policy
 from .shell import command_line, fill
@@ -345,8 +345,7 @@ def _exit_codes() -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return "".join(f"{line}\n" for line in markdown.table(head, rows))
 
 
 def main(root: Path) -> None:
