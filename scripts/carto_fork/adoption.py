@@ -21,6 +21,9 @@ _ORIGIN = f"""\
 # adopt --requirement '{_PACKAGE} @ git+https://HOST/OWNER/{_PACKAGE}@COMMIT'
 """
 
+BRANCH = re.compile(r"adopt/[0-9a-f]{10}")
+"""Branches that `branch` names."""
+
 Read = Callable[[str], str | None]
 """The text of a file of the fork's; None where it has none."""
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from . import fork, git, github, policy, status, stray
+from . import adoption, fork, git, github, policy, status, stray
 from .errors import Failed, Refused
 from .fork import Fork
 from .git import Refs
 from .github import Hub, Pull
-from .policy import TagUse
+from .policy import Branches, TagUse
 from .shell import Shell
 from .status import InProgress, Status
 from .tags import newest
@@ -51,35 +51,24 @@ def read(sh: Shell, path: Path, command: Callable[..., str]) -> Advice:
         return Advice(
             f"git clone {quote(url)}", f"{printable(git.named(path))} is no git repository."
         )
-    return next(_open(sh, found, command))
+    return of(sh, found, status.read(sh, found), command)
 
 
-def _open(sh: Shell, found: Fork, command: Callable[..., str]) -> Iterator[Advice]:
+def of(sh: Shell, found: Fork, facts: Status, command: Callable[..., str]) -> Advice:
+    """What to do next in a fork that stands as these facts say."""
+    return next(_all(sh, found, facts, command))
+
+
+def _all(sh: Shell, found: Fork, facts: Status, command: Callable[..., str]) -> Iterator[Advice]:
     """Everything that there is to do, what comes first first."""
-    remotes, branches = found.policy.remotes, found.policy.branches
+    branches, origin, upstream = _names(found)
     yield from _in_the_checkout(sh, found, command)
-    if found.problem:
-        yield Advice(command("config"), found.problem.what)
-    own = not found.loaded.is_default
-    wrong = [problem for problem, _ in fork.wrong_urls(found)]
-    if not own and not found.has_production and (wrong or not found.url(remotes.origin)):
-        yield Advice(
-            command("init"),
-            f"There is neither a branch {branches.production} nor a {policy.FILE_NAME}: "
-            "this fork has no policy yet.",
-        )
-    if wrong:
-        yield Advice(command("doctor"), wrong[0][:1].upper() + wrong[0][1:])
-    for remote in (remotes.origin, remotes.upstream):
-        if found.url(remote) is None:
-            yield Advice(command("setup"), f"The remote {remote.name} is missing.")
-    if found.repository.shallow:
-        whole = f"{git.at(found.path)} fetch --unshallow {remotes.origin.name}"
-        yield Advice(whole, "This is a shallow clone: without the whole history git cannot merge.")
-    facts = status.read(sh, found, command)
+    yield from _foundations(found, command)
     hub = _hub(sh, found)
     wanted = [f"refs/heads/{branches.production}", "refs/tags/*"]
-    there = git.remote_refs(sh, found.path, remotes.origin.name, wanted)
+    there = git.remote_refs(sh, found.path, origin, wanted)
+    yield from _production(found, there)
+    yield from _adoption(sh, found, hub, there, command)
     for upgrade in facts.in_progress:
         yield from _upgrade(sh, found, hub, there, upgrade, command)
     if facts.squashed:
@@ -90,12 +79,102 @@ def _open(sh: Shell, found: Fork, command: Callable[..., str]) -> Iterator[Advic
     if release and (not facts.contained or release > facts.contained):
         yield Advice(command("upgrade-carto", tag=release.name), "There is a newer stable release.")
     if not facts.online:
-        ask = f"{git.at(found.path)} ls-remote {remotes.upstream.name}"
-        yield Advice(ask, f"{remotes.upstream.name} cannot be reached.")
+        ask = f"{git.at(found.path)} ls-remote {upstream}"
+        yield Advice(ask, f"{upstream} cannot be reached: check the network and your access.")
     if facts.problems:
-        yield Advice(command("doctor"), facts.problems[0][:1].upper() + facts.problems[0][1:] + ".")
+        why = "Something does not fit together; this says what mends it."
+        yield Advice(command("doctor"), why)
     has = facts.contained.name if facts.contained else "all there is"
     yield Advice("", f"Nothing to do: {branches.production} has {has}.")
+
+
+def _names(found: Fork) -> tuple[Branches, str, str]:
+    """The branches, and the names of both remotes."""
+    remotes = found.policy.remotes
+    return found.policy.branches, remotes.origin.name, remotes.upstream.name
+
+
+def _foundations(found: Fork, command: Callable[..., str]) -> Iterator[Advice]:
+    """What has to be there before anything else: a policy, the remotes, the whole history."""
+    branches, origin, _ = _names(found)
+    remotes = found.policy.remotes
+    if found.problem:
+        why = "The fork's policy is not valid; this says why, and prints what counts meanwhile."
+        yield Advice(command("config"), why)
+    wrong = any(fork.wrong_urls(found))
+    no_policy = found.loaded.is_default and not found.has_production
+    if no_policy and (wrong or not found.url(remotes.origin)):
+        yield Advice(
+            command("init"),
+            f"There is neither a branch {branches.production} nor a {policy.FILE_NAME}: "
+            "this fork has no policy yet.",
+        )
+    if wrong:
+        why = "A remote is not the one that the policy names; this says what mends it."
+        yield Advice(command("doctor"), why)
+    missing = [r.name for r in (remotes.origin, remotes.upstream) if not found.url(r)]
+    if missing:
+        why = f"{counted(len(missing), 'remote')} missing: {', '.join(missing)}."
+        yield Advice(command("setup"), why)
+    if found.repository.shallow:
+        whole = f"{git.at(found.path)} fetch --unshallow {origin}"
+        yield Advice(whole, "This is a shallow clone: without the whole history git cannot merge.")
+
+
+def _production(found: Fork, there: Refs | None) -> Iterator[Advice]:
+    """Whether the production branch is there at all."""
+    branches, origin, _ = _names(found)
+    if found.has_production or there is None:
+        return
+    if f"refs/heads/{branches.production}" in there.objects:
+        fetch = f"{git.at(found.path)} fetch {origin}"
+        yield Advice(fetch, f"{branches.production} is not in this clone yet.")
+    else:
+        yield Advice(
+            f"{git.at(found.path)} ls-remote --heads {origin}",
+            f"{origin} has no {branches.production}, which the policy calls the production branch; "
+            "these are the branches that it has.",
+        )
+
+
+def _adoption(
+    sh: Shell, found: Fork, hub: Hub | None, there: Refs | None, command: Callable[..., str]
+) -> Iterator[Advice]:
+    """How it goes on after `init`, and after `adopt`."""
+    branches, origin, _ = _names(found)
+    begun = False
+    for branch in filter(adoption.BRANCH.fullmatch, found.published):
+        ref = found.tracking(found.policy.remotes.origin, branch)
+        if git.is_ancestor(sh, found.path, ref, found.production_commit):
+            continue
+        begun = True
+        if hub:
+            yield from _requested(sh, found, hub, there, branch)
+        elif not _adopted(sh, found):
+            yield Advice(
+                f"{git.at(found.path)} log -p {quote(f'{found.production_commit[:10]}..{ref}')}",
+                f"{branch} on {origin} holds what the fork lacks: review this, then merge it into "
+                f"{branches.production}.",
+            )
+    if found.draft and not begun:
+        yield Advice(
+            command("adopt"),
+            f"{policy.FILE_NAME} is on no branch yet; this publishes one with all that the fork "
+            "needs.",
+        )
+
+
+def _adopted(sh: Shell, found: Fork) -> bool:
+    """Whether the production branch has all that the fork is given."""
+
+    def read(path: str) -> str | None:
+        return git.show(sh, found.path, found.production_commit, path)
+
+    try:
+        copies = adoption.compare(found.policy, read, draft=found.draft)
+    except Refused:
+        return False
+    return not any(copy.due for copy in copies)
 
 
 def _in_the_checkout(sh: Shell, found: Fork, command: Callable[..., str]) -> Iterator[Advice]:
@@ -148,12 +227,10 @@ def _upgrade(
     """How an upgrade that was started goes on."""
     tag, production = upgrade.tag, found.policy.branches.production
     if upgrade.conflicts:
-        yield Advice(
-            command("resolve-conflicts"),
-            f"The upgrade to {tag} is paused: {upgrade.state}. This lists them with what to do.",
-        )
+        why = f"The upgrade to {tag} is paused; this lists its conflicts, with what to do."
+        yield Advice(command("resolve-conflicts"), why)
     if not upgrade.published:
-        yield Advice(upgrade.then, f"The upgrade to {tag} is not finished: {upgrade.state}.")
+        yield Advice(command("upgrade-carto", tag=tag), f"The upgrade to {tag} is not finished.")
         return
     pull = _pull(sh, hub, production, upgrade.branch) if hub else None
     if hub is None or pull is None:
@@ -165,17 +242,11 @@ def _upgrade(
             command("resolve-conflicts", pr=str(pull.number)),
             f"Pull request {pull.number} has conflicts that are left for a person.",
         )
-    elif pull.state == "OPEN":
-        yield _review(hub, pull)
-    elif pull.state == "MERGED":
-        known = found.production_commit
-        if there and there.objects.get(f"refs/heads/{production}") != known:
-            fetch = f"{git.at(found.path)} fetch {found.policy.remotes.origin.name}"
-            yield Advice(fetch, f"Pull request {pull.number} is merged, and this clone is behind.")
-        else:
-            why = f"Pull request {pull.number} was not merged with a merge commit."
-            yield from _heal(sh, found, hub, why, command)
-    # One that a person closed is not opened again.
+    elif pull.state == "MERGED" and not _behind(found, there):
+        why = f"Pull request {pull.number} was not merged with a merge commit."
+        yield from _heal(sh, found, hub, why, command)
+    else:
+        yield from _further(found, hub, there, pull)
 
 
 def _heal(
@@ -185,22 +256,45 @@ def _heal(
 
     why: how it is known to be lost.
     """
-    remotes, production = found.policy.remotes, found.policy.branches.production
     if not found.upstream_refs:
-        fetch = f"{git.at(found.path)} fetch {remotes.upstream.name}"
+        fetch = f"{git.at(found.path)} fetch {found.policy.remotes.upstream.name}"
         yield Advice(fetch, f"{why} To heal that, upstream's branch has to be here.")
-    prefix = found.tracking(remotes.origin, "")
-    for ref in found.refs.objects:
-        branch = ref.removeprefix(prefix)
-        if hub is None or not _HEALING.fullmatch(branch):
-            continue
-        pull = _pull(sh, hub, production, branch)
-        if pull is None:
-            line = f"pr create -R {hub.slug} --base {production} --head {branch} --fill"
-            yield Advice(f"{quote(hub.gh)} {line}", f"{why} {branch} mends that: ask for a review.")
-        elif pull.state == "OPEN":
-            yield _review(hub, pull)
+    for branch in filter(_HEALING.fullmatch, found.published if hub else ()):
+        if hub:
+            yield from _requested(sh, found, hub, None, branch)
     yield Advice(command("heal"), f"{why} This records the ancestry that was lost.")
+
+
+def _requested(
+    sh: Shell, found: Fork, hub: Hub, there: Refs | None, branch: str
+) -> Iterator[Advice]:
+    """How a branch goes on that is published, and that waits to be merged."""
+    production = found.policy.branches.production
+    pull = _pull(sh, hub, production, branch)
+    if pull is None:
+        line = f"pr create -R {hub.slug} --base {production} --head {branch} --fill"
+        yield Advice(f"{quote(hub.gh)} {line}", f"{branch} is published: ask for a review.")
+    else:
+        yield from _further(found, hub, there, pull)
+
+
+def _further(found: Fork, hub: Hub, there: Refs | None, pull: Pull) -> Iterator[Advice]:
+    """How a pull request goes on. One that a person closed is not opened again."""
+    if pull.state == "OPEN":
+        yield Advice(
+            f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}",
+            f"Pull request {pull.number} waits for its review; merge it with a merge commit, "
+            "never squashed.",
+        )
+    elif pull.state == "MERGED" and _behind(found, there):
+        fetch = f"{git.at(found.path)} fetch {found.policy.remotes.origin.name}"
+        yield Advice(fetch, f"Pull request {pull.number} is merged, and this clone is behind.")
+
+
+def _behind(found: Fork, there: Refs | None) -> bool:
+    """Whether origin's production branch has moved since this clone fetched."""
+    production = f"refs/heads/{found.policy.branches.production}"
+    return there is not None and there.objects.get(production) != found.production_commit
 
 
 def _release(
@@ -216,14 +310,6 @@ def _release(
         yield Advice(
             command("release"), f"{facts.production} has {facts.contained.name}, and {last}."
         )
-
-
-def _review(hub: Hub, pull: Pull) -> Advice:
-    return Advice(
-        f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}",
-        f"Pull request {pull.number} waits for its review; merge it with a merge commit, "
-        "never squashed.",
-    )
 
 
 def _hub(sh: Shell, found: Fork) -> Hub | None:

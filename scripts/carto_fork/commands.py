@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import (
+    advice,
     bump,
     fork,
     git,
@@ -48,11 +49,12 @@ def set_up(s: Session) -> None:
 def show_status(s: Session) -> None:
     """Tell where the fork stands."""
     found = s.open_fork(whatever_policy=True)
-    facts = status.read(s.sh, found, s.command)
+    facts = status.read(s.sh, found)
+    following = advice.of(s.sh, found, facts, s.command)
     if s.json:
-        s.print_json(facts.as_json())
+        s.print_json(facts.as_json() | {"next": following})
     else:
-        report.status(s.console, facts, str(found.path))
+        report.status(s.console, facts, following, str(found.path))
 
 
 def show_config(s: Session) -> None:

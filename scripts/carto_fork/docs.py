@@ -203,10 +203,7 @@ def part(name: str, found: Policy) -> str:
         "feature": (procedures.FETCH_PRODUCTION + procedures.FEATURE, publishing),
         "pr": (procedures.PULL_REQUEST, publishing | {"title": "fix(core): what changes"}),
         "pull-request": (
-            procedures.LABEL
-            + procedures.OPEN_REQUEST
-            + procedures.UPDATE_REQUEST
-            + procedures.SUPERSEDE,
+            procedures.OPEN_REQUEST + procedures.UPDATE_REQUEST[1:] + procedures.SUPERSEDE,
             {},
         ),
         "leave": (procedures.LEAVE, {}),

@@ -72,6 +72,14 @@ class Fork:
         return f"refs/remotes/{remote.name}/{branch}"
 
     @property
+    def published(self) -> tuple[str, ...]:
+        """Origin's branches, by name, as far as they are known here."""
+        prefix = self.tracking(self.policy.remotes.origin, "")
+        return tuple(
+            ref.removeprefix(prefix) for ref in self.refs.objects if ref.startswith(prefix)
+        )
+
+    @property
     def upstream_refs(self) -> tuple[str, ...]:
         """The full names of the refs that follow upstream's branches."""
         prefix = f"refs/remotes/{self.policy.remotes.upstream.name}/"

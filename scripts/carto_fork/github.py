@@ -119,11 +119,15 @@ def pulls(sh: Shell, hub: Hub, *, base: str, state: str = "open", head: str = ""
     return [_pull(found) for found in listed if not found["isCrossRepository"]]
 
 
-def pull(sh: Shell, hub: Hub, number: int) -> Pull:
+def pull(sh: Shell, hub: Hub, name: str) -> Pull:
     """One pull request. Raises Failed where there is no such, Refused where its branch is not in
-    the repository."""
-    words = [hub.gh, "pr", "view", str(number), "-R", hub.slug, "--json", _PULL_FIELDS]
-    found = _json(sh.read(words), f"pull request {number}")
+    the repository.
+
+    name: its number, its address or its branch, as gh takes it.
+    """
+    words = [hub.gh, "pr", "view", "-R", hub.slug, "--json", _PULL_FIELDS, "--", name]
+    found = _json(sh.read(words), f"pull request {name}")
+    number = found["number"]
     if found["isCrossRepository"]:
         raise Refused(
             f"pull request {number} is from another repository, not from a branch of {hub.slug}.",

@@ -390,18 +390,17 @@ FINISH = (
     *TIDY,
 )
 
-LABEL = (
-    Step(
-        "label",
-        "Make a label that pull requests of syncs carry.",
-        run=(
-            "{gh} label create {label} -R {slug} --color {colour} --description {description}"
-            " --force",
-        ),
+_LABELS = Step(
+    "labels",
+    "Make the labels that pull requests of syncs carry.",
+    when="labels",
+    run=(
+        "{gh} label create {label} -R {slug} --color {colour} --description {description} --force",
     ),
 )
 
 OPEN_REQUEST = (
+    _LABELS,
     Step(
         "open",
         "Open the pull request, in the fork and against its production branch.",
@@ -413,6 +412,7 @@ OPEN_REQUEST = (
 )
 
 UPDATE_REQUEST = (
+    _LABELS,
     Step(
         "update",
         "Bring the pull request up to date.",
@@ -723,6 +723,7 @@ CONDITIONS = {
     "unpushed": "where it is not there yet",
     "release": "with `--release`",
     "leftover": "where there is one",
+    "labels": "where the repository lacks one",
     "build-only": "without `--push`",
     "build-push": "with `--push`",
     "draft": "where it is not on the production branch yet",

@@ -33,7 +33,7 @@ class Context:
 
     upstream: the page of its repository. production: the branch that the pull request goes into.
     remotes: what clones call the fork and upstream.
-    number: of the pull request, 0 before there is one. test, lint: the policy's command lines.
+    test, lint: the policy's command lines.
     report: the page with the text in full, "" if there is none.
     starts_no_ci: whether a pull request of this author's starts no workflow.
     """
@@ -41,7 +41,6 @@ class Context:
     upstream: str
     production: str
     remotes: tuple[str, str] = ("origin", "upstream")
-    number: int = 0
     test: Sequence[str] = ()
     lint: Sequence[str] = ()
     report: str = ""
@@ -246,22 +245,21 @@ def _checklist(sync: Sync, context: Context) -> Iterator[str]:
 
 
 def _instructions(sync: Sync, context: Context) -> Iterator[str]:
-    program, tag = "carto-fork", sync.tag.name
+    program, tag, branch = "carto-fork", sync.tag.name, sync.branch
     origin, upstream = context.remotes
     if sync.unresolved:
-        number = str(context.number or "NUMBER")
         yield "## How to resolve it"
         yield ""
         yield "In a clone of the fork; the first command says where its work tree is:"
         yield ""
         yield from block(
             [
-                f"{program} resolve-conflicts --pr {number}",
+                f"{program} resolve-conflicts --pr {branch}",
                 "# edit each file that is left, and git add it; or say who wins, and why:",
-                f"{program} resolve-conflicts --pr {number} --keep-fork FILE --reason WHY",
-                f"{program} resolve-conflicts --pr {number} --accept-upstream FILE --reason WHY",
+                f"{program} resolve-conflicts --pr {branch} --keep-fork FILE --reason WHY",
+                f"{program} resolve-conflicts --pr {branch} --accept-upstream FILE --reason WHY",
                 "# then once more: it checks the result, and pushes when nothing is left",
-                f"{program} resolve-conflicts --pr {number}",
+                f"{program} resolve-conflicts --pr {branch}",
             ],
             "bash",
         )
@@ -270,12 +268,11 @@ def _instructions(sync: Sync, context: Context) -> Iterator[str]:
     yield ""
     yield from block(
         [
-            f"git fetch {origin} {sync.branch}",
+            f"git fetch {origin} {branch}",
             f"git fetch {upstream} refs/tags/{tag}:refs/tags/{tag}",
-            f"{program} verify --ours {sync.ours[:10]} --theirs {tag} "
-            f"--result {origin}/{sync.branch}",
-            f"git log --oneline --first-parent {sync.ours[:10]}..{origin}/{sync.branch}",
-            *([f"gh pr merge {context.number} --merge"] if context.number else []),
+            f"{program} verify --ours {sync.ours[:10]} --theirs {tag} --result {origin}/{branch}",
+            f"git log --oneline --first-parent {sync.ours[:10]}..{origin}/{branch}",
+            f"gh pr merge {branch} --merge",
             f"{program} verify --landed {tag}   # afterwards: it tells if it was squashed",
         ],
         "bash",

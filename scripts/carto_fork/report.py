@@ -16,6 +16,7 @@ from .text import counted
 if TYPE_CHECKING:
     from tomlkit.items import String
 
+    from .advice import Advice
     from .console import Console
     from .decisions import Decision
     from .detect import Detection
@@ -322,8 +323,8 @@ def features(
         console.row("    ", command("features", scan=True))
 
 
-def status(console: Console, found: Status, repo: str) -> None:
-    """Where a fork stands, on one screen."""
+def status(console: Console, found: Status, following: Advice, repo: str) -> None:
+    """Where a fork stands and what to do next, on one screen."""
 
     def named(tag: object, other: str = "none known here") -> str:
         return getattr(tag, "name", other)
@@ -351,10 +352,9 @@ def status(console: Console, found: Status, repo: str) -> None:
         console.row(f"upgrade to {upgrade.tag}: ", upgrade.state, "yellow")
     for problem in found.problems:
         console.row("problem: ", problem, "red")
-    if found.then:
-        console.row("Next: ", found.then)
-    else:
-        console.say("Nothing to do.")
+    console.say(following.why)
+    if following.command:
+        console.row("Next: ", following.command)
 
 
 def config(console: Console, loaded: Loaded) -> None:

@@ -36,7 +36,7 @@ TIMED_OUT = 124
 
 Value = str | Path | Sequence[str]
 
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_PLACEHOLDER = re.compile(r"\{([a-z_]+[0-9]*)\}")
 _CREDENTIALS = re.compile(r"(?P<scheme>\w+)://(?P<user>[^/\s]+)@")
 
 # What ties git to one repository (git rev-parse --local-env-vars) and would outrank `git -C`.

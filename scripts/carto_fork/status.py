@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from .fork import Fork, wrong_urls
 from .policy import TagScheme, TagUse
 from .shell import Shell
 from .tags import Tag
+from .text import counted
 
 _PATIENCE = 10
 """Seconds to wait for upstream."""
@@ -21,7 +22,7 @@ _PATIENCE = 10
 
 @dataclass(frozen=True)
 class InProgress:
-    """An upgrade that was started: its branch and tag, its state, and the command to go on with.
+    """An upgrade that was started: its branch and tag, and its state in words.
 
     version: the tag's, to tell which is the newest.
     published: whether origin has all of it.
@@ -32,7 +33,6 @@ class InProgress:
     tag: str
     version: str
     state: str
-    then: str
     published: bool = False
     conflicts: int = 0
 
@@ -65,7 +65,6 @@ class Status:
     mirror: tuple[int, int] | None
     in_progress: tuple[InProgress, ...]
     problems: tuple[str, ...]
-    then: str
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``: tags by their names."""
@@ -73,11 +72,8 @@ class Status:
         return {k: v.name if isinstance(v, Tag) else v for k, v in data.items()}
 
 
-def read(sh: Shell, fork: Fork, command: Callable[..., str]) -> Status:
-    """Find out where a fork stands.
-
-    command: makes the command line of a task on this fork from its name and options.
-    """
+def read(sh: Shell, fork: Fork) -> Status:
+    """Find out where a fork stands."""
     policy, refs = fork.policy, fork.refs
     ref = next(
         (r for r in (fork.origin_production, fork.local_production) if r in refs.objects), ""
@@ -90,26 +86,15 @@ def read(sh: Shell, fork: Fork, command: Callable[..., str]) -> Status:
     own = tags.newest(refs.tags(), policy.tags, TagUse.OWN)
     newest = tags.newest(known.tags(), policy.tags, TagUse.AUTOMATIC)
 
-    in_progress = tuple(sorted(_in_progress(sh, fork, merged, command), key=_order, reverse=True))
+    in_progress = tuple(sorted(_in_progress(sh, fork, merged), key=_order, reverse=True))
     problems = list(_mismatches(version, contained))
     if not ref:
         problems.append(f"there is no branch {policy.branches.production} here")
     problems += [problem.rstrip(".") for problem, _ in wrong_urls(fork)]
     if fork.problem:
         problems.append(fork.problem.what)
-    missing = [r for r in (policy.remotes.origin, policy.remotes.upstream) if not fork.url(r)]
-    problems += [f"the remote `{remote.name}` is missing" for remote in missing]
-    if missing:
-        then = command("setup")
-    elif in_progress:
-        then = in_progress[0].then
-    elif newest and (not contained or newest > contained):
-        then = command("upgrade-carto", tag=newest.name)
-    elif not online:
-        upstream_name = policy.remotes.upstream.name
-        then = f"check the network and your access: {git.at(fork.path)} ls-remote {upstream_name}"
-    else:
-        then = ""
+    remotes = (policy.remotes.origin, policy.remotes.upstream)
+    problems += [f"the remote `{r.name}` is missing" for r in remotes if not fork.url(r)]
     mirror = f"refs/heads/{policy.branches.mirror}"
     if mirror not in refs.objects:
         mirror = fork.tracking(policy.remotes.origin, policy.branches.mirror)
@@ -127,7 +112,6 @@ def read(sh: Shell, fork: Fork, command: Callable[..., str]) -> Status:
         mirror=_distance(sh, fork, mirror, upstream),
         in_progress=in_progress,
         problems=tuple(problems),
-        then=then,
     )
 
 
@@ -193,9 +177,7 @@ def _distance(sh: Shell, fork: Fork, left: str, right: str) -> tuple[int, int] |
     return git.ahead_behind(sh, fork.path, left, right)
 
 
-def _in_progress(
-    sh: Shell, fork: Fork, merged: Sequence[str], command: Callable[..., str]
-) -> Iterator[InProgress]:
+def _in_progress(sh: Shell, fork: Fork, merged: Sequence[str]) -> Iterator[InProgress]:
     """Sync branches of this product whose tag the production branch does not have yet."""
     trees = {
         tree.branch: git.nearest(tree.path)
@@ -203,35 +185,23 @@ def _in_progress(
         if not tree.missing
     }
     origin = fork.policy.remotes.origin
-    here = fork.refs.branches()
-    published = [
-        ref.removeprefix(fork.tracking(origin, ""))
-        for ref in fork.refs.objects
-        if ref.startswith(fork.tracking(origin, ""))
-    ]
-    for branch in dict.fromkeys([*here, *published]):
-        tag = fork.policy.branches.tag_of(branch)
-        if not tag or tag in merged:
-            continue
-        known = tags.classify(tag, fork.policy.tags)
-        version, work = known.release if known else "0", trees.get(f"refs/heads/{branch}")
-        again = command("upgrade-carto", tag=tag)
+    for branch in dict.fromkeys([*fork.refs.branches(), *fork.published]):
+        name = fork.policy.branches.tag_of(branch)
+        tag = tags.classify(name, fork.policy.tags) if name and name not in merged else None
+        if tag is None:
+            continue  # a name that is no release's is nobody's upgrade
+        work = trees.get(f"refs/heads/{branch}")
         there = fork.refs.objects.get(fork.tracking(origin, branch))
         same = there == fork.refs.objects.get(f"refs/heads/{branch}", there)
-        if there and same and not (work and git.work_state(sh, work).merging):
-            then = command("sync-pr", tag=tag)
+        left = _unmerged(sh, work) if work else 0
+        published = bool(there and same and not (work and git.work_state(sh, work).merging))
+        if published:
             state = f"published to {origin.name}"
-            yield InProgress(branch, tag, version, state, then, published=True)
-        elif work and (left := _unmerged(sh, work)):
-            state = (
-                f"{left} conflicts to resolve in {work}" if left > 1 else f"1 conflict in {work}"
-            )
-            then = f"resolve, git add, then {again}"
-            yield InProgress(branch, tag, version, state, then, conflicts=left)
+        elif left:
+            state = f"{counted(left, 'conflict')} to resolve in {work}"
         else:
-            yield InProgress(
-                branch, tag, version, f"prepared in {work}" if work else "started", again
-            )
+            state = f"prepared in {work}" if work else "started"
+        yield InProgress(branch, tag.name, tag.release, state, published, left)
 
 
 def _order(upgrade: InProgress) -> Version:

@@ -32,7 +32,7 @@ from .github import Hub, Pull
 from .policy import PullRequests
 from .pull_request import Context
 from .session import Session
-from .steps import Plan, RunTask
+from .steps import Plan, RunTask, Step
 from .syncs import Sync
 from .tags import Tag
 from .text import counted
@@ -195,17 +195,19 @@ def request(s: Session, name: str) -> dict[str, Any]:
     mine = known = next((pull for pull in pulls if pull.head == branch), None)
     # Nothing of this touches the clone, so that its lock is not needed; the upgrade may hold it.
     values = _values(s, found, sync, mine)
-    for label, colour, what in _missing_labels(s, found, hub):
-        told = values | {"label": label, "colour": colour, "description": what}
-        s.run(procedures.LABEL, Plan(told, _NONE), None)
-    if mine is None:
-        s.run(procedures.OPEN_REQUEST, Plan(values, _NONE), None)
+    lacking = _missing_labels(s, found, hub)
+    steps, words = _with_labels(
+        procedures.UPDATE_REQUEST if mine else procedures.OPEN_REQUEST, lacking
+    )
+    s.run(steps, Plan(values | words, frozenset({"labels"} if lacking else ())), None)
+    if mine is None and not s.sh.dry:
         pulls = github.pulls(s.sh, hub, base=branches.production)
         mine = next((pull for pull in pulls if pull.head == branch), None)
-    if mine is not None:
-        # The text names the pull request, whose number is only known now.
         values = _values(s, found, sync, mine)
-        s.run(procedures.UPDATE_REQUEST, Plan(values, _NONE), None)
+        if mine and _starts_no_ci(mine):
+            # Its author is only known now, and the text warns of that.
+            s.run(procedures.UPDATE_REQUEST, Plan(values, _NONE), None)
+    if mine is not None:
         _supersede(s, found, pulls, mine, tag, values)
     result = "conflicts" if sync.unresolved else "clean"
     url = mine.url if mine else ""
@@ -232,6 +234,11 @@ def _is_told(known: Pull, values: dict[str, str]) -> bool:
 _NONE: frozenset[str] = frozenset()
 
 
+def _starts_no_ci(pull: Pull) -> bool:
+    """Whether GitHub starts no workflow for a pull request, since its own token opened it."""
+    return actions.running() and bool(_OWN_AUTHOR.fullmatch(pull.author))
+
+
 def _values(s: Session, found: Fork, sync: Sync, mine: Pull | None) -> dict[str, str]:
     """What the placeholders of the steps for a pull request stand for; writes its text."""
     settings, production = found.policy.pull_requests, found.policy.branches.production
@@ -239,11 +246,10 @@ def _values(s: Session, found: Fork, sync: Sync, mine: Pull | None) -> dict[str,
         upstream=found.hub(found.policy.remotes.upstream).url,
         production=production,
         remotes=(found.policy.remotes.origin.name, found.policy.remotes.upstream.name),
-        number=mine.number if mine else 0,
         test=found.policy.commands.test,
         lint=found.policy.commands.lint,
         report=actions.run_url(),
-        starts_no_ci=bool(mine and actions.running() and _OWN_AUTHOR.fullmatch(mine.author)),
+        starts_no_ci=bool(mine and _starts_no_ci(mine)),
     )
     full = pull_request.full(sync, context)
     path = found.repository.common / "carto-fork" / sync.tag.name / "pull-request.md"
@@ -278,6 +284,21 @@ def _missing_labels(s: Session, found: Fork, hub: Hub) -> list[tuple[str, str, s
     return [label for label in wanted if label[0].lower() not in known]
 
 
+def _with_labels(
+    steps: Sequence[Step], missing: Sequence[tuple[str, str, str]]
+) -> tuple[list[Step], dict[str, str]]:
+    """The steps, the first with a line for each of the labels; what its placeholders stand for."""
+    first, *others = steps
+    lines, values = [], {}
+    for number, label in enumerate(missing, 1):
+        line = first.run[0]
+        for name, value in zip(("label", "colour", "description"), label, strict=True):
+            line = line.replace(f"{{{name}}}", f"{{{name}{number}}}")
+            values[f"{name}{number}"] = value
+        lines.append(line)
+    return [replace(first, run=tuple(lines)), *others], values
+
+
 def _supersede(
     s: Session,
     found: Fork,
@@ -297,19 +318,24 @@ def _supersede(
             s.run(procedures.SUPERSEDE, Plan(told, _NONE), None)
 
 
-def resolve_request(s: Session, number: str, words: resolve.Words, run_task: RunTask) -> None:
-    """Resolve what is left of a sync in its pull request, check the result and push it."""
-    if not number.isdecimal():
-        raise Usage(f"{number!r} is not the number of a pull request.", then="--pr 123")
+def resolve_request(s: Session, request: str, words: resolve.Words, run_task: RunTask) -> None:
+    """Resolve what is left of a sync in its pull request, check the result and push it.
+
+    request: the pull request's number, address or branch.
+    """
+    if not re.fullmatch(r"[\w][\w./:+-]*", request, re.ASCII):
+        raise Usage(f"{request!r} names no pull request.", then="name its number, as in --pr 123.")
     commands.require_sense(words)
     found = s.open_fork()
     hub = found.hub(found.policy.remotes.origin)
     github.require(s.sh, hub)
-    pull = github.pull(s.sh, hub, int(number))
+    pull = github.pull(s.sh, hub, request)
     branches = found.policy.branches
     name = branches.tag_of(pull.head)
     if pull.state != "OPEN" or pull.base != branches.production or not name:
-        what = f"pull request {number} is {pull.state.lower()}, from {pull.head} into {pull.base}"
+        what = (
+            f"pull request {pull.number} is {pull.state.lower()}, from {pull.head} into {pull.base}"
+        )
         raise Refused(
             f"{what}: it is no open sync into {branches.production}.", then="see `status`."
         )
@@ -344,7 +370,7 @@ def resolve_request(s: Session, number: str, words: resolve.Words, run_task: Run
         if stopped and not s.sh.dry:
             count = len(set(stopped))
             raise Paused(
-                f"{counted(count, 'file')} of pull request {number} "
+                f"{counted(count, 'file')} of pull request {pull.number} "
                 f"{'needs' if count == 1 else 'need'} a person.",
                 untouched="Nothing was committed or pushed; what could be decided is staged.",
                 then=f"resolve in {git.nearest(work)}, `git add` each file, then run the same "

@@ -175,7 +175,7 @@ def upgrade_carto(
     accept_upstream="A file in conflict that follows upstream in all that is left (repeatable).",
     keep_fork="A file in conflict that keeps the fork's side in all that is left (repeatable).",
     reason="Why; written to carto_drops.toml with what gives way.",
-    pr="The number of a sync's pull request to finish; default: the merge in progress.",
+    pr="A sync's pull request to finish: number or branch; default: the merge in progress.",
     json=_JSON,
 )
 def resolve_conflicts(

@@ -22,14 +22,20 @@ FORK = "-R CartoDB/litellm"
 
 
 def following(world: World, cwd: Path | None = None) -> tuple[str, str]:
-    """The next command, and why."""
+    """The next command, and why; `status` says the same."""
     before = world.everything()
     done = world.run("next", cwd=cwd)
     assert (done.code, done.err) == (0, "")
-    assert world.everything() == before
     *command, why = done.out.splitlines()
     assert why.startswith("# ")
-    return "".join(command), why.removeprefix("# ")
+    told = "".join(command), why.removeprefix("# ")
+    status = world.run("status --json", cwd=cwd)
+    if status.code == 0:
+        assert json.loads(status.out)["next"] == dict(zip(("command", "why"), told, strict=True))
+    else:
+        assert told[0].startswith("git clone ")
+    assert world.everything() == before
+    return told
 
 
 def follow(world: World) -> Done:
@@ -52,18 +58,11 @@ def test_from_a_new_release_to_the_forks_own(world: World, github: GitHub) -> No
     assert paused.code == 3
     command, why = following(world)
     assert command == "invoke resolve-conflicts"
-    assert why == (
-        f"The upgrade to {STABLE} is paused: 2 conflicts to resolve in "
-        f"../litellm.upstream-sync-{STABLE}. This lists them with what to do."
-    )
+    assert why == (f"The upgrade to {STABLE} is paused; this lists its conflicts, with what to do.")
     for side, path in (("keep-fork", "Dockerfile"), ("accept-upstream", _LAYOUT)):
         world.run(f"resolve-conflicts --{side} {path} --reason 'It is right.'")
     again = f"invoke upgrade-carto --tag {STABLE}"
-    work = f"../litellm.upstream-sync-{STABLE}"
-    assert following(world) == (
-        again,
-        f"The upgrade to {STABLE} is not finished: prepared in {work}.",
-    )
+    assert following(world) == (again, f"The upgrade to {STABLE} is not finished.")
     done = world.run(f"upgrade-carto --tag {STABLE} --no-tests --no-pr")
     assert done.code == 0, done.err
     command, why = following(world)
@@ -137,13 +136,12 @@ STATES = {
     "remote": (
         "git remote remove upstream",
         "invoke setup",
-        "The remote upstream is missing.",
+        "1 remote missing: upstream.",
     ),
     "other remote": (
         "git remote set-url upstream https://github.com/x/y.git",
         "invoke doctor",
-        "The remote `upstream` is https://github.com/x/y.git, not "
-        "https://github.com/BerriAI/litellm.git.",
+        "A remote is not the one that the policy names; this says what mends it.",
     ),
     "detached": (
         "git checkout --quiet --detach && git commit --quiet --allow-empty -m work",
@@ -178,7 +176,7 @@ STATES = {
     "offline": (
         "git config remote.upstream.uploadpack false",
         "git -C . ls-remote upstream",
-        "upstream cannot be reached.",
+        "upstream cannot be reached: check the network and your access.",
     ),
 }
 
@@ -197,15 +195,71 @@ def test_a_policy_that_is_not_valid(world: World) -> None:
     world.git("fetch --quiet origin")
     command, why = following(world)
     assert command == "invoke config"
-    assert "nonsense" in why
+    assert why.startswith("The fork's policy is not valid; this says why")
+    assert "nonsense" in follow(world).err
 
 
 def test_a_version_that_is_off(world: World, github: GitHub) -> None:
     """Once nothing else is to do, what does not fit together is."""
     world.git("--git-dir . tag -d v1.77.2-stable", repo=world.upstream)
+    assert following(world) == (
+        "invoke doctor",
+        "Something does not fit together; this says what mends it.",
+    )
+    assert "version is 1.75.2.1" in " ".join(follow(world).out.split())
+
+
+def test_an_adoption(world: World, github: GitHub) -> None:
+    """From a policy in the checkout to the fork that has all that it needs."""
+    own = world.fork / policy.FILE_NAME
+    own.write_text('extends = "carto-litellm"\n', encoding="utf-8")
     command, why = following(world)
-    assert command == "invoke doctor"
-    assert why.startswith("The version is 1.75.2.1, the newest tag contained is v1.75.2-stable")
+    assert command == "invoke adopt"
+    assert why.startswith(f"{policy.FILE_NAME} is on no branch yet; this publishes one")
+    assert world.run("adopt --no-push").code == 0
+    own.unlink()
+    [branch] = world.git("branch --list adopt/* --format %(refname:short)").split()
+    world.git(f"push --quiet origin {branch}")
+    create = f"gh pr create {FORK} --base carto/main --head {branch} --fill"
+    assert following(world) == (create, f"{branch} is published: ask for a review.")
+    assert follow(world).code == 0
+    assert following(world)[0] == f"gh pr view 1 {FORK}"
+    assert world.call(f"gh pr merge 1 {FORK} --squash".split()).code == 0
+    assert following(world) == (
+        "git -C . fetch origin",
+        "Pull request 1 is merged, and this clone is behind.",
+    )
+    assert follow(world).code == 0
+    assert following(world)[0] == f"invoke upgrade-carto --tag {STABLE}"
+
+
+def test_an_adoption_without_a_gh(world: World) -> None:
+    assert world.run("adopt").code == 0
+    [branch] = world.git("branch --list adopt/* --format %(refname:short)").split()
+    command, why = following(world)
+    assert command.startswith("git -C . log -p ")
+    assert why.startswith(f"{branch} on origin holds what the fork lacks: review this, then merge")
+    assert f"+++ b/{policy.FILE_NAME}" in follow(world).out
+    # A squash leaves the branch unmerged, but nothing to adopt.
+    theirs = world.git(f"rev-parse {branch}^{{tree}}")
+    who = "-c user.name=Colleague -c user.email=colleague@example.com"
+    squashed = world.git(f"{who} commit-tree -p carto/main -m adopted {theirs}", repo=world.origin)
+    world.git(f"update-ref refs/heads/carto/main {squashed}", repo=world.origin)
+    world.git("fetch --quiet origin")
+    assert following(world)[0] == f"invoke upgrade-carto --tag {STABLE}"
+
+
+def test_a_production_branch_that_is_not_there(world: World) -> None:
+    world.git("switch --quiet --create work")
+    world.git("branch --quiet --delete --force carto/main")
+    world.git("update-ref -d refs/remotes/origin/carto/main")
+    world.git("symbolic-ref --delete refs/remotes/origin/HEAD")
+    assert following(world) == ("git -C . fetch origin", "carto/main is not in this clone yet.")
+    world.git("branch --quiet --move carto/main production", repo=world.origin)
+    command, why = following(world)
+    assert command == "git -C . ls-remote --heads origin"
+    assert why.startswith("origin has no carto/main, which the policy calls the production branch")
+    assert "refs/heads/production" in follow(world).out
 
 
 def test_no_fork_at_all(world: World, tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ def status(
     mirror: str = "not known here",
     more: str = "problem: the version is 1.75.2.1, the newest tag contained is v1.75.2-stable: "
     "the version is off, or a sync was merged without its history\n"
+    "There is a newer stable release.\n"
     f"Next: invoke upgrade-carto --tag {STABLE}\n",
 ) -> str:
     """What status prints."""
@@ -179,7 +180,8 @@ def test_status_says_that_upstream_was_not_reached_and_never_that_all_is_done(
     assert done.out == status(
         contained="none known here",
         newest="none known here (upstream not reached; as known here)",
-        more="Next: check the network and your access: git -C . ls-remote upstream\n",
+        more="upstream cannot be reached: check the network and your access.\n"
+        "Next: git -C . ls-remote upstream\n",
     )
 
 
@@ -234,7 +236,10 @@ def test_status_as_json(world: World) -> None:
         ],
         "production": "carto/main",
         "squashed": None,
-        "then": f"invoke upgrade-carto --tag {STABLE}",
+        "next": {
+            "command": f"invoke upgrade-carto --tag {STABLE}",
+            "why": "There is a newer stable release.",
+        },
         "upstream_release": STABLE,
         "version": {
             "pyproject.toml: tool.commitizen.version": "1.75.2.1",
@@ -258,7 +263,7 @@ def test_status_asks_git_fewer_than_twenty_times(world: World) -> None:
             STABLE,
             3,
             f"2 conflicts to resolve in ../litellm.upstream-sync-{STABLE}",
-            f"resolve, git add, then invoke upgrade-carto --tag {STABLE}",
+            "invoke resolve-conflicts",
             id="paused",
         ),
         pytest.param(
@@ -291,12 +296,11 @@ def test_status_of_an_upgrade_under_way(
             "tag": tag,
             "version": version,
             "state": state,
-            "then": then,
             "published": state.startswith("published"),
             "conflicts": 2 if code == 3 else 0,
         }
     ]
-    assert data["then"] == then
+    assert data["next"]["command"] == then
     text = world.run("status").out
     assert f"upgrade to {tag}: {state}" in text.replace("\n  ..", " ..")
     assert text.endswith(f"\nNext: {then}\n")
@@ -314,7 +318,7 @@ def test_an_upgrade_that_is_merged_on_origin_is_no_longer_under_way(world: World
     data = json.loads(world.run("status --json").out)
     assert (data["in_progress"], data["problems"]) == ([], [])
     assert (data["contained"], set(data["version"].values())) == (TAG, {"1.76.5"})
-    assert data["then"] == f"invoke upgrade-carto --tag {STABLE}"
+    assert data["next"]["command"] == "invoke release"
 
 
 # --- sync-main -------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ SYNC_WRITES = (
     *("fetch", "branch", "worktree add", "merge", "update-index", "checkout", "checkout", "add"),
     *("rm", "commit", "add", "commit", "push", "worktree remove"),
     *("gh label create",) * 4,
-    *("gh pr create", "gh pr edit"),
+    "gh pr create",
 )
 FINISH_WRITES = (
     *("worktree add", "update-index", "update-ref", "add", "add", "commit", "update-ref", "push"),
@@ -117,7 +117,7 @@ def test_a_person_finishes_it_by_saying_who_wins(world: World, github: GitHub) -
 
 
 def test_a_person_finishes_it_by_hand(world: World, github: GitHub) -> None:
-    paused = world.run("resolve-conflicts --pr 1")
+    paused = world.run(f"resolve-conflicts --pr {SYNC_NEXT}")
     assert paused.code == 3
     work = world.work(NEXT)
     unmerged = world.git("diff --name-only --diff-filter=U", repo=work).split()
@@ -150,7 +150,7 @@ def test_a_push_that_is_rejected_keeps_what_was_resolved(world: World, github: G
     assert done.code == 1 and "no today" in done.err
     assert world.refs(world.origin) == before
     hook.unlink()
-    again = world.run("resolve-conflicts --pr 1")
+    again = world.run("resolve-conflicts --pr https://github.com/CartoDB/litellm/pull/1")
     assert again.code == 0, again.err
     assert "clean-merge" in pulls(github)[0].labels
 

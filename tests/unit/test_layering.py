@@ -77,7 +77,6 @@ LAYERS = {
         "syncs",
     },
     "upgrade": {
-        "advice",
         "ailments_github",
         "ailments_merges",
         "ailments_releases",
@@ -87,7 +86,7 @@ LAYERS = {
         "release",
         "upgrade",
     },
-    "top": {"adoption", "report", "session"},
+    "top": {"adoption", "advice", "report", "session"},
     "commands": {
         "adopting",
         "commands",
@@ -122,6 +121,8 @@ WITHIN_A_LAYER = {
     ("standin_gh", "standin"),
     ("standin_gh", "standin_server"),
     ("adopting", "publishing"),
+    ("advice", "adoption"),
+    ("report", "advice"),
     ("versions", "errors"),
     ("drops", "errors"),
     ("errors", "text"),
