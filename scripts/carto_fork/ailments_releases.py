@@ -123,7 +123,7 @@ def _version(patient: Patient) -> Iterator[Finding]:
         yield Finding(Level.BROKEN, f"the version files disagree: {listed}.", cause, raise_it)
         return
     version = next(iter(stated.values()), "")
-    if contained and version and not _is_of(version, contained):
+    if contained and version and _parsed(version) != contained.version:
         what = (
             f"the version is {printable(version)}, and the newest release in {patient.production} "
             f"is {contained.name}."
@@ -132,8 +132,11 @@ def _version(patient: Patient) -> Iterator[Finding]:
             cause = "The release was merged, and its version was not set."
             yield Finding(Level.BROKEN, what, cause, raise_it)
         else:
-            cause = "A sync landed without its history, or of a commit that is no stable release."
-            then = patient.command("heal", check=True)
+            cause = (
+                "A sync landed without its history, or of a commit that is no stable release, or "
+                "the fork counts on by itself; `release` takes none of them."
+            )
+            then = f"{patient.command('heal', check=True)}; where nothing is to heal: {raise_it}"
             yield Finding(Level.LOOK, what, cause, then)
     own = tags.newest(patient.fork.refs.tags(), patient.fork.policy.tags, TagUse.OWN)
     if own and version and _parsed(version) < own.version:
@@ -151,12 +154,6 @@ def _parsed(version: str) -> Version:
         return Version(version)
     except InvalidVersion:
         return Version("0")
-
-
-def _is_of(version: str, release: tags.Tag) -> bool:
-    """Whether a version is that of a release, or one that the fork counts on from it: 1.75.2.1."""
-    width = len(release.version.release)
-    return _parsed(version).release[:width] == release.version.release
 
 
 CHECKS = (

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shutil
-import textwrap
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, TextIO
 
-from .text import printable
+from .text import printable, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console as Rich
@@ -51,8 +49,8 @@ class Console:
         columns = self._rich.width if self._terminal else shutil.get_terminal_size().columns
         width = columns - (2 if self._pasteable else 0)
         for line in text.split("\n"):
-            for wrapped in _wrap(line, width) or [""]:
-                self.row("", wrapped, style)
+            for part in wrapped(line, width) or [""]:
+                self.row("", part, style)
 
     def row(self, head: str, rest: str, style: str = "") -> None:
         """A line that is never wrapped, because it holds a path or a command."""
@@ -111,13 +109,3 @@ class Console:
                 timer.cancel()
                 timer.join()
                 progress.stop()
-
-
-def _wrap(line: str, width: int) -> list[str]:
-    indent = " " * (len(line) - len(line.lstrip()) + 2)
-    # A command in backticks is to be pasted; it stays on one line.
-    held = re.sub("`[^`]*`", lambda found: found[0].replace(" ", "\0"), line)
-    wrapped = textwrap.wrap(
-        held, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
-    return [part.replace("\0", " ") for part in wrapped]

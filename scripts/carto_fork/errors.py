@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from collections.abc import Iterator
 from enum import IntEnum
 
 from invoke.exceptions import Exit
 
-from .text import printable
+from .text import printable, wrapped
 
 
 class ExitCode(IntEnum):
@@ -47,11 +50,19 @@ class Stop(Exit):
     def tell(self, then: str) -> None:
         """Say something else about how to go on."""
         self.then = then
-        lines = f"{self.title}: {self.what}\n{self.untouched}\nNext: {then}".split("\n")
-        self.message = "\n".join(map(printable, lines))
+        lines = [*_fitted(f"{self.title}: {self.what}"), *_fitted(self.untouched)]
+        # What is to be pasted is not broken.
+        self.message = "\n".join(map(printable, [*lines, *f"Next: {then}".split("\n")]))
 
     def __str__(self) -> str:
         return str(self.message)
+
+
+def _fitted(text: str) -> Iterator[str]:
+    """The lines of a text, on a terminal as wide as that; what another program said stays."""
+    width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
+    for line in text.split("\n"):
+        yield from wrapped(line, width) if width and not line.startswith(" ") else [line]
 
 
 class Refused(Stop):

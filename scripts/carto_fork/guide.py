@@ -9,6 +9,9 @@ from . import advice, docs, policy
 from .errors import Refused, Usage
 from .policy import Policy
 from .session import Session
+from .text import wrapped
+
+_WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -202,5 +205,6 @@ def show_next(s: Session) -> None:
         return
     if found.command:
         s.sh.show(found.command)
-    # Under --dry every line of the console is a comment already.
-    s.console.row("" if s.sh.dry else "# ", found.why)
+    for line in wrapped(found.why, _WIDTH - 2):
+        # Under --dry every line of the console is a comment already.
+        s.console.row("" if s.sh.dry else "# ", line)

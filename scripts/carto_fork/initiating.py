@@ -43,7 +43,7 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
         raise
     for guess in guesses:
         style = "" if guess.surety is Surety.CERTAIN else "yellow"
-        s.console.row(f"{guess.surety.value:<8} ", f"{guess.key}: {_short(guess)}", style)
+        s.console.say(f"{guess.surety.value:<8} {guess.key}: {_short(guess)}", style)
     if s.sh.dry:
         s.sh.show(files.new_file_command(path, text))
     else:

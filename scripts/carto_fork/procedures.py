@@ -78,7 +78,7 @@ SYNC_MAIN = (
     ),
     Step(
         "checkout",
-        "Move the local mirror after it, in the clean checkout that shows it.",
+        "Move the local mirror after it, in its clean checkout.",
         when="checked-out",
         run=("git -C {checkout} merge --ff-only refs/remotes/{upstream}/{branch}",),
     ),
@@ -148,7 +148,7 @@ def _check(name: str, why: str, where: str, passed: str) -> Step:
 
 _BRANCH = Step(
     "branch",
-    "Start the branch, from the production branch or from where origin has it.",
+    "Start the branch from production, or from where origin has it.",
     run=("git -C {repo} branch --no-track {sync} {start}",),
     done=("git -C {repo} show-ref --verify --quiet refs/heads/{sync}",),
 )
@@ -183,13 +183,13 @@ _VERSION = Step(
 
 _RECORD = Step(
     "record",
-    "Record what the tag stands for, so that it is noticed if it ever moves.",
+    "Record what the tag stands for; it is noticed if it ever moves.",
     run=("invoke record-tag --repo {work} --tag {tag}",),
 )
 
 _VERIFY = Step(
     "verify",
-    "Check what became of every change of both sides, and that this is the tag.",
+    "Account for each change of both sides; check that it is the tag.",
     run=(
         "invoke verify --repo {work} --tag {tag}",
         f"git -C {{repo}} update-ref {_VERIFIED} refs/heads/{{sync}}",
@@ -235,21 +235,21 @@ _LANDING = (
     ),
     Step(
         "checkout",
-        "Move the local production branch after it, in the clean checkout that shows it.",
+        "Move the local branch after it, in its clean checkout.",
         when="direct-checked-out",
         run=("git -C {checkout} merge --ff-only refs/heads/{sync}",),
         untouched="{origin} has the upgrade; only the local branch is behind.",
     ),
     Step(
         "tidy",
-        "Put the work tree away, unless it holds files that git neither tracks nor ignores.",
+        "Put the work tree away, unless it holds files unknown to git.",
         when="tidy",
         run=("git -C {repo} -c status.showUntrackedFiles=normal worktree remove {place}",),
         allow=(0, 128),
     ),
     Step(
         "forget",
-        "Remove the local branch, which the production branch now contains.",
+        "Remove the local branch; the production branch contains it now.",
         when="direct",
         run=("git -C {repo} branch -D {sync}",),
         # Exit code 1: the work tree was kept, and the branch is checked out there.
@@ -342,7 +342,7 @@ LEAVE = (
     _WORKTREE,
     Step(
         "leave",
-        "Commit the merge with what is left of its conflicts in plain view.",
+        "Commit the merge, what is left of its conflicts in plain view.",
         # One command: what is staged and not committed would pass for what a person decided.
         run=("git -C {work} commit --all --quiet --no-verify -m {unfinished}",),
         done=(_MERGED,),
@@ -403,7 +403,7 @@ OPEN_REQUEST = (
     _LABELS,
     Step(
         "open",
-        "Open the pull request, in the fork and against its production branch.",
+        "Open the pull request against the fork's production branch.",
         run=(
             "{gh} pr create -R {slug} --base {production} --head {sync} --title {title}"
             " --body-file {body} --label {labels}",
@@ -558,7 +558,7 @@ IMAGES = (
     ),
     Step(
         "worktree",
-        "Check the commit out in a work tree of its own: nothing but the commit is built.",
+        "Check the commit out in a work tree; nothing else is built.",
         run=(
             "git -C {repo} -c core.sparseCheckout=false worktree add --force --force --detach"
             " {place} {commit}",
@@ -638,7 +638,7 @@ UNSHALLOW = Step(
 
 RETAG = Step(
     "tag",
-    "Take upstream's tag, which is the one that was merged; the other one is kept beside.",
+    "Take upstream's tag, which was merged; the other is kept beside.",
     run=(
         "git -C {repo} update-ref refs/carto-fork/kept/{kept} refs/tags/{tag}",
         "git -C {repo} fetch --no-tags --no-recurse-submodules {upstream}"

@@ -88,7 +88,7 @@ def _dossier(console: Console, known: Dossier) -> None:
     if known.fork_lines or known.upstream_lines:
         mine, theirs = counted(known.fork_lines, "line"), counted(known.upstream_lines, "line")
         costs = f"{mine} of the fork's with upstream's side, {theirs} of upstream's with the fork's"
-        console.row("    loses:   ", costs, "dim")
+        console.say(f"    loses:   {costs}", "dim")
     if known.past:
         console.row("    before:  ", known.past, "dim")
 
@@ -351,7 +351,7 @@ def status(console: Console, found: Status, following: Advice, repo: str) -> Non
     for upgrade in found.in_progress:
         console.row(f"upgrade to {upgrade.tag}: ", upgrade.state, "yellow")
     for problem in found.problems:
-        console.row("problem: ", problem, "red")
+        console.say(f"problem: {problem}", "red")
     console.say(following.why)
     if following.command:
         console.row("Next: ", following.command)

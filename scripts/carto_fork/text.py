@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from shlex import quote
 
 
@@ -15,6 +16,17 @@ def printable(text: str) -> str:
     """Text of unknown origin (paths, subjects, output) without control characters."""
     safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return safe.encode("utf-8", "backslashreplace").decode()
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """A line as lines of so many columns, broken between words."""
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    # A command in backticks is to be pasted; it stays on one line.
+    held = re.sub("`[^`]*`", lambda found: found[0].replace(" ", "\0"), line)
+    lines = textwrap.wrap(
+        held, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [part.replace("\0", " ") for part in lines]
 
 
 def pathspec_word(path: str) -> str:

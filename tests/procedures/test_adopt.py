@@ -79,7 +79,7 @@ def test_it_shows_commits_and_publishes(world: World) -> None:
         "+++ carto.mk: new, 35 lines\n"
         "+++ carto_tasks.py: new, 15 lines\n"
         "+++ .github/carto-fork.txt: new, 4 lines\n"
-        "1/5 branch    Start the branch, from the production branch or from where origin has it.\n"
+        "1/5 branch    Start the branch from production, or from where origin has it.\n"
         f"    $ git -C . branch --no-track {name} {commit}\n"
         "2/5 worktree  Check it out in a work tree of its own; yours is not touched.\n"
         "    $ git -C . -c core.sparseCheckout=false worktree add --force --force "

@@ -133,7 +133,15 @@ def fixed(world: World, check: str) -> None:
 # --- All is well ------------------------------------------------------------------------------
 
 
+def stated(world: World, version: str) -> None:
+    """Let the production branch state a version, not the one that the fork counted on to."""
+    project = world.git("show origin/carto/main:pyproject.toml") + "\n"
+    push_as_colleague(world, {"pyproject.toml": project.replace("1.75.2.1", version)})
+    world.git("fetch --quiet origin")
+
+
 def test_a_healthy_fork(world: World, origin: GitHub) -> None:
+    stated(world, "1.75.2")
     before = world.everything()
     done = world.run("doctor")
     assert (done.code, done.err) == (0, "")
@@ -147,6 +155,7 @@ def test_a_healthy_fork(world: World, origin: GitHub) -> None:
 
 
 def test_the_report(world: World) -> None:
+    stated(world, "1.75.2")
     push_as_colleague(world, {".github/workflows/ghcr_deploy.yml": "on: push\n"})
     world.git("fetch --quiet origin")
     world.git("remote remove upstream")
@@ -468,14 +477,14 @@ def test_a_tag_that_is_only_here(world: World) -> None:
 
 
 def test_a_version_that_hides_a_release(world: World) -> None:
-    project = world.git("show origin/carto/main:pyproject.toml") + "\n"
-    push_as_colleague(world, {"pyproject.toml": project.replace("1.75.2.1", "1.77.2")})
-    world.git("fetch --quiet origin")
+    stated(world, "1.77.2")
     finding = one(world, "detection", "broken")
     assert finding["what"] == (
         f"{STABLE} is not detected: carto/main states 1.77.2 and contains v1.75.2-stable."
     )
-    assert one(world, "version", "look")["then"] == "invoke heal --check"
+    raised = "invoke bump-version --tag v1.75.2-stable"
+    mend = f"invoke heal --check; where nothing is to heal: {raised}"
+    assert one(world, "version", "look")["then"] == mend
     world.git("switch --quiet -c chore/version origin/carto/main")
     type_it(world, finding["then"].partition(": ")[2])
     world.git("push --quiet --no-verify origin HEAD:carto/main")
@@ -546,7 +555,17 @@ def test_a_version_that_was_not_raised(world: World) -> None:
     assert found(world, "version") == []
 
 
+def test_a_version_that_the_fork_counts_on_to(world: World) -> None:
+    """`release` takes none but the release's own, and says so."""
+    finding = one(world, "version", "look")
+    assert finding["what"].startswith("the version is 1.75.2.1, and the newest release in carto/")
+    assert "the fork counts on by itself" in finding["cause"]
+    stated(world, "1.75.2")
+    assert found(world, "version") == []
+
+
 def test_a_release_that_is_ahead(world: World) -> None:
+    stated(world, "1.75.2")
     world.git("tag carto-v1.76.5-0.1.0 origin/carto/main")
     assert "carto-v1.76.5-0.1.0 is a release of 1.76.5" in one(world, "version", "look")["what"]
     world.git("tag -d carto-v1.76.5-0.1.0")

@@ -26,9 +26,10 @@ def following(world: World, cwd: Path | None = None) -> tuple[str, str]:
     before = world.everything()
     done = world.run("next", cwd=cwd)
     assert (done.code, done.err) == (0, "")
-    *command, why = done.out.splitlines()
-    assert why.startswith("# ")
-    told = "".join(command), why.removeprefix("# ")
+    command = [line for line in done.out.splitlines() if not line.startswith("# ")]
+    why = [line.removeprefix("# ").strip() for line in done.out.splitlines() if line[:2] == "# "]
+    assert len(command) <= 1 and max(map(len, why)) <= 78
+    told = "".join(command), " ".join(why)
     status = world.run("status --json", cwd=cwd)
     if status.code == 0:
         assert json.loads(status.out)["next"] == dict(zip(("command", "why"), told, strict=True))
@@ -278,6 +279,7 @@ def test_the_next_command_in_three_forms(world: World) -> None:
     command, why = following(world)
     assert world.run("guide --next").out == f"{command}\n# {why}\n"
     assert world.run("--dry next").out == f"{command}\n# {why}\n"
+    assert command
     for line in ("next --json", "guide --next --json"):
         assert json.loads(world.run(line).out) == {"command": command, "why": why}
 

@@ -160,10 +160,15 @@ def test_files_of_several_kinds(tmp_path: Path) -> None:
         "guess: no rule takes upstream's whole /web/dist/: only its name says that it was built",
     ):
         surety, _, why = line.partition(": ")
-        assert f"\n# {line}\n" in text and f"{surety:<8} rules: {why}\n" in done.out
+        assert f"\n# {line}\n" in text and f"{surety:<8} rules: {why} " in _joined(done.out)
     assert rules["additions of both"] == ("/Dockerfile", "/Makefile")
     assert found.workflows.disabled == (".github/workflows/ci.yml",)
     assert found.releases and found.releases.tag == "tool-{upstream}+{version}"
+
+
+def _joined(text: str) -> str:
+    """Lines that are wrapped, as the lines that they were."""
+    return re.sub(r"\n(?!  )", " \n", text).replace("\n  ", " ")
 
 
 # --- What it says --------------------------------------------------------------------------------

@@ -116,8 +116,8 @@ def status(
     contained: str = "v1.75.2-stable",
     newest: str = STABLE,
     mirror: str = "not known here",
-    more: str = "problem: the version is 1.75.2.1, the newest tag contained is v1.75.2-stable: "
-    "the version is off, or a sync was merged without its history\n"
+    more: str = "problem: the version is 1.75.2.1, the newest tag contained is v1.75.2-stable:\n"
+    "  the version is off, or a sync was merged without its history\n"
     "There is a newer stable release.\n"
     f"Next: invoke upgrade-carto --tag {STABLE}\n",
 ) -> str:

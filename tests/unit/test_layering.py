@@ -201,7 +201,7 @@ NARROW: dict[str, set[str]] = {
     "ancestry": {"evidence", "git", "shell"},
     "steps": {"console", "cures", "errors", "journal", "shell"},
     "procedures": {"steps"},
-    "guide": {"advice", "docs", "errors", "policy", "session"},
+    "guide": {"advice", "docs", "errors", "policy", "session", "text"},
     "slack": {"text"},
     "notifying": {"actions", "errors", "markdown", "session", "slack"},
     "migrations": {"shell"},

@@ -560,6 +560,13 @@ def test_every_step_says_why_in_a_sentence(step: Step) -> None:
 
 
 @pytest.mark.parametrize("step", STEPS)
+def test_the_head_line_of_a_step_fits_into_80_columns(step: Step) -> None:
+    shown = io.StringIO()
+    Console(shown).step(10, 10, step.name, step.why)
+    assert len(shown.getvalue().rstrip("\n")) <= 80
+
+
+@pytest.mark.parametrize("step", STEPS)
 def test_every_step_says_what_to_do_when_it_is_stuck(step: Step) -> None:
     assert step.stuck.endswith((".", ")."))
     assert not step.untouched or re.fullmatch(r"[A-Z{].*\.", step.untouched)

@@ -1,0 +1,40 @@
+"""How a task stops: what is said about it, and how that looks."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from carto_fork.errors import Failed, Stop
+
+WHAT = (
+    "`git -C ../litellm.upstream-sync-v1.76.5 commit` ended with exit code 1, since the hook that "
+    "looks at what is committed said no:\n"
+    "  what another program said stays as it was said, however long the line is that it said it in"
+)
+UNTOUCHED = "Your checkout, carto/main and origin are as they were before, and so is every tag."
+THEN = "mend it, then run `invoke upgrade-carto --tag v1.76.5 --repo ../litellm --no-tests` again."
+
+
+def said(monkeypatch: pytest.MonkeyPatch, columns: str) -> list[str]:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: bool(columns))
+    monkeypatch.setenv("COLUMNS", columns)
+    stop: Stop = Failed(WHAT, untouched=UNTOUCHED, then=THEN)
+    return str(stop).splitlines()
+
+
+def test_prose_is_wrapped_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = said(monkeypatch, "60")
+    *prose, then = lines
+    other = WHAT.splitlines()[1]
+    assert other in prose
+    assert max(len(line) for line in prose if line != other) <= 60
+    assert " ".join(" ".join(lines).split()) == " ".join(
+        f"Failed: {WHAT} {UNTOUCHED} Next: {THEN}".split()
+    )
+    assert then == f"Next: {THEN}"
+
+
+def test_elsewhere_each_sentence_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert said(monkeypatch, "") == [*f"Failed: {WHAT}".splitlines(), UNTOUCHED, f"Next: {THEN}"]
