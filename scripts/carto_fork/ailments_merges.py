@@ -4,8 +4,7 @@ tests."""
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
 from . import git, healing, inventory, migrations
@@ -72,23 +71,61 @@ def _docker(patient: Patient) -> Iterator[Finding]:
 def _gone_blocks(
     patient: Patient, sync: Sync, globs: Sequence[str], marker: str
 ) -> Iterator[Finding]:
-    """The fork's marked lines that a sync lost and that nobody has brought back."""
-    words = ["git", "-C", str(patient.repo), "grep", "-I", "-F", "-z", "--full-name", "--no-color"]
-    words += ["-e", marker, sync.before, sync.after, patient.commit, "--", *globs]
-    marked: dict[str, dict[str, str]] = defaultdict(dict)
-    for found in git.checked(patient.sh.read(words), "marked lines", 1).out.splitlines():
-        place, _, line = found.partition("\0")
-        commit, _, path = place.partition(":")
-        marked[commit][line.strip()] = path
-    landed = patient.commit != sync.before
-    for line, path in marked[sync.before].items():
-        if line in marked[sync.after] or (landed and line in marked[patient.commit]):
-            continue
-        what = f"{printable(path)} has lost the fork's block {printable(line)!r}."
-        cause = f"The merge of {sync.named[1]} took upstream's side."
-        show = ["git", "-C", str(patient.repo), "diff", sync.before[:10], sync.after[:10]]
-        then = f"see it: {command_line([*show, '--', path])}"
-        yield Finding(Level.BROKEN, what, cause, then)
+    """What a sync lost of the fork's marked blocks, and nobody has brought back."""
+    mine = _marked_files(patient, sync.before, globs, marker)
+    theirs = _texts(patient, sync.old, mine)
+    results = [sync.after] if patient.commit == sync.before else [sync.after, patient.commit]
+    there = [_texts(patient, commit, mine) for commit in results]
+    for path, text in mine.items():
+        own = set(_stripped(text)) - set(_stripped(theirs[path]))
+        found = {line for texts in there for line in _stripped(texts[path])}
+        if not any(texts[path] for texts in there):  # it may have another name
+            others = (_marked_files(patient, commit, globs, marker) for commit in results)
+            found = {line for texts in others for t in texts.values() for line in _stripped(t)}
+        for head, *lines in _blocks(text, marker):
+            lost = [line for line in (head, *lines) if line in own and line not in found]
+            if not lost:
+                continue
+            whole = head in lost
+            part = "" if whole else f"{counted(len(lost), 'line')} of "
+            what = f"{printable(path)} has lost {part}the fork's block {printable(head)!r}."
+            cause = f"The merge of {sync.named[1]} took upstream's side."
+            show = ["git", "-C", str(patient.repo), "diff", sync.before[:10], sync.after[:10]]
+            then = f"see it: {command_line([*show, '--', path])}"
+            # That a block says something else now may be what a person made of a conflict.
+            yield Finding(Level.BROKEN if whole else Level.LOOK, what, cause, then)
+
+
+def _marked_files(
+    patient: Patient, commit: str, globs: Sequence[str], marker: str
+) -> dict[str, str]:
+    """The texts of a commit's files that hold the fork's marker."""
+    words = ["git", "-C", str(patient.repo), "grep", "-I", "-F", "-l", "-z", "--full-name"]
+    words += ["--no-color", "-e", marker, commit, "--", *globs]
+    fields = git.checked(patient.sh.read(words), "marked files", 1).fields()
+    return _texts(patient, commit, [field.partition(":")[2] for field in fields])
+
+
+def _texts(patient: Patient, commit: str, paths: Iterable[str]) -> dict[str, str]:
+    """The texts of some files at a commit; "" where it has none of that name."""
+    named = [path for path in paths if "\n" not in path]
+    found = git.contents(patient.sh, patient.repo, [f"{commit}:{path}" for path in named])
+    return {path: text or "" for path, text in zip(named, found, strict=True)}
+
+
+def _stripped(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines()]
+
+
+def _blocks(text: str, marker: str) -> Iterator[list[str]]:
+    """The marked blocks of a text: each from its marker to the next one, or to an empty line."""
+    block: list[str] = []
+    for line in [*_stripped(text), ""]:
+        if block and (not line or line.startswith(marker)):
+            yield block
+            block = []
+        if block or line.startswith(marker):
+            block.append(line)
 
 
 def _changed_images(patient: Patient, sync: Sync, globs: Sequence[str]) -> Iterator[Finding]:

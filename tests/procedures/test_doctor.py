@@ -632,6 +632,31 @@ def test_a_block_of_the_forks_that_a_merge_lost(world: World) -> None:
     assert found(world, "docker") == []
 
 
+def test_a_block_of_the_forks_of_which_a_merge_kept_the_heading(world: World) -> None:
+    done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
+    assert done.code == 0, done.err
+    mine = world.git(f"show upstream-sync/{TAG}:Dockerfile") + "\n"
+    heading = "# CARTO: the Snowflake driver is built against libffi"
+    assert mine.count(heading) == 1
+    above, below = mine.split(f"{heading}\n")
+    first, rest = below.split("\n", 1)
+    land(world, TAG, {"Dockerfile": f"{above}{heading}\n{rest}"})
+    finding = one(world, "docker", "look")
+    assert finding["what"] == f"Dockerfile has lost 1 line of the fork's block {heading!r}."
+    assert f"-{first}" in type_it(world, finding["then"].partition(": ")[2]).out
+    commit_in(world, world.origin, PRODUCTION, {"Dockerfile": mine})
+    world.git("fetch --quiet origin")
+    assert found(world, "docker") == []
+
+
+def test_a_block_in_a_file_that_has_another_name_now_is_there(world: World) -> None:
+    done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
+    assert done.code == 0, done.err
+    mine = world.git(f"show upstream-sync/{TAG}:Dockerfile") + "\n"
+    land(world, TAG, {"Dockerfile": None, "docker/Dockerfile.main": mine})
+    assert found(world, "docker") == []
+
+
 def notes(world: World, check: str, more: str = "") -> list[str]:
     """The facts that a check tells."""
     code, report = look(world, f"--check {check} {more}")
