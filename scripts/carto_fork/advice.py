@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from . import adoption, fork, git, github, policy, status, stray
+from . import adoption, fork, git, github, healing, inventory, policy, status, stray
 from .errors import Failed, Refused
 from .fork import Fork
 from .git import Refs
@@ -74,6 +74,7 @@ def _all(sh: Shell, found: Fork, facts: Status, command: Callable[..., str]) -> 
     if facts.squashed:
         why = f"{branches.production} states the version of {facts.squashed.name} and lacks its"
         yield from _heal(sh, found, hub, f"{why} commits.", command)
+    yield from _lost(sh, found, hub, command)
     yield from _release(found, facts, there, command)
     release = facts.upstream_release
     if release and (not facts.contained or release > facts.contained):
@@ -247,6 +248,18 @@ def _upgrade(
         yield from _heal(sh, found, hub, why, command)
     else:
         yield from _further(found, hub, there, pull)
+
+
+def _lost(sh: Shell, found: Fork, hub: Hub | None, command: Callable[..., str]) -> Iterator[Advice]:
+    """Whether the history tells of a sync whose ancestry is lost."""
+    if not found.upstream_refs:
+        return
+    try:
+        lost = inventory.ground(sh, found).lost
+    except Refused:
+        return
+    if lost:
+        yield from _heal(sh, found, hub, f"{healing.described(lost)}.", command)
 
 
 def _heal(

@@ -131,13 +131,14 @@ def _version(patient: Patient) -> Iterator[Finding]:
         if _parsed(version) < contained.version:
             cause = "The release was merged, and its version was not set."
             yield Finding(Level.BROKEN, what, cause, raise_it)
+        elif (
+            _parsed(version).release[: len(contained.version.release)] == contained.version.release
+        ):
+            cause = "The fork counts on by itself; `release` takes the release's own only."
+            yield Finding(Level.LOOK, what, cause, raise_it)
         else:
-            cause = (
-                "A sync landed without its history, or of a commit that is no stable release, or "
-                "the fork counts on by itself; `release` takes none of them."
-            )
-            then = f"{patient.command('heal', check=True)}; where nothing is to heal: {raise_it}"
-            yield Finding(Level.LOOK, what, cause, then)
+            cause = "A sync landed without its history, or of a commit that is no stable release."
+            yield Finding(Level.LOOK, what, cause, patient.command("heal", check=True))
     own = tags.newest(patient.fork.refs.tags(), patient.fork.policy.tags, TagUse.OWN)
     if own and version and _parsed(version) < own.version:
         what = (

@@ -128,6 +128,24 @@ def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
     assert following(world)[0] == "invoke release"
 
 
+def test_a_squashed_sync_that_no_version_tells_of_is_healed(world: World) -> None:
+    assert world.run(f"upgrade-carto --no-tests --no-pr --tag {TAG}").code == 0
+    before = world.git("show origin/carto/main:pyproject.toml") + "\n"
+    production = "refs/heads/carto/main"
+    squash = f"chore: merge upstream {TAG}"
+    commit_in(
+        world, world.origin, production, {"pyproject.toml": before}, tree=SYNC, message=squash
+    )
+    world.git(f"update-ref -d refs/heads/{SYNC}", repo=world.origin)
+    world.git("fetch --quiet --prune origin")
+    world.git(f"branch --quiet -D {SYNC}")
+    world.git("fetch --quiet upstream")
+    command, why = following(world)
+    assert command == "invoke heal"
+    assert why.endswith("has one parent only. This records the ancestry that was lost.")
+    assert squash in why
+
+
 def test_without_a_gh_the_pull_request_is_still_next(world: World) -> None:
     assert world.run(f"upgrade-carto --no-tests --tag {TAG}").code == 0
     assert following(world)[0] == f"invoke sync-pr --tag {TAG}"
