@@ -235,7 +235,7 @@ def _gh(patient: Patient) -> Iterator[Finding]:
     known = re.search(r"\d+(\.\d+)+", answer.out)
     if not answer.ok or not known:
         what = "gh, GitHub's command line program, is not installed."
-        cause = "Upgrades are published without a pull request, and releases stay tags."
+        cause = "Upgrades are published without a pull request; releases need it."
         yield Finding(Level.LOOK, what, cause, "install it: https://cli.github.com")
         return
     if Version(known[0]) < github.OLDEST:

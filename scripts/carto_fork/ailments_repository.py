@@ -10,9 +10,10 @@ from pathlib import Path
 from shlex import quote
 
 from . import fork, git, hooks, markers, procedures, stray
-from .ailments import Check, Finding, Level, Patient, Unchecked
+from .ailments import PATIENCE, Check, Finding, Level, Patient, Unchecked
 from .errors import Refused
 from .hooks import There
+from .shell import Shell
 from .text import counted, printable
 
 _STALE = 3600
@@ -162,12 +163,17 @@ def _clone(patient: Patient) -> Iterator[Finding]:
         yield Finding(Level.NOTE, "the checkout shows a part of the files.", cause, then)
 
 
-def _git(patient: Patient) -> Iterator[Finding]:
+def old_git(sh: Shell) -> Iterator[Finding]:
+    """Whether git is missing or too old; nothing else can be looked at then."""
     try:
-        git.require_version(patient.sh)
+        git.require_version(sh)
     except Refused as no:
         cause = "It lacks what merges are computed with (`git merge-tree --write-tree`)."
         yield Finding(Level.BROKEN, no.what, cause, no.then)
+
+
+def _git(patient: Patient) -> Iterator[Finding]:
+    yield from old_git(patient.sh)
 
 
 def _leftovers(patient: Patient) -> Iterator[Finding]:
@@ -260,6 +266,16 @@ def _policy(patient: Patient) -> Iterator[Finding]:
     if problem := patient.fork.problem:
         cause = "Until it is, the tasks refuse to run, and these checks go by the default policy."
         yield Finding(Level.BROKEN, problem.what, cause, problem.then)
+        return
+    origin, ref = patient.fork.policy.remotes.origin, f"refs/heads/{patient.production}"
+    if patient.fork.has_production or patient.offline or not patient.fork.url(origin):
+        return
+    there = git.remote_refs(patient.sh, patient.repo, origin.name, ["refs/heads/*"], PATIENCE)
+    if there and ref not in there.objects:
+        what = f"{origin.name} has no {patient.production}, which the policy calls production."
+        cause = "There is nothing to merge releases into, and nothing to release."
+        then = f"push that branch, or correct `branches.production`: {patient.command('config')}"
+        yield Finding(Level.BROKEN, what, cause, then)
 
 
 CHECKS = (

@@ -15,13 +15,12 @@ from . import (
     ailments_merges,
     ailments_releases,
     ailments_repository,
-    git,
     invocation,
     migrations,
 )
 from .ailments import Check, Finding, Level, Patient, Unchecked
 from .console import Console
-from .errors import CheckFailed, Refused, Stop, Usage
+from .errors import CheckFailed, Stop, Usage
 from .session import Session
 from .steps import Plan
 from .text import counted
@@ -115,11 +114,6 @@ class Report:
 def doctor(s: Session, options: Options) -> None:
     """Look, mend if asked, tell. Raises CheckFailed where something is broken."""
     checks = options.chosen()
-    try:
-        git.require_version(s.sh)
-    except Refused as no:
-        # No other check can be made; what is wrong is the same.
-        raise CheckFailed(no.what, then=no.then) from None
     report, mended = _look(s, options, checks), []
     if options.fix:
         mended = [pair for pair in report.findings if pair[1].mend]
@@ -143,6 +137,9 @@ def doctor(s: Session, options: Options) -> None:
 
 
 def _look(s: Session, options: Options, checks: Sequence[Check]) -> Report:
+    if ill := list(ailments_repository.old_git(s.sh)):
+        others = {check.name: "that git cannot" for check in checks if check.name != "git"}
+        return Report(tuple((CHECKS["git"], finding) for finding in ill), others, ())
     found = s.open_fork(whatever_policy=True)
 
     def command(task: str, **words: str | bool | Sequence[str]) -> str:

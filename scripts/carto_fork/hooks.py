@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import shutil
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -20,7 +22,7 @@ class There(Enum):
 
     NOTHING = "nothing"
     OURS = "ours"
-    UNSET = "ours, without the git setting that tells it what to call"
+    UNSET = "ours, and the git setting that tells it what to call is missing or out of date"
     OTHER = "another hook"
     SHARED = "in a directory of hooks that is not this clone's alone"
 
@@ -37,7 +39,7 @@ def find(sh: Shell, fork: Fork) -> Hook:
     """The hook of a clone, wherever git looks for it (core.hooksPath)."""
     path = git.path_of(sh, fork.path, "hooks/pre-push")
     text = files.read_text(path) if path.is_file() else ""
-    if _SETTING in text and _SETTING not in fork.settings:
+    if _SETTING in text and not _calls_guard(fork.settings.get(_SETTING, [""])[-1]):
         return Hook(path, There.UNSET)
     if _SETTING in text or "guard --pre-push" in text:
         return Hook(path, There.OURS)
@@ -47,6 +49,16 @@ def find(sh: Shell, fork: Fork) -> Hook:
 
 
 _SETTING = "carto-fork.guard"
+
+
+def _calls_guard(line: str) -> bool:
+    """Whether a command line calls `guard`, and all that it names by its full path is there."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        return False
+    named = [Path(word) for word in words if word.startswith("/")]
+    return "guard" in words and bool(shutil.which(words[0])) and all(p.exists() for p in named)
 
 
 def values(fork: Fork, hook: Hook, guard: str) -> dict[str, str]:

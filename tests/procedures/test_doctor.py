@@ -174,7 +174,7 @@ def test_the_report(world: World) -> None:
         "again' && invoke pr\n"
         "look    gh: No pull request is opened.\n"
         "    gh, GitHub's command line program, is not installed.\n"
-        "    why:  Upgrades are published without a pull request, and releases stay tags.\n"
+        "    why:  Upgrades are published without a pull request; releases need it.\n"
         "    then: install it: https://cli.github.com\n"
         "9 checks found nothing: head, clone, git, leftovers, hook, policy, tags,\n"
         "  version, docker.\n"
@@ -356,8 +356,25 @@ def test_an_old_git(world: World) -> None:
     path = shim(world, old)
     done = world.run("doctor", PATH=path)
     assert done.code == 4
-    assert done.err.startswith("Check failed: git 2.30.2 is too old: 2.38 or newer is needed.")
+    assert done.out.startswith(
+        "broken  git: Git does not know an option.\n    git 2.30.2 is too old"
+    )
+    assert done.err.endswith("Next: install a newer git.\n")
+    report = json.loads(world.run("doctor --json", PATH=path).out)
+    assert [finding["check"] for finding in report["findings"]] == ["git"]
+    assert set(report["not_checked"].values()) == {"that git cannot"}
     assert found(world, "git") == []
+
+
+def test_a_production_branch_that_origin_has_not(world: World) -> None:
+    world.git("switch --quiet --create work")
+    world.git("branch --quiet --delete --force carto/main")
+    world.git("branch --quiet --move carto/main production", repo=world.origin)
+    world.git("fetch --quiet --prune origin")
+    finding = one(world, "policy", "broken")
+    assert finding["what"] == "origin has no carto/main, which the policy calls production."
+    world.git("branch --quiet --move production carto/main", repo=world.origin)
+    assert found(world, "policy") == []
 
 
 def test_work_trees_without_a_directory(world: World) -> None:
@@ -427,10 +444,12 @@ def test_the_hook(world: World) -> None:
     world.git("push --quiet origin carto/main")
 
 
-def test_a_hook_that_does_not_know_what_to_call(world: World) -> None:
-    world.git("config --unset carto-fork.guard")
-    assert "without the git setting" in one(world, "hook", "broken")["what"]
+@pytest.mark.parametrize("called", ["", "true", "/gone/invoke guard --pre-push", "'"])
+def test_a_hook_that_does_not_know_what_to_call(world: World, called: str) -> None:
+    world.git("config carto-fork.guard", called)
+    assert "is missing or out of date" in one(world, "hook", "broken")["what"]
     fixed(world, "hook")
+    assert world.git("config carto-fork.guard").endswith("guard --pre-push")
 
 
 def test_another_hook_is_left_alone(world: World) -> None:
