@@ -23,7 +23,7 @@ from . import (
     resolve,
 )
 from .adoption import Copy, State
-from .errors import CheckFailed, Refused
+from .errors import CheckFailed
 from .fork import Fork
 from .hooks import There
 from .journal import Journal
@@ -85,11 +85,7 @@ def adopt(
 
 def _check(s: Session, found: Fork, requirement: str) -> None:
     """Raises CheckFailed where the fork's copies are behind or missing."""
-    if not found.has_production:
-        raise Refused(
-            f"{found.policy.branches.production} is not known here.",
-            then=f"{git.at(found.path)} fetch {found.policy.remotes.origin.name}",
-        )
+    fork.require_production(found)
     copies = _compare(s, found, found.production_commit, requirement)
     _tell(s, copies)
     if s.json:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from packaging.requirements import InvalidRequirement, Requirement
 from pathspec import GitIgnoreSpec
 
 from . import __version__, docs, drops, pins, policy, templates
@@ -134,7 +135,7 @@ def _requirement(there: str | None, asked: str) -> str:
     """What the workflows install: what was asked for, else what they install already, else this
     version, with a comment that says where it is to come from."""
     if asked:
-        if not asked.isprintable() or asked.startswith("-") or asked != asked.strip():
+        if not _is_requirement(asked):
             raise Usage(
                 f"--requirement is {asked!r}.",
                 then=f"name it as pip does, as in --requirement '{_PACKAGE} @ git+https://…'.",
@@ -144,6 +145,17 @@ def _requirement(there: str | None, asked: str) -> str:
     if len(lines) == 1 and not _PINNED.fullmatch(lines[0]):
         return lines[0]
     return f"{_ORIGIN}{_PACKAGE}=={__version__}"
+
+
+def _is_requirement(text: str) -> bool:
+    """Whether pip takes a line for something to install: a requirement, an address or a file."""
+    if not text.isprintable() or text.startswith("-") or text != text.strip():
+        return False
+    try:
+        Requirement(text)
+    except InvalidRequirement:
+        return bool(re.match(r"[\w+.-]+://|\.{0,2}/", text))
+    return True
 
 
 def _require_kept(found: Policy, paths: Sequence[str]) -> None:

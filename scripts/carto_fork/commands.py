@@ -44,6 +44,8 @@ def set_up(s: Session) -> None:
     missing = {condition for condition, remote in remotes.items() if found.url(remote) is None}
     with s.locked(found.repository) as held:
         s.run(procedures.SETUP, Plan(found.values(), frozenset(missing)), held)
+    if not s.sh.dry:
+        s.console.row("Next: ", s.command("next"))
 
 
 def show_status(s: Session) -> None:
@@ -239,6 +241,9 @@ def bump_version(s: Session, tag: str, to: str) -> None:
     version = bump.checked_version(to)
     cut = bump.half_done(s.sh, work, found.policy, version)
     changes = bump.changes(work, found.policy, version)
+    if not found.policy.version_files:
+        s.console.say("The policy names no file that states the version; there is none to set.")
+        return
     if not changes and not cut:
         s.console.say(f"The version is {version} already.")
         return
@@ -293,4 +298,6 @@ def build_sandbox(s: Session, path: Path) -> None:
     if built.new:
         give_gh(s, built)
     clone = git.nearest(built.clone)
-    s.console.say(f"{clone} is {'a new' if built.new else 'the'} fork to try things on.")
+    ask = invocation.command(s.program, "next", repo=str(clone))
+    then = f"; `{ask}` says what to do there" if built.new else ""
+    s.console.say(f"{clone} is {'a new' if built.new else 'the'} fork to try things on{then}.")

@@ -10,7 +10,7 @@ from packaging.version import InvalidVersion, Version
 
 from . import git, github, tags
 from .errors import Refused, Stop
-from .fork import Fork
+from .fork import Fork, require_production
 from .git import Refs
 from .github import Release
 from .policy import TagUse
@@ -72,12 +72,8 @@ def read(sh: Shell, fork: Fork) -> Detection:
 
     Raises Refused where upstream cannot be reached, or the production branch is not known here.
     """
-    production, upstream = fork.policy.branches.production, fork.policy.remotes.upstream
-    if not fork.has_production:
-        raise Refused(
-            f"{production} is not known here.",
-            then=f"{git.at(fork.path)} fetch {fork.policy.remotes.origin.name}",
-        )
+    upstream = fork.policy.remotes.upstream
+    require_production(fork)
     known = git.remote_refs(sh, fork.path, upstream.name, ["refs/tags/*"])
     if known is None:
         raise Refused(

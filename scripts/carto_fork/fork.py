@@ -239,6 +239,15 @@ def require_remotes(fork: Fork) -> None:
             )
 
 
+def require_production(fork: Fork) -> None:
+    """Raises Refused where the production branch is not known here."""
+    if not fork.has_production:
+        raise Refused(
+            f"{fork.policy.branches.production} is not known here.",
+            then=f"{git.at(fork.path)} fetch {fork.policy.remotes.origin.name}",
+        )
+
+
 def require_right_urls(fork: Fork) -> None:
     """Raises Refused where a remote that is there is another repository than the policy says, or
     where it is a path and the repository shows no sign of being the fork."""

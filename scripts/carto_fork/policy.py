@@ -110,11 +110,23 @@ class Branches(_Table, frozen=True):
         return branch[len(before) : len(branch) - len(after)] if fits else None
 
 
+def _require_known(text: str, *names: str) -> None:
+    """Raises ValueError for a placeholder that nothing fills in."""
+    for found in re.findall(r"\{(\w+)\}", text):
+        if found not in names:
+            known = ", ".join(f"{{{name}}}" for name in names)
+            raise ValueError(f"{{{found}}} in {text!r} is none of {known}")
+
+
 class Messages(_Table, frozen=True):
     """Commit messages; ``{tag}``, ``{production}`` and ``{version}`` are filled in."""
 
     merge: str
     version: str
+
+    def __post_init__(self) -> None:
+        _require_known(self.merge, "tag", "production")
+        _require_known(self.version, "version")
 
 
 class Markers(_Table, frozen=True):
@@ -237,6 +249,12 @@ class Images(_Table, frozen=True):
     platforms: tuple[str, ...] = ()
     branch: tuple[str, ...] = ()
     release: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for text in self.branch:
+            _require_known(text, "branch", "sha")
+        for text in self.release:
+            _require_known(text, "tag", "upstream", "version")
 
 
 class Migrations(_Table, frozen=True):

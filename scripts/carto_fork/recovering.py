@@ -15,6 +15,7 @@ from .stray import Stray
 from .text import counted, printable
 
 _SHORT = 10
+_NOTHING = "Nothing to recover."
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ def recover(s: Session, name: str, commit: str) -> None:
         s.print_json(plan.as_json())
     if not s.sh.dry:
         _tell(s, work, plan)
+    elif not (plan.stray or plan.back):
+        s.console.say(_NOTHING)
 
 
 def _of_head(s: Session, found: Fork, work: Path) -> Recovery:
@@ -154,4 +157,4 @@ def _tell(s: Session, work: Path, plan: Recovery) -> None:
     if plan.left_behind:
         s.console.row("Next: ", s.command("recover", commit=plan.left_behind[0].commit[:_SHORT]))
     if not (plan.stray or plan.back or plan.left_behind):
-        s.console.say("Nothing to recover.")
+        s.console.say(_NOTHING)

@@ -154,12 +154,11 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
         releases = [target.here(found, name) for name in names]
     else:
         releases = target.newest_here(s.sh, found)
-        if not releases:
-            raise Refused(
-                "no stable release is here that the production branch does not contain.",
-                then=f"{git.at(found.path)} fetch {found.policy.remotes.upstream.name} --tags, "
-                "then run the same command again.",
-            )
+    if not releases:
+        production = found.policy.branches.production
+        s.console.say(f"Nothing to forecast: {production} has every stable release that is here.")
+        fetch = f"{git.at(found.path)} fetch --tags {found.policy.remotes.upstream.name}"
+        s.console.row("This fetches what is not here: ", fetch)
     with s.console.working("forecast"):
         told = forecast.forecasts(s.sh, found, releases)
     if merged := next((one for one in told if not one.commits), None):
@@ -174,7 +173,7 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
         )
     elif markdown:
         s.sh.show(forecast.markdown(told))
-    else:
+    elif told:
         report.forecasts(s.console, told, s.command)
 
 
@@ -228,6 +227,7 @@ def show_features(s: Session, scan: bool) -> None:
         else:
             s.sh.show(report.manifest(proposed))
         return
+    fork.require_production(found)
     missing = verify.missing_features(s.sh, found)
     if s.json:
         s.print_json({"features": found.policy.feature, "missing": missing})

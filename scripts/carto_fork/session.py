@@ -19,7 +19,7 @@ from invoke.context import Context
 
 from . import fork, git, invocation, journal
 from .console import Console
-from .errors import Failed, Interrupted, Refused, Stop
+from .errors import ExitCode, Failed, Interrupted, Refused, Stop
 from .fork import Fork
 from .journal import Journal
 from .shell import Shell
@@ -142,7 +142,7 @@ def session(
         except BrokenPipeError:
             # Nobody reads on, as in `... | head`: what is left to say goes nowhere.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(128 + signal.SIGPIPE)
+            sys.exit(ExitCode.CLOSED)
         except OSError as error:
             if error.errno not in _DISK_FULL:
                 raise

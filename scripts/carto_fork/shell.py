@@ -128,9 +128,9 @@ def fill(template: str, values: Mapping[str, Value] | Mapping[str, str]) -> list
         else:
             filled = [_PLACEHOLDER.sub(lambda found: _text(values[found[1]]), word)]
         options = [item for item in filled if item.startswith("-") and not word.startswith("-")]
-        if options and "--" not in words:
+        if options and not {"--", "--end-of-options"} & set(words):
             raise Refused(
-                f"the value {options[0]!r} would be read as an option of `{template}`.",
+                f"the value {options[0]!r} would be read as an option of {words[0]}.",
                 then="use a value that does not begin with a dash.",
             )
         words += filled

@@ -206,8 +206,15 @@ def test_what_is_behind_is_brought_up_to_date_and_what_is_theirs_is_kept(world: 
     assert world.run("adopt --check").code == 0
 
 
-def test_another_requirement_stays(world: World) -> None:
-    source = "carto-fork @ git+https://github.com/acme/carto-fork@v1"
+@pytest.mark.parametrize(
+    "source",
+    [
+        "carto-fork @ git+https://github.com/acme/carto-fork@v1",
+        "https://example.com/carto_fork-1.0-py3-none-any.whl",
+        "./wheels/carto_fork-1.0-py3-none-any.whl",
+    ],
+)
+def test_another_requirement_stays(world: World, source: str) -> None:
     done = world.run("adopt", "--requirement", source)
     assert done.code == 0, done.err
     land(world, branch(done))
@@ -220,6 +227,7 @@ def test_another_requirement_stays(world: World) -> None:
     [
         ("adopt --replace README.md", 2, "is no file that was put there"),
         ("adopt --requirement=--pre", 2, "--requirement is '--pre'."),
+        ("adopt --requirement 'a b c'", 2, "--requirement is 'a b c'."),
         ("adopt --check --repo ..", 1, "is not a git repository"),
     ],
 )

@@ -822,6 +822,16 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Any:
         subprocess.run([*who, *stop], check=True, capture_output=True, cwd="/")
 
 
+def test_the_sandboxs_own_migrations(
+    world: World, postgresql: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in postgresql.items():
+        monkeypatch.setenv(name, value)
+    assert "8 migrations applied to PostgreSQL, in order." in notes(
+        world, "prisma", "--migrate postgresql"
+    )
+
+
 def test_migrations_on_postgresql(
     world: World, postgresql: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -845,10 +845,10 @@ def test_words_under_dry_change_nothing_and_do_the_same_when_pasted(paused: Worl
 # --- forecast --------------------------------------------------------------------------------
 
 HEAD = "release          commits     files conflicts   decided     yours   at risk\n"
-NOTHING_NEW = message(
-    "no stable release is here that the production branch does not contain.",
-    "git -C . fetch upstream --tags, then run `invoke forecast` again.",
-)
+NOTHING_NEW = """\
+Nothing to forecast: carto/main has every stable release that is here.
+This fetches what is not here: git -C . fetch --tags upstream
+"""
 
 
 def fetched(world: World, *tags: str) -> None:
@@ -1000,7 +1000,12 @@ def test_a_forecast_where_nothing_is_new(merged: World, known: str) -> None:
         fetched(merged, "v1.75.2-stable")
     before = everything(merged)
     done = merged.run("forecast")
-    assert (done.err, done.code, done.out) == (NOTHING_NEW, 1, "")
+    assert (done.err, done.code, done.out) == ("", 0, NOTHING_NEW)
+    told = merged.run("forecast --json")
+    assert (told.err, json.loads(told.out)) == (
+        NOTHING_NEW,
+        {"forecasts": [], "recommended": None},
+    )
     assert everything(merged) == before
 
 

@@ -220,6 +220,11 @@ def test_a_commit_that_is_not_there(world: World) -> None:
     )
 
 
+def test_an_option_is_no_commit(world: World) -> None:
+    done = world.run("recover --commit=--all")
+    assert done.err == message("there is no commit '--all' here.", "name one that `git log` shows.")
+
+
 def test_hostile_subjects(world: World) -> None:
     world.git("checkout --quiet --detach")
     world.git("commit --quiet --allow-empty -m", "feat: \x1b[31mred\x1b[0m $(touch pwned)")

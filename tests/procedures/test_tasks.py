@@ -49,6 +49,7 @@ def test_setup_adds_what_is_missing_and_the_second_time_nothing(world: World) ->
         "    $ git -C . config rerere.enabled true\n"
         "3/3 zdiff3    Show in every conflict what both sides started from.\n"
         "    $ git -C . config merge.conflictStyle zdiff3\n"
+        "Next: invoke next\n"
     )
     assert world.git("config --local remote.upstream.url") == UPSTREAM_URL
     assert world.git("config --local rerere.enabled") == "true"
@@ -56,7 +57,9 @@ def test_setup_adds_what_is_missing_and_the_second_time_nothing(world: World) ->
     after = settings(world)
     second = world.run("setup")
     assert (second.code, second.err) == (0, "")
-    assert second.out == "1/2 rerere    already done\n2/2 zdiff3    already done\n"
+    assert second.out == (
+        "1/2 rerere    already done\n2/2 zdiff3    already done\nNext: invoke next\n"
+    )
     assert settings(world) == after
 
 

@@ -332,6 +332,14 @@ REFUSED = [
         EXTENDS + "[[tags]]\nname = 'a'\npattern = 'b'\nuse = 'own'\nbefore = '1.x'\n",
         "key `tags[0]`: '1.x' is no version",
     ),
+    (
+        EXTENDS + "[messages]\nmerge = 'chore: {tag} into {branch}'\n",
+        "key `messages`: {branch} in 'chore: {tag} into {branch}' is none of {tag}, {production}",
+    ),
+    (
+        EXTENDS + "[images]\nname = 'a'\nrelease = ['{sha}']\n",
+        "key `images`: {sha} in '{sha}' is none of {tag}, {upstream}, {version}",
+    ),
     (EXTENDS + "[branches]\nsync = 'sync'\n", "top level: branches.sync must contain {tag}, once"),
     (
         EXTENDS + "[branches]\nsync = '{tag}/{tag}'\n",

@@ -168,7 +168,7 @@ def test_a_value_that_would_be_an_option_is_refused(value: str, template: str) -
     word = template.split()[-1].replace("{value}", value)
     assert refused.value.code == ExitCode.REFUSED
     assert str(refused.value) == (
-        f"Refused: the value {word!r} would be read as an option of `{template}`.\n"
+        f"Refused: the value {word!r} would be read as an option of git.\n"
         "Nothing was changed.\n"
         "Next: use a value that does not begin with a dash."
     )
