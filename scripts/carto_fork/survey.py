@@ -69,6 +69,7 @@ _LOCKFILES = (
     "Gemfile.lock",
     "composer.lock",
 )
+_WORKFLOWS = ".github/workflows/"
 _BUILT = ("dist", "build", "out", "vendor", "_build")
 _FEWEST_BUILT = 3
 # Whole words, as in `rc.1`, `2b1` and `devMCP`, not as in `device`.
@@ -296,52 +297,13 @@ class _Survey:
         return Guess("markers.fork", marker, Surety.GUESS, "how comments begin here")
 
     def _rest(
-        self, tree: Mapping[str, Any], commit: str, schemes: Sequence[TagScheme], release: Guess
+        self, tree: Tree, commit: str, schemes: Sequence[TagScheme], release: Guess
     ) -> Iterator[Guess]:
-        files = Files()
         theirs = self._upstream_paths()
-        workflows = [p for p in tree if p.startswith(".github/workflows/")]
+        workflows = [p for p in tree if p.startswith(_WORKFLOWS)]
         off = {path: on for path in workflows if (on := _switched_on(path)) in theirs}
         own = [p for p in workflows if theirs and p not in theirs and p not in off]
-        paths = [*sorted(files.paths), policy.FILE_NAME, drops.FILE_NAME, pins.FILE_NAME, *own]
-        yield _rule(
-            "files of the fork",
-            [f"/{path}" for path in dict.fromkeys(paths)],
-            "fork",
-            "Only the fork has them.",
-            Surety.CERTAIN if theirs else Surety.LIKELY,
-            f"what `adopt` puts there, and {counted(len(own), 'file')} beside upstream's workflows",
-            whole=True,
-        )
-        if off:
-            yield _rule(
-                "disabled stays disabled",
-                [f"/{path}" for path in sorted(off)],
-                "fork",
-                "The fork switched this workflow off by renaming it.",
-                Surety.LIKELY,
-                "their names",
-                whole=True,
-            )
-        yield _rule(
-            "removed stays removed",
-            ["*"],
-            "fork",
-            "The fork deleted this file on purpose; upstream's change to it has no place to go.",
-            Surety.LIKELY,
-            "what forks usually want",
-            kinds=["modify/delete"],
-            deleted_by="fork",
-        )
-        yield _rule(
-            "workflows",
-            ["/.github/workflows/"],
-            "fork",
-            "The fork decides what runs on its own GitHub.",
-            Surety.LIKELY,
-            "what forks usually want",
-            kinds=["content", "add/add", "mode"],
-        )
+        yield from _usual_rules(own, off, sure=bool(theirs))
         yield from self._generated(tree, commit, schemes)
         stated = list(self._version_files(tree, commit, schemes))
         if stated:
@@ -364,31 +326,36 @@ class _Survey:
                 "files that both sides add to",
                 kinds=["content"],
             )
-        disabled = {
-            *off.values(),
-            *(p for p in theirs if p.startswith(".github/workflows/") and p not in tree),
-        }
-        if disabled:
+        # What upstream added after the fork left it is not there, and nobody removed it.
+        left = {p for base in self._bases(commit, schemes) for p in self._tree(base)}
+        gone = {p for p in theirs & left if p.startswith(_WORKFLOWS) and p not in tree}
+        if disabled := {*off.values(), *gone}:
             why = "upstream has them, and the fork renamed or removed them"
             yield Guess("workflows.disabled", sorted(disabled), Surety.LIKELY, why)
         yield from stated
         yield from self._commands(tree, commit)
         yield release
-        workflow = PurePosixPath(files.release).name
+        workflow = PurePosixPath(Files().release).name
         yield Guess("releases.workflow", workflow, Surety.CERTAIN, "what `adopt` puts there")
+        yield from self._images(tree)
+
+    def _images(self, tree: Tree) -> Iterator[Guess]:
         slug = github.slug_of(self.origin.url)
-        if slug and (docker := next((p for p in tree if p.endswith("Dockerfile")), "")):
-            name = f"ghcr.io/{slug.lower()}"
+        docker = next((path for path in tree if path.endswith("Dockerfile")), "")
+        if slug and docker:
+            name, why = f"ghcr.io/{slug.lower()}", "names that say what they are"
             yield Guess("images.name", name, Surety.GUESS, "GitHub's registry for this repository")
             yield Guess("images.dockerfile", docker, Surety.LIKELY, "the one that there is")
-            tags_ = ["{branch}-latest", "{branch}-{sha}"]
-            yield Guess("images.branch", tags_, Surety.GUESS, "names that say what they are")
-            yield Guess("images.release", ["{tag}"], Surety.GUESS, "names that say what they are")
+            yield Guess("images.branch", ["{branch}-latest", "{branch}-{sha}"], Surety.GUESS, why)
+            yield Guess("images.release", ["{tag}"], Surety.GUESS, why)
 
     def _upstream_paths(self) -> set[str]:
         """The files of upstream's development branch, as far as that is here."""
         commit = self._upstream_branch()
-        return set(git.tree(self._sh, self._repo, commit)) if commit else set()
+        return set(self._tree(commit)) if commit else set()
+
+    def _tree(self, commit: str) -> Tree:
+        return git.tree(self._sh, self._repo, commit)
 
     def _upstream_branch(self) -> str:
         """The commit of upstream's development branch, as far as it is here; "" if it is not."""
@@ -435,18 +402,23 @@ class _Survey:
                 yield Guess("rules", None, Surety.GUESS, why)
 
     def _changed(self, tree: Tree, commit: str, schemes: Sequence[TagScheme]) -> set[str]:
-        """The files that the fork has not as upstream had them: neither in the newest release in
-        its history, nor where it left upstream's branch. All of them, where neither is here."""
+        """The files that the fork has not as upstream had them where it left it; all of them,
+        where that is not known."""
+        changed = set(tree)
+        for number, base in enumerate(self._bases(commit, schemes)):
+            known = self._tree(base)
+            differing = {p for p in {*tree, *known} if tree.get(p) != known.get(p)}
+            changed = changed & differing if number else differing
+        return changed
+
+    def _bases(self, commit: str, schemes: Sequence[TagScheme]) -> list[str]:
+        """Where a branch of the fork's left upstream: its branch, and the newest release in its
+        history; as far as they are here."""
         theirs = self._upstream_branch()
         bases = git.merge_bases(self._sh, self._repo, commit, theirs) if commit and theirs else []
         if release := self._released(commit, schemes):
             bases.append(self.upstream.there.commits[f"refs/tags/{release.name}"])
-        changed = set(tree)
-        for number, base in enumerate(bases):
-            known = git.tree(self._sh, self._repo, base)
-            differing = {p for p in {*tree, *known} if tree.get(p) != known.get(p)}
-            changed = changed & differing if number else differing
-        return changed
+        return bases
 
     def _version_files(
         self, tree: Mapping[str, Any], commit: str, schemes: Sequence[TagScheme]
@@ -637,6 +609,53 @@ def _fit(pattern: str, paths: Iterable[str]) -> bool:
     except ValueError:
         return True
     return any(map(spec.match_file, paths))
+
+
+def _usual_rules(own: Sequence[str], off: Mapping[str, str], *, sure: bool) -> Iterator[Guess]:
+    """The rules that forks usually want.
+
+    own: the fork's own workflows. off: upstream's that it renamed, and what they were called.
+    sure: whether that is known, and not only supposed.
+    """
+    paths = [*sorted(Files().paths), policy.FILE_NAME, drops.FILE_NAME, pins.FILE_NAME, *own]
+    yield _rule(
+        "files of the fork",
+        [f"/{path}" for path in dict.fromkeys(paths)],
+        "fork",
+        "Only the fork has them.",
+        Surety.CERTAIN if sure else Surety.LIKELY,
+        f"what `adopt` puts there, and {counted(len(own), 'file')} beside upstream's workflows",
+        whole=True,
+    )
+    if off:
+        yield _rule(
+            "disabled stays disabled",
+            [f"/{path}" for path in sorted(off)],
+            "fork",
+            "The fork switched this workflow off by renaming it.",
+            Surety.LIKELY,
+            "their names",
+            whole=True,
+        )
+    yield _rule(
+        "removed stays removed",
+        ["*"],
+        "fork",
+        "The fork deleted this file on purpose; upstream's change to it has no place to go.",
+        Surety.LIKELY,
+        "what forks usually want",
+        kinds=["modify/delete"],
+        deleted_by="fork",
+    )
+    yield _rule(
+        "workflows",
+        [f"/{_WORKFLOWS}"],
+        "fork",
+        "The fork decides what runs on its own GitHub.",
+        Surety.LIKELY,
+        "what forks usually want",
+        kinds=["content", "add/add", "mode"],
+    )
 
 
 def _rule(

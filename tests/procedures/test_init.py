@@ -16,7 +16,7 @@ from carto_fork import policy
 from carto_fork.policy import TagUse
 from forks import FORKS, node
 from repository import Repo
-from world import INVOKE, ROOT, World, push_as_colleague
+from world import INVOKE, ROOT, World, commit_in, push_as_colleague
 
 
 def made(kind: str, tmp_path: Path) -> World:
@@ -70,6 +70,14 @@ def test_a_node_project(panel: World) -> None:
     assert found.commands.install == ("npm ci",)
     assert found.commands.test == ("npm run test",)
     assert found.images is None
+
+
+def test_a_workflow_that_upstream_added_since_was_not_removed(panel: World) -> None:
+    new = {".github/workflows/nightly.yml": "on: push\n"}
+    commit_in(panel, panel.upstream, "refs/heads/main", new)
+    panel.git("fetch --quiet upstream")
+    assert panel.run("init --yes").code == 0
+    assert written(panel).workflows.disabled == (".github/workflows/publish.yml",)
 
 
 def test_a_go_project(tmp_path: Path) -> None:
