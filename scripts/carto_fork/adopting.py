@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -156,8 +155,7 @@ def _publish(
     """Commit the files on a branch of their own, and open its pull request; its address, "" if
     there is none."""
     name, production = adoption.branch(copies), found.policy.branches.production
-    home = found.home.absolute()
-    place = home.with_name(f"{home.name}.{name.replace('/', '-')}")
+    place = found.place_for(name)
     requests = push and github.can_be_asked(found.gh, found.policy.remotes.origin.url)
     known = _pull(s, found, name) if requests and published else ""
     conditions = {"draft"} if found.draft else set()
@@ -168,7 +166,7 @@ def _publish(
     values = found.values() | {
         "sync": name,
         "start": base,
-        "place": os.path.abspath(place),
+        "place": str(place),
         "work": str(git.nearest(place)),
         "policy": str(git.nearest(found.repository.home / policy.FILE_NAME)),
         "requirement": requirement,

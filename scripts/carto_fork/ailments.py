@@ -181,8 +181,7 @@ class Patient:
         for tree in self.trees:
             if tree.branch == f"refs/heads/{branch}" and not tree.missing:
                 return git.nearest(tree.path)
-        home = self.fork.home.absolute()
-        return git.nearest(home.with_name(f"{home.name}.{branch.replace('/', '-')}"))
+        return git.nearest(self.fork.place_for(branch))
 
     @cached_property
     def ground(self) -> Ground:

@@ -42,6 +42,11 @@ class Fork:
         """The clone itself, whichever of its work trees was named."""
         return git.nearest(self.repository.home)
 
+    def place_for(self, branch: str) -> Path:
+        """Where the work tree of a branch belongs: beside the clone; absolute."""
+        home = self.repository.home
+        return home.with_name(f"{home.name}.{branch.replace('/', '-')}")
+
     @property
     def policy(self) -> Policy:
         return self.loaded.policy

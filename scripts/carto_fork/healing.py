@@ -145,13 +145,7 @@ def plan(sh: Shell, fork: Fork, healing: Healing, *, direct: bool, push: bool) -
     trees = git.worktrees(sh, repo)
     held = {tree.branch: tree for tree in trees if not tree.missing}
     tree = held.get(f"refs/heads/{branch}")
-    place = (
-        tree.path
-        if tree
-        else fork.home.absolute().with_name(
-            f"{fork.home.absolute().name}.{branch.replace('/', '-')}"
-        )
-    )
+    place = tree.path if tree else fork.place_for(branch)
     checkout = held.get(fork.local_production)
     conditions = set()
     if push:

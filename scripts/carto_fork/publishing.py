@@ -261,15 +261,14 @@ def _build(
     """Build the image of a commit in a work tree of its own."""
     about = found.policy.images
     assert about
-    home = found.home.absolute()
-    place = home.with_name(f"{home.name}.images")
+    place = found.place_for("images")
     conditions = {"build-push" if push else "build-only"}
     conditions |= {"release"} if tag else set()
     conditions |= {"leftover"} if place.exists() else set()
     values = found.values() | {
         "commit": rev,
         "tag": tag,
-        "place": os.path.abspath(place),
+        "place": str(place),
         "work": str(git.nearest(place)),
         "dockerfile": about.dockerfile,
         "platforms": ",".join(about.platforms),

@@ -288,9 +288,8 @@ def _require_same_tag(sh: Shell, fork: Fork, target: Target) -> None:
 
 
 def place_of(fork: Fork, tag: str) -> Path:
-    """Where the work tree of an upgrade belongs: beside the clone; absolute."""
-    home, sync = fork.repository.home, fork.policy.branches.sync_for(tag)
-    return home.with_name(f"{home.name}.{sync.replace('/', '-')}")
+    """Where the work tree of an upgrade belongs."""
+    return fork.place_for(fork.policy.branches.sync_for(tag))
 
 
 def set_aside(sh: Shell, fork: Fork, journal: Journal, place: Path, commit: str) -> Path | None:
