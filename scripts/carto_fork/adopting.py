@@ -205,7 +205,7 @@ def _pull(s: Session, found: Fork, name: str) -> str:
 def _hook(s: Session, found: Fork, held: Journal | None) -> There:
     """Put the hook into the clone where there is none; what is there then."""
     hook = hooks.find(s.sh, found)
-    if hook.there in (There.NOTHING, There.UNSET):
+    if hook.there in (There.NOTHING, There.STALE):
         values = hooks.values(found, hook, invocation.guard(sys.argv))
         s.run((procedures.HOOK,), Plan(values, frozenset()), held)
         return There.NOTHING if s.sh.dry else There.OURS

@@ -151,10 +151,12 @@ def _is_requirement(text: str) -> bool:
     """Whether pip takes a line for something to install: a requirement, an address or a file."""
     if not text.isprintable() or text.startswith("-") or text != text.strip():
         return False
+    # A line of a file may go on with hashes, and with a comment.
+    wanted = re.split(r"\s+(?=#|--hash=)", text)[0]
     try:
-        Requirement(text)
+        Requirement(wanted)
     except InvalidRequirement:
-        return bool(re.match(r"[\w+.-]+://|\.{0,2}/", text))
+        return bool(re.fullmatch(r"[\w+.-]+://\S+|\.{0,2}/\S+|\S+\.(whl|tar\.gz)", wanted))
     return True
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,14 +12,11 @@ from .errors import Failed, Refused
 from .fork import Fork
 from .git import Refs
 from .github import Hub, Pull
-from .policy import Branches, TagUse
+from .policy import TagUse
 from .shell import Shell
 from .status import InProgress, Status
 from .tags import newest
 from .text import counted, printable
-
-_HEALING = re.compile(r"heal/[0-9a-f]{10}(-[0-9a-f]{10})?")
-"""Branches that `heal` publishes."""
 
 
 @dataclass(frozen=True)
@@ -61,44 +57,40 @@ def of(sh: Shell, found: Fork, facts: Status, command: Callable[..., str]) -> Ad
 
 def _all(sh: Shell, found: Fork, facts: Status, command: Callable[..., str]) -> Iterator[Advice]:
     """Everything that there is to do, what comes first first."""
-    branches, origin, upstream = _names(found)
+    production = found.policy.branches.production
+    origin, upstream = found.policy.remotes.origin.name, found.policy.remotes.upstream.name
     yield from _in_the_checkout(sh, found, command)
     yield from _foundations(found, command)
     hub = _hub(sh, found)
-    wanted = [f"refs/heads/{branches.production}", "refs/tags/*"]
-    there = git.remote_refs(sh, found.path, origin, wanted)
+    wanted = [f"refs/heads/{production}", "refs/tags/*"]
+    there = git.remote_refs(sh, found.path, origin, wanted, status.PATIENCE)
     yield from _production(found, there)
-    yield from _adoption(sh, found, hub, there, command)
-    for upgrade in facts.in_progress:
-        yield from _upgrade(sh, found, hub, there, upgrade, command)
-    if facts.squashed:
-        why = f"{branches.production} states the version of {facts.squashed.name} and lacks its"
-        yield from _heal(sh, found, hub, f"{why} commits.", command)
-    yield from _lost(sh, found, hub, command)
+    if found.has_production:
+        yield from _adoption(sh, found, hub, there, command)
+        for upgrade in facts.in_progress:
+            yield from _upgrade(sh, found, hub, there, upgrade, command)
+        why = ""
+        if facts.squashed:
+            why = f"{production} states the version of {facts.squashed.name} and lacks its commits."
+        yield from _heal(sh, found, hub, there, why, command)
+    reached = {origin: there is not None, upstream: facts.online}
+    for remote in (name for name, answers in reached.items() if not answers):
+        ask = f"{git.at(found.path)} ls-remote {remote}"
+        yield Advice(ask, f"{remote} cannot be reached: check the network and your access.")
     yield from _release(found, facts, there, command)
     release = facts.upstream_release
     if release and (not facts.contained or release > facts.contained):
         yield Advice(command("upgrade-carto", tag=release.name), "There is a newer stable release.")
-    if not facts.online:
-        ask = f"{git.at(found.path)} ls-remote {upstream}"
-        yield Advice(ask, f"{upstream} cannot be reached: check the network and your access.")
     if facts.problems:
         why = "Something does not fit together; this says what mends it."
         yield Advice(command("doctor"), why)
     has = facts.contained.name if facts.contained else "all there is"
-    yield Advice("", f"Nothing to do: {branches.production} has {has}.")
-
-
-def _names(found: Fork) -> tuple[Branches, str, str]:
-    """The branches, and the names of both remotes."""
-    remotes = found.policy.remotes
-    return found.policy.branches, remotes.origin.name, remotes.upstream.name
+    yield Advice("", f"Nothing to do: {production} has {has}.")
 
 
 def _foundations(found: Fork, command: Callable[..., str]) -> Iterator[Advice]:
     """What has to be there before anything else: a policy, the remotes, the whole history."""
-    branches, origin, _ = _names(found)
-    remotes = found.policy.remotes
+    branches, remotes = found.policy.branches, found.policy.remotes
     if found.problem:
         why = "The fork's policy is not valid; this says why, and prints what counts meanwhile."
         yield Advice(command("config"), why)
@@ -118,22 +110,22 @@ def _foundations(found: Fork, command: Callable[..., str]) -> Iterator[Advice]:
         why = f"{counted(len(missing), 'remote')} missing: {', '.join(missing)}."
         yield Advice(command("setup"), why)
     if found.repository.shallow:
-        whole = f"{git.at(found.path)} fetch --unshallow {origin}"
+        whole = f"{git.at(found.path)} fetch --unshallow {remotes.origin.name}"
         yield Advice(whole, "This is a shallow clone: without the whole history git cannot merge.")
 
 
 def _production(found: Fork, there: Refs | None) -> Iterator[Advice]:
     """Whether the production branch is there at all."""
-    branches, origin, _ = _names(found)
+    production, origin = found.policy.branches.production, found.policy.remotes.origin.name
     if found.has_production or there is None:
         return
-    if f"refs/heads/{branches.production}" in there.objects:
+    if f"refs/heads/{production}" in there.objects:
         fetch = f"{git.at(found.path)} fetch {origin}"
-        yield Advice(fetch, f"{branches.production} is not in this clone yet.")
+        yield Advice(fetch, f"{production} is not in this clone yet.")
     else:
         yield Advice(
             f"{git.at(found.path)} ls-remote --heads {origin}",
-            f"{origin} has no {branches.production}, which the policy calls the production branch; "
+            f"{origin} has no {production}, which the policy calls the production branch; "
             "these are the branches that it has.",
         )
 
@@ -142,10 +134,10 @@ def _adoption(
     sh: Shell, found: Fork, hub: Hub | None, there: Refs | None, command: Callable[..., str]
 ) -> Iterator[Advice]:
     """How it goes on after `init`, and after `adopt`."""
-    branches, origin, _ = _names(found)
+    production, origin = found.policy.branches.production, found.policy.remotes.origin
     begun = False
     for branch in filter(adoption.BRANCH.fullmatch, found.published):
-        ref = found.tracking(found.policy.remotes.origin, branch)
+        ref = found.tracking(origin, branch)
         if git.is_ancestor(sh, found.path, ref, found.production_commit):
             continue
         begun = True
@@ -154,8 +146,8 @@ def _adoption(
         elif not _adopted(sh, found):
             yield Advice(
                 f"{git.at(found.path)} log -p {quote(f'{found.production_commit[:10]}..{ref}')}",
-                f"{branch} on {origin} holds what the fork lacks: review this, then merge it into "
-                f"{branches.production}.",
+                f"{branch} on {origin.name} holds what the fork lacks: review this, then merge it "
+                f"into {production}.",
             )
     if found.draft and not begun:
         yield Advice(
@@ -245,37 +237,40 @@ def _upgrade(
         )
     elif pull.state == "MERGED" and not _behind(found, there):
         why = f"Pull request {pull.number} was not merged with a merge commit."
-        yield from _heal(sh, found, hub, why, command)
+        yield from _heal(sh, found, hub, there, why, command)
     else:
         yield from _further(found, hub, there, pull)
 
 
-def _lost(sh: Shell, found: Fork, hub: Hub | None, command: Callable[..., str]) -> Iterator[Advice]:
-    """Whether the history tells of a sync whose ancestry is lost."""
-    if not found.upstream_refs:
-        return
-    try:
-        lost = inventory.ground(sh, found).lost
-    except Refused:
-        return
-    if lost:
-        yield from _heal(sh, found, hub, f"{healing.described(lost)}.", command)
-
-
 def _heal(
-    sh: Shell, found: Fork, hub: Hub | None, why: str, command: Callable[..., str]
+    sh: Shell,
+    found: Fork,
+    hub: Hub | None,
+    there: Refs | None,
+    why: str,
+    command: Callable[..., str],
 ) -> Iterator[Advice]:
-    """How the ancestry of a squashed sync comes back.
+    """How the ancestry of a sync comes back, where the history tells that it is lost.
 
-    why: how it is known to be lost.
+    why: what else tells it; "" if nothing does.
     """
     if not found.upstream_refs:
         fetch = f"{git.at(found.path)} fetch {found.policy.remotes.upstream.name}"
-        yield Advice(fetch, f"{why} To heal that, upstream's branch has to be here.")
-    for branch in filter(_HEALING.fullmatch, found.published if hub else ()):
-        if hub:
-            yield from _requested(sh, found, hub, None, branch)
-    yield Advice(command("heal"), f"{why} This records the ancestry that was lost.")
+        if why:
+            yield Advice(fetch, f"{why} To heal that, upstream's branch has to be here.")
+        return
+    lost = inventory.lost(sh, found)
+    if lost is None:
+        return
+    if hub:
+        for branch in filter(healing.BRANCH.fullmatch, found.published):
+            yield from _requested(sh, found, hub, there, branch)
+    does = (
+        "This says what is in the way of healing that."
+        if lost.hidden
+        else ("This records the ancestry that was lost.")
+    )
+    yield Advice(healing.way_out(lost, command), f"{why or healing.described(lost) + '.'} {does}")
 
 
 def _requested(
@@ -333,7 +328,7 @@ def _hub(sh: Shell, found: Fork) -> Hub | None:
 def _pull(sh: Shell, hub: Hub, base: str, head: str) -> Pull | None:
     """The newest pull request of a branch; None where there is none, or GitHub does not tell."""
     try:
-        pulls = github.pulls(sh, hub, base=base, state="all", head=head)
+        pulls = github.pulls(sh, hub, base=base, state="all", head=head, timeout=status.PATIENCE)
     except Failed:
         return None
     return next((pull for pull in pulls if pull.state == "OPEN"), pulls[0] if pulls else None)

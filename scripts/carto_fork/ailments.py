@@ -129,6 +129,11 @@ class Patient:
         lines = [command_line(fill(line, known)) for step in mend for line in step.run]
         return Finding(level, what, cause, then or " && ".join(lines), mend, values)
 
+    def on_a_branch(self, name: str, *lines: str) -> str:
+        """Command lines as a change of the fork's own, with its pull request."""
+        lines = (self.command("feature", name=name), *lines, self.command("pr"))
+        return " && ".join(lines)
+
     # --- This machine
 
     @property

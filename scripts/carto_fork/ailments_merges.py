@@ -22,7 +22,7 @@ def _ancestry(patient: Patient) -> Iterator[Finding]:
     if lost is None:
         return
     cause = "The next upgrade meets conflicts that are none, as if nothing had been merged."
-    heal = patient.command("heal", check=bool(lost.hidden))
+    heal = healing.way_out(lost, patient.command)
     yield Finding(Level.BROKEN, f"{healing.described(lost)}.", cause, heal)
 
 
@@ -44,12 +44,11 @@ def _workflows(patient: Patient) -> Iterator[Finding]:
         what = f"{printable(path)} is on {patient.production} again."
         cause = "A merge brought it back; the fork had switched it off, and GitHub runs it."
         name = f"remove-{PurePosixPath(path).stem.replace('_', '-')}"
-        feature = patient.command("feature", name=name)
         work = patient.work or patient.repo
         message = f"ci: switch {PurePosixPath(path).name} off again"
         remove = command_line(["git", "-C", str(work), "rm", "--", path])
         commit = command_line(["git", "-C", str(work), "commit", "-m", message])
-        then = f"{feature} && {remove} && {commit} && {patient.command('pr')}"
+        then = patient.on_a_branch(name, remove, commit)
         yield Finding(Level.BROKEN, what, cause, then)
 
 
@@ -86,14 +85,19 @@ def _gone_blocks(
             lost = [line for line in (head, *lines) if line in own and line not in found]
             if not lost:
                 continue
-            whole = head in lost
-            part = "" if whole else f"{counted(len(lost), 'line')} of "
-            what = f"{printable(path)} has lost {part}the fork's block {printable(head)!r}."
-            cause = f"The merge of {sync.named[1]} took upstream's side."
             show = ["git", "-C", str(patient.repo), "diff", sync.before[:10], sync.after[:10]]
             then = f"see it: {command_line([*show, '--', path])}"
-            # That a block says something else now may be what a person made of a conflict.
-            yield Finding(Level.BROKEN if whole else Level.LOOK, what, cause, then)
+            named, tag = f"the fork's block {printable(head)!r}", sync.named[1]
+            if head in lost:
+                what = f"{printable(path)} has lost {named}."
+                cause = f"The merge of {tag} took upstream's side."
+                yield Finding(Level.BROKEN, what, cause, then)
+            else:
+                gone = counted(len(lost), "line")
+                what = f"{gone} of {named} {'is' if len(lost) == 1 else 'are'} no longer in "
+                what += f"{printable(path)}."
+                cause = f"The merge of {tag}, or whoever resolved its conflicts, changed the block."
+                yield Finding(Level.LOOK, what, cause, then)
 
 
 def _marked_files(
@@ -118,7 +122,8 @@ def _stripped(text: str) -> list[str]:
 
 
 def _blocks(text: str, marker: str) -> Iterator[list[str]]:
-    """The marked blocks of a text: each from its marker to the next one, or to an empty line."""
+    """The marked blocks of a text: each from its marker to the next one, or to an empty line. A
+    line with the marker behind something else is a block of its own."""
     block: list[str] = []
     for line in [*_stripped(text), ""]:
         if block and (not line or line.startswith(marker)):
@@ -126,6 +131,8 @@ def _blocks(text: str, marker: str) -> Iterator[list[str]]:
             block = []
         if block or line.startswith(marker):
             block.append(line)
+        elif marker in line:
+            yield [line]
 
 
 def _changed_images(patient: Patient, sync: Sync, globs: Sequence[str]) -> Iterator[Finding]:

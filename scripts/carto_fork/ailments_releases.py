@@ -56,9 +56,8 @@ def _detection(patient: Patient) -> Iterator[Finding]:
         cause = "The version was raised without the release, or its sync landed squashed."
         then = patient.command("heal", check=True)
         if contained:
-            then += (
-                f"; where nothing is to heal: {patient.command('bump-version', tag=contained.name)}"
-            )
+            bump = patient.command("bump-version", tag=contained.name)
+            then += f"; where nothing is to heal: {patient.on_a_branch('version', bump)}"
         yield Finding(Level.BROKEN, what, cause, then)
 
     for warning in detect.silent(classified, automatic):
@@ -116,7 +115,8 @@ def _version(patient: Patient) -> Iterator[Finding]:
         yield Finding(Level.BROKEN, no.what, cause, f"correct it on {patient.production}")
         return
     contained = patient.release
-    raise_it = patient.command("bump-version", tag=contained.name if contained else "TAG")
+    bump = patient.command("bump-version", tag=contained.name if contained else "TAG")
+    raise_it = patient.on_a_branch("version", bump)
     if len(set(stated.values())) > 1:
         listed = ", ".join(f"{printable(k)} is {printable(v)}" for k, v in stated.items())
         cause = "Only some of the places that state it were raised."

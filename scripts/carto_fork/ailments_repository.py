@@ -173,6 +173,7 @@ def old_git(sh: Shell) -> Iterator[Finding]:
 
 
 def _git(patient: Patient) -> Iterator[Finding]:
+    # With an old git no other check is made: `doctor` asks this first, before there is a patient.
     yield from old_git(patient.sh)
 
 
@@ -243,7 +244,7 @@ def _hook(patient: Patient) -> Iterator[Finding]:
     hook = hooks.find(patient.sh, patient.fork)
     cause = "Whoever pushes to the production branch from here is not checked beforehand."
     shown = printable(str(git.nearest(hook.path)))
-    if hook.there in (There.NOTHING, There.UNSET):
+    if hook.there in (There.NOTHING, There.STALE):
         missing = hook.there is There.NOTHING
         yield patient.mended(
             Level.LOOK if missing else Level.BROKEN,

@@ -49,7 +49,7 @@ class Console:
         columns = self._rich.width if self._terminal else shutil.get_terminal_size().columns
         width = columns - (2 if self._pasteable else 0)
         for line in text.split("\n"):
-            for part in wrapped(line, width) or [""]:
+            for part in wrapped(line, width):
                 self.row("", part, style)
 
     def row(self, head: str, rest: str, style: str = "") -> None:

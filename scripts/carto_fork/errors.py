@@ -29,7 +29,7 @@ class ExitCode(IntEnum):
     PAUSED = 3, "Paused: a person is needed. The same command continues afterwards."
     CHECK_FAILED = 4, "A check of the result failed; it goes no further."
     INTERRUPTED = 130, "Interrupted. The same command continues."
-    CLOSED = 141, "Whoever read the output has gone, as in `... | head`; it ended there."
+    CLOSED = 141, "Whoever read the output has gone, as with `head`; it ended there."
 
 
 class Stop(Exit):

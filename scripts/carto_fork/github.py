@@ -107,15 +107,24 @@ _PULL_FIELDS = "number,url,title,state,headRefName,headRefOid,baseRefName,labels
 _PULL_FIELDS += ",isCrossRepository"
 
 
-def pulls(sh: Shell, hub: Hub, *, base: str, state: str = "open", head: str = "") -> list[Pull]:
+def pulls(
+    sh: Shell,
+    hub: Hub,
+    *,
+    base: str,
+    state: str = "open",
+    head: str = "",
+    timeout: int | None = None,
+) -> list[Pull]:
     """The pull requests into a branch from branches of the same repository, the newest first.
 
     state: open, closed, merged or all. head: only those from this branch. One from somebody's own
     copy of the repository may have a branch of the same name, and has nothing to do with ours.
+    timeout: seconds to wait for the answer.
     """
     words = [hub.gh, "pr", "list", "-R", hub.slug, "--base", base, "--state", state]
     words += ["--limit", "200", "--json", _PULL_FIELDS, *(["--head", head] if head else [])]
-    listed = _json(sh.read(words), "pull requests")
+    listed = _json(sh.read(words, timeout=timeout), "pull requests")
     return [_pull(found) for found in listed if not found["isCrossRepository"]]
 
 
@@ -128,6 +137,11 @@ def pull(sh: Shell, hub: Hub, name: str) -> Pull:
     words = [hub.gh, "pr", "view", "-R", hub.slug, "--json", _PULL_FIELDS, "--", name]
     found = _json(sh.read(words), f"pull request {name}")
     number = found["number"]
+    if not found["url"].lower().startswith(f"{hub.url.lower()}/"):
+        raise Refused(
+            f"{found['url']} is a pull request of another repository than {hub.slug}.",
+            then="name one of this fork's by its number.",
+        )
     if found["isCrossRepository"]:
         raise Refused(
             f"pull request {number} is from another repository, not from a branch of {hub.slug}.",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +85,10 @@ def left_out(
     ]
 
 
+BRANCH = re.compile(r"heal/[0-9a-f]{10}(-[0-9a-f]{10})?")
+"""Branches that `heal` publishes."""
+
+
 def _branch(sh: Shell, fork: Fork, lost: Lost) -> str:
     """The branch on which the ancestry is recorded; another one once production has moved on."""
     name = f"heal/{lost.parent[:10]}"
@@ -99,6 +105,14 @@ def cost(sh: Shell, fork: Fork, production: str, upstream: str, lost: Lost) -> t
         conflicts.count(sh, fork.path, ours, upstream) for ours in (production, healed)
     )
     return before, after
+
+
+def way_out(lost: Lost, command: Callable[..., str]) -> str:
+    """The command line that heals a lost ancestry, or says why that cannot be done as it is.
+
+    command: makes the command line of a task from its name and options.
+    """
+    return command("heal", check=bool(lost.hidden))
 
 
 def described(lost: Lost) -> str:

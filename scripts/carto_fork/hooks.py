@@ -22,7 +22,7 @@ class There(Enum):
 
     NOTHING = "nothing"
     OURS = "ours"
-    UNSET = "ours, and the git setting that tells it what to call is missing or out of date"
+    STALE = "ours, and the git setting that tells it what to call is missing or out of date"
     OTHER = "another hook"
     SHARED = "in a directory of hooks that is not this clone's alone"
 
@@ -39,8 +39,8 @@ def find(sh: Shell, fork: Fork) -> Hook:
     """The hook of a clone, wherever git looks for it (core.hooksPath)."""
     path = git.path_of(sh, fork.path, "hooks/pre-push")
     text = files.read_text(path) if path.is_file() else ""
-    if _SETTING in text and not _calls_guard(fork.settings.get(_SETTING, [""])[-1]):
-        return Hook(path, There.UNSET)
+    if _SETTING in text and not _calls_guard(fork.home, fork.settings.get(_SETTING, [""])[-1]):
+        return Hook(path, There.STALE)
     if _SETTING in text or "guard --pre-push" in text:
         return Hook(path, There.OURS)
     if not path.resolve().is_relative_to(fork.repository.common.resolve()):
@@ -51,14 +51,22 @@ def find(sh: Shell, fork: Fork) -> Hook:
 _SETTING = "carto-fork.guard"
 
 
-def _calls_guard(line: str) -> bool:
-    """Whether a command line calls `guard`, and all that it names by its full path is there."""
+def _calls_guard(top: Path, line: str) -> bool:
+    """Whether a command line calls `guard`, and what it names by a path is there.
+
+    top: where git runs hooks, the top of the work tree.
+    """
     try:
-        words = shlex.split(line)
+        words = [os.path.expandvars(os.path.expanduser(word)) for word in shlex.split(line)]
     except ValueError:
         return False
-    named = [Path(word) for word in words if word.startswith("/")]
-    return "guard" in words and bool(shutil.which(words[0])) and all(p.exists() for p in named)
+    if "guard" not in words:
+        return False
+    named = [word.rpartition("=")[2] for word in words[1:]]
+    paths = [top / name for name in named if name.startswith("/")]
+    program = words[0]
+    there = (top / program).exists() if "/" in program else shutil.which(program) is not None
+    return there and all(path.exists() for path in paths)
 
 
 def values(fork: Fork, hook: Hook, guard: str) -> dict[str, str]:

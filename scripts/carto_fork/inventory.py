@@ -44,9 +44,15 @@ class Ground:
     healed: str
 
 
-def ground(sh: Shell, fork: Fork) -> Ground:
-    """What the fork stands on. Raises Refused where upstream or the production branch is not
-    known here."""
+def lost(sh: Shell, fork: Fork) -> ancestry.Lost | None:
+    """The sync whose ancestry is lost, None if all is well. Raises Refused as `ground` does."""
+    own = _own(sh, fork)
+    return ancestry.find(sh, fork.path, fork.production_commit, [tip(fork)], own)
+
+
+def _own(sh: Shell, fork: Fork) -> Customisations:
+    """What the production branch has of the fork's own. Raises Refused where upstream or that
+    branch is not known here."""
     upstream = fork.policy.remotes.upstream.name
     if not fork.upstream_refs or not fork.has_production:
         remote = fork.policy.remotes.origin.name if fork.upstream_refs else upstream
@@ -54,19 +60,25 @@ def ground(sh: Shell, fork: Fork) -> Ground:
             f"nothing of the remote `{remote}` is known here.",
             then=f"{git.at(fork.path)} fetch {remote}",
         )
-    newest = tip(fork)
-    production = fork.production_commit
-    stated_in = fork.policy.version_paths
-    own = customisations.read(sh, fork.path, production, fork.upstream_refs, stated_in)
-    lost = ancestry.find(sh, fork.path, production, [newest], own)
-    healed = ancestry.healed(sh, fork.path, production, lost) if lost else production
+    return customisations.read(
+        sh, fork.path, fork.production_commit, fork.upstream_refs, fork.policy.version_paths
+    )
+
+
+def ground(sh: Shell, fork: Fork) -> Ground:
+    """What the fork stands on. Raises Refused where upstream or the production branch is not
+    known here."""
+    own, newest, production = _own(sh, fork), tip(fork), fork.production_commit
+    cut = ancestry.find(sh, fork.path, production, [newest], own)
+    healed = ancestry.healed(sh, fork.path, production, cut) if cut else production
     bases = git.merge_bases(sh, fork.path, healed, newest)
     if not bases:
+        upstream = fork.policy.remotes.upstream.name
         raise Refused(
             f"{fork.policy.branches.production} and {upstream} have no common history.",
             then="name the fork's clone with --repo.",
         )
-    return Ground(own, bases[0], newest, lost, healed)
+    return Ground(own, bases[0], newest, cut, healed)
 
 
 def tip(fork: Fork) -> str:

@@ -119,7 +119,8 @@ def _require_known(text: str, *names: str) -> None:
 
 
 class Messages(_Table, frozen=True):
-    """Commit messages; ``{tag}``, ``{production}`` and ``{version}`` are filled in."""
+    """Commit messages; ``{tag}`` and ``{production}`` are filled in in `merge`, ``{version}`` in
+    `version`."""
 
     merge: str
     version: str

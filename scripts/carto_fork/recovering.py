@@ -15,7 +15,6 @@ from .stray import Stray
 from .text import counted, printable
 
 _SHORT = 10
-_NOTHING = "Nothing to recover."
 
 
 @dataclass(frozen=True)
@@ -66,10 +65,7 @@ def recover(s: Session, name: str, commit: str) -> None:
         s.run(procedures.RECOVER, Plan(values, frozenset(conditions), untouched), held)
     if s.json:
         s.print_json(plan.as_json())
-    if not s.sh.dry:
-        _tell(s, work, plan)
-    elif not (plan.stray or plan.back):
-        s.console.say(_NOTHING)
+    _tell(s, work, plan)
 
 
 def _of_head(s: Session, found: Fork, work: Path) -> Recovery:
@@ -142,11 +138,12 @@ def _branch(s: Session, work: Path, name: str, commit: str) -> str:
 
 
 def _tell(s: Session, work: Path, plan: Recovery) -> None:
-    if plan.stray:
+    done = not s.sh.dry
+    if plan.stray and done:
         s.console.say(f"{counted(plan.stray.commits, 'commit')} kept on {plan.branch}.", "green")
-    if plan.back:
+    if plan.back and done:
         s.console.say(f"{plan.back} is checked out.", "green")
-    if plan.stray:
+    if plan.stray and done:
         s.console.row("Next: ", f"{git.at(work)} log HEAD..{plan.branch}")
     for left in plan.left_behind:
         s.console.say(
@@ -157,4 +154,4 @@ def _tell(s: Session, work: Path, plan: Recovery) -> None:
     if plan.left_behind:
         s.console.row("Next: ", s.command("recover", commit=plan.left_behind[0].commit[:_SHORT]))
     if not (plan.stray or plan.back or plan.left_behind):
-        s.console.say(_NOTHING)
+        s.console.say("Nothing to recover.")

@@ -171,7 +171,7 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
         s.print_json(
             {"recommended": best and best.tag, "forecasts": [one.as_json() for one in told]}
         )
-    elif markdown:
+    elif markdown and told:
         s.sh.show(forecast.markdown(told))
     elif told:
         report.forecasts(s.console, told, s.command)

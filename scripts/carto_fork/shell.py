@@ -130,7 +130,7 @@ def fill(template: str, values: Mapping[str, Value] | Mapping[str, str]) -> list
         options = [item for item in filled if item.startswith("-") and not word.startswith("-")]
         if options and not {"--", "--end-of-options"} & set(words):
             raise Refused(
-                f"the value {options[0]!r} would be read as an option of {words[0]}.",
+                f"the value {options[0]!r} would be read as an option of {(words or filled)[0]}.",
                 then="use a value that does not begin with a dash.",
             )
         words += filled

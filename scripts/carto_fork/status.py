@@ -16,8 +16,8 @@ from .shell import Shell
 from .tags import Tag
 from .text import counted
 
-_PATIENCE = 10
-"""Seconds to wait for upstream."""
+PATIENCE = 10
+"""Seconds to wait for a remote."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _upstream_tags(sh: Shell, fork: Fork) -> tuple[git.Refs, bool]:
     """Upstream's tags, and whether upstream itself gave them."""
     remote = fork.policy.remotes.upstream
     if fork.url(remote) is not None:
-        found = git.remote_refs(sh, fork.path, remote.name, ["refs/tags/*"], _PATIENCE)
+        found = git.remote_refs(sh, fork.path, remote.name, ["refs/tags/*"], PATIENCE)
         if found is not None:
             return found, True
     return fork.refs, False
@@ -193,8 +193,9 @@ def _in_progress(sh: Shell, fork: Fork, merged: Sequence[str]) -> Iterator[InPro
         work = trees.get(f"refs/heads/{branch}")
         there = fork.refs.objects.get(fork.tracking(origin, branch))
         same = there == fork.refs.objects.get(f"refs/heads/{branch}", there)
-        left = _unmerged(sh, work) if work else 0
         published = bool(there and same and not (work and git.work_state(sh, work).merging))
+        # Behind what is published, conflicts are those of its pull request.
+        left = _unmerged(sh, work) if work and not published else 0
         if published:
             state = f"published to {origin.name}"
         elif left:

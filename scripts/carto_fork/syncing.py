@@ -323,7 +323,7 @@ def resolve_request(s: Session, request: str, words: resolve.Words, run_task: Ru
 
     request: the pull request's number, address or branch.
     """
-    if not re.fullmatch(r"[\w][\w./:+-]*", request, re.ASCII):
+    if not re.fullmatch(r"#?\w[\w./:+-]*", request, re.ASCII):
         raise Usage(f"{request!r} names no pull request.", then="name its number, as in --pr 123.")
     commands.require_sense(words)
     found = s.open_fork()

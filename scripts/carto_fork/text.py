@@ -26,7 +26,7 @@ def wrapped(line: str, width: int) -> list[str]:
     lines = textwrap.wrap(
         held, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
-    return [part.replace("\0", " ") for part in lines]
+    return [part.replace("\0", " ") for part in lines or [""]]
 
 
 def pathspec_word(path: str) -> str:

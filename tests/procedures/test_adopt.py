@@ -211,6 +211,8 @@ def test_what_is_behind_is_brought_up_to_date_and_what_is_theirs_is_kept(world: 
         "carto-fork @ git+https://github.com/acme/carto-fork@v1",
         "https://example.com/carto_fork-1.0-py3-none-any.whl",
         "./wheels/carto_fork-1.0-py3-none-any.whl",
+        "wheels/carto_fork-1.0-py3-none-any.whl",
+        "carto-fork==1.0 --hash=sha256:0123abcd  # built by us",
     ],
 )
 def test_another_requirement_stays(world: World, source: str) -> None:
@@ -227,6 +229,7 @@ def test_another_requirement_stays(world: World, source: str) -> None:
         ("adopt --replace README.md", 2, "is no file that was put there"),
         ("adopt --requirement=--pre", 2, "--requirement is '--pre'."),
         ("adopt --requirement 'a b c'", 2, "--requirement is 'a b c'."),
+        ("adopt --requirement 'https://x y'", 2, "--requirement is 'https://x y'."),
         ("adopt --check --repo ..", 1, "is not a git repository"),
     ],
 )

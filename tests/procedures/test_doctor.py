@@ -117,6 +117,13 @@ def type_it(world: World, line: str, **variables: str) -> Done:
     return done
 
 
+def land_it(world: World, line: str) -> None:
+    """Make the change that a finding names; its pull request is merged at once."""
+    assert line.startswith("invoke feature --name ") and line.endswith(" && invoke pr")
+    type_it(world, line.removesuffix(" && invoke pr"))
+    world.git("push --quiet --no-verify origin HEAD:carto/main")
+
+
 def fixed(world: World, check: str) -> None:
     """Mend it by --fix; first it is only printed."""
     before = world.everything(), world.git_dir()
@@ -444,12 +451,31 @@ def test_the_hook(world: World) -> None:
     world.git("push --quiet origin carto/main")
 
 
-@pytest.mark.parametrize("called", ["", "true", "/gone/invoke guard --pre-push", "'"])
+@pytest.mark.parametrize(
+    "called",
+    [
+        *("", "true", "/gone/invoke guard --pre-push", "'", "sh --search-root=/gone guard"),
+        *("$HOME/gone guard", "bin/gone guard"),
+    ],
+)
 def test_a_hook_that_does_not_know_what_to_call(world: World, called: str) -> None:
     world.git("config carto-fork.guard", called)
     assert "is missing or out of date" in one(world, "hook", "broken")["what"]
     fixed(world, "hook")
     assert world.git("config carto-fork.guard").endswith("guard --pre-push")
+
+
+@pytest.mark.parametrize(
+    "called", ["$HERE/mine guard", "./mine -r /usr/ guard", "sh -r=/usr guard"]
+)
+def test_a_hook_that_calls_it_in_another_way(
+    world: World, called: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the hook does: with the shell's variables, at the top of the work tree."""
+    monkeypatch.setenv("HERE", str(world.fork))
+    (world.fork / "mine").write_text("")
+    world.git("config carto-fork.guard", called)
+    assert found(world, "hook") == []
 
 
 def test_another_hook_is_left_alone(world: World) -> None:
@@ -502,9 +528,7 @@ def test_a_version_that_hides_a_release(world: World) -> None:
         f"{STABLE} is not detected: carto/main states 1.77.2 and contains v1.75.2-stable."
     )
     assert one(world, "version", "look")["then"] == "invoke heal --check"
-    world.git("switch --quiet -c chore/version origin/carto/main")
-    type_it(world, finding["then"].partition(": ")[2])
-    world.git("push --quiet --no-verify origin HEAD:carto/main")
+    land_it(world, finding["then"].partition(": ")[2])
     assert found(world, "detection") == []
     assert found(world, "version") == []
 
@@ -555,9 +579,7 @@ def test_versions_that_disagree(world: World) -> None:
     world.git("fetch --quiet origin")
     finding = one(world, "version", "broken")
     assert finding["what"].startswith("the version files disagree: ")
-    world.git("switch --quiet -c chore/version origin/carto/main")
-    type_it(world, finding["then"])
-    world.git("push --quiet --no-verify origin HEAD:carto/main")
+    land_it(world, finding["then"])
     assert found(world, "version") == []
 
 
@@ -566,9 +588,8 @@ def test_a_version_that_was_not_raised(world: World) -> None:
     world.git(f"merge --quiet -s ours -m 'chore: merge upstream' {TAG}")
     world.git("push --quiet --no-verify origin HEAD:carto/main")
     finding = one(world, "version", "broken")
-    assert finding["then"] == f"invoke bump-version --tag {TAG}"
-    type_it(world, finding["then"])
-    world.git("push --quiet --no-verify origin HEAD:carto/main")
+    assert f" && invoke bump-version --tag {TAG} && " in finding["then"]
+    land_it(world, finding["then"])
     assert found(world, "version") == []
 
 
@@ -577,9 +598,7 @@ def test_a_version_that_the_fork_counts_on_to(world: World) -> None:
     finding = one(world, "version", "look")
     assert finding["what"].startswith("the version is 1.75.2.1, and the newest release in carto/")
     assert finding["cause"].startswith("The fork counts on by itself")
-    world.git("switch --quiet -c chore/version origin/carto/main")
-    type_it(world, finding["then"])
-    world.git("push --quiet --no-verify origin HEAD:carto/main")
+    land_it(world, finding["then"])
     assert found(world, "version") == []
 
 
@@ -626,9 +645,7 @@ def test_a_workflow_that_came_back(world: World) -> None:
     push_as_colleague(world, {".github/workflows/ghcr_deploy.yml": "on: push\n"})
     world.git("fetch --quiet origin")
     finding = one(world, "workflows", "broken")
-    assert finding["then"].endswith(" && invoke pr")
-    type_it(world, finding["then"].removesuffix(" && invoke pr"))
-    world.git("push --quiet origin HEAD:carto/main")
+    land_it(world, finding["then"])
     assert found(world, "workflows") == []
 
 
@@ -661,11 +678,26 @@ def test_a_block_of_the_forks_of_which_a_merge_kept_the_heading(world: World) ->
     first, rest = below.split("\n", 1)
     land(world, TAG, {"Dockerfile": f"{above}{heading}\n{rest}"})
     finding = one(world, "docker", "look")
-    assert finding["what"] == f"Dockerfile has lost 1 line of the fork's block {heading!r}."
+    assert finding["what"] == (
+        f"1 line of the fork's block {heading!r} is no longer in Dockerfile."
+    )
     assert f"-{first}" in type_it(world, finding["then"].partition(": ")[2]).out
     commit_in(world, world.origin, PRODUCTION, {"Dockerfile": mine})
     world.git("fetch --quiet origin")
     assert found(world, "docker") == []
+
+
+def test_a_marked_line_that_a_merge_lost(world: World) -> None:
+    mark = "RUN echo odbc  # CARTO: odbc stays"
+    text = world.git("show origin/carto/main:Dockerfile") + "\n"
+    push_as_colleague(world, {"Dockerfile": f"{text}{mark}\n"})
+    world.git("fetch --quiet origin")
+    done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
+    assert done.code == 0, done.err
+    merged = world.git(f"show upstream-sync/{TAG}:Dockerfile") + "\n"
+    land(world, TAG, {"Dockerfile": merged.replace(f"{mark}\n", "")})
+    finding = one(world, "docker", "broken")
+    assert finding["what"] == f"Dockerfile has lost the fork's block {mark!r}."
 
 
 def test_a_block_in_a_file_that_has_another_name_now_is_there(world: World) -> None:

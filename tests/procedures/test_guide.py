@@ -93,10 +93,13 @@ _LAYOUT = "ui/litellm-dashboard/src/app/layout.tsx"
 
 def test_conflicts_in_a_pull_request_are_finished_there(world: World, github: GitHub) -> None:
     assert world.run(f"upstream-sync --no-tests --tag {STABLE}").code == 0
-    assert following(world) == (
+    left = (
         "invoke resolve-conflicts --pr 1",
         "Pull request 1 has conflicts that are left for a person.",
     )
+    assert following(world) == left
+    assert follow(world).code == 3
+    assert following(world) == left
 
 
 def test_a_pull_request_that_a_person_closed_is_left_alone(world: World, github: GitHub) -> None:
@@ -124,26 +127,40 @@ def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
     assert follow(world).code == 0
     assert following(world)[0] == f"gh pr view 2 {FORK}"
     assert world.call(f"gh pr merge 2 {FORK} --merge".split()).code == 0
-    world.git("fetch --quiet origin")
+    assert following(world)[0] == "git -C . fetch origin"
+    assert follow(world).code == 0
     assert following(world)[0] == "invoke release"
 
 
-def test_a_squashed_sync_that_no_version_tells_of_is_healed(world: World) -> None:
+@pytest.mark.parametrize(
+    ("more", "code", "command", "end"),
+    [
+        ({}, 0, "invoke heal", "This records the ancestry that was lost."),
+        (
+            {"litellm-proxy-extras/README.md": "Mine.\n"},
+            4,
+            "invoke heal --check",
+            "in the way of healing that.",
+        ),
+    ],
+)
+def test_a_squashed_sync_that_no_version_tells_of(
+    world: World, more: dict[str, str], code: int, command: str, end: str
+) -> None:
     assert world.run(f"upgrade-carto --no-tests --no-pr --tag {TAG}").code == 0
     before = world.git("show origin/carto/main:pyproject.toml") + "\n"
     production = "refs/heads/carto/main"
     squash = f"chore: merge upstream {TAG}"
-    commit_in(
-        world, world.origin, production, {"pyproject.toml": before}, tree=SYNC, message=squash
-    )
+    files = {"pyproject.toml": before} | more
+    commit_in(world, world.origin, production, files, tree=SYNC, message=squash)
     world.git(f"update-ref -d refs/heads/{SYNC}", repo=world.origin)
     world.git("fetch --quiet --prune origin")
     world.git(f"branch --quiet -D {SYNC}")
     world.git("fetch --quiet upstream")
-    command, why = following(world)
-    assert command == "invoke heal"
-    assert why.endswith("has one parent only. This records the ancestry that was lost.")
-    assert squash in why
+    found, why = following(world)
+    assert found == command
+    assert squash in why and "has one parent only. " in why and why.endswith(end)
+    assert follow(world).code == code
 
 
 def test_without_a_gh_the_pull_request_is_still_next(world: World) -> None:
@@ -206,6 +223,9 @@ def test_the_next_command_from_a_state(world: World, state: str) -> None:
     made = world.call(["bash", "-c", line])
     assert made.code == 0, made.err
     assert following(world) == (command, why)
+    # It does something: nothing refuses it, whatever it finds.
+    refused = re.match(r"(Refused|Failed|Usage): ", follow(world).err)
+    assert refused is None
 
 
 def test_a_policy_that_is_not_valid(world: World) -> None:
@@ -279,6 +299,21 @@ def test_a_production_branch_that_is_not_there(world: World) -> None:
     assert command == "git -C . ls-remote --heads origin"
     assert why.startswith("origin has no carto/main, which the policy calls the production branch")
     assert "refs/heads/production" in follow(world).out
+
+
+def test_an_origin_that_is_away(world: World) -> None:
+    assert world.run("adopt").code == 0
+    world.git("config remote.origin.uploadpack false")
+    away = (
+        "git -C . ls-remote origin",
+        "origin cannot be reached: check the network and your access.",
+    )
+    assert following(world)[0].startswith("git -C . log -p ")
+    world.git("switch --quiet --create work")
+    world.git("branch --quiet --delete --force carto/main")
+    world.git("update-ref -d refs/remotes/origin/carto/main")
+    world.git("symbolic-ref --delete refs/remotes/origin/HEAD")
+    assert following(world) == away
 
 
 def test_no_fork_at_all(world: World, tmp_path: Path) -> None:

@@ -189,6 +189,7 @@ def test_commits_that_were_left_behind(world: World, detached: str) -> None:
         f"left behind: {detached[:10]} 2025-09-30 feat: two (2 commits)\n"
         f"Next: invoke recover --commit {detached[:10]}\n"
     )
+    assert world.run("recover --dry").out.replace("# ", "") == done.out
     assert world.everything() == before
 
     done = world.run(f"recover --commit {detached[:10]} --name kept")
@@ -236,7 +237,7 @@ def test_hostile_subjects(world: World) -> None:
 
 
 def test_interrupted_between_its_steps(world: World, detached: str) -> None:
-    cut = 'case " $* " in *" switch "*) kill -9 $PPID;; esac; exec "$GIT" "$@"'
+    cut = 'case " $* " in *" switch "*) kill -9 $PPID $$;; esac; exec "$GIT" "$@"'
     path = shim(world, cut)
     done = world.run("recover", cwd=None, PATH=path)
     assert done.code == -9

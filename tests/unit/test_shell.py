@@ -174,6 +174,11 @@ def test_a_value_that_would_be_an_option_is_refused(value: str, template: str) -
     )
 
 
+def test_a_program_that_would_be_an_option_is_refused() -> None:
+    with pytest.raises(Refused, match="'-x' would be read as an option of -x"):
+        fill("{gh} --version", {"gh": "-x"})
+
+
 def test_an_item_of_a_list_that_would_be_an_option_is_refused() -> None:
     for template in ("git for-each-ref {only}", "git rev-list --not {only} --"):
         with pytest.raises(Refused, match="would be read as an option"):

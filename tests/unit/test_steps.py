@@ -542,6 +542,7 @@ PROCEDURES: dict[str, tuple[Step, ...]] = {
     for name, found in vars(procedures).items()
     if isinstance(found, tuple) and not name.startswith("_") and isinstance(found[0], Step)
 }
+LABELS = procedures.OPEN_REQUEST[0]
 STEPS = [
     pytest.param(step, id=f"{name}-{number}-{step.name}")
     for name, found in PROCEDURES.items()
@@ -655,16 +656,18 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
         (step.name, name)
         for procedure, plan in seen
         for step in procedure
-        if not step.when or step.when in plan.conditions
+        # Its line is written once for each label that is missing.
+        if step != LABELS or step.when in plan.conditions
         for name in sorted(_placeholders(step) - plan.values.keys())
     ]
     assert missing == []
-    ran = [[step.name for step in procedure] for procedure, _ in seen]
+    ran = [
+        tuple(LABELS if step.name == LABELS.name else step for step in procedure)
+        for procedure, _ in seen
+    ]
     # They need docker, a branch that moves, a run that was cut or an illness, and have tests
     # of their own.
     elsewhere = ["TIDY", "FETCH_PRODUCTION", "IMAGES", "MEND"]
-    assert [
-        name for name, found in PROCEDURES.items() if [step.name for step in found] not in ran
-    ] == elsewhere
+    assert [name for name, found in PROCEDURES.items() if found not in ran] == elsewhere
     for procedure, plan in seen:
         assert {step.commands for step in procedure if step.commands} <= plan.commands.keys()
