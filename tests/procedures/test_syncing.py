@@ -166,9 +166,40 @@ def test_a_strangers_pull_request_is_not_taken_for_ours(world: World, github: Gi
         "OPEN",
     )
     assert (mine.head, mine.strange) == (SYNC, False)
-    refused = world.run("resolve-conflicts --pr 90")
+    for name in ("90", "'#90'", "https://github.com/CartoDB/litellm/pull/90"):
+        refused = world.run(f"resolve-conflicts --pr {name}")
+        assert refused.code == 1
+        assert "pull request 90 is from another repository" in refused.err
+
+
+def test_a_pull_request_of_another_repository_is_refused(world: World, github: GitHub) -> None:
+    head = world.git("rev-parse main", repo=world.upstream)
+    with github.open() as opened:
+        theirs = Pull(
+            number=7,
+            title="feat: theirs",
+            body="",
+            head=SYNC,
+            base="main",
+            head_oid=head,
+            base_oid=head,
+            author="eve",
+            created="2025-09-30T12:00:00Z",
+            updated="2025-09-30T12:00:00Z",
+        )
+        opened.upstream().state.pulls.append(theirs)
+    url = "https://github.com/BerriAI/litellm/pull/7"
+    refused = world.run(f"resolve-conflicts --pr {url}")
     assert refused.code == 1
-    assert "pull request 90 is from another repository" in refused.err
+    what = f"{url} is a pull request of another repository than CartoDB/litellm."
+    assert refused.err.startswith(f"Refused: {what}\n")
+
+
+@pytest.mark.parametrize("name", ["--all", "a b", "x;y", "-"])
+def test_what_names_no_pull_request_is_refused(world: World, github: GitHub, name: str) -> None:
+    done = world.run(f"resolve-conflicts '--pr={name}'")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"Usage: {name!r} names no pull request.\n")
 
 
 def test_a_pull_request_that_a_person_closed_is_not_opened_again(
