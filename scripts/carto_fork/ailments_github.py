@@ -267,8 +267,8 @@ CHECKS = (
     Check("workflow", "The sync workflow fails, or does not run.", _workflow),
     Check("sync-pr", "The pull request of a sync cannot be merged.", _sync_pr),
     Check("slack", "No messages in Slack.", _slack),
-    Check("squash-merge", "A sync landed squashed.", _squash_merge),
-    Check("protection", "The production branch was overwritten.", _protection),
+    Check("squash-merge", "A sync can land squashed.", _squash_merge),
+    Check("protection", "The production branch can be overwritten.", _protection),
     Check("gh", "No pull request is opened.", _gh),
 )
 """The checks of this subject."""

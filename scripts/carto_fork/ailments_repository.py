@@ -37,7 +37,8 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Finding]:
     state = f"a {what} is in progress in {git.named(work)}" if what else f"{git.named(work)}"
     tag = _tag_of(patient, work)
     again = patient.command("upgrade-carto", tag=tag) if tag and what == "merge" else ""
-    conclude = again or f"{git.at(work)} {f'{what} --continue' if what else 'commit'}"
+    goes_on = f"{what} --continue" if what not in ("", "merge") else "commit"
+    conclude = again or f"{git.at(work)} {goes_on}"
     if what == "bisect":
         cause = "The checkout is on a commit that git has chosen."
         yield Finding(Level.LOOK, f"{state}.", cause, f"{git.at(work)} bisect reset")
@@ -89,8 +90,8 @@ def _markers_on(
         then = patient.command("resolve-conflicts", pr="NUMBER")
         yield Finding(Level.LOOK, what, cause, then)
     else:
-        cause = "A conflict was committed before it was resolved."
-        then = f"{patient.command('feature', name='resolve-markers')}, edit, commit and merge it"
+        cause = "A conflict was committed before it was resolved; it takes a change of its own."
+        then = patient.command("feature", name="resolve-markers")
         yield Finding(Level.BROKEN, what, cause, then)
 
 
@@ -280,13 +281,13 @@ def _policy(patient: Patient) -> Iterator[Finding]:
 
 
 CHECKS = (
-    Check("conflicts", "A merge stops with conflicts.", _conflicts),
+    Check("conflicts", "A merge is not concluded, or left its conflicts.", _conflicts),
     Check("head", "`git status` says: HEAD detached.", _head),
     Check("remotes", "Tasks refuse because of a remote.", _remotes),
     Check("clone", "Tasks refuse, or are slow, in this clone.", _clone),
     Check("git", "Git does not know an option.", _git),
     Check("leftovers", "Git says that something is locked, or checked out elsewhere.", _leftovers),
-    Check("hook", "Something reaches the production branch that does not belong there.", _hook),
+    Check("hook", "What is pushed is not checked.", _hook),
     Check("policy", "Tasks refuse because of the policy.", _policy),
 )
 """The checks of this subject."""

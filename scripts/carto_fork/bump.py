@@ -89,7 +89,7 @@ def apply(
     paths = sorted({change.path for change in found} | cut)
     if state.merging:
         raise Refused(
-            f"a merge is in progress in {work}.",
+            f"a merge is in progress in {git.named(work)}.",
             then=f"conclude it first: {git.at(work)} commit",
         )
     if not git.has_identity(sh, work):

@@ -197,15 +197,18 @@ def resolve_conflicts(s: Session, words: resolve.Words) -> None:
         raise Paused(
             f"{printable(resolution.marked[0])} is staged with conflict markers in it.",
             untouched="Nothing was committed.",
-            then=f"edit it in {work}, `git add` it, then {_conclude(s, found, work)}",
+            then=f"edit it in {git.named(work)}, `git add` it, then {_conclude(s, found, work)}",
         )
     if resolution.left and not s.sh.dry:
         count = len(resolution.left)
         raise Paused(
             f"{count} {'conflict needs' if count == 1 else 'conflicts need'} a person.",
             untouched="Nothing was committed; what could be decided is staged.",
-            then=f"resolve in {work}, `git add` each file, then {_conclude(s, found, work)}",
+            then=f"resolve in {git.named(work)}, `git add` each file, then "
+            f"{_conclude(s, found, work)}",
         )
+    if s.is_whole and not s.sh.dry:
+        s.console.row("Next: ", _conclude(s, found, work))
 
 
 def _conclude(s: Session, found: Fork, work: Path) -> str:
@@ -295,7 +298,7 @@ def build_sandbox(s: Session, path: Path) -> None:
     from . import sandbox
 
     built = sandbox.build(s.sh, path)
-    if built.new:
+    if not (built.clone.parent / "gh").exists():
         give_gh(s, built)
     clone = git.nearest(built.clone)
     ask = invocation.command(s.program, "next", repo=str(clone))

@@ -48,6 +48,12 @@ class Fork:
         return home.with_name(f"{home.name}.{branch.replace('/', '-')}")
 
     @property
+    def is_of_the_tasks(self) -> bool:
+        """Whether it is no fork at all, but the checkout of the program that runs."""
+        top = Path(__file__).resolve().parents[2]
+        return not self.has_production and self.repository.home.resolve() == top
+
+    @property
     def policy(self) -> Policy:
         return self.loaded.policy
 
@@ -282,6 +288,10 @@ def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
     A path on this machine is taken for a copy, unless both remotes are one and the same.
     """
     origin, upstream = fork.policy.remotes.origin, fork.policy.remotes.upstream
+    if fork.is_of_the_tasks:
+        problem = f"{fork.path.absolute()} is the checkout of the tasks, not of a fork."
+        yield problem, "name the fork's clone with --repo."
+        return
     for remote in (origin, upstream):
         for option, flag in (("url", ""), ("pushurl", " --push")):
             for url in fork.settings.get(f"remote.{remote.name}.{option}", []):

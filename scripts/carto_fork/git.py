@@ -90,7 +90,10 @@ def at(path: Path) -> str:
 
 def nearest(path: Path) -> Path:
     """The shorter one of a path's absolute and relative form, for lines that people read."""
-    absolute, relative = path.absolute(), Path(os.path.relpath(path))
+    try:
+        absolute, relative = path.absolute(), Path(os.path.relpath(path))
+    except FileNotFoundError:
+        return path  # the directory that we were in is gone
     return relative if len(str(relative)) < len(str(absolute)) else absolute
 
 

@@ -18,6 +18,7 @@ from . import (
     fork,
     git,
     markdown,
+    markers,
     policy,
     tags,
     verify,
@@ -255,7 +256,12 @@ def _check(sh: Shell, found: Fork, upstream: _Upstream, each: Range) -> Iterator
             yield Finding("subject", f"{commit.short} is no conventional commit")
     stable_ones = upstream.stable.keys()
     syncs = [commit for commit in others if not stable_ones.isdisjoint(commit.parents[1:])]
-    yield from _losses(sh, found, upstream, each, syncs)
+    losses = list(_losses(sh, found, upstream, each, syncs))
+    yield from losses
+    told = {finding.path for finding in losses}
+    for path, _ in markers.left(sh, repo, [each.base, *stable, *upstream.tips], each.head):
+        if path not in told:
+            yield Finding("markers", f"{printable(path)} holds conflict markers", path)
 
 
 def _heals(sh: Shell, found: Fork, upstream: _Upstream, commit: _Commit, foreign: set[str]) -> bool:

@@ -14,7 +14,7 @@ from . import ancestry, customisations, drops, git, ledger, pins, policy
 from .errors import Refused
 from .evidence import Commit, Customisations
 from .fates import Fate, substantive
-from .fork import Fork
+from .fork import Fork, require_remotes
 from .ledger import Entry
 from .policy import Feature, Side
 from .shell import Shell, batches
@@ -55,6 +55,7 @@ def _own(sh: Shell, fork: Fork) -> Customisations:
     branch is not known here."""
     upstream = fork.policy.remotes.upstream.name
     if not fork.upstream_refs or not fork.has_production:
+        require_remotes(fork)
         remote = fork.policy.remotes.origin.name if fork.upstream_refs else upstream
         raise Refused(
             f"nothing of the remote `{remote}` is known here.",

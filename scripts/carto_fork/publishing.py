@@ -323,7 +323,7 @@ def start_feature(s: Session, name: str) -> None:
         s.run(procedures.FEATURE, Plan(values, frozenset(), untouched), held)
     if not s.sh.dry:
         s.console.say(f"{branch} is checked out, at {origin}'s {production}.")
-        s.console.row("when it is done: ", s.command("pr"))
+        s.console.row("Next: commit the change, then ", s.command("pr"))
 
 
 def _require_nothing_lost(s: Session, work: Path, commit: str) -> None:
@@ -331,7 +331,7 @@ def _require_nothing_lost(s: Session, work: Path, commit: str) -> None:
     state = git.work_state(s.sh, work)
     if state.merging:
         raise Refused(
-            f"a merge is in progress in {work}.",
+            f"a merge is in progress in {git.named(work)}.",
             then=f"conclude it, or: {git.at(work)} merge --abort",
         )
     changed = git.differing(s.sh, work, state.head, commit) if state.head != git.NULL else []
@@ -386,9 +386,9 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
     if s.json:
         s.print_json(_pull_facts(opened, known is None, head, base, title))
     elif known:
-        s.console.row("its pull request is open already: ", known.url)
+        s.console.row("Pull request, open already: ", known.url)
     elif opened:
-        s.console.row("opened: ", opened.url)
+        s.console.row("Pull request: ", opened.url)
 
 
 def _pull_facts(pull: Pull | None, new: bool, head: str, base: str, title: str) -> dict[str, Any]:

@@ -133,13 +133,15 @@ def _conflicts(sync: Sync, context: Context, rows: int) -> Iterator[str]:
 
 def _decision(sync: Sync, decision: Decision) -> list[str]:
     conflict = decision.conflict
+    why = f"{plain(decision.rule)}: {plain(decision.why)}" if decision.rule else plain(decision.why)
     if conflict.path in sync.unresolved:
         taken = "**a person's**"
     elif decision.left:
-        taken = "resolved by a person"
+        word = sync.resolutions[conflict.path]
+        taken = f"{_SIDES[word.take]}, by a person" if word.take else "resolved by a person"
+        why = plain(word.reason) or why
     else:
         taken = _SIDES[decision.take] if decision.take else "as merged"
-    why = f"{plain(decision.rule)}: {plain(decision.why)}" if decision.rule else plain(decision.why)
     return [cell(conflict.path), conflict.kind.value, taken, why]
 
 
@@ -229,7 +231,9 @@ def _checklist(sync: Sync, context: Context) -> Iterator[str]:
     yield ""
     yield item(not sync.unresolved, "every conflict is resolved")
     yield item(sync.checked.passed, "nothing is lost, no markers, files parse, imports resolve")
-    yield item("install" in sync.passed, "the merged tree installs")
+    # The record of what was installed goes with the work tree; what comes after it stays.
+    installed = not {"install", "test", "lint"}.isdisjoint(sync.passed)
+    yield item(installed, "the merged tree installs")
     for check, lines in (("test", context.test), ("lint", context.lint)):
         for line in lines:
             yield item(check in sync.passed, code(line))

@@ -6,6 +6,7 @@ import json
 import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import git
@@ -413,7 +414,7 @@ def upgrade_begins(console: Console, upgrade: Upgrade, fork: Fork) -> None:
             ("version", f"{upgrade.before or 'none'} -> {tag.release}"),
             ("tag", f"{upgrade.target.commit[:10]}, brings {counted(upgrade.commits, 'commit')}"),
             ("sync branch", upgrade.sync),
-            ("prepared in", str(upgrade.work)),
+            *([] if upgrade.finished else [("prepared in", str(upgrade.work))]),
             *([("signature", upgrade.signature)] if upgrade.signature else []),
         ]
     )
@@ -436,6 +437,10 @@ def upgrade_ended(
         why = "--no-tests" if not options.tests else "the policy names no commands"
         console.say(f"Not tested: {why}.", "yellow")
     production = fork.policy.branches.production
+    if result["published_to"] and result["work_tree"]:
+        inside = Path.cwd().is_relative_to(upgrade.work.absolute())
+        why = "you are in it" if inside else "it holds files that git does not know"
+        console.say(f"{git.named(upgrade.work)} is kept: {why}.")
     if result["published_to"] is None:
         console.say(f"Done: {branch} is at {head}, in {result['work_tree']}; not pushed.", "green")
         again = command("upgrade-carto", tag=result["tag"], direct=options.direct)
@@ -453,8 +458,6 @@ def upgrade_ended(
             "have it reviewed" if opened else f"open a pull request from {branch} to {production}"
         )
         console.say(f"Next: {wanted}; merge it with a merge commit, never squashed.")
-    if result["published_to"] and result["work_tree"]:
-        console.say(f"{result['work_tree']} is kept: it holds files that git does not know.")
 
 
 def given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str) -> None:

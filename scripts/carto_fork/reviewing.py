@@ -157,8 +157,10 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
     if not releases:
         production = found.policy.branches.production
         s.console.say(f"Nothing to forecast: {production} has every stable release that is here.")
-        fetch = f"{git.at(found.path)} fetch --tags {found.policy.remotes.upstream.name}"
-        s.console.row("This fetches what is not here: ", fetch)
+        upstream = found.policy.remotes.upstream
+        fetch = f"{git.at(found.path)} fetch --tags {upstream.name}"
+        get = fetch if found.url(upstream) else f"{s.command('setup')} && {fetch}"
+        s.console.row("This fetches what is not here: ", get)
     with s.console.working("forecast"):
         told = forecast.forecasts(s.sh, found, releases)
     if merged := next((one for one in told if not one.commits), None):

@@ -46,7 +46,7 @@ class Session:
         self.program = invocation.program(sys.argv)
         self.repo_option = str(options.get("repo", ""))
         self.again = invocation.command(self.program, task, **options, json=as_json)
-        self._printed = False
+        self._task, self._printed = task, False
 
     @property
     def path(self) -> Path:
@@ -74,6 +74,11 @@ class Session:
         """The fork to work on, and the top of the work tree that was named."""
         found = self.open_fork()
         return found, git.top_of_work_tree(self.sh, found.repository.path)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the task was typed itself, and is no step of another one."""
+        return self._task in sys.argv
 
     def command(self, task: str, **options: str | bool | Sequence[str]) -> str:
         """The command line of another task on the same fork."""

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from . import conflicts, conventional, customisations, git, knowledge, markers, pins, tags, verify
+from . import (
+    conflicts,
+    conventional,
+    customisations,
+    drops,
+    git,
+    knowledge,
+    markers,
+    pins,
+    tags,
+    verify,
+)
 from .decisions import Decision
 from .errors import Refused
 from .fork import Fork
-from .policy import Kind, TagUse
+from .policy import Kind, TagUse, Take
 from .shell import Shell
 from .tags import Tag
 from .verify import Verification
@@ -36,6 +47,15 @@ class Area:
 
 
 @dataclass(frozen=True)
+class Resolution:
+    """What a person made of a conflict: whose side they took, None for a text of its own, and why,
+    "" if they did not say."""
+
+    take: Take | None
+    reason: str
+
+
+@dataclass(frozen=True)
 class Sync:
     """A release merged on a sync branch.
 
@@ -43,6 +63,7 @@ class Sync:
     ours, theirs: its parents, the fork's side and upstream's.
     before: the version on the fork's side. previous: upstream's release that it had.
     decisions: one for each conflict. unresolved: paths whose conflict is still there.
+    resolutions: by path, what a person made of a conflict that was left to them.
     checked: the account and the checks of the branch.
     passed: names of the checks that this very commit has passed.
     commits: upstream's commits by their conventional type. areas: the largest changes first.
@@ -59,6 +80,7 @@ class Sync:
     previous: Tag | None
     decisions: tuple[Decision, ...]
     unresolved: tuple[str, ...]
+    resolutions: Mapping[str, Resolution]
     checked: Verification
     passed: tuple[str, ...]
     commits: Counter[str]
@@ -81,6 +103,7 @@ def read(sh: Shell, fork: Fork, tag: Tag, head: str) -> Sync:
     decisions = decided(sh, fork, ours, theirs)
     base = next(iter(git.merge_bases(sh, repo, ours, theirs)), "") or git.empty_tree(sh, repo)
     changes = _changes(sh, repo, base, theirs)
+    left = unresolved(sh, fork, decisions, ours, theirs, merge, head)
     return Sync(
         tag=tag,
         branch=branch,
@@ -91,7 +114,8 @@ def read(sh: Shell, fork: Fork, tag: Tag, head: str) -> Sync:
         before=fork.stated_version(sh, ours),
         previous=_previous(sh, fork, ours),
         decisions=decisions,
-        unresolved=tuple(unresolved(sh, fork, decisions, ours, theirs, merge, head)),
+        unresolved=tuple(left),
+        resolutions=_resolutions(sh, repo, decisions, ours, theirs, head),
         checked=verify.of_merge(sh, fork, repo, ours, theirs, head),
         passed=tuple(
             check
@@ -158,6 +182,24 @@ def unresolved(
     kinds = (Kind.CONTENT, Kind.ADD_ADD)
     others = [path for path, kind in left.items() if kind not in kinds and not touched]
     return sorted(marked | set(others))
+
+
+def _resolutions(
+    sh: Shell, repo: Path, decisions: Sequence[Decision], ours: str, theirs: str, head: str
+) -> dict[str, Resolution]:
+    """What became of the conflicts that were left to a person, on a sync branch."""
+    paths = [decision.conflict.path for decision in decisions if decision.left]
+    if not paths:
+        return {}
+    now, mine, other = (git.tree(sh, repo, commit) for commit in (head, ours, theirs))
+    # With the name of this release or of none, the last word counts.
+    reasons = {d.path: d.reason for d in drops.read(git.show(sh, repo, head, drops.FILE_NAME))}
+    found = {}
+    for path in paths:
+        sides = ((Take.FORK, mine), (Take.UPSTREAM, other))
+        take = next((side for side, tree in sides if tree.get(path) == now.get(path)), None)
+        found[path] = Resolution(take, reasons.get(path, ""))
+    return found
 
 
 def _previous(sh: Shell, fork: Fork, ours: str) -> Tag | None:

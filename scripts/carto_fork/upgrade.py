@@ -270,7 +270,9 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str) -> None:
         lost = " Its history was lost, probably in a squash merge." if same else ""
         raise Refused(
             f"{tag.name} is not newer than {before}, the version on {production}.{lost}",
-            then="choose a newer release; `status` names the newest one.",
+            then="`heal --check` says what brings it back."
+            if same
+            else "choose a newer release; `status` names the newest one.",
         )
 
 

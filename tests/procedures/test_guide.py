@@ -63,7 +63,9 @@ def test_from_a_new_release_to_the_forks_own(world: World, github: GitHub) -> No
     for side, path in (("keep-fork", "Dockerfile"), ("accept-upstream", _LAYOUT)):
         world.run(f"resolve-conflicts --{side} {path} --reason 'It is right.'")
     again = f"invoke upgrade-carto --tag {STABLE}"
-    assert following(world) == (again, f"The upgrade to {STABLE} is not finished.")
+    command, why = following(world)
+    assert command == again
+    assert why.startswith(f"The upgrade to {STABLE} is not finished; this goes on, or says what is")
     done = world.run(f"upgrade-carto --tag {STABLE} --no-tests --no-pr")
     assert done.code == 0, done.err
     command, why = following(world)
@@ -77,13 +79,15 @@ def test_from_a_new_release_to_the_forks_own(world: World, github: GitHub) -> No
     assert world.call(merge.split()).code == 0
     assert following(world) == (
         "git -C . fetch origin",
-        "Pull request 1 is merged, and this clone is behind.",
+        "origin's carto/main has moved since this clone fetched.",
     )
     assert follow(world).code == 0
     assert following(world) == (
         "invoke release",
         f"carto/main has {STABLE}, and the newest release is v1.75.2-carto.1.2.0.",
     )
+    assert follow(world).code == 0
+    assert following(world)[0] == "git -C . merge --ff-only origin/carto/main"
     assert follow(world).code == 0
     assert following(world) == ("", f"Nothing to do: carto/main has {STABLE}.")
 
@@ -105,7 +109,79 @@ def test_conflicts_in_a_pull_request_are_finished_there(world: World, github: Gi
 def test_a_pull_request_that_a_person_closed_is_left_alone(world: World, github: GitHub) -> None:
     assert world.run(f"upgrade-carto --no-tests --tag {TAG}").code == 0
     assert world.call(f"gh pr close 1 {FORK}".split()).code == 0
-    assert following(world)[0] == f"invoke upgrade-carto --tag {STABLE}"
+    newer = f"invoke upgrade-carto --tag {STABLE}"
+    assert following(world) == (newer, "There is a newer stable release.")
+    assert world.run(f"upstream-sync --no-tests --tag {STABLE}").code == 0
+    assert world.call(f"gh pr close 2 {FORK}".split()).code == 0
+    command, why = following(world)
+    assert command == newer
+    assert why.endswith("Pull request 2 for it was closed; this opens another one.")
+
+
+def test_a_change_of_the_forks_own(world: World, github: GitHub) -> None:
+    assert world.run("feature --name mine").code == 0
+    assert following(world)[1] == "There is a newer stable release."
+    world.git("commit --quiet --allow-empty -m 'fix: mine'")
+    command, why = following(world)
+    assert command == "invoke pr"
+    assert why.startswith("feature/mine has 1 commit that carto/main has not; this publishes it")
+    assert follow(world).code == 0
+    view = (f"gh pr view 1 {FORK}", "Pull request 1 waits for its review.")
+    assert following(world) == view
+    world.git("commit --quiet --allow-empty -m 'fix: more'")
+    assert following(world) == ("invoke pr", "Pull request 1 is not as feature/mine is here.")
+    assert follow(world).code == 0
+    assert following(world) == view
+    assert world.call(f"gh pr merge 1 {FORK} --merge".split()).code == 0
+    assert following(world)[0] == "git -C . fetch origin"
+    assert follow(world).code == 0
+    assert following(world)[1] == "There is a newer stable release."
+
+
+def quiet(world: World) -> None:
+    """Let upstream have no newer release, and the version be that of the one that is merged."""
+    world.git(f"--git-dir . tag -d {STABLE}", repo=world.upstream)
+    project = world.git("show origin/carto/main:pyproject.toml") + "\n"
+    mine = {"pyproject.toml": project.replace("1.75.2.1", "1.75.2")}
+    commit_in(world, world.origin, "refs/heads/carto/main", mine)
+    world.git("fetch --quiet origin")
+
+
+def test_what_can_wait(world: World, github: GitHub) -> None:
+    """Fixes that are not released, a local branch that is behind, commits that were left behind."""
+    world.git("fetch --quiet upstream main")
+    quiet(world)
+    assert world.git("rev-list --count v1.75.2-carto.1.2.0..origin/carto/main") == "1"
+    assert following(world) == (
+        "invoke release",
+        "carto/main has 1 commit since v1.75.2-carto.1.2.0.",
+    )
+    assert follow(world).code == 0
+    assert following(world) == (
+        "git -C . merge --ff-only origin/carto/main",
+        "carto/main is 1 commit behind here.",
+    )
+    assert follow(world).code == 0
+    world.git("checkout --quiet --detach")
+    world.git("commit --quiet --allow-empty -m 'fix: mine'")
+    left = world.git("rev-parse HEAD")
+    world.git("checkout --quiet carto/main")
+    assert following(world) == (
+        f"invoke recover --commit {left[:10]}",
+        "1 commit made on a detached HEAD is on no branch.",
+    )
+    assert follow(world).code == 0
+    assert following(world) == ("", "Nothing to do: carto/main has v1.75.2-stable.")
+
+
+def test_markers_on_production(world: World) -> None:
+    quiet(world)
+    bad = {"notes.md": "<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n"}
+    commit_in(world, world.origin, "refs/heads/carto/main", bad)
+    world.git("fetch --quiet origin")
+    world.git("fetch --quiet upstream")
+    assert following(world)[0] == "invoke doctor"
+    assert "conflict markers are committed" in " ".join(follow(world).out.split())
 
 
 def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
@@ -259,14 +335,20 @@ def test_an_adoption(world: World, github: GitHub) -> None:
     own.unlink()
     [branch] = world.git("branch --list adopt/* --format %(refname:short)").split()
     world.git(f"push --quiet origin {branch}")
-    create = f"gh pr create {FORK} --base carto/main --head {branch} --fill"
-    assert following(world) == (create, f"{branch} is published: ask for a review.")
+    command, why = following(world)
+    assert command.startswith(
+        f"gh pr create {FORK} --base carto/main --head {branch} --title 'chore"
+    )
+    assert why == f"{branch} is published: ask for a review."
     assert follow(world).code == 0
-    assert following(world)[0] == f"gh pr view 1 {FORK}"
+    assert following(world) == (
+        f"gh pr view 1 {FORK}",
+        "Pull request 1 waits for its review.",
+    )
     assert world.call(f"gh pr merge 1 {FORK} --squash".split()).code == 0
     assert following(world) == (
         "git -C . fetch origin",
-        "Pull request 1 is merged, and this clone is behind.",
+        "origin's carto/main has moved since this clone fetched.",
     )
     assert follow(world).code == 0
     assert following(world)[0] == f"invoke upgrade-carto --tag {STABLE}"

@@ -42,7 +42,8 @@ def test_a_feature_starts_from_origins_production(world: World) -> None:
     done = world.run("feature --name my-fix")
     assert (done.code, done.err) == (0, "")
     assert done.out.endswith(
-        "feature/my-fix is checked out, at origin's carto/main.\nwhen it is done: invoke pr\n"
+        "feature/my-fix is checked out, at origin's carto/main.\n"
+        "Next: commit the change, then invoke pr\n"
     )
     assert world.git("rev-parse HEAD") == new
     assert world.git("branch --show-current") == "feature/my-fix"
@@ -138,7 +139,7 @@ def test_a_pull_request_for_one_commit(world: World, github: GitHub) -> None:
     _, here, origin, upstream = world.everything()
     done = world.run("pr")
     assert (done.code, done.err) == (0, "")
-    assert done.out.endswith(f"\nopened: {PULLS}/1\n")
+    assert done.out.endswith(f"\nPull request: {PULLS}/1\n")
     [pull] = pulls(github)
     assert (pull.title, pull.body) == ("feat(ui): x", "Because of `y`.")
     assert (pull.head, pull.base, pull.draft) == ("feature/x", "carto/main", False)
@@ -156,7 +157,7 @@ def test_a_pull_request_that_is_open(world: World, github: GitHub) -> None:
     world.git("commit --quiet --allow-empty -m 'fix: more'")
     done = world.run("pr")
     assert (done.code, done.err) == (0, "")
-    assert done.out.endswith(f"\nits pull request is open already: {PULLS}/1\n")
+    assert done.out.endswith(f"\nPull request, open already: {PULLS}/1\n")
     [pull] = pulls(github)
     assert (pull.title, pull.draft) == ("fix: other (#3)", True)
     assert on_origin(world) == world.git("rev-parse HEAD") == pull.head_oid

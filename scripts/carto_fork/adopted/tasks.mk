@@ -2,8 +2,8 @@
 # or `include <<makefile>>` in a Makefile. They need `pip install --requirement <<requirements>>`.
 # Variables: TAG, a release of upstream's; ARGS, more options, split at blanks.
 
-<<key>>_targets := $(addsuffix -<<key>>,setup status sync-main upgrade resolve verify forecast heal \
-	detect guard)
+<<key>>_targets := $(addsuffix -<<key>>,setup status next doctor sync-main upgrade resolve verify \
+	forecast heal detect guard)
 <<if releases>>
 <<key>>_targets += release-<<key>>
 <<end>>
@@ -26,6 +26,8 @@ endif
 
 setup-<<key>>: ; @$(<<key>>_fork) setup $$ARGS
 status-<<key>>: ; @$(<<key>>_fork) status $$ARGS
+next-<<key>>: ; @$(<<key>>_fork) next $$ARGS
+doctor-<<key>>: ; @$(<<key>>_fork) doctor $$ARGS
 sync-main-<<key>>: ; @$(<<key>>_fork) sync-main $$ARGS
 upgrade-<<key>>: ; @$(<<key>>_fork) upgrade-carto $(<<key>>_tag) $$ARGS
 resolve-<<key>>: ; @$(<<key>>_fork) resolve-conflicts $$ARGS
