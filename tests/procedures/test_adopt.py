@@ -76,7 +76,7 @@ def test_it_shows_commits_and_publishes(world: World) -> None:
         "What the team changed is kept; --replace PATH gives such a file anew.\n"
         "+++ carto_fork.toml: new, 2 lines\n"
         "+++ .github/workflows/carto-guard.yml: new, 36 lines\n"
-        "+++ carto.mk: new, 35 lines\n"
+        "+++ carto.mk: new, 37 lines\n"
         "+++ carto_tasks.py: new, 15 lines\n"
         "+++ .github/carto-fork.txt: new, 4 lines\n"
         "1/5 branch    Start the branch from production, or from where origin has it.\n"

@@ -991,6 +991,16 @@ def test_a_forecast_never_chooses_a_release_that_is_merged_already(
     assert everything(world) == before
 
 
+def test_a_forecast_without_the_remote_says_how_to_get_it(merged: World) -> None:
+    merged.git(f"tag --delete {STABLE}")
+    merged.git(f"tag --delete {TAG}")
+    merged.git("remote remove upstream")
+    done = merged.run("forecast")
+    assert (done.code, done.err) == (0, "")
+    line = "This fetches what is not here: invoke setup && git -C . fetch --tags upstream\n"
+    assert done.out.endswith(line)
+
+
 @pytest.mark.parametrize("known", ["nothing", "what is merged", "on request"])
 def test_a_forecast_where_nothing_is_new(merged: World, known: str) -> None:
     merged.git(f"tag --delete {STABLE}")

@@ -181,6 +181,18 @@ def test_a_squashed_sync(world: World) -> None:
     assert found.endswith("brings upstream's work with one parent only: a squash")
 
 
+def test_conflict_markers(world: World) -> None:
+    feature(world)
+    text = "<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n"
+    (world.fork / "NOTES.md").write_text(text)
+    world.git("add NOTES.md")
+    world.git("commit --quiet -m 'docs: notes'")
+    assert findings(world) == ["markers: NOTES.md holds conflict markers"]
+    (world.fork / "NOTES.md").write_text("a\n")
+    world.git("commit --quiet -am 'docs: notes'")
+    passes(world)
+
+
 @pytest.mark.parametrize("subject", ["what is this", "WIP", "fixup! feat: x", "\x1b[31m @team `x`"])
 def test_a_subject_that_says_nothing(world: World, subject: str, tmp_path: Path) -> None:
     feature(world, subject=subject)

@@ -271,7 +271,8 @@ def test_the_version_that_production_has_already(world: World) -> None:
         f"{TAG} is not newer than 1.76.5, the version on carto/main. "
         "Its history was lost, probably in a squash merge."
     )
-    refused(world, message(what, NEWER, FETCHED))
+    then = "`invoke heal --check` says what brings it back."
+    refused(world, message(what, then, FETCHED))
 
 
 def test_a_tag_that_is_merged_already(world: World) -> None:

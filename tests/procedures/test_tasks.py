@@ -623,7 +623,7 @@ def test_config_prints_toml_that_is_a_policy_itself(world: World) -> None:
 
 PAUSED = message(
     "2 conflicts need a person.",
-    "resolve in ., `git add` each file, then git -C . commit",
+    "resolve in litellm, `git add` each file, then git -C . commit",
     "Nothing was committed; what could be decided is staged.",
     "Paused",
 )
@@ -672,7 +672,11 @@ def test_resolve_conflicts_of_a_plain_merge(world: World, style: str) -> None:
 
 def test_resolve_conflicts_decides_as_an_upgrade_does(world: World) -> None:
     merging(world, TAG)
-    assert world.run("resolve-conflicts").code == 0
+    done = world.run("resolve-conflicts")
+    assert done.code == 0
+    assert done.out.endswith(
+        " 0 left. 18 lines of the fork's gave way to\n  upstream's.\nNext: git -C . commit\n"
+    )
     tree = world.git("write-tree")
     world.git("merge --abort")
     upgraded(world, "--no-push")

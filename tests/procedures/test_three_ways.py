@@ -97,6 +97,23 @@ def test_a_repository_that_is_none(world: World, tmp_path: Path) -> None:
     assert refused.code == 1
 
 
+@pytest.mark.parametrize("line", ["setup", "adopt", "upgrade-carto --tag v1.76.5"])
+def test_the_checkout_of_the_tasks_is_no_fork(world: World, tmp_path: Path, line: str) -> None:
+    own = tmp_path / "carto-fork"
+    for path in [ROOT / "tasks.py", *packaged()]:
+        place = own / path.relative_to(ROOT)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(path.read_bytes())
+    world.git("init --quiet --initial-branch main .", repo=own)
+    before = sorted(own.rglob("*"))
+    done = world.call([*INVOKE, *line.split()], cwd=own, PYTHONDONTWRITEBYTECODE="1")
+    assert done.code == 1
+    assert "is the checkout of the tasks, not of a fork.\n" in done.err
+    asked = world.call([*INVOKE, "next"], cwd=own, PYTHONDONTWRITEBYTECODE="1")
+    assert asked.out.splitlines()[0].endswith("invoke sandbox")
+    assert sorted(own.rglob("*")) == before
+
+
 # --- From within the fork --------------------------------------------------------------------
 
 

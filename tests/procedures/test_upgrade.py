@@ -148,6 +148,28 @@ def test_abort_removes_the_work_tree_and_the_branch_and_nothing_else(world: Worl
     assert not world.work("v1.76.5").exists()
 
 
+def test_given_up_from_within_its_work_tree(world: World) -> None:
+    """The directory that one stands in goes; what is said of it is the same."""
+    world.git("fetch --quiet upstream refs/tags/v1.76.5:refs/tags/v1.76.5")
+    before = world.everything()
+    assert world.run("upgrade-carto --tag v1.76.5 --no-push --no-tests").code == 0
+    head = world.git("rev-parse upstream-sync/v1.76.5")
+    done = world.run("upgrade-carto --tag v1.76.5 --abort", cwd=world.work("v1.76.5"))
+    assert (done.code, done.err) == (0, "")
+    assert f"branch upstream-sync/v1.76.5 {head}\n" in done.out
+    assert not world.work("v1.76.5").exists()
+    assert world.everything() == before
+
+
+def test_finished_from_within_its_work_tree(world: World) -> None:
+    assert world.run("upgrade-carto --tag v1.76.5 --no-push --no-tests").code == 0
+    work = world.work("v1.76.5")
+    done = world.run("upgrade-carto --tag v1.76.5 --no-tests --no-pr", cwd=work)
+    assert done.code == 0, done.err
+    assert f"{work.name} is kept: you are in it.\n" in done.out
+    assert work.exists()
+
+
 def test_what_merged_without_conflict_is_what_plain_git_makes_of_it(world: World) -> None:
     world.run("upgrade-carto --tag v1.76.5 --no-tests")
     plain = world.call(
