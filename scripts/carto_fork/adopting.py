@@ -117,7 +117,8 @@ def _tell(s: Session, copies: Sequence[Copy]) -> None:
     width = max(len(copy.path) for copy in copies)
     for copy in copies:
         style = "yellow" if copy.state is State.THEIRS else ""
-        s.console.row(f"  {copy.path:<{width}}  ", copy.state.value, style)
+        lines = f", {counted(len(copy.after.splitlines()), 'line')}" if copy.before is None else ""
+        s.console.row(f"  {copy.path:<{width}}  ", f"{copy.state.value}{lines}", style)
     if not any(copy.due for copy in copies):
         s.console.say("The fork has all that it needs.", "green")
     if any(copy.state is State.THEIRS for copy in copies):
@@ -127,11 +128,9 @@ def _tell(s: Session, copies: Sequence[Copy]) -> None:
 
 
 def _show_changes(s: Session, due: Sequence[Copy]) -> None:
-    """Show how files change; a new one is shown by its length."""
+    """Show how files change that are there already."""
     for copy in due:
         if copy.before is None:
-            lines = counted(len(copy.after.splitlines()), "line")
-            s.console.row(f"+++ {copy.path}: ", f"new, {lines}")
             continue
         names = (f"a/{copy.path}", f"b/{copy.path}")
         before, after = copy.before.splitlines(), copy.after.splitlines()
@@ -247,13 +246,14 @@ def write(s: Session, requirement: str, replaced: Sequence[str]) -> None:
         if not s.sh.dry:
             (work / copy.path).parent.mkdir(parents=True, exist_ok=True)
         resolve.write_file(s.sh, work, copy.path, copy.before, copy.after)
-        s.console.say(f"{copy.path}: {copy.state.value}")
     if not paths:
         s.console.say("The fork has all that it needs.")
         return
     git.checked(s.sh.run(["git", "-C", str(work), "add", "--", *paths]), "files")
     words = ["git", "-C", str(work), "commit", "--quiet", "-m", MESSAGE, "--", *paths]
     git.checked(s.sh.run(words), "commit")
+    if not s.sh.dry:
+        s.console.say(f"{counted(len(paths), 'file')} written.")
 
 
 def _policy_in(found: Fork, read: adoption.Read) -> Policy:

@@ -20,6 +20,7 @@ from . import (
     markdown,
     procedures,
     release,
+    stray,
     tags,
     target,
 )
@@ -297,6 +298,7 @@ def start_feature(s: Session, name: str) -> None:
         raise Usage("--name is missing.", then=s.command("feature", name="my-fix"))
     branch = f"feature/{name.removeprefix('feature/')}"
     found, work = s.open_work_tree()
+    _require_no_stray(s, work)
     answer = s.sh.ask("git check-ref-format {ref}", ref=f"refs/heads/{branch}")
     if not answer.ok or not re.fullmatch(r"[\w./+-]+", branch, re.ASCII):
         raise Refused(
@@ -324,6 +326,18 @@ def start_feature(s: Session, name: str) -> None:
     if not s.sh.dry:
         s.console.say(f"{branch} is checked out, at {origin}'s {production}.")
         s.console.row("Next: commit the change, then ", s.command("pr"))
+
+
+def _require_no_stray(s: Session, work: Path) -> None:
+    """Raises Refused where HEAD is detached and has commits that are on no branch."""
+    commit = stray.detached(s.sh, work)
+    own = stray.of(s.sh, work, commit) if commit else None
+    if own:
+        raise Refused(
+            f"HEAD is detached, and {counted(own.commits, 'commit')} here "
+            f"{'is' if own.commits == 1 else 'are'} on no branch.",
+            then=s.command("recover"),
+        )
 
 
 def _require_nothing_lost(s: Session, work: Path, commit: str) -> None:
@@ -357,6 +371,7 @@ def _require_nothing_lost(s: Session, work: Path, commit: str) -> None:
 def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: bool) -> None:
     """Publish the branch that is checked out, and open a pull request for it."""
     found, work = s.open_work_tree()
+    _require_no_stray(s, work)
     base = base or found.policy.branches.production
     state = git.work_state(s.sh, work)
     head = _head(found, work, state.branch, base, s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -127,7 +128,12 @@ def resolve(
         found = [replace(c, edited=False) if c.path in rewritten else c for c in again]
     known = [theirs, *upstream]
     own = customisations.read(sh, work, ours, known, policy.version_paths)
-    decided = knowledge.decide(sh, work, policy, found, own, ours, known, words=words.takes)
+    decided = [
+        replace(decision, todo=_typed(work, decision.todo))
+        for decision in knowledge.decide(
+            sh, work, policy, found, own, ours, known, words=words.takes
+        )
+    ]
     units = _foreign_in_units(sh, work, policy, own, theirs)
     left = [decision for decision in decided if decision.left]
     resolution = Resolution(
@@ -141,6 +147,11 @@ def resolve(
     _apply(sh, work, resolution, theirs)
     marked = markers.left(sh, work, [ours, theirs], markers.INDEX)
     return replace(resolution, marked=tuple(dict.fromkeys(path for path, _ in marked)))
+
+
+def _typed(work: Path, todo: str) -> str:
+    """What a person does about a conflict, with git's commands as they are typed from here."""
+    return re.sub(r"\bgit (?=(add|rm) -- )", lambda _: f"{git.at(work)} ", todo)
 
 
 def bring_back(sh: Shell, work: Path, left: Sequence[Conflict]) -> None:

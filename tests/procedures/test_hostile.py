@@ -590,14 +590,13 @@ def test_odd_names_of_files_are_resolved_and_reported(oddly_named: World) -> Non
 
 
 def test_what_is_left_is_told_in_commands_that_work(oddly_named: World) -> None:
-    """Pasted into a terminal in the work tree, they add the very file that they are about."""
+    """Pasted where they are told, they add the very file that they are about."""
     world = oddly_named
     paused = world.run(f"{UPGRADE_NEXT} --no-tests")
-    work = world.work(NEXT)
-    advice = re.findall(r"^    then: +.*, then (git add .*)$", paused.out, re.MULTILINE)
+    advice = re.findall(r"^    then: +.*, then (git .* add -- .*)$", paused.out, re.MULTILINE)
     assert len(advice) == len(NAMES)
     for number, line in enumerate(advice, 1):
-        assert world.call(["bash", "-c", line], cwd=work).code == 0, line
+        assert world.call(["bash", "-c", world.pasteable_line(line)]).code == 0, line
         assert len(unmerged(world)) == len(NAMES) - number, line
     assert not list(world.place.rglob("pwned"))
 

@@ -88,6 +88,18 @@ def test_a_feature_without_a_name(world: World) -> None:
     assert world.run("feature").err == message("--name is missing.", FEATURE, title="Usage")
 
 
+@pytest.mark.parametrize("line", ["pr", "feature --name other"])
+def test_commits_on_no_branch_are_brought_to_one_first(world: World, line: str) -> None:
+    world.git("checkout --quiet --detach")
+    world.git("commit --quiet --allow-empty -m 'fix: mine'")
+    before = world.everything()
+    done = world.run(line)
+    what = "HEAD is detached, and 1 commit here is on no branch."
+    assert (done.code, done.err) == (1, message(what, "invoke recover"))
+    assert world.everything() == before
+    assert world.run("recover").code == 0
+
+
 def test_the_branch_is_there_already(world: World) -> None:
     world.git("branch feature/mine")
     world.git("branch feature/theirs main", repo=world.origin)

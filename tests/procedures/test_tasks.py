@@ -709,7 +709,7 @@ def test_resolve_conflicts_as_json(world: World) -> None:
         "hunks_settled": 0,
         "hunks_left": 1,
         "fork_lines_dropped": 0,
-        "todo": "resolve 1 hunk in Dockerfile, then git add -- Dockerfile",
+        "todo": "resolve 1 hunk in Dockerfile, then git -C . add -- Dockerfile",
         "dossier": {
             "fork": [commit_of(world, "carto/main", "build(docker): what our clusters need")],
             "upstream": [
@@ -747,7 +747,7 @@ def test_resolve_conflicts_overwrites_nothing_that_a_person_edited(
     said = PAUSED.replace("2 conflicts", f"{len(left)} conflicts")
     assert (done.err, done.code) == (said, 3)
     assert done.out.count("    why:     Changed by hand, not staged.\n") == 2
-    assert "    then:    git add -- poetry.lock\n" in done.out
+    assert "    then:    git -C . add -- poetry.lock\n" in done.out
     assert {path: (world.fork / path).read_text() for path in resolved} == resolved
     assert unmerged(world) == sorted(left)
     assert beside.read_text().startswith("# mine\n")
