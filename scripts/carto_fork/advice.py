@@ -302,13 +302,11 @@ class _Adviser:
         if self._hub:
             for branch in filter(healing.BRANCH.fullmatch, found.published):
                 yield from self._requested(self._hub, branch, _NEVER_SQUASHED)
-        does = (
-            "says what is in the way of healing that"
-            if lost.hidden
-            else ("records the ancestry that was lost")
-        )
+        does = "This records the ancestry that was lost."
+        if lost.hidden:
+            does = "This says what is in the way of healing that."
         why = why or f"{healing.described(lost)}."
-        yield Advice(healing.way_out(lost, self._command), f"{why} This {does}.")
+        yield Advice(healing.way_out(lost, self._command), f"{why} {does}")
 
     def _requested(self, hub: Hub, branch: str, how: str = "") -> Iterator[Advice]:
         """How a branch goes on that is published, and that waits to be merged.
