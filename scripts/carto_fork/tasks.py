@@ -585,8 +585,8 @@ def guard(
     """Check what would come into the production branch; for CI and for a pre-push hook.
 
     Merges of upstream's development, tags that are no stable release, squashed syncs, conflict
-    markers, subjects that are no conventional commits, and what the merge of a release lost. Ends with exit code
-    4 if something is found. In a job for a pull request it checks that.
+    markers, subjects that are no conventional commits, and what the merge of a release lost.
+    Ends with exit code 4 if something is found. In a job for a pull request it checks that.
     """
     from . import guarding
     from .session import session
