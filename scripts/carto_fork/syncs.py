@@ -23,7 +23,7 @@ from . import (
 from .decisions import Decision
 from .errors import Refused
 from .fork import Fork
-from .policy import Kind, TagUse, Take
+from .policy import Kind, Side, TagUse, Take
 from .shell import Shell
 from .tags import Tag
 from .verify import Verification
@@ -115,7 +115,7 @@ def read(sh: Shell, fork: Fork, tag: Tag, head: str) -> Sync:
         previous=_previous(sh, fork, ours),
         decisions=decisions,
         unresolved=tuple(left),
-        resolutions=_resolutions(sh, repo, decisions, ours, theirs, head),
+        resolutions=_resolutions(sh, repo, tag, decisions, ours, theirs, head),
         checked=verify.of_merge(sh, fork, repo, ours, theirs, head),
         passed=tuple(
             check
@@ -185,20 +185,29 @@ def unresolved(
 
 
 def _resolutions(
-    sh: Shell, repo: Path, decisions: Sequence[Decision], ours: str, theirs: str, head: str
+    sh: Shell,
+    repo: Path,
+    tag: Tag,
+    decisions: Sequence[Decision],
+    ours: str,
+    theirs: str,
+    head: str,
 ) -> dict[str, Resolution]:
     """What became of the conflicts that were left to a person, on a sync branch."""
     paths = [decision.conflict.path for decision in decisions if decision.left]
     if not paths:
         return {}
     now, mine, other = (git.tree(sh, repo, commit) for commit in (head, ours, theirs))
-    # With the name of this release or of none, the last word counts.
-    reasons = {d.path: d.reason for d in drops.read(git.show(sh, repo, head, drops.FILE_NAME))}
+    told = drops.read(git.show(sh, repo, head, drops.FILE_NAME))
+    words = {drop.path: drop for drop in told if drop.tag in ("", tag.name)}
     found = {}
     for path in paths:
         sides = ((Take.FORK, mine), (Take.UPSTREAM, other))
         take = next((side for side, tree in sides if tree.get(path) == now.get(path)), None)
-        found[path] = Resolution(take, reasons.get(path, ""))
+        if word := words.get(path):
+            # What is let go is the other side's.
+            take = Take.FORK if word.side == Side.UPSTREAM.value else Take.UPSTREAM
+        found[path] = Resolution(take, word.reason if word else "")
     return found
 
 

@@ -185,8 +185,9 @@ def test_the_report(world: World) -> None:
         "    then: install it: https://cli.github.com\n"
         "9 checks found nothing: head, clone, git, leftovers, hook, policy, tags,\n"
         "  version, docker.\n"
-        "not checked: conflicts, ancestry, drift, prisma (nothing of the remote\n"
-        "  `upstream` is known here: git -C . fetch upstream).\n"
+        "not checked: conflicts, ancestry, drift, prisma (the remote `upstream` is\n"
+        "  missing: `setup`, or: git -C . remote add upstream\n"
+        "  https://github.com/BerriAI/litellm.git).\n"
         "not checked: detection, workflow, sync-pr, slack, squash-merge, protection\n"
         "  (--offline).\n"
         "2 broken, 1 to look at.\n"
@@ -231,7 +232,7 @@ def test_conflicts_of_a_merge(world: World) -> None:
     assert finding["then"] == "invoke resolve-conflicts --repo ."
     type_it(world, finding["then"])
     finding = one(world, "conflicts", "look")
-    assert finding["then"] == "git -C . merge --continue"
+    assert finding["then"] == "git -C . commit"
     type_it(world, finding["then"], GIT_EDITOR="true")
     assert found(world, "conflicts") == []
 

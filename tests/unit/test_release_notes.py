@@ -174,7 +174,7 @@ def test_no_registry_takes_such_a_name(name: str) -> None:
         images.of_branch(Images(name=name, branch=("x",)), "carto/main", "0" * 40)
 
 
-@pytest.mark.parametrize("tag", ["", ".x", "-x", "a b", "x" * 129, "{other}", "a/b", "$(id)"])
+@pytest.mark.parametrize("tag", ["", ".x", "-x", "a b", "x" * 129, "a/b", "$(id)"])
 def test_no_registry_takes_such_a_tag(tag: str) -> None:
     with pytest.raises(Refused, match="as the tag of an image"):
         images.of_release(Images(name="a/b", release=(tag,)), "t", "1", "2")
