@@ -302,5 +302,5 @@ def build_sandbox(s: Session, path: Path) -> None:
         give_gh(s, built)
     clone = git.nearest(built.clone)
     ask = invocation.command(s.program, "next", repo=str(clone))
-    then = f"; `{ask}` says what to do there" if built.new else ""
-    s.console.say(f"{clone} is {'a new' if built.new else 'the'} fork to try things on{then}.")
+    which = "a new" if built.new else "the"
+    s.console.say(f"{clone} is {which} fork to try things on; `{ask}` says what to do there.")

@@ -881,7 +881,7 @@ def test_a_sandbox_is_given_what_it_lacks(world: World, tmp_path: Path) -> None:
     gh.unlink()
     again = world.run(f"sandbox --path {tmp_path}/box", cwd=world.place)
     assert (again.code, again.err) == (0, "")
-    assert again.out.endswith(" is the fork to try things on.\n")
+    assert " is the fork to try things on; `invoke next --repo " in " ".join(again.out.split())
     assert gh.read_text() == text
 
 
