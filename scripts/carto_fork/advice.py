@@ -159,11 +159,7 @@ class _Adviser:
                 )
             yield Advice(f"{at} commit", "A merge is in progress here, and no conflict is left.")
         if not branch and state.head != git.NULL and (lost := stray.of(self._sh, work, state.head)):
-            yield Advice(
-                self._command("recover"),
-                f"HEAD is detached, and {counted(lost.commits, 'commit')} here "
-                f"{'is' if lost.commits == 1 else 'are'} on no branch.",
-            )
+            yield Advice(self._command("recover"), f"HEAD is detached, and {lost.told}.")
 
     def _foundations(self) -> Iterator[Advice]:
         """A policy, the remotes, the whole history."""
@@ -172,7 +168,7 @@ class _Adviser:
             why = (
                 "This is the checkout of the tasks, not of a fork; this builds one to try them on."
             )
-            yield Advice(self._command("sandbox"), why)
+            yield Advice(self._command("sandbox", repo=""), why)
         if found.problem:
             why = "The fork's policy is not valid; this says why, and prints what counts meanwhile."
             yield Advice(self._command("config"), why)
@@ -384,7 +380,8 @@ class _Adviser:
         if not found.upstream_refs or not found.has_production:
             return False
         tip, production = inventory.tip(found), found.production_commit
-        return bool(markers.left(self._sh, found.path, [tip], production))
+        sides = [tip, *git.merge_bases(self._sh, found.path, production, tip)[:1]]
+        return bool(markers.left(self._sh, found.path, sides, production))
 
     def _unreleased(self) -> Iterator[Advice]:
         """Whether the production branch has anything that its newest release has not."""
@@ -409,8 +406,7 @@ class _Adviser:
         for left in stray.left_behind(self._sh, found.path)[:1]:
             yield Advice(
                 self._command("recover", commit=left.commit[:10]),
-                f"{counted(left.commits, 'commit')} made on a detached HEAD "
-                f"{'is' if left.commits == 1 else 'are'} on no branch.",
+                f"HEAD was detached, and {left.told}.",
             )
         contained = self._facts.contained
         has = contained.name if contained else "all there is"

@@ -131,9 +131,7 @@ def _version(patient: Patient) -> Iterator[Finding]:
         if _parsed(version) < contained.version:
             cause = "The release was merged, and its version was not set."
             yield Finding(Level.BROKEN, what, cause, raise_it)
-        elif (
-            _parsed(version).release[: len(contained.version.release)] == contained.version.release
-        ):
+        elif _counts_on(_parsed(version), contained.version):
             cause = "The fork counts on by itself; `release` takes the release's own only."
             yield Finding(Level.LOOK, what, cause, raise_it)
         else:
@@ -155,6 +153,11 @@ def _parsed(version: str) -> Version:
         return Version(version)
     except InvalidVersion:
         return Version("0")
+
+
+def _counts_on(version: Version, release: Version) -> bool:
+    """Whether a version is one that the fork made of a release's, as 1.75.2.1 of 1.75.2."""
+    return version.release[: len(release.release)] == release.release
 
 
 CHECKS = (

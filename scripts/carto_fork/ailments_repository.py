@@ -87,7 +87,7 @@ def _markers_on(
     what = f"conflict markers are committed on {branch}: {listed}."
     if sync:
         cause = "The automation leaves what no rule decides to a person, in plain view."
-        then = patient.command("resolve-conflicts", pr="NUMBER")
+        then = patient.command("resolve-conflicts", pr=branch)
         yield Finding(Level.LOOK, what, cause, then)
     else:
         cause = "A conflict was committed before it was resolved; it takes a change of its own."

@@ -141,14 +141,10 @@ def _look(s: Session, options: Options, checks: Sequence[Check]) -> Report:
         others = {check.name: "that git cannot" for check in checks if check.name != "git"}
         return Report(tuple((CHECKS["git"], finding) for finding in ill), others, ())
     found = s.open_fork(whatever_policy=True)
-
-    def command(task: str, **words: str | bool | Sequence[str]) -> str:
-        return invocation.command(s.program, task, **{"repo": s.repo_option, **words})
-
     patient = Patient(
         s.sh,
         found,
-        command,
+        s.command,
         invocation.guard(sys.argv),
         offline=options.offline,
         notes=options.named,

@@ -259,7 +259,7 @@ def _check(sh: Shell, found: Fork, upstream: _Upstream, each: Range) -> Iterator
     losses = list(_losses(sh, found, upstream, each, syncs))
     yield from losses
     told = {finding.path for finding in losses}
-    for path, _ in markers.left(sh, repo, [each.base, *stable, *upstream.tips], each.head):
+    for path, _ in markers.left(sh, repo, [each.base, *stable], each.head):
         if path not in told:
             yield Finding("markers", f"{printable(path)} holds conflict markers", path)
 

@@ -6,12 +6,10 @@ import re
 from dataclasses import dataclass
 
 from . import advice, docs, policy
+from .console import Console
 from .errors import Refused, Usage
 from .policy import Policy
 from .session import Session
-from .text import wrapped
-
-_WIDTH = 80
 
 
 @dataclass(frozen=True)
@@ -205,6 +203,4 @@ def show_next(s: Session) -> None:
         return
     if found.command:
         s.sh.show(found.command)
-    for line in wrapped(found.why, _WIDTH - 2):
-        # Under --dry every line of the console is a comment already.
-        s.console.row("" if s.sh.dry else "# ", line)
+    Console(s.sh.stream, pasteable=True).say(found.why)

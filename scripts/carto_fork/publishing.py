@@ -334,8 +334,7 @@ def _require_no_stray(s: Session, work: Path) -> None:
     own = stray.of(s.sh, work, commit) if commit else None
     if own:
         raise Refused(
-            f"HEAD is detached, and {counted(own.commits, 'commit')} here "
-            f"{'is' if own.commits == 1 else 'are'} on no branch.",
+            f"HEAD is detached, and {own.told}.",
             then=s.command("recover"),
         )
 

@@ -33,7 +33,7 @@ class Context:
 
     upstream: the page of its repository. production: the branch that the pull request goes into.
     remotes: what clones call the fork and upstream.
-    test, lint: the policy's command lines.
+    install, test, lint: the policy's command lines.
     report: the page with the text in full, "" if there is none.
     starts_no_ci: whether a pull request of this author's starts no workflow.
     """
@@ -41,6 +41,7 @@ class Context:
     upstream: str
     production: str
     remotes: tuple[str, str] = ("origin", "upstream")
+    install: Sequence[str] = ()
     test: Sequence[str] = ()
     lint: Sequence[str] = ()
     report: str = ""
@@ -137,9 +138,10 @@ def _decision(sync: Sync, decision: Decision) -> list[str]:
     if conflict.path in sync.unresolved:
         taken = "**a person's**"
     elif decision.left:
-        word = sync.resolutions[conflict.path]
-        taken = f"{_SIDES[word.take]}, by a person" if word.take else "resolved by a person"
-        why = plain(word.reason) or why
+        made = sync.resolutions[conflict.path]
+        taken = f"{_SIDES[made.take]}, by a person" if made.take else "resolved by a person"
+        if made.word:
+            why = f"a change of {made.word.side}'s let go: {plain(made.word.reason)}"
     else:
         taken = _SIDES[decision.take] if decision.take else "as merged"
     return [cell(conflict.path), conflict.kind.value, taken, why]
@@ -232,8 +234,9 @@ def _checklist(sync: Sync, context: Context) -> Iterator[str]:
     yield item(not sync.unresolved, "every conflict is resolved")
     yield item(sync.checked.passed, "nothing is lost, no markers, files parse, imports resolve")
     # The record of what was installed goes with the work tree; what comes after it stays.
-    installed = not {"install", "test", "lint"}.isdisjoint(sync.passed)
-    yield item(installed, "the merged tree installs")
+    if context.install:
+        installed = not {"install", "test", "lint"}.isdisjoint(sync.passed)
+        yield item(installed, "the merged tree installs")
     for check, lines in (("test", context.test), ("lint", context.lint)):
         for line in lines:
             yield item(check in sync.passed, code(line))

@@ -6,7 +6,6 @@ import json
 import posixpath
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import git
@@ -438,8 +437,8 @@ def upgrade_ended(
         console.say(f"Not tested: {why}.", "yellow")
     production = fork.policy.branches.production
     if result["published_to"] and result["work_tree"]:
-        inside = Path.cwd().is_relative_to(upgrade.work.absolute())
-        why = "you are in it" if inside else "it holds files that git does not know"
+        tidied = "tidy" in upgrade.plan.conditions
+        why = "it holds files that git does not know" if tidied else "you are in it"
         console.say(f"{git.named(upgrade.work)} is kept: {why}.")
     if result["published_to"] is None:
         console.say(f"Done: {branch} is at {head}, in {result['work_tree']}; not pushed.", "green")

@@ -82,7 +82,7 @@ class Session:
 
     def command(self, task: str, **options: str | bool | Sequence[str]) -> str:
         """The command line of another task on the same fork."""
-        return invocation.command(self.program, task, repo=self.repo_option, **options)
+        return invocation.command(self.program, task, **{"repo": self.repo_option, **options})
 
     def spelled_out(self, advice: str) -> str:
         """Advice with whole command lines for `the same command` and for names of tasks."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from . import git
 from .shell import Shell
+from .text import counted
 
 _LEFT = re.compile(r"checkout: moving from [0-9a-f]{40,64} to ")
 _OPERATIONS = {
@@ -29,6 +30,12 @@ class Stray:
     date: str
     subject: str
     commits: int
+
+    @property
+    def told(self) -> str:
+        """Half a sentence about them."""
+        verb = "is" if self.commits == 1 else "are"
+        return f"{counted(self.commits, 'commit')} {verb} on no branch"
 
 
 def operation(sh: Shell, work: Path) -> str:

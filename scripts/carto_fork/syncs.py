@@ -21,9 +21,10 @@ from . import (
     verify,
 )
 from .decisions import Decision
+from .drops import Drop
 from .errors import Refused
 from .fork import Fork
-from .policy import Kind, Side, TagUse, Take
+from .policy import Kind, TagUse, Take
 from .shell import Shell
 from .tags import Tag
 from .verify import Verification
@@ -48,11 +49,14 @@ class Area:
 
 @dataclass(frozen=True)
 class Resolution:
-    """What a person made of a conflict: whose side they took, None for a text of its own, and why,
-    "" if they did not say."""
+    """What a person made of a conflict.
+
+    take: whose file it is now, None for a text of its own. word: what they let go, and why; None if
+        they did not say.
+    """
 
     take: Take | None
-    reason: str
+    word: Drop | None
 
 
 @dataclass(frozen=True)
@@ -204,10 +208,7 @@ def _resolutions(
     for path in paths:
         sides = ((Take.FORK, mine), (Take.UPSTREAM, other))
         take = next((side for side, tree in sides if tree.get(path) == now.get(path)), None)
-        if word := words.get(path):
-            # What is let go is the other side's.
-            take = Take.FORK if word.side == Side.UPSTREAM.value else Take.UPSTREAM
-        found[path] = Resolution(take, word.reason if word else "")
+        found[path] = Resolution(take, words.get(path))
     return found
 
 

@@ -168,7 +168,7 @@ def test_what_can_wait(world: World, github: GitHub) -> None:
     world.git("checkout --quiet carto/main")
     assert following(world) == (
         f"invoke recover --commit {left[:10]}",
-        "1 commit made on a detached HEAD is on no branch.",
+        "HEAD was detached, and 1 commit is on no branch.",
     )
     assert follow(world).code == 0
     assert following(world) == ("", "Nothing to do: carto/main has v1.75.2-stable.")
@@ -258,7 +258,7 @@ STATES = {
     "detached": (
         "git checkout --quiet --detach && git commit --quiet --allow-empty -m work",
         "invoke recover",
-        "HEAD is detached, and 1 commit here is on no branch.",
+        "HEAD is detached, and 1 commit is on no branch.",
     ),
     "detached without work": (
         "git checkout --quiet --detach",

@@ -94,7 +94,7 @@ def test_commits_on_no_branch_are_brought_to_one_first(world: World, line: str) 
     world.git("commit --quiet --allow-empty -m 'fix: mine'")
     before = world.everything()
     done = world.run(line)
-    what = "HEAD is detached, and 1 commit here is on no branch."
+    what = "HEAD is detached, and 1 commit is on no branch."
     assert (done.code, done.err) == (1, message(what, "invoke recover"))
     assert world.everything() == before
     assert world.run("recover").code == 0

@@ -91,6 +91,14 @@ def test_a_pull_request_of_the_workflows_own_token_warns_of_that(
         assert "GitHub starts no workflow for what its own token did" in pull.body
 
 
+def test_what_was_installed_stays_told(world: World, github: GitHub) -> None:
+    """The work tree that it was installed in is gone by then."""
+    for _ in range(2):
+        assert world.run(f"upgrade-carto --tag {TAG}").code == 0
+        assert "- [x] the merged tree installs" in pulls(github)[0].body
+    assert not world.work(TAG).exists()
+
+
 def test_the_same_release_again_updates_the_one_pull_request(world: World, github: GitHub) -> None:
     assert sync(world, f"--tag {TAG}").code == 0
     head = world.git(f"rev-parse {SYNC}", repo=world.origin)

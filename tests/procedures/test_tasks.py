@@ -546,6 +546,17 @@ def test_bump_version_refuses_what_is_no_version(
     assert not list(world.place.rglob("pwned"))
 
 
+def test_bump_version_has_nothing_to_set_where_the_policy_names_no_file(world: World) -> None:
+    own = 'extends = "carto-litellm"\nversion_files = []\n'
+    push_as_colleague(world, {"carto_fork.toml": own})
+    world.git("fetch --quiet origin")
+    before = world.everything()
+    done = world.run("bump-version --to 9.9.9")
+    what = "The policy names no file that states the version; there is none to set.\n"
+    assert (done.code, done.err, done.out) == (0, "", what)
+    assert world.everything() == before
+
+
 def test_bump_version_refuses_a_version_file_with_other_changes(world: World) -> None:
     with (world.fork / "pyproject.toml").open("a") as project:
         project.write("# mine\n")

@@ -111,6 +111,9 @@ def test_the_checkout_of_the_tasks_is_no_fork(world: World, tmp_path: Path, line
     assert "is the checkout of the tasks, not of a fork.\n" in done.err
     asked = world.call([*INVOKE, "next"], cwd=own, PYTHONDONTWRITEBYTECODE="1")
     assert asked.out.splitlines()[0].endswith("invoke sandbox")
+    words = [*INVOKE, "next", "--repo", str(own)]
+    named = world.call(words, cwd=own, PYTHONDONTWRITEBYTECODE="1")
+    assert named.out.splitlines()[0].endswith("invoke sandbox")
     assert sorted(own.rglob("*")) == before
 
 

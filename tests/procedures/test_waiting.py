@@ -112,7 +112,8 @@ def test_a_person_finishes_it_by_saying_who_wins(world: World, github: GitHub) -
     world.git(f"merge-base --is-ancestor {first} {head}", repo=world.origin)
     [pull] = pulls(github)
     assert sorted(pull.labels) == ["automated", "clean-merge", "upstream-sync"]
-    assert pull.body.count("| the fork's, by a person | ours is right |") == len(left)
+    told = "| resolved by a person | a change of upstream's let go: ours is right |"
+    assert pull.body.count(told) == len(left)
     assert "- [x] every conflict is resolved" in pull.body
     assert not world.work(NEXT).exists()
 

@@ -201,11 +201,11 @@ NARROW: dict[str, set[str]] = {
     "ancestry": {"evidence", "git", "shell"},
     "steps": {"console", "cures", "errors", "journal", "shell"},
     "procedures": {"steps"},
-    "guide": {"advice", "docs", "errors", "policy", "session", "text"},
+    "guide": {"advice", "console", "docs", "errors", "policy", "session"},
     "slack": {"text"},
     "notifying": {"actions", "errors", "markdown", "session", "slack"},
     "migrations": {"shell"},
-    "stray": {"git", "shell"},
+    "stray": {"git", "shell", "text"},
     "tasks": {
         "adopting",
         "commands",
