@@ -17,6 +17,7 @@ from pathlib import Path
 
 from invoke.context import Context
 
+import inprocess
 from carto_fork import sandbox
 from carto_fork.sandbox_history import History
 from carto_fork.shell import Shell
@@ -93,8 +94,15 @@ class World:
     def run(self, line: str, *more: str, cwd: Path | None = None, **variables: str) -> Done:
         """Run a task with this checkout's tasks.py, in the fork's clone, as `invoke LINE`.
 
-        line: split as a shell does; `more` are further words, as they are.
+        It runs in this process, by the way that a typed command line takes. line: split as a shell
+        does; `more` are further words, as they are.
         """
+        words = ["--search-root", str(ROOT), *shlex.split(line), *more]
+        ended = inprocess.run(words, cwd or self.fork, variables)
+        return Done(ended.code, self.neutral(ended.out), self.neutral(ended.err))
+
+    def spawn(self, line: str, *more: str, cwd: Path | None = None, **variables: str) -> Done:
+        """The same as a process of its own, for what ends or signals a process."""
         words = [*INVOKE, "--search-root", str(ROOT), *shlex.split(line), *more]
         return self.call(words, cwd=cwd, **variables)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,6 @@ from . import (
     git,
     github,
     hooks,
-    invocation,
     policy,
     procedures,
     publishing,
@@ -205,7 +203,7 @@ def _hook(s: Session, found: Fork, held: Journal | None) -> There:
     """Put the hook into the clone where there is none; what is there then."""
     hook = hooks.find(s.sh, found)
     if hook.there in (There.NOTHING, There.STALE):
-        values = hooks.values(found, hook, invocation.guard(sys.argv))
+        values = hooks.values(found, hook, s.guard_line)
         s.run((procedures.HOOK,), Plan(values, frozenset()), held)
         return There.NOTHING if s.sh.dry else There.OURS
     if hook.there is not There.OURS:

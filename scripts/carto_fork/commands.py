@@ -207,7 +207,7 @@ def resolve_conflicts(s: Session, words: resolve.Words) -> None:
             then=f"resolve in {git.named(work)}, `git add` each file, then "
             f"{_conclude(s, found, work)}",
         )
-    if s.is_whole and not s.sh.dry:
+    if not s.is_step and not s.sh.dry:
         s.console.row("Next: ", _conclude(s, found, work))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ from . import (
     ailments_merges,
     ailments_releases,
     ailments_repository,
-    invocation,
     migrations,
 )
 from .ailments import Check, Finding, Level, Patient, Unchecked
@@ -145,7 +143,7 @@ def _look(s: Session, options: Options, checks: Sequence[Check]) -> Report:
         s.sh,
         found,
         s.command,
-        invocation.guard(sys.argv),
+        s.guard_line,
         offline=options.offline,
         notes=options.named,
         slack_test=options.slack_test,

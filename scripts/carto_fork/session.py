@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,6 +26,9 @@ from .journal import Journal
 from .shell import Shell
 from .steps import Plan, Runner, RunTask, Step
 
+_AT_WORK: ContextVar[bool] = ContextVar("_AT_WORK", default=False)
+"""Whether a task is running; one that starts then is a step of it."""
+
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -33,20 +37,28 @@ class Session:
 
     context: invoke's.
     task: the task's name.
+    argv: the command line of the program, as in `sys.argv`.
     as_json: whether standard output is kept for JSON; people then read standard error.
+    is_step: whether another task runs this one as a step.
     options: the options the task was given; empty ones are left out of the command to repeat.
     """
 
     def __init__(
-        self, context: Context, task: str, as_json: bool, **options: str | bool | Sequence[str]
+        self,
+        context: Context,
+        task: str,
+        argv: Sequence[str],
+        as_json: bool,
+        is_step: bool,
+        **options: str | bool | Sequence[str],
     ) -> None:
         self.sh = Shell(context, sys.stderr if as_json else sys.stdout)
         self.console = Console(self.sh.stream, pasteable=self.sh.dry)
-        self.json = as_json
-        self.program = invocation.program(sys.argv)
+        self.json, self.is_step = as_json, is_step
+        self.program = invocation.program(argv)
         self.repo_option = str(options.get("repo", ""))
         self.again = invocation.command(self.program, task, **options, json=as_json)
-        self._task, self._printed = task, False
+        self._argv, self._printed = argv, False
 
     @property
     def path(self) -> Path:
@@ -76,9 +88,9 @@ class Session:
         return found, git.top_of_work_tree(self.sh, found.repository.path)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether the task was typed itself, and is no step of another one."""
-        return self._task in sys.argv
+    def guard_line(self) -> str:
+        """The command line that checks what is pushed, from any directory."""
+        return invocation.guard(self._argv)
 
     def command(self, task: str, **options: str | bool | Sequence[str]) -> str:
         """The command line of another task on the same fork."""
@@ -130,8 +142,8 @@ def session(
     context: Context, task: str, *, as_json: bool = False, **options: str | bool | Sequence[str]
 ) -> Iterator[Session]:
     """Run a task's body; make of every stop a message that names the command to type next."""
-    made = Session(context, task, as_json, **options)
-    with _terminated_like_interrupted():
+    made = Session(context, task, sys.argv, as_json, _AT_WORK.get(), **options)
+    with _at_work(), _terminated_like_interrupted():
         try:
             yield made
         except Stop as stop:
@@ -156,6 +168,15 @@ def session(
                 untouched="What was done so far is kept.",
                 then=f"make room, then run `{made.again}` again.",
             ) from None
+
+
+@contextmanager
+def _at_work() -> Iterator[None]:
+    token = _AT_WORK.set(True)
+    try:
+        yield
+    finally:
+        _AT_WORK.reset(token)
 
 
 @contextmanager

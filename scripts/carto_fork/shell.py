@@ -14,11 +14,11 @@ import re
 import select
 import shlex
 import signal
+import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -26,7 +26,6 @@ from types import FrameType
 from typing import Any, TextIO
 
 from invoke.context import Context
-from invoke.exceptions import CommandTimedOut
 from invoke.runners import Local
 
 from .errors import Refused
@@ -199,19 +198,28 @@ class Shell:
         timeout: seconds, after which the command is stopped and answers with `TIMED_OUT`.
         feed: lines for its standard input.
         """
+        # Nothing is lost by killing it, so an interrupt needs none of the care that `run` takes.
         # Optional locks would let `git status` rewrite the index of the user's checkout.
-        with ExitStack() as stack:
-            stdin = None
-            if feed is not None:
-                # A file, not a pipe: nobody has to write and to read at the same time.
-                file = stack.enter_context(tempfile.NamedTemporaryFile(prefix="carto-fork."))
-                file.write("".join(f"{line}\n" for line in feed).encode("utf-8", "surrogateescape"))
-                file.flush()
-                stdin = Path(file.name)
-            try:
-                return self._start(words, stdin=stdin, timeout=timeout, GIT_OPTIONAL_LOCKS="0")
-            except CommandTimedOut:
-                return Answer(TIMED_OUT, "", f"no answer within {timeout} s")
+        given = "".join(f"{line}\n" for line in feed or ()).encode("utf-8", "surrogateescape")
+        try:
+            ended = subprocess.run(
+                _program(words),
+                input=given or None,
+                stdin=None if given else subprocess.DEVNULL,
+                capture_output=True,
+                env=environment(GIT_OPTIONAL_LOCKS="0"),
+                timeout=timeout,
+            )
+        except subprocess.TimeoutExpired:
+            return Answer(TIMED_OUT, "", f"no answer within {timeout} s")
+        except (FileNotFoundError, PermissionError) as error:  # as a shell says it
+            missing = isinstance(error, FileNotFoundError)
+            why = "not found" if missing else error.strerror
+            return Answer(127 if missing else 126, "", f"{words[0]}: {why}\n")
+        out, err = (
+            text.decode("utf-8", "surrogateescape") for text in (ended.stdout, ended.stderr)
+        )
+        return _answer(ended.returncode, out, err)
 
     def run(
         self,
@@ -249,8 +257,6 @@ class Shell:
         within: Path | None = None,
         live: Iterable[TextIO] = (),
         stdin: Path | None = None,
-        timeout: int | None = None,
-        **variables: str,
     ) -> Answer:
         streams = _Tee(live)
         process = _Process(self._context)
@@ -272,17 +278,23 @@ class Shell:
                 out_stream=streams or None,
                 err_stream=streams or None,
                 encoding="utf-8",
-                env=environment(secrets=within is None, **variables),
+                env=environment(secrets=within is None),
                 replace_env=True,
                 asynchronous=False,
                 disown=False,
-                timeout=timeout,
+                timeout=None,
             )
         streams.close()
-        code = result.exited or 0
-        if process.interrupted or code in (-signal.SIGINT, 128 + signal.SIGINT):
+        if process.interrupted:
             raise KeyboardInterrupt
-        return Answer(code, result.stdout, scrub(result.stderr))
+        return _answer(result.exited or 0, result.stdout, result.stderr)
+
+
+def _answer(code: int, out: str, err: str) -> Answer:
+    """Raises KeyboardInterrupt for a command that was interrupted, by whomever."""
+    if code in (-signal.SIGINT, 128 + signal.SIGINT):
+        raise KeyboardInterrupt
+    return Answer(code, out, scrub(err))
 
 
 def command_line(words: Sequence[str], within: Path | None = None) -> str:
@@ -292,8 +304,13 @@ def command_line(words: Sequence[str], within: Path | None = None) -> str:
 
 
 def _joined(words: Sequence[str]) -> str:
-    # A first word such as `A=1` sets a variable when it is pasted; `exec` would look for a program.
-    return shlex.join(["env", *words] if "=" in words[0] else words)
+    return shlex.join(_program(words))
+
+
+def _program(words: Sequence[str]) -> Sequence[str]:
+    """The words to start; a first one such as `A=1`, which sets a variable when it is pasted, is no
+    program's name."""
+    return ["env", *words] if "=" in words[0] else words
 
 
 def environment(*, secrets: bool = True, **variables: str) -> dict[str, str]:

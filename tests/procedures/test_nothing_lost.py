@@ -17,7 +17,7 @@ PAUSED = "v1.77.2-stable"
 
 def killed_in_merge(world: World) -> None:
     """An upgrade that is killed half-way through its merge."""
-    ended = world.run(f"{UPGRADE} --no-tests", PATH=snag(world, 4, "kill -KILL $PPID $$").path)
+    ended = world.spawn(f"{UPGRADE} --no-tests", PATH=snag(world, 4, "kill -KILL $PPID $$").path)
     assert ended.code == -9
     assert world.work(TAG).exists()
 

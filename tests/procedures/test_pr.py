@@ -346,7 +346,7 @@ def test_github_fails_once(world: World, github: GitHub, what: int | str) -> Non
 def test_killed_at_the_push(world: World, github: GitHub, cut: str) -> None:
     feature(world)
     path = shim(world, f'case " $* " in *" push "*) {cut} ;; esac; exec "$GIT" "$@"')
-    assert world.run("pr", PATH=path).code == -9
+    assert world.spawn("pr", PATH=path).code == -9
     assert pulls(github) == []
     assert world.run("pr").code == 0
     assert [pull.title for pull in pulls(github)] == ["feat: x"]

@@ -239,7 +239,7 @@ def test_hostile_subjects(world: World) -> None:
 def test_interrupted_between_its_steps(world: World, detached: str) -> None:
     cut = 'case " $* " in *" switch "*) kill -9 $PPID $$;; esac; exec "$GIT" "$@"'
     path = shim(world, cut)
-    done = world.run("recover", cwd=None, PATH=path)
+    done = world.spawn("recover", PATH=path)
     assert done.code == -9
     assert world.git("rev-parse HEAD") == detached
     assert world.run("recover").code == 0

@@ -304,10 +304,10 @@ def test_killed_at_any_command(
         script.write_text(f'#!/bin/sh\n{trap}exec {shlex.quote(program)} "$@"\n')
         script.chmod(0o755)
         world.git("config --global carto-fork.gh", str(script))
-        killed = world.run("release")
+        killed = world.spawn("release")
     else:
         path = shim(world, f'{trap}exec "$GIT" "$@"')
-        killed = world.run("release", PATH=path)
+        killed = world.spawn("release", PATH=path)
     assert killed.code == -9
     assert not (world.place / "armed").exists()
     done = world.run("release", cwd=second if elsewhere else world.fork)
@@ -509,7 +509,7 @@ def test_a_build_that_fails_leaves_nothing(world: World) -> None:
 def test_a_build_that_was_killed_starts_afresh(world: World) -> None:
     script = """[ "$2" = version ] || [ -e ../killed ] || { touch ../killed; kill -KILL $PPID; }"""
     path = docker(world, script)
-    assert world.run("images --build", PATH=path).code == -9
+    assert world.spawn("images --build", PATH=path).code == -9
     assert (world.place / "litellm.images").exists()
     done = world.run("images --build", PATH=path)
     assert (done.code, done.err) == (0, "")

@@ -77,7 +77,7 @@ def watched(world: World, at: int = 0, cut: str = "") -> Snag:
 def killed(world: World, line: str, at: int, cut: str) -> None:
     """Run a task that is killed at a command that writes."""
     real = world.git("config carto-fork.gh")
-    done = world.run(line, PATH=watched(world, at, cut).path)
+    done = world.spawn(line, PATH=watched(world, at, cut).path)
     assert done.code == -9, done.out
     world.git("config --global carto-fork.gh", real)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import get_args, get_origin
 
 import msgspec
-import pytest
 
 from carto_fork import docs, policy, procedures
 from carto_fork.errors import ExitCode
@@ -21,11 +20,11 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = docs.documents(ROOT)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_the_documents_are_in_step(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert "<!-- generated: " in text
-    assert DOCUMENTS[path] == text, "`make docs` brings it up to date"
+def test_the_generated_parts_of_the_documents_are_up_to_date() -> None:
+    for path, renewed in DOCUMENTS.items():
+        text = path.read_text(encoding="utf-8")
+        assert "<!-- generated: " in text
+        assert renewed == text, f"{path.name}: `make docs` brings it up to date"
 
 
 def test_a_changed_part_is_noticed() -> None:
@@ -60,11 +59,13 @@ def test_every_exit_code_is_documented() -> None:
     assert all(re.search(rf"^\| {int(code)} \|", text, re.MULTILINE) for code in ExitCode)
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/**/*.md")))
-def test_links_between_documents_lead_somewhere(path: Path) -> None:
-    text = re.sub("`[^`]*`", "", path.read_text(encoding="utf-8"))
-    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
-    assert [target for target in targets if not (path.parent / target).exists()] == []
+def test_links_between_documents_lead_somewhere() -> None:
+    dead = []
+    for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")):
+        text = re.sub("`[^`]*`", "", path.read_text(encoding="utf-8"))
+        targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+        dead += [(path.name, target) for target in targets if not (path.parent / target).exists()]
+    assert dead == []
 
 
 def _keys(table: type, prefix: str = "") -> Iterator[str]:
