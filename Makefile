@@ -28,6 +28,7 @@ run := set -f; env -u REPO -u TAG -u TO -u ARGS -u FORK -u CASES -u MAKELEVEL
 bin := .venv/bin
 # An interpreter that was named makes .venv anew when another one made it.
 made := .venv/made$(if $(filter file,$(origin PYTHON)),,-by-$(subst /,-,$(firstword $(PYTHON))))
+pytest := $(bin)/pytest -n auto
 pip := $(bin)/pip install --quiet --disable-pip-version-check
 compile := $(bin)/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
 	--python-version 3.10 --custom-compile-command "make lock" --extra sandbox pyproject.toml
@@ -38,7 +39,7 @@ to = $${TO:+--to="$$TO"}
 .PHONY: help next guide setup status sync-main upgrade-carto resolve-conflicts verify forecast \
 	heal drift dropped features adopt init config bump-version release images feature pr guard doctor recover \
 	sandbox tour \
-	install-dev test test-unit test-integration lint format check docs bench replay lock clean
+	install-dev test test-unit test-integration test-slow test-all lint format check docs bench replay lock clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -126,14 +127,19 @@ tour: .venv/run ## take the sandbox through a pull request, its merge, a release
 ## This project
 install-dev: .venv/dev ## install the development tools
 
-test: .venv/dev ## run every test
-	@$(run) $(bin)/pytest -n auto $$ARGS
+test: .venv/dev ## run the tests, in some five minutes
+	@$(run) $(pytest) -m "not slow" $$ARGS
 
-test-unit: .venv/dev ## run tests/unit
-	@$(run) $(bin)/pytest tests/unit $$ARGS
+test-unit: .venv/dev ## run those of pure functions alone
+	@$(run) $(pytest) -m "not slow" tests/unit $$ARGS
 
-test-integration: .venv/dev ## run tests/procedures
-	@$(run) $(bin)/pytest -n auto tests/procedures $$ARGS
+test-integration: .venv/dev ## run those of whole tasks alone
+	@$(run) $(pytest) -m "not slow" tests/procedures $$ARGS
+
+test-slow: .venv/dev ## run what takes its time: kills, documents, the wheel, long random runs
+	@$(run) $(pytest) -m "slow or hypothesis" --hypothesis-profile=long $$ARGS
+
+test-all: test test-slow ## run all of it
 
 lint: .venv/dev ## ruff and mypy
 	$(bin)/ruff check

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from carto_fork.standin import GitHub
 from carto_fork.standin_gh import real_gh
@@ -15,6 +18,33 @@ from carto_fork.standin_server import serve
 from world import World, build_template, copied, shell
 
 ROOT = Path(__file__).parent.parent
+MEMORY = Path("/dev/shm")
+_ENOUGH = 4 << 30
+"""Bytes; a container often has 64 MiB there."""
+
+settings.register_profile("quick", deadline=None, max_examples=50)
+settings.register_profile("long", deadline=None, max_examples=1000)
+settings.load_profile("quick")
+
+_made = pytest.StashKey[Path]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let worlds be copied in memory where there is room, unless `--basetemp` says where.
+
+    xdist's workers are told by the process that starts them.
+    """
+    option = config.option
+    usable = MEMORY.is_dir() and os.access(MEMORY, os.W_OK | os.X_OK)
+    if option.basetemp is None and usable and shutil.disk_usage(MEMORY).free >= _ENOUGH:
+        config.stash[_made] = Path(tempfile.mkdtemp(prefix="carto-fork-tests-", dir=MEMORY))
+        option.basetemp = config.stash[_made] / "t"
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give the memory back, whatever failed."""
+    if made := config.stash.get(_made, None):
+        shutil.rmtree(made, ignore_errors=True)
 
 
 def seal(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:

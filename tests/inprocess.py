@@ -21,8 +21,12 @@ from pathlib import Path
 import invoke.main
 
 from carto_fork import program as installed
+from carto_fork.tasks import namespace
 
 _INVOKE = Path(invoke.main.__file__).with_name("__main__.py")  # as `python -m invoke` starts it
+_HELP = {name: dict(task.help) for name, task in namespace.tasks.items()}
+"""Invoke takes the texts away from a task when it first reads its options."""
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -80,6 +84,8 @@ def _exit_code(ended: SystemExit, err: io.TextIOWrapper) -> int:
 
 @contextmanager
 def _a_process_of_its_own(cwd: Path, variables: Mapping[str, str]) -> Iterator[None]:
+    for name, texts in _HELP.items():
+        namespace.tasks[name].help = dict(texts)
     directory, environment = _here(), dict(os.environ)
     streams = sys.stdin, sys.stdout, sys.stderr
     arguments, path, modules = sys.argv, list(sys.path), set(sys.modules)

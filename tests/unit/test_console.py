@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_fork import console
@@ -49,7 +49,6 @@ def test_control_characters_are_spelled_out(text: str, safe: str) -> None:
     assert printable(text) == safe
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_what_is_printable_can_be_written_anywhere_that_takes_utf8(text: str) -> None:
     safe = printable(text)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_fork import hunks, policy
@@ -423,7 +423,6 @@ def test_a_line_that_the_fork_has_from_upstream_is_not_the_forks() -> None:
 # --- Any text ------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([*MARKERS, "x", "# CARTO:", "", 'version = "1"'])).map("\n".join),
     st.sampled_from(list(Take)),
@@ -1242,7 +1241,6 @@ def _hunks(path: str) -> st.SearchStrategy[Conflict]:
     return st.lists(sides, min_size=1, max_size=2).map(whole_file)
 
 
-@settings(deadline=None, max_examples=300)
 @given(st.sampled_from(["f.ts", "f.py", "Dockerfile"]).flatmap(_hunks), st.booleans())
 def test_nothing_that_the_fork_wrote_gives_way_unasked(found: Conflict, edited: bool) -> None:
     """What the fork added is there, but for white space around it, and what it removed is not."""

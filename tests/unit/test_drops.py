@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_fork import drops
@@ -181,7 +181,6 @@ DROP = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(DROP, min_size=1, max_size=3, unique=True), st.lists(DROP, max_size=3, unique=True))
 def test_any_drop_is_read_as_it_was_written(first: list[Drop], second: list[Drop]) -> None:
     text = drops.add(None, first)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from carto_fork.fates import Account, Change, Fate, account, substantive
@@ -373,7 +373,6 @@ def judged(parts: Sequence[Part], result: Sequence[str], *, mine: bool = True) -
     return account(own, others, *("".join(f"{x}\n" for x in lines) for lines in versions))
 
 
-@settings(deadline=None)
 @given(histories())
 def test_the_hunks_made_for_these_tests_are_as_a_diff_has_them(parts: list[Part]) -> None:
     base = "".join(f"{x}\n" for x in written(parts, mine=False, other=False))
@@ -381,7 +380,6 @@ def test_the_hunks_made_for_these_tests_are_as_a_diff_has_them(parts: list[Part]
     assert hunks_of(parts, mine=True) == changes(base, mine)
 
 
-@settings(deadline=None)
 @given(histories())
 def test_where_both_sides_changes_are_all_there_everything_is_kept(parts: list[Part]) -> None:
     result = written(parts, mine=True, other=True)
@@ -390,7 +388,6 @@ def test_where_both_sides_changes_are_all_there_everything_is_kept(parts: list[P
         assert found == [Account(change, KEPT) for change in hunks_of(parts, mine=mine)]
 
 
-@settings(deadline=None)
 @given(histories(), st.data())
 def test_a_hunk_whose_lines_are_taken_out_is_lost_and_no_other(
     parts: list[Part], data: st.DataObject
@@ -407,7 +404,6 @@ def test_a_hunk_whose_lines_are_taken_out_is_lost_and_no_other(
     ] == judged(parts, result)
 
 
-@settings(deadline=None)
 @given(histories(), st.data())
 def test_a_hunk_of_which_a_removed_line_is_put_back_is_lost_and_no_other(
     parts: list[Part], data: st.DataObject
@@ -425,7 +421,6 @@ def test_a_hunk_of_which_a_removed_line_is_put_back_is_lost_and_no_other(
     ] == judged(parts, result)
 
 
-@settings(deadline=None)
 @given(histories(), st.data())
 def test_the_other_sides_losses_are_none_of_this_sides(
     parts: list[Part], data: st.DataObject

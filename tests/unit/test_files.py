@@ -183,7 +183,6 @@ def test_a_name_that_ends_the_patch_runs_nothing(
 
 
 @settings(
-    deadline=None,
     max_examples=40,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

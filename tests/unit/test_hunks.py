@@ -268,7 +268,7 @@ def three_texts(draw: st.DrawFn, end: str = "\n", lines: Sequence[str] = LINES) 
 def test_real_merges_come_apart_as_git_would_take_them(end: str, style: str) -> None:
     options = [style] if style else []
 
-    @settings(deadline=None, max_examples=60)
+    @settings(max_examples=60)
     @given(three_texts(end))
     def check(texts: tuple[str, ...]) -> None:
         merged = merge_file(*texts, *options)
@@ -289,7 +289,7 @@ def test_underlines_in_real_merges_never_yield_a_wrong_cut(style: str) -> None:
     options = [style] if style else []
     lines = ["Title", "=======", "text", "", "======="]
 
-    @settings(deadline=None, max_examples=100)
+    @settings(max_examples=100)
     @given(three_texts(lines=lines))
     def check(texts: tuple[str, ...]) -> None:
         merged = merge_file(*texts, *options)
@@ -302,7 +302,7 @@ def test_underlines_in_real_merges_never_yield_a_wrong_cut(style: str) -> None:
     check()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(three_texts(), st.tuples(st.booleans(), st.booleans(), st.booleans()))
 def test_texts_that_do_not_end_with_a_line_end(
     texts: tuple[str, ...], cut: tuple[bool, ...]
@@ -318,7 +318,6 @@ def test_texts_that_do_not_end_with_a_line_end(
         assert found == expected or (ends_in_hunk and found == f"{expected}\n")
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.sampled_from(["<<<<<<< a", "||||||| b", "=======", ">>>>>>> c", "x", "", "Title"])
@@ -335,7 +334,6 @@ def test_whatever_is_taken_apart_comes_together_again(text: str) -> None:
         )
 
 
-@settings(deadline=None)
 @given(st.text())
 def test_any_text_is_its_lines(text: str) -> None:
     lines = hunks.lines_of(text)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_fork import invocation
@@ -137,7 +137,6 @@ def test_a_tasks_command_line(options: dict[str, str | bool], line: str) -> None
     assert invocation.command("invoke", "upgrade-carto", **options) == line
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_any_value_is_one_word_of_it(value: str) -> None:
     line = invocation.command("python3 -m invoke", "status", repo=value, json=True)

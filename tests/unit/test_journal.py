@@ -180,9 +180,7 @@ def test_the_file_says_who_is_at_work(tmp_path: Path) -> None:
     assert f'"pid": {os.getpid()}' in text and '"task": "invoke x"' in text
 
 
-@settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(), unique=True, max_size=5))
 def test_any_path_can_be_noted(tmp_path: Path, paths: list[str]) -> None:
     """Longer and shorter than the ones before, and not UTF-8 as well."""

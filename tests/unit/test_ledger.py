@@ -899,9 +899,7 @@ def written(
     return files
 
 
-@settings(
-    deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tree=trees(), data=st.data())
 def test_nothing_is_lost_by_a_clean_merge_and_what_is_taken_out_is(
     tmp_path_factory: pytest.TempPathFactory,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_fork import hunks
@@ -177,7 +177,6 @@ def test_text_that_was_put_before_the_first_line_is_not_passed_over() -> None:
 LINES = st.lists(st.sampled_from(["a\n", "b\n", "\n", "ab\n", "  a\n"]), max_size=4)
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(LINES, LINES), min_size=1, max_size=4), LINES)
 def test_what_is_learnt_is_what_people_did_or_nothing(
     pieces: list[tuple[list[str], list[str]]], end: list[str]
@@ -193,7 +192,6 @@ def test_what_is_learnt_is_what_people_did_or_nothing(
         assert known in (None, "".join(became))
 
 
-@settings(deadline=None)
 @given(st.lists(LINES, min_size=1, max_size=4))
 def test_where_the_lines_between_are_telling_everything_is_learnt(pieces: list[list[str]]) -> None:
     merged, result = "", ""

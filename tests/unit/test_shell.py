@@ -185,7 +185,6 @@ def test_an_item_of_a_list_that_would_be_an_option_is_refused() -> None:
             fill(template, {"only": ["refs/heads/x", "--shell"]})
 
 
-@settings(deadline=None)
 @given(
     st.lists(TEXT.filter(lambda value: not value.startswith("-")), max_size=4),
     st.text(st.sampled_from("ab-{}' \"\\$")),
@@ -205,7 +204,6 @@ def test_words_are_never_made_by_values(values: list[str], other: str) -> None:
 # --- batches -------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(min_size=1, max_size=30), max_size=60), st.integers(1, 100))
 def test_batches_hold_everything_once_and_in_order(paths: list[str], most: int) -> None:
     found = [list(batch) for batch in batches(paths, most)]
@@ -228,7 +226,6 @@ def test_a_batch_of_the_default_size_fits_on_a_command_line(sh: Shell) -> None:
 # --- command_line --------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(st.lists(TEXT, min_size=1))
 def test_a_line_splits_into_its_words(words: list[str]) -> None:
     words = [word for word in words if scrub(word) == word] or ["x"]
@@ -236,7 +233,7 @@ def test_a_line_splits_into_its_words(words: list[str]) -> None:
     assert shlex.split(command_line(words)) == [*setting, *words]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(TEXT)
 def test_any_value_comes_back_unchanged_through_a_real_shell(value: str) -> None:
     answer = make().read(fill("printf %s {value}", {"value": f".{value}"}))
@@ -664,7 +661,6 @@ def test_a_file_of_settings_in_the_home_directory_changes_nothing(sh: Shell) -> 
 
 
 @settings(
-    deadline=None,
     max_examples=25,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from carto_fork import soundness
@@ -539,7 +539,6 @@ names = st.sampled_from(
 trees = st.dictionaries(names, st.none() | hostile, max_size=5)
 
 
-@settings(deadline=None)
 @given(trees, st.lists(trees, max_size=3), st.lists(names), st.lists(names))
 @example({"a.py": "x: '\ud800'"}, [{"a.py": ""}], ["a.py"], [])
 @example({"a.py": "x: '\\0'"}, [{"a.py": ""}], ["a.py"], [])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import tomli
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -651,7 +651,6 @@ def _changed(data: Table, path: tuple[str, ...], value: Any, place: int) -> Tabl
 def test_what_sides_change_apart_is_merged(path: str) -> None:
     write, read = FORMS[path]
 
-    @settings(deadline=None)
     @given(_changes(path))
     def merged(changes: tuple[Table, Table, Table, Table]) -> None:
         base, ours, theirs, both = changes
@@ -672,7 +671,6 @@ def test_what_the_fork_alone_changes_is_all_there(path: str) -> None:
     write, read = FORMS[path]
     note = "\n" if path.endswith(".json") else "# Upstream's.\n"
 
-    @settings(deadline=None)
     @given(_changes(path))
     def merged(changes: tuple[Table, Table, Table, Table]) -> None:
         base, ours, _, _ = changes
@@ -706,7 +704,6 @@ TEXTS = st.text() | st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
 
 @pytest.mark.parametrize("path", ["x.toml", "x.json", "x.yaml", "requirements.txt"])
 def test_any_texts(path: str) -> None:
-    @settings(deadline=None)
     @given(TEXTS, TEXTS, TEXTS, st.sets(st.sampled_from(["a", "b", "a.b", ""])))
     def merged(base: str, ours: str, theirs: str, keys: set[str]) -> None:
         structured.merge(path, base, ours, theirs, upstream_keys=keys)
@@ -722,7 +719,6 @@ def test_texts_that_were_cut_and_pasted(texts: tuple[str, str]) -> None:
     path, base = texts
     places = st.integers(0, len(base))
 
-    @settings(deadline=None)
     @given(*([places] * 6), TEXTS)
     def merged(a: int, b: int, c: int, d: int, e: int, f: int, text: str) -> None:
         ours = base[:a] + text + base[b:]

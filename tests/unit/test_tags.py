@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_fork import policy, tags
@@ -202,7 +202,6 @@ def test_tags_order_by_version_then_build(less: str, more: str) -> None:
     assert named(less) < named(more)
 
 
-@settings(deadline=None)
 @given(st.permutations(ASCENDING))
 def test_sorting_any_arrangement_gives_that_order(names: list[str]) -> None:
     assert [tag.name for tag in sorted(map(named, names))] == ASCENDING
@@ -351,7 +350,6 @@ def test_the_name_of_a_release_is_itself(name: str) -> None:
     assert tags.checked_name(name) == name
 
 
-@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_what_is_let_through_is_one_plain_word(name: str) -> None:
     try:
@@ -365,7 +363,6 @@ def test_what_is_let_through_is_one_plain_word(name: str) -> None:
     assert ".." not in name and "//" not in name and name[-1] not in "./"
 
 
-@settings(deadline=None)
 @given(st.from_regex(r"[a-z0-9][a-z0-9._+/-]{0,12}", fullmatch=True))
 def test_what_is_let_through_can_be_a_ref_of_git(name: str) -> None:
     try:
@@ -415,7 +412,6 @@ PIECES = ["v", ".", "-", "1", "84", "0", "stable", "rc", "draft", "nightly", "de
 PIECES += ["test", "carto", "_", "pr-", "litellm_v", "a", "\n", "\u0663"]
 
 
-@settings(deadline=None)
 @given(st.text() | st.lists(st.sampled_from(PIECES)).map("".join))
 def test_any_name_is_classified_without_an_error(name: str) -> None:
     tag = tags.classify(name, SCHEMES)
@@ -457,7 +453,6 @@ def _stable(name: str) -> bool:
 
 
 @pytest.mark.usefixtures("never_for_ever")
-@settings(deadline=None)
 @given(st.lists(st.sampled_from(PIECES), min_size=60, max_size=100))
 def test_a_long_name_of_any_pieces_is_classified(pieces: list[str]) -> None:
     name = "".join(pieces)[:200]

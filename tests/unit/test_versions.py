@@ -6,7 +6,7 @@ import difflib
 
 import pytest
 import tomli
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_fork import versions
@@ -185,7 +185,6 @@ def test_the_version_that_is_there_already_changes_no_byte() -> None:
     assert versions.write(text, KEYS, "1.0", "x.toml") == text
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["# c", "", "a = 1", "b = 'x'", "[x]", "  c=[1,\n 2 ]"]), unique=True),
     st.sampled_from(["\n", "\r\n"]),
