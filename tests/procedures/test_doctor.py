@@ -860,7 +860,7 @@ def test_the_sandboxs_own_migrations(
 ) -> None:
     for name, value in postgresql.items():
         monkeypatch.setenv(name, value)
-    assert "8 migrations applied to PostgreSQL, in order." in notes(
+    assert "2 migrations applied to PostgreSQL, in order." in notes(
         world, "prisma", "--migrate postgresql"
     )
 
