@@ -213,7 +213,7 @@ def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
     [
         ({}, 0, "invoke heal", "This records the ancestry that was lost."),
         (
-            {"litellm-proxy-extras/README.md": "Mine.\n"},
+            {"LICENSE": "Mine.\n"},
             4,
             "invoke heal --check",
             "in the way of healing that.",
