@@ -63,19 +63,23 @@ def build(sh: Shell, directory: Path, history: History | None = None) -> Sandbox
 def install_gh(sh: Shell, place: Sandbox, python: str, module: str) -> None:
     """Give a sandbox a gh of its own, which asks GitHub as it is played in its directory.
 
+    One that is there already is brought up to date.
+
     python: the interpreter that plays it, with the module of that name (`standin_gh`).
     """
     directory = place.clone.parent
     sources = str(Path(__file__).parents[1])
     words = ["env", f"PYTHONPATH={sources}", python, "-m", module, str(directory)]
-    program = directory / "gh"
-    program.write_text(
-        _GH.replace("DIRECTORY", command_line([str(directory)])).replace(
-            "SERVER", command_line(words)
-        )
-    )
-    program.chmod(0o755)
-    _set(sh, place.clone, "carto-fork.gh", str(program))
+    text = _GH.replace("DIRECTORY", command_line([str(directory)]))
+    text = text.replace("SERVER", command_line(words))
+    program, draft = directory / "gh", directory / "gh.new"
+    new = not program.exists()
+    if new or program.read_text() != text:
+        draft.write_text(text)
+        draft.chmod(0o755)
+        draft.replace(program)
+    if new:
+        _set(sh, place.clone, "carto-fork.gh", str(program))
 
 
 _GH = """\

@@ -1037,17 +1037,18 @@ def test_a_server_that_nobody_asks_ends(template: Path, tmp_path: Path) -> None:
 
 
 def test_a_sandbox_is_given_what_it_lacks(world: World, tmp_path: Path) -> None:
-    """The first time it may be built without what its gh needs."""
+    """The first time it may be built without what its gh needs, or by an older version."""
     first = world.run(f"sandbox --path {tmp_path}/box", cwd=world.place)
     assert first.code == 0, first.err
     assert " is a new fork to try things on; `invoke next --repo " in " ".join(first.out.split())
     gh = tmp_path / "box" / "gh"
     text = gh.read_text()
-    gh.unlink()
-    again = world.run(f"sandbox --path {tmp_path}/box", cwd=world.place)
-    assert (again.code, again.err) == (0, "")
-    assert " is the fork to try things on; `invoke next --repo " in " ".join(again.out.split())
-    assert gh.read_text() == text
+    for change in (gh.unlink, lambda: gh.write_text("#!/bin/sh\n")):
+        change()
+        again = world.run(f"sandbox --path {tmp_path}/box", cwd=world.place)
+        assert (again.code, again.err) == (0, "")
+        assert " is the fork to try things on; `invoke next --repo " in " ".join(again.out.split())
+        assert gh.read_text() == text and os.access(gh, os.X_OK)
 
 
 def test_there_is_a_gh_to_test_with() -> None:
