@@ -278,19 +278,21 @@ def give_gh(s: Session, built: Sandbox) -> None:
     """Let a sandbox have pull requests and releases, where what that needs is installed."""
     from . import sandbox
 
-    try:
-        from . import standin_gh
-    except ImportError:
-        found = None
-    else:
-        found = standin_gh.real_gh(built.clone.parent)
-    if found:
-        sandbox.install_gh(s.sh, built, sys.executable, standin_gh.__name__)
-    else:
+    if not ((built.clone.parent / "gh").exists() or _can_play(built)):
         s.console.say(
             "Without pull requests and releases: `pip install 'carto-fork[sandbox]'` adds them.",
             "yellow",
         )
+        return
+    sandbox.install_gh(s.sh, built, sys.executable, f"{__package__}.standin_gh")
+
+
+def _can_play(built: Sandbox) -> bool:
+    try:
+        from . import standin_gh
+    except ImportError:
+        return False
+    return standin_gh.real_gh(built.clone.parent) is not None
 
 
 def build_sandbox(s: Session, path: Path) -> None:
@@ -298,8 +300,7 @@ def build_sandbox(s: Session, path: Path) -> None:
     from . import sandbox
 
     built = sandbox.build(s.sh, path)
-    if not (built.clone.parent / "gh").exists():
-        give_gh(s, built)
+    give_gh(s, built)
     clone = git.nearest(built.clone)
     ask = invocation.command(s.program, "next", repo=str(clone))
     which = "a new" if built.new else "the"

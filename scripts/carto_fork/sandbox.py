@@ -63,14 +63,38 @@ def build(sh: Shell, directory: Path, history: History | None = None) -> Sandbox
 def install_gh(sh: Shell, place: Sandbox, python: str, module: str) -> None:
     """Give a sandbox a gh of its own, which asks GitHub as it is played in its directory.
 
-    python: the interpreter that plays it, with the module of that name.
+    One that is there already is brought up to date.
+
+    python: the interpreter that plays it, with the module of that name (`standin_gh`).
     """
-    program = place.clone.parent / "gh"
+    directory = place.clone.parent
     sources = str(Path(__file__).parents[1])
-    words = ["env", f"PYTHONPATH={sources}", python, "-m", module, str(program.parent)]
-    program.write_text(f'#!/bin/sh\nexec {command_line(words)} "$@"\n')
-    program.chmod(0o755)
-    _set(sh, place.clone, "carto-fork.gh", str(program))
+    words = ["env", f"PYTHONPATH={sources}", python, "-m", module, str(directory)]
+    text = _GH.replace("DIRECTORY", command_line([str(directory)]))
+    text = text.replace("SERVER", command_line(words))
+    program, draft = directory / "gh", directory / "gh.new"
+    new = not program.exists()
+    if new or program.read_text() != text:
+        draft.write_text(text)
+        draft.chmod(0o755)
+        draft.replace(program)
+    if new:
+        _set(sh, place.clone, "carto-fork.gh", str(program))
+
+
+_GH = """\
+#!/bin/sh
+# The real gh, led to the GitHub that is played in this directory. One server plays it for all the
+# gh calls of one process, and is started at the first of them.
+{ read -r server home <DIRECTORY/github.servers/$PPID; } 2>/dev/null
+# A server that was killed has left its announcement, and its process id if nobody waited for it.
+if [ "$CARTO_FORK_STANDIN" ] || ! [ -S "$home/socket" ] || ! kill -0 "$server" 2>/dev/null ||
+    { [ -d /proc/self ] && ! [ -e "/proc/$server/exe" ]; }; then
+    home=$(cd /; SERVER $PPID </dev/null &)
+fi
+[ "$home" ] || exit 1
+. "$home/lead"
+"""
 
 
 def _build(sh: Shell, site: Path, final: Path, history: History) -> None:

@@ -70,6 +70,7 @@ def _short() -> str:
 
 class _Server(ThreadingHTTPServer):
     address_family = socket.AF_UNIX
+    daemon_threads = False  # a request that came in is carried out, also at the end
 
     def __init__(self, address: str, github: GitHub) -> None:
         self.github = github

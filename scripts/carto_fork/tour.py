@@ -27,8 +27,7 @@ def run(s: Session, path: Path, run_task: RunTask) -> None:
     where the sandbox has no gh.
     """
     built = sandbox.build(s.sh, path)
-    if built.new:
-        commands.give_gh(s, built)
+    commands.give_gh(s, built)
     repo = str(git.nearest(built.clone))
     s.repo_option = repo
     found = s.open_fork()

