@@ -6,13 +6,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import _GeneratorContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from carto_fork.standin import GitHub
+from carto_fork.standin import GitHub, Opened, Request
 from carto_fork.standin_gh import real_gh
 from carto_fork.standin_server import serve
 from world import World, build_template, copied, shell
@@ -85,8 +85,47 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return build_template(tmp_path_factory.mktemp("template") / "world")
 
 
+class Stage(GitHub):
+    """What one server plays for all tests: the GitHub of the test that runs.
+
+    variables: what leads gh to the server.
+    """
+
+    variables: dict[str, str]
+
+    def __init__(self) -> None:
+        self._playing: list[GitHub] = []
+
+    @contextmanager
+    def playing(self, github: GitHub) -> Iterator[None]:
+        """Answer for this GitHub meanwhile."""
+        self._playing.append(github)
+        try:
+            yield
+        finally:
+            self._playing.pop()
+
+    def open(self) -> _GeneratorContextManager[Opened]:
+        """See `GitHub.open`."""
+        return self._playing[-1].open()
+
+    def note(self, request: Request) -> None:
+        """See `GitHub.note`."""
+        self._playing[-1].note(request)
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    """The one server of this process."""
+    stage = Stage()
+    with serve(stage) as stage.variables:
+        yield stage
+
+
 @contextmanager
-def played(world: World, monkeypatch: pytest.MonkeyPatch, beside: Path) -> Iterator[GitHub]:
+def played(
+    stage: Stage, world: World, monkeypatch: pytest.MonkeyPatch, beside: Path
+) -> Iterator[GitHub]:
     """GitHub, played on a world's own repositories and asked by the real gh.
 
     beside: a directory for a `gh` that lines to paste find.
@@ -98,30 +137,35 @@ def played(world: World, monkeypatch: pytest.MonkeyPatch, beside: Path) -> Itera
     monkeypatch.setenv("PATH", f"{beside}{os.pathsep}{os.environ['PATH']}")
     names = {world.slug: "origin.git", world.upstream_slug: "upstream.git"}
     hub = GitHub(shell(), world.place, names)
-    with serve(hub) as variables:
-        for name, value in variables.items():
+    with stage.playing(hub):
+        for name, value in stage.variables.items():
             monkeypatch.setenv(name, value)
         yield hub
 
 
 @pytest.fixture
 def github(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+    stage: Stage,
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[GitHub]:
     """GitHub, played on the world's own repositories."""
-    with played(world, monkeypatch, tmp_path_factory.mktemp("bin")) as hub:
+    with played(stage, world, monkeypatch, tmp_path_factory.mktemp("bin")) as hub:
         yield hub
 
 
 @pytest.fixture(scope="session")
-def waiting_template(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def waiting_template(
+    stage: Stage, template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The sandbox after the automation has opened a pull request that a person has to finish; built
     once, each test gets a copy."""
     place = tmp_path_factory.mktemp("waiting") / "world"
     with pytest.MonkeyPatch.context() as monkeypatch:
         seal(monkeypatch, tmp_path_factory.mktemp("home"))
         world = copied(template, place)
-        with played(world, monkeypatch, tmp_path_factory.mktemp("bin")):
+        with played(stage, world, monkeypatch, tmp_path_factory.mktemp("bin")):
             done = world.run("upstream-sync --no-tests --tag v1.77.2-stable")
             assert done.code == 0, done.err
     return place

@@ -128,17 +128,21 @@ class World:
         text = text.replace(str(self.place.resolve()), "~").replace(str(self.place), "~")
         return re.sub(r"\n    (\d+ min )?\d+\.\d s(?=\n)", "", text)
 
-    def pasteable(self, text: str) -> str:
-        """Neutral text made to work on this machine again."""
-        text = text.replace("~", str(self.place))
-        return re.sub(
-            r"^invoke ", f"{shlex.join([*INVOKE, '--search-root', str(ROOT)])} ", text, flags=re.M
-        )
+    def paste(self, text: str, *, cwd: Path | None = None, **variables: str) -> Done:
+        """Paste neutral lines into a terminal; the first that fails ends it.
 
-    def pasteable_line(self, line: str) -> str:
-        """The same of a line in which tasks stand anywhere."""
-        python = shlex.join([*INVOKE, "--search-root", str(ROOT)])
-        return re.sub(r"(?<![\w./-])invoke (?=[a-z])", f"{python} ", self.pasteable(line))
+        A line that is one task, and nothing that a shell would do more with, runs in this process.
+        """
+        line = text.strip().replace("~", str(self.place))
+        if line.startswith("invoke ") and not re.search(r"[\n;&|<>`$()#]", line):
+            return self.run(line.removeprefix("invoke "), cwd=cwd, **variables)
+        return self.call(["bash", "-e", "-c", self.pasteable(text)], cwd=cwd, **variables)
+
+    def pasteable(self, text: str) -> str:
+        """Neutral text made to work on this machine again, wherever tasks are in it."""
+        invoke = shlex.join([*INVOKE, "--search-root", str(ROOT)])
+        text = text.replace("~", str(self.place))
+        return re.sub(r"^invoke |(?<![\w./-])invoke (?=[a-z])", f"{invoke} ", text, flags=re.M)
 
     def git(self, line: str, *more: str, repo: Path | None = None) -> str:
         """What git prints; `line` is split as a shell does. It must succeed."""

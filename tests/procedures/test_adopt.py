@@ -118,7 +118,7 @@ def test_what_is_printed_can_be_pasted(world: World, tmp_path: Path) -> None:
     dry = world.run("adopt --dry")
     assert (dry.code, dry.err) == (0, "")
     assert world.everything() == before
-    pasted = world.call(["sh", "-e", "-c", world.pasteable(dry.out)])
+    pasted = world.paste(dry.out)
     assert pasted.code == 0, pasted.err
     assert branch(dry) in world.git("branch --list adopt/*", repo=world.origin)
     assert (world.fork / ".git" / "hooks" / "pre-push").stat().st_mode & 0o111

@@ -520,7 +520,7 @@ def test_letting_go_under_dry_prints_what_does_it_when_pasted(prepared: World) -
     dry = prepared.run(f"--dry {line}")
     assert (dry.code, dry.err) == (0, "")
     assert everything(prepared) == before
-    assert prepared.call(["bash", "-ec", prepared.pasteable(dry.out)]).code == 0
+    assert prepared.paste(dry.out).code == 0
     assert drops(prepared, prepared.work(TAG))[-1]["reason"] == "Sessions stay by themselves."
     goes_on(prepared)
 
@@ -763,7 +763,7 @@ def test_a_word_makes_the_file_that_remembers_it(world: World) -> None:
     assert not (work / "carto_drops.toml").exists()
     real = copied(world.place, world.place.with_name("real"))
     still_paused(real, real.run(line), 1)
-    assert world.call(["bash", "-ec", world.pasteable(dry.out)]).code == 0
+    assert world.paste(dry.out).code == 0
     written = (work / "carto_drops.toml").read_text()
     assert written.startswith("# Changes that a person let go on purpose, with the reason: ")
     assert [entry["path"] for entry in drops(world, work)] == ["Dockerfile"]
@@ -835,7 +835,7 @@ def test_words_under_dry_change_nothing_and_do_the_same_when_pasted(paused: Worl
     dry = paused.run(f"--dry {line}")
     assert (dry.code, dry.err) == (0, "")
     assert (everything(paused), state(paused)) == before
-    assert paused.call(["bash", "-ec", paused.pasteable(dry.out)]).code == 0
+    assert paused.paste(dry.out).code == 0
     assert state(paused) == state(real)
     assert (work / "carto_drops.toml").read_bytes() == (
         real.work(STABLE) / "carto_drops.toml"
@@ -1172,7 +1172,7 @@ def test_heal_under_dry_prints_what_does_it_when_pasted(squashed: World) -> None
     dry = squashed.run("--dry heal")
     assert (dry.code, dry.err) == (0, "")
     assert (everything(squashed), squashed.git("for-each-ref")) == before
-    assert squashed.call(["bash", "-ec", squashed.pasteable(dry.out)]).code == 0
+    assert squashed.paste(dry.out).code == 0
     healed = squashed.refs(squashed.origin)[f"refs/heads/{heal_branch(squashed)}"]
     assert is_healed(squashed, healed, sync)
 

@@ -41,8 +41,7 @@ def following(world: World, cwd: Path | None = None) -> tuple[str, str]:
 
 def follow(world: World) -> Done:
     """Paste the next command."""
-    line = world.pasteable(following(world)[0] + "\n")
-    return world.call(["bash", "-c", line])
+    return world.paste(following(world)[0])
 
 
 # --- The next command ------------------------------------------------------------------------

@@ -183,7 +183,7 @@ def test_killed_while_the_checkout_of_production_moves(world: World, template: P
     assert "an earlier run moved origin's branch and was cut" in stopped.err
     advice = re.search(r"^Next: .*: git -C (.*)$", stopped.err, re.MULTILINE)
     assert advice
-    world.call(["bash", "-c", world.pasteable(f"git -C {advice[1]}")])
+    world.paste(f"git -C {advice[1]}")
     continue_(world, template, DIRECT)
     assert world.git("status --porcelain") == ""
 

@@ -42,7 +42,7 @@ def test_what_dry_prints_publishes_nothing_where_a_person_is_needed(world: World
     origin = world.refs(world.origin)
     dry = world.run(f"--dry {PAUSES}")
     assert dry.code == 0, dry.err
-    pasted = world.call(["bash", "-c", world.pasteable(dry.out)])
+    pasted = world.paste(dry.out)
     assert pasted.code == 3
     assert world.refs(world.origin) == origin
     assert "refs/carto-fork" not in "".join(world.refs(world.fork))

@@ -231,7 +231,7 @@ def test_dry_opens_nothing(world: World, github: GitHub) -> None:
     done = world.run("--dry pr")
     assert (done.code, done.err) == (0, "")
     assert world.everything() == before and pulls(github) == []
-    assert world.call(["bash", "-c", world.pasteable(done.out)]).code == 0
+    assert world.paste(done.out).code == 0
     assert [pull.title for pull in pulls(github)] == ["feat: x"]
 
 

@@ -60,7 +60,7 @@ def test_commits_are_kept(world: World, detached: str) -> None:
 
 def test_what_dry_prints_does_it(world: World, detached: str) -> None:
     dry = world.run("recover --dry --name kept")
-    done = world.call(["sh", "-e", "-c", world.pasteable(dry.out)])
+    done = world.paste(dry.out)
     assert done.code == 0, done.err
     assert world.git("rev-parse kept") == detached
     assert head(world) == "feature/x"

@@ -109,7 +109,7 @@ def test_dry_shows_all_of_it_and_changes_nothing(world: World, github: GitHub) -
     assert released(github) == []
     assert all(request.method == "GET" for request in github.log if request.name[0] == "/")
     # What it prints does it.
-    pasted = world.call(["bash", "-c", world.pasteable(done.out)])
+    pasted = world.paste(done.out)
     assert pasted.code == 0, pasted.err
     once(world, github, FIRST, world.refs(world.origin)[PRODUCTION])
 

@@ -447,7 +447,7 @@ def test_sync_main_under_dry_prints_every_line_and_changes_nothing(
     assert lines == [f"{FETCH[0]} &&", FETCH[1], f"{PUSH} &&", LOCAL]
     assert world.everything() == before
     assert world.git("for-each-ref refs/remotes") == remotes
-    assert world.call(["bash", "-ec", world.pasteable(done.out)]).code == 0
+    assert world.paste(done.out).code == 0
     assert mirrored(world)
 
 
@@ -589,7 +589,7 @@ def test_bump_version_under_dry_prints_what_does_it_when_pasted(world: World) ->
     commit = "git -C . commit -m 'chore: update version to 1.76.5' -- pyproject.toml\n"
     assert done.out.endswith(commit)
     assert world.everything() == before
-    assert world.call(["bash", "-ec", world.pasteable(done.out)]).code == 0
+    assert world.paste(done.out).code == 0
     assert world.run("bump-version --to 1.76.5").out == "The version is 1.76.5 already.\n"
 
 

@@ -129,7 +129,7 @@ def test_dry_prints_lines_that_do_the_upgrade_when_pasted(world: World) -> None:
     assert dry.code == 0, dry.err
     assert world.everything() == before
     assert MERGED in dry.out
-    pasted = world.call(["bash", "-c", world.pasteable(dry.out)])
+    pasted = world.paste(dry.out)
     real = world.refs(world.origin)["refs/heads/upstream-sync/v1.76.5"]
     assert world.git(f"rev-parse {real}^^2", repo=world.origin) == world.git(
         "rev-parse v1.76.5^0", repo=world.upstream
