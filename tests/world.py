@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -159,12 +159,10 @@ class World:
 
     def checkout(self) -> dict[str, str]:
         """The user's own checkout, byte for byte: HEAD, the index and every file."""
-        git_dir = self.fork / ".git"
-        files = [path for path in self.fork.rglob("*") if git_dir not in path.parents]
-        files = [path for path in files if path != git_dir and not path.is_dir()]
+        own = [self.fork / ".git" / name for name in ("HEAD", "index")]
         return {
             str(path.relative_to(self.fork)): _content(path)
-            for path in [git_dir / "HEAD", git_dir / "index", *files]
+            for path in (*own, *_files(self.fork, but=".git"))
             if path.is_symlink() or path.exists()
         }
 
@@ -177,10 +175,19 @@ class World:
     def git_dir(self) -> dict[str, str]:
         """Every file of the clone's git directory, but for objects, logs and the lock."""
         top = self.fork / ".git"
-        paths = (path for path in top.rglob("*") if not path.is_dir())
-        found = {str(path.relative_to(top)): path for path in paths}
-        left_out = ("objects/", "logs/", "carto-fork.lock")
-        return {name: _content(p) for name, p in found.items() if not name.startswith(left_out)}
+        files = {str(path.relative_to(top)): path for path in _files(top, but="objects")}
+        left_out = ("logs/", "carto-fork.lock")
+        return {name: _content(p) for name, p in files.items() if not name.startswith(left_out)}
+
+
+def _files(top: Path, but: str) -> Iterator[Path]:
+    """All files below a directory and links to directories, without one entry at its top."""
+    for directory, names, files in os.walk(top):
+        here = Path(directory)
+        if here == top:
+            names[:], files = ([n for n in each if n != but] for each in (names, files))
+        links = [name for name in names if (here / name).is_symlink()]
+        yield from (here / name for name in (*files, *links))
 
 
 def _content(path: Path) -> str:
