@@ -38,7 +38,7 @@ to = $${TO:+--to="$$TO"}
 .PHONY: help next guide setup status sync-main upgrade-carto resolve-conflicts verify forecast \
 	heal drift dropped features adopt init config bump-version release images feature pr guard doctor recover \
 	sandbox tour \
-	install-dev test test-unit test-integration coverage lint format check docs bench replay \
+	install-dev test test-unit test-integration coverage mutants lint format check docs bench replay \
 	lock clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
@@ -138,6 +138,9 @@ test-integration: .venv/dev ## run tests/procedures
 
 coverage: .venv-mutants/made ## measure the branch coverage of scripts/ by the tests
 	@$(run) .venv-mutants/bin/python tests/covering.py $$ARGS
+
+mutants: .venv-mutants/made ## after `coverage`: do the tests notice changes? (ARGS="--number 9 tags")
+	@$(run) .venv-mutants/bin/python tests/mutants.py $$ARGS
 
 lint: .venv/dev ## ruff and mypy
 	$(bin)/ruff check
