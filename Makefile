@@ -31,7 +31,7 @@ made := .venv/made$(if $(filter file,$(origin PYTHON)),,-by-$(subst /,-,$(firstw
 pytest := $(bin)/pytest -n auto
 pip := $(bin)/pip install --quiet --disable-pip-version-check
 compile := $(bin)/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
-	--python-version 3.10 --custom-compile-command "make lock" --extra sandbox pyproject.toml
+	--python-version 3.10 --custom-compile-command "make lock"
 invoke = $(run) $(bin)/invoke $(if $(REPO),,sandbox) $@ --repo="$${REPO:-.sandbox/litellm}"
 tag = $${TAG:+--tag="$$TAG"}
 to = $${TO:+--to="$$TO"}
@@ -39,7 +39,8 @@ to = $${TO:+--to="$$TO"}
 .PHONY: help next guide setup status sync-main upgrade-carto resolve-conflicts verify forecast \
 	heal drift dropped features adopt init config bump-version release images feature pr guard doctor recover \
 	sandbox tour \
-	install-dev test test-unit test-integration test-slow test-all lint format check docs bench replay lock clean
+	install-dev test test-unit test-integration test-slow test-all coverage mutants lint format check docs \
+	bench replay lock clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -141,6 +142,12 @@ test-slow: .venv/dev ## run what takes its time: kills, documents, the wheel, lo
 
 test-all: test test-slow ## run all of it
 
+coverage: .venv-mutants/made ## measure the branch coverage of scripts/ by the tests
+	@$(run) .venv-mutants/bin/python tests/covering.py $$ARGS
+
+mutants: .venv-mutants/made ## after `coverage`: do the tests notice changes? (ARGS="--number 9 tags")
+	@$(run) .venv-mutants/bin/python tests/mutants.py $$ARGS
+
 lint: .venv/dev ## ruff and mypy
 	$(bin)/ruff check
 	$(bin)/ruff format --check
@@ -166,20 +173,30 @@ replay: .venv/dev ## replay the upgrades of CASES in FORK: decided right, wrong,
 
 lock: $(made) ## pin requirements/ from pyproject.toml anew (ARGS=--upgrade)
 	@$(pip) uv==0.13.9
-	@set -f; $(compile) --output-file requirements/run.txt $$ARGS
-	@set -f; $(compile) --output-file requirements/dev.txt --group dev --constraint requirements/run.txt $$ARGS
+	@set -f; $(compile) --extra sandbox pyproject.toml --output-file requirements/run.txt $$ARGS
+	@set -f; $(compile) --extra sandbox pyproject.toml --output-file requirements/dev.txt --group dev \
+		--constraint requirements/run.txt $$ARGS
+	@set -f; $(compile) --no-deps --output-file requirements/mutants.txt --group mutants $$ARGS
 
 help: ## print this (the default)
 	@awk -F ':.*## ' '/^##/ {print substr($$0, 4)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 clean: ## remove .venv, .sandbox, caches and builds
 	rm -rf .venv .sandbox build dist scripts/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv-mutants .coverage-data
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # dev.txt includes run.txt. The stamp comes last, so an install that failed is done again.
 .venv/run .venv/dev: .venv/%: requirements/%.txt $(made)
 	@echo "installing $< into .venv (once)"
 	@$(pip) --require-hashes --requirement $< && touch $@ .venv/run
+
+.venv-mutants/made: requirements/dev.txt requirements/mutants.txt $(made)
+	@echo "installing requirements/dev.txt and mutants.txt into .venv-mutants (once)"
+	@$(PYTHON) -m venv --clear .venv-mutants
+	@$(subst .venv,.venv-mutants,$(pip)) --require-hashes --requirement requirements/dev.txt
+	@$(subst .venv,.venv-mutants,$(pip)) --require-hashes --no-deps --requirement requirements/mutants.txt
+	@touch $@
 
 $(made):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null || { \

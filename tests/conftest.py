@@ -50,6 +50,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def seal(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     """A private home, no system or user configuration of git or invoke, no network, fixed dates."""
     keep = {"PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "PYTHONPATH", "CARTO_FORK_GH"}
+    keep |= {"COVERAGE_PROCESS_START", "CARTO_TEST"}  # see covering.py
     for name in list(os.environ):
         if name not in keep and not name.startswith(("PYTEST_", "COV_")):
             monkeypatch.delenv(name)
