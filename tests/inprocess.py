@@ -23,7 +23,9 @@ import invoke.main
 from carto_fork import program as installed
 from carto_fork.tasks import namespace
 
-_INVOKE = Path(invoke.main.__file__).with_name("__main__.py")  # as `python -m invoke` starts it
+INVOKE = str(Path(invoke.main.__file__).with_name("__main__.py"))
+"""The program's file where `python -m invoke` was typed."""
+
 _HELP = {name: dict(task.help) for name, task in namespace.tasks.items()}
 """Invoke takes the texts away from a task when it first reads its options."""
 
@@ -39,21 +41,19 @@ class Ended:
     err: str
 
 
-def run(words: Sequence[str], cwd: Path, variables: Mapping[str, str], feed: str = "") -> Ended:
-    """Run a command line of `invoke` or, if it has no option that finds tasks, of `carto-fork`.
+def run(argv: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> Ended:
+    """Run a command line of invoke's or of `carto-fork`.
 
-    words: what follows the program's name; with `--search-root` first it is invoke's.
-    feed: what standard input holds.
+    argv: as a process has it in `sys.argv`: the program's file, such as `INVOKE`, and words.
+    environment: all of it.
 
     An exception that would end a process with a traceback is raised.
     """
-    by_invoke = words[0] == "--search-root"
-    program = invoke.main.program if by_invoke else installed.program
-    started = _INVOKE if by_invoke else Path(sys.executable).with_name("carto-fork")
+    program = invoke.main.program if argv[0] == INVOKE else installed.program
     out, err = _stream("strict"), _stream("backslashreplace")
-    with _a_process_of_its_own(cwd, variables):
-        sys.argv = [str(started), *words]
-        sys.stdin, sys.stdout, sys.stderr = io.TextIOWrapper(io.BytesIO(feed.encode())), out, err
+    with _a_process_of_its_own(cwd, environment):
+        sys.argv = [*argv]
+        sys.stdin, sys.stdout, sys.stderr = io.TextIOWrapper(io.BytesIO()), out, err
         code = 0
         try:
             program.run(sys.argv)
@@ -83,17 +83,18 @@ def _exit_code(ended: SystemExit, err: io.TextIOWrapper) -> int:
 
 
 @contextmanager
-def _a_process_of_its_own(cwd: Path, variables: Mapping[str, str]) -> Iterator[None]:
+def _a_process_of_its_own(cwd: Path, environment: Mapping[str, str]) -> Iterator[None]:
     for name, texts in _HELP.items():
         namespace.tasks[name].help = dict(texts)
-    directory, environment = _here(), dict(os.environ)
+    directory, before = _here(), dict(os.environ)
     streams = sys.stdin, sys.stdout, sys.stderr
     arguments, path, modules = sys.argv, list(sys.path), set(sys.modules)
     handlers = [signal.getsignal(number) for number in _SIGNALS]
     byte_code, temporary, mask = sys.dont_write_bytecode, tempfile.tempdir, os.umask(0o022)
     os.umask(mask)
     os.chdir(cwd)
-    os.environ.update(variables)
+    os.environ.clear()
+    os.environ.update(environment)
     tempfile.tempdir = None
     try:
         yield
@@ -108,7 +109,7 @@ def _a_process_of_its_own(cwd: Path, variables: Mapping[str, str]) -> Iterator[N
             signal.signal(number, handler)
         os.umask(mask)
         os.environ.clear()
-        os.environ.update(environment)
+        os.environ.update(before)
         os.chdir(directory)
 
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -28,6 +30,8 @@ INSTALL = "python -m pip install --requirement .github/carto-fork.txt"
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 _TOKEN = re.compile(r"\s*('(?:[^']|'')*'|&&|\|\||==|!=|[!(),]|[\w*-]+(?:\.[\w*-]+)*)")
+_TASK = re.compile(r'carto-fork( [\w-]+| --[\w-]+(=("\$\w+"|[\w-]+))?)+')
+"""A line that is one task, with nothing that a shell would do but fill whole values in."""
 _STATUS = re.compile(r"\b(always|cancelled|failure|success)\(\)")
 
 Names = Mapping[str, Any]
@@ -178,7 +182,8 @@ class Actions:
 
     github: the context of that name, beyond the usual. commands: programs of tests' own, as shell
     scripts by name. commit: what to check out where a workflow does not say. adopted: whether to
-    run what lies on the fork's production branch, not what it would be given.
+    run what lies on the fork's production branch, not what it would be given. processes: whether a
+    line that is one task is a process too, as every other line is.
     """
 
     world: World
@@ -190,6 +195,7 @@ class Actions:
     environment: dict[str, str] = field(default_factory=dict)
     commit: str = ""
     adopted: bool = False
+    processes: bool = False
 
     def __post_init__(self) -> None:
         number = len(list(self.world.place.glob("actions*")))
@@ -318,7 +324,12 @@ class Actions:
             "GITHUB_OUTPUT": str(output),
             "GITHUB_STEP_SUMMARY": str(self.place / "summary"),
         }
-        words = [f"{name}={value}" for name, value in (usual | self.environment | env).items()]
+        variables = usual | self.environment | env
+        if not self.processes and _TASK.fullmatch(line):
+            program = str(self.place / "bin" / "carto-fork")
+            words = [Template(word).substitute(variables) for word in shlex.split(line)[1:]]
+            return self.world.run_as([program, *words], clone, variables)
+        words = [f"{name}={value}" for name, value in variables.items()]
         return self.world.call(["env", "-i", *words, "bash", "-e", "-c", line], cwd=clone)
 
 

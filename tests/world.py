@@ -10,11 +10,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
+import pytest
 from invoke.context import Context
 
 import inprocess
@@ -24,6 +26,8 @@ from carto_fork.shell import Shell
 
 ROOT = Path(__file__).parent.parent
 INVOKE = [sys.executable, "-m", "invoke"]
+
+T = TypeVar("T")
 
 
 def shell(*, dry: bool = False) -> Shell:
@@ -97,8 +101,12 @@ class World:
         It runs in this process, by the way that a typed command line takes. line: split as a shell
         does; `more` are further words, as they are.
         """
-        words = ["--search-root", str(ROOT), *shlex.split(line), *more]
-        ended = inprocess.run(words, cwd or self.fork, variables)
+        argv = [inprocess.INVOKE, "--search-root", str(ROOT), *shlex.split(line), *more]
+        return self.run_as(argv, cwd or self.fork, os.environ | variables)
+
+    def run_as(self, argv: list[str], cwd: Path, environment: Mapping[str, str]) -> Done:
+        """Run a command line in this process; see `inprocess.run`."""
+        ended = inprocess.run(argv, cwd, environment)
         return Done(ended.code, self.neutral(ended.out), self.neutral(ended.err))
 
     def spawn(self, line: str, *more: str, cwd: Path | None = None, **variables: str) -> Done:
@@ -194,6 +202,13 @@ def _content(path: Path) -> str:
     if path.is_symlink():
         return f"-> {os.readlink(path)}"
     return f"{path.stat().st_mode:o} {hashlib.sha1(path.read_bytes()).hexdigest()}"
+
+
+def slow_but(values: Iterable[T], *quick: T) -> list[Any]:
+    """Parameters of a test, of which all but these are for `make test-slow`."""
+    values = list(values)
+    assert set(quick) <= set(values)
+    return [v if v in quick else pytest.param(v, marks=pytest.mark.slow) for v in values]
 
 
 def push_as_colleague(

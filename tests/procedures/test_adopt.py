@@ -13,7 +13,7 @@ import pytest
 from carto_fork import hooks, policy, templates
 from carto_fork.standin import GitHub
 from workflow import Actions
-from world import ROOT, Done, World, commit_in, push_as_colleague
+from world import ROOT, Done, World, commit_in, push_as_colleague, slow_but
 
 SCRIPTS = ROOT / "scripts"
 PRODUCTION = "refs/heads/carto/main"
@@ -350,7 +350,7 @@ def test_the_workflows_that_lie_in_the_fork_run(world: World, github: GitHub) ->
     assert run.results == {"release": "success", "images": "success"}, run.log
 
 
-@pytest.mark.parametrize("how", ["invoke", "make"])
+@pytest.mark.parametrize("how", slow_but(["invoke", "make"], "make"))
 def test_the_tasks_are_called_in_its_own_checkout(world: World, github: GitHub, how: str) -> None:
     adopted(world)
     world.git("switch --quiet --detach origin/carto/main")
@@ -390,7 +390,7 @@ def test_without_the_package_the_tasks_say_what_to_install(world: World) -> None
 
 
 @pytest.mark.parametrize("value", ["$(shell touch pwned)", "`touch pwned`", "';touch pwned;'"])
-@pytest.mark.parametrize("where", ["argument", "environment"])
+@pytest.mark.parametrize("where", slow_but(["argument", "environment"], "argument"))
 def test_a_hostile_value_runs_nothing(world: World, value: str, where: str) -> None:
     adopted(world)
     world.git("switch --quiet --detach origin/carto/main")

@@ -66,6 +66,7 @@ class Story:
         return Actions(self.world, adopted=True, commands=SHIMS, **about)
 
 
+@pytest.mark.slow
 def test_from_a_clone_to_a_release(kind: str, world: World, github: GitHub) -> None:
     clean, hard = RELEASES[kind]
     story = Story(world)

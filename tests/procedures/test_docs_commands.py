@@ -148,6 +148,7 @@ def reader(world: World, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> Wor
     return world
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_the_commands_of_a_document_run(reader: World, path: Path) -> None:
     if path.name in CLONING:

@@ -25,6 +25,7 @@ from world import (
     outcome,
     push_as_colleague,
     shim,
+    slow_but,
     snag,
     usual,
 )
@@ -642,6 +643,7 @@ def test_words_about_odd_names_are_written_down_and_hold(oddly_named: World) -> 
     assert not list(world.place.rglob("pwned"))
 
 
+@pytest.mark.slow
 def test_many_conflicts(tmp_path: Path) -> None:
     paths = [f"tests/many/a_rather_long_name_for_a_file_of_tests_{n:04}.py" for n in range(1500)]
     world = World(build_template(tmp_path / "w", both_add(paths)))
@@ -667,7 +669,7 @@ def test_a_path_that_a_shell_would_run(template: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("pwned"))
 
 
-@pytest.mark.parametrize("where", ["here", "there"])
+@pytest.mark.parametrize("where", slow_but(["here", "there"], "there"))
 def test_dry_run_in_a_path_that_a_shell_would_run(tmp_path: Path, where: str) -> None:
     place = tmp_path / 'it\'s a "fork" $(touch pwned); touch pwned #'
     world = World(build_template(place))

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import pytest
 
-from world import INVOKE, ROOT, Done, World, copied, outcome, snag, usual
+from world import INVOKE, ROOT, Done, World, copied, outcome, slow_but, snag, usual
 
 TAG = "v1.76.5"
 UPGRADE = f"upgrade-carto --tag {TAG} --no-tests"
@@ -45,6 +45,7 @@ CTRL_C = 'kill -INT 0 & exec "$GIT" "$@"'
 # A signal for the task alone: git goes on to its end.
 INTERRUPTED = "trap '' INT; kill -INT $PPID"
 TERMINATED = "trap '' TERM INT; kill -TERM $PPID"
+HUNG_UP = "trap '' HUP INT; kill -HUP $PPID"
 
 # Places of the work tree of the upgrade, in the scripts below.
 PLACES = """
@@ -133,7 +134,9 @@ def test_these_are_the_commands_that_write(world: World, line: str, verbs: tuple
     assert tuple(watched.writes) == verbs
 
 
-@pytest.mark.parametrize("at", range(1, len(PUBLISHED) + 1), ids=verb_id(PUBLISHED))
+@pytest.mark.parametrize(
+    "at", slow_but(range(1, len(PUBLISHED) + 1), NUMBER["merge"]), ids=verb_id(PUBLISHED)
+)
 def test_killed_before_any_command(world: World, template: Path, at: int) -> None:
     before = untouched(world)
     assert start(world, UPGRADE, at, KILLED).code == -9
@@ -146,7 +149,7 @@ def test_killed_before_any_command(world: World, template: Path, at: int) -> Non
 
 
 # After its last command nothing is left to continue: the release is contained.
-@pytest.mark.parametrize("at", range(1, len(MOVED)), ids=verb_id(MOVED))
+@pytest.mark.parametrize("at", slow_but(range(1, len(MOVED)), NUMBER["push"]), ids=verb_id(MOVED))
 def test_killed_after_any_command_of_a_direct_upgrade(
     world: World, template: Path, at: int
 ) -> None:
@@ -160,7 +163,7 @@ def test_killed_after_any_command_of_a_direct_upgrade(
     assert world.git("status --porcelain") == ""
 
 
-@pytest.mark.parametrize("what", HALF)
+@pytest.mark.parametrize("what", slow_but(HALF, "merge: the index", "add: its lock"))
 def test_killed_in_the_middle_of_a_command(world: World, template: Path, what: str) -> None:
     before = untouched(world)
     verb, half = HALF[what]
@@ -171,6 +174,7 @@ def test_killed_in_the_middle_of_a_command(world: World, template: Path, what: s
     assert untouched(world)[:2] == before[:2]
 
 
+@pytest.mark.slow
 def test_killed_while_the_checkout_of_production_moves(world: World, template: Path) -> None:
     """Git writes the files and the index first, and moves the branch last."""
     old = world.git("rev-parse carto/main")
@@ -190,23 +194,35 @@ def test_killed_while_the_checkout_of_production_moves(world: World, template: P
 
 @pytest.mark.parametrize(
     ("verb", "how"),
-    [
-        ("fetch", CTRL_C),
-        ("branch", INTERRUPTED),
-        ("worktree add", CTRL_C),
-        ("worktree add", TERMINATED),
+    slow_but(
+        [
+            ("fetch", CTRL_C),
+            ("branch", INTERRUPTED),
+            ("worktree add", CTRL_C),
+            ("worktree add", TERMINATED),
+            ("merge", CTRL_C),
+            ("merge", INTERRUPTED),
+            ("merge", TERMINATED),
+            ("add", CTRL_C),
+            ("rm", INTERRUPTED),
+            ("commit", CTRL_C),
+            ("commit", TERMINATED),
+            ("commit", HUNG_UP),
+            ("push", CTRL_C),
+            ("push", INTERRUPTED),
+            ("worktree remove", TERMINATED),
+        ],
         ("merge", CTRL_C),
-        ("merge", INTERRUPTED),
-        ("merge", TERMINATED),
-        ("add", CTRL_C),
         ("rm", INTERRUPTED),
-        ("commit", CTRL_C),
         ("commit", TERMINATED),
-        ("push", CTRL_C),
-        ("push", INTERRUPTED),
-        ("worktree remove", TERMINATED),
-    ],
-    ids=lambda value: {CTRL_C: "ctrl-c", INTERRUPTED: "int", TERMINATED: "term"}.get(value),
+        ("commit", HUNG_UP),
+    ),
+    ids=lambda value: {
+        CTRL_C: "ctrl-c",
+        INTERRUPTED: "int",
+        TERMINATED: "term",
+        HUNG_UP: "hup",
+    }.get(value),
 )
 def test_a_signal_ends_it_in_order(world: World, template: Path, verb: str, how: str) -> None:
     before = untouched(world)
@@ -231,6 +247,7 @@ def test_a_merge_that_was_interrupted_is_gone(world: World) -> None:
     assert outcome(world).work_trees == ["worktree ~/litellm"]
 
 
+@pytest.mark.slow
 def test_killed_while_it_undoes_what_was_interrupted(world: World, template: Path) -> None:
     """The removal of the work tree is the next command that writes after the merge."""
     before = untouched(world)
@@ -242,6 +259,7 @@ def test_killed_while_it_undoes_what_was_interrupted(world: World, template: Pat
     continue_(world, template, UPGRADE)
 
 
+@pytest.mark.slow
 def test_an_interrupted_upgrade_can_be_given_up(template: Path, tmp_path: Path) -> None:
     """After a kill in the middle of the merge, --abort leaves nothing of the upgrade."""
     world = copied(template, tmp_path / "other")

@@ -278,6 +278,7 @@ esac
 @pytest.mark.parametrize("command", _COMMANDS)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
+@pytest.mark.slow
 def test_killed_at_any_command(
     world: World, github: GitHub, command: str, when: str, elsewhere: bool
 ) -> None:

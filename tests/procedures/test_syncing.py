@@ -369,6 +369,7 @@ def test_a_very_long_pull_request_is_cut(world: World, github: GitHub) -> None:
     assert all(name in summary.read_text() for name in files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ghs())
 def test_the_tour_goes_through_everything_and_then_finds_nothing_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str

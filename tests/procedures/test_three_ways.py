@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from carto_fork.sandbox_history import Change, Commit, upstream_and_fork
-from world import INVOKE, ROOT, Done, World, build_template, outcome, usual
+from world import INVOKE, ROOT, Done, World, build_template, outcome, slow_but, usual
 
 TAG = "v1.76.5"
 UPGRADE = f"upgrade-carto --tag {TAG} --no-tests"
@@ -50,7 +50,7 @@ def next_command(done: Done) -> str:
 # --- From this checkout, on a fork elsewhere -------------------------------------------------
 
 
-@pytest.mark.parametrize("how", ["option", "environment"])
+@pytest.mark.parametrize("how", slow_but(["option", "environment"], "environment"))
 def test_from_this_checkout(world: World, template: Path, how: str) -> None:
     before = world.checkout()
     words = [*INVOKE, "upgrade-carto", "--tag", TAG, "--no-tests"]
@@ -62,6 +62,28 @@ def test_from_this_checkout(world: World, template: Path, how: str) -> None:
     assert done.code == 0
     assert outcome(world) == usual(template, UPGRADE)
     assert world.checkout() == before
+
+
+@pytest.mark.parametrize("way", ["invoke -r", "python -m invoke", "carto-fork", "make"])
+def test_each_way_in_is_a_process_that_names_itself(world: World, way: str) -> None:
+    """The same task, and a next command that can be typed in the same place."""
+    programs, root = Path(sys.executable).parent, str(ROOT)
+    carto_fork = [sys.executable, "-c", "from carto_fork.program import main; main()"]
+    words, named = {
+        "invoke -r": ([str(programs / "invoke"), "-r", root], f"invoke -r {root} "),
+        "python -m invoke": ([*INVOKE, "--search-root", root], "invoke "),
+        "carto-fork": (carto_fork, "-c "),
+        "make": (["make", "-C", root], "invoke upgrade-carto --repo ~/litellm "),
+    }[way]
+    more = [f"REPO={world.fork}"] if way == "make" else []
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    scripts = str(ROOT / "scripts")
+    done = world.call([*words, "status", *more], PATH=path, PYTHONPATH=scripts)
+    assert (done.code, done.err) == (0, "")
+    assert named in next_command(done)
+    wrong = world.call([*words, "no-such-task", *more], PATH=path, PYTHONPATH=scripts)
+    assert wrong.code == (1 if "invoke" in way else 2)
+    assert wrong.err.strip() and "Traceback" not in wrong.err
 
 
 def test_the_option_outranks_the_environment(world: World, tmp_path: Path) -> None:
@@ -97,7 +119,9 @@ def test_a_repository_that_is_none(world: World, tmp_path: Path) -> None:
     assert refused.code == 1
 
 
-@pytest.mark.parametrize("line", ["setup", "adopt", "upgrade-carto --tag v1.76.5"])
+@pytest.mark.parametrize(
+    "line", slow_but(["setup", "adopt", "upgrade-carto --tag v1.76.5"], "adopt")
+)
 def test_the_checkout_of_the_tasks_is_no_fork(world: World, tmp_path: Path, line: str) -> None:
     own = tmp_path / "carto-fork"
     for path in [ROOT / "tasks.py", *packaged()]:
@@ -163,7 +187,9 @@ def carrying(carrying_template: Path, tmp_path: Path) -> World:
     return world
 
 
-@pytest.mark.parametrize("where", ["carto/main", "detached", "a feature branch"])
+@pytest.mark.parametrize(
+    "where", slow_but(["carto/main", "detached", "a feature branch"], "detached")
+)
 def test_carried_by_the_fork_itself(carrying: World, where: str) -> None:
     """Plain `invoke` in the fork's checkout, where tasks.py lies."""
     world = carrying
@@ -233,6 +259,7 @@ def carto_fork(world: World, bin_: Path, line: str) -> Done:
     return world.call(["carto-fork", *shlex.split(line)], PATH=path, PYTHONPATH="")
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"carto_fork", "carto_fork-0.1.0.dist-info"}
@@ -241,12 +268,14 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert package == {str(path.relative_to(source)) for path in packaged()}
 
 
+@pytest.mark.slow
 def test_the_installed_command_is_not_this_checkout(world: World, installed: Path) -> None:
     where = "import carto_fork; print(carto_fork.__file__)"
     done = world.call([str(installed / "python"), "-c", where], PYTHONPATH="")
     assert str(installed.parent) in done.out
 
 
+@pytest.mark.slow
 def test_installed_status_names_the_installed_command(world: World, installed: Path) -> None:
     before = world.everything()
     status = carto_fork(world, installed, "status")
@@ -255,6 +284,7 @@ def test_installed_status_names_the_installed_command(world: World, installed: P
     assert world.everything() == before
 
 
+@pytest.mark.slow
 def test_installed_upgrade(world: World, template: Path, installed: Path) -> None:
     expected = usual(template, UPGRADE)
     done = carto_fork(world, installed, UPGRADE)
@@ -265,6 +295,7 @@ def test_installed_upgrade(world: World, template: Path, installed: Path) -> Non
     assert outcome(world) == expected
 
 
+@pytest.mark.slow
 def test_installed_upgrade_that_pauses(world: World, installed: Path) -> None:
     paused = carto_fork(world, installed, PAUSING)
     assert paused.code == 3
@@ -276,6 +307,7 @@ def test_installed_upgrade_that_pauses(world: World, installed: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_installed_by_its_path(world: World, installed: Path) -> None:
     """Where the command is not in PATH, the next command names the path."""
     path = installed / "carto-fork"
@@ -284,11 +316,13 @@ def test_installed_by_its_path(world: World, installed: Path) -> None:
     assert next_command(status) == f"{path} upgrade-carto --tag v1.77.2-stable"
 
 
+@pytest.mark.slow
 def test_installed_version(world: World, installed: Path) -> None:
     done = carto_fork(world, installed, "--version")
     assert (done.code, done.out, done.err) == (0, "carto-fork 0.1.0\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
@@ -312,6 +346,7 @@ def test_installed_wrong_command_line(
     assert world.everything() == before
 
 
+@pytest.mark.slow
 def test_installed_list_of_tasks(world: World, installed: Path) -> None:
     done = carto_fork(world, installed, "--list")
     assert (done.code, done.err) == (0, "")

@@ -14,7 +14,7 @@ import pytest
 from carto_fork.standin import GitHub
 from carto_fork.standin_state import Pull
 from conftest import Stage, played, seal
-from world import Outcome, Snag, World, copied, outcome, shell, snag
+from world import Outcome, Snag, World, copied, outcome, shell, slow_but, snag
 
 NEXT = "v1.77.2-stable"
 SYNC_NEXT = f"upstream-sync/{NEXT}"
@@ -182,7 +182,11 @@ def write_id(writes: tuple[str, ...]) -> Callable[[int], str]:
     return lambda at: f"{at}-{writes[at - 1].replace(' ', '-')}"
 
 
-@pytest.mark.parametrize("at", range(LEAVING, len(SYNC_WRITES) + 1), ids=write_id(SYNC_WRITES))
+@pytest.mark.parametrize(
+    "at",
+    slow_but(range(LEAVING, len(SYNC_WRITES) + 1), len(SYNC_WRITES)),
+    ids=write_id(SYNC_WRITES),
+)
 def test_the_automation_is_killed(
     fresh: tuple[World, GitHub], waiting_template: Path, at: int
 ) -> None:
@@ -216,7 +220,11 @@ def finished(
             return state(world, hub)
 
 
-@pytest.mark.parametrize("at", range(1, len(FINISH_WRITES) + 1), ids=write_id(FINISH_WRITES))
+@pytest.mark.parametrize(
+    "at",
+    slow_but(range(1, len(FINISH_WRITES) + 1), len(FINISH_WRITES)),
+    ids=write_id(FINISH_WRITES),
+)
 def test_finishing_is_killed(
     world: World, github: GitHub, finished: tuple[Outcome, list[tuple[str, ...]]], at: int
 ) -> None:

@@ -41,7 +41,7 @@ def test_a_release_is_made_and_its_images(world: World, hub: GitHub) -> None:
     files = {"pyproject.toml": text.replace("1.75.2.1", "1.75.2") + "\n"}
     commit_in(world, world.origin, PRODUCTION, files, message="chore: the version of upstream's")
     before = world.refs(world.origin)
-    actions = Actions(world, inputs={"bump": "minor"}, commands={"docker": DOCKER})
+    actions = Actions(world, inputs={"bump": "minor"}, commands={"docker": DOCKER}, processes=True)
     run = actions.run("carto_release.yaml")
     assert run.results == {"release": "success", "images": "success"}, run.log
     new = world.refs(world.origin).keys() - before.keys()
@@ -271,6 +271,7 @@ def test_a_hostile_tag_runs_nothing(world: World, hub: GitHub, slack: Webhook) -
         world,
         inputs={"tag": '"; touch pwned; "$(touch pwned)'},
         vars={"SLACK_WEBHOOK_URL": slack.url},
+        processes=True,
     )
     before = world.refs(world.origin)
     run = actions.run(SYNC)
