@@ -205,10 +205,16 @@ def _content(path: Path) -> str:
 
 
 def slow_but(values: Iterable[T], *quick: T) -> list[Any]:
-    """Parameters of a test, of which all but these are for `make test-slow`."""
+    """Parameters of a test, of which all but these are for `make test-slow`.
+
+    A tuple holds a value for each of several names.
+    """
     values = list(values)
     assert set(quick) <= set(values)
-    return [v if v in quick else pytest.param(v, marks=pytest.mark.slow) for v in values]
+    rows = [(value, value if isinstance(value, tuple) else (value,)) for value in values]
+    return [
+        pytest.param(*row, marks=[] if value in quick else pytest.mark.slow) for value, row in rows
+    ]
 
 
 def push_as_colleague(
