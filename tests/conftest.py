@@ -86,7 +86,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return build_template(tmp_path_factory.mktemp("template") / "world")
 
 
-class Stage(GitHub):
+class SharedGitHub(GitHub):
     """What one server plays for all tests: the GitHub of the test that runs.
 
     variables: what leads gh to the server.
@@ -116,16 +116,16 @@ class Stage(GitHub):
 
 
 @pytest.fixture(scope="session")
-def stage() -> Iterator[Stage]:
+def shared_github() -> Iterator[SharedGitHub]:
     """The one server of this process."""
-    stage = Stage()
-    with serve(stage) as stage.variables:
-        yield stage
+    shared_github = SharedGitHub()
+    with serve(shared_github) as shared_github.variables:
+        yield shared_github
 
 
 @contextmanager
 def played(
-    stage: Stage, world: World, monkeypatch: pytest.MonkeyPatch, beside: Path
+    shared_github: SharedGitHub, world: World, monkeypatch: pytest.MonkeyPatch, beside: Path
 ) -> Iterator[GitHub]:
     """GitHub, played on a world's own repositories and asked by the real gh.
 
@@ -138,28 +138,28 @@ def played(
     monkeypatch.setenv("PATH", f"{beside}{os.pathsep}{os.environ['PATH']}")
     names = {world.slug: "origin.git", world.upstream_slug: "upstream.git"}
     hub = GitHub(shell(), world.place, names)
-    with stage.playing(hub):
+    with shared_github.playing(hub):
         # A gh lives too short for its garbage collector, which takes a third of its time.
-        for name, value in (stage.variables | {"GOGC": "off"}).items():
+        for name, value in (shared_github.variables | {"GOGC": "off"}).items():
             monkeypatch.setenv(name, value)
         yield hub
 
 
 @pytest.fixture
 def github(
-    stage: Stage,
+    shared_github: SharedGitHub,
     world: World,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[GitHub]:
     """GitHub, played on the world's own repositories."""
-    with played(stage, world, monkeypatch, tmp_path_factory.mktemp("bin")) as hub:
+    with played(shared_github, world, monkeypatch, tmp_path_factory.mktemp("bin")) as hub:
         yield hub
 
 
 @pytest.fixture(scope="session")
 def waiting_template(
-    stage: Stage, template: Path, tmp_path_factory: pytest.TempPathFactory
+    shared_github: SharedGitHub, template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """The sandbox after the automation has opened a pull request that a person has to finish; built
     once, each test gets a copy."""
@@ -167,7 +167,7 @@ def waiting_template(
     with pytest.MonkeyPatch.context() as monkeypatch:
         seal(monkeypatch, tmp_path_factory.mktemp("home"))
         world = copied(template, place)
-        with played(stage, world, monkeypatch, tmp_path_factory.mktemp("bin")):
+        with played(shared_github, world, monkeypatch, tmp_path_factory.mktemp("bin")):
             done = world.run("upstream-sync --no-tests --tag v1.77.2-stable")
             assert done.code == 0, done.err
     return place

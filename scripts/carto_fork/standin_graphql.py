@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
 from graphql import (
+    DocumentNode,
     GraphQLError,
     GraphQLSchema,
     OperationDefinitionNode,
@@ -46,7 +47,7 @@ def schema() -> GraphQLSchema:
 
 def operation(body: Mapping[str, Any]) -> str:
     """The name of the operation in a request: its own, or else its first field's."""
-    for node in parse(body["query"]).definitions:
+    for node in _parsed(body["query"]).definitions:
         if isinstance(node, OperationDefinitionNode):
             first = node.selection_set.selections[0]
             named = node.name or getattr(first, "name", None)
@@ -56,15 +57,25 @@ def operation(body: Mapping[str, Any]) -> str:
 
 def answer(opened: Opened, body: Mapping[str, Any]) -> Reply:
     """The answer to a request; Rejected for one that the stand-in does not know."""
-    document, variables = parse(body["query"]), body.get("variables") or {}
-    if unknown := validate(schema(), document, RULES):
-        what = "; ".join(error.message for error in unknown)
+    document, variables = _parsed(body["query"]), body.get("variables") or {}
+    if what := _unknown(body["query"]):
         raise Rejected(501, f"the stand-in does not know all of {operation(body)}: {what}")
     result = execute_sync(schema(), document, _Root(opened), variable_values=variables)
     reply: Json = {"data": result.data}
     if result.errors:
         reply["errors"] = [_error(error) for error in result.errors]
     return Reply(200, reply)
+
+
+@lru_cache(maxsize=256)  # gh asks the same few questions again and again
+def _parsed(query: str) -> DocumentNode:
+    return parse(query)
+
+
+@lru_cache(maxsize=256)
+def _unknown(query: str) -> str:
+    """What a query asks for that the schema does not have, in words."""
+    return "; ".join(error.message for error in validate(schema(), _parsed(query), RULES))
 
 
 def _error(error: GraphQLError) -> Json:

@@ -13,6 +13,7 @@ from invoke.collection import Collection
 from invoke.context import Context
 from invoke.executor import Executor
 from invoke.parser import Parser
+from invoke.parser.context import ParserContext
 
 _REPO = "The fork's clone; default: $CARTO_FORK_REPO, else the current directory."
 _JSON = "Print the result as JSON on standard output; everything else goes to standard error."
@@ -769,7 +770,9 @@ def _run_task(c: Context, words: Sequence[str], stream: TextIO) -> None:
     words: its command line, without the program.
     stream: where it prints; standard output may be kept for JSON.
     """
-    parsed = Parser(contexts=namespace.to_contexts()).parse_argv(list(words))
+    name, *_ = words
+    context = ParserContext(name, args=namespace[name].get_arguments())
+    parsed = Parser(contexts=[context]).parse_argv(list(words))
     with redirect_stdout(stream):
         Executor(namespace, c.config.clone()).execute(*parsed)
 

@@ -13,7 +13,7 @@ import pytest
 
 from carto_fork.standin import GitHub
 from carto_fork.standin_state import Pull
-from conftest import Stage, played, seal
+from conftest import SharedGitHub, played, seal
 from world import Outcome, Snag, World, copied, outcome, shell, slow_but, snag
 
 NEXT = "v1.77.2-stable"
@@ -159,12 +159,12 @@ def test_a_push_that_is_rejected_keeps_what_was_resolved(world: World, github: G
 
 @pytest.fixture
 def fresh(
-    stage: Stage, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared_github: SharedGitHub, template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[World, GitHub]]:
     """The sandbox before the automation has run, and its GitHub."""
     made = copied(template, tmp_path / "f")
     (tmp_path / "bin").mkdir()
-    with played(stage, made, monkeypatch, tmp_path / "bin") as hub:
+    with played(shared_github, made, monkeypatch, tmp_path / "bin") as hub:
         yield made, hub
 
 
@@ -208,13 +208,13 @@ def test_these_are_the_commands_of_finishing_that_write(world: World, github: Gi
 
 @pytest.fixture(scope="module")
 def finished(
-    stage: Stage, waiting_template: Path, tmp_path_factory: pytest.TempPathFactory
+    shared_github: SharedGitHub, waiting_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Outcome, list[tuple[str, ...]]]:
     """How it ends when nothing gets in its way."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         seal(monkeypatch, tmp_path_factory.mktemp("home"))
         world = copied(waiting_template, tmp_path_factory.mktemp("finished") / "w")
-        with played(stage, world, monkeypatch, tmp_path_factory.mktemp("bin")) as hub:
+        with played(shared_github, world, monkeypatch, tmp_path_factory.mktemp("bin")) as hub:
             done = world.run(FINISH)
             assert done.code == 0, done.err
             return state(world, hub)

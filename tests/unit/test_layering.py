@@ -237,6 +237,7 @@ INVOKE = {
         "invoke.context",
         "invoke.executor",
         "invoke.parser",
+        "invoke.parser.context",
         "invoke.tasks",
     },
     "program": {"invoke.exceptions", "invoke.program"},
