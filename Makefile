@@ -28,7 +28,7 @@ run := set -f; env -u REPO -u TAG -u TO -u ARGS -u FORK -u CASES -u MAKELEVEL
 bin := .venv/bin
 # An interpreter that was named makes .venv anew when another one made it.
 made := .venv/made$(if $(filter file,$(origin PYTHON)),,-by-$(subst /,-,$(firstword $(PYTHON))))
-pytest := $(bin)/pytest -n auto
+pytest := $(bin)/pytest -n auto --dist worksteal
 pip := $(bin)/pip install --quiet --disable-pip-version-check
 compile := $(bin)/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
 	--python-version 3.10 --custom-compile-command "make lock"

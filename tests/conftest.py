@@ -69,7 +69,11 @@ def seal(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
         monkeypatch.setenv(name, value)
 
     # Whatever gh the machine has, and whoever is logged in there: tests that need one say so.
-    (home / ".gitconfig").write_text("[carto-fork]\n\tgh = no-gh-in-tests\n")
+    # Nothing here lives long enough for git to look whether it should be packed.
+    (home / ".gitconfig").write_text(
+        "[carto-fork]\n\tgh = no-gh-in-tests\n"
+        "[maintenance]\n\tauto = false\n[gc]\n\tauto = 0\n[receive]\n\tautogc = false\n"
+    )
 
 
 @pytest.fixture(autouse=True)

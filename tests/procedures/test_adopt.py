@@ -336,6 +336,7 @@ def test_an_upgrade_keeps_them_whatever_upstream_does(world: World) -> None:
     assert world.git(f"merge-base --is-ancestor {commit} {sync}", repo=world.origin) == ""
 
 
+@pytest.mark.slow
 def test_the_workflows_that_lie_in_the_fork_run(world: World, github: GitHub) -> None:
     adopted(world)
     make = {"make": "exit 0", "docker": "cat >/dev/null; exit 0"}
@@ -350,7 +351,8 @@ def test_the_workflows_that_lie_in_the_fork_run(world: World, github: GitHub) ->
     assert run.results == {"release": "success", "images": "success"}, run.log
 
 
-@pytest.mark.parametrize("how", slow_but(["invoke", "make"], "make"))
+@pytest.mark.parametrize("how", ["invoke", "make"])
+@pytest.mark.slow
 def test_the_tasks_are_called_in_its_own_checkout(world: World, github: GitHub, how: str) -> None:
     adopted(world)
     world.git("switch --quiet --detach origin/carto/main")

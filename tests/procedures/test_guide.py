@@ -183,6 +183,7 @@ def test_markers_on_production(world: World) -> None:
     assert "conflict markers are committed" in " ".join(follow(world).out.split())
 
 
+@pytest.mark.slow
 def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
     assert world.run(f"upgrade-carto --no-tests --tag {TAG}").code == 0
     assert world.call(f"gh pr merge 1 {FORK} --squash --delete-branch".split()).code == 0

@@ -104,6 +104,7 @@ def test_delivery_never_fails_the_run(world: World, answers: list[Says], line: s
     assert len(hook.received) == len(answers)
 
 
+@pytest.mark.slow
 def test_nobody_is_there(world: World) -> None:
     done = told(world, "--event failure", nobody(), INVOKE_DEBUG="1")
     assert done.out == "Slack was not told: Slack could not be reached.\n"

@@ -448,6 +448,7 @@ def test_editing_and_talking(hub: Hub) -> None:
     assert "not found" in hub.refused("pr", "edit", number, "--add-label", "none")
 
 
+@pytest.mark.slow
 def test_what_is_too_long(hub: Hub) -> None:
     hub.branch("one", {"one.txt": "1\n"})
     words = ("pr", "create", "--base", "carto/main", "--head", "one")
@@ -714,7 +715,7 @@ def test_workflows_that_are_disabled(hub: Hub) -> None:
 # --- What goes wrong
 
 
-@pytest.mark.parametrize("status", [403, 404, 422, 429, 500, 502])
+@pytest.mark.parametrize("status", slow_but([403, 404, 422, 429, 500, 502], 422))
 def test_a_fault(hub: Hub, status: int) -> None:
     hub.branch("one", {"one.txt": "1\n"})
     fault = Fault(
@@ -1024,6 +1025,7 @@ def test_a_server_ends_when_it_is_told_to_or_its_sandbox_goes(
     until(lambda: not home.exists())
 
 
+@pytest.mark.slow
 def test_a_server_that_nobody_asks_ends(template: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from carto_fork import standin_gh as s;"

@@ -10,7 +10,7 @@ import pytest
 
 from carto_fork.standin import Fault, GitHub
 from carto_fork.standin_state import Pull
-from world import Done, World, ghs
+from world import Done, World, ghs, slow_but
 
 TAG = "v1.76.5"
 SYNC = f"upstream-sync/{TAG}"
@@ -223,12 +223,15 @@ def test_a_pull_request_that_a_person_closed_is_not_opened_again(
 
 @pytest.mark.parametrize(
     ("operation", "what"),
-    [
-        ("PullRequestCreate", 500),
+    slow_but(
+        [
+            ("PullRequestCreate", 500),
+            ("PullRequestCreate", "cut"),
+            ("PullRequestUpdate", 502),
+            ("PullRequestList", 429),
+        ],
         ("PullRequestCreate", "cut"),
-        ("PullRequestUpdate", 502),
-        ("PullRequestList", 429),
-    ],
+    ),
 )
 def test_trouble_with_github_ends_in_one_pull_request(
     world: World, github: GitHub, operation: str, what: int | str
@@ -318,7 +321,11 @@ def test_a_tag_that_was_moved_is_refused_with_both_commits(world: World, github:
 
 
 @pytest.mark.parametrize(
-    "text", ["`x` @CartoDB/all <b>", "${{ secrets.X }}", "::set-output name=a::b", "| a | # b"]
+    "text",
+    slow_but(
+        ["`x` @CartoDB/all <b>", "${{ secrets.X }}", "::set-output name=a::b", "| a | # b"],
+        "`x` @CartoDB/all <b>",
+    ),
 )
 def test_hostile_names_stay_text_in_the_pull_request(
     world: World, github: GitHub, text: str
@@ -344,6 +351,7 @@ def test_hostile_names_stay_text_in_the_pull_request(
     assert not re.search(r"^::", done.out + done.err, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_very_long_pull_request_is_cut(world: World, github: GitHub) -> None:
     files = {f"{'x' * 150}{number:04}.py": "a = 1\n" for number in range(600)}
     push(world, "carto/main", files, "feat: many files")
