@@ -21,7 +21,7 @@ from invoke.context import Context
 
 import inprocess
 from carto_fork import sandbox
-from carto_fork.sandbox_history import History
+from carto_fork.sandbox_history import History, data, quoted
 from carto_fork.shell import Shell
 
 ROOT = Path(__file__).parent.parent
@@ -253,29 +253,25 @@ def commit_in(
     files: what changes in a tree, None for a file that goes. parents: default: where the ref is.
     tree: the tree that changes; default: the first parent's.
     """
-    first, *others = parents or (ref,)
-    index = str(world.place / "index")
-
-    def git(*words: str) -> str:
-        who = ["-c", "user.name=Colleague", "-c", "user.email=colleague@example.com"]
-        words = ("git", "-C", str(repo), *who, *words)
-        done = world.call([*words], cwd=None, GIT_INDEX_FILE=index)
-        assert done.code == 0, done.err
-        return done.out.strip()
-
-    git("read-tree", tree or first)
+    revs = (f"{parent}^0" for parent in parents or (ref,))
+    first, *others = world.git("rev-parse", *revs, repo=repo).split()
+    start = world.git("rev-parse", f"{tree or first}^{{tree}}", repo=repo)
+    listed = world.git("ls-tree -r -z", start, "--", *files, repo=repo).split("\0")[:-1]
+    modes = {line.partition("\t")[2]: line[:6].encode() for line in listed}
+    who = b"Colleague <colleague@example.com> 1759233600 +0000"  # when all commits are made here
+    stream = [b"commit %s\nauthor %s\ncommitter %s\n" % (ref.encode(), who, who)]
+    stream += [data(f"{message}\n".encode()), b"from %s\n" % first.encode()]
+    stream += [b"merge %s\n" % other.encode() for other in others]
+    stream += [b'M 040000 %s ""\n' % start.encode()]
     for path, text in files.items():
         if text is None:
-            git("rm", "--quiet", "--cached", "--", path)
-            continue
-        (world.place / "content").write_text(text)
-        name = git("hash-object", "-w", "--", str(world.place / "content"))
-        mode = git("ls-files", "--stage", "--", path)[:6] or "100644"
-        git("update-index", "--add", "--cacheinfo", f"{mode},{name},{path}")
-    made = [word for parent in (first, *others) for word in ("-p", parent)]
-    commit = git("commit-tree", "-m", message, *made, git("write-tree"))
-    git("update-ref", ref, commit)
-    return commit
+            stream += [b"D %s\n" % quoted(path)]
+        else:
+            stream += [b"M %s inline %s\n" % (modes.get(path, b"100644"), quoted(path))]
+            stream += [data(text.encode())]
+    words = ["git", "-C", str(repo), "fast-import", "--quiet", "--force"]
+    subprocess.run(words, input=b"".join(stream), check=True)
+    return world.git("rev-parse", ref, repo=repo)
 
 
 def land(

@@ -127,10 +127,11 @@ def _date(number: int) -> int:
 
 
 def _message(text: str) -> bytes:
-    return _data(text.rstrip("\n").encode() + b"\n")
+    return data(text.rstrip("\n").encode() + b"\n")
 
 
-def _data(content: bytes) -> bytes:
+def data(content: bytes) -> bytes:
+    """Bytes as fast-import reads them."""
     return b"data %d\n%s\n" % (len(content), content)
 
 
@@ -146,19 +147,19 @@ def _file_commands(changes: Changes) -> Iterable[bytes]:
     """Deletions first: a directory may become a file of the same name, and the other way round."""
     for path, change in changes.items():
         if change is None:
-            yield b"D %s\n" % _quoted(path)
+            yield b"D %s\n" % quoted(path)
     for path, change in changes.items():
         if change is None:
             continue
         blob = as_blob(change)
         if blob.mode == "160000":
-            yield b"M 160000 %s %s\n" % (blob.data, _quoted(path))
+            yield b"M 160000 %s %s\n" % (blob.data, quoted(path))
         else:
-            yield b"M %s inline %s\n" % (blob.mode.encode(), _quoted(path))
-            yield _data(blob.data)
+            yield b"M %s inline %s\n" % (blob.mode.encode(), quoted(path))
+            yield data(blob.data)
 
 
-def _quoted(path: str) -> bytes:
+def quoted(path: str) -> bytes:
     """A path as fast-import reads it: between quotes, with C's escapes for all that is not plain.
 
     A path that is not UTF-8 is written as Python has it from the file system, with surrogates.
