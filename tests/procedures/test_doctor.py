@@ -20,7 +20,7 @@ from carto_fork.standin_repository import Repository
 from carto_fork.standin_state import Run
 from carto_fork.stray import operation
 from webhook import SECRET, Says, webhook
-from world import Done, World, commit_in, copied, land, push_as_colleague, shell, shim
+from world import Done, World, commit_in, copied, land, push_as_colleague, shell, shim, slow_but
 
 TAG, STABLE = "v1.76.5", "v1.77.2-stable"
 PRODUCTION = "refs/heads/carto/main"
@@ -896,7 +896,7 @@ def test_no_postgresql(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 # --- GitHub -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("idle", [False, True])
+@pytest.mark.parametrize("idle", slow_but([False, True], True))
 def test_a_workflow_that_is_switched_off(world: World, origin: GitHub, idle: bool) -> None:
     def switch_off(repository: Repository) -> None:
         repository.state.disabled = [SYNC]
@@ -950,6 +950,7 @@ def test_a_workflow_beside_the_default_branch(world: World, origin: GitHub) -> N
     assert found(world, "workflow") == []
 
 
+@pytest.mark.slow
 def test_a_sync_that_lags_behind(world: World, origin: GitHub) -> None:
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
     assert done.code == 0, done.err

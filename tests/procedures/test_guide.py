@@ -105,6 +105,7 @@ def test_conflicts_in_a_pull_request_are_finished_there(world: World, github: Gi
     assert following(world) == left
 
 
+@pytest.mark.slow
 def test_a_pull_request_that_a_person_closed_is_left_alone(world: World, github: GitHub) -> None:
     assert world.run(f"upgrade-carto --no-tests --tag {TAG}").code == 0
     assert world.call(f"gh pr close 1 {FORK}".split()).code == 0

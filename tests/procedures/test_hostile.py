@@ -173,7 +173,9 @@ os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
-@pytest.mark.parametrize("told", [False, True], ids=["git is killed", "git is told"])
+@pytest.mark.parametrize(
+    "told", slow_but([False, True], True), ids=["git is killed", "git is told"]
+)
 def test_a_disk_that_fills_while_merging(tmp_path: Path, told: bool) -> None:
     """Git writes a file of 3 MiB where 1 MiB is left. It is killed, or told as by a full disk."""
     world = World(build_template(tmp_path / "w", with_next({"litellm/big.txt": "x\n" * 3 * 2**19})))
@@ -760,7 +762,7 @@ def test_direct_is_refused_while_production_is_rebased(world: World) -> None:
     assert world.everything() == before
 
 
-@pytest.mark.parametrize("where", ["another branch", "detached", "main"])
+@pytest.mark.parametrize("where", slow_but(["another branch", "detached", "main"], "detached"))
 @pytest.mark.parametrize("line", [UPGRADE, DIRECT])
 def test_a_checkout_with_work_in_it(world: World, template: Path, where: str, line: str) -> None:
     """Staged, changed, removed, untracked and ignored files are none of the upgrade's business."""

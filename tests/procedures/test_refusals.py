@@ -188,41 +188,31 @@ def test_a_name_that_is_no_tag_of_upstream(world: World, tag: str, near: str) ->
 
 HOSTILE = [
     "--help",
-    "-f",
-    "v1;touch pwned",
     "v1;touch${IFS}pwned",
-    "v1 $(touch pwned)",
     "v1$(touch${IFS}pwned)",
-    "v1 `touch pwned`",
     "v1`touch${IFS}pwned`",
-    "v1|touch${IFS}pwned",
-    "v1.76.5&&touch${IFS}pwned",
     "v1.76.5 --force",
-    "v1.76.5\n",
     "v1.76.5\ntouch pwned",
     "v1.76.5\x1b[2J",
-    "../v1.76.5",
-    "v1..v2",
-    "v1.76.5^{}",
     "v1.76.5:refs/heads/main",
     "{tag}",
-    " ",
 ]
 LEGAL = [name for name in HOSTILE if "touch$" in name] + ["--help", "--force"]
 """Those that are names of refs, as git allows them."""
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_that_no_release_has(world: World, name: str) -> None:
+def test_a_name_that_no_release_can_have_is_refused(world: World) -> None:
+    """Which names these are is tested in tests/unit/test_tags.py."""
     for legal in LEGAL:
         world.git("update-ref", f"refs/tags/{legal}", "v1.76.5^0", repo=world.upstream)
-    what = (
-        f"{name!r} is not the name of a release: letters, digits and . _ + / - only, "
-        "beginning with a letter or a digit."
-    )
-    then = "name the tag as upstream lists it, for example --tag v1.76.5"
-    refused(world, message(what, then), "upgrade-carto", f"--tag={name}")
-    refused(world, message(what, then), "upgrade-carto", "--tag", name)
+    for name in HOSTILE:
+        what = (
+            f"{name!r} is not the name of a release: letters, digits and . _ + / - only, "
+            "beginning with a letter or a digit."
+        )
+        then = "name the tag as upstream lists it, for example --tag v1.76.5"
+        refused(world, message(what, then), "upgrade-carto", f"--tag={name}")
+        refused(world, message(what, then), "upgrade-carto", "--tag", name)
     assert not list(world.place.rglob("pwned"))
 
 

@@ -1,7 +1,4 @@
-"""The stand-in for GitHub, asked by the real gh in each version that is at hand.
-
-CARTO_FORK_TEST_GH may hold the paths of more of them, separated by colons.
-"""
+"""The stand-in for GitHub, asked by the real gh in each version that is at hand."""
 
 from __future__ import annotations
 
@@ -32,13 +29,11 @@ from carto_fork.standin_gh import real_gh
 from carto_fork.standin_graphql import RULES
 from carto_fork.standin_server import serve
 from carto_fork.standin_state import Rejected, Settings
-from world import Done, World, commit_in, copied, shell, slow_but
+from world import Done, World, commit_in, copied, ghs, shell, slow_but
 
-# Tests run without the variables of whoever runs them.
-GHS = [
-    str(Path(sys.executable).with_name("gh")),
-    *filter(None, os.environ.get("CARTO_FORK_TEST_GH", "").split(":")),
-]
+# The one that the tests were installed with, and that of the system if it is another version.
+GHS = [str(Path(sys.executable).with_name("gh"))]
+GHS += [program for program in ghs().values() if program not in GHS]
 WORKFLOW = ".github/workflows/probe.yml"
 BODY = "Tab\tand *stars*\r\n\r\n`$HOME` \"a\" 'b' \\ é ✓\n<!-- state: {} -->\n\n  indented  \n"
 FIELDS = (

@@ -144,7 +144,7 @@ def test_the_checkout_of_the_tasks_is_no_fork(world: World, tmp_path: Path, line
 # --- From within the fork --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("where", CHECKOUTS)
+@pytest.mark.parametrize("where", slow_but(CHECKOUTS, "a feature branch"))
 def test_within_the_fork_whatever_is_checked_out(world: World, template: Path, where: str) -> None:
     world.git(f"checkout --quiet {CHECKOUTS[where]}")
     before = world.checkout()

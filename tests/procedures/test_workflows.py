@@ -164,6 +164,7 @@ def with_token(run: Run) -> list[str]:
     return [step.job for step in run.steps if "GH_TOKEN" in step.env]
 
 
+@pytest.mark.slow
 def test_a_release_by_hand_without_conflicts(world: World, hub: GitHub, slack: Webhook) -> None:
     actions = Actions(world, inputs={"tag": TAG}, vars={"SLACK_WEBHOOK_URL": slack.url})
     run = actions.run(SYNC)
