@@ -27,7 +27,7 @@ DOCUMENTS = sorted(
 )
 
 # Of this project's own targets these are what runs the tests, or needs a network.
-_OWN_TARGETS = "install-dev|test|test-unit|check|format|lock|bench|replay|clean"
+_OWN_TARGETS = "install-dev|test|test-*|coverage|mutants|check|format|lock|bench|replay|clean"
 
 _BLOCK = re.compile(r"^( *)```(?:bash|sh)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _GENERATED = re.compile(r"<!-- generated: .*?<!-- end of generated -->", re.DOTALL)
