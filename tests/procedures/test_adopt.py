@@ -53,7 +53,7 @@ def at_production(world: World, path: str) -> str:
 # --- What is put there ---------------------------------------------------------------------------
 
 
-def test_it_shows_commits_and_publishes(world: World) -> None:
+def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
     before, origin = world.checkout(), world.refs(world.origin)
     done = world.run("adopt")
     assert (done.code, done.err) == (0, "")
@@ -141,7 +141,7 @@ def test_it_opens_a_pull_request(world: World, github: GitHub) -> None:
         assert len(opened.origin().state.pulls) == 1
 
 
-def test_nothing_is_pushed_where_that_is_said(world: World) -> None:
+def test_adopt_with_no_push_pushes_nothing(world: World) -> None:
     before = world.refs(world.origin)
     done = world.run("adopt --no-push")
     assert done.code == 0, done.err
@@ -150,7 +150,7 @@ def test_nothing_is_pushed_where_that_is_said(world: World) -> None:
     assert branch(done) in world.git("branch --list adopt/*")
 
 
-def test_interrupted_it_goes_on(world: World) -> None:
+def test_an_interrupted_adopt_continues(world: World) -> None:
     """As after a kill between the branch and the commit."""
     name = branch(world.run("adopt --dry"))
     world.git(f"branch {name} origin/carto/main")
@@ -163,7 +163,7 @@ def test_interrupted_it_goes_on(world: World) -> None:
 # --- Later ---------------------------------------------------------------------------------------
 
 
-def test_check_tells_what_is_missing(world: World) -> None:
+def test_check_reports_what_is_missing(world: World) -> None:
     before = world.everything()
     done = world.run("adopt --check")
     assert done.code == 4
@@ -210,7 +210,7 @@ def test_what_is_behind_is_brought_up_to_date_and_what_is_theirs_is_kept(world: 
         "carto-fork==1.0 --hash=sha256:0123abcd  # built by us",
     ],
 )
-def test_another_requirement_stays(world: World, source: str) -> None:
+def test_an_own_requirement_is_kept(world: World, source: str) -> None:
     done = world.run("adopt", "--requirement", source)
     assert done.code == 0, done.err
     land(world, branch(done))
@@ -228,7 +228,7 @@ def test_another_requirement_stays(world: World, source: str) -> None:
         ("adopt --check --repo ..", 1, "is not a git repository"),
     ],
 )
-def test_what_makes_no_sense_is_refused(world: World, line: str, code: int, message: str) -> None:
+def test_invalid_options_are_refused(world: World, line: str, code: int, message: str) -> None:
     before = world.everything()
     done = world.run(line)
     assert done.code == code and message in done.err and "Traceback" not in done.err
@@ -250,7 +250,7 @@ def hook(world: World) -> Path:
     return world.fork / ".git" / "hooks" / "pre-push"
 
 
-def test_another_hook_stays(world: World) -> None:
+def test_another_pre_push_hook_is_kept(world: World) -> None:
     hook(world).parent.mkdir(exist_ok=True)
     hook(world).write_text("#!/bin/sh\nexit 0\n")
     done = world.run("adopt --no-push")
@@ -258,20 +258,20 @@ def test_another_hook_stays(world: World) -> None:
     assert hook(world).read_text() == "#!/bin/sh\nexit 0\n"
 
 
-def test_a_hook_of_the_teams_that_calls_the_guard_is_well(world: World) -> None:
+def test_a_team_hook_that_calls_the_guard_causes_no_warning(world: World) -> None:
     hook(world).parent.mkdir(exist_ok=True)
     hook(world).write_text("#!/bin/sh\nlint && carto-fork guard --pre-push\n")
     assert "to have pushes checked" not in world.run("adopt --no-push").out
 
 
-def test_a_directory_of_hooks_for_every_clone_stays(world: World, tmp_path: Path) -> None:
+def test_a_shared_hooks_directory_is_left_unchanged(world: World, tmp_path: Path) -> None:
     world.git("config core.hooksPath", str(tmp_path))
     done = world.run("adopt --no-push")
     assert "is in a directory of hooks that is not this clone's alone" in " ".join(done.out.split())
     assert list(tmp_path.glob("pre-push")) == []
 
 
-def test_git_finds_it_where_the_clone_says(world: World) -> None:
+def test_the_hook_is_installed_in_the_hooks_path_of_the_clone(world: World) -> None:
     world.git("config core.hooksPath .git/own-hooks")
     assert world.run("adopt --no-push").code == 0
     assert (world.fork / ".git" / "own-hooks" / "pre-push").exists()
@@ -318,7 +318,7 @@ def test_a_merge_that_is_left_to_a_person_is_published_past_the_hook(
 # --- The fork with it ----------------------------------------------------------------------------
 
 
-def test_an_upgrade_keeps_them_whatever_upstream_does(world: World) -> None:
+def test_an_upgrade_keeps_the_adopted_files_whatever_upstream_does(world: World) -> None:
     """Upstream has files of the same names; the fork's stay as they are."""
     adopted(world)
     paths = [*NEW, *THEIRS]
@@ -353,7 +353,9 @@ def test_the_workflows_that_lie_in_the_fork_run(world: World, github: GitHub) ->
 
 @pytest.mark.parametrize("how", ["invoke", "make"])
 @pytest.mark.slow
-def test_the_tasks_are_called_in_its_own_checkout(world: World, github: GitHub, how: str) -> None:
+def test_an_adopted_fork_can_run_its_tasks_by_invoke_and_make(
+    world: World, github: GitHub, how: str
+) -> None:
     adopted(world)
     world.git("switch --quiet --detach origin/carto/main")
     path = programs(world)
@@ -406,7 +408,7 @@ def test_a_hostile_value_runs_nothing(world: World, value: str, where: str) -> N
     assert list(world.place.rglob("pwned")) == []
 
 
-def test_it_is_included_without_a_trace(world: World) -> None:
+def test_the_included_makefile_does_not_change_upstreams_targets(world: World) -> None:
     """Upstream's variables and targets of the same names stay upstream's."""
     adopted(world)
     world.git("switch --quiet --detach origin/carto/main")

@@ -67,7 +67,9 @@ class Story:
 
 
 @pytest.mark.slow
-def test_from_a_clone_to_a_release(kind: str, world: World, github: GitHub) -> None:
+def test_any_kind_of_fork_gets_from_a_clone_to_a_release(
+    kind: str, world: World, github: GitHub
+) -> None:
     clean, hard = RELEASES[kind]
     story = Story(world)
     story.run("init --yes")

@@ -203,7 +203,7 @@ def _neutral(line: str) -> str:
     return re.sub(r"^(Done: .* is at )[0-9a-f]{10}\.$", r"\1...", line)
 
 
-def test_the_lines_of_a_block_are_told_apart() -> None:
+def test_a_block_is_split_into_its_commands() -> None:
     block = "a 1\n# only a comment\nb \\\n  2\n\nfor x in 1 2; do\n  c $x\ndone\n"
     assert list(_commands(block)) == ["a 1", "b \\\n  2", "for x in 1 2; do\n  c $x\ndone"]
     assert list(_commands("#!/bin/sh\na\nb\n")) == ["#!/bin/sh\na\nb\n"]

@@ -147,7 +147,7 @@ def stated(world: World, version: str) -> None:
     world.git("fetch --quiet origin")
 
 
-def test_a_healthy_fork(world: World, origin: GitHub) -> None:
+def test_a_healthy_fork_has_no_findings(world: World, origin: GitHub) -> None:
     stated(world, "1.75.2")
     before = world.everything()
     done = world.run("doctor")
@@ -161,7 +161,7 @@ def test_a_healthy_fork(world: World, origin: GitHub) -> None:
     assert world.everything() == before
 
 
-def test_the_report(world: World) -> None:
+def test_the_report_shows_each_finding_with_cause_and_fix(world: World) -> None:
     stated(world, "1.75.2")
     push_as_colleague(world, {".github/workflows/ghcr_deploy.yml": "on: push\n"})
     world.git("fetch --quiet origin")
@@ -216,7 +216,7 @@ def test_every_check_can_be_asked_for(world: World) -> None:
         ("--offline --slack-test", "--offline and --slack-test exclude each other"),
     ],
 )
-def test_a_wrong_command_line(world: World, line: str, what: str) -> None:
+def test_a_wrong_command_line_is_refused(world: World, line: str, what: str) -> None:
     done = world.run(f"doctor {line}")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"Usage: {what}")
@@ -225,7 +225,7 @@ def test_a_wrong_command_line(world: World, line: str, what: str) -> None:
 # --- The clone --------------------------------------------------------------------------------
 
 
-def test_conflicts_of_a_merge(world: World) -> None:
+def test_conflicts_of_a_merge_are_reported(world: World) -> None:
     world.call(["git", "merge", "--quiet", TAG])
     finding = one(world, "conflicts", "broken")
     assert finding["what"].startswith("a merge is in progress in litellm with 21 unmerged files: ")
@@ -237,7 +237,7 @@ def test_conflicts_of_a_merge(world: World) -> None:
     assert found(world, "conflicts") == []
 
 
-def test_conflicts_in_another_work_tree(world: World) -> None:
+def test_conflicts_in_another_work_tree_are_reported(world: World) -> None:
     done = world.run(f"upgrade-carto --tag {STABLE} --no-tests")
     assert done.code == 3
     finding = one(world, "conflicts", "broken")
@@ -249,7 +249,7 @@ def test_conflicts_in_another_work_tree(world: World) -> None:
 
 
 @pytest.mark.parametrize("what", ["rebase", "cherry-pick", "revert"])
-def test_conflicts_of_something_else(world: World, what: str) -> None:
+def test_conflicts_of_a_rebase_cherry_pick_or_revert_are_reported(world: World, what: str) -> None:
     for text in ("a", "b"):
         (world.fork / "x.txt").write_text(f"{text}\n")
         world.git("add x.txt")
@@ -270,7 +270,7 @@ def test_conflicts_of_something_else(world: World, what: str) -> None:
     assert found(world, "conflicts") == []
 
 
-def test_committed_markers(world: World) -> None:
+def test_committed_conflict_markers_are_reported(world: World) -> None:
     text = "<<<<<<< HEAD\na\n=======\nb\n>>>>>>> v1.76.5\n"
     push_as_colleague(world, {"docs/CARTO_INTEGRATION.md": text})
     world.git("fetch --quiet origin")
@@ -283,7 +283,9 @@ def test_committed_markers(world: World) -> None:
     assert found(world, "conflicts") == []
 
 
-def test_markers_that_the_automation_left(world: World, origin: GitHub) -> None:
+def test_markers_on_a_sync_branch_are_reported_with_its_pull_request(
+    world: World, origin: GitHub
+) -> None:
     # The hook of the fixture lets it pass: it is left there on purpose.
     done = world.run(f"upstream-sync --tag {STABLE} --no-tests")
     assert done.code == 0, done.err
@@ -294,7 +296,7 @@ def test_markers_that_the_automation_left(world: World, origin: GitHub) -> None:
     assert "https://github.com/CartoDB/litellm/pull/1" in pull["what"]
 
 
-def test_a_detached_head(world: World) -> None:
+def test_a_detached_head_is_reported(world: World) -> None:
     world.git(f"checkout --quiet {TAG}")
     finding = one(world, "head", "look")
     assert finding["then"] == "invoke recover"
@@ -305,7 +307,7 @@ def test_a_detached_head(world: World) -> None:
     assert found(world, "head") == []
 
 
-def test_commits_that_were_left_behind(world: World) -> None:
+def test_commits_on_no_branch_are_reported(world: World) -> None:
     world.git(f"checkout --quiet {TAG}")
     world.git("commit --quiet --allow-empty -m 'feat: x'")
     name = world.git("rev-parse HEAD")[:10]
@@ -318,7 +320,7 @@ def test_commits_that_were_left_behind(world: World) -> None:
 
 
 @pytest.mark.parametrize("name", ["origin", "upstream"])
-def test_a_missing_remote(world: World, name: str) -> None:
+def test_a_missing_remote_is_reported_and_fixed(world: World, name: str) -> None:
     world.git(f"remote remove {name}")
     finding = next(f for f in found(world, "remotes") if "missing" in f["what"])
     assert (finding["level"], finding["can_be_fixed"]) == ("broken", True)
@@ -339,7 +341,7 @@ def test_a_wrong_remote(world: World) -> None:
     assert found(world, "remotes") == []
 
 
-def test_a_shallow_clone(world: World) -> None:
+def test_a_shallow_clone_is_reported_and_fixed(world: World) -> None:
     place = world.place / "shallow"
     world.git("clone --quiet --depth 3 --no-single-branch", f"file://{world.origin}", str(place))
     done = world.run(f"doctor --check clone --repo {place}")
@@ -359,7 +361,7 @@ def test_a_partial_clone(world: World) -> None:
     assert found(world, "clone") == []
 
 
-def test_an_old_git(world: World) -> None:
+def test_an_old_git_is_reported(world: World) -> None:
     old = 'case "$1" in version) echo "git version 2.30.2";; *) exec "$GIT" "$@";; esac'
     path = shim(world, old)
     done = world.run("doctor", PATH=path)
@@ -374,7 +376,7 @@ def test_an_old_git(world: World) -> None:
     assert found(world, "git") == []
 
 
-def test_a_production_branch_that_origin_has_not(world: World) -> None:
+def test_a_production_branch_missing_on_origin_is_reported(world: World) -> None:
     world.git("switch --quiet --create work")
     world.git("branch --quiet --delete --force carto/main")
     world.git("branch --quiet --move carto/main production", repo=world.origin)
@@ -385,7 +387,7 @@ def test_a_production_branch_that_origin_has_not(world: World) -> None:
     assert found(world, "policy") == []
 
 
-def test_work_trees_without_a_directory(world: World) -> None:
+def test_work_trees_without_a_directory_are_reported(world: World) -> None:
     world.git("worktree add --quiet ../gone -b gone")
     shutil.rmtree(world.place / "gone")
     finding = one(world, "leftovers", "look")
@@ -396,7 +398,7 @@ def test_work_trees_without_a_directory(world: World) -> None:
     assert "gone" in world.git("branch")
 
 
-def test_what_a_killed_upgrade_left(world: World) -> None:
+def test_a_directory_left_by_a_killed_upgrade_is_reported(world: World) -> None:
     (world.place / "litellm.upstream-sync-v1.76.5.cut-1").mkdir()
     finding = one(world, "leftovers", "look")
     assert not finding["can_be_fixed"]
@@ -404,7 +406,7 @@ def test_what_a_killed_upgrade_left(world: World) -> None:
     assert found(world, "leftovers") == []
 
 
-def test_locks(world: World) -> None:
+def test_a_git_lock_is_reported_as_broken_only_if_it_is_old(world: World) -> None:
     lock = world.fork / ".git" / "index.lock"
     lock.write_bytes(b"")
     finding = one(world, "leftovers", "look")
@@ -416,7 +418,7 @@ def test_locks(world: World) -> None:
     assert found(world, "leftovers") == []
 
 
-def test_a_run_that_was_killed(world: World) -> None:
+def test_a_killed_run_is_reported_with_what_it_left(world: World) -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
     entry = {
@@ -434,7 +436,7 @@ def test_a_run_that_was_killed(world: World) -> None:
     assert found(world, "leftovers") == []
 
 
-def test_the_hook(world: World) -> None:
+def test_a_missing_pre_push_hook_is_reported_and_installed(world: World) -> None:
     hook = world.fork / ".git" / "hooks" / "pre-push"
     assert os.access(hook, os.X_OK)
     hook.unlink()
@@ -459,7 +461,7 @@ def test_the_hook(world: World) -> None:
         *("$HOME/gone guard", "bin/gone guard"),
     ],
 )
-def test_a_hook_that_does_not_know_what_to_call(world: World, called: str) -> None:
+def test_a_hook_without_a_working_command_is_reported(world: World, called: str) -> None:
     world.git("config carto-fork.guard", called)
     assert "is missing or out of date" in one(world, "hook", "broken")["what"]
     fixed(world, "hook")
@@ -469,7 +471,7 @@ def test_a_hook_that_does_not_know_what_to_call(world: World, called: str) -> No
 @pytest.mark.parametrize(
     "called", ["$HERE/mine guard", "./mine -r /usr/ guard", "sh -r=/usr guard"]
 )
-def test_a_hook_that_calls_it_in_another_way(
+def test_a_hook_with_another_working_command_is_accepted(
     world: World, called: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the hook does: with the shell's variables, at the top of the work tree."""
@@ -507,7 +509,7 @@ def test_a_policy_that_is_not_valid(world: World) -> None:
 # --- Tags and versions ------------------------------------------------------------------------
 
 
-def test_a_tag_that_is_another_one_here(world: World) -> None:
+def test_a_local_tag_that_differs_from_upstreams_is_reported(world: World) -> None:
     world.git(f"tag --force {STABLE} {TAG}")
     finding = one(world, "detection", "broken")
     assert finding["what"].startswith(f"the tag {STABLE} is ")
@@ -515,14 +517,14 @@ def test_a_tag_that_is_another_one_here(world: World) -> None:
     assert found(world, "detection") == []
 
 
-def test_a_tag_that_is_only_here(world: World) -> None:
+def test_a_stable_tag_that_exists_only_here_is_reported(world: World) -> None:
     world.git("tag v1.99.0-stable carto/main")
     finding = one(world, "detection", "look")
     type_it(world, finding["then"])
     assert found(world, "detection") == []
 
 
-def test_a_version_that_hides_a_release(world: World) -> None:
+def test_a_version_that_hides_a_release_is_reported(world: World) -> None:
     stated(world, "1.77.2")
     finding = one(world, "detection", "broken")
     assert finding["what"] == (
@@ -534,7 +536,7 @@ def test_a_version_that_hides_a_release(world: World) -> None:
     assert found(world, "version") == []
 
 
-def test_a_scheme_that_has_gone_silent(world: World) -> None:
+def test_tags_that_fit_no_scheme_are_reported(world: World) -> None:
     for name in ("v1.79.0-final", "v1.80.0-final", "v1.79.0.rc.1", "v1.80.0.rc.1"):
         world.git(f"tag {name} main", repo=world.upstream)
     findings = found(world, "detection")
@@ -573,7 +575,7 @@ def test_a_pinned_tag_that_upstream_moved(world: World) -> None:
     assert found(world, "tags") == []
 
 
-def test_versions_that_disagree(world: World) -> None:
+def test_disagreeing_version_files_are_reported(world: World) -> None:
     project = world.git("show origin/carto/main:pyproject.toml") + "\n"
     text = project + '\n[project]\nname = "litellm"\nversion = "1.0"\n'
     push_as_colleague(world, {"pyproject.toml": text})
@@ -584,7 +586,7 @@ def test_versions_that_disagree(world: World) -> None:
     assert found(world, "version") == []
 
 
-def test_a_version_that_was_not_raised(world: World) -> None:
+def test_a_version_that_was_not_raised_after_a_merge_is_reported(world: World) -> None:
     world.git("switch --quiet -c x origin/carto/main")
     world.git(f"merge --quiet -s ours -m 'chore: merge upstream' {TAG}")
     world.git("push --quiet --no-verify origin HEAD:carto/main")
@@ -594,7 +596,7 @@ def test_a_version_that_was_not_raised(world: World) -> None:
     assert found(world, "version") == []
 
 
-def test_a_version_that_the_fork_counts_on_to(world: World) -> None:
+def test_a_version_that_the_fork_bumped_itself_is_reported(world: World) -> None:
     """`release` takes none but the release's own, and says so."""
     finding = one(world, "version", "look")
     assert finding["what"].startswith("the version is 1.75.2.1, and the newest release in carto/")
@@ -603,7 +605,7 @@ def test_a_version_that_the_fork_counts_on_to(world: World) -> None:
     assert found(world, "version") == []
 
 
-def test_a_release_that_is_ahead(world: World) -> None:
+def test_a_fork_release_of_a_newer_version_is_reported(world: World) -> None:
     stated(world, "1.75.2")
     world.git("tag carto-v1.76.5-0.1.0 origin/carto/main")
     assert "carto-v1.76.5-0.1.0 is a release of 1.76.5" in one(world, "version", "look")["what"]
@@ -614,7 +616,7 @@ def test_a_release_that_is_ahead(world: World) -> None:
 # --- What merges left -------------------------------------------------------------------------
 
 
-def test_lost_ancestry(world: World) -> None:
+def test_lost_ancestry_is_reported(world: World) -> None:
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
     assert done.code == 0, done.err
     land(world, TAG, squash=True)
@@ -626,7 +628,7 @@ def test_lost_ancestry(world: World) -> None:
     assert found(world, "ancestry") == []
 
 
-def test_drift(world: World) -> None:
+def test_drifted_files_are_reported(world: World) -> None:
     base = world.git("merge-base origin/carto/main upstream/main")
     tree = {"LICENSE": "Somebody's.\n"}
     # A merge that changes a file which neither side changed leaves drift.
@@ -642,7 +644,7 @@ def test_drift(world: World) -> None:
     assert found(world, "drift") == []
 
 
-def test_a_workflow_that_came_back(world: World) -> None:
+def test_a_disabled_workflow_that_came_back_is_reported(world: World) -> None:
     push_as_colleague(world, {".github/workflows/ghcr_deploy.yml": "on: push\n"})
     world.git("fetch --quiet origin")
     finding = one(world, "workflows", "broken")
@@ -650,7 +652,7 @@ def test_a_workflow_that_came_back(world: World) -> None:
     assert found(world, "workflows") == []
 
 
-def test_a_block_of_the_forks_that_a_merge_lost(world: World) -> None:
+def test_a_fork_block_lost_in_a_merge_is_reported(world: World) -> None:
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
     assert done.code == 0, done.err
     theirs = world.git(f"show {TAG}:Dockerfile") + "\n"
@@ -669,7 +671,7 @@ def test_a_block_of_the_forks_that_a_merge_lost(world: World) -> None:
     assert found(world, "docker") == []
 
 
-def test_a_block_of_the_forks_of_which_a_merge_kept_the_heading(world: World) -> None:
+def test_a_fork_block_that_lost_a_line_in_a_merge_is_reported(world: World) -> None:
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
     assert done.code == 0, done.err
     mine = world.git(f"show upstream-sync/{TAG}:Dockerfile") + "\n"
@@ -688,7 +690,7 @@ def test_a_block_of_the_forks_of_which_a_merge_kept_the_heading(world: World) ->
     assert found(world, "docker") == []
 
 
-def test_a_marked_line_that_a_merge_lost(world: World) -> None:
+def test_a_marked_line_lost_in_a_merge_is_reported(world: World) -> None:
     mark = "RUN echo odbc  # CARTO: odbc stays"
     text = world.git("show origin/carto/main:Dockerfile") + "\n"
     push_as_colleague(world, {"Dockerfile": f"{text}{mark}\n"})
@@ -701,7 +703,7 @@ def test_a_marked_line_that_a_merge_lost(world: World) -> None:
     assert finding["what"] == f"Dockerfile has lost the fork's block {mark!r}."
 
 
-def test_a_block_in_a_file_that_has_another_name_now_is_there(world: World) -> None:
+def test_a_fork_block_in_a_renamed_file_is_not_reported_as_lost(world: World) -> None:
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
     assert done.code == 0, done.err
     mine = world.git(f"show upstream-sync/{TAG}:Dockerfile") + "\n"
@@ -716,7 +718,7 @@ def notes(world: World, check: str, more: str = "") -> list[str]:
     return [f["what"] for f in report["findings"] if f["level"] == "note"]
 
 
-def test_facts_about_images_and_tests(world: World) -> None:
+def test_notes_on_images_and_tests_are_given_only_on_request(world: World) -> None:
     done = world.run(f"upgrade-carto --tag {STABLE} --no-tests")
     assert done.code == 3
     images = notes(world, "docker")
@@ -807,7 +809,7 @@ def test_migrations_out_of_order(world: World) -> None:
     assert late["what"] == finding["what"]
 
 
-def test_migrations_on_sqlite(world: World) -> None:
+def test_migrations_are_applied_to_sqlite_on_request(world: World) -> None:
     migrate(world, PORTABLE)
     assert notes(world, "prisma", "--migrate sqlite") == [
         "2 migrations applied to SQLite, in order."
@@ -815,7 +817,7 @@ def test_migrations_on_sqlite(world: World) -> None:
     assert notes(world, "prisma", "--migrate sqlite --dry") == ["2 migrations would be applied."]
 
 
-def test_migrations_that_are_not_for_sqlite(world: World) -> None:
+def test_a_migration_that_sqlite_rejects_is_noted(world: World) -> None:
     other = {"20250902_postgres": 'ALTER TABLE "team" ALTER COLUMN "note" SET NOT NULL;\n'}
     migrate(world, PORTABLE | other)
     [told] = notes(world, "prisma", "--migrate sqlite")
@@ -855,7 +857,7 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Any:
         subprocess.run([*who, *stop], check=True, capture_output=True, cwd="/")
 
 
-def test_the_sandboxs_own_migrations(
+def test_migrations_of_the_sandbox_apply_to_postgresql(
     world: World, postgresql: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in postgresql.items():
@@ -865,7 +867,7 @@ def test_the_sandboxs_own_migrations(
     )
 
 
-def test_migrations_on_postgresql(
+def test_migrations_are_applied_to_postgresql_and_failures_reported(
     world: World, postgresql: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in postgresql.items():
@@ -885,7 +887,9 @@ def test_migrations_on_postgresql(
     assert "carto_fork" not in left.out
 
 
-def test_no_postgresql(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_migrations_are_not_checked_without_postgresql(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     migrate(world, PORTABLE)
     monkeypatch.setenv("PGHOST", "/nowhere")
     code, report = look(world, "--migrate postgresql")
@@ -934,7 +938,7 @@ def test_a_workflow_that_fails(world: World, origin: GitHub) -> None:
     assert found(world, "workflow") == []
 
 
-def test_a_workflow_that_is_not_there(world: World, origin: GitHub) -> None:
+def test_a_missing_sync_workflow_is_reported(world: World, origin: GitHub) -> None:
     commit_in(world, world.origin, PRODUCTION, {SYNC: None})
     world.git("fetch --quiet origin")
     finding = one(world, "workflow", "look")
@@ -942,7 +946,7 @@ def test_a_workflow_that_is_not_there(world: World, origin: GitHub) -> None:
     assert finding["then"] == "invoke adopt"
 
 
-def test_a_workflow_beside_the_default_branch(world: World, origin: GitHub) -> None:
+def test_a_workflow_outside_of_the_default_branch_is_reported(world: World, origin: GitHub) -> None:
     world.git("symbolic-ref HEAD refs/heads/main", repo=world.origin)
     finding = one(world, "workflow", "broken")
     assert finding["then"] == "gh repo edit CartoDB/litellm --default-branch carto/main"
@@ -964,7 +968,7 @@ def test_a_sync_that_lags_behind(world: World, origin: GitHub) -> None:
     assert found(world, "sync-pr") == []
 
 
-def test_no_webhook(world: World, origin: GitHub) -> None:
+def test_a_missing_webhook_is_reported(world: World, origin: GitHub) -> None:
     _change(origin, lambda repository: repository.state.secrets.clear())
     finding = one(world, "slack", "look")
     type_it(world, f"{finding['then']} --body {WEBHOOK}")
@@ -981,7 +985,9 @@ def test_no_webhook(world: World, origin: GitHub) -> None:
     assert levels == (["broken"] if "secrets.SLACK" not in reads and "vars.SLACK" in reads else [])
 
 
-def test_a_secret_that_only_a_variable_would_do_for(world: World, origin: GitHub) -> None:
+def test_a_workflow_that_reads_only_the_webhook_variable_is_reported(
+    world: World, origin: GitHub
+) -> None:
     text = "env:\n  SLACK_WEBHOOK_URL: ${{ vars.SLACK_WEBHOOK_URL }}\n"
     push_as_colleague(world, {SYNC: f"on: workflow_dispatch\n{text}"})
     world.git("fetch --quiet origin")
@@ -991,7 +997,7 @@ def test_a_secret_that_only_a_variable_would_do_for(world: World, origin: GitHub
     assert found(world, "slack") == []
 
 
-def test_a_webhook_that_is_none(
+def test_an_invalid_webhook_is_reported_without_its_url(
     world: World, origin: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wrong = "https://example.com/not-to-be-told"
@@ -1003,7 +1009,9 @@ def test_a_webhook_that_is_none(
     assert "not-to-be-told" not in done.out + done.err
 
 
-def test_a_test_message(world: World, origin: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_test_message_is_sent_on_request(
+    world: World, origin: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with webhook() as slack:
         monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
         assert notes(world, "slack", "--slack-test --dry") == ["a test message would be sent."]
@@ -1038,13 +1046,13 @@ def test_a_branch_without_protection(world: World, origin: GitHub) -> None:
     assert found(world, "protection") == []
 
 
-def test_a_branch_that_takes_no_merges(world: World, origin: GitHub) -> None:
+def test_a_required_linear_history_is_reported(world: World, origin: GitHub) -> None:
     linear = {"required_linear_history": {"enabled": True}}
     _change(origin, lambda repository: repository.state.protection.update({"carto/main": linear}))
     assert "linear history" in one(world, "protection", "broken")["what"]
 
 
-def test_what_may_not_be_seen_is_not_checked(world: World, origin: GitHub) -> None:
+def test_checks_without_permission_are_skipped(world: World, origin: GitHub) -> None:
     origin.faults = [Fault(match=".*(protection|rules/branches/.*|actions/.*)", what=403, times=99)]
     code, report = look(world, "--check protection --check slack --check workflow")
     assert (code, report["findings"]) == (0, [])
@@ -1052,7 +1060,9 @@ def test_what_may_not_be_seen_is_not_checked(world: World, origin: GitHub) -> No
     assert "not allowed" in report["not_checked"]["protection"]
 
 
-def test_gh(world: World, origin: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gh_that_is_too_old_or_lacks_access_is_reported(
+    world: World, origin: GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert found(world, "gh") == []
     origin.faults = [Fault(match="/", what=401, message="Bad credentials")]
     finding = one(world, "gh", "broken")
@@ -1069,7 +1079,7 @@ def test_gh(world: World, origin: GitHub, monkeypatch: pytest.MonkeyPatch) -> No
     assert "gh 2.4.0 is too old" in one(world, "gh", "broken")["what"]
 
 
-def test_without_a_network(world: World, origin: GitHub) -> None:
+def test_checks_that_need_the_network_are_skipped_without_it(world: World, origin: GitHub) -> None:
     shutil.rmtree(world.upstream)
     origin.faults = [Fault(match=".*", what="cut", times=999)]
     done = world.run("doctor --json")

@@ -226,13 +226,13 @@ def test_what_a_merge_lost_is_shown(prepared: World, path: str, text: str, entry
     assert everything(prepared) == before
 
 
-def test_one_line_is_not_many(prepared: World) -> None:
+def test_one_missing_line_is_reported_in_the_singular(prepared: World) -> None:
     changed(prepared, {ROUTER: (AFFINITY.splitlines(keepends=True)[1], "")})
     done = prepared.run(MERGE)
     assert f"  fork     {ROUTER}:43  1 line missing\n" in done.out
 
 
-def test_what_a_merge_lost_as_json(prepared: World) -> None:
+def test_verify_lists_lost_changes_as_json(prepared: World) -> None:
     subject = "feat(router): keep a session on its deployment"
     by = commit_named(prepared, subject)
     changed(prepared, {ROUTER: (AFFINITY, ""), MAIN: (STORE, "")})
@@ -270,9 +270,7 @@ def test_what_a_merge_lost_as_json(prepared: World) -> None:
         pytest.param("model_prices_and_context_window.json", id="changed"),
     ],
 )
-def test_a_file_of_upstreams_that_the_fork_never_deleted_is_lost(
-    prepared: World, path: str
-) -> None:
+def test_an_upstream_file_deleted_on_the_sync_branch_is_lost(prepared: World, path: str) -> None:
     work = prepared.work(TAG)
     prepared.git("rm --quiet --", path, repo=work)
     prepared.git("commit --quiet -m 'chore: tidy'", repo=work)
@@ -310,14 +308,16 @@ def test_a_commit_that_is_not_here_is_refused(prepared: World, lost: str) -> Non
         (f"--theirs {TAG}", "--ours and --result are"),
     ],
 )
-def test_two_commits_are_no_merge(prepared: World, options: str, missing: str) -> None:
+def test_verify_needs_all_three_commits_of_a_merge(
+    prepared: World, options: str, missing: str
+) -> None:
     done = prepared.run(f"verify {options}")
     then = "name all three commits of the merge."
     assert done.err == message(f"{missing} missing.", then, title="Usage")
     assert (done.code, done.out) == (2, "")
 
 
-def test_an_option_is_no_commit(prepared: World) -> None:
+def test_verify_refuses_an_option_as_a_commit(prepared: World) -> None:
     done = prepared.run(f"verify --ours carto/main --theirs {TAG} --result=--help")
     what = "--result is --help, which no commit is called."
     assert done.err == message(what, "name a commit, a branch or a tag.", title="Usage")
@@ -364,7 +364,7 @@ def goes_on(world: World, line: str = UPGRADE) -> str:
     return world.refs(world.origin)[f"refs/heads/upstream-sync/{line.split()[2]}"]
 
 
-def test_what_a_person_loses_after_the_merge_is_mended_before_it_is_published(
+def test_a_change_lost_after_the_merge_stops_the_upgrade_until_it_is_fixed(
     prepared: World,
 ) -> None:
     """It has passed the check once; that was another commit."""
@@ -382,7 +382,7 @@ def test_what_a_person_loses_after_the_merge_is_mended_before_it_is_published(
     assert AFFINITY in text
 
 
-def test_what_lets_go_is_named_as_the_program_was_typed(prepared: World) -> None:
+def test_the_drop_advice_names_the_program_as_it_was_typed(prepared: World) -> None:
     changed(prepared, {ROUTER: (AFFINITY, "")})
     typed = "/opt/bin/carto-fork"
     start = f"import sys; sys.argv[0] = {typed!r}; from carto_fork.program import main; main()"
@@ -392,7 +392,7 @@ def test_what_lets_go_is_named_as_the_program_was_typed(prepared: World) -> None
     assert done.err.endswith(f"\nNext: {MEND.replace('invoke', typed)}\n")
 
 
-def test_what_a_person_lets_go_is_not_asked_about_again(prepared: World) -> None:
+def test_a_dropped_change_is_not_asked_about_again(prepared: World) -> None:
     changed(prepared, {ROUTER: (AFFINITY, "")})
     stopped(prepared, f"lost: 1 change of the fork's in {ROUTER}")
     work, reason = prepared.work(TAG), "They stay there by themselves."
@@ -464,7 +464,7 @@ def test_what_a_person_lets_go_is_not_asked_about_again(prepared: World) -> None
         ),
     ],
 )
-def test_what_cannot_be_let_go(
+def test_an_invalid_drop_is_refused(
     prepared: World, options: str, code: int, what: str, then: str
 ) -> None:
     changed(prepared, {ROUTER: (AFFINITY, ""), MAIN: (STORE, "")})
@@ -475,7 +475,7 @@ def test_what_cannot_be_let_go(
     assert everything(prepared) == before
 
 
-def test_nothing_can_be_let_go_where_nothing_is_lost(prepared: World) -> None:
+def test_drop_is_refused_if_nothing_is_lost(prepared: World) -> None:
     before = everything(prepared)
     done = prepared.run(f"drop --repo {WORK} --path {ROUTER} --reason why")
     said = message("this merge has lost nothing.", f"see `invoke status --repo {WORK}`.")
@@ -483,7 +483,7 @@ def test_nothing_can_be_let_go_where_nothing_is_lost(prepared: World) -> None:
     assert everything(prepared) == before
 
 
-def test_what_a_merge_on_another_branch_lost_is_let_go_by_its_tag(prepared: World) -> None:
+def test_drop_on_another_branch_needs_the_tag(prepared: World) -> None:
     changed(prepared, {ROUTER: (AFFINITY, "")})
     prepared.git("switch --quiet --create mended", repo=prepared.work(TAG))
     drop = f"drop --repo {WORK} --path {ROUTER} --reason why"
@@ -496,7 +496,7 @@ def test_what_a_merge_on_another_branch_lost_is_let_go_by_its_tag(prepared: Worl
 
 
 @pytest.mark.parametrize("state", ["changed", "merging"])
-def test_nothing_is_let_go_beside_other_work(prepared: World, state: str) -> None:
+def test_drop_is_refused_beside_uncommitted_changes(prepared: World, state: str) -> None:
     changed(prepared, {ROUTER: (AFFINITY, "")})
     work = prepared.work(TAG)
     if state == "merging":
@@ -513,7 +513,7 @@ def test_nothing_is_let_go_beside_other_work(prepared: World, state: str) -> Non
     assert there.err.startswith(f"Refused: {work.name} has changes that are not committed.\n")
 
 
-def test_letting_go_under_dry_prints_what_does_it_when_pasted(prepared: World) -> None:
+def test_pasted_dry_output_of_drop_drops_the_change(prepared: World) -> None:
     changed(prepared, {ROUTER: (AFFINITY, "")})
     line = f"drop --repo {WORK} --path {ROUTER} --reason 'Sessions stay by themselves.'"
     before = everything(prepared)
@@ -626,7 +626,7 @@ def still_paused(world: World, done: Done, count: int, *, there: bool = False) -
         ("--keep-fork", OURS, THEIRS, "upstream"),
     ],
 )
-def test_a_word_about_a_conflict_is_carried_out_and_written_down(
+def test_a_choice_for_a_conflict_is_applied_and_recorded(
     paused: World, option: str, kept: str, given_up: str, side: str | None
 ) -> None:
     work, reason = paused.work(STABLE), "The image is built elsewhere."
@@ -659,7 +659,7 @@ def test_a_word_about_a_conflict_is_carried_out_and_written_down(
 
 
 @pytest.mark.parametrize("option", ["--accept-upstream", "--keep-fork"])
-def test_a_word_is_about_what_is_left_and_about_nothing_else(paused: World, option: str) -> None:
+def test_a_choice_settles_only_the_hunks_that_are_left(paused: World, option: str) -> None:
     """What was decided beside it stays, and so does what a person wrote."""
     work = paused.work(STABLE)
     text = (work / LAYOUT).read_text()
@@ -676,7 +676,7 @@ def test_a_word_is_about_what_is_left_and_about_nothing_else(paused: World, opti
     assert not any("import" in line for line in drops(paused, work)[-1]["lines"])
 
 
-def test_words_about_several_conflicts_at_once(paused: World) -> None:
+def test_several_conflicts_can_be_settled_at_once(paused: World) -> None:
     line = f"resolve-conflicts --keep-fork Dockerfile --accept-upstream {LAYOUT} --reason why"
     done = paused.run(f"{line} --json")
     assert done.code == 0
@@ -711,7 +711,7 @@ UNDECIDED = {
     ("option", "winner", "loser"),
     [("--accept-upstream", f"{TAG}^0", "fork"), ("--keep-fork", "origin/carto/main", "upstream")],
 )
-def test_words_settle_every_kind_of_conflict(
+def test_a_choice_settles_every_kind_of_conflict(
     world: World, option: str, winner: str, loser: str
 ) -> None:
     production = "refs/heads/carto/main"
@@ -734,7 +734,7 @@ def test_words_settle_every_kind_of_conflict(
     assert f"\nDEFAULT_COOLDOWN_TIME_SECONDS = {seconds}\n" in router
 
 
-def test_what_either_side_would_lose_is_told_where_lines_are_in_question(world: World) -> None:
+def test_the_lines_that_either_side_would_lose_are_counted(world: World) -> None:
     """Not of a renamed file: whatever name wins, its lines stay."""
     commit_in(world, world.origin, "refs/heads/carto/main", {"carto_drops.toml": None})
     paused = world.run(UPGRADE)
@@ -750,7 +750,7 @@ def test_what_either_side_would_lose_is_told_where_lines_are_in_question(world: 
     assert paused.out.count("    loses: ") == 3
 
 
-def test_a_word_makes_the_file_that_remembers_it(world: World) -> None:
+def test_a_choice_creates_a_missing_drops_file(world: World) -> None:
     """A fork without carto_drops.toml: its rules decide what the file did."""
     rules = (ROOT / "tests" / "path_rules.toml").read_text()
     production = "refs/heads/carto/main"
@@ -807,7 +807,7 @@ def test_a_word_makes_the_file_that_remembers_it(world: World) -> None:
         ),
     ],
 )
-def test_words_that_are_not_clear(paused: World, options: str, what: str, then: str) -> None:
+def test_unclear_choices_are_refused(paused: World, options: str, what: str, then: str) -> None:
     title = "Refused" if "there is no" in what else "Usage"
     work = paused.work(STABLE)
     before = everything(paused), paused.git("ls-files --stage", repo=work)
@@ -817,7 +817,7 @@ def test_words_that_are_not_clear(paused: World, options: str, what: str, then: 
     assert (everything(paused), paused.git("ls-files --stage", repo=work)) == before
 
 
-def test_words_under_dry_change_nothing_and_do_the_same_when_pasted(paused: World) -> None:
+def test_a_dry_choice_changes_nothing_and_does_the_same_when_pasted(paused: World) -> None:
     work = paused.work(STABLE)
     line = f"resolve-conflicts --keep-fork Dockerfile --accept-upstream {LAYOUT} --reason why"
     real = copied(paused.place, paused.place.with_name("real"))
@@ -857,7 +857,7 @@ def fetched(world: World, *tags: str) -> None:
         world.git(f"fetch --quiet upstream tag {tag} --no-tags")
 
 
-def test_a_forecast_as_a_table(world: World) -> None:
+def test_a_forecast_is_printed_as_a_table(world: World) -> None:
     fetched(world, STABLE)
     before = everything(world), world.git("for-each-ref")
     done = world.run(f"forecast --tag {STABLE}")
@@ -882,7 +882,7 @@ def test_a_forecast_as_a_table(world: World) -> None:
     assert (everything(world), world.git("for-each-ref")) == before
 
 
-def test_a_forecast_of_several_releases_as_markdown(world: World) -> None:
+def test_a_forecast_of_several_releases_is_printed_as_markdown(world: World) -> None:
     fetched(world, "v1.76.3", TAG, STABLE)
     before = everything(world), world.git("for-each-ref")
     done = world.run(f"forecast --markdown --tag {STABLE} --tag {TAG} --tag v1.76.3")
@@ -898,7 +898,7 @@ def test_a_forecast_of_several_releases_as_markdown(world: World) -> None:
 
 
 @pytest.mark.parametrize("tag", [TAG, STABLE])
-def test_a_forecast_is_what_an_upgrade_meets(world: World, tag: str) -> None:
+def test_a_forecast_agrees_with_the_upgrade(world: World, tag: str) -> None:
     fetched(world, tag)
     before = everything(world), world.git("for-each-ref")
     done = world.run(f"forecast --tag {tag} --json")
@@ -933,7 +933,7 @@ def test_a_forecast_is_what_an_upgrade_meets(world: World, tag: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["merging", "detached", "a work tree with conflicts"])
-def test_a_forecast_does_not_mind_what_is_checked_out(world: World, state: str) -> None:
+def test_a_forecast_does_not_depend_on_what_is_checked_out(world: World, state: str) -> None:
     fetched(world, TAG, STABLE)
     expected = world.run(f"forecast --tag {STABLE} --json")
     if state == "merging":
@@ -1002,7 +1002,7 @@ def test_a_forecast_without_the_remote_says_how_to_get_it(merged: World) -> None
 
 
 @pytest.mark.parametrize("known", ["nothing", "what is merged", "on request"])
-def test_a_forecast_where_nothing_is_new(merged: World, known: str) -> None:
+def test_a_forecast_says_if_nothing_is_new(merged: World, known: str) -> None:
     merged.git(f"tag --delete {STABLE}")
     if known != "on request":
         merged.git(f"tag --delete {TAG}")
@@ -1034,7 +1034,7 @@ def test_a_forecast_where_nothing_is_new(merged: World, known: str) -> None:
         ),
     ],
 )
-def test_a_forecast_of_what_is_no_release_here(
+def test_a_forecast_of_a_missing_or_unstable_tag_is_refused(
     world: World, tag: str, what: str, then: str
 ) -> None:
     fetched(world, STABLE)
@@ -1177,7 +1177,7 @@ def test_heal_under_dry_prints_what_does_it_when_pasted(squashed: World) -> None
     assert is_healed(squashed, healed, sync)
 
 
-def test_heal_goes_on_after_production_has_moved(squashed: World) -> None:
+def test_heal_continues_after_production_has_moved(squashed: World) -> None:
     sync = push_as_colleague(squashed, {"docs/new.md": "new\n"})
     assert squashed.run("heal --direct").code == 1
     squashed.git("fetch --quiet --no-tags origin")
@@ -1207,7 +1207,7 @@ def test_heal_finds_a_small_squashed_sync(world: World) -> None:
     assert json.loads(done.out)["sync"] == sync_of(world)
 
 
-def test_part_of_a_file_that_a_squash_left_out_is_told(published: World) -> None:
+def test_a_change_left_out_by_a_squash_is_reported(published: World) -> None:
     path = "litellm/llms/snowflake/chat/transformation.py"
     landed = published.git(f"show {SYNC}:{path}") + "\n"
     assert landed.count('        "tools",\n') == 1
@@ -1225,7 +1225,7 @@ def test_part_of_a_file_that_a_squash_left_out_is_told(published: World) -> None
     assert "\nNext: see `invoke heal --check`, then run `invoke" in upgrade.err
 
 
-def test_an_upgrade_is_refused_where_a_sync_was_squashed(squashed: World) -> None:
+def test_an_upgrade_is_refused_if_a_sync_was_squashed(squashed: World) -> None:
     sync = sync_of(squashed)["name"]
     parent = squashed.git(f"rev-parse {TAG}^0")
     before = everything(squashed), squashed.git("for-each-ref")
@@ -1242,7 +1242,7 @@ def test_an_upgrade_is_refused_where_a_sync_was_squashed(squashed: World) -> Non
     assert (everything(squashed), squashed.git("for-each-ref")) == before
 
 
-def test_an_upgrade_that_heals_first(squashed: World) -> None:
+def test_an_upgrade_with_heal_restores_the_ancestry_first(squashed: World) -> None:
     sync = sync_of(squashed)["name"]
     paused = squashed.run(f"{PAUSES} --heal")
     assert paused.code == 3
@@ -1256,7 +1256,7 @@ def test_an_upgrade_that_heals_first(squashed: World) -> None:
     assert is_healed(squashed, first, sync)
 
 
-def test_an_upgrade_heals_or_does_not(squashed: World) -> None:
+def test_heal_and_unhealed_exclude_each_other(squashed: World) -> None:
     before = everything(squashed)
     done = squashed.run(f"{PAUSES} --heal --unhealed")
     what = "--heal and --unhealed exclude each other."
@@ -1265,7 +1265,7 @@ def test_an_upgrade_heals_or_does_not(squashed: World) -> None:
     assert everything(squashed) == before
 
 
-def test_an_upgrade_in_spite_of_a_squashed_sync(squashed: World) -> None:
+def test_an_unhealed_upgrade_merges_in_spite_of_a_squashed_sync(squashed: World) -> None:
     sync = sync_of(squashed)["name"]
     paused = squashed.run(f"{PAUSES} --unhealed")
     assert paused.code == 3
@@ -1284,7 +1284,7 @@ def test_an_upgrade_in_spite_of_a_squashed_sync(squashed: World) -> None:
     assert parents == [sync, squashed.git(f"rev-parse {STABLE}^0")]
 
 
-def test_a_forecast_tells_both_with_and_without_healing(squashed: World) -> None:
+def test_a_forecast_shows_conflicts_with_and_without_healing(squashed: World) -> None:
     sync = sync_of(squashed)["name"]
     before = everything(squashed), squashed.git("for-each-ref")
     done = squashed.run(f"forecast --tag {STABLE}")
@@ -1340,7 +1340,7 @@ def test_what_a_squash_left_out_is_never_recorded_as_merged(published: World) ->
 # --- verify of what has landed ---------------------------------------------------------------
 
 
-def test_a_sync_that_landed_as_a_merge(merged: World) -> None:
+def test_verify_passes_a_sync_that_landed_as_a_merge(merged: World) -> None:
     before = everything(merged)
     done = merged.run(f"verify --landed {TAG}")
     assert (done.code, done.err) == (0, "")
@@ -1352,7 +1352,7 @@ def test_a_sync_that_landed_as_a_merge(merged: World) -> None:
     assert merged.run(f"verify --landed {TAG}").out == done.out
 
 
-def test_what_was_lost_when_a_sync_landed(published: World) -> None:
+def test_verify_reports_what_a_landed_sync_lost(published: World) -> None:
     text = published.git(f"show {SYNC}:{ROUTER}") + "\n"
     land(published, TAG, {ROUTER: text.replace(AFFINITY, "")})
     done = published.run(f"verify --landed {TAG} --json")
@@ -1366,7 +1366,7 @@ def test_what_was_lost_when_a_sync_landed(published: World) -> None:
     assert [entry["path"] for entry in json.loads(done.out)["lost"]] == [ROUTER]
 
 
-def test_a_sync_that_landed_squashed(squashed: World) -> None:
+def test_verify_reports_a_sync_that_landed_squashed(squashed: World) -> None:
     sync = sync_of(squashed)
     before = everything(squashed)
     done = squashed.run(f"verify --landed {TAG} --json")
@@ -1385,7 +1385,7 @@ def test_a_sync_that_landed_squashed(squashed: World) -> None:
     assert everything(squashed) == before
 
 
-def test_a_sync_that_has_not_landed(prepared: World) -> None:
+def test_verify_reports_a_sync_that_has_not_landed(prepared: World) -> None:
     before = everything(prepared)
     done = prepared.run(f"verify --landed {TAG}")
     said = message(
@@ -1412,7 +1412,7 @@ def drifted(published: World) -> World:
     return published
 
 
-def test_nothing_has_drifted(merged: World) -> None:
+def test_drift_changes_nothing_if_nothing_has_drifted(merged: World) -> None:
     for line in ("drift", "drift --reset"):
         merged.git("switch --quiet -C topic origin/carto/main")
         head = merged.git("rev-parse HEAD")
@@ -1460,7 +1460,7 @@ def test_drift_is_reset_on_a_branch_for_it_alone(drifted: World, where: str) -> 
     assert drifted.run("drift --reset").code == 0
 
 
-def test_drift_is_reset_to_upstreams(drifted: World) -> None:
+def test_drifted_files_are_reset_to_upstream(drifted: World) -> None:
     base = drifted.git(f"rev-parse {TAG}^0")
     drifted.git("switch --quiet --create topic origin/carto/main")
     head = drifted.git("rev-parse HEAD")
@@ -1490,7 +1490,7 @@ def test_tasks_that_compare_with_upstream_need_its_branch(world: World, task: st
 AZURE, HEALTH = "litellm/llms/azure/chat/transformation.py", "tests/smoke/proxy_health.sh"
 
 
-def test_what_upstream_has_absorbed(world: World) -> None:
+def test_dropped_lists_the_changes_that_upstream_has_absorbed(world: World) -> None:
     world.git("fetch --quiet --no-tags upstream")
     subjects = {
         AZURE: "fix(azure): full URLs of deployments, response_format",
@@ -1538,7 +1538,7 @@ EXTENDS = 'extends = "carto-litellm"\n'
 AFFINE = feature("sessions stay", [ROUTER, MAIN], ["session_id=None", r"^import zlib$"])
 
 
-def test_a_manifest_whose_features_are_there(world: World) -> None:
+def test_features_passes_if_everything_in_the_manifest_exists(world: World) -> None:
     with_policy(world, EXTENDS + AFFINE)
     before = everything(world)
     done = world.run("features")
@@ -1549,7 +1549,7 @@ def test_a_manifest_whose_features_are_there(world: World) -> None:
     assert everything(world) == before
 
 
-def test_a_manifest_of_which_something_is_missing(world: World) -> None:
+def test_features_reports_what_is_missing_from_the_manifest(world: World) -> None:
     gone = feature("regions of keys", [CACHE, "nowhere.py"], ["def region_of"])
     with_policy(world, EXTENDS + AFFINE + gone)
     missing = [
@@ -1572,7 +1572,7 @@ def test_a_manifest_of_which_something_is_missing(world: World) -> None:
     assert everything(world) == before
 
 
-def test_a_fork_without_a_manifest_is_told_how_to_get_one(world: World) -> None:
+def test_features_suggests_a_scan_without_a_manifest(world: World) -> None:
     done = world.run("features")
     assert (done.code, done.err) == (0, "")
     assert done.out == "There is no manifest. This proposes one:\n    invoke features --scan\n"

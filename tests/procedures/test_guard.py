@@ -79,11 +79,11 @@ def short(world: World, rev: str) -> str:
 # --- What is fine ---------------------------------------------------------------------------
 
 
-def test_the_fork_itself(world: World) -> None:
+def test_the_fork_itself_passes(world: World) -> None:
     passes(world)
 
 
-def test_a_feature(world: World) -> None:
+def test_a_feature_branch_passes(world: World) -> None:
     feature(world)
     world.git("switch --quiet -c feature/y origin/carto/main~3")
     world.git("commit --quiet --allow-empty -m 'fix(ui)!: y (#3)'")
@@ -92,11 +92,11 @@ def test_a_feature(world: World) -> None:
     passes(world)
 
 
-def test_a_sync_branch(world: World) -> None:
+def test_a_sync_branch_passes(world: World) -> None:
     passes(world, f"guard --range origin/carto/main..{SYNC}", f"origin/carto/main..{SYNC}")
 
 
-def test_a_sync_that_has_landed(world: World) -> None:
+def test_a_landed_sync_passes(world: World) -> None:
     before = world.git("rev-parse origin/carto/main")
     land(world, TAG)
     commit_in(world, world.origin, PRODUCTION, {"new.py": "x = 1\n"})
@@ -106,7 +106,7 @@ def test_a_sync_that_has_landed(world: World) -> None:
     )
 
 
-def test_lost_ancestry_that_is_healed(world: World) -> None:
+def test_a_healing_branch_passes(world: World) -> None:
     # What the upgrade wrote down of the tag is the fork's own, and squashed it is nobody's.
     land(world, TAG, squash=True)
     world.git("tag -d", *(set(world.git("tag").split()) - {TAG, STABLE}))
@@ -116,14 +116,14 @@ def test_lost_ancestry_that_is_healed(world: World) -> None:
     passes(world, f"guard --range origin/carto/main..{branch}", f"origin/carto/main..{branch}")
 
 
-def test_production_merged_into_a_feature(world: World) -> None:
+def test_a_feature_with_production_merged_in_passes(world: World) -> None:
     feature(world, "origin/carto/main")
     land(world, TAG)
     world.git("merge --quiet --no-edit origin/carto/main")
     passes(world)
 
 
-def test_the_result_as_json(world: World) -> None:
+def test_findings_are_printed_as_json(world: World) -> None:
     feature(world, subject="what is this")
     data = json.loads(world.run("guard --json").out)
     [finding] = data.pop("findings")
@@ -137,7 +137,7 @@ def test_the_result_as_json(world: World) -> None:
 
 
 @pytest.mark.parametrize("branch", ["upstream/main", "origin/main~1", f"{STABLE}~1"])
-def test_a_merge_of_upstreams_development(world: World, branch: str) -> None:
+def test_a_merge_of_upstreams_development_branch_is_reported(world: World, branch: str) -> None:
     feature(world)
     world.git(f"merge --quiet --strategy ours --no-edit {branch}")
     head, parent = short(world, "HEAD"), short(world, branch)
@@ -148,7 +148,7 @@ def test_a_merge_of_upstreams_development(world: World, branch: str) -> None:
     ]
 
 
-def test_a_branch_that_stands_on_the_mirror(world: World) -> None:
+def test_a_branch_started_from_the_mirror_is_reported(world: World) -> None:
     feature(world, "origin/main~1")
     head, parent = short(world, "HEAD"), short(world, "origin/main~1")
     assert findings(world) == [
@@ -157,12 +157,12 @@ def test_a_branch_that_stands_on_the_mirror(world: World) -> None:
     ]
 
 
-def test_the_mirror_itself(world: World) -> None:
+def test_the_mirror_itself_is_reported(world: World) -> None:
     [found] = findings(world, "guard --range origin/carto/main..upstream/main")
     assert found.startswith(f"upstream: {short(world, 'upstream/main')} is a commit of upstream's")
 
 
-def test_a_tag_that_is_no_stable_release(world: World) -> None:
+def test_a_merge_of_a_tag_that_is_not_stable_is_reported(world: World) -> None:
     feature(world)
     world.git(f"merge --quiet --strategy ours --no-edit {NIGHTLY}")
     [found] = findings(world)
@@ -173,7 +173,7 @@ def test_a_tag_that_is_no_stable_release(world: World) -> None:
     assert findings(world) == [found]
 
 
-def test_a_squashed_sync(world: World) -> None:
+def test_a_squashed_sync_is_reported(world: World) -> None:
     before = world.git("rev-parse origin/carto/main")
     sync = land(world, TAG, squash=True)
     [found] = findings(world, f"guard --range {before}..origin/carto/main")
@@ -181,7 +181,7 @@ def test_a_squashed_sync(world: World) -> None:
     assert found.endswith("brings upstream's work with one parent only: a squash")
 
 
-def test_conflict_markers(world: World) -> None:
+def test_committed_conflict_markers_are_reported(world: World) -> None:
     feature(world)
     text = "<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n"
     (world.fork / "NOTES.md").write_text(text)
@@ -194,7 +194,7 @@ def test_conflict_markers(world: World) -> None:
 
 
 @pytest.mark.parametrize("subject", ["what is this", "WIP", "fixup! feat: x", "\x1b[31m @team `x`"])
-def test_a_subject_that_says_nothing(world: World, subject: str, tmp_path: Path) -> None:
+def test_an_unconventional_subject_is_reported(world: World, subject: str, tmp_path: Path) -> None:
     feature(world, subject=subject)
     page = tmp_path / "page"
     [found] = findings(world, GITHUB_STEP_SUMMARY=str(page))
@@ -204,7 +204,7 @@ def test_a_subject_that_says_nothing(world: World, subject: str, tmp_path: Path)
     assert "@team" not in page.read_text()
 
 
-def test_a_sync_that_lost_something(world: World) -> None:
+def test_a_sync_that_lost_a_change_is_reported(world: World) -> None:
     text = world.git("show origin/carto/main:litellm/router.py")
     theirs = world.git(f"show {TAG}:litellm/router.py")
     assert text != theirs
@@ -223,7 +223,7 @@ def test_a_sync_that_lost_something(world: World) -> None:
     assert f"lost: the merge of {TAG} lost the fork's change to litellm/router.py (line" in found[0]
 
 
-def test_what_was_mended_behind_the_merge_is_fine(world: World) -> None:
+def test_a_loss_that_was_fixed_after_the_merge_passes(world: World) -> None:
     theirs = world.git(f"show {TAG}:litellm/router.py")
     mended = world.git(f"show {SYNC}:litellm/router.py") + "\n"
     base, ref = world.git("rev-parse origin/carto/main"), "refs/heads/feature/mended"
@@ -234,7 +234,7 @@ def test_what_was_mended_behind_the_merge_is_fine(world: World) -> None:
     passes(world, f"guard --range {base}..feature/mended", f"{base}..feature/mended")
 
 
-def test_all_findings_at_once(world: World) -> None:
+def test_all_findings_are_reported_at_once(world: World) -> None:
     feature(world, subject="nothing said")
     world.git(f"merge --quiet --strategy ours --no-edit {NIGHTLY}")
     world.git("merge --quiet --strategy ours --no-edit upstream/main")
@@ -259,7 +259,7 @@ def event(world: World, base: str, head: str, into: str = "carto/main") -> dict[
     }
 
 
-def test_a_pull_request(world: World) -> None:
+def test_the_commits_of_a_pull_request_are_checked(world: World) -> None:
     feature(world, "upstream/main", subject="odd")
     base, head = world.git("rev-parse origin/carto/main HEAD").split()
     world.git("switch --quiet carto/main")
@@ -272,27 +272,27 @@ def test_a_pull_request(world: World) -> None:
     passes(world, what=what, **event(world, good, base))
 
 
-def test_a_pull_request_to_another_branch(world: World) -> None:
+def test_a_pull_request_to_another_branch_is_not_checked(world: World) -> None:
     done = world.run("guard", cwd=None, **event(world, "x", "y", "docs"))
     assert (done.code, done.out) == (0, "Nothing here goes to carto/main.\n")
 
 
 @pytest.mark.parametrize("head", ["0" * 39 + "1", "HEAD", "--upload-pack=x", ""])
-def test_a_pull_request_whose_commit_is_not_here(world: World, head: str) -> None:
+def test_a_pull_request_with_a_missing_commit_is_refused(world: World, head: str) -> None:
     base = world.git("rev-parse origin/carto/main")
     done = world.run("guard", cwd=None, **event(world, base, head))
     assert (done.code, done.out) == (1, "")
     assert "of the pull request is not here" in done.err and "fetch-depth: 0" in done.err
 
 
-def test_a_job_without_its_event(world: World) -> None:
+def test_a_job_without_an_event_file_is_refused(world: World) -> None:
     variables = event(world, "x", "y") | {"GITHUB_EVENT_PATH": str(world.place / "none")}
     done = world.run("guard", cwd=None, **variables)
     assert done.code == 1
     assert "GITHUB_EVENT_PATH tells of no pull request" in done.err
 
 
-def test_a_clone_without_the_remote_of_upstream(world: World) -> None:
+def test_a_clone_without_the_upstream_remote_is_checked(world: World) -> None:
     """As a workflow checks it out: origin alone, with its whole history."""
     world.git("remote remove upstream")
     feature(world)
@@ -317,7 +317,7 @@ def hook(world: World, lines: str) -> Done:
     return Done(ended.returncode, world.neutral(ended.stdout), world.neutral(ended.stderr))
 
 
-def test_a_push_to_production(world: World) -> None:
+def test_a_push_to_production_is_checked_by_the_hook(world: World) -> None:
     feature(world, subject="odd")
     path = world.fork / ".git" / "hooks" / "pre-push"
     path.parent.mkdir(exist_ok=True)
@@ -358,22 +358,22 @@ def test_only_pushes_to_production_and_sync_branches_matter(world: World) -> Non
 
 
 @pytest.mark.parametrize("given", ["HEAD", "a...b", "..b", "a..", "--all..b", "a..b..c"])
-def test_no_such_range(world: World, given: str) -> None:
+def test_an_invalid_range_is_refused(world: World, given: str) -> None:
     done = world.run("guard", f"--range={given}")
     assert (done.code, done.out) == (2, "")
     assert "name two commits, as in --range A..B." in done.err
 
 
-def test_a_commit_that_is_not_here(world: World) -> None:
+def test_a_range_with_an_unknown_commit_is_refused(world: World) -> None:
     done = world.run("guard --range HEAD..nope")
     assert done.err == message("there is no commit 'nope' here.", "name one that `git log` shows.")
 
 
-def test_both_options(world: World) -> None:
+def test_range_and_pre_push_exclude_each_other(world: World) -> None:
     assert world.run("guard --range HEAD..HEAD --pre-push").code == 2
 
 
-def test_upstream_cannot_be_reached(world: World) -> None:
+def test_known_tags_are_used_if_upstream_cannot_be_reached(world: World) -> None:
     feature(world)
     path = shim(world, 'case " $* " in *" ls-remote "*) exit 128 ;; esac; exec "$GIT" "$@"')
     done = world.run("guard", PATH=path)
@@ -381,7 +381,7 @@ def test_upstream_cannot_be_reached(world: World) -> None:
     assert "Note: upstream cannot be reached; its tags are those known here." in done.out
 
 
-def test_nothing_of_upstream_is_known(world: World) -> None:
+def test_the_guard_stops_if_nothing_of_upstream_is_known(world: World) -> None:
     world.git("remote remove upstream")
     world.git("update-ref -d refs/remotes/origin/main")
     done = world.run("guard")
@@ -389,7 +389,7 @@ def test_nothing_of_upstream_is_known(world: World) -> None:
     assert "neither upstream's branches are here nor origin's main" in done.err
 
 
-def test_a_push_that_mends_the_policy_is_judged_by_what_it_brings(world: World) -> None:
+def test_a_push_that_fixes_the_policy_is_checked_with_the_new_policy(world: World) -> None:
     text = 'extends = "carto-litellm"\n'
     push_as_colleague(world, {"carto_fork.toml": "name = [\n"})
     world.git("fetch --quiet origin")

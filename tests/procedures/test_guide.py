@@ -47,7 +47,9 @@ def follow(world: World) -> Done:
 # --- The next command ------------------------------------------------------------------------
 
 
-def test_from_a_new_release_to_the_forks_own(world: World, github: GitHub) -> None:
+def test_next_leads_from_an_upstream_release_to_a_fork_release(
+    world: World, github: GitHub
+) -> None:
     """Each command that is named is typed, as a person would, until nothing is left to do."""
     merge = f"gh pr merge 1 {FORK} --merge"
     assert following(world) == (
@@ -118,7 +120,7 @@ def test_a_pull_request_that_a_person_closed_is_left_alone(world: World, github:
     assert why.endswith("Pull request 2 for it was closed; this opens another one.")
 
 
-def test_a_change_of_the_forks_own(world: World, github: GitHub) -> None:
+def test_next_leads_a_feature_branch_to_its_merge(world: World, github: GitHub) -> None:
     assert world.run("feature --name mine").code == 0
     assert following(world)[1] == "There is a newer stable release."
     world.git("commit --quiet --allow-empty -m 'fix: mine'")
@@ -147,7 +149,9 @@ def quiet(world: World) -> None:
     world.git("fetch --quiet origin")
 
 
-def test_what_can_wait(world: World, github: GitHub) -> None:
+def test_next_suggests_releasing_updating_and_recovering_commits(
+    world: World, github: GitHub
+) -> None:
     """Fixes that are not released, a local branch that is behind, commits that were left behind."""
     world.git("fetch --quiet upstream main")
     quiet(world)
@@ -174,7 +178,7 @@ def test_what_can_wait(world: World, github: GitHub) -> None:
     assert following(world) == ("", "Nothing to do: carto/main has v1.75.2-stable.")
 
 
-def test_markers_on_production(world: World) -> None:
+def test_next_suggests_doctor_for_markers_on_production(world: World) -> None:
     quiet(world)
     bad = {"notes.md": "<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n"}
     commit_in(world, world.origin, "refs/heads/carto/main", bad)
@@ -221,7 +225,7 @@ def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
         ),
     ],
 )
-def test_a_squashed_sync_that_no_version_tells_of(
+def test_next_suggests_heal_for_a_squashed_sync_with_an_old_version(
     world: World, more: dict[str, str], code: int, command: str, end: str
 ) -> None:
     assert world.run(f"upgrade-carto --no-tests --no-pr --tag {TAG}").code == 0
@@ -240,7 +244,7 @@ def test_a_squashed_sync_that_no_version_tells_of(
     assert follow(world).code == code
 
 
-def test_without_a_gh_the_pull_request_is_still_next(world: World) -> None:
+def test_next_suggests_sync_pr_even_without_gh(world: World) -> None:
     assert world.run(f"upgrade-carto --no-tests --tag {TAG}").code == 0
     assert following(world)[0] == f"invoke sync-pr --tag {TAG}"
 
@@ -295,7 +299,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_the_next_command_from_a_state(world: World, state: str) -> None:
+def test_next_suggests_a_command_that_works_in_each_state(world: World, state: str) -> None:
     line, command, why = STATES[state]
     made = world.call(["bash", "-c", line])
     assert made.code == 0, made.err
@@ -305,7 +309,7 @@ def test_the_next_command_from_a_state(world: World, state: str) -> None:
     assert refused is None
 
 
-def test_a_policy_that_is_not_valid(world: World) -> None:
+def test_next_suggests_config_for_an_invalid_policy(world: World) -> None:
     bad = {policy.FILE_NAME: "nonsense = 1\n"}
     commit_in(world, world.origin, "refs/heads/carto/main", bad)
     world.git("fetch --quiet origin")
@@ -315,7 +319,7 @@ def test_a_policy_that_is_not_valid(world: World) -> None:
     assert "nonsense" in follow(world).err
 
 
-def test_a_version_that_is_off(world: World, github: GitHub) -> None:
+def test_next_suggests_doctor_for_a_wrong_version(world: World, github: GitHub) -> None:
     """Once nothing else is to do, what does not fit together is."""
     world.git("--git-dir . tag -d v1.77.2-stable", repo=world.upstream)
     assert following(world) == (
@@ -325,7 +329,7 @@ def test_a_version_that_is_off(world: World, github: GitHub) -> None:
     assert "version is 1.75.2.1" in " ".join(follow(world).out.split())
 
 
-def test_an_adoption(world: World, github: GitHub) -> None:
+def test_next_leads_through_an_adoption(world: World, github: GitHub) -> None:
     """From a policy in the checkout to the fork that has all that it needs."""
     own = world.fork / policy.FILE_NAME
     own.write_text('extends = "carto-litellm"\n', encoding="utf-8")
@@ -355,7 +359,7 @@ def test_an_adoption(world: World, github: GitHub) -> None:
     assert following(world)[0] == f"invoke upgrade-carto --tag {STABLE}"
 
 
-def test_an_adoption_without_a_gh(world: World) -> None:
+def test_next_suggests_reviewing_an_adoption_branch_without_gh(world: World) -> None:
     assert world.run("adopt").code == 0
     [branch] = world.git("branch --list adopt/* --format %(refname:short)").split()
     command, why = following(world)
@@ -371,7 +375,7 @@ def test_an_adoption_without_a_gh(world: World) -> None:
     assert following(world)[0] == f"invoke upgrade-carto --tag {STABLE}"
 
 
-def test_a_production_branch_that_is_not_there(world: World) -> None:
+def test_next_suggests_how_to_find_a_missing_production_branch(world: World) -> None:
     world.git("switch --quiet --create work")
     world.git("branch --quiet --delete --force carto/main")
     world.git("update-ref -d refs/remotes/origin/carto/main")
@@ -384,7 +388,7 @@ def test_a_production_branch_that_is_not_there(world: World) -> None:
     assert "refs/heads/production" in follow(world).out
 
 
-def test_an_origin_that_is_away(world: World) -> None:
+def test_next_reports_an_unreachable_origin(world: World) -> None:
     assert world.run("adopt").code == 0
     world.git("config remote.origin.uploadpack false")
     away = (
@@ -399,7 +403,7 @@ def test_an_origin_that_is_away(world: World) -> None:
     assert following(world) == away
 
 
-def test_no_fork_at_all(world: World, tmp_path: Path) -> None:
+def test_next_suggests_clone_or_init_outside_of_a_fork(world: World, tmp_path: Path) -> None:
     assert following(world, cwd=tmp_path) == (
         "git clone https://github.com/CartoDB/litellm.git",
         f"{tmp_path.name} is no git repository.",
@@ -411,7 +415,7 @@ def test_no_fork_at_all(world: World, tmp_path: Path) -> None:
     )
 
 
-def test_the_next_command_in_three_forms(world: World) -> None:
+def test_the_next_command_is_the_same_in_guide_dry_and_json(world: World) -> None:
     command, why = following(world)
     assert world.run("guide --next").out == f"{command}\n# {why}\n"
     assert world.run("--dry next").out == f"{command}\n# {why}\n"
@@ -441,7 +445,7 @@ def test_every_task_that_a_topic_names_is_there(topic: guide.Topic) -> None:
         Parser(contexts=namespace.to_contexts()).parse_argv(shlex.split(line))
 
 
-def test_a_topic_is_its_procedure(world: World) -> None:
+def test_a_topic_prints_the_steps_of_its_procedure(world: World) -> None:
     done = world.run("guide --topic abort")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(
@@ -490,7 +494,7 @@ def _topic(name: str) -> guide.Topic:
         ("guide --topic setup --next", "--topic and --next exclude each other."),
     ],
 )
-def test_what_the_guide_does_not_know(world: World, line: str, what: str) -> None:
+def test_an_unknown_topic_or_option_pair_is_refused(world: World, line: str, what: str) -> None:
     done = world.run(line)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"Usage: {what}\n")

@@ -81,7 +81,7 @@ def test_help_documents_every_option(world: World) -> None:
     assert world.everything() == before
 
 
-def test_a_word_that_no_task_knows_is_refused(world: World) -> None:
+def test_an_unknown_option_argument_or_task_is_refused(world: World) -> None:
     before = world.everything()
     for words in (
         *((task, "--nope") for task in TASKS),

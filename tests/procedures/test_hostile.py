@@ -94,7 +94,7 @@ def git_dir(world: World, but: str = "") -> dict[str, bytes]:
 # --- Two runs at once ------------------------------------------------------------------------
 
 
-def test_a_second_run_is_refused_while_the_first_goes_on(world: World, template: Path) -> None:
+def test_a_second_run_is_refused_while_the_first_is_running(world: World, template: Path) -> None:
     gate, reached = world.place / "gate", world.place / "reached"
     os.mkfifo(gate)
     path = snag(world, 4, f"touch {reached}; cat {gate}").path
@@ -135,7 +135,9 @@ def test_a_second_run_is_refused_while_the_first_goes_on(world: World, template:
 
 
 @pytest.mark.parametrize("line", [UPGRADE, DIRECT])
-def test_a_push_that_the_remote_rejects(world: World, template: Path, line: str) -> None:
+def test_an_upgrade_continues_after_a_rejected_push(
+    world: World, template: Path, line: str
+) -> None:
     before, refs = world.checkout(), world.refs(world.fork)
     origin = world.refs(world.origin)
     there = "carto/main" if line == DIRECT else f"upstream-sync/{TAG}"
@@ -176,7 +178,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 @pytest.mark.parametrize(
     "told", slow_but([False, True], True), ids=["git is killed", "git is told"]
 )
-def test_a_disk_that_fills_while_merging(tmp_path: Path, told: bool) -> None:
+def test_an_upgrade_continues_after_the_disk_was_full(tmp_path: Path, told: bool) -> None:
     """Git writes a file of 3 MiB where 1 MiB is left. It is killed, or told as by a full disk."""
     world = World(build_template(tmp_path / "w", with_next({"litellm/big.txt": "x\n" * 3 * 2**19})))
     before, origin = world.checkout(), world.refs(world.origin)
@@ -204,7 +206,7 @@ def test_a_disk_that_fills_while_merging(tmp_path: Path, told: bool) -> None:
     assert world.git(f"cat-file -s {head}:litellm/big.txt", repo=world.origin) == str(3 * 2**20)
 
 
-def test_a_commit_hook_that_fails(world: World, template: Path) -> None:
+def test_an_upgrade_continues_after_a_failed_commit_hook(world: World, template: Path) -> None:
     before = world.everything()[0], world.refs(world.origin)
     refuse = hook(world.fork / ".git", "pre-commit", "echo 'no ticket' >&2; exit 1")
     failed = world.run(UPGRADE)
@@ -221,7 +223,7 @@ def test_a_commit_hook_that_fails(world: World, template: Path) -> None:
     usual_end(world, template)
 
 
-def test_tests_that_fail_on_the_merged_tree(tmp_path: Path) -> None:
+def test_failing_tests_on_the_merged_tree_stop_the_upgrade(tmp_path: Path) -> None:
     test = "tests/test_litellm/test_next.py"
     text = (
         "import unittest\n\n\n"
@@ -269,7 +271,7 @@ def test_tests_that_fail_on_the_merged_tree(tmp_path: Path) -> None:
 # --- Settings of the person's ----------------------------------------------------------------
 
 
-def test_an_inherited_git_environment_leads_nowhere(
+def test_an_inherited_git_environment_is_ignored(
     world: World, template: Path, tmp_path: Path
 ) -> None:
     """As in a git hook, or in an alias, of another repository."""
@@ -451,7 +453,7 @@ def test_credentials_of_a_remote_do_not_appear(world: World, line: str) -> None:
     assert SECRET not in done.out + done.err
 
 
-def test_credentials_do_not_appear_where_git_fails(world: World) -> None:
+def test_credentials_do_not_appear_if_git_fails(world: World) -> None:
     world.git(f"config --add url.{world.origin}.insteadOf", with_secret(world))
     echo = f'echo "no: https://me:{SECRET}@github.com/CartoDB/litellm.git" >&2; exit 1'
     hook(world.origin, "pre-receive", echo)
@@ -464,7 +466,7 @@ def test_credentials_do_not_appear_where_git_fails(world: World) -> None:
 
 
 @pytest.mark.parametrize("line", ["status", "sync-main", UPGRADE])
-def test_credentials_of_a_remote_that_cannot_be_reached(world: World, line: str) -> None:
+def test_credentials_of_an_unreachable_remote_do_not_appear(world: World, line: str) -> None:
     """Nothing listens on port 1."""
     secret = with_secret(world)
     nowhere = f"https://x-access-token:{SECRET}@127.0.0.1:1/"
@@ -592,7 +594,7 @@ def test_odd_names_of_files_are_resolved_and_reported(oddly_named: World) -> Non
             assert world.git("cat-file blob", f"{head}:{path}", repo=world.origin) == text
 
 
-def test_what_is_left_is_told_in_commands_that_work(oddly_named: World) -> None:
+def test_advice_for_conflicts_in_oddly_named_files_works_when_pasted(oddly_named: World) -> None:
     """Pasted where they are told, they add the very file that they are about."""
     world = oddly_named
     paused = world.run(f"{UPGRADE_NEXT} --no-tests")
@@ -604,7 +606,7 @@ def test_what_is_left_is_told_in_commands_that_work(oddly_named: World) -> None:
     assert not list(world.place.rglob("pwned"))
 
 
-def test_odd_paths_in_other_messages(oddly_named: World) -> None:
+def test_control_characters_in_paths_do_not_appear_in_messages(oddly_named: World) -> None:
     """Control characters in the list of what a person has not committed, or left as markers."""
     world = oddly_named
     line = f"{UPGRADE_NEXT} --no-tests"
@@ -627,7 +629,7 @@ def test_odd_paths_in_other_messages(oddly_named: World) -> None:
     assert without_controls(dirty)
 
 
-def test_words_about_odd_names_are_written_down_and_hold(oddly_named: World) -> None:
+def test_choices_for_oddly_named_files_are_recorded_and_applied(oddly_named: World) -> None:
     world = oddly_named
     world.run(f"{UPGRADE_NEXT} --no-tests")
     words = [word for name in NAMES for word in ("--keep-fork", name)]
@@ -646,7 +648,7 @@ def test_words_about_odd_names_are_written_down_and_hold(oddly_named: World) -> 
 
 
 @pytest.mark.slow
-def test_many_conflicts(tmp_path: Path) -> None:
+def test_an_upgrade_decides_1500_conflicts(tmp_path: Path) -> None:
     paths = [f"tests/many/a_rather_long_name_for_a_file_of_tests_{n:04}.py" for n in range(1500)]
     world = World(build_template(tmp_path / "w", both_add(paths)))
     done = world.run(f"{UPGRADE_NEXT} --no-tests")
@@ -664,7 +666,7 @@ def test_many_conflicts(tmp_path: Path) -> None:
 # --- Other repositories and checkouts --------------------------------------------------------
 
 
-def test_a_path_that_a_shell_would_run(template: Path, tmp_path: Path) -> None:
+def test_an_upgrade_works_in_a_path_with_shell_syntax(template: Path, tmp_path: Path) -> None:
     place = tmp_path / 'it\'s a "fork" $(touch pwned); touch pwned #'
     world = World(build_template(place))
     usual_end(world, template)
@@ -672,7 +674,7 @@ def test_a_path_that_a_shell_would_run(template: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", slow_but(["here", "there"], "there"))
-def test_dry_run_in_a_path_that_a_shell_would_run(tmp_path: Path, where: str) -> None:
+def test_pasted_dry_output_works_in_a_path_with_shell_syntax(tmp_path: Path, where: str) -> None:
     place = tmp_path / 'it\'s a "fork" $(touch pwned); touch pwned #'
     world = World(build_template(place))
     words = [*INVOKE, "--search-root", str(ROOT), "--dry", *UPGRADE.split()]
@@ -687,7 +689,7 @@ def test_dry_run_in_a_path_that_a_shell_would_run(tmp_path: Path, where: str) ->
     assert not list(tmp_path.rglob("pwned"))
 
 
-def test_a_bare_clone(world: World, template: Path) -> None:
+def test_an_upgrade_works_in_a_bare_clone(world: World, template: Path) -> None:
     bare = world.place / "bare.git"
     world.git("clone --quiet --bare", str(world.fork), str(bare))
     for line in world.git("config --local --list").splitlines():
@@ -708,7 +710,7 @@ def test_a_bare_clone(world: World, template: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [UPGRADE, DIRECT])
-def test_a_linked_work_tree(world: World, template: Path, line: str) -> None:
+def test_an_upgrade_works_in_a_linked_work_tree(world: World, template: Path, line: str) -> None:
     linked = world.place / "linked"
     world.git(f"worktree add --quiet -b topic {linked}")
     (linked / "Makefile").write_text("mine\n")
@@ -726,7 +728,7 @@ def test_a_linked_work_tree(world: World, template: Path, line: str) -> None:
         assert world.git("rev-parse HEAD") == usual(template, line).fork["refs/heads/carto/main"]
 
 
-def test_a_checkout_in_the_middle_of_a_rebase(world: World, template: Path) -> None:
+def test_an_upgrade_works_during_a_rebase_of_another_branch(world: World, template: Path) -> None:
     world.git("checkout --quiet -b topic")
     (world.fork / "Makefile").write_text("mine\n")
     world.git("commit --quiet --all -m mine")
@@ -764,7 +766,9 @@ def test_direct_is_refused_while_production_is_rebased(world: World) -> None:
 
 @pytest.mark.parametrize("where", slow_but(["another branch", "detached", "main"], "detached"))
 @pytest.mark.parametrize("line", [UPGRADE, DIRECT])
-def test_a_checkout_with_work_in_it(world: World, template: Path, where: str, line: str) -> None:
+def test_an_upgrade_leaves_uncommitted_work_unchanged(
+    world: World, template: Path, where: str, line: str
+) -> None:
     """Staged, changed, removed, untracked and ignored files are none of the upgrade's business."""
     how = {"another branch": "-b topic", "detached": "--detach", "main": "main"}[where]
     world.git(f"checkout --quiet {how}")

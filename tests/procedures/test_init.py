@@ -37,7 +37,7 @@ def written(world: World) -> policy.Policy:
 # --- What it sees --------------------------------------------------------------------------------
 
 
-def test_a_node_project(panel: World) -> None:
+def test_the_policy_of_a_node_project_is_guessed(panel: World) -> None:
     before = panel.everything()
     done = panel.run("init --yes --name Acme")
     assert (done.code, done.err) == (0, "")
@@ -80,7 +80,7 @@ def test_a_workflow_that_upstream_added_since_was_not_removed(panel: World) -> N
     assert written(panel).workflows.disabled == (".github/workflows/publish.yml",)
 
 
-def test_a_go_project(tmp_path: Path) -> None:
+def test_the_policy_of_a_go_project_is_guessed(tmp_path: Path) -> None:
     world = made("go", tmp_path)
     assert world.run("init --yes").code == 0
     found = written(world)
@@ -91,7 +91,7 @@ def test_a_go_project(tmp_path: Path) -> None:
     assert [rule.paths for rule in found.rules if rule.take.value == "both"] == [("/go.sum",)]
 
 
-def test_the_fork_of_litellm(world: World) -> None:
+def test_the_guessed_policy_of_litellm_agrees_with_the_default(world: World) -> None:
     """Its policy was written by hand; what can be seen agrees with it."""
     done = world.run("init --yes --json")
     assert done.code == 0, done.err
@@ -109,7 +109,7 @@ def test_the_fork_of_litellm(world: World) -> None:
     assert sureties["branches.upstream"] == "certain" and sureties["name"] == "guess"
 
 
-def test_files_of_several_kinds(tmp_path: Path) -> None:
+def test_rules_are_guessed_for_files_of_several_kinds(tmp_path: Path) -> None:
     """A Rust project with a Makefile, images, built files, and a version that its tag repeats."""
     world = World(tmp_path, "tool", "acme/tool", "tools/tool", "main")
     source = Repo.new(tmp_path / "source", "main")
@@ -182,7 +182,7 @@ def _joined(text: str) -> str:
 # --- What it says --------------------------------------------------------------------------------
 
 
-def test_what_is_said_and_what_is_next(panel: World) -> None:
+def test_init_prints_how_certain_its_guesses_are(panel: World) -> None:
     out = panel.run("init --yes").out
     assert "certain  branches.upstream: main (upstream's first branch)\n" in out
     assert "guess    name: acme (the owner of the remote)\n" in out
@@ -220,7 +220,7 @@ def test_what_is_there_is_never_overwritten(panel: World) -> None:
     assert policy.load((panel.place / "new" / "policy.toml").read_text()).policy.name == "acme"
 
 
-def test_a_policy_that_is_in_force_is_not_made_again(panel: World) -> None:
+def test_init_is_refused_if_production_has_a_policy_already(panel: World) -> None:
     assert panel.run("init --yes").code == 0
     text = (panel.fork / "carto_fork.toml").read_text()
     (panel.fork / "carto_fork.toml").unlink()
@@ -236,7 +236,7 @@ def test_a_policy_that_is_in_force_is_not_made_again(panel: World) -> None:
     assert panel.everything() == before
 
 
-def test_what_makes_no_policy_is_refused_with_what_can_be_said(panel: World) -> None:
+def test_guesses_that_make_no_valid_policy_are_refused(panel: World) -> None:
     done = panel.run("init --yes --mirror acme/stable")
     assert (done.code, done.err) == (
         1,
@@ -264,7 +264,7 @@ def test_what_makes_no_policy_is_refused_with_what_can_be_said(panel: World) -> 
         ("remote remove upstream", "init --upstream=--help", 1, "cannot be reached"),
     ],
 )
-def test_what_cannot_be_seen_is_asked_for(
+def test_init_writes_nothing_without_valid_remotes_and_branches(
     panel: World, prepare: str, line: str, code: int, message: str
 ) -> None:
     if prepare:
@@ -274,7 +274,7 @@ def test_what_cannot_be_seen_is_asked_for(
     assert not (panel.fork / "carto_fork.toml").exists()
 
 
-def test_upstream_by_its_url(panel: World) -> None:
+def test_upstream_can_be_given_by_its_url(panel: World) -> None:
     panel.git("remote remove upstream")
     done = panel.run(f"init --yes --upstream https://github.com/{panel.upstream_slug}.git")
     assert done.code == 0, done.err
@@ -286,7 +286,7 @@ def test_upstream_by_its_url(panel: World) -> None:
 # --- On a terminal -------------------------------------------------------------------------------
 
 
-def test_a_person_on_a_terminal_is_asked_what_is_not_certain(tmp_path: Path) -> None:
+def test_init_asks_for_uncertain_values_on_a_terminal(tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     world = node(tmp_path / "w")
     words = [*INVOKE, "--search-root", str(ROOT), "init"]
@@ -342,7 +342,7 @@ def test_a_fork_without_releases_refuses_to_make_one(panel: World) -> None:
 @pytest.mark.parametrize(
     "word", ["--name=\udcff", "--name=a\nb", "--production=x; id", "--production=--delete"]
 )
-def test_what_is_no_name_is_refused(world: World, word: str) -> None:
+def test_an_invalid_name_is_refused(world: World, word: str) -> None:
     world.git("update-ref -d refs/remotes/origin/carto/main")
     before = world.checkout()
     done = world.run("init --yes", word)

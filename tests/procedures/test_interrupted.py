@@ -126,7 +126,9 @@ def verb_id(verbs: tuple[str, ...]) -> Callable[[int], str]:
 
 
 @pytest.mark.parametrize(("line", "verbs"), [(UPGRADE, PUBLISHED), (DIRECT, MOVED)])
-def test_these_are_the_commands_that_write(world: World, line: str, verbs: tuple[str, ...]) -> None:
+def test_an_upgrade_runs_exactly_the_expected_writing_commands(
+    world: World, line: str, verbs: tuple[str, ...]
+) -> None:
     watched = snag(world)
     done = world.run(line, PATH=watched.path)
     assert done.err == ""
@@ -137,7 +139,9 @@ def test_these_are_the_commands_that_write(world: World, line: str, verbs: tuple
 @pytest.mark.parametrize(
     "at", slow_but(range(1, len(PUBLISHED) + 1), NUMBER["merge"]), ids=verb_id(PUBLISHED)
 )
-def test_killed_before_any_command(world: World, template: Path, at: int) -> None:
+def test_an_upgrade_killed_before_any_command_can_be_continued(
+    world: World, template: Path, at: int
+) -> None:
     before = untouched(world)
     assert start(world, UPGRADE, at, KILLED).code == -9
     if at <= NUMBER["push"]:
@@ -150,7 +154,7 @@ def test_killed_before_any_command(world: World, template: Path, at: int) -> Non
 
 # After its last command nothing is left to continue: the release is contained.
 @pytest.mark.parametrize("at", slow_but(range(1, len(MOVED)), NUMBER["push"]), ids=verb_id(MOVED))
-def test_killed_after_any_command_of_a_direct_upgrade(
+def test_a_direct_upgrade_killed_after_any_command_can_be_continued(
     world: World, template: Path, at: int
 ) -> None:
     before = untouched(world)
@@ -164,7 +168,9 @@ def test_killed_after_any_command_of_a_direct_upgrade(
 
 
 @pytest.mark.parametrize("what", slow_but(HALF, "merge: the index", "add: its lock"))
-def test_killed_in_the_middle_of_a_command(world: World, template: Path, what: str) -> None:
+def test_an_upgrade_killed_in_the_middle_of_a_command_can_be_continued(
+    world: World, template: Path, what: str
+) -> None:
     before = untouched(world)
     verb, half = HALF[what]
     cut = f"{places(world)}{half}; {KILLED}"
@@ -175,7 +181,9 @@ def test_killed_in_the_middle_of_a_command(world: World, template: Path, what: s
 
 
 @pytest.mark.slow
-def test_killed_while_the_checkout_of_production_moves(world: World, template: Path) -> None:
+def test_a_half_moved_production_checkout_is_reported_with_a_fix(
+    world: World, template: Path
+) -> None:
     """Git writes the files and the index first, and moves the branch last."""
     old = world.git("rev-parse carto/main")
     half = f'"$GIT" "$@"; "$GIT" -C {world.fork} update-ref refs/heads/carto/main {old}'
@@ -224,7 +232,9 @@ def test_killed_while_the_checkout_of_production_moves(world: World, template: P
         HUNG_UP: "hup",
     }.get(value),
 )
-def test_a_signal_ends_it_in_order(world: World, template: Path, verb: str, how: str) -> None:
+def test_a_signal_interrupts_an_upgrade_cleanly(
+    world: World, template: Path, verb: str, how: str
+) -> None:
     before = untouched(world)
     ended = start(world, UPGRADE, NUMBER[verb], how)
     assert ended.err == (
@@ -239,7 +249,7 @@ def test_a_signal_ends_it_in_order(world: World, template: Path, verb: str, how:
     assert untouched(world)[:2] == before[:2]
 
 
-def test_a_merge_that_was_interrupted_is_gone(world: World) -> None:
+def test_an_interrupted_merge_leaves_no_work_tree(world: World) -> None:
     """Nothing is half-done, as the message says."""
     ended = start(world, UPGRADE, NUMBER["merge"], INTERRUPTED)
     assert ended.err.startswith("Interrupted: ")
@@ -248,7 +258,7 @@ def test_a_merge_that_was_interrupted_is_gone(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_killed_while_it_undoes_what_was_interrupted(world: World, template: Path) -> None:
+def test_an_upgrade_killed_during_its_undo_can_be_continued(world: World, template: Path) -> None:
     """The removal of the work tree is the next command that writes after the merge."""
     before = untouched(world)
     here = world.place / "snag"
@@ -260,7 +270,7 @@ def test_killed_while_it_undoes_what_was_interrupted(world: World, template: Pat
 
 
 @pytest.mark.slow
-def test_an_interrupted_upgrade_can_be_given_up(template: Path, tmp_path: Path) -> None:
+def test_a_killed_upgrade_can_be_aborted(template: Path, tmp_path: Path) -> None:
     """After a kill in the middle of the merge, --abort leaves nothing of the upgrade."""
     world = copied(template, tmp_path / "other")
     before = world.everything()

@@ -38,7 +38,7 @@ def test_what_a_person_made_after_a_kill_is_moved_aside(world: World) -> None:
     assert "refs/heads/upstream-sync/v1.76.5" in world.refs(world.origin)
 
 
-def test_what_dry_prints_publishes_nothing_where_a_person_is_needed(world: World) -> None:
+def test_pasted_dry_output_publishes_nothing_if_conflicts_are_left(world: World) -> None:
     origin = world.refs(world.origin)
     dry = world.run(f"--dry {PAUSES}")
     assert dry.code == 0, dry.err
@@ -89,7 +89,9 @@ def test_what_was_resolved_by_hand_can_be_brought_back_after_giving_up(world: Wo
         ("sh -c 'echo >> README.md; git commit -qam x'", "README.md"),
     ],
 )
-def test_what_was_checked_is_what_is_pushed(world: World, install: str, said: str) -> None:
+def test_an_install_command_that_changes_or_commits_files_stops_the_upgrade(
+    world: World, install: str, said: str
+) -> None:
     text = f'extends = "carto-litellm"\n[commands]\ninstall = ["{install}"]\ntest = ["true"]\n'
     push_as_colleague(world, {"carto_fork.toml": text})
     origin = world.refs(world.origin)
@@ -108,7 +110,7 @@ def test_checks_get_no_secrets(world: World) -> None:
     assert [name for name in ("GH_TOKEN", "SLACK", "MY_SECRET") if name in done.out] == []
 
 
-def test_whoever_works_in_the_work_tree_keeps_it(world: World) -> None:
+def test_a_work_tree_in_use_is_kept(world: World) -> None:
     world.run(PAUSES)
     work = world.work(PAUSED)
     resolved_by_hand(world, work)
@@ -118,7 +120,7 @@ def test_whoever_works_in_the_work_tree_keeps_it(world: World) -> None:
     assert f"refs/heads/upstream-sync/{PAUSED}" in world.refs(world.origin)
 
 
-def test_files_that_git_does_not_know_are_kept_whatever_git_is_told_to_show(world: World) -> None:
+def test_untracked_files_are_kept_even_if_git_does_not_show_them(world: World) -> None:
     world.git("config status.showUntrackedFiles no")
     world.run(f"{UPGRADE} --no-tests --no-push")
     (world.work(TAG) / "notes.txt").write_text("mine\n")
@@ -129,7 +131,7 @@ def test_files_that_git_does_not_know_are_kept_whatever_git_is_told_to_show(worl
     assert kept in done.out.replace("\n  ", " ")
 
 
-def test_a_workflow_that_a_person_staged_is_theirs(world: World) -> None:
+def test_a_workflow_staged_by_hand_is_kept(world: World) -> None:
     world.run(PAUSES)
     work = world.work(PAUSED)
     mine = work / ".github" / "workflows" / "helm_unit_test.yml"
@@ -139,7 +141,7 @@ def test_a_workflow_that_a_person_staged_is_theirs(world: World) -> None:
     assert mine.read_text() == "name: mine\n"
 
 
-def test_scripts_are_told_why_a_task_ends_early(world: World) -> None:
+def test_json_reports_why_a_task_stopped(world: World) -> None:
     done = world.run(f"{PAUSES} --json")
     assert done.code == 3
     data = json.loads(done.out)
@@ -159,7 +161,7 @@ def test_the_mirror_is_never_the_production_branch(world: World) -> None:
     assert world.refs(world.origin) == before
 
 
-def test_a_sparse_checkout_is_upgraded_whole(world: World) -> None:
+def test_an_upgrade_leaves_a_sparse_checkout_sparse(world: World) -> None:
     world.git("update-index --refresh")
     world.git("sparse-checkout set litellm")
     done = world.run(UPGRADE)

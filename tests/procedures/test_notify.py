@@ -38,7 +38,7 @@ def told(world: World, line: str, url: str, **variables: str) -> Done:
         ("failure", "The upgrade to v1.77.2 failed"),
     ],
 )
-def test_an_event_is_told(world: World, event: str, headline: str) -> None:
+def test_an_event_is_reported_to_slack(world: World, event: str, headline: str) -> None:
     with webhook() as hook:
         done = told(world, f"--event {event} --tag v1.77.2 --url {PULL}", hook.url, **RUN)
     assert (done.out, done.err) == (f"Slack was told: {event}.\n", "")
@@ -50,7 +50,7 @@ def test_an_event_is_told(world: World, event: str, headline: str) -> None:
     assert message["blocks"][-1]["elements"][0]["text"] == "CartoDB/litellm"
 
 
-def test_outside_of_github_actions_there_is_no_log(world: World) -> None:
+def test_a_message_outside_of_github_actions_has_no_log_link(world: World) -> None:
     with webhook() as hook:
         told(world, "--event failure", hook.url)
     [message] = hook.received
@@ -58,7 +58,7 @@ def test_outside_of_github_actions_there_is_no_log(world: World) -> None:
     assert "mrkdwn" not in {block.get("text", {}).get("type") for block in message["blocks"]}
 
 
-def test_nothing_new_is_told_on_request_only(world: World) -> None:
+def test_no_message_about_nothing_new_is_sent_without_always(world: World) -> None:
     with webhook() as hook:
         done = told(world, "--event nothing", hook.url)
         assert done.out == "Slack was not told: there is nothing new.\n"
@@ -105,12 +105,12 @@ def test_delivery_never_fails_the_run(world: World, answers: list[Says], line: s
 
 
 @pytest.mark.slow
-def test_nobody_is_there(world: World) -> None:
+def test_an_unreachable_slack_is_reported(world: World) -> None:
     done = told(world, "--event failure", nobody(), INVOKE_DEBUG="1")
     assert done.out == "Slack was not told: Slack could not be reached.\n"
 
 
-def test_the_result_for_scripts(world: World) -> None:
+def test_json_reports_whether_the_message_was_delivered(world: World) -> None:
     with webhook(Says(404, "no_service")) as hook:
         done = told(world, "--event failure --json", hook.url)
     assert json.loads(done.out) == {
@@ -134,7 +134,7 @@ def test_a_dry_run_prints_the_message_and_sends_nothing(world: World, event: str
     assert [json.loads(done.out)] == hook.received
 
 
-def test_hostile_words_reach_nobody(world: World) -> None:
+def test_hostile_text_is_sent_as_plain_text(world: World) -> None:
     words = "<!channel> @here <@U1> &lt;!here&gt; *bold* <https://evil.example|login>\x1b[2J"
     with webhook() as hook:
         told(
@@ -162,7 +162,7 @@ def test_an_unknown_event_is_a_wrong_command_line(world: World, line: str) -> No
     assert done.code in (1, 2) and "event" in done.err
 
 
-def test_it_needs_no_fork(world: World) -> None:
+def test_notify_works_outside_of_a_fork(world: World) -> None:
     with webhook() as hook:
         done = world.run("notify --event failure", cwd=world.place, SLACK_WEBHOOK_URL=hook.url)
     assert done.code == 0

@@ -30,7 +30,7 @@ LINES = [
 
 
 @pytest.mark.parametrize("line", slow_but(LINES, "status", "upgrade-carto --tag", UPGRADE))
-def test_in_this_process_a_task_does_what_it_does_in_its_own(
+def test_a_task_run_in_process_behaves_as_in_its_own_process(
     template: Path, world: World, tmp_path: Path, line: str
 ) -> None:
     """The same exit code, output, errors, files and refs."""
@@ -43,7 +43,7 @@ def test_in_this_process_a_task_does_what_it_does_in_its_own(
     assert other.everything() == changed
 
 
-def test_after_a_task_this_process_is_as_it_was(world: World, tmp_path: Path) -> None:
+def test_a_task_run_in_process_leaves_no_state_behind(world: World, tmp_path: Path) -> None:
     def state() -> tuple[object, ...]:
         handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
         streams = (sys.stdin, sys.stdout, sys.stderr)

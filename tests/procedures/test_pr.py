@@ -54,7 +54,7 @@ def test_a_feature_starts_from_origins_production(world: World) -> None:
     assert "branch.feature/my-fix" not in world.git("config --list")
 
 
-def test_a_feature_in_another_work_tree(world: World) -> None:
+def test_a_feature_can_start_in_another_work_tree(world: World) -> None:
     world.git("worktree add --quiet --detach ../other")
     done = world.run("feature --repo ../other --name feature/my-fix")
     assert (done.code, done.err) == (0, "")
@@ -76,7 +76,7 @@ def test_dry_starts_nothing(world: World) -> None:
     "name",
     ["a b", "..", "x.lock", "a..b", "~x", "x@{1}", "é", "a;b", "$(id)", "/x", "x/", "\n"],
 )
-def test_no_such_name(world: World, name: str) -> None:
+def test_an_invalid_branch_name_is_refused(world: World, name: str) -> None:
     before = world.everything()
     done = world.run("feature", f"--name={name}")
     assert (done.code, done.out) == (1, "")
@@ -84,7 +84,7 @@ def test_no_such_name(world: World, name: str) -> None:
     assert world.everything() == before
 
 
-def test_a_feature_without_a_name(world: World) -> None:
+def test_feature_is_refused_without_a_name(world: World) -> None:
     assert world.run("feature").err == message("--name is missing.", FEATURE, title="Usage")
 
 
@@ -100,7 +100,7 @@ def test_commits_on_no_branch_are_brought_to_one_first(world: World, line: str) 
     assert world.run("recover").code == 0
 
 
-def test_the_branch_is_there_already(world: World) -> None:
+def test_feature_is_refused_if_the_branch_exists(world: World) -> None:
     world.git("branch feature/mine")
     world.git("branch feature/theirs main", repo=world.origin)
     before = world.everything()
@@ -116,7 +116,7 @@ def test_the_branch_is_there_already(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["README.md", "new/a.py"])
-def test_what_the_switch_would_lose(world: World, path: str) -> None:
+def test_feature_is_refused_if_the_switch_would_lose_changes(world: World, path: str) -> None:
     push_as_colleague(world, {"README.md": "theirs\n", "new/a.py": "x = 1\n"})
     (world.fork / path).parent.mkdir(exist_ok=True)
     (world.fork / path).write_text("mine\n")
@@ -127,7 +127,7 @@ def test_what_the_switch_would_lose(world: World, path: str) -> None:
     assert world.everything() == before
 
 
-def test_what_the_switch_keeps(world: World) -> None:
+def test_feature_keeps_other_uncommitted_changes(world: World) -> None:
     push_as_colleague(world, {"README.md": "theirs\n"})
     (world.fork / "LICENSE").write_text("mine\n")
     assert world.run("feature --name my-fix").code == 0
@@ -135,7 +135,7 @@ def test_what_the_switch_keeps(world: World) -> None:
     assert (world.fork / "README.md").read_text() == "theirs\n"
 
 
-def test_a_merge_in_progress(world: World) -> None:
+def test_feature_is_refused_during_a_merge(world: World) -> None:
     world.git("merge --quiet --no-ff --no-commit --strategy ours origin/main")
     done = world.run("feature --name my-fix")
     assert done.code == 1
@@ -145,7 +145,7 @@ def test_a_merge_in_progress(world: World) -> None:
 # --- pr -------------------------------------------------------------------------------------
 
 
-def test_a_pull_request_for_one_commit(world: World, github: GitHub) -> None:
+def test_pr_takes_title_and_body_from_the_only_commit(world: World, github: GitHub) -> None:
     feature(world)
     world.git("commit --quiet --amend --allow-empty -m 'feat(ui): x' -m 'Because of `y`.'")
     _, here, origin, upstream = world.everything()
@@ -163,7 +163,7 @@ def test_a_pull_request_for_one_commit(world: World, github: GitHub) -> None:
     assert on_origin(world) == here["refs/heads/feature/x"]
 
 
-def test_a_pull_request_that_is_open(world: World, github: GitHub) -> None:
+def test_pr_updates_a_pull_request_that_is_open(world: World, github: GitHub) -> None:
     feature(world)
     assert world.run("pr --draft --title 'fix: other (#3)'").code == 0
     world.git("commit --quiet --allow-empty -m 'fix: more'")
@@ -175,7 +175,7 @@ def test_a_pull_request_that_is_open(world: World, github: GitHub) -> None:
     assert on_origin(world) == world.git("rev-parse HEAD") == pull.head_oid
 
 
-def test_the_result_as_json(world: World, github: GitHub) -> None:
+def test_pr_prints_its_result_as_json(world: World, github: GitHub) -> None:
     feature(world)
     expected = {
         "head": "feature/x",
@@ -206,7 +206,7 @@ def test_several_commits_need_a_title(world: World, github: GitHub, tmp_path: Pa
     assert not list(world.place.rglob("pwned"))
 
 
-def test_a_hostile_title_is_one(world: World, github: GitHub) -> None:
+def test_a_hostile_title_is_used_unchanged(world: World, github: GitHub) -> None:
     feature(world, HOSTILE)
     assert world.run("pr").code == 0
     [pull] = pulls(github)
@@ -214,7 +214,7 @@ def test_a_hostile_title_is_one(world: World, github: GitHub) -> None:
     assert not list(world.place.rglob("pwned"))
 
 
-def test_a_text_from_a_file(world: World, github: GitHub, tmp_path: Path) -> None:
+def test_pr_reads_the_body_from_a_file(world: World, github: GitHub, tmp_path: Path) -> None:
     feature(world)
     missing = world.run(f"pr --body-file {tmp_path}/none.md")
     assert missing.code == 1
@@ -235,7 +235,7 @@ def test_dry_opens_nothing(world: World, github: GitHub) -> None:
     assert [pull.title for pull in pulls(github)] == ["feat: x"]
 
 
-def test_what_is_not_committed_is_told(world: World, github: GitHub) -> None:
+def test_pr_notes_uncommitted_changes(world: World, github: GitHub) -> None:
     feature(world)
     (world.fork / "LICENSE").write_text("mine\n")
     done = world.run("pr")
@@ -243,7 +243,7 @@ def test_what_is_not_committed_is_told(world: World, github: GitHub) -> None:
     assert "Note: 1 file with changes that are not committed" in done.out
 
 
-def test_another_base(world: World, github: GitHub) -> None:
+def test_pr_accepts_only_a_base_that_origin_has(world: World, github: GitHub) -> None:
     world.git("branch next carto/main", repo=world.origin)
     feature(world)
     assert world.run("pr --base next").code == 0
@@ -266,7 +266,7 @@ def refused(world: World, github: GitHub, line: str = "pr") -> str:
     return done.err
 
 
-def test_the_mirror_is_no_base(world: World, github: GitHub) -> None:
+def test_pr_refuses_the_mirror_as_base(world: World, github: GitHub) -> None:
     feature(world)
     assert refused(world, github, "pr --base main") == message(
         "main only follows upstream; what is merged there blocks `sync-main`, and never reaches "
@@ -275,7 +275,7 @@ def test_the_mirror_is_no_base(world: World, github: GitHub) -> None:
     )
 
 
-def test_branches_that_are_no_features(world: World, github: GitHub) -> None:
+def test_pr_is_refused_on_a_branch_that_is_not_a_feature(world: World, github: GitHub) -> None:
     start = f"start one: {FEATURE}"
     what = "carto/main is checked out, the production branch."
     assert refused(world, github) == message(what, start)
@@ -291,7 +291,7 @@ def test_branches_that_are_no_features(world: World, github: GitHub) -> None:
 
 
 @pytest.mark.parametrize("title", ["what is this", "feat:x", "feat: a\nb"])
-def test_a_title_that_says_nothing(world: World, github: GitHub, title: str) -> None:
+def test_pr_refuses_an_unconventional_title(world: World, github: GitHub, title: str) -> None:
     feature(world)
     done = world.run("pr", f"--title={title}")
     assert (done.code, done.out) == (1, "")
@@ -299,12 +299,12 @@ def test_a_title_that_says_nothing(world: World, github: GitHub, title: str) -> 
     assert on_origin(world) == "" and pulls(github) == []
 
 
-def test_a_branch_without_commits(world: World, github: GitHub) -> None:
+def test_pr_is_refused_without_commits(world: World, github: GitHub) -> None:
     world.git("switch --quiet -c feature/x")
     assert "the branch has no commit that carto/main has not." in refused(world, github)
 
 
-def test_there_is_no_gh(world: World) -> None:
+def test_pr_is_refused_without_gh(world: World) -> None:
     feature(world)
     done = world.run("pr")
     assert done.code == 1
@@ -315,7 +315,7 @@ def test_there_is_no_gh(world: World) -> None:
 # --- What gets in the way -------------------------------------------------------------------
 
 
-def test_origin_has_other_commits(world: World, github: GitHub) -> None:
+def test_pr_does_not_force_push_over_other_commits(world: World, github: GitHub) -> None:
     """It is never pushed by force."""
     theirs = push_as_colleague(world, {"a.py": "a = 1\n"}, "feature/x", "origin/carto/main")
     feature(world)
@@ -327,7 +327,9 @@ def test_origin_has_other_commits(world: World, github: GitHub) -> None:
 
 
 @pytest.mark.parametrize("what", [500, 422, "cut"])
-def test_github_fails_once(world: World, github: GitHub, what: int | str) -> None:
+def test_pr_continues_after_github_failed_once(
+    world: World, github: GitHub, what: int | str
+) -> None:
     feature(world)
     fault = Fault(match="PullRequestCreate", what=what)  # type: ignore[arg-type]
     github.faults = [fault]
@@ -343,7 +345,7 @@ def test_github_fails_once(world: World, github: GitHub, what: int | str) -> Non
 
 
 @pytest.mark.parametrize("cut", ["kill -KILL $PPID $$", '"$GIT" "$@"; kill -KILL $PPID $$'])
-def test_killed_at_the_push(world: World, github: GitHub, cut: str) -> None:
+def test_pr_continues_after_a_kill_at_the_push(world: World, github: GitHub, cut: str) -> None:
     feature(world)
     path = shim(world, f'case " $* " in *" push "*) {cut} ;; esac; exec "$GIT" "$@"')
     assert world.spawn("pr", PATH=path).code == -9
@@ -352,7 +354,7 @@ def test_killed_at_the_push(world: World, github: GitHub, cut: str) -> None:
     assert [pull.title for pull in pulls(github)] == ["feat: x"]
 
 
-def test_the_token_may_not_open_one(world: World, github: GitHub) -> None:
+def test_pr_says_what_to_allow_if_the_token_may_not_open_one(world: World, github: GitHub) -> None:
     feature(world)
     no = "GitHub Actions is not permitted to create or approve pull requests"
     github.faults = [Fault(match="PullRequestCreate", what=403, message=no)]

@@ -29,7 +29,7 @@ def head(world: World) -> str:
     return world.git("rev-parse --abbrev-ref HEAD")
 
 
-def test_commits_are_kept(world: World, detached: str) -> None:
+def test_commits_on_a_detached_head_are_kept_on_a_branch(world: World, detached: str) -> None:
     branch = f"recovery/{detached[:10]}"
     before = world.everything()
     dry = world.run("recover --dry")
@@ -58,7 +58,7 @@ def test_commits_are_kept(world: World, detached: str) -> None:
     assert (again.code, again.out) == (0, "Nothing to recover.\n")
 
 
-def test_what_dry_prints_does_it(world: World, detached: str) -> None:
+def test_pasted_dry_output_recovers_the_commits(world: World, detached: str) -> None:
     dry = world.run("recover --dry --name kept")
     done = world.paste(dry.out)
     assert done.code == 0, done.err
@@ -66,7 +66,7 @@ def test_what_dry_prints_does_it(world: World, detached: str) -> None:
     assert head(world) == "feature/x"
 
 
-def test_the_result_as_json(world: World, detached: str) -> None:
+def test_recover_prints_its_result_as_json(world: World, detached: str) -> None:
     done = world.run("recover --name kept --json")
     assert json.loads(done.out) == {
         "stray": {"commit": detached, "date": "2025-09-30", "subject": "feat: two", "commits": 2},
@@ -78,7 +78,7 @@ def test_the_result_as_json(world: World, detached: str) -> None:
     assert nothing == {"stray": None, "branch": "", "back": "", "left_behind": []}
 
 
-def test_without_commits_it_only_goes_back(world: World) -> None:
+def test_recover_without_commits_only_returns_to_a_branch(world: World) -> None:
     world.git("checkout --quiet --detach")
     refs = world.refs(world.fork)
     done = world.run("recover")
@@ -87,7 +87,7 @@ def test_without_commits_it_only_goes_back(world: World) -> None:
     assert head(world) == "carto/main"
 
 
-def test_production_that_is_only_on_origin(world: World) -> None:
+def test_recover_creates_production_if_it_is_only_on_origin(world: World) -> None:
     world.git("checkout --quiet --detach")
     world.git("branch --quiet -D carto/main")
     done = world.run("recover")
@@ -96,7 +96,7 @@ def test_production_that_is_only_on_origin(world: World) -> None:
     assert head(world) == "carto/main"
 
 
-def test_a_branch_that_another_work_tree_shows(world: World) -> None:
+def test_recover_avoids_a_branch_checked_out_in_another_work_tree(world: World) -> None:
     world.git("switch --quiet -c feature/x")
     world.git("checkout --quiet --detach")
     world.git("worktree add --quiet ../other feature/x")
@@ -123,7 +123,9 @@ def test_uncommitted_changes_come_along(world: World, detached: str) -> None:
 
 
 @pytest.mark.parametrize("untracked", [False, True])
-def test_changes_that_would_be_lost(world: World, detached: str, untracked: bool) -> None:
+def test_recover_stops_if_uncommitted_changes_would_be_lost(
+    world: World, detached: str, untracked: bool
+) -> None:
     path = world.fork / ("carto_drops.toml" if untracked else "one.txt")
     path.write_text("mine\n")
     done = world.run("recover")
@@ -141,7 +143,9 @@ def test_changes_that_would_be_lost(world: World, detached: str, untracked: bool
 
 
 @pytest.mark.parametrize("what", ["merge", "rebase", "bisect"])
-def test_in_the_middle_of_something(world: World, detached: str, what: str) -> None:
+def test_recover_is_refused_during_a_merge_rebase_or_bisect(
+    world: World, detached: str, what: str
+) -> None:
     (world.fork / "one.txt").write_text("other\n")
     world.git("commit --quiet --all -m x")
     if what == "bisect":
@@ -162,7 +166,7 @@ def test_in_the_middle_of_something(world: World, detached: str, what: str) -> N
     assert world.everything() == before
 
 
-def test_names_of_branches(world: World, detached: str) -> None:
+def test_recover_refuses_an_invalid_or_taken_branch_name(world: World, detached: str) -> None:
     before = world.everything()
     for name in ("a..b", "-x", "x y", "HEAD~1"):
         done = world.run("recover", f"--name={name}")
@@ -180,7 +184,7 @@ def test_names_of_branches(world: World, detached: str) -> None:
 # --- Left behind ------------------------------------------------------------------------------
 
 
-def test_commits_that_were_left_behind(world: World, detached: str) -> None:
+def test_commits_left_behind_are_listed_and_recovered(world: World, detached: str) -> None:
     world.git("checkout --quiet carto/main")
     before = world.everything()
     done = world.run("recover")
@@ -204,7 +208,9 @@ def test_commits_that_were_left_behind(world: World, detached: str) -> None:
     )
 
 
-def test_a_place_that_another_one_holds_is_told_once(world: World, detached: str) -> None:
+def test_a_commit_contained_in_another_is_not_listed_separately(
+    world: World, detached: str
+) -> None:
     world.git("checkout --quiet carto/main")
     world.git(f"checkout --quiet {detached}")
     world.git("commit --quiet --allow-empty -m 'feat: three'")
@@ -214,19 +220,19 @@ def test_a_place_that_another_one_holds_is_told_once(world: World, detached: str
     assert [(each["commit"], each["commits"]) for each in left] == [(last, 3)]
 
 
-def test_a_commit_that_is_not_there(world: World) -> None:
+def test_an_unknown_commit_is_refused(world: World) -> None:
     done = world.run("recover --commit 0123456789")
     assert done.err == message(
         "there is no commit '0123456789' here.", "name one that `git log` shows."
     )
 
 
-def test_an_option_is_no_commit(world: World) -> None:
+def test_an_option_is_refused_as_a_commit(world: World) -> None:
     done = world.run("recover --commit=--all")
     assert done.err == message("there is no commit '--all' here.", "name one that `git log` shows.")
 
 
-def test_hostile_subjects(world: World) -> None:
+def test_hostile_subjects_are_escaped(world: World) -> None:
     world.git("checkout --quiet --detach")
     world.git("commit --quiet --allow-empty -m", "feat: \x1b[31mred\x1b[0m $(touch pwned)")
     world.git("checkout --quiet carto/main")
@@ -236,7 +242,7 @@ def test_hostile_subjects(world: World) -> None:
     assert not (world.fork / "pwned").exists()
 
 
-def test_interrupted_between_its_steps(world: World, detached: str) -> None:
+def test_recover_continues_after_a_kill_between_its_steps(world: World, detached: str) -> None:
     cut = 'case " $* " in *" switch "*) kill -9 $PPID $$;; esac; exec "$GIT" "$@"'
     path = shim(world, cut)
     done = world.spawn("recover", PATH=path)
@@ -247,7 +253,7 @@ def test_interrupted_between_its_steps(world: World, detached: str) -> None:
     assert head(world) == "feature/x"
 
 
-def test_in_a_linked_work_tree(world: World) -> None:
+def test_recover_works_in_a_linked_work_tree(world: World) -> None:
     world.git("worktree add --quiet --detach ../linked")
     linked = Path(world.place / "linked")
     world.git("commit --quiet --allow-empty -m 'feat: x'", repo=linked)

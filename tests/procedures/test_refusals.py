@@ -128,19 +128,21 @@ def everything(world: World) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_remote_that_is_not_right(world: World, settings: str, what: str, then: str) -> None:
+def test_a_wrong_or_missing_remote_is_refused(
+    world: World, settings: str, what: str, then: str
+) -> None:
     world.git(settings)
     refused(world, message(what, then))
 
 
-def test_one_copy_for_both_remotes(world: World) -> None:
+def test_one_repository_for_both_remotes_is_refused(world: World) -> None:
     world.git("remote set-url origin", str(world.origin))
     world.git("remote set-url upstream", str(world.origin))
     what = "the remotes `origin` and `upstream` are the same repository, ~/origin.git."
     refused(world, message(what, f"git -C . remote set-url upstream {UPSTREAM_URL}"))
 
 
-def test_origin_without_the_production_branch(world: World) -> None:
+def test_origin_without_a_production_branch_is_refused(world: World) -> None:
     world.git("symbolic-ref HEAD refs/heads/main", repo=world.origin)
     world.git("update-ref -d refs/heads/carto/main", repo=world.origin)
     then = (
@@ -165,7 +167,7 @@ def test_origin_without_the_production_branch(world: World) -> None:
         ("v1.75.2-carto.1.2.0", "a CARTO release"),
     ],
 )
-def test_a_tag_that_is_not_stable(world: World, tag: str, called: str) -> None:
+def test_a_tag_that_is_not_stable_is_refused(world: World, tag: str, called: str) -> None:
     what = f"{tag} is {called}; only stable upstream releases are merged."
     refused(world, message(what, STABLE), f"upgrade-carto --tag {tag}")
 
@@ -180,7 +182,9 @@ def test_a_tag_that_is_not_stable(world: World, tag: str, called: str) -> None:
         ("refs/tags/v1.76.5", "v1.76.3, v1.76.5, v1.77.2-stable"),
     ],
 )
-def test_a_name_that_is_no_tag_of_upstream(world: World, tag: str, near: str) -> None:
+def test_a_tag_that_upstream_lacks_is_refused_with_the_nearest_ones(
+    world: World, tag: str, near: str
+) -> None:
     what = f"upstream has no tag {tag}. The nearest stable ones: {near}."
     then = "name a tag that upstream has, as in --tag v1.77.2-stable"
     refused(world, message(what, then), f"upgrade-carto --tag {tag}")
@@ -229,7 +233,7 @@ def test_hostile_tags_of_upstream_are_never_a_command(world: World) -> None:
 
 
 @pytest.mark.parametrize("where", ["fork", "origin", "upstream"])
-def test_a_branch_of_the_tags_name_is_not_what_is_merged(world: World, where: str) -> None:
+def test_a_branch_named_like_the_tag_is_not_merged(world: World, where: str) -> None:
     start = "origin/main" if where == "fork" else "main"
     world.git(f"branch --no-track {TAG} {start}", repo=getattr(world, where))
     done = world.run(f"{UPGRADE} --no-tests")
@@ -243,7 +247,7 @@ def test_a_branch_of_the_tags_name_is_not_what_is_merged(world: World, where: st
     ]
 
 
-def test_an_older_release(world: World) -> None:
+def test_an_older_release_is_refused(world: World) -> None:
     who = "-c user.name=Bot -c user.email=bot@example.com"
     old = world.git(f"{who} commit-tree -m old v1.75.2^{{tree}}", repo=world.upstream)
     world.git(f"update-ref refs/tags/v1.75.1 {old}", repo=world.upstream)
@@ -254,7 +258,7 @@ def test_an_older_release(world: World) -> None:
     assert world.refs(world.fork) == before | {"refs/tags/v1.75.1": old}
 
 
-def test_the_version_that_production_has_already(world: World) -> None:
+def test_a_release_of_the_version_on_production_is_refused(world: World) -> None:
     project = (world.fork / "pyproject.toml").read_text()
     push_as_colleague(world, {"pyproject.toml": project.replace("1.75.2.1", "1.76.5")})
     what = (
@@ -265,13 +269,13 @@ def test_the_version_that_production_has_already(world: World) -> None:
     refused(world, message(what, then, FETCHED))
 
 
-def test_a_tag_that_is_merged_already(world: World) -> None:
+def test_a_tag_that_is_merged_already_is_refused(world: World) -> None:
     world.git("fetch --quiet upstream tag v1.75.2 --no-tags")
     what = "carto/main already contains v1.75.2."
     refused(world, message(what, NEWER, FETCHED), "upgrade-carto --tag v1.75.2")
 
 
-def test_a_local_tag_that_is_not_upstreams(world: World) -> None:
+def test_a_local_tag_that_differs_from_upstreams_is_refused(world: World) -> None:
     world.git(f"tag {TAG} carto/main")
     mine = world.git("rev-parse carto/main")[:10]
     theirs = world.git(f"rev-parse {TAG}", repo=world.upstream)[:10]
@@ -309,7 +313,7 @@ def test_abort_without_a_tag_is_a_wrong_command_line(world: World) -> None:
     assert done.code == 2
 
 
-def test_abort_of_an_upgrade_that_is_not_under_way(world: World) -> None:
+def test_abort_is_refused_if_no_upgrade_is_under_way(world: World) -> None:
     said = message(
         f"no upgrade to {TAG} is under way here.", "see `invoke status --repo ../litellm`."
     )
@@ -319,7 +323,7 @@ def test_abort_of_an_upgrade_that_is_not_under_way(world: World) -> None:
 # --- The clone -------------------------------------------------------------------------------
 
 
-def test_direct_with_changes_that_are_not_committed(world: World) -> None:
+def test_direct_is_refused_with_uncommitted_changes(world: World) -> None:
     (world.fork / "README.md").write_text("changed\n")
     what = "~/litellm, where carto/main is checked out, has changes that are not committed: "
     then = f"commit or stash them, then run `invoke {UPGRADE} --direct` again."
@@ -353,13 +357,15 @@ def test_direct_with_changes_that_are_not_committed(world: World) -> None:
         ),
     ],
 )
-def test_a_clone_in_a_state(world: World, command: str, options: str, what: str, then: str) -> None:
+def test_a_clone_that_is_not_ready_for_the_upgrade_is_refused(
+    world: World, command: str, options: str, what: str, then: str
+) -> None:
     world.git(command)
     refused(world, message(what, then, FETCHED), UPGRADE + options)
 
 
 @pytest.mark.parametrize("options", ["", " --direct"])
-def test_production_branches_that_have_diverged(world: World, options: str) -> None:
+def test_diverged_production_branches_are_refused(world: World, options: str) -> None:
     world.git("commit --allow-empty --message mine")
     push_as_colleague(world, {"README.md": "theirs\n"})
     said = message(
@@ -370,20 +376,20 @@ def test_production_branches_that_have_diverged(world: World, options: str) -> N
     refused(world, said, UPGRADE + options)
 
 
-def test_nobodys_name(world: World) -> None:
+def test_commit_without_identity_is_refused(world: World) -> None:
     world.git("config --remove-section user")
     what = "git does not know who commits here."
     mine = "git -C . config user.email you@example.com"
     refused(world, message(what, f'git -C . config user.name "Your Name" && {mine}'))
 
 
-def test_a_shallow_clone(world: World) -> None:
+def test_a_shallow_clone_is_refused(world: World) -> None:
     (world.fork / ".git" / "shallow").write_text(world.git("rev-parse HEAD") + "\n")
     what = "this is a shallow clone: without the whole history git cannot merge."
     refused(world, message(what, "git -C . fetch --unshallow origin"))
 
 
-def test_a_directory_of_somebody_where_the_work_tree_belongs(world: World) -> None:
+def test_a_foreign_directory_in_place_of_the_work_tree_is_refused(world: World) -> None:
     world.work(TAG).mkdir()
     (world.work(TAG) / "notes.txt").write_text("mine\n")
     what = f"~/litellm.upstream-sync-{TAG}, where the upgrade is to be prepared, is something else."
@@ -391,7 +397,7 @@ def test_a_directory_of_somebody_where_the_work_tree_belongs(world: World) -> No
     assert (world.work(TAG) / "notes.txt").read_text() == "mine\n"
 
 
-def test_not_a_repository(world: World) -> None:
+def test_a_directory_without_a_repository_is_refused(world: World) -> None:
     (world.place / "elsewhere").mkdir()
     said = message(
         "../elsewhere is not a git repository "
@@ -403,18 +409,18 @@ def test_not_a_repository(world: World) -> None:
 
 
 @pytest.mark.parametrize("path", ["../nowhere", "README.md"])
-def test_not_a_directory(world: World, path: str) -> None:
+def test_a_path_that_is_not_a_directory_is_refused(world: World, path: str) -> None:
     said = message(f"{path} is not a directory.", "name the fork's clone with --repo.")
     refused(world, said, f"{UPGRADE} --repo {path}")
 
 
-def test_a_git_that_is_too_old(world: World) -> None:
+def test_an_old_git_is_refused(world: World) -> None:
     path = shim(world, 'case "$1" in version) echo git version 2.30.0;; *) exec "$GIT" "$@";; esac')
     what = "git 2.30.0 is too old: 2.38 or newer is needed."
     refused(world, message(what, "install a newer git."), PATH=path)
 
 
-def test_no_git(world: World) -> None:
+def test_a_missing_git_is_refused(world: World) -> None:
     what, then = "git is not installed.", "install git 2.38 or newer."
     refused(world, message(what, then), PATH=str(world.place / "empty"))
 
@@ -422,7 +428,7 @@ def test_no_git(world: World) -> None:
 # --- An upgrade under way --------------------------------------------------------------------
 
 
-def test_a_sync_branch_that_somebody_else_continued(world: World) -> None:
+def test_a_sync_branch_that_is_behind_origin_is_refused(world: World) -> None:
     world.git(f"branch {SYNC}")
     theirs = push_as_colleague(world, {"fix.txt": "fix\n"}, SYNC, "origin/carto/main")
     what = f"{SYNC} on origin has 1 commit that yours does not have."
@@ -434,7 +440,7 @@ def test_a_sync_branch_that_somebody_else_continued(world: World) -> None:
     assert world.git(f"rev-parse {SYNC}^^1") == theirs
 
 
-def test_a_sync_branch_that_two_people_continued(world: World) -> None:
+def test_a_sync_branch_that_diverged_from_origin_is_refused(world: World) -> None:
     mine = world.git("commit-tree -p HEAD -m mine HEAD^{tree}")
     world.git(f"branch {SYNC} {mine}")
     push_as_colleague(world, {"fix.txt": "fix\n"}, SYNC, "origin/carto/main")
@@ -455,7 +461,7 @@ def prepared(world: World) -> World:
 WORK = f"../litellm.upstream-sync-{TAG}"
 
 
-def test_changes_of_a_person_in_the_work_tree(prepared: World) -> None:
+def test_uncommitted_changes_in_the_work_tree_are_refused(prepared: World) -> None:
     for name in ("README.md", "Makefile", "schema.prisma", "LICENSE"):
         (prepared.work(TAG) / name).write_text("mine\n")
     what = f"{WORK} has changes that are not committed: LICENSE, Makefile, README.md and 1 more."
@@ -466,7 +472,7 @@ def test_changes_of_a_person_in_the_work_tree(prepared: World) -> None:
     assert (prepared.work(TAG) / "README.md").read_text() == "mine\n"
 
 
-def test_a_merge_of_something_else_in_the_work_tree(prepared: World) -> None:
+def test_another_merge_in_the_work_tree_is_refused(prepared: World) -> None:
     prepared.git("merge --no-ff --no-commit -s ours origin/main", repo=prepared.work(TAG))
     other = prepared.git("rev-parse origin/main")
     what = f"a merge of {other[:10]}, which is not {TAG}, is in progress in {WORK}."
@@ -524,7 +530,7 @@ BROKEN = EXTENDS + 'branch = "carto/main"\n'
         ),
     ],
 )
-def test_a_policy_that_is_not_valid(world: World, text: str, problem: str) -> None:
+def test_an_invalid_policy_is_refused(world: World, text: str, problem: str) -> None:
     commit = push_as_colleague(world, {"carto_fork.toml": text})[:10]
     source = f"carto_fork.toml at {commit}"
     then = (

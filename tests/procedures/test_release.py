@@ -72,7 +72,9 @@ def once(world: World, github: GitHub, tag: str, commit: str) -> None:
 # --- A release ------------------------------------------------------------------------------
 
 
-def test_the_first_release_on_a_new_version(world: World, github: GitHub, tmp_path: Path) -> None:
+def test_the_first_release_on_a_new_upstream_version_is_published(
+    world: World, github: GitHub, tmp_path: Path
+) -> None:
     checkout, here, origin, upstream = world.everything()
     outputs, page = tmp_path / "outputs", tmp_path / "summary"
     done = world.run(
@@ -114,7 +116,7 @@ def test_dry_shows_all_of_it_and_changes_nothing(world: World, github: GitHub) -
     once(world, github, FIRST, world.refs(world.origin)[PRODUCTION])
 
 
-def test_the_result_as_json(world: World, github: GitHub) -> None:
+def test_release_prints_its_result_as_json(world: World, github: GitHub) -> None:
     done = world.run("release --json")
     data = json.loads(done.out)
     assert done.code == 0
@@ -154,7 +156,7 @@ def test_the_result_as_json(world: World, github: GitHub) -> None:
         ([("fix: x", "")], "major", "1.0.0"),
     ),
 )
-def test_the_next_release(
+def test_the_next_version_follows_from_the_commits_or_the_bump_option(
     world: World, github: GitHub, commits: list[tuple[str, str]], bump: str, version: str
 ) -> None:
     assert world.run("release").code == 0
@@ -170,7 +172,9 @@ def test_the_next_release(
     assert f"{PAGE}/compare/{FIRST}...carto-v1.76.5-{version}" in text
 
 
-def test_from_one_zero_on_what_breaks_is_major(world: World, github: GitHub) -> None:
+def test_a_breaking_change_raises_the_major_version_from_1_0_on(
+    world: World, github: GitHub
+) -> None:
     assert world.run("release").code == 0
     merged(world, "fix: x")
     assert world.run("release --bump major").code == 0
@@ -185,7 +189,9 @@ HOSTILE = (
 )
 
 
-def test_hostile_subjects_stay_words(world: World, github: GitHub, tmp_path: Path) -> None:
+def test_hostile_subjects_are_escaped_in_the_release_notes(
+    world: World, github: GitHub, tmp_path: Path
+) -> None:
     assert world.run("release").code == 0
     merged(world, HOSTILE)
     merged(world, "::error file=x::boo")
@@ -201,7 +207,7 @@ def test_hostile_subjects_stay_words(world: World, github: GitHub, tmp_path: Pat
     assert "evil" not in world.git("cat-file tag carto-v1.76.5-0.2.0", repo=world.origin)
 
 
-def test_whatever_is_checked_out(world: World, github: GitHub) -> None:
+def test_a_release_does_not_depend_on_what_is_checked_out(world: World, github: GitHub) -> None:
     world.git("switch --quiet --detach origin/main")
     (world.fork / "README.md").write_text("mine\n")
     before = world.checkout()
@@ -220,7 +226,7 @@ def test_what_is_not_pushed_is_not_released(world: World, github: GitHub) -> Non
     once(world, github, FIRST, world.refs(world.origin)[PRODUCTION])
 
 
-def test_the_workflow_makes_it(world: World, github: GitHub) -> None:
+def test_dispatch_starts_the_release_workflow(world: World, github: GitHub) -> None:
     done = world.run("release --dispatch --bump minor")
     assert (done.code, done.err) == (0, "")
     assert done.out.endswith(f"its runs: {PAGE}/actions/workflows/carto_release.yaml\n")
@@ -235,7 +241,9 @@ def test_the_workflow_makes_it(world: World, github: GitHub) -> None:
 
 
 @pytest.mark.parametrize("what", slow_but([500, 502, 422, "cut"], 500, "cut"))
-def test_github_fails_once(world: World, github: GitHub, what: int | str) -> None:
+def test_a_release_continues_after_github_failed_once(
+    world: World, github: GitHub, what: int | str
+) -> None:
     commit = world.refs(world.origin)[PRODUCTION]
     github.faults = [Fault(match=RELEASES, method="POST", what=what)]  # type: ignore[arg-type]
     stopped = world.run("release")
@@ -249,7 +257,9 @@ def test_github_fails_once(world: World, github: GitHub, what: int | str) -> Non
     once(world, github, FIRST, commit)
 
 
-def test_github_cannot_be_asked_at_all(world: World, github: GitHub) -> None:
+def test_release_changes_nothing_if_github_rejects_the_credentials(
+    world: World, github: GitHub
+) -> None:
     before = world.everything()
     github.faults = [Fault(match=".*", what=401, message="Bad credentials", times=9)]
     stopped = world.run("release")
@@ -285,7 +295,7 @@ esac
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
 @pytest.mark.slow
-def test_killed_at_any_command(
+def test_a_release_killed_at_any_command_can_be_continued(
     world: World, github: GitHub, command: str, when: str, elsewhere: bool
 ) -> None:
     """The same command ends with one tag and one release, in this clone and in another one."""
@@ -322,7 +332,7 @@ def test_killed_at_any_command(
     once(world, github, FIRST, commit)
 
 
-def test_two_clones_at_once_make_one(world: World, github: GitHub) -> None:
+def test_a_release_begun_in_two_clones_is_made_only_once(world: World, github: GitHub) -> None:
     """Another clone has pushed the tag, and this one has made its own."""
     commit = world.refs(world.origin)[PRODUCTION]
     world.git(f"tag {FIRST} {commit}", repo=world.origin)
@@ -352,7 +362,7 @@ def refused(world: World, github: GitHub, line: str = "release") -> str:
     return done.err.strip("\n") + "\n"
 
 
-def test_nothing_is_new(world: World, github: GitHub) -> None:
+def test_release_is_refused_if_nothing_is_new(world: World, github: GitHub) -> None:
     assert world.run("release").code == 0
     production, sync = PRODUCTION, "refs/heads/upstream-sync/v1.76.5"
     commit_in(world, world.origin, production, {}, production, sync, message="Merge it again")
@@ -363,7 +373,7 @@ def test_nothing_is_new(world: World, github: GitHub) -> None:
     )
 
 
-def test_the_version_file_says_less(world: World, github: GitHub) -> None:
+def test_release_is_refused_if_the_version_file_is_behind(world: World, github: GitHub) -> None:
     text = world.git(f"show {PRODUCTION}:pyproject.toml", repo=world.origin)
     older = text.replace('version = "1.76.5"', 'version = "1.75.0"')
     commit_in(world, world.origin, PRODUCTION, {"pyproject.toml": older})
@@ -376,7 +386,7 @@ def test_the_version_file_says_less(world: World, github: GitHub) -> None:
     )
 
 
-def test_the_version_file_says_more(world: World, github: GitHub) -> None:
+def test_release_is_refused_if_the_version_file_is_ahead(world: World, github: GitHub) -> None:
     text = world.git(f"show {PRODUCTION}:pyproject.toml", repo=world.origin)
     newer = text.replace('version = "1.76.5"', 'version = "1.77.2"')
     commit_in(world, world.origin, PRODUCTION, {"pyproject.toml": newer})
@@ -386,35 +396,39 @@ def test_the_version_file_says_more(world: World, github: GitHub) -> None:
     assert "`invoke heal --check`" in said
 
 
-def test_the_tag_is_taken_here(world: World, github: GitHub) -> None:
+def test_release_is_refused_if_the_tag_exists_here_already(world: World, github: GitHub) -> None:
     world.git(f"tag {FIRST} origin/main")
     assert "here already, at" in refused(world, github)
 
 
-def test_the_tag_is_taken_on_origin(world: World, github: GitHub) -> None:
+def test_release_is_refused_if_origin_has_the_tag_outside_of_production(
+    world: World, github: GitHub
+) -> None:
     world.git(f"tag {FIRST} main", repo=world.origin)
     said = refused(world, github)
     assert f"origin has a tag {FIRST} already, at" in said
     assert "which is not in carto/main" in said
 
 
-def test_there_is_a_draft(world: World, github: GitHub) -> None:
+def test_release_is_refused_if_github_has_a_draft_of_it(world: World, github: GitHub) -> None:
     with github.open() as opened:
         opened.origin().create_release(FIRST, draft=True)
     assert f"there is a draft of a release {FIRST} on GitHub" in refused(world, github)
 
 
-def test_origin_has_no_production_branch(world: World, github: GitHub) -> None:
+def test_release_is_refused_without_a_production_branch_on_origin(
+    world: World, github: GitHub
+) -> None:
     world.git("update-ref -d refs/heads/carto/main", repo=world.origin)
     assert "origin has no branch carto/main" in refused(world, github)
 
 
-def test_the_policy_is_not_valid(world: World, github: GitHub) -> None:
+def test_release_is_refused_with_an_invalid_policy(world: World, github: GitHub) -> None:
     push_as_colleague(world, {"carto_fork.toml": "extends = 'carto-litellm'\nreleases = 1\n"})
     assert "carto_fork.toml at" in refused(world, github)
 
 
-def test_the_policy_names_no_releases(world: World, github: GitHub) -> None:
+def test_release_is_refused_if_the_policy_names_no_releases(world: World, github: GitHub) -> None:
     text = (Path(__file__).parents[2] / "scripts/carto_fork/fork.toml").read_text()
     push_as_colleague(world, {"carto_fork.toml": text.split("[releases]")[0]})
     world.git("fetch --quiet origin")
@@ -422,13 +436,13 @@ def test_the_policy_names_no_releases(world: World, github: GitHub) -> None:
 
 
 @pytest.mark.parametrize("option", ["--bump huge", "--bump ''", "--bump 1.2.3"])
-def test_no_such_bump(world: World, option: str) -> None:
+def test_an_unknown_bump_is_refused(world: World, option: str) -> None:
     done = world.run(f"release {option}")
     assert (done.code, done.out) == (2, "")
     assert "choose one of auto, patch, minor, major." in done.err
 
 
-def test_there_is_no_gh(world: World) -> None:
+def test_release_is_refused_without_gh(world: World) -> None:
     done = world.run("release")
     assert done.code == 1
     assert "gh, GitHub's command line program, is not installed." in done.err
@@ -437,7 +451,9 @@ def test_there_is_no_gh(world: World) -> None:
 # --- Notes ----------------------------------------------------------------------------------
 
 
-def test_notes_of_an_older_release(world: World, github: GitHub, tmp_path: Path) -> None:
+def test_notes_of_an_older_release_are_printed(
+    world: World, github: GitHub, tmp_path: Path
+) -> None:
     done = world.run("release-notes --tag v1.75.2-carto.1.2.0")
     assert (done.code, done.err) == (0, "")
     assert "since [`carto-v1.75.2-0.1.0`]" in done.out
@@ -467,7 +483,7 @@ def docker(world: World, script: str) -> str:
     return f"{path.parent}{os.pathsep}{os.environ['PATH']}"
 
 
-def test_names_of_images(world: World, tmp_path: Path) -> None:
+def test_image_names_are_printed_and_written_to_the_outputs(world: World, tmp_path: Path) -> None:
     commit = world.git("rev-parse origin/carto/main")
     names = [f"{IMAGE}:carto-main-latest", f"{IMAGE}:carto-main-{commit[:7]}"]
     done = world.run("images", GITHUB_OUTPUT=str(tmp_path / "o"))
@@ -547,7 +563,7 @@ def test_an_older_release_takes_no_name_from_a_newer_one(world: World) -> None:
     assert "carto-stable" not in done.out and "-latest" not in done.out
 
 
-def test_there_is_no_docker(world: World) -> None:
+def test_an_image_build_stops_without_docker(world: World) -> None:
     before = world.everything()
     done = world.run("images --build", PATH=docker(world, "exit 127"))
     assert done.code == 1

@@ -145,7 +145,7 @@ def hub(world: World, gh: str) -> Iterator[Hub]:
 # --- The account and the repository
 
 
-def test_who_is_asking(hub: Hub) -> None:
+def test_the_user_and_the_token_scopes_are_reported(hub: Hub) -> None:
     done = hub.run("auth", "status")  # an old gh says it on standard error
     assert done.code == 0
     for word in ("Logged in to github.com", "fork-maintainer", "workflow"):
@@ -154,7 +154,7 @@ def test_who_is_asking(hub: Hub) -> None:
     assert "X-Oauth-Scopes: read:org, repo, workflow" in hub.out("api", "--include", "/")
 
 
-def test_the_repository_and_its_settings(hub: Hub) -> None:
+def test_the_repository_and_its_settings_are_reported(hub: Hub) -> None:
     with hub.github.open() as opened:
         opened.origin().state.settings = Settings(private=True, allow_rebase_merge=False)
     found = hub.json("api", f"repos/{ORIGIN}")
@@ -189,7 +189,7 @@ def test_the_repository_and_its_settings(hub: Hub) -> None:
     assert "HTTP 404" in hub.refused("api", "repos/CartoDB/other")
 
 
-def test_protection_of_a_branch(hub: Hub) -> None:
+def test_branch_protection_is_reported(hub: Hub) -> None:
     path = f"repos/{ORIGIN}/branches/carto/main/protection"
     assert "Branch not protected (HTTP 404)" in hub.refused("api", path)
     rules = {"required_status_checks": {"strict": True, "contexts": ["lint"]}}
@@ -202,7 +202,7 @@ def test_protection_of_a_branch(hub: Hub) -> None:
     assert "Branch not found (HTTP 404)" in hub.refused("api", missing)
 
 
-def test_variables_and_secrets(hub: Hub) -> None:
+def test_variables_and_secrets_are_listed(hub: Hub) -> None:
     with hub.github.open() as opened:
         opened.origin().state.variables["REGISTRY"] = "ghcr.io"
         opened.origin().state.secrets += ["PAT", "SLACK"]
@@ -219,7 +219,7 @@ def test_variables_and_secrets(hub: Hub) -> None:
         assert hub.out("variable", "list").startswith("REGISTRY\tghcr.io\t")
 
 
-def test_refs(hub: Hub) -> None:
+def test_refs_are_read_by_their_full_name(hub: Hub) -> None:
     tag = "v1.75.2-carto.1.2.0"
     found = hub.json("api", f"repos/{ORIGIN}/git/ref/tags/{tag}")
     assert found["object"] == {"type": "tag", "sha": hub.ref(f"refs/tags/{tag}")}
@@ -231,7 +231,7 @@ def test_refs(hub: Hub) -> None:
 # --- Labels
 
 
-def test_labels(hub: Hub) -> None:
+def test_labels_are_created_overwritten_and_listed(hub: Hub) -> None:
     new = ("label", "create", "upstream-sync")
     hub.out(*new, "--color", "0E8A16", "--description", "An upgrade: é")
     assert "already exists" in hub.refused(*new, "--color", "ffffff")
@@ -242,7 +242,7 @@ def test_labels(hub: Hub) -> None:
     assert hub.json(*listing) == [label | {"color": "d93f0b", "description": "Other"}]
 
 
-def test_more_than_one_page(hub: Hub) -> None:
+def test_labels_are_listed_over_several_pages(hub: Hub) -> None:
     names = [f"label-{number:03}" for number in range(130)]
     with hub.github.open() as opened:
         for name in names:
@@ -256,7 +256,7 @@ def test_more_than_one_page(hub: Hub) -> None:
 # --- Pull requests
 
 
-def test_a_pull_request_from_its_first_day(hub: Hub) -> None:
+def test_a_new_pull_request_has_all_its_fields(hub: Hub) -> None:
     for name in ("upstream-sync", "blocked"):
         hub.out("label", "create", name, "--color", "0e8a16", "--description", "D")
     head = hub.branch("sync/one", {"one.txt": "1\n2\n", "README.md": None})
@@ -297,7 +297,7 @@ def test_a_pull_request_from_its_first_day(hub: Hub) -> None:
     assert "no checks reported" in hub.refused("pr", "checks", "1")
 
 
-def test_it_follows_its_branch_also_for_plain_git(hub: Hub) -> None:
+def test_a_pull_request_follows_its_branch_while_it_is_open(hub: Hub) -> None:
     first = hub.branch("one", {"one.txt": "1\n"})
     number = hub.pull("one")
     assert hub.ref(f"refs/pull/{number}/head") == first
@@ -315,7 +315,7 @@ def test_it_follows_its_branch_also_for_plain_git(hub: Hub) -> None:
     assert hub.ref(f"refs/pull/{number}/head") == hub.ref("refs/heads/one")
 
 
-def test_a_pull_request_that_cannot_be(hub: Hub) -> None:
+def test_an_impossible_pull_request_is_refused(hub: Hub) -> None:
     hub.branch("one", {"one.txt": "1\n"})
     hub.git("branch nothing carto/main")
     hub.pull("one")
@@ -357,7 +357,7 @@ LISTED = {
 }
 
 
-def test_listing(hub: Hub) -> None:
+def test_pull_requests_are_listed_by_filter(hub: Hub) -> None:
     _four(hub)
     found = {
         words: [pull["number"] for pull in hub.json("pr", "list", *words.split(), "--json=number")]
@@ -389,12 +389,12 @@ def _four(hub: Hub) -> None:
         origin.close(two)
 
 
-def test_a_search_that_is_not_known(hub: Hub) -> None:
+def test_an_unknown_search_is_refused(hub: Hub) -> None:
     said = hub.refused("pr", "list", "--search", "involves:me", "--json", "number")
     assert "cannot search for" in said and "involves:me" in said
 
 
-def test_the_same_over_rest(hub: Hub) -> None:
+def test_pull_requests_are_listed_over_rest(hub: Hub) -> None:
     _four(hub)
     place = f"repos/{ORIGIN}/pulls"
 
@@ -418,7 +418,7 @@ def test_the_same_over_rest(hub: Hub) -> None:
     assert "HTTP 404" in hub.refused("api", f"{place}/9")
 
 
-def test_editing_and_talking(hub: Hub) -> None:
+def test_pull_requests_can_be_edited_and_commented_on(hub: Hub) -> None:
     hub.branch("one", {"one.txt": "1\n"})
     for name in ("sync", "urgent", "later"):
         hub.out("label", "create", name, "--color", "ffffff")
@@ -444,7 +444,7 @@ def test_editing_and_talking(hub: Hub) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_too_long(hub: Hub) -> None:
+def test_texts_that_are_too_long_are_refused(hub: Hub) -> None:
     hub.branch("one", {"one.txt": "1\n"})
     words = ("pr", "create", "--base", "carto/main", "--head", "one")
     long = ("--body-file", hub.file("x" * 65537))
@@ -460,7 +460,7 @@ def test_what_is_too_long(hub: Hub) -> None:
     assert len(hub.view(1)["body"]) == 65536
 
 
-def test_drafts_and_closing(hub: Hub) -> None:
+def test_drafts_can_be_readied_and_pull_requests_closed(hub: Hub) -> None:
     hub.branch("one", {"one.txt": "1\n"})
     number = str(hub.pull("one", "--draft"))
     assert hub.view(1, "isDraft,mergeStateStatus") == {"isDraft": True, "mergeStateStatus": "DRAFT"}
@@ -481,7 +481,7 @@ def test_drafts_and_closing(hub: Hub) -> None:
 # --- Merging
 
 
-def test_a_merge_commit(hub: Hub) -> None:
+def test_merging_a_pull_request_makes_a_merge_commit(hub: Hub) -> None:
     before = hub.ref("refs/heads/carto/main")
     head = hub.branch("sync/one", {"one.txt": "1\n"}, start="carto/main~2")
     hub.pull("sync/one", title="chore: upgrade")
@@ -499,7 +499,7 @@ def test_a_merge_commit(hub: Hub) -> None:
     assert hub.ref("refs/heads/sync/one") == "" and hub.ref("refs/pull/1/head") == head
 
 
-def test_a_squash(hub: Hub) -> None:
+def test_squashing_a_pull_request_makes_a_commit_with_one_parent(hub: Hub) -> None:
     before = hub.ref("refs/heads/carto/main")
     hub.branch("one", {"one.txt": "1\n"})
     hub.pull("one", title="- feat: one")
@@ -510,7 +510,7 @@ def test_a_squash(hub: Hub) -> None:
     assert hub.ref("refs/heads/one")
 
 
-def test_merges_that_are_refused(hub: Hub) -> None:
+def test_forbidden_conflicting_and_stale_merges_are_refused(hub: Hub) -> None:
     hub.branch("one", {"README.md": "theirs\n"})
     hub.pull("one")
     with hub.github.open() as opened:
@@ -535,7 +535,7 @@ def test_merges_that_are_refused(hub: Hub) -> None:
     assert hub.view(1, "state")["state"] == "OPEN"
 
 
-def test_a_branch_that_goes_with_its_merge(hub: Hub) -> None:
+def test_a_merge_deletes_the_branch_if_the_repository_says_so(hub: Hub) -> None:
     with hub.github.open() as opened:
         opened.origin().state.settings.delete_branch_on_merge = True
     head = hub.branch("one", {"one.txt": "1\n"})
@@ -544,7 +544,7 @@ def test_a_branch_that_goes_with_its_merge(hub: Hub) -> None:
     assert (hub.ref("refs/heads/one"), hub.ref("refs/pull/1/head")) == ("", head)
 
 
-def test_a_push_that_merges(hub: Hub) -> None:
+def test_a_push_that_contains_the_branch_merges_its_pull_request(hub: Hub) -> None:
     head = hub.branch("one", {"one.txt": "1\n"})
     hub.pull("one")
     production = "refs/heads/carto/main"
@@ -558,7 +558,7 @@ def test_a_push_that_merges(hub: Hub) -> None:
     assert hub.ref("refs/pull/1/head") == head
 
 
-def test_a_push_that_closes(hub: Hub) -> None:
+def test_a_push_that_leaves_no_commits_closes_the_pull_request(hub: Hub) -> None:
     heads = [hub.branch(name, {f"{name}.txt": "1\n"}) for name in ("one", "two")]
     for name in ("one", "two"):
         hub.pull(name)
@@ -572,7 +572,7 @@ def test_a_push_that_closes(hub: Hub) -> None:
 # --- Releases
 
 
-def test_releases(hub: Hub) -> None:
+def test_releases_are_created_and_listed(hub: Hub) -> None:
     new = ("release", "create", "v9", "--title", "Nine: é", "--notes-file", hub.file(BODY))
     assert "doesn't exist" in hub.refused(*new, "--verify-tag")
     assert hub.ref("refs/tags/v9") == ""
@@ -613,7 +613,7 @@ def test_releases(hub: Hub) -> None:
     assert "release not found" in hub.refused("release", "view", "v99")
 
 
-def test_a_draft_that_is_published(hub: Hub) -> None:
+def test_a_draft_release_can_be_published(hub: Hub) -> None:
     hub.out("release", "create", "v9", "--title", "Nine", "--notes", "", "--draft")
     assert hub.ref("refs/tags/v9") == ""
     assert hub.json("release", "view", "v9", "--json", "isDraft,publishedAt") == {
@@ -627,7 +627,7 @@ def test_a_draft_that_is_published(hub: Hub) -> None:
     assert found == {"tagName": "v9", "body": BODY, "name": "Nine", "isDraft": False}
 
 
-def test_releases_of_upstream(hub: Hub) -> None:
+def test_upstream_releases_are_read_over_rest(hub: Hub) -> None:
     with hub.github.open() as opened:
         upstream = opened.upstream()
         upstream.create_release("v1.77.2-stable", name="v1.77.2", body=BODY)
@@ -659,7 +659,7 @@ jobs: {}
 """
 
 
-def test_workflows(hub: Hub) -> None:
+def test_workflows_are_dispatched_and_their_runs_listed(hub: Hub) -> None:
     listing = ("run", "list", "--workflow", "probe.yml", "--limit", "5", "--json")
     hub.branch("carto/main", {WORKFLOW: PROBE})
     hub.branch("old", {WORKFLOW: None})
@@ -693,7 +693,7 @@ def test_workflows(hub: Hub) -> None:
     assert hub.json("api", f"repos/{ORIGIN}/actions/workflows/stale.yml/runs")["total_count"] == 0
 
 
-def test_workflows_that_are_disabled(hub: Hub) -> None:
+def test_a_disabled_workflow_cannot_be_dispatched(hub: Hub) -> None:
     hub.branch("carto/main", {WORKFLOW: PROBE})
     assert "Probe\tactive\t" in hub.out("workflow", "list")
     hub.out("workflow", "disable", "probe.yml")
@@ -711,7 +711,7 @@ def test_workflows_that_are_disabled(hub: Hub) -> None:
 
 
 @pytest.mark.parametrize("status", slow_but([403, 404, 422, 429, 500, 502], 422))
-def test_a_fault(hub: Hub, status: int) -> None:
+def test_a_fault_is_returned_the_given_number_of_times(hub: Hub, status: int) -> None:
     hub.branch("one", {"one.txt": "1\n"})
     fault = Fault(
         match="/repos/.*/labels|PullRequestList",
@@ -731,7 +731,7 @@ def test_a_fault(hub: Hub, status: int) -> None:
     assert [request.status for request in hub.github.log][-4:] == [status, status, 200, 201]
 
 
-def test_a_fault_of_one_operation(hub: Hub) -> None:
+def test_a_fault_can_be_limited_to_one_operation(hub: Hub) -> None:
     hub.branch("one", {"one.txt": "1\n"})
     hub.github.faults = [Fault(match="PullRequestCreate", what=502)]
     words = ("pr", "create", "--base", "carto/main", "--head", "one", "--title", "t", "--body", "")
@@ -740,7 +740,7 @@ def test_a_fault_of_one_operation(hub: Hub) -> None:
     assert [pull["number"] for pull in hub.json("pr", "list", "--json", "number")] == [1]
 
 
-def test_a_reply_that_is_lost(hub: Hub) -> None:
+def test_a_lost_reply_does_not_undo_the_operation(hub: Hub) -> None:
     hub.branch("one", {"one.txt": "1\n"})
     cut = "PullRequestCreate|PullRequestMerge|/repos/.*/releases"
     hub.github.faults = [Fault(match=cut, what="cut", method="POST", times=3)]
@@ -756,7 +756,7 @@ def test_a_reply_that_is_lost(hub: Hub) -> None:
     assert lost == ["PullRequestCreate", "PullRequestMerge", f"/repos/{ORIGIN}/releases"]
 
 
-def test_what_it_does_not_know_it_turns_down_by_name(hub: Hub) -> None:
+def test_an_unknown_request_is_refused_by_name(hub: Hub) -> None:
     hub.branch("one", {"one.txt": "1\n"})
     hub.pull("one")
     assert "HTTP 501" in hub.refused("api", f"repos/{ORIGIN}/stargazers")
@@ -792,7 +792,7 @@ def test_the_log_says_what_was_asked(hub: Hub) -> None:
 # --- Serving
 
 
-def test_one_after_the_other_and_at_once(hub: Hub) -> None:
+def test_two_servers_share_the_state_of_one_sandbox(hub: Hub) -> None:
     hub.out("label", "create", "first", "--color", "ffffff")
     other = GitHub(shell(), hub.world.place)
     with serve(other) as variables:
@@ -893,7 +893,7 @@ def until(true: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def test_the_gh_of_a_sandbox(box: Box, gh: str) -> None:
+def test_the_gh_of_a_sandbox_answers_from_the_stand_in(box: Box, gh: str) -> None:
     world, place = box.world, ("-R", ORIGIN)
     branch = "refs/heads/one"
     commit_in(world, world.origin, branch, {"one.txt": "1\n"}, "refs/heads/carto/main")
@@ -958,7 +958,7 @@ def test_one_server_answers_all_calls_of_a_process(box: Box) -> None:
     assert box.end(caller) == Done(0, "", "")
 
 
-def test_callers_at_once(box: Box) -> None:
+def test_concurrent_callers_get_servers_of_their_own(box: Box) -> None:
     """Each has its own server, and all of them the same GitHub."""
     line = '"$0" label create a$$ -R "$1" --color 000000 && "$0" label create b$$ -R "$1"; cat'
     callers = [box.begin(["/bin/sh", "-c", line, box.gh, ORIGIN]) for _ in range(2)]
@@ -972,7 +972,7 @@ def test_callers_at_once(box: Box) -> None:
     assert {label["name"] for label in labels} == expected
 
 
-def test_calls_at_once(box: Box, tmp_path: Path) -> None:
+def test_concurrent_calls_of_one_process_share_a_server(box: Box, tmp_path: Path) -> None:
     """Of the servers that calls of one process start at the same time, one stays."""
     probe = tmp_path / "probe"
     probe.write_text("#!/bin/sh\nsleep 1\necho $GH_CONFIG_DIR\n")
@@ -1008,7 +1008,7 @@ def test_a_server_keeps_nothing_of_its_caller_open(box: Box, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, None])
-def test_a_server_ends_when_it_is_told_to_or_its_sandbox_goes(
+def test_a_server_ends_on_a_signal_or_when_its_sandbox_is_removed(
     box: Box, how: signal.Signals | None
 ) -> None:
     assert box.run(*USER).code == 0
@@ -1033,7 +1033,7 @@ def test_a_server_that_nobody_asks_ends(template: Path, tmp_path: Path) -> None:
         until(lambda: not (box.world.place / "github.servers" / str(os.getpid())).exists())
 
 
-def test_a_sandbox_is_given_what_it_lacks(world: World, tmp_path: Path) -> None:
+def test_a_missing_or_outdated_gh_of_a_sandbox_is_rewritten(world: World, tmp_path: Path) -> None:
     """The first time it may be built without what its gh needs, or by an older version."""
     first = world.run(f"sandbox --path {tmp_path}/box", cwd=world.place)
     assert first.code == 0, first.err
@@ -1048,5 +1048,5 @@ def test_a_sandbox_is_given_what_it_lacks(world: World, tmp_path: Path) -> None:
         assert gh.read_text() == text and os.access(gh, os.X_OK)
 
 
-def test_there_is_a_gh_to_test_with() -> None:
+def test_every_gh_under_test_is_installed() -> None:
     assert [gh for gh in GHS if not shutil.which(gh)] == []

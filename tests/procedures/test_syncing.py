@@ -80,7 +80,7 @@ def test_a_pull_request_is_opened_at_once(world: World, github: GitHub) -> None:
     assert re.findall(r"^(\d)/2 (\w+) ", done.out, re.MULTILINE) == [("1", "labels"), ("2", "open")]
 
 
-def test_a_pull_request_of_the_workflows_own_token_warns_of_that(
+def test_a_pull_request_opened_with_the_workflow_token_carries_a_warning(
     world: World, github: GitHub
 ) -> None:
     with github.open() as opened:
@@ -91,7 +91,7 @@ def test_a_pull_request_of_the_workflows_own_token_warns_of_that(
         assert "GitHub starts no workflow for what its own token did" in pull.body
 
 
-def test_what_was_installed_stays_told(world: World, github: GitHub) -> None:
+def test_the_install_check_stays_ticked_on_a_second_run(world: World, github: GitHub) -> None:
     """The work tree that it was installed in is gone by then."""
     for _ in range(2):
         assert world.run(f"upgrade-carto --tag {TAG}").code == 0
@@ -109,7 +109,7 @@ def test_the_same_release_again_updates_the_one_pull_request(world: World, githu
     assert world.git(f"rev-parse {SYNC}", repo=world.origin) == head
 
 
-def test_what_is_left_is_published_for_a_person(world: World, github: GitHub) -> None:
+def test_undecided_conflicts_are_published_for_a_person(world: World, github: GitHub) -> None:
     before = world.refs(world.origin)
     done = sync(world, f"--tag {NEXT}")
     assert done.code == 0, done.err
@@ -137,7 +137,7 @@ def test_a_newer_release_supersedes_an_older_one(world: World, github: GitHub) -
     assert world.git(f"rev-parse {SYNC}", repo=world.origin) == kept
 
 
-def test_what_a_person_pushed_stays(world: World, github: GitHub) -> None:
+def test_commits_pushed_by_a_person_are_kept(world: World, github: GitHub) -> None:
     assert sync(world, f"--tag {TAG}").code == 0
     theirs = push(world, SYNC, {"NOTES.md": "checked\n"}, "docs: what I checked")
     done = sync(world, f"--tag {TAG}")
@@ -146,7 +146,7 @@ def test_what_a_person_pushed_stays(world: World, github: GitHub) -> None:
     world.git(f"merge-base --is-ancestor {theirs} {head}", repo=world.origin)
 
 
-def test_a_strangers_pull_request_is_not_taken_for_ours(world: World, github: GitHub) -> None:
+def test_a_strangers_pull_request_is_left_alone(world: World, github: GitHub) -> None:
     """It comes from a branch of the same name, in somebody's own copy of the repository."""
     head = world.git("rev-parse carto/main", repo=world.origin)
     with github.open() as opened:
@@ -204,7 +204,7 @@ def test_a_pull_request_of_another_repository_is_refused(world: World, github: G
 
 
 @pytest.mark.parametrize("name", ["--all", "a b", "x;y", "-"])
-def test_what_names_no_pull_request_is_refused(world: World, github: GitHub, name: str) -> None:
+def test_an_invalid_pull_request_name_is_refused(world: World, github: GitHub, name: str) -> None:
     done = world.run(f"resolve-conflicts '--pr={name}'")
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"Usage: {name!r} names no pull request.\n")
@@ -233,7 +233,7 @@ def test_a_pull_request_that_a_person_closed_is_not_opened_again(
         ("PullRequestCreate", "cut"),
     ),
 )
-def test_trouble_with_github_ends_in_one_pull_request(
+def test_a_github_failure_does_not_open_a_second_pull_request(
     world: World, github: GitHub, operation: str, what: int | str
 ) -> None:
     if operation == "PullRequestUpdate":  # there has to be one
@@ -257,7 +257,7 @@ def test_trouble_with_github_ends_in_one_pull_request(
         (404, "Not Found", "use a token that can see the repository"),
     ],
 )
-def test_what_the_token_may_not_is_told_before_anything_begins(
+def test_a_github_refusal_is_reported_before_anything_changes(
     world: World, github: GitHub, what: int, said: str, cure: str
 ) -> None:
     github.faults = [Fault(match="/repos/CartoDB/litellm", what=what, message=said, times=9)]
@@ -291,7 +291,7 @@ def test_an_upgrade_whose_pull_request_failed_says_what_finishes_it(
     assert len(pulls(github)) == 1
 
 
-def test_detect_tells_the_newest_release(world: World, github: GitHub, tmp_path: Path) -> None:
+def test_detect_reports_the_newest_release(world: World, github: GitHub, tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
     done = world.run("detect --json", GITHUB_OUTPUT=str(outputs), GITHUB_ACTIONS="true")
     assert done.code == 0, done.err
@@ -300,9 +300,7 @@ def test_detect_tells_the_newest_release(world: World, github: GitHub, tmp_path:
     assert f"\n{NEXT}\n" in outputs.read_text()
 
 
-def test_the_tag_that_was_merged_is_recorded_and_one_that_moves_refused(
-    world: World, github: GitHub
-) -> None:
+def test_the_merged_tag_is_recorded_with_its_commit(world: World, github: GitHub) -> None:
     assert sync(world, f"--tag {TAG}").code == 0
     said = world.git(f"show {SYNC}:carto_tags.toml", repo=world.origin)
     commit = world.git(f"rev-parse {TAG}^0", repo=world.upstream)

@@ -63,7 +63,7 @@ def test_setup_adds_what_is_missing_and_the_second_time_nothing(world: World) ->
     assert settings(world) == after
 
 
-def test_setup_adds_origin_where_it_is_missing(world: World) -> None:
+def test_setup_adds_a_missing_origin(world: World) -> None:
     world.git("remote remove origin")
     assert world.run("setup").code == 0
     assert world.git("config --local remote.origin.url") == ORIGIN_URL
@@ -87,7 +87,7 @@ def test_setup_adds_origin_where_it_is_missing(world: World) -> None:
         ),
     ],
 )
-def test_setup_mends_no_remote_but_says_how(
+def test_setup_does_not_fix_a_wrong_remote_but_says_how(
     world: World, setting: str, what: str, then: str
 ) -> None:
     world.git(f"config {setting}")
@@ -154,7 +154,7 @@ def status(
         ),
     ],
 )
-def test_status_tells_the_same_whatever_is_checked_out(
+def test_status_is_correct_whatever_is_checked_out(
     world: World, commands: tuple[str, ...], expected: str
 ) -> None:
     for command in commands:
@@ -188,7 +188,7 @@ def test_status_says_that_upstream_was_not_reached_and_never_that_all_is_done(
     )
 
 
-def test_status_offline_tells_what_is_known_here(world: World) -> None:
+def test_status_shows_the_newest_known_tag_if_upstream_is_not_reached(world: World) -> None:
     world.git("fetch --quiet --tags upstream")
     world.git("remote set-url upstream ../gone.git")
     done = world.run("status")
@@ -198,7 +198,7 @@ def test_status_offline_tells_what_is_known_here(world: World) -> None:
     assert json.loads(world.run("status --json").out)["online"] is False
 
 
-def test_status_names_setup_first_where_a_remote_is_missing(world: World) -> None:
+def test_status_suggests_setup_if_a_remote_is_missing(world: World) -> None:
     world.git("remote remove upstream")
     done = world.run("status")
     assert "problem: the remote `upstream` is missing" in done.out
@@ -287,7 +287,7 @@ def test_status_asks_git_fewer_than_twenty_times(world: World) -> None:
         ),
     ],
 )
-def test_status_of_an_upgrade_under_way(
+def test_status_reports_an_upgrade_under_way(
     world: World, options: str, tag: str, code: int, state: str, then: str
 ) -> None:
     upgraded(world, options, tag, code)
@@ -536,7 +536,7 @@ def test_bump_version_commits_the_version_and_nothing_else(
         ),
     ],
 )
-def test_bump_version_refuses_what_is_no_version(
+def test_bump_version_refuses_a_wrong_or_missing_version(
     world: World, line: str, code: int, said: str
 ) -> None:
     before = world.everything()
@@ -546,7 +546,7 @@ def test_bump_version_refuses_what_is_no_version(
     assert not list(world.place.rglob("pwned"))
 
 
-def test_bump_version_has_nothing_to_set_where_the_policy_names_no_file(world: World) -> None:
+def test_bump_version_sets_nothing_if_the_policy_names_no_file(world: World) -> None:
     own = 'extends = "carto-litellm"\nversion_files = []\n'
     push_as_colleague(world, {"carto_fork.toml": own})
     world.git("fetch --quiet origin")
@@ -615,7 +615,7 @@ def test_config_names_the_source_of_each_value(world: World) -> None:
     assert own.keys() == default.keys()
 
 
-def test_config_prints_toml_that_is_a_policy_itself(world: World) -> None:
+def test_config_prints_a_valid_policy(world: World) -> None:
     push_as_colleague(world, {"carto_fork.toml": 'extends = "carto-litellm"\nname = "Fork"\n'})
     world.git("fetch --quiet origin")
     done = world.run("config")
@@ -663,7 +663,7 @@ def unmerged(world: World) -> list[str]:
 
 
 @pytest.mark.parametrize("style", ["merge", "diff3", "zdiff3"])
-def test_resolve_conflicts_of_a_plain_merge(world: World, style: str) -> None:
+def test_resolve_conflicts_decides_what_it_can_in_a_plain_merge(world: World, style: str) -> None:
     merging(world, style=style)
     done = world.run("resolve-conflicts")
     assert (done.err, done.code) == (PAUSED, 3)
@@ -773,7 +773,7 @@ def test_resolve_conflicts_leaves_alone_what_a_person_staged(world: World) -> No
     assert world.git("show :poetry.lock") == "mine"
 
 
-def test_resolve_conflicts_where_there_is_no_merge(world: World) -> None:
+def test_resolve_conflicts_is_refused_without_a_merge(world: World) -> None:
     before = world.everything()
     done = world.run("resolve-conflicts --repo litellm", cwd=world.place)
     said = message("no merge is in progress in `litellm`.", "see `invoke status --repo litellm`.")
@@ -804,7 +804,7 @@ def test_resolve_conflicts_removes_a_disabled_workflow_that_comes_back(world: Wo
 
 
 @pytest.mark.parametrize("within", ["docs", "litellm/llms"])
-def test_resolve_conflicts_from_a_subdirectory(world: World, within: str) -> None:
+def test_resolve_conflicts_works_in_a_subdirectory(world: World, within: str) -> None:
     merging(world, TAG)
     done = world.run("resolve-conflicts", cwd=world.fork / within)
     assert (done.code, done.err) == (0, "")

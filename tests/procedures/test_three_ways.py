@@ -51,7 +51,9 @@ def next_command(done: Done) -> str:
 
 
 @pytest.mark.parametrize("how", slow_but(["option", "environment"], "environment"))
-def test_from_this_checkout(world: World, template: Path, how: str) -> None:
+def test_an_upgrade_runs_from_the_checkout_of_the_tasks(
+    world: World, template: Path, how: str
+) -> None:
     before = world.checkout()
     words = [*INVOKE, "upgrade-carto", "--tag", TAG, "--no-tests"]
     if how == "option":
@@ -94,7 +96,7 @@ def test_the_option_outranks_the_environment(world: World, tmp_path: Path) -> No
     assert " is not a git repository " in refused.err
 
 
-def test_the_next_command_that_it_names_names_the_fork(world: World) -> None:
+def test_the_suggested_next_command_includes_the_fork_and_can_be_run(world: World) -> None:
     """Typed in the same directory, it does what it says."""
     python = Path(sys.executable)
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
@@ -108,7 +110,7 @@ def test_the_next_command_that_it_names_names_the_fork(world: World) -> None:
     assert f"then run `{line} --no-tests` again." in paused.err
 
 
-def test_a_repository_that_is_none(world: World, tmp_path: Path) -> None:
+def test_a_missing_repository_is_refused(world: World, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     refused = world.call([*INVOKE, "status", "--repo", str(gone)], cwd=ROOT)
     assert refused.err == (
@@ -122,7 +124,9 @@ def test_a_repository_that_is_none(world: World, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "line", slow_but(["setup", "adopt", "upgrade-carto --tag v1.76.5"], "adopt")
 )
-def test_the_checkout_of_the_tasks_is_no_fork(world: World, tmp_path: Path, line: str) -> None:
+def test_the_checkout_of_the_tasks_is_refused_as_a_fork(
+    world: World, tmp_path: Path, line: str
+) -> None:
     own = tmp_path / "carto-fork"
     for path in [ROOT / "tasks.py", *packaged()]:
         place = own / path.relative_to(ROOT)
@@ -145,7 +149,9 @@ def test_the_checkout_of_the_tasks_is_no_fork(world: World, tmp_path: Path, line
 
 
 @pytest.mark.parametrize("where", slow_but(CHECKOUTS, "a feature branch"))
-def test_within_the_fork_whatever_is_checked_out(world: World, template: Path, where: str) -> None:
+def test_an_upgrade_runs_in_the_fork_whatever_is_checked_out(
+    world: World, template: Path, where: str
+) -> None:
     world.git(f"checkout --quiet {CHECKOUTS[where]}")
     before = world.checkout()
     status = world.run("status")
@@ -159,7 +165,7 @@ def test_within_the_fork_whatever_is_checked_out(world: World, template: Path, w
     assert world.refs(world.origin) == usual(template, UPGRADE).origin
 
 
-def test_within_a_directory_of_the_fork(world: World, template: Path) -> None:
+def test_an_upgrade_runs_in_a_subdirectory_of_the_fork(world: World, template: Path) -> None:
     done = world.run(UPGRADE, cwd=world.fork / "litellm" / "proxy")
     assert done.err == ""
     assert done.code == 0
@@ -190,7 +196,7 @@ def carrying(carrying_template: Path, tmp_path: Path) -> World:
 @pytest.mark.parametrize(
     "where", slow_but(["carto/main", "detached", "a feature branch"], "detached")
 )
-def test_carried_by_the_fork_itself(carrying: World, where: str) -> None:
+def test_an_upgrade_runs_from_a_copy_of_the_tasks_in_the_fork(carrying: World, where: str) -> None:
     """Plain `invoke` in the fork's checkout, where tasks.py lies."""
     world = carrying
     how = {**CHECKOUTS, "detached": "--detach carto/main"}[where]
@@ -285,7 +291,9 @@ def test_installed_status_names_the_installed_command(world: World, installed: P
 
 
 @pytest.mark.slow
-def test_installed_upgrade(world: World, template: Path, installed: Path) -> None:
+def test_the_installed_command_upgrades_as_the_checkout_does(
+    world: World, template: Path, installed: Path
+) -> None:
     expected = usual(template, UPGRADE)
     done = carto_fork(world, installed, UPGRADE)
     assert done.err == ""
@@ -296,7 +304,9 @@ def test_installed_upgrade(world: World, template: Path, installed: Path) -> Non
 
 
 @pytest.mark.slow
-def test_installed_upgrade_that_pauses(world: World, installed: Path) -> None:
+def test_the_installed_command_names_itself_when_an_upgrade_pauses(
+    world: World, installed: Path
+) -> None:
     paused = carto_fork(world, installed, PAUSING)
     assert paused.code == 3
     assert paused.err == (
@@ -308,7 +318,9 @@ def test_installed_upgrade_that_pauses(world: World, installed: Path) -> None:
 
 
 @pytest.mark.slow
-def test_installed_by_its_path(world: World, installed: Path) -> None:
+def test_the_next_command_has_the_full_path_if_the_program_is_not_in_path(
+    world: World, installed: Path
+) -> None:
     """Where the command is not in PATH, the next command names the path."""
     path = installed / "carto-fork"
     status = world.call([str(path), "status"], PYTHONPATH="")
@@ -317,7 +329,7 @@ def test_installed_by_its_path(world: World, installed: Path) -> None:
 
 
 @pytest.mark.slow
-def test_installed_version(world: World, installed: Path) -> None:
+def test_the_installed_command_prints_its_version(world: World, installed: Path) -> None:
     done = carto_fork(world, installed, "--version")
     assert (done.code, done.out, done.err) == (0, "carto-fork 0.1.0\n", "")
 
@@ -334,7 +346,7 @@ def test_installed_version(world: World, installed: Path) -> None:
         ("upgrade-carto --tag", "tag"),
     ],
 )
-def test_installed_wrong_command_line(
+def test_the_installed_command_refuses_a_wrong_command_line(
     world: World, installed: Path, line: str, complaint: str
 ) -> None:
     before = world.everything()
@@ -347,7 +359,7 @@ def test_installed_wrong_command_line(
 
 
 @pytest.mark.slow
-def test_installed_list_of_tasks(world: World, installed: Path) -> None:
+def test_the_installed_command_lists_its_tasks(world: World, installed: Path) -> None:
     done = carto_fork(world, installed, "--list")
     assert (done.code, done.err) == (0, "")
     listed = re.findall(r"^  ([a-z-]+)\s", done.out, re.MULTILINE)

@@ -57,7 +57,7 @@ def test_a_conflict_for_a_person_pauses_and_the_same_command_continues(world: Wo
     assert world.checkout() == before
 
 
-def test_a_side_that_a_person_takes_whole_loses_the_other_until_they_say_so(world: World) -> None:
+def test_taking_one_side_by_hand_stops_the_upgrade_until_the_loss_is_dropped(world: World) -> None:
     world.run(PAUSES)
     work, origin = world.work("v1.77.2-stable"), world.refs(world.origin)
     world.git("checkout --ours Dockerfile ui", repo=work)
@@ -92,7 +92,7 @@ def test_a_side_that_a_person_takes_whole_loses_the_other_until_they_say_so(worl
         assert len(set(there.split())) == 1
 
 
-def test_the_side_that_a_person_keeps_with_a_reason_goes_through(world: World) -> None:
+def test_a_side_kept_with_a_reason_passes_the_check(world: World) -> None:
     world.run(PAUSES)
     words = f"--keep-fork Dockerfile --keep-fork {LAYOUT} --reason 'Our image is built elsewhere.'"
     decided = world.run(f"resolve-conflicts {words}")
@@ -148,7 +148,7 @@ def test_abort_removes_the_work_tree_and_the_branch_and_nothing_else(world: Worl
     assert not world.work("v1.76.5").exists()
 
 
-def test_given_up_from_within_its_work_tree(world: World) -> None:
+def test_an_upgrade_can_be_aborted_from_its_own_work_tree(world: World) -> None:
     """The directory that one stands in goes; what is said of it is the same."""
     world.git("fetch --quiet upstream refs/tags/v1.76.5:refs/tags/v1.76.5")
     before = world.everything()
@@ -161,7 +161,7 @@ def test_given_up_from_within_its_work_tree(world: World) -> None:
     assert world.everything() == before
 
 
-def test_finished_from_within_its_work_tree(world: World) -> None:
+def test_a_work_tree_is_kept_if_the_upgrade_is_finished_from_it(world: World) -> None:
     assert world.run("upgrade-carto --tag v1.76.5 --no-push --no-tests").code == 0
     work = world.work("v1.76.5")
     done = world.run("upgrade-carto --tag v1.76.5 --no-tests --no-pr", cwd=work)
@@ -170,7 +170,7 @@ def test_finished_from_within_its_work_tree(world: World) -> None:
     assert work.exists()
 
 
-def test_what_merged_without_conflict_is_what_plain_git_makes_of_it(world: World) -> None:
+def test_files_without_a_conflict_are_merged_as_plain_git_does(world: World) -> None:
     world.run("upgrade-carto --tag v1.76.5 --no-tests")
     plain = world.call(
         [

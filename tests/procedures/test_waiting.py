@@ -97,7 +97,9 @@ def test_a_pull_request_that_waits_for_a_person_is_left_alone(world: World, gith
     assert len(pulls(github)) == 1
 
 
-def test_a_person_finishes_it_by_saying_who_wins(world: World, github: GitHub) -> None:
+def test_a_waiting_pull_request_can_be_finished_by_choosing_sides(
+    world: World, github: GitHub
+) -> None:
     first = world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin)
     paused = world.run("resolve-conflicts --pr 1")
     assert paused.code == 3
@@ -118,7 +120,7 @@ def test_a_person_finishes_it_by_saying_who_wins(world: World, github: GitHub) -
     assert not world.work(NEXT).exists()
 
 
-def test_a_person_finishes_it_by_hand(world: World, github: GitHub) -> None:
+def test_a_waiting_pull_request_can_be_finished_by_hand(world: World, github: GitHub) -> None:
     paused = world.run(f"resolve-conflicts --pr {SYNC_NEXT}")
     assert paused.code == 3
     work = world.work(NEXT)
@@ -168,7 +170,7 @@ def fresh(
         yield made, hub
 
 
-def test_these_are_the_commands_of_the_automation_that_write(
+def test_a_sync_runs_exactly_the_expected_writing_commands(
     fresh: tuple[World, GitHub],
 ) -> None:
     made, _ = fresh
@@ -187,7 +189,7 @@ def write_id(writes: tuple[str, ...]) -> Callable[[int], str]:
     slow_but(range(LEAVING, len(SYNC_WRITES) + 1), len(SYNC_WRITES)),
     ids=write_id(SYNC_WRITES),
 )
-def test_the_automation_is_killed(
+def test_a_killed_sync_ends_the_same_when_it_is_repeated(
     fresh: tuple[World, GitHub], waiting_template: Path, at: int
 ) -> None:
     """It ends with the same branches and the same one pull request."""
@@ -199,7 +201,7 @@ def test_the_automation_is_killed(
     assert state(made, hub) == state(usual, GitHub(shell(), usual.place))
 
 
-def test_these_are_the_commands_of_finishing_that_write(world: World, github: GitHub) -> None:
+def test_finishing_runs_exactly_the_expected_writing_commands(world: World, github: GitHub) -> None:
     found = watched(world)
     done = world.run(FINISH, PATH=found.path)
     assert done.code == 0, done.err
@@ -225,7 +227,7 @@ def finished(
     slow_but(range(1, len(FINISH_WRITES) + 1), len(FINISH_WRITES)),
     ids=write_id(FINISH_WRITES),
 )
-def test_finishing_is_killed(
+def test_a_killed_finish_ends_the_same_when_it_is_repeated(
     world: World, github: GitHub, finished: tuple[Outcome, list[tuple[str, ...]]], at: int
 ) -> None:
     killed(world, FINISH, at, BEFORE if at % 2 else AFTER)

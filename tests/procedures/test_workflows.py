@@ -36,7 +36,7 @@ def docker(actions: Actions) -> list[str]:
 # --- Release and images --------------------------------------------------------------------------
 
 
-def test_a_release_is_made_and_its_images(world: World, hub: GitHub) -> None:
+def test_the_release_workflow_makes_a_release_and_its_images(world: World, hub: GitHub) -> None:
     text = world.git(f"show {PRODUCTION}:pyproject.toml", repo=world.origin)
     files = {"pyproject.toml": text.replace("1.75.2.1", "1.75.2") + "\n"}
     commit_in(world, world.origin, PRODUCTION, files, message="chore: the version of upstream's")
@@ -60,7 +60,7 @@ def test_a_release_is_made_and_its_images(world: World, hub: GitHub) -> None:
     assert "linux/amd64,linux/arm64" in words and "--push" in words
 
 
-def test_a_wrong_release_builds_nothing(world: World, hub: GitHub) -> None:
+def test_a_failed_release_builds_no_images(world: World, hub: GitHub) -> None:
     actions = Actions(world, inputs={"bump": "$(touch pwned)"}, commands={"docker": DOCKER})
     before = world.refs(world.origin)
     run = actions.run("carto_release.yaml")
@@ -165,7 +165,9 @@ def with_token(run: Run) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_release_by_hand_without_conflicts(world: World, hub: GitHub, slack: Webhook) -> None:
+def test_a_manual_run_without_conflicts_opens_a_pull_request(
+    world: World, hub: GitHub, slack: Webhook
+) -> None:
     actions = Actions(world, inputs={"tag": TAG}, vars={"SLACK_WEBHOOK_URL": slack.url})
     run = actions.run(SYNC)
     assert run.results == dict.fromkeys(["detect", "sync", "test", "notify"], "success"), run.log
@@ -186,7 +188,7 @@ def test_a_release_by_hand_without_conflicts(world: World, hub: GitHub, slack: W
     assert set(authors.splitlines()) == {"github-actions[bot]"}
 
 
-def test_a_scheduled_run_meets_conflicts(world: World, hub: GitHub, slack: Webhook) -> None:
+def test_a_scheduled_run_reports_conflicts(world: World, hub: GitHub, slack: Webhook) -> None:
     tokens = {"CARTO_SYNC_TOKEN": "ghp_own", "SLACK_WEBHOOK_URL": slack.url}
     elsewhere = {"SLACK_WEBHOOK_URL": f"https://hooks.slack.com/services/{SECRET}"}
     run = Actions(world, github=SCHEDULED, secrets=tokens, vars=elsewhere).run(SYNC)
@@ -203,7 +205,9 @@ def test_a_scheduled_run_meets_conflicts(world: World, hub: GitHub, slack: Webho
     assert run.step("upstream-sync").env["GH_TOKEN"] == "ghp_own"
 
 
-def test_nothing_is_new(world: World, hub: GitHub, slack: Webhook) -> None:
+def test_a_scheduled_run_changes_nothing_if_nothing_is_new(
+    world: World, hub: GitHub, slack: Webhook
+) -> None:
     for tag in world.git("tag --list *-stable", repo=world.upstream).splitlines():
         if tag > "v1.75.2-stable":
             world.git(f"tag --delete {tag}", repo=world.upstream)
@@ -234,13 +238,15 @@ def test_a_dry_run_publishes_nothing(world: World, hub: GitHub, slack: Webhook) 
     assert with_token(run) == ["detect"]
 
 
-def test_the_schedule_is_switched_off(world: World, hub: GitHub) -> None:
+def test_a_scheduled_run_is_skipped_if_the_schedule_is_off(world: World, hub: GitHub) -> None:
     run = Actions(world, github=SCHEDULED, vars={"CARTO_SYNC_SCHEDULE": "off"}).run(SYNC)
     assert set(run.results.values()) == {"skipped"}
     assert run.steps == []
 
 
-def test_upstream_is_gone(world: World, hub: GitHub, slack: Webhook) -> None:
+def test_an_unreachable_upstream_is_reported_as_a_failure(
+    world: World, hub: GitHub, slack: Webhook
+) -> None:
     shutil.rmtree(world.upstream)
     run = Actions(world, github=SCHEDULED, vars={"SLACK_WEBHOOK_URL": slack.url}).run(SYNC)
     assert run.results == {
@@ -252,7 +258,9 @@ def test_upstream_is_gone(world: World, hub: GitHub, slack: Webhook) -> None:
     assert "failed" in told(slack) and "/actions/runs/99" in told(slack)
 
 
-def test_upstreams_tests_fail(world: World, hub: GitHub, slack: Webhook) -> None:
+def test_failing_upstream_tests_are_reported_with_the_pull_request(
+    world: World, hub: GitHub, slack: Webhook
+) -> None:
     actions = Actions(
         world,
         inputs={"tag": TAG},

@@ -80,14 +80,14 @@ def given(found: Policy) -> dict[str, str]:
 
 
 @forks
-def test_nothing_is_left_of_the_templates(found: Policy) -> None:
+def test_generated_files_contain_no_template_syntax(found: Policy) -> None:
     files = given(found)
     assert [path for path, text in files.items() if re.search(r"<<(if|else|end|\w+>>)", text)] == []
     assert all(text.endswith("\n") and "\n\n\n" not in text for text in files.values())
 
 
 @forks
-def test_workflows_hold_for_linters(found: Policy, tmp_path: Path) -> None:
+def test_generated_workflows_pass_the_linters(found: Policy, tmp_path: Path) -> None:
     directory = tmp_path / ".github" / "workflows"
     directory.mkdir(parents=True)
     paths = []
@@ -105,11 +105,11 @@ def test_workflows_hold_for_linters(found: Policy, tmp_path: Path) -> None:
 
 
 @forks
-def test_the_tasks_are_python(found: Policy) -> None:
+def test_the_generated_tasks_file_compiles(found: Policy) -> None:
     compile(given(found)[found.files.tasks], found.files.tasks, "exec")
 
 
-def test_what_a_fork_has_not_is_not_there() -> None:
+def test_files_for_releases_and_images_are_written_only_if_configured() -> None:
     plain, both = given(FORKS["without releases and images"]), given(FORKS["with both"])
     assert sorted(both.keys() - plain.keys()) == [
         ".github/workflows/fork-images.yml",
@@ -122,7 +122,7 @@ def test_what_a_fork_has_not_is_not_there() -> None:
     assert "RELEASE" not in given(FORKS["with images"])[".github/workflows/fork-images.yml"]
 
 
-def test_images_elsewhere_than_at_github_have_no_workflow() -> None:
+def test_images_outside_of_ghcr_get_no_workflow() -> None:
     elsewhere = IMAGES.replace("ghcr.io", "registry.example.com")
     assert docs.given(policy.load(PLAIN + elsewhere).policy)["images"] is False
 
@@ -134,20 +134,20 @@ def test_a_file_can_be_left_out() -> None:
 
 
 @pytest.mark.parametrize("key", ["images", "guide", "process", "release", "sync", "guard"])
-def test_what_is_left_out_is_not_pointed_at(key: str) -> None:
+def test_generated_files_do_not_link_to_a_file_that_is_left_out(key: str) -> None:
     left_out = PLAIN + RELEASES + IMAGES + f'[files]\n{key} = ""\n'
     for text in given(policy.load(left_out).policy).values():
         assert not re.search(r"\]\(\.{0,2}\)|\[\]|workflows/(\s|\)|$)", text)
 
 
-def test_a_file_of_requirements_may_lie_anywhere() -> None:
+def test_the_requirements_file_can_be_in_any_directory() -> None:
     found = policy.load(PLAIN + '[files]\nrequirements = "docs/tasks.txt"\n').policy
     sync = given(found)[found.files.sync]
     assert sync.count("--requirement docs/tasks.txt") == 4 and "sparse-checkout" not in sync
 
 
 @pytest.mark.parametrize("late", ["detect", "sync", "test"])
-def test_a_job_that_takes_too_long_has_failed(late: str) -> None:
+def test_a_job_that_timed_out_is_reported_as_a_failure(late: str) -> None:
     needs = {job: {"result": "success", "outputs": {}} for job in ("detect", "sync", "test")}
     needs[late]["result"] = "cancelled"
     sync = parsed(given(FORKS["with both"])[".github/workflows/fork-upstream-sync.yml"])
@@ -155,7 +155,7 @@ def test_a_job_that_takes_too_long_has_failed(late: str) -> None:
     assert filled(event, {"needs": needs}) == "failure"
 
 
-def test_names_are_the_forks_own() -> None:
+def test_generated_files_use_the_forks_own_names() -> None:
     files = given(FORKS["with both"])
     guide = files["FORK_GUIDE.md"]
     assert "\n# Keeping Acme, Inc.'s fork of thing on stable releases\n" in guide
@@ -171,7 +171,7 @@ def test_names_are_the_forks_own() -> None:
 @pytest.mark.parametrize(
     "name", ['A "quoted": name', "<<production>>", "${{ secrets.PWNED }}", "ä\n- x"]
 )
-def test_a_hostile_name_stays_a_name(name: str) -> None:
+def test_a_hostile_fork_name_cannot_inject_into_workflows(name: str) -> None:
     text = PLAIN.replace(
         '"Acme, Inc."', repr(name).replace("'", '"') if '"' not in name else f"'{name}'"
     )
@@ -194,7 +194,7 @@ def test_a_hostile_name_stays_a_name(name: str) -> None:
         (r"(?P<version>\d{4}\.\d\d)[ab]", "TAG"),
     ],
 )
-def test_an_example_is_a_release(pattern: str, expected: str) -> None:
+def test_the_example_tag_is_derived_from_the_release_pattern(pattern: str, expected: str) -> None:
     text = re.sub(r"pattern = '.*'", lambda _: f"pattern = '{pattern}'", PLAIN)
     assert docs.example(policy.load(text).policy)[0] == expected
 
@@ -207,7 +207,7 @@ def states(files: dict[str, str], **more: str) -> dict[str, State]:
     return {copy.path: copy.state for copy in adoption.compare(found, having(files), **more)}
 
 
-def test_a_fork_that_has_all_is_current() -> None:
+def test_a_fork_with_all_files_is_current() -> None:
     files = given(FORKS["with releases"])
     assert set(states(files).values()) == {State.CURRENT}
     windows = {path: text.replace("\n", "\r\n") for path, text in files.items()}
@@ -225,7 +225,7 @@ def test_a_file_that_nobody_changed_is_behind() -> None:
 
 
 @pytest.mark.parametrize("change", ["without the line", "with another line"])
-def test_a_file_that_somebody_changed_is_theirs(change: str) -> None:
+def test_an_edited_file_belongs_to_the_team(change: str) -> None:
     files = given(FORKS["with releases"])
     text = files["fork.mk"]
     files["fork.mk"] = text.partition("\n")[2] + "#\n" if change[4] == "o" else f"{text}# ours\n"
@@ -249,7 +249,9 @@ def test_a_policy_is_never_behind() -> None:
         ("one\ntwo\n", "", "carto-fork==0.1.0"),
     ],
 )
-def test_what_workflows_install(there: str | None, asked: str, expected: str) -> None:
+def test_the_requirements_file_names_the_package_to_install(
+    there: str | None, asked: str, expected: str
+) -> None:
     found = FORKS["the default"]
     files = {found.files.requirements: there} if there else {}
     texts = dict(adoption.texts(found, having(files), asked))
@@ -260,7 +262,7 @@ def test_what_workflows_install(there: str | None, asked: str, expected: str) ->
 
 
 @pytest.mark.parametrize("asked", ["--index-url=x", "one\ntwo", " one", "\x1b[31m"])
-def test_what_pip_would_take_for_something_else_is_refused(asked: str) -> None:
+def test_a_requirement_that_pip_would_misread_is_refused(asked: str) -> None:
     with pytest.raises(Usage):
         adoption.compare(FORKS["the default"], nothing, asked)
 

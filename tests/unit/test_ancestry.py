@@ -76,7 +76,7 @@ def history(tmp_path: Path) -> History:
     return History(repo, names)
 
 
-def test_a_fork_that_merges_as_it_should(history: History) -> None:
+def test_a_fork_with_true_merges_has_no_lost_ancestry(history: History) -> None:
     history.repo.commit({"carto": FORK}, "the fork's")
     assert history.find() is None
     history.repo.merge(history.names[30])
@@ -95,13 +95,13 @@ def test_a_squashed_sync_is_found_with_the_parent_that_it_lacks(
     assert history.find() == Lost(sync, history.names[release], 2, ())
 
 
-def test_no_commit_of_a_later_day_is_the_parent(history: History) -> None:
+def test_the_missing_parent_is_not_newer_than_the_sync(history: History) -> None:
     sync = history.squash(50, {}, on=40)
     found = history.find()
     assert found and (found.sync, found.parent) == (sync, history.names[40])
 
 
-def test_a_release_on_a_branch_of_its_own(history: History) -> None:
+def test_the_missing_parent_is_found_on_a_release_branch(history: History) -> None:
     history.repo.on("release", history.names[40])
     fixed = history.repo.commit({"dir/2": "a_fix = of_the_release()\n"}, date=day(42))
     sync = history.squash(40, {"dir/2": "a_fix = of_the_release()\n"}, on=44)
@@ -109,7 +109,7 @@ def test_a_release_on_a_branch_of_its_own(history: History) -> None:
     assert history.find("theirs") == Lost(sync, history.names[40], 1, ("dir/2",))
 
 
-def test_what_a_sync_left_out_is_hidden_where_no_commit_of_the_forks_says_so(
+def test_files_left_out_by_a_squash_are_hidden_unless_a_fork_commit_changed_them(
     history: History,
 ) -> None:
     """dir/3 stayed as it was and dir/4 went missing; `extra`, which upstream never had, hides
@@ -121,9 +121,7 @@ def test_what_a_sync_left_out_is_hidden_where_no_commit_of_the_forks_says_so(
 
 
 @pytest.mark.parametrize("later", [40, 41, 60])
-def test_a_later_merge_as_it_should_be_brings_the_history_back(
-    history: History, later: int
-) -> None:
+def test_a_later_true_merge_restores_the_ancestry(history: History, later: int) -> None:
     history.repo.commit({"carto": FORK}, "the fork's", date=day(3))
     history.squash(40, {"carto": FORK}, on=41)
     assert history.find() is not None
@@ -131,25 +129,25 @@ def test_a_later_merge_as_it_should_be_brings_the_history_back(
     assert history.find() is None
 
 
-def test_a_later_merge_of_an_older_release_does_not(history: History) -> None:
+def test_a_later_merge_of_an_older_release_does_not_restore_the_ancestry(history: History) -> None:
     sync = history.squash(40, {}, on=41)
     history.repo.git("merge", "--quiet", "-Xours", "-m", "merge", history.names[30])
     assert history.find() == Lost(sync, history.names[40], 0, ())
 
 
-def test_an_earlier_merge_as_it_should_be_does_not(history: History) -> None:
+def test_an_earlier_true_merge_does_not_restore_the_ancestry(history: History) -> None:
     history.repo.merge(history.names[30])
     sync = history.squash(59, {}, on=60)
     assert history.find() == Lost(sync, history.names[59], 0, ())
 
 
-def test_the_newest_of_several_is_found(history: History) -> None:
+def test_the_newest_of_several_squashed_syncs_is_found(history: History) -> None:
     history.squash(30, {}, on=31, subject="one")
     two = history.squash(59, {}, on=60, subject="two")
     assert history.find() == Lost(two, history.names[59], 0, ())
 
 
-def test_one_that_stands_on_another_branch_does_not_matter(history: History) -> None:
+def test_a_squashed_sync_on_another_branch_is_ignored(history: History) -> None:
     history.squash(40, {}, on=41)
     history.repo.on("clean", history.names[0]).commit({"carto": FORK})
     assert history.find(production="clean") is None
@@ -185,7 +183,7 @@ def test_a_healed_history_merges_with_fewer_conflicts(history: History, lost: Lo
     assert history.find(production=commit) is None
 
 
-def test_healing_changes_nothing_that_a_person_sees(history: History, lost: Lost) -> None:
+def test_healing_leaves_checkout_and_refs_unchanged(history: History, lost: Lost) -> None:
     """Nor does it ask who commits."""
     repo = history.repo
     (repo.path / "dir" / "1").write_text("in the middle of work\n")

@@ -73,14 +73,14 @@ def stop(repo: Repo, base: Files, ours: Files, theirs: Files) -> dict[str, Confl
 # --- One kind after the other --------------------------------------------------------------------
 
 
-def test_without_a_conflict_there_is_none(repo: Repo) -> None:
+def test_a_clean_merge_has_no_conflicts(repo: Repo) -> None:
     ours, theirs = TEXT.replace("line 1\n", "x\n"), TEXT.replace("line 20\n", "y\n")
     assert stop(repo, {"f": TEXT}, {"f": ours}, {"f": theirs}) == {}
     repo.git("commit", "--quiet", "-m", "x")
     assert read(repo) == {}
 
 
-def test_content(repo: Repo) -> None:
+def test_a_content_conflict_has_three_stages_and_markers(repo: Repo) -> None:
     found = stop(repo, {"f": TEXT}, {"f": OURS}, {"f": THEIRS})["f"]
     assert (found.kind, found.deleted_by, found.edited) == (Kind.CONTENT, None, False)
     assert found.base and found.ours and found.theirs
@@ -92,7 +92,7 @@ def test_content(repo: Repo) -> None:
     assert (found.names, found.texts) == (("f",), Texts(TEXT, OURS, THEIRS))
 
 
-def test_added_by_both(repo: Repo) -> None:
+def test_a_file_added_by_both_sides_is_an_add_add_conflict(repo: Repo) -> None:
     found = stop(repo, {}, {"f": OURS}, {"f": THEIRS})["f"]
     assert (found.kind, found.base, found.deleted_by) == (Kind.ADD_ADD, None, None)
     assert found.text and "line 10 of theirs\n" in found.text
@@ -100,7 +100,7 @@ def test_added_by_both(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("deleter", [Side.FORK, Side.UPSTREAM])
-def test_changed_here_and_deleted_there(repo: Repo, deleter: Side) -> None:
+def test_a_file_changed_and_deleted_is_a_modify_delete_conflict(repo: Repo, deleter: Side) -> None:
     by_fork = deleter is Side.FORK
     ours, theirs = (None, THEIRS) if by_fork else (OURS, None)
     found = stop(repo, {"f": TEXT}, {"f": ours}, {"f": theirs})["f"]
@@ -110,7 +110,7 @@ def test_changed_here_and_deleted_there(repo: Repo, deleter: Side) -> None:
 
 
 @pytest.mark.parametrize("renamer", [Side.FORK, Side.UPSTREAM])
-def test_renamed_here_and_deleted_there(repo: Repo, renamer: Side) -> None:
+def test_a_file_renamed_and_deleted_is_a_rename_conflict(repo: Repo, renamer: Side) -> None:
     renamed: Files = {"old": None, "new": TEXT}
     ours, theirs = (renamed, {"old": None}) if renamer is Side.FORK else ({"old": None}, renamed)
     found = stop(repo, {"old": TEXT}, ours, theirs)
@@ -120,7 +120,7 @@ def test_renamed_here_and_deleted_there(repo: Repo, renamer: Side) -> None:
     assert found["new"].base
 
 
-def test_renamed_to_two_names(repo: Repo) -> None:
+def test_a_file_renamed_to_two_names_is_a_rename_conflict(repo: Repo) -> None:
     found = stop(repo, {"old": TEXT}, {"old": None, "a": TEXT}, {"old": None, "b": TEXT})
     assert set(found) == {"old", "a", "b"}
     assert {conflict.kind for conflict in found.values()} == {Kind.RENAME}
@@ -131,7 +131,7 @@ def test_renamed_to_two_names(repo: Repo) -> None:
     assert theirs.theirs and not theirs.base and not theirs.ours
 
 
-def test_two_files_renamed_to_one_name(repo: Repo) -> None:
+def test_two_files_renamed_to_one_name_are_an_add_add_conflict(repo: Repo) -> None:
     one, other = TEXT, TEXT.replace("line", "row")
     ours, theirs = {"a": None, "c": one}, {"b": None, "c": other}
     found = stop(repo, {"a": one, "b": other}, ours, theirs)["c"]
@@ -158,7 +158,7 @@ def test_renamed_and_changed_on_both_sides_is_a_conflict_of_content(
 
 
 @pytest.mark.parametrize("filer", ["ours", "theirs"])
-def test_a_file_here_is_a_directory_there(repo: Repo, filer: str) -> None:
+def test_a_file_against_a_directory_is_a_rename_conflict(repo: Repo, filer: str) -> None:
     file, directory = {"thing": TEXT}, {"thing/inside": TEXT}
     found = stop(repo, {}, *((file, directory) if filer == "ours" else (directory, file)))
     assert len(found) == 1
@@ -168,7 +168,7 @@ def test_a_file_here_is_a_directory_there(repo: Repo, filer: str) -> None:
     assert bool(conflict.ours) is (filer == "ours")
 
 
-def test_a_file_changed_here_and_replaced_by_a_directory_there(repo: Repo) -> None:
+def test_a_changed_file_replaced_by_a_directory_is_a_rename_conflict(repo: Repo) -> None:
     theirs: Files = {"thing": None, "thing/inside": "nothing like it\n"}
     found = stop(repo, {"thing": TEXT}, {"thing": OURS}, theirs)
     assert list(found) == ["thing~HEAD"]
@@ -177,7 +177,7 @@ def test_a_file_changed_here_and_replaced_by_a_directory_there(repo: Repo) -> No
 
 
 @pytest.mark.parametrize("linker", ["ours", "theirs"])
-def test_a_file_here_is_a_symlink_there(repo: Repo, linker: str) -> None:
+def test_a_file_against_a_symlink_is_a_symlink_conflict(repo: Repo, linker: str) -> None:
     link, file = {"thing": Link("other")}, {"thing": TEXT}
     found = stop(repo, {}, *((link, file) if linker == "ours" else (file, link)))
     assert Kind.SYMLINK in {conflict.kind for conflict in found.values()}
@@ -188,33 +188,35 @@ def test_a_file_here_is_a_symlink_there(repo: Repo, linker: str) -> None:
     assert not any(c.text and evidence.has_markers(c.text) for c in found.values())
 
 
-def test_a_symlink_that_both_sides_turned(repo: Repo) -> None:
+def test_a_symlink_changed_on_both_sides_is_a_symlink_conflict(repo: Repo) -> None:
     found = stop(repo, {"x": Link("other")}, {"x": Link("ours")}, {"x": Link("theirs")})["x"]
     assert (found.kind, found.text, found.edited) == (Kind.SYMLINK, None, False)
     assert found.ours and found.ours.mode == "120000"
 
 
-def test_a_submodule_that_both_sides_moved(repo: Repo) -> None:
+def test_a_submodule_moved_on_both_sides_is_a_submodule_conflict(repo: Repo) -> None:
     found = stop(repo, *({"sub": Submodule(digit)} for digit in "123"))["sub"]
     assert (found.kind, found.text, found.edited) == (Kind.SUBMODULE, None, False)
     assert found.ours and found.theirs and found.base
     assert (found.base.name[0], found.ours.name[0], found.theirs.name[0]) == ("1", "2", "3")
 
 
-def test_a_submodule_that_one_side_removed(repo: Repo) -> None:
+def test_a_submodule_removed_on_one_side_is_a_submodule_conflict(repo: Repo) -> None:
     found = stop(repo, {"sub": Submodule("1")}, {"sub": Submodule("2")}, {"sub": None})["sub"]
     assert (found.kind, found.deleted_by) == (Kind.SUBMODULE, Side.UPSTREAM)
 
 
 @pytest.mark.parametrize("base", [{"f": b"\0base"}, {}])
-def test_bytes_that_are_no_text(repo: Repo, base: Files) -> None:
+def test_a_file_with_nul_bytes_is_a_binary_conflict(repo: Repo, base: Files) -> None:
     found = stop(repo, base, {"f": b"\0ours"}, {"f": b"\0theirs"})["f"]
     assert (found.kind, found.text, found.texts) == (Kind.BINARY, None, None)
     assert bool(found.base) is bool(base)
 
 
 @pytest.mark.parametrize("attribute", ["binary", "-diff -merge"])
-def test_text_that_gitattributes_calls_binary(repo: Repo, attribute: str) -> None:
+def test_text_marked_binary_in_gitattributes_is_a_binary_conflict(
+    repo: Repo, attribute: str
+) -> None:
     base = {".gitattributes": f"*.lock {attribute}\n", "a.lock": TEXT, "a.txt": TEXT}
     found = stop(repo, base, {"a.lock": OURS}, {"a.lock": THEIRS})["a.lock"]
     assert (found.kind, found.text, found.texts) == (Kind.BINARY, None, None)
@@ -228,7 +230,7 @@ def test_text_that_is_not_utf8_is_a_conflict_of_content(repo: Repo) -> None:
     assert found.texts and found.texts.theirs == THEIRS + "caf\udce9\n"
 
 
-def test_the_same_file_with_two_modes(repo: Repo) -> None:
+def test_one_file_with_two_modes_is_a_mode_conflict(repo: Repo) -> None:
     found = stop(repo, {}, {"f": TEXT}, {"f": Program(TEXT)})["f"]
     assert (found.kind, found.deleted_by) == (Kind.MODE, None)
     assert found.ours and found.theirs
@@ -236,7 +238,7 @@ def test_the_same_file_with_two_modes(repo: Repo) -> None:
     assert found.text == TEXT
 
 
-def test_a_rename_into_a_renamed_directory(repo: Repo) -> None:
+def test_a_file_added_to_a_renamed_directory_is_a_rename_conflict(repo: Repo) -> None:
     """Upstream moved a directory; the fork added a file to it. Git asks about the place."""
     repo.git("config", "merge.directoryRenames", "conflict")
     texts = {name: TEXT.replace("line", name) for name in "abcd"}
@@ -249,7 +251,7 @@ def test_a_rename_into_a_renamed_directory(repo: Repo) -> None:
     assert found["new/d"].names == ("new/d", "old/d")
 
 
-def test_several_conflicts_at_once_by_path(repo: Repo) -> None:
+def test_several_conflicts_are_listed_by_path(repo: Repo) -> None:
     new = TEXT.replace("line", "row")
     base: Files = {"z": TEXT, "a": TEXT, "m/x": b"\0", "clean": TEXT}
     ours: Files = {"z": OURS, "a": None, "m/x": b"\0ours", "clean": OURS, "new": new}
@@ -266,7 +268,7 @@ def test_several_conflicts_at_once_by_path(repo: Repo) -> None:
 # --- Histories and places ------------------------------------------------------------------------
 
 
-def test_a_criss_cross_with_two_merge_bases(repo: Repo) -> None:
+def test_conflicts_of_a_criss_cross_merge_are_foreseen(repo: Repo) -> None:
     sides(repo, {"f": TEXT, "gone": TEXT}, {"f": OURS}, {"f": THEIRS})
     heads = {name: repo.git("rev-parse", name) for name in ("ours", "theirs")}
     for name, other in (("ours", "theirs"), ("theirs", "ours")):
@@ -289,7 +291,7 @@ def test_a_criss_cross_with_two_merge_bases(repo: Repo) -> None:
     assert found["f"].text and evidence.has_markers(found["f"].text)
 
 
-def test_histories_that_have_nothing_in_common(repo: Repo) -> None:
+def test_unrelated_histories_cannot_be_foreseen(repo: Repo) -> None:
     repo.commit({"f": OURS})
     repo.git("branch", "ours")
     repo.git("switch", "--quiet", "--orphan", "theirs")
@@ -304,7 +306,7 @@ NAMES = ["a b", "it's", 'q"uote', "tab\there", "new\nline", "ümlaut", "-x", "*"
 
 
 @pytest.mark.parametrize("name", [*NAMES, "caf\udce9"])
-def test_names_are_taken_as_they_are(repo: Repo, name: str) -> None:
+def test_unusual_file_names_are_reported_unchanged(repo: Repo, name: str) -> None:
     base = {"plain": TEXT, f"dir/{name}": TEXT, name: TEXT}
     ours, theirs = {f"dir/{name}": OURS, name: OURS}, {f"dir/{name}": None, name: THEIRS}
     found = stop(repo, base, ours, theirs)
@@ -316,12 +318,12 @@ def test_names_are_taken_as_they_are(repo: Repo, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_bytes_that_are_no_text_under_any_name(repo: Repo, name: str) -> None:
+def test_a_binary_conflict_is_recognised_under_any_name(repo: Repo, name: str) -> None:
     found = stop(repo, {}, {name: b"\0ours"}, {name: b"\0theirs"})
     assert {path: conflict.kind for path, conflict in found.items()} == {name: Kind.BINARY}
 
 
-def test_a_subdirectory_of_the_work_tree_is_as_good(repo: Repo) -> None:
+def test_git_settings_about_paths_do_not_change_the_conflicts(repo: Repo) -> None:
     stop(repo, {"sub/f": TEXT, "g": TEXT}, {"sub/f": OURS}, {"sub/f": THEIRS})
     config = {"diff.noprefix": "true", "diff.relative": "true", "core.quotePath": "true"}
     for key, value in config.items():
@@ -343,7 +345,7 @@ def test_a_subdirectory_of_the_work_tree_is_as_good(repo: Repo) -> None:
         ("status.relativePaths", "false"),
     ],
 )
-def test_settings_of_git_change_nothing(repo: Repo, key: str, value: str) -> None:
+def test_git_settings_do_not_change_the_conflicts(repo: Repo, key: str, value: str) -> None:
     repo.git("config", key, value)
     base: Files = {"f": TEXT, "bin": b"\0base"}
     sides(repo, base, {"f": OURS, "bin": b"\0ours"}, {"f": THEIRS, "bin": b"\0theirs"})
@@ -363,7 +365,7 @@ def test_settings_of_git_change_nothing(repo: Repo, key: str, value: str) -> Non
 # --- Foreseen ------------------------------------------------------------------------------------
 
 
-def test_the_tree_is_what_the_merge_gives(repo: Repo) -> None:
+def test_the_foreseen_tree_equals_the_merged_tree(repo: Repo) -> None:
     theirs = {"f": TEXT.replace("line 20\n", "y\n"), "new": "x\n"}
     sides(repo, {"f": TEXT}, {"f": OURS}, theirs)
     foreseen = conflicts.foresee(shell(), repo.path, "ours", "theirs")
@@ -371,7 +373,7 @@ def test_the_tree_is_what_the_merge_gives(repo: Repo) -> None:
     assert foreseen.tree == repo.git("rev-parse", f"{repo.merge('theirs')}^{{tree}}")
 
 
-def test_what_is_not_checked_out_is_foreseen_too(repo: Repo) -> None:
+def test_conflicts_of_any_two_commits_are_foreseen(repo: Repo) -> None:
     """Any two commits, while a person works on something else."""
     sides(repo, {"f": TEXT}, {"f": OURS}, {"f": THEIRS})
     ours, theirs = (repo.git("rev-parse", name) for name in ("ours", "theirs"))
@@ -388,7 +390,7 @@ ALIKE = [
 ]
 
 
-def test_what_both_sides_changed_alike_is_no_conflict(repo: Repo) -> None:
+def test_equal_changes_on_both_sides_are_not_foreseen_as_a_conflict(repo: Repo) -> None:
     sides(repo, *({"f": text} for text in ALIKE))
     assert foresee(repo) == {}
     found = merge(repo)["f"]
@@ -398,7 +400,7 @@ def test_what_both_sides_changed_alike_is_no_conflict(repo: Repo) -> None:
     assert merge(repo) == {}
 
 
-def test_what_both_sides_changed_alike_and_gave_two_names_is_one(repo: Repo) -> None:
+def test_equal_changes_under_two_new_names_are_a_conflict(repo: Repo) -> None:
     base, ours, theirs = ALIKE
     found = stop(repo, {"old": base}, {"old": None, "a": ours}, {"old": None, "b": theirs})
     assert set(found) == {"old", "a", "b"}
@@ -436,7 +438,7 @@ def test_a_file_that_was_touched_only_is_not_edited(stopped: Repo) -> None:
     assert read(stopped)["f"].edited is False
 
 
-def test_what_was_staged_is_no_conflict_any_more(stopped: Repo) -> None:
+def test_a_staged_file_is_not_in_conflict(stopped: Repo) -> None:
     stopped.git("add", "f")
     assert list(read(stopped)) == ["g"]
 
@@ -451,7 +453,7 @@ def test_a_conflict_that_is_shown_again_in_another_style_is_edited_or_the_same(
     assert found["g"].edited is False
 
 
-def test_reading_changes_nothing(stopped: Repo) -> None:
+def test_reading_leaves_the_repository_unchanged(stopped: Repo) -> None:
     before = stopped.state()
     read(stopped)
     assert stopped.state() == before
@@ -475,7 +477,7 @@ def again(repo: Repo, before: str, *paths: str) -> dict[str, tuple[str, str]]:
     return {d.conflict.path: (d.text or "", d.why) for d in decided if not d.left}
 
 
-def test_what_a_person_made_of_a_conflict_is_remembered(repo: Repo) -> None:
+def test_a_resolution_by_hand_is_remembered(repo: Repo) -> None:
     sides(repo, {"f": TEXT, "g": TEXT}, {"f": OURS, "g": OURS}, {"f": THEIRS, "g": THEIRS})
     before = repo.commit({"h": "in between\n"})
     assert again(repo, before, "f", "g") == {}
@@ -495,7 +497,7 @@ def test_what_a_person_made_of_a_conflict_is_remembered(repo: Repo) -> None:
     ],
     ids=["deleted", "marker", "last marker", "the lines around it changed"],
 )
-def test_what_was_not_settled_clearly_is_not_remembered(repo: Repo, result: str | None) -> None:
+def test_an_unclear_resolution_is_not_remembered(repo: Repo, result: str | None) -> None:
     sides(repo, {"f": TEXT}, {"f": OURS}, {"f": THEIRS})
     before = repo.git("rev-parse", "ours")
     repo.merge("theirs", {"f": result})
@@ -503,7 +505,7 @@ def test_what_was_not_settled_clearly_is_not_remembered(repo: Repo, result: str 
 
 
 @pytest.mark.parametrize("side", [OURS, THEIRS])
-def test_that_a_person_took_one_side_is_remembered(repo: Repo, side: str) -> None:
+def test_taking_one_side_is_remembered(repo: Repo, side: str) -> None:
     sides(repo, {"f": TEXT}, {"f": OURS}, {"f": THEIRS})
     before = repo.git("rev-parse", "ours")
     merge = repo.merge("theirs", {"f": side})
@@ -526,7 +528,9 @@ HERE = Words(upstream=("f",), reason="Upstream's is better.")
 
 @pytest.mark.parametrize("style", ["diff3", "zdiff3", "merge"])
 @pytest.mark.parametrize("runs", [1, 2])
-def test_a_word_is_about_what_is_left_of_a_file(repo: Repo, style: str, runs: int) -> None:
+def test_accept_upstream_settles_only_the_conflicts_left_in_a_file(
+    repo: Repo, style: str, runs: int
+) -> None:
     """What merged without a conflict stays, and is not written down as given up."""
     repo.git("config", "merge.conflictStyle", style)
     clean = ("line 19\n", "line 19 of the fork alone\n")
@@ -542,7 +546,7 @@ def test_a_word_is_about_what_is_left_of_a_file(repo: Repo, style: str, runs: in
     assert drop.lines and not drop.covers(clean)
 
 
-def test_a_word_that_settled_nothing_gives_nothing_up(repo: Repo) -> None:
+def test_accept_upstream_records_no_drop_if_nothing_is_lost(repo: Repo) -> None:
     theirs = OURS.replace("line 10 of ours\n", "line 10 of ours\nand more of upstream\n")
     stop(repo, {"f": TEXT}, {"f": OURS}, {"f": theirs})
     resolve(shell(), repo.path, policy.load().policy, ["theirs"], HERE)
@@ -569,5 +573,5 @@ def test_a_word_that_settled_nothing_gives_nothing_up(repo: Repo) -> None:
         ("carriage\r||||||| return\n", False),
     ],
 )
-def test_whether_a_text_has_markers(text: str, found: bool) -> None:
+def test_conflict_markers_are_recognised_at_the_start_of_a_line(text: str, found: bool) -> None:
     assert evidence.has_markers(text) is found

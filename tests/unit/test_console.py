@@ -72,7 +72,7 @@ def test_a_row_is_one_line_however_long() -> None:
 
 
 @pytest.mark.parametrize("text", ["[bold]x[/bold]", "[/]", ":smile:", "a\\[b]", "[red", "'1' True"])
-def test_text_is_no_markup(text: str) -> None:
+def test_text_is_not_interpreted_as_markup(text: str) -> None:
     assert shown(("say", (text,)), ("row", ("", text))) == f"{text}\n{text}\n"
 
 
@@ -92,7 +92,7 @@ def test_indented_lines_and_empty_lines_stay() -> None:
     assert shown(("say", ("a\n\n  b",)), ("say", ())) == "a\n\n  b\n\n"
 
 
-def test_a_step_a_command_and_facts() -> None:
+def test_steps_commands_and_facts_are_aligned() -> None:
     assert shown(
         ("step", (3, 12, "merge", "Merge exactly the tag.")),
         ("step", (4, 12, "production", "Long name.")),
@@ -108,7 +108,7 @@ def test_a_step_a_command_and_facts() -> None:
     )
 
 
-def test_the_width_of_the_terminal_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_is_wrapped_at_the_terminal_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     assert shown(("say", ("one two three four five",))) == "one two three four\n  five\n"
 
@@ -116,7 +116,7 @@ def test_the_width_of_the_terminal_counts(monkeypatch: pytest.MonkeyPatch) -> No
 # --- What is pasted ------------------------------------------------------------------------------
 
 
-def test_what_is_pasted_is_a_comment() -> None:
+def test_pasteable_output_is_commented_out() -> None:
     written = shown(
         ("say", ("a " * 60 + "\n\nb",)),
         ("row", ("x ", "y" * 100)),
@@ -132,7 +132,7 @@ def test_what_is_pasted_is_a_comment() -> None:
 
 @pytest.mark.parametrize("method", ["row", "command", "facts", "step", "say"])
 @pytest.mark.parametrize("path", ["a\ntouch pwned", "a\rtouch pwned", "a\n\n; rm x", "\n"])
-def test_a_line_break_in_a_path_makes_no_line_that_would_run(method: str, path: str) -> None:
+def test_a_line_break_in_a_path_cannot_start_a_command(method: str, path: str) -> None:
     """Upstream chooses the names of files; pasted lines must not be among them."""
     arguments: dict[str, tuple[object, ...]] = {
         "row": ("  content  ", path),
@@ -146,7 +146,7 @@ def test_a_line_break_in_a_path_makes_no_line_that_would_run(method: str, path: 
 
 
 @pytest.mark.parametrize("path", ["a\nDone: carto/main is at 1234567.", "a\n\nb"])
-def test_a_row_stays_one_line_whatever_is_in_the_path(path: str) -> None:
+def test_a_row_with_a_line_break_in_its_path_stays_one_line(path: str) -> None:
     assert shown(("row", ("  content  ", path))).count("\n") == 1
 
 
@@ -181,7 +181,7 @@ def test_no_colour_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert on_a_terminal(monkeypatch, NO_COLOR="1") in ("x\n", "\x1b[1mx\x1b[0m\n")
 
 
-def test_a_pipe_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipe_gets_no_colour(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "xterm-256color")
     assert shown(*STYLED) == "x\n1/1 a         b\n    $ c\n"
@@ -189,7 +189,7 @@ def test_a_pipe_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("variable", ["FORCE_COLOR", "TTY_COMPATIBLE"])
 @pytest.mark.parametrize("pasteable", [False, True])
-def test_a_pipe_gets_none_in_an_environment_that_asks_for_it(
+def test_a_pipe_gets_no_colour_even_if_the_environment_forces_it(
     variable: str, pasteable: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Escapes before the # of a comment would make it a command."""
@@ -214,7 +214,7 @@ def test_a_pipe_gets_none_in_an_environment_that_asks_for_it(
         (3725.26, "    62 min 5.3 s\n"),
     ],
 )
-def test_how_long_something_took_is_said_where_it_was_long(
+def test_the_duration_is_shown_from_five_seconds_on(
     seconds: float, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([1000.0, 1000.0 + seconds])
@@ -225,7 +225,7 @@ def test_how_long_something_took_is_said_where_it_was_long(
     assert stream.getvalue() == said
 
 
-def test_what_is_pasted_has_no_times(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pasteable_output_has_no_durations(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 100.0])
     monkeypatch.setattr("carto_fork.console.time.monotonic", lambda: next(clock))
     stream = io.StringIO()
@@ -234,14 +234,14 @@ def test_what_is_pasted_has_no_times(monkeypatch: pytest.MonkeyPatch) -> None:
     assert stream.getvalue() == ""
 
 
-def test_nothing_moves_where_nobody_looks() -> None:
+def test_no_progress_is_shown_without_a_terminal() -> None:
     stream = io.StringIO()
     with Console(stream).working("merge"):
         assert stream.getvalue() == ""
     assert stream.getvalue() == ""
 
 
-def test_a_terminal_shows_what_goes_on_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_progress_of_a_long_operation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setattr("carto_fork.console._A_WHILE", 0.01)
@@ -255,7 +255,7 @@ def test_a_terminal_shows_what_goes_on_for_a_while(monkeypatch: pytest.MonkeyPat
     assert stream.getvalue().endswith("\x1b[2K")
 
 
-def test_a_terminal_shows_nothing_of_what_is_quick(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_terminal_shows_no_progress_of_a_quick_operation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     stream = _Terminal()
     with Console(stream).working("merge"):

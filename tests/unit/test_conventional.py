@@ -24,7 +24,7 @@ from carto_fork.conventional import Change, bump_for, parse, raised
         ('Revert "feat: x" (#9)', Change("revert", "", False, 'Revert "feat: x"', 9)),
     ],
 )
-def test_what_a_subject_says(subject: str, change: Change) -> None:
+def test_a_conventional_subject_is_parsed(subject: str, change: Change) -> None:
     assert parse(subject) == change
 
 
@@ -36,7 +36,7 @@ def test_what_a_subject_says(subject: str, change: Change) -> None:
         *("feat: x\nfix: y", "feat(a\nb): x", "4: x", "Revert feat"),
     ],
 )
-def test_what_is_none(subject: str) -> None:
+def test_an_unconventional_subject_is_not_parsed(subject: str) -> None:
     assert parse(subject) is None
 
 
@@ -51,13 +51,13 @@ def test_what_is_none(subject: str) -> None:
         ("BREAKING CHANGES: none", False),
     ],
 )
-def test_a_footer_says_what_breaks(body: str, breaking: bool) -> None:
+def test_a_breaking_change_footer_is_recognised(body: str, breaking: bool) -> None:
     found = parse("fix: x", body)
     assert found and found.breaking is breaking
 
 
 @given(st.text())
-def test_no_text_breaks_it(text: str) -> None:
+def test_any_text_can_be_parsed_without_an_error(text: str) -> None:
     found = parse(text, text)
     assert found is None or (found.type and found.pull >= 0)
 
@@ -71,7 +71,7 @@ def test_no_text_breaks_it(text: str) -> None:
         (["feat: y", "chore!: z"], "major"),
     ],
 )
-def test_which_part_they_raise(subjects: list[str], part: str) -> None:
+def test_the_largest_change_decides_the_version_bump(subjects: list[str], part: str) -> None:
     assert bump_for(map(parse, subjects)) == part
 
 

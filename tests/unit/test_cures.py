@@ -45,5 +45,5 @@ def test_each_refusal_has_its_cure(said: str, then: str) -> None:
     assert found and then in found.then
 
 
-def test_what_is_not_known_is_not_guessed() -> None:
+def test_an_unknown_error_gets_no_cure() -> None:
     assert cure("fatal: the remote end hung up") is None

@@ -39,13 +39,13 @@ def subjects(found: Mapping[str, Sequence[Commit]]) -> dict[str, list[str]]:
 # --- Whose commits -------------------------------------------------------------------------------
 
 
-def test_a_fork_that_has_done_nothing(repo: Repo) -> None:
+def test_a_fork_without_own_commits_has_no_customisations(repo: Repo) -> None:
     assert read(repo) == Customisations()
     repo.on("theirs").commit({"f": TEXT + OTHER})
     assert read(repo) == Customisations()
 
 
-def test_a_commit_of_the_forks(repo: Repo) -> None:
+def test_a_fork_commit_is_recorded_with_its_paths_and_lines(repo: Repo) -> None:
     name = repo.commit({"f": TEXT + FORK, "new": OTHER}, "feat: tenants", date="2025-01-02")
     commit = Commit(name, "2025-01-02", "feat: tenants")
     assert read(repo) == Customisations(
@@ -66,7 +66,7 @@ def test_the_newest_commit_comes_first(repo: Repo) -> None:
     }
 
 
-def test_what_upstream_did_is_none_of_the_forks(repo: Repo) -> None:
+def test_upstreams_commits_are_not_customisations(repo: Repo) -> None:
     """Neither what was merged, nor what stands on another one of its branches."""
     repo.on("release", "theirs").commit({"g": TEXT + OTHER})
     repo.on("theirs").commit({"f": TEXT + OTHER})
@@ -78,7 +78,7 @@ def test_what_upstream_did_is_none_of_the_forks(repo: Repo) -> None:
     assert set(read(repo).paths) == {"g", "h"}
 
 
-def test_a_merge_is_nobodys_work(repo: Repo) -> None:
+def test_edits_made_inside_a_merge_commit_are_not_customisations(repo: Repo) -> None:
     """What a person did while merging was left by the sync, or stands in commits of its own."""
     repo.commit({"f": FORK + TEXT}, "the fork's")
     repo.on("theirs").commit({"f": OTHER + TEXT})
@@ -88,14 +88,14 @@ def test_a_merge_is_nobodys_work(repo: Repo) -> None:
     assert subjects(found.lines) == {FORK.strip(): ["the fork's"]}
 
 
-def test_a_branch_of_the_forks_own_that_was_merged(repo: Repo) -> None:
+def test_commits_of_a_merged_fork_branch_are_customisations(repo: Repo) -> None:
     repo.on("feature", "ours").commit({"f": TEXT + FORK}, "on a branch")
     repo.on("ours").commit({"g": TEXT + OTHER}, "meanwhile")
     repo.merge("feature")
     assert subjects(read(repo).paths) == {"f": ["on a branch"], "g": ["meanwhile"]}
 
 
-def test_a_history_of_the_forks_alone(tmp_path: Path) -> None:
+def test_the_root_commit_of_an_unrelated_fork_history_is_recorded(tmp_path: Path) -> None:
     """The first commit of all is one as well."""
     repo = Repo.new(tmp_path / "alone", "theirs")
     repo.commit({"of upstream": TEXT})
@@ -108,7 +108,7 @@ def test_a_history_of_the_forks_alone(tmp_path: Path) -> None:
     )
 
 
-def test_a_commit_without_any_change(repo: Repo) -> None:
+def test_an_empty_commit_is_ignored(repo: Repo) -> None:
     repo.commit({}, "nothing at all")
     repo.commit({"f": TEXT + FORK}, "something")
     assert subjects(read(repo).paths) == {"f": ["something"]}
@@ -117,19 +117,19 @@ def test_a_commit_without_any_change(repo: Repo) -> None:
 # --- Names and lines -----------------------------------------------------------------------------
 
 
-def test_a_renamed_file_is_known_by_both_names_and_its_lines_are_not_the_forks(repo: Repo) -> None:
+def test_a_rename_records_both_names_and_only_the_new_lines(repo: Repo) -> None:
     repo.commit({"f": None, "renamed": TEXT + FORK}, "rename")
     found = read(repo)
     assert subjects(found.paths) == {"f": ["rename"], "renamed": ["rename"]}
     assert subjects(found.lines) == {FORK.strip(): ["rename"]}
 
 
-def test_a_line_is_known_without_the_white_space_around_it(repo: Repo) -> None:
+def test_a_line_is_recorded_without_surrounding_white_space(repo: Repo) -> None:
     repo.commit({"f": TEXT + f"\t  {FORK.strip()}  \r\n"}, "indented")
     assert subjects(read(repo).lines) == {FORK.strip(): ["indented"]}
 
 
-def test_a_line_that_tells_nothing_is_not_known(repo: Repo) -> None:
+def test_trivial_lines_are_not_recorded(repo: Repo) -> None:
     repo.commit({"f": TEXT + "    else:\n}\n\n" + FORK}, "one")
     assert list(read(repo).lines) == [FORK.strip()]
 
@@ -148,7 +148,7 @@ def test_a_line_that_tells_nothing_is_not_known(repo: Repo) -> None:
     ],
 )
 @pytest.mark.parametrize("end", ["\n", "", "\n\n" + OTHER])
-def test_lines_are_taken_as_they_are(repo: Repo, line: str, end: str) -> None:
+def test_unusual_lines_are_recorded_unchanged(repo: Repo, line: str, end: str) -> None:
     repo.commit({"f": TEXT + line + end}, "one")
     repo.commit({"f": TEXT, "g": TEXT + FORK}, "two")
     expected = {line: ["two", "one"], FORK.strip(): ["two"]}
@@ -157,7 +157,7 @@ def test_lines_are_taken_as_they_are(repo: Repo, line: str, end: str) -> None:
     assert subjects(read(repo).lines) == expected
 
 
-def test_lines_after_one_without_an_end(repo: Repo) -> None:
+def test_lines_added_after_a_missing_final_newline_are_recorded(repo: Repo) -> None:
     repo.commit({"f": TEXT[:-1]}, "one")
     repo.commit({"f": TEXT + FORK + OTHER}, "two")
     last = TEXT.split("\n")[-2]
@@ -165,7 +165,7 @@ def test_lines_after_one_without_an_end(repo: Repo) -> None:
     assert subjects(read(repo).lines) == expected
 
 
-def test_a_line_that_is_the_name_of_a_commit(repo: Repo) -> None:
+def test_a_line_that_looks_like_a_commit_name_is_recorded(repo: Repo) -> None:
     """As in a list of revisions for `git blame` to ignore."""
     one = repo.commit({"f": TEXT + FORK}, "one")
     repo.commit({"ignored": f"{one}\n{OTHER}"}, "two")
@@ -197,7 +197,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_are_taken_as_they_are(repo: Repo, name: str) -> None:
+def test_unusual_file_names_are_recorded_unchanged(repo: Repo, name: str) -> None:
     repo.commit({"\t": TEXT, name: TEXT, f"dir/{name}": TEXT, "f": None}, "one")
     assert subjects(read(repo).paths) == {
         path: ["one"] for path in ("\t", name, f"dir/{name}", "f")
@@ -219,13 +219,13 @@ def test_names_are_taken_as_they_are(repo: Repo, name: str) -> None:
         "\x1b[31mred",
     ],
 )
-def test_subjects_are_taken_as_they_are(repo: Repo, subject: str) -> None:
+def test_unusual_subjects_are_recorded_unchanged(repo: Repo, subject: str) -> None:
     repo.commit({"f": TEXT + FORK}, subject)
     repo.commit({"g": TEXT + OTHER}, "after it")
     assert subjects(read(repo).paths) == {"f": [subject], "g": ["after it"]}
 
 
-def test_the_rest_of_a_message_does_not_matter(repo: Repo) -> None:
+def test_the_body_of_a_message_is_ignored(repo: Repo) -> None:
     repo.commit({"f": TEXT + FORK}, "subject\n\nbody\n\1\2")
     assert subjects(read(repo).paths) == {"f": ["subject"]}
 
@@ -245,7 +245,7 @@ def test_the_rest_of_a_message_does_not_matter(repo: Repo) -> None:
         ([], ["else:"], []),
     ],
 )
-def test_the_commits_behind_paths_and_lines(
+def test_commits_are_found_by_path_and_otherwise_by_line(
     repo: Repo, paths: list[str], lines: list[str], expected: list[str]
 ) -> None:
     """Those of the paths; those of the lines where there are none."""
@@ -264,7 +264,7 @@ def many(text: str, count: int = MANY) -> Files:
     return {f"dir/{number}": text.replace("statement", f"part_{number}") for number in range(count)}
 
 
-def test_a_squashed_sync_is_nobodys_work(repo: Repo) -> None:
+def test_a_squashed_sync_is_not_a_customisation(repo: Repo) -> None:
     """Although a person settled some of its files by hand."""
     before = repo.commit({"dir/0": FORK}, "the fork's", date="2025-01-01")
     repo.on("theirs").commit({**many(TEXT), "new": TEXT + OTHER}, date="2025-01-02")
@@ -279,7 +279,7 @@ def test_a_squashed_sync_is_nobodys_work(repo: Repo) -> None:
     )
 
 
-def test_squashed_syncs_are_told_newest_first(repo: Repo) -> None:
+def test_squashed_syncs_are_listed_newest_first(repo: Repo) -> None:
     for day in (1, 3, 5):
         repo.on("theirs").commit(many(f"{TEXT}of_day_{day}()\n"), date=f"2025-01-0{day}")
         repo.on("ours").squash("theirs", {}, f"sync {day}", date=f"2025-01-0{day + 1}")
@@ -289,7 +289,7 @@ def test_squashed_syncs_are_told_newest_first(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("day", ["2025-01-09", "2025-04-09"])
-def test_a_sync_with_a_release_that_upstream_has_left_behind(repo: Repo, day: str) -> None:
+def test_a_squashed_sync_with_an_older_upstream_commit_is_recognised(repo: Repo, day: str) -> None:
     """Upstream's branch went on, and the fork is late."""
     for number in range(1, 7):
         repo.on("theirs").commit(many(f"{TEXT}of_day_{number}()\n"), date=f"2025-01-0{number}")
@@ -298,7 +298,7 @@ def test_a_sync_with_a_release_that_upstream_has_left_behind(repo: Repo, day: st
 
 
 @pytest.mark.parametrize("count", [20, 21])
-def test_a_sync_of_few_files_cannot_be_told_from_work(repo: Repo, count: int) -> None:
+def test_a_squashed_sync_of_at_most_20_files_counts_as_work(repo: Repo, count: int) -> None:
     repo.on("theirs").commit(many(TEXT, count))
     repo.on("ours").squash("theirs", {}, "sync")
     found = read(repo)
@@ -306,7 +306,7 @@ def test_a_sync_of_few_files_cannot_be_told_from_work(repo: Repo, count: int) ->
     assert len(found.paths) == (0 if count > 20 else count)
 
 
-def test_a_big_commit_of_the_forks_own_is_its_own(repo: Repo) -> None:
+def test_a_big_fork_commit_is_not_a_squashed_sync(repo: Repo) -> None:
     repo.on("theirs").commit(many(TEXT, 9), date="2025-01-01")
     repo.on("ours").commit(many(TEXT + FORK), "big", date="2025-01-02")
     found = read(repo)
@@ -316,7 +316,7 @@ def test_a_big_commit_of_the_forks_own_is_its_own(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("content", [None, TEXT + FORK])
-def test_a_big_commit_that_deletes_or_changes_upstreams_files_is_the_forks_own(
+def test_a_big_commit_that_changes_or_deletes_upstream_files_is_not_a_sync(
     tmp_path: Path, content: Content
 ) -> None:
     repo = Repo.new(tmp_path / "big", "theirs")
@@ -327,7 +327,7 @@ def test_a_big_commit_that_deletes_or_changes_upstreams_files_is_the_forks_own(
     assert found.squashed == ()
 
 
-def test_upstreams_work_of_later_days_is_no_reason(repo: Repo) -> None:
+def test_a_commit_that_upstream_copied_later_is_not_a_squashed_sync(repo: Repo) -> None:
     """Upstream took over what the fork had done."""
     repo.commit(many(TEXT + FORK), "big", date="2025-01-02")
     repo.on("theirs").commit(many(TEXT + FORK), date="2025-01-05")
@@ -335,7 +335,7 @@ def test_upstreams_work_of_later_days_is_no_reason(repo: Repo) -> None:
     assert (len(found.paths), found.squashed) == (MANY, ())
 
 
-def test_reading_changes_nothing_that_a_person_sees(repo: Repo) -> None:
+def test_reading_leaves_the_checkout_and_refs_unchanged(repo: Repo) -> None:
     repo.commit({"f": TEXT + FORK}, "one")
     repo.on("theirs").commit(many(TEXT))
     repo.on("ours").squash("theirs", {}, "sync")

@@ -100,7 +100,7 @@ def test_decisions_come_in_the_order_of_the_conflicts() -> None:
         ("/docs/**/x", "docs/a/b/x", True),
     ],
 )
-def test_paths_are_patterns_as_in_gitignore(pattern: str, path: str, fits: bool) -> None:
+def test_rule_paths_match_as_in_gitignore(pattern: str, path: str, fits: bool) -> None:
     decision = decided(conflict(path), rule(Take.FORK, (pattern,)))
     assert bool(decision.take) is fits
     assert decision.rule == ("rule of fork" if fits else "")
@@ -113,13 +113,13 @@ def test_a_later_pattern_may_take_paths_out_again() -> None:
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_a_rule_for_some_kinds_fits_no_other(kind: Kind) -> None:
+def test_a_rule_for_some_kinds_matches_no_other_kind(kind: Kind) -> None:
     found = decided(conflict(kind=kind), rule(Take.FORK, kinds=(Kind.CONTENT, Kind.RENAME)))
     assert bool(found.take) is (kind in (Kind.CONTENT, Kind.RENAME))
     assert decided(conflict(kind=kind), rule(Take.FORK)).take is Take.FORK
 
 
-def test_a_rule_for_what_one_side_deleted() -> None:
+def test_a_deleted_by_rule_matches_deletions_by_that_side_only() -> None:
     found = rule(Take.FORK, deleted_by=Side.FORK)
     assert decided(conflict(kind=Kind.MODIFY_DELETE, sides="bt"), found).take is Take.FORK
     assert decided(conflict(kind=Kind.MODIFY_DELETE, sides="bo"), found).take is None
@@ -153,7 +153,9 @@ def test_a_rule_for_what_one_side_deleted() -> None:
     ],
 )
 @pytest.mark.parametrize("rules", [DEFAULT, PATH_RULES], ids=["default", "path rules"])
-def test_the_rules_by_path(path: str, kind: Kind, sides: str, name: str, rules: Policy) -> None:
+def test_a_rule_is_chosen_by_path(
+    path: str, kind: Kind, sides: str, name: str, rules: Policy
+) -> None:
     """Those of the default have nothing to say about upstream's own code."""
     text = hunk("o", "b", "t") if "o" in sides and "t" in sides else None
     (decision,) = decide([conflict(path, kind, text, sides)], Knowledge(rules))
@@ -173,19 +175,19 @@ def test_only_the_conflicting_hunks_follow_the_winner() -> None:
         assert decision.why == f"Why {take.value}."
 
 
-def test_a_whole_file_is_the_winners_whole_file() -> None:
+def test_a_rule_for_whole_files_takes_the_whole_file() -> None:
     decision = decided(conflict(text=hunk("o", "b", "t")), rule(Take.UPSTREAM, whole=True))
     assert (decision.whole, decision.take, decision.text) == (True, Take.UPSTREAM, None)
     assert decision.left == 0
 
 
-def test_a_whole_file_that_somebody_edited_is_decided_by_what_hunks_are_left() -> None:
+def test_an_edited_file_is_decided_by_its_remaining_hunks() -> None:
     found = replace(conflict(text="mine\n" + hunk("o", "b", "t")), edited=True)
     decision = decided(found, rule(Take.UPSTREAM, whole=True))
     assert (decision.whole, decision.text) == (False, "mine\nt\n")
 
 
-def test_without_a_rule_every_hunk_is_a_persons() -> None:
+def test_every_hunk_without_a_rule_is_left_for_a_person() -> None:
     text = f"x\n{hunk('o', 'b', 't')}y\n{hunk('o', 'b', 't')}"
     assert decided(conflict(text=text)) == Decision(
         conflict(text=text),
@@ -209,7 +211,7 @@ def test_without_a_rule_every_hunk_is_a_persons() -> None:
     ],
 )
 @pytest.mark.parametrize("take", list(Take))
-def test_markers_that_do_not_add_up_are_a_persons(text: str, take: Take) -> None:
+def test_unbalanced_markers_are_left_for_a_person(text: str, take: Take) -> None:
     decision = decided(conflict(text=text), rule(take))
     assert (decision.take, decision.text, decision.whole, decision.left) == (None, None, False, 1)
     assert decision.why == "Its conflict markers do not add up."
@@ -233,7 +235,7 @@ def test_what_somebody_has_begun_is_continued() -> None:
 # --- Both ----------------------------------------------------------------------------------------
 
 
-def test_additions_of_both_sides_stay_the_forks_first() -> None:
+def test_additions_of_both_sides_are_kept_with_the_forks_first() -> None:
     decision = decided(conflict(text=f"x\n{hunk('op', '', 'tu')}y\n"), rule(Take.BOTH))
     assert decision.text == "x\no\np\nt\nu\ny\n"
     assert (decision.take, decision.settled, decision.left, decision.dropped) == (
@@ -247,7 +249,9 @@ def test_additions_of_both_sides_stay_the_forks_first() -> None:
 @pytest.mark.parametrize(
     ("ours", "base", "theirs"), [("o", "b", "t"), ("", "b", "t"), ("o", "b", ""), ("ob", "b", "t")]
 )
-def test_anything_but_additions_is_a_persons(ours: str, base: str, theirs: str) -> None:
+def test_a_hunk_with_more_than_additions_is_left_for_a_person(
+    ours: str, base: str, theirs: str
+) -> None:
     text = hunk(ours, base, theirs)
     decision = decided(conflict(text=text), rule(Take.BOTH))
     assert (decision.take, decision.text, decision.left) == (None, text, 1)
@@ -255,7 +259,7 @@ def test_anything_but_additions_is_a_persons(ours: str, base: str, theirs: str) 
     assert decision.todo == "resolve 1 hunk in f.py, then git add -- f.py"
 
 
-def test_without_a_base_nobody_knows_whether_lines_were_added() -> None:
+def test_a_hunk_without_a_base_is_not_merged_as_additions() -> None:
     text = "<<<<<<< HEAD\no\n=======\nt\n>>>>>>> tag\n"
     assert decided(conflict(text=text), rule(Take.BOTH)).left == 1
 
@@ -265,7 +269,7 @@ def test_a_line_that_both_sides_added_is_not_there_twice() -> None:
     assert decision.left or decision.text == "s\no\nt\n"
 
 
-def test_a_hunk_in_a_marked_block_is_a_persons_and_the_others_are_decided() -> None:
+def test_only_the_hunk_in_a_marked_block_is_left_for_a_person() -> None:
     marked = f"# CARTO: ours\nRUN x\n{hunk('o', '', 't')}RUN y\n"
     text = f"{marked}\n{hunk('p', '', 'u')}"
     decision = decided(conflict(text=text), rule(Take.BOTH))
@@ -299,7 +303,7 @@ def version_hunk(ours: str, base: str, theirs: str) -> str:
     return HUNK.format(ours=f"{ours}\n", base=f"{base}\n", theirs=f"{theirs}\n")
 
 
-def test_the_version_is_upstreams() -> None:
+def test_the_version_rule_takes_upstreams_version() -> None:
     text = version_hunk('version = "1.1"  # ours', 'version = "1.0"', "version='1.2'")
     decision = decided(conflict(text=text), rule(Take.VERSION))
     assert (decision.text, decision.take, decision.dropped) == (
@@ -309,7 +313,7 @@ def test_the_version_is_upstreams() -> None:
     )
 
 
-def test_the_version_with_carriage_returns() -> None:
+def test_the_version_rule_keeps_carriage_returns() -> None:
     text = version_hunk('version = "1.1"', 'version = "1.0"', 'version = "1.2"')
     decision = decided(conflict(text=text.replace("\n", "\r\n")), rule(Take.VERSION))
     assert decision.text == 'version = "1.2"\r\n'
@@ -328,7 +332,7 @@ def test_the_version_with_carriage_returns() -> None:
     ],
 )
 @pytest.mark.parametrize("side", ["ours", "base", "theirs"])
-def test_more_than_the_version_is_a_persons(line: str, side: str) -> None:
+def test_a_hunk_with_more_than_the_version_is_left_for_a_person(line: str, side: str) -> None:
     lines = dict.fromkeys(("ours", "base", "theirs"), 'version = "1.0"')
     lines[side] += f"\n{line}"
     text = version_hunk(**lines)
@@ -337,7 +341,7 @@ def test_more_than_the_version_is_a_persons(line: str, side: str) -> None:
     assert decision.why == "More than the version is in conflict."
 
 
-def test_the_version_and_something_else_elsewhere() -> None:
+def test_a_hunk_beside_the_version_hunk_is_left_for_a_person() -> None:
     version = version_hunk('version = "1.1"', 'version = "1.0"', 'version = "1.2"')
     decision = decided(conflict(text=f"{version}x\n{hunk('o', 'b', 't')}"), rule(Take.VERSION))
     assert decision.text == f'version = "1.2"\nx\n{hunk("o", "b", "t")}'
@@ -368,7 +372,7 @@ def test_one_side_wins_as_a_whole(found: Conflict, take: Take) -> None:
 
 
 @pytest.mark.parametrize("take", [Take.BOTH, Take.VERSION])
-def test_a_rule_for_text_decides_nothing_else(take: Take) -> None:
+def test_a_rule_for_text_does_not_decide_a_binary_conflict(take: Take) -> None:
     decision = decided(conflict(kind=Kind.BINARY), rule(take))
     assert (decision.take, decision.whole, decision.left) == (None, False, 1)
     assert decision.why == f"Rule {rule(take).name!r} decides text only."
@@ -400,7 +404,7 @@ def test_a_rule_for_text_decides_nothing_else(take: Take) -> None:
         (conflict(kind=Kind.MODE, text="x\n"), "edit f.py, then git add -- f.py"),
     ],
 )
-def test_a_person_is_told_what_to_do(found: Conflict, todo: str) -> None:
+def test_a_conflict_for_a_person_says_what_to_do(found: Conflict, todo: str) -> None:
     decision = decided(found)
     assert (decision.why, decision.todo, decision.left) == ("No rule fits.", todo, 1)
 
@@ -408,13 +412,13 @@ def test_a_person_is_told_what_to_do(found: Conflict, todo: str) -> None:
 # --- What is lost --------------------------------------------------------------------------------
 
 
-def test_lines_of_the_forks_that_give_way_are_counted() -> None:
+def test_dropped_fork_lines_are_counted() -> None:
     text = hunk("opq", "b", "tq") + "x\n" + hunk("r", "c", "")
     assert decided(conflict(text=text), rule(Take.UPSTREAM)).dropped == 3
     assert decided(conflict(text=text), rule(Take.FORK)).dropped == 0
 
 
-def test_a_line_that_the_fork_has_from_upstream_is_not_the_forks() -> None:
+def test_an_unchanged_line_does_not_count_as_a_dropped_fork_line() -> None:
     """Without zealous markers a hunk holds lines that only upstream changed."""
     text = hunk("ao", "ab", "ct")
     assert decided(conflict(text=text), rule(Take.UPSTREAM)).dropped == 1
@@ -428,7 +432,7 @@ def test_a_line_that_the_fork_has_from_upstream_is_not_the_forks() -> None:
     st.sampled_from(list(Take)),
     st.booleans(),
 )
-def test_nothing_is_decided_while_something_is_left(text: str, take: Take, edited: bool) -> None:
+def test_a_decision_is_made_only_if_no_hunk_is_left(text: str, take: Take, edited: bool) -> None:
     decision = decided(replace(conflict(text=text), edited=edited), rule(take))
     assert (decision.take is None) is bool(decision.left)
     assert bool(decision.todo) is bool(decision.left)
@@ -561,7 +565,7 @@ def told(decision: Decision) -> Told:
         ("+d", "", "c", None, MARKED),
     ],
 )  # fmt: skip
-def test_a_hunk_that_the_fork_wrote(
+def test_evidence_decides_a_hunk_that_the_fork_wrote(
     ours: str, base: str, theirs: str, result: str | None, reason: Told
 ) -> None:
     found = clash(ours, base, theirs, elsewhere="k")
@@ -572,7 +576,7 @@ def test_a_hunk_that_the_fork_wrote(
     assert decision.todo == (result is None) * "resolve 1 hunk in f.ts, then git add -- f.ts"
 
 
-def test_where_nobody_knows_who_wrote_it_rules_alone_decide() -> None:
+def test_only_rules_decide_if_the_author_is_unknown() -> None:
     for found in (clash("b", "a", "b"), clash("b", "", "c"), clash("A", "a", "b")):
         (decision,) = decide([found], Knowledge(with_rules()))
         assert told(decision) == ("", None, "No rule fits.")
@@ -580,7 +584,7 @@ def test_where_nobody_knows_who_wrote_it_rules_alone_decide() -> None:
     assert told(decision) == MARKED
 
 
-def test_without_its_base_a_hunk_is_evidence_only_where_there_never_was_one() -> None:
+def test_a_hunk_without_a_base_is_decided_only_if_both_sides_added_the_file() -> None:
     text = clash("b", "", "cb").text
     assert text
     found = replace(clash("b", "a", "cb"), text=text.replace("||||||| base\n", ""))
@@ -625,7 +629,7 @@ each_kind = pytest.mark.parametrize(
 
 
 @each_kind
-def test_what_no_own_commit_touched_follows_upstream(found: Conflict) -> None:
+def test_a_file_without_a_fork_commit_follows_upstream(found: Conflict) -> None:
     (decision,) = decide([found], Knowledge(DEFAULT, Customisations(ELSEWHERE)))
     assert told(decision) == UNTOUCHED
     assert (decision.whole, decision.left, decision.text) == (True, 0, None)
@@ -633,7 +637,7 @@ def test_what_no_own_commit_touched_follows_upstream(found: Conflict) -> None:
 
 @each_kind
 @pytest.mark.parametrize("name", ["litellm/x.py", "litellm/old.py"])
-def test_what_an_own_commit_touched_does_not(found: Conflict, name: str) -> None:
+def test_a_file_with_a_fork_commit_does_not_follow_upstream(found: Conflict, name: str) -> None:
     """Not under the name either that it has in the fork."""
     found = replace(found, names=(found.path, "litellm/old.py"))
     (decision,) = decide([found], Knowledge(DEFAULT, Customisations({name: [COMMIT]})))
@@ -643,7 +647,9 @@ def test_what_an_own_commit_touched_does_not(found: Conflict, name: str) -> None
 
 @pytest.mark.parametrize("line", ["a", "b", "c"])
 @pytest.mark.parametrize("kind", [Kind.CONTENT, Kind.ADD_ADD])
-def test_a_line_that_was_written_under_another_name_is_somebodys(kind: Kind, line: str) -> None:
+def test_a_differing_fork_line_keeps_a_renamed_file_from_following_upstream(
+    kind: Kind, line: str
+) -> None:
     """Upstream renamed the file since; only what differs counts."""
     found = whole(kind, "ot" if kind is Kind.ADD_ADD else "bot")
     own = Customisations(ELSEWHERE, {lines(line).strip(): [COMMIT]})
@@ -654,9 +660,7 @@ def test_a_line_that_was_written_under_another_name_is_somebodys(kind: Kind, lin
 
 
 @pytest.mark.parametrize(("wrote", "purpose"), [("", False), ("a", False), ("acde", True)])
-def test_a_deletion_is_not_on_purpose_because_of_a_line_that_is_everywhere(
-    wrote: str, purpose: bool
-) -> None:
+def test_one_common_line_does_not_make_a_deletion_intentional(wrote: str, purpose: bool) -> None:
     """Such as an import, which an own commit wrote into another file."""
     texts = Texts(lines("acde"), "", lines("acdf"))
     found = replace(whole(Kind.MODIFY_DELETE, "bt"), texts=texts)
@@ -665,7 +669,7 @@ def test_a_deletion_is_not_on_purpose_because_of_a_line_that_is_everywhere(
     assert decision.rule == ("removed stays removed" if purpose else UNTOUCHED[0])
 
 
-def test_a_rename_is_never_nobodys() -> None:
+def test_a_rename_without_a_fork_commit_is_left_for_a_person() -> None:
     for sides in ("b", "o", "t", "bo", "bt"):
         found = whole(Kind.RENAME, sides)
         (decision,) = decide([found], Knowledge(DEFAULT, Customisations(ELSEWHERE)))
@@ -687,7 +691,7 @@ def test_a_rename_is_never_nobodys() -> None:
         ("}", "}", "", None, LEFT),
     ],
 )
-def test_lines_that_no_own_commit_wrote_and_that_upstream_has(
+def test_lines_without_a_fork_commit_yield_only_if_upstream_has_them(
     ours: str, elsewhere: str, wrote: str, result: str | None, reason: Told
 ) -> None:
     """An own commit changed the file, but not these lines: an earlier merge left them there."""
@@ -697,7 +701,7 @@ def test_lines_that_no_own_commit_wrote_and_that_upstream_has(
     assert decision.text == (found.text if result is None else lines(result + elsewhere))
 
 
-def test_a_short_line_of_the_forks_beside_such_lines_is_not_lost() -> None:
+def test_a_short_line_that_upstream_lacks_is_left_for_a_person() -> None:
     """Whose it is cannot be told, as it says too little; upstream has it nowhere."""
     found = clash("bx", "a", "c", elsewhere="b")
     assert settle(found, own=of_the_fork(found, wrote="")).left == 1
@@ -724,7 +728,7 @@ def test_a_short_line_of_the_forks_beside_such_lines_is_not_lost() -> None:
         ("uv.lock", Kind.ADD_ADD, "ot", "generated", Take.UPSTREAM),
     ],
 )
-def test_a_whole_file_that_is_one_sides(
+def test_the_default_rules_decide_whole_files_whoever_touched_them(
     path: str, kind: Kind, sides: str, name: str, take: Take, touched: bool
 ) -> None:
     """Whoever touched it."""
@@ -742,7 +746,7 @@ def test_a_whole_file_that_is_one_sides(
         (".github/workflows/test.yml", Kind.ADD_ADD, "ot", "workflows", Take.FORK),
     ],
 )
-def test_what_is_the_forks_where_the_fork_touched_it(
+def test_the_default_rules_take_the_fork_in_files_that_the_fork_touched(
     path: str, kind: Kind, sides: str, name: str, take: Take
 ) -> None:
     found = whole(kind, sides, path)
@@ -758,7 +762,7 @@ def test_what_is_the_forks_where_the_fork_touched_it(
     "path", ["f.py", "f.pyi", "f.yml", "f.yaml", "f.md", "f.rst", "Makefile", "a/Makefile",
              "Makefile.inc", "GNUmakefile", "makefile", "rules.mk"],
 )  # fmt: skip
-def test_where_indentation_has_a_meaning_it_is_a_change(path: str) -> None:
+def test_indentation_counts_as_a_change_in_indentation_sensitive_files(path: str) -> None:
     for sides in (("A", "a", "b"), ("b", "a", "A")):
         assert told(settle(clash(*sides, path=path))) == LEFT
     for ours, theirs, result in (("a", "b", "b"), ("b", "a", "b")):
@@ -781,7 +785,7 @@ def test_white_space_between_words_is_a_change() -> None:
         assert told(settle(replace(found, texts=Texts(base, ours, theirs)))) == LEFT
 
 
-def test_in_python_a_change_that_upstream_has_in_another_block_is_not_absorbed() -> None:
+def test_a_python_change_that_upstream_has_in_another_block_is_not_absorbed() -> None:
     """The fork made a call depend on something; upstream made another one depend on it."""
     found = clash("bA", "a", "bCa", path="f.py")
     assert settle(found).left == 1
@@ -790,7 +794,7 @@ def test_in_python_a_change_that_upstream_has_in_another_block_is_not_absorbed()
 # --- Both added ----------------------------------------------------------------------------------
 
 
-def test_lines_that_are_alike_may_be_the_same_thing() -> None:
+def test_similar_lines_added_by_both_sides_are_left_for_a_person() -> None:
     for ours, theirs, alike in (
         ('httpx = "0.27.1"', 'httpx = "0.28.0"', True),
         ("result = await call(request)", "result = await call(request, key)", True),
@@ -804,7 +808,7 @@ def test_lines_that_are_alike_may_be_the_same_thing() -> None:
         assert decision.text == (hunk if alike else f"{ours}\n{theirs}\n")
 
 
-def test_what_the_other_sides_file_has_elsewhere_is_not_added_again() -> None:
+def test_a_line_that_the_other_side_has_elsewhere_is_not_added_again() -> None:
     assert told(settle(clash("bd", "", "c", elsewhere="d"))) == LEFT
     assert told(settle(clash("b", "", "cd", own="d"))) == LEFT
     assert told(settle(clash("b", "", "c", elsewhere="d", own="e"))) == ADDED
@@ -822,7 +826,7 @@ def test_what_the_other_sides_file_has_elsewhere_is_not_added_again() -> None:
         ("Makefile", "bC", "D", "DbC"),
     ],
 )
-def test_what_both_added_means_the_same_as_before(
+def test_combining_both_additions_keeps_their_meaning_or_decides_nothing(
     path: str, ours: str, theirs: str, result: str
 ) -> None:
     """By evidence and by the rule for a Dockerfile and the Makefile."""
@@ -830,7 +834,7 @@ def test_what_both_added_means_the_same_as_before(
     assert decision.left or decision.text == lines(result)
 
 
-def test_two_files_of_one_name_are_not_made_one() -> None:
+def test_two_new_files_of_one_name_are_not_combined() -> None:
     found = clash("bd", "", "ce", path="x.py", kind=Kind.ADD_ADD)
     assert settle(replace(found, base=None)).left == 1
 
@@ -861,7 +865,9 @@ def by_key(path: str, form: str, *values: str) -> Conflict:
         ("f.ini", PINS, None),
     ],
 )
-def test_each_side_changed_other_keys(path: str, form: str, result: str | None) -> None:
+def test_changes_to_different_keys_are_merged_by_key(
+    path: str, form: str, result: str | None
+) -> None:
     """The version is upstream's, whatever the fork made of it."""
     changed = "2 2 1", "3 1 3"
     if result and result[0] == "1":
@@ -876,7 +882,7 @@ def test_each_side_changed_other_keys(path: str, form: str, result: str | None) 
         assert (decision.settled, decision.left, decision.whole) == (1, 0, False)
 
 
-def test_a_merge_by_key_needs_the_base_and_what_the_merge_wrote() -> None:
+def test_a_merge_by_key_needs_the_base_and_an_unedited_file() -> None:
     found = by_key("package.json", PACKAGE, "1 1 1", "1 2 1", "1 1 3")
     assert told(settle(found)) == BY_KEY
     assert settle(replace(found, base=None, kind=Kind.ADD_ADD)).left == 1
@@ -896,7 +902,7 @@ def test_what_both_added_to_a_structured_file_is_still_valid() -> None:
     assert decision.left or len(json.loads(decision.text or "")) == 2
 
 
-def test_what_was_dropped_does_not_come_back_by_key() -> None:
+def test_a_dropped_change_does_not_come_back_in_a_merge_by_key() -> None:
     """One hunk was let go; the other one can be merged by key only."""
     pair = "{0} = {1}\n{0}{0} = {2}\n"
     base, ours, theirs = (
@@ -922,7 +928,7 @@ def taught(*answers: tuple[Conflict, str]) -> Memory:
     return memory
 
 
-def test_the_same_hunk_is_resolved_as_before() -> None:
+def test_the_same_hunk_is_resolved_from_memory() -> None:
     memory = taught((clash("b", "a", "c", elsewhere="k"), lines("dek")))
     # Beside other lines than then, too.
     found = clash("b", "a", "c", elsewhere="g")
@@ -931,7 +937,7 @@ def test_the_same_hunk_is_resolved_as_before() -> None:
 
 
 @pytest.mark.parametrize("sides", [("b", "a", "d"), ("d", "a", "c"), ("b", "d", "c")])
-def test_another_hunk_is_not(sides: tuple[str, str, str]) -> None:
+def test_a_different_hunk_is_not_resolved_from_memory(sides: tuple[str, str, str]) -> None:
     found = clash(*sides)
     one = replace(found, text=(found.text or "").replace(lines("d"), lines("d").replace("=", "==")))
     memory = taught((found, lines("e")))
@@ -940,7 +946,7 @@ def test_another_hunk_is_not(sides: tuple[str, str, str]) -> None:
     assert told(settle(replace(found, path="g.ts", names=("g.ts",)), memory=memory)) == LEFT
 
 
-def test_a_hunk_that_was_resolved_in_two_ways_is_not() -> None:
+def test_a_hunk_resolved_in_two_ways_is_not_resolved_from_memory() -> None:
     found = clash("b", "a", "c")
     twice = taught((found, lines("d")), (found, lines("d")))
     assert settle(found, memory=twice).text == lines("d")
@@ -950,7 +956,7 @@ def test_a_hunk_that_was_resolved_in_two_ways_is_not() -> None:
 
 
 @pytest.mark.parametrize("becomes", ["bc", "", "b", "d", "bxc", "x"])
-def test_what_a_hunk_became_is_all_that_stands_in_its_place(becomes: str) -> None:
+def test_a_remembered_resolution_is_complete_or_not_used(becomes: str) -> None:
     """Also where a line in it is like the next one; if that is not clear, it is a person's."""
     found = clash("b", "a", "c", elsewhere="x")
     decision = settle(found, memory=taught((found, lines(f"{becomes}x"))))
@@ -958,18 +964,18 @@ def test_what_a_hunk_became_is_all_that_stands_in_its_place(becomes: str) -> Non
     assert "x" in becomes or not decision.left
 
 
-def test_what_a_hunk_became_is_made_of_whole_lines() -> None:
+def test_a_remembered_resolution_consists_of_whole_lines() -> None:
     found = clash("b", "a", "c", elsewhere="}")
     decision = settle(found, memory=taught((found, "call() {}\n}\n")))
     assert decision.left or decision.text == "call() {}\n}\n"
 
 
-def test_what_the_lines_around_it_do_not_show_is_not_remembered() -> None:
+def test_a_resolution_with_changed_context_is_not_remembered() -> None:
     found = clash("b", "a", "c", elsewhere="x")
     assert settle(found, memory=taught((found, lines("bcy")))).left == 1
 
 
-def test_what_is_left_comes_with_what_was_made_of_another_conflict_there() -> None:
+def test_a_hunk_left_for_a_person_shows_how_an_earlier_conflict_was_resolved() -> None:
     memory = taught((clash("b", "a", "d"), lines("d")))
     decision = settle(clash("b", "a", "c"), memory=memory)
     assert (decision.left, decision.past) == (1, "1234567890 took upstream's side")
@@ -982,7 +988,9 @@ def test_what_is_left_comes_with_what_was_made_of_another_conflict_there() -> No
     ("lines_", "covered"),
     [("", True), ("ab", True), ("abd", True), ("b", False), ("a", False), ("d", False)],
 )
-def test_a_hunk_whose_every_change_was_let_go(lines_: str, covered: bool) -> None:
+def test_a_hunk_is_decided_if_a_drop_covers_all_of_the_forks_change(
+    lines_: str, covered: bool
+) -> None:
     drop = Drop("f.ts", "Nobody needs it.", tuple(lines(lines_).splitlines()))
     found = clash("b", "a", "c")
     decision = settle(found, drops=[Drop("g.ts", "Another."), drop])
@@ -994,7 +1002,7 @@ def test_a_hunk_whose_every_change_was_let_go(lines_: str, covered: bool) -> Non
 @pytest.mark.parametrize(
     "kind", [Kind.BINARY, Kind.SYMLINK, Kind.SUBMODULE, Kind.MODE, Kind.RENAME]
 )
-def test_a_conflict_as_a_whole_that_was_let_go(kind: Kind) -> None:
+def test_a_drop_without_lines_decides_a_whole_file_conflict(kind: Kind) -> None:
     found = whole(kind)
     own = Customisations({found.path: [COMMIT]})
     decision = settle(found, own=own, drops=[Drop(found.path, "Nobody needs it.")])
@@ -1015,7 +1023,7 @@ def test_a_drop_of_upstreams_change_does_not_cost_the_fork_its_own() -> None:
 
 
 @pytest.mark.parametrize(("letters", "covered"), [("", True), ("ac", True), ("c", False)])
-def test_a_hunk_in_which_upstreams_change_was_let_go(letters: str, covered: bool) -> None:
+def test_a_drop_of_upstreams_change_takes_the_forks_hunk(letters: str, covered: bool) -> None:
     reason, gone = "The fork's is better.", tuple(lines(letters).splitlines())
     found, drop = clash("b", "a", "c"), Drop("f.ts", reason, gone, side="upstream")
     decision = settle(found, drops=[drop])
@@ -1044,7 +1052,7 @@ def two_hunks() -> Conflict:
         (Take.FORK, "--keep-fork", "e}f", "dg"),
     ],
 )
-def test_a_persons_word_settles_only_what_is_left(
+def test_a_choice_by_option_settles_only_the_hunks_that_are_left(
     take: Take, option: str, result: str, given: str
 ) -> None:
     found = two_hunks()
@@ -1057,14 +1065,14 @@ def test_a_persons_word_settles_only_what_is_left(
     assert settle(found, words={"g.ts": take}) == settle(found)
 
 
-def test_a_persons_word_is_not_asked_for_where_nothing_is_left() -> None:
+def test_a_choice_by_option_has_no_effect_if_no_hunk_is_left() -> None:
     for found in (clash("b", "a", "b"), clash("b", "", "c")):
         assert settle(found, words={"f.ts": Take.FORK}) == settle(found)
 
 
 @pytest.mark.parametrize("take", [Take.UPSTREAM, Take.FORK])
 @pytest.mark.parametrize("kind", [Kind.BINARY, Kind.SUBMODULE, Kind.SYMLINK, Kind.RENAME])
-def test_a_persons_word_about_a_file_as_a_whole(kind: Kind, take: Take) -> None:
+def test_a_choice_by_option_settles_a_whole_file_conflict(kind: Kind, take: Take) -> None:
     found = replace(whole(kind), text=None)
     own = Customisations({found.path: [COMMIT]})
     decision = settle(found, own=own, words={found.path: take})
@@ -1073,13 +1081,13 @@ def test_a_persons_word_about_a_file_as_a_whole(kind: Kind, take: Take) -> None:
 
 
 @pytest.mark.parametrize("loser", ["ba", "a\n"], ids=["moved lines", "a blank line"])
-def test_what_gives_way_in_a_text_is_never_the_file_as_a_whole(loser: str) -> None:
+def test_a_choice_in_a_text_always_records_the_lines_given_up(loser: str) -> None:
     """Without lines it would be written down as any change to the file, for ever."""
     found = clash(loser, "ab" if loser == "ba" else "a", "c")
     assert settle(found, words={"f.ts": Take.UPSTREAM}).given_up
 
 
-def test_the_forks_lines_that_give_way_by_word_are_counted() -> None:
+def test_fork_lines_dropped_by_option_are_counted() -> None:
     found = clash("bd", "a", "c")
     assert settle(found, words={"f.ts": Take.UPSTREAM}).dropped == 2
     assert settle(found, words={"f.ts": Take.FORK}).dropped == 0
@@ -1109,7 +1117,7 @@ VERSION = HUNK.format(ours='version = "2"\n', base='version = "1"\n', theirs='ve
         (("b", "a", "c"), [], "b", {"words": {"f.ts": Take.FORK}}, False, "a person's word"),
     ],
 )
-def test_what_comes_first_in_a_hunk(
+def test_the_first_matching_reason_decides_a_hunk(
     sides: tuple[str, str, str],
     rules: list[Rule],
     wrote: str,
@@ -1134,7 +1142,7 @@ def test_the_version_comes_before_evidence_and_a_merge_by_key_after_it() -> None
     assert settle(found, drops=[Drop(found.path, "Nobody needs it.")]).rule == "dropped on purpose"
 
 
-def test_what_comes_first_in_a_conflict_as_a_whole() -> None:
+def test_the_first_matching_reason_decides_a_whole_file_conflict() -> None:
     found, nobody = whole(Kind.MODE), Customisations()
     own, drops = Customisations({found.path: [COMMIT]}), [Drop(found.path, "Nobody needs it.")]
     binary, always = whole(Kind.BINARY), rule(Take.FORK, whole=True)
@@ -1181,7 +1189,7 @@ def test_a_file_that_an_earlier_run_took_whole_is_recognised(found: Conflict, ta
             assert told(decision) == (policy_.rules[0].name, None, "Changed by hand, not staged.")
 
 
-def test_nobodys_file_that_somebody_edited_is_theirs() -> None:
+def test_a_hand_edit_in_a_file_without_fork_commits_is_kept() -> None:
     found = written(clash("b", "a", "c"), lines("d"))
     assert told(settle(found, own=Customisations())) == ("", None, "Changed by hand, not staged.")
     begun = written(clash("b", "a", "c"), f"by hand\n{clash('b', 'a', 'c').text}")
@@ -1190,7 +1198,7 @@ def test_nobodys_file_that_somebody_edited_is_theirs() -> None:
 
 @pytest.mark.parametrize("take", [Take.FORK, Take.UPSTREAM])
 @pytest.mark.parametrize("line", [lines("h"), "by hand\n"], ids=["by a run", "by hand"])
-def test_a_persons_word_overwrites_nothing_that_was_settled_before(take: Take, line: str) -> None:
+def test_a_choice_by_option_keeps_what_was_settled_before(take: Take, line: str) -> None:
     """The file holds what was settled of it; the word is about the hunk that is left."""
     found, word = two_hunks(), {"f.ts": take}
     begun, at_once = settle(found).text, settle(found, words=word)
@@ -1201,7 +1209,7 @@ def test_a_persons_word_overwrites_nothing_that_was_settled_before(take: Take, l
 
 
 @pytest.mark.parametrize("take", [Take.FORK, Take.UPSTREAM])
-def test_a_persons_word_that_an_earlier_run_carried_out_is_recognised(take: Take) -> None:
+def test_a_choice_carried_out_by_an_earlier_run_is_recognised(take: Take) -> None:
     found, word = two_hunks(), {"f.ts": take}
     at_once = settle(found, words=word)
     assert at_once.text
@@ -1210,7 +1218,7 @@ def test_a_persons_word_that_an_earlier_run_carried_out_is_recognised(take: Take
 
 
 @pytest.mark.parametrize("take", [Take.FORK, Take.UPSTREAM])
-def test_a_persons_word_does_not_overwrite_what_is_done_by_hand(take: Take) -> None:
+def test_a_choice_by_option_does_not_overwrite_a_resolution_by_hand(take: Take) -> None:
     decision = settle(written(clash("b", "a", "c"), "by hand\n"), words={"f.ts": take})
     assert (decision.whole, decision.text) == (False, None)
 
@@ -1242,7 +1250,7 @@ def _hunks(path: str) -> st.SearchStrategy[Conflict]:
 
 
 @given(st.sampled_from(["f.ts", "f.py", "Dockerfile"]).flatmap(_hunks), st.booleans())
-def test_nothing_that_the_fork_wrote_gives_way_unasked(found: Conflict, edited: bool) -> None:
+def test_no_fork_change_is_dropped_without_asking(found: Conflict, edited: bool) -> None:
     """What the fork added is there, but for white space around it, and what it removed is not."""
     if edited:
         found = written(found, f"by hand\n{found.text}")

@@ -17,7 +17,7 @@ def detected(world: World, *names: str) -> Detection:
     return detect.read(shell(), fork.open_fork(shell(), world.fork))
 
 
-def test_the_newest_by_version_and_not_by_name(world: World) -> None:
+def test_the_newest_release_is_chosen_by_version_not_by_name(world: World) -> None:
     found = detected(world, "v1.78.9-stable", "v1.78.10-stable")
     assert found.newest and found.newest.name == "v1.78.10-stable"
     assert [tag.name for tag in found.newer][:2] == ["v1.78.10-stable", "v1.78.9-stable"]
@@ -36,7 +36,7 @@ def test_the_newest_by_version_and_not_by_name(world: World) -> None:
         "litellm_v1.90.0",
     ],
 )
-def test_what_is_no_stable_release_is_not_taken(world: World, name: str) -> None:
+def test_a_tag_that_is_not_a_stable_release_is_not_detected(world: World, name: str) -> None:
     before = detected(world).newest
     after = detected(world, name).newest
     assert after == before and after
@@ -53,7 +53,7 @@ def test_a_plain_version_before_is_only_taken_by_name(world: World) -> None:
     assert found.newest and found.newest.name == "v1.77.2-stable"
 
 
-def test_a_scheme_that_has_gone_silent_is_warned_of(world: World) -> None:
+def test_a_scheme_without_recent_stable_releases_causes_a_warning(world: World) -> None:
     quiet = detected(world, "v1.78.0-rc.1")
     assert quiet.warnings == ()
     found = detected(world, "v1.82.3", "v1.83.10", "v1.83.12-nightly")
@@ -62,13 +62,13 @@ def test_a_scheme_that_has_gone_silent_is_warned_of(world: World) -> None:
     assert "may name its stable releases in another way" in warning
 
 
-def test_names_that_no_scheme_knows_are_warned_of(world: World) -> None:
+def test_tag_names_that_match_no_scheme_cause_a_warning(world: World) -> None:
     found = detected(world, "1.99.0+build7", "v2026.01-lts")
     [strange] = [w for w in found.warnings if "fit no tag scheme" in w]
     assert "2 of upstream's tags" in strange and "'v2026.01-lts'" in strange
 
 
-def test_after_a_squashed_sync_the_version_tells_what_is_there(world: World) -> None:
+def test_the_stated_version_counts_after_a_squashed_sync(world: World) -> None:
     text = world.git("show carto/main:pyproject.toml") + "\n"
     stated = text.replace("1.75.2.1", "1.77.2")
     assert stated != text

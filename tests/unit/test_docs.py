@@ -34,7 +34,7 @@ def test_a_changed_part_is_noticed() -> None:
     assert docs.renewed(changed, policy.load().policy) == text
 
 
-def test_images_and_labels_may_have_no_names() -> None:
+def test_documents_can_be_generated_without_image_names_and_labels() -> None:
     more = "[images]\nrelease = []\nbranch = []\n[pull_requests]\nlabels = []\n"
     found = policy.load(f'extends = "carto-litellm"\n{more}').policy
     assert found.images
@@ -43,7 +43,7 @@ def test_images_and_labels_may_have_no_names() -> None:
     assert "|  |" not in docs.process(found)
 
 
-def test_every_condition_is_in_words() -> None:
+def test_every_step_condition_is_described_in_words() -> None:
     steps = [
         step
         for found in vars(procedures).values()

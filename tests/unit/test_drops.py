@@ -42,7 +42,7 @@ reason = "Nobody uses it."
         ('drop = [{path = "c", reason = "Nobody uses it."}]', (SHORT,)),
     ],
 )
-def test_what_a_file_says(text: str | None, expected: tuple[Drop, ...]) -> None:
+def test_drops_are_read_from_a_file(text: str | None, expected: tuple[Drop, ...]) -> None:
     assert drops.read(text) == expected
 
 
@@ -57,7 +57,7 @@ def test_what_a_file_says(text: str | None, expected: tuple[Drop, ...]) -> None:
         ("[[drops]]\n", "Object contains unknown field `drops`"),
     ],
 )
-def test_what_is_not_valid_is_refused(text: str, problem: str) -> None:
+def test_an_invalid_drops_file_is_refused(text: str, problem: str) -> None:
     with pytest.raises(Refused) as refused:
         drops.read(text, "v1:carto_drops.toml")
     assert refused.value.code == ExitCode.REFUSED
@@ -69,7 +69,7 @@ def test_what_is_not_valid_is_refused(text: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("side", "both"), ("reason", "")])
-def test_a_word_that_can_never_hold_or_says_nothing_is_refused(key: str, value: str) -> None:
+def test_a_drop_with_an_unknown_side_or_no_reason_is_refused(key: str, value: str) -> None:
     """Otherwise somebody believes to have said something."""
     said = {"path": "a", "reason": "b", key: value}
     with pytest.raises(Refused):
@@ -95,7 +95,7 @@ def test_a_word_that_can_never_hold_or_says_nothing_is_refused(key: str, value: 
         (("a",), ["", "  "], False),
     ],
 )
-def test_whether_a_word_holds_for_some_lines(
+def test_a_drop_covers_only_the_lines_that_it_names(
     said: tuple[str, ...], lines: list[str], expected: bool
 ) -> None:
     """A word about some lines holds for no change without any."""
@@ -111,7 +111,7 @@ HEADER = """\
 """
 
 
-def test_the_whole_of_a_new_file() -> None:
+def test_a_new_drops_file_has_a_header_and_all_fields() -> None:
     assert drops.add(None, [FULL, SHORT]) == HEADER + (
         "[[drop]]\n"
         'path = "a/b.py"\n'
@@ -148,19 +148,19 @@ MORE = Drop("d", "Not ours.", ('quoted = "x"', "back\\slash = '''"))
         'drop = [\n    {path = "c", reason = "Nobody uses it."},\n]\n',
     ],
 )
-def test_more_drops_come_after_what_is_there(text: str) -> None:
+def test_new_drops_are_added_after_the_existing_ones(text: str) -> None:
     added = drops.add(text, [MORE])
     assert drops.read(added) == (*drops.read(text), MORE)
     if "drop = [" not in text:
         assert added.startswith(text)
 
 
-def test_what_is_known_is_not_written_again() -> None:
+def test_a_known_drop_is_not_written_again() -> None:
     assert drops.add(TEXT, [SHORT, FULL]) == TEXT
     assert drops.read(drops.add(TEXT, [MORE, SHORT, MORE])) == (FULL, SHORT, MORE)
 
 
-def test_a_file_that_was_begun_without_a_drop_takes_one() -> None:
+def test_a_drop_can_be_added_to_a_file_without_drops() -> None:
     begun = drops.add(None, [])
     assert drops.read(drops.add(begun, [SHORT])) == (SHORT,)
 

@@ -36,5 +36,5 @@ def test_prose_is_wrapped_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None
     assert then == f"Next: {THEN}"
 
 
-def test_elsewhere_each_sentence_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_sentence_is_one_line_outside_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said(monkeypatch, "") == [*f"Failed: {WHAT}".splitlines(), UNTOUCHED, f"Next: {THEN}"]

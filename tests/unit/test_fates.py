@@ -95,7 +95,9 @@ def fates(base: str, mine: str, other: str, result: str) -> list[Fate]:
         ("a b c d e", "F a b G c d e H", "a b c d e", "F a b c d e H", [KEPT, LOST, KEPT]),
     ],
 )
-def test_a_hunk_is(base: str, mine: str, other: str, result: str, expected: list[Fate]) -> None:
+def test_each_hunk_gets_the_expected_fate(
+    base: str, mine: str, other: str, result: str, expected: list[Fate]
+) -> None:
     assert fates(text(base), text(mine), text(other), text(result)) == expected
 
 
@@ -143,11 +145,13 @@ def test_copies_of_a_line_are_counted(
         ("a b", "a F ) b", "a b", "a b", LOST),
     ],
 )
-def test_the_first_hunk_is(base: str, mine: str, other: str, result: str, expected: Fate) -> None:
+def test_the_first_hunk_gets_the_expected_fate(
+    base: str, mine: str, other: str, result: str, expected: Fate
+) -> None:
     assert fates(text(base), text(mine), text(other), text(result))[0] is expected
 
 
-def test_what_is_told_of_a_hunk() -> None:
+def test_an_account_lists_missing_and_returned_lines() -> None:
     base, mine, result = text("a b c d"), text("a F G ) d"), text("a b F G~ d")
     change = Change(2, 2, (line("b"), line("c")), (line("F"), line("G"), ")"))
     assert accounts(base, mine, base, result) == [
@@ -173,7 +177,7 @@ def test_what_is_told_of_a_hunk() -> None:
         ("a b c", "F", "a b c", "", LOST),
     ],
 )
-def test_a_file_that_is_not_everywhere(
+def test_a_file_missing_on_one_side_gets_the_expected_fate(
     base: str, mine: str, other: str, result: str, expected: Fate
 ) -> None:
     assert fates(text(base), text(mine), text(other), text(result)) == [expected]
@@ -191,12 +195,12 @@ CUT = """\
 
 
 @pytest.mark.parametrize(("mine", "result"), [(CALL, CUT), (CUT, CALL)])
-def test_what_a_formatter_cut_into_other_lines_is_kept(mine: str, result: str) -> None:
+def test_a_change_that_was_rewrapped_by_a_formatter_is_kept(mine: str, result: str) -> None:
     base = text("a b c")
     assert fates(base, base + mine, base, base + result) == [KEPT]
 
 
-def test_what_a_formatter_cut_is_counted_as_well() -> None:
+def test_two_hunks_are_lost_if_only_one_rewrapped_copy_is_left() -> None:
     base = text("a b c")
     mine = CALL + base + CALL
     assert fates(base, mine, base, base + CUT) == [LOST, LOST]
@@ -243,7 +247,7 @@ def test_white_space_around_a_line_does_not_save_it() -> None:
         ("--- *** --- ***", False),
     ],
 )
-def test_whether_a_line_tells_anything(said: str, expected: bool) -> None:
+def test_short_and_trivial_lines_are_not_substantive(said: str, expected: bool) -> None:
     assert substantive(said) is expected
 
 
@@ -278,7 +282,7 @@ def test_a_line_that_the_other_side_added_elsewhere_is_not_the_same_change() -> 
 
 
 @pytest.mark.parametrize(("start", "end"), [("    ", ""), ("", "\r")])
-def test_white_space_is_no_change_of_the_same_place(start: str, end: str) -> None:
+def test_a_white_space_change_does_not_explain_a_lost_line(start: str, end: str) -> None:
     """Upstream's new line ends or indentation are no reason for a line of the fork's to be gone."""
     base, mine = text("a b c d e f"), text("a b F c d e f")
     other = "".join(f"{start}{x}{end}\n" for x in base.split("\n")[:-1])
@@ -374,14 +378,14 @@ def judged(parts: Sequence[Part], result: Sequence[str], *, mine: bool = True) -
 
 
 @given(histories())
-def test_the_hunks_made_for_these_tests_are_as_a_diff_has_them(parts: list[Part]) -> None:
+def test_generated_hunks_agree_with_the_diff(parts: list[Part]) -> None:
     base = "".join(f"{x}\n" for x in written(parts, mine=False, other=False))
     mine = "".join(f"{x}\n" for x in written(parts, mine=True, other=False))
     assert hunks_of(parts, mine=True) == changes(base, mine)
 
 
 @given(histories())
-def test_where_both_sides_changes_are_all_there_everything_is_kept(parts: list[Part]) -> None:
+def test_a_result_with_the_changes_of_both_sides_keeps_every_hunk(parts: list[Part]) -> None:
     result = written(parts, mine=True, other=True)
     for mine in (True, False):
         found = judged(parts, result, mine=mine)
@@ -422,7 +426,7 @@ def test_a_hunk_of_which_a_removed_line_is_put_back_is_lost_and_no_other(
 
 
 @given(histories(), st.data())
-def test_the_other_sides_losses_are_none_of_this_sides(
+def test_a_loss_on_the_other_side_does_not_change_this_sides_fates(
     parts: list[Part], data: st.DataObject
 ) -> None:
     others = [part for part in parts if isinstance(part, Edit) and not part.mine and part.added]

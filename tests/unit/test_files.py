@@ -30,7 +30,7 @@ def test_text_that_is_not_utf8_is_read_and_written_as_it_is(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o755, 0o600, 0o664])
-def test_the_mode_stays(mode: int, tmp_path: Path) -> None:
+def test_the_file_mode_is_preserved(mode: int, tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_text("before")
     path.chmod(mode)
@@ -45,7 +45,7 @@ def test_nothing_else_is_left_in_the_directory(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["f"]
 
 
-def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+def test_replacing_a_missing_file_fails_and_creates_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         files.replace_text(tmp_path / "f", "x")
     assert os.listdir(tmp_path) == []
@@ -79,7 +79,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(
     assert os.listdir(tmp_path) == ["f"]
 
 
-def test_whoever_has_the_old_file_open_keeps_the_old_text(tmp_path: Path) -> None:
+def test_an_open_handle_keeps_reading_the_old_text(tmp_path: Path) -> None:
     path = tmp_path / "f"
     path.write_text("before")
     with path.open() as old:
@@ -87,7 +87,7 @@ def test_whoever_has_the_old_file_open_keeps_the_old_text(tmp_path: Path) -> Non
         assert old.read() == "before"
 
 
-def test_a_link_stays_a_link(tmp_path: Path) -> None:
+def test_a_symlink_is_preserved_and_its_target_replaced(tmp_path: Path) -> None:
     """A version file may be one; git would otherwise record a change of its type."""
     (tmp_path / "real").write_text("before")
     (tmp_path / "link").symlink_to("real")
@@ -96,7 +96,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
     assert (tmp_path / "real").read_text() == "after"
 
 
-def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
+def test_a_file_with_a_name_of_maximum_length_can_be_replaced(tmp_path: Path) -> None:
     path = tmp_path / ("x" * 255)
     path.write_text("before")
     files.replace_text(path, "after")
@@ -138,12 +138,12 @@ def paste(place: Path, path: str, before: str, after: str) -> list[str]:
         ("".join(f"{number}\n" for number in range(100)), "".join(f"{n}\n" for n in range(50))),
     ],
 )
-def test_pasted_it_makes_the_change(before: str, after: str, tmp_path: Path) -> None:
+def test_the_pasted_patch_makes_the_change(before: str, after: str, tmp_path: Path) -> None:
     assert paste(tmp_path / "it's here", "sub/f", before, after) == [".git", "sub"]
 
 
 @pytest.mark.parametrize("setting", ["fix", "error", "warn"])
-def test_pasted_it_makes_the_change_whatever_git_is_set_to_do_with_blanks(
+def test_the_pasted_patch_ignores_gits_white_space_setting(
     setting: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GIT_CONFIG_COUNT", "1")
@@ -167,7 +167,7 @@ def test_pasted_it_makes_the_change_whatever_git_is_set_to_do_with_blanks(
         "caf\udce9",
     ],
 )
-def test_pasted_it_changes_the_file_of_that_name(path: str, tmp_path: Path) -> None:
+def test_the_pasted_patch_changes_a_file_with_an_unusual_name(path: str, tmp_path: Path) -> None:
     assert paste(tmp_path / "w", path, "a\n", "b\n") == sorted([".git", path])
 
 
@@ -190,7 +190,7 @@ def test_a_name_that_ends_the_patch_runs_nothing(
     *[st.lists(st.sampled_from(["a\n", "b\n", "\n", " c\r\n", "d\u2028\n", "\te\x0c\n"]))] * 2,
     st.sampled_from(["", "end"]),
 )
-def test_pasted_it_makes_any_change(
+def test_the_pasted_patch_makes_any_change(
     tmp_path: Path, before: list[str], after: list[str], end: str
 ) -> None:
     old, new = "".join(before), "".join(after) + end

@@ -49,7 +49,7 @@ def test_a_text_without_markers_is_one_segment() -> None:
     assert hunks.parse("") == []
 
 
-def test_a_hunk_with_what_both_sides_started_from() -> None:
+def test_a_diff3_hunk_has_a_base() -> None:
     assert hunks.parse(f"before\n{THREE}after\n") == [
         "before\n",
         Hunk(
@@ -63,12 +63,12 @@ def test_a_hunk_with_what_both_sides_started_from() -> None:
     ]
 
 
-def test_a_hunk_without_it_has_no_base() -> None:
+def test_a_merge_style_hunk_has_no_base() -> None:
     hunk = only_hunk(TWO)
     assert (hunk.ours, hunk.base, hunk.theirs, hunk.before) == (("ours\n",), None, ("theirs\n",), 1)
 
 
-def test_an_empty_side_is_empty_and_an_empty_base_is_no_missing_base() -> None:
+def test_an_empty_base_differs_from_a_missing_base() -> None:
     hunk = only_hunk("<<<<<<<\n|||||||\n=======\n>>>>>>>\n")
     assert (hunk.ours, hunk.base, hunk.theirs) == ((), (), ())
 
@@ -166,7 +166,7 @@ def test_an_underline_outside_of_hunks_is_text() -> None:
     ],
     ids="".join,
 )
-def test_markers_that_do_not_add_up_are_nothing_to_decide(lines: list[str]) -> None:
+def test_unbalanced_markers_are_not_parsed(lines: list[str]) -> None:
     markers = {"<": "<<<<<<< HEAD", "|": "||||||| base", "=": "=======", ">": ">>>>>>> tag"}
     text = "".join(f"{markers[line]}\nx\n" for line in lines)
     assert hunks.parse(text) is None
@@ -205,7 +205,7 @@ def test_an_underline_inside_a_hunk_is_never_taken_for_its_middle(text: str) -> 
         ("", False),
     ],
 )
-def test_what_only_a_conflict_leaves_behind(line: str, left: bool) -> None:
+def test_leftover_conflict_markers_are_recognised(line: str, left: bool) -> None:
     assert bool(hunks.LEFTOVER.fullmatch(line)) is left
 
 
@@ -217,13 +217,13 @@ def test_a_paragraph_reaches_to_the_next_blank_line() -> None:
     assert hunks.paragraph(segments, 1) == f"near\nnext\n{TWO}after\n"
 
 
-def test_a_paragraph_at_the_ends_of_a_file() -> None:
+def test_a_paragraph_ends_at_a_blank_line_or_the_end_of_the_file() -> None:
     assert hunks.paragraph(parsed(TWO), 0) == TWO
     assert hunks.paragraph(parsed(f"\n{TWO}\n"), 1) == TWO
     assert hunks.paragraph(parsed(f"a\n{TWO}b"), 1) == f"a\n{TWO}b"
 
 
-def test_a_paragraph_holds_the_hunk_beside_it() -> None:
+def test_a_paragraph_includes_an_adjacent_hunk() -> None:
     segments = parsed(f"# mark\n{TWO}{THREE}")
     assert hunks.paragraph(segments, 2) == TWO + THREE
     assert hunks.paragraph(segments, 1) == f"# mark\n{TWO}{THREE}"
@@ -265,7 +265,7 @@ def three_texts(draw: st.DrawFn, end: str = "\n", lines: Sequence[str] = LINES) 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"], ids=["LF", "CRLF"])
 @pytest.mark.parametrize("style", ["--diff3", "--zdiff3", ""])
-def test_real_merges_come_apart_as_git_would_take_them(end: str, style: str) -> None:
+def test_hunks_of_real_merges_give_the_sides_that_git_gives(end: str, style: str) -> None:
     options = [style] if style else []
 
     @settings(max_examples=60)
@@ -304,7 +304,7 @@ def test_underlines_in_real_merges_never_yield_a_wrong_cut(style: str) -> None:
 
 @settings(max_examples=60)
 @given(three_texts(), st.tuples(st.booleans(), st.booleans(), st.booleans()))
-def test_texts_that_do_not_end_with_a_line_end(
+def test_texts_without_a_final_newline_are_parsed(
     texts: tuple[str, ...], cut: tuple[bool, ...]
 ) -> None:
     """Git ends every line inside markers, so only there may a last line end be more."""
@@ -323,7 +323,7 @@ def test_texts_that_do_not_end_with_a_line_end(
         st.sampled_from(["<<<<<<< a", "||||||| b", "=======", ">>>>>>> c", "x", "", "Title"])
     ).map("\n".join)
 )
-def test_whatever_is_taken_apart_comes_together_again(text: str) -> None:
+def test_joining_parsed_segments_gives_the_original_text(text: str) -> None:
     segments = hunks.parse(text)
     if segments is None:
         assert any(hunks.LEFTOVER.fullmatch(line) for line in text.split("\n"))
@@ -335,7 +335,7 @@ def test_whatever_is_taken_apart_comes_together_again(text: str) -> None:
 
 
 @given(st.text())
-def test_any_text_is_its_lines(text: str) -> None:
+def test_joining_the_lines_of_any_text_gives_the_text(text: str) -> None:
     lines = hunks.lines_of(text)
     assert "".join(lines) == text
     assert all(line and "\n" not in line[:-1] for line in lines)

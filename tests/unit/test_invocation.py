@@ -32,7 +32,7 @@ def _program(path: Path) -> Path:
 # --- The program ---------------------------------------------------------------------------------
 
 
-def test_what_is_on_the_path_is_called_by_its_name(on_path: Path) -> None:
+def test_a_program_on_the_path_is_called_by_its_name(on_path: Path) -> None:
     assert invocation.program([str(on_path / "invoke"), "status"]) == "invoke"
 
 
@@ -42,7 +42,7 @@ def test_a_link_on_the_path_to_the_program_is_enough(on_path: Path, tmp_path: Pa
     assert invocation.program([str(real)]) == "carto-fork"
 
 
-def test_another_program_of_that_name_is_not_meant(
+def test_a_program_of_the_same_name_outside_of_path_is_named_by_its_path(
     on_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "venv").mkdir()
@@ -53,7 +53,7 @@ def test_another_program_of_that_name_is_not_meant(
     assert invocation.program([str(other)]) == str(other).lstrip("/")
 
 
-def test_from_elsewhere_it_is_named_as_it_was(
+def test_a_program_outside_of_path_is_named_by_its_full_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("a", "b"):
@@ -72,7 +72,7 @@ def test_a_program_in_the_current_directory_can_be_typed(
     assert invocation.program([str(tmp_path / "carto-fork-here")]) == "./carto-fork-here"
 
 
-def test_a_module_that_was_run_is_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_run_with_dash_m_is_named_with_dash_m(monkeypatch: pytest.MonkeyPatch) -> None:
     path = Path(sys.executable).parent
     monkeypatch.setenv("PATH", str(path))
     found = shlex.split(invocation.program(["/somewhere/invoke/__main__.py", "status"]))
@@ -113,7 +113,9 @@ def test_a_module_is_run_by_an_interpreter_that_has_it(
         ("invoke --list-depth 2 -r /x --list", "invoke -r /x"),
     ],
 )
-def test_only_what_says_where_the_tasks_are_is_kept(on_path: Path, argv: str, kept: str) -> None:
+def test_only_the_options_that_locate_the_tasks_are_repeated(
+    on_path: Path, argv: str, kept: str
+) -> None:
     words = shlex.split(argv)
     assert invocation.program([str(on_path / words[0]), *words[1:]]) == kept
 
@@ -133,12 +135,14 @@ def test_only_what_says_where_the_tasks_are_is_kept(on_path: Path, argv: str, ke
         ({"repo": "$(x);y"}, "invoke upgrade-carto --repo '$(x);y'"),
     ],
 )
-def test_a_tasks_command_line(options: dict[str, str | bool], line: str) -> None:
+def test_options_are_rendered_as_a_task_command_line(
+    options: dict[str, str | bool], line: str
+) -> None:
     assert invocation.command("invoke", "upgrade-carto", **options) == line
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
-def test_any_value_is_one_word_of_it(value: str) -> None:
+def test_any_option_value_is_quoted_as_one_word(value: str) -> None:
     line = invocation.command("python3 -m invoke", "status", repo=value, json=True)
     assert shlex.split(line) == ["python3", "-m", "invoke", "status", "--repo", value, "--json"]
 
@@ -146,7 +150,9 @@ def test_any_value_is_one_word_of_it(value: str) -> None:
 # --- From any directory --------------------------------------------------------------------------
 
 
-def test_what_a_hook_calls_works_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hook_calls_the_program_by_absolute_paths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     here = str(tmp_path)
     assert invocation.anywhere(["bin/carto-fork", "doctor"]) == f"{here}/bin/carto-fork"

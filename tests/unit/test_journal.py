@@ -50,7 +50,7 @@ def held_by(place: Path, task: str) -> Journal:
 # --- The lock ------------------------------------------------------------------------------------
 
 
-def test_a_second_run_is_refused_and_told_who_is_at_work(tmp_path: Path) -> None:
+def test_a_second_run_is_refused_and_names_the_running_one(tmp_path: Path) -> None:
     with locked(tmp_path, "invoke upgrade-carto --tag v1.76.5"):
         with pytest.raises(Refused) as refused, locked(tmp_path, "invoke sync-main"):
             raise AssertionError("two runs at a time")
@@ -110,7 +110,7 @@ def test_a_run_that_was_killed_holds_no_lock_and_is_known_to_the_next(tmp_path: 
         assert not held.after_kill
 
 
-def test_what_a_killed_run_was_making_stays_noted_until_somebody_says_it_is_in_order(
+def test_work_of_a_killed_run_stays_in_the_journal_until_it_is_ended(
     tmp_path: Path,
 ) -> None:
     killed_run(tmp_path, "/one", "/two")
@@ -123,7 +123,7 @@ def test_what_a_killed_run_was_making_stays_noted_until_somebody_says_it_is_in_o
     assert (tmp_path / NAME).read_bytes() == b""
 
 
-def test_what_was_left_in_the_middle_is_noted_as_well(tmp_path: Path) -> None:
+def test_interrupted_work_stays_in_the_journal(tmp_path: Path) -> None:
     """As when Ctrl-C comes a second time, while the step is being undone."""
     with pytest.raises(KeyboardInterrupt), locked(tmp_path, "one") as held:
         held.begin("/place")
@@ -132,7 +132,7 @@ def test_what_was_left_in_the_middle_is_noted_as_well(tmp_path: Path) -> None:
         assert held.unfinished == ["/place"]
 
 
-def test_what_has_ended_is_not_noted(tmp_path: Path) -> None:
+def test_finished_work_is_removed_from_the_journal(tmp_path: Path) -> None:
     with locked(tmp_path, "one") as held:
         held.begin("/place")
         held.begin("/place")
@@ -142,7 +142,7 @@ def test_what_has_ended_is_not_noted(tmp_path: Path) -> None:
     assert (tmp_path / NAME).read_bytes() == b""
 
 
-def test_what_the_run_before_has_ended_meanwhile_is_not_noted(
+def test_work_that_the_previous_run_finished_meanwhile_is_not_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other run ends just before its lock is free."""
@@ -167,7 +167,7 @@ def test_what_the_run_before_has_ended_meanwhile_is_not_noted(
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"null", b"[]", b'{"pid": "x"}', b"\xff\0", b'{"pid": 1}{"pid": 2}']
 )
-def test_a_file_that_says_nothing_sensible_is_no_run(content: bytes, tmp_path: Path) -> None:
+def test_a_malformed_lock_file_counts_as_no_run(content: bytes, tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(content)
     with locked(tmp_path, "one") as held:
         assert not held.after_kill

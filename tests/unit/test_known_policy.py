@@ -46,12 +46,12 @@ def opened(repo: Repo) -> Fork:
     return fork.open_fork(shell(), repo.path)
 
 
-def test_without_one_the_default_is_in_force(repo: Repo) -> None:
+def test_the_default_policy_applies_without_a_policy_file(repo: Repo) -> None:
     found = opened(repo)
     assert (found.policy.name, found.draft, found.loaded.is_default) == ("CARTO", "", True)
 
 
-def test_the_branch_that_its_own_policy_names(repo: Repo) -> None:
+def test_the_policy_on_the_branch_that_it_names_as_production_applies(repo: Repo) -> None:
     follow(repo, "ours/feature/x", text("Of a feature"))
     follow(repo, "ours/prod", text("Acme"))
     follow(repo, "ours/old", "no policy at all")
@@ -65,21 +65,21 @@ def test_upstream_may_be_a_fork_with_a_policy_of_its_own(repo: Repo) -> None:
     assert opened(repo).policy.name == "Acme"
 
 
-def test_a_setting_of_gits_names_the_branch(repo: Repo) -> None:
+def test_a_git_setting_chooses_the_branch_of_the_policy(repo: Repo) -> None:
     follow(repo, "ours/prod", text("Acme"))
     follow(repo, "ours/next", text("Next", production="next"))
     repo.git("config", "carto-fork.production", "next")
     assert opened(repo).policy.name == "Next"
 
 
-def test_a_job_has_little_but_what_is_checked_out(repo: Repo) -> None:
+def test_the_checked_out_policy_applies_without_a_production_branch(repo: Repo) -> None:
     repo.on("prod", "main").commit({policy.FILE_NAME: text("Acme")})
     repo.git("switch", "--quiet", "--detach")
     repo.git("branch", "-D", "prod")
     assert opened(repo).policy.name == "Acme"
 
 
-def test_one_that_is_on_no_branch_yet_counts_until_there_is_one(repo: Repo) -> None:
+def test_an_uncommitted_policy_applies_until_a_branch_has_one(repo: Repo) -> None:
     (repo.path / policy.FILE_NAME).write_text(text("Draft"))
     found = opened(repo)
     assert (found.policy.name, found.draft) == ("Draft", text("Draft"))
@@ -90,13 +90,13 @@ def test_one_that_is_on_no_branch_yet_counts_until_there_is_one(repo: Repo) -> N
     assert (found.policy.name, found.draft) == ("Acme", "")
 
 
-def test_a_draft_that_is_none_is_a_problem(repo: Repo) -> None:
+def test_an_invalid_draft_policy_is_reported(repo: Repo) -> None:
     (repo.path / policy.FILE_NAME).write_text("name = 1\n")
     found = opened(repo)
     assert found.problem and "carto_fork.toml, which is on no branch yet: " in found.problem.what
 
 
-def test_one_that_is_committed_and_not_published_yet_counts(repo: Repo) -> None:
+def test_a_committed_but_unpublished_policy_applies(repo: Repo) -> None:
     """Its production branch on origin has none: the default is another fork's."""
     repo.git("update-ref", "refs/remotes/ours/prod", "main")
     repo.on("prod", "main").commit({policy.FILE_NAME: text("Acme")})

@@ -327,7 +327,7 @@ def test_a_module_imports_only_from_below() -> None:
     assert _of(offenders) == {}
 
 
-def test_a_narrow_module_imports_what_it_may() -> None:
+def test_a_narrow_module_imports_only_what_it_may() -> None:
     assert _of({module: OWN[module] - may for module, may in NARROW.items()}) == {}
 
 
@@ -340,13 +340,13 @@ def test_the_package_itself_imports_nothing() -> None:
     assert OWN["__init__"] == set()
 
 
-def test_modules_are_named_as_they_are() -> None:
+def test_imports_inside_the_package_are_relative() -> None:
     """An import inside the package is relative, so that a copy of it never mixes with another."""
     absolute = {name: {o for o in OTHERS[name] if o.startswith("carto_fork")} for name in MODULES}
     assert {name for name, found in absolute.items() if found} == set()
 
 
-def test_what_calls_itself_pure_reaches_no_process() -> None:
+def test_pure_modules_do_not_reach_the_shell() -> None:
     """A module whose docstring ends with `Pure.` reaches no module that starts processes."""
     pure = [
         name
@@ -371,7 +371,7 @@ def test_there_is_no_cycle() -> None:
     assert [name for name in MODULES if name in _reached(name)] == []
 
 
-def test_the_network_is_asked_from_one_module() -> None:
+def test_only_the_slack_module_uses_the_network() -> None:
     """Everything else goes through git and gh."""
     modules = {"http.client", "requests", "urllib.request", "urllib3"}
     assert {name for name in MODULES if modules & OTHERS[name]} == {"slack"}
@@ -395,7 +395,7 @@ def test_the_table_of_invoke_names_only_what_is_used() -> None:
 # --- Processes -----------------------------------------------------------------------------------
 
 
-def test_no_other_door_to_processes() -> None:
+def test_only_the_shell_module_starts_processes() -> None:
     assert _of({module: _doors(module) for module in MODULES}) == {"shell": {"subprocess"}}
 
 
@@ -418,7 +418,7 @@ def _starts_processes(name: str) -> bool:
     return name in PROCESS_NAMES or name.startswith((*PROCESS_PREFIXES, "create_subprocess"))
 
 
-def test_no_name_for_os_hides_one() -> None:
+def test_os_and_subprocess_are_not_imported_under_an_alias() -> None:
     aliases = {
         (module, alias.name)
         for module, tree in TREES.items()
@@ -430,7 +430,7 @@ def test_no_name_for_os_hides_one() -> None:
     assert aliases == set()
 
 
-def test_only_the_door_quotes_for_a_shell() -> None:
+def test_only_the_listed_modules_quote_for_a_shell() -> None:
     """Elsewhere it is for lines that people paste; what runs is quoted in shell.py."""
     quoting = {
         module
@@ -444,7 +444,7 @@ def test_only_the_door_quotes_for_a_shell() -> None:
 # --- Printing ------------------------------------------------------------------------------------
 
 
-def test_printing_is_where_it_belongs() -> None:
+def test_only_the_listed_functions_print() -> None:
     printing = {
         module: {
             scope
@@ -460,7 +460,7 @@ def test_printing_is_where_it_belongs() -> None:
 # --- Words ---------------------------------------------------------------------------------------
 
 
-def test_everything_public_says_what_it_is() -> None:
+def test_every_public_object_has_a_docstring() -> None:
     assert [name for module in MODULES for name in _silent(module)] == []
 
 

@@ -80,7 +80,7 @@ def merged(repo: Repo, base: Files, ours: Files, theirs: Files, result: Files) -
 # --- One file on both sides ----------------------------------------------------------------------
 
 
-def test_what_merges_by_itself_is_all_there(repo: Repo) -> None:
+def test_a_clean_merge_loses_nothing(repo: Repo) -> None:
     both = {"both": TEXT, "same": TEXT, "gone": TEXT, "old": TEXT}
     ours = {"both": at(2, FORK), "same": at(3, FORK), "of fork": FUNCTION, "gone": None}
     theirs = {"both": at(9, UPSTREAM), "same": at(3, FORK), "of upstream": FUNCTION, "gone": None}
@@ -92,14 +92,14 @@ def test_what_merges_by_itself_is_all_there(repo: Repo) -> None:
     assert (found.fork_paths, found.upstream_paths) == (4, 4)
 
 
-def test_what_upstream_did_as_well_is_absorbed(repo: Repo) -> None:
+def test_a_change_that_upstream_made_as_well_is_absorbed(repo: Repo) -> None:
     """The other hunk of the file differs, so that the file has to be looked into."""
     sides(repo, {"f": TEXT}, {"f": at(3, FORK)}, {"f": at(3, FORK).replace("ladder", "lemon")})
     repo.merge("theirs")
     assert told(account(repo), ABSORBED) == [(Side.FORK, "f", ABSORBED)]
 
 
-def test_the_whole_of_an_entry(repo: Repo) -> None:
+def test_an_entry_names_the_change_the_missing_lines_and_the_commit(repo: Repo) -> None:
     repo.commit({"f": TEXT})
     repo.on("ours", "base").commit({"f": at(2, FORK)}, "feat: tenants", date="2025-01-02")
     name = repo.git("rev-parse", "HEAD")
@@ -127,7 +127,7 @@ def test_the_whole_of_an_entry(repo: Repo) -> None:
         (FORK, [(Side.FORK, "f", SUPERSEDED)]),
     ],
 )
-def test_a_conflict_in_which_upstreams_lines_were_taken(
+def test_taking_upstreams_lines_in_a_conflict_loses_the_forks(
     repo: Repo, fork: str, expected: list[Told]
 ) -> None:
     """One line may stand there in other words; a function does not."""
@@ -142,14 +142,14 @@ def test_a_conflict_in_which_upstreams_lines_were_taken(
         (UPSTREAM, [(Side.UPSTREAM, "f", SUPERSEDED)]),
     ],
 )
-def test_a_conflict_in_which_the_forks_lines_were_taken(
+def test_taking_the_forks_lines_in_a_conflict_loses_upstreams(
     repo: Repo, upstream: str, expected: list[Told]
 ) -> None:
     ours = {"f": at(3, FORK)}
     assert merged(repo, {"f": TEXT}, ours, {"f": at(3, upstream)}, ours) == expected
 
 
-def test_a_conflict_in_which_neither_was_taken(repo: Repo) -> None:
+def test_taking_neither_side_of_a_conflict_loses_both(repo: Repo) -> None:
     assert merged(
         repo, {"f": TEXT}, {"f": at(3, FORK + FUNCTION)}, {"f": at(3, UPSTREAM * 2)}, {"f": TEXT}
     ) == [(Side.FORK, "f", LOST), (Side.UPSTREAM, "f", LOST)]
@@ -164,7 +164,7 @@ def test_a_conflict_in_which_neither_was_taken(repo: Repo) -> None:
         (at(2, FORK), "".join(LINES[:-1]), at(2, FORK), [(Side.UPSTREAM, "f", LOST)]),
     ],
 )
-def test_a_hand_edit_outside_any_conflict(
+def test_a_hand_edit_outside_any_conflict_is_reported(
     repo: Repo, fork: str, upstream: str, result: str, expected: list[Told]
 ) -> None:
     base, ours, theirs = ({"f": text} for text in (TEXT, fork, upstream))
@@ -197,20 +197,22 @@ def test_a_hunk_is_named_with_the_commits_that_wrote_its_file_or_lines(repo: Rep
 @pytest.mark.parametrize(
     "content", [FUNCTION, "DEBUG=1\n", "", b"\0\1", Link("f"), Program(FUNCTION)]
 )
-def test_a_file_of_the_forks_that_is_missing(repo: Repo, content: Content) -> None:
+def test_a_missing_fork_file_is_lost(repo: Repo, content: Content) -> None:
     """Whatever is in it."""
     gone = {"carto/new": None}
     found = merged(repo, {"f": TEXT}, {"carto/new": content}, {"f": at(9, UPSTREAM)}, gone)
     assert found == [(Side.FORK, "carto/new", LOST)]
 
 
-def test_a_file_of_upstreams_that_is_missing(repo: Repo) -> None:
+def test_a_missing_upstream_file_is_lost(repo: Repo) -> None:
     found = merged(repo, {"f": TEXT}, {"f": at(2, FORK)}, {"new": FUNCTION}, {"new": None})
     assert found == [(Side.UPSTREAM, "new", LOST)]
 
 
 @pytest.mark.parametrize(("fork", "fate"), [(FUNCTION, LOST), (FORK, SUPERSEDED)])
-def test_upstream_deleted_a_file_that_the_fork_changed(repo: Repo, fork: str, fate: Fate) -> None:
+def test_following_upstreams_deletion_loses_the_forks_change(
+    repo: Repo, fork: str, fate: Fate
+) -> None:
     gone: Files = {"f": None}
     found = merged(repo, {"f": TEXT, "g": TEXT}, {"f": at(2, fork)}, gone, gone)
     assert found == [(Side.FORK, "f", fate)]
@@ -218,16 +220,14 @@ def test_upstream_deleted_a_file_that_the_fork_changed(repo: Repo, fork: str, fa
 
 @pytest.mark.parametrize("content", [TEXT, "DEBUG=1\n", "", b"\0\1", Link("g"), Submodule("1")])
 @pytest.mark.parametrize("side", list(Side))
-def test_a_file_that_is_back_although_a_side_deleted_it(
-    repo: Repo, side: Side, content: Content
-) -> None:
+def test_a_deletion_is_lost_if_the_file_is_back(repo: Repo, side: Side, content: Content) -> None:
     """Whatever is in it."""
     deleter, other = {"f": None, "more": FUNCTION}, {"g": TEXT}
     ours, theirs = (deleter, other) if side is Side.FORK else (other, deleter)
     assert merged(repo, {"f": content}, ours, theirs, {"f": content}) == [(side, "f", LOST)]
 
 
-def test_a_file_that_is_back_as_upstream_changed_it(repo: Repo) -> None:
+def test_a_deletion_is_lost_if_upstreams_version_of_the_file_is_back(repo: Repo) -> None:
     theirs = {"f": at(9, UPSTREAM)}
     assert merged(repo, {"f": TEXT, "g": TEXT}, {"f": None}, theirs, theirs) == [
         (Side.FORK, "f", LOST)
@@ -249,7 +249,7 @@ def test_upstream_renamed_a_file_and_the_forks_change_is_lost(repo: Repo) -> Non
     assert (entry.path, entry.where) == ("old", "new")
 
 
-def test_upstream_rewrote_a_file_under_another_name(repo: Repo) -> None:
+def test_a_fork_function_in_a_file_that_upstream_rewrote_is_lost_or_moved(repo: Repo) -> None:
     """So little of it is left that git sees no rename."""
     rewritten = "".join(LINES[:2]) + "".join(f"{word}_again(everything)\n" for word in WORDS[:40])
     theirs = {"old": None, "new": rewritten}
@@ -262,7 +262,7 @@ def test_upstream_rewrote_a_file_under_another_name(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("side", list(Side))
-def test_a_side_renamed_a_file(repo: Repo, side: Side) -> None:
+def test_a_rename_on_one_side_loses_nothing(repo: Repo, side: Side) -> None:
     renamer, other = {"old": None, "new": at(2, FORK)}, {"old": at(9, UPSTREAM)}
     ours, theirs = (renamer, other) if side is Side.FORK else (other, renamer)
     assert merged(repo, {"old": TEXT}, ours, theirs, {}) == []
@@ -271,7 +271,9 @@ def test_a_side_renamed_a_file(repo: Repo, side: Side) -> None:
 
 @pytest.mark.parametrize("text", [TEXT, at(2, FORK)])
 @pytest.mark.parametrize("side", list(Side))
-def test_a_file_that_has_its_old_name_again(repo: Repo, side: Side, text: str) -> None:
+def test_a_rename_is_lost_if_the_file_has_its_old_name_again(
+    repo: Repo, side: Side, text: str
+) -> None:
     """As when a workflow is switched off by renaming it, and runs again after the merge."""
     renamer, other = {"f.yml": None, "f.txt": text}, {"g": TEXT}
     ours, theirs = (renamer, other) if side is Side.FORK else (other, renamer)
@@ -280,7 +282,7 @@ def test_a_file_that_has_its_old_name_again(repo: Repo, side: Side, text: str) -
 
 
 @pytest.mark.parametrize("side", list(Side))
-def test_a_file_that_has_its_old_name_as_well(repo: Repo, side: Side) -> None:
+def test_a_rename_is_lost_if_the_old_name_exists_as_well(repo: Repo, side: Side) -> None:
     renamer, other = {"f.yml": None, "f.txt": TEXT}, {"g": TEXT}
     ours, theirs = (renamer, other) if side is Side.FORK else (other, renamer)
     found = merged(repo, {"f.yml": TEXT}, ours, theirs, {"f.yml": TEXT})
@@ -289,13 +291,13 @@ def test_a_file_that_has_its_old_name_as_well(repo: Repo, side: Side) -> None:
 
 @pytest.mark.parametrize("text", [TEXT, at(2, FORK)])
 @pytest.mark.parametrize("side", list(Side))
-def test_a_renamed_file_that_is_missing(repo: Repo, side: Side, text: str) -> None:
+def test_a_missing_renamed_file_is_lost(repo: Repo, side: Side, text: str) -> None:
     renamer, other = {"old": None, "new": text}, {"g": TEXT}
     ours, theirs = (renamer, other) if side is Side.FORK else (other, renamer)
     assert merged(repo, {"old": TEXT}, ours, theirs, {"new": None}) == [(side, "new", LOST)]
 
 
-def test_both_sides_renamed_a_file(repo: Repo) -> None:
+def test_a_lost_change_is_found_if_both_sides_renamed_the_file(repo: Repo) -> None:
     ours, theirs = {"f": None, "of ours": at(2, FORK)}, {"f": None, "of theirs": at(9, UPSTREAM)}
     result = {"f": None, "of ours": None, "of theirs": at(2, FORK)}
     found = merged(repo, {"f": TEXT}, ours, theirs, result)
@@ -305,14 +307,14 @@ def test_both_sides_renamed_a_file(repo: Repo) -> None:
 # --- Lines that are in another file now ----------------------------------------------------------
 
 
-def test_a_function_that_was_moved_to_another_file(repo: Repo) -> None:
+def test_a_function_in_another_file_counts_as_moved(repo: Repo) -> None:
     sides(repo, {"f": TEXT, "g": TEXT}, {"f": at(3, FUNCTION)}, {"f": at(9, UPSTREAM)})
     repo.merge("theirs", {"f": at(9, UPSTREAM), "g": TEXT + FUNCTION})
     (entry,) = (e for e in account(repo).entries if e.account.fate in (LOST, SUPERSEDED, MOVED))
     assert (entry.path, entry.where, entry.account.fate) == ("f", "g", MOVED)
 
 
-def test_a_function_that_is_in_another_file_by_half(repo: Repo) -> None:
+def test_a_function_half_of_which_is_in_another_file_is_lost(repo: Repo) -> None:
     result = {"f": at(9, UPSTREAM), "g": TEXT + FUNCTION.split("return")[0]}
     found = merged(repo, {"f": TEXT, "g": TEXT}, {"f": at(3, FUNCTION)}, {"f": result["f"]}, result)
     assert found == [(Side.FORK, "f", LOST)]
@@ -326,14 +328,14 @@ def test_a_function_that_another_file_always_had_was_not_moved(repo: Repo, other
     assert found == [(Side.FORK, "f", LOST)]
 
 
-def test_a_copy_that_is_gone_was_not_moved_to_the_other_one(repo: Repo) -> None:
+def test_a_lost_copy_does_not_count_as_moved_to_the_other_copy(repo: Repo) -> None:
     ours = {"f": at(3, FORK, at(9, FORK).splitlines(keepends=True))}
     assert merged(repo, {"f": TEXT}, ours, {"g": TEXT}, {"f": at(9, FORK)}) == [
         (Side.FORK, "f", LOST)
     ]
 
 
-def test_what_took_a_lines_place_was_not_moved_when_that_line_is_back(repo: Repo) -> None:
+def test_a_replacement_is_lost_and_not_moved_if_the_old_line_is_back(repo: Repo) -> None:
     base, ours = {"f": TEXT, "g": TEXT}, {"f": TEXT.replace(LINES[3], FUNCTION)}
     result = {"f": TEXT, "g": TEXT + FUNCTION}
     assert merged(repo, base, ours, {"h": TEXT}, result) == [(Side.FORK, "f", LOST)]
@@ -348,14 +350,14 @@ def test_what_the_fork_put_into_two_files_is_lost_from_one(repo: Repo) -> None:
 # --- A merge without any conflict that loses something -------------------------------------------
 
 
-def test_a_merge_that_prefers_upstreams_lines(repo: Repo) -> None:
+def test_a_merge_with_x_theirs_loses_the_forks_function(repo: Repo) -> None:
     sides(repo, {"f": TEXT}, {"f": at(3, FUNCTION)}, {"f": at(3, UPSTREAM)})
     repo.merge("theirs", {}, "-Xtheirs")
     assert FUNCTION not in repo.text("f")
     assert told(account(repo)) == [(Side.FORK, "f", LOST)]
 
 
-def test_a_merge_by_a_driver_that_knows_one_side_only(repo: Repo) -> None:
+def test_a_merge_driver_that_takes_one_side_loses_the_forks_change(repo: Repo) -> None:
     repo.git("config", "merge.upstreams.driver", "cp %B %A")
     (repo.path / ".git" / "info" / "attributes").write_text("f merge=upstreams\n")
     sides(
@@ -369,13 +371,15 @@ def test_a_merge_by_a_driver_that_knows_one_side_only(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize(("strategy", "side"), [("ours", Side.UPSTREAM), ("theirs", Side.FORK)])
-def test_a_merge_that_takes_one_side_whole(repo: Repo, strategy: str, side: Side) -> None:
+def test_a_merge_with_strategy_ours_loses_the_other_side(
+    repo: Repo, strategy: str, side: Side
+) -> None:
     sides(repo, {"f": TEXT}, {"f": at(3, FUNCTION)}, {"f": at(9, UPSTREAM)})
     repo.on("chosen", strategy).merge("theirs" if strategy == "ours" else "ours", {}, "-sours")
     assert told(account(repo, result="chosen")) == [(side, "f", LOST)]
 
 
-def test_a_function_that_followed_a_rename_to_a_file_of_another_purpose(repo: Repo) -> None:
+def test_a_function_in_a_falsely_renamed_file_is_kept_until_it_is_removed(repo: Repo) -> None:
     """Upstream removed one file and added one like it; git takes that for a rename."""
     sides(
         repo,
@@ -414,7 +418,7 @@ SCRIPT = Program(TEXT)
     ],
 )
 @pytest.mark.parametrize("side", list(Side))
-def test_a_change_that_is_not_of_lines_is_lost(
+def test_a_change_of_mode_link_or_binary_content_can_be_lost(
     repo: Repo, side: Side, base: Content, fork: Content, result: Content, what: str
 ) -> None:
     start = {"f": TEXT} if base is None else {"f": TEXT, "thing": base}
@@ -438,7 +442,7 @@ def test_mode_and_text_of_a_file_are_lost_each_by_itself(repo: Repo) -> None:
 @pytest.mark.parametrize(
     ("base", "both"), [(TEXT, at(2, FUNCTION)), (TEXT, at(2, FORK)), (b"\0base", b"\0both")]
 )
-def test_what_both_sides_did_and_the_result_has_not_is_lost_to_both(
+def test_a_change_of_both_sides_missing_from_the_result_is_lost_to_both(
     repo: Repo, base: Content, both: Content
 ) -> None:
     found = merged(repo, {"f": base}, {"f": both}, {"f": both}, {"f": base})
@@ -465,14 +469,16 @@ def by(*rules: Rule) -> Policy:
         (msgspec.structs.replace(GENERATED, take=Take.FORK), ["a.lock", "out.py", "out/b"]),
     ],
 )
-def test_what_is_generated_has_no_hunks(repo: Repo, rule: Rule, expected: list[str]) -> None:
+def test_generated_files_are_not_checked_for_lost_hunks(
+    repo: Repo, rule: Rule, expected: list[str]
+) -> None:
     base = dict.fromkeys(("a.lock", "out.py", "out/b"), TEXT)
     sides(repo, base, dict.fromkeys(base, at(2, FORK)), {"f": TEXT})
     repo.merge("theirs", base)
     assert [entry.path for entry in account(repo, by=by(rule)).lost] == expected
 
 
-def test_what_a_rule_before_gives_to_the_fork_is_not_generated(repo: Repo) -> None:
+def test_an_earlier_rule_for_the_fork_outranks_a_generated_rule(repo: Repo) -> None:
     """The first rule that fits decides."""
     sides(repo, {"f": TEXT}, {"out/logo.svg": FUNCTION, "out/b": TEXT}, {"f": at(9, UPSTREAM)})
     repo.merge("theirs", {"out/logo.svg": None, "out/b": None})
@@ -480,7 +486,7 @@ def test_what_a_rule_before_gives_to_the_fork_is_not_generated(repo: Repo) -> No
     assert [entry.path for entry in found.lost] == ["out/logo.svg"]
 
 
-def test_what_an_earlier_merge_left_behind_is_nobodys(repo: Repo) -> None:
+def test_a_line_left_behind_by_an_earlier_merge_is_not_a_fork_change(repo: Repo) -> None:
     """No commit of the fork's own changed it: upstream's text comes back, and that is well."""
     repo.commit({"f": TEXT, "g": TEXT})
     repo.git("branch", "theirs")
@@ -494,7 +500,7 @@ def test_what_an_earlier_merge_left_behind_is_nobodys(repo: Repo) -> None:
     assert "drift" in repo.text("f", "ours") and "drift" not in repo.text("f")
 
 
-def test_a_line_of_the_forks_own_in_a_file_that_only_a_merge_changed(repo: Repo) -> None:
+def test_a_fork_line_that_a_merge_moved_to_another_file_can_be_lost(repo: Repo) -> None:
     """A person carried it to another file while merging; it is the fork's all the same."""
     repo.commit({"f": TEXT, "g": TEXT})
     repo.git("branch", "theirs")
@@ -506,7 +512,7 @@ def test_a_line_of_the_forks_own_in_a_file_that_only_a_merge_changed(repo: Repo)
     assert told(account(repo)) == [(Side.FORK, "g", LOST)]
 
 
-def test_a_change_of_the_forks_in_a_file_that_upstream_renamed_long_ago(repo: Repo) -> None:
+def test_a_fork_change_can_be_lost_in_a_file_that_upstream_renamed_before(repo: Repo) -> None:
     """The fork's commit knows the file's old name only."""
     base = TEXT
     repo.commit({"old": base})
@@ -531,7 +537,9 @@ def test_a_change_of_the_forks_in_a_file_that_upstream_renamed_long_ago(repo: Re
         (Drop("g", "Not needed."), LOST),
     ],
 )
-def test_what_a_person_let_go_is_dropped_on_purpose(repo: Repo, drop: Drop, expected: Fate) -> None:
+def test_a_change_covered_by_a_drop_is_dropped_on_purpose(
+    repo: Repo, drop: Drop, expected: Fate
+) -> None:
     sides(repo, {"f": TEXT}, {"f": at(2, FORK)}, {"f": at(9, UPSTREAM)})
     repo.merge("theirs", {"f": at(9, UPSTREAM)})
     found = account(repo, [drop])
@@ -540,14 +548,14 @@ def test_what_a_person_let_go_is_dropped_on_purpose(repo: Repo, drop: Drop, expe
     assert reasons == ["Not needed." if expected is DROPPED else ""]
 
 
-def test_what_is_there_or_upstreams_as_well_was_not_dropped(repo: Repo) -> None:
+def test_an_absorbed_change_does_not_count_as_dropped(repo: Repo) -> None:
     sides(repo, {"f": TEXT}, {"f": at(2, FORK) + UPSTREAM}, {"f": TEXT + UPSTREAM})
     repo.merge("theirs", {"f": TEXT + UPSTREAM})
     found = account(repo, [Drop("f", "Not needed.")])
     assert told(found, ABSORBED) == [(Side.FORK, "f", DROPPED), (Side.FORK, "f", ABSORBED)]
 
 
-def test_what_a_person_let_go_of_upstreams(repo: Repo) -> None:
+def test_a_drop_of_upstreams_change_covers_upstreams_side_only(repo: Repo) -> None:
     sides(repo, {"f": TEXT}, {"f": at(2, FORK)}, {"f": at(9, UPSTREAM)})
     repo.merge("theirs", {"f": at(2, FORK)})
     for side, fate in (("fork", LOST), ("upstream", DROPPED)):
@@ -559,7 +567,7 @@ def test_what_a_person_let_go_of_upstreams(repo: Repo) -> None:
     ("base", "fork"),
     [(b"\0base", b"\0fork"), (TEXT, Program(TEXT)), (None, ""), (TEXT, at(2, "DEBUG=1\n"))],
 )
-def test_a_word_about_some_lines_holds_for_nothing_else(
+def test_a_drop_of_other_lines_does_not_cover_a_change(
     repo: Repo, base: Content, fork: Content
 ) -> None:
     sides(repo, {"f": TEXT} | ({"g": base} if base else {}), {"g": fork}, {"f": at(9, UPSTREAM)})
@@ -590,7 +598,7 @@ VERSION = Rule(name="version", paths=("/a/",), take=Take.VERSION, why="From the 
         ((VERSION,), LOST),
     ],
 )
-def test_lines_of_upstreams_that_a_rule_gives_to_the_fork(
+def test_upstreams_lines_are_dropped_if_the_first_matching_rule_takes_the_fork(
     repo: Repo, rules: Sequence[Rule], expected: Fate
 ) -> None:
     """The first rule that fits decides; it explains only what it is about."""
@@ -612,7 +620,7 @@ def test_lines_of_upstreams_that_a_rule_gives_to_the_fork(
         ((VERSION,), LOST),
     ],
 )
-def test_lines_of_the_forks_that_a_rule_gives_to_upstream(
+def test_the_forks_lines_are_dropped_if_the_first_matching_rule_takes_upstream(
     repo: Repo, rules: Sequence[Rule], expected: Fate
 ) -> None:
     """A rule is about conflicts: a file that upstream never touched cannot go by one."""
@@ -644,7 +652,9 @@ def test_what_somebody_else_removed_was_not_removed_by_the_fork(repo: Repo, path
     ("lines", "expected"),
     [('version = "1.2.3"\n', DROPPED), ('version = "1.2.3"\nname = "of the project"\n', LOST)],
 )
-def test_a_version_that_is_not_the_forks_any_more(repo: Repo, lines: str, expected: Fate) -> None:
+def test_a_lost_fork_line_is_dropped_by_the_version_rule_only_if_it_is_a_version(
+    repo: Repo, lines: str, expected: Fate
+) -> None:
     sides(repo, {"a/b": TEXT}, {"a/b": at(2, lines)}, {"a/b": at(9, UPSTREAM)})
     repo.merge("theirs", {"a/b": at(9, UPSTREAM)})
     assert told(account(repo, by=by(VERSION))) == [(Side.FORK, "a/b", expected)]
@@ -653,7 +663,7 @@ def test_a_version_that_is_not_the_forks_any_more(repo: Repo, lines: str, expect
 # --- Histories -----------------------------------------------------------------------------------
 
 
-def test_a_criss_cross_with_two_merge_bases(repo: Repo) -> None:
+def test_a_criss_cross_merge_with_two_bases_is_accounted_for(repo: Repo) -> None:
     start = {"f": TEXT, "g": TEXT}
     sides(repo, start, {"f": at(2, FORK)}, {"g": at(9, UPSTREAM)})
     first = {side: repo.git("rev-parse", side) for side in ("ours", "theirs")}
@@ -669,7 +679,7 @@ def test_a_criss_cross_with_two_merge_bases(repo: Repo) -> None:
     assert told(account(repo)) == [(Side.FORK, "f", LOST)]
 
 
-def test_histories_that_have_nothing_in_common(repo: Repo) -> None:
+def test_unrelated_histories_are_accounted_for(repo: Repo) -> None:
     repo.commit({"f": at(2, FORK), "both": TEXT, "of ours": FUNCTION})
     repo.git("branch", "ours")
     repo.git("switch", "--quiet", "--orphan", "theirs")
@@ -681,7 +691,7 @@ def test_histories_that_have_nothing_in_common(repo: Repo) -> None:
     assert told(account(repo)) == [(Side.FORK, "of ours", LOST), (Side.UPSTREAM, "of theirs", LOST)]
 
 
-def test_a_merge_base_further_back_when_the_history_is_healed(repo: Repo) -> None:
+def test_a_healed_history_does_not_report_upstreams_hunks_as_the_forks(repo: Repo) -> None:
     """A healed history has the true ancestor, so that upstream's hunks are not taken for ours."""
     repo.commit({"f": TEXT})
     repo.on("theirs", "base").commit({"f": at(9, UPSTREAM)})
@@ -722,7 +732,7 @@ NAMES = [
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_are_taken_as_they_are(repo: Repo, name: str) -> None:
+def test_unusual_file_names_are_accounted_for(repo: Repo, name: str) -> None:
     """Lost, missing, back, moved to, renamed: everything that is told of a name."""
     base = {name: TEXT, f"gone/{name}": TEXT, f"old/{name}": at(9, UPSTREAM)}
     home = "".join(reversed(LINES))
@@ -762,7 +772,7 @@ def test_names_are_taken_as_they_are(repo: Repo, name: str) -> None:
         " ".join(f"word{n}" for n in range(40_000)) + "\n",
     ],
 )
-def test_lines_are_taken_as_they_are(repo: Repo, line: str) -> None:
+def test_unusual_lines_are_accounted_for(repo: Repo, line: str) -> None:
     """Kept, lost and moved. A last line without a line end is one as well."""
     ours, theirs = {"f": TEXT + line}, {"f": at(2, UPSTREAM), "g": TEXT}
     sides(repo, {"f": TEXT, "g": FORK}, ours, theirs)
@@ -776,7 +786,7 @@ def test_lines_are_taken_as_they_are(repo: Repo, line: str) -> None:
 
 
 @pytest.mark.parametrize("end", ["", "\n"])
-def test_a_base_whose_last_line_has_no_end(repo: Repo, end: str) -> None:
+def test_a_base_without_a_final_newline_is_accounted_for(repo: Repo, end: str) -> None:
     """What git says of that is none of the lines."""
     last, more = LINES[-1].strip(), FORK.strip()
     sides(repo, {"f": TEXT[:-1]}, {"f": TEXT + more + end}, {"f": at(2, UPSTREAM)[:-1]})
@@ -826,7 +836,7 @@ SETTINGS = {
 }
 
 
-def test_settings_of_git_change_nothing(repo: Repo) -> None:
+def test_git_settings_do_not_change_the_ledger(repo: Repo) -> None:
     """Not even how many renamed files git finds by itself."""
     base = {f"old{n}": at(n, f"the_file_of_number_{n}()\n") for n in range(3)}
     ours = {"f": at(2, FUNCTION), "h": FUNCTION * 2, "old1": at(5, FORK)}
@@ -844,7 +854,7 @@ def test_settings_of_git_change_nothing(repo: Repo) -> None:
     assert matters == []
 
 
-def test_a_subdirectory_of_the_work_tree_is_as_good(repo: Repo) -> None:
+def test_the_ledger_is_the_same_from_a_subdirectory(repo: Repo) -> None:
     sides(repo, {"sub/f": TEXT, "g": TEXT}, {"sub/f": at(2, FUNCTION)}, {"h": TEXT})
     repo.merge("theirs", {"sub/f": TEXT, "g": TEXT + FUNCTION})
     found = [account(place) for place in (repo, Repo(repo.path / "sub"))]
@@ -852,7 +862,7 @@ def test_a_subdirectory_of_the_work_tree_is_as_good(repo: Repo) -> None:
     assert told(found[0]) == [(Side.FORK, "sub/f", MOVED)]
 
 
-def test_reading_changes_nothing_that_a_person_sees(repo: Repo) -> None:
+def test_reading_leaves_the_checkout_and_refs_unchanged(repo: Repo) -> None:
     sides(repo, {"f": TEXT}, {"f": at(2, FORK)}, {"f": at(9, UPSTREAM)})
     repo.merge("theirs", {"f": at(9, UPSTREAM)})
     (repo.path / "f").write_text("in the middle of work\n")

@@ -27,7 +27,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_code_span_holds_the_text_and_ends_where_it_ends(text: str) -> None:
+def test_a_code_span_cannot_be_closed_by_its_text(text: str) -> None:
     span = code(text)
     assert "\n" not in span and "\x1b" not in span and "\u202e" not in span
     fence = re.match("`+", span)
@@ -46,7 +46,7 @@ def test_any_text_stays_inside_its_code_span(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_a_cell_is_one_cell(text: str) -> None:
+def test_a_table_cell_contains_no_pipe_or_line_break(text: str) -> None:
     assert "|" not in cell(text) and "\n" not in cell(text)
 
 
@@ -63,7 +63,7 @@ def test_a_cell_is_one_cell(text: str) -> None:
         ("plain words", "plain words"),
     ],
 )
-def test_running_text_means_nothing_but_itself(text: str, expected: str) -> None:
+def test_markdown_in_running_text_is_escaped(text: str, expected: str) -> None:
     assert plain(text) == expected
 
 

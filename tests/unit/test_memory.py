@@ -60,7 +60,9 @@ def found(memory: Memory, *sides: tuple[str, str, str]) -> list[str | None]:
         ("wx", " yz", "a b"),
     ],
 )
-def test_what_became_of_a_hunk(before: str, after: str, became: str) -> None:
+def test_the_resolution_of_a_hunk_is_learnt_from_the_merge_result(
+    before: str, after: str, became: str
+) -> None:
     merged = text(before) + marked(*ONE) + text(after)
     memory = learnt(merged, text(before) + text(became) + text(after))
     expected = Seen(tuple(hunks.lines_of(text(became))), "1234567890")
@@ -71,7 +73,9 @@ def test_what_became_of_a_hunk(before: str, after: str, became: str) -> None:
     ("path", "sides"),
     [("g", ONE), ("f", TWO), ("f", ("o", "b", "")), ("f", ("o", "", "t")), ("f", ("t", "b", "o"))],
 )
-def test_only_exactly_this_hunk_is_known(path: str, sides: tuple[str, str, str]) -> None:
+def test_a_hunk_is_found_only_with_the_same_path_and_sides(
+    path: str, sides: tuple[str, str, str]
+) -> None:
     memory = learnt(marked(*ONE), text("o"))
     assert memory.find(path, hunk(*sides)) is None
 
@@ -84,19 +88,19 @@ def test_a_hunk_is_the_same_wherever_it_stands_and_whatever_its_markers_say() ->
     assert memory.find("f", again) == Seen(("o\n",), "1234567890")
 
 
-def test_a_hunk_whose_markers_do_not_show_the_base() -> None:
+def test_a_hunk_without_a_base_section_is_learnt() -> None:
     plain = marked(*ONE).replace(f"||||||| base\n{text('b')}", "")
     (segment,) = hunks.parse(plain) or []
     assert isinstance(segment, Hunk) and segment.base is None
     assert learnt(plain, text("t")).find("f", segment) == Seen(("t\n",), "1234567890")
 
 
-def test_several_hunks_of_a_file() -> None:
+def test_several_hunks_of_one_file_are_learnt() -> None:
     memory = learnt(f"{text('w')}{marked(*ONE)}{text('xyz')}{marked(*TWO)}", text("wttxyzp"))
     assert found(memory, ONE, TWO) == ["t\nt\n", "p\n"]
 
 
-def test_a_last_line_without_a_line_end() -> None:
+def test_a_resolution_without_a_final_newline_is_learnt() -> None:
     assert found(learnt(text("w") + marked(*ONE), "w\no"), ONE) == ["o"]
 
 
@@ -104,7 +108,7 @@ def test_a_last_line_without_a_line_end() -> None:
 
 
 @pytest.mark.parametrize("order", [("o", "t"), ("o", "t", "o"), ("t", "o", "o")])
-def test_a_hunk_that_became_two_things_is_not_known(order: tuple[str, ...]) -> None:
+def test_a_hunk_resolved_in_two_ways_is_forgotten(order: tuple[str, ...]) -> None:
     """Not even when one of them comes again."""
     memory = Memory()
     for number, became in enumerate(order):
@@ -112,7 +116,7 @@ def test_a_hunk_that_became_two_things_is_not_known(order: tuple[str, ...]) -> N
     assert found(memory, ONE) == [None]
 
 
-def test_twice_in_one_file_and_not_alike() -> None:
+def test_one_hunk_resolved_in_two_ways_in_one_file_is_not_learnt() -> None:
     merged = f"{marked(*ONE)}{text('xyz')}{marked(*ONE)}"
     assert found(learnt(merged, text("oxyzo")), ONE) == ["o\n"]
     assert found(learnt(merged, text("oxyzt")), ONE) == [None]
@@ -132,11 +136,11 @@ def test_twice_in_one_file_and_not_alike() -> None:
         (marked(*ONE).replace("=======\n", ""), text("o")),
     ],
 )
-def test_nothing_is_learnt_where_it_cannot_be_told(merged: str, result: str) -> None:
+def test_an_unclear_resolution_is_not_learnt(merged: str, result: str) -> None:
     assert learnt(merged, result).seen == {}
 
 
-def test_what_was_learnt_before_a_place_that_cannot_be_told_stays() -> None:
+def test_hunks_before_an_ambiguous_place_are_still_learnt() -> None:
     merged = f"{marked(*ONE)}{text('wxyz')}{marked(*TWO)}{text('end')}"
     assert found(learnt(merged, text("owxyzpEND")), ONE, TWO) == ["o\n", None]
 
@@ -144,7 +148,7 @@ def test_what_was_learnt_before_a_place_that_cannot_be_told_stays() -> None:
 # --- Where a hunk ends ---------------------------------------------------------------------------
 
 
-def test_hunks_with_one_blank_line_between_them() -> None:
+def test_hunks_separated_by_one_blank_line_are_learnt() -> None:
     """The end of a line is none of the blank lines."""
     memory = learnt(f"{marked(*ONE)}\n{marked(*TWO)}", "first of it\n\nsecond of it\n")
     assert found(memory, ONE, TWO) == ["first of it\n", "second of it\n"]
@@ -159,13 +163,13 @@ def test_what_goes_before_a_hunk_is_not_found_inside_of_a_line() -> None:
     assert found(learnt(merged, "not xyz\nxyz\nlast\n"), ONE, TWO) == ["not xyz\n", "last\n"]
 
 
-def test_what_follows_a_hunk_in_two_places_does_not_tell_where_it_ends() -> None:
+def test_a_context_line_that_occurs_twice_does_not_mark_the_end_of_a_hunk() -> None:
     """The person's own lines have a blank line as well."""
     memory = learnt(f"{marked(*ONE)}\n{marked(*TWO)}", text("a b c"))
     assert found(memory, ONE, TWO) == [None, None]
 
 
-def test_text_that_was_put_before_the_first_line_is_not_passed_over() -> None:
+def test_nothing_is_learnt_if_text_was_inserted_before_the_first_line() -> None:
     """Where it stood is not where the hunk's neighbours are."""
     memory = learnt(text("w") + marked(*ONE) + text("z"), text("owz") + text("wtz"))
     assert found(memory, ONE) == [None]
@@ -178,7 +182,7 @@ LINES = st.lists(st.sampled_from(["a\n", "b\n", "\n", "ab\n", "  a\n"]), max_siz
 
 
 @given(st.lists(st.tuples(LINES, LINES), min_size=1, max_size=4), LINES)
-def test_what_is_learnt_is_what_people_did_or_nothing(
+def test_a_hunk_is_learnt_as_it_was_resolved_or_not_at_all(
     pieces: list[tuple[list[str], list[str]]], end: list[str]
 ) -> None:
     """Each hunk has sides of its own, so that none is known from another one."""
@@ -193,7 +197,9 @@ def test_what_is_learnt_is_what_people_did_or_nothing(
 
 
 @given(st.lists(LINES, min_size=1, max_size=4))
-def test_where_the_lines_between_are_telling_everything_is_learnt(pieces: list[list[str]]) -> None:
+def test_every_hunk_is_learnt_if_the_lines_between_hunks_are_unique(
+    pieces: list[list[str]],
+) -> None:
     merged, result = "", ""
     for number, became in enumerate(pieces):
         between = f"only_here_{number}\n"

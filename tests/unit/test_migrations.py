@@ -37,7 +37,7 @@ def test_names_are_in_order() -> None:
         ("/* one; */ SELECT 1;\n-- two;\nSELECT 2", ["SELECT 1;", "SELECT 2"]),
     ],
 )
-def test_statements(script: str, statements: list[str]) -> None:
+def test_a_script_is_split_into_statements(script: str, statements: list[str]) -> None:
     assert list(migrations.statements(script)) == statements
 
 
@@ -64,11 +64,11 @@ def test_statements(script: str, statements: list[str]) -> None:
         ),
     ],
 )
-def test_sqlite(script: str, stopped: Stopped | None) -> None:
+def test_migrations_run_on_sqlite_until_one_fails(script: str, stopped: Stopped | None) -> None:
     assert migrations.apply(shell(), "sqlite", {"1": script}) == stopped
 
 
-def test_without_psql(
+def test_postgresql_is_unreachable_without_psql(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path_factory.mktemp("bin")))

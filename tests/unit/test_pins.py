@@ -11,18 +11,18 @@ from carto_fork.pins import Pin
 ONE, TWO = Pin("a" * 40, "b" * 40), Pin("c" * 40, "d" * 40)
 
 
-def test_what_is_added_is_read_again() -> None:
+def test_an_added_pin_is_read_back() -> None:
     text = pins.add(pins.add(None, "v1.0.0", ONE), "v1.1.0-stable", TWO)
     assert pins.read(text) == {"v1.0.0": ONE, "v1.1.0-stable": TWO}
     assert text.startswith("# What each upstream tag stood for")
 
 
-def test_what_is_there_is_not_added_again() -> None:
+def test_an_existing_pin_is_not_added_again() -> None:
     text = pins.add(None, "v1.0.0", ONE)
     assert pins.add(text, "v1.0.0", ONE) == text
 
 
-def test_nothing_is_there_without_a_file() -> None:
+def test_no_pins_are_read_without_a_file() -> None:
     assert pins.read(None) == {}
 
 

@@ -103,7 +103,7 @@ def test_a_policy_cannot_be_changed() -> None:
 # --- Merging -------------------------------------------------------------------------------------
 
 
-def test_extending_replaces_what_it_names_and_keeps_the_rest() -> None:
+def test_extending_replaces_the_named_values_and_keeps_the_rest() -> None:
     own = EXTENDS + 'name = "Other"\n[branches]\nproduction = "stable"\n'
     found, default = policy.load(own).policy, policy.load().policy
     assert found == msgspec.structs.replace(
@@ -127,7 +127,7 @@ def test_lists_are_replaced_whole() -> None:
     assert found.commands.lint == policy.load().policy.commands.lint
 
 
-def test_extending_and_saying_nothing_is_the_default() -> None:
+def test_a_policy_that_only_extends_equals_the_default() -> None:
     loaded = policy.load(EXTENDS)
     assert loaded.policy == policy.load().policy
     assert set(sources(loaded).values()) == {DEFAULT_SOURCE}
@@ -143,13 +143,13 @@ def test_every_value_knows_its_source() -> None:
     assert sources(loaded)["remotes.origin.name"] == DEFAULT_SOURCE
 
 
-def test_a_value_said_again_is_the_forks_own() -> None:
+def test_a_repeated_default_value_has_the_forks_file_as_its_source() -> None:
     loaded = policy.load(EXTENDS + '[branches]\nproduction = "carto/main"\n')
     assert sources(loaded)["branches.production"] == FILE_NAME
 
 
 @pytest.mark.parametrize("value", ["[]", '[""]', '["*.yml"]'])
-def test_an_own_value_that_is_empty_is_the_forks_own_too(value: str) -> None:
+def test_an_empty_list_has_the_forks_file_as_its_source(value: str) -> None:
     loaded = policy.load(EXTENDS + f"[workflows]\ndisabled = {value}\n")
     assert sources(loaded)["workflows.disabled"] == FILE_NAME
 
@@ -157,7 +157,7 @@ def test_an_own_value_that_is_empty_is_the_forks_own_too(value: str) -> None:
 # --- Standing alone ------------------------------------------------------------------------------
 
 
-def test_a_policy_without_extends_has_nothing_of_the_default() -> None:
+def test_a_policy_without_extends_inherits_nothing() -> None:
     loaded = policy.load(ALONE)
     found = loaded.policy
     assert found.name == "Acme"
@@ -170,7 +170,7 @@ def test_a_policy_without_extends_has_nothing_of_the_default() -> None:
     assert DEFAULT_SOURCE not in sources(loaded).values()
 
 
-def test_everything_that_may_be_said_is_read() -> None:
+def test_every_field_of_a_rule_is_read() -> None:
     more = """
     [[rules]]
     name = "all"
@@ -194,7 +194,7 @@ def test_everything_that_may_be_said_is_read() -> None:
     )
 
 
-def test_the_default_stands_alone_too() -> None:
+def test_the_default_text_loads_as_the_default_policy() -> None:
     assert policy.load(policy.default_text()).policy == policy.load().policy
 
 
@@ -202,7 +202,7 @@ def test_the_default_stands_alone_too() -> None:
     ("name", "key"),
     [("Acme, Inc.", "acme_inc"), ("3scale", "fork_3scale"), ("GitHub Labs", "fork_github_labs")],
 )
-def test_a_key_is_part_of_names_that_github_takes(name: str, key: str) -> None:
+def test_the_policy_key_is_valid_in_github_names(name: str, key: str) -> None:
     assert policy.load(ALONE.replace("Acme", name)).policy.key == key
 
 
@@ -214,7 +214,7 @@ def test_a_key_is_part_of_names_that_github_takes(name: str, key: str) -> None:
         "[releases]\nworkflow = ''\n",
     ],
 )
-def test_one_workflow_makes_the_releases(more: str) -> None:
+def test_the_release_workflow_can_be_renamed_or_left_out(more: str) -> None:
     policy.load(EXTENDS + more)
 
 
@@ -383,7 +383,7 @@ def test_a_message_is_three_sentences_and_nothing_more() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet\n"])
-def test_an_empty_policy_is_the_fault_of_the_fork_not_of_the_default(text: str) -> None:
+def test_an_error_in_an_empty_policy_names_the_forks_file(text: str) -> None:
     with pytest.raises(Refused) as refused:
         policy.load(text)
     assert str(refused.value).startswith(
@@ -392,7 +392,7 @@ def test_an_empty_policy_is_the_fault_of_the_fork_not_of_the_default(text: str) 
 
 
 @pytest.mark.parametrize("pattern", ["!", "\\\\", "a\\\\"])
-def test_a_path_that_is_no_pattern_is_refused_when_it_is_read(pattern: str) -> None:
+def test_an_invalid_path_pattern_is_refused_on_load(pattern: str) -> None:
     """Otherwise it ends the first merge with a traceback."""
     text = EXTENDS + RULE.format(name="a").replace('"*"', f'"{pattern}"')
     assert tomli.loads(text)["rules"][0]["paths"] == [pattern.replace("\\\\", "\\")]
@@ -401,7 +401,7 @@ def test_a_path_that_is_no_pattern_is_refused_when_it_is_read(pattern: str) -> N
 
 
 @pytest.mark.parametrize("command", ["", "   ", 'make "test'])
-def test_a_command_that_is_no_command_is_refused_when_it_is_read(command: str) -> None:
+def test_an_invalid_command_is_refused_on_load(command: str) -> None:
     """An empty one would pass as a test that succeeded; one with an open quote cannot be split."""
     with pytest.raises(Refused, match=r"carto_fork.toml: key `commands"):
         policy.load(EXTENDS + f"[commands]\ntest = ['{command}']\n")

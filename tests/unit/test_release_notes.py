@@ -54,7 +54,7 @@ def notes(*subjects: str, **other: str) -> Notes:
     return Notes(**facts | other, own=own(*subjects), images=["ghcr.io/c/l:carto-stable"])
 
 
-def test_everything_has_its_part() -> None:
+def test_each_kind_of_commit_has_its_own_section() -> None:
     text = notes(
         "feat(router)!: other names (#7)", "feat: sessions", "fix(ui): logo", "docs: how", "odd"
     ).markdown()
@@ -85,7 +85,7 @@ def test_everything_has_its_part() -> None:
     )
 
 
-def test_what_there_is_not_is_not_told() -> None:
+def test_parts_without_content_are_left_out() -> None:
     text = notes(before="", upstream_before="").markdown()
     assert "The first release, on [`v1.76.5`]" in text
     assert "since" not in text and "Everything" not in text and "Fixes" not in text
@@ -96,7 +96,7 @@ def test_what_there_is_not_is_not_told() -> None:
 
 
 @pytest.mark.parametrize("subject", HOSTILE)
-def test_a_subject_stays_text(subject: str) -> None:
+def test_a_hostile_subject_is_rendered_as_plain_text(subject: str) -> None:
     subject = " ".join(subject.split())  # as git's %s gives it
     text = notes(subject).markdown()
     assert len(text) < 3000
@@ -133,7 +133,7 @@ def test_very_many_changes_are_counted() -> None:
 # --- Names of images
 
 
-def test_names_of_images() -> None:
+def test_image_names_are_made_from_the_policys_templates() -> None:
     found = Images(
         name="GHCR.io/CartoDB/litellm-non_root",
         branch=("{branch}-latest", "{branch}-{sha}"),
@@ -155,7 +155,7 @@ def test_names_of_images() -> None:
     ("newest", "newest_of_upstream", "moving"),
     [(True, True, ["stable", "1.76.5"]), (False, True, ["1.76.5"]), (False, False, [])],
 )
-def test_names_that_move_stay_with_the_newest_release(
+def test_moving_image_tags_stay_with_the_newest_release(
     newest: bool, newest_of_upstream: bool, moving: list[str]
 ) -> None:
     found = Images(name="a/b", release=("{tag}", "stable", "{upstream}", "{upstream}-{version}"))
@@ -169,18 +169,18 @@ def test_names_that_move_stay_with_the_newest_release(
     "name",
     ["", "a b", "a//b", "/a", "a/", "ghcr.io/a:tag", "ghcr.io/-a", "a/b;id", "a" * 300, "é/b"],
 )
-def test_no_registry_takes_such_a_name(name: str) -> None:
+def test_an_invalid_image_name_is_refused(name: str) -> None:
     with pytest.raises(Refused, match="no registry takes"):
         images.of_branch(Images(name=name, branch=("x",)), "carto/main", "0" * 40)
 
 
 @pytest.mark.parametrize("tag", ["", ".x", "-x", "a b", "x" * 129, "a/b", "$(id)"])
-def test_no_registry_takes_such_a_tag(tag: str) -> None:
+def test_an_invalid_image_tag_is_refused(tag: str) -> None:
     with pytest.raises(Refused, match="as the tag of an image"):
         images.of_release(Images(name="a/b", release=(tag,)), "t", "1", "2")
 
 
 @pytest.mark.parametrize("name", ["localhost:5000/a", "a", "ghcr.io/a/b__c", "r.io:443/x/y.z"])
-def test_these_names_are_fine(name: str) -> None:
+def test_unusual_valid_image_names_are_accepted(name: str) -> None:
     found = Images(name=name, branch=("{branch}",))
     assert images.of_branch(found, "carto/main", "") == [f"{name}:carto-main"]

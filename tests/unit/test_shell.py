@@ -125,11 +125,11 @@ def test_the_template_is_split_as_a_shell_does() -> None:
     ]
 
 
-def test_several_values_in_one_word() -> None:
+def test_one_word_can_contain_several_values() -> None:
     assert fill("{a}:{b}:{a}", {"a": "1", "b": "{a}"}) == ["1:{a}:1"]
 
 
-def test_a_path_is_a_value() -> None:
+def test_a_path_can_be_a_value() -> None:
     assert fill("cat {file}", {"file": Path("/tmp/a b")}) == ["cat", "/tmp/a b"]
 
 
@@ -189,7 +189,7 @@ def test_an_item_of_a_list_that_would_be_an_option_is_refused() -> None:
     st.lists(TEXT.filter(lambda value: not value.startswith("-")), max_size=4),
     st.text(st.sampled_from("ab-{}' \"\\$")),
 )
-def test_words_are_never_made_by_values(values: list[str], other: str) -> None:
+def test_values_never_add_words(values: list[str], other: str) -> None:
     names = "abcd"[: len(values)]
     template = " ".join(["git", *(f"{{{name}}}" for name in names), shlex.quote(f"x{other}")])
     supplied: dict[str, Value] = dict(zip(names, values, strict=True))
@@ -212,7 +212,7 @@ def test_batches_hold_everything_once_and_in_order(paths: list[str], most: int) 
     assert all(sum(map(len, batch)) <= most or len(batch) == 1 for batch in found)
 
 
-def test_no_paths_are_no_batch() -> None:
+def test_an_empty_list_gives_no_batch() -> None:
     assert list(batches([])) == []
 
 
@@ -262,7 +262,7 @@ def test_a_first_word_with_an_equals_sign_is_the_same_pasted_and_run(sh: Shell) 
     assert (pasted.code, pasted.out) == (sh.run(words).code, sh.run(words).out)
 
 
-def test_a_line_within_a_directory(tmp_path: Path) -> None:
+def test_a_command_line_for_a_directory_is_a_subshell(tmp_path: Path) -> None:
     assert command_line(["git", "log"], Path("a b")) == "(cd 'a b' && git log)"
     assert command_line(["git", "log"]) == "git log"
 
@@ -345,7 +345,9 @@ def test_settings_that_came_with_the_environment_are_kept(
     assert sh.ask("git config user.name").line == "From the environment"
 
 
-def test_nothing_ever_prompts(sh: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_run_with_prompts_and_editors_disabled(
+    sh: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("GIT_EDITOR", "GIT_SEQUENCE_EDITOR", "GIT_PAGER"):
         monkeypatch.setenv(name, "mine")
     monkeypatch.setenv("GIT_TERMINAL_PROMPT", "1")
@@ -360,7 +362,7 @@ def test_nothing_ever_prompts(sh: Shell, monkeypatch: pytest.MonkeyPatch) -> Non
     }.items() <= found.items()
 
 
-def test_only_reading_goes_without_optional_locks(sh: Shell) -> None:
+def test_only_reads_disable_gits_optional_locks(sh: Shell) -> None:
     assert sh.read(["printenv", "GIT_OPTIONAL_LOCKS"]).line == "0"
     assert sh.run(["printenv", "GIT_OPTIONAL_LOCKS"]).code == 1
 
@@ -393,7 +395,7 @@ def test_a_dry_line_that_reads_a_file_says_so(tmp_path: Path) -> None:
     assert make().read(["sh", "-c", stream.getvalue()]).out == "data"
 
 
-def test_under_dry_a_question_is_asked(tmp_path: Path) -> None:
+def test_questions_are_still_asked_in_a_dry_run(tmp_path: Path) -> None:
     stream = io.StringIO()
     answer = make(dry=True, stream=stream).ask("printf %s {value}", value="asked")
     assert answer == Answer(0, "asked", "")
@@ -401,7 +403,7 @@ def test_under_dry_a_question_is_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dry", [False, True])
-def test_dry_is_what_the_context_says(dry: bool, tmp_path: Path) -> None:
+def test_the_context_decides_whether_a_run_is_dry(dry: bool, tmp_path: Path) -> None:
     context = MockContext()
     context.config.run.dry = dry
     sh = Shell(context, io.StringIO())
@@ -424,27 +426,27 @@ def test_a_dry_line_of_a_path_that_is_not_utf8_names_that_path() -> None:
 
 
 @pytest.mark.parametrize("code", [0, 1, 2, 127, 128, 129, 255])
-def test_the_exit_code_is_the_commands(sh: Shell, code: int) -> None:
+def test_the_exit_code_of_the_command_is_returned(sh: Shell, code: int) -> None:
     answer = sh.read(["sh", "-c", f"exit {code}"])
     assert (answer.code, answer.ok) == (code, code == 0)
 
 
-def test_a_signal_is_a_negative_code(sh: Shell) -> None:
+def test_a_killed_command_has_a_negative_exit_code(sh: Shell) -> None:
     assert sh.read(["sh", "-c", "kill -9 $$"]).code == -9
 
 
-def test_a_program_that_is_not_there(sh: Shell) -> None:
+def test_a_missing_program_gives_exit_code_127(sh: Shell) -> None:
     answer = sh.read(["no-such-program-anywhere"])
     assert answer.code == 127
     assert "not found" in answer.err
 
 
-def test_output_and_errors_are_apart(sh: Shell) -> None:
+def test_output_and_errors_are_captured_separately(sh: Shell) -> None:
     answer = sh.read(["sh", "-c", "echo out; echo err >&2; exit 3"])
     assert answer == Answer(3, "out\n", "err\n")
 
 
-def test_a_line_and_fields() -> None:
+def test_an_answer_is_read_as_a_line_or_as_fields() -> None:
     assert Answer(0, "a\nb\n\n", "").line == "a\nb"
     assert Answer(0, "", "").line == ""
     assert Answer(0, "a\0b\n\0", "").fields() == ["a", "b\n"]
@@ -465,9 +467,7 @@ def test_a_directory_may_begin_with_a_dash(
     assert sh.run(["pwd", "-P"], within=Path("-d")).line == str((tmp_path / "-d").resolve())
 
 
-def test_a_directory_is_the_one_here_whatever_cdpath_says(
-    sh: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cdpath_is_ignored(sh: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("here/work", "elsewhere/work"):
         (tmp_path / name).mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "here")
@@ -559,7 +559,7 @@ def test_two_megabytes_come_whole_from_both_sides_at_once(sh: Shell) -> None:
 # --- Endings -------------------------------------------------------------------------------------
 
 
-def test_a_question_that_takes_too_long_is_given_up(sh: Shell, tmp_path: Path) -> None:
+def test_a_question_is_abandoned_after_its_timeout(sh: Shell, tmp_path: Path) -> None:
     late = tmp_path / "late"
     answer = sh.read(["sh", "-c", f"sleep 20; touch {late}"], timeout=1)
     assert answer == Answer(door.TIMED_OUT, "", "no answer within 1 s")
@@ -576,12 +576,12 @@ def test_giving_up_does_not_wait_for_the_commands_own_children(sh: Shell, tmp_pa
     assert not late.exists()
 
 
-def test_in_time_is_in_time(sh: Shell) -> None:
+def test_a_quick_command_succeeds_under_a_timeout(sh: Shell) -> None:
     assert sh.read(["echo", "quick"], timeout=60) == Answer(0, "quick\n", "")
 
 
 @pytest.mark.parametrize("script", ["kill -INT $$", "exit 130"])
-def test_a_command_that_was_interrupted_interrupts(sh: Shell, script: str) -> None:
+def test_an_interrupted_command_raises_keyboard_interrupt(sh: Shell, script: str) -> None:
     for start in (sh.read, sh.run):
         with pytest.raises(KeyboardInterrupt):
             start(["sh", "-c", script])
@@ -598,7 +598,7 @@ def test_a_line_that_is_too_long_is_an_error_of_the_system(sh: Shell) -> None:
         sh.read(["true", "x" * 4_000_000])
 
 
-def test_nothing_is_left_open(sh: Shell) -> None:
+def test_no_file_or_thread_is_left_open(sh: Shell) -> None:
     sh.read(["true"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -633,7 +633,7 @@ SETTINGS: list[dict[str, object]] = [
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=[next(iter(setting)) for setting in SETTINGS])
-def test_settings_of_invoke_change_nothing(
+def test_invoke_settings_do_not_change_a_read(
     setting: dict[str, object], capfd: pytest.CaptureFixture[str]
 ) -> None:
     sh = make(run=setting)
@@ -665,7 +665,7 @@ def test_a_file_of_settings_in_the_home_directory_changes_nothing(sh: Shell) -> 
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.lists(st.binary(max_size=300), max_size=4))
-def test_any_bytes_in_are_the_same_bytes_out(tmp_path: Path, chunks: list[bytes]) -> None:
+def test_any_bytes_are_returned_unchanged(tmp_path: Path, chunks: list[bytes]) -> None:
     (tmp_path / "f").write_bytes(b"".join(chunks))
     answer = make().do("cat", stdin=tmp_path / "f")
     assert os.fsencode(answer.out) == b"".join(chunks)

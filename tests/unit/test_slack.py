@@ -73,7 +73,7 @@ def test_a_message_may_have_no_links() -> None:
         f"https://example.com/{'x' * 3000}",
     ],
 )
-def test_what_is_no_url_is_shown_as_text(url: str) -> None:
+def test_an_unsafe_url_is_shown_as_plain_text(url: str) -> None:
     message = slack.message("Title", [], {"Log": url})
     assert {text["type"] for text in texts(message["blocks"])} == {"plain_text"}
     assert shown(message)[1].startswith("Log: ")
@@ -91,7 +91,7 @@ def test_what_is_no_url_is_shown_as_text(url: str) -> None:
         ("  \n ", ""),
     ],
 )
-def test_text_of_unknown_origin_is_text(text: str, safe: str) -> None:
+def test_untrusted_text_is_escaped(text: str, safe: str) -> None:
     assert slack.escaped(text, 100) == safe
 
 
@@ -113,7 +113,7 @@ def test_nothing_is_longer_than_slack_takes() -> None:
 
 
 @given(st.text(), st.text(), st.text())
-def test_no_text_is_markup_but_for_links(title: str, paragraph: str, url: str) -> None:
+def test_no_text_becomes_markup_except_links(title: str, paragraph: str, url: str) -> None:
     message = slack.message(title or "-", [paragraph], {"Log": url})
     json.dumps(message).encode()
     for text in texts(message["blocks"]):
@@ -146,7 +146,7 @@ def test_a_message_is_delivered() -> None:
         pytest.param([MAINTENANCE, Says(502), Says(504), OK], [1, 2, 4], id="more"),
     ],
 )
-def test_it_is_tried_again(answers: list[Says], waits: list[float]) -> None:
+def test_a_failed_delivery_is_retried_after_a_wait(answers: list[Says], waits: list[float]) -> None:
     waited: list[float] = []
     with webhook(*answers) as hook:
         assert slack.post(hook.url, PAYLOAD, wait=waited.append) == ""
@@ -168,13 +168,13 @@ def test_it_is_tried_again(answers: list[Says], waits: list[float]) -> None:
         (MAINTENANCE, "Slack answered 503", 4),
     ],
 )
-def test_it_is_given_up(answer: Says, why: str, times: int) -> None:
+def test_a_failed_delivery_is_given_up_with_the_reason(answer: Says, why: str, times: int) -> None:
     with webhook(answer) as hook:
         assert slack.post(hook.url, PAYLOAD, wait=lambda seconds: None) == why
     assert hook.paths == [f"/services/{SECRET}"] * times
 
 
-def test_nobody_answers() -> None:
+def test_an_unreachable_webhook_is_reported_after_three_retries() -> None:
     waited: list[float] = []
     assert slack.post(nobody(), PAYLOAD, wait=waited.append) == "Slack could not be reached"
     assert waited == [1, 2, 4]
@@ -187,7 +187,7 @@ def test_an_answer_that_takes_long_is_not_asked_for_twice() -> None:
     assert len(hook.received) == 1
 
 
-def test_everything_together_takes_no_longer_than_it_may() -> None:
+def test_retries_stop_at_the_total_time_limit() -> None:
     started = time.monotonic()
     with webhook(Says(500)) as hook:
         why = slack.post(hook.url, PAYLOAD, wait=lambda seconds: time.sleep(1), total=0.2)
@@ -220,7 +220,7 @@ def test_only_slack_gets_a_message(url: str, monkeypatch: pytest.MonkeyPatch) ->
     assert why == "SLACK_WEBHOOK_URL is no URL of an incoming webhook of hooks.slack.com"
 
 
-def test_slack_gets_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_timeout_of_slack_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def post(url: str, **options: Any) -> None:
@@ -233,7 +233,7 @@ def test_slack_gets_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asked == [url]
 
 
-def test_whatever_goes_wrong_does_not_tell_the_url(
+def test_an_unexpected_error_does_not_reveal_the_url(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def post(url: str, **options: Any) -> None:
@@ -245,7 +245,7 @@ def test_whatever_goes_wrong_does_not_tell_the_url(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_log_of_everything_does_not_tell_the_url(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_debug_log_does_not_reveal_the_url(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with webhook(Says(500), OK) as hook:
         assert slack.post(hook.url, PAYLOAD, wait=lambda seconds: None) == ""

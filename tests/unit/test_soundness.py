@@ -84,7 +84,7 @@ def one(path: str, result: str, *sides: str | None) -> list[tuple[str, int, str]
         ("a.yml", "a: 1\n", "b: 1\n", "a:\n\tb: 1\n", 2),
     ],
 )  # fmt: skip
-def test_what_parses_on_both_sides_and_no_longer(
+def test_a_file_that_no_longer_parses_is_reported(
     path: str, ours: str, theirs: str, result: str, line: int
 ) -> None:
     [(check, at, what)] = one(path, result, ours, theirs)
@@ -113,7 +113,9 @@ def test_what_parses_on_both_sides_and_no_longer(
         ("a.yml", "# nothing\n"),
     ],
 )
-def test_what_is_no_error(path: str, text: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_sound_file_is_not_reported(
+    path: str, text: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert one(path, text, "") == []
     assert capfd.readouterr() == ("", "")
 
@@ -129,13 +131,13 @@ def test_what_is_no_error(path: str, text: str, capfd: pytest.CaptureFixture[str
         ("a.yaml", "a: 1\na: 2\n"),
     ],
 )
-def test_what_never_parsed_is_not_the_merge(path: str, never: str) -> None:
+def test_a_file_that_never_parsed_is_not_reported(path: str, never: str) -> None:
     for good in ("", "{}\n"):
         assert one(path, f"{never}\n", never, good) == one(path, f"{never}\n", good, never) == []
     assert one(path, f"{never}\n", "0", None) == [] or path != "a.toml"
 
 
-def test_a_side_that_is_not_text_hides_everything() -> None:
+def test_nothing_is_reported_if_a_side_is_not_text() -> None:
     assert broken({"a.py": "x = (\n"}, {"a.py": "x = 1\n"}, {"a.py": None}) == []
     assert broken({"a.py": None}, {"a.py": "x = 1\n"}) == []
 
@@ -184,7 +186,7 @@ def test_a_side_that_does_not_parse_hides_what_is_undefined_there() -> None:
         ("x = 1\n", "y = 1\n", "if 0:\n    def f(): ...\nelse:\n    def f(): ...\nf()\n", []),
     ],
 )  # fmt: skip
-def test_names_that_the_merge_left_undefined(
+def test_a_name_that_the_merge_left_undefined_is_reported(
     ours: str, theirs: str, result: str, found: list[tuple[int, str]]
 ) -> None:
     assert [(line, what) for _, line, what in one("a.py", result, ours, theirs)] == found
@@ -235,13 +237,13 @@ UNBOUND = "path json b seven attribute inner member outer hidden hidden2 x"
 
 
 @pytest.mark.parametrize("name", BOUND.split())
-def test_what_a_module_binds(name: str) -> None:
+def test_an_import_of_a_bound_name_is_not_reported(name: str) -> None:
     good = {"a.py": f"from m import {name}\n", "m.py": MODULE}
     assert broken(good, {**good, "a.py": ""}) == []
 
 
 @pytest.mark.parametrize("name", UNBOUND.split())
-def test_what_a_module_does_not_bind(name: str) -> None:
+def test_an_import_of_an_unbound_name_is_reported(name: str) -> None:
     files = {"a.py": f"from m import {name}\n", "m.py": MODULE}
     assert broken(files, {**files, "a.py": ""}) == [
         ("import", "a.py", 1, f"from m import {name}: no such name in the module")
@@ -292,7 +294,9 @@ def test_what_a_module_does_not_bind(name: str) -> None:
         ("match 1:\n    case 1:\n        import p.x", ["p/q.py"], "import p.x: no such module"),
     ],
 )  # fmt: skip
-def test_where_imports_lead(statement: str, files: list[str], found: str) -> None:
+def test_an_import_is_reported_if_its_module_does_not_exist(
+    statement: str, files: list[str], found: str
+) -> None:
     head = "suppress = raises = print\nimport builtins\nTYPE_CHECKING = A = 0\n"
     before: Tree = {"a.py": "", **dict.fromkeys(files, "")}
     result = {**before, "a.py": head + statement + "\n"}
@@ -338,7 +342,7 @@ def test_a_module_with_a_byte_order_mark_is_read() -> None:
         None,
     ],
 )
-def test_a_module_that_may_bind_anything(module: str | None) -> None:
+def test_an_import_from_a_module_that_may_bind_any_name_is_not_reported(module: str | None) -> None:
     tree: Tree = {"m.py": module, "a.py": ""}
     assert broken({**tree, "a.py": "from m import x\n"}, tree) == []
 
@@ -349,7 +353,7 @@ USER = "from lib.old import helper\nhelper()\n"
 FINDING = ("import", "own.py", 1, "from lib.old import helper: no such name in the module")
 
 
-def test_upstream_moves_what_the_fork_imports_from_the_old_place() -> None:
+def test_an_import_from_the_old_place_of_a_moved_function_is_reported() -> None:
     ours, theirs = {**OLD, "own.py": USER}, {**NEW, "own.py": "# nothing\n"}
     assert broken({**NEW, "own.py": f"# nothing\n{USER}"}, ours, theirs) == [
         ("import", "own.py", 2, "from lib.old import helper: no such name in the module")
@@ -360,7 +364,7 @@ def test_upstream_moves_what_the_fork_imports_from_the_old_place() -> None:
     assert broken(result, ours, NEW, changed=["own.py"]) == [FINDING]
 
 
-def test_what_a_merged_module_has_lost_is_missed_elsewhere() -> None:
+def test_an_importer_of_a_name_lost_in_the_merge_is_reported() -> None:
     ours = {**OLD, "own.py": USER, "lib/x.py": "y = 1\n"}
     merged = {**ours, **NEW, "lib/old.py": "def other(): ...\n# merged\n"}
     assert broken(merged, ours, NEW) == []
@@ -381,7 +385,7 @@ def test_what_a_merged_module_has_lost_is_missed_elsewhere() -> None:
         ("old/x.py", "from old import x", "no such module"),
     ],
 )
-def test_a_module_that_is_gone_is_missed(gone: str, statement: str, found: str) -> None:
+def test_an_importer_of_a_removed_module_is_reported(gone: str, statement: str, found: str) -> None:
     ours = {gone: "def helper(): ...\n", "lib/new.py": "", "own.py": f"\n{statement}\n"}
     result = {path: text for path, text in ours.items() if path != gone}
     theirs = {"lib/new.py": ""}
@@ -394,7 +398,7 @@ def test_a_module_that_is_gone_is_missed(gone: str, statement: str, found: str) 
     assert broken(moved, ours, theirs, search=True) == []
 
 
-def test_a_package_that_is_gone_as_a_whole() -> None:
+def test_an_import_of_a_removed_package_is_reported() -> None:
     ours = {"p/q/r.py": "", "a.py": "import p.q\n"}
     assert len(broken({"p/s.py": "", "a.py": "import p.q\n"}, ours, changed=["a.py"])) == 1
     assert len(broken({"a.py": "import p.q\n"}, ours, changed=["a.py"])) == 1
@@ -403,7 +407,7 @@ def test_a_package_that_is_gone_as_a_whole() -> None:
     assert broken({"b.py": "import p.q\n"}, {"a.py": "import p.q\n"}) == []
 
 
-def test_an_import_that_failed_before_is_not_the_merge() -> None:
+def test_an_import_that_failed_before_the_merge_is_not_reported() -> None:
     ours = {"m.py": "", "a.py": "from m import x\n"}
     for theirs in ({"m.py": "x = 1\n"}, {"m.py": "", "a.py": "y = 1\n"}):
         assert broken({"m.py": "", "a.py": "from m import x\ny = 1\n"}, ours, theirs) == []
@@ -420,14 +424,14 @@ def test_an_import_that_failed_before_is_not_the_merge() -> None:
     assert len(broken({**result, "m.py": "\n"}, good, {"m.py": "y = 1\n", "a.py": ""})) == 1
 
 
-def test_a_file_is_looked_at_once() -> None:
+def test_a_file_is_checked_only_once() -> None:
     ours = {**OLD, "own.py": USER}
     result = {**NEW, "own.py": USER, "lib/old.py": "other = 1\n"}
     found = broken(result, ours, NEW, changed=["own.py", "lib/old.py", "own.py"], search=True)
     assert found == [FINDING]
 
 
-def test_importers_may_name_anything() -> None:
+def test_the_importers_function_may_return_unknown_paths() -> None:
     ours, result = Files({**OLD, "own.py": USER}), Files({**NEW, "own.py": None})
     strange = ["own.py", "gone.py", "", "README.md"]
     assert problems(["lib/old.py"], result, [ours], importers=lambda names: strange) == []
@@ -461,7 +465,9 @@ CI = ".github/workflows/ci.yml"
         ("", {}),
     ],
 )  # fmt: skip
-def test_what_strangers_can_start(text: str, found: dict[str, int]) -> None:
+def test_workflow_triggers_that_strangers_can_start_are_reported(
+    text: str, found: dict[str, int]
+) -> None:
     expected = [
         Problem("trigger", CI, line, f"strangers can start it: on {event}")
         for event, line in found.items()
@@ -474,7 +480,7 @@ def test_what_strangers_can_start(text: str, found: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("text", ["on: [issues\n", "on: \0", "? " * 5_000, "#" * 300_000, None])
-def test_triggers_that_cannot_be_read_are_told(text: str | None) -> None:
+def test_unreadable_workflow_triggers_are_reported(text: str | None) -> None:
     found = [Problem("trigger", CI, 0, "its triggers cannot be read")]
     assert dangerous_triggers([CI], Files({CI: text}), Files({CI: "on: issues\n"})) == found
 
@@ -500,7 +506,7 @@ def test_triggers_that_cannot_be_read_are_told(text: str | None) -> None:
         ("a.yml", "a: 1\na: 2\n" * 100_000),
     ],
 )
-def test_what_cannot_be_told_is_no_problem(
+def test_a_file_that_cannot_be_parsed_safely_is_not_reported(
     path: str, text: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert one(path, text, "") == []
@@ -515,7 +521,7 @@ def test_aliases_are_not_expanded() -> None:
     assert dangerous_triggers([CI], Files({CI: bomb}), Files({})) == []
 
 
-def test_many_large_files_take_seconds() -> None:
+def test_large_files_are_checked_within_ten_seconds() -> None:
     function = (
         "def f{0}(a, b=None):\n    c = [a + x for x in b if x]\n    return f(c, a.b['x'])\n\n"
     )
@@ -542,7 +548,7 @@ trees = st.dictionaries(names, st.none() | hostile, max_size=5)
 @given(trees, st.lists(trees, max_size=3), st.lists(names), st.lists(names))
 @example({"a.py": "x: '\ud800'"}, [{"a.py": ""}], ["a.py"], [])
 @example({"a.py": "x: '\\0'"}, [{"a.py": ""}], ["a.py"], [])
-def test_nothing_is_too_strange(
+def test_any_trees_can_be_checked_without_an_error(
     result: Tree, sides: list[Tree], changed: list[str], deleted: list[str]
 ) -> None:
     snapshots = [Files(side) for side in sides]

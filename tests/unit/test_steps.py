@@ -183,7 +183,7 @@ def test_one_alternative_of_a_probe_is_enough(
 
 @pytest.mark.parametrize("code", [2, 127, 128, 255])
 @pytest.mark.parametrize("before", ["", f"{exits(1)} || "])
-def test_a_probe_that_is_broken_is_no_answer(code: int, before: str, stage: Stage) -> None:
+def test_a_broken_probe_stops_the_step(code: int, before: str, stage: Stage) -> None:
     probe = f"{before}sh -c 'echo oops >&2; exit {code}'"
     stopped = stage.stop(Step("a", "A.", run=(note("ran"),), done=(probe,), stuck="mend {place}."))
     assert isinstance(stopped, Failed)
@@ -232,14 +232,14 @@ def test_a_line_that_fails_stops_everything_behind_it(stage: Stage) -> None:
         ("echo https://me:secret@example.com; exit 5", "https://***@example.com"),
     ],
 )
-def test_what_the_command_said_is_told(script: str, shown: str, stage: Stage) -> None:
+def test_the_output_of_a_failed_command_is_shown(script: str, shown: str, stage: Stage) -> None:
     stage.values = {"script": script}
     stopped = stage.stop(Step("a", "A.", run=("sh -c {script}",)))
     told = stopped.what.split("ended with exit code 5:\n")[1]
     assert told == "".join(f"\n  {line}" for line in shown.split("|"))[1:]
 
 
-def test_without_another_word_the_same_command_is_next(stage: Stage) -> None:
+def test_a_failed_step_suggests_the_same_command_by_default(stage: Stage) -> None:
     assert stage.stop(Step("a", "A.", run=("false",))).then == "run the same command again."
 
 
@@ -250,7 +250,7 @@ def test_a_step_may_say_what_is_untouched_when_it_stops(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(("allow", "code"), [((0, 1), 1), ((0, 128), 128), ((3,), 3)])
-def test_an_exit_code_that_is_allowed_is_no_failure(
+def test_an_allowed_exit_code_is_not_a_failure(
     allow: tuple[int, ...], code: int, stage: Stage
 ) -> None:
     stage.run(
@@ -260,11 +260,13 @@ def test_an_exit_code_that_is_allowed_is_no_failure(
 
 
 @pytest.mark.parametrize(("allow", "code"), [((0, 1), 2), ((3,), 0), ((0,), 1)])
-def test_any_other_code_is_one(allow: tuple[int, ...], code: int, stage: Stage) -> None:
+def test_an_exit_code_that_is_not_allowed_is_a_failure(
+    allow: tuple[int, ...], code: int, stage: Stage
+) -> None:
     assert isinstance(stage.stop(Step("a", "A.", run=(note("a", code),), allow=allow)), Failed)
 
 
-def test_ctrl_c_in_a_command_comes_through(stage: Stage) -> None:
+def test_ctrl_c_in_a_command_interrupts_the_run(stage: Stage) -> None:
     with pytest.raises(KeyboardInterrupt):
         stage.run(Step("a", "A.", run=("sh -c 'kill -INT $$'",)), Step("b", "B.", run=(note("b"),)))
     assert stage.log() == []
@@ -301,7 +303,7 @@ def test_half_a_step_is_undone_on_ctrl_c(stage: Stage, held: Journal) -> None:
     assert stage.log() == ["undo"]
 
 
-def test_undoing_that_fails_hides_no_failure(stage: Stage, held: Journal) -> None:
+def test_a_failing_undo_does_not_hide_the_failure(stage: Stage, held: Journal) -> None:
     step = Step("a", "A.", run=(note("a", 9),), makes="{place}", undo=(note("u", 1), note("v")))
     assert "exit code 9" in stage.stop(step, journal=held).what
     assert stage.log() == ["a", "u", "v"]
@@ -335,12 +337,12 @@ def test_while_a_step_runs_the_journal_holds_what_it_makes(
     assert '"unfinished": []' in (stage.place / "seen").read_text()
 
 
-def test_what_could_not_be_undone_stays_noted(stage: Stage, held: Journal) -> None:
+def test_work_that_could_not_be_undone_stays_in_the_journal(stage: Stage, held: Journal) -> None:
     stage.stop(Step("a", "A.", run=("false",), makes="{place}", undo=("false",)), journal=held)
     assert held.unfinished == [str(stage.place)]
 
 
-def test_undoing_that_is_cut_as_well_is_left_to_the_next_run(stage: Stage, held: Journal) -> None:
+def test_an_interrupted_undo_is_left_to_the_next_run(stage: Stage, held: Journal) -> None:
     stage.values = {"script": "kill -INT $$"}
     step = Step("a", "A.", run=("false",), makes="{place}", undo=("sh -c {script}",))
     with pytest.raises(KeyboardInterrupt):
@@ -469,7 +471,7 @@ def test_a_task_that_is_refused_keeps_its_own_words(kind: type[Stop], stage: Sta
     assert stopped.untouched == UNTOUCHED
 
 
-def test_a_task_in_a_step_that_says_itself_what_is_untouched(stage: Stage) -> None:
+def test_a_stopped_task_reports_what_its_step_calls_untouched(stage: Stage) -> None:
     def task(words: Sequence[str]) -> None:
         raise Paused("what.", then="y")
 
@@ -511,13 +513,13 @@ def test_the_first_command_that_fails_is_a_failed_check(stage: Stage) -> None:
     assert stage.files() == ["a", "logs"]
 
 
-def test_a_check_in_a_step_that_says_itself_what_is_untouched(stage: Stage) -> None:
+def test_a_failed_check_reports_what_its_step_calls_untouched(stage: Stage) -> None:
     stage.commands = {"test": ("false",)}
     step = Step("test", "T.", commands="test", untouched="{place} is.")
     assert stage.stop(step).untouched == f"{stage.place} is."
 
 
-def test_a_log_is_of_the_last_run_only(stage: Stage) -> None:
+def test_a_log_contains_only_the_last_run(stage: Stage) -> None:
     for word in ("first run", "second"):
         stage.commands = {"test": (f"echo {word}",)}
         stage.run(Step("test", "T.", commands="test"))
@@ -555,7 +557,7 @@ def offenders(is_right: Callable[[Step], object]) -> list[str]:
     return [name for name, step in STEPS.items() if not is_right(step)]
 
 
-def test_there_are_procedures() -> None:
+def test_the_main_procedures_exist() -> None:
     assert {"SETUP", "SYNC_MAIN", "UPGRADE", "ABORT"} <= PROCEDURES.keys()
 
 
@@ -573,7 +575,7 @@ def test_the_head_line_of_a_step_fits_into_80_columns() -> None:
     assert not offenders(lambda step: columns(step) <= 80)
 
 
-def test_every_step_says_what_to_do_when_it_is_stuck() -> None:
+def test_stuck_and_untouched_texts_of_steps_are_sentences() -> None:
     assert not offenders(lambda step: step.stuck.endswith((".", ").")))
     assert not offenders(
         lambda step: not step.untouched or re.fullmatch(r"[A-Z{].*\.", step.untouched)

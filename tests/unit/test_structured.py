@@ -277,7 +277,7 @@ BOTH: list[tuple[str, str, list[Change], list[Change], tuple[str, ...]]] = [
 
 
 @pytest.mark.parametrize(("path", "base", "ours", "theirs", "keys"), BOTH)
-def test_what_both_changed_is_in_it_and_all_else_as_it_was(
+def test_a_merge_contains_both_changes_and_leaves_the_rest_unchanged(
     path: str, base: str, ours: list[Change], theirs: list[Change], keys: tuple[str, ...]
 ) -> None:
     both = _replaced(base, *theirs)
@@ -291,7 +291,7 @@ def test_what_both_changed_is_in_it_and_all_else_as_it_was(
 
 
 @pytest.mark.parametrize(("path", "base", "ours", "theirs", "keys"), BOTH)
-def test_one_side_alone(
+def test_a_change_on_one_side_alone_is_taken(
     path: str, base: str, ours: list[Change], theirs: list[Change], keys: tuple[str, ...]
 ) -> None:
     fork, upstream = _replaced(base, *ours), _replaced(base, *theirs)
@@ -402,7 +402,7 @@ def test_one_side_alone(
         ("requirements.txt", "a\n", "a # \udcff\n", "a\n"),
     ],
 )
-def test_none_where_it_is_not_clear(path: str, base: str, ours: str, theirs: str) -> None:
+def test_an_ambiguous_merge_is_not_made(path: str, base: str, ours: str, theirs: str) -> None:
     assert structured.merge(path, base, ours, theirs) is None
 
 
@@ -423,7 +423,7 @@ def test_none_where_it_is_not_clear(path: str, base: str, ours: str, theirs: str
         "---\n...\n---\n",
     ],
 )
-def test_hostile_texts_are_no_merge(path: str, text: str) -> None:
+def test_hostile_texts_are_not_merged(path: str, text: str) -> None:
     assert structured.merge(path, text, text + "\n# x\n", "# y\n" + text) is None
 
 
@@ -437,7 +437,9 @@ def test_hostile_texts_are_no_merge(path: str, text: str) -> None:
         ("x.yml", "a: {}\nb: .nan\nc: 1\n", "9" * 9_999, "8" * 9_999),
     ],
 )
-def test_numbers_that_python_has_no_value_for(path: str, text: str, value: str, other: str) -> None:
+def test_numbers_that_python_cannot_represent_are_merged_as_text(
+    path: str, text: str, value: str, other: str
+) -> None:
     base, ours = text.format(value), text.format(other)
     c = '"c": ' if path == "x.json" else "c = " if path == "x.toml" else "c: "
     found = structured.merge(path, base, ours, base.replace(f"{c}1", f"{c}2"))
@@ -464,7 +466,7 @@ def test_numbers_that_python_has_no_value_for(path: str, text: str, value: str, 
         ("requirements.txt", "v", "V==1\n", "V==2\n", "V==3\n", "V==3\n"),
     ],
 )
-def test_keys_at_which_upstream_wins(
+def test_upstreams_change_wins_at_the_given_keys(
     path: str, key: str, base: str, ours: str, theirs: str, text: str | None
 ) -> None:
     found = structured.merge(path, base, ours, theirs, upstream_keys=[key])
@@ -477,7 +479,7 @@ def test_keys_at_which_upstream_wins(
 
 @pytest.mark.parametrize(("path", "base", "ours", "theirs", "keys"), BOTH)
 @pytest.mark.parametrize("sides", ["theirs", "ours", "all"])
-def test_line_ends_are_upstreams(
+def test_a_merge_uses_upstreams_line_ends(
     path: str,
     base: str,
     ours: list[Change],
@@ -513,7 +515,7 @@ def test_the_last_line_end_is_upstreams(
     assert found and found.text == text
 
 
-def test_what_upstream_only_wrote_otherwise_gives_way() -> None:
+def test_upstreams_reformatting_yields_to_the_forks_change() -> None:
     base, ours = "[[a]]\nb = 1\n[[a]]\nb = 2\n", "[[a]]\nb = 1\n"
     assert structured.merge("x.toml", base, ours, base.replace("= 1", "=  1")) == Merged(
         ours, ("a",)
@@ -648,7 +650,7 @@ def _changed(data: Table, path: tuple[str, ...], value: Any, place: int) -> Tabl
 
 
 @pytest.mark.parametrize("path", FORMS)
-def test_what_sides_change_apart_is_merged(path: str) -> None:
+def test_changes_to_different_keys_are_merged(path: str) -> None:
     write, read = FORMS[path]
 
     @given(_changes(path))
@@ -703,7 +705,7 @@ TEXTS = st.text() | st.lists(st.sampled_from(PIECES), max_size=30).map("".join)
 
 
 @pytest.mark.parametrize("path", ["x.toml", "x.json", "x.yaml", "requirements.txt"])
-def test_any_texts(path: str) -> None:
+def test_merging_any_texts_does_not_crash(path: str) -> None:
     @given(TEXTS, TEXTS, TEXTS, st.sets(st.sampled_from(["a", "b", "a.b", ""])))
     def merged(base: str, ours: str, theirs: str, keys: set[str]) -> None:
         structured.merge(path, base, ours, theirs, upstream_keys=keys)
@@ -715,7 +717,7 @@ def test_any_texts(path: str) -> None:
 
 
 @pytest.mark.parametrize("texts", [(p, b) for p, b, *_ in BOTH[:4]], ids=lambda texts: texts[0])
-def test_texts_that_were_cut_and_pasted(texts: tuple[str, str]) -> None:
+def test_merging_cut_and_pasted_texts_does_not_crash(texts: tuple[str, str]) -> None:
     path, base = texts
     places = st.integers(0, len(base))
 

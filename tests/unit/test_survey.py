@@ -43,7 +43,7 @@ def classified(names: list[str]) -> dict[str, str | None]:
         (["v1.0.0"], [], ["v1.1.0-development", "v1.1.0.devel", "v1.1.0-testing"]),
     ],
 )
-def test_families_of_tag_names(
+def test_tag_names_are_classified_by_family(
     automatic: list[str], on_request: list[str], never: list[str]
 ) -> None:
     assert classified([*automatic, *on_request, *never]) == (
@@ -53,7 +53,7 @@ def test_families_of_tag_names(
     )
 
 
-def test_the_stable_class_comes_first_and_is_certain_where_it_is_alone() -> None:
+def test_the_stable_scheme_comes_first_and_is_certain_if_it_is_the_only_one() -> None:
     alone, *_ = survey.schemes(["v1.0.0", "v1.1.0-rc1"])
     assert (alone.surety, alone.value["use"]) == (Surety.CERTAIN, "automatic")
     first, other = survey.schemes(["v1.0.0", "v1.1.0", "v2.0"])
@@ -62,7 +62,7 @@ def test_the_stable_class_comes_first_and_is_certain_where_it_is_alone() -> None
 
 
 @pytest.mark.parametrize("names", [[], ["latest"], ["nightly-1.0", "v1.0-rc1"]])
-def test_without_a_stable_release_a_person_has_to_say(names: list[str]) -> None:
+def test_tag_names_without_a_stable_release_are_refused(names: list[str]) -> None:
     with pytest.raises(Usage):
         list(survey.schemes(names))
 

@@ -111,7 +111,7 @@ def named(name: str) -> Tag:
 
 
 @pytest.mark.parametrize(("name", "scheme", "use", "version", "build"), CLASSES)
-def test_a_name_falls_into_its_class(
+def test_a_tag_name_is_assigned_to_its_scheme(
     name: str, scheme: str, use: TagUse, version: str, build: str
 ) -> None:
     tag = named(name)
@@ -153,7 +153,7 @@ def test_every_class_has_an_example() -> None:
         "stable-2",
     ],
 )
-def test_a_name_of_no_class_is_none(name: str) -> None:
+def test_a_name_that_matches_no_scheme_is_not_classified(name: str) -> None:
     assert tags.classify(name, SCHEMES) is None
 
 
@@ -203,7 +203,7 @@ def test_tags_order_by_version_then_build(less: str, more: str) -> None:
 
 
 @given(st.permutations(ASCENDING))
-def test_sorting_any_arrangement_gives_that_order(names: list[str]) -> None:
+def test_tags_sort_the_same_from_any_order(names: list[str]) -> None:
     assert [tag.name for tag in sorted(map(named, names))] == ASCENDING
 
 
@@ -217,16 +217,16 @@ def test_sorting_any_arrangement_gives_that_order(names: list[str]) -> None:
         ("carto-v1.75.2-1.74.297", "v1.79.1-carto.1.0.17"),
     ],
 )
-def test_the_forks_releases_order_by_upstreams_version_then_their_own(less: str, more: str) -> None:
+def test_fork_releases_sort_by_upstream_version_then_by_their_own(less: str, more: str) -> None:
     assert named(less) < named(more)
 
 
-def test_of_equal_tags_the_name_decides_so_the_order_is_total() -> None:
+def test_tags_with_equal_versions_are_ordered_by_name() -> None:
     same = [named("v1.76.5-stable"), named("v1.76.5"), named("1.76.5")]
     assert [tag.name for tag in sorted(same)] == ["1.76.5", "v1.76.5", "v1.76.5-stable"]
 
 
-def test_the_newest_is_the_newest_of_a_use() -> None:
+def test_newest_considers_only_tags_of_the_given_uses() -> None:
     names = ["v1.76.0-nightly", "v1.75.5-stable", "v1.75.10-stable", "v1.76.1", "latest", "odd"]
     assert tags.newest(names, SCHEMES, AUTOMATIC) == named("v1.75.10-stable")
     assert tags.newest(names, SCHEMES, AUTOMATIC, ON_REQUEST) == named("v1.76.1")
@@ -259,12 +259,12 @@ def test_the_first_scheme_that_fits_decides() -> None:
     ("name", "fits"),
     [("v1.9", False), ("v1.10", True), ("v1.10.1", True), ("v2.0", False), ("v2.0rc1", True)],
 )
-def test_bounds_take_the_first_and_leave_the_last_out(name: str, fits: bool) -> None:
+def test_the_since_bound_is_inclusive_and_the_before_bound_exclusive(name: str, fits: bool) -> None:
     found = tags.classify(name, [scheme("x", "v(?P<version>.*)", since="1.10", before="2.0")])
     assert bool(found) is fits
 
 
-def test_a_version_that_is_none_is_no_match_and_the_next_scheme_decides() -> None:
+def test_a_scheme_with_an_invalid_version_is_skipped() -> None:
     broken, second = scheme("broken", "v(?P<version>.*)"), scheme("second", "v.*")
     found = tags.classify("v1..2", [broken, second])
     assert found and found.scheme is second and found.release == "0"
@@ -274,7 +274,7 @@ def test_a_pattern_must_match_the_whole_name() -> None:
     assert tags.classify("v1.2.3-more", [scheme("x", r"v(?P<version>[\d.]+)")]) is None
 
 
-def test_a_group_that_took_no_part_is_the_first_build() -> None:
+def test_a_missing_build_group_counts_as_build_zero() -> None:
     found = tags.classify("v1", [scheme("x", r"v(?P<version>\d+)(-(?P<build>\d+))?")])
     assert found and str(found.build) == "0"
 
@@ -346,12 +346,12 @@ def test_a_hostile_name_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [row[0] for row in CLASSES] + ["a", "1", "v1+2", "x/v1", "v1_"])
-def test_the_name_of_a_release_is_itself(name: str) -> None:
+def test_a_valid_release_name_is_returned_unchanged(name: str) -> None:
     assert tags.checked_name(name) == name
 
 
 @given(st.text(max_size=30))
-def test_what_is_let_through_is_one_plain_word(name: str) -> None:
+def test_an_accepted_name_is_one_plain_word(name: str) -> None:
     try:
         tags.checked_name(name)
     except Refused:
@@ -364,7 +364,7 @@ def test_what_is_let_through_is_one_plain_word(name: str) -> None:
 
 
 @given(st.from_regex(r"[a-z0-9][a-z0-9._+/-]{0,12}", fullmatch=True))
-def test_what_is_let_through_can_be_a_ref_of_git(name: str) -> None:
+def test_an_accepted_name_is_a_valid_git_ref(name: str) -> None:
     try:
         tags.checked_name(name)
     except Refused:
@@ -394,7 +394,7 @@ def test_a_stable_release_is_taken(name: str) -> None:
         ("main", "no release that the tag schemes know"),
     ],
 )
-def test_anything_else_is_refused_by_its_class(name: str, what: str) -> None:
+def test_a_tag_that_is_not_stable_is_refused_with_its_class(name: str, what: str) -> None:
     with pytest.raises(Refused) as refused:
         tags.require_stable(name, SCHEMES)
     assert refused.value.code == ExitCode.REFUSED
@@ -442,7 +442,7 @@ def never_for_ever() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("never_for_ever")
-def test_a_long_name_is_classified_without_trying_every_way() -> None:
+def test_a_long_name_is_classified_without_catastrophic_backtracking() -> None:
     """An exponential pattern takes longer than the universe has; 200 characters are enough."""
     assert [name for name in LONG if _stable(name)] == []
 
@@ -454,7 +454,7 @@ def _stable(name: str) -> bool:
 
 @pytest.mark.usefixtures("never_for_ever")
 @given(st.lists(st.sampled_from(PIECES), min_size=60, max_size=100))
-def test_a_long_name_of_any_pieces_is_classified(pieces: list[str]) -> None:
+def test_any_long_name_is_classified_in_time(pieces: list[str]) -> None:
     name = "".join(pieces)[:200]
     tag = tags.classify(name, SCHEMES)
     assert tag is None or tag.name == name

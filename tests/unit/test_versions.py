@@ -42,7 +42,7 @@ version_files = [
 # --- Reading -------------------------------------------------------------------------------------
 
 
-def test_the_versions_at_the_keys_that_are_there() -> None:
+def test_versions_are_read_at_the_keys_that_exist() -> None:
     assert versions.read(POETRY, KEYS, "pyproject.toml") == {
         "tool.poetry.version": "1.76.5",
         "tool.commitizen.version": "1.76.5",
@@ -66,7 +66,9 @@ def test_the_versions_at_the_keys_that_are_there() -> None:
         ("[project.version]\nx = 1\n[tool]\npoetry = 1\n", None),
     ],
 )
-def test_keys_that_are_missing_or_elsewhere(text: str, found: dict[str, str] | None) -> None:
+def test_a_version_is_read_in_any_toml_notation_and_skipped_if_missing(
+    text: str, found: dict[str, str] | None
+) -> None:
     if found is None:
         with pytest.raises(Refused):
             versions.read(text, KEYS, "x.toml")
@@ -74,7 +76,7 @@ def test_keys_that_are_missing_or_elsewhere(text: str, found: dict[str, str] | N
         assert versions.read(text, KEYS, "x.toml") == found
 
 
-def test_a_key_may_stand_at_the_top_or_deep_down() -> None:
+def test_a_key_can_be_at_the_top_level_or_nested() -> None:
     text = "version = '1'\n[a.b.c.d]\nversion = '2'\n"
     assert versions.read(text, ["version", "a.b.c.d.version", "a.b.version"], "x.toml") == {
         "version": "1",
@@ -86,7 +88,7 @@ def test_a_key_may_stand_at_the_top_or_deep_down() -> None:
     ("value", "shown"),
     [("1.5", "1.5"), ("3", "3"), ("true", "True"), ("['1']", "['1']"), ("{ x = 1 }", "{'x': 1}")],
 )
-def test_a_version_that_is_no_string_is_refused(value: str, shown: str) -> None:
+def test_a_version_that_is_not_a_string_is_refused(value: str, shown: str) -> None:
     with pytest.raises(Refused) as refused:
         versions.read(
             f"[project]\nversion = {value}\n", KEYS, "pyproject.toml", "pyproject.toml at abc"
@@ -98,7 +100,7 @@ def test_a_version_that_is_no_string_is_refused(value: str, shown: str) -> None:
     )
 
 
-def test_a_file_that_is_no_toml_is_refused() -> None:
+def test_an_invalid_toml_file_is_refused() -> None:
     with pytest.raises(Refused) as refused:
         versions.read("[project]\n<<<<<<< HEAD\n", KEYS, "pyproject.toml")
     assert str(refused.value) == (
@@ -174,13 +176,13 @@ def test_a_file_without_the_keys_stays_as_it_is(text: str) -> None:
     assert versions.write(text, KEYS, "2.0", "x.toml") == text
 
 
-def test_only_the_keys_that_are_named() -> None:
+def test_only_the_named_keys_are_written() -> None:
     text = '[project]\nversion = "1"\n[tool.poetry]\nversion = "1"\n'
     new = versions.write(text, ["project.version"], "2", "x.toml")
     assert new == '[project]\nversion = "2"\n[tool.poetry]\nversion = "1"\n'
 
 
-def test_the_version_that_is_there_already_changes_no_byte() -> None:
+def test_writing_the_current_version_changes_no_byte() -> None:
     text = "[project]\nversion = '1.0'\n"
     assert versions.write(text, KEYS, "1.0", "x.toml") == text
 

@@ -39,7 +39,7 @@ def steps() -> Iterator[tuple[str, str, dict[str, Any]]]:
             yield from ((name, job, step) for step in spec.get("steps", []))
 
 
-def test_the_workflows_are_those_of_the_process_and_its_guard() -> None:
+def test_there_are_exactly_the_four_expected_workflows() -> None:
     assert sorted([SYNC, RELEASE, IMAGES, GUARD]) == NAMES
     assert (policy.load().policy.releases or pytest.fail()).workflow == RELEASE
 
@@ -70,7 +70,7 @@ def test_permissions_are_given_to_each_job(name: str) -> None:
     assert all(isinstance(job["permissions"], dict) for job in jobs(name).values())
 
 
-def test_only_these_jobs_may_write() -> None:
+def test_only_the_listed_jobs_have_write_permissions() -> None:
     allowed = {
         (name, job): sorted(key for key, value in spec["permissions"].items() if value == "write")
         for name in NAMES
@@ -96,7 +96,7 @@ def test_checkouts_leave_no_credentials() -> None:
     assert {step["with"]["persist-credentials"] for step in checkouts} == {False}
 
 
-def test_what_runs_is_what_is_on_the_production_branch() -> None:
+def test_workflows_check_out_the_production_branch() -> None:
     refs = {
         (name, job): step["with"].get("ref")
         for name, job, step in steps()
@@ -107,7 +107,7 @@ def test_what_runs_is_what_is_on_the_production_branch() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_secrets_are_for_single_steps(name: str) -> None:
+def test_secrets_are_given_only_to_single_steps(name: str) -> None:
     """Not for a whole workflow or job, and not as an option of an action."""
     workflow = read(name)
     assert not SECRET.search(str(workflow.get("env")))
@@ -117,7 +117,7 @@ def test_secrets_are_for_single_steps(name: str) -> None:
     assert not [s for _, _, s in steps() if SECRET.search(str({**s, "env": None}))]
 
 
-def test_these_steps_get_secrets() -> None:
+def test_only_the_listed_steps_get_secrets() -> None:
     given = {
         (name, job, key): SECRET.findall(str(value))
         for name, job, step in steps()
@@ -135,7 +135,7 @@ def test_these_steps_get_secrets() -> None:
     )
 
 
-def test_code_of_upstreams_runs_where_no_secret_is() -> None:
+def test_upstreams_tests_run_in_a_job_without_secrets() -> None:
     assert not SECRET.search(str(jobs(SYNC)["test"]))
     assert not re.search(r"GIT_CONFIG|TOKEN", str(jobs(SYNC)["test"]))
     assert jobs(SYNC)["test"]["permissions"] == {"contents": "read"}
@@ -143,12 +143,12 @@ def test_code_of_upstreams_runs_where_no_secret_is() -> None:
     assert "--no-tests" in shlex.split(sync["run"])
 
 
-def test_the_guard_gets_nothing() -> None:
+def test_the_guard_workflow_has_no_secrets_and_no_write_permission() -> None:
     assert not SECRET.search(TEXTS[GUARD])
     assert jobs(GUARD)["guard"]["permissions"] == {"contents": "read"}
 
 
-def test_triggers() -> None:
+def test_each_workflow_has_the_expected_triggers() -> None:
     triggers = {name: read(name)["on"] for name in NAMES}
     assert {name: sorted(found) for name, found in triggers.items()} == {
         SYNC: ["schedule", "workflow_dispatch"],
@@ -169,17 +169,17 @@ def test_triggers() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_job_ends_sometime(name: str) -> None:
+def test_every_job_has_a_timeout(name: str) -> None:
     assert all("timeout-minutes" in job or "uses" in job for job in jobs(name).values())
     assert read(name)["concurrency"]["group"]
 
 
-def test_only_a_guard_is_cut_off_by_the_next_one() -> None:
+def test_only_the_guard_cancels_a_run_in_progress() -> None:
     cut = {name: read(name)["concurrency"]["cancel-in-progress"] for name in NAMES}
     assert cut == {SYNC: False, RELEASE: False, IMAGES: False, GUARD: True}
 
 
-def test_they_only_call_tasks() -> None:
+def test_workflow_steps_run_only_tasks() -> None:
     lines = {step["run"] for _, _, step in steps() if "run" in step}
     assert INSTALL in lines
     others = {line for line in lines if line != INSTALL and not line.startswith("carto-fork ")}
@@ -190,7 +190,7 @@ def test_they_only_call_tasks() -> None:
     "line",
     sorted({s["run"] for _, _, s in steps() if s.get("run", "").startswith("carto-fork ")}),
 )
-def test_the_tasks_are_there(line: str) -> None:
+def test_every_task_and_option_that_a_workflow_calls_exists(line: str) -> None:
     _, task, *options = shlex.split(line)
     assert task in namespace.task_names
     known = {flag for argument in namespace[task].get_arguments() for flag in _flags(argument)}
@@ -229,7 +229,9 @@ def test_the_schedule_can_be_switched_off(event: str, variable: str | None, runs
         ("failure", "skipped", None, "skipped", "failure"),
     ],
 )
-def test_what_is_told(detect: str, sync: str, result: str | None, test: str, event: str) -> None:
+def test_the_notify_job_reports_the_expected_event(
+    detect: str, sync: str, result: str | None, test: str, event: str
+) -> None:
     needs = {
         "detect": {"result": detect, "outputs": {}},
         "sync": {"result": sync, "outputs": {"result": result}},
@@ -247,7 +249,9 @@ def test_what_is_told(detect: str, sync: str, result: str | None, test: str, eve
         ({"release": "carto-v1.77.2-0.2.0"}, "branch", "carto-v1.77.2-0.2.0"),
     ],
 )
-def test_which_images_are_built(inputs: dict[str, str], ref_type: str, release: str) -> None:
+def test_the_images_job_builds_the_expected_release(
+    inputs: dict[str, str], ref_type: str, release: str
+) -> None:
     github = {"ref_type": ref_type, "ref_name": "carto-v1.76.5-0.1.0"}
     text = jobs(IMAGES)["images"]["env"]["RELEASE"]
     assert filled(text, {"github": github, "inputs": inputs}) == release
