@@ -79,6 +79,7 @@ class Suite:
         self.durations: dict[str, float] = json.loads(durations.read_text(encoding="utf-8"))
         self._coverage = sqlite3.connect(f"{coverage.resolve().as_uri()}?mode=ro", uri=True)
         self._users = cache(lambda source: self._ran(source, source.inside))
+        self.tests = cache(self._tests)
 
     def find(self, wanted: Mutant) -> Place | None:
         """The same change in this code: in the module of that name, or wherever its line is."""
@@ -99,7 +100,7 @@ class Suite:
         found = self._coverage.execute(question, (path, json.dumps([*rows])))
         return frozenset(test for (test,) in found)
 
-    def tests(self, source: Source, row: int) -> list[str]:
+    def _tests(self, source: Source, row: int) -> list[str]:
         """The tests that can notice a change of a line, cheapest first."""
 
         def cost(test: str) -> tuple[float, str]:

@@ -37,7 +37,7 @@ def on_origin(world: World, name: str = "feature/x") -> str:
 
 def test_a_feature_starts_from_origins_production(world: World) -> None:
     new = push_as_colleague(world, {"new.py": "x = 1\n"})
-    (world.fork / "notes.txt").write_text("mine\n")
+    (world.fork / "0.txt").write_text("mine\n")
     _, here, origin, upstream = world.everything()
     done = world.run("feature --name my-fix")
     assert (done.code, done.err) == (0, "")
@@ -47,7 +47,7 @@ def test_a_feature_starts_from_origins_production(world: World) -> None:
     )
     assert world.git("rev-parse HEAD") == new
     assert world.git("branch --show-current") == "feature/my-fix"
-    assert world.git("status --porcelain") == "?? notes.txt"
+    assert world.git("status --porcelain") == "?? 0.txt"
     after = world.everything()
     assert after[1] == {**here, "refs/heads/feature/my-fix": new}
     assert after[2:] == (origin, upstream)
