@@ -11,7 +11,6 @@ from __future__ import annotations
 import codecs
 import os
 import re
-import select
 import shlex
 import signal
 import subprocess
@@ -325,32 +324,21 @@ def environment(*, secrets: bool = True, **variables: str) -> dict[str, str]:
 
 
 class _Process(Local):
-    """Invoke's runner, with five habits changed.
+    """Invoke's runner, with four habits changed.
 
     It does not search all of the output for prompts to answer at every new piece of it, it looks
-    more often whether the process has ended (a task runs dozens of short git commands), it keeps
-    bytes that are not UTF-8, it gives up and closes its pipes in time, and on Ctrl-C it sends the
-    process a real SIGINT and remembers it: invoke would write a control character into its
-    standard input and go on.
+    more often whether the process has ended, it keeps bytes that are not UTF-8, and on Ctrl-C it
+    sends the process a real SIGINT and remembers it: invoke would write a control character into
+    its standard input and go on.
     """
 
     input_sleep = 0.0005
     read_chunk_size = 1 << 16
     interrupted = False
 
-    given_up = False
-
     def read_proc_output(self, reader: Any) -> Any:
         decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        errors = reader == self.read_proc_stderr
-        pipe = self.process.stderr if errors else self.process.stdout
-        assert pipe
-        while not self.given_up:
-            # A child of a command that was stopped may hold the pipe open for long.
-            if not select.select([pipe], [], [], 0.1)[0]:
-                continue
-            if not (data := reader(self.read_chunk_size)):
-                break
+        while data := reader(self.read_chunk_size):
             yield decoder.decode(data)
         yield decoder.decode(b"", final=True)
 
@@ -362,10 +350,6 @@ class _Process(Local):
 
     def respond(self, buffer_: list[str]) -> None:
         pass
-
-    def kill(self) -> None:
-        super().kill()
-        self.given_up = True
 
     def stop(self) -> None:
         super().stop()
