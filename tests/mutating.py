@@ -13,7 +13,7 @@ import tokenize
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from cosmic_ray.ast import ast_nodes, get_ast
@@ -108,6 +108,7 @@ class Source:
             for p in filter(None, parts):
                 yield (p.lineno, p.col_offset), (p.end_lineno, p.end_col_offset)
 
+    @cache  # noqa: B019  # a source lives as long as the program
     def mutated(self, mutant: Mutant) -> str | None:
         """The module's text with the change; None if that is not Python, or changes nothing."""
         text: str | None = mutate_code(self.text, get_operator(mutant.operator)(), mutant.number)
