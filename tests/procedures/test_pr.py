@@ -192,7 +192,9 @@ HOSTILE = "fix: `x` @CartoDB/team <img src=x> ${{ secrets.A }} $(touch pwned) ';
 
 
 def test_several_commits_need_a_title(world: World, github: GitHub, tmp_path: Path) -> None:
-    feature(world, "feat: a", HOSTILE, "docs: c")
+    feature(world, "feat: a", HOSTILE)
+    assert "the branch has 2 commits" in world.run("pr").err
+    world.git("commit --quiet --allow-empty -m 'docs: c'")
     before = world.everything()
     stopped = world.run("pr")
     assert (stopped.code, stopped.out) == (2, "")

@@ -123,6 +123,9 @@ def test_undecided_conflicts_are_published_for_a_person(world: World, github: Gi
     head = now[f"refs/heads/{SYNC_NEXT}"]
     parents = world.git(f"log --merges --first-parent -1 --format=%P {head}", repo=world.origin)
     assert parents.split()[1] == world.git(f"rev-parse {NEXT}^0", repo=world.upstream)
+    message = world.git(f"log --merges --first-parent -1 --format=%b {head}", repo=world.origin)
+    listed = "".join(f"\n- {path}" for path in LEFT)
+    assert message.endswith(f"Left for a person to resolve:\n{listed}")
     assert world.git(f"grep -l '^<<<<<<<' {head} --", repo=world.origin)
     assert not world.work(NEXT).exists()
 
