@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -183,22 +184,46 @@ def test_a_strangers_pull_request_is_left_alone(world: World, github: GitHub) ->
         assert "pull request 90 is from another repository" in refused.err
 
 
+def somebodys(head: str, base: str, commit: str, state: Literal["OPEN", "CLOSED"] = "OPEN") -> Pull:
+    """Pull request 7, which this program did not open."""
+    return Pull(
+        number=7,
+        title="feat: theirs",
+        body="",
+        head=head,
+        base=base,
+        head_oid=commit,
+        base_oid=commit,
+        author="eve",
+        created="2025-09-30T12:00:00Z",
+        updated="2025-09-30T12:00:00Z",
+        state=state,
+    )
+
+
+@pytest.mark.parametrize(
+    ("state", "head", "base"),
+    [("CLOSED", SYNC, "carto/main"), ("OPEN", "main", "carto/main"), ("OPEN", SYNC, "main")],
+)
+def test_only_an_open_sync_into_production_can_be_finished(
+    world: World, github: GitHub, state: Literal["OPEN", "CLOSED"], head: str, base: str
+) -> None:
+    commit = world.git("rev-parse main", repo=world.origin)
+    world.git(f"branch {SYNC} main", repo=world.origin)
+    with github.open() as opened:
+        opened.origin().state.pulls.append(somebodys(head, base, commit, state))
+    before = world.everything()
+    refused = world.run("resolve-conflicts --pr 7")
+    assert refused.code == 1
+    what = f"pull request 7 is {state.lower()}, from {head} into {base}"
+    assert refused.err.startswith(f"Refused: {what}: it is no open sync into carto/main.\n")
+    assert world.everything() == before
+
+
 def test_a_pull_request_of_another_repository_is_refused(world: World, github: GitHub) -> None:
     head = world.git("rev-parse main", repo=world.upstream)
     with github.open() as opened:
-        theirs = Pull(
-            number=7,
-            title="feat: theirs",
-            body="",
-            head=SYNC,
-            base="main",
-            head_oid=head,
-            base_oid=head,
-            author="eve",
-            created="2025-09-30T12:00:00Z",
-            updated="2025-09-30T12:00:00Z",
-        )
-        opened.upstream().state.pulls.append(theirs)
+        opened.upstream().state.pulls.append(somebodys(SYNC, "main", head))
     url = "https://github.com/BerriAI/litellm/pull/7"
     refused = world.run(f"resolve-conflicts --pr {url}")
     assert refused.code == 1
