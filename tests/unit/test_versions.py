@@ -201,3 +201,30 @@ def test_whatever_is_around_it_stays_byte_for_byte(around: list[str], end: str, 
     assert new == text.replace('version = "1.0"', 'version = "2.0.1"')
     assert tomli.loads(new)["project"] == {"name": "1.0", "version": "2.0.1"}
     assert versions.read(new, KEYS, "x.toml") == {"project.version": "2.0.1"}
+
+
+# --- JSON ----------------------------------------------------------------------------------------
+
+LOCK = """\
+{
+  "name": "panel", "lockfileVersion": 3,
+  "dependencies": [{"version": "1.0.0"}, "1.0.0"],
+  "requires": {"version": "1.0.0", "name": "a \\"version\\": \\"1.0.0\\""},
+  "packages": {
+      "": {"name": "panel", "version":  "1.0.0" },
+      "node_modules/x": {"version": "1.0.0"}
+  },
+  "version": "1.0.0"
+}
+"""
+
+
+def test_only_the_strings_of_the_keys_change_in_json() -> None:
+    """Keys that are elsewhere, in lists or in strings are text like any other."""
+    keys = ("version", "packages..version", "name.version", "missing")
+    after = versions.write(LOCK, keys, "1.10.0", "package-lock.json")
+    own, root = '  "version": "1.0.0"\n}\n', '"version":  "1.0.0" }'
+    assert after == LOCK.replace(own, own.replace("1.0.0", "1.10.0")).replace(
+        root, root.replace("1.0.0", "1.10.0")
+    )
+    assert versions.write(after, keys, "1.0.0", "package-lock.json") == LOCK
