@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import _GeneratorContextManager, contextmanager
@@ -34,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     xdist's workers are told by the process that starts them.
     """
+    # What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     option = config.option
     usable = MEMORY.is_dir() and os.access(MEMORY, os.W_OK | os.X_OK)
     if option.basetemp is None and usable and shutil.disk_usage(MEMORY).free >= _ENOUGH:
