@@ -163,7 +163,7 @@ check: lint ## lint, workflows, layering, generated documentation
 	$(bin)/pytest --quiet tests/unit/test_layering.py tests/unit/test_docs.py tests/unit/test_adoption.py
 
 docs: .venv/dev ## rewrite the generated blocks of the documentation
-	PYTHONPATH=scripts $(bin)/python -m carto_fork.docs
+	PYTHONPATH=scripts $(bin)/python -m carto_fork.adopt.documents
 
 bench: .venv/dev ## measure, on FORK if given
 	@PYTHONPATH=scripts $(bin)/python tests/bench.py $${FORK:+"$$FORK"}
@@ -173,8 +173,8 @@ replay: .venv/dev ## replay the upgrades of CASES in FORK: decided right, wrong,
 
 lock: $(made) ## pin requirements/ from pyproject.toml anew (ARGS=--upgrade)
 	@$(pip) uv==0.13.9
-	@set -f; $(compile) --extra sandbox pyproject.toml --output-file requirements/run.txt $$ARGS
-	@set -f; $(compile) --extra sandbox pyproject.toml --output-file requirements/dev.txt --group dev \
+	@set -f; $(compile) --group sandbox pyproject.toml --output-file requirements/run.txt $$ARGS
+	@set -f; $(compile) pyproject.toml --output-file requirements/dev.txt --group dev \
 		--constraint requirements/run.txt $$ARGS
 	@set -f; $(compile) --no-deps --output-file requirements/mutants.txt --group mutants $$ARGS
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from carto_fork.standin import GitHub, Opened, Request
-from carto_fork.standin_gh import real_gh
-from carto_fork.standin_server import serve
+from carto_standin.gh import real_gh
+from carto_standin.github import GitHub, Opened, Request
+from carto_standin.server import serve
 from world import World, build_template, copied, shell
 
 ROOT = Path(__file__).parent.parent

@@ -21,23 +21,15 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from invoke.config import Config
 from invoke.context import Context
 
-from carto_fork import (
-    ancestry,
-    conflicts,
-    customisations,
-    decisions,
-    fates,
-    git,
-    hunks,
-    ledger,
-    markers,
-    policy,
-)
-from carto_fork.decisions import Decision, Knowledge
-from carto_fork.evidence import Conflict, Customisations
-from carto_fork.fates import Change, Fate
-from carto_fork.policy import Policy, Side, Take
-from carto_fork.shell import Shell
+from carto_fork.audit import ancestry, fates, ledger
+from carto_fork.audit.fates import Change, Fate
+from carto_fork.fork import policy
+from carto_fork.fork.policy import Policy, Side, Take
+from carto_fork.merge import authorship, conflicts, decisions, hunks, markers
+from carto_fork.merge.decisions import Decision, Knowledge
+from carto_fork.merge.evidence import Conflict, Customisations
+from carto_fork.run import git
+from carto_fork.run.shell import Shell
 
 UPSTREAM = "refs/remotes/upstream/main"
 
@@ -151,7 +143,7 @@ def replay(sh: Shell, repo: Path, case: dict[str, Any], rules: Policy, paths: Po
     start = time.perf_counter()
     ours, theirs = case["ours"], case["theirs"]
     upstream = [theirs, *(r for r in git.refs(sh, repo).objects if r.startswith(UPSTREAM))]
-    own = customisations.read(sh, repo, ours, upstream, rules.version_paths)
+    own = authorship.read(sh, repo, ours, upstream, rules.version_paths)
     lost = ancestry.find(sh, repo, ours, upstream, own)
     merged = ancestry.healed(sh, repo, ours, lost) if lost else ours
     plain = conflicts.foresee(sh, repo, ours, theirs).conflicts

@@ -17,7 +17,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from carto_fork import adoption, policy
+from carto_fork.adopt import adoption
+from carto_fork.fork import policy
 from world import ROOT, Done, World
 
 WORKFLOWS = {

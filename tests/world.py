@@ -20,9 +20,9 @@ import pytest
 from invoke.context import Context
 
 import inprocess
-from carto_fork import sandbox
-from carto_fork.sandbox_history import History, data, quoted
-from carto_fork.shell import Shell
+from carto_fork.run.shell import Shell
+from carto_fork.sandbox import build
+from carto_fork.sandbox.history import History, data, quoted
 
 ROOT = Path(__file__).parent.parent
 INVOKE = [sys.executable, "-m", "invoke"]
@@ -55,7 +55,7 @@ def _version_of(program: str) -> str:
 
 def build_template(place: Path, history: History | None = None) -> Path:
     """A sandbox in a directory, without the settings of whoever runs the tests."""
-    sandbox.build(shell(), place, history)
+    build.build(shell(), place, history)
     return place
 
 

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import (
-    advice,
-    bump,
-    fork,
-    git,
-    invocation,
-    mirror,
-    pins,
-    procedures,
-    report,
-    resolve,
-    status,
-    tags,
-    target,
-    upgrade,
-)
-from .errors import Paused, Refused, Usage
-from .fork import Fork
-from .journal import Journal
-from .session import Session
-from .steps import Plan, RunTask
-from .text import printable
+from . import report
+from .fork import bump, fork, mirror, pins, tags, target
+from .fork.fork import Fork
+from .fork.session import Session
+from .health import advice, status
+from .merge import resolve
+from .run import git, invocation
+from .run.errors import Paused, Refused, Usage
+from .run.journal import Journal
+from .run.steps import Plan, RunTask
+from .run.text import printable
+from .upgrade import plan as upgrade
+from .upgrade import procedures
 
 # What only some tasks need is imported by them: it costs more than most questions to git.
 if TYPE_CHECKING:
-    from .sandbox import Sandbox
+    pass
 
 
 def set_up(s: Session) -> None:
@@ -274,33 +264,11 @@ def record_tag(s: Session, tag: str) -> None:
     s.console.say(f"{pins.FILE_NAME}: {name} is {pin.commit[:10]}.")
 
 
-def give_gh(s: Session, built: Sandbox) -> None:
-    """Let a sandbox have pull requests and releases, where what that needs is installed."""
-    from . import sandbox
-
-    if not ((built.clone.parent / "gh").exists() or _can_play(built)):
-        s.console.say(
-            "Without pull requests and releases: `pip install 'carto-fork[sandbox]'` adds them.",
-            "yellow",
-        )
-        return
-    sandbox.install_gh(s.sh, built, sys.executable, f"{__package__}.standin_gh")
-
-
-def _can_play(built: Sandbox) -> bool:
-    try:
-        from . import standin_gh
-    except ImportError:
-        return False
-    return standin_gh.real_gh(built.clone.parent) is not None
-
-
 def build_sandbox(s: Session, path: Path) -> None:
     """Build the sandbox, unless it is there."""
-    from . import sandbox
+    from .sandbox import build
 
-    built = sandbox.build(s.sh, path)
-    give_gh(s, built)
+    built = build.offer(s, path)
     clone = git.nearest(built.clone)
     ask = invocation.command(s.program, "next", repo=str(clone))
     which = "a new" if built.new else "the"

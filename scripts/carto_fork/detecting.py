@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from . import actions, detect, report
-from .session import Session
+from . import report
+from .ci import actions
+from .fork import detect
+from .fork.session import Session
 
 
 def show_detection(s: Session) -> None:

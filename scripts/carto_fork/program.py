@@ -8,7 +8,7 @@ from invoke.exceptions import ParseError
 from invoke.program import Program
 
 from . import __version__
-from .errors import ExitCode
+from .run.errors import ExitCode
 from .tasks import namespace
 
 

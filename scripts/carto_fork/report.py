@@ -8,30 +8,30 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import git
-from .policy import Side, Take
-from .text import counted
+from .fork.policy import Side, Take
+from .run import git
+from .run.text import counted
 
 # Only what is reported is read by the task.
 if TYPE_CHECKING:
     from tomlkit.items import String
 
-    from .advice import Advice
-    from .console import Console
-    from .decisions import Decision
-    from .detect import Detection
-    from .dossier import Dossier
-    from .forecast import Forecast
-    from .fork import Fork
-    from .healing import Healing
-    from .inventory import Ground
-    from .ledger import Entry
-    from .policy import Feature, Loaded, Policy
-    from .resolve import Resolution
-    from .shell import Shell
-    from .status import Status
-    from .upgrade import Options, Upgrade
-    from .verify import Finding, Verification
+    from .audit.forecast import Forecast
+    from .audit.healing import Healing
+    from .audit.inventory import Ground
+    from .audit.ledger import Entry
+    from .audit.verify import Finding, Verification
+    from .fork.detect import Detection
+    from .fork.fork import Fork
+    from .fork.policy import Feature, Loaded, Policy
+    from .health.advice import Advice
+    from .health.status import Status
+    from .merge.decisions import Decision
+    from .merge.dossier import Dossier
+    from .merge.resolve import Resolution
+    from .run.console import Console
+    from .run.shell import Shell
+    from .upgrade.plan import Options, Upgrade
 
 _MOST_PATHS = 5
 """Of more paths than these that one rule decided alike, only the number is shown."""
@@ -228,7 +228,7 @@ def healed(console: Console, found: Healing, fork: Fork, *, direct: bool, push: 
 
 def forecasts(console: Console, told: Sequence[Forecast], command: Callable[..., str]) -> None:
     """Forecasts side by side, and the release to choose."""
-    from . import forecast
+    from .audit import forecast
 
     head = ("release", "commits", "files", "conflicts", "decided", "yours", "at risk")
     rows = [

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from . import fork, git, inventory, report, target
-from .errors import CheckFailed, Refused, Usage
-from .session import Session
-from .text import counted, printable
+from . import report
+from .audit import inventory
+from .fork import fork, target
+from .fork.session import Session
+from .run import git
+from .run.errors import CheckFailed, Refused, Usage
+from .run.text import counted, printable
 
 # What only some tasks need is imported by them: it costs more than most questions to git.
 if TYPE_CHECKING:
-    from .verify import Verification
+    from .audit.verify import Verification
 
 
 def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> None:
@@ -21,7 +24,7 @@ def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> 
     revs: the commits by option, "" where one is not given.
     Raises CheckFailed where something is wrong or lost.
     """
-    from . import verify
+    from .audit import verify
 
     given = [option for option, rev in revs.items() if rev]
     if given and len(given) < len(revs):
@@ -74,7 +77,8 @@ def _how_to_mend_landed(s: Session, checked: Verification, tag: str) -> str:
 
 def let_go(s: Session, path: str, reason: str, tag: str) -> None:
     """Write down that what a merge lost in a file was meant, and commit that."""
-    from . import resolve, verify
+    from .audit import verify
+    from .merge import resolve
 
     if not path or not reason.strip():
         option = "--path" if not path else "--reason"
@@ -109,7 +113,8 @@ def let_go(s: Session, path: str, reason: str, tag: str) -> None:
 
 def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
     """Record the lost ancestry of a sync; only say how things are where `check` is given."""
-    from . import healing, procedures
+    from .audit import healing
+    from .upgrade import procedures
 
     found = s.open_fork()
     if not found.has_production or not found.upstream_refs:
@@ -145,7 +150,7 @@ def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
 
 def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
     """Tell what merging some releases would do."""
-    from . import forecast
+    from .audit import forecast
 
     found = s.open_fork()
     if not found.has_production:
@@ -219,7 +224,7 @@ def show_absorbed(s: Session) -> None:
 
 def show_features(s: Session, scan: bool) -> None:
     """Tell which features of the manifest the production branch has, or propose more of them."""
-    from . import verify
+    from .audit import verify
 
     found = s.open_fork()
     if scan:

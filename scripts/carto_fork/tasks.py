@@ -42,7 +42,7 @@ def setup(c: Context, repo: str = "") -> None:
     the command that mends it. Running it again changes nothing.
     """
     from . import commands
-    from .session import session
+    from .fork.session import session
 
     with session(c, "setup", repo=repo) as s:
         commands.set_up(s)
@@ -57,7 +57,7 @@ def status(c: Context, repo: str = "", json: bool = False) -> None:
     upgrade in progress. Without a network it tells what is known here, and says so.
     """
     from . import commands
-    from .session import session
+    from .fork.session import session
 
     with session(c, "status", as_json=json, repo=repo) as s:
         commands.show_status(s)
@@ -69,8 +69,8 @@ def next(c: Context, repo: str = "", json: bool = False) -> None:
 
     The same as `guide --next`. What it prints can be pasted; it changes nothing itself.
     """
-    from . import guide as guiding
-    from .session import session
+    from .fork.session import session
+    from .health import guide as guiding
 
     with session(c, "next", as_json=json, repo=repo) as s:
         guiding.show_next(s)
@@ -89,8 +89,8 @@ def guide(
     Made from the same steps that the tasks carry out, with the values of this fork's policy;
     outside of a fork with those of the policy that ships.
     """
-    from . import guide as guiding
-    from .session import session
+    from .fork.session import session
+    from .health import guide as guiding
 
     with session(c, "guide", as_json=json, repo=repo, topic=topic, next=next) as s:
         guiding.show_guide(s, topic, next)
@@ -104,7 +104,7 @@ def config(c: Context, repo: str = "", json: bool = False) -> None:
     own carto_fork.toml on its production branch.
     """
     from . import commands
-    from .session import session
+    from .fork.session import session
 
     with session(c, "config", as_json=json, repo=repo) as s:
         commands.show_config(s)
@@ -118,7 +118,7 @@ def sync_main(c: Context, repo: str = "") -> None:
     branch. If the mirror has commits of its own, it refuses and names them.
     """
     from . import commands
-    from .session import session
+    from .fork.session import session
 
     with session(c, "sync-main", repo=repo) as s:
         commands.sync_mirror(s)
@@ -157,8 +157,8 @@ def upgrade_carto(
     is published. Interrupted or failed at any step, the same command continues.
     """
     from . import commands
-    from .session import session
-    from .upgrade import Options
+    from .fork.session import session
+    from .upgrade.plan import Options
 
     words: dict[str, str | bool] = {"repo": repo, "tag": tag, "direct": direct}
     words |= {"no_push": not push, "no_tests": not tests, "abort": abort}
@@ -197,9 +197,10 @@ def resolve_conflicts(
     overwritten; running it again continues. With --pr it works on a sync's pull request, in a work
     tree of its own, checks the result, and pushes it once nothing is left.
     """
-    from . import commands, syncing
-    from .resolve import Words
-    from .session import session
+    from . import commands
+    from .fork.session import session
+    from .merge.resolve import Words
+    from .upgrade import syncing
 
     words = Words(tuple(accept_upstream), tuple(keep_fork), reason)
     given: dict[str, str | bool | Sequence[str]] = {"repo": repo, "reason": reason, "pr": pr}
@@ -222,7 +223,7 @@ def bump_version(c: Context, repo: str = "", tag: str = "", to: str = "") -> Non
     else.
     """
     from . import commands
-    from .session import session
+    from .fork.session import session
 
     with session(c, "bump-version", repo=repo, tag=tag, to=to) as s:
         commands.bump_version(s, tag, to)
@@ -237,7 +238,7 @@ def detect(c: Context, repo: str = "", json: bool = False) -> None:
     version and notes.
     """
     from . import detecting
-    from .session import session
+    from .fork.session import session
 
     with session(c, "detect", as_json=json, repo=repo) as s:
         detecting.show_detection(s)
@@ -264,9 +265,9 @@ def upstream_sync(
     release is superseded; a branch that somebody pushed to is never overwritten. In GitHub Actions
     it sets the outputs result, tag and pull_request.
     """
-    from . import syncing
-    from .session import session
-    from .upgrade import Options
+    from .fork.session import session
+    from .upgrade import syncing
+    from .upgrade.plan import Options
 
     words: dict[str, str | bool] = {"repo": repo, "tag": tag, "no_tests": not tests, "heal": heal}
     with session(c, "upstream-sync", as_json=json, **words) as s:
@@ -280,8 +281,8 @@ def sync_pr(c: Context, repo: str = "", tag: str = "", json: bool = False) -> No
 
     With labels, what was decided and why, the account of every change, and what is left to do.
     """
-    from . import syncing
-    from .session import session
+    from .fork.session import session
+    from .upgrade import syncing
 
     with session(c, "sync-pr", as_json=json, repo=repo, tag=tag) as s:
         syncing.open_request(s, tag)
@@ -294,7 +295,7 @@ def record_tag(c: Context, repo: str = "", tag: str = "") -> None:
     In carto_tags.toml: an upgrade refuses a tag that stands for something else by then.
     """
     from . import commands
-    from .session import session
+    from .fork.session import session
 
     with session(c, "record-tag", repo=repo, tag=tag) as s:
         commands.record_tag(s, tag)
@@ -326,7 +327,7 @@ def verify(
     commits that the release does not hold. Ends with exit code 4 if something is wrong or lost.
     """
     from . import reviewing
-    from .session import session
+    from .fork.session import session
 
     revs = {"ours": ours, "theirs": theirs, "result": result}
     with session(c, "verify", as_json=json, repo=repo, tag=tag, landed=landed, **revs) as s:
@@ -344,7 +345,7 @@ def drop(c: Context, repo: str = "", path: str = "", reason: str = "", tag: str 
     Written to carto_drops.toml in the fork: nobody is asked about it twice, and `verify` knows.
     """
     from . import reviewing
-    from .session import session
+    from .fork.session import session
 
     with session(c, "drop", repo=repo, path=path, reason=reason, tag=tag) as s:
         reviewing.let_go(s, path, reason, tag)
@@ -371,7 +372,7 @@ def heal(
     which the two differ was changed by the fork itself.
     """
     from . import reviewing
-    from .session import session
+    from .fork.session import session
 
     words: dict[str, str | bool] = {"repo": repo, "check": check, "direct": direct}
     with session(c, "heal", as_json=json, no_push=not push, **words) as s:
@@ -393,7 +394,7 @@ def forecast(
     and commits, and the release to choose. Index, HEAD, refs and work tree stay as they are.
     """
     from . import reviewing
-    from .session import session
+    from .fork.session import session
 
     words: dict[str, str | bool | Sequence[str]] = {"repo": repo, "tag": tag, "markdown": markdown}
     with session(c, "forecast", as_json=json, **words) as s:
@@ -407,7 +408,7 @@ def drift(c: Context, repo: str = "", reset: bool = False, json: bool = False) -
     Earlier merges left them behind; they make conflicts and serve nobody.
     """
     from . import reviewing
-    from .session import session
+    from .fork.session import session
 
     with session(c, "drift", as_json=json, repo=repo, reset=reset) as s:
         reviewing.show_drift(s, reset)
@@ -417,7 +418,7 @@ def drift(c: Context, repo: str = "", reset: bool = False, json: bool = False) -
 def dropped(c: Context, repo: str = "", json: bool = False) -> None:
     """List changes of the fork's that upstream has absorbed: the fork may let them go."""
     from . import reviewing
-    from .session import session
+    from .fork.session import session
 
     with session(c, "dropped", as_json=json, repo=repo) as s:
         reviewing.show_absorbed(s)
@@ -431,7 +432,7 @@ def features(c: Context, repo: str = "", scan: bool = False, json: bool = False)
     match in them, where it came from. Ends with exit code 4 if something is missing.
     """
     from . import reviewing
-    from .session import session
+    from .fork.session import session
 
     with session(c, "features", as_json=json, repo=repo, scan=scan) as s:
         reviewing.show_features(s, scan)
@@ -464,8 +465,8 @@ def notify(
     without it nothing is sent. A message that cannot be delivered is no failure: one line says so.
     --dry prints the message as JSON.
     """
-    from . import notifying
-    from .session import session
+    from .ci import notifying
+    from .fork.session import session
 
     words: dict[str, str | bool] = {"event": event, "tag": tag, "url": url, "text": text}
     with session(c, "notify", as_json=json, always=always, **words) as s:
@@ -487,12 +488,12 @@ def release(
     a release with notes on GitHub. Your checkout is not touched; interrupted or failed at any
     step, the same command continues.
     """
-    from . import publishing
-    from .session import session
+    from .fork.session import session
+    from .release import contribute
 
     words: dict[str, str | bool] = {"repo": repo, "bump": bump if bump != "auto" else ""}
     with session(c, "release", as_json=json, dispatch=dispatch, **words) as s:
-        publishing.make_release(s, bump, dispatch, lambda words: _run_task(c, words, s.sh.stream))
+        contribute.make_release(s, bump, dispatch, lambda words: _run_task(c, words, s.sh.stream))
 
 
 @_task(
@@ -504,11 +505,11 @@ def release_notes(
     c: Context, repo: str = "", tag: str = "", output: str = "", json: bool = False
 ) -> None:
     """Print what is new in a release of the fork, for people, in Markdown."""
-    from . import publishing
-    from .session import session
+    from .fork.session import session
+    from .release import contribute
 
     with session(c, "release-notes", as_json=json, repo=repo, tag=tag, output=output) as s:
-        publishing.write_notes(s, tag, output)
+        contribute.write_notes(s, tag, output)
 
 
 @_task(
@@ -529,22 +530,22 @@ def images(
 
     Under GitHub Actions the names are step outputs too.
     """
-    from . import publishing
-    from .session import session
+    from .fork.session import session
+    from .release import contribute
 
     words: dict[str, str | bool] = {"release": release, "build": build, "push": push}
     with session(c, "images", as_json=json, repo=repo, **words) as s:
-        publishing.show_images(s, release, build, push)
+        contribute.show_images(s, release, build, push)
 
 
 @_task(name="What to call it: `my-fix` for the branch feature/my-fix.")
 def feature(c: Context, repo: str = "", name: str = "") -> None:
     """Start a branch for a change from origin's production branch, and check it out."""
-    from . import publishing
-    from .session import session
+    from .fork.session import session
+    from .release import contribute
 
     with session(c, "feature", repo=repo, name=name) as s:
-        publishing.start_feature(s, name)
+        contribute.start_feature(s, name)
 
 
 @_task(
@@ -567,12 +568,12 @@ def pr(
 
     Where one is open already, the new commits are published and its address is told.
     """
-    from . import publishing
-    from .session import session
+    from .fork.session import session
+    from .release import contribute
 
     words: dict[str, str | bool] = {"title": title, "body_file": body_file, "base": base}
     with session(c, "pr", as_json=json, repo=repo, draft=draft, **words) as s:
-        publishing.open_pull_request(s, title, body_file, base, draft)
+        contribute.open_pull_request(s, title, body_file, base, draft)
 
 
 @_task(
@@ -589,11 +590,11 @@ def guard(
     markers, subjects that are no conventional commits, and what the merge of a release lost.
     Ends with exit code 4 if something is found. In a job for a pull request it checks that.
     """
-    from . import guarding
-    from .session import session
+    from .audit import guard
+    from .fork.session import session
 
     with session(c, "guard", as_json=json, repo=repo, range=range, pre_push=pre_push) as s:
-        guarding.guard(s, range, pre_push)
+        guard.guard(s, range, pre_push)
 
 
 @_task(
@@ -621,8 +622,8 @@ def doctor(
     What cannot be asked is named. With --check also facts are told that are no illness. Ends with
     exit code 4 if something is broken; what is only worth a look is none.
     """
-    from . import doctor as looking
-    from .session import session
+    from .fork.session import session
+    from .health import doctor as looking
 
     words: dict[str, str | bool | Sequence[str]] = {"repo": repo, "check": check, "fix": fix}
     words |= {"offline": offline, "slack_test": slack_test, "migrate": migrate}
@@ -643,11 +644,11 @@ def recover(
     Changes that are not committed come along; where git would lose one, nothing is switched. Also
     lists commits that an earlier checkout left behind on no branch.
     """
-    from . import recovering
-    from .session import session
+    from .fork.session import session
+    from .health import recover
 
     with session(c, "recover", as_json=json, repo=repo, name=name, commit=commit) as s:
-        recovering.recover(s, name, commit)
+        recover.recover(s, name, commit)
 
 
 @_task(
@@ -675,8 +676,8 @@ def adopt(
     installed. What the team changed since is kept and told. The clone gets a hook that checks what
     is pushed, unless it has another one.
     """
-    from . import adopting
-    from .session import session
+    from .adopt import adopting
+    from .fork.session import session
 
     words: dict[str, str | bool | Sequence[str]] = {"repo": repo, "check": check}
     words |= {"requirement": requirement, "replace": replace, "no_push": not push}
@@ -712,9 +713,9 @@ def init(
     of each value how sure it is. On a terminal it asks what matters most and is not certain. A file
     that is there is never overwritten.
     """
-    from . import initiating
-    from .session import session
-    from .survey import Asked
+    from .adopt import initiating
+    from .adopt.survey import Asked
+    from .fork.session import session
 
     asked = Asked(name, upstream, production, mirror)
     words: dict[str, str | bool] = {"repo": repo, "upstream": upstream, "production": production}
@@ -730,8 +731,8 @@ def init(
 )
 def write_adopted(c: Context, replace: list[str], repo: str = "", requirement: str = "") -> None:
     """Write in the work tree the files that `adopt` gives a fork, and commit them."""
-    from . import adopting
-    from .session import session
+    from .adopt import adopting
+    from .fork.session import session
 
     words: dict[str, str | bool | Sequence[str]] = {"repo": repo, "requirement": requirement}
     with session(c, "write-adopted", as_json=False, **words, replace=replace) as s:
@@ -753,11 +754,11 @@ def sandbox(c: Context, path: str = ".sandbox", tour: bool = False) -> None:
     asks a GitHub that is played there. What is there already is kept.
     """
     from . import commands
-    from .session import session
+    from .fork.session import session
 
     with session(c, "sandbox", path=path, tour=tour) as s:
         if tour:
-            from . import tour as going
+            from carto_standin import tour as going
 
             going.run(s, Path(path), lambda words: _run_task(c, words, s.sh.stream))
         else:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork import hooks, policy, templates
-from carto_fork.standin import GitHub
+from carto_fork.adopt import hooks, templates
+from carto_fork.fork import policy
+from carto_standin.github import GitHub
 from workflow import Actions
 from world import ROOT, Done, World, commit_in, push_as_colleague, slow_but
 

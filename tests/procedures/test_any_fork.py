@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from carto_fork.standin import GitHub
+from carto_standin.github import GitHub
 from forks import FORKS
 from workflow import Actions
 from world import Done, World

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.standin import GitHub
+from carto_standin.github import GitHub
 from world import INVOKE, ROOT, World, copied
 
 DOCUMENTS = sorted(

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from carto_fork.doctor import CHECKS
-from carto_fork.standin import Fault, GitHub
-from carto_fork.standin_repository import Repository
-from carto_fork.standin_state import Run
-from carto_fork.stray import operation
+from carto_fork.fork.stray import operation
+from carto_fork.health.doctor import CHECKS
+from carto_standin.github import Fault, GitHub
+from carto_standin.repository import Repository
+from carto_standin.state import Run
 from webhook import SECRET, Says, webhook
 from world import Done, World, commit_in, copied, land, push_as_colleague, shell, shim, slow_but
 

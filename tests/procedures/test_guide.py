@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from invoke.parser import Parser
 
-from carto_fork import guide, policy, procedures
-from carto_fork.standin import GitHub
+from carto_fork.fork import policy
+from carto_fork.health import guide
 from carto_fork.tasks import namespace
+from carto_fork.upgrade import procedures
+from carto_standin.github import GitHub
 from world import INVOKE, ROOT, Done, World, commit_in
 
 TAG, STABLE = "v1.76.5", "v1.77.2-stable"

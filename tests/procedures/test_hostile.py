@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import tomli
 
-from carto_fork.sandbox_history import Change, Commit, History, upstream_and_fork
+from carto_fork.sandbox.history import Change, Commit, History, upstream_and_fork
 from world import (
     INVOKE,
     ROOT,

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.standin import Fault, GitHub
-from carto_fork.standin_state import Pull
+from carto_standin.github import Fault, GitHub
+from carto_standin.state import Pull
 from world import World, message, push_as_colleague, shim
 
 PULLS = "https://github.com/CartoDB/litellm/pull"

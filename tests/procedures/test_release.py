@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.standin import Fault, GitHub
+from carto_standin.github import Fault, GitHub
 from world import World, commit_in, copied, land, message, push_as_colleague, shim, slow_but
 
 TAG = "v1.76.5"
@@ -429,7 +429,7 @@ def test_release_is_refused_with_an_invalid_policy(world: World, github: GitHub)
 
 
 def test_release_is_refused_if_the_policy_names_no_releases(world: World, github: GitHub) -> None:
-    text = (Path(__file__).parents[2] / "scripts/carto_fork/fork.toml").read_text()
+    text = (Path(__file__).parents[2] / "scripts/carto_fork/fork/fork.toml").read_text()
     push_as_colleague(world, {"carto_fork.toml": text.split("[releases]")[0]})
     world.git("fetch --quiet origin")
     assert "does not say what the fork's releases are called" in refused(world, github)

@@ -23,12 +23,11 @@ import pytest
 from graphql import parse, validate
 
 import github_schema
-from carto_fork.sandbox import Sandbox, install_gh
-from carto_fork.standin import ORIGIN, UPSTREAM, Fault, GitHub
-from carto_fork.standin_gh import real_gh
-from carto_fork.standin_graphql import RULES
-from carto_fork.standin_server import serve
-from carto_fork.standin_state import Rejected, Settings
+from carto_standin.gh import install, real_gh
+from carto_standin.github import ORIGIN, UPSTREAM, Fault, GitHub
+from carto_standin.graphql_api import RULES
+from carto_standin.server import serve
+from carto_standin.state import Rejected, Settings
 from world import Done, World, commit_in, copied, ghs, shell, slow_but
 
 # The one that the tests were installed with, and that of the system if it is another version.
@@ -867,13 +866,12 @@ Popen = subprocess.Popen[bytes]
 
 
 def boxed(world: World, place: Path, *words: str) -> Box:
-    """Give a world a gh, whose servers are started as `python WORDS -m carto_fork.standin_gh`."""
+    """Give a world a gh, whose servers are started as `python WORDS -m carto_standin.gh`."""
     python, started = place / "python", place / "started"
     command = shlex.join([sys.executable, *words])
     python.write_text(f'#!/bin/sh\necho >>{shlex.quote(str(started))}\nexec {command} "$@"\n')
     python.chmod(0o755)
-    built = Sandbox(world.upstream, world.origin, world.fork, new=False)
-    install_gh(shell(), built, str(python), "carto_fork.standin_gh")
+    assert install(shell(), world.fork, str(python))
     return Box(world, started)
 
 

@@ -9,8 +9,8 @@ from typing import Literal
 
 import pytest
 
-from carto_fork.standin import Fault, GitHub
-from carto_fork.standin_state import Pull
+from carto_standin.github import Fault, GitHub
+from carto_standin.state import Pull
 from world import Done, World, ghs, slow_but
 
 TAG = "v1.76.5"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.sandbox_history import Change, Commit, upstream_and_fork
+from carto_fork.sandbox.history import Change, Commit, upstream_and_fork
 from world import INVOKE, ROOT, Done, World, build_template, outcome, slow_but, usual
 
 TAG = "v1.76.5"

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.standin import GitHub
-from carto_fork.standin_state import Pull
+from carto_standin.github import GitHub
+from carto_standin.state import Pull
 from conftest import SharedGitHub, played, seal
 from world import Outcome, Snag, World, copied, outcome, shell, slow_but, snag
 

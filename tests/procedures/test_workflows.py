@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from carto_fork.standin import GitHub
+from carto_standin.github import GitHub
 from webhook import SECRET, Webhook, webhook
 from workflow import Actions, Run
 from world import World, commit_in

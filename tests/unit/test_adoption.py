@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from carto_fork import adoption, docs, policy, templates
-from carto_fork.adoption import State
-from carto_fork.errors import Refused, Usage
-from carto_fork.policy import FILE_NAME, Policy
+from carto_fork.adopt import adoption, documents, templates
+from carto_fork.adopt.adoption import State
+from carto_fork.fork import policy
+from carto_fork.fork.policy import FILE_NAME, Policy
+from carto_fork.run.errors import Refused, Usage
 from workflow import filled, parsed
 
 FORK_FILES = """
@@ -124,7 +125,7 @@ def test_files_for_releases_and_images_are_written_only_if_configured() -> None:
 
 def test_images_outside_of_ghcr_get_no_workflow() -> None:
     elsewhere = IMAGES.replace("ghcr.io", "registry.example.com")
-    assert docs.given(policy.load(PLAIN + elsewhere).policy)["images"] is False
+    assert documents.given(policy.load(PLAIN + elsewhere).policy)["images"] is False
 
 
 def test_a_file_can_be_left_out() -> None:
@@ -196,7 +197,7 @@ def test_a_hostile_fork_name_cannot_inject_into_workflows(name: str) -> None:
 )
 def test_the_example_tag_is_derived_from_the_release_pattern(pattern: str, expected: str) -> None:
     text = re.sub(r"pattern = '.*'", lambda _: f"pattern = '{pattern}'", PLAIN)
-    assert docs.example(policy.load(text).policy)[0] == expected
+    assert documents.example(policy.load(text).policy)[0] == expected
 
 
 # --- What is there already -----------------------------------------------------------------------

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork import ancestry, customisations
-from carto_fork.ancestry import Lost
-from carto_fork.evidence import Commit
+from carto_fork.audit import ancestry
+from carto_fork.audit.ancestry import Lost
+from carto_fork.merge import authorship
+from carto_fork.merge.evidence import Commit
 from repository import Files, Repo
 from world import shell
 
@@ -45,7 +46,7 @@ class History:
 
     def find(self, *upstream: str, production: str = "ours") -> Lost | None:
         sh, tips = shell(), upstream or ("theirs",)
-        own = customisations.read(sh, self.repo.path, production, tips)
+        own = authorship.read(sh, self.repo.path, production, tips)
         return ancestry.find(sh, self.repo.path, production, tips, own)
 
     def squash(self, release: int, files: Files, on: int, subject: str = "sync") -> Commit:

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork import conflicts, drops, evidence, hunks, policy
-from carto_fork.decisions import Knowledge, decide
-from carto_fork.errors import Failed
-from carto_fork.evidence import Commit, Conflict, Customisations, Texts
-from carto_fork.memory import Memory
-from carto_fork.policy import Kind, Side
-from carto_fork.resolve import Words, resolve
+from carto_fork.fork import drops, policy
+from carto_fork.fork.policy import Kind, Side
+from carto_fork.merge import conflicts, evidence, hunks
+from carto_fork.merge.decisions import Knowledge, decide
+from carto_fork.merge.evidence import Commit, Conflict, Customisations, Texts
+from carto_fork.merge.memory import Memory
+from carto_fork.merge.resolve import Words, resolve
+from carto_fork.run.errors import Failed
 from repository import Content, Files, Link, Program, Repo, Submodule
 from world import shell
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_fork import console
-from carto_fork.console import Console
-from carto_fork.text import printable
+from carto_fork.run import console
+from carto_fork.run.console import Console
+from carto_fork.run.text import printable
 from world import shell
 
 
@@ -218,7 +218,7 @@ def test_the_duration_is_shown_from_five_seconds_on(
     seconds: float, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter([1000.0, 1000.0 + seconds])
-    monkeypatch.setattr("carto_fork.console.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("carto_fork.run.console.time.monotonic", lambda: next(clock))
     stream = io.StringIO()
     with Console(stream).timed():
         pass
@@ -227,7 +227,7 @@ def test_the_duration_is_shown_from_five_seconds_on(
 
 def test_pasteable_output_has_no_durations(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 100.0])
-    monkeypatch.setattr("carto_fork.console.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("carto_fork.run.console.time.monotonic", lambda: next(clock))
     stream = io.StringIO()
     with Console(stream, pasteable=True).working("x"):
         pass
@@ -244,7 +244,7 @@ def test_no_progress_is_shown_without_a_terminal() -> None:
 def test_a_terminal_shows_progress_of_a_long_operation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "xterm-256color")
-    monkeypatch.setattr("carto_fork.console._A_WHILE", 0.01)
+    monkeypatch.setattr("carto_fork.run.console._A_WHILE", 0.01)
     stream = _Terminal()
     with Console(stream).working("merge"):
         deadline = time.monotonic() + 10
@@ -270,7 +270,7 @@ def test_an_error_while_working_comes_through() -> None:
 
 def test_rich_is_imported_only_when_something_is_said() -> None:
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from carto_fork.console import Console; "
+        "import sys; sys.path.insert(0, sys.argv[1]); from carto_fork.run.console import Console; "
         "Console(sys.stdout); print('rich' in sys.modules)"
     )
     place = str(console.__file__).rpartition("/carto_fork/")[0]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork import customisations
-from carto_fork.evidence import Commit, Customisations
+from carto_fork.merge import authorship
+from carto_fork.merge.evidence import Commit, Customisations
 from repository import Content, Files, Repo
 from world import shell
 
@@ -26,7 +26,7 @@ def repo(tmp_path: Path) -> Repo:
 
 
 def read(repo: Repo, *upstream: str) -> Customisations:
-    return customisations.read(shell(), repo.path, "ours", upstream or ("theirs",))
+    return authorship.read(shell(), repo.path, "ours", upstream or ("theirs",))
 
 
 Subjects = Mapping[str, Sequence[str]]

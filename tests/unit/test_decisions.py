@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_fork import hunks, policy
-from carto_fork.decisions import Decision, Knowledge, decide
-from carto_fork.drops import Drop
-from carto_fork.evidence import Commit, Conflict, Customisations, Stage, Texts
-from carto_fork.memory import Memory
-from carto_fork.policy import Kind, Policy, Rule, Side, Take
+from carto_fork.fork import policy
+from carto_fork.fork.drops import Drop
+from carto_fork.fork.policy import Kind, Policy, Rule, Side, Take
+from carto_fork.merge import hunks
+from carto_fork.merge.decisions import Decision, Knowledge, decide
+from carto_fork.merge.evidence import Commit, Conflict, Customisations, Stage, Texts
+from carto_fork.merge.memory import Memory
+from carto_fork.run.text import lines_of
 
 DEFAULT = policy.load().policy
 PATH_RULES = policy.load(Path(__file__).parents[1].joinpath("path_rules.toml").read_text()).policy
@@ -1270,7 +1272,7 @@ def test_no_fork_change_is_dropped_without_asking(found: Conflict, edited: bool)
         for plain in [str.strip, str.rstrip] if found.path == "f.py" else [str.strip]:
             base, ours, theirs, result = (
                 Counter(map(plain, text))
-                for text in (hunk.base or (), hunk.ours, hunk.theirs, hunks.lines_of(now))
+                for text in (hunk.base or (), hunk.ours, hunk.theirs, lines_of(now))
             )
             removed = base - theirs
             assert all(result[line] >= ours[line] - removed[line] for line in ours - base)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from carto_fork import detect, fork
-from carto_fork.detect import Detection
+from carto_fork.fork import detect, fork
+from carto_fork.fork.detect import Detection
 from world import World, shell
 
 

@@ -9,15 +9,17 @@ from typing import get_args, get_origin
 
 import msgspec
 
-from carto_fork import docs, policy, procedures
-from carto_fork.errors import ExitCode
-from carto_fork.policy import Policy
-from carto_fork.steps import Step
+from carto_fork.adopt import documents
+from carto_fork.fork import policy
+from carto_fork.fork.policy import Policy
+from carto_fork.run.errors import ExitCode
+from carto_fork.run.steps import Step
+from carto_fork.upgrade import procedures
 
 ROOT = Path(__file__).parents[2]
 
 
-DOCUMENTS = docs.documents(ROOT)
+DOCUMENTS = documents.documents(ROOT)
 
 
 def test_the_generated_parts_of_the_documents_are_up_to_date() -> None:
@@ -31,16 +33,16 @@ def test_a_changed_part_is_noticed() -> None:
     text = (ROOT / "CARTO_CLAUDE.md").read_text(encoding="utf-8")
     changed = text.replace("merge -s ort --no-ff", "merge --squash", 1)
     assert changed != text
-    assert docs.renewed(changed, policy.load().policy) == text
+    assert documents.renewed(changed, policy.load().policy) == text
 
 
 def test_documents_can_be_generated_without_image_names_and_labels() -> None:
     more = "[images]\nrelease = []\nbranch = []\n[pull_requests]\nlabels = []\n"
     found = policy.load(f'extends = "carto-litellm"\n{more}').policy
     assert found.images
-    assert f" --tag={found.images.name.lower()} " in docs.part("images", found)
-    assert "--label clean-merge" in docs.part("pull-request", found)
-    assert "|  |" not in docs.process(found)
+    assert f" --tag={found.images.name.lower()} " in documents.part("images", found)
+    assert "--label clean-merge" in documents.part("pull-request", found)
+    assert "|  |" not in documents.process(found)
 
 
 def test_every_step_condition_is_described_in_words() -> None:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_fork import drops
-from carto_fork.drops import Drop
-from carto_fork.errors import ExitCode, Refused
+from carto_fork.fork import drops
+from carto_fork.fork.drops import Drop
+from carto_fork.run.errors import ExitCode, Refused
 
 FULL = Drop("a/b.py", "Upstream has it.", ("one = 1", "two = 2"), "v1.76.5", "upstream")
 SHORT = Drop("c", "Nobody uses it.")

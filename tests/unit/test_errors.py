@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from carto_fork.errors import Failed, Stop
+from carto_fork.run.errors import Failed, Stop
 
 WHAT = (
     "`git -C ../litellm.upstream-sync-v1.76.5 commit` ended with exit code 1, since the hook that "

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from carto_fork import files
+from carto_fork.run import files
 from world import shell
 
 
@@ -72,7 +72,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(
         Path(name).touch()
         return os.open("/dev/full", os.O_WRONLY), name
 
-    monkeypatch.setattr("carto_fork.files.tempfile.mkstemp", on_a_full_disk)
+    monkeypatch.setattr("carto_fork.run.files.tempfile.mkstemp", on_a_full_disk)
     with pytest.raises(OSError, match="No space left on device"):
         files.replace_text(path, "after")
     assert path.read_text() == "before"

@@ -19,7 +19,7 @@ from graphql import (
 )
 
 import github_schema
-from carto_fork.standin_graphql import schema
+from carto_standin.graphql_api import schema
 
 
 def deviations(ours: GraphQLSchema, theirs: GraphQLSchema) -> Iterator[str]:

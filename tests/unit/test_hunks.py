@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from carto_fork import hunks
-from carto_fork.hunks import Hunk, Segment
+from carto_fork.merge import hunks
+from carto_fork.merge.hunks import Hunk, Segment
+from carto_fork.run.text import lines_of
 
 TWO = "<<<<<<< HEAD\nours\n=======\ntheirs\n>>>>>>> tag\n"
 THREE = "<<<<<<< HEAD\nours\n||||||| base\nold\n=======\ntheirs\n>>>>>>> tag\n"
@@ -336,7 +337,7 @@ def test_joining_parsed_segments_gives_the_original_text(text: str) -> None:
 
 @given(st.text())
 def test_joining_the_lines_of_any_text_gives_the_text(text: str) -> None:
-    lines = hunks.lines_of(text)
+    lines = lines_of(text)
     assert "".join(lines) == text
     assert all(line and "\n" not in line[:-1] for line in lines)
     assert all(line.endswith("\n") for line in lines[:-1])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_fork import invocation
+from carto_fork.run import invocation
 
 
 @pytest.fixture

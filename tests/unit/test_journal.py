@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from carto_fork import journal
-from carto_fork.errors import ExitCode, Refused
-from carto_fork.journal import Journal, locked
+from carto_fork.run import journal
+from carto_fork.run.errors import ExitCode, Refused
+from carto_fork.run.journal import Journal, locked
 from world import shell
 
 NAME = "carto-fork.lock"
@@ -26,14 +26,14 @@ def killed_run(place: Path, *unfinished: str) -> int:
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from carto_fork.journal import locked
+from carto_fork.run.journal import locked
 with locked(Path(sys.argv[2]), "invoke killed") as held:
     for directory in sys.argv[3:]:
         held.begin(directory)
     print(os.getpid(), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    source = Path(journal.__file__).parents[1]
+    source = Path(journal.__file__).parents[2]
     words = [sys.executable, "-c", script, str(source), str(place), *unfinished]
     answer = shell().read(words)
     assert answer.code == -signal.SIGKILL, answer.err

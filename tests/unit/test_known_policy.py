@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork import fork, policy
-from carto_fork.fork import Fork
+from carto_fork.fork import fork, policy
+from carto_fork.fork.fork import Fork
 from repository import Repo
 from world import shell
 

@@ -1,4 +1,4 @@
-"""The house rules: who may import what, who may start processes, who may print."""
+"""The house rules: who may start processes, who may print. The rooms' order is import-linter's."""
 
 from __future__ import annotations
 
@@ -8,230 +8,11 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "scripts" / "carto_fork"
 
-# The layers, lowest first. A module imports from layers below its own, and from its own only what
-# WITHIN_A_LAYER says.
-LAYERS = {
-    "pure": {
-        "actions",
-        "conventional",
-        "cures",
-        "drops",
-        "errors",
-        "evidence",
-        "fates",
-        "files",
-        "hunks",
-        "images",
-        "invocation",
-        "markdown",
-        "memory",
-        "pins",
-        "policy",
-        "release_notes",
-        "rulebook",
-        "sandbox_history",
-        "soundness",
-        "standin_state",
-        "structured",
-        "tags",
-        "templates",
-        "text",
-        "versions",
-    },
-    "door": {"console", "shell"},
-    "questions": {
-        "conflicts",
-        "customisations",
-        "git",
-        "github",
-        "journal",
-        "migrations",
-        "sandbox",
-        "slack",
-        "standin_repository",
-        "stray",
-    },
-    "stand-in": {"standin", "standin_gh", "standin_graphql", "standin_rest", "standin_server"},
-    "machine": {"ancestry", "decisions", "fork", "ledger", "markers", "steps"},
-    "release": {
-        "bump",
-        "detect",
-        "dossier",
-        "hooks",
-        "inventory",
-        "knowledge",
-        "survey",
-        "target",
-        "verify",
-    },
-    "capability": {
-        "ailments",
-        "forecast",
-        "healing",
-        "mirror",
-        "procedures",
-        "resolve",
-        "status",
-        "syncs",
-    },
-    "upgrade": {
-        "ailments_github",
-        "ailments_merges",
-        "ailments_releases",
-        "ailments_repository",
-        "docs",
-        "pull_request",
-        "release",
-        "upgrade",
-    },
-    "top": {"adoption", "advice", "report", "session"},
-    "commands": {
-        "adopting",
-        "commands",
-        "detecting",
-        "doctor",
-        "guarding",
-        "guide",
-        "initiating",
-        "notifying",
-        "publishing",
-        "recovering",
-        "reviewing",
-        "syncing",
-        "tour",
-    },
-    "tasks": {"tasks"},
-    "program": {"program"},
-}
-WITHIN_A_LAYER = {
-    ("actions", "errors"),
-    ("policy", "errors"),
-    ("tags", "errors"),
-    ("tags", "policy"),
-} | {
-    ("markdown", "text"),
-    ("standin_graphql", "standin"),
-    ("standin_graphql", "standin_rest"),
-    ("standin_rest", "standin"),
-    ("standin_server", "standin"),
-    ("standin_server", "standin_rest"),
-    ("standin_server", "standin_graphql"),
-    ("standin_gh", "standin"),
-    ("standin_gh", "standin_server"),
-    ("adopting", "publishing"),
-    ("advice", "adoption"),
-    ("report", "advice"),
-    ("versions", "errors"),
-    ("drops", "errors"),
-    ("errors", "text"),
-    ("syncing", "commands"),
-    ("syncing", "notifying"),
-    ("tour", "commands"),
-    ("pins", "errors"),
-    ("images", "errors"),
-    ("images", "policy"),
-    ("release_notes", "conventional"),
-    ("release_notes", "markdown"),
-    ("release_notes", "text"),
-    ("rulebook", "markdown"),
-    ("rulebook", "policy"),
-    ("evidence", "fates"),
-    ("evidence", "hunks"),
-    ("evidence", "policy"),
-    ("files", "hunks"),
-    ("memory", "hunks"),
-    ("conflicts", "git"),
-    ("customisations", "git"),
-    ("stray", "git"),
-}
-
-# Modules that promise more than their layer asks: they import these and nothing else of ours.
-NARROW: dict[str, set[str]] = {
-    "errors": {"text"},
-    "templates": set(),
-    "text": set(),
-    "files": {"hunks"},
-    "evidence": {"fates", "hunks", "policy"},
-    "hunks": set(),
-    "actions": {"errors"},
-    "conventional": set(),
-    "images": {"errors", "policy"},
-    "release_notes": {"conventional", "markdown", "text"},
-    "rulebook": {"markdown", "policy"},
-    "cures": set(),
-    "github": {"cures", "errors", "shell"},
-    "markdown": {"text"},
-    "pins": {"errors"},
-    "standin_state": set(),
-    "standin_repository": {"shell", "standin_state"},
-    "standin": {"shell", "standin_repository", "standin_state"},
-    "standin_rest": {"standin", "standin_repository", "standin_state"},
-    "standin_graphql": {"standin", "standin_repository", "standin_rest", "standin_state"},
-    "standin_server": {"standin", "standin_graphql", "standin_rest", "standin_state"},
-    "standin_gh": {"errors", "shell", "standin", "standin_server"},
-    "invocation": set(),
-    "sandbox_history": set(),
-    "console": {"text"},
-    "policy": {"errors"},
-    "versions": {"errors"},
-    "tags": {"errors", "policy"},
-    "shell": {"errors"},
-    "git": {"errors", "shell"},
-    "journal": {"errors", "shell"},
-    "fates": set(),
-    "soundness": set(),
-    "structured": set(),
-    "memory": {"hunks"},
-    "drops": {"errors"},
-    "customisations": {"drops", "evidence", "fates", "git", "pins", "shell"},
-    "conflicts": {"evidence", "files", "git", "hunks", "memory", "policy", "shell"},
-    "decisions": {
-        "drops",
-        "evidence",
-        "fates",
-        "hunks",
-        "memory",
-        "policy",
-        "structured",
-        "text",
-    },
-    "ledger": {"drops", "evidence", "fates", "git", "policy", "shell"},
-    "ancestry": {"evidence", "git", "shell"},
-    "steps": {"console", "cures", "errors", "journal", "shell"},
-    "procedures": {"steps"},
-    "guide": {"advice", "console", "docs", "errors", "policy", "session"},
-    "slack": {"text"},
-    "notifying": {"actions", "errors", "markdown", "session", "slack"},
-    "migrations": {"shell"},
-    "stray": {"git", "shell", "text"},
-    "tasks": {
-        "adopting",
-        "commands",
-        "detecting",
-        "doctor",
-        "guarding",
-        "guide",
-        "initiating",
-        "notifying",
-        "publishing",
-        "recovering",
-        "resolve",
-        "reviewing",
-        "session",
-        "survey",
-        "syncing",
-        "tour",
-        "upgrade",
-    },
-    "program": {"errors", "tasks"},
-}
-
 # What of invoke a module may use.
 INVOKE = {
-    "errors": {"invoke.exceptions"},
-    "shell": {"invoke.context", "invoke.runners"},
-    "session": {"invoke.context"},
-    "standin_gh": {"invoke.context"},
+    "run.errors": {"invoke.exceptions"},
+    "run.shell": {"invoke.context", "invoke.runners"},
+    "fork.session": {"invoke.context"},
     "tasks": {
         "invoke.collection",
         "invoke.context",
@@ -246,12 +27,11 @@ INVOKE = {
 # Who prints: results for scripts, lines to paste under --dry, and two programs of their own.
 # Everything else that people read goes through Console.
 PRINTS = {
-    "console": {"row"},
-    "session": {"print_json"},
-    "standin_gh": {"main"},
-    "shell": {"show"},
+    "run.console": {"row"},
+    "fork.session": {"print_json"},
+    "run.shell": {"show"},
     "program": {"parse_tasks"},
-    "docs": {"main"},
+    "adopt.documents": {"main"},
 }
 
 PROCESS_NAMES = ("popen", "system", "startfile", "fork", "forkpty")
@@ -259,25 +39,33 @@ PROCESS_PREFIXES = ("exec", "spawn", "posix_spawn")
 PROCESS_MODULES = {"subprocess", "_posixsubprocess", "multiprocessing", "pty", "commands"}
 
 
-def _trees() -> dict[str, ast.Module]:
-    return {path.stem: ast.parse(path.read_bytes()) for path in sorted(PACKAGE.glob("*.py"))}
+def _name(path: Path) -> str:
+    """A module's name inside the package; "" for the package itself."""
+    return (
+        ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        .removesuffix("__init__")
+        .strip(".")
+    )
 
 
-TREES = _trees()
+TREES = {_name(path): ast.parse(path.read_bytes()) for path in sorted(PACKAGE.rglob("*.py"))}
 MODULES = sorted(TREES)
+PACKAGES = {_name(path) for path in PACKAGE.rglob("__init__.py")}
 
 
-def _imports(tree: ast.AST) -> tuple[set[str], set[str]]:
+def _imports(module: str) -> tuple[set[str], set[str]]:
     """The modules of the package, and the other modules, that any line of a module imports."""
     own: set[str] = set()
     others: set[str] = set()
-    for node in ast.walk(tree):
+    here = module if module in PACKAGES else module.rpartition(".")[0]
+    for node in ast.walk(TREES[module]):
         if isinstance(node, ast.Import):
             others |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.level:
-            assert node.level == 1, "the package has no packages inside"
-            names = {alias.name for alias in node.names} - {"__version__"}
-            own |= {node.module} if node.module else names
+            above = here.split(".")[: len(here.split(".")) - node.level + 1] if here else []
+            base = ".".join(filter(None, [*above, node.module or ""]))
+            names = {".".join(filter(None, [base, alias.name])) for alias in node.names}
+            own |= names & TREES.keys() if base in PACKAGES else {base}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = {f"{node.module}.{alias.name}" for alias in node.names}
             others |= {node.module, *(name for name in names if name in _PACKAGES_INSIDE)}
@@ -287,8 +75,8 @@ def _imports(tree: ast.AST) -> tuple[set[str], set[str]]:
 _PACKAGES_INSIDE = {"os.path", "importlib.resources", "importlib.metadata"}
 
 
-OWN = {name: _imports(tree)[0] for name, tree in TREES.items()}
-OTHERS = {name: _imports(tree)[1] for name, tree in TREES.items()}
+OWN = {name: _imports(name)[0] for name in TREES}
+OTHERS = {name: _imports(name)[1] for name in TREES}
 
 
 def _scopes(tree: ast.AST, name: str = "") -> Iterator[tuple[str, ast.AST]]:
@@ -311,24 +99,11 @@ def _dotted(node: ast.expr) -> str:
 # --- Who imports what ----------------------------------------------------------------------------
 
 
-def test_every_module_has_one_layer() -> None:
-    placed = [module for modules in LAYERS.values() for module in modules]
-    assert sorted([*placed, "__init__"]) == MODULES
-
-
-def test_a_module_imports_only_from_below() -> None:
-    below: set[str] = set()
-    offenders = {}
-    for modules in LAYERS.values():
-        for module in modules:
-            beside = {other for one, other in WITHIN_A_LAYER if one == module}
-            offenders[module] = OWN[module] - below - beside
-        below |= modules
-    assert _of(offenders) == {}
-
-
-def test_a_narrow_module_imports_only_what_it_may() -> None:
-    assert _of({module: OWN[module] - may for module, may in NARROW.items()}) == {}
+def test_every_room_says_what_belongs_there() -> None:
+    rooms = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert rooms == {path.name for path in PACKAGE.iterdir() if list(path.glob("*.py"))}
+    said = {room: (ast.get_docstring(TREES[room]) or "").count("\n") for room in rooms}
+    assert {room for room, lines in said.items() if not lines} == set()
 
 
 def _of(offenders: dict[str, set[str]]) -> dict[str, set[str]]:
@@ -336,8 +111,8 @@ def _of(offenders: dict[str, set[str]]) -> dict[str, set[str]]:
     return {module: what for module, what in offenders.items() if what}
 
 
-def test_the_package_itself_imports_nothing() -> None:
-    assert OWN["__init__"] == set()
+def test_a_package_itself_imports_nothing() -> None:
+    assert _of({name: OWN[name] for name in PACKAGES}) == {}
 
 
 def test_imports_inside_the_package_are_relative() -> None:
@@ -353,8 +128,8 @@ def test_pure_modules_do_not_reach_the_shell() -> None:
         for name, tree in TREES.items()
         if (ast.get_docstring(tree) or "").split("\n")[0].endswith("Pure.")
     ]
-    assert {"tags", "versions", "hunks", "decisions", "invocation"} <= set(pure)
-    assert {name: "shell" in _reached(name) for name in pure} == dict.fromkeys(pure, False)
+    assert {"fork.tags", "merge.hunks", "merge.decisions", "run.invocation"} <= set(pure)
+    assert {name: "run.shell" in _reached(name) for name in pure} == dict.fromkeys(pure, False)
 
 
 def _reached(module: str) -> set[str]:
@@ -374,7 +149,7 @@ def test_there_is_no_cycle() -> None:
 def test_only_the_slack_module_uses_the_network() -> None:
     """Everything else goes through git and gh."""
     modules = {"http.client", "requests", "urllib.request", "urllib3"}
-    assert {name for name in MODULES if modules & OTHERS[name]} == {"slack"}
+    assert {name for name in MODULES if modules & OTHERS[name]} == {"ci.slack"}
 
 
 # --- invoke --------------------------------------------------------------------------------------
@@ -396,7 +171,7 @@ def test_the_table_of_invoke_names_only_what_is_used() -> None:
 
 
 def test_only_the_shell_module_starts_processes() -> None:
-    assert _of({module: _doors(module) for module in MODULES}) == {"shell": {"subprocess"}}
+    assert _of({module: _doors(module) for module in MODULES}) == {"run.shell": {"subprocess"}}
 
 
 def _doors(module: str) -> set[str]:
@@ -438,7 +213,7 @@ def test_only_the_listed_modules_quote_for_a_shell() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and _dotted(node) in ("shlex.join", "shlex.quote")
     }
-    assert quoting == {"shell", "steps", "invocation", "files"}
+    assert quoting == {"run.shell", "run.steps", "run.invocation", "run.files"}
 
 
 # --- Printing ------------------------------------------------------------------------------------

@@ -10,12 +10,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from carto_fork import customisations, ledger, policy
-from carto_fork.drops import Drop
-from carto_fork.evidence import Commit
-from carto_fork.fates import Account, Change, Fate
-from carto_fork.ledger import Entry, Ledger
-from carto_fork.policy import Kind, Policy, Rule, Side, Take
+from carto_fork.audit import ledger
+from carto_fork.audit.fates import Account, Change, Fate
+from carto_fork.audit.ledger import Entry, Ledger
+from carto_fork.fork import policy
+from carto_fork.fork.drops import Drop
+from carto_fork.fork.policy import Kind, Policy, Rule, Side, Take
+from carto_fork.merge import authorship
+from carto_fork.merge.evidence import Commit
 from repository import Content, Files, Link, Program, Repo, Submodule
 from world import shell
 
@@ -60,7 +62,7 @@ def account(
     repo: Repo, drops: Sequence[Drop] = (), by: Policy = PLAIN, result: str = "result"
 ) -> Ledger:
     sh = shell()
-    own = customisations.read(sh, repo.path, "ours", ["theirs"])
+    own = authorship.read(sh, repo.path, "ours", ["theirs"])
     return ledger.read(sh, repo.path, "ours", "theirs", result, own, by, drops)
 
 
@@ -702,7 +704,7 @@ def test_a_healed_history_does_not_report_upstreams_hunks_as_the_forks(repo: Rep
     repo.on("theirs").commit({"f": TEXT})
     repo.on("result", "ours").commit({"f": at(2, FORK)})
     sh = shell()
-    own = customisations.read(sh, repo.path, "ours", ["theirs"])
+    own = authorship.read(sh, repo.path, "ours", ["theirs"])
     assert len(told(ledger.read(sh, repo.path, "ours", "theirs", "result", own, PLAIN))) == 1
     assert told(ledger.read(sh, repo.path, healed, "theirs", "result", own, PLAIN)) == []
 

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_fork import hunks
-from carto_fork.hunks import Hunk
-from carto_fork.memory import Memory, Seen
+from carto_fork.merge import hunks
+from carto_fork.merge.hunks import Hunk
+from carto_fork.merge.memory import Memory, Seen
+from carto_fork.run.text import lines_of
 
 
 def text(letters: str) -> str:
@@ -65,7 +66,7 @@ def test_the_resolution_of_a_hunk_is_learnt_from_the_merge_result(
 ) -> None:
     merged = text(before) + marked(*ONE) + text(after)
     memory = learnt(merged, text(before) + text(became) + text(after))
-    expected = Seen(tuple(hunks.lines_of(text(became))), "1234567890")
+    expected = Seen(tuple(lines_of(text(became))), "1234567890")
     assert memory.find("f", hunk(*ONE)) == expected
 
 

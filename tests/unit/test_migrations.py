@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from carto_fork import migrations
-from carto_fork.migrations import Stopped
+from carto_fork.health import migrations
+from carto_fork.health.migrations import Stopped
 from world import shell
 
 TABLE = 'CREATE TABLE "t" ("a" TEXT);'

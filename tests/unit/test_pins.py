@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from carto_fork import pins
-from carto_fork.errors import Refused
-from carto_fork.pins import Pin
+from carto_fork.fork import pins
+from carto_fork.fork.pins import Pin
+from carto_fork.run.errors import Refused
 
 ONE, TWO = Pin("a" * 40, "b" * 40), Pin("c" * 40, "d" * 40)
 

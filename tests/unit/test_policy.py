@@ -8,9 +8,8 @@ import msgspec
 import pytest
 import tomli
 
-from carto_fork import policy
-from carto_fork.errors import ExitCode, Refused
-from carto_fork.policy import (
+from carto_fork.fork import policy
+from carto_fork.fork.policy import (
     DEFAULT_SOURCE,
     FILE_NAME,
     Kind,
@@ -22,6 +21,7 @@ from carto_fork.policy import (
     Take,
     VersionFile,
 )
+from carto_fork.run.errors import ExitCode, Refused
 
 THEN = "correct carto_fork.toml on the production branch, push it; `config` prints what is valid."
 EXTENDS = 'extends = "carto-litellm"\n'

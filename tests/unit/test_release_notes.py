@@ -7,10 +7,11 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from carto_fork import conventional, images
-from carto_fork.errors import Refused
-from carto_fork.policy import Images
-from carto_fork.release_notes import Notes, Own
+from carto_fork.fork import conventional
+from carto_fork.fork.policy import Images
+from carto_fork.release import images
+from carto_fork.release.notes import Notes, Own
+from carto_fork.run.errors import Refused
 
 PAGE, UPSTREAM = "https://github.com/CartoDB/litellm", "https://github.com/BerriAI/litellm"
 

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from invoke.config import Config
 from invoke.context import Context, MockContext
 
-from carto_fork import shell as door
-from carto_fork.errors import ExitCode, Refused
-from carto_fork.shell import Answer, Shell, Value, batches, command_line, fill, scrub
+from carto_fork.run import shell as door
+from carto_fork.run.errors import ExitCode, Refused
+from carto_fork.run.shell import Answer, Shell, Value, batches, command_line, fill, scrub
 
 
 def make(
@@ -648,11 +648,11 @@ def test_a_timeout_in_the_settings_stops_no_step() -> None:
 
 
 def test_a_file_of_settings_in_the_home_directory_changes_nothing(sh: Shell) -> None:
-    home, scripts = Path(os.environ["HOME"]), Path(door.__file__).parents[1]
+    home, scripts = Path(os.environ["HOME"]), Path(door.__file__).parents[2]
     (home / ".invoke.json").write_text('{"run": {"warn": true, "echo": true, "pty": true}}')
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); "
-        "from carto_fork.shell import Shell; from invoke.context import Context; "
+        "from carto_fork.run.shell import Shell; from invoke.context import Context; "
         "from invoke.config import Config; c = Config(); c.load_user(); "
         "print(c.run.echo, Shell(Context(c)).read(['false']))"
     )

@@ -13,7 +13,7 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_fork import slack
+from carto_fork.ci import slack
 from webhook import OK, SECRET, Says, nobody, webhook
 
 PAYLOAD = slack.message("v1.77.2 is here", ["Look at it."], {})

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from carto_fork import soundness
-from carto_fork.soundness import Problem, dangerous_triggers, problems
+from carto_fork.audit import soundness
+from carto_fork.audit.soundness import Problem, dangerous_triggers, problems
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,19 @@ from pathlib import Path
 import pytest
 from invoke.context import Context
 
-from carto_fork import healing, procedures, program, steps
-from carto_fork.ancestry import Lost
-from carto_fork.console import Console
-from carto_fork.errors import CheckFailed, ExitCode, Failed, Paused, Refused, Stop
-from carto_fork.evidence import Commit
-from carto_fork.fork import open_fork
-from carto_fork.journal import Journal, locked
-from carto_fork.shell import Shell
-from carto_fork.standin import GitHub
-from carto_fork.steps import Plan, Runner, Step
+from carto_fork import program
+from carto_fork.audit import healing
+from carto_fork.audit.ancestry import Lost
+from carto_fork.fork.fork import open_fork
+from carto_fork.merge.evidence import Commit
+from carto_fork.run import steps
+from carto_fork.run.console import Console
+from carto_fork.run.errors import CheckFailed, ExitCode, Failed, Paused, Refused, Stop
+from carto_fork.run.journal import Journal, locked
+from carto_fork.run.shell import Shell
+from carto_fork.run.steps import Plan, Runner, Step
+from carto_fork.upgrade import procedures
+from carto_standin.github import GitHub
 from world import World, shell
 
 UNTOUCHED = "Nothing of yours was touched."

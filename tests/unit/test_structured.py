@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from carto_fork import structured
-from carto_fork.structured import Merged
+from carto_fork.merge import structured
+from carto_fork.merge.structured import Merged
 
 
 def _replaced(text: str, *changes: tuple[str, str]) -> str:

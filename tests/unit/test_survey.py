@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import tomli
 
-from carto_fork import survey, tags
-from carto_fork.errors import Usage
-from carto_fork.policy import TagScheme, TagUse
-from carto_fork.survey import Guess, Surety
+from carto_fork.adopt import survey
+from carto_fork.adopt.survey import Guess, Surety
+from carto_fork.fork import tags
+from carto_fork.fork.policy import TagScheme, TagUse
+from carto_fork.run.errors import Usage
 
 
 def classified(names: list[str]) -> dict[str, str | None]:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_fork import policy, tags
-from carto_fork.errors import ExitCode, Refused
-from carto_fork.policy import TagScheme, TagUse
-from carto_fork.tags import Tag
+from carto_fork.fork import policy, tags
+from carto_fork.fork.policy import TagScheme, TagUse
+from carto_fork.fork.tags import Tag
+from carto_fork.run.errors import ExitCode, Refused
 
 SCHEMES = policy.load().policy.tags
 

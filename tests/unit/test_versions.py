@@ -9,8 +9,8 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_fork import versions
-from carto_fork.errors import Refused
+from carto_fork.fork import versions
+from carto_fork.run.errors import Refused
 
 KEYS = ("tool.poetry.version", "project.version", "tool.commitizen.version")
 

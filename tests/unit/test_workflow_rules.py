@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from carto_fork import policy
+from carto_fork.fork import policy
 from carto_fork.tasks import namespace
 from workflow import INSTALL, WORKFLOWS, evaluated, filled, read
 from world import ROOT

@@ -1,0 +1,372 @@
+"""The documents: what a fork's say, and the parts that are made from the program itself.
+
+A document holds each such part between two comment lines, ``<!-- generated: NAME -->`` and
+``<!-- end of generated -->``. `python -m carto_fork.adopt.documents` brings this
+project's own up to date; a test fails where they are not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from ..fork import policy, tags
+from ..fork.policy import Policy
+from ..release import images
+from ..run import github, markdown
+from ..run.errors import ExitCode
+from ..run.shell import command_line, fill
+from ..run.steps import Step
+from ..upgrade import procedures
+from . import rulebook, templates
+
+_BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
+
+_EXAMPLES = ("v1.76.5", "1.76.5")
+
+
+def renewed(text: str, found: Policy) -> str:
+    """A document with every generated part made anew. Raises KeyError for an unknown part."""
+    return _BLOCK.sub(lambda block: f"{block[1]}\n{part(block[2], found)}\n{block[3]}", text)
+
+
+def guide(found: Policy) -> str:
+    """The guide to a fork, as `adopt` puts it there."""
+    return _document("adopted/guide.md", found.files.guide, found)
+
+
+def process(found: Policy) -> str:
+    """How a fork makes its releases, as `adopt` puts it there."""
+    return _document("adopted/process.md", found.files.process, found)
+
+
+def _document(template: str, path: str, found: Policy) -> str:
+    text = templates.fill(templates.read(template), values(found), given(found))
+    return templates.stamped(renewed(text, found), path)
+
+
+def given(found: Policy) -> dict[str, bool]:
+    """What the choices in the templates ask of a fork."""
+    files = found.files
+    return {
+        "renamed": found.remotes.origin.name != "origin",
+        "about": bool(found.guide.about),
+        "notes": bool(found.guide.notes),
+        "marker": found.markers is not None,
+        "versions": bool(found.version_files),
+        "checks": bool(_checks(found)),
+        "releases": found.releases is not None,
+        "dispatch": bool(found.releases and found.releases.workflow),
+        "images": has_images(found),
+        "sync": bool(files.sync),
+        "guard": bool(files.guard),
+        "process": bool(found.releases and files.process),
+        "requirements": bool(files.requirements),
+        "guide": bool(files.guide),
+        "makefile": bool(files.makefile),
+        "tasks": bool(files.tasks),
+    }
+
+
+def has_images(found: Policy) -> bool:
+    """Whether a workflow publishes images of the fork's, where GitHub's own token may."""
+    at_github = found.images is not None and found.images.name.lower().startswith("ghcr.io/")
+    return at_github and bool(found.files.images)
+
+
+def values(found: Policy) -> dict[str, str]:
+    """What the placeholders in the templates stand for."""
+    remotes, branches, files = found.remotes, found.branches, found.files
+    tag, _ = example(found)
+    slug, upstream = (github.slug_of(r.url) or r.url for r in (remotes.origin, remotes.upstream))
+    sync = branches.sync_for(tag)
+    told = {
+        "name": re.sub(r"[^\w .,&()+-]", "", found.name),
+        "key": found.key,
+        "KEY": found.key.upper(),
+        "policy": policy.FILE_NAME,
+        "slug": slug,
+        "upstream_slug": upstream,
+        "upstream_repository": upstream.rpartition("/")[2],
+        "clone": clone(found),
+        "work": f"{clone(found)}.{sync.replace('/', '-')}",
+        "sync": branches.sync_for("<tag>"),
+        "tag": tag,
+        "older": "OLDER",
+        "label": found.pull_requests.conflicts,
+        "about": found.guide.about.strip(),
+        "notes": found.guide.notes.strip(),
+        "marker": found.markers.fork if found.markers else "",
+        "checks": " and ".join(f"`{line}`" for line in _checks(found)),
+        "version_file": found.version_files[0].path if found.version_files else "",
+        "dockerfile": found.images.dockerfile if found.images else "",
+        "requirements": files.requirements,
+        "makefile": files.makefile,
+        "collection": files.tasks.removesuffix(".py"),
+        "guide": PurePosixPath(files.guide).name,
+        "guide_link": _link(files.process, files.guide),
+        "process": files.process,
+        "process_link": _link(files.guide, files.process),
+        "sync_file": PurePosixPath(files.sync).name,
+        "guard_file": PurePosixPath(files.guard).name,
+        "images_file": PurePosixPath(files.images).name,
+        "images_too": " and container images" if has_images(found) else "",
+        "image_rows": _image_rows(found),
+    }
+    return found.values() | told | _release_values(found)
+
+
+def _release_values(found: Policy) -> dict[str, str]:
+    if found.releases is None:
+        return dict.fromkeys(("release_tag", "release_tags", "release_pattern", "release_file"), "")
+    _, version = example(found)
+    return {
+        "release_tag": found.releases.name(version, "0.1.0"),
+        "release_tags": found.releases.name("*", "*"),
+        "release_pattern": found.releases.name("<upstream>", "<version>"),
+        "release_file": found.releases.workflow,
+    }
+
+
+def _checks(found: Policy) -> tuple[str, ...]:
+    return found.commands.test + found.commands.lint
+
+
+def _link(document: str, other: str) -> str:
+    """The way from one file of a repository to another."""
+    return os.path.relpath(other or ".", os.path.dirname(document) or ".")
+
+
+def _image_rows(found: Policy) -> str:
+    if found.images is None or found.releases is None:
+        return ""
+    _, version = example(found)
+    branch = images.of_branch(found.images, found.branches.production, "0123456789")
+    release = images.of_release(
+        found.images, found.releases.name(version, "0.1.0"), version, "0.1.0"
+    )
+    rows = {"a commit 0123456 of the branch": branch, "that release": release}
+    return "\n".join(
+        f"| {what} | {' '.join(f'`{name}`' for name in names)} |"
+        for what, names in rows.items()
+        if names
+    )
+
+
+def clone(found: Policy) -> str:
+    """What a clone of the fork is called in examples."""
+    slug = github.slug_of(found.remotes.origin.url) or "fork"
+    return slug.rpartition("/")[2]
+
+
+def example(found: Policy) -> tuple[str, str]:
+    """The name and the version of a release that upstream might have."""
+    literal = (
+        _between(scheme.pattern, version)
+        for scheme in found.tags
+        for version in ("1.76.5", "1.76", "176")
+    )
+    for name in (*_EXAMPLES, *literal):
+        tag = tags.classify(name, found.tags)
+        if tag and tag.stable:
+            return name, tag.release
+    return "TAG", "VERSION"
+
+
+def _between(pattern: str, version: str) -> str:
+    """A name that a simple pattern fits: its own text around a version."""
+    before, _, rest = pattern.partition("(?P<version>")
+    depth = 1
+    for place, letter in enumerate(rest):
+        depth += (letter == "(") - (letter == ")")
+        if not depth:
+            return (
+                re.sub(r"\\(.)", r"\1", before)
+                + version
+                + re.sub(r"\\(.)", r"\1", rest[place + 1 :])
+            )
+    return pattern
+
+
+def part(name: str, found: Policy) -> str:
+    """A generated part, with the values of a fork and an example release."""
+    upgrading = procedures.FETCH_UPGRADE + procedures.UPGRADE
+    publishing = _publishing(found)
+    work = f"{clone(found)}.images"
+    placed = publishing | {"work": work, "place": f"../{work}"}
+    steps: Mapping[str, tuple[Sequence[Step], Mapping[str, str]]] = {
+        "setup": (procedures.SETUP, {}),
+        "sync-main": (procedures.FETCH_MIRROR + procedures.SYNC_MAIN, {}),
+        "upgrade-carto": (upgrading, {}),
+        "heal": (procedures.HEAL, {}),
+        "release": (procedures.FETCH_PRODUCTION + procedures.RELEASE, publishing),
+        "images": (procedures.IMAGES, placed),
+        "feature": (procedures.FETCH_PRODUCTION + procedures.FEATURE, publishing),
+        "pr": (procedures.PULL_REQUEST, publishing | {"title": "fix(core): what changes"}),
+        "pull-request": (
+            procedures.OPEN_REQUEST + procedures.UPDATE_REQUEST[1:] + procedures.SUPERSEDE,
+            {},
+        ),
+        "leave": (procedures.LEAVE, {}),
+        "finish": (procedures.FETCH_REQUEST + procedures.FINISH, {}),
+        "abort": (procedures.SAVE + procedures.ABORT, {}),
+    }
+    tables = {
+        "branches": lambda: rulebook.branches(found),
+        "critical-rules": lambda: rulebook.critical_rules(found),
+        "best-practices": lambda: rulebook.best_practices(found),
+        "rules": lambda: _rules(found),
+        "tags": lambda: _tags(found),
+        "exit-codes": _exit_codes,
+    }
+    if name in tables:
+        return tables[name]()
+    listed, others = steps[name]
+    return procedure(listed, found, **others)
+
+
+def procedure(steps: Sequence[Step], found: Policy, **others: str) -> str:
+    """A procedure as a Markdown list, with the values of a fork and an example release."""
+    values = _example(found) | others
+    lines = []
+    for number, step in enumerate(steps, 1):
+        when = f" *({procedures.CONDITIONS[step.when]})*" if step.when else ""
+        lines += [f"{number}. **{step.name}**: {step.why}{when}", "", "   ```bash"]
+        if step.commands:
+            checks = getattr(found.commands, step.commands)
+            lines += [f"   (cd {values['work']} && {line})" for line in checks]
+        lines += [f"   {command_line(fill(line, values))}" for line in step.run]
+        lines += ["   ```", ""]
+    return "\n".join(lines)
+
+
+def _example(found: Policy) -> dict[str, str]:
+    """Values for every placeholder, as for a clone in the current directory."""
+    branches, repo = found.branches, clone(found)
+    tag, version = example(found)
+    sync = branches.sync_for(tag)
+    work = f"{repo}.{sync.replace('/', '-')}"
+    message = found.messages.merge.replace("{tag}", tag)
+    return found.values() | {
+        "gh": "gh",
+        "slug": github.slug_of(found.remotes.origin.url) or "",
+        "repo": repo,
+        "checkout": repo,
+        "tag": tag,
+        "version": version,
+        "sync": sync,
+        "start": f"{found.remotes.origin.name}/{branches.production}",
+        "work": work,
+        "place": f"../{work}",
+        "label": next(iter(found.pull_requests.labels), found.pull_requests.clean),
+        "colour": "c5def5",
+        "description": "Upgrade to an upstream release",
+        "title": message.replace("{production}", branches.production),
+        "body": f"{repo}/.git/carto-fork/{tag}/pull-request.md",
+        "labels": ",".join([*found.pull_requests.labels, found.pull_requests.clean]),
+        "other": found.pull_requests.conflicts,
+        "number": "123",
+        "comment": "Superseded by #124, for a newer release.",
+        "unfinished": message.replace("{production}", branches.production),
+        "resolved": f"resolve: conflicts from the upstream sync to {tag}",
+        "given_up": f"wip: what there was of the upgrade to {tag} when it was given up",
+        "message": message.replace("{production}", branches.production),
+        "generated": f"chore: generate files anew for {tag}",
+        "lost": "43e43f9b0d",
+        "heal_message": "chore: record that 9e6e24d8a6 merged upstream 43e43f9b0d",
+    }
+
+
+def _publishing(found: Policy) -> dict[str, str]:
+    """Values for the placeholders of what publishes the fork's own work, as far as it does."""
+    told = {
+        "commit": f"{found.remotes.origin.name}/{found.branches.production}",
+        "work": clone(found),
+        "feature": "feature/my-fix",
+        "base": found.branches.production,
+        "head": "feature/my-fix",
+        "body": "...",
+    }
+    if found.releases is None:
+        return told
+    _, version = example(found)
+    tag = found.releases.name(version, "0.1.0")
+    told |= {
+        "tag": tag,
+        "title": tag,
+        "message": f"{found.name} release {tag}",
+        "notes": f"{clone(found)}/.git/carto-fork/{tag}/notes.md",
+    }
+    if found.images is None:
+        return told
+    names = images.of_release(found.images, tag, version, "0.1.0")
+    return told | {
+        "image": next(iter(names), found.images.name.lower()),
+        "dockerfile": found.images.dockerfile,
+        "platforms": ",".join(found.images.platforms),
+    }
+
+
+def _rules(found: Policy) -> str:
+    rows = [
+        [
+            rule.name,
+            " ".join(f"`{path}`" for path in rule.paths),
+            ", ".join(kind.value for kind in rule.kinds) or "any",
+            rule.take.value + (", whole file" if rule.whole else ""),
+            rule.why,
+        ]
+        for rule in found.rules
+    ]
+    return _table(["Rule", "Paths", "Kinds", "Takes", "Why"], rows)
+
+
+def _tags(found: Policy) -> str:
+    rows = [
+        [
+            scheme.name,
+            f"`{scheme.pattern.replace('|', chr(92) + '|')}`",
+            " ".join(
+                [f"from {scheme.since}"] * bool(scheme.since)
+                + [f"before {scheme.before}"] * bool(scheme.before)
+            )
+            or "always",
+            scheme.use.value,
+        ]
+        for scheme in found.tags
+    ]
+    return _table(["Class", "Names", "Valid", "Use"], rows)
+
+
+def _exit_codes() -> str:
+    return _table(["Code", "Meaning"], [[str(int(code)), code.meaning] for code in ExitCode])
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return "".join(f"{line}\n" for line in markdown.table(head, rows))
+
+
+def main(root: Path) -> None:
+    """Bring the documents of a checkout up to date."""
+    for path, text in documents(root).items():
+        if not path.exists() or text != path.read_text(encoding="utf-8"):
+            path.write_text(text, encoding="utf-8")
+            print(f"{path.relative_to(root)} brought up to date")
+
+
+def documents(root: Path) -> dict[Path, str]:
+    """This project's own documents as they should be."""
+    default = policy.load().policy
+    pages = [root / "README.md", root / "docs" / "exit-codes.md"]
+    return {
+        **{page: renewed(page.read_text(encoding="utf-8"), default) for page in pages},
+        root / default.files.guide: guide(default),
+        root / default.files.process: process(default),
+    }
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path.cwd())

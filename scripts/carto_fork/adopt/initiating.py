@@ -1,0 +1,116 @@
+"""What `init` does: write the policy of a fork from what can be seen of it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from ..fork import fork, policy
+from ..fork.fork import Fork
+from ..fork.session import Session
+from ..run import files, git
+from ..run.errors import Refused, Usage
+from ..run.text import printable
+from . import survey
+from .survey import Asked, Guess, Surety
+
+ASKED = ("name", "remotes.upstream", "branches.production", "branches.mirror")
+"""What a person on a terminal is asked, unless it is certain."""
+
+
+def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
+    """Write the policy to a file that is not there yet, and say how sure each value is."""
+    _require_names(s, asked)
+    found = fork.open_fork(s.sh, s.path)
+    _require_none(s, found)
+    repository = found.repository
+    draft = git.nearest(repository.home / policy.FILE_NAME)
+    path = Path(output).expanduser() if output else draft
+    if path.exists() or path.is_symlink():
+        raise Refused(
+            f"{path} is there already.",
+            then="edit it, or name another file with --output.",
+        )
+    guesses = survey.guesses(s.sh, repository, asked)
+    if sys.stdin.isatty() and not yes and not s.json:
+        guesses = survey.guesses(s.sh, repository, _answers(s, asked, guesses))
+    text = survey.toml(guesses)
+    try:
+        policy.load(text, "what was seen makes no policy")
+    except Refused as problem:
+        problem.tell("say what is right: --name, --upstream, --production, --mirror.")
+        raise
+    for guess in guesses:
+        style = "" if guess.surety is Surety.CERTAIN else "yellow"
+        s.console.say(f"{guess.surety.value:<8} {guess.key}: {_short(guess)}", style)
+    if s.sh.dry:
+        s.sh.show(files.new_file_command(path, text))
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    if s.json:
+        told = [_facts(guess) for guess in guesses]
+        s.print_json({"path": str(path), "guesses": told, "written": not s.sh.dry})
+    if not s.sh.dry:
+        s.console.say(f"{path} is written; nothing else was changed.", "green")
+        s.console.say("Look at what is not certain in it.")
+        if path.absolute() != draft.absolute():
+            s.console.row("Next: ", f"mv -i {quote(str(path))} {quote(str(draft))}")
+        else:
+            s.console.row("Next: ", s.command("adopt"))
+
+
+def _require_names(s: Session, asked: Asked) -> None:
+    """Raises Usage for a branch that cannot be one, and for what is no text."""
+    for option, value in (("name", asked.name), ("upstream", asked.upstream)):
+        if not value.isprintable():
+            raise Usage(f"--{option} is {printable(value)}.", then="name it in plain text.")
+    for option, branch in (("production", asked.production), ("mirror", asked.mirror)):
+        if branch and not re.fullmatch(r"[A-Za-z0-9_][\w./+-]*", branch, re.ASCII):
+            raise Usage(
+                f"--{option} is {printable(branch)!r}, which no branch is called.",
+                then="use letters, digits and . _ + - / only.",
+            )
+
+
+def _require_none(s: Session, found: Fork) -> None:
+    """Raises Refused where a valid policy is on the production branch already."""
+    commit = "" if found.problem or found.draft else found.production_commit
+    if commit and git.show(s.sh, found.path, commit, policy.FILE_NAME) is not None:
+        raise Refused(
+            f"{found.policy.branches.production} has a policy already.",
+            then=f"change {policy.FILE_NAME} there; `config` prints what is in force.",
+        )
+
+
+def _answers(s: Session, asked: Asked, guesses: list[Guess]) -> Asked:
+    """What a person says to the guesses that matter most; an empty line agrees."""
+    s.console.say("An empty line takes what stands in brackets.")
+    for guess in guesses:
+        if guess.key not in ASKED or guess.surety is Surety.CERTAIN:
+            continue
+        value = guess.value["url"] if isinstance(guess.value, dict) else guess.value
+        s.console.row("", f"{guess.key} ({guess.surety.value}: {guess.why})")
+        if text := input(f"  [{value}] ").strip():
+            asked = survey.said(asked, guess.key, text)
+    return asked
+
+
+def _short(guess: Guess) -> str:
+    value = guess.value
+    if value is None:
+        return guess.why
+    if isinstance(value, dict):
+        value = value.get("pattern") or value.get("url") or value.get("path") or value["name"]
+    elif isinstance(value, list):
+        value = ", ".join(value)
+    return f"{value} ({guess.why})"
+
+
+def _facts(guess: Guess) -> dict[str, Any]:
+    facts = {"key": guess.key, "value": guess.value}
+    return facts | {"surety": guess.surety.value, "why": guess.why}

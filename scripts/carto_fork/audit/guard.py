@@ -1,0 +1,344 @@
+"""What `guard` does: keep out of the production branch what does not belong there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..ci import actions
+from ..fork import conventional, fork, policy, tags
+from ..fork.fork import Fork
+from ..fork.policy import Side, TagUse
+from ..fork.session import Session
+from ..merge import authorship, markers
+from ..run import git, markdown
+from ..run.errors import CheckFailed, Refused, Usage
+from ..run.shell import Shell
+from ..run.text import counted, printable
+from . import ancestry, verify
+from .verify import Finding
+
+_PATIENCE = 10
+"""Seconds to wait for upstream."""
+_EVENTS = ("pull_request", "pull_request_target")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Commits that would come into the production branch: in the history of `head`, and not in
+    that of `base`. what: what to call them."""
+
+    what: str
+    base: str
+    head: str
+
+
+def guard(s: Session, among: str, pre_push: bool) -> None:
+    """Check what would come into the production branch. Raises CheckFailed, with all findings."""
+    if among and pre_push:
+        raise Usage("--range and --pre-push exclude each other.", then="choose one of them.")
+    # What git has to tell is read first: it waits for somebody to read it.
+    pushed = sys.stdin.read() if pre_push else ""
+    found = s.open_fork(whatever_policy=pre_push)
+    if found.problem:
+        found = _as_pushed(s, found, pushed, found.problem)
+    fork.require_whole_history(found)
+    ranges = list(_ranges(s, found, among, pushed, pre_push))
+    findings: list[Finding] = []
+    if ranges:
+        upstream = _Upstream(s.sh, found)
+        for each in ranges:
+            findings += _check(s.sh, found, upstream, each)
+        if not upstream.online:
+            name = found.policy.remotes.upstream.name
+            s.console.say(f"Note: {name} cannot be reached; its tags are those known here.")
+    findings = list(dict.fromkeys(findings))
+    if s.json:
+        told = [{"what": each.what, "base": each.base, "head": each.head} for each in ranges]
+        s.print_json({"ranges": told, "findings": findings, "passed": not findings})
+    if not ranges:
+        s.console.say(f"Nothing here goes to {found.policy.branches.production}.")
+        return
+    what = " and ".join(each.what for each in ranges)
+    if not findings:
+        s.console.say(f"Nothing stands against {what}.", "green")
+        return
+    rows = (f"- **{finding.check}**: {markdown.plain(finding.what)}" for finding in findings)
+    actions.summarize("\n".join(["# Not for the production branch", "", *rows]))
+    lines = (f"\n  {finding.check}: {finding.what}" for finding in findings)
+    raise CheckFailed(
+        f"{counted(len(findings), 'finding')} in {what}:{''.join(lines)}",
+        then="mend the branch, then run the same command again.",
+    )
+
+
+def _as_pushed(s: Session, found: Fork, pushed: str, problem: Refused) -> Fork:
+    """The fork with the policy that is being pushed: it may mend the one that is not valid. Raises
+    the problem where it does not."""
+    for line in pushed.splitlines():
+        commit = line.split()[1]
+        if git.show(s.sh, found.path, commit, policy.FILE_NAME) is not None:
+            return found.at(s.sh, commit)
+    raise problem
+
+
+# --- What is checked -----------------------------------------------------------------------------
+
+
+def _ranges(s: Session, found: Fork, among: str, pushed: str, pre_push: bool) -> Iterator[Range]:
+    if pre_push:
+        yield from _pushed(s.sh, found, pushed)
+    elif among:
+        ends = among.split("..")
+        if len(ends) != 2 or not all(ends) or any(end[0] in "-." for end in ends):
+            raise Usage(f"--range is {among!r}.", then="name two commits, as in --range A..B.")
+        base, head = (git.commit_of(s.sh, found.path, end) for end in ends)
+        yield Range(among, base, head)
+    elif os.environ.get("GITHUB_EVENT_NAME") in _EVENTS and actions.running():
+        yield from _pull_request(s.sh, found)
+    else:
+        head = git.commit_of(s.sh, found.repository.path, "HEAD")
+        yield Range(f"{_short(found.origin_production)}..HEAD", _production(found), head)
+
+
+def _production(found: Fork) -> str:
+    """The production branch's commit. Raises Refused where it is not here."""
+    if not found.has_production:
+        raise Refused(
+            f"there is no branch {found.policy.branches.production} here.",
+            then=f"{git.at(found.path)} fetch {found.policy.remotes.origin.name}; "
+            "in GitHub Actions check out with `fetch-depth: 0`.",
+        )
+    return found.production_commit
+
+
+def _short(ref: str) -> str:
+    return ref.removeprefix("refs/remotes/").removeprefix("refs/heads/")
+
+
+def _pushed(sh: Shell, found: Fork, lines: str) -> Iterator[Range]:
+    """What a push would bring, from what git tells its hook: the local ref and its commit, the
+    remote ref and its commit, a line each."""
+    branches = found.policy.branches
+    for line in lines.splitlines():
+        fields = line.split(" ")
+        if len(fields) != 4 or not all(map(_is_name, fields[1::2])):
+            raise Usage(
+                f"{printable(line)!r} is not what git tells a pre-push hook.",
+                then="let git run this as its pre-push hook, and pass its standard input on.",
+            )
+        _, head, ref, before = fields
+        branch = ref.removeprefix("refs/heads/")
+        if set(head) == {"0"} or ref == branch:
+            continue  # it is deleted, or no branch
+        if branch == branches.production:
+            known = set(before) != {"0"} and git.has_object(sh, found.path, before)
+            yield Range(f"the push to {branch}", before if known else _production(found), head)
+        elif branches.tag_of(branch):
+            yield Range(f"the push to {branch}", _production(found), head)
+
+
+def _is_name(text: str) -> bool:
+    return bool(re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text))
+
+
+def _pull_request(sh: Shell, found: Fork) -> Iterator[Range]:
+    """What the pull request would bring that this job of GitHub Actions belongs to."""
+    into, branch = (os.environ.get(name, "") for name in ("GITHUB_BASE_REF", "GITHUB_HEAD_REF"))
+    if into != found.policy.branches.production:
+        return
+    try:
+        event = json.loads(Path(os.environ.get("GITHUB_EVENT_PATH", "")).read_bytes())
+        pull = event["pull_request"]
+        ends = [str(pull[side]["sha"]) for side in ("base", "head")]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Refused(
+            f"GITHUB_EVENT_PATH tells of no pull request: {error!r}.",
+            then="run it on `pull_request`, or name the commits with --range.",
+        ) from None
+    if missing := [end for end in ends if not (_is_name(end) and _here(sh, found, end))]:
+        raise Refused(
+            f"the commit {printable(missing[0])} of the pull request is not here.",
+            then="check out with `fetch-depth: 0` and `ref: "
+            "${{ github.event.pull_request.head.sha }}`.",
+        )
+    yield Range(f"the pull request from {printable(branch)} to {into}", *ends)
+
+
+def _here(sh: Shell, found: Fork, name: str) -> bool:
+    return git.has_object(sh, found.path, name)
+
+
+# --- The checks ----------------------------------------------------------------------------------
+
+
+class _Upstream:
+    """What is known of upstream: its branches here, and its tags, from itself if it answers.
+
+    stable, other: commit to the name of the release that it is; what is stable is not in `other`.
+    """
+
+    def __init__(self, sh: Shell, found: Fork) -> None:
+        remotes, branches = found.policy.remotes, found.policy.branches
+        where = remotes.upstream.name if found.url(remotes.upstream) else remotes.upstream.url
+        there = git.remote_refs(sh, found.path, where, ["refs/tags/*"], _PATIENCE)
+        self.online = there is not None
+        mirrors = (found.tracking(remotes.origin, branches.mirror), f"refs/heads/{branches.mirror}")
+        self.tips = [*found.upstream_refs, *(ref for ref in mirrors if ref in found.refs.objects)]
+        if not self.tips:
+            raise Refused(
+                f"neither upstream's branches are here nor {remotes.origin.name}'s "
+                f"{branches.mirror}, so nobody can tell whose a commit is.",
+                then=f"{git.at(found.path)} fetch {remotes.origin.name}; "
+                "in GitHub Actions check out with `fetch-depth: 0`.",
+            )
+        self.stable: dict[str, str] = {}
+        other: dict[str, str] = {}
+        for refs in filter(None, (found.refs, there)):
+            for name in refs.tags():
+                commit = refs.commits[f"refs/tags/{name}"]
+                tag = tags.classify(name, found.policy.tags)
+                if tag and tag.stable:
+                    self.stable[commit] = name
+                elif refs is there or (tag and tag.scheme.use is TagUse.NEVER):
+                    other[commit] = name
+        self.other = {c: name for c, name in other.items() if c not in self.stable}
+
+
+@dataclass(frozen=True)
+class _Commit:
+    """A commit of nobody's but the fork's."""
+
+    name: str
+    parents: Sequence[str]
+    subject: str
+
+    @property
+    def short(self) -> str:
+        return f"{self.name[:10]} ({printable(self.subject)})"
+
+
+def _check(sh: Shell, found: Fork, upstream: _Upstream, each: Range) -> Iterator[Finding]:
+    """Everything that stands against some commits."""
+    repo = found.path
+    brought = _names(sh, repo, each.head, [each.base])
+    stable = [commit for commit in upstream.stable if commit in brought]
+    other = [commit for commit in upstream.other if commit in brought]
+    own = _own(sh, repo, each.head, [each.base, *stable, *other, *upstream.tips])
+    names = {commit.name for commit in own}
+    foreign = brought - names - upstream.stable.keys()
+    healed = [commit.name for commit in own if _heals(sh, found, upstream, commit, foreign)]
+    others = [commit for commit in own if commit.name not in healed]
+    yield from _development(found, upstream, each, others, foreign)
+    tips = [*stable, *upstream.tips]
+    read = authorship.read(sh, repo, each.head, tips, found.policy.version_paths)
+    squashed = [commit for commit in read.squashed if commit.name in brought]
+    for sync in squashed:
+        what = f"{verify.described(sync)} brings upstream's work with one parent only: a squash"
+        yield Finding("squashed sync", what)
+    told = {commit.name for commit in squashed}
+    for commit in own:
+        parsed = conventional.parse(commit.subject)
+        if len(commit.parents) < 2 and commit.name not in told and not parsed:
+            yield Finding("subject", f"{commit.short} is no conventional commit")
+    stable_ones = upstream.stable.keys()
+    syncs = [commit for commit in others if not stable_ones.isdisjoint(commit.parents[1:])]
+    losses = list(_losses(sh, found, upstream, each, syncs))
+    yield from losses
+    told = {finding.path for finding in losses}
+    for path, _ in markers.left(sh, repo, [each.base, *stable], each.head):
+        if path not in told:
+            yield Finding("markers", f"{printable(path)} holds conflict markers", path)
+
+
+def _heals(sh: Shell, found: Fork, upstream: _Upstream, commit: _Commit, foreign: set[str]) -> bool:
+    """Whether a commit records the lost ancestry of a sync, as `heal` does, and nothing else."""
+    if len(commit.parents) != 2:
+        return False
+    ours, theirs = commit.parents
+    if theirs not in foreign | upstream.stable.keys():
+        return False
+    if git.differing(sh, found.path, ours, commit.name):
+        return False
+    tips, files = [theirs, *upstream.tips], found.policy.version_paths
+    own = authorship.read(sh, found.path, ours, tips, files)
+    # The proof that `heal` asks for: what differs from what was brought, the fork itself changed.
+    return any(
+        not ancestry.hides(
+            sh, found.path, sync, theirs, git.differing(sh, found.path, theirs, sync.name), own
+        )
+        for sync in own.squashed
+    )
+
+
+def _development(
+    found: Fork, upstream: _Upstream, each: Range, own: Iterable[_Commit], foreign: set[str]
+) -> Iterator[Finding]:
+    """Where commits of upstream's come in that are no stable releases.
+
+    foreign: those commits.
+    """
+    branch = found.policy.branches.upstream
+    if each.head in foreign:
+        what = f"{each.head[:10]} is a commit of upstream's, and no stable release"
+        yield Finding("upstream", what)
+    for commit in own:
+        for number, parent in enumerate(commit.parents):
+            verb = "merges" if number else "stands on"
+            if parent not in foreign:
+                continue
+            if name := upstream.other.get(parent):
+                what = f"{commit.short} {verb} {name}, which is no stable release"
+                yield Finding("upstream tag", printable(what))
+            else:
+                what = f"{commit.short} {verb} {parent[:10]} of upstream's {branch}"
+                yield Finding("upstream", f"{what}; only stable releases are merged")
+
+
+def _losses(
+    sh: Shell, found: Fork, upstream: _Upstream, each: Range, syncs: Sequence[_Commit]
+) -> Iterator[Finding]:
+    """What merges of stable releases lost, newest first: each up to the next one."""
+    end = each.head
+    for sync in syncs:
+        theirs = next(parent for parent in sync.parents[1:] if parent in upstream.stable)
+        ours, result = sync.parents[0], end
+        # Where its branch was merged, that is what landed; what came later is another matter.
+        landing = git.first_with(sh, found.path, theirs, end)
+        if landing != sync.name:
+            ours, result = f"{landing}^1", landing
+        checked = verify.of_merge(sh, found, found.path, ours, theirs, result)
+        tag = upstream.stable[theirs]
+        for finding in checked.wrong:
+            yield Finding(finding.check, f"after the merge of {tag}: {finding.what}", finding.path)
+        for entry in checked.account.lost if checked.account else ():
+            what = entry.what or f"line {entry.account.change.line}"
+            told = f"the merge of {tag} lost {_OWNERS[entry.side]} change to {entry.path} ({what})"
+            yield Finding("lost", printable(told), entry.path)
+        end = sync.parents[0]
+
+
+_OWNERS = {Side.FORK: "the fork's", Side.UPSTREAM: "upstream's"}
+
+
+def _names(sh: Shell, repo: Path, head: str, known: Iterable[str]) -> set[str]:
+    """The names of the commits in the history of one, and in none of others'."""
+    words = ["git", "-C", str(repo), "rev-list", "--stdin", head]
+    answer = sh.read(words, feed=[f"^{name}" for name in known])
+    return set(git.checked(answer, "commits").out.split())
+
+
+def _own(sh: Shell, repo: Path, head: str, known: Iterable[str]) -> list[_Commit]:
+    """The commits in the history of one and in none of others', newest first."""
+    words = ["git", "-C", str(repo), "log", "-z", "--topo-order", "--no-show-signature"]
+    words += ["--no-color", "--format=%H%x00%P%x00%s", "--stdin", head]
+    fields = git.checked(sh.read(words, feed=[f"^{name}" for name in known]), "commits").fields()
+    return [
+        _Commit(name, parents.split(), subject)
+        for name, parents, subject in zip(fields[::3], fields[1::3], fields[2::3], strict=True)
+    ]

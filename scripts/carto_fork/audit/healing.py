@@ -1,0 +1,180 @@
+"""Healing: what it costs that a sync's ancestry is lost, and the plan that records it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..fork import drops
+from ..fork.fork import Fork
+from ..fork.policy import Side
+from ..merge import authorship, conflicts
+from ..merge.evidence import Customisations
+from ..run import git
+from ..run.errors import Refused
+from ..run.shell import Shell
+from ..run.steps import Plan
+from ..run.text import printable
+from . import ancestry, ledger
+from .ancestry import Lost
+from .ledger import Entry
+
+_MOST_PATHS = 10
+
+
+@dataclass(frozen=True)
+class Healing:
+    """A lost ancestry that can be recorded.
+
+    branch: where that is prepared. before, after: how many conflicts upstream's newest commit
+        makes without and with it.
+    left_out: changes of upstream's that the sync left out of files that the fork changes too;
+        recording the ancestry does not bring them back, and no later merge would.
+    """
+
+    lost: Lost
+    branch: str
+    before: int
+    after: int
+    left_out: tuple[Entry, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {
+            "sync": self.lost.sync,
+            "parent": self.lost.parent,
+            "differing_paths": self.lost.differs,
+            "hidden": self.lost.hidden,
+            "conflicts": self.before,
+            "conflicts_healed": self.after,
+            "branch": self.branch,
+            "left_out": [entry.as_json() for entry in self.left_out],
+        }
+
+
+def find(sh: Shell, fork: Fork, upstream: str) -> Healing | None:
+    """The newest sync whose ancestry is lost; None if all is well.
+
+    upstream: the commit to merge next.
+    """
+    tips = [upstream, *fork.upstream_refs]
+    production = fork.production_commit
+    own = authorship.read(sh, fork.path, production, tips, fork.policy.version_paths)
+    lost = ancestry.find(sh, fork.path, production, tips, own)
+    if lost is None:
+        return None
+    before, after = cost(sh, fork, production, upstream, lost)
+    gone = tuple(left_out(sh, fork, production, lost, own))
+    return Healing(lost, _branch(sh, fork, lost), before, after, gone)
+
+
+def left_out(
+    sh: Shell, fork: Fork, production: str, lost: Lost, own: Customisations
+) -> list[Entry]:
+    """The changes of upstream's that a sync lost in files of the fork's, which nobody has brought
+    back or taken out on purpose since."""
+    told = drops.read(git.show(sh, fork.path, production, drops.FILE_NAME))
+    before = f"{lost.sync.name}^"
+    account = ledger.read(sh, fork.path, before, lost.parent, production, own, fork.policy, told)
+    return [
+        entry
+        for entry in account.lost
+        if entry.side is Side.UPSTREAM
+        and entry.path not in lost.hidden
+        and not own.behind((*entry.account.missing, *entry.account.back))
+    ]
+
+
+BRANCH = re.compile(r"heal/[0-9a-f]{10}(-[0-9a-f]{10})?")
+"""Branches that `heal` publishes."""
+
+
+def _branch(sh: Shell, fork: Fork, lost: Lost) -> str:
+    """The branch on which the ancestry is recorded; another one once production has moved on."""
+    name = f"heal/{lost.parent[:10]}"
+    begun = fork.refs.commits.get(f"refs/heads/{name}")
+    if begun and not git.is_ancestor(sh, fork.path, fork.production_commit, begun):
+        name += f"-{fork.production_commit[:10]}"
+    return name
+
+
+def cost(sh: Shell, fork: Fork, production: str, upstream: str, lost: Lost) -> tuple[int, int]:
+    """How many conflicts a merge makes as things are, and how many once they are healed."""
+    healed = ancestry.healed(sh, fork.path, production, lost)
+    before, after = (
+        conflicts.count(sh, fork.path, ours, upstream) for ours in (production, healed)
+    )
+    return before, after
+
+
+def way_out(lost: Lost, command: Callable[..., str]) -> str:
+    """The command line that heals a lost ancestry, or says why that cannot be done as it is.
+
+    command: makes the command line of a task from its name and options.
+    """
+    return command("heal", check=bool(lost.hidden))
+
+
+def described(lost: Lost) -> str:
+    """A lost ancestry in words."""
+    sync = lost.sync
+    return (
+        f"{sync.name[:10]} ({sync.date}, {printable(sync.subject)}) brought upstream's work up to "
+        f"{lost.parent[:10]} and has one parent only"
+    )
+
+
+def require_provable(fork: Fork, lost: Lost) -> None:
+    """Raises Refused where recording the ancestry would hide changes that are nobody's."""
+    if not lost.hidden:
+        return
+    listed = "\n  ".join(map(printable, lost.hidden[:_MOST_PATHS]))
+    more = len(lost.hidden) - _MOST_PATHS
+    rest = f"\n  and {more} more" if more > 0 else ""
+    count = len(lost.hidden)
+    raise Refused(
+        f"{described(lost)}. Its ancestry cannot be recorded: "
+        f"{'a path differs' if count == 1 else f'{count} paths differ'} from upstream's although "
+        f"no commit of the fork's own changed {'it' if count == 1 else 'them'}, and the next merge "
+        f"would take that for the fork's wish:\n  {listed}{rest}",
+        then=f"bring them back in a commit of their own, for example: {git.at(fork.path)} restore "
+        f"--source={lost.parent[:10]} -- PATH; merge that, then run the same command again.",
+    )
+
+
+def values(lost: Lost | None) -> dict[str, str]:
+    """What the placeholders of the healing step stand for, if there is something to heal."""
+    if lost is None:
+        return {"lost": "", "heal_message": ""}
+    message = (
+        f"chore: record that {lost.sync.name[:10]} merged upstream {lost.parent[:10]}, "
+        "which landed squashed"
+    )
+    return {"lost": lost.parent, "heal_message": message}
+
+
+def plan(sh: Shell, fork: Fork, healing: Healing, *, direct: bool, push: bool) -> Plan:
+    """The plan for recording a lost ancestry on a branch of its own, or on production itself."""
+    branch, repo = healing.branch, fork.path
+    trees = git.worktrees(sh, repo)
+    held = {tree.branch: tree for tree in trees if not tree.missing}
+    tree = held.get(f"refs/heads/{branch}")
+    place = tree.path if tree else fork.place_for(branch)
+    checkout = held.get(fork.local_production)
+    conditions = set()
+    if push:
+        conditions = {"direct", "tidy"} if direct else {"push", "tidy"}
+    if push and direct and fork.local_production in fork.refs.objects:
+        conditions.add("direct-checked-out" if checkout else "direct-elsewhere")
+    known = fork.values() | {
+        "sync": branch,
+        "start": fork.production_commit,
+        "place": os.path.abspath(place),
+        "work": str(git.nearest(place)),
+        "checkout": str(git.nearest(checkout.path)) if checkout else "",
+    }
+    untouched = "Your checkout and origin are as they were."
+    return Plan(known | values(healing.lost), frozenset(conditions), untouched)

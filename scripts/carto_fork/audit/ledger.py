@@ -1,0 +1,419 @@
+"""Evidence: the account of every hunk of both sides after a merge."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pathspec import GitIgnoreSpec
+
+from ..fork.drops import Drop
+from ..fork.policy import VERSION_LINE, Kind, Policy, Rule, Side, Take
+from ..merge.evidence import Commit, Customisations
+from ..run import git
+from ..run.git import Tree
+from ..run.shell import Shell
+from ..run.text import substantive
+from . import fates
+from .fates import Account, Change, Fate
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What became of one hunk that the result does not simply have.
+
+    path: where the side has the file. where: where the result has it, or has its lines now.
+    what: what changed, where it is not lines: "binary", "mode", "link" or "submodule".
+    commits: the fork's own commits behind it, newest first; none for a hunk of upstream's.
+    reason: why it was dropped on purpose.
+    """
+
+    side: Side
+    path: str
+    where: str
+    account: Account
+    what: str = ""
+    commits: Sequence[Commit] = ()
+    reason: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {
+            "side": self.side.value,
+            "path": self.path,
+            "line": self.account.change.line,
+            "fate": self.account.fate.value,
+            "now_in": self.where,
+            "what": self.what or "lines",
+            "missing": self.account.missing,
+            "back_again": self.account.back,
+            "commits": self.commits,
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The account of a merge.
+
+    entries: the hunks that the result has otherwise, not at all, or at another place.
+    fork_paths: how many files the fork's own commits changed since the common ancestor.
+    upstream_paths: how many files upstream changed since then.
+    """
+
+    entries: tuple[Entry, ...]
+    fork_paths: int
+    upstream_paths: int
+
+    @property
+    def lost(self) -> list[Entry]:
+        """What nothing explains."""
+        return [entry for entry in self.entries if entry.account.fate is Fate.LOST]
+
+    @property
+    def to_look_at(self) -> list[Entry]:
+        """What was replaced by something else, by whom or what git cannot tell."""
+        return [entry for entry in self.entries if entry.account.fate is Fate.SUPERSEDED]
+
+    @property
+    def explained(self) -> list[Entry]:
+        """What is moved, absorbed or dropped on purpose."""
+        known = (Fate.MOVED, Fate.ABSORBED, Fate.DROPPED)
+        return [entry for entry in self.entries if entry.account.fate in known]
+
+
+@dataclass(frozen=True)
+class _File:
+    """One file under the names that it has in the four trees; "" where it is not."""
+
+    base: str
+    mine: str
+    other: str
+    result: str
+
+
+def read(
+    sh: Shell,
+    repo: Path,
+    ours: str,
+    theirs: str,
+    result: str,
+    own: Customisations,
+    policy: Policy,
+    drops: Sequence[Drop] = (),
+) -> Ledger:
+    """The account of the merge of two commits, whoever made its result.
+
+    ours may be a healed history (see `ancestry`), so that the ancestor is the true one.
+    """
+    bases = git.merge_bases(sh, repo, ours, theirs)
+    # Without a common ancestor each side added everything that it has.
+    base = bases[0] if bases else git.empty_tree(sh, repo)
+    commits = {"base": base, "ours": ours, "theirs": theirs, "result": result}
+    trees = {name: git.tree(sh, repo, commit) for name, commit in commits.items()}
+    renames = {side: _renames(sh, repo, base, commits[side]) for side in ("ours", "theirs")}
+    written = _Explanations(policy, drops)
+    entries: list[Entry] = []
+    paths = {}
+    for side, mine, other in (
+        (Side.FORK, "ours", "theirs"),
+        (Side.UPSTREAM, "theirs", "ours"),
+    ):
+        b, m, o, r = (trees[name] for name in ("base", mine, other, "result"))
+        files = list(_files(b, m, o, r, renames[mine], renames[other]))
+        paths[side] = [f for f in files if side is Side.UPSTREAM or own.of([f.mine, f.base])]
+        open_ = [
+            f
+            for f in files
+            if (r.get(f.result) != m.get(f.mine) or (f.mine != f.base and f.base in r))
+            and not written.is_unit(f.mine or f.base)
+        ]
+        contents = _Contents(sh, repo, open_, (b, m, o, r))
+        for file in open_:
+            for account, what in contents.accounts(file):
+                entry = Entry(side, file.mine or file.base, file.result, account, what)
+                if side is Side.FORK:
+                    change = account.change
+                    names = [name for name in (file.mine, file.base) if name]
+                    touched = own.of(names, (*change.added, *change.removed))
+                    if not touched:
+                        continue
+                    wrote = own.behind((*account.missing, *account.back))
+                    here = [commit for commit in wrote if commit in touched]
+                    entry = replace(entry, commits=tuple(here or touched))
+                contested = o.get(file.other) != b.get(file.base)
+                entries.append(written.explained(entry, file, contested))
+    entries = _with_moved(sh, repo, entries, result, trees)
+    return Ledger(tuple(entries), len(paths[Side.FORK]), len(paths[Side.UPSTREAM]))
+
+
+def _renames(sh: Shell, repo: Path, base: str, side: str) -> dict[str, str]:
+    """The files that a side renamed: new path to old path."""
+    answer = sh.ask(
+        "git -C {repo} diff-tree -r -M -l0 --diff-filter=R --name-status -z {base} {side}",
+        repo=repo,
+        base=base,
+        side=side,
+    )
+    fields = git.checked(answer, "renamed files").fields()
+    return {new: old for _, old, new in zip(*[iter(fields)] * 3, strict=True)}
+
+
+def _files(
+    b: Tree, m: Tree, o: Tree, r: Tree, mine: Mapping[str, str], other: Mapping[str, str]
+) -> Iterator[_File]:
+    """The files that one side changed, each with its names everywhere."""
+    others = {old: new for new, old in other.items()}
+    moved = set(mine.values())
+    deleted = [path for path in b if path not in m and path not in moved]
+    for path in sorted([*m, *deleted]):
+        base = mine.get(path, path)
+        if m.get(path) == b.get(base) and path == base:
+            continue
+        there = others.get(base, base)
+        names = [path, there, base] if path in m else [there, base]
+        result = next((name for name in names if name in r), "")
+        yield _File(
+            base if base in b else "",
+            path if path in m else "",
+            there if there in o else "",
+            result,
+        )
+
+
+class _Contents:
+    """The contents of some files on all sides, read at once."""
+
+    def __init__(
+        self, sh: Shell, repo: Path, files: Sequence[_File], trees: Sequence[Tree]
+    ) -> None:
+        self._trees = trees
+        versions = [self._versions(file) for file in files]
+        names = {entry[1] for entries in versions for entry in entries if entry}
+        self._texts = git.blobs(sh, repo, names)
+        pairs = [(v[0], v[side]) for v in versions for side in (1, 2)]
+        self._changes = _changes(
+            sh,
+            repo,
+            [(a and a[1], b and b[1]) for a, b in pairs if _SUBMODULE not in _modes(a, b)],
+        )
+
+    def _versions(self, file: _File) -> list[tuple[str, str] | None]:
+        names = (file.base, file.mine, file.other, file.result)
+        return [tree.get(name) for tree, name in zip(self._trees, names, strict=True)]
+
+    def accounts(self, file: _File) -> Iterator[tuple[Account, str]]:
+        """What became of each of the side's changes to a file; with what it is, if not lines."""
+        base, mine, other, result = self._versions(file)
+        if (base and base[1]) != (mine and mine[1]):
+            changes = self._changes.get((base and base[1], mine and mine[1]), [])
+            others = self._changes.get((base and base[1], other and other[1]), [])
+            texts = [self._texts.get(v[1], "") if v else "" for v in (base, mine, other, result)]
+            if changes:
+                base_, mine_, other_, result_ = texts
+                what = "link" if _SYMLINK in _modes(base, mine) else ""
+                for account in fates.account(changes, others, base_, mine_, other_, result_):
+                    yield account, what
+            elif (mine and mine[1]) != (result and result[1]):
+                yield Account(Change(0, 0), Fate.LOST), _kind(mine, base)
+        # Where both sides added the file, its mode is one side's or the other's.
+        if mine and result and result[0] != mine[0] and (base[0] != mine[0] if base else not other):
+            yield Account(Change(0, 0), Fate.LOST), "mode"
+        renamed = file.mine and file.base and file.mine != file.base
+        gone = not result and (base and base[1]) == (mine and mine[1])
+        if renamed and (gone or file.base in self._trees[3]):
+            # A file that one side renamed is nowhere, or has its old name again.
+            yield Account(Change(0, 0), Fate.LOST), "name"
+
+
+_SUBMODULE, _SYMLINK = "160000", "120000"
+
+
+def _modes(*entries: tuple[str, str] | None) -> set[str]:
+    return {entry[0] for entry in entries if entry}
+
+
+def _kind(*entries: tuple[str, str] | None) -> str:
+    modes = _modes(*entries)
+    return "submodule" if _SUBMODULE in modes else "link" if _SYMLINK in modes else "binary"
+
+
+_HEAD = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_INDEX = re.compile(r"index ([0-9a-f]{40})\.\.([0-9a-f]{40})")
+
+_Pair = tuple[str | None, str | None]
+
+
+def _changes(sh: Shell, repo: Path, pairs: Sequence[_Pair]) -> dict[_Pair, list[Change]]:
+    """The hunks between pairs of versions of a file; None stands for no file."""
+    empty = git.empty_blob(sh, repo)
+    wanted = list(dict.fromkeys((old or empty, new or empty) for old, new in pairs if old != new))
+    if not wanted:
+        return {}
+    one, other = (git.make_tree(sh, repo, (pair[i] for pair in wanted)) for i in (0, 1))
+    words = ["git", "-C", str(repo), "diff-tree", "-r", "-p", "-U0", "--no-renames"]
+    words += ["--full-index", "--no-color", "--no-ext-diff", "--no-textconv"]
+    words += ["--inter-hunk-context=0", "--diff-algorithm=histogram", one, other]
+    found = parse(git.checked(sh.read(words), "changes").out)
+    return {
+        (old, new): found.get((old or empty, new or empty), []) for old, new in pairs if old != new
+    }
+
+
+def parse(patch: str) -> dict[tuple[str, str], list[Change]]:
+    """The hunks of a patch without context, by the object names of old and new version."""
+    found: dict[tuple[str, str], list[Change]] = {}
+    changes: list[Change] = []
+    lines = iter(patch.split("\n"))
+    for line in lines:
+        if head := _HEAD.match(line):
+            removed = _body(lines, 1 if head[2] is None else int(head[2]))
+            added = _body(lines, 1 if head[4] is None else int(head[4]))
+            changes.append(Change(int(head[1]), int(head[3]), removed, added))
+        elif index := _INDEX.match(line):
+            changes = found.setdefault((index[1], index[2]), [])
+    return found
+
+
+def _body(lines: Iterator[str], count: int) -> tuple[str, ...]:
+    body: list[str] = []
+    while len(body) < count:
+        line = next(lines)
+        # "\ No newline at end of file" belongs to the line before it.
+        if not line.startswith("\\"):
+            body.append(line[1:])
+    return tuple(body)
+
+
+class _Explanations:
+    """What people have written about what may go: the rules of the policy, and single drops."""
+
+    def __init__(self, policy: Policy, drops: Sequence[Drop]) -> None:
+        self._drops = drops
+        self._rules = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in policy.rules]
+        self._units = policy.units
+
+    def is_unit(self, path: str) -> bool:
+        """Whether a file is generated: the first rule for it says so."""
+        general = (r for r, paths in self._rules if not r.deleted_by and paths.match_file(path))
+        return next(general, None) in self._units
+
+    def explained(self, entry: Entry, file: _File, contested: bool) -> Entry:
+        """The entry, dropped on purpose where somebody wrote so.
+
+        contested: whether the other side changed the file too.
+        """
+        account = entry.account
+        if account.fate not in (Fate.LOST, Fate.SUPERSEDED):
+            return entry
+        if reason := self._by_drop(entry) or self._by_rule(entry, file, contested):
+            dropped = replace(account, fate=Fate.DROPPED)
+            return replace(entry, account=dropped, reason=reason)
+        return entry
+
+    def _by_drop(self, entry: Entry) -> str:
+        lines = [*entry.account.missing, *entry.account.back]
+        telling = [line for line in lines if substantive(line)]
+        return next(
+            (
+                drop.reason
+                for drop in self._drops
+                if (drop.path, drop.side) == (entry.path, entry.side.value)
+                and drop.covers(telling or lines)
+            ),
+            "",
+        )
+
+    def _by_rule(self, entry: Entry, file: _File, contested: bool) -> str:
+        """What the first rule that fits says, if it explains that this is gone."""
+        account = entry.account
+        names = [name for name in (entry.path, file.other, entry.where) if name]
+        for rule, paths in self._rules:
+            if not any(map(paths.match_file, names)) or not _is_about(rule, entry, file):
+                continue
+            if rule.take is Take.VERSION:
+                lines = [line for line in (*account.missing, *account.back) if line.strip()]
+                stated = bool(lines) and all(map(VERSION_LINE.fullmatch, lines))
+                return rule.why if stated else ""
+            if entry.side is Side.UPSTREAM:
+                return rule.why if rule.take is Take.FORK else ""
+            # Of the fork's nothing goes by a rule but what was in conflict.
+            return rule.why if rule.take is Take.UPSTREAM and contested else ""
+        return ""
+
+
+_KINDS = {
+    "": (Kind.CONTENT, Kind.ADD_ADD, Kind.RENAME),
+    "binary": (Kind.BINARY,),
+    "link": (Kind.SYMLINK,),
+    "submodule": (Kind.SUBMODULE,),
+    "mode": (Kind.MODE,),
+    "name": (Kind.RENAME,),
+}
+
+
+def _is_about(rule: Rule, entry: Entry, file: _File) -> bool:
+    """Whether a rule is about what happened to a file, as far as its kinds tell."""
+    theirs = file.other if entry.side is Side.UPSTREAM else file.mine
+    if rule.deleted_by:
+        # The fork had the file once and has it no longer, nor has the result.
+        deleted = bool(file.base) and not theirs and not entry.where
+        return rule.deleted_by is Side.FORK and deleted
+    return not rule.kinds or any(kind in rule.kinds for kind in _KINDS[entry.what])
+
+
+_MOST_SEARCHES = 40
+_LONGEST_SEARCH = 2000
+
+
+def _with_moved(
+    sh: Shell, repo: Path, entries: Sequence[Entry], result: str, trees: Mapping[str, Tree]
+) -> list[Entry]:
+    """The entries, those moved whose missing lines stand together in another changed file."""
+    missing = {
+        number: [line.strip() for line in entry.account.missing if substantive(line)]
+        for number, entry in enumerate(entries)
+        if entry.account.fate is Fate.LOST and not any(map(substantive, entry.account.back))
+    }
+    missing = {number: lines for number, lines in missing.items() if lines}
+    # The longest line leads to the files that may have the others too. Each costs a search of the
+    # whole tree; so many lost hunks at once were not moved.
+    wanted = {max(lines, key=len)[:_LONGEST_SEARCH].split("\0")[0] for lines in missing.values()}
+    wanted.discard("")
+    if not wanted or len(wanted) > _MOST_SEARCHES:
+        return list(entries)
+    words = ["git", "-C", str(repo), "grep", "-I", "-F", "-l", "-z", "--full-name", "--no-color"]
+    words += [word for line in sorted(wanted) for word in ("-e", line)]
+    answer = git.checked(sh.read([*words, result, "--", ":/"]), "places of lines", 1)
+    after = trees["result"]
+    sides = {Side.FORK: trees["ours"], Side.UPSTREAM: trees["theirs"]}
+    listed = [name.partition(":")[2] for name in answer.fields()]
+    texts = git.blobs(
+        sh, repo, {t[p][1] for p in listed for t in (after, *sides.values()) if p in t}
+    )
+
+    def lines_in(tree: Tree, path: str) -> Counter[str]:
+        text = texts.get(tree[path][1], "") if path in tree else ""
+        return Counter(line.strip() for line in text.split("\n"))
+
+    # Moved is what stands there now, and did not stand there on the side that it comes from.
+    places = {
+        (side, path): lines_in(after, path) - lines_in(tree, path)
+        for side, tree in sides.items()
+        for path in listed
+    }
+    found = []
+    for number, entry in enumerate(entries):
+        lines = missing.get(number)
+        others = (path for path in listed if path not in (entry.path, entry.where))
+        homes = (p for p in others if lines and places[entry.side, p].keys() >= set(lines))
+        home = next(homes, "")
+        if home:
+            account = replace(entry.account, fate=Fate.MOVED)
+            entry = replace(entry, account=account, where=home)
+        found.append(entry)
+    return found

@@ -1,0 +1,449 @@
+"""Checks of a finished merge: what became of both sides, and whether the result is sound."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pathspec import GitIgnoreSpec
+
+from ..fork import drops, tags, versions
+from ..fork.drops import Drop
+from ..fork.fork import Fork
+from ..fork.policy import Policy
+from ..fork.tags import Tag
+from ..merge import authorship, markers
+from ..merge.evidence import Commit, Customisations
+from ..run import git
+from ..run.errors import Refused
+from ..run.shell import Shell, batches
+from ..run.text import counted, printable
+from . import ancestry, ledger, soundness
+from .ledger import Entry, Ledger
+
+_WORKFLOWS = ".github/workflows/"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a merge that a person should know.
+
+    check: the check that found it. what: what it found, for a person.
+    certain: whether it is wrong; otherwise it is only worth a look.
+    """
+
+    check: str
+    what: str
+    path: str = ""
+    certain: bool = True
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What the checks of a merge found.
+
+    ours, theirs, result: the commits of the fork's side, of upstream's and of the merge; "" where
+        there was no merge to look at.
+    account: what became of every hunk of both sides; None where there was no merge to look at.
+    healed: the sync whose lost ancestry was taken into account, None if all is well.
+    """
+
+    findings: tuple[Finding, ...]
+    ours: str = ""
+    theirs: str = ""
+    result: str = ""
+    account: Ledger | None = None
+    healed: ancestry.Lost | None = None
+
+    @property
+    def wrong(self) -> list[Finding]:
+        """The findings that stop an upgrade."""
+        return [finding for finding in self.findings if finding.certain]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong, and nothing lost."""
+        return not self.wrong and not (self.account and self.account.lost)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        account = self.account
+        return {
+            "ours": self.ours,
+            "theirs": self.theirs,
+            "result": self.result,
+            "passed": self.passed,
+            "healed": self.healed and {"sync": self.healed.sync, "parent": self.healed.parent},
+            "findings": self.findings,
+            "lost": [entry.as_json() for entry in account.lost] if account else [],
+            "look_at": [entry.as_json() for entry in account.to_look_at] if account else [],
+            "explained": [entry.as_json() for entry in account.explained] if account else [],
+            "fork_files": account.fork_paths if account else 0,
+            "upstream_files": account.upstream_paths if account else 0,
+        }
+
+
+def of_work_tree(sh: Shell, fork: Fork, work: Path, tag: Tag) -> Verification:
+    """The checks of the merge of a tag in a work tree, where it was made or mended."""
+    state = git.work_state(sh, work)
+    if state.merging:
+        return Verification((Finding("committed", "the merge is still in progress"),))
+    if state.dirty:
+        dirty = map(printable, state.dirty)
+        return Verification(
+            tuple(Finding("committed", f"{path} has changes not committed") for path in dirty)
+        )
+    theirs = git.commit_of(sh, work, f"refs/tags/{tag.name}")
+    _, ours = git.merge_of(sh, work, theirs, "HEAD")
+    if not ours:
+        what = f"no merge of {tag.name} ({theirs[:10]}) is on this branch"
+        return Verification((Finding("tag", what),))
+    more = [
+        *_foreign_commits(sh, work, ours, theirs, fork.policy),
+        *_other_versions(sh, work, tag, fork.policy),
+    ]
+    return of_merge(sh, fork, work, ours, theirs, state.head, more)
+
+
+def of_landed(sh: Shell, fork: Fork, tag: Tag) -> Verification:
+    """The checks of a sync that has landed on the production branch: is it a merge of the tag?"""
+    repo, production = fork.path, fork.production_commit
+    theirs = git.commit_of(sh, repo, f"refs/tags/{tag.name}")
+    if not git.is_ancestor(sh, repo, theirs, production):
+        upstream = [theirs, *fork.upstream_refs]
+        own = authorship.read(sh, repo, production, upstream, fork.policy.version_paths)
+        lost = ancestry.find(sh, repo, production, upstream, own)
+        if lost and _is_at_least(sh, repo, lost.parent, theirs):
+            what = f"{tag.name} was squashed: {described(lost.sync)} has one parent only"
+        else:
+            what = f"{tag.name} is not in {fork.policy.branches.production}"
+        return Verification((Finding("landed", what),), healed=lost)
+    landing = git.first_with(sh, repo, theirs, production)
+    return of_merge(sh, fork, repo, f"{landing}^1", theirs, landing, [])
+
+
+def _is_at_least(sh: Shell, repo: Path, parent: str, theirs: str) -> bool:
+    """Whether what a squashed sync brought is about the release: it holds it, or is just before."""
+    return (
+        parent == theirs
+        or git.is_ancestor(sh, repo, theirs, parent)
+        or (git.count(sh, repo, theirs, parent) == 0)
+    )
+
+
+def described(commit: Commit) -> str:
+    """A commit on one line: short name, date and subject."""
+    return f"{commit.name[:10]} ({commit.date} {printable(commit.subject)})"
+
+
+def of_merge(
+    sh: Shell,
+    fork: Fork,
+    repo: Path,
+    ours: str,
+    theirs: str,
+    result: str,
+    more: Sequence[Finding] = (),
+) -> Verification:
+    """The checks of any merge, whoever made it: three commits are all they need.
+
+    more: what other checks have found.
+    """
+    policy = fork.policy
+    ours, theirs, result = (git.commit_of(sh, repo, rev) for rev in (ours, theirs, result))
+    # What became of the hunks is for git to say, whether the files are sound for Python: neither
+    # waits for the other.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        accounting = pool.submit(_account, sh, fork, repo, ours, theirs, result)
+        texts: dict[str, str | None] = {}
+        snapshots = [_Snapshot(sh, repo, commit, texts) for commit in (result, ours, theirs)]
+        findings = [
+            *more,
+            *_not_the_release(sh, fork, repo, theirs),
+            *_leftover_markers(sh, repo, ours, theirs, result),
+            *_unsound(sh, repo, result, *snapshots),
+            *_workflows(policy, *snapshots),
+            *_features(policy, snapshots[0]),
+        ]
+        account, lost, own = accounting.result()
+    findings += _mixed_units(policy, own, *snapshots)
+    return Verification(tuple(findings), ours, theirs, result, account, lost)
+
+
+def _account(
+    sh: Shell, fork: Fork, repo: Path, ours: str, theirs: str, result: str
+) -> tuple[Ledger, ancestry.Lost | None, Customisations]:
+    """The ledger of a merge, the sync whose lost ancestry it reckons with, and what the fork's own
+    commits did."""
+    upstream = [theirs, *fork.upstream_refs]
+    own = authorship.read(sh, repo, ours, upstream, fork.policy.version_paths)
+    lost = ancestry.find(sh, repo, ours, upstream, own)
+    healed = ancestry.healed(sh, repo, ours, lost) if lost else ours
+    told = drops.read(git.show(sh, repo, result, drops.FILE_NAME))
+    account = ledger.read(sh, repo, healed, theirs, result, own, fork.policy, told)
+    return account, lost, own
+
+
+class _Snapshot:
+    """The files of a commit, each read when it is asked for.
+
+    texts: what is read already, by object name; the sides of a merge share most of it.
+    """
+
+    def __init__(self, sh: Shell, repo: Path, commit: str, texts: dict[str, str | None]) -> None:
+        self._sh, self._repo, self._texts = sh, repo, texts
+        self.tree = git.tree(sh, repo, commit)
+
+    @property
+    def paths(self) -> Collection[str]:
+        return self.tree.keys()
+
+    def text(self, path: str) -> str | None:
+        if path not in self.tree:
+            return None
+        self.fetch([path])
+        return self._texts[self.tree[path][1]]
+
+    def version(self, path: str) -> str:
+        return self.tree.get(path, ("", ""))[1]
+
+    def fetch(self, paths: Iterable[str]) -> None:
+        """Read many files at once."""
+        names = {self.tree[path][1] for path in paths if path in self.tree} - self._texts.keys()
+        found = git.blobs(self._sh, self._repo, names)
+        for name in names:
+            text = found.get(name)
+            self._texts[name] = None if text is None or "\0" in text else text
+
+    def fetch_imported(self, paths: Iterable[str]) -> None:
+        """Read at once what some Python files import, as far as a glance at them tells."""
+        wanted = set()
+        for path in paths:
+            for dots, module, names in _IMPORT.findall(self.text(path) or ""):
+                above = path.split("/")[: -len(dots)] if dots else []
+                place = "/".join([*above, *filter(None, module.split("."))])
+                for stem in (place, *(f"{place}/{name}" for name in re.findall(r"\w+", names))):
+                    wanted |= {f"{stem}.py", f"{stem}/__init__.py"}
+        self.fetch(wanted)
+
+
+_IMPORT = re.compile(
+    r"^[ \t]*(?:from|import)[ \t]+(\.*)([\w.]*)(?:[ \t]+import[ \t]*(\([^)]*|[^\n]*))?",
+    re.MULTILINE,
+)
+
+
+def last_merge(sh: Shell, fork: Fork, work: Path, tag: str) -> tuple[str, str]:
+    """Upstream's and the fork's side of the merge of a release in a work tree.
+
+    tag: its name; "" for the one that the sync branch is named after.
+    Raises Refused where there is no such merge.
+    """
+    branch = git.work_state(sh, work).branch.removeprefix("refs/heads/")
+    name = tag or fork.policy.branches.tag_of(branch) or ""
+    if not name:
+        raise Refused(
+            f"{os.path.abspath(work)} is not on a sync branch.",
+            then="name the work tree of the upgrade with --repo, or the release with --tag.",
+        )
+    theirs = git.commit_of(sh, work, f"refs/tags/{name}")
+    _, ours = git.merge_of(sh, work, theirs, "HEAD")
+    if not ours:
+        raise Refused(f"no merge of {name} is on this branch.", then="see `status`.")
+    return theirs, ours
+
+
+def drop_of(entry: Entry, reason: str) -> Drop:
+    """What a person lets go with an entry of the ledger."""
+    lines = (*entry.account.missing, *entry.account.back)
+    told = dict.fromkeys(line.strip() for line in lines if line.strip())
+    return Drop(entry.path, reason, tuple(told), side=entry.side.value)
+
+
+def missing_features(sh: Shell, fork: Fork) -> list[Finding]:
+    """What of the feature manifest is not on the production branch."""
+    return _features(fork.policy, _Snapshot(sh, fork.path, fork.production_commit, {}))
+
+
+def _foreign_commits(
+    sh: Shell, work: Path, ours: str, theirs: str, policy: Policy
+) -> list[Finding]:
+    """Commits that another merge brought: neither the release nor the fork holds them.
+
+    The fork's production branch may have been merged in again meanwhile.
+    """
+    production = f"refs/remotes/{policy.remotes.origin.name}/{policy.branches.production}"
+    known = [theirs, ours, production]
+    # --ignore-missing: not every clone follows origin's production branch.
+    question = "git -C {work} rev-list --ignore-missing HEAD --not {known}"
+    brought = git.checked(sh.ask(question, work=work, known=known), "commits")
+    chain = question.replace("rev-list", "rev-list --first-parent")
+    made = git.checked(sh.ask(chain, work=work, known=known), "commits")
+    foreign = len(set(brought.out.split()) - set(made.out.split()))
+    if not foreign:
+        return []
+    return [
+        Finding("only the tag", f"{counted(foreign, 'commit')} here that the release does not hold")
+    ]
+
+
+def _other_versions(sh: Shell, work: Path, tag: Tag, policy: Policy) -> list[Finding]:
+    """Version files that state another version than the tag's."""
+    findings = []
+    for file in policy.version_files:
+        text = git.show(sh, work, "HEAD", file.path)
+        stated = versions.read(text, file.keys, file.path) if text is not None else {}
+        if not stated:
+            findings.append(Finding("version", f"{file.path} states no version", file.path))
+        findings += [
+            Finding(
+                "version", f"{file.path}: {key} is {version}, the tag is {tag.release}", file.path
+            )
+            for key, version in stated.items()
+            if version != versions.spelled(tag.release, file.path)
+        ]
+    return findings
+
+
+def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> list[Finding]:
+    """Whether what was merged is a release; a commit on top of one may have changed its files."""
+    released = {
+        fork.refs.commits[f"refs/tags/{name}"]: name
+        for name in fork.refs.tags()
+        if (tag := tags.classify(name, fork.policy.tags)) and tag.stable
+    }
+    if theirs in released:
+        return []
+    parents = sh.ask("git -C {repo} rev-list --parents -1 {theirs}", repo=repo, theirs=theirs)
+    below = [parent for parent in parents.out.split()[1:] if parent in released]
+    if not below:
+        return []
+    paths = git.differing(sh, repo, below[0], theirs)
+    if not paths:
+        return []
+    what = (
+        f"theirs has {counted(len(paths), 'file')} otherwise than {released[below[0]]}: {paths[0]}"
+    )
+    return [Finding("release", printable(what), paths[0], certain=False)]
+
+
+def _leftover_markers(sh: Shell, repo: Path, ours: str, theirs: str, result: str) -> list[Finding]:
+    left = markers.left(sh, repo, [ours, theirs], result)
+    return [Finding("markers", printable(f"{path}: {line}"), path) for path, line in left]
+
+
+def _unsound(
+    sh: Shell, repo: Path, result: str, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
+) -> list[Finding]:
+    """Files that no longer parse, names that nothing defines, imports that lead nowhere."""
+    # What is upstream's file in upstream's tree was sound there.
+    changed = [path for path, entry in after.tree.items() if theirs.tree.get(path) != entry]
+    checked = [
+        path for path in changed if path.endswith((".py", ".toml", ".json", ".yml", ".yaml"))
+    ]
+    python = [path for path in checked if path.endswith(".py")]
+    for snapshot in (after, ours, theirs):
+        snapshot.fetch(checked)
+        snapshot.fetch_imported(python)
+    gone = sorted((theirs.tree.keys() | ours.tree.keys()) - after.tree.keys())
+    # A file that upstream deleted and the fork has not touched is upstream's business.
+    gone = [path for path in gone if path in theirs.tree]
+    found = soundness.problems(
+        checked, after, [ours, theirs], deleted=gone, importers=_importers(sh, repo, result, after)
+    )
+    return [
+        Finding(
+            problem.check, printable(f"{problem.path}:{problem.line}: {problem.what}"), problem.path
+        )
+        for problem in found
+    ]
+
+
+def _importers(
+    sh: Shell, repo: Path, result: str, after: _Snapshot
+) -> Callable[[Sequence[str]], Sequence[str]]:
+    """What finds the Python files that name something, and reads them all at once."""
+
+    def find(names: Sequence[str]) -> Sequence[str]:
+        found: set[str] = set()
+        for batch in batches([re.escape(name) for name in names], 4000):
+            words = ["git", "-C", str(repo), "grep", "-l", "-z", "-w", "-E", "--full-name"]
+            answer = sh.read([*words, "-e", "|".join(batch), result, "--", ":(top)*.py"])
+            listed = git.checked(answer, "importing files", 1).fields()
+            found.update(entry.partition(":")[2] for entry in listed)
+        after.fetch(found)
+        return sorted(found)
+
+    return find
+
+
+def _workflows(
+    policy: Policy, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
+) -> list[Finding]:
+    """Disabled workflows that run again, and new ones that strangers can start."""
+    back = [
+        Finding("disabled workflow", f"{path} is active again", path)
+        for path in policy.workflows.disabled
+        if path in after.tree and path not in ours.tree
+    ]
+    new = [
+        path
+        for path, entry in after.tree.items()
+        if path.startswith(_WORKFLOWS)
+        and path.endswith((".yml", ".yaml"))
+        and ours.tree.get(path) != entry
+    ]
+    strangers = soundness.dangerous_triggers(new, after, ours)
+    return back + [
+        Finding(
+            "workflow trigger", printable(f"{p.path}:{p.line}: {p.what}"), p.path, certain=False
+        )
+        for p in strangers
+    ]
+
+
+def _features(policy: Policy, after: _Snapshot) -> list[Finding]:
+    """Features of the manifest of which something is missing."""
+    after.fetch(path for feature in policy.feature for path in feature.files)
+    found = []
+    for feature in policy.feature:
+        origin = f", from {feature.origin}" if feature.origin else ""
+        for path in feature.files:
+            if path not in after.tree:
+                found.append(Finding("feature", f"{feature.name}{origin}: {path} is gone", path))
+        texts = [after.text(path) or "" for path in feature.files]
+        for pattern in feature.patterns:
+            if not any(re.search(pattern, text, re.MULTILINE) for text in texts):
+                what = f"{feature.name}{origin}: nothing matches {pattern!r}"
+                found.append(Finding("feature", what, feature.files[0] if feature.files else ""))
+    return found
+
+
+def _mixed_units(
+    policy: Policy,
+    own: Customisations,
+    after: _Snapshot,
+    ours: _Snapshot,
+    theirs: _Snapshot,
+) -> list[Finding]:
+    """Generated trees that hold parts of another build beside upstream's; what a commit of the
+    fork's own put there, and upstream has not, is the fork's."""
+    found = []
+    for rule in policy.units:
+        spec = GitIgnoreSpec.from_lines(path for path in rule.paths if path.endswith("/"))
+        names = [
+            path
+            for path in spec.match_files(after.tree.keys() | theirs.tree.keys())
+            if after.tree.get(path) != theirs.tree.get(path)
+        ]
+        builds = [path for path in names if path in theirs.tree or not own.of([path])]
+        if builds:
+            count = counted(len(builds), "generated file")
+            what = f"{count} otherwise than upstream's, such as {min(builds)}"
+            found.append(Finding("generated", printable(what), min(builds), certain=False))
+    return found

@@ -1,0 +1,154 @@
+"""One message to a channel, through Slack's incoming webhook.
+
+The webhook's URL is a secret: whoever has it can write to the channel. Nothing here tells it, or a
+part of it, whatever goes wrong.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..run.text import printable
+
+if TYPE_CHECKING:
+    from requests import Response
+
+VARIABLE = "SLACK_WEBHOOK_URL"
+"""The environment variable that holds the webhook's URL."""
+
+Payload = dict[str, Any]
+
+# Slack refuses the whole message where a text is longer.
+_HEADER, _SECTION = 150, 3000
+
+# The second form is for a stand-in on this machine.
+_WEBHOOK = re.compile(
+    r"https://hooks\.slack\.com/[\w/-]+|http://(127\.0\.0\.1|localhost)(:\d{1,5})?/[\w/-]*",
+    re.ASCII,
+)
+_LINK = re.compile(r"https?://[^\s<>|\"\\]{1,2000}")
+_ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+_TOTAL = 60.0
+_LIMITS = (5.0, 10.0)
+_PAUSES = (1.0, 2.0, 4.0)
+_LONGEST_PAUSE = 30.0
+
+
+def message(
+    title: str, paragraphs: Sequence[str], links: Mapping[str, str], about: str = ""
+) -> Payload:
+    """What a webhook takes: blocks, and a plain text for where those are not shown.
+
+    paragraphs, about: text of any origin; it is shown as it is, and reaches nobody by name.
+    links: URLs by the words to click on. One that is no URL is shown as text.
+    """
+    shown = [text for text in paragraphs if text.strip()]
+    shown += [f"{label}: {url}" for label, url in links.items() if url and not _is_link(url)]
+    blocks: list[Payload] = [{"type": "header", "text": _plain(title, _HEADER)}]
+    blocks += [{"type": "section", "text": _plain(text, _SECTION)} for text in shown]
+    if marked := [_link(url, label) for label, url in links.items() if _is_link(url)]:
+        # The only text that Slack reads as markup. With `verbatim` it makes no links of its own.
+        markup = {"type": "mrkdwn", "text": "  ".join(marked), "verbatim": True}
+        blocks.append({"type": "section", "text": markup})
+    if about:
+        blocks.append({"type": "context", "elements": [_plain(about, _HEADER)]})
+    text = escaped("\n".join([title, *shown]), _SECTION)
+    return {"text": text, "mrkdwn": False, "unfurl_links": False, "blocks": blocks}
+
+
+def escaped(text: str, most: int) -> str:
+    """Text of unknown origin for Slack, cut to a length: no markup, no links and no mentions."""
+    safe = "\n".join(map(printable, text.strip().splitlines()))
+    # An invisible word joiner keeps `@here` and `#general` from being found by name.
+    safe = re.sub(r"([@#])(?=\w)", "\\1\u2060", safe)
+    if len(whole := safe.translate(_ESCAPES)) <= most:
+        return whole
+    cut = whole[: most - 1]
+    return re.sub(r"&\w*\Z", "", cut) + "…"
+
+
+def _plain(text: str, most: int) -> Payload:
+    return {"type": "plain_text", "text": escaped(text, most), "emoji": False}
+
+
+def _is_link(url: str) -> bool:
+    return bool(_LINK.fullmatch(url)) and url.isprintable()
+
+
+def _link(url: str, label: str) -> str:
+    return f"<{url.translate(_ESCAPES)}|{label}>"
+
+
+def is_webhook(url: str) -> bool:
+    """Whether a URL can be that of an incoming webhook."""
+    return bool(_WEBHOOK.fullmatch(url))
+
+
+def post(
+    url: str,
+    payload: Payload,
+    *,
+    wait: Callable[[float], None] = time.sleep,
+    limits: tuple[float, float] = _LIMITS,
+    total: float = _TOTAL,
+) -> str:
+    """Deliver a message. Returns why it was not delivered; "" if it was.
+
+    wait: lets some seconds pass before another attempt.
+    limits: seconds to connect, and to wait for an answer. total: seconds for everything.
+    """
+    if not is_webhook(url):
+        return f"{VARIABLE} is no URL of an incoming webhook of hooks.slack.com"
+    why = [f"it took longer than {total:g} s"]
+
+    def deliver() -> None:
+        why[0] = _deliver(url, payload, wait, limits)
+
+    # No limit of a socket holds for looking a name up, or for an answer that comes bit by bit.
+    attempt = threading.Thread(target=deliver, daemon=True)
+    attempt.start()
+    attempt.join(total)
+    return why[0]
+
+
+def _deliver(
+    url: str, payload: Payload, wait: Callable[[float], None], limits: tuple[float, float]
+) -> str:
+    # Importing it takes longer than most tasks.
+    import requests
+
+    # Its log of every request names the path, which is the secret part.
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL)
+    for pause in (*_PAUSES, None):
+        try:
+            with requests.post(
+                url, json=payload, timeout=limits, allow_redirects=False, stream=True
+            ) as reply:
+                if reply.status_code == 200:
+                    return ""
+                why = f"Slack answered {reply.status_code}{_reason(reply, url)}"
+                asked = reply.headers.get("Retry-After", "")
+                if reply.status_code < 500 and reply.status_code != 429:
+                    break
+        except requests.ConnectionError:
+            why, asked = "Slack could not be reached", ""
+        except requests.Timeout:
+            # It may have arrived all the same: it is not sent twice.
+            return f"Slack gave no answer within {limits[1]:g} s"
+        except Exception as error:  # whatever it is, its text may name the URL
+            return f"sending it failed ({type(error).__name__})"
+        if pause is not None:
+            wait(min(float(asked), _LONGEST_PAUSE) if asked.isdecimal() else pause)
+    return why
+
+
+def _reason(reply: Response, url: str) -> str:
+    """Slack's word for why it refused, such as ``no_service``; "" for anything else."""
+    said = next(reply.iter_content(100), b"").decode("ascii", "replace").strip()
+    return f" ({said})" if re.fullmatch(r"[a-z_]{1,50}", said) and said not in url else ""

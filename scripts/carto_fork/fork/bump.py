@@ -1,0 +1,122 @@
+"""Set the version in every place that states it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+
+from ..run import files, git
+from ..run.console import Console
+from ..run.errors import Failed, Refused
+from ..run.shell import Shell, command_line
+from . import versions
+from .policy import Policy
+
+
+@dataclass(frozen=True)
+class Change:
+    """A place that states the version: file, dotted key, what it says and what it should say."""
+
+    path: str
+    key: str
+    before: str
+    after: str
+
+
+def checked_version(text: str) -> str:
+    """The version itself, if it is one. Raises Refused otherwise."""
+    try:
+        return str(Version(text))
+    except InvalidVersion:
+        problem = f"{text!r} is not a version."
+        raise Refused(problem, then="write it as in --to 1.76.5") from None
+
+
+def changes(work: Path, policy: Policy, version: str) -> list[Change]:
+    """The places in a work tree that state another version.
+
+    Raises Refused if a version file is missing or states none.
+    """
+    found = []
+    for file in policy.version_files:
+        path = work / file.path
+        stated = (
+            versions.read(files.read_text(path), file.keys, file.path) if path.is_file() else {}
+        )
+        if not stated:
+            raise Refused(
+                f"{path} states no version at {', '.join(file.keys)}.",
+                then="correct the file, or `version_files` in the policy.",
+            )
+        found += [
+            Change(file.path, key, before, after)
+            for key, before in stated.items()
+            if before != (after := versions.spelled(version, file.path))
+        ]
+    return found
+
+
+def half_done(sh: Shell, work: Path, policy: Policy, version: str) -> set[str]:
+    """The version files in which a run that was cut has set the version, and nothing else."""
+    paths = set()
+    for file in policy.version_files:
+        path, committed = work / file.path, git.show(sh, work, "HEAD", file.path)
+        if committed is None or not path.is_file():
+            continue
+        now = files.read_text(path)
+        if now != committed and now == versions.write(committed, file.keys, version, file.path):
+            paths.add(file.path)
+    return paths
+
+
+def apply(
+    sh: Shell,
+    console: Console,
+    work: Path,
+    policy: Policy,
+    found: list[Change],
+    cut: set[str],
+    message: str,
+) -> None:
+    """Make the changes in a work tree and commit them, and nothing else.
+
+    cut: files that hold the change already, as an earlier run left them.
+    Raises Refused while a merge is in progress, where a version file has other changes, or where
+    nobody could commit.
+    """
+    state = git.work_state(sh, work)
+    paths = sorted({change.path for change in found} | cut)
+    if state.merging:
+        raise Refused(
+            f"a merge is in progress in {git.named(work)}.",
+            then=f"conclude it first: {git.at(work)} commit",
+        )
+    if not git.has_identity(sh, work):
+        raise git.nobody(work)
+    if changed := [path for path in paths if path in state.dirty and path not in cut]:
+        raise Refused(
+            f"{changed[0]} has changes that are not committed.",
+            then="commit or stash them, then run the same command again.",
+        )
+    for file in policy.version_files:
+        path, before = work / file.path, [c for c in found if c.path == file.path]
+        if not before:
+            continue
+        old = files.read_text(path)
+        new = versions.write(old, file.keys, before[0].after, file.path)
+        if sh.dry:
+            sh.show(files.patch_command(work, file.path, old, new))
+        else:
+            files.replace_text(path, new)
+    words = ["git", "-C", str(work), "commit", "-m", message, "--", *paths]
+    if not sh.dry:
+        console.command(command_line(words))
+    answer = sh.run(words)
+    if not answer.ok:
+        raise Failed(
+            f"git commit ended with exit code {answer.code}: {answer.err.strip()}",
+            untouched=f"The version is changed in {', '.join(paths)}, and not committed.",
+            then="mend what git or a hook complains of, commit, then run the same command again.",
+        )

@@ -1,0 +1,167 @@
+"""Which stable release of upstream's the production branch does not have yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+
+from ..run import git, github
+from ..run.errors import Refused, Stop
+from ..run.git import Refs
+from ..run.github import Release
+from ..run.shell import Shell
+from . import tags
+from .fork import Fork, require_production
+from .policy import TagUse
+from .tags import Tag
+
+_MINORS_AHEAD = 2
+"""From so many minor versions on that no automatic scheme has seen, upstream may have changed its
+names: the next version alone is there as a candidate before it is stable."""
+
+
+@dataclass(frozen=True)
+class Detection:
+    """What upstream has released.
+
+    newest: the newest stable release that the production branch lacks; None if there is none.
+    commit: what that tag stands for. contained: the newest one that the branch has.
+    version: what the branch states; "" if it states none.
+    newer: all stable releases that the branch lacks, the newest first.
+    release: what GitHub says of `newest`; None where it was not asked, or knows nothing.
+    warnings: what does not look right, for a person.
+    """
+
+    newest: Tag | None
+    commit: str
+    contained: Tag | None
+    version: str
+    newer: tuple[Tag, ...]
+    release: Release | None
+    warnings: tuple[str, ...]
+
+    def outputs(self) -> dict[str, str]:
+        """What the steps behind this one in a workflow need."""
+        return {
+            "found": "true" if self.newest else "false",
+            "tag": self.newest.name if self.newest else "",
+            "version": self.newest.release if self.newest else "",
+            "notes": self.release.url if self.release else "",
+        }
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {
+            "found": self.newest is not None,
+            "tag": self.newest and self.newest.name,
+            "commit": self.commit,
+            "version": self.newest and self.newest.release,
+            "scheme": self.newest and self.newest.scheme.name,
+            "contained": self.contained and self.contained.name,
+            "production_version": self.version,
+            "newer": [tag.name for tag in self.newer],
+            "release": self.release,
+            "warnings": self.warnings,
+        }
+
+
+def read(sh: Shell, fork: Fork) -> Detection:
+    """Ask upstream for its tags, and GitHub what it says of the newest, where there is a gh.
+
+    Raises Refused where upstream cannot be reached, or the production branch is not known here.
+    """
+    upstream = fork.policy.remotes.upstream
+    require_production(fork)
+    known = git.remote_refs(sh, fork.path, upstream.name, ["refs/tags/*"])
+    if known is None:
+        raise Refused(
+            f"the remote `{upstream.name}` cannot be reached.",
+            then=f"check the network and your access: {git.at(fork.path)} ls-remote "
+            f"{upstream.name}",
+        )
+    classified = {name: tags.classify(name, fork.policy.tags) for name in known.tags()}
+    stable = [tag for tag in classified.values() if tag and tag.stable]
+    has = git.history(sh, fork.path, fork.production_commit)
+    contained = max((t for t in stable if _commit(known, t) in has), default=None)
+    version = fork.stated_version(sh, fork.production_commit)
+    automatic = [tag for tag in stable if tag.scheme.use is TagUse.AUTOMATIC]
+    newer = sorted((tag for tag in automatic if is_newer(tag, contained, version)), reverse=True)
+    warnings = list(silent(classified, automatic))
+    newest, release = _confirmed(sh, fork, newer, warnings)
+    commit = _commit(known, newest) if newest else ""
+    return Detection(newest, commit, contained, version, tuple(newer), release, tuple(warnings))
+
+
+def _commit(known: Refs, tag: Tag) -> str:
+    return known.commits[f"refs/tags/{tag.name}"]
+
+
+def is_newer(tag: Tag, contained: Tag | None, version: str) -> bool:
+    """Whether a release is newer than what the branch has, by its history and by what it states:
+    after a squashed sync only the version tells."""
+    try:
+        stated = Version(version or "0")
+    except InvalidVersion:
+        stated = Version("0")
+    return (contained is None or tag > contained) and tag.version > stated
+
+
+def silent(classified: dict[str, Tag | None], automatic: Iterable[Tag]) -> Iterator[str]:
+    """Signs that upstream names its stable releases in a way that no scheme knows."""
+    newest = max(automatic, default=None)
+    floor = newest.version if newest else Version("0")
+    strange = sorted(name for name, tag in classified.items() if tag is None and _is_dotted(name))
+    if strange:
+        listed = ", ".join(repr(name) for name in strange[-3:])
+        yield (
+            f"{len(strange)} of upstream's tags look like versions and fit no tag scheme, such as "
+            f"{listed}: see `tags` in the policy"
+        )
+    ahead = [
+        tag
+        for tag in classified.values()
+        if tag and tag.scheme.use is not TagUse.OWN and tag.version > floor
+    ]
+    minors = {tag.version.release[:2] for tag in ahead} - {floor.release[:2]}
+    if len(minors) >= _MINORS_AHEAD:
+        last = max(ahead)
+        yield (
+            f"upstream has tags of {len(minors)} minor versions after "
+            f"{newest.name if newest else 'the beginning'}, up to {last.name} "
+            f"({last.scheme.name}), and none of them is taken for a stable release: upstream may "
+            "name its stable releases in another way now; see `tags` in the policy"
+        )
+
+
+def _is_dotted(name: str) -> bool:
+    head = name.removeprefix("v").split(".")
+    return len(head) > 1 and head[0].isdigit() and head[1][:1].isdigit()
+
+
+def _confirmed(
+    sh: Shell, fork: Fork, newer: Iterable[Tag], warnings: list[str]
+) -> tuple[Tag | None, Release | None]:
+    """The newest release that GitHub does not call a draft or a prerelease, and what it says of
+    it. What cannot be asked is added to the warnings."""
+    newest = next(iter(newer), None)
+    if newest is None:
+        return None, None
+    upstream = fork.policy.remotes.upstream
+    if not github.can_be_asked(fork.gh, upstream.url):
+        return newest, None
+    hub = fork.hub(upstream)
+    for tag in newer:
+        try:
+            release = github.release(sh, hub, tag.name)
+        except Stop as problem:
+            warnings.append(f"{problem.what.rstrip('.')}; the tag alone decides")
+            return newest, None
+        if release and (release.draft or release.prerelease):
+            kind = "a draft" if release.draft else "a prerelease"
+            warnings.append(f"GitHub calls {tag.name} {kind}: it is passed over")
+            continue
+        return tag, release
+    return None, None

@@ -1,0 +1,103 @@
+"""What people have let go on purpose: a file in the fork, with reasons. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import tomli
+
+from ..run.errors import Refused
+
+FILE_NAME = "carto_drops.toml"
+
+
+class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A change that a person let go.
+
+    path: the file; side: whose change it was, "fork" or "upstream".
+    lines: the lines of the change, without the white space around them; empty for any change to
+        that file.
+    reason: why, in words. tag: with which release.
+    """
+
+    path: str
+    reason: str
+    lines: tuple[str, ...] = ()
+    tag: str = ""
+    side: str = "fork"
+
+    def __post_init__(self) -> None:
+        if self.side not in ("fork", "upstream"):
+            raise ValueError(f"side is {self.side!r}, neither 'fork' nor 'upstream'")
+        if not self.reason:
+            raise ValueError("reason is empty")
+
+    def covers(self, lines: Iterable[str]) -> bool:
+        """Whether the person's word holds for a change of these lines; none stand for a change
+        that is not one of lines."""
+        changed = {line.strip() for line in lines} - {""}
+        return not self.lines or (bool(changed) and changed <= set(self.lines))
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    drop: tuple[Drop, ...] = ()
+
+
+def read(text: str | None, where: str = FILE_NAME) -> tuple[Drop, ...]:
+    """The drops in a file's text; None for a file that is not there. Raises Refused if invalid."""
+    if text is None:
+        return ()
+    try:
+        data: Any = tomli.loads(text)
+        return msgspec.convert(data, _File).drop
+    except (tomli.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise Refused(f"{where} is not valid: {error}.", then=f"correct {where}.") from None
+
+
+def add(text: str | None, more: Sequence[Drop]) -> str:
+    """The file with more drops at its end; tables that are there stay byte for byte.
+
+    Raises Refused if it is not valid.
+    """
+    import tomlkit
+
+    text = _HEADER if text is None else text
+    known = list(read(text))
+    new = [drop for drop in dict.fromkeys(more) if drop not in known]
+    if new and re.search(r"^drop\s*=", text, re.MULTILINE):
+        # Tables cannot follow a list that was written in brackets.
+        document = tomlkit.parse(text)
+        document.remove("drop")
+        text, new = tomlkit.dumps(document), [*known, *new]
+    if text.strip() and not text.endswith("\n"):
+        text += "\n"
+    if text.strip() and not text.endswith("\n\n") and new:
+        text += "\n"
+    return text + "\n".join(map(_table, new))
+
+
+def _table(drop: Drop) -> str:
+    """A drop as a table of the file."""
+    import tomlkit
+
+    def quoted(word: str) -> str:
+        return tomlkit.item(word).as_string()
+
+    told = [f"path = {quoted(drop.path)}", f"reason = {quoted(drop.reason)}"]
+    if drop.lines:
+        told += ["lines = [", *(f"    {quoted(line)}," for line in drop.lines), "]"]
+    if drop.tag:
+        told.append(f"tag = {quoted(drop.tag)}")
+    if drop.side != "fork":
+        told.append(f"side = {quoted(drop.side)}")
+    return "\n".join(["[[drop]]", *told, ""])
+
+
+_HEADER = """\
+# Changes that a person let go on purpose, with the reason: an upgrade does not ask about them
+# again, and does not call them lost.
+
+"""

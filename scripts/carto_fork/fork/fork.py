@@ -1,0 +1,312 @@
+"""One fork on this machine: its repository, its refs, its policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..run import files, git, github
+from ..run.errors import Refused
+from ..run.git import Refs, Repository
+from ..run.github import Hub
+from ..run.shell import Shell, scrub
+from . import policy, versions
+from .policy import Loaded, Policy, Remote
+
+
+@dataclass(frozen=True)
+class Fork:
+    """What the tasks know of a fork when they start.
+
+    settings: git's effective configuration.
+    refs: branches and tags at that moment.
+    loaded: the policy, with the origin of its values.
+    problem: why the fork's own policy is not in force, None if it is.
+    draft: the text of a policy that lies in the checkout and on no branch yet; "" if there is none.
+    """
+
+    repository: Repository
+    settings: Mapping[str, list[str]]
+    refs: Refs
+    loaded: Loaded
+    problem: Refused | None = None
+    draft: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where to run git. Not in a linked work tree: an upgrade's may go while a task runs."""
+        return self.home if self.repository.linked else self.repository.path
+
+    @property
+    def home(self) -> Path:
+        """The clone itself, whichever of its work trees was named."""
+        return git.nearest(self.repository.home)
+
+    def place_for(self, branch: str) -> Path:
+        """Where the work tree of a branch belongs: beside the clone; absolute."""
+        home = self.repository.home
+        return home.with_name(f"{home.name}.{branch.replace('/', '-')}")
+
+    @property
+    def is_of_the_tasks(self) -> bool:
+        """Whether it is no fork at all, but the checkout of the program that runs."""
+        top = Path(__file__).resolve().parents[3]
+        return not self.has_production and self.repository.home.resolve() == top
+
+    @property
+    def policy(self) -> Policy:
+        return self.loaded.policy
+
+    @property
+    def origin_production(self) -> str:
+        """The full name of the ref that follows the production branch on origin."""
+        return self.tracking(self.policy.remotes.origin, self.policy.branches.production)
+
+    @property
+    def local_production(self) -> str:
+        """The full name of the local production branch."""
+        return f"refs/heads/{self.policy.branches.production}"
+
+    @property
+    def production_commit(self) -> str:
+        """The production branch's commit, as far as it is known here; "" if it is not."""
+        commits = self.refs.commits
+        return commits.get(self.origin_production) or commits.get(self.local_production, "")
+
+    @property
+    def has_production(self) -> bool:
+        """Whether the production branch is known here."""
+        return bool(self.production_commit)
+
+    def tracking(self, remote: Remote, branch: str) -> str:
+        """The full name of the ref that follows a branch of a remote."""
+        return f"refs/remotes/{remote.name}/{branch}"
+
+    @property
+    def published(self) -> tuple[str, ...]:
+        """Origin's branches, by name, as far as they are known here."""
+        prefix = self.tracking(self.policy.remotes.origin, "")
+        return tuple(
+            ref.removeprefix(prefix) for ref in self.refs.objects if ref.startswith(prefix)
+        )
+
+    @property
+    def upstream_refs(self) -> tuple[str, ...]:
+        """The full names of the refs that follow upstream's branches."""
+        prefix = f"refs/remotes/{self.policy.remotes.upstream.name}/"
+        return tuple(ref for ref in self.refs.objects if ref.startswith(prefix))
+
+    def url(self, remote: Remote) -> str | None:
+        """The URL that git has for a remote, as configured; None if it has none."""
+        return self.settings.get(f"remote.{remote.name}.url", [None])[0]
+
+    def hub(self, remote: Remote) -> Hub:
+        """A remote's repository on GitHub. Raises Refused where it is somewhere else."""
+        slug = github.slug_of(remote.url)
+        if slug is None:
+            raise Refused(
+                f"the remote `{remote.name}` is not on github.com: {scrub(remote.url)}.",
+                then="correct `remotes` in the policy (`config`).",
+            )
+        return Hub(self.gh, slug)
+
+    @property
+    def gh(self) -> str:
+        """The program to ask GitHub with; git's setting `carto-fork.gh` names another one."""
+        return self.settings.get("carto-fork.gh", ["gh"])[-1]
+
+    def stated_version(self, sh: Shell, commit: str) -> str:
+        """The version that a commit's version files state first; "" if they state none."""
+        for file in self.policy.version_files:
+            text = git.show(sh, self.path, commit, file.path)
+            for version in versions.read(text or "", file.keys, file.path).values():
+                return version
+        return ""
+
+    def at(self, sh: Shell, commit: str) -> Fork:
+        """The same fork with the policy as it is at a commit of the production branch."""
+        text = git.show(sh, self.path, commit, policy.FILE_NAME)
+        if text is None and not self.problem:
+            return self  # not there yet, or the default everywhere
+        loaded = policy.load(text, f"{policy.FILE_NAME} at {commit[:10]}")
+        return replace(self, loaded=loaded, problem=None, draft="")
+
+    def merging_work_trees(self, sh: Shell) -> list[Path]:
+        """The work trees of upgrades in which a merge is in progress."""
+        prefix = "refs/heads/"
+        return [
+            git.nearest(tree.path)
+            for tree in git.worktrees(sh, self.path)
+            if tree.branch.startswith(prefix)
+            and self.policy.branches.tag_of(tree.branch.removeprefix(prefix))
+            and not tree.missing
+            and git.work_state(sh, tree.path).merging
+        ]
+
+    def values(self) -> dict[str, str]:
+        """What every procedure's placeholders of this fork stand for."""
+        slug = github.slug_of(self.policy.remotes.origin.url) or ""
+        return {"repo": str(self.path), "gh": self.gh, "slug": slug, **self.policy.values()}
+
+
+def open_fork(sh: Shell, path: Path) -> Fork:
+    """The fork at a path; with the default policy and the problem where its own is not valid.
+
+    Raises Refused where git is too old or there is no repository.
+    """
+    git.require_version(sh)
+    repository = git.open_repository(sh, path)
+    refs = git.refs(sh, repository.path)
+    settings = git.config(sh, repository.path)
+    draft = ""
+    try:
+        loaded = _known_policy(sh, repository, settings, refs)
+        if loaded is None and (draft := _draft(repository)):
+            loaded = policy.load(draft, f"{policy.FILE_NAME}, which is on no branch yet")
+        return Fork(repository, settings, refs, loaded or policy.load(), draft=draft)
+    except Refused as problem:
+        return Fork(repository, settings, refs, policy.load(), problem, draft)
+
+
+def _known_policy(
+    sh: Shell, repository: Repository, settings: Mapping[str, list[str]], refs: Refs
+) -> Loaded | None:
+    """The policy on the production branch, as far as it is known here; None where none is.
+
+    The policy names the production branch, and the production branch holds the policy. Tried are
+    the branch that git's setting `carto-fork.production` names, the default's, every branch of a
+    remote that a policy on it names, and what is checked out (a job has little else); the first
+    that holds a policy counts. If that names another production branch, it is read there once more.
+    """
+    path, named = repository.path, settings.get("carto-fork.production", [])
+    remotes = [key[7:-4] for key in settings if key.startswith("remote.") and key.endswith(".url")]
+    candidates = [
+        *(f"refs/remotes/{remote}/{branch}" for branch in named for remote in remotes),
+        *(f"refs/heads/{branch}" for branch in named),
+        *_production_refs(policy.load().policy),
+    ]
+    wanted = [ref for ref in candidates if ref in refs.objects]
+    following = [ref for ref in refs.objects if ref.startswith("refs/remotes/")]
+    asked = list(dict.fromkeys([*wanted, *following, "HEAD"]))
+    texts = git.contents(sh, path, [f"{ref}:{policy.FILE_NAME}" for ref in asked])
+    there = {ref: text for ref, text in zip(asked, texts, strict=True) if text is not None}
+    ref = next((ref for ref in wanted if ref in there), "") or _self_named(following, there)
+    if not ref and (ref := "HEAD") not in there:
+        return None
+    found = load_policy(sh, path, ref, ref)
+    production = _production_refs(found.policy)
+    if ref in production:
+        return found
+    # Where it is not on the production branch yet, the one that names that branch is all there is.
+    there_ref = next((ref for ref in production if ref in refs.objects), ref)
+    text = git.show(sh, path, there_ref, policy.FILE_NAME)
+    return found if text is None else policy.load(text, f"{policy.FILE_NAME} at {there_ref}")
+
+
+def _self_named(refs: Sequence[str], texts: Mapping[str, str]) -> str:
+    """The first branch of a remote that holds a policy which names that very branch; "" if none
+    does."""
+    for ref in refs:
+        try:
+            found = policy.load(texts[ref]).policy if ref in texts else None
+        except Refused:
+            continue  # on some branch or other
+        if found and ref == _production_refs(found)[0]:
+            return ref
+    return ""
+
+
+def _draft(repository: Repository) -> str:
+    """The text of the policy that lies at the top of the main work tree; "" if there is none."""
+    path = repository.home / policy.FILE_NAME
+    return files.read_text(path) if path.is_file() else ""
+
+
+def _production_refs(policy: Policy) -> tuple[str, str]:
+    return _branch_refs(policy, policy.branches.production)
+
+
+def _branch_refs(policy: Policy, branch: str) -> tuple[str, str]:
+    return f"refs/remotes/{policy.remotes.origin.name}/{branch}", f"refs/heads/{branch}"
+
+
+def load_policy(sh: Shell, repo: Path, commit: str, called: str) -> Loaded:
+    """The policy at a commit: the fork's own, or the default where the commit has none.
+
+    called: what to call the commit in messages.
+    """
+    text = git.show(sh, repo, commit, policy.FILE_NAME)
+    return policy.load(text, f"{policy.FILE_NAME} at {called}")
+
+
+def require_remotes(fork: Fork) -> None:
+    """Raises Refused unless both remotes are there and are what the policy says."""
+    require_right_urls(fork)
+    for remote in (fork.policy.remotes.origin, fork.policy.remotes.upstream):
+        if fork.url(remote) is None:
+            raise Refused(
+                f"the remote `{remote.name}` is missing.",
+                then=f"`setup`, or: {git.at(fork.path)} remote add {remote.name} {remote.url}",
+            )
+
+
+def require_production(fork: Fork) -> None:
+    """Raises Refused where the production branch is not known here."""
+    if not fork.has_production:
+        raise Refused(
+            f"{fork.policy.branches.production} is not known here.",
+            then=f"{git.at(fork.path)} fetch {fork.policy.remotes.origin.name}",
+        )
+
+
+def require_right_urls(fork: Fork) -> None:
+    """Raises Refused where a remote that is there is another repository than the policy says, or
+    where it is a path and the repository shows no sign of being the fork."""
+    url = fork.url(fork.policy.remotes.origin)
+    if url and git.is_local(url) and not fork.has_production:
+        raise Refused(
+            f"{fork.path.absolute()} is not the fork: it has no branch "
+            f"{fork.policy.branches.production}.",
+            then="name the fork's clone with --repo.",
+        )
+    for problem, then in wrong_urls(fork):
+        raise Refused(problem, then=then)
+
+
+def require_whole_history(fork: Fork) -> None:
+    """Raises Refused in a clone whose history is cut."""
+    if fork.repository.shallow:
+        raise Refused(
+            "this is a shallow clone: without the whole history git cannot merge.",
+            then=f"{git.at(fork.path)} fetch --unshallow {fork.policy.remotes.origin.name}",
+        )
+
+
+def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
+    """What is wrong with the remotes' URLs, each with the command that mends it.
+
+    A path on this machine is taken for a copy, unless both remotes are one and the same.
+    """
+    origin, upstream = fork.policy.remotes.origin, fork.policy.remotes.upstream
+    if fork.is_of_the_tasks:
+        problem = f"{fork.path.absolute()} is the checkout of the tasks, not of a fork."
+        yield problem, "name the fork's clone with --repo."
+        return
+    for remote in (origin, upstream):
+        for option, flag in (("url", ""), ("pushurl", " --push")):
+            for url in fork.settings.get(f"remote.{remote.name}.{option}", []):
+                if not (git.is_local(url) or git.same_repository(url, remote.url)):
+                    mend = f"{git.at(fork.path)} remote set-url{flag} {remote.name} {remote.url}"
+                    if remote is origin:
+                        mend = f"name the fork's clone with --repo, or if this is it: {mend}"
+                        if fork.loaded.is_default:
+                            mend += "; for a fork of anything else: `init`"
+                    yield f"the remote `{remote.name}` is {scrub(url)}, not {remote.url}.", mend
+    one, other = fork.url(origin), fork.url(upstream)
+    if one and other and git.same_repository(one, other):
+        yield (
+            f"the remotes `{origin.name}` and `{upstream.name}` are the same repository, "
+            f"{scrub(one)}.",
+            f"{git.at(fork.path)} remote set-url {upstream.name} {upstream.url}",
+        )

@@ -1,0 +1,515 @@
+"""Everything about one fork, as data: read from TOML, checked, frozen."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from enum import Enum
+from importlib import resources
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+import msgspec.inspect
+import tomli
+from packaging.version import InvalidVersion, Version
+from pathspec import GitIgnoreSpec
+
+from ..run.errors import Refused
+
+FILE_NAME = "carto_fork.toml"
+DEFAULT_NAME = "carto-litellm"
+DEFAULT_SOURCE = f"default ({DEFAULT_NAME})"
+
+
+_NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/-]*[A-Za-z0-9_-])?")
+"""What a branch or a remote may be called here; git allows more."""
+
+_PATH = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._/-]*[A-Za-z0-9]")
+"""What a file may be called that workflows and Makefiles name."""
+
+
+VERSION_LINE = re.compile(
+    r"""\s*(version\s*=\s*["'][^"']*["']\s*(#.*)?|"version"\s*:\s*"[^"]*"\s*,?\s*)"""
+)
+"""A line of a TOML or JSON file that states a version, and nothing else."""
+
+
+class TagUse(Enum):
+    """What tags of one class are good for."""
+
+    AUTOMATIC = "automatic"
+    ON_REQUEST = "on-request"
+    NEVER = "never"
+    OWN = "own"
+
+
+class Take(Enum):
+    """Who wins a conflict."""
+
+    FORK = "fork"
+    UPSTREAM = "upstream"
+    BOTH = "both"
+    VERSION = "version"
+
+
+class Kind(Enum):
+    """Kinds of conflicts, as git names them."""
+
+    CONTENT = "content"
+    MODIFY_DELETE = "modify/delete"
+    RENAME = "rename"
+    ADD_ADD = "add/add"
+    BINARY = "binary"
+    SUBMODULE = "submodule"
+    SYMLINK = "symlink"
+    MODE = "mode"
+
+
+class Side(Enum):
+    """The two sides of a merge."""
+
+    FORK = "fork"
+    UPSTREAM = "upstream"
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A TOML table: no key beyond the named ones."""
+
+
+class Remote(_Table, frozen=True):
+    """A git remote: its name in a clone, and the URL it must have."""
+
+    name: str
+    url: str
+
+
+class Remotes(_Table, frozen=True):
+    """The fork on GitHub, and the original repository."""
+
+    origin: Remote
+    upstream: Remote
+
+
+class Branches(_Table, frozen=True):
+    """The branches of the fork, and upstream's development branch; `sync` holds ``{tag}``."""
+
+    mirror: str
+    upstream: str
+    production: str
+    sync: str
+
+    def sync_for(self, tag: str) -> str:
+        """The branch on which the upgrade to a tag is prepared."""
+        return self.sync.replace("{tag}", tag)
+
+    def tag_of(self, branch: str) -> str | None:
+        """The tag that a branch is the sync branch for; None if it is no sync branch."""
+        before, after = self.sync.split("{tag}")
+        fits = branch.startswith(before) and branch.endswith(after)
+        return branch[len(before) : len(branch) - len(after)] if fits else None
+
+
+def _require_known(text: str, *names: str) -> None:
+    """Raises ValueError for a placeholder that nothing fills in."""
+    for found in re.findall(r"\{(\w+)\}", text):
+        if found not in names:
+            known = ", ".join(f"{{{name}}}" for name in names)
+            raise ValueError(f"{{{found}}} in {text!r} is none of {known}")
+
+
+class Messages(_Table, frozen=True):
+    """Commit messages; ``{tag}`` and ``{production}`` are filled in in `merge`, ``{version}`` in
+    `version`."""
+
+    merge: str
+    version: str
+
+    def __post_init__(self) -> None:
+        _require_known(self.merge, "tag", "production")
+        _require_known(self.version, "version")
+
+
+class Markers(_Table, frozen=True):
+    """How the fork marks blocks of its own in files of upstream's."""
+
+    fork: str
+
+
+class TagScheme(_Table, frozen=True):
+    """A class of tag names; `since` is the first version it holds for, `before` the first not."""
+
+    name: str
+    pattern: str
+    use: TagUse
+    since: str = ""
+    before: str = ""
+
+    def __post_init__(self) -> None:
+        try:
+            re.compile(self.pattern)
+        except re.error as error:
+            raise ValueError(
+                f"pattern {self.pattern!r} is no regular expression: {error}"
+            ) from None
+        for bound in filter(None, (self.since, self.before)):
+            try:
+                Version(bound)
+            except InvalidVersion:
+                raise ValueError(f"{bound!r} is no version") from None
+
+
+class Rule(_Table, frozen=True):
+    """Who wins which conflicts, and why. Paths are patterns as in a .gitignore file."""
+
+    name: str
+    paths: tuple[str, ...]
+    take: Take
+    why: str
+    kinds: tuple[Kind, ...] = ()
+    deleted_by: Side | None = None
+    whole: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            GitIgnoreSpec.from_lines(self.paths)
+        except ValueError as error:
+            raise ValueError(f"paths are no patterns: {error}") from None
+
+
+class Workflows(_Table, frozen=True):
+    """Workflows of upstream's that the fork switched off."""
+
+    disabled: tuple[str, ...] = ()
+
+
+class VersionFile(_Table, frozen=True):
+    """A file that states the version: at dotted keys of a TOML or JSON file, or as all there is in
+    another one, which has no keys."""
+
+    path: str
+    keys: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if bool(self.keys) != self.path.endswith((".toml", ".json")):
+            raise ValueError(f"{self.path}: TOML and JSON files state the version at `keys`")
+
+
+class Feature(_Table, frozen=True):
+    """Something that the fork has and that must never be lost.
+
+    files: paths that must be there. patterns: regular expressions, each of which must match in one
+    of the files. origin: where it came from, for people (a commit, a pull request).
+    """
+
+    name: str
+    files: tuple[str, ...]
+    patterns: tuple[str, ...] = ()
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        for pattern in self.patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"pattern {pattern!r} is no regular expression: {error}") from None
+
+
+class PullRequests(_Table, frozen=True):
+    """Labels of a sync pull request: all of `labels`, and one for how the merge went."""
+
+    labels: tuple[str, ...] = ("upstream-sync", "automated")
+    clean: str = "clean-merge"
+    conflicts: str = "conflicts"
+
+
+class Releases(_Table, frozen=True):
+    """How the fork names its releases, and the workflow that makes one; the name holds
+    ``{upstream}`` and ``{version}``, the version of upstream's release and the fork's own."""
+
+    tag: str
+    workflow: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("{upstream}", "{version}"):
+            if self.tag.count(name) != 1:
+                raise ValueError(f"tag must contain {name}, once")
+
+    def name(self, upstream: str, version: str) -> str:
+        """The tag of a release."""
+        return self.tag.replace("{upstream}", upstream).replace("{version}", version)
+
+
+class Images(_Table, frozen=True):
+    """The container images of the fork: where they go, what they are built from, their tags for
+    the production branch (``{branch}``, ``{sha}``) and for a release (``{tag}``, ``{upstream}``,
+    ``{version}``)."""
+
+    name: str
+    dockerfile: str = "Dockerfile"
+    platforms: tuple[str, ...] = ()
+    branch: tuple[str, ...] = ()
+    release: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for text in self.branch:
+            _require_known(text, "branch", "sha")
+        for text in self.release:
+            _require_known(text, "tag", "upstream", "version")
+
+
+class Migrations(_Table, frozen=True):
+    """How the database changes: copies of its schema, the directory with one directory for each
+    migration in the order of their names, and a command line that makes a new one."""
+
+    schemas: tuple[str, ...] = ()
+    directory: str = ""
+    generate: str = ""
+
+
+class Commands(_Table, frozen=True):
+    """Command lines that build or check a merge; each is split as a shell does, and run without
+    one. `generate` makes generated files anew from the merged tree."""
+
+    generate: tuple[str, ...] = ()
+    install: tuple[str, ...] = ()
+    test: tuple[str, ...] = ()
+    lint: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for line in (*self.generate, *self.install, *self.test, *self.lint):
+            try:
+                words = shlex.split(line)
+            except ValueError as error:
+                raise ValueError(f"command {line!r} cannot be split: {error}") from None
+            if not words:
+                raise ValueError("a command is empty")
+
+
+class Files(_Table, frozen=True):
+    """Where the files lie that `adopt` puts into the fork; "" leaves one out.
+
+    sync, release, images, guard: workflows. requirements: what they install. makefile, tasks:
+    ways to call the tasks in a checkout. guide, process: documents.
+    """
+
+    sync: str = ".github/workflows/fork-upstream-sync.yml"
+    release: str = ".github/workflows/fork-release.yml"
+    images: str = ".github/workflows/fork-images.yml"
+    guard: str = ".github/workflows/fork-guard.yml"
+    requirements: str = ".github/carto-fork.txt"
+    makefile: str = "fork.mk"
+    tasks: str = "fork_tasks.py"
+    guide: str = "FORK_GUIDE.md"
+    process: str = "docs/FORK_RELEASE_PROCESS.md"
+
+    def __post_init__(self) -> None:
+        paths = [path for path in msgspec.structs.astuple(self) if path]
+        for path in paths:
+            if not _PATH.fullmatch(path) or ".." in path.split("/"):
+                raise ValueError(f"{path!r} is no path inside the fork")
+        if len(set(paths)) < len(paths):
+            raise ValueError("two of them have the same path")
+        for path in (self.sync, self.release, self.images, self.guard):
+            if path and not re.fullmatch(r"\.github/workflows/[^/]+\.ya?ml", path):
+                raise ValueError(f"{path!r} is no workflow for GitHub")
+        if self.tasks and not self.tasks.removesuffix(".py").isidentifier():
+            raise ValueError(f"{self.tasks!r} is no collection for invoke")
+        calling = (self.sync, self.release, self.images, self.guard, self.makefile, self.tasks)
+        if not self.requirements and (first := next(filter(None, calling), "")):
+            raise ValueError(f"without requirements {first!r} has nothing to install")
+
+    @property
+    def paths(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset(filter(None, msgspec.structs.astuple(self)))
+
+
+class Guide(_Table, frozen=True):
+    """What the guide says of this fork and of no other, in Markdown.
+
+    about: what the fork is for. notes: whatever else a maintainer has to know.
+    """
+
+    about: str = ""
+    notes: str = ""
+
+
+class Policy(_Table, frozen=True):
+    """The effective configuration of a fork."""
+
+    name: str
+    remotes: Remotes
+    branches: Branches
+    messages: Messages
+    tags: tuple[TagScheme, ...]
+    markers: Markers | None = None
+    rules: tuple[Rule, ...] = ()
+    workflows: Workflows = Workflows()
+    version_files: tuple[VersionFile, ...] = ()
+    commands: Commands = Commands()
+    feature: tuple[Feature, ...] = ()
+    pull_requests: PullRequests = PullRequests()
+    releases: Releases | None = None
+    images: Images | None = None
+    migrations: Migrations = Migrations()
+    files: Files = Files()
+    guide: Guide = Guide()
+
+    def __post_init__(self) -> None:
+        if self.branches.sync.count("{tag}") != 1:
+            raise ValueError("branches.sync must contain {tag}, once")
+        remotes = [self.remotes.origin.name, self.remotes.upstream.name]
+        branches = [self.branches.mirror, self.branches.production, self.branches.sync_for("v1")]
+        for kind, ours in (("remotes", remotes), ("branches", [*branches, self.branches.upstream])):
+            for name in ours:
+                if not _NAME.fullmatch(name) or ".." in name or name.endswith(".lock"):
+                    raise ValueError(f"{kind}: {name!r} is no name for git")
+        for kind, ours in (("remotes", remotes), ("branches", branches)):
+            if len(set(ours)) < len(ours):
+                raise ValueError(f"{kind}: {', '.join(ours)} must differ from each other")
+        workflow, path = self.releases.workflow if self.releases else "", self.files.release
+        if workflow and path and workflow != PurePosixPath(path).name:
+            raise ValueError(
+                f"releases.workflow is {workflow!r} and files.release {path!r}: one workflow makes "
+                "the releases"
+            )
+        names = [rule.name for rule in self.rules]
+        if doubled := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two rules are named {doubled[0]!r}")
+
+    @property
+    def version_paths(self) -> frozenset[str]:
+        """The files that state the version."""
+        return frozenset(file.path for file in self.version_files)
+
+    @property
+    def key(self) -> str:
+        """The fork's name as part of other names, such as those of variables and targets."""
+        key = re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_") or "fork"
+        # GitHub takes no variable that begins with a digit or with its own name.
+        return f"fork_{key}" if re.match(r"\d|github", key) else key
+
+    @property
+    def units(self) -> tuple[Rule, ...]:
+        """The rules for what is generated: it is upstream's as a whole, or not at all."""
+        return tuple(rule for rule in self.rules if rule.whole and rule.take is Take.UPSTREAM)
+
+    def values(self) -> dict[str, str]:
+        """What the placeholders in the procedures' templates stand for, as far as it says."""
+        remotes, branches = self.remotes, self.branches
+        return {
+            "origin": remotes.origin.name,
+            "origin_url": remotes.origin.url,
+            "upstream": remotes.upstream.name,
+            "upstream_url": remotes.upstream.url,
+            "mirror": branches.mirror,
+            "branch": branches.upstream,
+            "production": branches.production,
+        }
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One effective value and where it came from."""
+
+    key: str
+    value: Any
+    source: str
+
+
+class Loaded(msgspec.Struct, frozen=True):
+    """A policy together with the origin of its values."""
+
+    policy: Policy
+    settings: tuple[Setting, ...]
+
+    @property
+    def is_default(self) -> bool:
+        """Whether it is the one that ships in the package, and nothing of the fork's own."""
+        return all(setting.source == DEFAULT_SOURCE for setting in self.settings)
+
+
+def default_text() -> str:
+    """The policy that ships in the package: CARTO's fork of LiteLLM."""
+    return resources.files(__package__).joinpath("fork.toml").read_text(encoding="utf-8")
+
+
+def load(text: str | None = None, source: str = FILE_NAME) -> Loaded:
+    """Read a fork's policy.
+
+    text: the fork's own TOML; None for the default policy.
+    source: names that text in messages and in `Setting.source`.
+    Raises Refused with file, key and what was expected.
+    """
+    default = tomli.loads(default_text())
+    if text is None:
+        return _checked(default, {}, DEFAULT_SOURCE)
+    try:
+        own = tomli.loads(text)
+    except tomli.TOMLDecodeError as error:
+        raise _refused(source, f"no valid TOML: {error}") from None
+    extends = own.pop("extends", None)
+    if extends not in (None, DEFAULT_NAME):
+        raise _refused(source, f"key `extends`: expected {DEFAULT_NAME!r}, got {extends!r}")
+    return _checked(default if extends else {}, own, source)
+
+
+def _checked(base: dict[str, Any], own: dict[str, Any], source: str) -> Loaded:
+    merged = _merge(base, own)
+    try:
+        policy = msgspec.convert(merged, Policy)
+    except msgspec.ValidationError as error:
+        raise _refused(source, _explained(str(error))) from None
+    return Loaded(policy, tuple(_settings(merged, own, source)))
+
+
+def _refused(source: str, problem: str) -> Refused:
+    then = f"correct {FILE_NAME} on the production branch, push it; `config` prints what is valid."
+    return Refused(f"{source}: {problem}.", then=then)
+
+
+def _explained(error: str) -> str:
+    """msgspec's message with the key first and what is valid there last."""
+    problem, _, path = error.partition(" - at `$")
+    path = path.rstrip("`")
+    expected = ""
+    if "unknown field" in problem or "enum" in problem:
+        expected = f"; expected one of {', '.join(_valid_at(path))}"
+    key = f"key `{path.lstrip('.')}`" if path else "top level"
+    return f"{key}: {problem[0].lower()}{problem[1:]}{expected}"
+
+
+def _valid_at(path: str) -> list[str]:
+    """The keys of the table, or the values of the choice, at a path such as ``.rules[0].take``."""
+    found: Any = msgspec.inspect.type_info(Policy)
+    for step in re.findall(r"\w+|\[[^]]*]", path):
+        if step.startswith("["):
+            found = found.item_type
+        else:
+            found = next(field.type for field in found.fields if field.name == step)
+        if isinstance(found, msgspec.inspect.UnionType):
+            found = next(t for t in found.types if not isinstance(t, msgspec.inspect.NoneType))
+    if isinstance(found, msgspec.inspect.EnumType):
+        return [choice.value for choice in found.cls]
+    return [field.name for field in found.fields]
+
+
+def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in own.items():
+        below = merged.get(key)
+        both = isinstance(below, dict) and isinstance(value, dict)
+        merged[key] = _merge(below, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _settings(merged: dict[str, Any], own: Any, source: str, prefix: str = "") -> list[Setting]:
+    settings: list[Setting] = []
+    for key, value in merged.items():
+        said = own.get(key) if isinstance(own, dict) else None
+        if isinstance(value, dict):
+            settings += _settings(value, said, source, f"{prefix}{key}.")
+        else:
+            where = DEFAULT_SOURCE if said is None else source
+            settings.append(Setting(f"{prefix}{key}", value, where))
+    return settings

@@ -1,0 +1,110 @@
+"""Names of tags: what may be one, what class it falls into, how tags order. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+
+from packaging.version import InvalidVersion, Version
+
+from ..run.errors import Refused
+from .policy import TagScheme, TagUse
+
+# Git allows far more (`v1;rm`, `--help`); nobody names a release like that, so it is refused here
+# and need not be thought of anywhere else.
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._+/-]*[A-Za-z0-9_+-])?")
+
+
+@dataclass(frozen=True, order=True)
+class Tag:
+    """A classified tag. Tags order by version, then by build, then by name.
+
+    version: what it releases.
+    build: which build of that version, 0 for the first: the 1 of ``v1.80.8-stable.1``, or the
+        fork's own version in a release of the fork.
+    scheme: the class it falls into.
+    """
+
+    version: Version
+    build: Version
+    name: str
+    scheme: TagScheme = field(compare=False)
+
+    @property
+    def release(self) -> str:
+        """The version that the version files state, such as ``1.76.5``."""
+        return str(self.version)
+
+    @property
+    def stable(self) -> bool:
+        return self.scheme.use in (TagUse.AUTOMATIC, TagUse.ON_REQUEST)
+
+    def same_build(self, other: Tag) -> bool:
+        """Whether both name the same build of the same version."""
+        return (self.version, self.build) == (other.version, other.build)
+
+
+def checked_name(name: str) -> str:
+    """The name itself, if it can be the name of a release. Raises Refused otherwise."""
+    parts = name.split("/")
+    if (
+        not _NAME.fullmatch(name)
+        or ".." in name
+        or any(not part or part.startswith(".") or part.endswith(".lock") for part in parts)
+    ):
+        raise Refused(
+            f"{name!r} is not the name of a release: letters, digits and . _ + / - only, "
+            "beginning with a letter or a digit.",
+            then="name the tag as upstream lists it, for example --tag v1.76.5",
+        )
+    return name
+
+
+def classify(name: str, schemes: Sequence[TagScheme]) -> Tag | None:
+    """The tag with its class, by the first scheme that fits; None if no scheme does.
+
+    Schemes without a version group are for moving tags; those get version 0.
+    """
+    for scheme in schemes:
+        if not (found := _compiled(scheme.pattern).fullmatch(name)):
+            continue
+        groups = found.groupdict()
+        try:
+            version = _version(groups.get("version") or "0")
+            build = _version(groups.get("build") or "0")
+        except InvalidVersion:
+            continue
+        if _within(version, scheme):
+            return Tag(version, build, name, scheme)
+    return None
+
+
+def _within(version: Version, scheme: TagScheme) -> bool:
+    return not (scheme.since and version < _version(scheme.since)) and not (
+        scheme.before and version >= _version(scheme.before)
+    )
+
+
+# Upstream may have ten thousand tags, most of them of a few versions.
+_compiled = cache(re.compile)
+_version = cache(Version)
+
+
+def newest(names: Iterable[str], schemes: Sequence[TagScheme], *uses: TagUse) -> Tag | None:
+    """The newest of the tags whose class is put to one of these uses; None if there is none."""
+    tags = (classify(name, schemes) for name in names)
+    return max((tag for tag in tags if tag and tag.scheme.use in uses), default=None)
+
+
+def require_stable(name: str, schemes: Sequence[TagScheme]) -> Tag:
+    """The tag, if the schemes call it a stable upstream release. Raises Refused otherwise."""
+    tag = classify(name, schemes)
+    if tag and tag.stable:
+        return tag
+    found = f"a {tag.scheme.name}" if tag else "no release that the tag schemes know"
+    raise Refused(
+        f"{name} is {found}; only stable upstream releases are merged.",
+        then="choose a stable release; `status` names the newest one.",
+    )

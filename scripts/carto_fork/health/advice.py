@@ -1,0 +1,426 @@
+"""The one command to type next, from whatever state a fork is found in. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from shlex import quote
+
+from ..adopt import adoption
+from ..audit import healing, inventory
+from ..fork import fork, policy, stray
+from ..fork.fork import Fork
+from ..fork.policy import TagUse
+from ..fork.tags import Tag, newest
+from ..merge import markers
+from ..run import git, github
+from ..run.errors import Failed, Refused
+from ..run.git import Refs
+from ..run.github import Hub, Pull
+from ..run.shell import Shell
+from ..run.text import counted, printable
+from . import status
+from .status import InProgress, Status
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to do next.
+
+    command: one line to paste; "" where there is nothing to do.
+    why: what it is for, in a sentence.
+    """
+
+    command: str
+    why: str
+
+
+def read(sh: Shell, path: Path, command: Callable[..., str]) -> Advice:
+    """Find out what to do next in a directory.
+
+    command: makes the command line of a task on this fork from its name and options.
+    Raises Refused where git is missing or too old.
+    """
+    git.require_version(sh)
+    try:
+        found = fork.open_fork(sh, path)
+    except Refused as no:
+        if "not a git repository (fatal: not a git" not in no.what:
+            raise
+        url = policy.load().policy.remotes.origin.url
+        return Advice(
+            f"git clone {quote(url)}", f"{printable(git.named(path))} is no git repository."
+        )
+    return of(sh, found, status.read(sh, found), command)
+
+
+def of(sh: Shell, found: Fork, facts: Status, command: Callable[..., str]) -> Advice:
+    """What to do next in a fork that stands as these facts say."""
+    return next(_Adviser(sh, found, facts, command).all())
+
+
+class _Adviser:
+    """Knows a fork, and what origin and GitHub say of it now."""
+
+    def __init__(self, sh: Shell, found: Fork, facts: Status, command: Callable[..., str]) -> None:
+        self._sh, self._found, self._facts, self._command = sh, found, facts, command
+        self._production = found.policy.branches.production
+        self._origin = found.policy.remotes.origin
+        self._at = git.at(found.path)
+
+    def all(self) -> Iterator[Advice]:
+        """Everything that there is to do, what comes first first."""
+        yield from self._checkout()
+        yield from self._foundations()
+        yield from self._fetch()
+        if self._found.has_production:
+            yield from self._adoption()
+            for upgrade in self._facts.in_progress:
+                yield from self._upgrade(upgrade)
+            why = ""
+            if squashed := self._facts.squashed:
+                why = f"{self._production} states the version of {squashed.name} and lacks its"
+                why += " commits."
+            yield from self._heal(why)
+        yield from self._unreachable()
+        yield from self._change()
+        yield from self._release()
+        yield from self._newer()
+        if self._facts.problems or self._marked():
+            why = "Something does not fit together; this says what mends it."
+            yield Advice(self._command("doctor"), why)
+        yield from self._unreleased()
+        yield from self._rest()
+
+    # --- What GitHub and origin say
+
+    @cached_property
+    def _there(self) -> Refs | None:
+        """Origin's production branch and tags, as they are now; None where it does not answer."""
+        wanted = [f"refs/heads/{self._production}", "refs/tags/*"]
+        return git.remote_refs(
+            self._sh, self._found.path, self._origin.name, wanted, status.PATIENCE
+        )
+
+    @cached_property
+    def _hub(self) -> Hub | None:
+        found = self._found
+        return found.hub(self._origin) if github.can_be_asked(found.gh, self._origin.url) else None
+
+    def _pull(self, hub: Hub, branch: str) -> Pull | None:
+        """A branch's newest pull request; None where there is none, or GitHub does not tell."""
+        try:
+            pulls = github.pulls(
+                self._sh,
+                hub,
+                base=self._production,
+                state="all",
+                head=branch,
+                timeout=status.PATIENCE,
+            )
+        except Failed:
+            return None
+        return next((pull for pull in pulls if pull.state == "OPEN"), pulls[0] if pulls else None)
+
+    @cached_property
+    def _syncs(self) -> dict[str, Pull | None]:
+        """The pull requests of the upgrades that are published, by tag."""
+        published = [one for one in self._facts.in_progress if one.published]
+        hub = self._hub
+        return {one.tag: self._pull(hub, one.branch) if hub else None for one in published}
+
+    # --- What has to be there
+
+    def _checkout(self) -> Iterator[Advice]:
+        """What the person at the work tree has begun there."""
+        try:
+            work = git.top_of_work_tree(self._sh, self._found.repository.path)
+        except Refused:
+            return  # a bare repository
+        state, at = git.work_state(self._sh, work), git.at(work)
+        branch = state.branch.removeprefix("refs/heads/")
+        left = self._sh.ask("git -C {work} ls-files --unmerged -z", work=work).fields()
+        count = len({entry.partition("\t")[2] for entry in left})
+        under_way = stray.operation(self._sh, work)
+        if under_way in ("rebase", "cherry-pick", "revert"):
+            rebased = git.rebased_branch(self._sh, work).removeprefix("refs/heads/")
+            told = (
+                f"A {under_way} {f'of {printable(rebased)} ' if rebased else ''}is in progress here"
+            )
+            if count:
+                why = f"{told}, with {counted(count, 'conflict')}: resolve, `git add`, then "
+                yield Advice(f"{at} status", f"{why}--continue.")
+            yield Advice(f"{at} {under_way} --continue", f"{told}.")
+        if under_way == "bisect":
+            yield Advice(f"{at} bisect reset", "A bisect is in progress here.")
+        if state.merging and not self._found.policy.branches.tag_of(branch):
+            if count:
+                yield Advice(
+                    self._command("resolve-conflicts"),
+                    f"A merge is in progress here, with {counted(count, 'conflict')}; this decides "
+                    "what can be decided and lists the rest.",
+                )
+            yield Advice(f"{at} commit", "A merge is in progress here, and no conflict is left.")
+        if not branch and state.head != git.NULL and (lost := stray.of(self._sh, work, state.head)):
+            yield Advice(self._command("recover"), f"HEAD is detached, and {lost.told}.")
+
+    def _foundations(self) -> Iterator[Advice]:
+        """A policy, the remotes, the whole history."""
+        found, remotes = self._found, self._found.policy.remotes
+        if found.is_of_the_tasks:
+            why = (
+                "This is the checkout of the tasks, not of a fork; this builds one to try them on."
+            )
+            yield Advice(self._command("sandbox", repo=""), why)
+        if found.problem:
+            why = "The fork's policy is not valid; this says why, and prints what counts meanwhile."
+            yield Advice(self._command("config"), why)
+        wrong = any(fork.wrong_urls(found))
+        no_policy = found.loaded.is_default and not found.has_production
+        if no_policy and (wrong or not found.url(self._origin)):
+            yield Advice(
+                self._command("init"),
+                f"There is neither a branch {self._production} nor a {policy.FILE_NAME}: "
+                "this fork has no policy yet.",
+            )
+        if wrong:
+            why = "A remote is not the one that the policy names; this says what mends it."
+            yield Advice(self._command("doctor"), why)
+        missing = [r.name for r in (remotes.origin, remotes.upstream) if not found.url(r)]
+        if missing:
+            why = f"{counted(len(missing), 'remote')} missing: {', '.join(missing)}."
+            yield Advice(self._command("setup"), why)
+        if found.repository.shallow:
+            why = "This is a shallow clone: without the whole history git cannot merge."
+            yield Advice(f"{self._at} fetch --unshallow {self._origin.name}", why)
+
+    def _fetch(self) -> Iterator[Advice]:
+        """Whether the production branch is there, and is as origin has it."""
+        if self._there is None:
+            return
+        origin, production, refs = self._origin.name, self._production, self._found.refs.objects
+        now = self._there.objects.get(f"refs/heads/{production}")
+        if not now and not self._found.has_production:
+            yield Advice(
+                f"{self._at} ls-remote --heads {origin}",
+                f"{origin} has no {production}, which the policy calls the production branch; "
+                "these are the branches that it has.",
+            )
+        elif now and not self._found.has_production:
+            yield Advice(f"{self._at} fetch {origin}", f"{production} is not in this clone yet.")
+        elif now and refs.get(self._found.origin_production, now) != now:
+            why = f"{origin}'s {production} has moved since this clone fetched."
+            yield Advice(f"{self._at} fetch {origin}", why)
+
+    def _unreachable(self) -> Iterator[Advice]:
+        upstream = self._found.policy.remotes.upstream.name
+        answers = {self._origin.name: self._there is not None, upstream: self._facts.online}
+        for remote in (name for name, answered in answers.items() if not answered):
+            why = f"{remote} cannot be reached: check the network and your access."
+            yield Advice(f"{self._at} ls-remote {remote}", why)
+
+    # --- What was begun
+
+    def _adoption(self) -> Iterator[Advice]:
+        """How it goes on after `init`, and after `adopt`."""
+        found = self._found
+        begun = False
+        for branch in filter(adoption.BRANCH.fullmatch, found.published):
+            ref = found.tracking(self._origin, branch)
+            if git.is_ancestor(self._sh, found.path, ref, found.production_commit):
+                continue
+            begun = True
+            if self._hub:
+                yield from self._requested(self._hub, branch)
+            elif not self._adopted():
+                among = quote(f"{found.production_commit[:10]}..{ref}")
+                yield Advice(
+                    f"{self._at} log -p {among}",
+                    f"{branch} on {self._origin.name} holds what the fork lacks: review this, then "
+                    f"merge it into {self._production}.",
+                )
+        if found.draft and not begun:
+            yield Advice(
+                self._command("adopt"),
+                f"{policy.FILE_NAME} is on no branch yet; this publishes one with all that the "
+                "fork needs.",
+            )
+
+    def _adopted(self) -> bool:
+        """Whether the production branch has all that the fork is given."""
+        found = self._found
+
+        def read(path: str) -> str | None:
+            return git.show(self._sh, found.path, found.production_commit, path)
+
+        try:
+            copies = adoption.compare(found.policy, read, draft=found.draft)
+        except Refused:
+            return False
+        return not any(copy.due for copy in copies)
+
+    def _upgrade(self, upgrade: InProgress) -> Iterator[Advice]:
+        """How an upgrade that was started goes on. A pull request that a person closed is not
+        opened again."""
+        tag = upgrade.tag
+        if upgrade.conflicts:
+            why = f"The upgrade to {tag} is paused; this lists its conflicts, with what to do."
+            yield Advice(self._command("resolve-conflicts"), why)
+        if not upgrade.published:
+            why = f"The upgrade to {tag} is not finished; this goes on, or says what is in the way."
+            yield Advice(self._command("upgrade-carto", tag=tag), why)
+            return
+        pull = self._syncs[tag]
+        if pull is None:
+            why = f"{upgrade.branch} is published; its pull request is next."
+            yield Advice(self._command("sync-pr", tag=tag), why)
+        elif pull.state == "OPEN" and self._found.policy.pull_requests.conflicts in pull.labels:
+            yield Advice(
+                self._command("resolve-conflicts", pr=str(pull.number)),
+                f"Pull request {pull.number} has conflicts that are left for a person.",
+            )
+        elif pull.state == "OPEN" and self._hub:
+            yield _review(self._hub, pull, _NEVER_SQUASHED)
+        elif pull.state == "MERGED":
+            yield from self._heal(f"Pull request {pull.number} was not merged with a merge commit.")
+
+    def _heal(self, why: str) -> Iterator[Advice]:
+        """How the ancestry of a sync comes back, where the history tells that it is lost.
+
+        why: what else tells it; "" if nothing does.
+        """
+        found = self._found
+        if not found.upstream_refs:
+            fetch = f"{self._at} fetch {found.policy.remotes.upstream.name}"
+            if why:
+                yield Advice(fetch, f"{why} To heal that, upstream's branch has to be here.")
+            return
+        lost = inventory.lost(self._sh, found)
+        if lost is None:
+            return
+        if self._hub:
+            for branch in filter(healing.BRANCH.fullmatch, found.published):
+                yield from self._requested(self._hub, branch, _NEVER_SQUASHED)
+        does = "This records the ancestry that was lost."
+        if lost.hidden:
+            does = "This says what is in the way of healing that."
+        why = why or f"{healing.described(lost)}."
+        yield Advice(healing.way_out(lost, self._command), f"{why} {does}")
+
+    def _requested(self, hub: Hub, branch: str, how: str = "") -> Iterator[Advice]:
+        """How a branch goes on that is published, and that waits to be merged.
+
+        how: it is to be merged; "" in any way.
+        """
+        pull = self._pull(hub, branch)
+        if pull is None:
+            subject = self._sh.ask(
+                "git -C {repo} log -1 --no-show-signature --format=%s {ref} --",
+                repo=self._found.path,
+                ref=self._found.tracking(self._origin, branch),
+            ).line
+            line = f"pr create -R {hub.slug} --base {self._production} --head {branch}"
+            words = f"--title {quote(printable(subject))} --body {quote(how.capitalize())}"
+            create = f"{quote(hub.gh)} {line} {words}"
+            yield Advice(create, f"{branch} is published: ask for a review.")
+        elif pull.state == "OPEN":
+            yield _review(hub, pull, how)
+
+    def _change(self) -> Iterator[Advice]:
+        """How a change of the fork's own goes on that is checked out."""
+        found, branches = self._found, self._found.policy.branches
+        branch = self._facts.checked_out
+        local = found.refs.commits.get(f"refs/heads/{branch}")
+        passing = adoption.BRANCH.fullmatch(branch) or healing.BRANCH.fullmatch(branch)
+        if not local or branch in (branches.production, branches.mirror) or passing:
+            return
+        if branches.tag_of(branch) or not self._hub or not found.has_production:
+            return
+        ahead = git.count(self._sh, found.path, local, found.production_commit)
+        pull = self._pull(self._hub, branch) if ahead else None
+        if ahead and pull is None:
+            yield Advice(
+                self._command("pr"),
+                f"{printable(branch)} has {counted(ahead, 'commit')} that {self._production} has "
+                "not; this publishes it and asks for a review.",
+            )
+        elif pull and pull.state == "OPEN":
+            if pull.commit != local:
+                why = f"Pull request {pull.number} is not as {printable(branch)} is here."
+                yield Advice(self._command("pr"), why)
+            yield _review(self._hub, pull)
+
+    # --- Releases
+
+    @cached_property
+    def _own_release(self) -> Tag | None:
+        there = self._there.tags() if self._there else ()
+        names = {*self._found.refs.tags(), *there}
+        return newest(names, self._found.policy.tags, TagUse.OWN)
+
+    def _release(self) -> Iterator[Advice]:
+        """Whether what was merged last is released."""
+        contained, own = self._facts.contained, self._own_release
+        if not self._found.policy.releases or not contained:
+            return
+        if own is None or own.version < contained.version:
+            last = f"the newest release is {own.name}" if own else "nothing was ever released"
+            why = f"{self._production} has {contained.name}, and {last}."
+            yield Advice(self._command("release"), why)
+
+    def _newer(self) -> Iterator[Advice]:
+        """Whether upstream has a newer release."""
+        release, contained = self._facts.upstream_release, self._facts.contained
+        if release and (not contained or release > contained):
+            why = "There is a newer stable release."
+            if closed := self._syncs.get(release.name):
+                why += f" Pull request {closed.number} for it was closed; this opens another one."
+            yield Advice(self._command("upgrade-carto", tag=release.name), why)
+
+    def _marked(self) -> bool:
+        """Whether conflict markers are committed on the production branch."""
+        found = self._found
+        if not found.upstream_refs or not found.has_production:
+            return False
+        tip, production = inventory.tip(found), found.production_commit
+        sides = [tip, *git.merge_bases(self._sh, found.path, production, tip)[:1]]
+        return bool(markers.left(self._sh, found.path, sides, production))
+
+    def _unreleased(self) -> Iterator[Advice]:
+        """Whether the production branch has anything that its newest release has not."""
+        found, own = self._found, self._own_release
+        known = {**(self._there.commits if self._there else {}), **found.refs.commits}
+        commit = known.get(f"refs/tags/{own.name}", "") if own else ""
+        if not own or not found.policy.releases or not git.has_object(self._sh, found.path, commit):
+            return
+        if count := git.count(self._sh, found.path, found.production_commit, commit):
+            why = f"{self._production} has {counted(count, 'commit')} since {own.name}."
+            yield Advice(self._command("release"), why)
+
+    def _rest(self) -> Iterator[Advice]:
+        """What can wait."""
+        found = self._found
+        if self._facts.checked_out == self._production and self._facts.local:
+            ahead, behind = self._facts.local
+            if behind and not ahead:
+                forward = f"{self._at} merge --ff-only {self._origin.name}/{self._production}"
+                why = f"{self._production} is {counted(behind, 'commit')} behind here."
+                yield Advice(forward, why)
+        for left in stray.left_behind(self._sh, found.path)[:1]:
+            yield Advice(
+                self._command("recover", commit=left.commit[:10]),
+                f"HEAD was detached, and {left.told}.",
+            )
+        contained = self._facts.contained
+        has = contained.name if contained else "all there is"
+        yield Advice("", f"Nothing to do: {self._production} has {has}.")
+
+
+_NEVER_SQUASHED = "merge it with a merge commit, never squashed"
+
+
+def _review(hub: Hub, pull: Pull, how: str = "") -> Advice:
+    why = f"Pull request {pull.number} waits for its review{f'; {how}' if how else ''}."
+    return Advice(f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}", why)

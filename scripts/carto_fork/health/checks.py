@@ -1,0 +1,319 @@
+"""What can be wrong with a fork, as findings, and the facts that the checks read. Changes nothing.
+
+A check is a function from a `Patient` to findings. What several checks read, the patient reads once
+and only when it is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..audit import inventory
+from ..audit.inventory import Ground
+from ..fork import tags
+from ..fork.fork import Fork
+from ..fork.policy import TagUse
+from ..fork.tags import Tag
+from ..run import git, github
+from ..run.cures import cure
+from ..run.errors import Refused, Stop
+from ..run.git import Refs, Worktree
+from ..run.github import Hub
+from ..run.shell import Shell, Value, command_line, fill
+from ..run.steps import Step
+
+PATIENCE = 20
+"""Seconds to wait for an answer of upstream's or GitHub's."""
+
+
+class Level(Enum):
+    """How bad a finding is: only what is broken makes `doctor` fail; a note is a fact, told only
+    where its check was asked for by name."""
+
+    BROKEN = "broken"
+    LOOK = "look"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a check found.
+
+    what: the finding. cause: how it came about, or what it leads to. then: the command that mends
+    it. mend: steps that do so without losing anything; values: what only they need.
+    """
+
+    level: Level
+    what: str
+    cause: str
+    then: str
+    mend: tuple[Step, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        told = {"level": self.level.value, "what": self.what, "cause": self.cause}
+        return told | {"then": self.then, "can_be_fixed": bool(self.mend)}
+
+
+class Unchecked(Exception):
+    """A check cannot be made, or not all of it; its text says why."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One entry of the troubleshooting guide.
+
+    symptom: what a person sees. look: finds out whether it is so; raises Unchecked where it cannot.
+    facts: whether it has nothing but notes to tell, and is made only where it was asked for.
+    slow: whether it is made beside the others.
+    """
+
+    name: str
+    symptom: str
+    look: Callable[[Patient], Iterator[Finding]]
+    facts: bool = False
+    slow: bool = False
+
+
+@dataclass(frozen=True)
+class Sync:
+    """The newest merge of upstream's work, in progress or landed.
+
+    old, new: upstream's commits that were merged before it and by it; `named` are their names.
+    before, after: the fork's commits on both sides of it.
+    """
+
+    old: str
+    new: str
+    named: tuple[str, str]
+    before: str
+    after: str
+
+
+class Patient:
+    """A fork, and what the checks know of it.
+
+    command: makes the command line of a task on it from its name and options.
+    guard: the command line that asks `guard` from any directory, for a hook.
+    offline: whether nothing may be asked over the network. notes: whether notes are told, too.
+    slack_test: whether to send a message to Slack. database: where to try migrations, or "".
+    """
+
+    def __init__(
+        self,
+        sh: Shell,
+        fork: Fork,
+        command: Callable[..., str],
+        guard: str,
+        *,
+        offline: bool = False,
+        notes: bool = False,
+        slack_test: bool = False,
+        database: str = "",
+    ) -> None:
+        self.sh, self.fork, self.command, self.guard = sh, fork, command, guard
+        self.offline, self.notes = offline, notes
+        self.slack_test, self.database = slack_test, database
+
+    def mended(
+        self, level: Level, what: str, cause: str, *mend: Step, then: str = "", **values: str
+    ) -> Finding:
+        """A finding that steps mend; their command lines are what to type, unless `then` is."""
+        known: Mapping[str, Value] = {**self.fork.values(), **values}
+        lines = [command_line(fill(line, known)) for step in mend for line in step.run]
+        return Finding(level, what, cause, then or " && ".join(lines), mend, values)
+
+    def on_a_branch(self, name: str, *lines: str) -> str:
+        """Command lines as a change of the fork's own, with its pull request."""
+        lines = (self.command("feature", name=name), *lines, self.command("pr"))
+        return " && ".join(lines)
+
+    # --- This machine
+
+    @property
+    def repo(self) -> Path:
+        return self.fork.path
+
+    @property
+    def production(self) -> str:
+        """The production branch's name."""
+        return self.fork.policy.branches.production
+
+    @cached_property
+    def work(self) -> Path | None:
+        """The top of the work tree that was named; None in a bare repository."""
+        try:
+            return git.top_of_work_tree(self.sh, self.fork.repository.path)
+        except Refused:
+            return None
+
+    @cached_property
+    def trees(self) -> list[Worktree]:
+        """All work trees, the main one first."""
+        return git.worktrees(self.sh, self.repo)
+
+    @cached_property
+    def commit(self) -> str:
+        """The production branch's commit. Raises Unchecked where it is not here."""
+        if not self.fork.has_production:
+            origin = self.fork.policy.remotes.origin.name
+            raise Unchecked(f"{self.production} is not here: {git.at(self.repo)} fetch {origin}")
+        return self.fork.production_commit
+
+    @cached_property
+    def files(self) -> git.Tree:
+        """The files of the production branch."""
+        return git.tree(self.sh, self.repo, self.commit)
+
+    def text(self, path: str) -> str:
+        """A file of the production branch; "" if it has none of that name."""
+        if path not in self.files:
+            return ""
+        return git.show(self.sh, self.repo, self.commit, path) or ""
+
+    def is_checked_out(self, branch: str) -> bool:
+        """Whether a work tree shows a branch."""
+        return any(tree.branch == f"refs/heads/{branch}" for tree in self.trees if not tree.missing)
+
+    def place_of(self, branch: str) -> Path:
+        """Where the work tree of a branch is, or belongs."""
+        for tree in self.trees:
+            if tree.branch == f"refs/heads/{branch}" and not tree.missing:
+                return git.nearest(tree.path)
+        return git.nearest(self.fork.place_for(branch))
+
+    @cached_property
+    def ground(self) -> Ground:
+        """The fork against upstream. Raises Unchecked where that cannot be told."""
+        try:
+            return inventory.ground(self.sh, self.fork)
+        except Refused as no:
+            raise Unchecked(f"{no.what.rstrip('.')}: {no.then}") from None
+
+    def contained(self, known: Refs, commit: str) -> Tag | None:
+        """The newest stable release of upstream's in a commit's history."""
+        found = {name: known.commits[f"refs/tags/{name}"] for name in known.tags()}
+        has = git.held(self.sh, self.repo, commit, found.values())
+        names = [name for name, named in found.items() if named in has]
+        return tags.newest(names, self.fork.policy.tags, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
+
+    @cached_property
+    def release(self) -> Tag | None:
+        """The newest stable release in the production branch, of the tags that are known."""
+        known = self.fork.refs
+        if not self.offline:
+            with suppress(Unchecked):
+                known = self.upstream_tags
+        return self.contained(known, self.commit)
+
+    @cached_property
+    def sync(self) -> Sync | None:
+        """The newest sync; None where the fork has only seen the release that it began from.
+
+        Raises Unchecked where nothing of upstream's is known.
+        """
+        refs = self.fork.refs
+        old, old_name = self._brought(self.commit)
+        if not old:
+            raise Unchecked("nothing of upstream's is known here")
+        known = ((ref, tags.classify(name, self.fork.policy.tags)) for ref, name in self.syncs)
+        started = [
+            (tag, ref) for ref, tag in known if tag and f"refs/tags/{tag.name}" in refs.objects
+        ]
+        if started:
+            tag, ref = max(started)
+            new = refs.commits[f"refs/tags/{tag.name}"]
+            return Sync(old, new, (old_name, tag.name), self.commit, refs.commits[ref])
+        landing = git.first_with(self.sh, self.repo, old, self.commit)
+        if landing == old:
+            return None
+        before = git.commit_of(self.sh, self.repo, f"{landing}^1")
+        earlier, earlier_name = self._brought(before)
+        if earlier in ("", old):
+            return None
+        return Sync(earlier, old, (earlier_name, old_name), before, landing)
+
+    def _brought(self, commit: str) -> tuple[str, str]:
+        """The newest commit of upstream's in a history, and its name: a release, or a commit of
+        its branch where that is newer; both "" where none is known."""
+        found: list[tuple[str, str]] = []
+        if tag := self.contained(self.fork.refs, commit):
+            found.append((self.fork.refs.commits[f"refs/tags/{tag.name}"], tag.name))
+        if self.fork.upstream_refs:
+            tip = inventory.tip(self.fork)
+            found += [(b, b[:10]) for b in git.merge_bases(self.sh, self.repo, commit, tip)[:1]]
+        if not found:
+            return "", ""
+        return max(found, key=lambda one: git.commit_date(self.sh, self.repo, one[0]))
+
+    @cached_property
+    def syncs(self) -> list[tuple[str, str]]:
+        """The sync branches whose release production does not contain: full ref and tag."""
+        branches, origin = self.fork.policy.branches, self.fork.policy.remotes.origin
+        refs, prefixes = self.fork.refs, ("refs/heads/", self.fork.tracking(origin, ""))
+        named = [
+            (ref, tag)
+            for ref in refs.objects
+            for prefix in prefixes
+            if ref.startswith(prefix) and (tag := branches.tag_of(ref.removeprefix(prefix)))
+        ]
+        if not named:
+            return []
+        brings = {
+            ref: refs.commits.get(f"refs/tags/{tag}", refs.commits[ref]) for ref, tag in named
+        }
+        has = git.held(self.sh, self.repo, self.commit, brings.values())
+        return [(ref, tag) for ref, tag in named if brings[ref] not in has]
+
+    # --- Elsewhere
+
+    @cached_property
+    def upstream_tags(self) -> Refs:
+        """Upstream's tags, from itself. Raises Unchecked where it cannot be asked."""
+        self.require_network()
+        remote = self.fork.policy.remotes.upstream
+        if self.fork.url(remote) is None:
+            raise Unchecked(f"the remote `{remote.name}` is missing")
+        known = git.remote_refs(self.sh, self.repo, remote.name, ["refs/tags/*"], PATIENCE)
+        if known is None:
+            raise Unchecked(f"the remote `{remote.name}` cannot be reached")
+        return known
+
+    def require_network(self) -> None:
+        """Raises Unchecked where the network is not to be used."""
+        if self.offline:
+            raise Unchecked("--offline")
+
+    @cached_property
+    def hub(self) -> Hub:
+        """The fork on GitHub. Raises Unchecked where it cannot be asked."""
+        self.require_network()
+        try:
+            hub = self.fork.hub(self.fork.policy.remotes.origin)
+            github.require(self.sh, hub)
+        except Stop as no:
+            raise Unchecked(no.what.rstrip(".")) from None
+        return hub
+
+    def ask(self, path: str) -> Any:
+        """What GitHub says at a path of the fork's; None if there is no such thing.
+
+        Raises Unchecked where it does not say.
+        """
+        words = [self.hub.gh, "api", f"repos/{self.hub.slug}{path}"]
+        answer = self.sh.read(words, timeout=PATIENCE)
+        if answer.ok:
+            return json.loads(answer.out or "null")
+        if "HTTP 404" in answer.err:
+            return None
+        known = cure(answer.err)
+        said = answer.err.strip().partition("\n")[0]
+        raise Unchecked(known.meaning if known else f"GitHub did not say: {said}")

@@ -1,0 +1,297 @@
+"""What can be wrong with a clone: its checkout, its remotes, its history, what was left in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from shlex import quote
+
+from ..adopt import hooks
+from ..adopt.hooks import There
+from ..fork import fork, stray
+from ..merge import markers
+from ..run import git
+from ..run.errors import Refused
+from ..run.shell import Shell
+from ..run.text import counted, printable
+from ..upgrade import procedures
+from .checks import PATIENCE, Check, Finding, Level, Patient, Unchecked
+
+_STALE = 3600
+"""Seconds after which hardly a git that is still at work holds a lock."""
+
+
+def _conflicts(patient: Patient) -> Iterator[Finding]:
+    for tree in patient.trees:
+        if not tree.missing:
+            yield from _in_progress(patient, git.nearest(tree.path))
+    yield from _committed_markers(patient)
+
+
+def _in_progress(patient: Patient, work: Path) -> Iterator[Finding]:
+    sh = patient.sh
+    what = stray.operation(sh, work)
+    listed = git.checked(sh.ask("git -C {work} ls-files -u -z", work=work), "conflicts").fields()
+    paths = sorted({entry.partition("\t")[2] for entry in listed})
+    if not what and not paths:
+        return
+    state = f"a {what} is in progress in {git.named(work)}" if what else f"{git.named(work)}"
+    tag = _tag_of(patient, work)
+    again = patient.command("upgrade-carto", tag=tag) if tag and what == "merge" else ""
+    goes_on = f"{what} --continue" if what not in ("", "merge") else "commit"
+    conclude = again or f"{git.at(work)} {goes_on}"
+    if what == "bisect":
+        cause = "The checkout is on a commit that git has chosen."
+        yield Finding(Level.LOOK, f"{state}.", cause, f"{git.at(work)} bisect reset")
+    elif not paths:
+        cause = "Everything is resolved; it only has to be concluded."
+        yield Finding(Level.LOOK, f"{state}.", cause, conclude)
+    else:
+        files = ", ".join(map(printable, paths[:3])) + (", ..." if len(paths) > 3 else "")
+        found = f"{state} with {counted(len(paths), 'unmerged file')}: {files}."
+        cause = "Both sides changed the same lines; what no rule decides is a person's."
+        resolve = patient.command("resolve-conflicts", repo=str(work))
+        if what != "merge":
+            resolve = f"edit them, {git.at(work)} add them, then {conclude}"
+        yield Finding(Level.BROKEN, found, cause, resolve)
+
+
+def _tag_of(patient: Patient, work: Path) -> str:
+    """The release that is merged in a work tree, where it is an upgrade's."""
+    branch = git.work_state(patient.sh, work).branch.removeprefix("refs/heads/")
+    return patient.fork.policy.branches.tag_of(branch) or ""
+
+
+def _committed_markers(patient: Patient) -> Iterator[Finding]:
+    ground, refs = patient.ground, patient.fork.refs
+    known = [ground.base, ground.tip]
+    yield from _markers_on(patient, patient.production, patient.commit, known)
+    seen: set[str] = set()
+    for ref, tag in patient.syncs:
+        commit = refs.commits[ref]
+        if commit not in seen:
+            seen.add(commit)
+            sides = [*known, patient.commit, refs.commits.get(f"refs/tags/{tag}", ground.tip)]
+            branch = patient.fork.policy.branches.sync_for(tag)
+            yield from _markers_on(patient, branch, commit, sides, sync=True)
+
+
+def _markers_on(
+    patient: Patient, branch: str, commit: str, sides: list[str], *, sync: bool = False
+) -> Iterator[Finding]:
+    """The conflict markers in a commit that no side of a merge had."""
+    left = markers.left(patient.sh, patient.repo, sides, commit)
+    if not left:
+        return
+    paths = sorted({path for path, _ in left})
+    listed = ", ".join(map(printable, paths[:3])) + (", ..." if len(paths) > 3 else "")
+    what = f"conflict markers are committed on {branch}: {listed}."
+    if sync:
+        cause = "The automation leaves what no rule decides to a person, in plain view."
+        then = patient.command("resolve-conflicts", pr=branch)
+        yield Finding(Level.LOOK, what, cause, then)
+    else:
+        cause = "A conflict was committed before it was resolved; it takes a change of its own."
+        then = patient.command("feature", name="resolve-markers")
+        yield Finding(Level.BROKEN, what, cause, then)
+
+
+def _head(patient: Patient) -> Iterator[Finding]:
+    if patient.work is None:
+        raise Unchecked("a bare repository has no checkout")
+    if stray.operation(patient.sh, patient.work):
+        return  # `conflicts` tells of it
+    recover = patient.command("recover")
+    if commit := stray.detached(patient.sh, patient.work):
+        own = stray.of(patient.sh, patient.work, commit)
+        cause = "A tag or a commit was checked out instead of a branch."
+        if own:
+            what = f"HEAD is detached, with {counted(own.commits, 'commit')} on no branch."
+            yield Finding(
+                Level.BROKEN, what, f"{cause} Git will throw them away some day.", recover
+            )
+        else:
+            what = f"HEAD is detached at {commit[:10]}; all of its commits are on branches or tags."
+            yield Finding(Level.LOOK, what, cause, recover)
+    for left in stray.left_behind(patient.sh, patient.work):
+        what = (
+            f"{counted(left.commits, 'commit')} up to {left.commit[:10]} ({left.date}, "
+            f"{printable(left.subject)}) {'is' if left.commits == 1 else 'are'} on no branch."
+        )
+        cause = "They were made on a detached HEAD, and something else was checked out then."
+        then = patient.command("recover", commit=left.commit[:10])
+        yield Finding(Level.LOOK, what, cause, then)
+
+
+def _remotes(patient: Patient) -> Iterator[Finding]:
+    remotes = patient.fork.policy.remotes
+    adding = ((remotes.origin, procedures.SETUP[0]), (remotes.upstream, procedures.SETUP[1]))
+    if patient.fork.problem:
+        raise Unchecked("the policy, which says what they should be, is not valid")
+    wrong = list(fork.wrong_urls(patient.fork))
+    for remote, step in adding:
+        # Where a remote is another repository than the policy says, the policy may be wrong.
+        if patient.fork.url(remote) is None and not wrong:
+            what = f"the remote `{remote.name}` is missing."
+            yield patient.mended(Level.BROKEN, what, "A new clone has only one remote.", step)
+    for problem, then in wrong:
+        cause = "Upgrades would be taken from, or pushed to, another repository."
+        yield Finding(Level.BROKEN, problem, cause, then)
+    if patient.fork.url(remotes.upstream) and not patient.fork.upstream_refs:
+        what = f"nothing of the remote `{remotes.upstream.name}` has been fetched yet."
+        cause = "What upstream has cannot be told from what is the fork's own."
+        then = f"{git.at(patient.repo)} fetch {remotes.upstream.name}"
+        yield Finding(Level.LOOK, what, cause, then)
+
+
+def _clone(patient: Patient) -> Iterator[Finding]:
+    settings, origin = patient.fork.settings, patient.fork.policy.remotes.origin.name
+    if patient.fork.repository.shallow:
+        cause = "Without the whole history git cannot merge."
+        yield patient.mended(Level.BROKEN, "this is a shallow clone.", cause, procedures.UNSHALLOW)
+    filters = [k for k in settings if k.startswith("remote.") and k.endswith(".partialclonefilter")]
+    for key in filters:
+        name = key.removeprefix("remote.").removesuffix(".partialclonefilter")
+        repo = git.at(patient.repo)
+        then = (
+            f"{repo} config --unset {key} && {repo} config --unset remote.{quote(name)}.promisor"
+            f" && {repo} fetch --refetch {quote(name)}"
+        )
+        cause = "What is missing is fetched one by one: an account of a merge takes very long."
+        yield Finding(Level.LOOK, "this is a partial clone.", cause, then)
+    if settings.get("core.sparsecheckout", [""])[-1] == "true":
+        cause = f"It harms nothing: upgrades are prepared with all files of {origin}'s."
+        then = f"{git.at(patient.repo)} sparse-checkout disable"
+        yield Finding(Level.NOTE, "the checkout shows a part of the files.", cause, then)
+
+
+def old_git(sh: Shell) -> Iterator[Finding]:
+    """Whether git is missing or too old; nothing else can be looked at then."""
+    try:
+        git.require_version(sh)
+    except Refused as no:
+        cause = "It lacks what merges are computed with (`git merge-tree --write-tree`)."
+        yield Finding(Level.BROKEN, no.what, cause, no.then)
+
+
+def _git(patient: Patient) -> Iterator[Finding]:
+    # With an old git no other check is made: `doctor` asks this first, before there is a patient.
+    yield from old_git(patient.sh)
+
+
+def _leftovers(patient: Patient) -> Iterator[Finding]:
+    gone = [tree for tree in patient.trees if tree.missing]
+    if gone:
+        what = f"{counted(len(gone), 'work tree')} of git's without a directory, " + (
+            f"such as {printable(str(git.nearest(gone[0].path)))}."
+        )
+        repo, first = git.at(patient.repo), quote(str(git.nearest(gone[0].path)))
+        cause = "It was removed or moved by hand, or its disk is away; git keeps its place."
+        then = f"{repo} worktree repair NEW_PLACE where it was moved; {repo} worktree remove "
+        yield Finding(Level.LOOK, what, cause, f"{then}--force {first} where it is gone for good")
+    home = patient.fork.home.absolute()
+    for cut in sorted(home.parent.glob(f"{home.name}.*.cut-*")):
+        place = git.nearest(cut)
+        what = f"{printable(str(place))} is what a killed upgrade left."
+        cause = "It was set aside, because somebody may have worked there."
+        then = f"see whether anything in it is needed, then: rm -r {quote(str(place))}"
+        yield Finding(Level.LOOK, what, cause, then)
+    for tree in patient.trees:
+        if not tree.missing:
+            yield from _index_lock(patient, tree.path)
+    yield from _own_lock(patient)
+
+
+def _index_lock(patient: Patient, work: Path) -> Iterator[Finding]:
+    lock = git.path_of(patient.sh, work, "index.lock")
+    try:
+        age = time.time() - lock.stat().st_mtime
+    except OSError:
+        return
+    what = f"{printable(str(git.nearest(lock)))} is there since {_ago(age)}."
+    level, cause = Level.LOOK, "A git is at work in this work tree, or one was killed."
+    if age >= _STALE:
+        # Not removed by itself: `git commit` holds it as long as an editor is open.
+        level, cause = Level.BROKEN, "Until it is gone, nothing can be staged or committed."
+    yield Finding(
+        level, what, cause, f"where no git is running: rm {quote(str(git.nearest(lock)))}"
+    )
+
+
+def _ago(seconds: float) -> str:
+    minutes = int(seconds // 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
+
+
+def _own_lock(patient: Patient) -> Iterator[Finding]:
+    try:
+        entry = json.loads((patient.fork.repository.common / "carto-fork.lock").read_bytes())
+        pid, task, unfinished = int(entry["pid"]), str(entry["task"]), list(entry["unfinished"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        left = f", and left {', '.join(map(printable, map(str, unfinished)))}" if unfinished else ""
+        what = f"`{printable(task)}` (process {pid}) was killed{left}."
+        cause = "The lock went with it; the next run puts in order what it left."
+        yield Finding(Level.LOOK, what, cause, printable(task))
+    except OSError:
+        return
+
+
+def _hook(patient: Patient) -> Iterator[Finding]:
+    if patient.work is None:
+        raise Unchecked("a bare repository pushes nothing")
+    hook = hooks.find(patient.sh, patient.fork)
+    cause = "Whoever pushes to the production branch from here is not checked beforehand."
+    shown = printable(str(git.nearest(hook.path)))
+    if hook.there in (There.NOTHING, There.STALE):
+        missing = hook.there is There.NOTHING
+        yield patient.mended(
+            Level.LOOK if missing else Level.BROKEN,
+            f"there is no {shown}." if missing else f"{shown} is {hook.there.value}.",
+            cause,
+            procedures.HOOK,
+            then=patient.command("doctor", check="hook", fix=True),
+            **hooks.values(patient.fork, hook, patient.guard),
+        )
+    elif hook.there is not There.OURS:
+        guard = patient.command("guard", pre_push=True)
+        what = f"{shown} is {hook.there.value}, and does not call `guard`."
+        yield Finding(Level.LOOK, what, cause, f"add to it: {guard}")
+    elif not os.access(hook.path, os.X_OK):
+        what = f"{shown} may not be run, so git passes it over."
+        yield Finding(Level.LOOK, what, cause, f"chmod +x {quote(str(git.nearest(hook.path)))}")
+
+
+def _policy(patient: Patient) -> Iterator[Finding]:
+    if problem := patient.fork.problem:
+        cause = "Until it is, the tasks refuse to run, and these checks go by the default policy."
+        yield Finding(Level.BROKEN, problem.what, cause, problem.then)
+        return
+    origin, ref = patient.fork.policy.remotes.origin, f"refs/heads/{patient.production}"
+    if patient.fork.has_production or patient.offline or not patient.fork.url(origin):
+        return
+    there = git.remote_refs(patient.sh, patient.repo, origin.name, ["refs/heads/*"], PATIENCE)
+    if there and ref not in there.objects:
+        what = f"{origin.name} has no {patient.production}, which the policy calls production."
+        cause = "There is nothing to merge releases into, and nothing to release."
+        then = f"push that branch, or correct `branches.production`: {patient.command('config')}"
+        yield Finding(Level.BROKEN, what, cause, then)
+
+
+CHECKS = (
+    Check("conflicts", "A merge is not concluded, or left its conflicts.", _conflicts),
+    Check("head", "`git status` says: HEAD detached.", _head),
+    Check("remotes", "Tasks refuse because of a remote.", _remotes),
+    Check("clone", "Tasks refuse, or are slow, in this clone.", _clone),
+    Check("git", "Git does not know an option.", _git),
+    Check("leftovers", "Git says that something is locked, or checked out elsewhere.", _leftovers),
+    Check("hook", "What is pushed is not checked.", _hook),
+    Check("policy", "Tasks refuse because of the policy.", _policy),
+)
+"""The checks of this subject."""

@@ -1,0 +1,276 @@
+"""What can be wrong with the fork on GitHub: its workflow, its settings, its pull requests, gh."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from collections.abc import Iterator
+from shlex import quote
+from typing import Any
+from urllib.parse import quote as encoded
+
+from packaging.version import Version
+
+from ..ci import slack
+from ..run import git, github
+from ..run.text import counted, printable
+from ..upgrade import procedures
+from .checks import PATIENCE, Check, Finding, Level, Patient, Unchecked
+
+_BAD = ("failure", "timed_out", "startup_failure")
+_SCOPES = ("repo", "workflow")
+
+
+# --- The automation ------------------------------------------------------------------------------
+
+
+def _workflow(patient: Patient) -> Iterator[Finding]:
+    path = patient.fork.policy.files.sync
+    if not path:
+        raise Unchecked("the policy leaves that workflow out")
+    name = posixpath.basename(path)
+    if path not in patient.files:
+        what = f"{patient.production} has no {path}."
+        cause = "No new release is noticed by itself, unless another workflow does it."
+        yield Finding(Level.LOOK, what, cause, patient.command("adopt"))
+        return
+    slug = patient.hub.slug
+    found = patient.ask(f"/actions/workflows/{name}")
+    page = f"{patient.hub.url}/actions/workflows/{name}"
+    if found is None:
+        what = f"GitHub does not know {name}."
+        cause = "Only workflows of the default branch are on a schedule."
+        then = f"{patient.hub.gh} repo edit {slug} --default-branch {patient.production}"
+        yield Finding(Level.BROKEN, what, cause, then)
+        return
+    if (state := found.get("state", "active")) != "active":
+        yield patient.mended(
+            Level.BROKEN,
+            f"{name} is switched off ({printable(str(state))}).",
+            "GitHub switches a schedule off after 60 days without a commit."
+            if state == "disabled_inactivity"
+            else "Somebody switched it off, or GitHub did because it is a fork's.",
+            procedures.ENABLE,
+            workflow=name,
+        )
+    runs = (patient.ask(f"/actions/workflows/{name}/runs?per_page=10") or {}).get(
+        "workflow_runs", []
+    )
+    start = f"{patient.hub.gh} workflow run {name} -R {slug} --ref {patient.production}"
+    if not runs:
+        cause = f"See {page}."
+        yield Finding(Level.LOOK, f"{name} has never run.", cause, start)
+    ended = [run for run in runs if run.get("status") == "completed"]
+    if ended and ended[0].get("conclusion") in _BAD:
+        last = ended[0]
+        what = (
+            f"the last run of {name} ({str(last['created_at'])[:10]}) ended with "
+            f"{last['conclusion']}: {printable(str(last['html_url']))}"
+        )
+        then = f"{patient.hub.gh} run view {last['id']} -R {slug} --log-failed"
+        cause = f"Its log tells why. Started again by: {start}"
+        yield Finding(Level.BROKEN, what, cause, then)
+
+
+def _sync_pr(patient: Patient) -> Iterator[Finding]:
+    policy, sh = patient.fork.policy, patient.sh
+    for pull in github.pulls(sh, patient.hub, base=patient.production):
+        if not policy.branches.tag_of(pull.head):
+            continue
+        name, resolve = f"pull request {pull.number} ({printable(pull.head)})", str(pull.number)
+        if policy.pull_requests.conflicts in pull.labels:
+            what = f"{name} has conflicts: {pull.url}"
+            cause = "Expected where no rule decides; a person has to."
+            yield Finding(Level.LOOK, what, cause, patient.command("resolve-conflicts", pr=resolve))
+        ends = f"{encoded(patient.production, safe='')}...{encoded(pull.head, safe='')}"
+        behind = int((patient.ask(f"/compare/{ends}") or {}).get("behind_by", 0))
+        if behind:
+            what = f"{name} lacks {counted(behind, 'commit')} of {patient.production}."
+            cause = "They landed after it was opened; the account in it does not know them."
+            origin = policy.remotes.origin.name
+            place = patient.place_of(pull.head)
+            repo, tree = git.at(patient.repo), git.at(place)
+            add = f"{repo} worktree add {quote(str(place))} {quote(pull.head)} && "
+            add = "" if patient.is_checked_out(pull.head) else add
+            then = (
+                f"{repo} fetch {origin} && {add}{tree} merge {origin}/{patient.production} && "
+                f"{tree} push {origin} {quote(pull.head)}"
+            )
+            yield Finding(Level.LOOK, what, cause, then)
+
+
+# --- Slack ---------------------------------------------------------------------------------------
+
+
+def _slack(patient: Patient) -> Iterator[Finding]:
+    name = slack.VARIABLE
+    here = os.environ.get(name, "").strip()
+    if here and not slack.is_webhook(here):
+        what = f"the environment variable {name} is no URL of an incoming webhook."
+        cause = "What runs here cannot tell Slack. Its value is a secret and not shown."
+        yield Finding(Level.BROKEN, what, cause, f"unset {name}, or set it to the webhook's URL")
+    if patient.slack_test and here:
+        yield from _test(patient, here)
+    variables = _named(patient, "variables")
+    secrets = _named(patient, "secrets")
+    value = str((variables.get(name) or {}).get("value", "")).strip()
+    if patient.slack_test and not here:
+        if not value:
+            raise Unchecked(f"{name} is not set here, and a secret of GitHub's cannot be read")
+        yield from _test(patient, value)
+    slug, gh = patient.hub.slug, patient.hub.gh
+    as_secret, as_variable = (
+        f"{gh} secret set {name} -R {slug}",
+        f"{gh} variable set {name} -R {slug}",
+    )
+    workflow = patient.fork.policy.files.sync
+    reader = posixpath.basename(workflow)
+    text = patient.text(workflow) if workflow else ""
+    reads = {kind: f"{kind}.{name}" in text for kind in ("vars", "secrets")}
+    secret = name in secrets and reads["secrets"]
+    if name in variables and not slack.is_webhook(value) and not secret:
+        what = f"the variable {name} is no URL of an incoming webhook of hooks.slack.com."
+        cause = "Nothing is delivered. Its value is a secret and not shown."
+        yield Finding(Level.BROKEN, what, cause, as_variable)
+    if name not in variables and name not in secrets:
+        what = f"{name} is neither a secret of {slug} nor a variable."
+        cause = "Slack is not told of runs; that is optional."
+        then = as_variable if reads["vars"] and not reads["secrets"] else as_secret
+        yield Finding(Level.LOOK, what, cause, then)
+    elif name not in variables and reads["vars"] and not reads["secrets"]:
+        what = f"{name} is a secret, and {reader} reads only the variable of that name."
+        yield Finding(Level.BROKEN, what, "Slack is never told.", as_variable)
+    elif name not in secrets and reads["secrets"] and not reads["vars"]:
+        what = f"{name} is a variable, and {reader} reads only the secret of that name."
+        yield Finding(Level.BROKEN, what, "Slack is never told.", as_secret)
+
+
+def _test(patient: Patient, url: str) -> Iterator[Finding]:
+    """Send a message, and tell what came of it."""
+    if patient.sh.dry:
+        yield Finding(Level.NOTE, "a test message would be sent.", "--dry sends nothing.", "")
+        return
+    text = "A test of the connection. Nothing has happened, and nobody has to do anything."
+    why = slack.post(url, slack.message("Test message", [text], {}, patient.fork.policy.name))
+    if why:
+        yield Finding(
+            Level.BROKEN,
+            f"the test message was not delivered: {why}.",
+            "The webhook was removed, its channel is gone, or the network is.",
+            "make a new one: https://api.slack.com/messaging/webhooks",
+        )
+    else:
+        yield Finding(Level.NOTE, "the test message was delivered.", "See the channel.", "")
+
+
+def _named(patient: Patient, kind: str) -> dict[str, Any]:
+    """The repository's variables or secrets by name, those that the organization shares too."""
+    found: dict[str, Any] = {}
+    for path in (f"organization-{kind}", kind):
+        listed = patient.ask(f"/actions/{path}?per_page=100") or {}
+        found |= {each["name"]: each for each in listed.get(kind, [])}
+    return found
+
+
+# --- Settings ------------------------------------------------------------------------------------
+
+
+def _squash_merge(patient: Patient) -> Iterator[Finding]:
+    found = patient.ask("") or {}
+    if "allow_squash_merge" not in found:
+        raise Unchecked("the token may not see the repository's settings")
+    edit = f"{patient.hub.gh} repo edit {patient.hub.slug}"
+    if not found.get("allow_merge_commit"):
+        what = f"{patient.hub.slug} does not allow merge commits."
+        cause = "A sync can only land squashed or rebased, and then loses its ancestry."
+        yield Finding(Level.BROKEN, what, cause, f"{edit} --enable-merge-commit")
+    if found["allow_squash_merge"]:
+        what = f"{patient.hub.slug} allows squash merging."
+        cause = "A sync that lands squashed loses its ancestry; `heal` has to bring it back."
+        yield Finding(Level.LOOK, what, cause, f"{edit} --enable-squash-merge=false")
+
+
+def _protection(patient: Patient) -> Iterator[Finding]:
+    branch = encoded(patient.production, safe="")
+    rules = patient.ask(f"/rules/branches/{branch}")
+    kinds = {str(rule.get("type")) for rule in rules or []}
+    hidden = ""
+    try:
+        classic = patient.ask(f"/branches/{branch}/protection") or {}
+    except Unchecked as no:
+        classic, hidden = {}, str(no)
+    linear = bool((classic.get("required_linear_history") or {}).get("enabled"))
+    page = f"{patient.hub.url}/settings/branches"
+    if linear or "required_linear_history" in kinds:
+        what = f"{patient.production} takes no merge commits: a linear history is required."
+        cause = "A sync can only land squashed or rebased, and then loses its ancestry."
+        yield Finding(Level.BROKEN, what, cause, f"switch it off: {page}")
+    if not kinds and hidden:
+        raise Unchecked(hidden)
+    if not classic and not kinds:
+        fields = {
+            "name": "production",
+            "target": "branch",
+            "enforcement": "active",
+            "conditions[ref_name][include][]": f"refs/heads/{patient.production}",
+        }
+        options = " ".join(f"-f '{key}={value}'" for key, value in fields.items())
+        rule = " ".join(f"-f 'rules[][type]={kind}'" for kind in ("deletion", "non_fast_forward"))
+        then = (
+            f"{patient.hub.gh} api -X POST repos/{patient.hub.slug}/rulesets {options} "
+            f"-F 'conditions[ref_name][exclude][]' {rule}"
+        )
+        what = f"{patient.production} is not protected on GitHub."
+        cause = "Anybody who may push can overwrite or delete it."
+        yield Finding(Level.LOOK, what, cause, then)
+
+
+# --- gh ------------------------------------------------------------------------------------------
+
+
+def _gh(patient: Patient) -> Iterator[Finding]:
+    gh, sh = patient.fork.gh, patient.sh
+    if github.slug_of(patient.fork.policy.remotes.origin.url) is None:
+        raise Unchecked("origin is not on github.com")
+    answer = sh.ask("{gh} --version", gh=gh)
+    known = re.search(r"\d+(\.\d+)+", answer.out)
+    if not answer.ok or not known:
+        what = "gh, GitHub's command line program, is not installed."
+        cause = "Upgrades are published without a pull request; releases need it."
+        yield Finding(Level.LOOK, what, cause, "install it: https://cli.github.com")
+        return
+    if Version(known[0]) < github.OLDEST:
+        what = f"gh {known[0]} is too old: {github.OLDEST} or newer is needed."
+        cause = "It lacks commands that pull requests and releases are made with."
+        yield Finding(Level.BROKEN, what, cause, "install a newer one: https://cli.github.com")
+        return
+    patient.require_network()
+    told = sh.read([gh, "api", "--include", "--hostname", "github.com", "/"], timeout=PATIENCE)
+    if not told.ok and re.search("gh auth login|HTTP 401|GH_TOKEN", told.err):
+        what = "gh is not logged in, or its token is no longer valid."
+        cause = "No pull request can be opened."
+        yield Finding(Level.BROKEN, what, cause, f"{gh} auth login --scopes repo,workflow")
+        return
+    if not told.ok:
+        raise Unchecked("GitHub cannot be reached")
+    scopes = re.search(r"^X-Oauth-Scopes:(.*)$", told.out, re.IGNORECASE | re.MULTILINE)
+    # A token with permissions of another kind has no scopes to tell of.
+    has = {scope.strip() for scope in scopes[1].split(",")} if scopes else set(_SCOPES)
+    if missing := [scope for scope in _SCOPES if scope not in has]:
+        what = f"gh's token lacks the scope{'s' * (len(missing) > 1)} {' and '.join(missing)}."
+        cause = "It may not open pull requests, or not push upstream's changes to workflows."
+        level = Level.BROKEN if "repo" in missing else Level.LOOK
+        then = f"{gh} auth refresh --scopes {','.join(missing)}"
+        yield Finding(level, what, cause, then)
+
+
+CHECKS = (
+    Check("workflow", "The sync workflow fails, or does not run.", _workflow),
+    Check("sync-pr", "The pull request of a sync cannot be merged.", _sync_pr),
+    Check("slack", "No messages in Slack.", _slack),
+    Check("squash-merge", "A sync can land squashed.", _squash_merge),
+    Check("protection", "The production branch can be overwritten.", _protection),
+    Check("gh", "No pull request is opened.", _gh),
+)
+"""The checks of this subject."""

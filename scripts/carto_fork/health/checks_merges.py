@@ -1,0 +1,349 @@
+"""What can be wrong after a merge of upstream's: ancestry, drift, workflows, images, the database,
+tests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
+
+from ..audit import healing, inventory
+from ..run import git
+from ..run.shell import command_line
+from ..run.text import counted, printable
+from . import migrations
+from .checks import Check, Finding, Level, Patient, Sync, Unchecked
+
+_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.IGNORECASE | re.MULTILINE)
+_ARG = re.compile(r"^\s*ARG\s+(\w*IMAGE\w*=\S+)", re.IGNORECASE | re.MULTILINE)
+_MOST = 5
+
+
+def _ancestry(patient: Patient) -> Iterator[Finding]:
+    lost = patient.ground.lost
+    if lost is None:
+        return
+    cause = "The next upgrade meets conflicts that are none, as if nothing had been merged."
+    heal = healing.way_out(lost, patient.command)
+    yield Finding(Level.BROKEN, f"{healing.described(lost)}.", cause, heal)
+
+
+def _drift(patient: Patient) -> Iterator[Finding]:
+    paths = inventory.drift(patient.sh, patient.fork, patient.ground)
+    if paths:
+        differ, whose = ("differs", "it") if len(paths) == 1 else ("differ", "them")
+        what = (
+            f"{counted(len(paths), 'file')} {differ} from upstream although no commit of the "
+            f"fork's own changed {whose}."
+        )
+        cause = "Earlier merges left them behind; they make conflicts and serve nobody."
+        yield Finding(Level.LOOK, what, cause, patient.command("drift"))
+
+
+def _workflows(patient: Patient) -> Iterator[Finding]:
+    back = [path for path in patient.fork.policy.workflows.disabled if path in patient.files]
+    for path in back:
+        what = f"{printable(path)} is on {patient.production} again."
+        cause = "A merge brought it back; the fork had switched it off, and GitHub runs it."
+        name = f"remove-{PurePosixPath(path).stem.replace('_', '-')}"
+        work = patient.work or patient.repo
+        message = f"ci: switch {PurePosixPath(path).name} off again"
+        remove = command_line(["git", "-C", str(work), "rm", "--", path])
+        commit = command_line(["git", "-C", str(work), "commit", "-m", message])
+        then = patient.on_a_branch(name, remove, commit)
+        yield Finding(Level.BROKEN, what, cause, then)
+
+
+# --- Images --------------------------------------------------------------------------------------
+
+
+def _docker(patient: Patient) -> Iterator[Finding]:
+    policy, sync = patient.fork.policy, patient.sync
+    if sync is None:
+        return
+    globs = [":(top,glob)**/Dockerfile", ":(top,glob)**/Dockerfile.*", ":(top)docker/"]
+    globs += [f":(top,literal){policy.images.dockerfile}"] if policy.images else []
+    if policy.markers:
+        yield from _gone_blocks(patient, sync, globs, policy.markers.fork)
+    if patient.notes:
+        yield from _changed_images(patient, sync, globs)
+
+
+def _gone_blocks(
+    patient: Patient, sync: Sync, globs: Sequence[str], marker: str
+) -> Iterator[Finding]:
+    """What a sync lost of the fork's marked blocks, and nobody has brought back."""
+    mine = _marked_files(patient, sync.before, globs, marker)
+    theirs = _texts(patient, sync.old, mine)
+    results = [sync.after] if patient.commit == sync.before else [sync.after, patient.commit]
+    there = [_texts(patient, commit, mine) for commit in results]
+    for path, text in mine.items():
+        own = set(_stripped(text)) - set(_stripped(theirs[path]))
+        found = {line for texts in there for line in _stripped(texts[path])}
+        if not any(texts[path] for texts in there):  # it may have another name
+            others = (_marked_files(patient, commit, globs, marker) for commit in results)
+            found = {line for texts in others for t in texts.values() for line in _stripped(t)}
+        for head, *lines in _blocks(text, marker):
+            lost = [line for line in (head, *lines) if line in own and line not in found]
+            if not lost:
+                continue
+            show = ["git", "-C", str(patient.repo), "diff", sync.before[:10], sync.after[:10]]
+            then = f"see it: {command_line([*show, '--', path])}"
+            named, tag = f"the fork's block {printable(head)!r}", sync.named[1]
+            if head in lost:
+                what = f"{printable(path)} has lost {named}."
+                cause = f"The merge of {tag} took upstream's side."
+                yield Finding(Level.BROKEN, what, cause, then)
+            else:
+                gone = counted(len(lost), "line")
+                what = f"{gone} of {named} {'is' if len(lost) == 1 else 'are'} no longer in "
+                what += f"{printable(path)}."
+                cause = f"The merge of {tag}, or whoever resolved its conflicts, changed the block."
+                yield Finding(Level.LOOK, what, cause, then)
+
+
+def _marked_files(
+    patient: Patient, commit: str, globs: Sequence[str], marker: str
+) -> dict[str, str]:
+    """The texts of a commit's files that hold the fork's marker."""
+    words = ["git", "-C", str(patient.repo), "grep", "-I", "-F", "-l", "-z", "--full-name"]
+    words += ["--no-color", "-e", marker, commit, "--", *globs]
+    fields = git.checked(patient.sh.read(words), "marked files", 1).fields()
+    return _texts(patient, commit, [field.partition(":")[2] for field in fields])
+
+
+def _texts(patient: Patient, commit: str, paths: Iterable[str]) -> dict[str, str]:
+    """The texts of some files at a commit; "" where it has none of that name."""
+    named = [path for path in paths if "\n" not in path]
+    found = git.contents(patient.sh, patient.repo, [f"{commit}:{path}" for path in named])
+    return {path: text or "" for path, text in zip(named, found, strict=True)}
+
+
+def _stripped(text: str) -> list[str]:
+    return [line.strip() for line in text.splitlines()]
+
+
+def _blocks(text: str, marker: str) -> Iterator[list[str]]:
+    """The marked blocks of a text: each from its marker to the next one, or to an empty line. A
+    line with the marker behind something else is a block of its own."""
+    block: list[str] = []
+    for line in [*_stripped(text), ""]:
+        if block and (not line or line.startswith(marker)):
+            yield block
+            block = []
+        if block or line.startswith(marker):
+            block.append(line)
+        elif marker in line:
+            yield [line]
+
+
+def _changed_images(patient: Patient, sync: Sync, globs: Sequence[str]) -> Iterator[Finding]:
+    """What upstream changed of its Dockerfiles, and what they begin from."""
+    words = ["git", "-C", str(patient.repo), "diff", "--name-only", "--no-renames", "-z"]
+    words += [sync.old, sync.new, "--", *globs]
+    changed = git.checked(patient.sh.read(words), "changed files").fields()
+    if not changed:
+        return
+    what = (
+        f"upstream changed {counted(len(changed), 'file')} from {sync.named[0]} to "
+        f"{sync.named[1]}: {_listed(changed)}."
+    )
+    show = ["git", "-C", str(patient.repo), "diff", sync.old[:10], sync.new[:10], "--", *globs]
+    yield Finding(Level.NOTE, what, "An image may need something else.", command_line(show))
+    for path in changed:
+        before, after = (
+            _bases(git.show(patient.sh, patient.repo, commit, path) or "")
+            for commit in (sync.old, sync.new)
+        )
+        if before != after:
+            gone, new = (", ".join(sorted(x)) or "none" for x in (before - after, after - before))
+            what = f"the base image of {printable(path)} moved: {gone} -> {new}."
+            cause = "What the fork installs may be called otherwise there, or be missing."
+            build = command_line(["docker", "build", "--file", path, "."])
+            yield Finding(Level.NOTE, printable(what), cause, build)
+
+
+def _bases(dockerfile: str) -> set[str]:
+    """The images that a Dockerfile begins from, as it names them."""
+    found = {*_FROM.findall(dockerfile), *_ARG.findall(dockerfile)}
+    return {name for name in found if not name.startswith("$")}
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _MOST} more" if len(paths) > _MOST else ""
+    return ", ".join(map(printable, paths[:_MOST])) + more
+
+
+# --- The database --------------------------------------------------------------------------------
+
+
+def _prisma(patient: Patient) -> Iterator[Finding]:
+    policy = patient.fork.policy.migrations
+    if not policy.schemas and not policy.directory:
+        raise Unchecked("the policy names no `migrations`")
+    generate = policy.generate or "see `migrations` in the policy"
+    yield from _schemas(patient, policy.schemas)
+    here = migrations.names(patient.files, policy.directory)
+    if patient.database and not here:
+        raise Unchecked(f"there are no migrations in {policy.directory}")
+    if patient.database:
+        yield from _tried(patient, here)
+    base = git.tree(patient.sh, patient.repo, patient.ground.base)
+    own = set(here) - set(migrations.names(base, policy.directory))
+    if not here or not (own or patient.notes) or (sync := patient.sync) is None:
+        return
+    before, old, new, after = (
+        set(migrations.names(git.tree(patient.sh, patient.repo, commit), policy.directory))
+        for commit in (sync.before, sync.old, sync.new, sync.after)
+    )
+    brought = sorted(after - before)
+    new_ones = [name for name in brought if name in new]
+    for mine in sorted(own - new - old):
+        late = [name for name in new_ones if mine in before and name < mine]
+        early = [name for name in sorted(new & set(here)) if mine not in before and mine < name]
+        if late:
+            what = f"{late[0]} came after the fork's {mine}, and its name puts it before."
+            cause = "A new database applies them in another order than one that runs already."
+        elif early:
+            what = f"the fork's {mine} is dated before upstream's {early[-1]}, which was there."
+            cause = "A new database applies it earlier than one that runs already."
+        else:
+            continue
+        migrate = patient.command("doctor", check="prisma", migrate="postgresql")
+        yield Finding(Level.LOOK, what, cause, f"try them in order: {migrate}")
+    if new_ones:
+        what = (
+            f"{sync.named[1]} brought {counted(len(new_ones), 'migration')}: {_listed(new_ones)}."
+        )
+        cause = "Where the fork changed the schema too, it needs one of its own behind them."
+        yield Finding(Level.NOTE, what, cause, generate)
+
+
+def _schemas(patient: Patient, schemas: Sequence[str]) -> Iterator[Finding]:
+    """Copies of the schema that agree upstream, and not in the fork."""
+    base = git.tree(patient.sh, patient.repo, patient.ground.base)
+    alike: dict[str, list[str]] = {}
+    for path in schemas:
+        if path in base and path in patient.files:
+            alike.setdefault(base[path][1], []).append(path)
+    for paths in alike.values():
+        first, *others = paths
+        odd = [path for path in others if patient.files[path] != patient.files[first]]
+        if odd:
+            what = f"{_listed(odd)} {'differs' if len(odd) == 1 else 'differ'} from {first}."
+            cause = "They are copies of one another upstream; a merge or a change left one out."
+            work = patient.work or patient.repo
+            then = command_line(["git", "-C", str(work), "diff", "--no-index", first, odd[0]])
+            then = f"see it, and copy the right one: {then}"
+            yield Finding(Level.BROKEN, what, cause, then)
+
+
+def _tried(patient: Patient, here: Mapping[str, str]) -> Iterator[Finding]:
+    """Apply the migrations in order to a database of their own, and tell what came of it."""
+    texts = git.blobs(patient.sh, patient.repo, (patient.files[p][1] for p in here.values()))
+    scripts = {name: texts[patient.files[path][1]] for name, path in sorted(here.items())}
+    if patient.sh.dry:
+        what = f"{counted(len(scripts), 'migration')} would be applied."
+        yield Finding(Level.NOTE, what, "--dry makes no database.", "")
+        return
+    where = migrations.PRODUCTS[patient.database]
+    try:
+        stopped = migrations.apply(patient.sh, patient.database, scripts)
+    except migrations.Unreachable as no:
+        raise Unchecked(str(no)) from None
+    if stopped is None:
+        what = f"{counted(len(scripts), 'migration')} applied to {where}, in order."
+        yield Finding(Level.NOTE, what, "The database was a new one and is gone again.", "")
+        return
+    statement = printable(" ".join(stopped.statement.split())[:60])
+    what = f"{stopped.migration} stops on {where} at `{statement}`: {printable(stopped.said)}."
+    if stopped.foreign:
+        cause = f"It is not for {where}: the statement is of another dialect."
+        migrate = patient.command("doctor", check="prisma", migrate="postgresql")
+        yield Finding(Level.NOTE, what, cause, migrate)
+    else:
+        cause = "A new database cannot be made from these migrations."
+        path = here[stopped.migration]
+        yield Finding(Level.BROKEN, what, cause, f"correct {printable(path)}, or its order")
+
+
+# --- Tests ---------------------------------------------------------------------------------------
+
+
+def _tests(patient: Patient) -> Iterator[Finding]:
+    sync, own = patient.sync, patient.ground.own
+    if sync is None:
+        return
+    changed = [
+        p for p in git.differing(patient.sh, patient.repo, sync.old, sync.new) if _is_test(p)
+    ]
+    if changed:
+        what = (
+            f"upstream changed {counted(len(changed), 'file')} of tests from {sync.named[0]} to "
+            f"{sync.named[1]}."
+        )
+        show = ["git", "-C", str(patient.repo), "diff", "--stat", sync.old[:10], sync.new[:10]]
+        cause = "A test that fails now may ask for something new."
+        yield Finding(Level.NOTE, what, cause, command_line([*show, "--", *_beside(changed)]))
+    mine = sorted(path for path in own.paths if _is_test(path) and path in patient.files)
+    both = [path for path in mine if path in changed]
+    if both:
+        what = f"both sides changed {_listed(both)}."
+        yield Finding(Level.NOTE, what, "The merge put both together.", _run(patient, both))
+    modules = {
+        PurePosixPath(path).with_suffix("").as_posix().replace("/", "."): path
+        for path in own.paths
+        if path.endswith(".py") and not _is_test(path) and path in patient.files
+    }
+    touching = sorted({*mine, *_importing(patient, modules)})
+    if touching:
+        number = counted(len(touching), "test file")
+        what = f"{number} touch what the fork changed: {_listed(touching)}."
+        cause = "They are the fork's own, or import a module that it changed."
+        yield Finding(Level.NOTE, what, cause, _run(patient, touching))
+
+
+_TEST = re.compile(r"(^|/)(tests?|__tests__)/|(^|/)test_[^/]*\.py$|_test\.\w+$|\.(test|spec)\.\w+$")
+
+
+def _is_test(path: str) -> bool:
+    return bool(_TEST.search(path))
+
+
+def _beside(paths: Sequence[str]) -> list[str]:
+    """The topmost directories of some files; a file at the top stands for itself."""
+    return sorted({PurePosixPath(path).parts[0] for path in paths})[:_MOST]
+
+
+def _run(patient: Patient, paths: Sequence[str]) -> str:
+    """What runs some tests: pytest where they are Python's, else the fork's own command line."""
+    runnable = [p for p in paths if p.endswith(".py") and PurePosixPath(p).name.startswith("test_")]
+    if runnable:
+        return command_line(["python", "-m", "pytest", *runnable[:_MOST]])
+    return " && ".join(patient.fork.policy.commands.test)
+
+
+def _importing(patient: Patient, modules: Mapping[str, str]) -> list[str]:
+    """The test files that name one of the modules in an import."""
+    if not modules:
+        return []
+    names = "|".join(sorted(map(re.escape, modules)))
+    packages = {
+        f"{x.rpartition('.')[0]} import .*{x.rpartition('.')[2]}" for x in modules if "." in x
+    }
+    pattern = "|".join([rf"({names})([^[:alnum:]_.]|$)", *sorted(packages)])
+    words = ["git", "-C", str(patient.repo), "grep", "-I", "-l", "-z", "-E", "-e"]
+    words += [rf"^[[:space:]]*(from|import) +({pattern})", patient.commit, "--", ":(top)*.py"]
+    found = git.checked(patient.sh.read(words), "tests", 1).fields()
+    return [path for name in found if _is_test(path := name.partition(":")[2])]
+
+
+CHECKS = (
+    Check("ancestry", "An upgrade meets hundreds of conflicts.", _ancestry),
+    Check("drift", "The same conflicts come again with every upgrade.", _drift, slow=True),
+    Check("workflows", "A workflow of upstream's runs in the fork.", _workflows),
+    Check("docker", "The image cannot be built after a merge.", _docker),
+    Check("prisma", "The database schema does not fit after a merge.", _prisma),
+    Check("tests", "Tests fail after a merge.", _tests, facts=True),
+)
+"""The checks of this subject."""

@@ -1,0 +1,208 @@
+"""The procedures as text, for people and for AI assistants, and the next command to type."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ..adopt import documents
+from ..fork import policy
+from ..fork.policy import Policy
+from ..fork.session import Session
+from ..run.console import Console
+from ..run.errors import Refused, Usage
+from . import advice
+
+
+@dataclass(frozen=True)
+class Topic:
+    """Something to read about.
+
+    line: what it is about, in a line.
+    text: what there is to say before the generated part, with the policy's names in braces.
+    part: the generated part of the documents that it holds, "" for none.
+    task: the command line that does all of it, without the program.
+    """
+
+    name: str
+    line: str
+    text: str = ""
+    part: str = ""
+    task: str = ""
+
+
+TOPICS = (
+    Topic(
+        "best-practices",
+        "The critical rules, and how to work on this fork.",
+        "Critical rules:\n\n{critical}\nFor whoever works on the fork, AI assistants first of all:",
+        part="best-practices",
+    ),
+    Topic("branches", "The branches, and where each comes from.", part="branches"),
+    Topic("rules", "Which files are whose when a merge conflicts.", part="rules"),
+    Topic("tags", "Which tags are stable releases.", part="tags"),
+    Topic("exit-codes", "What the exit codes of the tasks mean.", part="exit-codes"),
+    Topic("setup", "Prepare a clone.", part="setup", task="setup"),
+    Topic(
+        "sync-main", "Let the mirror branch follow upstream.", part="sync-main", task="sync-main"
+    ),
+    Topic(
+        "upgrade-carto",
+        "Bring the production branch onto a stable release.",
+        "Whatever happened (Ctrl-C, a conflict, a failing test, a rejected push), the same command "
+        "continues.",
+        part="upgrade-carto",
+        task="upgrade-carto --tag v1.76.5",
+    ),
+    Topic(
+        "resolve",
+        "Resolve what the rules leave to a person.",
+        "It decides by evidence and the fork's rules, and lists what is left with both intents.\n"
+        "Edit each file in the work tree that it names, `git add` it, then run the upgrade's\n"
+        "command again. Where one side is right in all that is left of a file, say so and why:\n"
+        "\n"
+        "```bash\n"
+        'invoke resolve-conflicts --keep-fork Dockerfile --reason "Our base image."\n'
+        'invoke resolve-conflicts --accept-upstream FILE --reason "Theirs is measured."\n'
+        "```\n"
+        "\n"
+        "What the merge may lose on purpose is let go in writing:\n"
+        "\n"
+        "```bash\n"
+        'invoke drop --repo WORK_TREE --path FILE --reason "Upstream has it too."\n'
+        "```",
+        task="resolve-conflicts",
+    ),
+    Topic(
+        "sync",
+        "What the automation does with a release that is new.",
+        "A merge of which something is left is committed with its conflicts in plain view:",
+        part="leave",
+        task="upstream-sync",
+    ),
+    Topic(
+        "sync-pr",
+        "Open or update the pull request of a sync branch.",
+        part="pull-request",
+        task="sync-pr --tag v1.76.5",
+    ),
+    Topic(
+        "finish",
+        "Finish the pull request of a sync that has conflicts.",
+        "Edit the files and `git add` them, or say who wins; the same command goes on.",
+        part="finish",
+        task="resolve-conflicts --pr 123",
+    ),
+    Topic(
+        "abort",
+        "Give an upgrade up; origin is not touched.",
+        part="abort",
+        task="upgrade-carto --tag v1.76.5 --abort",
+    ),
+    Topic(
+        "heal",
+        "Record the ancestry of a sync that a squash merge lost.",
+        "Merge its pull request with a merge commit.",
+        part="heal",
+        task="heal",
+    ),
+    Topic(
+        "feature",
+        "Start a branch for a change.",
+        part="feature",
+        task="feature --name my-fix",
+    ),
+    Topic("pr", "Open the pull request of the branch checked out.", part="pr", task="pr"),
+    Topic(
+        "release",
+        "Release the production branch.",
+        part="release",
+        task="release",
+    ),
+    Topic(
+        "images",
+        "Name the container images, build and publish them.",
+        part="images",
+        task="images --build --push",
+    ),
+)
+"""All topics, in the order in which they are listed."""
+
+
+def topics(found: Policy) -> list[Topic]:
+    """The topics of a fork: what its policy does not name, it does not do."""
+    left_out = {
+        "release": found.releases is None,
+        "images": found.releases is None or found.images is None,
+    }
+    return [topic for topic in TOPICS if not left_out.get(topic.name)]
+
+
+def render(topic: Topic, found: Policy, program: str) -> str:
+    """A topic as Markdown.
+
+    program: what a person types for `invoke`.
+    """
+    paragraphs = [f"# {topic.name}", topic.line]
+    if topic.task:
+        paragraphs.append(f"```bash\ninvoke {topic.task}\n```")
+    if topic.text:
+        critical = documents.part("critical-rules", found) if "{critical}" in topic.text else ""
+        paragraphs.append(topic.text.replace("{critical}", critical))
+    made = documents.part(topic.part, found).rstrip() if topic.part else ""
+    if topic.task and made:
+        paragraphs.append("Step by step, with an example release and beside the clone:")
+    if made:
+        paragraphs.append(made)
+    text = "\n\n".join(paragraphs)
+    text = text.replace("v1.76.5", documents.example(found)[0])
+    return re.sub(r"^( *)invoke ", rf"\1{program} ", text, flags=re.MULTILINE)
+
+
+def show_guide(s: Session, name: str, ask_next: bool) -> None:
+    """List the topics, print one of them, or say what to do next."""
+    if ask_next and name:
+        raise Usage("--topic and --next exclude each other.", then="choose one of them.")
+    if ask_next:
+        show_next(s)
+    elif name:
+        _show_topic(s, name)
+    elif s.json:
+        listed = topics(_policy(s))
+        s.print_json([{"topic": topic.name, "line": topic.line} for topic in listed])
+    else:
+        s.console.facts([(topic.name, topic.line) for topic in topics(_policy(s))])
+        s.console.row("Next: ", s.command("guide", topic="best-practices"))
+
+
+def _show_topic(s: Session, name: str) -> None:
+    found = _policy(s)
+    known = topics(found)
+    topic = next((topic for topic in known if topic.name == name), None)
+    if topic is None:
+        names = ", ".join(topic.name for topic in known)
+        raise Usage(f"there is no topic {name!r}.", then=f"choose one of {names}.")
+    text = render(topic, found, s.program)
+    if s.json:
+        s.print_json({"topic": topic.name, "line": topic.line, "text": text})
+    else:
+        s.sh.show(text)
+
+
+def _policy(s: Session) -> Policy:
+    """The fork's policy; outside of a fork the one that ships."""
+    try:
+        return s.open_fork(whatever_policy=True).policy
+    except Refused:
+        return policy.load().policy
+
+
+def show_next(s: Session) -> None:
+    """Print the next command, and why, in lines that can be pasted."""
+    found = advice.read(s.sh, s.path, s.command)
+    if s.json:
+        s.print_json(found)
+        return
+    if found.command:
+        s.sh.show(found.command)
+    Console(s.sh.stream, pasteable=True).say(found.why)

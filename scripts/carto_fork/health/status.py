@@ -1,0 +1,215 @@
+"""Where a fork stands: what `status` tells. Changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from packaging.version import Version
+
+from ..fork import tags, versions
+from ..fork.fork import Fork, wrong_urls
+from ..fork.policy import TagScheme, TagUse
+from ..fork.tags import Tag
+from ..run import git
+from ..run.shell import Shell
+from ..run.text import counted
+
+PATIENCE = 10
+"""Seconds to wait for a remote."""
+
+
+@dataclass(frozen=True)
+class InProgress:
+    """An upgrade that was started: its branch and tag, and its state in words.
+
+    version: the tag's, to tell which is the newest.
+    published: whether origin has all of it.
+    conflicts: how many a person has to resolve in its work tree.
+    """
+
+    branch: str
+    tag: str
+    version: str
+    state: str
+    published: bool = False
+    conflicts: int = 0
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where a fork stands; an empty string or None is something that is not known.
+
+    checked_out: the branch that is checked out, "" if HEAD is detached.
+    version: what the production branch states, by file and key.
+    contained: the newest stable upstream tag in the production branch.
+    squashed: the stable upstream tag whose version it states although it lacks its commits.
+    own_release: the fork's newest release.
+    upstream_release: upstream's newest stable release.
+    online: whether upstream was asked; otherwise its tags are those known here.
+    local: commits that the local production branch is ahead of and behind origin's.
+    mirror: commits that the mirror branch is ahead of and behind upstream's.
+    problems: what does not fit together.
+    """
+
+    checked_out: str
+    production: str
+    version: dict[str, str]
+    contained: Tag | None
+    squashed: Tag | None
+    own_release: Tag | None
+    upstream_release: Tag | None
+    online: bool
+    local: tuple[int, int] | None
+    mirror: tuple[int, int] | None
+    in_progress: tuple[InProgress, ...]
+    problems: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``: tags by their names."""
+        data = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {k: v.name if isinstance(v, Tag) else v for k, v in data.items()}
+
+
+def read(sh: Shell, fork: Fork) -> Status:
+    """Find out where a fork stands."""
+    policy, refs = fork.policy, fork.refs
+    ref = next(
+        (r for r in (fork.origin_production, fork.local_production) if r in refs.objects), ""
+    )
+    version = stated_versions(sh, fork, ref) if ref else {}
+    known, online = _upstream_tags(sh, fork)
+    history = git.history(sh, fork.path, ref) if ref else set()
+    merged = [name for name in known.tags() if known.commits[f"refs/tags/{name}"] in history]
+    contained = tags.newest(merged, policy.tags, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
+    own = tags.newest(refs.tags(), policy.tags, TagUse.OWN)
+    newest = tags.newest(known.tags(), policy.tags, TagUse.AUTOMATIC)
+
+    in_progress = tuple(sorted(_in_progress(sh, fork, merged), key=_order, reverse=True))
+    problems = list(_mismatches(version, contained))
+    if not ref:
+        problems.append(f"there is no branch {policy.branches.production} here")
+    problems += [problem.rstrip(".") for problem, _ in wrong_urls(fork)]
+    if fork.problem:
+        problems.append(fork.problem.what)
+    remotes = (policy.remotes.origin, policy.remotes.upstream)
+    problems += [f"the remote `{r.name}` is missing" for r in remotes if not fork.url(r)]
+    mirror = f"refs/heads/{policy.branches.mirror}"
+    if mirror not in refs.objects:
+        mirror = fork.tracking(policy.remotes.origin, policy.branches.mirror)
+    upstream = fork.tracking(policy.remotes.upstream, policy.branches.upstream)
+    return Status(
+        checked_out=_checked_out(sh, fork),
+        production=policy.branches.production,
+        version=version,
+        contained=contained,
+        squashed=_squashed(policy.tags, known, version, contained),
+        own_release=own,
+        upstream_release=newest,
+        online=online,
+        local=_distance(sh, fork, fork.local_production, fork.origin_production),
+        mirror=_distance(sh, fork, mirror, upstream),
+        in_progress=in_progress,
+        problems=tuple(problems),
+    )
+
+
+def stated_versions(sh: Shell, fork: Fork, ref: str) -> dict[str, str]:
+    """What the version files say at a commit: ``file: key`` to version."""
+    found = {}
+    for file in fork.policy.version_files:
+        text = git.show(sh, fork.path, ref, file.path) or ""
+        stated = versions.read(text, file.keys, file.path)
+        found.update({f"{file.path}: {key}": version for key, version in stated.items()})
+    return found
+
+
+def _squashed(
+    schemes: Sequence[TagScheme], known: git.Refs, version: dict[str, str], contained: Tag | None
+) -> Tag | None:
+    """The newest stable tag whose version is stated, if the one that is contained is older."""
+    stated = [
+        name
+        for name in known.tags()
+        if (tag := tags.classify(name, schemes)) and tag.release in version.values()
+    ]
+    tag = tags.newest(stated, schemes, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
+    return tag if tag and contained and tag.version > contained.version else None
+
+
+def _mismatches(version: dict[str, str], contained: Tag | None) -> Iterator[str]:
+    """What of the stated versions does not agree with the others or with the contained tag."""
+    if len(set(version.values())) > 1:
+        listed = ", ".join(f"{key} is {value}" for key, value in version.items())
+        yield f"the version files disagree: {listed}"
+    elif contained and any(
+        value != versions.spelled(contained.release, key.rpartition(": ")[0])
+        for key, value in version.items()
+    ):
+        stated = next(iter(version.values()))
+        yield (
+            f"the version is {stated}, the newest tag contained is {contained.name}: "
+            "the version is off, or a sync was merged without its history"
+        )
+
+
+def _upstream_tags(sh: Shell, fork: Fork) -> tuple[git.Refs, bool]:
+    """Upstream's tags, and whether upstream itself gave them."""
+    remote = fork.policy.remotes.upstream
+    if fork.url(remote) is not None:
+        found = git.remote_refs(sh, fork.path, remote.name, ["refs/tags/*"], PATIENCE)
+        if found is not None:
+            return found, True
+    return fork.refs, False
+
+
+def _checked_out(sh: Shell, fork: Fork) -> str:
+    answer = sh.ask("git -C {repo} symbolic-ref --quiet --short HEAD", repo=fork.path)
+    return answer.line if answer.ok else ""
+
+
+def _distance(sh: Shell, fork: Fork, left: str, right: str) -> tuple[int, int] | None:
+    if left not in fork.refs.objects or right not in fork.refs.objects:
+        return None
+    if fork.refs.objects[left] == fork.refs.objects[right]:
+        return 0, 0
+    return git.ahead_behind(sh, fork.path, left, right)
+
+
+def _in_progress(sh: Shell, fork: Fork, merged: Sequence[str]) -> Iterator[InProgress]:
+    """Sync branches of this product whose tag the production branch does not have yet."""
+    trees = {
+        tree.branch: git.nearest(tree.path)
+        for tree in git.worktrees(sh, fork.path)
+        if not tree.missing
+    }
+    origin = fork.policy.remotes.origin
+    for branch in dict.fromkeys([*fork.refs.branches(), *fork.published]):
+        name = fork.policy.branches.tag_of(branch)
+        tag = tags.classify(name, fork.policy.tags) if name and name not in merged else None
+        if tag is None:
+            continue  # a name that is no release's is nobody's upgrade
+        work = trees.get(f"refs/heads/{branch}")
+        there = fork.refs.objects.get(fork.tracking(origin, branch))
+        same = there == fork.refs.objects.get(f"refs/heads/{branch}", there)
+        published = bool(there and same and not (work and git.work_state(sh, work).merging))
+        # Behind what is published, conflicts are those of its pull request.
+        left = _unmerged(sh, work) if work and not published else 0
+        if published:
+            state = f"published to {origin.name}"
+        elif left:
+            state = f"{counted(left, 'conflict')} to resolve in {work}"
+        else:
+            state = f"prepared in {work}" if work else "started"
+        yield InProgress(branch, tag.name, tag.release, state, published, left)
+
+
+def _order(upgrade: InProgress) -> Version:
+    return Version(upgrade.version)
+
+
+def _unmerged(sh: Shell, work: Path) -> int:
+    listed = sh.ask("git -C {work} diff --name-only --diff-filter=U -z", work=work)
+    return len(set(listed.fields()))

@@ -1,0 +1,225 @@
+"""Evidence: what the fork's own commits did, as opposed to what syncs brought or left behind."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+from ..fork import drops, pins
+from ..run import git
+from ..run.shell import Answer, Shell
+from ..run.text import substantive
+from .evidence import Commit, Customisations
+
+MOST_PATHS = 20
+"""A commit with one parent that changes more paths than these may be a squashed sync."""
+_NOTES = (drops.FILE_NAME, pins.FILE_NAME)
+_FEWEST_PATHS = 3
+"""A commit with one parent that states a version may be one if it changes so many paths."""
+
+
+def read(
+    sh: Shell,
+    repo: Path,
+    ours: str,
+    upstream: Sequence[str],
+    version_files: Set[str] = frozenset(),
+) -> Customisations:
+    """The fork's own commits: in the history of `ours`, and in none of upstream's.
+
+    Merges are nobody's work: what a sync brings is upstream's, what it leaves behind is drift.
+    version_files: the paths that state the version.
+    """
+    log = list(_log(sh, repo, ours, upstream))
+    suspects = [
+        (commit, changed)
+        for commit, parents, changed in log
+        if len(parents) == 1
+        and (
+            len(changed) > MOST_PATHS
+            or (len(changed) >= _FEWEST_PATHS and not version_files.isdisjoint(changed))
+        )
+    ]
+    squashed = _bringing_upstreams_work(sh, repo, suspects, upstream)
+    own = [entry for entry in log if entry[0] not in squashed]
+    paths: dict[str, list[Commit]] = defaultdict(list)
+    for commit, _, changed in own:
+        for path in changed:
+            paths[path].append(commit)
+    return Customisations(paths, _Lines(sh, repo, [commit for commit, _, _ in own]), squashed)
+
+
+def newest(
+    sh: Shell, repo: Path, tip: str, known: str, paths: Sequence[str], most: int
+) -> tuple[Commit, ...]:
+    """The newest commits of a history that changed some files, and that another has not."""
+    words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, f"--max-count={most}"]
+    answer = sh.read([*words, tip, "--not", known, "--", *paths])
+    return tuple(commit for commit, _, _ in _commits(answer))
+
+
+_LOG = ["log", "--no-merges", "--no-show-signature", "--no-color", "--no-renames", "-z"]
+_LOG += ["--name-only", "--date=short", "--format=%x00%H%x00%P%x00%ad%x00%s"]
+
+
+def _log(
+    sh: Shell, repo: Path, ours: str, upstream: Sequence[str]
+) -> Iterable[tuple[Commit, list[str], list[str]]]:
+    """The commits with their parents and the paths that they changed, newest first."""
+    words = ["git", "-C", str(repo), *_LOG, ours, "--not", *upstream, "--"]
+    return _commits(sh.read(words))
+
+
+def _commits(answer: Answer) -> Iterator[tuple[Commit, list[str], list[str]]]:
+    fields = git.checked(answer, "commits").out.split("\0")[:-1]
+    start = 0
+    while start < len(fields):
+        name, parents, day, subject = fields[start + 1 : start + 5]
+        # No path is empty: an empty field stands before each commit.
+        end = start + 5
+        while end < len(fields) and fields[end]:
+            end += 1
+        changed = fields[start + 5 : end]
+        # The first path follows the message's line end.
+        changed[:1] = [path.removeprefix("\n") for path in changed[:1]]
+        yield Commit(name, day, subject), parents.split(), changed
+        start = end
+
+
+_Suspect = tuple[Commit, Sequence[str]]
+"""A commit and the paths that it changed."""
+
+
+def _bringing_upstreams_work(
+    sh: Shell,
+    repo: Path,
+    suspects: Sequence[_Suspect],
+    upstream: Sequence[str],
+) -> tuple[Commit, ...]:
+    """Those commits half of whose files or more are as upstream had them around that time."""
+    found: list[Commit] = []
+    left = suspects
+    # Most syncs land soon after what they brought; to look far back costs more.
+    for days in (60, 400):
+        if left:
+            squashed, left = _like_upstream(sh, repo, left, upstream, days)
+            found += squashed
+    return tuple(commit for commit, _ in suspects if commit in found)
+
+
+def _like_upstream(
+    sh: Shell,
+    repo: Path,
+    suspects: Sequence[_Suspect],
+    upstream: Sequence[str],
+    days: int,
+) -> tuple[list[Commit], list[_Suspect]]:
+    """Those commits half of whose files or more are as upstream had them in so many days before,
+    and those of which it may be true further back: they did not delete most of their files."""
+    dates = sorted(commit.date for commit, _ in suspects)
+    # A plain list of times and names comes from the commit graph, where there is one.
+    listed = sh.ask(
+        "git -C {repo} rev-list --first-parent --timestamp --since={since} --before={before}"
+        " {upstream} --",
+        repo=repo,
+        since=str(date.fromisoformat(dates[0]) - timedelta(days=days)),
+        before=f"{dates[-1]}T23:59:59",
+        upstream=upstream,
+    )
+    lines = git.checked(listed, "upstream's history").out.splitlines()
+    history = [(int(time), name) for time, name in map(str.split, lines)]
+    wanted, names = [], []
+    for commit, changed in suspects:
+        last = datetime.fromisoformat(f"{commit.date}T23:59:59").timestamp()
+        candidates = _sample([name for time, name in history if time <= last], 16)
+        # What this program writes down in the fork is no sign of either.
+        telling = [path for path in changed if path not in _NOTES and "\n" not in path]
+        paths = _sample(telling, 24)
+        wanted.append(((commit, changed), len(paths), len(candidates)))
+        names += [f"{where}:{path}" for where in (commit.name, *candidates) for path in paths]
+    found = sh.read(["git", "-C", str(repo), "cat-file", "--batch-check"], feed=names)
+    answers = iter(git.checked(found, "files").out.splitlines())
+    squashed, left = [], []
+    for suspect, width, height in wanted:
+        here, *theirs = [[next(answers) for _ in range(width)] for _ in range(1 + height)]
+        alike = [
+            sum(a == b and " blob " in a for a, b in zip(here, x, strict=True)) for x in theirs
+        ]
+        if 2 * max(alike, default=0) >= width:
+            squashed.append(suspect[0])
+        elif 2 * sum(" blob " in answer for answer in here) >= width:
+            left.append(suspect)
+    return squashed, left
+
+
+def _sample(items: Sequence[str], most: int) -> Sequence[str]:
+    """At most so many of the items, spread evenly."""
+    return items[:: -(-len(items) // most) or 1]
+
+
+def about(own: Customisations, paths: Iterable[str]) -> Customisations:
+    """The same, for questions about some paths alone: it holds the lines of files of their kinds
+    only, which is much less to read. A file may have been renamed, but hardly to another kind."""
+    suffixes = sorted({Path(path).suffix for path in paths})
+    if not isinstance(own.lines, _Lines) or not all(map(_KIND.fullmatch, suffixes)):
+        return own
+    return replace(own, lines=own.lines.of_files([f":(top)*{suffix}" for suffix in suffixes]))
+
+
+_KIND = re.compile(r"\.[a-z]{1,4}")
+"""A suffix that says what is in a file; others tell variants of one file apart."""
+
+
+class _Lines(Mapping[str, Sequence[Commit]]):
+    """Every line that some commits added or removed; read when somebody asks for one.
+
+    patterns: of git's, for the files in question; none for all.
+    """
+
+    def __init__(
+        self, sh: Shell, repo: Path, own: Sequence[Commit], patterns: Sequence[str] = ()
+    ) -> None:
+        self._sh, self._repo, self._own, self._patterns = sh, repo, own, patterns
+
+    def of_files(self, patterns: Sequence[str]) -> _Lines:
+        return _Lines(self._sh, self._repo, self._own, patterns)
+
+    @cached_property
+    def _found(self) -> dict[str, list[Commit]]:
+        lines: dict[str, list[Commit]] = defaultdict(list)
+        words = ["git", "-C", str(self._repo), "diff-tree", "--stdin", "--root", "-r", "-M", "-p"]
+        words += ["-U0", "--no-color", "--no-ext-diff", "--no-textconv", "--", *self._patterns]
+        answer = self._sh.read(words, feed=(commit.name for commit in self._own))
+        named = {commit.name: commit for commit in self._own}
+        commit, inside = None, 0
+        for line in git.checked(answer, "fork's changes").out.split("\n"):
+            if line.startswith("\\"):
+                continue  # no newline at end of file
+            if inside:
+                inside -= 1
+                text = line[1:].strip()
+                known = text in lines or substantive(text)
+                if commit and known and commit not in lines[text][-1:]:
+                    lines[text].append(commit)
+            elif line in named:
+                commit = named[line]
+            elif line.startswith("@@") and (head := _HEAD.match(line)):
+                inside = sum(1 if count is None else int(count) for count in head.groups())
+        return dict(lines)
+
+    def __getitem__(self, line: str) -> Sequence[Commit]:
+        return self._found[line]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+
+_HEAD = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")

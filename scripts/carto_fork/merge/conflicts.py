@@ -1,0 +1,310 @@
+"""Evidence: what exactly a merge stopped with. Reads a work tree, decides and changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ..fork.policy import Kind, Side
+from ..run import files, git
+from ..run.shell import Shell, batches
+from . import hunks
+from .evidence import Conflict, Stage, Texts, has_markers
+from .memory import Memory
+
+_SUBMODULE, _SYMLINK = "160000", "120000"
+_TEXTUAL = (Kind.CONTENT, Kind.ADD_ADD, Kind.RENAME, Kind.MODE)
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A merge made in the object store alone.
+
+    tree: what it gives; files in conflict hold their markers.
+    """
+
+    tree: str
+    conflicts: tuple[Conflict, ...]
+
+
+def read(sh: Shell, work: Path, ours: str = "HEAD", theirs: str = "MERGE_HEAD") -> list[Conflict]:
+    """Every conflict of the merge in progress in a work tree, by path.
+
+    ours, theirs: what is merged.
+    """
+    answer = sh.ask("git -C {work} ls-files --unmerged --full-name -z :/", work=work)
+    stages = _stages(answer.fields())
+    if not stages:
+        return []
+    found = _conflicts(sh, work, ours, theirs, stages)
+    edited = _edited(sh, work, stages)
+    texts = {c.path: _read_text(work / c.path) for c in found if c.kind in _TEXTUAL}
+    found = [replace(c, text=texts.get(c.path)) for c in found]
+    return [_with_edits(sh, work, c) if c.path in edited else c for c in found]
+
+
+def foresee(
+    sh: Shell,
+    repo: Path,
+    ours: str,
+    theirs: str,
+    unread: Callable[[str], bool] = lambda path: False,
+) -> Foreseen:
+    """What a merge of two commits would stop with. No index, ref or work tree is touched.
+
+    unread: tells of a path that nobody needs its texts, as of what is taken as a whole.
+    """
+    answer = sh.ask(
+        "git -C {repo} -c merge.conflictStyle=diff3 merge-tree --write-tree -z --no-messages"
+        " {ours} {theirs}",
+        repo=repo,
+        ours=ours,
+        theirs=theirs,
+    )
+    tree, *unmerged = git.checked(answer, "merge", 1).fields()
+    stages = _stages(unmerged)
+    if not stages:
+        return Foreseen(tree, ())
+    found = _conflicts(sh, repo, ours, theirs, stages, unread)
+    textual = [c.path for c in found if c.kind in _TEXTUAL and not unread(c.path)]
+    texts = dict(zip(textual, _texts(sh, repo, tree, textual), strict=True))
+    found = [replace(c, text=texts.get(c.path)) for c in found]
+    return Foreseen(tree, tuple(c for c in found if not _is_agreed(c)))
+
+
+def _texts(sh: Shell, repo: Path, tree: str, paths: Sequence[str]) -> list[str | None]:
+    """The texts of some files of a commit or tree; None where there is no such file."""
+    if not any("\n" in path for path in paths):
+        return git.contents(sh, repo, [f"{tree}:{path}" for path in paths])
+    entries = git.tree(sh, repo, tree)
+    texts = git.blobs(sh, repo, (entries[path][1] for path in paths if path in entries))
+    return [texts.get(entries[path][1]) if path in entries else None for path in paths]
+
+
+def count(sh: Shell, repo: Path, ours: str, theirs: str) -> int:
+    """With how many paths in conflict a merge of two commits would stop."""
+    answer = sh.ask(
+        "git -C {repo} -c merge.conflictStyle=merge merge-tree --write-tree -z --name-only"
+        " --no-messages {ours} {theirs}",
+        repo=repo,
+        ours=ours,
+        theirs=theirs,
+    )
+    return len(git.checked(answer, "merge", 1).fields()) - 1
+
+
+def _is_agreed(conflict: Conflict) -> bool:
+    """Whether both sides made the same changes: git's plain style of markers shows no conflict
+    there, only those that show the base do."""
+    segments = hunks.parse(conflict.text or "") or []
+    found = [segment for segment in segments if isinstance(segment, hunks.Hunk)]
+    return bool(found) and all(hunk.ours == hunk.theirs for hunk in found)
+
+
+_MOST_MERGES = 20
+
+
+def remember(
+    sh: Shell, repo: Path, ours: str, upstream: Sequence[str], paths: Sequence[str]
+) -> Memory:
+    """What people made of the conflicts in some files in the fork's newest merges.
+
+    Each of those merges is made once more in the object store, to see its conflicts again.
+    """
+    memory = Memory()
+    merges: dict[str, list[str]] = {}
+    for batch in batches(paths):
+        words = ["git", "-C", str(repo), "--literal-pathspecs", "rev-list", "--merges"]
+        # A merge in which a person took one side is no change against that side.
+        words += [
+            "--full-history",
+            f"--max-count={_MOST_MERGES}",
+            "--parents",
+            ours,
+            "--not",
+            *upstream,
+            "--",
+            *batch,
+        ]
+        for line in git.checked(sh.read(words), "fork's merges").out.splitlines():
+            merge, *parents = line.split()
+            merges[merge] = parents
+    for merge, parents in list(merges.items())[:_MOST_MERGES]:
+        if len(parents) != 2:
+            continue
+        for conflict in foresee(sh, repo, parents[0], parents[1]).conflicts:
+            if conflict.path in paths and conflict.text is not None:
+                result = git.show(sh, repo, merge, conflict.path)
+                if result is not None and not has_markers(result):
+                    memory.learn(conflict.path, conflict.text, result, merge[:10])
+    return memory
+
+
+def _stages(entries: Iterable[str]) -> dict[str, dict[int, Stage]]:
+    """The versions of each path in conflict, from lines as ls-files and merge-tree print them."""
+    stages: dict[str, dict[int, Stage]] = {}
+    for entry in entries:
+        fields, path = entry.split("\t", 1)
+        mode, name, number = fields.split(" ")
+        stages.setdefault(path, {})[int(number)] = Stage(mode, name)
+    return stages
+
+
+def _conflicts(
+    sh: Shell,
+    repo: Path,
+    ours: str,
+    theirs: str,
+    stages: Mapping[str, dict[int, Stage]],
+    unread: Callable[[str], bool] = lambda path: False,
+) -> list[Conflict]:
+    """The conflicts as the three sides' versions tell them."""
+    suspects = [path for path, found in stages.items() if not {2, 3} <= found.keys()]
+    # Three questions that do not wait for each other.
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        asked = pool.submit(_absent_from_base, sh, repo, ours, theirs, suspects)
+        comparing = pool.submit(_binary, sh, repo, ours, theirs, stages)
+        names = _names(sh, repo, ours, stages)
+        renamed, binary = asked.result(), comparing.result()
+    found = [
+        replace(_conflict(path, versions, path in renamed, path in binary), names=names[path])
+        for path, versions in sorted(stages.items())
+    ]
+    kinds = (*_TEXTUAL, Kind.MODIFY_DELETE)
+    textual = [c for c in found if c.kind in kinds and not unread(c.path)]
+    sides = [side for c in textual for side in (c.base, c.ours, c.theirs) if side]
+    texts = git.blobs(sh, repo, (side.name for side in sides))
+
+    def text(stage: Stage | None) -> str:
+        return texts.get(stage.name, "") if stage else ""
+
+    return [
+        replace(c, texts=Texts(text(c.base), text(c.ours), text(c.theirs))) if c in textual else c
+        for c in found
+    ]
+
+
+def _absent_from_base(
+    sh: Shell, repo: Path, ours: str, theirs: str, paths: Sequence[str]
+) -> set[str]:
+    """The paths that came to their place by a rename: the common ancestor has no such path."""
+    if not paths:
+        return set()
+    bases = git.merge_bases(sh, repo, ours, theirs)
+    present = git.tree(sh, repo, bases[0]).keys() if bases else ()
+    return set(paths) - set(present)
+
+
+def _names(
+    sh: Shell, repo: Path, ours: str, stages: Mapping[str, dict[int, Stage]]
+) -> dict[str, tuple[str, ...]]:
+    """Under which paths the fork has each file in conflict."""
+    known: set[str] = set()
+    for batch in batches(list(stages)):
+        listed = sh.ask(
+            "git -C {repo} --literal-pathspecs ls-tree --full-tree --name-only -z {ours} --"
+            " {paths}",
+            repo=repo,
+            ours=ours,
+            paths=batch,
+        )
+        known.update(git.checked(listed, "files").fields())
+    strange = {
+        path: found[2].name for path, found in stages.items() if 2 in found and path not in known
+    }
+    by_name: dict[str, list[str]] = {}
+    if strange:
+        for path, (_, name) in git.tree(sh, repo, ours).items():
+            by_name.setdefault(name, []).append(path)
+    return {
+        path: (path,) if path in known else (path, *by_name.get(strange.get(path, ""), ()))
+        for path in stages
+    }
+
+
+def _edited(sh: Shell, work: Path, paths: Iterable[str]) -> set[str]:
+    """The paths that differ from what the merge wrote, which git keeps as the tree AUTO_MERGE."""
+    # A submodule that is not checked out always differs.
+    changed = sh.ask(
+        "git -C {work} diff --name-only --no-renames --no-ext-diff --ignore-submodules=all -z"
+        " AUTO_MERGE --",
+        work=work,
+    )
+    # Where git cannot tell, anything may be somebody's work.
+    return set(changed.fields()) if changed.ok else set(paths)
+
+
+def _with_edits(sh: Shell, work: Path, conflict: Conflict) -> Conflict:
+    """The conflict with what is in its file now, and what the merge wrote there."""
+    path, now = work / conflict.path, ""
+    if path.is_symlink():
+        target = os.fsdecode(os.readlink(path))
+        sides = [side for side in (conflict.ours, conflict.theirs) if side]
+        same = (s for s in sides if _blob(sh, work, s.name) == target)
+        now = next((side.name for side in same), "another link")
+    elif path.exists():
+        hashed = sh.ask("git -C {work} hash-object -- {path}", work=work, path=conflict.path)
+        now = hashed.line
+    merged = _blob(sh, work, f"AUTO_MERGE:{conflict.path}") if conflict.text is not None else None
+    return replace(conflict, edited=True, now=now, merged=merged)
+
+
+def _blob(sh: Shell, work: Path, name: str) -> str | None:
+    answer = sh.ask("git -C {work} cat-file blob {name}", work=work, name=name)
+    return answer.out if answer.ok else None
+
+
+def _binary(
+    sh: Shell, repo: Path, ours: str, theirs: str, stages: Mapping[str, dict[int, Stage]]
+) -> set[str]:
+    """The paths that git, minding .gitattributes, compares as binary files."""
+    paths = [path for path, found in stages.items() if {2, 3} <= found.keys()]
+    question = (
+        "git -C {repo} --literal-pathspecs diff --numstat --no-renames --no-ext-diff -z"
+        " {ours} {theirs} -- {paths}"
+    )
+    binary: set[str] = set()
+    for batch in batches(paths):
+        listed = sh.ask(question, repo=repo, ours=ours, theirs=theirs, paths=batch)
+        entries = (entry.split("\t", 2) for entry in listed.fields())
+        binary.update(path for added, _, path in entries if added == "-")
+    return binary
+
+
+def _conflict(path: str, stages: Mapping[int, Stage], renamed: bool, binary: bool) -> Conflict:
+    base, ours, theirs = (stages.get(number) for number in (1, 2, 3))
+    deleted_by = None
+    if base and not (ours and theirs):
+        deleted_by = Side.UPSTREAM if ours else Side.FORK if theirs else None
+    kind = _kind(base, ours, theirs, renamed, binary)
+    return Conflict(path, kind, base, ours, theirs, deleted_by)
+
+
+def _kind(
+    base: Stage | None, ours: Stage | None, theirs: Stage | None, renamed: bool, binary: bool
+) -> Kind:
+    modes = {stage.mode for stage in (base, ours, theirs) if stage}
+    if _SUBMODULE in modes:
+        return Kind.SUBMODULE
+    if _SYMLINK in modes:
+        return Kind.SYMLINK
+    if ours and theirs:
+        if ours.name == theirs.name:
+            return Kind.MODE
+        if binary:
+            return Kind.BINARY
+        return Kind.CONTENT if base else Kind.ADD_ADD
+    # One side only: the other deleted the file, or one of them has it under another name.
+    return Kind.MODIFY_DELETE if base and (ours or theirs) and not renamed else Kind.RENAME
+
+
+def _read_text(path: Path) -> str | None:
+    try:
+        if path.is_symlink():
+            return None
+        return files.read_text(path)
+    except OSError:
+        return None

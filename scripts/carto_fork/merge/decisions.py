@@ -1,0 +1,529 @@
+"""Decisions: what evidence and the written rules settle in a conflict, and why. Pure.
+
+Evidence comes before a rule by path wherever text is in conflict: upstream's side is never taken
+over lines that the fork wrote, unless upstream has them too or a person said so.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
+
+from pathspec import GitIgnoreSpec
+
+from ..fork.drops import Drop
+from ..fork.policy import VERSION_LINE, Kind, Policy, Rule, Side, Take
+from ..run.text import counted, file_word, pathspec_word, substantive
+from . import hunks
+from .evidence import Conflict, Customisations, has_markers
+from .memory import Memory
+
+_ALIKE = 80
+"""Lines that are as alike as this (100 is equal) may be the same thing, said by both sides."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What becomes of one conflict.
+
+    take: who wins; None where (something of) it is left for a person.
+    rule: the name of the rule, "" if none fits.
+    why: the reason, for people.
+    whole: the winner's whole file is taken; otherwise `text` says what the file becomes.
+    text: the file with the decided hunks settled; None if it is not decided by hunks.
+    settled, left: how many hunks were decided, and how many are a person's.
+    dropped: lines of the fork's that the decision leaves out.
+    todo: what a person does about what is left.
+    past: what was made of an earlier conflict in the same file, "" if nothing is known.
+    given_up: by a person's word, the changed lines of the side that gave way; empty where that is
+        a file as a whole.
+    """
+
+    conflict: Conflict
+    take: Take | None
+    rule: str
+    why: str
+    whole: bool = False
+    text: str | None = None
+    settled: int = 0
+    left: int = 0
+    dropped: int = 0
+    todo: str = ""
+    past: str = ""
+    given_up: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """What decisions rest on.
+
+    own: what the fork's own commits did; None where nobody knows: then rules alone decide.
+    drops: what people have let go on purpose.
+    memory: what people made of the same hunks before.
+    words: what a person says now: whose side some paths follow in all that is left of them.
+    """
+
+    policy: Policy
+    own: Customisations | None = None
+    drops: Sequence[Drop] = ()
+    memory: Memory = field(default_factory=Memory)
+    words: Mapping[str, Take] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Reason:
+    """Why something is decided as it is; named as rules are."""
+
+    name: str
+    why: str
+    take: Take
+
+
+_UNTOUCHED = _Reason(
+    "untouched by the fork",
+    "No commit of the fork's own changed this; what differs was left by an earlier merge.",
+    Take.UPSTREAM,
+)
+_ABSORBED = _Reason("absorbed", "Upstream has the fork's change itself.", Take.UPSTREAM)
+_SPACE = _Reason(
+    "white space", "One side changed white space only; the other's text stays.", Take.BOTH
+)
+_SAME_CONTENT = _Reason("same content", "Only the mode differs; the fork's stays.", Take.FORK)
+_APPENDED = _Reason("both added", "Both sides only added lines, and not the same ones.", Take.BOTH)
+_BLOCK = _Reason(
+    "marked block",
+    "The fork's marked block stays inside upstream's new text, at the line that it stood at.",
+    Take.BOTH,
+)
+_BY_KEY = _Reason("merged by key", "Each side changed other keys; both changes stay.", Take.BOTH)
+
+
+def decide(conflicts: Sequence[Conflict], known: Knowledge) -> list[Decision]:
+    """A decision for each conflict."""
+    matchers = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in known.policy.rules]
+    decisions = []
+    for conflict in conflicts:
+        fitting = (r for r, paths in matchers if _fits(r, conflict, paths))
+        decisions.append(_with_word(_decide(conflict, next(fitting, None), known), known))
+    return decisions
+
+
+def _with_word(decision: Decision, known: Knowledge) -> Decision:
+    take = known.words.get(decision.conflict.path)
+    return _by_word(decision, take) if take and decision.left else decision
+
+
+BY_WORD = "a person's word"
+_WORDS = {
+    Take.UPSTREAM: _Reason(BY_WORD, "--accept-upstream was given.", Take.UPSTREAM),
+    Take.FORK: _Reason(BY_WORD, "--keep-fork was given.", Take.FORK),
+}
+
+
+def _by_word(decision: Decision, take: Take) -> Decision:
+    """The decision with all that was left of it settled as a person says now."""
+    conflict, reason = decision.conflict, _WORDS[take]
+    segments = hunks.parse(decision.text) if decision.text is not None else None
+    if segments is None:
+        # What somebody did to the file by hand is not the merge's to take back.
+        return decision if conflict.edited else _whole(conflict, reason)
+    text, given, dropped = "", [], decision.dropped
+    for segment in segments:
+        if isinstance(segment, str):
+            text += segment
+            continue
+        winner, loser = segment.theirs, segment.ours
+        if take is Take.FORK:
+            winner, loser = loser, winner
+        text += "".join(winner)
+        changed = [
+            x for both in _difference("".join(segment.base or ()), "".join(loser)) for x in both
+        ]
+        given += [line.strip() for line in changed if line.strip()] or [x.strip() for x in loser]
+        if take is Take.UPSTREAM:
+            dropped += sum(line not in {*winner, *(segment.base or ())} for line in loser)
+    return Decision(
+        conflict,
+        take,
+        reason.name,
+        reason.why,
+        text=text,
+        settled=decision.settled + decision.left,
+        dropped=dropped,
+        given_up=tuple(dict.fromkeys(given)),
+    )
+
+
+def _fits(rule: Rule, conflict: Conflict, paths: GitIgnoreSpec) -> bool:
+    return (
+        (not rule.kinds or conflict.kind in rule.kinds)
+        and rule.deleted_by in (None, conflict.deleted_by)
+        and paths.match_file(conflict.path)
+    )
+
+
+def _decide(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision:
+    if conflict.edited and (done := _carried_out(conflict, rule, known)):
+        return done
+    # A merge of two texts can be decided hunk by hunk; anything else only as a whole.
+    by_hunks = conflict.text is not None and conflict.ours and conflict.theirs
+    whole = bool(rule and rule.whole)
+    if not whole and not conflict.edited and _is_nobodys(conflict, known):
+        return _whole(conflict, _UNTOUCHED)
+    if by_hunks and has_markers(conflict.text or "") and not (whole and not conflict.edited):
+        return _by_hunks(conflict, rule, known)
+    if conflict.edited:
+        stage = f"git add -- {pathspec_word(conflict.path)}"
+        return _left(conflict, rule, "Changed by hand, not staged.", stage)
+    if drop := _dropped(conflict, (), known) or _dropped(conflict, (), known, Side.UPSTREAM):
+        return _whole(conflict, drop)
+    if known.own is not None and conflict.kind is Kind.MODE and not whole:
+        return _whole(conflict, _SAME_CONTENT)
+    if rule is None:
+        return _left(conflict, None, "No rule fits.", _how_to(conflict))
+    if by_hunks and not whole and conflict.kind in (Kind.CONTENT, Kind.ADD_ADD):
+        # Without markers, as with the attribute -merge, only one side's text is there.
+        return _left(conflict, rule, "Git did not merge it as a text.", _how_to(conflict))
+    if rule.take in (Take.FORK, Take.UPSTREAM):
+        return _whole(conflict, rule)
+    return _left(conflict, rule, f"Rule {rule.name!r} decides text only.", _how_to(conflict))
+
+
+def _whole(conflict: Conflict, reason: Rule | _Reason) -> Decision:
+    return Decision(conflict, reason.take, reason.name, reason.why, whole=True)
+
+
+def _is_nobodys(conflict: Conflict, known: Knowledge) -> bool:
+    """Whether no commit of the fork's own stands behind the fork's side of a conflict."""
+    if known.own is None or conflict.kind is Kind.RENAME:
+        return False
+    if known.own.of((conflict.path, *conflict.names)):
+        return False
+    if not conflict.texts:
+        return True
+    # Upstream may have renamed the file since the fork changed it.
+    added, removed = _difference(conflict.texts.base, conflict.texts.ours)
+    if conflict.deleted_by is Side.FORK:
+        # Whoever deleted it removed all of its lines, not one that many files have.
+        telling = [line for line in removed if substantive(line)]
+        wrote = sum(bool(known.own.behind([line])) for line in telling)
+        return wrote < max(2, len(telling))
+    return not known.own.behind((*added, *removed))
+
+
+def _difference(before: str, after: str) -> tuple[list[str], list[str]]:
+    """The lines that one text has more of than another, and those that it has fewer of."""
+    old, new = (Counter(text.split("\n")) for text in (before, after))
+    return list((new - old).elements()), list((old - new).elements())
+
+
+_DROPPED = "dropped on purpose"
+
+
+def _dropped(
+    conflict: Conflict, lines: Sequence[str], known: Knowledge, side: Side = Side.FORK
+) -> _Reason | None:
+    """A person's word that a side's change may go, if there is one that covers the lines."""
+    take = Take.UPSTREAM if side is Side.FORK else Take.FORK
+    for drop in known.drops:
+        if (drop.path, drop.side) == (conflict.path, side.value) and drop.covers(lines):
+            return _Reason(_DROPPED, drop.reason, take)
+    return None
+
+
+def _carried_out(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision | None:
+    """The decision that an earlier run has written to the file and not staged, if that is so."""
+    untouched = replace(conflict, edited=False, text=conflict.merged)
+    decision = _with_word(_decide(untouched, rule, known), known)
+    if decision.left:
+        return None
+    if decision.whole:
+        winner = conflict.ours if decision.take is Take.FORK else conflict.theirs
+        same = conflict.now == (winner.name if winner else "")
+    else:
+        same = decision.text == conflict.text
+    return replace(decision, conflict=conflict) if same else None
+
+
+def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision:
+    file, path = file_word(conflict.path), pathspec_word(conflict.path)
+    segments = hunks.parse(conflict.text or "")
+    if segments is None or not any(isinstance(segment, hunks.Hunk) for segment in segments):
+        why = "Its conflict markers do not add up."
+        return _left(conflict, rule, why, f"edit {file}, then git add -- {path}")
+    settled: list[hunks.Segment] = []
+    reasons: list[Rule | _Reason] = []
+    problems: list[str] = []
+    dropped = 0
+    for index, segment in enumerate(segments):
+        if isinstance(segment, str):
+            settled.append(segment)
+            continue
+        # Where both sides added the file, nothing is what they started from.
+        hunk = segment if conflict.base else replace(segment, base=())
+        found = _settle(conflict, hunk, hunks.paragraph(segments, index), rule, known)
+        if isinstance(found, str):
+            problems.append(found)
+            settled.append(segment)
+            continue
+        lines, reason = found
+        settled.append("".join(lines))
+        reasons.append(reason)
+        if reason.take is not Take.VERSION:
+            kept = {*lines, *(hunk.base or ())}
+            dropped += sum(line not in kept for line in hunk.ours)
+    total = sum(isinstance(segment, hunks.Hunk) for segment in segments)
+    let_go = any(reason.name == _DROPPED for reason in reasons)
+    if (
+        problems
+        and not conflict.edited
+        and not let_go
+        and (merged := _by_key(conflict, known)) is not None
+    ):
+        return Decision(
+            conflict, _BY_KEY.take, _BY_KEY.name, _BY_KEY.why, text=merged, settled=total
+        )
+    left = len(problems)
+    todo = f"resolve {counted(left, 'hunk')} in {file}, then git add -- {path}"
+    told = list(dict.fromkeys(reasons))
+    return Decision(
+        conflict,
+        take=told[0].take if told and not left else None,
+        rule=", ".join(reason.name for reason in told) or (rule.name if rule else ""),
+        why=" ".join(dict.fromkeys(problems or [reason.why for reason in told])),
+        text=hunks.join(settled),
+        settled=total - left,
+        left=left,
+        dropped=dropped,
+        todo=todo if left else "",
+        past=known.memory.past.get(conflict.path, "") if left else "",
+    )
+
+
+def _settle(
+    conflict: Conflict, hunk: hunks.Hunk, paragraph: str, rule: Rule | None, known: Knowledge
+) -> tuple[tuple[str, ...], Rule | _Reason] | str:
+    """The lines that a hunk becomes, and why; a sentence that says why not if it is a person's.
+
+    paragraph: the hunk with the lines around it.
+    """
+    take = rule.take if rule else None
+    if rule and take is Take.FORK:
+        return hunk.ours, rule
+    if rule and take is Take.VERSION:
+        lines = (*hunk.ours, *(hunk.base or ()), *hunk.theirs)
+        if all(map(VERSION_LINE.fullmatch, _bare(lines))):
+            return hunk.theirs, rule
+    shown = hunk.base is not None and known.own is not None
+    if shown and (by_evidence := _by_evidence(conflict, hunk, known)):
+        return by_evidence
+    if rule and take is Take.UPSTREAM:
+        return hunk.theirs, rule
+    if rule and take is Take.VERSION:
+        return "More than the version is in conflict."
+    marker = known.policy.markers.fork if known.policy.markers else ""
+    if marker and marker in paragraph:
+        block = _with_blocks(hunk, marker) if known.own is not None else None
+        return (block, _BLOCK) if block else f"A block marked `{marker}` is touched."
+    if rule and take is Take.BOTH:
+        # Where the base is empty, both sides only added lines.
+        clear = hunk.base == () and not _may_belong_above(conflict.path, hunk)
+        return (_both(hunk), rule) if clear else "Both sides changed the same lines."
+    if known.own is not None and _both_only_added(conflict, hunk):
+        return (*hunk.ours, *hunk.theirs), _APPENDED
+    return "Both sides changed the same lines." if known.own is not None else "No rule fits."
+
+
+def _by_evidence(
+    conflict: Conflict, hunk: hunks.Hunk, known: Knowledge
+) -> tuple[tuple[str, ...], _Reason] | None:
+    """What the contents themselves say about a hunk whose base is shown."""
+    base = hunk.base or ()
+    added, removed = _difference("".join(base), "".join(hunk.ours))
+    if drop := _dropped(conflict, [*added, *removed], known):
+        return hunk.theirs, drop
+    changed = [x for both in _difference("".join(base), "".join(hunk.theirs)) for x in both]
+    if changed and (drop := _dropped(conflict, changed, known, Side.UPSTREAM)):
+        return hunk.ours, drop
+    if _is_absorbed(conflict.path, hunk):
+        return hunk.theirs, _ABSORBED
+    if _is_upstreams(conflict, [*added, *removed], added, known):
+        return hunk.theirs, _UNTOUCHED
+    same = _same_but_space(conflict.path)
+    if same(base, hunk.ours):
+        return hunk.theirs, _SPACE
+    if same(base, hunk.theirs):
+        return hunk.ours, _SPACE
+    if seen := known.memory.find(conflict.path, hunk):
+        return seen.lines, _Reason("remembered", f"As in {seen.commit}.", Take.BOTH)
+    return None
+
+
+def _is_upstreams(
+    conflict: Conflict, changed: Sequence[str], added: Sequence[str], known: Knowledge
+) -> bool:
+    """Whether no commit of the fork's own wrote or removed any of the lines, and upstream's file
+    has all of those that the fork's side added: an earlier merge left them there."""
+    if known.own is None or conflict.texts is None or known.own.behind(changed):
+        return False
+    theirs = {line.strip() for line in conflict.texts.theirs.split("\n")}
+    said = [line.strip() for line in added if re.search(r"\w", line)]
+    return any(map(substantive, said)) and all(line in theirs for line in said)
+
+
+def _is_absorbed(path: str, hunk: hunks.Hunk) -> bool:
+    """Whether upstream made every change to the hunk that the fork made, whatever else it did."""
+    if hunk.ours == hunk.theirs:
+        return True
+    # Where indentation has a meaning, the same line further to the right is another one; but a
+    # line that only moved there was not removed.
+    plains = [str.strip, str.rstrip] if _is_indented(path) else [str.strip]
+    return all(_makes_every_change(hunk, plain) for plain in plains)
+
+
+def _makes_every_change(hunk: hunks.Hunk, plain: Callable[[str], str]) -> bool:
+    base, ours, theirs = (
+        Counter(plain(line) for line in lines if line.strip())
+        for lines in (hunk.base or (), hunk.ours, hunk.theirs)
+    )
+    added, removed = ours - base, base - ours
+    held = not (added - (theirs - base)) and not (removed - (base - theirs))
+    return bool(added or removed) and held
+
+
+def _is_indented(path: str) -> bool:
+    """Whether the white space that a line begins with has a meaning in a file."""
+    name = path.rpartition("/")[2].lower()
+    return "makefile" in name or name.endswith(
+        (".py", ".pyi", ".yml", ".yaml", ".md", ".rst", ".mk")
+    )
+
+
+def _same_but_space(path: str) -> Callable[[Sequence[str], Sequence[str]], bool]:
+    """What tells whether two runs of lines differ only in the white space around lines."""
+    plain = str.rstrip if _is_indented(path) else str.strip
+    return lambda one, other: [*map(plain, one)] == [*map(plain, other)] != []
+
+
+def _with_blocks(hunk: hunks.Hunk, marker: str) -> tuple[str, ...] | None:
+    """Upstream's lines with the fork's marked blocks put in; None where their place is unclear."""
+    if hunk.base is None:
+        return None
+    matcher = difflib.SequenceMatcher(None, hunk.base, hunk.ours, autojunk=False)
+    lines = list(hunk.theirs)
+    for kind, start, end, first, last in reversed(matcher.get_opcodes()):
+        block = hunk.ours[first:last]
+        if kind == "equal":
+            continue
+        if kind != "insert" or not block[0].strip().startswith(marker):
+            return None
+        before, after = hunk.base[start - 1 : start], hunk.base[end : end + 1]
+        if before and lines.count(before[0]) == 1 == hunk.base.count(before[0]):
+            place = lines.index(before[0]) + 1
+        elif after and lines.count(after[0]) == 1 == hunk.base.count(after[0]):
+            place = lines.index(after[0])
+        else:
+            return None
+        lines[place:place] = block
+    return tuple(lines)
+
+
+# Two additions that are well by themselves may need a comma or a table between them.
+_KEYED = (".json", ".toml", ".yaml", ".yml")
+
+
+def _both_only_added(conflict: Conflict, hunk: hunks.Hunk) -> bool:
+    """Whether both sides only added lines, and none that the other side's file has already."""
+    if hunk.base != () or conflict.base is None or conflict.texts is None:
+        return False
+    from rapidfuzz import fuzz, process  # costs more to import than most tasks need
+
+    if _may_belong_above(conflict.path, hunk) or conflict.path.endswith(_KEYED):
+        return False
+    ours = [line.strip() for line in hunk.ours if substantive(line)]
+    theirs = [line.strip() for line in hunk.theirs if substantive(line)]
+    everything = [
+        {line.strip() for line in text.split("\n")}
+        for text in (conflict.texts.theirs, conflict.texts.ours)
+    ]
+    return (
+        bool(ours and theirs)
+        and everything[0].isdisjoint(ours)
+        and everything[1].isdisjoint(theirs)
+        and not any(
+            process.extractOne(line, theirs, scorer=fuzz.ratio, score_cutoff=_ALIKE)
+            for line in ours
+        )
+    )
+
+
+def _may_belong_above(path: str, hunk: hunks.Hunk) -> bool:
+    """Whether upstream's added lines may belong to what stands above them, not to the fork's."""
+    return _is_indented(path) and _indent(hunk.ours) != _indent(hunk.theirs)
+
+
+def _indent(lines: Sequence[str]) -> str:
+    """The white space that the first line with words begins with."""
+    first = next((line for line in lines if line.strip()), "")
+    return first[: len(first) - len(first.lstrip())]
+
+
+def _by_key(conflict: Conflict, known: Knowledge) -> str | None:
+    """A structured file merged by key; None where that cannot be done."""
+    texts = conflict.texts
+    if known.own is None or texts is None or not conflict.base:
+        return None
+    # It costs more to import than most merges have need for.
+    from . import structured
+
+    stated = [file.keys for file in known.policy.version_files if file.path == conflict.path]
+    upstreams = [key for keys in stated for key in keys]
+    merged = structured.merge(
+        conflict.path, texts.base, texts.ours, texts.theirs, upstream_keys=upstreams
+    )
+    return merged.text if merged else None
+
+
+def _both(hunk: hunks.Hunk) -> tuple[str, ...]:
+    """The lines of both sides; what both begin or end with stands once."""
+    ours, theirs = hunk.ours, hunk.theirs
+    start = _alike(ours, theirs)
+    rest, other = ours[start:], theirs[start:]
+    end = _alike(rest[::-1], other[::-1])
+    return (*ours[:start], *rest[: len(rest) - end], *other)
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many lines both begin with; brackets and the like alone are no sign of the same thing."""
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    alike = [line for line, _ in pairs]
+    return len(alike) if any(re.search(r"\w", line) for line in alike) else 0
+
+
+def _bare(lines: Sequence[str]) -> list[str]:
+    return [line.rstrip("\r\n") for line in lines]
+
+
+def _left(conflict: Conflict, rule: Rule | None, why: str, todo: str) -> Decision:
+    return Decision(conflict, None, rule.name if rule else "", why, left=1, todo=todo)
+
+
+def _how_to(conflict: Conflict) -> str:
+    """What a person does about a conflict as a whole, in words that can be pasted."""
+    file, path = file_word(conflict.path), pathspec_word(conflict.path)
+    if conflict.deleted_by is Side.UPSTREAM:
+        return f"git add -- {path} keeps it, git rm -- {path} follows upstream"
+    if conflict.deleted_by is Side.FORK:
+        return f"git rm -- {path} keeps it deleted, git add -- {path} follows upstream"
+    if conflict.kind is Kind.RENAME:
+        return f"git add -- {path} keeps this name, git rm -- {path} drops it"
+    if conflict.kind is Kind.SUBMODULE:
+        return f"check the wanted commit out in {file}, then git add -- {path}"
+    if conflict.kind in (Kind.BINARY, Kind.SYMLINK):
+        sides = f"git checkout --ours -- {path} (the fork's) or --theirs (upstream's)"
+        return f"{sides}, then git add -- {path}"
+    return f"edit {file}, then git add -- {path}"

@@ -1,0 +1,314 @@
+"""Action: carry decisions out in a work tree, and bring disabled workflows to rest again."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pathspec import GitIgnoreSpec
+
+from ..fork import drops
+from ..fork.drops import Drop
+from ..fork.policy import Kind, Policy, Side, Take
+from ..run import files, git
+from ..run.errors import Failed, Refused
+from ..run.shell import Shell, batches
+from ..run.text import printable
+from . import authorship, conflicts, dossier, knowledge, markers
+from .decisions import BY_WORD, Decision
+from .dossier import Dossier
+from .evidence import Conflict, Customisations, has_markers
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What became of a merge's conflicts.
+
+    decisions: one for each conflict.
+    returned: workflows that the fork had disabled, that came back with the merge without any
+        conflict, and that were removed again.
+    units: generated files that merged without conflict into a mixture of two builds; upstream's
+        version, or absence, was taken.
+    dossiers: for each conflict that is left, by path, what a person needs to know.
+    marked: files that are staged although conflict markers are left in them.
+    """
+
+    decisions: tuple[Decision, ...]
+    returned: tuple[str, ...]
+    units: tuple[str, ...] = ()
+    dossiers: Mapping[str, Dossier] = field(default_factory=dict)
+    marked: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> list[Decision]:
+        """The decisions that are a person's."""
+        return [decision for decision in self.decisions if decision.left]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {
+            "conflicts": [
+                _as_json(decision, self.dossiers.get(decision.conflict.path))
+                for decision in self.decisions
+            ],
+            "removed_again": list(self.returned),
+            "generated_taken_whole": list(self.units),
+            "left": len(self.left),
+            "staged_with_markers": list(self.marked),
+        }
+
+
+def _as_json(decision: Decision, dossier: Dossier | None) -> dict[str, Any]:
+    conflict = decision.conflict
+    return {
+        "path": conflict.path,
+        "kind": conflict.kind.value,
+        "deleted_by": conflict.deleted_by and conflict.deleted_by.value,
+        "decision": decision.take.value if decision.take else "person",
+        "rule": decision.rule,
+        "why": decision.why,
+        "hunks_settled": decision.settled,
+        "hunks_left": decision.left,
+        "fork_lines_dropped": decision.dropped,
+        "todo": decision.todo,
+        "dossier": dossier,
+    }
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a person says about conflicts that nothing else decides.
+
+    upstream, fork: the paths that follow upstream's side, and those that keep the fork's.
+    reason: why, in words; it is written down.
+    """
+
+    upstream: tuple[str, ...] = ()
+    fork: tuple[str, ...] = ()
+    reason: str = ""
+
+    @property
+    def takes(self) -> dict[str, Take]:
+        """Who wins at which path."""
+        return dict.fromkeys(self.upstream, Take.UPSTREAM) | dict.fromkeys(self.fork, Take.FORK)
+
+
+def resolve(
+    sh: Shell,
+    work: Path,
+    policy: Policy,
+    upstream: Sequence[str] = (),
+    words: Words | None = None,
+    ours: str = "HEAD",
+    theirs: str = "MERGE_HEAD",
+    settled: Collection[str] = (),
+) -> Resolution:
+    """Decide the conflicts of the merge in progress in a work tree, and carry it out.
+
+    What is decided is staged; what is left keeps its diff3 markers. Nothing that a person has
+    edited is overwritten. Running it again continues.
+
+    upstream: the refs that follow upstream's branches.
+    ours, theirs: what is merged.
+    settled: paths whose conflict is resolved already; a person's word about one changes nothing.
+    Raises Refused where a person's word is about any other path without conflict.
+    """
+    words = words or Words()
+    found = conflicts.read(sh, work, ours, theirs)
+    if strange := sorted(words.takes.keys() - {conflict.path for conflict in found} - {*settled}):
+        raise Refused(
+            f"there is no conflict in {printable(strange[0])}.",
+            then=f"name files that {git.at(work)} diff --name-only --diff-filter=U shows, "
+            "from the top of the work tree.",
+        )
+    if rewritten := _show_bases(sh, work, found):
+        again = conflicts.read(sh, work, ours, theirs)
+        found = [replace(c, edited=False) if c.path in rewritten else c for c in again]
+    known = [theirs, *upstream]
+    own = authorship.read(sh, work, ours, known, policy.version_paths)
+    decided = [
+        replace(decision, todo=_typed(work, decision.todo))
+        for decision in knowledge.decide(
+            sh, work, policy, found, own, ours, known, words=words.takes
+        )
+    ]
+    units = _foreign_in_units(sh, work, policy, own, theirs)
+    left = [decision for decision in decided if decision.left]
+    resolution = Resolution(
+        tuple(decided),
+        tuple(_returned(sh, work, policy, ours, theirs)),
+        units,
+        dossier.write(sh, work, left, own, ours, theirs),
+    )
+    # First the reason: a file that is staged is in conflict no longer.
+    _write_down(sh, work, decided, words)
+    _apply(sh, work, resolution, theirs)
+    marked = markers.left(sh, work, [ours, theirs], markers.INDEX)
+    return replace(resolution, marked=tuple(dict.fromkeys(path for path, _ in marked)))
+
+
+def _typed(work: Path, todo: str) -> str:
+    """What a person does about a conflict, with git's commands as they are typed from here."""
+    return re.sub(r"\bgit (?=(add|rm) -- )", lambda _: f"{git.at(work)} ", todo)
+
+
+def bring_back(sh: Shell, work: Path, left: Sequence[Conflict]) -> None:
+    """Put conflicts that were committed with their markers back into a work tree's index, so that
+    git and everybody see them as such."""
+    lines = []
+    for conflict in left:
+        lines.append(f"0 {git.NULL}\t{conflict.path}")
+        for number, stage in enumerate((conflict.base, conflict.ours, conflict.theirs), 1):
+            if stage:
+                lines.append(f"{stage.mode} {stage.name} {number}\t{conflict.path}")
+    with tempfile.NamedTemporaryFile("w", prefix="carto-fork.", errors="surrogateescape") as file:
+        file.writelines(f"{line}\0" for line in lines)
+        file.flush()
+        told = sh.do("git -C {work} update-index -z --index-info", work=work, stdin=Path(file.name))
+    git.checked(told, "conflicts")
+    # What differs from here on is somebody's edit.
+    asked = sh.ask("git -C {work} rev-parse {tree}", work=work, tree="HEAD^{tree}")
+    tree = git.checked(asked, "files").line
+    noted = sh.do("git -C {work} update-ref AUTO_MERGE {tree}", work=work, tree=tree)
+    git.checked(noted, "merge")
+
+
+def _write_down(sh: Shell, work: Path, decided: Sequence[Decision], words: Words) -> None:
+    """Remember what gave way by a person's word."""
+    losers = {
+        path: Side.FORK if take is Take.UPSTREAM else Side.UPSTREAM
+        for path, take in words.takes.items()
+    }
+    write_drops(
+        sh,
+        work,
+        [
+            Drop(d.conflict.path, words.reason, d.given_up, side=losers[d.conflict.path].value)
+            for d in decided
+            if d.rule == BY_WORD
+        ],
+    )
+
+
+def write_drops(sh: Shell, work: Path, more: Sequence[Drop]) -> None:
+    """Put what people let go into the file that remembers it, and stage that."""
+    if not more:
+        return
+    before = git.show(sh, work, "", drops.FILE_NAME)
+    write_file(sh, work, drops.FILE_NAME, before, drops.add(before, more))
+
+
+def write_file(sh: Shell, work: Path, path: str, before: str | None, after: str) -> None:
+    """Give a file a new text, and stage it; `before` is None where it is not there yet."""
+    if sh.dry:
+        sh.show(files.patch_command(work, path, before, after))
+    elif after != before:
+        (work / path).touch()
+        files.replace_text(work / path, after)
+    _git(sh, work, "add", [path])
+
+
+def _foreign_in_units(
+    sh: Shell, work: Path, policy: Policy, own: Customisations, merged: str
+) -> tuple[str, ...]:
+    """Generated files that merged without conflict and are not upstream's: parts of another build.
+
+    A file that a commit of the fork's own put there, and that upstream has not, is the fork's.
+    """
+    spec = GitIgnoreSpec.from_lines(
+        path for rule in policy.units for path in rule.paths if path.endswith("/")
+    )
+    staged = sh.ask(
+        "git -C {work} diff --cached --name-only --no-renames --diff-filter=u -z {merged}",
+        work=work,
+        merged=merged,
+    )
+    theirs = git.tree(sh, work, merged)
+    differing = spec.match_files(git.checked(staged, "staged files").fields())
+    return tuple(sorted(p for p in differing if p in theirs or not own.of([p])))
+
+
+def _show_bases(sh: Shell, work: Path, found: Sequence[Conflict]) -> set[str]:
+    """Rewrite markers that hide what both sides started from; the paths where there were any."""
+    bare = [
+        conflict.path
+        for conflict in found
+        if conflict.kind is Kind.CONTENT
+        and conflict.text is not None
+        and not conflict.edited
+        and has_markers(conflict.text)
+        and "\n||||||| " not in conflict.text
+    ]
+    if bare:
+        _git(sh, work, "checkout --conflict=diff3", bare)
+    return set() if sh.dry else set(bare)
+
+
+def _returned(sh: Shell, work: Path, policy: Policy, ours: str, theirs: str) -> list[str]:
+    """Disabled workflows that the merge adds although the fork does not have them."""
+    paths = policy.workflows.disabled
+    if not paths:
+        return []
+    question = "git -C {work} --literal-pathspecs diff --cached --name-only --no-renames -z"
+    words = f"{question} --diff-filter=A {{ours}} -- {{paths}}"
+    added = sh.ask(words, work=work, ours=ours, paths=paths)
+    # One that differs from upstream's was put there by a person.
+    differing = f"{question} {{theirs}} -- {{paths}}"
+    own = sh.ask(differing, work=work, theirs=theirs, paths=paths).fields()
+    return [path for path in added.fields() if path not in own]
+
+
+def _apply(sh: Shell, work: Path, resolution: Resolution, theirs: str) -> None:
+    whole = [decision for decision in resolution.decisions if decision.whole]
+    kept: dict[Side, list[str]] = {Side.FORK: [], Side.UPSTREAM: []}
+    deleted: list[str] = []
+    for decision in whole:
+        conflict = decision.conflict
+        side = Side.FORK if decision.take is Take.FORK else Side.UPSTREAM
+        stage = conflict.ours if side is Side.FORK else conflict.theirs
+        if stage is None:
+            deleted.append(conflict.path)
+        elif conflict.kind is Kind.SUBMODULE:
+            # `git checkout --theirs` leaves a submodule's entry unmerged.
+            entry = f"{stage.mode},{stage.name},{conflict.path}"
+            sh.do("git -C {work} update-index --cacheinfo {entry}", work=work, entry=entry)
+        else:
+            kept[side].append(conflict.path)
+    for side, option in ((Side.FORK, "--ours"), (Side.UPSTREAM, "--theirs")):
+        _git(sh, work, f"checkout {option}", kept[side])
+    staged = kept[Side.FORK] + kept[Side.UPSTREAM]
+    for decision in resolution.decisions:
+        if decision.text is not None and decision.settled:
+            _write(sh, work, decision)
+        if decision.text is not None and not decision.left:
+            staged.append(decision.conflict.path)
+    _git(sh, work, "add", staged)
+    _git(sh, work, "rm --quiet --force", [*deleted, *resolution.returned])
+    _git(sh, work, f"restore --source={theirs} --staged --worktree", resolution.units)
+
+
+def _write(sh: Shell, work: Path, decision: Decision) -> None:
+    path, before, after = decision.conflict.path, decision.conflict.text, decision.text
+    if before is None or after is None or before == after:
+        return
+    if sh.dry:
+        sh.show(files.patch_command(work, path, before, after))
+    else:
+        files.replace_text(work / path, after)
+
+
+def _git(sh: Shell, work: Path, command: str, paths: Sequence[str]) -> None:
+    """Run a git command on literal paths."""
+    for batch in batches(paths):
+        line = f"git -C {{work}} --literal-pathspecs {command} -- {{paths}}"
+        answer = sh.do(line, work=work, paths=batch)
+        if not answer.ok:
+            raise Failed(
+                f"`git {command}` ended with exit code {answer.code}: {answer.err.strip()}",
+                untouched="What was decided so far is staged; nothing was committed.",
+                then="run the same command again.",
+            )

@@ -1,0 +1,59 @@
+"""Changing files: whole or not at all, or as a command to paste."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shlex
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from .text import lines_of
+
+
+def read_text(path: Path) -> str:
+    """A text file with its line ends as they are; bytes that are not UTF-8 as lone surrogates."""
+    return path.read_bytes().decode("utf-8", "surrogateescape")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Give an existing file a new content, keeping its mode; a full disk leaves it as it was."""
+    path = path.resolve()
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".carto-fork.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(text.encode("utf-8", "surrogateescape"))
+        shutil.copymode(path, name)
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def patch_command(work: Path, path: str, before: str | None, after: str) -> str:
+    """A shell command that changes a file of a work tree, or makes it (`before` is None), ready to
+    be pasted."""
+    old, new = _quoted(f"a/{path}") if before is not None else "/dev/null", _quoted(f"b/{path}")
+    lines = difflib.unified_diff(lines_of(before or ""), lines_of(after), old, new)
+    ended = (x if x.endswith("\n") else f"{x}\n\\ No newline at end of file\n" for x in lines)
+    # No line of a patch can end it: each begins with one of ` +-@\`, and names are quoted.
+    command = f"git -C {shlex.quote(str(work))} apply --whitespace=nowarn <<'END_OF_PATCH'"
+    return f"{command}\n{''.join(ended)}END_OF_PATCH"
+
+
+def new_file_command(path: Path, text: str) -> str:
+    """A shell command that writes a file, ready to be pasted; the text ends with a line end."""
+    return f"cat > {shlex.quote(str(path))} <<'END_OF_FILE'\n{text}END_OF_FILE"
+
+
+def _quoted(path: str) -> str:
+    """A path as git writes it in a patch: in C's notation where it is not plain."""
+    raw = path.encode("utf-8", "surrogateescape")
+    if re.fullmatch(rb"[!#-\[\]-~]+", raw):
+        return path
+    escaped = re.sub(rb'[^ -~]|["\\]', lambda found: b"\\%03o" % ord(found[0]), raw)
+    return f'"{escaped.decode()}"'

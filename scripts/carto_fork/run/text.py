@@ -1,0 +1,58 @@
+"""Text of unknown origin, made fit to be shown or pasted. Pure."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from shlex import quote
+
+_SUBSTANTIVE = re.compile(r"(?:\w\W*){8}")
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines with their line ends, cut at line feeds only, as git does."""
+    return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def substantive(line: str) -> bool:
+    """Whether a line says enough to be recognised: not a bracket, an `else:` or a blank."""
+    return bool(_SUBSTANTIVE.search(line))
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things, as in `1 file` and `2 files`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def printable(text: str) -> str:
+    """Text of unknown origin (paths, subjects, output) without control characters."""
+    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return safe.encode("utf-8", "backslashreplace").decode()
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """A line as lines of so many columns, broken between words."""
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    # A command in backticks is to be pasted; it stays on one line.
+    held = re.sub("`[^`]*`", lambda found: found[0].replace(" ", "\0"), line)
+    lines = textwrap.wrap(
+        held, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [part.replace("\0", " ") for part in lines or [""]]
+
+
+def pathspec_word(path: str) -> str:
+    """A path as a word to paste behind the `--` of a git command, meaning that path alone."""
+    if re.search(r"[*?\[\]\\]|^:", path):
+        path = f":(top,literal){path}"
+    return file_word(path)
+
+
+def file_word(path: str) -> str:
+    """A path as a word to paste into a shell."""
+    if path.isprintable():
+        return quote(path)
+    # bash, zsh and ksh know this form.
+    raw = path.encode("utf-8", "surrogateescape")
+    escaped = re.sub(rb"[^ -~]|['\\]", lambda found: b"\\%03o" % ord(found[0]), raw)
+    return f"$'{escaped.decode()}'"

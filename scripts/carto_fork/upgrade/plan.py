@@ -1,0 +1,566 @@
+"""What an upgrade needs to know before its first write, and the plan made from it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from packaging.version import InvalidVersion, Version
+
+from ..audit import ancestry, healing
+from ..ci import slack
+from ..fork import bump, pins, tags, versions
+from ..fork.fork import Fork, require_whole_history
+from ..fork.policy import Policy
+from ..fork.tags import Tag
+from ..fork.target import Target, asked_name
+from ..merge import authorship
+from ..run import files, git, github
+from ..run.errors import Refused
+from ..run.journal import Journal
+from ..run.shell import Shell
+from ..run.steps import Plan
+from ..run.text import counted, printable
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a person asked for.
+
+    tag: the release, as typed.
+    heal: record the lost ancestry of an earlier sync first. unhealed: merge in spite of it.
+    request: open or update the pull request, where gh is installed.
+    """
+
+    tag: str
+    direct: bool = False
+    push: bool = True
+    tests: bool = True
+    heal: bool = False
+    unhealed: bool = False
+    request: bool = True
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """An upgrade that may start.
+
+    before: the version on the production branch.
+    commits: how many commits of upstream's it brings.
+    sync, work: the sync branch, and the work tree for it.
+    finished: it has been published already, and checked as asked.
+    notes: what a person should know.
+    signature: what git says of the tag's; "" where it has none.
+    """
+
+    target: Target
+    plan: Plan
+    before: str
+    commits: int
+    sync: str
+    work: Path
+    finished: bool
+    notes: tuple[str, ...]
+    signature: str
+
+
+def require_able(sh: Shell, fork: Fork, options: Options) -> None:
+    """Raises Refused where nobody could merge: a cut history, no identity, or, with --direct, a
+    rebase of the production branch under way."""
+    repo = fork.path
+    require_whole_history(fork)
+    if not git.has_identity(sh, repo):
+        raise git.nobody(repo)
+    if options.direct:
+        _require_no_rebase(sh, fork)
+
+
+def fetch_plan(fork: Fork, target: Target) -> Plan:
+    """The plan for getting what the upgrade needs from both remotes."""
+    sync = fork.policy.branches.sync_for(target.tag.name)
+    values = fork.values() | {
+        "tag": target.tag.name,
+        "base": target.base,
+        "sync": sync,
+        "start": target.pushed or target.base,
+    }
+    production = fork.origin_production
+    published = fork.tracking(fork.policy.remotes.origin, sync)
+    conditions = set()
+    if fork.refs.commits.get(production) != target.base:
+        conditions.add("production-moved")
+    if target.pushed and fork.refs.commits.get(published) != target.pushed:
+        conditions.add("pushed-before")
+    untouched = "Your checkout, your branches and origin are as they were."
+    return Plan(values, frozenset(conditions), untouched)
+
+
+def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
+    """Check every precondition and make the plan. The fork's policy must be that at the base.
+
+    Raises Refused where the upgrade may not start.
+    """
+    repo, branches = fork.path, fork.policy.branches
+    tag, sync = target.tag, branches.sync_for(target.tag.name)
+    before = _version_before(sh, fork, target)
+    here = fork.refs.commits.get(f"refs/heads/{sync}", "")
+    # A run with --direct that was cut after its push has only its last steps to do.
+    if not (options.direct and here == target.base):
+        _require_newer(sh, fork, target, before)
+    work, checkout = _work_trees(sh, fork, sync, tag.name)
+    notes = _notes(sh, fork, target, options)
+    notes += _sync_notes(sh, fork, target, options, here, work)
+    _require_same_tag(sh, fork, target)
+    _require_clean(sh, fork, target, work, checkout if options.direct else None)
+
+    lost, warnings = _lost_ancestry(sh, fork, target, here, options)
+    notes += warnings
+    checks = ("generate", "install", "test", "lint")
+    commands = {name: getattr(fork.policy.commands, name) for name in checks}
+    requests = options.request and github.can_be_asked(fork.gh, fork.policy.remotes.origin.url)
+    conditions = _conditions(fork, options, checkout, requests)
+    if lost:
+        conditions.add("heal")
+    if "request" in conditions and os.environ.get(slack.VARIABLE):
+        conditions.add("slack")
+    if options.tests:
+        conditions |= {name for name, lines in commands.items() if lines}
+    if Path.cwd().is_relative_to(os.path.abspath(work)):
+        # Whoever runs this in the work tree is not to lose the ground under their feet.
+        conditions.discard("tidy")
+    messages = fork.policy.messages
+    values = fetch_plan(fork, target).values | {
+        "commit": target.commit,
+        "version": tag.release,
+        "work": str(work),
+        "place": os.path.abspath(work),
+        "checkout": str(checkout or ""),
+        "message": messages.merge.replace("{tag}", tag.name).replace(
+            "{production}", branches.production
+        ),
+    }
+    values |= {"generated": f"chore: generate files anew for {tag.name}"}
+    values |= healing.values(lost)
+    plan = Plan(
+        values=values,
+        conditions=frozenset(conditions),
+        untouched=f"Your checkout, {branches.production} and {values['origin']} are as they were.",
+        commands=commands,
+        work=work,
+        logs=git.nearest(fork.repository.common / "carto-fork" / tag.name),
+    )
+    checked = {"verify"} | conditions & {"test", "lint"}
+    finished = (
+        "push" in conditions
+        and here == target.pushed != ""
+        and not work.exists()
+        and git.is_ancestor(sh, repo, target.commit, here)
+        and all(fork.refs.commits.get(_passed(tag, check)) == here for check in checked)
+    )
+    brings = git.count(sh, repo, target.commit, target.base)
+    signed = git.signature(sh, repo, tag.name)
+    return Upgrade(target, plan, before, brings, sync, work, finished, tuple(notes), signed)
+
+
+def _lost_ancestry(
+    sh: Shell, fork: Fork, target: Target, here: str, options: Options
+) -> tuple[ancestry.Lost | None, list[str]]:
+    """The sync that the upgrade heals first, and what a person should know of it.
+
+    Raises Refused where nobody has said whether to heal.
+    """
+    if options.unhealed or not git.has_object(sh, fork.path, target.commit):
+        return None, []
+    upstream = [target.commit, *fork.upstream_refs]
+    own = authorship.read(sh, fork.path, target.base, upstream, fork.policy.version_paths)
+    lost = ancestry.find(sh, fork.path, target.base, upstream, own)
+    if lost is None or (here and git.is_ancestor(sh, fork.path, lost.parent, here)):
+        return None, []
+    healing.require_provable(fork, lost)
+    note = ""
+    if gone := healing.left_out(sh, fork, target.base, lost, own):
+        files = len({entry.path for entry in gone})
+        note = (
+            f"the squashed sync left {counted(len(gone), 'change')} of upstream's out of "
+            f"{counted(files, 'file')}, and healing does not bring that back."
+        )
+    if not options.heal:
+        before, after = healing.cost(sh, fork, target.base, target.commit, lost)
+        raise Refused(
+            f"{fork.policy.branches.production} has lost the ancestry of a sync: "
+            f"{healing.described(lost)}. This merge would stop with {counted(before, 'conflict')}; "
+            f"once that is recorded, with {after}.{f' But {note}' if note else ''}",
+            then=f"{'see `heal --check`, then ' if note else ''}run the same command with --heal "
+            "to record it first, or with --unhealed to merge in spite of it.",
+        )
+    return lost, [note] if note else []
+
+
+def _conditions(fork: Fork, options: Options, checkout: Path | None, requests: bool) -> set[str]:
+    """Which of the steps that publish take part.
+
+    checkout: where the production branch is checked out, if it is.
+    requests: whether a pull request can be opened.
+    """
+    if not options.push:
+        return set()
+    if not options.direct:
+        return {"push", "tidy"} | ({"request"} if requests else set())
+    if checkout:
+        return {"direct", "tidy", "direct-checked-out"}
+    here = fork.local_production in fork.refs.objects
+    return {"direct", "tidy"} | ({"direct-elsewhere"} if here else set())
+
+
+def _passed(tag: Tag, check: str) -> str:
+    """The ref that says which commit has passed a check."""
+    return f"refs/carto-fork/passed/{tag.name}/{check}"
+
+
+def remove_stale_lock(sh: Shell, work: Path) -> None:
+    """Remove the lock that a killed git left on the index of an upgrade's work tree.
+
+    Nobody else works there: this run holds the fork's lock.
+    """
+    if (work / ".git").exists():
+        git.path_of(sh, work, "index.lock").unlink(missing_ok=True)
+
+
+def _version_before(sh: Shell, fork: Fork, target: Target) -> str:
+    """The version that the production branch states; "" where the policy names no version file."""
+    for file in fork.policy.version_files:
+        where = f"{file.path} on {fork.policy.branches.production}"
+        text = git.show(sh, fork.path, target.base, file.path)
+        if text is None:
+            raise Refused(f"{where} is missing.", then="correct `version_files` in the policy.")
+        if stated := versions.read(text, file.keys, file.path, where):
+            return next(iter(stated.values()))
+    return ""
+
+
+def _require_newer(sh: Shell, fork: Fork, target: Target, before: str) -> None:
+    tag, production = target.tag, fork.policy.branches.production
+    if git.has_object(sh, fork.path, target.commit) and git.is_ancestor(
+        sh, fork.path, target.commit, target.base
+    ):
+        raise Refused(
+            f"{production} already contains {tag.name}.",
+            then="choose a newer release; `status` names the newest one.",
+        )
+    try:
+        older = before and (tag.version, tag.build) <= (Version(before), Version("0"))
+    except InvalidVersion:
+        raise Refused(
+            f"the version on {production}, {before!r}, is not a version.",
+            then="correct it there with `bump-version`.",
+        ) from None
+    if older:
+        same = Version(before) == tag.version
+        lost = " Its history was lost, probably in a squash merge." if same else ""
+        raise Refused(
+            f"{tag.name} is not newer than {before}, the version on {production}.{lost}",
+            then="`heal --check` says what brings it back."
+            if same
+            else "choose a newer release; `status` names the newest one.",
+        )
+
+
+def _require_same_tag(sh: Shell, fork: Fork, target: Target) -> None:
+    """Raises Refused where the fork has merged this tag before, and it stood for something else."""
+    name = target.tag.name
+    pin = pins.read(git.show(sh, fork.path, target.base, pins.FILE_NAME)).get(name)
+    if pin and pin.commit != target.commit:
+        raise Refused(
+            f"upstream has moved the tag {name}: {pins.FILE_NAME} says {pin.commit}, now it is "
+            f"{target.commit}.",
+            then=f"ask upstream why. If it is right, correct {pins.FILE_NAME} on "
+            f"{fork.policy.branches.production}.",
+        )
+
+
+def place_of(fork: Fork, tag: str) -> Path:
+    """Where the work tree of an upgrade belongs."""
+    return fork.place_for(fork.policy.branches.sync_for(tag))
+
+
+def set_aside(sh: Shell, fork: Fork, journal: Journal, place: Path, commit: str) -> Path | None:
+    """Move away what a killed run left unfinished where an upgrade's work tree belongs.
+
+    Nothing is removed: somebody may have worked there since. Returns where it is now; None where
+    there was nothing, or the merge is there after all.
+    """
+    if str(place) not in journal.unfinished:
+        return None
+    aside = None
+    if os.path.lexists(place) and not _holds_merge(sh, place, commit):
+        numbers = (place.with_name(f"{place.name}.cut-{number}") for number in count(1))
+        aside = next(path for path in numbers if not os.path.lexists(path))
+        place.rename(aside)
+        # Git takes it for the work tree no longer, and forgets that there was one.
+        (aside / ".git").unlink(missing_ok=True)
+        words = ["worktree", "remove", "--force", "--force", str(place)]
+        sh.run(["git", "-C", str(fork.path), *words])
+    journal.end(str(place))
+    return aside
+
+
+def _holds_merge(sh: Shell, place: Path, commit: str) -> bool:
+    """Whether a merge of a commit is in progress or concluded in a work tree."""
+    merging = sh.ask("git -C {work} rev-parse --quiet --verify MERGE_HEAD^0", work=place)
+    question = "git -C {work} merge-base --is-ancestor {commit} HEAD"
+    return merging.line == commit or sh.ask(question, work=place, commit=commit).ok
+
+
+def _work_trees(sh: Shell, fork: Fork, sync: str, tag: str) -> tuple[Path, Path | None]:
+    """Where the upgrade is prepared, and where the production branch is checked out, if it is.
+
+    Raises Refused where the sync branch is checked out, or something else is, at the wrong place.
+    """
+    own, branch = place_of(fork, tag), f"refs/heads/{sync}"
+    trees = git.worktrees(sh, fork.path)
+    here = [tree for tree in trees if not tree.missing]
+    if elsewhere := next((t.path for t in here if t.branch == branch and t.path != own), None):
+        raise Refused(
+            f"{sync} is checked out in {elsewhere}; it is for this upgrade alone.",
+            then=f"{git.at(elsewhere)} switch {fork.policy.branches.production}, "
+            "then run the same command again.",
+        )
+    known = any(tree.path == own and tree.branch == branch for tree in here)
+    if os.path.lexists(own) and not (known and (own / ".git").is_file()):
+        raise Refused(
+            f"{own}, where the upgrade is to be prepared, is something else.",
+            then="move it away, then run the same command again.",
+        )
+    checkout = next((tree for tree in trees if tree.branch == fork.local_production), None)
+    if checkout and checkout.missing:
+        raise Refused(
+            f"{fork.policy.branches.production} is checked out in {checkout.path}, which is gone.",
+            then=f"{git.at(fork.path)} worktree prune, then run the same command again.",
+        )
+    return git.nearest(own), checkout.path if checkout else None
+
+
+def _notes(sh: Shell, fork: Fork, target: Target, options: Options) -> list[str]:
+    """What a person should know; raises Refused where the local production branch diverged."""
+    notes = []
+    repo, branches, origin = fork.path, fork.policy.branches, fork.policy.remotes.origin.name
+    if target.asked != target.tag.name:
+        notes.append(f"upstream has no tag {target.asked}; this is {target.tag.name}.")
+    if fork.local_production in fork.refs.objects:
+        local = fork.refs.commits[fork.local_production]
+        ahead, behind = git.ahead_behind(sh, repo, local, target.base)
+        if ahead and behind:
+            raise Refused(
+                f"your {branches.production} and {origin}'s have diverged "
+                f"({ahead} and {behind} commits of their own).",
+                then=f"{git.at(repo)} log --oneline --left-right "
+                f"{branches.production}...{origin}/{branches.production}",
+            )
+        if ahead and options.direct:
+            raise Refused(
+                f"your {branches.production} has {counted(ahead, 'commit')} that {origin} does "
+                "not have.",
+                then=f"{git.at(repo)} push {origin} {branches.production}",
+            )
+        if ahead:
+            notes.append(
+                f"your {branches.production} has {counted(ahead, 'commit')} that {origin} does "
+                "not have; they are not part of this upgrade."
+            )
+    return notes
+
+
+def _sync_notes(
+    sh: Shell, fork: Fork, target: Target, options: Options, here: str, work: Path
+) -> list[str]:
+    """What a person should know of an earlier run's sync branch.
+
+    here: the local sync branch, "" if there is none; work: where its work tree belongs.
+    Raises Refused where origin's has commits that the local one lacks, or, with --direct, where
+    the production branch has moved on.
+    """
+    repo, origin = fork.path, fork.policy.remotes.origin.name
+    production, sync = (
+        fork.policy.branches.production,
+        fork.policy.branches.sync_for(target.tag.name),
+    )
+    if here and target.pushed and here != target.pushed:
+        ahead, behind = git.ahead_behind(sh, repo, here, target.pushed)
+        if behind:
+            take = f"{git.at(repo)} fetch {origin} {sync}:{sync}, then run the same command again."
+            if work.exists():
+                take = f"{git.at(work)} pull --no-rebase {origin} {sync}, "
+                take += "then run the same command again."
+            elif ahead:
+                take = f"{git.at(repo)} log --oneline --left-right {sync}...{origin}/{sync}; "
+                take += "to give yours up, run the same command with --abort, then again."
+            raise Refused(
+                f"{sync} on {origin} has {counted(behind, 'commit')} that yours does not have.",
+                then=take,
+            )
+    start = here or target.pushed
+    if not start or git.is_ancestor(sh, repo, target.base, start):
+        return []
+    if options.direct:
+        raise Refused(
+            f"{production} has moved on since {sync} was started.",
+            then="give it up with --abort, then run the same command again.",
+        )
+    return [f"{production} has moved on since {sync} was started; the pull request shows both."]
+
+
+def _require_clean(
+    sh: Shell, fork: Fork, target: Target, work: Path, checkout: Path | None
+) -> None:
+    """Raises Refused where work of a person's is in the way."""
+    if checkout:
+        _require_idle(sh, checkout, fork, target)
+    if (work / ".git").exists():
+        state = git.work_state(sh, work)
+        if state.merging and state.merging != target.commit:
+            raise Refused(
+                f"a merge of {state.merging[:10]}, which is not {target.tag.name}, is in progress "
+                f"in {work}.",
+                then=f"{git.at(work)} merge --abort, then run the same command again.",
+            )
+        half_done = bump.half_done(sh, work, fork.policy, target.tag.release)
+        if _is_recorded(sh, fork, target, work):
+            half_done.add(pins.FILE_NAME)
+        dirty = tuple(path for path in state.dirty if path not in half_done)
+        if dirty and not state.merging:
+            raise Refused(
+                f"{work} has changes that are not committed: {_listed(dirty)}.",
+                then="commit them, or give them up with "
+                f"{git.at(work)} restore --staged --worktree :/, then run the same command again.",
+            )
+        merged = state.merging or git.is_ancestor(sh, work, target.commit, state.head)
+        if state.untracked and not merged:
+            # If the merge fails, the work tree is removed with all that is in it.
+            raise Refused(
+                f"{work} holds files that are not the upgrade's: {_listed(state.untracked)}.",
+                then="move them away, then run the same command again.",
+            )
+
+
+def _is_recorded(sh: Shell, fork: Fork, target: Target, work: Path) -> bool:
+    """Whether a run that was cut has written down what the tag stands for, and nothing else."""
+    ref, path = f"refs/tags/{target.tag.name}", work / pins.FILE_NAME
+    if ref not in fork.refs.objects or not path.is_file():
+        return False
+    pin = pins.Pin(fork.refs.objects[ref], target.commit)
+    committed = git.show(sh, work, "HEAD", pins.FILE_NAME)
+    return files.read_text(path) == pins.add(committed, target.tag.name, pin)
+
+
+def _require_no_rebase(sh: Shell, fork: Fork) -> None:
+    """Raises Refused where the production branch is being rebased: git lists it as detached."""
+    for tree in git.worktrees(sh, fork.path):
+        if not tree.missing and git.rebased_branch(sh, tree.path) == fork.local_production:
+            raise Refused(
+                f"{fork.policy.branches.production} is being rebased in {tree.path}.",
+                then=f"{git.at(tree.path)} rebase --continue (or --abort), "
+                "then run the same command again.",
+            )
+
+
+def _require_idle(sh: Shell, checkout: Path, fork: Fork, target: Target) -> None:
+    """Raises Refused where the checkout of the production branch is not clean."""
+    state, branch = git.work_state(sh, checkout), fork.policy.branches.production
+    if state.merging:
+        raise Refused(
+            f"a merge is in progress in {checkout}, where {branch} is checked out.",
+            then=f"{git.at(checkout)} merge --continue (or --abort), "
+            "then run the same command again.",
+        )
+    if not state.dirty:
+        return
+    then = "commit or stash them, then run the same command again."
+    if fork.refs.commits.get(f"refs/heads/{fork.policy.branches.sync_for(target.tag.name)}") == (
+        target.base
+    ):
+        then = (
+            "an earlier run moved origin's branch and was cut while it moved this checkout; if the "
+            f"changes are no more than that: {git.at(checkout)} reset --hard {target.base}"
+        )
+    raise Refused(
+        f"{checkout}, where {branch} is checked out, has changes that are not committed: "
+        f"{_listed(state.dirty)}.",
+        then=then,
+    )
+
+
+def _listed(paths: tuple[str, ...], most: int = 3) -> str:
+    more = f" and {len(paths) - most} more" if len(paths) > most else ""
+    return ", ".join(map(printable, paths[:most])) + more
+
+
+def under_way(fork: Fork, options: Options) -> str:
+    """The tag of the upgrade that is meant, if one is under way here. Asks no remote.
+
+    Raises Refused where there is nothing of this upgrade.
+    """
+    name = asked_name(options.tag)
+    known = tags.classify(name, fork.policy.tags)
+    others = [tag for tag in fork.refs.tags() if known and _is_meant(tag, known, fork.policy)]
+    for tag in [name, *others]:
+        if f"refs/heads/{fork.policy.branches.sync_for(tag)}" in fork.refs.objects:
+            return tag
+    raise Refused(f"no upgrade to {name} is under way here.", then="see `status`.")
+
+
+def abort_plan(sh: Shell, fork: Fork, tag: str) -> Plan:
+    """The plan for removing what the upgrade to a tag has made here."""
+    sync = fork.policy.branches.sync_for(tag)
+    work, _ = _work_trees(sh, fork, sync, tag)
+    values = fork.values() | {
+        "tag": tag,
+        "sync": sync,
+        "work": str(work),
+        "place": os.path.abspath(work),
+        "given_up": f"wip: what there was of the upgrade to {tag} when it was given up",
+    }
+    conditions = {"branch"}
+    if work.exists():
+        state = git.work_state(sh, work)
+        conditions.add("worktree")
+        if state.merging or state.dirty or state.untracked:
+            conditions.add("unsaved")
+    return Plan(values, frozenset(conditions), "Your checkout and origin are as they were.")
+
+
+def _is_meant(name: str, asked: Tag, policy: Policy) -> bool:
+    """Whether a tag is what `target.find` may have found for another name."""
+    tag = tags.classify(name, policy.tags)
+    return bool(tag and tag.stable and tag.same_build(asked))
+
+
+def result(sh: Shell, fork: Fork, upgrade: Upgrade, options: Options) -> dict[str, Any]:
+    """What came of an upgrade, as plain data for ``--json``."""
+    conditions, branch = upgrade.plan.conditions, f"refs/heads/{upgrade.sync}"
+    # After --direct the sync branch is gone, and not every clone follows origin's branches.
+    moved = fork.origin_production
+    if "direct-elsewhere" in conditions or "direct-checked-out" in conditions:
+        moved = fork.local_production
+    commits = git.refs(sh, fork.path).commits
+    head = commits.get(branch) or commits.get(moved, "")
+    return {
+        "tag": upgrade.target.tag.name,
+        "tag_commit": upgrade.target.commit,
+        "version_before": upgrade.before,
+        "version": upgrade.target.tag.release,
+        "branch": upgrade.sync,
+        "head": head,
+        "work_tree": str(upgrade.work) if upgrade.work.exists() else None,
+        "checks": sorted(conditions & upgrade.plan.commands.keys()),
+        "published_to": _published_to(fork, upgrade, options),
+    }
+
+
+def _published_to(fork: Fork, upgrade: Upgrade, options: Options) -> str | None:
+    if not options.push:
+        return None
+    origin, branches = fork.policy.remotes.origin.name, fork.policy.branches
+    return f"{origin}/{branches.production if options.direct else upgrade.sync}"

@@ -1,0 +1,82 @@
+"""A tour on the sandbox: a release of upstream's becomes a pull request, a merge and a release."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+from carto_fork.ci import slack
+from carto_fork.fork.session import Session
+from carto_fork.run import git, github
+from carto_fork.run.console import Console
+from carto_fork.run.errors import Refused
+from carto_fork.run.steps import Plan, RunTask
+from carto_fork.sandbox import build
+from carto_fork.upgrade import procedures
+
+TAG = "v1.76.5"
+"""The release of the sandbox's upstream that the tour goes to; nobody has to decide a thing."""
+
+
+def run(s: Session, path: Path, run_task: RunTask) -> None:
+    """Build the sandbox, unless it is there, and go through an upgrade to its release.
+
+    Whatever is done already is left out, so that a second run finds nothing new. Raises Refused
+    where the sandbox has no gh.
+    """
+    built = build.offer(s, path)
+    repo = str(git.nearest(built.clone))
+    s.repo_option = repo
+    found = s.open_fork()
+    hub = found.hub(found.policy.remotes.origin)
+    if Path(hub.gh).parent != built.clone.parent:
+        raise Refused(
+            "this sandbox has no gh of its own.",
+            then="install gh (https://cli.github.com), then run the same command again.",
+        )
+    with _slack(s.console):
+        run_task(["upstream-sync", "--repo", repo, "--tag", TAG, "--no-tests"])
+        branch = found.policy.branches.sync_for(TAG)
+        pulls = github.pulls(s.sh, hub, base=found.policy.branches.production, head=branch)
+        for pull in pulls:
+            values = found.values() | {"number": str(pull.number), "repo": repo}
+            s.run(procedures.LAND, Plan(values, frozenset()), None)
+        if not pulls:
+            return
+        run_task(["verify", "--repo", repo, "--landed", TAG])
+        run_task(["release", "--repo", repo])
+
+
+@contextmanager
+def _slack(console: Console) -> Iterator[None]:
+    """Play Slack on this machine, and show what it is told."""
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers["Content-Length"])
+            console.row("Slack: ", json.loads(self.rfile.read(length))["text"], "magenta")
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"ok")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Hook)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    before = os.environ.get(slack.VARIABLE)
+    os.environ[slack.VARIABLE] = f"http://127.0.0.1:{server.server_port}/services/sandbox"
+    try:
+        yield
+    finally:
+        os.environ.pop(slack.VARIABLE)
+        if before is not None:
+            os.environ[slack.VARIABLE] = before
+        server.shutdown()
+        server.server_close()
