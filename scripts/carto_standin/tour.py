@@ -7,23 +7,37 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+from carto_fork.audit import review
 from carto_fork.ci import slack
+from carto_fork.fork.branch import FETCH_PRODUCTION
 from carto_fork.fork.session import Session
+from carto_fork.release import publish
 from carto_fork.run import git, github
 from carto_fork.run.console import Console
 from carto_fork.run.errors import Refused
-from carto_fork.run.steps import Plan, RunTask
+from carto_fork.run.steps import Plan, Step
 from carto_fork.sandbox import build
-from carto_fork.upgrade import procedures
+from carto_fork.upgrade import automatic
+from carto_fork.upgrade.plan import Options
+
+LAND = (
+    Step(
+        "merge",
+        "Merge the pull request with a merge commit, as a reviewer does.",
+        run=("{gh} pr merge {number} -R {slug} --merge",),
+    ),
+    replace(FETCH_PRODUCTION[0], when=None),
+)
 
 TAG = "v1.76.5"
 """The release of the sandbox's upstream that the tour goes to; nobody has to decide a thing."""
 
 
-def run(s: Session, path: Path, run_task: RunTask) -> None:
+def run(s: Session, path: Path) -> None:
     """Build the sandbox, unless it is there, and go through an upgrade to its release.
 
     Whatever is done already is left out, so that a second run finds nothing new. Raises Refused
@@ -40,16 +54,16 @@ def run(s: Session, path: Path, run_task: RunTask) -> None:
             then="install gh (https://cli.github.com), then run the same command again.",
         )
     with _slack(s.console):
-        run_task(["upstream-sync", "--repo", repo, "--tag", TAG, "--no-tests"])
+        automatic.sync_upstream(s, Options(TAG, tests=False))
         branch = found.policy.branches.sync_for(TAG)
         pulls = github.pulls(s.sh, hub, base=found.policy.branches.production, head=branch)
         for pull in pulls:
             values = found.values() | {"number": str(pull.number), "repo": repo}
-            s.run(procedures.LAND, Plan(values, frozenset()), None)
+            s.run(LAND, Plan(values, frozenset()), None)
         if not pulls:
             return
-        run_task(["verify", "--repo", repo, "--landed", TAG])
-        run_task(["release", "--repo", repo])
+        review.verify_merge(s, "", {}, TAG)
+        publish.make_release(s, "auto", dispatch=False)
 
 
 @contextmanager

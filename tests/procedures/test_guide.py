@@ -14,7 +14,7 @@ from invoke.parser import Parser
 from carto_fork.fork import policy
 from carto_fork.health import guide
 from carto_fork.tasks import namespace
-from carto_fork.upgrade import procedures
+from carto_fork.upgrade import steps
 from carto_standin.github import GitHub
 from world import INVOKE, ROOT, Done, World, commit_in
 
@@ -456,7 +456,7 @@ def test_a_topic_prints_the_steps_of_its_procedure(world: World) -> None:
         "Step by step, with an example release and beside the clone:\n\n1. **save**: "
     )
     names = re.findall(r"^\d+\. \*\*([\w-]+)\*\*: ", done.out, re.MULTILINE)
-    assert names == [step.name for step in procedures.SAVE + procedures.ABORT]
+    assert names == [step.name for step in steps.SAVE + steps.ABORT]
     assert json.loads(world.run("guide --topic abort --json").out) == {
         "topic": "abort",
         "line": "Give an upgrade up; origin is not touched.",

@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from carto_fork.fork import drops, policy
+from carto_fork.fork.fork import Fork
 from carto_fork.fork.policy import Kind, Side
 from carto_fork.merge import conflicts, evidence, hunks
 from carto_fork.merge.decisions import Knowledge, decide
 from carto_fork.merge.evidence import Commit, Conflict, Customisations, Texts
 from carto_fork.merge.memory import Memory
 from carto_fork.merge.resolve import Words, resolve
+from carto_fork.run import git
 from carto_fork.run.errors import Failed
+from carto_fork.run.git import Refs
 from repository import Content, Files, Link, Program, Repo, Submodule
 from world import shell
 
@@ -41,7 +44,15 @@ def sides(repo: Repo, base: Files, ours: Files, theirs: Files) -> None:
 
 
 def read(repo: Repo) -> dict[str, Conflict]:
-    return {conflict.path: conflict for conflict in conflicts.read(shell(), repo.path)}
+    found = conflicts.read(shell(), repo.path, "HEAD", "MERGE_HEAD")
+    return {conflict.path: conflict for conflict in found}
+
+
+def settle(repo: Repo, words: Words | None) -> None:
+    """Decide the conflicts of the merge in progress."""
+    fork = Fork(git.open_repository(shell(), repo.path), {}, Refs({}, {}), policy.load())
+    ours, theirs = (repo.git("rev-parse", name).strip() for name in ("HEAD", "MERGE_HEAD"))
+    resolve(shell(), fork, repo.path, ours, theirs, words)
 
 
 def foresee(repo: Repo, ours: str = "HEAD", theirs: str = "theirs") -> dict[str, Conflict]:
@@ -541,7 +552,7 @@ def test_accept_upstream_settles_only_the_conflicts_left_in_a_file(
     sides(repo, {"f": TEXT}, {"f": ours}, {"f": theirs})
     merge(repo)
     for words in [None] * (runs - 1) + [HERE]:
-        resolve(shell(), repo.path, policy.load().policy, ["theirs"], words)
+        settle(repo, words)
     assert repo.text("f", "") == theirs.replace(*clean)
     (drop,) = drops.read(repo.text(drops.FILE_NAME, ""))
     assert drop.lines and not drop.covers(clean)
@@ -550,7 +561,7 @@ def test_accept_upstream_settles_only_the_conflicts_left_in_a_file(
 def test_accept_upstream_records_no_drop_if_nothing_is_lost(repo: Repo) -> None:
     theirs = OURS.replace("line 10 of ours\n", "line 10 of ours\nand more of upstream\n")
     stop(repo, {"f": TEXT}, {"f": OURS}, {"f": theirs})
-    resolve(shell(), repo.path, policy.load().policy, ["theirs"], HERE)
+    settle(repo, HERE)
     assert repo.text("f", "") == theirs
     assert drops.FILE_NAME not in repo.git("ls-files")
 

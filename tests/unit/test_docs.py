@@ -13,8 +13,7 @@ from carto_fork.adopt import documents
 from carto_fork.fork import policy
 from carto_fork.fork.policy import Policy
 from carto_fork.run.errors import ExitCode
-from carto_fork.run.steps import Step
-from carto_fork.upgrade import procedures
+from house import procedures
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,14 +45,9 @@ def test_documents_can_be_generated_without_image_names_and_labels() -> None:
 
 
 def test_every_step_condition_is_described_in_words() -> None:
-    steps = [
-        step
-        for found in vars(procedures).values()
-        if isinstance(found, tuple)
-        for step in found
-        if isinstance(step, Step)
-    ]
-    assert {step.when for step in steps if step.when} == procedures.CONDITIONS.keys()
+    steps = [step for procedure in procedures().values() for step in procedure]
+    words = {step.when.words for step in steps if step.when}
+    assert all(re.match(r"(where|with|without) \S", said) for said in words)
 
 
 def test_every_exit_code_is_documented() -> None:

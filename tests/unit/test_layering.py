@@ -16,9 +16,6 @@ INVOKE = {
     "tasks": {
         "invoke.collection",
         "invoke.context",
-        "invoke.executor",
-        "invoke.parser",
-        "invoke.parser.context",
         "invoke.tasks",
     },
     "program": {"invoke.exceptions", "invoke.program"},

@@ -4,24 +4,69 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-from ..fork import fork, policy
+from ..fork import branch, fork, policy
 from ..fork.fork import Fork
 from ..fork.policy import Policy
 from ..fork.session import Session
-from ..merge import resolve
 from ..release import contribute
 from ..run import files, git, github
 from ..run.errors import CheckFailed
 from ..run.journal import Journal
-from ..run.steps import Plan, RunTask
+from ..run.steps import Condition, Plan, Step
 from ..run.text import counted
-from ..upgrade import procedures
 from . import adoption, hooks
 from .adoption import Copy, State
 from .hooks import There
+
+DRAFT = Condition("where it is not on the production branch yet")
+
+
+@dataclass(frozen=True)
+class Writing:
+    """The fork's files on their way into a work tree.
+
+    requirement, replaced: as `adopt` was told.
+    """
+
+    s: Session
+    fork: Fork
+    place: Path
+    requirement: str
+    replaced: Sequence[str]
+
+    def write(self) -> None:
+        """Write the files by the policy that lies there, and commit them."""
+        _write(self.s, self.fork, self.place, self.requirement, self.replaced)
+
+
+ADOPT = (
+    branch.BRANCH,
+    branch.WORKTREE,
+    Step(
+        "policy",
+        "Bring the policy that is not committed yet.",
+        when=DRAFT,
+        run=("cp {policy} {work}/carto_fork.toml",),
+    ),
+    Step(
+        "write",
+        "Write the fork's files, and commit them.",
+        run=("invoke write-adopted --repo {work}",),
+        call=Writing.write,
+        stuck="mend in {work} what git or a hook complains of, then run the same command again.",
+    ),
+    branch.PUSH,
+    replace(
+        contribute.PULL_REQUEST[1],
+        untouched="{origin} has {sync}; only the pull request is missing.",
+    ),
+    *branch.TIDY,
+)
+
 
 MESSAGE = "chore: adopt the tasks that keep the fork on its upstream"
 
@@ -32,7 +77,6 @@ def adopt(
     requirement: str,
     replaced: Sequence[str],
     push: bool,
-    run_task: RunTask,
 ) -> None:
     """Publish a branch with the files that the fork lacks or that are behind.
 
@@ -63,9 +107,7 @@ def adopt(
                     "yellow",
                 )
             published = f"refs/heads/{name}" in there.objects
-            url = _publish(
-                s, found, base, copies, requirement, replaced, push, published, held, run_task
-            )
+            url = _publish(s, found, base, copies, requirement, replaced, push, published, held)
         hook = _hook(s, found, held)
     if s.json:
         told: dict[str, Any] = {"files": _facts(copies), "branch": name if due else None}
@@ -141,7 +183,6 @@ def _publish(
     push: bool,
     published: bool,
     held: Journal | None,
-    run_task: RunTask,
 ) -> str:
     """Commit the files on a branch of their own, and open its pull request; its address, "" if
     there is none."""
@@ -149,9 +190,9 @@ def _publish(
     place = found.place_for(name)
     requests = push and github.can_be_asked(found.gh, found.policy.remotes.origin.url)
     known = _pull(s, found, name) if requests and published else ""
-    conditions = {"draft"} if found.draft else set()
-    conditions |= {"push"} if push else set()
-    conditions |= {"open"} if requests and not known else set()
+    conditions = {DRAFT} if found.draft else set()
+    conditions |= {branch.PUSHES} if push else set()
+    conditions |= {contribute.OPEN} if requests and not known else set()
     listed = ", ".join(f"`{copy.path}` ({copy.state.value})" for copy in copies if copy.due)
     body = f"What `adopt` puts into the fork; nothing of upstream's is changed: {listed}."
     values = found.values() | {
@@ -171,12 +212,13 @@ def _publish(
         replace(step, run=tuple(line + _options(requirement, replaced) for line in step.run))
         if step.name == "write"
         else step
-        for step in procedures.ADOPT
+        for step in ADOPT
     ]
     if published and not s.sh.dry:
         s.console.say(f"{name} is published already.")
         steps = [step for step in steps if step.name == "open"]
-    s.run(steps, Plan(values, frozenset(conditions), untouched), held, run_task)
+    work = Writing(s, found, place, requirement, replaced)
+    s.run(steps, Plan(values, frozenset(conditions), untouched), held, work)
     return known or (_pull(s, found, name) if requests and not s.sh.dry else "")
 
 
@@ -198,7 +240,7 @@ def _hook(s: Session, found: Fork, held: Journal | None) -> There:
     hook = hooks.find(s.sh, found)
     if hook.there in (There.NOTHING, There.STALE):
         values = hooks.values(found, hook, s.guard_line)
-        s.run((procedures.HOOK,), Plan(values, frozenset()), held)
+        s.run((hooks.HOOK,), Plan(values, frozenset()), held)
         return There.NOTHING if s.sh.dry else There.OURS
     if hook.there is not There.OURS:
         s.console.say(
@@ -224,7 +266,11 @@ def _say_next(s: Session, found: Fork, name: str, push: bool, url: str) -> None:
 
 def write(s: Session, requirement: str, replaced: Sequence[str]) -> None:
     """Write the files in a work tree, by the policy that lies there, and commit them."""
-    found, work = s.open_work_tree()
+    fork, work = s.open_work_tree()
+    _write(s, fork, work, requirement, replaced)
+
+
+def _write(s: Session, found: Fork, work: Path, requirement: str, replaced: Sequence[str]) -> None:
 
     def read(path: str) -> str | None:
         return files.read_text(work / path) if (work / path).is_file() else None
@@ -237,7 +283,7 @@ def write(s: Session, requirement: str, replaced: Sequence[str]) -> None:
     for copy in due:
         if not s.sh.dry:
             (work / copy.path).parent.mkdir(parents=True, exist_ok=True)
-        resolve.write_file(s.sh, work, copy.path, copy.before, copy.after)
+        files.write_staged(s.sh, work, copy.path, copy.before, copy.after)
     if not paths:
         s.console.say("The fork has all that it needs.")
         return

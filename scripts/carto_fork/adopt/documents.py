@@ -13,14 +13,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from ..fork import policy, tags
+from ..audit import healing
+from ..fork import branch, mirror, policy, setup, tags
 from ..fork.policy import Policy
-from ..release import images
+from ..release import building, contribute, images, publish
 from ..run import github, markdown
 from ..run.errors import ExitCode
 from ..run.shell import command_line, fill
 from ..run.steps import Step
-from ..upgrade import procedures
+from ..upgrade import request, steps
 from . import rulebook, templates
 
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
@@ -193,26 +194,26 @@ def _between(pattern: str, version: str) -> str:
 
 def part(name: str, found: Policy) -> str:
     """A generated part, with the values of a fork and an example release."""
-    upgrading = procedures.FETCH_UPGRADE + procedures.UPGRADE
+    upgrading = steps.FETCH_UPGRADE + steps.UPGRADE
     publishing = _publishing(found)
     work = f"{clone(found)}.images"
     placed = publishing | {"work": work, "place": f"../{work}"}
-    steps: Mapping[str, tuple[Sequence[Step], Mapping[str, str]]] = {
-        "setup": (procedures.SETUP, {}),
-        "sync-main": (procedures.FETCH_MIRROR + procedures.SYNC_MAIN, {}),
+    procedures: Mapping[str, tuple[Sequence[Step], Mapping[str, str]]] = {
+        "setup": (setup.SETUP, {}),
+        "sync-main": (mirror.FETCH_MIRROR + mirror.SYNC_MAIN, {}),
         "upgrade-carto": (upgrading, {}),
-        "heal": (procedures.HEAL, {}),
-        "release": (procedures.FETCH_PRODUCTION + procedures.RELEASE, publishing),
-        "images": (procedures.IMAGES, placed),
-        "feature": (procedures.FETCH_PRODUCTION + procedures.FEATURE, publishing),
-        "pr": (procedures.PULL_REQUEST, publishing | {"title": "fix(core): what changes"}),
+        "heal": (healing.HEAL, {}),
+        "release": (branch.FETCH_PRODUCTION + publish.RELEASE, publishing),
+        "images": (building.IMAGES, placed),
+        "feature": (branch.FETCH_PRODUCTION + contribute.FEATURE, publishing),
+        "pr": (contribute.PULL_REQUEST, publishing | {"title": "fix(core): what changes"}),
         "pull-request": (
-            procedures.OPEN_REQUEST + procedures.UPDATE_REQUEST[1:] + procedures.SUPERSEDE,
+            request.OPEN_REQUEST + request.UPDATE_REQUEST[1:] + request.SUPERSEDE,
             {},
         ),
-        "leave": (procedures.LEAVE, {}),
-        "finish": (procedures.FETCH_REQUEST + procedures.FINISH, {}),
-        "abort": (procedures.SAVE + procedures.ABORT, {}),
+        "leave": (steps.LEAVE, {}),
+        "finish": (steps.FETCH_REQUEST + steps.FINISH, {}),
+        "abort": (steps.SAVE + steps.ABORT, {}),
     }
     tables = {
         "branches": lambda: rulebook.branches(found),
@@ -224,16 +225,16 @@ def part(name: str, found: Policy) -> str:
     }
     if name in tables:
         return tables[name]()
-    listed, others = steps[name]
+    listed, others = procedures[name]
     return procedure(listed, found, **others)
 
 
-def procedure(steps: Sequence[Step], found: Policy, **others: str) -> str:
+def procedure(listed: Sequence[Step], found: Policy, **others: str) -> str:
     """A procedure as a Markdown list, with the values of a fork and an example release."""
     values = _example(found) | others
     lines = []
-    for number, step in enumerate(steps, 1):
-        when = f" *({procedures.CONDITIONS[step.when]})*" if step.when else ""
+    for number, step in enumerate(listed, 1):
+        when = f" *({step.when.words})*" if step.when else ""
         lines += [f"{number}. **{step.name}**: {step.why}{when}", "", "   ```bash"]
         if step.commands:
             checks = getattr(found.commands, step.commands)
@@ -261,9 +262,9 @@ def _example(found: Policy) -> dict[str, str]:
         "start": f"{found.remotes.origin.name}/{branches.production}",
         "work": work,
         "place": f"../{work}",
-        "label": next(iter(found.pull_requests.labels), found.pull_requests.clean),
-        "colour": "c5def5",
-        "description": "Upgrade to an upstream release",
+        "label1": next(iter(found.pull_requests.labels), found.pull_requests.clean),
+        "colour1": "c5def5",
+        "description1": "Upgrade to an upstream release",
         "title": message.replace("{production}", branches.production),
         "body": f"{repo}/.git/carto-fork/{tag}/pull-request.md",
         "labels": ",".join([*found.pull_requests.labels, found.pull_requests.clean]),

@@ -12,6 +12,18 @@ from pathlib import Path
 from ..fork.fork import Fork
 from ..run import files, git
 from ..run.shell import Shell
+from ..run.steps import Step
+
+HOOK = Step(
+    "hook",
+    "Let git ask `guard` before it pushes.",
+    run=(
+        "git -C {repo} config carto-fork.guard {guard}",
+        "mkdir -p {hooks}",
+        "install -m 755 {shipped} {hook}",
+    ),
+)
+
 
 SOURCE = Path(__file__).with_name("hooks") / "pre-push"
 """The hook's text; git's setting carto-fork.guard tells it what to call."""

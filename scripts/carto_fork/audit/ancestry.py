@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..fork.fork import Fork
+from ..merge import authorship
 from ..merge.evidence import Commit, Customisations
 from ..run import git
 from ..run.shell import Shell
@@ -26,6 +28,17 @@ class Lost:
     parent: str
     differs: int
     hidden: tuple[str, ...]
+
+
+def of_fork(sh: Shell, fork: Fork, production: str, theirs: str) -> Lost | None:
+    """The newest sync of a fork whose ancestry is lost; it is looked for once in a task.
+
+    production: the fork's side; theirs: upstream's, the commit to merge.
+    """
+    own = authorship.of_fork(sh, fork, production, theirs)
+    upstream = tuple(dict.fromkeys([theirs, *fork.upstream_tips]))
+    key = ("lost", fork.path, production, upstream)
+    return sh.once(key, lambda: find(sh, fork.path, production, upstream, own))
 
 
 def find(

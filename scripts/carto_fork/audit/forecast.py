@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pathspec import GitIgnoreSpec
 
+from ..fork import target
 from ..fork.fork import Fork
+from ..fork.session import Session
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts
 from ..run import git
+from ..run.console import Console
+from ..run.errors import Refused
 from ..run.shell import Shell
-from ..run.text import printable
-from . import ancestry
+from ..run.text import counted, printable
+from . import ancestry, inventory
 
 if TYPE_CHECKING:
     from ..merge.decisions import Decision
@@ -103,20 +107,18 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
     """The forecast for one release."""
     repo, production = fork.path, fork.production_commit
     theirs = fork.refs.commits[f"refs/tags/{tag.name}"]
-    upstream = [theirs, *fork.upstream_refs]
     # The merge and the fork's history are read at the same time: each needs a core for a while.
     with ThreadPoolExecutor(max_workers=3) as pool:
         generated = GitIgnoreSpec.from_lines(p for rule in fork.policy.units for p in rule.paths)
         unread = generated.match_file
         merging = pool.submit(conflicts.foresee, sh, repo, production, theirs, unread)
-        stated_in = fork.policy.version_paths
-        reading = pool.submit(authorship.read, sh, repo, production, upstream, stated_in)
+        reading = pool.submit(authorship.of_fork, sh, fork, production, theirs)
         counting = pool.submit(git.count, sh, repo, theirs, production)
         # Imported while git is at work.
         from ..merge import knowledge
 
         own = reading.result()
-        lost = ancestry.find(sh, repo, production, upstream, own)
+        lost = ancestry.of_fork(sh, fork, production, theirs)
         merged, base = merging.result(), production
         unhealed = len(merged.conflicts)
         if lost:
@@ -124,7 +126,7 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
             merged = conflicts.foresee(sh, repo, base, theirs, unread)
         comparing = pool.submit(git.differing, sh, repo, production, merged.tree)
         decided = knowledge.decide(
-            sh, repo, fork.policy, merged.conflicts, own, base, upstream, told=production
+            sh, fork, repo, merged.conflicts, own, base, theirs, told=production
         )
         files = comparing.result()
     return Forecast(tag, theirs, counting.result(), len(files), tuple(decided), lost, unhealed)
@@ -136,7 +138,7 @@ def recommended(found: Sequence[Forecast]) -> Forecast | None:
     return min(newest_first, key=lambda forecast: forecast.left, default=None)
 
 
-def markdown(found: Sequence[Forecast]) -> str:
+def markdown_table(found: Sequence[Forecast]) -> str:
     """The forecasts as a table for a pull request or a chat."""
     lines = [
         "| release | commits | files | conflicts | decided | for a person | fork hunks at risk |",
@@ -147,3 +149,69 @@ def markdown(found: Sequence[Forecast]) -> str:
         cells = [one.commits, one.files, total, total - one.left, one.left, one.at_risk]
         lines.append(f"| `{printable(one.tag)}` | {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
+
+
+def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
+    """Tell what merging some releases would do."""
+    fork = s.open_fork()
+    if not fork.has_production:
+        inventory.ground(s.sh, fork)
+    if names:
+        releases = [target.here(fork, name) for name in names]
+    else:
+        releases = target.newest_here(s.sh, fork)
+    if not releases:
+        production = fork.policy.branches.production
+        s.console.say(f"Nothing to forecast: {production} has every stable release that is here.")
+        upstream = fork.policy.remotes.upstream
+        fetch = f"{git.at(fork.path)} fetch --tags {upstream.name}"
+        get = fetch if fork.url(upstream) else f"{s.command('setup')} && {fetch}"
+        s.console.row("This fetches what is not here: ", get)
+    with s.console.working("forecast"):
+        told = forecasts(s.sh, fork, releases)
+    if merged := next((one for one in told if not one.commits), None):
+        raise Refused(
+            f"{fork.policy.branches.production} already contains {merged.tag}.",
+            then="choose a newer release; `status` names the newest one.",
+        )
+    if s.json:
+        best = recommended(told)
+        s.print_json(
+            {"recommended": best and best.tag, "forecasts": [one.as_json() for one in told]}
+        )
+    elif markdown and told:
+        s.sh.show(markdown_table(told))
+    elif told:
+        _show(s.console, told, s.command)
+
+
+def _show(console: Console, told: Sequence[Forecast], command: Callable[..., str]) -> None:
+    """Forecasts side by side, and the release to choose."""
+    head = ("release", "commits", "files", "conflicts", "decided", "yours", "at risk")
+    rows = [
+        (f.tag, f.commits, f.files, len(f.decisions), len(f.decisions) - f.left, f.left, f.at_risk)
+        for f in told
+    ]
+    table = [head, *(tuple(map(str, row)) for row in rows)]
+    width = max(len(row[0]) for row in table)
+    for number, row in enumerate(table):
+        cells = "".join(f"{cell:>10}" for cell in row[1:])
+        console.row("", f"{row[0]:<{width}}{cells}", "" if number else "bold")
+    for one in told:
+        if one.lost:
+            console.say(
+                f"{one.tag}: {counted(one.unhealed, 'conflict')} as things are; the numbers are "
+                "for healed ancestry. This heals it:",
+                "yellow",
+            )
+            console.row("    ", command("heal"))
+        if one.decisions:
+            kinds = ", ".join(f"{number} {kind}" for kind, number in one.kinds.items())
+            console.say(f"{one.tag}: {kinds}")
+        for rule, number in one.rules.items():
+            console.row(f"  {number:>4} ", rule)
+        for decision in one.decisions:
+            if decision.left:
+                console.row("  yours: ", decision.conflict.path)
+    if best := recommended(told):
+        console.row("Next: ", command("upgrade-carto", tag=best.tag))

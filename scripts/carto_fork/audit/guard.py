@@ -189,7 +189,10 @@ class _Upstream:
         there = git.remote_refs(sh, found.path, where, ["refs/tags/*"], _PATIENCE)
         self.online = there is not None
         mirrors = (found.tracking(remotes.origin, branches.mirror), f"refs/heads/{branches.mirror}")
-        self.tips = [*found.upstream_refs, *(ref for ref in mirrors if ref in found.refs.objects)]
+        self.tips = [
+            *found.upstream_tips,
+            *(found.refs.commits[r] for r in mirrors if r in found.refs.commits),
+        ]
         if not self.tips:
             raise Refused(
                 f"neither upstream's branches are here nor {remotes.origin.name}'s "
@@ -235,8 +238,7 @@ def _check(sh: Shell, found: Fork, upstream: _Upstream, each: Range) -> Iterator
     healed = [commit.name for commit in own if _heals(sh, found, upstream, commit, foreign)]
     others = [commit for commit in own if commit.name not in healed]
     yield from _development(found, upstream, each, others, foreign)
-    tips = [*stable, *upstream.tips]
-    read = authorship.read(sh, repo, each.head, tips, found.policy.version_paths)
+    read = authorship.of_fork(sh, found, each.head, *stable, *upstream.tips)
     squashed = [commit for commit in read.squashed if commit.name in brought]
     for sync in squashed:
         what = f"{verify.described(sync)} brings upstream's work with one parent only: a squash"
@@ -265,8 +267,7 @@ def _heals(sh: Shell, found: Fork, upstream: _Upstream, commit: _Commit, foreign
         return False
     if git.differing(sh, found.path, ours, commit.name):
         return False
-    tips, files = [theirs, *upstream.tips], found.policy.version_paths
-    own = authorship.read(sh, found.path, ours, tips, files)
+    own = authorship.of_fork(sh, found, ours, theirs, *upstream.tips)
     # The proof that `heal` asks for: what differs from what was brought, the fork itself changed.
     return any(
         not ancestry.hides(

@@ -5,22 +5,38 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ..fork import drops
-from ..fork.fork import Fork
+from ..fork import branch, drops
+from ..fork.fork import Fork, require_right_urls, require_whole_history
 from ..fork.policy import Side
+from ..fork.session import Session
 from ..merge import authorship, conflicts
-from ..merge.evidence import Customisations
 from ..run import git
-from ..run.errors import Refused
+from ..run.console import Console
+from ..run.errors import CheckFailed, Refused
 from ..run.shell import Shell
-from ..run.steps import Plan
-from ..run.text import printable
-from . import ancestry, ledger
+from ..run.steps import Condition, Plan, Step
+from ..run.text import counted, printable
+from . import ancestry, inventory, ledger, review
 from .ancestry import Lost
 from .ledger import Entry
+
+HEALS = Condition("with `--heal`, where the ancestry of an earlier sync is lost")
+
+HEAL_STEP = Step(
+    "heal",
+    "Record the lost ancestry of an earlier sync; no file changes.",
+    when=HEALS,
+    run=("git -C {work} merge -s ours --no-ff -m {heal_message} {lost}",),
+    done=("git -C {work} merge-base --is-ancestor {lost} HEAD",),
+    makes="{place}",
+    undo=("git -C {repo} worktree remove --force --force {place}",),
+)
+
+HEAL = (branch.BRANCH, branch.WORKTREE, replace(HEAL_STEP, when=None), branch.PUSH, *branch.LANDING)
+
 
 _MOST_PATHS = 10
 
@@ -60,22 +76,22 @@ def find(sh: Shell, fork: Fork, upstream: str) -> Healing | None:
 
     upstream: the commit to merge next.
     """
-    tips = [upstream, *fork.upstream_refs]
     production = fork.production_commit
-    own = authorship.read(sh, fork.path, production, tips, fork.policy.version_paths)
-    lost = ancestry.find(sh, fork.path, production, tips, own)
+    lost = ancestry.of_fork(sh, fork, production, upstream)
     if lost is None:
         return None
     before, after = cost(sh, fork, production, upstream, lost)
-    gone = tuple(left_out(sh, fork, production, lost, own))
+    gone = tuple(left_out(sh, fork, production, upstream, lost))
     return Healing(lost, _branch(sh, fork, lost), before, after, gone)
 
 
-def left_out(
-    sh: Shell, fork: Fork, production: str, lost: Lost, own: Customisations
-) -> list[Entry]:
+def left_out(sh: Shell, fork: Fork, production: str, upstream: str, lost: Lost) -> list[Entry]:
     """The changes of upstream's that a sync lost in files of the fork's, which nobody has brought
-    back or taken out on purpose since."""
+    back or taken out on purpose since.
+
+    upstream: the commit to merge next.
+    """
+    own = authorship.of_fork(sh, fork, production, upstream)
     told = drops.read(git.show(sh, fork.path, production, drops.FILE_NAME))
     before = f"{lost.sync.name}^"
     account = ledger.read(sh, fork.path, before, lost.parent, production, own, fork.policy, told)
@@ -158,19 +174,19 @@ def values(lost: Lost | None) -> dict[str, str]:
 
 def plan(sh: Shell, fork: Fork, healing: Healing, *, direct: bool, push: bool) -> Plan:
     """The plan for recording a lost ancestry on a branch of its own, or on production itself."""
-    branch, repo = healing.branch, fork.path
+    name, repo = healing.branch, fork.path
     trees = git.worktrees(sh, repo)
     held = {tree.branch: tree for tree in trees if not tree.missing}
-    tree = held.get(f"refs/heads/{branch}")
-    place = tree.path if tree else fork.place_for(branch)
+    tree = held.get(f"refs/heads/{name}")
+    place = tree.path if tree else fork.place_for(name)
     checkout = held.get(fork.local_production)
-    conditions = set()
+    conditions: set[Condition] = set()
     if push:
-        conditions = {"direct", "tidy"} if direct else {"push", "tidy"}
+        conditions = {branch.DIRECT if direct else branch.PUSHES, branch.TIDIES}
     if push and direct and fork.local_production in fork.refs.objects:
-        conditions.add("direct-checked-out" if checkout else "direct-elsewhere")
+        conditions.add(branch.DIRECT_CHECKED_OUT if checkout else branch.DIRECT_ELSEWHERE)
     known = fork.values() | {
-        "sync": branch,
+        "sync": name,
         "start": fork.production_commit,
         "place": os.path.abspath(place),
         "work": str(git.nearest(place)),
@@ -178,3 +194,72 @@ def plan(sh: Shell, fork: Fork, healing: Healing, *, direct: bool, push: bool) -
     }
     untouched = "Your checkout and origin are as they were."
     return Plan(known | values(healing.lost), frozenset(conditions), untouched)
+
+
+def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
+    """Record the lost ancestry of a sync; only say how things are where `check` is given."""
+    fork = s.open_fork()
+    if not fork.has_production or not fork.upstream_tips:
+        inventory.ground(s.sh, fork)
+    require_right_urls(fork)
+    require_whole_history(fork)
+    with s.console.working("heal"):
+        ill = find(s.sh, fork, inventory.tip(fork))
+    production = fork.policy.branches.production
+    if s.json:
+        s.print_json(ill and ill.as_json())
+    if ill is None:
+        s.console.say(f"{production} has the ancestry of every sync; nothing to heal.")
+        return
+    _show(s.console, ill, production)
+    try:
+        require_provable(fork, ill.lost)
+    except Refused as refusal:
+        if check:
+            raise CheckFailed(refusal.what, then=refusal.then) from None
+        raise
+    if check:
+        problem = f"{production} has lost the ancestry of a sync."
+        raise CheckFailed(problem, then=s.command("heal", direct=direct))
+    if not git.has_identity(s.sh, fork.path):
+        raise git.nobody(fork.path)
+    healing = plan(s.sh, fork, ill, direct=direct, push=push)
+    with s.locked(fork.repository) as held:
+        s.run(HEAL, healing, held)
+    if not s.sh.dry:
+        _show_healed(s.console, ill, fork, direct=direct, push=push)
+
+
+# --- What is printed -----------------------------------------------------------------------------
+
+
+def _show(console: Console, found: Healing, production: str) -> None:
+    """What a lost ancestry costs, and what mends it."""
+    lost = found.lost
+    by = f"{len(lost.hidden)} of them by no commit" if lost.hidden else "only by commits"
+    console.say(f"{production} has lost the ancestry of a sync:", "yellow")
+    console.facts(
+        [
+            ("sync", f"{lost.sync.name[:10]} {lost.sync.date} {lost.sync.subject}"),
+            ("brought", f"upstream {lost.parent[:10]}, which is not in the branch's history"),
+            ("differs from that", f"in {counted(lost.differs, 'file')}, {by} of the fork's own"),
+            ("next merge", f"{counted(found.before, 'conflict')}, once healed {found.after}"),
+        ]
+    )
+    title = f"upstream's, left out by the sync; healing does not bring it back to {production}"
+    review.show_entries(console, title, found.left_out, "yellow")
+
+
+def _show_healed(console: Console, found: Healing, fork: Fork, *, direct: bool, push: bool) -> None:
+    """What came of healing, and what is next."""
+    production = fork.policy.branches.production
+    if not push:
+        console.say(f"Done: {found.branch} records it; not pushed.", "green")
+    elif direct:
+        console.say(f"Done: {production} has the ancestry again.", "green")
+    else:
+        console.say(f"Done: {found.branch} is on {fork.policy.remotes.origin.name}.", "green")
+        console.say(
+            f"Next: open a pull request from {found.branch} to {production}; "
+            "merge it with a merge commit, never squashed."
+        )

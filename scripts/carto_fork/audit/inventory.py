@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
 from ..fork import drops, pins, policy
-from ..fork.fork import Fork, require_remotes
-from ..fork.policy import Feature, Side
+from ..fork.fork import Fork, require_production, require_remotes
+from ..fork.policy import Feature, Policy, Side
+from ..fork.session import Session
 from ..merge import authorship
 from ..merge.evidence import Commit, Customisations
 from ..run import git
-from ..run.errors import Refused
+from ..run.console import Console
+from ..run.errors import CheckFailed, Refused
 from ..run.shell import Shell, batches
-from ..run.text import substantive
-from . import ancestry, ledger
+from ..run.text import counted, substantive
+from . import ancestry, ledger, verify
 from .fates import Fate
 from .ledger import Entry
+from .verify import Finding
 
 _FEATURE = re.compile(r"feat(\([^)]*\))?!?: *(?P<what>.+?)(?: \(#\d+\))?")
 _MOST_PATTERNS = 3
@@ -50,31 +53,29 @@ class Ground:
 
 def lost(sh: Shell, fork: Fork) -> ancestry.Lost | None:
     """The sync whose ancestry is lost, None if all is well. Raises Refused as `ground` does."""
-    own = _own(sh, fork)
-    return ancestry.find(sh, fork.path, fork.production_commit, [tip(fork)], own)
+    _require_both(fork)
+    return ancestry.of_fork(sh, fork, fork.production_commit, tip(fork))
 
 
-def _own(sh: Shell, fork: Fork) -> Customisations:
-    """What the production branch has of the fork's own. Raises Refused where upstream or that
-    branch is not known here."""
+def _require_both(fork: Fork) -> None:
+    """Raises Refused where upstream or the production branch is not known here."""
     upstream = fork.policy.remotes.upstream.name
-    if not fork.upstream_refs or not fork.has_production:
+    if not fork.upstream_tips or not fork.has_production:
         require_remotes(fork)
-        remote = fork.policy.remotes.origin.name if fork.upstream_refs else upstream
+        remote = fork.policy.remotes.origin.name if fork.upstream_tips else upstream
         raise Refused(
             f"nothing of the remote `{remote}` is known here.",
             then=f"{git.at(fork.path)} fetch {remote}",
         )
-    return authorship.read(
-        sh, fork.path, fork.production_commit, fork.upstream_refs, fork.policy.version_paths
-    )
 
 
 def ground(sh: Shell, fork: Fork) -> Ground:
     """What the fork stands on. Raises Refused where upstream or the production branch is not
     known here."""
-    own, newest, production = _own(sh, fork), tip(fork), fork.production_commit
-    cut = ancestry.find(sh, fork.path, production, [newest], own)
+    _require_both(fork)
+    newest, production = tip(fork), fork.production_commit
+    own = authorship.of_fork(sh, fork, production, newest)
+    cut = ancestry.of_fork(sh, fork, production, newest)
     healed = ancestry.healed(sh, fork.path, production, cut) if cut else production
     bases = git.merge_bases(sh, fork.path, healed, newest)
     if not bases:
@@ -87,10 +88,10 @@ def ground(sh: Shell, fork: Fork) -> Ground:
 
 
 def tip(fork: Fork) -> str:
-    """The ref that follows upstream's development branch, or the first of upstream's there is."""
+    """The commit of upstream's development branch, or of the first of upstream's there is."""
     branches, remotes = fork.policy.branches, fork.policy.remotes
     named = fork.tracking(remotes.upstream, branches.upstream)
-    return named if named in fork.refs.objects else fork.upstream_refs[0]
+    return fork.refs.commits.get(named) or fork.upstream_tips[0]
 
 
 def drift(sh: Shell, fork: Fork, known: Ground) -> list[str]:
@@ -193,3 +194,128 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
             )
             found.setdefault(feature.name, feature)
     return list(found.values())
+
+
+# --- Tasks, and what they print -------------------------------------------------------------------
+
+
+def show_drift(s: Session, resets: bool) -> None:
+    """List what differs from upstream although nobody in the fork changed it, or reset it."""
+    fork = s.open_fork()
+    known = ground(s.sh, fork)
+    paths = drift(s.sh, fork, known)
+    if s.json:
+        s.print_json({"base": known.base, "paths": paths})
+    if not resets:
+        _say_drift(s.console, paths, known, s.command)
+        return
+    work = git.top_of_work_tree(s.sh, fork.repository.path)
+    state = git.work_state(s.sh, work)
+    protected = (fork.local_production, f"refs/heads/{fork.policy.branches.mirror}")
+    if state.dirty or state.merging or state.branch in protected or not state.branch:
+        raise Refused(
+            f"{git.named(work)} is not a clean checkout of a branch for this.",
+            then=f"{git.at(work)} switch -c chore/reset-drift {fork.origin_production}, "
+            "then run the same command again.",
+        )
+    there = drifted_here(s.sh, work, known, paths)
+    if there:
+        message = f"chore: reset {counted(len(there), 'drifted file')} to upstream"
+        with s.locked(fork.repository):
+            reset(s.sh, work, known, there, message)
+    s.console.say(f"{counted(len(there), 'file')} reset to upstream {known.base[:10]}.")
+
+
+def show_absorbed(s: Session) -> None:
+    """List the fork's changes that upstream has too."""
+    fork = s.open_fork()
+    known = ground(s.sh, fork)
+    changes = absorbed(s.sh, fork, known)
+    if s.json:
+        s.print_json({path: [e.as_json() for e in entries] for path, entries in changes.items()})
+    else:
+        _say_absorbed(s.console, changes)
+
+
+def show_features(s: Session, scan: bool) -> None:
+    """Tell which features of the manifest the production branch has, or propose more of them."""
+    fork = s.open_fork()
+    if scan:
+        proposed = features(s.sh, fork, ground(s.sh, fork))
+        if s.json:
+            s.print_json(proposed)
+        else:
+            s.sh.show(manifest(proposed))
+        return
+    require_production(fork)
+    missing = verify.missing_features(s.sh, fork)
+    if s.json:
+        s.print_json({"features": fork.policy.feature, "missing": missing})
+    _say_features(s.console, fork.policy, missing, s.command)
+    if missing:
+        branch = fork.policy.branches.production
+        problem = f"{branch} lacks {counted(len(missing), 'part')} of its features."
+        raise CheckFailed(problem, then="bring them back, or correct the manifest.")
+
+
+def _say_drift(
+    console: Console, paths: Sequence[str], known: Ground, command: Callable[..., str]
+) -> None:
+    """Files that drifted, and how to reset them."""
+    for path in paths:
+        console.row("  ", path)
+    if not paths:
+        console.say("Nothing has drifted.")
+        return
+    differ, them = ("differs", "it") if len(paths) == 1 else ("differ", "them")
+    console.say(
+        f"{counted(len(paths), 'file')} {differ} from upstream {known.base[:10]} although no "
+        f"commit of the fork's own changed {them}.",
+        "bold",
+    )
+    console.row("Next: ", f"on a branch for it, {command('drift', reset=True)}")
+
+
+def _say_absorbed(console: Console, changes: Mapping[str, Sequence[Entry]]) -> None:
+    """Changes that upstream has too."""
+    for path, entries in changes.items():
+        console.row("", path)
+        for commit in list(dict.fromkeys(c for entry in entries for c in entry.commits))[:3]:
+            console.row("    ", f"{commit.name[:10]} {commit.date} {commit.subject}")
+    hunks = sum(map(len, changes.values()))
+    where = f", in {counted(len(changes), 'file')}" if changes else ""
+    console.say(f"Upstream has {hunks or 'none'} of the fork's changes{where}.", "bold")
+
+
+def _say_features(
+    console: Console, policy: Policy, missing: Sequence[Finding], command: Callable[..., str]
+) -> None:
+    """The features of the manifest, and what is missing of them."""
+    for feature in policy.feature:
+        console.row("  ", feature.name)
+    for finding in missing:
+        console.row("missing: ", finding.what, "red")
+    if not policy.feature:
+        console.say("There is no manifest. This proposes one:")
+        console.row("    ", command("features", scan=True))
+
+
+def manifest(features: Sequence[Feature]) -> str:
+    """Entries of the feature manifest as TOML."""
+    import tomlkit.items
+
+    def quoted(text: str) -> tomlkit.items.String:
+        # In single quotes a regex is as it was written.
+        return tomlkit.string(text, literal="\\" in text and "'" not in text)
+
+    tables = tomlkit.aot()
+    for feature in features:
+        table = tomlkit.table()
+        table.add("name", quoted(feature.name))
+        for key, words in (("files", feature.files), ("patterns", feature.patterns)):
+            listed = tomlkit.array()
+            listed.extend(map(quoted, words))
+            table.add(key, listed.multiline(len(words) > 1))
+        table.add("origin", quoted(feature.origin))
+        tables.append(table)
+    return tomlkit.dumps({"feature": tables} if features else {}).rstrip("\n")

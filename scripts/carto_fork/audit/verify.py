@@ -115,9 +115,7 @@ def of_landed(sh: Shell, fork: Fork, tag: Tag) -> Verification:
     repo, production = fork.path, fork.production_commit
     theirs = git.commit_of(sh, repo, f"refs/tags/{tag.name}")
     if not git.is_ancestor(sh, repo, theirs, production):
-        upstream = [theirs, *fork.upstream_refs]
-        own = authorship.read(sh, repo, production, upstream, fork.policy.version_paths)
-        lost = ancestry.find(sh, repo, production, upstream, own)
+        lost = ancestry.of_fork(sh, fork, production, theirs)
         if lost and _is_at_least(sh, repo, lost.parent, theirs):
             what = f"{tag.name} was squashed: {described(lost.sync)} has one parent only"
         else:
@@ -180,9 +178,8 @@ def _account(
 ) -> tuple[Ledger, ancestry.Lost | None, Customisations]:
     """The ledger of a merge, the sync whose lost ancestry it reckons with, and what the fork's own
     commits did."""
-    upstream = [theirs, *fork.upstream_refs]
-    own = authorship.read(sh, repo, ours, upstream, fork.policy.version_paths)
-    lost = ancestry.find(sh, repo, ours, upstream, own)
+    own = authorship.of_fork(sh, fork, ours, theirs)
+    lost = ancestry.of_fork(sh, fork, ours, theirs)
     healed = ancestry.healed(sh, repo, ours, lost) if lost else ours
     told = drops.read(git.show(sh, repo, result, drops.FILE_NAME))
     account = ledger.read(sh, repo, healed, theirs, result, own, fork.policy, told)

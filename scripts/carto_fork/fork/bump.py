@@ -9,10 +9,12 @@ from packaging.version import InvalidVersion, Version
 
 from ..run import files, git
 from ..run.console import Console
-from ..run.errors import Failed, Refused
+from ..run.errors import Failed, Refused, Usage
 from ..run.shell import Shell, command_line
-from . import versions
+from . import tags, versions
+from .fork import Fork
 from .policy import Policy
+from .session import Session
 
 
 @dataclass(frozen=True)
@@ -120,3 +122,33 @@ def apply(
             untouched=f"The version is changed in {', '.join(paths)}, and not committed.",
             then="mend what git or a hook complains of, commit, then run the same command again.",
         )
+
+
+def set_version(s: Session, fork: Fork, work: Path, to: str) -> None:
+    """Set the version in a work tree, and commit that."""
+    version = checked_version(to)
+    cut = half_done(s.sh, work, fork.policy, version)
+    found = changes(work, fork.policy, version)
+    if not fork.policy.version_files:
+        s.console.say("The policy names no file that states the version; there is none to set.")
+        return
+    if not found and not cut:
+        s.console.say(f"The version is {version} already.")
+        return
+    message = fork.policy.messages.version.replace("{version}", version)
+    for change in found:
+        s.console.say(f"{change.path}: {change.key} {change.before} -> {change.after}")
+    apply(s.sh, s.console, work, fork.policy, found, cut, message)
+
+
+def bump_version(s: Session, tag: str, to: str) -> None:
+    """Set the version in a work tree, to a tag's or to the one given."""
+    if bool(tag) == bool(to):
+        raise Usage(
+            "name the version by either --tag or --to.",
+            then=s.command("bump-version", to="1.76.5"),
+        )
+    fork, work = s.open_work_tree()
+    if tag:
+        to = tags.require_stable(tags.checked_name(tag), fork.policy.tags).release
+    set_version(s, fork, work, to)

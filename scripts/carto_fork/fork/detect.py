@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
 from ..run import git, github
+from ..run.console import Console
 from ..run.errors import Refused, Stop
 from ..run.git import Refs
 from ..run.github import Release
@@ -165,3 +166,19 @@ def _confirmed(
             continue
         return tag, release
     return None, None
+
+
+def show(console: Console, found: Detection, fork: Fork, command: Callable[..., str]) -> None:
+    """Whether upstream has released something new, and what to do about it."""
+    for warning in found.warnings:
+        console.say(f"Warning: {warning}.", "yellow")
+    production = fork.policy.branches.production
+    has = f"has {found.contained.name}" if found.contained else "has no release of upstream's"
+    if found.newest is None:
+        console.say(f"Nothing new: {production} {has}, and upstream no newer stable release.")
+        return
+    more = f" ({len(found.newer) - 1} others are newer too)" if len(found.newer) > 1 else ""
+    console.say(f"New: {found.newest.name}; {production} {has}{more}.", "green")
+    if found.release:
+        console.row("  notes: ", found.release.url)
+    console.row("Next: ", command("upgrade-carto", tag=found.newest.name))

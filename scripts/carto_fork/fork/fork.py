@@ -92,10 +92,11 @@ class Fork:
         )
 
     @property
-    def upstream_refs(self) -> tuple[str, ...]:
-        """The full names of the refs that follow upstream's branches."""
+    def upstream_tips(self) -> tuple[str, ...]:
+        """The commits that upstream's branches are at, as far as they are known here."""
         prefix = f"refs/remotes/{self.policy.remotes.upstream.name}/"
-        return tuple(ref for ref in self.refs.objects if ref.startswith(prefix))
+        commits = self.refs.commits
+        return tuple(dict.fromkeys(commits[ref] for ref in commits if ref.startswith(prefix)))
 
     def url(self, remote: Remote) -> str | None:
         """The URL that git has for a remote, as configured; None if it has none."""

@@ -5,8 +5,61 @@ from __future__ import annotations
 from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell
-from ..run.steps import Plan
+from ..run.steps import Condition, Plan, Step
 from .fork import Fork, require_remotes
+from .session import Session
+
+MIRROR_EXISTS = Condition("where the fork has a mirror branch already")
+BEHIND = Condition("where the mirror on GitHub is behind")
+ELSEWHERE = Condition("where it is not checked out")
+CHECKED_OUT = Condition("where it is checked out")
+
+FETCH_MIRROR = (
+    Step(
+        "upstream",
+        "Get upstream's development branch.",
+        run=(
+            "git -C {repo} fetch --no-tags --no-recurse-submodules {upstream}"
+            " +refs/heads/{branch}:refs/remotes/{upstream}/{branch}",
+        ),
+        stuck="check the network and the remote, then run the same command again.",
+    ),
+    Step(
+        "origin",
+        "Get the fork's mirror of it.",
+        when=MIRROR_EXISTS,
+        run=(
+            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
+            " +refs/heads/{mirror}:refs/remotes/{origin}/{mirror}",
+        ),
+        stuck="check the network and the remote, then run the same command again.",
+    ),
+)
+
+SYNC_MAIN = (
+    Step(
+        "push",
+        "Move the mirror on GitHub, fast-forward only.",
+        when=BEHIND,
+        run=(
+            "git -C {repo} push --no-follow-tags {origin}"
+            " refs/remotes/{upstream}/{branch}:refs/heads/{mirror}",
+        ),
+        stuck="see what {origin} says, then run the same command again.",
+    ),
+    Step(
+        "local",
+        "Move the local mirror after it, without checking anything out.",
+        when=ELSEWHERE,
+        run=("git -C {repo} fetch . refs/remotes/{upstream}/{branch}:refs/heads/{mirror}",),
+    ),
+    Step(
+        "checkout",
+        "Move the local mirror after it, in its clean checkout.",
+        when=CHECKED_OUT,
+        run=("git -C {checkout} merge --ff-only refs/remotes/{upstream}/{branch}",),
+    ),
+)
 
 
 def fetch_plan(sh: Shell, fork: Fork) -> Plan:
@@ -19,7 +72,7 @@ def fetch_plan(sh: Shell, fork: Fork) -> Plan:
             f"the remote `{origin}` cannot be reached.",
             then=f"check the network and your access: {git.at(fork.path)} ls-remote {origin}",
         )
-    conditions = frozenset({"mirror-exists"} if there.objects else ())
+    conditions = frozenset([MIRROR_EXISTS] if there.objects else ())
     return Plan(fork.values(), conditions, untouched=_untouched(fork))
 
 
@@ -35,7 +88,7 @@ def plan(sh: Shell, fork: Fork) -> Plan:
     refs = git.refs(sh, repo)
     if upstream not in refs.objects:
         # Only under --dry: nothing was fetched, so the branch is not here to be compared with.
-        unknown = frozenset({"behind", "elsewhere"})
+        unknown = frozenset([BEHIND, ELSEWHERE])
         return Plan(fork.values(), unknown, untouched=_untouched(fork))
     for ref in (local, published):
         if ref in refs.objects and (own := git.commits(sh, repo, f"{upstream}..{ref}")):
@@ -50,14 +103,14 @@ def plan(sh: Shell, fork: Fork) -> Plan:
                 then=f"keep them on another branch: {git.at(repo)} branch kept {name}; "
                 f"then put {name} back: {back}",
             )
-    conditions = set()
+    conditions: set[Condition] = set()
     if refs.objects.get(published) != refs.objects[upstream]:
-        conditions.add("behind")
+        conditions.add(BEHIND)
     checkout = None
     if refs.objects.get(local) != refs.objects[upstream]:
         trees = git.worktrees(sh, repo)
         checkout = next((t.path for t in trees if t.branch == local and not t.missing), None)
-        conditions.add("checked-out" if checkout else "elsewhere")
+        conditions.add(CHECKED_OUT if checkout else ELSEWHERE)
     if checkout and (dirty := git.work_state(sh, checkout).dirty):
         raise Refused(
             f"{branches.mirror} is checked out in {checkout} with changes that are not committed: "
@@ -73,3 +126,15 @@ def plan(sh: Shell, fork: Fork) -> Plan:
 def _untouched(fork: Fork) -> str:
     branches = fork.policy.branches
     return f"Your checkout, {branches.mirror} and {branches.production} are as they were."
+
+
+def sync(s: Session) -> None:
+    """Let the mirror branch follow upstream's."""
+    fork = s.open_fork()
+    fetch = fetch_plan(s.sh, fork)
+    with s.locked(fork.repository) as held:
+        s.run(FETCH_MIRROR, fetch, held)
+        moving = plan(s.sh, fork)
+        s.run(SYNC_MAIN, moving, held)
+    if not moving.conditions:
+        s.console.say(f"{fork.policy.branches.mirror} is up to date.")

@@ -1,14 +1,17 @@
-"""What each merged tag stood for: a file in the fork, by which a tag that moved is told. Pure."""
+"""What each merged tag stood for: a file in the fork, by which a tag that moved is noticed."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import tomli
 
+from ..run import files, git
 from ..run.errors import Refused
+from .session import Session
 
 FILE_NAME = "carto_tags.toml"
 MESSAGE = "chore: record what {tag} stands for"
@@ -59,3 +62,19 @@ _HEADER = """\
 
 [tags]
 """
+
+
+def record(s: Session, work: Path, name: str, commit: str) -> None:
+    """Write down in a work tree what a tag stands for, and commit that."""
+    listed = git.objects(s.sh, work, [f"refs/tags/{name}"])
+    pin = Pin(listed[0].split(" ")[0], commit)
+    before = git.show(s.sh, work, "HEAD", FILE_NAME)
+    after = add(before, name, pin)
+    if after == before:
+        s.console.say(f"{FILE_NAME} has {name} already.")
+        return
+    files.write_staged(s.sh, work, FILE_NAME, before, after)
+    message = MESSAGE.replace("{tag}", name)
+    words = ["git", "-C", str(work), "commit", "--quiet", "-m", message, "--", FILE_NAME]
+    git.checked(s.sh.run(words), "commit")
+    s.console.say(f"{FILE_NAME}: {name} is {commit[:10]}.")

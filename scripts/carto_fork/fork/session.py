@@ -10,7 +10,6 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,12 +22,9 @@ from ..run.console import Console
 from ..run.errors import ExitCode, Failed, Interrupted, Refused, Stop
 from ..run.journal import Journal
 from ..run.shell import Shell
-from ..run.steps import Plan, Runner, RunTask, Step
+from ..run.steps import Plan, Runner, Step
 from . import fork
 from .fork import Fork
-
-_AT_WORK: ContextVar[bool] = ContextVar("_AT_WORK", default=False)
-"""Whether a task is running; one that starts then is a step of it."""
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -40,7 +36,6 @@ class Session:
     task: the task's name.
     argv: the command line of the program, as in `sys.argv`.
     as_json: whether standard output is kept for JSON; people then read standard error.
-    is_step: whether another task runs this one as a step.
     options: the options the task was given; empty ones are left out of the command to repeat.
     """
 
@@ -50,12 +45,11 @@ class Session:
         task: str,
         argv: Sequence[str],
         as_json: bool,
-        is_step: bool,
         **options: str | bool | Sequence[str],
     ) -> None:
         self.sh = Shell(context, sys.stderr if as_json else sys.stdout)
         self.console = Console(self.sh.stream, pasteable=self.sh.dry)
-        self.json, self.is_step = as_json, is_step
+        self.json = as_json
         self.program = invocation.program(argv)
         self.repo_option = str(options.get("repo", ""))
         self.again = invocation.command(self.program, task, **options, json=as_json)
@@ -132,10 +126,10 @@ class Session:
         procedure: Sequence[Step],
         plan: Plan,
         held: Journal | None,
-        run_task: RunTask | None = None,
+        work: object = None,
     ) -> None:
-        """Carry a procedure out."""
-        Runner(self.sh, self.console, held, run_task, self.program).run(procedure, plan)
+        """Carry a procedure out. work: what the calls of its steps are given."""
+        Runner(self.sh, self.console, held, self.program, work).run(procedure, plan)
 
 
 @contextmanager
@@ -143,8 +137,8 @@ def session(
     context: Context, task: str, *, as_json: bool = False, **options: str | bool | Sequence[str]
 ) -> Iterator[Session]:
     """Run a task's body; make of every stop a message that names the command to type next."""
-    made = Session(context, task, sys.argv, as_json, _AT_WORK.get(), **options)
-    with _at_work(), _terminated_like_interrupted():
+    made = Session(context, task, sys.argv, as_json, **options)
+    with _terminated_like_interrupted():
         try:
             yield made
         except Stop as stop:
@@ -169,15 +163,6 @@ def session(
                 untouched="What was done so far is kept.",
                 then=f"make room, then run `{made.again}` again.",
             ) from None
-
-
-@contextmanager
-def _at_work() -> Iterator[None]:
-    token = _AT_WORK.set(True)
-    try:
-        yield
-    finally:
-        _AT_WORK.reset(token)
 
 
 @contextmanager

@@ -13,9 +13,11 @@ from ..audit import healing, inventory
 from ..fork import fork, policy, stray
 from ..fork.fork import Fork
 from ..fork.policy import TagUse
+from ..fork.session import Session
 from ..fork.tags import Tag, newest
 from ..merge import markers
 from ..run import git, github
+from ..run.console import Console
 from ..run.errors import Failed, Refused
 from ..run.git import Refs
 from ..run.github import Hub, Pull
@@ -292,7 +294,7 @@ class _Adviser:
         why: what else tells it; "" if nothing does.
         """
         found = self._found
-        if not found.upstream_refs:
+        if not found.upstream_tips:
             fetch = f"{self._at} fetch {found.policy.remotes.upstream.name}"
             if why:
                 yield Advice(fetch, f"{why} To heal that, upstream's branch has to be here.")
@@ -382,7 +384,7 @@ class _Adviser:
     def _marked(self) -> bool:
         """Whether conflict markers are committed on the production branch."""
         found = self._found
-        if not found.upstream_refs or not found.has_production:
+        if not found.upstream_tips or not found.has_production:
             return False
         tip, production = inventory.tip(found), found.production_commit
         sides = [tip, *git.merge_bases(self._sh, found.path, production, tip)[:1]]
@@ -424,3 +426,48 @@ _NEVER_SQUASHED = "merge it with a merge commit, never squashed"
 def _review(hub: Hub, pull: Pull, how: str = "") -> Advice:
     why = f"Pull request {pull.number} waits for its review{f'; {how}' if how else ''}."
     return Advice(f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}", why)
+
+
+def show_status(s: Session) -> None:
+    """Tell where the fork stands."""
+    fork = s.open_fork(whatever_policy=True)
+    facts = status.read(s.sh, fork)
+    following = of(s.sh, fork, facts, s.command)
+    if s.json:
+        s.print_json(facts.as_json() | {"next": following})
+    else:
+        _show(s.console, facts, following, str(fork.path))
+
+
+def _show(console: Console, facts: Status, following: Advice, repo: str) -> None:
+    """Where a fork stands and what to do next, on one screen."""
+
+    def named(tag: object, other: str = "none known here") -> str:
+        return getattr(tag, "name", other)
+
+    def distance(pair: tuple[int, int] | None) -> str:
+        if pair is None:
+            return "not known here"
+        return "up to date" if pair == (0, 0) else f"{pair[0]} ahead, {pair[1]} behind"
+
+    version = ", ".join(sorted(set(facts.version.values()))) or "not stated"
+    where = "" if facts.online else " (upstream not reached; as known here)"
+    console.facts(
+        [
+            ("fork", repo),
+            ("checked out", facts.checked_out or "detached HEAD"),
+            (f"version on {facts.production}", version),
+            ("upstream tag in it", named(facts.contained)),
+            ("newest release of the fork", named(facts.own_release)),
+            ("newest stable upstream tag", named(facts.upstream_release) + where),
+            (f"{facts.production} against origin", distance(facts.local)),
+            ("mirror against upstream", distance(facts.mirror)),
+        ]
+    )
+    for upgrade in facts.in_progress:
+        console.row(f"upgrade to {upgrade.tag}: ", upgrade.state, "yellow")
+    for problem in facts.problems:
+        console.say(f"problem: {problem}", "red")
+    console.say(following.why)
+    if following.command:
+        console.row("Next: ", following.command)

@@ -247,7 +247,7 @@ class Patient:
         found: list[tuple[str, str]] = []
         if tag := self.contained(self.fork.refs, commit):
             found.append((self.fork.refs.commits[f"refs/tags/{tag.name}"], tag.name))
-        if self.fork.upstream_refs:
+        if self.fork.upstream_tips:
             tip = inventory.tip(self.fork)
             found += [(b, b[:10]) for b in git.merge_bases(self.sh, self.repo, commit, tip)[:1]]
         if not found:

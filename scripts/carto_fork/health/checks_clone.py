@@ -11,14 +11,22 @@ from shlex import quote
 
 from ..adopt import hooks
 from ..adopt.hooks import There
-from ..fork import fork, stray
+from ..fork import fork, setup, stray
 from ..merge import markers
 from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell
+from ..run.steps import Step
 from ..run.text import counted, printable
-from ..upgrade import procedures
 from .checks import PATIENCE, Check, Finding, Level, Patient, Unchecked
+
+UNSHALLOW = Step(
+    "unshallow",
+    "Get the history that the clone lacks.",
+    run=("git -C {repo} fetch --unshallow {origin}",),
+    stuck="check the network and the remote, then run the same command again.",
+)
+
 
 _STALE = 3600
 """Seconds after which hardly a git that is still at work holds a lock."""
@@ -128,7 +136,7 @@ def _head(patient: Patient) -> Iterator[Finding]:
 
 def _remotes(patient: Patient) -> Iterator[Finding]:
     remotes = patient.fork.policy.remotes
-    adding = ((remotes.origin, procedures.SETUP[0]), (remotes.upstream, procedures.SETUP[1]))
+    adding = ((remotes.origin, setup.SETUP[0]), (remotes.upstream, setup.SETUP[1]))
     if patient.fork.problem:
         raise Unchecked("the policy, which says what they should be, is not valid")
     wrong = list(fork.wrong_urls(patient.fork))
@@ -140,7 +148,7 @@ def _remotes(patient: Patient) -> Iterator[Finding]:
     for problem, then in wrong:
         cause = "Upgrades would be taken from, or pushed to, another repository."
         yield Finding(Level.BROKEN, problem, cause, then)
-    if patient.fork.url(remotes.upstream) and not patient.fork.upstream_refs:
+    if patient.fork.url(remotes.upstream) and not patient.fork.upstream_tips:
         what = f"nothing of the remote `{remotes.upstream.name}` has been fetched yet."
         cause = "What upstream has cannot be told from what is the fork's own."
         then = f"{git.at(patient.repo)} fetch {remotes.upstream.name}"
@@ -151,7 +159,7 @@ def _clone(patient: Patient) -> Iterator[Finding]:
     settings, origin = patient.fork.settings, patient.fork.policy.remotes.origin.name
     if patient.fork.repository.shallow:
         cause = "Without the whole history git cannot merge."
-        yield patient.mended(Level.BROKEN, "this is a shallow clone.", cause, procedures.UNSHALLOW)
+        yield patient.mended(Level.BROKEN, "this is a shallow clone.", cause, UNSHALLOW)
     filters = [k for k in settings if k.startswith("remote.") and k.endswith(".partialclonefilter")]
     for key in filters:
         name = key.removeprefix("remote.").removesuffix(".partialclonefilter")
@@ -255,7 +263,7 @@ def _hook(patient: Patient) -> Iterator[Finding]:
             Level.LOOK if missing else Level.BROKEN,
             f"there is no {shown}." if missing else f"{shown} is {hook.there.value}.",
             cause,
-            procedures.HOOK,
+            hooks.HOOK,
             then=patient.command("doctor", check="hook", fix=True),
             **hooks.values(patient.fork, hook, patient.guard),
         )

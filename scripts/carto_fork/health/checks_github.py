@@ -14,9 +14,16 @@ from packaging.version import Version
 
 from ..ci import slack
 from ..run import git, github
+from ..run.steps import Step
 from ..run.text import counted, printable
-from ..upgrade import procedures
 from .checks import PATIENCE, Check, Finding, Level, Patient, Unchecked
+
+ENABLE = Step(
+    "enable",
+    "Switch the workflow on again.",
+    run=("{gh} workflow enable {workflow} -R {slug}",),
+)
+
 
 _BAD = ("failure", "timed_out", "startup_failure")
 _SCOPES = ("repo", "workflow")
@@ -51,7 +58,7 @@ def _workflow(patient: Patient) -> Iterator[Finding]:
             "GitHub switches a schedule off after 60 days without a commit."
             if state == "disabled_inactivity"
             else "Somebody switched it off, or GitHub did because it is a fork's.",
-            procedures.ENABLE,
+            ENABLE,
             workflow=name,
         )
     runs = (patient.ask(f"/actions/workflows/{name}/runs?per_page=10") or {}).get(

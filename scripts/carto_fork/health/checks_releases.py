@@ -11,10 +11,21 @@ from ..fork import detect, pins, tags
 from ..fork.policy import TagUse
 from ..run import git
 from ..run.errors import Refused
+from ..run.steps import Step
 from ..run.text import printable
-from ..upgrade import procedures
 from . import status
 from .checks import Check, Finding, Level, Patient, Unchecked
+
+RETAG = Step(
+    "tag",
+    "Take upstream's tag, which was merged; the other is kept beside.",
+    run=(
+        "git -C {repo} update-ref refs/carto-fork/kept/{kept} refs/tags/{tag}",
+        "git -C {repo} fetch --no-tags --no-recurse-submodules {upstream}"
+        " +refs/tags/{tag}:refs/tags/{tag}",
+    ),
+    stuck="check the network and the remote, then run the same command again.",
+)
 
 
 def _detection(patient: Patient) -> Iterator[Finding]:
@@ -101,7 +112,7 @@ def _tags(patient: Patient) -> Iterator[Finding]:
         if there and upstream == pin.object:
             cause = "It was moved here; upstream's is the one that was merged."
             values = {"tag": name, "kept": f"{name}-{here[:10]}"}
-            yield patient.mended(Level.BROKEN, what, cause, procedures.RETAG, **values)
+            yield patient.mended(Level.BROKEN, what, cause, RETAG, **values)
         else:
             cause = "It was moved here, or upstream moved it and it was fetched by force."
             then = f"{git.at(patient.repo)} ls-remote {remote} {ref}"

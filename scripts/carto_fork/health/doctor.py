@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from ..fork import setup
 from ..fork.session import Session
 from ..run.console import Console
 from ..run.errors import CheckFailed, Stop, Usage
@@ -187,7 +188,7 @@ def _mend(s: Session, check: Check, finding: Finding) -> None:
         s.run(finding.mend, plan, held)
 
 
-_ALWAYS = frozenset({"no-origin", "no-upstream"})
+_ALWAYS = frozenset([setup.NO_ORIGIN, setup.NO_UPSTREAM])
 
 
 def tell(console: Console, report: Report, mended: Sequence[str]) -> None:

@@ -12,9 +12,39 @@ from ..fork.session import Session
 from ..fork.stray import Stray
 from ..run import git
 from ..run.errors import Refused
-from ..run.steps import Plan
+from ..run.steps import Condition, Plan, Step
 from ..run.text import counted, printable
-from ..upgrade import procedures
+
+STRAY = Condition("where no branch, tag or remote has them")
+BACK = Condition("where HEAD is detached")
+BACK_NEW = Condition("where HEAD is detached and only the remote has the branch")
+
+RECOVER = (
+    Step(
+        "branch",
+        "Keep the commits on a branch of their own.",
+        when=STRAY,
+        run=("git -C {work} branch --no-track {branch} {commit}",),
+        done=("git -C {work} show-ref --verify --quiet refs/heads/{branch}",),
+    ),
+    Step(
+        "back",
+        "Go back to a branch; changes that are not committed come along.",
+        when=BACK,
+        run=("git -C {work} switch --no-guess {back}",),
+        stuck="commit them, or put them away with `git stash`, then run the same command again.",
+        untouched="The commits are safe; HEAD and your files are as they were.",
+    ),
+    Step(
+        "track",
+        "Go back to the production branch, which is not here yet.",
+        when=BACK_NEW,
+        run=("git -C {work} switch --no-guess -c {back} --track {origin}/{back}",),
+        stuck="commit them, or put them away with `git stash`, then run the same command again.",
+        untouched="The commits are safe; HEAD and your files are as they were.",
+    ),
+)
+
 
 _SHORT = 10
 
@@ -52,10 +82,10 @@ def recover(s: Session, name: str, commit: str) -> None:
     plan = _chosen(s, work, commit) if commit else _of_head(s, found, work)
     if plan.stray:
         plan = replace(plan, branch=_branch(s, work, name, plan.stray.commit))
-    conditions = {"stray"} if plan.stray else set()
+    conditions = {STRAY} if plan.stray else set()
     if plan.back:
         known = f"refs/heads/{plan.back}" in found.refs.objects
-        conditions.add("back" if known else "back-new")
+        conditions.add(BACK if known else BACK_NEW)
     values = found.values() | {
         "work": str(work),
         "branch": plan.branch,
@@ -64,7 +94,7 @@ def recover(s: Session, name: str, commit: str) -> None:
     }
     untouched = "HEAD, your files and every commit are as they were."
     with s.locked(found.repository) as held:
-        s.run(procedures.RECOVER, Plan(values, frozenset(conditions), untouched), held)
+        s.run(RECOVER, Plan(values, frozenset(conditions), untouched), held)
     if s.json:
         s.print_json(plan.as_json())
     _tell(s, work, plan)

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..fork import drops, pins
+from ..fork.fork import Fork
 from ..run import git
 from ..run.shell import Answer, Shell
 from ..run.text import substantive
@@ -52,6 +53,17 @@ def read(
         for path in changed:
             paths[path].append(commit)
     return Customisations(paths, _Lines(sh, repo, [commit for commit, _, _ in own]), squashed)
+
+
+def of_fork(sh: Shell, fork: Fork, ours: str, *theirs: str) -> Customisations:
+    """What the fork's own commits did up to a commit; it is found out once in a task.
+
+    theirs: commits of upstream's that its branches here may lack.
+    """
+    upstream = tuple(dict.fromkeys([*theirs, *fork.upstream_tips]))
+    files = fork.policy.version_paths
+    key = ("own", fork.path, ours, frozenset(upstream), files)
+    return sh.once(key, lambda: read(sh, fork.path, ours, upstream, files))
 
 
 def newest(
@@ -142,8 +154,7 @@ def _like_upstream(
         paths = _sample(telling, 24)
         wanted.append(((commit, changed), len(paths), len(candidates)))
         names += [f"{where}:{path}" for where in (commit.name, *candidates) for path in paths]
-    found = sh.read(["git", "-C", str(repo), "cat-file", "--batch-check"], feed=names)
-    answers = iter(git.checked(found, "files").out.splitlines())
+    answers = iter(git.objects(sh, repo, names))
     squashed, left = [], []
     for suspect, width, height in wanted:
         here, *theirs = [[next(answers) for _ in range(width)] for _ in range(1 + height)]

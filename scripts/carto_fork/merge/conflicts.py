@@ -30,7 +30,7 @@ class Foreseen:
     conflicts: tuple[Conflict, ...]
 
 
-def read(sh: Shell, work: Path, ours: str = "HEAD", theirs: str = "MERGE_HEAD") -> list[Conflict]:
+def read(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
     """Every conflict of the merge in progress in a work tree, by path.
 
     ours, theirs: what is merged.
@@ -243,18 +243,14 @@ def _with_edits(sh: Shell, work: Path, conflict: Conflict) -> Conflict:
     if path.is_symlink():
         target = os.fsdecode(os.readlink(path))
         sides = [side for side in (conflict.ours, conflict.theirs) if side]
-        same = (s for s in sides if _blob(sh, work, s.name) == target)
+        same = (s for s in sides if git.contents(sh, work, [s.name]) == [target])
         now = next((side.name for side in same), "another link")
     elif path.exists():
         hashed = sh.ask("git -C {work} hash-object -- {path}", work=work, path=conflict.path)
         now = hashed.line
-    merged = _blob(sh, work, f"AUTO_MERGE:{conflict.path}") if conflict.text is not None else None
+    textual = conflict.text is not None
+    merged = git.show(sh, work, "AUTO_MERGE", conflict.path) if textual else None
     return replace(conflict, edited=True, now=now, merged=merged)
-
-
-def _blob(sh: Shell, work: Path, name: str) -> str | None:
-    answer = sh.ask("git -C {work} cat-file blob {name}", work=work, name=name)
-    return answer.out if answer.ok else None
 
 
 def _binary(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +15,13 @@ from pathspec import GitIgnoreSpec
 
 from ..fork import drops
 from ..fork.drops import Drop
+from ..fork.fork import Fork
 from ..fork.policy import Kind, Policy, Side, Take
 from ..run import files, git
+from ..run.console import Console
 from ..run.errors import Failed, Refused
 from ..run.shell import Shell, batches
-from ..run.text import printable
+from ..run.text import counted, printable
 from . import authorship, conflicts, dossier, knowledge, markers
 from .decisions import BY_WORD, Decision
 from .dossier import Dossier
@@ -47,6 +51,11 @@ class Resolution:
     def left(self) -> list[Decision]:
         """The decisions that are a person's."""
         return [decision for decision in self.decisions if decision.left]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a person is needed before the merge can be concluded."""
+        return bool(self.left or self.marked)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -99,12 +108,11 @@ class Words:
 
 def resolve(
     sh: Shell,
+    fork: Fork,
     work: Path,
-    policy: Policy,
-    upstream: Sequence[str] = (),
+    ours: str,
+    theirs: str,
     words: Words | None = None,
-    ours: str = "HEAD",
-    theirs: str = "MERGE_HEAD",
     settled: Collection[str] = (),
 ) -> Resolution:
     """Decide the conflicts of the merge in progress in a work tree, and carry it out.
@@ -112,8 +120,7 @@ def resolve(
     What is decided is staged; what is left keeps its diff3 markers. Nothing that a person has
     edited is overwritten. Running it again continues.
 
-    upstream: the refs that follow upstream's branches.
-    ours, theirs: what is merged.
+    ours, theirs: the commits that are merged.
     settled: paths whose conflict is resolved already; a person's word about one changes nothing.
     Raises Refused where a person's word is about any other path without conflict.
     """
@@ -128,12 +135,12 @@ def resolve(
     if rewritten := _show_bases(sh, work, found):
         again = conflicts.read(sh, work, ours, theirs)
         found = [replace(c, edited=False) if c.path in rewritten else c for c in again]
-    known = [theirs, *upstream]
-    own = authorship.read(sh, work, ours, known, policy.version_paths)
+    policy = fork.policy
+    own = authorship.of_fork(sh, fork, ours, theirs)
     decided = [
         replace(decision, todo=_typed(work, decision.todo))
         for decision in knowledge.decide(
-            sh, work, policy, found, own, ours, known, words=words.takes
+            sh, fork, work, found, own, ours, theirs, words=words.takes
         )
     ]
     units = _foreign_in_units(sh, work, policy, own, theirs)
@@ -199,17 +206,7 @@ def write_drops(sh: Shell, work: Path, more: Sequence[Drop]) -> None:
     if not more:
         return
     before = git.show(sh, work, "", drops.FILE_NAME)
-    write_file(sh, work, drops.FILE_NAME, before, drops.add(before, more))
-
-
-def write_file(sh: Shell, work: Path, path: str, before: str | None, after: str) -> None:
-    """Give a file a new text, and stage it; `before` is None where it is not there yet."""
-    if sh.dry:
-        sh.show(files.patch_command(work, path, before, after))
-    elif after != before:
-        (work / path).touch()
-        files.replace_text(work / path, after)
-    _git(sh, work, "add", [path])
+    files.write_staged(sh, work, drops.FILE_NAME, before, drops.add(before, more))
 
 
 def _foreign_in_units(
@@ -312,3 +309,90 @@ def _git(sh: Shell, work: Path, command: str, paths: Sequence[str]) -> None:
                 untouched="What was decided so far is staged; nothing was committed.",
                 then="run the same command again.",
             )
+
+
+# --- What is printed -----------------------------------------------------------------------------
+
+_MOST_PATHS = 5
+"""Of more paths than these that one rule decided alike, only the number is shown."""
+
+_TAKEN = {
+    Take.FORK: "fork's",
+    Take.UPSTREAM: "upstream's",
+    Take.BOTH: "both sides",
+    Take.VERSION: "tag's version",
+}
+
+
+def show(console: Console, found: Resolution) -> None:
+    """What became of each conflict, by rule with its reason, and what is left to do."""
+    decided = [decision for decision in found.decisions if not decision.left]
+    for rule, why in dict.fromkeys((decision.rule, decision.why) for decision in decided):
+        console.say(f"{rule}: {why}")
+        alike = (d for d in decided if (d.rule, d.why) == (rule, why))
+        for kind, taken, path in _rows(alike):
+            console.row(f"  {kind:<14} {taken:<20} ", path)
+    if found.units:
+        where = posixpath.commonpath(found.units)
+        console.row(
+            f"generated as a whole: {counted(len(found.units), 'more file')} of upstream's, in ",
+            where,
+        )
+    for path in found.returned:
+        console.row("came back with the merge although it is disabled, removed again: ", path)
+    if found.left:
+        console.say("left for a person:", "yellow")
+    for decision in found.left:
+        path = decision.conflict.path
+        console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
+        console.row("    why:     ", decision.why)
+        _dossier(console, found.dossiers[path])
+        console.row("    then:    ", decision.todo)
+    total, left = len(found.decisions), len(found.left)
+    if not total:
+        console.say("No conflicts.")
+        return
+    dropped = sum(decision.dropped for decision in found.decisions)
+    lines = f" {counted(dropped, 'line')} of the fork's gave way to upstream's." if dropped else ""
+    conflicts = counted(total, "conflict")
+    console.say(f"{total - left} of {conflicts} decided, {left} left.{lines}", "bold")
+
+
+def _dossier(console: Console, known: Dossier) -> None:
+    """Both intents, and what each option would lose."""
+    for side, commits in (("fork:", known.fork), ("theirs:", known.upstream)):
+        for commit in commits:
+            console.row(
+                f"    {side:<9}", f"{commit.name[:10]} {commit.date} {commit.subject}", "dim"
+            )
+    if known.fork_lines or known.upstream_lines:
+        mine, theirs = counted(known.fork_lines, "line"), counted(known.upstream_lines, "line")
+        costs = f"{mine} of the fork's with upstream's side, {theirs} of upstream's with the fork's"
+        console.say(f"    loses:   {costs}", "dim")
+    if known.past:
+        console.row("    before:  ", known.past, "dim")
+
+
+def _rows(decisions: Iterable[Decision]) -> Iterator[tuple[str, str, str]]:
+    """Kind, decision and path of each; many paths with the same two are summed up."""
+    alike: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for decision in decisions:
+        conflict, taken = decision.conflict, _TAKEN[decision.take] if decision.take else ""
+        side = conflict.ours if decision.take is Take.FORK else conflict.theirs
+        if decision.whole and side is None:
+            taken += ": deleted"
+        if decision.dropped:
+            taken += f" (-{decision.dropped})"
+        alike[conflict.kind.value, taken].append(conflict.path)
+    for (kind, taken), paths in alike.items():
+        if len(paths) > _MOST_PATHS:
+            paths = [f"{len(paths)} files in {posixpath.commonpath(paths) or 'many places'}"]
+        for path in paths:
+            yield kind, taken, path
+
+
+def _hunks(decision: Decision) -> str:
+    total = decision.left + decision.settled
+    if decision.text is None:
+        return "all of it"
+    return f"{decision.left} of {counted(total, 'hunk')}"

@@ -1,283 +1,49 @@
-"""What the tasks do that publish the fork's own work: branches, pull requests, releases, images."""
+"""The fork's own changes: their branches, and the pull requests that ask for their review."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..ci import actions
-from ..fork import conventional, fork, stray, tags, target
+from ..fork import branch as branches
+from ..fork import conventional, fork, stray, target
 from ..fork.fork import Fork
-from ..fork.policy import TagUse
 from ..fork.session import Session
-from ..fork.tags import Tag
 from ..run import git, github, markdown
 from ..run.errors import Refused, Usage
 from ..run.git import Refs
 from ..run.github import Pull
 from ..run.journal import Journal
-from ..run.steps import Plan, RunTask, Step
+from ..run.steps import Condition, Plan, Step
 from ..run.text import counted, printable
-from ..upgrade import procedures
-from . import images, release
-from .release import Release
 
-BUMPS = ("auto", "patch", "minor", "major")
+OPEN = Condition("where none is open, without `--draft`")
+OPEN_DRAFT = Condition("where none is open, with `--draft`")
 
+_PULL = "{gh} pr create -R {slug} --base {base} --head {head} --title={title} --body={body}"
 
-# --- Releases ------------------------------------------------------------------------------------
+PULL_REQUEST = (
+    Step(
+        "push",
+        "Publish the branch as it is here; never by force.",
+        run=("git -C {repo} push --no-follow-tags {origin} refs/heads/{head}:refs/heads/{head}",),
+        stuck="get what {origin} has of it, then run the same command again.",
+    ),
+    Step("open", "Open the pull request.", when=OPEN, run=(_PULL,)),
+    Step("draft", "Open the pull request as a draft.", when=OPEN_DRAFT, run=(f"{_PULL} --draft",)),
+)
 
-
-def make_release(s: Session, bump: str, dispatch: bool, run_task: RunTask) -> None:
-    """Release the production branch as it is on origin, or let the workflow do that."""
-    if bump not in BUMPS:
-        raise Usage(f"--bump is {bump!r}.", then=f"choose one of {', '.join(BUMPS)}.")
-    found = s.open_fork()
-    release.rules(found)
-    if dispatch:
-        _dispatch(s, found, bump)
-        return
-    fork.require_remotes(found)
-    fork.require_whole_history(found)
-    hub = found.hub(found.policy.remotes.origin)
-    github.require(s.sh, hub)
-    if not git.has_identity(s.sh, found.path):
-        raise git.nobody(found.path)
-    with s.locked(found.repository) as held:
-        there = release.ask(s.sh, found)
-        found, commit = current(s, found, there.origin, held)
-        made = release.next_one(s.sh, found, there, commit, bump, s.command)
-        _say_what_is_not_in(s, found, commit)
-        notes = release.notes(found, made).markdown()
-        known = github.release(s.sh, hub, made.tag)
-        if known and known.draft:
-            raise Refused(
-                f"there is a draft of a release {made.tag} on GitHub.",
-                then=f"publish it there or delete it ({known.url}), then run the same command "
-                "again.",
-            )
-        if known and f"refs/tags/{made.tag}" in there.origin.objects:
-            s.console.say(f"{made.tag} is released already; nothing to do.")
-        else:
-            known = None
-            if s.sh.dry:
-                _show_notes(s, made, notes)
-            plan = release.plan(found, there, made)
-            s.run(procedures.RELEASE, plan, held, run_task)
-            known = None if s.sh.dry else github.release(s.sh, hub, made.tag)
-    url = known.url if known else ""
-    if s.json:
-        s.print_json(_facts(found, made, notes) | {"url": url})
-    if s.sh.dry:
-        return
-    s.console.row(f"{made.tag} is on GitHub: ", url)
-    upstream = made.upstream.release
-    actions.set_outputs(
-        {"tag": made.tag, "upstream": upstream, "version": made.version, "url": url}
-    )
-    actions.summarize(f"# [{markdown.plain(made.tag)}]({url})\n\n{notes}")
-
-
-def _dispatch(s: Session, found: Fork, bump: str) -> None:
-    """Start the workflow that makes releases."""
-    hub, workflow = found.hub(found.policy.remotes.origin), release.rules(found).workflow
-    if not workflow:
-        raise Refused(
-            "the policy names no workflow that makes releases.",
-            then="add `workflow` to `[releases]` in carto_fork.toml, or leave --dispatch out.",
-        )
-    github.require(s.sh, hub)
-    values = found.values() | {"workflow": workflow, "bump": bump}
-    untouched = "Nothing was released by this."
-    s.run(procedures.DISPATCH, Plan(values, frozenset(), untouched), None)
-    page = f"{hub.url}/actions/workflows/{workflow}"
-    if s.json:
-        s.print_json({"workflow": workflow, "bump": bump, "url": page})
-    s.console.row("its runs: ", page)
-
-
-def _say_what_is_not_in(s: Session, found: Fork, commit: str) -> None:
-    """Tell where the local production branch has what origin's has not."""
-    local = found.refs.commits.get(found.local_production)
-    ahead = git.count(s.sh, found.path, local, commit) if local else 0
-    if ahead:
-        branch, origin = found.policy.branches.production, found.policy.remotes.origin.name
-        s.console.say(
-            f"Note: {branch} has {counted(ahead, 'commit')} here that {origin} has not; "
-            "what is not pushed is not released."
-        )
-
-
-def _show_notes(s: Session, made: Release, notes: str) -> None:
-    s.console.row("tag: ", made.tag)
-    s.console.row("commit: ", made.commit)
-    s.console.row("notes:", "")
-    for line in notes.splitlines():
-        s.console.row("  ", line)
-
-
-def _facts(found: Fork, made: Release, notes: str) -> dict[str, Any]:
-    """A release as plain data for ``--json``."""
-    return {
-        "tag": made.tag,
-        "upstream": made.upstream.release,
-        "version": made.version,
-        "commit": made.commit,
-        "upstream_tag": made.upstream.name,
-        "before": made.before.name if made.before else None,
-        "images": release.image_names(found, made),
-        "notes": notes,
-    }
-
-
-def write_notes(s: Session, tag: str, output: str) -> None:
-    """Print the notes of a release whose tag is here, or write them to a file."""
-    if not tag:
-        raise Usage("--tag is missing.", then="add --tag, the name of a release of the fork.")
-    found = s.open_fork()
-    release.rules(found)
-    fork.require_remotes(found)
-    made = release.made(s.sh, found, release.ask(s.sh, found), tag)
-    notes = release.notes(found, made).markdown()
-    if output and not s.sh.dry:
-        path = Path(output)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(notes, encoding="utf-8")
-    if s.json:
-        s.print_json(_facts(found, made, notes))
-    elif not output or s.sh.dry:
-        s.sh.show(notes.rstrip("\n"))
-
-
-# --- Images --------------------------------------------------------------------------------------
-
-
-def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
-    """Name the images of the production branch or of a release; build and publish them."""
-    if push and not build:
-        raise Usage("--push needs --build.", then="add --build.")
-    found = s.open_fork()
-    about = found.policy.images
-    if about is None:
-        raise Refused(
-            "the policy names no images.",
-            then="add `[images]` to carto_fork.toml on the production branch (`config`).",
-        )
-    own = release.own_tag(found, tag) if tag else None
-    commit = found.production_commit
-    if build:
-        _require_buildx(s)
-        fork.require_remotes(found)
-    with s.locked(found.repository) if build else nullcontext() as held:
-        if build and own is None:
-            there = branch_on_origin(s, found, found.policy.branches.production)
-            found, commit = current(s, found, there, held)
-        if own:
-            names = _of_release(s, found, own, ask=build)
-        elif commit:
-            names = images.of_branch(about, found.policy.branches.production, commit)
-        else:
-            raise Refused(
-                f"there is no branch {found.policy.branches.production} here.",
-                then=f"{git.at(found.path)} fetch {found.policy.remotes.origin.name}",
-            )
-        if not names:
-            key = "release" if own else "branch"
-            raise Refused(
-                f"`images.{key}` in the policy is empty.",
-                then="name some tags there, in carto_fork.toml on the production branch.",
-            )
-        if build:
-            rev = f"refs/tags/{tag}" if tag else commit
-            _build(s, found, names, rev, tag, push, held)
-    facts = {"images": names, "dockerfile": about.dockerfile, "platforms": about.platforms}
-    if s.json:
-        s.print_json(facts | {"commit": "" if own else commit, "release": tag})
-    else:
-        for name in names:
-            s.console.row("", name)
-    if not s.sh.dry:
-        outputs = {"images": "\n".join(names), "tags": ",".join(names)}
-        outputs |= {"dockerfile": about.dockerfile, "platforms": ",".join(about.platforms)}
-        actions.set_outputs(outputs)
-
-
-def _of_release(s: Session, found: Fork, own: Tag, ask: bool) -> list[str]:
-    """The images of a release; what moves stays with a newer one.
-
-    ask: whether to ask origin too which ones there are.
-    """
-    assert found.policy.images
-    names = found.refs.tags()
-    if ask:
-        origin = found.policy.remotes.origin.name
-        names += target.ask_remote(s.sh, found, origin, ["refs/tags/*"]).tags()
-    known = (tags.classify(name, found.policy.tags) for name in names)
-    newer = [tag for tag in known if tag and tag.scheme.use is TagUse.OWN and tag > own]
-    if newer:
-        s.console.say(f"{max(newer).name} is newer, and keeps the names that move.")
-    return images.of_release(
-        found.policy.images,
-        own.name,
-        own.release,
-        str(own.build),
-        newest=not newer,
-        newest_of_upstream=all(tag.version != own.version for tag in newer),
-    )
-
-
-def _require_buildx(s: Session) -> None:
-    answer = s.sh.ask("docker buildx version")
-    if not answer.ok:
-        missing = "docker is not installed" if answer.code == 127 else "docker has no buildx"
-        raise Refused(
-            f"{missing}: {(answer.err.strip() or answer.ending).splitlines()[0]}.",
-            then="install Docker with its plugin buildx, then run the same command again.",
-        )
-
-
-def _build(
-    s: Session,
-    found: Fork,
-    names: Sequence[str],
-    rev: str,
-    tag: str,
-    push: bool,
-    held: Journal | None,
-) -> None:
-    """Build the image of a commit in a work tree of its own."""
-    about = found.policy.images
-    assert about
-    place = found.place_for("images")
-    conditions = {"build-push" if push else "build-only"}
-    conditions |= {"release"} if tag else set()
-    conditions |= {"leftover"} if place.exists() else set()
-    values = found.values() | {
-        "commit": rev,
-        "tag": tag,
-        "place": str(place),
-        "work": str(git.nearest(place)),
-        "dockerfile": about.dockerfile,
-        "platforms": ",".join(about.platforms),
-    }
-    procedure = [_for_images(step, names, bool(about.platforms)) for step in procedures.IMAGES]
-    untouched = "Your checkout is as it was."
-    s.run(procedure, Plan(values, frozenset(conditions), untouched), held)
-
-
-def _for_images(step: Step, names: Sequence[str], platforms: bool) -> Step:
-    """A step with an option for each of the images; their names hold nothing that a template
-    takes for something else."""
-    options = " ".join(f"--tag={name}" for name in names)
-    lines = (line.replace("--tag={image}", options) for line in step.run)
-    if not platforms:
-        lines = (line.replace(" --platform {platforms}", "") for line in lines)
-    return replace(step, run=tuple(lines))
+FEATURE = (
+    Step(
+        "branch",
+        "Start the branch from the production branch, and check it out.",
+        run=("git -C {work} switch --no-track -c {feature} refs/remotes/{origin}/{production}",),
+        stuck="see what git says, then run the same command again.",
+    ),
+)
 
 
 # --- Branches and pull requests ------------------------------------------------------------------
@@ -313,7 +79,7 @@ def start_feature(s: Session, name: str) -> None:
         _require_nothing_lost(s, work, commit)
         values = found.values() | {"work": str(work), "feature": branch}
         untouched = "Your checkout and the branches are as they were."
-        s.run(procedures.FEATURE, Plan(values, frozenset(), untouched), held)
+        s.run(FEATURE, Plan(values, frozenset(), untouched), held)
     if not s.sh.dry:
         s.console.say(f"{branch} is checked out, at {origin}'s {production}.")
         s.console.row("Next: commit the change, then ", s.command("pr"))
@@ -381,10 +147,10 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
                 "they are not in it."
             )
         words = {"head": head, "base": base, "title": title, "body": body}
-        conditions = set() if known else {"open-draft" if draft else "open"}
+        conditions = set() if known else {OPEN_DRAFT if draft else OPEN}
         untouched = f"{base} is as it was."
         plan = Plan(found.values() | words, frozenset(conditions), untouched)
-        s.run(procedures.PULL_REQUEST, plan, held)
+        s.run(PULL_REQUEST, plan, held)
     opened = known
     if not known and not s.sh.dry:
         opened = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
@@ -488,8 +254,8 @@ def current(
     commit = there.objects[ref]
     if found.refs.objects.get(found.tracking(origin, branch)) != commit:
         values = found.values() | {"production": branch}
-        plan = Plan(values, frozenset({"production-moved"}), "Your checkout is as it was.")
-        s.run(procedures.FETCH_PRODUCTION, plan, held)
+        plan = Plan(values, frozenset({branches.PRODUCTION_MOVED}), "Your checkout is as it was.")
+        s.run(branches.FETCH_PRODUCTION, plan, held)
         if s.sh.dry and not git.has_object(s.sh, found.path, commit):
             raise Refused(
                 f"{origin.name}'s {branch} is not here yet, and --dry fetches nothing.",

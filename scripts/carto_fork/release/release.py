@@ -16,9 +16,24 @@ from ..run import git, github
 from ..run.errors import Refused
 from ..run.git import Refs
 from ..run.shell import Shell
-from ..run.steps import Plan
+from ..run.steps import Condition, Plan, Step
 from . import images
 from .notes import Notes, Own
+
+PUSHED_TAG = Condition("where an earlier run, on another machine perhaps, has pushed it")
+UNPUSHED = Condition("where it is not there yet")
+
+FETCH_OWN_TAG = Step(
+    "fetch",
+    "Get the tag that an earlier run pushed.",
+    when=PUSHED_TAG,
+    run=(
+        "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
+        " refs/tags/{tag}:refs/tags/{tag}",
+    ),
+    done=("git -C {repo} show-ref --verify --quiet refs/tags/{tag}",),
+    stuck="check the network and the remote, then run the same command again.",
+)
 
 
 @dataclass(frozen=True)
@@ -173,7 +188,7 @@ def plan(fork: Fork, there: Remotes, release: Release) -> Plan:
         "message": notes(fork, release).summary(),
         "notes": str(git.nearest(file)),
     }
-    condition = "pushed-tag" if ref in there.origin.objects else "unpushed"
+    condition = PUSHED_TAG if ref in there.origin.objects else UNPUSHED
     untouched = f"Your checkout and {fork.policy.branches.production} are as they were."
     return Plan(values, frozenset({condition}), untouched)
 
@@ -212,9 +227,8 @@ class _Contained:
         brought upstream's work."""
         sh, fork = self._sh, self._fork
         upstream = self._there.upstream.commits[f"refs/tags/{self.upstream().name}"]
-        tips = [upstream, *fork.upstream_refs]
-        files = fork.policy.version_paths
-        squashed = authorship.read(sh, fork.path, self.commit, tips, files).squashed
+        tips = [upstream, *fork.upstream_tips]
+        squashed = authorship.of_fork(sh, fork, self.commit, upstream).squashed
         # Tags of upstream's that are in, stable or not, tell upstream's commits from the fork's.
         known = {*tips, *self._history.intersection(self._there.upstream.commits.values())}
         known |= {self._commit_of(before)} if before else set()

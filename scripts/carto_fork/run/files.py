@@ -11,6 +11,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from . import git
+from .shell import Shell
 from .text import lines_of
 
 
@@ -57,3 +59,14 @@ def _quoted(path: str) -> str:
         return path
     escaped = re.sub(rb'[^ -~]|["\\]', lambda found: b"\\%03o" % ord(found[0]), raw)
     return f'"{escaped.decode()}"'
+
+
+def write_staged(sh: Shell, work: Path, path: str, before: str | None, after: str) -> None:
+    """Give a file of a work tree a new text, and stage it; `before` is None if it is new."""
+    if sh.dry:
+        sh.show(patch_command(work, path, before, after))
+    elif after != before:
+        (work / path).touch()
+        replace_text(work / path, after)
+    words = ["git", "-C", str(work), "--literal-pathspecs", "add", "--", path]
+    git.checked(sh.run(words), "file")

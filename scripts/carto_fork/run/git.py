@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from typing import IO
 
 from packaging.version import Version
 
@@ -213,7 +214,7 @@ def nobody(repo: Path) -> Refused:
 
 def has_object(sh: Shell, repo: Path, name: str) -> bool:
     """Whether an object is here."""
-    return sh.ask("git -C {repo} cat-file -e {name}", repo=repo, name=name).ok
+    return bool(name) and not objects(sh, repo, [name])[0].endswith(" missing")
 
 
 def is_ancestor(sh: Shell, repo: Path, ancestor: str, descendant: str) -> bool:
@@ -263,7 +264,10 @@ def commits(sh: Shell, repo: Path, among: str, *, most: int = 10) -> list[str]:
 
 def show(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
     """A file's text at a commit; None if the commit has no such file."""
-    answer = sh.ask("git -C {repo} cat-file blob {name}", repo=repo, name=f"{commit}:{path}")
+    name = f"{commit}:{path}"
+    if "\n" not in name:
+        return contents(sh, repo, [name])[0]
+    answer = sh.ask("git -C {repo} cat-file blob {name}", repo=repo, name=name)
     return answer.out if answer.ok else None
 
 
@@ -271,18 +275,11 @@ Tree = Mapping[str, tuple[str, str]]
 """All files of a commit: path to mode and object name."""
 
 
-_TREES: dict[tuple[str, str], Tree] = {}
-
-
 def tree(sh: Shell, repo: Path, commit: str) -> Tree:
     """All files of a commit or tree. What is named by its object's name is read once."""
-    known = (str(repo.absolute()), commit)
-    if known in _TREES:
-        return _TREES[known]
-    found = _tree(sh, repo, commit)
-    if re.fullmatch(r"[0-9a-f]{40}", commit):
-        _TREES[known] = found
-    return found
+    if re.fullmatch(r"[0-9a-f]{40,64}", commit):
+        return sh.once(("tree", repo, commit), lambda: _tree(sh, repo, commit))
+    return _tree(sh, repo, commit)
 
 
 def _tree(sh: Shell, repo: Path, commit: str) -> dict[str, tuple[str, str]]:
@@ -309,22 +306,37 @@ def contents(sh: Shell, repo: Path, names: Sequence[str]) -> list[str | None]:
     """
     if not names:
         return []
-    answer = sh.read(["git", "-C", str(repo), "cat-file", "--batch"], feed=names)
-    data = checked(answer, "contents").out.encode("utf-8", "surrogateescape")
     found: list[str | None] = []
-    start = 0
-    for _ in names:
-        end = data.index(b"\n", start)
-        *_, kind, size = (b"", *data[start:end].split(b" "))
-        start = end + 1
-        if not size.isdigit():  # "<name> missing", or ambiguous
-            found.append(None)
-            continue
-        stop = start + int(size)
-        text = data[start:stop].decode("utf-8", "surrogateescape") if kind == b"blob" else None
-        found.append(text)
-        start = stop + 1
+    with sh.talk(["git", "-C", str(repo), "cat-file", "--batch"]).ask(names) as answers:
+        for _ in names:
+            *_, kind, size = (b"", *_line(answers).split(b" "))
+            if not size.isdigit():  # "<name> missing", or ambiguous
+                found.append(None)
+                continue
+            data = answers.read(int(size) + 1)[:-1]
+            found.append(data.decode("utf-8", "surrogateescape") if kind == b"blob" else None)
     return found
+
+
+def objects(sh: Shell, repo: Path, names: Sequence[str]) -> list[str]:
+    """Name, type and size of many objects, in the same order, as `git cat-file --batch-check`
+    says it; the name and `missing` if there is none.
+
+    names: as git takes them, without a line end in them.
+    """
+    if not names:
+        return []
+    with sh.talk(["git", "-C", str(repo), "cat-file", "--batch-check"]).ask(names) as answers:
+        return [_line(answers).decode("utf-8", "surrogateescape") for _ in names]
+
+
+def _line(answers: IO[bytes]) -> bytes:
+    line = answers.readline()
+    if not line.endswith(b"\n"):
+        raise Failed(
+            "git ended while it was asked about objects.", then="run the same command again."
+        )
+    return line[:-1]
 
 
 def empty_blob(sh: Shell, repo: Path) -> str:
@@ -421,9 +433,8 @@ def held(sh: Shell, repo: Path, head: str, commits: Iterable[str]) -> set[str]:
     For a few thousand of them it is much quicker than the whole `history`.
     """
     wanted = sorted(set(commits))
-    known = sh.read(["git", "-C", str(repo), "cat-file", "--batch-check"], feed=wanted)
-    lines = checked(known, "commits").out.splitlines()
-    here = [name for name, line in zip(wanted, lines, strict=True) if " commit " in line]
+    known = zip(wanted, objects(sh, repo, wanted), strict=True)
+    here = [name for name, line in known if " commit " in line]
     words = ["git", "-C", str(repo), "rev-list", "--no-walk", "--stdin", "--not", head]
     outside = checked(sh.read(words, feed=here), "history").out.split() if here else []
     return set(here) - set(outside)

@@ -4,6 +4,9 @@ A command is a template such as ``git -C {repo} fetch {remote}``. It is split in
 filled word by word afterwards, so a value can never become a second word; a value that would be
 read as an option is refused. `Shell.ask` runs read-only commands, even under ``--dry``;
 `Shell.do` runs the others, or prints them, ready to be pasted.
+
+What is asked of git about objects that are named by their hashes is asked once in a task: the
+answer cannot change.
 """
 
 from __future__ import annotations
@@ -16,13 +19,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import weakref
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from types import FrameType
-from typing import Any, TextIO
+from typing import IO, Any, TextIO, TypeVar
 
 from invoke.context import Context
 from invoke.runners import Local
@@ -33,6 +37,7 @@ TIMED_OUT = 124
 """The exit code of a command that took too long, as in timeout(1)."""
 
 Value = str | Path | Sequence[str]
+T = TypeVar("T")
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+[0-9]*)\}")
 _CREDENTIALS = re.compile(r"(?P<scheme>\w+)://(?P<user>[^/\s]+)@")
@@ -152,6 +157,27 @@ def batches(paths: Sequence[str], most: int = 60_000) -> Iterator[Sequence[str]]
         yield batch
 
 
+_OBJECT = r"\^?[0-9a-f]{40,64}(?:[\^~:].*)?"
+_FIXED = re.compile(rf"{_OBJECT}(?:\.{{2,3}}{_OBJECT})?", re.DOTALL)
+_ABOUT_OBJECTS = {"diff-tree", "log", "ls-tree", "merge-base", "rev-list"}
+_ABOUT_REFS = {"--all", "--branches", "--remotes", "--tags", "--glob", "--cached", "--reflog"}
+_LARGE = 1 << 22
+"""Characters; a longer answer is not kept."""
+
+
+def _lasts(words: Sequence[str], feed: Sequence[str]) -> bool:
+    """Whether the answer to a question can never change: git is asked about objects alone, each
+    named by its hash."""
+    given = list(words[: words.index("--")] if "--" in words else words)
+    if given[:2] != ["git", "-C"] or _ABOUT_REFS.intersection(given):
+        return False
+    rest = [word for word in given[3:] if not word.startswith("-")]
+    if not rest or rest[0] not in _ABOUT_OBJECTS:
+        return False
+    named = [*rest[1:], *feed]
+    return bool(named) and all(map(_FIXED.fullmatch, named))
+
+
 def _text(value: Value) -> str:
     if not isinstance(value, str | Path):
         raise TypeError(f"a list cannot be part of a word: {value!r}")
@@ -180,6 +206,11 @@ class Shell:
         self._context = context
         self.dry: bool = context.config.run.dry
         self.stream = stream or sys.stdout
+        self._answers: dict[tuple[str, ...], Answer] = {}
+        self._found: dict[Hashable, Any] = {}
+        self._talks: dict[tuple[str, ...], Talk] = {}
+        self._starting = threading.Lock()
+        weakref.finalize(self, _end, self._talks)
 
     def ask(self, template: str, /, *, timeout: int | None = None, **values: Value) -> Answer:
         """Fill a template and `read` it."""
@@ -197,9 +228,40 @@ class Shell:
         timeout: seconds, after which the command is stopped and answers with `TIMED_OUT`.
         feed: lines for its standard input.
         """
+        lines = list(feed or ())
+        key = (*words, "", *lines)
+        if key in self._answers:
+            return self._answers[key]
+        answer = self._read(words, timeout, lines)
+        # Exit code 1 of merge-base is a no; anything else may be put right meanwhile.
+        certain = answer.ok or (answer.code == 1 and "merge-base" in words)
+        if certain and len(answer.out) < _LARGE and _lasts(words, lines):
+            self._answers[key] = answer
+        return answer
+
+    def once(self, key: Hashable, find: Callable[[], T]) -> T:
+        """What was found out before under a key; if nothing was, what is found now.
+
+        key: names all that it depends on, commits by their hashes.
+        """
+        if key not in self._found:
+            self._found[key] = find()
+        found: T = self._found[key]
+        return found
+
+    def talk(self, words: Sequence[str]) -> Talk:
+        """A process that answers one line after the other; it is started once, and ends with this
+        object."""
+        key = tuple(words)
+        with self._starting:
+            if key not in self._talks or self._talks[key].process.poll() is not None:
+                self._talks[key] = Talk(words)
+            return self._talks[key]
+
+    def _read(self, words: Sequence[str], timeout: int | None, lines: Sequence[str]) -> Answer:
         # Nothing is lost by killing it, so an interrupt needs none of the care that `run` takes.
         # Optional locks would let `git status` rewrite the index of the user's checkout.
-        given = "".join(f"{line}\n" for line in feed or ()).encode("utf-8", "surrogateescape")
+        given = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
         try:
             ended = subprocess.run(
                 _program(words),
@@ -237,6 +299,9 @@ class Shell:
         if self.dry:
             self.show(command_line(words, within) + (f" < {quote(str(stdin))}" if stdin else ""))
             return Answer(0, "", "")
+        if "fetch" in words:  # it may bring the history that a shallow clone lacked
+            self._answers.clear()
+            self._found.clear()
         return self._start(words, within=within, live=live, stdin=stdin)
 
     def show(self, line: str) -> None:
@@ -287,6 +352,55 @@ class Shell:
         if process.interrupted:
             raise KeyboardInterrupt
         return _answer(result.exited or 0, result.stdout, result.stderr)
+
+
+class Talk:
+    """A process that is asked line by line.
+
+    process: reads from its standard input and writes to its standard output for as long as asked.
+    """
+
+    def __init__(self, words: Sequence[str]) -> None:
+        # A session of its own: Ctrl-C is for what changes something, this ends with its input.
+        self.process = subprocess.Popen(
+            words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment(GIT_OPTIONAL_LOCKS="0"),
+            start_new_session=True,
+        )
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def ask(self, lines: Sequence[str]) -> Iterator[IO[bytes]]:
+        """Ask all at once, and read the answers as they come."""
+        to, answers = self.process.stdin, self.process.stdout
+        assert to and answers
+        text = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+        with self._turn:
+            # It answers before it has read all: somebody has to listen meanwhile.
+            asking = threading.Thread(target=_say, args=(to, text), daemon=True)
+            asking.start()
+            try:
+                yield answers
+            except BaseException:
+                self.process.kill()  # what is left of its answers is nobody's
+                raise
+            finally:
+                asking.join()
+
+
+def _say(to: IO[bytes], text: bytes) -> None:
+    with suppress(OSError):  # it has ended; whoever listens notices
+        to.write(text)
+        to.flush()
+
+
+def _end(talks: Mapping[tuple[str, ...], Talk]) -> None:
+    for talk in talks.values():
+        talk.process.kill()
+        talk.process.communicate()
 
 
 def _answer(code: int, out: str, err: str) -> Answer:

@@ -11,12 +11,22 @@ from typing import TextIO
 
 from .console import Console
 from .cures import cure
-from .errors import CheckFailed, Failed, Interrupted, Refused, Stop
+from .errors import CheckFailed, Failed, Refused, Stop
 from .journal import Journal
 from .shell import Answer, Shell, command_line, fill, scrub
 
 TASK = "invoke"
-"""The first word of a template that is Python work: a task, run in this process."""
+"""The first word of a template that a task does; in this process the step's `call` does it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """Something that an optional step depends on; a plan says whether it is so.
+
+    words: when it is, for the documents.
+    """
+
+    words: str
 
 
 @dataclass(frozen=True)
@@ -25,10 +35,12 @@ class Step:
 
     name: one word.
     why: what it is for, in a sentence.
-    run: templates of its command lines; one that begins with `invoke` is a task.
+    run: templates of its command lines, as people paste them.
+    call: what this process does instead of starting the one that begins with `invoke`; it is
+        given what the procedure works on.
     commands: instead of `run`, the name of a list of command lines in the fork's policy, which
         check the merge in its work tree with live output and a log.
-    when: the name of a condition of the plan without which the step is left out.
+    when: the condition without which the step is left out.
     done: probes; when all of them succeed the step is done already. Exit code 1 is a no. One probe
         may name alternatives, as `a || b`.
     makes: a directory that is in no state anybody chose while the step runs, an absolute path.
@@ -42,8 +54,9 @@ class Step:
     name: str
     why: str
     run: tuple[str, ...] = ()
+    call: Callable[..., object] | None = None
     commands: str = ""
-    when: str = ""
+    when: Condition | None = None
     done: tuple[str, ...] = ()
     makes: str = ""
     undo: tuple[str, ...] = ()
@@ -65,15 +78,11 @@ class Plan:
     """
 
     values: dict[str, str]
-    conditions: frozenset[str]
+    conditions: frozenset[Condition]
     untouched: str = ""
     commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
     work: Path = Path()
     logs: Path = Path()
-
-
-RunTask = Callable[[Sequence[str]], None]
-"""Runs a task of this product in this process, given its command line without `invoke`."""
 
 
 @dataclass(frozen=True)
@@ -81,22 +90,22 @@ class Runner:
     """Carries a procedure out.
 
     journal: of the lock that is held; None under ``--dry``, where nothing changes.
-    run_task: for procedures that have steps which are tasks.
     program: what people type for `invoke`.
+    work: what the calls of steps are given.
     """
 
     sh: Shell
     console: Console
     journal: Journal | None
-    run_task: RunTask | None
     program: str
+    work: object = None
 
     def run(self, procedure: Sequence[Step], plan: Plan) -> None:
         """Run, or under ``--dry`` print, the steps that are not done yet, in order.
 
         Raises Failed or CheckFailed when a command fails, and Paused when a person is needed.
         """
-        steps = [step for step in procedure if not step.when or step.when in plan.conditions]
+        steps = [step for step in procedure if step.when is None or step.when in plan.conditions]
         if self.sh.dry:
             self._print(steps, plan)
             return
@@ -178,7 +187,7 @@ class Runner:
     def _run_line(self, step: Step, plan: Plan, template: str) -> None:
         words = fill(template, plan.values)
         if words[0] == TASK:
-            self._run_task(step, plan, words[1:])
+            self._call(step, plan, words[1:])
             return
         self.console.command(command_line(words))
         with self.console.working(step.name):
@@ -186,17 +195,13 @@ class Runner:
         if answer.code not in step.allow:
             raise self._failed(step, plan, words, answer)
 
-    def _run_task(self, step: Step, plan: Plan, words: list[str]) -> None:
-        line = f"{self.program} {shlex.join(words)}"
-        self.console.command(line)
-        assert self.run_task, f"{step.name}: a procedure with tasks needs something to run them"
+    def _call(self, step: Step, plan: Plan, words: list[str]) -> None:
+        self.console.command(f"{self.program} {shlex.join(words)}")
+        assert step.call, f"{step.name} has a task's command line and no call"
         try:
-            self.run_task(words)
-        except Interrupted:
-            # It names itself as the command to repeat; that is the whole procedure's.
-            raise KeyboardInterrupt from None
+            step.call(self.work)
         except Stop as stop:
-            # The task says what happened; what is untouched and how to go on is this plan's.
+            # It says what happened; what is untouched and how to go on is this plan's.
             told = isinstance(stop, Refused | Failed)
             then = stop.then if told else _sentence(step.stuck, plan)
             raise type(stop)(stop.what, untouched=_untouched(step, plan), then=then) from None

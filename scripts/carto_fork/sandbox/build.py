@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..fork import policy
 from ..fork.session import Session
+from ..run import git, invocation
 from ..run.errors import Refused
 from ..run.shell import Shell
 from .history import History, upstream_and_fork
@@ -119,3 +120,12 @@ def _git(sh: Shell, command: str, stdin: Path | None = None, **values: str | Pat
     answer = sh.do(f"git {command}", stdin=stdin, **values)
     if not answer.ok:
         raise RuntimeError(f"git {command} ended with {answer.code}: {answer.err.strip()}")
+
+
+def build_sandbox(s: Session, path: Path) -> None:
+    """Build the sandbox, unless it is there."""
+    built = offer(s, path)
+    clone = git.nearest(built.clone)
+    ask = invocation.command(s.program, "next", repo=str(clone))
+    which = "a new" if built.new else "the"
+    s.console.say(f"{clone} is {which} fork to try things on; `{ask}` says what to do there.")

@@ -6,24 +6,23 @@ import os
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
 from ..audit import ancestry, healing
 from ..ci import slack
-from ..fork import bump, pins, tags, versions
+from ..fork import branch, bump, pins, tags, versions
 from ..fork.fork import Fork, require_whole_history
 from ..fork.policy import Policy
 from ..fork.tags import Tag
 from ..fork.target import Target, asked_name
-from ..merge import authorship
 from ..run import files, git, github
 from ..run.errors import Refused
 from ..run.journal import Journal
 from ..run.shell import Shell
-from ..run.steps import Plan
+from ..run.steps import Condition, Plan
 from ..run.text import counted, printable
+from . import steps
 
 
 @dataclass(frozen=True)
@@ -89,11 +88,11 @@ def fetch_plan(fork: Fork, target: Target) -> Plan:
     }
     production = fork.origin_production
     published = fork.tracking(fork.policy.remotes.origin, sync)
-    conditions = set()
+    conditions: set[Condition] = set()
     if fork.refs.commits.get(production) != target.base:
-        conditions.add("production-moved")
+        conditions.add(branch.PRODUCTION_MOVED)
     if target.pushed and fork.refs.commits.get(published) != target.pushed:
-        conditions.add("pushed-before")
+        conditions.add(steps.PUSHED_BEFORE)
     untouched = "Your checkout, your branches and origin are as they were."
     return Plan(values, frozenset(conditions), untouched)
 
@@ -118,19 +117,18 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
 
     lost, warnings = _lost_ancestry(sh, fork, target, here, options)
     notes += warnings
-    checks = ("generate", "install", "test", "lint")
-    commands = {name: getattr(fork.policy.commands, name) for name in checks}
+    commands = {name: getattr(fork.policy.commands, name) for name in steps.CHECKS}
     requests = options.request and github.can_be_asked(fork.gh, fork.policy.remotes.origin.url)
     conditions = _conditions(fork, options, checkout, requests)
     if lost:
-        conditions.add("heal")
-    if "request" in conditions and os.environ.get(slack.VARIABLE):
-        conditions.add("slack")
+        conditions.add(healing.HEALS)
+    if steps.REQUESTED in conditions and os.environ.get(slack.VARIABLE):
+        conditions.add(steps.SLACK)
     if options.tests:
-        conditions |= {name for name, lines in commands.items() if lines}
+        conditions |= {steps.CHECKS[name] for name, lines in commands.items() if lines}
     if Path.cwd().is_relative_to(os.path.abspath(work)):
         # Whoever runs this in the work tree is not to lose the ground under their feet.
-        conditions.discard("tidy")
+        conditions.discard(branch.TIDIES)
     messages = fork.policy.messages
     values = fetch_plan(fork, target).values | {
         "commit": target.commit,
@@ -152,9 +150,9 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         work=work,
         logs=git.nearest(fork.repository.common / "carto-fork" / tag.name),
     )
-    checked = {"verify"} | conditions & {"test", "lint"}
+    checked = {"verify"} | {x for x in ("test", "lint") if steps.CHECKS[x] in conditions}
     finished = (
-        "push" in conditions
+        branch.PUSHES in conditions
         and here == target.pushed != ""
         and not work.exists()
         and git.is_ancestor(sh, repo, target.commit, here)
@@ -174,14 +172,12 @@ def _lost_ancestry(
     """
     if options.unhealed or not git.has_object(sh, fork.path, target.commit):
         return None, []
-    upstream = [target.commit, *fork.upstream_refs]
-    own = authorship.read(sh, fork.path, target.base, upstream, fork.policy.version_paths)
-    lost = ancestry.find(sh, fork.path, target.base, upstream, own)
+    lost = ancestry.of_fork(sh, fork, target.base, target.commit)
     if lost is None or (here and git.is_ancestor(sh, fork.path, lost.parent, here)):
         return None, []
     healing.require_provable(fork, lost)
     note = ""
-    if gone := healing.left_out(sh, fork, target.base, lost, own):
+    if gone := healing.left_out(sh, fork, target.base, target.commit, lost):
         files = len({entry.path for entry in gone})
         note = (
             f"the squashed sync left {counted(len(gone), 'change')} of upstream's out of "
@@ -199,7 +195,9 @@ def _lost_ancestry(
     return lost, [note] if note else []
 
 
-def _conditions(fork: Fork, options: Options, checkout: Path | None, requests: bool) -> set[str]:
+def _conditions(
+    fork: Fork, options: Options, checkout: Path | None, requests: bool
+) -> set[Condition]:
     """Which of the steps that publish take part.
 
     checkout: where the production branch is checked out, if it is.
@@ -208,11 +206,11 @@ def _conditions(fork: Fork, options: Options, checkout: Path | None, requests: b
     if not options.push:
         return set()
     if not options.direct:
-        return {"push", "tidy"} | ({"request"} if requests else set())
+        return {branch.PUSHES, branch.TIDIES} | ({steps.REQUESTED} if requests else set())
     if checkout:
-        return {"direct", "tidy", "direct-checked-out"}
+        return {branch.DIRECT, branch.TIDIES, branch.DIRECT_CHECKED_OUT}
     here = fork.local_production in fork.refs.objects
-    return {"direct", "tidy"} | ({"direct-elsewhere"} if here else set())
+    return {branch.DIRECT, branch.TIDIES} | ({branch.DIRECT_ELSEWHERE} if here else set())
 
 
 def _passed(tag: Tag, check: str) -> str:
@@ -522,12 +520,12 @@ def abort_plan(sh: Shell, fork: Fork, tag: str) -> Plan:
         "place": os.path.abspath(work),
         "given_up": f"wip: what there was of the upgrade to {tag} when it was given up",
     }
-    conditions = {"branch"}
+    conditions = {steps.BRANCH_HERE}
     if work.exists():
         state = git.work_state(sh, work)
-        conditions.add("worktree")
+        conditions.add(steps.WORKTREE_HERE)
         if state.merging or state.dirty or state.untracked:
-            conditions.add("unsaved")
+            conditions.add(steps.UNSAVED)
     return Plan(values, frozenset(conditions), "Your checkout and origin are as they were.")
 
 
@@ -535,32 +533,3 @@ def _is_meant(name: str, asked: Tag, policy: Policy) -> bool:
     """Whether a tag is what `target.find` may have found for another name."""
     tag = tags.classify(name, policy.tags)
     return bool(tag and tag.stable and tag.same_build(asked))
-
-
-def result(sh: Shell, fork: Fork, upgrade: Upgrade, options: Options) -> dict[str, Any]:
-    """What came of an upgrade, as plain data for ``--json``."""
-    conditions, branch = upgrade.plan.conditions, f"refs/heads/{upgrade.sync}"
-    # After --direct the sync branch is gone, and not every clone follows origin's branches.
-    moved = fork.origin_production
-    if "direct-elsewhere" in conditions or "direct-checked-out" in conditions:
-        moved = fork.local_production
-    commits = git.refs(sh, fork.path).commits
-    head = commits.get(branch) or commits.get(moved, "")
-    return {
-        "tag": upgrade.target.tag.name,
-        "tag_commit": upgrade.target.commit,
-        "version_before": upgrade.before,
-        "version": upgrade.target.tag.release,
-        "branch": upgrade.sync,
-        "head": head,
-        "work_tree": str(upgrade.work) if upgrade.work.exists() else None,
-        "checks": sorted(conditions & upgrade.plan.commands.keys()),
-        "published_to": _published_to(fork, upgrade, options),
-    }
-
-
-def _published_to(fork: Fork, upgrade: Upgrade, options: Options) -> str | None:
-    if not options.push:
-        return None
-    origin, branches = fork.policy.remotes.origin.name, fork.policy.branches
-    return f"{origin}/{branches.production if options.direct else upgrade.sync}"

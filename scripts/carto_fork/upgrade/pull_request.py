@@ -10,7 +10,7 @@ from ..fork.policy import Take
 from ..merge.decisions import Decision
 from ..run.markdown import block, cell, code, plain, table
 from ..run.text import counted
-from .syncs import Sync
+from .sync import Sync
 
 MOST_CHARACTERS = 65_536
 """GitHub takes no more in the text of a pull request."""

@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..audit import verify
 from ..audit.verify import Verification
 from ..fork import conventional, drops, pins, tags
 from ..fork.drops import Drop
 from ..fork.fork import Fork
 from ..fork.policy import Kind, TagUse, Take
 from ..fork.tags import Tag
-from ..merge import authorship, conflicts, knowledge, markers
+from ..merge import markers
 from ..merge.decisions import Decision
 from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell
+from .work import Work
 
 _WORKFLOWS = ".github/workflows/"
 _DEPENDENCIES = re.compile(
@@ -85,10 +85,12 @@ class Sync:
     dependencies: tuple[tuple[str, str], ...]
 
 
-def read(sh: Shell, fork: Fork, tag: Tag, head: str) -> Sync:
-    """What there is to tell of a sync branch. Raises Refused where it holds no merge of the tag."""
-    repo, policy = fork.path, fork.policy
-    theirs = git.commit_of(sh, repo, f"refs/tags/{tag.name}")
+def read(work: Work, fork: Fork, head: str) -> Sync:
+    """What there is to tell of a sync branch. Raises Refused where it holds no merge of the tag.
+
+    fork: with its refs as they are now.
+    """
+    sh, repo, policy, tag, theirs = work.s.sh, fork.path, fork.policy, work.tag, work.theirs
     merge, ours = git.merge_of(sh, repo, theirs, head)
     branch = policy.branches.sync_for(tag.name)
     if not merge:
@@ -96,7 +98,7 @@ def read(sh: Shell, fork: Fork, tag: Tag, head: str) -> Sync:
             f"{branch} holds no merge of {tag.name}.",
             then="run `upgrade-carto` for it first.",
         )
-    decisions = decided(sh, fork, ours, theirs)
+    decisions = work.decisions(ours)
     base = next(iter(git.merge_bases(sh, repo, ours, theirs)), "") or git.empty_tree(sh, repo)
     changes = _changes(sh, repo, base, theirs)
     left = unresolved(sh, fork, decisions, ours, theirs, merge, head)
@@ -112,7 +114,7 @@ def read(sh: Shell, fork: Fork, tag: Tag, head: str) -> Sync:
         decisions=decisions,
         unresolved=tuple(left),
         resolutions=_resolutions(sh, repo, tag, decisions, ours, theirs, head),
-        checked=verify.of_merge(sh, fork, repo, ours, theirs, head),
+        checked=work.account(ours, head),
         passed=tuple(
             check
             for check in ("verify", "install", "test", "lint")
@@ -137,13 +139,13 @@ def _passed(sh: Shell, fork: Fork, tag: Tag, branch: str, check: str) -> str:
     return sh.ask("git -C {work} rev-parse --quiet --verify {ref}", work=tree.path, ref=ref).line
 
 
-def decided(sh: Shell, fork: Fork, ours: str, theirs: str) -> tuple[Decision, ...]:
-    """The decisions of a merge, made once more in the object store."""
-    repo, policy = fork.path, fork.policy
-    upstream = [theirs, *fork.upstream_refs]
-    own = authorship.read(sh, repo, ours, upstream, policy.version_paths)
-    found = conflicts.foresee(sh, repo, ours, theirs).conflicts
-    return tuple(knowledge.decide(sh, repo, policy, found, own, ours, upstream, told=ours))
+def waits(work: Work, head: str) -> bool:
+    """Whether a commit of a sync branch holds conflicts that a person has yet to resolve."""
+    sh, fork = work.s.sh, work.fork
+    merge, ours = git.merge_of(sh, fork.path, work.theirs, head) if head else ("", "")
+    if not merge:
+        return False
+    return bool(unresolved(sh, fork, work.decisions(ours), ours, work.theirs, merge, head))
 
 
 def unresolved(

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from . import report
-from .ci import actions
-from .fork import detect
-from .fork.session import Session
+from ..fork import detect
+from ..fork.session import Session
+from . import actions
 
 
 def show_detection(s: Session) -> None:
     """Tell which stable release of upstream's is new."""
-    found = s.open_fork()
-    detection = detect.read(s.sh, found)
+    fork = s.open_fork()
+    detection = detect.read(s.sh, fork)
     if not s.sh.dry:
         actions.set_outputs(detection.outputs())
     if s.json:
         s.print_json(detection.as_json())
     else:
-        report.detection(s.console, detection, found, s.command)
+        detect.show(s.console, detection, fork, s.command)

@@ -1,0 +1,240 @@
+"""Whether a merge lost something: the tasks `verify` and `drop`, and what they print."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from .. import __version__
+from ..fork import target
+from ..fork.fork import Fork
+from ..fork.policy import Side
+from ..fork.session import Session
+from ..fork.tags import Tag
+from ..merge import resolve
+from ..run import git
+from ..run.console import Console
+from ..run.errors import CheckFailed, Refused, Usage
+from ..run.text import counted, printable
+from . import verify
+from .ledger import Entry
+from .verify import Verification
+
+_OWNERS = {Side.FORK: "the fork's", Side.UPSTREAM: "upstream's"}
+
+_MOST_FINDINGS = 20
+"""More findings than these are only counted."""
+
+_MOST_ENTRIES = 12
+"""Of more files than these in a list, only the number is told; --json has them all."""
+
+
+def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> None:
+    """Check a merge: of a tag in a work tree, of three commits, or one that has landed.
+
+    revs: the commits by option, "" where one is not given.
+    Raises CheckFailed where something is wrong or lost.
+    """
+    given = [option for option, rev in revs.items() if rev]
+    if given and len(given) < len(revs):
+        missing = [f"--{option}" for option in revs if option not in given]
+        problem = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing."
+        raise Usage(problem, then="name all three commits of the merge.")
+    if sum(map(bool, (tag, given, landed))) > 1:
+        raise Usage(
+            "--tag, --landed and three commits exclude each other.", then="choose one of them."
+        )
+    if strange := [option for option in given if revs[option].startswith("-")]:
+        problem = f"--{strange[0]} is {printable(revs[strange[0]])}, which no commit is called."
+        raise Usage(problem, then="name a commit, a branch or a tag.")
+    if given:
+        fork = s.open_fork()
+        with s.console.working("verify"):
+            checked = verify.of_merge(
+                s.sh, fork, fork.path, revs["ours"], revs["theirs"], revs["result"]
+            )
+        mend = "mend the result, then run the same command again."
+        _require_passed(s, checked, "the merge", mend)
+    elif landed:
+        fork = s.open_fork()
+        release = target.here(fork, landed)
+        with s.console.working("verify"):
+            checked = verify.of_landed(s.sh, fork, release)
+        mend = _how_to_mend_landed(s, checked, release.name)
+        _require_passed(s, checked, f"the sync to {release.name}", mend)
+    else:
+        name = target.asked_name(tag)
+        fork, work = s.open_work_tree()
+        verify_release(s, fork, work, target.here(fork, name))
+
+
+def verify_release(
+    s: Session, fork: Fork, work: Path, tag: Tag, *, as_step: bool = False
+) -> Verification:
+    """Check the merge of a release in a work tree. Raises CheckFailed if something is wrong.
+
+    as_step: whether the result of another task is what scripts get.
+    """
+    with s.console.working("verify"):
+        checked = verify.of_work_tree(s.sh, fork, work, tag)
+    drop = s.command("drop", path="PATH", reason="WHY")
+    mend = f"mend it in {work} and commit, or let it go: {drop}; then run the same command again."
+    _require_passed(s, checked, f"the merge of {tag.name}", mend, as_step=as_step)
+    return checked
+
+
+def _require_passed(
+    s: Session, checked: Verification, what: str, then: str, *, as_step: bool = False
+) -> None:
+    """Print what the checks of a merge found. Raises CheckFailed if something is wrong or lost."""
+    if s.json and not as_step:
+        s.print_json(checked.as_json())
+    show(s.console, checked, what)
+    if not checked.passed:
+        raise CheckFailed(what_is_wrong(checked, what), then=then)
+
+
+def _how_to_mend_landed(s: Session, checked: Verification, tag: str) -> str:
+    if checked.healed:
+        return s.command("heal")
+    return f"bring back what is missing, or merge it first: {s.command('upgrade-carto', tag=tag)}"
+
+
+def let_go(s: Session, path: str, reason: str, tag: str) -> None:
+    """Write down that what a merge lost in a file was meant, and commit that."""
+
+    if not path or not reason.strip():
+        option = "--path" if not path else "--reason"
+        raise Usage(f"{option} is missing.", then=s.command("drop", path="PATH", reason="WHY"))
+    found, work = s.open_work_tree()
+    if tag:
+        target.here(found, tag)
+    state = git.work_state(s.sh, work)
+    if state.merging or state.dirty:
+        raise Refused(
+            f"{git.named(work)} has changes that are not committed.",
+            then="commit them, then run the same command again.",
+        )
+    theirs, ours = verify.last_merge(s.sh, found, work, tag)
+    checked = verify.of_merge(s.sh, found, work, ours, theirs, state.head)
+    account = checked.account
+    gone = [*account.lost, *account.to_look_at] if account else []
+    if not gone:
+        raise Refused("this merge has lost nothing.", then="see `status`.")
+    entries = [entry for entry in gone if entry.path == path]
+    if not entries:
+        listed = ", ".join(map(printable, sorted({entry.path for entry in gone})[:5]))
+        problem = f"nothing is lost in {printable(path)}, but in {listed}."
+        raise Refused(problem, then="name one of them.")
+    drops_ = [drop for entry in entries if (drop := verify.drop_of(entry, reason))]
+    resolve.write_drops(s.sh, work, drops_)
+    message = f"chore: let changes to {path} go\n\n{reason}"
+    done = s.sh.do("git -C {work} commit --quiet -m {message}", work=work, message=message)
+    git.checked(done, "commit")
+    s.console.say(f"{counted(len(entries), 'change')} in {printable(path)} may go: {reason}")
+
+
+# --- Kept for another day -------------------------------------------------------------------------
+
+
+def keep(fork: Fork, tag: str, checked: Verification) -> None:
+    """Keep the account of a merge that passed, for its pull request on another day."""
+    text = json.dumps([_about(fork), msgspec.to_builtins(checked)])
+    path = _place(fork, tag)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def kept(fork: Fork, tag: str) -> Verification | None:
+    """The account that was kept, if it was made by this program and under this policy; whose
+    commits it is about it says itself."""
+    try:
+        about, data = json.loads(_place(fork, tag).read_text(encoding="utf-8"))
+        return msgspec.convert(data, Verification) if about == _about(fork) else None
+    except (OSError, ValueError, msgspec.ValidationError):
+        return None
+
+
+def _place(fork: Fork, tag: str) -> Path:
+    return fork.repository.common / "carto-fork" / tag / "account.json"
+
+
+def _about(fork: Fork) -> str:
+    """What an account depends on besides its commits."""
+    settings = json.dumps(msgspec.to_builtins(fork.loaded.policy), sort_keys=True)
+    return f"{__version__} {hashlib.sha256(settings.encode()).hexdigest()}"
+
+
+# --- What is printed -----------------------------------------------------------------------------
+
+
+def show(console: Console, found: Verification, what: str) -> None:
+    """What became of both sides of a merge, on one screen."""
+    for finding in found.findings:
+        if not finding.certain:
+            console.row(f"{finding.check}: ", finding.what, "yellow")
+    if not (account := found.account):
+        return
+    if found.healed:
+        console.say(f"Reckoned with healed ancestry: {found.healed.sync.name[:10]} was squashed.")
+    for title, entries, style in (
+        ("lost", account.lost, "red"),
+        ("look at this (replaced by something else)", account.to_look_at, "yellow"),
+    ):
+        show_entries(console, title, entries, style)
+    explained = Counter(entry.account.fate.value for entry in account.explained)
+    told = ", ".join(f"{number} {fate}" for fate, number in sorted(explained.items()))
+    console.say(
+        f"{counted(account.fork_paths, 'file')} of the fork's and {account.upstream_paths} of "
+        f"upstream's accounted for: {counted(len(account.lost), 'change')} lost, "
+        f"{len(account.to_look_at)} to look at{f', {told}' if told else ''}.",
+        "bold",
+    )
+    if found.passed:
+        console.say(f"Nothing is lost and nothing left over in {what}.", "green")
+
+
+def what_is_wrong(found: Verification, what: str) -> str:
+    """Why a merge does not pass, for the message that stops the task."""
+    lines = [f"{finding.check}: {finding.what}" for finding in found.wrong]
+    lost = found.account.lost if found.account else []
+    for side in dict.fromkeys(entry.side for entry in lost):
+        here = [entry for entry in lost if entry.side is side]
+        paths = list(dict.fromkeys(entry.path for entry in here))
+        more = f" and {counted(len(paths) - 3, 'more file')}" if len(paths) > 3 else ""
+        changes = f"{counted(len(here), 'change')} of {_OWNERS[side]}"
+        lines.append(f"lost: {changes} in {', '.join(paths[:3])}{more}")
+    if len(lines) > _MOST_FINDINGS:
+        lines[_MOST_FINDINGS:] = [f"and {len(lines) - _MOST_FINDINGS} more"]
+    return f"{what} is not right:\n  " + "\n  ".join(lines)
+
+
+def show_entries(console: Console, title: str, entries: Sequence[Entry], style: str) -> None:
+    """Entries of the ledger by file, with the lines concerned and who wrote them."""
+    files: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        files[entry.side.value, entry.path].append(entry)
+    if files:
+        console.say(f"{title}:", style)
+    most_lines = 4 if len(files) <= 4 else 1
+    for (side, path), here in list(files.items())[:_MOST_ENTRIES]:
+        missing = sum(len(entry.account.missing) for entry in here)
+        back = sum(len(entry.account.back) for entry in here)
+        counts = [f"{counted(missing, 'line')} missing"] * bool(missing)
+        counts += [f"{counted(back, 'removed line')} back"] * bool(back)
+        counts += [entry.what for entry in here if entry.what]
+        console.row(f"  {side:<9}", f"{path}:{here[0].account.change.line}  {', '.join(counts)}")
+        lines = [f"- {line.strip()}" for e in here for line in e.account.missing if line.strip()]
+        lines += [f"+ {line.strip()}" for e in here for line in e.account.back if line.strip()]
+        for line in lines[:most_lines]:
+            console.row("             ", line if len(line) <= 64 else f"{line[:61]}...", "dim")
+        for commit in list(dict.fromkeys(c for entry in here for c in entry.commits))[:2]:
+            console.row("           by ", f"{commit.name[:10]} {commit.subject}")
+    if len(files) > _MOST_ENTRIES:
+        more = counted(len(files) - _MOST_ENTRIES, "more file")
+        console.say(f"  and {more} (--json has them all)")

@@ -1,0 +1,196 @@
+"""Container images of the fork: named, built in a work tree of their own, and published."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+
+from ..ci import actions
+from ..fork import fork, tags, target
+from ..fork.fork import Fork
+from ..fork.policy import TagUse
+from ..fork.session import Session
+from ..fork.tags import Tag
+from ..run import git
+from ..run.errors import Refused, Usage
+from ..run.journal import Journal
+from ..run.steps import Condition, Plan, Step
+from . import images, release
+from .contribute import branch_on_origin, current
+from .release import FETCH_OWN_TAG
+
+RELEASE = Condition("with `--release`")
+LEFTOVER = Condition("where there is one")
+BUILD_ONLY = Condition("without `--push`")
+BUILD_PUSH = Condition("with `--push`")
+
+_BUILDX = "docker buildx build --platform {platforms} --file {work}/{dockerfile}"
+
+_BUILD = Step(
+    "build",
+    "Build the image, without publishing it.",
+    when=BUILD_ONLY,
+    run=(f"{_BUILDX} --tag={{image}} {{work}}",),
+    makes="{place}",
+    undo=("git -C {repo} worktree remove --force --force {place}",),
+    stuck="see what docker says, then run the same command again.",
+)
+
+IMAGES = (
+    replace(FETCH_OWN_TAG, why="Get the tag of the release.", when=RELEASE),
+    Step(
+        "clear",
+        "Remove what a run that was killed left.",
+        when=LEFTOVER,
+        run=("git -C {repo} worktree remove --force --force {place}",),
+        stuck="remove {work}, then run the same command again.",
+    ),
+    Step(
+        "worktree",
+        "Check the commit out in a work tree; nothing else is built.",
+        run=(
+            "git -C {repo} -c core.sparseCheckout=false worktree add --force --force --detach"
+            " {place} {commit}",
+        ),
+        makes="{place}",
+        undo=("git -C {repo} worktree remove --force --force {place}",),
+        stuck="make room for {work}, then run the same command again.",
+    ),
+    _BUILD,
+    replace(
+        _BUILD,
+        name="publish",
+        why="Build the image and publish it under all of its names.",
+        when=BUILD_PUSH,
+        run=(f"{_BUILDX} --tag={{image}} --push {{work}}",),
+    ),
+    Step(
+        "tidy",
+        "Put the work tree away.",
+        run=("git -C {repo} worktree remove --force --force {place}",),
+    ),
+)
+
+
+def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
+    """Name the images of the production branch or of a release; build and publish them."""
+    if push and not build:
+        raise Usage("--push needs --build.", then="add --build.")
+    found = s.open_fork()
+    about = found.policy.images
+    if about is None:
+        raise Refused(
+            "the policy names no images.",
+            then="add `[images]` to carto_fork.toml on the production branch (`config`).",
+        )
+    own = release.own_tag(found, tag) if tag else None
+    commit = found.production_commit
+    if build:
+        _require_buildx(s)
+        fork.require_remotes(found)
+    with s.locked(found.repository) if build else nullcontext() as held:
+        if build and own is None:
+            there = branch_on_origin(s, found, found.policy.branches.production)
+            found, commit = current(s, found, there, held)
+        if own:
+            names = _of_release(s, found, own, ask=build)
+        elif commit:
+            names = images.of_branch(about, found.policy.branches.production, commit)
+        else:
+            raise Refused(
+                f"there is no branch {found.policy.branches.production} here.",
+                then=f"{git.at(found.path)} fetch {found.policy.remotes.origin.name}",
+            )
+        if not names:
+            key = "release" if own else "branch"
+            raise Refused(
+                f"`images.{key}` in the policy is empty.",
+                then="name some tags there, in carto_fork.toml on the production branch.",
+            )
+        if build:
+            rev = f"refs/tags/{tag}" if tag else commit
+            _build(s, found, names, rev, tag, push, held)
+    facts = {"images": names, "dockerfile": about.dockerfile, "platforms": about.platforms}
+    if s.json:
+        s.print_json(facts | {"commit": "" if own else commit, "release": tag})
+    else:
+        for name in names:
+            s.console.row("", name)
+    if not s.sh.dry:
+        outputs = {"images": "\n".join(names), "tags": ",".join(names)}
+        outputs |= {"dockerfile": about.dockerfile, "platforms": ",".join(about.platforms)}
+        actions.set_outputs(outputs)
+
+
+def _of_release(s: Session, found: Fork, own: Tag, ask: bool) -> list[str]:
+    """The images of a release; what moves stays with a newer one.
+
+    ask: whether to ask origin too which ones there are.
+    """
+    assert found.policy.images
+    names = found.refs.tags()
+    if ask:
+        origin = found.policy.remotes.origin.name
+        names += target.ask_remote(s.sh, found, origin, ["refs/tags/*"]).tags()
+    known = (tags.classify(name, found.policy.tags) for name in names)
+    newer = [tag for tag in known if tag and tag.scheme.use is TagUse.OWN and tag > own]
+    if newer:
+        s.console.say(f"{max(newer).name} is newer, and keeps the names that move.")
+    return images.of_release(
+        found.policy.images,
+        own.name,
+        own.release,
+        str(own.build),
+        newest=not newer,
+        newest_of_upstream=all(tag.version != own.version for tag in newer),
+    )
+
+
+def _require_buildx(s: Session) -> None:
+    answer = s.sh.ask("docker buildx version")
+    if not answer.ok:
+        missing = "docker is not installed" if answer.code == 127 else "docker has no buildx"
+        raise Refused(
+            f"{missing}: {(answer.err.strip() or answer.ending).splitlines()[0]}.",
+            then="install Docker with its plugin buildx, then run the same command again.",
+        )
+
+
+def _build(
+    s: Session,
+    found: Fork,
+    names: Sequence[str],
+    rev: str,
+    tag: str,
+    push: bool,
+    held: Journal | None,
+) -> None:
+    """Build the image of a commit in a work tree of its own."""
+    about = found.policy.images
+    assert about
+    place = found.place_for("images")
+    conditions = {BUILD_PUSH if push else BUILD_ONLY}
+    conditions |= {RELEASE} if tag else set()
+    conditions |= {LEFTOVER} if place.exists() else set()
+    values = found.values() | {
+        "commit": rev,
+        "tag": tag,
+        "place": str(place),
+        "work": str(git.nearest(place)),
+        "dockerfile": about.dockerfile,
+        "platforms": ",".join(about.platforms),
+    }
+    procedure = [_for_images(step, names, bool(about.platforms)) for step in IMAGES]
+    untouched = "Your checkout is as it was."
+    s.run(procedure, Plan(values, frozenset(conditions), untouched), held)
+
+
+def _for_images(step: Step, names: Sequence[str], platforms: bool) -> Step:
+    """A step with an option for each of the images; their names hold nothing that a template
+    takes for something else."""
+    options = " ".join(f"--tag={name}" for name in names)
+    lines = (line.replace("--tag={image}", options) for line in step.run)
+    if not platforms:
+        lines = (line.replace(" --platform {platforms}", "") for line in lines)
+    return replace(step, run=tuple(lines))

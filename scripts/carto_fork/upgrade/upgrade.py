@@ -1,0 +1,261 @@
+"""An upgrade from beginning to end: find out, plan, carry out, and say what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..fork import branch, target
+from ..fork.fork import Fork
+from ..fork.session import Session
+from ..run import git, invocation
+from ..run.console import Console
+from ..run.errors import Refused, Usage
+from ..run.journal import Journal
+from ..run.shell import Shell
+from ..run.steps import Plan
+from ..run.text import counted
+from . import plan, request, steps, sync
+from .plan import Options, Upgrade
+from .work import Work
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of an upgrade that has ended.
+
+    fork: as it was planned with. work: what its steps found out.
+    """
+
+    fork: Fork
+    ready: Upgrade
+    work: Work
+
+
+def upgrade(s: Session, options: Options) -> None:
+    """Upgrade the production branch to a release, up to where the options say."""
+    if options.heal and options.unhealed:
+        raise Usage("--heal and --unhealed exclude each other.", then="choose one of them.")
+    ended = run(s, options)
+    result = _result(s.sh, ended, options)
+    if s.json:
+        s.print_json(result)
+    elif not s.sh.dry:
+        _say_end(s, ended, options, result)
+
+
+def run(s: Session, options: Options, *, leave: bool = False) -> Run:
+    """Carry an upgrade out.
+
+    leave: publish conflicts that nothing decides as they are, instead of pausing for a person.
+    """
+    # A policy that is not valid may have been corrected on origin: the one at the base counts.
+    fork = s.open_fork(whatever_policy=True)
+    release = target.find(s.sh, fork, options.tag)
+    plan.require_able(s.sh, fork, options)
+    with s.locked(fork.repository) as held:
+        fetch = plan.fetch_plan(fork, release)
+        s.run(steps.FETCH_UPGRADE, fetch, held)
+        if s.sh.dry:
+            release = _as_known_here(s, fork, release)
+        try:
+            fork = fork.at(s.sh, release.base)
+            _set_aside(s, fork, held, release.tag.name, release.commit)
+            ready = plan.prepare(s.sh, fork, release, options)
+        except Refused as refusal:
+            refusal.untouched = fetch.untouched
+            raise
+        if held and held.after_kill:
+            plan.remove_stale_lock(s.sh, ready.work)
+        ready = replace(ready, plan=_with_drop(s, ready))
+        work = Work(
+            s,
+            fork,
+            release.tag,
+            release.commit,
+            ready.work,
+            pausing=not leave,
+            fresh=not ready.work.exists(),
+        )
+        if leave and sync.waits(work, fork.refs.commits.get(f"refs/heads/{ready.sync}", "")):
+            # An earlier run was cut: it has committed what is left, and not published it.
+            _leave(s, ready, work, held)
+            return Run(fork, ready, work)
+        _say_beginning(s.console, ready, fork)
+        if ready.finished:
+            todo = "" if steps.REQUESTED in ready.plan.conditions else "; nothing to do"
+            s.console.say(f"{ready.sync} is published already{todo}.")
+            s.run(steps.REQUEST, ready.plan, held, work)
+        elif leave:
+            s.run(steps.MERGE, ready.plan, held, work)
+            if work.resolution and work.resolution.unfinished:
+                _leave(s, ready, work, held)
+            else:
+                s.run(steps.CONCLUDE, ready.plan, held, work)
+        else:
+            s.run(steps.UPGRADE, ready.plan, held, work)
+        asked = steps.REQUESTED in ready.plan.conditions
+        if branch.PUSHES in ready.plan.conditions and not (asked or leave or s.sh.dry):
+            request.write_text(work)
+    return Run(fork, ready, work)
+
+
+def _with_drop(s: Session, ready: Upgrade) -> Plan:
+    drop = invocation.command(s.program, "drop", repo=str(ready.work), path="PATH", reason="WHY")
+    return replace(ready.plan, values=ready.plan.values | {"drop": drop})
+
+
+_MOST_LEFT = 20
+
+
+def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None:
+    """Publish a merge of which something is left, for a person to finish."""
+    listed = s.sh.ask("git -C {work} diff --name-only --diff-filter=U -z", work=ready.work)
+    left = sorted(set(git.checked(listed, "conflicts").fields()))
+    shown = "".join(f"\n- {path}" for path in left[:_MOST_LEFT])
+    more = f"\n- and {len(left) - _MOST_LEFT} more" if len(left) > _MOST_LEFT else ""
+    message = f"{ready.plan.values['message']}\n\nLeft for a person to resolve:\n{shown}{more}"
+    conditions = ready.plan.conditions
+    if work.fork.policy.version_paths.isdisjoint(left):
+        conditions |= {steps.VERSION}
+    values = ready.plan.values | {"unfinished": message}
+    s.run(steps.LEAVE, replace(ready.plan, values=values, conditions=conditions), held, work)
+
+
+def _as_known_here(s: Session, fork: Fork, release: target.Target) -> target.Target:
+    """The release as a plan can be made for it where nothing was fetched."""
+    if not git.has_object(s.sh, fork.path, release.base):
+        if not fork.production_commit:
+            origin = fork.policy.remotes.origin.name
+            raise Refused(
+                f"{fork.policy.branches.production} is not here yet, and --dry fetches nothing.",
+                then=f"{git.at(fork.path)} fetch {origin}",
+            )
+        release = replace(release, base=fork.production_commit)
+    if release.pushed and not git.has_object(s.sh, fork.path, release.pushed):
+        release = replace(release, pushed="")
+    return release
+
+
+def _set_aside(s: Session, fork: Fork, held: Journal | None, tag: str, commit: str) -> None:
+    """Keep what a killed run left where the work tree belongs, out of the way."""
+    if held and (aside := plan.set_aside(s.sh, fork, held, plan.place_of(fork, tag), commit)):
+        s.console.say(
+            f"An earlier run was killed while it made the work tree. What it left is in "
+            f"{git.nearest(aside)}; remove it when nobody needs it."
+        )
+
+
+def give_up(s: Session, options: Options) -> None:
+    """Remove what an upgrade has made here."""
+    fork = s.open_fork(whatever_policy=True)
+    with s.locked(fork.repository) as held:
+        name = plan.under_way(fork, options)
+        commit = fork.refs.commits.get(f"refs/tags/{name}", "")
+        _set_aside(s, fork, held, name, commit)
+        abort = plan.abort_plan(s.sh, fork, name)
+        s.run(steps.SAVE, abort, held)
+        branch = f"refs/heads/{abort.values['sync']}"
+        head = git.refs(s.sh, fork.path).commits[branch]
+        s.run(steps.ABORT, abort, held)
+    if not s.sh.dry:
+        _say_given_up(s.console, s.sh, fork, abort.values["sync"], head)
+
+
+# --- What is printed -----------------------------------------------------------------------------
+
+
+def _result(sh: Shell, ended: Run, options: Options) -> dict[str, Any]:
+    """What came of an upgrade, as plain data for ``--json``."""
+    fork, upgrade = ended.fork, ended.ready
+    conditions, ref = upgrade.plan.conditions, f"refs/heads/{upgrade.sync}"
+    # After --direct the sync branch is gone, and not every clone follows origin's branches.
+    moved = fork.origin_production
+    if not conditions.isdisjoint([branch.DIRECT_ELSEWHERE, branch.DIRECT_CHECKED_OUT]):
+        moved = fork.local_production
+    commits = git.refs(sh, fork.path).commits
+    head = commits.get(ref) or commits.get(moved, "")
+    return {
+        "tag": upgrade.target.tag.name,
+        "tag_commit": upgrade.target.commit,
+        "version_before": upgrade.before,
+        "version": upgrade.target.tag.release,
+        "branch": upgrade.sync,
+        "head": head,
+        "work_tree": str(upgrade.work) if upgrade.work.exists() else None,
+        "checks": sorted(x for x in upgrade.plan.commands if steps.CHECKS[x] in conditions),
+        "published_to": _published_to(fork, upgrade, options),
+    }
+
+
+def _published_to(fork: Fork, upgrade: Upgrade, options: Options) -> str | None:
+    if not options.push:
+        return None
+    origin, branches = fork.policy.remotes.origin.name, fork.policy.branches
+    return f"{origin}/{branches.production if options.direct else upgrade.sync}"
+
+
+def _say_beginning(console: Console, upgrade: Upgrade, fork: Fork) -> None:
+    """Say what is about to happen."""
+    tag = upgrade.target.tag
+    console.say(f"{tag.name} ({tag.scheme.name}) into {fork.policy.branches.production}", "bold")
+    console.facts(
+        [
+            ("fork", str(fork.path)),
+            ("version", f"{upgrade.before or 'none'} -> {tag.release}"),
+            ("tag", f"{upgrade.target.commit[:10]}, brings {counted(upgrade.commits, 'commit')}"),
+            ("sync branch", upgrade.sync),
+            *([] if upgrade.finished else [("prepared in", str(upgrade.work))]),
+            *([("signature", upgrade.signature)] if upgrade.signature else []),
+        ]
+    )
+    for note in upgrade.notes:
+        console.say(f"Note: {note}", "yellow")
+
+
+def _say_end(s: Session, ended: Run, options: Options, result: dict[str, Any]) -> None:
+    """Say what came of an upgrade and what is next."""
+    console, command, fork, upgrade = s.console, s.command, ended.fork, ended.ready
+    console.say()
+    sync, head = result["branch"], result["head"][:10]
+    if not result["checks"]:
+        why = "--no-tests" if not options.tests else "the policy names no commands"
+        console.say(f"Not tested: {why}.", "yellow")
+    production = fork.policy.branches.production
+    if result["published_to"] and result["work_tree"]:
+        tidied = branch.TIDIES in upgrade.plan.conditions
+        why = "it holds files that git does not know" if tidied else "you are in it"
+        console.say(f"{git.named(upgrade.work)} is kept: {why}.")
+    if result["published_to"] is None:
+        console.say(f"Done: {sync} is at {head}, in {result['work_tree']}; not pushed.", "green")
+        again = command("upgrade-carto", tag=result["tag"], direct=options.direct)
+        console.row("Next: ", f"{again} --no-tests" if not options.tests else again)
+    elif options.direct:
+        origin = fork.policy.remotes.origin.name
+        console.say(f"Done: {production} is at {head} on {origin}.", "green")
+        if upgrade.target.pushed:
+            console.say(f"{origin} still has {sync}; this removes it there:")
+            console.row("    ", f"{git.at(fork.path)} push {origin} --delete {sync}")
+    else:
+        console.say(f"Done: {result['published_to']} is at {head}.", "green")
+        opened = steps.REQUESTED in upgrade.plan.conditions
+        wanted = (
+            "have it reviewed" if opened else f"open a pull request from {sync} to {production}"
+        )
+        console.say(f"Next: {wanted}; merge it with a merge commit, never squashed.")
+        if not opened:
+            console.row("A text for it: ", str(git.nearest(request.text_path(fork, result["tag"]))))
+
+
+def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str) -> None:
+    """Say that an upgrade was given up, and what is left of it.
+
+    head: where its sync branch was.
+    """
+    console.say(f"Given up. {sync} was at {head[:10]}.")
+    if not git.is_ancestor(sh, fork.path, head, fork.production_commit):
+        console.row("This brings it back: ", f"{git.at(fork.path)} branch {sync} {head}")
+    origin = fork.policy.remotes.origin
+    if fork.tracking(origin, sync) in fork.refs.objects:
+        console.say(f"{origin.name} still has it; this removes it there:")
+        console.row("    ", f"{git.at(fork.path)} push {origin.name} --delete {sync}")
