@@ -71,7 +71,7 @@ class Resolution:
         }
 
 
-def _as_json(decision: Decision, dossier: Dossier | None) -> dict[str, Any]:
+def _as_json(decision: Decision, about: Dossier | None) -> dict[str, Any]:
     conflict = decision.conflict
     return {
         "path": conflict.path,
@@ -84,7 +84,7 @@ def _as_json(decision: Decision, dossier: Dossier | None) -> dict[str, Any]:
         "hunks_left": decision.left,
         "fork_lines_dropped": decision.dropped,
         "todo": decision.todo,
-        "dossier": dossier,
+        "dossier": about,
     }
 
 
@@ -354,8 +354,7 @@ def show(console: Console, found: Resolution) -> None:
         return
     dropped = sum(decision.dropped for decision in found.decisions)
     lines = f" {counted(dropped, 'line')} of the fork's gave way to upstream's." if dropped else ""
-    conflicts = counted(total, "conflict")
-    console.say(f"{total - left} of {conflicts} decided, {left} left.{lines}", "bold")
+    console.say(f"{total - left} of {counted(total, 'conflict')} decided, {left} left.{lines}", "bold")
 
 
 def _dossier(console: Console, known: Dossier) -> None:
