@@ -21,13 +21,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from invoke.config import Config
 from invoke.context import Context
 
-from carto_fork.audit import ancestry, fates, ledger
+from carto_fork.audit import fates, ledger
 from carto_fork.audit.fates import Change, Fate
 from carto_fork.fork import policy
 from carto_fork.fork.policy import Policy, Side, Take
-from carto_fork.merge import authorship, conflicts, decisions, hunks, markers
+from carto_fork.merge import authorship, decisions, hunks
+from carto_fork.merge.conflicts import foresee, markers_left, remember
 from carto_fork.merge.decisions import Decision, Knowledge
-from carto_fork.merge.evidence import Conflict, Customisations
+from carto_fork.merge.hunks import Conflict, Customisations
 from carto_fork.run import git
 from carto_fork.run.shell import Shell
 
@@ -144,15 +145,15 @@ def replay(sh: Shell, repo: Path, case: dict[str, Any], rules: Policy, paths: Po
     ours, theirs = case["ours"], case["theirs"]
     upstream = [theirs, *(r for r in git.refs(sh, repo).objects if r.startswith(UPSTREAM))]
     own = authorship.read(sh, repo, ours, upstream, rules.version_paths)
-    lost = ancestry.find(sh, repo, ours, upstream, own)
-    merged = ancestry.healed(sh, repo, ours, lost) if lost else ours
-    plain = conflicts.foresee(sh, repo, ours, theirs).conflicts
-    found = conflicts.foresee(sh, repo, merged, theirs).conflicts if lost else plain
+    lost = authorship.find_lost(sh, repo, ours, upstream, own)
+    merged = authorship.healed_commit(sh, repo, ours, lost) if lost else ours
+    plain = foresee(sh, repo, ours, theirs).conflicts
+    found = foresee(sh, repo, merged, theirs).conflicts if lost else plain
     recorded = case["conflicts"]
     ideals = {
         p: f.get("ideal", "") for p, f in (recorded.get("repaired") or recorded["actual"]).items()
     }
-    memory = conflicts.remember(sh, repo, ours, upstream, [c.path for c in found])
+    memory = remember(sh, repo, ours, upstream, [c.path for c in found])
     strategies = {
         "evidence": lambda cs: decisions.decide(cs, Knowledge(rules, own, memory=memory)),
         "path rules": by_rules(paths),
@@ -202,7 +203,7 @@ def _audit(
     outcome.alarms = sorted(fork_lost & judged - real)
     outcome.unjudged = sorted(fork_lost - judged - dropped)
     expected = {file["path"] for file in case.get("leftover_markers", ())}
-    marked = {path for path, _ in markers.left(sh, repo, [case["ours"], theirs], result)}
+    marked = {path for path, _ in markers_left(sh, repo, [case["ours"], theirs], result)}
     outcome.markers = f"{len(marked & expected)}/{len(expected)}" + (
         f" +{len(marked - expected)}" if marked - expected else ""
     )

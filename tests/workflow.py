@@ -17,13 +17,13 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from carto_fork.adopt import adoption
+from carto_fork.adopt import copies
 from carto_fork.fork import policy
 from world import ROOT, Done, World
 
 WORKFLOWS = {
     Path(path).name: text
-    for path, text in adoption.texts(policy.load().policy, lambda path: None)
+    for path, text in copies.texts(policy.load().policy, lambda path: None)
     if path.startswith(".github/workflows/")
 }
 """The workflows that the embedded sandbox's fork is given, by name."""

@@ -130,7 +130,7 @@ def config(s: Session) -> None:
     The policy that ships with this program is for CARTO's fork of LiteLLM. A fork may carry its
     own carto_fork.toml on its production branch.
     """
-    from .fork import config as policy
+    from .fork import setup as policy
 
     policy.show_config(s)
 
@@ -142,9 +142,9 @@ def sync_main(s: Session) -> None:
     Fast-forward only, and without checking anything out. This does not touch the production
     branch. If the mirror has commits of its own, it refuses and names them.
     """
-    from .fork import mirror
+    from .fork import branches
 
-    mirror.sync(s)
+    branches.sync_mirror(s)
 
 
 @_task(
@@ -206,13 +206,13 @@ def resolve_conflicts(
     tree of its own, checks the result, and pushes it once nothing is left.
     """
     from .merge.resolve import Words
-    from .upgrade import resolving
+    from .upgrade import automatic
 
     words = Words(tuple(accept_upstream), tuple(keep_fork), reason)
     if pr:
-        resolving.resolve_request(s, pr, words)
+        automatic.resolve_request(s, pr, words)
     else:
-        resolving.resolve_conflicts(s, words)
+        automatic.resolve_conflicts(s, words)
 
 
 @_task(
@@ -226,9 +226,9 @@ def bump_version(s: Session, tag: str = "", to: str = "") -> None:
     The places are in the policy; comments and layout stay as they are. The commit holds nothing
     else.
     """
-    from .fork import bump
+    from .fork import version_files
 
-    bump.bump_version(s, tag, to)
+    version_files.bump_version(s, tag, to)
 
 
 @_task()
@@ -239,9 +239,9 @@ def detect(s: Session) -> None:
     says of the newest where gh is installed. In GitHub Actions it sets the outputs found, tag,
     version and notes.
     """
-    from .ci import detection
+    from .upgrade import automatic
 
-    detection.show_detection(s)
+    automatic.show_detection(s)
 
 
 @_task(
@@ -405,9 +405,9 @@ def notify(
     without it nothing is sent. A message that cannot be delivered is no failure: one line says so.
     --dry prints the message as JSON.
     """
-    from .ci import notifying
+    from .ci.notify import notify
 
-    notifying.notify(s, event, tag=tag, url=url, text=text, always=always)
+    notify(s, event, tag=tag, url=url, text=text, always=always)
 
 
 @_task(
@@ -422,9 +422,9 @@ def release(s: Session, bump: str = "auto", dispatch: bool = False) -> None:
     a release with notes on GitHub. Your checkout is not touched; interrupted or failed at any
     step, the same command continues.
     """
-    from .release import publish
+    from .release.release import make_release
 
-    publish.make_release(s, bump, dispatch)
+    make_release(s, bump, dispatch)
 
 
 @_task(
@@ -433,9 +433,9 @@ def release(s: Session, bump: str = "auto", dispatch: bool = False) -> None:
 )
 def release_notes(s: Session, tag: str = "", output: str = "") -> None:
     """Print what is new in a release of the fork, for people, in Markdown."""
-    from .release import publish
+    from .release.release import write_notes
 
-    publish.write_notes(s, tag, output)
+    write_notes(s, tag, output)
 
 
 @_task(
@@ -532,7 +532,7 @@ def recover(s: Session, name: str = "", commit: str = "") -> None:
     Changes that are not committed come along; where git would lose one, nothing is switched. Also
     lists commits that an earlier checkout left behind on no branch.
     """
-    from .health import recover as recovering
+    from .health import doctor as recovering
 
     recovering.recover(s, name, commit)
 
@@ -555,9 +555,9 @@ def adopt(
     installed. What the team changed since is kept and told. The clone gets a hook that checks what
     is pushed, unless it has another one.
     """
-    from .adopt import adopting
+    from .adopt import copies
 
-    adopting.adopt(s, check, requirement, replace, push)
+    copies.adopt(s, check, requirement, replace, push)
 
 
 @_task(
@@ -583,10 +583,10 @@ def init(
     of each value how sure it is. On a terminal it asks what matters most and is not certain. A file
     that is there is never overwritten.
     """
-    from .adopt import initiating
+    from .adopt.init import init
     from .adopt.survey import Asked
 
-    initiating.init(s, Asked(name, upstream, production, mirror), output, yes)
+    init(s, Asked(name, upstream, production, mirror), output, yes)
 
 
 @_task(
@@ -597,9 +597,9 @@ def init(
 )
 def write_adopted(s: Session, replace: list[str], requirement: str = "") -> None:
     """Write in the work tree the files that `adopt` gives a fork, and commit them."""
-    from .adopt import adopting
+    from .adopt import copies
 
-    adopting.write(s, requirement, replace)
+    copies.write(s, requirement, replace)
 
 
 @_task(

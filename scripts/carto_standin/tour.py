@@ -12,10 +12,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 from carto_fork.audit import review
-from carto_fork.ci import slack
-from carto_fork.fork.branch import FETCH_PRODUCTION
+from carto_fork.ci import notify
+from carto_fork.fork.branches import FETCH_PRODUCTION
 from carto_fork.fork.session import Session
-from carto_fork.release import publish
+from carto_fork.release import release
 from carto_fork.run import git, github
 from carto_fork.run.console import Console
 from carto_fork.run.errors import Refused
@@ -63,7 +63,7 @@ def run(s: Session, path: Path) -> None:
         if not pulls:
             return
         review.verify_merge(s, "", {}, TAG)
-        publish.make_release(s, "auto", dispatch=False)
+        release.make_release(s, "auto", dispatch=False)
 
 
 @contextmanager
@@ -84,13 +84,13 @@ def _slack(console: Console) -> Iterator[None]:
     server = HTTPServer(("127.0.0.1", 0), Hook)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    before = os.environ.get(slack.VARIABLE)
-    os.environ[slack.VARIABLE] = f"http://127.0.0.1:{server.server_port}/services/sandbox"
+    before = os.environ.get(notify.VARIABLE)
+    os.environ[notify.VARIABLE] = f"http://127.0.0.1:{server.server_port}/services/sandbox"
     try:
         yield
     finally:
-        os.environ.pop(slack.VARIABLE)
+        os.environ.pop(notify.VARIABLE)
         if before is not None:
-            os.environ[slack.VARIABLE] = before
+            os.environ[notify.VARIABLE] = before
         server.shutdown()
         server.server_close()

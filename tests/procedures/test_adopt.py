@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.adopt import hooks, templates
-from carto_fork.fork import policy
+from carto_fork.adopt import documents
+from carto_fork.fork import policy, setup
 from carto_standin.github import GitHub
 from workflow import Actions
 from world import ROOT, Done, World, commit_in, push_as_colleague, slow_but
@@ -62,7 +62,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
     commit = world.git(f"rev-parse {PRODUCTION}", repo=world.origin)
     place = f"~/litellm.{name.replace('/', '-')}"
     work = place.replace("~", "..")
-    source = world.neutral(str(hooks.SOURCE))
+    source = world.neutral(str(setup.SOURCE))
     assert done.out == (
         "  carto_fork.toml                            new, 2 lines\n"
         "  .github/workflows/carto-upstream-sync.yml  changed by the team\n"
@@ -188,7 +188,7 @@ def test_what_is_behind_is_brought_up_to_date_and_what_is_theirs_is_kept(world: 
     adopted(world)
     assert world.run("adopt --check").code == 0
     ours = at_production(world, FILES.makefile) + "mine: ; true\n"
-    pin = templates.stamped("carto-fork==0.0.1\n", FILES.requirements)
+    pin = documents.stamped("carto-fork==0.0.1\n", FILES.requirements)
     push_as_colleague(world, {FILES.makefile: ours, FILES.requirements: pin})
     world.git("fetch --quiet origin")
     check = world.run("adopt --check")

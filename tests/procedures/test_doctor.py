@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from carto_fork.fork.stray import operation
+from carto_fork.fork.branches import operation
 from carto_fork.health.doctor import CHECKS
 from carto_standin.github import Fault, GitHub
 from carto_standin.repository import Repository

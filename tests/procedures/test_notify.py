@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from carto_fork.ci.notifying import EVENTS
+from carto_fork.ci.notify import EVENTS
 from webhook import SECRET, Says, nobody, webhook
 from world import Done, World
 

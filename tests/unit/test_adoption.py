@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from carto_fork.adopt import adoption, documents, templates
-from carto_fork.adopt.adoption import State
+from carto_fork.adopt import documents
+from carto_fork.adopt.copies import State, branch, compare, texts
+from carto_fork.adopt.documents import stamped
 from carto_fork.fork import policy
 from carto_fork.fork.policy import FILE_NAME, Policy
 from carto_fork.run.errors import Refused, Usage
@@ -74,7 +75,7 @@ def having(files: dict[str, str]) -> Callable[[str], str | None]:
 
 def given(found: Policy) -> dict[str, str]:
     """All files of a fork that has adopted them."""
-    return dict(adoption.texts(found, nothing))
+    return dict(texts(found, nothing))
 
 
 # --- What they say -------------------------------------------------------------------------------
@@ -205,7 +206,7 @@ def test_the_example_tag_is_derived_from_the_release_pattern(pattern: str, expec
 
 def states(files: dict[str, str], **more: str) -> dict[str, State]:
     found = FORKS["with releases"]
-    return {copy.path: copy.state for copy in adoption.compare(found, having(files), **more)}
+    return {copy.path: copy.state for copy in compare(found, having(files), **more)}
 
 
 def test_a_fork_with_all_files_is_current() -> None:
@@ -217,8 +218,8 @@ def test_a_fork_with_all_files_is_current() -> None:
 
 def test_a_file_that_nobody_changed_is_behind() -> None:
     files = given(FORKS["with releases"])
-    files["fork.mk"] = templates.stamped("# as an older version had it\n", "fork.mk")
-    files["FORK_GUIDE.md"] = templates.stamped("# Older\n", "FORK_GUIDE.md")
+    files["fork.mk"] = stamped("# as an older version had it\n", "fork.mk")
+    files["FORK_GUIDE.md"] = stamped("# Older\n", "FORK_GUIDE.md")
     assert {path for path, s in states(files).items() if s is State.BEHIND} == {
         "fork.mk",
         "FORK_GUIDE.md",
@@ -255,8 +256,8 @@ def test_the_requirements_file_names_the_package_to_install(
 ) -> None:
     found = FORKS["the default"]
     files = {found.files.requirements: there} if there else {}
-    texts = dict(adoption.texts(found, having(files), asked))
-    _, *comments, line = texts[found.files.requirements].splitlines()
+    given = dict(texts(found, having(files), asked))
+    _, *comments, line = given[found.files.requirements].splitlines()
     assert line == expected
     assert all(comment.startswith("# ") for comment in comments)
     assert ("No public index" in "".join(comments)) == (expected == "carto-fork==0.1.0")
@@ -265,23 +266,23 @@ def test_the_requirements_file_names_the_package_to_install(
 @pytest.mark.parametrize("asked", ["--index-url=x", "one\ntwo", " one", "\x1b[31m"])
 def test_a_requirement_that_pip_would_misread_is_refused(asked: str) -> None:
     with pytest.raises(Usage):
-        adoption.compare(FORKS["the default"], nothing, asked)
+        compare(FORKS["the default"], nothing, asked)
 
 
 def test_only_what_the_team_changed_is_replaced() -> None:
     found, files = FORKS["with releases"], given(FORKS["with releases"])
     files["fork.mk"] += "# ours\n"
-    copies = adoption.compare(found, having(files), replace=["fork.mk"])
+    copies = compare(found, having(files), replace=["fork.mk"])
     assert [copy.path for copy in copies if copy.due] == ["fork.mk"]
     with pytest.raises(Usage) as usage:
-        adoption.compare(found, having(files), replace=["README.md"])
+        compare(found, having(files), replace=["README.md"])
     assert usage.value.then == "name one of them: fork.mk."
 
 
 def test_a_policy_that_keeps_none_of_them_is_refused() -> None:
     bare = policy.load(PLAIN.replace(FORK_FILES, "")).policy
     with pytest.raises(Refused) as refused:
-        adoption.compare(bare, nothing)
+        compare(bare, nothing)
     assert "no rule of the policy keeps carto_fork.toml whole in a merge." in refused.value.what
     assert '"/fork.mk"' in refused.value.then
 
@@ -289,11 +290,11 @@ def test_a_policy_that_keeps_none_of_them_is_refused() -> None:
 def test_a_rule_that_takes_less_than_the_whole_file_is_not_enough() -> None:
     partly = policy.load(PLAIN.replace("whole = true", 'kinds = ["content"]')).policy
     with pytest.raises(Refused):
-        adoption.compare(partly, nothing)
+        compare(partly, nothing)
 
 
 def test_the_branch_is_named_after_what_is_written() -> None:
     found = FORKS["with releases"]
-    one, other = (adoption.compare(found, nothing, asked) for asked in ("", "carto-fork==9"))
-    assert adoption.branch(one) == adoption.branch(adoption.compare(found, nothing))
-    assert adoption.branch(one) != adoption.branch(other)
+    one, other = (compare(found, nothing, asked) for asked in ("", "carto-fork==9"))
+    assert branch(one) == branch(compare(found, nothing))
+    assert branch(one) != branch(other)

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.audit import ancestry
-from carto_fork.audit.ancestry import Lost
 from carto_fork.merge import authorship
-from carto_fork.merge.evidence import Commit
+from carto_fork.merge.authorship import Lost
+from carto_fork.merge.hunks import Commit
 from repository import Files, Repo
 from world import shell
 
@@ -47,7 +46,7 @@ class History:
     def find(self, *upstream: str, production: str = "ours") -> Lost | None:
         sh, tips = shell(), upstream or ("theirs",)
         own = authorship.read(sh, self.repo.path, production, tips)
-        return ancestry.find(sh, self.repo.path, production, tips, own)
+        return authorship.find_lost(sh, self.repo.path, production, tips, own)
 
     def squash(self, release: int, files: Files, on: int, subject: str = "sync") -> Commit:
         """Bring a release to the fork's branch without its history."""
@@ -169,7 +168,7 @@ def lost(history: History) -> Lost:
 
 def test_a_healed_history_has_the_same_files_and_both_parents(history: History, lost: Lost) -> None:
     repo = history.repo
-    commit = ancestry.healed(shell(), repo.path, "ours", lost)
+    commit = authorship.healed_commit(shell(), repo.path, "ours", lost)
     assert repo.git("rev-parse", f"{commit}^{{tree}}") == repo.git("rev-parse", "ours^{tree}")
     assert repo.git("show", "--no-patch", "--format=%P", commit).split() == [
         repo.git("rev-parse", "ours"),
@@ -178,7 +177,7 @@ def test_a_healed_history_has_the_same_files_and_both_parents(history: History, 
 
 
 def test_a_healed_history_merges_with_fewer_conflicts(history: History, lost: Lost) -> None:
-    commit = ancestry.healed(shell(), history.repo.path, "ours", lost)
+    commit = authorship.healed_commit(shell(), history.repo.path, "ours", lost)
     assert history.conflicts("ours") > 10
     assert history.conflicts(commit) == 0
     assert history.find(production=commit) is None
@@ -193,5 +192,5 @@ def test_healing_leaves_checkout_and_refs_unchanged(history: History, lost: Lost
         repo.git("config", "--unset", key)
     repo.git("config", "user.useConfigOnly", "true")
     before = repo.state()
-    ancestry.healed(shell(), repo.path, "ours", lost)
+    authorship.healed_commit(shell(), repo.path, "ours", lost)
     assert repo.state() == before

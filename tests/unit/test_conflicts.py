@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.fork import drops, policy
+from carto_fork.fork import policy, records
 from carto_fork.fork.fork import Fork
 from carto_fork.fork.policy import Kind, Side
-from carto_fork.merge import conflicts, evidence, hunks
+from carto_fork.merge import conflicts, hunks
 from carto_fork.merge.decisions import Knowledge, decide
-from carto_fork.merge.evidence import Commit, Conflict, Customisations, Texts
-from carto_fork.merge.memory import Memory
+from carto_fork.merge.hunks import Commit, Conflict, Customisations, Memory, Texts
 from carto_fork.merge.resolve import Words, resolve
 from carto_fork.run import git
 from carto_fork.run.errors import Failed
@@ -100,7 +99,7 @@ def test_a_content_conflict_has_three_stages_and_markers(repo: Repo) -> None:
         assert stage.mode == "100644"
         assert repo.git("cat-file", "blob", stage.name) == text.rstrip("\n")
     assert found.text == (repo.path / "f").read_text()
-    assert found.text and evidence.has_markers(found.text)
+    assert found.text and hunks.has_markers(found.text)
     assert (found.names, found.texts) == (("f",), Texts(TEXT, OURS, THEIRS))
 
 
@@ -148,7 +147,7 @@ def test_two_files_renamed_to_one_name_are_an_add_add_conflict(repo: Repo) -> No
     ours, theirs = {"a": None, "c": one}, {"b": None, "c": other}
     found = stop(repo, {"a": one, "b": other}, ours, theirs)["c"]
     assert (found.kind, found.deleted_by) == (Kind.ADD_ADD, None)
-    assert found.text and evidence.has_markers(found.text)
+    assert found.text and hunks.has_markers(found.text)
 
 
 @pytest.mark.parametrize("renamer", [Side.FORK, Side.UPSTREAM])
@@ -197,7 +196,7 @@ def test_a_file_against_a_symlink_is_a_symlink_conflict(repo: Repo, linker: str)
     assert {conflict.deleted_by for conflict in found.values()} == {None}
     found_link = next(c for c in found.values() if c.kind is Kind.SYMLINK)
     assert (found_link.text, found_link.texts) == (None, None)
-    assert not any(c.text and evidence.has_markers(c.text) for c in found.values())
+    assert not any(c.text and hunks.has_markers(c.text) for c in found.values())
 
 
 def test_a_symlink_changed_on_both_sides_is_a_symlink_conflict(repo: Repo) -> None:
@@ -300,7 +299,7 @@ def test_conflicts_of_a_criss_cross_merge_are_foreseen(repo: Repo) -> None:
     assert found["gone"].deleted_by is Side.UPSTREAM
     assert found["f"].edited is False
     assert found["f"].base, "the merge of both bases"
-    assert found["f"].text and evidence.has_markers(found["f"].text)
+    assert found["f"].text and hunks.has_markers(found["f"].text)
 
 
 def test_unrelated_histories_cannot_be_foreseen(repo: Repo) -> None:
@@ -554,7 +553,7 @@ def test_accept_upstream_settles_only_the_conflicts_left_in_a_file(
     for words in [None] * (runs - 1) + [HERE]:
         settle(repo, words)
     assert repo.text("f", "") == theirs.replace(*clean)
-    (drop,) = drops.read(repo.text(drops.FILE_NAME, ""))
+    (drop,) = records.read_drops(repo.text(records.DROPS_FILE, ""))
     assert drop.lines and not drop.covers(clean)
 
 
@@ -563,7 +562,7 @@ def test_accept_upstream_records_no_drop_if_nothing_is_lost(repo: Repo) -> None:
     stop(repo, {"f": TEXT}, {"f": OURS}, {"f": theirs})
     settle(repo, HERE)
     assert repo.text("f", "") == theirs
-    assert drops.FILE_NAME not in repo.git("ls-files")
+    assert records.DROPS_FILE not in repo.git("ls-files")
 
 
 # --- Markers -------------------------------------------------------------------------------------
@@ -586,4 +585,4 @@ def test_accept_upstream_records_no_drop_if_nothing_is_lost(repo: Repo) -> None:
     ],
 )
 def test_conflict_markers_are_recognised_at_the_start_of_a_line(text: str, found: bool) -> None:
-    assert evidence.has_markers(text) is found
+    assert hunks.has_markers(text) is found

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from carto_fork.fork.conventional import Change, bump_for, parse, raised
+from carto_fork.fork.commits import Change, bump_for, parse, raised
 
 
 @pytest.mark.parametrize(

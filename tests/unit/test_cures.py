@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from carto_fork.run.cures import cure
+from carto_fork.run.github import cure
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carto_fork.merge import authorship
-from carto_fork.merge.evidence import Commit, Customisations
+from carto_fork.merge.hunks import Commit, Customisations
 from repository import Content, Files, Repo
 from world import shell
 

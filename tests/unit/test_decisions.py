@@ -13,12 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_fork.fork import policy
-from carto_fork.fork.drops import Drop
 from carto_fork.fork.policy import Kind, Policy, Rule, Side, Take
+from carto_fork.fork.records import Drop
 from carto_fork.merge import hunks
 from carto_fork.merge.decisions import Decision, Knowledge, decide
-from carto_fork.merge.evidence import Commit, Conflict, Customisations, Stage, Texts
-from carto_fork.merge.memory import Memory
+from carto_fork.merge.hunks import Commit, Conflict, Customisations, Memory, Stage, Texts
 from carto_fork.run.text import lines_of
 
 DEFAULT = policy.load().policy

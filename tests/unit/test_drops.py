@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_fork.fork import drops
-from carto_fork.fork.drops import Drop
+from carto_fork.fork import records
+from carto_fork.fork.records import Drop
 from carto_fork.run.errors import ExitCode, Refused
 
 FULL = Drop("a/b.py", "Upstream has it.", ("one = 1", "two = 2"), "v1.76.5", "upstream")
@@ -43,7 +43,7 @@ reason = "Nobody uses it."
     ],
 )
 def test_drops_are_read_from_a_file(text: str | None, expected: tuple[Drop, ...]) -> None:
-    assert drops.read(text) == expected
+    assert records.read_drops(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_drops_are_read_from_a_file(text: str | None, expected: tuple[Drop, ...]
 )
 def test_an_invalid_drops_file_is_refused(text: str, problem: str) -> None:
     with pytest.raises(Refused) as refused:
-        drops.read(text, "v1:carto_drops.toml")
+        records.read_drops(text, "v1:carto_drops.toml")
     assert refused.value.code == ExitCode.REFUSED
     assert str(refused.value) == (
         f"Refused: v1:carto_drops.toml is not valid: {problem}.\n"
@@ -73,7 +73,9 @@ def test_a_drop_with_an_unknown_side_or_no_reason_is_refused(key: str, value: st
     """Otherwise somebody believes to have said something."""
     said = {"path": "a", "reason": "b", key: value}
     with pytest.raises(Refused):
-        drops.read("[[drop]]\n" + "".join(f"{name} = '{word}'\n" for name, word in said.items()))
+        records.read_drops(
+            "[[drop]]\n" + "".join(f"{name} = '{word}'\n" for name, word in said.items())
+        )
 
 
 # --- What a word holds for -----------------------------------------------------------------------
@@ -112,7 +114,7 @@ HEADER = """\
 
 
 def test_a_new_drops_file_has_a_header_and_all_fields() -> None:
-    assert drops.add(None, [FULL, SHORT]) == HEADER + (
+    assert records.add_drops(None, [FULL, SHORT]) == HEADER + (
         "[[drop]]\n"
         'path = "a/b.py"\n'
         'reason = "Upstream has it."\n'
@@ -149,25 +151,25 @@ MORE = Drop("d", "Not ours.", ('quoted = "x"', "back\\slash = '''"))
     ],
 )
 def test_new_drops_are_added_after_the_existing_ones(text: str) -> None:
-    added = drops.add(text, [MORE])
-    assert drops.read(added) == (*drops.read(text), MORE)
+    added = records.add_drops(text, [MORE])
+    assert records.read_drops(added) == (*records.read_drops(text), MORE)
     if "drop = [" not in text:
         assert added.startswith(text)
 
 
 def test_a_known_drop_is_not_written_again() -> None:
-    assert drops.add(TEXT, [SHORT, FULL]) == TEXT
-    assert drops.read(drops.add(TEXT, [MORE, SHORT, MORE])) == (FULL, SHORT, MORE)
+    assert records.add_drops(TEXT, [SHORT, FULL]) == TEXT
+    assert records.read_drops(records.add_drops(TEXT, [MORE, SHORT, MORE])) == (FULL, SHORT, MORE)
 
 
 def test_a_drop_can_be_added_to_a_file_without_drops() -> None:
-    begun = drops.add(None, [])
-    assert drops.read(drops.add(begun, [SHORT])) == (SHORT,)
+    begun = records.add_drops(None, [])
+    assert records.read_drops(records.add_drops(begun, [SHORT])) == (SHORT,)
 
 
 def test_nothing_is_added_to_a_file_that_is_not_valid() -> None:
     with pytest.raises(Refused):
-        drops.add("drop = [", [SHORT])
+        records.add_drops("drop = [", [SHORT])
 
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]))
@@ -183,8 +185,8 @@ DROP = st.builds(
 
 @given(st.lists(DROP, min_size=1, max_size=3, unique=True), st.lists(DROP, max_size=3, unique=True))
 def test_any_drop_is_read_as_it_was_written(first: list[Drop], second: list[Drop]) -> None:
-    text = drops.add(None, first)
-    assert drops.read(text) == tuple(first)
-    again = drops.add(text, second)
+    text = records.add_drops(None, first)
+    assert records.read_drops(text) == tuple(first)
+    again = records.add_drops(text, second)
     assert again.startswith(text)
-    assert drops.read(again) == (*first, *(drop for drop in second if drop not in first))
+    assert records.read_drops(again) == (*first, *(drop for drop in second if drop not in first))

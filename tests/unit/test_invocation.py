@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_fork.run import invocation
+from carto_fork.fork import session
 
 
 @pytest.fixture
@@ -33,13 +33,13 @@ def _program(path: Path) -> Path:
 
 
 def test_a_program_on_the_path_is_called_by_its_name(on_path: Path) -> None:
-    assert invocation.program([str(on_path / "invoke"), "status"]) == "invoke"
+    assert session.program([str(on_path / "invoke"), "status"]) == "invoke"
 
 
 def test_a_link_on_the_path_to_the_program_is_enough(on_path: Path, tmp_path: Path) -> None:
     real = _program(tmp_path / "carto-fork")
     (on_path / "carto-fork").symlink_to(real)
-    assert invocation.program([str(real)]) == "carto-fork"
+    assert session.program([str(real)]) == "carto-fork"
 
 
 def test_a_program_of_the_same_name_outside_of_path_is_named_by_its_path(
@@ -48,9 +48,9 @@ def test_a_program_of_the_same_name_outside_of_path_is_named_by_its_path(
     (tmp_path / "venv").mkdir()
     other = _program(tmp_path / "venv" / "invoke")
     monkeypatch.chdir(tmp_path)
-    assert invocation.program([str(other)]) == "venv/invoke"
+    assert session.program([str(other)]) == "venv/invoke"
     monkeypatch.chdir("/")
-    assert invocation.program([str(other)]) == str(other).lstrip("/")
+    assert session.program([str(other)]) == str(other).lstrip("/")
 
 
 def test_a_program_outside_of_path_is_named_by_its_full_path(
@@ -60,7 +60,7 @@ def test_a_program_outside_of_path_is_named_by_its_full_path(
         (tmp_path / name).mkdir()
     program = _program(tmp_path / "a" / "run it")
     monkeypatch.chdir(tmp_path / "b")
-    assert invocation.program([str(program)]) == shlex.quote(str(program))
+    assert session.program([str(program)]) == shlex.quote(str(program))
 
 
 def test_a_program_in_the_current_directory_can_be_typed(
@@ -69,13 +69,13 @@ def test_a_program_in_the_current_directory_can_be_typed(
     """A shell looks for a bare name on the PATH only."""
     _program(tmp_path / "carto-fork-here")
     monkeypatch.chdir(tmp_path)
-    assert invocation.program([str(tmp_path / "carto-fork-here")]) == "./carto-fork-here"
+    assert session.program([str(tmp_path / "carto-fork-here")]) == "./carto-fork-here"
 
 
 def test_a_module_run_with_dash_m_is_named_with_dash_m(monkeypatch: pytest.MonkeyPatch) -> None:
     path = Path(sys.executable).parent
     monkeypatch.setenv("PATH", str(path))
-    found = shlex.split(invocation.program(["/somewhere/invoke/__main__.py", "status"]))
+    found = shlex.split(session.program(["/somewhere/invoke/__main__.py", "status"]))
     assert found[1:] == ["-m", "invoke"]
 
 
@@ -84,7 +84,7 @@ def test_a_module_is_run_by_an_interpreter_that_has_it(
 ) -> None:
     """Outside of its virtual environment, `python3` is another one."""
     _program(on_path / "python3")
-    python, *rest = shlex.split(invocation.program(["/somewhere/invoke/__main__.py", "status"]))
+    python, *rest = shlex.split(session.program(["/somewhere/invoke/__main__.py", "status"]))
     assert rest == ["-m", "invoke"]
     assert str(Path(python).absolute()) == sys.executable
 
@@ -117,7 +117,7 @@ def test_only_the_options_that_locate_the_tasks_are_repeated(
     on_path: Path, argv: str, kept: str
 ) -> None:
     words = shlex.split(argv)
-    assert invocation.program([str(on_path / words[0]), *words[1:]]) == kept
+    assert session.program([str(on_path / words[0]), *words[1:]]) == kept
 
 
 # --- Commands ------------------------------------------------------------------------------------
@@ -138,12 +138,12 @@ def test_only_the_options_that_locate_the_tasks_are_repeated(
 def test_options_are_rendered_as_a_task_command_line(
     options: dict[str, str | bool], line: str
 ) -> None:
-    assert invocation.command("invoke", "upgrade-carto", **options) == line
+    assert session.command("invoke", "upgrade-carto", **options) == line
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_any_option_value_is_quoted_as_one_word(value: str) -> None:
-    line = invocation.command("python3 -m invoke", "status", repo=value, json=True)
+    line = session.command("python3 -m invoke", "status", repo=value, json=True)
     assert shlex.split(line) == ["python3", "-m", "invoke", "status", "--repo", value, "--json"]
 
 
@@ -155,18 +155,16 @@ def test_a_hook_calls_the_program_by_absolute_paths(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     here = str(tmp_path)
-    assert invocation.anywhere(["bin/carto-fork", "doctor"]) == f"{here}/bin/carto-fork"
-    assert invocation.anywhere(["bin/invoke", "doctor"]) == (
-        f"{here}/bin/invoke --search-root {here}"
-    )
-    assert invocation.anywhere(["bin/invoke", "-r", "../x", "-c", "tasks", "doctor"]) == (
+    assert session.anywhere(["bin/carto-fork", "doctor"]) == f"{here}/bin/carto-fork"
+    assert session.anywhere(["bin/invoke", "doctor"]) == (f"{here}/bin/invoke --search-root {here}")
+    assert session.anywhere(["bin/invoke", "-r", "../x", "-c", "tasks", "doctor"]) == (
         f"{here}/bin/invoke -r {tmp_path.parent}/x -c tasks"
     )
     # A checkout of this program may have its name.
-    assert invocation.anywhere([f"{here}/carto-fork/invoke", "--search-root=x"]) == (
+    assert session.anywhere([f"{here}/carto-fork/invoke", "--search-root=x"]) == (
         f"{here}/carto-fork/invoke --search-root {here}/x"
     )
     module = f"{here}/invoke/__main__.py"
-    assert invocation.anywhere([module, "doctor"]) == (
+    assert session.anywhere([module, "doctor"]) == (
         f"{sys.executable} -m invoke --search-root {here}"
     )

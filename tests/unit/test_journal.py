@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from carto_fork.run import journal
+from carto_fork.run import steps
 from carto_fork.run.errors import ExitCode, Refused
-from carto_fork.run.journal import Journal, locked
+from carto_fork.run.steps import Journal, locked
 from world import shell
 
 NAME = "carto-fork.lock"
@@ -33,7 +33,7 @@ with locked(Path(sys.argv[2]), "invoke killed") as held:
     print(os.getpid(), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    source = Path(journal.__file__).parents[2]
+    source = Path(steps.__file__).parents[2]
     words = [sys.executable, "-c", script, str(source), str(place), *unfinished]
     answer = shell().read(words)
     assert answer.code == -signal.SIGKILL, answer.err
@@ -188,7 +188,7 @@ def test_any_path_can_be_noted(tmp_path: Path, paths: list[str]) -> None:
     try:
         for path in paths:
             held.begin(path)
-        entry = journal._read(held._descriptor)
+        entry = steps._read(held._descriptor)
         assert entry and entry.unfinished == paths
         for path in paths:
             held.end(path)

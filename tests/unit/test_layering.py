@@ -125,7 +125,7 @@ def test_pure_modules_do_not_reach_the_shell() -> None:
         for name, tree in TREES.items()
         if (ast.get_docstring(tree) or "").split("\n")[0].endswith("Pure.")
     ]
-    assert {"fork.tags", "merge.hunks", "merge.decisions", "run.invocation"} <= set(pure)
+    assert {"fork.tags", "merge.hunks", "merge.decisions", "run.text"} <= set(pure)
     assert {name: "run.shell" in _reached(name) for name in pure} == dict.fromkeys(pure, False)
 
 
@@ -143,10 +143,10 @@ def test_there_is_no_cycle() -> None:
     assert [name for name in MODULES if name in _reached(name)] == []
 
 
-def test_only_the_slack_module_uses_the_network() -> None:
+def test_only_the_module_of_slack_uses_the_network() -> None:
     """Everything else goes through git and gh."""
     modules = {"http.client", "requests", "urllib.request", "urllib3"}
-    assert {name for name in MODULES if modules & OTHERS[name]} == {"ci.slack"}
+    assert {name for name in MODULES if modules & OTHERS[name]} == {"ci.notify"}
 
 
 # --- invoke --------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ def test_only_the_listed_modules_quote_for_a_shell() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and _dotted(node) in ("shlex.join", "shlex.quote")
     }
-    assert quoting == {"run.shell", "run.steps", "run.invocation", "run.files"}
+    assert quoting == {"run.shell", "run.steps", "run.files", "fork.session"}
 
 
 # --- Printing ------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_fork.run.markdown import block, cell, code, plain
+from carto_fork.run.text import block, cell, code, plain
 
 HOSTILE = [
     "`rm -rf ~`",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from carto_fork.health import migrations
-from carto_fork.health.migrations import Stopped
+from carto_fork.health import checks_merges
+from carto_fork.health.checks_merges import Stopped
 from world import shell
 
 TABLE = 'CREATE TABLE "t" ("a" TEXT);'
@@ -22,7 +22,7 @@ def test_names_are_in_order() -> None:
         "other/db/migrations/0/migration.sql",
         "db/migrations/migration_lock.toml",
     ]
-    found = migrations.names(paths, "db/migrations/")
+    found = checks_merges.names(paths, "db/migrations/")
     assert list(found) == ["10_a", "1_c", "2_b"]
     assert found["1_c"] == "db/migrations/1_c/migration.sql"
 
@@ -38,7 +38,7 @@ def test_names_are_in_order() -> None:
     ],
 )
 def test_a_script_is_split_into_statements(script: str, statements: list[str]) -> None:
-    assert list(migrations.statements(script)) == statements
+    assert list(checks_merges.statements(script)) == statements
 
 
 @pytest.mark.parametrize(
@@ -65,12 +65,12 @@ def test_a_script_is_split_into_statements(script: str, statements: list[str]) -
     ],
 )
 def test_migrations_run_on_sqlite_until_one_fails(script: str, stopped: Stopped | None) -> None:
-    assert migrations.apply(shell(), "sqlite", {"1": script}) == stopped
+    assert checks_merges.apply(shell(), "sqlite", {"1": script}) == stopped
 
 
 def test_postgresql_is_unreachable_without_psql(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path_factory.mktemp("bin")))
-    with pytest.raises(migrations.Unreachable, match="psql is not installed"):
-        migrations.apply(shell(), "postgresql", {"1": TABLE})
+    with pytest.raises(checks_merges.Unreachable, match="psql is not installed"):
+        checks_merges.apply(shell(), "postgresql", {"1": TABLE})

@@ -7,10 +7,9 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from carto_fork.fork import conventional
+from carto_fork.fork import commits
 from carto_fork.fork.policy import Images
-from carto_fork.release import images
-from carto_fork.release.notes import Notes, Own
+from carto_fork.release.notes import Notes, Own, images_of_branch, images_of_release
 from carto_fork.run.errors import Refused
 
 PAGE, UPSTREAM = "https://github.com/CartoDB/litellm", "https://github.com/BerriAI/litellm"
@@ -36,7 +35,7 @@ HOSTILE = [
 def own(*subjects: str, body: str = "") -> tuple[Own, ...]:
     """Commits with these subjects."""
     return tuple(
-        Own(f"{number:040x}", subject, conventional.parse(subject, body))
+        Own(f"{number:040x}", subject, commits.parse(subject, body))
         for number, subject in enumerate(subjects, 1)
     )
 
@@ -141,11 +140,11 @@ def test_image_names_are_made_from_the_policys_templates() -> None:
         release=("{tag}", "carto-stable", "{upstream}", "{upstream}"),
     )
     name = "ghcr.io/cartodb/litellm-non_root"
-    assert images.of_branch(found, "carto/main", "0123456789") == [
+    assert images_of_branch(found, "carto/main", "0123456789") == [
         f"{name}:carto-main-latest",
         f"{name}:carto-main-0123456",
     ]
-    assert images.of_release(found, "carto-v1.76.5-0.1.0", "1.76.5", "0.1.0") == [
+    assert images_of_release(found, "carto-v1.76.5-0.1.0", "1.76.5", "0.1.0") == [
         f"{name}:carto-v1.76.5-0.1.0",
         f"{name}:carto-stable",
         f"{name}:1.76.5",
@@ -160,7 +159,7 @@ def test_moving_image_tags_stay_with_the_newest_release(
     newest: bool, newest_of_upstream: bool, moving: list[str]
 ) -> None:
     found = Images(name="a/b", release=("{tag}", "stable", "{upstream}", "{upstream}-{version}"))
-    names = images.of_release(
+    names = images_of_release(
         found, "t", "1.76.5", "0.1.0", newest=newest, newest_of_upstream=newest_of_upstream
     )
     assert names == [f"a/b:{end}" for end in ("t", *moving, "1.76.5-0.1.0")]
@@ -172,16 +171,16 @@ def test_moving_image_tags_stay_with_the_newest_release(
 )
 def test_an_invalid_image_name_is_refused(name: str) -> None:
     with pytest.raises(Refused, match="no registry takes"):
-        images.of_branch(Images(name=name, branch=("x",)), "carto/main", "0" * 40)
+        images_of_branch(Images(name=name, branch=("x",)), "carto/main", "0" * 40)
 
 
 @pytest.mark.parametrize("tag", ["", ".x", "-x", "a b", "x" * 129, "a/b", "$(id)"])
 def test_an_invalid_image_tag_is_refused(tag: str) -> None:
     with pytest.raises(Refused, match="as the tag of an image"):
-        images.of_release(Images(name="a/b", release=(tag,)), "t", "1", "2")
+        images_of_release(Images(name="a/b", release=(tag,)), "t", "1", "2")
 
 
 @pytest.mark.parametrize("name", ["localhost:5000/a", "a", "ghcr.io/a/b__c", "r.io:443/x/y.z"])
 def test_unusual_valid_image_names_are_accepted(name: str) -> None:
     found = Images(name=name, branch=("{branch}",))
-    assert images.of_branch(found, "carto/main", "") == [f"{name}:carto-main"]
+    assert images_of_branch(found, "carto/main", "") == [f"{name}:carto-main"]

@@ -13,10 +13,10 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_fork.ci import slack
+from carto_fork.ci import notify
 from webhook import OK, SECRET, Says, nobody, webhook
 
-PAYLOAD = slack.message("v1.77.2 is here", ["Look at it."], {})
+PAYLOAD = notify.message("v1.77.2 is here", ["Look at it."], {})
 MAINTENANCE = Says(503, "upstream connect error")
 
 
@@ -30,7 +30,7 @@ def texts(found: Any) -> list[dict[str, Any]]:
     return [found, *inside] if isinstance(found.get("text"), str) else inside
 
 
-def shown(payload: slack.Payload) -> list[str]:
+def shown(payload: notify.Payload) -> list[str]:
     """The texts of the blocks."""
     return [text["text"] for text in texts(payload["blocks"])]
 
@@ -40,7 +40,7 @@ def shown(payload: slack.Payload) -> list[str]:
 
 def test_a_message_has_blocks_and_a_plain_text() -> None:
     links = {"Pull request": "https://github.com/o/r/pull/1", "Log": "https://github.com/o/r?a=1&b"}
-    message = slack.message("Title", ["One.", "", "Two."], links, "o/r")
+    message = notify.message("Title", ["One.", "", "Two."], links, "o/r")
     assert message["text"] == "Title\nOne.\nTwo."
     assert [block["type"] for block in message["blocks"]] == [
         "header",
@@ -59,7 +59,7 @@ def test_a_message_has_blocks_and_a_plain_text() -> None:
 
 
 def test_a_message_may_have_no_links() -> None:
-    assert shown(slack.message("Title", [], {"Log": ""})) == ["Title"]
+    assert shown(notify.message("Title", [], {"Log": ""})) == ["Title"]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_message_may_have_no_links() -> None:
     ],
 )
 def test_an_unsafe_url_is_shown_as_plain_text(url: str) -> None:
-    message = slack.message("Title", [], {"Log": url})
+    message = notify.message("Title", [], {"Log": url})
     assert {text["type"] for text in texts(message["blocks"])} == {"plain_text"}
     assert shown(message)[1].startswith("Log: ")
 
@@ -92,18 +92,18 @@ def test_an_unsafe_url_is_shown_as_plain_text(url: str) -> None:
     ],
 )
 def test_untrusted_text_is_escaped(text: str, safe: str) -> None:
-    assert slack.escaped(text, 100) == safe
+    assert notify.escaped(text, 100) == safe
 
 
 @given(st.text(st.sampled_from("<>&@#!a \n\u202e")), st.integers(1, 30))
 def test_text_is_cut_between_characters(text: str, most: int) -> None:
-    cut = slack.escaped(text, most)
+    cut = notify.escaped(text, most)
     assert len(cut) <= most
     assert re.fullmatch(r"([^<>&]|&(amp|lt|gt);)*", cut)
 
 
 def test_nothing_is_longer_than_slack_takes() -> None:
-    message = slack.message("<" * 500, ["&" * 9000], {"Log": "x" * 9000}, ">" * 9000)
+    message = notify.message("<" * 500, ["&" * 9000], {"Log": "x" * 9000}, ">" * 9000)
     by_type = {
         block["type"]: max(map(len, shown({"blocks": block}))) for block in message["blocks"]
     }
@@ -114,7 +114,7 @@ def test_nothing_is_longer_than_slack_takes() -> None:
 
 @given(st.text(), st.text(), st.text())
 def test_no_text_becomes_markup_except_links(title: str, paragraph: str, url: str) -> None:
-    message = slack.message(title or "-", [paragraph], {"Log": url})
+    message = notify.message(title or "-", [paragraph], {"Log": url})
     json.dumps(message).encode()
     for text in texts(message["blocks"]):
         if text["type"] == "mrkdwn":
@@ -129,7 +129,7 @@ def test_no_text_becomes_markup_except_links(title: str, paragraph: str, url: st
 
 def test_a_message_is_delivered() -> None:
     with webhook() as hook:
-        assert slack.post(hook.url, PAYLOAD) == ""
+        assert notify.post(hook.url, PAYLOAD) == ""
     assert hook.received == [PAYLOAD]
     assert hook.paths == [f"/services/{SECRET}"]
 
@@ -149,7 +149,7 @@ def test_a_message_is_delivered() -> None:
 def test_a_failed_delivery_is_retried_after_a_wait(answers: list[Says], waits: list[float]) -> None:
     waited: list[float] = []
     with webhook(*answers) as hook:
-        assert slack.post(hook.url, PAYLOAD, wait=waited.append) == ""
+        assert notify.post(hook.url, PAYLOAD, wait=waited.append) == ""
     assert waited == waits
     assert hook.received == [PAYLOAD] * len(answers)
 
@@ -170,19 +170,19 @@ def test_a_failed_delivery_is_retried_after_a_wait(answers: list[Says], waits: l
 )
 def test_a_failed_delivery_is_given_up_with_the_reason(answer: Says, why: str, times: int) -> None:
     with webhook(answer) as hook:
-        assert slack.post(hook.url, PAYLOAD, wait=lambda seconds: None) == why
+        assert notify.post(hook.url, PAYLOAD, wait=lambda seconds: None) == why
     assert hook.paths == [f"/services/{SECRET}"] * times
 
 
 def test_an_unreachable_webhook_is_reported_after_three_retries() -> None:
     waited: list[float] = []
-    assert slack.post(nobody(), PAYLOAD, wait=waited.append) == "Slack could not be reached"
+    assert notify.post(nobody(), PAYLOAD, wait=waited.append) == "Slack could not be reached"
     assert waited == [1, 2, 4]
 
 
 def test_an_answer_that_takes_long_is_not_asked_for_twice() -> None:
     with webhook(Says(200, "ok", after=0.4)) as hook:
-        why = slack.post(hook.url, PAYLOAD, limits=(5, 0.1))
+        why = notify.post(hook.url, PAYLOAD, limits=(5, 0.1))
     assert why == "Slack gave no answer within 0.1 s"
     assert len(hook.received) == 1
 
@@ -190,7 +190,7 @@ def test_an_answer_that_takes_long_is_not_asked_for_twice() -> None:
 def test_retries_stop_at_the_total_time_limit() -> None:
     started = time.monotonic()
     with webhook(Says(500)) as hook:
-        why = slack.post(hook.url, PAYLOAD, wait=lambda seconds: time.sleep(1), total=0.2)
+        why = notify.post(hook.url, PAYLOAD, wait=lambda seconds: time.sleep(1), total=0.2)
     assert why == "it took longer than 0.2 s"
     assert time.monotonic() - started < 1
 
@@ -216,7 +216,7 @@ def test_retries_stop_at_the_total_time_limit() -> None:
 )
 def test_only_slack_gets_a_message(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "post", lambda *_, **__: pytest.fail("it was sent"))
-    why = slack.post(url, PAYLOAD)
+    why = notify.post(url, PAYLOAD)
     assert why == "SLACK_WEBHOOK_URL is no URL of an incoming webhook of hooks.slack.com"
 
 
@@ -229,7 +229,7 @@ def test_a_read_timeout_of_slack_is_not_retried(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(requests, "post", post)
     url = f"https://hooks.slack.com/services/{SECRET}"
-    assert slack.post(url, PAYLOAD) == "Slack gave no answer within 10 s"
+    assert notify.post(url, PAYLOAD) == "Slack gave no answer within 10 s"
     assert asked == [url]
 
 
@@ -240,7 +240,7 @@ def test_an_unexpected_error_does_not_reveal_the_url(
         raise ValueError(f"no such thing: {url}")
 
     monkeypatch.setattr(requests, "post", post)
-    why = slack.post(f"http://localhost/{SECRET}", PAYLOAD)
+    why = notify.post(f"http://localhost/{SECRET}", PAYLOAD)
     assert why == "sending it failed (ValueError)"
     assert capfd.readouterr() == ("", "")
 
@@ -248,5 +248,5 @@ def test_an_unexpected_error_does_not_reveal_the_url(
 def test_the_debug_log_does_not_reveal_the_url(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     with webhook(Says(500), OK) as hook:
-        assert slack.post(hook.url, PAYLOAD, wait=lambda seconds: None) == ""
+        assert notify.post(hook.url, PAYLOAD, wait=lambda seconds: None) == ""
     assert "SECRET" not in caplog.text

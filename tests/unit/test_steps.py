@@ -14,15 +14,14 @@ from invoke.context import Context
 
 from carto_fork import program
 from carto_fork.audit import healing
-from carto_fork.audit.ancestry import Lost
 from carto_fork.fork.fork import open_fork
-from carto_fork.merge.evidence import Commit
+from carto_fork.merge.authorship import Lost
+from carto_fork.merge.hunks import Commit
 from carto_fork.run import steps
 from carto_fork.run.console import Console
 from carto_fork.run.errors import CheckFailed, ExitCode, Failed, Paused, Refused, Stop
-from carto_fork.run.journal import Journal, locked
 from carto_fork.run.shell import Shell
-from carto_fork.run.steps import Condition, Plan, Runner, Step
+from carto_fork.run.steps import Condition, Journal, Plan, Runner, Step, locked
 from carto_fork.upgrade import request
 from carto_standin.github import GitHub
 from house import procedures

@@ -9,7 +9,7 @@ import tomli
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_fork.fork import versions
+from carto_fork.fork import version_files
 from carto_fork.run.errors import Refused
 
 KEYS = ("tool.poetry.version", "project.version", "tool.commitizen.version")
@@ -43,7 +43,7 @@ version_files = [
 
 
 def test_versions_are_read_at_the_keys_that_exist() -> None:
-    assert versions.read(POETRY, KEYS, "pyproject.toml") == {
+    assert version_files.read(POETRY, KEYS, "pyproject.toml") == {
         "tool.poetry.version": "1.76.5",
         "tool.commitizen.version": "1.76.5",
     }
@@ -71,14 +71,14 @@ def test_a_version_is_read_in_any_toml_notation_and_skipped_if_missing(
 ) -> None:
     if found is None:
         with pytest.raises(Refused):
-            versions.read(text, KEYS, "x.toml")
+            version_files.read(text, KEYS, "x.toml")
     else:
-        assert versions.read(text, KEYS, "x.toml") == found
+        assert version_files.read(text, KEYS, "x.toml") == found
 
 
 def test_a_key_can_be_at_the_top_level_or_nested() -> None:
     text = "version = '1'\n[a.b.c.d]\nversion = '2'\n"
-    assert versions.read(text, ["version", "a.b.c.d.version", "a.b.version"], "x.toml") == {
+    assert version_files.read(text, ["version", "a.b.c.d.version", "a.b.version"], "x.toml") == {
         "version": "1",
         "a.b.c.d.version": "2",
     }
@@ -90,7 +90,7 @@ def test_a_key_can_be_at_the_top_level_or_nested() -> None:
 )
 def test_a_version_that_is_not_a_string_is_refused(value: str, shown: str) -> None:
     with pytest.raises(Refused) as refused:
-        versions.read(
+        version_files.read(
             f"[project]\nversion = {value}\n", KEYS, "pyproject.toml", "pyproject.toml at abc"
         )
     assert str(refused.value) == (
@@ -102,7 +102,7 @@ def test_a_version_that_is_not_a_string_is_refused(value: str, shown: str) -> No
 
 def test_an_invalid_toml_file_is_refused() -> None:
     with pytest.raises(Refused) as refused:
-        versions.read("[project]\n<<<<<<< HEAD\n", KEYS, "pyproject.toml")
+        version_files.read("[project]\n<<<<<<< HEAD\n", KEYS, "pyproject.toml")
     assert str(refused.value) == (
         "Refused: pyproject.toml is no valid TOML: Invalid statement (at line 2, column 1).\n"
         "Nothing was changed.\n"
@@ -114,7 +114,7 @@ def test_an_invalid_toml_file_is_refused() -> None:
 
 
 def test_only_the_version_changes() -> None:
-    new = versions.write(POETRY, KEYS, "1.77.2", "x.toml")
+    new = version_files.write(POETRY, KEYS, "1.77.2", "x.toml")
     assert new == POETRY.replace('\nversion = "1.76.5"', '\nversion = "1.77.2"').replace(
         '\tversion="1.76.5"', '\tversion="1.77.2"'
     )
@@ -157,7 +157,7 @@ def test_only_the_version_changes() -> None:
     ],
 )
 def test_quotes_layout_and_line_ends_stay(before: str, after: str) -> None:
-    assert versions.write(before, KEYS, "2.0", "x.toml") == after
+    assert version_files.write(before, KEYS, "2.0", "x.toml") == after
 
 
 @pytest.mark.parametrize(
@@ -173,18 +173,18 @@ def test_quotes_layout_and_line_ends_stay(before: str, after: str) -> None:
     ],
 )
 def test_a_file_without_the_keys_stays_as_it_is(text: str) -> None:
-    assert versions.write(text, KEYS, "2.0", "x.toml") == text
+    assert version_files.write(text, KEYS, "2.0", "x.toml") == text
 
 
 def test_only_the_named_keys_are_written() -> None:
     text = '[project]\nversion = "1"\n[tool.poetry]\nversion = "1"\n'
-    new = versions.write(text, ["project.version"], "2", "x.toml")
+    new = version_files.write(text, ["project.version"], "2", "x.toml")
     assert new == '[project]\nversion = "2"\n[tool.poetry]\nversion = "1"\n'
 
 
 def test_writing_the_current_version_changes_no_byte() -> None:
     text = "[project]\nversion = '1.0'\n"
-    assert versions.write(text, KEYS, "1.0", "x.toml") == text
+    assert version_files.write(text, KEYS, "1.0", "x.toml") == text
 
 
 @given(
@@ -197,10 +197,10 @@ def test_whatever_is_around_it_stays_byte_for_byte(around: list[str], end: str, 
     rest = [line for line in around if line.startswith(("#", "["))]
     lines = [*head, "[project]", 'name = "1.0"', f'version = "1.0"{tail}', *rest]
     text = "".join(f"{line}{end}" for line in "\n".join(lines).split("\n"))
-    new = versions.write(text, KEYS, "2.0.1", "x.toml")
+    new = version_files.write(text, KEYS, "2.0.1", "x.toml")
     assert new == text.replace('version = "1.0"', 'version = "2.0.1"')
     assert tomli.loads(new)["project"] == {"name": "1.0", "version": "2.0.1"}
-    assert versions.read(new, KEYS, "x.toml") == {"project.version": "2.0.1"}
+    assert version_files.read(new, KEYS, "x.toml") == {"project.version": "2.0.1"}
 
 
 # --- JSON ----------------------------------------------------------------------------------------
@@ -222,9 +222,9 @@ LOCK = """\
 def test_only_the_strings_of_the_keys_change_in_json() -> None:
     """Keys that are elsewhere, in lists or in strings are text like any other."""
     keys = ("version", "packages..version", "name.version", "missing")
-    after = versions.write(LOCK, keys, "1.10.0", "package-lock.json")
+    after = version_files.write(LOCK, keys, "1.10.0", "package-lock.json")
     own, root = '  "version": "1.0.0"\n}\n', '"version":  "1.0.0" }'
     assert after == LOCK.replace(own, own.replace("1.0.0", "1.10.0")).replace(
         root, root.replace("1.0.0", "1.10.0")
     )
-    assert versions.write(after, keys, "1.0.0", "package-lock.json") == LOCK
+    assert version_files.write(after, keys, "1.0.0", "package-lock.json") == LOCK

@@ -7,22 +7,139 @@ project's own up to date; a test fails where they are not.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path, PurePosixPath
 
 from ..audit import healing
-from ..fork import branch, mirror, policy, setup, tags
+from ..fork import policy, setup, tags
+from ..fork.branches import FETCH_MIRROR, FETCH_PRODUCTION, SYNC_MAIN
 from ..fork.policy import Policy
-from ..release import building, contribute, images, publish
-from ..run import github, markdown
+from ..release import building, contribute, notes
+from ..release.release import RELEASE
+from ..run import github
 from ..run.errors import ExitCode
 from ..run.shell import command_line, fill
 from ..run.steps import Step
+from ..run.text import table
 from ..upgrade import request, steps
-from . import rulebook, templates
+
+_CRITICAL_RULES = (
+    "Never merge `{mirror}` or `{upstream}/{branch}` into `{production}`; merge stable tags only.",
+    "Merge a sync branch with a merge commit. A squash forgets which upstream commits are in, and "
+    "the next upgrade then meets conflicts by the hundred.",
+    "Nothing of the fork's is dropped without a person having said so, in a rule or by hand.",
+)
+
+_BEST_PRACTICES = (
+    "Run `invoke next` first: it prints one command and why. `invoke status` tells the branch "
+    "that is checked out and where the fork stands.",
+    "Never merge `{mirror}` into `{production}`, never squash a sync branch.",
+    "Never take one side of a whole file to make a conflict go away: look at both sides' intents. "
+    "What you let go, write down with `--reason`; what `verify` calls lost, bring back.",
+    "Leave other people's checkouts alone; work in the upgrade's work tree.",
+    "Let the tests run: `--no-tests` is for a second look at a branch that is tested already.",
+    "Write conventional commits (`feat:`, `fix:`, `chore:`, `docs:`); they decide the version of "
+    "the next release.",
+    "Mark every block that the fork adds to a file of upstream's with {marker}; write a new "
+    "pattern down in `carto_fork.toml`, as a rule or a feature.",
+    "Exit codes tell what happened: `invoke guide --topic exit-codes`.",
+)
+
+
+def critical_rules(found: Policy) -> str:
+    """What would do lasting harm, as a list."""
+    return _listed(_CRITICAL_RULES, found)
+
+
+def best_practices(found: Policy) -> str:
+    """How to work on a fork, for AI assistants and for people, as a numbered list."""
+    return _listed(_BEST_PRACTICES, found, numbered=True)
+
+
+def branches(found: Policy) -> str:
+    """The branches of a fork, as a table."""
+    values = found.branches
+    upstream = f"{found.remotes.upstream.name}/{values.upstream}"
+    lines = table(
+        ["Branch", "What it is", "Where it comes from"],
+        [
+            [
+                f"`{values.mirror}`",
+                f"the mirror: follows upstream's `{values.upstream}`, for awareness only",
+                f"`{upstream}`, fast-forward",
+            ],
+            [
+                f"`{values.production}`",
+                f"production: a stable release plus {found.name}'s customisations",
+                "merged upstream tags",
+            ],
+            [
+                f"`{values.sync_for('<tag>')}`",
+                "where one upgrade is prepared and reviewed",
+                f"`{values.production}`",
+            ],
+            ["`feature/*`", "development", f"`{values.production}`"],
+        ],
+    )
+    return "\n".join([*lines, ""])
+
+
+def _listed(sentences: Sequence[str], found: Policy, *, numbered: bool = False) -> str:
+    """Sentences as a list, with the names of a fork."""
+    marker = f"`{found.markers.fork} why`" if found.markers else "a comment"
+    values = found.values() | {"marker": marker}
+    items = []
+    for number, sentence in enumerate(sentences, 1):
+        head = f"{number}. " if numbered else "- "
+        for name, value in values.items():
+            sentence = sentence.replace(f"{{{name}}}", value)
+        under = " " * len(head)
+        items.append(textwrap.fill(head + sentence, 100, subsequent_indent=under))
+    return "\n".join([*items, ""])
+
+
+_CHOICE = re.compile(
+    r"^<<if (\w+)>>\n(.*?)(?:^<<else>>\n(.*?))?^<<end>>\n", re.DOTALL | re.MULTILINE
+)
+_VALUE = re.compile(r"<<(\w+)>>")
+_STAMP = re.compile(r"^(?:#|<!--) carto-fork adopt: (\w+)\b.*\n", re.MULTILINE)
+_TELLS = "brings this up to date until somebody changes it"
+
+
+def template(name: str) -> str:
+    """A template of this package, such as ``workflows/guard.yml``."""
+    return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+
+
+def filled(template: str, values: Mapping[str, str], given: Mapping[str, bool]) -> str:
+    """A template with its choices made and its values put in. Raises KeyError for unknown ones."""
+    chosen = _CHOICE.sub(lambda c: c[2] if given[c[1]] else c[3] or "", template)
+    return _VALUE.sub(lambda found: values[found[1]], chosen)
+
+
+def stamped(text: str, path: str) -> str:
+    """A file's text with a first line that says which text it was given."""
+    line = f"carto-fork adopt: {_digest(text)} ({_TELLS})"
+    markdown = PurePosixPath(path).suffix == ".md"
+    return (f"<!-- {line} -->\n" if markdown else f"# {line}\n") + text
+
+
+def untouched(text: str) -> bool:
+    """Whether a file is as it was once given."""
+    found = _STAMP.match(text)
+    return found is not None and found[1] == _digest(text[found.end() :])
+
+
+def _digest(text: str) -> str:
+    plain = text.replace("\r\n", "\n").encode("utf-8", "surrogateescape")
+    return hashlib.sha256(plain).hexdigest()[:12]
+
 
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 
@@ -44,9 +161,9 @@ def process(found: Policy) -> str:
     return _document("adopted/process.md", found.files.process, found)
 
 
-def _document(template: str, path: str, found: Policy) -> str:
-    text = templates.fill(templates.read(template), values(found), given(found))
-    return templates.stamped(renewed(text, found), path)
+def _document(name: str, path: str, found: Policy) -> str:
+    text = filled(template(name), values(found), given(found))
+    return stamped(renewed(text, found), path)
 
 
 def given(found: Policy) -> dict[str, bool]:
@@ -145,8 +262,8 @@ def _image_rows(found: Policy) -> str:
     if found.images is None or found.releases is None:
         return ""
     _, version = example(found)
-    branch = images.of_branch(found.images, found.branches.production, "0123456789")
-    release = images.of_release(
+    branch = notes.images_of_branch(found.images, found.branches.production, "0123456789")
+    release = notes.images_of_release(
         found.images, found.releases.name(version, "0.1.0"), version, "0.1.0"
     )
     rows = {"a commit 0123456 of the branch": branch, "that release": release}
@@ -200,12 +317,12 @@ def part(name: str, found: Policy) -> str:
     placed = publishing | {"work": work, "place": f"../{work}"}
     procedures: Mapping[str, tuple[Sequence[Step], Mapping[str, str]]] = {
         "setup": (setup.SETUP, {}),
-        "sync-main": (mirror.FETCH_MIRROR + mirror.SYNC_MAIN, {}),
+        "sync-main": (FETCH_MIRROR + SYNC_MAIN, {}),
         "upgrade-carto": (upgrading, {}),
         "heal": (healing.HEAL, {}),
-        "release": (branch.FETCH_PRODUCTION + publish.RELEASE, publishing),
+        "release": (FETCH_PRODUCTION + RELEASE, publishing),
         "images": (building.IMAGES, placed),
-        "feature": (branch.FETCH_PRODUCTION + contribute.FEATURE, publishing),
+        "feature": (FETCH_PRODUCTION + contribute.FEATURE, publishing),
         "pr": (contribute.PULL_REQUEST, publishing | {"title": "fix(core): what changes"}),
         "pull-request": (
             request.OPEN_REQUEST + request.UPDATE_REQUEST[1:] + request.SUPERSEDE,
@@ -216,9 +333,9 @@ def part(name: str, found: Policy) -> str:
         "abort": (steps.SAVE + steps.ABORT, {}),
     }
     tables = {
-        "branches": lambda: rulebook.branches(found),
-        "critical-rules": lambda: rulebook.critical_rules(found),
-        "best-practices": lambda: rulebook.best_practices(found),
+        "branches": lambda: branches(found),
+        "critical-rules": lambda: critical_rules(found),
+        "best-practices": lambda: best_practices(found),
         "rules": lambda: _rules(found),
         "tags": lambda: _tags(found),
         "exit-codes": _exit_codes,
@@ -303,7 +420,7 @@ def _publishing(found: Policy) -> dict[str, str]:
     }
     if found.images is None:
         return told
-    names = images.of_release(found.images, tag, version, "0.1.0")
+    names = notes.images_of_release(found.images, tag, version, "0.1.0")
     return told | {
         "image": next(iter(names), found.images.name.lower()),
         "dockerfile": found.images.dockerfile,
@@ -347,7 +464,7 @@ def _exit_codes() -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "".join(f"{line}\n" for line in markdown.table(head, rows))
+    return "".join(f"{line}\n" for line in table(head, rows))
 
 
 def main(root: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from packaging.version import Version
 from pathspec import GitIgnoreSpec
 
-from ..fork import drops, pins, policy, tags, versions
+from ..fork import policy, records, tags, version_files
 from ..fork.policy import Files, TagScheme, TagUse
 from ..run import git, github
 from ..run.errors import Refused, Usage
@@ -435,7 +435,7 @@ class _Survey:
             if path not in tree:
                 continue
             try:
-                stated = versions.read(self._text(commit, path), keys, path)
+                stated = version_files.read(self._text(commit, path), keys, path)
             except Refused:
                 continue
             if not stated or not re.match(r"\d+\.\d+", next(iter(stated.values()))):
@@ -444,7 +444,7 @@ class _Survey:
             if keys:
                 value["keys"] = list(stated)
             version = next(iter(stated.values()))
-            same = released and version == versions.spelled(released.release, path)
+            same = released and version == version_files.spelled(released.release, path)
             why = f"it states {version}" + (f", like {released.name}" if same and released else "")
             yield Guess("version_files", value, Surety.CERTAIN if same else Surety.LIKELY, why)
 
@@ -618,7 +618,7 @@ def _usual_rules(own: Sequence[str], off: Mapping[str, str], *, sure: bool) -> I
     own: the fork's own workflows. off: upstream's that it renamed, and what they were called.
     sure: whether that is known, and not only supposed.
     """
-    paths = [*sorted(Files().paths), policy.FILE_NAME, drops.FILE_NAME, pins.FILE_NAME, *own]
+    paths = [*sorted(Files().paths), policy.FILE_NAME, records.DROPS_FILE, records.TAGS_FILE, *own]
     yield _rule(
         "files of the fork",
         [f"/{path}" for path in dict.fromkeys(paths)],

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pathspec import GitIgnoreSpec
 
-from ..fork import target
 from ..fork.fork import Fork
+from ..fork.releases import here, newest_here
 from ..fork.session import Session
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts
@@ -20,7 +20,7 @@ from ..run.console import Console
 from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.text import counted, printable
-from . import ancestry, inventory
+from . import inventory
 
 if TYPE_CHECKING:
     from ..merge.decisions import Decision
@@ -42,7 +42,7 @@ class Forecast:
     commits: int
     files: int
     decisions: tuple[Decision, ...]
-    lost: ancestry.Lost | None
+    lost: authorship.Lost | None
     unhealed: int
 
     @property
@@ -115,17 +115,17 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
         reading = pool.submit(authorship.of_fork, sh, fork, production, theirs)
         counting = pool.submit(git.count, sh, repo, theirs, production)
         # Imported while git is at work.
-        from ..merge import knowledge
+        from ..merge import resolve
 
         own = reading.result()
-        lost = ancestry.of_fork(sh, fork, production, theirs)
+        lost = authorship.lost_of_fork(sh, fork, production, theirs)
         merged, base = merging.result(), production
         unhealed = len(merged.conflicts)
         if lost:
-            base = ancestry.healed(sh, repo, production, lost)
+            base = authorship.healed_commit(sh, repo, production, lost)
             merged = conflicts.foresee(sh, repo, base, theirs, unread)
         comparing = pool.submit(git.differing, sh, repo, production, merged.tree)
-        decided = knowledge.decide(
+        decided = resolve.decide(
             sh, fork, repo, merged.conflicts, own, base, theirs, told=production
         )
         files = comparing.result()
@@ -156,10 +156,7 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
     fork = s.open_fork()
     if not fork.has_production:
         inventory.ground(s.sh, fork)
-    if names:
-        releases = [target.here(fork, name) for name in names]
-    else:
-        releases = target.newest_here(s.sh, fork)
+    releases = [here(fork, name) for name in names] if names else newest_here(s.sh, fork)
     if not releases:
         production = fork.policy.branches.production
         s.console.say(f"Nothing to forecast: {production} has every stable release that is here.")

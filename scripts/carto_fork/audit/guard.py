@@ -10,17 +10,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..ci import actions
-from ..fork import conventional, fork, policy, tags
+from ..ci import notify
+from ..fork import commits, fork, policy, tags
 from ..fork.fork import Fork
 from ..fork.policy import Side, TagUse
 from ..fork.session import Session
-from ..merge import authorship, markers
-from ..run import git, markdown
+from ..merge import authorship, conflicts
+from ..run import git
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
-from ..run.text import counted, printable
-from . import ancestry, verify
+from ..run.text import counted, plain, printable
+from . import verify
 from .verify import Finding
 
 _PATIENCE = 10
@@ -68,8 +68,8 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
     if not findings:
         s.console.say(f"Nothing stands against {what}.", "green")
         return
-    rows = (f"- **{finding.check}**: {markdown.plain(finding.what)}" for finding in findings)
-    actions.summarize("\n".join(["# Not for the production branch", "", *rows]))
+    rows = (f"- **{finding.check}**: {plain(finding.what)}" for finding in findings)
+    notify.summarize("\n".join(["# Not for the production branch", "", *rows]))
     lines = (f"\n  {finding.check}: {finding.what}" for finding in findings)
     raise CheckFailed(
         f"{counted(len(findings), 'finding')} in {what}:{''.join(lines)}",
@@ -99,7 +99,7 @@ def _ranges(s: Session, found: Fork, among: str, pushed: str, pre_push: bool) ->
             raise Usage(f"--range is {among!r}.", then="name two commits, as in --range A..B.")
         base, head = (git.commit_of(s.sh, found.path, end) for end in ends)
         yield Range(among, base, head)
-    elif os.environ.get("GITHUB_EVENT_NAME") in _EVENTS and actions.running():
+    elif os.environ.get("GITHUB_EVENT_NAME") in _EVENTS and notify.running():
         yield from _pull_request(s.sh, found)
     else:
         head = git.commit_of(s.sh, found.repository.path, "HEAD")
@@ -245,7 +245,7 @@ def _check(sh: Shell, found: Fork, upstream: _Upstream, each: Range) -> Iterator
         yield Finding("squashed sync", what)
     told = {commit.name for commit in squashed}
     for commit in own:
-        parsed = conventional.parse(commit.subject)
+        parsed = commits.parse(commit.subject)
         if len(commit.parents) < 2 and commit.name not in told and not parsed:
             yield Finding("subject", f"{commit.short} is no conventional commit")
     stable_ones = upstream.stable.keys()
@@ -253,7 +253,7 @@ def _check(sh: Shell, found: Fork, upstream: _Upstream, each: Range) -> Iterator
     losses = list(_losses(sh, found, upstream, each, syncs))
     yield from losses
     told = {finding.path for finding in losses}
-    for path, _ in markers.left(sh, repo, [each.base, *stable], each.head):
+    for path, _ in conflicts.markers_left(sh, repo, [each.base, *stable], each.head):
         if path not in told:
             yield Finding("markers", f"{printable(path)} holds conflict markers", path)
 
@@ -270,7 +270,7 @@ def _heals(sh: Shell, found: Fork, upstream: _Upstream, commit: _Commit, foreign
     own = authorship.of_fork(sh, found, ours, theirs, *upstream.tips)
     # The proof that `heal` asks for: what differs from what was brought, the fork itself changed.
     return any(
-        not ancestry.hides(
+        not authorship.hides(
             sh, found.path, sync, theirs, git.differing(sh, found.path, theirs, sync.name), own
         )
         for sync in own.squashed

@@ -8,19 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..fork import branch, drops
+from ..fork import branches, records
 from ..fork.fork import Fork, require_right_urls, require_whole_history
 from ..fork.policy import Side
 from ..fork.session import Session
 from ..merge import authorship, conflicts
+from ..merge.authorship import Lost, healed_commit, lost_of_fork
 from ..run import git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
 from ..run.text import counted, printable
-from . import ancestry, inventory, ledger, review
-from .ancestry import Lost
+from . import inventory, ledger, review
 from .ledger import Entry
 
 HEALS = Condition("with `--heal`, where the ancestry of an earlier sync is lost")
@@ -35,7 +35,13 @@ HEAL_STEP = Step(
     undo=("git -C {repo} worktree remove --force --force {place}",),
 )
 
-HEAL = (branch.BRANCH, branch.WORKTREE, replace(HEAL_STEP, when=None), branch.PUSH, *branch.LANDING)
+HEAL = (
+    branches.BRANCH,
+    branches.WORKTREE,
+    replace(HEAL_STEP, when=None),
+    branches.PUSH,
+    *branches.LANDING,
+)
 
 
 _MOST_PATHS = 10
@@ -77,7 +83,7 @@ def find(sh: Shell, fork: Fork, upstream: str) -> Healing | None:
     upstream: the commit to merge next.
     """
     production = fork.production_commit
-    lost = ancestry.of_fork(sh, fork, production, upstream)
+    lost = lost_of_fork(sh, fork, production, upstream)
     if lost is None:
         return None
     before, after = cost(sh, fork, production, upstream, lost)
@@ -92,7 +98,7 @@ def left_out(sh: Shell, fork: Fork, production: str, upstream: str, lost: Lost) 
     upstream: the commit to merge next.
     """
     own = authorship.of_fork(sh, fork, production, upstream)
-    told = drops.read(git.show(sh, fork.path, production, drops.FILE_NAME))
+    told = records.read_drops(git.show(sh, fork.path, production, records.DROPS_FILE))
     before = f"{lost.sync.name}^"
     account = ledger.read(sh, fork.path, before, lost.parent, production, own, fork.policy, told)
     return [
@@ -119,7 +125,7 @@ def _branch(sh: Shell, fork: Fork, lost: Lost) -> str:
 
 def cost(sh: Shell, fork: Fork, production: str, upstream: str, lost: Lost) -> tuple[int, int]:
     """How many conflicts a merge makes as things are, and how many once they are healed."""
-    healed = ancestry.healed(sh, fork.path, production, lost)
+    healed = healed_commit(sh, fork.path, production, lost)
     before, after = (
         conflicts.count(sh, fork.path, ours, upstream) for ours in (production, healed)
     )
@@ -182,9 +188,9 @@ def plan(sh: Shell, fork: Fork, healing: Healing, *, direct: bool, push: bool) -
     checkout = held.get(fork.local_production)
     conditions: set[Condition] = set()
     if push:
-        conditions = {branch.DIRECT if direct else branch.PUSHES, branch.TIDIES}
+        conditions = {branches.DIRECT if direct else branches.PUSHES, branches.TIDIES}
     if push and direct and fork.local_production in fork.refs.objects:
-        conditions.add(branch.DIRECT_CHECKED_OUT if checkout else branch.DIRECT_ELSEWHERE)
+        conditions.add(branches.DIRECT_CHECKED_OUT if checkout else branches.DIRECT_ELSEWHERE)
     known = fork.values() | {
         "sync": name,
         "start": fork.production_commit,

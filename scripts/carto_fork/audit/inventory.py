@@ -10,18 +10,18 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from ..fork import drops, pins, policy
+from ..fork import policy, records
 from ..fork.fork import Fork, require_production, require_remotes
 from ..fork.policy import Feature, Policy, Side
 from ..fork.session import Session
 from ..merge import authorship
-from ..merge.evidence import Commit, Customisations
+from ..merge.hunks import Commit, Customisations
 from ..run import git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused
 from ..run.shell import Shell, batches
 from ..run.text import counted, substantive
-from . import ancestry, ledger, verify
+from . import ledger, verify
 from .fates import Fate
 from .ledger import Entry
 from .verify import Finding
@@ -32,7 +32,7 @@ _MOST_FILES = 8
 _DEFINITION = re.compile(
     r"(export )?(default )?(async )?(def|class|function|const|interface|type) \w+"
 )
-_OWN_FILES = {policy.FILE_NAME, drops.FILE_NAME, pins.FILE_NAME}
+_OWN_FILES = {policy.FILE_NAME, records.DROPS_FILE, records.TAGS_FILE}
 """Files in the fork that only this product reads: no feature of the fork's."""
 
 
@@ -47,14 +47,14 @@ class Ground:
     own: Customisations
     base: str
     tip: str
-    lost: ancestry.Lost | None
+    lost: authorship.Lost | None
     healed: str
 
 
-def lost(sh: Shell, fork: Fork) -> ancestry.Lost | None:
+def lost(sh: Shell, fork: Fork) -> authorship.Lost | None:
     """The sync whose ancestry is lost, None if all is well. Raises Refused as `ground` does."""
     _require_both(fork)
-    return ancestry.of_fork(sh, fork, fork.production_commit, tip(fork))
+    return authorship.lost_of_fork(sh, fork, fork.production_commit, tip(fork))
 
 
 def _require_both(fork: Fork) -> None:
@@ -75,8 +75,8 @@ def ground(sh: Shell, fork: Fork) -> Ground:
     _require_both(fork)
     newest, production = tip(fork), fork.production_commit
     own = authorship.of_fork(sh, fork, production, newest)
-    cut = ancestry.of_fork(sh, fork, production, newest)
-    healed = ancestry.healed(sh, fork.path, production, cut) if cut else production
+    cut = authorship.lost_of_fork(sh, fork, production, newest)
+    healed = authorship.healed_commit(sh, fork.path, production, cut) if cut else production
     bases = git.merge_bases(sh, fork.path, healed, newest)
     if not bases:
         upstream = fork.policy.remotes.upstream.name

@@ -11,9 +11,9 @@ from typing import Any
 
 from pathspec import GitIgnoreSpec
 
-from ..fork.drops import Drop
 from ..fork.policy import VERSION_LINE, Kind, Policy, Rule, Side, Take
-from ..merge.evidence import Commit, Customisations
+from ..fork.records import Drop
+from ..merge.hunks import Commit, Customisations
 from ..run import git
 from ..run.git import Tree
 from ..run.shell import Shell

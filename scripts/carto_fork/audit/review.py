@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from .. import __version__
-from ..fork import target
+from ..fork import releases
 from ..fork.fork import Fork
 from ..fork.policy import Side
 from ..fork.session import Session
@@ -62,15 +62,15 @@ def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> 
         _require_passed(s, checked, "the merge", mend)
     elif landed:
         fork = s.open_fork()
-        release = target.here(fork, landed)
+        release = releases.here(fork, landed)
         with s.console.working("verify"):
             checked = verify.of_landed(s.sh, fork, release)
         mend = _how_to_mend_landed(s, checked, release.name)
         _require_passed(s, checked, f"the sync to {release.name}", mend)
     else:
-        name = target.asked_name(tag)
+        name = releases.asked_name(tag)
         fork, work = s.open_work_tree()
-        verify_release(s, fork, work, target.here(fork, name))
+        verify_release(s, fork, work, releases.here(fork, name))
 
 
 def verify_release(
@@ -113,7 +113,7 @@ def let_go(s: Session, path: str, reason: str, tag: str) -> None:
         raise Usage(f"{option} is missing.", then=s.command("drop", path="PATH", reason="WHY"))
     found, work = s.open_work_tree()
     if tag:
-        target.here(found, tag)
+        releases.here(found, tag)
     state = git.work_state(s.sh, work)
     if state.merging or state.dirty:
         raise Refused(

@@ -12,18 +12,18 @@ from typing import Any
 
 from pathspec import GitIgnoreSpec
 
-from ..fork import drops, tags, versions
-from ..fork.drops import Drop
+from ..fork import records, tags, version_files
 from ..fork.fork import Fork
 from ..fork.policy import Policy
+from ..fork.records import Drop
 from ..fork.tags import Tag
-from ..merge import authorship, markers
-from ..merge.evidence import Commit, Customisations
+from ..merge import authorship, conflicts
+from ..merge.hunks import Commit, Customisations
 from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell, batches
 from ..run.text import counted, printable
-from . import ancestry, ledger, soundness
+from . import ledger, soundness
 from .ledger import Entry, Ledger
 
 _WORKFLOWS = ".github/workflows/"
@@ -58,7 +58,7 @@ class Verification:
     theirs: str = ""
     result: str = ""
     account: Ledger | None = None
-    healed: ancestry.Lost | None = None
+    healed: authorship.Lost | None = None
 
     @property
     def wrong(self) -> list[Finding]:
@@ -115,7 +115,7 @@ def of_landed(sh: Shell, fork: Fork, tag: Tag) -> Verification:
     repo, production = fork.path, fork.production_commit
     theirs = git.commit_of(sh, repo, f"refs/tags/{tag.name}")
     if not git.is_ancestor(sh, repo, theirs, production):
-        lost = ancestry.of_fork(sh, fork, production, theirs)
+        lost = authorship.lost_of_fork(sh, fork, production, theirs)
         if lost and _is_at_least(sh, repo, lost.parent, theirs):
             what = f"{tag.name} was squashed: {described(lost.sync)} has one parent only"
         else:
@@ -175,13 +175,13 @@ def of_merge(
 
 def _account(
     sh: Shell, fork: Fork, repo: Path, ours: str, theirs: str, result: str
-) -> tuple[Ledger, ancestry.Lost | None, Customisations]:
+) -> tuple[Ledger, authorship.Lost | None, Customisations]:
     """The ledger of a merge, the sync whose lost ancestry it reckons with, and what the fork's own
     commits did."""
     own = authorship.of_fork(sh, fork, ours, theirs)
-    lost = ancestry.of_fork(sh, fork, ours, theirs)
-    healed = ancestry.healed(sh, repo, ours, lost) if lost else ours
-    told = drops.read(git.show(sh, repo, result, drops.FILE_NAME))
+    lost = authorship.lost_of_fork(sh, fork, ours, theirs)
+    healed = authorship.healed_commit(sh, repo, ours, lost) if lost else ours
+    told = records.read_drops(git.show(sh, repo, result, records.DROPS_FILE))
     account = ledger.read(sh, repo, healed, theirs, result, own, fork.policy, told)
     return account, lost, own
 
@@ -294,7 +294,7 @@ def _other_versions(sh: Shell, work: Path, tag: Tag, policy: Policy) -> list[Fin
     findings = []
     for file in policy.version_files:
         text = git.show(sh, work, "HEAD", file.path)
-        stated = versions.read(text, file.keys, file.path) if text is not None else {}
+        stated = version_files.read(text, file.keys, file.path) if text is not None else {}
         if not stated:
             findings.append(Finding("version", f"{file.path} states no version", file.path))
         findings += [
@@ -302,7 +302,7 @@ def _other_versions(sh: Shell, work: Path, tag: Tag, policy: Policy) -> list[Fin
                 "version", f"{file.path}: {key} is {version}, the tag is {tag.release}", file.path
             )
             for key, version in stated.items()
-            if version != versions.spelled(tag.release, file.path)
+            if version != version_files.spelled(tag.release, file.path)
         ]
     return findings
 
@@ -330,7 +330,7 @@ def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> list[Fin
 
 
 def _leftover_markers(sh: Shell, repo: Path, ours: str, theirs: str, result: str) -> list[Finding]:
-    left = markers.left(sh, repo, [ours, theirs], result)
+    left = conflicts.markers_left(sh, repo, [ours, theirs], result)
     return [Finding("markers", printable(f"{path}: {line}"), path) for path, line in left]
 
 

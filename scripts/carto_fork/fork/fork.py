@@ -11,7 +11,7 @@ from ..run.errors import Refused
 from ..run.git import Refs, Repository
 from ..run.github import Hub
 from ..run.shell import Shell, scrub
-from . import policy, versions
+from . import policy
 from .policy import Loaded, Policy, Remote
 
 
@@ -116,14 +116,6 @@ class Fork:
     def gh(self) -> str:
         """The program to ask GitHub with; git's setting `carto-fork.gh` names another one."""
         return self.settings.get("carto-fork.gh", ["gh"])[-1]
-
-    def stated_version(self, sh: Shell, commit: str) -> str:
-        """The version that a commit's version files state first; "" if they state none."""
-        for file in self.policy.version_files:
-            text = git.show(sh, self.path, commit, file.path)
-            for version in versions.read(text or "", file.keys, file.path).values():
-                return version
-        return ""
 
     def at(self, sh: Shell, commit: str) -> Fork:
         """The same fork with the policy as it is at a commit of the production branch."""

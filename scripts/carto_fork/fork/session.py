@@ -6,10 +6,13 @@ import errno
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,14 +20,100 @@ from typing import Any
 import msgspec
 from invoke.context import Context
 
-from ..run import git, invocation, journal
+from ..run import git, steps
 from ..run.console import Console
 from ..run.errors import ExitCode, Failed, Interrupted, Refused, Stop
-from ..run.journal import Journal
 from ..run.shell import Shell
-from ..run.steps import Plan, Runner, Step
+from ..run.steps import Journal, Plan, Runner, Step
 from . import fork
 from .fork import Fork
+
+# Of invoke's own options that take the next word as their value: those that decide which tasks are
+# found, and the others.
+_LOCATION = ("-c", "--collection", "-r", "--search-root", "-f", "--config")
+_OTHER = ("-T", "--command-timeout", "-D", "--list-depth", "-F", "--list-format", "--hide")
+
+
+def program(argv: Sequence[str]) -> str:
+    """What a person types before the name of a task, such as ``invoke`` or ``carto-fork``.
+
+    argv: as in `sys.argv`. Of invoke's options only those stay that say where the tasks are.
+    """
+    words = _executable(argv[0])
+    options = iter(argv[1:])
+    for option in options:
+        if not option.startswith("-"):
+            break
+        if option in _LOCATION:
+            words += [option, next(options, "")]
+        elif option.startswith(tuple(f"{name}=" for name in _LOCATION)):
+            words.append(option)
+        elif option in _OTHER:
+            next(options, "")
+    return shlex.join(words)
+
+
+def guard(argv: Sequence[str]) -> str:
+    """The command line that checks what is pushed, for a hook."""
+    return f"{anywhere(argv)} guard --pre-push"
+
+
+def anywhere(argv: Sequence[str]) -> str:
+    """What starts this program from any directory, for files that others run, such as hooks."""
+    path = Path(argv[0]).absolute()
+    words = [sys.executable, "-m", path.parent.name] if path.name == "__main__.py" else [str(path)]
+    if Path(words[-1]).name.startswith("carto-fork"):
+        return shlex.join(words)
+    given = [part for word in argv[1:] for part in _parted(word)]
+    paths = {"-r", "--search-root", "-f", "--config"}
+    kept = [
+        word
+        for option, value in pairwise(given)
+        if option in _LOCATION
+        for word in (option, os.path.abspath(value) if option in paths else value)
+    ]
+    if not {"-r", "--search-root"} & set(kept):
+        kept += ["--search-root", os.getcwd()]
+    return shlex.join([*words, *kept])
+
+
+def _parted(word: str) -> list[str]:
+    """An option that says where the tasks are, and its value, as two words."""
+    return word.split("=", 1) if word.startswith(tuple(f"{x}=" for x in _LOCATION)) else [word]
+
+
+def _executable(path: str) -> list[str]:
+    """The shortest words that start the same program from the current directory."""
+    if Path(path).name == "__main__.py":
+        return [_on_path(sys.executable), "-m", Path(path).parent.name]
+    return [_on_path(path)]
+
+
+def _on_path(program: str) -> str:
+    """The name alone where a shell finds this very program by it, else the shorter path."""
+    name = Path(program).name
+    found = shutil.which(name)
+    if found and os.path.realpath(found) == os.path.realpath(program):
+        return name
+    here = os.path.relpath(program)
+    if here.startswith(".."):
+        return program
+    return here if os.sep in here else f".{os.sep}{here}"
+
+
+def command(program: str, task: str, **options: str | bool | Sequence[str]) -> str:
+    """A task's command line; options that are empty or False are left out, and one with several
+    values is repeated."""
+    words = [task]
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if value is True:
+            words.append(flag)
+        elif value:
+            values = [value] if isinstance(value, str) else value
+            words += [word for one in values for word in (flag, one)]
+    return f"{program} {shlex.join(words)}"
+
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -50,9 +139,9 @@ class Session:
         self.sh = Shell(context, sys.stderr if as_json else sys.stdout)
         self.console = Console(self.sh.stream, pasteable=self.sh.dry)
         self.json = as_json
-        self.program = invocation.program(argv)
+        self.program = program(argv)
         self.repo_option = str(options.get("repo", ""))
-        self.again = invocation.command(self.program, task, **options, json=as_json)
+        self.again = command(self.program, task, **options, json=as_json)
         self._argv, self._printed = argv, False
 
     @property
@@ -85,11 +174,11 @@ class Session:
     @property
     def guard_line(self) -> str:
         """The command line that checks what is pushed, from any directory."""
-        return invocation.guard(self._argv)
+        return guard(self._argv)
 
     def command(self, task: str, **options: str | bool | Sequence[str]) -> str:
         """The command line of another task on the same fork."""
-        return invocation.command(self.program, task, **{"repo": self.repo_option, **options})
+        return command(self.program, task, **{"repo": self.repo_option, **options})
 
     def spelled_out(self, advice: str) -> str:
         """Advice with whole command lines for `the same command` and for names of tasks."""
@@ -118,7 +207,7 @@ class Session:
         if self.sh.dry:
             yield None
             return
-        with journal.locked(repository.common, self.again) as held:
+        with steps.locked(repository.common, self.again) as held:
             yield held
 
     def run(

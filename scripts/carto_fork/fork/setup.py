@@ -1,9 +1,22 @@
-"""What a clone needs before anything else: remotes, and settings of git."""
+"""What a clone needs: remotes, settings of git, the hook; and the policy that is in force."""
 
 from __future__ import annotations
 
+import json
+import os
+import shlex
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from ..run import files, git
+from ..run.console import Console
+from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
-from .fork import require_right_urls
+from .fork import Fork, require_right_urls
+from .policy import Loaded
 from .session import Session
 
 NO_ORIGIN = Condition("where there is no remote of that name")
@@ -48,3 +61,124 @@ def set_up(s: Session) -> None:
         s.run(SETUP, Plan(fork.values(), frozenset(missing)), held)
     if not s.sh.dry:
         s.console.row("Next: ", s.command("next"))
+
+
+def show_config(s: Session) -> None:
+    """Print the policy in force; refuse afterwards where the fork's own one is not valid."""
+    fork = s.open_fork(whatever_policy=True)
+    if s.json:
+        s.print_json(fork.loaded.settings)
+    else:
+        _show(s.console, fork.loaded)
+    if fork.problem:
+        raise fork.problem
+
+
+def _show(console: Console, loaded: Loaded) -> None:
+    """The effective policy as TOML, each value with where it came from."""
+    # In TOML a plain key cannot follow the tables of a list.
+    listed = [setting for setting in loaded.settings if _tables(setting.value)]
+    for setting in loaded.settings:
+        if setting not in listed:
+            line = f"{setting.key} = {_inline(setting.value)}"
+            console.row(f"{line:<60}  ", f"# {setting.source}")
+    for setting in listed:
+        for table in setting.value:
+            console.say()
+            console.row(f"[[{setting.key}]]  ", f"# {setting.source}")
+            for key, value in table.items():
+                console.row("", f"{key} = {_inline(value)}")
+
+
+def _tables(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
+
+
+def _inline(value: object) -> str:
+    """A value as TOML writes it on one line."""
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_inline, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    # JSON's strings are TOML's basic strings.
+    return f"'{value}'" if "\\" in str(value) and "'" not in str(value) else json.dumps(value)
+
+
+HOOK = Step(
+    "hook",
+    "Let git ask `guard` before it pushes.",
+    run=(
+        "git -C {repo} config carto-fork.guard {guard}",
+        "mkdir -p {hooks}",
+        "install -m 755 {shipped} {hook}",
+    ),
+)
+
+
+SOURCE = Path(__file__).with_name("hooks") / "pre-push"
+"""The hook's text; git's setting carto-fork.guard tells it what to call."""
+
+
+class There(Enum):
+    """What lies where the hook belongs."""
+
+    NOTHING = "nothing"
+    OURS = "ours"
+    STALE = "ours, and the git setting that tells it what to call is missing or out of date"
+    OTHER = "another hook"
+    SHARED = "in a directory of hooks that is not this clone's alone"
+
+
+@dataclass(frozen=True)
+class Hook:
+    """The hook of a clone: its absolute path, and what is there."""
+
+    path: Path
+    there: There
+
+
+def find_hook(sh: Shell, fork: Fork) -> Hook:
+    """The hook of a clone, wherever git looks for it (core.hooksPath)."""
+    path = git.path_of(sh, fork.path, "hooks/pre-push")
+    text = files.read_text(path) if path.is_file() else ""
+    if _SETTING in text and not _calls_guard(fork.home, fork.settings.get(_SETTING, [""])[-1]):
+        return Hook(path, There.STALE)
+    if _SETTING in text or "guard --pre-push" in text:
+        return Hook(path, There.OURS)
+    if not path.resolve().is_relative_to(fork.repository.common.resolve()):
+        return Hook(path, There.SHARED)
+    return Hook(path, There.OTHER if os.path.lexists(path) else There.NOTHING)
+
+
+_SETTING = "carto-fork.guard"
+
+
+def _calls_guard(top: Path, line: str) -> bool:
+    """Whether a command line calls `guard`, and what it names by a path is there.
+
+    top: where git runs hooks, the top of the work tree.
+    """
+    try:
+        words = [os.path.expandvars(os.path.expanduser(word)) for word in shlex.split(line)]
+    except ValueError:
+        return False
+    if "guard" not in words:
+        return False
+    named = [word.rpartition("=")[2] for word in words[1:]]
+    paths = [top / name for name in named if name.startswith("/")]
+    program = words[0]
+    there = (top / program).exists() if "/" in program else shutil.which(program) is not None
+    return there and all(path.exists() for path in paths)
+
+
+def hook_values(fork: Fork, hook: Hook, guard: str) -> dict[str, str]:
+    """What the placeholders of `procedures.HOOK` stand for.
+
+    guard: the command line that the hook is to run, from anywhere.
+    """
+    return fork.values() | {
+        "guard": guard,
+        "hooks": str(git.nearest(hook.path.parent)),
+        "hook": str(git.nearest(hook.path)),
+        "shipped": str(SOURCE),
+    }

@@ -8,14 +8,14 @@ from functools import cached_property
 from pathlib import Path
 from shlex import quote
 
-from ..adopt import adoption
+from ..adopt.copies import BRANCH, compare
 from ..audit import healing, inventory
-from ..fork import fork, policy, stray
+from ..fork import branches, fork, policy
 from ..fork.fork import Fork
 from ..fork.policy import TagUse
 from ..fork.session import Session
 from ..fork.tags import Tag, newest
-from ..merge import markers
+from ..merge import conflicts
 from ..run import git, github
 from ..run.console import Console
 from ..run.errors import Failed, Refused
@@ -145,7 +145,7 @@ class _Adviser:
         branch = state.branch.removeprefix("refs/heads/")
         left = self._sh.ask("git -C {work} ls-files --unmerged -z", work=work).fields()
         count = len({entry.partition("\t")[2] for entry in left})
-        under_way = stray.operation(self._sh, work)
+        under_way = branches.operation(self._sh, work)
         if under_way in ("rebase", "cherry-pick", "revert"):
             rebased = git.rebased_branch(self._sh, work).removeprefix("refs/heads/")
             told = (
@@ -165,7 +165,11 @@ class _Adviser:
                     "what can be decided and lists the rest.",
                 )
             yield Advice(f"{at} commit", "A merge is in progress here, and no conflict is left.")
-        if not branch and state.head != git.NULL and (lost := stray.of(self._sh, work, state.head)):
+        if (
+            not branch
+            and state.head != git.NULL
+            and (lost := branches.stray_of(self._sh, work, state.head))
+        ):
             yield Advice(self._command("recover"), f"HEAD is detached, and {lost.told}.")
 
     def _foundations(self) -> Iterator[Advice]:
@@ -229,7 +233,7 @@ class _Adviser:
         """How it goes on after `init`, and after `adopt`."""
         found = self._found
         begun = False
-        for branch in filter(adoption.BRANCH.fullmatch, found.published):
+        for branch in filter(BRANCH.fullmatch, found.published):
             ref = found.tracking(self._origin, branch)
             if git.is_ancestor(self._sh, found.path, ref, found.production_commit):
                 continue
@@ -258,7 +262,7 @@ class _Adviser:
             return git.show(self._sh, found.path, found.production_commit, path)
 
         try:
-            copies = adoption.compare(found.policy, read, draft=found.draft)
+            copies = compare(found.policy, read, draft=found.draft)
         except Refused:
             return False
         return not any(copy.due for copy in copies)
@@ -335,7 +339,7 @@ class _Adviser:
         found, branches = self._found, self._found.policy.branches
         branch = self._facts.checked_out
         local = found.refs.commits.get(f"refs/heads/{branch}")
-        passing = adoption.BRANCH.fullmatch(branch) or healing.BRANCH.fullmatch(branch)
+        passing = BRANCH.fullmatch(branch) or healing.BRANCH.fullmatch(branch)
         if not local or branch in (branches.production, branches.mirror) or passing:
             return
         if branches.tag_of(branch) or not self._hub or not found.has_production:
@@ -388,7 +392,7 @@ class _Adviser:
             return False
         tip, production = inventory.tip(found), found.production_commit
         sides = [tip, *git.merge_bases(self._sh, found.path, production, tip)[:1]]
-        return bool(markers.left(self._sh, found.path, sides, production))
+        return bool(conflicts.markers_left(self._sh, found.path, sides, production))
 
     def _unreleased(self) -> Iterator[Advice]:
         """Whether the production branch has anything that its newest release has not."""
@@ -410,7 +414,7 @@ class _Adviser:
                 forward = f"{self._at} merge --ff-only {self._origin.name}/{self._production}"
                 why = f"{self._production} is {counted(behind, 'commit')} behind here."
                 yield Advice(forward, why)
-        for left in stray.left_behind(self._sh, found.path)[:1]:
+        for left in branches.left_behind(self._sh, found.path)[:1]:
             yield Advice(
                 self._command("recover", commit=left.commit[:10]),
                 f"HEAD was detached, and {left.told}.",

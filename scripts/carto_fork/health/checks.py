@@ -22,10 +22,9 @@ from ..fork.fork import Fork
 from ..fork.policy import TagUse
 from ..fork.tags import Tag
 from ..run import git, github
-from ..run.cures import cure
 from ..run.errors import Refused, Stop
 from ..run.git import Refs, Worktree
-from ..run.github import Hub
+from ..run.github import Hub, cure
 from ..run.shell import Shell, Value, command_line, fill
 from ..run.steps import Step
 

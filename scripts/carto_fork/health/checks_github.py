@@ -12,7 +12,7 @@ from urllib.parse import quote as encoded
 
 from packaging.version import Version
 
-from ..ci import slack
+from ..ci import notify
 from ..run import git, github
 from ..run.steps import Step
 from ..run.text import counted, printable
@@ -111,9 +111,9 @@ def _sync_pr(patient: Patient) -> Iterator[Finding]:
 
 
 def _slack(patient: Patient) -> Iterator[Finding]:
-    name = slack.VARIABLE
+    name = notify.VARIABLE
     here = os.environ.get(name, "").strip()
-    if here and not slack.is_webhook(here):
+    if here and not notify.is_webhook(here):
         what = f"the environment variable {name} is no URL of an incoming webhook."
         cause = "What runs here cannot tell Slack. Its value is a secret and not shown."
         yield Finding(Level.BROKEN, what, cause, f"unset {name}, or set it to the webhook's URL")
@@ -136,7 +136,7 @@ def _slack(patient: Patient) -> Iterator[Finding]:
     text = patient.text(workflow) if workflow else ""
     reads = {kind: f"{kind}.{name}" in text for kind in ("vars", "secrets")}
     secret = name in secrets and reads["secrets"]
-    if name in variables and not slack.is_webhook(value) and not secret:
+    if name in variables and not notify.is_webhook(value) and not secret:
         what = f"the variable {name} is no URL of an incoming webhook of hooks.slack.com."
         cause = "Nothing is delivered. Its value is a secret and not shown."
         yield Finding(Level.BROKEN, what, cause, as_variable)
@@ -159,7 +159,7 @@ def _test(patient: Patient, url: str) -> Iterator[Finding]:
         yield Finding(Level.NOTE, "a test message would be sent.", "--dry sends nothing.", "")
         return
     text = "A test of the connection. Nothing has happened, and nobody has to do anything."
-    why = slack.post(url, slack.message("Test message", [text], {}, patient.fork.policy.name))
+    why = notify.post(url, notify.message("Test message", [text], {}, patient.fork.policy.name))
     if why:
         yield Finding(
             Level.BROKEN,

@@ -9,7 +9,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from ..fork import tags, versions
+from ..fork import tags, version_files
 from ..fork.fork import Fork, wrong_urls
 from ..fork.policy import TagScheme, TagUse
 from ..fork.tags import Tag
@@ -121,7 +121,7 @@ def stated_versions(sh: Shell, fork: Fork, ref: str) -> dict[str, str]:
     found = {}
     for file in fork.policy.version_files:
         text = git.show(sh, fork.path, ref, file.path) or ""
-        stated = versions.read(text, file.keys, file.path)
+        stated = version_files.read(text, file.keys, file.path)
         found.update({f"{file.path}: {key}": version for key, version in stated.items()})
     return found
 
@@ -145,7 +145,7 @@ def _mismatches(version: dict[str, str], contained: Tag | None) -> Iterator[str]
         listed = ", ".join(f"{key} is {value}" for key, value in version.items())
         yield f"the version files disagree: {listed}"
     elif contained and any(
-        value != versions.spelled(contained.release, key.rpartition(": ")[0])
+        value != version_files.spelled(contained.release, key.rpartition(": ")[0])
         for key, value in version.items()
     ):
         stated = next(iter(version.values()))

@@ -15,12 +15,11 @@ from itertools import takewhile
 
 from pathspec import GitIgnoreSpec
 
-from ..fork.drops import Drop
 from ..fork.policy import VERSION_LINE, Kind, Policy, Rule, Side, Take
+from ..fork.records import Drop
 from ..run.text import counted, file_word, pathspec_word, substantive
 from . import hunks
-from .evidence import Conflict, Customisations, has_markers
-from .memory import Memory
+from .hunks import Conflict, Customisations, Memory, has_markers
 
 _ALIKE = 80
 """Lines that are as alike as this (100 is equal) may be the same thing, said by both sides."""

@@ -1,13 +1,14 @@
-"""Text with conflict markers: take it apart, put it together. Pure."""
+"""What is known of a conflict: its text with markers, both sides, what it became before. Pure."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
-from ..run.text import lines_of
+from ..fork.policy import Kind, Side
+from ..run.text import lines_of, substantive
 
 _OPEN, _BASE, _MIDDLE, _CLOSE = "<<<<<<<", "|||||||", "=======", ">>>>>>>"
 
@@ -109,3 +110,164 @@ def _until_blank(lines: list[str]) -> list[str]:
         if not line.strip():
             return lines[:index]
     return lines
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit, as people recognise it. date: of its author, as YYYY-MM-DD."""
+
+    name: str
+    date: str
+    subject: str
+
+
+@dataclass(frozen=True)
+class Customisations:
+    """What the commits of the fork's own did.
+
+    paths: path to the commits that changed it, newest first; old names of renamed files too.
+    lines: a line of text, without the white space around it, to the commits that added or
+        removed it.
+    squashed: commits that brought upstream's work without its ancestry; they count as nobody's.
+    """
+
+    paths: Mapping[str, Sequence[Commit]] = field(default_factory=dict)
+    lines: Mapping[str, Sequence[Commit]] = field(default_factory=dict)
+    squashed: Sequence[Commit] = ()
+
+    def of(self, paths: Iterable[str], lines: Iterable[str] = ()) -> list[Commit]:
+        """The commits that changed one of the paths; if there are none, those that wrote or removed
+        one of the lines, wherever that was: upstream may have renamed the file since."""
+        found = [commit for path in paths for commit in self.paths.get(path, ())]
+        return list(dict.fromkeys(found)) or self.behind(lines)
+
+    def behind(self, lines: Iterable[str]) -> list[Commit]:
+        """The commits that wrote or removed one of the lines, as far as these are telling."""
+        told = filter(substantive, (line.strip() for line in lines))
+        return list(dict.fromkeys(c for line in told for c in self.lines.get(line, ())))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One side's version of a file: git's mode and object name."""
+
+    mode: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Texts:
+    """A file as the common ancestor, the fork and upstream have it; "" where there is none."""
+
+    base: str
+    ours: str
+    theirs: str
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A path that a merge could not settle.
+
+    base, ours, theirs: the versions of the common ancestor, the fork and upstream; None where a
+        side has no such path.
+    deleted_by: the side that deleted the file, in a modify/delete or a rename/delete.
+    edited: the file in the work tree is not what the merge wrote there.
+    text: the file in the work tree, with markers; None if it is not text or not there.
+    now: where it was edited, the object name of what is there, "" if nothing is.
+    merged: where it was edited, the text that the merge wrote; None if it is not text.
+    names: under which paths the fork has the file; another one where upstream renamed it.
+    texts: the three versions; None if one of them is not text.
+    """
+
+    path: str
+    kind: Kind
+    base: Stage | None
+    ours: Stage | None
+    theirs: Stage | None
+    deleted_by: Side | None = None
+    edited: bool = False
+    text: str | None = None
+    now: str = ""
+    merged: str | None = None
+    names: tuple[str, ...] = ()
+    texts: Texts | None = None
+
+
+def has_markers(text: str) -> bool:
+    """Whether a text holds a line that only a conflict leaves behind."""
+    return any(LEFTOVER.fullmatch(line.rstrip("\n")) for line in lines_of(text))
+
+
+Key = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How a hunk was resolved: the lines that it became, and the merge that did it."""
+
+    lines: tuple[str, ...]
+    commit: str
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What became of hunks before.
+
+    seen: by path and all three versions; one that was resolved in two ways is None.
+    past: by path alone, in words: what the newest merge made of a conflict there.
+    """
+
+    seen: dict[Key, Seen | None] = field(default_factory=dict)
+    past: dict[str, str] = field(default_factory=dict)
+
+    def find(self, path: str, hunk: Hunk) -> Seen | None:
+        """What became of exactly this hunk before; None if that is not known, or not clear."""
+        return self.seen.get(_key(path, hunk))
+
+    def learn(self, path: str, merged: str, result: str, commit: str) -> None:
+        """Remember how the hunks of a merged text with markers stand in what was committed."""
+        segments = parse(merged)
+        if segments is None:
+            return
+        for hunk, lines in _resolved(segments, result):
+            key, seen = _key(path, hunk), Seen(lines, commit)
+            known = self.seen.get(key, seen)
+            self.seen[key] = seen if known and known.lines == lines else None
+            side = {hunk.ours: "the fork's side", hunk.theirs: "upstream's side"}.get(lines)
+            self.past.setdefault(path, f"{commit} took {side or 'neither side as it was'}")
+
+
+def _key(path: str, hunk: Hunk) -> Key:
+    return path, hunk.ours, hunk.base or (), hunk.theirs
+
+
+def _resolved(segments: list[Segment], result: str) -> Iterator[tuple[Hunk, tuple[str, ...]]]:
+    """Each hunk with what stands in the result between the merged text before and after it, up to
+    the first place where that cannot be told."""
+    lines, start = lines_of(result), 0
+    waiting: Hunk | None = None
+    for number, segment in enumerate(segments):
+        if isinstance(segment, Hunk):
+            if waiting:
+                return  # nothing tells the two apart
+            waiting = segment
+            continue
+        wanted = lines_of(segment)
+        place = _place(lines, wanted, start, number == 0, number == len(segments) - 1)
+        if place is None:
+            return
+        if waiting:
+            yield waiting, tuple(lines[start:place])
+        waiting, start = None, place + len(wanted)
+    if waiting:
+        yield waiting, tuple(lines[start:])
+
+
+def _place(
+    lines: Sequence[str], wanted: Sequence[str], start: int, first: bool, last: bool
+) -> int | None:
+    """Where the wanted lines stand from `start` on; None unless there is one such place."""
+    end = len(lines) - len(wanted)
+    among = [0] if first else [end] if last else range(start, end + 1)
+    found = [i for i in among if i >= start and lines[i : i + len(wanted)] == wanted]
+    return found[0] if len(found) == 1 else None

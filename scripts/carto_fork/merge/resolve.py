@@ -1,11 +1,11 @@
-"""Action: carry decisions out in a work tree, and bring disabled workflows to rest again."""
+"""Decide the conflicts of a merge in a work tree, carry that out, and say what is left."""
 
 from __future__ import annotations
 
 import posixpath
 import re
 import tempfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,19 +13,104 @@ from typing import Any
 
 from pathspec import GitIgnoreSpec
 
-from ..fork import drops
-from ..fork.drops import Drop
+from ..fork import records
 from ..fork.fork import Fork
 from ..fork.policy import Kind, Policy, Side, Take
+from ..fork.records import Drop
 from ..run import files, git
 from ..run.console import Console
 from ..run.errors import Failed, Refused
 from ..run.shell import Shell, batches
-from ..run.text import counted, printable
-from . import authorship, conflicts, dossier, knowledge, markers
-from .decisions import BY_WORD, Decision
-from .dossier import Dossier
-from .evidence import Conflict, Customisations, has_markers
+from ..run.text import counted, lines_of, printable
+from . import authorship, conflicts, decisions, hunks
+from .decisions import BY_WORD, Decision, Knowledge
+from .hunks import Commit, Conflict, Customisations, has_markers
+
+
+def decide(
+    sh: Shell,
+    fork: Fork,
+    work: Path,
+    found: Sequence[Conflict],
+    own: Customisations,
+    ours: str,
+    theirs: str,
+    *,
+    told: str = "",
+    words: Mapping[str, Take] | None = None,
+) -> list[Decision]:
+    """A decision for each conflict of a merge of two commits.
+
+    work: where the file of what people let go is read.
+    told: the commit that holds the file of what people let go; "" for what is staged.
+    words: what a person says now about some paths.
+    """
+    let_go = records.read_drops(git.show(sh, work, told, records.DROPS_FILE))
+    textual = (path for one in found if one.texts for path in (one.path, *one.names))
+    known = Knowledge(fork.policy, authorship.about(own, textual), let_go, words=words or {})
+    decided = decisions.decide(found, known)
+    undecided = [d.conflict.path for d in decided if d.left and d.text is not None]
+    if undecided:
+        # Earlier merges are made once more to learn from them: only where nothing else helps.
+        upstream = [theirs, *fork.upstream_tips]
+        memory = conflicts.remember(sh, fork.path, ours, upstream, undecided)
+        if memory.past:
+            decided = decisions.decide(found, replace(known, memory=memory))
+    return decided
+
+
+_MOST_COMMITS = 3
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """Both sides' intents, and what each option would cost.
+
+    fork, upstream: the newest commits of each side that are behind it.
+    fork_lines: lines that the fork wrote and that go if upstream's side is taken.
+    upstream_lines: lines that upstream wrote and that go if the fork's side is taken.
+        Both are 0 where only the name of a file is in question.
+    past: what was made of an earlier conflict in the same file, "" if there was none.
+    """
+
+    fork: tuple[Commit, ...]
+    upstream: tuple[Commit, ...]
+    fork_lines: int
+    upstream_lines: int
+    past: str
+
+
+def dossiers(
+    sh: Shell, repo: Path, left: Sequence[Decision], own: Customisations, ours: str, theirs: str
+) -> dict[str, Dossier]:
+    """A dossier for each conflict that is left, by path."""
+    own = authorship.about(own, (p for d in left for p in (d.conflict.path, *d.conflict.names)))
+    return {d.conflict.path: _dossier_of(sh, repo, d, own, ours, theirs) for d in left}
+
+
+def _dossier_of(
+    sh: Shell, repo: Path, decision: Decision, own: Customisations, ours: str, theirs: str
+) -> Dossier:
+    conflict = decision.conflict
+    segments = hunks.parse(decision.text) if decision.text is not None else None
+    sides: list[Sequence[Sequence[str]]] = []
+    if segments:
+        sides = [(s.ours, s.base or (), s.theirs) for s in segments if isinstance(s, hunks.Hunk)]
+    elif (texts := conflict.texts) and conflict.kind is not Kind.RENAME:
+        sides = [[lines_of(text) for text in (texts.ours, texts.base, texts.theirs)]]
+    mine, base, other = (Counter(line for side in sides for line in side[i]) for i in range(3))
+    # What both started from is nobody's.
+    mine, other = mine - base - other, other - base - mine
+    paths = (conflict.path, *conflict.names)
+    wrote = own.behind(mine.elements())
+    touched = own.of(paths)
+    return Dossier(
+        fork=tuple([c for c in wrote if c in touched] or touched)[:_MOST_COMMITS],
+        upstream=authorship.newest(sh, repo, theirs, ours, paths, _MOST_COMMITS),
+        fork_lines=mine.total(),
+        upstream_lines=other.total(),
+        past=decision.past,
+    )
 
 
 @dataclass(frozen=True)
@@ -139,9 +224,7 @@ def resolve(
     own = authorship.of_fork(sh, fork, ours, theirs)
     decided = [
         replace(decision, todo=_typed(work, decision.todo))
-        for decision in knowledge.decide(
-            sh, fork, work, found, own, ours, theirs, words=words.takes
-        )
+        for decision in decide(sh, fork, work, found, own, ours, theirs, words=words.takes)
     ]
     units = _foreign_in_units(sh, work, policy, own, theirs)
     left = [decision for decision in decided if decision.left]
@@ -149,12 +232,12 @@ def resolve(
         tuple(decided),
         tuple(_returned(sh, work, policy, ours, theirs)),
         units,
-        dossier.write(sh, work, left, own, ours, theirs),
+        dossiers(sh, work, left, own, ours, theirs),
     )
     # First the reason: a file that is staged is in conflict no longer.
     _write_down(sh, work, decided, words)
     _apply(sh, work, resolution, theirs)
-    marked = markers.left(sh, work, [ours, theirs], markers.INDEX)
+    marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
     return replace(resolution, marked=tuple(dict.fromkeys(path for path, _ in marked)))
 
 
@@ -205,8 +288,8 @@ def write_drops(sh: Shell, work: Path, more: Sequence[Drop]) -> None:
     """Put what people let go into the file that remembers it, and stage that."""
     if not more:
         return
-    before = git.show(sh, work, "", drops.FILE_NAME)
-    files.write_staged(sh, work, drops.FILE_NAME, before, drops.add(before, more))
+    before = git.show(sh, work, "", records.DROPS_FILE)
+    files.write_staged(sh, work, records.DROPS_FILE, before, records.add_drops(before, more))
 
 
 def _foreign_in_units(
@@ -346,7 +429,7 @@ def show(console: Console, found: Resolution) -> None:
         path = decision.conflict.path
         console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
         console.row("    why:     ", decision.why)
-        _dossier(console, found.dossiers[path])
+        _show_dossier(console, found.dossiers[path])
         console.row("    then:    ", decision.todo)
     total, left = len(found.decisions), len(found.left)
     if not total:
@@ -354,10 +437,12 @@ def show(console: Console, found: Resolution) -> None:
         return
     dropped = sum(decision.dropped for decision in found.decisions)
     lines = f" {counted(dropped, 'line')} of the fork's gave way to upstream's." if dropped else ""
-    console.say(f"{total - left} of {counted(total, 'conflict')} decided, {left} left.{lines}", "bold")
+    console.say(
+        f"{total - left} of {counted(total, 'conflict')} decided, {left} left.{lines}", "bold"
+    )
 
 
-def _dossier(console: Console, known: Dossier) -> None:
+def _show_dossier(console: Console, known: Dossier) -> None:
     """Both intents, and what each option would lose."""
     for side, commits in (("fork:", known.fork), ("theirs:", known.upstream)):
         for commit in commits:

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 
-from ..ci import actions
-from ..fork import fork, tags, target
+from ..ci import notify
+from ..fork import fork, releases, tags
 from ..fork.fork import Fork
 from ..fork.policy import TagUse
 from ..fork.session import Session
 from ..fork.tags import Tag
 from ..run import git
 from ..run.errors import Refused, Usage
-from ..run.journal import Journal
-from ..run.steps import Condition, Plan, Step
-from . import images, release
+from ..run.steps import Condition, Journal, Plan, Step
+from . import release
 from .contribute import branch_on_origin, current
+from .notes import images_of_branch, images_of_release
 from .release import FETCH_OWN_TAG
 
 RELEASE = Condition("with `--release`")
@@ -96,7 +96,7 @@ def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
         if own:
             names = _of_release(s, found, own, ask=build)
         elif commit:
-            names = images.of_branch(about, found.policy.branches.production, commit)
+            names = images_of_branch(about, found.policy.branches.production, commit)
         else:
             raise Refused(
                 f"there is no branch {found.policy.branches.production} here.",
@@ -120,7 +120,7 @@ def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
     if not s.sh.dry:
         outputs = {"images": "\n".join(names), "tags": ",".join(names)}
         outputs |= {"dockerfile": about.dockerfile, "platforms": ",".join(about.platforms)}
-        actions.set_outputs(outputs)
+        notify.set_outputs(outputs)
 
 
 def _of_release(s: Session, found: Fork, own: Tag, ask: bool) -> list[str]:
@@ -132,12 +132,12 @@ def _of_release(s: Session, found: Fork, own: Tag, ask: bool) -> list[str]:
     names = found.refs.tags()
     if ask:
         origin = found.policy.remotes.origin.name
-        names += target.ask_remote(s.sh, found, origin, ["refs/tags/*"]).tags()
+        names += releases.ask_remote(s.sh, found, origin, ["refs/tags/*"]).tags()
     known = (tags.classify(name, found.policy.tags) for name in names)
     newer = [tag for tag in known if tag and tag.scheme.use is TagUse.OWN and tag > own]
     if newer:
         s.console.say(f"{max(newer).name} is newer, and keeps the names that move.")
-    return images.of_release(
+    return images_of_release(
         found.policy.images,
         own.name,
         own.release,

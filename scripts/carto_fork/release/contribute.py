@@ -8,17 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..fork import branch as branches
-from ..fork import conventional, fork, stray, target
+from ..fork import branches as branches
+from ..fork import fork, releases
+from ..fork.branches import detached, stray_of
+from ..fork.commits import parse
 from ..fork.fork import Fork
 from ..fork.session import Session
-from ..run import git, github, markdown
+from ..run import git, github
 from ..run.errors import Refused, Usage
 from ..run.git import Refs
 from ..run.github import Pull
-from ..run.journal import Journal
-from ..run.steps import Condition, Plan, Step
-from ..run.text import counted, printable
+from ..run.steps import Condition, Journal, Plan, Step
+from ..run.text import counted, plain, printable
 
 OPEN = Condition("where none is open, without `--draft`")
 OPEN_DRAFT = Condition("where none is open, with `--draft`")
@@ -87,8 +88,8 @@ def start_feature(s: Session, name: str) -> None:
 
 def _require_no_stray(s: Session, work: Path) -> None:
     """Raises Refused where HEAD is detached and has commits that are on no branch."""
-    commit = stray.detached(s.sh, work)
-    own = stray.of(s.sh, work, commit) if commit else None
+    commit = detached(s.sh, work)
+    own = stray_of(s.sh, work, commit) if commit else None
     if own:
         raise Refused(
             f"HEAD is detached, and {own.told}.",
@@ -212,7 +213,7 @@ def _words(
             then="add --title, as in --title 'feat(router): keep sessions'.",
         )
     text = title or commits[0][0]
-    if conventional.parse(text) is None:
+    if parse(text) is None:
         raise Refused(
             f"{printable(text)!r} is no conventional commit, and it may become one on {base}.",
             then="add --title, a type and what changes, as in --title 'fix(router): …'.",
@@ -224,7 +225,7 @@ def _words(
             raise Refused(f"{body_file} cannot be read: {error}.", then="correct it.") from None
     if len(commits) == 1:
         return text, commits[0][1].strip("\n")
-    return text, "\n".join(f"- {markdown.plain(subject)}" for subject, _ in reversed(commits))
+    return text, "\n".join(f"- {plain(subject)}" for subject, _ in reversed(commits))
 
 
 # --- What several of them do ---------------------------------------------------------------------
@@ -233,7 +234,7 @@ def _words(
 def branch_on_origin(s: Session, found: Fork, *branches: str) -> Refs:
     """Where branches are on origin now. Raises Refused where it cannot be reached."""
     origin = found.policy.remotes.origin.name
-    return target.ask_remote(s.sh, found, origin, [f"refs/heads/{name}" for name in branches])
+    return releases.ask_remote(s.sh, found, origin, [f"refs/heads/{name}" for name in branches])
 
 
 def current(

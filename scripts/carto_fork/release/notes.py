@@ -1,15 +1,17 @@
-"""The notes of a release of the fork, for people, in GitHub's Markdown. Pure."""
+"""The words of a release: its notes, and the names of its images. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from ..fork import conventional
-from ..fork.conventional import Change
-from ..run import markdown
-from ..run.text import counted
+from ..fork import commits
+from ..fork.commits import Change
+from ..fork.policy import Images
+from ..run.errors import Refused
+from ..run.text import code, counted, plain
 
 _MOST = 100
 """More changes than these in one part are only counted: GitHub takes 125,000 characters."""
@@ -81,7 +83,7 @@ class Notes:
             if len(found) > _MOST:
                 lines.append(f"- and {counted(len(found) - _MOST, 'more change')}")
         if self.images:
-            lines += ["", "## Images", "", *(f"- {markdown.code(name)}" for name in self.images)]
+            lines += ["", "## Images", "", *(f"- {code(name)}" for name in self.images)]
         if self.before:
             link = _link("Everything that changed", self._compare(self.page, self.before, self.tag))
             lines += ["", link]
@@ -92,7 +94,7 @@ class Notes:
         return {name: [own for own in self.own if own.part == name] for name in names}
 
     def _line(self, own: Own) -> str:
-        text, pull = conventional.without_pull(own.subject)
+        text, pull = commits.without_pull(own.subject)
         scope = ""
         if own.change:
             text, pull = own.change.description, own.change.pull
@@ -100,10 +102,10 @@ class Notes:
             told = own.change.scope
             if own.part == OTHER and own.change.type != "revert":
                 told = f"{own.change.type}({told})" if told else own.change.type
-            scope = f"**{markdown.plain(_short(told))}**: " if told.strip() else ""
+            scope = f"**{plain(_short(told))}**: " if told.strip() else ""
         links = [_link(f"#{pull}", f"{self.page}/pull/{pull}")] if pull else []
         links.append(_link(own.commit[:7], f"{self.page}/commit/{own.commit}"))
-        return f"- {scope}{markdown.plain(_short(text))} ({', '.join(links)})"
+        return f"- {scope}{plain(_short(text))} ({', '.join(links)})"
 
     def _upgrade(self) -> str:
         moved = self.upstream_before not in ("", self.upstream)
@@ -123,7 +125,7 @@ class Notes:
 
     @staticmethod
     def _release(page: str, tag: str) -> str:
-        name = markdown.code(tag)
+        name = code(tag)
         return _link(name, f"{page}/releases/tag/{quote(tag, safe='')}") if page else name
 
     @staticmethod
@@ -137,3 +139,70 @@ def _short(text: str) -> str:
 
 def _link(text: str, url: str) -> str:
     return f"[{text}]({url})"
+
+
+# https://github.com/distribution/reference: components of a path in lower case, joined by one
+# separator; only the host before them may have a port.
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+
+
+_NAME = re.compile(rf"(?:[a-z0-9.-]+(?::\d+)?/)?{_PART}(?:/{_PART})*")
+
+
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+
+
+_LONGEST = 255
+
+
+def images_of_branch(images: Images, branch: str, commit: str) -> list[str]:
+    """The whole names of the images of a commit of a branch."""
+    values = {"branch": branch.replace("/", "-"), "sha": commit[:7]}
+    return _named(images.name, images.branch, values)
+
+
+def images_of_release(
+    images: Images,
+    tag: str,
+    upstream: str,
+    version: str,
+    *,
+    newest: bool = True,
+    newest_of_upstream: bool = True,
+) -> list[str]:
+    """The whole names of the images of a release.
+
+    newest, newest_of_upstream: whether there is no newer release, at all and of the same version of
+        upstream's. Names that move with each release stay with that one.
+    """
+    values = {"tag": tag, "upstream": upstream, "version": version}
+    given = [
+        template
+        for template in images.release
+        if "{tag}" in template
+        or "{version}" in template
+        or (newest_of_upstream if "{upstream}" in template else newest)
+    ]
+    return _named(images.name, given, values)
+
+
+def _named(name: str, tags: Iterable[str], values: dict[str, str]) -> list[str]:
+    name = name.lower()
+    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+        raise _refused("name", name, "the name of an image")
+    found = []
+    for template in tags:
+        tag = template
+        for key, value in values.items():
+            tag = tag.replace(f"{{{key}}}", value)
+        if not _TAG.fullmatch(tag):
+            raise _refused(template, tag, "the tag of an image")
+        found.append(f"{name}:{tag}")
+    return list(dict.fromkeys(found))
+
+
+def _refused(key: str, value: str, what: str) -> Refused:
+    return Refused(
+        f"`images` in the policy: {key!r} gives {value!r}, which no registry takes as {what}.",
+        then="correct `images` in carto_fork.toml on the production branch (`config`).",
+    )

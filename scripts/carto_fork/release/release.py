@@ -1,23 +1,29 @@
-"""A release of the fork: what it is called, what is new in it, and the plan for making it."""
+"""A release of the fork: what it is called, what is new in it, and making it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from packaging.version import InvalidVersion, Version
 
-from ..fork import conventional, tags, target, versions
+from ..ci import notify
+from ..fork import commits, fork, releases, tags, version_files
 from ..fork.fork import Fork
 from ..fork.policy import Releases, TagUse
+from ..fork.session import Session
 from ..fork.tags import Tag
 from ..merge import authorship
-from ..run import git, github
-from ..run.errors import Refused
+from ..run import git, github, text
+from ..run.errors import Refused, Usage
 from ..run.git import Refs
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
-from . import images
+from ..run.text import counted
+from . import notes
+from .contribute import current
 from .notes import Notes, Own
 
 PUSHED_TAG = Condition("where an earlier run, on another machine perhaps, has pushed it")
@@ -69,8 +75,8 @@ def ask(sh: Shell, fork: Fork) -> Remotes:
     remotes = fork.policy.remotes
     production = f"refs/heads/{fork.policy.branches.production}"
     return Remotes(
-        target.ask_remote(sh, fork, remotes.origin.name, [production, "refs/tags/*"]),
-        target.ask_remote(sh, fork, remotes.upstream.name, ["refs/tags/*"]),
+        releases.ask_remote(sh, fork, remotes.origin.name, [production, "refs/tags/*"]),
+        releases.ask_remote(sh, fork, remotes.upstream.name, ["refs/tags/*"]),
     )
 
 
@@ -102,7 +108,7 @@ def next_one(
     before = contained.own()
     own = contained.changes(before)
     if before is None or before.version != upstream.version:
-        version = conventional.FIRST
+        version = commits.FIRST
     elif not own:
         production = fork.policy.branches.production
         raise Refused(
@@ -113,16 +119,16 @@ def next_one(
     else:
         part = bump
         if bump == "auto":
-            part = conventional.bump_for(commit.change for commit in own)
+            part = commits.bump_for(commit.change for commit in own)
             if part == "major" and before.build.major == 0:
                 part = "minor"  # as SemVer has it: before 1.0.0 anything may change
-        version = conventional.raised(before.build, part)
+        version = commits.raised(before.build, part)
     tag = named.name(upstream.release, version)
     _require_free(fork, there, tag)
     return Release(tag, version, commit, upstream, before, contained.upstream_of(before), own)
 
 
-def made(sh: Shell, fork: Fork, there: Remotes, name: str) -> Release:
+def made_before(sh: Shell, fork: Fork, there: Remotes, name: str) -> Release:
     """A release of the fork whose tag is here. Raises Refused where there is no such."""
     tag = own_tag(fork, name)
     ref = f"refs/tags/{name}"
@@ -153,7 +159,7 @@ def _described(sh: Shell, fork: Fork, contained: _Contained, tag: Tag) -> Releas
     return Release(tag.name, str(tag.build), contained.commit, upstream, before, since, own)
 
 
-def notes(fork: Fork, release: Release) -> Notes:
+def notes_of(fork: Fork, release: Release) -> Notes:
     """What the notes of a release tell."""
     slug = github.slug_of(fork.policy.remotes.upstream.url)
     return Notes(
@@ -174,10 +180,10 @@ def image_names(fork: Fork, release: Release) -> list[str]:
     if fork.policy.images is None:
         return []
     upstream = release.upstream.release
-    return images.of_release(fork.policy.images, release.tag, upstream, release.version)
+    return notes.images_of_release(fork.policy.images, release.tag, upstream, release.version)
 
 
-def plan(fork: Fork, there: Remotes, release: Release) -> Plan:
+def plan_of(fork: Fork, there: Remotes, release: Release) -> Plan:
     """The plan for making a release, or for going on with one."""
     ref = f"refs/tags/{release.tag}"
     file = fork.repository.common / "carto-fork" / release.tag / "notes.md"
@@ -185,7 +191,7 @@ def plan(fork: Fork, there: Remotes, release: Release) -> Plan:
         "tag": release.tag,
         "commit": release.commit,
         "title": release.tag,
-        "message": notes(fork, release).summary(),
+        "message": notes_of(fork, release).summary(),
         "notes": str(git.nearest(file)),
     }
     condition = PUSHED_TAG if ref in there.origin.objects else UNPUSHED
@@ -238,7 +244,7 @@ class _Contained:
         fields = git.checked(answer, "fork's own commits").fields()
         left_out = {commit.name for commit in squashed}
         return tuple(
-            Own(name, subject, conventional.parse(subject, body))
+            Own(name, subject, commits.parse(subject, body))
             for name, subject, body in zip(fields[::3], fields[1::3], fields[2::3], strict=True)
             if name not in left_out
         )
@@ -308,9 +314,9 @@ def _require_version(
     production = fork.policy.branches.production
     for file in fork.policy.version_files:
         text = git.show(sh, fork.path, commit, file.path)
-        stated = versions.read(text, file.keys, file.path) if text is not None else {}
+        stated = version_files.read(text, file.keys, file.path) if text is not None else {}
         for key, version in stated.items():
-            if version == versions.spelled(upstream.release, file.path):
+            if version == version_files.spelled(upstream.release, file.path):
                 continue
             problem = (
                 f"{file.path}: {key} is {version} on {production}, and the newest release of "
@@ -332,3 +338,184 @@ def _is_newer(version: str, upstream: Tag) -> bool:
         return Version(version) > upstream.version
     except InvalidVersion:
         return False
+
+
+BUMPS = ("auto", "patch", "minor", "major")
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A release that is being published: its notes, and where they are written."""
+
+    notes: str
+    path: Path
+
+    def write_notes(self) -> None:
+        """Write the notes, for the step that publishes them."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text(self.notes, encoding="utf-8")
+
+
+RELEASE = (
+    FETCH_OWN_TAG,
+    Step(
+        "tag",
+        "Name the commit, whatever is checked out.",
+        run=("git -C {repo} tag -a -m {message} {tag} {commit}",),
+        done=("git -C {repo} show-ref --verify --quiet refs/tags/{tag}",),
+    ),
+    Step(
+        "notes",
+        "Write what is new in it, for people.",
+        run=("invoke release-notes --repo {repo} --tag {tag} --output {notes}",),
+        call=Publication.write_notes,
+    ),
+    Step(
+        "push",
+        "Publish exactly that tag.",
+        when=UNPUSHED,
+        run=(
+            "git -C {repo} push --atomic --no-follow-tags {origin} refs/tags/{tag}:refs/tags/{tag}",
+        ),
+        stuck="see what {origin} says, then run the same command again.",
+    ),
+    Step(
+        "release",
+        "Publish the release on GitHub.",
+        run=(
+            "{gh} release create {tag} -R {slug} --verify-tag --title {title} --notes-file {notes}",
+        ),
+        # gh ends alike where there is none and where GitHub cannot be asked; GitHub makes no
+        # second release of a tag.
+        done=("{gh} release view {tag} -R {slug} --json url",),
+        untouched="{origin} has the tag {tag}; perhaps only its release on GitHub is missing.",
+    ),
+)
+
+DISPATCH = (
+    Step(
+        "dispatch",
+        "Let the workflow on GitHub make the release.",
+        run=("{gh} workflow run {workflow} -R {slug} --ref {production} -f bump={bump}",),
+    ),
+)
+
+
+def make_release(s: Session, bump: str, dispatch: bool) -> None:
+    """Release the production branch as it is on origin, or let the workflow do that."""
+    if bump not in BUMPS:
+        raise Usage(f"--bump is {bump!r}.", then=f"choose one of {', '.join(BUMPS)}.")
+    found = s.open_fork()
+    rules(found)
+    if dispatch:
+        _dispatch(s, found, bump)
+        return
+    fork.require_remotes(found)
+    fork.require_whole_history(found)
+    hub = found.hub(found.policy.remotes.origin)
+    github.require(s.sh, hub)
+    if not git.has_identity(s.sh, found.path):
+        raise git.nobody(found.path)
+    with s.locked(found.repository) as held:
+        there = ask(s.sh, found)
+        found, commit = current(s, found, there.origin, held)
+        made = next_one(s.sh, found, there, commit, bump, s.command)
+        _say_what_is_not_in(s, found, commit)
+        notes = notes_of(found, made).markdown()
+        known = github.release(s.sh, hub, made.tag)
+        if known and known.draft:
+            raise Refused(
+                f"there is a draft of a release {made.tag} on GitHub.",
+                then=f"publish it there or delete it ({known.url}), then run the same command "
+                "again.",
+            )
+        if known and f"refs/tags/{made.tag}" in there.origin.objects:
+            s.console.say(f"{made.tag} is released already; nothing to do.")
+        else:
+            known = None
+            if s.sh.dry:
+                _show_notes(s, made, notes)
+            plan = plan_of(found, there, made)
+            work = Publication(notes, Path(plan.values["notes"]))
+            s.run(RELEASE, plan, held, work)
+            known = None if s.sh.dry else github.release(s.sh, hub, made.tag)
+    url = known.url if known else ""
+    if s.json:
+        s.print_json(_facts(found, made, notes) | {"url": url})
+    if s.sh.dry:
+        return
+    s.console.row(f"{made.tag} is on GitHub: ", url)
+    upstream = made.upstream.release
+    notify.set_outputs({"tag": made.tag, "upstream": upstream, "version": made.version, "url": url})
+    notify.summarize(f"# [{text.plain(made.tag)}]({url})\n\n{notes}")
+
+
+def _dispatch(s: Session, found: Fork, bump: str) -> None:
+    """Start the workflow that makes releases."""
+    hub, workflow = found.hub(found.policy.remotes.origin), rules(found).workflow
+    if not workflow:
+        raise Refused(
+            "the policy names no workflow that makes releases.",
+            then="add `workflow` to `[releases]` in carto_fork.toml, or leave --dispatch out.",
+        )
+    github.require(s.sh, hub)
+    values = found.values() | {"workflow": workflow, "bump": bump}
+    untouched = "Nothing was released by this."
+    s.run(DISPATCH, Plan(values, frozenset(), untouched), None)
+    page = f"{hub.url}/actions/workflows/{workflow}"
+    if s.json:
+        s.print_json({"workflow": workflow, "bump": bump, "url": page})
+    s.console.row("its runs: ", page)
+
+
+def _say_what_is_not_in(s: Session, found: Fork, commit: str) -> None:
+    """Tell where the local production branch has what origin's has not."""
+    local = found.refs.commits.get(found.local_production)
+    ahead = git.count(s.sh, found.path, local, commit) if local else 0
+    if ahead:
+        branch, origin = found.policy.branches.production, found.policy.remotes.origin.name
+        s.console.say(
+            f"Note: {branch} has {counted(ahead, 'commit')} here that {origin} has not; "
+            "what is not pushed is not released."
+        )
+
+
+def _show_notes(s: Session, made: Release, notes: str) -> None:
+    s.console.row("tag: ", made.tag)
+    s.console.row("commit: ", made.commit)
+    s.console.row("notes:", "")
+    for line in notes.splitlines():
+        s.console.row("  ", line)
+
+
+def _facts(found: Fork, made: Release, notes: str) -> dict[str, Any]:
+    """A release as plain data for ``--json``."""
+    return {
+        "tag": made.tag,
+        "upstream": made.upstream.release,
+        "version": made.version,
+        "commit": made.commit,
+        "upstream_tag": made.upstream.name,
+        "before": made.before.name if made.before else None,
+        "images": image_names(found, made),
+        "notes": notes,
+    }
+
+
+def write_notes(s: Session, tag: str, output: str) -> None:
+    """Print the notes of a release whose tag is here, or write them to a file."""
+    if not tag:
+        raise Usage("--tag is missing.", then="add --tag, the name of a release of the fork.")
+    found = s.open_fork()
+    rules(found)
+    fork.require_remotes(found)
+    made = made_before(s.sh, found, ask(s.sh, found), tag)
+    notes = notes_of(found, made).markdown()
+    if output and not s.sh.dry:
+        path = Path(output)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(notes, encoding="utf-8")
+    if s.json:
+        s.print_json(_facts(found, made, notes))
+    elif not output or s.sh.dry:
+        s.sh.show(notes.rstrip("\n"))

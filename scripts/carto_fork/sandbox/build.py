@@ -7,9 +7,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..fork import policy
+from ..fork import policy, session
 from ..fork.session import Session
-from ..run import git, invocation
+from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell
 from .history import History, upstream_and_fork
@@ -126,6 +126,6 @@ def build_sandbox(s: Session, path: Path) -> None:
     """Build the sandbox, unless it is there."""
     built = offer(s, path)
     clone = git.nearest(built.clone)
-    ask = invocation.command(s.program, "next", repo=str(clone))
+    ask = session.command(s.program, "next", repo=str(clone))
     which = "a new" if built.new else "the"
     s.console.say(f"{clone} is {which} fork to try things on; `{ask}` says what to do there.")

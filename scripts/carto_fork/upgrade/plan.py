@@ -9,18 +9,26 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from ..audit import ancestry, healing
-from ..ci import slack
-from ..fork import branch, bump, pins, tags, versions
+from ..audit import healing
+from ..ci import notify
+from ..fork import records, tags, version_files
+from ..fork.branches import (
+    DIRECT,
+    DIRECT_CHECKED_OUT,
+    DIRECT_ELSEWHERE,
+    PRODUCTION_MOVED,
+    PUSHES,
+    TIDIES,
+)
 from ..fork.fork import Fork, require_whole_history
 from ..fork.policy import Policy
+from ..fork.releases import Target, asked_name
 from ..fork.tags import Tag
-from ..fork.target import Target, asked_name
+from ..merge import authorship
 from ..run import files, git, github
 from ..run.errors import Refused
-from ..run.journal import Journal
 from ..run.shell import Shell
-from ..run.steps import Condition, Plan
+from ..run.steps import Condition, Journal, Plan
 from ..run.text import counted, printable
 from . import steps
 
@@ -90,7 +98,7 @@ def fetch_plan(fork: Fork, target: Target) -> Plan:
     published = fork.tracking(fork.policy.remotes.origin, sync)
     conditions: set[Condition] = set()
     if fork.refs.commits.get(production) != target.base:
-        conditions.add(branch.PRODUCTION_MOVED)
+        conditions.add(PRODUCTION_MOVED)
     if target.pushed and fork.refs.commits.get(published) != target.pushed:
         conditions.add(steps.PUSHED_BEFORE)
     untouched = "Your checkout, your branches and origin are as they were."
@@ -122,13 +130,13 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     conditions = _conditions(fork, options, checkout, requests)
     if lost:
         conditions.add(healing.HEALS)
-    if steps.REQUESTED in conditions and os.environ.get(slack.VARIABLE):
+    if steps.REQUESTED in conditions and os.environ.get(notify.VARIABLE):
         conditions.add(steps.SLACK)
     if options.tests:
         conditions |= {steps.CHECKS[name] for name, lines in commands.items() if lines}
     if Path.cwd().is_relative_to(os.path.abspath(work)):
         # Whoever runs this in the work tree is not to lose the ground under their feet.
-        conditions.discard(branch.TIDIES)
+        conditions.discard(TIDIES)
     messages = fork.policy.messages
     values = fetch_plan(fork, target).values | {
         "commit": target.commit,
@@ -152,7 +160,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     )
     checked = {"verify"} | {x for x in ("test", "lint") if steps.CHECKS[x] in conditions}
     finished = (
-        branch.PUSHES in conditions
+        PUSHES in conditions
         and here == target.pushed != ""
         and not work.exists()
         and git.is_ancestor(sh, repo, target.commit, here)
@@ -165,14 +173,14 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
 
 def _lost_ancestry(
     sh: Shell, fork: Fork, target: Target, here: str, options: Options
-) -> tuple[ancestry.Lost | None, list[str]]:
+) -> tuple[authorship.Lost | None, list[str]]:
     """The sync that the upgrade heals first, and what a person should know of it.
 
     Raises Refused where nobody has said whether to heal.
     """
     if options.unhealed or not git.has_object(sh, fork.path, target.commit):
         return None, []
-    lost = ancestry.of_fork(sh, fork, target.base, target.commit)
+    lost = authorship.lost_of_fork(sh, fork, target.base, target.commit)
     if lost is None or (here and git.is_ancestor(sh, fork.path, lost.parent, here)):
         return None, []
     healing.require_provable(fork, lost)
@@ -206,11 +214,11 @@ def _conditions(
     if not options.push:
         return set()
     if not options.direct:
-        return {branch.PUSHES, branch.TIDIES} | ({steps.REQUESTED} if requests else set())
+        return {PUSHES, TIDIES} | ({steps.REQUESTED} if requests else set())
     if checkout:
-        return {branch.DIRECT, branch.TIDIES, branch.DIRECT_CHECKED_OUT}
+        return {DIRECT, TIDIES, DIRECT_CHECKED_OUT}
     here = fork.local_production in fork.refs.objects
-    return {branch.DIRECT, branch.TIDIES} | ({branch.DIRECT_ELSEWHERE} if here else set())
+    return {DIRECT, TIDIES} | ({DIRECT_ELSEWHERE} if here else set())
 
 
 def _passed(tag: Tag, check: str) -> str:
@@ -234,7 +242,7 @@ def _version_before(sh: Shell, fork: Fork, target: Target) -> str:
         text = git.show(sh, fork.path, target.base, file.path)
         if text is None:
             raise Refused(f"{where} is missing.", then="correct `version_files` in the policy.")
-        if stated := versions.read(text, file.keys, file.path, where):
+        if stated := version_files.read(text, file.keys, file.path, where):
             return next(iter(stated.values()))
     return ""
 
@@ -269,12 +277,12 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str) -> None:
 def _require_same_tag(sh: Shell, fork: Fork, target: Target) -> None:
     """Raises Refused where the fork has merged this tag before, and it stood for something else."""
     name = target.tag.name
-    pin = pins.read(git.show(sh, fork.path, target.base, pins.FILE_NAME)).get(name)
+    pin = records.read_pins(git.show(sh, fork.path, target.base, records.TAGS_FILE)).get(name)
     if pin and pin.commit != target.commit:
         raise Refused(
-            f"upstream has moved the tag {name}: {pins.FILE_NAME} says {pin.commit}, now it is "
+            f"upstream has moved the tag {name}: {records.TAGS_FILE} says {pin.commit}, now it is "
             f"{target.commit}.",
-            then=f"ask upstream why. If it is right, correct {pins.FILE_NAME} on "
+            then=f"ask upstream why. If it is right, correct {records.TAGS_FILE} on "
             f"{fork.policy.branches.production}.",
         )
 
@@ -424,9 +432,9 @@ def _require_clean(
                 f"in {work}.",
                 then=f"{git.at(work)} merge --abort, then run the same command again.",
             )
-        half_done = bump.half_done(sh, work, fork.policy, target.tag.release)
+        half_done = version_files.half_done(sh, work, fork.policy, target.tag.release)
         if _is_recorded(sh, fork, target, work):
-            half_done.add(pins.FILE_NAME)
+            half_done.add(records.TAGS_FILE)
         dirty = tuple(path for path in state.dirty if path not in half_done)
         if dirty and not state.merging:
             raise Refused(
@@ -445,12 +453,12 @@ def _require_clean(
 
 def _is_recorded(sh: Shell, fork: Fork, target: Target, work: Path) -> bool:
     """Whether a run that was cut has written down what the tag stands for, and nothing else."""
-    ref, path = f"refs/tags/{target.tag.name}", work / pins.FILE_NAME
+    ref, path = f"refs/tags/{target.tag.name}", work / records.TAGS_FILE
     if ref not in fork.refs.objects or not path.is_file():
         return False
-    pin = pins.Pin(fork.refs.objects[ref], target.commit)
-    committed = git.show(sh, work, "HEAD", pins.FILE_NAME)
-    return files.read_text(path) == pins.add(committed, target.tag.name, pin)
+    pin = records.Pin(fork.refs.objects[ref], target.commit)
+    committed = git.show(sh, work, "HEAD", records.TAGS_FILE)
+    return files.read_text(path) == records.add_pin(committed, target.tag.name, pin)
 
 
 def _require_no_rebase(sh: Shell, fork: Fork) -> None:

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from ..audit.ledger import Entry
 from ..fork.policy import Take
 from ..merge.decisions import Decision
-from ..run.markdown import block, cell, code, plain, table
-from ..run.text import counted
-from .sync import Sync
+from ..run.text import block, cell, code, counted, plain, table
+from .work import Sync
 
 MOST_CHARACTERS = 65_536
 """GitHub takes no more in the text of a pull request."""

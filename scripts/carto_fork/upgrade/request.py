@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..ci import actions, notifying
+from ..ci import notify
+from ..ci.notify import run_url, running, summarize
 from ..fork import tags
 from ..fork.fork import Fork
 from ..fork.policy import PullRequests
@@ -18,10 +19,9 @@ from ..run import git, github
 from ..run.errors import Refused
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Plan, Step
-from . import pull_request, sync
+from . import pull_request
 from .pull_request import Context
-from .sync import Sync
-from .work import Work
+from .work import Sync, Work, read_sync
 
 _COLOURS = {"clean": "0e8a16", "conflicts": "d93f0b"}
 _PLAIN_COLOUR = "c5def5"
@@ -116,7 +116,7 @@ def open_request(work: Work) -> Opened:
     head = _published(s, fork, tag, name)
     hub = fork.hub(fork.policy.remotes.origin)
     github.require(s.sh, hub)
-    found = sync.read(work, fork, head)
+    found = read_sync(work, fork, head)
     pulls = github.pulls(s.sh, hub, base=branches.production)
     mine = known = next((pull for pull in pulls if pull.head == name), None)
     # Nothing of this touches the clone, so that its lock is not needed; the upgrade may hold it.
@@ -165,10 +165,10 @@ def page(fork: Fork, tag: str) -> str:
     return f"{hub.url}/pulls?q=is:open+head:{fork.policy.branches.sync_for(tag)}"
 
 
-def notify(work: Work) -> None:
+def tell_team(work: Work) -> None:
     """Tell the team of a pull request."""
     url = page(work.fork, work.tag.name)
-    notifying.notify(work.s, "success", tag=work.tag.name, url=url)
+    notify.notify(work.s, "success", tag=work.tag.name, url=url)
 
 
 def text_path(fork: Fork, tag: str) -> Path:
@@ -181,7 +181,7 @@ def write_text(work: Work) -> None:
     fork = replace(work.fork, refs=git.refs(work.s.sh, work.fork.path))
     name = f"refs/heads/{fork.policy.branches.sync_for(work.tag.name)}"
     if head := fork.refs.commits.get(name):
-        found = sync.read(work, fork, head)
+        found = read_sync(work, fork, head)
         _write(fork, found, pull_request.body(found, _context(fork, None)))
 
 
@@ -200,7 +200,7 @@ def _is_told(known: Pull, values: dict[str, str]) -> bool:
 
 def _starts_no_ci(pull: Pull) -> bool:
     """Whether GitHub starts no workflow for a pull request, since its own token opened it."""
-    return actions.running() and bool(_OWN_AUTHOR.fullmatch(pull.author))
+    return running() and bool(_OWN_AUTHOR.fullmatch(pull.author))
 
 
 def _context(fork: Fork, mine: Pull | None) -> Context:
@@ -213,7 +213,7 @@ def _context(fork: Fork, mine: Pull | None) -> Context:
         install=policy.commands.install,
         test=policy.commands.test,
         lint=policy.commands.lint,
-        report=actions.run_url(),
+        report=run_url(),
         starts_no_ci=bool(mine and _starts_no_ci(mine)),
     )
 
@@ -225,7 +225,7 @@ def _values(s: Session, fork: Fork, found: Sync, mine: Pull | None) -> dict[str,
     if not s.sh.dry:
         _write(fork, found, pull_request.body(found, context))
         if mine:
-            actions.summarize(pull_request.full(found, context))
+            summarize(pull_request.full(found, context))
     state, other = settings.clean, settings.conflicts
     if found.unresolved:
         state, other = other, state

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..audit.healing import HEAL_STEP
-from ..fork import branch
+from ..fork import branches
 from ..run.steps import Condition, Step
 from . import request
 from .work import Work
@@ -28,7 +28,7 @@ CHECKS = {"generate": GENERATE, "install": INSTALL, "test": TEST, "lint": LINT}
 """The policy's commands that an upgrade runs on the merged tree, and when."""
 
 FETCH_UPGRADE = (
-    *branch.FETCH_PRODUCTION,
+    *branches.FETCH_PRODUCTION,
     Step(
         "sync",
         "Get the sync branch that an earlier run pushed.",
@@ -115,8 +115,8 @@ _REQUEST = Step(
 )
 
 MERGE = (
-    branch.BRANCH,
-    branch.WORKTREE,
+    branches.BRANCH,
+    branches.WORKTREE,
     HEAL_STEP,
     Step(
         "merge",
@@ -181,7 +181,7 @@ CONCLUDE = (
     _check(
         "lint", "Check the style of the merged tree.", "{repo}", "refs/carto-fork/passed/{tag}/lint"
     ),
-    branch.PUSH,
+    branches.PUSH,
     _REQUEST,
     Step(
         "notify",
@@ -191,9 +191,9 @@ CONCLUDE = (
             "invoke notify --event success --tag {tag}"
             " --url https://github.com/{slug}/pulls?q=is:open+head:{sync}",
         ),
-        call=request.notify,
+        call=request.tell_team,
     ),
-    *branch.LANDING,
+    *branches.LANDING,
 )
 
 UPGRADE = (*MERGE, *CONCLUDE)
@@ -201,7 +201,7 @@ UPGRADE = (*MERGE, *CONCLUDE)
 REQUEST = (_REQUEST,)
 
 LEAVE = (
-    branch.WORKTREE,
+    branches.WORKTREE,
     Step(
         "leave",
         "Commit the merge, what is left of its conflicts in plain view.",
@@ -213,10 +213,10 @@ LEAVE = (
     _RECORD,
     # A hook that checks what is pushed would find what is left; the pull request shows it.
     replace(
-        branch.PUSH,
-        run=tuple(line.replace(" push ", " push --no-verify ") for line in branch.PUSH.run),
+        branches.PUSH,
+        run=tuple(line.replace(" push ", " push --no-verify ") for line in branches.PUSH.run),
     ),
-    *branch.TIDY,
+    *branches.TIDY,
 )
 
 CATCH_UP = (
@@ -236,7 +236,7 @@ CATCH_UP = (
     ),
 )
 
-FETCH_REQUEST = (*CATCH_UP, branch.BRANCH, branch.WORKTREE)
+FETCH_REQUEST = (*CATCH_UP, branches.BRANCH, branches.WORKTREE)
 
 FINISH = (
     Step(
@@ -250,9 +250,9 @@ FINISH = (
     _VERSION,
     _RECORD,
     _VERIFY,
-    replace(branch.PUSH, when=None),
+    replace(branches.PUSH, when=None),
     replace(_REQUEST, when=None),
-    *branch.TIDY,
+    *branches.TIDY,
 )
 
 SAVE = (

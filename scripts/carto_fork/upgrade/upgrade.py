@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..fork import branch, target
+from ..fork import releases, session
+from ..fork.branches import DIRECT_CHECKED_OUT, DIRECT_ELSEWHERE, PUSHES, TIDIES
 from ..fork.fork import Fork
 from ..fork.session import Session
-from ..run import git, invocation
+from ..run import git
 from ..run.console import Console
 from ..run.errors import Refused, Usage
-from ..run.journal import Journal
 from ..run.shell import Shell
-from ..run.steps import Plan
+from ..run.steps import Journal, Plan
 from ..run.text import counted
-from . import plan, request, steps, sync
+from . import plan, request, steps
 from .plan import Options, Upgrade
-from .work import Work
+from .work import Work, waits
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
     """
     # A policy that is not valid may have been corrected on origin: the one at the base counts.
     fork = s.open_fork(whatever_policy=True)
-    release = target.find(s.sh, fork, options.tag)
+    release = releases.find(s.sh, fork, options.tag)
     plan.require_able(s.sh, fork, options)
     with s.locked(fork.repository) as held:
         fetch = plan.fetch_plan(fork, release)
@@ -77,7 +77,7 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
             pausing=not leave,
             fresh=not ready.work.exists(),
         )
-        if leave and sync.waits(work, fork.refs.commits.get(f"refs/heads/{ready.sync}", "")):
+        if leave and waits(work, fork.refs.commits.get(f"refs/heads/{ready.sync}", "")):
             # An earlier run was cut: it has committed what is left, and not published it.
             _leave(s, ready, work, held)
             return Run(fork, ready, work)
@@ -95,13 +95,13 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
         else:
             s.run(steps.UPGRADE, ready.plan, held, work)
         asked = steps.REQUESTED in ready.plan.conditions
-        if branch.PUSHES in ready.plan.conditions and not (asked or leave or s.sh.dry):
+        if PUSHES in ready.plan.conditions and not (asked or leave or s.sh.dry):
             request.write_text(work)
     return Run(fork, ready, work)
 
 
 def _with_drop(s: Session, ready: Upgrade) -> Plan:
-    drop = invocation.command(s.program, "drop", repo=str(ready.work), path="PATH", reason="WHY")
+    drop = session.command(s.program, "drop", repo=str(ready.work), path="PATH", reason="WHY")
     return replace(ready.plan, values=ready.plan.values | {"drop": drop})
 
 
@@ -122,7 +122,7 @@ def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None
     s.run(steps.LEAVE, replace(ready.plan, values=values, conditions=conditions), held, work)
 
 
-def _as_known_here(s: Session, fork: Fork, release: target.Target) -> target.Target:
+def _as_known_here(s: Session, fork: Fork, release: releases.Target) -> releases.Target:
     """The release as a plan can be made for it where nothing was fetched."""
     if not git.has_object(s.sh, fork.path, release.base):
         if not fork.production_commit:
@@ -171,7 +171,7 @@ def _result(sh: Shell, ended: Run, options: Options) -> dict[str, Any]:
     conditions, ref = upgrade.plan.conditions, f"refs/heads/{upgrade.sync}"
     # After --direct the sync branch is gone, and not every clone follows origin's branches.
     moved = fork.origin_production
-    if not conditions.isdisjoint([branch.DIRECT_ELSEWHERE, branch.DIRECT_CHECKED_OUT]):
+    if not conditions.isdisjoint([DIRECT_ELSEWHERE, DIRECT_CHECKED_OUT]):
         moved = fork.local_production
     commits = git.refs(sh, fork.path).commits
     head = commits.get(ref) or commits.get(moved, "")
@@ -223,7 +223,7 @@ def _say_end(s: Session, ended: Run, options: Options, result: dict[str, Any]) -
         console.say(f"Not tested: {why}.", "yellow")
     production = fork.policy.branches.production
     if result["published_to"] and result["work_tree"]:
-        tidied = branch.TIDIES in upgrade.plan.conditions
+        tidied = TIDIES in upgrade.plan.conditions
         why = "it holds files that git does not know" if tidied else "you are in it"
         console.say(f"{git.named(upgrade.work)} is kept: {why}.")
     if result["published_to"] is None:

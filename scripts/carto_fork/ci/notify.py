@@ -1,22 +1,63 @@
-"""One message to a channel, through Slack's incoming webhook.
-
-The webhook's URL is a secret: whoever has it can write to the channel. Nothing here tells it, or a
-part of it, whatever goes wrong.
-"""
+"""What a run tells others: the steps behind it in GitHub Actions, and the team in Slack."""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
+import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..run.errors import Failed
 from ..run.text import printable
 
 if TYPE_CHECKING:
     from requests import Response
+from ..fork.session import Session
+from ..run.errors import Usage
+from ..run.text import plain
+
+
+def running() -> bool:
+    """Whether this is a job of GitHub Actions."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def run_url() -> str:
+    """The page of the run that this job belongs to; "" outside of GitHub Actions."""
+    names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
+    server, repository, run = (os.environ.get(name, "") for name in names)
+    return f"{server}/{repository}/actions/runs/{run}" if running() and run else ""
+
+
+def set_outputs(values: Mapping[str, str]) -> None:
+    """Hand values to the steps behind this one, if there are any."""
+    if path := os.environ.get("GITHUB_OUTPUT"):
+        # A value may hold any line: the delimiter is one that nobody can know beforehand.
+        end = f"end-{secrets.token_hex(16)}"
+        _append(path, "".join(f"{name}<<{end}\n{value}\n{end}\n" for name, value in values.items()))
+
+
+def summarize(markdown: str) -> None:
+    """Add to the page of the run, if there is one."""
+    if path := os.environ.get("GITHUB_STEP_SUMMARY"):
+        _append(path, f"{markdown}\n")
+
+
+def _append(path: str, text: str) -> None:
+    try:
+        with Path(path).open("a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError as error:
+        raise Failed(
+            f"GitHub Actions' file cannot be written: {error}.",
+            then="unset GITHUB_OUTPUT and GITHUB_STEP_SUMMARY outside of a job.",
+        ) from None
+
 
 VARIABLE = "SLACK_WEBHOOK_URL"
 """The environment variable that holds the webhook's URL."""
@@ -152,3 +193,74 @@ def _reason(reply: Response, url: str) -> str:
     """Slack's word for why it refused, such as ``no_service``; "" for anything else."""
     said = next(reply.iter_content(100), b"").decode("ascii", "replace").strip()
     return f" ({said})" if re.fullmatch(r"[a-z_]{1,50}", said) and said not in url else ""
+
+
+EVENTS = {
+    "success": (
+        "The upgrade to {release} is ready for review",
+        "Nothing is left to decide. Review the pull request; merge it with a merge commit.",
+    ),
+    "conflicts": (
+        "The upgrade to {release} needs attention",
+        "Some conflicts are a person's to decide. The pull request says which, and how.",
+    ),
+    "nothing": (
+        "No new upstream release",
+        "The fork contains the newest stable release of upstream's.",
+    ),
+    "failure": ("The upgrade to {release} failed", "The log of the run tells why."),
+}
+"""What can be told, by the event's name: a headline, and what it means."""
+
+
+def notify(
+    s: Session, event: str, *, tag: str = "", url: str = "", text: str = "", always: bool = False
+) -> None:
+    """Tell of an event, as the task does: also on the page of the run."""
+    if event not in EVENTS:
+        raise Usage(
+            f"--event is one of {', '.join(EVENTS)}.", then=s.command("notify", event="success")
+        )
+    if s.sh.dry:
+        s.print_json(_message(event, tag, url, text))
+        return
+    headline, meaning = _words(event, tag)
+    summarize(f"# {plain(headline)}\n\n{meaning}")
+    why = tell(s, event, tag=tag, url=url, text=text, always=always)
+    if s.json:
+        s.print_json({"event": event, "delivered": not why, "why": why})
+
+
+def tell(
+    s: Session, event: str, *, tag: str = "", url: str = "", text: str = "", always: bool = False
+) -> str:
+    """Tell of an event, and say in a line whether that worked. Nothing is sent under ``--dry``.
+
+    tag: the release. url: the pull request. text: what else there is to say.
+    always: tell also that there is nothing new.
+    Returns why nothing was delivered; "" if the message was.
+    """
+    webhook = os.environ.get(VARIABLE, "").strip()
+    if event == "nothing" and not always:
+        why = "there is nothing new"
+    elif not webhook:
+        why = f"{VARIABLE} is not set"
+    elif s.sh.dry:
+        why = "--dry sends nothing"
+    else:
+        why = post(webhook, _message(event, tag, url, text))
+    s.console.say(f"Slack was not told: {why}." if why else f"Slack was told: {event}.")
+    return why
+
+
+def _words(event: str, tag: str) -> tuple[str, str]:
+    """The headline of an event, and what it means."""
+    headline, meaning = EVENTS[event]
+    return headline.replace("{release}", tag or "a new release"), meaning
+
+
+def _message(event: str, tag: str, url: str, text: str) -> Payload:
+    headline, meaning = _words(event, tag)
+    links = {"Pull request": url, "Log of the run": run_url()}
+    about = os.environ.get("GITHUB_REPOSITORY", "")
+    return message(headline, [meaning, text], links, about)

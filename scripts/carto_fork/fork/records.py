@@ -1,7 +1,8 @@
-"""What people have let go on purpose: a file in the fork, with reasons. Pure."""
+"""What people have decided: changes that may go, and what each merged tag stood for. Pure."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ import tomli
 
 from ..run.errors import Refused
 
-FILE_NAME = "carto_drops.toml"
+DROPS_FILE = "carto_drops.toml"
 
 
 class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -42,30 +43,30 @@ class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         return not self.lines or (bool(changed) and changed <= set(self.lines))
 
 
-class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Drops(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drop: tuple[Drop, ...] = ()
 
 
-def read(text: str | None, where: str = FILE_NAME) -> tuple[Drop, ...]:
+def read_drops(text: str | None, where: str = DROPS_FILE) -> tuple[Drop, ...]:
     """The drops in a file's text; None for a file that is not there. Raises Refused if invalid."""
     if text is None:
         return ()
     try:
         data: Any = tomli.loads(text)
-        return msgspec.convert(data, _File).drop
+        return msgspec.convert(data, _Drops).drop
     except (tomli.TOMLDecodeError, msgspec.ValidationError) as error:
         raise Refused(f"{where} is not valid: {error}.", then=f"correct {where}.") from None
 
 
-def add(text: str | None, more: Sequence[Drop]) -> str:
+def add_drops(text: str | None, more: Sequence[Drop]) -> str:
     """The file with more drops at its end; tables that are there stay byte for byte.
 
     Raises Refused if it is not valid.
     """
     import tomlkit
 
-    text = _HEADER if text is None else text
-    known = list(read(text))
+    text = _DROPS_HEADER if text is None else text
+    known = list(read_drops(text))
     new = [drop for drop in dict.fromkeys(more) if drop not in known]
     if new and re.search(r"^drop\s*=", text, re.MULTILINE):
         # Tables cannot follow a list that was written in brackets.
@@ -96,8 +97,59 @@ def _table(drop: Drop) -> str:
     return "\n".join(["[[drop]]", *told, ""])
 
 
-_HEADER = """\
+_DROPS_HEADER = """\
 # Changes that a person let go on purpose, with the reason: an upgrade does not ask about them
 # again, and does not call them lost.
 
+"""
+
+
+TAGS_FILE = "carto_tags.toml"
+PIN_MESSAGE = "chore: record what {tag} stands for"
+"""Of the commit that adds to it."""
+
+
+class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a tag stood for when it was merged.
+
+    object: the tag's own object, or the commit's for a lightweight tag. commit: what it names.
+    """
+
+    object: str
+    commit: str
+
+
+class _Tags(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    tags: dict[str, Pin] = {}
+
+
+def read_pins(text: str | None, where: str = TAGS_FILE) -> dict[str, Pin]:
+    """The pins by name in a file's text; None for a file that is not there.
+
+    Raises Refused if it is not valid.
+    """
+    if text is None:
+        return {}
+    try:
+        data: Any = tomli.loads(text)
+        return msgspec.convert(data, _Tags).tags
+    except (tomli.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise Refused(f"{where} is not valid: {error}.", then=f"correct {where}.") from None
+
+
+def add_pin(text: str | None, name: str, pin: Pin) -> str:
+    """The file with one more pin at its end. Raises Refused if it is not valid."""
+    if read_pins(text).get(name) == pin:
+        return text or ""
+    text = _TAGS_HEADER if text is None else text.rstrip("\n") + "\n"
+    # JSON's strings are TOML's basic strings.
+    return f"{text}{json.dumps(name)} = {{ object = {json.dumps(pin.object)}, " + (
+        f"commit = {json.dumps(pin.commit)} }}\n"
+    )
+
+
+_TAGS_HEADER = """\
+# What each upstream tag stood for when it was merged: one that is moved later is refused.
+
+[tags]
 """

@@ -1,0 +1,319 @@
+"""Branches: one in a work tree of its own, the mirror, and commits that are on none."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+from ..run import git
+from ..run.errors import Refused
+from ..run.shell import Shell
+from ..run.steps import Condition, Plan, Step
+from ..run.text import counted
+from .fork import Fork, require_remotes
+from .session import Session
+
+PRODUCTION_MOVED = Condition("where the clone is behind")
+PUSHES = Condition("without `--direct` and `--no-push`")
+DIRECT = Condition("with `--direct`, without `--no-push`")
+DIRECT_ELSEWHERE = Condition("with `--direct`, where it is not checked out")
+DIRECT_CHECKED_OUT = Condition("with `--direct`, where it is checked out")
+TIDIES = Condition("without `--no-push`")
+
+FETCH_PRODUCTION = (
+    Step(
+        "production",
+        "Get the production branch as it is on GitHub now.",
+        when=PRODUCTION_MOVED,
+        run=(
+            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
+            " +refs/heads/{production}:refs/remotes/{origin}/{production}",
+        ),
+        stuck="check the network and the remote, then run the same command again.",
+    ),
+)
+
+BRANCH = Step(
+    "branch",
+    "Start the branch from production, or from where origin has it.",
+    run=("git -C {repo} branch --no-track {sync} {start}",),
+    done=("git -C {repo} show-ref --verify --quiet refs/heads/{sync}",),
+)
+
+WORKTREE = Step(
+    "worktree",
+    "Check it out in a work tree of its own; yours is not touched.",
+    # --force twice: an earlier work tree's directory may be gone although git has it on record.
+    # Tests need all files, whatever part of them your checkout shows.
+    run=("git -C {repo} -c core.sparseCheckout=false worktree add --force --force {place} {sync}",),
+    done=("test -e {work}/.git",),
+    makes="{place}",
+    undo=("git -C {repo} worktree remove --force --force {place}",),
+    stuck="make room for {work}, then run the same command again.",
+)
+
+PUSH = Step(
+    "push",
+    "Publish the branch.",
+    when=PUSHES,
+    run=(
+        "git -C {work} push --atomic --no-follow-tags {origin} refs/heads/{sync}:refs/heads/{sync}",
+    ),
+    stuck="see what {origin} says, then run the same command again.",
+)
+
+LANDING = (
+    Step(
+        "publish",
+        "Move the production branch on GitHub, fast-forward only.",
+        when=DIRECT,
+        run=(
+            "git -C {work} push --atomic --no-follow-tags {origin}"
+            " refs/heads/{sync}:refs/heads/{production}",
+        ),
+        stuck="see what {origin} says, then run the same command again.",
+    ),
+    Step(
+        "local",
+        "Move the local production branch after it.",
+        when=DIRECT_ELSEWHERE,
+        run=("git -C {repo} fetch . refs/heads/{sync}:refs/heads/{production}",),
+        untouched="{origin} has the upgrade; only the local branch is behind.",
+    ),
+    Step(
+        "checkout",
+        "Move the local branch after it, in its clean checkout.",
+        when=DIRECT_CHECKED_OUT,
+        run=("git -C {checkout} merge --ff-only refs/heads/{sync}",),
+        untouched="{origin} has the upgrade; only the local branch is behind.",
+    ),
+    Step(
+        "tidy",
+        "Put the work tree away, unless it holds files unknown to git.",
+        when=TIDIES,
+        run=("git -C {repo} -c status.showUntrackedFiles=normal worktree remove {place}",),
+        allow=(0, 128),
+    ),
+    Step(
+        "forget",
+        "Remove the local branch; the production branch contains it now.",
+        when=DIRECT,
+        run=("git -C {repo} branch -D {sync}",),
+        # Exit code 1: the work tree was kept, and the branch is checked out there.
+        allow=(0, 1),
+    ),
+)
+
+TIDY = (replace(next(step for step in LANDING if step.name == "tidy"), when=None),)
+
+
+MIRROR_EXISTS = Condition("where the fork has a mirror branch already")
+BEHIND = Condition("where the mirror on GitHub is behind")
+ELSEWHERE = Condition("where it is not checked out")
+CHECKED_OUT = Condition("where it is checked out")
+
+FETCH_MIRROR = (
+    Step(
+        "upstream",
+        "Get upstream's development branch.",
+        run=(
+            "git -C {repo} fetch --no-tags --no-recurse-submodules {upstream}"
+            " +refs/heads/{branch}:refs/remotes/{upstream}/{branch}",
+        ),
+        stuck="check the network and the remote, then run the same command again.",
+    ),
+    Step(
+        "origin",
+        "Get the fork's mirror of it.",
+        when=MIRROR_EXISTS,
+        run=(
+            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
+            " +refs/heads/{mirror}:refs/remotes/{origin}/{mirror}",
+        ),
+        stuck="check the network and the remote, then run the same command again.",
+    ),
+)
+
+SYNC_MAIN = (
+    Step(
+        "push",
+        "Move the mirror on GitHub, fast-forward only.",
+        when=BEHIND,
+        run=(
+            "git -C {repo} push --no-follow-tags {origin}"
+            " refs/remotes/{upstream}/{branch}:refs/heads/{mirror}",
+        ),
+        stuck="see what {origin} says, then run the same command again.",
+    ),
+    Step(
+        "local",
+        "Move the local mirror after it, without checking anything out.",
+        when=ELSEWHERE,
+        run=("git -C {repo} fetch . refs/remotes/{upstream}/{branch}:refs/heads/{mirror}",),
+    ),
+    Step(
+        "checkout",
+        "Move the local mirror after it, in its clean checkout.",
+        when=CHECKED_OUT,
+        run=("git -C {checkout} merge --ff-only refs/remotes/{upstream}/{branch}",),
+    ),
+)
+
+
+def mirror_fetch_plan(sh: Shell, fork: Fork) -> Plan:
+    """The plan for getting both main branches. Raises Refused where a remote is not right."""
+    require_remotes(fork)
+    origin, mirror = fork.policy.remotes.origin.name, fork.policy.branches.mirror
+    there = git.remote_refs(sh, fork.path, origin, [f"refs/heads/{mirror}"])
+    if there is None:
+        raise Refused(
+            f"the remote `{origin}` cannot be reached.",
+            then=f"check the network and your access: {git.at(fork.path)} ls-remote {origin}",
+        )
+    conditions = frozenset([MIRROR_EXISTS] if there.objects else ())
+    return Plan(fork.values(), conditions, untouched=_untouched(fork))
+
+
+def mirror_plan(sh: Shell, fork: Fork) -> Plan:
+    """The plan for moving the mirror branch, once both are fetched.
+
+    Raises Refused where the mirror has commits of its own, or is checked out with changes.
+    """
+    repo, branches, remotes = fork.path, fork.policy.branches, fork.policy.remotes
+    upstream = fork.tracking(remotes.upstream, branches.upstream)
+    local = f"refs/heads/{branches.mirror}"
+    published = fork.tracking(remotes.origin, branches.mirror)
+    refs = git.refs(sh, repo)
+    if upstream not in refs.objects:
+        # Only under --dry: nothing was fetched, so the branch is not here to be compared with.
+        unknown = frozenset([BEHIND, ELSEWHERE])
+        return Plan(fork.values(), unknown, untouched=_untouched(fork))
+    for ref in (local, published):
+        if ref in refs.objects and (own := git.commits(sh, repo, f"{upstream}..{ref}")):
+            name = ref.removeprefix("refs/heads/").removeprefix("refs/remotes/")
+            back = f"{git.at(repo)} branch --force {branches.mirror} {upstream}"
+            if ref == published:
+                back = "on GitHub, by hand"
+            listed = "\n  ".join(own)
+            raise Refused(
+                f"{name} has commits of its own, but it may only follow upstream:\n  {listed}",
+                untouched=_untouched(fork),
+                then=f"keep them on another branch: {git.at(repo)} branch kept {name}; "
+                f"then put {name} back: {back}",
+            )
+    conditions: set[Condition] = set()
+    if refs.objects.get(published) != refs.objects[upstream]:
+        conditions.add(BEHIND)
+    checkout = None
+    if refs.objects.get(local) != refs.objects[upstream]:
+        trees = git.worktrees(sh, repo)
+        checkout = next((t.path for t in trees if t.branch == local and not t.missing), None)
+        conditions.add(CHECKED_OUT if checkout else ELSEWHERE)
+    if checkout and (dirty := git.work_state(sh, checkout).dirty):
+        raise Refused(
+            f"{branches.mirror} is checked out in {checkout} with changes that are not committed: "
+            f"{', '.join(dirty[:3])}.",
+            untouched=_untouched(fork),
+            then="commit or stash them, or switch to another branch; "
+            "then run the same command again.",
+        )
+    values = fork.values() | {"checkout": str(checkout or "")}
+    return Plan(values, frozenset(conditions), untouched=_untouched(fork))
+
+
+def _untouched(fork: Fork) -> str:
+    branches = fork.policy.branches
+    return f"Your checkout, {branches.mirror} and {branches.production} are as they were."
+
+
+def sync_mirror(s: Session) -> None:
+    """Let the mirror branch follow upstream's."""
+    fork = s.open_fork()
+    fetch = mirror_fetch_plan(s.sh, fork)
+    with s.locked(fork.repository) as held:
+        s.run(FETCH_MIRROR, fetch, held)
+        moving = mirror_plan(s.sh, fork)
+        s.run(SYNC_MAIN, moving, held)
+    if not moving.conditions:
+        s.console.say(f"{fork.policy.branches.mirror} is up to date.")
+
+
+_LEFT = re.compile(r"checkout: moving from [0-9a-f]{40,64} to ")
+
+
+_OPERATIONS = {
+    "MERGE_HEAD": "merge",
+    "rebase-merge": "rebase",
+    "rebase-apply": "rebase",
+    "CHERRY_PICK_HEAD": "cherry-pick",
+    "REVERT_HEAD": "revert",
+    "BISECT_LOG": "bisect",
+}
+
+
+@dataclass(frozen=True)
+class Stray:
+    """Commits that nothing leads to: the last one of them, its day and subject, and how many."""
+
+    commit: str
+    date: str
+    subject: str
+    commits: int
+
+    @property
+    def told(self) -> str:
+        """Half a sentence about them."""
+        verb = "is" if self.commits == 1 else "are"
+        return f"{counted(self.commits, 'commit')} {verb} on no branch"
+
+
+def operation(sh: Shell, work: Path) -> str:
+    """What is under way in a work tree, such as ``merge`` or ``rebase``; "" for nothing."""
+    answer = sh.ask("git -C {work} rev-parse --path-format=absolute --git-dir", work=work)
+    place = Path(git.checked(answer, "git directory").line)
+    return next((told for name, told in _OPERATIONS.items() if (place / name).exists()), "")
+
+
+def detached(sh: Shell, work: Path) -> str:
+    """The commit of a detached HEAD; "" where a branch is checked out."""
+    if sh.ask("git -C {work} symbolic-ref --quiet HEAD", work=work).ok:
+        return ""
+    answer = sh.ask("git -C {work} rev-parse --verify HEAD", work=work)
+    return git.checked(answer, "HEAD").line
+
+
+def stray_of(sh: Shell, repo: Path, commit: str, *known: str) -> Stray | None:
+    """The commits in a history that no ref leads to, and no other commit that is known; None if
+    there are none."""
+    words = ["git", "-C", str(repo), "rev-list", "--ignore-missing", "--count", commit]
+    answer = sh.read([*words, "--not", "--branches", "--tags", "--remotes", *known, "--"])
+    count = int(answer.line) if answer.ok else 0
+    if not count:
+        return None
+    told = sh.ask(
+        "git -C {repo} log -1 --no-show-signature --date=short --format=%H%x00%cd%x00%s"
+        " {commit} --",
+        repo=repo,
+        commit=commit,
+    )
+    name, day, subject = git.checked(told, "commit").line.split("\0", 2)
+    return Stray(name, day, subject, count)
+
+
+def left_behind(sh: Shell, work: Path) -> list[Stray]:
+    """Where a detached HEAD was left with commits that no ref leads to, newest first."""
+    log = sh.ask(
+        "git -C {work} log --walk-reflogs --no-show-signature --format=%H%x00%gs HEAD --", work=work
+    )
+    # Without a reflog there is nothing to tell.
+    entries = [line.split("\0", 1) for line in log.out.splitlines()] if log.ok else []
+    left = [before[0] for (_, what), before in pairwise(entries) if _LEFT.match(what)]
+    found: list[Stray] = []
+    for commit in dict.fromkeys(left):
+        # What a later one holds too is told with that.
+        known = ["HEAD", *(stray.commit for stray in found)]
+        if stray := stray_of(sh, work, commit, *known):
+            found.append(stray)
+    return found
