@@ -248,8 +248,8 @@ def main() -> None:
     parser.add_argument("--only", help="the id of one case")
     options = parser.parse_args()
     sh = Shell(Context(Config(overrides={"run": {"dry": False}})))
-    rules = policy.load().policy
-    paths = policy.load((Path(__file__).parent / "path_rules.toml").read_text()).policy
+    rules = policy.load_policy().policy
+    paths = policy.load_policy((Path(__file__).parent / "path_rules.toml").read_text()).policy
     if not options.fork.is_dir() or not options.cases.is_file():
         parser.error("FORK is a clone of the fork, CASES a file of cases")
     cases = json.loads(options.cases.read_text())["cases"]

@@ -23,7 +23,7 @@ from world import ROOT, Done, World
 
 WORKFLOWS = {
     Path(path).name: text
-    for path, text in copies.texts(policy.load().policy, lambda path: None)
+    for path, text in copies.texts(policy.load_policy().policy, lambda path: None)
     if path.startswith(".github/workflows/")
 }
 """The workflows that the embedded sandbox's fork is given, by name."""

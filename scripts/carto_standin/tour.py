@@ -46,8 +46,8 @@ def run(s: Session, path: Path) -> None:
     built = build.offer(s, path)
     repo = str(git.nearest(built.clone))
     s.repo_option = repo
-    found = s.open_fork()
-    hub = found.hub(found.policy.remotes.origin)
+    fork = s.open_fork()
+    hub = fork.hub(fork.policy.remotes.origin)
     if Path(hub.gh).parent != built.clone.parent:
         raise Refused(
             "this sandbox has no gh of its own.",
@@ -55,10 +55,10 @@ def run(s: Session, path: Path) -> None:
         )
     with _slack(s.console):
         automatic.sync_upstream(s, Options(TAG, tests=False))
-        branch = found.policy.branches.sync_for(TAG)
-        pulls = github.pulls(s.sh, hub, base=found.policy.branches.production, head=branch)
+        branch = fork.policy.branches.sync_for(TAG)
+        pulls = github.pulls(s.sh, hub, base=fork.policy.branches.production, head=branch)
         for pull in pulls:
-            values = found.values() | {"number": str(pull.number), "repo": repo}
+            values = fork.values() | {"number": str(pull.number), "repo": repo}
             s.run(LAND, Plan(values, frozenset()), None)
         if not pulls:
             return

@@ -18,7 +18,7 @@ from world import ROOT, Done, World, commit_in, push_as_colleague, slow_but
 
 SCRIPTS = ROOT / "scripts"
 PRODUCTION = "refs/heads/carto/main"
-FILES = policy.load().policy.files
+FILES = policy.load_policy().policy.files
 NEW = ["carto_fork.toml", FILES.guard, FILES.makefile, FILES.tasks, FILES.requirements]
 THEIRS = [FILES.sync, FILES.release, FILES.images, FILES.guide, FILES.process]
 """What the sandbox's fork has already, in words of its own."""

@@ -312,7 +312,7 @@ def test_next_suggests_a_command_that_works_in_each_state(world: World, state: s
 
 
 def test_next_suggests_config_for_an_invalid_policy(world: World) -> None:
-    bad = {policy.FILE_NAME: "nonsense = 1\n"}
+    bad = {policy.POLICY_FILE: "nonsense = 1\n"}
     commit_in(world, world.origin, "refs/heads/carto/main", bad)
     world.git("fetch --quiet origin")
     command, why = following(world)
@@ -333,11 +333,11 @@ def test_next_suggests_doctor_for_a_wrong_version(world: World, github: GitHub) 
 
 def test_next_leads_through_an_adoption(world: World, github: GitHub) -> None:
     """From a policy in the checkout to the fork that has all that it needs."""
-    own = world.fork / policy.FILE_NAME
+    own = world.fork / policy.POLICY_FILE
     own.write_text('extends = "carto-litellm"\n', encoding="utf-8")
     command, why = following(world)
     assert command == "invoke adopt"
-    assert why.startswith(f"{policy.FILE_NAME} is on no branch yet; this publishes one")
+    assert why.startswith(f"{policy.POLICY_FILE} is on no branch yet; this publishes one")
     assert world.run("adopt --no-push").code == 0
     own.unlink()
     [branch] = world.git("branch --list adopt/* --format %(refname:short)").split()
@@ -367,7 +367,7 @@ def test_next_suggests_reviewing_an_adoption_branch_without_gh(world: World) -> 
     command, why = following(world)
     assert command.startswith("git -C . log -p ")
     assert why.startswith(f"{branch} on origin holds what the fork lacks: review this, then merge")
-    assert f"+++ b/{policy.FILE_NAME}" in follow(world).out
+    assert f"+++ b/{policy.POLICY_FILE}" in follow(world).out
     # A squash leaves the branch unmerged, but nothing to adopt.
     theirs = world.git(f"rev-parse {branch}^{{tree}}")
     who = "-c user.name=Colleague -c user.email=colleague@example.com"
@@ -440,7 +440,7 @@ def test_the_topics_are_listed(world: World) -> None:
 
 @pytest.mark.parametrize("topic", guide.TOPICS, ids=lambda topic: topic.name)
 def test_every_task_that_a_topic_names_is_there(topic: guide.Topic) -> None:
-    text = guide.render(topic, policy.load().policy, "invoke")
+    text = guide.render(topic, policy.load_policy().policy, "invoke")
     tasks = re.findall(r"^ *invoke (.*)$", text, re.MULTILINE)
     assert not topic.task or topic.task in tasks
     for line in tasks:
@@ -470,7 +470,7 @@ def test_another_fork_has_its_own_values(world: World) -> None:
         '[branches]\nmirror = "upstream-main"\n'
         '[remotes.origin]\nurl = "https://github.com/acme/gateway.git"\n'
     )
-    commit_in(world, world.origin, "refs/heads/carto/main", {policy.FILE_NAME: own})
+    commit_in(world, world.origin, "refs/heads/carto/main", {policy.POLICY_FILE: own})
     world.git("fetch --quiet origin")
     setup = world.run("guide --topic setup").out
     assert "git -C gateway remote add origin https://github.com/acme/gateway.git" in setup
@@ -482,7 +482,7 @@ def test_another_fork_has_its_own_values(world: World) -> None:
 def test_outside_of_a_fork_the_policy_that_ships_counts(world: World, tmp_path: Path) -> None:
     done = world.run("guide --topic tags", cwd=tmp_path)
     assert done.code == 0
-    assert done.out == guide.render(_topic("tags"), policy.load().policy, "invoke") + "\n"
+    assert done.out == guide.render(_topic("tags"), policy.load_policy().policy, "invoke") + "\n"
 
 
 def _topic(name: str) -> guide.Topic:
@@ -504,7 +504,7 @@ def test_an_unknown_topic_or_option_pair_is_refused(world: World, line: str, wha
 
 def test_a_fork_without_releases_has_no_topics_about_them(world: World) -> None:
     text = policy.default_text()
-    bare = policy.load(text[: text.index("[releases]")]).policy
+    bare = policy.load_policy(text[: text.index("[releases]")]).policy
     assert bare.releases is None and bare.images is None
     named = {topic.name for topic in guide.topics(bare)}
     assert {topic.name for topic in guide.TOPICS} - named == {"release", "images"}

@@ -31,7 +31,7 @@ def panel(tmp_path: Path) -> World:
 
 
 def written(world: World) -> policy.Policy:
-    return policy.load((world.fork / "carto_fork.toml").read_text()).policy
+    return policy.load_policy((world.fork / "carto_fork.toml").read_text()).policy
 
 
 # --- What it sees --------------------------------------------------------------------------------
@@ -97,7 +97,7 @@ def test_the_guessed_policy_of_litellm_agrees_with_the_default(world: World) -> 
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert told["written"] is True
-    found, default = written(world), policy.load().policy
+    found, default = written(world), policy.load_policy().policy
     assert found.branches == default.branches
     assert found.remotes == default.remotes
     assert [file.path for file in found.version_files] == ["pyproject.toml"]
@@ -217,7 +217,9 @@ def test_what_is_there_is_never_overwritten(panel: World) -> None:
     done = panel.run("init --yes --output ../new/policy.toml")
     assert done.code == 0
     assert done.out.endswith("Next: mv -i ../new/policy.toml carto_fork.toml\n")
-    assert policy.load((panel.place / "new" / "policy.toml").read_text()).policy.name == "acme"
+    assert (
+        policy.load_policy((panel.place / "new" / "policy.toml").read_text()).policy.name == "acme"
+    )
 
 
 def test_init_is_refused_if_production_has_a_policy_already(panel: World) -> None:

@@ -15,7 +15,7 @@ from carto_fork.adopt import documents
 from carto_fork.adopt.copies import State, branch, compare, texts
 from carto_fork.adopt.documents import stamped
 from carto_fork.fork import policy
-from carto_fork.fork.policy import FILE_NAME, Policy
+from carto_fork.fork.policy import POLICY_FILE, Policy
 from carto_fork.run.errors import Refused, Usage
 from workflow import filled, parsed
 
@@ -55,11 +55,11 @@ RELEASES = '[releases]\ntag = "acme-{upstream}-{version}"\n'
 IMAGES = '[images]\nname = "ghcr.io/acme/thing"\nbranch = ["{sha}"]\nrelease = ["{tag}"]\n'
 
 FORKS = {
-    "the default": policy.load().policy,
-    "without releases and images": policy.load(PLAIN).policy,
-    "with releases": policy.load(PLAIN + RELEASES).policy,
-    "with images": policy.load(PLAIN + IMAGES).policy,
-    "with both": policy.load(PLAIN + RELEASES + IMAGES).policy,
+    "the default": policy.load_policy().policy,
+    "without releases and images": policy.load_policy(PLAIN).policy,
+    "with releases": policy.load_policy(PLAIN + RELEASES).policy,
+    "with images": policy.load_policy(PLAIN + IMAGES).policy,
+    "with both": policy.load_policy(PLAIN + RELEASES + IMAGES).policy,
 }
 forks = pytest.mark.parametrize("found", FORKS.values(), ids=FORKS)
 
@@ -126,11 +126,11 @@ def test_files_for_releases_and_images_are_written_only_if_configured() -> None:
 
 def test_images_outside_of_ghcr_get_no_workflow() -> None:
     elsewhere = IMAGES.replace("ghcr.io", "registry.example.com")
-    assert documents.given(policy.load(PLAIN + elsewhere).policy)["images"] is False
+    assert documents.given(policy.load_policy(PLAIN + elsewhere).policy)["images"] is False
 
 
 def test_a_file_can_be_left_out() -> None:
-    found = policy.load(PLAIN + '[files]\nmakefile = ""\ntasks = ""\nguide = ""\n').policy
+    found = policy.load_policy(PLAIN + '[files]\nmakefile = ""\ntasks = ""\nguide = ""\n').policy
     left_out = given(FORKS["without releases and images"]).keys() - given(found).keys()
     assert sorted(left_out) == ["FORK_GUIDE.md", "fork.mk", "fork_tasks.py"]
 
@@ -138,12 +138,12 @@ def test_a_file_can_be_left_out() -> None:
 @pytest.mark.parametrize("key", ["images", "guide", "process", "release", "sync", "guard"])
 def test_generated_files_do_not_link_to_a_file_that_is_left_out(key: str) -> None:
     left_out = PLAIN + RELEASES + IMAGES + f'[files]\n{key} = ""\n'
-    for text in given(policy.load(left_out).policy).values():
+    for text in given(policy.load_policy(left_out).policy).values():
         assert not re.search(r"\]\(\.{0,2}\)|\[\]|workflows/(\s|\)|$)", text)
 
 
 def test_the_requirements_file_can_be_in_any_directory() -> None:
-    found = policy.load(PLAIN + '[files]\nrequirements = "docs/tasks.txt"\n').policy
+    found = policy.load_policy(PLAIN + '[files]\nrequirements = "docs/tasks.txt"\n').policy
     sync = given(found)[found.files.sync]
     assert sync.count("--requirement docs/tasks.txt") == 4 and "sparse-checkout" not in sync
 
@@ -177,7 +177,7 @@ def test_a_hostile_fork_name_cannot_inject_into_workflows(name: str) -> None:
     text = PLAIN.replace(
         '"Acme, Inc."', repr(name).replace("'", '"') if '"' not in name else f"'{name}'"
     )
-    found = policy.load(text).policy
+    found = policy.load_policy(text).policy
     for path, text in given(found).items():
         if path.startswith(".github/workflows/"):
             loaded = YAML(typ="safe", pure=True).load(text)
@@ -198,7 +198,7 @@ def test_a_hostile_fork_name_cannot_inject_into_workflows(name: str) -> None:
 )
 def test_the_example_tag_is_derived_from_the_release_pattern(pattern: str, expected: str) -> None:
     text = re.sub(r"pattern = '.*'", lambda _: f"pattern = '{pattern}'", PLAIN)
-    assert documents.example(policy.load(text).policy)[0] == expected
+    assert documents.example(policy.load_policy(text).policy)[0] == expected
 
 
 # --- What is there already -----------------------------------------------------------------------
@@ -235,10 +235,10 @@ def test_an_edited_file_belongs_to_the_team(change: str) -> None:
 
 
 def test_a_policy_is_never_behind() -> None:
-    files = given(FORKS["with releases"]) | {FILE_NAME: "whatever"}
-    assert states(files)[FILE_NAME] is State.CURRENT
-    del files[FILE_NAME]
-    assert states(files)[FILE_NAME] is State.NEW
+    files = given(FORKS["with releases"]) | {POLICY_FILE: "whatever"}
+    assert states(files)[POLICY_FILE] is State.CURRENT
+    del files[POLICY_FILE]
+    assert states(files)[POLICY_FILE] is State.NEW
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_only_what_the_team_changed_is_replaced() -> None:
 
 
 def test_a_policy_that_keeps_none_of_them_is_refused() -> None:
-    bare = policy.load(PLAIN.replace(FORK_FILES, "")).policy
+    bare = policy.load_policy(PLAIN.replace(FORK_FILES, "")).policy
     with pytest.raises(Refused) as refused:
         compare(bare, nothing)
     assert "no rule of the policy keeps carto_fork.toml whole in a merge." in refused.value.what
@@ -288,7 +288,7 @@ def test_a_policy_that_keeps_none_of_them_is_refused() -> None:
 
 
 def test_a_rule_that_takes_less_than_the_whole_file_is_not_enough() -> None:
-    partly = policy.load(PLAIN.replace("whole = true", 'kinds = ["content"]')).policy
+    partly = policy.load_policy(PLAIN.replace("whole = true", 'kinds = ["content"]')).policy
     with pytest.raises(Refused):
         compare(partly, nothing)
 

@@ -49,7 +49,7 @@ def read(repo: Repo) -> dict[str, Conflict]:
 
 def settle(repo: Repo, words: Words | None) -> None:
     """Decide the conflicts of the merge in progress."""
-    fork = Fork(git.open_repository(shell(), repo.path), {}, Refs({}, {}), policy.load())
+    fork = Fork(git.open_repository(shell(), repo.path), {}, Refs({}, {}), policy.load_policy())
     ours, theirs = (repo.git("rev-parse", name).strip() for name in ("HEAD", "MERGE_HEAD"))
     resolve(shell(), fork, repo.path, ours, theirs, words)
 
@@ -484,7 +484,7 @@ def again(repo: Repo, before: str, *paths: str) -> dict[str, tuple[str, str]]:
     found = list(foresee(repo, before).values())
     commit = Commit(before, "2025-01-01", "feat: ours")
     own = Customisations({conflict.path: [commit] for conflict in found})
-    decided = decide(found, Knowledge(policy.load().policy, own, memory=memory))
+    decided = decide(found, Knowledge(policy.load_policy().policy, own, memory=memory))
     return {d.conflict.path: (d.text or "", d.why) for d in decided if not d.left}
 
 

@@ -20,8 +20,10 @@ from carto_fork.merge.decisions import Decision, Knowledge, decide
 from carto_fork.merge.hunks import Commit, Conflict, Customisations, Memory, Stage, Texts
 from carto_fork.run.text import lines_of
 
-DEFAULT = policy.load().policy
-PATH_RULES = policy.load(Path(__file__).parents[1].joinpath("path_rules.toml").read_text()).policy
+DEFAULT = policy.load_policy().policy
+PATH_RULES = policy.load_policy(
+    Path(__file__).parents[1].joinpath("path_rules.toml").read_text()
+).policy
 STAGE = {name: Stage("100644", f"{number}" * 40) for number, name in enumerate(("b", "o", "t"), 1)}
 
 MARKERS = ["<<<<<<< HEAD", "||||||| base", "=======", ">>>>>>> tag"]

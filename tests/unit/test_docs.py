@@ -32,12 +32,12 @@ def test_a_changed_part_is_noticed() -> None:
     text = (ROOT / "CARTO_CLAUDE.md").read_text(encoding="utf-8")
     changed = text.replace("merge -s ort --no-ff", "merge --squash", 1)
     assert changed != text
-    assert documents.renewed(changed, policy.load().policy) == text
+    assert documents.renewed(changed, policy.load_policy().policy) == text
 
 
 def test_documents_can_be_generated_without_image_names_and_labels() -> None:
     more = "[images]\nrelease = []\nbranch = []\n[pull_requests]\nlabels = []\n"
-    found = policy.load(f'extends = "carto-litellm"\n{more}').policy
+    found = policy.load_policy(f'extends = "carto-litellm"\n{more}').policy
     assert found.images
     assert f" --tag={found.images.name.lower()} " in documents.part("images", found)
     assert "--label clean-merge" in documents.part("pull-request", found)
@@ -85,7 +85,7 @@ def test_every_key_of_a_policy_is_documented() -> None:
 def test_the_small_policy_of_the_documents_is_valid() -> None:
     text = (ROOT / "docs" / "policy.md").read_text(encoding="utf-8")
     examples = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
-    assert [policy.load(example).policy.branches.production for example in examples] == [
+    assert [policy.load_policy(example).policy.branches.production for example in examples] == [
         "production",
         "production",
     ]

@@ -37,7 +37,7 @@ def repo(tmp_path: Path) -> Repo:
 
 def follow(repo: Repo, ref: str, said: str) -> None:
     """Let a branch of a remote hold a policy, as if it had been fetched."""
-    commit = repo.on("scratch", "main").commit({policy.FILE_NAME: said}, ref)
+    commit = repo.on("scratch", "main").commit({policy.POLICY_FILE: said}, ref)
     repo.on("main").git("update-ref", f"refs/remotes/{ref}", commit)
     repo.git("branch", "-D", "scratch")
 
@@ -73,25 +73,25 @@ def test_a_git_setting_chooses_the_branch_of_the_policy(repo: Repo) -> None:
 
 
 def test_the_checked_out_policy_applies_without_a_production_branch(repo: Repo) -> None:
-    repo.on("prod", "main").commit({policy.FILE_NAME: text("Acme")})
+    repo.on("prod", "main").commit({policy.POLICY_FILE: text("Acme")})
     repo.git("switch", "--quiet", "--detach")
     repo.git("branch", "-D", "prod")
     assert opened(repo).policy.name == "Acme"
 
 
 def test_an_uncommitted_policy_applies_until_a_branch_has_one(repo: Repo) -> None:
-    (repo.path / policy.FILE_NAME).write_text(text("Draft"))
+    (repo.path / policy.POLICY_FILE).write_text(text("Draft"))
     found = opened(repo)
     assert (found.policy.name, found.draft) == ("Draft", text("Draft"))
     assert found.at(shell(), repo.git("rev-parse", "main")).policy.name == "Draft"
     follow(repo, "ours/prod", text("Acme"))
-    (repo.path / policy.FILE_NAME).write_text(text("Draft"))
+    (repo.path / policy.POLICY_FILE).write_text(text("Draft"))
     found = opened(repo)
     assert (found.policy.name, found.draft) == ("Acme", "")
 
 
 def test_an_invalid_draft_policy_is_reported(repo: Repo) -> None:
-    (repo.path / policy.FILE_NAME).write_text("name = 1\n")
+    (repo.path / policy.POLICY_FILE).write_text("name = 1\n")
     found = opened(repo)
     assert found.problem and "carto_fork.toml, which is on no branch yet: " in found.problem.what
 
@@ -99,7 +99,7 @@ def test_an_invalid_draft_policy_is_reported(repo: Repo) -> None:
 def test_a_committed_but_unpublished_policy_applies(repo: Repo) -> None:
     """Its production branch on origin has none: the default is another fork's."""
     repo.git("update-ref", "refs/remotes/ours/prod", "main")
-    repo.on("prod", "main").commit({policy.FILE_NAME: text("Acme")})
+    repo.on("prod", "main").commit({policy.POLICY_FILE: text("Acme")})
     found = opened(repo)
     assert found.policy.name == "Acme"
     assert found.at(shell(), repo.git("rev-parse", "ours/prod")).policy.name == "Acme"

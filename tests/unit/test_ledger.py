@@ -21,7 +21,7 @@ from carto_fork.merge.hunks import Commit
 from repository import Content, Files, Link, Program, Repo, Submodule
 from world import shell
 
-DEFAULT = policy.load().policy
+DEFAULT = policy.load_policy().policy
 PLAIN = msgspec.structs.replace(DEFAULT, rules=())
 LOST, SUPERSEDED, MOVED = Fate.LOST, Fate.SUPERSEDED, Fate.MOVED
 ABSORBED, DROPPED = Fate.ABSORBED, Fate.DROPPED

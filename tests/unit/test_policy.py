@@ -11,7 +11,7 @@ import tomli
 from carto_fork.fork import policy
 from carto_fork.fork.policy import (
     DEFAULT_SOURCE,
-    FILE_NAME,
+    POLICY_FILE,
     Kind,
     Loaded,
     Rule,
@@ -64,7 +64,7 @@ def values(loaded: Loaded) -> dict[str, object]:
 
 
 def test_the_default_is_cartos_fork() -> None:
-    found = policy.load().policy
+    found = policy.load_policy().policy
     assert found.name == "CARTO"
     assert found.remotes.origin.url == "https://github.com/CartoDB/litellm.git"
     assert found.remotes.upstream.url == "https://github.com/BerriAI/litellm.git"
@@ -80,20 +80,20 @@ def test_the_default_is_cartos_fork() -> None:
 
 
 def test_every_value_of_the_default_comes_from_the_default() -> None:
-    loaded = policy.load()
+    loaded = policy.load_policy()
     assert set(sources(loaded).values()) == {DEFAULT_SOURCE}
     assert values(loaded)["branches.production"] == "carto/main"
     assert len(sources(loaded)) == len(loaded.settings)
 
 
 def test_every_rule_of_the_default_gives_a_reason_in_a_sentence() -> None:
-    found = policy.load().policy
+    found = policy.load_policy().policy
     assert found.rules
     assert [rule.name for rule in found.rules if not re.fullmatch(r"[A-Z].*\.", rule.why)] == []
 
 
 def test_a_policy_cannot_be_changed() -> None:
-    found = policy.load().policy
+    found = policy.load_policy().policy
     with pytest.raises(AttributeError):
         found.name = "other"  # type: ignore[misc]
     with pytest.raises(AttributeError):
@@ -105,7 +105,7 @@ def test_a_policy_cannot_be_changed() -> None:
 
 def test_extending_replaces_the_named_values_and_keeps_the_rest() -> None:
     own = EXTENDS + 'name = "Other"\n[branches]\nproduction = "stable"\n'
-    found, default = policy.load(own).policy, policy.load().policy
+    found, default = policy.load_policy(own).policy, policy.load_policy().policy
     assert found == msgspec.structs.replace(
         default,
         name="Other",
@@ -115,27 +115,27 @@ def test_extending_replaces_the_named_values_and_keeps_the_rest() -> None:
 
 def test_tables_inside_tables_are_merged_key_by_key() -> None:
     url = "https://example.com/x.git"
-    found = policy.load(EXTENDS + f'[remotes.origin]\nurl = "{url}"\n').policy
+    found = policy.load_policy(EXTENDS + f'[remotes.origin]\nurl = "{url}"\n').policy
     assert (found.remotes.origin.name, found.remotes.origin.url) == ("origin", url)
-    assert found.remotes.upstream == policy.load().policy.remotes.upstream
+    assert found.remotes.upstream == policy.load_policy().policy.remotes.upstream
 
 
 def test_lists_are_replaced_whole() -> None:
-    found = policy.load(EXTENDS + RULE.format(name="one") + "[commands]\ntest = []\n").policy
+    found = policy.load_policy(EXTENDS + RULE.format(name="one") + "[commands]\ntest = []\n").policy
     assert found.rules == (Rule(name="one", paths=("*",), take=Take.FORK, why="Ours."),)
     assert found.commands.test == ()
-    assert found.commands.lint == policy.load().policy.commands.lint
+    assert found.commands.lint == policy.load_policy().policy.commands.lint
 
 
 def test_a_policy_that_only_extends_equals_the_default() -> None:
-    loaded = policy.load(EXTENDS)
-    assert loaded.policy == policy.load().policy
+    loaded = policy.load_policy(EXTENDS)
+    assert loaded.policy == policy.load_policy().policy
     assert set(sources(loaded).values()) == {DEFAULT_SOURCE}
 
 
 def test_every_value_knows_its_source() -> None:
     own = EXTENDS + 'name = "Other"\n[remotes.origin]\nurl = "u"\n' + RULE.format(name="one")
-    loaded = policy.load(own, "carto_fork.toml at abc")
+    loaded = policy.load_policy(own, "carto_fork.toml at abc")
     own_keys = {key for key, source in sources(loaded).items() if source != DEFAULT_SOURCE}
     assert own_keys == {"name", "remotes.origin.url", "rules"}
     assert sources(loaded)["remotes.origin.url"] == "carto_fork.toml at abc"
@@ -144,21 +144,21 @@ def test_every_value_knows_its_source() -> None:
 
 
 def test_a_repeated_default_value_has_the_forks_file_as_its_source() -> None:
-    loaded = policy.load(EXTENDS + '[branches]\nproduction = "carto/main"\n')
-    assert sources(loaded)["branches.production"] == FILE_NAME
+    loaded = policy.load_policy(EXTENDS + '[branches]\nproduction = "carto/main"\n')
+    assert sources(loaded)["branches.production"] == POLICY_FILE
 
 
 @pytest.mark.parametrize("value", ["[]", '[""]', '["*.yml"]'])
 def test_an_empty_list_has_the_forks_file_as_its_source(value: str) -> None:
-    loaded = policy.load(EXTENDS + f"[workflows]\ndisabled = {value}\n")
-    assert sources(loaded)["workflows.disabled"] == FILE_NAME
+    loaded = policy.load_policy(EXTENDS + f"[workflows]\ndisabled = {value}\n")
+    assert sources(loaded)["workflows.disabled"] == POLICY_FILE
 
 
 # --- Standing alone ------------------------------------------------------------------------------
 
 
 def test_a_policy_without_extends_inherits_nothing() -> None:
-    loaded = policy.load(ALONE)
+    loaded = policy.load_policy(ALONE)
     found = loaded.policy
     assert found.name == "Acme"
     assert found.tags == (
@@ -181,7 +181,7 @@ def test_every_field_of_a_rule_is_read() -> None:
     deleted_by = "upstream"
     whole = true
     """
-    assert policy.load(ALONE + more).policy.rules == (
+    assert policy.load_policy(ALONE + more).policy.rules == (
         Rule(
             name="all",
             paths=("/a", "b/"),
@@ -195,7 +195,7 @@ def test_every_field_of_a_rule_is_read() -> None:
 
 
 def test_the_default_text_loads_as_the_default_policy() -> None:
-    assert policy.load(policy.default_text()).policy == policy.load().policy
+    assert policy.load_policy(policy.default_text()).policy == policy.load_policy().policy
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_the_default_text_loads_as_the_default_policy() -> None:
     [("Acme, Inc.", "acme_inc"), ("3scale", "fork_3scale"), ("GitHub Labs", "fork_github_labs")],
 )
 def test_the_policy_key_is_valid_in_github_names(name: str, key: str) -> None:
-    assert policy.load(ALONE.replace("Acme", name)).policy.key == key
+    assert policy.load_policy(ALONE.replace("Acme", name)).policy.key == key
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_the_policy_key_is_valid_in_github_names(name: str, key: str) -> None:
     ],
 )
 def test_the_release_workflow_can_be_renamed_or_left_out(more: str) -> None:
-    policy.load(EXTENDS + more)
+    policy.load_policy(EXTENDS + more)
 
 
 # --- What is refused -----------------------------------------------------------------------------
@@ -363,7 +363,7 @@ def test_a_wrong_policy_is_refused_with_file_key_and_what_was_expected(
     text: str, problem: str
 ) -> None:
     with pytest.raises(Refused) as refused:
-        policy.load(text, "carto_fork.toml at origin/carto/main")
+        policy.load_policy(text, "carto_fork.toml at origin/carto/main")
     what, untouched, then = str(refused.value).split("\n")
     assert what.startswith(f"Refused: carto_fork.toml at origin/carto/main: {problem}")
     assert what.endswith(".") and not what.endswith("..")
@@ -374,7 +374,7 @@ def test_a_wrong_policy_is_refused_with_file_key_and_what_was_expected(
 
 def test_a_message_is_three_sentences_and_nothing_more() -> None:
     with pytest.raises(Refused) as refused:
-        policy.load(EXTENDS + "name = 1\n")
+        policy.load_policy(EXTENDS + "name = 1\n")
     assert str(refused.value) == (
         "Refused: carto_fork.toml: key `name`: expected `str`, got `int`.\n"
         "Nothing was changed.\n"
@@ -385,7 +385,7 @@ def test_a_message_is_three_sentences_and_nothing_more() -> None:
 @pytest.mark.parametrize("text", ["", "# nothing yet\n"])
 def test_an_error_in_an_empty_policy_names_the_forks_file(text: str) -> None:
     with pytest.raises(Refused) as refused:
-        policy.load(text)
+        policy.load_policy(text)
     assert str(refused.value).startswith(
         "Refused: carto_fork.toml: top level: object missing required field `name`."
     )
@@ -397,11 +397,11 @@ def test_an_invalid_path_pattern_is_refused_on_load(pattern: str) -> None:
     text = EXTENDS + RULE.format(name="a").replace('"*"', f'"{pattern}"')
     assert tomli.loads(text)["rules"][0]["paths"] == [pattern.replace("\\\\", "\\")]
     with pytest.raises(Refused, match=r"carto_fork.toml: key `rules\[0\]"):
-        policy.load(text)
+        policy.load_policy(text)
 
 
 @pytest.mark.parametrize("command", ["", "   ", 'make "test'])
 def test_an_invalid_command_is_refused_on_load(command: str) -> None:
     """An empty one would pass as a test that succeeded; one with an open quote cannot be split."""
     with pytest.raises(Refused, match=r"carto_fork.toml: key `commands"):
-        policy.load(EXTENDS + f"[commands]\ntest = ['{command}']\n")
+        policy.load_policy(EXTENDS + f"[commands]\ntest = ['{command}']\n")

@@ -15,7 +15,7 @@ from carto_fork.fork.policy import TagScheme, TagUse
 from carto_fork.fork.tags import Tag
 from carto_fork.run.errors import ExitCode, Refused
 
-SCHEMES = policy.load().policy.tags
+SCHEMES = policy.load_policy().policy.tags
 
 OWN, AUTOMATIC, ON_REQUEST, NEVER = TagUse.OWN, TagUse.AUTOMATIC, TagUse.ON_REQUEST, TagUse.NEVER
 STABLE, PLAIN_STABLE = "stable", "plain stable"

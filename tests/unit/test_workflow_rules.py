@@ -41,7 +41,7 @@ def steps() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def test_there_are_exactly_the_four_expected_workflows() -> None:
     assert sorted([SYNC, RELEASE, IMAGES, GUARD]) == NAMES
-    assert (policy.load().policy.releases or pytest.fail()).workflow == RELEASE
+    assert (policy.load_policy().policy.releases or pytest.fail()).workflow == RELEASE
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -103,7 +103,7 @@ def test_workflows_check_out_the_production_branch() -> None:
         if step.get("uses", "").startswith("actions/checkout@")
     }
     assert refs.pop((GUARD, "guard")) is None
-    assert set(refs.values()) == {policy.load().policy.branches.production}
+    assert set(refs.values()) == {policy.load_policy().policy.branches.production}
 
 
 @pytest.mark.parametrize("name", NAMES)

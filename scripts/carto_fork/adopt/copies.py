@@ -15,9 +15,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from pathspec import GitIgnoreSpec
 
 from .. import __version__
-from ..fork import branches, fork, policy, records, setup
-from ..fork.fork import Fork
-from ..fork.policy import Policy, Take
+from ..fork import branches, records, setup
+from ..fork.fork import Fork, require_production, require_right_urls
+from ..fork.policy import DEFAULT_NAME, POLICY_FILE, Policy, Take, load_policy
 from ..fork.session import Session
 from ..fork.setup import There
 from ..release import contribute
@@ -71,7 +71,7 @@ class Copy:
 
 
 def compare(
-    found: Policy, read: Read, requirement: str = "", replace: Sequence[str] = (), draft: str = ""
+    policy: Policy, read: Read, requirement: str = "", replace: Sequence[str] = (), draft: str = ""
 ) -> list[Copy]:
     """What the fork would be given, against what it has.
 
@@ -82,7 +82,7 @@ def compare(
     """
     copies = [
         _copy(path, text, read(path), replace)
-        for path, text in texts(found, read, requirement, draft)
+        for path, text in texts(policy, read, requirement, draft)
     ]
     if unknown := sorted(set(replace) - {c.path for c in copies if c.state in _GIVEN}):
         theirs = ", ".join(c.path for c in copies if c.state is State.THEIRS) or "none"
@@ -90,7 +90,7 @@ def compare(
             f"--replace: {unknown[0]!r} is no file that was put there and that the team changed.",
             then=f"name one of them: {theirs}.",
         )
-    _require_kept(found, [copy.path for copy in copies])
+    _require_kept(policy, [copy.path for copy in copies])
     return copies
 
 
@@ -111,22 +111,22 @@ def _plain(text: str) -> str:
 
 
 def texts(
-    found: Policy, read: Read, requirement: str = "", draft: str = ""
+    policy: Policy, read: Read, requirement: str = "", draft: str = ""
 ) -> Iterator[tuple[str, str]]:
     """The files that this fork is given, with their texts."""
-    own = read(policy.FILE_NAME)
+    own = read(POLICY_FILE)
     if own is None:
-        extends = f"# The policy of this fork, where it differs from {policy.DEFAULT_NAME}."
-        yield policy.FILE_NAME, draft or f'{extends}\nextends = "{policy.DEFAULT_NAME}"\n'
+        extends = f"# The policy of this fork, where it differs from {DEFAULT_NAME}."
+        yield POLICY_FILE, draft or f'{extends}\nextends = "{DEFAULT_NAME}"\n'
     else:
         # It is the team's to write; that it is there is all that counts.
-        yield policy.FILE_NAME, own
-    files, values, given = found.files, documents.values(found), documents.given(found)
+        yield POLICY_FILE, own
+    files, values, given = policy.files, documents.values(policy), documents.given(policy)
     wanted = {
         files.sync: "workflows/upstream-sync.yml",
         files.guard: "workflows/guard.yml",
-        files.release: "workflows/release.yml" if found.releases else "",
-        files.images: "workflows/images.yml" if documents.has_images(found) else "",
+        files.release: "workflows/release.yml" if policy.releases else "",
+        files.images: "workflows/images.yml" if documents.has_images(policy) else "",
         files.makefile: "adopted/tasks.mk",
         files.tasks: "adopted/tasks.txt",
     }
@@ -138,9 +138,9 @@ def texts(
         line = _requirement(read(files.requirements), requirement)
         yield files.requirements, documents.stamped(f"{line}\n", files.requirements)
     if files.guide:
-        yield files.guide, documents.guide(found)
-    if files.process and found.releases:
-        yield files.process, documents.process(found)
+        yield files.guide, documents.guide(policy)
+    if files.process and policy.releases:
+        yield files.process, documents.process(policy)
 
 
 def _requirement(there: str | None, asked: str) -> str:
@@ -172,9 +172,9 @@ def _is_requirement(text: str) -> bool:
     return True
 
 
-def _require_kept(found: Policy, paths: Sequence[str]) -> None:
+def _require_kept(policy: Policy, paths: Sequence[str]) -> None:
     """Raises Refused where the fork's rules would not keep one of its own files in a merge."""
-    rules = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in found.rules]
+    rules = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in policy.rules]
     lost = [
         path
         for path in [*paths, records.DROPS_FILE, records.TAGS_FILE]
@@ -188,7 +188,7 @@ def _require_kept(found: Policy, paths: Sequence[str]) -> None:
         listed = ", ".join(f'"/{path}"' for path in lost)
         raise Refused(
             f"no rule of the policy keeps {lost[0]} whole in a merge.",
-            then=f"add a table `[[rules]]` before the others in {policy.FILE_NAME}: "
+            then=f"add a table `[[rules]]` before the others in {POLICY_FILE}: "
             f'name = "files of the fork", take = "{Take.FORK.value}", whole = true, '
             f'why = "Only the fork has them.", paths = [{listed}].',
         )
@@ -260,44 +260,44 @@ def adopt(
 
     check: only tell. Raises CheckFailed then, where there is such a file.
     """
-    found = s.open_fork()
+    fork = s.open_fork()
     if check:
-        _check(s, found, requirement)
+        _check(s, fork, requirement)
         return
-    fork.require_right_urls(found)
-    if not git.has_identity(s.sh, found.path):
-        raise git.nobody(found.path)
-    with s.locked(found.repository) as held:
-        there = contribute.branch_on_origin(s, found, found.policy.branches.production, "adopt/*")
-        found, base = contribute.current(s, found, there, held)
-        copies = _compare(s, found, base, requirement, replaced)
+    require_right_urls(fork)
+    if not git.has_identity(s.sh, fork.path):
+        raise git.nobody(fork.path)
+    with s.locked(fork.repository) as held:
+        there = contribute.branch_on_origin(s, fork, fork.policy.branches.production, "adopt/*")
+        fork, base = contribute.current(s, fork, there, held)
+        copies = _compare(s, fork, base, requirement, replaced)
         _tell(s, copies)
         name = branch(copies)
         due = [copy for copy in copies if copy.due]
         url = ""
         if due:
             _show_changes(s, due)
-            if found.draft:
+            if fork.draft:
                 # Said first: whatever happens to the pull request, the draft is on the branch then.
                 s.console.say(
-                    f"{policy.FILE_NAME} comes with that branch; remove the one here before you "
+                    f"{POLICY_FILE} comes with that branch; remove the one here before you "
                     "check out a commit that holds it.",
                     "yellow",
                 )
             published = f"refs/heads/{name}" in there.objects
-            url = _publish(s, found, base, copies, requirement, replaced, push, published, held)
-        hook = _hook(s, found, held)
+            url = _publish(s, fork, base, copies, requirement, replaced, push, published, held)
+        hook = _hook(s, fork, held)
     if s.json:
         told: dict[str, Any] = {"files": _facts(copies), "branch": name if due else None}
         s.print_json(told | {"pull_request": url or None, "hook": hook.value})
     if due and not s.sh.dry:
-        _say_next(s, found, name, push, url)
+        _say_next(s, fork, name, push, url)
 
 
-def _check(s: Session, found: Fork, requirement: str) -> None:
+def _check(s: Session, fork: Fork, requirement: str) -> None:
     """Raises CheckFailed where the fork's copies are behind or missing."""
-    fork.require_production(found)
-    copies = _compare(s, found, found.production_commit, requirement)
+    require_production(fork)
+    copies = _compare(s, fork, fork.production_commit, requirement)
     _tell(s, copies)
     if s.json:
         s.print_json({"files": _facts(copies)})
@@ -311,14 +311,14 @@ def _check(s: Session, found: Fork, requirement: str) -> None:
 
 
 def _compare(
-    s: Session, found: Fork, commit: str, requirement: str, replaced: Sequence[str] = ()
+    s: Session, fork: Fork, commit: str, requirement: str, replaced: Sequence[str] = ()
 ) -> list[Copy]:
     """What the fork would be given, against what it has at a commit."""
 
     def read(path: str) -> str | None:
-        return git.show(s.sh, found.path, commit, path)
+        return git.show(s.sh, fork.path, commit, path)
 
-    return compare(found.policy, read, requirement, replaced, found.draft)
+    return compare(fork.policy, read, requirement, replaced, fork.draft)
 
 
 def _facts(copies: Sequence[Copy]) -> list[dict[str, str]]:
@@ -353,7 +353,7 @@ def _show_changes(s: Session, due: Sequence[Copy]) -> None:
 
 def _publish(
     s: Session,
-    found: Fork,
+    fork: Fork,
     base: str,
     copies: Sequence[Copy],
     requirement: str,
@@ -364,21 +364,21 @@ def _publish(
 ) -> str:
     """Commit the files on a branch of their own, and open its pull request; its address, "" if
     there is none."""
-    name, production = branch(copies), found.policy.branches.production
-    place = found.place_for(name)
-    requests = push and github.can_be_asked(found.gh, found.policy.remotes.origin.url)
-    known = _pull(s, found, name) if requests and published else ""
-    conditions = {DRAFT} if found.draft else set()
+    name, production = branch(copies), fork.policy.branches.production
+    place = fork.place_for(name)
+    requests = push and github.can_be_asked(fork.gh, fork.policy.remotes.origin.url)
+    known = _pull(s, fork, name) if requests and published else ""
+    conditions = {DRAFT} if fork.draft else set()
     conditions |= {branches.PUSHES} if push else set()
     conditions |= {contribute.OPEN} if requests and not known else set()
     listed = ", ".join(f"`{copy.path}` ({copy.state.value})" for copy in copies if copy.due)
     body = f"What `adopt` puts into the fork; nothing of upstream's is changed: {listed}."
-    values = found.values() | {
+    values = fork.values() | {
         "sync": name,
         "start": base,
         "place": str(place),
         "work": str(git.nearest(place)),
-        "policy": str(git.nearest(found.repository.home / policy.FILE_NAME)),
+        "policy": str(git.nearest(fork.repository.home / POLICY_FILE)),
         "requirement": requirement,
         "head": name,
         "base": production,
@@ -395,9 +395,9 @@ def _publish(
     if published and not s.sh.dry:
         s.console.say(f"{name} is published already.")
         steps = [step for step in steps if step.name == "open"]
-    work = Writing(s, found, place, requirement, replaced)
+    work = Writing(s, fork, place, requirement, replaced)
     s.run(steps, Plan(values, frozenset(conditions), untouched), held, work)
-    return known or (_pull(s, found, name) if requests and not s.sh.dry else "")
+    return known or (_pull(s, fork, name) if requests and not s.sh.dry else "")
 
 
 def _options(requirement: str, replaced: Sequence[str]) -> str:
@@ -406,18 +406,18 @@ def _options(requirement: str, replaced: Sequence[str]) -> str:
     return "".join([*words, *(f" --replace {path}" for path in replaced)])
 
 
-def _pull(s: Session, found: Fork, name: str) -> str:
+def _pull(s: Session, fork: Fork, name: str) -> str:
     """The address of the open pull request of a branch; "" if there is none."""
-    hub = found.hub(found.policy.remotes.origin)
-    pulls = github.pulls(s.sh, hub, base=found.policy.branches.production, head=name)
+    hub = fork.hub(fork.policy.remotes.origin)
+    pulls = github.pulls(s.sh, hub, base=fork.policy.branches.production, head=name)
     return next((pull.url for pull in pulls), "")
 
 
-def _hook(s: Session, found: Fork, held: Journal | None) -> There:
+def _hook(s: Session, fork: Fork, held: Journal | None) -> There:
     """Put the hook into the clone where there is none; what is there then."""
-    hook = setup.find_hook(s.sh, found)
+    hook = setup.find_hook(s.sh, fork)
     if hook.there in (There.NOTHING, There.STALE):
-        values = setup.hook_values(found, hook, s.guard_line)
+        values = setup.hook_values(fork, hook, s.guard_line)
         s.run((setup.HOOK,), Plan(values, frozenset()), held)
         return There.NOTHING if s.sh.dry else There.OURS
     if hook.there is not There.OURS:
@@ -429,11 +429,11 @@ def _hook(s: Session, found: Fork, held: Journal | None) -> There:
     return hook.there
 
 
-def _say_next(s: Session, found: Fork, name: str, push: bool, url: str) -> None:
-    production, origin = found.policy.branches.production, found.policy.remotes.origin.name
+def _say_next(s: Session, fork: Fork, name: str, push: bool, url: str) -> None:
+    production, origin = fork.policy.branches.production, fork.policy.remotes.origin.name
     if not push:
         s.console.say(f"Done: {name} is here; not pushed.", "green")
-        s.console.row("Next: ", f"{git.at(found.path)} push {origin} {name}")
+        s.console.row("Next: ", f"{git.at(fork.path)} push {origin} {name}")
     elif url:
         s.console.row("Pull request: ", url, "green")
         s.console.say(f"Next: have it reviewed and merged into {production}.")
@@ -448,16 +448,16 @@ def write(s: Session, requirement: str, replaced: Sequence[str]) -> None:
     _write(s, fork, work, requirement, replaced)
 
 
-def _write(s: Session, found: Fork, work: Path, requirement: str, replaced: Sequence[str]) -> None:
+def _write(s: Session, fork: Fork, work: Path, requirement: str, replaced: Sequence[str]) -> None:
 
     def read(path: str) -> str | None:
         return files.read_text(work / path) if (work / path).is_file() else None
 
-    copies = compare(_policy_in(found, read), read, requirement, replaced)
+    copies = compare(_policy_in(fork, read), read, requirement, replaced)
     due = [copy for copy in copies if copy.due]
     paths = [copy.path for copy in due]
-    if found.draft:
-        paths.append(policy.FILE_NAME)  # a step before this one brought it
+    if fork.draft:
+        paths.append(POLICY_FILE)  # a step before this one brought it
     for copy in due:
         if not s.sh.dry:
             (work / copy.path).parent.mkdir(parents=True, exist_ok=True)
@@ -472,6 +472,6 @@ def _write(s: Session, found: Fork, work: Path, requirement: str, replaced: Sequ
         s.console.say(f"{counted(len(paths), 'file')} written.")
 
 
-def _policy_in(found: Fork, read: Read) -> Policy:
-    text = read(policy.FILE_NAME)
-    return policy.load(text).policy if text is not None else found.policy
+def _policy_in(fork: Fork, read: Read) -> Policy:
+    text = read(POLICY_FILE)
+    return load_policy(text).policy if text is not None else fork.policy

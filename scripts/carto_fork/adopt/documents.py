@@ -17,9 +17,9 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 
 from ..audit import healing
-from ..fork import policy, setup, tags
+from ..fork import setup, tags
 from ..fork.branches import FETCH_MIRROR, FETCH_PRODUCTION, SYNC_MAIN
-from ..fork.policy import Policy
+from ..fork.policy import POLICY_FILE, Policy, load_policy
 from ..release import building, contribute, notes
 from ..release.release import RELEASE
 from ..run import github
@@ -52,20 +52,20 @@ _BEST_PRACTICES = (
 )
 
 
-def critical_rules(found: Policy) -> str:
+def critical_rules(policy: Policy) -> str:
     """What would do lasting harm, as a list."""
-    return _listed(_CRITICAL_RULES, found)
+    return _listed(_CRITICAL_RULES, policy)
 
 
-def best_practices(found: Policy) -> str:
+def best_practices(policy: Policy) -> str:
     """How to work on a fork, for AI assistants and for people, as a numbered list."""
-    return _listed(_BEST_PRACTICES, found, numbered=True)
+    return _listed(_BEST_PRACTICES, policy, numbered=True)
 
 
-def branches(found: Policy) -> str:
+def branches(policy: Policy) -> str:
     """The branches of a fork, as a table."""
-    values = found.branches
-    upstream = f"{found.remotes.upstream.name}/{values.upstream}"
+    values = policy.branches
+    upstream = f"{policy.remotes.upstream.name}/{values.upstream}"
     lines = table(
         ["Branch", "What it is", "Where it comes from"],
         [
@@ -76,7 +76,7 @@ def branches(found: Policy) -> str:
             ],
             [
                 f"`{values.production}`",
-                f"production: a stable release plus {found.name}'s customisations",
+                f"production: a stable release plus {policy.name}'s customisations",
                 "merged upstream tags",
             ],
             [
@@ -90,10 +90,10 @@ def branches(found: Policy) -> str:
     return "\n".join([*lines, ""])
 
 
-def _listed(sentences: Sequence[str], found: Policy, *, numbered: bool = False) -> str:
+def _listed(sentences: Sequence[str], policy: Policy, *, numbered: bool = False) -> str:
     """Sentences as a list, with the names of a fork."""
-    marker = f"`{found.markers.fork} why`" if found.markers else "a comment"
-    values = found.values() | {"marker": marker}
+    marker = f"`{policy.markers.fork} why`" if policy.markers else "a comment"
+    values = policy.values() | {"marker": marker}
     items = []
     for number, sentence in enumerate(sentences, 1):
         head = f"{number}. " if numbered else "- "
@@ -146,42 +146,42 @@ _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end of generated 
 _EXAMPLES = ("v1.76.5", "1.76.5")
 
 
-def renewed(text: str, found: Policy) -> str:
+def renewed(text: str, policy: Policy) -> str:
     """A document with every generated part made anew. Raises KeyError for an unknown part."""
-    return _BLOCK.sub(lambda block: f"{block[1]}\n{part(block[2], found)}\n{block[3]}", text)
+    return _BLOCK.sub(lambda block: f"{block[1]}\n{part(block[2], policy)}\n{block[3]}", text)
 
 
-def guide(found: Policy) -> str:
+def guide(policy: Policy) -> str:
     """The guide to a fork, as `adopt` puts it there."""
-    return _document("adopted/guide.md", found.files.guide, found)
+    return _document("adopted/guide.md", policy.files.guide, policy)
 
 
-def process(found: Policy) -> str:
+def process(policy: Policy) -> str:
     """How a fork makes its releases, as `adopt` puts it there."""
-    return _document("adopted/process.md", found.files.process, found)
+    return _document("adopted/process.md", policy.files.process, policy)
 
 
-def _document(name: str, path: str, found: Policy) -> str:
-    text = filled(template(name), values(found), given(found))
-    return stamped(renewed(text, found), path)
+def _document(name: str, path: str, policy: Policy) -> str:
+    text = filled(template(name), values(policy), given(policy))
+    return stamped(renewed(text, policy), path)
 
 
-def given(found: Policy) -> dict[str, bool]:
+def given(policy: Policy) -> dict[str, bool]:
     """What the choices in the templates ask of a fork."""
-    files = found.files
+    files = policy.files
     return {
-        "renamed": found.remotes.origin.name != "origin",
-        "about": bool(found.guide.about),
-        "notes": bool(found.guide.notes),
-        "marker": found.markers is not None,
-        "versions": bool(found.version_files),
-        "checks": bool(_checks(found)),
-        "releases": found.releases is not None,
-        "dispatch": bool(found.releases and found.releases.workflow),
-        "images": has_images(found),
+        "renamed": policy.remotes.origin.name != "origin",
+        "about": bool(policy.guide.about),
+        "notes": bool(policy.guide.notes),
+        "marker": policy.markers is not None,
+        "versions": bool(policy.version_files),
+        "checks": bool(_checks(policy)),
+        "releases": policy.releases is not None,
+        "dispatch": bool(policy.releases and policy.releases.workflow),
+        "images": has_images(policy),
         "sync": bool(files.sync),
         "guard": bool(files.guard),
-        "process": bool(found.releases and files.process),
+        "process": bool(policy.releases and files.process),
         "requirements": bool(files.requirements),
         "guide": bool(files.guide),
         "makefile": bool(files.makefile),
@@ -189,38 +189,38 @@ def given(found: Policy) -> dict[str, bool]:
     }
 
 
-def has_images(found: Policy) -> bool:
+def has_images(policy: Policy) -> bool:
     """Whether a workflow publishes images of the fork's, where GitHub's own token may."""
-    at_github = found.images is not None and found.images.name.lower().startswith("ghcr.io/")
-    return at_github and bool(found.files.images)
+    at_github = policy.images is not None and policy.images.name.lower().startswith("ghcr.io/")
+    return at_github and bool(policy.files.images)
 
 
-def values(found: Policy) -> dict[str, str]:
+def values(policy: Policy) -> dict[str, str]:
     """What the placeholders in the templates stand for."""
-    remotes, branches, files = found.remotes, found.branches, found.files
-    tag, _ = example(found)
+    remotes, branches, files = policy.remotes, policy.branches, policy.files
+    tag, _ = example(policy)
     slug, upstream = (github.slug_of(r.url) or r.url for r in (remotes.origin, remotes.upstream))
     sync = branches.sync_for(tag)
     told = {
-        "name": re.sub(r"[^\w .,&()+-]", "", found.name),
-        "key": found.key,
-        "KEY": found.key.upper(),
-        "policy": policy.FILE_NAME,
+        "name": re.sub(r"[^\w .,&()+-]", "", policy.name),
+        "key": policy.key,
+        "KEY": policy.key.upper(),
+        "policy": POLICY_FILE,
         "slug": slug,
         "upstream_slug": upstream,
         "upstream_repository": upstream.rpartition("/")[2],
-        "clone": clone(found),
-        "work": f"{clone(found)}.{sync.replace('/', '-')}",
+        "clone": clone(policy),
+        "work": f"{clone(policy)}.{sync.replace('/', '-')}",
         "sync": branches.sync_for("<tag>"),
         "tag": tag,
         "older": "OLDER",
-        "label": found.pull_requests.conflicts,
-        "about": found.guide.about.strip(),
-        "notes": found.guide.notes.strip(),
-        "marker": found.markers.fork if found.markers else "",
-        "checks": " and ".join(f"`{line}`" for line in _checks(found)),
-        "version_file": found.version_files[0].path if found.version_files else "",
-        "dockerfile": found.images.dockerfile if found.images else "",
+        "label": policy.pull_requests.conflicts,
+        "about": policy.guide.about.strip(),
+        "notes": policy.guide.notes.strip(),
+        "marker": policy.markers.fork if policy.markers else "",
+        "checks": " and ".join(f"`{line}`" for line in _checks(policy)),
+        "version_file": policy.version_files[0].path if policy.version_files else "",
+        "dockerfile": policy.images.dockerfile if policy.images else "",
         "requirements": files.requirements,
         "makefile": files.makefile,
         "collection": files.tasks.removesuffix(".py"),
@@ -231,26 +231,26 @@ def values(found: Policy) -> dict[str, str]:
         "sync_file": PurePosixPath(files.sync).name,
         "guard_file": PurePosixPath(files.guard).name,
         "images_file": PurePosixPath(files.images).name,
-        "images_too": " and container images" if has_images(found) else "",
-        "image_rows": _image_rows(found),
+        "images_too": " and container images" if has_images(policy) else "",
+        "image_rows": _image_rows(policy),
     }
-    return found.values() | told | _release_values(found)
+    return policy.values() | told | _release_values(policy)
 
 
-def _release_values(found: Policy) -> dict[str, str]:
-    if found.releases is None:
+def _release_values(policy: Policy) -> dict[str, str]:
+    if policy.releases is None:
         return dict.fromkeys(("release_tag", "release_tags", "release_pattern", "release_file"), "")
-    _, version = example(found)
+    _, version = example(policy)
     return {
-        "release_tag": found.releases.name(version, "0.1.0"),
-        "release_tags": found.releases.name("*", "*"),
-        "release_pattern": found.releases.name("<upstream>", "<version>"),
-        "release_file": found.releases.workflow,
+        "release_tag": policy.releases.name(version, "0.1.0"),
+        "release_tags": policy.releases.name("*", "*"),
+        "release_pattern": policy.releases.name("<upstream>", "<version>"),
+        "release_file": policy.releases.workflow,
     }
 
 
-def _checks(found: Policy) -> tuple[str, ...]:
-    return found.commands.test + found.commands.lint
+def _checks(policy: Policy) -> tuple[str, ...]:
+    return policy.commands.test + policy.commands.lint
 
 
 def _link(document: str, other: str) -> str:
@@ -258,13 +258,13 @@ def _link(document: str, other: str) -> str:
     return os.path.relpath(other or ".", os.path.dirname(document) or ".")
 
 
-def _image_rows(found: Policy) -> str:
-    if found.images is None or found.releases is None:
+def _image_rows(policy: Policy) -> str:
+    if policy.images is None or policy.releases is None:
         return ""
-    _, version = example(found)
-    branch = notes.images_of_branch(found.images, found.branches.production, "0123456789")
+    _, version = example(policy)
+    branch = notes.images_of_branch(policy.images, policy.branches.production, "0123456789")
     release = notes.images_of_release(
-        found.images, found.releases.name(version, "0.1.0"), version, "0.1.0"
+        policy.images, policy.releases.name(version, "0.1.0"), version, "0.1.0"
     )
     rows = {"a commit 0123456 of the branch": branch, "that release": release}
     return "\n".join(
@@ -274,21 +274,21 @@ def _image_rows(found: Policy) -> str:
     )
 
 
-def clone(found: Policy) -> str:
+def clone(policy: Policy) -> str:
     """What a clone of the fork is called in examples."""
-    slug = github.slug_of(found.remotes.origin.url) or "fork"
+    slug = github.slug_of(policy.remotes.origin.url) or "fork"
     return slug.rpartition("/")[2]
 
 
-def example(found: Policy) -> tuple[str, str]:
+def example(policy: Policy) -> tuple[str, str]:
     """The name and the version of a release that upstream might have."""
     literal = (
         _between(scheme.pattern, version)
-        for scheme in found.tags
+        for scheme in policy.tags
         for version in ("1.76.5", "1.76", "176")
     )
     for name in (*_EXAMPLES, *literal):
-        tag = tags.classify(name, found.tags)
+        tag = tags.classify(name, policy.tags)
         if tag and tag.stable:
             return name, tag.release
     return "TAG", "VERSION"
@@ -309,11 +309,11 @@ def _between(pattern: str, version: str) -> str:
     return pattern
 
 
-def part(name: str, found: Policy) -> str:
+def part(name: str, policy: Policy) -> str:
     """A generated part, with the values of a fork and an example release."""
     upgrading = steps.FETCH_UPGRADE + steps.UPGRADE
-    publishing = _publishing(found)
-    work = f"{clone(found)}.images"
+    publishing = _publishing(policy)
+    work = f"{clone(policy)}.images"
     placed = publishing | {"work": work, "place": f"../{work}"}
     procedures: Mapping[str, tuple[Sequence[Step], Mapping[str, str]]] = {
         "setup": (setup.SETUP, {}),
@@ -333,59 +333,59 @@ def part(name: str, found: Policy) -> str:
         "abort": (steps.SAVE + steps.ABORT, {}),
     }
     tables = {
-        "branches": lambda: branches(found),
-        "critical-rules": lambda: critical_rules(found),
-        "best-practices": lambda: best_practices(found),
-        "rules": lambda: _rules(found),
-        "tags": lambda: _tags(found),
+        "branches": lambda: branches(policy),
+        "critical-rules": lambda: critical_rules(policy),
+        "best-practices": lambda: best_practices(policy),
+        "rules": lambda: _rules(policy),
+        "tags": lambda: _tags(policy),
         "exit-codes": _exit_codes,
     }
     if name in tables:
         return tables[name]()
     listed, others = procedures[name]
-    return procedure(listed, found, **others)
+    return procedure(listed, policy, **others)
 
 
-def procedure(listed: Sequence[Step], found: Policy, **others: str) -> str:
+def procedure(listed: Sequence[Step], policy: Policy, **others: str) -> str:
     """A procedure as a Markdown list, with the values of a fork and an example release."""
-    values = _example(found) | others
+    values = _example(policy) | others
     lines = []
     for number, step in enumerate(listed, 1):
         when = f" *({step.when.words})*" if step.when else ""
         lines += [f"{number}. **{step.name}**: {step.why}{when}", "", "   ```bash"]
         if step.commands:
-            checks = getattr(found.commands, step.commands)
+            checks = getattr(policy.commands, step.commands)
             lines += [f"   (cd {values['work']} && {line})" for line in checks]
         lines += [f"   {command_line(fill(line, values))}" for line in step.run]
         lines += ["   ```", ""]
     return "\n".join(lines)
 
 
-def _example(found: Policy) -> dict[str, str]:
+def _example(policy: Policy) -> dict[str, str]:
     """Values for every placeholder, as for a clone in the current directory."""
-    branches, repo = found.branches, clone(found)
-    tag, version = example(found)
+    branches, repo = policy.branches, clone(policy)
+    tag, version = example(policy)
     sync = branches.sync_for(tag)
     work = f"{repo}.{sync.replace('/', '-')}"
-    message = found.messages.merge.replace("{tag}", tag)
-    return found.values() | {
+    message = policy.messages.merge.replace("{tag}", tag)
+    return policy.values() | {
         "gh": "gh",
-        "slug": github.slug_of(found.remotes.origin.url) or "",
+        "slug": github.slug_of(policy.remotes.origin.url) or "",
         "repo": repo,
         "checkout": repo,
         "tag": tag,
         "version": version,
         "sync": sync,
-        "start": f"{found.remotes.origin.name}/{branches.production}",
+        "start": f"{policy.remotes.origin.name}/{branches.production}",
         "work": work,
         "place": f"../{work}",
-        "label1": next(iter(found.pull_requests.labels), found.pull_requests.clean),
+        "label1": next(iter(policy.pull_requests.labels), policy.pull_requests.clean),
         "colour1": "c5def5",
         "description1": "Upgrade to an upstream release",
         "title": message.replace("{production}", branches.production),
         "body": f"{repo}/.git/carto-fork/{tag}/pull-request.md",
-        "labels": ",".join([*found.pull_requests.labels, found.pull_requests.clean]),
-        "other": found.pull_requests.conflicts,
+        "labels": ",".join([*policy.pull_requests.labels, policy.pull_requests.clean]),
+        "other": policy.pull_requests.conflicts,
         "number": "123",
         "comment": "Superseded by #124, for a newer release.",
         "unfinished": message.replace("{production}", branches.production),
@@ -398,37 +398,37 @@ def _example(found: Policy) -> dict[str, str]:
     }
 
 
-def _publishing(found: Policy) -> dict[str, str]:
+def _publishing(policy: Policy) -> dict[str, str]:
     """Values for the placeholders of what publishes the fork's own work, as far as it does."""
     told = {
-        "commit": f"{found.remotes.origin.name}/{found.branches.production}",
-        "work": clone(found),
+        "commit": f"{policy.remotes.origin.name}/{policy.branches.production}",
+        "work": clone(policy),
         "feature": "feature/my-fix",
-        "base": found.branches.production,
+        "base": policy.branches.production,
         "head": "feature/my-fix",
         "body": "...",
     }
-    if found.releases is None:
+    if policy.releases is None:
         return told
-    _, version = example(found)
-    tag = found.releases.name(version, "0.1.0")
+    _, version = example(policy)
+    tag = policy.releases.name(version, "0.1.0")
     told |= {
         "tag": tag,
         "title": tag,
-        "message": f"{found.name} release {tag}",
-        "notes": f"{clone(found)}/.git/carto-fork/{tag}/notes.md",
+        "message": f"{policy.name} release {tag}",
+        "notes": f"{clone(policy)}/.git/carto-fork/{tag}/notes.md",
     }
-    if found.images is None:
+    if policy.images is None:
         return told
-    names = notes.images_of_release(found.images, tag, version, "0.1.0")
+    names = notes.images_of_release(policy.images, tag, version, "0.1.0")
     return told | {
-        "image": next(iter(names), found.images.name.lower()),
-        "dockerfile": found.images.dockerfile,
-        "platforms": ",".join(found.images.platforms),
+        "image": next(iter(names), policy.images.name.lower()),
+        "dockerfile": policy.images.dockerfile,
+        "platforms": ",".join(policy.images.platforms),
     }
 
 
-def _rules(found: Policy) -> str:
+def _rules(policy: Policy) -> str:
     rows = [
         [
             rule.name,
@@ -437,12 +437,12 @@ def _rules(found: Policy) -> str:
             rule.take.value + (", whole file" if rule.whole else ""),
             rule.why,
         ]
-        for rule in found.rules
+        for rule in policy.rules
     ]
     return _table(["Rule", "Paths", "Kinds", "Takes", "Why"], rows)
 
 
-def _tags(found: Policy) -> str:
+def _tags(policy: Policy) -> str:
     rows = [
         [
             scheme.name,
@@ -454,7 +454,7 @@ def _tags(found: Policy) -> str:
             or "always",
             scheme.use.value,
         ]
-        for scheme in found.tags
+        for scheme in policy.tags
     ]
     return _table(["Class", "Names", "Valid", "Use"], rows)
 
@@ -477,7 +477,7 @@ def main(root: Path) -> None:
 
 def documents(root: Path) -> dict[Path, str]:
     """This project's own documents as they should be."""
-    default = policy.load().policy
+    default = load_policy().policy
     pages = [root / "README.md", root / "docs" / "exit-codes.md"]
     return {
         **{page: renewed(page.read_text(encoding="utf-8"), default) for page in pages},

@@ -8,8 +8,8 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from ..fork import fork, policy
-from ..fork.fork import Fork
+from ..fork.fork import Fork, open_fork
+from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.session import Session
 from ..run import files, git
 from ..run.errors import Refused, Usage
@@ -24,10 +24,10 @@ ASKED = ("name", "remotes.upstream", "branches.production", "branches.mirror")
 def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
     """Write the policy to a file that is not there yet, and say how sure each value is."""
     _require_names(s, asked)
-    found = fork.open_fork(s.sh, s.path)
-    _require_none(s, found)
-    repository = found.repository
-    draft = git.nearest(repository.home / policy.FILE_NAME)
+    fork = open_fork(s.sh, s.path)
+    _require_none(s, fork)
+    repository = fork.repository
+    draft = git.nearest(repository.home / POLICY_FILE)
     path = Path(output).expanduser() if output else draft
     if path.exists() or path.is_symlink():
         raise Refused(
@@ -39,7 +39,7 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
         guesses = survey.guesses(s.sh, repository, _answers(s, asked, guesses))
     text = survey.toml(guesses)
     try:
-        policy.load(text, "what was seen makes no policy")
+        load_policy(text, "what was seen makes no policy")
     except Refused as problem:
         problem.tell("say what is right: --name, --upstream, --production, --mirror.")
         raise
@@ -77,13 +77,13 @@ def _require_names(s: Session, asked: Asked) -> None:
             )
 
 
-def _require_none(s: Session, found: Fork) -> None:
+def _require_none(s: Session, fork: Fork) -> None:
     """Raises Refused where a valid policy is on the production branch already."""
-    commit = "" if found.problem or found.draft else found.production_commit
-    if commit and git.show(s.sh, found.path, commit, policy.FILE_NAME) is not None:
+    commit = "" if fork.problem or fork.draft else fork.production_commit
+    if commit and git.show(s.sh, fork.path, commit, POLICY_FILE) is not None:
         raise Refused(
-            f"{found.policy.branches.production} has a policy already.",
-            then=f"change {policy.FILE_NAME} there; `config` prints what is in force.",
+            f"{fork.policy.branches.production} has a policy already.",
+            then=f"change {POLICY_FILE} there; `config` prints what is in force.",
         )
 
 

@@ -14,8 +14,8 @@ from typing import Any
 from packaging.version import Version
 from pathspec import GitIgnoreSpec
 
-from ..fork import policy, records, tags, version_files
-from ..fork.policy import Files, TagScheme, TagUse
+from ..fork import records, tags, version_files
+from ..fork.policy import POLICY_FILE, Files, TagScheme, TagUse
 from ..run import git, github
 from ..run.errors import Refused, Usage
 from ..run.git import Refs, Repository, Tree
@@ -618,7 +618,7 @@ def _usual_rules(own: Sequence[str], off: Mapping[str, str], *, sure: bool) -> I
     own: the fork's own workflows. off: upstream's that it renamed, and what they were called.
     sure: whether that is known, and not only supposed.
     """
-    paths = [*sorted(Files().paths), policy.FILE_NAME, records.DROPS_FILE, records.TAGS_FILE, *own]
+    paths = [*sorted(Files().paths), POLICY_FILE, records.DROPS_FILE, records.TAGS_FILE, *own]
     yield _rule(
         "files of the fork",
         [f"/{path}" for path in dict.fromkeys(paths)],

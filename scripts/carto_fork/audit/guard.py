@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..ci import notify
-from ..fork import commits, fork, policy, tags
-from ..fork.fork import Fork
-from ..fork.policy import Side, TagUse
+from ..fork import commits, tags
+from ..fork.fork import Fork, require_whole_history
+from ..fork.policy import POLICY_FILE, Side, TagUse
 from ..fork.session import Session
 from ..merge import authorship, conflicts
 from ..run import git
@@ -44,25 +44,25 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
         raise Usage("--range and --pre-push exclude each other.", then="choose one of them.")
     # What git has to tell is read first: it waits for somebody to read it.
     pushed = sys.stdin.read() if pre_push else ""
-    found = s.open_fork(whatever_policy=pre_push)
-    if found.problem:
-        found = _as_pushed(s, found, pushed, found.problem)
-    fork.require_whole_history(found)
-    ranges = list(_ranges(s, found, among, pushed, pre_push))
+    fork = s.open_fork(whatever_policy=pre_push)
+    if fork.problem:
+        fork = _as_pushed(s, fork, pushed, fork.problem)
+    require_whole_history(fork)
+    ranges = list(_ranges(s, fork, among, pushed, pre_push))
     findings: list[Finding] = []
     if ranges:
-        upstream = _Upstream(s.sh, found)
+        upstream = _Upstream(s.sh, fork)
         for each in ranges:
-            findings += _check(s.sh, found, upstream, each)
+            findings += _check(s.sh, fork, upstream, each)
         if not upstream.online:
-            name = found.policy.remotes.upstream.name
+            name = fork.policy.remotes.upstream.name
             s.console.say(f"Note: {name} cannot be reached; its tags are those known here.")
     findings = list(dict.fromkeys(findings))
     if s.json:
         told = [{"what": each.what, "base": each.base, "head": each.head} for each in ranges]
         s.print_json({"ranges": told, "findings": findings, "passed": not findings})
     if not ranges:
-        s.console.say(f"Nothing here goes to {found.policy.branches.production}.")
+        s.console.say(f"Nothing here goes to {fork.policy.branches.production}.")
         return
     what = " and ".join(each.what for each in ranges)
     if not findings:
@@ -77,54 +77,54 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
     )
 
 
-def _as_pushed(s: Session, found: Fork, pushed: str, problem: Refused) -> Fork:
+def _as_pushed(s: Session, fork: Fork, pushed: str, problem: Refused) -> Fork:
     """The fork with the policy that is being pushed: it may mend the one that is not valid. Raises
     the problem where it does not."""
     for line in pushed.splitlines():
         commit = line.split()[1]
-        if git.show(s.sh, found.path, commit, policy.FILE_NAME) is not None:
-            return found.at(s.sh, commit)
+        if git.show(s.sh, fork.path, commit, POLICY_FILE) is not None:
+            return fork.at(s.sh, commit)
     raise problem
 
 
 # --- What is checked -----------------------------------------------------------------------------
 
 
-def _ranges(s: Session, found: Fork, among: str, pushed: str, pre_push: bool) -> Iterator[Range]:
+def _ranges(s: Session, fork: Fork, among: str, pushed: str, pre_push: bool) -> Iterator[Range]:
     if pre_push:
-        yield from _pushed(s.sh, found, pushed)
+        yield from _pushed(s.sh, fork, pushed)
     elif among:
         ends = among.split("..")
         if len(ends) != 2 or not all(ends) or any(end[0] in "-." for end in ends):
             raise Usage(f"--range is {among!r}.", then="name two commits, as in --range A..B.")
-        base, head = (git.commit_of(s.sh, found.path, end) for end in ends)
+        base, head = (git.commit_of(s.sh, fork.path, end) for end in ends)
         yield Range(among, base, head)
     elif os.environ.get("GITHUB_EVENT_NAME") in _EVENTS and notify.running():
-        yield from _pull_request(s.sh, found)
+        yield from _pull_request(s.sh, fork)
     else:
-        head = git.commit_of(s.sh, found.repository.path, "HEAD")
-        yield Range(f"{_short(found.origin_production)}..HEAD", _production(found), head)
+        head = git.commit_of(s.sh, fork.repository.path, "HEAD")
+        yield Range(f"{_short(fork.origin_production)}..HEAD", _production(fork), head)
 
 
-def _production(found: Fork) -> str:
+def _production(fork: Fork) -> str:
     """The production branch's commit. Raises Refused where it is not here."""
-    if not found.has_production:
+    if not fork.has_production:
         raise Refused(
-            f"there is no branch {found.policy.branches.production} here.",
-            then=f"{git.at(found.path)} fetch {found.policy.remotes.origin.name}; "
+            f"there is no branch {fork.policy.branches.production} here.",
+            then=f"{git.at(fork.path)} fetch {fork.policy.remotes.origin.name}; "
             "in GitHub Actions check out with `fetch-depth: 0`.",
         )
-    return found.production_commit
+    return fork.production_commit
 
 
 def _short(ref: str) -> str:
     return ref.removeprefix("refs/remotes/").removeprefix("refs/heads/")
 
 
-def _pushed(sh: Shell, found: Fork, lines: str) -> Iterator[Range]:
+def _pushed(sh: Shell, fork: Fork, lines: str) -> Iterator[Range]:
     """What a push would bring, from what git tells its hook: the local ref and its commit, the
     remote ref and its commit, a line each."""
-    branches = found.policy.branches
+    branches = fork.policy.branches
     for line in lines.splitlines():
         fields = line.split(" ")
         if len(fields) != 4 or not all(map(_is_name, fields[1::2])):
@@ -137,20 +137,20 @@ def _pushed(sh: Shell, found: Fork, lines: str) -> Iterator[Range]:
         if set(head) == {"0"} or ref == branch:
             continue  # it is deleted, or no branch
         if branch == branches.production:
-            known = set(before) != {"0"} and git.has_object(sh, found.path, before)
-            yield Range(f"the push to {branch}", before if known else _production(found), head)
+            known = set(before) != {"0"} and git.has_object(sh, fork.path, before)
+            yield Range(f"the push to {branch}", before if known else _production(fork), head)
         elif branches.tag_of(branch):
-            yield Range(f"the push to {branch}", _production(found), head)
+            yield Range(f"the push to {branch}", _production(fork), head)
 
 
 def _is_name(text: str) -> bool:
     return bool(re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text))
 
 
-def _pull_request(sh: Shell, found: Fork) -> Iterator[Range]:
+def _pull_request(sh: Shell, fork: Fork) -> Iterator[Range]:
     """What the pull request would bring that this job of GitHub Actions belongs to."""
     into, branch = (os.environ.get(name, "") for name in ("GITHUB_BASE_REF", "GITHUB_HEAD_REF"))
-    if into != found.policy.branches.production:
+    if into != fork.policy.branches.production:
         return
     try:
         event = json.loads(Path(os.environ.get("GITHUB_EVENT_PATH", "")).read_bytes())
@@ -161,7 +161,7 @@ def _pull_request(sh: Shell, found: Fork) -> Iterator[Range]:
             f"GITHUB_EVENT_PATH tells of no pull request: {error!r}.",
             then="run it on `pull_request`, or name the commits with --range.",
         ) from None
-    if missing := [end for end in ends if not (_is_name(end) and _here(sh, found, end))]:
+    if missing := [end for end in ends if not (_is_name(end) and _here(sh, fork, end))]:
         raise Refused(
             f"the commit {printable(missing[0])} of the pull request is not here.",
             then="check out with `fetch-depth: 0` and `ref: "
@@ -170,8 +170,8 @@ def _pull_request(sh: Shell, found: Fork) -> Iterator[Range]:
     yield Range(f"the pull request from {printable(branch)} to {into}", *ends)
 
 
-def _here(sh: Shell, found: Fork, name: str) -> bool:
-    return git.has_object(sh, found.path, name)
+def _here(sh: Shell, fork: Fork, name: str) -> bool:
+    return git.has_object(sh, fork.path, name)
 
 
 # --- The checks ----------------------------------------------------------------------------------
@@ -183,29 +183,29 @@ class _Upstream:
     stable, other: commit to the name of the release that it is; what is stable is not in `other`.
     """
 
-    def __init__(self, sh: Shell, found: Fork) -> None:
-        remotes, branches = found.policy.remotes, found.policy.branches
-        where = remotes.upstream.name if found.url(remotes.upstream) else remotes.upstream.url
-        there = git.remote_refs(sh, found.path, where, ["refs/tags/*"], _PATIENCE)
+    def __init__(self, sh: Shell, fork: Fork) -> None:
+        remotes, branches = fork.policy.remotes, fork.policy.branches
+        where = remotes.upstream.name if fork.url(remotes.upstream) else remotes.upstream.url
+        there = git.remote_refs(sh, fork.path, where, ["refs/tags/*"], _PATIENCE)
         self.online = there is not None
-        mirrors = (found.tracking(remotes.origin, branches.mirror), f"refs/heads/{branches.mirror}")
+        mirrors = (fork.tracking(remotes.origin, branches.mirror), f"refs/heads/{branches.mirror}")
         self.tips = [
-            *found.upstream_tips,
-            *(found.refs.commits[r] for r in mirrors if r in found.refs.commits),
+            *fork.upstream_tips,
+            *(fork.refs.commits[r] for r in mirrors if r in fork.refs.commits),
         ]
         if not self.tips:
             raise Refused(
                 f"neither upstream's branches are here nor {remotes.origin.name}'s "
                 f"{branches.mirror}, so nobody can tell whose a commit is.",
-                then=f"{git.at(found.path)} fetch {remotes.origin.name}; "
+                then=f"{git.at(fork.path)} fetch {remotes.origin.name}; "
                 "in GitHub Actions check out with `fetch-depth: 0`.",
             )
         self.stable: dict[str, str] = {}
         other: dict[str, str] = {}
-        for refs in filter(None, (found.refs, there)):
+        for refs in filter(None, (fork.refs, there)):
             for name in refs.tags():
                 commit = refs.commits[f"refs/tags/{name}"]
-                tag = tags.classify(name, found.policy.tags)
+                tag = tags.classify(name, fork.policy.tags)
                 if tag and tag.stable:
                     self.stable[commit] = name
                 elif refs is there or (tag and tag.scheme.use is TagUse.NEVER):
@@ -226,19 +226,19 @@ class _Commit:
         return f"{self.name[:10]} ({printable(self.subject)})"
 
 
-def _check(sh: Shell, found: Fork, upstream: _Upstream, each: Range) -> Iterator[Finding]:
+def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[Finding]:
     """Everything that stands against some commits."""
-    repo = found.path
+    repo = fork.path
     brought = _names(sh, repo, each.head, [each.base])
     stable = [commit for commit in upstream.stable if commit in brought]
     other = [commit for commit in upstream.other if commit in brought]
     own = _own(sh, repo, each.head, [each.base, *stable, *other, *upstream.tips])
     names = {commit.name for commit in own}
     foreign = brought - names - upstream.stable.keys()
-    healed = [commit.name for commit in own if _heals(sh, found, upstream, commit, foreign)]
+    healed = [commit.name for commit in own if _heals(sh, fork, upstream, commit, foreign)]
     others = [commit for commit in own if commit.name not in healed]
-    yield from _development(found, upstream, each, others, foreign)
-    read = authorship.of_fork(sh, found, each.head, *stable, *upstream.tips)
+    yield from _development(fork, upstream, each, others, foreign)
+    read = authorship.of_fork(sh, fork, each.head, *stable, *upstream.tips)
     squashed = [commit for commit in read.squashed if commit.name in brought]
     for sync in squashed:
         what = f"{verify.described(sync)} brings upstream's work with one parent only: a squash"
@@ -250,7 +250,7 @@ def _check(sh: Shell, found: Fork, upstream: _Upstream, each: Range) -> Iterator
             yield Finding("subject", f"{commit.short} is no conventional commit")
     stable_ones = upstream.stable.keys()
     syncs = [commit for commit in others if not stable_ones.isdisjoint(commit.parents[1:])]
-    losses = list(_losses(sh, found, upstream, each, syncs))
+    losses = list(_losses(sh, fork, upstream, each, syncs))
     yield from losses
     told = {finding.path for finding in losses}
     for path, _ in conflicts.markers_left(sh, repo, [each.base, *stable], each.head):
@@ -258,33 +258,33 @@ def _check(sh: Shell, found: Fork, upstream: _Upstream, each: Range) -> Iterator
             yield Finding("markers", f"{printable(path)} holds conflict markers", path)
 
 
-def _heals(sh: Shell, found: Fork, upstream: _Upstream, commit: _Commit, foreign: set[str]) -> bool:
+def _heals(sh: Shell, fork: Fork, upstream: _Upstream, commit: _Commit, foreign: set[str]) -> bool:
     """Whether a commit records the lost ancestry of a sync, as `heal` does, and nothing else."""
     if len(commit.parents) != 2:
         return False
     ours, theirs = commit.parents
     if theirs not in foreign | upstream.stable.keys():
         return False
-    if git.differing(sh, found.path, ours, commit.name):
+    if git.differing(sh, fork.path, ours, commit.name):
         return False
-    own = authorship.of_fork(sh, found, ours, theirs, *upstream.tips)
+    own = authorship.of_fork(sh, fork, ours, theirs, *upstream.tips)
     # The proof that `heal` asks for: what differs from what was brought, the fork itself changed.
     return any(
         not authorship.hides(
-            sh, found.path, sync, theirs, git.differing(sh, found.path, theirs, sync.name), own
+            sh, fork.path, sync, theirs, git.differing(sh, fork.path, theirs, sync.name), own
         )
         for sync in own.squashed
     )
 
 
 def _development(
-    found: Fork, upstream: _Upstream, each: Range, own: Iterable[_Commit], foreign: set[str]
+    fork: Fork, upstream: _Upstream, each: Range, own: Iterable[_Commit], foreign: set[str]
 ) -> Iterator[Finding]:
     """Where commits of upstream's come in that are no stable releases.
 
     foreign: those commits.
     """
-    branch = found.policy.branches.upstream
+    branch = fork.policy.branches.upstream
     if each.head in foreign:
         what = f"{each.head[:10]} is a commit of upstream's, and no stable release"
         yield Finding("upstream", what)
@@ -302,7 +302,7 @@ def _development(
 
 
 def _losses(
-    sh: Shell, found: Fork, upstream: _Upstream, each: Range, syncs: Sequence[_Commit]
+    sh: Shell, fork: Fork, upstream: _Upstream, each: Range, syncs: Sequence[_Commit]
 ) -> Iterator[Finding]:
     """What merges of stable releases lost, newest first: each up to the next one."""
     end = each.head
@@ -310,10 +310,10 @@ def _losses(
         theirs = next(parent for parent in sync.parents[1:] if parent in upstream.stable)
         ours, result = sync.parents[0], end
         # Where its branch was merged, that is what landed; what came later is another matter.
-        landing = git.first_with(sh, found.path, theirs, end)
+        landing = git.first_with(sh, fork.path, theirs, end)
         if landing != sync.name:
             ours, result = f"{landing}^1", landing
-        checked = verify.of_merge(sh, found, found.path, ours, theirs, result)
+        checked = verify.of_merge(sh, fork, fork.path, ours, theirs, result)
         tag = upstream.stable[theirs]
         for finding in checked.wrong:
             yield Finding(finding.check, f"after the merge of {tag}: {finding.what}", finding.path)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from ..fork import policy, records
+from ..fork import records
 from ..fork.fork import Fork, require_production, require_remotes
-from ..fork.policy import Feature, Policy, Side
+from ..fork.policy import POLICY_FILE, Feature, Policy, Side
 from ..fork.session import Session
 from ..merge import authorship
 from ..merge.hunks import Commit, Customisations
@@ -32,7 +32,7 @@ _MOST_FILES = 8
 _DEFINITION = re.compile(
     r"(export )?(default )?(async )?(def|class|function|const|interface|type) \w+"
 )
-_OWN_FILES = {policy.FILE_NAME, records.DROPS_FILE, records.TAGS_FILE}
+_OWN_FILES = {POLICY_FILE, records.DROPS_FILE, records.TAGS_FILE}
 """Files in the fork that only this product reads: no feature of the fork's."""
 
 

@@ -111,17 +111,17 @@ def let_go(s: Session, path: str, reason: str, tag: str) -> None:
     if not path or not reason.strip():
         option = "--path" if not path else "--reason"
         raise Usage(f"{option} is missing.", then=s.command("drop", path="PATH", reason="WHY"))
-    found, work = s.open_work_tree()
+    fork, work = s.open_work_tree()
     if tag:
-        releases.here(found, tag)
+        releases.here(fork, tag)
     state = git.work_state(s.sh, work)
     if state.merging or state.dirty:
         raise Refused(
             f"{git.named(work)} has changes that are not committed.",
             then="commit them, then run the same command again.",
         )
-    theirs, ours = verify.last_merge(s.sh, found, work, tag)
-    checked = verify.of_merge(s.sh, found, work, ours, theirs, state.head)
+    theirs, ours = verify.last_merge(s.sh, fork, work, tag)
+    checked = verify.of_merge(s.sh, fork, work, ours, theirs, state.head)
     account = checked.account
     gone = [*account.lost, *account.to_look_at] if account else []
     if not gone:

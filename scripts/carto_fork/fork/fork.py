@@ -11,8 +11,7 @@ from ..run.errors import Refused
 from ..run.git import Refs, Repository
 from ..run.github import Hub
 from ..run.shell import Shell, scrub
-from . import policy
-from .policy import Loaded, Policy, Remote
+from .policy import POLICY_FILE, Loaded, Policy, Remote, load_policy
 
 
 @dataclass(frozen=True)
@@ -119,10 +118,10 @@ class Fork:
 
     def at(self, sh: Shell, commit: str) -> Fork:
         """The same fork with the policy as it is at a commit of the production branch."""
-        text = git.show(sh, self.path, commit, policy.FILE_NAME)
+        text = git.show(sh, self.path, commit, POLICY_FILE)
         if text is None and not self.problem:
             return self  # not there yet, or the default everywhere
-        loaded = policy.load(text, f"{policy.FILE_NAME} at {commit[:10]}")
+        loaded = load_policy(text, f"{POLICY_FILE} at {commit[:10]}")
         return replace(self, loaded=loaded, problem=None, draft="")
 
     def merging_work_trees(self, sh: Shell) -> list[Path]:
@@ -156,10 +155,10 @@ def open_fork(sh: Shell, path: Path) -> Fork:
     try:
         loaded = _known_policy(sh, repository, settings, refs)
         if loaded is None and (draft := _draft(repository)):
-            loaded = policy.load(draft, f"{policy.FILE_NAME}, which is on no branch yet")
-        return Fork(repository, settings, refs, loaded or policy.load(), draft=draft)
+            loaded = load_policy(draft, f"{POLICY_FILE}, which is on no branch yet")
+        return Fork(repository, settings, refs, loaded or load_policy(), draft=draft)
     except Refused as problem:
-        return Fork(repository, settings, refs, policy.load(), problem, draft)
+        return Fork(repository, settings, refs, load_policy(), problem, draft)
 
 
 def _known_policy(
@@ -177,24 +176,24 @@ def _known_policy(
     candidates = [
         *(f"refs/remotes/{remote}/{branch}" for branch in named for remote in remotes),
         *(f"refs/heads/{branch}" for branch in named),
-        *_production_refs(policy.load().policy),
+        *_production_refs(load_policy().policy),
     ]
     wanted = [ref for ref in candidates if ref in refs.objects]
     following = [ref for ref in refs.objects if ref.startswith("refs/remotes/")]
     asked = list(dict.fromkeys([*wanted, *following, "HEAD"]))
-    texts = git.contents(sh, path, [f"{ref}:{policy.FILE_NAME}" for ref in asked])
+    texts = git.contents(sh, path, [f"{ref}:{POLICY_FILE}" for ref in asked])
     there = {ref: text for ref, text in zip(asked, texts, strict=True) if text is not None}
     ref = next((ref for ref in wanted if ref in there), "") or _self_named(following, there)
     if not ref and (ref := "HEAD") not in there:
         return None
-    found = load_policy(sh, path, ref, ref)
+    found = policy_at(sh, path, ref, ref)
     production = _production_refs(found.policy)
     if ref in production:
         return found
     # Where it is not on the production branch yet, the one that names that branch is all there is.
     there_ref = next((ref for ref in production if ref in refs.objects), ref)
-    text = git.show(sh, path, there_ref, policy.FILE_NAME)
-    return found if text is None else policy.load(text, f"{policy.FILE_NAME} at {there_ref}")
+    text = git.show(sh, path, there_ref, POLICY_FILE)
+    return found if text is None else load_policy(text, f"{POLICY_FILE} at {there_ref}")
 
 
 def _self_named(refs: Sequence[str], texts: Mapping[str, str]) -> str:
@@ -202,7 +201,7 @@ def _self_named(refs: Sequence[str], texts: Mapping[str, str]) -> str:
     does."""
     for ref in refs:
         try:
-            found = policy.load(texts[ref]).policy if ref in texts else None
+            found = load_policy(texts[ref]).policy if ref in texts else None
         except Refused:
             continue  # on some branch or other
         if found and ref == _production_refs(found)[0]:
@@ -212,7 +211,7 @@ def _self_named(refs: Sequence[str], texts: Mapping[str, str]) -> str:
 
 def _draft(repository: Repository) -> str:
     """The text of the policy that lies at the top of the main work tree; "" if there is none."""
-    path = repository.home / policy.FILE_NAME
+    path = repository.home / POLICY_FILE
     return files.read_text(path) if path.is_file() else ""
 
 
@@ -224,13 +223,13 @@ def _branch_refs(policy: Policy, branch: str) -> tuple[str, str]:
     return f"refs/remotes/{policy.remotes.origin.name}/{branch}", f"refs/heads/{branch}"
 
 
-def load_policy(sh: Shell, repo: Path, commit: str, called: str) -> Loaded:
+def policy_at(sh: Shell, repo: Path, commit: str, called: str) -> Loaded:
     """The policy at a commit: the fork's own, or the default where the commit has none.
 
     called: what to call the commit in messages.
     """
-    text = git.show(sh, repo, commit, policy.FILE_NAME)
-    return policy.load(text, f"{policy.FILE_NAME} at {called}")
+    text = git.show(sh, repo, commit, POLICY_FILE)
+    return load_policy(text, f"{POLICY_FILE} at {called}")
 
 
 def require_remotes(fork: Fork) -> None:

@@ -17,7 +17,7 @@ from pathspec import GitIgnoreSpec
 
 from ..run.errors import Refused
 
-FILE_NAME = "carto_fork.toml"
+POLICY_FILE = "carto_fork.toml"
 DEFAULT_NAME = "carto-litellm"
 DEFAULT_SOURCE = f"default ({DEFAULT_NAME})"
 
@@ -434,7 +434,7 @@ def default_text() -> str:
     return resources.files(__package__).joinpath("fork.toml").read_text(encoding="utf-8")
 
 
-def load(text: str | None = None, source: str = FILE_NAME) -> Loaded:
+def load_policy(text: str | None = None, source: str = POLICY_FILE) -> Loaded:
     """Read a fork's policy.
 
     text: the fork's own TOML; None for the default policy.
@@ -464,7 +464,9 @@ def _checked(base: dict[str, Any], own: dict[str, Any], source: str) -> Loaded:
 
 
 def _refused(source: str, problem: str) -> Refused:
-    then = f"correct {FILE_NAME} on the production branch, push it; `config` prints what is valid."
+    then = (
+        f"correct {POLICY_FILE} on the production branch, push it; `config` prints what is valid."
+    )
     return Refused(f"{source}: {problem}.", then=then)
 
 

@@ -140,14 +140,14 @@ def newest_here(sh: Shell, fork: Fork) -> list[Tag]:
     return new[:MOST_NEWEST]
 
 
-def here(found: Fork, name: str) -> Tag:
+def here(fork: Fork, name: str) -> Tag:
     """A stable release whose tag is here. Raises Refused otherwise."""
-    release = tags.require_stable(tags.checked_name(name), found.policy.tags)
+    release = tags.require_stable(tags.checked_name(name), fork.policy.tags)
     ref = f"refs/tags/{name}"
-    if ref not in found.refs.objects:
+    if ref not in fork.refs.objects:
         raise Refused(
             f"there is no tag {name} here.",
-            then=f"{git.at(found.path)} fetch {found.policy.remotes.upstream.name} {ref}:{ref}",
+            then=f"{git.at(fork.path)} fetch {fork.policy.remotes.upstream.name} {ref}:{ref}",
         )
     return release
 

@@ -25,8 +25,7 @@ from ..run.console import Console
 from ..run.errors import ExitCode, Failed, Interrupted, Refused, Stop
 from ..run.shell import Shell
 from ..run.steps import Journal, Plan, Runner, Step
-from . import fork
-from .fork import Fork
+from .fork import Fork, open_fork
 
 # Of invoke's own options that take the next word as their value: those that decide which tasks are
 # found, and the others.
@@ -161,15 +160,15 @@ class Session:
         whatever_policy: the task can do without the fork's own policy, if that is not valid.
         Raises Refused where there is no fork.
         """
-        found = fork.open_fork(self.sh, self.path)
-        if found.problem and not whatever_policy:
-            raise found.problem
-        return found
+        fork = open_fork(self.sh, self.path)
+        if fork.problem and not whatever_policy:
+            raise fork.problem
+        return fork
 
     def open_work_tree(self) -> tuple[Fork, Path]:
         """The fork to work on, and the top of the work tree that was named."""
-        found = self.open_fork()
-        return found, git.top_of_work_tree(self.sh, found.repository.path)
+        fork = self.open_fork()
+        return fork, git.top_of_work_tree(self.sh, fork.repository.path)
 
     @property
     def guard_line(self) -> str:

@@ -10,9 +10,9 @@ from shlex import quote
 
 from ..adopt.copies import BRANCH, compare
 from ..audit import healing, inventory
-from ..fork import branches, fork, policy
-from ..fork.fork import Fork
-from ..fork.policy import TagUse
+from ..fork import branches
+from ..fork.fork import Fork, open_fork, wrong_urls
+from ..fork.policy import POLICY_FILE, TagUse, load_policy
 from ..fork.session import Session
 from ..fork.tags import Tag, newest
 from ..merge import conflicts
@@ -47,37 +47,37 @@ def read(sh: Shell, path: Path, command: Callable[..., str]) -> Advice:
     """
     git.require_version(sh)
     try:
-        found = fork.open_fork(sh, path)
+        fork = open_fork(sh, path)
     except Refused as no:
         if "not a git repository (fatal: not a git" not in no.what:
             raise
-        url = policy.load().policy.remotes.origin.url
+        url = load_policy().policy.remotes.origin.url
         return Advice(
             f"git clone {quote(url)}", f"{printable(git.named(path))} is no git repository."
         )
-    return of(sh, found, status.read(sh, found), command)
+    return of(sh, fork, status.read(sh, fork), command)
 
 
-def of(sh: Shell, found: Fork, facts: Status, command: Callable[..., str]) -> Advice:
+def of(sh: Shell, fork: Fork, facts: Status, command: Callable[..., str]) -> Advice:
     """What to do next in a fork that stands as these facts say."""
-    return next(_Adviser(sh, found, facts, command).all())
+    return next(_Adviser(sh, fork, facts, command).all())
 
 
 class _Adviser:
     """Knows a fork, and what origin and GitHub say of it now."""
 
-    def __init__(self, sh: Shell, found: Fork, facts: Status, command: Callable[..., str]) -> None:
-        self._sh, self._found, self._facts, self._command = sh, found, facts, command
-        self._production = found.policy.branches.production
-        self._origin = found.policy.remotes.origin
-        self._at = git.at(found.path)
+    def __init__(self, sh: Shell, fork: Fork, facts: Status, command: Callable[..., str]) -> None:
+        self._sh, self._fork, self._facts, self._command = sh, fork, facts, command
+        self._production = fork.policy.branches.production
+        self._origin = fork.policy.remotes.origin
+        self._at = git.at(fork.path)
 
     def all(self) -> Iterator[Advice]:
         """Everything that there is to do, what comes first first."""
         yield from self._checkout()
         yield from self._foundations()
         yield from self._fetch()
-        if self._found.has_production:
+        if self._fork.has_production:
             yield from self._adoption()
             for upgrade in self._facts.in_progress:
                 yield from self._upgrade(upgrade)
@@ -103,13 +103,13 @@ class _Adviser:
         """Origin's production branch and tags, as they are now; None where it does not answer."""
         wanted = [f"refs/heads/{self._production}", "refs/tags/*"]
         return git.remote_refs(
-            self._sh, self._found.path, self._origin.name, wanted, status.PATIENCE
+            self._sh, self._fork.path, self._origin.name, wanted, status.PATIENCE
         )
 
     @cached_property
     def _hub(self) -> Hub | None:
-        found = self._found
-        return found.hub(self._origin) if github.can_be_asked(found.gh, self._origin.url) else None
+        fork = self._fork
+        return fork.hub(self._origin) if github.can_be_asked(fork.gh, self._origin.url) else None
 
     def _pull(self, hub: Hub, branch: str) -> Pull | None:
         """A branch's newest pull request; None where there is none, or GitHub does not tell."""
@@ -138,7 +138,7 @@ class _Adviser:
     def _checkout(self) -> Iterator[Advice]:
         """What the person at the work tree has begun there."""
         try:
-            work = git.top_of_work_tree(self._sh, self._found.repository.path)
+            work = git.top_of_work_tree(self._sh, self._fork.repository.path)
         except Refused:
             return  # a bare repository
         state, at = git.work_state(self._sh, work), git.at(work)
@@ -157,7 +157,7 @@ class _Adviser:
             yield Advice(f"{at} {under_way} --continue", f"{told}.")
         if under_way == "bisect":
             yield Advice(f"{at} bisect reset", "A bisect is in progress here.")
-        if state.merging and not self._found.policy.branches.tag_of(branch):
+        if state.merging and not self._fork.policy.branches.tag_of(branch):
             if count:
                 yield Advice(
                     self._command("resolve-conflicts"),
@@ -174,31 +174,31 @@ class _Adviser:
 
     def _foundations(self) -> Iterator[Advice]:
         """A policy, the remotes, the whole history."""
-        found, remotes = self._found, self._found.policy.remotes
-        if found.is_of_the_tasks:
+        fork, remotes = self._fork, self._fork.policy.remotes
+        if fork.is_of_the_tasks:
             why = (
                 "This is the checkout of the tasks, not of a fork; this builds one to try them on."
             )
             yield Advice(self._command("sandbox", repo=""), why)
-        if found.problem:
+        if fork.problem:
             why = "The fork's policy is not valid; this says why, and prints what counts meanwhile."
             yield Advice(self._command("config"), why)
-        wrong = any(fork.wrong_urls(found))
-        no_policy = found.loaded.is_default and not found.has_production
-        if no_policy and (wrong or not found.url(self._origin)):
+        wrong = any(wrong_urls(fork))
+        no_policy = fork.loaded.is_default and not fork.has_production
+        if no_policy and (wrong or not fork.url(self._origin)):
             yield Advice(
                 self._command("init"),
-                f"There is neither a branch {self._production} nor a {policy.FILE_NAME}: "
+                f"There is neither a branch {self._production} nor a {POLICY_FILE}: "
                 "this fork has no policy yet.",
             )
         if wrong:
             why = "A remote is not the one that the policy names; this says what mends it."
             yield Advice(self._command("doctor"), why)
-        missing = [r.name for r in (remotes.origin, remotes.upstream) if not found.url(r)]
+        missing = [r.name for r in (remotes.origin, remotes.upstream) if not fork.url(r)]
         if missing:
             why = f"{counted(len(missing), 'remote')} missing: {', '.join(missing)}."
             yield Advice(self._command("setup"), why)
-        if found.repository.shallow:
+        if fork.repository.shallow:
             why = "This is a shallow clone: without the whole history git cannot merge."
             yield Advice(f"{self._at} fetch --unshallow {self._origin.name}", why)
 
@@ -206,22 +206,22 @@ class _Adviser:
         """Whether the production branch is there, and is as origin has it."""
         if self._there is None:
             return
-        origin, production, refs = self._origin.name, self._production, self._found.refs.objects
+        origin, production, refs = self._origin.name, self._production, self._fork.refs.objects
         now = self._there.objects.get(f"refs/heads/{production}")
-        if not now and not self._found.has_production:
+        if not now and not self._fork.has_production:
             yield Advice(
                 f"{self._at} ls-remote --heads {origin}",
                 f"{origin} has no {production}, which the policy calls the production branch; "
                 "these are the branches that it has.",
             )
-        elif now and not self._found.has_production:
+        elif now and not self._fork.has_production:
             yield Advice(f"{self._at} fetch {origin}", f"{production} is not in this clone yet.")
-        elif now and refs.get(self._found.origin_production, now) != now:
+        elif now and refs.get(self._fork.origin_production, now) != now:
             why = f"{origin}'s {production} has moved since this clone fetched."
             yield Advice(f"{self._at} fetch {origin}", why)
 
     def _unreachable(self) -> Iterator[Advice]:
-        upstream = self._found.policy.remotes.upstream.name
+        upstream = self._fork.policy.remotes.upstream.name
         answers = {self._origin.name: self._there is not None, upstream: self._facts.online}
         for remote in (name for name, answered in answers.items() if not answered):
             why = f"{remote} cannot be reached: check the network and your access."
@@ -231,38 +231,38 @@ class _Adviser:
 
     def _adoption(self) -> Iterator[Advice]:
         """How it goes on after `init`, and after `adopt`."""
-        found = self._found
+        fork = self._fork
         begun = False
-        for branch in filter(BRANCH.fullmatch, found.published):
-            ref = found.tracking(self._origin, branch)
-            if git.is_ancestor(self._sh, found.path, ref, found.production_commit):
+        for branch in filter(BRANCH.fullmatch, fork.published):
+            ref = fork.tracking(self._origin, branch)
+            if git.is_ancestor(self._sh, fork.path, ref, fork.production_commit):
                 continue
             begun = True
             if self._hub:
                 yield from self._requested(self._hub, branch)
             elif not self._adopted():
-                among = quote(f"{found.production_commit[:10]}..{ref}")
+                among = quote(f"{fork.production_commit[:10]}..{ref}")
                 yield Advice(
                     f"{self._at} log -p {among}",
                     f"{branch} on {self._origin.name} holds what the fork lacks: review this, then "
                     f"merge it into {self._production}.",
                 )
-        if found.draft and not begun:
+        if fork.draft and not begun:
             yield Advice(
                 self._command("adopt"),
-                f"{policy.FILE_NAME} is on no branch yet; this publishes one with all that the "
+                f"{POLICY_FILE} is on no branch yet; this publishes one with all that the "
                 "fork needs.",
             )
 
     def _adopted(self) -> bool:
         """Whether the production branch has all that the fork is given."""
-        found = self._found
+        fork = self._fork
 
         def read(path: str) -> str | None:
-            return git.show(self._sh, found.path, found.production_commit, path)
+            return git.show(self._sh, fork.path, fork.production_commit, path)
 
         try:
-            copies = compare(found.policy, read, draft=found.draft)
+            copies = compare(fork.policy, read, draft=fork.draft)
         except Refused:
             return False
         return not any(copy.due for copy in copies)
@@ -282,7 +282,7 @@ class _Adviser:
         if pull is None:
             why = f"{upgrade.branch} is published; its pull request is next."
             yield Advice(self._command("sync-pr", tag=tag), why)
-        elif pull.state == "OPEN" and self._found.policy.pull_requests.conflicts in pull.labels:
+        elif pull.state == "OPEN" and self._fork.policy.pull_requests.conflicts in pull.labels:
             yield Advice(
                 self._command("resolve-conflicts", pr=str(pull.number)),
                 f"Pull request {pull.number} has conflicts that are left for a person.",
@@ -297,17 +297,17 @@ class _Adviser:
 
         why: what else tells it; "" if nothing does.
         """
-        found = self._found
-        if not found.upstream_tips:
-            fetch = f"{self._at} fetch {found.policy.remotes.upstream.name}"
+        fork = self._fork
+        if not fork.upstream_tips:
+            fetch = f"{self._at} fetch {fork.policy.remotes.upstream.name}"
             if why:
                 yield Advice(fetch, f"{why} To heal that, upstream's branch has to be here.")
             return
-        lost = inventory.lost(self._sh, found)
+        lost = inventory.lost(self._sh, fork)
         if lost is None:
             return
         if self._hub:
-            for branch in filter(healing.BRANCH.fullmatch, found.published):
+            for branch in filter(healing.BRANCH.fullmatch, fork.published):
                 yield from self._requested(self._hub, branch, _NEVER_SQUASHED)
         does = "This records the ancestry that was lost."
         if lost.hidden:
@@ -324,8 +324,8 @@ class _Adviser:
         if pull is None:
             subject = self._sh.ask(
                 "git -C {repo} log -1 --no-show-signature --format=%s {ref} --",
-                repo=self._found.path,
-                ref=self._found.tracking(self._origin, branch),
+                repo=self._fork.path,
+                ref=self._fork.tracking(self._origin, branch),
             ).line
             line = f"pr create -R {hub.slug} --base {self._production} --head {branch}"
             words = f"--title {quote(printable(subject))} --body {quote(how.capitalize())}"
@@ -336,15 +336,15 @@ class _Adviser:
 
     def _change(self) -> Iterator[Advice]:
         """How a change of the fork's own goes on that is checked out."""
-        found, branches = self._found, self._found.policy.branches
+        fork, branches = self._fork, self._fork.policy.branches
         branch = self._facts.checked_out
-        local = found.refs.commits.get(f"refs/heads/{branch}")
+        local = fork.refs.commits.get(f"refs/heads/{branch}")
         passing = BRANCH.fullmatch(branch) or healing.BRANCH.fullmatch(branch)
         if not local or branch in (branches.production, branches.mirror) or passing:
             return
-        if branches.tag_of(branch) or not self._hub or not found.has_production:
+        if branches.tag_of(branch) or not self._hub or not fork.has_production:
             return
-        ahead = git.count(self._sh, found.path, local, found.production_commit)
+        ahead = git.count(self._sh, fork.path, local, fork.production_commit)
         pull = self._pull(self._hub, branch) if ahead else None
         if ahead and pull is None:
             yield Advice(
@@ -363,13 +363,13 @@ class _Adviser:
     @cached_property
     def _own_release(self) -> Tag | None:
         there = self._there.tags() if self._there else ()
-        names = {*self._found.refs.tags(), *there}
-        return newest(names, self._found.policy.tags, TagUse.OWN)
+        names = {*self._fork.refs.tags(), *there}
+        return newest(names, self._fork.policy.tags, TagUse.OWN)
 
     def _release(self) -> Iterator[Advice]:
         """Whether what was merged last is released."""
         contained, own = self._facts.contained, self._own_release
-        if not self._found.policy.releases or not contained:
+        if not self._fork.policy.releases or not contained:
             return
         if own is None or own.version < contained.version:
             last = f"the newest release is {own.name}" if own else "nothing was ever released"
@@ -387,34 +387,34 @@ class _Adviser:
 
     def _marked(self) -> bool:
         """Whether conflict markers are committed on the production branch."""
-        found = self._found
-        if not found.upstream_tips or not found.has_production:
+        fork = self._fork
+        if not fork.upstream_tips or not fork.has_production:
             return False
-        tip, production = inventory.tip(found), found.production_commit
-        sides = [tip, *git.merge_bases(self._sh, found.path, production, tip)[:1]]
-        return bool(conflicts.markers_left(self._sh, found.path, sides, production))
+        tip, production = inventory.tip(fork), fork.production_commit
+        sides = [tip, *git.merge_bases(self._sh, fork.path, production, tip)[:1]]
+        return bool(conflicts.markers_left(self._sh, fork.path, sides, production))
 
     def _unreleased(self) -> Iterator[Advice]:
         """Whether the production branch has anything that its newest release has not."""
-        found, own = self._found, self._own_release
-        known = {**(self._there.commits if self._there else {}), **found.refs.commits}
+        fork, own = self._fork, self._own_release
+        known = {**(self._there.commits if self._there else {}), **fork.refs.commits}
         commit = known.get(f"refs/tags/{own.name}", "") if own else ""
-        if not own or not found.policy.releases or not git.has_object(self._sh, found.path, commit):
+        if not own or not fork.policy.releases or not git.has_object(self._sh, fork.path, commit):
             return
-        if count := git.count(self._sh, found.path, found.production_commit, commit):
+        if count := git.count(self._sh, fork.path, fork.production_commit, commit):
             why = f"{self._production} has {counted(count, 'commit')} since {own.name}."
             yield Advice(self._command("release"), why)
 
     def _rest(self) -> Iterator[Advice]:
         """What can wait."""
-        found = self._found
+        fork = self._fork
         if self._facts.checked_out == self._production and self._facts.local:
             ahead, behind = self._facts.local
             if behind and not ahead:
                 forward = f"{self._at} merge --ff-only {self._origin.name}/{self._production}"
                 why = f"{self._production} is {counted(behind, 'commit')} behind here."
                 yield Advice(forward, why)
-        for left in branches.left_behind(self._sh, found.path)[:1]:
+        for left in branches.left_behind(self._sh, fork.path)[:1]:
             yield Advice(
                 self._command("recover", commit=left.commit[:10]),
                 f"HEAD was detached, and {left.told}.",

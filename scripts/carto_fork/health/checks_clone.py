@@ -12,7 +12,8 @@ from shlex import quote
 
 from packaging.version import InvalidVersion, Version
 
-from ..fork import branches, fork, records, releases, setup, tags, version_files
+from ..fork import branches, records, releases, setup, tags, version_files
+from ..fork.fork import wrong_urls
 from ..fork.policy import TagUse
 from ..fork.setup import There
 from ..merge import conflicts
@@ -309,7 +310,7 @@ def _remotes(patient: Patient) -> Iterator[Finding]:
     adding = ((remotes.origin, setup.SETUP[0]), (remotes.upstream, setup.SETUP[1]))
     if patient.fork.problem:
         raise Unchecked("the policy, which says what they should be, is not valid")
-    wrong = list(fork.wrong_urls(patient.fork))
+    wrong = list(wrong_urls(patient.fork))
     for remote, step in adding:
         # Where a remote is another repository than the policy says, the policy may be wrong.
         if patient.fork.url(remote) is None and not wrong:

@@ -137,10 +137,10 @@ def _look(s: Session, options: Options, checks: Sequence[Check]) -> Report:
     if ill := list(checks_clone.old_git(s.sh)):
         others = {check.name: "that git cannot" for check in checks if check.name != "git"}
         return Report(tuple((CHECKS["git"], finding) for finding in ill), others, ())
-    found = s.open_fork(whatever_policy=True)
+    fork = s.open_fork(whatever_policy=True)
     patient = Patient(
         s.sh,
-        found,
+        fork,
         s.command,
         s.guard_line,
         offline=options.offline,
@@ -185,10 +185,10 @@ def _made(check: Check, patient: Patient) -> tuple[list[Finding], str]:
 
 def _mend(s: Session, check: Check, finding: Finding) -> None:
     """Carry out the steps of a finding."""
-    found = s.open_fork(whatever_policy=True)
+    fork = s.open_fork(whatever_policy=True)
     s.console.say(f"{check.name}: {finding.what}")
-    plan = Plan({**found.values(), **finding.values}, _ALWAYS)
-    with s.locked(found.repository) as held:
+    plan = Plan({**fork.values(), **finding.values}, _ALWAYS)
+    with s.locked(fork.repository) as held:
         s.run(finding.mend, plan, held)
 
 
@@ -287,8 +287,8 @@ class Recovery:
 
 def recover(s: Session, name: str, commit: str) -> None:
     """Keep what no branch leads to. Raises Refused in the middle of a merge or a rebase."""
-    found = s.open_fork(whatever_policy=True)
-    work = git.top_of_work_tree(s.sh, found.repository.path)
+    fork = s.open_fork(whatever_policy=True)
+    work = git.top_of_work_tree(s.sh, fork.repository.path)
     if under_way := branches.operation(s.sh, work):
         end = "reset" if under_way == "bisect" else "--abort"
         raise Refused(
@@ -296,35 +296,35 @@ def recover(s: Session, name: str, commit: str) -> None:
             then=f"conclude it, or give it up (`{git.at(work)} {under_way} {end}`), then run "
             "the same command again.",
         )
-    plan = _chosen(s, work, commit) if commit else _of_head(s, found, work)
+    plan = _chosen(s, work, commit) if commit else _of_head(s, fork, work)
     if plan.stray:
         plan = replace(plan, branch=_branch(s, work, name, plan.stray.commit))
     conditions = {STRAY} if plan.stray else set()
     if plan.back:
-        known = f"refs/heads/{plan.back}" in found.refs.objects
+        known = f"refs/heads/{plan.back}" in fork.refs.objects
         conditions.add(BACK if known else BACK_NEW)
-    values = found.values() | {
+    values = fork.values() | {
         "work": str(work),
         "branch": plan.branch,
         "commit": plan.stray.commit if plan.stray else "",
         "back": plan.back,
     }
     untouched = "HEAD, your files and every commit are as they were."
-    with s.locked(found.repository) as held:
+    with s.locked(fork.repository) as held:
         s.run(RECOVER, Plan(values, frozenset(conditions), untouched), held)
     if s.json:
         s.print_json(plan.as_json())
     _tell(s, work, plan)
 
 
-def _of_head(s: Session, found: Fork, work: Path) -> Recovery:
+def _of_head(s: Session, fork: Fork, work: Path) -> Recovery:
     """What to do about HEAD, and what it left behind earlier."""
     left = tuple(branches.left_behind(s.sh, work))
     head = branches.detached(s.sh, work)
     if not head:
         return Recovery(None, "", "", left)
     mine = branches.stray_of(s.sh, work, head)
-    return Recovery(mine, "", _back(s, found, work), left)
+    return Recovery(mine, "", _back(s, fork, work), left)
 
 
 def _chosen(s: Session, work: Path, commit: str) -> Recovery:
@@ -343,7 +343,7 @@ def _chosen(s: Session, work: Path, commit: str) -> Recovery:
     return Recovery(mine, "", "", ())
 
 
-def _back(s: Session, found: Fork, work: Path) -> str:
+def _back(s: Session, fork: Fork, work: Path) -> str:
     """The branch that was checked out last, unless another work tree shows it; else production."""
     log = s.sh.ask(
         "git -C {work} log --walk-reflogs --no-show-signature --format=%gs HEAD --", work=work
@@ -353,13 +353,13 @@ def _back(s: Session, found: Fork, work: Path) -> str:
         if line.startswith("checkout: moving from "):
             name = line.removeprefix("checkout: moving from ").partition(" to ")[0]
             ref = f"refs/heads/{name}"
-            if ref in found.refs.objects and ref not in shown:
+            if ref in fork.refs.objects and ref not in shown:
                 return name
-    production = found.policy.branches.production
-    if not found.has_production or found.local_production in shown:
+    production = fork.policy.branches.production
+    if not fork.has_production or fork.local_production in shown:
         problem = (
             f"{production} is checked out in another work tree"
-            if found.has_production
+            if fork.has_production
             else f"there is no branch {production}"
         )
         raise Refused(

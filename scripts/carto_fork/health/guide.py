@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..adopt import documents
-from ..fork import policy
-from ..fork.policy import Policy
+from ..fork.policy import Policy, load_policy
 from ..fork.session import Session
 from ..run.console import Console
 from ..run.errors import Refused, Usage
@@ -129,16 +128,16 @@ TOPICS = (
 """All topics, in the order in which they are listed."""
 
 
-def topics(found: Policy) -> list[Topic]:
+def topics(policy: Policy) -> list[Topic]:
     """The topics of a fork: what its policy does not name, it does not do."""
     left_out = {
-        "release": found.releases is None,
-        "images": found.releases is None or found.images is None,
+        "release": policy.releases is None,
+        "images": policy.releases is None or policy.images is None,
     }
     return [topic for topic in TOPICS if not left_out.get(topic.name)]
 
 
-def render(topic: Topic, found: Policy, program: str) -> str:
+def render(topic: Topic, policy: Policy, program: str) -> str:
     """A topic as Markdown.
 
     program: what a person types for `invoke`.
@@ -147,15 +146,15 @@ def render(topic: Topic, found: Policy, program: str) -> str:
     if topic.task:
         paragraphs.append(f"```bash\ninvoke {topic.task}\n```")
     if topic.text:
-        critical = documents.part("critical-rules", found) if "{critical}" in topic.text else ""
+        critical = documents.part("critical-rules", policy) if "{critical}" in topic.text else ""
         paragraphs.append(topic.text.replace("{critical}", critical))
-    made = documents.part(topic.part, found).rstrip() if topic.part else ""
+    made = documents.part(topic.part, policy).rstrip() if topic.part else ""
     if topic.task and made:
         paragraphs.append("Step by step, with an example release and beside the clone:")
     if made:
         paragraphs.append(made)
     text = "\n\n".join(paragraphs)
-    text = text.replace("v1.76.5", documents.example(found)[0])
+    text = text.replace("v1.76.5", documents.example(policy)[0])
     return re.sub(r"^( *)invoke ", rf"\1{program} ", text, flags=re.MULTILINE)
 
 
@@ -176,13 +175,13 @@ def show_guide(s: Session, name: str, ask_next: bool) -> None:
 
 
 def _show_topic(s: Session, name: str) -> None:
-    found = _policy(s)
-    known = topics(found)
+    policy = _policy(s)
+    known = topics(policy)
     topic = next((topic for topic in known if topic.name == name), None)
     if topic is None:
         names = ", ".join(topic.name for topic in known)
         raise Usage(f"there is no topic {name!r}.", then=f"choose one of {names}.")
-    text = render(topic, found, s.program)
+    text = render(topic, policy, s.program)
     if s.json:
         s.print_json({"topic": topic.name, "line": topic.line, "text": text})
     else:
@@ -194,7 +193,7 @@ def _policy(s: Session) -> Policy:
     try:
         return s.open_fork(whatever_policy=True).policy
     except Refused:
-        return policy.load().policy
+        return load_policy().policy
 
 
 def show_next(s: Session) -> None:

@@ -7,8 +7,8 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from ..ci import notify
-from ..fork import fork, releases, tags
-from ..fork.fork import Fork
+from ..fork import releases, tags
+from ..fork.fork import Fork, require_remotes
 from ..fork.policy import TagUse
 from ..fork.session import Session
 from ..fork.tags import Tag
@@ -77,30 +77,30 @@ def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
     """Name the images of the production branch or of a release; build and publish them."""
     if push and not build:
         raise Usage("--push needs --build.", then="add --build.")
-    found = s.open_fork()
-    about = found.policy.images
+    fork = s.open_fork()
+    about = fork.policy.images
     if about is None:
         raise Refused(
             "the policy names no images.",
             then="add `[images]` to carto_fork.toml on the production branch (`config`).",
         )
-    own = release.own_tag(found, tag) if tag else None
-    commit = found.production_commit
+    own = release.own_tag(fork, tag) if tag else None
+    commit = fork.production_commit
     if build:
         _require_buildx(s)
-        fork.require_remotes(found)
-    with s.locked(found.repository) if build else nullcontext() as held:
+        require_remotes(fork)
+    with s.locked(fork.repository) if build else nullcontext() as held:
         if build and own is None:
-            there = branch_on_origin(s, found, found.policy.branches.production)
-            found, commit = current(s, found, there, held)
+            there = branch_on_origin(s, fork, fork.policy.branches.production)
+            fork, commit = current(s, fork, there, held)
         if own:
-            names = _of_release(s, found, own, ask=build)
+            names = _of_release(s, fork, own, ask=build)
         elif commit:
-            names = images_of_branch(about, found.policy.branches.production, commit)
+            names = images_of_branch(about, fork.policy.branches.production, commit)
         else:
             raise Refused(
-                f"there is no branch {found.policy.branches.production} here.",
-                then=f"{git.at(found.path)} fetch {found.policy.remotes.origin.name}",
+                f"there is no branch {fork.policy.branches.production} here.",
+                then=f"{git.at(fork.path)} fetch {fork.policy.remotes.origin.name}",
             )
         if not names:
             key = "release" if own else "branch"
@@ -110,7 +110,7 @@ def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
             )
         if build:
             rev = f"refs/tags/{tag}" if tag else commit
-            _build(s, found, names, rev, tag, push, held)
+            _build(s, fork, names, rev, tag, push, held)
     facts = {"images": names, "dockerfile": about.dockerfile, "platforms": about.platforms}
     if s.json:
         s.print_json(facts | {"commit": "" if own else commit, "release": tag})
@@ -123,22 +123,22 @@ def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
         notify.set_outputs(outputs)
 
 
-def _of_release(s: Session, found: Fork, own: Tag, ask: bool) -> list[str]:
+def _of_release(s: Session, fork: Fork, own: Tag, ask: bool) -> list[str]:
     """The images of a release; what moves stays with a newer one.
 
     ask: whether to ask origin too which ones there are.
     """
-    assert found.policy.images
-    names = found.refs.tags()
+    assert fork.policy.images
+    names = fork.refs.tags()
     if ask:
-        origin = found.policy.remotes.origin.name
-        names += releases.ask_remote(s.sh, found, origin, ["refs/tags/*"]).tags()
-    known = (tags.classify(name, found.policy.tags) for name in names)
+        origin = fork.policy.remotes.origin.name
+        names += releases.ask_remote(s.sh, fork, origin, ["refs/tags/*"]).tags()
+    known = (tags.classify(name, fork.policy.tags) for name in names)
     newer = [tag for tag in known if tag and tag.scheme.use is TagUse.OWN and tag > own]
     if newer:
         s.console.say(f"{max(newer).name} is newer, and keeps the names that move.")
     return images_of_release(
-        found.policy.images,
+        fork.policy.images,
         own.name,
         own.release,
         str(own.build),
@@ -159,7 +159,7 @@ def _require_buildx(s: Session) -> None:
 
 def _build(
     s: Session,
-    found: Fork,
+    fork: Fork,
     names: Sequence[str],
     rev: str,
     tag: str,
@@ -167,13 +167,13 @@ def _build(
     held: Journal | None,
 ) -> None:
     """Build the image of a commit in a work tree of its own."""
-    about = found.policy.images
+    about = fork.policy.images
     assert about
-    place = found.place_for("images")
+    place = fork.place_for("images")
     conditions = {BUILD_PUSH if push else BUILD_ONLY}
     conditions |= {RELEASE} if tag else set()
     conditions |= {LEFTOVER} if place.exists() else set()
-    values = found.values() | {
+    values = fork.values() | {
         "commit": rev,
         "tag": tag,
         "place": str(place),

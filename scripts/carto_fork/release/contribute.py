@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ..fork import branches as branches
-from ..fork import fork, releases
+from ..fork import releases
 from ..fork.branches import detached, stray_of
 from ..fork.commits import parse
-from ..fork.fork import Fork
+from ..fork.fork import Fork, require_remotes
 from ..fork.session import Session
 from ..run import git, github
 from ..run.errors import Refused, Usage
@@ -55,7 +55,7 @@ def start_feature(s: Session, name: str) -> None:
     if not name:
         raise Usage("--name is missing.", then=s.command("feature", name="my-fix"))
     branch = f"feature/{name.removeprefix('feature/')}"
-    found, work = s.open_work_tree()
+    fork, work = s.open_work_tree()
     _require_no_stray(s, work)
     answer = s.sh.ask("git check-ref-format {ref}", ref=f"refs/heads/{branch}")
     if not answer.ok or not re.fullmatch(r"[\w./+-]+", branch, re.ASCII):
@@ -63,10 +63,10 @@ def start_feature(s: Session, name: str) -> None:
             f"{branch!r} is not the name of a branch.",
             then="use letters, digits and . _ + - only, as in --name my-fix.",
         )
-    fork.require_remotes(found)
-    origin, production = found.policy.remotes.origin.name, found.policy.branches.production
-    there = branch_on_origin(s, found, production, branch)
-    here = f"refs/heads/{branch}" in found.refs.objects
+    require_remotes(fork)
+    origin, production = fork.policy.remotes.origin.name, fork.policy.branches.production
+    there = branch_on_origin(s, fork, production, branch)
+    here = f"refs/heads/{branch}" in fork.refs.objects
     if here or f"refs/heads/{branch}" in there.objects:
         raise Refused(
             f"there is a branch {branch} {'here' if here else f'on {origin}'} already.",
@@ -75,10 +75,10 @@ def start_feature(s: Session, name: str) -> None:
             else f"{git.at(work)} fetch {origin} && {git.at(work)} switch {branch}, or choose "
             "another --name.",
         )
-    with s.locked(found.repository) as held:
-        found, commit = current(s, found, there, held)
+    with s.locked(fork.repository) as held:
+        fork, commit = current(s, fork, there, held)
         _require_nothing_lost(s, work, commit)
-        values = found.values() | {"work": str(work), "feature": branch}
+        values = fork.values() | {"work": str(work), "feature": branch}
         untouched = "Your checkout and the branches are as they were."
         s.run(FEATURE, Plan(values, frozenset(), untouched), held)
     if not s.sh.dry:
@@ -127,21 +127,21 @@ def _require_nothing_lost(s: Session, work: Path, commit: str) -> None:
 
 def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: bool) -> None:
     """Publish the branch that is checked out, and open a pull request for it."""
-    found, work = s.open_work_tree()
+    fork, work = s.open_work_tree()
     _require_no_stray(s, work)
-    base = base or found.policy.branches.production
+    base = base or fork.policy.branches.production
     state = git.work_state(s.sh, work)
-    head = _head(found, work, state.branch, base, s)
-    fork.require_remotes(found)
-    hub = found.hub(found.policy.remotes.origin)
+    head = _head(fork, work, state.branch, base, s)
+    require_remotes(fork)
+    hub = fork.hub(fork.policy.remotes.origin)
     github.require(s.sh, hub)
-    with s.locked(found.repository) as held:
-        there = branch_on_origin(s, found, base)
-        _, onto = current(s, found, there, held, base)
+    with s.locked(fork.repository) as held:
+        there = branch_on_origin(s, fork, base)
+        _, onto = current(s, fork, there, held, base)
         known = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
         body = ""
         if known is None:
-            title, body = _words(s, found, title, body_file, f"{onto}..refs/heads/{head}", base)
+            title, body = _words(s, fork, title, body_file, f"{onto}..refs/heads/{head}", base)
         if state.dirty:
             s.console.say(
                 f"Note: {counted(len(state.dirty), 'file')} with changes that are not committed; "
@@ -150,7 +150,7 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
         words = {"head": head, "base": base, "title": title, "body": body}
         conditions = set() if known else {OPEN_DRAFT if draft else OPEN}
         untouched = f"{base} is as it was."
-        plan = Plan(found.values() | words, frozenset(conditions), untouched)
+        plan = Plan(fork.values() | words, frozenset(conditions), untouched)
         s.run(PULL_REQUEST, plan, held)
     opened = known
     if not known and not s.sh.dry:
@@ -169,9 +169,9 @@ def _pull_facts(pull: Pull | None, new: bool, head: str, base: str, title: str) 
     return facts | {"title": pull.title if pull else title, "number": number, "url": url}
 
 
-def _head(found: Fork, work: Path, ref: str, base: str, s: Session) -> str:
+def _head(fork: Fork, work: Path, ref: str, base: str, s: Session) -> str:
     """The branch to open a pull request for. Raises Refused where that must not be."""
-    branches = found.policy.branches
+    branches = fork.policy.branches
     if base == branches.mirror:
         raise Refused(
             f"{base} only follows upstream; what is merged there blocks `sync-main`, and never "
@@ -195,10 +195,10 @@ def _head(found: Fork, work: Path, ref: str, base: str, s: Session) -> str:
 
 
 def _words(
-    s: Session, found: Fork, title: str, body_file: str, among: str, base: str
+    s: Session, fork: Fork, title: str, body_file: str, among: str, base: str
 ) -> tuple[str, str]:
     """The title and the text of a pull request. Raises Refused or Usage where they will not do."""
-    words = ["git", "-C", str(found.path), "log", "-z", "--no-merges", "--no-show-signature"]
+    words = ["git", "-C", str(fork.path), "log", "-z", "--no-merges", "--no-show-signature"]
     answer = s.sh.read([*words, "--no-color", "--format=%s%x00%b", "--end-of-options", among, "--"])
     fields = git.checked(answer, "branch's commits").fields()
     commits = list(zip(fields[::2], fields[1::2], strict=True))
@@ -231,36 +231,36 @@ def _words(
 # --- What several of them do ---------------------------------------------------------------------
 
 
-def branch_on_origin(s: Session, found: Fork, *branches: str) -> Refs:
+def branch_on_origin(s: Session, fork: Fork, *branches: str) -> Refs:
     """Where branches are on origin now. Raises Refused where it cannot be reached."""
-    origin = found.policy.remotes.origin.name
-    return releases.ask_remote(s.sh, found, origin, [f"refs/heads/{name}" for name in branches])
+    origin = fork.policy.remotes.origin.name
+    return releases.ask_remote(s.sh, fork, origin, [f"refs/heads/{name}" for name in branches])
 
 
 def current(
-    s: Session, found: Fork, there: Refs, held: Journal | None, branch: str = ""
+    s: Session, fork: Fork, there: Refs, held: Journal | None, branch: str = ""
 ) -> tuple[Fork, str]:
     """Fetch a branch as origin has it now, the production branch if none is named.
 
     Returns the fork as it is then, with the policy of its production branch, and the commit.
     """
-    origin, production = found.policy.remotes.origin, found.policy.branches.production
+    origin, production = fork.policy.remotes.origin, fork.policy.branches.production
     branch = branch or production
     ref = f"refs/heads/{branch}"
     if ref not in there.objects:
         raise Refused(
             f"{origin.name} has no branch {branch}.",
-            then=f"see what there is: {git.at(found.path)} ls-remote --heads {origin.name}",
+            then=f"see what there is: {git.at(fork.path)} ls-remote --heads {origin.name}",
         )
     commit = there.objects[ref]
-    if found.refs.objects.get(found.tracking(origin, branch)) != commit:
-        values = found.values() | {"production": branch}
+    if fork.refs.objects.get(fork.tracking(origin, branch)) != commit:
+        values = fork.values() | {"production": branch}
         plan = Plan(values, frozenset({branches.PRODUCTION_MOVED}), "Your checkout is as it was.")
         s.run(branches.FETCH_PRODUCTION, plan, held)
-        if s.sh.dry and not git.has_object(s.sh, found.path, commit):
+        if s.sh.dry and not git.has_object(s.sh, fork.path, commit):
             raise Refused(
                 f"{origin.name}'s {branch} is not here yet, and --dry fetches nothing.",
-                then=f"{git.at(found.path)} fetch {origin.name}",
+                then=f"{git.at(fork.path)} fetch {origin.name}",
             )
-        found = replace(found, refs=git.refs(s.sh, found.path))
-    return (found.at(s.sh, commit) if branch == production else found), commit
+        fork = replace(fork, refs=git.refs(s.sh, fork.path))
+    return (fork.at(s.sh, commit) if branch == production else fork), commit

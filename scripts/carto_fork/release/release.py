@@ -10,8 +10,8 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from ..ci import notify
-from ..fork import commits, fork, releases, tags, version_files
-from ..fork.fork import Fork
+from ..fork import commits, releases, tags, version_files
+from ..fork.fork import Fork, require_remotes, require_whole_history
 from ..fork.policy import Releases, TagUse
 from ..fork.session import Session
 from ..fork.tags import Tag
@@ -405,23 +405,23 @@ def make_release(s: Session, bump: str, dispatch: bool) -> None:
     """Release the production branch as it is on origin, or let the workflow do that."""
     if bump not in BUMPS:
         raise Usage(f"--bump is {bump!r}.", then=f"choose one of {', '.join(BUMPS)}.")
-    found = s.open_fork()
-    rules(found)
+    fork = s.open_fork()
+    rules(fork)
     if dispatch:
-        _dispatch(s, found, bump)
+        _dispatch(s, fork, bump)
         return
-    fork.require_remotes(found)
-    fork.require_whole_history(found)
-    hub = found.hub(found.policy.remotes.origin)
+    require_remotes(fork)
+    require_whole_history(fork)
+    hub = fork.hub(fork.policy.remotes.origin)
     github.require(s.sh, hub)
-    if not git.has_identity(s.sh, found.path):
-        raise git.nobody(found.path)
-    with s.locked(found.repository) as held:
-        there = ask(s.sh, found)
-        found, commit = current(s, found, there.origin, held)
-        made = next_one(s.sh, found, there, commit, bump, s.command)
-        _say_what_is_not_in(s, found, commit)
-        notes = notes_of(found, made).markdown()
+    if not git.has_identity(s.sh, fork.path):
+        raise git.nobody(fork.path)
+    with s.locked(fork.repository) as held:
+        there = ask(s.sh, fork)
+        fork, commit = current(s, fork, there.origin, held)
+        made = next_one(s.sh, fork, there, commit, bump, s.command)
+        _say_what_is_not_in(s, fork, commit)
+        notes = notes_of(fork, made).markdown()
         known = github.release(s.sh, hub, made.tag)
         if known and known.draft:
             raise Refused(
@@ -435,13 +435,13 @@ def make_release(s: Session, bump: str, dispatch: bool) -> None:
             known = None
             if s.sh.dry:
                 _show_notes(s, made, notes)
-            plan = plan_of(found, there, made)
+            plan = plan_of(fork, there, made)
             work = Publication(notes, Path(plan.values["notes"]))
             s.run(RELEASE, plan, held, work)
             known = None if s.sh.dry else github.release(s.sh, hub, made.tag)
     url = known.url if known else ""
     if s.json:
-        s.print_json(_facts(found, made, notes) | {"url": url})
+        s.print_json(_facts(fork, made, notes) | {"url": url})
     if s.sh.dry:
         return
     s.console.row(f"{made.tag} is on GitHub: ", url)
@@ -450,16 +450,16 @@ def make_release(s: Session, bump: str, dispatch: bool) -> None:
     notify.summarize(f"# [{text.plain(made.tag)}]({url})\n\n{notes}")
 
 
-def _dispatch(s: Session, found: Fork, bump: str) -> None:
+def _dispatch(s: Session, fork: Fork, bump: str) -> None:
     """Start the workflow that makes releases."""
-    hub, workflow = found.hub(found.policy.remotes.origin), rules(found).workflow
+    hub, workflow = fork.hub(fork.policy.remotes.origin), rules(fork).workflow
     if not workflow:
         raise Refused(
             "the policy names no workflow that makes releases.",
             then="add `workflow` to `[releases]` in carto_fork.toml, or leave --dispatch out.",
         )
     github.require(s.sh, hub)
-    values = found.values() | {"workflow": workflow, "bump": bump}
+    values = fork.values() | {"workflow": workflow, "bump": bump}
     untouched = "Nothing was released by this."
     s.run(DISPATCH, Plan(values, frozenset(), untouched), None)
     page = f"{hub.url}/actions/workflows/{workflow}"
@@ -468,12 +468,12 @@ def _dispatch(s: Session, found: Fork, bump: str) -> None:
     s.console.row("its runs: ", page)
 
 
-def _say_what_is_not_in(s: Session, found: Fork, commit: str) -> None:
+def _say_what_is_not_in(s: Session, fork: Fork, commit: str) -> None:
     """Tell where the local production branch has what origin's has not."""
-    local = found.refs.commits.get(found.local_production)
-    ahead = git.count(s.sh, found.path, local, commit) if local else 0
+    local = fork.refs.commits.get(fork.local_production)
+    ahead = git.count(s.sh, fork.path, local, commit) if local else 0
     if ahead:
-        branch, origin = found.policy.branches.production, found.policy.remotes.origin.name
+        branch, origin = fork.policy.branches.production, fork.policy.remotes.origin.name
         s.console.say(
             f"Note: {branch} has {counted(ahead, 'commit')} here that {origin} has not; "
             "what is not pushed is not released."
@@ -488,7 +488,7 @@ def _show_notes(s: Session, made: Release, notes: str) -> None:
         s.console.row("  ", line)
 
 
-def _facts(found: Fork, made: Release, notes: str) -> dict[str, Any]:
+def _facts(fork: Fork, made: Release, notes: str) -> dict[str, Any]:
     """A release as plain data for ``--json``."""
     return {
         "tag": made.tag,
@@ -497,7 +497,7 @@ def _facts(found: Fork, made: Release, notes: str) -> dict[str, Any]:
         "commit": made.commit,
         "upstream_tag": made.upstream.name,
         "before": made.before.name if made.before else None,
-        "images": image_names(found, made),
+        "images": image_names(fork, made),
         "notes": notes,
     }
 
@@ -506,16 +506,16 @@ def write_notes(s: Session, tag: str, output: str) -> None:
     """Print the notes of a release whose tag is here, or write them to a file."""
     if not tag:
         raise Usage("--tag is missing.", then="add --tag, the name of a release of the fork.")
-    found = s.open_fork()
-    rules(found)
-    fork.require_remotes(found)
-    made = made_before(s.sh, found, ask(s.sh, found), tag)
-    notes = notes_of(found, made).markdown()
+    fork = s.open_fork()
+    rules(fork)
+    require_remotes(fork)
+    made = made_before(s.sh, fork, ask(s.sh, fork), tag)
+    notes = notes_of(fork, made).markdown()
     if output and not s.sh.dry:
         path = Path(output)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(notes, encoding="utf-8")
     if s.json:
-        s.print_json(_facts(found, made, notes))
+        s.print_json(_facts(fork, made, notes))
     elif not output or s.sh.dry:
         s.sh.show(notes.rstrip("\n"))

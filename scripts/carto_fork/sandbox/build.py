@@ -7,7 +7,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..fork import policy, session
+from ..fork import session
+from ..fork.policy import load_policy
 from ..fork.session import Session
 from ..run import git
 from ..run.errors import Refused
@@ -100,7 +101,7 @@ def _build(sh: Shell, site: Path, final: Path, history: History) -> None:
     _git(sh, "-C {to} symbolic-ref HEAD refs/heads/carto/main", to=site / "origin.git")
     clone = site / CLONE
     _git(sh, "clone --quiet {origin} {to}", origin=site / "origin.git", to=clone)
-    default = policy.load().policy
+    default = load_policy().policy
     remotes = default.remotes
     for remote in (remotes.origin, remotes.upstream):
         # The URLs are GitHub's, as the policy wants them; git is led to this directory instead.
