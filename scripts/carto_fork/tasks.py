@@ -2,77 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import invoke.tasks
 from invoke.collection import Collection
-from invoke.context import Context
+
+from .declare import task
 
 if TYPE_CHECKING:
     from .fork.session import Session
 
-_REPO = "The fork's clone; default: $CARTO_FORK_REPO, else the current directory."
-_JSON = "Print the result as JSON on standard output; everything else goes to standard error."
-
 # The rest is imported when a task runs: `--list` and `--help` stay as quick as invoke.
 
 
-def _task(
-    *, repo: bool = True, json: bool = True, iterable: Sequence[str] = (), **help_texts: str
-) -> Callable[[Callable[..., None]], Any]:
-    """A task of a function that is given a session and its options.
-
-    All values are options: invoke would take `--tagg v1` for two positionals.
-
-    repo: whether it works on a fork. json: whether its result can be had as JSON. iterable: options
-    that may be given several times.
-    """
-    texts = {"repo": _REPO} if repo else {}
-    texts |= help_texts | ({"json": _JSON} if json else {})
-
-    def made(body: Callable[..., None]) -> Any:
-        _, *own = inspect.signature(body).parameters.values()
-        defaults = {option.name: option.default for option in own}
-        task = body.__name__.rstrip("_").replace("_", "-")
-
-        @functools.wraps(body)
-        def run(c: Context, **given: Any) -> None:
-            from .fork.session import session
-
-            options = {name: given[name] for name in defaults}
-            changed = {name: value for name, value in options.items() if value != defaults[name]}
-            words = {
-                f"no_{name}" if value is False else name: value is False or value
-                for name, value in changed.items()
-            }
-            with session(
-                c, task, as_json=given.get("json", False), repo=given.get("repo", ""), **words
-            ) as s:
-                body(s, **options)
-
-        common = [_option("c", inspect.Parameter.empty)]
-        common += [option for option in own if option.default is option.empty]
-        common += [_option("repo", "")] if repo else []
-        common += [option for option in own if option.default is not option.empty]
-        common += [_option("json", False)] if json else []
-        run.__signature__ = inspect.Signature(common)  # type: ignore[attr-defined]
-        return invoke.tasks.task(
-            positional=[], auto_shortflags=False, iterable=list(iterable), help=texts
-        )(run)
-
-    return made
-
-
-def _option(name: str, default: object) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
-
-
-@_task(json=False)
+@task(json=False)
 def setup(s: Session) -> None:
     """Prepare a clone: remotes origin and upstream, rerere and zdiff3.
 
@@ -84,7 +28,7 @@ def setup(s: Session) -> None:
     preparing.set_up(s)
 
 
-@_task()
+@task()
 def status(s: Session) -> None:
     """Show where the fork stands and what to type next.
 
@@ -97,7 +41,7 @@ def status(s: Session) -> None:
     advice.show_status(s)
 
 
-@_task()
+@task()
 def next(s: Session) -> None:
     """Print the one command to type next, and why, from whatever state is found.
 
@@ -108,7 +52,7 @@ def next(s: Session) -> None:
     guiding.show_next(s)
 
 
-@_task(
+@task(
     topic="What to read about; without it the topics are listed.",
     next="Print the one command to type next, and why.",
 )
@@ -123,7 +67,7 @@ def guide(s: Session, topic: str = "", next: bool = False) -> None:
     guiding.show_guide(s, topic, next)
 
 
-@_task()
+@task()
 def config(s: Session) -> None:
     """Print the fork's effective policy, and where each value comes from.
 
@@ -135,7 +79,7 @@ def config(s: Session) -> None:
     policy.show_config(s)
 
 
-@_task(json=False)
+@task(json=False)
 def sync_main(s: Session) -> None:
     """Move the mirror branch `main` to upstream's, for awareness only.
 
@@ -147,7 +91,7 @@ def sync_main(s: Session) -> None:
     branches.sync_mirror(s)
 
 
-@_task(
+@task(
     tag="The stable upstream release, such as v1.76.5.",
     direct="Move the production branch itself instead of publishing a sync branch.",
     push="Publish the result (--no-push stops before).",
@@ -186,7 +130,7 @@ def upgrade_carto(
         upgrade.upgrade(s, options)
 
 
-@_task(
+@task(
     iterable=["accept_upstream", "keep_fork"],
     accept_upstream="A file in conflict that follows upstream in all that is left (repeatable).",
     keep_fork="A file in conflict that keeps the fork's side in all that is left (repeatable).",
@@ -215,7 +159,7 @@ def resolve_conflicts(
         automatic.resolve_conflicts(s, words)
 
 
-@_task(
+@task(
     json=False,
     tag="The stable upstream release whose version to set, such as v1.76.5.",
     to="The version to set, such as 1.76.5.",
@@ -231,7 +175,7 @@ def bump_version(s: Session, tag: str = "", to: str = "") -> None:
     version_files.bump_version(s, tag, to)
 
 
-@_task()
+@task()
 def detect(s: Session) -> None:
     """Tell which stable release of upstream's the production branch does not have yet.
 
@@ -244,7 +188,7 @@ def detect(s: Session) -> None:
     automatic.show_detection(s)
 
 
-@_task(
+@task(
     tag="The stable release to prepare; default: the newest one that is new.",
     tests="Install and test the result (--no-tests leaves that out).",
     heal="Record the lost ancestry of an earlier sync first.",
@@ -263,7 +207,7 @@ def upstream_sync(s: Session, tag: str = "", tests: bool = True, heal: bool = Fa
     automatic.sync_upstream(s, Options(tag, tests=tests, heal=heal))
 
 
-@_task(tag="The release whose sync branch is published, such as v1.76.5.")
+@task(tag="The release whose sync branch is published, such as v1.76.5.")
 def sync_pr(s: Session, tag: str = "") -> None:
     """Open the pull request of a sync branch, or bring it up to date.
 
@@ -274,7 +218,7 @@ def sync_pr(s: Session, tag: str = "") -> None:
     automatic.sync_pr(s, tag)
 
 
-@_task(json=False, tag="The release that was merged, such as v1.76.5.")
+@task(json=False, tag="The release that was merged, such as v1.76.5.")
 def record_tag(s: Session, tag: str = "") -> None:
     """Write down in the work tree what a tag stands for, and commit that.
 
@@ -285,7 +229,7 @@ def record_tag(s: Session, tag: str = "") -> None:
     work.record_tag(s, tag)
 
 
-@_task(
+@task(
     tag="The stable upstream release whose merge to check, in the work tree.",
     ours="The fork's side of any merge: a commit, a branch or a tag.",
     theirs="Upstream's side of it.",
@@ -308,7 +252,7 @@ def verify(
     review.verify_merge(s, tag, revs, landed)
 
 
-@_task(
+@task(
     json=False,
     path="The file whose loss is meant, from the top of the work tree.",
     reason="Why it may go, in words.",
@@ -324,7 +268,7 @@ def drop(s: Session, path: str = "", reason: str = "", tag: str = "") -> None:
     review.let_go(s, path, reason, tag)
 
 
-@_task(
+@task(
     check="Only say whether something is to heal, with exit code 4 if so.",
     direct="Move the production branch itself instead of publishing a branch.",
     push="Publish the result (--no-push stops before).",
@@ -341,7 +285,7 @@ def heal(s: Session, check: bool = False, direct: bool = False, push: bool = Tru
     healing.heal(s, check, direct, push)
 
 
-@_task(
+@task(
     iterable=["tag"],
     tag="A stable release that is here (repeatable); default: the newest ones.",
     markdown="Print a table in Markdown.",
@@ -357,7 +301,7 @@ def forecast(s: Session, tag: list[str], markdown: bool = False) -> None:
     foreseeing.show_forecast(s, tag, markdown)
 
 
-@_task(reset="Set those files to upstream's in one commit on the branch checked out.")
+@task(reset="Set those files to upstream's in one commit on the branch checked out.")
 def drift(s: Session, reset: bool = False) -> None:
     """List files that differ from upstream although no commit of the fork changed them.
 
@@ -368,7 +312,7 @@ def drift(s: Session, reset: bool = False) -> None:
     inventory.show_drift(s, reset)
 
 
-@_task()
+@task()
 def dropped(s: Session) -> None:
     """List changes of the fork's that upstream has absorbed: the fork may let them go."""
     from .audit import inventory
@@ -376,7 +320,7 @@ def dropped(s: Session) -> None:
     inventory.show_absorbed(s)
 
 
-@_task(scan="Propose entries from the fork's own commits, as TOML.")
+@task(scan="Propose entries from the fork's own commits, as TOML.")
 def features(s: Session, scan: bool = False) -> None:
     """Check the features of the fork's manifest on the production branch, or propose some.
 
@@ -388,7 +332,7 @@ def features(s: Session, scan: bool = False) -> None:
     inventory.show_features(s, scan)
 
 
-@_task(
+@task(
     repo=False,
     event="How the run ended: success, conflicts, nothing or failure.",
     tag="The release that it was about, such as v1.76.5.",
@@ -410,7 +354,7 @@ def notify(
     notify(s, event, tag=tag, url=url, text=text, always=always)
 
 
-@_task(
+@task(
     bump="Which part of the fork's own version to raise: auto, patch, minor or major.",
     dispatch="Start the workflow on GitHub that makes the release, instead of making it here.",
 )
@@ -427,7 +371,7 @@ def release(s: Session, bump: str = "auto", dispatch: bool = False) -> None:
     make_release(s, bump, dispatch)
 
 
-@_task(
+@task(
     tag="The release of the fork, by its tag, which must be here.",
     output="The file to write them to; default: standard output.",
 )
@@ -438,7 +382,7 @@ def release_notes(s: Session, tag: str = "", output: str = "") -> None:
     write_notes(s, tag, output)
 
 
-@_task(
+@task(
     release="The release of the fork, by its tag; default: the production branch.",
     build="Build the image with docker buildx, from a clean checkout of the commit.",
     push="With --build: publish it under all of its names.",
@@ -453,7 +397,7 @@ def images(s: Session, release: str = "", build: bool = False, push: bool = Fals
     building.show_images(s, release, build, push)
 
 
-@_task(json=False, name="What to call it: `my-fix` for the branch feature/my-fix.")
+@task(json=False, name="What to call it: `my-fix` for the branch feature/my-fix.")
 def feature(s: Session, name: str = "") -> None:
     """Start a branch for a change from origin's production branch, and check it out."""
     from .release import contribute
@@ -461,7 +405,7 @@ def feature(s: Session, name: str = "") -> None:
     contribute.start_feature(s, name)
 
 
-@_task(
+@task(
     title="A conventional commit, as in 'fix(router): ...'; default: the only commit's subject.",
     body_file="The file with the text; default: what the commits say.",
     base="The branch to merge it into; default: the production branch.",
@@ -479,7 +423,7 @@ def pr(
     contribute.open_pull_request(s, title, body_file, base, draft)
 
 
-@_task(
+@task(
     range="The commits to check, as A..B; default: those that origin's production branch has not.",
     pre_push="Check what is being pushed, as git tells its pre-push hook on standard input.",
 )
@@ -495,7 +439,7 @@ def guard(s: Session, range: str = "", pre_push: bool = False) -> None:
     guarding.guard(s, range, pre_push)
 
 
-@_task(
+@task(
     iterable=["check"],
     check="The name of a check to make (repeatable); default: all of them.",
     fix="Mend what can be mended without losing anything.",
@@ -522,7 +466,7 @@ def doctor(
     looking.doctor(s, looking.Options(check, fix, offline, slack_test, migrate))
 
 
-@_task(
+@task(
     name="What to call the branch; default: recovery/ and the short name of the commit.",
     commit="A commit that no branch has, to put a branch on; HEAD stays where it is.",
 )
@@ -537,7 +481,7 @@ def recover(s: Session, name: str = "", commit: str = "") -> None:
     recovering.recover(s, name, commit)
 
 
-@_task(
+@task(
     iterable=["replace"],
     check="Only say whether something is missing or behind, with exit code 4 if so.",
     requirement="What the workflows install, as pip takes it; default: this version, or what is "
@@ -560,7 +504,7 @@ def adopt(
     copies.adopt(s, check, requirement, replace, push)
 
 
-@_task(
+@task(
     upstream="The URL of the original repository.",
     production="The branch that production is built from.",
     mirror="The branch that only follows upstream's development.",
@@ -589,7 +533,7 @@ def init(
     init(s, Asked(name, upstream, production, mirror), output, yes)
 
 
-@_task(
+@task(
     json=False,
     iterable=["replace"],
     requirement="What the workflows install, as pip takes it.",
@@ -602,7 +546,7 @@ def write_adopted(s: Session, replace: list[str], requirement: str = "") -> None
     copies.write(s, requirement, replace)
 
 
-@_task(
+@task(
     repo=False,
     json=False,
     path="Where to build it; default: .sandbox in the current directory.",
