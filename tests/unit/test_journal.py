@@ -26,7 +26,7 @@ def killed_run(place: Path, *unfinished: str) -> int:
 import os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from carto_fork.run.journal import locked
+from carto_fork.run.steps import locked
 with locked(Path(sys.argv[2]), "invoke killed") as held:
     for directory in sys.argv[3:]:
         held.begin(directory)
