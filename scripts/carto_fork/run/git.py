@@ -105,7 +105,8 @@ def named(directory: Path) -> str:
 
 def top_of_work_tree(sh: Shell, path: Path) -> Path:
     """The top directory of the work tree at a path. Raises Refused in a bare repository."""
-    answer = sh.ask("git -C {path} rev-parse --path-format=absolute --show-toplevel", path=path)
+    question = "git -C {path} rev-parse --path-format=absolute --show-toplevel"
+    answer = sh.once(("top", path.absolute()), lambda: sh.ask(question, path=path))
     if not answer.ok:
         problem = f"{path} has no work tree ({answer.err.strip()})."
         raise Refused(problem, then="name a work tree with --repo.")
@@ -341,7 +342,8 @@ def _line(answers: IO[bytes]) -> bytes:
 
 def empty_blob(sh: Shell, repo: Path) -> str:
     """The object name of a file with nothing in it, which is then here."""
-    answer = sh.ask("git -C {repo} hash-object -w -t blob --stdin", repo=repo)
+    question = "git -C {repo} hash-object -w -t blob --stdin"
+    answer = sh.once(("empty blob", repo), lambda: sh.ask(question, repo=repo))
     return checked(answer, "empty file").line
 
 

@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from types import FrameType
-from typing import IO, Any, TextIO, TypeVar
+from typing import IO, Any, TextIO, TypeVar, cast
 
 from invoke.context import Context
 from invoke.runners import Local
@@ -206,9 +206,9 @@ class Shell:
         self._context = context
         self.dry: bool = context.config.run.dry
         self.stream = stream or sys.stdout
-        self._answers: dict[tuple[str, ...], Answer] = {}
         self._found: dict[Hashable, Any] = {}
         self._talks: dict[tuple[str, ...], Talk] = {}
+        self._turns: dict[Hashable, threading.Lock] = {}
         self._starting = threading.Lock()
         weakref.finalize(self, _end, self._talks)
 
@@ -229,25 +229,33 @@ class Shell:
         feed: lines for its standard input.
         """
         lines = list(feed or ())
+        if not _lasts(words, lines):
+            return self._read(words, timeout, lines)
         key = (*words, "", *lines)
-        if key in self._answers:
-            return self._answers[key]
-        answer = self._read(words, timeout, lines)
-        # Exit code 1 of merge-base is a no; anything else may be put right meanwhile.
-        certain = answer.ok or (answer.code == 1 and "merge-base" in words)
-        if certain and len(answer.out) < _LARGE and _lasts(words, lines):
-            self._answers[key] = answer
-        return answer
+        with self._turn(key):
+            if key in self._found:
+                return cast(Answer, self._found[key])
+            answer = self._read(words, timeout, lines)
+            # Exit code 1 of merge-base is a no; anything else may be put right meanwhile.
+            certain = answer.ok or (answer.code == 1 and "merge-base" in words)
+            if certain and len(answer.out) < _LARGE:
+                self._found[key] = answer
+            return answer
 
     def once(self, key: Hashable, find: Callable[[], T]) -> T:
         """What was found out before under a key; if nothing was, what is found now.
 
         key: names all that it depends on, commits by their hashes.
         """
-        if key not in self._found:
-            self._found[key] = find()
-        found: T = self._found[key]
-        return found
+        with self._turn(key):
+            if key not in self._found:
+                self._found[key] = find()
+            return cast(T, self._found[key])
+
+    def _turn(self, key: Hashable) -> threading.Lock:
+        """The lock of a key: what two threads want to know is found out by one of them."""
+        with self._starting:
+            return self._turns.setdefault(key, threading.Lock())
 
     def talk(self, words: Sequence[str]) -> Talk:
         """A process that answers one line after the other; it is started once, and ends with this
@@ -300,7 +308,6 @@ class Shell:
             self.show(command_line(words, within) + (f" < {quote(str(stdin))}" if stdin else ""))
             return Answer(0, "", "")
         if "fetch" in words:  # it may bring the history that a shallow clone lacked
-            self._answers.clear()
             self._found.clear()
         return self._start(words, within=within, live=live, stdin=stdin)
 
