@@ -127,7 +127,7 @@ def upgrade_carto(
     if abort:
         upgrade.give_up(s, options)
     else:
-        upgrade.upgrade(s, options)
+        upgrade.say(s, upgrade.run(s, options), options)
 
 
 @task(

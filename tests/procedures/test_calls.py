@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,3 +88,41 @@ def test_a_status_asks_git_nothing_twice(world: World, calls: Calls) -> None:
     assert done.code == 0
     assert calls.repeated == []
     assert calls.number <= 20
+
+
+def _frames() -> int:
+    """How many functions of the program are at work, from the task's own on."""
+    names = []
+    frame = sys._getframe()
+    while frame := frame.f_back:  # type: ignore[assignment]
+        if "/carto_fork/" in frame.f_code.co_filename:
+            names.append(frame.f_code.co_name)
+    return names.index("upgrade_carto") + 1
+
+
+def test_the_way_from_the_task_to_a_command_is_short(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the task to `git push`, and to what `resolve` asks of git."""
+    start, ask = Shell._start, Shell._read
+    pushing: list[int] = []
+    resolving: list[int] = []
+
+    def starting(sh: Shell, words: Sequence[str], **how: Any) -> Answer:
+        if "push" in words:
+            pushing.append(_frames())
+        return start(sh, words, **how)
+
+    def reading(
+        sh: Shell, words: Sequence[str], timeout: int | None, lines: Sequence[str]
+    ) -> Answer:
+        if "--unmerged" in words:
+            resolving.append(_frames())
+        return ask(sh, words, timeout, lines)
+
+    monkeypatch.setattr(Shell, "_start", starting)
+    monkeypatch.setattr(Shell, "_read", reading)
+    done = world.run("upgrade-carto --tag v1.76.5 --no-tests")
+    assert (done.code, done.err) == (0, "")
+    assert pushing and max(pushing) <= 5
+    assert resolving and max(resolving) <= 8

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from invoke.context import Context
@@ -58,9 +59,9 @@ class Stage:
         context = Context()
         context.config.run.dry = dry
         sh = Shell(context, stream)
-        runner = Runner(sh, Console(stream, pasteable=dry), journal, "carto-fork", self.work)
+        runner = Runner(sh, Console(stream, pasteable=dry), "carto-fork")
         try:
-            runner.run(procedure, self.plan())
+            runner.run(procedure, self.plan(), journal, self.work)
         finally:
             self.said = stream.getvalue()
         return self.said
@@ -627,9 +628,9 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
     seen: list[tuple[tuple[Step, ...], Plan]] = []
     real = steps.Runner.run
 
-    def run(self: Runner, procedure: Sequence[Step], plan: Plan) -> None:
+    def run(self: Runner, procedure: Sequence[Step], plan: Plan, *more: Any) -> None:
         seen.append((tuple(procedure), plan))
-        real(self, procedure, plan)
+        real(self, procedure, plan, *more)
 
     monkeypatch.setattr(steps.Runner, "run", run)
     monkeypatch.chdir(world.fork)

@@ -24,7 +24,7 @@ from ..run import git, steps
 from ..run.console import Console
 from ..run.errors import ExitCode, Failed, Interrupted, Refused, Stop
 from ..run.shell import Shell
-from ..run.steps import Journal, Plan, Runner, Step
+from ..run.steps import Journal, Runner
 from .fork import Fork, open_fork
 
 # Of invoke's own options that take the next word as their value: those that decide which tasks are
@@ -117,7 +117,7 @@ def command(program: str, task: str, **options: str | bool | Sequence[str]) -> s
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class Session:
+class Session(Runner):
     """What every task has at hand.
 
     context: invoke's.
@@ -135,10 +135,9 @@ class Session:
         as_json: bool,
         **options: str | bool | Sequence[str],
     ) -> None:
-        self.sh = Shell(context, sys.stderr if as_json else sys.stdout)
-        self.console = Console(self.sh.stream, pasteable=self.sh.dry)
+        sh = Shell(context, sys.stderr if as_json else sys.stdout)
+        super().__init__(sh, Console(sh.stream, pasteable=sh.dry), program(argv))
         self.json = as_json
-        self.program = program(argv)
         self.repo_option = str(options.get("repo", ""))
         self.again = command(self.program, task, **options, json=as_json)
         self._argv, self._printed = argv, False
@@ -208,16 +207,6 @@ class Session:
             return
         with steps.locked(repository.common, self.again) as held:
             yield held
-
-    def run(
-        self,
-        procedure: Sequence[Step],
-        plan: Plan,
-        held: Journal | None,
-        work: object = None,
-    ) -> None:
-        """Carry a procedure out. work: what the calls of its steps are given."""
-        Runner(self.sh, self.console, held, self.program, work).run(procedure, plan)
 
 
 @contextmanager

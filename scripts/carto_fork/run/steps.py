@@ -178,24 +178,26 @@ class Plan:
     logs: Path = Path()
 
 
-@dataclass(frozen=True)
 class Runner:
-    """Carries a procedure out.
+    """Carries procedures out.
 
-    journal: of the lock that is held; None under ``--dry``, where nothing changes.
     program: what people type for `invoke`.
-    work: what the calls of steps are given.
     """
 
-    sh: Shell
-    console: Console
-    journal: Journal | None
-    program: str
-    work: object = None
+    def __init__(self, sh: Shell, console: Console, program: str) -> None:
+        self.sh, self.console, self.program = sh, console, program
 
-    def run(self, procedure: Sequence[Step], plan: Plan) -> None:
+    def run(
+        self,
+        procedure: Sequence[Step],
+        plan: Plan,
+        journal: Journal | None = None,
+        work: object = None,
+    ) -> None:
         """Run, or under ``--dry`` print, the steps that are not done yet, in order.
 
+        journal: of the lock that is held; None where no step leaves anything half-done.
+        work: what the calls of the steps are given.
         Raises Failed or CheckFailed when a command fails, and Paused when a person is needed.
         """
         steps = [step for step in procedure if step.when is None or step.when in plan.conditions]
@@ -205,8 +207,20 @@ class Runner:
         for number, step in enumerate(steps, 1):
             done = self._done(step, plan)
             self.console.step(number, len(steps), step.name, "already done" if done else step.why)
-            if not done:
-                self._run(step, plan)
+            if done:
+                continue
+            with self._noted(step, plan, journal):
+                if step.commands:
+                    self._run_commands(step, plan)
+                for template in step.run:
+                    words = fill(template, plan.values)
+                    if words[0] != TASK:
+                        self._run_line(step, plan, words)
+                        continue
+                    self.console.command(f"{self.program} {shlex.join(words[1:])}")
+                    assert step.call, f"{step.name} has a task's command line and no call"
+                    with _in_words_of(step, plan):
+                        step.call(work)
 
     def _print(self, steps: Sequence[Step], plan: Plan) -> None:
         """Print lines to paste; each goes on only where the one before it ended well."""
@@ -253,51 +267,29 @@ class Runner:
                 raise self._failed(step, plan, words, answer)
         return False
 
-    def _run(self, step: Step, plan: Plan) -> None:
-        with self._noted(step, plan):
-            if step.commands:
-                self._run_commands(step, plan)
-            for line in step.run:
-                self._run_line(step, plan, line)
-
     @contextmanager
-    def _noted(self, step: Step, plan: Plan) -> Iterator[None]:
+    def _noted(self, step: Step, plan: Plan, journal: Journal | None) -> Iterator[None]:
         """Keep in the journal what the step makes, for as long as that is neither old nor new."""
-        if not step.makes or not self.journal:
+        if not step.makes or not journal:
             yield
             return
         [directory] = fill(step.makes, plan.values)
-        self.journal.begin(directory)
+        journal.begin(directory)
         try:
             yield
         except BaseException:
             undone = [self.sh.run(fill(line, plan.values)).ok for line in step.undo]
             if all(undone):
-                self.journal.end(directory)
+                journal.end(directory)
             raise
-        self.journal.end(directory)
+        journal.end(directory)
 
-    def _run_line(self, step: Step, plan: Plan, template: str) -> None:
-        words = fill(template, plan.values)
-        if words[0] == TASK:
-            self._call(step, plan, words[1:])
-            return
+    def _run_line(self, step: Step, plan: Plan, words: list[str]) -> None:
         self.console.command(command_line(words))
         with self.console.working(step.name):
             answer = self.sh.run(words)
         if answer.code not in step.allow:
             raise self._failed(step, plan, words, answer)
-
-    def _call(self, step: Step, plan: Plan, words: list[str]) -> None:
-        self.console.command(f"{self.program} {shlex.join(words)}")
-        assert step.call, f"{step.name} has a task's command line and no call"
-        try:
-            step.call(self.work)
-        except Stop as stop:
-            # It says what happened; what is untouched and how to go on is this plan's.
-            told = isinstance(stop, Refused | Failed)
-            then = stop.then if told else _sentence(step.stuck, plan)
-            raise type(stop)(stop.what, untouched=_untouched(step, plan), then=then) from None
 
     def _run_commands(self, step: Step, plan: Plan) -> None:
         """Run the policy's command lines; the first that fails is a failed check."""
@@ -333,6 +325,17 @@ class Runner:
             untouched=_untouched(step, plan),
             then=then or _sentence(step.stuck, plan),
         )
+
+
+@contextmanager
+def _in_words_of(step: Step, plan: Plan) -> Iterator[None]:
+    """What stops says what happened; what is untouched and how to go on is the plan's."""
+    try:
+        yield
+    except Stop as stop:
+        own = isinstance(stop, Refused | Failed)
+        then = stop.then if own else _sentence(step.stuck, plan)
+        raise type(stop)(stop.what, untouched=_untouched(step, plan), then=then) from None
 
 
 def _untouched(step: Step, plan: Plan) -> str:

@@ -32,11 +32,8 @@ class Run:
     work: Work
 
 
-def upgrade(s: Session, options: Options) -> None:
-    """Upgrade the production branch to a release, up to where the options say."""
-    if options.heal and options.unhealed:
-        raise Usage("--heal and --unhealed exclude each other.", then="choose one of them.")
-    ended = run(s, options)
+def say(s: Session, ended: Run, options: Options) -> None:
+    """Say what came of an upgrade and what is next."""
     result = _result(s.sh, ended, options)
     if s.json:
         s.print_json(result)
@@ -45,10 +42,12 @@ def upgrade(s: Session, options: Options) -> None:
 
 
 def run(s: Session, options: Options, *, leave: bool = False) -> Run:
-    """Carry an upgrade out.
+    """Upgrade the production branch to a release, up to where the options say.
 
     leave: publish conflicts that nothing decides as they are, instead of pausing for a person.
     """
+    if options.heal and options.unhealed:
+        raise Usage("--heal and --unhealed exclude each other.", then="choose one of them.")
     # A policy that is not valid may have been corrected on origin: the one at the base counts.
     fork = s.open_fork(whatever_policy=True)
     release = releases.find(s.sh, fork, options.tag)

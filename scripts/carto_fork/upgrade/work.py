@@ -54,11 +54,14 @@ class Work:
     def resolve(self) -> None:
         """Decide the conflicts of the merge in progress. Raises Paused if some need a person."""
         ours = git.commit_of(self.s.sh, self.place, "HEAD")
-        self.resolution = settle(self.s, self.fork, self.place, ours, self.theirs)
+        with self.s.console.working("resolve"):
+            done = resolve(self.s.sh, self.fork, self.place, ours, self.theirs)
+        show(self.s.console, done)
+        self.resolution = done
         if self.fresh:
-            self._decisions[ours] = self.resolution.decisions
+            self._decisions[ours] = done.decisions
         if self.pausing:
-            require_nothing_left(self.s, self.resolution, self.place, "")
+            require_nothing_left(self.s, done, self.place, "")
 
     def set_version(self) -> None:
         """Set the version to the tag's, and commit that."""
