@@ -161,7 +161,7 @@ check: lint ## lint, workflows, layering, generated documentation
 	$(bin)/zizmor --quiet --offline --persona=pedantic .github
 	$(bin)/check-jsonschema --builtin-schema vendor.github-workflows $(wildcard .github/workflows/*.y*ml)
 	PYTHONPATH=scripts $(bin)/lint-imports --no-logo --no-cache
-	$(bin)/pytest --quiet tests/unit/test_layering.py tests/unit/test_docs.py tests/unit/test_adoption.py
+	$(bin)/pytest --quiet tests/unit/test_layering.py tests/unit/test_words.py tests/unit/test_docs.py tests/unit/test_adoption.py
 
 docs: .venv/dev ## rewrite the generated blocks of the documentation
 	PYTHONPATH=scripts $(bin)/python -m carto_fork.adopt.documents
