@@ -27,7 +27,9 @@ MOST = {
 }
 """A phrase, and how often it may occur."""
 
-INSTEAD = "say, print, report; if, when; upstream's, the fork's; not a; fix; needs you; continue; drop"
+INSTEAD = (
+    "say, print, report; if, when; upstream's, the fork's; not a; fix; needs you; continue; drop"
+)
 
 
 def _ours() -> str:

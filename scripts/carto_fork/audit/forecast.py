@@ -14,7 +14,7 @@ from ..fork.fork import Fork
 from ..fork.releases import here, newest_here
 from ..fork.session import Session
 from ..fork.tags import Tag
-from ..merge import authorship, conflicts
+from ..merge import authorship, conflicts, resolve
 from ..run import git
 from ..run.console import Console
 from ..run.errors import Refused
@@ -107,28 +107,23 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
     """The forecast for one release."""
     repo, production = fork.path, fork.production_commit
     theirs = fork.refs.commits[f"refs/tags/{tag.name}"]
-    # The merge and the fork's history are read at the same time: each needs a core for a while.
+    generated = GitIgnoreSpec.from_lines(p for rule in fork.policy.units for p in rule.paths)
     with ThreadPoolExecutor(max_workers=3) as pool:
-        generated = GitIgnoreSpec.from_lines(p for rule in fork.policy.units for p in rule.paths)
-        unread = generated.match_file
-        merging = pool.submit(conflicts.foresee, sh, repo, production, theirs, unread)
-        reading = pool.submit(authorship.of_fork, sh, fork, production, theirs)
         counting = pool.submit(git.count, sh, repo, theirs, production)
-        # Imported while git is at work.
-        from ..merge import resolve
-
-        own = reading.result()
+        own = authorship.of_fork(sh, fork, production, theirs)
+        # Where ancestry is lost, the merge as things are is large; of it only a number is wanted.
+        suspected = (
+            pool.submit(conflicts.count, sh, repo, production, theirs) if own.squashed else None
+        )
         lost = authorship.lost_of_fork(sh, fork, production, theirs)
-        merged, base = merging.result(), production
-        unhealed = len(merged.conflicts)
-        if lost:
-            base = authorship.healed_commit(sh, repo, production, lost)
-            merged = conflicts.foresee(sh, repo, base, theirs, unread)
+        base = authorship.healed_commit(sh, repo, production, lost) if lost else production
+        merged = conflicts.foresee(sh, repo, base, theirs, generated.match_file)
         comparing = pool.submit(git.differing, sh, repo, production, merged.tree)
         decided = resolve.decide(
             sh, fork, repo, merged.conflicts, own, base, theirs, told=production
         )
         files = comparing.result()
+        unhealed = suspected.result() if suspected and lost else len(merged.conflicts)
     return Forecast(tag, theirs, counting.result(), len(files), tuple(decided), lost, unhealed)
 
 

@@ -325,11 +325,9 @@ def nearest(sh: Shell, repo: Path, sync: Commit, upstream: Sequence[str]) -> str
         history = git.checked(listed, "upstream's history").out.split()
         first, last, step = 0, len(history), max(1, len(history) // 24)
         while first < last:
-            found = [
-                (len(git.differing(sh, repo, history[i], sync.name)), i)
-                for i in range(first, last, step)
-            ]
-            distance, place = min(found)
+            looked_at = range(first, last, step)
+            distances = git.distances(sh, repo, sync.name, [history[i] for i in looked_at])
+            distance, place = min(zip(distances, looked_at, strict=True))
             if step == 1:
                 best = min(best, (distance, history[place])) if best else (distance, history[place])
                 break

@@ -370,6 +370,19 @@ def differing(sh: Shell, repo: Path, one: str, other: str) -> list[str]:
     return checked(answer, "differing paths").fields()
 
 
+def distances(sh: Shell, repo: Path, commit: str, others: Sequence[str]) -> list[int]:
+    """In how many paths a commit differs from each of some others, in the same order."""
+    words = ["git", "-C", str(repo), "diff-tree", "--stdin", "--always", "-r", "--name-only"]
+    answer = sh.read([*words, "--no-renames", "-z"], feed=(f"{commit} {one}" for one in others))
+    counts: list[int] = []
+    for field in checked(answer, "differing paths").fields():
+        if field == commit:  # the next one's begin
+            counts.append(0)
+        else:
+            counts[-1] += 1
+    return counts
+
+
 def merge_bases(sh: Shell, repo: Path, one: str, other: str) -> list[str]:
     """The best common ancestors of two commits; empty if they have none."""
     answer = sh.ask("git -C {repo} merge-base --all {one} {other}", repo=repo, one=one, other=other)
