@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -101,13 +102,24 @@ def test_an_install_command_that_changes_or_commits_files_stops_the_upgrade(
     assert world.refs(world.origin) == origin
 
 
-def test_checks_get_no_secrets(world: World) -> None:
-    text = 'extends = "carto-litellm"\n[commands]\ninstall = ["env"]\ntest = []\nlint = []\n'
-    push_as_colleague(world, {"carto_fork.toml": text})
-    done = world.run(UPGRADE, GH_TOKEN="1", SLACK_WEBHOOK_URL="1", MY_SECRET="1", NOT_SO="plain")
-    assert done.code == 0, done.err
-    assert "NOT_SO=plain" in done.out
-    assert [name for name in ("GH_TOKEN", "SLACK", "MY_SECRET") if name in done.out] == []
+SECRETS = [
+    *("GH_TOKEN", "GITHUB_PAT", "OPENAI_API_KEY", "PGPASSWORD", "NPM_AUTH", "SSH_AUTH_SOCK"),
+    *("npm_config__auth", "GIT_CONFIG_VALUE_0", "GITHUB_OUTPUT", "GITHUB_ENV"),
+    *("SLACK_WEBHOOK_URL", "DATABASE_URL", "whatever"),
+]
+
+
+def test_checks_see_only_what_they_may(world: World) -> None:
+    text = 'extends = "carto-litellm"\n[commands]\ninstall = ["env"]\ntest = ["false"]\nlint = []\n'
+    push_as_colleague(world, {"carto_fork.toml": f'{text}environment = ["DATABASE_URL"]\n'})
+    given = dict.fromkeys(SECRETS, "seen") | {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "a.b"}
+    done = world.run(UPGRADE, **given, JAVA_HOME="/java", https_proxy="proxy")
+    assert done.code == 4
+    shown = [line for line in done.out.splitlines() if line.endswith("=seen")]
+    assert shown == ["DATABASE_URL=seen"]
+    assert "JAVA_HOME=/java" in done.out and "https_proxy=proxy" in done.out
+    (hidden,) = re.findall(r"^It did not see: (.*)\.$", done.err, re.MULTILINE)
+    assert {*SECRETS} - {"DATABASE_URL"} <= {*hidden.split(", ")}
 
 
 def test_a_work_tree_in_use_is_kept(world: World) -> None:

@@ -13,11 +13,8 @@ INVOKE = {
     "run.errors": {"invoke.exceptions"},
     "run.shell": {"invoke.context", "invoke.runners"},
     "fork.session": {"invoke.context"},
-    "tasks": {
-        "invoke.collection",
-        "invoke.context",
-        "invoke.tasks",
-    },
+    "declare": {"invoke.context", "invoke.tasks"},
+    "tasks": {"invoke.collection"},
     "program": {"invoke.exceptions", "invoke.program"},
 }
 

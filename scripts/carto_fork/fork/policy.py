@@ -269,12 +269,14 @@ class Migrations(_Table, frozen=True):
 
 class Commands(_Table, frozen=True):
     """Command lines that build or check a merge; each is split as a shell does, and run without
-    one. `generate` makes generated files anew from the merged tree."""
+    one. `generate` makes generated files anew from the merged tree. environment: the variables that
+    they see besides the usual ones; the code that they run is upstream's, too."""
 
     generate: tuple[str, ...] = ()
     install: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     lint: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for line in (*self.generate, *self.install, *self.test, *self.lint):

@@ -40,7 +40,18 @@ Value = str | Path | Sequence[str]
 T = TypeVar("T")
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+[0-9]*)\}")
-_CREDENTIALS = re.compile(r"(?P<scheme>\w+)://(?P<user>[^/\s]+)@")
+# All of these are bounded: the time that they take grows with the length of a text, no faster.
+_CREDENTIALS = re.compile(
+    # A password may hold a slash; digits before one are a port.
+    r"(?P<scheme>\w{1,32})://"
+    r"(?P<user>[^/\s]{1,1024}|[^/\s:@]{0,256}:(?!\d{1,5}/)(?:(?!://)[^\s@]){1,1024})@"
+)
+_PARAMETERS = re.compile(
+    r"(?P<name>[?&;][\w.-]{0,64}(?:token|secret|passw|key|sig|auth|credential)[\w.-]{0,64}=)"
+    r"[^\s&;#'\"]{1,4096}",
+    re.IGNORECASE,
+)
+_WEBHOOK = re.compile(r"(hooks\.slack\.com/\w{1,32}/)[^\s'\"]{1,1024}")
 
 # What ties git to one repository (git rev-parse --local-env-vars) and would outrank `git -C`.
 # GIT_CONFIG_PARAMETERS and GIT_CONFIG_COUNT stay: they carry the caller's own `-c` settings.
@@ -70,8 +81,18 @@ _REPOSITORY_VARIABLES = frozenset(
         "GIT_MERGE_VERBOSITY",
     ]
 )
-# Checks run code of upstream's, which has no business with the tokens of whoever runs them.
-_SECRET = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)S?(_|$)|^ACTIONS_|WEBHOOK")
+# Checks run code of upstream's, which has no business with the secrets of whoever runs them; and a
+# secret may have any name. So they get what is listed here and what the policy names, no more.
+_FOR_CHECKS = re.compile(
+    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TERM|COLUMNS|LINES|NO_COLOR|FORCE_COLOR"
+    r"|TMPDIR|TMP|TEMP|CI|GITHUB_ACTIONS|(?i:(https?|ftp|all|no)_proxy)|SSL_CERT_(FILE|DIR)"
+    r"|REQUESTS_CA_BUNDLE|NODE_EXTRA_CA_CERTS|XDG_(CACHE|CONFIG|DATA|STATE)_HOME|XDG_RUNTIME_DIR"
+    r"|VIRTUAL_ENV|CONDA_(PREFIX|DEFAULT_ENV)|PYENV_(ROOT|VERSION)|PYTHON(PATH|HOME|UTF8|HASHSEED)"
+    r"|PYTHON(DONTWRITEBYTECODE|UNBUFFERED|IOENCODING)|JAVA_HOME|MAVEN_HOME|GRADLE_HOME|ANDROID_HOME"
+    r"|GO(PATH|ROOT|CACHE|MODCACHE|BIN|OS|ARCH)|CARGO_HOME|RUSTUP_HOME|RUSTUP_TOOLCHAIN|NVM_DIR|NODE_PATH"
+    r"|NODE_ENV|DOTNET_ROOT|GEM_HOME|GEM_PATH|RBENV_ROOT|LD_LIBRARY_PATH|DYLD_LIBRARY_PATH"
+    r"|GIT_CONFIG_(GLOBAL|SYSTEM|NOSYSTEM)|GIT_ALLOW_PROTOCOL|SOURCE_DATE_EPOCH|SYSTEMROOT"
+)
 _NEVER_ASK = {
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_EDITOR": "false",
@@ -185,14 +206,17 @@ def _text(value: Value) -> str:
 
 
 def scrub(text: str) -> str:
-    """Text without the credentials of any URL in it; the user of ssh is none."""
+    """Text without the credentials of any URL in it; the user of ssh is not one."""
 
     def hidden(found: re.Match[str]) -> str:
         if found["scheme"] == "ssh" and ":" not in found["user"]:
             return found[0]
         return f"{found['scheme']}://***@"
 
-    return _CREDENTIALS.sub(hidden, text)
+    if "://" not in text and "hooks.slack.com" not in text:
+        return text
+    text = _CREDENTIALS.sub(hidden, text)
+    return _WEBHOOK.sub(r"\1***", _PARAMETERS.sub(r"\g<name>***", text))
 
 
 class Shell:
@@ -297,10 +321,11 @@ class Shell:
         within: Path | None = None,
         live: Iterable[TextIO] = (),
         stdin: Path | None = None,
+        without: Iterable[str] = (),
     ) -> Answer:
         """Run a command that changes something; under ``--dry`` only print it.
 
-        within: the directory to run it in; it then gets no secrets from the environment.
+        within: the directory to run it in. without: variables that it does not see.
         live: streams that get its output while it runs.
         stdin: a file to read from.
         """
@@ -309,7 +334,7 @@ class Shell:
             return Answer(0, "", "")
         if "fetch" in words:  # it may bring the history that a shallow clone lacked
             self._found.clear()
-        return self._start(words, within=within, live=live, stdin=stdin)
+        return self._start(words, within=within, live=live, stdin=stdin, without=without)
 
     def show(self, line: str) -> None:
         """Print a line to paste, with every byte of the paths in it."""
@@ -328,6 +353,7 @@ class Shell:
         within: Path | None = None,
         live: Iterable[TextIO] = (),
         stdin: Path | None = None,
+        without: Iterable[str] = (),
     ) -> Answer:
         streams = _Tee(live)
         process = _Process(self._context)
@@ -349,7 +375,7 @@ class Shell:
                 out_stream=streams or None,
                 err_stream=streams or None,
                 encoding="utf-8",
-                env=environment(secrets=within is None),
+                env=environment(without=without),
                 replace_env=True,
                 asynchronous=False,
                 disown=False,
@@ -433,15 +459,23 @@ def _program(words: Sequence[str]) -> Sequence[str]:
     return ["env", *words] if "=" in words[0] else words
 
 
-def environment(*, secrets: bool = True, **variables: str) -> dict[str, str]:
+def environment(*, without: Iterable[str] = (), **variables: str) -> dict[str, str]:
     """The environment of every command: never prompts, never tied to another repository.
 
-    secrets: whether it holds tokens and the like.
+    without: names of variables that it does not have.
     """
-    inherited = {k: v for k, v in os.environ.items() if k not in _REPOSITORY_VARIABLES}
-    if not secrets:
-        inherited = {k: v for k, v in inherited.items() if not _SECRET.search(k)}
+    left_out = _REPOSITORY_VARIABLES.union(without)
+    inherited = {k: v for k, v in os.environ.items() if k not in left_out}
     return inherited | _NEVER_ASK | variables
+
+
+def withheld(allowed: Iterable[str] = ()) -> list[str]:
+    """The variables of the environment that a check does not see, by name.
+
+    allowed: those that the policy lets it have.
+    """
+    named = {*allowed, *_NEVER_ASK}
+    return sorted(n for n in os.environ if n not in named and not _FOR_CHECKS.fullmatch(n))
 
 
 class _Process(Local):
@@ -517,7 +551,7 @@ class _Tee:
     """Writes to several streams, without credentials."""
 
     # The beginning of a URL that may go on in the next piece of output.
-    _UNFINISHED = re.compile(r"\w+:(/(/\S{0,4096})?)?\Z")
+    _UNFINISHED = re.compile(r"\w{1,32}:(/(/\S{0,4096})?)?\Z")
 
     def __init__(self, streams: Iterable[TextIO]) -> None:
         self._streams = tuple(streams)

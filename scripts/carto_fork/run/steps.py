@@ -15,7 +15,7 @@ from typing import TextIO
 from .console import Console
 from .errors import CheckFailed, Failed, Refused, Stop
 from .github import cure
-from .shell import Answer, Shell, command_line, fill, scrub
+from .shell import Answer, Shell, command_line, fill, scrub, withheld
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Plan:
     conditions: which optional steps take part.
     untouched: what a step that stops has left alone.
     commands: command lines of the policy, by name.
-    work: where the policy's commands run.
+    work: where the policy's commands run. environment: variables that they see besides the usual.
     logs: the directory for their logs.
     """
 
@@ -176,6 +176,7 @@ class Plan:
     commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
     work: Path = Path()
     logs: Path = Path()
+    environment: Sequence[str] = ()
 
 
 class Runner:
@@ -293,17 +294,18 @@ class Runner:
 
     def _run_commands(self, step: Step, plan: Plan) -> None:
         """Run the policy's command lines; the first that fails is a failed check."""
-        lines = plan.commands[step.commands]
+        lines, hidden = plan.commands[step.commands], withheld(plan.environment)
         log_path = plan.logs / f"{step.name}.log"
         with self._log(log_path) as log:
             for line in lines:
                 words = shlex.split(line)
                 self.console.command(command_line(words, plan.work))
                 with self.console.timed():
-                    answer = self.sh.run(words, within=plan.work, live=log)
+                    answer = self.sh.run(words, within=plan.work, live=log, without=hidden)
                 if not answer.ok:
                     raise CheckFailed(
-                        f"`{line}` {answer.ending} on the merged tree (log: {log_path}).",
+                        f"`{line}` {answer.ending} on the merged tree (log: {log_path})."
+                        + (f"\nIt did not see: {', '.join(hidden)}." if hidden else ""),
                         untouched=_untouched(step, plan),
                         then=_sentence(step.stuck, plan),
                     )

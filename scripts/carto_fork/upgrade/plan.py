@@ -156,6 +156,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         untouched=f"Your checkout, {branches.production} and {values['origin']} are as they were.",
         commands=commands,
         work=work,
+        environment=fork.policy.commands.environment,
         logs=git.nearest(fork.repository.common / "carto-fork" / tag.name),
     )
     checked = {"verify"} | {x for x in ("test", "lint") if steps.CHECKS[x] in conditions}
