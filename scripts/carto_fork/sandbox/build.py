@@ -91,7 +91,10 @@ def tour(s: Session, path: Path) -> None:
 
 def _build(sh: Shell, site: Path, final: Path, history: History) -> None:
     """Build the sandbox at a site from where it is moved to its final place."""
-    streams = {"upstream": history.upstream_stream(), "origin": history.origin_stream()}
+    streams = {
+        "upstream": history.stream(history.upstream_refs),
+        "origin": history.stream(history.origin_refs),
+    }
     for name, stream in streams.items():
         repository, file = site / f"{name}.git", site / "stream"
         file.write_bytes(stream)
