@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -37,7 +40,7 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
     guesses = survey.guesses(s.sh, repository, asked)
     if sys.stdin.isatty() and not yes and not s.json:
         guesses = survey.guesses(s.sh, repository, _answers(s, asked, guesses))
-    text = survey.toml(guesses)
+    text = toml(guesses)
     try:
         load_policy(text, "what was seen makes no policy")
     except Refused as problem:
@@ -53,8 +56,8 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     if s.json:
-        told = [_facts(guess) for guess in guesses]
-        s.print_json({"path": str(path), "guesses": told, "written": not s.sh.dry})
+        facts = [{**asdict(guess), "surety": guess.surety.value} for guess in guesses]
+        s.print_json({"path": str(path), "guesses": facts, "written": not s.sh.dry})
     if not s.sh.dry:
         s.console.say(f"{path} is written; nothing else was changed.", "green")
         s.console.say("Look at what is not certain in it.")
@@ -96,7 +99,8 @@ def _answers(s: Session, asked: Asked, guesses: list[Guess]) -> Asked:
         value = guess.value["url"] if isinstance(guess.value, dict) else guess.value
         s.console.row("", f"{guess.key} ({guess.surety.value}: {guess.why})")
         if text := input(f"  [{value}] ").strip():
-            asked = survey.said(asked, guess.key, text)
+            option = "upstream" if "upstream" in guess.key else guess.key.rpartition(".")[2]
+            asked = replace(asked, **{option: text})
     return asked
 
 
@@ -111,6 +115,39 @@ def _short(guess: Guess) -> str:
     return f"{value} ({guess.why})"
 
 
-def _facts(guess: Guess) -> dict[str, Any]:
-    facts = {"key": guess.key, "value": guess.value}
-    return facts | {"surety": guess.surety.value, "why": guess.why}
+def toml(policy: Iterable[Guess]) -> str:
+    """The guesses as the text of a policy, each with a comment that says how sure it is."""
+    lines = [
+        "# The policy of this fork: everything that is true of it and of no other. Each value says",
+        "# how sure `init` was of it; look at what is not certain, and remove the comments.",
+        "",
+    ]
+    table = ""
+    for guess in policy:
+        comment = f"# {guess.surety.value}: {printable(guess.why)}"
+        if guess.value is None:
+            lines += ["", comment]
+            continue
+        if guess.key in ("tags", "rules", "version_files"):
+            lines += ["", f"[[{guess.key}]]", comment]
+            lines += [f"{key} = {_value(value)}" for key, value in guess.value.items()]
+            continue
+        above, _, key = guess.key.rpartition(".")
+        if above != table:
+            lines += ["", f"[{above}]"]
+            table = above
+        lines += [comment, f"{key} = {_value(guess.value)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    """A value in TOML."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_value(each)}" for key, each in value.items()) + " }"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    if "\\" in value and "'" not in value:
+        return f"'{value}'"
+    return json.dumps(value, ensure_ascii=False)
