@@ -6,8 +6,7 @@ import pytest
 import tomli
 
 from carto_fork.adopt import survey
-from carto_fork.adopt.init import toml
-from carto_fork.adopt.survey import Guess, Surety
+from carto_fork.adopt.guess import Guess, Surety, toml
 from carto_fork.fork import tags
 from carto_fork.fork.policy import TagScheme, TagUse
 from carto_fork.run.errors import Usage

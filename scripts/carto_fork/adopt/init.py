@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from ..fork.fork import Fork, open_fork
 from ..fork.policy import POLICY_FILE, load_policy
@@ -18,7 +15,8 @@ from ..run import files, git
 from ..run.errors import Refused, Usage
 from ..run.text import printable
 from . import survey
-from .survey import Asked, Guess, Surety
+from .guess import Guess, Surety, toml
+from .survey import Asked
 
 ASKED = ("name", "remotes.upstream", "branches.production", "branches.mirror")
 """What a person on a terminal is asked, unless it is certain."""
@@ -99,8 +97,7 @@ def _answers(s: Session, asked: Asked, guesses: list[Guess]) -> Asked:
         value = guess.value["url"] if isinstance(guess.value, dict) else guess.value
         s.console.row("", f"{guess.key} ({guess.surety.value}: {guess.why})")
         if text := input(f"  [{value}] ").strip():
-            option = "upstream" if "upstream" in guess.key else guess.key.rpartition(".")[2]
-            asked = replace(asked, **{option: text})
+            asked = replace(asked, **{guess.key.rpartition(".")[2]: text})
     return asked
 
 
@@ -113,41 +110,3 @@ def _short(guess: Guess) -> str:
     elif isinstance(value, list):
         value = ", ".join(value)
     return f"{value} ({guess.why})"
-
-
-def toml(policy: Iterable[Guess]) -> str:
-    """The guesses as the text of a policy, each with a comment that says how sure it is."""
-    lines = [
-        "# The policy of this fork: everything that is true of it and of no other. Each value says",
-        "# how sure `init` was of it; look at what is not certain, and remove the comments.",
-        "",
-    ]
-    table = ""
-    for guess in policy:
-        comment = f"# {guess.surety.value}: {printable(guess.why)}"
-        if guess.value is None:
-            lines += ["", comment]
-            continue
-        if guess.key in ("tags", "rules", "version_files"):
-            lines += ["", f"[[{guess.key}]]", comment]
-            lines += [f"{key} = {_value(value)}" for key, value in guess.value.items()]
-            continue
-        above, _, key = guess.key.rpartition(".")
-        if above != table:
-            lines += ["", f"[{above}]"]
-            table = above
-        lines += [comment, f"{key} = {_value(guess.value)}"]
-    return "\n".join(lines) + "\n"
-
-
-def _value(value: Any) -> str:
-    """A value in TOML."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_value(each)}" for key, each in value.items()) + " }"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
-    if "\\" in value and "'" not in value:
-        return f"'{value}'"
-    return json.dumps(value, ensure_ascii=False)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -22,28 +21,9 @@ from ..run.errors import Refused, Usage
 from ..run.git import Refs, Repository, Tree
 from ..run.shell import Shell, scrub
 from ..run.text import counted
-
-
-class Surety(Enum):
-    """How sure a guess is."""
-
-    CERTAIN = "certain"
-    LIKELY = "likely"
-    GUESS = "guess"
-
+from .guess import Guess, Surety
 
 CERTAIN, LIKELY, GUESS = Surety
-
-
-@dataclass(frozen=True)
-class Guess:
-    """A value of the policy: its dotted key, or that of a list of tables; how sure it is, and what
-    it is taken from. None is no value: why it is left out is all there is to say."""
-
-    key: str
-    value: Any
-    surety: Surety
-    why: str
 
 
 @dataclass(frozen=True)
@@ -58,9 +38,7 @@ class Asked:
 
 _SAID = "you said so"
 _UPSTREAM_NAMES = ("upstream", "source", "original", "parent")
-_SHORT_LIVED = re.compile(
-    r"(feature|feat|fix|bugfix|hotfix|chore|dependabot|renovate|adopt|heal)/.*"
-)
+_SHORT_LIVED = re.compile(r"(feat(ure)?|(bug|hot)?fix|chore|dependabot|renovate|adopt|heal)/.*")
 _LOCKFILES = (
     "package-lock.json",
     "npm-shrinkwrap.json",
@@ -302,15 +280,14 @@ class _Survey:
         return Guess(key, name, LIKELY if len(with_own) == 1 else GUESS, why)
 
     def _own(self, branch: str) -> int:
-        """How many commits a branch of the fork's has that upstream, as far as it is here, has
-        not."""
+        """How many commits of a branch of the fork's upstream has not, as far as it is here."""
         commit = self._commit_of(branch)
         if not commit:
             return 0
         commits = self._refs.commits
         theirs = set(self.upstream.refs.commits.values()) & set(commits.values())
         prefix = f"refs/remotes/{self.upstream.name}/"
-        theirs |= {commit for ref, commit in commits.items() if ref.startswith(prefix)}
+        theirs |= {name for ref, name in commits.items() if ref.startswith(prefix)}
         words = ["git", "-C", str(self._path), "rev-list", "--count", "--stdin", commit]
         answer = self._sh.read(words, feed=[f"^{name}" for name in sorted(theirs)])
         return int(git.checked(answer, "number of commits").out)
@@ -335,16 +312,11 @@ class _Survey:
             slug = re.sub(r"[^a-z0-9]+", "-", self._name.lower()).strip("-") or "fork"
             before, between = f"{slug}-v", "-"
             surety, why = GUESS, "the fork has no releases yet"
-        name = f"{before}{{upstream}}{between}{{version}}"
-        pattern = (
-            rf"{_plain(before)}(?P<version>\d+(\.\d+)*){_plain(between)}"
-            r"(?P<build>\d+\.\d+\.\d+)"
-        )
+        release = Guess("releases.tag", f"{before}{{upstream}}{between}{{version}}", surety, why)
+        version, build = r"(?P<version>\d+(\.\d+)*)", r"(?P<build>\d+\.\d+\.\d+)"
+        pattern = f"{_plain(before)}{version}{_plain(between)}{build}"
         scheme = {"name": "own release", "pattern": pattern, "use": TagUse.OWN.value}
-        return (
-            Guess("releases.tag", name, surety, why),
-            Guess("tags", scheme, surety, "releases of the fork's own"),
-        )
+        return release, Guess("tags", scheme, surety, "releases of the fork's own")
 
     @cached_property
     def _released(self) -> tags.Tag | None:
@@ -375,11 +347,8 @@ class _Survey:
         tree, theirs = self._tree, set(self._files(self._upstream_branch))
         workflows = [path for path in tree if path.startswith(_WORKFLOWS)]
         # Upstream's that one more suffix switched off, and what they were called.
-        off = {}
-        for path in workflows:
-            match = re.fullmatch(r"(.*\.ya?ml)\.[^/.]+", path)
-            if match and match[1] in theirs:
-                off[path] = match[1]
+        renamed = {path: re.fullmatch(r"(.*\.ya?ml)\.[^/.]+", path) for path in workflows}
+        off = {path: match[1] for path, match in renamed.items() if match and match[1] in theirs}
         own = [p for p in workflows if theirs and p not in theirs and p not in off]
         adopted = [*sorted(Files().paths), POLICY_FILE, records.DROPS_FILE, records.TAGS_FILE]
         paths = [f"/{path}" for path in dict.fromkeys([*adopted, *own])]
@@ -387,8 +356,8 @@ class _Survey:
         why = f"what `adopt` puts there, and {beside}"
         yield _rule("files of the fork", paths, CERTAIN if theirs else LIKELY, why)
         if off:
-            renamed = [f"/{path}" for path in sorted(off)]
-            yield _rule("disabled stays disabled", renamed, LIKELY, "their names")
+            paths = [f"/{path}" for path in sorted(off)]
+            yield _rule("disabled stays disabled", paths, LIKELY, "their names")
         usual = "what forks usually want"
         yield _rule("removed stays removed", ["*"], LIKELY, usual)
         yield _rule("workflows", [f"/{_WORKFLOWS}"], LIKELY, usual)
@@ -485,13 +454,11 @@ class _Survey:
             scripts = json.loads(self._text("package.json")).get("scripts", {})
         except (ValueError, AttributeError):
             return {}
-        program, install = "npm", "npm install"
-        if "yarn.lock" in self._tree:
-            program, install = "yarn", "yarn install --frozen-lockfile"
-        elif "pnpm-lock.yaml" in self._tree:
-            program, install = "pnpm", "pnpm install --frozen-lockfile"
-        elif "package-lock.json" in self._tree:
-            install = "npm ci"
+        tree = self._tree
+        program = "yarn" if "yarn.lock" in tree else "pnpm" if "pnpm-lock.yaml" in tree else "npm"
+        install = f"{program} install --frozen-lockfile"
+        if program == "npm":
+            install = "npm ci" if "package-lock.json" in tree else "npm install"
         lines = {name: f"{program} run {name}" for name in ("test", "lint") if name in scripts}
         return {"install": install, **lines}
 
@@ -514,7 +481,7 @@ def _fits(pattern: str, paths: Iterable[str]) -> bool:
     return any(map(spec.match_file, paths))
 
 
-def _rule(name: str, paths: Sequence[str], surety: Surety, because: str) -> Guess:
+def _rule(name: str, paths: list[str], surety: Surety, because: str) -> Guess:
     take, more, why = _RULES[name.partition(":")[0]]
     value = {"name": name, "paths": paths, "take": take, **more, "why": why}
     return Guess("rules", value, surety, because)
@@ -543,9 +510,8 @@ def schemes(names: Iterable[str]) -> Iterator[Guess]:
             then="write `[[tags]]` by hand: `config` prints those of another fork.",
         )
     # A name that says so outranks one that does not; else the most used prefix.
-    stable.sort(key=lambda family: bool(family[2]))
     main = max(stable, key=lambda family: (bool(family[2]), len(families[family])))
-    stable.sort(key=lambda family: (family != main, -len(families[family])))
+    stable.sort(key=lambda family: (family != main, -len(families[family]), bool(family[2])))
     rest = [family for family in families if family not in stable]
     for family in [*stable, *sorted(rest, key=lambda family: family[2])]:
         before, dots, after = family
