@@ -107,7 +107,7 @@ class History:
             stream.append(data(f"{commit.message}\n".encode()))
             for place, parent in enumerate(commit.parents):
                 stream.append(b"%s :%d\n" % (b"merge" if place else b"from", marks[parent]))
-            # Deletions first: a directory may become a file of the same name, or a file one.
+            # Deletions first: a directory may become a file of its name, and the other way round.
             changes = sorted(commit.changes.items(), key=lambda item: item[1] is not None)
             stream += [_file_command(path, change) for path, change in changes]
         stream.append(b"reset %s\nfrom %s\n\n" % (_IMPORT_REF, b"0" * 40))
