@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import tomli
 
-from carto_fork.sandbox.history import Change, Commit, History, upstream_and_fork
+from carto_fork.sandbox.history import Change, Commit, History
+from carto_fork.sandbox.litellm import upstream_and_fork
 from world import (
     INVOKE,
     ROOT,

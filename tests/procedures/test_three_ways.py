@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.sandbox.history import Change, Commit, upstream_and_fork
+from carto_fork.sandbox.history import Change, Commit
+from carto_fork.sandbox.litellm import upstream_and_fork
 from world import INVOKE, ROOT, Done, World, build_template, outcome, slow_but, usual
 
 TAG = "v1.76.5"

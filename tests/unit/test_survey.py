@@ -6,7 +6,7 @@ import pytest
 import tomli
 
 from carto_fork.adopt import survey
-from carto_fork.adopt.survey import Guess, Surety
+from carto_fork.adopt.guess import Guess, Surety, toml
 from carto_fork.fork import tags
 from carto_fork.fork.policy import TagScheme, TagUse
 from carto_fork.run.errors import Usage
@@ -73,14 +73,14 @@ def test_tag_names_without_a_stable_release_are_refused(names: list[str]) -> Non
     ["plain", 'a "quoted" \\d', "it's \\d", "ä", True, ["a", "b\\"], {"name": "x", "url": "y"}],
 )
 def test_values_are_toml(value: object) -> None:
-    text = survey.toml([Guess("a.b", value, Surety.GUESS, "why")])
+    text = toml([Guess("a.b", value, Surety.GUESS, "why")])
     assert tomli.loads(text)["a"]["b"] == value
     assert "# guess: why\n" in text
 
 
 def test_what_is_left_out_is_a_comment() -> None:
     rule = Guess("rules", {"name": "one"}, Surety.LIKELY, "seen")
-    text = survey.toml([Guess("rules", None, Surety.GUESS, "no rule for a\x1b/"), rule])
+    text = toml([Guess("rules", None, Surety.GUESS, "no rule for a\x1b/"), rule])
     assert tomli.loads(text) == {"rules": [{"name": "one"}]}
     assert "# guess: no rule for a\\x1b/\n" in text
 
@@ -93,7 +93,7 @@ def test_tables_and_lists_of_tables_are_toml() -> None:
         Guess("commands.test", ["make test"], Surety.LIKELY, "seen"),
         Guess("commands.lint", ["make lint"], Surety.LIKELY, "seen"),
     ]
-    assert tomli.loads(survey.toml(guesses)) == {
+    assert tomli.loads(toml(guesses)) == {
         "name": "x",
         "rules": [{"name": "one", "whole": True}, {"name": "two"}],
         "commands": {"test": ["make test"], "lint": ["make lint"]},

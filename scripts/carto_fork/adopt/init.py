@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 from ..fork.fork import Fork, open_fork
 from ..fork.policy import POLICY_FILE, load_policy
@@ -15,7 +15,8 @@ from ..run import files, git
 from ..run.errors import Refused, Usage
 from ..run.text import printable
 from . import survey
-from .survey import Asked, Guess, Surety
+from .guess import Guess, Surety, toml
+from .survey import Asked
 
 ASKED = ("name", "remotes.upstream", "branches.production", "branches.mirror")
 """What a person on a terminal is asked, unless it is certain."""
@@ -37,7 +38,7 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
     guesses = survey.guesses(s.sh, repository, asked)
     if sys.stdin.isatty() and not yes and not s.json:
         guesses = survey.guesses(s.sh, repository, _answers(s, asked, guesses))
-    text = survey.toml(guesses)
+    text = toml(guesses)
     try:
         load_policy(text, "what was seen makes no policy")
     except Refused as problem:
@@ -53,8 +54,8 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     if s.json:
-        told = [_facts(guess) for guess in guesses]
-        s.print_json({"path": str(path), "guesses": told, "written": not s.sh.dry})
+        facts = [{**asdict(guess), "surety": guess.surety.value} for guess in guesses]
+        s.print_json({"path": str(path), "guesses": facts, "written": not s.sh.dry})
     if not s.sh.dry:
         s.console.say(f"{path} is written; nothing else was changed.", "green")
         s.console.say("Look at what is not certain in it.")
@@ -96,7 +97,7 @@ def _answers(s: Session, asked: Asked, guesses: list[Guess]) -> Asked:
         value = guess.value["url"] if isinstance(guess.value, dict) else guess.value
         s.console.row("", f"{guess.key} ({guess.surety.value}: {guess.why})")
         if text := input(f"  [{value}] ").strip():
-            asked = survey.said(asked, guess.key, text)
+            asked = replace(asked, **{guess.key.rpartition(".")[2]: text})
     return asked
 
 
@@ -109,8 +110,3 @@ def _short(guess: Guess) -> str:
     elif isinstance(value, list):
         value = ", ".join(value)
     return f"{value} ({guess.why})"
-
-
-def _facts(guess: Guess) -> dict[str, Any]:
-    facts = {"key": guess.key, "value": guess.value}
-    return facts | {"surety": guess.surety.value, "why": guess.why}

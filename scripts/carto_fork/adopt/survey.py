@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from enum import Enum
-from pathlib import PurePosixPath
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from packaging.version import Version
@@ -20,26 +20,10 @@ from ..run import git, github
 from ..run.errors import Refused, Usage
 from ..run.git import Refs, Repository, Tree
 from ..run.shell import Shell, scrub
-from ..run.text import counted, printable
+from ..run.text import counted
+from .guess import Guess, Surety
 
-
-class Surety(Enum):
-    """How sure a guess is."""
-
-    CERTAIN = "certain"
-    LIKELY = "likely"
-    GUESS = "guess"
-
-
-@dataclass(frozen=True)
-class Guess:
-    """A value of the policy: its dotted key, or that of a list of tables; how sure it is, and what
-    it is taken from. None is no value: why it is left out is all there is to say."""
-
-    key: str
-    value: Any
-    surety: Surety
-    why: str
+CERTAIN, LIKELY, GUESS = Surety
 
 
 @dataclass(frozen=True)
@@ -54,9 +38,7 @@ class Asked:
 
 _SAID = "you said so"
 _UPSTREAM_NAMES = ("upstream", "source", "original", "parent")
-_SHORT_LIVED = re.compile(
-    r"(feature|feat|fix|bugfix|hotfix|chore|dependabot|renovate|adopt|heal)/.*"
-)
+_SHORT_LIVED = re.compile(r"(feat(ure)?|(bug|hot)?fix|chore|dependabot|renovate|adopt|heal)/.*")
 _LOCKFILES = (
     "package-lock.json",
     "npm-shrinkwrap.json",
@@ -73,6 +55,12 @@ _LOCKFILES = (
 _WORKFLOWS = ".github/workflows/"
 _BUILT = ("dist", "build", "out", "vendor", "_build")
 _FEWEST_BUILT = 3
+_VERSION_FILES = {
+    "pyproject.toml": ("project.version", "tool.poetry.version"),
+    "package.json": ("version",),
+    "Cargo.toml": ("package.version", "workspace.package.version"),
+    "VERSION": (),
+}
 # Whole words, as in `rc.1`, `2b1` and `devMCP`, not as in `device`.
 _NEVER = re.compile(
     r"(?<![A-Za-z])(?i:alpha|beta|rc|candidate|dev(el(opment)?)?|nightly|night"
@@ -84,6 +72,47 @@ _STABLE = re.compile(r"[-.+_]?(stable|final|release|lts|ga)", re.IGNORECASE)
 _VERSION = re.compile(
     r"(?P<before>.*?(?<![A-Za-z0-9])v?(?=\d+\.\d)|.*?)(?P<version>\d+(?:\.\d+)*)(?P<after>.*)"
 )
+# Targets of a Makefile for each command, the first that is there.
+_TARGETS = {
+    "install": ("install-dev", "install", "deps", "bootstrap"),
+    "test": ("test-unit", "test"),
+    "lint": ("lint", "check"),
+}
+# What projects with a certain file are built with, the first that is there.
+_COMMANDS = {
+    "go.mod": {"install": "go mod download", "test": "go test ./...", "lint": "go vet ./..."},
+    "Cargo.toml": {"install": "cargo fetch", "test": "cargo test", "lint": "cargo clippy"},
+    "uv.lock": {"install": "uv sync --frozen", "test": "uv run pytest"},
+    "poetry.lock": {"install": "poetry install", "test": "poetry run pytest"},
+}
+_WHOLE: dict[str, Any] = {"whole": True}
+_CONTENT: dict[str, Any] = {"kinds": ["content"]}
+# For each rule, by the beginning of its name: what it takes, what else it says, and why.
+_RULES = {
+    "files of the fork": ("fork", _WHOLE, "Only the fork has them."),
+    "disabled stays disabled": (
+        "fork",
+        _WHOLE,
+        "The fork switched this workflow off by renaming it.",
+    ),
+    "removed stays removed": (
+        "fork",
+        {"kinds": ["modify/delete"], "deleted_by": "fork"},
+        "The fork deleted this file on purpose; upstream's change to it has no place to go.",
+    ),
+    "workflows": (
+        "fork",
+        {"kinds": ["content", "add/add", "mode"]},
+        "The fork decides what runs on its own GitHub.",
+    ),
+    "generated": ("upstream", _WHOLE, "Two builds cannot be mixed, so upstream's stays whole."),
+    "version": ("version", _CONTENT, "The version comes from the upstream tag."),
+    "additions of both": (
+        "both",
+        _CONTENT,
+        "Additions of both sides stay; what touches a marked block is for a person.",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -93,15 +122,15 @@ class _Remote:
     name: str
     url: str
     head: str
-    there: Refs
+    refs: Refs
 
-    @property
-    def branches(self) -> dict[str, str]:
-        return {
-            ref.removeprefix("refs/heads/"): commit
-            for ref, commit in self.there.objects.items()
-            if ref.startswith("refs/heads/")
-        }
+    def guess(self, key: str, surety: Surety, why: str) -> Guess:
+        """What the policy says of it."""
+        slug = github.slug_of(self.url)
+        # What the clone logs in with is nobody else's business.
+        url = re.sub(r"^(https?)://[^/@]*@", r"\1://", self.url)
+        url = f"https://github.com/{slug}.git" if slug else url
+        return Guess(key, {"name": self.name, "url": url}, surety, why)
 
 
 def guesses(sh: Shell, repository: Repository, asked: Asked) -> list[Guess]:
@@ -110,58 +139,63 @@ def guesses(sh: Shell, repository: Repository, asked: Asked) -> list[Guess]:
     Raises Refused where a remote cannot be reached or has no branch to build on, Usage where a
     person has to say what cannot be seen.
     """
-    return list(_Survey(sh, repository, asked).all())
+    return list(_Survey(sh, repository.path, asked).all())
 
 
 class _Survey:
-    def __init__(self, sh: Shell, repository: Repository, asked: Asked) -> None:
-        self._sh, self._repo, self._asked = sh, repository.path, asked
-        settings = git.config(sh, repository.path)
+    """What is seen of a fork: its remotes at once, the rest as `all` gets there."""
+
+    def __init__(self, sh: Shell, path: Path, asked: Asked) -> None:
+        self._sh, self._path, self._asked = sh, path, asked
         urls = {
             key.removeprefix("remote.").removesuffix(".url"): values[0]
-            for key, values in settings.items()
+            for key, values in git.config(sh, path).items()
             if key.startswith("remote.") and key.endswith(".url")
         }
-        self._refs = git.refs(sh, repository.path)
+        self._refs = git.refs(sh, path)
         upstream, self._upstream_why = self._find_upstream(urls)
-        url = self._asked.upstream or urls[upstream]
+        url = asked.upstream or urls[upstream]
         self.upstream = self._ask(upstream, url, upstream if upstream in urls else url)
         others = [name for name in urls if name != upstream]
         if not others:
             raise Refused(
                 "this clone has no remote for the fork itself.",
-                then=f"{git.at(self._repo)} remote add origin URL, "
-                "then run the same command again.",
+                then=f"{git.at(path)} remote add origin URL, then run the same command again.",
             )
         origin = "origin" if "origin" in others else others[0]
-        self._origin_sure = origin == "origin" or len(others) == 1
+        self._origin_surety = CERTAIN if origin == "origin" or len(others) == 1 else LIKELY
         self.origin = self._ask(origin, urls[origin], origin)
+        # The commit of upstream's development branch; "" if it is not here.
+        ref = f"refs/remotes/{upstream}/{self.upstream.head or 'main'}"
+        self._upstream_branch = self._refs.commits.get(ref, "")
+        self._slug = github.slug_of(self.origin.url)
+        self._name = asked.name or (self._slug or "fork").partition("/")[0]
 
     def _find_upstream(self, urls: Mapping[str, str]) -> tuple[str, tuple[Surety, str]]:
         if self._asked.upstream:
             for name, url in urls.items():
                 if git.same_repository(url, self._asked.upstream):
-                    return name, (Surety.CERTAIN, _SAID)
-            if there := urls.get("upstream"):
+                    return name, (CERTAIN, _SAID)
+            if other := urls.get("upstream"):
                 raise Refused(
-                    f"the remote `upstream` is {scrub(there)}, not {scrub(self._asked.upstream)}.",
-                    then=f"{git.at(self._repo)} remote rename upstream another-name, "
+                    f"the remote `upstream` is {scrub(other)}, not {scrub(self._asked.upstream)}.",
+                    then=f"{git.at(self._path)} remote rename upstream another-name, "
                     "then run the same command again.",
                 )
-            return "upstream", (Surety.CERTAIN, _SAID)
-        named = [name for name in _UPSTREAM_NAMES if name in urls]
-        if named:
-            return named[0], (Surety.CERTAIN, "the remote of that name")
+            return "upstream", (CERTAIN, _SAID)
+        for name in _UPSTREAM_NAMES:
+            if name in urls:
+                return name, (CERTAIN, "the remote of that name")
         others = [name for name in urls if name != "origin"]
         if len(urls) == 2 and len(others) == 1:
-            return others[0], (Surety.LIKELY, "the other one of two remotes")
+            return others[0], (LIKELY, "the other one of two remotes")
         raise Usage(
             f"nothing here says what upstream is: the remotes are {', '.join(urls) or 'none'}.",
             then="add --upstream, the URL of the original repository.",
         )
 
     def _ask(self, name: str, url: str, remote: str) -> _Remote:
-        words = ["git", "-C", str(self._repo), "ls-remote", "--symref", "--end-of-options", remote]
+        words = ["git", "-C", str(self._path), "ls-remote", "--symref", "--end-of-options", remote]
         answer = self._sh.read([*words, "HEAD", "refs/heads/*", "refs/tags/*"])
         if not answer.ok:
             raise Refused(
@@ -174,222 +208,200 @@ class _Survey:
 
     def all(self) -> Iterator[Guess]:
         """Every guess, in the order of the file."""
-        yield self._name()
-        sure = Surety.CERTAIN if self._origin_sure else Surety.LIKELY
-        origin, upstream = self.origin, self.upstream
-        yield Guess("remotes.origin", _remote(origin), sure, "the clone's remote")
-        yield Guess("remotes.upstream", _remote(upstream), *self._upstream_why)
-        production, mirror, branch = self._branches()
-        yield from (mirror, branch, production)
-        yield Guess("branches.sync", "upstream-sync/{tag}", Surety.LIKELY, "nothing speaks against")
-        merge = "chore: merge upstream {tag} into {production}"
-        yield Guess("messages.merge", merge, Surety.LIKELY, "a conventional commit")
-        version = "chore: update version to {version}"
-        yield Guess("messages.version", version, Surety.LIKELY, "a conventional commit")
-        commit = self._commit(production.value)
-        tree = git.tree(self._sh, self._repo, commit) if commit else {}
-        yield self._marker(tree)
-        classes = list(schemes(filter(str.isprintable, self.upstream.there.tags())))
-        release, own = self._releases()
-        yield Guess("tags", own, release.surety, "releases of the fork's own")
-        yield from classes
-        found = [TagScheme(**{**g.value, "use": TagUse(g.value["use"])}) for g in classes]
-        yield from self._rest(tree, commit, found, release)
-
-    # --- Names and branches ----------------------------------------------------------------------
-
-    def _name(self) -> Guess:
         if self._asked.name:
-            return Guess("name", self._asked.name, Surety.CERTAIN, _SAID)
-        slug = github.slug_of(self.origin.url) or "fork/fork"
-        return Guess("name", slug.partition("/")[0], Surety.GUESS, "the owner of the remote")
-
-    def _branches(self) -> tuple[Guess, Guess, Guess]:
-        """The production branch, the mirror, and upstream's development branch."""
-        names = self.upstream.branches
-        branch = self.upstream.head or ("main" if "main" in names else next(iter(names), "main"))
-        sure = Surety.CERTAIN if self.upstream.head else Surety.GUESS
-        development = Guess("branches.upstream", branch, sure, "upstream's first branch")
-        own = {name: self._own(name) for name in self.origin.branches}
+            yield Guess("name", self._name, CERTAIN, _SAID)
+        else:
+            yield Guess("name", self._name, GUESS, "the owner of the remote")
+        yield self.origin.guess("remotes.origin", self._origin_surety, "the clone's remote")
+        yield self.upstream.guess("remotes.upstream", *self._upstream_why)
+        own = {branch: self._own(branch) for branch in self.origin.refs.branches()}
+        names = self.upstream.refs.branches()
+        head = self.upstream.head
+        branch = head or ("main" if "main" in names else next(iter(names), "main"))
         production = self._production(own)
+        yield self._mirror(branch, production.value, own)
+        why = "upstream's first branch"
+        yield Guess("branches.upstream", branch, CERTAIN if head else GUESS, why)
+        yield production
+        yield Guess("branches.sync", "upstream-sync/{tag}", LIKELY, "nothing speaks against")
+        merge = "chore: merge upstream {tag} into {production}"
+        yield Guess("messages.merge", merge, LIKELY, "a conventional commit")
+        version = "chore: update version to {version}"
+        yield Guess("messages.version", version, LIKELY, "a conventional commit")
+        self._commit = self._commit_of(production.value)
+        self._tree = self._files(self._commit)
+        slashes = any(path in self._tree for path in ("package.json", "go.mod", "Cargo.toml"))
+        marker = f"{'//' if slashes else '#'} {self._name}:"
+        yield Guess("markers.fork", marker, GUESS, "how comments begin here")
+        release, own_tags = self._releases()
+        yield own_tags
+        classes = list(schemes(filter(str.isprintable, self.upstream.refs.tags())))
+        yield from classes
+        self._schemes = [TagScheme(**{**g.value, "use": TagUse(g.value["use"])}) for g in classes]
+        yield from self._rules_and_files()
+        yield from self._commands()
+        yield release
+        workflow = PurePosixPath(Files().release).name
+        yield Guess("releases.workflow", workflow, CERTAIN, "what `adopt` puts there")
+        yield from self._images()
+
+    def _mirror(self, upstream: str, production: str, own: Mapping[str, int]) -> Guess:
+        key = "branches.mirror"
         if self._asked.mirror:
-            mirror = Guess("branches.mirror", self._asked.mirror, Surety.CERTAIN, _SAID)
-        elif branch == production.value or own.get(branch):
-            why = f"{branch} has commits of the fork's own"
-            mirror = Guess("branches.mirror", f"upstream-{branch}", Surety.GUESS, why)
-        elif branch in own:
+            return Guess(key, self._asked.mirror, CERTAIN, _SAID)
+        if upstream == production or own.get(upstream):
+            why = f"{upstream} has commits of the fork's own"
+            return Guess(key, f"upstream-{upstream}", GUESS, why)
+        if upstream in own:
             why = "it is named like upstream's, and holds nothing of the fork's own"
-            mirror = Guess("branches.mirror", branch, Surety.LIKELY, why)
         else:
             why = "the fork has none yet; `sync-main` makes it"
-            mirror = Guess("branches.mirror", branch, Surety.LIKELY, why)
-        return production, mirror, development
+        return Guess(key, upstream, LIKELY, why)
 
     def _production(self, own: Mapping[str, int]) -> Guess:
-        key, there = "branches.production", self._asked.production
-        if there:
-            if there not in own:
+        key, said, origin = "branches.production", self._asked.production, self.origin
+        if said:
+            if said not in own:
                 raise Refused(
-                    f"{self.origin.name} has no branch {there}.",
-                    then=f"push it first: {git.at(self._repo)} push {self.origin.name} {there}",
+                    f"{origin.name} has no branch {said}.",
+                    then=f"push it first: {git.at(self._path)} push {origin.name} {said}",
                 )
-            return Guess(key, there, Surety.CERTAIN, _SAID)
+            return Guess(key, said, CERTAIN, _SAID)
         with_own = {n: count for n, count in own.items() if count and not _SHORT_LIVED.fullmatch(n)}
-        if self.origin.head in with_own:
-            return Guess(key, self.origin.head, Surety.LIKELY, "the fork's first branch")
+        if origin.head in with_own:
+            return Guess(key, origin.head, LIKELY, "the fork's first branch")
         if not with_own:
             raise Usage(
-                f"no branch of {self.origin.name} has commits that upstream has not.",
+                f"no branch of {origin.name} has commits that upstream has not.",
                 then="add --production, the branch that production is built from.",
             )
         name = max(with_own, key=lambda name: (with_own[name], name))
-        sure = Surety.LIKELY if len(with_own) == 1 else Surety.GUESS
         why = f"{counted(with_own[name], 'commit')} of the fork's own"
-        return Guess(key, name, sure, why)
+        return Guess(key, name, LIKELY if len(with_own) == 1 else GUESS, why)
 
     def _own(self, branch: str) -> int:
-        """How many commits a branch of the fork's has that upstream, as known here, has not."""
-        commit = self._commit(branch)
+        """How many commits of a branch of the fork's upstream has not, as far as it is here."""
+        commit = self._commit_of(branch)
         if not commit:
             return 0
-        here = set(self._refs.commits.values())
-        theirs = set(self.upstream.there.commits.values()) & here
+        commits = self._refs.commits
+        theirs = set(self.upstream.refs.commits.values()) & set(commits.values())
         prefix = f"refs/remotes/{self.upstream.name}/"
-        theirs |= {c for ref, c in self._refs.commits.items() if ref.startswith(prefix)}
-        words = ["git", "-C", str(self._repo), "rev-list", "--count", "--stdin", commit]
+        theirs |= {name for ref, name in commits.items() if ref.startswith(prefix)}
+        words = ["git", "-C", str(self._path), "rev-list", "--count", "--stdin", commit]
         answer = self._sh.read(words, feed=[f"^{name}" for name in sorted(theirs)])
         return int(git.checked(answer, "number of commits").out)
 
-    def _commit(self, branch: str) -> str:
+    def _commit_of(self, branch: str) -> str:
         """A branch of origin's, as far as it is here."""
-        known = self._refs.commits
-        here = known.get(f"refs/remotes/{self.origin.name}/{branch}", "")
-        commit = self.origin.branches.get(branch, "")
-        return commit if commit in known.values() else here
+        newest = self.origin.refs.commits.get(f"refs/heads/{branch}", "")
+        if newest in self._refs.commits.values():
+            return newest
+        return self._refs.commits.get(f"refs/remotes/{self.origin.name}/{branch}", "")
 
-    # --- Tags ------------------------------------------------------------------------------------
-
-    def _releases(self) -> tuple[Guess, dict[str, str]]:
+    def _releases(self) -> tuple[Guess, Guess]:
         """How the fork names its releases, and the class of those names."""
-        upstream = set(self.upstream.there.tags())
-        own = [n for n in self.origin.there.tags() if n not in upstream and n.isprintable()]
+        upstream = set(self.upstream.refs.tags())
+        own = [n for n in self.origin.refs.tags() if n not in upstream and n.isprintable()]
         shape = r"(.*?)(\d+(?:\.\d+)+)(.*?)(\d+\.\d+\.\d+)"
-        shapes = [(found[1], found[3]) for name in own if (found := re.fullmatch(shape, name))]
+        shapes = [(match[1], match[3]) for name in own if (match := re.fullmatch(shape, name))]
         if shapes:
             (before, between), count = Counter(shapes).most_common(1)[0]
-            sure, why = Surety.LIKELY, f"{counted(count, 'tag')} of the fork's own"
+            surety, why = LIKELY, f"{counted(count, 'tag')} of the fork's own"
         else:
-            before, between = f"{_slugged(str(self._name().value))}-v", "-"
-            sure, why = Surety.GUESS, "the fork has no releases yet"
-        name = f"{before}{{upstream}}{between}{{version}}"
-        pattern = (
-            rf"{_plain(before)}(?P<version>\d+(\.\d+)*){_plain(between)}"
-            r"(?P<build>\d+\.\d+\.\d+)"
-        )
+            slug = re.sub(r"[^a-z0-9]+", "-", self._name.lower()).strip("-") or "fork"
+            before, between = f"{slug}-v", "-"
+            surety, why = GUESS, "the fork has no releases yet"
+        release = Guess("releases.tag", f"{before}{{upstream}}{between}{{version}}", surety, why)
+        version, build = r"(?P<version>\d+(\.\d+)*)", r"(?P<build>\d+\.\d+\.\d+)"
+        pattern = f"{_plain(before)}{version}{_plain(between)}{build}"
         scheme = {"name": "own release", "pattern": pattern, "use": TagUse.OWN.value}
-        return Guess("releases.tag", name, sure, why), scheme
+        return release, Guess("tags", scheme, surety, "releases of the fork's own")
 
-    # --- Files -----------------------------------------------------------------------------------
+    @cached_property
+    def _released(self) -> tags.Tag | None:
+        """The newest stable release in the history of the production branch."""
+        history = git.history(self._sh, self._path, self._commit) if self._commit else set()
+        refs = self.upstream.refs
+        names = [n for n in refs.tags() if refs.commits[f"refs/tags/{n}"] in history]
+        return tags.newest(names, self._schemes, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
 
-    def _marker(self, tree: Mapping[str, Any]) -> Guess:
-        slashes = any(path in tree for path in ("package.json", "go.mod", "Cargo.toml"))
-        name = str(self._name().value)
-        marker = f"{'//' if slashes else '#'} {name}:"
-        return Guess("markers.fork", marker, Surety.GUESS, "how comments begin here")
+    @cached_property
+    def _bases(self) -> list[Tree]:
+        """What upstream had where the production branch left it: its branch, and the newest release
+        in its history; as far as they are here."""
+        commit, branch = self._commit, self._upstream_branch
+        bases = git.merge_bases(self._sh, self._path, commit, branch) if commit and branch else []
+        if self._released:
+            bases.append(self.upstream.refs.commits[f"refs/tags/{self._released.name}"])
+        return [self._files(base) for base in bases]
 
-    def _rest(
-        self, tree: Tree, commit: str, schemes: Sequence[TagScheme], release: Guess
-    ) -> Iterator[Guess]:
-        theirs = self._upstream_paths()
-        workflows = [p for p in tree if p.startswith(_WORKFLOWS)]
-        off = {path: on for path in workflows if (on := _switched_on(path)) in theirs}
+    def _files(self, commit: str) -> Tree:
+        return git.tree(self._sh, self._path, commit) if commit else {}
+
+    def _text(self, path: str) -> str:
+        return (git.show(self._sh, self._path, self._commit, path) or "") if self._commit else ""
+
+    def _rules_and_files(self) -> Iterator[Guess]:
+        """What happens to files in a merge, and which of them have a meaning."""
+        tree, theirs = self._tree, set(self._files(self._upstream_branch))
+        workflows = [path for path in tree if path.startswith(_WORKFLOWS)]
+        # Upstream's that one more suffix switched off, and what they were called.
+        renamed = {path: re.fullmatch(r"(.*\.ya?ml)\.[^/.]+", path) for path in workflows}
+        off = {path: match[1] for path, match in renamed.items() if match and match[1] in theirs}
         own = [p for p in workflows if theirs and p not in theirs and p not in off]
-        yield from _usual_rules(own, off, sure=bool(theirs))
-        yield from self._generated(tree, commit, schemes)
-        stated = list(self._version_files(tree, commit, schemes))
+        adopted = [*sorted(Files().paths), POLICY_FILE, records.DROPS_FILE, records.TAGS_FILE]
+        paths = [f"/{path}" for path in dict.fromkeys([*adopted, *own])]
+        beside = f"{counted(len(own), 'file')} beside upstream's workflows"
+        why = f"what `adopt` puts there, and {beside}"
+        yield _rule("files of the fork", paths, CERTAIN if theirs else LIKELY, why)
+        if off:
+            paths = [f"/{path}" for path in sorted(off)]
+            yield _rule("disabled stays disabled", paths, LIKELY, "their names")
+        usual = "what forks usually want"
+        yield _rule("removed stays removed", ["*"], LIKELY, usual)
+        yield _rule("workflows", [f"/{_WORKFLOWS}"], LIKELY, usual)
+        yield from self._generated()
+        stated = list(self._version_files())
         if stated:
-            yield _rule(
-                "version",
-                [f"/{guess.value['path']}" for guess in stated],
-                "version",
-                "The version comes from the upstream tag.",
-                Surety.LIKELY,
-                "the version files",
-                kinds=["content"],
-            )
-        if both := [path for path in ("Dockerfile", "Makefile", "go.sum") if path in tree]:
-            yield _rule(
-                "additions of both",
-                [f"/{path}" for path in both],
-                "both",
-                "Additions of both sides stay; what touches a marked block is for a person.",
-                Surety.GUESS,
-                "files that both sides add to",
-                kinds=["content"],
-            )
+            paths = [f"/{guess.value['path']}" for guess in stated]
+            yield _rule("version", paths, LIKELY, "the version files")
+        both = [f"/{path}" for path in ("Dockerfile", "Makefile", "go.sum") if path in tree]
+        if both:
+            yield _rule("additions of both", both, GUESS, "files that both sides add to")
         # What upstream added after the fork left it is not there, and nobody removed it.
-        left = {p for base in self._bases(commit, schemes) for p in self._tree(base)}
-        gone = {p for p in theirs & left if p.startswith(_WORKFLOWS) and p not in tree}
+        before = {path for base in self._bases for path in base}
+        gone = {p for p in theirs & before if p.startswith(_WORKFLOWS) and p not in tree}
         if disabled := {*off.values(), *gone}:
             why = "upstream has them, and the fork renamed or removed them"
-            yield Guess("workflows.disabled", sorted(disabled), Surety.LIKELY, why)
+            yield Guess("workflows.disabled", sorted(disabled), LIKELY, why)
         yield from stated
-        yield from self._commands(tree, commit)
-        yield release
-        workflow = PurePosixPath(Files().release).name
-        yield Guess("releases.workflow", workflow, Surety.CERTAIN, "what `adopt` puts there")
-        yield from self._images(tree)
 
-    def _images(self, tree: Tree) -> Iterator[Guess]:
-        slug = github.slug_of(self.origin.url)
-        docker = next((path for path in tree if path.endswith("Dockerfile")), "")
-        if slug and docker:
-            name, why = f"ghcr.io/{slug.lower()}", "names that say what they are"
-            yield Guess("images.name", name, Surety.GUESS, "GitHub's registry for this repository")
-            yield Guess("images.dockerfile", docker, Surety.LIKELY, "the one that there is")
-            yield Guess("images.branch", ["{branch}-latest", "{branch}-{sha}"], Surety.GUESS, why)
-            yield Guess("images.release", ["{tag}"], Surety.GUESS, why)
-
-    def _upstream_paths(self) -> set[str]:
-        """The files of upstream's development branch, as far as that is here."""
-        commit = self._upstream_branch()
-        return set(self._tree(commit)) if commit else set()
-
-    def _tree(self, commit: str) -> Tree:
-        return git.tree(self._sh, self._repo, commit)
-
-    def _upstream_branch(self) -> str:
-        """The commit of upstream's development branch, as far as it is here; "" if it is not."""
-        ref = f"refs/remotes/{self.upstream.name}/{self.upstream.head or 'main'}"
-        return self._refs.commits.get(ref, "")
-
-    def _generated(self, tree: Tree, commit: str, schemes: Sequence[TagScheme]) -> Iterator[Guess]:
+    def _generated(self) -> Iterator[Guess]:
         """Rules that take upstream's whole file, where the fork has nothing of its own to lose."""
-        changed = self._changed(tree, commit, schemes)
-        locks = [name for name in _LOCKFILES if any(PurePosixPath(p).name == name for p in tree)]
+        tree = self._tree
+        # What the fork has not as upstream had it where it left it; all, where that is not known.
+        changed = set(tree)
+        for number, base in enumerate(self._bases):
+            differing = {p for p in {*tree, *base} if tree.get(p) != base.get(p)}
+            changed = changed & differing if number else differing
+        names = {PurePosixPath(path).name for path in tree}
+        locks = [name for name in _LOCKFILES if name in names]
         marked = [
             line.split()[0]
-            for line in self._text(commit, ".gitattributes").splitlines()
+            for line in self._text(".gitattributes").splitlines()
             if re.match(r"[^#\s]\S*\s(.*\s)?linguist-generated(=true)?(\s|$)", line)
         ]
         for paths, why in (
             (locks, "lockfiles, by their names"),
             (marked, ".gitattributes calls them generated"),
         ):
-            kept = [path for path in paths if not _fit(path, changed)]
+            kept = [path for path in paths if not _fits(path, changed)]
             if kept:
-                yield _rule(
-                    f"generated: {why.partition(',')[0]}",
-                    kept,
-                    "upstream",
-                    "Two builds cannot be mixed, so upstream's stays whole.",
-                    Surety.CERTAIN,
-                    why,
-                    whole=True,
-                )
+                yield _rule(f"generated: {why.partition(',')[0]}", kept, CERTAIN, why)
             if lost := ", ".join(path for path in paths if path not in kept):
                 why = f"no rule takes upstream's whole {lost}: it seems that the fork changed it"
-                yield Guess("rules", None, Surety.CERTAIN, why)
+                yield Guess("rules", None, CERTAIN, why)
         built = Counter(
             f"/{'/'.join(parts[: number + 1])}/"
             for path in tree
@@ -400,210 +412,67 @@ class _Survey:
         for path, count in built.items():
             if count >= _FEWEST_BUILT:
                 why = f"no rule takes upstream's whole {path}: only its name says that it was built"
-                yield Guess("rules", None, Surety.GUESS, why)
+                yield Guess("rules", None, GUESS, why)
 
-    def _changed(self, tree: Tree, commit: str, schemes: Sequence[TagScheme]) -> set[str]:
-        """The files that the fork has not as upstream had them where it left it; all of them,
-        where that is not known."""
-        changed = set(tree)
-        for number, base in enumerate(self._bases(commit, schemes)):
-            known = self._tree(base)
-            differing = {p for p in {*tree, *known} if tree.get(p) != known.get(p)}
-            changed = changed & differing if number else differing
-        return changed
-
-    def _bases(self, commit: str, schemes: Sequence[TagScheme]) -> list[str]:
-        """Where a branch of the fork's left upstream: its branch, and the newest release in its
-        history; as far as they are here."""
-        theirs = self._upstream_branch()
-        bases = git.merge_bases(self._sh, self._repo, commit, theirs) if commit and theirs else []
-        if release := self._released(commit, schemes):
-            bases.append(self.upstream.there.commits[f"refs/tags/{release.name}"])
-        return bases
-
-    def _version_files(
-        self, tree: Mapping[str, Any], commit: str, schemes: Sequence[TagScheme]
-    ) -> Iterator[Guess]:
-        known = {
-            "pyproject.toml": ("project.version", "tool.poetry.version"),
-            "package.json": ("version",),
-            "Cargo.toml": ("package.version", "workspace.package.version"),
-            "VERSION": (),
-        }
-        released = self._released(commit, schemes)
-        for path, keys in known.items():
-            if path not in tree:
+    def _version_files(self) -> Iterator[Guess]:
+        release = self._released
+        for path, keys in _VERSION_FILES.items():
+            if path not in self._tree:
                 continue
             try:
-                stated = version_files.read(self._text(commit, path), keys, path)
+                stated = version_files.read(self._text(path), keys, path)
             except Refused:
                 continue
-            if not stated or not re.match(r"\d+\.\d+", next(iter(stated.values()))):
+            version = next(iter(stated.values()), "")
+            if not re.match(r"\d+\.\d+", version):
                 continue
-            value: dict[str, Any] = {"path": path}
-            if keys:
-                value["keys"] = list(stated)
-            version = next(iter(stated.values()))
-            same = released and version == version_files.spelled(released.release, path)
-            why = f"it states {version}" + (f", like {released.name}" if same and released else "")
-            yield Guess("version_files", value, Surety.CERTAIN if same else Surety.LIKELY, why)
+            value = {"path": path, "keys": list(stated)} if keys else {"path": path}
+            why = f"it states {version}"
+            if release and version == version_files.spelled(release.release, path):
+                yield Guess("version_files", value, CERTAIN, f"{why}, like {release.name}")
+            else:
+                yield Guess("version_files", value, LIKELY, why)
 
-    def _released(self, commit: str, schemes: Sequence[TagScheme]) -> tags.Tag | None:
-        """The newest stable release in the history of a commit."""
-        has = git.history(self._sh, self._repo, commit) if commit else set()
-        theirs = self.upstream.there
-        names = [n for n in theirs.tags() if theirs.commits[f"refs/tags/{n}"] in has]
-        return tags.newest(names, schemes, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
-
-    def _commands(self, tree: Mapping[str, Any], commit: str) -> Iterator[Guess]:
+    def _commands(self) -> Iterator[Guess]:
         """Command lines of the Makefile, else of what the project is built with."""
-        made = re.findall(r"^([\w-]+):(?!=)", self._text(commit, "Makefile"), re.MULTILINE)
-        targets = {
-            "install": ("install-dev", "install", "deps", "bootstrap"),
-            "test": ("test-unit", "test"),
-            "lint": ("lint", "check"),
-        }
-        usual = self._usual_commands(tree, commit)
-        for kind, names in targets.items():
+        made = re.findall(r"^([\w-]+):(?!=)", self._text("Makefile"), re.MULTILINE)
+        if "package.json" in self._tree:
+            usual = self._scripts()
+        else:
+            usual = next((lines for file, lines in _COMMANDS.items() if file in self._tree), {})
+        for kind, names in _TARGETS.items():
             if target := next((name for name in names if name in made), ""):
                 why = "a target of the Makefile"
-                yield Guess(f"commands.{kind}", [f"make {target}"], Surety.LIKELY, why)
+                yield Guess(f"commands.{kind}", [f"make {target}"], LIKELY, why)
             elif line := usual.get(kind):
                 why = "how projects of this kind are built"
-                yield Guess(f"commands.{kind}", [line], Surety.LIKELY, why)
+                yield Guess(f"commands.{kind}", [line], LIKELY, why)
 
-    def _usual_commands(self, tree: Mapping[str, Any], commit: str) -> dict[str, str]:
-        if "package.json" in tree:
-            return self._scripts(tree, commit)
-        if "go.mod" in tree:
-            return {
-                "install": "go mod download",
-                "test": "go test ./...",
-                "lint": "go vet ./...",
-            }
-        if "Cargo.toml" in tree:
-            return {"install": "cargo fetch", "test": "cargo test", "lint": "cargo clippy"}
-        if "uv.lock" in tree:
-            return {"install": "uv sync --frozen", "test": "uv run pytest"}
-        if "poetry.lock" in tree:
-            return {"install": "poetry install", "test": "poetry run pytest"}
-        return {}
-
-    def _scripts(self, tree: Mapping[str, Any], commit: str) -> dict[str, str]:
+    def _scripts(self) -> dict[str, str]:
+        """The commands of a Node project."""
         try:
-            scripts = json.loads(self._text(commit, "package.json")).get("scripts", {})
+            scripts = json.loads(self._text("package.json")).get("scripts", {})
         except (ValueError, AttributeError):
             return {}
-        program = "npm"
-        install = "npm ci" if "package-lock.json" in tree else "npm install"
-        if "yarn.lock" in tree:
-            program, install = "yarn", "yarn install --frozen-lockfile"
-        elif "pnpm-lock.yaml" in tree:
-            program, install = "pnpm", "pnpm install --frozen-lockfile"
+        tree = self._tree
+        program = "yarn" if "yarn.lock" in tree else "pnpm" if "pnpm-lock.yaml" in tree else "npm"
+        install = f"{program} install --frozen-lockfile"
+        if program == "npm":
+            install = "npm ci" if "package-lock.json" in tree else "npm install"
         lines = {name: f"{program} run {name}" for name in ("test", "lint") if name in scripts}
         return {"install": install, **lines}
 
-    def _text(self, commit: str, path: str) -> str:
-        return (git.show(self._sh, self._repo, commit, path) or "") if commit else ""
+    def _images(self) -> Iterator[Guess]:
+        docker = next((path for path in self._tree if path.endswith("Dockerfile")), "")
+        if self._slug and docker:
+            name, why = f"ghcr.io/{self._slug.lower()}", "names that say what they are"
+            yield Guess("images.name", name, GUESS, "GitHub's registry for this repository")
+            yield Guess("images.dockerfile", docker, LIKELY, "the one that there is")
+            yield Guess("images.branch", ["{branch}-latest", "{branch}-{sha}"], GUESS, why)
+            yield Guess("images.release", ["{tag}"], GUESS, why)
 
 
-def schemes(names: Iterable[str]) -> Iterator[Guess]:
-    """A class for each family of upstream's tag names, that of its stable releases first.
-
-    Raises Usage where none looks like a stable release.
-    """
-    families: dict[tuple[str, int, str], list[str]] = defaultdict(list)
-    for name in names:
-        if found := _VERSION.fullmatch(name):
-            after = re.sub(r"\d+", "0", found["after"])
-            families[found["before"], found["version"].count("."), after].append(name)
-    usable = {f: group for f, group in families.items() if not _NEVER.search(f"{f[0]}0")}
-    plain = {family: group for family, group in usable.items() if not family[2]}
-    marked = {f: group for f, group in usable.items() if f[2] and _STABLE.fullmatch(f[2])}
-    stable = plain | marked
-    if not stable:
-        raise Usage(
-            "upstream has no tag that looks like a stable release.",
-            then="write `[[tags]]` by hand: `config` prints those of another fork.",
-        )
-    sizes = {family: len(group) for family, group in stable.items()}
-    # A name that says so outranks one that does not; else the most used prefix.
-    main = max(stable, key=lambda family: (family in marked, sizes[family]))
-    for family in sorted(stable, key=lambda family: (family != main, -sizes[family])):
-        yield _stable_scheme(family, stable[family], family == main, main, len(stable))
-    rest = [family for family in families if family not in stable]
-    for before, dots, after in sorted(rest, key=lambda family: family[2]):
-        group = families[before, dots, after]
-        never = bool(_NEVER.search(f"{before}0{after}"))
-        why = f"{counted(len(group), 'tag')} such as {max(group, key=_order)}"
-        value = {
-            "name": _label(before, after.replace("0", "")),
-            "pattern": _pattern(before, dots, _plain(after).replace("0", r"\d+")),
-            "use": (TagUse.NEVER if never else TagUse.ON_REQUEST).value,
-        }
-        yield Guess("tags", value, Surety.LIKELY if never else Surety.GUESS, why)
-
-
-def _remote(found: _Remote) -> dict[str, str]:
-    slug = github.slug_of(found.url)
-    # What the clone logs in with is nobody else's business.
-    url = re.sub(r"^(https?)://[^/@]*@", r"\1://", found.url)
-    return {"name": found.name, "url": f"https://github.com/{slug}.git" if slug else url}
-
-
-def _slugged(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "fork"
-
-
-def _order(name: str) -> tuple[Version, str]:
-    found = _VERSION.fullmatch(name)
-    return Version(found["version"] if found else "0"), name
-
-
-def _pattern(before: str, dots: int, after: str) -> str:
-    version = r"\d+" + r"\.\d+" * dots
-    return f"{_plain(before)}(?P<version>{version}){after}"
-
-
-def _plain(text: str) -> str:
-    """A pattern for nothing but a text; a dash needs no care outside brackets."""
-    return re.escape(text).replace(r"\-", "-")
-
-
-def _label(before: str, after: str) -> str:
-    told = [re.sub(r"[^\w]+", " ", part).strip() for part in (before, after)]
-    return " ".join(filter(None, told)) or "plain version"
-
-
-def _stable_scheme(
-    family: tuple[str, int, str],
-    names: Sequence[str],
-    is_main: bool,
-    main: tuple[str, int, str],
-    families: int,
-) -> Guess:
-    before, dots, after = family
-    same_prefix = before == main[0]
-    use = TagUse.AUTOMATIC if is_main else TagUse.ON_REQUEST if same_prefix else TagUse.NEVER
-    sure = Surety.CERTAIN if is_main and families == 1 else Surety.LIKELY
-    if not (is_main or same_prefix):
-        sure = Surety.GUESS
-    value = {
-        "name": f"stable {_label(before, after)}{'' if is_main else f' of {dots + 1} numbers'}",
-        "pattern": _pattern(before, dots, _plain(after)),
-        "use": use.value,
-    }
-    why = f"{counted(len(names), 'tag')} such as {max(names, key=_order)}"
-    return Guess("tags", value, sure, why)
-
-
-def _switched_on(path: str) -> str:
-    """The workflow that one more suffix switched off; "" where a file is none."""
-    found = re.fullmatch(r"(.*\.ya?ml)\.[^/.]+", path)
-    return found[1] if found else ""
-
-
-def _fit(pattern: str, paths: Iterable[str]) -> bool:
+def _fits(pattern: str, paths: Iterable[str]) -> bool:
     """Whether one of some paths fits a pattern; any may, where git would not take it."""
     try:
         spec = GitIgnoreSpec.from_lines([pattern])
@@ -612,99 +481,60 @@ def _fit(pattern: str, paths: Iterable[str]) -> bool:
     return any(map(spec.match_file, paths))
 
 
-def _usual_rules(own: Sequence[str], off: Mapping[str, str], *, sure: bool) -> Iterator[Guess]:
-    """The rules that forks usually want.
-
-    own: the fork's own workflows. off: upstream's that it renamed, and what they were called.
-    sure: whether that is known, and not only supposed.
-    """
-    paths = [*sorted(Files().paths), POLICY_FILE, records.DROPS_FILE, records.TAGS_FILE, *own]
-    yield _rule(
-        "files of the fork",
-        [f"/{path}" for path in dict.fromkeys(paths)],
-        "fork",
-        "Only the fork has them.",
-        Surety.CERTAIN if sure else Surety.LIKELY,
-        f"what `adopt` puts there, and {counted(len(own), 'file')} beside upstream's workflows",
-        whole=True,
-    )
-    if off:
-        yield _rule(
-            "disabled stays disabled",
-            [f"/{path}" for path in sorted(off)],
-            "fork",
-            "The fork switched this workflow off by renaming it.",
-            Surety.LIKELY,
-            "their names",
-            whole=True,
-        )
-    yield _rule(
-        "removed stays removed",
-        ["*"],
-        "fork",
-        "The fork deleted this file on purpose; upstream's change to it has no place to go.",
-        Surety.LIKELY,
-        "what forks usually want",
-        kinds=["modify/delete"],
-        deleted_by="fork",
-    )
-    yield _rule(
-        "workflows",
-        [f"/{_WORKFLOWS}"],
-        "fork",
-        "The fork decides what runs on its own GitHub.",
-        Surety.LIKELY,
-        "what forks usually want",
-        kinds=["content", "add/add", "mode"],
-    )
-
-
-def _rule(
-    name: str, paths: Sequence[str], take: str, why: str, surety: Surety, because: str, **more: Any
-) -> Guess:
-    value = {"name": name, "paths": list(paths), "take": take, **more, "why": why}
+def _rule(name: str, paths: list[str], surety: Surety, because: str) -> Guess:
+    take, more, why = _RULES[name.partition(":")[0]]
+    value = {"name": name, "paths": paths, "take": take, **more, "why": why}
     return Guess("rules", value, surety, because)
 
 
-def toml(found: Iterable[Guess]) -> str:
-    """The guesses as the text of a policy, each with a comment that says how sure it is."""
-    lines = [
-        "# The policy of this fork: everything that is true of it and of no other. Each value says",
-        "# how sure `init` was of it; look at what is not certain, and remove the comments.",
-        "",
+def schemes(names: Iterable[str]) -> Iterator[Guess]:
+    """A class for each family of upstream's tag names, that of its stable releases first.
+
+    Raises Usage where none looks like a stable release.
+    """
+    # What is before the version, how many dots it has, what is after it: versions and names.
+    families: dict[tuple[str, int, str], list[tuple[Version, str]]] = defaultdict(list)
+    for name in names:
+        if match := _VERSION.fullmatch(name):
+            before, version, after = match.group("before", "version", "after")
+            family = (before, version.count("."), re.sub(r"\d+", "0", after))
+            families[family].append((Version(version), name))
+    stable = [
+        (before, dots, after)
+        for before, dots, after in families
+        if not _NEVER.search(f"{before}0") and (not after or _STABLE.fullmatch(after))
     ]
-    table = ""
-    for guess in found:
-        comment = f"# {guess.surety.value}: {printable(guess.why)}"
-        if guess.value is None:
-            lines += ["", comment]
-            continue
-        if guess.key in ("tags", "rules", "version_files"):
-            lines += ["", f"[[{guess.key}]]", comment]
-            lines += [f"{key} = {_value(value)}" for key, value in guess.value.items()]
-            continue
-        above, _, key = guess.key.rpartition(".")
-        if above != table:
-            lines += ["", f"[{above}]"]
-            table = above
-        lines += [comment, f"{key} = {_value(guess.value)}"]
-    return "\n".join(lines) + "\n"
+    if not stable:
+        raise Usage(
+            "upstream has no tag that looks like a stable release.",
+            then="write `[[tags]]` by hand: `config` prints those of another fork.",
+        )
+    # A name that says so outranks one that does not; else the most used prefix.
+    main = max(stable, key=lambda family: (bool(family[2]), len(families[family])))
+    stable.sort(key=lambda family: (family != main, -len(families[family]), bool(family[2])))
+    rest = [family for family in families if family not in stable]
+    for family in [*stable, *sorted(rest, key=lambda family: family[2])]:
+        before, dots, after = family
+        words = [re.sub(r"[^\w]+", " ", part).strip() for part in (before, after.replace("0", ""))]
+        label = " ".join(filter(None, words)) or "plain version"
+        if family == main:
+            use, surety = TagUse.AUTOMATIC, CERTAIN if len(stable) == 1 else LIKELY
+            label = f"stable {label}"
+        elif family in stable:
+            same = before == main[0]
+            use, surety = (TagUse.ON_REQUEST, LIKELY) if same else (TagUse.NEVER, GUESS)
+            label = f"stable {label} of {dots + 1} numbers"
+        else:
+            never = _NEVER.search(f"{before}0{after}")
+            use, surety = (TagUse.NEVER, LIKELY) if never else (TagUse.ON_REQUEST, GUESS)
+        version = r"\d+" + r"\.\d+" * dots
+        following = _plain(after).replace("0", r"\d+")
+        pattern = f"{_plain(before)}(?P<version>{version}){following}"
+        value = {"name": label, "pattern": pattern, "use": use.value}
+        why = f"{counted(len(families[family]), 'tag')} such as {max(families[family])[1]}"
+        yield Guess("tags", value, surety, why)
 
 
-def _value(value: Any) -> str:
-    """A value in TOML."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_value(each)}" for key, each in value.items()) + " }"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_value, value))}]"
-    if "\\" in value and "'" not in value:
-        return f"'{value}'"
-    return json.dumps(value, ensure_ascii=False)
-
-
-def said(asked: Asked, key: str, text: str) -> Asked:
-    """What a person said, with one more answer to a guess."""
-    field = {"remotes.upstream": "upstream"}.get(key, key.rpartition(".")[2])
-    return replace(asked, **{field: text})
+def _plain(text: str) -> str:
+    """A pattern for nothing but a text; a dash needs no care outside brackets."""
+    return re.escape(text).replace(r"\-", "-")

@@ -13,22 +13,16 @@ from ..fork.session import Session
 from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell
-from .history import History, upstream_and_fork
+from .history import History
+from .litellm import upstream_and_fork
 
 CLONE = "litellm"
 
 
 @dataclass(frozen=True)
 class Sandbox:
-    """Where things are in a sandbox.
+    """A sandbox: the clone that a person has there, and whether it has just been built."""
 
-    upstream, origin: bare repositories.
-    clone: what a person has, with the remotes of the process document.
-    new: whether it has just been built.
-    """
-
-    upstream: Path
-    origin: Path
     clone: Path
     new: bool
 
@@ -41,11 +35,9 @@ def build(sh: Shell, directory: Path, history: History | None = None) -> Sandbox
     at the end, so that a half-built one is never found.
     """
     directory = directory.absolute()
-    there = Sandbox(
-        directory / "upstream.git", directory / "origin.git", directory / CLONE, new=False
-    )
-    if (there.clone / ".git").is_dir():
-        return there
+    clone = directory / CLONE
+    if (clone / ".git").is_dir():
+        return Sandbox(clone, new=False)
     if directory.exists():
         raise Refused(f"{directory} is there and is no sandbox.", then="name another --path.")
     if sh.dry:
@@ -60,7 +52,7 @@ def build(sh: Shell, directory: Path, history: History | None = None) -> Sandbox
         site.rename(directory)
     finally:
         shutil.rmtree(site, ignore_errors=True)
-    return Sandbox(there.upstream, there.origin, there.clone, new=True)
+    return Sandbox(clone, new=True)
 
 
 def offer(s: Session, path: Path) -> Sandbox:
@@ -91,30 +83,27 @@ def tour(s: Session, path: Path) -> None:
 
 def _build(sh: Shell, site: Path, final: Path, history: History) -> None:
     """Build the sandbox at a site from where it is moved to its final place."""
-    streams = {"upstream": history.upstream_stream(), "origin": history.origin_stream()}
-    for name, stream in streams.items():
-        repository, file = site / f"{name}.git", site / "stream"
-        file.write_bytes(stream)
+    for name, refs in (("upstream", history.upstream_refs), ("origin", history.origin_refs)):
+        repository, stream = site / f"{name}.git", site / "stream"
+        stream.write_bytes(history.stream(refs))
         _git(sh, "init --quiet --bare --initial-branch main {to}", to=repository)
-        _git(sh, "-C {to} fast-import --quiet", stdin=file, to=repository)
-        file.unlink()
+        _git(sh, "-C {to} fast-import --quiet", stdin=stream, to=repository)
+        stream.unlink()
     _git(sh, "-C {to} symbolic-ref HEAD refs/heads/carto/main", to=site / "origin.git")
     clone = site / CLONE
     _git(sh, "clone --quiet {origin} {to}", origin=site / "origin.git", to=clone)
-    default = load_policy().policy
-    remotes = default.remotes
-    for remote in (remotes.origin, remotes.upstream):
-        # The URLs are GitHub's, as the policy wants them; git is led to this directory instead.
-        place = final / f"{'origin' if remote is remotes.origin else 'upstream'}.git"
-        _set(sh, clone, f"url.{place}.insteadOf", remote.url)
-    _git(sh, "-C {to} remote set-url origin {url}", to=clone, url=remotes.origin.url)
+    remotes = load_policy().policy.remotes
     _git(sh, "-C {to} remote add upstream {url}", to=clone, url=remotes.upstream.url)
-    _set(sh, clone, "user.name", "Fork Maintainer")
-    _set(sh, clone, "user.email", "maintainer@example.com")
-
-
-def _set(sh: Shell, clone: Path, key: str, value: str) -> None:
-    _git(sh, "-C {to} config {key} {value}", to=clone, key=key, value=value)
+    # The URLs are GitHub's, as the policy wants them; git is led to this directory instead.
+    settings = {
+        "remote.origin.url": remotes.origin.url,
+        f"url.{final / 'origin.git'}.insteadOf": remotes.origin.url,
+        f"url.{final / 'upstream.git'}.insteadOf": remotes.upstream.url,
+        "user.name": "Fork Maintainer",
+        "user.email": "maintainer@example.com",
+    }
+    for key, value in settings.items():
+        _git(sh, "-C {to} config {key} {value}", to=clone, key=key, value=value)
 
 
 def _git(sh: Shell, command: str, stdin: Path | None = None, **values: str | Path) -> None:
