@@ -563,7 +563,7 @@ class _Tee:
     def write(self, text: str) -> None:
         # Standard output and error are read by a thread each.
         text = self._held.pop(threading.get_ident(), "") + text
-        if unfinished := self._UNFINISHED.search(text):
+        if unfinished := self._UNFINISHED.search(text, max(0, len(text) - 4200)):
             self._held[threading.get_ident()] = unfinished[0]
             text = text[: unfinished.start()]
         self._write(text)
