@@ -113,7 +113,8 @@ def test_checks_see_only_what_they_may(world: World) -> None:
     text = 'extends = "carto-litellm"\n[commands]\ninstall = ["env"]\ntest = ["false"]\nlint = []\n'
     push_as_colleague(world, {"carto_fork.toml": f'{text}environment = ["DATABASE_URL"]\n'})
     given = dict.fromkeys(SECRETS, "seen") | {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "a.b"}
-    done = world.run(UPGRADE, **given, JAVA_HOME="/java", https_proxy="proxy")
+    given |= {"JAVA_HOME": "/java", "https_proxy": "proxy"}
+    done = world.run(UPGRADE, cwd=None, **given)
     assert done.code == 4
     shown = [line for line in done.out.splitlines() if line.endswith("=seen")]
     assert shown == ["DATABASE_URL=seen"]

@@ -19,7 +19,7 @@ from ..merge import authorship, conflicts
 from ..run import git
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
-from ..run.text import counted, plain, printable
+from ..run.text import counted, in_actions, plain, printable
 from . import verify
 from .verify import Finding
 
@@ -99,7 +99,7 @@ def _ranges(s: Session, fork: Fork, among: str, pushed: str, pre_push: bool) -> 
             raise Usage(f"--range is {among!r}.", then="name two commits, as in --range A..B.")
         base, head = (git.commit_of(s.sh, fork.path, end) for end in ends)
         yield Range(among, base, head)
-    elif os.environ.get("GITHUB_EVENT_NAME") in _EVENTS and notify.running():
+    elif os.environ.get("GITHUB_EVENT_NAME") in _EVENTS and in_actions():
         yield from _pull_request(s.sh, fork)
     else:
         head = git.commit_of(s.sh, fork.repository.path, "HEAD")

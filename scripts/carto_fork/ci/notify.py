@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..run.errors import Failed
-from ..run.text import printable
+from ..run.text import in_actions, printable
 
 if TYPE_CHECKING:
     from requests import Response
@@ -22,16 +22,11 @@ from ..run.errors import Usage
 from ..run.text import plain
 
 
-def running() -> bool:
-    """Whether this is a job of GitHub Actions."""
-    return os.environ.get("GITHUB_ACTIONS") == "true"
-
-
 def run_url() -> str:
     """The page of the run that this job belongs to; "" outside of GitHub Actions."""
     names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
     server, repository, run = (os.environ.get(name, "") for name in names)
-    return f"{server}/{repository}/actions/runs/{run}" if running() and run else ""
+    return f"{server}/{repository}/actions/runs/{run}" if in_actions() and run else ""
 
 
 def set_outputs(values: Mapping[str, str]) -> None:

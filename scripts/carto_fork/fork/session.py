@@ -189,7 +189,9 @@ class Session(Runner):
     def print_json(self, data: Any) -> None:
         """Print the task's result for scripts."""
         # The standard library's JSON also carries paths that are not UTF-8.
-        print(json.dumps(msgspec.to_builtins(data), indent=2, sort_keys=True))
+        text = json.dumps(msgspec.to_builtins(data), indent=2, sort_keys=True)
+        # The same to whoever reads JSON, and no command to GitHub Actions.
+        print(text.replace("##[", "#\\u0023["))
         self._printed = True
 
     def print_stop(self, stop: Stop) -> None:

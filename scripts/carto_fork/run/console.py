@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import threading
 import time
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, TextIO
 
-from .text import printable, wrapped
+from .text import harmless, in_actions, printable, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console as Rich
@@ -55,7 +56,7 @@ class Console:
     def row(self, head: str, rest: str, style: str = "") -> None:
         """A line that is never wrapped, because it holds a path or a command."""
         prefix = "# " if self._pasteable else ""
-        line = printable(f"{prefix}{head}{rest}").rstrip()
+        line = harmless(printable(f"{prefix}{head}{rest}").rstrip())
         if self._terminal:
             self._rich.print(line, style=style or None, soft_wrap=True)
         else:
@@ -74,6 +75,19 @@ class Console:
         width = max(len(name) for name, _ in pairs)
         for name, value in pairs:
             self.row(f"  {name:<{width}}  ", value)
+
+    @contextmanager
+    def foreign(self) -> Iterator[None]:
+        """Let others print to the stream: GitHub Actions takes nothing of it for a command until it
+        reads a word that nobody can know beforehand."""
+        end = secrets.token_hex(16)
+        if in_actions():
+            print(f"::stop-commands::{end}", file=self._stream, flush=True)
+        try:
+            yield
+        finally:
+            if in_actions():
+                print(f"\n::{end}::", file=self._stream, flush=True)
 
     @contextmanager
     def timed(self) -> Iterator[None]:

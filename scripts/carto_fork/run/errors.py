@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from invoke.exceptions import Exit
 
-from .text import printable, wrapped
+from .text import harmless, printable, wrapped
 
 
 class ExitCode(IntEnum):
@@ -53,7 +53,8 @@ class Stop(Exit):
         self.then = then
         lines = [*_fitted(f"{self.title}: {self.what}"), *_fitted(self.untouched)]
         # What is to be pasted is not broken.
-        self.message = "\n".join(map(printable, [*lines, *f"Next: {then}".split("\n")]))
+        shown = map(printable, [*lines, *f"Next: {then}".split("\n")])
+        self.message = harmless("\n".join(shown))
 
     def __str__(self) -> str:
         return str(self.message)

@@ -32,6 +32,7 @@ from invoke.context import Context
 from invoke.runners import Local
 
 from .errors import Refused
+from .text import harmless
 
 TIMED_OUT = 124
 """The exit code of a command that took too long, as in timeout(1)."""
@@ -338,6 +339,7 @@ class Shell:
 
     def show(self, line: str) -> None:
         """Print a line to paste, with every byte of the paths in it."""
+        line = harmless(line)
         raw = getattr(self.stream, "buffer", None)
         if raw is None:
             print(line.encode("utf-8", "backslashreplace").decode(), file=self.stream)

@@ -296,7 +296,7 @@ class Runner:
         """Run the policy's command lines; the first that fails is a failed check."""
         lines, hidden = plan.commands[step.commands], withheld(plan.environment)
         log_path = plan.logs / f"{step.name}.log"
-        with self._log(log_path) as log:
+        with self._log(log_path) as log, self.console.foreign():
             for line in lines:
                 words = shlex.split(line)
                 self.console.command(command_line(words, plan.work))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -29,6 +30,20 @@ def printable(text: str) -> str:
     """Text of unknown origin (paths, subjects, output) without control characters."""
     safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return safe.encode("utf-8", "backslashreplace").decode()
+
+
+def in_actions() -> bool:
+    """Whether this is a job of GitHub Actions, which reads commands in what it prints."""
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def harmless(text: str) -> str:
+    """Text in which GitHub Actions finds no command: neither at the beginning of a line (`::`) nor,
+    as it used to, anywhere in one (`##[`). Elsewhere it is as it was."""
+    if not in_actions():
+        return text
+    # An invisible word joiner; readers see the same text.
+    return re.sub(r"##(?=\[)|^\s*:(?=:)", "\\g<0>\u2060", text, flags=re.MULTILINE)
 
 
 def wrapped(line: str, width: int) -> list[str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..ci import notify
-from ..ci.notify import run_url, running, summarize
+from ..ci.notify import run_url, summarize
 from ..fork import tags
 from ..fork.fork import Fork
 from ..fork.policy import PullRequests
@@ -19,6 +19,7 @@ from ..run import git, github
 from ..run.errors import Refused
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Plan, Step
+from ..run.text import in_actions
 from . import pull_request
 from .pull_request import Context
 from .work import Sync, Work, read_sync
@@ -200,7 +201,7 @@ def _is_told(known: Pull, values: dict[str, str]) -> bool:
 
 def _starts_no_ci(pull: Pull) -> bool:
     """Whether GitHub starts no workflow for a pull request, since its own token opened it."""
-    return running() and bool(_OWN_AUTHOR.fullmatch(pull.author))
+    return in_actions() and bool(_OWN_AUTHOR.fullmatch(pull.author))
 
 
 def _context(fork: Fork, mine: Pull | None) -> Context:
