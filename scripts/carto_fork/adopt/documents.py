@@ -1,4 +1,4 @@
-"""The documents: the templates of a fork's, and the parts that are made from the program itself.
+"""The documents: what a fork's say, and the parts that are made from the program itself.
 
 A document holds each such part between two comment lines, ``<!-- generated: NAME -->`` and
 ``<!-- end of generated -->``. `python -m carto_fork.adopt.documents` brings this project's own up
@@ -36,8 +36,8 @@ merged upstream tags |
 """
 
 _CRITICAL_RULES = """\
-- Never merge `<<mirror>>` or `<<upstream>>/<<branch>>` into `<<production>>`;
-  merge stable tags only.
+- Never merge `<<mirror>>` or `<<upstream>>/<<branch>>` into `<<production>>`; \
+merge stable tags only.
 - Merge a sync branch with a merge commit. After a squash, git thinks nothing was merged, and the
   next upgrade reports hundreds of spurious conflicts.
 - Drop a fork change only if a person said so, in a rule or by hand.
