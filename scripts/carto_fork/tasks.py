@@ -59,8 +59,8 @@ def next(s: Session) -> None:
 def guide(s: Session, topic: str = "", next: bool = False) -> None:
     """Print the fork's procedures and rules as Markdown, for people and AI assistants.
 
-    Made from the same steps that the tasks carry out, with the values of this fork's policy;
-    outside of a fork with those of the policy that ships.
+    What each procedure does, and an upgrade step by step, with the values of this fork's policy;
+    outside of a fork with those of the policy that ships. --dry prints the steps of any task.
     """
     from .health import guide as guiding
 

@@ -445,18 +445,36 @@ def test_every_task_that_a_topic_names_is_there(topic: guide.Topic) -> None:
     assert not topic.task or topic.task in tasks
     for line in tasks:
         Parser(contexts=namespace.to_contexts()).parse_argv(shlex.split(line))
+    dry = re.findall(r"^`invoke --dry (.*)` prints its steps with the real values\.$", text, re.M)
+    assert dry == [topic.task] * bool(topic.task and not topic.part)
 
 
-def test_a_topic_prints_the_steps_of_its_procedure(world: World) -> None:
+def test_the_topic_of_an_upgrade_prints_its_steps(world: World) -> None:
+    done = world.run("guide --topic upgrade-carto")
+    assert (done.code, done.err) == (0, "")
+    head, example, listed = done.out.partition(
+        "\n\nStep by step, with an example release and beside the clone:\n\n"
+    )
+    assert example
+    assert head.startswith(
+        "# upgrade-carto\n\nBring the production branch onto a stable release.\n\n"
+        "```bash\ninvoke upgrade-carto --tag v1.76.5\n```\n\n"
+    )
+    names = re.findall(r"^\d+\. \*\*([\w-]+)\*\*: ", listed, re.MULTILINE)
+    assert names == [step.name for step in steps.FETCH_UPGRADE + steps.UPGRADE]
+
+
+def test_another_topic_says_what_its_procedure_does(world: World) -> None:
     done = world.run("guide --topic abort")
     assert (done.code, done.err) == (0, "")
-    assert done.out.startswith(
+    assert done.out == (
         "# abort\n\nGive an upgrade up; origin is not touched.\n\n"
         "```bash\ninvoke upgrade-carto --tag v1.76.5 --abort\n```\n\n"
-        "Step by step, with an example release and beside the clone:\n\n1. **save**: "
+        "It commits what is not committed, says how to bring that back, and removes the work tree\n"
+        "and the local sync branch.\n\n"
+        "`invoke --dry upgrade-carto --tag v1.76.5 --abort` prints its steps with the real "
+        "values.\n"
     )
-    names = re.findall(r"^\d+\. \*\*([\w-]+)\*\*: ", done.out, re.MULTILINE)
-    assert names == [step.name for step in steps.SAVE + steps.ABORT]
     assert json.loads(world.run("guide --topic abort --json").out) == {
         "topic": "abort",
         "line": "Give an upgrade up; origin is not touched.",
@@ -472,8 +490,9 @@ def test_another_fork_has_its_own_values(world: World) -> None:
     )
     commit_in(world, world.origin, "refs/heads/carto/main", {policy.POLICY_FILE: own})
     world.git("fetch --quiet origin")
-    setup = world.run("guide --topic setup").out
-    assert "git -C gateway remote add origin https://github.com/acme/gateway.git" in setup
+    upgrade = world.run("guide --topic upgrade-carto").out
+    assert "git -C gateway fetch --no-tags --no-recurse-submodules origin" in upgrade
+    assert "--url 'https://github.com/acme/gateway/pulls?q=is:open+head:" in upgrade
     rules = world.run("guide --topic best-practices").out
     assert "Never merge `upstream-main` or `upstream/main` into `carto/main`" in rules
     assert "ACME's customisations" in world.run("guide --topic branches").out

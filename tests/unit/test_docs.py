@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import shlex
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import get_args, get_origin
 
 import msgspec
+import pytest
+from invoke.parser import Parser
 
 from carto_fork.adopt import documents
 from carto_fork.fork import policy
 from carto_fork.fork.policy import Policy
 from carto_fork.run.errors import ExitCode
+from carto_fork.tasks import namespace
+from carto_fork.upgrade import steps
 from house import procedures
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +29,8 @@ DOCUMENTS = documents.documents(ROOT)
 def test_the_generated_parts_of_the_documents_are_up_to_date() -> None:
     for path, renewed in DOCUMENTS.items():
         text = path.read_text(encoding="utf-8")
-        assert "<!-- generated: " in text
+        # Either a part of it is generated, or all of it.
+        assert "<!-- generated: " in text or text.startswith("<!-- carto-fork adopt: ")
         assert renewed == text, f"{path.name}: `make docs` brings it up to date"
 
 
@@ -38,16 +44,35 @@ def test_a_changed_part_is_noticed() -> None:
 def test_documents_can_be_generated_without_image_names_and_labels() -> None:
     more = "[images]\nrelease = []\nbranch = []\n[pull_requests]\nlabels = []\n"
     found = policy.load_policy(f'extends = "carto-litellm"\n{more}').policy
-    assert found.images
-    assert f" --tag={found.images.name.lower()} " in documents.part("images", found)
-    assert "--label clean-merge" in documents.part("pull-request", found)
+    assert found.images and not found.pull_requests.labels
+    assert "is labelled `conflicts`" in documents.guide(found)
+    assert f"## Its images\n\n`invoke images --repo {documents.clone(found)}`" in documents.process(
+        found
+    )
     assert "|  |" not in documents.process(found)
 
 
 def test_every_step_condition_is_described_in_words() -> None:
-    steps = [step for procedure in procedures().values() for step in procedure]
-    words = {step.when.words for step in steps if step.when}
-    assert all(re.match(r"(where|with|without) \S", said) for said in words)
+    known = [step for procedure in procedures().values() for step in procedure]
+    words = {step.when.words for step in known if step.when}
+    assert all(re.match(r"(if|with|without) \S", said) for said in words)
+
+
+def test_the_guide_has_one_list_of_steps() -> None:
+    text = (ROOT / "CARTO_CLAUDE.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\d+\. \*\*(\w+)\*\*: ", text, re.MULTILINE)
+    assert listed == [step.name for step in steps.FETCH_UPGRADE + steps.UPGRADE]
+
+
+@pytest.mark.parametrize("document", [documents.guide, documents.process])
+def test_every_command_inside_a_sentence_is_one(document: Callable[[Policy], str]) -> None:
+    """The commands in blocks are run by other tests."""
+    parser = Parser(contexts=namespace.to_contexts())
+    text = document(policy.load_policy().policy)
+    commands = re.findall(r"`invoke (?:--dry )?([a-z][^`]*)`", text)
+    assert commands
+    for words in map(shlex.split, commands):
+        assert [parsed.name for parsed in parser.parse_argv(words)] == words[:1]
 
 
 def test_every_exit_code_is_documented() -> None:

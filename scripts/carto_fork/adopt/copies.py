@@ -200,7 +200,7 @@ def branch(copies: Sequence[Copy]) -> str:
     return f"adopt/{hashlib.sha256(told.encode('utf-8', 'surrogateescape')).hexdigest()[:10]}"
 
 
-DRAFT = Condition("where it is not on the production branch yet")
+DRAFT = Condition("if it is not on the production branch yet")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The documents: what a fork's say, and the parts that are made from the program itself.
 
 A document holds each such part between two comment lines, ``<!-- generated: NAME -->`` and
-``<!-- end of generated -->``. `python -m carto_fork.adopt.documents` brings this
-project's own up to date; a test fails where they are not.
+``<!-- end of generated -->``. `python -m carto_fork.adopt.documents` brings this project's own up
+to date; a test fails if they are not.
 """
 
 from __future__ import annotations
@@ -11,98 +11,62 @@ import hashlib
 import os
 import re
 import sys
-import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path, PurePosixPath
 
-from ..audit import healing
-from ..fork import setup, tags
-from ..fork.branches import FETCH_MIRROR, FETCH_PRODUCTION, SYNC_MAIN
+from ..fork import tags
 from ..fork.policy import POLICY_FILE, Policy, load_policy
-from ..release import building, contribute, notes
-from ..release.release import RELEASE
+from ..release import notes
 from ..run import github
 from ..run.errors import ExitCode
 from ..run.shell import command_line, fill
-from ..run.steps import Step
 from ..run.text import table
-from ..upgrade import request, steps
+from ..upgrade import steps
 
-_CRITICAL_RULES = (
-    "Never merge `{mirror}` or `{upstream}/{branch}` into `{production}`; merge stable tags only.",
-    "Merge a sync branch with a merge commit. A squash forgets which upstream commits are in, and "
-    "the next upgrade then meets conflicts by the hundred.",
-    "Nothing of the fork's is dropped without a person having said so, in a rule or by hand.",
-)
+_BRANCHES = """\
+| Branch | What it is | Where it comes from |
+| --- | --- | --- |
+| `<<mirror>>` | the mirror: follows upstream's `<<branch>>`, for awareness only | \
+`<<upstream>>/<<branch>>`, fast-forward |
+| `<<production>>` | production: a stable release plus <<name>>'s customisations | \
+merged upstream tags |
+| `<<sync>>` | where one upgrade is prepared and reviewed | `<<production>>` |
+| `feature/*` | development | `<<production>>` |
+"""
 
-_BEST_PRACTICES = (
-    "Run `invoke next` first: it prints one command and why. `invoke status` tells the branch "
-    "that is checked out and where the fork stands.",
-    "Never merge `{mirror}` into `{production}`, never squash a sync branch.",
-    "Never take one side of a whole file to make a conflict go away: look at both sides' intents. "
-    "What you let go, write down with `--reason`; what `verify` calls lost, bring back.",
-    "Leave other people's checkouts alone; work in the upgrade's work tree.",
-    "Let the tests run: `--no-tests` is for a second look at a branch that is tested already.",
-    "Write conventional commits (`feat:`, `fix:`, `chore:`, `docs:`); they decide the version of "
-    "the next release.",
-    "Mark every block that the fork adds to a file of upstream's with {marker}; write a new "
-    "pattern down in `carto_fork.toml`, as a rule or a feature.",
-    "Exit codes tell what happened: `invoke guide --topic exit-codes`.",
-)
+_CRITICAL_RULES = """\
+- Never merge `<<mirror>>` or `<<upstream>>/<<branch>>` into `<<production>>`; \
+merge stable tags only.
+- Merge a sync branch with a merge commit. After a squash, git thinks nothing was merged, and the
+  next upgrade reports hundreds of spurious conflicts.
+- Drop a fork change only if a person said so, in a rule or by hand.
+"""
 
+_BEST_PRACTICES = """\
+1. Run `invoke next` first: it prints one command and why. `invoke status` shows the branch that is
+   checked out and the state of the fork.
+2. Never merge `<<mirror>>` into `<<production>>`, never squash a sync branch.
+3. Never take one side of a whole file to make a conflict go away: look at the intent of both sides.
+   Give a `--reason` for what you drop; bring back what `verify` calls lost.
+4. Leave other people's checkouts alone; work in the upgrade's work tree.
+5. Let the tests run: `--no-tests` is for a second look at a branch that is already tested.
+6. Write conventional commits (`feat:`, `fix:`, `chore:`, `docs:`); they decide the version of the
+   next release.
+7. Mark every block that the fork adds to an upstream file with a comment that says why.
+<<if marker>>
+   Write it as `<<marker>> why`.
+<<end>>
+   Add a new pattern to `<<policy>>`, as a rule or a feature.
+8. Exit codes say what happened: `invoke guide --topic exit-codes`.
+"""
 
-def critical_rules(policy: Policy) -> str:
-    """What would do lasting harm, as a list."""
-    return _listed(_CRITICAL_RULES, policy)
-
-
-def best_practices(policy: Policy) -> str:
-    """How to work on a fork, for AI assistants and for people, as a numbered list."""
-    return _listed(_BEST_PRACTICES, policy, numbered=True)
-
-
-def branches(policy: Policy) -> str:
-    """The branches of a fork, as a table."""
-    values = policy.branches
-    upstream = f"{policy.remotes.upstream.name}/{values.upstream}"
-    lines = table(
-        ["Branch", "What it is", "Where it comes from"],
-        [
-            [
-                f"`{values.mirror}`",
-                f"the mirror: follows upstream's `{values.upstream}`, for awareness only",
-                f"`{upstream}`, fast-forward",
-            ],
-            [
-                f"`{values.production}`",
-                f"production: a stable release plus {policy.name}'s customisations",
-                "merged upstream tags",
-            ],
-            [
-                f"`{values.sync_for('<tag>')}`",
-                "where one upgrade is prepared and reviewed",
-                f"`{values.production}`",
-            ],
-            ["`feature/*`", "development", f"`{values.production}`"],
-        ],
-    )
-    return "\n".join([*lines, ""])
-
-
-def _listed(sentences: Sequence[str], policy: Policy, *, numbered: bool = False) -> str:
-    """Sentences as a list, with the names of a fork."""
-    marker = f"`{policy.markers.fork} why`" if policy.markers else "a comment"
-    values = policy.values() | {"marker": marker}
-    items = []
-    for number, sentence in enumerate(sentences, 1):
-        head = f"{number}. " if numbered else "- "
-        for name, value in values.items():
-            sentence = sentence.replace(f"{{{name}}}", value)
-        under = " " * len(head)
-        items.append(textwrap.fill(head + sentence, 100, subsequent_indent=under))
-    return "\n".join([*items, ""])
-
+_WRITTEN = {
+    "branches": _BRANCHES,
+    "critical-rules": _CRITICAL_RULES,
+    "best-practices": _BEST_PRACTICES,
+}
+"""Parts that are templates; the others are made by `_MADE`."""
 
 _CHOICE = re.compile(
     r"^<<if (\w+)>>\n(.*?)(?:^<<else>>\n(.*?))?^<<end>>\n", re.DOTALL | re.MULTILINE
@@ -142,8 +106,6 @@ def _digest(text: str) -> str:
 
 
 _BLOCK = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
-
-_EXAMPLES = ("v1.76.5", "1.76.5")
 
 
 def renewed(text: str, policy: Policy) -> str:
@@ -213,7 +175,6 @@ def values(policy: Policy) -> dict[str, str]:
         "work": f"{clone(policy)}.{sync.replace('/', '-')}",
         "sync": branches.sync_for("<tag>"),
         "tag": tag,
-        "older": "OLDER",
         "label": policy.pull_requests.conflicts,
         "about": policy.guide.about.strip(),
         "notes": policy.guide.notes.strip(),
@@ -287,7 +248,7 @@ def example(policy: Policy) -> tuple[str, str]:
         for scheme in policy.tags
         for version in ("1.76.5", "1.76", "176")
     )
-    for name in (*_EXAMPLES, *literal):
+    for name in ("v1.76.5", "1.76.5", *literal):
         tag = tags.classify(name, policy.tags)
         if tag and tag.stable:
             return name, tag.release
@@ -310,121 +271,42 @@ def _between(pattern: str, version: str) -> str:
 
 
 def part(name: str, policy: Policy) -> str:
-    """A generated part, with the values of a fork and an example release."""
-    upgrading = steps.FETCH_UPGRADE + steps.UPGRADE
-    publishing = _publishing(policy)
-    work = f"{clone(policy)}.images"
-    placed = publishing | {"work": work, "place": f"../{work}"}
-    procedures: Mapping[str, tuple[Sequence[Step], Mapping[str, str]]] = {
-        "setup": (setup.SETUP, {}),
-        "sync-main": (FETCH_MIRROR + SYNC_MAIN, {}),
-        "upgrade-carto": (upgrading, {}),
-        "heal": (healing.HEAL, {}),
-        "release": (FETCH_PRODUCTION + RELEASE, publishing),
-        "images": (building.IMAGES, placed),
-        "feature": (FETCH_PRODUCTION + contribute.FEATURE, publishing),
-        "pr": (contribute.PULL_REQUEST, publishing | {"title": "fix(core): what changes"}),
-        "pull-request": (
-            request.OPEN_REQUEST + request.UPDATE_REQUEST[1:] + request.SUPERSEDE,
-            {},
-        ),
-        "leave": (steps.LEAVE, {}),
-        "finish": (steps.FETCH_REQUEST + steps.FINISH, {}),
-        "abort": (steps.SAVE + steps.ABORT, {}),
-    }
-    tables = {
-        "branches": lambda: branches(policy),
-        "critical-rules": lambda: critical_rules(policy),
-        "best-practices": lambda: best_practices(policy),
-        "rules": lambda: _rules(policy),
-        "tags": lambda: _tags(policy),
-        "exit-codes": _exit_codes,
-    }
-    if name in tables:
-        return tables[name]()
-    listed, others = procedures[name]
-    return procedure(listed, policy, **others)
+    """A generated part, with the values of a fork. Raises KeyError for an unknown one."""
+    if name in _WRITTEN:
+        return filled(_WRITTEN[name], values(policy), given(policy))
+    return _MADE[name](policy)
 
 
-def procedure(listed: Sequence[Step], policy: Policy, **others: str) -> str:
-    """A procedure as a Markdown list, with the values of a fork and an example release."""
-    values = _example(policy) | others
+def _upgrade(policy: Policy) -> str:
+    """The steps of an upgrade to an example release, as they are typed beside the clone."""
+    filling = _upgrade_values(policy)
     lines = []
-    for number, step in enumerate(listed, 1):
+    for number, step in enumerate(steps.FETCH_UPGRADE + steps.UPGRADE, 1):
         when = f" *({step.when.words})*" if step.when else ""
         lines += [f"{number}. **{step.name}**: {step.why}{when}", "", "   ```bash"]
         if step.commands:
             checks = getattr(policy.commands, step.commands)
-            lines += [f"   (cd {values['work']} && {line})" for line in checks]
-        lines += [f"   {command_line(fill(line, values))}" for line in step.run]
+            lines += [f"   (cd {filling['work']} && {line})" for line in checks]
+        lines += [f"   {command_line(fill(line, filling))}" for line in step.run]
         lines += ["   ```", ""]
     return "\n".join(lines)
 
 
-def _example(policy: Policy) -> dict[str, str]:
-    """Values for every placeholder, as for a clone in the current directory."""
-    branches, repo = policy.branches, clone(policy)
+def _upgrade_values(policy: Policy) -> dict[str, str]:
+    named, production = values(policy), policy.branches.production
     tag, version = example(policy)
-    sync = branches.sync_for(tag)
-    work = f"{repo}.{sync.replace('/', '-')}"
-    message = policy.messages.merge.replace("{tag}", tag)
-    return policy.values() | {
-        "gh": "gh",
-        "slug": github.slug_of(policy.remotes.origin.url) or "",
-        "repo": repo,
-        "checkout": repo,
-        "tag": tag,
+    merge = policy.messages.merge.replace("{tag}", tag).replace("{production}", production)
+    return named | {
+        "repo": named["clone"],
+        "checkout": named["clone"],
+        "sync": policy.branches.sync_for(tag),
+        "place": f"../{named['work']}",
+        "start": f"{policy.remotes.origin.name}/{production}",
         "version": version,
-        "sync": sync,
-        "start": f"{policy.remotes.origin.name}/{branches.production}",
-        "work": work,
-        "place": f"../{work}",
-        "label1": next(iter(policy.pull_requests.labels), policy.pull_requests.clean),
-        "colour1": "c5def5",
-        "description1": "Upgrade to an upstream release",
-        "title": message.replace("{production}", branches.production),
-        "body": f"{repo}/.git/carto-fork/{tag}/pull-request.md",
-        "labels": ",".join([*policy.pull_requests.labels, policy.pull_requests.clean]),
-        "other": policy.pull_requests.conflicts,
-        "number": "123",
-        "comment": "Superseded by #124, for a newer release.",
-        "unfinished": message.replace("{production}", branches.production),
-        "resolved": f"resolve: conflicts from the upstream sync to {tag}",
-        "given_up": f"wip: what there was of the upgrade to {tag} when it was given up",
-        "message": message.replace("{production}", branches.production),
+        "message": merge,
         "generated": f"chore: generate files anew for {tag}",
         "lost": "43e43f9b0d",
         "heal_message": "chore: record that 9e6e24d8a6 merged upstream 43e43f9b0d",
-    }
-
-
-def _publishing(policy: Policy) -> dict[str, str]:
-    """Values for the placeholders of what publishes the fork's own work, as far as it does."""
-    told = {
-        "commit": f"{policy.remotes.origin.name}/{policy.branches.production}",
-        "work": clone(policy),
-        "feature": "feature/my-fix",
-        "base": policy.branches.production,
-        "head": "feature/my-fix",
-        "body": "...",
-    }
-    if policy.releases is None:
-        return told
-    _, version = example(policy)
-    tag = policy.releases.name(version, "0.1.0")
-    told |= {
-        "tag": tag,
-        "title": tag,
-        "message": f"{policy.name} release {tag}",
-        "notes": f"{clone(policy)}/.git/carto-fork/{tag}/notes.md",
-    }
-    if policy.images is None:
-        return told
-    names = notes.images_of_release(policy.images, tag, version, "0.1.0")
-    return told | {
-        "image": next(iter(names), policy.images.name.lower()),
-        "dockerfile": policy.images.dockerfile,
-        "platforms": ",".join(policy.images.platforms),
     }
 
 
@@ -459,12 +341,20 @@ def _tags(policy: Policy) -> str:
     return _table(["Class", "Names", "Valid", "Use"], rows)
 
 
-def _exit_codes() -> str:
+def _exit_codes(_: Policy) -> str:
     return _table(["Code", "Meaning"], [[str(int(code)), code.meaning] for code in ExitCode])
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"{line}\n" for line in table(head, rows))
+
+
+_MADE: Mapping[str, Callable[[Policy], str]] = {
+    "rules": _rules,
+    "tags": _tags,
+    "upgrade-carto": _upgrade,
+    "exit-codes": _exit_codes,
+}
 
 
 def main(root: Path) -> None:

@@ -23,7 +23,7 @@ from ..run.text import counted, printable
 from . import inventory, ledger, review
 from .ledger import Entry
 
-HEALS = Condition("with `--heal`, where the ancestry of an earlier sync is lost")
+HEALS = Condition("with `--heal`, if the ancestry of an earlier sync is lost")
 
 HEAL_STEP = Step(
     "heal",

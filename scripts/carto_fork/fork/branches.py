@@ -15,11 +15,11 @@ from ..run.text import counted
 from .fork import Fork, require_remotes
 from .session import Session
 
-PRODUCTION_MOVED = Condition("where the clone is behind")
+PRODUCTION_MOVED = Condition("if the clone is behind")
 PUSHES = Condition("without `--direct` and `--no-push`")
 DIRECT = Condition("with `--direct`, without `--no-push`")
-DIRECT_ELSEWHERE = Condition("with `--direct`, where it is not checked out")
-DIRECT_CHECKED_OUT = Condition("with `--direct`, where it is checked out")
+DIRECT_ELSEWHERE = Condition("with `--direct`, if it is not checked out")
+DIRECT_CHECKED_OUT = Condition("with `--direct`, if it is checked out")
 TIDIES = Condition("without `--no-push`")
 
 FETCH_PRODUCTION = (
@@ -109,10 +109,10 @@ LANDING = (
 TIDY = (replace(next(step for step in LANDING if step.name == "tidy"), when=None),)
 
 
-MIRROR_EXISTS = Condition("where the fork has a mirror branch already")
-BEHIND = Condition("where the mirror on GitHub is behind")
-ELSEWHERE = Condition("where it is not checked out")
-CHECKED_OUT = Condition("where it is checked out")
+MIRROR_EXISTS = Condition("if the fork has a mirror branch already")
+BEHIND = Condition("if the mirror on GitHub is behind")
+ELSEWHERE = Condition("if it is not checked out")
+CHECKED_OUT = Condition("if it is checked out")
 
 FETCH_MIRROR = (
     Step(

@@ -19,8 +19,8 @@ from .fork import Fork, require_right_urls
 from .policy import Loaded
 from .session import Session
 
-NO_ORIGIN = Condition("where there is no remote of that name")
-NO_UPSTREAM = Condition("where there is no remote of that name")
+NO_ORIGIN = Condition("if there is no remote of that name")
+NO_UPSTREAM = Condition("if there is no remote of that name")
 
 SETUP = (
     Step(

@@ -232,9 +232,9 @@ def _tell_one(console: Console, finding: Finding) -> None:
         console.row("    then: ", finding.then, "cyan")
 
 
-STRAY = Condition("where no branch, tag or remote has them")
-BACK = Condition("where HEAD is detached")
-BACK_NEW = Condition("where HEAD is detached and only the remote has the branch")
+STRAY = Condition("if no branch, tag or remote has them")
+BACK = Condition("if HEAD is detached")
+BACK_NEW = Condition("if HEAD is detached and only the remote has the branch")
 
 RECOVER = (
     Step(

@@ -18,7 +18,7 @@ class Topic:
     """Something to read about.
 
     line: what it is about, in a line.
-    text: what there is to say before the generated part, with the policy's names in braces.
+    text: what there is to say before the generated part, with the critical rules in braces.
     part: the generated part of the documents that it holds, "" for none.
     task: the command line that does all of it, without the program.
     """
@@ -41,9 +41,19 @@ TOPICS = (
     Topic("rules", "Which files are whose when a merge conflicts.", part="rules"),
     Topic("tags", "Which tags are stable releases.", part="tags"),
     Topic("exit-codes", "What the exit codes of the tasks mean.", part="exit-codes"),
-    Topic("setup", "Prepare a clone.", part="setup", task="setup"),
     Topic(
-        "sync-main", "Let the mirror branch follow upstream.", part="sync-main", task="sync-main"
+        "setup",
+        "Prepare a clone.",
+        "It adds the missing remotes and lets git remember how a person resolves a conflict. It\n"
+        "refuses a setting that disagrees, with the command that fixes it.",
+        task="setup",
+    ),
+    Topic(
+        "sync-main",
+        "Let the mirror branch follow upstream.",
+        "It fetches upstream's development branch and moves the mirror after it, on GitHub and\n"
+        "here, by fast-forward only. The production branch is not affected.",
+        task="sync-main",
     ),
     Topic(
         "upgrade-carto",
@@ -58,14 +68,14 @@ TOPICS = (
         "Resolve what the rules leave to a person.",
         "It decides by evidence and the fork's rules, and lists what is left with both intents.\n"
         "Edit each file in the work tree that it names, `git add` it, then run the upgrade's\n"
-        "command again. Where one side is right in all that is left of a file, say so and why:\n"
+        "command again. If one side is right in all that is left of a file, say so and why:\n"
         "\n"
         "```bash\n"
         'invoke resolve-conflicts --keep-fork Dockerfile --reason "Our base image."\n'
         'invoke resolve-conflicts --accept-upstream FILE --reason "Theirs is measured."\n'
         "```\n"
         "\n"
-        "What the merge may lose on purpose is let go in writing:\n"
+        "What the merge may lose on purpose is dropped with a reason:\n"
         "\n"
         "```bash\n"
         'invoke drop --repo WORK_TREE --path FILE --reason "Upstream has it too."\n'
@@ -75,53 +85,62 @@ TOPICS = (
     Topic(
         "sync",
         "What the automation does with a release that is new.",
-        "A merge of which something is left is committed with its conflicts in plain view:",
-        part="leave",
+        "It upgrades to that release and opens a pull request. If conflicts are left for a\n"
+        "person, the merge is committed with their markers in plain view, and the pull request\n"
+        "says so.",
         task="upstream-sync",
     ),
     Topic(
         "sync-pr",
         "Open or update the pull request of a sync branch.",
-        part="pull-request",
+        "A pull request for an older release is superseded: it is closed with a comment.",
         task="sync-pr --tag v1.76.5",
     ),
     Topic(
         "finish",
         "Finish the pull request of a sync that has conflicts.",
-        "Edit the files and `git add` them, or say who wins; the same command goes on.",
-        part="finish",
+        "It fetches the branch into a work tree of its own. Edit the files and `git add` them, or\n"
+        "choose a side; the same command then commits, verifies and pushes.",
         task="resolve-conflicts --pr 123",
     ),
     Topic(
         "abort",
         "Give an upgrade up; origin is not touched.",
-        part="abort",
+        "It commits what is not committed, says how to bring that back, and removes the work tree\n"
+        "and the local sync branch.",
         task="upgrade-carto --tag v1.76.5 --abort",
     ),
     Topic(
         "heal",
         "Record the ancestry of a sync that a squash merge lost.",
-        "Merge its pull request with a merge commit.",
-        part="heal",
+        "It adds a merge commit that changes no file, on a branch of its own. Merge its pull\n"
+        "request with a merge commit.",
         task="heal",
     ),
     Topic(
         "feature",
         "Start a branch for a change.",
-        part="feature",
+        "It starts from the production branch as origin has it, and is checked out.",
         task="feature --name my-fix",
     ),
-    Topic("pr", "Open the pull request of the branch checked out.", part="pr", task="pr"),
+    Topic(
+        "pr",
+        "Open the pull request of the branch checked out.",
+        "It publishes the branch, never by force. The pull request is to the production branch.",
+        task="pr",
+    ),
     Topic(
         "release",
         "Release the production branch.",
-        part="release",
+        "It tags the branch as origin has it, writes the notes, pushes exactly that tag, and\n"
+        "publishes the release on GitHub.",
         task="release",
     ),
     Topic(
         "images",
         "Name the container images, build and publish them.",
-        part="images",
+        "It checks the commit out in a work tree of its own and builds the image there. Without\n"
+        "`--push` nothing is published, without `--build` the names are only printed.",
         task="images --build --push",
     ),
 )
@@ -148,11 +167,12 @@ def render(topic: Topic, policy: Policy, program: str) -> str:
     if topic.text:
         critical = documents.part("critical-rules", policy) if "{critical}" in topic.text else ""
         paragraphs.append(topic.text.replace("{critical}", critical))
-    made = documents.part(topic.part, policy).rstrip() if topic.part else ""
-    if topic.task and made:
+    if topic.task and topic.part:
         paragraphs.append("Step by step, with an example release and beside the clone:")
-    if made:
-        paragraphs.append(made)
+    elif topic.task:
+        paragraphs.append(f"`{program} --dry {topic.task}` prints its steps with the real values.")
+    if topic.part:
+        paragraphs.append(documents.part(topic.part, policy).rstrip())
     text = "\n\n".join(paragraphs)
     text = text.replace("v1.76.5", documents.example(policy)[0])
     return re.sub(r"^( *)invoke ", rf"\1{program} ", text, flags=re.MULTILINE)

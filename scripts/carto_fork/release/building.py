@@ -21,7 +21,7 @@ from .notes import images_of_branch, images_of_release
 from .release import FETCH_OWN_TAG
 
 RELEASE = Condition("with `--release`")
-LEFTOVER = Condition("where there is one")
+LEFTOVER = Condition("if there is one")
 BUILD_ONLY = Condition("without `--push`")
 BUILD_PUSH = Condition("with `--push`")
 

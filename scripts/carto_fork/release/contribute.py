@@ -21,8 +21,8 @@ from ..run.github import Pull
 from ..run.steps import Condition, Journal, Plan, Step
 from ..run.text import counted, plain, printable
 
-OPEN = Condition("where none is open, without `--draft`")
-OPEN_DRAFT = Condition("where none is open, with `--draft`")
+OPEN = Condition("if none is open, without `--draft`")
+OPEN_DRAFT = Condition("if none is open, with `--draft`")
 
 _PULL = "{gh} pr create -R {slug} --base {base} --head {head} --title={title} --body={body}"
 

@@ -26,8 +26,8 @@ from . import notes
 from .contribute import current
 from .notes import Notes, Own
 
-PUSHED_TAG = Condition("where an earlier run, on another machine perhaps, has pushed it")
-UNPUSHED = Condition("where it is not there yet")
+PUSHED_TAG = Condition("if an earlier run, on another machine perhaps, has pushed it")
+UNPUSHED = Condition("if it is not there yet")
 
 FETCH_OWN_TAG = Step(
     "fetch",

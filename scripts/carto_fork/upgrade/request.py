@@ -28,7 +28,7 @@ _COLOURS = {"clean": "0e8a16", "conflicts": "d93f0b"}
 _PLAIN_COLOUR = "c5def5"
 _OWN_AUTHOR = re.compile(r"(app/)?github-actions(\[bot\])?")
 
-LABELS = Condition("where the repository lacks one")
+LABELS = Condition("if the repository lacks one")
 
 
 def _labels(count: int) -> Step:

@@ -10,19 +10,19 @@ from ..run.steps import Condition, Step
 from . import request
 from .work import Work
 
-PUSHED_BEFORE = Condition("where an earlier run, on another machine perhaps, has pushed one")
-GENERATE = Condition("where the policy names commands for it, without `--no-tests`")
+PUSHED_BEFORE = Condition("if an earlier run, on another machine perhaps, has pushed one")
+GENERATE = Condition("if the policy names commands for it, without `--no-tests`")
 INSTALL = Condition("without `--no-tests`")
 TEST = Condition("without `--no-tests`")
 LINT = Condition("without `--no-tests`")
-REQUESTED = Condition("without `--direct`, `--no-push` and `--no-pr`, where gh is installed")
-SLACK = Condition("where `SLACK_WEBHOOK_URL` is set, and a pull request was opened or updated")
-VERSION = Condition("where no version file is in conflict")
-BRANCH_BEHIND = Condition("where it is behind")
-WORK_BEHIND = Condition("where it is behind")
-UNSAVED = Condition("where something is not committed")
-WORKTREE_HERE = Condition("where there is one")
-BRANCH_HERE = Condition("where there is one")
+REQUESTED = Condition("without `--direct`, `--no-push` and `--no-pr`, if gh is installed")
+SLACK = Condition("if `SLACK_WEBHOOK_URL` is set, and a pull request was opened or updated")
+VERSION = Condition("if no version file is in conflict")
+BRANCH_BEHIND = Condition("if it is behind")
+WORK_BEHIND = Condition("if it is behind")
+UNSAVED = Condition("if something is not committed")
+WORKTREE_HERE = Condition("if there is one")
+BRANCH_HERE = Condition("if there is one")
 
 CHECKS = {"generate": GENERATE, "install": INSTALL, "test": TEST, "lint": LINT}
 """The policy's commands that an upgrade runs on the merged tree, and when."""
