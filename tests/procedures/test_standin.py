@@ -1021,7 +1021,7 @@ def test_a_server_ends_on_a_signal_or_when_its_sandbox_is_removed(
 @pytest.mark.slow
 def test_a_server_that_nobody_asks_ends(template: Path, tmp_path: Path) -> None:
     program = (
-        "import sys; from carto_fork import standin_gh as s;"
+        "import sys; from carto_standin import gh as s;"
         "s._IDLE, s._GRACE = 0.5, 0.5; sys.exit(s.main(sys.argv[-2:]))"
     )
     box = boxed(copied(template, tmp_path / "w"), tmp_path, "-c", program)

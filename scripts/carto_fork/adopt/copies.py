@@ -451,7 +451,7 @@ def write(s: Session, requirement: str, replaced: Sequence[str]) -> None:
 def _write(s: Session, fork: Fork, work: Path, requirement: str, replaced: Sequence[str]) -> None:
 
     def read(path: str) -> str | None:
-        return files.read_text(work / path) if (work / path).is_file() else None
+        return files.text_below(work, path)
 
     copies = compare(_policy_in(fork, read), read, requirement, replaced)
     due = [copy for copy in copies if copy.due]

@@ -181,7 +181,8 @@ def _account(
     own = authorship.of_fork(sh, fork, ours, theirs)
     lost = authorship.lost_of_fork(sh, fork, ours, theirs)
     healed = authorship.healed_commit(sh, repo, ours, lost) if lost else ours
-    told = records.read_drops(git.show(sh, repo, result, records.DROPS_FILE))
+    texts = (git.show(sh, repo, commit, records.DROPS_FILE) for commit in (result, ours, theirs))
+    told = records.peoples_drops(*texts)
     account = ledger.read(sh, repo, healed, theirs, result, own, fork.policy, told)
     return account, lost, own
 

@@ -212,7 +212,9 @@ def _self_named(refs: Sequence[str], texts: Mapping[str, str]) -> str:
 def _draft(repository: Repository) -> str:
     """The text of the policy that lies at the top of the main work tree; "" if there is none."""
     path = repository.home / POLICY_FILE
-    return files.read_text(path) if path.is_file() else ""
+    if path.is_symlink() or not path.is_file():  # a link may lead anywhere
+        return ""
+    return files.read_text(path)
 
 
 def _production_refs(policy: Policy) -> tuple[str, str]:

@@ -58,6 +58,23 @@ def read_drops(text: str | None, where: str = DROPS_FILE) -> tuple[Drop, ...]:
         raise Refused(f"{where} is not valid: {error}.", then=f"correct {where}.") from None
 
 
+def peoples_drops(now: str | None, ours: str | None, theirs: str | None) -> tuple[Drop, ...]:
+    """The drops that people of the fork have written: those of the fork's side of a merge, and
+    those that were added since. Upstream's side may hold such a file; it speaks for nobody.
+
+    now, ours, theirs: the texts of the file in the merge's result and on both sides.
+    Raises Refused if the fork's is not valid.
+    """
+    known = read_drops(ours)
+    try:
+        foreign, added = read_drops(theirs), read_drops(now)
+    except Refused:
+        if theirs is None:
+            raise
+        return known
+    return (*known, *(drop for drop in added if drop not in known and drop not in foreign))
+
+
 def add_drops(text: str | None, more: Sequence[Drop]) -> str:
     """The file with more drops at its end; tables that are there stay byte for byte.
 

@@ -156,11 +156,11 @@ def changes(work: Path, policy: Policy, version: str) -> list[Change]:
     """
     found = []
     for file in policy.version_files:
-        path = work / file.path
-        stated = read(files.read_text(path), file.keys, file.path) if path.is_file() else {}
+        text = files.text_below(work, file.path)
+        stated = read(text, file.keys, file.path) if text is not None else {}
         if not stated:
             raise Refused(
-                f"{path} states no version at {', '.join(file.keys)}.",
+                f"{work / file.path} states no version at {', '.join(file.keys)}.",
                 then="correct the file, or `version_files` in the policy.",
             )
         found += [
@@ -175,10 +175,9 @@ def half_done(sh: Shell, work: Path, policy: Policy, version: str) -> set[str]:
     """The version files in which a run that was cut has set the version, and nothing else."""
     paths = set()
     for file in policy.version_files:
-        path, committed = work / file.path, git.show(sh, work, "HEAD", file.path)
-        if committed is None or not path.is_file():
+        now, committed = (files.text_below(work, file.path), git.show(sh, work, "HEAD", file.path))
+        if committed is None or now is None:
             continue
-        now = files.read_text(path)
         if now != committed and now == write(committed, file.keys, version, file.path):
             paths.add(file.path)
     return paths
@@ -214,7 +213,7 @@ def apply(
             then="commit or stash them, then run the same command again.",
         )
     for file in policy.version_files:
-        path, before = work / file.path, [c for c in found if c.path == file.path]
+        path, before = files.below(work, file.path), [c for c in found if c.path == file.path]
         if not before:
             continue
         old = files.read_text(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..fork.policy import Kind, Side
 from ..run import files, git
+from ..run.errors import Refused
 from ..run.shell import Shell, batches
 from . import hunks
 from .hunks import Conflict, Memory, Stage, Texts, has_markers
@@ -80,7 +81,7 @@ def read(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
         return []
     found = _conflicts(sh, work, ours, theirs, stages)
     edited = _edited(sh, work, stages)
-    texts = {c.path: _read_text(work / c.path) for c in found if c.kind in _TEXTUAL}
+    texts = {c.path: _read_text(work, c.path) for c in found if c.kind in _TEXTUAL}
     found = [replace(c, text=texts.get(c.path)) for c in found]
     return [_with_edits(sh, work, c) if c.path in edited else c for c in found]
 
@@ -336,10 +337,8 @@ def _kind(
     return Kind.MODIFY_DELETE if base and (ours or theirs) and not renamed else Kind.RENAME
 
 
-def _read_text(path: Path) -> str | None:
+def _read_text(work: Path, path: str) -> str | None:
     try:
-        if path.is_symlink():
-            return None
-        return files.read_text(path)
-    except OSError:
+        return files.text_below(work, path)
+    except (OSError, Refused):  # a link, or in the middle of one
         return None

@@ -45,7 +45,8 @@ def decide(
     told: the commit that holds the file of what people let go; "" for what is staged.
     words: what a person says now about some paths.
     """
-    let_go = records.read_drops(git.show(sh, work, told, records.DROPS_FILE))
+    texts = (git.show(sh, work, commit, records.DROPS_FILE) for commit in (told, ours, theirs))
+    let_go = records.peoples_drops(*texts)
     textual = (path for one in found if one.texts for path in (one.path, *one.names))
     known = Knowledge(fork.policy, authorship.about(own, textual), let_go, words=words or {})
     decided = decisions.decide(found, known)
@@ -378,7 +379,7 @@ def _write(sh: Shell, work: Path, decision: Decision) -> None:
     if sh.dry:
         sh.show(files.patch_command(work, path, before, after))
     else:
-        files.replace_text(work / path, after)
+        files.replace_text(files.below(work, path), after)
 
 
 def _git(sh: Shell, work: Path, command: str, paths: Sequence[str]) -> None:

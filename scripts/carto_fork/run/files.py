@@ -9,11 +9,42 @@ import shlex
 import shutil
 import tempfile
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from . import git
+from .errors import Refused
 from .shell import Shell
-from .text import lines_of
+from .text import lines_of, printable
+
+
+def below(top: Path, path: str) -> Path:
+    """A file of a work tree, or where it would be. Raises Refused if a link leads there, or it is
+    something else: what a tree holds may have been put there to lead out of it."""
+    parts = PurePosixPath(path).parts
+    if not parts or parts[0] == "/" or ".." in parts:
+        raise Refused(f"{printable(path)} is not a path below {top}.", then="correct it.")
+    place = top
+    for part in parts:
+        place /= part
+        if place.is_symlink():
+            raise _strange(place, "a link")
+    if place.exists() and not place.is_file():
+        raise _strange(place, "no file")
+    return place
+
+
+def _strange(place: Path, what: str) -> Refused:
+    return Refused(
+        f"{printable(str(place))} is {what}, and what belongs there is a file.",
+        then="look at how it got there, put it right, commit that, then run the same command again.",
+    )
+
+
+def text_below(top: Path, path: str) -> str | None:
+    """The text of a file of a work tree, as `read_text` gives it; None if it is not there. Raises
+    Refused as `below` does."""
+    place = below(top, path)
+    return read_text(place) if place.exists() else None
 
 
 def read_text(path: Path) -> str:
@@ -23,7 +54,6 @@ def read_text(path: Path) -> str:
 
 def replace_text(path: Path, text: str) -> None:
     """Give an existing file a new content, keeping its mode; a full disk leaves it as it was."""
-    path = path.resolve()
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".carto-fork.")
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -66,7 +96,8 @@ def write_staged(sh: Shell, work: Path, path: str, before: str | None, after: st
     if sh.dry:
         sh.show(patch_command(work, path, before, after))
     elif after != before:
-        (work / path).touch()
-        replace_text(work / path, after)
+        place = below(work, path)
+        place.touch()
+        replace_text(place, after)
     words = ["git", "-C", str(work), "--literal-pathspecs", "add", "--", path]
     git.checked(sh.run(words), "file")

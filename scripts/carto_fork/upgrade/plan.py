@@ -454,12 +454,12 @@ def _require_clean(
 
 def _is_recorded(sh: Shell, fork: Fork, target: Target, work: Path) -> bool:
     """Whether a run that was cut has written down what the tag stands for, and nothing else."""
-    ref, path = f"refs/tags/{target.tag.name}", work / records.TAGS_FILE
-    if ref not in fork.refs.objects or not path.is_file():
+    ref, now = f"refs/tags/{target.tag.name}", files.text_below(work, records.TAGS_FILE)
+    if ref not in fork.refs.objects or now is None:
         return False
     pin = records.Pin(fork.refs.objects[ref], target.commit)
     committed = git.show(sh, work, "HEAD", records.TAGS_FILE)
-    return files.read_text(path) == records.add_pin(committed, target.tag.name, pin)
+    return now == records.add_pin(committed, target.tag.name, pin)
 
 
 def _require_no_rebase(sh: Shell, fork: Fork) -> None:

@@ -323,7 +323,8 @@ def _resolutions(
     if not paths:
         return {}
     now, mine, other = (git.tree(sh, repo, commit) for commit in (head, ours, theirs))
-    told = records.read_drops(git.show(sh, repo, head, records.DROPS_FILE))
+    texts = (git.show(sh, repo, commit, records.DROPS_FILE) for commit in (head, ours, theirs))
+    told = records.peoples_drops(*texts)
     words = {drop.path: drop for drop in told if drop.tag in ("", tag.name)}
     found = {}
     for path in paths:
