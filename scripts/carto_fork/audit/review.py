@@ -14,8 +14,8 @@ from .. import __version__
 from ..fork import releases
 from ..fork.fork import Fork
 from ..fork.policy import Side
+from ..fork.records import Drop
 from ..fork.session import Session
-from ..fork.tags import Tag
 from ..merge import resolve
 from ..run import git
 from ..run.console import Console
@@ -59,39 +59,33 @@ def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> 
                 s.sh, fork, fork.path, revs["ours"], revs["theirs"], revs["result"]
             )
         mend = "mend the result, then run the same command again."
-        _require_passed(s, checked, "the merge", mend)
+        require_passed(s, checked, "the merge", mend)
     elif landed:
         fork = s.open_fork()
         release = releases.here(fork, landed)
         with s.console.working("verify"):
             checked = verify.of_landed(s.sh, fork, release)
         mend = _how_to_mend_landed(s, checked, release.name)
-        _require_passed(s, checked, f"the sync to {release.name}", mend)
+        require_passed(s, checked, f"the sync to {release.name}", mend)
     else:
         name = releases.asked_name(tag)
         fork, work = s.open_work_tree()
-        verify_release(s, fork, work, releases.here(fork, name))
+        release = releases.here(fork, name)
+        with s.console.working("verify"):
+            checked = verify.of_work_tree(s.sh, fork, work, release)
+        drop = s.command("drop", path="PATH", reason="WHY")
+        mend = f"mend it in {work} and commit, or let it go: {drop}; "
+        mend += "then run the same command again."
+        require_passed(s, checked, f"the merge of {release.name}", mend)
 
 
-def verify_release(
-    s: Session, fork: Fork, work: Path, tag: Tag, *, as_step: bool = False
-) -> Verification:
-    """Check the merge of a release in a work tree. Raises CheckFailed if something is wrong.
+def require_passed(
+    s: Session, checked: Verification, what: str, then: str, *, as_step: bool = False
+) -> None:
+    """Print what the checks of a merge found. Raises CheckFailed if something is wrong or lost.
 
     as_step: whether the result of another task is what scripts get.
     """
-    with s.console.working("verify"):
-        checked = verify.of_work_tree(s.sh, fork, work, tag)
-    drop = s.command("drop", path="PATH", reason="WHY")
-    mend = f"mend it in {work} and commit, or let it go: {drop}; then run the same command again."
-    _require_passed(s, checked, f"the merge of {tag.name}", mend, as_step=as_step)
-    return checked
-
-
-def _require_passed(
-    s: Session, checked: Verification, what: str, then: str, *, as_step: bool = False
-) -> None:
-    """Print what the checks of a merge found. Raises CheckFailed if something is wrong or lost."""
     if s.json and not as_step:
         s.print_json(checked.as_json())
     show(s.console, checked, what)
@@ -124,19 +118,21 @@ def let_go(s: Session, path: str, reason: str, tag: str) -> None:
     checked = verify.of_merge(s.sh, fork, work, ours, theirs, state.head)
     account = checked.account
     gone = [*account.lost, *account.to_look_at] if account else []
-    if not gone:
+    taken_over = any(f.check == verify.TAKEN_OVER and f.path == path for f in checked.findings)
+    if not gone and not taken_over:
         raise Refused("this merge has lost nothing.", then="see `status`.")
     entries = [entry for entry in gone if entry.path == path]
-    if not entries:
+    if not entries and not taken_over:
         listed = ", ".join(map(printable, sorted({entry.path for entry in gone})[:5]))
         problem = f"nothing is lost in {printable(path)}, but in {listed}."
         raise Refused(problem, then="name one of them.")
-    drops_ = [drop for entry in entries if (drop := verify.drop_of(entry, reason))]
-    resolve.write_drops(s.sh, work, drops_)
+    more = [verify.drop_of(entry, reason) for entry in entries]
+    more += [Drop(path, reason, tag=tag)] if taken_over else []
+    resolve.write_drops(s.sh, work, more)
     message = f"chore: let changes to {path} go\n\n{reason}"
     done = s.sh.do("git -C {work} commit --quiet -m {message}", work=work, message=message)
     git.checked(done, "commit")
-    s.console.say(f"{counted(len(entries), 'change')} in {printable(path)} may go: {reason}")
+    s.console.say(f"{counted(len(more), 'change')} in {printable(path)} may go: {reason}")
 
 
 # --- Kept for another day -------------------------------------------------------------------------

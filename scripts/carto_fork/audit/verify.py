@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathspec import GitIgnoreSpec
 
 from ..fork import records, tags, version_files
 from ..fork.fork import Fork
-from ..fork.policy import Policy
+from ..fork.policy import POLICY_FILE, Policy, Side
 from ..fork.records import Drop
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts
@@ -167,10 +167,61 @@ def of_merge(
             *_unsound(sh, repo, result, *snapshots),
             *_workflows(policy, *snapshots),
             *_features(policy, snapshots[0]),
+            *_taken_over(sh, fork, repo, *snapshots),
         ]
         account, lost, own = accounting.result()
     findings += _mixed_units(policy, own, *snapshots)
     return Verification(tuple(findings), ours, theirs, result, account, lost)
+
+
+TAKEN_OVER = "the fork's own file"
+"""The check that `_taken_over` is."""
+
+
+def _taken_over(
+    sh: Shell, fork: Fork, repo: Path, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
+) -> Iterator[Finding]:
+    """Files by which this program is told what the fork wants, and that upstream has changed: only
+    people of the fork say what is in them."""
+    told = _peoples_drops(sh, repo, after.commit, ours.commit, theirs.commit)
+    bases = git.merge_bases(sh, repo, ours.commit, theirs.commit)
+    before = git.tree(sh, repo, bases[0]) if bases else {}
+    records_ = (records.DROPS_FILE, records.TAGS_FILE)
+    for path in (POLICY_FILE, *records_, *sorted(fork.policy.files.paths)):
+        now, foreign = after.tree.get(path), theirs.tree.get(path)
+        if foreign in (None, before.get(path)) or now in (None, ours.tree.get(path)):
+            continue
+        if any(drop.path == path and drop.side == Side.FORK.value for drop in told):
+            continue
+        if path in records_ and not _speaks(path, after, ours, theirs):
+            continue
+        back = f"restore --source={ours.commit[:10]} --" if path in ours.tree else "rm --"
+        what = f"upstream changes {path}, where only the fork decides; to undo: git {back} {path}"
+        yield Finding(TAKEN_OVER, what, path)
+
+
+def _speaks(path: str, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> bool:
+    """Whether anything of upstream's is in a file of records besides what the fork's side had."""
+    read = records.read_drops if path == records.DROPS_FILE else records.read_pins
+    try:
+        now, own, foreign = (
+            {str(entry) for entry in _entries(read(snapshot.text(path)))}
+            for snapshot in (after, ours, theirs)
+        )
+    except Refused:
+        return True
+    return not (now - own).isdisjoint(foreign)
+
+
+def _entries(of_file: Mapping[str, Any] | Sequence[Any]) -> Collection[Any]:
+    return of_file.items() if isinstance(of_file, Mapping) else of_file
+
+
+def _peoples_drops(
+    sh: Shell, repo: Path, result: str, ours: str, theirs: str
+) -> tuple[records.Drop, ...]:
+    texts = (git.show(sh, repo, commit, records.DROPS_FILE) for commit in (result, ours, theirs))
+    return records.peoples_drops(*texts)
 
 
 def _account(
@@ -181,8 +232,7 @@ def _account(
     own = authorship.of_fork(sh, fork, ours, theirs)
     lost = authorship.lost_of_fork(sh, fork, ours, theirs)
     healed = authorship.healed_commit(sh, repo, ours, lost) if lost else ours
-    texts = (git.show(sh, repo, commit, records.DROPS_FILE) for commit in (result, ours, theirs))
-    told = records.peoples_drops(*texts)
+    told = _peoples_drops(sh, repo, result, ours, theirs)
     account = ledger.read(sh, repo, healed, theirs, result, own, fork.policy, told)
     return account, lost, own
 
@@ -194,7 +244,7 @@ class _Snapshot:
     """
 
     def __init__(self, sh: Shell, repo: Path, commit: str, texts: dict[str, str | None]) -> None:
-        self._sh, self._repo, self._texts = sh, repo, texts
+        self._sh, self._repo, self._texts, self.commit = sh, repo, texts, commit
         self.tree = git.tree(sh, repo, commit)
 
     @property

@@ -36,7 +36,7 @@ def below(top: Path, path: str) -> Path:
 def _strange(place: Path, what: str) -> Refused:
     return Refused(
         f"{printable(str(place))} is {what}, and what belongs there is a file.",
-        then="look at how it got there, put it right, commit that, then run the same command again.",
+        then="see how it got there, put it right, commit that, then run the same command again.",
     )
 
 

@@ -11,7 +11,7 @@ from ..fork.fork import Fork
 from ..fork.session import Session
 from ..run import git
 from ..run.console import Console
-from ..run.errors import Refused, Usage
+from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.steps import Journal, Plan
 from ..run.text import counted
@@ -81,18 +81,23 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
             _leave(s, ready, work, held)
             return Run(fork, ready, work)
         _say_beginning(s.console, ready, fork)
-        if ready.finished:
-            todo = "" if steps.REQUESTED in ready.plan.conditions else "; nothing to do"
-            s.console.say(f"{ready.sync} is published already{todo}.")
-            s.run(steps.REQUEST, ready.plan, held, work)
-        elif leave:
-            s.run(steps.MERGE, ready.plan, held, work)
-            if work.resolution and work.resolution.unfinished:
-                _leave(s, ready, work, held)
+        try:
+            if ready.finished:
+                todo = "" if steps.REQUESTED in ready.plan.conditions else "; nothing to do"
+                s.console.say(f"{ready.sync} is published already{todo}.")
+                s.run(steps.REQUEST, ready.plan, held, work)
+            elif leave:
+                s.run(steps.MERGE, ready.plan, held, work)
+                if work.resolution and work.resolution.unfinished:
+                    _leave(s, ready, work, held)
+                else:
+                    s.run(steps.CONCLUDE, ready.plan, held, work)
             else:
-                s.run(steps.CONCLUDE, ready.plan, held, work)
-        else:
-            s.run(steps.UPGRADE, ready.plan, held, work)
+                s.run(steps.UPGRADE, ready.plan, held, work)
+        except CheckFailed:
+            if work.lost_something:  # its text has all that was found
+                request.write_text(work)
+            raise
         asked = steps.REQUESTED in ready.plan.conditions
         if PUSHES in ready.plan.conditions and not (asked or leave or s.sh.dry):
             request.write_text(work)

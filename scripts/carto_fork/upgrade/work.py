@@ -73,9 +73,17 @@ class Work:
 
     def verify(self) -> None:
         """Account for every change of both sides. Raises CheckFailed if something is wrong."""
-        checked = review.verify_release(self.s, self.fork, self.place, self.tag, as_step=True)
+        with self.s.console.working("verify"):
+            checked = verify.of_work_tree(self.s.sh, self.fork, self.place, self.tag)
         self._account = checked
+        # How to go on is for the step to say.
+        review.require_passed(self.s, checked, f"the merge of {self.tag.name}", "", as_step=True)
         review.keep(self.fork, self.tag.name, checked)
+
+    @property
+    def lost_something(self) -> bool:
+        """Whether the account of the merge has been made, and does not pass."""
+        return self._account is not None and not self._account.passed
 
     def decisions(self, ours: str) -> tuple[Decision, ...]:
         """One for each conflict of the merge; made in the object store if no step has made them.
