@@ -142,11 +142,13 @@ def test_an_upgrade_continues_after_a_rejected_push(
     before, refs = world.checkout(), world.refs(world.fork)
     origin = world.refs(world.origin)
     there = "carto/main" if line == DIRECT else f"upstream-sync/{TAG}"
+    lease = origin["refs/heads/carto/main"] if line == DIRECT else ""
     reject = hook(world.origin, "pre-receive", "echo 'frozen until Monday' >&2; exit 1")
     failed = world.run(line)
     message = re.sub(r" +$", "", failed.err, flags=re.MULTILINE)
     assert message == (
-        f"Failed: `git -C {WORK} push --atomic --no-follow-tags origin {SYNC}:refs/heads/{there}` "
+        f"Failed: `git -C {WORK} push --atomic --no-follow-tags "
+        f"--force-with-lease=refs/heads/{there}:{lease} origin {SYNC}:refs/heads/{there}` "
         "ended with exit code 1:\n"
         "  remote: frozen until Monday\n"
         "  To ~/origin.git\n"

@@ -21,7 +21,7 @@ from carto_fork.merge.hunks import Commit
 from carto_fork.run import steps
 from carto_fork.run.console import Console
 from carto_fork.run.errors import CheckFailed, ExitCode, Failed, Paused, Refused, Stop
-from carto_fork.run.shell import Shell
+from carto_fork.run.shell import Shell, withheld
 from carto_fork.run.steps import Condition, Journal, Plan, Runner, Step, locked
 from carto_fork.upgrade import request
 from carto_standin.github import GitHub
@@ -512,6 +512,7 @@ def test_the_first_command_that_fails_is_a_failed_check(stage: Stage) -> None:
     assert str(stopped) == (
         "Check failed: `sh -c 'exit 7'` ended with exit code 7 on the merged tree "
         f"(log: {stage.place}/logs/test.log).\n"
+        f"It did not see: {', '.join(withheld())}.\n"
         f"{UNTOUCHED}\n"
         f"Next: mend {stage.place}."
     )

@@ -376,6 +376,7 @@ def _publish(
     values = fork.values() | {
         "sync": name,
         "start": base,
+        "pushed": "",
         "place": str(place),
         "work": str(git.nearest(place)),
         "policy": str(git.nearest(fork.repository.home / POLICY_FILE)),

@@ -194,6 +194,8 @@ def plan(sh: Shell, fork: Fork, healing: Healing, *, direct: bool, push: bool) -
     known = fork.values() | {
         "sync": name,
         "start": fork.production_commit,
+        "base": fork.production_commit,
+        "pushed": fork.refs.commits.get(fork.tracking(fork.policy.remotes.origin, name), ""),
         "place": os.path.abspath(place),
         "work": str(git.nearest(place)),
         "checkout": str(git.nearest(checkout.path)) if checkout else "",

@@ -59,7 +59,9 @@ PUSH = Step(
     "Publish the branch.",
     when=PUSHES,
     run=(
-        "git -C {work} push --atomic --no-follow-tags {origin} refs/heads/{sync}:refs/heads/{sync}",
+        # Only if it is there as it was when this was planned.
+        "git -C {work} push --atomic --no-follow-tags --force-with-lease=refs/heads/{sync}:{pushed}"
+        " {origin} refs/heads/{sync}:refs/heads/{sync}",
     ),
     stuck="see what {origin} says, then run the same command again.",
 )
@@ -70,8 +72,9 @@ LANDING = (
         "Move the production branch on GitHub, fast-forward only.",
         when=DIRECT,
         run=(
-            "git -C {work} push --atomic --no-follow-tags {origin}"
-            " refs/heads/{sync}:refs/heads/{production}",
+            "git -C {work} push --atomic --no-follow-tags"
+            " --force-with-lease=refs/heads/{production}:{base}"
+            " {origin} refs/heads/{sync}:refs/heads/{production}",
         ),
         stuck="see what {origin} says, then run the same command again.",
     ),

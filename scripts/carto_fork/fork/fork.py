@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -304,3 +307,87 @@ def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
             f"{scrub(one)}.",
             f"{git.at(fork.path)} remote set-url {upstream.name} {upstream.url}",
         )
+
+
+# What a setting of git's can start: by the end of its key.
+_STARTS = re.compile(
+    r"filter\..*\.(clean|smudge|process)|diff\..*\.(textconv|command)|diff\.external"
+    r"|merge\..*\.driver|core\.(fsmonitor|sshcommand|askpass|gitproxy)|gpg\.(.*\.)?program"
+    r"|credential\.(.*\.)?helper|trailer\..*\.(cmd|command)",
+    re.IGNORECASE,
+)
+_INSTEAD = {
+    "clean": "",
+    "smudge": "",
+    "process": "",
+    "textconv": "cat",
+    "driver": "git merge-file --marker-size=%L %A %O %B",
+    "fsmonitor": "false",
+}
+
+
+def safe_settings(sh: Shell, fork: Fork) -> dict[str, str]:
+    """Settings of git's without which code that came with upstream's files could run.
+
+    What is named by a path in the work tree would be looked for in the merged tree. It comes from
+    the person's checkout instead, and only if production has it, too, or it is not tracked: a
+    checkout may show upstream's files. Where that is not so, git does without it.
+    """
+    safe = {
+        "submodule.recurse": "false",
+        "push.recurseSubmodules": "no",
+        "fetch.recurseSubmodules": "no",
+    }
+    home = fork.home.absolute()
+    for key, values in fork.settings.items():
+        value = values[-1]
+        if key == "core.hookspath":
+            path = home / Path(value).expanduser()
+            if path.is_relative_to(home):
+                trusted = _is_productions(sh, fork, path.relative_to(home))
+                safe[key] = str(path if trusted else home / ".git" / "no-hooks")
+        elif key == "core.attributesfile" and not Path(value).expanduser().is_absolute():
+            safe[key] = os.devnull
+        elif _STARTS.fullmatch(key) and (found := _from_checkout(sh, fork, value)) != value:
+            safe[key] = found or _INSTEAD.get(key.rpartition(".")[2], "")
+            if not found and key.startswith("filter."):
+                safe[f"{key.rpartition('.')[0]}.required"] = "false"
+    return safe
+
+
+def _from_checkout(sh: Shell, fork: Fork, value: str) -> str:
+    """A command line whose paths in the work tree are those of the checkout; "" if one is not to
+    be trusted."""
+    home = fork.home.absolute()
+    try:
+        words = shlex.split(value)
+    except ValueError:
+        return value
+    line = value
+    for word in words:
+        path = Path(word.removeprefix("!"))
+        relative = not path.is_absolute() and not word.startswith(("-", "~", "%", "$"))
+        inside = path.is_absolute() and path.is_relative_to(home)
+        if not (inside or (relative and (path.parent.name or (home / path).exists()))):
+            continue
+        place = home / path
+        if not place.exists() or not _is_productions(sh, fork, place.relative_to(home)):
+            return ""
+        line = line.replace(str(path), str(place), 1) if relative else line
+    return line
+
+
+def _is_productions(sh: Shell, fork: Fork, path: Path) -> bool:
+    """Whether what a checkout holds in a place is the fork's: nothing of it is tracked otherwise
+    than production has it."""
+    if ".." in path.parts or not fork.production_commit:
+        return False
+    first = path.parts[0] if path.parts else "."
+    answer = sh.ask(
+        "git -C {home} --literal-pathspecs diff --quiet --no-ext-diff --no-textconv {commit} --"
+        " {first}",
+        home=fork.home,
+        commit=fork.production_commit,
+        first=first,
+    )
+    return answer.ok

@@ -25,7 +25,7 @@ from ..run.console import Console
 from ..run.errors import ExitCode, Failed, Interrupted, Refused, Stop
 from ..run.shell import Shell
 from ..run.steps import Journal, Runner
-from .fork import Fork, open_fork
+from .fork import Fork, open_fork, safe_settings
 
 # Of invoke's own options that take the next word as their value: those that decide which tasks are
 # found, and the others.
@@ -160,6 +160,7 @@ class Session(Runner):
         Raises Refused where there is no fork.
         """
         fork = open_fork(self.sh, self.path)
+        self.sh.settings = safe_settings(self.sh, fork)
         if fork.problem and not whatever_policy:
             raise fork.problem
         return fork

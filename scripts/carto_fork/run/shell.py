@@ -225,6 +225,7 @@ class Shell:
 
     context: invoke's; of it only ``--dry`` is used.
     stream: where people read (standard error when standard output carries JSON).
+    settings: of git's, that outrank all others for every command from now on.
     """
 
     def __init__(self, context: Context, stream: TextIO | None = None) -> None:
@@ -233,6 +234,7 @@ class Shell:
         self.stream = stream or sys.stdout
         self._found: dict[Hashable, Any] = {}
         self._talks: dict[tuple[str, ...], Talk] = {}
+        self.settings: Mapping[str, str] = {}
         self._turns: dict[Hashable, threading.Lock] = {}
         self._starting = threading.Lock()
         weakref.finalize(self, _end, self._talks)
@@ -301,7 +303,7 @@ class Shell:
                 input=given or None,
                 stdin=None if given else subprocess.DEVNULL,
                 capture_output=True,
-                env=environment(GIT_OPTIONAL_LOCKS="0"),
+                env=environment(**self._configured(), GIT_OPTIONAL_LOCKS="0"),
                 timeout=timeout,
             )
         except subprocess.TimeoutExpired:
@@ -336,6 +338,15 @@ class Shell:
         if "fetch" in words:  # it may bring the history that a shallow clone lacked
             self._found.clear()
         return self._start(words, within=within, live=live, stdin=stdin, without=without)
+
+    def _configured(self) -> dict[str, str]:
+        """The variables that hand the settings on to git, behind those of the caller's."""
+        count = os.environ.get("GIT_CONFIG_COUNT", "")
+        first = int(count) if count.isdecimal() else 0
+        variables = {"GIT_CONFIG_COUNT": str(first + len(self.settings))} if self.settings else {}
+        for number, (key, value) in enumerate(self.settings.items(), first):
+            variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        return variables
 
     def show(self, line: str) -> None:
         """Print a line to paste, with every byte of the paths in it."""
@@ -377,7 +388,7 @@ class Shell:
                 out_stream=streams or None,
                 err_stream=streams or None,
                 encoding="utf-8",
-                env=environment(without=without),
+                env=environment(without=without, **self._configured()),
                 replace_env=True,
                 asynchronous=False,
                 disown=False,

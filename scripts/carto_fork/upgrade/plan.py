@@ -93,6 +93,7 @@ def fetch_plan(fork: Fork, target: Target) -> Plan:
         "base": target.base,
         "sync": sync,
         "start": target.pushed or target.base,
+        "pushed": target.pushed,
     }
     production = fork.origin_production
     published = fork.tracking(fork.policy.remotes.origin, sync)

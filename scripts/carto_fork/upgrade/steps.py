@@ -123,7 +123,7 @@ MERGE = (
         "Merge exactly the tag; conflicts are for the next step.",
         run=(
             "git -C {work} -c rerere.enabled=false -c merge.conflictStyle=diff3"
-            " merge -s ort --no-ff --no-commit -m {message} refs/tags/{tag}",
+            " merge -s ort --no-ff --no-commit -m {message} {commit}",
         ),
         # Exit code 1: merged as far as git can, with conflicts.
         allow=(0, 1),

@@ -57,6 +57,8 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
         s.run(steps.FETCH_UPGRADE, fetch, held)
         if s.sh.dry:
             release = _as_known_here(s, fork, release)
+        else:
+            fork = _with_what_arrived(s, fork, release)
         try:
             fork = fork.at(s.sh, release.base)
             _set_aside(s, fork, held, release.tag.name, release.commit)
@@ -124,6 +126,21 @@ def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None
         conditions |= {steps.VERSION}
     values = ready.plan.values | {"unfinished": message}
     s.run(steps.LEAVE, replace(ready.plan, values=values, conditions=conditions), held, work)
+
+
+def _with_what_arrived(s: Session, fork: Fork, release: releases.Target) -> Fork:
+    """The fork after the fetch. Raises Refused if another tag came than the one that was seen."""
+    fork = replace(fork, refs=git.refs(s.sh, fork.path))
+    name = release.tag.name
+    if (now := fork.refs.commits.get(f"refs/tags/{name}")) != release.commit:
+        came = now[:10] if now else "nothing"
+        raise Refused(
+            f"upstream's tag {name} was {release.commit[:10]} a moment ago, and {came} arrived: "
+            "somebody moves it.",
+            untouched="Your checkout, your branches and origin are as they were.",
+            then="ask upstream why, then run the same command again; it starts from the new one.",
+        )
+    return fork
 
 
 def _as_known_here(s: Session, fork: Fork, release: releases.Target) -> releases.Target:
