@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from ..run.text import counted, printable
 from . import ledger, soundness
 from .ledger import Entry, Ledger
 
+_CHECKED = (".py", ".toml", ".json", ".yml", ".yaml")
 _WORKFLOWS = ".github/workflows/"
 
 
@@ -154,8 +155,8 @@ def of_merge(
     """
     policy = fork.policy
     ours, theirs, result = (git.commit_of(sh, repo, rev) for rev in (ours, theirs, result))
-    # What became of the hunks is for git to say, whether the files are sound for Python: neither
-    # waits for the other.
+    # What became of the hunks is for git to say, whether the files are sound for Python. Neither
+    # waits for the other: one after the other takes 1.3 to 1.7 times as long on LiteLLM.
     with ThreadPoolExecutor(max_workers=1) as pool:
         accounting = pool.submit(_account, sh, fork, repo, ours, theirs, result)
         texts: dict[str, str | None] = {}
@@ -165,12 +166,12 @@ def of_merge(
             *_not_the_release(sh, fork, repo, theirs),
             *_leftover_markers(sh, repo, ours, theirs, result),
             *_unsound(sh, repo, result, *snapshots),
-            *_workflows(policy, *snapshots),
+            *_workflows(policy, *snapshots[:2]),
             *_features(policy, snapshots[0]),
             *_taken_over(sh, fork, repo, *snapshots),
         ]
         account, lost, own = accounting.result()
-    findings += _mixed_units(policy, own, *snapshots)
+    findings += _mixed_units(policy, own, snapshots[0], snapshots[2])
     return Verification(tuple(findings), ours, theirs, result, account, lost)
 
 
@@ -252,38 +253,14 @@ class _Snapshot:
         return self.tree.keys()
 
     def text(self, path: str) -> str | None:
-        if path not in self.tree:
-            return None
-        self.fetch([path])
-        return self._texts[self.tree[path][1]]
+        _, name = self.tree.get(path, ("", ""))
+        if name and name not in self._texts:
+            text = git.contents(self._sh, self._repo, [name])[0]
+            self._texts[name] = None if text is None or "\0" in text else text
+        return self._texts[name] if name else None
 
     def version(self, path: str) -> str:
         return self.tree.get(path, ("", ""))[1]
-
-    def fetch(self, paths: Iterable[str]) -> None:
-        """Read many files at once."""
-        names = {self.tree[path][1] for path in paths if path in self.tree} - self._texts.keys()
-        found = git.blobs(self._sh, self._repo, names)
-        for name in names:
-            text = found.get(name)
-            self._texts[name] = None if text is None or "\0" in text else text
-
-    def fetch_imported(self, paths: Iterable[str]) -> None:
-        """Read at once what some Python files import, as far as a glance at them tells."""
-        wanted = set()
-        for path in paths:
-            for dots, module, names in _IMPORT.findall(self.text(path) or ""):
-                above = path.split("/")[: -len(dots)] if dots else []
-                place = "/".join([*above, *filter(None, module.split("."))])
-                for stem in (place, *(f"{place}/{name}" for name in re.findall(r"\w+", names))):
-                    wanted |= {f"{stem}.py", f"{stem}/__init__.py"}
-        self.fetch(wanted)
-
-
-_IMPORT = re.compile(
-    r"^[ \t]*(?:from|import)[ \t]+(\.*)([\w.]*)(?:[ \t]+import[ \t]*(\([^)]*|[^\n]*))?",
-    re.MULTILINE,
-)
 
 
 def last_merge(sh: Shell, fork: Fork, work: Path, tag: str) -> tuple[str, str]:
@@ -390,49 +367,40 @@ def _unsound(
 ) -> list[Finding]:
     """Files that no longer parse, names that nothing defines, imports that lead nowhere."""
     # What is upstream's file in upstream's tree was sound there.
-    changed = [path for path, entry in after.tree.items() if theirs.tree.get(path) != entry]
     checked = [
-        path for path in changed if path.endswith((".py", ".toml", ".json", ".yml", ".yaml"))
+        path
+        for path, entry in after.tree.items()
+        if theirs.tree.get(path) != entry and path.endswith(_CHECKED)
     ]
-    python = [path for path in checked if path.endswith(".py")]
-    for snapshot in (after, ours, theirs):
-        snapshot.fetch(checked)
-        snapshot.fetch_imported(python)
-    gone = sorted((theirs.tree.keys() | ours.tree.keys()) - after.tree.keys())
     # A file that upstream deleted and the fork has not touched is upstream's business.
-    gone = [path for path in gone if path in theirs.tree]
-    found = soundness.problems(
-        checked, after, [ours, theirs], deleted=gone, importers=_importers(sh, repo, result, after)
+    gone = sorted(theirs.tree.keys() - after.tree.keys())
+    problems = soundness.problems(
+        checked,
+        after,
+        [ours, theirs],
+        deleted=gone,
+        importers=lambda names: _importers(sh, repo, result, names),
     )
     return [
         Finding(
             problem.check, printable(f"{problem.path}:{problem.line}: {problem.what}"), problem.path
         )
-        for problem in found
+        for problem in problems
     ]
 
 
-def _importers(
-    sh: Shell, repo: Path, result: str, after: _Snapshot
-) -> Callable[[Sequence[str]], Sequence[str]]:
-    """What finds the Python files that name something, and reads them all at once."""
-
-    def find(names: Sequence[str]) -> Sequence[str]:
-        found: set[str] = set()
-        for batch in batches([re.escape(name) for name in names], 4000):
-            words = ["git", "-C", str(repo), "grep", "-l", "-z", "-w", "-E", "--full-name"]
-            answer = sh.read([*words, "-e", "|".join(batch), result, "--", ":(top)*.py"])
-            listed = git.checked(answer, "importing files", 1).fields()
-            found.update(entry.partition(":")[2] for entry in listed)
-        after.fetch(found)
-        return sorted(found)
-
-    return find
+def _importers(sh: Shell, repo: Path, result: str, names: Sequence[str]) -> list[str]:
+    """The Python files that name something."""
+    paths: set[str] = set()
+    for batch in batches([re.escape(name) for name in names], 4000):
+        words = ["git", "-C", str(repo), "grep", "-l", "-z", "-w", "-E", "--full-name"]
+        answer = sh.read([*words, "-e", "|".join(batch), result, "--", ":(top)*.py"])
+        listed = git.checked(answer, "importing files", 1).fields()
+        paths.update(entry.partition(":")[2] for entry in listed)
+    return sorted(paths)
 
 
-def _workflows(
-    policy: Policy, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
-) -> list[Finding]:
+def _workflows(policy: Policy, after: _Snapshot, ours: _Snapshot) -> list[Finding]:
     """Disabled workflows that run again, and new ones that strangers can start."""
     back = [
         Finding("disabled workflow", f"{path} is active again", path)
@@ -457,7 +425,6 @@ def _workflows(
 
 def _features(policy: Policy, after: _Snapshot) -> list[Finding]:
     """Features of the manifest of which something is missing."""
-    after.fetch(path for feature in policy.feature for path in feature.files)
     found = []
     for feature in policy.feature:
         origin = f", from {feature.origin}" if feature.origin else ""
@@ -473,11 +440,7 @@ def _features(policy: Policy, after: _Snapshot) -> list[Finding]:
 
 
 def _mixed_units(
-    policy: Policy,
-    own: Customisations,
-    after: _Snapshot,
-    ours: _Snapshot,
-    theirs: _Snapshot,
+    policy: Policy, own: Customisations, after: _Snapshot, theirs: _Snapshot
 ) -> list[Finding]:
     """Generated trees that hold parts of another build beside upstream's; what a commit of the
     fork's own put there, and upstream has not, is the fork's."""
