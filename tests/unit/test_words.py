@@ -20,9 +20,9 @@ MOST = {
     r"\bRaises [\w, ]+ where\b": 70,
     r"\bwhere (there|it|they|one|some|something|nothing|nobody) (is|are|has|have)\b": 63,
     r"\b(is|are) (a person's|yours)\b": 8,
-    r"\b(goes|went|go) on\b": 26,
+    r"\b(goes|went|go) on\b": 27,
     r"\blets? [\w ]{0,20}\bgo\b": 15,
-    r"\bstands?\b": 104,
+    r"\bstands?\b": 105,
     r"\b(speaks?|stands?) against\b": 3,
 }
 """A phrase, and how often it may occur."""

@@ -97,6 +97,7 @@ LANDING = (
         "Put the work tree away, unless it holds files unknown to git.",
         when=TIDIES,
         run=("git -C {repo} -c status.showUntrackedFiles=normal worktree remove {place}",),
+        removes="{place}",
         allow=(0, 128),
     ),
     Step(

@@ -236,12 +236,16 @@ def session(
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(ExitCode.CLOSED)
         except OSError as error:
-            if error.errno not in _DISK_FULL:
-                raise
+            if error.errno in _DISK_FULL:
+                what, then = f"the disk is full: {error}", "make room"
+            else:
+                name = shlex.quote(str(error.filename or "/tmp"))
+                what = f"{name} cannot be used: {error.strerror or error}"
+                then = f"see what is there (ls -ld {name}) and put it right"
             raise Failed(
-                f"the disk is full: {error}.",
+                f"{what}.",
                 untouched="What was done so far is kept.",
-                then=f"make room, then run `{made.again}` again.",
+                then=f"{then}, then run `{made.again}` again.",
             ) from None
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shlex
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
+
+import msgspec
 
 from .console import Console
 from .errors import CheckFailed, Failed, Refused, Stop
@@ -25,6 +29,7 @@ class _Entry:
     pid: int
     task: str
     unfinished: list[str] = field(default_factory=list)
+    removing: dict[str, float] = field(default_factory=dict)
 
 
 class Journal:
@@ -37,26 +42,38 @@ class Journal:
         # A run that ends by itself leaves the file empty, or what is unfinished.
         self.after_kill = before is not None
         self._descriptor = descriptor
-        self._note(_Entry(os.getpid(), task, before.unfinished if before else []))
+        left = (before.unfinished, before.removing) if before else ([], {})
+        self._note(_Entry(os.getpid(), task, *left))
 
     @property
     def unfinished(self) -> list[str]:
         """Directories that are in no state that anybody chose; absolute paths."""
         return self._entry.unfinished
 
-    def begin(self, directory: str) -> None:
-        """Note that a step is about to make or change a directory."""
-        others = [path for path in self.unfinished if path != directory]
-        self._note(replace(self._entry, unfinished=[*others, directory]))
+    @property
+    def removing(self) -> dict[str, float]:
+        """Directories that a run has begun to remove, absolute paths, and when, in seconds since
+        the epoch."""
+        return self._entry.removing
+
+    def begin(self, directory: str, *, removing: bool = False) -> None:
+        """Note that a step is about to make or change a directory, or to remove it."""
+        self.end(directory)
+        if removing:
+            self._note(replace(self._entry, removing={**self.removing, directory: time.time()}))
+        else:
+            self._note(replace(self._entry, unfinished=[*self.unfinished, directory]))
 
     def end(self, directory: str) -> None:
         """Note that the directory is in order, or gone."""
-        left = [path for path in self.unfinished if path != directory]
-        self._note(replace(self._entry, unfinished=left))
+        if directory in (*self.unfinished, *self.removing):
+            unfinished = [path for path in self.unfinished if path != directory]
+            removing = {path: when for path, when in self.removing.items() if path != directory}
+            self._note(replace(self._entry, unfinished=unfinished, removing=removing))
 
     def close(self) -> None:
         """Give the lock back; what is unfinished stays noted."""
-        if not self.unfinished:
+        if not self.unfinished and not self.removing:
             self._write(b"")
         os.close(self._descriptor)
 
@@ -103,8 +120,8 @@ def locked(common: Path, task: str) -> Iterator[Journal]:
 
 def _read(descriptor: int) -> _Entry | None:
     try:
-        return _Entry(**json.loads(os.pread(descriptor, 1 << 20, 0)))
-    except (ValueError, TypeError):
+        return msgspec.json.decode(os.pread(descriptor, 1 << 20, 0), type=_Entry)
+    except (ValueError, msgspec.MsgspecError):
         return None
 
 
@@ -137,6 +154,7 @@ class Step:
     done: probes; when all of them succeed the step is done already. Exit code 1 is a no. One probe
         may name alternatives, as `a || b`.
     makes: a directory that is in no state anybody chose while the step runs, an absolute path.
+    removes: a directory that the step removes, all that is in it being safe elsewhere.
     undo: command lines that undo half of the step, for when it fails or is interrupted. If it is
         killed instead, the next run finds the directory noted in the journal.
     allow: exit codes that are no failure.
@@ -152,6 +170,7 @@ class Step:
     when: Condition | None = None
     done: tuple[str, ...] = ()
     makes: str = ""
+    removes: str = ""
     undo: tuple[str, ...] = ()
     allow: tuple[int, ...] = (0,)
     stuck: str = "run the same command again."
@@ -271,11 +290,11 @@ class Runner:
     @contextmanager
     def _noted(self, step: Step, plan: Plan, journal: Journal | None) -> Iterator[None]:
         """Keep in the journal what the step makes, for as long as that is neither old nor new."""
-        if not step.makes or not journal:
+        if not (step.makes or step.removes) or not journal:
             yield
             return
-        [directory] = fill(step.makes, plan.values)
-        journal.begin(directory)
+        [directory] = fill(step.makes or step.removes, plan.values)
+        journal.begin(directory, removing=bool(step.removes))
         try:
             yield
         except BaseException:
@@ -322,6 +341,11 @@ class Runner:
         kind = CheckFailed if step.commands else Failed
         known = None if step.commands else cure("\n".join(said))
         then = f"{known.then}, then run the same command again ({known.meaning})." if known else ""
+        if lock := _LOCKED.search("\n".join(said)):
+            then = (
+                f"see whether a git is still at work here (ps -C git -o pid,args); if none is, "
+                f"rm {shlex.quote(lock[1])}, then run the same command again."
+            )
         return kind(
             f"`{command_line(words)}` {answer.ending}:\n  " + "\n  ".join(said[-8:]),
             untouched=_untouched(step, plan),
@@ -338,6 +362,9 @@ def _in_words_of(step: Step, plan: Plan) -> Iterator[None]:
         own = isinstance(stop, Refused | Failed)
         then = stop.then if own else _sentence(step.stuck, plan)
         raise type(stop)(stop.what, untouched=_untouched(step, plan), then=then) from None
+
+
+_LOCKED = re.compile(r"'([^']+\.lock)': File exists")
 
 
 def _untouched(step: Step, plan: Plan) -> str:

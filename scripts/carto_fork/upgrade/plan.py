@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
@@ -28,7 +27,7 @@ from ..merge import authorship
 from ..run import files, git, github
 from ..run.errors import Refused
 from ..run.shell import Shell
-from ..run.steps import Condition, Journal, Plan
+from ..run.steps import Condition, Plan
 from ..run.text import counted, printable
 from . import steps
 
@@ -228,15 +227,6 @@ def _passed(tag: Tag, check: str) -> str:
     return f"refs/carto-fork/passed/{tag.name}/{check}"
 
 
-def remove_stale_lock(sh: Shell, work: Path) -> None:
-    """Remove the lock that a killed git left on the index of an upgrade's work tree.
-
-    Nobody else works there: this run holds the fork's lock.
-    """
-    if (work / ".git").exists():
-        git.path_of(sh, work, "index.lock").unlink(missing_ok=True)
-
-
 def _version_before(sh: Shell, fork: Fork, target: Target) -> str:
     """The version that the production branch states; "" where the policy names no version file."""
     for file in fork.policy.version_files:
@@ -292,34 +282,6 @@ def _require_same_tag(sh: Shell, fork: Fork, target: Target) -> None:
 def place_of(fork: Fork, tag: str) -> Path:
     """Where the work tree of an upgrade belongs."""
     return fork.place_for(fork.policy.branches.sync_for(tag))
-
-
-def set_aside(sh: Shell, fork: Fork, journal: Journal, place: Path, commit: str) -> Path | None:
-    """Move away what a killed run left unfinished where an upgrade's work tree belongs.
-
-    Nothing is removed: somebody may have worked there since. Returns where it is now; None where
-    there was nothing, or the merge is there after all.
-    """
-    if str(place) not in journal.unfinished:
-        return None
-    aside = None
-    if os.path.lexists(place) and not _holds_merge(sh, place, commit):
-        numbers = (place.with_name(f"{place.name}.cut-{number}") for number in count(1))
-        aside = next(path for path in numbers if not os.path.lexists(path))
-        place.rename(aside)
-        # Git takes it for the work tree no longer, and forgets that there was one.
-        (aside / ".git").unlink(missing_ok=True)
-        words = ["worktree", "remove", "--force", "--force", str(place)]
-        sh.run(["git", "-C", str(fork.path), *words])
-    journal.end(str(place))
-    return aside
-
-
-def _holds_merge(sh: Shell, place: Path, commit: str) -> bool:
-    """Whether a merge of a commit is in progress or concluded in a work tree."""
-    merging = sh.ask("git -C {work} rev-parse --quiet --verify MERGE_HEAD^0", work=place)
-    question = "git -C {work} merge-base --is-ancestor {commit} HEAD"
-    return merging.line == commit or sh.ask(question, work=place, commit=commit).ok
 
 
 def _work_trees(sh: Shell, fork: Fork, sync: str, tag: str) -> tuple[Path, Path | None]:

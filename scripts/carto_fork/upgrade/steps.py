@@ -273,6 +273,7 @@ ABORT = (
         "Remove the work tree of the upgrade.",
         when=WORKTREE_HERE,
         run=("git -C {repo} worktree remove --force --force {place}",),
+        removes="{place}",
     ),
     Step(
         "branch",

@@ -15,7 +15,7 @@ from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.steps import Journal, Plan
 from ..run.text import counted
-from . import plan, request, steps
+from . import plan, recovery, request, steps
 from .plan import Options, Upgrade
 from .work import Work, waits
 
@@ -61,13 +61,11 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
             fork = _with_what_arrived(s, fork, release)
         try:
             fork = fork.at(s.sh, release.base)
-            _set_aside(s, fork, held, release.tag.name, release.commit)
+            fork = _put_in_order(s, fork, held, release.tag.name, release.commit)
             ready = plan.prepare(s.sh, fork, release, options)
         except Refused as refusal:
             refusal.untouched = fetch.untouched
             raise
-        if held and held.after_kill:
-            plan.remove_stale_lock(s.sh, ready.work)
         ready = replace(ready, plan=_with_drop(s, ready))
         work = Work(
             s,
@@ -158,13 +156,16 @@ def _as_known_here(s: Session, fork: Fork, release: releases.Target) -> releases
     return release
 
 
-def _set_aside(s: Session, fork: Fork, held: Journal | None, tag: str, commit: str) -> None:
-    """Keep what a killed run left where the work tree belongs, out of the way."""
-    if held and (aside := plan.set_aside(s.sh, fork, held, plan.place_of(fork, tag), commit)):
+def _put_in_order(s: Session, fork: Fork, held: Journal | None, tag: str, commit: str) -> Fork:
+    """Begin from what earlier runs have left; the fork with its refs as they are then."""
+    if held is None:
+        return fork
+    if aside := recovery.put_in_order(s.sh, fork, held, tag, commit):
         s.console.say(
-            f"An earlier run was killed while it made the work tree. What it left is in "
-            f"{git.nearest(aside)}; remove it when nobody needs it."
+            "An earlier run was cut off, and its work tree cannot be used. What is in it is kept "
+            f"in {git.nearest(aside)}; remove it when nobody needs it."
         )
+    return replace(fork, refs=git.refs(s.sh, fork.path))
 
 
 def give_up(s: Session, options: Options) -> None:
@@ -173,7 +174,7 @@ def give_up(s: Session, options: Options) -> None:
     with s.locked(fork.repository) as held:
         name = plan.under_way(fork, options)
         commit = fork.refs.commits.get(f"refs/tags/{name}", "")
-        _set_aside(s, fork, held, name, commit)
+        fork = _put_in_order(s, fork, held, name, commit)
         abort = plan.abort_plan(s.sh, fork, name)
         s.run(steps.SAVE, abort, held)
         branch = f"refs/heads/{abort.values['sync']}"
