@@ -83,7 +83,7 @@ def _is_readable(sh: Shell, place: Path) -> bool:
 def _changed_since(place: Path, when: float) -> bool:
     """Whether anything in a directory was written after a time, in seconds since the epoch."""
     return any(
-        os.lstat(os.path.join(folder, name)).st_mtime > when
+        (Path(folder) / name).lstat().st_mtime > when
         for folder, _, names in os.walk(place)
         for name in names
     )
