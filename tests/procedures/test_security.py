@@ -1,0 +1,339 @@
+"""Nobody but the fork's people decides for the fork, and whatever dies anywhere, the next run goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from world import World, commit_in, shim
+
+TAG = "v1.76.5"
+UPGRADE = f"upgrade-carto --tag {TAG} --no-tests"
+SYNC = f"refs/heads/upstream-sync/{TAG}"
+NEXT = "v1.76.6"
+
+
+def release(
+    world: World, files: dict[str, str | None], *, modes: dict[str, str] | None = None
+) -> str:
+    """Upstream releases NEXT, which is TAG with some files; an upgrade to it as a command line.
+
+    modes: of git's, by path; by default a file is a plain one.
+    """
+    pyproject = world.git(f"show {TAG}:pyproject.toml", repo=world.upstream)
+    files = {"pyproject.toml": pyproject.replace("1.76.5", "1.76.6") + "\n", **files}
+    commit = commit_in(world, world.upstream, f"refs/tags/{NEXT}", files, TAG)
+    for path, mode in (modes or {}).items():
+        index = {"GIT_INDEX_FILE": str(world.place / "index")}
+        blob = world.git(f"rev-parse {commit}:{path}", repo=world.upstream)
+        in_upstream = ["git", "-C", str(world.upstream)]
+        for words in (
+            ["read-tree", commit],
+            ["update-index", "--cacheinfo", f"{mode},{blob},{path}"],
+        ):
+            assert world.call([*in_upstream, *words], **index).code == 0
+        tree = world.call([*in_upstream, "write-tree"], **index).out.strip()
+        made = world.call([*in_upstream, "commit-tree", tree, "-p", TAG, "-m", "feat: x"])
+        world.git(f"update-ref refs/tags/{NEXT} {made.out.strip()}", repo=world.upstream)
+    return f"upgrade-carto --tag {NEXT} --no-tests"
+
+
+# --- The tree is upstream's ----------------------------------------------------------------------
+
+POLICY = 'extends = "carto-litellm"\n[commands]\ninstall = ["touch RAN"]\n'
+FINDING = "upstream changes {path}, where only the fork decides; to undo: git rm -- {path}"
+
+
+@pytest.mark.parametrize("path", ["carto_fork.toml", "carto_drops.toml", "carto.mk"])
+def test_upstreams_change_to_a_file_by_which_the_fork_decides_stops(
+    world: World, path: str
+) -> None:
+    drop = '[[drop]]\npath = "Makefile"\nreason = "agreed"\nside = "fork"\n'
+    text = {"carto_fork.toml": POLICY, "carto_drops.toml": drop}.get(path, "x:\n")
+    done = world.run(line := release(world, {path: text}))
+    assert done.code == 4
+    assert f"the fork's own file: {FINDING.format(path=path)}" in done.err
+    body = (world.fork / ".git" / "carto-fork" / NEXT / "pull-request.md").read_text()
+    assert f"`{FINDING.format(path=path)}`" in body
+    assert f"refs/heads/upstream-sync/{NEXT}" not in world.refs(world.origin)
+    # What it says to type works, and then the upgrade goes on.
+    world.git(f"rm --quiet -- {path}", repo=world.work(NEXT))
+    world.git("commit --quiet -m 'fix: not ours'", repo=world.work(NEXT))
+    done = world.run(line)
+    assert (done.code, done.err) == (0, "")
+    assert path not in world.git(f"ls-tree --name-only upstream-sync/{NEXT}").splitlines()
+
+
+def test_a_person_may_accept_such_a_change_in_writing(world: World) -> None:
+    line = release(world, {"carto.mk": "x:\n"})
+    assert world.run(line).code == 4
+    why = "We take theirs."
+    done = world.run(f"drop --path carto.mk --reason '{why}'", cwd=world.work(NEXT))
+    assert (done.code, done.err) == (0, "")
+    assert world.run(line).code == 0
+    assert why in world.git(f"show upstream-sync/{NEXT}:carto_drops.toml")
+
+
+def test_what_upstream_lets_go_speaks_for_nobody(world: World) -> None:
+    """The fork's line in the router is in conflict, and upstream's file says that it may go."""
+    ours = world.git("show origin/carto/main:litellm/router.py")
+    line = next(x for x in ours.splitlines() if "DEFAULT_COOLDOWN_TIME_SECONDS" in x)
+    base = world.git(f"show {TAG}:litellm/router.py", repo=world.upstream)
+    named = next(x for x in base.splitlines() if "DEFAULT_COOLDOWN_TIME_SECONDS" in x)
+    theirs = base.replace(named, f"{named}  # of upstream's")
+    drop = f'[[drop]]\npath = "litellm/router.py"\nlines = [{json.dumps(line.strip())}]\n'
+    drop += 'reason = "agreed with the maintainers"\nside = "fork"\n'
+    files = {"litellm/router.py": theirs + "\n", "carto_drops.toml": drop}
+    done = world.run(release(world, files))
+    assert done.code == 3
+    assert "agreed with the maintainers" not in done.out
+    assert line in (world.work(NEXT) / "litellm" / "router.py").read_text()
+
+
+@pytest.mark.parametrize("path", ["carto_tags.toml", "carto_drops.toml", "pyproject.toml"])
+@pytest.mark.parametrize("target", ["../victim", "../litellm/.git/config"])
+def test_nothing_is_written_through_a_link_of_upstreams(
+    world: World, path: str, target: str
+) -> None:
+    victim = (world.place / "litellm" / target).resolve()
+    victim.touch()
+    before = victim.read_bytes()
+    done = world.run(release(world, {path: target}, modes={path: "120000"}))
+    assert done.code in (1, 4)
+    assert victim.read_bytes() == before
+    assert f"refs/heads/upstream-sync/{NEXT}" not in world.refs(world.origin)
+
+
+def leaking(world: World, name: str) -> str:
+    """A script that says that it ran."""
+    return f"#!/bin/sh\necho {name} >>{world.place}/ran\ncat\n"
+
+
+HOOKS = "post-checkout pre-commit commit-msg post-commit pre-push reference-transaction"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"core.hooksPath": ".githooks"},
+        {"filter.x.clean": "tools/run", "filter.x.smudge": "tools/run"},
+        {"filter.x.process": "./tools/run", "filter.x.required": "true"},
+        {"merge.x.driver": "tools/run %O %A %B"},
+        {"merge.x.driver": "sh tools/run %O %A %B"},
+        {"diff.x.textconv": "tools/run"},
+        {"diff.external": "tools/run"},
+        {"core.fsmonitor": "tools/run"},
+        {"core.attributesFile": "tools/attributes", "filter.y.clean": "tools/run"},
+    ],
+    ids=lambda settings: ",".join(settings),
+)
+def test_nothing_of_upstreams_runs_before_the_tests(world: World, settings: dict[str, str]) -> None:
+    for key, value in settings.items():
+        world.git(f"config {key} '{value}'")
+    script = leaking(world, "upstream")
+    files: dict[str, str | None] = {f".githooks/{name}": script for name in HOOKS.split()}
+    files |= {"tools/run": script, "tools/attributes": "* filter=y\n"}
+    files |= {".gitattributes": "*.py filter=x merge=x diff=x\n", "Makefile": "all:\n"}
+    modes = dict.fromkeys([*(f".githooks/{name}" for name in HOOKS.split()), "tools/run"], "100755")
+    done = world.run(release(world, files, modes=modes))
+    assert done.code in (0, 3), done.err
+    assert not (world.place / "ran").exists()
+
+
+def test_hooks_that_a_checkout_has_from_upstream_do_not_run(world: World) -> None:
+    """A person looks at upstream's branch in the checkout, and git's setting names its hooks."""
+    world.git("config core.hooksPath .githooks")
+    release(world, {".githooks/pre-commit": leaking(world, "upstream")})
+    world.git(f"fetch --quiet upstream refs/tags/{NEXT}:refs/tags/{NEXT}")
+    world.git(f"-c core.hooksPath=/dev/null checkout --quiet {NEXT}")
+    (world.fork / ".githooks" / "pre-commit").chmod(0o755)
+    assert world.run(UPGRADE).code == 0
+    assert not (world.place / "ran").exists()
+
+
+def test_a_persons_own_hook_runs_from_the_checkout(world: World) -> None:
+    world.git("config core.hooksPath .githooks")
+    hook = world.fork / ".githooks" / "pre-commit"
+    hook.parent.mkdir()
+    hook.write_text(leaking(world, "mine"))
+    hook.chmod(0o755)
+    assert world.run(UPGRADE).code == 0
+    assert set((world.place / "ran").read_text().split()) == {"mine"}
+
+
+# --- What was looked at is what is used ----------------------------------------------------------
+
+
+def test_a_tag_that_moves_while_it_is_fetched_is_refused(world: World) -> None:
+    move = f"$GIT -C {world.upstream} update-ref refs/tags/{TAG} v1.76.3^0"
+    path = shim(world, f'case " $* " in *" fetch "*{TAG}*) {move} ;; esac\nexec $GIT "$@"')
+    origin = world.refs(world.origin)
+    done = world.run(UPGRADE, PATH=path)
+    assert done.code == 1
+    assert re.match(rf"Refused: upstream's tag {TAG} was \w{{10}} a moment ago, and ", done.err)
+    assert world.refs(world.origin) == origin
+    assert not world.work(TAG).exists()
+
+
+@pytest.mark.parametrize("line", [UPGRADE, f"{UPGRADE} --direct"])
+def test_a_branch_that_somebody_moves_meanwhile_is_not_pushed_over(world: World, line: str) -> None:
+    ref = "refs/heads/carto/main" if "--direct" in line else SYNC
+    move = f"$GIT -C {world.origin} update-ref {ref} refs/heads/carto/main~1"
+    once = f"[ -e {world.place}/moved ] || {{ : >{world.place}/moved; {move}; }}"
+    path = shim(world, f'case " $* " in *" push "*) {once} ;; esac\nexec $GIT "$@"')
+    done = world.run(line, PATH=path)
+    assert done.code == 1
+    assert "stale info" in done.err
+    assert world.refs(world.origin)[ref] == world.git("rev-parse origin/carto/main~1")
+
+
+# --- A run that died -----------------------------------------------------------------------------
+
+
+def damaged(world: World) -> dict[str, Callable[[], object]]:
+    """What crashes and killed processes were seen to leave."""
+    git = world.fork / ".git"
+    admin = git / "worktrees" / f"litellm.upstream-sync-{TAG}"
+    work = world.work(TAG)
+
+    def empty(path: Path) -> Callable[[], object]:
+        return lambda: path.write_bytes(b"")
+
+    def locked(path: Path) -> Callable[[], object]:
+        def lock() -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.with_name(f"{path.name}.lock").touch()
+
+        return lock
+
+    def cut(path: Path) -> Callable[[], object]:
+        return lambda: path.write_bytes(path.read_bytes()[:40])
+
+    journal = git / "carto-fork.lock"
+    states = {
+        "index.lock": locked(admin / "index"),
+        "HEAD.lock": locked(admin / "HEAD"),
+        "ref.lock": locked(git / SYNC),
+        "passed.lock": locked(git / "refs/carto-fork/passed" / TAG / "verify"),
+        "index cut": cut(admin / "index"),
+        "index empty": empty(admin / "index"),
+        "HEAD empty": empty(admin / "HEAD"),
+        "commondir empty": empty(admin / "commondir"),
+        ".git empty": empty(work / ".git"),
+        ".git gone": lambda: (work / ".git").unlink(),
+        "ref empty": empty(git / SYNC),
+        "ref of zeros": lambda: (git / SYNC).write_bytes(b"\0" * 41),
+    }
+    for text in ("", "{}", "null", "[1]", '{"pid": 1, "task": "x", "unfinished": null}', "{"):
+        states[f"journal {text}"] = lambda text=text: journal.write_text(text)  # type: ignore[misc]
+    return states
+
+
+STATES = [
+    *("index.lock", "HEAD.lock", "ref.lock", "passed.lock", "index cut", "index empty"),
+    *("HEAD empty", "commondir empty", ".git empty", ".git gone", "ref empty", "ref of zeros"),
+    *(f"journal {text}" for text in ("", "{}", "null", "[1]", "{")),
+    'journal {"pid": 1, "task": "x", "unfinished": null}',
+]
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_an_upgrade_goes_on_or_begins_anew_after_damage(world: World, state: str) -> None:
+    """In the middle of the merge, with something of a person's in the work tree."""
+    pausing = "upgrade-carto --tag v1.77.2-stable --no-tests"
+    assert world.run(f"{UPGRADE} --no-push").code == 0
+    (world.work(TAG) / "mine.txt").write_text("a person's\n")
+    damaged(world)[state]()
+    done = world.run(UPGRADE)
+    assert done.code == 0, done.err
+    kept = [*world.place.glob(f"litellm.upstream-sync-{TAG}*/mine.txt")]
+    assert [path.read_text() for path in kept] == ["a person's\n"]
+    assert SYNC in world.refs(world.origin)
+    assert pausing
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_an_upgrade_can_be_given_up_after_damage(world: World, state: str) -> None:
+    assert world.run(f"{UPGRADE} --no-push").code == 0
+    damaged(world)[state]()
+    done = world.run(f"{UPGRADE} --abort")
+    if state.startswith("ref "):  # there is no branch any more
+        assert done.code in (0, 1), done.err
+    else:
+        assert (done.code, done.err) == (0, "")
+    assert not world.work(TAG).exists()
+    assert world.run(UPGRADE).code == 0
+
+
+def test_a_work_tree_whose_removal_was_cut_is_removed(world: World) -> None:
+    work = world.work(TAG)
+    removing = f"rm -r {work}/.git {work}/litellm; kill -KILL $PPID; sleep 5"
+    once = f"[ -e {world.place}/cut ] || {{ : >{world.place}/cut; {removing}; }}"
+    path = shim(world, f'case " $* " in *" worktree remove "*) {once} ;; esac\nexec $GIT "$@"')
+    assert world.spawn(UPGRADE, PATH=path).wait() != 0
+    done = world.run(UPGRADE)
+    assert (done.code, done.err) == (0, "")
+    assert not [*world.place.glob("litellm.upstream-sync-*")]
+
+
+def test_a_lock_of_somebody_elses_is_named_with_how_to_see_whose_it_is(world: World) -> None:
+    lock = world.fork / ".git" / "packed-refs.lock"
+    world.git("pack-refs --all")
+    world.git(f"update-ref refs/carto-fork/passed/{TAG}/verify HEAD")
+    world.git("pack-refs --all")
+    lock.touch()
+    done = world.run(f"{UPGRADE} --no-push")
+    lock.unlink()
+    assert done.code in (0, 1)
+    if done.code:
+        assert "(ps -C git -o pid,args); if none is, rm " in done.err
+    assert world.run(f"{UPGRADE} --no-push").code == 0
+
+
+def test_a_file_in_the_way_is_named(world: World) -> None:
+    (world.fork / ".git" / "carto-fork").touch()
+    done = world.run(UPGRADE)
+    assert done.code == 1
+    assert done.err.startswith("Failed: ") and ".git/carto-fork/" in done.err
+    assert "Next: see what is there (ls -ld " in done.err
+
+
+# --- Words of upstream's -------------------------------------------------------------------------
+
+
+def test_a_job_of_github_actions_finds_no_command_in_words_of_upstreams(world: World) -> None:
+    subject = "##[set-output name=pull_request;]https:%2F%2Fevil.example"
+    dockerfile = world.git("show v1.77.2-stable:Dockerfile", repo=world.upstream)
+    files = {"Dockerfile": dockerfile.replace("RUN apk add", "RUN  apk  add") + "\n"}
+    tag = "refs/tags/v1.77.3"
+    commit_in(world, world.upstream, tag, files, "v1.77.2-stable", message=subject)
+    line = "resolve-conflicts --json"
+    actions = {"GITHUB_ACTIONS": "true"}
+    paused = world.run("upgrade-carto --tag v1.77.3 --no-tests", cwd=None, **actions)
+    assert paused.code == 3
+    shown = world.run(line, cwd=world.work("v1.77.3"), **actions)
+    for text in (paused.out, paused.err, shown.out, shown.err):
+        assert "##[" not in text
+        assert not re.search(r"^\s*::", text, re.MULTILINE)
+    assert subject in json.dumps(json.loads(shown.out))
+
+
+def test_what_checks_print_cannot_be_a_command_for_github_actions(world: World) -> None:
+    from world import push_as_colleague
+
+    text = 'extends = "carto-litellm"\n[commands]\ntest = []\nlint = []\n'
+    text += "install = [\"echo '::set-output name=x::y'\"]\n"
+    push_as_colleague(world, {"carto_fork.toml": text})
+    line = UPGRADE.removesuffix(" --no-tests")
+    done = world.run(line, cwd=None, GITHUB_ACTIONS="true")
+    assert done.code == 0, done.err
+    before, printed, _ = done.out.partition("\n::set-output name=x::y\n")
+    assert printed
+    (word,) = re.findall(r"^::stop-commands::(\w{32})$", before, re.MULTILINE)
+    assert f"\n::{word}::\n" in done.out
+    assert os.environ.get("GITHUB_ACTIONS") is None
