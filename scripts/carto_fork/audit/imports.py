@@ -81,8 +81,8 @@ class Tree:
         """Whether there is such a module, and it binds a name or may do so."""
         if path not in self.paths:
             return False
-        # What begins a line binds most names: parsing every module for them instead doubles the
-        # time that a real upgrade of LiteLLM takes here.
+        # What begins a line binds most names. To parse every module for them instead makes the
+        # search for unsound files 1.1 to 1.8 times as long on upgrades of LiteLLM.
         if self.version(path) not in self._read:
             text = "\n" + (self.text(path) or "")
             starts = ("def {}(", "async def {}(", "class {}(", "class {}:", "{} = ", "{}: ")
@@ -210,8 +210,8 @@ def dangling(path: str, result: Tree, sides: Sequence[Tree]) -> list[tuple[int, 
     same = [side for side in sides if side.version(path) == result.version(path)]
 
     def leads_nowhere(wanted: _Import) -> bool:
-        # The same import on the same ground leads where it led. To read the modules instead takes
-        # `verify` of LiteLLM 1.5 times as long.
+        # The same import on the same ground leads where it led. To read the modules instead makes
+        # the search for unsound files 1.2 to 2.2 times as long on upgrades of LiteLLM.
         ground = result.ground(path, wanted)
         if any(side.ground(path, wanted) == ground for side in same):
             return False
@@ -243,7 +243,8 @@ def dangling(path: str, result: Tree, sides: Sequence[Tree]) -> list[tuple[int, 
 def _statements(text: str) -> str:
     """Every import statement of a text, and maybe more; the whole text if that is not sure.
 
-    To parse these first makes `verify` of LiteLLM up to 1.5 times as fast: most files need no more.
+    Most files need no more. To parse all of them instead makes the search for unsound files 1.1 to
+    2.3 times as long on upgrades of LiteLLM.
     """
     statements = _STATEMENT.findall(text)
     return "\n".join(statements) if len(statements) == len(_IMPORT.findall(text)) else text

@@ -63,6 +63,9 @@ class Problem:
     line: int
     what: str
 
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.what}"
+
 
 def problems(
     changed: Sequence[str],
