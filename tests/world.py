@@ -247,17 +247,19 @@ def commit_in(
     *parents: str,
     tree: str = "",
     message: str = "chore: a change of a colleague",
+    modes: Mapping[str, str] | None = None,
 ) -> str:
     """Commit in a repository without a work tree, move a ref there, and return the commit.
 
     files: what changes in a tree, None for a file that goes. parents: default: where the ref is.
-    tree: the tree that changes; default: the first parent's.
+    tree: the tree that changes; default: the first parent's. modes: of git's, by path; default: as
+    it was, and 100644 for a new file.
     """
     revs = (f"{parent}^0" for parent in parents or (ref,))
     first, *others = world.git("rev-parse", *revs, repo=repo).split()
     start = world.git("rev-parse", f"{tree or first}^{{tree}}", repo=repo)
     listed = world.git("ls-tree -r -z", start, "--", *files, repo=repo).split("\0")[:-1]
-    modes = {line.partition("\t")[2]: line[:6].encode() for line in listed}
+    known = {line.partition("\t")[2]: line[:6] for line in listed} | {**(modes or {})}
     who = b"Colleague <colleague@example.com> 1759233600 +0000"  # when all commits are made here
     stream = [b"commit %s\nauthor %s\ncommitter %s\n" % (ref.encode(), who, who)]
     stream += [data(f"{message}\n".encode()), b"from %s\n" % first.encode()]
@@ -267,7 +269,8 @@ def commit_in(
         if text is None:
             stream += [b"D %s\n" % quoted(path)]
         else:
-            stream += [b"M %s inline %s\n" % (modes.get(path, b"100644"), quoted(path))]
+            mode = known.get(path, "100644").encode()
+            stream += [b"M %s inline %s\n" % (mode, quoted(path))]
             stream += [data(text.encode())]
     words = ["git", "-C", str(repo), "fast-import", "--quiet", "--force"]
     subprocess.run(words, input=b"".join(stream), check=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import tomli
 
+from carto_fork.run.shell import withheld
 from carto_fork.sandbox.history import Change, Commit, History
 from carto_fork.sandbox.litellm import upstream_and_fork
 from world import (
@@ -193,7 +194,9 @@ def test_an_upgrade_continues_after_the_disk_was_full(tmp_path: Path, told: bool
     assert "Traceback" not in failed.err
     first, *_, untouched, then = failed.err.splitlines()
     work = f"../litellm.upstream-sync-{NEXT}"
-    assert first.startswith(f"Failed: `{MERGE.replace(WORK, work).replace(TAG, NEXT)}` ")
+    commit = world.git(f"rev-parse {NEXT}^0", repo=world.upstream)
+    merge = MERGE.replace(WORK, work).replace(f"refs/tags/{TAG}", commit).replace(TAG, NEXT)
+    assert first.startswith(f"Failed: `{merge}` ")
     assert ("  error: unable to write file litellm/big.txt\n" in failed.err) == told
     assert untouched == AS_BEFORE.strip()
     assert then == f"Next: run `invoke {line}` again."
@@ -241,6 +244,7 @@ def test_failing_tests_on_the_merged_tree_stop_the_upgrade(tmp_path: Path) -> No
     message = (
         "Check failed: `make test-unit` ended with exit code 2 on the merged tree "
         f"(log: .git/carto-fork/{NEXT}/test.log).\n"
+        f"It did not see: {', '.join(withheld())}.\n"
         f"{AS_BEFORE}"
         f"Next: mend it in ../{work.name}, commit, then run `invoke {UPGRADE_NEXT}` again "
         "(--no-tests leaves this out).\n"

@@ -160,7 +160,7 @@ class Session(Runner):
         Raises Refused where there is no fork.
         """
         fork = open_fork(self.sh, self.path)
-        self.sh.settings = safe_settings(self.sh, fork)
+        self.sh.configure(safe_settings(self.sh, fork))
         if fork.problem and not whatever_policy:
             raise fork.problem
         return fork

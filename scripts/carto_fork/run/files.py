@@ -54,6 +54,7 @@ def read_text(path: Path) -> str:
 
 def replace_text(path: Path, text: str) -> None:
     """Give an existing file a new content, keeping its mode; a full disk leaves it as it was."""
+    path = path.resolve()
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".carto-fork.")
     try:
         with os.fdopen(descriptor, "wb") as file:

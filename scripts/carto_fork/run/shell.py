@@ -191,10 +191,10 @@ def _lasts(words: Sequence[str], feed: Sequence[str]) -> bool:
     """Whether the answer to a question can never change: git is asked about objects alone, each
     named by its hash."""
     given = list(words[: words.index("--")] if "--" in words else words)
-    if given[:2] != ["git", "-C"] or _ABOUT_REFS.intersection(given):
-        return False
     rest = [word for word in given[3:] if not word.startswith("-")]
-    if not rest or rest[0] not in _ABOUT_OBJECTS:
+    if given[:2] != ["git", "-C"] or not rest or rest[0] not in _ABOUT_OBJECTS:
+        return False
+    if rest[0] != "merge-base" and _ABOUT_REFS.intersection(given):
         return False
     named = [*rest[1:], *feed]
     return bool(named) and all(map(_FIXED.fullmatch, named))
@@ -225,7 +225,6 @@ class Shell:
 
     context: invoke's; of it only ``--dry`` is used.
     stream: where people read (standard error when standard output carries JSON).
-    settings: of git's, that outrank all others for every command from now on.
     """
 
     def __init__(self, context: Context, stream: TextIO | None = None) -> None:
@@ -234,7 +233,7 @@ class Shell:
         self.stream = stream or sys.stdout
         self._found: dict[Hashable, Any] = {}
         self._talks: dict[tuple[str, ...], Talk] = {}
-        self.settings: Mapping[str, str] = {}
+        self._settings: Mapping[str, str] = {}
         self._turns: dict[Hashable, threading.Lock] = {}
         self._starting = threading.Lock()
         weakref.finalize(self, _end, self._talks)
@@ -269,6 +268,12 @@ class Shell:
                 self._found[key] = answer
             return answer
 
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Set what outranks all of git's settings for every command from now on."""
+        self._settings = dict(settings)
+        _end(self._talks)  # they began with others
+        self._talks.clear()
+
     def once(self, key: Hashable, find: Callable[[], T]) -> T:
         """What was found out before under a key; if nothing was, what is found now.
 
@@ -290,7 +295,7 @@ class Shell:
         key = tuple(words)
         with self._starting:
             if key not in self._talks or self._talks[key].process.poll() is not None:
-                self._talks[key] = Talk(words)
+                self._talks[key] = Talk(words, environment(**self._configured()))
             return self._talks[key]
 
     def _read(self, words: Sequence[str], timeout: int | None, lines: Sequence[str]) -> Answer:
@@ -343,8 +348,8 @@ class Shell:
         """The variables that hand the settings on to git, behind those of the caller's."""
         count = os.environ.get("GIT_CONFIG_COUNT", "")
         first = int(count) if count.isdecimal() else 0
-        variables = {"GIT_CONFIG_COUNT": str(first + len(self.settings))} if self.settings else {}
-        for number, (key, value) in enumerate(self.settings.items(), first):
+        variables = {"GIT_CONFIG_COUNT": str(first + len(self._settings))} if self._settings else {}
+        for number, (key, value) in enumerate(self._settings.items(), first):
             variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         return variables
 
@@ -406,14 +411,14 @@ class Talk:
     process: reads from its standard input and writes to its standard output for as long as asked.
     """
 
-    def __init__(self, words: Sequence[str]) -> None:
+    def __init__(self, words: Sequence[str], variables: Mapping[str, str]) -> None:
         # A session of its own: Ctrl-C is for what changes something, this ends with its input.
         self.process = subprocess.Popen(
             words,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment(GIT_OPTIONAL_LOCKS="0"),
+            env={**variables, "GIT_OPTIONAL_LOCKS": "0"},
             start_new_session=True,
         )
         self._turn = threading.Lock()

@@ -57,11 +57,11 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
         s.run(steps.FETCH_UPGRADE, fetch, held)
         if s.sh.dry:
             release = _as_known_here(s, fork, release)
-        else:
-            fork = _with_what_arrived(s, fork, release)
         try:
             fork = fork.at(s.sh, release.base)
-            fork = _put_in_order(s, fork, held, release.tag.name, release.commit)
+            if held:
+                _put_in_order(s, fork, held, release.tag.name, release.commit)
+                fork = _with_what_arrived(s, fork, release)
             ready = plan.prepare(s.sh, fork, release, options)
         except Refused as refusal:
             refusal.untouched = fetch.untouched
@@ -156,16 +156,13 @@ def _as_known_here(s: Session, fork: Fork, release: releases.Target) -> releases
     return release
 
 
-def _put_in_order(s: Session, fork: Fork, held: Journal | None, tag: str, commit: str) -> Fork:
-    """Begin from what earlier runs have left; the fork with its refs as they are then."""
-    if held is None:
-        return fork
+def _put_in_order(s: Session, fork: Fork, held: Journal, tag: str, commit: str) -> None:
+    """Begin from what earlier runs have left."""
     if aside := recovery.put_in_order(s.sh, fork, held, tag, commit):
         s.console.say(
             "An earlier run was cut off, and its work tree cannot be used. What is in it is kept "
             f"in {git.nearest(aside)}; remove it when nobody needs it."
         )
-    return replace(fork, refs=git.refs(s.sh, fork.path))
 
 
 def give_up(s: Session, options: Options) -> None:
@@ -174,7 +171,9 @@ def give_up(s: Session, options: Options) -> None:
     with s.locked(fork.repository) as held:
         name = plan.under_way(fork, options)
         commit = fork.refs.commits.get(f"refs/tags/{name}", "")
-        fork = _put_in_order(s, fork, held, name, commit)
+        if held:
+            _put_in_order(s, fork, held, name, commit)
+            fork = replace(fork, refs=git.refs(s.sh, fork.path))
         abort = plan.abort_plan(s.sh, fork, name)
         s.run(steps.SAVE, abort, held)
         branch = f"refs/heads/{abort.values['sync']}"
