@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from world import World, commit_in, shim
+from world import Done, World, commit_in, shim
 
 TAG = "v1.76.5"
 UPGRADE = f"upgrade-carto --tag {TAG} --no-tests"
@@ -37,12 +37,12 @@ POLICY = 'extends = "carto-litellm"\n[commands]\ninstall = ["touch RAN"]\n'
 FINDING = "upstream changes {path}, where only the fork decides; to undo: git rm -- {path}"
 
 
-@pytest.mark.parametrize("path", ["carto_fork.toml", "carto_drops.toml", "carto.mk"])
+@pytest.mark.parametrize("path", ["carto_fork.toml", "carto_tags.toml", "carto.mk"])
 def test_upstreams_change_to_a_file_by_which_the_fork_decides_stops(
     world: World, path: str
 ) -> None:
-    drop = '[[drop]]\npath = "Makefile"\nreason = "agreed"\nside = "fork"\n'
-    text = {"carto_fork.toml": POLICY, "carto_drops.toml": drop}.get(path, "x:\n")
+    pin = f'[tags]\n"v9" = {{ object = "{"1" * 40}", commit = "{"1" * 40}" }}\n'
+    text = {"carto_fork.toml": POLICY, "carto_tags.toml": pin}.get(path, "x:\n")
     done = world.run(line := release(world, {path: text}))
     assert done.code == 4
     assert f"the fork's own file: {FINDING.format(path=path)}" in done.err
@@ -54,7 +54,8 @@ def test_upstreams_change_to_a_file_by_which_the_fork_decides_stops(
     world.git("commit --quiet -m 'fix: not ours'", repo=world.work(NEXT))
     done = world.run(line)
     assert (done.code, done.err) == (0, "")
-    assert path not in world.git(f"ls-tree --name-only upstream-sync/{NEXT}").splitlines()
+    if path != "carto_tags.toml":
+        assert path not in world.git(f"ls-tree --name-only upstream-sync/{NEXT}").splitlines()
 
 
 def test_a_person_may_accept_such_a_change_in_writing(world: World) -> None:
@@ -69,6 +70,8 @@ def test_a_person_may_accept_such_a_change_in_writing(world: World) -> None:
 
 def test_what_upstream_lets_go_speaks_for_nobody(world: World) -> None:
     """The fork's line in the router is in conflict, and upstream's file says that it may go."""
+    commit_in(world, world.origin, "refs/heads/carto/main", {"carto_drops.toml": None})
+    world.git("fetch --quiet origin")
     ours = world.git("show origin/carto/main:litellm/router.py")
     line = next(x for x in ours.splitlines() if "DEFAULT_COOLDOWN_TIME_SECONDS" in x)
     base = world.git(f"show {TAG}:litellm/router.py", repo=world.upstream)
@@ -92,7 +95,7 @@ def test_nothing_is_written_through_a_link_of_upstreams(
     victim.touch()
     before = victim.read_bytes()
     done = world.run(release(world, {path: target}, modes={path: "120000"}))
-    assert done.code in (1, 4)
+    assert done.code in (1, 3, 4)
     assert victim.read_bytes() == before
     assert f"refs/heads/upstream-sync/{NEXT}" not in world.refs(world.origin)
 
@@ -230,13 +233,22 @@ STATES = [
 ]
 
 
+def repaired(world: World, line: str) -> Done:
+    """Run a task; if it names what to remove first, do that and run it again."""
+    done = world.run(line)
+    if rm := re.search(r"^Next: (rm .*), then run `", done.err, re.MULTILINE):
+        assert world.paste(rm[1].replace("~", str(world.place))).code == 0
+        done = world.run(line)
+    return done
+
+
 @pytest.mark.parametrize("state", STATES)
 def test_an_upgrade_goes_on_or_begins_anew_after_damage(world: World, state: str) -> None:
     """In the middle of the merge, with something of a person's in the work tree."""
     assert world.run(f"{UPGRADE} --no-push").code == 0
     (world.work(TAG) / "mine.txt").write_text("a person's\n")
     damaged(world)[state]()
-    done = world.run(UPGRADE)
+    done = repaired(world, UPGRADE)
     assert done.code == 0, done.err
     kept = [*world.place.glob(f"litellm.upstream-sync-{TAG}*/mine.txt")]
     assert [path.read_text() for path in kept] == ["a person's\n"]
@@ -247,11 +259,8 @@ def test_an_upgrade_goes_on_or_begins_anew_after_damage(world: World, state: str
 def test_an_upgrade_can_be_given_up_after_damage(world: World, state: str) -> None:
     assert world.run(f"{UPGRADE} --no-push").code == 0
     damaged(world)[state]()
-    done = world.run(f"{UPGRADE} --abort")
-    if state.startswith("ref "):  # there is no branch any more
-        assert done.code in (0, 1), done.err
-    else:
-        assert (done.code, done.err) == (0, "")
+    done = repaired(world, f"{UPGRADE} --abort")
+    assert (done.code, done.err) == (0, "")
     assert not world.work(TAG).exists()
     assert world.run(UPGRADE).code == 0
 

@@ -142,6 +142,12 @@ def refs(sh: Shell, repo: Path) -> Refs:
     """The repository's refs."""
     # Peels tags from what packed-refs says; for-each-ref would open every one of them.
     answer = sh.ask("git -C {repo} show-ref --dereference", repo=repo)
+    if bad := re.search(r"bad ref (refs/\S+)", answer.err):
+        file = path_of(sh, repo, bad[1])
+        raise Refused(
+            f"{bad[1]} names no commit; a machine that went down leaves such files.",
+            then=f"rm {quote(str(file))}, then run the same command again.",
+        )
     # Exit code 1: there is none.
     return parsed_refs(checked(answer, "refs", 1).out)
 

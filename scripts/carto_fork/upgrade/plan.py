@@ -476,7 +476,9 @@ def under_way(fork: Fork, options: Options) -> str:
     known = tags.classify(name, fork.policy.tags)
     others = [tag for tag in fork.refs.tags() if known and _is_meant(tag, known, fork.policy)]
     for tag in [name, *others]:
-        if f"refs/heads/{fork.policy.branches.sync_for(tag)}" in fork.refs.objects:
+        branch = f"refs/heads/{fork.policy.branches.sync_for(tag)}"
+        # A machine that went down may have left the work tree without its branch.
+        if branch in fork.refs.objects or (place_of(fork, tag) / ".git").exists():
             return tag
     raise Refused(f"no upgrade to {name} is under way here.", then="see `status`.")
 
@@ -492,11 +494,12 @@ def abort_plan(sh: Shell, fork: Fork, tag: str) -> Plan:
         "place": os.path.abspath(work),
         "given_up": f"wip: what there was of the upgrade to {tag} when it was given up",
     }
-    conditions = {steps.BRANCH_HERE}
+    here = f"refs/heads/{sync}" in fork.refs.objects
+    conditions = {steps.BRANCH_HERE} if here else set()
     if work.exists():
         state = git.work_state(sh, work)
         conditions.add(steps.WORKTREE_HERE)
-        if state.merging or state.dirty or state.untracked:
+        if here and (state.merging or state.dirty or state.untracked):
             conditions.add(steps.UNSAVED)
     return Plan(values, frozenset(conditions), "Your checkout and origin are as they were.")
 

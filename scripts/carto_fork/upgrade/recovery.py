@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from contextlib import suppress
@@ -75,9 +76,24 @@ def _is_readable(sh: Shell, place: Path) -> bool:
     """Whether git can say what is going on in a work tree, and takes it for one of its own."""
     if not (place / ".git").is_file():
         return False
-    top = sh.ask("git -C {work} rev-parse --path-format=absolute --show-toplevel", work=place)
-    state = sh.ask("git -C {work} status --porcelain --no-renames -z", work=place)
-    return top.ok and state.ok and Path(top.line).resolve() == place.resolve()
+    question = "git -C {work} rev-parse --path-format=absolute --show-toplevel --git-path index"
+    answer = sh.ask(question, work=place)
+    if not answer.ok:
+        return False
+    top, index = map(Path, answer.line.split("\n"))
+    head = sh.ask("git -C {work} rev-parse --quiet --verify HEAD^0", work=place)
+    return top.resolve() == place.resolve() and head.ok and _is_whole(index)
+
+
+def _is_whole(index: Path) -> bool:
+    """Whether an index ends with its own checksum. Git does not look, and takes what is left of one
+    that was cut for a wish to delete the rest."""
+    data = index.read_bytes() if index.is_file() else b""
+    sums = {len(made(b"").digest()): made for made in (hashlib.sha1, hashlib.sha256)}
+    return any(
+        len(data) > size and data[-size:] in (made(data[:-size]).digest(), bytes(size))
+        for size, made in sums.items()
+    )
 
 
 def _changed_since(place: Path, when: float) -> bool:
@@ -94,6 +110,9 @@ def _git_is_at_work(place: Path, branch: str) -> bool:
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if not (process / "comm").read_text().startswith("git"):
+                continue
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            if parent == str(os.getpid()):  # asked by this run
                 continue
             words = (process / "cmdline").read_bytes().decode("utf-8", "replace")
             if str(place) in words or branch in words or (process / "cwd").resolve() == place:

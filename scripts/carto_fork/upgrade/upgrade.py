@@ -177,7 +177,7 @@ def give_up(s: Session, options: Options) -> None:
         abort = plan.abort_plan(s.sh, fork, name)
         s.run(steps.SAVE, abort, held)
         branch = f"refs/heads/{abort.values['sync']}"
-        head = git.refs(s.sh, fork.path).commits[branch]
+        head = git.refs(s.sh, fork.path).commits.get(branch, "")
         s.run(steps.ABORT, abort, held)
     if not s.sh.dry:
         _say_given_up(s.console, s.sh, fork, abort.values["sync"], head)
@@ -273,8 +273,8 @@ def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str)
 
     head: where its sync branch was.
     """
-    console.say(f"Given up. {sync} was at {head[:10]}.")
-    if not git.is_ancestor(sh, fork.path, head, fork.production_commit):
+    console.say(f"Given up. {sync} was at {head[:10]}." if head else "Given up.")
+    if head and not git.is_ancestor(sh, fork.path, head, fork.production_commit):
         console.row("This brings it back: ", f"{git.at(fork.path)} branch {sync} {head}")
     origin = fork.policy.remotes.origin
     if fork.tracking(origin, sync) in fork.refs.objects:
