@@ -27,7 +27,7 @@ WORKFLOWS = {
     if path.startswith(".github/workflows/")
 }
 """The workflows that the embedded sandbox's fork is given, by name."""
-INSTALL = "python -m pip install --requirement .github/carto-fork.txt"
+INSTALL = "python -I -m pip install --requirement .github/carto-fork.txt"
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 _TOKEN = re.compile(r"\s*('(?:[^']|'')*'|&&|\|\||==|!=|[!(),]|[\w*-]+(?:\.[\w*-]+)*)")
@@ -204,7 +204,9 @@ class Actions:
         (self.place / "bin").mkdir(parents=True)
         start = "from carto_fork.program import main; main()"
         tasks = f"exec {sys.executable} -c '{start}' \"$@\""
-        for name, script in ({"carto-fork": tasks} | self.commands).items():
+        installed = f'echo "$@" >>{self.place / "installed"}; cat "$6" >>{self.place / "installed"}'
+        usual = {"carto-fork": tasks, "python": installed}
+        for name, script in (usual | self.commands).items():
             (self.place / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
             (self.place / "bin" / name).chmod(0o755)
         slugs = {self.world.slug: self.world.origin, self.world.upstream_slug: self.world.upstream}
@@ -323,6 +325,7 @@ class Actions:
             "GITHUB_REF_NAME": github["ref_name"],
             "GITHUB_EVENT_NAME": github["event_name"],
             "GITHUB_OUTPUT": str(output),
+            "RUNNER_TEMP": str(self.place),
             "GITHUB_STEP_SUMMARY": str(self.place / "summary"),
         }
         variables = usual | self.environment | env

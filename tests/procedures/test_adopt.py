@@ -66,7 +66,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
     assert done.out == (
         "  carto_fork.toml                            new, 2 lines\n"
         "  .github/workflows/carto-upstream-sync.yml  changed by the team\n"
-        "  .github/workflows/carto-guard.yml          new, 36 lines\n"
+        "  .github/workflows/carto-guard.yml          new, 41 lines\n"
         "  .github/workflows/carto_release.yaml       changed by the team\n"
         "  .github/workflows/carto_ghcr_deploy.yaml   changed by the team\n"
         "  carto.mk                                   new, 37 lines\n"

@@ -109,8 +109,9 @@ def test_a_tag_builds_the_images_of_the_release(world: World, hub: GitHub) -> No
 
 def guarded(world: World, message: str) -> Actions:
     """A pull request with one commit, as the guard's job finds it."""
-    base = world.git(f"rev-parse {PRODUCTION}", repo=world.origin)
-    files = {"litellm/new.py": "NEW = 1\n"}
+    tasks = {".github/carto-fork.txt": "carto-fork==1\n"}
+    base = commit_in(world, world.origin, PRODUCTION, tasks, message="chore: what is installed")
+    files = {"litellm/new.py": "NEW = 1\n", ".github/carto-fork.txt": "evil==1\n"}
     head = commit_in(world, world.origin, "refs/heads/feature/x", files, base, message=message)
     merge = commit_in(
         world, world.origin, "refs/pull/7/merge", {}, base, head, tree=head, message="Merge"
@@ -129,6 +130,20 @@ def guarded(world: World, message: str) -> Actions:
 def test_a_pull_request_passes_the_guard(world: World, hub: GitHub) -> None:
     run = guarded(world, "feat: something new").run("carto-guard.yml")
     assert run.results == {"guard": "success"}, run.log
+
+
+def test_the_guard_installs_what_production_names(world: World, hub: GitHub) -> None:
+    actions = guarded(world, "feat: another judge")
+    assert actions.run("carto-guard.yml").results == {"guard": "success"}
+    assert (actions.place / "installed").read_text().splitlines()[1:] == ["carto-fork==1"]
+
+
+def test_the_guard_says_that_production_names_nothing_yet(world: World, hub: GitHub) -> None:
+    actions = guarded(world, "whatever")
+    commit_in(world, world.origin, PRODUCTION, {".github/carto-fork.txt": None})
+    run = actions.run("carto-guard.yml")
+    assert run.results == {"guard": "success"}
+    assert "carto/main has no .github/carto-fork.txt yet: nothing is checked here." in run.log
 
 
 def test_the_guard_stops_a_pull_request(world: World, hub: GitHub) -> None:
