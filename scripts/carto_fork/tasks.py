@@ -463,7 +463,7 @@ def doctor(
     """
     from .health import doctor as looking
 
-    looking.doctor(s, looking.Options(check, fix, offline, slack_test, migrate))
+    looking.doctor(s, looking.Examination(check, fix, offline, slack_test, migrate))
 
 
 @task(

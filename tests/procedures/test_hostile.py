@@ -15,7 +15,7 @@ import pytest
 import tomli
 
 from carto_fork.run.shell import withheld
-from carto_fork.sandbox.history import Change, Commit, History
+from carto_fork.sandbox.history import Change, History, Revision
 from carto_fork.sandbox.litellm import upstream_and_fork
 from world import (
     INVOKE,
@@ -53,8 +53,8 @@ UPGRADE_NEXT = f"upgrade-carto --tag {NEXT}"
 def with_next(release: Mapping[str, Change], fork: Mapping[str, Change] | None = None) -> History:
     """The sandbox with one more release of upstream's and one more commit of the fork's."""
     return upstream_and_fork().plus(
-        Commit("next", "feat: the next release", release, parents=(TAG,)),
-        Commit("more", "feat: more of the fork's", fork or {}, parents=("carto/main",)),
+        Revision("next", "feat: the next release", release, parents=(TAG,)),
+        Revision("more", "feat: more of the fork's", fork or {}, parents=("carto/main",)),
         upstream_refs={f"refs/tags/{NEXT}": "next"},
         origin_refs={"refs/heads/carto/main": "more"},
     )

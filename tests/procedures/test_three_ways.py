@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.sandbox.history import Change, Commit
+from carto_fork.sandbox.history import Change, Revision
 from carto_fork.sandbox.litellm import upstream_and_fork
 from world import INVOKE, ROOT, Done, World, build_template, outcome, slow_but, usual
 
@@ -179,7 +179,7 @@ def carrying_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = [ROOT / "tasks.py", *packaged()]
     tools: dict[str, Change] = {str(path.relative_to(ROOT)): path.read_bytes() for path in files}
     history = upstream_and_fork().plus(
-        Commit("tools", "build: the fork's tasks", tools, parents=("carto/main",)),
+        Revision("tools", "build: the fork's tasks", tools, parents=("carto/main",)),
         origin_refs={"refs/heads/carto/main": "tools"},
     )
     return build_template(tmp_path_factory.mktemp("carrying") / "world", history)

@@ -7,24 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from carto_fork.fork.commits import Change, bump_for, parse, raised
+from carto_fork.fork.commits import Conventional, bump_for, parse, raised
 
 
 @pytest.mark.parametrize(
     ("subject", "change"),
     [
-        ("feat: sessions", Change("feat", "", False, "sessions")),
-        ("fix(router): rest (#12)", Change("fix", "router", False, "rest", 12)),
-        ("feat(api)!: other names", Change("feat", "api", True, "other names")),
-        ("refactor!: gone", Change("refactor", "", True, "gone")),
-        ("FEAT: loud", Change("feat", "", False, "loud")),
-        ("fix: no number (#12) here", Change("fix", "", False, "no number (#12) here")),
-        ("fix(ui, api): two", Change("fix", "ui, api", False, "two")),
-        ('Revert "feat: x"', Change("revert", "", False, 'Revert "feat: x"')),
-        ('Revert "feat: x" (#9)', Change("revert", "", False, 'Revert "feat: x"', 9)),
+        ("feat: sessions", Conventional("feat", "", False, "sessions")),
+        ("fix(router): rest (#12)", Conventional("fix", "router", False, "rest", 12)),
+        ("feat(api)!: other names", Conventional("feat", "api", True, "other names")),
+        ("refactor!: gone", Conventional("refactor", "", True, "gone")),
+        ("FEAT: loud", Conventional("feat", "", False, "loud")),
+        ("fix: no number (#12) here", Conventional("fix", "", False, "no number (#12) here")),
+        ("fix(ui, api): two", Conventional("fix", "ui, api", False, "two")),
+        ('Revert "feat: x"', Conventional("revert", "", False, 'Revert "feat: x"')),
+        ('Revert "feat: x" (#9)', Conventional("revert", "", False, 'Revert "feat: x"', 9)),
     ],
 )
-def test_a_conventional_subject_is_parsed(subject: str, change: Change) -> None:
+def test_a_conventional_subject_is_parsed(subject: str, change: Conventional) -> None:
     assert parse(subject) == change
 
 

@@ -22,7 +22,7 @@ _PULL = re.compile(r" *\(#(\d{1,9})\)$")
 
 
 @dataclass(frozen=True)
-class Change:
+class Conventional:
     """What a commit says that it changes.
 
     type: in lower case, such as ``feat``. scope: "" if it names none. breaking: whether it says
@@ -37,7 +37,7 @@ class Change:
     pull: int = 0
 
 
-def parse(subject: str, body: str = "") -> Change | None:
+def parse(subject: str, body: str = "") -> Conventional | None:
     """What a commit's message says; None if its subject is no conventional one."""
     if found := _SUBJECT.fullmatch(subject):
         breaking = bool(found["breaking"] or _BREAKING.search(body))
@@ -47,7 +47,7 @@ def parse(subject: str, body: str = "") -> Change | None:
     else:
         return None
     text, pull = without_pull(text)
-    return Change(kind, scope, breaking, text, pull)
+    return Conventional(kind, scope, breaking, text, pull)
 
 
 def without_pull(subject: str) -> tuple[str, int]:
@@ -56,7 +56,7 @@ def without_pull(subject: str) -> tuple[str, int]:
     return (subject[: found.start()], int(found[1])) if found else (subject, 0)
 
 
-def bump_for(changes: Iterable[Change | None]) -> str:
+def bump_for(changes: Iterable[Conventional | None]) -> str:
     """Which part of the version some changes raise: major, minor or patch."""
     known = [change for change in changes if change]
     if any(change.breaking for change in known):

@@ -12,7 +12,7 @@ from ..run import git, github
 from ..run.console import Console
 from ..run.errors import Refused, Stop, Usage
 from ..run.git import Refs
-from ..run.github import Release
+from ..run.github import Published
 from ..run.shell import Shell
 from . import tags, version_files
 from .fork import Fork, require_production, require_remotes
@@ -174,7 +174,7 @@ class Detection:
     contained: Tag | None
     version: str
     newer: tuple[Tag, ...]
-    release: Release | None
+    release: Published | None
     warnings: tuple[str, ...]
 
     def outputs(self) -> dict[str, str]:
@@ -277,7 +277,7 @@ def _is_dotted(name: str) -> bool:
 
 def _confirmed(
     sh: Shell, fork: Fork, newer: Iterable[Tag], warnings: list[str]
-) -> tuple[Tag | None, Release | None]:
+) -> tuple[Tag | None, Published | None]:
     """The newest release that GitHub does not call a draft or a prerelease, and what it says of
     it. What cannot be asked is added to the warnings."""
     newest = next(iter(newer), None)

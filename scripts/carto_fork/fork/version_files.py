@@ -131,7 +131,7 @@ def _at(data: Any, key: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Change:
+class Stated:
     """A place that states the version: file, dotted key, what it says and what it should say."""
 
     path: str
@@ -149,7 +149,7 @@ def checked_version(text: str) -> str:
         raise Refused(problem, then="write it as in --to 1.76.5") from None
 
 
-def changes(work: Path, policy: Policy, version: str) -> list[Change]:
+def changes(work: Path, policy: Policy, version: str) -> list[Stated]:
     """The places in a work tree that state another version.
 
     Raises Refused if a version file is missing or states none.
@@ -164,7 +164,7 @@ def changes(work: Path, policy: Policy, version: str) -> list[Change]:
                 then="correct the file, or `version_files` in the policy.",
             )
         found += [
-            Change(file.path, key, before, after)
+            Stated(file.path, key, before, after)
             for key, before in stated.items()
             if before != (after := spelled(version, file.path))
         ]
@@ -188,7 +188,7 @@ def apply(
     console: Console,
     work: Path,
     policy: Policy,
-    found: list[Change],
+    found: list[Stated],
     cut: set[str],
     message: str,
 ) -> None:

@@ -42,7 +42,7 @@ class Level(Enum):
 
 
 @dataclass(frozen=True)
-class Finding:
+class Diagnosis:
     """Something that a check found.
 
     what: the finding. cause: how it came about, or what it leads to. then: the command that mends
@@ -77,13 +77,13 @@ class Check:
 
     name: str
     symptom: str
-    look: Callable[[Patient], Iterator[Finding]]
+    look: Callable[[Patient], Iterator[Diagnosis]]
     facts: bool = False
     slow: bool = False
 
 
 @dataclass(frozen=True)
-class Sync:
+class LastMerge:
     """The newest merge of upstream's work, in progress or landed.
 
     old, new: upstream's commits that were merged before it and by it; `named` are their names.
@@ -124,11 +124,11 @@ class Patient:
 
     def mended(
         self, level: Level, what: str, cause: str, *mend: Step, then: str = "", **values: str
-    ) -> Finding:
+    ) -> Diagnosis:
         """A finding that steps mend; their command lines are what to type, unless `then` is."""
         known: Mapping[str, Value] = {**self.fork.values(), **values}
         lines = [command_line(fill(line, known)) for step in mend for line in step.run]
-        return Finding(level, what, cause, then or " && ".join(lines), mend, values)
+        return Diagnosis(level, what, cause, then or " && ".join(lines), mend, values)
 
     def on_a_branch(self, name: str, *lines: str) -> str:
         """Command lines as a change of the fork's own, with its pull request."""
@@ -214,7 +214,7 @@ class Patient:
         return self.contained(known, self.commit)
 
     @cached_property
-    def sync(self) -> Sync | None:
+    def sync(self) -> LastMerge | None:
         """The newest sync; None where the fork has only seen the release that it began from.
 
         Raises Unchecked where nothing of upstream's is known.
@@ -230,7 +230,7 @@ class Patient:
         if started:
             tag, ref = max(started)
             new = refs.commits[f"refs/tags/{tag.name}"]
-            return Sync(old, new, (old_name, tag.name), self.commit, refs.commits[ref])
+            return LastMerge(old, new, (old_name, tag.name), self.commit, refs.commits[ref])
         landing = git.first_with(self.sh, self.repo, old, self.commit)
         if landing == old:
             return None
@@ -238,7 +238,7 @@ class Patient:
         earlier, earlier_name = self._brought(before)
         if earlier in ("", old):
             return None
-        return Sync(earlier, old, (earlier_name, old_name), before, landing)
+        return LastMerge(earlier, old, (earlier_name, old_name), before, landing)
 
     def _brought(self, commit: str) -> tuple[str, str]:
         """The newest commit of upstream's in a history, and its name: a release, or a commit of

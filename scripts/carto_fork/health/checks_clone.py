@@ -23,7 +23,7 @@ from ..run.shell import Shell
 from ..run.steps import Step
 from ..run.text import counted, printable
 from . import status
-from .checks import PATIENCE, Check, Finding, Level, Patient, Unchecked
+from .checks import PATIENCE, Check, Diagnosis, Level, Patient, Unchecked
 
 RETAG = Step(
     "tag",
@@ -37,7 +37,7 @@ RETAG = Step(
 )
 
 
-def _detection(patient: Patient) -> Iterator[Finding]:
+def _detection(patient: Patient) -> Iterator[Diagnosis]:
     schemes, refs = patient.fork.policy.tags, patient.fork.refs
     known = patient.upstream_tags
     classified = {name: tags.classify(name, schemes) for name in known.tags()}
@@ -56,7 +56,7 @@ def _detection(patient: Patient) -> Iterator[Finding]:
         what = f"the tag {tag.name} is {here[:10]} here, and {known.objects[ref][:10]} upstream."
         cause = "It was moved, here or there; upgrades refuse it until one of them is right."
         then = f"to take upstream's: {git.at(patient.repo)} fetch {remote} +{ref}:{ref}"
-        yield Finding(Level.BROKEN, what, cause, then)
+        yield Diagnosis(Level.BROKEN, what, cause, then)
 
     newest = max(stable, default=None)
     own = [x for name in refs.tags() if (x := tags.classify(name, schemes)) and x.stable]
@@ -65,7 +65,7 @@ def _detection(patient: Patient) -> Iterator[Finding]:
             what = f"the tag {tag.name} is here alone; {remote} has no such release."
             cause = "It was made here, or upstream has removed it; it looks like the newest one."
             then = f"{git.at(patient.repo)} tag -d {tag.name}"
-            yield Finding(Level.LOOK, what, cause, then)
+            yield Diagnosis(Level.LOOK, what, cause, then)
 
     contained = patient.release
     version = version_files.stated(patient.sh, patient.fork, patient.commit)
@@ -81,21 +81,21 @@ def _detection(patient: Patient) -> Iterator[Finding]:
         if contained:
             bump = patient.command("bump-version", tag=contained.name)
             then += f"; where nothing is to heal: {patient.on_a_branch('version', bump)}"
-        yield Finding(Level.BROKEN, what, cause, then)
+        yield Diagnosis(Level.BROKEN, what, cause, then)
 
     for warning in releases.silent(classified, automatic):
         cause = "Releases under a new name are not noticed."
         then = f"see `tags`, and add a scheme: {patient.command('config')}"
-        yield Finding(Level.LOOK, f"{printable(warning)}.", cause, then)
+        yield Diagnosis(Level.LOOK, f"{printable(warning)}.", cause, then)
 
 
-def _tags(patient: Patient) -> Iterator[Finding]:
+def _tags(patient: Patient) -> Iterator[Diagnosis]:
     try:
         pinned = records.read_pins(patient.text(records.TAGS_FILE) or None)
     except Refused as no:
         cause = "Without it nobody notices a tag that moved, and upgrades are refused."
         then = f"correct {records.TAGS_FILE} on {patient.production}, and push it"
-        yield Finding(Level.BROKEN, no.what, cause, then)
+        yield Diagnosis(Level.BROKEN, no.what, cause, then)
         return
     refs = patient.fork.refs
     there, offline = None, ""
@@ -114,7 +114,7 @@ def _tags(patient: Patient) -> Iterator[Finding]:
             what = f"upstream's tag {name} was {pin.object[:10]} when it was merged, and {now}."
             cause = "Upstream moved a release that is in production: find out why."
             then = f"{git.at(patient.repo)} ls-remote {remote} {ref}"
-            yield Finding(Level.BROKEN, what, cause, then)
+            yield Diagnosis(Level.BROKEN, what, cause, then)
         if here == pin.object:
             continue
         what = f"the tag {name} is {here[:10]} here, and was {pin.object[:10]} when it was merged."
@@ -125,17 +125,17 @@ def _tags(patient: Patient) -> Iterator[Finding]:
         else:
             cause = "It was moved here, or upstream moved it and it was fetched by force."
             then = f"{git.at(patient.repo)} ls-remote {remote} {ref}"
-            yield Finding(Level.BROKEN, what, cause, then)
+            yield Diagnosis(Level.BROKEN, what, cause, then)
     if offline:
         raise Unchecked(f"upstream's: {offline}")
 
 
-def _version(patient: Patient) -> Iterator[Finding]:
+def _version(patient: Patient) -> Iterator[Diagnosis]:
     try:
         stated = status.stated_versions(patient.sh, patient.fork, patient.commit)
     except Refused as no:
         cause = "No version can be read from it."
-        yield Finding(Level.BROKEN, no.what, cause, f"correct it on {patient.production}")
+        yield Diagnosis(Level.BROKEN, no.what, cause, f"correct it on {patient.production}")
         return
     contained = patient.release
     bump = patient.command("bump-version", tag=contained.name if contained else "TAG")
@@ -143,7 +143,7 @@ def _version(patient: Patient) -> Iterator[Finding]:
     if len(set(stated.values())) > 1:
         listed = ", ".join(f"{printable(k)} is {printable(v)}" for k, v in stated.items())
         cause = "Only some of the places that state it were raised."
-        yield Finding(Level.BROKEN, f"the version files disagree: {listed}.", cause, raise_it)
+        yield Diagnosis(Level.BROKEN, f"the version files disagree: {listed}.", cause, raise_it)
         return
     version = next(iter(stated.values()), "")
     if contained and version and _parsed(version) != contained.version:
@@ -153,13 +153,13 @@ def _version(patient: Patient) -> Iterator[Finding]:
         )
         if _parsed(version) < contained.version:
             cause = "The release was merged, and its version was not set."
-            yield Finding(Level.BROKEN, what, cause, raise_it)
+            yield Diagnosis(Level.BROKEN, what, cause, raise_it)
         elif _counts_on(_parsed(version), contained.version):
             cause = "The fork counts on by itself; `release` takes the release's own only."
-            yield Finding(Level.LOOK, what, cause, raise_it)
+            yield Diagnosis(Level.LOOK, what, cause, raise_it)
         else:
             cause = "A sync landed without its history, or of a commit that is no stable release."
-            yield Finding(Level.LOOK, what, cause, patient.command("heal", check=True))
+            yield Diagnosis(Level.LOOK, what, cause, patient.command("heal", check=True))
     own = tags.newest(patient.fork.refs.tags(), patient.fork.policy.tags, TagUse.OWN)
     if own and version and _parsed(version) < own.version:
         what = (
@@ -168,7 +168,7 @@ def _version(patient: Patient) -> Iterator[Finding]:
         )
         cause = "Its release was made from another branch, or the version was set back."
         then = f"{git.at(patient.repo)} branch --all --contains {own.name}"
-        yield Finding(Level.LOOK, what, cause, then)
+        yield Diagnosis(Level.LOOK, what, cause, then)
 
 
 def _parsed(version: str) -> Version:
@@ -203,14 +203,14 @@ _STALE = 3600
 """Seconds after which hardly a git that is still at work holds a lock."""
 
 
-def _conflicts(patient: Patient) -> Iterator[Finding]:
+def _conflicts(patient: Patient) -> Iterator[Diagnosis]:
     for tree in patient.trees:
         if not tree.missing:
             yield from _in_progress(patient, git.nearest(tree.path))
     yield from _committed_markers(patient)
 
 
-def _in_progress(patient: Patient, work: Path) -> Iterator[Finding]:
+def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
     sh = patient.sh
     what = branches.operation(sh, work)
     listed = git.checked(sh.ask("git -C {work} ls-files -u -z", work=work), "conflicts").fields()
@@ -224,10 +224,10 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Finding]:
     conclude = again or f"{git.at(work)} {goes_on}"
     if what == "bisect":
         cause = "The checkout is on a commit that git has chosen."
-        yield Finding(Level.LOOK, f"{state}.", cause, f"{git.at(work)} bisect reset")
+        yield Diagnosis(Level.LOOK, f"{state}.", cause, f"{git.at(work)} bisect reset")
     elif not paths:
         cause = "Everything is resolved; it only has to be concluded."
-        yield Finding(Level.LOOK, f"{state}.", cause, conclude)
+        yield Diagnosis(Level.LOOK, f"{state}.", cause, conclude)
     else:
         files = ", ".join(map(printable, paths[:3])) + (", ..." if len(paths) > 3 else "")
         found = f"{state} with {counted(len(paths), 'unmerged file')}: {files}."
@@ -235,7 +235,7 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Finding]:
         resolve = patient.command("resolve-conflicts", repo=str(work))
         if what != "merge":
             resolve = f"edit them, {git.at(work)} add them, then {conclude}"
-        yield Finding(Level.BROKEN, found, cause, resolve)
+        yield Diagnosis(Level.BROKEN, found, cause, resolve)
 
 
 def _tag_of(patient: Patient, work: Path) -> str:
@@ -244,7 +244,7 @@ def _tag_of(patient: Patient, work: Path) -> str:
     return patient.fork.policy.branches.tag_of(branch) or ""
 
 
-def _committed_markers(patient: Patient) -> Iterator[Finding]:
+def _committed_markers(patient: Patient) -> Iterator[Diagnosis]:
     ground, refs = patient.ground, patient.fork.refs
     known = [ground.base, ground.tip]
     yield from _markers_on(patient, patient.production, patient.commit, known)
@@ -260,7 +260,7 @@ def _committed_markers(patient: Patient) -> Iterator[Finding]:
 
 def _markers_on(
     patient: Patient, branch: str, commit: str, sides: list[str], *, sync: bool = False
-) -> Iterator[Finding]:
+) -> Iterator[Diagnosis]:
     """The conflict markers in a commit that no side of a merge had."""
     left = conflicts.markers_left(patient.sh, patient.repo, sides, commit)
     if not left:
@@ -271,14 +271,14 @@ def _markers_on(
     if sync:
         cause = "The automation leaves what no rule decides to a person, in plain view."
         then = patient.command("resolve-conflicts", pr=branch)
-        yield Finding(Level.LOOK, what, cause, then)
+        yield Diagnosis(Level.LOOK, what, cause, then)
     else:
         cause = "A conflict was committed before it was resolved; it takes a change of its own."
         then = patient.command("feature", name="resolve-markers")
-        yield Finding(Level.BROKEN, what, cause, then)
+        yield Diagnosis(Level.BROKEN, what, cause, then)
 
 
-def _head(patient: Patient) -> Iterator[Finding]:
+def _head(patient: Patient) -> Iterator[Diagnosis]:
     if patient.work is None:
         raise Unchecked("a bare repository has no checkout")
     if branches.operation(patient.sh, patient.work):
@@ -289,12 +289,12 @@ def _head(patient: Patient) -> Iterator[Finding]:
         cause = "A tag or a commit was checked out instead of a branch."
         if own:
             what = f"HEAD is detached, with {counted(own.commits, 'commit')} on no branch."
-            yield Finding(
+            yield Diagnosis(
                 Level.BROKEN, what, f"{cause} Git will throw them away some day.", recover
             )
         else:
             what = f"HEAD is detached at {commit[:10]}; all of its commits are on branches or tags."
-            yield Finding(Level.LOOK, what, cause, recover)
+            yield Diagnosis(Level.LOOK, what, cause, recover)
     for left in branches.left_behind(patient.sh, patient.work):
         what = (
             f"{counted(left.commits, 'commit')} up to {left.commit[:10]} ({left.date}, "
@@ -302,10 +302,10 @@ def _head(patient: Patient) -> Iterator[Finding]:
         )
         cause = "They were made on a detached HEAD, and something else was checked out then."
         then = patient.command("recover", commit=left.commit[:10])
-        yield Finding(Level.LOOK, what, cause, then)
+        yield Diagnosis(Level.LOOK, what, cause, then)
 
 
-def _remotes(patient: Patient) -> Iterator[Finding]:
+def _remotes(patient: Patient) -> Iterator[Diagnosis]:
     remotes = patient.fork.policy.remotes
     adding = ((remotes.origin, setup.SETUP[0]), (remotes.upstream, setup.SETUP[1]))
     if patient.fork.problem:
@@ -318,15 +318,15 @@ def _remotes(patient: Patient) -> Iterator[Finding]:
             yield patient.mended(Level.BROKEN, what, "A new clone has only one remote.", step)
     for problem, then in wrong:
         cause = "Upgrades would be taken from, or pushed to, another repository."
-        yield Finding(Level.BROKEN, problem, cause, then)
+        yield Diagnosis(Level.BROKEN, problem, cause, then)
     if patient.fork.url(remotes.upstream) and not patient.fork.upstream_tips:
         what = f"nothing of the remote `{remotes.upstream.name}` has been fetched yet."
         cause = "What upstream has cannot be told from what is the fork's own."
         then = f"{git.at(patient.repo)} fetch {remotes.upstream.name}"
-        yield Finding(Level.LOOK, what, cause, then)
+        yield Diagnosis(Level.LOOK, what, cause, then)
 
 
-def _clone(patient: Patient) -> Iterator[Finding]:
+def _clone(patient: Patient) -> Iterator[Diagnosis]:
     settings, origin = patient.fork.settings, patient.fork.policy.remotes.origin.name
     if patient.fork.repository.shallow:
         cause = "Without the whole history git cannot merge."
@@ -340,28 +340,28 @@ def _clone(patient: Patient) -> Iterator[Finding]:
             f" && {repo} fetch --refetch {quote(name)}"
         )
         cause = "What is missing is fetched one by one: an account of a merge takes very long."
-        yield Finding(Level.LOOK, "this is a partial clone.", cause, then)
+        yield Diagnosis(Level.LOOK, "this is a partial clone.", cause, then)
     if settings.get("core.sparsecheckout", [""])[-1] == "true":
         cause = f"It harms nothing: upgrades are prepared with all files of {origin}'s."
         then = f"{git.at(patient.repo)} sparse-checkout disable"
-        yield Finding(Level.NOTE, "the checkout shows a part of the files.", cause, then)
+        yield Diagnosis(Level.NOTE, "the checkout shows a part of the files.", cause, then)
 
 
-def old_git(sh: Shell) -> Iterator[Finding]:
+def old_git(sh: Shell) -> Iterator[Diagnosis]:
     """Whether git is missing or too old; nothing else can be looked at then."""
     try:
         git.require_version(sh)
     except Refused as no:
         cause = "It lacks what merges are computed with (`git merge-tree --write-tree`)."
-        yield Finding(Level.BROKEN, no.what, cause, no.then)
+        yield Diagnosis(Level.BROKEN, no.what, cause, no.then)
 
 
-def _git(patient: Patient) -> Iterator[Finding]:
+def _git(patient: Patient) -> Iterator[Diagnosis]:
     # With an old git no other check is made: `doctor` asks this first, before there is a patient.
     yield from old_git(patient.sh)
 
 
-def _leftovers(patient: Patient) -> Iterator[Finding]:
+def _leftovers(patient: Patient) -> Iterator[Diagnosis]:
     gone = [tree for tree in patient.trees if tree.missing]
     if gone:
         what = f"{counted(len(gone), 'work tree')} of git's without a directory, " + (
@@ -370,21 +370,21 @@ def _leftovers(patient: Patient) -> Iterator[Finding]:
         repo, first = git.at(patient.repo), quote(str(git.nearest(gone[0].path)))
         cause = "It was removed or moved by hand, or its disk is away; git keeps its place."
         then = f"{repo} worktree repair NEW_PLACE where it was moved; {repo} worktree remove "
-        yield Finding(Level.LOOK, what, cause, f"{then}--force {first} where it is gone for good")
+        yield Diagnosis(Level.LOOK, what, cause, f"{then}--force {first} where it is gone for good")
     home = patient.fork.home.absolute()
     for cut in sorted(home.parent.glob(f"{home.name}.*.cut-*")):
         place = git.nearest(cut)
         what = f"{printable(str(place))} is what a killed upgrade left."
         cause = "It was set aside, because somebody may have worked there."
         then = f"see whether anything in it is needed, then: rm -r {quote(str(place))}"
-        yield Finding(Level.LOOK, what, cause, then)
+        yield Diagnosis(Level.LOOK, what, cause, then)
     for tree in patient.trees:
         if not tree.missing:
             yield from _index_lock(patient, tree.path)
     yield from _own_lock(patient)
 
 
-def _index_lock(patient: Patient, work: Path) -> Iterator[Finding]:
+def _index_lock(patient: Patient, work: Path) -> Iterator[Diagnosis]:
     lock = git.path_of(patient.sh, work, "index.lock")
     try:
         age = time.time() - lock.stat().st_mtime
@@ -395,7 +395,7 @@ def _index_lock(patient: Patient, work: Path) -> Iterator[Finding]:
     if age >= _STALE:
         # Not removed by itself: `git commit` holds it as long as an editor is open.
         level, cause = Level.BROKEN, "Until it is gone, nothing can be staged or committed."
-    yield Finding(
+    yield Diagnosis(
         level, what, cause, f"where no git is running: rm {quote(str(git.nearest(lock)))}"
     )
 
@@ -405,7 +405,7 @@ def _ago(seconds: float) -> str:
     return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h"
 
 
-def _own_lock(patient: Patient) -> Iterator[Finding]:
+def _own_lock(patient: Patient) -> Iterator[Diagnosis]:
     try:
         entry = json.loads((patient.fork.repository.common / "carto-fork.lock").read_bytes())
         pid, task, unfinished = int(entry["pid"]), str(entry["task"]), list(entry["unfinished"])
@@ -417,12 +417,12 @@ def _own_lock(patient: Patient) -> Iterator[Finding]:
         left = f", and left {', '.join(map(printable, map(str, unfinished)))}" if unfinished else ""
         what = f"`{printable(task)}` (process {pid}) was killed{left}."
         cause = "The lock went with it; the next run puts in order what it left."
-        yield Finding(Level.LOOK, what, cause, printable(task))
+        yield Diagnosis(Level.LOOK, what, cause, printable(task))
     except OSError:
         return
 
 
-def _hook(patient: Patient) -> Iterator[Finding]:
+def _hook(patient: Patient) -> Iterator[Diagnosis]:
     if patient.work is None:
         raise Unchecked("a bare repository pushes nothing")
     hook = setup.find_hook(patient.sh, patient.fork)
@@ -441,16 +441,16 @@ def _hook(patient: Patient) -> Iterator[Finding]:
     elif hook.there is not There.OURS:
         guard = patient.command("guard", pre_push=True)
         what = f"{shown} is {hook.there.value}, and does not call `guard`."
-        yield Finding(Level.LOOK, what, cause, f"add to it: {guard}")
+        yield Diagnosis(Level.LOOK, what, cause, f"add to it: {guard}")
     elif not os.access(hook.path, os.X_OK):
         what = f"{shown} may not be run, so git passes it over."
-        yield Finding(Level.LOOK, what, cause, f"chmod +x {quote(str(git.nearest(hook.path)))}")
+        yield Diagnosis(Level.LOOK, what, cause, f"chmod +x {quote(str(git.nearest(hook.path)))}")
 
 
-def _policy(patient: Patient) -> Iterator[Finding]:
+def _policy(patient: Patient) -> Iterator[Diagnosis]:
     if problem := patient.fork.problem:
         cause = "Until it is, the tasks refuse to run, and these checks go by the default policy."
-        yield Finding(Level.BROKEN, problem.what, cause, problem.then)
+        yield Diagnosis(Level.BROKEN, problem.what, cause, problem.then)
         return
     origin, ref = patient.fork.policy.remotes.origin, f"refs/heads/{patient.production}"
     if patient.fork.has_production or patient.offline or not patient.fork.url(origin):
@@ -460,7 +460,7 @@ def _policy(patient: Patient) -> Iterator[Finding]:
         what = f"{origin.name} has no {patient.production}, which the policy calls production."
         cause = "There is nothing to merge releases into, and nothing to release."
         then = f"push that branch, or correct `branches.production`: {patient.command('config')}"
-        yield Finding(Level.BROKEN, what, cause, then)
+        yield Diagnosis(Level.BROKEN, what, cause, then)
 
 
 CHECKS = (

@@ -16,7 +16,7 @@ from ..ci import notify
 from ..run import git, github
 from ..run.steps import Step
 from ..run.text import counted, printable
-from .checks import PATIENCE, Check, Finding, Level, Patient, Unchecked
+from .checks import PATIENCE, Check, Diagnosis, Level, Patient, Unchecked
 
 ENABLE = Step(
     "enable",
@@ -32,7 +32,7 @@ _SCOPES = ("repo", "workflow")
 # --- The automation ------------------------------------------------------------------------------
 
 
-def _workflow(patient: Patient) -> Iterator[Finding]:
+def _workflow(patient: Patient) -> Iterator[Diagnosis]:
     path = patient.fork.policy.files.sync
     if not path:
         raise Unchecked("the policy leaves that workflow out")
@@ -40,7 +40,7 @@ def _workflow(patient: Patient) -> Iterator[Finding]:
     if path not in patient.files:
         what = f"{patient.production} has no {path}."
         cause = "No new release is noticed by itself, unless another workflow does it."
-        yield Finding(Level.LOOK, what, cause, patient.command("adopt"))
+        yield Diagnosis(Level.LOOK, what, cause, patient.command("adopt"))
         return
     slug = patient.hub.slug
     found = patient.ask(f"/actions/workflows/{name}")
@@ -49,7 +49,7 @@ def _workflow(patient: Patient) -> Iterator[Finding]:
         what = f"GitHub does not know {name}."
         cause = "Only workflows of the default branch are on a schedule."
         then = f"{patient.hub.gh} repo edit {slug} --default-branch {patient.production}"
-        yield Finding(Level.BROKEN, what, cause, then)
+        yield Diagnosis(Level.BROKEN, what, cause, then)
         return
     if (state := found.get("state", "active")) != "active":
         yield patient.mended(
@@ -67,7 +67,7 @@ def _workflow(patient: Patient) -> Iterator[Finding]:
     start = f"{patient.hub.gh} workflow run {name} -R {slug} --ref {patient.production}"
     if not runs:
         cause = f"See {page}."
-        yield Finding(Level.LOOK, f"{name} has never run.", cause, start)
+        yield Diagnosis(Level.LOOK, f"{name} has never run.", cause, start)
     ended = [run for run in runs if run.get("status") == "completed"]
     if ended and ended[0].get("conclusion") in _BAD:
         last = ended[0]
@@ -77,10 +77,10 @@ def _workflow(patient: Patient) -> Iterator[Finding]:
         )
         then = f"{patient.hub.gh} run view {last['id']} -R {slug} --log-failed"
         cause = f"Its log tells why. Started again by: {start}"
-        yield Finding(Level.BROKEN, what, cause, then)
+        yield Diagnosis(Level.BROKEN, what, cause, then)
 
 
-def _sync_pr(patient: Patient) -> Iterator[Finding]:
+def _sync_pr(patient: Patient) -> Iterator[Diagnosis]:
     policy, sh = patient.fork.policy, patient.sh
     for pull in github.pulls(sh, patient.hub, base=patient.production):
         if not policy.branches.tag_of(pull.head):
@@ -89,7 +89,9 @@ def _sync_pr(patient: Patient) -> Iterator[Finding]:
         if policy.pull_requests.conflicts in pull.labels:
             what = f"{name} has conflicts: {pull.url}"
             cause = "Expected where no rule decides; a person has to."
-            yield Finding(Level.LOOK, what, cause, patient.command("resolve-conflicts", pr=resolve))
+            yield Diagnosis(
+                Level.LOOK, what, cause, patient.command("resolve-conflicts", pr=resolve)
+            )
         ends = f"{encoded(patient.production, safe='')}...{encoded(pull.head, safe='')}"
         behind = int((patient.ask(f"/compare/{ends}") or {}).get("behind_by", 0))
         if behind:
@@ -104,19 +106,19 @@ def _sync_pr(patient: Patient) -> Iterator[Finding]:
                 f"{repo} fetch {origin} && {add}{tree} merge {origin}/{patient.production} && "
                 f"{tree} push {origin} {quote(pull.head)}"
             )
-            yield Finding(Level.LOOK, what, cause, then)
+            yield Diagnosis(Level.LOOK, what, cause, then)
 
 
 # --- Slack ---------------------------------------------------------------------------------------
 
 
-def _slack(patient: Patient) -> Iterator[Finding]:
+def _slack(patient: Patient) -> Iterator[Diagnosis]:
     name = notify.VARIABLE
     here = os.environ.get(name, "").strip()
     if here and not notify.is_webhook(here):
         what = f"the environment variable {name} is no URL of an incoming webhook."
         cause = "What runs here cannot tell Slack. Its value is a secret and not shown."
-        yield Finding(Level.BROKEN, what, cause, f"unset {name}, or set it to the webhook's URL")
+        yield Diagnosis(Level.BROKEN, what, cause, f"unset {name}, or set it to the webhook's URL")
     if patient.slack_test and here:
         yield from _test(patient, here)
     variables = _named(patient, "variables")
@@ -139,36 +141,36 @@ def _slack(patient: Patient) -> Iterator[Finding]:
     if name in variables and not notify.is_webhook(value) and not secret:
         what = f"the variable {name} is no URL of an incoming webhook of hooks.slack.com."
         cause = "Nothing is delivered. Its value is a secret and not shown."
-        yield Finding(Level.BROKEN, what, cause, as_variable)
+        yield Diagnosis(Level.BROKEN, what, cause, as_variable)
     if name not in variables and name not in secrets:
         what = f"{name} is neither a secret of {slug} nor a variable."
         cause = "Slack is not told of runs; that is optional."
         then = as_variable if reads["vars"] and not reads["secrets"] else as_secret
-        yield Finding(Level.LOOK, what, cause, then)
+        yield Diagnosis(Level.LOOK, what, cause, then)
     elif name not in variables and reads["vars"] and not reads["secrets"]:
         what = f"{name} is a secret, and {reader} reads only the variable of that name."
-        yield Finding(Level.BROKEN, what, "Slack is never told.", as_variable)
+        yield Diagnosis(Level.BROKEN, what, "Slack is never told.", as_variable)
     elif name not in secrets and reads["secrets"] and not reads["vars"]:
         what = f"{name} is a variable, and {reader} reads only the secret of that name."
-        yield Finding(Level.BROKEN, what, "Slack is never told.", as_secret)
+        yield Diagnosis(Level.BROKEN, what, "Slack is never told.", as_secret)
 
 
-def _test(patient: Patient, url: str) -> Iterator[Finding]:
+def _test(patient: Patient, url: str) -> Iterator[Diagnosis]:
     """Send a message, and tell what came of it."""
     if patient.sh.dry:
-        yield Finding(Level.NOTE, "a test message would be sent.", "--dry sends nothing.", "")
+        yield Diagnosis(Level.NOTE, "a test message would be sent.", "--dry sends nothing.", "")
         return
     text = "A test of the connection. Nothing has happened, and nobody has to do anything."
     why = notify.post(url, notify.message("Test message", [text], {}, patient.fork.policy.name))
     if why:
-        yield Finding(
+        yield Diagnosis(
             Level.BROKEN,
             f"the test message was not delivered: {why}.",
             "The webhook was removed, its channel is gone, or the network is.",
             "make a new one: https://api.slack.com/messaging/webhooks",
         )
     else:
-        yield Finding(Level.NOTE, "the test message was delivered.", "See the channel.", "")
+        yield Diagnosis(Level.NOTE, "the test message was delivered.", "See the channel.", "")
 
 
 def _named(patient: Patient, kind: str) -> dict[str, Any]:
@@ -183,7 +185,7 @@ def _named(patient: Patient, kind: str) -> dict[str, Any]:
 # --- Settings ------------------------------------------------------------------------------------
 
 
-def _squash_merge(patient: Patient) -> Iterator[Finding]:
+def _squash_merge(patient: Patient) -> Iterator[Diagnosis]:
     found = patient.ask("") or {}
     if "allow_squash_merge" not in found:
         raise Unchecked("the token may not see the repository's settings")
@@ -191,14 +193,14 @@ def _squash_merge(patient: Patient) -> Iterator[Finding]:
     if not found.get("allow_merge_commit"):
         what = f"{patient.hub.slug} does not allow merge commits."
         cause = "A sync can only land squashed or rebased, and then loses its ancestry."
-        yield Finding(Level.BROKEN, what, cause, f"{edit} --enable-merge-commit")
+        yield Diagnosis(Level.BROKEN, what, cause, f"{edit} --enable-merge-commit")
     if found["allow_squash_merge"]:
         what = f"{patient.hub.slug} allows squash merging."
         cause = "A sync that lands squashed loses its ancestry; `heal` has to bring it back."
-        yield Finding(Level.LOOK, what, cause, f"{edit} --enable-squash-merge=false")
+        yield Diagnosis(Level.LOOK, what, cause, f"{edit} --enable-squash-merge=false")
 
 
-def _protection(patient: Patient) -> Iterator[Finding]:
+def _protection(patient: Patient) -> Iterator[Diagnosis]:
     branch = encoded(patient.production, safe="")
     rules = patient.ask(f"/rules/branches/{branch}")
     kinds = {str(rule.get("type")) for rule in rules or []}
@@ -212,7 +214,7 @@ def _protection(patient: Patient) -> Iterator[Finding]:
     if linear or "required_linear_history" in kinds:
         what = f"{patient.production} takes no merge commits: a linear history is required."
         cause = "A sync can only land squashed or rebased, and then loses its ancestry."
-        yield Finding(Level.BROKEN, what, cause, f"switch it off: {page}")
+        yield Diagnosis(Level.BROKEN, what, cause, f"switch it off: {page}")
     if not kinds and hidden:
         raise Unchecked(hidden)
     if not classic and not kinds:
@@ -230,13 +232,13 @@ def _protection(patient: Patient) -> Iterator[Finding]:
         )
         what = f"{patient.production} is not protected on GitHub."
         cause = "Anybody who may push can overwrite or delete it."
-        yield Finding(Level.LOOK, what, cause, then)
+        yield Diagnosis(Level.LOOK, what, cause, then)
 
 
 # --- gh ------------------------------------------------------------------------------------------
 
 
-def _gh(patient: Patient) -> Iterator[Finding]:
+def _gh(patient: Patient) -> Iterator[Diagnosis]:
     gh, sh = patient.fork.gh, patient.sh
     if github.slug_of(patient.fork.policy.remotes.origin.url) is None:
         raise Unchecked("origin is not on github.com")
@@ -245,19 +247,19 @@ def _gh(patient: Patient) -> Iterator[Finding]:
     if not answer.ok or not known:
         what = "gh, GitHub's command line program, is not installed."
         cause = "Upgrades are published without a pull request; releases need it."
-        yield Finding(Level.LOOK, what, cause, "install it: https://cli.github.com")
+        yield Diagnosis(Level.LOOK, what, cause, "install it: https://cli.github.com")
         return
     if Version(known[0]) < github.OLDEST:
         what = f"gh {known[0]} is too old: {github.OLDEST} or newer is needed."
         cause = "It lacks commands that pull requests and releases are made with."
-        yield Finding(Level.BROKEN, what, cause, "install a newer one: https://cli.github.com")
+        yield Diagnosis(Level.BROKEN, what, cause, "install a newer one: https://cli.github.com")
         return
     patient.require_network()
     told = sh.read([gh, "api", "--include", "--hostname", "github.com", "/"], timeout=PATIENCE)
     if not told.ok and re.search("gh auth login|HTTP 401|GH_TOKEN", told.err):
         what = "gh is not logged in, or its token is no longer valid."
         cause = "No pull request can be opened."
-        yield Finding(Level.BROKEN, what, cause, f"{gh} auth login --scopes repo,workflow")
+        yield Diagnosis(Level.BROKEN, what, cause, f"{gh} auth login --scopes repo,workflow")
         return
     if not told.ok:
         raise Unchecked("GitHub cannot be reached")
@@ -269,7 +271,7 @@ def _gh(patient: Patient) -> Iterator[Finding]:
         cause = "It may not open pull requests, or not push upstream's changes to workflows."
         level = Level.BROKEN if "repo" in missing else Level.LOOK
         then = f"{gh} auth refresh --scopes {','.join(missing)}"
-        yield Finding(level, what, cause, then)
+        yield Diagnosis(level, what, cause, then)
 
 
 CHECKS = (

@@ -16,7 +16,7 @@ from ..audit import healing, inventory
 from ..run import git
 from ..run.shell import Answer, Shell, command_line
 from ..run.text import counted, printable
-from .checks import Check, Finding, Level, Patient, Sync, Unchecked
+from .checks import Check, Diagnosis, LastMerge, Level, Patient, Unchecked
 
 PRODUCTS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 """The databases that migrations can be tried on."""
@@ -148,16 +148,16 @@ _ARG = re.compile(r"^\s*ARG\s+(\w*IMAGE\w*=\S+)", re.IGNORECASE | re.MULTILINE)
 _MOST = 5
 
 
-def _ancestry(patient: Patient) -> Iterator[Finding]:
+def _ancestry(patient: Patient) -> Iterator[Diagnosis]:
     lost = patient.ground.lost
     if lost is None:
         return
     cause = "The next upgrade meets conflicts that are none, as if nothing had been merged."
     heal = healing.way_out(lost, patient.command)
-    yield Finding(Level.BROKEN, f"{healing.described(lost)}.", cause, heal)
+    yield Diagnosis(Level.BROKEN, f"{healing.described(lost)}.", cause, heal)
 
 
-def _drift(patient: Patient) -> Iterator[Finding]:
+def _drift(patient: Patient) -> Iterator[Diagnosis]:
     paths = inventory.drift(patient.sh, patient.fork, patient.ground)
     if paths:
         differ, whose = ("differs", "it") if len(paths) == 1 else ("differ", "them")
@@ -166,10 +166,10 @@ def _drift(patient: Patient) -> Iterator[Finding]:
             f"fork's own changed {whose}."
         )
         cause = "Earlier merges left them behind; they make conflicts and serve nobody."
-        yield Finding(Level.LOOK, what, cause, patient.command("drift"))
+        yield Diagnosis(Level.LOOK, what, cause, patient.command("drift"))
 
 
-def _workflows(patient: Patient) -> Iterator[Finding]:
+def _workflows(patient: Patient) -> Iterator[Diagnosis]:
     back = [path for path in patient.fork.policy.workflows.disabled if path in patient.files]
     for path in back:
         what = f"{printable(path)} is on {patient.production} again."
@@ -180,13 +180,13 @@ def _workflows(patient: Patient) -> Iterator[Finding]:
         remove = command_line(["git", "-C", str(work), "rm", "--", path])
         commit = command_line(["git", "-C", str(work), "commit", "-m", message])
         then = patient.on_a_branch(name, remove, commit)
-        yield Finding(Level.BROKEN, what, cause, then)
+        yield Diagnosis(Level.BROKEN, what, cause, then)
 
 
 # --- Images --------------------------------------------------------------------------------------
 
 
-def _docker(patient: Patient) -> Iterator[Finding]:
+def _docker(patient: Patient) -> Iterator[Diagnosis]:
     policy, sync = patient.fork.policy, patient.sync
     if sync is None:
         return
@@ -199,8 +199,8 @@ def _docker(patient: Patient) -> Iterator[Finding]:
 
 
 def _gone_blocks(
-    patient: Patient, sync: Sync, globs: Sequence[str], marker: str
-) -> Iterator[Finding]:
+    patient: Patient, sync: LastMerge, globs: Sequence[str], marker: str
+) -> Iterator[Diagnosis]:
     """What a sync lost of the fork's marked blocks, and nobody has brought back."""
     mine = _marked_files(patient, sync.before, globs, marker)
     theirs = _texts(patient, sync.old, mine)
@@ -222,13 +222,13 @@ def _gone_blocks(
             if head in lost:
                 what = f"{printable(path)} has lost {named}."
                 cause = f"The merge of {tag} took upstream's side."
-                yield Finding(Level.BROKEN, what, cause, then)
+                yield Diagnosis(Level.BROKEN, what, cause, then)
             else:
                 gone = counted(len(lost), "line")
                 what = f"{gone} of {named} {'is' if len(lost) == 1 else 'are'} no longer in "
                 what += f"{printable(path)}."
                 cause = f"The merge of {tag}, or whoever resolved its conflicts, changed the block."
-                yield Finding(Level.LOOK, what, cause, then)
+                yield Diagnosis(Level.LOOK, what, cause, then)
 
 
 def _marked_files(
@@ -266,7 +266,7 @@ def _blocks(text: str, marker: str) -> Iterator[list[str]]:
             yield [line]
 
 
-def _changed_images(patient: Patient, sync: Sync, globs: Sequence[str]) -> Iterator[Finding]:
+def _changed_images(patient: Patient, sync: LastMerge, globs: Sequence[str]) -> Iterator[Diagnosis]:
     """What upstream changed of its Dockerfiles, and what they begin from."""
     words = ["git", "-C", str(patient.repo), "diff", "--name-only", "--no-renames", "-z"]
     words += [sync.old, sync.new, "--", *globs]
@@ -278,7 +278,7 @@ def _changed_images(patient: Patient, sync: Sync, globs: Sequence[str]) -> Itera
         f"{sync.named[1]}: {_listed(changed)}."
     )
     show = ["git", "-C", str(patient.repo), "diff", sync.old[:10], sync.new[:10], "--", *globs]
-    yield Finding(Level.NOTE, what, "An image may need something else.", command_line(show))
+    yield Diagnosis(Level.NOTE, what, "An image may need something else.", command_line(show))
     for path in changed:
         before, after = (
             _bases(git.show(patient.sh, patient.repo, commit, path) or "")
@@ -289,7 +289,7 @@ def _changed_images(patient: Patient, sync: Sync, globs: Sequence[str]) -> Itera
             what = f"the base image of {printable(path)} moved: {gone} -> {new}."
             cause = "What the fork installs may be called otherwise there, or be missing."
             build = command_line(["docker", "build", "--file", path, "."])
-            yield Finding(Level.NOTE, printable(what), cause, build)
+            yield Diagnosis(Level.NOTE, printable(what), cause, build)
 
 
 def _bases(dockerfile: str) -> set[str]:
@@ -306,7 +306,7 @@ def _listed(paths: Sequence[str]) -> str:
 # --- The database --------------------------------------------------------------------------------
 
 
-def _prisma(patient: Patient) -> Iterator[Finding]:
+def _prisma(patient: Patient) -> Iterator[Diagnosis]:
     policy = patient.fork.policy.migrations
     if not policy.schemas and not policy.directory:
         raise Unchecked("the policy names no `migrations`")
@@ -339,16 +339,16 @@ def _prisma(patient: Patient) -> Iterator[Finding]:
         else:
             continue
         migrate = patient.command("doctor", check="prisma", migrate="postgresql")
-        yield Finding(Level.LOOK, what, cause, f"try them in order: {migrate}")
+        yield Diagnosis(Level.LOOK, what, cause, f"try them in order: {migrate}")
     if new_ones:
         what = (
             f"{sync.named[1]} brought {counted(len(new_ones), 'migration')}: {_listed(new_ones)}."
         )
         cause = "Where the fork changed the schema too, it needs one of its own behind them."
-        yield Finding(Level.NOTE, what, cause, generate)
+        yield Diagnosis(Level.NOTE, what, cause, generate)
 
 
-def _schemas(patient: Patient, schemas: Sequence[str]) -> Iterator[Finding]:
+def _schemas(patient: Patient, schemas: Sequence[str]) -> Iterator[Diagnosis]:
     """Copies of the schema that agree upstream, and not in the fork."""
     base = git.tree(patient.sh, patient.repo, patient.ground.base)
     alike: dict[str, list[str]] = {}
@@ -364,16 +364,16 @@ def _schemas(patient: Patient, schemas: Sequence[str]) -> Iterator[Finding]:
             work = patient.work or patient.repo
             then = command_line(["git", "-C", str(work), "diff", "--no-index", first, odd[0]])
             then = f"see it, and copy the right one: {then}"
-            yield Finding(Level.BROKEN, what, cause, then)
+            yield Diagnosis(Level.BROKEN, what, cause, then)
 
 
-def _tried(patient: Patient, here: Mapping[str, str]) -> Iterator[Finding]:
+def _tried(patient: Patient, here: Mapping[str, str]) -> Iterator[Diagnosis]:
     """Apply the migrations in order to a database of their own, and tell what came of it."""
     texts = git.blobs(patient.sh, patient.repo, (patient.files[p][1] for p in here.values()))
     scripts = {name: texts[patient.files[path][1]] for name, path in sorted(here.items())}
     if patient.sh.dry:
         what = f"{counted(len(scripts), 'migration')} would be applied."
-        yield Finding(Level.NOTE, what, "--dry makes no database.", "")
+        yield Diagnosis(Level.NOTE, what, "--dry makes no database.", "")
         return
     where = PRODUCTS[patient.database]
     try:
@@ -382,24 +382,24 @@ def _tried(patient: Patient, here: Mapping[str, str]) -> Iterator[Finding]:
         raise Unchecked(str(no)) from None
     if stopped is None:
         what = f"{counted(len(scripts), 'migration')} applied to {where}, in order."
-        yield Finding(Level.NOTE, what, "The database was a new one and is gone again.", "")
+        yield Diagnosis(Level.NOTE, what, "The database was a new one and is gone again.", "")
         return
     statement = printable(" ".join(stopped.statement.split())[:60])
     what = f"{stopped.migration} stops on {where} at `{statement}`: {printable(stopped.said)}."
     if stopped.foreign:
         cause = f"It is not for {where}: the statement is of another dialect."
         migrate = patient.command("doctor", check="prisma", migrate="postgresql")
-        yield Finding(Level.NOTE, what, cause, migrate)
+        yield Diagnosis(Level.NOTE, what, cause, migrate)
     else:
         cause = "A new database cannot be made from these migrations."
         path = here[stopped.migration]
-        yield Finding(Level.BROKEN, what, cause, f"correct {printable(path)}, or its order")
+        yield Diagnosis(Level.BROKEN, what, cause, f"correct {printable(path)}, or its order")
 
 
 # --- Tests ---------------------------------------------------------------------------------------
 
 
-def _tests(patient: Patient) -> Iterator[Finding]:
+def _tests(patient: Patient) -> Iterator[Diagnosis]:
     sync, own = patient.sync, patient.ground.own
     if sync is None:
         return
@@ -413,12 +413,12 @@ def _tests(patient: Patient) -> Iterator[Finding]:
         )
         show = ["git", "-C", str(patient.repo), "diff", "--stat", sync.old[:10], sync.new[:10]]
         cause = "A test that fails now may ask for something new."
-        yield Finding(Level.NOTE, what, cause, command_line([*show, "--", *_beside(changed)]))
+        yield Diagnosis(Level.NOTE, what, cause, command_line([*show, "--", *_beside(changed)]))
     mine = sorted(path for path in own.paths if _is_test(path) and path in patient.files)
     both = [path for path in mine if path in changed]
     if both:
         what = f"both sides changed {_listed(both)}."
-        yield Finding(Level.NOTE, what, "The merge put both together.", _run(patient, both))
+        yield Diagnosis(Level.NOTE, what, "The merge put both together.", _run(patient, both))
     modules = {
         PurePosixPath(path).with_suffix("").as_posix().replace("/", "."): path
         for path in own.paths
@@ -429,7 +429,7 @@ def _tests(patient: Patient) -> Iterator[Finding]:
         number = counted(len(touching), "test file")
         what = f"{number} touch what the fork changed: {_listed(touching)}."
         cause = "They are the fork's own, or import a module that it changed."
-        yield Finding(Level.NOTE, what, cause, _run(patient, touching))
+        yield Diagnosis(Level.NOTE, what, cause, _run(patient, touching))
 
 
 _TEST = re.compile(r"(^|/)(tests?|__tests__)/|(^|/)test_[^/]*\.py$|_test\.\w+$|\.(test|spec)\.\w+$")

@@ -20,7 +20,7 @@ from ..run.errors import CheckFailed, Refused, Stop, Usage
 from ..run.steps import Condition, Plan, Step
 from ..run.text import counted, printable
 from . import checks_clone, checks_github, checks_merges
-from .checks import Check, Finding, Level, Patient, Unchecked
+from .checks import Check, Diagnosis, Level, Patient, Unchecked
 
 CHECKS: dict[str, Check] = {
     check.name: check
@@ -39,7 +39,7 @@ _STYLES = {Level.BROKEN: "red", Level.LOOK: "yellow", Level.NOTE: ""}
 
 
 @dataclass(frozen=True)
-class Options:
+class Examination:
     """What `doctor` was asked for.
 
     checks: by name; none stands for all of them. fix: mend what is safe.
@@ -81,11 +81,11 @@ class Report:
     healthy: the names of the checks that found nothing.
     """
 
-    findings: tuple[tuple[Check, Finding], ...]
+    findings: tuple[tuple[Check, Diagnosis], ...]
     unchecked: dict[str, str]
     healthy: tuple[str, ...]
 
-    def of(self, level: Level) -> list[Finding]:
+    def of(self, level: Level) -> list[Diagnosis]:
         """The findings of one level."""
         return [finding for _, finding in self.findings if finding.level is level]
 
@@ -108,7 +108,7 @@ class Report:
         return facts | {"fixed": mended, "passed": not self.of(Level.BROKEN)}
 
 
-def doctor(s: Session, options: Options) -> None:
+def doctor(s: Session, options: Examination) -> None:
     """Look, mend if asked, tell. Raises CheckFailed where something is broken."""
     checks = options.chosen()
     report, mended = _look(s, options, checks), []
@@ -133,7 +133,7 @@ def doctor(s: Session, options: Options) -> None:
         )
 
 
-def _look(s: Session, options: Options, checks: Sequence[Check]) -> Report:
+def _look(s: Session, options: Examination, checks: Sequence[Check]) -> Report:
     if ill := list(checks_clone.old_git(s.sh)):
         others = {check.name: "that git cannot" for check in checks if check.name != "git"}
         return Report(tuple((CHECKS["git"], finding) for finding in ill), others, ())
@@ -170,9 +170,9 @@ def _look(s: Session, options: Options, checks: Sequence[Check]) -> Report:
     )
 
 
-def _made(check: Check, patient: Patient) -> tuple[list[Finding], str]:
+def _made(check: Check, patient: Patient) -> tuple[list[Diagnosis], str]:
     """What a check finds, and why not all of it could be made."""
-    findings: list[Finding] = []
+    findings: list[Diagnosis] = []
     try:
         for finding in check.look(patient):
             findings.append(finding)
@@ -183,7 +183,7 @@ def _made(check: Check, patient: Patient) -> tuple[list[Finding], str]:
     return findings, ""
 
 
-def _mend(s: Session, check: Check, finding: Finding) -> None:
+def _mend(s: Session, check: Check, finding: Diagnosis) -> None:
     """Carry out the steps of a finding."""
     fork = s.open_fork(whatever_policy=True)
     s.console.say(f"{check.name}: {finding.what}")
@@ -224,7 +224,7 @@ def tell(console: Console, report: Report, mended: Sequence[str]) -> None:
         console.say("Nothing is broken.", "bold")
 
 
-def _tell_one(console: Console, finding: Finding) -> None:
+def _tell_one(console: Console, finding: Diagnosis) -> None:
     """What was found, why, and what to type."""
     for label, text in (("", finding.what), ("why:  ", finding.cause)):
         console.say(f"    {label}{text}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from ..fork import commits
-from ..fork.commits import Change
+from ..fork.commits import Conventional
 from ..fork.policy import Images
 from ..run.errors import Refused
 from ..run.text import code, counted, plain
@@ -28,7 +28,7 @@ class Own:
 
     commit: str
     subject: str
-    change: Change | None
+    change: Conventional | None
 
     @property
     def part(self) -> str:

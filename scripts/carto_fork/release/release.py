@@ -43,7 +43,7 @@ FETCH_OWN_TAG = Step(
 
 
 @dataclass(frozen=True)
-class Remotes:
+class RemoteRefs:
     """What the remotes have now: origin its production branch and its tags, upstream its tags."""
 
     origin: Refs
@@ -70,11 +70,11 @@ class Release:
     own: tuple[Own, ...]
 
 
-def ask(sh: Shell, fork: Fork) -> Remotes:
+def ask(sh: Shell, fork: Fork) -> RemoteRefs:
     """Ask both remotes. Raises Refused where one cannot be reached."""
     remotes = fork.policy.remotes
     production = f"refs/heads/{fork.policy.branches.production}"
-    return Remotes(
+    return RemoteRefs(
         releases.ask_remote(sh, fork, remotes.origin.name, [production, "refs/tags/*"]),
         releases.ask_remote(sh, fork, remotes.upstream.name, ["refs/tags/*"]),
     )
@@ -91,7 +91,7 @@ def rules(fork: Fork) -> Releases:
 
 
 def next_one(
-    sh: Shell, fork: Fork, there: Remotes, commit: str, bump: str, command: Callable[..., str]
+    sh: Shell, fork: Fork, there: RemoteRefs, commit: str, bump: str, command: Callable[..., str]
 ) -> Release:
     """The release to make of a commit of the production branch.
 
@@ -128,7 +128,7 @@ def next_one(
     return Release(tag, version, commit, upstream, before, contained.upstream_of(before), own)
 
 
-def made_before(sh: Shell, fork: Fork, there: Remotes, name: str) -> Release:
+def made_before(sh: Shell, fork: Fork, there: RemoteRefs, name: str) -> Release:
     """A release of the fork whose tag is here. Raises Refused where there is no such."""
     tag = own_tag(fork, name)
     ref = f"refs/tags/{name}"
@@ -183,7 +183,7 @@ def image_names(fork: Fork, release: Release) -> list[str]:
     return notes.images_of_release(fork.policy.images, release.tag, upstream, release.version)
 
 
-def plan_of(fork: Fork, there: Remotes, release: Release) -> Plan:
+def plan_of(fork: Fork, there: RemoteRefs, release: Release) -> Plan:
     """The plan for making a release, or for going on with one."""
     ref = f"refs/tags/{release.tag}"
     file = fork.repository.common / "carto-fork" / release.tag / "notes.md"
@@ -202,7 +202,7 @@ def plan_of(fork: Fork, there: Remotes, release: Release) -> Plan:
 class _Contained:
     """What the history of a commit holds of releases, and of the fork's own work."""
 
-    def __init__(self, sh: Shell, fork: Fork, there: Remotes, commit: str) -> None:
+    def __init__(self, sh: Shell, fork: Fork, there: RemoteRefs, commit: str) -> None:
         self._sh, self._fork, self._there, self.commit = sh, fork, there, commit
         self._history = git.history(sh, fork.path, commit)
 
@@ -260,7 +260,7 @@ class _Contained:
 _STABLE = (TagUse.AUTOMATIC, TagUse.ON_REQUEST)
 
 
-def _begun(fork: Fork, there: Remotes, commit: str, upstream: Tag) -> Tag | None:
+def _begun(fork: Fork, there: RemoteRefs, commit: str, upstream: Tag) -> Tag | None:
     """The fork's release of this very commit, begun or made by an earlier run.
 
     Raises Refused where its tag here and its tag on origin are not the same.
@@ -282,7 +282,7 @@ def _at(refs: Refs, commit: str) -> list[str]:
     return [name for name in refs.tags() if refs.commits[f"refs/tags/{name}"] == commit]
 
 
-def _require_free(fork: Fork, there: Remotes, name: str) -> None:
+def _require_free(fork: Fork, there: RemoteRefs, name: str) -> None:
     """Raises Refused where the tag exists; it is at another commit then."""
     ref = f"refs/tags/{name}"
     here, origin = fork.refs.objects.get(ref), there.origin.objects.get(ref)

@@ -171,7 +171,7 @@ def labels(sh: Shell, hub: Hub) -> set[str]:
 
 
 @dataclass(frozen=True)
-class Release:
+class Published:
     """A release on GitHub; `notes` is what somebody wrote there, `published` a time, ISO 8601."""
 
     tag: str
@@ -185,14 +185,14 @@ class Release:
 _RELEASE_FIELDS = "tagName,url,isDraft,isPrerelease,publishedAt,body"
 
 
-def release(sh: Shell, hub: Hub, tag: str) -> Release | None:
+def release(sh: Shell, hub: Hub, tag: str) -> Published | None:
     """The release of a tag; None if there is none. Raises Failed where GitHub cannot be asked."""
     words = [hub.gh, "release", "view", "-R", hub.slug, "--json", _RELEASE_FIELDS, "--", tag]
     answer = sh.read(words)
     if not answer.ok and "release not found" in answer.err:
         return None
     found = _json(answer, f"release {tag}")
-    return Release(
+    return Published(
         tag=found["tagName"],
         url=found["url"],
         draft=found["isDraft"],

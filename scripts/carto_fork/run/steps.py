@@ -23,7 +23,7 @@ from .shell import Answer, Shell, command_line, fill, scrub, withheld
 
 
 @dataclass(frozen=True)
-class _Entry:
+class _Note:
     """What the lock file holds."""
 
     pid: int
@@ -38,12 +38,12 @@ class Journal:
     after_kill: whether the run before this one was killed.
     """
 
-    def __init__(self, descriptor: int, task: str, before: _Entry | None = None) -> None:
+    def __init__(self, descriptor: int, task: str, before: _Note | None = None) -> None:
         # A run that ends by itself leaves the file empty, or what is unfinished.
         self.after_kill = before is not None
         self._descriptor = descriptor
         left = (before.unfinished, before.removing) if before else ([], {})
-        self._note(_Entry(os.getpid(), task, *left))
+        self._note(_Note(os.getpid(), task, *left))
 
     @property
     def unfinished(self) -> list[str]:
@@ -77,7 +77,7 @@ class Journal:
             self._write(b"")
         os.close(self._descriptor)
 
-    def _note(self, entry: _Entry) -> None:
+    def _note(self, entry: _Note) -> None:
         self._entry = entry
         # JSON's escapes also carry what is not UTF-8.
         self._write(json.dumps(asdict(entry)).encode())
@@ -118,9 +118,9 @@ def locked(common: Path, task: str) -> Iterator[Journal]:
         journal.close()
 
 
-def _read(descriptor: int) -> _Entry | None:
+def _read(descriptor: int) -> _Note | None:
     try:
-        return msgspec.json.decode(os.pread(descriptor, 1 << 20, 0), type=_Entry)
+        return msgspec.json.decode(os.pread(descriptor, 1 << 20, 0), type=_Note)
     except (ValueError, msgspec.MsgspecError):
         return None
 

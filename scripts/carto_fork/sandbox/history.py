@@ -44,7 +44,7 @@ BOT = "LiteLLM Release Bot <release-bot@example.com>"
 
 
 @dataclass(frozen=True)
-class Commit:
+class Revision:
     """A commit, as what it changes in its first parent's tree.
 
     `name` is how refs and the `parents` of later commits refer to it. Only the first commit of a
@@ -71,14 +71,14 @@ class History:
     """The commits of both repositories, oldest first, and the refs of each: full name to the name
     of a commit. A tag with a message, by its full name, is an annotated one."""
 
-    commits: tuple[Commit, ...]
+    commits: tuple[Revision, ...]
     upstream_refs: Mapping[str, str]
     origin_refs: Mapping[str, str]
     messages: Mapping[str, str] = field(default_factory=dict)
 
     def plus(
         self,
-        *commits: Commit,
+        *commits: Revision,
         upstream_refs: Mapping[str, str] | None = None,
         origin_refs: Mapping[str, str] | None = None,
     ) -> History:
@@ -197,7 +197,7 @@ class Line:
     """
 
     def __init__(
-        self, story: list[Commit], changes: str, tip: str = "", tree: Tree | None = None
+        self, story: list[Revision], changes: str, tip: str = "", tree: Tree | None = None
     ) -> None:
         self.story, self.changes, self.tip = story, archive(changes), tip
         self.tree = dict(tree or {})
@@ -228,7 +228,7 @@ class Line:
             together[executable] = Blob(blob.data, "100755")
         parents = tuple(parent for parent in (self.tip, merging) if parent)
         self.tip = name or str(len(self.story))
-        self.story.append(Commit(self.tip, subject, together, parents, author))
+        self.story.append(Revision(self.tip, subject, together, parents, author))
         for path, content in together.items():
             if content is None:
                 del self.tree[path]

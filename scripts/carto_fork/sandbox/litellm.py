@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 
-from .history import BOT, Blob, Changes, Commit, History, Line, archive
+from .history import BOT, Blob, Changes, History, Line, Revision, archive
 
 # --- Upstream's first tree -------------------------------------------------------------------
 
@@ -310,7 +310,7 @@ def upstream_and_fork() -> History:
     Commits to build on are named like the tags and branches that point at them: `v1.76.5`,
     `carto/main` and so on. One of upstream's whose name begins with a v is a release with that tag.
     """
-    story: list[Commit] = []
+    story: list[Revision] = []
     up = Line(story, "upstream_later")
     _upstream_until_1_74_8(up)
     fork = Line(story, "fork", up.tip, up.tree)
