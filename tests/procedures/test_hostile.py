@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import tomli
 
-from carto_fork.run.shell import withheld
+from carto_fork.run.secrets import withheld
 from carto_fork.sandbox.history import Change, History, Revision
 from carto_fork.sandbox.litellm import upstream_and_fork
 from world import (

@@ -21,7 +21,8 @@ from carto_fork.merge.hunks import Commit
 from carto_fork.run import steps
 from carto_fork.run.console import Console
 from carto_fork.run.errors import CheckFailed, ExitCode, Failed, Paused, Refused, Stop
-from carto_fork.run.shell import Shell, withheld
+from carto_fork.run.secrets import withheld
+from carto_fork.run.shell import Shell
 from carto_fork.run.steps import Condition, Journal, Plan, Runner, Step, locked
 from carto_fork.upgrade import request
 from carto_standin.github import GitHub

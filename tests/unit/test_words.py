@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[2]
 
 MOST = {
     r"\b(tells?|told)\b": 212,
-    r"\bof (upstream|the fork)'s\b": 130,
+    r"\bof (upstream|the fork)'s\b": 131,
     r"\b(is|are) no(ne)?\b": 124,
     r"\bmend(s|ed|ing)?\b": 70,
-    r"\bRaises [\w, ]+ where\b": 70,
-    r"\bwhere (there|it|they|one|some|something|nothing|nobody) (is|are|has|have)\b": 63,
+    r"\bRaises [\w, ]+ where\b": 5,
+    r"\bwhere (there|it|they|one|some|something|nothing|nobody) (is|are|has|have)\b": 46,
     r"\b(is|are) (a person's|yours)\b": 8,
     r"\b(goes|went|go) on\b": 27,
     r"\blets? [\w ]{0,20}\bgo\b": 15,

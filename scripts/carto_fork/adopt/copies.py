@@ -78,7 +78,7 @@ def compare(
     draft: the text of its policy, where that is on no branch yet.
     requirement: what its workflows install; "" keeps what they do, but for an older version.
     replace: files that the team changed and that are to be given anew.
-    Raises Usage where one of those is no such file, Refused where no rule would keep one.
+    Raises Usage where one of those is no such file, Refused if no rule would keep one.
     """
     copies = [
         _copy(path, text, read(path), replace)
@@ -173,7 +173,7 @@ def _is_requirement(text: str) -> bool:
 
 
 def _require_kept(policy: Policy, paths: Sequence[str]) -> None:
-    """Raises Refused where the fork's rules would not keep one of its own files in a merge."""
+    """Raises Refused if the fork's rules would not keep one of its own files in a merge."""
     rules = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in policy.rules]
     lost = [
         path
@@ -258,7 +258,7 @@ def adopt(
 ) -> None:
     """Publish a branch with the files that the fork lacks or that are behind.
 
-    check: only tell. Raises CheckFailed then, where there is such a file.
+    check: only tell. Raises CheckFailed then, if there is such a file.
     """
     fork = s.open_fork()
     if check:
@@ -295,7 +295,7 @@ def adopt(
 
 
 def _check(s: Session, fork: Fork, requirement: str) -> None:
-    """Raises CheckFailed where the fork's copies are behind or missing."""
+    """Raises CheckFailed if the fork's copies are behind or missing."""
     require_production(fork)
     copies = _compare(s, fork, fork.production_commit, requirement)
     _tell(s, copies)

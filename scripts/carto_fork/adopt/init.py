@@ -79,7 +79,7 @@ def _require_names(s: Session, asked: Asked) -> None:
 
 
 def _require_none(s: Session, fork: Fork) -> None:
-    """Raises Refused where a valid policy is on the production branch already."""
+    """Raises Refused if a valid policy is on the production branch already."""
     commit = "" if fork.problem or fork.draft else fork.production_commit
     if commit and git.show(s.sh, fork.path, commit, POLICY_FILE) is not None:
         raise Refused(

@@ -19,7 +19,8 @@ from ..fork.policy import POLICY_FILE, Files, TagScheme, TagUse
 from ..run import git, github
 from ..run.errors import Refused, Usage
 from ..run.git import Refs, Repository, Tree
-from ..run.shell import Shell, scrub
+from ..run.secrets import scrub
+from ..run.shell import Shell
 from ..run.text import counted
 from .guess import Guess, Surety
 
@@ -136,7 +137,7 @@ class _Remote:
 def guesses(sh: Shell, repository: Repository, asked: Asked) -> list[Guess]:
     """The policy of a fork, value by value.
 
-    Raises Refused where a remote cannot be reached or has no branch to build on, Usage where a
+    Raises Refused where a remote cannot be reached or has no branch to build on, Usage if a
     person has to say what cannot be seen.
     """
     return list(_Survey(sh, repository.path, asked).all())
@@ -174,7 +175,7 @@ class _Survey:
     def _find_upstream(self, urls: Mapping[str, str]) -> tuple[str, tuple[Surety, str]]:
         if self._asked.upstream:
             for name, url in urls.items():
-                if git.same_repository(url, self._asked.upstream):
+                if github.same_repository(url, self._asked.upstream):
                     return name, (CERTAIN, _SAID)
             if other := urls.get("upstream"):
                 raise Refused(
@@ -490,7 +491,7 @@ def _rule(name: str, paths: list[str], surety: Surety, because: str) -> Guess:
 def schemes(names: Iterable[str]) -> Iterator[Guess]:
     """A class for each family of upstream's tag names, that of its stable releases first.
 
-    Raises Usage where none looks like a stable release.
+    Raises Usage if none looks like a stable release.
     """
     # What is before the version, how many dots it has, what is after it: versions and names.
     families: dict[tuple[str, int, str], list[tuple[Version, str]]] = defaultdict(list)

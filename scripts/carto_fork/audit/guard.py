@@ -107,7 +107,7 @@ def _ranges(s: Session, fork: Fork, among: str, pushed: str, pre_push: bool) -> 
 
 
 def _production(fork: Fork) -> str:
-    """The production branch's commit. Raises Refused where it is not here."""
+    """The production branch's commit. Raises Refused if it is not here."""
     if not fork.has_production:
         raise Refused(
             f"there is no branch {fork.policy.branches.production} here.",

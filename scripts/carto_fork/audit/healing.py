@@ -150,7 +150,7 @@ def described(lost: Lost) -> str:
 
 
 def require_provable(fork: Fork, lost: Lost) -> None:
-    """Raises Refused where recording the ancestry would hide changes that are nobody's."""
+    """Raises Refused if recording the ancestry would hide changes that are nobody's."""
     if not lost.hidden:
         return
     listed = "\n  ".join(map(printable, lost.hidden[:_MOST_PATHS]))

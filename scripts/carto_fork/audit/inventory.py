@@ -58,7 +58,7 @@ def lost(sh: Shell, fork: Fork) -> authorship.Lost | None:
 
 
 def _require_both(fork: Fork) -> None:
-    """Raises Refused where upstream or the production branch is not known here."""
+    """Raises Refused if upstream or the production branch is not known here."""
     upstream = fork.policy.remotes.upstream.name
     if not fork.upstream_tips or not fork.has_production:
         require_remotes(fork)
@@ -70,7 +70,7 @@ def _require_both(fork: Fork) -> None:
 
 
 def ground(sh: Shell, fork: Fork) -> Ground:
-    """What the fork stands on. Raises Refused where upstream or the production branch is not
+    """What the fork stands on. Raises Refused if upstream or the production branch is not
     known here."""
     _require_both(fork)
     newest, production = tip(fork), fork.production_commit

@@ -38,7 +38,7 @@ def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> 
     """Check a merge: of a tag in a work tree, of three commits, or one that has landed.
 
     revs: the commits by option, "" where one is not given.
-    Raises CheckFailed where something is wrong or lost.
+    Raises CheckFailed if something is wrong or lost.
     """
     given = [option for option, rev in revs.items() if rev]
     if given and len(given) < len(revs):

@@ -215,7 +215,7 @@ def _json_flaws(text: str) -> _Flaws:
 def _documents(text: str) -> list[Any]:
     """The node at the top of each document. Aliases and tags stay what they are.
 
-    Raises MarkedYAMLError for a text that is no YAML, and others where it cannot be told.
+    Raises MarkedYAMLError for a text that is no YAML, and others if it cannot be told.
     """
     from ruamel.yaml import YAML
 

@@ -267,7 +267,7 @@ def last_merge(sh: Shell, fork: Fork, work: Path, tag: str) -> tuple[str, str]:
     """Upstream's and the fork's side of the merge of a release in a work tree.
 
     tag: its name; "" for the one that the sync branch is named after.
-    Raises Refused where there is no such merge.
+    Raises Refused if there is no such merge.
     """
     branch = git.work_state(sh, work).branch.removeprefix("refs/heads/")
     name = tag or fork.policy.branches.tag_of(branch) or ""

@@ -167,7 +167,7 @@ SYNC_MAIN = (
 
 
 def mirror_fetch_plan(sh: Shell, fork: Fork) -> Plan:
-    """The plan for getting both main branches. Raises Refused where a remote is not right."""
+    """The plan for getting both main branches. Raises Refused if a remote is not right."""
     require_remotes(fork)
     origin, mirror = fork.policy.remotes.origin.name, fork.policy.branches.mirror
     there = git.remote_refs(sh, fork.path, origin, [f"refs/heads/{mirror}"])
@@ -183,7 +183,7 @@ def mirror_fetch_plan(sh: Shell, fork: Fork) -> Plan:
 def mirror_plan(sh: Shell, fork: Fork) -> Plan:
     """The plan for moving the mirror branch, once both are fetched.
 
-    Raises Refused where the mirror has commits of its own, or is checked out with changes.
+    Raises Refused if the mirror has commits of its own, or is checked out with changes.
     """
     repo, branches, remotes = fork.path, fork.policy.branches, fork.policy.remotes
     upstream = fork.tracking(remotes.upstream, branches.upstream)

@@ -13,7 +13,8 @@ from ..run import files, git, github
 from ..run.errors import Refused
 from ..run.git import Refs, Repository
 from ..run.github import Hub
-from ..run.shell import Shell, scrub
+from ..run.secrets import scrub
+from ..run.shell import Shell
 from .policy import POLICY_FILE, Loaded, Policy, Remote, load_policy
 
 
@@ -105,7 +106,7 @@ class Fork:
         return self.settings.get(f"remote.{remote.name}.url", [None])[0]
 
     def hub(self, remote: Remote) -> Hub:
-        """A remote's repository on GitHub. Raises Refused where it is somewhere else."""
+        """A remote's repository on GitHub. Raises Refused if it is somewhere else."""
         slug = github.slug_of(remote.url)
         if slug is None:
             raise Refused(
@@ -148,7 +149,7 @@ class Fork:
 def open_fork(sh: Shell, path: Path) -> Fork:
     """The fork at a path; with the default policy and the problem where its own is not valid.
 
-    Raises Refused where git is too old or there is no repository.
+    Raises Refused if git is too old or there is no repository.
     """
     git.require_version(sh)
     repository = git.open_repository(sh, path)
@@ -249,7 +250,7 @@ def require_remotes(fork: Fork) -> None:
 
 
 def require_production(fork: Fork) -> None:
-    """Raises Refused where the production branch is not known here."""
+    """Raises Refused if the production branch is not known here."""
     if not fork.has_production:
         raise Refused(
             f"{fork.policy.branches.production} is not known here.",
@@ -258,10 +259,10 @@ def require_production(fork: Fork) -> None:
 
 
 def require_right_urls(fork: Fork) -> None:
-    """Raises Refused where a remote that is there is another repository than the policy says, or
+    """Raises Refused if a remote that is there is another repository than the policy says, or
     where it is a path and the repository shows no sign of being the fork."""
     url = fork.url(fork.policy.remotes.origin)
-    if url and git.is_local(url) and not fork.has_production:
+    if url and github.is_local(url) and not fork.has_production:
         raise Refused(
             f"{fork.path.absolute()} is not the fork: it has no branch "
             f"{fork.policy.branches.production}.",
@@ -293,7 +294,7 @@ def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
     for remote in (origin, upstream):
         for option, flag in (("url", ""), ("pushurl", " --push")):
             for url in fork.settings.get(f"remote.{remote.name}.{option}", []):
-                if not (git.is_local(url) or git.same_repository(url, remote.url)):
+                if not (github.is_local(url) or github.same_repository(url, remote.url)):
                     mend = f"{git.at(fork.path)} remote set-url{flag} {remote.name} {remote.url}"
                     if remote is origin:
                         mend = f"name the fork's clone with --repo, or if this is it: {mend}"
@@ -301,7 +302,7 @@ def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
                             mend += "; for a fork of anything else: `init`"
                     yield f"the remote `{remote.name}` is {scrub(url)}, not {remote.url}.", mend
     one, other = fork.url(origin), fork.url(upstream)
-    if one and other and git.same_repository(one, other):
+    if one and other and github.same_repository(one, other):
         yield (
             f"the remotes `{origin.name}` and `{upstream.name}` are the same repository, "
             f"{scrub(one)}.",

@@ -38,7 +38,7 @@ class Target:
 
 
 def asked_name(asked: str) -> str:
-    """What was typed for the tag, if it can be one. Raises Usage where it is missing."""
+    """What was typed for the tag, if it can be one. Raises Usage if it is missing."""
     if not asked:
         raise Usage(
             "which release? --tag is missing.",
@@ -51,7 +51,7 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
     """Look up a tag and the fork's branches on both remotes.
 
     asked: the tag as typed, "" if none was.
-    Raises Refused where the tag is not a stable release that upstream has, or a remote or the
+    Raises Refused if the tag is not a stable release that upstream has, or a remote or the
     production branch cannot be reached.
     """
     name = asked_name(asked)
@@ -89,7 +89,7 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
 
 
 def ask_remote(sh: Shell, fork: Fork, remote: str, patterns: list[str]) -> Refs:
-    """The refs of a remote that match patterns. Raises Refused where it cannot be reached."""
+    """The refs of a remote that match patterns. Raises Refused if it cannot be reached."""
     found = git.remote_refs(sh, fork.path, remote, patterns)
     if found is None:
         raise Refused(
@@ -205,7 +205,7 @@ class Detection:
 def detect(sh: Shell, fork: Fork) -> Detection:
     """Ask upstream for its tags, and GitHub what it says of the newest, where there is a gh.
 
-    Raises Refused where upstream cannot be reached, or the production branch is not known here.
+    Raises Refused if upstream cannot be reached, or the production branch is not known here.
     """
     upstream = fork.policy.remotes.upstream
     require_production(fork)

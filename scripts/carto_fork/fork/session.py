@@ -157,7 +157,7 @@ class Session(Runner):
         """The fork to work on.
 
         whatever_policy: the task can do without the fork's own policy, if that is not valid.
-        Raises Refused where there is no fork.
+        Raises Refused if there is no fork.
         """
         fork = open_fork(self.sh, self.path)
         self.sh.configure(safe_settings(self.sh, fork))

@@ -195,7 +195,7 @@ def apply(
     """Make the changes in a work tree and commit them, and nothing else.
 
     cut: files that hold the change already, as an earlier run left them.
-    Raises Refused while a merge is in progress, where a version file has other changes, or where
+    Raises Refused while a merge is in progress, if a version file has other changes, or where
     nobody could commit.
     """
     state = git.work_state(sh, work)

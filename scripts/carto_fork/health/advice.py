@@ -43,7 +43,7 @@ def read(sh: Shell, path: Path, command: Callable[..., str]) -> Advice:
     """Find out what to do next in a directory.
 
     command: makes the command line of a task on this fork from its name and options.
-    Raises Refused where git is missing or too old.
+    Raises Refused if git is missing or too old.
     """
     git.require_version(sh)
     try:

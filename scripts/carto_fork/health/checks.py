@@ -161,7 +161,7 @@ class Patient:
 
     @cached_property
     def commit(self) -> str:
-        """The production branch's commit. Raises Unchecked where it is not here."""
+        """The production branch's commit. Raises Unchecked if it is not here."""
         if not self.fork.has_production:
             origin = self.fork.policy.remotes.origin.name
             raise Unchecked(f"{self.production} is not here: {git.at(self.repo)} fetch {origin}")
@@ -191,7 +191,7 @@ class Patient:
 
     @cached_property
     def ground(self) -> Ground:
-        """The fork against upstream. Raises Unchecked where that cannot be told."""
+        """The fork against upstream. Raises Unchecked if that cannot be told."""
         try:
             return inventory.ground(self.sh, self.fork)
         except Refused as no:
@@ -217,7 +217,7 @@ class Patient:
     def sync(self) -> LastMerge | None:
         """The newest sync; None where the fork has only seen the release that it began from.
 
-        Raises Unchecked where nothing of upstream's is known.
+        Raises Unchecked if nothing of upstream's is known.
         """
         refs = self.fork.refs
         old, old_name = self._brought(self.commit)
@@ -276,7 +276,7 @@ class Patient:
 
     @cached_property
     def upstream_tags(self) -> Refs:
-        """Upstream's tags, from itself. Raises Unchecked where it cannot be asked."""
+        """Upstream's tags, from itself. Raises Unchecked if it cannot be asked."""
         self.require_network()
         remote = self.fork.policy.remotes.upstream
         if self.fork.url(remote) is None:
@@ -287,13 +287,13 @@ class Patient:
         return known
 
     def require_network(self) -> None:
-        """Raises Unchecked where the network is not to be used."""
+        """Raises Unchecked if the network is not to be used."""
         if self.offline:
             raise Unchecked("--offline")
 
     @cached_property
     def hub(self) -> Hub:
-        """The fork on GitHub. Raises Unchecked where it cannot be asked."""
+        """The fork on GitHub. Raises Unchecked if it cannot be asked."""
         self.require_network()
         try:
             hub = self.fork.hub(self.fork.policy.remotes.origin)
@@ -305,7 +305,7 @@ class Patient:
     def ask(self, path: str) -> Any:
         """What GitHub says at a path of the fork's; None if there is no such thing.
 
-        Raises Unchecked where it does not say.
+        Raises Unchecked if it does not say.
         """
         words = [self.hub.gh, "api", f"repos/{self.hub.slug}{path}"]
         answer = self.sh.read(words, timeout=PATIENCE)

@@ -109,7 +109,7 @@ class Report:
 
 
 def doctor(s: Session, options: Examination) -> None:
-    """Look, mend if asked, tell. Raises CheckFailed where something is broken."""
+    """Look, mend if asked, tell. Raises CheckFailed if something is broken."""
     checks = options.chosen()
     report, mended = _look(s, options, checks), []
     if options.fix:
@@ -370,7 +370,7 @@ def _back(s: Session, fork: Fork, work: Path) -> str:
 
 
 def _branch(s: Session, work: Path, name: str, commit: str) -> str:
-    """The name of the branch for a commit. Raises Refused where it cannot be had."""
+    """The name of the branch for a commit. Raises Refused if it cannot be had."""
     name = name or f"recovery/{commit[:_SHORT]}"
     if not s.sh.ask("git check-ref-format {ref}", ref=f"refs/heads/{name}").ok or name[0] == "-":
         raise Refused(

@@ -208,7 +208,7 @@ def resolve(
 
     ours, theirs: the commits that are merged.
     settled: paths whose conflict is resolved already; a person's word about one changes nothing.
-    Raises Refused where a person's word is about any other path without conflict.
+    Raises Refused if a person's word is about any other path without conflict.
     """
     words = words or Words()
     found = conflicts.read(sh, work, ours, theirs)

@@ -87,7 +87,7 @@ def start_feature(s: Session, name: str) -> None:
 
 
 def _require_no_stray(s: Session, work: Path) -> None:
-    """Raises Refused where HEAD is detached and has commits that are on no branch."""
+    """Raises Refused if HEAD is detached and has commits that are on no branch."""
     commit = detached(s.sh, work)
     own = stray_of(s.sh, work, commit) if commit else None
     if own:
@@ -98,7 +98,7 @@ def _require_no_stray(s: Session, work: Path) -> None:
 
 
 def _require_nothing_lost(s: Session, work: Path, commit: str) -> None:
-    """Raises Refused where a switch to a commit would lose or overwrite something."""
+    """Raises Refused if a switch to a commit would lose or overwrite something."""
     state = git.work_state(s.sh, work)
     if state.merging:
         raise Refused(
@@ -170,7 +170,7 @@ def _pull_facts(pull: Pull | None, new: bool, head: str, base: str, title: str) 
 
 
 def _head(fork: Fork, work: Path, ref: str, base: str, s: Session) -> str:
-    """The branch to open a pull request for. Raises Refused where that must not be."""
+    """The branch to open a pull request for. Raises Refused if that must not be."""
     branches = fork.policy.branches
     if base == branches.mirror:
         raise Refused(
@@ -197,7 +197,7 @@ def _head(fork: Fork, work: Path, ref: str, base: str, s: Session) -> str:
 def _words(
     s: Session, fork: Fork, title: str, body_file: str, among: str, base: str
 ) -> tuple[str, str]:
-    """The title and the text of a pull request. Raises Refused or Usage where they will not do."""
+    """The title and the text of a pull request. Raises Refused or Usage if they will not do."""
     words = ["git", "-C", str(fork.path), "log", "-z", "--no-merges", "--no-show-signature"]
     answer = s.sh.read([*words, "--no-color", "--format=%s%x00%b", "--end-of-options", among, "--"])
     fields = git.checked(answer, "branch's commits").fields()
@@ -232,7 +232,7 @@ def _words(
 
 
 def branch_on_origin(s: Session, fork: Fork, *branches: str) -> Refs:
-    """Where branches are on origin now. Raises Refused where it cannot be reached."""
+    """Where branches are on origin now. Raises Refused if it cannot be reached."""
     origin = fork.policy.remotes.origin.name
     return releases.ask_remote(s.sh, fork, origin, [f"refs/heads/{name}" for name in branches])
 

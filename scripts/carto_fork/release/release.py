@@ -71,7 +71,7 @@ class Release:
 
 
 def ask(sh: Shell, fork: Fork) -> RemoteRefs:
-    """Ask both remotes. Raises Refused where one cannot be reached."""
+    """Ask both remotes. Raises Refused if one cannot be reached."""
     remotes = fork.policy.remotes
     production = f"refs/heads/{fork.policy.branches.production}"
     return RemoteRefs(
@@ -81,7 +81,7 @@ def ask(sh: Shell, fork: Fork) -> RemoteRefs:
 
 
 def rules(fork: Fork) -> Releases:
-    """How the fork names its releases. Raises Refused where its policy does not say."""
+    """How the fork names its releases. Raises Refused if its policy does not say."""
     if fork.policy.releases is None:
         raise Refused(
             "the policy does not say what the fork's releases are called.",
@@ -97,7 +97,7 @@ def next_one(
 
     bump: auto, major, minor or patch. A release whose tag is at the commit already is that one.
     command: makes the command line of a task on this fork from its name and options.
-    Raises Refused where there is nothing to release, or the branch is not fit for it.
+    Raises Refused if there is nothing to release, or the branch is not fit for it.
     """
     named = rules(fork)
     contained = _Contained(sh, fork, there, commit)
@@ -129,7 +129,7 @@ def next_one(
 
 
 def made_before(sh: Shell, fork: Fork, there: RemoteRefs, name: str) -> Release:
-    """A release of the fork whose tag is here. Raises Refused where there is no such."""
+    """A release of the fork whose tag is here. Raises Refused if there is no such."""
     tag = own_tag(fork, name)
     ref = f"refs/tags/{name}"
     if ref not in fork.refs.commits:
@@ -142,7 +142,7 @@ def made_before(sh: Shell, fork: Fork, there: RemoteRefs, name: str) -> Release:
 
 
 def own_tag(fork: Fork, name: str) -> Tag:
-    """The tag of a release of the fork, by its name. Raises Refused where it names none."""
+    """The tag of a release of the fork, by its name. Raises Refused if it names none."""
     tag = tags.classify(tags.checked_name(name), fork.policy.tags)
     if tag is None or tag.scheme.use is not TagUse.OWN:
         raise Refused(
@@ -207,7 +207,7 @@ class _Contained:
         self._history = git.history(sh, fork.path, commit)
 
     def upstream(self) -> Tag:
-        """The newest stable release of upstream's. Raises Refused where there is none."""
+        """The newest stable release of upstream's. Raises Refused if there is none."""
         found = self._newest(self._there.upstream, self._history, *_STABLE)
         if found is None:
             production = self._fork.policy.branches.production
@@ -263,7 +263,7 @@ _STABLE = (TagUse.AUTOMATIC, TagUse.ON_REQUEST)
 def _begun(fork: Fork, there: RemoteRefs, commit: str, upstream: Tag) -> Tag | None:
     """The fork's release of this very commit, begun or made by an earlier run.
 
-    Raises Refused where its tag here and its tag on origin are not the same.
+    Raises Refused if its tag here and its tag on origin are not the same.
     """
     known = {*_at(fork.refs, commit), *_at(there.origin, commit)}
     found = [tag for name in known if (tag := tags.classify(name, fork.policy.tags))]
@@ -283,7 +283,7 @@ def _at(refs: Refs, commit: str) -> list[str]:
 
 
 def _require_free(fork: Fork, there: RemoteRefs, name: str) -> None:
-    """Raises Refused where the tag exists; it is at another commit then."""
+    """Raises Refused if the tag exists; it is at another commit then."""
     ref = f"refs/tags/{name}"
     here, origin = fork.refs.objects.get(ref), there.origin.objects.get(ref)
     if origin:
@@ -309,7 +309,7 @@ def _in_the_way(fork: Fork, name: str, what: str) -> Refused:
 def _require_version(
     sh: Shell, fork: Fork, commit: str, upstream: Tag, command: Callable[..., str]
 ) -> None:
-    """Raises Refused where the production branch states another version than upstream's release
+    """Raises Refused if the production branch states another version than upstream's release
     in it has."""
     production = fork.policy.branches.production
     for file in fork.policy.version_files:

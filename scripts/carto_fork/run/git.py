@@ -30,7 +30,7 @@ def checked(answer: Answer, question: str, *allowed: int) -> Answer:
 
 
 def require_version(sh: Shell) -> None:
-    """Raises Refused where git is missing or older than `OLDEST`."""
+    """Raises Refused if git is missing or older than `OLDEST`."""
     answer = sh.ask("git version")
     found = re.search(r"\d+(\.\d+)+", answer.out)
     if not answer.ok or not found:
@@ -61,7 +61,7 @@ class Repository:
 
 
 def open_repository(sh: Shell, path: Path) -> Repository:
-    """The repository at a path. Raises Refused where there is none, or git does not trust it."""
+    """The repository at a path. Raises Refused if there is none, or git does not trust it."""
     path = nearest(path)
     if not path.is_dir():
         raise Refused(f"{path} is not a directory.", then="name the fork's clone with --repo.")
@@ -431,7 +431,7 @@ def merge_of(sh: Shell, repo: Path, commit: str, head: str) -> tuple[str, str]:
 
 
 def commit_of(sh: Shell, repo: Path, rev: str) -> str:
-    """The name of the commit that a revision stands for. Raises Refused where there is none."""
+    """The name of the commit that a revision stands for. Raises Refused if there is none."""
     answer = sh.ask(
         "git -C {repo} rev-parse --quiet --verify --end-of-options {rev}",
         repo=repo,
@@ -542,22 +542,3 @@ def work_state(sh: Shell, work: Path) -> WorkState:
     return WorkState(
         head, branch, merging.line if merging.ok else "", tuple(dirty), tuple(untracked)
     )
-
-
-def same_repository(one: str, other: str) -> bool:
-    """Whether two URLs name the same repository, whatever the protocol, user or suffix."""
-    return _plain_url(one) == _plain_url(other)
-
-
-def is_local(url: str) -> bool:
-    """Whether a URL is a path on this machine."""
-    return ("://" not in url and not re.match(r"[^/]+@?[^/]*:", url)) or url.startswith("file://")
-
-
-def _plain_url(url: str) -> str:
-    if is_local(url):
-        return str(Path(url.removeprefix("file://")).resolve()).removesuffix(".git")
-    url = re.sub(r"^[a-z+]+://", "", url.strip(), flags=re.IGNORECASE)
-    url = re.sub(r"^[^@/]*@", "", url)
-    host, _, path = re.sub(r":(\d+/)?", "/", url, count=1).partition("/")
-    return f"{host}/{path.strip('/').removesuffix('.git')}".lower()

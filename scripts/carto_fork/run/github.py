@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from packaging.version import Version
@@ -62,7 +63,7 @@ def checked(answer: Answer, question: str) -> Answer:
 
 
 def require(sh: Shell, hub: Hub) -> None:
-    """Raises Refused where gh is missing or too old, Failed where it cannot see the repository."""
+    """Raises Refused where gh is missing or too old, Failed if it cannot see the repository."""
     answer = sh.ask("{gh} --version", gh=hub.gh)
     found = re.search(r"\d+(\.\d+)+", answer.out)
     if not answer.ok or not found:
@@ -128,7 +129,7 @@ def pulls(
 
 
 def pull(sh: Shell, hub: Hub, name: str) -> Pull:
-    """One pull request. Raises Failed where there is no such, Refused where its branch is not in
+    """One pull request. Raises Failed where there is no such, Refused if its branch is not in
     the repository.
 
     name: its number, its address or its branch, as gh takes it.
@@ -186,7 +187,7 @@ _RELEASE_FIELDS = "tagName,url,isDraft,isPrerelease,publishedAt,body"
 
 
 def release(sh: Shell, hub: Hub, tag: str) -> Published | None:
-    """The release of a tag; None if there is none. Raises Failed where GitHub cannot be asked."""
+    """The release of a tag; None if there is none. Raises Failed if GitHub cannot be asked."""
     words = [hub.gh, "release", "view", "-R", hub.slug, "--json", _RELEASE_FIELDS, "--", tag]
     answer = sh.read(words)
     if not answer.ok and "release not found" in answer.err:
@@ -284,3 +285,22 @@ def cure(said: str) -> Cure | None:
         ),
         None,
     )
+
+
+def same_repository(one: str, other: str) -> bool:
+    """Whether two URLs name the same repository, whatever the protocol, user or suffix."""
+    return _plain_url(one) == _plain_url(other)
+
+
+def is_local(url: str) -> bool:
+    """Whether a URL is a path on this machine."""
+    return ("://" not in url and not re.match(r"[^/]+@?[^/]*:", url)) or url.startswith("file://")
+
+
+def _plain_url(url: str) -> str:
+    if is_local(url):
+        return str(Path(url.removeprefix("file://")).resolve()).removesuffix(".git")
+    url = re.sub(r"^[a-z+]+://", "", url.strip(), flags=re.IGNORECASE)
+    url = re.sub(r"^[^@/]*@", "", url)
+    host, _, path = re.sub(r":(\d+/)?", "/", url, count=1).partition("/")
+    return f"{host}/{path.strip('/').removesuffix('.git')}".lower()

@@ -19,7 +19,8 @@ import msgspec
 from .console import Console
 from .errors import CheckFailed, Failed, Refused, Stop
 from .github import cure
-from .shell import Answer, Shell, command_line, fill, scrub, withheld
+from .secrets import scrub, withheld
+from .shell import Answer, Shell, command_line, fill
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from .work import Work, require_nothing_left, settle, unresolved, waits
 
 
 def require_sense(words: Words) -> None:
-    """Raises Usage where a person says two things of one file, or does not say why."""
+    """Raises Usage if a person says two things of one file, or does not say why."""
     if both := sorted(set(words.upstream) & set(words.fork)):
         problem = f"{printable(both[0])} is named by both --accept-upstream and --keep-fork."
         raise Usage(problem, then="name it once.")
@@ -38,7 +38,7 @@ def require_sense(words: Words) -> None:
 
 
 def resolve_conflicts(s: Session, words: Words) -> None:
-    """Decide the conflicts of a merge in progress. Raises Paused where some are a person's."""
+    """Decide the conflicts of a merge in progress. Raises Paused if some are a person's."""
     require_sense(words)
     fork, place = s.open_work_tree()
     state = git.work_state(s.sh, place)

@@ -74,7 +74,7 @@ class Upgrade:
 
 
 def require_able(sh: Shell, fork: Fork, options: Options) -> None:
-    """Raises Refused where nobody could merge: a cut history, no identity, or, with --direct, a
+    """Raises Refused if nobody could merge: a cut history, no identity, or, with --direct, a
     rebase of the production branch under way."""
     repo = fork.path
     require_whole_history(fork)
@@ -108,7 +108,7 @@ def fetch_plan(fork: Fork, target: Target) -> Plan:
 def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     """Check every precondition and make the plan. The fork's policy must be that at the base.
 
-    Raises Refused where the upgrade may not start.
+    Raises Refused if the upgrade may not start.
     """
     repo, branches = fork.path, fork.policy.branches
     tag, sync = target.tag, branches.sync_for(target.tag.name)
@@ -177,7 +177,7 @@ def _lost_ancestry(
 ) -> tuple[authorship.Lost | None, list[str]]:
     """The sync that the upgrade heals first, and what a person should know of it.
 
-    Raises Refused where nobody has said whether to heal.
+    Raises Refused if nobody has said whether to heal.
     """
     if options.unhealed or not git.has_object(sh, fork.path, target.commit):
         return None, []
@@ -267,7 +267,7 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str) -> None:
 
 
 def _require_same_tag(sh: Shell, fork: Fork, target: Target) -> None:
-    """Raises Refused where the fork has merged this tag before, and it stood for something else."""
+    """Raises Refused if the fork has merged this tag before, and it stood for something else."""
     name = target.tag.name
     pin = records.read_pins(git.show(sh, fork.path, target.base, records.TAGS_FILE)).get(name)
     if pin and pin.commit != target.commit:
@@ -287,7 +287,7 @@ def place_of(fork: Fork, tag: str) -> Path:
 def _work_trees(sh: Shell, fork: Fork, sync: str, tag: str) -> tuple[Path, Path | None]:
     """Where the upgrade is prepared, and where the production branch is checked out, if it is.
 
-    Raises Refused where the sync branch is checked out, or something else is, at the wrong place.
+    Raises Refused if the sync branch is checked out, or something else is, at the wrong place.
     """
     own, branch = place_of(fork, tag), f"refs/heads/{sync}"
     trees = git.worktrees(sh, fork.path)
@@ -349,7 +349,7 @@ def _sync_notes(
     """What a person should know of an earlier run's sync branch.
 
     here: the local sync branch, "" if there is none; work: where its work tree belongs.
-    Raises Refused where origin's has commits that the local one lacks, or, with --direct, where
+    Raises Refused if origin's has commits that the local one lacks, or, with --direct, where
     the production branch has moved on.
     """
     repo, origin = fork.path, fork.policy.remotes.origin.name
@@ -385,7 +385,7 @@ def _sync_notes(
 def _require_clean(
     sh: Shell, fork: Fork, target: Target, work: Path, checkout: Path | None
 ) -> None:
-    """Raises Refused where work of a person's is in the way."""
+    """Raises Refused if work of a person's is in the way."""
     if checkout:
         _require_idle(sh, checkout, fork, target)
     if (work / ".git").exists():
@@ -426,7 +426,7 @@ def _is_recorded(sh: Shell, fork: Fork, target: Target, work: Path) -> bool:
 
 
 def _require_no_rebase(sh: Shell, fork: Fork) -> None:
-    """Raises Refused where the production branch is being rebased: git lists it as detached."""
+    """Raises Refused if the production branch is being rebased: git lists it as detached."""
     for tree in git.worktrees(sh, fork.path):
         if not tree.missing and git.rebased_branch(sh, tree.path) == fork.local_production:
             raise Refused(
@@ -437,7 +437,7 @@ def _require_no_rebase(sh: Shell, fork: Fork) -> None:
 
 
 def _require_idle(sh: Shell, checkout: Path, fork: Fork, target: Target) -> None:
-    """Raises Refused where the checkout of the production branch is not clean."""
+    """Raises Refused if the checkout of the production branch is not clean."""
     state, branch = git.work_state(sh, checkout), fork.policy.branches.production
     if state.merging:
         raise Refused(
@@ -470,7 +470,7 @@ def _listed(paths: tuple[str, ...], most: int = 3) -> str:
 def under_way(fork: Fork, options: Options) -> str:
     """The tag of the upgrade that is meant, if one is under way here. Asks no remote.
 
-    Raises Refused where there is nothing of this upgrade.
+    Raises Refused if there is nothing of this upgrade.
     """
     name = asked_name(options.tag)
     known = tags.classify(name, fork.policy.tags)

@@ -221,7 +221,7 @@ class Sync:
 
 
 def read_sync(work: Work, fork: Fork, head: str) -> Sync:
-    """What there is to tell of a sync branch. Raises Refused where it holds no merge of the tag.
+    """What there is to tell of a sync branch. Raises Refused if it holds no merge of the tag.
 
     fork: with its refs as they are now.
     """
