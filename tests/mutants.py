@@ -43,8 +43,8 @@ from mutating import Mutant, Source
 
 ROOT = Path(__file__).parent.parent
 MODULES = (
-    "decisions hunks fates ledger conflicts structured steps journal upgrade syncing publishing "
-    "guarding policy tags versions"
+    "decisions hunks fates ledger conflicts structured steps plan upgrade work recovery request "
+    "automatic release contribute guard policy tags version_files"
 )
 NOT_COPIED = (".git", ".venv*", ".coverage-data", ".hypothesis", ".sandbox", ".*_cache", "build")
 Process: TypeAlias = "subprocess.Popen[bytes]"
