@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from world import Done, World, commit_in, shim
+from world import Done, World, commit_in, shim, slow_but
 
 TAG = "v1.76.5"
 UPGRADE = f"upgrade-carto --tag {TAG} --no-tests"
@@ -242,7 +242,9 @@ def repaired(world: World, line: str) -> Done:
     return done
 
 
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    "state", slow_but(STATES, "index.lock", "ref.lock", "index cut", ".git empty")
+)
 def test_an_upgrade_goes_on_or_begins_anew_after_damage(world: World, state: str) -> None:
     """In the middle of the merge, with something of a person's in the work tree."""
     assert world.run(f"{UPGRADE} --no-push").code == 0
@@ -255,7 +257,7 @@ def test_an_upgrade_goes_on_or_begins_anew_after_damage(world: World, state: str
     assert SYNC in world.refs(world.origin)
 
 
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("state", slow_but(STATES, "HEAD.lock", ".git gone"))
 def test_an_upgrade_can_be_given_up_after_damage(world: World, state: str) -> None:
     assert world.run(f"{UPGRADE} --no-push").code == 0
     damaged(world)[state]()
