@@ -109,12 +109,11 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
     theirs = fork.refs.commits[f"refs/tags/{tag.name}"]
     generated = GitIgnoreSpec.from_lines(p for rule in fork.policy.units for p in rule.paths)
     with ThreadPoolExecutor(max_workers=3) as pool:
+        # Where ancestry is lost, the merge as things are is large, and only its count is wanted:
+        # git starts on it while the rest is found out. Where nothing is lost, it is soon done.
+        as_it_is = pool.submit(conflicts.count, sh, repo, production, theirs)
         counting = pool.submit(git.count, sh, repo, theirs, production)
         own = authorship.of_fork(sh, fork, production, theirs)
-        # Where ancestry is lost, the merge as things are is large; of it only a number is wanted.
-        suspected = (
-            pool.submit(conflicts.count, sh, repo, production, theirs) if own.squashed else None
-        )
         lost = authorship.lost_of_fork(sh, fork, production, theirs)
         base = authorship.healed_commit(sh, repo, production, lost) if lost else production
         merged = conflicts.foresee(sh, repo, base, theirs, generated.match_file)
@@ -123,7 +122,7 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
             sh, fork, repo, merged.conflicts, own, base, theirs, told=production
         )
         files = comparing.result()
-        unhealed = suspected.result() if suspected and lost else len(merged.conflicts)
+        unhealed = as_it_is.result() if lost else len(merged.conflicts)
     return Forecast(tag, theirs, counting.result(), len(files), tuple(decided), lost, unhealed)
 
 
