@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pathspec import GitIgnoreSpec
@@ -109,21 +110,21 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
     theirs = fork.refs.commits[f"refs/tags/{tag.name}"]
     generated = GitIgnoreSpec.from_lines(p for rule in fork.policy.units for p in rule.paths)
     with ThreadPoolExecutor(max_workers=3) as pool:
-        # Where ancestry is lost, the merge as things are is large, and only its count is wanted:
-        # git starts on it while the rest is found out. Where nothing is lost, it is soon done.
-        as_it_is = pool.submit(conflicts.count, sh, repo, production, theirs)
+        # Git is at the merge as things are while it is found out whether ancestry is lost.
+        foresee = partial(conflicts.foresee, sh, repo, theirs=theirs, unread=generated.match_file)
+        as_it_is = pool.submit(foresee, ours=production)
         counting = pool.submit(git.count, sh, repo, theirs, production)
         own = authorship.of_fork(sh, fork, production, theirs)
         lost = authorship.lost_of_fork(sh, fork, production, theirs)
         base = authorship.healed_commit(sh, repo, production, lost) if lost else production
-        merged = conflicts.foresee(sh, repo, base, theirs, generated.match_file)
+        merged = foresee(ours=base) if lost else as_it_is.result()
         comparing = pool.submit(git.differing, sh, repo, production, merged.tree)
         decided = resolve.decide(
             sh, fork, repo, merged.conflicts, own, base, theirs, told=production
         )
-        files = comparing.result()
-        unhealed = as_it_is.result() if lost else len(merged.conflicts)
-    return Forecast(tag, theirs, counting.result(), len(files), tuple(decided), lost, unhealed)
+        files = len(comparing.result())
+        unhealed = len(as_it_is.result().conflicts)
+    return Forecast(tag, theirs, counting.result(), files, tuple(decided), lost, unhealed)
 
 
 def recommended(found: Sequence[Forecast]) -> Forecast | None:
