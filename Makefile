@@ -160,6 +160,7 @@ format: .venv/dev ## let ruff rewrite what it can
 check: lint ## lint, workflows, layering, generated documentation
 	$(bin)/zizmor --quiet --offline --persona=pedantic .github
 	$(bin)/check-jsonschema --builtin-schema vendor.github-workflows $(wildcard .github/workflows/*.y*ml)
+	$(bin)/shellcheck --severity=warning .ci/run scripts/carto_fork/fork/hooks/*
 	PYTHONPATH=scripts $(bin)/lint-imports --no-logo --no-cache
 	$(bin)/pytest --quiet tests/unit/test_layering.py tests/unit/test_words.py tests/unit/test_docs.py tests/unit/test_adoption.py
 

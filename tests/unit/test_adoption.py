@@ -92,16 +92,22 @@ def test_generated_files_contain_no_template_syntax(found: Policy) -> None:
 def test_generated_workflows_pass_the_linters(found: Policy, tmp_path: Path) -> None:
     directory = tmp_path / ".github" / "workflows"
     directory.mkdir(parents=True)
-    paths = []
+    paths, commands = [], []
     for path, text in given(found).items():
         if path.startswith(".github/workflows/"):
             (tmp_path / path).write_text(text)
-            assert isinstance(YAML(typ="safe", pure=True).load(text), dict)
-            paths.append(str(tmp_path / path))
+            paths.append(tmp_path / path)
+            jobs = YAML(typ="safe", pure=True).load(text)["jobs"]
+            for step in (step for job in jobs.values() for step in job.get("steps", ())):
+                if "run" in step:
+                    commands.append(tmp_path / f"{len(commands)}.sh")
+                    commands[-1].write_text(step["run"])
+    assert commands
     programs = Path(sys.executable).parent
     zizmor = [programs / "zizmor", "--quiet", "--offline", "--persona=pedantic", tmp_path]
     schema = [programs / "check-jsonschema", "--builtin-schema", "vendor.github-workflows", *paths]
-    for words in (zizmor, schema):
+    shellcheck = [programs / "shellcheck", "--shell=bash", *commands]
+    for words in (zizmor, schema, shellcheck):
         ended = subprocess.run(list(map(str, words)), capture_output=True, text=True)
         assert ended.returncode == 0, ended.stdout + ended.stderr
 
