@@ -92,7 +92,8 @@ def test_generated_files_contain_no_template_syntax(found: Policy) -> None:
 def test_generated_workflows_pass_the_linters(found: Policy, tmp_path: Path) -> None:
     directory = tmp_path / ".github" / "workflows"
     directory.mkdir(parents=True)
-    paths, commands = [], []
+    paths: list[Path] = []
+    commands: list[Path] = []
     for path, text in given(found).items():
         if path.startswith(".github/workflows/"):
             (tmp_path / path).write_text(text)

@@ -321,8 +321,7 @@ REFUSED = [
     # Values that do not make sense.
     (
         EXTENDS + "[[tags]]\nname = 'a'\npattern = '('\nuse = 'own'\n",
-        "key `tags[0]`: pattern '(' is no regular expression: "
-        "missing ), unterminated subpattern at position 0",
+        "key `tags[0]`: pattern '(' is no regular expression: missing ) at position 1",
     ),
     (
         EXTENDS + "[[tags]]\nname = 'a'\npattern = 'b'\nuse = 'own'\nsince = 'soon'\n",

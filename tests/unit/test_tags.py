@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_fork.fork import policy, tags
-from carto_fork.fork.policy import TagScheme, TagUse
+from carto_fork.fork.policy import Feature, TagScheme, TagUse
 from carto_fork.fork.tags import Tag
 from carto_fork.run.errors import ExitCode, Refused
 
@@ -458,3 +458,16 @@ def test_any_long_name_is_classified_in_time(pieces: list[str]) -> None:
     name = "".join(pieces)[:200]
     tag = tags.classify(name, SCHEMES)
     assert tag is None or tag.name == name
+
+
+def test_a_pattern_that_tries_too_long_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy, "_LONGEST_SEARCH", 0.1)
+    pattern, text = r"v(?P<version>(\d|\d\d)+)b", "v" + "1" * 50
+    feature = Feature("a", ("file.txt",), (pattern,))
+    for search in (
+        lambda: tags.classify(text, [TagScheme("a", pattern, AUTOMATIC)]),
+        lambda: feature.missing([text]),
+    ):
+        with pytest.raises(Refused) as stop:
+            search()
+        assert f"{pattern!r} of the policy was still at {text!r}" in stop.value.what

@@ -11,8 +11,9 @@ from typing import Any
 
 from pathspec import GitIgnoreSpec
 
-from ..fork.policy import VERSION_LINE, Kind, Policy, Rule, Side, Take
+from ..fork.policy import Kind, Policy, Rule, Side, Take
 from ..fork.records import Drop
+from ..fork.version_files import VERSION_LINE
 from ..merge.hunks import Commit, Customisations
 from ..run import git
 from ..run.git import Tree

@@ -422,10 +422,9 @@ def _features(policy: Policy, after: _Snapshot) -> list[Finding]:
             if path not in after.tree:
                 found.append(Finding("feature", f"{feature.name}{origin}: {path} is gone", path))
         texts = [after.text(path) or "" for path in feature.files]
-        for pattern in feature.patterns:
-            if not any(re.search(pattern, text, re.MULTILINE) for text in texts):
-                what = f"{feature.name}{origin}: nothing matches {pattern!r}"
-                found.append(Finding("feature", what, feature.files[0] if feature.files else ""))
+        for pattern in feature.missing(texts):
+            what = f"{feature.name}{origin}: nothing matches {pattern!r}"
+            found.append(Finding("feature", what, feature.files[0] if feature.files else ""))
     return found
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Sequence
 from enum import Enum
+from functools import cache
 from importlib import resources
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import msgspec.inspect
@@ -16,6 +18,9 @@ from packaging.version import InvalidVersion, Version
 from pathspec import GitIgnoreSpec
 
 from ..run.errors import Refused
+
+if TYPE_CHECKING:
+    from regex import Match, Pattern
 
 POLICY_FILE = "carto_fork.toml"
 DEFAULT_NAME = "carto-litellm"
@@ -27,12 +32,6 @@ _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/-]*[A-Za-z0-9_-])?")
 
 _PATH = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._/-]*[A-Za-z0-9]")
 """What a file may be called that workflows and Makefiles name."""
-
-
-VERSION_LINE = re.compile(
-    r"""\s*(version\s*=\s*["'][^"']*["']\s*(#.*)?|"version"\s*:\s*"[^"]*"\s*,?\s*)"""
-)
-"""A line of a TOML or JSON file that states a version, and nothing else."""
 
 
 class TagUse(Enum):
@@ -130,6 +129,40 @@ class Messages(_Table, frozen=True):
         _require_known(self.version, "version")
 
 
+@cache
+def _compiled(pattern: str) -> Pattern[str]:
+    """A regular expression of a policy. Raises ValueError if it is none."""
+    import regex  # not at the top, where `--list` would wait for it
+
+    try:
+        return regex.compile(pattern, regex.MULTILINE)
+    except regex.error as error:
+        raise ValueError(f"pattern {pattern!r} is no regular expression: {error}") from None
+
+
+_LONGEST_SEARCH = 5.0
+"""Seconds: far more than a pattern needs that does not try the same again and again."""
+
+
+def search(pattern: str, text: str, whole: bool = False) -> Match[str] | None:
+    """Where a regular expression of a policy, in which `^` begins a line, matches in a text.
+
+    whole: only if it matches all of the text.
+    Raises Refused if that takes too long: texts and names come from upstream, and what some
+    patterns have to try grows exponentially with them.
+    """
+    matching = _compiled(pattern).fullmatch if whole else _compiled(pattern).search
+    try:
+        return matching(text, timeout=_LONGEST_SEARCH)
+    except TimeoutError:
+        raise Refused(
+            f"The pattern {pattern!r} of the policy was still at {text[:60]!r} after"
+            f" {_LONGEST_SEARCH:.0f} seconds.",
+            untouched="It has decided nothing.",
+            then=f"write it in {POLICY_FILE} so that nothing matches in many ways, as in (a|aa)+.",
+        ) from None
+
+
 class Markers(_Table, frozen=True):
     """How the fork marks blocks of its own in files of upstream's."""
 
@@ -146,17 +179,20 @@ class TagScheme(_Table, frozen=True):
     before: str = ""
 
     def __post_init__(self) -> None:
-        try:
-            re.compile(self.pattern)
-        except re.error as error:
-            raise ValueError(
-                f"pattern {self.pattern!r} is no regular expression: {error}"
-            ) from None
+        _compiled(self.pattern)
         for bound in filter(None, (self.since, self.before)):
             try:
                 Version(bound)
             except InvalidVersion:
                 raise ValueError(f"{bound!r} is no version") from None
+
+    def groups(self, name: str) -> dict[str, str | None] | None:
+        """The named groups of the pattern in a tag's whole name; None if it does not fit.
+
+        Raises Refused as `search` does.
+        """
+        found = search(self.pattern, name, whole=True)
+        return found and found.groupdict()
 
 
 class Rule(_Table, frozen=True):
@@ -209,10 +245,11 @@ class Feature(_Table, frozen=True):
 
     def __post_init__(self) -> None:
         for pattern in self.patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"pattern {pattern!r} is no regular expression: {error}") from None
+            _compiled(pattern)
+
+    def missing(self, texts: Sequence[str]) -> list[str]:
+        """The patterns that match in none of some texts. Raises Refused as `search` does."""
+        return [p for p in self.patterns if not any(search(p, text) for text in texts)]
 
 
 class PullRequests(_Table, frozen=True):

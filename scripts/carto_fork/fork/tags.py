@@ -68,9 +68,8 @@ def classify(name: str, schemes: Sequence[TagScheme]) -> Tag | None:
     Schemes without a version group are for moving tags; those get version 0.
     """
     for scheme in schemes:
-        if not (found := _compiled(scheme.pattern).fullmatch(name)):
+        if (groups := scheme.groups(name)) is None:
             continue
-        groups = found.groupdict()
         try:
             version = _version(groups.get("version") or "0")
             build = _version(groups.get("build") or "0")
@@ -88,7 +87,6 @@ def _within(version: Version, scheme: TagScheme) -> bool:
 
 
 # Upstream may have ten thousand tags, most of them of a few versions.
-_compiled = cache(re.compile)
 _version = cache(Version)
 
 
