@@ -13,12 +13,11 @@ from pathspec import GitIgnoreSpec
 
 from ..fork.policy import Kind, Policy, Rule, Side, Take
 from ..fork.records import Drop
-from ..fork.version_files import VERSION_LINE
 from ..merge.hunks import Commit, Customisations
 from ..run import git
 from ..run.git import Tree
 from ..run.shell import Shell
-from ..run.text import substantive
+from ..run.text import VERSION_LINE, substantive
 from . import fates
 from .fates import Account, Change, Fate
 

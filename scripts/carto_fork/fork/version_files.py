@@ -21,11 +21,6 @@ from .fork import Fork
 from .policy import Policy
 from .session import Session
 
-VERSION_LINE = re.compile(
-    r"""\s*(version\s*=\s*["'][^"']*["']\s*(#.*)?|"version"\s*:\s*"[^"]*"\s*,?\s*)"""
-)
-"""A line of a TOML or JSON file that states a version, and nothing else."""
-
 WHOLE = "version"
 """What the one version is called in a file that states nothing else."""
 

@@ -17,8 +17,7 @@ from pathspec import GitIgnoreSpec
 
 from ..fork.policy import Kind, Policy, Rule, Side, Take
 from ..fork.records import Drop
-from ..fork.version_files import VERSION_LINE
-from ..run.text import counted, file_word, pathspec_word, substantive
+from ..run.text import VERSION_LINE, counted, file_word, pathspec_word, substantive
 from . import hunks
 from .hunks import Conflict, Customisations, Memory, has_markers
 

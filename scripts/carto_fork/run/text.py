@@ -8,6 +8,11 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from shlex import quote
 
+VERSION_LINE = re.compile(
+    r"""\s*(version\s*=\s*["'][^"']*["']\s*(#.*)?|"version"\s*:\s*"[^"]*"\s*,?\s*)"""
+)
+"""A line of a TOML or JSON file that states a version, and nothing else."""
+
 _SUBSTANTIVE = re.compile(r"(?:\w\W*){8}")
 
 
