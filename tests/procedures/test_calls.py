@@ -47,7 +47,7 @@ def _is_ours(words: Sequence[str]) -> bool:
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
     counted = Calls()
-    read, start, talk = Shell._read, Shell._start, Shell.talk
+    read, start, talk = Shell._read, Shell.run, Shell.talk
     talks: set[int] = set()
 
     def reading(
@@ -68,7 +68,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Calls:
         return found
 
     monkeypatch.setattr(Shell, "_read", reading)
-    monkeypatch.setattr(Shell, "_start", starting)
+    monkeypatch.setattr(Shell, "run", starting)
     monkeypatch.setattr(Shell, "talk", talking)
     return counted
 
@@ -104,13 +104,13 @@ def test_the_way_from_the_task_to_a_command_is_short(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the task to `git push`, and to what `resolve` asks of git."""
-    start, ask = Shell._start, Shell._read
+    start, ask = Shell.run, Shell._read
     pushing: list[int] = []
     resolving: list[int] = []
 
     def starting(sh: Shell, words: Sequence[str], **how: Any) -> Answer:
         if "push" in words:
-            pushing.append(_frames())
+            pushing.append(_frames() + 1)  # and Shell.run itself
         return start(sh, words, **how)
 
     def reading(
@@ -120,7 +120,7 @@ def test_the_way_from_the_task_to_a_command_is_short(
             resolving.append(_frames())
         return ask(sh, words, timeout, lines)
 
-    monkeypatch.setattr(Shell, "_start", starting)
+    monkeypatch.setattr(Shell, "run", starting)
     monkeypatch.setattr(Shell, "_read", reading)
     done = world.run("upgrade-carto --tag v1.76.5 --no-tests")
     assert (done.code, done.err) == (0, "")

@@ -305,37 +305,6 @@ class Shell:
             return Answer(0, "", "")
         if "fetch" in words:  # it may bring the history that a shallow clone lacked
             self._found.clear()
-        return self._start(words, within=within, live=live, stdin=stdin, without=without)
-
-    def _configured(self) -> dict[str, str]:
-        """The variables that hand the settings on to git, behind those of the caller's."""
-        count = os.environ.get("GIT_CONFIG_COUNT", "")
-        first = int(count) if count.isdecimal() else 0
-        variables = {"GIT_CONFIG_COUNT": str(first + len(self._settings))} if self._settings else {}
-        for number, (key, value) in enumerate(self._settings.items(), first):
-            variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-        return variables
-
-    def show(self, line: str) -> None:
-        """Print a line to paste, with every byte of the paths in it."""
-        line = harmless(line)
-        raw = getattr(self.stream, "buffer", None)
-        if raw is None:
-            print(line.encode("utf-8", "backslashreplace").decode(), file=self.stream)
-            return
-        self.stream.flush()
-        raw.write(f"{line}\n".encode("utf-8", "surrogateescape"))
-        raw.flush()
-
-    def _start(
-        self,
-        words: Sequence[str],
-        *,
-        within: Path | None = None,
-        live: Iterable[TextIO] = (),
-        stdin: Path | None = None,
-        without: Iterable[str] = (),
-    ) -> Answer:
         streams = Tee(live)
         process = _Process(self._context)
         # `exec` makes the command itself, not a shell around it, the one that gets the signals.
@@ -366,6 +335,26 @@ class Shell:
         if process.interrupted:
             raise KeyboardInterrupt
         return _answer(result.exited or 0, result.stdout, result.stderr)
+
+    def _configured(self) -> dict[str, str]:
+        """The variables that hand the settings on to git, behind those of the caller's."""
+        count = os.environ.get("GIT_CONFIG_COUNT", "")
+        first = int(count) if count.isdecimal() else 0
+        variables = {"GIT_CONFIG_COUNT": str(first + len(self._settings))} if self._settings else {}
+        for number, (key, value) in enumerate(self._settings.items(), first):
+            variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
+        return variables
+
+    def show(self, line: str) -> None:
+        """Print a line to paste, with every byte of the paths in it."""
+        line = harmless(line)
+        raw = getattr(self.stream, "buffer", None)
+        if raw is None:
+            print(line.encode("utf-8", "backslashreplace").decode(), file=self.stream)
+            return
+        self.stream.flush()
+        raw.write(f"{line}\n".encode("utf-8", "surrogateescape"))
+        raw.flush()
 
 
 class Talk:
