@@ -316,6 +316,16 @@ def test_a_function_in_another_file_counts_as_moved(repo: Repo) -> None:
     assert (entry.path, entry.where, entry.account.fate) == ("f", "g", MOVED)
 
 
+@pytest.mark.parametrize("text", ["", "x\n", FORK])
+def test_a_fork_file_under_a_name_that_neither_side_has_is_not_lost(repo: Repo, text: str) -> None:
+    """However short it is. A file of the same text that upstream added is not it."""
+    sides(repo, {"f": TEXT}, {"d/new": text}, {"g": text + UPSTREAM})
+    repo.merge("theirs", {"d/new": None, "e/new": text})
+    assert told(account(repo)) == []
+    repo.commit({"e/new": None, "g": UPSTREAM})
+    assert told(account(repo))[0] == (Side.FORK, "d/new", LOST)
+
+
 def test_a_function_half_of_which_is_in_another_file_is_lost(repo: Repo) -> None:
     result = {"f": at(9, UPSTREAM), "g": TEXT + FUNCTION.split("return")[0]}
     found = merged(repo, {"f": TEXT, "g": TEXT}, {"f": at(3, FUNCTION)}, {"f": result["f"]}, result)

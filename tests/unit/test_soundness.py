@@ -424,6 +424,18 @@ def test_an_import_that_failed_before_the_merge_is_not_reported() -> None:
     assert len(broken({**result, "m.py": "\n"}, good, {"m.py": "y = 1\n", "a.py": ""})) == 1
 
 
+def test_what_a_side_has_under_another_name_is_not_new() -> None:
+    """Neither a name that only its program knows as a builtin, nor an import that leads nowhere."""
+    fork = "from .gone import lost\nx = _('a')\n"
+    ours, theirs = Files({"old/a.py": fork}), Files({"new/a.py": "x = 1\n"})
+    result = Files({"new/a.py": fork})
+    assert len(problems(["new/a.py"], result, [ours, theirs])) == 2
+    old = {0: "old/a.py"}
+    assert not problems(
+        ["new/a.py"], result, [ours, theirs], name_on=lambda side, path: old.get(side, path)
+    )
+
+
 def test_a_file_is_checked_only_once() -> None:
     ours = {**OLD, "own.py": USER}
     result = {**NEW, "own.py": USER, "lib/old.py": "other = 1\n"}

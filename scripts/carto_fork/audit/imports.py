@@ -204,9 +204,17 @@ def affected(
     }
 
 
-def dangling(path: str, result: Tree, sides: Sequence[Tree]) -> list[tuple[int, str]]:
+def dangling(
+    path: str,
+    result: Tree,
+    sides: Sequence[Tree],
+    name_on: Callable[[int, str], str] = lambda side, path: path,
+) -> list[tuple[int, str]]:
     """The imports of a file that lead nowhere, and did lead somewhere on each side with them: the
-    line of each, and what is wrong with it."""
+    line of each, and what is wrong with it.
+
+    name_on: under which path a side, by its number, has a file of the result.
+    """
     same = [side for side in sides if side.version(path) == result.version(path)]
 
     def leads_nowhere(wanted: _Import) -> bool:
@@ -227,13 +235,14 @@ def dangling(path: str, result: Tree, sides: Sequence[Tree]) -> list[tuple[int, 
     if stated and not any(map(leads_nowhere, stated.imports)):
         return []
     module = result.module(path)
-    befores = [(side, side.module(path)) for side in sides if path in side.paths]
-    if module is None or any(before is None for _, before in befores):
+    names = [(side, name_on(number, path)) for number, side in enumerate(sides)]
+    befores = [(side, name, side.module(name)) for side, name in names if name in side.paths]
+    if module is None or any(before is None for *_, before in befores):
         return []
     found = []
     for wanted, line in module.imports.items():
-        held = (side for side, before in befores if before and wanted in before.imports)
-        if line and leads_nowhere(wanted) and all(side.resolves(path, wanted) for side in held):
+        held = [(side, name) for side, name, m in befores if m and wanted in m.imports]
+        if line and leads_nowhere(wanted) and all(side.resolves(n, wanted) for side, n in held):
             exists = result.resolves(path, wanted._replace(name=""))
             missing = "no such name in the module" if exists else "no such module"
             found.append((line, f"{wanted}: {missing}"))

@@ -115,7 +115,8 @@ def read(
     base = bases[0] if bases else git.empty_tree(sh, repo)
     commits = {"base": base, "ours": ours, "theirs": theirs, "result": result}
     trees = {name: git.tree(sh, repo, commit) for name, commit in commits.items()}
-    renames = {side: _renames(sh, repo, base, commits[side]) for side in ("ours", "theirs")}
+    renamed = {side: renames(sh, repo, base, commits[side]) for side in ("ours", "theirs")}
+    made = trees["result"].keys() - trees["ours"].keys() - trees["theirs"].keys()
     written = _Explanations(policy, drops)
     entries: list[Entry] = []
     paths = {}
@@ -124,7 +125,12 @@ def read(
         (Side.UPSTREAM, "theirs", "ours"),
     ):
         b, m, o, r = (trees[name] for name in ("base", mine, other, "result"))
-        files = list(_files(b, m, o, r, renames[mine], renames[other]))
+        files = list(_files(b, m, o, r, renamed[mine], renamed[other]))
+        if made and any(f.mine and not f.result for f in files):
+            # What neither side has under a name may have come there with this merge.
+            came = renames(sh, repo, commits[mine], result)
+            homes = {old: new for new, old in came.items() if new in made}
+            files = [f if f.result else replace(f, result=homes.get(f.mine, "")) for f in files]
         paths[side] = [f for f in files if side is Side.UPSTREAM or own.of([f.mine, f.base])]
         open_ = [
             f
@@ -151,13 +157,13 @@ def read(
     return Ledger(tuple(entries), len(paths[Side.FORK]), len(paths[Side.UPSTREAM]))
 
 
-def _renames(sh: Shell, repo: Path, base: str, side: str) -> dict[str, str]:
-    """The files that a side renamed: new path to old path."""
+def renames(sh: Shell, repo: Path, one: str, other: str) -> dict[str, str]:
+    """The files that are renamed between two commits or trees: new path to old path."""
     answer = sh.ask(
-        "git -C {repo} diff-tree -r -M -l0 --diff-filter=R --name-status -z {base} {side}",
+        "git -C {repo} diff-tree -r -M -l0 --diff-filter=R --name-status -z {one} {other}",
         repo=repo,
-        base=base,
-        side=side,
+        one=one,
+        other=other,
     )
     fields = git.checked(answer, "renamed files").fields()
     return {new: old for _, old, new in zip(*[iter(fields)] * 3, strict=True)}

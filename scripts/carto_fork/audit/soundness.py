@@ -74,6 +74,7 @@ def problems(
     *,
     deleted: Sequence[str] = (),
     importers: Callable[[Sequence[str]], Sequence[str]] | None = None,
+    name_on: Callable[[int, str], str] = lambda side, path: path,
 ) -> list[Problem]:
     """What no longer parses, which names are undefined, which imports lead nowhere.
 
@@ -84,17 +85,18 @@ def problems(
     deleted: paths that a side has and the result has not.
     importers: files of the result that may import something of one of these names; asked about all
         that changed modules, or deleted ones, have lost. Without it, nobody else is looked at.
+    name_on: under which path a side, by its number, has a file of the result.
     """
     tree, *others = imports.trees([result, *sides])
     found: list[Problem] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for path in dict.fromkeys(changed):
-            found += _flaws(path, result, sides)
-            found += _dangling(path, tree, others)
+            found += _flaws(path, result, sides, name_on)
+            found += _dangling(path, tree, others, name_on)
         affected = imports.affected(changed, deleted, tree, others, importers) if importers else ()
         for path in sorted(set(affected) - set(changed)):
-            found += _dangling(path, tree, others)
+            found += _dangling(path, tree, others, name_on)
     return sorted(found, key=lambda problem: (problem.path, problem.line, problem.check))
 
 
@@ -120,8 +122,13 @@ def dangerous_triggers(paths: Sequence[str], result: Snapshot, ours: Snapshot) -
     return found
 
 
-def _dangling(path: str, result: imports.Tree, sides: Sequence[imports.Tree]) -> list[Problem]:
-    found = imports.dangling(path, result, sides)
+def _dangling(
+    path: str,
+    result: imports.Tree,
+    sides: Sequence[imports.Tree],
+    name_on: Callable[[int, str], str],
+) -> list[Problem]:
+    found = imports.dangling(path, result, sides, name_on)
     return [Problem("import", path, line, what) for line, what in found]
 
 
@@ -138,17 +145,23 @@ class _Flaw(NamedTuple):
 _Flaws = dict[_Flaw, int]  # each with its first line
 
 
-def _flaws(path: str, result: Snapshot, sides: Sequence[Snapshot]) -> list[Problem]:
+def _flaws(
+    path: str,
+    result: Snapshot,
+    sides: Sequence[Snapshot],
+    name_on: Callable[[int, str], str],
+) -> list[Problem]:
     """What is wrong with a file, and with no side's version of it."""
     text = result.text(path)
     befores = [side.text(path) for side in sides if path in side.paths]
     if text is None or None in befores or text in befores:
         return []
     flaws = _flaws_of(path, text)
-    for before in befores:
-        if not flaws:
-            break
-        known = _flaws_of(path, before or "")
+    for number, side in enumerate(sides):
+        name = name_on(number, path) if flaws else path
+        if not flaws or name not in side.paths:
+            continue
+        known = _flaws_of(name, side.text(name) or "")
         # A text that does not parse hides what else is wrong with it.
         if known is None or any(flaw.check == "syntax" for flaw in known):
             return []

@@ -372,12 +372,20 @@ def _unsound(
     ]
     # A file that upstream deleted and the fork has not touched is upstream's business.
     gone = sorted(theirs.tree.keys() - after.tree.keys())
+    sides = (ours, theirs)
+
+    def name_on(number: int, path: str) -> str:
+        if path in sides[number].tree:
+            return path
+        return ledger.renames(sh, repo, sides[number].commit, result).get(path, path)
+
     problems = soundness.problems(
         checked,
         after,
-        [ours, theirs],
+        sides,
         deleted=gone,
         importers=lambda names: _importers(sh, repo, result, names),
+        name_on=name_on,
     )
     return [Finding(problem.check, printable(str(problem)), problem.path) for problem in problems]
 
