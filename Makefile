@@ -8,7 +8,7 @@
 ##   TO       version to write (bump-version)
 ##   ARGS     more options, split at blanks: ARGS="--dry --help"
 ##   FORK     real clone to measure (bench), or to replay upgrades in (replay)
-##   CASES    JSON file of upgrades with what was judged right (replay)
+##   CASES    JSON file of upgrades with what people made of them (replay)
 ##   PYTHON   interpreter that .venv is made with (python3)
 PYTHON ?= python3
 
@@ -170,7 +170,7 @@ docs: .venv/dev ## rewrite the generated blocks of the documentation
 bench: .venv/dev ## measure, on FORK if given
 	@PYTHONPATH=scripts $(bin)/python tests/bench.py $${FORK:+"$$FORK"}
 
-replay: .venv/dev ## replay the upgrades of CASES in FORK: decided right, wrong, left; losses
+replay: .venv/dev ## replay the upgrades of CASES in FORK: decided as people did, or not; losses
 	@$(run) $(bin)/python tests/replay.py "$$FORK" "$$CASES" $$ARGS
 
 lock: $(made) ## pin requirements/ from pyproject.toml anew (ARGS=--upgrade)

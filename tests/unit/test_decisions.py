@@ -200,6 +200,7 @@ def test_every_hunk_without_a_rule_is_left_for_a_person() -> None:
         text=text,
         settled=0,
         left=2,
+        became=(None, None),
         todo="resolve 2 hunks in f.py, then git add -- f.py",
     )
 

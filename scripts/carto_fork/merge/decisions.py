@@ -35,6 +35,7 @@ class Decision:
     whole: the winner's whole file is taken; otherwise `text` says what the file becomes.
     text: the file with the decided hunks settled; None if it is not decided by hunks.
     settled, left: how many hunks were decided, and how many are a person's.
+    became: for each hunk, the lines that it became and the name of the reason; None if it is left.
     dropped: lines of the fork's that the decision leaves out.
     todo: what a person does about what is left.
     past: what was made of an earlier conflict in the same file, "" if nothing is known.
@@ -50,6 +51,7 @@ class Decision:
     text: str | None = None
     settled: int = 0
     left: int = 0
+    became: tuple[tuple[tuple[str, ...], str] | None, ...] = ()
     dropped: int = 0
     todo: str = ""
     past: str = ""
@@ -255,6 +257,7 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
         why = "Its conflict markers do not add up."
         return _left(conflict, rule, why, f"edit {file}, then git add -- {path}")
     settled: list[hunks.Segment] = []
+    became: list[tuple[tuple[str, ...], str] | None] = []
     reasons: list[Rule | _Reason] = []
     problems: list[str] = []
     dropped = 0
@@ -268,9 +271,11 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
         if isinstance(found, str):
             problems.append(found)
             settled.append(segment)
+            became.append(None)
             continue
         lines, reason = found
         settled.append("".join(lines))
+        became.append((lines, reason.name))
         reasons.append(reason)
         if reason.take is not Take.VERSION:
             kept = {*lines, *(hunk.base or ())}
@@ -297,6 +302,7 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
         text=hunks.join(settled),
         settled=total - left,
         left=left,
+        became=tuple(became),
         dropped=dropped,
         todo=todo if left else "",
         past=known.memory.past.get(conflict.path, "") if left else "",
