@@ -78,8 +78,6 @@ def one(path: str, result: str, *sides: str | None) -> list[tuple[str, int, str]
         ("a.json", '{"a": 1}\n', '{"b": 1}\n', '{"a": 1,\n "b": 1,}\n', 2),
         ("a.json", '{"a": 1}\n', '{"b": 1}\n', '{"a": 1\n"b": 1}\n', 2),
         ("a.yaml", "a:\n  b: 1\n", "a:\n  c: 1\n", "a:\n  b: 1\n c: 1\n", 3),
-        ("a.yml", "a: 1\n", "b: 1\n", "a: 1\nb: 1\na: 2\n", 3),
-        ("a.yml", "a: 1\n", "b: 1\n", "---\nx: 1\n---\na: 1\na: 1\n", 5),
         ("a.yml", "a: &x 1\nb: *x\n", "b: 1\n", "b: *x\n", 1),
         ("a.yml", "a: 1\n", "b: 1\n", "a:\n\tb: 1\n", 2),
     ],
@@ -104,7 +102,15 @@ def test_a_file_that_no_longer_parses_is_reported(
         ("a.pyi", "x = (\n"),
         ("a.lock", "[a\n"),
         ("a.toml", "x = '''\r\n1'''\r\n"),
-        ("a.json", '\ufeff{"a": 1, "a": 2}'),
+        ("a.json", '\ufeff{"a": 1, "b": {"a": 2}}'),
+        ("a.py", "x = {1: 1, '1': 2, id(1): 3, id(1): 4}\ny = 1\ny = y + 1\n"),
+        ("a.py", "def f():\n    z = 1\n    z = 2\n"),
+        ("a.py", "from a import overload as x, overload\n@overload\ndef f(): ...\ndef f(): ...\n"),
+        ("a.py", "if 1:\n    y = 1\nelse:\n    y = 2\n"),
+        ("a.py", "@property\ndef f(self): ...\n@f.setter\ndef f(self, v): ...\n"),
+        ("Makefile", "a: b\na: c\n\tx\nb: A = 1\nb: A = 2\nB ?= 1\nB = 2\n.PHONY: a\n.PHONY: b\n"),
+        ("Makefile", "ifdef X\na:\n\tx\nC = 1\nelse\na:\n\ty\nC = 2\nendif\nc::\n\tx\nc::\n\ty\n"),
+        (".env", "A=1\n#A=2\nB=A=1\n"),
         ("a.yml", "x: !reference [a, b]\ny: !Sub {a: 1}\n"),
         ("a.yml", "a: 1\n---\na: 2\n--- \n"),
         ("a.yml", "a: &x {b: 1}\nc: {<<: *x, b: 2, <<: *x}\nd: &x 1\ne: {1: a, '1': b}\n"),
@@ -118,6 +124,28 @@ def test_a_sound_file_is_not_reported(
 ) -> None:
     assert one(path, text, "") == []
     assert capfd.readouterr() == ("", "")
+
+
+TWICE = [
+    ("a.yml", "a: 1\n", "b: 1\n", "a: 1\nb: 1\na: 2\n", 3, "key 'a'"),
+    ("a.yml", "a: 1\n", "b: 1\n", "---\nx: 1\n---\na: 1\na: 1\n", 5, "key 'a'"),
+    ("a.json", '{"a": 1}', '{"b": {}}', '{"a": 1,\n"b": {"a": 1},\n"b":\n{"a": 3}}', 3, "key 'b'"),
+    ("a.py", "x = {'a': 1}\n", "x = {}\n", "x = {\n'a': 1,\n'b': 2,\n'a': 3}\n", 4, "key 'a'"),
+    ("a.py", "def f(): ...\n", "x = 1\n", "def f(): ...\ndef f(): ...\n", 2, "definition of 'f'"),
+    ("a.py", "A = 1\n", "x = 1\n", "A = 1\nx = 1\nA: int = 2\n", 3, "value of 'A'"),
+    ("a.py", "class A:\n    x = 1\n", "", "class A:\n    x = 1\n    x = 2\n", 3, "value of 'x'"),
+    ("Makefile", "a: b\n\tx\n", "c:\n\tx\n", "a: b\n\tx\nc a:\n\ty\n", 3, "target 'a'"),
+    ("x.mk", "A = 1\n", "B = 1\n", "A = 1\nB = 1\nA := 2\n", 3, "value of 'A'"),
+    (".env.example", "A=1\n", "B=1\n", "A=1\nB=1\nexport A=2\n", 3, "name 'A'"),
+]
+
+
+@pytest.mark.parametrize(("path", "ours", "theirs", "result", "line", "what"), TWICE)
+def test_what_is_there_twice_and_was_so_on_neither_side_is_reported(
+    path: str, ours: str, theirs: str, result: str, line: int, what: str
+) -> None:
+    assert one(path, result, ours, theirs) == [("duplicate", line, f"{what} twice")]
+    assert one(path, result + "\n", ours, result) == []
 
 
 @pytest.mark.parametrize(

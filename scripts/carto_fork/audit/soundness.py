@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -53,7 +55,7 @@ _LONGEST_YAML = 200_000  # characters; ruamel.yaml takes 10 s and more for 1 MB
 class Problem:
     """Something that works on the sides of a merge and not in its result.
 
-    check: "syntax", "name", "import" or "trigger".
+    check: "syntax", "duplicate", "name", "import" or "trigger".
     line: the first line concerned, 0 if it is not known.
     what: what is wrong there, for a person; quotes the file.
     """
@@ -143,6 +145,7 @@ class _Flaw(NamedTuple):
 
 
 _Flaws = dict[_Flaw, int]  # each with its first line
+_Names = Iterable[tuple[str, int]]  # each with its line
 
 
 def _flaws(
@@ -169,11 +172,23 @@ def _flaws(
     return [Problem(flaw.check, path, line, flaw.what) for flaw, line in (flaws or {}).items()]
 
 
+def is_read(path: str) -> bool:
+    """Whether the content of such a file is looked at."""
+    return _kind(path) in (".py", ".toml", ".json", ".yaml", ".yml", ".mk", ".env")
+
+
+def _kind(path: str) -> str:
+    name = PurePosixPath(path).name
+    if name in ("Makefile", "makefile", "GNUmakefile"):
+        return ".mk"
+    return ".env" if name.startswith(".env") else PurePosixPath(path).suffix
+
+
 def _flaws_of(path: str, text: str) -> _Flaws | None:
     """None if it cannot be told."""
     try:
         text = imports.clean(text)
-        match PurePosixPath(path).suffix:
+        match _kind(path):
             case ".py":
                 return _python_flaws(path, text)
             case ".toml":
@@ -182,6 +197,10 @@ def _flaws_of(path: str, text: str) -> _Flaws | None:
                 return _json_flaws(text)
             case ".yaml" | ".yml":
                 return _yaml_flaws(text)
+            case ".mk":
+                return _twice(_make_names(text))
+            case ".env":
+                return _twice((f"name {m[1]!r}", line) for m, line in _matches(_SETTING, text))
     # Too deep, too long, a number of 5,000 digits: a library's limits and bugs say nothing about
     # the file.
     except Exception:
@@ -202,7 +221,73 @@ def _python_flaws(path: str, text: str) -> _Flaws:
             # The name alone: what else there is among the arguments are line numbers.
             what = " ".join([kind[1], *map(repr, message.message_args[:1])])
             flaws.setdefault(_Flaw(kind[0], what), message.lineno)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Dict):
+            keys = [key for key in node.keys if isinstance(key, ast.Constant)]
+            flaws |= _twice((f"key {key.value!r}", key.lineno) for key in keys)
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            flaws |= _twice(_definitions(node))
     return flaws
+
+
+def _definitions(
+    scope: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
+) -> _Names:
+    """What the statements of a scope define, each with its line; not what is made of what has the
+    name already, nor the variables of a function."""
+    for node in scope.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            words = {ast.unparse(part).rpartition(".")[2] for part in node.decorator_list}
+            if node.name != "_" and not words & {"overload", "getter", "setter", "deleter"}:
+                yield f"definition of {node.name!r}", node.lineno
+        elif isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(
+            scope, ast.Module | ast.ClassDef
+        ):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            used = {part.id for part in ast.walk(node.value or node) if isinstance(part, ast.Name)}
+            for target in targets:
+                if isinstance(target, ast.Name) and node.value and target.id not in {"_", *used}:
+                    yield f"value of {target.id!r}", node.lineno
+
+
+def _twice(names: _Names) -> _Flaws:
+    """What is there a second time in one scope, where the last one wins."""
+    flaws: _Flaws = {}
+    seen = set()
+    for name, line in names:
+        if name in seen:
+            flaws.setdefault(_Flaw("duplicate", f"{name} twice"), line)
+        seen.add(name)
+    return flaws
+
+
+_SETTING = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)=")
+_MAKE_BLOCK = re.compile(r" *(?:(ifn?eq|ifn?def|define)|(endif|endef))\b")
+_MAKE_VALUE = re.compile(r" *(?:export +|override +)*([\w.-]+) *(?::{0,3}=)")
+_MAKE_RULE = re.compile(r"([\w./$(){} -]+?) *:(?![:=])([^=]*)$")
+
+
+def _matches(pattern: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], int]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if found := pattern.match(line):
+            yield found, number
+
+
+def _make_names(text: str) -> _Names:
+    """The variables and the targets with a recipe of a Makefile, but those under a condition."""
+    lines = [*text.split("\n"), ""]
+    depth = 0
+    for number, line in enumerate(lines[:-1]):
+        if block := _MAKE_BLOCK.match(line):
+            depth += 1 if block[1] else -1
+        elif depth or (number and lines[number - 1].endswith("\\")):
+            continue
+        elif value := _MAKE_VALUE.match(line):
+            yield f"value of {value[1]!r}", number + 1
+        elif (rule := _MAKE_RULE.match(line)) and (
+            ";" in rule[2] or lines[number + 1].startswith("\t")
+        ):
+            yield from ((f"target {name!r}", number + 1) for name in rule[1].split())
 
 
 def _toml_flaws(text: str) -> _Flaws:
@@ -215,11 +300,21 @@ def _toml_flaws(text: str) -> _Flaws:
 
 
 def _json_flaws(text: str) -> _Flaws:
+    flaws: _Flaws = {}
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        for key, times in Counter(key for key, _ in pairs).items():
+            if times > 1:
+                # Objects have no place: the last line with such a key is the nearest that is known.
+                there = re.compile(rf".*{re.escape(json.dumps(key, ensure_ascii=False))}\s*:")
+                lines = [line for _, line in _matches(there, text)]
+                flaws[_Flaw("duplicate", f"key {key!r} twice")] = max(lines, default=0)
+
     try:
-        json.loads(text)
+        json.loads(text, object_pairs_hook=look)
     except json.JSONDecodeError as error:
         return {_Flaw("syntax", error.msg): error.lineno}
-    return {}
+    return flaws
 
 
 # --- YAML ----------------------------------------------------------------------------------------
@@ -254,7 +349,7 @@ def _yaml_flaws(text: str) -> _Flaws:
         for key, _ in mapping.value:
             word = (str(key.tag), _word(key))
             if word in keys and word[1] not in ("", "<<"):
-                flaw = _Flaw("syntax", f"duplicate key {word[1]!r}")
+                flaw = _Flaw("duplicate", f"key {word[1]!r} twice")
                 flaws.setdefault(flaw, key.start_mark.line + 1)
             keys.add(word)
     return flaws

@@ -26,7 +26,6 @@ from ..run.text import counted, printable
 from . import ledger, soundness
 from .ledger import Entry, Ledger
 
-_CHECKED = (".py", ".toml", ".json", ".yml", ".yaml")
 _WORKFLOWS = ".github/workflows/"
 
 
@@ -368,7 +367,7 @@ def _unsound(
     checked = [
         path
         for path, entry in after.tree.items()
-        if theirs.tree.get(path) != entry and path.endswith(_CHECKED)
+        if theirs.tree.get(path) != entry and soundness.is_read(path)
     ]
     # A file that upstream deleted and the fork has not touched is upstream's business.
     gone = sorted(theirs.tree.keys() - after.tree.keys())
