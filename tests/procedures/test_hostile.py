@@ -213,6 +213,9 @@ def test_an_upgrade_continues_after_the_disk_was_full(tmp_path: Path, told: bool
 
 
 def test_an_upgrade_continues_after_a_failed_commit_hook(world: World, template: Path) -> None:
+    """https://github.com/typicode/husky/issues/913, https://github.com/discord/access/pull/596,
+    https://github.com/superset-sh/superset/issues/4350"""
+    hook(world.fork / ".git", "post-checkout", "echo 'stay on main' >&2; exit 141")
     before = world.everything()[0], world.refs(world.origin)
     refuse = hook(world.fork / ".git", "pre-commit", "echo 'no ticket' >&2; exit 1")
     failed = world.run(UPGRADE)
@@ -221,11 +224,15 @@ def test_an_upgrade_continues_after_a_failed_commit_hook(world: World, template:
         "ended with exit code 1:\n"
         "  no ticket\n"
         f"{AS_BEFORE}"
-        f"Next: mend in {WORK} what git or a hook complains of, {AGAIN}"
+        "Next: put right what it complains of, or do without hooks in these tasks: "
+        f"`git -C . config carto-fork.hooks false`, {AGAIN[:-2]} "
+        "(the hook ~/litellm/.git/hooks/pre-commit says no).\n"
     )
     assert failed.code == 1
+    assert "The hook ~/litellm/.git/hooks/post-checkout failed, too late to matter." in failed.out
+    assert refuse.exists()
     assert (world.everything()[0], world.refs(world.origin)) == before
-    refuse.unlink()
+    world.git("config carto-fork.hooks false")
     usual_end(world, template)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -553,3 +554,47 @@ def test_a_policy_that_was_corrected_on_origin_is_in_force(world: World) -> None
     push_as_colleague(world, {"carto_fork.toml": EXTENDS})
     done = world.run(f"{UPGRADE} --no-push --no-tests")
     assert done.code == 0, done.err
+
+
+def test_a_branch_in_the_way_of_the_sync_branch_is_moved_first(world: World) -> None:
+    """Here, on origin, and as what is left of one that origin had.
+    https://github.com/desktop/desktop/issues/13665, https://github.com/nasa/trick/issues/2206,
+    https://github.com/alexiszamanidis/vscode-git-worktrees/issues/35"""
+    head = world.git("rev-parse HEAD")
+    wanted = f"upstream-sync/{TAG}"
+    told = []
+    for line in (
+        "push --quiet origin HEAD:refs/heads/upstream-sync",
+        f"branch {wanted}/mine",
+        f"update-ref refs/remotes/origin/upstream-sync {head}",
+    ):
+        world.git(line)
+        before = world.everything()
+        done = world.run(f"upgrade-carto --tag {TAG}")
+        assert done.code == 1 and world.everything() == before
+        what, move = re.findall(r"^Refused: (.*), and git.*\n.*\n.*away: `(.*)`; then", done.err)[0]
+        told.append(what)
+        assert world.paste(move).code == 0
+    assert told == [
+        "origin has a branch upstream-sync",
+        f"there is a branch {wanted}/mine",
+        "there is a ref refs/remotes/origin/upstream-sync",
+    ]
+    assert world.refs(world.origin)["refs/heads/upstream-sync-kept"] == head
+    kept = (f"{wanted}/mine".replace("/", "-"), "origin-upstream-sync")
+    here = world.refs(world.fork)
+    assert [here[f"refs/heads/{name}-kept"] for name in kept] == [head, head]
+    assert world.run(f"--dry upgrade-carto --tag {TAG}").code == 0
+
+
+def test_an_upstream_that_renamed_its_default_branch_is_named(world: World) -> None:
+    """https://github.com/wei/pull/issues/320"""
+    world.git("fetch --quiet upstream")
+    world.git("branch -m main trunk", repo=world.upstream)
+    world.git("symbolic-ref HEAD refs/heads/trunk", repo=world.upstream)
+    done = world.run("sync-main")
+    assert done.err.startswith(
+        "Refused: upstream has no branch main any more; its default branch is trunk.\n"
+    )
+    assert "set `branches.upstream` to 'trunk' in carto_fork.toml on carto/main" in done.err
+    assert "its default branch is trunk" in world.run("doctor --check remotes").out

@@ -1,10 +1,12 @@
-"""What GitHub's refusals mean, in the words that git and gh use."""
+"""What the refusals of GitHub and git mean, in the words that git and gh use."""
 
 from __future__ import annotations
 
 import pytest
 
+from carto_fork.run import git
 from carto_fork.run.github import cure
+from carto_fork.run.shell import Answer
 
 
 @pytest.mark.parametrize(
@@ -47,3 +49,45 @@ def test_each_refusal_has_its_cure(said: str, then: str) -> None:
 
 def test_an_unknown_error_gets_no_cure() -> None:
     assert cure("fatal: the remote end hung up") is None
+
+
+@pytest.mark.parametrize(
+    ("said", "hook", "meaning", "then"),
+    [
+        ("no-such-tool: not found", "/c/.husky/pre-commit", "/c/.husky/pre-commit", "hooks false"),
+        (
+            "error: gpg failed to sign the data\nfatal: failed to write commit object",
+            "",
+            "setting commit.gpgsign",
+            "`git config commit.gpgsign false`",
+        ),
+        (
+            "error: gpg failed to sign the data\nerror: unable to sign the tag",
+            "",
+            "setting tag.gpgsign",
+            "`git config tag.gpgsign false`",
+        ),
+        (
+            "[404] Object does not exist on the server\nfatal: a b.bin: smudge filter lfs failed",
+            "",
+            "git's filter lfs failed on a b.bin",
+            "`git config carto-fork.filters false`",
+        ),
+        (
+            "error: cannot lock ref 'refs/heads/a/b': 'refs/heads/a' exists; cannot create",
+            "",
+            "cannot have refs/heads/a/b beside refs/heads/a",
+            "rename refs/heads/a",
+        ),
+    ],
+)
+def test_a_hook_a_filter_and_a_setting_are_named(
+    said: str, hook: str, meaning: str, then: str
+) -> None:
+    """https://github.com/typicode/husky/issues/913, https://github.com/git-lfs/git-lfs/issues/4967,
+    https://github.com/git-lfs/git-lfs/issues/2173,
+    https://github.com/ember-cli/ember-cli-update/issues/1115,
+    https://github.com/cyanheads/git-mcp-server/issues/58"""
+    found = git.cure(Answer(1, "", said, hook))
+    assert found and meaning in found.meaning and then in found.then
+    assert git.cure(Answer(1, "", "fatal: something else")) is None

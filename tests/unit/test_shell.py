@@ -664,7 +664,7 @@ def test_a_file_of_settings_in_the_home_directory_changes_nothing(sh: Shell) -> 
         "print(c.run.echo, Shell(Context(c)).read(['false']))"
     )
     answer = sh.read([sys.executable, "-c", script, str(scripts)])
-    assert answer == Answer(0, "True Answer(code=1, out='', err='')\n", "")
+    assert answer == Answer(0, "True Answer(code=1, out='', err='', hook='')\n", "")
 
 
 @settings(

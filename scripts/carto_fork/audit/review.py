@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from .. import __version__
-from ..fork import releases
+from ..fork import branches, releases
 from ..fork.fork import Fork
 from ..fork.policy import Side
 from ..fork.records import Drop
@@ -61,11 +61,11 @@ def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> 
         mend = "mend the result, then run the same command again."
         require_passed(s, checked, "the merge", mend)
     elif landed:
-        fork = s.open_fork()
+        fork = branches.caught_up(s, s.open_fork())
         release = releases.here(fork, landed)
         with s.console.working("verify"):
             checked = verify.of_landed(s.sh, fork, release)
-        mend = _how_to_mend_landed(s, checked, release.name)
+        mend = _how_to_mend_landed(s, fork, checked, release.name)
         require_passed(s, checked, f"the sync to {release.name}", mend)
     else:
         name = releases.asked_name(tag)
@@ -93,9 +93,12 @@ def require_passed(
         raise CheckFailed(what_is_wrong(checked, what), then=then)
 
 
-def _how_to_mend_landed(s: Session, checked: Verification, tag: str) -> str:
+def _how_to_mend_landed(s: Session, fork: Fork, checked: Verification, tag: str) -> str:
+    sync = fork.policy.branches.sync_for(tag)
     if checked.healed:
         return s.command("heal")
+    if not checked.result and sync in fork.published:
+        return f"merge {sync}, which is published, with a merge commit; never squashed."
     return f"bring back what is missing, or merge it first: {s.command('upgrade-carto', tag=tag)}"
 
 

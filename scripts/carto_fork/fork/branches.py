@@ -12,6 +12,7 @@ from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
 from ..run.text import counted
+from . import releases
 from .fork import Fork, require_remotes
 from .session import Session
 
@@ -34,6 +35,27 @@ FETCH_PRODUCTION = (
         stuck="check the network and the remote, then run the same command again.",
     ),
 )
+
+
+def caught_up(s: Session, fork: Fork) -> Fork:
+    """The fork with its production branch as origin has it now, which is fetched if need be.
+
+    What is known here has to do if origin cannot be reached; that is said.
+    """
+    origin, ref = fork.policy.remotes.origin.name, f"refs/heads/{fork.policy.branches.production}"
+    there = git.remote_refs(s.sh, fork.path, origin, [ref])
+    if there is None:
+        s.console.say(f"{origin} cannot be reached: this is as of the last fetch.", "yellow")
+        return fork
+    now = there.objects.get(ref, "")
+    if now in ("", fork.refs.commits.get(fork.origin_production)):
+        return fork
+    untouched = "Your checkout, your branches and origin are as they were."
+    plan = Plan(fork.values(), frozenset([PRODUCTION_MOVED]), untouched)
+    with s.locked(fork.repository) as held:
+        s.run(FETCH_PRODUCTION, plan, held)
+    return fork if s.sh.dry else replace(fork, refs=git.refs(s.sh, fork.path)).at(s.sh, now)
+
 
 BRANCH = Step(
     "branch",
@@ -170,12 +192,11 @@ def mirror_fetch_plan(sh: Shell, fork: Fork) -> Plan:
     """The plan for getting both main branches. Raises Refused if a remote is not right."""
     require_remotes(fork)
     origin, mirror = fork.policy.remotes.origin.name, fork.policy.branches.mirror
-    there = git.remote_refs(sh, fork.path, origin, [f"refs/heads/{mirror}"])
-    if there is None:
-        raise Refused(
-            f"the remote `{origin}` cannot be reached.",
-            then=f"check the network and your access: {git.at(fork.path)} ls-remote {origin}",
-        )
+    there = releases.ask_remote(sh, fork, origin, [f"refs/heads/{mirror}"])
+    upstream, branch = fork.policy.remotes.upstream.name, fork.policy.branches.upstream
+    if not releases.ask_remote(sh, fork, upstream, [f"refs/heads/{branch}"]).objects:
+        problem, then = releases.without_branch(sh, fork)
+        raise Refused(problem, untouched=_untouched(fork), then=then)
     conditions = frozenset([MIRROR_EXISTS] if there.objects else ())
     return Plan(fork.values(), conditions, untouched=_untouched(fork))
 

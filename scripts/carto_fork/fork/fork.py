@@ -328,7 +328,8 @@ _INSTEAD = {
 
 
 def safe_settings(sh: Shell, fork: Fork) -> dict[str, str]:
-    """Settings of git's without which code that came with upstream's files could run.
+    """Settings of git's without which code that came with upstream's files could run, or a task
+    would stop for nothing.
 
     What is named by a path in the work tree would be looked for in the merged tree. It comes from
     the person's checkout instead, and only if production has it, too, or it is not tracked: a
@@ -338,11 +339,15 @@ def safe_settings(sh: Shell, fork: Fork) -> dict[str, str]:
         "submodule.recurse": "false",
         "push.recurseSubmodules": "no",
         "fetch.recurseSubmodules": "no",
+        # What is staged here, git has written, or a person has looked at.
+        "core.safecrlf": "false",
     }
     home = fork.home.absolute()
     for key, values in fork.settings.items():
         value = values[-1]
-        if key == "core.hookspath":
+        if key.startswith("filter.") and _is_off(fork, "filters"):
+            safe[key] = "false" if key.endswith(".required") else ""
+        elif key == "core.hookspath":
             path = home / Path(value).expanduser()
             if path.is_relative_to(home):
                 trusted = _is_productions(sh, fork, path.relative_to(home))
@@ -353,7 +358,15 @@ def safe_settings(sh: Shell, fork: Fork) -> dict[str, str]:
             safe[key] = found or _INSTEAD.get(key.rpartition(".")[2], "")
             if not found and key.startswith("filter."):
                 safe[f"{key.rpartition('.')[0]}.required"] = "false"
+    if _is_off(fork, "hooks"):
+        safe["core.hookspath"] = os.devnull
     return safe
+
+
+def _is_off(fork: Fork, what: str) -> bool:
+    """Whether a person does without something of git's in these tasks."""
+    said = fork.settings.get(f"carto-fork.{what}", ["true"])[-1]
+    return said.lower() in ("false", "no", "off", "0")
 
 
 def _from_checkout(sh: Shell, fork: Fork, value: str) -> str:

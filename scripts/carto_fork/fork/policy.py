@@ -259,6 +259,11 @@ class PullRequests(_Table, frozen=True):
     clean: str = "clean-merge"
     conflicts: str = "conflicts"
 
+    def __post_init__(self) -> None:
+        for label in (*self.labels, self.clean, self.conflicts):
+            if not (label.strip() and label.isprintable() and len(label) <= 50):
+                raise ValueError(f"GitHub takes no label {label!r}: 1 to 50 characters, one line")
+
 
 class Releases(_Table, frozen=True):
     """How the fork names its releases, and the workflow that makes one; the name holds

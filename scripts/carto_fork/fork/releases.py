@@ -14,9 +14,10 @@ from ..run.errors import Refused, Stop, Usage
 from ..run.git import Refs
 from ..run.github import Published
 from ..run.shell import Shell
+from ..run.text import joined, printable
 from . import tags, version_files
 from .fork import Fork, require_production, require_remotes
-from .policy import Policy, TagUse
+from .policy import POLICY_FILE, Policy, TagUse
 from .tags import Tag
 
 
@@ -72,19 +73,71 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
     branches = fork.policy.branches
     origin = fork.policy.remotes.origin.name
     production, sync = f"refs/heads/{branches.production}", branches.sync_for(tag.name)
-    there = ask_remote(sh, fork, origin, [production, f"refs/heads/{sync}"]).objects
+    published = f"refs/heads/{sync}"
+    around = [*_above(published), f"{published}/*"]
+    there = ask_remote(sh, fork, origin, [production, published, *around]).objects
     if production not in there:
         raise Refused(
             f"{origin} has no branch {branches.production}.",
             then=f"check `branches.production` in the policy (`config`), and the remote: "
             f"{git.at(fork.path)} ls-remote {origin}",
         )
+    require_room(fork, sync, there)
     return Target(
         tag=tag,
         asked=name,
         commit=found.commits[ref],
         base=there[production],
-        pushed=there.get(f"refs/heads/{sync}", ""),
+        pushed=there.get(published, ""),
+    )
+
+
+def require_room(fork: Fork, sync: str, there: Iterable[str]) -> None:
+    """Raises Refused if a ref, here or on origin, keeps git from having one that is needed.
+
+    there: the refs of origin that are around the sync branch.
+    """
+    origin, at = fork.policy.remotes.origin, git.at(fork.path)
+    wanted, following = f"refs/heads/{sync}", fork.tracking(origin, sync)
+    for ref in in_the_way(there, wanted):
+        kept = _beside(ref, there)
+        move = f"{at} fetch --refmap= {origin.name} {ref} && {at} push --atomic {origin.name} "
+        move += f"FETCH_HEAD:{kept} :{ref}"
+        raise _in_the_way(f"{origin.name} has a branch", ref, wanted, move)
+    for ref in in_the_way(fork.refs.objects, wanted):
+        names = (ref.removeprefix("refs/heads/"), _beside(ref, fork.refs.objects)[11:])
+        raise _in_the_way("there is a branch", ref, wanted, f"{at} branch -m {joined(names)}")
+    for needed in (following, fork.origin_production):
+        for ref in in_the_way(fork.refs.objects, needed):
+            name = f"refs/heads/{ref.removeprefix('refs/remotes/')}"
+            kept = _beside(name, fork.refs.objects).removeprefix("refs/heads/")
+            move = f"{at} branch --no-track {kept} {ref} && {at} update-ref -d {ref}"
+            raise _in_the_way("there is a ref", ref, needed, move)
+
+
+def in_the_way(refs: Iterable[str], wanted: str) -> list[str]:
+    """Those of some refs beside which git cannot have another one: what it is named after would
+    have to be a file and a directory at once."""
+    return [x for x in refs if wanted.startswith(f"{x}/") or x.startswith(f"{wanted}/")]
+
+
+def _above(ref: str) -> list[str]:
+    """The refs that would be directories of a ref."""
+    parts = ref.split("/")
+    return ["/".join(parts[:end]) for end in range(3, len(parts))]
+
+
+def _beside(ref: str, taken: Iterable[str]) -> str:
+    """A name for a ref that is in the way, and that is free."""
+    name = f"{ref.replace('/', '-').replace('refs-heads-', 'refs/heads/')}-kept"
+    return name if name not in set(taken) else _beside(name, taken)
+
+
+def _in_the_way(what: str, ref: str, wanted: str, move: str) -> Refused:
+    short, needed = (x.removeprefix("refs/heads/") for x in (ref, wanted))
+    return Refused(
+        f"{what} {printable(short)}, and git cannot have {needed} beside it.",
+        then=f"move it away: `{move}`; then run the same command again.",
     )
 
 
@@ -97,6 +150,16 @@ def ask_remote(sh: Shell, fork: Fork, remote: str, patterns: list[str]) -> Refs:
             then=f"check the network and your access: {git.at(fork.path)} ls-remote {remote}",
         )
     return found
+
+
+def without_branch(sh: Shell, fork: Fork, timeout: int | None = None) -> tuple[str, str]:
+    """What to say if upstream does not have its development branch any more, and what to do."""
+    upstream, branch = fork.policy.remotes.upstream.name, fork.policy.branches.upstream
+    now = git.default_branch(sh, fork.path, upstream, timeout)
+    what = f"; its default branch is {now}" if now else ""
+    then = f"set `branches.upstream`{f' to {now!r}' if now else ''} in {POLICY_FILE} on "
+    then += f"{fork.policy.branches.production}, and push that; then run the same command again."
+    return f"{upstream} has no branch {branch} any more{what}.", then
 
 
 def _only_candidate(name: str, asked: Tag | None, found: Refs, policy: Policy) -> Tag:

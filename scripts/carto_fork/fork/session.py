@@ -25,6 +25,7 @@ from ..run.console import Console
 from ..run.errors import ExitCode, Failed, Interrupted, Refused, Stop
 from ..run.shell import Shell
 from ..run.steps import Journal, Runner
+from ..run.text import joined
 from .fork import Fork, open_fork, safe_settings
 
 # Of invoke's own options that take the next word as their value: those that decide which tasks are
@@ -111,7 +112,7 @@ def command(program: str, task: str, **options: str | bool | Sequence[str]) -> s
         elif value:
             values = [value] if isinstance(value, str) else value
             words += [word for one in values for word in (flag, one)]
-    return f"{program} {shlex.join(words)}"
+    return f"{program} {joined(words)}"
 
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -182,6 +183,7 @@ class Session(Runner):
     def spelled_out(self, advice: str) -> str:
         """Advice with whole command lines for `the same command` and for names of tasks."""
         advice = advice.replace("the same command", f"`{self.again}`")
+        advice = advice.replace("`git config ", f"`{git.at(self.path)} config ")
         advice = re.sub(
             r"`(setup|status|config|init)`", lambda f: f"`{self.command(f[1])}`", advice
         )

@@ -23,6 +23,7 @@ from ..run.git import Refs
 from ..run.github import Hub, Pull
 from ..run.shell import Shell
 from ..run.text import counted, printable
+from ..upgrade.plan import remembered
 from . import status
 from .status import InProgress, Status
 
@@ -276,7 +277,8 @@ class _Adviser:
             yield Advice(self._command("resolve-conflicts"), why)
         if not upgrade.published:
             why = f"The upgrade to {tag} is not finished; this goes on, or says what is in the way."
-            yield Advice(self._command("upgrade-carto", tag=tag), why)
+            asked = remembered(self._fork, tag).words() | {"no_push": False}
+            yield Advice(self._command("upgrade-carto", tag=tag, **asked), why)
             return
         pull = self._syncs[tag]
         if pull is None:

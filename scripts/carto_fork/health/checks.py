@@ -276,12 +276,14 @@ class Patient:
 
     @cached_property
     def upstream_tags(self) -> Refs:
-        """Upstream's tags, from itself. Raises Unchecked if it cannot be asked."""
+        """Upstream's tags and its development branch, from itself. Raises Unchecked if it cannot be
+        asked."""
         self.require_network()
         remote = self.fork.policy.remotes.upstream
         if self.fork.url(remote) is None:
             raise Unchecked(f"the remote `{remote.name}` is missing")
-        known = git.remote_refs(self.sh, self.repo, remote.name, ["refs/tags/*"], PATIENCE)
+        wanted = ["refs/tags/*", f"refs/heads/{self.fork.policy.branches.upstream}"]
+        known = git.remote_refs(self.sh, self.repo, remote.name, wanted, PATIENCE)
         if known is None:
             raise Unchecked(f"the remote `{remote.name}` cannot be reached")
         return known

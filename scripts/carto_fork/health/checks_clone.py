@@ -324,6 +324,12 @@ def _remotes(patient: Patient) -> Iterator[Diagnosis]:
         cause = "What upstream has cannot be told from what is the fork's own."
         then = f"{git.at(patient.repo)} fetch {remotes.upstream.name}"
         yield Diagnosis(Level.LOOK, what, cause, then)
+    elif patient.fork.url(remotes.upstream) and not (wrong or patient.offline):
+        with suppress(Unchecked):  # other checks say it
+            if not patient.upstream_tags.branches():
+                problem, then = releases.without_branch(patient.sh, patient.fork, PATIENCE)
+                cause = "The mirror cannot follow it, and its newest work is not seen."
+                yield Diagnosis(Level.BROKEN, problem, cause, then)
 
 
 def _clone(patient: Patient) -> Iterator[Diagnosis]:
@@ -371,6 +377,10 @@ def _leftovers(patient: Patient) -> Iterator[Diagnosis]:
         cause = "It was removed or moved by hand, or its disk is away; git keeps its place."
         then = f"{repo} worktree repair NEW_PLACE where it was moved; {repo} worktree remove "
         yield Diagnosis(Level.LOOK, what, cause, f"{then}--force {first} where it is gone for good")
+    try:
+        releases.require_room(patient.fork, patient.fork.policy.branches.sync_for("TAG"), ())
+    except Refused as no:
+        yield Diagnosis(Level.BROKEN, no.what, "Upgrades are refused.", no.then)
     home = patient.fork.home.absolute()
     for cut in sorted(home.parent.glob(f"{home.name}.*.cut-*")):
         place = git.nearest(cut)

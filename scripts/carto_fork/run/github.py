@@ -7,11 +7,11 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from packaging.version import Version
 
-from .errors import Failed, Refused
+from .errors import Cure, Failed, Refused
 from .shell import Answer, Shell
 
 OLDEST = Version("2.23")
@@ -206,13 +206,6 @@ def release(sh: Shell, hub: Hub, tag: str) -> Published | None:
 def _json(answer: Answer, question: str) -> Any:
     # Where a list is empty, some commands print nothing at all.
     return json.loads(checked(answer, question).out or "[]")
-
-
-class Cure(NamedTuple):
-    """What a message means, and what to do about it."""
-
-    meaning: str
-    then: str
 
 
 _LOG_IN = "type `gh auth login`; in GitHub Actions set GH_TOKEN for the step"

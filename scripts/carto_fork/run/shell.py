@@ -12,17 +12,19 @@ answer cannot change.
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from types import FrameType
@@ -88,11 +90,13 @@ class Answer:
     code: its exit code; negative for a signal.
     out, err: its standard output and error as text; bytes that are not UTF-8 are kept as lone
         surrogates, so that a path can be given back to the system unchanged.
+    hook: the path of git's hook that said no; "" if none did.
     """
 
     code: int
     out: str
     err: str
+    hook: str = ""
 
     @property
     def ok(self) -> bool:
@@ -307,11 +311,12 @@ class Shell:
             self._found.clear()
         streams = Tee(live)
         process = _Process(self._context)
+        variables = environment(without=without, **self._configured())
         # `exec` makes the command itself, not a shell around it, the one that gets the signals.
-        command = f"exec {_joined(words)} < {quote(str(stdin or os.devnull))}"
+        command = f"exec {shlex.join(_program(words))} < {quote(str(stdin or os.devnull))}"
         # Everything is said explicitly: a `run.warn` or `run.pty` in somebody's ~/.invoke.yaml
         # must not change what a failing step does.
-        with process.forwarding_signals():
+        with process.forwarding_signals(), _traced(words, variables) as hooks:
             result = process.run(
                 f"CDPATH= cd -- {quote(str(within))} && {command}" if within else command,
                 shell="/bin/sh",
@@ -325,7 +330,7 @@ class Shell:
                 out_stream=streams or None,
                 err_stream=streams or None,
                 encoding="utf-8",
-                env=environment(without=without, **self._configured()),
+                env=variables,
                 replace_env=True,
                 asynchronous=False,
                 disown=False,
@@ -334,7 +339,11 @@ class Shell:
         streams.close()
         if process.interrupted:
             raise KeyboardInterrupt
-        return _answer(result.exited or 0, result.stdout, result.stderr)
+        answer = _answer(result.exited or 0, result.stdout, result.stderr)
+        hook = hooks[-1] if hooks and not answer.ok else ""
+        # What a hook says afterwards changes nothing of what git has done.
+        code = 0 if Path(hook).name.startswith("post-") else answer.code
+        return replace(answer, code=code, hook=hook)
 
     def _configured(self) -> dict[str, str]:
         """The variables that hand the settings on to git, behind those of the caller's."""
@@ -394,6 +403,39 @@ class Talk:
                 asking.join()
 
 
+@contextmanager
+def _traced(words: Sequence[str], variables: dict[str, str]) -> Iterator[list[str]]:
+    """Have a git command note what it runs; afterwards the list holds the paths of the hooks that
+    failed. Git itself does not name them.
+
+    variables: the command's; the place for the notes is put in there.
+    """
+    failed: list[str] = []
+    if words[0] != "git" or _TRACE in variables:
+        yield failed
+        return
+    # A file for each process, and none after this: git's own children may outlive it.
+    with tempfile.TemporaryDirectory(prefix="carto-fork.", ignore_cleanup_errors=True) as place:
+        variables[_TRACE] = place
+        yield failed
+        started: dict[int, str] = {}
+        for path in Path(place).iterdir():
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                try:
+                    event = json.loads(line)
+                except ValueError:  # the disk is full
+                    break
+                if "/" in event["sid"]:  # a git that git or a hook started
+                    break
+                if event["event"] == "child_start" and event["child_class"] == "hook":
+                    started[event["child_id"]] = event["argv"][0]
+                elif event["event"] == "child_exit" and event["code"]:
+                    failed += [started[n] for n in [event["child_id"]] if n in started]
+
+
+_TRACE = "GIT_TRACE2_EVENT"
+
+
 def _say(to: IO[bytes], text: bytes) -> None:
     with suppress(OSError):  # it has ended; whoever listens notices
         to.write(text)
@@ -413,14 +455,17 @@ def _answer(code: int, out: str, err: str) -> Answer:
     return Answer(code, out, scrub(err))
 
 
-def command_line(words: Sequence[str], within: Path | None = None) -> str:
-    """One line to paste into a terminal."""
-    line = scrub(_joined(words))
+def command_line(
+    words: Sequence[str],
+    within: Path | None = None,
+    join: Callable[[Sequence[str]], str] = shlex.join,
+) -> str:
+    """A command line to paste into a terminal.
+
+    join: `text.joined` for one line without control characters, as messages show it.
+    """
+    line = scrub(join(_program(words)))
     return f"(cd {quote(str(within))} && {line})" if within else line
-
-
-def _joined(words: Sequence[str]) -> str:
-    return shlex.join(_program(words))
 
 
 def _program(words: Sequence[str]) -> Sequence[str]:

@@ -16,11 +16,12 @@ from typing import TextIO
 
 import msgspec
 
+from . import git, github
 from .console import Console
 from .errors import CheckFailed, Failed, Refused, Stop
-from .github import cure
 from .secrets import scrub, withheld
 from .shell import Answer, Shell, command_line, fill
+from .text import joined
 
 
 @dataclass(frozen=True)
@@ -238,7 +239,7 @@ class Runner:
                     if words[0] != TASK:
                         self._run_line(step, plan, words)
                         continue
-                    self.console.command(f"{self.program} {shlex.join(words[1:])}")
+                    self.console.command(f"{self.program} {joined(words[1:])}")
                     assert step.call, f"{step.name} has a task's command line and no call"
                     with _in_words_of(step, plan):
                         step.call(work)
@@ -268,7 +269,7 @@ class Runner:
         for template in step.run:
             words = fill(template, plan.values)
             if words[0] == TASK:
-                lines.append(f"{self.program} {shlex.join(words[1:])}")
+                lines.append(f"{self.program} {joined(words[1:])}")
                 continue
             others = " ".join(f"|| [ $? -eq {code} ]" for code in step.allow if code)
             line = command_line(words)
@@ -306,11 +307,15 @@ class Runner:
         journal.end(directory)
 
     def _run_line(self, step: Step, plan: Plan, words: list[str]) -> None:
-        self.console.command(command_line(words))
+        self.console.command(command_line(words, join=joined))
         with self.console.working(step.name):
             answer = self.sh.run(words)
         if answer.code not in step.allow:
             raise self._failed(step, plan, words, answer)
+        if answer.hook:
+            said = answer.err.strip().splitlines()[-1:]
+            self.console.row("", f"The hook {answer.hook} failed, too late to matter.", "yellow")
+            self.console.row("  ", "".join(said), "dim")
 
     def _run_commands(self, step: Step, plan: Plan) -> None:
         """Run the policy's command lines; the first that fails is a failed check."""
@@ -319,7 +324,7 @@ class Runner:
         with self._log(log_path) as log, self.console.foreign():
             for line in lines:
                 words = shlex.split(line)
-                self.console.command(command_line(words, plan.work))
+                self.console.command(command_line(words, plan.work, joined))
                 with self.console.timed():
                     answer = self.sh.run(words, within=plan.work, live=log, without=hidden)
                 if not answer.ok:
@@ -340,7 +345,7 @@ class Runner:
     def _failed(self, step: Step, plan: Plan, words: list[str], answer: Answer) -> Stop:
         said = scrub(answer.err.strip() or answer.out.strip() or "it said nothing").splitlines()
         kind = CheckFailed if step.commands else Failed
-        known = None if step.commands else cure("\n".join(said))
+        known = None if step.commands else git.cure(answer) or github.cure("\n".join(said))
         then = f"{known.then}, then run the same command again ({known.meaning})." if known else ""
         if lock := _LOCKED.search("\n".join(said)):
             then = (
@@ -348,10 +353,17 @@ class Runner:
                 f"rm {shlex.quote(lock[1])}, then run the same command again."
             )
         return kind(
-            f"`{command_line(words)}` {answer.ending}:\n  " + "\n  ".join(said[-8:]),
+            f"`{command_line(words, join=joined)}` {answer.ending}:\n  "
+            + "\n  ".join(_shortened(said)),
             untouched=_untouched(step, plan),
             then=then or _sentence(step.stuck, plan),
         )
+
+
+def _shortened(said: list[str], most: int = 8) -> list[str]:
+    """The lines that say what went wrong: the last ones, and the first if they explain a usage."""
+    usage = next((n for n, line in enumerate(said) if n and line.startswith("Usage:")), len(said))
+    return said[:usage][-most:]
 
 
 @contextmanager

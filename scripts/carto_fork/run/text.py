@@ -70,13 +70,18 @@ def pathspec_word(path: str) -> str:
 
 
 def file_word(path: str) -> str:
-    """A path as a word to paste into a shell."""
+    """A path, or any other text, as a word to paste into a shell."""
     if path.isprintable():
         return quote(path)
     # bash, zsh and ksh know this form.
     raw = path.encode("utf-8", "surrogateescape")
     escaped = re.sub(rb"[^ -~]|['\\]", lambda found: b"\\%03o" % ord(found[0]), raw)
     return f"$'{escaped.decode()}'"
+
+
+def joined(words: Iterable[str]) -> str:
+    """One line to paste into bash, zsh or ksh, whatever is in the words."""
+    return " ".join(map(file_word, words))
 
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$:@])")

@@ -57,7 +57,8 @@ def resolve_conflicts(s: Session, words: Words) -> None:
 def _conclude(s: Session, fork: Fork, place: Path, branch: str) -> str:
     """The command that goes on with the merge in a work tree, once nothing is left."""
     if tag := fork.policy.branches.tag_of(branch.removeprefix("refs/heads/")):
-        return session.command(s.program, "upgrade-carto", repo=str(fork.home), tag=tag)
+        asked = plan.remembered(fork, tag).words()
+        return session.command(s.program, "upgrade-carto", repo=str(fork.home), tag=tag, **asked)
     return f"{git.at(place)} commit"
 
 

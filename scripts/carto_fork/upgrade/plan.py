@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from packaging.version import InvalidVersion, Version
 
 from ..audit import healing
@@ -48,6 +49,36 @@ class Options:
     heal: bool = False
     unhealed: bool = False
     request: bool = True
+
+    def words(self) -> dict[str, bool]:
+        """The options of `upgrade-carto` that say this, besides the tag."""
+        return {
+            "direct": self.direct,
+            "no_push": not self.push,
+            "no_tests": not self.tests,
+            "heal": self.heal,
+            "unhealed": self.unhealed,
+            "no_pr": not self.request,
+        }
+
+
+def remember(fork: Fork, tag: str, options: Options) -> None:
+    """Keep what a person asked for, so that others can say how the upgrade continues."""
+    path = _asked(fork, tag)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.encode(options))
+
+
+def remembered(fork: Fork, tag: str) -> Options:
+    """What a person asked for in the last run of an upgrade here."""
+    try:
+        return msgspec.json.decode(_asked(fork, tag).read_bytes(), type=Options)
+    except (OSError, msgspec.MsgspecError):
+        return Options(tag)
+
+
+def _asked(fork: Fork, tag: str) -> Path:
+    return fork.repository.common / "carto-fork" / tag / "asked.json"
 
 
 @dataclass(frozen=True)

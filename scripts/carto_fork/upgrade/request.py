@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -34,12 +36,14 @@ LABELS = Condition("if the repository lacks one")
 def _labels(count: int) -> Step:
     """The step that makes so many labels; their placeholders are numbered."""
     lines = (
-        f"{{gh}} label create {{label{n}}} -R {{slug}} --color {{colour{n}}}"
-        f" --description {{description{n}}} --force"
+        f"{{gh}} label create -R {{slug}} --color {{colour{n}}}"
+        f" --description {{description{n}}} --force -- {{label{n}}}"
         for n in range(1, count + 1)
     )
     why = "Make the labels that pull requests of syncs carry."
-    return Step("labels", why, when=LABELS, run=tuple(lines))
+    stuck = "see what GitHub says of it, or correct `pull_requests` in the policy (`config`); "
+    stuck += "then run the same command again."
+    return Step("labels", why, when=LABELS, run=tuple(lines), stuck=stuck)
 
 
 OPEN_REQUEST = (
@@ -126,14 +130,15 @@ def open_request(work: Work) -> Opened:
     _, action = UPDATE_REQUEST if mine else OPEN_REQUEST
     words = _of_labels(lacking)
     conditions = frozenset([LABELS] if lacking else ())
-    s.run((_labels(len(lacking)), action), Plan(values | words, conditions), None)
+    untouched = f"Your checkout and {branches.production} are as they were; so is {name}."
+    s.run((_labels(len(lacking)), action), Plan(values | words, conditions, untouched), None)
     if mine is None and not s.sh.dry:
         pulls = github.pulls(s.sh, hub, base=branches.production)
         mine = next((pull for pull in pulls if pull.head == name), None)
         values = _values(s, fork, found, mine)
         if mine and _starts_no_ci(mine):
             # Its author is only known now, and the text warns of that.
-            s.run(UPDATE_REQUEST, Plan(values, frozenset()), None)
+            s.run(UPDATE_REQUEST, Plan(values, frozenset(), untouched), None)
     if mine is not None:
         _supersede(s, fork, pulls, mine, tag, values)
         s.console.row(f"Pull request {mine.number}: ", mine.url, "green")
@@ -195,8 +200,9 @@ def _write(fork: Fork, found: Sync, text: str) -> None:
 def _is_told(known: Pull, values: dict[str, str]) -> bool:
     """Whether a pull request was there before, with the labels that it has now and at the commit
     for which its text was written."""
-    labels = set(values["labels"].split(","))
-    return labels <= set(known.labels) and values["head"][:10] in known.body
+    [labels] = csv.reader([values["labels"]])
+    has = {label.lower() for label in known.labels}
+    return {label.lower() for label in labels} <= has and values["head"][:10] in known.body
 
 
 def _starts_no_ci(pull: Pull) -> bool:
@@ -235,10 +241,17 @@ def _values(s: Session, fork: Fork, found: Sync, mine: Pull | None) -> dict[str,
         "head": found.head,
         "title": pull_request.title(found, production),
         "body": str(text_path(fork, found.tag.name)),
-        "labels": ",".join([*settings.labels, state]),
-        "other": other,
+        "labels": _csv([*settings.labels, state]),
+        "other": _csv([other]),
         "number": str(mine.number if mine else ""),
     }
+
+
+def _csv(labels: Sequence[str]) -> str:
+    """A list of labels as gh takes it in one word."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(labels)
+    return text.getvalue()
 
 
 def _missing_labels(s: Session, fork: Fork, hub: Hub) -> list[tuple[str, str, str]]:

@@ -62,6 +62,7 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
             if held:
                 _put_in_order(s, fork, held, release.tag.name, release.commit)
                 fork = _with_what_arrived(s, fork, release)
+                plan.remember(fork, release.tag.name, options)
             ready = plan.prepare(s.sh, fork, release, options)
         except Refused as refusal:
             refusal.untouched = fetch.untouched
@@ -249,8 +250,8 @@ def _say_end(s: Session, ended: Run, options: Options, result: dict[str, Any]) -
         console.say(f"{git.named(upgrade.work)} is kept: {why}.")
     if result["published_to"] is None:
         console.say(f"Done: {sync} is at {head}, in {result['work_tree']}; not pushed.", "green")
-        again = command("upgrade-carto", tag=result["tag"], direct=options.direct)
-        console.row("Next: ", f"{again} --no-tests" if not options.tests else again)
+        asked = replace(options, push=True).words()
+        console.row("Next: ", command("upgrade-carto", tag=result["tag"], **asked))
     elif options.direct:
         origin = fork.policy.remotes.origin.name
         console.say(f"Done: {production} is at {head} on {origin}.", "green")
