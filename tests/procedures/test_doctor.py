@@ -568,11 +568,36 @@ def test_a_pinned_tag_that_upstream_moved(world: World) -> None:
     pin(world, TAG)
     before = world.git(f"rev-parse {TAG}", repo=world.upstream)
     world.git(f"tag --force {TAG} main", repo=world.upstream)
-    finding = one(world, "tags", "broken")
+    finding = one(world, "tags", "look")
     assert not finding["can_be_fixed"]
+    type_it(world, finding["then"])
     assert "upstream's tag v1.76.5 was " in finding["what"]
     world.git(f"update-ref refs/tags/{TAG} {before}", repo=world.upstream)
     assert found(world, "tags") == []
+
+
+def test_what_production_contains_is_what_was_merged(world: World) -> None:
+    """A tag that upstream moves or withdraws afterwards changes nothing of it."""
+    release = "v1.75.2-stable"
+    pin(world, release)
+    identity = "-c user.name=Up -c user.email=up@example.com"
+    tagging = f"{identity} tag --force --annotate -m signed {release} {release}^0"
+    world.git(tagging, repo=world.upstream)
+    assert found(world, "tags") == []
+    assert json.loads(world.run("status --json").out)["moved"] == []
+    for change in (f"tag --force {release} main", f"tag --delete {release}"):
+        world.git(change, repo=world.upstream)
+        facts = json.loads(world.run("status --json").out)
+        assert (facts["contained"], facts["moved"]) == (release, [release])
+        told = json.loads(world.run("detect --json").out)
+        assert told["contained"] == release
+        assert any(release in warning for warning in told["warnings"])
+    world.git(f"tag --force {release} main", repo=world.upstream)
+    done = world.run(f"upgrade-carto --tag {release}")
+    assert (done.code, "as it was when it was merged" in done.err) == (1, True)
+    world.git(f"tag --delete {TAG}", repo=world.upstream)
+    done = world.run(f"forecast --tag {TAG}")
+    assert (done.code, "has withdrawn" in done.err) == (1, True)
 
 
 def test_disagreeing_version_files_are_reported(world: World) -> None:

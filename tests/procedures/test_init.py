@@ -56,7 +56,8 @@ def test_the_policy_of_a_node_project_is_guessed(panel: World) -> None:
         (r"release/(?P<version>\d+\.\d+)-rc\.\d+", TagUse.NEVER),
     ]
     assert [(file.path, file.keys) for file in found.version_files] == [
-        ("package.json", ("version",))
+        ("package.json", ("version",)),
+        ("package-lock.json", ("version",)),
     ]
     assert found.workflows.disabled == (".github/workflows/publish.yml",)
     assert [rule.name for rule in found.rules] == [
@@ -100,7 +101,8 @@ def test_the_guessed_policy_of_litellm_agrees_with_the_default(world: World) -> 
     found, default = written(world), policy.load_policy().policy
     assert found.branches == default.branches
     assert found.remotes == default.remotes
-    assert [file.path for file in found.version_files] == ["pyproject.toml"]
+    chart = "deploy/charts/litellm-helm/Chart.yaml"  # whose version is the release's there
+    assert [file.path for file in found.version_files] == ["pyproject.toml", chart]
     automatic = [s.pattern for s in found.tags if s.use is TagUse.AUTOMATIC]
     assert automatic == [r"v(?P<version>\d+\.\d+\.\d+)-stable"]
     assert found.releases and found.releases.tag.count("{") == 2

@@ -290,7 +290,7 @@ REFUSED = [
     (EXTENDS + "[[version_files]]\nkeys = []\n", "key `version_files[0]`: object missing "),
     (
         EXTENDS + "[[version_files]]\npath = 'x.json'\n",
-        "key `version_files[0]`: x.json: TOML and JSON files state the version at `keys`",
+        "key `version_files[0]`: x.json: name the place of the version with `keys`",
     ),
     (
         EXTENDS + "[files]\nguide = '../GUIDE.md'\n",

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 import tomli
 
-from carto_fork.adopt import survey
+from carto_fork.adopt import conventions
 from carto_fork.adopt.guess import Guess, Surety, toml
-from carto_fork.fork import tags
+from carto_fork.fork import tags, version_files
 from carto_fork.fork.policy import TagScheme, TagUse
-from carto_fork.run.errors import Usage
+from carto_fork.run.errors import Refused, Usage
 
 
 def classified(names: list[str]) -> dict[str, str | None]:
     """What the guessed classes make of the names that they were guessed from."""
     found = [
         TagScheme(**{**guess.value, "use": TagUse(guess.value["use"])})
-        for guess in survey.schemes(names)
+        for guess in conventions.tag_schemes(names)
     ]
     uses = {name: tags.classify(name, found) for name in names}
     return {name: tag.scheme.use.value if tag else None for name, tag in uses.items()}
@@ -55,9 +57,9 @@ def test_tag_names_are_classified_by_family(
 
 
 def test_the_stable_scheme_comes_first_and_is_certain_if_it_is_the_only_one() -> None:
-    alone, *_ = survey.schemes(["v1.0.0", "v1.1.0-rc1"])
+    alone, *_ = conventions.tag_schemes(["v1.0.0", "v1.1.0-rc1"])
     assert (alone.surety, alone.value["use"]) == (Surety.CERTAIN, "automatic")
-    first, other = survey.schemes(["v1.0.0", "v1.1.0", "v2.0"])
+    first, other = conventions.tag_schemes(["v1.0.0", "v1.1.0", "v2.0"])
     assert (first.surety, first.why) == (Surety.LIKELY, "2 tags such as v1.1.0")
     assert other.value["use"] == "on-request"
 
@@ -65,7 +67,7 @@ def test_the_stable_scheme_comes_first_and_is_certain_if_it_is_the_only_one() ->
 @pytest.mark.parametrize("names", [[], ["latest"], ["nightly-1.0", "v1.0-rc1"]])
 def test_tag_names_without_a_stable_release_are_refused(names: list[str]) -> None:
     with pytest.raises(Usage):
-        list(survey.schemes(names))
+        list(conventions.tag_schemes(names))
 
 
 @pytest.mark.parametrize(
@@ -98,3 +100,63 @@ def test_tables_and_lists_of_tables_are_toml() -> None:
         "rules": [{"name": "one", "whole": True}, {"name": "two"}],
         "commands": {"test": ["make test"], "lint": ["make lint"]},
     }
+
+
+def test_names_that_upstream_has_given_up_are_no_releases() -> None:
+    """Five marked tags of 2010 do not outrank 161 plain ones of today, nor `v011` what follows."""
+    names = ["v2.0.4-stable", "v011", *(f"v6.{minor}.0" for minor in range(9))]
+    dates = dict.fromkeys(names, 1_600_000_000) | {"v2.0.4-stable": 1_270_000_000}
+    dates["v011"] = 1_450_000_000
+    main, *others = conventions.tag_schemes(names, dates)
+    assert (main.value["pattern"], main.value["use"]) == (
+        r"v(?P<version>\d+\.\d+\.\d+)",
+        "automatic",
+    )
+    assert {other.value["use"] for other in others} == {"never"}
+
+
+def test_a_post_release_is_a_release() -> None:
+    assert classified(["v1.0.0", "v1.0.0.post1"]) == {
+        "v1.0.0": "automatic",
+        "v1.0.0.post1": "automatic",
+    }
+
+
+FILES = {
+    "VERSION": "1.90.0\nplugin-min=3.2\n",
+    "src/tool/_version.py": '__version__ = "1.90.0"\nAPI = 3\n',
+    "cmd/version.go": 'package cmd\n\nconst Version = "1.90.0"\n',
+    "src/version.h": '#define TOOL_VERSION "1.90.0"\n#define TOOL_API 3\n',
+    "setup.cfg": "[metadata]\nname = tool\nversion = 1.90.0\n",
+    "chart/Chart.yaml": "name: tool\nversion: 1.90.0\nappVersion: '1.90.0'\n",
+    "Cargo.toml": '[package]\nname = "tool"\nversion = "1.90.0"\n',
+    "Cargo.lock": '[[package]]\nname = "tool"\nversion = "1.90.0"\n',
+}
+
+
+def test_a_version_is_set_where_projects_state_it() -> None:
+    """One place of each file changes, whatever else the file holds."""
+    texts = dict(FILES)
+    for file in conventions.version_files(FILES, FILES.__getitem__):
+        with suppress(Refused):
+            texts[file.path] = version_files.write(texts[file.path], file, "1.91.0")
+    assert texts == {path: text.replace("1.90.0", "1.91.0") for path, text in FILES.items()}
+
+
+def test_what_the_workflows_run_is_proposed_and_not_in_force() -> None:
+    workflow = (
+        "jobs:\n  a:\n    steps:\n      - run: go test ./...\n      - run: make check | tee log\n"
+        "      - name: x\n        run: golangci-lint run\n      - run: ./evil.sh test; rm -rf /\n"
+    )
+    files = {
+        "Makefile": "install:\n\tcp x /usr\ntest:\n\t./x\n",
+        ".github/workflows/ci.yml": workflow,
+    }
+    found = list(conventions.commands(files, lambda path: files.get(path, "")))
+    assert [(guess.key, guess.value, guess.off) for guess in found] == [
+        ("commands.test", ["make test"], False),
+        ("commands.test", ["go test ./..."], True),
+        ("commands.lint", ["golangci-lint run"], True),
+    ]
+    assert tomli.loads(toml(found)) == {"commands": {"test": ["make test"]}}
+    assert '# lint = ["golangci-lint run"]' in toml(found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 
 import pytest
 import tomli
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_fork.fork import version_files
+from carto_fork.fork.policy import VersionFile
 from carto_fork.run.errors import Refused
 
 KEYS = ("tool.poetry.version", "project.version", "tool.commitizen.version")
@@ -43,7 +45,7 @@ version_files = [
 
 
 def test_versions_are_read_at_the_keys_that_exist() -> None:
-    assert version_files.read(POETRY, KEYS, "pyproject.toml") == {
+    assert version_files.read(POETRY, VersionFile("pyproject.toml", KEYS)) == {
         "tool.poetry.version": "1.76.5",
         "tool.commitizen.version": "1.76.5",
     }
@@ -71,14 +73,24 @@ def test_a_version_is_read_in_any_toml_notation_and_skipped_if_missing(
 ) -> None:
     if found is None:
         with pytest.raises(Refused):
-            version_files.read(text, KEYS, "x.toml")
+            version_files.read(text, VersionFile("x.toml", KEYS))
     else:
-        assert version_files.read(text, KEYS, "x.toml") == found
+        assert version_files.read(text, VersionFile("x.toml", KEYS)) == found
 
 
 def test_a_key_can_be_at_the_top_level_or_nested() -> None:
     text = "version = '1'\n[a.b.c.d]\nversion = '2'\n"
-    assert version_files.read(text, ["version", "a.b.c.d.version", "a.b.version"], "x.toml") == {
+    assert version_files.read(
+        text,
+        VersionFile(
+            "x.toml",
+            (
+                "version",
+                "a.b.c.d.version",
+                "a.b.version",
+            ),
+        ),
+    ) == {
         "version": "1",
         "a.b.c.d.version": "2",
     }
@@ -91,7 +103,9 @@ def test_a_key_can_be_at_the_top_level_or_nested() -> None:
 def test_a_version_that_is_not_a_string_is_refused(value: str, shown: str) -> None:
     with pytest.raises(Refused) as refused:
         version_files.read(
-            f"[project]\nversion = {value}\n", KEYS, "pyproject.toml", "pyproject.toml at abc"
+            f"[project]\nversion = {value}\n",
+            VersionFile("pyproject.toml", KEYS),
+            "pyproject.toml at abc",
         )
     assert str(refused.value) == (
         f"Refused: pyproject.toml at abc: project.version is {shown}, not a string.\n"
@@ -102,7 +116,7 @@ def test_a_version_that_is_not_a_string_is_refused(value: str, shown: str) -> No
 
 def test_an_invalid_toml_file_is_refused() -> None:
     with pytest.raises(Refused) as refused:
-        version_files.read("[project]\n<<<<<<< HEAD\n", KEYS, "pyproject.toml")
+        version_files.read("[project]\n<<<<<<< HEAD\n", VersionFile("pyproject.toml", KEYS))
     assert str(refused.value) == (
         "Refused: pyproject.toml is no valid TOML: Invalid statement (at line 2, column 1).\n"
         "Nothing was changed.\n"
@@ -114,7 +128,7 @@ def test_an_invalid_toml_file_is_refused() -> None:
 
 
 def test_only_the_version_changes() -> None:
-    new = version_files.write(POETRY, KEYS, "1.77.2", "x.toml")
+    new = version_files.write(POETRY, VersionFile("x.toml", KEYS), "1.77.2")
     assert new == POETRY.replace('\nversion = "1.76.5"', '\nversion = "1.77.2"').replace(
         '\tversion="1.76.5"', '\tversion="1.77.2"'
     )
@@ -157,7 +171,7 @@ def test_only_the_version_changes() -> None:
     ],
 )
 def test_quotes_layout_and_line_ends_stay(before: str, after: str) -> None:
-    assert version_files.write(before, KEYS, "2.0", "x.toml") == after
+    assert version_files.write(before, VersionFile("x.toml", KEYS), "2.0") == after
 
 
 @pytest.mark.parametrize(
@@ -173,18 +187,18 @@ def test_quotes_layout_and_line_ends_stay(before: str, after: str) -> None:
     ],
 )
 def test_a_file_without_the_keys_stays_as_it_is(text: str) -> None:
-    assert version_files.write(text, KEYS, "2.0", "x.toml") == text
+    assert version_files.write(text, VersionFile("x.toml", KEYS), "2.0") == text
 
 
 def test_only_the_named_keys_are_written() -> None:
     text = '[project]\nversion = "1"\n[tool.poetry]\nversion = "1"\n'
-    new = version_files.write(text, ["project.version"], "2", "x.toml")
+    new = version_files.write(text, VersionFile("x.toml", ("project.version",)), "2")
     assert new == '[project]\nversion = "2"\n[tool.poetry]\nversion = "1"\n'
 
 
 def test_writing_the_current_version_changes_no_byte() -> None:
     text = "[project]\nversion = '1.0'\n"
-    assert version_files.write(text, KEYS, "1.0", "x.toml") == text
+    assert version_files.write(text, VersionFile("x.toml", KEYS), "1.0") == text
 
 
 @given(
@@ -197,10 +211,10 @@ def test_whatever_is_around_it_stays_byte_for_byte(around: list[str], end: str, 
     rest = [line for line in around if line.startswith(("#", "["))]
     lines = [*head, "[project]", 'name = "1.0"', f'version = "1.0"{tail}', *rest]
     text = "".join(f"{line}{end}" for line in "\n".join(lines).split("\n"))
-    new = version_files.write(text, KEYS, "2.0.1", "x.toml")
+    new = version_files.write(text, VersionFile("x.toml", KEYS), "2.0.1")
     assert new == text.replace('version = "1.0"', 'version = "2.0.1"')
     assert tomli.loads(new)["project"] == {"name": "1.0", "version": "2.0.1"}
-    assert version_files.read(new, KEYS, "x.toml") == {"project.version": "2.0.1"}
+    assert version_files.read(new, VersionFile("x.toml", KEYS)) == {"project.version": "2.0.1"}
 
 
 # --- JSON ----------------------------------------------------------------------------------------
@@ -222,9 +236,76 @@ LOCK = """\
 def test_only_the_strings_of_the_keys_change_in_json() -> None:
     """Keys that are elsewhere, in lists or in strings are text like any other."""
     keys = ("version", "packages..version", "name.version", "missing")
-    after = version_files.write(LOCK, keys, "1.10.0", "package-lock.json")
+    after = version_files.write(LOCK, VersionFile("package-lock.json", keys), "1.10.0")
     own, root = '  "version": "1.0.0"\n}\n', '"version":  "1.0.0" }'
     assert after == LOCK.replace(own, own.replace("1.0.0", "1.10.0")).replace(
         root, root.replace("1.0.0", "1.10.0")
     )
-    assert version_files.write(after, keys, "1.0.0", "package-lock.json") == LOCK
+    assert version_files.write(after, VersionFile("package-lock.json", keys), "1.0.0") == LOCK
+
+
+# --- Files without keys ---------------------------------------------------------------------------
+
+MORE = "1.90.0\nplugin-min=3.2\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "stated", "after"),
+    [
+        (VersionFile("VERSION"), "v1.90.0\n", {"version": "v1.90.0"}, "v1.91.0\n"),
+        (VersionFile("VERSION"), "2024.02.09", {"version": "2024.02.09"}, "0001.91.00"),
+        (VersionFile("VERSION"), "\ufeff1.90\r\n", {"version": "1.90"}, "\ufeff1.91.0\r\n"),
+        (
+            VersionFile("VERSION", pattern=r"\A(?P<version>\S+)$"),
+            MORE,
+            {"version": "1.90.0"},
+            MORE.replace("1.90.0", "1.91.0"),
+        ),
+        (
+            VersionFile("x.h", pattern=r'#define X_VERSION "(?P<version>[^"]+)"'),
+            '#define X_VERSION "7.2.4"\n#define Y "7.2.4"\n',
+            {"#define X_VERSION": "7.2.4"},
+            '#define X_VERSION "1.91.0"\n#define Y "7.2.4"\n',
+        ),
+        (
+            VersionFile("Cargo.lock", pattern=r'^name = "me"\nversion = "(?P<version>.+)"'),
+            'name = "you"\nversion = "1.0"\n\nname = "me"\nversion = "1.0.0"\n',
+            {"version": "1.0.0"},
+            'name = "you"\nversion = "1.0"\n\nname = "me"\nversion = "1.91.0"\n',
+        ),
+        (VersionFile("x", pattern="^v=(?P<version>.*)$"), "y=1\n", {}, "y=1\n"),
+    ],
+)
+def test_one_place_of_any_file_changes(
+    file: VersionFile, text: str, stated: dict[str, str], after: str
+) -> None:
+    assert version_files.read(text, file) == stated
+    assert version_files.write(text, file, "1.91.0") == after
+
+
+@pytest.mark.parametrize(
+    "change", [version_files.read, lambda t, f: version_files.write(t, f, "2")]
+)
+def test_nothing_is_written_where_the_place_is_not_known(change: Callable[..., object]) -> None:
+    with pytest.raises(Refused, match="holds more than a version"):
+        change(MORE, VersionFile("VERSION"))
+    with pytest.raises(Refused, match="fits 2 places"):
+        change("v=1\nv=2\n", VersionFile("x", pattern="^v=(?P<version>.*)$"))
+
+
+@pytest.mark.parametrize(
+    ("version", "before", "after"),
+    [
+        ("1.91.0", "v1.91", "v1.91"),
+        ("1.91.0", "V1.90.0", "V1.91.0"),
+        ("4.2", "4.1.0", "4.2.0"),
+        ("2024.3.1", "2024.02.09", "2024.03.01"),
+        ("1.10.0", "1.9.0", "1.10.0"),
+        ("1.91.0.post1", "1.91.0", "1.91.0.post1"),
+        ("1.91.0", "unknown", "1.91.0"),
+    ],
+)
+def test_a_version_is_written_in_the_form_that_the_file_has(
+    version: str, before: str, after: str
+) -> None:
+    assert version_files.spelled(version, before) == after

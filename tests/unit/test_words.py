@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 MOST = {
     r"\b(tells?|told)\b": 212,
-    r"\bof (upstream|the fork)'s\b": 131,
+    r"\bof (upstream|the fork)'s\b": 130,
     r"\b(is|are) no(ne)?\b": 124,
     r"\bmend(s|ed|ing)?\b": 70,
     r"\bRaises [\w, ]+ where\b": 5,

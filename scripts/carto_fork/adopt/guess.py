@@ -22,12 +22,16 @@ class Surety(Enum):
 @dataclass(frozen=True)
 class Guess:
     """A value of the policy: its dotted key, or that of a list of tables; how sure it is, and what
-    it is taken from. None is no value: why it is left out is all there is to say."""
+    it is taken from. None is no value: why it is left out is all there is to say.
+
+    off: whether it is only proposed: a comment that a person can make a value.
+    """
 
     key: str
     value: Any
     surety: Surety
     why: str
+    off: bool = False
 
 
 def toml(policy: Iterable[Guess]) -> str:
@@ -51,7 +55,7 @@ def toml(policy: Iterable[Guess]) -> str:
         if above != table:
             lines += ["", f"[{above}]"]
             table = above
-        lines += [comment, f"{key} = {_value(guess.value)}"]
+        lines += [comment, f"{'# ' if guess.off else ''}{key} = {_value(guess.value)}"]
     return "\n".join(lines) + "\n"
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from packaging.version import Version
 from pathspec import GitIgnoreSpec
 
 from ..fork import records, tags, version_files
@@ -22,6 +20,7 @@ from ..run.git import Refs, Repository, Tree
 from ..run.secrets import scrub
 from ..run.shell import Shell
 from ..run.text import counted
+from . import conventions
 from .guess import Guess, Surety
 
 CERTAIN, LIKELY, GUESS = Surety
@@ -56,36 +55,6 @@ _LOCKFILES = (
 _WORKFLOWS = ".github/workflows/"
 _BUILT = ("dist", "build", "out", "vendor", "_build")
 _FEWEST_BUILT = 3
-_VERSION_FILES = {
-    "pyproject.toml": ("project.version", "tool.poetry.version"),
-    "package.json": ("version",),
-    "Cargo.toml": ("package.version", "workspace.package.version"),
-    "VERSION": (),
-}
-# Whole words, as in `rc.1`, `2b1` and `devMCP`, not as in `device`.
-_NEVER = re.compile(
-    r"(?<![A-Za-z])(?i:alpha|beta|rc|candidate|dev(el(opment)?)?|nightly|night"
-    r"|pre(alpha|beta|release|view)?|canary|snapshot|test(ing)?|draft|staging|experimental"
-    r"|insiders|next|edge|[ab](?=\d|$))(?![a-z]|(?<=[A-Z])[A-Z])"
-)
-_STABLE = re.compile(r"[-.+_]?(stable|final|release|lts|ga)", re.IGNORECASE)
-# Numbers with dots, if there are any: a product may have a number in its name.
-_VERSION = re.compile(
-    r"(?P<before>.*?(?<![A-Za-z0-9])v?(?=\d+\.\d)|.*?)(?P<version>\d+(?:\.\d+)*)(?P<after>.*)"
-)
-# Targets of a Makefile for each command, the first that is there.
-_TARGETS = {
-    "install": ("install-dev", "install", "deps", "bootstrap"),
-    "test": ("test-unit", "test"),
-    "lint": ("lint", "check"),
-}
-# What projects with a certain file are built with, the first that is there.
-_COMMANDS = {
-    "go.mod": {"install": "go mod download", "test": "go test ./...", "lint": "go vet ./..."},
-    "Cargo.toml": {"install": "cargo fetch", "test": "cargo test", "lint": "cargo clippy"},
-    "uv.lock": {"install": "uv sync --frozen", "test": "uv run pytest"},
-    "poetry.lock": {"install": "poetry install", "test": "poetry run pytest"},
-}
 _WHOLE: dict[str, Any] = {"whole": True}
 _CONTENT: dict[str, Any] = {"kinds": ["content"]}
 # For each rule, by the beginning of its name: what it takes, what else it says, and why.
@@ -236,11 +205,12 @@ class _Survey:
         yield Guess("markers.fork", marker, GUESS, "how comments begin here")
         release, own_tags = self._releases()
         yield own_tags
-        classes = list(schemes(filter(str.isprintable, self.upstream.refs.tags())))
+        printable = filter(str.isprintable, self.upstream.refs.tags())
+        classes = list(conventions.tag_schemes(printable, git.tag_dates(self._sh, self._path)))
         yield from classes
         self._schemes = [TagScheme(**{**g.value, "use": TagUse(g.value["use"])}) for g in classes]
         yield from self._rules_and_files()
-        yield from self._commands()
+        yield from conventions.commands(self._tree, self._text)
         yield release
         workflow = PurePosixPath(Files().release).name
         yield Guess("releases.workflow", workflow, CERTAIN, "what `adopt` puts there")
@@ -302,8 +272,13 @@ class _Survey:
 
     def _releases(self) -> tuple[Guess, Guess]:
         """How the fork names its releases, and the class of those names."""
-        upstream = set(self.upstream.refs.tags())
-        own = [n for n in self.origin.refs.tags() if n not in upstream and n.isprintable()]
+        refs, upstream = self.origin.refs, set(self.upstream.refs.tags())
+        own = [n for n in refs.tags() if n not in upstream and n.isprintable()]
+        if own and self._upstream_branch:
+            # Upstream may have withdrawn a tag that the fork still has.
+            named = {n: refs.commits[f"refs/tags/{n}"] for n in own}
+            theirs = git.held(self._sh, self._path, self._upstream_branch, named.values())
+            own = [n for n in own if named[n] not in theirs]
         shape = r"(.*?)(\d+(?:\.\d+)+)(.*?)(\d+\.\d+\.\d+)"
         shapes = [(match[1], match[3]) for name in own if (match := re.fullmatch(shape, name))]
         if shapes:
@@ -315,7 +290,7 @@ class _Survey:
             surety, why = GUESS, "the fork has no releases yet"
         release = Guess("releases.tag", f"{before}{{upstream}}{between}{{version}}", surety, why)
         version, build = r"(?P<version>\d+(\.\d+)*)", r"(?P<build>\d+\.\d+\.\d+)"
-        pattern = f"{_plain(before)}{version}{_plain(between)}{build}"
+        pattern = f"{conventions.plain(before)}{version}{conventions.plain(between)}{build}"
         scheme = {"name": "own release", "pattern": pattern, "use": TagUse.OWN.value}
         return release, Guess("tags", scheme, surety, "releases of the fork's own")
 
@@ -416,52 +391,25 @@ class _Survey:
                 yield Guess("rules", None, GUESS, why)
 
     def _version_files(self) -> Iterator[Guess]:
+        """Files that state the version of the newest release in production; where they state
+        another one, those that state nothing but the product's."""
         release = self._released
-        for path, keys in _VERSION_FILES.items():
-            if path not in self._tree:
-                continue
+        for file in conventions.version_files(self._tree, self._text):
             try:
-                stated = version_files.read(self._text(path), keys, path)
+                stated = version_files.read(self._text(file.path), file)
             except Refused:
                 continue
             version = next(iter(stated.values()), "")
-            if not re.match(r"\d+\.\d+", version):
-                continue
-            value = {"path": path, "keys": list(stated)} if keys else {"path": path}
+            value: dict[str, Any] = {"path": file.path}
+            if file.keys:
+                value["keys"] = list(stated)
+            elif file.pattern:
+                value["pattern"] = file.pattern
             why = f"it states {version}"
-            if release and version == version_files.spelled(release.release, path):
+            if release and version and version_files.same(version, release.release):
                 yield Guess("version_files", value, CERTAIN, f"{why}, like {release.name}")
-            else:
+            elif re.match(r"v?\d+\.\d+", version) and not file.pattern:
                 yield Guess("version_files", value, LIKELY, why)
-
-    def _commands(self) -> Iterator[Guess]:
-        """Command lines of the Makefile, else of what the project is built with."""
-        made = re.findall(r"^([\w-]+):(?!=)", self._text("Makefile"), re.MULTILINE)
-        if "package.json" in self._tree:
-            usual = self._scripts()
-        else:
-            usual = next((lines for file, lines in _COMMANDS.items() if file in self._tree), {})
-        for kind, names in _TARGETS.items():
-            if target := next((name for name in names if name in made), ""):
-                why = "a target of the Makefile"
-                yield Guess(f"commands.{kind}", [f"make {target}"], LIKELY, why)
-            elif line := usual.get(kind):
-                why = "how projects of this kind are built"
-                yield Guess(f"commands.{kind}", [line], LIKELY, why)
-
-    def _scripts(self) -> dict[str, str]:
-        """The commands of a Node project."""
-        try:
-            scripts = json.loads(self._text("package.json")).get("scripts", {})
-        except (ValueError, AttributeError):
-            return {}
-        tree = self._tree
-        program = "yarn" if "yarn.lock" in tree else "pnpm" if "pnpm-lock.yaml" in tree else "npm"
-        install = f"{program} install --frozen-lockfile"
-        if program == "npm":
-            install = "npm ci" if "package-lock.json" in tree else "npm install"
-        lines = {name: f"{program} run {name}" for name in ("test", "lint") if name in scripts}
-        return {"install": install, **lines}
 
     def _images(self) -> Iterator[Guess]:
         docker = next((path for path in self._tree if path.endswith("Dockerfile")), "")
@@ -486,56 +434,3 @@ def _rule(name: str, paths: list[str], surety: Surety, because: str) -> Guess:
     take, more, why = _RULES[name.partition(":")[0]]
     value = {"name": name, "paths": paths, "take": take, **more, "why": why}
     return Guess("rules", value, surety, because)
-
-
-def schemes(names: Iterable[str]) -> Iterator[Guess]:
-    """A class for each family of upstream's tag names, that of its stable releases first.
-
-    Raises Usage if none looks like a stable release.
-    """
-    # What is before the version, how many dots it has, what is after it: versions and names.
-    families: dict[tuple[str, int, str], list[tuple[Version, str]]] = defaultdict(list)
-    for name in names:
-        if match := _VERSION.fullmatch(name):
-            before, version, after = match.group("before", "version", "after")
-            family = (before, version.count("."), re.sub(r"\d+", "0", after))
-            families[family].append((Version(version), name))
-    stable = [
-        (before, dots, after)
-        for before, dots, after in families
-        if not _NEVER.search(f"{before}0") and (not after or _STABLE.fullmatch(after))
-    ]
-    if not stable:
-        raise Usage(
-            "upstream has no tag that looks like a stable release.",
-            then="write `[[tags]]` by hand: `config` prints those of another fork.",
-        )
-    # A name that says so outranks one that does not; else the most used prefix.
-    main = max(stable, key=lambda family: (bool(family[2]), len(families[family])))
-    stable.sort(key=lambda family: (family != main, -len(families[family]), bool(family[2])))
-    rest = [family for family in families if family not in stable]
-    for family in [*stable, *sorted(rest, key=lambda family: family[2])]:
-        before, dots, after = family
-        words = [re.sub(r"[^\w]+", " ", part).strip() for part in (before, after.replace("0", ""))]
-        label = " ".join(filter(None, words)) or "plain version"
-        if family == main:
-            use, surety = TagUse.AUTOMATIC, CERTAIN if len(stable) == 1 else LIKELY
-            label = f"stable {label}"
-        elif family in stable:
-            same = before == main[0]
-            use, surety = (TagUse.ON_REQUEST, LIKELY) if same else (TagUse.NEVER, GUESS)
-            label = f"stable {label} of {dots + 1} numbers"
-        else:
-            never = _NEVER.search(f"{before}0{after}")
-            use, surety = (TagUse.NEVER, LIKELY) if never else (TagUse.ON_REQUEST, GUESS)
-        version = r"\d+" + r"\.\d+" * dots
-        following = _plain(after).replace("0", r"\d+")
-        pattern = f"{_plain(before)}(?P<version>{version}){following}"
-        value = {"name": label, "pattern": pattern, "use": use.value}
-        why = f"{counted(len(families[family]), 'tag')} such as {max(families[family])[1]}"
-        yield Guess("tags", value, surety, why)
-
-
-def _plain(text: str) -> str:
-    """A pattern for nothing but a text; a dash needs no care outside brackets."""
-    return re.escape(text).replace(r"\-", "-")

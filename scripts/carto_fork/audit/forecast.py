@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pathspec import GitIgnoreSpec
 
 from ..fork.fork import Fork
-from ..fork.releases import here, newest_here
+from ..fork.releases import here, newest_here, offered
 from ..fork.session import Session
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts, resolve
@@ -151,7 +151,16 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
     fork = s.open_fork()
     if not fork.has_production:
         inventory.ground(s.sh, fork)
-    releases = [here(fork, name) for name in names] if names else newest_here(s.sh, fork)
+    known = [here(fork, name) for name in names] if names else newest_here(s.sh, fork)
+    releases = offered(s.sh, fork, known) if known else []
+    withdrawn = [tag.name for tag in known if tag not in releases]
+    if names and withdrawn:
+        raise Refused(
+            f"upstream has withdrawn {withdrawn[0]}; it is here alone.",
+            then=f"{git.at(fork.path)} tag -d {withdrawn[0]}",
+        )
+    for name in withdrawn:
+        s.console.say(f"Warning: upstream has withdrawn {name}.", "yellow")
     if not releases:
         production = fork.policy.branches.production
         s.console.say(f"Nothing to forecast: {production} has every stable release that is here.")

@@ -23,8 +23,6 @@ from ..run.text import counted, in_actions, plain, printable
 from . import verify
 from .verify import Finding
 
-_PATIENCE = 10
-"""Seconds to wait for upstream."""
 _EVENTS = ("pull_request", "pull_request_target")
 
 
@@ -186,7 +184,7 @@ class _Upstream:
     def __init__(self, sh: Shell, fork: Fork) -> None:
         remotes, branches = fork.policy.remotes, fork.policy.branches
         where = remotes.upstream.name if fork.url(remotes.upstream) else remotes.upstream.url
-        there = git.remote_refs(sh, fork.path, where, ["refs/tags/*"], _PATIENCE)
+        there = git.remote_refs(sh, fork.path, where, ["refs/tags/*"], git.PATIENCE)
         self.online = there is not None
         mirrors = (fork.tracking(remotes.origin, branches.mirror), f"refs/heads/{branches.mirror}")
         self.tips = [

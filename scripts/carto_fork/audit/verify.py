@@ -12,7 +12,7 @@ from typing import Any
 
 from pathspec import GitIgnoreSpec
 
-from ..fork import records, tags, version_files
+from ..fork import records, releases, tags, version_files
 from ..fork.fork import Fork
 from ..fork.policy import POLICY_FILE, Policy, Side
 from ..fork.records import Drop
@@ -113,7 +113,8 @@ def of_work_tree(sh: Shell, fork: Fork, work: Path, tag: Tag) -> Verification:
 def of_landed(sh: Shell, fork: Fork, tag: Tag) -> Verification:
     """The checks of a sync that has landed on the production branch: is it a merge of the tag?"""
     repo, production = fork.path, fork.production_commit
-    theirs = git.commit_of(sh, repo, f"refs/tags/{tag.name}")
+    merged = releases.merged(sh, fork, production, fork.refs).get(tag.name)
+    theirs = merged or git.commit_of(sh, repo, f"refs/tags/{tag.name}")
     if not git.is_ancestor(sh, repo, theirs, production):
         lost = authorship.lost_of_fork(sh, fork, production, theirs)
         if lost and _is_at_least(sh, repo, lost.parent, theirs):
@@ -320,8 +321,11 @@ def _other_versions(sh: Shell, work: Path, tag: Tag, policy: Policy) -> list[Fin
     """Version files that state another version than the tag's."""
     findings = []
     for file in policy.version_files:
-        text = git.show(sh, work, "HEAD", file.path)
-        stated = version_files.read(text, file.keys, file.path) if text is not None else {}
+        try:
+            stated = version_files.read(git.show(sh, work, "HEAD", file.path) or "", file)
+        except Refused as no:
+            findings.append(Finding("version", no.what.rstrip("."), file.path))
+            continue
         if not stated:
             findings.append(Finding("version", f"{file.path} states no version", file.path))
         findings += [
@@ -329,7 +333,7 @@ def _other_versions(sh: Shell, work: Path, tag: Tag, policy: Policy) -> list[Fin
                 "version", f"{file.path}: {key} is {version}, the tag is {tag.release}", file.path
             )
             for key, version in stated.items()
-            if version != version_files.spelled(tag.release, file.path)
+            if not version_files.same(version, tag.release)
         ]
     return findings
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from functools import cache
 from importlib import resources
@@ -152,8 +153,20 @@ def search(pattern: str, text: str, whole: bool = False) -> Match[str] | None:
     patterns have to try grows exponentially with them.
     """
     matching = _compiled(pattern).fullmatch if whole else _compiled(pattern).search
-    try:
+    with _in_time(pattern, text):
         return matching(text, timeout=_LONGEST_SEARCH)
+
+
+def find_all(pattern: str, text: str) -> list[Match[str]]:
+    """All places where a pattern matches. Raises Refused as `search` does."""
+    with _in_time(pattern, text):
+        return list(_compiled(pattern).finditer(text, timeout=_LONGEST_SEARCH))
+
+
+@contextmanager
+def _in_time(pattern: str, text: str) -> Iterator[None]:
+    try:
+        yield
     except TimeoutError:
         raise Refused(
             f"The pattern {pattern!r} of the policy was still at {text[:60]!r} after"
@@ -219,16 +232,29 @@ class Workflows(_Table, frozen=True):
     disabled: tuple[str, ...] = ()
 
 
+ALONE = r"\A\s*(?P<version>\S+)\s*\Z"
+"""What finds the version in a file that holds nothing else."""
+
+
 class VersionFile(_Table, frozen=True):
-    """A file that states the version: at dotted keys of a TOML or JSON file, or as all there is in
-    another one, which has no keys."""
+    """A file that states the version: at dotted keys of a TOML or JSON file, at the one place that
+    a pattern finds (its group `version`), or as all that the file holds, without either."""
 
     path: str
     keys: tuple[str, ...] = ()
+    pattern: str = ""
 
     def __post_init__(self) -> None:
-        if bool(self.keys) != self.path.endswith((".toml", ".json")):
-            raise ValueError(f"{self.path}: TOML and JSON files state the version at `keys`")
+        has_keys = self.path.endswith((".toml", ".json"))
+        if self.keys and (self.pattern or not has_keys):
+            raise ValueError(
+                f"{self.path}: `keys` are for TOML and JSON files; name the place with `pattern`"
+                " alone, as in pattern = '^version = (?P<version>.+)$'"
+            )
+        if has_keys and not (self.keys or self.pattern):
+            raise ValueError(f"{self.path}: name the place of the version with `keys`")
+        if self.pattern and "version" not in _compiled(self.pattern).groupindex:
+            raise ValueError(f"{self.path}: pattern {self.pattern!r} has no group (?P<version>...)")
 
 
 class Feature(_Table, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from ..run.git import Refs
 from ..run.github import Published
 from ..run.shell import Shell
 from ..run.text import joined, printable
-from . import tags, version_files
+from . import records, tags, version_files
 from .fork import Fork, require_production, require_remotes
 from .policy import POLICY_FILE, Policy, TagUse
 from .tags import Tag
@@ -64,11 +64,11 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
     found = ask_remote(sh, fork, upstream, [f"refs/tags/{name}", f"refs/tags/{name}^{{}}"])
     if f"refs/tags/{name}" not in found.objects:
         found = ask_remote(sh, fork, upstream, ["refs/tags/*"])
-        tag = _only_candidate(name, known, found, fork.policy)
+        tag = _only_candidate(name, known, found, fork.policy, fork.refs.tags())
     else:
         tag = tags.require_stable(name, schemes)
     ref = f"refs/tags/{tag.name}"
-    _require_unmoved(fork, ref, found.objects[ref])
+    _require_unmoved(sh, fork, tag.name, found.commits[ref])
 
     branches = fork.policy.branches
     origin = fork.policy.remotes.origin.name
@@ -162,7 +162,9 @@ def without_branch(sh: Shell, fork: Fork, timeout: int | None = None) -> tuple[s
     return f"{upstream} has no branch {branch} any more{what}.", then
 
 
-def _only_candidate(name: str, asked: Tag | None, found: Refs, policy: Policy) -> Tag:
+def _only_candidate(
+    name: str, asked: Tag | None, found: Refs, policy: Policy, here: Sequence[str]
+) -> Tag:
     """The one stable tag of the same version, where upstream has no tag of that very name."""
     known = [tag for tag in map(lambda n: tags.classify(n, policy.tags), found.tags()) if tag]
     same = [tag for tag in known if asked and tag.stable and tag.same_build(asked)]
@@ -178,19 +180,84 @@ def _only_candidate(name: str, asked: Tag | None, found: Refs, policy: Policy) -
     near = ", ".join(tag.name for tag in nearest)
     hint = f" The nearest stable ones: {near}." if near else ""
     named = f", as in --tag {nearest[-1].name}" if nearest else ""
-    raise Refused(f"upstream has no tag {name}.{hint}", then=f"name a tag that upstream has{named}")
+    gone = " It has withdrawn the one that is here." if name in here else ""
+    raise Refused(
+        f"upstream has no tag {name}.{gone}{hint}", then=f"name a tag that upstream has{named}"
+    )
 
 
-def _require_unmoved(fork: Fork, ref: str, there: str) -> None:
-    here = fork.refs.objects.get(ref)
-    if here and here != there:
-        name = ref.removeprefix("refs/tags/")
+def _require_unmoved(sh: Shell, fork: Fork, name: str, there: str) -> None:
+    """Raises Refused if a tag that is here is another commit upstream."""
+    if (here := fork.refs.commits.get(f"refs/tags/{name}", there)) != there:
+        if fork.has_production:
+            require_as_merged(sh, fork, fork.production_commit, name, there)
         raise Refused(
             f"your tag {name} is {here[:10]}, upstream's is {there[:10]}: one of them was moved.",
             then=f"find out which is right; to take upstream's: {git.at(fork.path)} tag -d {name}",
         )
 
 
+def require_as_merged(sh: Shell, fork: Fork, base: str, name: str, now: str) -> None:
+    """Raises Refused if a commit of the production branch contains a tag as another commit than
+    it is now."""
+    if (was := merged(sh, fork, base, fork.refs).get(name, now)) != now:
+        at, remote = git.at(fork.path), fork.policy.remotes.upstream.name
+        raise Refused(
+            f"{fork.policy.branches.production} contains {name} as it was when it was merged, "
+            f"{was[:10]}; upstream has moved the tag to {now[:10]} since.",
+            then="wait for a newer release, which brings what changed; to see that: "
+            f"{at} fetch --no-tags {remote} refs/tags/{name} && {at} log -p {was[:10]}..{now[:10]}",
+        )
+
+
+def offered(sh: Shell, fork: Fork, here: Iterable[Tag]) -> list[Tag]:
+    """Those of some tags that upstream still has; all if it does not answer.
+
+    Raises Refused if one was moved, here or upstream.
+    """
+    upstream = fork.policy.remotes.upstream.name
+    known = git.remote_refs(sh, fork.path, upstream, ["refs/tags/*"], git.PATIENCE)
+    if known is None:
+        return list(here)
+    found = [tag for tag in here if f"refs/tags/{tag.name}" in known.commits]
+    for tag in found:
+        _require_unmoved(sh, fork, tag.name, _commit(known, tag))
+    return found
+
+
+def merged(sh: Shell, fork: Fork, commit: str, known: Refs) -> dict[str, str]:
+    """The tags that a commit's history contains, each with the commit that was merged.
+
+    What `carto_tags.toml` has recorded counts before what upstream calls so now: a tag can be
+    moved or withdrawn afterwards, and that changes nothing of what was merged.
+
+    commit: of the production branch, or of what is about to become it.
+    known: the tags as they are now, here or upstream.
+    """
+    try:
+        pins = records.read_pins(git.show(sh, fork.path, commit, records.TAGS_FILE))
+    except Refused:  # `doctor` says so
+        pins = {}
+    recorded = {name: pin.commit for name, pin in pins.items()}
+    named = {name: known.commits[f"refs/tags/{name}"] for name in known.tags()}
+    has = git.held(sh, fork.path, commit, [*recorded.values(), *named.values()])
+    return {n: c for names in (named, recorded) for n, c in names.items() if c in has}
+
+
+def moved(merged: Mapping[str, str], known: Refs) -> list[str]:
+    """The merged tags that name another commit now, or none, if they are not among the known."""
+    now = {name: known.commits.get(f"refs/tags/{name}", "") for name in merged}
+    return [name for name, commit in merged.items() if now[name] != commit]
+
+
+def described(name: str, merged: Mapping[str, str], known: Refs) -> str:
+    """What upstream has done to a tag since it was merged."""
+    now = known.commits.get(f"refs/tags/{name}", "")
+    has = f"moved {name} from {merged[name][:10]} to {now[:10]}" if now else f"withdrawn {name}"
+    return f"upstream has {has} since it was merged"
+
+
+STABLE = (TagUse.AUTOMATIC, TagUse.ON_REQUEST)
 MOST_NEWEST = 3
 
 
@@ -198,8 +265,8 @@ def newest_here(sh: Shell, fork: Fork) -> list[Tag]:
     """The newest stable releases that are here and not in the production branch, newest first."""
     known = [tag for name in fork.refs.tags() if (tag := tags.classify(name, fork.policy.tags))]
     stable = sorted((t for t in known if t.scheme.use is TagUse.AUTOMATIC), reverse=True)
-    merged = git.history(sh, fork.path, fork.production_commit)
-    new = [tag for tag in stable if fork.refs.commits[f"refs/tags/{tag.name}"] not in merged]
+    has = merged(sh, fork, fork.production_commit, fork.refs)
+    new = [tag for tag in stable if tag.name not in has]
     return new[:MOST_NEWEST]
 
 
@@ -281,15 +348,33 @@ def detect(sh: Shell, fork: Fork) -> Detection:
         )
     classified = {name: tags.classify(name, fork.policy.tags) for name in known.tags()}
     stable = [tag for tag in classified.values() if tag and tag.stable]
-    has = git.history(sh, fork.path, fork.production_commit)
-    contained = max((t for t in stable if _commit(known, t) in has), default=None)
+    has = merged(sh, fork, fork.production_commit, known)
+    contained = tags.newest(has, fork.policy.tags, *STABLE)
     version = version_files.stated(sh, fork, fork.production_commit)
     automatic = [tag for tag in stable if tag.scheme.use is TagUse.AUTOMATIC]
     newer = sorted((tag for tag in automatic if is_newer(tag, contained, version)), reverse=True)
-    warnings = list(silent(classified, automatic))
+    warnings = [described(name, has, known) for name in moved(has, known)]
+    warnings += silent(later(sh, fork, classified, contained, has), automatic)
     newest, release = _confirmed(sh, fork, newer, warnings)
     commit = _commit(known, newest) if newest else ""
     return Detection(newest, commit, contained, version, tuple(newer), release, tuple(warnings))
+
+
+def later(
+    sh: Shell,
+    fork: Fork,
+    classified: Mapping[str, Tag | None],
+    contained: Tag | None,
+    merged: Mapping[str, str],
+) -> dict[str, Tag | None]:
+    """The tags that are not older than the newest release in the production branch."""
+    dates = git.tag_dates(sh, fork.path) if contained else {}
+    since = dates.get(contained.name, 0) if contained else 0
+    return {
+        name: tag
+        for name, tag in classified.items()
+        if name not in merged and dates.get(name, since) >= since
+    }
 
 
 def _commit(known: Refs, tag: Tag) -> str:
@@ -306,7 +391,7 @@ def is_newer(tag: Tag, contained: Tag | None, version: str) -> bool:
     return (contained is None or tag > contained) and tag.version > stated
 
 
-def silent(classified: dict[str, Tag | None], automatic: Iterable[Tag]) -> Iterator[str]:
+def silent(classified: Mapping[str, Tag | None], automatic: Iterable[Tag]) -> Iterator[str]:
     """Signs that upstream names its stable releases in a way that no scheme knows."""
     newest = max(automatic, default=None)
     floor = newest.version if newest else Version("0")

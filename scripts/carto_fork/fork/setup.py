@@ -15,6 +15,7 @@ from ..run import files, git
 from ..run.console import Console
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
+from . import version_files
 from .fork import Fork, require_right_urls
 from .policy import Loaded
 from .session import Session
@@ -64,7 +65,8 @@ def set_up(s: Session) -> None:
 
 
 def show_config(s: Session) -> None:
-    """Print the policy in force; refuse afterwards where the fork's own one is not valid."""
+    """Print the policy in force; refuse afterwards if the fork's own is not valid, or if it does
+    not fit the version files."""
     fork = s.open_fork(whatever_policy=True)
     if s.json:
         s.print_json(fork.loaded.settings)
@@ -72,6 +74,7 @@ def show_config(s: Session) -> None:
         _show(s.console, fork.loaded)
     if fork.problem:
         raise fork.problem
+    list(version_files.at(s.sh, fork, fork.production_commit))
 
 
 def _show(console: Console, loaded: Loaded) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import tomli
@@ -18,26 +18,27 @@ from ..run.errors import Failed, Refused, Usage
 from ..run.shell import Shell, command_line
 from . import tags
 from .fork import Fork
-from .policy import Policy
+from .policy import ALONE, POLICY_FILE, Policy, VersionFile, find_all
 from .session import Session
 
 WHOLE = "version"
-"""What the one version is called in a file that states nothing else."""
+"""What the one version is called in a file that holds nothing else."""
 
-_SEMANTIC = ("package.json", "Cargo.toml")
-"""Files whose tools take a version of three numbers only."""
+_BOM = "\ufeff"
 
 
-def read(text: str, keys: Sequence[str], path: str, where: str = "") -> dict[str, str]:
-    """The versions that a file states: dotted key to value, for the keys that it has.
+def read(text: str, file: VersionFile, where: str = "") -> dict[str, str]:
+    """The versions that a file states, by their places: the dotted keys that it has, or what is
+    before the version on its line.
 
     where: names the file in messages; default: its path.
-    Raises Refused if the file is not what its name says, or a version is not a string.
+    Raises Refused if the file is not what its name says, if a version is not a string, and if
+    nothing says which of several places or lines is meant.
     """
-    where = where or path
-    if not keys:
-        return {WHOLE: text.strip()} if text.strip() else {}
-    is_json = path.endswith(".json")
+    where, text = where or file.path, text.removeprefix(_BOM)
+    if not file.keys:
+        return {_called(text, start): text[start:end] for start, end in _spans(text, file, where)}
+    is_json = file.path.endswith(".json")
     try:
         data: Any = (json.loads(text) if text.strip() else {}) if is_json else tomli.loads(text)
     except ValueError as error:
@@ -45,7 +46,7 @@ def read(text: str, keys: Sequence[str], path: str, where: str = "") -> dict[str
         problem = f"{where} is no valid {form}: {error}."
         raise Refused(problem, then=f"correct {where}.") from None
     found = {}
-    for key in keys:
+    for key in file.keys:
         value = _at(data, key)
         if value is not None and not isinstance(value, str):
             problem = f"{where}: {key} is {value!r}, not a string."
@@ -55,30 +56,90 @@ def read(text: str, keys: Sequence[str], path: str, where: str = "") -> dict[str
     return found
 
 
-def spelled(version: str, path: str) -> str:
-    """A version as a file states it: where tools want three numbers, 4.2 is 4.2.0."""
-    if PurePosixPath(path).name in _SEMANTIC and re.fullmatch(r"\d+(\.\d+)?", version):
-        return version + ".0" * (2 - version.count("."))
-    return version
+def _spans(text: str, file: VersionFile, where: str) -> list[tuple[int, int]]:
+    """From where to where the version is in a file without keys: one place, or none."""
+    found = [match.span("version") for match in find_all(file.pattern or ALONE, text)]
+    if len(found) > 1:
+        raise Refused(
+            f"{where}: {file.pattern!r} fits {len(found)} places.",
+            then=f"write `pattern` in {POLICY_FILE} so that it fits the version alone.",
+        )
+    if not found and not file.pattern and text.strip():
+        raise Refused(
+            f"{where} holds more than a version, and the policy does not name its place.",
+            then=f"name the place in {POLICY_FILE}, as in pattern = '{_likely(text)}'.",
+        )
+    return found
 
 
-def write(text: str, keys: Sequence[str], version: str, path: str) -> str:
-    """The file with each of the keys that it has set to a version; all else stays byte for byte."""
-    version = spelled(version, path)
-    if not keys:
-        return text.replace(text.strip(), version)
-    if path.endswith(".json"):
-        return _write_json(text, keys, version)
+def _likely(text: str) -> str:
+    """A pattern for the first line of a text that has something like a version."""
+    match = re.search(r"^(.*?)v?\d+\.\d", text, re.MULTILINE)
+    before = re.sub(r"\\([ \"#-])", r"\1", re.escape(match[1] if match else "version = "))
+    start = r"\A" if match and not match.start() else "^"
+    return start + before.replace("'", ".") + r'(?P<version>v?\d[^\s"]*)'
+
+
+def _called(text: str, start: int) -> str:
+    """What is before the version on its line, such as ``#define VERSION``."""
+    before = text[text.rfind("\n", 0, start) + 1 : start]
+    return before.strip(" \t\"'=:") or WHOLE
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two spellings mean one version, as ``v1.90.0`` and ``1.90`` do."""
+    try:
+        return Version(one) == Version(other)
+    except InvalidVersion:
+        return one == other
+
+
+_NUMBERS = re.compile(r"(\D*)(\d+(?:\.\d+)*)(.*)", re.DOTALL)
+
+
+def spelled(version: str, before: str) -> str:
+    """A version in the form of the one that it replaces: with its ``v``, with as many numbers,
+    each as long where zeros are in front; as it is if it means the same already."""
+    if same(version, before):
+        return before
+    old, new = _NUMBERS.fullmatch(before), _NUMBERS.fullmatch(version)
+    if not old or not new or old[1].lower() not in ("", "v"):
+        return version
+    models, numbers = old[2].split("."), new[2].split(".")
+    numbers += ["0"] * (len(models) - len(numbers))
+    if any(model.startswith("0") and model != "0" for model in models):
+        widths = [len(model) for model in models] + [0] * len(numbers)
+        numbers = [number.zfill(width) for number, width in zip(numbers, widths, strict=False)]
+    return old[1] + ".".join(numbers) + new[3]
+
+
+def write(text: str, file: VersionFile, version: str) -> str:
+    """The file with a version in each place that states another one; all else stays byte for
+    byte. Raises Refused as `read` does."""
+    bom, text = (_BOM, text[1:]) if text.startswith(_BOM) else ("", text)
+    if not file.keys:
+        for start, end in _spans(text, file, file.path):
+            text = text[:start] + spelled(version, text[start:end]) + text[end:]
+    elif file.path.endswith(".json"):
+        text = _write_json(text, file.keys, version)
+    else:
+        text = _write_toml(text, file.keys, version)
+    return bom + text
+
+
+def _write_toml(text: str, keys: Sequence[str], version: str) -> str:
     import tomlkit
 
     document = tomlkit.parse(text)
     for key in keys:
         *parents, last = key.split(".")
         table = _at(document, ".".join(parents)) if parents else document
-        if isinstance(table, MutableMapping) and last in table and table[last] != version:
+        if not isinstance(table, MutableMapping) or last not in table:
+            continue
+        if (after := spelled(version, table[last])) != table[last]:
             quotes = table[last].as_string()
             table[last] = tomlkit.string(
-                version, literal=quotes[0] == "'", multiline=quotes[:3] in ('"""', "'''")
+                after, literal=quotes[0] == "'", multiline=quotes[:3] in ('"""', "'''")
             )
     return tomlkit.dumps(document)
 
@@ -89,7 +150,8 @@ def _write_json(text: str, keys: Sequence[str], version: str) -> str:
     for key in sorted(keys, key=lambda key: spans.get(key, (0, 0)), reverse=True):
         if key in spans:
             start, end = spans[key]
-            text = text[:start] + json.dumps(version) + text[end:]
+            after = spelled(version, json.loads(text[start:end]))
+            text = text[:start] + json.dumps(after, ensure_ascii=False) + text[end:]
     return text
 
 
@@ -157,29 +219,38 @@ def changes(work: Path, policy: Policy, version: str) -> list[Stated]:
     found = []
     for file in policy.version_files:
         text = files.text_below(work, file.path)
-        stated = read(text, file.keys, file.path) if text is not None else {}
+        stated = read(text, file) if text is not None else {}
         if not stated:
             raise Refused(
-                f"{work / file.path} states no version at {', '.join(file.keys)}.",
+                f"{work / file.path} states no version{_place(file)}.",
                 then="correct the file, or `version_files` in the policy.",
             )
         found += [
             Stated(file.path, key, before, after)
             for key, before in stated.items()
-            if before != (after := spelled(version, file.path))
+            if before != (after := spelled(version, before))
         ]
     return found
+
+
+def _place(file: VersionFile) -> str:
+    """Where a file should state the version, behind a sentence about it."""
+    if file.keys:
+        return f" at {', '.join(file.keys)}"
+    return f" where {file.pattern!r} fits" if file.pattern else ""
 
 
 def half_done(sh: Shell, work: Path, policy: Policy, version: str) -> set[str]:
     """The version files in which a run that was cut has set the version, and nothing else."""
     paths = set()
-    for file in policy.version_files:
-        now, committed = (files.text_below(work, file.path), git.show(sh, work, "HEAD", file.path))
-        if committed is None or now is None:
+    for path in {file.path for file in policy.version_files}:
+        now, text = files.text_below(work, path), git.show(sh, work, "HEAD", path)
+        if text is None or now in (None, text):
             continue
-        if now != committed and now == write(committed, file.keys, version, file.path):
-            paths.add(file.path)
+        for file in policy.version_files:
+            text = write(text, file, version) if file.path == path else text
+        if now == text:
+            paths.add(path)
     return paths
 
 
@@ -213,11 +284,14 @@ def apply(
             then="commit or stash them, then run the same command again.",
         )
     for file in policy.version_files:
-        path, before = files.below(work, file.path), [c for c in found if c.path == file.path]
-        if not before:
+        path, changed = (
+            files.below(work, file.path),
+            [c.after for c in found if c.path == file.path],
+        )
+        if not changed:
             continue
         old = files.read_text(path)
-        new = write(old, file.keys, before[0].after, file.path)
+        new = write(old, file, changed[0])
         if sh.dry:
             sh.show(files.patch_command(work, file.path, old, new))
         else:
@@ -264,10 +338,18 @@ def bump_version(s: Session, tag: str, to: str) -> None:
     set_version(s, fork, work, to)
 
 
+def at(sh: Shell, fork: Fork, commit: str) -> Iterator[tuple[VersionFile, dict[str, str]]]:
+    """What each version file states at a commit, as `read` says it; nothing if it is missing, or
+    if the commit is "".
+
+    Raises Refused as `read` does.
+    """
+    where = f"{{}} at {commit[:10] if len(commit) == 40 else commit}"
+    for file in fork.policy.version_files:
+        text = git.show(sh, fork.path, commit, file.path) if commit else ""
+        yield file, read(text or "", file, where.format(file.path))
+
+
 def stated(sh: Shell, fork: Fork, commit: str) -> str:
     """The version that a commit's version files state first; "" if they state none."""
-    for file in fork.policy.version_files:
-        text = git.show(sh, fork.path, commit, file.path)
-        for version in read(text or "", file.keys, file.path).values():
-            return version
-    return ""
+    return next((v for _, places in at(sh, fork, commit) for v in places.values()), "")

@@ -103,9 +103,7 @@ class _Adviser:
     def _there(self) -> Refs | None:
         """Origin's production branch and tags, as they are now; None where it does not answer."""
         wanted = [f"refs/heads/{self._production}", "refs/tags/*"]
-        return git.remote_refs(
-            self._sh, self._fork.path, self._origin.name, wanted, status.PATIENCE
-        )
+        return git.remote_refs(self._sh, self._fork.path, self._origin.name, wanted, git.PATIENCE)
 
     @cached_property
     def _hub(self) -> Hub | None:
@@ -121,7 +119,7 @@ class _Adviser:
                 base=self._production,
                 state="all",
                 head=branch,
-                timeout=status.PATIENCE,
+                timeout=git.PATIENCE,
             )
         except Failed:
             return None
@@ -472,6 +470,8 @@ def _show(console: Console, facts: Status, following: Advice, repo: str) -> None
     )
     for upgrade in facts.in_progress:
         console.row(f"upgrade to {upgrade.tag}: ", upgrade.state, "yellow")
+    for name in facts.moved:
+        console.say(f"upstream has moved or withdrawn {name} since it was merged", "yellow")
     for problem in facts.problems:
         console.say(f"problem: {problem}", "red")
     console.say(following.why)

@@ -17,9 +17,8 @@ from typing import Any
 
 from ..audit import inventory
 from ..audit.inventory import Ground
-from ..fork import tags
+from ..fork import releases, tags
 from ..fork.fork import Fork
-from ..fork.policy import TagUse
 from ..fork.tags import Tag
 from ..run import git, github
 from ..run.errors import Refused, Stop
@@ -27,9 +26,6 @@ from ..run.git import Refs, Worktree
 from ..run.github import Hub, cure
 from ..run.shell import Shell, Value, command_line, fill
 from ..run.steps import Step
-
-PATIENCE = 20
-"""Seconds to wait for an answer of upstream's or GitHub's."""
 
 
 class Level(Enum):
@@ -199,10 +195,8 @@ class Patient:
 
     def contained(self, known: Refs, commit: str) -> Tag | None:
         """The newest stable release of upstream's in a commit's history."""
-        found = {name: known.commits[f"refs/tags/{name}"] for name in known.tags()}
-        has = git.held(self.sh, self.repo, commit, found.values())
-        names = [name for name, named in found.items() if named in has]
-        return tags.newest(names, self.fork.policy.tags, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
+        merged = releases.merged(self.sh, self.fork, commit, known)
+        return tags.newest(merged, self.fork.policy.tags, *releases.STABLE)
 
     @cached_property
     def release(self) -> Tag | None:
@@ -283,7 +277,7 @@ class Patient:
         if self.fork.url(remote) is None:
             raise Unchecked(f"the remote `{remote.name}` is missing")
         wanted = ["refs/tags/*", f"refs/heads/{self.fork.policy.branches.upstream}"]
-        known = git.remote_refs(self.sh, self.repo, remote.name, wanted, PATIENCE)
+        known = git.remote_refs(self.sh, self.repo, remote.name, wanted, git.PATIENCE)
         if known is None:
             raise Unchecked(f"the remote `{remote.name}` cannot be reached")
         return known
@@ -310,7 +304,7 @@ class Patient:
         Raises Unchecked if it does not say.
         """
         words = [self.hub.gh, "api", f"repos/{self.hub.slug}{path}"]
-        answer = self.sh.read(words, timeout=PATIENCE)
+        answer = self.sh.read(words, timeout=git.PATIENCE)
         if answer.ok:
             return json.loads(answer.out or "null")
         if "HTTP 404" in answer.err:

@@ -23,7 +23,7 @@ from ..run.shell import Shell
 from ..run.steps import Step
 from ..run.text import counted, printable
 from . import status
-from .checks import PATIENCE, Check, Diagnosis, Level, Patient, Unchecked
+from .checks import Check, Diagnosis, Level, Patient, Unchecked
 
 RETAG = Step(
     "tag",
@@ -50,10 +50,10 @@ def _detection(patient: Patient) -> Iterator[Diagnosis]:
         pinned = records.read_pins(patient.text(records.TAGS_FILE) or None)
     for tag in sorted(stable):
         ref = f"refs/tags/{tag.name}"
-        here = refs.objects.get(ref, known.objects[ref])
-        if here == known.objects[ref] or tag.name in pinned:
+        here = refs.commits.get(ref, known.commits[ref])
+        if here == known.commits[ref] or tag.name in pinned:
             continue
-        what = f"the tag {tag.name} is {here[:10]} here, and {known.objects[ref][:10]} upstream."
+        what = f"the tag {tag.name} is {here[:10]} here, and {known.commits[ref][:10]} upstream."
         cause = "It was moved, here or there; upgrades refuse it until one of them is right."
         then = f"to take upstream's: {git.at(patient.repo)} fetch {remote} +{ref}:{ref}"
         yield Diagnosis(Level.BROKEN, what, cause, then)
@@ -83,7 +83,9 @@ def _detection(patient: Patient) -> Iterator[Diagnosis]:
             then += f"; where nothing is to heal: {patient.on_a_branch('version', bump)}"
         yield Diagnosis(Level.BROKEN, what, cause, then)
 
-    for warning in releases.silent(classified, automatic):
+    merged = releases.merged(patient.sh, patient.fork, patient.commit, known)
+    later = releases.later(patient.sh, patient.fork, classified, contained, merged)
+    for warning in releases.silent(later, automatic):
         cause = "Releases under a new name are not noticed."
         then = f"see `tags`, and add a scheme: {patient.command('config')}"
         yield Diagnosis(Level.LOOK, f"{printable(warning)}.", cause, then)
@@ -107,23 +109,26 @@ def _tags(patient: Patient) -> Iterator[Diagnosis]:
     remote = patient.fork.policy.remotes.upstream.name
     for name, pin in pinned.items():
         ref = f"refs/tags/{name}"
-        here = refs.objects.get(ref, pin.object)
-        upstream = there.objects.get(ref, "") if there else pin.object
-        if upstream != pin.object:
-            now = f"is {upstream[:10]} now" if upstream else "is gone"
-            what = f"upstream's tag {name} was {pin.object[:10]} when it was merged, and {now}."
-            cause = "Upstream moved a release that is in production: find out why."
+        here = refs.commits.get(ref, pin.commit)
+        upstream = there.commits.get(ref, "") if there else pin.commit
+        if upstream != pin.commit:
+            now = f"is {upstream[:10]} now" if upstream else "was withdrawn"
+            what = f"upstream's tag {name} was {pin.commit[:10]} when it was merged, and {now}."
+            cause = "What was merged stays as it was; a newer release brings what upstream changed."
             then = f"{git.at(patient.repo)} ls-remote {remote} {ref}"
-            yield Diagnosis(Level.BROKEN, what, cause, then)
-        if here == pin.object:
+            if upstream:
+                then = f"{git.at(patient.repo)} fetch --no-tags {remote} {ref} && "
+                then += f"{git.at(patient.repo)} log -p {pin.commit[:10]}..{upstream[:10]}"
+            yield Diagnosis(Level.LOOK, what, cause, then)
+        if here in (pin.commit, upstream):
             continue
-        what = f"the tag {name} is {here[:10]} here, and was {pin.object[:10]} when it was merged."
-        if there and upstream == pin.object:
+        what = f"the tag {name} is {here[:10]} here, and was {pin.commit[:10]} when it was merged."
+        if there and upstream == pin.commit:
             cause = "It was moved here; upstream's is the one that was merged."
             values = {"tag": name, "kept": f"{name}-{here[:10]}"}
             yield patient.mended(Level.BROKEN, what, cause, RETAG, **values)
         else:
-            cause = "It was moved here, or upstream moved it and it was fetched by force."
+            cause = "It was moved here, or upstream moved it twice and it was fetched by force."
             then = f"{git.at(patient.repo)} ls-remote {remote} {ref}"
             yield Diagnosis(Level.BROKEN, what, cause, then)
     if offline:
@@ -131,21 +136,19 @@ def _tags(patient: Patient) -> Iterator[Diagnosis]:
 
 
 def _version(patient: Patient) -> Iterator[Diagnosis]:
-    try:
-        stated = status.stated_versions(patient.sh, patient.fork, patient.commit)
-    except Refused as no:
-        cause = "No version can be read from it."
-        yield Diagnosis(Level.BROKEN, no.what, cause, f"correct it on {patient.production}")
-        return
+    stated, problems = status.stated_versions(patient.sh, patient.fork, patient.commit)
+    for no in problems:
+        cause = "No version can be read from it, so none is set there either."
+        yield Diagnosis(Level.BROKEN, no.what, cause, f"{no.then.rstrip('.')}; then push that")
     contained = patient.release
     bump = patient.command("bump-version", tag=contained.name if contained else "TAG")
     raise_it = patient.on_a_branch("version", bump)
-    if len(set(stated.values())) > 1:
+    version = next(iter(stated.values()), "")
+    if not all(version_files.same(version, other) for other in stated.values()):
         listed = ", ".join(f"{printable(k)} is {printable(v)}" for k, v in stated.items())
         cause = "Only some of the places that state it were raised."
         yield Diagnosis(Level.BROKEN, f"the version files disagree: {listed}.", cause, raise_it)
         return
-    version = next(iter(stated.values()), "")
     if contained and version and _parsed(version) != contained.version:
         what = (
             f"the version is {printable(version)}, and the newest release in {patient.production} "
@@ -465,7 +468,7 @@ def _policy(patient: Patient) -> Iterator[Diagnosis]:
     origin, ref = patient.fork.policy.remotes.origin, f"refs/heads/{patient.production}"
     if patient.fork.has_production or patient.offline or not patient.fork.url(origin):
         return
-    there = git.remote_refs(patient.sh, patient.repo, origin.name, ["refs/heads/*"], PATIENCE)
+    there = git.remote_refs(patient.sh, patient.repo, origin.name, ["refs/heads/*"], git.PATIENCE)
     if there and ref not in there.objects:
         what = f"{origin.name} has no {patient.production}, which the policy calls production."
         cause = "There is nothing to merge releases into, and nothing to release."

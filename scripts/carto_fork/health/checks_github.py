@@ -16,7 +16,7 @@ from ..ci import notify
 from ..run import git, github
 from ..run.steps import Step
 from ..run.text import counted, printable
-from .checks import PATIENCE, Check, Diagnosis, Level, Patient, Unchecked
+from .checks import Check, Diagnosis, Level, Patient, Unchecked
 
 ENABLE = Step(
     "enable",
@@ -255,7 +255,7 @@ def _gh(patient: Patient) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.BROKEN, what, cause, "install a newer one: https://cli.github.com")
         return
     patient.require_network()
-    told = sh.read([gh, "api", "--include", "--hostname", "github.com", "/"], timeout=PATIENCE)
+    told = sh.read([gh, "api", "--include", "--hostname", "github.com", "/"], timeout=git.PATIENCE)
     if not told.ok and re.search("gh auth login|HTTP 401|GH_TOKEN", told.err):
         what = "gh is not logged in, or its token is no longer valid."
         cause = "No pull request can be opened."

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
 
-from ..fork import tags, version_files
+from ..fork import releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
 from ..fork.policy import TagScheme, TagUse
 from ..fork.tags import Tag
 from ..run import git
+from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.text import counted
-
-PATIENCE = 10
-"""Seconds to wait for a remote."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,7 @@ class Status:
     online: whether upstream was asked; otherwise its tags are those known here.
     local: commits that the local production branch is ahead of and behind origin's.
     mirror: commits that the mirror branch is ahead of and behind upstream's.
+    moved: releases in the production branch that upstream has moved or withdrawn since.
     problems: what does not fit together.
     """
 
@@ -65,6 +64,7 @@ class Status:
     local: tuple[int, int] | None
     mirror: tuple[int, int] | None
     in_progress: tuple[InProgress, ...]
+    moved: tuple[str, ...]
     problems: tuple[str, ...]
 
     def as_json(self) -> dict[str, Any]:
@@ -79,16 +79,15 @@ def read(sh: Shell, fork: Fork) -> Status:
     ref = next(
         (r for r in (fork.origin_production, fork.local_production) if r in refs.objects), ""
     )
-    version = stated_versions(sh, fork, ref) if ref else {}
+    version, unread = stated_versions(sh, fork, ref) if ref else ({}, [])
     known, online = _upstream_tags(sh, fork)
-    history = git.history(sh, fork.path, ref) if ref else set()
-    merged = [name for name in known.tags() if known.commits[f"refs/tags/{name}"] in history]
-    contained = tags.newest(merged, policy.tags, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
+    merged = releases.merged(sh, fork, refs.commits[ref], known) if ref else {}
+    contained = tags.newest(merged, policy.tags, *releases.STABLE)
     own = tags.newest(refs.tags(), policy.tags, TagUse.OWN)
     newest = tags.newest(known.tags(), policy.tags, TagUse.AUTOMATIC)
 
     in_progress = tuple(sorted(_in_progress(sh, fork, merged), key=_order, reverse=True))
-    problems = list(_mismatches(version, contained))
+    problems = [*(no.what.rstrip(".") for no in unread), *_mismatches(version, contained)]
     if not ref:
         problems.append(f"there is no branch {policy.branches.production} here")
     problems += [problem.rstrip(".") for problem, _ in wrong_urls(fork)]
@@ -112,18 +111,23 @@ def read(sh: Shell, fork: Fork) -> Status:
         local=_distance(sh, fork, fork.local_production, fork.origin_production),
         mirror=_distance(sh, fork, mirror, upstream),
         in_progress=in_progress,
+        moved=tuple(releases.moved(merged, known)) if online else (),
         problems=tuple(problems),
     )
 
 
-def stated_versions(sh: Shell, fork: Fork, ref: str) -> dict[str, str]:
-    """What the version files say at a commit: ``file: key`` to version."""
-    found = {}
+def stated_versions(sh: Shell, fork: Fork, ref: str) -> tuple[dict[str, str], list[Refused]]:
+    """What the version files say at a commit: ``file: key`` to version; and why not all of it."""
+    found: dict[str, str] = {}
+    problems = []
     for file in fork.policy.version_files:
-        text = git.show(sh, fork.path, ref, file.path) or ""
-        stated = version_files.read(text, file.keys, file.path)
+        try:
+            stated = version_files.read(git.show(sh, fork.path, ref, file.path) or "", file)
+        except Refused as no:
+            problems.append(no)
+            continue
         found.update({f"{file.path}: {key}": version for key, version in stated.items()})
-    return found
+    return found, problems
 
 
 def _squashed(
@@ -133,7 +137,8 @@ def _squashed(
     stated = [
         name
         for name in known.tags()
-        if (tag := tags.classify(name, schemes)) and tag.release in version.values()
+        if (tag := tags.classify(name, schemes))
+        and any(version_files.same(tag.release, stated) for stated in set(version.values()))
     ]
     tag = tags.newest(stated, schemes, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
     return tag if tag and contained and tag.version > contained.version else None
@@ -141,14 +146,11 @@ def _squashed(
 
 def _mismatches(version: dict[str, str], contained: Tag | None) -> Iterator[str]:
     """What of the stated versions does not agree with the others or with the contained tag."""
-    if len(set(version.values())) > 1:
+    stated = next(iter(version.values()), "")
+    if not all(version_files.same(stated, other) for other in version.values()):
         listed = ", ".join(f"{key} is {value}" for key, value in version.items())
         yield f"the version files disagree: {listed}"
-    elif contained and any(
-        value != version_files.spelled(contained.release, key.rpartition(": ")[0])
-        for key, value in version.items()
-    ):
-        stated = next(iter(version.values()))
+    elif stated and contained and not version_files.same(stated, contained.release):
         yield (
             f"the version is {stated}, the newest tag contained is {contained.name}: "
             "the version is off, or a sync was merged without its history"
@@ -159,7 +161,7 @@ def _upstream_tags(sh: Shell, fork: Fork) -> tuple[git.Refs, bool]:
     """Upstream's tags, and whether upstream itself gave them."""
     remote = fork.policy.remotes.upstream
     if fork.url(remote) is not None:
-        found = git.remote_refs(sh, fork.path, remote.name, ["refs/tags/*"], PATIENCE)
+        found = git.remote_refs(sh, fork.path, remote.name, ["refs/tags/*"], git.PATIENCE)
         if found is not None:
             return found, True
     return fork.refs, False
@@ -178,7 +180,7 @@ def _distance(sh: Shell, fork: Fork, left: str, right: str) -> tuple[int, int] |
     return git.ahead_behind(sh, fork.path, left, right)
 
 
-def _in_progress(sh: Shell, fork: Fork, merged: Sequence[str]) -> Iterator[InProgress]:
+def _in_progress(sh: Shell, fork: Fork, merged: Collection[str]) -> Iterator[InProgress]:
     """Sync branches of this product whose tag the production branch does not have yet."""
     trees = {
         tree.branch: git.nearest(tree.path)

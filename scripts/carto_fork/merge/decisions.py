@@ -15,7 +15,7 @@ from itertools import takewhile
 
 from pathspec import GitIgnoreSpec
 
-from ..fork.policy import Kind, Policy, Rule, Side, Take
+from ..fork.policy import ALONE, Kind, Policy, Rule, Side, Take, VersionFile, find_all
 from ..fork.records import Drop
 from ..run.text import VERSION_LINE, counted, file_word, pathspec_word, substantive
 from . import hunks
@@ -320,8 +320,11 @@ def _settle(
     if rule and take is Take.FORK:
         return hunk.ours, rule
     if rule and take is Take.VERSION:
-        lines = (*hunk.ours, *(hunk.base or ()), *hunk.theirs)
-        if all(map(VERSION_LINE.fullmatch, _bare(lines))):
+        files: list[VersionFile | None] = [
+            file for file in known.policy.version_files if file.path == conflict.path
+        ]
+        sides = [lines for lines in (hunk.ours, hunk.base, hunk.theirs) if lines]
+        if any(_only_version(file, *sides) for file in files or [None]):
             return hunk.theirs, rule
     shown = hunk.base is not None and known.own is not None
     if shown and (by_evidence := _by_evidence(conflict, hunk, known)):
@@ -509,8 +512,23 @@ def _alike(one: Sequence[str], other: Sequence[str]) -> int:
     return len(alike) if any(re.search(r"\w", line) for line in alike) else 0
 
 
-def _bare(lines: Sequence[str]) -> list[str]:
-    return [line.rstrip("\r\n") for line in lines]
+def _only_version(file: VersionFile | None, *sides: Sequence[str]) -> bool:
+    """Whether lines state the version and differ in nothing else.
+
+    file: how the policy says it is stated there, if it does.
+    sides: the lines of a hunk, from each side.
+    """
+    if file is None or file.keys:
+        return all(VERSION_LINE.fullmatch(line.rstrip("\r\n")) for lines in sides for line in lines)
+    blank = set()
+    for lines in sides:
+        found = [find_all(file.pattern or ALONE, line) for line in lines]
+        if not all(len(matches) == 1 for matches in found):
+            return False
+        spans = [matches[0].span("version") for matches in found]
+        pairs = zip(lines, spans, strict=True)
+        blank.add(tuple(line[:start] + line[end:].rstrip() for line, (start, end) in pairs))
+    return len(blank) == 1
 
 
 def _left(conflict: Conflict, rule: Rule | None, why: str, todo: str) -> Decision:

@@ -205,10 +205,11 @@ class _Contained:
     def __init__(self, sh: Shell, fork: Fork, there: RemoteRefs, commit: str) -> None:
         self._sh, self._fork, self._there, self.commit = sh, fork, there, commit
         self._history = git.history(sh, fork.path, commit)
+        self._merged = releases.merged(sh, fork, commit, there.upstream)
 
     def upstream(self) -> Tag:
         """The newest stable release of upstream's. Raises Refused if there is none."""
-        found = self._newest(self._there.upstream, self._history, *_STABLE)
+        found = tags.newest(self._merged, self._fork.policy.tags, *releases.STABLE)
         if found is None:
             production = self._fork.policy.branches.production
             raise Refused(
@@ -219,20 +220,23 @@ class _Contained:
 
     def own(self) -> Tag | None:
         """The fork's newest release before this commit, as origin has it."""
-        return self._newest(self._there.origin, self._history - {self.commit}, TagUse.OWN)
+        refs, history = self._there.origin, self._history - {self.commit}
+        names = [name for name in refs.tags() if refs.commits[f"refs/tags/{name}"] in history]
+        return tags.newest(names, self._fork.policy.tags, TagUse.OWN)
 
     def upstream_of(self, before: Tag | None) -> Tag | None:
         """The newest stable release of upstream's in an earlier release of the fork."""
         if before is None:
             return None
-        history = git.history(self._sh, self._fork.path, self._commit_of(before))
-        return self._newest(self._there.upstream, history, *_STABLE)
+        fork, there, commit = self._fork, self._there.upstream, self._commit_of(before)
+        merged = releases.merged(self._sh, fork, commit, there)
+        return tags.newest(merged, fork.policy.tags, *releases.STABLE)
 
     def changes(self, before: Tag | None) -> tuple[Own, ...]:
         """The fork's own commits since an earlier release, newest first; neither merges nor what
         brought upstream's work."""
         sh, fork = self._sh, self._fork
-        upstream = self._there.upstream.commits[f"refs/tags/{self.upstream().name}"]
+        upstream = self._merged[self.upstream().name]
         tips = [upstream, *fork.upstream_tips]
         squashed = authorship.of_fork(sh, fork, self.commit, upstream).squashed
         # Tags of upstream's that are in, stable or not, tell upstream's commits from the fork's.
@@ -251,13 +255,6 @@ class _Contained:
 
     def _commit_of(self, tag: Tag) -> str:
         return self._there.origin.commits[f"refs/tags/{tag.name}"]
-
-    def _newest(self, refs: Refs, history: set[str], *uses: TagUse) -> Tag | None:
-        names = [name for name in refs.tags() if refs.commits[f"refs/tags/{name}"] in history]
-        return tags.newest(names, self._fork.policy.tags, *uses)
-
-
-_STABLE = (TagUse.AUTOMATIC, TagUse.ON_REQUEST)
 
 
 def _begun(fork: Fork, there: RemoteRefs, commit: str, upstream: Tag) -> Tag | None:
@@ -312,11 +309,9 @@ def _require_version(
     """Raises Refused if the production branch states another version than upstream's release
     in it has."""
     production = fork.policy.branches.production
-    for file in fork.policy.version_files:
-        text = git.show(sh, fork.path, commit, file.path)
-        stated = version_files.read(text, file.keys, file.path) if text is not None else {}
+    for file, stated in version_files.at(sh, fork, commit):
         for key, version in stated.items():
-            if version == version_files.spelled(upstream.release, file.path):
+            if version_files.same(version, upstream.release):
                 continue
             problem = (
                 f"{file.path}: {key} is {version} on {production}, and the newest release of "

@@ -198,6 +198,15 @@ def refs(sh: Shell, repo: Path) -> Refs:
     return parsed_refs(checked(answer, "refs", 1).out)
 
 
+def tag_dates(sh: Shell, repo: Path) -> dict[str, int]:
+    """When each tag that is here was made, in seconds since 1970; for a lightweight tag, when its
+    commit was. A tag of something that has no date is left out."""
+    question = "git -C {repo} for-each-ref '--format=%(creatordate:unix) %(refname:strip=2)'"
+    answer = checked(sh.ask(f"{question} refs/tags", repo=repo), "tags")
+    entries = (line.partition(" ") for line in answer.out.splitlines())
+    return {name: int(date) for date, _, name in entries if date}
+
+
 def parsed_refs(listing: str) -> Refs:
     """The refs that a listing of show-ref or ls-remote names."""
     objects: dict[str, str] = {}
@@ -206,6 +215,10 @@ def parsed_refs(listing: str) -> Refs:
         name, ref = line.split(maxsplit=1)
         (peeled if ref.endswith("^{}") else objects)[ref.removesuffix("^{}")] = name
     return Refs(objects, objects | peeled)
+
+
+PATIENCE = 10
+"""Seconds to wait for a remote if nothing depends on its answer."""
 
 
 def remote_refs(

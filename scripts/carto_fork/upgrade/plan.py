@@ -11,7 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from ..audit import healing
 from ..ci import notify
-from ..fork import records, tags, version_files
+from ..fork import records, releases, tags, version_files
 from ..fork.branches import (
     DIRECT,
     DIRECT_CHECKED_OUT,
@@ -145,13 +145,13 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     tag, sync = target.tag, branches.sync_for(target.tag.name)
     before = _version_before(sh, fork, target)
     here = fork.refs.commits.get(f"refs/heads/{sync}", "")
+    _require_same_tag(sh, fork, target)
     # A run with --direct that was cut after its push has only its last steps to do.
     if not (options.direct and here == target.base):
         _require_newer(sh, fork, target, before)
     work, checkout = _work_trees(sh, fork, sync, tag.name)
     notes = _notes(sh, fork, target, options)
     notes += _sync_notes(sh, fork, target, options, here, work)
-    _require_same_tag(sh, fork, target)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
 
     lost, warnings = _lost_ancestry(sh, fork, target, here, options)
@@ -265,7 +265,7 @@ def _version_before(sh: Shell, fork: Fork, target: Target) -> str:
         text = git.show(sh, fork.path, target.base, file.path)
         if text is None:
             raise Refused(f"{where} is missing.", then="correct `version_files` in the policy.")
-        if stated := version_files.read(text, file.keys, file.path, where):
+        if stated := version_files.read(text, file, where):
             return next(iter(stated.values()))
     return ""
 
@@ -299,14 +299,14 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str) -> None:
 
 def _require_same_tag(sh: Shell, fork: Fork, target: Target) -> None:
     """Raises Refused if the fork has merged this tag before, and it stood for something else."""
-    name = target.tag.name
+    name, production = target.tag.name, fork.policy.branches.production
+    releases.require_as_merged(sh, fork, target.base, name, target.commit)
     pin = records.read_pins(git.show(sh, fork.path, target.base, records.TAGS_FILE)).get(name)
     if pin and pin.commit != target.commit:
         raise Refused(
             f"upstream has moved the tag {name}: {records.TAGS_FILE} says {pin.commit}, now it is "
             f"{target.commit}.",
-            then=f"ask upstream why. If it is right, correct {records.TAGS_FILE} on "
-            f"{fork.policy.branches.production}.",
+            then=f"ask upstream why. If it is right, correct {records.TAGS_FILE} on {production}.",
         )
 
 

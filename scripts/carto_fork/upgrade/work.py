@@ -13,7 +13,7 @@ from ..audit.verify import Verification
 from ..fork import records, releases, tags, version_files
 from ..fork.commits import parse
 from ..fork.fork import Fork
-from ..fork.policy import Kind, TagUse, Take
+from ..fork.policy import Kind, Take
 from ..fork.records import Drop
 from ..fork.session import Session
 from ..fork.tags import Tag
@@ -347,9 +347,8 @@ def _previous(sh: Shell, fork: Fork, ours: str) -> Tag | None:
     upstream = fork.policy.remotes.upstream.name
     # Upstream's tags need not be here; where upstream cannot be asked, those that are must do.
     known = git.remote_refs(sh, fork.path, upstream, ["refs/tags/*"]) or fork.refs
-    has = git.history(sh, fork.path, ours)
-    names = [name for name in known.tags() if known.commits[f"refs/tags/{name}"] in has]
-    return tags.newest(names, fork.policy.tags, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
+    merged = releases.merged(sh, fork, ours, known)
+    return tags.newest(merged, fork.policy.tags, *releases.STABLE)
 
 
 def _changes(sh: Shell, repo: Path, base: str, theirs: str) -> list[tuple[str, str]]:

@@ -1,0 +1,212 @@
+"""What projects of a kind usually do: how they name tags, where they state their version, what they
+run. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+
+from packaging.version import Version
+
+from ..fork import version_files as stating
+from ..fork.policy import TagUse, VersionFile
+from ..run.errors import Refused, Usage
+from ..run.text import counted
+from .guess import Guess, Surety
+
+CERTAIN, LIKELY, GUESS = Surety
+
+Text = Callable[[str], str]
+"""The text of a file by its path; "" if it is not there."""
+
+# Where projects state their version: the file, and keys or a pattern for the place in it.
+_STATING = (
+    (r"pyproject\.toml", ("project.version", "tool.poetry.version")),
+    (r"package\.json", ("version",)),
+    (r"package-lock\.json", ("version", "packages..version")),
+    (r"Cargo\.toml", ("package.version", "workspace.package.version")),
+    (r"VERSION(\.txt)?", ""),
+    (r"VERSION(\.txt)?", r"\A(?P<version>v?\d[\w.]*)\s*$"),
+    (r"setup\.cfg", r"^version\s*=\s*(?P<version>\d\S*)\s*$"),
+    (
+        r"(.*/)?_?_?(version|about)(__)?\.py",
+        r"""^(__version__|version|VERSION)\s*=\s*["'](?P<version>[^"']+)["']""",
+    ),
+    (r"(.*/)?version\.go", r'^\s*(const\s+|var\s+)?[Vv]ersion\s*=\s*"(?P<version>[^"]+)"'),
+    (r"(.*/)?\w*version\w*\.h(pp)?", r'^#\s*define\s+\w*VERSION\w*\s+"(?P<version>[^"]+)"'),
+    (r"(.*/)?Chart\.ya?ml", r"""^version:\s*["']?(?P<version>[^\s"'#]+)"""),
+    (r"(.*/)?Chart\.ya?ml", r"""^appVersion:\s*["']?(?P<version>[^\s"'#]+)"""),
+)
+# Lock files that state the version of the project itself, and the file and key of its name.
+_OWN_ENTRIES = (
+    ("Cargo.lock", "Cargo.toml", "package.name"),
+    ("uv.lock", "pyproject.toml", "project.name"),
+)
+# Whole words, as in `rc.1`, `2b1` and `devMCP`, not as in `device`.
+_NEVER = re.compile(
+    r"(?<![A-Za-z])(?i:alpha|beta|rc|candidate|dev(el(opment)?)?|nightly|night"
+    r"|pre(alpha|beta|release|view)?|canary|snapshot|test(ing)?|draft|staging|experimental"
+    r"|insiders|next|edge|[ab](?=\d|$))(?![a-z]|(?<=[A-Z])[A-Z])"
+)
+_STABLE = re.compile(r"[-.+_]?(stable|final|release|lts|ga)", re.IGNORECASE)
+# Numbers with dots, if there are any: a product may have a number in its name.
+_VERSION = re.compile(
+    r"(?P<before>.*?(?<![A-Za-z0-9])v?(?=\d+\.\d)|.*?)"
+    r"(?P<version>\d+(?:\.\d+)*)(?P<post>\.post\d+)?(?P<after>.*)"
+)
+# Targets of a Makefile for each command, the first that is there.
+_TARGETS = {
+    "install": ("install-dev", "deps", "bootstrap"),
+    "test": ("test-unit", "test"),
+    "lint": ("lint", "check"),
+}
+# What projects with a certain file are built with, the first that is there.
+_COMMANDS = {
+    "go.mod": {"install": "go mod download", "test": "go test ./...", "lint": "go vet ./..."},
+    "Cargo.toml": {"install": "cargo fetch", "test": "cargo test", "lint": "cargo clippy"},
+    "uv.lock": {"install": "uv sync --frozen", "test": "uv run pytest"},
+    "poetry.lock": {"install": "poetry install", "test": "poetry run pytest"},
+}
+
+
+def version_files(tree: Iterable[str], text: Text) -> Iterator[VersionFile]:
+    """The places at which files of a tree usually state the version."""
+    paths = list(tree)
+    for known, place in _STATING:
+        for path in filter(re.compile(known).fullmatch, paths):
+            if isinstance(place, str):
+                yield VersionFile(path, pattern=place)
+            else:
+                yield VersionFile(path, place)
+    for lock, manifest, key in _OWN_ENTRIES:
+        if lock in paths and manifest in paths:
+            with suppress(Refused):
+                for name in stating.read(text(manifest), VersionFile(manifest, (key,))).values():
+                    entry = rf'^name = "{re.escape(name)}"\nversion = "(?P<version>[^"]+)"'
+                    yield VersionFile(lock, pattern=entry)
+
+
+# What can be split into words without a shell, and does the same everywhere.
+_PLAIN_COMMAND = re.compile(r"[\w./@:+=,-]+( [\w./@:+=,-]+)*")
+_RUN = re.compile(r"^\s*(?:-\s+)?run:\s+([^\s|>#].*?)\s*$", re.MULTILINE)
+_PURPOSES = {
+    "test": re.compile(r"\b(pytest|tox|nox|r?spec|phpunit|ctest|jest|vitest|(\w+-)?tests?)\b"),
+    "lint": re.compile(
+        r"\b(ruff|flake8|pylint|black|mypy|pyright|eslint|prettier|golangci-lint|vet|clippy|fmt"
+        r"|rubocop|phpstan|(\w+-)?lint)\b"
+    ),
+}
+
+
+def commands(tree: Iterable[str], text: Text) -> Iterator[Guess]:
+    """Command lines of the Makefile, else of what the project is built with; and those that its
+    workflows run, which are upstream's words and wait for a person to uncomment them."""
+    paths = set(tree)
+    made = re.findall(r"^([\w-]+):(?!=)", text("Makefile"), re.MULTILINE)
+    if "package.json" in paths:
+        usual = _scripts(paths, text)
+    else:
+        usual = next((lines for file, lines in _COMMANDS.items() if file in paths), {})
+    workflows = [path for path in sorted(paths) if path.startswith(".github/workflows/")]
+    ran = dict.fromkeys(line for path in workflows for line in _RUN.findall(text(path)))
+    for kind, names in _TARGETS.items():
+        lines = []
+        if target := next((name for name in names if name in made), ""):
+            lines = [f"make {target}"]
+            yield Guess(f"commands.{kind}", lines, LIKELY, "a target of the Makefile")
+        elif line := usual.get(kind):
+            lines = [line]
+            why = "how projects of this kind are built"
+            yield Guess(f"commands.{kind}", lines, LIKELY, why)
+        of_kind = _PURPOSES.get(kind)
+        found = [x for x in ran if of_kind and of_kind.search(x) and _PLAIN_COMMAND.fullmatch(x)]
+        if found and found != lines:
+            why = "what the workflows run; uncomment what is to run in an upgrade"
+            yield Guess(f"commands.{kind}", found, GUESS, why, off=True)
+
+
+def _scripts(tree: set[str], text: Text) -> dict[str, str]:
+    """The commands of a Node project."""
+    try:
+        scripts = json.loads(text("package.json")).get("scripts", {})
+    except (ValueError, AttributeError):
+        return {}
+    program = "yarn" if "yarn.lock" in tree else "pnpm" if "pnpm-lock.yaml" in tree else "npm"
+    install = f"{program} install --frozen-lockfile"
+    if program == "npm":
+        install = "npm ci" if "package-lock.json" in tree else "npm install"
+    lines = {name: f"{program} run {name}" for name in ("test", "lint") if name in scripts}
+    return {"install": install, **lines}
+
+
+_RETIRED = 365 * 24 * 3600
+"""Seconds without a release after which upstream names its releases in another way."""
+
+
+def tag_schemes(names: Iterable[str], dates: Mapping[str, int] | None = None) -> Iterator[Guess]:
+    """A class for each family of upstream's tag names, that of its stable releases first.
+
+    dates: when tags were made, in seconds since 1970, as far as that is known.
+    Raises Usage if none looks like a stable release.
+    """
+    dates = dates or {}
+    # What is before the version, how many dots it has, what is after it: versions and names.
+    families: dict[tuple[str, int, str], list[tuple[Version, str]]] = defaultdict(list)
+    for name in names:
+        if match := _VERSION.fullmatch(name):
+            before, version, post, after = match.group("before", "version", "post", "after")
+            family = (before, version.count("."), re.sub(r"\d+", "0", after))
+            families[family].append((Version(version + (post or "")), name))
+    stable = [
+        (before, dots, after)
+        for before, dots, after in families
+        if not _NEVER.search(f"{before}0") and (not after or _STABLE.fullmatch(after))
+    ]
+    if not stable:
+        raise Usage(
+            "upstream has no tag that looks like a stable release.",
+            then="write `[[tags]]` by hand: `config` prints those of another fork.",
+        )
+    made = {f: max(dates.get(name, 0) for _, name in families[f]) for f in stable}
+    retired = {f for f in stable if made[f] and made[f] < max(made.values()) - _RETIRED}
+    # Of those in use, a name that says so outranks one that does not; else the most used prefix.
+    main = max(
+        (family for family in stable if family not in retired),
+        key=lambda family: (bool(family[2]), len(families[family])),
+    )
+    stable.sort(
+        key=lambda f: (f != main, f in retired, -len(families[f]), bool(f[2])),
+    )
+    rest = [family for family in families if family not in stable]
+    for family in [*stable, *sorted(rest, key=lambda family: family[2])]:
+        before, dots, after = family
+        words = [re.sub(r"[^\w]+", " ", part).strip() for part in (before, after.replace("0", ""))]
+        label = " ".join(filter(None, words)) or "plain version"
+        if family == main:
+            use, surety = TagUse.AUTOMATIC, CERTAIN if len(stable) == 1 else LIKELY
+            label = f"stable {label}"
+        elif family in stable:
+            same = before == main[0] and family not in retired
+            use, surety = (TagUse.ON_REQUEST, LIKELY) if same else (TagUse.NEVER, GUESS)
+            label = f"stable {label} of {dots + 1} numbers"
+        else:
+            never = _NEVER.search(f"{before}0{after}")
+            use, surety = (TagUse.NEVER, LIKELY) if never else (TagUse.ON_REQUEST, GUESS)
+        version = r"\d+" + r"\.\d+" * dots
+        if any(one.is_postrelease for one, _ in families[family]):
+            version += r"(\.post\d+)?"
+        following = plain(after).replace("0", r"\d+")
+        pattern = f"{plain(before)}(?P<version>{version}){following}"
+        value = {"name": label, "pattern": pattern, "use": use.value}
+        why = f"{counted(len(families[family]), 'tag')} such as {max(families[family])[1]}"
+        if family in retired:
+            why += ", and none for long"
+        yield Guess("tags", value, surety, why)
+
+
+def plain(text: str) -> str:
+    """A pattern for nothing but a text; a dash needs no care outside brackets."""
+    return re.escape(text).replace(r"\-", "-")
