@@ -330,7 +330,7 @@ def _remotes(patient: Patient) -> Iterator[Diagnosis]:
     elif patient.fork.url(remotes.upstream) and not (wrong or patient.offline):
         with suppress(Unchecked):  # other checks say it
             if not patient.upstream_tags.branches():
-                problem, then = releases.without_branch(patient.sh, patient.fork, PATIENCE)
+                problem, then = releases.without_branch(patient.sh, patient.fork, git.PATIENCE)
                 cause = "The mirror cannot follow it, and its newest work is not seen."
                 yield Diagnosis(Level.BROKEN, problem, cause, then)
 
