@@ -72,6 +72,19 @@ def test_a_release_becomes_a_pull_request(world: World, github: GitHub) -> None:
     assert re.search(r"compare/v1\.75\.2[\w.-]*\.\.\.v1\.76\.5\)", body)
 
 
+def test_a_tag_that_is_on_no_commit_hides_no_release(world: World, github: GitHub) -> None:
+    """Neither where it was never seen before, nor afterwards."""
+    file = world.git("rev-parse main:pyproject.toml", repo=world.upstream)
+    world.git(f"tag v1.99.0 {file}", repo=world.upstream)
+    for _ in range(2):
+        done = sync(world)
+        assert done.code == 0, done.err
+        assert "v1.99.0 is on a blob, not on a commit" in done.err
+        assert json.loads(done.out)["tag"] == "v1.77.2-stable"
+    done = world.run("upgrade-carto --tag v1.99.0")
+    assert (done.code, "there is nothing to merge" in done.err) == (1, True)
+
+
 def test_a_pull_request_is_opened_at_once(world: World, github: GitHub) -> None:
     """One step makes all labels, and nothing that was written is written once more."""
     done = world.run(f"upgrade-carto --no-tests --tag {TAG}")

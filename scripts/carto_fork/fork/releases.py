@@ -353,11 +353,24 @@ def detect(sh: Shell, fork: Fork) -> Detection:
     version = version_files.stated(sh, fork, fork.production_commit)
     automatic = [tag for tag in stable if tag.scheme.use is TagUse.AUTOMATIC]
     newer = sorted((tag for tag in automatic if is_newer(tag, contained, version)), reverse=True)
+    odd = not_commits(sh, fork, [_commit(known, tag) for tag in newer])
     warnings = [described(name, has, known) for name in moved(has, known)]
     warnings += silent(later(sh, fork, classified, contained, has), automatic)
+    warnings += [
+        f"upstream's tag {tag.name} is on a {odd[c]}, not on a commit: it is passed over"
+        for tag in newer
+        if (c := _commit(known, tag)) in odd
+    ]
+    newer = [tag for tag in newer if _commit(known, tag) not in odd]
     newest, release = _confirmed(sh, fork, newer, warnings)
     commit = _commit(known, newest) if newest else ""
     return Detection(newest, commit, contained, version, tuple(newer), release, tuple(warnings))
+
+
+def not_commits(sh: Shell, fork: Fork, names: Sequence[str]) -> dict[str, str]:
+    """Those of some objects that are here and not commits, each with what it is."""
+    lines = (line.split() for line in git.objects(sh, fork.path, names))
+    return {name: kind for name, kind, *_ in lines if kind not in ("commit", "missing")}
 
 
 def later(

@@ -180,6 +180,8 @@ def sync_upstream(s: Session, options: Options) -> None:
     name = options.tag
     if not name:
         detection = releases.detect(s.sh, fork)
+        while _fetch_strange(s, fork, detection):
+            detection = releases.detect(s.sh, fork)
         releases.show_detection(s.console, detection, fork, s.command)
         if detection.newest is None:
             _end(s, "nothing", {"result": "nothing", "tag": "", "pull_request": ""})
@@ -213,6 +215,16 @@ def sync_upstream(s: Session, options: Options) -> None:
         s.console.say("It waits for its review, as before.")
         event, result["result"] = "", "waiting"
     _end(s, event, result)
+
+
+def _fetch_strange(s: Session, fork: Fork, found: releases.Detection) -> bool:
+    """Fetch what the newest tag is on, if that is not here; whether that is something else
+    than a commit."""
+    if not found.newest or s.sh.dry or git.has_object(s.sh, fork.path, found.commit):
+        return False
+    remote, ref = fork.policy.remotes.upstream.name, f"refs/tags/{found.newest.name}"
+    s.sh.run(["git", "-C", str(fork.path), "fetch", "--quiet", "--no-tags", remote, ref])
+    return bool(releases.not_commits(s.sh, fork, [found.commit]))
 
 
 def _end(s: Session, event: str, result: dict[str, str]) -> None:

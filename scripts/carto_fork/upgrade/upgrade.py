@@ -139,6 +139,11 @@ def _with_what_arrived(s: Session, fork: Fork, release: releases.Target) -> Fork
             untouched="Your checkout, your branches and origin are as they were.",
             then="ask upstream why, then run the same command again; it starts from the new one.",
         )
+    for kind in releases.not_commits(s.sh, fork, [release.commit]).values():
+        raise Refused(
+            f"upstream's tag {name} is on a {kind}, not on a commit: there is nothing to merge.",
+            then="choose another release; `status` names the newest one.",
+        )
     return fork
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -65,6 +66,12 @@ class Work:
 
     def set_version(self) -> None:
         """Set the version to the tag's, and commit that."""
+        release, say = self.tag.release, self.s.console.say
+        with suppress(Refused):  # what is merged is checked anyway
+            for file, places in version_files.at(self.s.sh, self.fork, self.theirs):
+                for key, stated in places.items():
+                    if not version_files.same(stated, release):
+                        say(f"{self.tag.name} itself states {stated} in {file.path} ({key}).")
         version_files.set_version(self.s, self.fork, self.place, self.tag.release)
 
     def record(self) -> None:
