@@ -483,6 +483,15 @@ def test_drop_is_refused_if_nothing_is_lost(prepared: World) -> None:
     assert everything(prepared) == before
 
 
+def test_a_version_file_that_was_written_over_is_found(prepared: World) -> None:
+    """Release tools are known to replace the whole file by the version."""
+    emptied = {"pyproject.toml": '[project]\nversion = "1.76.5"\n'}
+    commit_in(prepared, prepared.fork, "refs/heads/bumped", emptied, SYNC)
+    done = prepared.run(f"verify --ours carto/main --theirs {TAG} --result bumped")
+    assert done.code == 4
+    assert "version: pyproject.toml has 2 lines left of " in done.err + done.out
+
+
 def test_drop_on_another_branch_needs_the_tag(prepared: World) -> None:
     changed(prepared, {ROUTER: (AFFINITY, "")})
     prepared.git("switch --quiet --create mended", repo=prepared.work(TAG))

@@ -168,6 +168,7 @@ def of_merge(
             *_unsound(sh, repo, result, *snapshots),
             *_workflows(policy, *snapshots[:2]),
             *_features(policy, snapshots[0]),
+            *_shrunk(policy, *snapshots),
             *_taken_over(sh, fork, repo, *snapshots),
         ]
         account, lost, own = accounting.result()
@@ -336,6 +337,19 @@ def _other_versions(sh: Shell, work: Path, tag: Tag, policy: Policy) -> list[Fin
             if not version_files.same(version, tag.release)
         ]
     return findings
+
+
+def _shrunk(
+    policy: Policy, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
+) -> Iterator[Finding]:
+    """Version files of which less than half is left: whatever set the version there has written
+    over the rest."""
+    for path in sorted(policy.version_paths):
+        now, *sides = (len((s.text(path) or "").splitlines()) for s in (after, ours, theirs))
+        if path in after.tree and now < min(sides) / 2:
+            least = counted(min(sides), "line")
+            what = f"{path} has {counted(now, 'line')} left of {least} that both sides have"
+            yield Finding("version", what, path)
 
 
 def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> list[Finding]:
