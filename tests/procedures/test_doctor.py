@@ -577,7 +577,11 @@ def test_a_pinned_tag_that_upstream_moved(world: World) -> None:
 
 
 def test_what_production_contains_is_what_was_merged(world: World) -> None:
-    """A tag that upstream moves or withdraws afterwards changes nothing of it."""
+    """A tag that upstream moves or withdraws afterwards changes nothing of it.
+
+    https://github.com/scala-steward-org/scala-steward/issues/1853 and
+    https://github.com/openclaw/openclaw/pull/126816: one moved tag stopped all updates.
+    """
     release = "v1.75.2-stable"
     pin(world, release)
     identity = "-c user.name=Up -c user.email=up@example.com"

@@ -103,10 +103,14 @@ def test_tables_and_lists_of_tables_are_toml() -> None:
 
 
 def test_names_that_upstream_has_given_up_are_no_releases() -> None:
-    """Five marked tags of 2010 do not outrank 161 plain ones of today, nor `v011` what follows."""
-    names = ["v2.0.4-stable", "v011", *(f"v6.{minor}.0" for minor in range(9))]
+    """Five marked tags of 2010 do not outrank 161 plain ones of today, nor `v011` what follows.
+
+    https://github.com/intel/intel-cmt-cat/issues/264: from `v23.11` to `v24.05.0`, as it were.
+    https://github.com/HowardHinnant/date/issues/293: `2.3` between `v2.2` and `v2.4`.
+    """
+    names = ["v2.0.4-stable", "v011", "v23.08", *(f"v6.{minor}.0" for minor in range(9))]
     dates = dict.fromkeys(names, 1_600_000_000) | {"v2.0.4-stable": 1_270_000_000}
-    dates["v011"] = 1_450_000_000
+    dates |= {"v011": 1_450_000_000, "v23.08": 1_500_000_000}
     main, *others = conventions.tag_schemes(names, dates)
     assert (main.value["pattern"], main.value["use"]) == (
         r"v(?P<version>\d+\.\d+\.\d+)",

@@ -234,7 +234,10 @@ LOCK = """\
 
 
 def test_only_the_strings_of_the_keys_change_in_json() -> None:
-    """Keys that are elsewhere, in lists or in strings are text like any other."""
+    """Keys that are elsewhere, in lists or in strings are text like any other.
+
+    https://github.com/googleapis/release-please/issues/1939: `packages` has the version once more.
+    """
     keys = ("version", "packages..version", "name.version", "missing")
     after = version_files.write(LOCK, VersionFile("package-lock.json", keys), "1.10.0")
     own, root = '  "version": "1.0.0"\n}\n', '"version":  "1.0.0" }'
@@ -287,6 +290,7 @@ def test_one_place_of_any_file_changes(
     "change", [version_files.read, lambda t, f: version_files.write(t, f, "2")]
 )
 def test_nothing_is_written_where_the_place_is_not_known(change: Callable[..., object]) -> None:
+    """https://github.com/3drepo/3drepo.io/issues/635: a VERSION file with more was written over."""
     with pytest.raises(Refused, match="holds more than a version"):
         change(MORE, VersionFile("VERSION"))
     with pytest.raises(Refused, match="fits 2 places"):
@@ -308,4 +312,5 @@ def test_nothing_is_written_where_the_place_is_not_known(change: Callable[..., o
 def test_a_version_is_written_in_the_form_that_the_file_has(
     version: str, before: str, after: str
 ) -> None:
+    """https://github.com/release-it/bumper/issues/13: the `v` was lost."""
     assert version_files.spelled(version, before) == after
