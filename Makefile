@@ -173,12 +173,14 @@ bench: .venv/dev ## measure, on FORK if given
 replay: .venv/dev ## replay the upgrades of CASES in FORK: decided as people did, or not; losses
 	@$(run) $(bin)/python tests/replay.py "$$FORK" "$$CASES" $$ARGS
 
-lock: $(made) ## pin requirements/ from pyproject.toml anew (ARGS=--upgrade)
+lock: $(made) ## pin requirements/, and what forks install, from pyproject.toml anew (ARGS=--upgrade)
 	@$(pip) uv==0.13.9
 	@set -f; $(compile) --group sandbox pyproject.toml --output-file requirements/run.txt $$ARGS
 	@set -f; $(compile) pyproject.toml --output-file requirements/dev.txt --group dev \
 		--constraint requirements/run.txt $$ARGS
 	@set -f; $(compile) --no-deps --output-file requirements/mutants.txt --group mutants $$ARGS
+	@$(compile) --no-annotate --group build pyproject.toml --constraint requirements/dev.txt \
+		--output-file scripts/carto_fork/adopt/adopted/dependencies.txt
 
 help: ## print this (the default)
 	@awk -F ':.*## ' '/^##/ {print substr($$0, 4)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile

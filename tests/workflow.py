@@ -27,7 +27,15 @@ WORKFLOWS = {
     if path.startswith(".github/workflows/")
 }
 """The workflows that the embedded sandbox's fork is given, by name."""
-INSTALL = "python -I -m pip install --requirement .github/carto-fork.txt"
+INSTALL = """\
+git config carto-fork.production "origin/carto/main"
+python -I -m pip install --require-hashes --only-binary :all: --requirement \
+.github/carto-fork-dependencies.txt
+python -I -m pip install --no-deps --no-build-isolation --requirement .github/carto-fork.txt
+"""
+PROGRAM = f"git+https://github.com/acme/carto-fork@{'0123456789' * 4}"
+"""What a fork's workflows may install."""
+ADOPT = f"adopt --requirement {PROGRAM}"
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 _TOKEN = re.compile(r"\s*('(?:[^']|'')*'|&&|\|\||==|!=|[!(),]|[\w*-]+(?:\.[\w*-]+)*)")
@@ -204,7 +212,8 @@ class Actions:
         (self.place / "bin").mkdir(parents=True)
         start = "from carto_fork.program import main; main()"
         tasks = f"exec {sys.executable} -c '{start}' \"$@\""
-        installed = f'echo "$@" >>{self.place / "installed"}; cat "$6" >>{self.place / "installed"}'
+        log = self.place / "installed"
+        installed = f'echo "$@" >>{log}; for file; do :; done; cat "$file" >>{log}'
         usual = {"carto-fork": tasks, "python": installed}
         for name, script in (usual | self.commands).items():
             (self.place / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")

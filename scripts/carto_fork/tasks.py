@@ -484,8 +484,8 @@ def recover(s: Session, name: str = "", commit: str = "") -> None:
 @task(
     iterable=["replace"],
     check="Only say whether something is missing or behind, with exit code 4 if so.",
-    requirement="What the workflows install, as pip takes it; default: this version, or what is "
-    "there.",
+    requirement="What the workflows install: git+https://HOST/OWNER/carto-fork@COMMIT, or a wheel "
+    "with #sha256=HASH; default: what they do.",
     replace="A file that the team changed, to be given anew (repeatable).",
     push="Publish the branch (--no-push stops before).",
 )
@@ -536,7 +536,7 @@ def init(
 @task(
     json=False,
     iterable=["replace"],
-    requirement="What the workflows install, as pip takes it.",
+    requirement="What the workflows install.",
     replace="A file that the team changed, to be given anew (repeatable).",
 )
 def write_adopted(s: Session, replace: list[str], requirement: str = "") -> None:

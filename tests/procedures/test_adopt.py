@@ -13,13 +13,14 @@ import pytest
 from carto_fork.adopt import documents
 from carto_fork.fork import policy, setup
 from carto_standin.github import GitHub
-from workflow import Actions
+from workflow import ADOPT, PROGRAM, Actions
 from world import ROOT, Done, World, commit_in, push_as_colleague, slow_but
 
 SCRIPTS = ROOT / "scripts"
 PRODUCTION = "refs/heads/carto/main"
 FILES = policy.load_policy().policy.files
-NEW = ["carto_fork.toml", FILES.guard, FILES.makefile, FILES.tasks, FILES.requirements]
+NEW = ["carto_fork.toml", FILES.guard, FILES.makefile, FILES.tasks]
+NEW += [FILES.requirements, FILES.dependencies]
 THEIRS = [FILES.sync, FILES.release, FILES.images, FILES.guide, FILES.process]
 """What the sandbox's fork has already, in words of its own."""
 REPLACE = " ".join(f"--replace {path}" for path in THEIRS)
@@ -41,7 +42,7 @@ def land(world: World, name: str) -> None:
 
 def adopted(world: World, options: str = REPLACE) -> World:
     """A world whose fork has all the files on its production branch."""
-    done = world.run(f"adopt {options}")
+    done = world.run(f"{ADOPT} {options}")
     assert done.code == 0, done.err
     land(world, branch(done))
     return world
@@ -56,7 +57,7 @@ def at_production(world: World, path: str) -> str:
 
 def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
     before, origin = world.checkout(), world.refs(world.origin)
-    done = world.run("adopt")
+    done = world.run(ADOPT)
     assert (done.code, done.err) == (0, "")
     name = branch(done)
     commit = world.git(f"rev-parse {PRODUCTION}", repo=world.origin)
@@ -66,12 +67,13 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
     assert done.out == (
         "  carto_fork.toml                            new, 2 lines\n"
         "  .github/workflows/carto-upstream-sync.yml  changed by the team\n"
-        "  .github/workflows/carto-guard.yml          new, 41 lines\n"
+        "  .github/workflows/carto-guard.yml          new, 49 lines\n"
         "  .github/workflows/carto_release.yaml       changed by the team\n"
         "  .github/workflows/carto_ghcr_deploy.yaml   changed by the team\n"
-        "  carto.mk                                   new, 37 lines\n"
+        "  carto.mk                                   new, 39 lines\n"
         "  carto_tasks.py                             new, 15 lines\n"
-        "  .github/carto-fork.txt                     new, 4 lines\n"
+        "  .github/carto-fork.txt                     new, 2 lines\n"
+        "  .github/carto-fork-dependencies.txt        new, 585 lines\n"
         "  CARTO_CLAUDE.md                            changed by the team\n"
         "  docs/CARTO_RELEASE_PROCESS.md              changed by the team\n"
         "What the team changed is kept; --replace PATH gives such a file anew.\n"
@@ -81,7 +83,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         "    $ git -C . -c core.sparseCheckout=false worktree add --force --force "
         f"{place} {name}\n"
         "3/5 write     Write the fork's files, and commit them.\n"
-        f"    $ invoke write-adopted --repo {work}\n"
+        f"    $ invoke write-adopted --repo {work} --requirement={PROGRAM}\n"
         f"{len(NEW)} files written.\n"
         "4/5 push      Publish the branch.\n"
         f"    $ git -C {work} push --atomic --no-follow-tags "
@@ -107,9 +109,9 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
 
 
 def test_a_second_run_does_nothing_more(world: World) -> None:
-    first = world.run("adopt")
+    first = world.run(ADOPT)
     refs = world.refs(world.origin), world.refs(world.fork)
-    again = world.run("adopt")
+    again = world.run(ADOPT)
     assert (again.code, again.err) == (0, "")
     assert f"{branch(first)} is published already.\n" in again.out
     assert (world.refs(world.origin), world.refs(world.fork)) == refs
@@ -117,7 +119,7 @@ def test_a_second_run_does_nothing_more(world: World) -> None:
 
 def test_what_is_printed_can_be_pasted(world: World, tmp_path: Path) -> None:
     before = world.everything()
-    dry = world.run("adopt --dry")
+    dry = world.run(f"{ADOPT} --dry")
     assert (dry.code, dry.err) == (0, "")
     assert world.everything() == before
     pasted = world.paste(dry.out)
@@ -127,7 +129,7 @@ def test_what_is_printed_can_be_pasted(world: World, tmp_path: Path) -> None:
 
 
 def test_it_opens_a_pull_request(world: World, github: GitHub) -> None:
-    done = world.run("adopt --json")
+    done = world.run(f"{ADOPT} --json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert told["pull_request"] == "https://github.com/CartoDB/litellm/pull/1"
@@ -137,7 +139,7 @@ def test_it_opens_a_pull_request(world: World, github: GitHub) -> None:
         [pull] = opened.origin().state.pulls
     assert (pull.base, pull.head) == ("carto/main", told["branch"])
     assert "`carto.mk` (new)" in pull.body
-    again = json.loads(world.run("adopt --json").out)
+    again = json.loads(world.run(f"{ADOPT} --json").out)
     assert again["pull_request"] == told["pull_request"]
     with github.open() as opened:
         assert len(opened.origin().state.pulls) == 1
@@ -145,7 +147,7 @@ def test_it_opens_a_pull_request(world: World, github: GitHub) -> None:
 
 def test_adopt_with_no_push_pushes_nothing(world: World) -> None:
     before = world.refs(world.origin)
-    done = world.run("adopt --no-push")
+    done = world.run(f"{ADOPT} --no-push")
     assert done.code == 0, done.err
     assert done.out.endswith(f"Next: git -C . push origin {branch(done)}\n")
     assert world.refs(world.origin) == before
@@ -154,9 +156,9 @@ def test_adopt_with_no_push_pushes_nothing(world: World) -> None:
 
 def test_an_interrupted_adopt_continues(world: World) -> None:
     """As after a kill between the branch and the commit."""
-    name = branch(world.run("adopt --dry"))
+    name = branch(world.run(f"{ADOPT} --dry"))
     world.git(f"branch {name} origin/carto/main")
-    done = world.run("adopt")
+    done = world.run(ADOPT)
     assert done.code == 0, done.err
     assert "1/5 branch    already done\n" in done.out
     assert f"refs/heads/{name}" in world.refs(world.origin)
@@ -169,9 +171,10 @@ def test_check_reports_what_is_missing(world: World) -> None:
     before = world.everything()
     done = world.run("adopt --check")
     assert done.code == 4
-    assert done.err == (
-        "Check failed: 5 files of the fork's are missing or behind: "
-        f"{', '.join(NEW)}.\nNothing was changed.\nNext: invoke adopt\n"
+    assert re.sub(r"git\+https://\S+", "SOURCE", done.err) == (
+        "Check failed: 6 files of the fork's are missing or behind: "
+        f"{', '.join(NEW)}.\nNothing was changed.\n"
+        "Next: invoke adopt --requirement SOURCE\n"
     )
     assert world.everything() == before
 
@@ -189,44 +192,66 @@ def test_what_is_behind_is_brought_up_to_date_and_what_is_theirs_is_kept(world: 
     adopted(world)
     assert world.run("adopt --check").code == 0
     ours = at_production(world, FILES.makefile) + "mine: ; true\n"
-    pin = documents.stamped("carto-fork==0.0.1\n", FILES.requirements)
-    push_as_colleague(world, {FILES.makefile: ours, FILES.requirements: pin})
+    old = documents.stamped("# Older\n", FILES.tasks)
+    push_as_colleague(world, {FILES.makefile: ours, FILES.tasks: old})
     world.git("fetch --quiet origin")
     check = world.run("adopt --check")
-    assert check.code == 4 and f"behind: {FILES.requirements}.\n" in check.err
+    assert check.code == 4 and f"behind: {FILES.tasks}.\n" in check.err
     done = world.run("adopt")
     assert done.code == 0, done.err
-    assert "\n-carto-fork==0.0.1\n" in done.out and "\n+carto-fork==0.1.0\n" in done.out
+    assert "\n-# Older\n" in done.out
     land(world, branch(done))
     assert at_production(world, FILES.makefile) == ours
     assert world.run("adopt --check").code == 0
 
 
-@pytest.mark.parametrize(
-    "source",
-    [
-        "carto-fork @ git+https://github.com/acme/carto-fork@v1",
+# --- Where the program comes from ----------------------------------------------------------------
+
+HASH = "0123456789abcdef" * 4
+
+
+def test_adopt_is_refused_until_somebody_says_where_the_program_comes_from(world: World) -> None:
+    """Neither is a name of no index written, nor what a branch or a tag may be tomorrow."""
+    before = world.everything()
+    done = world.run("adopt")
+    assert done.code == 1
+    assert done.err.startswith("Refused: nobody has said where the workflows get this program from")
+    assert "#sha256=HASH" in done.err and "\nNext: invoke adopt --requirement git+" in done.err
+    for loose in (
+        "carto-fork",
+        "carto-fork==0.1.0",
+        "git+https://github.com/acme/carto-fork@main",
+        "git+https://github.com/acme/carto-fork@0123456",
+        f"git+https://user:token@github.com/acme/carto-fork@{HASH[:40]}",
+        f"git+https://github.com/acme/carto-fork@{HASH[:40]}\nevil",
         "https://example.com/carto_fork-1.0-py3-none-any.whl",
-        "./wheels/carto_fork-1.0-py3-none-any.whl",
-        "wheels/carto_fork-1.0-py3-none-any.whl",
-        "carto-fork==1.0 --hash=sha256:0123abcd  # built by us",
-    ],
-)
-def test_an_own_requirement_is_kept(world: World, source: str) -> None:
-    done = world.run("adopt", "--requirement", source)
+        f"https://example.com/carto_fork-1.0.tar.gz#sha256={HASH}",
+        "--pre",
+    ):
+        done = world.run("adopt", f"--requirement={loose}")
+        assert done.code == 1 and "may be another program tomorrow" in done.err, loose
+    assert world.everything() == before
+
+
+def test_a_wheel_is_named_by_its_hash_and_an_older_name_is_replaced(world: World) -> None:
+    """A fork that adopted when a version was enough, and has put its own line there."""
+    push_as_colleague(world, {FILES.requirements: "carto-fork==0.0.1\n"})
+    world.git("fetch --quiet origin")
+    loose = world.run("adopt --check")
+    assert loose.code == 4 and FILES.requirements in loose.err
+    wheel = "./wheels/carto_fork-1.0-py3-none-any.whl"
+    done = world.run("adopt", "--requirement", f"{wheel}#sha256={HASH}")
     assert done.code == 0, done.err
     land(world, branch(done))
-    assert at_production(world, FILES.requirements).splitlines()[1] == source
+    lines = at_production(world, FILES.requirements).splitlines()
+    assert lines[1:] == [f"{wheel} --hash=sha256:{HASH}"]
     assert world.run("adopt --check").code == 0
 
 
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        ("adopt --replace README.md", 2, "is no file that was put there"),
-        ("adopt --requirement=--pre", 2, "--requirement is '--pre'."),
-        ("adopt --requirement 'a b c'", 2, "--requirement is 'a b c'."),
-        ("adopt --requirement 'https://x y'", 2, "--requirement is 'https://x y'."),
+        (f"{ADOPT} --replace README.md", 2, "is no file that was put there"),
         ("adopt --check --repo ..", 1, "is not a git repository"),
     ],
 )
@@ -240,7 +265,7 @@ def test_invalid_options_are_refused(world: World, line: str, code: int, message
 def test_a_policy_without_a_rule_for_them_is_refused(world: World) -> None:
     own = 'extends = "carto-litellm"\n[files]\nmakefile = "fork.mk"\n'
     push_as_colleague(world, {"carto_fork.toml": own})
-    done = world.run("adopt")
+    done = world.run(ADOPT)
     assert done.code == 1
     assert "no rule of the policy keeps fork.mk whole in a merge." in done.err
 
@@ -255,7 +280,7 @@ def hook(world: World) -> Path:
 def test_another_pre_push_hook_is_kept(world: World) -> None:
     hook(world).parent.mkdir(exist_ok=True)
     hook(world).write_text("#!/bin/sh\nexit 0\n")
-    done = world.run("adopt --no-push")
+    done = world.run(f"{ADOPT} --no-push")
     assert "pre-push is another hook; to have pushes checked, let it call" in done.out
     assert hook(world).read_text() == "#!/bin/sh\nexit 0\n"
 
@@ -263,19 +288,19 @@ def test_another_pre_push_hook_is_kept(world: World) -> None:
 def test_a_team_hook_that_calls_the_guard_causes_no_warning(world: World) -> None:
     hook(world).parent.mkdir(exist_ok=True)
     hook(world).write_text("#!/bin/sh\nlint && carto-fork guard --pre-push\n")
-    assert "to have pushes checked" not in world.run("adopt --no-push").out
+    assert "to have pushes checked" not in world.run(f"{ADOPT} --no-push").out
 
 
 def test_a_shared_hooks_directory_is_left_unchanged(world: World, tmp_path: Path) -> None:
     world.git("config core.hooksPath", str(tmp_path))
-    done = world.run("adopt --no-push")
+    done = world.run(f"{ADOPT} --no-push")
     assert "is in a directory of hooks that is not this clone's alone" in " ".join(done.out.split())
     assert list(tmp_path.glob("pre-push")) == []
 
 
 def test_the_hook_is_installed_in_the_hooks_path_of_the_clone(world: World) -> None:
     world.git("config core.hooksPath .git/own-hooks")
-    assert world.run("adopt --no-push").code == 0
+    assert world.run(f"{ADOPT} --no-push").code == 0
     assert (world.fork / ".git" / "own-hooks" / "pre-push").exists()
 
 
@@ -293,7 +318,7 @@ def programs(world: World) -> str:
 
 
 def test_the_hook_checks_what_is_pushed(world: World) -> None:
-    assert world.run("adopt --no-push").code == 0
+    assert world.run(f"{ADOPT} --no-push").code == 0
     world.git("switch --quiet -c work origin/carto/main")
     world.git("commit --quiet --allow-empty -m whatever")
     push = ["git", "push", "origin", "HEAD:carto/main"]
@@ -311,7 +336,7 @@ def test_a_merge_that_is_left_to_a_person_is_published_past_the_hook(
     world: World, github: GitHub
 ) -> None:
     path = programs(world)
-    assert world.run("adopt --no-push", PATH=path).code == 0
+    assert world.run(f"{ADOPT} --no-push", PATH=path).code == 0
     done = world.run("upstream-sync --tag v1.77.2-stable --no-tests", PATH=path)
     assert done.code == 0, done.err
     assert "refs/heads/upstream-sync/v1.77.2-stable" in world.refs(world.origin)
@@ -392,7 +417,11 @@ def test_without_the_package_the_tasks_say_what_to_install(world: World) -> None
     words = [sys.executable, "-S", "-c", "import carto_tasks"]
     done = world.call(words, PYTHONPATH=str(world.fork))
     assert done.code == 1
-    assert done.err.endswith("Next: pip install --requirement .github/carto-fork.txt\n")
+    assert done.err.endswith(
+        "Next: pip install --require-hashes --only-binary :all: --requirement "
+        ".github/carto-fork-dependencies.txt && pip install --no-deps --no-build-isolation "
+        "--requirement .github/carto-fork.txt\n"
+    )
 
 
 @pytest.mark.parametrize("value", ["$(shell touch pwned)", "`touch pwned`", "';touch pwned;'"])

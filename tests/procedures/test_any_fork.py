@@ -10,7 +10,7 @@ import pytest
 
 from carto_standin.github import GitHub
 from forks import FORKS
-from workflow import Actions
+from workflow import ADOPT, Actions
 from world import Done, World
 
 PRODUCT = re.compile(
@@ -73,7 +73,7 @@ def test_any_kind_of_fork_gets_from_a_clone_to_a_release(
     clean, hard = RELEASES[kind]
     story = Story(world)
     story.run("init --yes")
-    assert story.run("adopt").out.count("Pull request: https://github.com/") == 1
+    assert story.run(ADOPT).out.count("Pull request: https://github.com/") == 1
     (world.fork / "carto_fork.toml").unlink()
     story.merge(1)
     story.run("adopt --check")

@@ -155,7 +155,7 @@ def test_a_healthy_fork_has_no_findings(world: World, origin: GitHub) -> None:
     assert done.out == (
         "21 checks found nothing: conflicts, head, remotes, clone, git, leftovers, hook,\n"
         "  policy, detection, tags, version, ancestry, drift, workflows, docker, prisma,\n"
-        "  workflow, sync-pr, slack, squash-merge, protection, gh.\n"
+        "  workflow, program, sync-pr, slack, squash-merge, protection, gh.\n"
         "Nothing is broken.\n"
     ).replace("21 checks", f"{len(CHECKS) - 1} checks")
     assert world.everything() == before
@@ -972,7 +972,7 @@ def test_a_missing_sync_workflow_is_reported(world: World, origin: GitHub) -> No
     world.git("fetch --quiet origin")
     finding = one(world, "workflow", "look")
     assert finding["what"] == f"carto/main has no {SYNC}."
-    assert finding["then"] == "invoke adopt"
+    assert finding["then"].startswith("invoke adopt --requirement git+https://")
 
 
 def test_a_workflow_outside_of_the_default_branch_is_reported(world: World, origin: GitHub) -> None:

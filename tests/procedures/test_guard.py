@@ -248,7 +248,11 @@ def test_all_findings_are_reported_at_once(world: World) -> None:
 def event(world: World, base: str, head: str, into: str = "carto/main") -> dict[str, str]:
     """The variables of a job for a pull request."""
     path = world.place / "event.json"
-    pull = {"base": {"sha": base, "ref": into}, "head": {"sha": head, "ref": "feature/x"}}
+    pull = {
+        "number": 7,
+        "base": {"sha": base, "ref": into},
+        "head": {"sha": head, "ref": "feature/x"},
+    }
     path.write_text(json.dumps({"pull_request": pull}))
     return {
         "GITHUB_ACTIONS": "true",
@@ -270,6 +274,32 @@ def test_the_commits_of_a_pull_request_are_checked(world: World) -> None:
     good = world.git("rev-parse origin/carto/main~1")
     what = "the pull request from feature/x to carto/main"
     passes(world, what=what, **event(world, good, base))
+
+
+def test_only_somebody_else_who_may_push_lets_a_pull_request_change_the_guard(
+    world: World,
+) -> None:
+    """An approval of that very commit that was not taken back, of somebody who may push."""
+    world.git("switch --quiet -c feature/x origin/carto/main")
+    (world.fork / "carto_fork.toml").write_text('extends = "carto-litellm"\n')
+    world.git("add carto_fork.toml")
+    world.git("commit --quiet -m 'chore: our own policy'")
+    base, head = world.git("rev-parse origin/carto/main HEAD").split()
+    gh = world.place / "gh"
+    world.git("config carto-fork.gh", str(gh))
+    for said, permission, wanted in (
+        ([("ann", "COMMENTED", head)], "write", ["judge"]),
+        ([("ann", "APPROVED", base)], "write", ["judge"]),
+        ([("eve", "APPROVED", head)], "read", ["judge"]),
+        ([("ann", "APPROVED", head), ("ann", "DISMISSED", head)], "write", ["judge"]),
+        ([("ann", "APPROVED", head)], "write", []),
+    ):
+        lines = "\n".join("\t".join(each) for each in said)
+        answers = f"*/pulls/7/reviews*) echo '{lines}' ;; *permission*) echo {permission} ;;"
+        gh.write_text(f'#!/bin/sh\ncase "$*" in {answers} esac\n')
+        gh.chmod(0o755)
+        done = world.run("guard --json", cwd=None, **event(world, base, head))
+        assert [each["check"] for each in json.loads(done.out)["findings"]] == wanted, said
 
 
 def test_a_pull_request_to_another_branch_is_not_checked(world: World) -> None:

@@ -16,6 +16,7 @@ from carto_fork.health import guide
 from carto_fork.tasks import namespace
 from carto_fork.upgrade import steps
 from carto_standin.github import GitHub
+from workflow import ADOPT
 from world import INVOKE, ROOT, Done, World, commit_in
 
 TAG, STABLE = "v1.76.5", "v1.77.2-stable"
@@ -336,9 +337,9 @@ def test_next_leads_through_an_adoption(world: World, github: GitHub) -> None:
     own = world.fork / policy.POLICY_FILE
     own.write_text('extends = "carto-litellm"\n', encoding="utf-8")
     command, why = following(world)
-    assert command == "invoke adopt"
+    assert command.startswith("invoke adopt --requirement git+https://")
     assert why.startswith(f"{policy.POLICY_FILE} is on no branch yet; this publishes one")
-    assert world.run("adopt --no-push").code == 0
+    assert world.run(f"{ADOPT} --no-push").code == 0
     own.unlink()
     [branch] = world.git("branch --list adopt/* --format %(refname:short)").split()
     world.git(f"push --quiet origin {branch}")
@@ -362,7 +363,7 @@ def test_next_leads_through_an_adoption(world: World, github: GitHub) -> None:
 
 
 def test_next_suggests_reviewing_an_adoption_branch_without_gh(world: World) -> None:
-    assert world.run("adopt").code == 0
+    assert world.run(ADOPT).code == 0
     [branch] = world.git("branch --list adopt/* --format %(refname:short)").split()
     command, why = following(world)
     assert command.startswith("git -C . log -p ")
@@ -391,7 +392,7 @@ def test_next_suggests_how_to_find_a_missing_production_branch(world: World) -> 
 
 
 def test_next_reports_an_unreachable_origin(world: World) -> None:
-    assert world.run("adopt").code == 0
+    assert world.run(ADOPT).code == 0
     world.git("config remote.origin.uploadpack false")
     away = (
         "git -C . ls-remote origin",

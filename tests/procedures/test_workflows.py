@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
 
@@ -10,11 +11,11 @@ import pytest
 
 from carto_standin.github import GitHub
 from webhook import SECRET, Webhook, webhook
-from workflow import Actions, Run
+from workflow import WORKFLOWS, Actions, Run
 from world import World, commit_in
 
 PRODUCTION = "refs/heads/carto/main"
-SYNC = "carto-upstream-sync.yml"
+SYNC, GUARD = "carto-upstream-sync.yml", "carto-guard.yml"
 TAG, STABLE = "v1.76.5", "v1.77.2-stable"
 SCHEDULED = {"event_name": "schedule"}
 DOCKER = 'echo "$@" >> "$0.calls"; [ "$1" != login ] || cat > "$0.password"'
@@ -107,17 +108,21 @@ def test_a_tag_builds_the_images_of_the_release(world: World, hub: GitHub) -> No
 # --- The guard -----------------------------------------------------------------------------------
 
 
-def guarded(world: World, message: str) -> Actions:
+REQUIREMENTS, DEPENDENCIES = ".github/carto-fork.txt", ".github/carto-fork-dependencies.txt"
+
+
+def guarded(world: World, message: str, changes: dict[str, str] | None = None) -> Actions:
     """A pull request with one commit, as the guard's job finds it."""
-    tasks = {".github/carto-fork.txt": "carto-fork==1\n"}
+    tasks = {REQUIREMENTS: "carto-fork==1\n", DEPENDENCIES: "invoke==1\n"}
     base = commit_in(world, world.origin, PRODUCTION, tasks, message="chore: what is installed")
-    files = {"litellm/new.py": "NEW = 1\n", ".github/carto-fork.txt": "evil==1\n"}
+    files = {"litellm/new.py": "NEW = 1\n"} | (changes or {})
     head = commit_in(world, world.origin, "refs/heads/feature/x", files, base, message=message)
     merge = commit_in(
         world, world.origin, "refs/pull/7/merge", {}, base, head, tree=head, message="Merge"
     )
     event = world.place / "event.json"
-    event.write_text(json.dumps({"pull_request": {"base": {"sha": base}, "head": {"sha": head}}}))
+    pull = {"number": 7, "base": {"sha": base}, "head": {"sha": head}}
+    event.write_text(json.dumps({"pull_request": pull}))
     variables = {
         "GITHUB_BASE_REF": "carto/main",
         "GITHUB_HEAD_REF": "feature/x",
@@ -132,10 +137,25 @@ def test_a_pull_request_passes_the_guard(world: World, hub: GitHub) -> None:
     assert run.results == {"guard": "success"}, run.log
 
 
-def test_the_guard_installs_what_production_names(world: World, hub: GitHub) -> None:
-    actions = guarded(world, "feat: another judge")
-    assert actions.run("carto-guard.yml").results == {"guard": "success"}
-    assert (actions.place / "installed").read_text().splitlines()[1:] == ["carto-fork==1"]
+def test_a_pull_request_does_not_replace_the_guard(world: World, hub: GitHub) -> None:
+    """What it says of the workflow, of what that installs and of the policy: none of it counts, and
+    all of it waits for somebody else who may push to approve this very commit."""
+    guard = f".github/workflows/{GUARD}"
+    evil = {
+        guard: WORKFLOWS[GUARD].replace("carto-fork guard\n", "true\n"),
+        REQUIREMENTS: "evil==1\n",
+        DEPENDENCIES: "evil==2\n",
+        "carto_fork.toml": 'extends = "carto-litellm"\n[files]\nguard = ""\nrequirements = ""\n'
+        'sync = ""\nrelease = ""\nimages = ""\nmakefile = ""\ntasks = ""\n',
+    }
+    actions = guarded(world, "feat: another judge", evil)
+    run = actions.run(GUARD)
+    assert run.results == {"guard": "failure"}
+    found = re.findall(r"^  judge: (\S+) decides what is checked here", run.log, re.MULTILINE)
+    assert found == ["carto_fork.toml", guard, DEPENDENCIES, REQUIREMENTS], run.log
+    installed = (actions.place / "installed").read_text()
+    assert "invoke==1\n" in installed and "carto-fork==1\n" in installed
+    assert "evil" not in installed
 
 
 def test_the_guard_says_that_production_names_nothing_yet(world: World, hub: GitHub) -> None:
@@ -143,7 +163,7 @@ def test_the_guard_says_that_production_names_nothing_yet(world: World, hub: Git
     commit_in(world, world.origin, PRODUCTION, {".github/carto-fork.txt": None})
     run = actions.run("carto-guard.yml")
     assert run.results == {"guard": "success"}
-    assert "carto/main has no .github/carto-fork.txt yet: nothing is checked here." in run.log
+    assert f"carto/main has no {REQUIREMENTS} yet: nothing is checked here." in run.log
 
 
 def test_the_guard_stops_a_pull_request(world: World, hub: GitHub) -> None:

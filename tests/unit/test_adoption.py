@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,13 +12,14 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from carto_fork.adopt import documents
+from carto_fork.adopt import copies, documents
 from carto_fork.adopt.copies import State, branch, compare, texts
 from carto_fork.adopt.documents import stamped
 from carto_fork.fork import policy
 from carto_fork.fork.policy import POLICY_FILE, Policy
 from carto_fork.run.errors import Refused, Usage
 from workflow import filled, parsed
+from world import ROOT, shell
 
 FORK_FILES = """
 [[rules]]
@@ -152,7 +154,8 @@ def test_generated_files_do_not_link_to_a_file_that_is_left_out(key: str) -> Non
 def test_the_requirements_file_can_be_in_any_directory() -> None:
     found = policy.load_policy(PLAIN + '[files]\nrequirements = "docs/tasks.txt"\n').policy
     sync = given(found)[found.files.sync]
-    assert sync.count("--requirement docs/tasks.txt") == 4 and "sparse-checkout" not in sync
+    assert sync.count(" --requirement docs/tasks.txt\n") == 4 and "sparse-checkout" not in sync
+    assert sync.count(" --requirement docs/tasks-dependencies.txt\n") == 4
 
 
 @pytest.mark.parametrize("late", ["detect", "sync", "test"])
@@ -248,32 +251,43 @@ def test_a_policy_is_never_behind() -> None:
     assert states(files)[POLICY_FILE] is State.NEW
 
 
-@pytest.mark.parametrize(
-    ("there", "asked", "expected"),
-    [
-        (None, "", "carto-fork==0.1.0"),
-        ("carto-fork==0.0.9\n", "", "carto-fork==0.1.0"),
-        ("# why\ncarto-fork @ git+https://x/y@v1\n", "", "carto-fork @ git+https://x/y@v1"),
-        ("carto-fork @ git+https://x/y@v1\n", "carto-fork==1.0", "carto-fork==1.0"),
-        ("one\ntwo\n", "", "carto-fork==0.1.0"),
-    ],
-)
-def test_the_requirements_file_names_the_package_to_install(
-    there: str | None, asked: str, expected: str
-) -> None:
+OLD, NEW = (f"git+https://example.com/carto-fork@{digit * 40}" for digit in "01")
+
+
+def test_a_program_and_its_dependencies_change_together() -> None:
     found = FORKS["the default"]
-    files = {found.files.requirements: there} if there else {}
-    given = dict(texts(found, having(files), asked))
-    _, *comments, line = given[found.files.requirements].splitlines()
-    assert line == expected
-    assert all(comment.startswith("# ") for comment in comments)
-    assert ("No public index" in "".join(comments)) == (expected == "carto-fork==0.1.0")
+    program, dependencies = found.files.requirements, found.files.dependencies
+    there = {program: f"# why\n{OLD}\n", dependencies: "as tested with it\n"}
+    kept, renewed = (dict(texts(found, having(there), asked)) for asked in ("", NEW))
+    assert kept[program].splitlines()[1:] == [OLD]
+    assert kept[dependencies] == there[dependencies]
+    assert renewed[program].splitlines()[1:] == [NEW]
+    states = {copy.path: copy.state for copy in compare(found, having(there), NEW)}
+    assert states[program] is states[dependencies] is State.REPLACED
 
 
-@pytest.mark.parametrize("asked", ["--index-url=x", "one\ntwo", " one", "\x1b[31m"])
-def test_a_requirement_that_pip_would_misread_is_refused(asked: str) -> None:
-    with pytest.raises(Usage):
-        compare(FORKS["the default"], nothing, asked)
+def test_what_forks_install_is_what_is_tested_here() -> None:
+    """The same versions and hashes, and one that makes a wheel of a commit."""
+    locked = documents.template("adopted/dependencies.txt")
+    tested = (ROOT / "requirements" / "dev.txt").read_text()
+    pins = re.findall(r"^\S+==.*(?:\n    --hash=.*)+", locked, re.MULTILINE)
+    assert len(pins) == locked.count("==") and "\nsetuptools==" in locked
+    assert [pin for pin in pins if pin not in tested] == []
+
+
+def test_the_program_knows_where_it_was_installed_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = tmp_path / "carto_fork-0.1.0.dist-info"
+    noted.mkdir()
+    (noted / "METADATA").write_text("Metadata-Version: 2.1\nName: carto-fork\nVersion: 0.1.0\n")
+    (noted / "direct_url.json").write_text(
+        json.dumps({"url": OLD[4:-41], "vcs_info": {"vcs": "git", "commit_id": OLD[-40:]}})
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert copies.source(shell()) != OLD  # another copy than the one that runs
+    monkeypatch.setattr(copies, "__file__", str(tmp_path / "carto_fork" / "adopt" / "copies.py"))
+    assert copies.source(shell()) == OLD
 
 
 def test_only_what_the_team_changed_is_replaced() -> None:
@@ -302,6 +316,6 @@ def test_a_rule_that_takes_less_than_the_whole_file_is_not_enough() -> None:
 
 def test_the_branch_is_named_after_what_is_written() -> None:
     found = FORKS["with releases"]
-    one, other = (compare(found, nothing, asked) for asked in ("", "carto-fork==9"))
+    one, other = (compare(found, nothing, asked) for asked in ("", NEW))
     assert branch(one) == branch(compare(found, nothing))
     assert branch(one) != branch(other)

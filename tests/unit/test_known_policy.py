@@ -22,7 +22,9 @@ tags = []
 
 
 def text(name: str, production: str = "prod", origin: str = "ours") -> str:
-    return TEXT.format(name=name, production=production, origin=origin)
+    said = TEXT.format(name=name, production=production, origin=origin)
+    said = said.replace('mirror = "main"', 'mirror = "old"') if production == "main" else said
+    return said.replace('"theirs"', '"them"') if origin == "theirs" else said
 
 
 @pytest.fixture
@@ -70,6 +72,35 @@ def test_a_git_setting_chooses_the_branch_of_the_policy(repo: Repo) -> None:
     follow(repo, "ours/next", text("Next", production="next"))
     repo.git("config", "carto-fork.production", "next")
     assert opened(repo).policy.name == "Next"
+
+
+def test_a_policy_that_upstream_adds_does_not_become_the_forks(repo: Repo) -> None:
+    """Neither beside a production branch without one, checked out or not, nor beside another."""
+    evil = text("Evil", production="carto/main", origin="theirs")
+    repo.git("remote", "add", "origin", "https://github.com/CartoDB/litellm.git")
+    repo.git("update-ref", "refs/remotes/origin/carto/main", "main")
+    follow(repo, "theirs/carto/main", evil)
+    repo.on("main").commit({policy.POLICY_FILE: evil})
+    for setting in ("", "carto/main", "origin/carto/main"):
+        if setting:
+            repo.git("config", "carto-fork.production", setting)
+        found = opened(repo)
+        assert (found.policy.name, found.draft, found.problem) == ("CARTO", "", None), setting
+
+
+def test_of_two_policies_that_call_themselves_production_a_person_chooses(repo: Repo) -> None:
+    """Upstream's branch is mirrored on the fork, and has a policy that names the mirror."""
+    follow(repo, "ours/main", text("Evil", production="main"))
+    follow(repo, "ours/prod", text("Acme"))
+    problem = opened(repo).problem
+    assert problem and problem.what.startswith("ours/main and ours/prod hold a policy each")
+    for setting in ("prod", "ours/prod"):
+        repo.git("config", "carto-fork.production", setting)
+        assert opened(repo).policy.name == "Acme"
+    follow(repo, "theirs/prod", text("Evil", origin="theirs"))
+    assert opened(repo).policy.name == "Acme"
+    repo.git("config", "carto-fork.production", "prod")
+    assert opened(repo).problem
 
 
 def test_the_checked_out_policy_applies_without_a_production_branch(repo: Repo) -> None:

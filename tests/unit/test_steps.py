@@ -27,6 +27,7 @@ from carto_fork.run.steps import Condition, Journal, Plan, Runner, Step, locked
 from carto_fork.upgrade import request
 from carto_standin.github import GitHub
 from house import procedures
+from workflow import ADOPT
 from world import World, shell
 
 UNTOUCHED = "Nothing of yours was touched."
@@ -653,7 +654,7 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
         "--dry feature --name my-fix",
         "feature --name my-fix",
         "--dry pr --title 'fix: mine'",
-        "--dry adopt",
+        f"--dry {ADOPT}",
         "recover",
     ):
         if line == "recover":

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
 from pathspec import GitIgnoreSpec
 
-from .. import __version__
 from ..fork import branches, records, setup
 from ..fork.fork import Fork, require_production, require_right_urls
 from ..fork.policy import DEFAULT_NAME, POLICY_FILE, Policy, Take, load_policy
@@ -23,16 +24,23 @@ from ..fork.setup import There
 from ..release import contribute
 from ..run import files, git, github
 from ..run.errors import CheckFailed, Refused, Usage
+from ..run.shell import Shell
 from ..run.steps import Condition, Journal, Plan, Step
 from ..run.text import counted
 from . import documents
 
 _PACKAGE = "carto-fork"
-_PINNED = re.compile(rf"{_PACKAGE}\s*==\s*[\w.]+")
-_ORIGIN = f"""\
-# No public index has this package. Give pip one of your own, or name a commit instead:
-# adopt --requirement '{_PACKAGE} @ git+https://HOST/OWNER/{_PACKAGE}@COMMIT'
-"""
+_PINNED = re.compile(
+    rf"({_PACKAGE} ?@ ?)?git\+(https://|ssh://([\w.-]+@)?)[\w.-]+(:\d+)?/[\w./~+-]+@[0-9a-f]{{40}}"
+    rf"|(({_PACKAGE} ?@ ?)?(https|file)://[\w./:~%+-]+\.whl|[\w./+-]+\.whl|{_PACKAGE}==[\w.+]+)"
+    r"(#sha256=[0-9a-f]{64}|( --hash=sha256:[0-9a-f]{64})+)"
+)
+"""What pip can install in one way only: a commit, or a wheel with its hash."""
+_PLACE = f"git+https://HOST/OWNER/{_PACKAGE}@COMMIT"
+_FORMS = (
+    f"a commit, {_PLACE} with all 40 digits, or a wheel, "
+    "https://HOST/carto_fork-VERSION-py3-none-any.whl#sha256=HASH"
+)
 
 BRANCH = re.compile(r"adopt/[0-9a-f]{10}")
 """Branches that `branch` names."""
@@ -76,12 +84,15 @@ def compare(
     """What the fork would be given, against what it has.
 
     draft: the text of its policy, where that is on no branch yet.
-    requirement: what its workflows install; "" keeps what they do, but for an older version.
+    requirement: what its workflows are to install; "" for what they do.
     replace: files that the team changed and that are to be given anew.
     Raises Usage where one of those is no such file, Refused if no rule would keep one.
     """
+    installed = {policy.files.requirements, policy.files.dependencies}
+    # Who says what to install says it of these files; and none that may become another stays.
+    said = installed if requirement or not pinned(read(policy.files.requirements)) else ()
     copies = [
-        _copy(path, text, read(path), replace)
+        _copy(path, text, read(path), {*replace, *said})
         for path, text in texts(policy, read, requirement, draft)
     ]
     if unknown := sorted(set(replace) - {c.path for c in copies if c.state in _GIVEN}):
@@ -94,7 +105,7 @@ def compare(
     return copies
 
 
-def _copy(path: str, after: str, before: str | None, replace: Sequence[str]) -> Copy:
+def _copy(path: str, after: str, before: str | None, replace: Collection[str]) -> Copy:
     if before is None:
         state = State.NEW
     elif _plain(before) == _plain(after):
@@ -135,41 +146,64 @@ def texts(
             text = documents.filled(documents.template(name), values, given)
             yield path, documents.stamped(text, path)
     if files.requirements:
-        line = _requirement(read(files.requirements), requirement)
+        # A program and the dependencies that it was tested with change together.
+        there = pinned(read(files.requirements))
+        line = requirement.replace("#sha256=", " --hash=sha256:") or there
         yield files.requirements, documents.stamped(f"{line}\n", files.requirements)
+        kept = None if requirement or not there else read(files.dependencies)
+        locked = documents.template("adopted/dependencies.txt")
+        yield files.dependencies, kept or documents.stamped(locked, files.dependencies)
     if files.guide:
         yield files.guide, documents.guide(policy)
     if files.process and policy.releases:
         yield files.process, documents.process(policy)
 
 
-def _requirement(there: str | None, asked: str) -> str:
-    """What the workflows install: what was asked for, else what they install already, else this
-    version, with a comment that says where it is to come from."""
-    if asked:
-        if not _is_requirement(asked):
-            raise Usage(
-                f"--requirement is {asked!r}.",
-                then=f"name it as pip does, as in --requirement '{_PACKAGE} @ git+https://…'.",
-            )
-        return asked
-    lines = [line for line in (there or "").splitlines() if line and not line.startswith("#")]
-    if len(lines) == 1 and not _PINNED.fullmatch(lines[0]):
-        return lines[0]
-    return f"{_ORIGIN}{_PACKAGE}=={__version__}"
+def pinned(text: str | None) -> str:
+    """What a file of requirements lets pip install; "" unless that is one thing for ever."""
+    lines = [line for line in (text or "").splitlines() if line and not line.startswith("#")]
+    return lines[0] if len(lines) == 1 and _PINNED.fullmatch(lines[0]) else ""
 
 
-def _is_requirement(text: str) -> bool:
-    """Whether pip takes a line for something to install: a requirement, an address or a file."""
-    if not text.isprintable() or text.startswith("-") or text != text.strip():
-        return False
-    # A line of a file may go on with hashes, and with a comment.
-    wanted = re.split(r"\s+(?=#|--hash=)", text)[0]
-    try:
-        Requirement(wanted)
-    except InvalidRequirement:
-        return bool(re.fullmatch(r"[\w+.-]+://\S+|\.{0,2}/\S+|\S+\.(whl|tar\.gz)", wanted))
-    return True
+def source(sh: Shell) -> str:
+    """What installs the program that runs here, for `--requirement`: what pip noted when it did
+    that, or this checkout's commit; words in capitals if neither is known."""
+    here, found = Path(__file__).resolve().parents[2], ""
+    with suppress(metadata.PackageNotFoundError):
+        itself = metadata.distribution(_PACKAGE)
+        if Path(str(itself.locate_file(""))).resolve() == here:
+            noted = json.loads(itself.read_text("direct_url.json") or "{}")
+            commit = noted.get("vcs_info", {}).get("commit_id")
+            sha256 = noted.get("archive_info", {}).get("hashes", {}).get("sha256")
+            url = noted.get("url")
+            found = f"git+{url}@{commit}" if commit else f"{url}#sha256={sha256}"
+    project = here.parent / "pyproject.toml"
+    if not found and project.is_file() and f'name = "{_PACKAGE}"' in files.read_text(project):
+        url = sh.ask("git -C {here} remote get-url origin", here=here).line
+        found = f"git+{url}@{sh.ask('git -C {here} rev-parse HEAD', here=here).line}"
+    # What lies on this machine is nowhere else.
+    return found if _PINNED.fullmatch(found) and not found.startswith("file:") else _PLACE
+
+
+def missing(sh: Shell, policy: Policy, read: Read) -> str:
+    """What `--requirement` has to name; "" if the fork has it already."""
+    path = policy.files.requirements
+    return "" if not path or pinned(read(path)) else source(sh)
+
+
+def _require_source(s: Session, policy: Policy, read: Read, asked: str) -> None:
+    """Raises Refused unless it is certain what the workflows are to install."""
+    if asked and not _PINNED.fullmatch(asked):
+        raise Refused(
+            f"--requirement is {asked!r}, which may be another program tomorrow.",
+            then=f"name {_FORMS}.",
+        )
+    if not asked and (found := missing(s.sh, policy, read)):
+        raise Refused(
+            "nobody has said where the workflows get this program from. No public index has it, "
+            f"and their jobs hold tokens that write: name {_FORMS}.",
+            then=f"{s.again} --requirement {found}",
+        )
 
 
 def _require_kept(policy: Policy, paths: Sequence[str]) -> None:
@@ -270,7 +304,9 @@ def adopt(
     with s.locked(fork.repository) as held:
         there = contribute.branch_on_origin(s, fork, fork.policy.branches.production, "adopt/*")
         fork, base = contribute.current(s, fork, there, held)
-        copies = _compare(s, fork, base, requirement, replaced)
+        read = _reader(s, fork, base)
+        _require_source(s, fork.policy, read, requirement)
+        copies = compare(fork.policy, read, requirement, replaced, fork.draft)
         _tell(s, copies)
         name = branch(copies)
         due = [copy for copy in copies if copy.due]
@@ -297,7 +333,10 @@ def adopt(
 def _check(s: Session, fork: Fork, requirement: str) -> None:
     """Raises CheckFailed if the fork's copies are behind or missing."""
     require_production(fork)
-    copies = _compare(s, fork, fork.production_commit, requirement)
+    read = _reader(s, fork, fork.production_commit)
+    if requirement:
+        _require_source(s, fork.policy, read, requirement)
+    copies = compare(fork.policy, read, requirement, draft=fork.draft)
     _tell(s, copies)
     if s.json:
         s.print_json({"files": _facts(copies)})
@@ -306,19 +345,13 @@ def _check(s: Session, fork: Fork, requirement: str) -> None:
         raise CheckFailed(
             f"{counted(len(due), 'file')} of the fork's {'is' if len(due) == 1 else 'are'} missing "
             f"or behind: {listed}.",
-            then=s.command("adopt", requirement=requirement),
+            then=s.command("adopt", requirement=requirement or missing(s.sh, fork.policy, read)),
         )
 
 
-def _compare(
-    s: Session, fork: Fork, commit: str, requirement: str, replaced: Sequence[str] = ()
-) -> list[Copy]:
-    """What the fork would be given, against what it has at a commit."""
-
-    def read(path: str) -> str | None:
-        return git.show(s.sh, fork.path, commit, path)
-
-    return compare(fork.policy, read, requirement, replaced, fork.draft)
+def _reader(s: Session, fork: Fork, commit: str) -> Read:
+    """What the fork has at a commit."""
+    return lambda path: git.show(s.sh, fork.path, commit, path)
 
 
 def _facts(copies: Sequence[Copy]) -> list[dict[str, str]]:
@@ -454,7 +487,9 @@ def _write(s: Session, fork: Fork, work: Path, requirement: str, replaced: Seque
     def read(path: str) -> str | None:
         return files.text_below(work, path)
 
-    copies = compare(_policy_in(fork, read), read, requirement, replaced)
+    policy = _policy_in(fork, read)
+    _require_source(s, policy, read, requirement)
+    copies = compare(policy, read, requirement, replaced)
     due = [copy for copy in copies if copy.due]
     paths = [copy.path for copy in due]
     if fork.draft:

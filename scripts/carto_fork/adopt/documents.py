@@ -183,6 +183,12 @@ def values(policy: Policy) -> dict[str, str]:
         "version_file": policy.version_files[0].path if policy.version_files else "",
         "dockerfile": policy.images.dockerfile if policy.images else "",
         "requirements": files.requirements,
+        "requirements_name": PurePosixPath(files.requirements).name,
+        "dependencies": files.dependencies,
+        "dependencies_name": PurePosixPath(files.dependencies).name,
+        # The dependencies by their hashes; then the program itself, and nothing that it asks for.
+        "hashed": "--require-hashes --only-binary :all: --requirement",
+        "alone": "--no-deps --no-build-isolation --requirement",
         "makefile": files.makefile,
         "collection": files.tasks.removesuffix(".py"),
         "guide": PurePosixPath(files.guide).name,

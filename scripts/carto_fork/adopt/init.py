@@ -15,6 +15,7 @@ from ..run import files, git
 from ..run.errors import Refused, Usage
 from ..run.text import printable
 from . import survey
+from .copies import source
 from .guess import Guess, Surety, toml
 from .survey import Asked
 
@@ -62,7 +63,7 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
         if path.absolute() != draft.absolute():
             s.console.row("Next: ", f"mv -i {quote(str(path))} {quote(str(draft))}")
         else:
-            s.console.row("Next: ", s.command("adopt"))
+            s.console.row("Next: ", s.command("adopt", requirement=source(s.sh)))
 
 
 def _require_names(s: Session, asked: Asked) -> None:

@@ -16,7 +16,7 @@ from ..fork.fork import Fork, require_whole_history
 from ..fork.policy import POLICY_FILE, Side, TagUse
 from ..fork.session import Session
 from ..merge import authorship, conflicts
-from ..run import git
+from ..run import git, github
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.text import counted, in_actions, plain, printable
@@ -29,11 +29,12 @@ _EVENTS = ("pull_request", "pull_request_target")
 @dataclass(frozen=True)
 class Range:
     """Commits that would come into the production branch: in the history of `head`, and not in
-    that of `base`. what: what to call them."""
+    that of `base`. what: what to call them. pull: the number of their pull request, if any."""
 
     what: str
     base: str
     head: str
+    pull: str = ""
 
 
 def guard(s: Session, among: str, pre_push: bool) -> None:
@@ -154,6 +155,7 @@ def _pull_request(sh: Shell, fork: Fork) -> Iterator[Range]:
         event = json.loads(Path(os.environ.get("GITHUB_EVENT_PATH", "")).read_bytes())
         pull = event["pull_request"]
         ends = [str(pull[side]["sha"]) for side in ("base", "head")]
+        number = str(pull.get("number", "?"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Refused(
             f"GITHUB_EVENT_PATH tells of no pull request: {error!r}.",
@@ -165,7 +167,7 @@ def _pull_request(sh: Shell, fork: Fork) -> Iterator[Range]:
             then="check out with `fetch-depth: 0` and `ref: "
             "${{ github.event.pull_request.head.sha }}`.",
         )
-    yield Range(f"the pull request from {printable(branch)} to {into}", *ends)
+    yield Range(f"the pull request from {printable(branch)} to {into}", ends[0], ends[1], number)
 
 
 def _here(sh: Shell, fork: Fork, name: str) -> bool:
@@ -227,6 +229,8 @@ class _Commit:
 def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[Finding]:
     """Everything that stands against some commits."""
     repo = fork.path
+    if each.pull:
+        yield from _judges(sh, fork, each)
     brought = _names(sh, repo, each.head, [each.base])
     stable = [commit for commit in upstream.stable if commit in brought]
     other = [commit for commit in upstream.other if commit in brought]
@@ -254,6 +258,31 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     for path, _ in conflicts.markers_left(sh, repo, [each.base, *stable], each.head):
         if path not in told:
             yield Finding("markers", f"{printable(path)} holds conflict markers", path)
+
+
+def _judges(sh: Shell, fork: Fork, each: Range) -> Iterator[Finding]:
+    """Changes that a pull request makes to what decides here, for as long as nobody else who may
+    push to the fork has approved this very commit."""
+    files = fork.policy.files
+    bases = git.merge_bases(sh, fork.path, each.base, each.head)
+    now, *before = (git.tree(sh, fork.path, c) for c in (each.head, each.base, *bases))
+    judges = filter(None, (POLICY_FILE, files.guard, files.dependencies, files.requirements))
+    changed = [p for p in judges if all(tree.get(p) != now.get(p) for tree in before)]
+    if changed and not _approved(sh, fork, each):
+        for path in changed:
+            what = f"{path} decides what is checked here, and this was checked as production has it"
+            what += f"; if {each.head[:10]} is right, somebody else approves it and runs this again"
+            yield Finding("judge", what, path)
+
+
+def _approved(sh: Shell, fork: Fork, each: Range) -> bool:
+    """Whether GitHub says that somebody who may push has approved a pull request's commit."""
+    origin = fork.policy.remotes.origin
+    if not github.can_be_asked(fork.gh, origin.url):
+        return False
+    hub = fork.hub(origin)
+    said = dict(github.reviews(sh, hub, each.pull, each.head))
+    return any(s == "APPROVED" and github.may_push(sh, hub, who) for who, s in said.items())
 
 
 def _heals(sh: Shell, fork: Fork, upstream: _Upstream, commit: _Commit, foreign: set[str]) -> bool:

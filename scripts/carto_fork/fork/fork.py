@@ -158,7 +158,7 @@ def open_fork(sh: Shell, path: Path) -> Fork:
     draft = ""
     try:
         loaded = _known_policy(sh, repository, settings, refs)
-        if loaded is None and (draft := _draft(repository)):
+        if loaded is None and (draft := _draft(sh, repository)):
             loaded = load_policy(draft, f"{POLICY_FILE}, which is on no branch yet")
         return Fork(repository, settings, refs, loaded or load_policy(), draft=draft)
     except Refused as problem:
@@ -170,25 +170,38 @@ def _known_policy(
 ) -> Loaded | None:
     """The policy on the production branch, as far as it is known here; None where none is.
 
-    The policy names the production branch, and the production branch holds the policy. Tried are
-    the branch that git's setting `carto-fork.production` names, the default's, every branch of a
-    remote that a policy on it names, and what is checked out (a job has little else); the first
-    that holds a policy counts. If that names another production branch, it is read there once more.
+    The policy names the production branch, and the production branch holds the policy. Where that
+    is, git's setting `carto-fork.production` says, with the name of its remote or without, or the
+    default. If there is such a branch, no other one counts, whoever put a policy there; else the
+    one branch of a remote that a policy on it names, or what is checked out (a job has little
+    else). If that names another production branch, it is read there once more.
     """
     path, named = repository.path, settings.get("carto-fork.production", [])
     remotes = [key[7:-4] for key in settings if key.startswith("remote.") and key.endswith(".url")]
-    candidates = [
-        *(f"refs/remotes/{remote}/{branch}" for branch in named for remote in remotes),
-        *(f"refs/heads/{branch}" for branch in named),
-        *_production_refs(load_policy().policy),
-    ]
+    default = _production_refs(load_policy().policy)
+    tracked = [f"refs/remotes/{remote}/{branch}" for branch in named for remote in remotes]
+    tracked = [default[0]] if default[0] in tracked else tracked
+    said = [f"refs/remotes/{branch}" for branch in named]
+    candidates = [*said, *tracked, *(f"refs/heads/{branch}" for branch in named), *default]
     wanted = [ref for ref in candidates if ref in refs.objects]
     following = [ref for ref in refs.objects if ref.startswith("refs/remotes/")]
     asked = list(dict.fromkeys([*wanted, *following, "HEAD"]))
     texts = git.contents(sh, path, [f"{ref}:{POLICY_FILE}" for ref in asked])
     there = {ref: text for ref, text in zip(asked, texts, strict=True) if text is not None}
-    ref = next((ref for ref in wanted if ref in there), "") or _self_named(following, there)
-    if not ref and (ref := "HEAD") not in there:
+    holding = [ref for ref in wanted if ref in there]
+    if wanted and not holding:
+        return None
+    holding = holding or list(_self_named(following, there))
+    rivals = [ref for ref in holding if ref in tracked or not wanted]
+    if len({there[ref] for ref in rivals}) > 1 and holding[0] in rivals:
+        both = " and ".join(_short(ref) for ref in rivals[:2])
+        raise Refused(
+            f"{both} hold a policy each, and each calls itself production.",
+            then=f"say once which one is the fork's, with its remote: {git.at(path)} config "
+            f"carto-fork.production {_short(rivals[0])}",
+        )
+    ref = next(iter(holding), "HEAD")
+    if ref not in there:
         return None
     found = policy_at(sh, path, ref, ref)
     production = _production_refs(found.policy)
@@ -200,25 +213,29 @@ def _known_policy(
     return found if text is None else load_policy(text, f"{POLICY_FILE} at {there_ref}")
 
 
-def _self_named(refs: Sequence[str], texts: Mapping[str, str]) -> str:
-    """The first branch of a remote that holds a policy which names that very branch; "" if none
-    does."""
+def _self_named(refs: Sequence[str], texts: Mapping[str, str]) -> Iterator[str]:
+    """The branches of remotes that hold a policy which names that very branch."""
     for ref in refs:
         try:
             found = load_policy(texts[ref]).policy if ref in texts else None
         except Refused:
             continue  # on some branch or other
         if found and ref == _production_refs(found)[0]:
-            return ref
-    return ""
+            yield ref
 
 
-def _draft(repository: Repository) -> str:
-    """The text of the policy that lies at the top of the main work tree; "" if there is none."""
+def _short(ref: str) -> str:
+    return ref.removeprefix("refs/remotes/")
+
+
+def _draft(sh: Shell, repository: Repository) -> str:
+    """The text of the policy that a person has put at the top of the main work tree; "" if there
+    is none, or it came with a commit, which may be anybody's."""
     path = repository.home / POLICY_FILE
     if path.is_symlink() or not path.is_file():  # a link may lead anywhere
         return ""
-    return files.read_text(path)
+    tracked = git.show(sh, repository.home, "HEAD", POLICY_FILE) is not None
+    return "" if tracked else files.read_text(path)
 
 
 def _production_refs(policy: Policy) -> tuple[str, str]:

@@ -359,8 +359,8 @@ class Commands(_Table, frozen=True):
 class Files(_Table, frozen=True):
     """Where the files lie that `adopt` puts into the fork; "" leaves one out.
 
-    sync, release, images, guard: workflows. requirements: what they install. makefile, tasks:
-    ways to call the tasks in a checkout. guide, process: documents.
+    sync, release, images, guard: workflows. requirements: the program that they install.
+    makefile, tasks: ways to call the tasks in a checkout. guide, process: documents.
     """
 
     sync: str = ".github/workflows/fork-upstream-sync.yml"
@@ -374,7 +374,7 @@ class Files(_Table, frozen=True):
     process: str = "docs/FORK_RELEASE_PROCESS.md"
 
     def __post_init__(self) -> None:
-        paths = [path for path in msgspec.structs.astuple(self) if path]
+        paths = [path for path in (*msgspec.structs.astuple(self), self.dependencies) if path]
         for path in paths:
             if not _PATH.fullmatch(path) or ".." in path.split("/"):
                 raise ValueError(f"{path!r} is no path inside the fork")
@@ -390,9 +390,15 @@ class Files(_Table, frozen=True):
             raise ValueError(f"without requirements {first!r} has nothing to install")
 
     @property
+    def dependencies(self) -> str:
+        """What that program needs, beside it."""
+        path = PurePosixPath(self.requirements)
+        return str(path.with_stem(f"{path.stem}-dependencies")) if path.name else ""
+
+    @property
     def paths(self) -> frozenset[str]:
         """All of them."""
-        return frozenset(filter(None, msgspec.structs.astuple(self)))
+        return frozenset(filter(None, (*msgspec.structs.astuple(self), self.dependencies)))
 
 
 class Guide(_Table, frozen=True):

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from shlex import quote
 
-from ..adopt.copies import BRANCH, compare
+from ..adopt.copies import BRANCH, compare, missing
 from ..audit import healing, inventory
 from ..fork import branches
 from ..fork.fork import Fork, open_fork, wrong_urls
@@ -248,23 +248,22 @@ class _Adviser:
                 )
         if fork.draft and not begun:
             yield Advice(
-                self._command("adopt"),
+                self._command("adopt", requirement=missing(self._sh, fork.policy, self._read)),
                 f"{POLICY_FILE} is on no branch yet; this publishes one with all that the "
                 "fork needs.",
             )
 
     def _adopted(self) -> bool:
         """Whether the production branch has all that the fork is given."""
-        fork = self._fork
-
-        def read(path: str) -> str | None:
-            return git.show(self._sh, fork.path, fork.production_commit, path)
-
         try:
-            copies = compare(fork.policy, read, draft=fork.draft)
+            copies = compare(self._fork.policy, self._read, draft=self._fork.draft)
         except Refused:
             return False
         return not any(copy.due for copy in copies)
+
+    def _read(self, path: str) -> str | None:
+        """A file of the production branch."""
+        return git.show(self._sh, self._fork.path, self._fork.production_commit, path)
 
     def _upgrade(self, upgrade: InProgress) -> Iterator[Advice]:
         """How an upgrade that was started goes on. A pull request that a person closed is not

@@ -12,6 +12,7 @@ from urllib.parse import quote as encoded
 
 from packaging.version import Version
 
+from ..adopt.copies import missing, pinned
 from ..ci import notify
 from ..run import git, github
 from ..run.steps import Step
@@ -32,6 +33,19 @@ _SCOPES = ("repo", "workflow")
 # --- The automation ------------------------------------------------------------------------------
 
 
+def _adopt(patient: Patient) -> str:
+    named = missing(patient.sh, patient.fork.policy, patient.text)
+    return patient.command("adopt", requirement=named)
+
+
+def _program(patient: Patient) -> Iterator[Diagnosis]:
+    path = patient.fork.policy.files.requirements
+    if path in patient.files and not pinned(patient.text(path)):
+        what = f"{path} names no commit of the tasks, and no wheel with its hash."
+        cause = "Whoever can move what it names has the tokens of the workflows."
+        yield Diagnosis(Level.BROKEN, what, cause, _adopt(patient))
+
+
 def _workflow(patient: Patient) -> Iterator[Diagnosis]:
     path = patient.fork.policy.files.sync
     if not path:
@@ -40,7 +54,7 @@ def _workflow(patient: Patient) -> Iterator[Diagnosis]:
     if path not in patient.files:
         what = f"{patient.production} has no {path}."
         cause = "No new release is noticed by itself, unless another workflow does it."
-        yield Diagnosis(Level.LOOK, what, cause, patient.command("adopt"))
+        yield Diagnosis(Level.LOOK, what, cause, _adopt(patient))
         return
     slug = patient.hub.slug
     found = patient.ask(f"/actions/workflows/{name}")
@@ -276,6 +290,7 @@ def _gh(patient: Patient) -> Iterator[Diagnosis]:
 
 CHECKS = (
     Check("workflow", "The sync workflow fails, or does not run.", _workflow),
+    Check("program", "The workflows install what others can change.", _program),
     Check("sync-pr", "The pull request of a sync cannot be merged.", _sync_pr),
     Check("slack", "No messages in Slack.", _slack),
     Check("squash-merge", "A sync can land squashed.", _squash_merge),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,25 @@ def _pull(found: dict[str, Any]) -> Pull:
         author=(found.get("author") or {}).get("login", ""),
         body=found["body"],
     )
+
+
+def reviews(sh: Shell, hub: Hub, number: str, commit: str) -> Iterator[tuple[str, str]]:
+    """Who has said what of a pull request's commit, such as APPROVED, the newest last; nothing if
+    GitHub cannot be asked."""
+    words = [hub.gh, "api", "--paginate", f"repos/{hub.slug}/pulls/{number}/reviews?per_page=100"]
+    words += ["--jq", ".[] | [.user.login, .state, .commit_id] | @tsv"]
+    answer = sh.read(words)
+    for line in answer.out.splitlines() if answer.ok else ():
+        who, state, about = line.split("\t")
+        if about == commit and state in ("APPROVED", "CHANGES_REQUESTED", "DISMISSED"):
+            yield who, state
+
+
+def may_push(sh: Shell, hub: Hub, who: str) -> bool:
+    """Whether GitHub says that somebody may push to the repository."""
+    words = [hub.gh, "api", f"repos/{hub.slug}/collaborators/{who}/permission"]
+    answer = sh.read([*words, "--jq", ".permission"])
+    return answer.ok and answer.line in ("admin", "write")
 
 
 def labels(sh: Shell, hub: Hub) -> set[str]:

@@ -1,5 +1,7 @@
 # The tasks that keep this fork on its upstream: `make -f <<makefile>> upgrade-<<key>> TAG=<<tag>>`,
-# or `include <<makefile>>` in a Makefile. They need `pip install --requirement <<requirements>>`.
+# or `include <<makefile>>` in a Makefile. They need
+#   pip install <<hashed>> <<dependencies>>
+#   pip install <<alone>> <<requirements>>
 # Variables: TAG, a release of upstream's; ARGS, more options, split at blanks.
 
 <<key>>_targets := $(addsuffix -<<key>>,setup status next doctor sync-main upgrade resolve verify \
