@@ -36,7 +36,7 @@ from invoke.context import Context
 
 from carto_fork.adopt import guess, survey
 from carto_fork.audit import fates, verify
-from carto_fork.audit.fates import Change, Fate
+from carto_fork.audit.fates import Fate
 from carto_fork.audit.verify import Verification
 from carto_fork.fork import policy
 from carto_fork.fork.fork import Fork, open_fork
@@ -44,7 +44,7 @@ from carto_fork.fork.policy import Side, Take
 from carto_fork.merge import authorship, decisions, hunks, resolve
 from carto_fork.merge.conflicts import foresee, markers_left
 from carto_fork.merge.decisions import Decision, Knowledge
-from carto_fork.merge.hunks import Conflict, Hunk
+from carto_fork.merge.hunks import Change, Conflict, Hunk
 from carto_fork.run import git
 from carto_fork.run.shell import Shell
 from carto_fork.run.text import lines_of

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from pathspec import GitIgnoreSpec
 
 from carto_fork.merge import authorship
 from carto_fork.merge.hunks import Commit, Customisations
@@ -253,6 +254,24 @@ def test_commits_are_found_by_path_and_otherwise_by_line(
     repo.commit({"g": TEXT + OTHER}, "two")
     repo.commit({"h": FORK}, "three")
     assert [commit.subject for commit in read(repo).of(paths, lines)] == expected
+
+
+def test_lines_of_generated_files_and_of_those_that_only_the_fork_had_are_not_read(
+    repo: Repo,
+) -> None:
+    """A file that the fork may have renamed is read, and so is all that is asked for by name."""
+    repo.commit({"lib/x": FORK, "own": TEXT + "own_line(of_the_fork)\n"}, "vendor")
+    repo.commit({"f": TEXT + OTHER, "dist/a": "built(by_a_tool)\n"}, "change")
+    repo.commit({"g": None, "lib/g": TEXT + "renamed_and = changed(too)\n"}, "rename")
+    own = read(repo)
+    ours, known = {"f", "lib/g", "lib/x", "own", "dist/a"}, {"f", "g", "dist/a"}
+    rest = authorship.telling(own, ours, known, GitIgnoreSpec.from_lines(["/dist/"]))
+    assert subjects(rest.lines) == {
+        OTHER.strip(): ["change"],
+        "renamed_and = changed(too)": ["rename"],
+    }
+    assert rest.paths == own.paths
+    assert subjects(authorship.within(rest, {"lib/x"}).lines) == {FORK.strip(): ["vendor"]}
 
 
 # --- Squashed syncs ------------------------------------------------------------------------------

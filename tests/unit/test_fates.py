@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from carto_fork.audit.fates import Account, Change, Fate, account
+from carto_fork.audit.fates import Account, Fate, account
+from carto_fork.merge.hunks import Change
 from carto_fork.run.text import substantive
 
 KEPT, ABSORBED, LOST, SUPERSEDED = Fate.KEPT, Fate.ABSORBED, Fate.LOST, Fate.SUPERSEDED

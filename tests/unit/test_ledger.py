@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carto_fork.audit import ledger
-from carto_fork.audit.fates import Account, Change, Fate
+from carto_fork.audit.fates import Account, Fate
 from carto_fork.audit.ledger import Entry, Ledger
 from carto_fork.fork import policy
 from carto_fork.fork.policy import Kind, Policy, Rule, Side, Take
 from carto_fork.fork.records import Drop
 from carto_fork.merge import authorship
-from carto_fork.merge.hunks import Commit
+from carto_fork.merge.hunks import Change, Commit
 from repository import Content, Files, Link, Program, Repo, Submodule
 from world import shell
 

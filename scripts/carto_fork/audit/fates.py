@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import accumulate
 
+from ..merge.hunks import Change
 from ..run.text import substantive
 
 _COMMENT = re.compile(r"\s+(#|//|--)\s.*")
@@ -27,21 +28,6 @@ class Fate(Enum):
     SUPERSEDED = "superseded"
     DROPPED = "dropped on purpose"
     LOST = "lost"
-
-
-@dataclass(frozen=True)
-class Change:
-    """A hunk: what one side did to a file since the common ancestor.
-
-    before, line: where it is in the ancestor's file and in that side's, from 1; git names the line
-        above where nothing is.
-    removed, added: lines without line ends.
-    """
-
-    before: int
-    line: int
-    removed: tuple[str, ...] = ()
-    added: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

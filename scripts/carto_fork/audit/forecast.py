@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from pathspec import GitIgnoreSpec
-
 from ..fork.fork import Fork
 from ..fork.releases import here, newest_here, offered
 from ..fork.session import Session
@@ -108,7 +106,7 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
     """The forecast for one release."""
     repo, production = fork.path, fork.production_commit
     theirs = fork.refs.commits[f"refs/tags/{tag.name}"]
-    generated = GitIgnoreSpec.from_lines(p for rule in fork.policy.units for p in rule.paths)
+    generated = fork.policy.generated
     with ThreadPoolExecutor(max_workers=3) as pool:
         # Git is at the merge as things are while it is found out whether ancestry is lost.
         foresee = partial(conflicts.foresee, sh, repo, theirs=theirs, unread=generated.match_file)

@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pathspec import GitIgnoreSpec
-
 from ..fork import records
 from ..fork.fork import Fork, require_production, require_remotes
 from ..fork.policy import POLICY_FILE, Feature, Policy, Side
@@ -150,7 +148,7 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
     still there, with files and lines that only the fork has."""
     production = git.tree(sh, fork.path, known.healed)
     upstream = git.tree(sh, fork.path, known.tip)
-    units = GitIgnoreSpec.from_lines(path for rule in fork.policy.units for path in rule.paths)
+    units = fork.policy.generated
     own_files = _OWN_FILES | fork.policy.files.paths
     by_commit: dict[Commit, list[str]] = defaultdict(list)
     for path, commits in known.own.paths.items():
@@ -159,7 +157,8 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
             for commit in commits:
                 by_commit[commit].append(path)
     wrote: dict[Commit, set[str]] = defaultdict(set)
-    for line, commits in known.own.lines.items():
+    changed_there = {path for paths in by_commit.values() for path in paths}
+    for line, commits in authorship.within(known.own, changed_there).lines.items():
         for commit in commits:
             wrote[commit].add(line)
     manifest = {feature.name for feature in fork.policy.feature}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +12,14 @@ from pathspec import GitIgnoreSpec
 
 from ..fork.policy import Kind, Policy, Rule, Side, Take
 from ..fork.records import Drop
-from ..merge.hunks import Commit, Customisations
+from ..merge import authorship
+from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.git import Tree
 from ..run.shell import Shell
 from ..run.text import VERSION_LINE, substantive
 from . import fates
-from .fates import Account, Change, Fate
+from .fates import Account, Fate
 
 
 @dataclass(frozen=True)
@@ -139,6 +139,7 @@ def read(
             and not written.is_unit(f.mine or f.base)
         ]
         contents = _Contents(sh, repo, open_, (b, m, o, r))
+        in_them = authorship.within(own, {name for f in open_ for name in (f.mine, f.base)})
         for file in open_:
             for account, what in contents.accounts(file):
                 entry = Entry(side, file.mine or file.base, file.result, account, what)
@@ -148,7 +149,7 @@ def read(
                     touched = own.of(names, (*change.added, *change.removed))
                     if not touched:
                         continue
-                    wrote = own.behind((*account.missing, *account.back))
+                    wrote = in_them.behind((*account.missing, *account.back))
                     here = [commit for commit in wrote if commit in touched]
                     entry = replace(entry, commits=tuple(here or touched))
                 contested = o.get(file.other) != b.get(file.base)
@@ -202,7 +203,7 @@ class _Contents:
         names = {entry[1] for entries in versions for entry in entries if entry}
         self._texts = git.blobs(sh, repo, names)
         pairs = [(v[0], v[side]) for v in versions for side in (1, 2)]
-        self._changes = _changes(
+        self._changes = authorship.changes(
             sh,
             repo,
             [(a and a[1], b and b[1]) for a, b in pairs if _SUBMODULE not in _modes(a, b)],
@@ -246,53 +247,6 @@ def _modes(*entries: tuple[str, str] | None) -> set[str]:
 def _kind(*entries: tuple[str, str] | None) -> str:
     modes = _modes(*entries)
     return "submodule" if _SUBMODULE in modes else "link" if _SYMLINK in modes else "binary"
-
-
-_HEAD = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
-_INDEX = re.compile(r"index ([0-9a-f]{40})\.\.([0-9a-f]{40})")
-
-_Pair = tuple[str | None, str | None]
-
-
-def _changes(sh: Shell, repo: Path, pairs: Sequence[_Pair]) -> dict[_Pair, list[Change]]:
-    """The hunks between pairs of versions of a file; None stands for no file."""
-    empty = git.empty_blob(sh, repo)
-    wanted = list(dict.fromkeys((old or empty, new or empty) for old, new in pairs if old != new))
-    if not wanted:
-        return {}
-    one, other = (git.make_tree(sh, repo, (pair[i] for pair in wanted)) for i in (0, 1))
-    words = ["git", "-C", str(repo), "diff-tree", "-r", "-p", "-U0", "--no-renames"]
-    words += ["--full-index", "--no-color", "--no-ext-diff", "--no-textconv"]
-    words += ["--inter-hunk-context=0", "--diff-algorithm=histogram", one, other]
-    found = parse(git.checked(sh.read(words), "changes").out)
-    return {
-        (old, new): found.get((old or empty, new or empty), []) for old, new in pairs if old != new
-    }
-
-
-def parse(patch: str) -> dict[tuple[str, str], list[Change]]:
-    """The hunks of a patch without context, by the object names of old and new version."""
-    found: dict[tuple[str, str], list[Change]] = {}
-    changes: list[Change] = []
-    lines = iter(patch.split("\n"))
-    for line in lines:
-        if head := _HEAD.match(line):
-            removed = _body(lines, 1 if head[2] is None else int(head[2]))
-            added = _body(lines, 1 if head[4] is None else int(head[4]))
-            changes.append(Change(int(head[1]), int(head[3]), removed, added))
-        elif index := _INDEX.match(line):
-            changes = found.setdefault((index[1], index[2]), [])
-    return found
-
-
-def _body(lines: Iterator[str], count: int) -> tuple[str, ...]:
-    body: list[str] = []
-    while len(body) < count:
-        line = next(lines)
-        # "\ No newline at end of file" belongs to the line before it.
-        if not line.startswith("\\"):
-            body.append(line[1:])
-    return tuple(body)
 
 
 class _Explanations:

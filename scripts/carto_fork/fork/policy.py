@@ -471,6 +471,11 @@ class Policy(_Table, frozen=True):
         """The rules for what is generated: it is upstream's as a whole, or not at all."""
         return tuple(rule for rule in self.rules if rule.whole and rule.take is Take.UPSTREAM)
 
+    @property
+    def generated(self) -> GitIgnoreSpec:
+        """The paths of what is generated."""
+        return GitIgnoreSpec.from_lines(path for rule in self.units for path in rule.paths)
+
     def values(self) -> dict[str, str]:
         """What the placeholders in the procedures' templates stand for, as far as it says."""
         remotes, branches = self.remotes, self.branches

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+
+from pathspec import GitIgnoreSpec
 
 from ..fork import records
 from ..fork.fork import Fork
 from ..run import git
 from ..run.shell import Answer, Shell
 from ..run.text import substantive
+from . import hunks
 from .hunks import Commit, Customisations
 
 MOST_PATHS = 20
@@ -38,7 +41,7 @@ def read(
     """
     log = list(_log(sh, repo, ours, upstream))
     suspects = [
-        (commit, changed)
+        (commit, list(changed))
         for commit, parents, changed in log
         if len(parents) == 1
         and (
@@ -47,12 +50,12 @@ def read(
         )
     ]
     squashed = _bringing_upstreams_work(sh, repo, suspects, upstream)
-    own = [entry for entry in log if entry[0] not in squashed]
+    own = {commit: changed for commit, _, changed in log if commit not in squashed}
     paths: dict[str, list[Commit]] = defaultdict(list)
-    for commit, _, changed in own:
+    for commit, changed in own.items():
         for path in changed:
             paths[path].append(commit)
-    return Customisations(paths, _Lines(sh, repo, [commit for commit, _, _ in own]), squashed)
+    return Customisations(paths, _Lines(sh, repo, own), squashed)
 
 
 def of_fork(sh: Shell, fork: Fork, ours: str, *theirs: str) -> Customisations:
@@ -63,7 +66,31 @@ def of_fork(sh: Shell, fork: Fork, ours: str, *theirs: str) -> Customisations:
     upstream = tuple(dict.fromkeys([*theirs, *fork.upstream_tips]))
     files = fork.policy.version_paths
     key = ("own", fork.path, ours, frozenset(upstream), files)
-    return sh.once(key, lambda: read(sh, fork.path, ours, upstream, files))
+    return sh.once(key, lambda: _read_of_fork(sh, fork, ours, upstream))
+
+
+def _read_of_fork(sh: Shell, fork: Fork, ours: str, upstream: Sequence[str]) -> Customisations:
+    own = read(sh, fork.path, ours, upstream, fork.policy.version_paths)
+    if not own.paths:
+        return own
+    bases = git.merge_bases(sh, fork.path, ours, upstream[0])
+    known = {p for commit in (upstream[0], *bases) for p in git.tree(sh, fork.path, commit)}
+    return telling(own, git.tree(sh, fork.path, ours).keys(), known, fork.policy.generated)
+
+
+def telling(
+    own: Customisations, ours: Set[str], known: Set[str], generated: GitIgnoreSpec
+) -> Customisations:
+    """The same without the lines of what is generated and of files that only the fork ever had:
+    they cannot be confused with upstream's lines, and a vendored tree has millions.
+
+    ours, known: the fork's files and upstream's. generated: what is.
+    """
+    if not isinstance(own.lines, _Lines):
+        return own
+    unread = own.lines.only(ours, known)
+    unread.update(generated.match_files(own.paths.keys() - unread))
+    return replace(own, lines=own.lines.of_files(lambda path: path not in unread))
 
 
 def newest(
@@ -75,32 +102,51 @@ def newest(
     return tuple(commit for commit, _, _ in _commits(answer))
 
 
-_LOG = ["log", "--no-merges", "--no-show-signature", "--no-color", "--no-renames", "-z"]
-_LOG += ["--name-only", "--date=short", "--format=%x00%H%x00%P%x00%ad%x00%s"]
+_Versions = tuple[str | None, str | None]
+"""The object names of a file before and after a commit; None if it has no such file, or no
+text: a submodule."""
+
+_Changed = Mapping[str, _Versions]
+"""The paths that a commit changed."""
+
+_LOG = ["log", "--no-merges", "--no-show-signature", "--no-color", "--no-renames", "-z", "--root"]
+_LOG += ["--raw", "--no-abbrev", "--date=short", "--format=%x00%H%x00%P%x00%ad%x00%s"]
 
 
 def _log(
     sh: Shell, repo: Path, ours: str, upstream: Sequence[str]
-) -> Iterable[tuple[Commit, list[str], list[str]]]:
-    """The commits with their parents and the paths that they changed, newest first."""
+) -> Iterator[tuple[Commit, list[str], _Changed]]:
+    """The commits with their parents and what they changed, newest first."""
     words = ["git", "-C", str(repo), *_LOG, ours, "--not", *upstream, "--"]
     return _commits(sh.read(words))
 
 
-def _commits(answer: Answer) -> Iterator[tuple[Commit, list[str], list[str]]]:
+def _commits(answer: Answer) -> Iterator[tuple[Commit, list[str], _Changed]]:
     fields = git.checked(answer, "commits").out.split("\0")[:-1]
     start = 0
     while start < len(fields):
         name, parents, day, subject = fields[start + 1 : start + 5]
         # No path is empty: an empty field stands before each commit.
         end = start + 5
+        changed = {}
         while end < len(fields) and fields[end]:
-            end += 1
-        changed = fields[start + 5 : end]
-        # The first path follows the message's line end.
-        changed[:1] = [path.removeprefix("\n") for path in changed[:1]]
+            changed[fields[end + 1]] = _versions(fields[end])
+            end += 2
         yield Commit(name, day, subject), parents.split(), changed
         start = end
+
+
+def _versions(raw: str) -> _Versions:
+    """Both versions that a line of ``--raw`` names."""
+    modes, names = raw.lstrip("\n:").split()[:2], raw.split()[2:4]
+    before, after = (
+        name if mode.strip("0") and mode != _SUBMODULE else None
+        for mode, name in zip(modes, names, strict=True)
+    )
+    return before, after
+
+
+_SUBMODULE = "160000"
 
 
 _Suspect = tuple[Commit, Sequence[str]]
@@ -176,10 +222,17 @@ def _sample(items: Sequence[str], most: int) -> Sequence[str]:
 def about(own: Customisations, paths: Iterable[str]) -> Customisations:
     """The same, for questions about some paths alone: it holds the lines of files of their kinds
     only, which is much less to read. A file may have been renamed, but hardly to another kind."""
-    suffixes = sorted({Path(path).suffix for path in paths})
+    suffixes = {Path(path).suffix for path in paths}
     if not isinstance(own.lines, _Lines) or not all(map(_KIND.fullmatch, suffixes)):
         return own
-    return replace(own, lines=own.lines.of_files([f":(top)*{suffix}" for suffix in suffixes]))
+    return replace(own, lines=own.lines.of_files(lambda path: Path(path).suffix in suffixes))
+
+
+def within(own: Customisations, paths: Set[str]) -> Customisations:
+    """The same, with all lines that were written in some files, and no others."""
+    if not isinstance(own.lines, _Lines):
+        return own
+    return replace(own, lines=own.lines.of_files(paths.__contains__, everywhere=True))
 
 
 _KIND = re.compile(r"\.[a-z]{1,4}")
@@ -189,39 +242,110 @@ _KIND = re.compile(r"\.[a-z]{1,4}")
 class _Lines(Mapping[str, Sequence[Commit]]):
     """Every line that some commits added or removed; read when somebody asks for one.
 
-    patterns: of git's, for the files in question; none for all.
+    own: the commits, newest first, and what they changed. wanted: the files in question.
     """
 
     def __init__(
-        self, sh: Shell, repo: Path, own: Sequence[Commit], patterns: Sequence[str] = ()
+        self,
+        sh: Shell,
+        repo: Path,
+        own: Mapping[Commit, _Changed],
+        wanted: Callable[[str], bool] = lambda path: True,
     ) -> None:
-        self._sh, self._repo, self._own, self._patterns = sh, repo, own, patterns
+        self._sh, self._repo, self._all, self._wanted = sh, repo, own, wanted
 
-    def of_files(self, patterns: Sequence[str]) -> _Lines:
-        return _Lines(self._sh, self._repo, self._own, patterns)
+    def of_files(self, wanted: Callable[[str], bool], everywhere: bool = False) -> _Lines:
+        """The lines of those of the files that are wanted; everywhere: of all files."""
+        before = self._wanted
+        both = wanted if everywhere else lambda path: before(path) and wanted(path)
+        return _Lines(self._sh, self._repo, self._all, both)
+
+    def only(self, ours: Set[str], known: Set[str]) -> set[str]:
+        """The files that nobody but the fork ever had: its commits added them, or they are among
+        `ours` where upstream has no directory.
+
+        known: upstream's files. One that went in the same commit may have been renamed.
+        """
+        own = ours - known
+        directories = {path.rpartition("/")[0] for path in known}
+        for path in [*directories]:
+            while path := path.rpartition("/")[0]:
+                directories.add(path)
+        found: set[str] = set()
+        doubtful: set[str] = set()
+        for changed in self._all.values():
+            renames = any(path in known and not after for path, (_, after) in changed.items())
+            for path, (before, _) in changed.items():
+                if path not in known and not before:
+                    (doubtful if renames else found).add(path)
+                elif path in own and path.rpartition("/")[0] not in directories:
+                    found.add(path)
+        return found - doubtful
 
     @cached_property
-    def _found(self) -> dict[str, list[Commit]]:
-        lines: dict[str, list[Commit]] = defaultdict(list)
-        words = ["git", "-C", str(self._repo), "diff-tree", "--stdin", "--root", "-r", "-M", "-p"]
-        words += ["-U0", "--no-color", "--no-ext-diff", "--no-textconv", "--", *self._patterns]
-        answer = self._sh.read(words, feed=(commit.name for commit in self._own))
-        named = {commit.name: commit for commit in self._own}
-        commit, inside = None, 0
-        for line in git.checked(answer, "fork's changes").out.split("\n"):
-            if line.startswith("\\"):
-                continue  # no newline at end of file
-            if inside:
-                inside -= 1
-                text = line[1:].strip()
-                known = text in lines or substantive(text)
-                if commit and known and commit not in lines[text][-1:]:
-                    lines[text].append(commit)
-            elif line in named:
-                commit = named[line]
-            elif line.startswith("@@") and (head := _HEAD.match(line)):
-                inside = sum(1 if count is None else int(count) for count in head.groups())
-        return dict(lines)
+    def _own(self) -> Mapping[Commit, _Changed]:
+        return {
+            commit: {path: v for path, v in changed.items() if self._wanted(path)}
+            for commit, changed in self._all.items()
+        }
+
+    @cached_property
+    def _found(self) -> Mapping[str, Sequence[Commit]]:
+        wrote: dict[_Versions, list[Commit]] = defaultdict(list)
+        for commit, versions in self._compared():
+            wrote[versions].append(commit)
+        lines: dict[str, list[Commit]] = {}
+        pairs = list(wrote)
+        for start in range(0, len(pairs), _AT_ONCE):
+            found = changes(self._sh, self._repo, pairs[start : start + _AT_ONCE])
+            for versions, made in found.items():
+                for text in {line.strip() for x in made for line in (*x.removed, *x.added)}:
+                    if text in lines:
+                        lines[text] = [*lines[text], *wrote[versions]]
+                    elif substantive(text):
+                        lines[text] = wrote[versions]
+        age = {commit: number for number, commit in enumerate(self._own)}
+        return {
+            line: sorted(set(commits), key=age.__getitem__) if len(commits) > 1 else commits
+            for line, commits in lines.items()
+        }
+
+    def _compared(self) -> Iterator[tuple[Commit, _Versions]]:
+        """What each commit changed; what it renamed is compared with what that was before."""
+        renamed = self._renamed()
+        for commit, changed in self._own.items():
+            origins = {
+                new: old
+                for old, new in renamed.get(commit.name, ())
+                if {old, new} <= changed.keys()
+            }
+            for path, (before, after) in changed.items():
+                if path in origins:
+                    yield commit, (changed[origins[path]][0], after)
+                elif path not in origins.values():
+                    yield commit, (before, after)
+
+    def _renamed(self) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """Old and new path of what commits renamed, by their names."""
+        asked = [
+            commit.name
+            for commit, changed in self._own.items()
+            if any(not before for before, _ in changed.values())
+            and any(not after for _, after in changed.values())
+        ]
+        if not asked:
+            return {}
+        words = ["git", "-C", str(self._repo), "diff-tree", "--stdin", "--root", "-r", "-M"]
+        words += ["--raw", "--diff-filter=CR", "-z"]
+        fields = iter(git.checked(self._sh.read(words, feed=asked), "renamed files").fields())
+        renamed: dict[str, list[tuple[str, str]]] = {}
+        found: list[tuple[str, str]] = []
+        for field in fields:
+            if field.startswith(":"):
+                found.append((next(fields), next(fields)))
+            else:
+                found = renamed.setdefault(field, [])
+        return renamed
 
     def __getitem__(self, line: str) -> Sequence[Commit]:
         return self._found[line]
@@ -233,7 +357,26 @@ class _Lines(Mapping[str, Sequence[Commit]]):
         return len(self._found)
 
 
-_HEAD = re.compile(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
+_AT_ONCE = 2000
+"""So many files are compared at once: what they have may be much."""
+
+
+def changes(
+    sh: Shell, repo: Path, pairs: Sequence[_Versions]
+) -> dict[_Versions, list[hunks.Change]]:
+    """The hunks between pairs of versions of a file."""
+    empty = git.empty_blob(sh, repo)
+    wanted = list(dict.fromkeys((old or empty, new or empty) for old, new in pairs if old != new))
+    if not wanted:
+        return {}
+    one, other = (git.make_tree(sh, repo, (pair[i] for pair in wanted)) for i in (0, 1))
+    words = ["git", "-C", str(repo), "diff-tree", "-r", "-p", "-U0", "--no-renames"]
+    words += ["--full-index", "--no-color", "--no-ext-diff", "--no-textconv"]
+    words += ["--inter-hunk-context=0", "--diff-algorithm=histogram", one, other]
+    found = hunks.parse_patch(git.checked(sh.read(words), "changes").out)
+    return {
+        (old, new): found.get((old or empty, new or empty), []) for old, new in pairs if old != new
+    }
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,50 @@ class Customisations:
 
 
 @dataclass(frozen=True)
+class Change:
+    """A hunk: what one side did to a file since the common ancestor.
+
+    before, line: where it is in the ancestor's file and in that side's, from 1; git names the line
+        above where nothing is.
+    removed, added: lines without line ends.
+    """
+
+    before: int
+    line: int
+    removed: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+
+
+_HEAD = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
+_INDEX = re.compile(r"index ([0-9a-f]{40})\.\.([0-9a-f]{40})")
+
+
+def parse_patch(patch: str) -> dict[tuple[str, str], list[Change]]:
+    """The hunks of a patch without context, by the object names of old and new version."""
+    found: dict[tuple[str, str], list[Change]] = {}
+    changes: list[Change] = []
+    lines = iter(patch.split("\n"))
+    for line in lines:
+        if head := _HEAD.match(line):
+            removed = _body(lines, 1 if head[2] is None else int(head[2]))
+            added = _body(lines, 1 if head[4] is None else int(head[4]))
+            changes.append(Change(int(head[1]), int(head[3]), removed, added))
+        elif index := _INDEX.match(line):
+            changes = found.setdefault((index[1], index[2]), [])
+    return found
+
+
+def _body(lines: Iterator[str], count: int) -> tuple[str, ...]:
+    body: list[str] = []
+    while len(body) < count:
+        line = next(lines)
+        # "\ No newline at end of file" belongs to the line before it.
+        if not line.startswith("\\"):
+            body.append(line[1:])
+    return tuple(body)
+
+
+@dataclass(frozen=True)
 class Stage:
     """One side's version of a file: git's mode and object name."""
 
