@@ -20,8 +20,8 @@ from pathlib import Path
 
 import invoke.main
 
-from carto_fork import program as installed
 from carto_fork.tasks import namespace
+from carto_fork.tasks import program as installed
 
 INVOKE = str(Path(invoke.main.__file__).with_name("__main__.py"))
 """The program's file where `python -m invoke` was typed."""
@@ -49,7 +49,7 @@ def run(argv: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> Ended
 
     An exception that would end a process with a traceback is raised.
     """
-    program = invoke.main.program if argv[0] == INVOKE else installed.program
+    program = invoke.main.program if argv[0] == INVOKE else installed
     out, err = _stream("strict"), _stream("backslashreplace")
     with _a_process_of_its_own(cwd, environment):
         sys.argv = [*argv]

@@ -210,7 +210,7 @@ class Actions:
         number = len(list(self.world.place.glob("actions*")))
         self.place = self.world.place / f"actions{number or ''}"
         (self.place / "bin").mkdir(parents=True)
-        start = "from carto_fork.program import main; main()"
+        start = "from carto_fork.tasks import program; program.run()"
         tasks = f"exec {sys.executable} -c '{start}' \"$@\""
         log = self.place / "installed"
         installed = f'echo "$@" >>{log}; for file; do :; done; cat "$file" >>{log}'

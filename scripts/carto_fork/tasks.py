@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 
-from .declare import task
+from . import __version__
+from .program import TaskProgram, task
 
 if TYPE_CHECKING:
     from .fork.session import Session
@@ -567,3 +568,6 @@ def sandbox(s: Session, path: str = ".sandbox", tour: bool = False) -> None:
 
 
 namespace = Collection.from_module(sys.modules[__name__], auto_dash_names=True)
+program = TaskProgram(
+    name="carto-fork", binary="carto-fork", version=__version__, namespace=namespace
+)

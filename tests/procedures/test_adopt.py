@@ -308,7 +308,7 @@ def programs(world: World) -> str:
     """A PATH on which `carto-fork` and `invoke` are this checkout's."""
     place = world.place / "bin"
     place.mkdir()
-    starts = {"carto-fork": "carto_fork.program", "invoke": "invoke.main"}
+    starts = {"carto-fork": "carto_fork.tasks", "invoke": "invoke.main"}
     for name, module in starts.items():
         lines = [f"#!{sys.executable}", "import sys", f"sys.path.insert(0, {str(SCRIPTS)!r})"]
         lines += [f"from {module} import program", "program.run()", ""]

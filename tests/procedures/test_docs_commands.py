@@ -126,7 +126,7 @@ def reader(world: World, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> Wor
         (environment / stamp).touch()
     plain = shlex.join(INVOKE)
     ours = shlex.join([*INVOKE, "--search-root", str(ROOT)])
-    body = "import sys; sys.argv[0] = 'carto-fork'; from carto_fork.program import main; main()"
+    body = "from carto_fork.tasks import program, sys; sys.argv[0] = 'carto-fork'; program.run()"
     installed = shlex.join([sys.executable, "-c", body])
     make = shutil.which("make", path="/usr/local/bin:/usr/bin:/bin")
     scripts = {

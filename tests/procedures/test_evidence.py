@@ -385,7 +385,9 @@ def test_a_change_lost_after_the_merge_stops_the_upgrade_until_it_is_fixed(
 def test_the_drop_advice_names_the_program_as_it_was_typed(prepared: World) -> None:
     changed(prepared, {ROUTER: (AFFINITY, "")})
     typed = "/opt/bin/carto-fork"
-    start = f"import sys; sys.argv[0] = {typed!r}; from carto_fork.program import main; main()"
+    start = (
+        f"import sys; sys.argv[0] = {typed!r}; from carto_fork.tasks import program; program.run()"
+    )
     words = [sys.executable, "-c", start, *UPGRADE.split()]
     done = prepared.call(words, PYTHONPATH=str(ROOT / "scripts"))
     assert done.code == 4

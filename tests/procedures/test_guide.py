@@ -562,7 +562,7 @@ def test_bash_completes_tasks_and_options(
     [source] = re.findall(rf"^(source <\({program} .*bash.*)$", text, re.MULTILINE)
     beside = tmp_path / "bin"
     beside.mkdir()
-    body = "import sys; sys.argv[0] = 'carto-fork'; from carto_fork.program import main; main()"
+    body = "from carto_fork.tasks import program, sys; sys.argv[0] = 'carto-fork'; program.run()"
     scripts = {
         "invoke": shlex.join(INVOKE),
         "carto-fork": f"env PYTHONPATH={ROOT}/scripts {shlex.join([sys.executable, '-c', body])}",

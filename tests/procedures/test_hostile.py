@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 import tomli
 
-from carto_fork.run.secrets import withheld
+from carto_fork.run.text import withheld
+from carto_fork.sandbox.build import upstream_and_fork
 from carto_fork.sandbox.history import Change, History, Revision
-from carto_fork.sandbox.litellm import upstream_and_fork
 from world import (
     INVOKE,
     ROOT,

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from carto_fork.sandbox.build import upstream_and_fork
 from carto_fork.sandbox.history import Change, Revision
-from carto_fork.sandbox.litellm import upstream_and_fork
 from world import INVOKE, ROOT, Done, World, build_template, outcome, slow_but, usual
 
 TAG = "v1.76.5"
@@ -71,7 +71,7 @@ def test_an_upgrade_runs_from_the_checkout_of_the_tasks(
 def test_each_way_in_is_a_process_that_names_itself(world: World, way: str) -> None:
     """The same task, and a next command that can be typed in the same place."""
     programs, root = Path(sys.executable).parent, str(ROOT)
-    carto_fork = [sys.executable, "-c", "from carto_fork.program import main; main()"]
+    carto_fork = [sys.executable, "-c", "from carto_fork.tasks import program; program.run()"]
     words, named = {
         "invoke -r": ([str(programs / "invoke"), "-r", root], f"invoke -r {root} "),
         "python -m invoke": ([*INVOKE, "--search-root", root], "invoke "),

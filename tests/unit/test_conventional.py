@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from carto_fork.fork.commits import Conventional, bump_for, parse, raised
+from carto_fork.fork.tags import Conventional, bump_for, conventional, raised
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ from carto_fork.fork.commits import Conventional, bump_for, parse, raised
     ],
 )
 def test_a_conventional_subject_is_parsed(subject: str, change: Conventional) -> None:
-    assert parse(subject) == change
+    assert conventional(subject) == change
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_conventional_subject_is_parsed(subject: str, change: Conventional) ->
     ],
 )
 def test_an_unconventional_subject_is_not_parsed(subject: str) -> None:
-    assert parse(subject) is None
+    assert conventional(subject) is None
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,13 @@ def test_an_unconventional_subject_is_not_parsed(subject: str) -> None:
     ],
 )
 def test_a_breaking_change_footer_is_recognised(body: str, breaking: bool) -> None:
-    found = parse("fix: x", body)
+    found = conventional("fix: x", body)
     assert found and found.breaking is breaking
 
 
 @given(st.text())
 def test_any_text_can_be_parsed_without_an_error(text: str) -> None:
-    found = parse(text, text)
+    found = conventional(text, text)
     assert found is None or (found.type and found.pull >= 0)
 
 
@@ -72,7 +72,7 @@ def test_any_text_can_be_parsed_without_an_error(text: str) -> None:
     ],
 )
 def test_the_largest_change_decides_the_version_bump(subjects: list[str], part: str) -> None:
-    assert bump_for(map(parse, subjects)) == part
+    assert bump_for(map(conventional, subjects)) == part
 
 
 def test_a_version_is_raised() -> None:

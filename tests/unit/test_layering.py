@@ -13,9 +13,8 @@ INVOKE = {
     "run.errors": {"invoke.exceptions"},
     "run.shell": {"invoke.context", "invoke.runners"},
     "fork.session": {"invoke.context"},
-    "declare": {"invoke.context", "invoke.tasks"},
     "tasks": {"invoke.collection"},
-    "program": {"invoke.exceptions", "invoke.program"},
+    "program": {"invoke.context", "invoke.exceptions", "invoke.program", "invoke.tasks"},
 }
 
 # Who prints: results for scripts, lines to paste under --dry, and two programs of their own.

@@ -7,7 +7,7 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from carto_fork.fork import commits
+from carto_fork.fork import tags
 from carto_fork.fork.policy import Images
 from carto_fork.release.notes import Notes, Own, images_of_branch, images_of_release
 from carto_fork.run.errors import Refused
@@ -35,7 +35,7 @@ HOSTILE = [
 def own(*subjects: str, body: str = "") -> tuple[Own, ...]:
     """Commits with these subjects."""
     return tuple(
-        Own(f"{number:040x}", subject, commits.parse(subject, body))
+        Own(f"{number:040x}", subject, tags.conventional(subject, body))
         for number, subject in enumerate(subjects, 1)
     )
 

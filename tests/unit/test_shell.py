@@ -21,8 +21,8 @@ from invoke.context import Context, MockContext
 
 from carto_fork.run import shell as door
 from carto_fork.run.errors import ExitCode, Refused
-from carto_fork.run.secrets import scrub
 from carto_fork.run.shell import Answer, Shell, Value, batches, command_line, fill
+from carto_fork.run.text import scrub
 
 
 def make(

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from invoke.context import Context
 
-from carto_fork import program
 from carto_fork.audit import healing
 from carto_fork.fork.fork import open_fork
 from carto_fork.merge.authorship import Lost
@@ -21,9 +20,10 @@ from carto_fork.merge.hunks import Commit
 from carto_fork.run import steps
 from carto_fork.run.console import Console
 from carto_fork.run.errors import CheckFailed, ExitCode, Failed, Paused, Refused, Stop
-from carto_fork.run.secrets import withheld
 from carto_fork.run.shell import Shell
 from carto_fork.run.steps import Condition, Journal, Plan, Runner, Step, locked
+from carto_fork.run.text import withheld
+from carto_fork.tasks import program
 from carto_fork.upgrade import request
 from carto_standin.github import GitHub
 from house import procedures
@@ -664,7 +664,7 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
             world.git("commit --quiet --allow-empty -m 'fix: mine'")
         words = ["carto-fork", *shlex.split(line)]
         monkeypatch.setattr("sys.argv", words)
-        program.program.run(words, exit=False)
+        program.run(words, exit=False)
     # What `heal` does takes a fork that has lost something.
     found = open_fork(shell(), world.fork)
     ill = healing.Healing(

@@ -17,9 +17,8 @@ from ..fork.policy import POLICY_FILE, Files, TagScheme, TagUse
 from ..run import git, github
 from ..run.errors import Refused, Usage
 from ..run.git import Refs, Repository, Tree
-from ..run.secrets import scrub
 from ..run.shell import Shell
-from ..run.text import counted
+from ..run.text import counted, scrub
 from . import conventions
 from .guess import Guess, Surety
 

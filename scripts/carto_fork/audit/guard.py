@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..ci import notify
-from ..fork import commits, tags
+from ..fork import tags
 from ..fork.fork import Fork, require_whole_history
 from ..fork.policy import POLICY_FILE, Side, TagUse
 from ..fork.session import Session
@@ -247,7 +247,7 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
         yield Finding("squashed sync", what)
     told = {commit.name for commit in squashed}
     for commit in own:
-        parsed = commits.parse(commit.subject)
+        parsed = tags.conventional(commit.subject)
         if len(commit.parents) < 2 and commit.name not in told and not parsed:
             yield Finding("subject", f"{commit.short} is no conventional commit")
     stable_ones = upstream.stable.keys()

@@ -13,8 +13,8 @@ from ..run import files, git, github
 from ..run.errors import Refused
 from ..run.git import Refs, Repository
 from ..run.github import Hub
-from ..run.secrets import scrub
 from ..run.shell import Shell
+from ..run.text import scrub
 from .policy import POLICY_FILE, Loaded, Policy, Remote, load_policy
 
 

@@ -11,9 +11,9 @@ from typing import Any
 from ..fork import branches as branches
 from ..fork import releases
 from ..fork.branches import detached, stray_of
-from ..fork.commits import parse
 from ..fork.fork import Fork, require_remotes
 from ..fork.session import Session
+from ..fork.tags import conventional
 from ..run import git, github
 from ..run.errors import Refused, Usage
 from ..run.git import Refs
@@ -213,7 +213,7 @@ def _words(
             then="add --title, as in --title 'feat(router): keep sessions'.",
         )
     text = title or commits[0][0]
-    if parse(text) is None:
+    if conventional(text) is None:
         raise Refused(
             f"{printable(text)!r} is no conventional commit, and it may become one on {base}.",
             then="add --title, a type and what changes, as in --title 'fix(router): …'.",

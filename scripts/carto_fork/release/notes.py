@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from ..fork import commits
-from ..fork.commits import Conventional
 from ..fork.policy import Images
+from ..fork.tags import Conventional, without_pull
 from ..run.errors import Refused
 from ..run.text import code, counted, plain
 
@@ -94,7 +93,7 @@ class Notes:
         return {name: [own for own in self.own if own.part == name] for name in names}
 
     def _line(self, own: Own) -> str:
-        text, pull = commits.without_pull(own.subject)
+        text, pull = without_pull(own.subject)
         scope = ""
         if own.change:
             text, pull = own.change.description, own.change.pull

@@ -10,7 +10,7 @@ from typing import Any
 from packaging.version import InvalidVersion, Version
 
 from ..ci import notify
-from ..fork import commits, releases, tags, version_files
+from ..fork import releases, tags, version_files
 from ..fork.fork import Fork, require_remotes, require_whole_history
 from ..fork.policy import Releases, TagUse
 from ..fork.session import Session
@@ -108,7 +108,7 @@ def next_one(
     before = contained.own()
     own = contained.changes(before)
     if before is None or before.version != upstream.version:
-        version = commits.FIRST
+        version = tags.FIRST
     elif not own:
         production = fork.policy.branches.production
         raise Refused(
@@ -119,10 +119,10 @@ def next_one(
     else:
         part = bump
         if bump == "auto":
-            part = commits.bump_for(commit.change for commit in own)
+            part = tags.bump_for(commit.change for commit in own)
             if part == "major" and before.build.major == 0:
                 part = "minor"  # as SemVer has it: before 1.0.0 anything may change
-        version = commits.raised(before.build, part)
+        version = tags.raised(before.build, part)
     tag = named.name(upstream.release, version)
     _require_free(fork, there, tag)
     return Release(tag, version, commit, upstream, before, contained.upstream_of(before), own)
@@ -248,7 +248,7 @@ class _Contained:
         fields = git.checked(answer, "fork's own commits").fields()
         left_out = {commit.name for commit in squashed}
         return tuple(
-            Own(name, subject, commits.parse(subject, body))
+            Own(name, subject, tags.conventional(subject, body))
             for name, subject, body in zip(fields[::3], fields[1::3], fields[2::3], strict=True)
             if name not in left_out
         )

@@ -34,8 +34,7 @@ from invoke.context import Context
 from invoke.runners import Local
 
 from .errors import Refused
-from .secrets import Tee, scrub
-from .text import harmless
+from .text import Tee, harmless, scrub
 
 TIMED_OUT = 124
 """The exit code of a command that took too long, as in timeout(1)."""

@@ -19,9 +19,8 @@ import msgspec
 from . import git, github
 from .console import Console
 from .errors import CheckFailed, Failed, Refused, Stop
-from .secrets import scrub, withheld
 from .shell import Answer, Shell, command_line, fill
-from .text import joined
+from .text import joined, scrub, withheld
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from pathlib import Path, PurePosixPath
 from ..audit import review, verify
 from ..audit.verify import Verification
 from ..fork import records, releases, tags, version_files
-from ..fork.commits import parse
 from ..fork.fork import Fork
 from ..fork.policy import Kind, Take
 from ..fork.records import Drop
 from ..fork.session import Session
-from ..fork.tags import Tag
+from ..fork.tags import Tag, conventional
 from ..merge import authorship, conflicts
 from ..merge.decisions import Decision
 from ..merge.resolve import Resolution, Words, decide, resolve, show
@@ -376,7 +375,7 @@ def _commits(sh: Shell, repo: Path, base: str, theirs: str) -> Counter[str]:
         repo=repo,
         among=f"{base}..{theirs}",
     )
-    parsed = map(parse, git.checked(answer, "commits").out.splitlines())
+    parsed = map(conventional, git.checked(answer, "commits").out.splitlines())
     types = (change.type if change else "" for change in parsed)
     return Counter(name if name in _TYPES else "other" for name in types)
 
