@@ -24,7 +24,7 @@ from carto_fork.run.shell import Shell
 from carto_fork.run.steps import Condition, Journal, Plan, Runner, Step, locked
 from carto_fork.run.text import withheld
 from carto_fork.tasks import program
-from carto_fork.upgrade import request
+from carto_fork.upgrade import pull_request
 from carto_standin.github import GitHub
 from house import procedures
 from workflow import ADOPT
@@ -550,7 +550,7 @@ def test_commands_that_the_plan_does_not_have_are_a_bug(stage: Stage) -> None:
 PROCEDURES = procedures()
 PARTS = ("MERGE", "CONCLUDE", "LANDING")
 """Of others."""
-LABELS = request.OPEN_REQUEST[0]
+LABELS = pull_request.OPEN_REQUEST[0]
 STEPS = {
     f"{name}, step {number}, {step.name}": step
     for name, found in PROCEDURES.items()

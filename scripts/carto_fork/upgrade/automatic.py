@@ -20,7 +20,7 @@ from ..run.errors import Paused, Refused, Usage
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Plan
 from ..run.text import counted, printable
-from . import plan, request, steps, upgrade
+from . import plan, pull_request, steps, upgrade
 from .plan import Options
 from .work import Work, require_nothing_left, settle, unresolved, waits
 
@@ -207,8 +207,8 @@ def sync_upstream(s: Session, options: Options) -> None:
         work = upgrade.run(s, options, leave=True).work
     if s.sh.dry:
         return
-    asked = request.open_request(work)
-    event = "conflicts" if asked.unresolved else "success"
+    asked = pull_request.open_request(work)
+    event = "conflicts" if asked.conflicts else "success"
     result = {"result": asked.result, "tag": tag.name, "pull_request": asked.url}
     if not asked.changed:
         # The team was told when it was opened; a schedule comes by here every few hours.
@@ -275,7 +275,7 @@ def sync_pr(s: Session, name: str) -> None:
     fork = s.open_fork()
     tag = releases.here(fork, releases.asked_name(name))
     work = Work(s, fork, tag, fork.refs.commits[f"refs/tags/{tag.name}"])
-    asked = request.open_request(work)
+    asked = pull_request.open_request(work)
     notify.set_outputs({"result": asked.result, "pull_request": asked.url})
     if s.json:
         s.print_json(asked.as_json())

@@ -1,15 +1,29 @@
-"""The text of a sync's pull request. Pure: everything in it was found out before."""
+"""The pull request of a sync branch: opened, brought up to date, and taken for an older one's."""
 
 from __future__ import annotations
 
+import csv
+import io
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 from ..audit.ledger import Entry
+from ..ci import notify
+from ..fork import tags
+from ..fork.fork import Fork
 from ..fork.policy import Take
+from ..fork.session import Session
+from ..fork.tags import Tag
 from ..merge.decisions import Decision
-from ..run.text import block, cell, code, counted, plain, table
-from .work import Sync
+from ..run import git, github
+from ..run.errors import Refused
+from ..run.github import Hub, Pull
+from ..run.steps import Condition, Plan, Step
+from ..run.text import block, cell, code, counted, in_actions, plain, table
+from .work import Sync, Work, read_sync
 
 MOST_CHARACTERS = 65_536
 """GitHub takes no more in the text of a pull request."""
@@ -23,157 +37,450 @@ _SIDES = {
     Take.BOTH: "both",
     Take.VERSION: "the tag's version",
 }
-_LETTERS = {"A": "new", "M": "changed", "T": "changed"}
+_COLOURS = {"clean": "0e8a16", "conflicts": "d93f0b"}
+_PLAIN_COLOUR = "c5def5"
+_OWN_AUTHOR = re.compile(r"(app/)?github-actions(\[bot\])?")
+
+LABELS = Condition("if the repository lacks one")
+
+
+def _labels(count: int) -> Step:
+    """The step that makes so many labels; their placeholders are numbered."""
+    lines = (
+        f"{{gh}} label create -R {{slug}} --color {{colour{n}}}"
+        f" --description {{description{n}}} --force -- {{label{n}}}"
+        for n in range(1, count + 1)
+    )
+    why = "Make the labels that pull requests of syncs carry."
+    stuck = "see what GitHub says of it, or correct `pull_requests` in the policy (`config`); "
+    stuck += "then run the same command again."
+    return Step("labels", why, when=LABELS, run=tuple(lines), stuck=stuck)
+
+
+OPEN_REQUEST = (
+    _labels(1),
+    Step(
+        "open",
+        "Open the pull request against the fork's production branch.",
+        run=(
+            "{gh} pr create -R {slug} --base {production} --head {sync} --title {title}"
+            " --body-file {body} --label {labels}",
+        ),
+    ),
+)
+
+UPDATE_REQUEST = (
+    _labels(1),
+    Step(
+        "update",
+        "Bring the pull request up to date.",
+        run=(
+            "{gh} pr edit {number} -R {slug} --title {title} --body-file {body}"
+            " --add-label {labels} --remove-label {other}",
+        ),
+    ),
+)
+
+SUPERSEDE = (
+    Step(
+        "supersede",
+        "Close the pull request of an older release; its branch stays.",
+        run=("{gh} pr close {number} -R {slug} --comment {comment}",),
+    ),
+)
 
 
 @dataclass(frozen=True)
-class Context:
-    """What the text names besides the sync.
+class Opened:
+    """What came of a pull request.
 
-    upstream: the page of its repository. production: the branch that the pull request goes into.
-    remotes: what clones call the fork and upstream.
-    install, test, lint: the policy's command lines.
-    report: the page with the text in full, "" if there is none.
-    starts_no_ci: whether a pull request of this author's starts no workflow.
+    conflicts: how many are left in its branch. changed: whether its team has not been told of it in
+    this state. number, url: None and "" if nothing was opened.
     """
 
-    upstream: str
-    production: str
-    remotes: tuple[str, str] = ("origin", "upstream")
-    install: Sequence[str] = ()
-    test: Sequence[str] = ()
-    lint: Sequence[str] = ()
-    report: str = ""
-    starts_no_ci: bool = False
+    tag: str
+    branch: str
+    conflicts: int
+    changed: bool
+    number: int | None
+    url: str
+
+    @property
+    def result(self) -> str:
+        return "conflicts" if self.conflicts else "clean"
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {"result": self.result, **asdict(self)}
 
 
-def title(sync: Sync, production: str) -> str:
-    """The title of the pull request: a conventional commit's subject."""
-    return f"chore: merge upstream {sync.tag.name} into {production}"
+def open_request(work: Work) -> Opened:
+    """Open or update the pull request of a sync branch that is published; supersede those of older
+    releases."""
+    s, tag, branches = work.s, work.tag, work.fork.policy.branches
+    # What a step has pushed or recorded since the fork was opened counts, too.
+    fork = replace(work.fork, refs=git.refs(s.sh, work.fork.path))
+    name = branches.sync_for(tag.name)
+    head = _published(s, fork, tag, name)
+    hub = fork.hub(fork.policy.remotes.origin)
+    github.require(s.sh, hub)
+    found = read_sync(work, fork, head)
+    pulls = github.pulls(s.sh, hub, base=branches.production)
+    mine = known = next((pull for pull in pulls if pull.head == name), None)
+    # Nothing of this touches the clone, so that its lock is not needed; the upgrade may hold it.
+    values = _values(s, fork, found, mine)
+    lacking = _missing_labels(s, fork, hub)
+    _, action = UPDATE_REQUEST if mine else OPEN_REQUEST
+    words = _of_labels(lacking)
+    conditions = frozenset([LABELS] if lacking else ())
+    untouched = f"Your checkout and {branches.production} are as they were; so is {name}."
+    s.run((_labels(len(lacking)), action), Plan(values | words, conditions, untouched), None)
+    if mine is None and not s.sh.dry:
+        pulls = github.pulls(s.sh, hub, base=branches.production)
+        mine = next((pull for pull in pulls if pull.head == name), None)
+        values = _values(s, fork, found, mine)
+        if mine and _starts_no_ci(mine):
+            # Its author is only known now, and the text warns of that.
+            s.run(UPDATE_REQUEST, Plan(values, frozenset(), untouched), None)
+    if mine is not None:
+        _supersede(s, fork, pulls, mine, tag, values)
+        s.console.row(f"Pull request {mine.number}: ", mine.url, "green")
+    return Opened(
+        tag=tag.name,
+        branch=name,
+        conflicts=len(found.unresolved),
+        changed=known is None or not _is_told(known, values),
+        number=mine.number if mine else None,
+        url=mine.url if mine else "",
+    )
 
 
-def body(sync: Sync, context: Context) -> str:
+def _published(s: Session, fork: Fork, tag: Tag, name: str) -> str:
+    """The commit of a sync branch on origin. Raises Refused if it is not there, or not here."""
+    origin, ref = fork.policy.remotes.origin.name, f"refs/heads/{name}"
+    there = git.remote_refs(s.sh, fork.path, origin, [ref])
+    head = there.objects.get(ref, "") if there else ""
+    if not head:
+        again = s.command("upgrade-carto", tag=tag.name)
+        raise Refused(f"{origin} has no {name}.", then=again)
+    if not git.has_object(s.sh, fork.path, head):
+        raise Refused(f"{name} is not here.", then=f"{git.at(fork.path)} fetch {origin} {name}")
+    return head
+
+
+def tell_team(work: Work) -> None:
+    """Tell the team of a pull request."""
+    hub, name = work.fork.hub(work.fork.policy.remotes.origin), work.tag.name
+    url = f"{hub.url}/pulls?q=is:open+head:{work.fork.policy.branches.sync_for(name)}"
+    notify.notify(work.s, "success", tag=name, url=url)
+
+
+def text_path(fork: Fork, tag: str) -> Path:
+    """Where the text of a sync's pull request is written."""
+    return fork.repository.common / "carto-fork" / tag / "pull-request.md"
+
+
+def write_text(work: Work) -> None:
+    """Write the text of the pull request for whoever opens it by hand."""
+    fork = replace(work.fork, refs=git.refs(work.s.sh, work.fork.path))
+    name = f"refs/heads/{fork.policy.branches.sync_for(work.tag.name)}"
+    if head := fork.refs.commits.get(name):
+        found = read_sync(work, fork, head)
+        _write(fork, found, body(found, fork))
+
+
+def _write(fork: Fork, found: Sync, text: str) -> None:
+    path = text_path(fork, found.tag.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def _is_told(known: Pull, values: dict[str, str]) -> bool:
+    """Whether a pull request was there before, with the labels that it has now and at the commit
+    for which its text was written."""
+    [labels] = csv.reader([values["labels"]])
+    has = {label.lower() for label in known.labels}
+    return {label.lower() for label in labels} <= has and values["head"][:10] in known.body
+
+
+def _starts_no_ci(pull: Pull) -> bool:
+    """Whether GitHub starts no workflow for a pull request, since its own token opened it."""
+    return in_actions() and bool(_OWN_AUTHOR.fullmatch(pull.author))
+
+
+def _values(s: Session, fork: Fork, found: Sync, mine: Pull | None) -> dict[str, str]:
+    """What the placeholders of the steps for a pull request stand for; writes its text."""
+    settings, unchecked = fork.policy.pull_requests, bool(mine and _starts_no_ci(mine))
+    if not s.sh.dry:
+        _write(fork, found, body(found, fork, unchecked))
+        if mine:
+            notify.summarize(str(_Text(found, fork, unchecked)))
+    state, other = settings.clean, settings.conflicts
+    if found.unresolved:
+        state, other = other, state
+    return fork.values() | {
+        "sync": found.branch,
+        "head": found.head,
+        "title": f"chore: merge upstream {found.tag.name} into {fork.policy.branches.production}",
+        "body": str(text_path(fork, found.tag.name)),
+        "labels": _csv([*settings.labels, state]),
+        "other": _csv([other]),
+        "number": str(mine.number if mine else ""),
+    }
+
+
+def _csv(labels: Sequence[str]) -> str:
+    """A list of labels as gh takes it in one word."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(labels)
+    return text.getvalue()
+
+
+def _missing_labels(s: Session, fork: Fork, hub: Hub) -> list[tuple[str, str, str]]:
+    """The labels that the repository lacks, with colour and description."""
+    settings = fork.policy.pull_requests
+    wanted = [
+        *((name, _PLAIN_COLOUR, "Upgrade to an upstream release") for name in settings.labels),
+        (settings.clean, _COLOURS["clean"], "Merged without anything left for a person"),
+        (settings.conflicts, _COLOURS["conflicts"], "Conflicts are left for a person"),
+    ]
+    known = {label.lower() for label in github.labels(s.sh, hub)}
+    return [label for label in wanted if label[0].lower() not in known]
+
+
+def _of_labels(missing: Sequence[tuple[str, str, str]]) -> dict[str, str]:
+    """What the placeholders of `_labels` stand for."""
+    return {
+        f"{name}{number}": value
+        for number, label in enumerate(missing, 1)
+        for name, value in zip(("label", "colour", "description"), label, strict=True)
+    }
+
+
+def _supersede(
+    s: Session, fork: Fork, pulls: Sequence[Pull], mine: Pull, tag: Tag, values: dict[str, str]
+) -> None:
+    """Close the open pull requests of older releases."""
+    for pull in pulls:
+        name = fork.policy.branches.tag_of(pull.head)
+        older = name and tags.classify(name, fork.policy.tags)
+        if older and older < tag:
+            comment = f"Superseded by #{mine.number}, for the newer release {tag.name}. "
+            comment += "The branch is kept, with everything that was pushed to it."
+            told = values | {"number": str(pull.number), "comment": comment}
+            s.run(SUPERSEDE, Plan(told, frozenset()), None)
+
+
+# --- The text ------------------------------------------------------------------------------------
+
+
+def body(sync: Sync, fork: Fork, starts_no_ci: bool = False) -> str:
     """The text, at most as long as GitHub takes; what is cut is in the full one."""
     for rows in _ROWS:
-        text = full(sync, context, rows)
+        text = str(_Text(sync, fork, starts_no_ci, rows))
         if len(text) <= MOST_CHARACTERS:
             return text
     raise AssertionError(f"{_ROWS[-1]} rows a table are too many for GitHub")
 
 
-def full(sync: Sync, context: Context, rows: int = 1_000_000) -> str:
-    """The text with at most so many rows in each table."""
-    parts = [
-        _head(sync, context),
-        _status(sync),
-        _conflicts(sync, context, rows),
-        _account(sync, context, rows),
-        _eyes(sync, context, rows),
-        _upstream(sync, context, rows),
-        _checklist(sync, context),
-        _instructions(sync, context),
-    ]
-    return "\n".join(line for part in parts for line in [*part, ""]).rstrip() + "\n"
+class _Text:
+    """The text of a pull request, from what was found out before.
 
+    starts_no_ci: whether a pull request of this author's starts no workflow.
+    rows: how many a table has at the most.
+    """
 
-def _head(sync: Sync, context: Context) -> Iterator[str]:
-    tag, previous = sync.tag.name, sync.previous
-    production = code(context.production)
-    yield f"Merges upstream's stable release {code(tag)} into {production}."
-    yield ""
-    yield (
-        "> [!IMPORTANT]\n> Merge this with a **merge commit**. Do not squash and do not rebase: "
-        "git would forget that the release is merged, and the next upgrade would stop with "
-        "hundreds of conflicts."
-    )
-    yield ""
-    start = previous.name if previous else sync.before
-    links = [f"[release]({context.upstream}/releases/tag/{tag})"]
-    if previous:
-        links.insert(0, f"[changes]({context.upstream}/compare/{start}...{tag})")
-    since = f", from {code(previous.name)}" if previous else ""
-    yield from table(
-        ["", ""],
-        [
-            ["version", f"{code(sync.before or 'none')} to {code(sync.tag.release)}"],
-            ["upstream", f"{code(tag)}{since}: {', '.join(links)}"],
-            ["tag", code(sync.theirs)],
-            ["branch", f"{code(sync.branch)} at {code(sync.head[:10])}"],
-        ],
-    )
+    def __init__(
+        self, sync: Sync, fork: Fork, starts_no_ci: bool = False, rows: int = 1_000_000
+    ) -> None:
+        self.sync, self.policy = sync, fork.policy
+        self.starts_no_ci, self.rows = starts_no_ci, rows
 
+    def __str__(self) -> str:
+        parts = [
+            ("", self._head()),
+            ("Merge status", self._status()),
+            ("Conflicts", self._conflicts()),
+            ("What became of every change", self._account()),
+            ("What needs eyes", self._eyes()),
+            ("What upstream changed", self._upstream()),
+            ("Testing checklist", self._checklist()),
+            ("How to resolve it", self._resolving()),
+            ("How to review it", self._reviewing()),
+        ]
+        text = ""
+        for title, lines in parts:
+            if inside := "\n".join(lines):
+                text += f"\n## {title}\n\n{inside}\n" if title else f"{inside}\n"
+        return text
 
-def _status(sync: Sync) -> Iterator[str]:
-    yield "## Merge status"
-    yield ""
-    total = len(sync.decisions)
-    if sync.unresolved:
+    def _head(self) -> Iterator[str]:
+        sync, remote = self.sync, self.policy.remotes.upstream
+        slug = github.slug_of(remote.url)
+        page = f"https://github.com/{slug}" if slug else remote.url
+        tag, previous = sync.tag.name, sync.previous
+        production = code(self.policy.branches.production)
+        yield f"Merges upstream's stable release {code(tag)} into {production}."
         yield (
-            f"**Conflicts**: {len(sync.unresolved)} of {total} files need a person; their markers "
-            "are in the branch."
+            "\n> [!IMPORTANT]\n> Merge this with a **merge commit**. Do not squash and do not "
+            "rebase: git would forget that the release is merged, and the next upgrade would stop "
+            "with hundreds of conflicts.\n"
         )
-    elif total:
-        yield f"**Conflicts, all decided**: {counted(total, 'file')}, each with its reason below."
-    else:
-        yield "**Clean merge**: no conflicts."
-
-
-def _conflicts(sync: Sync, context: Context, rows: int) -> Iterator[str]:
-    if not sync.decisions:
-        return
-    yield "## Conflicts"
-    yield ""
-    open_first = sorted(sync.decisions, key=lambda d: (d.conflict.path not in sync.unresolved,))
-    yield from table(
-        ["file", "kind", "taken", "why"],
-        [_decision(sync, decision) for decision in open_first[:rows]],
-    )
-    yield from _more(len(sync.decisions), rows, "conflicts", context)
-
-
-def _decision(sync: Sync, decision: Decision) -> list[str]:
-    conflict = decision.conflict
-    why = f"{plain(decision.rule)}: {plain(decision.why)}" if decision.rule else plain(decision.why)
-    if conflict.path in sync.unresolved:
-        taken = "**a person's**"
-    elif decision.left:
-        made = sync.resolutions[conflict.path]
-        taken = f"{_SIDES[made.take]}, by a person" if made.take else "resolved by a person"
-        if made.word:
-            why = f"a change of {made.word.side}'s let go: {plain(made.word.reason)}"
-    else:
-        taken = _SIDES[decision.take] if decision.take else "as merged"
-    return [cell(conflict.path), conflict.kind.value, taken, why]
-
-
-def _more(number: int, rows: int, what: str, context: Context) -> Iterator[str]:
-    if number > rows:
-        where = f": [the full report]({context.report})" if context.report else "."
-        yield ""
-        yield f"… and {number - rows} more {what}{where}"
-
-
-def _account(sync: Sync, context: Context, rows: int) -> Iterator[str]:
-    account = sync.checked.account
-    if account is None:
-        return
-    yield "## What became of every change"
-    yield ""
-    yield (
-        f"{counted(account.fork_paths, 'file')} of the fork's and "
-        f"{counted(account.upstream_paths, 'file')} of upstream's accounted for: "
-        f"**{counted(len(account.lost), 'change')} lost**, {len(account.to_look_at)} to look at, "
-        f"{len(account.explained)} moved, absorbed or dropped on purpose."
-    )
-    listed = [("lost", entry) for entry in account.lost]
-    listed += [("look at", entry) for entry in account.to_look_at]
-    if listed:
-        yield ""
+        links = [f"[release]({page}/releases/tag/{tag})"]
+        if previous:
+            links.insert(0, f"[changes]({page}/compare/{previous.name}...{tag})")
+        since = f", from {code(previous.name)}" if previous else ""
         yield from table(
-            ["", "file", "whose", "lines", "by"],
-            [[kind, *_entry(entry)] for kind, entry in listed[:rows]],
+            ["", ""],
+            [
+                ["version", f"{code(sync.before or 'none')} to {code(sync.tag.release)}"],
+                ["upstream", f"{code(tag)}{since}: {', '.join(links)}"],
+                ["tag", code(sync.theirs)],
+                ["branch", f"{code(sync.branch)} at {code(sync.head[:10])}"],
+            ],
         )
-        yield from _more(len(listed), rows, "changes", context)
+
+    def _status(self) -> Iterator[str]:
+        total, left = len(self.sync.decisions), len(self.sync.unresolved)
+        if left:
+            yield (
+                f"**Conflicts**: {left} of {total} files need a person; their markers are in the "
+                "branch."
+            )
+        elif total:
+            files = counted(total, "file")
+            yield f"**Conflicts, all decided**: {files}, each with its reason below."
+        else:
+            yield "**Clean merge**: no conflicts."
+
+    def _conflicts(self) -> Iterator[str]:
+        left = self.sync.unresolved
+        open_first = sorted(self.sync.decisions, key=lambda d: d.conflict.path not in left)
+        yield from self._table(
+            ["file", "kind", "taken", "why"], [*map(self._decision, open_first)], "conflicts"
+        )
+
+    def _decision(self, decision: Decision) -> list[str]:
+        path, kind = decision.conflict.path, decision.conflict.kind.value
+        why = plain(decision.why)
+        if decision.rule:
+            why = f"{plain(decision.rule)}: {why}"
+        if path in self.sync.unresolved:
+            taken = "**a person's**"
+        elif decision.left:
+            made = self.sync.resolutions[path]
+            taken = f"{_SIDES[made.take]}, by a person" if made.take else "resolved by a person"
+            if made.word:
+                why = f"a change of {made.word.side}'s let go: {plain(made.word.reason)}"
+        else:
+            taken = _SIDES[decision.take] if decision.take else "as merged"
+        return [cell(path), kind, taken, why]
+
+    def _table(self, head: list[str], rows: Sequence[list[str]], what: str) -> Iterator[str]:
+        """A table of as many rows as there may be, and how many more there are of what."""
+        if rows:
+            yield from table(head, rows[: self.rows])
+        if (more := len(rows) - self.rows) > 0:
+            page = notify.run_url()
+            yield f"\n… and {more} more {what}{f': [the full report]({page})' if page else '.'}"
+
+    def _account(self) -> Iterator[str]:
+        account = self.sync.checked.account
+        if account is None:
+            return
+        yield (
+            f"{counted(account.fork_paths, 'file')} of the fork's and "
+            f"{counted(account.upstream_paths, 'file')} of upstream's accounted for: "
+            f"**{counted(len(account.lost), 'change')} lost**, {len(account.to_look_at)} to look "
+            f"at, {len(account.explained)} moved, absorbed or dropped on purpose."
+        )
+        listed = [["lost", *_entry(entry)] for entry in account.lost]
+        listed += [["look at", *_entry(entry)] for entry in account.to_look_at]
+        if listed:
+            yield ""
+        yield from self._table(["", "file", "whose", "lines", "by"], listed, "changes")
+
+    def _eyes(self) -> Iterator[str]:
+        sync = self.sync
+        doubtful = (finding for finding in sync.checked.findings if not finding.certain)
+        rows = [
+            ["**wrong**" if f.certain else "look at", plain(f.check), cell(f.what)]
+            for f in (*sync.checked.wrong, *doubtful)
+        ]
+        brought = {"upstream workflow": sync.workflows, "dependencies": sync.dependencies}
+        rows += [
+            ["new" if letter == "A" else "changed", kind, cell(path)]
+            for kind, changed in brought.items()
+            for letter, path in changed
+        ]
+        yield from self._table(["", "what", "where"], rows, "findings")
+
+    def _upstream(self) -> Iterator[str]:
+        commits, areas = self.sync.commits, self.sync.areas
+        by_type = ", ".join(f"{number} {name}" for name, number in commits.most_common())
+        files = counted(sum(area.files for area in areas), "file")
+        yield f"{counted(commits.total(), 'commit')} ({by_type or 'none'}), {files}.\n"
+        rows = [
+            [cell(area.name), str(area.files), f"+{area.added} −{area.removed}"]  # noqa: RUF001
+            for area in areas
+        ]
+        yield from self._table(["area", "files", "lines"], rows, "areas")
+
+    def _checklist(self) -> Iterator[str]:
+        sync, commands = self.sync, self.policy.commands
+        items = [("every conflict is resolved", not sync.unresolved)]
+        sound = "nothing is lost, no markers, files parse, imports resolve"
+        items.append((sound, sync.checked.passed))
+        # The record of what was installed goes with the work tree; what comes after it stays.
+        if commands.install:
+            installed = not {"install", "test", "lint"}.isdisjoint(sync.passed)
+            items.append(("the merged tree installs", installed))
+        items += [(code(line), "test" in sync.passed) for line in commands.test]
+        items += [(code(line), "lint" in sync.passed) for line in commands.lint]
+        items += [
+            ("upstream's release notes are read for breaking changes and migrations", False),
+            ("the container image builds, and starts", False),
+            ("the features that this fork is for work in a test deployment", False),
+        ]
+        yield from (f"- [{'x' if done else ' '}] {what}" for what, done in items)
+        if self.starts_no_ci:
+            yield (
+                "\n> [!WARNING]\n> GitHub starts no workflow for what its own token did: close and "
+                "reopen this pull request to start the checks, or give the workflow a token of its "
+                "own."
+            )
+
+    def _resolving(self) -> Iterator[str]:
+        again = f"carto-fork resolve-conflicts --pr {self.sync.branch}"
+        if self.sync.unresolved:
+            yield "In a clone of the fork; the first command says where its work tree is:\n"
+            yield from block(
+                [
+                    again,
+                    "# edit each file that is left, and git add it; or say who wins, and why:",
+                    f"{again} --keep-fork FILE --reason WHY",
+                    f"{again} --accept-upstream FILE --reason WHY",
+                    "# then once more: it checks the result, and pushes when nothing is left",
+                    again,
+                ],
+                "bash",
+            )
+
+    def _reviewing(self) -> list[str]:
+        tag, branch, ours = self.sync.tag.name, self.sync.branch, self.sync.ours[:10]
+        origin, upstream = self.policy.remotes.origin.name, self.policy.remotes.upstream.name
+        verify = "carto-fork verify"
+        return block(
+            [
+                f"git fetch {origin} {branch}",
+                f"git fetch {upstream} refs/tags/{tag}:refs/tags/{tag}",
+                f"{verify} --ours {ours} --theirs {tag} --result {origin}/{branch}",
+                f"git log --oneline --first-parent {ours}..{origin}/{branch}",
+                f"gh pr merge {branch} --merge",
+                f"{verify} --landed {tag}   # afterwards: it tells if it was squashed",
+            ],
+            "bash",
+        )
 
 
 def _entry(entry: Entry) -> list[str]:
@@ -183,103 +490,3 @@ def _entry(entry: Entry) -> list[str]:
     by = ", ".join(f"{code(c.name[:10])} {plain(c.subject[:80])}" for c in entry.commits[:1])
     where = f"{entry.path}:{account.change.line}" if account.change.line else entry.path
     return [cell(where), entry.side.value, ", ".join(lines) or entry.what, by]
-
-
-def _eyes(sync: Sync, context: Context, rows: int) -> Iterator[str]:
-    findings = [
-        [("**wrong**" if f.certain else "look at"), plain(f.check), cell(f.what)]
-        for f in (*sync.checked.wrong, *(f for f in sync.checked.findings if not f.certain))
-    ]
-    files = [
-        [_LETTERS.get(letter, "changed"), kind, cell(path)]
-        for kind, changed in (
-            ("upstream workflow", sync.workflows),
-            ("dependencies", sync.dependencies),
-        )
-        for letter, path in changed
-    ]
-    if not findings and not files:
-        return
-    yield "## What needs eyes"
-    yield ""
-    yield from table(["", "what", "where"], [*findings, *files][:rows])
-    yield from _more(len(findings) + len(files), rows, "findings", context)
-
-
-def _upstream(sync: Sync, context: Context, rows: int) -> Iterator[str]:
-    total = sync.commits.total()
-    files = sum(area.files for area in sync.areas)
-    yield "## What upstream changed"
-    yield ""
-    by_type = ", ".join(f"{number} {name}" for name, number in sync.commits.most_common())
-    yield f"{counted(total, 'commit')} ({by_type or 'none'}), {counted(files, 'file')}."
-    yield ""
-    yield from table(
-        ["area", "files", "lines"],
-        [
-            [cell(area.name), str(area.files), f"+{area.added} −{area.removed}"]  # noqa: RUF001
-            for area in sync.areas[:rows]
-        ],
-    )
-    yield from _more(len(sync.areas), rows, "areas", context)
-
-
-def _checklist(sync: Sync, context: Context) -> Iterator[str]:
-    def item(done: bool, what: str) -> str:
-        return f"- [{'x' if done else ' '}] {what}"
-
-    yield "## Testing checklist"
-    yield ""
-    yield item(not sync.unresolved, "every conflict is resolved")
-    yield item(sync.checked.passed, "nothing is lost, no markers, files parse, imports resolve")
-    # The record of what was installed goes with the work tree; what comes after it stays.
-    if context.install:
-        installed = not {"install", "test", "lint"}.isdisjoint(sync.passed)
-        yield item(installed, "the merged tree installs")
-    for check, lines in (("test", context.test), ("lint", context.lint)):
-        for line in lines:
-            yield item(check in sync.passed, code(line))
-    yield item(False, "upstream's release notes are read for breaking changes and migrations")
-    yield item(False, "the container image builds, and starts")
-    yield item(False, "the features that this fork is for work in a test deployment")
-    if context.starts_no_ci:
-        yield ""
-        yield (
-            "> [!WARNING]\n> GitHub starts no workflow for what its own token did: close and "
-            "reopen this pull request to start the checks, or give the workflow a token of its own."
-        )
-
-
-def _instructions(sync: Sync, context: Context) -> Iterator[str]:
-    program, tag, branch = "carto-fork", sync.tag.name, sync.branch
-    origin, upstream = context.remotes
-    if sync.unresolved:
-        yield "## How to resolve it"
-        yield ""
-        yield "In a clone of the fork; the first command says where its work tree is:"
-        yield ""
-        yield from block(
-            [
-                f"{program} resolve-conflicts --pr {branch}",
-                "# edit each file that is left, and git add it; or say who wins, and why:",
-                f"{program} resolve-conflicts --pr {branch} --keep-fork FILE --reason WHY",
-                f"{program} resolve-conflicts --pr {branch} --accept-upstream FILE --reason WHY",
-                "# then once more: it checks the result, and pushes when nothing is left",
-                f"{program} resolve-conflicts --pr {branch}",
-            ],
-            "bash",
-        )
-        yield ""
-    yield "## How to review it"
-    yield ""
-    yield from block(
-        [
-            f"git fetch {origin} {branch}",
-            f"git fetch {upstream} refs/tags/{tag}:refs/tags/{tag}",
-            f"{program} verify --ours {sync.ours[:10]} --theirs {tag} --result {origin}/{branch}",
-            f"git log --oneline --first-parent {sync.ours[:10]}..{origin}/{branch}",
-            f"gh pr merge {branch} --merge",
-            f"{program} verify --landed {tag}   # afterwards: it tells if it was squashed",
-        ],
-        "bash",
-    )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..audit.healing import HEAL_STEP
 from ..fork import branches
 from ..run.steps import Condition, Step
-from . import request
+from . import pull_request
 from .work import Work
 
 PUSHED_BEFORE = Condition("if an earlier run, on another machine perhaps, has pushed one")
@@ -110,7 +110,7 @@ _REQUEST = Step(
     "Open or update the pull request, with labels and guidance.",
     when=REQUESTED,
     run=("invoke sync-pr --repo {repo} --tag {tag}",),
-    call=request.open_request,
+    call=pull_request.open_request,
     untouched="{origin} has {sync}; only the pull request is missing or out of date.",
 )
 
@@ -191,7 +191,7 @@ CONCLUDE = (
             "invoke notify --event success --tag {tag}"
             " --url https://github.com/{slug}/pulls?q=is:open+head:{sync}",
         ),
-        call=request.tell_team,
+        call=pull_request.tell_team,
     ),
     *branches.LANDING,
 )

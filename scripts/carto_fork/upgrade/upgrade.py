@@ -15,7 +15,7 @@ from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.steps import Journal, Plan
 from ..run.text import counted
-from . import plan, recovery, request, steps
+from . import plan, pull_request, recovery, steps
 from .plan import Options, Upgrade
 from .work import Work, waits
 
@@ -97,11 +97,11 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
                 s.run(steps.UPGRADE, ready.plan, held, work)
         except CheckFailed:
             if work.lost_something:  # its text has all that was found
-                request.write_text(work)
+                pull_request.write_text(work)
             raise
         asked = steps.REQUESTED in ready.plan.conditions
         if PUSHES in ready.plan.conditions and not (asked or leave or s.sh.dry):
-            request.write_text(work)
+            pull_request.write_text(work)
     return Run(fork, ready, work)
 
 
@@ -271,7 +271,8 @@ def _say_end(s: Session, ended: Run, options: Options, result: dict[str, Any]) -
         )
         console.say(f"Next: {wanted}; merge it with a merge commit, never squashed.")
         if not opened:
-            console.row("A text for it: ", str(git.nearest(request.text_path(fork, result["tag"]))))
+            text = pull_request.text_path(fork, result["tag"])
+            console.row("A text for it: ", str(git.nearest(text)))
 
 
 def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str) -> None:
