@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from invoke.collection import Collection
 
-from . import __version__
+from . import __version__ as version
 from .program import TaskProgram, task
 
 if TYPE_CHECKING:
@@ -33,9 +33,8 @@ def setup(s: Session) -> None:
 def status(s: Session) -> None:
     """Show where the fork stands and what to type next.
 
-    The branch that is checked out; the version on the production branch (read there, whatever is
-    checked out); the newest release of the fork and of upstream; commits ahead and behind; an
-    upgrade in progress. Without a network it tells what is known here, and says so.
+    The branch that is checked out; the version on the production branch; the newest releases of
+    fork and upstream; commits ahead and behind; upgrades in progress; without a network as known.
     """
     from .health import advice
 
@@ -72,8 +71,7 @@ def guide(s: Session, topic: str = "", next: bool = False) -> None:
 def config(s: Session) -> None:
     """Print the fork's effective policy, and where each value comes from.
 
-    The policy that ships with this program is for CARTO's fork of LiteLLM. A fork may carry its
-    own carto_fork.toml on its production branch.
+    What ships is for CARTO's fork; another has its own carto_fork.toml on its production branch.
     """
     from .fork import setup as policy
 
@@ -117,18 +115,14 @@ def upgrade_carto(
 
     Merges exactly that tag on a sync branch, in a work tree of its own; your checkout may be in
     any state. Conflicts are decided by evidence and the fork's written rules; what they leave is
-    yours: resolve it, `git add` it, and run the same command again. Then the version is set, every
-    change of both sides is accounted for, the result is installed and tested, and the sync branch
-    is published. Interrupted or failed at any step, the same command continues.
+    yours: resolve it, `git add` it, and run the same command again. The version is set, every
+    change of both sides accounted for, the result installed and tested, and the sync branch
+    published. Interrupted or failed at any step, the same command continues.
     """
     from .upgrade import upgrade
     from .upgrade.plan import Options
 
-    options = Options(tag, direct, push, tests, heal, unhealed, pr)
-    if abort:
-        upgrade.give_up(s, options)
-    else:
-        upgrade.say(s, upgrade.run(s, options), options)
+    upgrade.upgrade(s, Options(tag, direct, push, tests, heal, unhealed, pr), abort)
 
 
 @task(
@@ -153,11 +147,7 @@ def resolve_conflicts(
     from .merge.resolve import Words
     from .upgrade import automatic
 
-    words = Words(tuple(accept_upstream), tuple(keep_fork), reason)
-    if pr:
-        automatic.resolve_request(s, pr, words)
-    else:
-        automatic.resolve_conflicts(s, words)
+    automatic.resolve(s, Words(tuple(accept_upstream), tuple(keep_fork), reason), pr)
 
 
 @task(
@@ -168,8 +158,7 @@ def resolve_conflicts(
 def bump_version(s: Session, tag: str = "", to: str = "") -> None:
     """Set the version in every place that states it, and commit that.
 
-    The places are in the policy; comments and layout stay as they are. The commit holds nothing
-    else.
+    The places are in the policy; comments and layout stay. The commit holds nothing else.
     """
     from .fork import version_files
 
@@ -180,9 +169,8 @@ def bump_version(s: Session, tag: str = "", to: str = "") -> None:
 def detect(s: Session) -> None:
     """Tell which stable release of upstream's the production branch does not have yet.
 
-    Names of tags are classified by the policy's schemes. Reads upstream's tags, and what GitHub
-    says of the newest where gh is installed. In GitHub Actions it sets the outputs found, tag,
-    version and notes.
+    By the policy's schemes, from upstream's tags and what GitHub says of the newest if there is a
+    gh. In GitHub Actions it sets the outputs found, tag, version and notes.
     """
     from .upgrade import automatic
 
@@ -242,10 +230,10 @@ def verify(
 ) -> None:
     """Account for every change of both sides after a merge, and check that the result is sound.
 
-    Each hunk that the fork or upstream made since their common ancestor is kept, moved, absorbed,
-    superseded, dropped on purpose, or lost. Also: conflict markers, files that no longer parse,
-    names and imports that lead nowhere, disabled workflows, features of the manifest, the version,
-    commits that the release does not hold. Ends with exit code 4 if something is wrong or lost.
+    Each hunk of either side since their common ancestor is kept, moved, absorbed, superseded,
+    dropped on purpose, or lost. Also: conflict markers, files that no longer parse, names and
+    imports that lead nowhere, disabled workflows, features, the version, commits that the release
+    does not hold. Ends with exit code 4 if something is wrong or lost.
     """
     from .audit import review
 
@@ -277,9 +265,8 @@ def drop(s: Session, path: str = "", reason: str = "", tag: str = "") -> None:
 def heal(s: Session, check: bool = False, direct: bool = False, push: bool = True) -> None:
     """Record the ancestry of an earlier sync that a squash merge lost.
 
-    Git then knows again what is merged, and the next upgrade stops with few conflicts instead of
-    hundreds. A merge commit is added that changes no file, only after proof that every file in
-    which the two differ was changed by the fork itself.
+    Git then knows again what is merged. A merge commit is added that changes no file, only after
+    proof that every file in which the two differ was changed by the fork itself.
     """
     from .audit import healing
 
@@ -362,10 +349,9 @@ def notify(
 def release(s: Session, bump: str = "auto", dispatch: bool = False) -> None:
     """Release the production branch as it is on origin.
 
-    The tag names the stable upstream release that is in it and the fork's own version, which the
-    conventional commits since the last release raise. Tags, pushes exactly that tag, and publishes
-    a release with notes on GitHub. Your checkout is not touched; interrupted or failed at any
-    step, the same command continues.
+    The tag names the stable upstream release in it and the fork's own version, which conventional
+    commits raise. Tags, pushes exactly that tag, and publishes a release with notes on GitHub. Your
+    checkout is not touched; interrupted or failed at any step, the same command continues.
     """
     from .release.release import make_release
 
@@ -495,10 +481,9 @@ def adopt(
 ) -> None:
     """Put into the fork what these tasks need there, and bring it up to date later.
 
-    Workflows, documents, ways to call the tasks in a checkout, by the names in the policy; nothing
-    that upstream could conflict with. On a branch of its own, with a pull request where gh is
-    installed. What the team changed since is kept and told. The clone gets a hook that checks what
-    is pushed, unless it has another one.
+    Workflows, documents, ways to call the tasks in a checkout, by the names in the policy. On a
+    branch of its own, with a pull request where gh is installed. What the team changed since is
+    kept and told. The clone gets a hook that checks what is pushed, unless it has another one.
     """
     from .adopt import copies
 
@@ -524,9 +509,8 @@ def init(
 ) -> None:
     """Write the policy of a fork, from what its clone and its remotes show.
 
-    Which tags are stable, which files state the version, what is generated, how it is tested; and
-    of each value how sure it is. On a terminal it asks what matters most and is not certain. A file
-    that is there is never overwritten.
+    Tags, version files, what is generated, how it is tested; and of each value how sure it is. On a
+    terminal it asks what matters most and is not certain. No file that is there is overwritten.
     """
     from .adopt.init import init
     from .adopt.survey import Asked
@@ -556,18 +540,12 @@ def write_adopted(s: Session, replace: list[str], requirement: str = "") -> None
 def sandbox(s: Session, path: str = ".sandbox", tour: bool = False) -> None:
     """Build a small upstream, its fork and a clone, to try the other tasks on.
 
-    Everything is on this machine: the remotes look like GitHub's, and lead to the directory; its gh
-    asks a GitHub that is played there. What is there already is kept.
+    All is on this machine: the remotes and its gh lead to the directory. What is there stays.
     """
     from .sandbox import build
 
-    if tour:
-        build.tour(s, Path(path))
-    else:
-        build.build_sandbox(s, Path(path))
+    build.build_sandbox(s, Path(path), tour)
 
 
 namespace = Collection.from_module(sys.modules[__name__], auto_dash_names=True)
-program = TaskProgram(
-    name="carto-fork", binary="carto-fork", version=__version__, namespace=namespace
-)
+program = TaskProgram(name="carto-fork", binary="carto-fork", version=version, namespace=namespace)

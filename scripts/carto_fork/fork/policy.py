@@ -27,7 +27,6 @@ POLICY_FILE = "carto_fork.toml"
 DEFAULT_NAME = "carto-litellm"
 DEFAULT_SOURCE = f"default ({DEFAULT_NAME})"
 
-
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/-]*[A-Za-z0-9_-])?")
 """What a branch or a remote may be called here; git allows more."""
 
@@ -446,10 +445,8 @@ class Policy(_Table, frozen=True):
                 raise ValueError(f"{kind}: {', '.join(ours)} must differ from each other")
         workflow, path = self.releases.workflow if self.releases else "", self.files.release
         if workflow and path and workflow != PurePosixPath(path).name:
-            raise ValueError(
-                f"releases.workflow is {workflow!r} and files.release {path!r}: one workflow makes "
-                "the releases"
-            )
+            both = f"releases.workflow is {workflow!r} and files.release {path!r}"
+            raise ValueError(f"{both}: one workflow makes the releases")
         names = [rule.name for rule in self.rules]
         if doubled := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two rules are named {doubled[0]!r}")
@@ -553,13 +550,12 @@ def _refused(source: str, problem: str) -> Refused:
 
 def _explained(error: str) -> str:
     """msgspec's message with the key first and what is valid there last."""
-    problem, _, path = error.partition(" - at `$")
-    path = path.rstrip("`")
-    expected = ""
-    if "unknown field" in problem or "enum" in problem:
-        expected = f"; expected one of {', '.join(_valid_at(path))}"
+    problem, _, path = error.rstrip("`").partition(" - at `$")
     key = f"key `{path.lstrip('.')}`" if path else "top level"
-    return f"{key}: {problem[0].lower()}{problem[1:]}{expected}"
+    text = f"{key}: {problem[0].lower()}{problem[1:]}"
+    if "unknown field" in problem or "enum" in problem:
+        text += f"; expected one of {', '.join(_valid_at(path))}"
+    return text
 
 
 def _valid_at(path: str) -> list[str]:
@@ -577,13 +573,11 @@ def _valid_at(path: str) -> list[str]:
     return [field.name for field in found.fields]
 
 
-def _merge(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    merged = dict(base)
-    for key, value in own.items():
-        below = merged.get(key)
-        both = isinstance(below, dict) and isinstance(value, dict)
-        merged[key] = _merge(below, value) if both else value  # type: ignore[arg-type]
-    return merged
+def _merge(base: Any, own: Any) -> Any:
+    """The fork's own tables over the default's, key by key; any other value is as the fork says."""
+    if isinstance(base, dict) and isinstance(own, dict):
+        return base | {key: _merge(base.get(key), value) for key, value in own.items()}
+    return own
 
 
 def _settings(merged: dict[str, Any], own: Any, source: str, prefix: str = "") -> list[Setting]:

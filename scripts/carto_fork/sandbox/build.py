@@ -81,7 +81,7 @@ def offer(s: Session, path: Path) -> Sandbox:
     return built
 
 
-def tour(s: Session, path: Path) -> None:
+def _tour(s: Session, path: Path) -> None:
     """Go through an upgrade in the sandbox: pull request, merge, release, Slack."""
     try:
         from carto_standin import tour
@@ -124,8 +124,11 @@ def _git(sh: Shell, command: str, stdin: Path | None = None, **values: str | Pat
         raise RuntimeError(f"git {command} ended with {answer.code}: {answer.err.strip()}")
 
 
-def build_sandbox(s: Session, path: Path) -> None:
-    """Build the sandbox, unless it is there."""
+def build_sandbox(s: Session, path: Path, tour: bool) -> None:
+    """Build the sandbox, unless it is there; go through an upgrade in it if asked."""
+    if tour:
+        _tour(s, path)
+        return
     built = offer(s, path)
     clone = git.nearest(built.clone)
     ask = session.command(s.program, "next", repo=str(clone))

@@ -12,7 +12,7 @@ from ..fork import branches, releases, session
 from ..fork.fork import Fork
 from ..fork.releases import Target
 from ..fork.session import Session
-from ..merge import resolve
+from ..merge import resolve as resolving
 from ..merge.decisions import Decision
 from ..merge.resolve import Words
 from ..run import git, github
@@ -25,8 +25,13 @@ from .plan import Options
 from .work import Work, require_nothing_left, settle, unresolved, waits
 
 
-def require_sense(words: Words) -> None:
-    """Raises Usage if a person says two things of one file, or does not say why."""
+def resolve(s: Session, words: Words, request: str) -> None:
+    """Decide the conflicts of the merge in progress, or what is left of a sync's pull request.
+
+    request: the pull request's number, address or branch; "" for the merge in progress.
+    Raises Usage if a person says two things of one file, or does not say why; Paused if some
+    conflicts are a person's.
+    """
     if both := sorted(set(words.upstream) & set(words.fork)):
         problem = f"{printable(both[0])} is named by both --accept-upstream and --keep-fork."
         raise Usage(problem, then="name it once.")
@@ -35,11 +40,13 @@ def require_sense(words: Words) -> None:
             "say why: --reason is missing.",
             then="add --reason, in words that a colleague understands a year from now.",
         )
+    if request:
+        _resolve_request(s, request, words)
+    else:
+        _resolve_here(s, words)
 
 
-def resolve_conflicts(s: Session, words: Words) -> None:
-    """Decide the conflicts of a merge in progress. Raises Paused if some are a person's."""
-    require_sense(words)
+def _resolve_here(s: Session, words: Words) -> None:
     fork, place = s.open_work_tree()
     state = git.work_state(s.sh, place)
     if not state.merging:
@@ -74,14 +81,10 @@ def _work_tree_of_upgrade(s: Session, fork: Fork, work: Path) -> Path:
     return upgrades[0]
 
 
-def resolve_request(s: Session, request: str, words: Words) -> None:
-    """Resolve what is left of a sync in its pull request, check the result and push it.
-
-    request: the pull request's number, address or branch.
-    """
+def _resolve_request(s: Session, request: str, words: Words) -> None:
+    """Resolve what is left of a sync in its pull request, check the result and push it."""
     if not re.fullmatch(r"#?\w[\w./:+-]*", request, re.ASCII):
         raise Usage(f"{request!r} names no pull request.", then="name its number, as in --pr 123.")
-    require_sense(words)
     fork = s.open_fork()
     hub = fork.hub(fork.policy.remotes.origin)
     github.require(s.sh, hub)
@@ -171,7 +174,7 @@ def _bring_back(
     left = set(unresolved(s.sh, fork, decided, *merged, head))
     found_left = [d.conflict for d in decided if d.conflict.path in left]
     if found_left:
-        resolve.bring_back(s.sh, work, found_left)
+        resolving.bring_back(s.sh, work, found_left)
 
 
 def sync_upstream(s: Session, options: Options) -> None:

@@ -32,8 +32,12 @@ class Run:
     work: Work
 
 
-def say(s: Session, ended: Run, options: Options) -> None:
-    """Say what came of an upgrade and what is next."""
+def upgrade(s: Session, options: Options, abort: bool) -> None:
+    """Upgrade and say what came of it, or give an upgrade up."""
+    if abort:
+        _give_up(s, options)
+        return
+    ended = run(s, options)
     result = _result(s.sh, ended, options)
     if s.json:
         s.print_json(result)
@@ -171,7 +175,7 @@ def _put_in_order(s: Session, fork: Fork, held: Journal, tag: str, commit: str) 
         )
 
 
-def give_up(s: Session, options: Options) -> None:
+def _give_up(s: Session, options: Options) -> None:
     """Remove what an upgrade has made here."""
     fork = s.open_fork(whatever_policy=True)
     with s.locked(fork.repository) as held:
