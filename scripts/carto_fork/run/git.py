@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -13,7 +13,7 @@ from typing import IO
 from packaging.version import Version
 
 from .errors import Cure, Failed, Refused
-from .shell import Answer, Shell
+from .shell import Answer, Shell, Value, fill
 
 OLDEST = Version("2.38")
 NULL = "0" * 40
@@ -75,6 +75,15 @@ def cure(answer: Answer) -> Cure | None:
     return None
 
 
+def ask(sh: Shell, repo: Path, question: str, what: str, *allowed: int, **values: Value) -> Answer:
+    """What git says to a question such as ``rev-list {commit} --``. Raises Failed as `checked`.
+
+    what: what it is asked for, in a word or two.
+    """
+    words = fill(f"git -C {{repo}} {question}", {"repo": repo, **values})
+    return checked(sh.read(words), what, *allowed)
+
+
 def require_version(sh: Shell) -> None:
     """Raises Refused if git is missing or older than `OLDEST`."""
     answer = sh.ask("git version")
@@ -82,10 +91,8 @@ def require_version(sh: Shell) -> None:
     if not answer.ok or not found:
         raise Refused("git is not installed.", then="install git 2.38 or newer.")
     if Version(found[0]) < OLDEST:
-        raise Refused(
-            f"git {found[0]} is too old: {OLDEST} or newer is needed.",
-            then="install a newer git.",
-        )
+        problem = f"git {found[0]} is too old: {OLDEST} or newer is needed."
+        raise Refused(problem, then="install a newer git.")
 
 
 @dataclass(frozen=True)
@@ -175,13 +182,18 @@ class Refs:
         prefix = "refs/tags/"
         return [ref.removeprefix(prefix) for ref in self.objects if ref.startswith(prefix)]
 
-    def branches(self, prefix: str = "") -> list[str]:
-        """The names of the local branches that begin with a prefix."""
-        return [
-            ref.removeprefix("refs/heads/")
-            for ref in self.objects
-            if ref.startswith(f"refs/heads/{prefix}")
-        ]
+    def tag(self, name: str) -> str:
+        """The commit that a tag stands for; "" if there is no such tag."""
+        return self.commits.get(f"refs/tags/{name}", "")
+
+    def tags_in(self, commits: Collection[str]) -> list[str]:
+        """The names of the tags that stand for one of some commits."""
+        return [name for name in self.tags() if self.tag(name) in commits]
+
+    def branches(self) -> list[str]:
+        """The names of the local branches."""
+        prefix = "refs/heads/"
+        return [ref.removeprefix(prefix) for ref in self.objects if ref.startswith(prefix)]
 
 
 def refs(sh: Shell, repo: Path) -> Refs:
@@ -228,16 +240,9 @@ def remote_refs(
 
     timeout: seconds to wait for the remote.
     """
-    answer = sh.ask(
-        "git -C {repo} ls-remote --end-of-options {remote} {patterns}",
-        repo=repo,
-        remote=remote,
-        patterns=patterns,
-        timeout=timeout,
-    )
-    if not answer.ok:
-        return None
-    return parsed_refs(answer.out)
+    words = ["git", "-C", str(repo), "ls-remote", "--end-of-options", remote, *patterns]
+    answer = sh.read(words, timeout=timeout)
+    return parsed_refs(answer.out) if answer.ok else None
 
 
 def default_branch(sh: Shell, repo: Path, remote: str, timeout: int | None = None) -> str:
@@ -250,9 +255,8 @@ def default_branch(sh: Shell, repo: Path, remote: str, timeout: int | None = Non
 
 def config(sh: Shell, repo: Path) -> dict[str, list[str]]:
     """The effective configuration: lower-case key (subsections as written) to all its values."""
-    answer = checked(sh.ask("git -C {repo} config --null --list", repo=repo), "configuration")
     values: dict[str, list[str]] = {}
-    for entry in answer.fields():
+    for entry in ask(sh, repo, "config --null --list", "configuration").fields():
         key, _, value = entry.partition("\n")
         values.setdefault(key, []).append(value)
     return values
@@ -264,11 +268,9 @@ def signature(sh: Shell, repo: Path, tag: str) -> str:
     text = sh.ask("git -C {repo} cat-file tag {ref}", repo=repo, ref=ref)
     if not text.ok or "\n-----BEGIN " not in text.out:
         return ""
-    checked_ = sh.ask("git -C {repo} verify-tag {tag}", repo=repo, tag=tag)
-    said = [line for line in checked_.err.splitlines() if "signature" in line.lower()]
-    if checked_.ok and said:
-        return said[0].strip()
-    return "there is one, and it cannot be checked here"
+    answer = sh.ask("git -C {repo} verify-tag {tag}", repo=repo, tag=tag)
+    said = [line.strip() for line in answer.err.splitlines() if "signature" in line.lower()]
+    return said[0] if answer.ok and said else "there is one, and it cannot be checked here"
 
 
 def has_identity(sh: Shell, repo: Path) -> bool:
@@ -293,47 +295,27 @@ def has_object(sh: Shell, repo: Path, name: str) -> bool:
 
 def is_ancestor(sh: Shell, repo: Path, ancestor: str, descendant: str) -> bool:
     """Whether the history of a commit holds another."""
-    answer = sh.ask(
-        "git -C {repo} merge-base --is-ancestor {ancestor} {descendant}",
-        repo=repo,
-        ancestor=ancestor,
-        descendant=descendant,
-    )
-    return checked(answer, "ancestry", 1).ok
+    question = "merge-base --is-ancestor {one} {other}"
+    return ask(sh, repo, question, "ancestry", 1, one=ancestor, other=descendant).ok
 
 
 def ahead_behind(sh: Shell, repo: Path, left: str, right: str) -> tuple[int, int]:
     """How many commits each of two has that the other has not."""
-    answer = sh.ask(
-        "git -C {repo} rev-list --left-right --count {range} --",
-        repo=repo,
-        range=f"{left}...{right}",
-    )
-    ahead, behind = checked(answer, "distance").out.split()
+    question = "rev-list --left-right --count {among} --"
+    ahead, behind = ask(sh, repo, question, "distance", among=f"{left}...{right}").out.split()
     return int(ahead), int(behind)
 
 
 def count(sh: Shell, repo: Path, commit: str, known: str) -> int:
     """How many commits the history of one holds that the history of the other does not."""
-    answer = sh.ask(
-        "git -C {repo} rev-list --count {commit} --not {known} --",
-        repo=repo,
-        commit=commit,
-        known=known,
-    )
-    return int(checked(answer, "number of commits").out)
+    question = "rev-list --count {commit} --not {known} --"
+    return int(ask(sh, repo, question, "number of commits", commit=commit, known=known).out)
 
 
 def commits(sh: Shell, repo: Path, among: str, *, most: int = 10) -> list[str]:
     """One line for each commit of a range, newest first: short name and subject."""
-    answer = sh.ask(
-        "git -C {repo} log --no-show-signature --no-color --max-count={most} '--format=%h %s' "
-        "{among} --",
-        repo=repo,
-        most=str(most),
-        among=among,
-    )
-    return checked(answer, "commits").out.splitlines()
+    log = "log --no-show-signature --no-color --max-count={most} '--format=%h %s' {among} --"
+    return ask(sh, repo, log, "commits", most=str(most), among=among).out.splitlines()
 
 
 def show(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
@@ -357,9 +339,8 @@ def tree(sh: Shell, repo: Path, commit: str) -> Tree:
 
 
 def _tree(sh: Shell, repo: Path, commit: str) -> dict[str, tuple[str, str]]:
-    answer = sh.ask("git -C {repo} ls-tree -r --full-tree -z {commit}", repo=repo, commit=commit)
     found = {}
-    for entry in checked(answer, "files").fields():
+    for entry in ask(sh, repo, "ls-tree -r --full-tree -z {it}", "files", it=commit).fields():
         facts, path = entry.split("\t", 1)
         mode, _, name = facts.split(" ")
         found[path] = (mode, name)
@@ -407,9 +388,8 @@ def objects(sh: Shell, repo: Path, names: Sequence[str]) -> list[str]:
 def _line(answers: IO[bytes]) -> bytes:
     line = answers.readline()
     if not line.endswith(b"\n"):
-        raise Failed(
-            "git ended while it was asked about objects.", then="run the same command again."
-        )
+        problem = "git ended while it was asked about objects."
+        raise Failed(problem, then="run the same command again.")
     return line[:-1]
 
 
@@ -434,13 +414,8 @@ def make_tree(sh: Shell, repo: Path, blobs: Iterable[str]) -> str:
 
 def differing(sh: Shell, repo: Path, one: str, other: str) -> list[str]:
     """The paths in which two commits or trees differ."""
-    answer = sh.ask(
-        "git -C {repo} diff-tree -r --name-only --no-renames -z {one} {other}",
-        repo=repo,
-        one=one,
-        other=other,
-    )
-    return checked(answer, "differing paths").fields()
+    question = "diff-tree -r --name-only --no-renames -z {one} {other}"
+    return ask(sh, repo, question, "differing paths", one=one, other=other).fields()
 
 
 def distances(sh: Shell, repo: Path, commit: str, others: Sequence[str]) -> list[int]:
@@ -458,38 +433,33 @@ def distances(sh: Shell, repo: Path, commit: str, others: Sequence[str]) -> list
 
 def merge_bases(sh: Shell, repo: Path, one: str, other: str) -> list[str]:
     """The best common ancestors of two commits; empty if they have none."""
-    answer = sh.ask("git -C {repo} merge-base --all {one} {other}", repo=repo, one=one, other=other)
-    return checked(answer, "common ancestor", 1).out.split()
+    question = "merge-base --all {one} {other}"
+    return ask(sh, repo, question, "common ancestor", 1, one=one, other=other).out.split()
 
 
 def commit_date(sh: Shell, repo: Path, commit: str) -> str:
     """The day on which a commit was made, as YYYY-MM-DD."""
-    answer = sh.ask(
-        "git -C {repo} log -1 --no-show-signature --date=short --format=%cd {commit} --",
-        repo=repo,
-        commit=commit,
-    )
-    return checked(answer, "date").line
+    question = "log -1 --no-show-signature --date=short --format=%cd {commit} --"
+    return ask(sh, repo, question, "date", commit=commit).line
 
 
 def first_with(sh: Shell, repo: Path, commit: str, branch: str) -> str:
     """The oldest commit on a branch's first-parent history that holds a commit in its own."""
     among = f"{commit}..{branch}"
-    line = sh.ask("git -C {repo} rev-list --first-parent {among} --", repo=repo, among=among)
-    after = sh.ask("git -C {repo} rev-list --ancestry-path {among} --", repo=repo, among=among)
-    holders = set(checked(after, "commits after a commit").out.split())
-    found = [c for c in checked(line, "branch's commits").out.split() if c in holders]
+    line, after = (
+        ask(sh, repo, f"rev-list --{how} {{among}} --", "commits after a commit", among=among)
+        for how in ("first-parent", "ancestry-path")
+    )
+    holders = set(after.out.split())
+    found = [commit for commit in line.out.split() if commit in holders]
     return found[-1] if found else commit_of(sh, repo, branch)
 
 
 def merge_of(sh: Shell, repo: Path, commit: str, head: str) -> tuple[str, str]:
     """The merge of a commit on a branch's first-parent history, and what it was merged into; both
     "" if there is no such merge."""
-    merges = sh.ask(
-        "git -C {repo} rev-list --first-parent --merges --parents --max-count=50 {head} --",
-        repo=repo,
-        head=head,
-    )
+    question = "git -C {repo} rev-list --first-parent --merges --parents --max-count=50 {head} --"
+    merges = sh.ask(question, repo=repo, head=head)
     for line in merges.out.splitlines():
         merge, into, *merged = line.split()
         if commit in merged:
@@ -499,11 +469,8 @@ def merge_of(sh: Shell, repo: Path, commit: str, head: str) -> tuple[str, str]:
 
 def commit_of(sh: Shell, repo: Path, rev: str) -> str:
     """The name of the commit that a revision stands for. Raises Refused if there is none."""
-    answer = sh.ask(
-        "git -C {repo} rev-parse --quiet --verify --end-of-options {rev}",
-        repo=repo,
-        rev=f"{rev}^{{commit}}",
-    )
+    question = "git -C {repo} rev-parse --quiet --verify --end-of-options {rev}"
+    answer = sh.ask(question, repo=repo, rev=f"{rev}^{{commit}}")
     if not answer.ok:
         raise Refused(f"there is no commit {rev!r} here.", then="name one that `git log` shows.")
     return answer.line
@@ -511,8 +478,7 @@ def commit_of(sh: Shell, repo: Path, rev: str) -> str:
 
 def history(sh: Shell, repo: Path, commit: str) -> set[str]:
     """The names of all commits in a commit's history, itself included."""
-    answer = sh.ask("git -C {repo} rev-list {commit} --", repo=repo, commit=commit)
-    return set(checked(answer, "history").out.split())
+    return set(ask(sh, repo, "rev-list {commit} --", "history", commit=commit).out.split())
 
 
 def held(sh: Shell, repo: Path, head: str, commits: Iterable[str]) -> set[str]:
@@ -541,9 +507,9 @@ class Worktree:
 
 def worktrees(sh: Shell, repo: Path) -> list[Worktree]:
     """All work trees of the repository, the main one first."""
-    answer = sh.ask("git -C {repo} worktree list --porcelain -z", repo=repo)
     found = []
-    for block in checked(answer, "work trees").out.split("\0\0"):
+    listed = ask(sh, repo, "worktree list --porcelain -z", "work trees").out
+    for block in listed.split("\0\0"):
         entry = dict(line.partition(" ")[::2] for line in block.split("\0") if line)
         if "worktree" in entry and "bare" not in entry:
             path = Path(entry["worktree"])
@@ -554,10 +520,8 @@ def worktrees(sh: Shell, repo: Path) -> list[Worktree]:
 
 def path_of(sh: Shell, work: Path, name: str) -> Path:
     """Where a work tree keeps a file of git's own, such as ``index.lock``."""
-    answer = sh.ask(
-        "git -C {work} rev-parse --path-format=absolute --git-path {name}", work=work, name=name
-    )
-    return Path(checked(answer, "path").line)
+    question = "rev-parse --path-format=absolute --git-path {name}"
+    return Path(ask(sh, work, question, "path", name=name).line)
 
 
 def rebased_branch(sh: Shell, work: Path) -> str:
@@ -589,14 +553,11 @@ class WorkState:
 
 def work_state(sh: Shell, work: Path) -> WorkState:
     """What is going on in a work tree."""
-    answer = sh.ask(
-        "git -C {work} status --porcelain=v2 --branch --untracked-files=normal --no-renames -z",
-        work=work,
-    )
+    question = "status --porcelain=v2 --branch --untracked-files=normal --no-renames -z"
     head, branch = NULL, ""
     dirty: list[str] = []
     untracked: list[str] = []
-    for entry in checked(answer, "state").fields():
+    for entry in ask(sh, work, question, "state").fields():
         if entry.startswith("# branch.oid "):
             head = entry.split(" ", 2)[2]
         elif entry.startswith("# branch.head ") and not entry.endswith(" (detached)"):
@@ -606,6 +567,5 @@ def work_state(sh: Shell, work: Path) -> WorkState:
         elif entry[0] == "?":
             untracked.append(entry[2:])
     merging = sh.ask("git -C {work} rev-parse --quiet --verify MERGE_HEAD^0", work=work)
-    return WorkState(
-        head, branch, merging.line if merging.ok else "", tuple(dirty), tuple(untracked)
-    )
+    into = merging.line if merging.ok else ""
+    return WorkState(head, branch, into, tuple(dirty), tuple(untracked))
