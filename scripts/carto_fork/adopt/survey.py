@@ -298,8 +298,7 @@ class _Survey:
         """The newest stable release in the history of the production branch."""
         history = git.history(self._sh, self._path, self._commit) if self._commit else set()
         refs = self.upstream.refs
-        names = [n for n in refs.tags() if refs.commits[f"refs/tags/{n}"] in history]
-        return tags.newest(names, self._schemes, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
+        return tags.newest(refs.tags_in(history), self._schemes, *tags.STABLE)
 
     @cached_property
     def _bases(self) -> list[Tree]:
@@ -308,7 +307,7 @@ class _Survey:
         commit, branch = self._commit, self._upstream_branch
         bases = git.merge_bases(self._sh, self._path, commit, branch) if commit and branch else []
         if self._released:
-            bases.append(self.upstream.refs.commits[f"refs/tags/{self._released.name}"])
+            bases.append(self.upstream.refs.tag(self._released.name))
         return [self._files(base) for base in bases]
 
     def _files(self, commit: str) -> Tree:

@@ -160,13 +160,8 @@ def read(
 
 def renames(sh: Shell, repo: Path, one: str, other: str) -> dict[str, str]:
     """The files that are renamed between two commits or trees: new path to old path."""
-    answer = sh.ask(
-        "git -C {repo} diff-tree -r -M -l0 --diff-filter=R --name-status -z {one} {other}",
-        repo=repo,
-        one=one,
-        other=other,
-    )
-    fields = git.checked(answer, "renamed files").fields()
+    question = "diff-tree -r -M -l0 --diff-filter=R --name-status -z {one} {other}"
+    fields = git.ask(sh, repo, question, "renamed files", one=one, other=other).fields()
     return {new: old for _, old, new in zip(*[iter(fields)] * 3, strict=True)}
 
 

@@ -306,10 +306,11 @@ def _foreign_commits(
     production = f"refs/remotes/{policy.remotes.origin.name}/{policy.branches.production}"
     known = [theirs, ours, production]
     # --ignore-missing: not every clone follows origin's production branch.
-    question = "git -C {work} rev-list --ignore-missing HEAD --not {known}"
-    brought = git.checked(sh.ask(question, work=work, known=known), "commits")
-    chain = question.replace("rev-list", "rev-list --first-parent")
-    made = git.checked(sh.ask(chain, work=work, known=known), "commits")
+    question = "--ignore-missing HEAD --not {known}"
+    brought, made = (
+        git.ask(sh, work, f"rev-list {how} {question}", "commits", known=known)
+        for how in ("", "--first-parent")
+    )
     foreign = len(set(brought.out.split()) - set(made.out.split()))
     if not foreign:
         return []

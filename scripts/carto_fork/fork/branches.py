@@ -296,8 +296,8 @@ class Stray:
 
 def operation(sh: Shell, work: Path) -> str:
     """What is under way in a work tree, such as ``merge`` or ``rebase``; "" for nothing."""
-    answer = sh.ask("git -C {work} rev-parse --path-format=absolute --git-dir", work=work)
-    place = Path(git.checked(answer, "git directory").line)
+    question = "rev-parse --path-format=absolute --git-dir"
+    place = Path(git.ask(sh, work, question, "git directory").line)
     return next((told for name, told in _OPERATIONS.items() if (place / name).exists()), "")
 
 
@@ -305,8 +305,7 @@ def detached(sh: Shell, work: Path) -> str:
     """The commit of a detached HEAD; "" where a branch is checked out."""
     if sh.ask("git -C {work} symbolic-ref --quiet HEAD", work=work).ok:
         return ""
-    answer = sh.ask("git -C {work} rev-parse --verify HEAD", work=work)
-    return git.checked(answer, "HEAD").line
+    return git.ask(sh, work, "rev-parse --verify HEAD", "HEAD").line
 
 
 def stray_of(sh: Shell, repo: Path, commit: str, *known: str) -> Stray | None:
@@ -317,13 +316,8 @@ def stray_of(sh: Shell, repo: Path, commit: str, *known: str) -> Stray | None:
     count = int(answer.line) if answer.ok else 0
     if not count:
         return None
-    told = sh.ask(
-        "git -C {repo} log -1 --no-show-signature --date=short --format=%H%x00%cd%x00%s"
-        " {commit} --",
-        repo=repo,
-        commit=commit,
-    )
-    name, day, subject = git.checked(told, "commit").line.split("\0", 2)
+    log = "log -1 --no-show-signature --date=short --format=%H%x00%cd%x00%s {commit} --"
+    name, day, subject = git.ask(sh, repo, log, "commit", commit=commit).line.split("\0", 2)
     return Stray(name, day, subject, count)
 
 

@@ -12,6 +12,9 @@ from packaging.version import InvalidVersion, Version
 from ..run.errors import Refused
 from .policy import TagScheme, TagUse
 
+STABLE = (TagUse.AUTOMATIC, TagUse.ON_REQUEST)
+"""What a stable release of upstream's is good for."""
+
 # Git allows far more (`v1;rm`, `--help`); nobody names a release like that, so it is refused here
 # and need not be thought of anywhere else.
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._+/-]*[A-Za-z0-9_+-])?")
@@ -39,7 +42,7 @@ class Tag:
 
     @property
     def stable(self) -> bool:
-        return self.scheme.use in (TagUse.AUTOMATIC, TagUse.ON_REQUEST)
+        return self.scheme.use in STABLE
 
     def same_build(self, other: Tag) -> bool:
         """Whether both name the same build of the same version."""

@@ -142,8 +142,7 @@ class _Adviser:
             return  # a bare repository
         state, at = git.work_state(self._sh, work), git.at(work)
         branch = state.branch.removeprefix("refs/heads/")
-        left = self._sh.ask("git -C {work} ls-files --unmerged -z", work=work).fields()
-        count = len({entry.partition("\t")[2] for entry in left})
+        count = len(git.unmerged(self._sh, work))
         under_way = branches.operation(self._sh, work)
         if under_way in ("rebase", "cherry-pick", "revert"):
             rebased = git.rebased_branch(self._sh, work).removeprefix("refs/heads/")

@@ -216,8 +216,7 @@ def _conflicts(patient: Patient) -> Iterator[Diagnosis]:
 def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
     sh = patient.sh
     what = branches.operation(sh, work)
-    listed = git.checked(sh.ask("git -C {work} ls-files -u -z", work=work), "conflicts").fields()
-    paths = sorted({entry.partition("\t")[2] for entry in listed})
+    paths = git.unmerged(sh, work)
     if not what and not paths:
         return
     state = f"a {what} is in progress in {git.named(work)}" if what else f"{git.named(work)}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
 
 from packaging.version import Version
@@ -86,7 +85,8 @@ def read(sh: Shell, fork: Fork) -> Status:
     own = tags.newest(refs.tags(), policy.tags, TagUse.OWN)
     newest = tags.newest(known.tags(), policy.tags, TagUse.AUTOMATIC)
 
-    in_progress = tuple(sorted(_in_progress(sh, fork, merged), key=_order, reverse=True))
+    started = _in_progress(sh, fork, merged)
+    in_progress = tuple(sorted(started, key=lambda one: Version(one.version), reverse=True))
     problems = [*(no.what.rstrip(".") for no in unread), *_mismatches(version, contained)]
     if not ref:
         problems.append(f"there is no branch {policy.branches.production} here")
@@ -100,7 +100,7 @@ def read(sh: Shell, fork: Fork) -> Status:
         mirror = fork.tracking(policy.remotes.origin, policy.branches.mirror)
     upstream = fork.tracking(policy.remotes.upstream, policy.branches.upstream)
     return Status(
-        checked_out=_checked_out(sh, fork),
+        checked_out=sh.ask("git -C {at} symbolic-ref --quiet --short HEAD", at=fork.path).line,
         production=policy.branches.production,
         version=version,
         contained=contained,
@@ -140,7 +140,7 @@ def _squashed(
         if (tag := tags.classify(name, schemes))
         and any(version_files.same(tag.release, stated) for stated in set(version.values()))
     ]
-    tag = tags.newest(stated, schemes, TagUse.AUTOMATIC, TagUse.ON_REQUEST)
+    tag = tags.newest(stated, schemes, *tags.STABLE)
     return tag if tag and contained and tag.version > contained.version else None
 
 
@@ -165,11 +165,6 @@ def _upstream_tags(sh: Shell, fork: Fork) -> tuple[git.Refs, bool]:
         if found is not None:
             return found, True
     return fork.refs, False
-
-
-def _checked_out(sh: Shell, fork: Fork) -> str:
-    answer = sh.ask("git -C {repo} symbolic-ref --quiet --short HEAD", repo=fork.path)
-    return answer.line if answer.ok else ""
 
 
 def _distance(sh: Shell, fork: Fork, left: str, right: str) -> tuple[int, int] | None:
@@ -198,7 +193,7 @@ def _in_progress(sh: Shell, fork: Fork, merged: Collection[str]) -> Iterator[InP
         same = there == fork.refs.objects.get(f"refs/heads/{branch}", there)
         published = bool(there and same and not (work and git.work_state(sh, work).merging))
         # Behind what is published, conflicts are those of its pull request.
-        left = _unmerged(sh, work) if work and not published else 0
+        left = len(git.unmerged(sh, work)) if work and not published else 0
         if published:
             state = f"published to {origin.name}"
         elif left:
@@ -206,12 +201,3 @@ def _in_progress(sh: Shell, fork: Fork, merged: Collection[str]) -> Iterator[InP
         else:
             state = f"prepared in {work}" if work else "started"
         yield InProgress(branch, tag.name, tag.release, state, published, left)
-
-
-def _order(upgrade: InProgress) -> Version:
-    return Version(upgrade.version)
-
-
-def _unmerged(sh: Shell, work: Path) -> int:
-    listed = sh.ask("git -C {work} diff --name-only --diff-filter=U -z", work=work)
-    return len(set(listed.fields()))

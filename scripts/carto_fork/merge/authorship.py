@@ -458,14 +458,9 @@ def nearest(sh: Shell, repo: Path, sync: Commit, upstream: Sequence[str]) -> str
     """
     best: tuple[int, str] | None = None
     for tip in upstream:
-        listed = sh.ask(
-            "git -C {repo} rev-list --first-parent --before={date} {tip} --not {sync} --",
-            repo=repo,
-            date=f"{sync.date}T23:59:59",
-            tip=tip,
-            sync=sync.name,
-        )
-        history = git.checked(listed, "upstream's history").out.split()
+        question = "rev-list --first-parent --before={date} {tip} --not {sync} --"
+        words = {"date": f"{sync.date}T23:59:59", "tip": tip, "sync": sync.name}
+        history = git.ask(sh, repo, question, "upstream's history", **words).out.split()
         first, last, step = 0, len(history), max(1, len(history) // 24)
         while first < last:
             looked_at = range(first, last, step)

@@ -97,14 +97,7 @@ def foresee(
 
     unread: tells of a path that nobody needs its texts, as of what is taken as a whole.
     """
-    answer = sh.ask(
-        "git -C {repo} -c merge.conflictStyle=diff3 merge-tree --write-tree -z --no-messages"
-        " {ours} {theirs}",
-        repo=repo,
-        ours=ours,
-        theirs=theirs,
-    )
-    tree, *unmerged = git.checked(answer, "merge", 1).fields()
+    tree, *unmerged = _merged(sh, repo, ours, theirs, "diff3")
     stages = _stages(unmerged)
     if not stages:
         return Foreseen(tree, ())
@@ -126,14 +119,15 @@ def _texts(sh: Shell, repo: Path, tree: str, paths: Sequence[str]) -> list[str |
 
 def count(sh: Shell, repo: Path, ours: str, theirs: str) -> int:
     """With how many paths in conflict a merge of two commits would stop."""
-    answer = sh.ask(
-        "git -C {repo} -c merge.conflictStyle=merge merge-tree --write-tree -z --name-only"
-        " --no-messages {ours} {theirs}",
-        repo=repo,
-        ours=ours,
-        theirs=theirs,
-    )
-    return len(git.checked(answer, "merge", 1).fields()) - 1
+    return len(_merged(sh, repo, ours, theirs, "merge", "--name-only")) - 1
+
+
+def _merged(
+    sh: Shell, repo: Path, ours: str, theirs: str, style: str, option: str = ""
+) -> list[str]:
+    question = f"-c merge.conflictStyle={style} merge-tree --write-tree -z {option} --no-messages"
+    question += " {ours} {theirs}"
+    return git.ask(sh, repo, question, "merge", 1, ours=ours, theirs=theirs).fields()
 
 
 def _is_agreed(conflict: Conflict) -> bool:
@@ -244,14 +238,8 @@ def _names(
     """Under which paths the fork has each file in conflict."""
     known: set[str] = set()
     for batch in batches(list(stages)):
-        listed = sh.ask(
-            "git -C {repo} --literal-pathspecs ls-tree --full-tree --name-only -z {ours} --"
-            " {paths}",
-            repo=repo,
-            ours=ours,
-            paths=batch,
-        )
-        known.update(git.checked(listed, "files").fields())
+        question = "--literal-pathspecs ls-tree --full-tree --name-only -z {ours} -- {paths}"
+        known.update(git.ask(sh, repo, question, "files", ours=ours, paths=batch).fields())
     strange = {
         path: found[2].name for path, found in stages.items() if 2 in found and path not in known
     }

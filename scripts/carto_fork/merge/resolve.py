@@ -262,8 +262,7 @@ def bring_back(sh: Shell, work: Path, left: Sequence[Conflict]) -> None:
         told = sh.do("git -C {work} update-index -z --index-info", work=work, stdin=Path(file.name))
     git.checked(told, "conflicts")
     # What differs from here on is somebody's edit.
-    asked = sh.ask("git -C {work} rev-parse {tree}", work=work, tree="HEAD^{tree}")
-    tree = git.checked(asked, "files").line
+    tree = git.ask(sh, work, "rev-parse {tree}", "files", tree="HEAD^{tree}").line
     noted = sh.do("git -C {work} update-ref AUTO_MERGE {tree}", work=work, tree=tree)
     git.checked(noted, "merge")
 
@@ -303,13 +302,10 @@ def _foreign_in_units(
     spec = GitIgnoreSpec.from_lines(
         path for rule in policy.units for path in rule.paths if path.endswith("/")
     )
-    staged = sh.ask(
-        "git -C {work} diff --cached --name-only --no-renames --diff-filter=u -z {merged}",
-        work=work,
-        merged=merged,
-    )
     theirs = git.tree(sh, work, merged)
-    differing = spec.match_files(git.checked(staged, "staged files").fields())
+    question = "diff --cached --name-only --no-renames --diff-filter=u -z {merged}"
+    staged = git.ask(sh, work, question, "staged files", merged=merged).fields()
+    differing = spec.match_files(staged)
     return tuple(sorted(p for p in differing if p in theirs or not own.of([p])))
 
 

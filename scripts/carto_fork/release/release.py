@@ -254,7 +254,7 @@ class _Contained:
         )
 
     def _commit_of(self, tag: Tag) -> str:
-        return self._there.origin.commits[f"refs/tags/{tag.name}"]
+        return self._there.origin.tag(tag.name)
 
 
 def _begun(fork: Fork, there: RemoteRefs, commit: str, upstream: Tag) -> Tag | None:
@@ -262,7 +262,7 @@ def _begun(fork: Fork, there: RemoteRefs, commit: str, upstream: Tag) -> Tag | N
 
     Raises Refused if its tag here and its tag on origin are not the same.
     """
-    known = {*_at(fork.refs, commit), *_at(there.origin, commit)}
+    known = {*fork.refs.tags_in([commit]), *there.origin.tags_in([commit])}
     found = [tag for name in known if (tag := tags.classify(name, fork.policy.tags))]
     own = [t for t in found if t.scheme.use is TagUse.OWN and t.version == upstream.version]
     begun = max(own, default=None)
@@ -273,10 +273,6 @@ def _begun(fork: Fork, there: RemoteRefs, commit: str, upstream: Tag) -> Tag | N
             remote = fork.policy.remotes.origin.name
             raise _in_the_way(fork, begun.name, f"{here[:10]}; {remote}'s is {origin[:10]}")
     return begun
-
-
-def _at(refs: Refs, commit: str) -> list[str]:
-    return [name for name in refs.tags() if refs.commits[f"refs/tags/{name}"] == commit]
 
 
 def _require_free(fork: Fork, there: RemoteRefs, name: str) -> None:

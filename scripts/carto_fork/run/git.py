@@ -518,6 +518,12 @@ def worktrees(sh: Shell, repo: Path) -> list[Worktree]:
     return found
 
 
+def unmerged(sh: Shell, work: Path) -> list[str]:
+    """The paths in conflict, from the top of a work tree, each once."""
+    listed = ask(sh, work, "ls-files --unmerged -z", "conflicts").fields()
+    return sorted({entry.partition("\t")[2] for entry in listed})
+
+
 def path_of(sh: Shell, work: Path, name: str) -> Path:
     """Where a work tree keeps a file of git's own, such as ``index.lock``."""
     question = "rev-parse --path-format=absolute --git-path {name}"

@@ -277,7 +277,7 @@ def sync_pr(s: Session, name: str) -> None:
     """Open or update the pull request of a sync branch that is published."""
     fork = s.open_fork()
     tag = releases.here(fork, releases.asked_name(name))
-    work = Work(s, fork, tag, fork.refs.commits[f"refs/tags/{tag.name}"])
+    work = Work(s, fork, tag, fork.refs.tag(tag.name))
     asked = pull_request.open_request(work)
     notify.set_outputs({"result": asked.result, "pull_request": asked.url})
     if s.json:

@@ -119,8 +119,7 @@ _MOST_LEFT = 20
 
 def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None:
     """Publish a merge of which something is left, for a person to finish."""
-    listed = s.sh.ask("git -C {work} diff --name-only --diff-filter=U -z", work=ready.work)
-    left = sorted(set(git.checked(listed, "conflicts").fields()))
+    left = git.unmerged(s.sh, ready.work)
     shown = "".join(f"\n- {path}" for path in left[:_MOST_LEFT])
     more = f"\n- and {len(left) - _MOST_LEFT} more" if len(left) > _MOST_LEFT else ""
     message = f"{ready.plan.values['message']}\n\nLeft for a person to resolve:\n{shown}{more}"
@@ -135,8 +134,8 @@ def _with_what_arrived(s: Session, fork: Fork, release: releases.Target) -> Fork
     """The fork after the fetch. Raises Refused if another tag came than the one that was seen."""
     fork = replace(fork, refs=git.refs(s.sh, fork.path))
     name = release.tag.name
-    if (now := fork.refs.commits.get(f"refs/tags/{name}")) != release.commit:
-        came = now[:10] if now else "nothing"
+    if (now := fork.refs.tag(name)) != release.commit:
+        came = now[:10] or "nothing"
         raise Refused(
             f"upstream's tag {name} was {release.commit[:10]} a moment ago, and {came} arrived: "
             "somebody moves it.",
@@ -180,7 +179,7 @@ def _give_up(s: Session, options: Options) -> None:
     fork = s.open_fork(whatever_policy=True)
     with s.locked(fork.repository) as held:
         name = plan.under_way(fork, options)
-        commit = fork.refs.commits.get(f"refs/tags/{name}", "")
+        commit = fork.refs.tag(name)
         if held:
             _put_in_order(s, fork, held, name, commit)
             fork = replace(fork, refs=git.refs(s.sh, fork.path))

@@ -311,12 +311,7 @@ def unresolved(
             for message in (messages.version, records.PIN_MESSAGE)
         )
     )
-    since = sh.ask(
-        "git -C {repo} log --no-show-signature --format=%s {among} --",
-        repo=fork.path,
-        among=f"{merge}..{head}",
-    )
-    subjects = git.checked(since, "commits").out.splitlines()
+    subjects = _subjects(sh, fork.path, f"{merge}..{head}")
     touched = any(not mine.fullmatch(subject) for subject in subjects)
     kinds = (Kind.CONTENT, Kind.ADD_ADD)
     others = [path for path, kind in left.items() if kind not in kinds and not touched]
@@ -359,37 +354,27 @@ def _previous(sh: Shell, fork: Fork, ours: str) -> Tag | None:
 
 def _changes(sh: Shell, repo: Path, base: str, theirs: str) -> list[tuple[str, str]]:
     """Upstream's changed paths with git's letter, without the deleted ones."""
-    answer = sh.ask(
-        "git -C {repo} diff-tree -r --no-renames --name-status --diff-filter=d -z {base} {theirs}",
-        repo=repo,
-        base=base,
-        theirs=theirs,
-    )
-    fields = git.checked(answer, "changed files").fields()
+    question = "diff-tree -r --no-renames --name-status --diff-filter=d -z {base} {theirs}"
+    fields = git.ask(sh, repo, question, "changed files", base=base, theirs=theirs).fields()
     return list(zip(fields[::2], fields[1::2], strict=True))
 
 
 def _commits(sh: Shell, repo: Path, base: str, theirs: str) -> Counter[str]:
-    answer = sh.ask(
-        "git -C {repo} log --no-merges --no-show-signature --format=%s {among} --",
-        repo=repo,
-        among=f"{base}..{theirs}",
-    )
-    parsed = map(conventional, git.checked(answer, "commits").out.splitlines())
+    parsed = map(conventional, _subjects(sh, repo, f"{base}..{theirs}", "--no-merges"))
     types = (change.type if change else "" for change in parsed)
     return Counter(name if name in _TYPES else "other" for name in types)
 
 
+def _subjects(sh: Shell, repo: Path, among: str, which: str = "") -> list[str]:
+    question = f"log {which} --no-show-signature --format=%s {{among}} --"
+    return git.ask(sh, repo, question, "commits", among=among).out.splitlines()
+
+
 def _areas(sh: Shell, repo: Path, base: str, theirs: str) -> tuple[Area, ...]:
     """Upstream's changes by top-level folder."""
-    answer = sh.ask(
-        "git -C {repo} diff-tree -r --no-renames --numstat -z {base} {theirs}",
-        repo=repo,
-        base=base,
-        theirs=theirs,
-    )
     sums: dict[str, list[int]] = {}
-    for entry in git.checked(answer, "changed lines").fields():
+    question = "diff-tree -r --no-renames --numstat -z {base} {theirs}"
+    for entry in git.ask(sh, repo, question, "lines", base=base, theirs=theirs).fields():
         added, removed, path = entry.split("\t", 2)
         folder = path.split("/", 1)[0] + "/" if "/" in path else "(top)"
         total = sums.setdefault(folder, [0, 0, 0])
