@@ -93,6 +93,7 @@ class LastMerge:
     after: str
 
 
+@dataclass
 class Patient:
     """A fork, and what the checks know of it.
 
@@ -102,21 +103,14 @@ class Patient:
     slack_test: whether to send a message to Slack. database: where to try migrations, or "".
     """
 
-    def __init__(
-        self,
-        sh: Shell,
-        fork: Fork,
-        command: Callable[..., str],
-        guard: str,
-        *,
-        offline: bool = False,
-        notes: bool = False,
-        slack_test: bool = False,
-        database: str = "",
-    ) -> None:
-        self.sh, self.fork, self.command, self.guard = sh, fork, command, guard
-        self.offline, self.notes = offline, notes
-        self.slack_test, self.database = slack_test, database
+    sh: Shell
+    fork: Fork
+    command: Callable[..., str]
+    guard: str
+    offline: bool
+    notes: bool
+    slack_test: bool
+    database: str
 
     def mended(
         self, level: Level, what: str, cause: str, *mend: Step, then: str = "", **values: str
@@ -128,8 +122,7 @@ class Patient:
 
     def on_a_branch(self, name: str, *lines: str) -> str:
         """Command lines as a change of the fork's own, with its pull request."""
-        lines = (self.command("feature", name=name), *lines, self.command("pr"))
-        return " && ".join(lines)
+        return " && ".join([self.command("feature", name=name), *lines, self.command("pr")])
 
     # --- This machine
 
@@ -218,13 +211,10 @@ class Patient:
         if not old:
             raise Unchecked("nothing of upstream's is known here")
         known = ((ref, tags.classify(name, self.fork.policy.tags)) for ref, name in self.syncs)
-        started = [
-            (tag, ref) for ref, tag in known if tag and f"refs/tags/{tag.name}" in refs.objects
-        ]
-        if started:
+        if started := [(tag, ref) for ref, tag in known if tag and refs.tag(tag.name)]:
             tag, ref = max(started)
-            new = refs.commits[f"refs/tags/{tag.name}"]
-            return LastMerge(old, new, (old_name, tag.name), self.commit, refs.commits[ref])
+            named = (old_name, tag.name)
+            return LastMerge(old, refs.tag(tag.name), named, self.commit, refs.commits[ref])
         landing = git.first_with(self.sh, self.repo, old, self.commit)
         if landing == old:
             return None
@@ -239,32 +229,27 @@ class Patient:
         its branch where that is newer; both "" where none is known."""
         found: list[tuple[str, str]] = []
         if tag := self.contained(self.fork.refs, commit):
-            found.append((self.fork.refs.commits[f"refs/tags/{tag.name}"], tag.name))
+            found.append((self.fork.refs.tag(tag.name), tag.name))
         if self.fork.upstream_tips:
             tip = inventory.tip(self.fork)
             found += [(b, b[:10]) for b in git.merge_bases(self.sh, self.repo, commit, tip)[:1]]
-        if not found:
-            return "", ""
-        return max(found, key=lambda one: git.commit_date(self.sh, self.repo, one[0]))
+        newest = max(found, key=lambda x: git.commit_date(self.sh, self.repo, x[0]), default=None)
+        return newest or ("", "")
 
     @cached_property
     def syncs(self) -> list[tuple[str, str]]:
         """The sync branches whose release production does not contain: full ref and tag."""
-        branches, origin = self.fork.policy.branches, self.fork.policy.remotes.origin
-        refs, prefixes = self.fork.refs, ("refs/heads/", self.fork.tracking(origin, ""))
-        named = [
-            (ref, tag)
+        refs, origin = self.fork.refs, self.fork.policy.remotes.origin
+        named = {
+            ref: tag
             for ref in refs.objects
-            for prefix in prefixes
-            if ref.startswith(prefix) and (tag := branches.tag_of(ref.removeprefix(prefix)))
-        ]
-        if not named:
-            return []
-        brings = {
-            ref: refs.commits.get(f"refs/tags/{tag}", refs.commits[ref]) for ref, tag in named
+            for prefix in ("refs/heads/", self.fork.tracking(origin, ""))
+            if ref.startswith(prefix)
+            and (tag := self.fork.policy.branches.tag_of(ref.removeprefix(prefix)))
         }
-        has = git.held(self.sh, self.repo, self.commit, brings.values())
-        return [(ref, tag) for ref, tag in named if brings[ref] not in has]
+        brings = {ref: refs.tag(tag) or refs.commits[ref] for ref, tag in named.items()}
+        has = git.held(self.sh, self.repo, self.commit, brings.values()) if named else ()
+        return [(ref, tag) for ref, tag in named.items() if brings[ref] not in has]
 
     # --- Elsewhere
 
@@ -305,10 +290,7 @@ class Patient:
         """
         words = [self.hub.gh, "api", f"repos/{self.hub.slug}{path}"]
         answer = self.sh.read(words, timeout=git.PATIENCE)
-        if answer.ok:
-            return json.loads(answer.out or "null")
-        if "HTTP 404" in answer.err:
-            return None
-        known = cure(answer.err)
-        said = answer.err.strip().partition("\n")[0]
+        if answer.ok or "HTTP 404" in answer.err:
+            return json.loads(answer.out or "null") if answer.ok else None
+        known, said = cure(answer.err), answer.err.strip().partition("\n")[0]
         raise Unchecked(known.meaning if known else f"GitHub did not say: {said}")

@@ -186,14 +186,6 @@ def _counts_on(version: Version, release: Version) -> bool:
     return version.release[: len(release.release)] == release.release
 
 
-RELEASE_CHECKS = (
-    Check("detection", "No new release is detected.", _detection),
-    Check("tags", "A tag is not what it was.", _tags),
-    Check("version", "The version does not match the release.", _version),
-)
-"""The checks of this subject."""
-
-
 UNSHALLOW = Step(
     "unshallow",
     "Get the history that the clone lacks.",
@@ -484,5 +476,8 @@ CHECKS = (
     Check("leftovers", "Git says that something is locked, or checked out elsewhere.", _leftovers),
     Check("hook", "What is pushed is not checked.", _hook),
     Check("policy", "Tasks refuse because of the policy.", _policy),
+    Check("detection", "No new release is detected.", _detection),
+    Check("tags", "A tag is not what it was.", _tags),
+    Check("version", "The version does not match the release.", _version),
 )
 """The checks of this subject."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,7 @@ from .checks import Check, Diagnosis, Level, Patient, Unchecked
 
 CHECKS: dict[str, Check] = {
     check.name: check
-    for check in (
-        *checks_clone.CHECKS,
-        *checks_clone.RELEASE_CHECKS,
-        *checks_merges.CHECKS,
-        *checks_github.CHECKS,
-    )
+    for check in (*checks_clone.CHECKS, *checks_merges.CHECKS, *checks_github.CHECKS)
 }
 """Every check by its name, in the order in which they are made and told."""
 
@@ -54,17 +49,15 @@ class Examination:
     def chosen(self) -> list[Check]:
         """The checks to make. Raises Usage for one that there is not."""
         if strange := [name for name in self.checks if name not in CHECKS]:
-            raise Usage(
-                f"there is no check {strange[0]!r}.", then=f"choose of {', '.join(CHECKS)}."
-            )
+            known = ", ".join(CHECKS)
+            raise Usage(f"there is no check {strange[0]!r}.", then=f"choose of {known}.")
         if self.migrate not in ("", *checks_merges.PRODUCTS):
             known = " or ".join(checks_merges.PRODUCTS)
             raise Usage(f"--migrate is {self.migrate!r}.", then=f"name {known}.")
         wanted = {*self.checks, *["slack"] * self.slack_test, *["prisma"] * bool(self.migrate)}
         if self.offline and self.slack_test:
-            raise Usage(
-                "--offline and --slack-test exclude each other.", then="choose one of them."
-            )
+            problem = "--offline and --slack-test exclude each other."
+            raise Usage(problem, then="choose one of them.")
         return [c for name, c in CHECKS.items() if name in wanted or not (wanted or c.facts)]
 
     @property
@@ -138,16 +131,8 @@ def _look(s: Session, options: Examination, checks: Sequence[Check]) -> Report:
         others = {check.name: "that git cannot" for check in checks if check.name != "git"}
         return Report(tuple((CHECKS["git"], finding) for finding in ill), others, ())
     fork = s.open_fork(whatever_policy=True)
-    patient = Patient(
-        s.sh,
-        fork,
-        s.command,
-        s.guard_line,
-        offline=options.offline,
-        notes=options.named,
-        slack_test=options.slack_test,
-        database=options.migrate,
-    )
+    asked = (options.offline, options.named, options.slack_test, options.migrate)
+    patient = Patient(s.sh, fork, s.command, s.guard_line, *asked)
     with s.console.working("looking", timed=False), ThreadPoolExecutor(_AT_ONCE) as pool:
         # What GitHub says takes its time, and so do some questions to git; meanwhile the rest is
         # looked at. What several of them ask for is asked for first.
@@ -187,19 +172,14 @@ def _mend(s: Session, check: Check, finding: Diagnosis) -> None:
     """Carry out the steps of a finding."""
     fork = s.open_fork(whatever_policy=True)
     s.console.say(f"{check.name}: {finding.what}")
-    plan = Plan({**fork.values(), **finding.values}, _ALWAYS)
+    asked = frozenset([setup.NO_ORIGIN, setup.NO_UPSTREAM])
+    plan = Plan({**fork.values(), **finding.values}, asked)
     with s.locked(fork.repository) as held:
         s.run(finding.mend, plan, held)
 
 
-_ALWAYS = frozenset([setup.NO_ORIGIN, setup.NO_UPSTREAM])
-
-
 def tell(console: Console, report: Report, mended: Sequence[str]) -> None:
-    """Write a report for people.
-
-    mended: the findings that were.
-    """
+    """Write a report for people; `mended` are the findings that were."""
     for what in mended:
         console.say(f"fixed: {what}", "green")
     for name in dict.fromkeys(check.name for check, _ in report.findings):
@@ -207,7 +187,10 @@ def tell(console: Console, report: Report, mended: Sequence[str]) -> None:
         worst = next(level for level in Level if any(f.level is level for f in mine))
         console.say(f"{worst.value:<6}  {name}: {CHECKS[name].symptom}", _STYLES[worst] or "bold")
         for finding in mine:
-            _tell_one(console, finding)
+            console.say(f"    {finding.what}")
+            console.say(f"    why:  {finding.cause}")
+            if finding.then:
+                console.row("    then: ", finding.then, "cyan")
     if report.healthy:
         number = counted(len(report.healthy), "check")
         console.say(f"{number} found nothing: {', '.join(report.healthy)}.", "green")
@@ -224,17 +207,18 @@ def tell(console: Console, report: Report, mended: Sequence[str]) -> None:
         console.say("Nothing is broken.", "bold")
 
 
-def _tell_one(console: Console, finding: Diagnosis) -> None:
-    """What was found, why, and what to type."""
-    for label, text in (("", finding.what), ("why:  ", finding.cause)):
-        console.say(f"    {label}{text}")
-    if finding.then:
-        console.row("    then: ", finding.then, "cyan")
-
-
 STRAY = Condition("if no branch, tag or remote has them")
 BACK = Condition("if HEAD is detached")
 BACK_NEW = Condition("if HEAD is detached and only the remote has the branch")
+
+_BACK = Step(
+    "back",
+    "Go back to a branch; changes that are not committed come along.",
+    when=BACK,
+    run=("git -C {work} switch --no-guess {back}",),
+    stuck="commit them, or put them away with `git stash`, then run the same command again.",
+    untouched="The commits are safe; HEAD and your files are as they were.",
+)
 
 RECOVER = (
     Step(
@@ -244,24 +228,15 @@ RECOVER = (
         run=("git -C {work} branch --no-track {branch} {commit}",),
         done=("git -C {work} show-ref --verify --quiet refs/heads/{branch}",),
     ),
-    Step(
-        "back",
-        "Go back to a branch; changes that are not committed come along.",
-        when=BACK,
-        run=("git -C {work} switch --no-guess {back}",),
-        stuck="commit them, or put them away with `git stash`, then run the same command again.",
-        untouched="The commits are safe; HEAD and your files are as they were.",
-    ),
-    Step(
-        "track",
-        "Go back to the production branch, which is not here yet.",
+    _BACK,
+    replace(
+        _BACK,
+        name="track",
+        why="Go back to the production branch, which is not here yet.",
         when=BACK_NEW,
         run=("git -C {work} switch --no-guess -c {back} --track {origin}/{back}",),
-        stuck="commit them, or put them away with `git stash`, then run the same command again.",
-        untouched="The commits are safe; HEAD and your files are as they were.",
     ),
 )
-
 
 _SHORT = 10
 
@@ -278,11 +253,7 @@ class Recovery:
     stray: Stray | None
     branch: str
     back: str
-    left_behind: tuple[Stray, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain data for ``--json``."""
-        return asdict(self)
+    left_behind: list[Stray]
 
 
 def recover(s: Session, name: str, commit: str) -> None:
@@ -296,9 +267,15 @@ def recover(s: Session, name: str, commit: str) -> None:
             then=f"conclude it, or give it up (`{git.at(work)} {under_way} {end}`), then run "
             "the same command again.",
         )
-    plan = _chosen(s, work, commit) if commit else _of_head(s, fork, work)
-    if plan.stray:
-        plan = replace(plan, branch=_branch(s, work, name, plan.stray.commit))
+    left, back = [], ""
+    if commit:
+        stray = _stray_of(s, work, commit)
+    else:
+        left, head = branches.left_behind(s.sh, work), branches.detached(s.sh, work)
+        stray = branches.stray_of(s.sh, work, head) if head else None
+        back = _back(s, fork, work) if head else ""
+    branch = _branch(s, work, name, stray.commit) if stray else ""
+    plan = Recovery(stray, branch, back, left)
     conditions = {STRAY} if plan.stray else set()
     if plan.back:
         known = f"refs/heads/{plan.back}" in fork.refs.objects
@@ -313,41 +290,26 @@ def recover(s: Session, name: str, commit: str) -> None:
     with s.locked(fork.repository) as held:
         s.run(RECOVER, Plan(values, frozenset(conditions), untouched), held)
     if s.json:
-        s.print_json(plan.as_json())
+        s.print_json(plan)
     _tell(s, work, plan)
 
 
-def _of_head(s: Session, fork: Fork, work: Path) -> Recovery:
-    """What to do about HEAD, and what it left behind earlier."""
-    left = tuple(branches.left_behind(s.sh, work))
-    head = branches.detached(s.sh, work)
-    if not head:
-        return Recovery(None, "", "", left)
-    mine = branches.stray_of(s.sh, work, head)
-    return Recovery(mine, "", _back(s, fork, work), left)
-
-
-def _chosen(s: Session, work: Path, commit: str) -> Recovery:
-    """What to do about one commit, wherever HEAD is."""
+def _stray_of(s: Session, work: Path, commit: str) -> Stray | None:
+    """What is on no branch of one commit, wherever HEAD is; None if nothing is."""
     full = git.commit_of(s.sh, work, commit)
-    mine = branches.stray_of(s.sh, work, full)
-    if mine is None:
-        listed = s.sh.ask(
-            "git -C {work} for-each-ref --count=1 --contains={commit} --format={format}"
-            " refs/heads refs/tags refs/remotes",
-            work=work,
-            commit=full,
-            format="%(refname:short)",
-        )
-        s.console.say(f"{full[:_SHORT]} is safe already: {printable(listed.line)} has it.")
-    return Recovery(mine, "", "", ())
+    stray = branches.stray_of(s.sh, work, full)
+    if stray is None:
+        words = ["git", "-C", str(work), "for-each-ref", "--count=1", f"--contains={full}"]
+        words += ["--format=%(refname:short)", "refs/heads", "refs/tags", "refs/remotes"]
+        has = printable(s.sh.read(words).line)
+        s.console.say(f"{full[:_SHORT]} is safe already: {has} has it.")
+    return stray
 
 
 def _back(s: Session, fork: Fork, work: Path) -> str:
     """The branch that was checked out last, unless another work tree shows it; else production."""
-    log = s.sh.ask(
-        "git -C {work} log --walk-reflogs --no-show-signature --format=%gs HEAD --", work=work
-    )
+    question = "git -C {work} log --walk-reflogs --no-show-signature --format=%gs HEAD --"
+    log = s.sh.ask(question, work=work)
     shown = {tree.branch for tree in git.worktrees(s.sh, work) if not tree.missing}
     for line in log.out.splitlines() if log.ok else []:
         if line.startswith("checkout: moving from "):
@@ -357,11 +319,9 @@ def _back(s: Session, fork: Fork, work: Path) -> str:
                 return name
     production = fork.policy.branches.production
     if not fork.has_production or fork.local_production in shown:
-        problem = (
-            f"{production} is checked out in another work tree"
-            if fork.has_production
-            else f"there is no branch {production}"
-        )
+        problem = f"there is no branch {production}"
+        if fork.has_production:
+            problem = f"{production} is checked out in another work tree"
         raise Refused(
             f"{problem}, and no other branch was checked out here before.",
             then=f"go to a branch yourself: {git.at(work)} switch BRANCH",
@@ -373,16 +333,13 @@ def _branch(s: Session, work: Path, name: str, commit: str) -> str:
     """The name of the branch for a commit. Raises Refused if it cannot be had."""
     name = name or f"recovery/{commit[:_SHORT]}"
     if not s.sh.ask("git check-ref-format {ref}", ref=f"refs/heads/{name}").ok or name[0] == "-":
-        raise Refused(
-            f"{printable(name)!r} is no name for a branch.", then="choose another --name."
-        )
-    there = s.sh.ask(
-        "git -C {work} rev-parse --quiet --verify {ref}", work=work, ref=f"refs/heads/{name}"
-    )
+        problem = f"{printable(name)!r} is no name for a branch."
+        raise Refused(problem, then="choose another --name.")
+    question = "git -C {work} rev-parse --quiet --verify {ref}"
+    there = s.sh.ask(question, work=work, ref=f"refs/heads/{name}")
     if there.ok and there.line != commit:
-        raise Refused(
-            f"there is a branch {name}, at {there.line[:_SHORT]}.", then="choose another --name."
-        )
+        problem = f"there is a branch {name}, at {there.line[:_SHORT]}."
+        raise Refused(problem, then="choose another --name.")
     return name
 
 
