@@ -283,13 +283,7 @@ ADOPT = (
 MESSAGE = "chore: adopt the tasks that keep the fork on its upstream"
 
 
-def adopt(
-    s: Session,
-    check: bool,
-    requirement: str,
-    replaced: Sequence[str],
-    push: bool,
-) -> None:
+def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], push: bool) -> None:
     """Publish a branch with the files that the fork lacks or that are behind.
 
     check: only tell. Raises CheckFailed then, if there is such a file.

@@ -33,8 +33,7 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
     path = Path(output).expanduser() if output else draft
     if path.exists() or path.is_symlink():
         raise Refused(
-            f"{path} is there already.",
-            then="edit it, or name another file with --output.",
+            f"{path} is there already.", then="edit it, or name another file with --output."
         )
     guesses = survey.guesses(s.sh, repository, asked)
     if sys.stdin.isatty() and not yes and not s.json:

@@ -120,10 +120,7 @@ def read(
     written = _Explanations(policy, drops)
     entries: list[Entry] = []
     paths = {}
-    for side, mine, other in (
-        (Side.FORK, "ours", "theirs"),
-        (Side.UPSTREAM, "theirs", "ours"),
-    ):
+    for side, mine, other in ((Side.FORK, "ours", "theirs"), (Side.UPSTREAM, "theirs", "ours")):
         b, m, o, r = (trees[name] for name in ("base", mine, other, "result"))
         files = list(_files(b, m, o, r, renamed[mine], renamed[other]))
         if made and any(f.mine and not f.result for f in files):
@@ -199,9 +196,7 @@ class _Contents:
         self._texts = git.blobs(sh, repo, names)
         pairs = [(v[0], v[side]) for v in versions for side in (1, 2)]
         self._changes = authorship.changes(
-            sh,
-            repo,
-            [(a and a[1], b and b[1]) for a, b in pairs if _SUBMODULE not in _modes(a, b)],
+            sh, repo, [(a and a[1], b and b[1]) for a, b in pairs if _SUBMODULE not in _modes(a, b)]
         )
 
     def _versions(self, file: _File) -> list[tuple[str, str] | None]:

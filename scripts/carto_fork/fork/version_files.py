@@ -329,8 +329,7 @@ def bump_version(s: Session, tag: str, to: str) -> None:
     """Set the version in a work tree, to a tag's or to the one given."""
     if bool(tag) == bool(to):
         raise Usage(
-            "name the version by either --tag or --to.",
-            then=s.command("bump-version", to="1.76.5"),
+            "name the version by either --tag or --to.", then=s.command("bump-version", to="1.76.5")
         )
     fork, work = s.open_work_tree()
     if tag:

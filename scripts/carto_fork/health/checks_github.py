@@ -20,9 +20,7 @@ from ..run.text import counted, printable
 from .checks import Check, Diagnosis, Level, Patient, Unchecked
 
 ENABLE = Step(
-    "enable",
-    "Switch the workflow on again.",
-    run=("{gh} workflow enable {workflow} -R {slug}",),
+    "enable", "Switch the workflow on again.", run=("{gh} workflow enable {workflow} -R {slug}",)
 )
 
 

@@ -28,11 +28,7 @@ _FEWEST_PATHS = 3
 
 
 def read(
-    sh: Shell,
-    repo: Path,
-    ours: str,
-    upstream: Sequence[str],
-    version_files: Set[str] = frozenset(),
+    sh: Shell, repo: Path, ours: str, upstream: Sequence[str], version_files: Set[str] = frozenset()
 ) -> Customisations:
     """The fork's own commits: in the history of `ours`, and in none of upstream's.
 
@@ -154,10 +150,7 @@ _Suspect = tuple[Commit, Sequence[str]]
 
 
 def _bringing_upstreams_work(
-    sh: Shell,
-    repo: Path,
-    suspects: Sequence[_Suspect],
-    upstream: Sequence[str],
+    sh: Shell, repo: Path, suspects: Sequence[_Suspect], upstream: Sequence[str]
 ) -> tuple[Commit, ...]:
     """Those commits half of whose files or more are as upstream had them around that time."""
     found: list[Commit] = []
@@ -171,11 +164,7 @@ def _bringing_upstreams_work(
 
 
 def _like_upstream(
-    sh: Shell,
-    repo: Path,
-    suspects: Sequence[_Suspect],
-    upstream: Sequence[str],
-    days: int,
+    sh: Shell, repo: Path, suspects: Sequence[_Suspect], upstream: Sequence[str], days: int
 ) -> tuple[list[Commit], list[_Suspect]]:
     """Those commits half of whose files or more are as upstream had them in so many days before,
     and those of which it may be true further back: they did not delete most of their files."""
@@ -432,12 +421,7 @@ def find_lost(
 
 
 def hides(
-    sh: Shell,
-    repo: Path,
-    sync: Commit,
-    parent: str,
-    differs: Sequence[str],
-    own: Customisations,
+    sh: Shell, repo: Path, sync: Commit, parent: str, differs: Sequence[str], own: Customisations
 ) -> list[str]:
     """The paths of which recording a sync's ancestry would say, wrongly, that the fork wants them
     so: upstream has them, or had them when the fork last merged, and no commit of the fork's own

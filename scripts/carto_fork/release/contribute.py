@@ -91,10 +91,7 @@ def _require_no_stray(s: Session, work: Path) -> None:
     commit = detached(s.sh, work)
     own = stray_of(s.sh, work, commit) if commit else None
     if own:
-        raise Refused(
-            f"HEAD is detached, and {own.told}.",
-            then=s.command("recover"),
-        )
+        raise Refused(f"HEAD is detached, and {own.told}.", then=s.command("recover"))
 
 
 def _require_nothing_lost(s: Session, work: Path, commit: str) -> None:

@@ -135,8 +135,7 @@ def made_before(sh: Shell, fork: Fork, there: RemoteRefs, name: str) -> Release:
     if ref not in fork.refs.commits:
         origin = fork.policy.remotes.origin.name
         raise Refused(
-            f"there is no tag {name} here.",
-            then=f"{git.at(fork.path)} fetch {origin} {ref}:{ref}",
+            f"there is no tag {name} here.", then=f"{git.at(fork.path)} fetch {origin} {ref}:{ref}"
         )
     return _described(sh, fork, _Contained(sh, fork, there, fork.refs.commits[ref]), tag)
 

@@ -159,11 +159,7 @@ def catch_up_plan(s: Session, fork: Fork, release: releases.Target) -> Plan:
 
 
 def _bring_back(
-    s: Session,
-    fork: Fork,
-    work: Path,
-    decided: Sequence[Decision],
-    merged: tuple[str, str, str],
+    s: Session, fork: Fork, work: Path, decided: Sequence[Decision], merged: tuple[str, str, str]
 ) -> None:
     """Put the conflicts that are left on a sync branch back into the index of its work tree, so
     that git and everybody sees them as such.

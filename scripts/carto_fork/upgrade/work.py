@@ -236,8 +236,7 @@ def read_sync(work: Work, fork: Fork, head: str) -> Sync:
     branch = policy.branches.sync_for(tag.name)
     if not merge:
         raise Refused(
-            f"{branch} holds no merge of {tag.name}.",
-            then="run `upgrade-carto` for it first.",
+            f"{branch} holds no merge of {tag.name}.", then="run `upgrade-carto` for it first."
         )
     decisions = work.decisions(ours)
     base = next(iter(git.merge_bases(sh, repo, ours, theirs)), "") or git.empty_tree(sh, repo)
