@@ -72,10 +72,8 @@ def _require_names(s: Session, asked: Asked) -> None:
             raise Usage(f"--{option} is {printable(value)}.", then="name it in plain text.")
     for option, branch in (("production", asked.production), ("mirror", asked.mirror)):
         if branch and not re.fullmatch(r"[A-Za-z0-9_][\w./+-]*", branch, re.ASCII):
-            raise Usage(
-                f"--{option} is {printable(branch)!r}, which no branch is called.",
-                then="use letters, digits and . _ + - / only.",
-            )
+            problem = f"--{option} is {printable(branch)!r}, which no branch is called."
+            raise Usage(problem, then="use letters, digits and . _ + - / only.")
 
 
 def _require_none(s: Session, fork: Fork) -> None:

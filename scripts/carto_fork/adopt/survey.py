@@ -241,10 +241,8 @@ class _Survey:
         if origin.head in with_own:
             return Guess(key, origin.head, LIKELY, "the fork's first branch")
         if not with_own:
-            raise Usage(
-                f"no branch of {origin.name} has commits that upstream has not.",
-                then="add --production, the branch that production is built from.",
-            )
+            problem = f"no branch of {origin.name} has commits that upstream has not."
+            raise Usage(problem, then="add --production, the branch that production is built from.")
         name = max(with_own, key=lambda name: (with_own[name], name))
         why = f"{counted(with_own[name], 'commit')} of the fork's own"
         return Guess(key, name, LIKELY if len(with_own) == 1 else GUESS, why)

@@ -169,10 +169,8 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
     with s.console.working("forecast"):
         told = forecasts(s.sh, fork, releases)
     if merged := next((one for one in told if not one.commits), None):
-        raise Refused(
-            f"{fork.policy.branches.production} already contains {merged.tag}.",
-            then="choose a newer release; `status` names the newest one.",
-        )
+        problem = f"{fork.policy.branches.production} already contains {merged.tag}."
+        raise Refused(problem, then="choose a newer release; `status` names the newest one.")
     if s.json:
         best = recommended(told)
         s.print_json(

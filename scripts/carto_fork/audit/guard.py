@@ -70,10 +70,8 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
     rows = (f"- **{finding.check}**: {plain(finding.what)}" for finding in findings)
     notify.summarize("\n".join(["# Not for the production branch", "", *rows]))
     lines = (f"\n  {finding.check}: {finding.what}" for finding in findings)
-    raise CheckFailed(
-        f"{counted(len(findings), 'finding')} in {what}:{''.join(lines)}",
-        then="mend the branch, then run the same command again.",
-    )
+    problem = f"{counted(len(findings), 'finding')} in {what}:{''.join(lines)}"
+    raise CheckFailed(problem, then="mend the branch, then run the same command again.")
 
 
 def _as_pushed(s: Session, fork: Fork, pushed: str, problem: Refused) -> Fork:

@@ -61,10 +61,8 @@ def _require_both(fork: Fork) -> None:
     if not fork.upstream_tips or not fork.has_production:
         require_remotes(fork)
         remote = fork.policy.remotes.origin.name if fork.upstream_tips else upstream
-        raise Refused(
-            f"nothing of the remote `{remote}` is known here.",
-            then=f"{git.at(fork.path)} fetch {remote}",
-        )
+        problem = f"nothing of the remote `{remote}` is known here."
+        raise Refused(problem, then=f"{git.at(fork.path)} fetch {remote}")
 
 
 def ground(sh: Shell, fork: Fork) -> Ground:
@@ -78,10 +76,8 @@ def ground(sh: Shell, fork: Fork) -> Ground:
     bases = git.merge_bases(sh, fork.path, healed, newest)
     if not bases:
         upstream = fork.policy.remotes.upstream.name
-        raise Refused(
-            f"{fork.policy.branches.production} and {upstream} have no common history.",
-            then="name the fork's clone with --repo.",
-        )
+        problem = f"{fork.policy.branches.production} and {upstream} have no common history."
+        raise Refused(problem, then="name the fork's clone with --repo.")
     return Ground(own, bases[0], newest, cut, healed)
 
 

@@ -113,10 +113,8 @@ def let_go(s: Session, path: str, reason: str, tag: str) -> None:
         releases.here(fork, tag)
     state = git.work_state(s.sh, work)
     if state.merging or state.dirty:
-        raise Refused(
-            f"{git.named(work)} has changes that are not committed.",
-            then="commit them, then run the same command again.",
-        )
+        problem = f"{git.named(work)} has changes that are not committed."
+        raise Refused(problem, then="commit them, then run the same command again.")
     theirs, ours = verify.last_merge(s.sh, fork, work, tag)
     checked = verify.of_merge(s.sh, fork, work, ours, theirs, state.head)
     account = checked.account

@@ -109,10 +109,8 @@ class Fork:
         """A remote's repository on GitHub. Raises Refused if it is somewhere else."""
         slug = github.slug_of(remote.url)
         if slug is None:
-            raise Refused(
-                f"the remote `{remote.name}` is not on github.com: {scrub(remote.url)}.",
-                then="correct `remotes` in the policy (`config`).",
-            )
+            problem = f"the remote `{remote.name}` is not on github.com: {scrub(remote.url)}."
+            raise Refused(problem, then="correct `remotes` in the policy (`config`).")
         return Hub(self.gh, slug)
 
     @property
@@ -269,10 +267,8 @@ def require_remotes(fork: Fork) -> None:
 def require_production(fork: Fork) -> None:
     """Raises Refused if the production branch is not known here."""
     if not fork.has_production:
-        raise Refused(
-            f"{fork.policy.branches.production} is not known here.",
-            then=f"{git.at(fork.path)} fetch {fork.policy.remotes.origin.name}",
-        )
+        problem = f"{fork.policy.branches.production} is not known here."
+        raise Refused(problem, then=f"{git.at(fork.path)} fetch {fork.policy.remotes.origin.name}")
 
 
 def require_right_urls(fork: Fork) -> None:

@@ -41,10 +41,8 @@ class Target:
 def asked_name(asked: str) -> str:
     """What was typed for the tag, if it can be one. Raises Usage if it is missing."""
     if not asked:
-        raise Usage(
-            "which release? --tag is missing.",
-            then="add --tag, as in --tag v1.76.5; `status` names the newest one.",
-        )
+        problem = "which release? --tag is missing."
+        raise Usage(problem, then="add --tag, as in --tag v1.76.5; `status` names the newest one.")
     return tags.checked_name(asked)
 
 

@@ -105,10 +105,8 @@ def require_stable(name: str, schemes: Sequence[TagScheme]) -> Tag:
     if tag and tag.stable:
         return tag
     found = f"a {tag.scheme.name}" if tag else "no release that the tag schemes know"
-    raise Refused(
-        f"{name} is {found}; only stable upstream releases are merged.",
-        then="choose a stable release; `status` names the newest one.",
-    )
+    problem = f"{name} is {found}; only stable upstream releases are merged."
+    raise Refused(problem, then="choose a stable release; `status` names the newest one.")
 
 
 # --- Conventional commits ------------------------------------------------------------------------

@@ -221,10 +221,8 @@ def changes(work: Path, policy: Policy, version: str) -> list[Stated]:
         text = files.text_below(work, file.path)
         stated = read(text, file) if text is not None else {}
         if not stated:
-            raise Refused(
-                f"{work / file.path} states no version{_place(file)}.",
-                then="correct the file, or `version_files` in the policy.",
-            )
+            problem = f"{work / file.path} states no version{_place(file)}."
+            raise Refused(problem, then="correct the file, or `version_files` in the policy.")
         found += [
             Stated(file.path, key, before, after)
             for key, before in stated.items()
@@ -272,17 +270,13 @@ def apply(
     state = git.work_state(sh, work)
     paths = sorted({change.path for change in found} | cut)
     if state.merging:
-        raise Refused(
-            f"a merge is in progress in {git.named(work)}.",
-            then=f"conclude it first: {git.at(work)} commit",
-        )
+        problem = f"a merge is in progress in {git.named(work)}."
+        raise Refused(problem, then=f"conclude it first: {git.at(work)} commit")
     if not git.has_identity(sh, work):
         raise git.nobody(work)
     if changed := [path for path in paths if path in state.dirty and path not in cut]:
-        raise Refused(
-            f"{changed[0]} has changes that are not committed.",
-            then="commit or stash them, then run the same command again.",
-        )
+        problem = f"{changed[0]} has changes that are not committed."
+        raise Refused(problem, then="commit or stash them, then run the same command again.")
     for file in policy.version_files:
         path, changed = (
             files.below(work, file.path),

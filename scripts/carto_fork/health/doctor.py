@@ -322,10 +322,8 @@ def _back(s: Session, fork: Fork, work: Path) -> str:
         problem = f"there is no branch {production}"
         if fork.has_production:
             problem = f"{production} is checked out in another work tree"
-        raise Refused(
-            f"{problem}, and no other branch was checked out here before.",
-            then=f"go to a branch yourself: {git.at(work)} switch BRANCH",
-        )
+        problem = f"{problem}, and no other branch was checked out here before."
+        raise Refused(problem, then=f"go to a branch yourself: {git.at(work)} switch BRANCH")
     return production
 
 

@@ -59,10 +59,8 @@ def start_feature(s: Session, name: str) -> None:
     _require_no_stray(s, work)
     answer = s.sh.ask("git check-ref-format {ref}", ref=f"refs/heads/{branch}")
     if not answer.ok or not re.fullmatch(r"[\w./+-]+", branch, re.ASCII):
-        raise Refused(
-            f"{branch!r} is not the name of a branch.",
-            then="use letters, digits and . _ + - only, as in --name my-fix.",
-        )
+        problem = f"{branch!r} is not the name of a branch."
+        raise Refused(problem, then="use letters, digits and . _ + - only, as in --name my-fix.")
     require_remotes(fork)
     origin, production = fork.policy.remotes.origin.name, fork.policy.branches.production
     there = branch_on_origin(s, fork, production, branch)
@@ -98,10 +96,8 @@ def _require_nothing_lost(s: Session, work: Path, commit: str) -> None:
     """Raises Refused if a switch to a commit would lose or overwrite something."""
     state = git.work_state(s.sh, work)
     if state.merging:
-        raise Refused(
-            f"a merge is in progress in {git.named(work)}.",
-            then=f"conclude it, or: {git.at(work)} merge --abort",
-        )
+        problem = f"a merge is in progress in {git.named(work)}."
+        raise Refused(problem, then=f"conclude it, or: {git.at(work)} merge --abort")
     changed = git.differing(s.sh, work, state.head, commit) if state.head != git.NULL else []
     new = tuple(path for path in state.untracked)
     lost = [
@@ -200,15 +196,11 @@ def _words(
     fields = git.checked(answer, "branch's commits").fields()
     commits = list(zip(fields[::2], fields[1::2], strict=True))
     if not commits:
-        raise Refused(
-            f"the branch has no commit that {base} has not.",
-            then="commit something, then run the same command again.",
-        )
+        problem = f"the branch has no commit that {base} has not."
+        raise Refused(problem, then="commit something, then run the same command again.")
     if not title and len(commits) > 1:
-        raise Usage(
-            f"the branch has {len(commits)} commits: which one names the pull request?",
-            then="add --title, as in --title 'feat(router): keep sessions'.",
-        )
+        problem = f"the branch has {len(commits)} commits: which one names the pull request?"
+        raise Usage(problem, then="add --title, as in --title 'feat(router): keep sessions'.")
     text = title or commits[0][0]
     if conventional(text) is None:
         raise Refused(
@@ -255,9 +247,7 @@ def current(
         plan = Plan(values, frozenset({branches.PRODUCTION_MOVED}), "Your checkout is as it was.")
         s.run(branches.FETCH_PRODUCTION, plan, held)
         if s.sh.dry and not git.has_object(s.sh, fork.path, commit):
-            raise Refused(
-                f"{origin.name}'s {branch} is not here yet, and --dry fetches nothing.",
-                then=f"{git.at(fork.path)} fetch {origin.name}",
-            )
+            problem = f"{origin.name}'s {branch} is not here yet, and --dry fetches nothing."
+            raise Refused(problem, then=f"{git.at(fork.path)} fetch {origin.name}")
         fork = replace(fork, refs=git.refs(s.sh, fork.path))
     return (fork.at(s.sh, commit) if branch == production else fork), commit

@@ -144,10 +144,8 @@ def own_tag(fork: Fork, name: str) -> Tag:
     """The tag of a release of the fork, by its name. Raises Refused if it names none."""
     tag = tags.classify(tags.checked_name(name), fork.policy.tags)
     if tag is None or tag.scheme.use is not TagUse.OWN:
-        raise Refused(
-            f"{name} is not the name of a release of the fork.",
-            then="name one of its own releases; `status` names the newest one.",
-        )
+        problem = f"{name} is not the name of a release of the fork."
+        raise Refused(problem, then="name one of its own releases; `status` names the newest one.")
     return tag
 
 
@@ -211,10 +209,8 @@ class _Contained:
         found = tags.newest(self._merged, self._fork.policy.tags, *releases.STABLE)
         if found is None:
             production = self._fork.policy.branches.production
-            raise Refused(
-                f"{production} contains no stable release of upstream's.",
-                then="see `status`; if a sync was squashed: `heal --check`.",
-            )
+            problem = f"{production} contains no stable release of upstream's."
+            raise Refused(problem, then="see `status`; if a sync was squashed: `heal --check`.")
         return found
 
     def own(self) -> Tag | None:

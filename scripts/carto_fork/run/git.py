@@ -124,10 +124,8 @@ def open_repository(sh: Shell, path: Path) -> Repository:
         path=path,
     )
     if not answer.ok:
-        raise Refused(
-            f"{path} is not a git repository ({answer.err.strip()}).",
-            then="go into the fork's clone, or name it with --repo.",
-        )
+        problem = f"{path} is not a git repository ({answer.err.strip()})."
+        raise Refused(problem, then="go into the fork's clone, or name it with --repo.")
     common, git_dir, shallow, inside = answer.line.split("\n")
     linked = git_dir != common
     home = Path(common).parent if Path(common).name == ".git" else Path(common)
@@ -202,10 +200,8 @@ def refs(sh: Shell, repo: Path) -> Refs:
     answer = sh.ask("git -C {repo} show-ref --dereference", repo=repo)
     if bad := re.search(r"bad ref (refs/\S+)", answer.err):
         file = path_of(sh, repo, bad[1])
-        raise Refused(
-            f"{bad[1]} names no commit; a machine that went down leaves such files.",
-            then=f"rm {quote(str(file))}, then run the same command again.",
-        )
+        problem = f"{bad[1]} names no commit; a machine that went down leaves such files."
+        raise Refused(problem, then=f"rm {quote(str(file))}, then run the same command again.")
     # Exit code 1: there is none.
     return parsed_refs(checked(answer, "refs", 1).out)
 

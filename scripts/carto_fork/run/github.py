@@ -139,10 +139,8 @@ def pull(sh: Shell, hub: Hub, name: str) -> Pull:
     found = _json(sh.read(words), f"pull request {name}")
     number = found["number"]
     if not found["url"].lower().startswith(f"{hub.url.lower()}/"):
-        raise Refused(
-            f"{found['url']} is a pull request of another repository than {hub.slug}.",
-            then="name one of this fork's by its number.",
-        )
+        problem = f"{found['url']} is a pull request of another repository than {hub.slug}."
+        raise Refused(problem, then="name one of this fork's by its number.")
     if found["isCrossRepository"]:
         raise Refused(
             f"pull request {number} is from another repository, not from a branch of {hub.slug}.",

@@ -53,10 +53,8 @@ def build(sh: Shell, directory: Path, history: History | None = None) -> Sandbox
     if directory.exists():
         raise Refused(f"{directory} is there and is no sandbox.", then="name another --path.")
     if sh.dry:
-        raise Refused(
-            f"there is no sandbox in {directory} yet, and --dry builds none.",
-            then="run the same command without --dry.",
-        )
+        problem = f"there is no sandbox in {directory} yet, and --dry builds none."
+        raise Refused(problem, then="run the same command without --dry.")
     directory.parent.mkdir(parents=True, exist_ok=True)
     site = Path(tempfile.mkdtemp(prefix=f"{directory.name}.", dir=directory.parent))
     try:
@@ -86,10 +84,8 @@ def _tour(s: Session, path: Path) -> None:
     try:
         from carto_standin import tour
     except ImportError:
-        raise Refused(
-            "the tour needs a checkout of carto-fork, where GitHub is played.",
-            then="clone it, then type `make tour` there.",
-        ) from None
+        problem = "the tour needs a checkout of carto-fork, where GitHub is played."
+        raise Refused(problem, then="clone it, then type `make tour` there.") from None
     tour.run(s, path)
 
 

@@ -275,17 +275,13 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str) -> None:
     if git.has_object(sh, fork.path, target.commit) and git.is_ancestor(
         sh, fork.path, target.commit, target.base
     ):
-        raise Refused(
-            f"{production} already contains {tag.name}.",
-            then="choose a newer release; `status` names the newest one.",
-        )
+        problem = f"{production} already contains {tag.name}."
+        raise Refused(problem, then="choose a newer release; `status` names the newest one.")
     try:
         older = before and (tag.version, tag.build) <= (Version(before), Version("0"))
     except InvalidVersion:
-        raise Refused(
-            f"the version on {production}, {before!r}, is not a version.",
-            then="correct it there with `bump-version`.",
-        ) from None
+        problem = f"the version on {production}, {before!r}, is not a version."
+        raise Refused(problem, then="correct it there with `bump-version`.") from None
     if older:
         same = Version(before) == tag.version
         lost = " Its history was lost, probably in a squash merge." if same else ""
@@ -331,10 +327,8 @@ def _work_trees(sh: Shell, fork: Fork, sync: str, tag: str) -> tuple[Path, Path 
         )
     known = any(tree.path == own and tree.branch == branch for tree in here)
     if os.path.lexists(own) and not (known and (own / ".git").is_file()):
-        raise Refused(
-            f"{own}, where the upgrade is to be prepared, is something else.",
-            then="move it away, then run the same command again.",
-        )
+        problem = f"{own}, where the upgrade is to be prepared, is something else."
+        raise Refused(problem, then="move it away, then run the same command again.")
     checkout = next((tree for tree in trees if tree.branch == fork.local_production), None)
     if checkout and checkout.missing:
         raise Refused(
@@ -406,10 +400,8 @@ def _sync_notes(
     if not start or git.is_ancestor(sh, repo, target.base, start):
         return []
     if options.direct:
-        raise Refused(
-            f"{production} has moved on since {sync} was started.",
-            then="give it up with --abort, then run the same command again.",
-        )
+        problem = f"{production} has moved on since {sync} was started."
+        raise Refused(problem, then="give it up with --abort, then run the same command again.")
     return [f"{production} has moved on since {sync} was started; the pull request shows both."]
 
 
@@ -440,10 +432,8 @@ def _require_clean(
         merged = state.merging or git.is_ancestor(sh, work, target.commit, state.head)
         if state.untracked and not merged:
             # If the merge fails, the work tree is removed with all that is in it.
-            raise Refused(
-                f"{work} holds files that are not the upgrade's: {_listed(state.untracked)}.",
-                then="move them away, then run the same command again.",
-            )
+            problem = f"{work} holds files that are not the upgrade's: {_listed(state.untracked)}."
+            raise Refused(problem, then="move them away, then run the same command again.")
 
 
 def _is_recorded(sh: Shell, fork: Fork, target: Target, work: Path) -> bool:
