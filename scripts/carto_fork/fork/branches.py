@@ -23,16 +23,34 @@ DIRECT_ELSEWHERE = Condition("with `--direct`, if it is not checked out")
 DIRECT_CHECKED_OUT = Condition("with `--direct`, if it is checked out")
 TIDIES = Condition("without `--no-push`")
 
+
+def fetch(
+    name: str,
+    why: str,
+    remote: str,
+    refs: str,
+    when: Condition | None = None,
+    done: tuple[str, ...] = (),
+) -> Step:
+    """A step that gets refs from a remote, and no tag besides; both as they are in a template."""
+    line = f"git -C {{repo}} fetch --no-tags --no-recurse-submodules {remote} {refs}"
+    stuck = "check the network and the remote, then run the same command again."
+    return Step(name, why, when=when, run=(line,), done=done, stuck=stuck)
+
+
+def fetch_tag(name: str, why: str, remote: str, when: Condition | None = None) -> Step:
+    """A step that gets a tag which is not here yet."""
+    here = "git -C {repo} show-ref --verify --quiet refs/tags/{tag}"
+    return fetch(name, why, remote, "refs/tags/{tag}:refs/tags/{tag}", when, (here,))
+
+
 FETCH_PRODUCTION = (
-    Step(
+    fetch(
         "production",
         "Get the production branch as it is on GitHub now.",
-        when=PRODUCTION_MOVED,
-        run=(
-            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
-            " +refs/heads/{production}:refs/remotes/{origin}/{production}",
-        ),
-        stuck="check the network and the remote, then run the same command again.",
+        "{origin}",
+        "+refs/heads/{production}:refs/remotes/{origin}/{production}",
+        PRODUCTION_MOVED,
     ),
 )
 
@@ -134,31 +152,24 @@ LANDING = (
 
 TIDY = (replace(next(step for step in LANDING if step.name == "tidy"), when=None),)
 
-
 MIRROR_EXISTS = Condition("if the fork has a mirror branch already")
 BEHIND = Condition("if the mirror on GitHub is behind")
 ELSEWHERE = Condition("if it is not checked out")
 CHECKED_OUT = Condition("if it is checked out")
 
 FETCH_MIRROR = (
-    Step(
+    fetch(
         "upstream",
         "Get upstream's development branch.",
-        run=(
-            "git -C {repo} fetch --no-tags --no-recurse-submodules {upstream}"
-            " +refs/heads/{branch}:refs/remotes/{upstream}/{branch}",
-        ),
-        stuck="check the network and the remote, then run the same command again.",
+        "{upstream}",
+        "+refs/heads/{branch}:refs/remotes/{upstream}/{branch}",
     ),
-    Step(
+    fetch(
         "origin",
         "Get the fork's mirror of it.",
-        when=MIRROR_EXISTS,
-        run=(
-            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
-            " +refs/heads/{mirror}:refs/remotes/{origin}/{mirror}",
-        ),
-        stuck="check the network and the remote, then run the same command again.",
+        "{origin}",
+        "+refs/heads/{mirror}:refs/remotes/{origin}/{mirror}",
+        MIRROR_EXISTS,
     ),
 )
 
@@ -215,12 +226,10 @@ def mirror_plan(sh: Shell, fork: Fork) -> Plan:
         # Only under --dry: nothing was fetched, so the branch is not here to be compared with.
         unknown = frozenset([BEHIND, ELSEWHERE])
         return Plan(fork.values(), unknown, untouched=_untouched(fork))
-    for ref in (local, published):
+    by_force = f"{git.at(repo)} branch --force {branches.mirror} {upstream}"
+    for ref, back in ((local, by_force), (published, "on GitHub, by hand")):
         if ref in refs.objects and (own := git.commits(sh, repo, f"{upstream}..{ref}")):
             name = ref.removeprefix("refs/heads/").removeprefix("refs/remotes/")
-            back = f"{git.at(repo)} branch --force {branches.mirror} {upstream}"
-            if ref == published:
-                back = "on GitHub, by hand"
             listed = "\n  ".join(own)
             raise Refused(
                 f"{name} has commits of its own, but it may only follow upstream:\n  {listed}",
@@ -266,7 +275,6 @@ def sync_mirror(s: Session) -> None:
 
 
 _LEFT = re.compile(r"checkout: moving from [0-9a-f]{40,64} to ")
-
 
 _OPERATIONS = {
     "MERGE_HEAD": "merge",
@@ -323,9 +331,8 @@ def stray_of(sh: Shell, repo: Path, commit: str, *known: str) -> Stray | None:
 
 def left_behind(sh: Shell, work: Path) -> list[Stray]:
     """Where a detached HEAD was left with commits that no ref leads to, newest first."""
-    log = sh.ask(
-        "git -C {work} log --walk-reflogs --no-show-signature --format=%H%x00%gs HEAD --", work=work
-    )
+    question = "git -C {work} log --walk-reflogs --no-show-signature --format=%H%x00%gs HEAD --"
+    log = sh.ask(question, work=work)
     # Without a reflog there is nothing to tell.
     entries = [line.split("\0", 1) for line in log.out.splitlines()] if log.ok else []
     left = [before[0] for (_, what), before in pairwise(entries) if _LEFT.match(what)]

@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from ..ci import notify
 from ..fork import releases, tags, version_files
+from ..fork.branches import fetch_tag
 from ..fork.fork import Fork, require_remotes, require_whole_history
 from ..fork.policy import Releases, TagUse
 from ..fork.session import Session
@@ -29,16 +30,8 @@ from .notes import Notes, Own
 PUSHED_TAG = Condition("if an earlier run, on another machine perhaps, has pushed it")
 UNPUSHED = Condition("if it is not there yet")
 
-FETCH_OWN_TAG = Step(
-    "fetch",
-    "Get the tag that an earlier run pushed.",
-    when=PUSHED_TAG,
-    run=(
-        "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
-        " refs/tags/{tag}:refs/tags/{tag}",
-    ),
-    done=("git -C {repo} show-ref --verify --quiet refs/tags/{tag}",),
-    stuck="check the network and the remote, then run the same command again.",
+FETCH_OWN_TAG = fetch_tag(
+    "fetch", "Get the tag that an earlier run pushed.", "{origin}", PUSHED_TAG
 )
 
 

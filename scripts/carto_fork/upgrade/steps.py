@@ -29,37 +29,28 @@ CHECKS = {"generate": GENERATE, "install": INSTALL, "test": TEST, "lint": LINT}
 
 FETCH_UPGRADE = (
     *branches.FETCH_PRODUCTION,
-    Step(
+    branches.fetch(
         "sync",
         "Get the sync branch that an earlier run pushed.",
-        when=PUSHED_BEFORE,
-        run=(
-            "git -C {repo} fetch --no-tags --no-recurse-submodules {origin}"
-            " +refs/heads/{sync}:refs/remotes/{origin}/{sync}",
-        ),
-        stuck="check the network and the remote, then run the same command again.",
+        "{origin}",
+        "+refs/heads/{sync}:refs/remotes/{origin}/{sync}",
+        PUSHED_BEFORE,
     ),
-    Step(
-        "tag",
-        "Get the release, and no other tag.",
-        run=(
-            "git -C {repo} fetch --no-tags --no-recurse-submodules {upstream}"
-            " refs/tags/{tag}:refs/tags/{tag}",
-        ),
-        done=("git -C {repo} show-ref --verify --quiet refs/tags/{tag}",),
-        stuck="check the network and the remote, then run the same command again.",
-    ),
+    branches.fetch_tag("tag", "Get the release, and no other tag.", "{upstream}"),
 )
 
 _MERGED = "git -C {work} merge-base --is-ancestor {commit} HEAD"
 _VERIFIED = "refs/carto-fork/passed/{tag}/verify"
 
 
-def _check(name: str, why: str, where: str, passed: str) -> Step:
+def _check(
+    name: str, why: str, where: str = "{repo}", records: str = "refs/carto-fork/passed/{tag}"
+) -> Step:
     """A step that runs a list of the policy's commands, and records which commit passed it.
 
-    where: the work tree that the record belongs to; passed: the ref that holds the record.
+    where: the work tree that the record belongs to; records: where the ref lies that holds it.
     """
+    passed = f"{records}/{name}"
     return Step(
         name,
         why,
@@ -172,15 +163,9 @@ CONCLUDE = (
     ),
     _VERIFY,
     # What is installed lies in the work tree; its record goes with it.
-    _check(
-        "install", "Install what the merged tree needs.", "{work}", "refs/worktree/passed/install"
-    ),
-    _check(
-        "test", "Run the tests on the merged tree.", "{repo}", "refs/carto-fork/passed/{tag}/test"
-    ),
-    _check(
-        "lint", "Check the style of the merged tree.", "{repo}", "refs/carto-fork/passed/{tag}/lint"
-    ),
+    _check("install", "Install what the merged tree needs.", "{work}", "refs/worktree/passed"),
+    _check("test", "Run the tests on the merged tree."),
+    _check("lint", "Check the style of the merged tree."),
     branches.PUSH,
     _REQUEST,
     Step(
@@ -284,10 +269,9 @@ ABORT = (
     Step(
         "records",
         "Forget which checks have passed.",
-        run=(
-            "git -C {repo} update-ref -d refs/carto-fork/passed/{tag}/verify",
-            "git -C {repo} update-ref -d refs/carto-fork/passed/{tag}/test",
-            "git -C {repo} update-ref -d refs/carto-fork/passed/{tag}/lint",
+        run=tuple(
+            f"git -C {{repo}} update-ref -d refs/carto-fork/passed/{{tag}}/{check}"
+            for check in ("verify", "test", "lint")
         ),
     ),
 )
