@@ -10,8 +10,6 @@ from shlex import quote
 from typing import Any
 from urllib.parse import quote as encoded
 
-from packaging.version import Version
-
 from ..adopt.copies import missing, pinned
 from ..ci import notify
 from ..run import git, github
@@ -64,18 +62,13 @@ def _workflow(patient: Patient) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.BROKEN, what, cause, then)
         return
     if (state := found.get("state", "active")) != "active":
-        yield patient.mended(
-            Level.BROKEN,
-            f"{name} is switched off ({printable(str(state))}).",
-            "GitHub switches a schedule off after 60 days without a commit."
-            if state == "disabled_inactivity"
-            else "Somebody switched it off, or GitHub did because it is a fork's.",
-            ENABLE,
-            workflow=name,
-        )
-    runs = (patient.ask(f"/actions/workflows/{name}/runs?per_page=10") or {}).get(
-        "workflow_runs", []
-    )
+        what = f"{name} is switched off ({printable(str(state))})."
+        cause = "Somebody switched it off, or GitHub did because it is a fork's."
+        if state == "disabled_inactivity":
+            cause = "GitHub switches a schedule off after 60 days without a commit."
+        yield patient.mended(Level.BROKEN, what, cause, ENABLE, workflow=name)
+    listed = patient.ask(f"/actions/workflows/{name}/runs?per_page=10") or {}
+    runs = listed.get("workflow_runs", [])
     start = f"{patient.hub.gh} workflow run {name} -R {slug} --ref {patient.production}"
     if not runs:
         cause = f"See {page}."
@@ -101,9 +94,8 @@ def _sync_pr(patient: Patient) -> Iterator[Diagnosis]:
         if policy.pull_requests.conflicts in pull.labels:
             what = f"{name} has conflicts: {pull.url}"
             cause = "Expected where no rule decides; a person has to."
-            yield Diagnosis(
-                Level.LOOK, what, cause, patient.command("resolve-conflicts", pr=resolve)
-            )
+            then = patient.command("resolve-conflicts", pr=resolve)
+            yield Diagnosis(Level.LOOK, what, cause, then)
         ends = f"{encoded(patient.production, safe='')}...{encoded(pull.head, safe='')}"
         behind = int((patient.ask(f"/compare/{ends}") or {}).get("behind_by", 0))
         if behind:
@@ -141,10 +133,8 @@ def _slack(patient: Patient) -> Iterator[Diagnosis]:
             raise Unchecked(f"{name} is not set here, and a secret of GitHub's cannot be read")
         yield from _test(patient, value)
     slug, gh = patient.hub.slug, patient.hub.gh
-    as_secret, as_variable = (
-        f"{gh} secret set {name} -R {slug}",
-        f"{gh} variable set {name} -R {slug}",
-    )
+    as_secret = f"{gh} secret set {name} -R {slug}"
+    as_variable = f"{gh} variable set {name} -R {slug}"
     workflow = patient.fork.policy.files.sync
     reader = posixpath.basename(workflow)
     text = patient.text(workflow) if workflow else ""
@@ -175,12 +165,10 @@ def _test(patient: Patient, url: str) -> Iterator[Diagnosis]:
     text = "A test of the connection. Nothing has happened, and nobody has to do anything."
     why = notify.post(url, notify.message("Test message", [text], {}, patient.fork.policy.name))
     if why:
-        yield Diagnosis(
-            Level.BROKEN,
-            f"the test message was not delivered: {why}.",
-            "The webhook was removed, its channel is gone, or the network is.",
-            "make a new one: https://api.slack.com/messaging/webhooks",
-        )
+        what = f"the test message was not delivered: {why}."
+        cause = "The webhook was removed, its channel is gone, or the network is."
+        then = "make a new one: https://api.slack.com/messaging/webhooks"
+        yield Diagnosis(Level.BROKEN, what, cause, then)
     else:
         yield Diagnosis(Level.NOTE, "the test message was delivered.", "See the channel.", "")
 
@@ -254,15 +242,12 @@ def _gh(patient: Patient) -> Iterator[Diagnosis]:
     gh, sh = patient.fork.gh, patient.sh
     if github.slug_of(patient.fork.policy.remotes.origin.url) is None:
         raise Unchecked("origin is not on github.com")
-    answer = sh.ask("{gh} --version", gh=gh)
-    known = re.search(r"\d+(\.\d+)+", answer.out)
-    if not answer.ok or not known:
-        what = "gh, GitHub's command line program, is not installed."
+    what = github.what_is_wrong(sh, gh)
+    if what == github.MISSING:
         cause = "Upgrades are published without a pull request; releases need it."
         yield Diagnosis(Level.LOOK, what, cause, "install it: https://cli.github.com")
         return
-    if Version(known[0]) < github.OLDEST:
-        what = f"gh {known[0]} is too old: {github.OLDEST} or newer is needed."
+    if what:
         cause = "It lacks commands that pull requests and releases are made with."
         yield Diagnosis(Level.BROKEN, what, cause, "install a newer one: https://cli.github.com")
         return

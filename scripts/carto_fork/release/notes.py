@@ -140,18 +140,14 @@ def _link(text: str, url: str) -> str:
     return f"[{text}]({url})"
 
 
+# --- Images --------------------------------------------------------------------------------------
+
+
 # https://github.com/distribution/reference: components of a path in lower case, joined by one
 # separator; only the host before them may have a port.
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-
-
-_NAME = re.compile(rf"(?:[a-z0-9.-]+(?::\d+)?/)?{_PART}(?:/{_PART})*")
-
-
+_NAME = re.compile(rf"(?=.{{0,255}}\Z)(?:[a-z0-9.-]+(?::\d+)?/)?{_PART}(?:/{_PART})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-
-
-_LONGEST = 255
 
 
 def images_of_branch(images: Images, branch: str, commit: str) -> list[str]:
@@ -187,7 +183,7 @@ def images_of_release(
 
 def _named(name: str, tags: Iterable[str], values: dict[str, str]) -> list[str]:
     name = name.lower()
-    if not _NAME.fullmatch(name) or len(name) > _LONGEST:
+    if not _NAME.fullmatch(name):
         raise _refused("name", name, "the name of an image")
     found = []
     for template in tags:

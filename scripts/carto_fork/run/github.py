@@ -63,19 +63,24 @@ def checked(answer: Answer, question: str) -> Answer:
     )
 
 
-def require(sh: Shell, hub: Hub) -> None:
-    """Raises Refused where gh is missing or too old, Failed if it cannot see the repository."""
-    answer = sh.ask("{gh} --version", gh=hub.gh)
+MISSING = "gh, GitHub's command line program, is not installed."
+
+
+def what_is_wrong(sh: Shell, gh: str) -> str:
+    """Why a gh cannot be used, `MISSING` or that it is too old; "" if it can."""
+    answer = sh.ask("{gh} --version", gh=gh)
     found = re.search(r"\d+(\.\d+)+", answer.out)
     if not answer.ok or not found:
-        raise Refused(
-            "gh, GitHub's command line program, is not installed.",
-            then="install it (https://cli.github.com), then run the same command again.",
-        )
-    if Version(found[0]) < OLDEST:
-        raise Refused(
-            f"gh {found[0]} is too old: {OLDEST} or newer is needed.", then="install a newer gh."
-        )
+        return MISSING
+    old = Version(found[0]) < OLDEST
+    return f"gh {found[0]} is too old: {OLDEST} or newer is needed." if old else ""
+
+
+def require(sh: Shell, hub: Hub) -> None:
+    """Raises Refused where gh is missing or too old, Failed if it cannot see the repository."""
+    if problem := what_is_wrong(sh, hub.gh):
+        install = "install it (https://cli.github.com), then run the same command again."
+        raise Refused(problem, then=install if problem == MISSING else "install a newer gh.")
     checked(sh.ask("{gh} api repos/{slug} --jq .full_name", gh=hub.gh, slug=hub.slug), "repository")
 
 
