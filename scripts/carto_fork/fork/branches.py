@@ -11,7 +11,7 @@ from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
-from ..run.text import counted
+from ..run.text import counted, listed
 from . import releases
 from .fork import Fork, require_remotes
 from .session import Session
@@ -230,9 +230,9 @@ def mirror_plan(sh: Shell, fork: Fork) -> Plan:
     for ref, back in ((local, by_force), (published, "on GitHub, by hand")):
         if ref in refs.objects and (own := git.commits(sh, repo, f"{upstream}..{ref}")):
             name = ref.removeprefix("refs/heads/").removeprefix("refs/remotes/")
-            listed = "\n  ".join(own)
+            commits = "\n  ".join(own)
             raise Refused(
-                f"{name} has commits of its own, but it may only follow upstream:\n  {listed}",
+                f"{name} has commits of its own, but it may only follow upstream:\n  {commits}",
                 untouched=_untouched(fork),
                 then=f"keep them on another branch: {git.at(repo)} branch kept {name}; "
                 f"then put {name} back: {back}",
@@ -248,7 +248,7 @@ def mirror_plan(sh: Shell, fork: Fork) -> Plan:
     if checkout and (dirty := git.work_state(sh, checkout).dirty):
         raise Refused(
             f"{branches.mirror} is checked out in {checkout} with changes that are not committed: "
-            f"{', '.join(dirty[:3])}.",
+            f"{listed(dirty)}.",
             untouched=_untouched(fork),
             then="commit or stash them, or switch to another branch; "
             "then run the same command again.",

@@ -21,7 +21,7 @@ from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Step
-from ..run.text import counted, printable
+from ..run.text import counted, listed, printable
 from . import status
 from .checks import Check, Diagnosis, Level, Patient, Unchecked
 
@@ -145,9 +145,9 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
     raise_it = patient.on_a_branch("version", bump)
     version = next(iter(stated.values()), "")
     if not all(version_files.same(version, other) for other in stated.values()):
-        listed = ", ".join(f"{printable(k)} is {printable(v)}" for k, v in stated.items())
+        said = ", ".join(f"{printable(k)} is {printable(v)}" for k, v in stated.items())
         cause = "Only some of the places that state it were raised."
-        yield Diagnosis(Level.BROKEN, f"the version files disagree: {listed}.", cause, raise_it)
+        yield Diagnosis(Level.BROKEN, f"the version files disagree: {said}.", cause, raise_it)
         return
     if contained and version and _parsed(version) != contained.version:
         what = (
@@ -223,8 +223,7 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
         cause = "Everything is resolved; it only has to be concluded."
         yield Diagnosis(Level.LOOK, f"{state}.", cause, conclude)
     else:
-        files = ", ".join(map(printable, paths[:3])) + (", ..." if len(paths) > 3 else "")
-        found = f"{state} with {counted(len(paths), 'unmerged file')}: {files}."
+        found = f"{state} with {counted(len(paths), 'unmerged file')}: {listed(paths)}."
         cause = "Both sides changed the same lines; what no rule decides is a person's."
         resolve = patient.command("resolve-conflicts", repo=str(work))
         if what != "merge":
@@ -260,8 +259,7 @@ def _markers_on(
     if not left:
         return
     paths = sorted({path for path, _ in left})
-    listed = ", ".join(map(printable, paths[:3])) + (", ..." if len(paths) > 3 else "")
-    what = f"conflict markers are committed on {branch}: {listed}."
+    what = f"conflict markers are committed on {branch}: {listed(paths)}."
     if sync:
         cause = "The automation leaves what no rule decides to a person, in plain view."
         then = patient.command("resolve-conflicts", pr=branch)

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from ..audit import healing, inventory
 from ..run import git
 from ..run.shell import Answer, Shell, command_line
-from ..run.text import counted, printable
+from ..run.text import counted, listed, printable
 from .checks import Check, Diagnosis, LastMerge, Level, Patient, Unchecked
 
 PRODUCTS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
@@ -275,7 +275,7 @@ def _changed_images(patient: Patient, sync: LastMerge, globs: Sequence[str]) -> 
         return
     what = (
         f"upstream changed {counted(len(changed), 'file')} from {sync.named[0]} to "
-        f"{sync.named[1]}: {_listed(changed)}."
+        f"{sync.named[1]}: {listed(changed, _MOST)}."
     )
     show = ["git", "-C", str(patient.repo), "diff", sync.old[:10], sync.new[:10], "--", *globs]
     yield Diagnosis(Level.NOTE, what, "An image may need something else.", command_line(show))
@@ -296,11 +296,6 @@ def _bases(dockerfile: str) -> set[str]:
     """The images that a Dockerfile begins from, as it names them."""
     found = {*_FROM.findall(dockerfile), *_ARG.findall(dockerfile)}
     return {name for name in found if not name.startswith("$")}
-
-
-def _listed(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - _MOST} more" if len(paths) > _MOST else ""
-    return ", ".join(map(printable, paths[:_MOST])) + more
 
 
 # --- The database --------------------------------------------------------------------------------
@@ -325,8 +320,7 @@ def _prisma(patient: Patient) -> Iterator[Diagnosis]:
         set(names(git.tree(patient.sh, patient.repo, commit), policy.directory))
         for commit in (sync.before, sync.old, sync.new, sync.after)
     )
-    brought = sorted(after - before)
-    new_ones = [name for name in brought if name in new]
+    new_ones = sorted((after - before) & new)
     for mine in sorted(own - new - old):
         late = [name for name in new_ones if mine in before and name < mine]
         early = [name for name in sorted(new & set(here)) if mine not in before and mine < name]
@@ -341,9 +335,8 @@ def _prisma(patient: Patient) -> Iterator[Diagnosis]:
         migrate = patient.command("doctor", check="prisma", migrate="postgresql")
         yield Diagnosis(Level.LOOK, what, cause, f"try them in order: {migrate}")
     if new_ones:
-        what = (
-            f"{sync.named[1]} brought {counted(len(new_ones), 'migration')}: {_listed(new_ones)}."
-        )
+        brought = f"{counted(len(new_ones), 'migration')}: {listed(new_ones, _MOST)}"
+        what = f"{sync.named[1]} brought {brought}."
         cause = "Where the fork changed the schema too, it needs one of its own behind them."
         yield Diagnosis(Level.NOTE, what, cause, generate)
 
@@ -359,7 +352,7 @@ def _schemas(patient: Patient, schemas: Sequence[str]) -> Iterator[Diagnosis]:
         first, *others = paths
         odd = [path for path in others if patient.files[path] != patient.files[first]]
         if odd:
-            what = f"{_listed(odd)} {'differs' if len(odd) == 1 else 'differ'} from {first}."
+            what = f"{listed(odd, _MOST)} {'differs' if len(odd) == 1 else 'differ'} from {first}."
             cause = "They are copies of one another upstream; a merge or a change left one out."
             work = patient.work or patient.repo
             then = command_line(["git", "-C", str(work), "diff", "--no-index", first, odd[0]])
@@ -417,7 +410,7 @@ def _tests(patient: Patient) -> Iterator[Diagnosis]:
     mine = sorted(path for path in own.paths if _is_test(path) and path in patient.files)
     both = [path for path in mine if path in changed]
     if both:
-        what = f"both sides changed {_listed(both)}."
+        what = f"both sides changed {listed(both, _MOST)}."
         yield Diagnosis(Level.NOTE, what, "The merge put both together.", _run(patient, both))
     modules = {
         PurePosixPath(path).with_suffix("").as_posix().replace("/", "."): path
@@ -427,7 +420,7 @@ def _tests(patient: Patient) -> Iterator[Diagnosis]:
     touching = sorted({*mine, *_importing(patient, modules)})
     if touching:
         number = counted(len(touching), "test file")
-        what = f"{number} touch what the fork changed: {_listed(touching)}."
+        what = f"{number} touch what the fork changed: {listed(touching, _MOST)}."
         cause = "They are the fork's own, or import a module that it changed."
         yield Diagnosis(Level.NOTE, what, cause, _run(patient, touching))
 

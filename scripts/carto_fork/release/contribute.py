@@ -8,18 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..fork import branches as branches
-from ..fork import releases
-from ..fork.branches import detached, stray_of
+from ..fork import branches, releases
 from ..fork.fork import Fork, require_remotes
 from ..fork.session import Session
 from ..fork.tags import conventional
 from ..run import git, github
 from ..run.errors import Refused, Usage
 from ..run.git import Refs
-from ..run.github import Pull
 from ..run.steps import Condition, Journal, Plan, Step
-from ..run.text import counted, plain, printable
+from ..run.text import counted, listed, plain, printable
 
 OPEN = Condition("if none is open, without `--draft`")
 OPEN_DRAFT = Condition("if none is open, with `--draft`")
@@ -66,12 +63,10 @@ def start_feature(s: Session, name: str) -> None:
     there = branch_on_origin(s, fork, production, branch)
     here = f"refs/heads/{branch}" in fork.refs.objects
     if here or f"refs/heads/{branch}" in there.objects:
+        get = "" if here else f"{git.at(work)} fetch {origin} && "
         raise Refused(
             f"there is a branch {branch} {'here' if here else f'on {origin}'} already.",
-            then=f"{git.at(work)} switch {branch}, or choose another --name."
-            if here
-            else f"{git.at(work)} fetch {origin} && {git.at(work)} switch {branch}, or choose "
-            "another --name.",
+            then=f"{get}{git.at(work)} switch {branch}, or choose another --name.",
         )
     with s.locked(fork.repository) as held:
         fork, commit = current(s, fork, there, held)
@@ -86,9 +81,8 @@ def start_feature(s: Session, name: str) -> None:
 
 def _require_no_stray(s: Session, work: Path) -> None:
     """Raises Refused if HEAD is detached and has commits that are on no branch."""
-    commit = detached(s.sh, work)
-    own = stray_of(s.sh, work, commit) if commit else None
-    if own:
+    commit = branches.detached(s.sh, work)
+    if commit and (own := branches.stray_of(s.sh, work, commit)):
         raise Refused(f"HEAD is detached, and {own.told}.", then=s.command("recover"))
 
 
@@ -99,20 +93,14 @@ def _require_nothing_lost(s: Session, work: Path, commit: str) -> None:
         problem = f"a merge is in progress in {git.named(work)}."
         raise Refused(problem, then=f"conclude it, or: {git.at(work)} merge --abort")
     changed = git.differing(s.sh, work, state.head, commit) if state.head != git.NULL else []
-    new = tuple(path for path in state.untracked)
-    lost = [
-        path
-        for path in changed
-        if path in state.dirty
-        or (
-            (any(path == n or (n[-1] == "/" and path.startswith(n)) for n in new))
-            and os.path.lexists(work / path)
-        )
-    ]
-    if lost:
-        listed = ", ".join(map(printable, lost[:3])) + (", …" if len(lost) > 3 else "")
+
+    def is_new(path: str) -> bool:
+        inside = any(path == n or (n[-1] == "/" and path.startswith(n)) for n in state.untracked)
+        return inside and os.path.lexists(work / path)
+
+    if lost := [path for path in changed if path in state.dirty or is_new(path)]:
         raise Refused(
-            f"the switch would lose what is not committed in {listed}.",
+            f"the switch would lose what is not committed in {listed(lost)}.",
             then=f"commit it, or: {git.at(work)} stash --include-untracked; "
             "then run the same command again.",
         )
@@ -149,17 +137,15 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
     if not known and not s.sh.dry:
         opened = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
     if s.json:
-        s.print_json(_pull_facts(opened, known is None, head, base, title))
+        facts: dict[str, Any] = {"head": head, "base": base, "title": title, "url": ""}
+        if opened:
+            facts |= {"title": opened.title, "url": opened.url}
+        new = known is None and opened is not None
+        s.print_json(facts | {"opened": new, "number": opened.number if opened else None})
     elif known:
         s.console.row("Pull request, open already: ", known.url)
     elif opened:
         s.console.row("Pull request: ", opened.url)
-
-
-def _pull_facts(pull: Pull | None, new: bool, head: str, base: str, title: str) -> dict[str, Any]:
-    facts: dict[str, Any] = {"head": head, "base": base, "opened": new and pull is not None}
-    number, url = (pull.number, pull.url) if pull else (None, "")
-    return facts | {"title": pull.title if pull else title, "number": number, "url": url}
 
 
 def _head(fork: Fork, work: Path, ref: str, base: str, s: Session) -> str:
@@ -191,9 +177,8 @@ def _words(
     s: Session, fork: Fork, title: str, body_file: str, among: str, base: str
 ) -> tuple[str, str]:
     """The title and the text of a pull request. Raises Refused or Usage if they will not do."""
-    words = ["git", "-C", str(fork.path), "log", "-z", "--no-merges", "--no-show-signature"]
-    answer = s.sh.read([*words, "--no-color", "--format=%s%x00%b", "--end-of-options", among, "--"])
-    fields = git.checked(answer, "branch's commits").fields()
+    log = "log -z --no-merges --no-show-signature --no-color --format=%s%x00%b {among} --"
+    fields = git.ask(s.sh, fork.path, log, "branch's commits", among=among).fields()
     commits = list(zip(fields[::2], fields[1::2], strict=True))
     if not commits:
         problem = f"the branch has no commit that {base} has not."

@@ -33,6 +33,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def listed(texts: Sequence[str], most: int = 3) -> str:
+    """The first of some texts of unknown origin, and how many more there are."""
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(map(printable, texts[:most])) + more
+
+
 def printable(text: str) -> str:
     """Text of unknown origin (paths, subjects, output) without control characters."""
     safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)

@@ -29,7 +29,7 @@ from ..run import files, git, github
 from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan
-from ..run.text import counted, printable
+from ..run.text import counted, listed
 from . import steps
 
 
@@ -425,14 +425,14 @@ def _require_clean(
         dirty = tuple(path for path in state.dirty if path not in half_done)
         if dirty and not state.merging:
             raise Refused(
-                f"{work} has changes that are not committed: {_listed(dirty)}.",
+                f"{work} has changes that are not committed: {listed(dirty)}.",
                 then="commit them, or give them up with "
                 f"{git.at(work)} restore --staged --worktree :/, then run the same command again.",
             )
         merged = state.merging or git.is_ancestor(sh, work, target.commit, state.head)
         if state.untracked and not merged:
             # If the merge fails, the work tree is removed with all that is in it.
-            problem = f"{work} holds files that are not the upgrade's: {_listed(state.untracked)}."
+            problem = f"{work} holds files that are not the upgrade's: {listed(state.untracked)}."
             raise Refused(problem, then="move them away, then run the same command again.")
 
 
@@ -478,14 +478,9 @@ def _require_idle(sh: Shell, checkout: Path, fork: Fork, target: Target) -> None
         )
     raise Refused(
         f"{checkout}, where {branch} is checked out, has changes that are not committed: "
-        f"{_listed(state.dirty)}.",
+        f"{listed(state.dirty)}.",
         then=then,
     )
-
-
-def _listed(paths: tuple[str, ...], most: int = 3) -> str:
-    more = f" and {len(paths) - most} more" if len(paths) > most else ""
-    return ", ".join(map(printable, paths[:most])) + more
 
 
 def under_way(fork: Fork, options: Options) -> str:
