@@ -23,7 +23,7 @@ from invoke.context import Context
 from ..run import git, steps
 from ..run.console import Console
 from ..run.errors import ExitCode, Failed, Interrupted, Refused, Stop
-from ..run.shell import Shell
+from ..run.shell import Shell, handling
 from ..run.steps import Journal, Runner
 from ..run.text import joined
 from .fork import Fork, open_fork, safe_settings
@@ -39,7 +39,9 @@ def program(argv: Sequence[str]) -> str:
 
     argv: as in `sys.argv`. Of invoke's options only those stay that say where the tasks are.
     """
-    words = _executable(argv[0])
+    words = [_on_path(argv[0])]
+    if Path(argv[0]).name == "__main__.py":
+        words = [_on_path(sys.executable), "-m", Path(argv[0]).parent.name]
     options = iter(argv[1:])
     for option in options:
         if not option.startswith("-"):
@@ -51,11 +53,6 @@ def program(argv: Sequence[str]) -> str:
         elif option in _OTHER:
             next(options, "")
     return shlex.join(words)
-
-
-def guard(argv: Sequence[str]) -> str:
-    """The command line that checks what is pushed, for a hook."""
-    return f"{anywhere(argv)} guard --pre-push"
 
 
 def anywhere(argv: Sequence[str]) -> str:
@@ -80,13 +77,6 @@ def anywhere(argv: Sequence[str]) -> str:
 def _parted(word: str) -> list[str]:
     """An option that says where the tasks are, and its value, as two words."""
     return word.split("=", 1) if word.startswith(tuple(f"{x}=" for x in _LOCATION)) else [word]
-
-
-def _executable(path: str) -> list[str]:
-    """The shortest words that start the same program from the current directory."""
-    if Path(path).name == "__main__.py":
-        return [_on_path(sys.executable), "-m", Path(path).parent.name]
-    return [_on_path(path)]
 
 
 def _on_path(program: str) -> str:
@@ -150,9 +140,8 @@ class Session(Runner):
             os.getcwd()
             return Path(self.repo_option or os.environ.get("CARTO_FORK_REPO") or ".").expanduser()
         except (OSError, RuntimeError) as error:
-            raise Refused(
-                f"there is no such directory: {error}.", then="go to another one."
-            ) from None
+            problem = f"there is no such directory: {error}."
+            raise Refused(problem, then="go to another one.") from None
 
     def open_fork(self, *, whatever_policy: bool = False) -> Fork:
         """The fork to work on.
@@ -174,7 +163,7 @@ class Session(Runner):
     @property
     def guard_line(self) -> str:
         """The command line that checks what is pushed, from any directory."""
-        return guard(self._argv)
+        return f"{anywhere(self._argv)} guard --pre-push"
 
     def command(self, task: str, **options: str | bool | Sequence[str]) -> str:
         """The command line of another task on the same fork."""
@@ -184,10 +173,9 @@ class Session(Runner):
         """Advice with whole command lines for `the same command` and for names of tasks."""
         advice = advice.replace("the same command", f"`{self.again}`")
         advice = advice.replace("`git config ", f"`{git.at(self.path)} config ")
-        advice = re.sub(
-            r"`(setup|status|config|init)`", lambda f: f"`{self.command(f[1])}`", advice
-        )
-        return advice.replace("`heal --check`", f"`{self.command('heal', check=True)}`")
+        advice = advice.replace("`heal --check`", f"`{self.command('heal', check=True)}`")
+        named = r"`(setup|status|config|init)`"
+        return re.sub(named, lambda found: f"`{self.command(found[1])}`", advice)
 
     def print_json(self, data: Any) -> None:
         """Print the task's result for scripts."""
@@ -220,7 +208,8 @@ def session(
 ) -> Iterator[Session]:
     """Run a task's body; make of every stop a message that names the command to type next."""
     made = Session(context, task, sys.argv, as_json, **options)
-    with _terminated_like_interrupted():
+    # A cancelled job or a closed terminal ends a task in the same orderly way as Ctrl-C.
+    with handling((signal.SIGTERM, signal.SIGHUP), _interrupt):
         try:
             yield made
         except Stop as stop:
@@ -251,17 +240,5 @@ def session(
             ) from None
 
 
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """A cancelled CI job or a closed terminal ends a task in the same orderly way as Ctrl-C."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, interrupt) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -483,6 +483,19 @@ def environment(*, without: Iterable[str] = (), **variables: str) -> dict[str, s
     return inherited | _NEVER_ASK | variables
 
 
+@contextmanager
+def handling(
+    numbers: Sequence[int], handler: Callable[[int, FrameType | None], None]
+) -> Iterator[None]:
+    """Have signals handled in another way for a while."""
+    before = [signal.signal(number, handler) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, old in zip(numbers, before, strict=True):
+            signal.signal(number, old)
+
+
 class _Process(Local):
     """Invoke's runner, with four habits changed.
 
@@ -527,20 +540,15 @@ class _Process(Local):
             yield
             return
 
-        def note(number: int, frame: FrameType | None) -> None:
+        def note(_number: int, _frame: FrameType | None) -> None:
             self.interrupted = True
             # Ctrl-C in a terminal reaches the process by itself, and it is to clean up once.
             timer = threading.Timer(0.3, self._pass_on)
             timer.daemon = True
             timer.start()
 
-        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = [signal.signal(number, note) for number in numbers]
-        try:
+        with handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), note):
             yield
-        finally:
-            for number, handler in zip(numbers, before, strict=True):
-                signal.signal(number, handler)
 
     def start(self, command: str, shell: str, env: dict[str, Any]) -> None:
         super().start(command, shell, env)
