@@ -59,12 +59,12 @@ def test_drops_are_read_from_a_file(text: str | None, expected: tuple[Drop, ...]
 )
 def test_an_invalid_drops_file_is_refused(text: str, problem: str) -> None:
     with pytest.raises(Refused) as refused:
-        records.read_drops(text, "v1:carto_drops.toml")
+        records.read_drops(text)
     assert refused.value.code == ExitCode.REFUSED
     assert str(refused.value) == (
-        f"Refused: v1:carto_drops.toml is not valid: {problem}.\n"
+        f"Refused: carto_drops.toml is not valid: {problem}.\n"
         "Nothing was changed.\n"
-        "Next: correct v1:carto_drops.toml."
+        "Next: correct carto_drops.toml."
     )
 
 

@@ -82,8 +82,12 @@ def template(name: str) -> str:
 
 
 def filled(template: str, values: Mapping[str, str], given: Mapping[str, bool]) -> str:
-    """A template with its choices made and its values put in. Raises KeyError for unknown ones."""
-    chosen = _CHOICE.sub(lambda c: c[2] if given[c[1]] else c[3] or "", template)
+    """A template with its choices made and its values put in. Raises KeyError for unknown ones.
+
+    given: the choices that do not just ask whether there is a value of that name.
+    """
+    choices = {**values, **given}
+    chosen = _CHOICE.sub(lambda c: c[2] if choices[c[1]] else c[3] or "", template)
     return _VALUE.sub(lambda found: values[found[1]], chosen)
 
 
@@ -133,20 +137,13 @@ def given(policy: Policy) -> dict[str, bool]:
     files = policy.files
     return {
         "renamed": policy.remotes.origin.name != "origin",
-        "about": bool(policy.guide.about),
-        "notes": bool(policy.guide.notes),
-        "marker": policy.markers is not None,
         "versions": bool(policy.version_files),
-        "checks": bool(_checks(policy)),
         "releases": policy.releases is not None,
         "dispatch": bool(policy.releases and policy.releases.workflow),
         "images": has_images(policy),
         "sync": bool(files.sync),
         "guard": bool(files.guard),
         "process": bool(policy.releases and files.process),
-        "requirements": bool(files.requirements),
-        "guide": bool(files.guide),
-        "makefile": bool(files.makefile),
         "tasks": bool(files.tasks),
     }
 
@@ -179,7 +176,7 @@ def values(policy: Policy) -> dict[str, str]:
         "about": policy.guide.about.strip(),
         "notes": policy.guide.notes.strip(),
         "marker": policy.markers.fork if policy.markers else "",
-        "checks": " and ".join(f"`{line}`" for line in _checks(policy)),
+        "checks": " and ".join(f"`{x}`" for x in policy.commands.test + policy.commands.lint),
         "version_file": policy.version_files[0].path if policy.version_files else "",
         "dockerfile": policy.images.dockerfile if policy.images else "",
         "requirements": files.requirements,
@@ -216,10 +213,6 @@ def _release_values(policy: Policy) -> dict[str, str]:
     }
 
 
-def _checks(policy: Policy) -> tuple[str, ...]:
-    return policy.commands.test + policy.commands.lint
-
-
 def _link(document: str, other: str) -> str:
     """The way from one file of a repository to another."""
     return os.path.relpath(other or ".", os.path.dirname(document) or ".")
@@ -234,11 +227,8 @@ def _image_rows(policy: Policy) -> str:
         policy.images, policy.releases.name(version, "0.1.0"), version, "0.1.0"
     )
     rows = {"a commit 0123456 of the branch": branch, "that release": release}
-    return "\n".join(
-        f"| {what} | {' '.join(f'`{name}`' for name in names)} |"
-        for what, names in rows.items()
-        if names
-    )
+    named = {what: " ".join(f"`{name}`" for name in names) for what, names in rows.items()}
+    return "\n".join(f"| {what} | {names} |" for what, names in named.items() if names)
 
 
 def clone(policy: Policy) -> str:
@@ -268,11 +258,8 @@ def _between(pattern: str, version: str) -> str:
     for place, letter in enumerate(rest):
         depth += (letter == "(") - (letter == ")")
         if not depth:
-            return (
-                re.sub(r"\\(.)", r"\1", before)
-                + version
-                + re.sub(r"\\(.)", r"\1", rest[place + 1 :])
-            )
+            around = (re.sub(r"\\(.)", r"\1", part) for part in (before, rest[place + 1 :]))
+            return version.join(around)
     return pattern
 
 
@@ -350,10 +337,6 @@ def _tags(policy: Policy) -> str:
     return _table(["Class", "Names", "Valid", "Use"], rows)
 
 
-def _exit_codes(_: Policy) -> str:
-    return _table(["Code", "Meaning"], [[str(int(code)), code.meaning] for code in ExitCode])
-
-
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "".join(f"{line}\n" for line in table(head, rows))
 
@@ -362,7 +345,9 @@ _MADE: Mapping[str, Callable[[Policy], str]] = {
     "rules": _rules,
     "tags": _tags,
     "upgrade-carto": _upgrade,
-    "exit-codes": _exit_codes,
+    "exit-codes": lambda _: _table(
+        ["Code", "Meaning"], [[str(int(code)), code.meaning] for code in ExitCode]
+    ),
 }
 
 

@@ -100,7 +100,8 @@ def _ranges(s: Session, fork: Fork, among: str, pushed: str, pre_push: bool) -> 
         yield from _pull_request(s.sh, fork)
     else:
         head = git.commit_of(s.sh, fork.repository.path, "HEAD")
-        yield Range(f"{_short(fork.origin_production)}..HEAD", _production(fork), head)
+        production = fork.origin_production.removeprefix("refs/remotes/")
+        yield Range(f"{production}..HEAD", _production(fork), head)
 
 
 def _production(fork: Fork) -> str:
@@ -112,10 +113,6 @@ def _production(fork: Fork) -> str:
             "in GitHub Actions check out with `fetch-depth: 0`.",
         )
     return fork.production_commit
-
-
-def _short(ref: str) -> str:
-    return ref.removeprefix("refs/remotes/").removeprefix("refs/heads/")
 
 
 def _pushed(sh: Shell, fork: Fork, lines: str) -> Iterator[Range]:
@@ -159,17 +156,14 @@ def _pull_request(sh: Shell, fork: Fork) -> Iterator[Range]:
             f"GITHUB_EVENT_PATH tells of no pull request: {error!r}.",
             then="run it on `pull_request`, or name the commits with --range.",
         ) from None
-    if missing := [end for end in ends if not (_is_name(end) and _here(sh, fork, end))]:
+    here = [_is_name(end) and git.has_object(sh, fork.path, end) for end in ends]
+    if missing := [end for end, known in zip(ends, here, strict=True) if not known]:
         raise Refused(
             f"the commit {printable(missing[0])} of the pull request is not here.",
             then="check out with `fetch-depth: 0` and `ref: "
             "${{ github.event.pull_request.head.sha }}`.",
         )
     yield Range(f"the pull request from {printable(branch)} to {into}", ends[0], ends[1], number)
-
-
-def _here(sh: Shell, fork: Fork, name: str) -> bool:
-    return git.has_object(sh, fork.path, name)
 
 
 # --- The checks ----------------------------------------------------------------------------------
@@ -187,10 +181,8 @@ class _Upstream:
         there = git.remote_refs(sh, fork.path, where, ["refs/tags/*"], git.PATIENCE)
         self.online = there is not None
         mirrors = (fork.tracking(remotes.origin, branches.mirror), f"refs/heads/{branches.mirror}")
-        self.tips = [
-            *fork.upstream_tips,
-            *(fork.refs.commits[r] for r in mirrors if r in fork.refs.commits),
-        ]
+        known = fork.refs.commits
+        self.tips = [*fork.upstream_tips, *(known[ref] for ref in mirrors if ref in known)]
         if not self.tips:
             raise Refused(
                 f"neither upstream's branches are here nor {remotes.origin.name}'s "
@@ -202,8 +194,7 @@ class _Upstream:
         other: dict[str, str] = {}
         for refs in filter(None, (fork.refs, there)):
             for name in refs.tags():
-                commit = refs.commits[f"refs/tags/{name}"]
-                tag = tags.classify(name, fork.policy.tags)
+                commit, tag = refs.tag(name), tags.classify(name, fork.policy.tags)
                 if tag and tag.stable:
                     self.stable[commit] = name
                 elif refs is there or (tag and tag.scheme.use is TagUse.NEVER):
@@ -229,7 +220,9 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     repo = fork.path
     if each.pull:
         yield from _judges(sh, fork, each)
-    brought = _names(sh, repo, each.head, [each.base])
+    question = "rev-list {head} --not {base} --"
+    listed = git.ask(sh, repo, question, "commits", head=each.head, base=each.base)
+    brought = set(listed.out.split())
     stable = [commit for commit in upstream.stable if commit in brought]
     other = [commit for commit in upstream.other if commit in brought]
     own = _own(sh, repo, each.head, [each.base, *stable, *other, *upstream.tips])
@@ -294,12 +287,9 @@ def _heals(sh: Shell, fork: Fork, upstream: _Upstream, commit: _Commit, foreign:
         return False
     own = authorship.of_fork(sh, fork, ours, theirs, *upstream.tips)
     # The proof that `heal` asks for: what differs from what was brought, the fork itself changed.
-    return any(
-        not authorship.hides(
-            sh, fork.path, sync, theirs, git.differing(sh, fork.path, theirs, sync.name), own
-        )
-        for sync in own.squashed
-    )
+    differ = {sync: git.differing(sh, fork.path, theirs, sync.name) for sync in own.squashed}
+    hides = (authorship.hides(sh, fork.path, x, theirs, paths, own) for x, paths in differ.items())
+    return not all(hides)
 
 
 def _development(
@@ -350,13 +340,6 @@ def _losses(
 
 
 _OWNERS = {Side.FORK: "the fork's", Side.UPSTREAM: "upstream's"}
-
-
-def _names(sh: Shell, repo: Path, head: str, known: Iterable[str]) -> set[str]:
-    """The names of the commits in the history of one, and in none of others'."""
-    words = ["git", "-C", str(repo), "rev-list", "--stdin", head]
-    answer = sh.read(words, feed=[f"^{name}" for name in known])
-    return set(git.checked(answer, "commits").out.split())
 
 
 def _own(sh: Shell, repo: Path, head: str, known: Iterable[str]) -> list[_Commit]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 import tomli
 
 from ..run.errors import Refused
+from ..run.text import toml_value
 
 DROPS_FILE = "carto_drops.toml"
+T = TypeVar("T")
 
 
 class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -47,15 +48,16 @@ class _Drops(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drop: tuple[Drop, ...] = ()
 
 
-def read_drops(text: str | None, where: str = DROPS_FILE) -> tuple[Drop, ...]:
+def read_drops(text: str | None) -> tuple[Drop, ...]:
     """The drops in a file's text; None for a file that is not there. Raises Refused if invalid."""
-    if text is None:
-        return ()
+    return _read(text, DROPS_FILE, _Drops).drop
+
+
+def _read(text: str | None, file: str, kind: type[T]) -> T:
     try:
-        data: Any = tomli.loads(text)
-        return msgspec.convert(data, _Drops).drop
+        return msgspec.convert(tomli.loads(text or ""), kind)
     except (tomli.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise Refused(f"{where} is not valid: {error}.", then=f"correct {where}.") from None
+        raise Refused(f"{file} is not valid: {error}.", then=f"correct {file}.") from None
 
 
 def peoples_drops(now: str | None, ours: str | None, theirs: str | None) -> tuple[Drop, ...]:
@@ -140,18 +142,10 @@ class _Tags(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tags: dict[str, Pin] = {}
 
 
-def read_pins(text: str | None, where: str = TAGS_FILE) -> dict[str, Pin]:
-    """The pins by name in a file's text; None for a file that is not there.
-
-    Raises Refused if it is not valid.
-    """
-    if text is None:
-        return {}
-    try:
-        data: Any = tomli.loads(text)
-        return msgspec.convert(data, _Tags).tags
-    except (tomli.TOMLDecodeError, msgspec.ValidationError) as error:
-        raise Refused(f"{where} is not valid: {error}.", then=f"correct {where}.") from None
+def read_pins(text: str | None) -> dict[str, Pin]:
+    """The pins by name in a file's text; None for a file that is not there. Raises Refused if
+    invalid."""
+    return _read(text, TAGS_FILE, _Tags).tags
 
 
 def add_pin(text: str | None, name: str, pin: Pin) -> str:
@@ -159,10 +153,7 @@ def add_pin(text: str | None, name: str, pin: Pin) -> str:
     if read_pins(text).get(name) == pin:
         return text or ""
     text = _TAGS_HEADER if text is None else text.rstrip("\n") + "\n"
-    # JSON's strings are TOML's basic strings.
-    return f"{text}{json.dumps(name)} = {{ object = {json.dumps(pin.object)}, " + (
-        f"commit = {json.dumps(pin.commit)} }}\n"
-    )
+    return f"{text}{toml_value(name)} = {toml_value(msgspec.structs.asdict(pin))}\n"
 
 
 _TAGS_HEADER = """\

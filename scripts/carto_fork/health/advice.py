@@ -444,8 +444,8 @@ def show_status(s: Session) -> None:
 def _show(console: Console, facts: Status, following: Advice, repo: str) -> None:
     """Where a fork stands and what to do next, on one screen."""
 
-    def named(tag: object, other: str = "none known here") -> str:
-        return getattr(tag, "name", other)
+    def named(tag: Tag | None) -> str:
+        return tag.name if tag else "none known here"
 
     def distance(pair: tuple[int, int] | None) -> str:
         if pair is None:

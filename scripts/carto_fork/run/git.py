@@ -308,10 +308,10 @@ def count(sh: Shell, repo: Path, commit: str, known: str) -> int:
     return int(ask(sh, repo, question, "number of commits", commit=commit, known=known).out)
 
 
-def commits(sh: Shell, repo: Path, among: str, *, most: int = 10) -> list[str]:
-    """One line for each commit of a range, newest first: short name and subject."""
-    log = "log --no-show-signature --no-color --max-count={most} '--format=%h %s' {among} --"
-    return ask(sh, repo, log, "commits", most=str(most), among=among).out.splitlines()
+def commits(sh: Shell, repo: Path, among: str) -> list[str]:
+    """One line for each of the ten newest commits of a range: short name and subject."""
+    log = "log --no-show-signature --no-color --max-count=10 '--format=%h %s' {among} --"
+    return ask(sh, repo, log, "commits", among=among).out.splitlines()
 
 
 def show(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
