@@ -23,13 +23,20 @@ from ..run.errors import Refused
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Plan, Step
 from ..run.text import block, cell, code, counted, in_actions, plain, table
-from .work import Sync, Work, read_sync
+from .work import Sync, Work
 
 MOST_CHARACTERS = 65_536
 """GitHub takes no more in the text of a pull request."""
 
 _ROWS = (1000, 300, 100, 30, 10, 3)
 """How many rows a table may have, tried in this order until the text is short enough."""
+
+_WORKFLOWS = re.compile(r"\.github/workflows/.*", re.DOTALL)
+_DEPENDENCIES = re.compile(
+    r"(.*/)?(pyproject\.toml|requirements[\w.-]*\.(txt|in)|setup\.(py|cfg)|package\.json|go\.mod"
+    r"|Cargo\.toml|Gemfile|([^/]+\.)?Dockerfile([.-][^/]+)?|[^/]*lock(file|\.json|\.yaml)?)",
+    re.DOTALL,
+)
 
 _SIDES = {
     Take.FORK: "the fork's",
@@ -124,7 +131,7 @@ def open_request(work: Work) -> Opened:
     head = _published(s, fork, tag, name)
     hub = fork.hub(fork.policy.remotes.origin)
     github.require(s.sh, hub)
-    found = read_sync(work, fork, head)
+    found = Sync(work, fork, head)
     pulls = github.pulls(s.sh, hub, base=branches.production)
     mine = known = next((pull for pull in pulls if pull.head == name), None)
     # Nothing of this touches the clone, so that its lock is not needed; the upgrade may hold it.
@@ -185,7 +192,7 @@ def write_text(work: Work) -> None:
     fork = replace(work.fork, refs=git.refs(work.s.sh, work.fork.path))
     name = f"refs/heads/{fork.policy.branches.sync_for(work.tag.name)}"
     if head := fork.refs.commits.get(name):
-        found = read_sync(work, fork, head)
+        found = Sync(work, fork, head)
         _write(fork, found, body(found, fork))
 
 
@@ -407,11 +414,12 @@ class _Text:
             ["**wrong**" if f.certain else "look at", plain(f.check), cell(f.what)]
             for f in (*sync.checked.wrong, *doubtful)
         ]
-        brought = {"upstream workflow": sync.workflows, "dependencies": sync.dependencies}
+        kinds = {"upstream workflow": _WORKFLOWS, "dependencies": _DEPENDENCIES}
         rows += [
             ["new" if letter == "A" else "changed", kind, cell(path)]
-            for kind, changed in brought.items()
-            for letter, path in changed
+            for kind, pattern in kinds.items()
+            for letter, path in sync.changes
+            if pattern.fullmatch(path)
         ]
         yield from self._table(["", "what", "where"], rows, "findings")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import cached_property
+from pathlib import Path
 
 from ..audit import review, verify
 from ..audit.verify import Verification
@@ -158,15 +159,6 @@ def record_tag(s: Session, tag: str) -> None:
 
 # --- What there is to say of its branch -----------------------------------------------------------
 
-_WORKFLOWS = ".github/workflows/"
-
-
-_DEPENDENCIES = re.compile(
-    r"(pyproject\.toml|requirements[\w.-]*\.(txt|in)|setup\.(py|cfg)|package\.json|go\.mod"
-    r"|Cargo\.toml|Gemfile|(.+\.)?Dockerfile([.-].+)?|.*lock(file|\.json|\.yaml)?)"
-)
-
-
 _TYPES = ("feat", "fix", "perf", "docs", "test", "refactor", "chore", "build", "ci")
 
 
@@ -192,91 +184,132 @@ class ByHand:
     word: Drop | None
 
 
-@dataclass(frozen=True)
 class Sync:
-    """A release merged on a sync branch.
+    """A release merged on a sync branch; what there is to say of it is found out once.
 
     branch, head: the sync branch and its commit. merge: the commit that merged the tag.
     ours, theirs: its parents, the fork's side and upstream's.
-    before: the version on the fork's side. previous: upstream's release that it had.
-    decisions: one for each conflict. unresolved: paths whose conflict is still there.
-    resolutions: by path, what a person made of a conflict that was left to them.
-    checked: the account and the checks of the branch.
-    passed: names of the checks that this very commit has passed.
-    commits: upstream's commits by their conventional type. areas: the largest changes first.
-    workflows, dependencies: paths of upstream's that the merge adds or changes, with git's letter.
     """
 
-    tag: Tag
-    branch: str
-    head: str
-    merge: str
-    ours: str
-    theirs: str
-    before: str
-    previous: Tag | None
-    decisions: tuple[Decision, ...]
-    unresolved: tuple[str, ...]
-    resolutions: Mapping[str, ByHand]
-    checked: Verification
-    passed: tuple[str, ...]
-    commits: Counter[str]
-    areas: tuple[Area, ...]
-    workflows: tuple[tuple[str, str], ...]
-    dependencies: tuple[tuple[str, str], ...]
+    def __init__(self, work: Work, fork: Fork, head: str) -> None:
+        """Raises Refused if the branch holds no merge of the tag.
 
+        fork: with its refs as they are now.
+        """
+        self._sh, self._repo, self._work, self._fork = work.s.sh, fork.path, work, fork
+        self.tag, self.theirs, self.head = work.tag, work.theirs, head
+        self.branch = fork.policy.branches.sync_for(work.tag.name)
+        self.merge, self.ours = git.merge_of(self._sh, fork.path, self.theirs, head)
+        if not self.merge:
+            problem = f"{self.branch} holds no merge of {work.tag.name}."
+            raise Refused(problem, then="run `upgrade-carto` for it first.")
 
-def read_sync(work: Work, fork: Fork, head: str) -> Sync:
-    """What there is to tell of a sync branch. Raises Refused if it holds no merge of the tag.
+    @cached_property
+    def before(self) -> str:
+        """The version on the fork's side."""
+        return version_files.stated(self._sh, self._fork, self.ours)
 
-    fork: with its refs as they are now.
-    """
-    sh, repo, policy, tag, theirs = work.s.sh, fork.path, fork.policy, work.tag, work.theirs
-    merge, ours = git.merge_of(sh, repo, theirs, head)
-    branch = policy.branches.sync_for(tag.name)
-    if not merge:
-        raise Refused(
-            f"{branch} holds no merge of {tag.name}.", then="run `upgrade-carto` for it first."
-        )
-    decisions = work.decisions(ours)
-    base = next(iter(git.merge_bases(sh, repo, ours, theirs)), "") or git.empty_tree(sh, repo)
-    changes = _changes(sh, repo, base, theirs)
-    left = unresolved(sh, fork, decisions, ours, theirs, merge, head)
-    return Sync(
-        tag=tag,
-        branch=branch,
-        head=head,
-        merge=merge,
-        ours=ours,
-        theirs=theirs,
-        before=version_files.stated(sh, fork, ours),
-        previous=_previous(sh, fork, ours),
-        decisions=decisions,
-        unresolved=tuple(left),
-        resolutions=_resolutions(sh, repo, tag, decisions, ours, theirs, head),
-        checked=work.account(ours, head),
-        passed=tuple(
-            check
-            for check in ("verify", "install", "test", "lint")
-            if _passed(sh, fork, tag, branch, check) == head
-        ),
-        commits=_commits(sh, repo, base, theirs),
-        areas=_areas(sh, repo, base, theirs),
-        workflows=tuple(x for x in changes if x[1].startswith(_WORKFLOWS)),
-        dependencies=tuple(x for x in changes if _DEPENDENCIES.fullmatch(PurePosixPath(x[1]).name)),
-    )
+    @cached_property
+    def previous(self) -> Tag | None:
+        """The newest stable release of upstream's that the fork's side holds."""
+        upstream = self._fork.policy.remotes.upstream.name
+        # Upstream's tags need not be here; if it cannot be asked, those that are must do.
+        asked = git.remote_refs(self._sh, self._repo, upstream, ["refs/tags/*"])
+        known = asked or self._fork.refs
+        merged = releases.merged(self._sh, self._fork, self.ours, known)
+        return tags.newest(merged, self._fork.policy.tags, *releases.STABLE)
 
+    @cached_property
+    def decisions(self) -> tuple[Decision, ...]:
+        """One for each conflict."""
+        return self._work.decisions(self.ours)
 
-def _passed(sh: Shell, fork: Fork, tag: Tag, branch: str, check: str) -> str:
-    """The commit that a check has passed; "" for none. What was installed lies in the work tree of
-    the upgrade, and the record of it too."""
-    if check != "install":
-        return fork.refs.commits.get(f"refs/carto-fork/passed/{tag.name}/{check}", "")
-    trees = (t for t in git.worktrees(sh, fork.path) if t.branch == f"refs/heads/{branch}")
-    if (tree := next(trees, None)) is None or tree.missing:
-        return ""
-    ref = "refs/worktree/passed/install"
-    return sh.ask("git -C {work} rev-parse --quiet --verify {ref}", work=tree.path, ref=ref).line
+    @cached_property
+    def unresolved(self) -> list[str]:
+        """The paths whose conflict is still there."""
+        merged = (self.ours, self.theirs, self.merge)
+        return unresolved(self._sh, self._fork, self.decisions, *merged, self.head)
+
+    @cached_property
+    def resolutions(self) -> dict[str, ByHand]:
+        """By path, what a person made of a conflict that was left to them."""
+        paths = [decision.conflict.path for decision in self.decisions if decision.left]
+        if not paths:
+            return {}
+        commits = (self.head, self.ours, self.theirs)
+        now, mine, other = (git.tree(self._sh, self._repo, commit) for commit in commits)
+        texts = (git.show(self._sh, self._repo, c, records.DROPS_FILE) for c in commits)
+        said = records.peoples_drops(*texts)
+        words = {drop.path: drop for drop in said if drop.tag in ("", self.tag.name)}
+        found = {}
+        for path in paths:
+            sides = ((Take.FORK, mine), (Take.UPSTREAM, other))
+            take = next((side for side, tree in sides if tree.get(path) == now.get(path)), None)
+            found[path] = ByHand(take, words.get(path))
+        return found
+
+    @cached_property
+    def checked(self) -> Verification:
+        """The account and the checks of the branch."""
+        return self._work.account(self.ours, self.head)
+
+    @cached_property
+    def passed(self) -> list[str]:
+        """The names of the checks that this very commit has passed."""
+        checks = ("verify", "install", "test", "lint")
+        return [check for check in checks if self._passed(check) == self.head]
+
+    def _passed(self, check: str) -> str:
+        """The commit that a check has passed; "" for none. What was installed lies in the work tree
+        of the upgrade, and the record of it too."""
+        if check != "install":
+            refs = self._fork.refs.commits
+            return refs.get(f"refs/carto-fork/passed/{self.tag.name}/{check}", "")
+        trees = git.worktrees(self._sh, self._repo)
+        tree = next((t for t in trees if t.branch == f"refs/heads/{self.branch}"), None)
+        if tree is None or tree.missing:
+            return ""
+        question = "git -C {work} rev-parse --quiet --verify refs/worktree/passed/install"
+        return self._sh.ask(question, work=tree.path).line
+
+    @cached_property
+    def _base(self) -> str:
+        bases = git.merge_bases(self._sh, self._repo, self.ours, self.theirs)
+        return bases[0] if bases else git.empty_tree(self._sh, self._repo)
+
+    def _diff(self, options: str) -> list[str]:
+        """What upstream changed since both sides were one."""
+        question = f"diff-tree -r --no-renames {options} -z {{one}} {{other}}"
+        values = {"one": self._base, "other": self.theirs}
+        return git.ask(self._sh, self._repo, question, "changed files", **values).fields()
+
+    @cached_property
+    def changes(self) -> list[tuple[str, str]]:
+        """Upstream's changed paths with git's letter, without the deleted ones."""
+        fields = self._diff("--name-status --diff-filter=d")
+        return list(zip(fields[::2], fields[1::2], strict=True))
+
+    @cached_property
+    def commits(self) -> Counter[str]:
+        """Upstream's commits by their conventional type."""
+        among = f"{self._base}..{self.theirs}"
+        parsed = map(conventional, _subjects(self._sh, self._repo, among, "--no-merges"))
+        types = (change.type if change else "" for change in parsed)
+        return Counter(name if name in _TYPES else "other" for name in types)
+
+    @cached_property
+    def areas(self) -> list[Area]:
+        """Upstream's changes by top-level folder, the largest first."""
+        sums: dict[str, list[int]] = {}
+        for entry in self._diff("--numstat"):
+            added, removed, path = entry.split("\t", 2)
+            folder = path.split("/", 1)[0] + "/" if "/" in path else "(top)"
+            total = sums.setdefault(folder, [0, 0, 0])
+            total[0] += 1
+            total[1] += int(added) if added.isdigit() else 0
+            total[2] += int(removed) if removed.isdigit() else 0
+        found = [Area(name, *numbers) for name, numbers in sums.items()]
+        return sorted(found, key=lambda area: (-area.files, area.name))
 
 
 def waits(work: Work, head: str) -> bool:
@@ -304,84 +337,20 @@ def unresolved(
     left = {d.conflict.path: d.conflict.kind for d in decisions if d.left}
     marked = {path for path, _ in conflicts.markers_left(sh, fork.path, [ours, theirs], head)}
     messages = fork.policy.messages
-    mine = re.compile(
-        "|".join(
-            re.sub(r"\\{(version|tag)\\}", r"\\S+", re.escape(message))
-            for message in (messages.version, records.PIN_MESSAGE)
-        )
+    mine = "|".join(
+        re.sub(r"\\{(version|tag)\\}", r"\\S+", re.escape(message))
+        for message in (messages.version, records.PIN_MESSAGE)
     )
     subjects = _subjects(sh, fork.path, f"{merge}..{head}")
-    touched = any(not mine.fullmatch(subject) for subject in subjects)
+    touched = any(not re.fullmatch(mine, subject) for subject in subjects)
     kinds = (Kind.CONTENT, Kind.ADD_ADD)
     others = [path for path, kind in left.items() if kind not in kinds and not touched]
     return sorted(marked | set(others))
 
 
-def _resolutions(
-    sh: Shell,
-    repo: Path,
-    tag: Tag,
-    decisions: Sequence[Decision],
-    ours: str,
-    theirs: str,
-    head: str,
-) -> dict[str, ByHand]:
-    """What became of the conflicts that were left to a person, on a sync branch."""
-    paths = [decision.conflict.path for decision in decisions if decision.left]
-    if not paths:
-        return {}
-    now, mine, other = (git.tree(sh, repo, commit) for commit in (head, ours, theirs))
-    texts = (git.show(sh, repo, commit, records.DROPS_FILE) for commit in (head, ours, theirs))
-    told = records.peoples_drops(*texts)
-    words = {drop.path: drop for drop in told if drop.tag in ("", tag.name)}
-    found = {}
-    for path in paths:
-        sides = ((Take.FORK, mine), (Take.UPSTREAM, other))
-        take = next((side for side, tree in sides if tree.get(path) == now.get(path)), None)
-        found[path] = ByHand(take, words.get(path))
-    return found
-
-
-def _previous(sh: Shell, fork: Fork, ours: str) -> Tag | None:
-    """The newest stable release of upstream's that the fork's side holds."""
-    upstream = fork.policy.remotes.upstream.name
-    # Upstream's tags need not be here; where upstream cannot be asked, those that are must do.
-    known = git.remote_refs(sh, fork.path, upstream, ["refs/tags/*"]) or fork.refs
-    merged = releases.merged(sh, fork, ours, known)
-    return tags.newest(merged, fork.policy.tags, *releases.STABLE)
-
-
-def _changes(sh: Shell, repo: Path, base: str, theirs: str) -> list[tuple[str, str]]:
-    """Upstream's changed paths with git's letter, without the deleted ones."""
-    question = "diff-tree -r --no-renames --name-status --diff-filter=d -z {base} {theirs}"
-    fields = git.ask(sh, repo, question, "changed files", base=base, theirs=theirs).fields()
-    return list(zip(fields[::2], fields[1::2], strict=True))
-
-
-def _commits(sh: Shell, repo: Path, base: str, theirs: str) -> Counter[str]:
-    parsed = map(conventional, _subjects(sh, repo, f"{base}..{theirs}", "--no-merges"))
-    types = (change.type if change else "" for change in parsed)
-    return Counter(name if name in _TYPES else "other" for name in types)
-
-
 def _subjects(sh: Shell, repo: Path, among: str, which: str = "") -> list[str]:
     question = f"log {which} --no-show-signature --format=%s {{among}} --"
     return git.ask(sh, repo, question, "commits", among=among).out.splitlines()
-
-
-def _areas(sh: Shell, repo: Path, base: str, theirs: str) -> tuple[Area, ...]:
-    """Upstream's changes by top-level folder."""
-    sums: dict[str, list[int]] = {}
-    question = "diff-tree -r --no-renames --numstat -z {base} {theirs}"
-    for entry in git.ask(sh, repo, question, "lines", base=base, theirs=theirs).fields():
-        added, removed, path = entry.split("\t", 2)
-        folder = path.split("/", 1)[0] + "/" if "/" in path else "(top)"
-        total = sums.setdefault(folder, [0, 0, 0])
-        total[0] += 1
-        total[1] += int(added) if added.isdigit() else 0
-        total[2] += int(removed) if removed.isdigit() else 0
-    found = [Area(name, *numbers) for name, numbers in sums.items()]
-    return tuple(sorted(found, key=lambda area: (-area.files, area.name)))
 
 
 def write_tag(s: Session, work: Path, name: str, commit: str) -> None:
