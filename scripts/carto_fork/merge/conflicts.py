@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -75,8 +76,8 @@ def read(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
 
     ours, theirs: what is merged.
     """
-    answer = sh.ask("git -C {work} ls-files --unmerged --full-name -z :/", work=work)
-    stages = _stages(answer.fields())
+    question = "git -C {work} ls-files --unmerged --full-name -z :/"
+    stages = _stages(sh.ask(question, work=work).fields())
     if not stages:
         return []
     found = _conflicts(sh, work, ours, theirs, stages)
@@ -151,19 +152,11 @@ def remember(
     memory = Memory()
     merges: dict[str, list[str]] = {}
     for batch in batches(paths):
-        words = ["git", "-C", str(repo), "--literal-pathspecs", "rev-list", "--merges"]
         # A merge in which a person took one side is no change against that side.
-        words += [
-            "--full-history",
-            f"--max-count={_MOST_MERGES}",
-            "--parents",
-            ours,
-            "--not",
-            *upstream,
-            "--",
-            *batch,
-        ]
-        for line in git.checked(sh.read(words), "fork's merges").out.splitlines():
+        question = f"rev-list --merges --full-history --parents --max-count={_MOST_MERGES}"
+        question = f"--literal-pathspecs {question} {{ours}} --not {{upstream}} -- {{paths}}"
+        sides = {"ours": ours, "upstream": upstream, "paths": batch}
+        for line in git.ask(sh, repo, question, "fork's merges", **sides).out.splitlines():
             merge, *parents = line.split()
             merges[merge] = parents
     for merge, parents in list(merges.items())[:_MOST_MERGES]:
@@ -240,27 +233,19 @@ def _names(
     for batch in batches(list(stages)):
         question = "--literal-pathspecs ls-tree --full-tree --name-only -z {ours} -- {paths}"
         known.update(git.ask(sh, repo, question, "files", ours=ours, paths=batch).fields())
-    strange = {
-        path: found[2].name for path, found in stages.items() if 2 in found and path not in known
-    }
-    by_name: dict[str, list[str]] = {}
+    strange = {path: at[2].name for path, at in stages.items() if 2 in at and path not in known}
+    by_name: dict[str, list[str]] = defaultdict(list)
     if strange:
         for path, (_, name) in git.tree(sh, repo, ours).items():
-            by_name.setdefault(name, []).append(path)
-    return {
-        path: (path,) if path in known else (path, *by_name.get(strange.get(path, ""), ()))
-        for path in stages
-    }
+            by_name[name].append(path)
+    return {path: (path, *by_name[strange.get(path, "")]) for path in stages}
 
 
 def _edited(sh: Shell, work: Path, paths: Iterable[str]) -> set[str]:
     """The paths that differ from what the merge wrote, which git keeps as the tree AUTO_MERGE."""
     # A submodule that is not checked out always differs.
-    changed = sh.ask(
-        "git -C {work} diff --name-only --no-renames --no-ext-diff --ignore-submodules=all -z"
-        " AUTO_MERGE --",
-        work=work,
-    )
+    diff = "diff --name-only --no-renames --no-ext-diff --ignore-submodules=all -z"
+    changed = sh.ask(f"git -C {{work}} {diff} AUTO_MERGE --", work=work)
     # Where git cannot tell, anything may be somebody's work.
     return set(changed.fields()) if changed.ok else set(paths)
 
@@ -274,8 +259,7 @@ def _with_edits(sh: Shell, work: Path, conflict: Conflict) -> Conflict:
         same = (s for s in sides if git.contents(sh, work, [s.name]) == [target])
         now = next((side.name for side in same), "another link")
     elif path.exists():
-        hashed = sh.ask("git -C {work} hash-object -- {path}", work=work, path=conflict.path)
-        now = hashed.line
+        now = sh.ask("git -C {work} hash-object -- {path}", work=work, path=conflict.path).line
     textual = conflict.text is not None
     merged = git.show(sh, work, "AUTO_MERGE", conflict.path) if textual else None
     return replace(conflict, edited=True, now=now, merged=merged)
@@ -286,12 +270,10 @@ def _binary(
 ) -> set[str]:
     """The paths that git, minding .gitattributes, compares as binary files."""
     paths = [path for path, found in stages.items() if {2, 3} <= found.keys()]
-    question = (
-        "git -C {repo} --literal-pathspecs diff --numstat --no-renames --no-ext-diff -z"
-        " {ours} {theirs} -- {paths}"
-    )
+    diff = "git -C {repo} --literal-pathspecs diff --numstat --no-renames --no-ext-diff -z"
     binary: set[str] = set()
     for batch in batches(paths):
+        question = f"{diff} {{ours}} {{theirs}} -- {{paths}}"
         listed = sh.ask(question, repo=repo, ours=ours, theirs=theirs, paths=batch)
         entries = (entry.split("\t", 2) for entry in listed.fields())
         binary.update(path for added, _, path in entries if added == "-")
