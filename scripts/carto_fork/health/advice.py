@@ -53,9 +53,8 @@ def read(sh: Shell, path: Path, command: Callable[..., str]) -> Advice:
         if "not a git repository (fatal: not a git" not in no.what:
             raise
         url = load_policy().policy.remotes.origin.url
-        return Advice(
-            f"git clone {quote(url)}", f"{printable(git.named(path))} is no git repository."
-        )
+        why = f"{printable(git.named(path))} is no git repository."
+        return Advice(f"git clone {quote(url)}", why)
     return of(sh, fork, status.read(sh, fork), command)
 
 
@@ -112,15 +111,9 @@ class _Adviser:
 
     def _pull(self, hub: Hub, branch: str) -> Pull | None:
         """A branch's newest pull request; None where there is none, or GitHub does not tell."""
+        asked = {"base": self._production, "state": "all", "head": branch}
         try:
-            pulls = github.pulls(
-                self._sh,
-                hub,
-                base=self._production,
-                state="all",
-                head=branch,
-                timeout=git.PATIENCE,
-            )
+            pulls = github.pulls(self._sh, hub, **asked, timeout=git.PATIENCE)
         except Failed:
             return None
         return next((pull for pull in pulls if pull.state == "OPEN"), pulls[0] if pulls else None)
@@ -146,9 +139,8 @@ class _Adviser:
         under_way = branches.operation(self._sh, work)
         if under_way in ("rebase", "cherry-pick", "revert"):
             rebased = git.rebased_branch(self._sh, work).removeprefix("refs/heads/")
-            told = (
-                f"A {under_way} {f'of {printable(rebased)} ' if rebased else ''}is in progress here"
-            )
+            of = f"of {printable(rebased)} " if rebased else ""
+            told = f"A {under_way} {of}is in progress here"
             if count:
                 why = f"{told}, with {counted(count, 'conflict')}: resolve, `git add`, then "
                 yield Advice(f"{at} status", f"{why}--continue.")
@@ -157,17 +149,12 @@ class _Adviser:
             yield Advice(f"{at} bisect reset", "A bisect is in progress here.")
         if state.merging and not self._fork.policy.branches.tag_of(branch):
             if count:
-                yield Advice(
-                    self._command("resolve-conflicts"),
-                    f"A merge is in progress here, with {counted(count, 'conflict')}; this decides "
-                    "what can be decided and lists the rest.",
-                )
+                why = f"A merge is in progress here, with {counted(count, 'conflict')}; this "
+                why += "decides what can be decided and lists the rest."
+                yield Advice(self._command("resolve-conflicts"), why)
             yield Advice(f"{at} commit", "A merge is in progress here, and no conflict is left.")
-        if (
-            not branch
-            and state.head != git.NULL
-            and (lost := branches.stray_of(self._sh, work, state.head))
-        ):
+        detached = not branch and state.head != git.NULL
+        if detached and (lost := branches.stray_of(self._sh, work, state.head)):
             yield Advice(self._command("recover"), f"HEAD is detached, and {lost.told}.")
 
     def _foundations(self) -> Iterator[Advice]:
@@ -184,11 +171,8 @@ class _Adviser:
         wrong = any(wrong_urls(fork))
         no_policy = fork.loaded.is_default and not fork.has_production
         if no_policy and (wrong or not fork.url(self._origin)):
-            yield Advice(
-                self._command("init"),
-                f"There is neither a branch {self._production} nor a {POLICY_FILE}: "
-                "this fork has no policy yet.",
-            )
+            why = f"There is neither a branch {self._production} nor a {POLICY_FILE}: this fork has"
+            yield Advice(self._command("init"), f"{why} no policy yet.")
         if wrong:
             why = "A remote is not the one that the policy names; this says what mends it."
             yield Advice(self._command("doctor"), why)
@@ -207,11 +191,9 @@ class _Adviser:
         origin, production, refs = self._origin.name, self._production, self._fork.refs.objects
         now = self._there.objects.get(f"refs/heads/{production}")
         if not now and not self._fork.has_production:
-            yield Advice(
-                f"{self._at} ls-remote --heads {origin}",
-                f"{origin} has no {production}, which the policy calls the production branch; "
-                "these are the branches that it has.",
-            )
+            why = f"{origin} has no {production}, which the policy calls the production branch; "
+            why += "these are the branches that it has."
+            yield Advice(f"{self._at} ls-remote --heads {origin}", why)
         elif now and not self._fork.has_production:
             yield Advice(f"{self._at} fetch {origin}", f"{production} is not in this clone yet.")
         elif now and refs.get(self._fork.origin_production, now) != now:
@@ -221,9 +203,10 @@ class _Adviser:
     def _unreachable(self) -> Iterator[Advice]:
         upstream = self._fork.policy.remotes.upstream.name
         answers = {self._origin.name: self._there is not None, upstream: self._facts.online}
-        for remote in (name for name, answered in answers.items() if not answered):
-            why = f"{remote} cannot be reached: check the network and your access."
-            yield Advice(f"{self._at} ls-remote {remote}", why)
+        for remote, answered in answers.items():
+            if not answered:
+                why = f"{remote} cannot be reached: check the network and your access."
+                yield Advice(f"{self._at} ls-remote {remote}", why)
 
     # --- What was begun
 
@@ -240,25 +223,22 @@ class _Adviser:
                 yield from self._requested(self._hub, branch)
             elif not self._adopted():
                 among = quote(f"{fork.production_commit[:10]}..{ref}")
-                yield Advice(
-                    f"{self._at} log -p {among}",
-                    f"{branch} on {self._origin.name} holds what the fork lacks: review this, then "
-                    f"merge it into {self._production}.",
-                )
+                why = f"{branch} on {self._origin.name} holds what the fork lacks: review this, "
+                why += f"then merge it into {self._production}."
+                yield Advice(f"{self._at} log -p {among}", why)
         if fork.draft and not begun:
-            yield Advice(
-                self._command("adopt", requirement=missing(self._sh, fork.policy, self._read)),
-                f"{POLICY_FILE} is on no branch yet; this publishes one with all that the "
-                "fork needs.",
-            )
+            adopt = self._command("adopt", requirement=missing(self._sh, fork.policy, self._read))
+            why = f"{POLICY_FILE} is on no branch yet; this publishes one with all that the fork"
+            yield Advice(adopt, f"{why} needs.")
 
     def _adopted(self) -> bool:
         """Whether the production branch has all that the fork is given."""
+        fork = self._fork
         try:
-            copies = compare(self._fork.policy, self._read, draft=self._fork.draft)
+            copies = compare(fork.policy, self._read, draft=fork.draft)
+            return not any(copy.due for copy in copies)
         except Refused:
             return False
-        return not any(copy.due for copy in copies)
 
     def _read(self, path: str) -> str | None:
         """A file of the production branch."""
@@ -281,10 +261,8 @@ class _Adviser:
             why = f"{upgrade.branch} is published; its pull request is next."
             yield Advice(self._command("sync-pr", tag=tag), why)
         elif pull.state == "OPEN" and self._fork.policy.pull_requests.conflicts in pull.labels:
-            yield Advice(
-                self._command("resolve-conflicts", pr=str(pull.number)),
-                f"Pull request {pull.number} has conflicts that are left for a person.",
-            )
+            why = f"Pull request {pull.number} has conflicts that are left for a person."
+            yield Advice(self._command("resolve-conflicts", pr=str(pull.number)), why)
         elif pull.state == "OPEN" and self._hub:
             yield _review(self._hub, pull, _NEVER_SQUASHED)
         elif pull.state == "MERGED":
@@ -320,11 +298,9 @@ class _Adviser:
         """
         pull = self._pull(hub, branch)
         if pull is None:
-            subject = self._sh.ask(
-                "git -C {repo} log -1 --no-show-signature --format=%s {ref} --",
-                repo=self._fork.path,
-                ref=self._fork.tracking(self._origin, branch),
-            ).line
+            ref = self._fork.tracking(self._origin, branch)
+            log = "git -C {repo} log -1 --no-show-signature --format=%s {ref} --"
+            subject = self._sh.ask(log, repo=self._fork.path, ref=ref).line
             line = f"pr create -R {hub.slug} --base {self._production} --head {branch}"
             words = f"--title {quote(printable(subject))} --body {quote(how.capitalize())}"
             create = f"{quote(hub.gh)} {line} {words}"
@@ -345,11 +321,9 @@ class _Adviser:
         ahead = git.count(self._sh, fork.path, local, fork.production_commit)
         pull = self._pull(self._hub, branch) if ahead else None
         if ahead and pull is None:
-            yield Advice(
-                self._command("pr"),
-                f"{printable(branch)} has {counted(ahead, 'commit')} that {self._production} has "
-                "not; this publishes it and asks for a review.",
-            )
+            why = f"{printable(branch)} has {counted(ahead, 'commit')} that {self._production} has "
+            why += "not; this publishes it and asks for a review."
+            yield Advice(self._command("pr"), why)
         elif pull and pull.state == "OPEN":
             if pull.commit != local:
                 why = f"Pull request {pull.number} is not as {printable(branch)} is here."
@@ -395,9 +369,10 @@ class _Adviser:
     def _unreleased(self) -> Iterator[Advice]:
         """Whether the production branch has anything that its newest release has not."""
         fork, own = self._fork, self._own_release
-        known = {**(self._there.commits if self._there else {}), **fork.refs.commits}
-        commit = known.get(f"refs/tags/{own.name}", "") if own else ""
-        if not own or not fork.policy.releases or not git.has_object(self._sh, fork.path, commit):
+        if not own or not fork.policy.releases:
+            return
+        commit = fork.refs.tag(own.name) or (self._there.tag(own.name) if self._there else "")
+        if not git.has_object(self._sh, fork.path, commit):
             return
         if count := git.count(self._sh, fork.path, fork.production_commit, commit):
             why = f"{self._production} has {counted(count, 'commit')} since {own.name}."
@@ -413,10 +388,8 @@ class _Adviser:
                 why = f"{self._production} is {counted(behind, 'commit')} behind here."
                 yield Advice(forward, why)
         for left in branches.left_behind(self._sh, fork.path)[:1]:
-            yield Advice(
-                self._command("recover", commit=left.commit[:10]),
-                f"HEAD was detached, and {left.told}.",
-            )
+            why = f"HEAD was detached, and {left.told}."
+            yield Advice(self._command("recover", commit=left.commit[:10]), why)
         contained = self._facts.contained
         has = contained.name if contained else "all there is"
         yield Advice("", f"Nothing to do: {self._production} has {has}.")
