@@ -279,7 +279,6 @@ ADOPT = (
     *branches.TIDY,
 )
 
-
 MESSAGE = "chore: adopt the tasks that keep the fork on its upstream"
 
 

@@ -43,7 +43,6 @@ HEAL = (
     *branches.LANDING,
 )
 
-
 _MOST_PATHS = 10
 
 

@@ -122,7 +122,6 @@ _DROPS_HEADER = """\
 
 """
 
-
 TAGS_FILE = "carto_tags.toml"
 PIN_MESSAGE = "chore: record what {tag} stands for"
 """Of the commit that adds to it."""

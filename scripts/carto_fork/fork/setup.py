@@ -117,7 +117,6 @@ HOOK = Step(
     ),
 )
 
-
 SOURCE = Path(__file__).with_name("hooks") / "pre-push"
 """The hook's text; git's setting carto-fork.guard tells it what to call."""
 

@@ -193,7 +193,6 @@ UNSHALLOW = Step(
     stuck="check the network and the remote, then run the same command again.",
 )
 
-
 _STALE = 3600
 """Seconds after which hardly a git that is still at work holds a lock."""
 

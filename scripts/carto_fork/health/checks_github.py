@@ -21,7 +21,6 @@ ENABLE = Step(
     "enable", "Switch the workflow on again.", run=("{gh} workflow enable {workflow} -R {slug}",)
 )
 
-
 _BAD = ("failure", "timed_out", "startup_failure")
 _SCOPES = ("repo", "workflow")
 

@@ -36,7 +36,6 @@ class Hunk:
 Segment = str | Hunk
 """A run of merged text, or a hunk."""
 
-
 # A marker line; `=======` must be the whole line, behind the others there may be a label.
 _MARKERS = re.compile(r"^(?:(<{7}|[|]{7}|>{7})(?: [^\n]*)?|(={7}))\r*(?:\n|\Z)", re.MULTILINE)
 

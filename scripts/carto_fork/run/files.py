@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from . import git
 from .errors import Refused
 from .shell import Shell
-from .text import lines_of, printable
+from .text import c_escaped, lines_of, printable
 
 
 def below(top: Path, path: str) -> Path:
@@ -85,11 +85,7 @@ def new_file_command(path: Path, text: str) -> str:
 
 def _quoted(path: str) -> str:
     """A path as git writes it in a patch: in C's notation where it is not plain."""
-    raw = path.encode("utf-8", "surrogateescape")
-    if re.fullmatch(rb"[!#-\[\]-~]+", raw):
-        return path
-    escaped = re.sub(rb'[^ -~]|["\\]', lambda found: b"\\%03o" % ord(found[0]), raw)
-    return f'"{escaped.decode()}"'
+    return path if re.fullmatch(r"[!#-\[\]-~]+", path) else f'"{c_escaped(path)}"'
 
 
 def write_staged(sh: Shell, work: Path, path: str, before: str | None, after: str) -> None:

@@ -81,10 +81,15 @@ def file_word(path: str) -> str:
     """A path, or any other text, as a word to paste into a shell."""
     if path.isprintable():
         return quote(path)
-    # bash, zsh and ksh know this form.
+    escaped = c_escaped(path, b"'")
+    return f"$'{escaped}'"  # bash, zsh and ksh know this form
+
+
+def c_escaped(path: str, quotes: bytes = b'"') -> str:
+    """A path with C's escapes for quotes, backslashes and all that is not plain."""
     raw = path.encode("utf-8", "surrogateescape")
-    escaped = re.sub(rb"[^ -~]|['\\]", lambda found: b"\\%03o" % ord(found[0]), raw)
-    return f"$'{escaped.decode()}'"
+    special = rb"[^ -~]|[\\%s]" % quotes
+    return re.sub(special, lambda found: b"\\%03o" % ord(found[0]), raw).decode()
 
 
 def joined(words: Iterable[str]) -> str:

@@ -13,6 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import TypeAlias
 
+from ..run.text import c_escaped
+
 
 @dataclass(frozen=True)
 class Blob:
@@ -146,8 +148,7 @@ def quoted(path: str) -> bytes:
 
     A path that is not UTF-8 is written as Python has it from the file system, with surrogates.
     """
-    raw = path.encode("utf-8", "surrogateescape")
-    return b'"%s"' % re.sub(rb'[^ -~]|["\\]', lambda match: b"\\%03o" % ord(match[0]), raw)
+    return f'"{c_escaped(path)}"'.encode()
 
 
 # --- Writing a history -----------------------------------------------------------------------
