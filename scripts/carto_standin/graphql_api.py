@@ -279,7 +279,43 @@ def _user(login: str) -> Json:
 
 
 def _repository(repository: Repository) -> Json:
+    return _about(repository) | _held(repository)
+
+
+def _about(repository: Repository) -> Json:
+    """What a repository says of itself."""
     settings = repository.state.settings
+    levels = ("admin", "maintain", "push", "triage", "pull")
+    permission = next(level for level in levels if settings.permissions.get(level))
+    return {
+        "id": f"R_{repository.name}",
+        "name": repository.name.partition("/")[2],
+        "nameWithOwner": repository.name,
+        "owner": {
+            "__typename": "Organization",
+            "id": f"O_{repository.owner}",
+            "login": repository.owner,
+        },
+        "url": repository.url,
+        "sshUrl": f"git@github.com:{repository.name}.git",
+        "description": "",
+        "isPrivate": settings.private,
+        "hasIssuesEnabled": True,
+        "hasWikiEnabled": False,
+        "viewerPermission": {"push": "WRITE", "pull": "READ"}.get(permission, permission.upper()),
+        "mergeCommitAllowed": settings.allow_merge_commit,
+        "squashMergeAllowed": settings.allow_squash_merge,
+        "rebaseMergeAllowed": settings.allow_rebase_merge,
+        "deleteBranchOnMerge": settings.delete_branch_on_merge,
+        "defaultBranchRef": lambda info: {
+            "id": f"REF_{repository.default_branch}",
+            "name": repository.default_branch,
+        },
+    }
+
+
+def _held(repository: Repository) -> Json:
+    """What can be asked of a repository: its pull requests, labels, releases and refs."""
 
     def pulls(info: Any, **args: Any) -> Json:
         found = [pull for pull in repository.state.pulls if _listed(pull, args)]
@@ -326,35 +362,7 @@ def _repository(repository: Repository) -> Json:
     def pull(info: Any, number: int) -> Json:
         return _pull(repository, repository.pull(number))
 
-    permission = next(
-        level
-        for level in ("admin", "maintain", "push", "triage", "pull")
-        if settings.permissions.get(level)
-    )
     return {
-        "id": f"R_{repository.name}",
-        "name": repository.name.partition("/")[2],
-        "nameWithOwner": repository.name,
-        "owner": {
-            "__typename": "Organization",
-            "id": f"O_{repository.owner}",
-            "login": repository.owner,
-        },
-        "url": repository.url,
-        "sshUrl": f"git@github.com:{repository.name}.git",
-        "description": "",
-        "isPrivate": settings.private,
-        "hasIssuesEnabled": True,
-        "hasWikiEnabled": False,
-        "viewerPermission": {"push": "WRITE", "pull": "READ"}.get(permission, permission.upper()),
-        "mergeCommitAllowed": settings.allow_merge_commit,
-        "squashMergeAllowed": settings.allow_squash_merge,
-        "rebaseMergeAllowed": settings.allow_rebase_merge,
-        "deleteBranchOnMerge": settings.delete_branch_on_merge,
-        "defaultBranchRef": lambda info: {
-            "id": f"REF_{repository.default_branch}",
-            "name": repository.default_branch,
-        },
         "pullRequest": pull,
         "pullRequests": pulls,
         "label": label,
@@ -442,6 +450,12 @@ _CHANGES = {"A": "ADDED", "D": "DELETED", "M": "MODIFIED", "T": "CHANGED"}
 
 
 def _pull(repository: Repository, pull: Pull) -> Json:
+    return _described(repository, pull) | _asked(repository, pull) | _UNUSED
+
+
+def _asked(repository: Repository, pull: Pull) -> Json:
+    """What a pull request says only if it is asked, because git has to be."""
+
     def changed() -> list[Json]:
         return [
             {
@@ -469,6 +483,21 @@ def _pull(repository: Repository, pull: Pull) -> Json:
     def total(key: str) -> Callable[[Any], int]:
         return lambda info: sum(file[key] for file in changed())
 
+    return {
+        "mergeable": mergeable,
+        "mergeStateStatus": status,
+        "labels": _all(lambda: [_label(repository, repository.label(x)) for x in pull.labels]),
+        "comments": _all(lambda: [_comment(repository, pull, each) for each in pull.comments]),
+        "commits": _all(commits),
+        "files": _all(changed),
+        "additions": total("additions"),
+        "deletions": total("deletions"),
+        "changedFiles": lambda info: len(changed()),
+    }
+
+
+def _described(repository: Repository, pull: Pull) -> Json:
+    """What is known of a pull request."""
     here = _repository(repository)
     return {
         "__typename": "PullRequest",
@@ -497,26 +526,22 @@ def _pull(repository: Repository, pull: Pull) -> Json:
         "mergedBy": _user(repository.viewer) if pull.merged else None,
         "mergeCommit": pull.merge_commit
         and {"id": f"C_{repository.name}#{pull.merge_commit}", "oid": pull.merge_commit},
-        "mergeable": mergeable,
-        "mergeStateStatus": status,
-        "isMergeQueueEnabled": False,
-        "isInMergeQueue": False,
-        "autoMergeRequest": None,
-        "reviewDecision": None,
-        "labels": _all(lambda: [_label(repository, repository.label(x)) for x in pull.labels]),
-        "comments": _all(lambda: [_comment(repository, pull, each) for each in pull.comments]),
-        "commits": _all(commits),
-        "files": _all(changed),
-        "additions": total("additions"),
-        "deletions": total("deletions"),
-        "changedFiles": lambda info: len(changed()),
-        "milestone": None,
-        "reactionGroups": [],
-        "assignees": _none,
-        "assignedActors": _none,
-        "reviewRequests": _none,
-        "latestReviews": _none,
-        "reviews": _none,
-        "projectCards": _none,
-        "projectItems": _none,
     }
+
+
+_UNUSED: Json = {
+    "isMergeQueueEnabled": False,
+    "isInMergeQueue": False,
+    "autoMergeRequest": None,
+    "reviewDecision": None,
+    "milestone": None,
+    "reactionGroups": [],
+    "assignees": _none,
+    "assignedActors": _none,
+    "reviewRequests": _none,
+    "latestReviews": _none,
+    "reviews": _none,
+    "projectCards": _none,
+    "projectItems": _none,
+}
+"""What gh asks of each pull request, and nobody does here."""
