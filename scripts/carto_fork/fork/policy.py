@@ -550,7 +550,8 @@ def _refused(source: str, problem: str) -> Refused:
 
 def _explained(error: str) -> str:
     """msgspec's message with the key first and what is valid there last."""
-    problem, _, path = error.rstrip("`").partition(" - at `$")
+    problem, _, path = error.partition(" - at `$")
+    path = path.rstrip("`")
     key = f"key `{path.lstrip('.')}`" if path else "top level"
     text = f"{key}: {problem[0].lower()}{problem[1:]}"
     if "unknown field" in problem or "enum" in problem:
@@ -580,13 +581,10 @@ def _merge(base: Any, own: Any) -> Any:
     return own
 
 
-def _settings(merged: dict[str, Any], own: Any, source: str, prefix: str = "") -> list[Setting]:
-    settings: list[Setting] = []
+def _settings(merged: dict[str, Any], own: Any, source: str, above: str = "") -> Iterator[Setting]:
     for key, value in merged.items():
         said = own.get(key) if isinstance(own, dict) else None
         if isinstance(value, dict):
-            settings += _settings(value, said, source, f"{prefix}{key}.")
+            yield from _settings(value, said, source, f"{above}{key}.")
         else:
-            where = DEFAULT_SOURCE if said is None else source
-            settings.append(Setting(f"{prefix}{key}", value, where))
-    return settings
+            yield Setting(f"{above}{key}", value, DEFAULT_SOURCE if said is None else source)

@@ -140,11 +140,11 @@ class _Adviser:
         if under_way in ("rebase", "cherry-pick", "revert"):
             rebased = git.rebased_branch(self._sh, work).removeprefix("refs/heads/")
             of = f"of {printable(rebased)} " if rebased else ""
-            told = f"A {under_way} {of}is in progress here"
+            what = f"A {under_way} {of}is in progress here"
             if count:
-                why = f"{told}, with {counted(count, 'conflict')}: resolve, `git add`, then "
+                why = f"{what}, with {counted(count, 'conflict')}: resolve, `git add`, then "
                 yield Advice(f"{at} status", f"{why}--continue.")
-            yield Advice(f"{at} {under_way} --continue", f"{told}.")
+            yield Advice(f"{at} {under_way} --continue", f"{what}.")
         if under_way == "bisect":
             yield Advice(f"{at} bisect reset", "A bisect is in progress here.")
         if state.merging and not self._fork.policy.branches.tag_of(branch):

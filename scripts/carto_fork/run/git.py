@@ -181,11 +181,11 @@ class Refs:
         return [ref.removeprefix(prefix) for ref in self.objects if ref.startswith(prefix)]
 
     def tag(self, name: str) -> str:
-        """The commit that a tag stands for; "" if there is no such tag."""
+        """The commit that a tag names; "" if there is no such tag."""
         return self.commits.get(f"refs/tags/{name}", "")
 
     def tags_in(self, commits: Collection[str]) -> list[str]:
-        """The names of the tags that stand for one of some commits."""
+        """The tags that name one of some commits."""
         return [name for name in self.tags() if self.tag(name) in commits]
 
     def branches(self) -> list[str]:

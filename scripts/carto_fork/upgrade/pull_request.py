@@ -101,7 +101,7 @@ SUPERSEDE = (
 class Opened:
     """What came of a pull request.
 
-    conflicts: how many are left in its branch. changed: whether its team has not been told of it in
+    conflicts: how many are left in its branch. changed: whether its team does not know of it in
     this state. number, url: None and "" if nothing was opened.
     """
 
@@ -274,8 +274,8 @@ def _supersede(
         if older and older < tag:
             comment = f"Superseded by #{mine.number}, for the newer release {tag.name}. "
             comment += "The branch is kept, with everything that was pushed to it."
-            told = values | {"number": str(pull.number), "comment": comment}
-            s.run(SUPERSEDE, Plan(told, frozenset()), None)
+            closing = values | {"number": str(pull.number), "comment": comment}
+            s.run(SUPERSEDE, Plan(closing, frozenset()), None)
 
 
 # --- The text ------------------------------------------------------------------------------------
