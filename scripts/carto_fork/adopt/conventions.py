@@ -8,6 +8,9 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
 
 from packaging.version import Version
 
@@ -15,7 +18,30 @@ from ..fork import version_files as stating
 from ..fork.policy import TagUse, VersionFile
 from ..run.errors import Refused, Usage
 from ..run.text import counted
-from .guess import Guess, Surety
+
+
+class Surety(Enum):
+    """How sure a guess is."""
+
+    CERTAIN = "certain"
+    LIKELY = "likely"
+    GUESS = "guess"
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A value of the policy: its dotted key, or that of a list of tables; how sure it is, and what
+    it is taken from. None is no value: why it is left out is all there is to say.
+
+    off: whether it is only proposed: a comment that a person can make a value.
+    """
+
+    key: str
+    value: Any
+    surety: Surety
+    why: str
+    off: bool = False
+
 
 CERTAIN, LIKELY, GUESS = Surety
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from shlex import quote
@@ -13,10 +14,10 @@ from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.session import Session
 from ..run import files, git
 from ..run.errors import Refused, Usage
-from ..run.text import printable
+from ..run.text import printable, toml_value
 from . import survey
+from .conventions import Guess, Surety
 from .copies import source
-from .guess import Guess, Surety, toml
 from .survey import Asked
 
 ASKED = ("name", "remotes.upstream", "branches.production", "branches.mirror")
@@ -108,3 +109,28 @@ def _short(guess: Guess) -> str:
     elif isinstance(value, list):
         value = ", ".join(value)
     return f"{value} ({guess.why})"
+
+
+def toml(policy: Iterable[Guess]) -> str:
+    """The guesses as the text of a policy, each with a comment that says how sure it is."""
+    lines = [
+        "# The policy of this fork: everything that is true of it and of no other. Each value says",
+        "# how sure `init` was of it; look at what is not certain, and remove the comments.",
+        "",
+    ]
+    table = ""
+    for guess in policy:
+        comment = f"# {guess.surety.value}: {printable(guess.why)}"
+        if guess.value is None:
+            lines += ["", comment]
+            continue
+        if guess.key in ("tags", "rules", "version_files"):
+            lines += ["", f"[[{guess.key}]]", comment]
+            lines += [f"{key} = {toml_value(value)}" for key, value in guess.value.items()]
+            continue
+        above, _, key = guess.key.rpartition(".")
+        if above != table:
+            lines += ["", f"[{above}]"]
+            table = above
+        lines += [comment, f"{'# ' if guess.off else ''}{key} = {toml_value(guess.value)}"]
+    return "\n".join(lines) + "\n"

@@ -20,7 +20,7 @@ from ..run.git import Refs, Repository, Tree
 from ..run.shell import Shell
 from ..run.text import counted, scrub
 from . import conventions
-from .guess import Guess, Surety
+from .conventions import Guess, Surety
 
 CERTAIN, LIKELY, GUESS = Surety
 

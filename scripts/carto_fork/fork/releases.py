@@ -255,7 +255,6 @@ def described(name: str, merged: Mapping[str, str], known: Refs) -> str:
     return f"upstream has {has} since it was merged"
 
 
-STABLE = (TagUse.AUTOMATIC, TagUse.ON_REQUEST)
 MOST_NEWEST = 3
 
 
@@ -347,7 +346,7 @@ def detect(sh: Shell, fork: Fork) -> Detection:
     classified = {name: tags.classify(name, fork.policy.tags) for name in known.tags()}
     stable = [tag for tag in classified.values() if tag and tag.stable]
     has = merged(sh, fork, fork.production_commit, known)
-    contained = tags.newest(has, fork.policy.tags, *STABLE)
+    contained = tags.newest(has, fork.policy.tags, *tags.STABLE)
     version = version_files.stated(sh, fork, fork.production_commit)
     automatic = [tag for tag in stable if tag.scheme.use is TagUse.AUTOMATIC]
     newer = sorted((tag for tag in automatic if is_newer(tag, contained, version)), reverse=True)

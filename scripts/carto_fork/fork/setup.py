@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 import shutil
@@ -15,6 +14,7 @@ from ..run import files, git
 from ..run.console import Console
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
+from ..run.text import toml_value
 from . import version_files
 from .fork import Fork, require_right_urls
 from .policy import Loaded
@@ -83,28 +83,18 @@ def _show(console: Console, loaded: Loaded) -> None:
     listed = [setting for setting in loaded.settings if _tables(setting.value)]
     for setting in loaded.settings:
         if setting not in listed:
-            line = f"{setting.key} = {_inline(setting.value)}"
+            line = f"{setting.key} = {toml_value(setting.value)}"
             console.row(f"{line:<60}  ", f"# {setting.source}")
     for setting in listed:
         for table in setting.value:
             console.say()
             console.row(f"[[{setting.key}]]  ", f"# {setting.source}")
             for key, value in table.items():
-                console.row("", f"{key} = {_inline(value)}")
+                console.row("", f"{key} = {toml_value(value)}")
 
 
 def _tables(value: object) -> bool:
     return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
-
-
-def _inline(value: object) -> str:
-    """A value as TOML writes it on one line."""
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_inline, value)) + "]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    # JSON's strings are TOML's basic strings.
-    return f"'{value}'" if "\\" in str(value) and "'" not in str(value) else json.dumps(value)
 
 
 HOOK = Step(

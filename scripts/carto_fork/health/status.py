@@ -81,7 +81,7 @@ def read(sh: Shell, fork: Fork) -> Status:
     version, unread = stated_versions(sh, fork, ref) if ref else ({}, [])
     known, online = _upstream_tags(sh, fork)
     merged = releases.merged(sh, fork, refs.commits[ref], known) if ref else {}
-    contained = tags.newest(merged, policy.tags, *releases.STABLE)
+    contained = tags.newest(merged, policy.tags, *tags.STABLE)
     own = tags.newest(refs.tags(), policy.tags, TagUse.OWN)
     newest = tags.newest(known.tags(), policy.tags, TagUse.AUTOMATIC)
 

@@ -199,7 +199,7 @@ class _Contained:
 
     def upstream(self) -> Tag:
         """The newest stable release of upstream's. Raises Refused if there is none."""
-        found = tags.newest(self._merged, self._fork.policy.tags, *releases.STABLE)
+        found = tags.newest(self._merged, self._fork.policy.tags, *tags.STABLE)
         if found is None:
             production = self._fork.policy.branches.production
             problem = f"{production} contains no stable release of upstream's."
@@ -218,7 +218,7 @@ class _Contained:
             return None
         fork, there, commit = self._fork, self._there.upstream, self._commit_of(before)
         merged = releases.merged(self._sh, fork, commit, there)
-        return tags.newest(merged, fork.policy.tags, *releases.STABLE)
+        return tags.newest(merged, fork.policy.tags, *tags.STABLE)
 
     def changes(self, before: Tag | None) -> tuple[Own, ...]:
         """The fork's own commits since an earlier release, newest first; neither merges nor what

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import textwrap
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from shlex import quote
-from typing import TextIO
+from typing import Any, TextIO
 
 VERSION_LINE = re.compile(
     r"""\s*(version\s*=\s*["'][^"']*["']\s*(#.*)?|"version"\s*:\s*"[^"]*"\s*,?\s*)"""
@@ -135,6 +136,19 @@ def block(lines: Iterable[str], language: str = "") -> list[str]:
     longest = max((len(run) for line in inside for run in re.findall("`+", line)), default=0)
     fence = "`" * max(3, longest + 1)
     return [f"{fence}{language}", *inside, fence]
+
+
+def toml_value(value: Any) -> str:
+    """A value of a policy in TOML, on one line; what holds backslashes is as it was written."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {toml_value(x)}" for key, x in value.items()) + " }"
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml_value, value))}]"
+    if "\\" in value and "'" not in value:
+        return f"'{value}'"
+    return json.dumps(value, ensure_ascii=False)
 
 
 # --- Secrets -------------------------------------------------------------------------------------

@@ -217,7 +217,7 @@ class Sync:
         asked = git.remote_refs(self._sh, self._repo, upstream, ["refs/tags/*"])
         known = asked or self._fork.refs
         merged = releases.merged(self._sh, self._fork, self.ours, known)
-        return tags.newest(merged, self._fork.policy.tags, *releases.STABLE)
+        return tags.newest(merged, self._fork.policy.tags, *tags.STABLE)
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
