@@ -334,8 +334,7 @@ def notify(
     """Tell the team in Slack how an automated run ended.
 
     The webhook's URL is read from the environment variable SLACK_WEBHOOK_URL and never shown;
-    without it nothing is sent. A message that cannot be delivered is no failure: one line says so.
-    --dry prints the message as JSON.
+    without it nothing is sent. A message that is not delivered is no failure. --dry prints it.
     """
     from .ci.notify import notify
 

@@ -46,31 +46,11 @@ _PLACEHOLDER = re.compile(r"\{([a-z_]+[0-9]*)\}")
 
 # What ties git to one repository (git rev-parse --local-env-vars) and would outrank `git -C`.
 # GIT_CONFIG_PARAMETERS and GIT_CONFIG_COUNT stay: they carry the caller's own `-c` settings.
-_REPOSITORY_VARIABLES = frozenset(
-    [
-        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
-        "GIT_CONFIG",
-        "GIT_OBJECT_DIRECTORY",
-        "GIT_DIR",
-        "GIT_WORK_TREE",
-        "GIT_IMPLICIT_WORK_TREE",
-        "GIT_GRAFT_FILE",
-        "GIT_INDEX_FILE",
-        "GIT_NO_REPLACE_OBJECTS",
-        "GIT_REPLACE_REF_BASE",
-        "GIT_PREFIX",
-        "GIT_SHALLOW_FILE",
-        "GIT_COMMON_DIR",
-        "GIT_NAMESPACE",
-        "GIT_INTERNAL_SUPER_PREFIX",
-        "GIT_LITERAL_PATHSPECS",
-        "GIT_GLOB_PATHSPECS",
-        "GIT_NOGLOB_PATHSPECS",
-        "GIT_ICASE_PATHSPECS",
-        "GIT_EXTERNAL_DIFF",
-        "GIT_DIFF_OPTS",
-        "GIT_MERGE_VERBOSITY",
-    ]
+_REPOSITORY_VARIABLES = re.compile(
+    r"GIT_(ALTERNATE_OBJECT_DIRECTORIES|CONFIG|OBJECT_DIRECTORY|DIR|WORK_TREE|IMPLICIT_WORK_TREE"
+    r"|GRAFT_FILE|INDEX_FILE|NO_REPLACE_OBJECTS|REPLACE_REF_BASE|PREFIX|SHALLOW_FILE|COMMON_DIR"
+    r"|NAMESPACE|INTERNAL_SUPER_PREFIX|(LITERAL|GLOB|NOGLOB|ICASE)_PATHSPECS|EXTERNAL_DIFF"
+    r"|DIFF_OPTS|MERGE_VERBOSITY)"
 )
 _NEVER_ASK = {
     "GIT_TERMINAL_PROMPT": "0",
@@ -478,7 +458,7 @@ def environment(*, without: Iterable[str] = (), **variables: str) -> dict[str, s
 
     without: names of variables that it does not have.
     """
-    left_out = _REPOSITORY_VARIABLES.union(without)
+    left_out = set(without) | set(filter(_REPOSITORY_VARIABLES.fullmatch, os.environ))
     inherited = {k: v for k, v in os.environ.items() if k not in left_out}
     return inherited | _NEVER_ASK | variables
 
