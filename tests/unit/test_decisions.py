@@ -454,7 +454,7 @@ def test_a_decision_is_made_only_if_no_hunk_is_left(text: str, take: Take, edite
 # same line indented, + for a block's mark and any other character for itself.
 
 WORDS = "anchor basket candle damper engine feather garden hammer island jungle kettle ladder"
-WRITTEN = {word[0]: f"{word} = make_{word}()" for word in WORDS.split()}
+WRITTEN = {word[0]: f"{word} = the_{word}" for word in WORDS.split()}
 WRITTEN |= {letter.upper(): f"    {line}" for letter, line in WRITTEN.items()}
 WRITTEN["+"] = "# CARTO: ours"
 COMMIT = Commit("1" * 40, "2025-01-01", "feat: ours")
@@ -802,7 +802,7 @@ def test_similar_lines_added_by_both_sides_are_left_for_a_person() -> None:
     for ours, theirs, alike in (
         ('httpx = "0.27.1"', 'httpx = "0.28.0"', True),
         ("result = await call(request)", "result = await call(request, key)", True),
-        ("COPY carto.yaml /app/", "RUN apk add --no-cache git", False),
+        ('import carto from "carto"', 'import git from "simple-git"', False),
     ):
         hunk = HUNK.format(ours=f"{ours}\n", base="", theirs=f"{theirs}\n")
         texts = Texts("", f"{ours}\n", f"{theirs}\n")

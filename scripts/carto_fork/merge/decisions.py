@@ -18,7 +18,7 @@ from pathspec import GitIgnoreSpec
 from ..fork.policy import ALONE, Kind, Policy, Rule, Side, Take, VersionFile, find_all
 from ..fork.records import Drop
 from ..run.text import VERSION_LINE, counted, file_word, pathspec_word, substantive
-from . import hunks
+from . import additions, hunks
 from .hunks import Conflict, Customisations, Memory, has_markers
 
 _ALIKE = 80
@@ -267,7 +267,7 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
             continue
         # Where both sides added the file, nothing is what they started from.
         hunk = segment if conflict.base else replace(segment, base=())
-        found = _settle(conflict, hunk, hunks.paragraph(segments, index), rule, known)
+        found = _settle(conflict, hunk, segments, index, rule, known)
         if isinstance(found, str):
             problems.append(found)
             settled.append(segment)
@@ -310,11 +310,16 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
 
 
 def _settle(
-    conflict: Conflict, hunk: hunks.Hunk, paragraph: str, rule: Rule | None, known: Knowledge
+    conflict: Conflict,
+    hunk: hunks.Hunk,
+    segments: Sequence[hunks.Segment],
+    index: int,
+    rule: Rule | None,
+    known: Knowledge,
 ) -> tuple[tuple[str, ...], Rule | _Reason] | str:
     """The lines that a hunk becomes, and why; a sentence that says why not if it is a person's.
 
-    paragraph: the hunk with the lines around it.
+    segments, index: the file, and where the hunk is in it.
     """
     take = rule.take if rule else None
     if rule and take is Take.FORK:
@@ -334,16 +339,23 @@ def _settle(
     if rule and take is Take.VERSION:
         return "More than the version is in conflict."
     marker = known.policy.markers.fork if known.policy.markers else ""
-    if marker and marker in paragraph:
+    if marker and marker in hunks.paragraph(segments, index):
         block = _with_blocks(hunk, marker) if known.own is not None else None
         return (block, _BLOCK) if block else f"A block marked `{marker}` is touched."
+    around = segments[:index], segments[index + 1 :]
+    before, after = ("".join(x for x in part if isinstance(x, str)) for part in around)
     if rule and take is Take.BOTH:
         # Where the base is empty, both sides only added lines.
-        clear = hunk.base == () and not _may_belong_above(conflict.path, hunk)
+        clear = hunk.base == () and additions.compatible(
+            conflict.path, before, hunk.ours, hunk.theirs, after
+        )
         return (_both(hunk), rule) if clear else "Both sides changed the same lines."
-    if known.own is not None and _both_only_added(conflict, hunk):
-        return (*hunk.ours, *hunk.theirs), _APPENDED
-    return "Both sides changed the same lines." if known.own is not None else "No rule fits."
+    if known.own is None:
+        return "No rule fits."
+    if not _both_only_added(conflict, hunk):
+        return "Both sides changed the same lines."
+    both = additions.together(conflict.path, before, hunk.ours, hunk.theirs, after)
+    return both if isinstance(both, str) else (both, _APPENDED)
 
 
 def _by_evidence(
@@ -450,7 +462,7 @@ def _both_only_added(conflict: Conflict, hunk: hunks.Hunk) -> bool:
         return False
     from rapidfuzz import fuzz, process  # costs more to import than most tasks need
 
-    if _may_belong_above(conflict.path, hunk) or conflict.path.endswith(_KEYED):
+    if conflict.path.endswith(_KEYED):
         return False
     ours = [line.strip() for line in hunk.ours if substantive(line)]
     theirs = [line.strip() for line in hunk.theirs if substantive(line)]
@@ -467,17 +479,6 @@ def _both_only_added(conflict: Conflict, hunk: hunks.Hunk) -> bool:
             for line in ours
         )
     )
-
-
-def _may_belong_above(path: str, hunk: hunks.Hunk) -> bool:
-    """Whether upstream's added lines may belong to what stands above them, not to the fork's."""
-    return _is_indented(path) and _indent(hunk.ours) != _indent(hunk.theirs)
-
-
-def _indent(lines: Sequence[str]) -> str:
-    """The white space that the first line with words begins with."""
-    first = next((line for line in lines if line.strip()), "")
-    return first[: len(first) - len(first.lstrip())]
 
 
 def _by_key(conflict: Conflict, known: Knowledge) -> str | None:

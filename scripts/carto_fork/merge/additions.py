@@ -1,0 +1,478 @@
+"""Additions: what both sides put at one place, and whether both can stay there. Pure.
+
+Nobody parses the languages: what an addition consists of is read from its indentation, its brackets
+and the word that a line begins with. What is not recognised counts as a statement, and the order of
+statements matters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import takewhile
+
+NESTED = "Both sides added lines at the same place, and one opens or closes a block there."
+ORDERED = "Both sides added lines at the same place, and their order may matter."
+RIVAL = "Both sides added the same name, number or requirement."
+
+_PROSE = (".md", ".mdx", ".rst", ".txt", ".adoc", ".tex", ".html", ".htm", ".svg", ".vue", ".sql")
+_SETTINGS = (".conf", ".cfg", ".ini", ".properties", ".env", ".editorconfig")
+_SETS = (".gitignore", ".dockerignore", ".npmignore", ".prettierignore", "go.sum")
+
+
+class _Kind(Enum):
+    """What an item is, as far as the order of such items is concerned."""
+
+    IMPORT = "import"
+    DEFINITION = "definition"
+    MEMBER = "member"
+    VALUE = "value"  # gives a name a value that is written there
+    ELEMENT = "element"  # of a list
+    STATEMENT = "statement"
+
+
+@dataclass(frozen=True)
+class _Item:
+    """A part of an addition that can be without the others.
+
+    head: its first line besides comments, without the white space around it.
+    name: what it introduces.
+    """
+
+    kind: _Kind
+    head: str
+    name: str
+    lines: tuple[str, ...]
+
+
+def together(
+    path: str, before: str, ours: Sequence[str], theirs: Sequence[str], after: str
+) -> tuple[str, ...] | str:
+    """The lines of two additions at one place, if their order cannot matter or is evident; a
+    sentence that says why not otherwise.
+
+    before, after: the text around the place.
+    """
+    placed = _sorted(before, ours, theirs, after)
+    name = path.rpartition("/")[2].lower()
+    if name.endswith(_SETS):
+        why = ORDERED if any(line.startswith("!") for line in (*ours, *theirs)) else ""
+    elif name.endswith(_PROSE) and "requirements" not in name:
+        why = ORDERED
+    else:
+        why = _objection(path, before, ours, theirs, after, bool(placed))
+    return why or placed or _spaced(ours, theirs)
+
+
+def compatible(
+    path: str, before: str, ours: Sequence[str], theirs: Sequence[str], after: str
+) -> bool:
+    """Whether one addition can follow the other, if somebody says that their order is free."""
+    return _objection(path, before, ours, theirs, after) in ("", ORDERED)
+
+
+def _objection(
+    path: str,
+    before: str,
+    ours: Sequence[str],
+    theirs: Sequence[str],
+    after: str,
+    placed: bool = False,
+) -> str:
+    """Why two additions cannot both stay; "" if they can. placed: the list is a sorted one."""
+    holder, found = _holder(before, ours), NESTED
+    for one, other in _turned(ours, theirs, after):
+        mine, upstreams = _items(path, holder, one), _items(path, holder, other)
+        if not mine or not upstreams or _indent(one) != _indent(other):
+            continue
+        last, below = (upstreams, one) if _continues(one, other) else (mine, other)
+        if _dangles(holder, last[-1], below[0].strip()):
+            continue
+        if _rival(mine, upstreams):
+            return RIVAL
+        if _free(mine, upstreams, placed):
+            return ""
+        found = ORDERED
+    return found
+
+
+def _continues(ours: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Whether upstream's lines continue what is above the place, and the fork's begin something new
+    there, with a blank line or a heading."""
+    firsts = [lines[0].strip() for lines in (ours, theirs)]
+    return [not x or bool(_ABOVE.match(x) and x[0] not in "@[") for x in firsts] == [True, False]
+
+
+def _turned(
+    ours: Sequence[str], theirs: Sequence[str], after: str
+) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+    """Both additions, and every other way to cut the same text into them: a line that both begin
+    with and that is behind them, as a closing bracket, may as well be the last of each."""
+    yield ours, theirs
+    for line in after.splitlines(keepends=True):
+        if not (ours and theirs and ours[0] == theirs[0] == line):
+            return
+        ours, theirs = [*ours[1:], line], [*theirs[1:], line]
+        yield ours, theirs
+
+
+# --- What an addition consists of ----------------------------------------------------------------
+
+_LONGEST = 500  # characters; nobody writes such a line by hand
+
+_TEXTS = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`")
+_COMMENT = re.compile(r"//.*|/\*.*?(\*/|$)|(?:^|\s)#(?![a-z]).*|(?:^|\s)(--|;;)\s.*")
+# A comment, or something else that belongs to what is below it.
+_ABOVE = re.compile(r"#(?![a-z])|<!--|//|/\*|\*([ /]|$)|--\s|;;|@[\w.]|\[[A-Z]\w+[](]|#\[")
+_GOES_ON = re.compile(
+    r"[])}>{]|</|(end|fi|done|esac|else|elif|elsif|except|finally|rescue|ensure|catch)\b"
+    r"|#\s*(endif|else|elif)\b"
+)
+_DIRECTIVE = re.compile(r"#\s*(if|ifdef|ifndef|endif)\b")
+
+
+def _items(path: str, holder: str, lines: Sequence[str]) -> list[_Item] | None:
+    """The items of an addition; None if it opens or closes something that is not its own."""
+    # In the texts of XML any bracket may be alone.
+    if not path.endswith(".xml") and not _is_balanced(lines):
+        return None
+    indent = _indent(lines)
+    groups: list[list[str]] = []
+    waiting = False  # for what the comments above belong to
+    for line in lines:
+        text = line.strip()
+        if not text and groups:
+            groups[-1].append(line)
+        elif text:
+            if not line.startswith(indent):
+                return None
+            above = bool(_ABOVE.match(text))
+            inner = line[len(indent)].isspace() or (bool(_GOES_ON.match(text)) and not above)
+            if inner and not groups:
+                return None
+            if inner or waiting:
+                groups[-1].append(line)
+            else:
+                groups.append([line])
+            waiting = above if not inner else waiting
+    return [_item(path, holder, group) for group in groups]
+
+
+def _is_balanced(lines: Sequence[str]) -> bool:
+    """Whether an addition closes what it opens, and nothing else."""
+    if max(map(len, lines), default=0) > _LONGEST:
+        return False
+    depth = blocks = 0
+    for line in lines:
+        if directive := _DIRECTIVE.match(line.strip()):
+            blocks += -1 if directive[1] == "endif" else 1
+        for character in _plain(line):
+            depth += (character in "([{") - (character in ")]}")
+            if depth < 0 or blocks < 0:
+                return False
+    return depth == blocks == 0
+
+
+def _plain(line: str) -> str:
+    """A line without its texts and comments."""
+    return _COMMENT.sub("", _TEXTS.sub('""', line.strip()[:_LONGEST])).strip()
+
+
+def _indent(lines: Sequence[str]) -> str:
+    """The white space that the first line with words begins with."""
+    first = next((line for line in lines if line.strip()), "")
+    return first[: len(first) - len(first.lstrip())]
+
+
+def _holder(before: str, lines: Sequence[str]) -> str:
+    """The line that opened what an addition is inside of, with what marks it; "" at the top."""
+    width, above = len(_indent(lines)), before.splitlines()
+    for index in range(len(above) - 1, -1, -1):
+        line, text = above[index], above[index].strip()
+        if text and len(line) - len(line.lstrip()) < width and not text.startswith(("#", "//")):
+            mark = above[index - 1].strip() if index else ""
+            return f"{mark} {text}" if mark.startswith("@") else text
+    return ""
+
+
+def _dangles(holder: str, item: _Item, below: str) -> bool:
+    """Whether the line below an item would become part of it: its last line is a comment or a mark
+    of something below, or lacks the comma between two parts."""
+    last = item.lines[-1].strip()
+    listed = holder.endswith(("(", "[", "{")) and not _is_type(holder)
+    parted = item.kind in (_Kind.MEMBER, _Kind.ELEMENT) and listed
+    mark = _ABOVE.match(last) and (below or last.startswith(("@", "[", "#[")))
+    return bool(mark) or (parted and bool(last) and not _plain(last).endswith((",", ";")))
+
+
+# --- What an item is -----------------------------------------------------------------------------
+
+_IMPORT = re.compile(
+    r"import\s|from\s.*\bimport\b|(use|using)\s[^=(]*;|#\s*include\b|(require(_relative|_once)?"
+    r"|include_once)\b|@import\b|@use\b|extern crate\b|export \*|export \{[^}]*\} from\b"
+    r"|(const|let|var) [\w{}, ]+ = require\("
+)
+_DEFINITION = re.compile(
+    r"((export|default|public|private|protected|internal|static|async|abstract|final|override"
+    r"|virtual|inline|extern|unsafe|suspend|open|data|sealed|readonly|declare|pub(\(\w+\))?) )*"
+    r"(def|class|function\*?|func|fn|fun|interface|struct|enum|union|trait|impl|module|namespace"
+    r"|protocol|record|typedef|type|object|macro_rules!|mod)\s+(\([^)]*\)\s*)?"
+    r"(?P<name>[\w$.:~\"]+)(?!\s*=[^=>])"
+)
+_TEST = re.compile(
+    r"(describe|context|it|test|specify|scenario|feature)(\.\w+)?[( ]\s*(?P<name>[\"'`{].*)"
+)
+_METHOD = re.compile(
+    r"(?!(if|for|while|switch|with|catch|foreach|return|do|else|match|lock|synchronized|using|unless"
+    r"|go|defer|guard|when|try)\b)[\w<>\[\],.:*&?$ ]*?(?P<name>[~\w$]+)"
+    r"\([^()]*(\([^()]*\)[^()]*)*\)[^()=]*\{"
+)
+_PROTOTYPE = re.compile(r"[\w<>:*&, ]+[ *&](?P<name>\w+)\(.*\)\s*;")
+_DECLARED = re.compile(
+    r"(?!(return|throw|raise|goto|delete|yield|await|echo|print|new|case|use|using|import)\b)"
+    r"[\w<>\[\],.:*&? ]+[ *&](?P<name>[\w\[\]]+);"
+)
+_DEFINED = re.compile(r"#\s*define\s+(?P<name>\w+)(?P<value>\s.*|)")
+_CONSTANT = re.compile(
+    r"([\w.$]+|\[\]|\{\}|\"\"|[\w.()*+|<>~ -]*\d[\w.()*+|<>~ -]*)?",
+    re.IGNORECASE,
+)
+_FIELD = re.compile(
+    r"((public|private|protected|internal|static|final|readonly|const|var|let|val|abstract) )*"
+    r"[\"']?(?P<name>[\w$-]+)[\"']?\??(:(?!:)|=>|\s=(?!=))"
+)
+_COLUMN = re.compile(r"(?P<name>\w+)\s+[\w.*\[\]{}]+(\s+\"\")?")
+_ATTRIBUTE = re.compile(r"(?P<name>[\w:.-]+)=(\{.*\}|\"\")")
+_TARGET = re.compile(r"(?P<name>[\w./%$(){}-]+)\s*:(?!=)")
+_REQUIREMENT = re.compile(r"(gem )?[\"']?(?P<name>[\w.@/-]+)")
+# What is found by its name, wherever it is in a file.
+_RESOURCE = re.compile(
+    r"<(string|string-array|plurals|dimen|color|bool|integer|attr|style|item|data|PackageReference"
+    r"|uses-permission)\s[^>]*?\b(name|Include)=\"(?P<name>[^\"]+)\".*>$"
+)
+_TABLE = re.compile(r"(.*[\s*&])?(?P<name>[\w$]+)(\[\w*\])*\s*=\s*[\[{(]")
+_JUMP = re.compile(r"\b(return|break|continue|throw|raise|goto|exit|panic|die|fail|abort|next)\b")
+_STYLES = (".css", ".scss", ".pcss", ".less")
+
+
+def _item(path: str, holder: str, lines: Sequence[str]) -> _Item:
+    code = [line.strip() for line in lines if line.strip() and not _ABOVE.match(line.strip())]
+    head = code[0] if code else ""
+    kind, name = _kind(path.rpartition("/")[2].lower(), holder, code)
+    return _Item(kind, head, " ".join(name.split()), tuple(lines))
+
+
+def _kind(file: str, holder: str, code: Sequence[str]) -> tuple[_Kind, str]:
+    """What an item of these lines is, and the name that it introduces."""
+    if not code:
+        return _Kind.MEMBER, ""  # comments alone
+    head, single = code[0], len(code) == 1
+    plain = _plain(head)
+    if _IMPORT.match(head):
+        return _Kind.IMPORT, _module(head)
+    if (file == "gemfile" or "requirements" in file) and single:
+        return _Kind.MEMBER, _name(_REQUIREMENT.match(head), head).lower()
+    if ("makefile" in file or file.endswith(".mk")) and (found := _TARGET.match(head)):
+        return _Kind.DEFINITION, found["name"]
+    if file.endswith(_SETTINGS):
+        found = re.match(r"[\w.-]+(?=\s*=|\s|$)", head) if single else None
+        return (_Kind.MEMBER, found[0]) if found else (_Kind.STATEMENT, "")
+    if found := _RESOURCE.match(head):
+        return _Kind.MEMBER, found["name"]
+    if holder.endswith("(") or _plain(holder).count("(") > _plain(holder).count(")"):
+        return _in_parentheses(holder, head)
+    if found := _DEFINITION.match(plain) or _TEST.match(head):
+        return _Kind.DEFINITION, found["name"]
+    if file.endswith(_STYLES) and not single and plain.endswith("{"):
+        return _Kind.DEFINITION, plain
+    if not single and (found := _METHOD.fullmatch(_opening(code))):
+        return _Kind.DEFINITION, found["name"]
+    if not single and not holder and (found := _TABLE.fullmatch(plain)):
+        return _Kind.DEFINITION, found["name"]
+    if not single:
+        return _Kind.STATEMENT, _assigned(plain)
+    if not holder and (found := _PROTOTYPE.fullmatch(plain)):
+        return _Kind.DEFINITION, found["name"]
+    if (found := _ATTRIBUTE.fullmatch(plain)) and holder.startswith("<"):
+        return _Kind.MEMBER, found["name"]
+    if found := _DECLARED.fullmatch(plain):
+        return _Kind.VALUE, found["name"]
+    if name := _given(plain):
+        return _Kind.VALUE, name
+    if _holds_parts(holder) and (found := _FIELD.match(head)):
+        return _Kind.MEMBER, found["name"]
+    if re.search(r"\bstruct\b", holder) and (found := _COLUMN.fullmatch(plain)):
+        return _Kind.MEMBER, found["name"]
+    if holder.endswith("["):
+        return _Kind.ELEMENT, head.rstrip(",")
+    return _Kind.STATEMENT, _assigned(plain)
+
+
+def _name(found: re.Match[str] | None, otherwise: str) -> str:
+    return found["name"] if found else otherwise
+
+
+def _opening(code: Sequence[str]) -> str:
+    """The head of a function, up to the bracket that opens its body."""
+    opening = ""
+    for line in code[:12]:
+        opening += f"{_plain(line)} "
+        if opening.count("(") == opening.count(")") and opening.rstrip().endswith("{"):
+            break
+    return opening.rstrip()
+
+
+def _assigned(plain: str) -> str:
+    """What a statement gives a value to; "" if it gives none."""
+    found = re.match(r"(?:\w+ )?([\w$.\[\]>-]+)\s*:?=(?!=)", plain)
+    return found[1] if found else ""
+
+
+def _given(plain: str) -> str:
+    """The name that a line gives a value that is written there; "" if it is anything else."""
+    if defined := _DEFINED.fullmatch(plain):
+        return defined["name"]
+    target, equals, value = plain.partition("=")
+    target, value = target.rstrip(" :"), value.strip(" ;,")
+    written = _CONSTANT.fullmatch(value) and not re.search(r"[^\W\d]\w*\s*\(", value)
+    if not equals or not value or not written or not re.fullmatch(r"[\w$.<>\[\]:*&?, -]+", target):
+        return ""
+    return re.split(r"[ *&:]+", target.partition(": ")[0])[-1]
+
+
+def _in_parentheses(holder: str, head: str) -> tuple[_Kind, str]:
+    """An argument is known by its name, or by its place; what is declared is known by its place."""
+    first = holder.split()[0].rstrip("(")
+    if first in ("import", "from", "use", "export"):
+        return _Kind.IMPORT, _module(head)
+    if first in ("const", "var", "type"):
+        return _Kind.MEMBER, head.split()[0]
+    declared = re.search(r"\b(def|function|func|fn|fun|constructor)\b", _plain(holder))
+    found = re.match(r"\"?(?P<name>\w+)\"?\s*(=(?![=>])|:(?!:))", head)
+    if found and not declared:
+        return _Kind.MEMBER, found["name"]
+    return _Kind.ELEMENT, head.rstrip(",")
+
+
+def _is_type(holder: str) -> bool:
+    return bool(
+        re.search(
+            r"\b(class|struct|interface|type|trait|record|object)\b|^(import|const|var) \($", holder
+        )
+    )
+
+
+def _holds_parts(holder: str) -> bool:
+    """Whether a line opens something whose parts have names and no order."""
+    plain = _plain(holder)
+    if re.search(r"\b(enum|NamedTuple)\b|dataclass", plain):
+        return False
+    block = re.search(
+        r"\)[^(]*\{$|(=>|->)\s*\{$|\b(if|for|while|switch|else|do|try|loop|match|go|defer)\b", plain
+    )
+    return _is_type(plain) or (plain.endswith(("{", "[")) and not block)
+
+
+def _module(head: str) -> str:
+    """What an import names: the module in quotes, or all that is behind its word."""
+    quoted = re.findall(r"[\"'<]([^\"'<>]+)[\"'>]", head)
+    return quoted[-1] if quoted else head.rstrip(" ;,")
+
+
+# --- Whether both can stay -----------------------------------------------------------------------
+
+
+def _rival(one: Sequence[_Item], other: Sequence[_Item]) -> bool:
+    """Whether both introduce the same name, or give two names the same number."""
+    names = [{item.name for item in items if item.name} for items in (one, other)]
+    numbers = [{found for item in items if (found := _number(item.head))} for items in (one, other)]
+    return not names[0].isdisjoint(names[1]) or not numbers[0].isdisjoint(numbers[1])
+
+
+def _number(head: str) -> tuple[str, ...] | None:
+    """The numbers that a line gives a name; None if it gives none."""
+    plain = re.sub(r"\b\d+[uUlL]+\b", lambda found: found[0].rstrip("uUlL"), _plain(head))
+    given = re.fullmatch(
+        r"(#\s*define\s+\w+\s|.*\w\s*[=:]\s*|.*?\w\()\s*"
+        r"\(?((0x[\da-f]+|\d+)(\s*(<<|\|)\s*(0x[\da-f]+|\d+))*)\)*\s*[;,]?",
+        plain,
+        re.IGNORECASE,
+    )
+    numbers = tuple(re.findall(r"0x[\da-f]+|\d+", given[2].lower())) if given else ()
+    # Switched off, or on: many names are.
+    return None if numbers in ((), ("0",), ("1",)) else numbers
+
+
+def _free(one: Sequence[_Item], other: Sequence[_Item], placed: bool) -> bool:
+    """Whether the order of two additions cannot matter, or is that of a sorted list."""
+    kinds = [{item.kind for item in items} for items in (one, other)]
+    done = _Kind.STATEMENT in kinds[0] | kinds[1]
+    if _mentions(one, other, done) or _mentions(other, one, done):
+        return False
+    if _Kind.ELEMENT in kinds[0] | kinds[1]:
+        return placed
+    # What only gives names values that are written there does not mind what is done beside it.
+    values = {_Kind.VALUE, _Kind.IMPORT, _Kind.DEFINITION}
+    lines = [line for items in (one, other) for item in items for line in item.lines]
+    jumps = any(_JUMP.search(_plain(line)) for line in lines)
+    return not done or (not jumps and any(found <= values for found in kinds))
+
+
+def _mentions(one: Sequence[_Item], other: Sequence[_Item], done: bool) -> bool:
+    """Whether one addition names what the other introduces. done: or an object that it changes."""
+    names = {
+        word
+        for item in other
+        if item.kind is not _Kind.IMPORT
+        for word in re.findall(r"\w+", item.name)[0 if done else -1 :]
+    }
+    words = {
+        word
+        for item in one
+        if item.kind is not _Kind.IMPORT
+        for line in item.lines
+        for word in re.findall(r"\w+", _COMMENT.sub("", line))
+    }
+    return not names.isdisjoint(words)
+
+
+# --- How they are put together -------------------------------------------------------------------
+
+
+def _sorted(
+    before: str, ours: Sequence[str], theirs: Sequence[str], after: str
+) -> tuple[str, ...] | None:
+    """The lines in the order of their neighbours, if all of them are sorted, line by line."""
+
+    def beside(lines: Sequence[str]) -> list[str]:
+        alike = takewhile(lambda x: x.strip() and _indent([x]) == _indent(ours), lines)
+        return list(alike)[:3]
+
+    above = beside(before.splitlines(keepends=True)[::-1])[::-1]
+    below = beside(after.splitlines(keepends=True))
+    merged = sorted((*ours, *theirs), key=_order)
+    around = [*above, *merged, *below]
+    plain = all(line.strip() and _indent([line]) == _indent(ours) for line in merged)
+    is_sorted = plain and around == sorted(around, key=_order)
+    return tuple(merged) if is_sorted and len(above) + len(below) > 1 else None
+
+
+def _order(line: str) -> str:
+    return re.sub(r"\W+", " ", line).casefold()
+
+
+def _spaced(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, ...]:
+    """One after the other; the blank lines between the two are not added up."""
+    one, other = (theirs, ours) if _continues(ours, theirs) else (ours, theirs)
+    last = len(list(takewhile(lambda line: not line.strip(), reversed(one))))
+    first = len(list(takewhile(lambda line: not line.strip(), other)))
+    above, gap = one[: len(one) - last], max(one[len(one) - last :], other[:first], key=len)
+    if (
+        first == 0
+        and not other[-1].strip()
+        and all(x.strip() and not x[0].isspace() for x in above)
+    ):
+        gap = one[:0]  # a few lines each, such as imports, with a blank line behind them
+    return (*above, *gap, *other[first:])

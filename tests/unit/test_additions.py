@@ -1,0 +1,112 @@
+"""What both sides added at one place: which of it can stay, and in what order."""
+
+from __future__ import annotations
+
+import pytest
+
+from carto_fork.merge import additions
+from carto_fork.merge.additions import NESTED, ORDERED, RIVAL
+from carto_fork.run.text import lines_of
+
+
+def together(path: str, ours: str, theirs: str, before: str = "", after: str = "") -> str:
+    """Both additions as one text, or why not."""
+    found = additions.together(path, before, lines_of(ours), lines_of(theirs), after)
+    return found if isinstance(found, str) else "".join(found)
+
+
+STRUCT = "type Payload struct {\n\tRandom Hash\n"
+FUNCTION = "void run(void) {\n    start();\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "ours", "theirs", "before", "result"),
+    [
+        ("a.ts", 'import { A } from "a";\n', 'import { B } from "b";\n', "", "{ours}{theirs}"),
+        ("a.c", '#include "z.h"\n', '#include "b.h"\n', '#include "y.h"\n', "{ours}{theirs}"),
+        # A sorted list stays one.
+        ("a.go", '\t"m/z"\n', '\t"m/b"\n', 'import (\n\t"m/a"\n\t"m/aa"\n', "{theirs}{ours}"),
+        ("a.py", '    "z",\n', '    "c",\n', 'NAMES = [\n    "a",\n    "b",\n', "{theirs}{ours}"),
+        ("a.go", "func A() {\n\treturn\n}\n\n", "func B() {\n}\n\n", "", "{ours}{theirs}"),
+        ("a.c", "void one(int);\n", "int two(void);\n", "", "{ours}{theirs}"),
+        ("A.java", "    @A\n    void a() {\n    }\n", "    void b() {\n    }\n", "class A {\n",
+         "{ours}{theirs}"),
+        ("a.go", "\tNoPool bool\n", "\tRoot *Hash\n", STRUCT, "{ours}{theirs}"),
+        # Upstream's lines belong to what is above, the fork's begin something.
+        ("a.go", "\n\t// Ours\n\tNoPool bool\n", "\tRoot *Hash\n", STRUCT, "{theirs}{ours}"),
+        ("a.tsx", "    a={1}\n", "    b={x.y}\n", "  <Thing\n", "{ours}{theirs}"),
+        ("a.h", "#define A (1<<3)\n", "#define B (1<<4)\n", "", "{ours}{theirs}"),
+        ("a.c", "    c->a = NULL;\n", "    c->b = 0;\n", FUNCTION, "{ours}{theirs}"),
+        ("a.c", "    check();\n", "    int error;\n", FUNCTION, "{ours}{theirs}"),
+        ("strings.xml", '  <string name="a">It\'s (</string>\n', '  <string name="b">b</string>\n',
+         "<resources>\n", "{ours}{theirs}"),
+        ("redis.conf", "\n# Threads\nthreads 2\n", "\n# bio 1\n", "port 1\n", "{ours}{theirs}"),
+        (".gitignore", "/a\n", "/b\n", "x\n", "{ours}{theirs}"),
+    ],
+)  # fmt: skip
+def test_additions_whose_order_cannot_matter_both_stay(
+    path: str, ours: str, theirs: str, before: str, result: str
+) -> None:
+    assert together(path, ours, theirs, before) == result.format(ours=ours, theirs=theirs)
+
+
+def test_the_same_closing_line_may_be_the_first_or_the_last_of_an_addition() -> None:
+    ours, theirs = "}\n\nfunc A() {\n\ta()\n", "}\n\nfunc B() {\n\tb()\n"
+    assert together("a.go", ours, theirs, "func C() {\n\tc()\n", "}\n") == ours + theirs
+
+
+def test_blank_lines_between_two_additions_are_not_added_up() -> None:
+    assert together("a.py", "import a\n\n", "import b\n\n") == "import a\nimport b\n\n"
+    assert together("a.go", "func A() {\n}\n\n", "\nfunc B() {\n}\n") == (
+        "func A() {\n}\n\nfunc B() {\n}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "ours", "theirs", "before", "why"),
+    [
+        # Across the end of a block, or a changed nesting.
+        ("d.h", "#ifdef C\n}\n#endif\n\n", "#ifdef T\nint t(void);\n#endif\n\n", "", NESTED),
+        ("d.h", '#ifdef C\nextern "C" {\n#endif\n', "int t(void);\n", "", NESTED),
+        ("a.ts", "import a;\n", "    import b;\n", "", NESTED),
+        ("a.py", "def a():\n    return 1\n", "    x = 1\n", "", NESTED),
+        ("a.rb", "  end\n\n  def a\n    1\n", "    b\n", "  def c\n    c\n", NESTED),
+        ("a.c", "} else if (a) {\n    a();\n", "} else if (b) {\n    b();\n", "", NESTED),
+        ("a.py", "@cached\n", "def b():\n    return 1\n", "", NESTED),
+        ("a.ts", "  a: 1\n", "  b: 2\n", "const x = {\n  c: 3,\n", NESTED),
+        # What is done, in an order.
+        ("a.c", "    return 1;\n", "    b = 2;\n", FUNCTION, ORDERED),
+        ("a.c", "    unlock(c);\n", "    free(d);\n", FUNCTION, ORDERED),
+        ("a.go", "\tstart(c)\n", "\tc.port = 80\n", "func run() {\n", ORDERED),
+        ("a.c", "    if (a) return;\n", "    int b = 2;\n", FUNCTION, ORDERED),
+        ("a.py", "    a: int,\n", "    b: str,\n", "def f(\n", ORDERED),
+        ("a.py", '    "z",\n', '    "c",\n', 'MIDDLEWARE = [\n    "y",\n    "a",\n', ORDERED),
+        ("a.ts", "  A,\n", "  B,\n", "enum X {\n", ORDERED),
+        ("a.py", "    a: int\n", "    b: str\n", "@dataclass\nclass X:\n", ORDERED),
+        ("CHANGELOG.md", "## 2.5.1\n", "## 3.0.1\n", "", ORDERED),
+        ("a.tsx", "    {this.time}\n", "    {busy && <Spinner />}\n", "  <div>\n", NESTED),
+        (".gitignore", "!/a\n", "/b\n", "x\n", ORDERED),
+        # One names what the other adds.
+        ("a.py", "LIMIT = 20\n", "MOST = LIMIT\n", "", ORDERED),
+        ("a.go", "func A() {\n}\n", "func B() {\n\tA()\n}\n", "", ORDERED),
+        # The same name, number or requirement.
+        ("s.h", "#define A (1ULL<<39) /* a */\n", "#define B (1ULL<<39)\n", "", RIVAL),
+        ("a.proto", "  string a = 7;\n", "  string b = 7;\n", "message M {\n", RIVAL),
+        ("a.ts", 'import { A } from "x";\n', 'import { B } from "x";\n', "", RIVAL),
+        ("requirements.txt", "httpx==0.28\n", "httpx[http2]>=0.27\n", "", RIVAL),
+        ("Gemfile", "gem 'puma', '1'\n", 'gem "puma", git: "x"\n', "", RIVAL),
+        ("a.py", "def a(x):\n    return x\n", "def a(y, z):\n    return z\n", "", RIVAL),
+        ("Makefile", "lint: a\n\truff\n", "lint: b\n\tmypy\n", "", RIVAL),
+        ("strings.xml", '  <string name="a">x</string>\n', '  <string name="a">y</string>\n',
+         "<resources>\n", RIVAL),
+    ],
+)  # fmt: skip
+def test_other_additions_are_left_for_a_person(
+    path: str, ours: str, theirs: str, before: str, why: str
+) -> None:
+    assert together(path, ours, theirs, before) == why
+
+
+def test_no_line_takes_long_to_read() -> None:
+    for line in ("int " * 120, "a(" * 240, '"' * 499, "a, " * 160, "x\t*" * 160):
+        together("a.c", f"{line}\n", f"{line}x;\n", f"{line * 50}\n")
