@@ -37,7 +37,7 @@ def read(
     """
     log = list(_log(sh, repo, ours, upstream))
     suspects = [
-        (commit, list(changed))
+        (commit, changed)
         for commit, parents, changed in log
         if len(parents) == 1
         and (
@@ -145,8 +145,7 @@ def _versions(raw: str) -> _Versions:
 _SUBMODULE = "160000"
 
 
-_Suspect = tuple[Commit, Sequence[str]]
-"""A commit and the paths that it changed."""
+_Suspect = tuple[Commit, _Changed]
 
 
 def _bringing_upstreams_work(
@@ -180,27 +179,34 @@ def _like_upstream(
     )
     lines = git.checked(listed, "upstream's history").out.splitlines()
     history = [(int(time), name) for time, name in map(str.split, lines)]
-    wanted, names = [], []
+    wanted = []
     for commit, changed in suspects:
         last = datetime.fromisoformat(f"{commit.date}T23:59:59").timestamp()
         candidates = _sample([name for time, name in history if time <= last], 16)
         # What this program writes down in the fork is no sign of either.
         telling = [path for path in changed if path not in _NOTES and "\n" not in path]
-        paths = _sample(telling, 24)
-        wanted.append(((commit, changed), len(paths), len(candidates)))
-        names += [f"{where}:{path}" for where in (commit.name, *candidates) for path in paths]
-    answers = iter(git.objects(sh, repo, names))
+        wanted.append((commit, changed, _sample(telling, 24), candidates))
+    pairs = [(c, path) for _, _, paths, candidates in wanted for c in candidates for path in paths]
+    # In a directory that upstream did not have, as that of vendored files, nothing is asked for.
+    tops = list(dict.fromkeys(f"{c}:{_top(path)}" for c, path in pairs))
+    known = dict(zip(tops, git.objects(sh, repo, tops), strict=True))
+    names = [f"{c}:{p}" for c, p in pairs if not known[f"{c}:{_top(p)}"].endswith(" missing")]
+    theirs = dict(zip(names, git.objects(sh, repo, names), strict=True))
     squashed, left = [], []
-    for suspect, width, height in wanted:
-        here, *theirs = [[next(answers) for _ in range(width)] for _ in range(1 + height)]
+    for commit, changed, paths, candidates in wanted:
         alike = [
-            sum(a == b and " blob " in a for a, b in zip(here, x, strict=True)) for x in theirs
+            sum(theirs.get(f"{c}:{p}", "").startswith(f"{changed[p][1]} blob ") for p in paths)
+            for c in candidates
         ]
-        if 2 * max(alike, default=0) >= width:
-            squashed.append(suspect[0])
-        elif 2 * sum(" blob " in answer for answer in here) >= width:
-            left.append(suspect)
+        if 2 * max(alike, default=0) >= len(paths):
+            squashed.append(commit)
+        elif 2 * sum(bool(changed[path][1]) for path in paths) >= len(paths):
+            left.append((commit, changed))
     return squashed, left
+
+
+def _top(path: str) -> str:
+    return path.partition("/")[0]
 
 
 def _sample(items: Sequence[str], most: int) -> Sequence[str]:
