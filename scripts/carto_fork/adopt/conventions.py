@@ -203,9 +203,7 @@ def tag_schemes(names: Iterable[str], dates: Mapping[str, int] | None = None) ->
         (family for family in stable if family not in retired),
         key=lambda family: (bool(family[2]), len(families[family])),
     )
-    stable.sort(
-        key=lambda f: (f != main, f in retired, -len(families[f]), bool(f[2])),
-    )
+    stable.sort(key=lambda f: (f != main, f in retired, -len(families[f]), bool(f[2])))
     rest = [family for family in families if family not in stable]
     for family in [*stable, *sorted(rest, key=lambda family: family[2])]:
         before, dots, after = family

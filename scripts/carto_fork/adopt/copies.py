@@ -194,10 +194,8 @@ def missing(sh: Shell, policy: Policy, read: Read) -> str:
 def _require_source(s: Session, policy: Policy, read: Read, asked: str) -> None:
     """Raises Refused unless it is certain what the workflows are to install."""
     if asked and not _PINNED.fullmatch(asked):
-        raise Refused(
-            f"--requirement is {asked!r}, which may be another program tomorrow.",
-            then=f"name {_FORMS}.",
-        )
+        problem = f"--requirement is {asked!r}, which may be another program tomorrow."
+        raise Refused(problem, then=f"name {_FORMS}.")
     if not asked and (found := missing(s.sh, policy, read)):
         raise Refused(
             "nobody has said where the workflows get this program from. No public index has it, "

@@ -153,10 +153,8 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
     releases = offered(s.sh, fork, known) if known else []
     withdrawn = [tag.name for tag in known if tag not in releases]
     if names and withdrawn:
-        raise Refused(
-            f"upstream has withdrawn {withdrawn[0]}; it is here alone.",
-            then=f"{git.at(fork.path)} tag -d {withdrawn[0]}",
-        )
+        problem = f"upstream has withdrawn {withdrawn[0]}; it is here alone."
+        raise Refused(problem, then=f"{git.at(fork.path)} tag -d {withdrawn[0]}")
     for name in withdrawn:
         s.console.say(f"Warning: upstream has withdrawn {name}.", "yellow")
     if not releases:

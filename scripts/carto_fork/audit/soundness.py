@@ -149,10 +149,7 @@ _Names = Iterable[tuple[str, int]]  # each with its line
 
 
 def _flaws(
-    path: str,
-    result: Snapshot,
-    sides: Sequence[Snapshot],
-    name_on: Callable[[int, str], str],
+    path: str, result: Snapshot, sides: Sequence[Snapshot], name_on: Callable[[int, str], str]
 ) -> list[Problem]:
     """What is wrong with a file, and with no side's version of it."""
     text = result.text(path)

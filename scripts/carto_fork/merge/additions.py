@@ -236,8 +236,7 @@ _DECLARED = re.compile(
 )
 _DEFINED = re.compile(r"#\s*define\s+(?P<name>\w+)(?P<value>\s.*|)")
 _CONSTANT = re.compile(
-    r"([\w.$]+|\[\]|\{\}|\"\"|[\w.()*+|<>~ -]*\d[\w.()*+|<>~ -]*)?",
-    re.IGNORECASE,
+    r"([\w.$]+|\[\]|\{\}|\"\"|[\w.()*+|<>~ -]*\d[\w.()*+|<>~ -]*)?", re.IGNORECASE
 )
 _FIELD = re.compile(
     r"((public|private|protected|internal|static|final|readonly|const|var|let|val|abstract) )*"

@@ -57,10 +57,8 @@ def checked(answer: Answer, question: str) -> Answer:
     found = cure(said)
     meaning = found.meaning if found else answer.ending
     then = found.then if found else "mend what it complains of"
-    raise Failed(
-        f"gh could not tell the {question}: {meaning} ({said.splitlines()[0]}).",
-        then=f"{then}, then run the same command again.",
-    )
+    problem = f"gh could not tell the {question}: {meaning} ({said.splitlines()[0]})."
+    raise Failed(problem, then=f"{then}, then run the same command again.")
 
 
 MISSING = "gh, GitHub's command line program, is not installed."
@@ -277,11 +275,7 @@ _KNOWN = (
         "GitHub cannot be reached",
         "check the network",
     ),
-    (
-        r"HTTP 5\d\d|502 Bad Gateway|503 Service",
-        "GitHub has trouble of its own",
-        "wait a little",
-    ),
+    (r"HTTP 5\d\d|502 Bad Gateway|503 Service", "GitHub has trouble of its own", "wait a little"),
 )
 
 
