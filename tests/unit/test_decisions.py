@@ -533,9 +533,12 @@ def told(decision: Decision) -> Told:
         ("ab", "a", "cab", "cab", ABSORBED),
         ("ab", "a", "bc", "bc", ABSORBED),
         ("", "a", "", "", ABSORBED),
-        ("", "a", "c", "c", ABSORBED),
-        ("", "ab", "c", "c", ABSORBED),
+        ("", "ab", "b", None, LEFT),
         ("b", "", "cb", "cb", ABSORBED),
+        # What the fork only took away, upstream wrote anew; or only a bracket is the same.
+        ("", "a", "c", None, LEFT),
+        ("b", "ab", "cb", None, LEFT),
+        ("a}", "a", "ab}", None, LEFT),
         ("ba", "ab", "ba", "ba", ABSORBED),
         # One line is missing there, or there once only, or a removed one is back.
         ("abc", "a", "bd", None, LEFT),

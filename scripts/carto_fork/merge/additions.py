@@ -475,3 +475,18 @@ def _spaced(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, ...]:
     ):
         gap = one[:0]  # a few lines each, such as imports, with a blank line behind them
     return (*above, *gap, *other[first:])
+
+
+def joined(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
+    """The lines of both sides, the fork's first; what both begin or end with is there once."""
+    start = _alike(ours, theirs)
+    rest, other = ours[start:], theirs[start:]
+    end = _alike(rest[::-1], other[::-1])
+    return (*ours[:start], *rest[: len(rest) - end], *other)
+
+
+def _alike(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many lines both begin with; brackets and the like alone are no sign of the same thing."""
+    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    alike = [line for line, _ in pairs]
+    return len(alike) if any(re.search(r"\w", line) for line in alike) else 0

@@ -11,7 +11,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import takewhile
 
 from pathspec import GitIgnoreSpec
 
@@ -349,7 +348,11 @@ def _settle(
         clear = hunk.base == () and additions.compatible(
             conflict.path, before, hunk.ours, hunk.theirs, after
         )
-        return (_both(hunk), rule) if clear else "Both sides changed the same lines."
+        return (
+            (additions.joined(hunk.ours, hunk.theirs), rule)
+            if clear
+            else "Both sides changed the same lines."
+        )
     if known.own is None:
         return "No rule fits."
     if not _both_only_added(conflict, hunk):
@@ -410,9 +413,13 @@ def _makes_every_change(hunk: hunks.Hunk, plain: Callable[[str], str]) -> bool:
         Counter(plain(line) for line in lines if line.strip())
         for lines in (hunk.base or (), hunk.ours, hunk.theirs)
     )
-    added, removed = ours - base, base - ours
-    held = not (added - (theirs - base)) and not (removed - (base - theirs))
-    return bool(added or removed) and held
+    added, removed, new = ours - base, base - ours, theirs - base
+    if added - new or removed - (base - theirs):
+        return False
+    if not added:
+        # What the fork only took away, and upstream wrote anew, may be the same thing, still there.
+        return bool(removed) and not new
+    return new == added or any(map(substantive, added))
 
 
 def _is_indented(path: str) -> bool:
@@ -495,22 +502,6 @@ def _by_key(conflict: Conflict, known: Knowledge) -> str | None:
         conflict.path, texts.base, texts.ours, texts.theirs, upstream_keys=upstreams
     )
     return merged.text if merged else None
-
-
-def _both(hunk: hunks.Hunk) -> tuple[str, ...]:
-    """The lines of both sides; what both begin or end with stands once."""
-    ours, theirs = hunk.ours, hunk.theirs
-    start = _alike(ours, theirs)
-    rest, other = ours[start:], theirs[start:]
-    end = _alike(rest[::-1], other[::-1])
-    return (*ours[:start], *rest[: len(rest) - end], *other)
-
-
-def _alike(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many lines both begin with; brackets and the like alone are no sign of the same thing."""
-    pairs = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
-    alike = [line for line, _ in pairs]
-    return len(alike) if any(re.search(r"\w", line) for line in alike) else 0
 
 
 def _only_version(file: VersionFile | None, *sides: Sequence[str]) -> bool:
