@@ -22,7 +22,8 @@ from invoke.context import Context
 import inprocess
 from carto_fork.run.shell import Shell
 from carto_fork.sandbox import build
-from carto_fork.sandbox.history import History, data, quoted
+from carto_fork.sandbox.build import upstream_and_fork
+from carto_fork.sandbox.history import History, Revision, data, quoted
 
 ROOT = Path(__file__).parent.parent
 INVOKE = [sys.executable, "-m", "invoke"]
@@ -51,6 +52,18 @@ def ghs() -> dict[str, str]:
 def _version_of(program: str) -> str:
     ended = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
     return ended.stdout.split()[2]
+
+
+def history_with(
+    *commits: Revision,
+    upstream_refs: Mapping[str, str] | None = None,
+    origin_refs: Mapping[str, str] | None = None,
+) -> History:
+    """The sandbox's history with more commits at its end, and with refs added or moved."""
+    found = upstream_and_fork()
+    upstream = {**found.upstream_refs, **(upstream_refs or {})}
+    origin = {**found.origin_refs, **(origin_refs or {})}
+    return History(found.commits + commits, upstream, origin, found.messages)
 
 
 def build_template(place: Path, history: History | None = None) -> Path:

@@ -15,7 +15,6 @@ import pytest
 import tomli
 
 from carto_fork.run.text import withheld
-from carto_fork.sandbox.build import upstream_and_fork
 from carto_fork.sandbox.history import Change, History, Revision
 from world import (
     INVOKE,
@@ -24,6 +23,7 @@ from world import (
     World,
     build_template,
     copied,
+    history_with,
     outcome,
     push_as_colleague,
     shim,
@@ -52,7 +52,7 @@ UPGRADE_NEXT = f"upgrade-carto --tag {NEXT}"
 
 def with_next(release: Mapping[str, Change], fork: Mapping[str, Change] | None = None) -> History:
     """The sandbox with one more release of upstream's and one more commit of the fork's."""
-    return upstream_and_fork().plus(
+    return history_with(
         Revision("next", "feat: the next release", release, parents=(TAG,)),
         Revision("more", "feat: more of the fork's", fork or {}, parents=("carto/main",)),
         upstream_refs={f"refs/tags/{NEXT}": "next"},

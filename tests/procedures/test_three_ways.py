@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.sandbox.build import upstream_and_fork
 from carto_fork.sandbox.history import Change, Revision
-from world import INVOKE, ROOT, Done, World, build_template, outcome, slow_but, usual
+from world import INVOKE, ROOT, Done, World, build_template, history_with, outcome, slow_but, usual
 
 TAG = "v1.76.5"
 UPGRADE = f"upgrade-carto --tag {TAG} --no-tests"
@@ -178,7 +177,7 @@ def carrying_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fork that carries this program itself."""
     files = [ROOT / "tasks.py", *packaged()]
     tools: dict[str, Change] = {str(path.relative_to(ROOT)): path.read_bytes() for path in files}
-    history = upstream_and_fork().plus(
+    history = history_with(
         Revision("tools", "build: the fork's tasks", tools, parents=("carto/main",)),
         origin_refs={"refs/heads/carto/main": "tools"},
     )

@@ -78,18 +78,6 @@ class History:
     origin_refs: Mapping[str, str]
     messages: Mapping[str, str] = field(default_factory=dict)
 
-    def plus(
-        self,
-        *commits: Revision,
-        upstream_refs: Mapping[str, str] | None = None,
-        origin_refs: Mapping[str, str] | None = None,
-    ) -> History:
-        """This history with more commits at its end, and with refs added or moved: what a test that
-        needs another world begins with."""
-        upstream = {**self.upstream_refs, **(upstream_refs or {})}
-        origin = {**self.origin_refs, **(origin_refs or {})}
-        return History(self.commits + commits, upstream, origin, self.messages)
-
     def stream(self, refs: Mapping[str, str]) -> bytes:
         """What `git fast-import` makes a repository of: one with these refs, and with all commits,
         also those that no ref reaches.
