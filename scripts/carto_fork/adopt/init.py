@@ -26,7 +26,7 @@ ASKED = ("name", "remotes.upstream", "branches.production", "branches.mirror")
 
 def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
     """Write the policy to a file that is not there yet, and say how sure each value is."""
-    _require_names(s, asked)
+    _require_names(asked)
     fork = open_fork(s.sh, s.path)
     _require_none(s, fork)
     repository = fork.repository
@@ -66,7 +66,7 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
             s.console.row("Next: ", s.command("adopt", requirement=source(s.sh)))
 
 
-def _require_names(s: Session, asked: Asked) -> None:
+def _require_names(asked: Asked) -> None:
     """Raises Usage for a branch that cannot be one, and for what is no text."""
     for option, value in (("name", asked.name), ("upstream", asked.upstream)):
         if not value.isprintable():

@@ -97,7 +97,7 @@ def next_one(
     upstream = contained.upstream()
     _require_version(sh, fork, commit, upstream, command)
     if begun := _begun(fork, there, commit, upstream):
-        return _described(sh, fork, contained, begun)
+        return _described(contained, begun)
     before = contained.own()
     own = contained.changes(before)
     if before is None or before.version != upstream.version:
@@ -130,7 +130,7 @@ def made_before(sh: Shell, fork: Fork, there: RemoteRefs, name: str) -> Release:
         raise Refused(
             f"there is no tag {name} here.", then=f"{git.at(fork.path)} fetch {origin} {ref}:{ref}"
         )
-    return _described(sh, fork, _Contained(sh, fork, there, fork.refs.commits[ref]), tag)
+    return _described(_Contained(sh, fork, there, fork.refs.commits[ref]), tag)
 
 
 def own_tag(fork: Fork, name: str) -> Tag:
@@ -142,7 +142,7 @@ def own_tag(fork: Fork, name: str) -> Tag:
     return tag
 
 
-def _described(sh: Shell, fork: Fork, contained: _Contained, tag: Tag) -> Release:
+def _described(contained: _Contained, tag: Tag) -> Release:
     before = contained.own()
     own, upstream = contained.changes(before), contained.upstream()
     since = contained.upstream_of(before)
