@@ -8,6 +8,7 @@ import msgspec
 import pytest
 import tomli
 
+from carto_fork.adopt import documents
 from carto_fork.fork import policy
 from carto_fork.fork.policy import (
     DEFAULT_SOURCE,
@@ -21,6 +22,7 @@ from carto_fork.fork.policy import (
     Take,
     VersionFile,
 )
+from carto_fork.fork.setup import settings
 from carto_fork.run.errors import ExitCode, Refused
 
 THEN = "correct carto_fork.toml on the production branch, push it; `config` prints what is valid."
@@ -53,11 +55,11 @@ RULE = '[[rules]]\nname = "{name}"\npaths = ["*"]\ntake = "fork"\nwhy = "Ours."\
 
 
 def sources(loaded: Loaded) -> dict[str, str]:
-    return {setting.key: setting.source for setting in loaded.settings}
+    return {setting.key: setting.source for setting in settings(loaded)}
 
 
 def values(loaded: Loaded) -> dict[str, object]:
-    return {setting.key: setting.value for setting in loaded.settings}
+    return {setting.key: setting.value for setting in settings(loaded)}
 
 
 # --- The default ---------------------------------------------------------------------------------
@@ -83,7 +85,7 @@ def test_every_value_of_the_default_comes_from_the_default() -> None:
     loaded = policy.load_policy()
     assert set(sources(loaded).values()) == {DEFAULT_SOURCE}
     assert values(loaded)["branches.production"] == "carto/main"
-    assert len(sources(loaded)) == len(loaded.settings)
+    assert len(sources(loaded)) == len(settings(loaded))
 
 
 def test_every_rule_of_the_default_gives_a_reason_in_a_sentence() -> None:
@@ -203,7 +205,7 @@ def test_the_default_text_loads_as_the_default_policy() -> None:
     [("Acme, Inc.", "acme_inc"), ("3scale", "fork_3scale"), ("GitHub Labs", "fork_github_labs")],
 )
 def test_the_policy_key_is_valid_in_github_names(name: str, key: str) -> None:
-    assert policy.load_policy(ALONE.replace("Acme", name)).policy.key == key
+    assert documents.key(policy.load_policy(ALONE.replace("Acme", name)).policy.name) == key
 
 
 @pytest.mark.parametrize(

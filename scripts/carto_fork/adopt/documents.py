@@ -16,6 +16,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 
 from ..fork import tags
+from ..fork.fork import values_of
 from ..fork.policy import POLICY_FILE, Policy, load_policy
 from ..release import notes
 from ..run import github
@@ -162,8 +163,8 @@ def values(policy: Policy) -> dict[str, str]:
     sync = branches.sync_for(tag)
     told = {
         "name": re.sub(r"[^\w .,&()+-]", "", policy.name),
-        "key": policy.key,
-        "KEY": policy.key.upper(),
+        "key": key(policy.name),
+        "KEY": key(policy.name).upper(),
         "policy": POLICY_FILE,
         "slug": slug,
         "upstream_slug": upstream,
@@ -198,7 +199,14 @@ def values(policy: Policy) -> dict[str, str]:
         "images_too": " and container images" if has_images(policy) else "",
         "image_rows": _image_rows(policy),
     }
-    return policy.values() | told | _release_values(policy)
+    return values_of(policy) | told | _release_values(policy)
+
+
+def key(name: str) -> str:
+    """A fork's name as part of other names, such as those of variables and targets."""
+    key = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_") or "fork"
+    # GitHub takes no variable that begins with a digit or with its own name.
+    return f"fork_{key}" if re.match(r"\d|github", key) else key
 
 
 def _release_values(policy: Policy) -> dict[str, str]:

@@ -141,7 +141,21 @@ class Fork:
     def values(self) -> dict[str, str]:
         """What every procedure's placeholders of this fork stand for."""
         slug = github.slug_of(self.policy.remotes.origin.url) or ""
-        return {"repo": str(self.path), "gh": self.gh, "slug": slug, **self.policy.values()}
+        return {"repo": str(self.path), "gh": self.gh, "slug": slug, **values_of(self.policy)}
+
+
+def values_of(policy: Policy) -> dict[str, str]:
+    """What the placeholders in the procedures' templates stand for, as far as a policy says it."""
+    remotes, branches = policy.remotes, policy.branches
+    return {
+        "origin": remotes.origin.name,
+        "origin_url": remotes.origin.url,
+        "upstream": remotes.upstream.name,
+        "upstream_url": remotes.upstream.url,
+        "mirror": branches.mirror,
+        "branch": branches.upstream,
+        "production": branches.production,
+    }
 
 
 def open_fork(sh: Shell, path: Path) -> Fork:

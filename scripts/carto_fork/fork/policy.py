@@ -401,10 +401,8 @@ class Files(_Table, frozen=True):
 
 
 class Guide(_Table, frozen=True):
-    """What the guide says of this fork and of no other, in Markdown.
-
-    about: what the fork is for. notes: whatever else a maintainer has to know.
-    """
+    """What the guide says of this fork and of no other, in Markdown: what it is for (`about`), and
+    whatever else a maintainer has to know (`notes`)."""
 
     about: str = ""
     notes: str = ""
@@ -457,13 +455,6 @@ class Policy(_Table, frozen=True):
         return frozenset(file.path for file in self.version_files)
 
     @property
-    def key(self) -> str:
-        """The fork's name as part of other names, such as those of variables and targets."""
-        key = re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_") or "fork"
-        # GitHub takes no variable that begins with a digit or with its own name.
-        return f"fork_{key}" if re.match(r"\d|github", key) else key
-
-    @property
     def units(self) -> tuple[Rule, ...]:
         """The rules for what is generated: it is upstream's as a whole, or not at all."""
         return tuple(rule for rule in self.rules if rule.whole and rule.take is Take.UPSTREAM)
@@ -473,38 +464,19 @@ class Policy(_Table, frozen=True):
         """The paths of what is generated."""
         return GitIgnoreSpec.from_lines(path for rule in self.units for path in rule.paths)
 
-    def values(self) -> dict[str, str]:
-        """What the placeholders in the procedures' templates stand for, as far as it says."""
-        remotes, branches = self.remotes, self.branches
-        return {
-            "origin": remotes.origin.name,
-            "origin_url": remotes.origin.url,
-            "upstream": remotes.upstream.name,
-            "upstream_url": remotes.upstream.url,
-            "mirror": branches.mirror,
-            "branch": branches.upstream,
-            "production": branches.production,
-        }
-
-
-class Setting(msgspec.Struct, frozen=True):
-    """One effective value and where it came from."""
-
-    key: str
-    value: Any
-    source: str
-
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A policy together with the origin of its values."""
+    """A policy, and what it was made of: the fork's own values, from a source, over the others."""
 
     policy: Policy
-    settings: tuple[Setting, ...]
+    merged: dict[str, Any]
+    own: dict[str, Any]
+    source: str
 
     @property
     def is_default(self) -> bool:
         """Whether it is the one that ships in the package, and nothing of the fork's own."""
-        return all(setting.source == DEFAULT_SOURCE for setting in self.settings)
+        return not self.own
 
 
 def default_text() -> str:
@@ -515,8 +487,7 @@ def default_text() -> str:
 def load_policy(text: str | None = None, source: str = POLICY_FILE) -> Loaded:
     """Read a fork's policy.
 
-    text: the fork's own TOML; None for the default policy.
-    source: names that text in messages and in `Setting.source`.
+    text: the fork's own TOML; None for the default policy. source: its name in messages.
     Raises Refused with file, key and what was expected.
     """
     default = tomli.loads(default_text())
@@ -538,14 +509,12 @@ def _checked(base: dict[str, Any], own: dict[str, Any], source: str) -> Loaded:
         policy = msgspec.convert(merged, Policy)
     except msgspec.ValidationError as error:
         raise _refused(source, _explained(str(error))) from None
-    return Loaded(policy, tuple(_settings(merged, own, source)))
+    return Loaded(policy, merged, own, source)
 
 
 def _refused(source: str, problem: str) -> Refused:
-    then = (
-        f"correct {POLICY_FILE} on the production branch, push it; `config` prints what is valid."
-    )
-    return Refused(f"{source}: {problem}.", then=then)
+    where = "on the production branch, push it; `config` prints what is valid."
+    return Refused(f"{source}: {problem}.", then=f"correct {POLICY_FILE} {where}")
 
 
 def _explained(error: str) -> str:
@@ -579,12 +548,3 @@ def _merge(base: Any, own: Any) -> Any:
     if isinstance(base, dict) and isinstance(own, dict):
         return base | {key: _merge(base.get(key), value) for key, value in own.items()}
     return own
-
-
-def _settings(merged: dict[str, Any], own: Any, source: str, above: str = "") -> Iterator[Setting]:
-    for key, value in merged.items():
-        said = own.get(key) if isinstance(own, dict) else None
-        if isinstance(value, dict):
-            yield from _settings(value, said, source, f"{above}{key}.")
-        else:
-            yield Setting(f"{above}{key}", value, DEFAULT_SOURCE if said is None else source)

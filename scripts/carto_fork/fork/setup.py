@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 from ..run import files, git
 from ..run.console import Console
@@ -17,7 +18,7 @@ from ..run.steps import Condition, Plan, Step
 from ..run.text import toml_value
 from . import version_files
 from .fork import Fork, require_right_urls
-from .policy import Loaded
+from .policy import DEFAULT_SOURCE, Loaded
 from .session import Session
 
 NO_ORIGIN = Condition("if there is no remote of that name")
@@ -64,12 +65,37 @@ def set_up(s: Session) -> None:
         s.console.row("Next: ", s.command("next"))
 
 
+@dataclass(frozen=True)
+class Setting:
+    """One effective value of a policy and where it came from."""
+
+    key: str
+    value: Any
+    source: str
+
+
+def settings(loaded: Loaded) -> list[Setting]:
+    """All values of a policy, by dotted keys."""
+    return list(_settings(loaded.merged, loaded.own, loaded.source))
+
+
+def _settings(
+    values: Mapping[str, Any], own: Any, source: str, above: str = ""
+) -> Iterator[Setting]:
+    for key, value in values.items():
+        said = own.get(key) if isinstance(own, Mapping) else None
+        if isinstance(value, Mapping):
+            yield from _settings(value, said, source, f"{above}{key}.")
+        else:
+            yield Setting(f"{above}{key}", value, DEFAULT_SOURCE if said is None else source)
+
+
 def show_config(s: Session) -> None:
     """Print the policy in force; refuse afterwards if the fork's own is not valid, or if it does
     not fit the version files."""
     fork = s.open_fork(whatever_policy=True)
     if s.json:
-        s.print_json(fork.loaded.settings)
+        s.print_json(settings(fork.loaded))
     else:
         _show(s.console, fork.loaded)
     if fork.problem:
@@ -80,8 +106,9 @@ def show_config(s: Session) -> None:
 def _show(console: Console, loaded: Loaded) -> None:
     """The effective policy as TOML, each value with where it came from."""
     # In TOML a plain key cannot follow the tables of a list.
-    listed = [setting for setting in loaded.settings if _tables(setting.value)]
-    for setting in loaded.settings:
+    known = settings(loaded)
+    listed = [setting for setting in known if _tables(setting.value)]
+    for setting in known:
         if setting not in listed:
             line = f"{setting.key} = {toml_value(setting.value)}"
             console.row(f"{line:<60}  ", f"# {setting.source}")
