@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from carto_fork.audit.fates import Account, Fate, account
+from carto_fork.audit.fates import Account, Fate, Index, account
 from carto_fork.merge.hunks import Change
 from carto_fork.run.text import substantive
 
@@ -157,7 +157,7 @@ def test_an_account_lists_missing_and_returned_lines() -> None:
     base, mine, result = text("a b c d"), text("a F G ) d"), text("a b F G~ d")
     change = Change(2, 2, (line("b"), line("c")), (line("F"), line("G"), ")"))
     assert accounts(base, mine, base, result) == [
-        Account(change, LOST, missing=(line("G"), ")"), back=(line("b"),), traceless=1)
+        Account(change, LOST, missing=(line("G"), ")"), back=(line("b"),), traceless=(line("b"),))
     ]
 
 
@@ -202,6 +202,63 @@ def test_a_change_that_was_rewrapped_by_a_formatter_is_kept(mine: str, result: s
     assert fates(base, base + mine, base, base + result) == [KEPT]
 
 
+def test_of_a_rewrapped_hunk_only_what_is_not_there_is_missing() -> None:
+    mine = text("a") + "send(\n    'one',\n    two=2,\n)\n" + text("F b")
+    [found] = accounts(
+        text("a b"), mine, text("a b"), text("a") + 'send("one", two=2)\n' + text("b")
+    )
+    assert (found.fate, found.missing) == (LOST, (line("F"),))
+
+
+def test_an_alignment_that_only_one_side_changed_is_not_lost() -> None:
+    base, mine = "name: first\nage: 22 years\n", "name:   first\nage:    22 years\nstreet: main\n"
+    assert fates(base, mine, base, f"{base}street: main\n") == [KEPT]
+    assert fates(base, mine, base, base) == [LOST]
+
+
+ASKED = "if not tenant.may_use(model):\n    raise Forbidden(tenant, model)\n"
+ANEW = "if not allowed(tenant, to_use=model):\n    raise Refused(tenant.name, model)\n"
+
+
+def test_what_was_written_anew_where_it_stood_is_to_look_at() -> None:
+    """Neither side has these lines: whoever merged made them of the side's. Another side's do not
+    count, nor do lines without the words that only this side has."""
+    base, mine, other = text("a b c d"), text("a b") + ASKED + text("c d"), text("a b c 1")
+    more = f"log(model)\n{ANEW}return tenant\n"
+    mine = mine.replace(ASKED, f"{ASKED}return tenant\n")
+    assert fates(base, mine, other, text("a b") + more + text("c 1")) == [SUPERSEDED]
+    assert fates(base, mine, other, text("a b") + "allowed(who, what)\n" + text("c 1")) == [LOST]
+    assert fates(base, mine, other + more, other + more) == [LOST]
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (ASKED, Fate.MOVED),
+        ("if not tenant.may_use(the_model):\nraise Refused(tenant, model)\n", SUPERSEDED),
+        (ANEW, LOST),
+        ("if not tenant.may_use(model):\n", LOST),
+    ],
+)
+def test_a_block_that_was_written_into_another_file_is_found(written: str, expected: Fate) -> None:
+    """As it was, or with small changes; similar words alone do not count, nor does a part of it."""
+    base, mine = text("a b c"), text("a") + ASKED + text("b c")
+    elsewhere = {"g": Index(x.strip() for x in written.splitlines())}
+    [found] = account(changes(base, mine), [], base, mine, base, base, elsewhere)
+    assert (found.fate, found.home) == (expected, "" if expected is LOST else "g")
+
+
+def test_the_same_line_at_many_places_is_one_loss() -> None:
+    """A remark beside what the other side took away, each time."""
+    base, mine, other = text("a b c a b d"), text("a F b c a F b d"), text("a c a d")
+    assert fates(base, mine, other, other) == [SUPERSEDED, SUPERSEDED]
+
+
+def test_where_this_side_only_removed_the_others_line_is_shown() -> None:
+    [found] = accounts(text("a b c"), text("a c"), text("a b~ c"), text("a b~ c"))
+    assert (found.fate, found.back) == (SUPERSEDED, (line("b~"),))
+
+
 def test_two_hunks_are_lost_if_only_one_rewrapped_copy_is_left() -> None:
     base = text("a b c")
     mine = CALL + base + CALL
@@ -230,7 +287,7 @@ def test_white_space_around_a_line_does_not_save_it() -> None:
             Change(3, 4, added=("\tif tenant.blocked:\r",)),
             LOST,
             missing=("\tif tenant.blocked:\r",),
-            traceless=1,
+            traceless=("\tif tenant.blocked:\r",),
         )
     ]
 
@@ -376,7 +433,8 @@ def judged(parts: Sequence[Part], result: Sequence[str], *, mine: bool = True) -
         result,
     ]
     own, others = hunks_of(parts, mine=mine), hunks_of(parts, mine=not mine)
-    return account(own, others, *("".join(f"{x}\n" for x in lines) for lines in versions))
+    base, ours, theirs, after = ("".join(f"{x}\n" for x in lines) for lines in versions)
+    return account(own, others, base, ours, theirs, after)
 
 
 @given(histories())
@@ -403,7 +461,7 @@ def test_a_hunk_whose_lines_are_taken_out_is_lost_and_no_other(
     victim = data.draw(st.sampled_from(own))
     result = [x for x in written(parts, mine=True, other=True) if x not in victim.added]
     assert [
-        Account(change, LOST, missing=change.added, traceless=len(change.added))
+        Account(change, LOST, missing=change.added, traceless=change.added)
         if change.added == victim.added
         else Account(change, KEPT)
         for change in hunks_of(parts, mine=True)
@@ -420,7 +478,7 @@ def test_a_hunk_of_which_a_removed_line_is_put_back_is_lost_and_no_other(
     result = written(parts, mine=True, other=True)
     result.insert(data.draw(st.integers(0, len(result))), back)
     assert [
-        Account(change, LOST, back=(back,), traceless=1)
+        Account(change, LOST, back=(back,), traceless=(back,))
         if back in change.removed
         else Account(change, KEPT)
         for change in hunks_of(parts, mine=True)

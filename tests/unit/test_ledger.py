@@ -31,6 +31,7 @@ LINES = [f"{word} = make_{word}()\n" for word in WORDS.split()]
 TEXT = "".join(LINES)
 FORK = "tenant = read_tenant(request)\n"
 UPSTREAM = "limit = budget_of_caller(key)\n"
+FOLLOW = "raise_if_above(limit, spent_today)\n"
 FUNCTION = """\
 def tenant_of(request):
     header = request.headers["x-tenant"]
@@ -115,7 +116,7 @@ def test_an_entry_names_the_change_the_missing_lines_and_the_commit(repo: Repo) 
             Side.FORK,
             "f",
             "f",
-            Account(change, LOST, missing=lost, traceless=1),
+            Account(change, LOST, missing=lost, traceless=lost),
             commits=(Commit(name, "2025-01-02", "feat: tenants"),),
         )
     ]
@@ -153,7 +154,11 @@ def test_taking_the_forks_lines_in_a_conflict_loses_upstreams(
 
 def test_taking_neither_side_of_a_conflict_loses_both(repo: Repo) -> None:
     assert merged(
-        repo, {"f": TEXT}, {"f": at(3, FORK + FUNCTION)}, {"f": at(3, UPSTREAM * 2)}, {"f": TEXT}
+        repo,
+        {"f": TEXT},
+        {"f": at(3, FORK + FUNCTION)},
+        {"f": at(3, UPSTREAM + FOLLOW)},
+        {"f": TEXT},
     ) == [(Side.FORK, "f", LOST), (Side.UPSTREAM, "f", LOST)]
 
 
@@ -805,7 +810,7 @@ def test_a_base_without_a_final_newline_is_accounted_for(repo: Repo, end: str) -
     repo.merge("theirs", {"f": at(2, UPSTREAM)[:-1]})
     (entry,) = account(repo).lost
     change = Change(len(LINES), len(LINES), removed=(last,), added=(last, more))
-    assert entry.account == Account(change, LOST, missing=(more,), traceless=1)
+    assert entry.account == Account(change, LOST, missing=(more,), traceless=(more,))
 
 
 def test_a_text_with_a_nul_far_inside_is_text_for_git(repo: Repo) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 from itertools import accumulate
+from types import MappingProxyType
+from typing import TypeVar
 
 from ..merge.hunks import Change
 from ..run.text import substantive
@@ -16,7 +19,15 @@ _COMMENT = re.compile(r"\s+(#|//|--)\s.*")
 _NEAR = 75
 """From this similarity on (100 is equal) a line counts as the same line, changed."""
 _MANY = 2
-"""So many telling lines that a file lost without a trace are no coincidence any more."""
+"""So many different telling lines that a file lost without a trace are no coincidence any more."""
+_SURE = 3
+"""So many lines with words that were written anew together were rewritten."""
+_LONGEST_PART = 12
+"""So many lines or fewer a formatter makes others of."""
+
+
+Lines = tuple[str, ...]
+T = TypeVar("T")
 
 
 class Fate(Enum):
@@ -35,15 +46,49 @@ class Account:
     """A hunk and what became of it.
 
     missing: lines that the side added and the result lacks.
-    back: lines that the side removed and the result has again.
-    traceless: how many telling ones of them the result has in no other form either.
+    back: lines that the side removed and the result has again, or as the other side changed them.
+    traceless: the telling ones of them that the result has in no other form either.
+    home: another file in which the missing lines were written anew, in other words.
     """
 
     change: Change
     fate: Fate
     missing: tuple[str, ...] = ()
     back: tuple[str, ...] = ()
-    traceless: int = 0
+    traceless: tuple[str, ...] = ()
+    home: str = ""
+
+
+class _Versions:
+    """A file at the common ancestor, on this side, on the other one, and after the merge."""
+
+    def __init__(self, *texts: str) -> None:
+        self._texts = texts
+        self._lines = [_stripped_lines(text.split("\n")) for text in texts]
+        self.counts = [Counter(lines) for lines in self._lines]
+
+    @cached_property
+    def new(self) -> Index:
+        """The lines of the result that this side has not."""
+        return Index((self.counts[3] - self.counts[1]).elements())
+
+    @cached_property
+    def squeezed(self) -> tuple[_Squeezed, _Squeezed]:
+        """This side's version, and the result."""
+        return _Squeezed(self._lines[1]), _Squeezed(self._lines[3])
+
+    @cached_property
+    def vocabulary(self) -> set[str]:
+        """The words that only this side has, in small letters."""
+        base, mine, other = (set(_words(text.lower())) for text in self._texts[:3])
+        return mine - base - other
+
+
+def written(base: str, mine: str, other: str, result: str) -> Index:
+    """The lines of a merged file that neither side has: whoever merged wrote them."""
+    counts = [Counter(_stripped_lines(text.split("\n"))) for text in (base, mine, other, result)]
+    clean = counts[1] + counts[2] - counts[0]
+    return Index((counts[3] - (clean | counts[0] | counts[1] | counts[2])).elements())
 
 
 def account(
@@ -53,29 +98,50 @@ def account(
     mine: str,
     other: str,
     result: str,
+    elsewhere: Mapping[str, Index] = MappingProxyType({}),
 ) -> list[Account]:
     """What became of each hunk of a side.
 
     changes, others: the hunks of this side and of the other one.
     base, mine, other, result: the file at the common ancestor, on the side, on the other side, and
     after the merge; "" where there is none. White space around a line does not count.
+    elsewhere: what whoever merged wrote in other files, by path.
     """
-    texts = [_stripped(text) for text in (base, mine, other, result)]
-    counts = [Counter(lines) for lines in texts]
-    missing, back = _balance(*counts)
-    index = _Index((counts[3] - counts[1]).elements())
-    squeezed = _Squeezed(texts[1]), _Squeezed(texts[3])
+    versions = _Versions(base, mine, other, result)
     others = [
         other for other in others if _stripped_lines(other.removed) != _stripped_lines(other.added)
     ]
-    found = [_account(change, missing, back, counts, index, squeezed, others) for change in changes]
-    told = sum(a.traceless for a in found if a.fate is Fate.LOST)
+    missing, back = _balance(*versions.counts)
+    found = [_account(change, missing, back, versions, others) for change in changes]
+    if any(a.fate is Fate.LOST for a in found):
+        homes = {"": written(base, mine, other, result), **elsewhere}
+        found = [_rewritten(a, versions, homes) for a in found]
+    told = {line.strip() for a in found if a.fate is Fate.LOST for line in a.traceless}
     return [
         replace(a, fate=Fate.SUPERSEDED)
-        if a.fate is Fate.LOST and _may_be_superseded(a, others, counts, told)
+        if a.fate is Fate.LOST and _may_be_superseded(a, others, versions.counts, len(told))
         else a
         for a in found
     ]
+
+
+def _rewritten(lost: Account, versions: _Versions, homes: Mapping[str, Index]) -> Account:
+    """The account, or where whoever merged wrote its lines anew: to look at, if in other words."""
+    if lost.fate is not Fate.LOST or not set(lost.traceless).isdisjoint(lost.back):
+        return lost
+    told = [line.strip() for line in _telling(lost.missing, lost.change.added)]
+    # What the ancestor has as well says nothing.
+    lines = [line for line in map(str.strip, lost.traceless) if not versions.counts[0][line]]
+    for path, home in homes.items():
+        if home.has_all(told):
+            return replace(lost, fate=Fate.MOVED, home=path)
+    traced = len(_telling(lost.change.added, lost.change.added)) > len(lost.traceless)
+    for path, home in homes.items():
+        # In another file similar words alone say little.
+        sure = traced if not path else any(map(home.like, told))
+        if (sure or not path) and home.has_rewritten(lines, versions.vocabulary, sure):
+            return replace(lost, fate=Fate.SUPERSEDED, home=path)
+    return lost
 
 
 def _may_be_superseded(
@@ -123,30 +189,64 @@ def _account(
     change: Change,
     missing: Counter[str],
     back: Counter[str],
-    counts: Sequence[Counter[str]],
-    index: _Index,
-    squeezed: tuple[_Squeezed, _Squeezed],
+    versions: _Versions,
     others: Sequence[Change],
 ) -> Account:
     gone = _taken(change.added, missing)
     returned = _taken(change.removed, back)
-    # A formatter may have cut the same text into other lines.
-    mine, result = squeezed
-    if gone and result.count(change.added) >= mine.count(change.added):
-        gone = ()
-    gone = gone or _one_for_two(change, others, counts)
+    if gone or returned:
+        gone, returned = _but_formatted(change, gone, returned, *versions.squeezed)
+    gone = gone or _one_for_two(change, others, versions.counts)
     if not gone and not returned:
-        return Account(change, _fate_of_whole(change, others, counts))
+        return _whole(change, others, versions.counts)
     told = _telling(gone, change.added)
-    traceless = sum(not index.has_like(line.strip()) for line in told)
-    traceless += len(_telling(returned, change.removed))
+    traceless = [line for line in told if not versions.new.like(line.strip())]
+    traceless += _telling(returned, change.removed)
     fate = Fate.LOST if traceless else Fate.SUPERSEDED
-    return Account(change, fate, gone, returned, traceless)
+    return Account(change, fate, gone, returned, tuple(traceless))
 
 
-def _fate_of_whole(
-    change: Change, others: Sequence[Change], counts: Sequence[Counter[str]]
-) -> Fate:
+def _but_formatted(
+    change: Change, gone: Lines, returned: Lines, mine: _Squeezed, result: _Squeezed
+) -> tuple[Lines, Lines]:
+    """What is gone and what is back, but for what a formatter cut into other lines or aligned."""
+
+    def is_there(lines: Sequence[str]) -> bool:
+        return 0 < result.count(lines) >= mine.count(lines)
+
+    if is_there(change.added):
+        gone = ()
+    missing = [line for run in _runs(change.added, gone) for line in _but_parts(run, is_there)]
+    if _squeezed(change.added) == _squeezed(change.removed):
+        return tuple(missing), ()
+    same = {_squeezed([line]) for line in change.added}
+    return tuple(missing), tuple(line for line in returned if _squeezed([line]) not in same)
+
+
+def _but_parts(run: Sequence[str], is_there: Callable[[Sequence[str]], bool]) -> Iterator[str]:
+    """The lines of a run but for its parts that are there, the longest first."""
+    start = 0
+    while start < len(run):
+        ends = range(min(len(run), start + _LONGEST_PART), start, -1)
+        end = next((end for end in ends if is_there(run[start:end])), 0)
+        if not end:
+            yield run[start]
+        start = end or start + 1
+
+
+def _runs(lines: Sequence[str], some: Sequence[str]) -> list[list[str]]:
+    """Some of the lines, in their order: those that follow one another together."""
+    runs: list[list[str]] = [[]]
+    left = deque(some)
+    for line in lines:
+        if left and line == left[0]:
+            runs[-1].append(left.popleft())
+        elif runs[-1]:
+            runs.append([])
+    return runs
+
+
+def _whole(change: Change, others: Sequence[Change], counts: Sequence[Counter[str]]) -> Account:
     """What became of a hunk of which nothing is missing and nothing back."""
     base, _, other, result = counts
     added, removed = _stripped_lines(change.added), _stripped_lines(change.removed)
@@ -157,14 +257,14 @@ def _fate_of_whole(
             for rival in others
             if _touch(change, rival) and not set(removed).isdisjoint(_stripped_lines(rival.removed))
         ]
-        changed = [line for x in rivals for line in _stripped_lines(x.added) if substantive(line)]
-        if changed and all(result[line] > base[line] for line in changed):
-            return Fate.SUPERSEDED
+        changed = tuple(line for x in rivals for line in x.added if substantive(line))
+        if changed and all(result[line.strip()] > base[line.strip()] for line in changed):
+            return Account(change, Fate.SUPERSEDED, back=changed)
     if all(other[line] > base[line] for line in added) and all(
         other[line] < base[line] for line in removed
     ):
-        return Fate.ABSORBED
-    return Fate.KEPT
+        return Account(change, Fate.ABSORBED)
+    return Account(change, Fate.KEPT)
 
 
 def _one_for_two(
@@ -200,40 +300,100 @@ def _taken(lines: Iterable[str], pool: Counter[str]) -> tuple[str, ...]:
     return tuple(taken)
 
 
-class _Index:
+class Index:
     """Finds lines that are like another one, by the words that they share."""
 
     def __init__(self, lines: Iterable[str]) -> None:
-        self._lines: dict[str, list[str]] = defaultdict(list)
-        for line in lines:
-            for word in set(_words(line)):
-                self._lines[word].append(line)
+        self._all = dict.fromkeys(lines)
 
-    def has_like(self, line: str) -> bool:
+    @cached_property
+    def _lines(self) -> Mapping[str, list[str]]:
+        return _by_word((line, set(_words(line))) for line in self._all)
+
+    @cached_property
+    def _sets(self) -> Mapping[str, list[tuple[str, set[str]]]]:
+        """Each line with its words in small letters, by each of them."""
+        sets = ((line, _word_set(line)) for line in self._all)
+        return _by_word(((line, words), words) for line, words in sets)
+
+    def has_all(self, lines: Sequence[str]) -> bool:
+        """Whether all of some stripped lines are here."""
+        return set(lines) <= self._all.keys()
+
+    def like(self, line: str) -> str:
+        """A line like another one; "" without one."""
         # The rarest words lead to the few lines that are worth comparing.
         from rapidfuzz import fuzz  # costs more to import than most tasks need
 
         words = sorted(set(_words(line)), key=lambda word: (len(self._lines.get(word, ())), word))
         known = [word for word in words if word in self._lines][:3]
         code = _COMMENT.sub("", line)
-        return any(
-            _COMMENT.sub("", candidate) == code or fuzz.ratio(line, candidate, score_cutoff=_NEAR)
-            for word in known
-            for candidate in self._lines[word][:20]
+        return next(
+            (
+                candidate
+                for word in known
+                for candidate in self._lines[word][:20]
+                if _COMMENT.sub("", candidate) == code
+                or fuzz.ratio(line, candidate, score_cutoff=_NEAR)
+            ),
+            "",
         )
+
+    def has_rewritten(self, lines: Sequence[str], vocabulary: set[str], sure: bool) -> bool:
+        """Whether half of some lines or more are here in other words.
+
+        vocabulary: no line that has words of it may be without a trace.
+        sure: whether one good trace is known already; otherwise it takes one, or several weak ones.
+        """
+        good = weak = 0
+        used = set()  # a line is half of one other, not of several
+        for line in lines:
+            words = _word_set(line)
+            own = words & vocabulary
+            near = {
+                x: found for word in sorted(own or words) for x, found in self._sets.get(word, ())
+            }
+            halves = [
+                x
+                for x, found in near.items()
+                if x not in used and 2 * len(words & found) >= len(words)
+                if 2 * len(own & found) >= len(own) > 0
+            ]
+            if like := self.like(line):
+                used.add(like)
+                good += 1
+            elif len(words) > 1 and any(found > words for found in near.values()):
+                good += 1
+            elif any(found >= (own or words) for found in near.values()):
+                weak += 1
+            elif halves:
+                used.add(halves[0])
+                weak += 1
+            elif own:
+                return False
+        found = good + weak
+        return 0 < len(lines) <= 2 * found and (sure or good > 0 or found >= _SURE)
+
+
+def _by_word(lines: Iterable[tuple[T, Iterable[str]]]) -> Mapping[str, list[T]]:
+    found: dict[str, list[T]] = defaultdict(list)
+    for line, words in lines:
+        for word in words:
+            found[word].append(line)
+    return found
 
 
 class _Squeezed:
     """A text without any white space, which knows where its lines begin and end."""
 
     def __init__(self, lines: Sequence[str]) -> None:
-        pieces = ["".join(line.split()) for line in lines]
+        pieces = _pieces(lines)
         self._text = "".join(pieces)
         self._ends = {0, *accumulate(map(len, pieces))}
 
     def count(self, lines: Sequence[str]) -> int:
         """How often some lines stand there, whatever line breaks are inside of them."""
-        wanted = "".join("".join(lines).split())
+        wanted = _squeezed(lines)
         found, start = 0, self._text.find(wanted) if wanted else -1
         while start >= 0:
             found += {start, start + len(wanted)} <= self._ends
@@ -241,12 +401,26 @@ class _Squeezed:
         return found
 
 
+def _squeezed(lines: Sequence[str]) -> str:
+    return "".join(_pieces(lines))
+
+
+def _pieces(lines: Sequence[str]) -> list[str]:
+    """Lines without what is the formatter's: white space, the kind of quotes, a comma before the
+    bracket that closes a list over several lines."""
+    pieces = ["".join(line.split()).replace("'", '"') for line in lines]
+    return [
+        piece[:-1] if piece.endswith(",") and after.startswith((")", "]", "}")) else piece
+        for piece, after in zip(pieces, [*pieces, ""][1:], strict=True)
+    ]
+
+
+def _word_set(line: str) -> set[str]:
+    return set(_words(line.lower()))
+
+
 def _words(line: str) -> list[str]:
     return re.findall(r"\w{2,}", line)
-
-
-def _stripped(text: str) -> list[str]:
-    return _stripped_lines(text.split("\n"))
 
 
 def _stripped_lines(lines: Iterable[str]) -> list[str]:

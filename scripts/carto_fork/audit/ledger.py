@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pathspec import GitIgnoreSpec
@@ -117,7 +119,8 @@ def read(
     trees = {name: git.tree(sh, repo, commit) for name, commit in commits.items()}
     renamed = {side: renames(sh, repo, base, commits[side]) for side in ("ours", "theirs")}
     made = trees["result"].keys() - trees["ours"].keys() - trees["theirs"].keys()
-    written = _Explanations(policy, drops)
+    explanations = _Explanations(policy, drops)
+    written = _Written(sh, repo, trees, renamed, explanations)
     entries: list[Entry] = []
     paths = {}
     for side, mine, other in ((Side.FORK, "ours", "theirs"), (Side.UPSTREAM, "theirs", "ours")):
@@ -126,19 +129,23 @@ def read(
         if made and any(f.mine and not f.result for f in files):
             # What neither side has under a name may have come there with this merge.
             came = renames(sh, repo, commits[mine], result)
-            homes = {old: new for new, old in came.items() if new in made}
-            files = [f if f.result else replace(f, result=homes.get(f.mine, "")) for f in files]
+            places = {old: new for new, old in came.items() if new in made}
+            files = [f if f.result else replace(f, result=places.get(f.mine, "")) for f in files]
         paths[side] = [f for f in files if side is Side.UPSTREAM or own.of([f.mine, f.base])]
         open_ = [
             f
             for f in files
             if (r.get(f.result) != m.get(f.mine) or (f.mine != f.base and f.base in r))
-            and not written.is_unit(f.mine or f.base)
+            and not explanations.is_unit(f.mine or f.base)
         ]
         contents = _Contents(sh, repo, open_, (b, m, o, r))
         in_them = authorship.within(own, {name for f in open_ for name in (f.mine, f.base)})
         for file in open_:
-            for account, what in contents.accounts(file):
+            found = list(contents.accounts(file))
+            if any(account.fate is Fate.LOST for account, _ in found):
+                homes = {path: i for path, i in written.homes.items() if path != file.result}
+                found = list(contents.accounts(file, homes))
+            for account, what in found:
                 entry = Entry(side, file.mine or file.base, file.result, account, what)
                 if side is Side.FORK:
                     change = account.change
@@ -150,7 +157,8 @@ def read(
                     here = [commit for commit in wrote if commit in touched]
                     entry = replace(entry, commits=tuple(here or touched))
                 contested = o.get(file.other) != b.get(file.base)
-                entries.append(written.explained(entry, file, contested))
+                entry = explanations.explained(entry, file, contested)
+                entries.append(replace(entry, where=account.home or entry.where))
     entries = _with_moved(sh, repo, entries, result, trees)
     return Ledger(tuple(entries), len(paths[Side.FORK]), len(paths[Side.UPSTREAM]))
 
@@ -203,17 +211,21 @@ class _Contents:
         names = (file.base, file.mine, file.other, file.result)
         return [tree.get(name) for tree, name in zip(self._trees, names, strict=True)]
 
-    def accounts(self, file: _File) -> Iterator[tuple[Account, str]]:
-        """What became of each of the side's changes to a file; with what it is, if not lines."""
+    def accounts(
+        self, file: _File, homes: Mapping[str, fates.Index] = MappingProxyType({})
+    ) -> Iterator[tuple[Account, str]]:
+        """What became of each of the side's changes to a file; with what it is, if not lines.
+
+        homes: what whoever merged wrote in other files.
+        """
         base, mine, other, result = self._versions(file)
         if (base and base[1]) != (mine and mine[1]):
             changes = self._changes.get((base and base[1], mine and mine[1]), [])
             others = self._changes.get((base and base[1], other and other[1]), [])
-            texts = [self._texts.get(v[1], "") if v else "" for v in (base, mine, other, result)]
+            texts = _texts(self._texts, (base, mine, other, result))
             if changes:
-                base_, mine_, other_, result_ = texts
                 what = "link" if _SYMLINK in _modes(base, mine) else ""
-                for account in fates.account(changes, others, base_, mine_, other_, result_):
+                for account in fates.account(changes, others, *texts, homes):
                     yield account, what
             elif (mine and mine[1]) != (result and result[1]):
                 yield Account(Change(0, 0), Fate.LOST), _kind(mine, base)
@@ -225,6 +237,46 @@ class _Contents:
         if renamed and (gone or file.base in self._trees[3]):
             # A file that one side renamed is nowhere, or has its old name again.
             yield Account(Change(0, 0), Fate.LOST), "name"
+
+
+class _Written:
+    """What whoever merged wrote; it is found out once something is missing."""
+
+    def __init__(
+        self,
+        sh: Shell,
+        repo: Path,
+        trees: Mapping[str, Tree],
+        renamed: Mapping[str, Mapping[str, str]],
+        explanations: _Explanations,
+    ) -> None:
+        self._sh, self._repo, self._trees, self._renamed = sh, repo, trees, renamed
+        self._explanations = explanations
+
+    @cached_property
+    def homes(self) -> Mapping[str, fates.Index]:
+        """The files of the result that are as on no side, with the lines that neither side has."""
+        olds = {new: old for names in self._renamed.values() for new, old in names.items()}
+        news = {side: {old: new for new, old in n.items()} for side, n in self._renamed.items()}
+        sides = [(self._trees[side], news[side]) for side in ("ours", "theirs")]
+        versions = {}
+        for path, entry in self._trees["result"].items():
+            if entry in (self._trees["ours"].get(path), self._trees["theirs"].get(path)):
+                continue
+            old = olds.get(path, path)
+            here = [tree.get(path) or tree.get(new.get(old, old)) for tree, new in sides]
+            if entry not in here and not self._explanations.is_unit(path):
+                versions[path] = (self._trees["base"].get(old), *here, entry)
+        names = {entry[1] for entries in versions.values() for entry in entries if entry}
+        texts = git.blobs(self._sh, self._repo, names)
+        return {path: fates.written(*_texts(texts, v)) for path, v in versions.items()}
+
+
+def _texts(
+    texts: Mapping[str, str], versions: Sequence[tuple[str, str] | None]
+) -> tuple[str, str, str, str]:
+    base, mine, other, result = (texts.get(v[1], "") if v else "" for v in versions)
+    return base, mine, other, result
 
 
 _SUBMODULE, _SYMLINK = "160000", "120000"
