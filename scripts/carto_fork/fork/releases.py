@@ -364,6 +364,16 @@ def detect(sh: Shell, fork: Fork) -> Detection:
     return Detection(newest, commit, contained, version, tuple(newer), release, tuple(warnings))
 
 
+def newest(sh: Shell, fork: Fork, known: Refs) -> Tag | None:
+    """The newest release that the automation takes, of the tags that are known; what is here and
+    not a commit is passed over."""
+    named = {name: known.commits[f"refs/tags/{name}"] for name in known.tags()}
+    while tag := tags.newest(named, fork.policy.tags, TagUse.AUTOMATIC):
+        if not not_commits(sh, fork, [named.pop(tag.name)]):
+            return tag
+    return None
+
+
 def not_commits(sh: Shell, fork: Fork, names: Sequence[str]) -> dict[str, str]:
     """Those of some objects that are here and not commits, each with what it is."""
     lines = (line.split() for line in git.objects(sh, fork.path, names))

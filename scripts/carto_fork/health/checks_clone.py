@@ -162,7 +162,9 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
             yield Diagnosis(Level.LOOK, what, cause, raise_it)
         else:
             cause = "A sync landed without its history, or of a commit that is no stable release."
-            yield Diagnosis(Level.LOOK, what, cause, patient.command("heal", check=True))
+            heal = patient.command("heal", check=True)
+            then = f"{heal}; if nothing is to heal: {raise_it}"
+            yield Diagnosis(Level.LOOK, what, cause, then)
     own = tags.newest(patient.fork.refs.tags(), patient.fork.policy.tags, TagUse.OWN)
     if own and version and _parsed(version) < own.version:
         what = (

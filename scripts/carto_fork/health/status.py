@@ -83,7 +83,7 @@ def read(sh: Shell, fork: Fork) -> Status:
     merged = releases.merged(sh, fork, refs.commits[ref], known) if ref else {}
     contained = tags.newest(merged, policy.tags, *tags.STABLE)
     own = tags.newest(refs.tags(), policy.tags, TagUse.OWN)
-    newest = tags.newest(known.tags(), policy.tags, TagUse.AUTOMATIC)
+    newest = releases.newest(sh, fork, known)
 
     started = _in_progress(sh, fork, merged)
     in_progress = tuple(sorted(started, key=lambda one: Version(one.version), reverse=True))

@@ -1,0 +1,212 @@
+"""`next` leads from any state to an end, and never in a circle."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from carto_standin.github import GitHub
+from world import Done, World, commit_in
+
+pytestmark = pytest.mark.slow
+
+TAG, STABLE = "v1.76.5", "v1.77.2-stable"
+FORK = "-R CartoDB/litellm"
+UPGRADE = f"invoke upgrade-carto --no-tests --tag {TAG}"
+SQUASHED = (
+    f"{UPGRADE} && gh pr merge 1 {FORK} --squash --delete-branch && git fetch -q --prune origin && "
+    f"git branch -qD upstream-sync/{TAG}"
+)
+LANDED = f"{UPGRADE} && gh pr merge 1 {FORK} --merge && git fetch -q origin"
+WORK = f"../litellm.upstream-sync-{STABLE}"
+MOVES = f"git -C $UP update-ref refs/tags/{TAG} main"
+GOES = f"git -C $UP update-ref -d refs/tags/{TAG}"
+DIVERGING = (
+    "git switch -qc fix carto/main^ && echo a > README.md && git commit -qam fix && "
+    "git switch -qc other carto/main^ && echo b > README.md && git commit -qam b"
+)
+PAUSED = f"! invoke upgrade-carto --no-tests --tag {STABLE}"
+
+# A line of shell that makes the state, in a clone in which nothing is left to do but an upgrade to
+# v1.76.5; `UP` and `ORIGIN` are the two bare repositories.
+STATES = {
+    "nothing": "true",
+    "on a detached HEAD": "git checkout -q --detach",
+    "a commit on a detached HEAD": (
+        "git checkout -q --detach && git commit -q --allow-empty -m work"
+    ),
+    "no remote upstream": "git remote remove upstream",
+    "no remote at all": "git remote remove upstream && git remote remove origin",
+    "another upstream": "git remote set-url upstream https://github.com/x/y.git",
+    "another origin": "git remote set-url origin https://github.com/x/y.git",
+    "origin as upstream": "git remote set-url upstream https://github.com/CartoDB/litellm.git",
+    "production not fetched": "git update-ref -d refs/remotes/origin/carto/main",
+    "production not here": ("git checkout -q --detach && git branch -qD carto/main"),
+    "production behind": "git reset -q --hard HEAD^",
+    "production ahead": "git commit -q --allow-empty -m 'feat: mine'",
+    "a merge in progress": f"git fetch -q upstream --tags && ! git merge -q {STABLE}",
+    "a clean merge in progress": f"git merge -q --no-commit -s ours {TAG}",
+    "a rebase in progress": f"{DIVERGING} && ! git rebase -q fix",
+    "a cherry-pick in progress": f"{DIVERGING} && ! git cherry-pick fix",
+    "a revert in progress": (
+        "echo a > README.md && git commit -qam a && echo b > README.md && git commit -qam b && "
+        "! git revert --no-edit HEAD^"
+    ),
+    "a bisect in progress": "git bisect start -q HEAD HEAD^^",
+    "changes in the checkout": "echo mine >> README.md",
+    "a feature branch": "invoke feature --name mine && git commit -q --allow-empty -m 'feat: mine'",
+    "a feature branch that is pushed": (
+        "invoke feature --name mine && echo a > mine.md && git add mine.md && "
+        "git commit -qm 'feat: mine' && git push -q origin HEAD"
+    ),
+    "a paused upgrade": PAUSED,
+    "a paused upgrade whose work tree is gone": f"{PAUSED}; rm -rf {WORK}",
+    "a paused upgrade, all resolved by hand": (
+        f"{PAUSED}; cd {WORK} && git checkout -q --theirs ui && "
+        "git checkout -q --ours Dockerfile && git add -A"
+    ),
+    "an upgrade that was prepared": f"{UPGRADE} --no-push",
+    "an upgrade that was published": f"{UPGRADE} --no-pr",
+    "an upgrade in its pull request": UPGRADE,
+    "a pull request that was closed": f"{UPGRADE} && gh pr close 1 {FORK}",
+    "an upgrade that landed": LANDED,
+    "an upgrade that landed by hand": (
+        f"{UPGRADE} --no-pr && git merge -q --no-ff -m 'Merge' upstream-sync/{TAG} && "
+        "git push -q origin carto/main"
+    ),
+    "an upgrade that landed squashed": SQUASHED,
+    "an upgrade that was reverted": (
+        f"{LANDED} && git merge -q --ff-only origin/carto/main && "
+        "git revert --no-edit -m 1 HEAD && git push -q origin carto/main"
+    ),
+    "a tag that was moved": MOVES,
+    "a tag that was moved after it landed": f"{LANDED} && {MOVES}",
+    "a tag that was withdrawn": GOES,
+    "a tag that was withdrawn after it landed": f"{LANDED} && {GOES}",
+    "a tag on a blob": "git -C $UP update-ref refs/tags/v1.99.0 main:pyproject.toml",
+    "another annotation of a tag": (
+        f"git -C $UP -c user.name=U -c user.email=u@e.com tag -f -a -m new {TAG} {TAG}^0"
+    ),
+    "upstream's branch renamed": "git -C $UP branch -m main trunk",
+    "the mirror behind": (
+        "git -C $ORIGIN update-ref refs/heads/main refs/heads/main^ && git fetch -q"
+    ),
+    "the mirror with commits of its own": (
+        "git push -q origin carto/main:main --force && git fetch -q origin"
+    ),
+    "a branch in the way": "git branch upstream-sync",
+    "a branch in the way on origin": "git push -q origin carto/main:refs/heads/upstream-sync",
+    "a policy that is not valid": (
+        "echo 'nonsense = 1' > carto_fork.toml && git add -A && git commit -qm 'chore: policy' && "
+        "git push -q origin carto/main"
+    ),
+    "a version that was raised too far": (
+        "sed -i 's/1.75.2\"/1.99.0\"/' pyproject.toml && git commit -qam 'chore: version' && "
+        "git push -q origin carto/main"
+    ),
+    "markers on production": (
+        "printf '<<<<<<< a\\na\\n=======\\nb\\n>>>>>>> b\\n' > notes.md && git add -A && "
+        "git commit -qm 'docs: notes' && git push -q origin carto/main"
+    ),
+    "a stale lock of the index": "touch .git/index.lock",
+    "a stale lock of a branch": "touch .git/refs/heads/carto/main.lock",
+    "a shallow clone": "git fetch -q --depth 1 origin && git reflog expire --all --expire=now",
+}
+
+
+def settle(world: World, state: str) -> None:
+    """Leave nothing to do but what the state is about."""
+    project = world.git("show origin/carto/main:pyproject.toml") + "\n"
+    mine = {"pyproject.toml": project.replace("1.75.2.1", "1.75.2")}
+    commit_in(world, world.origin, "refs/heads/carto/main", mine)
+    for line in ("fetch -q origin", "fetch -q upstream", "merge -q --ff-only origin/carto/main"):
+        world.git(line)
+    world.git("tag v1.75.2-carto.1.2.1 carto/main")
+    world.git("push -q --no-verify origin v1.75.2-carto.1.2.1")
+    for tag in (TAG, STABLE):
+        if tag not in STATES[state]:
+            world.git(f"tag -d {tag}", repo=world.upstream)
+            world.git(f"update-ref -d refs/tags/{tag}")
+
+
+def asked(world: World) -> str:
+    """The command that `next` names; "" where nothing is left to do."""
+    done = world.run("next")
+    assert done.code == 0, done.err
+    return "".join(line for line in done.out.splitlines() if not line.startswith("# "))
+
+
+def as_a_person(world: World, command: str, said: str) -> Done:
+    """Type a command, and do what it leaves for a person: review, resolve, name, push.
+
+    said: what was printed before.
+    """
+    if "--path PATH --reason WHY" in command:
+        for path in re.findall(r"^ +lost: .* in (\S+)$", said, re.MULTILINE):
+            done = world.paste(command.replace("PATH", path))
+        return done
+    if number := re.fullmatch(rf"gh pr view (\d+) {FORK}", command):
+        return world.paste(f"gh pr merge {number[1]} {FORK} --merge")
+    done = world.paste(command)
+    if "add --title" in done.err:
+        return world.paste(f"{command} --title 'fix: mine'")
+    if "correct carto_fork.toml" in done.err:
+        corrected = (
+            "git rm -q carto_fork.toml && git commit -qm 'fix: policy' && git push -q origin"
+        )
+        assert world.paste(f"{corrected} carto/main").code == 0
+        return Done(0, "", "")
+    if "resolve-markers" in command or " bump-version " in command:
+        world.call(["git", "rm", "-q", "--ignore-unmatch", "notes.md"])
+        world.call(["git", "commit", "-qm", "fix: markers"])
+        assert world.paste("git push -q origin HEAD:carto/main").code == 0
+    for work in (world.fork, world.work(STABLE), world.work(TAG)):
+        if not work.exists() or command.startswith("invoke upgrade-carto"):
+            continue
+        for path in world.git("diff --name-only --diff-filter=U", repo=work).splitlines():
+            side = "--ours" if path == "Dockerfile" else "--theirs"
+            if world.call(["git", "-C", str(work), "checkout", side, "--", path]).code:
+                world.git("rm -q --", path, repo=work)
+            else:
+                world.git("add --", path, repo=work)
+    return done
+
+
+def named(done: Done, tried: list[str]) -> str:
+    """The first command that a message names and that was not typed yet; "" if it names none."""
+    lines = re.findall(r"^(?:Next| +then): (.*)$", f"{done.out}\n{done.err}", re.MULTILINE)
+    for part in (part for line in lines[::-1] for part in line.split("; ")):
+        quoted = [word for word in re.findall(r"`([^`]+)`", part) if " " in word]
+        command = re.search(r"(?:^|: )((?:git|gh|invoke|rm|mv) .*)$", part)
+        found = (command[1] if command else quoted[0] if quoted else "").removesuffix(".")
+        if found and found not in tried:
+            return found
+    return ""
+
+
+MOST_STEPS = 20
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_next_leads_to_an_end(
+    world: World, github: GitHub, monkeypatch: pytest.MonkeyPatch, state: str
+) -> None:
+    """What it names is typed, and what a refusal names in turn, until nothing is left."""
+    monkeypatch.setenv("GIT_EDITOR", "true")
+    settle(world, state)
+    made = world.paste(STATES[state], UP=str(world.upstream), ORIGIN=str(world.origin))
+    assert made.code == 0, (made.out, made.err)
+    way: list[str] = []
+    said = ""
+    command, before = asked(world), world.everything()
+    while command:
+        way.append(command)
+        assert len(way) <= MOST_STEPS, way
+        done = as_a_person(world, command, said)
+        follows = done.code not in (0, 3) or command.startswith("invoke doctor")
+        command = (follows and named(done, way)) or asked(world)
+        now, said = world.everything(), done.err
+        stuck = now == before and command == way[-1]
+        assert not stuck, f"a circle: {way}\n{said}"
+        before = now
