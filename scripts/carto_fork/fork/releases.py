@@ -219,7 +219,7 @@ def offered(sh: Shell, fork: Fork, here: Iterable[Tag]) -> list[Tag]:
         return list(here)
     found = [tag for tag in here if f"refs/tags/{tag.name}" in known.commits]
     for tag in found:
-        _require_unmoved(sh, fork, tag.name, _commit(known, tag))
+        _require_unmoved(sh, fork, tag.name, known.tag(tag.name))
     return found
 
 
@@ -334,15 +334,8 @@ def detect(sh: Shell, fork: Fork) -> Detection:
 
     Raises Refused if upstream cannot be reached, or the production branch is not known here.
     """
-    upstream = fork.policy.remotes.upstream
     require_production(fork)
-    known = git.remote_refs(sh, fork.path, upstream.name, ["refs/tags/*"])
-    if known is None:
-        raise Refused(
-            f"the remote `{upstream.name}` cannot be reached.",
-            then=f"check the network and your access: {git.at(fork.path)} ls-remote "
-            f"{upstream.name}",
-        )
+    known = ask_remote(sh, fork, fork.policy.remotes.upstream.name, ["refs/tags/*"])
     classified = {name: tags.classify(name, fork.policy.tags) for name in known.tags()}
     stable = [tag for tag in classified.values() if tag and tag.stable]
     has = merged(sh, fork, fork.production_commit, known)
@@ -350,17 +343,17 @@ def detect(sh: Shell, fork: Fork) -> Detection:
     version = version_files.stated(sh, fork, fork.production_commit)
     automatic = [tag for tag in stable if tag.scheme.use is TagUse.AUTOMATIC]
     newer = sorted((tag for tag in automatic if is_newer(tag, contained, version)), reverse=True)
-    odd = not_commits(sh, fork, [_commit(known, tag) for tag in newer])
+    odd = not_commits(sh, fork, [known.tag(tag.name) for tag in newer])
     warnings = [described(name, has, known) for name in moved(has, known)]
     warnings += silent(later(sh, fork, classified, contained, has), automatic)
     warnings += [
         f"upstream's tag {tag.name} is on a {odd[c]}, not on a commit: it is passed over"
         for tag in newer
-        if (c := _commit(known, tag)) in odd
+        if (c := known.tag(tag.name)) in odd
     ]
-    newer = [tag for tag in newer if _commit(known, tag) not in odd]
+    newer = [tag for tag in newer if known.tag(tag.name) not in odd]
     newest, release = _confirmed(sh, fork, newer, warnings)
-    commit = _commit(known, newest) if newest else ""
+    commit = known.tag(newest.name) if newest else ""
     return Detection(newest, commit, contained, version, tuple(newer), release, tuple(warnings))
 
 
@@ -395,10 +388,6 @@ def later(
         for name, tag in classified.items()
         if name not in merged and dates.get(name, since) >= since
     }
-
-
-def _commit(known: Refs, tag: Tag) -> str:
-    return known.commits[f"refs/tags/{tag.name}"]
 
 
 def is_newer(tag: Tag, contained: Tag | None, version: str) -> bool:
