@@ -105,7 +105,7 @@ def forecasts(sh: Shell, fork: Fork, tags: Sequence[Tag]) -> list[Forecast]:
 def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
     """The forecast for one release."""
     repo, production = fork.path, fork.production_commit
-    theirs = fork.refs.commits[f"refs/tags/{tag.name}"]
+    theirs = fork.refs.tag(tag.name)
     generated = fork.policy.generated
     with ThreadPoolExecutor(max_workers=3) as pool:
         # Git is at the merge as things are while it is found out whether ancestry is lost.

@@ -186,7 +186,7 @@ def _only_candidate(
 
 def _require_unmoved(sh: Shell, fork: Fork, name: str, there: str) -> None:
     """Raises Refused if a tag that is here is another commit upstream."""
-    if (here := fork.refs.commits.get(f"refs/tags/{name}", there)) != there:
+    if (here := fork.refs.tag(name) or there) != there:
         if fork.has_production:
             require_as_merged(sh, fork, fork.production_commit, name, there)
         raise Refused(
@@ -237,20 +237,24 @@ def merged(sh: Shell, fork: Fork, commit: str, known: Refs) -> dict[str, str]:
     except Refused:  # `doctor` says so
         pins = {}
     recorded = {name: pin.commit for name, pin in pins.items()}
-    named = {name: known.commits[f"refs/tags/{name}"] for name in known.tags()}
+    named = {name: known.tag(name) for name in known.tags()}
     has = git.held(sh, fork.path, commit, [*recorded.values(), *named.values()])
     return {n: c for names in (named, recorded) for n, c in names.items() if c in has}
 
 
+def contained(sh: Shell, fork: Fork, commit: str, known: Refs) -> Tag | None:
+    """The newest stable release of upstream's in a commit's history."""
+    return tags.newest(merged(sh, fork, commit, known), fork.policy.tags, *tags.STABLE)
+
+
 def moved(merged: Mapping[str, str], known: Refs) -> list[str]:
     """The merged tags that name another commit now, or none, if they are not among the known."""
-    now = {name: known.commits.get(f"refs/tags/{name}", "") for name in merged}
-    return [name for name, commit in merged.items() if now[name] != commit]
+    return [name for name, commit in merged.items() if known.tag(name) != commit]
 
 
 def described(name: str, merged: Mapping[str, str], known: Refs) -> str:
     """What upstream has done to a tag since it was merged."""
-    now = known.commits.get(f"refs/tags/{name}", "")
+    now = known.tag(name)
     has = f"moved {name} from {merged[name][:10]} to {now[:10]}" if now else f"withdrawn {name}"
     return f"upstream has {has} since it was merged"
 

@@ -188,8 +188,7 @@ class Patient:
 
     def contained(self, known: Refs, commit: str) -> Tag | None:
         """The newest stable release of upstream's in a commit's history."""
-        merged = releases.merged(self.sh, self.fork, commit, known)
-        return tags.newest(merged, self.fork.policy.tags, *tags.STABLE)
+        return releases.contained(self.sh, self.fork, commit, known)
 
     @cached_property
     def release(self) -> Tag | None:

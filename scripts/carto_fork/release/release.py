@@ -208,17 +208,15 @@ class _Contained:
 
     def own(self) -> Tag | None:
         """The fork's newest release before this commit, as origin has it."""
-        refs, history = self._there.origin, self._history - {self.commit}
-        names = [name for name in refs.tags() if refs.commits[f"refs/tags/{name}"] in history]
+        names = self._there.origin.tags_in(self._history - {self.commit})
         return tags.newest(names, self._fork.policy.tags, TagUse.OWN)
 
     def upstream_of(self, before: Tag | None) -> Tag | None:
         """The newest stable release of upstream's in an earlier release of the fork."""
         if before is None:
             return None
-        fork, there, commit = self._fork, self._there.upstream, self._commit_of(before)
-        merged = releases.merged(self._sh, fork, commit, there)
-        return tags.newest(merged, fork.policy.tags, *tags.STABLE)
+        commit = self._commit_of(before)
+        return releases.contained(self._sh, self._fork, commit, self._there.upstream)
 
     def changes(self, before: Tag | None) -> tuple[Own, ...]:
         """The fork's own commits since an earlier release, newest first; neither merges nor what

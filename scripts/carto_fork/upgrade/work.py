@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..audit import review, verify
 from ..audit.verify import Verification
-from ..fork import records, releases, tags, version_files
+from ..fork import records, releases, version_files
 from ..fork.fork import Fork
 from ..fork.policy import Kind, Take
 from ..fork.records import Drop
@@ -154,7 +154,7 @@ def record_tag(s: Session, tag: str) -> None:
     """Write down in a work tree what a tag stands for, and commit that."""
     fork, place = s.open_work_tree()
     name = releases.here(fork, releases.asked_name(tag)).name
-    write_tag(s, place, name, fork.refs.commits[f"refs/tags/{name}"])
+    write_tag(s, place, name, fork.refs.tag(name))
 
 
 # --- What there is to say of its branch -----------------------------------------------------------
@@ -216,8 +216,7 @@ class Sync:
         # Upstream's tags need not be here; if it cannot be asked, those that are must do.
         asked = git.remote_refs(self._sh, self._repo, upstream, ["refs/tags/*"])
         known = asked or self._fork.refs
-        merged = releases.merged(self._sh, self._fork, self.ours, known)
-        return tags.newest(merged, self._fork.policy.tags, *tags.STABLE)
+        return releases.contained(self._sh, self._fork, self.ours, known)
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
