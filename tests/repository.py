@@ -71,6 +71,8 @@ class Repo:
             place = self.path / path
             if place.is_symlink() or place.is_file():
                 place.unlink()
+            if place.is_dir() and not any(place.iterdir()):
+                place.rmdir()
             if content is None:
                 words = ("rm", "-r", "--quiet", "--cached", "--ignore-unmatch", "--", path)
                 self.git("--literal-pathspecs", *words)

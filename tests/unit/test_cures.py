@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from carto_fork.run import git
-from carto_fork.run.github import cure
+from carto_fork.run.cures import of_git, of_text
 from carto_fork.run.shell import Answer
 
 
@@ -43,12 +42,12 @@ from carto_fork.run.shell import Answer
     ],
 )
 def test_each_refusal_has_its_cure(said: str, then: str) -> None:
-    found = cure(said)
+    found = of_text(said)
     assert found and then in found.then
 
 
 def test_an_unknown_error_gets_no_cure() -> None:
-    assert cure("fatal: the remote end hung up") is None
+    assert of_text("fatal: the remote end hung up") is None
 
 
 @pytest.mark.parametrize(
@@ -88,6 +87,6 @@ def test_a_hook_a_filter_and_a_setting_are_named(
     https://github.com/git-lfs/git-lfs/issues/2173,
     https://github.com/ember-cli/ember-cli-update/issues/1115,
     https://github.com/cyanheads/git-mcp-server/issues/58"""
-    found = git.cure(Answer(1, "", said, hook))
+    found = of_git(Answer(1, "", said, hook))
     assert found and meaning in found.meaning and then in found.then
-    assert git.cure(Answer(1, "", "fatal: something else")) is None
+    assert of_git(Answer(1, "", "fatal: something else")) is None

@@ -393,7 +393,19 @@ def test_a_rule_for_text_does_not_decide_a_binary_conflict(take: Take) -> None:
         ),
         (
             conflict(kind=Kind.SUBMODULE),
-            "check the wanted commit out in f.py, then git add -- f.py",
+            "git checkout {ours} -- f.py  # takes the fork's\n"
+            "git checkout {theirs} -- f.py  # takes upstream's",
+        ),
+        (
+            conflict(kind=Kind.SUBMODULE, sides="bt"),
+            "git update-index --force-remove -- f.py  # takes the fork's\n"
+            "git checkout {theirs} -- f.py  # takes upstream's",
+        ),
+        (
+            replace(conflict(kind=Kind.DIRECTORY, sides="o"), invented=("f.py~HEAD",)),
+            "git rm -rf --cached --ignore-unmatch -- f.py && git rm -rf -- 'f.py~HEAD' && "
+            "git checkout {ours} -- f.py  # takes the fork's\n"
+            "git rm -rf -- 'f.py~HEAD'  # takes upstream's",
         ),
         (
             conflict(kind=Kind.BINARY),

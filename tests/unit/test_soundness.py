@@ -609,3 +609,25 @@ def test_the_words_for_what_pyflakes_reports_fit_its_names() -> None:
     from pyflakes import messages
 
     assert [name for name in soundness._REPORTED if not hasattr(messages, name)] == []
+
+
+def test_names_that_a_merge_brings_and_not_every_machine_can_have() -> None:
+    """https://github.com/open-mpi/hwloc/issues/441,
+    https://github.com/duckduckgo/tracker-radar/issues/5,
+    https://github.com/Unstructured-IO/unstructured/issues/4249"""
+    before = {"README.md", "a.py", "con.md", "Old.txt"}
+    new = {"Readme.md", "w/aux.py", "w/a:b", "w/dir./x", "w/com1", "w/console.py", "old.TXT"}
+    found = soundness.awkward((before - {"Old.txt"}) | new, before)
+    assert [(path, why.partition(" ")[0]) for path, why in found] == [
+        ("Readme.md", "macOS"),
+        ("w/a:b", "Windows"),
+        ("w/aux.py", "Windows"),
+        ("w/com1", "Windows"),
+        ("w/dir./x", "Windows"),
+    ]
+
+
+def test_a_name_that_git_has_invented_is_found() -> None:
+    """https://github.com/E3SM-Project/E3SM/pull/2883"""
+    result = {"a", "a~HEAD", "b~theirs", "c~", "d~HEAD", "e~x"}
+    assert soundness.invented(result, {"a", "d~HEAD"}, {"b", "c"}) == ["a~HEAD", "b~theirs"]

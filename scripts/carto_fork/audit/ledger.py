@@ -14,7 +14,7 @@ from pathspec import GitIgnoreSpec
 
 from ..fork.policy import Kind, Policy, Rule, Side, Take
 from ..fork.records import Drop
-from ..merge import authorship
+from ..merge import authorship, hunks
 from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.git import Tree
@@ -223,7 +223,7 @@ class _Contents:
             changes = self._changes.get((base and base[1], mine and mine[1]), [])
             others = self._changes.get((base and base[1], other and other[1]), [])
             texts = _texts(self._texts, (base, mine, other, result))
-            if changes:
+            if changes and not any(map(hunks.is_pointer, texts)):
                 what = "link" if _SYMLINK in _modes(base, mine) else ""
                 for account in fates.account(changes, others, *texts, homes):
                     yield account, what

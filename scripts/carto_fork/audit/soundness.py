@@ -7,7 +7,7 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -100,6 +100,35 @@ def problems(
         for path in sorted(set(affected) - set(changed)):
             found += _dangling(path, tree, others, name_on)
     return sorted(found, key=lambda problem: (problem.path, problem.line, problem.check))
+
+
+def invented(result: Collection[str], ours: Collection[str], theirs: Collection[str]) -> list[str]:
+    """The paths in a result that no side has, and that git calls a side's version if another type
+    of file, or a directory, has its place: PATH~SIDE."""
+    new = (path for path in result if "~" in path and path not in ours and path not in theirs)
+    split = ((path, *path.rpartition("~")[::2]) for path in new)
+    return sorted(path for path, real, side in split if side and (real in ours or real in theirs))
+
+
+_NOT_ON_WINDOWS = re.compile(
+    r'[<>:"|?*\\\x00-\x1f]|[. ](/|$)|(^|/)(con|prn|aux|nul|com[1-9]|lpt[1-9])(\.[^/]*)?(/|$)', re.I
+)
+
+
+def awkward(result: Collection[str], before: Collection[str]) -> Iterator[tuple[str, str]]:
+    """The paths that a merge brings, and that not every machine can have, each with the reason.
+
+    before: the paths that the fork has.
+    """
+    new = sorted(path for path in result if path not in before)
+    folded: dict[str, str] = {}
+    if new:
+        folded = {path.casefold(): path for path in (*new, *(p for p in before if p in result))}
+    for path in new:
+        if (other := folded[path.casefold()]) != path:
+            yield path, f"macOS and Windows have it or {other}, which differs in capitals alone"
+        if _NOT_ON_WINDOWS.search(path):
+            yield path, "Windows cannot have such a name"
 
 
 def dangerous_triggers(paths: Sequence[str], result: Snapshot, ours: Snapshot) -> list[Problem]:

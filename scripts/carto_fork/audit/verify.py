@@ -166,6 +166,7 @@ def of_merge(
             *_not_the_release(sh, fork, repo, theirs),
             *_leftover_markers(sh, repo, ours, theirs, result),
             *_unsound(sh, repo, result, *snapshots),
+            *_names(*snapshots),
             *_workflows(policy, *snapshots[:2]),
             *_features(policy, snapshots[0]),
             *_shrunk(policy, *snapshots),
@@ -406,6 +407,16 @@ def _unsound(
         name_on=name_on,
     )
     return [Finding(problem.check, printable(str(problem)), problem.path) for problem in problems]
+
+
+def _names(after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> Iterator[Finding]:
+    """New names that git has invented, that collide, or that Windows cannot have."""
+    for path in soundness.invented(after.paths, ours.paths, theirs.paths):
+        real = path.rpartition("~")[0]
+        what = f"{path}: git has put a side of {real} there; decide what {real} is, and git rm this"
+        yield Finding("invented name", printable(what), path)
+    for path, why in soundness.awkward(after.paths, ours.paths):
+        yield Finding("name", printable(f"{path}: {why}"), path, certain=False)
 
 
 def _importers(sh: Shell, repo: Path, result: str, names: Sequence[str]) -> list[str]:

@@ -63,6 +63,7 @@ class Kind(Enum):
     SUBMODULE = "submodule"
     SYMLINK = "symlink"
     MODE = "mode"
+    DIRECTORY = "file/directory"
 
 
 class Side(Enum):

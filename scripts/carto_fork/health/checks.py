@@ -20,10 +20,10 @@ from ..audit.inventory import Ground
 from ..fork import releases, tags
 from ..fork.fork import Fork
 from ..fork.tags import Tag
-from ..run import git, github
+from ..run import cures, git, github
 from ..run.errors import Refused, Stop
 from ..run.git import Refs, Worktree
-from ..run.github import Hub, cure
+from ..run.github import Hub
 from ..run.shell import Shell, Value, command_line, fill
 from ..run.steps import Step
 
@@ -291,5 +291,5 @@ class Patient:
         answer = self.sh.read(words, timeout=git.PATIENCE)
         if answer.ok or "HTTP 404" in answer.err:
             return json.loads(answer.out or "null") if answer.ok else None
-        known, said = cure(answer.err), answer.err.strip().partition("\n")[0]
+        known, said = cures.of_text(answer.err), answer.err.strip().partition("\n")[0]
         raise Unchecked(known.meaning if known else f"GitHub did not say: {said}")

@@ -80,11 +80,13 @@ def read(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
     stages = _stages(sh.ask(question, work=work).fields())
     if not stages:
         return []
-    found = _conflicts(sh, work, ours, theirs, stages)
     edited = _edited(sh, work, stages)
-    texts = {c.path: _read_text(work, c.path) for c in found if c.kind in _TEXTUAL}
+    found = _conflicts(sh, work, ours, theirs, stages)
+    texts = {c.path: text_of(work, c.path) for c in found if c.kind in _TEXTUAL}
     found = [replace(c, text=texts.get(c.path)) for c in found]
-    return [_with_edits(sh, work, c) if c.path in edited else c for c in found]
+    return [
+        c if edited.isdisjoint((c.path, *c.invented)) else _with_edits(sh, work, c) for c in found
+    ]
 
 
 def foresee(
@@ -189,6 +191,7 @@ def _conflicts(
     unread: Callable[[str], bool] = lambda path: False,
 ) -> list[Conflict]:
     """The conflicts as the three sides' versions tell them."""
+    stages, invented = _at_their_paths(sh, repo, ours, theirs, stages)
     suspects = [path for path, found in stages.items() if not {2, 3} <= found.keys()]
     # Three questions that do not wait for each other.
     with ThreadPoolExecutor(max_workers=2) as pool:
@@ -197,9 +200,15 @@ def _conflicts(
         names = _names(sh, repo, ours, stages)
         renamed, binary = asked.result(), comparing.result()
     found = [
-        replace(_conflict(path, versions, path in renamed, path in binary), names=names[path])
+        replace(
+            _conflict(path, versions, path in renamed, path in binary),
+            names=names[path],
+            invented=tuple(invented.get(path, ())),
+        )
         for path, versions in sorted(stages.items())
     ]
+    folders = _folders(sh, repo, ours, theirs, suspects)
+    found = [replace(c, kind=Kind.DIRECTORY) if c.path in folders else c for c in found]
     kinds = (*_TEXTUAL, Kind.MODIFY_DELETE)
     textual = [c for c in found if c.kind in kinds and not unread(c.path)]
     sides = [side for c in textual for side in (c.base, c.ours, c.theirs) if side]
@@ -208,10 +217,44 @@ def _conflicts(
     def text(stage: Stage | None) -> str:
         return texts.get(stage.name, "") if stage else ""
 
-    return [
-        replace(c, texts=Texts(text(c.base), text(c.ours), text(c.theirs))) if c in textual else c
-        for c in found
-    ]
+    read = {c.path: Texts(text(c.base), text(c.ours), text(c.theirs)) for c in textual}
+    return [_with_texts(c, read[c.path]) if c.path in read else c for c in found]
+
+
+def _with_texts(conflict: Conflict, texts: Texts) -> Conflict:
+    """The conflict with the texts of its three versions, unless one is only a pointer to a file."""
+    if not any(map(hunks.is_pointer, (texts.base, texts.ours, texts.theirs))):
+        return replace(conflict, texts=texts)
+    both = conflict.ours and conflict.theirs and conflict.kind is not Kind.MODE
+    return replace(conflict, kind=Kind.BINARY) if both else conflict
+
+
+def _at_their_paths(
+    sh: Shell, repo: Path, ours: str, theirs: str, stages: Mapping[str, dict[int, Stage]]
+) -> tuple[dict[str, dict[int, Stage]], dict[str, list[str]]]:
+    """The versions at the paths that the sides have them at, and by path the names that git has
+    invented for some: PATH~SIDE, where the path is a directory now or another type of file."""
+    found: dict[str, dict[int, Stage]] = {}
+    invented: dict[str, list[str]] = {}
+    for path, versions in stages.items():
+        real, _, side = path.rpartition("~")
+        if side and real:
+            trees = {2: git.tree(sh, repo, ours), 3: git.tree(sh, repo, theirs)}
+            own = [trees[number] for number in (2, 3) if number in versions]
+            if not any(path in tree for tree in trees.values()) and all(real in t for t in own):
+                invented.setdefault(real, []).append(path)
+                found.setdefault(real, {}).update(versions)
+                continue
+        found.setdefault(path, {}).update(versions)
+    return found, invented
+
+
+def _folders(sh: Shell, repo: Path, ours: str, theirs: str, paths: Iterable[str]) -> set[str]:
+    """Those of some paths at which one of two commits has a directory."""
+    wanted = {f"{path}/" for path in paths}
+    files_ = [*git.tree(sh, repo, ours), *git.tree(sh, repo, theirs)] if wanted else []
+    within = {file[: end + 1] for file in files_ for end, c in enumerate(file) if c == "/"}
+    return {folder.rstrip("/") for folder in wanted & within}
 
 
 def _absent_from_base(
@@ -260,6 +303,8 @@ def _with_edits(sh: Shell, work: Path, conflict: Conflict) -> Conflict:
         now = next((side.name for side in same), "another link")
     elif path.exists():
         now = sh.ask("git -C {work} hash-object -- {path}", work=work, path=conflict.path).line
+    if conflict.kind is Kind.BINARY and conflict.ours and now == conflict.ours.name:
+        return conflict  # as git leaves a binary file
     textual = conflict.text is not None
     merged = git.show(sh, work, "AUTO_MERGE", conflict.path) if textual else None
     return replace(conflict, edited=True, now=now, merged=merged)
@@ -307,7 +352,8 @@ def _kind(
     return Kind.MODIFY_DELETE if base and (ours or theirs) and not renamed else Kind.RENAME
 
 
-def _read_text(work: Path, path: str) -> str | None:
+def text_of(work: Path, path: str) -> str | None:
+    """The text of a file in a work tree; None if it is not there, or a link."""
     try:
         return files.text_below(work, path)
     except (OSError, Refused):  # a link, or in the middle of one

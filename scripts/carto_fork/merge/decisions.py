@@ -178,6 +178,8 @@ def _decide(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision
         return _by_hunks(conflict, rule, known)
     if conflict.edited:
         stage = f"git add -- {pathspec_word(conflict.path)}"
+        if conflict.invented:
+            stage += f" && {hunks.pasteable([['rm', '-rf', '--', *conflict.invented]])}"
         return _left(conflict, rule, "Changed by hand, not staged.", stage)
     if drop := _dropped(conflict, (), known) or _dropped(conflict, (), known, Side.UPSTREAM):
         return _whole(conflict, drop)
@@ -199,7 +201,7 @@ def _whole(conflict: Conflict, reason: Rule | _Reason) -> Decision:
 
 def _is_nobodys(conflict: Conflict, known: Knowledge) -> bool:
     """Whether no commit of the fork's own stands behind the fork's side of a conflict."""
-    if known.own is None or conflict.kind is Kind.RENAME:
+    if known.own is None or conflict.kind in (Kind.RENAME, Kind.DIRECTORY):
         return False
     if known.own.of((conflict.path, *conflict.names)):
         return False
@@ -530,14 +532,16 @@ def _left(conflict: Conflict, rule: Rule | None, why: str, todo: str) -> Decisio
 def _how_to(conflict: Conflict) -> str:
     """What a person does about a conflict as a whole, in words that can be pasted."""
     file, path = file_word(conflict.path), pathspec_word(conflict.path)
+    if conflict.kind in (Kind.DIRECTORY, Kind.SUBMODULE) or conflict.invented:
+        fork = hunks.pasteable(hunks.taking(conflict, Side.FORK, "{ours}"))
+        upstream = hunks.pasteable(hunks.taking(conflict, Side.UPSTREAM, "{theirs}"))
+        return f"{fork}  # takes the fork's\n{upstream}  # takes upstream's"
     if conflict.deleted_by is Side.UPSTREAM:
         return f"git add -- {path} keeps it, git rm -- {path} follows upstream"
     if conflict.deleted_by is Side.FORK:
         return f"git rm -- {path} keeps it deleted, git add -- {path} follows upstream"
     if conflict.kind is Kind.RENAME:
         return f"git add -- {path} keeps this name, git rm -- {path} drops it"
-    if conflict.kind is Kind.SUBMODULE:
-        return f"check the wanted commit out in {file}, then git add -- {path}"
     if conflict.kind in (Kind.BINARY, Kind.SYMLINK):
         sides = f"git checkout --ours -- {path} (the fork's) or --theirs (upstream's)"
         return f"{sides}, then git add -- {path}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from ..fork.policy import Kind, Side
-from ..run.text import lines_of, substantive
+from ..run.text import file_word, lines_of, pathspec_word, substantive
 
 _OPEN, _BASE, _MIDDLE, _CLOSE = "<<<<<<<", "|||||||", "=======", ">>>>>>>"
 
@@ -220,6 +220,8 @@ class Conflict:
     merged: where it was edited, the text that the merge wrote; None if it is not text.
     names: under which paths the fork has the file; another one where upstream renamed it.
     texts: the three versions; None if one of them is not text.
+    invented: under which names git keeps a version that cannot lie at the path beside the other's,
+        as a file beside a directory.
     """
 
     path: str
@@ -234,6 +236,41 @@ class Conflict:
     merged: str | None = None
     names: tuple[str, ...] = ()
     texts: Texts | None = None
+    invented: tuple[str, ...] = ()
+
+
+def is_pointer(text: str) -> bool:
+    """Whether a text is what Git LFS has in the place of a file that it keeps elsewhere."""
+    return text.startswith("version https://git-lfs.github.com/spec/v1\n") and len(text) < 1024
+
+
+def taking(conflict: Conflict, side: Side, commit: str) -> list[list[str]]:
+    """The git commands, without `git` itself, that take a side as a whole, to its own path; they
+    need no submodule to be set up.
+
+    commit: the side's.
+    """
+    stage = conflict.ours if side is Side.FORK else conflict.theirs
+    commands = []
+    if stage and conflict.kind is Kind.DIRECTORY:
+        commands.append(["rm", "-rf", "--cached", "--ignore-unmatch", "--", conflict.path])
+    if conflict.invented:
+        commands.append(["rm", "-rf", "--", *conflict.invented])
+    if stage:
+        commands.append(["checkout", commit, "--", conflict.path])
+    elif not conflict.invented:
+        commands.append(["update-index", "--force-remove", "--", conflict.path])
+    return commands
+
+
+def pasteable(commands: Sequence[Sequence[str]]) -> str:
+    """Commands of `taking` on one line."""
+    lines = []
+    for verb, *words in commands:
+        cut = words.index("--") + 1
+        word = file_word if verb == "update-index" else pathspec_word
+        lines.append(" ".join(["git", verb, *words[:cut], *map(word, words[cut:])]))
+    return " && ".join(lines)
 
 
 def has_markers(text: str) -> bool:

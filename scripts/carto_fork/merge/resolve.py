@@ -186,6 +186,19 @@ class Words:
     fork: tuple[str, ...] = ()
     reason: str = ""
 
+    def about(self, found: Sequence[Conflict]) -> Words:
+        """The same, with the conflicts' paths for names that git has invented, and with all that is
+        in a directory that has a file beside it."""
+        real = {name: conflict.path for conflict in found for name in conflict.invented}
+        sides = [[real.get(path, path) for path in side] for side in (self.upstream, self.fork)]
+        for conflict in found:
+            for side in sides:
+                if conflict.kind is Kind.DIRECTORY and conflict.path in side:
+                    below = f"{conflict.path}/"
+                    side += [c.path for c in found if c.path.startswith(below)]
+        upstream, fork = (tuple(dict.fromkeys(side)) for side in sides)
+        return replace(self, upstream=upstream, fork=fork)
+
     @property
     def takes(self) -> dict[str, Take]:
         """Who wins at which path."""
@@ -212,6 +225,7 @@ def resolve(
     """
     words = words or Words()
     found = conflicts.read(sh, work, ours, theirs)
+    words = words.about(found)
     if strange := sorted(words.takes.keys() - {conflict.path for conflict in found} - {*settled}):
         raise Refused(
             f"there is no conflict in {printable(strange[0])}.",
@@ -221,10 +235,11 @@ def resolve(
     if rewritten := _show_bases(sh, work, found):
         again = conflicts.read(sh, work, ours, theirs)
         found = [replace(c, edited=False) if c.path in rewritten else c for c in again]
+    _git(sh, work, "checkout --ours", _marked_pointers(work, found))
     policy = fork.policy
     own = authorship.of_fork(sh, fork, ours, theirs)
     decided = [
-        replace(decision, todo=_typed(work, decision.todo))
+        replace(decision, todo=_typed(work, decision.todo, ours, theirs))
         for decision in decide(sh, fork, work, found, own, ours, theirs, words=words.takes)
     ]
     units = _foreign_in_units(sh, work, policy, own, theirs)
@@ -236,15 +251,35 @@ def resolve(
         dossiers(sh, work, left, own, ours, theirs),
     )
     # First the reason: a file that is staged is in conflict no longer.
-    _write_down(sh, work, decided, words)
-    _apply(sh, work, resolution, theirs)
+    _write_down(sh, work, decided, words, ours, theirs)
+    _apply(sh, work, resolution, ours, theirs)
     marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
     return replace(resolution, marked=tuple(dict.fromkeys(path for path, _ in marked)))
 
 
-def _typed(work: Path, todo: str) -> str:
+def _typed(work: Path, todo: str, ours: str, theirs: str) -> str:
     """What a person does about a conflict, with git's commands as they are typed from here."""
-    return re.sub(r"\bgit (?=(add|rm) -- )", lambda _: f"{git.at(work)} ", todo)
+    todo = todo.replace(" {ours} ", f" {ours[:10]} ").replace(" {theirs} ", f" {theirs[:10]} ")
+    commands = r"\bgit (?=(add|rm|checkout|update-index) -)|\bgit (?=checkout [0-9a-f]{10} -- )"
+    return re.sub(commands, lambda _: f"{git.at(work)} ", todo)
+
+
+def reset_submodules(sh: Shell, work: Path) -> None:
+    """Let submodules in conflict be in the index as HEAD has them: git cannot add one that is not
+    set up, and commits nothing beside a conflict."""
+    listed = sh.ask("git -C {work} ls-files --unmerged --full-name -z :/", work=work)
+    entries = [entry.split("\t", 1) for entry in git.checked(listed, "conflicts").fields()]
+    _git(sh, work, "reset --quiet", sorted({p for facts, p in entries if facts[:6] == "160000"}))
+
+
+def set_aside(sh: Shell, work: Path, left: Sequence[Decision]) -> None:
+    """Let what no marker can show be on one side, so that the rest can be committed as it is: the
+    fork's, or what is in a directory."""
+    for conflict in (decision.conflict for decision in left):
+        away = conflict.kind is Kind.DIRECTORY and conflict.ours
+        side, commit = (Side.UPSTREAM, "MERGE_HEAD") if away else (Side.FORK, "HEAD")
+        if conflict.invented or conflict.kind is Kind.SUBMODULE:
+            take(sh, work, conflict, side, commit)
 
 
 def bring_back(sh: Shell, work: Path, left: Sequence[Conflict]) -> None:
@@ -267,21 +302,23 @@ def bring_back(sh: Shell, work: Path, left: Sequence[Conflict]) -> None:
     git.checked(noted, "merge")
 
 
-def _write_down(sh: Shell, work: Path, decided: Sequence[Decision], words: Words) -> None:
+def _write_down(
+    sh: Shell, work: Path, decided: Sequence[Decision], words: Words, ours: str, theirs: str
+) -> None:
     """Remember what gave way by a person's word."""
     losers = {
         path: Side.FORK if take is Take.UPSTREAM else Side.UPSTREAM
         for path, take in words.takes.items()
     }
-    write_drops(
-        sh,
-        work,
-        [
-            Drop(d.conflict.path, words.reason, d.given_up, side=losers[d.conflict.path].value)
-            for d in decided
-            if d.rule == BY_WORD
-        ],
-    )
+    more = []
+    for conflict, given_up in ((d.conflict, d.given_up) for d in decided if d.rule == BY_WORD):
+        side = losers[conflict.path]
+        lost = [conflict.path]
+        if conflict.kind is Kind.DIRECTORY:
+            tree = git.tree(sh, work, ours if side is Side.FORK else theirs)
+            lost = [path for path in tree if f"{path}/".startswith(f"{conflict.path}/")]
+        more += [Drop(path, words.reason, given_up, side=side.value) for path in lost]
+    write_drops(sh, work, more)
 
 
 def write_drops(sh: Shell, work: Path, more: Sequence[Drop]) -> None:
@@ -325,6 +362,13 @@ def _show_bases(sh: Shell, work: Path, found: Sequence[Conflict]) -> set[str]:
     return set() if sh.dry else set(bare)
 
 
+def _marked_pointers(work: Path, found: Sequence[Conflict]) -> list[str]:
+    """The pointers of Git LFS that git has merged by lines: neither git nor LFS can read that."""
+    paths = (conflict.path for conflict in found if conflict.kind is Kind.BINARY)
+    texts = ((path, conflicts.text_of(work, path) or "") for path in paths)
+    return [path for path, text in texts if hunks.is_pointer(text) and has_markers(text)]
+
+
 def _returned(sh: Shell, work: Path, policy: Policy, ours: str, theirs: str) -> list[str]:
     """Disabled workflows that the merge adds although the fork does not have them."""
     paths = policy.workflows.disabled
@@ -339,20 +383,19 @@ def _returned(sh: Shell, work: Path, policy: Policy, ours: str, theirs: str) -> 
     return [path for path in added.fields() if path not in own]
 
 
-def _apply(sh: Shell, work: Path, resolution: Resolution, theirs: str) -> None:
+def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str) -> None:
     whole = [decision for decision in resolution.decisions if decision.whole]
+    moved: list[tuple[Conflict, Side]] = []
     kept: dict[Side, list[str]] = {Side.FORK: [], Side.UPSTREAM: []}
     deleted: list[str] = []
     for decision in whole:
         conflict = decision.conflict
         side = Side.FORK if decision.take is Take.FORK else Side.UPSTREAM
         stage = conflict.ours if side is Side.FORK else conflict.theirs
-        if stage is None:
+        if conflict.invented or conflict.kind in (Kind.DIRECTORY, Kind.SUBMODULE):
+            moved.append((conflict, side))
+        elif stage is None:
             deleted.append(conflict.path)
-        elif conflict.kind is Kind.SUBMODULE:
-            # `git checkout --theirs` leaves a submodule's entry unmerged.
-            entry = f"{stage.mode},{stage.name},{conflict.path}"
-            sh.do("git -C {work} update-index --cacheinfo {entry}", work=work, entry=entry)
         else:
             kept[side].append(conflict.path)
     for side, option in ((Side.FORK, "--ours"), (Side.UPSTREAM, "--theirs")):
@@ -366,6 +409,16 @@ def _apply(sh: Shell, work: Path, resolution: Resolution, theirs: str) -> None:
     _git(sh, work, "add", staged)
     _git(sh, work, "rm --quiet --force", [*deleted, *resolution.returned])
     _git(sh, work, f"restore --source={theirs} --staged --worktree", resolution.units)
+    for conflict, side in moved:
+        take(sh, work, conflict, side, ours if side is Side.FORK else theirs)
+
+
+def take(sh: Shell, work: Path, conflict: Conflict, side: Side, commit: str) -> None:
+    """Take a side of a conflict as a whole, to its own path."""
+    for command in hunks.taking(conflict, side, commit):
+        quiet = ["--quiet"] if command[0] in ("rm", "checkout") else []
+        words = ["git", "-C", str(work), "--literal-pathspecs", command[0], *quiet, *command[1:]]
+        git.checked(sh.run(words), "conflict's side")
 
 
 def _write(sh: Shell, work: Path, decision: Decision) -> None:
@@ -427,7 +480,8 @@ def show(console: Console, found: Resolution) -> None:
         console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
         console.row("    why:     ", decision.why)
         _show_dossier(console, found.dossiers[path])
-        console.row("    then:    ", decision.todo)
+        for line in decision.todo.split("\n"):
+            console.row("    then:    ", line)
     total, left = len(found.decisions), len(found.left)
     if not total:
         console.say("No conflicts.")
@@ -461,7 +515,7 @@ def _rows(decisions: Iterable[Decision]) -> Iterator[tuple[str, str, str]]:
         conflict, taken = decision.conflict, _TAKEN[decision.take] if decision.take else ""
         side = conflict.ours if decision.take is Take.FORK else conflict.theirs
         if decision.whole and side is None:
-            taken += ": deleted"
+            taken += ": directory" if conflict.kind is Kind.DIRECTORY else ": deleted"
         if decision.dropped:
             taken += f" (-{decision.dropped})"
         alike[conflict.kind.value, taken].append(conflict.path)

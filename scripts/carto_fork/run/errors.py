@@ -6,7 +6,6 @@ import shutil
 import sys
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import NamedTuple
 
 from invoke.exceptions import Exit
 
@@ -66,13 +65,6 @@ def _fitted(text: str) -> Iterator[str]:
     width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
     for line in text.split("\n"):
         yield from wrapped(line, width) if width and not line.startswith(" ") else [line]
-
-
-class Cure(NamedTuple):
-    """What a message of git's or gh's means, and what to do about it."""
-
-    meaning: str
-    then: str
 
 
 class Refused(Stop):

@@ -12,7 +12,8 @@ from typing import IO
 
 from packaging.version import Version
 
-from .errors import Cure, Failed, Refused
+from . import cures
+from .errors import Failed, Refused
 from .shell import Answer, Shell, Value, fill
 
 OLDEST = Version("2.38")
@@ -22,7 +23,7 @@ NULL = "0" * 40
 def checked(answer: Answer, question: str, *allowed: int) -> Answer:
     """The answer, if its exit code is one that the question allows. Raises Failed otherwise."""
     if answer.code not in (0, *allowed):
-        known = cure(answer)
+        known = cures.of_git(answer)
         raise Failed(
             f"git could not tell the {question}: it {answer.ending}"
             f"{f' ({known.meaning})' if known else ''}: {answer.err.strip()}",
@@ -30,49 +31,6 @@ def checked(answer: Answer, question: str, *allowed: int) -> Answer:
             "then run the same command again.",
         )
     return answer
-
-
-_KNOWN = (
-    (
-        r"gpg failed to sign|ssh signing|[Ll]oad (public )?key|unable to sign the tag",
-        Cure(
-            "git's setting {what}.gpgsign asks for a signature, and none was made",
-            "see that the key is here (git's setting user.signingKey), or do without: "
-            "`git config {what}.gpgsign false`",
-        ),
-    ),
-    (
-        r"cannot lock ref '(?P<what>[^']+)': '(?P<path>[^']+)' exists",
-        Cure(
-            "git cannot have {what} beside {path}",
-            "rename {path} in its repository (git branch -m)",
-        ),
-    ),
-    (
-        r"(?P<path>.+): (smudge|clean) filter (?P<what>\S+) failed",
-        Cure(
-            "git's filter {what} failed on {path}",
-            "see that it has what it needs, or do without filters in these tasks, with files as "
-            "git stores them: `git config carto-fork.filters false`",
-        ),
-    ),
-)
-
-
-def cure(answer: Answer) -> Cure | None:
-    """What helps against what a git command said; None if it is not known."""
-    if answer.hook:
-        return Cure(
-            f"the hook {answer.hook} says no",
-            "put right what it complains of, or do without hooks in these tasks: "
-            "`git config carto-fork.hooks false`",
-        )
-    for pattern, known in _KNOWN:
-        if found := re.search(pattern, answer.err):
-            what = {"what": "tag" if "the tag" in answer.err else "commit"} | found.groupdict()
-            path = what.get("path", "").removeprefix("fatal: ").removeprefix("error: ")
-            return Cure(*(text.format_map(what | {"path": path}) for text in known))
-    return None
 
 
 def ask(sh: Shell, repo: Path, question: str, what: str, *allowed: int, **values: Value) -> Answer:

@@ -1,4 +1,4 @@
-"""What GitHub knows, asked through gh, and what its errors mean. Nothing here changes it."""
+"""What GitHub knows, asked through gh. Nothing here changes it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 
 from packaging.version import Version
 
-from .errors import Cure, Failed, Refused
+from . import cures
+from .errors import Failed, Refused
 from .shell import Answer, Shell
 
 OLDEST = Version("2.23")
@@ -54,7 +55,7 @@ def checked(answer: Answer, question: str) -> Answer:
     said = answer.err.strip() or answer.out.strip() or "it said nothing"
     if answer.code == 127:
         said = "exec: gh: not found"
-    found = cure(said)
+    found = cures.of_text(said)
     meaning = found.meaning if found else answer.ending
     then = found.then if found else "mend what it complains of"
     problem = f"gh could not tell the {question}: {meaning} ({said.splitlines()[0]})."
@@ -228,63 +229,6 @@ def release(sh: Shell, hub: Hub, tag: str) -> Published | None:
 def _json(answer: Answer, question: str) -> Any:
     # Where a list is empty, some commands print nothing at all.
     return json.loads(checked(answer, question).out or "[]")
-
-
-_KNOWN = (
-    (
-        r"exec: \S+: not found|gh: command not found",
-        "gh, GitHub's command line program, is not installed",
-        "install it: https://cli.github.com",
-    ),
-    (
-        r"gh auth login|HTTP 401|Bad credentials|GH_TOKEN environment variable",
-        "gh is not logged in, or its token is no longer valid",
-        "type `gh auth login`; in GitHub Actions set GH_TOKEN for the step",
-    ),
-    (
-        r"refusing to allow .* to (create or )?update workflow"
-        r"|without `workflows?` (scope|permission)",
-        "the token may not change workflow files, and upstream's release changes some",
-        "type `gh auth refresh --scopes workflow`; for automation use a token with the scope "
-        "`workflow`, or a GitHub App with write access to workflows",
-    ),
-    (
-        r"not permitted to create or approve pull requests",
-        "the repository does not let GitHub Actions open pull requests",
-        "allow it in Settings, Actions, General, Workflow permissions; or use another token",
-    ),
-    (
-        r"rate limit|HTTP 429|abuse detection",
-        "GitHub takes no more requests for a while",
-        "wait some minutes",
-    ),
-    (
-        r"HTTP 403|Resource not accessible by|Must have admin rights|Permission to \S+ denied",
-        "the token is not allowed to do this",
-        "give the workflow's job the permissions `contents: write` and `pull-requests: write`, "
-        "or use a token with the scope `repo`",
-    ),
-    (
-        r"Could not resolve to a Repository|HTTP 404|Repository not found",
-        "GitHub shows this token no such thing: it is private, or its name is wrong",
-        "use a token that can see the repository (`gh auth status` tells whose it is)",
-    ),
-    (
-        r"error connecting to|dial tcp|no such host|Could not resolve host|connection refused"
-        r"|Connection timed out|i/o timeout|network is unreachable|unexpected EOF|\bEOF$",
-        "GitHub cannot be reached",
-        "check the network",
-    ),
-    (r"HTTP 5\d\d|502 Bad Gateway|503 Service", "GitHub has trouble of its own", "wait a little"),
-)
-
-
-def cure(said: str) -> Cure | None:
-    """What helps against what a command said; None where it is not known."""
-    for pattern, meaning, then in _KNOWN:
-        if re.search(pattern, said, re.IGNORECASE | re.MULTILINE):
-            return Cure(meaning, then)
-    return None
 
 
 def same_repository(one: str, other: str) -> bool:

@@ -16,7 +16,7 @@ from typing import TextIO
 
 import msgspec
 
-from . import git, github
+from . import cures
 from .console import Console
 from .errors import CheckFailed, Failed, Refused, Stop
 from .shell import Answer, Shell, command_line, fill
@@ -344,7 +344,7 @@ class Runner:
     def _failed(self, step: Step, plan: Plan, words: list[str], answer: Answer) -> Stop:
         said = scrub(answer.err.strip() or answer.out.strip() or "it said nothing").splitlines()
         kind = CheckFailed if step.commands else Failed
-        known = None if step.commands else git.cure(answer) or github.cure("\n".join(said))
+        known = None if step.commands else cures.of_git(answer) or cures.of_text("\n".join(said))
         then = f"{known.then}, then run the same command again ({known.meaning})." if known else ""
         if lock := _LOCKED.search("\n".join(said)):
             then = (

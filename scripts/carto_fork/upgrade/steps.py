@@ -246,9 +246,12 @@ SAVE = (
         "Commit what is there, so that it can be brought back.",
         when=UNSAVED,
         run=(
-            "git -C {work} add --all",
-            "git -C {work} -c core.hooksPath=/dev/null commit --quiet --no-verify -m {given_up}",
+            # What cannot be added, as a repository without a commit, keeps nobody here.
+            "git -C {work} add --all --ignore-errors",
+            "git -C {work} -c core.hooksPath=/dev/null -c commit.gpgSign=false commit --quiet"
+            " --no-verify -m {given_up}",
         ),
+        allow=(0, 1),
     ),
 )
 

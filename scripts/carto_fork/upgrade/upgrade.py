@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ..fork import releases, session
 from ..fork.branches import DIRECT_CHECKED_OUT, DIRECT_ELSEWHERE, PUSHES, TIDIES
 from ..fork.fork import Fork
 from ..fork.session import Session
+from ..merge import resolve
 from ..run import git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
@@ -119,7 +121,10 @@ _MOST_LEFT = 20
 
 def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None:
     """Publish a merge of which something is left, for a person to finish."""
-    left = git.unmerged(s.sh, ready.work)
+    left: list[str] = []
+    if found := work.resolution:
+        left = sorted({*(decision.conflict.path for decision in found.left), *found.marked})
+        resolve.set_aside(s.sh, ready.work, found.left)
     shown = "".join(f"\n- {path}" for path in left[:_MOST_LEFT])
     more = f"\n- and {len(left) - _MOST_LEFT} more" if len(left) > _MOST_LEFT else ""
     message = f"{ready.plan.values['message']}\n\nLeft for a person to resolve:\n{shown}{more}"
@@ -184,6 +189,8 @@ def _give_up(s: Session, options: Options) -> None:
             _put_in_order(s, fork, held, name, commit)
             fork = replace(fork, refs=git.refs(s.sh, fork.path))
         abort = plan.abort_plan(s.sh, fork, name)
+        if steps.UNSAVED in abort.conditions:
+            resolve.reset_submodules(s.sh, Path(abort.values["work"]))
         s.run(steps.SAVE, abort, held)
         branch = f"refs/heads/{abort.values['sync']}"
         head = git.refs(s.sh, fork.path).commits.get(branch, "")
