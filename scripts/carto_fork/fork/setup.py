@@ -191,7 +191,7 @@ def _calls_guard(top: Path, line: str) -> bool:
 
 
 def hook_values(fork: Fork, hook: Hook, guard: str) -> dict[str, str]:
-    """What the placeholders of `procedures.HOOK` stand for.
+    """What the placeholders of `HOOK` stand for.
 
     guard: the command line that the hook is to run, from anywhere.
     """
