@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -97,9 +98,8 @@ def next_one(
     upstream = contained.upstream()
     _require_version(sh, fork, commit, upstream, command)
     if begun := _begun(fork, there, commit, upstream):
-        return _described(contained, begun)
-    before = contained.own()
-    own = contained.changes(before)
+        return contained.release(begun.name, str(begun.build))
+    before, own = contained.own, contained.changes
     if before is None or before.version != upstream.version:
         version = tags.FIRST
     elif not own:
@@ -118,7 +118,7 @@ def next_one(
         version = tags.raised(before.build, part)
     tag = named.name(upstream.release, version)
     _require_free(fork, there, tag)
-    return Release(tag, version, commit, upstream, before, contained.upstream_of(before), own)
+    return contained.release(tag, version)
 
 
 def made_before(sh: Shell, fork: Fork, there: RemoteRefs, name: str) -> Release:
@@ -130,7 +130,8 @@ def made_before(sh: Shell, fork: Fork, there: RemoteRefs, name: str) -> Release:
         raise Refused(
             f"there is no tag {name} here.", then=f"{git.at(fork.path)} fetch {origin} {ref}:{ref}"
         )
-    return _described(_Contained(sh, fork, there, fork.refs.commits[ref]), tag)
+    contained = _Contained(sh, fork, there, fork.refs.commits[ref])
+    return contained.release(name, str(tag.build))
 
 
 def own_tag(fork: Fork, name: str) -> Tag:
@@ -140,13 +141,6 @@ def own_tag(fork: Fork, name: str) -> Tag:
         problem = f"{name} is not the name of a release of the fork."
         raise Refused(problem, then="name one of its own releases; `status` names the newest one.")
     return tag
-
-
-def _described(contained: _Contained, tag: Tag) -> Release:
-    before = contained.own()
-    own, upstream = contained.changes(before), contained.upstream()
-    since = contained.upstream_of(before)
-    return Release(tag.name, str(tag.build), contained.commit, upstream, before, since, own)
 
 
 def notes_of(fork: Fork, release: Release) -> Notes:
@@ -206,22 +200,25 @@ class _Contained:
             raise Refused(problem, then="see `status`; if a sync was squashed: `heal --check`.")
         return found
 
+    def release(self, tag: str, version: str) -> Release:
+        """The release of this commit by a name, with the fork's own version."""
+        upstream, before = self.upstream(), self.own
+        since = self._commit_of(before) if before else ""
+        known = self._there.upstream
+        contained = releases.contained(self._sh, self._fork, since, known) if since else None
+        return Release(tag, version, self.commit, upstream, before, contained, self.changes)
+
+    @cached_property
     def own(self) -> Tag | None:
         """The fork's newest release before this commit, as origin has it."""
         names = self._there.origin.tags_in(self._history - {self.commit})
         return tags.newest(names, self._fork.policy.tags, TagUse.OWN)
 
-    def upstream_of(self, before: Tag | None) -> Tag | None:
-        """The newest stable release of upstream's in an earlier release of the fork."""
-        if before is None:
-            return None
-        commit = self._commit_of(before)
-        return releases.contained(self._sh, self._fork, commit, self._there.upstream)
-
-    def changes(self, before: Tag | None) -> tuple[Own, ...]:
-        """The fork's own commits since an earlier release, newest first; neither merges nor what
+    @cached_property
+    def changes(self) -> tuple[Own, ...]:
+        """The fork's own commits since its newest release, newest first; neither merges nor what
         brought upstream's work."""
-        sh, fork = self._sh, self._fork
+        sh, fork, before = self._sh, self._fork, self.own
         upstream = self._merged[self.upstream().name]
         tips = [upstream, *fork.upstream_tips]
         squashed = authorship.of_fork(sh, fork, self.commit, upstream).squashed
