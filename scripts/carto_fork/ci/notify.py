@@ -12,14 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..run.errors import Failed
-from ..run.text import in_actions, printable
+from ..fork.session import Session
+from ..run.errors import Failed, Usage
+from ..run.text import in_actions, plain, printable
 
 if TYPE_CHECKING:
     from requests import Response
-from ..fork.session import Session
-from ..run.errors import Usage
-from ..run.text import plain
 
 
 def run_url() -> str:
@@ -88,7 +86,8 @@ def message(
     shown += [f"{label}: {url}" for label, url in links.items() if url and not _is_link(url)]
     blocks: list[Payload] = [{"type": "header", "text": _plain(title, _HEADER)}]
     blocks += [{"type": "section", "text": _plain(text, _SECTION)} for text in shown]
-    if marked := [_link(url, label) for label, url in links.items() if _is_link(url)]:
+    safe = {label: url.translate(_ESCAPES) for label, url in links.items() if _is_link(url)}
+    if marked := [f"<{url}|{label}>" for label, url in safe.items()]:
         # The only text that Slack reads as markup. With `verbatim` it makes no links of its own.
         markup = {"type": "mrkdwn", "text": "  ".join(marked), "verbatim": True}
         blocks.append({"type": "section", "text": markup})
@@ -115,10 +114,6 @@ def _plain(text: str, most: int) -> Payload:
 
 def _is_link(url: str) -> bool:
     return bool(_LINK.fullmatch(url)) and url.isprintable()
-
-
-def _link(url: str, label: str) -> str:
-    return f"<{url.translate(_ESCAPES)}|{label}>"
 
 
 def is_webhook(url: str) -> bool:
@@ -199,10 +194,7 @@ EVENTS = {
         "The upgrade to {release} needs attention",
         "Some conflicts are a person's to decide. The pull request says which, and how.",
     ),
-    "nothing": (
-        "No new upstream release",
-        "The fork contains the newest stable release of upstream's.",
-    ),
+    "nothing": ("No new upstream release", "The fork contains upstream's newest stable release."),
     "failure": ("The upgrade to {release} failed", "The log of the run tells why."),
 }
 """What can be told, by the event's name: a headline, and what it means."""
@@ -213,9 +205,8 @@ def notify(
 ) -> None:
     """Tell of an event, as the task does: also on the page of the run."""
     if event not in EVENTS:
-        raise Usage(
-            f"--event is one of {', '.join(EVENTS)}.", then=s.command("notify", event="success")
-        )
+        known = ", ".join(EVENTS)
+        raise Usage(f"--event is one of {known}.", then=s.command("notify", event="success"))
     if s.sh.dry:
         s.print_json(_message(event, tag, url, text))
         return
