@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import tomli
 
+from carto_fork.sandbox.build import BUILT_UI
 from world import (
     ROOT,
     Done,
@@ -492,6 +493,33 @@ def test_a_version_file_that_was_written_over_is_found(prepared: World) -> None:
     done = prepared.run(f"verify --ours carto/main --theirs {TAG} --result bumped")
     assert done.code == 4
     assert "version: pyproject.toml has 2 lines left of " in done.err + done.out
+
+
+def test_what_a_rule_for_generated_files_gave_up_is_named(world: World) -> None:
+    """The entry that a lock file lost, and what somebody had edited by hand."""
+    page, fork = f"{BUILT_UI}/index.html", world.fork
+    manifest = '[project]\nname = "tool"\ndependencies = ["httpx"{}]\n'
+    world.git("fetch --quiet --no-tags upstream")
+    world.git(f"branch theirs {world.git('merge-base origin/carto/main upstream/main')}")
+    world.git("branch ours origin/carto/main")
+    theirs = {"tool/uv.lock": 'name = "httpx"\n', page: "built anew\n"}
+    commit_in(
+        world, fork, "refs/heads/theirs", {**theirs, "tool/pyproject.toml": manifest.format("")}
+    )
+    own = manifest.format(', "acme-auth"')
+    lock = 'name = "acme-auth"\n\nname = "httpx"\n'
+    commit_in(world, fork, "refs/heads/ours", {"tool/uv.lock": lock, "tool/pyproject.toml": own})
+    by = commit_in(world, fork, "refs/heads/ours", {page: "edited\n"})
+    world.git("branch result ours")
+    commit_in(world, fork, "refs/heads/result", theirs, "ours", "theirs")
+    found = json.loads(world.run("verify --ours ours --theirs theirs --result result --json").out)
+    assert {f["what"] for f in found["findings"]} > {
+        "tool/uv.lock lacks acme-auth, which tool/pyproject.toml names; this makes it anew: "
+        "(cd tool && uv lock)",
+        f"edited by hand, which nothing that makes it anew keeps: {page} ({by[:10]})",
+    }
+    dropped = {e["path"]: e["fate"] for e in found["explained"] if "generated" in e["what"]}
+    assert dropped == dict.fromkeys(["tool/uv.lock", f"{BUILT_UI}/"], "dropped on purpose")
 
 
 def test_drop_on_another_branch_needs_the_tag(prepared: World) -> None:

@@ -482,17 +482,24 @@ def by(*rules: Rule) -> Policy:
     ("rule", "expected"),
     [
         (GENERATED, ["out.py"]),
-        (msgspec.structs.replace(GENERATED, whole=False), ["a.lock", "out.py", "out/b"]),
-        (msgspec.structs.replace(GENERATED, take=Take.FORK), ["a.lock", "out.py", "out/b"]),
+        (msgspec.structs.replace(GENERATED, whole=False), ["a.lock", "out.py", "out/b", "out/c"]),
+        (
+            msgspec.structs.replace(GENERATED, take=Take.FORK),
+            ["a.lock", "out.py", "out/b", "out/c"],
+        ),
     ],
 )
 def test_generated_files_are_not_checked_for_lost_hunks(
     repo: Repo, rule: Rule, expected: list[str]
 ) -> None:
-    base = dict.fromkeys(("a.lock", "out.py", "out/b"), TEXT)
+    base = dict.fromkeys(("a.lock", "out.py", "out/b", "out/c"), TEXT)
     sides(repo, base, dict.fromkeys(base, at(2, FORK)), {"f": TEXT})
     repo.merge("theirs", base)
-    assert [entry.path for entry in account(repo, by=by(rule)).lost] == expected
+    found = account(repo, by=by(rule))
+    assert [entry.path for entry in found.lost] == expected
+    dropped = [(e.path, e.what) for e in found.entries if e.account.fate is Fate.DROPPED]
+    gone = [("a.lock", "1 generated file"), ("out/", "2 generated files")]
+    assert dropped == (gone if rule is GENERATED else [])
 
 
 def test_an_earlier_rule_for_the_fork_outranks_a_generated_rule(repo: Repo) -> None:

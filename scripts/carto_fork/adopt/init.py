@@ -125,8 +125,9 @@ def toml(policy: Iterable[Guess]) -> str:
             lines += ["", comment]
             continue
         if guess.key in ("tags", "rules", "version_files"):
-            lines += ["", f"[[{guess.key}]]", comment]
-            lines += [f"{key} = {toml_value(value)}" for key, value in guess.value.items()]
+            rows = [f"{key} = {toml_value(value)}" for key, value in guess.value.items()]
+            off = "# " if guess.off else ""
+            lines += ["", f"{off}[[{guess.key}]]", comment, *(f"{off}{row}" for row in rows)]
             continue
         above, _, key = guess.key.rpartition(".")
         if above != table:

@@ -12,13 +12,13 @@ from typing import Any
 
 from pathspec import GitIgnoreSpec
 
-from ..fork import records, tags, version_files
+from ..fork import generated, records, tags, version_files
 from ..fork.policy import POLICY_FILE, Files, TagScheme, TagUse
 from ..run import git, github
 from ..run.errors import Refused, Usage
 from ..run.git import Refs, Repository, Tree
 from ..run.shell import Shell
-from ..run.text import counted, scrub
+from ..run.text import counted, listed, scrub
 from . import conventions
 from .conventions import Guess, Surety
 
@@ -38,22 +38,9 @@ class Asked:
 _SAID = "you said so"
 _UPSTREAM_NAMES = ("upstream", "source", "original", "parent")
 _SHORT_LIVED = re.compile(r"(feat(ure)?|(bug|hot)?fix|chore|dependabot|renovate|adopt|heal)/.*")
-_LOCKFILES = (
-    "package-lock.json",
-    "npm-shrinkwrap.json",
-    "yarn.lock",
-    "pnpm-lock.yaml",
-    "bun.lock",
-    "poetry.lock",
-    "uv.lock",
-    "Pipfile.lock",
-    "Cargo.lock",
-    "Gemfile.lock",
-    "composer.lock",
-)
 _WORKFLOWS = ".github/workflows/"
-_BUILT = ("dist", "build", "out", "vendor", "_build")
 _FEWEST_BUILT = 3
+_MOST_READ = 12
 _WHOLE: dict[str, Any] = {"whole": True}
 _CONTENT: dict[str, Any] = {"kinds": ["content"]}
 # For each rule, by the beginning of its name: what it takes, what else it says, and why.
@@ -350,7 +337,8 @@ class _Survey:
         yield from stated
 
     def _generated(self) -> Iterator[Guess]:
-        """Rules that take upstream's whole file, where the fork has nothing of its own to lose."""
+        """Rules that take upstream's whole file or tree: none for a file that the fork changed, and
+        one that waits for a person for a tree that it changed."""
         tree = self._tree
         # What the fork has not as upstream had it where it left it; all, where that is not known.
         changed = set(tree)
@@ -358,33 +346,105 @@ class _Survey:
             differing = {p for p in {*tree, *base} if tree.get(p) != base.get(p)}
             changed = changed & differing if number else differing
         names = {PurePosixPath(path).name for path in tree}
-        locks = [name for name in _LOCKFILES if name in names]
-        marked = [
-            line.split()[0]
-            for line in self._text(".gitattributes").splitlines()
-            if re.match(r"[^#\s]\S*\s(.*\s)?linguist-generated(=true)?(\s|$)", line)
-        ]
+        locks = [name for name in generated.LOCKFILES if name in names]
+        vendored = {
+            f"/{generated.pattern(top)}/": line for top, line in generated.vendored(tree).items()
+        }
+        marked = list(self._marked(GitIgnoreSpec.from_lines(vendored)))
+        built = self._built([*vendored, *marked])
+        trees = {**dict.fromkeys([*(p for p in marked if p.endswith("/")), *built], ""), **vendored}
+        known = {path for base in self._bases for path in base} | {
+            *self._files(self._upstream_branch)
+        }
+        for pattern, command in trees.items():
+            spec = GitIgnoreSpec.from_lines([pattern])
+            ours = set(spec.match_files(changed))
+            shared = any(map(spec.match_file, known))
+            why = "upstream does not have it: the fork's files stay"
+            if shared:
+                why = (
+                    f"the fork changed {counted(len(ours), 'file')} in it"
+                    if ours
+                    else "the fork has it as upstream"
+                )
+            more = f" `{command}` makes it anew." if command else ""
+            off = bool(shared and ours)
+            yield _rule(
+                f"generated: {pattern}", [pattern], GUESS if off else LIKELY, why, more, off
+            )
+        headed = self._headed(list(trees))
         for paths, why in (
             (locks, "lockfiles, by their names"),
-            (marked, ".gitattributes calls them generated"),
+            ([p for p in marked if p not in trees], ".gitattributes calls them generated"),
+            (headed, "their first lines say so"),
         ):
             kept = [path for path in paths if not _fits(path, changed)]
             if kept:
                 yield _rule(f"generated: {why.partition(',')[0]}", kept, CERTAIN, why)
-            if lost := ", ".join(path for path in paths if path not in kept):
+            if lost := listed([path for path in paths if path not in kept], 5):
                 why = f"no rule takes upstream's whole {lost}: it seems that the fork changed it"
                 yield Guess("rules", None, CERTAIN, why)
-        built = Counter(
+        for path in self._named_so([*trees], _FEWEST_BUILT):
+            why = f"no rule takes upstream's whole {path}: only its name says that it was built"
+            yield Guess("rules", None, GUESS, why)
+
+    def _marked(self, vendored: GitIgnoreSpec) -> Iterator[str]:
+        """What .gitattributes calls generated or vendored, as patterns of a .gitignore file."""
+        line_of = re.compile(
+            r"([^#\s]\S*)\s(?:.*\s)?linguist-(?:generated|vendored)(?:=true)?(?:\s|$)"
+        )
+        for path in self._tree:
+            above, _, name = path.rpartition("/")
+            if name != ".gitattributes" or vendored.match_file(path):
+                continue
+            for found in filter(None, map(line_of.match, self._text(path).splitlines())):
+                pattern = re.sub(r"(/\*+)+$", "/", found[1])
+                if above or pattern != found[1]:
+                    anywhere = pattern.startswith("**/") or "/" not in found[1][:-1]
+                    inside = f"/{above}/" if above else "/"
+                    inside += "**/" if anywhere else ""
+                    pattern = inside + pattern.removeprefix("**/").lstrip("/")
+                yield pattern
+
+    def _named_so(self, other: list[str], fewest: int = 1) -> list[str]:
+        """The directories whose names say that they were built, outside of some others."""
+        spec = GitIgnoreSpec.from_lines(other)
+        names = (*generated.BUILT, "vendor")
+        count = Counter(
             f"/{'/'.join(parts[: number + 1])}/"
-            for path in tree
+            for path in self._tree
             for parts in [path.split("/")[:-1]]
             for number, part in enumerate(parts)
-            if part in _BUILT and not set(parts[:number]) & set(_BUILT)
+            if part in names and not set(parts[:number]) & set(names)
         )
-        for path, count in built.items():
-            if count >= _FEWEST_BUILT:
-                why = f"no rule takes upstream's whole {path}: only its name says that it was built"
-                yield Guess("rules", None, GUESS, why)
+        return [
+            top for top, n in count.items() if n >= fewest and not spec.match_file(f"{top[1:]}x")
+        ]
+
+    def _built(self, other: list[str]) -> list[str]:
+        """Those of them of which what is in them says so, too."""
+        return [
+            generated.pattern(top)
+            for top in self._named_so(other)
+            if generated.is_built(
+                self._text(path)
+                for path in [p for p in self._tree if f"/{p}".startswith(top)][:_MOST_READ]
+            )
+        ]
+
+    def _headed(self, other: list[str]) -> list[str]:
+        """Patterns for files, outside of some trees, that say themselves that a tool wrote them."""
+        if not self._commit:
+            return []
+        words = ["git", "-C", str(self._path), "grep", "-I", "-l", "-z", "-E", "--full-name"]
+        words += ["-e", generated.HEADER, self._commit, "--", ":(top)"]
+        answer = git.checked(self._sh.read(words), "generated files", 1)
+        outside = GitIgnoreSpec.from_lines(other)
+        paths = [name.partition(":")[2] for name in answer.fields()]
+        paths = [path for path in paths if not outside.match_file(path)]
+        texts = git.blobs(self._sh, self._path, (self._tree[path][1] for path in paths))
+        found = [p for p in paths if generated.is_headed(texts.get(self._tree[p][1], ""))]
+        return list(generated.patterns(found, self._tree))
 
     def _version_files(self) -> Iterator[Guess]:
         """Files that state the version of the newest release in production; where they state
@@ -426,7 +486,9 @@ def _fits(pattern: str, paths: Iterable[str]) -> bool:
     return any(map(spec.match_file, paths))
 
 
-def _rule(name: str, paths: list[str], surety: Surety, because: str) -> Guess:
+def _rule(
+    name: str, paths: list[str], surety: Surety, because: str, said: str = "", off: bool = False
+) -> Guess:
     take, more, why = _RULES[name.partition(":")[0]]
-    value = {"name": name, "paths": paths, "take": take, **more, "why": why}
-    return Guess("rules", value, surety, because)
+    value = {"name": name, "paths": paths, "take": take, **more, "why": f"{why}{said}"}
+    return Guess("rules", value, surety, because, off)

@@ -106,10 +106,15 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
     """The forecast for one release."""
     repo, production = fork.path, fork.production_commit
     theirs = fork.refs.tag(tag.name)
-    generated = fork.policy.generated
     with ThreadPoolExecutor(max_workers=3) as pool:
         # Git is at the merge as things are while it is found out whether ancestry is lost.
-        foresee = partial(conflicts.foresee, sh, repo, theirs=theirs, unread=generated.match_file)
+        foresee = partial(
+            conflicts.foresee,
+            sh,
+            repo,
+            theirs=theirs,
+            unread=lambda path: bool(fork.policy.generated([path])),
+        )
         as_it_is = pool.submit(foresee, ours=production)
         counting = pool.submit(git.count, sh, repo, theirs, production)
         own = authorship.of_fork(sh, fork, production, theirs)

@@ -144,12 +144,12 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
     still there, with files and lines that only the fork has."""
     production = git.tree(sh, fork.path, known.healed)
     upstream = git.tree(sh, fork.path, known.tip)
-    units = fork.policy.generated
+    units = fork.policy.generated(known.own.paths)
     own_files = _OWN_FILES | fork.policy.files.paths
     by_commit: dict[Commit, list[str]] = defaultdict(list)
     for path, commits in known.own.paths.items():
         changed = path in production and production.get(path) != upstream.get(path)
-        if changed and path not in own_files and not units.match_file(path):
+        if changed and path not in own_files and path not in units:
             for commit in commits:
                 by_commit[commit].append(path)
     wrote: dict[Commit, set[str]] = defaultdict(set)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,7 +19,7 @@ from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.git import Tree
 from ..run.shell import Shell
-from ..run.text import VERSION_LINE, substantive
+from ..run.text import VERSION_LINE, counted, substantive
 from . import fates
 from .fates import Account, Fate
 
@@ -29,7 +29,8 @@ class Entry:
     """What became of one hunk that the result does not simply have.
 
     path: where the side has the file. where: where the result has it, or has its lines now.
-    what: what changed, where it is not lines: "binary", "mode", "link" or "submodule".
+    what: what changed, where it is not lines: "binary", "mode", "link", "submodule", or what
+        is generated, of which all is one entry.
     commits: the fork's own commits behind it, newest first; none for a hunk of upstream's.
     reason: why it was dropped on purpose.
     """
@@ -120,7 +121,7 @@ def read(
     renamed = {side: renames(sh, repo, base, commits[side]) for side in ("ours", "theirs")}
     made = trees["result"].keys() - trees["ours"].keys() - trees["theirs"].keys()
     explanations = _Explanations(policy, drops)
-    written = _Written(sh, repo, trees, renamed, explanations)
+    written = _Written(sh, repo, trees, renamed, policy)
     entries: list[Entry] = []
     paths = {}
     for side, mine, other in ((Side.FORK, "ours", "theirs"), (Side.UPSTREAM, "theirs", "ours")):
@@ -135,9 +136,12 @@ def read(
         open_ = [
             f
             for f in files
-            if (r.get(f.result) != m.get(f.mine) or (f.mine != f.base and f.base in r))
-            and not explanations.is_unit(f.mine or f.base)
+            if r.get(f.result) != m.get(f.mine) or (f.mine != f.base and f.base in r)
         ]
+        units = policy.generated(f.mine or f.base for f in open_)
+        if side is Side.FORK:
+            entries += _generated(units, own)
+        open_ = [f for f in open_ if (f.mine or f.base) not in units]
         contents = _Contents(sh, repo, open_, (b, m, o, r))
         in_them = authorship.within(own, {name for f in open_ for name in (f.mine, f.base)})
         for file in open_:
@@ -161,6 +165,26 @@ def read(
                 entries.append(replace(entry, where=account.home or entry.where))
     entries = _with_moved(sh, repo, entries, result, trees)
     return Ledger(tuple(entries), len(paths[Side.FORK]), len(paths[Side.UPSTREAM]))
+
+
+_MOST_COMMITS = 10
+
+
+def _generated(units: Mapping[str, Rule], own: Customisations) -> Iterator[Entry]:
+    """An entry for each generated file or tree in which the result has not what the fork made.
+
+    units: such files, and the rules for them.
+    """
+    trees: dict[tuple[str, Rule], list[str]] = defaultdict(list)
+    for path, rule in units.items():
+        if own.of([path]):
+            trees[rule.unit(path), rule].append(path)
+    for (tree, rule), paths in trees.items():
+        commits = own.of(sorted(paths))[:_MOST_COMMITS]
+        where = tree if tree.endswith("/") or len(paths) > 1 else paths[0]
+        gone = Account(Change(0, 0), Fate.DROPPED)
+        what = counted(len(paths), "generated file")
+        yield Entry(Side.FORK, where, where, gone, what, commits, rule.why)
 
 
 def renames(sh: Shell, repo: Path, one: str, other: str) -> dict[str, str]:
@@ -248,10 +272,10 @@ class _Written:
         repo: Path,
         trees: Mapping[str, Tree],
         renamed: Mapping[str, Mapping[str, str]],
-        explanations: _Explanations,
+        policy: Policy,
     ) -> None:
         self._sh, self._repo, self._trees, self._renamed = sh, repo, trees, renamed
-        self._explanations = explanations
+        self._policy = policy
 
     @cached_property
     def homes(self) -> Mapping[str, fates.Index]:
@@ -265,8 +289,10 @@ class _Written:
                 continue
             old = olds.get(path, path)
             here = [tree.get(path) or tree.get(new.get(old, old)) for tree, new in sides]
-            if entry not in here and not self._explanations.is_unit(path):
+            if entry not in here:
                 versions[path] = (self._trees["base"].get(old), *here, entry)
+        for path in self._policy.generated(versions):
+            del versions[path]
         names = {entry[1] for entries in versions.values() for entry in entries if entry}
         texts = git.blobs(self._sh, self._repo, names)
         return {path: fates.written(*_texts(texts, v)) for path, v in versions.items()}
@@ -297,12 +323,6 @@ class _Explanations:
     def __init__(self, policy: Policy, drops: Sequence[Drop]) -> None:
         self._drops = drops
         self._rules = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in policy.rules]
-        self._units = policy.units
-
-    def is_unit(self, path: str) -> bool:
-        """Whether a file is generated: the first rule for it says so."""
-        general = (r for r, paths in self._rules if not r.deleted_by and paths.match_file(path))
-        return next(general, None) in self._units
 
     def explained(self, entry: Entry, file: _File, contested: bool) -> Entry:
         """The entry, dropped on purpose where somebody wrote so.

@@ -10,19 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pathspec import GitIgnoreSpec
-
-from ..fork import records, releases, tags, version_files
+from ..fork import generated, records, releases, tags, version_files
 from ..fork.fork import Fork
 from ..fork.policy import POLICY_FILE, Policy, Side
 from ..fork.records import Drop
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts
 from ..merge.hunks import Commit, Customisations
+from ..merge.resolve import foreign_in_unit
 from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell, batches
-from ..run.text import counted, printable
+from ..run.text import counted, listed, printable
 from . import ledger, soundness
 from .ledger import Entry, Ledger
 
@@ -171,9 +170,11 @@ def of_merge(
             *_features(policy, snapshots[0]),
             *_shrunk(policy, *snapshots),
             *_taken_over(sh, fork, repo, *snapshots),
+            *_lock_files(*snapshots),
         ]
         account, lost, own = accounting.result()
     findings += _mixed_units(policy, own, snapshots[0], snapshots[2])
+    findings += _edited_by_hand(policy, own, *snapshots[1:])
     return Verification(tuple(findings), ours, theirs, result, account, lost)
 
 
@@ -471,16 +472,42 @@ def _mixed_units(
     """Generated trees that hold parts of another build beside upstream's; what a commit of the
     fork's own put there, and upstream has not, is the fork's."""
     found = []
+    paths = after.tree.keys() | theirs.tree.keys()
+    differing = [path for path in paths if after.tree.get(path) != theirs.tree.get(path)]
     for rule in policy.units:
-        spec = GitIgnoreSpec.from_lines(path for path in rule.paths if path.endswith("/"))
-        builds = [
-            path
-            for path in spec.match_files(after.tree.keys() | theirs.tree.keys())
-            if after.tree.get(path) != theirs.tree.get(path)
-            and (path in theirs.tree or not own.of([path]))
-        ]
-        if builds:
+        if builds := foreign_in_unit(rule, own, differing, theirs.tree.keys()):
             count = counted(len(builds), "generated file")
             what = f"{count} otherwise than upstream's, such as {min(builds)}"
             found.append(Finding("generated", printable(what), min(builds), certain=False))
     return found
+
+
+def _edited_by_hand(
+    policy: Policy, own: Customisations, ours: _Snapshot, theirs: _Snapshot
+) -> Iterator[Finding]:
+    """Files in generated trees that a fork commit edited: what makes the tree anew, or takes
+    upstream's, undoes that."""
+    for rule in policy.units:
+        edited = {
+            path: commit
+            for path, commit in authorship.edited_by_hand(own, rule.matcher).items()
+            if path in ours.tree and ours.tree[path] != theirs.tree.get(path)
+        }
+        if edited:
+            files = [f"{path} ({commit.name[:10]})" for path, commit in sorted(edited.items())]
+            what = f"edited by hand, which nothing that makes it anew keeps: {listed(files)}"
+            yield Finding("generated", what, min(edited), certain=False)
+
+
+def _lock_files(after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> Iterator[Finding]:
+    """Lock files that lost an entry that the fork's manifest names."""
+    for path, manifests, command in generated.locks(after.tree.keys()):
+        if after.version(path) == ours.version(path) or path not in ours.tree:
+            continue
+        # What upstream's manifest names, upstream's lock file has.
+        for manifest in (m for m in manifests if after.version(m) != theirs.version(m)):
+            texts = after.text(manifest), ours.text(path), after.text(path)
+            if None not in texts and (lost := generated.missing(manifest, *map(str, texts))):
+                what = f"{path} lacks {listed(lost)}, which {manifest} names"
+                what = f"{printable(what)}; this makes it anew: {printable(command)}"
+                yield Finding("lock file", what, path, certain=False)

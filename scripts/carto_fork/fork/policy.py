@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from functools import cache
@@ -224,6 +224,19 @@ class Rule(_Table, frozen=True):
             GitIgnoreSpec.from_lines(self.paths)
         except ValueError as error:
             raise ValueError(f"paths are no patterns: {error}") from None
+
+    @property
+    def matcher(self) -> GitIgnoreSpec:
+        """What its paths stand for."""
+        return GitIgnoreSpec.from_lines(self.paths)
+
+    def unit(self, path: str) -> str:
+        """The directory of its paths, or the pattern, that a path is of; the path itself if it is
+        named."""
+        for pattern in self.paths:
+            if GitIgnoreSpec.from_lines([pattern]).match_file(path):
+                return pattern.lstrip("/") if re.search(r"[*?\[]|/$", pattern) else path
+        return path
 
 
 class Workflows(_Table, frozen=True):
@@ -460,10 +473,18 @@ class Policy(_Table, frozen=True):
         """The rules for what is generated: it is upstream's as a whole, or not at all."""
         return tuple(rule for rule in self.rules if rule.whole and rule.take is Take.UPSTREAM)
 
-    @property
-    def generated(self) -> GitIgnoreSpec:
-        """The paths of what is generated."""
-        return GitIgnoreSpec.from_lines(path for rule in self.units for path in rule.paths)
+    def generated(self, paths: Iterable[str]) -> dict[str, Rule]:
+        """Those of some paths that are generated, as the first rule for them says, with that."""
+        units = self.units
+        patterns = GitIgnoreSpec.from_lines(path for rule in units for path in rule.paths)
+        left = set(patterns.match_files(paths))
+        found: dict[str, Rule] = {}
+        for rule in self.rules if left else ():
+            if not rule.deleted_by:
+                fitting = set(rule.matcher.match_files(left))
+                left -= fitting
+                found |= dict.fromkeys(fitting, rule) if rule in units else {}
+        return found
 
 
 class Loaded(msgspec.Struct, frozen=True):

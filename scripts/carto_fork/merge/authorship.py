@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from ..fork import records
+from ..fork import generated, records
 from ..fork.fork import Fork
 from ..run import git
 from ..run.shell import Answer, Shell
@@ -71,21 +71,20 @@ def _read_of_fork(sh: Shell, fork: Fork, ours: str, upstream: Sequence[str]) -> 
         return own
     bases = git.merge_bases(sh, fork.path, ours, upstream[0])
     known = {p for commit in (upstream[0], *bases) for p in git.tree(sh, fork.path, commit)}
-    return telling(own, git.tree(sh, fork.path, ours).keys(), known, fork.policy.generated)
+    return telling(
+        own, git.tree(sh, fork.path, ours).keys(), known, fork.policy.generated(own.paths).keys()
+    )
 
 
-def telling(
-    own: Customisations, ours: Set[str], known: Set[str], generated: GitIgnoreSpec
-) -> Customisations:
+def telling(own: Customisations, ours: Set[str], known: Set[str], made: Set[str]) -> Customisations:
     """The same without the lines of what is generated and of files that only the fork ever had:
     they cannot be confused with upstream's lines, and a vendored tree has millions.
 
-    ours, known: the fork's files and upstream's. generated: what is.
+    ours, known: the fork's files and upstream's. made: what is generated.
     """
     if not isinstance(own.lines, _Lines):
         return own
-    unread = own.lines.only(ours, known)
-    unread.update(generated.match_files(own.paths.keys() - unread))
+    unread = own.lines.only(ours, known) | made
     return replace(own, lines=own.lines.of_files(lambda path: path not in unread))
 
 
@@ -96,6 +95,23 @@ def newest(
     words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, f"--max-count={most}"]
     answer = sh.read([*words, tip, "--not", known, "--", *paths])
     return tuple(commit for commit, _, _ in _commits(answer))
+
+
+def edited_by_hand(own: Customisations, trees: GitIgnoreSpec) -> dict[str, Commit]:
+    """The generated files that the newest commit to change them changed by itself: nothing that
+    they are made of, no manifest and no record of a tool."""
+    found: dict[str, Commit] = {}
+    seen: set[str] = set()
+    for commit, changed in own.lines.all.items() if isinstance(own.lines, _Lines) else ():
+        inside = set(trees.match_files(changed))
+        names = {path.rpartition("/")[2] for path in changed}
+        vendored = any(generated.VENDORED.search(path) for path in inside)
+        made = bool(names & generated.RECORDS) or (len(inside) < len(changed) and not vendored)
+        for path in inside - seen:
+            if not made and all(changed[path]):
+                found[path] = commit
+        seen |= inside
+    return found
 
 
 _Versions = tuple[str | None, str | None]
@@ -247,13 +263,13 @@ class _Lines(Mapping[str, Sequence[Commit]]):
         own: Mapping[Commit, _Changed],
         wanted: Callable[[str], bool] = lambda path: True,
     ) -> None:
-        self._sh, self._repo, self._all, self._wanted = sh, repo, own, wanted
+        self._sh, self._repo, self.all, self._wanted = sh, repo, own, wanted
 
     def of_files(self, wanted: Callable[[str], bool], everywhere: bool = False) -> _Lines:
         """The lines of those of the files that are wanted; everywhere: of all files."""
         before = self._wanted
         both = wanted if everywhere else lambda path: before(path) and wanted(path)
-        return _Lines(self._sh, self._repo, self._all, both)
+        return _Lines(self._sh, self._repo, self.all, both)
 
     def only(self, ours: Set[str], known: Set[str]) -> set[str]:
         """The files that nobody but the fork ever had: its commits added them, or they are among
@@ -268,7 +284,7 @@ class _Lines(Mapping[str, Sequence[Commit]]):
                 directories.add(path)
         found: set[str] = set()
         doubtful: set[str] = set()
-        for changed in self._all.values():
+        for changed in self.all.values():
             renames = any(path in known and not after for path, (_, after) in changed.items())
             for path, (before, _) in changed.items():
                 if path not in known and not before:
@@ -281,7 +297,7 @@ class _Lines(Mapping[str, Sequence[Commit]]):
     def _own(self) -> Mapping[Commit, _Changed]:
         return {
             commit: {path: v for path, v in changed.items() if self._wanted(path)}
-            for commit, changed in self._all.items()
+            for commit, changed in self.all.items()
         }
 
     @cached_property

@@ -15,7 +15,7 @@ from pathspec import GitIgnoreSpec
 
 from ..fork import records
 from ..fork.fork import Fork
-from ..fork.policy import Kind, Policy, Side, Take
+from ..fork.policy import Kind, Policy, Rule, Side, Take
 from ..fork.records import Drop
 from ..run import files, git
 from ..run.console import Console
@@ -336,14 +336,29 @@ def _foreign_in_units(
 
     A file that a commit of the fork's own put there, and that upstream has not, is the fork's.
     """
-    spec = GitIgnoreSpec.from_lines(
-        path for rule in policy.units for path in rule.paths if path.endswith("/")
-    )
     theirs = git.tree(sh, work, merged)
     question = "diff --cached --name-only --no-renames --diff-filter=u -z {merged}"
     staged = git.ask(sh, work, question, "staged files", merged=merged).fields()
-    differing = spec.match_files(staged)
-    return tuple(sorted(p for p in differing if p in theirs or not own.of([p])))
+    found = (foreign_in_unit(rule, own, staged, theirs.keys()) for rule in policy.units)
+    return tuple(sorted(set[str]().union(*found)))
+
+
+def foreign_in_unit(
+    rule: Rule, own: Customisations, differing: Collection[str], theirs: Collection[str]
+) -> set[str]:
+    """The files of generated trees, among some that differ from upstream's, that are parts of
+    another build.
+
+    What upstream has not is the fork's if a commit of its own put it there, or if upstream has
+    nothing at all of that tree.
+    """
+    found: set[str] = set()
+    for pattern in filter(lambda pattern: pattern.endswith("/"), rule.paths):
+        spec = GitIgnoreSpec.from_lines([pattern])
+        inside = set(spec.match_files(differing))
+        if inside and any(map(spec.match_file, theirs)):
+            found.update(p for p in inside if p in theirs or not own.of([p]))
+    return found
 
 
 def _show_bases(sh: Shell, work: Path, found: Sequence[Conflict]) -> set[str]:

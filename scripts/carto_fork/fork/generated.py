@@ -1,0 +1,233 @@
+"""What tools make of other files: how it is recognised, the command that makes it anew, and what a
+lock file lost. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from pathlib import PurePosixPath
+from shlex import quote
+
+import tomli
+
+_NODE = "package.json"
+_LOCKS = {
+    "uv.lock": ("pyproject.toml", "uv lock"),
+    "poetry.lock": ("pyproject.toml", "poetry lock"),
+    "pdm.lock": ("pyproject.toml", "pdm lock"),
+    "Pipfile.lock": ("Pipfile", "pipenv lock"),
+    "package-lock.json": (_NODE, "npm install --package-lock-only"),
+    "npm-shrinkwrap.json": (_NODE, "npm install --package-lock-only"),
+    "yarn.lock": (_NODE, "yarn install"),
+    "pnpm-lock.yaml": (_NODE, "pnpm install --lockfile-only"),
+    "bun.lock": (_NODE, "bun install --lockfile-only"),
+    "Cargo.lock": ("Cargo.toml", "cargo generate-lockfile"),
+    "go.sum": ("go.mod", "go mod tidy"),
+    "vendor/modules.txt": ("go.mod", "go mod tidy && go mod vendor"),
+    "composer.lock": ("composer.json", "composer update --lock"),
+    "vendor/composer/installed.json": ("composer.json", "composer install"),
+    "Gemfile.lock": ("Gemfile", "bundle lock"),
+}
+"""What is made of a manifest that names dependencies: that manifest, and the command."""
+
+LOCKFILES = tuple(lock for lock in _LOCKS if "/" not in lock and lock != "go.sum")
+"""The names of lock files that two sides cannot both have a say in."""
+
+# A directory that a tool fills: its name, what is beside it, what is in it, and the command.
+_FILLED = (
+    ("vendor", "go.mod", r"modules\.txt|.+\.go", "go mod tidy && go mod vendor"),
+    ("vendor", "", r"modules\.txt", "go mod vendor"),
+    ("vendor", "composer.json", r".+\.php", "composer install"),
+    ("vendor", "", r"composer/installed\.json", "composer install"),
+    ("vendor", "Cargo.toml", r"[^/]+/Cargo\.toml", "cargo vendor"),
+    ("vendor", "", r"[^/]+/\.cargo-checksum\.json", "cargo vendor"),
+    ("vendor", "Gemfile", r"(cache/[^/]+\.gem|bundle/.+)", "bundle cache"),
+    ("node_modules", "", r"(\.package-lock\.json|(@[^/]+/)?[^/]+/package\.json)", "npm ci"),
+    ("_vendor", "", r"vendor\.txt", "vendoring sync"),
+)
+_COPIED = ("third_party", "third-party", "thirdparty", "3rdparty", "external", "vendor")
+_OTHERS = re.compile(
+    r"(LICEN[CS]E|COPYING|METADATA|README\.chromium|package\.json|setup\.py|pyproject\.toml|go\.mod"
+    r"|Cargo\.toml|composer\.json|CMakeLists\.txt)([.-].*)?",
+    re.IGNORECASE,
+)
+
+
+def vendored(paths: Iterable[str]) -> dict[str, str]:
+    """The directories in which other people's code is, as what is in and beside them says; each
+    with the command that fills it, "" if nothing says which."""
+    inside: dict[str, list[str]] = {}
+    everything = set(paths)
+    names = {name for name, *_ in _FILLED} | {*_COPIED}
+    for path in everything:
+        parts = path.split("/")[:-1]
+        place = next((n for n, part in enumerate(parts) if part in names), None)
+        if place is not None:
+            tree = "/".join(parts[: place + 1])
+            inside.setdefault(tree, []).append(path[len(tree) + 1 :])
+    found = {}
+    for tree, files in sorted(inside.items()):
+        name, above = PurePosixPath(tree).name, tree.rpartition("/")[0]
+        for wanted, beside, holds, command in _FILLED:
+            fits = not beside or (f"{above}/{beside}" if above else beside) in everything
+            if name == wanted and fits and any(map(re.compile(holds).fullmatch, files)):
+                found[tree] = command
+                break
+        else:
+            parts_ = [file.split("/", 1) for file in files]
+            projects = {parts[0] for parts in parts_ if len(parts) == 2}
+            known = {p[0] for p in parts_ if len(p) == 2 and _OTHERS.fullmatch(p[1])}
+            if name in _COPIED and known and 2 * len(known) >= len(projects):
+                found[tree] = ""
+    return found
+
+
+HEADER = (
+    r"(Code generated .*DO NOT EDIT|@generated\b|[Tt]his file (was|is|has been) "
+    r"(automatically |auto-?)?generated|(GENERATED|[Gg]enerated) .*(DO NOT|[Dd]o not) (EDIT|edit))"
+)
+"""A line of a comment that says that a tool wrote the file; for `git grep -E`."""
+
+_COMMENT = re.compile(r"\s*(//|#|/?\*|<!--|--|;|%|\"\"\"|'''|\(\*)")
+
+
+def is_headed(text: str) -> bool:
+    """Whether a comment at the beginning of a text says that a tool wrote it."""
+    return any(
+        _COMMENT.match(line) and re.search(HEADER, line) for line in text.split("\n", 10)[:10]
+    )
+
+
+def patterns(found: Sequence[str], paths: Iterable[str]) -> Iterator[str]:
+    """Patterns of a .gitignore file for some of all paths, one for many with the same ending."""
+    endings: dict[str, set[str]] = {}
+    for path in paths:
+        double = re.search(r"\.\w+\.\w+$", path)
+        endings.setdefault(double[0] if double else path, set()).add(path)
+    left = set(found)
+    for ending, alike in endings.items():
+        if len(alike) > 1 and alike <= left:
+            yield f"*{ending}"
+            left -= alike
+    yield from (f"/{pattern(path)}" for path in sorted(left))
+
+
+def pattern(path: str) -> str:
+    """A pattern of a .gitignore file for nothing but a path."""
+    return re.sub(r"([\\*?\[\]!# ])", r"\\\1", path)
+
+
+BUILT = ("dist", "build", "out", "_build", "bundle")
+_BUNDLER = re.compile(
+    r"sourceMappingURL=|webpackBootstrap|__webpack_require__|__nccwpck_require__|\b__esModule\b"
+    r"|__commonJS|_next/static"
+)
+_LONG = 110  # characters in a line, on average: nobody writes so
+
+
+def is_built(texts: Iterable[str | None]) -> bool:
+    """Whether most of some files were written by a tool; None stands for what is not text."""
+    said = [
+        text is None or bool(_BUNDLER.search(text)) or len(text) > _LONG * (text.count("\n") + 1)
+        for text in texts
+    ]
+    return 2 * sum(said) >= len(said) > 0
+
+
+VENDORED = re.compile(r"(^|/)(_?vendor|node_modules|third[-_]?party|3rdparty|external)/")
+"""Paths below a directory for other people's code."""
+
+RECORDS = frozenset(
+    {PurePosixPath(path).name for path in _LOCKS}
+    | {manifest for manifest, _ in _LOCKS.values()}
+    | {".package-lock.json", "vendor.txt"}
+)
+"""Names of files that change when a tool fills a directory, and not when a person edits in it."""
+
+
+def locks(paths: Set[str]) -> Iterator[tuple[str, list[str], str]]:
+    """Lock files among some paths: each with its manifests and the command line that makes it anew,
+    from the top. A manifest further down is of the nearest lock file above it."""
+    manifests: dict[str, list[str]] = {}
+    for path in paths:
+        manifests.setdefault(path.rpartition("/")[2], []).append(path)
+    found = {
+        path: (path[: -len(lock)].rstrip("/"), lock)
+        for path in paths
+        for lock in _LOCKS
+        if path == lock or path.endswith(f"/{lock}")
+    }
+    for path, (home, lock) in sorted(found.items()):
+        manifest, command = _LOCKS[lock]
+        nearer = [
+            h for h, other in found.values() if other == lock and _below(h, home) and h != home
+        ]
+        of_it = [
+            m
+            for m in manifests.get(manifest, ())
+            if _below(m, home) and not any(_below(m, h) for h in nearer)
+        ]
+        yield path, sorted(of_it), f"(cd {quote(home)} && {command})" if home else command
+
+
+def _below(path: str, home: str) -> bool:
+    return not home or path == home or path.startswith(f"{home}/")
+
+
+def missing(manifest: str, text: str, before: str, after: str) -> list[str]:
+    """The dependencies that a manifest names and a lock file had, and has no longer.
+
+    manifest: its path. text, before, after: its text, and the lock file's then and now.
+    """
+    try:
+        names = set(_dependencies(PurePosixPath(manifest).name, text))
+    except (ValueError, TypeError, AttributeError):
+        return []  # it does not parse, which is a finding of its own
+    return sorted(name for name in names if _has(before, name) and not _has(after, name))
+
+
+def _has(lock: str, name: str) -> bool:
+    """Whether a lock file has an entry of a name, in whatever form."""
+    word = re.sub(r"(\\?[-_.])+", "[-_.]+", re.escape(name))
+    return bool(
+        re.search(rf"(?:(?<![\w.@/-])|node_modules/){word}(?![\w./-])", lock, re.IGNORECASE)
+    )
+
+
+def _dependencies(manifest: str, text: str) -> Iterator[str]:
+    match manifest:
+        case "go.mod":
+            yield from re.findall(r"^(?:require\s+|\s+)(\S+)\s+v\d", text, re.MULTILINE)
+        case "Gemfile":
+            yield from re.findall(r"""^\s*gem\s*\(?\s*["']([\w.-]+)["']""", text, re.MULTILINE)
+        case "package.json":
+            data = json.loads(text)
+            for key in ("dependencies", "devDependencies", "optionalDependencies"):
+                yield from data.get(key) or ()
+        case "composer.json":
+            data = json.loads(text)
+            for key in ("require", "require-dev"):
+                yield from (name for name in data.get(key) or () if "/" in name)
+        case _:
+            yield from _in_toml(tomli.loads(text))
+
+
+_TABLES = re.compile(r"(.*-)?(dependencies|packages)")
+_LISTS = re.compile(r"dependencies|optional-dependencies|dependency-groups|dev-dependencies")
+
+
+def _in_toml(table: Mapping[str, object], listed: bool = False) -> Iterator[str]:
+    """The names in every table or list of dependencies of a manifest."""
+    for key, value in table.items():
+        if isinstance(value, list) and (listed or _LISTS.fullmatch(key)):
+            words = (re.match(r"[\w.-]+", entry) for entry in value if isinstance(entry, str))
+            yield from (word[0] for word in words if word)
+        elif isinstance(value, dict):
+            if _TABLES.fullmatch(key):
+                for name, wanted in value.items():
+                    if isinstance(wanted, dict):
+                        yield str(wanted.get("package", name))
+                    elif not isinstance(wanted, list) and name != "python":
+                        yield name
+            yield from _in_toml(value, listed=bool(_LISTS.fullmatch(key)))
