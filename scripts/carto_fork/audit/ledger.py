@@ -176,9 +176,9 @@ def _generated(units: Mapping[str, Rule], own: Customisations) -> Iterator[Entry
     units: such files, and the rules for them.
     """
     trees: dict[tuple[str, Rule], list[str]] = defaultdict(list)
-    for path, rule in units.items():
+    for path in sorted(units):
         if own.of([path]):
-            trees[rule.unit(path), rule].append(path)
+            trees[units[path].unit(path), units[path]].append(path)
     for (tree, rule), paths in trees.items():
         commits = own.of(sorted(paths))[:_MOST_COMMITS]
         where = tree if tree.endswith("/") or len(paths) > 1 else paths[0]
