@@ -11,7 +11,7 @@ import pytest
 
 from carto_standin.github import Fault, GitHub
 from carto_standin.state import Pull
-from world import Done, World, ghs, slow_but
+from world import BOTH_SIDES, Done, World, commit_in, ghs, slow_but
 
 TAG = "v1.76.5"
 SYNC = f"upstream-sync/{TAG}"
@@ -152,6 +152,36 @@ def test_a_newer_release_supersedes_an_older_one(world: World, github: GitHub) -
     assert (old.state, new.state) == ("CLOSED", "OPEN")
     assert any(f"#{new.number}" in comment.body for comment in old.comments)
     assert world.git(f"rev-parse {SYNC}", repo=world.origin) == kept
+
+
+def test_what_people_made_for_an_older_release_is_in_the_newer_one(
+    world: World, github: GitHub
+) -> None:
+    """A resolution is remembered, a commit is listed, and nothing is closed while one is missing.
+    https://github.com/scala-steward-org/scala-steward/issues/1871,
+    https://github.com/scala-steward-org/scala-steward/pull/2254,
+    https://github.com/marcusquinn/aidevops/issues/31815"""
+    newest = "v1.78.0-stable"
+    assert sync(world, f"--tag {NEXT}").code == 0
+    shown = {p: world.git(f"show {SYNC_NEXT}:{p}", repo=world.origin) for p in BOTH_SIDES}
+    marked = re.compile(r"^<{7} .*?^>{7} .*?\n", flags=re.M | re.S)
+    both = {p: marked.sub(BOTH_SIDES[p], f"{text}\n") for p, text in shown.items()}
+    push(world, SYNC_NEXT, both, "fix: both stay")
+    note = push(world, SYNC_NEXT, {"NOTES.md": "what was checked\n"}, "docs: what I checked")
+    commit_in(world, world.upstream, f"refs/tags/{newest}", {"docs/new.md": "new\n"}, NEXT)
+    done = sync(world, f"--tag {newest}")
+    assert done.code == 0, done.err
+    old, new = pulls(github)
+    assert (old.state, new.state) == ("OPEN", "OPEN")
+    assert "Pull request 1 stays open: 1 thing that people made there" in done.err
+    assert new.body.count(f"remembered: As in {SYNC_NEXT}") == len(BOTH_SIDES)
+    assert new.body.count("| yes |") == 3 and new.body.count("| **no** |") == 1
+    assert f"\ngit cherry-pick {note}\n" in new.body
+    push(world, f"upstream-sync/{newest}", {"NOTES.md": "what was checked\n"}, "docs: the same")
+    assert sync(world, f"--tag {newest}").code == 0
+    old, new = pulls(github)
+    assert (old.state, new.state) == ("CLOSED", "OPEN")
+    assert new.body.count("| yes |") == 4 and "| **no** |" not in new.body
 
 
 def test_commits_pushed_by_a_person_are_kept(world: World, github: GitHub) -> None:

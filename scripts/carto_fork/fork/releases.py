@@ -29,6 +29,7 @@ class Target:
     commit: what the tag stands for.
     base: the production branch on origin.
     pushed: the sync branch on origin, "" if there is none.
+    syncs: all sync branches on origin, by name.
     """
 
     tag: Tag
@@ -36,6 +37,7 @@ class Target:
     commit: str
     base: str
     pushed: str
+    syncs: Mapping[str, str]
 
 
 def asked_name(asked: str) -> str:
@@ -72,7 +74,7 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
     origin = fork.policy.remotes.origin.name
     production, sync = f"refs/heads/{branches.production}", branches.sync_for(tag.name)
     published = f"refs/heads/{sync}"
-    around = [*_above(published), f"{published}/*"]
+    around = [*_above(published), f"refs/heads/{branches.sync_for('*')}"]
     there = ask_remote(sh, fork, origin, [production, published, *around]).objects
     if production not in there:
         raise Refused(
@@ -87,6 +89,7 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
         commit=found.commits[ref],
         base=there[production],
         pushed=there.get(published, ""),
+        syncs={ref.removeprefix("refs/heads/"): there[ref] for ref in there if ref != production},
     )
 
 

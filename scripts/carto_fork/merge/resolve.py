@@ -22,7 +22,7 @@ from ..run.console import Console
 from ..run.errors import Failed, Refused
 from ..run.shell import Shell, batches
 from ..run.text import counted, lines_of, printable
-from . import authorship, conflicts, decisions, hunks
+from . import authorship, conflicts, decisions, earlier, hunks
 from .decisions import BY_WORD, Decision, Knowledge
 from .hunks import Commit, Conflict, Customisations, has_markers
 
@@ -46,7 +46,8 @@ def decide(
     words: what a person says now about some paths.
     """
     texts = (git.show(sh, work, commit, records.DROPS_FILE) for commit in (told, ours, theirs))
-    let_go = records.peoples_drops(*texts)
+    others = earlier.syncs(sh, fork, ours, theirs)
+    let_go = (*records.peoples_drops(*texts), *earlier.drops(sh, fork, others))
     textual = (path for one in found if one.texts for path in (one.path, *one.names))
     known = Knowledge(fork.policy, authorship.about(own, textual), let_go, words=words or {})
     decided = decisions.decide(found, known)
@@ -55,6 +56,7 @@ def decide(
         # Earlier merges are made once more to learn from them: only where nothing else helps.
         upstream = [theirs, *fork.upstream_tips]
         memory = conflicts.remember(sh, fork.path, ours, upstream, undecided)
+        earlier.learn(sh, fork, others, undecided, memory)
         if memory.past:
             decided = decisions.decide(found, replace(known, memory=memory))
     return decided
@@ -251,7 +253,8 @@ def resolve(
         dossiers(sh, work, left, own, ours, theirs),
     )
     # First the reason: a file that is staged is in conflict no longer.
-    _write_down(sh, work, decided, words, ours, theirs)
+    carried = earlier.drops(sh, fork, earlier.syncs(sh, fork, ours, theirs))
+    _write_down(sh, work, decided, words, ours, theirs, carried)
     _apply(sh, work, resolution, ours, theirs)
     marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
     return replace(resolution, marked=tuple(dict.fromkeys(path for path, _ in marked)))
@@ -303,14 +306,20 @@ def bring_back(sh: Shell, work: Path, left: Sequence[Conflict]) -> None:
 
 
 def _write_down(
-    sh: Shell, work: Path, decided: Sequence[Decision], words: Words, ours: str, theirs: str
+    sh: Shell,
+    work: Path,
+    decided: Sequence[Decision],
+    words: Words,
+    ours: str,
+    theirs: str,
+    carried: Sequence[Drop],
 ) -> None:
-    """Remember what gave way by a person's word."""
+    """Remember what gave way by a person's word, now or on another sync branch."""
     losers = {
         path: Side.FORK if take is Take.UPSTREAM else Side.UPSTREAM
         for path, take in words.takes.items()
     }
-    more = []
+    more = [*carried]
     for conflict, given_up in ((d.conflict, d.given_up) for d in decided if d.rule == BY_WORD):
         side = losers[conflict.path]
         lost = [conflict.path]

@@ -124,6 +124,7 @@ def fetch_plan(fork: Fork, target: Target) -> Plan:
         "sync": sync,
         "start": target.pushed or target.base,
         "pushed": target.pushed,
+        "syncs": fork.policy.branches.sync_for("*"),
     }
     production = fork.origin_production
     published = fork.tracking(fork.policy.remotes.origin, sync)
@@ -132,6 +133,10 @@ def fetch_plan(fork: Fork, target: Target) -> Plan:
         conditions.add(PRODUCTION_MOVED)
     if target.pushed and fork.refs.commits.get(published) != target.pushed:
         conditions.add(steps.PUSHED_BEFORE)
+    origin, known = fork.policy.remotes.origin, fork.refs.commits
+    others = [name for name in target.syncs if name != sync]
+    if any(known.get(fork.tracking(origin, name)) != target.syncs[name] for name in others):
+        conditions.add(steps.OTHERS_PUSHED)
     untouched = "Your checkout, your branches and origin are as they were."
     return Plan(values, frozenset(conditions), untouched)
 

@@ -134,6 +134,7 @@ def open_request(work: Work) -> Opened:
     found = Sync(work, fork, head)
     pulls = github.pulls(s.sh, hub, base=branches.production)
     mine = known = next((pull for pull in pulls if pull.head == name), None)
+    _forget_refused(s, fork, hub, pulls, found)
     # Nothing of this touches the clone, so that its lock is not needed; the upgrade may hold it.
     values = _values(s, fork, found, mine)
     lacking = _missing_labels(s, fork, hub)
@@ -150,7 +151,7 @@ def open_request(work: Work) -> Opened:
             # Its author is only known now, and the text warns of that.
             s.run(UPDATE_REQUEST, Plan(values, frozenset(), untouched), None)
     if mine is not None:
-        _supersede(s, fork, pulls, mine, tag, values)
+        _supersede(s, fork, pulls, mine, found, values)
         s.console.row(f"Pull request {mine.number}: ", mine.url, "green")
     return Opened(
         tag=tag.name,
@@ -160,6 +161,15 @@ def open_request(work: Work) -> Opened:
         number=mine.number if mine else None,
         url=mine.url if mine else "",
     )
+
+
+def _forget_refused(s: Session, fork: Fork, hub: Hub, pulls: Sequence[Pull], sync: Sync) -> None:
+    """Leave out what people made for a pull request that somebody has closed since."""
+    missing = {piece.branch for piece in sync.people if not piece.carried}
+    if missing := missing - {pull.head for pull in pulls}:
+        base = fork.policy.branches.production
+        closed = {pull.head for pull in github.pulls(s.sh, hub, base=base, state="closed")}
+        sync.people = [p for p in sync.people if p.carried or p.branch not in missing & closed]
 
 
 def _published(s: Session, fork: Fork, tag: Tag, name: str) -> str:
@@ -265,15 +275,25 @@ def _of_labels(missing: Sequence[tuple[str, str, str]]) -> dict[str, str]:
 
 
 def _supersede(
-    s: Session, fork: Fork, pulls: Sequence[Pull], mine: Pull, tag: Tag, values: dict[str, str]
+    s: Session, fork: Fork, pulls: Sequence[Pull], mine: Pull, sync: Sync, values: dict[str, str]
 ) -> None:
-    """Close the open pull requests of older releases."""
+    """Close the open pull requests of older releases, unless people made something there that is
+    neither here nor refused: who does not want it closes the request."""
     for pull in pulls:
         name = fork.policy.branches.tag_of(pull.head)
         older = name and tags.classify(name, fork.policy.tags)
-        if older and older < tag:
-            comment = f"Superseded by #{mine.number}, for the newer release {tag.name}. "
-            comment += "The branch is kept, with everything that was pushed to it."
+        if older and older < sync.tag:
+            here = fork.refs.commits.get(fork.tracking(fork.policy.remotes.origin, pull.head))
+            left = [p for p in sync.people if p.branch == pull.head and not p.carried]
+            if left or here != pull.commit:
+                why = f"{counted(len(left), 'thing')} that people made there"
+                s.console.say(
+                    f"Pull request {pull.number} stays open: "
+                    f"{f'{why} is not in this one' if left else 'its branch has moved'}."
+                )
+                continue
+            comment = f"Superseded by #{mine.number}, for the newer release {sync.tag.name}. "
+            comment += "The branch is kept; all that people made there is in the newer one, too."
             closing = values | {"number": str(pull.number), "comment": comment}
             s.run(SUPERSEDE, Plan(closing, frozenset()), None)
 
@@ -311,6 +331,7 @@ class _Text:
             ("What became of every change", self._account()),
             ("What needs eyes", self._eyes()),
             ("What upstream changed", self._upstream()),
+            ("What people made for an older release", self._people()),
             ("Testing checklist", self._checklist()),
             ("How to resolve it", self._resolving()),
             ("How to review it", self._reviewing()),
@@ -433,6 +454,25 @@ class _Text:
             for area in areas
         ]
         yield from self._table(["area", "files", "lines"], rows, "areas")
+
+    def _people(self) -> Iterator[str]:
+        people = self.sync.people
+        if not people:
+            return
+        rows = [[cell(p.branch), plain(p.what), "yes" if p.carried else "**no**"] for p in people]
+        yield from self._table(["branch", "what", "in this one"], rows, "things")
+        if missing := [piece for piece in people if not piece.carried]:
+            yield ""
+            yield (
+                "An older pull request stays open until what people made there is here, or until "
+                "somebody closes it: that refuses what is missing. To bring a commit here, on this "
+                "branch:"
+            )
+            yield ""
+            yield from block(
+                [f"git cherry-pick {p.commit}" for p in missing if p.commit]
+                or ["# resolve the file as it was resolved there"]
+            )
 
     def _checklist(self) -> Iterator[str]:
         sync, commands = self.sync, self.policy.commands

@@ -11,6 +11,7 @@ from . import pull_request
 from .work import Work
 
 PUSHED_BEFORE = Condition("if an earlier run, on another machine perhaps, has pushed one")
+OTHERS_PUSHED = Condition("if the clone does not have them")
 GENERATE = Condition("if the policy names commands for it, without `--no-tests`")
 INSTALL = Condition("without `--no-tests`")
 TEST = Condition("without `--no-tests`")
@@ -35,6 +36,13 @@ FETCH_UPGRADE = (
         "{origin}",
         "+refs/heads/{sync}:refs/remotes/{origin}/{sync}",
         PUSHED_BEFORE,
+    ),
+    branches.fetch(
+        "others",
+        "Get what people did in syncs of other releases.",
+        "{origin}",
+        "+refs/heads/{syncs}:refs/remotes/{origin}/{syncs}",
+        OTHERS_PUSHED,
     ),
     branches.fetch_tag("tag", "Get the release, and no other tag.", "{upstream}"),
 )

@@ -12,14 +12,15 @@ from pathlib import Path
 
 from ..audit import review, verify
 from ..audit.verify import Verification
-from ..fork import records, releases, version_files
+from ..fork import records, releases, tags, version_files
 from ..fork.fork import Fork
 from ..fork.policy import Kind, Take
 from ..fork.records import Drop
 from ..fork.session import Session
 from ..fork.tags import Tag, conventional
-from ..merge import authorship, conflicts
+from ..merge import authorship, conflicts, earlier
 from ..merge.decisions import Decision
+from ..merge.earlier import Piece
 from ..merge.resolve import Resolution, Words, decide, resolve, show
 from ..run import files, git
 from ..run.errors import Paused, Refused
@@ -222,6 +223,17 @@ class Sync:
     def decisions(self) -> tuple[Decision, ...]:
         """One for each conflict."""
         return self._work.decisions(self.ours)
+
+    @cached_property
+    def people(self) -> list[Piece]:
+        """What people made on the sync branches of older releases that have not landed."""
+        policy = self._fork.policy
+        found: list[Piece] = []
+        for sync in earlier.syncs(self._sh, self._fork, self.ours, self.theirs):
+            tag = tags.classify(policy.branches.tag_of(sync.branch) or "", policy.tags)
+            if tag and tag < self.tag:
+                found += earlier.pieces(self._sh, self._fork, sync, self.head)
+        return found
 
     @cached_property
     def unresolved(self) -> list[str]:

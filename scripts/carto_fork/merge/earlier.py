@@ -1,0 +1,164 @@
+"""What people did on the sync branches of other releases that have not landed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from ..fork import records
+from ..fork.fork import Fork
+from ..fork.records import Drop
+from ..run import git
+from ..run.errors import Refused
+from ..run.shell import Shell
+from ..run.text import lines_of, substantive
+from . import authorship, conflicts, decisions, hunks
+from .decisions import Knowledge
+from .hunks import Conflict, Memory
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A sync branch as origin has it.
+
+    head: its commit. merge: the commit that merged its release; ours, theirs: the two sides of it.
+    """
+
+    branch: str
+    head: str
+    merge: str
+    ours: str
+    theirs: str
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Something that people made on a sync branch: a commit, or the resolution of a conflict.
+
+    what: for people. commit: its name, "" for a resolution. carried: whether another branch has it.
+    """
+
+    branch: str
+    what: str
+    commit: str
+    carried: bool
+
+
+def syncs(sh: Shell, fork: Fork, ours: str, theirs: str) -> list[Earlier]:
+    """The sync branches of other releases on origin that neither side of a merge holds, as far as
+    they are known here."""
+    found = []
+    for branch in fork.published:
+        tag = fork.policy.branches.tag_of(branch)
+        commit = fork.refs.commits.get(f"refs/tags/{tag}", "")
+        head = fork.refs.commits[fork.tracking(fork.policy.remotes.origin, branch)]
+        if commit in ("", theirs) or git.is_ancestor(sh, fork.path, commit, ours):
+            continue
+        merge, base = git.merge_of(sh, fork.path, commit, head)
+        if merge:
+            found.append(Earlier(branch, head, merge, base, commit))
+    return found
+
+
+def learn(
+    sh: Shell, fork: Fork, found: Sequence[Earlier], paths: Collection[str], memory: Memory
+) -> None:
+    """Remember what people made of the conflicts in some files on sync branches."""
+    for sync in found:
+        for conflict in _conflicts(sh, fork, sync):
+            if conflict.path in paths and conflict.text is not None:
+                result = git.show(sh, fork.path, sync.head, conflict.path)
+                if result is not None and not hunks.has_markers(result):
+                    memory.learn(conflict.path, conflict.text, result, sync.branch)
+
+
+def _conflicts(sh: Shell, fork: Fork, sync: Earlier) -> Sequence[Conflict]:
+    """The conflicts that the merge of a sync branch stopped with."""
+    key = ("conflicts", fork.path, sync.ours, sync.theirs)
+    return sh.once(key, lambda: conflicts.foresee(sh, fork.path, *key[2:]).conflicts)
+
+
+def drops(sh: Shell, fork: Fork, found: Sequence[Earlier]) -> list[Drop]:
+    """What people let go on sync branches, whatever the release."""
+    said: dict[Drop, None] = {}
+    for sync in found:
+        commits = (sync.head, sync.ours, sync.theirs)
+        texts = (git.show(sh, fork.path, commit, records.DROPS_FILE) for commit in commits)
+        with suppress(Refused):  # whoever finishes that one has to correct it
+            said |= dict.fromkeys(drop for drop in records.peoples_drops(*texts) if not drop.tag)
+    return list(said)
+
+
+def pieces(sh: Shell, fork: Fork, sync: Earlier, new: str) -> Iterator[Piece]:
+    """What people made on a sync branch, and whether a commit of another one has it too."""
+    for conflict in _left(sh, fork, sync):
+        path, after = conflict.path, git.show(sh, fork.path, sync.head, conflict.path)
+        segments = hunks.parse(conflict.text or "") or []
+        if after is None or hunks.has_markers(after) or not segments:
+            continue
+        plain = "".join(segment for segment in segments if isinstance(segment, str))
+        shown = [segment for segment in segments if isinstance(segment, hunks.Hunk)]
+        contested = {line for s in shown for line in (*s.ours, *(s.base or ()), *s.theirs)}
+        made = {*lines_of(after)} - {*lines_of(plain)}
+        carried = _has(sh, fork, sync, new, path, made, contested)
+        yield Piece(sync.branch, f"the resolution of {path}", "", carried)
+    question = "log --no-merges --no-show-signature --format=%H%x00%an%x00%s"
+    question += " {among} --not {known} --"
+    among = f"{sync.merge}..{sync.head}"
+    known = [commit for commit in (fork.production_commit, sync.theirs, new) if commit]
+    listed = git.ask(sh, fork.path, question, "commits", among=among, known=known)
+    for line in listed.out.splitlines():
+        name, author, subject = line.split("\0", 2)
+        if not _is_a_steps(fork, subject):
+            carried = _is_carried(sh, fork, sync, name, new)
+            yield Piece(sync.branch, f"{name[:10]} {subject} ({author})", name, carried)
+
+
+def _left(sh: Shell, fork: Fork, sync: Earlier) -> list[Conflict]:
+    """The conflicts of a sync branch that nothing but a person decides."""
+    found = _conflicts(sh, fork, sync)
+    own = authorship.of_fork(sh, fork, sync.ours, sync.theirs)
+    textual = (path for one in found if one.texts for path in (one.path, *one.names))
+    let_go = records.read_drops(git.show(sh, fork.path, sync.ours, records.DROPS_FILE))
+    known = Knowledge(fork.policy, authorship.about(own, textual), let_go)
+    return [d.conflict for d in decisions.decide(found, known) if d.left]
+
+
+def _is_a_steps(fork: Fork, subject: str) -> bool:
+    """Whether a commit is one that every sync has, or one of a person's resolutions."""
+    messages = [
+        fork.policy.messages.version,
+        records.PIN_MESSAGE,
+        "chore: generate files anew for {tag}",
+        "resolve: conflicts from the upstream sync to {tag}",
+    ]
+    patterns = (re.sub(r"\\{(version|tag)\\}", r"\\S+", re.escape(m)) for m in messages)
+    return any(re.fullmatch(pattern, subject) for pattern in patterns)
+
+
+def _is_carried(sh: Shell, fork: Fork, sync: Earlier, commit: str, new: str) -> bool:
+    """Whether another branch has what is left of a commit's changes."""
+    for path in git.differing(sh, fork.path, f"{commit}^", commit):
+        texts = (git.show(sh, fork.path, c, path) for c in (f"{commit}^", commit))
+        before, after = (set(lines_of(text or "")) for text in texts)
+        if not _has(sh, fork, sync, new, path, after - before, before - after):
+            return False
+    return True
+
+
+def _has(
+    sh: Shell, fork: Fork, sync: Earlier, new: str, path: str, added: set[str], contested: set[str]
+) -> bool:
+    """Whether a file of another branch has the lines that were added and are still there, and none
+    of those that are gone; the files are the same, or both are gone."""
+    trees = [git.tree(sh, fork.path, commit) for commit in (sync.head, new)]
+    if trees[0].get(path) == trees[1].get(path):
+        return True
+    texts = (git.show(sh, fork.path, commit, path) for commit in (sync.head, new))
+    there, here = ({line.strip() for line in lines_of(text or "")} for text in texts)
+    wanted = {line.strip() for line in added} & there
+    gone = {line.strip() for line in contested if substantive(line)} - there
+    telling = any(map(substantive, wanted)) or gone
+    return bool(telling) and wanted <= here and gone.isdisjoint(here)
