@@ -301,6 +301,7 @@ def _upgrade_values(policy: Policy) -> dict[str, str]:
         "repo": named["clone"],
         "checkout": named["clone"],
         "sync": policy.branches.sync_for(tag),
+        "syncs": policy.branches.sync_for("*"),
         "place": f"../{named['work']}",
         "start": f"{policy.remotes.origin.name}/{production}",
         "base": f"{policy.remotes.origin.name}/{production}",
