@@ -648,7 +648,7 @@ def unmerged(world: World) -> list[str]:
 def still_paused(world: World, done: Done, count: int, *, there: bool = False) -> None:
     """`resolve-conflicts` has left so many conflicts. there: it was run in the work tree."""
     conflicts = "1 conflict needs" if count == 1 else f"{count} conflicts need"
-    then = f"then invoke upgrade-carto --repo . --tag {STABLE}"
+    then = f"then invoke upgrade-carto --repo . --tag {STABLE} --no-tests"
     said = message(
         f"{conflicts} a person.",
         f"resolve in {PAUSED_WORK}, `git add` each file, {then}",
@@ -916,7 +916,7 @@ def test_a_forecast_is_printed_as_a_table(world: World) -> None:
         "     1 same content\n"
         "  yours: Dockerfile\n"
         f"  yours: {LAYOUT}\n"
-        "Next: invoke upgrade-carto --tag v1.77.2-stable\n"
+        "Next: invoke upgrade-carto --tag v1.77.2-stable --no-tests\n"
     )
     assert (everything(world), world.git("for-each-ref")) == before
 
@@ -1337,7 +1337,7 @@ def test_a_forecast_shows_conflicts_with_and_without_healing(squashed: World) ->
         "     1 removed stays removed\n"
         "  yours: Dockerfile\n"
         f"  yours: {LAYOUT}\n"
-        "Next: invoke upgrade-carto --tag v1.77.2-stable\n"
+        "Next: invoke upgrade-carto --tag v1.77.2-stable --no-tests\n"
     )
     (told,) = json.loads(squashed.run("forecast --json").out)["forecasts"]
     assert (told["ancestry_lost_in"], told["conflicts_unhealed"]) == (sync, 21)

@@ -25,8 +25,8 @@ FINISH = f"resolve-conflicts --pr 1 {WORDS}"
 
 # Every command of git's and gh's that writes, in order. A test holds both lists.
 SYNC_WRITES = (
-    *("fetch", "branch", "worktree add", "merge", "update-index", "checkout", "checkout", "add"),
-    *("rm", "commit", "add", "commit", "push", "worktree remove"),
+    *("fetch", "branch", "worktree add", "merge", "checkout", "checkout", "add"),
+    *("rm", "checkout", "commit", "add", "commit", "push", "worktree remove"),
     *("gh label create",) * 4,
     "gh pr create",
 )
@@ -35,7 +35,7 @@ FINISH_WRITES = (
     *("gh pr edit", "worktree remove"),
 )
 # Before, they are those of any upgrade, which is killed at each of them in its own tests.
-LEAVING = SYNC_WRITES.index("rm") + 2
+LEAVING = SYNC_WRITES.index("commit") + 1
 
 # What befalls a command; see `world.snag`.
 BEFORE = "kill -KILL $PPID $$"
