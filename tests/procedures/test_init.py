@@ -63,7 +63,6 @@ def test_the_policy_of_a_node_project_is_guessed(panel: World) -> None:
     assert [rule.name for rule in found.rules] == [
         "files of the fork",
         "removed stays removed",
-        "workflows",
         "generated: lockfiles",
         "version",
     ]

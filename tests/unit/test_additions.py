@@ -74,6 +74,7 @@ def test_blank_lines_between_two_additions_are_not_added_up() -> None:
         ("a.c", "} else if (a) {\n    a();\n", "} else if (b) {\n    b();\n", "", NESTED),
         ("a.py", "@cached\n", "def b():\n    return 1\n", "", NESTED),
         ("a.ts", "  a: 1\n", "  b: 2\n", "const x = {\n  c: 3,\n", NESTED),
+        ("Dockerfile", "    npm || sleep 5; \\\n", "    npm \\\n", "RUN apk add \\\n", NESTED),
         # What is done, in an order.
         ("a.c", "    return 1;\n", "    b = 2;\n", FUNCTION, ORDERED),
         ("a.c", "    unlock(c);\n", "    free(d);\n", FUNCTION, ORDERED),

@@ -56,11 +56,6 @@ _RULES = {
         {"kinds": ["modify/delete"], "deleted_by": "fork"},
         "The fork deleted this file on purpose; upstream's change to it has no place to go.",
     ),
-    "workflows": (
-        "fork",
-        {"kinds": ["content", "add/add", "mode"]},
-        "The fork decides what runs on its own GitHub.",
-    ),
     "generated": ("upstream", _WHOLE, "Two builds cannot be mixed, so upstream's stays whole."),
     "version": ("version", _CONTENT, "The version comes from the upstream tag."),
     "additions of both": (
@@ -317,9 +312,7 @@ class _Survey:
         if off:
             paths = [f"/{path}" for path in sorted(off)]
             yield _rule("disabled stays disabled", paths, LIKELY, "their names")
-        usual = "what forks usually want"
-        yield _rule("removed stays removed", ["*"], LIKELY, usual)
-        yield _rule("workflows", [f"/{_WORKFLOWS}"], LIKELY, usual)
+        yield _rule("removed stays removed", ["*"], LIKELY, "what forks usually want")
         yield from self._generated()
         stated = list(self._version_files())
         if stated:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import takewhile
 
+from ..run.text import lines_of
+
 NESTED = "Both sides added lines at the same place, and one opens or closes a block there."
 ORDERED = "Both sides added lines at the same place, and their order may matter."
 RIVAL = "Both sides added the same name, number or requirement."
@@ -83,6 +85,9 @@ def _objection(
 ) -> str:
     """Why two additions cannot both stay; "" if they can. placed: the list is a sorted one."""
     holder, found = _holder(before, ours), NESTED
+    # In the middle of a command of several lines no line is one by itself.
+    if any(lines[-1].rstrip().endswith("\\") for lines in (lines_of(before), ours) if lines):
+        return found
     for one, other in _turned(ours, theirs, after):
         mine, upstreams = _items(path, holder, one), _items(path, holder, other)
         if not mine or not upstreams or _indent(one) != _indent(other):

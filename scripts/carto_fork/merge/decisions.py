@@ -379,10 +379,10 @@ def _by_evidence(
     if _is_upstreams(conflict, [*added, *removed], added, known):
         return hunk.theirs, _UNTOUCHED
     same = _same_but_space(conflict.path)
-    if same(base, hunk.ours):
-        return hunk.theirs, _SPACE
+    if same(base, hunk.ours) and "".join(hunk.theirs).strip():
+        return hunks.respaced(base, hunk.theirs, hunk.ours), _SPACE
     if same(base, hunk.theirs):
-        return hunk.ours, _SPACE
+        return hunks.respaced(base, hunk.ours, hunk.theirs), _SPACE
     if seen := known.memory.find(conflict.path, hunk):
         return seen.lines, _Reason("remembered", f"As in {seen.commit}.", Take.BOTH)
     return None

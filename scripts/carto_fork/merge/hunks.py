@@ -87,6 +87,22 @@ def join(segments: Sequence[Segment]) -> str:
     return "".join("".join(s.shown) if isinstance(s, Hunk) else s for s in segments)
 
 
+def respaced(base: Sequence[str], changed: Sequence[str], spaced: Sequence[str]) -> tuple[str, ...]:
+    """One side's lines with the indentation of the other, which changed nothing but white space; as
+    they are, if it cannot be seen which line is which.
+
+    base, changed, spaced: what both started from, and the two sides.
+    """
+    if not len(base) == len(changed) == len(spaced):
+        return tuple(changed)
+    return tuple(
+        other
+        if new.strip() == old.strip()
+        else other[: len(other) - len(other.lstrip())] + new.lstrip()
+        for old, new, other in zip(base, changed, spaced, strict=True)
+    )
+
+
 def paragraph(segments: Sequence[Segment], index: int) -> str:
     """A hunk with the lines around it, up to the next blank line on either side."""
     hunk = segments[index]
