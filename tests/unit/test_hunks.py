@@ -341,3 +341,44 @@ def test_joining_the_lines_of_any_text_gives_the_text(text: str) -> None:
     assert "".join(lines) == text
     assert all(line and "\n" not in line[:-1] for line in lines)
     assert all(line.endswith("\n") for line in lines[:-1])
+
+
+# --- Line ends -----------------------------------------------------------------------------------
+
+
+def numbered(end: str, **changed: str) -> str:
+    """Nine lines; some of them otherwise."""
+    return "".join(f"{changed.get(f'l{n}', f'line {n}')}{end}" for n in range(1, 10))
+
+
+@pytest.mark.parametrize(("before", "after"), [("\r\n", "\n"), ("\n", "\r\n")])
+def test_where_a_side_turned_the_line_ends_one_changed_line_is_one_line_of_conflict(
+    before: str, after: str
+) -> None:
+    base = numbered(before)
+    ours = numbered(before, l2="ours", l7="seven of ours", l9=f"line 9{before}more")
+    theirs = numbered(after, l4="theirs", l7="seven of theirs")
+    for one, other in ((ours, theirs), (theirs, ours)):
+        texts = hunks.Texts(base, one, other)
+        end = hunks.line_end(texts)
+        assert end == after
+        text = f"<<<<<<< a\n{one}||||||| b\n{base}=======\n{other}>>>>>>> c\n"
+        segments = hunks.parse(text)
+        assert segments
+        merged = hunks.with_line_end(segments, end)
+        left = [segment for segment in merged if isinstance(segment, hunks.Hunk)]
+        assert [(h.base, len(h.ours), len(h.theirs)) for h in left] == [((f"line 7{after}",), 1, 1)]
+        kept = "".join(segment for segment in merged if isinstance(segment, str))
+        assert kept == numbered(after, l2="ours", l4="theirs", l9=f"line 9{after}more").replace(
+            f"line 7{after}", ""
+        )
+        # A second run changes nothing.
+        again = hunks.with_line_end(hunks.parse(hunks.join(merged)) or [], end)
+        assert hunks.join(again) == hunks.join(merged)
+
+
+def test_line_ends_that_no_side_turned_stay_as_they_are() -> None:
+    crlf, lf = numbered("\r\n"), numbered("\n")
+    for sides in ((crlf, crlf, crlf), (lf, lf, lf), ("", crlf, lf), (lf, lf + "x\r\n", lf)):
+        assert hunks.line_end(hunks.Texts(*sides)) is None
+    assert hunks.line_end(hunks.Texts(crlf, lf, lf)) == "\n"

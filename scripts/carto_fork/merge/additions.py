@@ -279,7 +279,7 @@ def _kind(file: str, holder: str, code: Sequence[str]) -> tuple[_Kind, str]:
     if (file == "gemfile" or "requirements" in file) and single:
         return _Kind.MEMBER, _name(_REQUIREMENT.match(head), head).lower()
     if ("makefile" in file or file.endswith(".mk")) and (found := _TARGET.match(head)):
-        return _Kind.DEFINITION, found["name"]
+        return _Kind.DEFINITION, head if head.startswith(".PHONY") else found["name"]
     if file.endswith(_SETTINGS):
         found = re.match(r"[\w.-]+(?=\s*=|\s|$)", head) if single else None
         return (_Kind.MEMBER, found[0]) if found else (_Kind.STATEMENT, "")

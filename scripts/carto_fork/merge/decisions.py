@@ -92,6 +92,7 @@ _ABSORBED = _Reason("absorbed", "Upstream has the fork's change itself.", Take.U
 _SPACE = _Reason(
     "white space", "One side changed white space only; the other's text stays.", Take.BOTH
 )
+_ENDS = _Reason("line ends", "One side turned all line ends; they are as in its file.", Take.BOTH)
 _SAME_CONTENT = _Reason("same content", "Only the mode differs; the fork's stays.", Take.FORK)
 _APPENDED = _Reason("both added", "Both sides only added lines, and not the same ones.", Take.BOTH)
 _BLOCK = _Reason(
@@ -257,6 +258,9 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
     if segments is None or not any(isinstance(segment, hunks.Hunk) for segment in segments):
         why = "Its conflict markers do not add up."
         return _left(conflict, rule, why, f"edit {file}, then git add -- {path}")
+    end = hunks.line_end(conflict.texts) if conflict.texts else None
+    if end:
+        segments = hunks.with_line_end(segments, end)
     settled: list[hunks.Segment] = []
     became: list[tuple[tuple[str, ...], str] | None] = []
     reasons: list[Rule | _Reason] = []
@@ -281,7 +285,9 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
         if reason.take is not Take.VERSION:
             kept = {*lines, *(hunk.base or ())}
             dropped += sum(line not in kept for line in hunk.ours)
-    total = sum(isinstance(segment, hunks.Hunk) for segment in segments)
+    if end and not became:
+        reasons.append(_ENDS)
+    total = len(became) or 1
     let_go = any(reason.name == _DROPPED for reason in reasons)
     if (
         problems

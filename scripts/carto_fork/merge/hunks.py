@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -85,6 +86,83 @@ def _hunk(text: str, marks: Sequence[re.Match[str]]) -> Hunk:
 def join(segments: Sequence[Segment]) -> str:
     """The text again; hunks that are left keep their markers."""
     return "".join("".join(s.shown) if isinstance(s, Hunk) else s for s in segments)
+
+
+def line_end(texts: Texts) -> str | None:
+    """The line end to which a side turned a whole file; None if none did."""
+    base, *sides = (_usual_end(text) for text in (texts.base, texts.ours, texts.theirs))
+    return next((end for end in sides if base and end and end != base), None)
+
+
+def _usual_end(text: str) -> str:
+    """How most lines of a text end; "" if it has none."""
+    feeds = text.count("\n")
+    return ("\r\n" if 2 * text.count("\r\n") > feeds else "\n") if feeds else ""
+
+
+def with_line_end(segments: Sequence[Segment], end: str) -> list[Segment]:
+    """The segments with one line end everywhere, and no hunk for lines that differ in it alone."""
+    found: list[Segment] = []
+    for segment in segments:
+        if isinstance(segment, str):
+            found.append(_with_end(segment, end))
+        elif segment.base is None:
+            found.append(segment)
+        else:
+            found += _merged(segment, end)
+    return found
+
+
+def _with_end(text: str, end: str) -> str:
+    return text.replace("\r\n", "\n").replace("\n", end)
+
+
+def _merged(hunk: Hunk, end: str) -> Iterator[Segment]:
+    """A hunk merged once more, line by line, with the same line end on all sides."""
+    base, ours, theirs = (
+        lines_of(_with_end("".join(lines), end))
+        for lines in (hunk.base or (), hunk.ours, hunk.theirs)
+    )
+    start = [0, 0, 0]
+    for stop, after in _common(base, ours, theirs):
+        old, mine, other = (
+            tuple(lines[a:b]) for lines, a, b in zip((base, ours, theirs), start, stop, strict=True)
+        )
+        if mine == other or other == old:
+            yield "".join(mine)
+        elif mine == old:
+            yield "".join(other)
+        else:
+            opening, *_, closing = hunk.shown
+            marks = (
+                next((x for x in hunk.shown if x.startswith(_BASE)), f"{_BASE}\n"),
+                f"{_MIDDLE}\n",
+            )
+            shown = (opening, *mine, marks[0], *old, marks[1], *other, closing)
+            yield Hunk(mine, old, other, hunk.before, shown)
+        yield "".join(base[stop[0] : after[0]])
+        start = after
+
+
+def _common(
+    base: Sequence[str], ours: Sequence[str], theirs: Sequence[str]
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Where runs of lines that all three have begin and end, as places in each; at last the end."""
+    places = []
+    for side in (ours, theirs):
+        matcher = difflib.SequenceMatcher(None, base, side, autojunk=False)
+        blocks = matcher.get_matching_blocks()
+        places.append({b.a + i: b.b + i for b in blocks for i in range(b.size)})
+    same = [i for i in range(len(base)) if i in places[0] and i in places[1]]
+    runs: list[tuple[list[int], list[int]]] = []
+    for i in same:
+        here = [i, places[0][i], places[1][i]]
+        if runs and runs[-1][1] == here:
+            runs[-1] = runs[-1][0], [x + 1 for x in here]
+        else:
+            runs.append((here, [x + 1 for x in here]))
+    ends = [len(base), len(ours), len(theirs)]
+    return iter([*runs, (ends, ends)])
 
 
 def respaced(base: Sequence[str], changed: Sequence[str], spaced: Sequence[str]) -> tuple[str, ...]:

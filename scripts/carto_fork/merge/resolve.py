@@ -426,7 +426,7 @@ def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str
         _git(sh, work, f"checkout {option}", kept[side])
     staged = kept[Side.FORK] + kept[Side.UPSTREAM]
     for decision in resolution.decisions:
-        if decision.text is not None and decision.settled:
+        if decision.text is not None:
             _write(sh, work, decision)
         if decision.text is not None and not decision.left:
             staged.append(decision.conflict.path)
