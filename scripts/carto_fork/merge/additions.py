@@ -68,11 +68,20 @@ def together(
     return why or placed or _spaced(ours, theirs)
 
 
-def compatible(
-    path: str, before: str, ours: Sequence[str], theirs: Sequence[str], after: str
-) -> bool:
-    """Whether one addition can follow the other, if somebody says that their order is free."""
-    return _objection(path, before, ours, theirs, after) in ("", ORDERED)
+def joined(
+    path: str, before: str, ours: tuple[str, ...], theirs: tuple[str, ...], after: str
+) -> tuple[str, ...] | None:
+    """The lines of two additions whose order is free, as somebody says; what both begin or end with
+    is there once. None if one cannot follow the other all the same."""
+    start = _alike(ours, theirs)
+    end = _alike(ours[start:][::-1], theirs[start:][::-1])
+    mine, upstreams = ours[start : len(ours) - end], theirs[start : len(theirs) - end]
+    same, last = ours[:start], ours[len(ours) - end :]
+    if mine and upstreams:
+        around = before + "".join(same), "".join(last) + after
+        if _objection(path, around[0], mine, upstreams, around[1]) not in ("", ORDERED):
+            return None
+    return (*same, *mine, *upstreams, *last)
 
 
 def _objection(
@@ -480,14 +489,6 @@ def _spaced(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, ...]:
     ):
         gap = one[:0]  # a few lines each, such as imports, with a blank line behind them
     return (*above, *gap, *other[first:])
-
-
-def joined(ours: tuple[str, ...], theirs: tuple[str, ...]) -> tuple[str, ...]:
-    """The lines of both sides, the fork's first; what both begin or end with is there once."""
-    start = _alike(ours, theirs)
-    rest, other = ours[start:], theirs[start:]
-    end = _alike(rest[::-1], other[::-1])
-    return (*ours[:start], *rest[: len(rest) - end], *other)
 
 
 def _alike(one: Sequence[str], other: Sequence[str]) -> int:

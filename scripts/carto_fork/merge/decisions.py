@@ -353,14 +353,9 @@ def _settle(
     before, after = ("".join(x for x in part if isinstance(x, str)) for part in around)
     if rule and take is Take.BOTH:
         # Where the base is empty, both sides only added lines.
-        clear = hunk.base == () and additions.compatible(
-            conflict.path, before, hunk.ours, hunk.theirs, after
-        )
-        return (
-            (additions.joined(hunk.ours, hunk.theirs), rule)
-            if clear
-            else "Both sides changed the same lines."
-        )
+        added = hunk.base == ()
+        lines = added and additions.joined(conflict.path, before, hunk.ours, hunk.theirs, after)
+        return (lines, rule) if lines else "Both sides changed the same lines."
     if known.own is None:
         return "No rule fits."
     if not _both_only_added(conflict, hunk):
