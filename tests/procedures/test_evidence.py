@@ -151,7 +151,7 @@ LOST_STORE = (
 )
 
 
-def accounted(lost: str, others: str = "2 absorbed, 13 dropped on purpose") -> str:
+def accounted(lost: str, others: str = "2 absorbed, 15 dropped on purpose") -> str:
     """The last line of an account of the merge of v1.76.5."""
     return (
         f"45 files of the fork's and 37 of upstream's accounted for: {lost} lost, 0 to\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -228,6 +229,7 @@ def test_status_as_json(world: World) -> None:
     assert json.loads(done.out) == {
         "checked_out": "carto/main",
         "contained": "v1.75.2-stable",
+        "moved": [],
         "in_progress": [],
         "local": [0, 0],
         "mirror": None,
@@ -274,7 +276,7 @@ def test_status_asks_git_fewer_than_twenty_times(world: World) -> None:
             TAG,
             0,
             f"prepared in {WORK}",
-            f"invoke upgrade-carto --tag {TAG}",
+            f"invoke upgrade-carto --tag {TAG} --no-tests",
             id="prepared",
         ),
         pytest.param(
@@ -822,6 +824,10 @@ def commit(world: World, path: str, text: str) -> None:
     world.git("commit --quiet --message 'a change'", repo=world.work(TAG))
 
 
+LOCK_FILE = "lock file: poetry.lock lacks hiredis, which pyproject.toml names; this makes it anew: poetry lock"
+"""What is to look at in each upgrade here: upstream's lock file lacks what the fork needs."""
+
+
 def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
     """Verify the work tree: it finds exactly this, in text and as JSON, and changes nothing."""
     before = world.everything()
@@ -830,8 +836,9 @@ def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
     if not findings:
         assert (done.code, done.err) == (0, "")
         assert done.out == (
+            f"{textwrap.fill(LOCK_FILE, 79, subsequent_indent='  ')}\n"
             "45 files of the fork's and 37 of upstream's accounted for: 0 changes lost, 0 to\n"
-            "  look at, 2 absorbed, 13 dropped on purpose.\n"
+            "  look at, 2 absorbed, 15 dropped on purpose.\n"
             f"Nothing is lost and nothing left over in the merge of {tag}.\n"
         )
         return
@@ -841,7 +848,8 @@ def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
     said = message(f"the merge of {tag} is not right:{listed}", then, title="Check failed")
     assert (done.err, done.code) == (said, 4)
     data = json.loads(world.run(f"{line} --json").out)
-    assert [f"{found['check']}: {found['what']}" for found in data["findings"]] == list(findings)
+    found = [f"{found['check']}: {found['what']}" for found in data["findings"]]
+    assert [finding for finding in found if finding != LOCK_FILE] == list(findings)
     assert (data["passed"], data["lost"]) == (False, [])
     assert world.everything() == before
 

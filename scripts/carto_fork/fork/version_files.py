@@ -106,7 +106,8 @@ def spelled(version: str, before: str) -> str:
     if not old or not new or old[1].lower() not in ("", "v"):
         return version
     models, numbers = old[2].split("."), new[2].split(".")
-    numbers += ["0"] * (len(models) - len(numbers))
+    # A fork may count on with a fourth number; three are what tools want.
+    numbers += ["0"] * (min(len(models), 3) - len(numbers))
     if any(model.startswith("0") and model != "0" for model in models):
         widths = [len(model) for model in models] + [0] * len(numbers)
         numbers = [number.zfill(width) for number, width in zip(numbers, widths, strict=False)]
