@@ -824,7 +824,10 @@ def commit(world: World, path: str, text: str) -> None:
     world.git("commit --quiet --message 'a change'", repo=world.work(TAG))
 
 
-LOCK_FILE = "lock file: poetry.lock lacks hiredis, which pyproject.toml names; this makes it anew: poetry lock"
+LOCK_FILE = (
+    "lock file: poetry.lock lacks hiredis, which pyproject.toml names; "
+    "this makes it anew: poetry lock"
+)
 """What is to look at in each upgrade here: upstream's lock file lacks what the fork needs."""
 
 
