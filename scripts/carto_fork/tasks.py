@@ -122,7 +122,11 @@ def upgrade_carto(
     from .upgrade import upgrade
     from .upgrade.plan import Options
 
-    upgrade.upgrade(s, Options(tag, direct, push, tests, heal, unhealed, pr), abort)
+    options = Options(tag, direct, push, tests, heal, unhealed, pr)
+    if abort:
+        upgrade.give_up(s, options)
+    else:
+        upgrade.say(s, upgrade.run(s, options), options)
 
 
 @task(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -143,8 +144,12 @@ def test_options_are_rendered_as_a_task_command_line(
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_any_option_value_is_quoted_as_one_word(value: str) -> None:
+    """A shell takes it for what it is; a control character does not reach the terminal raw."""
     line = session.command("python3 -m invoke", "status", repo=value, json=True)
-    assert shlex.split(line) == ["python3", "-m", "invoke", "status", "--repo", value, "--json"]
+    assert line.isprintable()
+    words = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True).stdout
+    expected = ["python3", "-m", "invoke", "status", "--repo", value, "--json"]
+    assert words.decode().split("\0")[:-1] == expected
 
 
 # --- From any directory --------------------------------------------------------------------------

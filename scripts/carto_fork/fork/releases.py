@@ -199,9 +199,10 @@ def _require_unmoved(sh: Shell, fork: Fork, name: str, there: str) -> None:
 
 
 def require_as_merged(sh: Shell, fork: Fork, base: str, name: str, now: str) -> None:
-    """Raises Refused if a commit of the production branch contains a tag as another commit than
-    it is now."""
-    if (was := merged(sh, fork, base, fork.refs).get(name, now)) != now:
+    """Raises Refused if a tag was recorded as merged at a commit of the production branch, and is
+    another commit now."""
+    recorded = merged(sh, fork, base, Refs({}, {}))  # a tag that is here may have been moved here
+    if (was := recorded.get(name, now)) != now:
         at, remote = git.at(fork.path), fork.policy.remotes.upstream.name
         raise Refused(
             f"{fork.policy.branches.production} contains {name} as it was when it was merged, "

@@ -380,7 +380,7 @@ def changes(
     wanted = list(dict.fromkeys((old or empty, new or empty) for old, new in pairs if old != new))
     if not wanted:
         return {}
-    one, other = (git.make_tree(sh, repo, (pair[i] for pair in wanted)) for i in (0, 1))
+    one, other = git.make_trees(sh, repo, *zip(*wanted, strict=True))
     words = ["git", "-C", str(repo), "diff-tree", "-r", "-p", "-U0", "--no-renames"]
     words += ["--full-index", "--no-color", "--no-ext-diff", "--no-textconv"]
     words += ["--inter-hunk-context=0", "--diff-algorithm=histogram", one, other]

@@ -288,7 +288,7 @@ Tree = Mapping[str, tuple[str, str]]
 def tree(sh: Shell, repo: Path, commit: str) -> Tree:
     """All files of a commit or tree. What is named by its object's name is read once."""
     if re.fullmatch(r"[0-9a-f]{40,64}", commit):
-        return sh.once(("tree", repo, commit), lambda: _tree(sh, repo, commit))
+        return sh.once(("tree", commit), lambda: _tree(sh, repo, commit))
     return _tree(sh, repo, commit)
 
 
@@ -356,14 +356,18 @@ def empty_blob(sh: Shell, repo: Path) -> str:
 
 def empty_tree(sh: Shell, repo: Path) -> str:
     """The object name of a tree with nothing in it, which is then here."""
-    return make_tree(sh, repo, ())
+    return checked(sh.read(["git", "-C", str(repo), "mktree"], feed=()), "empty tree").line
 
 
-def make_tree(sh: Shell, repo: Path, blobs: Iterable[str]) -> str:
-    """A tree of numbered files. It lies in the object store alone, for comparing many at once."""
-    lines = (f"100644 blob {name}\t{number:07}" for number, name in enumerate(blobs))
-    answer = sh.read(["git", "-C", str(repo), "mktree", "--missing"], feed=lines)
-    return checked(answer, "tree").line
+def make_trees(sh: Shell, repo: Path, *trees: Iterable[str]) -> list[str]:
+    """Trees of numbered files, of the blobs that are named, at least one in each. They lie in the
+    object store alone, for comparing many files at once."""
+    lines: list[str] = []
+    for blobs in trees:
+        lines += (f"100644 blob {name}\t{number:07}" for number, name in enumerate(blobs))
+        lines.append("")
+    answer = sh.read(["git", "-C", str(repo), "mktree", "--missing", "--batch"], feed=lines)
+    return checked(answer, "trees").out.split()
 
 
 def differing(sh: Shell, repo: Path, one: str, other: str) -> list[str]:

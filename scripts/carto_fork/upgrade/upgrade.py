@@ -34,12 +34,8 @@ class Run:
     work: Work
 
 
-def upgrade(s: Session, options: Options, abort: bool) -> None:
-    """Upgrade and say what came of it, or give an upgrade up."""
-    if abort:
-        _give_up(s, options)
-        return
-    ended = run(s, options)
+def say(s: Session, ended: Run, options: Options) -> None:
+    """Say what came of an upgrade."""
     result = _result(s.sh, ended, options)
     if s.json:
         s.print_json(result)
@@ -68,11 +64,12 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
             if held:
                 _put_in_order(s, fork, held, release.tag.name, release.commit)
                 fork = _with_what_arrived(s, fork, release)
-                plan.remember(fork, release.tag.name, options)
             ready = plan.prepare(s.sh, fork, release, options)
         except Refused as refusal:
             refusal.untouched = fetch.untouched
             raise
+        if held:
+            plan.remember(fork, release.tag.name, options)
         ready = replace(ready, plan=_with_drop(s, ready))
         work = Work(
             s,
@@ -179,7 +176,7 @@ def _put_in_order(s: Session, fork: Fork, held: Journal, tag: str, commit: str) 
         )
 
 
-def _give_up(s: Session, options: Options) -> None:
+def give_up(s: Session, options: Options) -> None:
     """Remove what an upgrade has made here."""
     fork = s.open_fork(whatever_policy=True)
     with s.locked(fork.repository) as held:
