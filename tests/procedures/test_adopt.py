@@ -71,7 +71,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         "  .github/workflows/carto_release.yaml       changed by the team\n"
         "  .github/workflows/carto_ghcr_deploy.yaml   changed by the team\n"
         "  carto.mk                                   new, 39 lines\n"
-        "  carto_tasks.py                             new, 15 lines\n"
+        "  carto_tasks.py                             new, 16 lines\n"
         "  .github/carto-fork.txt                     new, 2 lines\n"
         "  .github/carto-fork-dependencies.txt        new, 585 lines\n"
         "  CARTO_CLAUDE.md                            changed by the team\n"

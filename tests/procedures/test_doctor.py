@@ -183,8 +183,8 @@ def test_the_report_shows_each_finding_with_cause_and_fix(world: World) -> None:
         "    gh, GitHub's command line program, is not installed.\n"
         "    why:  Upgrades are published without a pull request; releases need it.\n"
         "    then: install it: https://cli.github.com\n"
-        "9 checks found nothing: head, clone, git, leftovers, hook, policy, tags,\n"
-        "  version, docker.\n"
+        "10 checks found nothing: head, clone, git, leftovers, hook, policy, tags,\n"
+        "  version, docker, program.\n"
         "not checked: conflicts, ancestry, drift, prisma (the remote `upstream` is\n"
         "  missing: `setup`, or: git -C . remote add upstream\n"
         "  https://github.com/BerriAI/litellm.git).\n"
@@ -530,7 +530,7 @@ def test_a_version_that_hides_a_release_is_reported(world: World) -> None:
     assert finding["what"] == (
         f"{STABLE} is not detected: carto/main states 1.77.2 and contains v1.75.2-stable."
     )
-    assert one(world, "version", "look")["then"] == "invoke heal --check"
+    assert one(world, "version", "look")["then"].startswith("invoke heal --check; if nothing is ")
     land_it(world, finding["then"].partition(": ")[2])
     assert found(world, "detection") == []
     assert found(world, "version") == []

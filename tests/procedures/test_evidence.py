@@ -151,6 +151,11 @@ LOST_STORE = (
 )
 
 
+LACKS = "poetry.lock lacks hiredis, which pyproject.toml names; this makes it anew: poetry lock"
+LOCK_FILE = f"lock file: {LACKS}\n"
+"""What is to look at in every account here: upstream's lock file lacks what the fork needs."""
+
+
 def accounted(lost: str, others: str = "2 absorbed, 15 dropped on purpose") -> str:
     """The last line of an account of the merge of v1.76.5."""
     return (
@@ -164,7 +169,7 @@ def test_a_merge_is_accounted_for_as_text(prepared: World) -> None:
     done = prepared.run(MERGE)
     assert (done.code, done.err) == (0, "")
     nothing = "Nothing is lost and nothing left over in the merge.\n"
-    assert done.out == accounted("0 changes") + nothing
+    assert done.out == LOCK_FILE + accounted("0 changes") + nothing
     assert everything(prepared) == before
 
 
@@ -176,6 +181,8 @@ def test_a_merge_is_accounted_for_as_json(prepared: World) -> None:
     dropped, absorbed = "dropped on purpose", "absorbed"
     assert fates == {
         ("fork", ROUTER, dropped),
+        ("fork", "litellm/proxy/_experimental/out/", dropped),
+        ("fork", "poetry.lock", dropped),
         ("fork", "pyproject.toml", dropped),
         ("fork", "tests/fixtures/prices.json", dropped),
         ("fork", "tests/fixtures/vendored-spec", dropped),
@@ -196,7 +203,9 @@ def test_a_merge_is_accounted_for_as_json(prepared: World) -> None:
         "result": result,
         "passed": True,
         "healed": None,
-        "findings": [],
+        "findings": [
+            {"check": "lock file", "what": LACKS, "path": "poetry.lock", "certain": False}
+        ],
         "lost": [],
         "look_at": [],
         "fork_files": 45,
@@ -216,7 +225,8 @@ def test_what_a_merge_lost_is_shown(prepared: World, path: str, text: str, entry
     changed(prepared, {path: (text, "")})
     before = everything(prepared)
     done = prepared.run(MERGE)
-    assert done.out == "lost:\n" + entry.replace("{by}", by[:10]) + accounted("1 change")
+    lost = "lost:\n" + entry.replace("{by}", by[:10]) + accounted("1 change")
+    assert done.out == LOCK_FILE + lost
     owner = "the fork's" if path == ROUTER else "upstream's"
     said = message(
         f"the merge is not right:\n  lost: 1 change of {owner} in {path}",
@@ -240,7 +250,8 @@ def test_verify_lists_lost_changes_as_json(prepared: World) -> None:
     done = prepared.run(f"{MERGE} --json")
     assert done.code == 4
     data = json.loads(done.out)
-    assert (data["passed"], data["findings"], data["look_at"]) == (False, [], [])
+    assert [finding["what"] for finding in data["findings"]] == [LACKS]
+    assert (data["passed"], data["look_at"]) == (False, [])
     common = {"fate": "lost", "what": "lines", "back_again": [], "reason": ""}
     assert data["lost"] == [
         common
@@ -916,7 +927,7 @@ def test_a_forecast_is_printed_as_a_table(world: World) -> None:
         "     1 same content\n"
         "  yours: Dockerfile\n"
         f"  yours: {LAYOUT}\n"
-        "Next: invoke upgrade-carto --tag v1.77.2-stable --no-tests\n"
+        "Next: invoke upgrade-carto --tag v1.77.2-stable\n"
     )
     assert (everything(world), world.git("for-each-ref")) == before
 
@@ -1337,7 +1348,7 @@ def test_a_forecast_shows_conflicts_with_and_without_healing(squashed: World) ->
         "     1 removed stays removed\n"
         "  yours: Dockerfile\n"
         f"  yours: {LAYOUT}\n"
-        "Next: invoke upgrade-carto --tag v1.77.2-stable --no-tests\n"
+        "Next: invoke upgrade-carto --tag v1.77.2-stable\n"
     )
     (told,) = json.loads(squashed.run("forecast --json").out)["forecasts"]
     assert (told["ancestry_lost_in"], told["conflicts_unhealed"]) == (sync, 21)
@@ -1385,7 +1396,7 @@ def test_verify_passes_a_sync_that_landed_as_a_merge(merged: World) -> None:
     done = merged.run(f"verify --landed {TAG}")
     assert (done.code, done.err) == (0, "")
     nothing = f"Nothing is lost and nothing left over in the sync to {TAG}.\n"
-    assert done.out == accounted("0 changes") + nothing
+    assert done.out == LOCK_FILE + accounted("0 changes") + nothing
     assert everything(merged) == before
     merged.git("update-ref refs/remotes/origin/carto/main refs/remotes/origin/carto/main^")
     assert merged.run(f"verify --landed {TAG}").out.endswith(done.out)

@@ -279,7 +279,7 @@ def test_a_tag_that_is_merged_already_is_refused(world: World) -> None:
 def test_a_local_tag_that_differs_from_upstreams_is_refused(world: World) -> None:
     world.git(f"tag {TAG} carto/main")
     mine = world.git("rev-parse carto/main")[:10]
-    theirs = world.git(f"rev-parse {TAG}", repo=world.upstream)[:10]
+    theirs = world.git(f"rev-parse {TAG}^0", repo=world.upstream)[:10]
     what = f"your tag {TAG} is {mine}, upstream's is {theirs}: one of them was moved."
     then = f"find out which is right; to take upstream's: git -C . tag -d {TAG}"
     refused(world, message(what, then))
