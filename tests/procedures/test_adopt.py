@@ -332,6 +332,7 @@ def test_the_hook_checks_what_is_pushed(world: World) -> None:
     assert world.refs(world.origin) == before
 
 
+@pytest.mark.slow
 def test_a_merge_that_is_left_to_a_person_is_published_past_the_hook(
     world: World, github: GitHub
 ) -> None:
@@ -345,6 +346,7 @@ def test_a_merge_that_is_left_to_a_person_is_published_past_the_hook(
 # --- The fork with it ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_upgrade_keeps_the_adopted_files_whatever_upstream_does(world: World) -> None:
     """Upstream has files of the same names; the fork's stay as they are."""
     adopted(world)

@@ -283,6 +283,7 @@ def test_committed_conflict_markers_are_reported(world: World) -> None:
     assert found(world, "conflicts") == []
 
 
+@pytest.mark.slow
 def test_markers_on_a_sync_branch_are_reported_with_its_pull_request(
     world: World, origin: GitHub
 ) -> None:
@@ -645,6 +646,7 @@ def test_a_fork_release_of_a_newer_version_is_reported(world: World) -> None:
 # --- What merges left -------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_lost_ancestry_is_reported(world: World) -> None:
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
     assert done.code == 0, done.err
@@ -929,6 +931,7 @@ def test_migrations_are_not_checked_without_postgresql(
 # --- GitHub -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("idle", slow_but([False, True], True))
 def test_a_workflow_that_is_switched_off(world: World, origin: GitHub, idle: bool) -> None:
     def switch_off(repository: Repository) -> None:

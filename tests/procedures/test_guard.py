@@ -365,6 +365,7 @@ def test_a_push_to_production_is_checked_by_the_hook(world: World) -> None:
     assert world.refs(world.origin)[PRODUCTION] == world.git("rev-parse HEAD")
 
 
+@pytest.mark.slow
 def test_only_pushes_to_production_and_sync_branches_matter(world: World) -> None:
     feature(world, subject="odd")
     head, base = world.git("rev-parse HEAD origin/carto/main").split()

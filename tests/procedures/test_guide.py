@@ -50,6 +50,7 @@ def follow(world: World) -> Done:
 # --- The next command ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_next_leads_from_an_upstream_release_to_a_fork_release(
     world: World, github: GitHub
 ) -> None:
@@ -123,6 +124,7 @@ def test_a_pull_request_that_a_person_closed_is_left_alone(world: World, github:
     assert why.endswith("Pull request 2 for it was closed; this opens another one.")
 
 
+@pytest.mark.slow
 def test_next_leads_a_feature_branch_to_its_merge(world: World, github: GitHub) -> None:
     assert world.run("feature --name mine").code == 0
     assert following(world)[1] == "There is a newer stable release."
@@ -332,6 +334,7 @@ def test_next_suggests_doctor_for_a_wrong_version(world: World, github: GitHub) 
     assert "version is 1.75.2.1" in " ".join(follow(world).out.split())
 
 
+@pytest.mark.slow
 def test_next_leads_through_an_adoption(world: World, github: GitHub) -> None:
     """From a policy in the checkout to the fork that has all that it needs."""
     own = world.fork / policy.POLICY_FILE

@@ -236,6 +236,7 @@ def test_an_upgrade_continues_after_a_failed_commit_hook(world: World, template:
     usual_end(world, template)
 
 
+@pytest.mark.slow
 def test_failing_tests_on_the_merged_tree_stop_the_upgrade(tmp_path: Path) -> None:
     test = "tests/test_litellm/test_next.py"
     text = (
@@ -687,6 +688,7 @@ def test_an_upgrade_works_in_a_path_with_shell_syntax(template: Path, tmp_path: 
     assert not list(tmp_path.rglob("pwned"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", slow_but(["here", "there"], "there"))
 def test_pasted_dry_output_works_in_a_path_with_shell_syntax(tmp_path: Path, where: str) -> None:
     place = tmp_path / 'it\'s a "fork" $(touch pwned); touch pwned #'

@@ -172,6 +172,7 @@ def test_the_next_version_follows_from_the_commits_or_the_bump_option(
     assert f"{PAGE}/compare/{FIRST}...carto-v1.76.5-{version}" in text
 
 
+@pytest.mark.slow
 def test_a_breaking_change_raises_the_major_version_from_1_0_on(
     world: World, github: GitHub
 ) -> None:

@@ -356,6 +356,7 @@ LISTED = {
 }
 
 
+@pytest.mark.slow
 def test_pull_requests_are_listed_by_filter(hub: Hub) -> None:
     _four(hub)
     found = {
@@ -417,6 +418,7 @@ def test_pull_requests_are_listed_over_rest(hub: Hub) -> None:
     assert "HTTP 404" in hub.refused("api", f"{place}/9")
 
 
+@pytest.mark.slow
 def test_pull_requests_can_be_edited_and_commented_on(hub: Hub) -> None:
     hub.branch("one", {"one.txt": "1\n"})
     for name in ("sync", "urgent", "later"):
@@ -658,6 +660,7 @@ jobs: {}
 """
 
 
+@pytest.mark.slow
 def test_workflows_are_dispatched_and_their_runs_listed(hub: Hub) -> None:
     listing = ("run", "list", "--workflow", "probe.yml", "--limit", "5", "--json")
     hub.branch("carto/main", {WORKFLOW: PROBE})

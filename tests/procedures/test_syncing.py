@@ -72,6 +72,7 @@ def test_a_release_becomes_a_pull_request(world: World, github: GitHub) -> None:
     assert re.search(r"compare/v1\.75\.2[\w.-]*\.\.\.v1\.76\.5\)", body)
 
 
+@pytest.mark.slow
 def test_a_tag_that_is_on_no_commit_hides_no_release(world: World, github: GitHub) -> None:
     """Neither where it was never seen before, nor afterwards."""
     file = world.git("rev-parse main:pyproject.toml", repo=world.upstream)
@@ -94,6 +95,7 @@ def test_a_pull_request_is_opened_at_once(world: World, github: GitHub) -> None:
     assert re.findall(r"^(\d)/2 (\w+) ", done.out, re.MULTILINE) == [("1", "labels"), ("2", "open")]
 
 
+@pytest.mark.slow
 def test_a_pull_request_opened_with_the_workflow_token_carries_a_warning(
     world: World, github: GitHub
 ) -> None:
@@ -105,6 +107,7 @@ def test_a_pull_request_opened_with_the_workflow_token_carries_a_warning(
         assert "GitHub starts no workflow for what its own token did" in pull.body
 
 
+@pytest.mark.slow
 def test_the_install_check_stays_ticked_on_a_second_run(world: World, github: GitHub) -> None:
     """The work tree that it was installed in is gone by then."""
     for _ in range(2):
@@ -144,6 +147,7 @@ def test_undecided_conflicts_are_published_for_a_person(world: World, github: Gi
     assert not world.work(NEXT).exists()
 
 
+@pytest.mark.slow
 def test_a_newer_release_supersedes_an_older_one(world: World, github: GitHub) -> None:
     assert sync(world, f"--tag {TAG}").code == 0
     kept = world.git(f"rev-parse {SYNC}", repo=world.origin)
@@ -281,6 +285,7 @@ def test_an_invalid_pull_request_name_is_refused(world: World, github: GitHub, n
     assert done.err.startswith(f"Usage: {name!r} names no pull request.\n")
 
 
+@pytest.mark.slow
 def test_a_pull_request_that_a_person_closed_is_not_opened_again(
     world: World, github: GitHub
 ) -> None:
@@ -340,6 +345,7 @@ def test_a_github_refusal_is_reported_before_anything_changes(
     assert "gho_offline" not in done.err + done.out
 
 
+@pytest.mark.slow
 def test_an_upgrade_opens_its_pull_request_too(world: World, github: GitHub) -> None:
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
     assert done.code == 0, done.err
@@ -350,6 +356,7 @@ def test_an_upgrade_opens_its_pull_request_too(world: World, github: GitHub) -> 
     assert len(pulls(github)) == 1
 
 
+@pytest.mark.slow
 def test_an_upgrade_whose_pull_request_failed_says_what_finishes_it(
     world: World, github: GitHub
 ) -> None:

@@ -193,6 +193,7 @@ def carrying(carrying_template: Path, tmp_path: Path) -> World:
     return world
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "where", slow_but(["carto/main", "detached", "a feature branch"], "detached")
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from world import World, message, resolved_by_hand
 
 MERGED = "Merge exactly the tag"
@@ -57,6 +59,7 @@ def test_a_conflict_for_a_person_pauses_and_the_same_command_continues(world: Wo
     assert world.checkout() == before
 
 
+@pytest.mark.slow
 def test_taking_one_side_by_hand_stops_the_upgrade_until_the_loss_is_dropped(world: World) -> None:
     world.run(PAUSES)
     work, origin = world.work("v1.77.2-stable"), world.refs(world.origin)

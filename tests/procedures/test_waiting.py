@@ -184,6 +184,7 @@ def write_id(writes: tuple[str, ...]) -> Callable[[int], str]:
     return lambda at: f"{at}-{writes[at - 1].replace(' ', '-')}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "at",
     slow_but(range(LEAVING, len(SYNC_WRITES) + 1), len(SYNC_WRITES)),

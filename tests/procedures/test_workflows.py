@@ -37,6 +37,7 @@ def docker(actions: Actions) -> list[str]:
 # --- Release and images --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_release_workflow_makes_a_release_and_its_images(world: World, hub: GitHub) -> None:
     text = world.git(f"show {PRODUCTION}:pyproject.toml", repo=world.origin)
     files = {"pyproject.toml": text.replace("1.75.2.1", "1.75.2") + "\n"}
@@ -223,6 +224,7 @@ def test_a_manual_run_without_conflicts_opens_a_pull_request(
     assert set(authors.splitlines()) == {"github-actions[bot]"}
 
 
+@pytest.mark.slow
 def test_a_scheduled_run_reports_conflicts(world: World, hub: GitHub, slack: Webhook) -> None:
     tokens = {"CARTO_SYNC_TOKEN": "ghp_own", "SLACK_WEBHOOK_URL": slack.url}
     elsewhere = {"SLACK_WEBHOOK_URL": f"https://hooks.slack.com/services/{SECRET}"}
@@ -293,6 +295,7 @@ def test_an_unreachable_upstream_is_reported_as_a_failure(
     assert "failed" in told(slack) and "/actions/runs/99" in told(slack)
 
 
+@pytest.mark.slow
 def test_failing_upstream_tests_are_reported_with_the_pull_request(
     world: World, hub: GitHub, slack: Webhook
 ) -> None:

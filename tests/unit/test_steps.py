@@ -624,6 +624,7 @@ def _placeholders(step: Step) -> set[str]:
     return set(re.findall(r"\{(\w+)\}", " ".join(texts)))
 
 
+@pytest.mark.slow
 def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
     world: World, github: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
