@@ -30,6 +30,9 @@ from carto_standin.server import serve
 from carto_standin.state import Rejected, Settings
 from world import Done, World, commit_in, copied, ghs, shell, slow_but
 
+# It is played in most tests of the other tier.
+pytestmark = pytest.mark.slow
+
 # The one that the tests were installed with, and that of the system if it is another version.
 GHS = [str(Path(sys.executable).with_name("gh"))]
 GHS += [program for program in ghs().values() if program not in GHS]
@@ -356,7 +359,6 @@ LISTED = {
 }
 
 
-@pytest.mark.slow
 def test_pull_requests_are_listed_by_filter(hub: Hub) -> None:
     _four(hub)
     found = {
@@ -418,7 +420,6 @@ def test_pull_requests_are_listed_over_rest(hub: Hub) -> None:
     assert "HTTP 404" in hub.refused("api", f"{place}/9")
 
 
-@pytest.mark.slow
 def test_pull_requests_can_be_edited_and_commented_on(hub: Hub) -> None:
     hub.branch("one", {"one.txt": "1\n"})
     for name in ("sync", "urgent", "later"):
@@ -444,7 +445,6 @@ def test_pull_requests_can_be_edited_and_commented_on(hub: Hub) -> None:
     assert "not found" in hub.refused("pr", "edit", number, "--add-label", "none")
 
 
-@pytest.mark.slow
 def test_texts_that_are_too_long_are_refused(hub: Hub) -> None:
     hub.branch("one", {"one.txt": "1\n"})
     words = ("pr", "create", "--base", "carto/main", "--head", "one")
@@ -660,7 +660,6 @@ jobs: {}
 """
 
 
-@pytest.mark.slow
 def test_workflows_are_dispatched_and_their_runs_listed(hub: Hub) -> None:
     listing = ("run", "list", "--workflow", "probe.yml", "--limit", "5", "--json")
     hub.branch("carto/main", {WORKFLOW: PROBE})
@@ -1021,7 +1020,6 @@ def test_a_server_ends_on_a_signal_or_when_its_sandbox_is_removed(
     until(lambda: not home.exists())
 
 
-@pytest.mark.slow
 def test_a_server_that_nobody_asks_ends(template: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from carto_standin import gh as s;"
