@@ -493,8 +493,8 @@ BROKEN = EXTENDS + 'branch = "carto/main"\n'
         pytest.param(
             BROKEN,
             "top level: object contains unknown field `branch`; expected one of name, remotes, "
-            "branches, messages, tags, markers, rules, workflows, version_files, commands, "
-            "feature, pull_requests, releases, images, migrations, files, guide.",
+            "branches, messages, tags, largest_text, markers, rules, workflows, version_files, "
+            "commands, feature, pull_requests, releases, images, migrations, files, guide.",
             id="unknown key",
         ),
         pytest.param(

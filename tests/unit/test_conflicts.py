@@ -285,6 +285,15 @@ def test_text_marked_binary_in_gitattributes_is_a_binary_conflict(
     assert (found.kind, found.text, found.texts) == (Kind.BINARY, None, None)
 
 
+def test_text_that_is_too_large_is_a_binary_conflict(repo: Repo) -> None:
+    sides(repo, {".gitattributes": "* diff\n", "f": TEXT}, {"f": OURS}, {"f": THEIRS})
+    repo.git("merge", "--no-commit", "theirs", ok=False)
+    sh = shell()
+    sh.configure({"core.bigFileThreshold": "100"})
+    [found] = conflicts.read(sh, repo.path, "HEAD", "MERGE_HEAD")
+    assert (found.kind, found.text, found.texts) == (Kind.BINARY, None, None)
+
+
 def test_text_that_is_not_utf8_is_a_conflict_of_content(repo: Repo) -> None:
     sides = ({"f": text.encode() + b"caf\xe9\n"} for text in (TEXT, OURS, THEIRS))
     found = stop(repo, *sides)["f"]

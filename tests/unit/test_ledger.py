@@ -18,6 +18,7 @@ from carto_fork.fork.policy import Kind, Policy, Rule, Side, Take
 from carto_fork.fork.records import Drop
 from carto_fork.merge import authorship
 from carto_fork.merge.hunks import Change, Commit
+from carto_fork.run import git
 from repository import Content, Files, Link, Program, Repo, Submodule
 from world import shell
 
@@ -81,6 +82,26 @@ def merged(repo: Repo, base: Files, ours: Files, theirs: Files, result: Files) -
 
 
 # --- One file on both sides ----------------------------------------------------------------------
+
+
+def test_a_file_that_is_too_large_is_compared_as_a_whole(repo: Repo) -> None:
+    """Whatever upstream's attributes say: what git merged in it, nobody has looked at."""
+    sides(
+        repo,
+        {"f": TEXT, "small": TEXT[:90], ".gitattributes": "* diff\n"},
+        {"f": at(2, FORK), "small": f"{FORK}{TEXT[:90]}"},
+        {"f": at(9, UPSTREAM)},
+    )
+    repo.merge("theirs")
+    sh = shell()
+    sh.configure({"core.bigFileThreshold": str(len(TEXT) - 1)})
+    own = authorship.read(sh, repo.path, "ours", ["theirs"])
+    found = ledger.read(sh, repo.path, "ours", "theirs", "result", own, PLAIN)
+    assert [(e.path, e.what) for e in found.lost] == [("f", "binary")] * 2
+    names = repo.git("ls-tree", "--format=%(objectname)", "result", "f", "small").split()
+    assert git.large(sh, repo.path, names) == {names[0]: len(TEXT + FORK + UPSTREAM)}
+    large, small = git.contents(sh, repo.path, names)
+    assert (large, small) == (f"{git.LARGE}{names[0]}", f"{FORK}{TEXT[:90]}")
 
 
 def test_a_clean_merge_loses_nothing(repo: Repo) -> None:

@@ -222,7 +222,8 @@ def test_the_release_workflow_can_be_renamed_or_left_out(more: str) -> None:
 
 # --- What is refused -----------------------------------------------------------------------------
 
-TOP = "name, remotes, branches, messages, tags, markers, rules, workflows, version_files, commands"
+TOP = "name, remotes, branches, messages, tags, largest_text, markers, rules, workflows, "
+TOP += "version_files, commands"
 RULE_KEYS = "name, paths, take, why, kinds, deleted_by, whole"
 KINDS = "content, modify/delete, rename, add/add, binary, submodule, symlink, mode"
 LAST = 'why = "Ours."\n'

@@ -46,7 +46,7 @@ BRANCH = re.compile(r"adopt/[0-9a-f]{10}")
 """Branches that `branch` names."""
 
 Read = Callable[[str], str | None]
-"""The text of a file of the fork's; None where it has none."""
+"""The text of a fork file; None if it has none of that name."""
 
 
 class State(Enum):

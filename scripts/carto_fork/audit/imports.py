@@ -10,6 +10,8 @@ from functools import cached_property, lru_cache
 from pathlib import PurePosixPath
 from typing import NamedTuple, Protocol
 
+from ..run.text import too_long
+
 _BLOCKS = frozenset({"body", "cases", "finalbody", "handlers", "orelse"})
 _MISSING_MODULE = frozenset({"BaseException", "Exception", "ImportError", "ModuleNotFoundError"})
 
@@ -262,7 +264,7 @@ def _statements(text: str) -> str:
 def _module(text: str | None) -> _Module | None:
     """A text as Python; None if it cannot be told."""
     with suppress(ValueError, RecursionError, MemoryError):
-        tree = None if text is None else parsed(clean(text))
+        tree = None if text is None or too_long("x.py", text) else parsed(clean(text))
         if isinstance(tree, ast.Module):
             return _Module(_imports(tree), _bound(tree))
     return None

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import tomli
 
+from ..run.text import too_long
 from . import imports
 from .imports import Snapshot
 
@@ -48,14 +49,12 @@ _REPORTED = {
     "YieldOutsideFunction": ("syntax", "yield outside a function"),
 }
 
-_LONGEST_YAML = 200_000  # characters; ruamel.yaml takes 10 s and more for 1 MB
-
 
 @dataclass(frozen=True)
 class Problem:
     """Something that works on the sides of a merge and not in its result.
 
-    check: "syntax", "duplicate", "name", "import" or "trigger".
+    check: "syntax", "duplicate", "name", "import" or "trigger"; "size" if too long for them.
     line: the first line concerned, 0 if it is not known.
     what: what is wrong there, for a person; quotes the file.
     """
@@ -185,6 +184,10 @@ def _flaws(
     befores = [side.text(path) for side in sides if path in side.paths]
     if text is None or None in befores or text in befores:
         return []
+    if too_long(path, text):
+        return [
+            Problem("size", path, 0, "too long to be parsed: look yourself whether it is sound")
+        ]
     flaws = _flaws_of(path, text)
     for number, side in enumerate(sides):
         name = name_on(number, path) if flaws else path
@@ -212,6 +215,8 @@ def _kind(path: str) -> str:
 
 def _flaws_of(path: str, text: str) -> _Flaws | None:
     """None if it cannot be told."""
+    if too_long(path, text):
+        return None
     try:
         text = imports.clean(text)
         match _kind(path):
@@ -353,7 +358,7 @@ def _documents(text: str) -> list[Any]:
     """
     from ruamel.yaml import YAML
 
-    if len(text) > _LONGEST_YAML:
+    if too_long("x.yaml", text):
         raise ValueError("long")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an anchor twice

@@ -166,6 +166,7 @@ def of_merge(
             *_leftover_markers(sh, repo, ours, theirs, result),
             *_unsound(sh, repo, result, *snapshots),
             *_names(*snapshots),
+            *_too_large(sh, repo, *snapshots),
             *_workflows(policy, *snapshots[:2]),
             *_features(policy, snapshots[0]),
             *_shrunk(policy, *snapshots),
@@ -378,6 +379,22 @@ def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> list[Fin
 def _leftover_markers(sh: Shell, repo: Path, ours: str, theirs: str, result: str) -> list[Finding]:
     left = conflicts.markers_left(sh, repo, [ours, theirs], result)
     return [Finding("markers", printable(f"{path}: {line}"), path) for path, line in left]
+
+
+def _too_large(
+    sh: Shell, repo: Path, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
+) -> Iterator[Finding]:
+    """Files of which a side has another version, and that were compared as a whole."""
+    changed = {
+        path: name
+        for path, (_, name) in after.tree.items()
+        if {name} != {side.version(path) for side in (ours, theirs)}
+    }
+    sizes = git.large(sh, repo, changed.values())
+    for path, name in changed.items():
+        if name in sizes:
+            what = f"{path} has {sizes[name]:,} bytes: it was compared as a whole, and not read"
+            yield Finding("size", printable(what), path, certain=False)
 
 
 def _unsound(

@@ -13,7 +13,7 @@ from ..run import files, git, github
 from ..run.errors import Refused
 from ..run.git import Refs, Repository
 from ..run.github import Hub
-from ..run.shell import Shell
+from ..run.shell import BIG, Shell
 from ..run.text import scrub
 from .policy import POLICY_FILE, Loaded, Policy, Remote, load_policy
 
@@ -363,6 +363,7 @@ def safe_settings(sh: Shell, fork: Fork) -> dict[str, str]:
     checkout may show upstream's files. Where that is not so, git does without it.
     """
     safe = {
+        BIG: str(fork.policy.largest_text),
         "submodule.recurse": "false",
         "push.recurseSubmodules": "no",
         "fetch.recurseSubmodules": "no",

@@ -19,6 +19,7 @@ from packaging.version import InvalidVersion, Version
 from pathspec import GitIgnoreSpec
 
 from ..run.errors import Refused
+from ..run.text import LARGEST_TEXT, too_long
 
 if TYPE_CHECKING:
     from regex import Match, Pattern
@@ -423,13 +424,17 @@ class Guide(_Table, frozen=True):
 
 
 class Policy(_Table, frozen=True):
-    """The effective configuration of a fork."""
+    """The effective configuration of a fork.
+
+    largest_text: how many bytes a file has at most that is compared by lines.
+    """
 
     name: str
     remotes: Remotes
     branches: Branches
     messages: Messages
     tags: tuple[TagScheme, ...]
+    largest_text: int = LARGEST_TEXT
     markers: Markers | None = None
     rules: tuple[Rule, ...] = ()
     workflows: Workflows = Workflows()
@@ -446,6 +451,8 @@ class Policy(_Table, frozen=True):
     def __post_init__(self) -> None:
         if self.branches.sync.count("{tag}") != 1:
             raise ValueError("branches.sync must contain {tag}, once")
+        if self.largest_text < 1:
+            raise ValueError("largest_text must be a number of bytes")
         remotes = [self.remotes.origin.name, self.remotes.upstream.name]
         branches = [self.branches.mirror, self.branches.production, self.branches.sync_for("v1")]
         for kind, ours in (("remotes", remotes), ("branches", [*branches, self.branches.upstream])):
@@ -515,6 +522,8 @@ def load_policy(text: str | None = None, source: str = POLICY_FILE) -> Loaded:
     default = tomli.loads(default_text())
     if text is None:
         return _checked(default, {}, DEFAULT_SOURCE)
+    if too_long(POLICY_FILE, text):
+        raise _refused(source, "it is too long to be read")
     try:
         own = tomli.loads(text)
     except tomli.TOMLDecodeError as error:

@@ -10,7 +10,7 @@ import msgspec
 import tomli
 
 from ..run.errors import Refused
-from ..run.text import toml_value
+from ..run.text import toml_value, too_long
 
 DROPS_FILE = "carto_drops.toml"
 T = TypeVar("T")
@@ -55,6 +55,8 @@ def read_drops(text: str | None) -> tuple[Drop, ...]:
 
 def _read(text: str | None, file: str, kind: type[T]) -> T:
     try:
+        if too_long(file, text or ""):  # it may be upstream's
+            raise tomli.TOMLDecodeError("too long")
         return msgspec.convert(tomli.loads(text or ""), kind)
     except (tomli.TOMLDecodeError, msgspec.ValidationError) as error:
         raise Refused(f"{file} is not valid: {error}.", then=f"correct {file}.") from None

@@ -68,7 +68,8 @@ def checked_name(name: str) -> str:
 def classify(name: str, schemes: Sequence[TagScheme]) -> Tag | None:
     """The tag with its class, by the first scheme that fits; None if no scheme does.
 
-    Schemes without a version group are for moving tags; those get version 0.
+    Schemes without a version group are for moving tags; those get version 0. Raises Refused, as
+    `policy.search` does, if a scheme's pattern takes too long.
     """
     for scheme in schemes:
         if (groups := scheme.groups(name)) is None:

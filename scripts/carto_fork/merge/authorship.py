@@ -375,9 +375,11 @@ _AT_ONCE = 2000
 def changes(
     sh: Shell, repo: Path, pairs: Sequence[_Versions]
 ) -> dict[_Versions, list[hunks.Change]]:
-    """The hunks between pairs of versions of a file."""
+    """The hunks between pairs of versions of a file; none if one is too large to be read."""
     empty = git.empty_blob(sh, repo)
-    wanted = list(dict.fromkeys((old or empty, new or empty) for old, new in pairs if old != new))
+    asked = dict.fromkeys((old or empty, new or empty) for old, new in pairs if old != new)
+    large = git.large(sh, repo, (name for pair in asked for name in pair))
+    wanted = [pair for pair in asked if large.keys().isdisjoint(pair)]
     if not wanted:
         return {}
     one, other = git.make_trees(sh, repo, *zip(*wanted, strict=True))

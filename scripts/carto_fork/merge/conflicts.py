@@ -313,7 +313,7 @@ def _with_edits(sh: Shell, work: Path, conflict: Conflict) -> Conflict:
 def _binary(
     sh: Shell, repo: Path, ours: str, theirs: str, stages: Mapping[str, dict[int, Stage]]
 ) -> set[str]:
-    """The paths that git, minding .gitattributes, compares as binary files."""
+    """The paths that git, minding .gitattributes, compares as binary files, and large ones."""
     paths = [path for path, found in stages.items() if {2, 3} <= found.keys()]
     diff = "git -C {repo} --literal-pathspecs diff --numstat --no-renames --no-ext-diff -z"
     binary: set[str] = set()
@@ -322,7 +322,9 @@ def _binary(
         listed = sh.ask(question, repo=repo, ours=ours, theirs=theirs, paths=batch)
         entries = (entry.split("\t", 2) for entry in listed.fields())
         binary.update(path for added, _, path in entries if added == "-")
-    return binary
+    sides = [(path, side.name) for path in paths for side in stages[path].values()]
+    large = git.large(sh, repo, (name for _, name in sides))
+    return binary | {path for path, name in sides if name in large}
 
 
 def _conflict(path: str, stages: Mapping[int, Stage], renamed: bool, binary: bool) -> Conflict:

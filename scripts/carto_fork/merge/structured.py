@@ -23,6 +23,8 @@ import tomli
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from ..run.text import too_long
+
 _GONE = object()
 
 _Key = tuple[Any, ...]
@@ -44,11 +46,11 @@ def merge(
 
     path: its name tells the format.
     upstream_keys: dotted keys at which upstream wins although both changed them.
-    None where the format is unknown, a text is not valid, both changed a key differently, or a
-    comment or the style of a side would be lost.
+    None where the format is unknown, a text is not valid or too long, both changed a key
+    differently, or a comment or the style of a side would be lost.
     """
     form = _form_of(path)
-    if form is None:
+    if form is None or too_long(path, base, ours, theirs):
         return None
     try:
         return _merge(form, base, ours, theirs, {tuple(key.split(".")) for key in upstream_keys})

@@ -18,6 +18,8 @@ from .shell import Answer, Shell, Value, fill
 
 OLDEST = Version("2.38")
 NULL = "0" * 40
+LARGE = "\0large "
+"""What begins the text of a blob that is too large to be read."""
 
 
 def checked(answer: Answer, question: str, *allowed: int) -> Answer:
@@ -310,6 +312,8 @@ def blobs(sh: Shell, repo: Path, names: Iterable[str]) -> dict[str, str]:
 
 def contents(sh: Shell, repo: Path, names: Sequence[str]) -> list[str | None]:
     """The contents of many objects at once, in the same order; None where there is no such blob.
+    In place of one that is too large to be a text stands `LARGE` and its name: it is compared as
+    a whole.
 
     names: as git takes them, such as ``<commit>:<path>``, without a line end in them.
     """
@@ -318,11 +322,17 @@ def contents(sh: Shell, repo: Path, names: Sequence[str]) -> list[str | None]:
     found: list[str | None] = []
     with sh.talk(["git", "-C", str(repo), "cat-file", "--batch"]).ask(names) as answers:
         for _ in names:
-            *_, kind, size = (b"", *_line(answers).split(b" "))
+            *_, name, kind, size = (b"", b"", *_line(answers).split(b" "))
             if not size.isdigit():  # "<name> missing", or ambiguous
                 found.append(None)
                 continue
-            data = answers.read(int(size) + 1)[:-1]
+            left, data = int(size), b""
+            if left > sh.largest_text:
+                data = LARGE.encode() + name
+                while left:
+                    left -= len(answers.read(min(left, 1 << 20)))
+            data = data or answers.read(left)
+            answers.read(1)
             found.append(data.decode("utf-8", "surrogateescape") if kind == b"blob" else None)
     return found
 
@@ -337,6 +347,13 @@ def objects(sh: Shell, repo: Path, names: Sequence[str]) -> list[str]:
         return []
     with sh.talk(["git", "-C", str(repo), "cat-file", "--batch-check"]).ask(names) as answers:
         return [_line(answers).decode("utf-8", "surrogateescape") for _ in names]
+
+
+def large(sh: Shell, repo: Path, names: Iterable[str]) -> dict[str, int]:
+    """Those of some objects that are blobs too large to be read by lines, with their bytes."""
+    facts = (fact.split(" ") for fact in objects(sh, repo, list(dict.fromkeys(names))))
+    sizes = {fact[0]: int(fact[2]) for fact in facts if fact[1:2] == ["blob"]}
+    return {name: size for name, size in sizes.items() if size > sh.largest_text}
 
 
 def _line(answers: IO[bytes]) -> bytes:

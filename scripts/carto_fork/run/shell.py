@@ -34,8 +34,10 @@ from invoke.context import Context
 from invoke.runners import Local
 
 from .errors import Refused
-from .text import Tee, harmless, scrub
+from .text import LARGEST_TEXT, Tee, harmless, scrub
 
+BIG = "core.bigFileThreshold"
+"""Git's setting for how many bytes a file has at most that it compares by lines."""
 TIMED_OUT = 124
 """The exit code of a command that took too long, as in timeout(1)."""
 
@@ -213,6 +215,11 @@ class Shell:
             if certain and len(answer.out) < _LARGE:
                 self._found[key] = answer
             return answer
+
+    @property
+    def largest_text(self) -> int:
+        """How many bytes a file has at most that is read by lines, by git as by us."""
+        return int(self._settings.get(BIG, LARGEST_TEXT))
 
     def configure(self, settings: Mapping[str, str]) -> None:
         """Set what outranks all of git's settings for every command from now on."""
