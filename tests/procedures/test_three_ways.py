@@ -17,6 +17,9 @@ import pytest
 from carto_fork.sandbox.history import Change, Revision
 from world import INVOKE, ROOT, Done, World, build_template, history_with, outcome, slow_but, usual
 
+# Each runs a whole upgrade in processes of its own.
+pytestmark = pytest.mark.slow
+
 TAG = "v1.76.5"
 UPGRADE = f"upgrade-carto --tag {TAG} --no-tests"
 PAUSING = "upgrade-carto --tag v1.77.2-stable --no-tests"
@@ -193,7 +196,6 @@ def carrying(carrying_template: Path, tmp_path: Path) -> World:
     return world
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "where", slow_but(["carto/main", "detached", "a feature branch"], "detached")
 )
@@ -266,7 +268,6 @@ def carto_fork(world: World, bin_: Path, line: str) -> Done:
     return world.call(["carto-fork", *shlex.split(line)], PATH=path, PYTHONPATH="")
 
 
-@pytest.mark.slow
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"carto_fork", "carto_fork-0.1.0.dist-info"}
@@ -275,14 +276,12 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     assert package == {str(path.relative_to(source)) for path in packaged()}
 
 
-@pytest.mark.slow
 def test_the_installed_command_is_not_this_checkout(world: World, installed: Path) -> None:
     where = "import carto_fork; print(carto_fork.__file__)"
     done = world.call([str(installed / "python"), "-c", where], PYTHONPATH="")
     assert str(installed.parent) in done.out
 
 
-@pytest.mark.slow
 def test_installed_status_names_the_installed_command(world: World, installed: Path) -> None:
     before = world.everything()
     status = carto_fork(world, installed, "status")
@@ -291,7 +290,6 @@ def test_installed_status_names_the_installed_command(world: World, installed: P
     assert world.everything() == before
 
 
-@pytest.mark.slow
 def test_the_installed_command_upgrades_as_the_checkout_does(
     world: World, template: Path, installed: Path
 ) -> None:
@@ -304,7 +302,6 @@ def test_the_installed_command_upgrades_as_the_checkout_does(
     assert outcome(world) == expected
 
 
-@pytest.mark.slow
 def test_the_installed_command_names_itself_when_an_upgrade_pauses(
     world: World, installed: Path
 ) -> None:
@@ -318,7 +315,6 @@ def test_the_installed_command_names_itself_when_an_upgrade_pauses(
     )
 
 
-@pytest.mark.slow
 def test_the_next_command_has_the_full_path_if_the_program_is_not_in_path(
     world: World, installed: Path
 ) -> None:
@@ -329,13 +325,11 @@ def test_the_next_command_has_the_full_path_if_the_program_is_not_in_path(
     assert next_command(status) == f"{path} upgrade-carto --tag v1.77.2-stable"
 
 
-@pytest.mark.slow
 def test_the_installed_command_prints_its_version(world: World, installed: Path) -> None:
     done = carto_fork(world, installed, "--version")
     assert (done.code, done.out, done.err) == (0, "carto-fork 0.1.0\n", "")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
@@ -359,7 +353,6 @@ def test_the_installed_command_refuses_a_wrong_command_line(
     assert world.everything() == before
 
 
-@pytest.mark.slow
 def test_the_installed_command_lists_its_tasks(world: World, installed: Path) -> None:
     done = carto_fork(world, installed, "--list")
     assert (done.code, done.err) == (0, "")

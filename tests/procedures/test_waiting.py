@@ -16,6 +16,9 @@ from carto_standin.state import Pull
 from conftest import SharedGitHub, played, seal
 from world import Outcome, Snag, World, copied, outcome, shell, slow_but, snag
 
+# Runs that are cut, and what people do meanwhile: each takes seconds.
+pytestmark = pytest.mark.slow
+
 NEXT = "v1.77.2-stable"
 SYNC_NEXT = f"upstream-sync/{NEXT}"
 LEFT = ["Dockerfile", "ui/litellm-dashboard/src/app/layout.tsx"]
@@ -184,7 +187,6 @@ def write_id(writes: tuple[str, ...]) -> Callable[[int], str]:
     return lambda at: f"{at}-{writes[at - 1].replace(' ', '-')}"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "at",
     slow_but(range(LEAVING, len(SYNC_WRITES) + 1), len(SYNC_WRITES)),

@@ -14,11 +14,11 @@ ROOT = Path(__file__).parents[2]
 
 MOST = {
     r"\b(tells?|told)\b": 203,
-    r"\bof (upstream|the fork)'s\b": 129,
+    r"\bof (upstream|the fork)'s\b": 128,
     r"\b(is|are) no(ne)?\b": 124,
     r"\bmend(s|ed|ing)?\b": 70,
     r"\bRaises [\w, ]+ where\b": 5,
-    r"\bwhere (there|it|they|one|some|something|nothing|nobody) (is|are|has|have)\b": 45,
+    r"\bwhere (there|it|they|one|some|something|nothing|nobody) (is|are|has|have)\b": 44,
     r"\b(is|are) (a person's|yours)\b": 8,
     r"\b(goes|went|go) on\b": 27,
     r"\blets? [\w ]{0,20}\bgo\b": 16,

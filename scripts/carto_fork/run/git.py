@@ -312,7 +312,7 @@ def blobs(sh: Shell, repo: Path, names: Iterable[str]) -> dict[str, str]:
 
 def contents(sh: Shell, repo: Path, names: Sequence[str]) -> list[str | None]:
     """The contents of many objects at once, in the same order; None where there is no such blob.
-    In place of one that is too large to be a text stands `LARGE` and its name: it is compared as
+    One that is too large to be a text is given as `LARGE` and its name: it is compared as
     a whole.
 
     names: as git takes them, such as ``<commit>:<path>``, without a line end in them.
