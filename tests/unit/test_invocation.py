@@ -43,6 +43,20 @@ def test_a_link_on_the_path_to_the_program_is_enough(on_path: Path, tmp_path: Pa
     assert session.program([str(real)]) == "carto-fork"
 
 
+def test_the_python_of_a_venv_is_not_the_one_it_links_to(
+    on_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _program(on_path / "python3")
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "venv" / "python3").symlink_to(on_path / "python3")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv" / "python3"))
+    module = str(tmp_path / "lib" / "invoke" / "__main__.py")
+    assert session.program([module]) == "venv/python3 -m invoke"
+    monkeypatch.setattr(sys, "executable", str(on_path / "python3"))
+    assert session.program([module]) == "python3 -m invoke"
+
+
 def test_a_program_of_the_same_name_outside_of_path_is_named_by_its_path(
     on_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -80,10 +80,12 @@ def _parted(word: str) -> list[str]:
 
 
 def _on_path(program: str) -> str:
-    """The name alone where a shell finds this very program by it, else the shorter path."""
+    """The name alone if a shell finds this very program by it, else the shorter path."""
     name = Path(program).name
+    # A venv's Python is a link to the system's, which has other modules.
+    real = os.path.abspath if program == sys.executable else os.path.realpath
     found = shutil.which(name)
-    if found and os.path.realpath(found) == os.path.realpath(program):
+    if found and real(found) == real(program):
         return name
     here = os.path.relpath(program)
     if here.startswith(".."):
