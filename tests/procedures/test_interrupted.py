@@ -75,6 +75,10 @@ HALF: dict[str, tuple[str, str]] = {
     "merge: the index": ("merge", '"$GIT" "$@"; rm "$admin"/MERGE_*'),
     "merge: no message": ("merge", '"$GIT" "$@"; rm "$admin/MERGE_MSG" "$admin/MERGE_MODE"'),
     "checkout: its lock": ("checkout", 'touch "$admin/index.lock"'),
+    "checkout: some files": (
+        "checkout",
+        'rm "$work/poetry.lock"; : > "$work/docs/CARTO_INTEGRATION.md"',
+    ),
     "add: its lock": ("add", 'touch "$admin/index.lock"'),
     "rm: some files": ("rm", '"$GIT" "$@"; touch "$admin/index.lock"'),
     "commit: its lock": ("commit", 'touch "$admin/index.lock"'),

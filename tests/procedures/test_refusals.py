@@ -394,7 +394,8 @@ def test_a_foreign_directory_in_place_of_the_work_tree_is_refused(world: World) 
     world.work(TAG).mkdir()
     (world.work(TAG) / "notes.txt").write_text("mine\n")
     what = f"~/litellm.upstream-sync-{TAG}, where the upgrade is to be prepared, is something else."
-    refused(world, message(what, f"move it away, {AGAIN}", FETCHED))
+    place = f"~/litellm.upstream-sync-{TAG}"
+    refused(world, message(what, f"mv {place} {place}.away, {AGAIN}", FETCHED))
     assert (world.work(TAG) / "notes.txt").read_text() == "mine\n"
 
 

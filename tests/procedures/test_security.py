@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 
-from world import Done, World, commit_in, shim, slow_but
+from world import World, commit_in, shim
 
 TAG = "v1.76.5"
 UPGRADE = f"upgrade-carto --tag {TAG} --no-tests"
@@ -194,87 +193,6 @@ def test_a_branch_that_somebody_moves_meanwhile_is_not_pushed_over(world: World,
 # --- A run that died -----------------------------------------------------------------------------
 
 
-def damaged(world: World) -> dict[str, Callable[[], object]]:
-    """What crashes and killed processes were seen to leave."""
-    git = world.fork / ".git"
-    admin = git / "worktrees" / f"litellm.upstream-sync-{TAG}"
-    work = world.work(TAG)
-
-    def empty(path: Path) -> Callable[[], object]:
-        return lambda: path.write_bytes(b"")
-
-    def locked(path: Path) -> Callable[[], object]:
-        def lock() -> None:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.with_name(f"{path.name}.lock").touch()
-
-        return lock
-
-    def cut(path: Path) -> Callable[[], object]:
-        return lambda: path.write_bytes(path.read_bytes()[:40])
-
-    journal = git / "carto-fork.lock"
-    states = {
-        "index.lock": locked(admin / "index"),
-        "HEAD.lock": locked(admin / "HEAD"),
-        "ref.lock": locked(git / SYNC),
-        "passed.lock": locked(git / "refs/carto-fork/passed" / TAG / "verify"),
-        "index cut": cut(admin / "index"),
-        "index empty": empty(admin / "index"),
-        "HEAD empty": empty(admin / "HEAD"),
-        "commondir empty": empty(admin / "commondir"),
-        ".git empty": empty(work / ".git"),
-        ".git gone": lambda: (work / ".git").unlink(),
-        "ref empty": empty(git / SYNC),
-        "ref of zeros": lambda: (git / SYNC).write_bytes(b"\0" * 41),
-    }
-    for text in ("", "{}", "null", "[1]", '{"pid": 1, "task": "x", "unfinished": null}', "{"):
-        states[f"journal {text}"] = lambda text=text: journal.write_text(text)  # type: ignore[misc]
-    return states
-
-
-STATES = [
-    *("index.lock", "HEAD.lock", "ref.lock", "passed.lock", "index cut", "index empty"),
-    *("HEAD empty", "commondir empty", ".git empty", ".git gone", "ref empty", "ref of zeros"),
-    *(f"journal {text}" for text in ("", "{}", "null", "[1]", "{")),
-    'journal {"pid": 1, "task": "x", "unfinished": null}',
-]
-
-
-def repaired(world: World, line: str) -> Done:
-    """Run a task; if it names what to remove first, do that and run it again."""
-    done = world.run(line)
-    if rm := re.search(r"^Next: (rm .*), then run `", done.err, re.MULTILINE):
-        assert world.paste(rm[1].replace("~", str(world.place))).code == 0
-        done = world.run(line)
-    return done
-
-
-@pytest.mark.parametrize(
-    "state", slow_but(STATES, "index.lock", "ref.lock", "index cut", ".git empty")
-)
-def test_an_upgrade_goes_on_or_begins_anew_after_damage(world: World, state: str) -> None:
-    """In the middle of the merge, with something of a person's in the work tree."""
-    assert world.run(f"{UPGRADE} --no-push").code == 0
-    (world.work(TAG) / "mine.txt").write_text("a person's\n")
-    damaged(world)[state]()
-    done = repaired(world, UPGRADE)
-    assert done.code == 0, done.err
-    kept = [*world.place.glob(f"litellm.upstream-sync-{TAG}*/mine.txt")]
-    assert [path.read_text() for path in kept] == ["a person's\n"]
-    assert SYNC in world.refs(world.origin)
-
-
-@pytest.mark.parametrize("state", slow_but(STATES, "HEAD.lock", ".git gone"))
-def test_an_upgrade_can_be_given_up_after_damage(world: World, state: str) -> None:
-    assert world.run(f"{UPGRADE} --no-push").code == 0
-    damaged(world)[state]()
-    done = repaired(world, f"{UPGRADE} --abort")
-    assert (done.code, done.err) == (0, "")
-    assert not world.work(TAG).exists()
-    assert world.run(UPGRADE).code == 0
-
-
 def test_a_work_tree_whose_removal_was_cut_is_removed(world: World) -> None:
     work = world.work(TAG)
     removing = f"rm -r {work}/.git {work}/litellm; kill -KILL $PPID; sleep 5"
@@ -284,28 +202,6 @@ def test_a_work_tree_whose_removal_was_cut_is_removed(world: World) -> None:
     done = world.run(UPGRADE)
     assert (done.code, done.err) == (0, "")
     assert not [*world.place.glob("litellm.upstream-sync-*")]
-
-
-def test_a_lock_of_somebody_elses_is_named_with_how_to_see_whose_it_is(world: World) -> None:
-    lock = world.fork / ".git" / "packed-refs.lock"
-    world.git("pack-refs --all")
-    world.git(f"update-ref refs/carto-fork/passed/{TAG}/verify HEAD")
-    world.git("pack-refs --all")
-    lock.touch()
-    done = world.run(f"{UPGRADE} --no-push")
-    lock.unlink()
-    assert done.code in (0, 1)
-    if done.code:
-        assert "(ps -C git -o pid,args); if none is, rm " in done.err
-    assert world.run(f"{UPGRADE} --no-push").code == 0
-
-
-def test_a_file_in_the_way_is_named(world: World) -> None:
-    (world.fork / ".git" / "carto-fork").touch()
-    done = world.run(UPGRADE)
-    assert done.code == 1
-    assert done.err.startswith("Failed: ") and ".git/carto-fork/" in done.err
-    assert "Next: see what is there (ls -ld " in done.err
 
 
 # --- Words of upstream's -------------------------------------------------------------------------

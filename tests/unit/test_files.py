@@ -45,10 +45,10 @@ def test_nothing_else_is_left_in_the_directory(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["f"]
 
 
-def test_replacing_a_missing_file_fails_and_creates_nothing(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        files.replace_text(tmp_path / "f", "x")
-    assert os.listdir(tmp_path) == []
+def test_a_missing_file_is_made(tmp_path: Path) -> None:
+    files.replace_text(tmp_path / "f", "x")
+    assert (tmp_path / "f").read_text() == "x"
+    assert (tmp_path / "f").stat().st_mode & 0o777 == 0o644
 
 
 def test_text_that_cannot_be_written_leaves_the_file_as_it_was(tmp_path: Path) -> None:

@@ -206,7 +206,7 @@ def test_only_the_listed_modules_quote_for_a_shell() -> None:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and _dotted(node) in ("shlex.join", "shlex.quote")
     }
-    assert quoting == {"run.shell", "run.steps", "run.files", "fork.session"}
+    assert quoting == {"run.shell", "run.files", "fork.session"}
 
 
 # --- Printing ------------------------------------------------------------------------------------

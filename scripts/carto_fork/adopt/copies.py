@@ -16,7 +16,7 @@ from typing import Any
 
 from pathspec import GitIgnoreSpec
 
-from ..fork import branches, records, setup
+from ..fork import branches, records, recovery, setup
 from ..fork.fork import Fork, require_production, require_right_urls
 from ..fork.policy import DEFAULT_NAME, POLICY_FILE, Policy, Take, load_policy
 from ..fork.session import Session
@@ -300,6 +300,7 @@ def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], pu
         copies = compare(fork.policy, read, requirement, replaced, fork.draft)
         _tell(s, copies)
         name = branch(copies)
+        fork = recovery.put_in_order(s, fork, held, name)
         due = [copy for copy in copies if copy.due]
         url = ""
         if due:
@@ -419,7 +420,8 @@ def _publish(
     ]
     if published and not s.sh.dry:
         s.console.say(f"{name} is published already.")
-        steps = [step for step in steps if step.name == "open"]
+        last = {"open", "tidy"} if place.exists() else {"open"}
+        steps = [step for step in steps if step.name in last]
     work = Writing(s, fork, place, requirement, replaced)
     s.run(steps, Plan(values, frozenset(conditions), untouched), held, work)
     return known or (_pull(s, fork, name) if requests and not s.sh.dry else "")
@@ -478,14 +480,18 @@ def _write(s: Session, fork: Fork, work: Path, requirement: str, replaced: Seque
     def read(path: str) -> str | None:
         return files.text_below(work, path)
 
+    def committed(path: str) -> str | None:
+        return git.show(s.sh, work, "HEAD", path)
+
     policy = _policy_in(fork, read)
     _require_source(s, policy, read, requirement)
-    copies = compare(policy, read, requirement, replaced)
+    # A run that was cut may have written some of them already.
+    copies = compare(policy, committed, requirement, replaced, fork.draft)
     due = [copy for copy in copies if copy.due]
     paths = [copy.path for copy in due]
-    if fork.draft:
-        paths.append(POLICY_FILE)  # a step before this one brought it
     for copy in due:
+        if read(copy.path) != copy.before:
+            continue  # written already, and perhaps corrected by hand
         if not s.sh.dry:
             (work / copy.path).parent.mkdir(parents=True, exist_ok=True)
         files.write_staged(s.sh, work, copy.path, copy.before, copy.after)

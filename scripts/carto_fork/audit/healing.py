@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..fork import branches, records
+from ..fork import branches, records, recovery
 from ..fork.fork import Fork, require_right_urls, require_whole_history
 from ..fork.policy import Side
 from ..fork.session import Session
@@ -230,9 +230,9 @@ def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
         raise CheckFailed(problem, then=s.command("heal", direct=direct))
     if not git.has_identity(s.sh, fork.path):
         raise git.nobody(fork.path)
-    healing = plan(s.sh, fork, ill, direct=direct, push=push)
     with s.locked(fork.repository) as held:
-        s.run(HEAL, healing, held)
+        fork = recovery.put_in_order(s, fork, held, ill.branch)
+        s.run(HEAL, plan(s.sh, fork, ill, direct=direct, push=push), held)
     if not s.sh.dry:
         _show_healed(s.console, ill, fork, direct=direct, push=push)
 

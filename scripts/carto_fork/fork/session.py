@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
+from shlex import quote
 from types import FrameType
 from typing import Any
 
@@ -107,7 +108,33 @@ def command(program: str, task: str, **options: str | bool | Sequence[str]) -> s
     return f"{program} {joined(words)}"
 
 
+_IF_NOBODY = "see whether a git is still at work here (ps -C git -o pid,args); if none is, "
+# What git says of what a crash has left, and what helps; {file} is the pattern's group.
+_DAMAGE = (
+    (r"'([^'\n]+\.lock)': File exists", f"{_IF_NOBODY}rm {{file}}"),
+    (r"could not lock config file (\S+): File exists", f"{_IF_NOBODY}rm {{file}}.lock"),
+    (
+        r"(?:unterminated|unexpected) line in (\S+packed-refs)",
+        "a fetch brings back what the remotes have of what it lists: mv {file} {file}.away",
+    ),
+    (r"bad shallow line()", "mv {git}/shallow {git}/shallow.away"),
+    (r"bad config line \d+ in file (\S+)", "correct that line of {file}"),
+    (
+        r"(?:object file |\(stored in )(\S+/objects/\S+?)\)? is (?:empty|corrupt)",
+        "rm -f {file} && git -C {at} fetch --all --refetch",
+    ),
+    (
+        r"(?:missing|bad|unable to read|could not read) .*\b[0-9a-f]{40}()",
+        "git -C {at} fetch --all --refetch",
+    ),
+    (
+        r"index file (?:corrupt|smaller)|bad signature 0x|bad index|unknown index entry()",
+        "what was staged has to be staged again: rm {index} && git -C {at} reset --quiet",
+    ),
+)
+
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP)
 
 
 class Session(Runner):
@@ -162,6 +189,23 @@ class Session(Runner):
         fork = self.open_fork()
         return fork, git.top_of_work_tree(self.sh, fork.repository.path)
 
+    def remedy(self, stop: Stop) -> str:
+        """What helps where a crash has left a lock, or what git cannot read; "" if it did not."""
+        # Upstream's server has no say in which files are removed.
+        said = re.sub(r"(?m)^\s*remote:.*", "", stop.what)
+        for pattern, advice in _DAMAGE:
+            if found := re.search(pattern, said):
+                question = "git -C {at} rev-parse --git-common-dir --git-path index"
+                asked = self.sh.ask(question, at=self.path)
+                where = asked.line.split("\n") if asked.ok else [".git", ".git/index"]
+                git_dir, index = (self.path / name for name in where)
+                file = (self.path / (found[1] or git_dir)).resolve()
+                if file.is_relative_to(git_dir.resolve()):
+                    places = {"at": self.path, "git": git_dir, "index": index, "file": file}
+                    shown = {name: quote(str(git.nearest(p))) for name, p in places.items()}
+                    return advice.format_map(shown)
+        return ""
+
     @property
     def guard_line(self) -> str:
         """The command line that checks what is pushed, from any directory."""
@@ -215,7 +259,9 @@ def session(
         try:
             yield made
         except Stop as stop:
-            stop.tell(made.spelled_out(stop.then))
+            then = made.remedy(stop)
+            then = f"{then}, then run the same command again." if then else stop.then
+            stop.tell(made.spelled_out(then))
             made.print_stop(stop)
             raise
         except KeyboardInterrupt:
@@ -232,9 +278,15 @@ def session(
             if error.errno in _DISK_FULL:
                 what, then = f"the disk is full: {error}", "make room"
             else:
-                name = shlex.quote(str(error.filename or "/tmp"))
-                what = f"{name} cannot be used: {error.strerror or error}"
+                # It may be a file above it that is in the way.
+                place = Path(error.filename or os.environ.get("TMPDIR", "/tmp"))
+                there = [path for path in (place, *place.parents) if os.path.lexists(path)]
+                name = quote(str(there[0]))
+                what = f"{quote(str(place))} cannot be used: {error.strerror or error}"
                 then = f"see what is there (ls -ld {name}) and put it right"
+                if error.errno in _IN_THE_WAY:
+                    then = f"see what it is (ls -ld {name}), and have it out of the way: "
+                    then += f"mv {name} {name}.away"
             raise Failed(
                 f"{what}.",
                 untouched="What was done so far is kept.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -12,12 +11,12 @@ from shlex import quote
 
 from packaging.version import InvalidVersion, Version
 
-from ..fork import branches, records, releases, setup, tags, version_files
+from ..fork import branches, records, recovery, releases, setup, tags, version_files
 from ..fork.fork import wrong_urls
 from ..fork.policy import TagUse
 from ..fork.setup import There
 from ..merge import conflicts
-from ..run import git
+from ..run import git, steps
 from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Step
@@ -361,6 +360,10 @@ def _git(patient: Patient) -> Iterator[Diagnosis]:
 
 
 def _leftovers(patient: Patient) -> Iterator[Diagnosis]:
+    for tag, place in recovery.damaged(patient.sh, patient.fork):
+        what = f"{printable(str(git.nearest(place)))} is not as a run leaves it."
+        cause = "A run was killed, or somebody changed it; the next one says what to do about it."
+        yield Diagnosis(Level.BROKEN, what, cause, patient.command("upgrade-carto", tag=tag))
     gone = [tree for tree in patient.trees if tree.missing]
     if gone:
         what = f"{counted(len(gone), 'work tree')} of git's without a directory, " + (
@@ -382,22 +385,40 @@ def _leftovers(patient: Patient) -> Iterator[Diagnosis]:
         then = f"see whether anything in it is needed, then: rm -r {quote(str(place))}"
         yield Diagnosis(Level.LOOK, what, cause, then)
     for tree in patient.trees:
-        if not tree.missing:
-            yield from _index_lock(patient, tree.path)
+        index = tree.path / ".git" / "index"
+        if index.is_file() and not recovery.is_whole(index):
+            what, file = f"{printable(str(git.nearest(index)))} is cut.", quote(str(index))
+            then = f"rm {file} && {git.at(git.nearest(tree.path))} reset --quiet"
+            cause = "A machine went down, or the disk was full; what was staged is lost."
+            yield Diagnosis(Level.BROKEN, what, cause, then)
+    common = patient.fork.repository.common
+    folders = [*common.glob("carto-fork"), *common.glob("carto-fork/*")]
+    strange = [path for path in folders if not path.is_dir()]
+    strange += [path for path in common.glob("carto-fork/*/*") if not path.is_file()]
+    lock = common / "carto-fork.lock"
+    if os.path.lexists(lock) and (lock.is_symlink() or not lock.is_file()):
+        strange.append(lock)
+    for path in strange:
+        what, file = f"{printable(str(git.nearest(path)))} is something else.", quote(str(path))
+        cause = "The tasks keep notes there, and cannot."
+        yield Diagnosis(Level.BROKEN, what, cause, f"mv {file} {file}.away")
+    for pattern in ("*.lock", "refs/**/*.lock", "worktrees/*/*.lock"):
+        for lock in sorted(common.glob(pattern)):
+            if lock.name != "carto-fork.lock":
+                yield from _lock(lock)
     yield from _own_lock(patient)
 
 
-def _index_lock(patient: Patient, work: Path) -> Iterator[Diagnosis]:
-    lock = git.path_of(patient.sh, work, "index.lock")
+def _lock(lock: Path) -> Iterator[Diagnosis]:
     try:
         age = time.time() - lock.stat().st_mtime
     except OSError:
         return
     what = f"{printable(str(git.nearest(lock)))} is there since {_ago(age)}."
-    level, cause = Level.LOOK, "A git is at work in this work tree, or one was killed."
+    level, cause = Level.LOOK, "A git is at work here, or one was killed."
     if age >= _STALE:
         # Not removed by itself: `git commit` holds it as long as an editor is open.
-        level, cause = Level.BROKEN, "Until it is gone, nothing can be staged or committed."
+        level, cause = Level.BROKEN, "Until it is gone, git does not write what it locks."
     yield Diagnosis(
         level, what, cause, f"where no git is running: rm {quote(str(git.nearest(lock)))}"
     )
@@ -409,20 +430,13 @@ def _ago(seconds: float) -> str:
 
 
 def _own_lock(patient: Patient) -> Iterator[Diagnosis]:
-    try:
-        entry = json.loads((patient.fork.repository.common / "carto-fork.lock").read_bytes())
-        pid, task, unfinished = int(entry["pid"]), str(entry["task"]), list(entry["unfinished"])
-    except (OSError, ValueError, KeyError, TypeError):
+    file = patient.fork.repository.common / "carto-fork.lock"
+    if (note := steps.left_by_killed(file)) is None:
         return
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        left = f", and left {', '.join(map(printable, map(str, unfinished)))}" if unfinished else ""
-        what = f"`{printable(task)}` (process {pid}) was killed{left}."
-        cause = "The lock went with it; the next run puts in order what it left."
-        yield Diagnosis(Level.LOOK, what, cause, printable(task))
-    except OSError:
-        return
+    left = f", and left {', '.join(map(printable, note.unfinished))}" if note.unfinished else ""
+    what = f"`{printable(note.task)}` (process {note.pid}) was killed{left}."
+    cause = "The lock went with it; the next run puts in order what it left."
+    yield Diagnosis(Level.LOOK, what, cause, printable(note.task))
 
 
 def _hook(patient: Patient) -> Iterator[Diagnosis]:

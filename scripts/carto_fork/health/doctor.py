@@ -144,8 +144,10 @@ def _look(s: Session, options: Examination, checks: Sequence[Check]) -> Report:
                 _ = patient.hub if hosted else None
             with suppress(Unchecked, Stop):
                 _ = patient.ground if slow else None
-            waiting = {c.name: pool.submit(_made, c, patient) for c in (*hosted, *slow)}
-        made = {check.name: _made(check, patient) for check in checks if check.name not in waiting}
+            waiting = {c.name: pool.submit(_made, s, c, patient) for c in (*hosted, *slow)}
+        made = {
+            check.name: _made(s, check, patient) for check in checks if check.name not in waiting
+        }
         made |= {name: future.result() for name, future in waiting.items()}
     results = {check: made[check.name] for check in checks}
     return Report(
@@ -155,7 +157,7 @@ def _look(s: Session, options: Examination, checks: Sequence[Check]) -> Report:
     )
 
 
-def _made(check: Check, patient: Patient) -> tuple[list[Diagnosis], str]:
+def _made(s: Session, check: Check, patient: Patient) -> tuple[list[Diagnosis], str]:
     """What a check finds, and why not all of it could be made."""
     findings: list[Diagnosis] = []
     try:
@@ -164,7 +166,10 @@ def _made(check: Check, patient: Patient) -> tuple[list[Diagnosis], str]:
     except Unchecked as no:
         return findings, str(no) or "it cannot be told"
     except Stop as no:
-        return findings, no.what.rstrip(".")
+        if not (then := s.remedy(no)):
+            return findings, no.what.rstrip(".")
+        cause = "A crash leaves such files, and so does a full disk."
+        findings.append(Diagnosis(Level.BROKEN, no.what, cause, then))
     return findings, ""
 
 

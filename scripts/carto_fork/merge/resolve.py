@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 import re
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -227,6 +227,10 @@ def resolve(
     """
     words = words or Words()
     found = conflicts.read(sh, work, ours, theirs)
+    writing = git.path_of(sh, work, "carto-fork.writing")
+    if writing.exists() and not sh.dry:
+        _write_again(sh, work, found)
+        found = conflicts.read(sh, work, ours, theirs)
     words = words.about(found)
     if strange := sorted(words.takes.keys() - {conflict.path for conflict in found} - {*settled}):
         raise Refused(
@@ -255,7 +259,10 @@ def resolve(
     # First the reason: a file that is staged is in conflict no longer.
     carried = earlier.drops(sh, fork, earlier.syncs(sh, fork, ours, theirs))
     _write_down(sh, work, decided, words, ours, theirs, carried)
+    if not sh.dry:
+        writing.touch()
     _apply(sh, work, resolution, ours, theirs)
+    writing.unlink(missing_ok=True)
     marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
     return replace(resolution, marked=tuple(dict.fromkeys(path for path, _ in marked)))
 
@@ -294,10 +301,11 @@ def bring_back(sh: Shell, work: Path, left: Sequence[Conflict]) -> None:
         for number, stage in enumerate((conflict.base, conflict.ours, conflict.theirs), 1):
             if stage:
                 lines.append(f"{stage.mode} {stage.name} {number}\t{conflict.path}")
-    with tempfile.NamedTemporaryFile("w", prefix="carto-fork.", errors="surrogateescape") as file:
-        file.writelines(f"{line}\0" for line in lines)
-        file.flush()
-        told = sh.do("git -C {work} update-index -z --index-info", work=work, stdin=Path(file.name))
+    # Beside the index: it goes with the work tree, if this run does not get to remove it.
+    file = git.path_of(sh, work, "carto-fork.conflicts")
+    file.write_bytes("".join(f"{line}\0" for line in lines).encode("utf-8", "surrogateescape"))
+    told = sh.do("git -C {work} update-index -z --index-info", work=work, stdin=file)
+    file.unlink()
     git.checked(told, "conflicts")
     # What differs from here on is somebody's edit.
     tree = git.ask(sh, work, "rev-parse {tree}", "files", tree="HEAD^{tree}").line
@@ -368,6 +376,20 @@ def foreign_in_unit(
         if inside and any(map(spec.match_file, theirs)):
             found.update(p for p in inside if p in theirs or not own.of([p]))
     return found
+
+
+def _write_again(sh: Shell, work: Path, found: Sequence[Conflict]) -> None:
+    """Have what the merge wrote in the files that a git which died has begun to write a side to."""
+    cut = []
+    for conflict in (conflict for conflict in found if conflict.edited):
+        names = [side.name for side in (conflict.ours, conflict.theirs) if side]
+        sides = [text for text in git.contents(sh, work, names) if text is not None]
+        path = work / conflict.path
+        there = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        begun = any(os.fsencode(side).startswith(there) for side in sides)
+        if begun and not path.is_symlink() and not path.is_dir():
+            cut.append(conflict.path)
+    _git(sh, work, "restore --source=AUTO_MERGE --worktree", cut)
 
 
 def _show_bases(sh: Shell, work: Path, found: Sequence[Conflict]) -> set[str]:

@@ -53,13 +53,16 @@ def read_text(path: Path) -> str:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Give an existing file a new content, keeping its mode; a full disk leaves it as it was."""
+    """Give a file a new content, keeping its mode; a full disk leaves it as it was."""
     path = path.resolve()
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".carto-fork.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(text.encode("utf-8", "surrogateescape"))
-        shutil.copymode(path, name)
+        if path.exists():
+            shutil.copymode(path, name)
+        else:
+            os.chmod(name, 0o644)
         os.replace(name, path)
     except BaseException:
         with suppress(OSError):
@@ -93,8 +96,6 @@ def write_staged(sh: Shell, work: Path, path: str, before: str | None, after: st
     if sh.dry:
         sh.show(patch_command(work, path, before, after))
     elif after != before:
-        place = below(work, path)
-        place.touch()
-        replace_text(place, after)
+        replace_text(below(work, path), after)
     words = ["git", "-C", str(work), "--literal-pathspecs", "add", "--", path]
     git.checked(sh.run(words), "file")

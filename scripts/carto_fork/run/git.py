@@ -28,7 +28,8 @@ def checked(answer: Answer, question: str, *allowed: int) -> Answer:
         known = cures.of_git(answer)
         raise Failed(
             f"git could not tell the {question}: it {answer.ending}"
-            f"{f' ({known.meaning})' if known else ''}: {answer.err.strip()}",
+            f"{f' ({known.meaning})' if known else ''}: "
+            f"{answer.err.strip() or answer.out.strip()}",
             then=f"{known.then if known else 'mend what it complains of'}, "
             "then run the same command again.",
         )
@@ -275,12 +276,15 @@ def commits(sh: Shell, repo: Path, among: str) -> list[str]:
 
 
 def show(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
-    """A file's text at a commit; None if the commit has no such file."""
+    """A file's text at a commit; None if it has no such file. Raises Failed if that is damaged."""
     name = f"{commit}:{path}"
-    if "\n" not in name:
-        return contents(sh, repo, [name])[0]
+    if "\n" not in name and (text := contents(sh, repo, [name])[0]) is not None:
+        return text
+    listed = "git -C {repo} --literal-pathspecs ls-tree --full-tree {commit} -- {path}"
+    if commit and " blob " not in sh.ask(listed, repo=repo, commit=commit, path=path).out:
+        return None
     answer = sh.ask("git -C {repo} cat-file blob {name}", repo=repo, name=name)
-    return answer.out if answer.ok else None
+    return checked(answer, f"text of {path}").out if commit or answer.ok else None
 
 
 Tree = Mapping[str, tuple[str, str]]

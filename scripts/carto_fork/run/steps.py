@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -97,9 +96,12 @@ def locked(common: Path, task: str) -> Iterator[Journal]:
     task: what to tell a second run.
     Raises Refused when another run has the lock, or the directory cannot be written to.
     """
+    file = common / "carto-fork.lock"
     try:
-        descriptor = os.open(common / "carto-fork.lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
+        if os.path.lexists(file) and not isinstance(error, PermissionError):
+            raise  # it is something else
         problem = f"{common} cannot be written to: {error.strerror}."
         raise Refused(problem, then="see who owns it, then run the same command again.") from None
     try:
@@ -117,6 +119,18 @@ def locked(common: Path, task: str) -> Iterator[Journal]:
         yield journal
     finally:
         journal.close()
+
+
+def left_by_killed(lock: Path) -> _Note | None:
+    """What the last run has left in the lock file, if it was killed; None if none was."""
+    if lock.is_symlink() or not lock.is_file():
+        return None
+    with lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None  # it is at work
+        return _read(file.fileno())
 
 
 def _read(descriptor: int) -> _Note | None:
@@ -346,11 +360,6 @@ class Runner:
         kind = CheckFailed if step.commands else Failed
         known = None if step.commands else cures.of_git(answer) or cures.of_text("\n".join(said))
         then = f"{known.then}, then run the same command again ({known.meaning})." if known else ""
-        if lock := _LOCKED.search("\n".join(said)):
-            then = (
-                f"see whether a git is still at work here (ps -C git -o pid,args); if none is, "
-                f"rm {shlex.quote(lock[1])}, then run the same command again."
-            )
         return kind(
             f"`{command_line(words, join=joined)}` {answer.ending}:\n  "
             + "\n  ".join(_shortened(said)),
@@ -360,9 +369,11 @@ class Runner:
 
 
 def _shortened(said: list[str], most: int = 8) -> list[str]:
-    """The lines that say what went wrong: the last ones, and the first if they explain a usage."""
+    """The lines that say what went wrong: the last ones, and the first if they explain a usage.
+    What names a lock is among them."""
     usage = next((n for n, line in enumerate(said) if n and line.startswith("Usage:")), len(said))
-    return said[:usage][-most:]
+    locks = [line for line in said[:usage][:-most] if line.endswith(".lock': File exists.")]
+    return locks + said[:usage][-most:]
 
 
 @contextmanager
@@ -374,9 +385,6 @@ def _in_words_of(step: Step, plan: Plan) -> Iterator[None]:
         own = isinstance(stop, Refused | Failed)
         then = stop.then if own else _sentence(step.stuck, plan)
         raise type(stop)(stop.what, untouched=_untouched(step, plan), then=then) from None
-
-
-_LOCKED = re.compile(r"'([^']+\.lock)': File exists")
 
 
 def _untouched(step: Step, plan: Plan) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..ci import notify
-from ..fork import branches, releases, session
+from ..fork import branches, recovery, releases, session
 from ..fork.fork import Fork
 from ..fork.releases import Target
 from ..fork.session import Session
@@ -100,6 +100,7 @@ def _resolve_request(s: Session, request: str, words: Words) -> None:
         )
     release = releases.find(s.sh, fork, name)
     with s.locked(fork.repository) as held:
+        fork = recovery.put_in_order(s, fork, held, pull.head, release.commit)
         fetch = catch_up_plan(s, fork, release)
         s.run(steps.FETCH_REQUEST, fetch, held)
         fork = replace(fork, refs=git.refs(s.sh, fork.path))
@@ -256,6 +257,8 @@ def _waits_for_person(work: Work, release: Target) -> bool:
     """
     s, fork = work.s, work.fork
     with s.locked(fork.repository) as held:
+        sync = fork.policy.branches.sync_for(release.tag.name)
+        fork = recovery.put_in_order(s, fork, held, sync, release.commit)
         plan = catch_up_plan(s, fork, release)
         s.run(steps.CATCH_UP, plan, held)
         # Under --dry nothing was fetched.

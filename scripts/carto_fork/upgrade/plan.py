@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import msgspec
 from packaging.version import InvalidVersion, Version
@@ -333,7 +334,8 @@ def _work_trees(sh: Shell, fork: Fork, sync: str, tag: str) -> tuple[Path, Path 
     known = any(tree.path == own and tree.branch == branch for tree in here)
     if os.path.lexists(own) and not (known and (own / ".git").is_file()):
         problem = f"{own}, where the upgrade is to be prepared, is something else."
-        raise Refused(problem, then="move it away, then run the same command again.")
+        away = f"mv {quote(str(own))} {quote(f'{own}.away')}"
+        raise Refused(problem, then=f"{away}, then run the same command again.")
     checkout = next((tree for tree in trees if tree.branch == fork.local_production), None)
     if checkout and checkout.missing:
         raise Refused(
@@ -438,7 +440,8 @@ def _require_clean(
         if state.untracked and not merged:
             # If the merge fails, the work tree is removed with all that is in it.
             problem = f"{work} holds files that are not the upgrade's: {listed(state.untracked)}."
-            raise Refused(problem, then="move them away, then run the same command again.")
+            away = f"put them away with {git.at(work)} stash --include-untracked"
+            raise Refused(problem, then=f"{away}, then run the same command again.")
 
 
 def _is_recorded(sh: Shell, fork: Fork, target: Target, work: Path) -> bool:

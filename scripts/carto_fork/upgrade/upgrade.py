@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..fork import releases, session
+from ..fork import recovery, releases, session
 from ..fork.branches import DIRECT_CHECKED_OUT, DIRECT_ELSEWHERE, PUSHES, TIDIES
 from ..fork.fork import Fork
 from ..fork.session import Session
@@ -17,7 +17,7 @@ from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.steps import Journal, Plan
 from ..run.text import counted
-from . import plan, pull_request, recovery, steps
+from . import plan, pull_request, steps
 from .plan import Options, Upgrade
 from .work import Work, waits
 
@@ -61,9 +61,10 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
             release = _as_known_here(s, fork, release)
         try:
             fork = fork.at(s.sh, release.base)
+            sync = fork.policy.branches.sync_for(release.tag.name)
+            fork = recovery.put_in_order(s, fork, held, sync, release.commit)
             if held:
-                _put_in_order(s, fork, held, release.tag.name, release.commit)
-                fork = _with_what_arrived(s, fork, release)
+                _require_what_was_seen(s, fork, release)
             ready = plan.prepare(s.sh, fork, release, options)
         except Refused as refusal:
             refusal.untouched = fetch.untouched
@@ -132,9 +133,8 @@ def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None
     s.run(steps.LEAVE, replace(ready.plan, values=values, conditions=conditions), held, work)
 
 
-def _with_what_arrived(s: Session, fork: Fork, release: releases.Target) -> Fork:
-    """The fork after the fetch. Raises Refused if another tag came than the one that was seen."""
-    fork = replace(fork, refs=git.refs(s.sh, fork.path))
+def _require_what_was_seen(s: Session, fork: Fork, release: releases.Target) -> None:
+    """Raises Refused if another tag was fetched than the one that was seen."""
     name = release.tag.name
     if (now := fork.refs.tag(name)) != release.commit:
         came = now[:10] or "nothing"
@@ -149,7 +149,6 @@ def _with_what_arrived(s: Session, fork: Fork, release: releases.Target) -> Fork
             f"upstream's tag {name} is on a {kind}, not on a commit: there is nothing to merge.",
             then="choose another release; `status` names the newest one.",
         )
-    return fork
 
 
 def _as_known_here(s: Session, fork: Fork, release: releases.Target) -> releases.Target:
@@ -167,24 +166,13 @@ def _as_known_here(s: Session, fork: Fork, release: releases.Target) -> releases
     return release
 
 
-def _put_in_order(s: Session, fork: Fork, held: Journal, tag: str, commit: str) -> None:
-    """Begin from what earlier runs have left."""
-    if aside := recovery.put_in_order(s.sh, fork, held, tag, commit):
-        s.console.say(
-            "An earlier run was cut off, and its work tree cannot be used. What is in it is kept "
-            f"in {git.nearest(aside)}; remove it when nobody needs it."
-        )
-
-
 def give_up(s: Session, options: Options) -> None:
     """Remove what an upgrade has made here."""
     fork = s.open_fork(whatever_policy=True)
     with s.locked(fork.repository) as held:
         name = plan.under_way(fork, options)
-        commit = fork.refs.tag(name)
-        if held:
-            _put_in_order(s, fork, held, name, commit)
-            fork = replace(fork, refs=git.refs(s.sh, fork.path))
+        sync = fork.policy.branches.sync_for(name)
+        fork = recovery.put_in_order(s, fork, held, sync, fork.refs.tag(name))
         abort = plan.abort_plan(s.sh, fork, name)
         if steps.UNSAVED in abort.conditions:
             resolve.reset_submodules(s.sh, Path(abort.values["work"]))
@@ -288,7 +276,8 @@ def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str)
     head: where its sync branch was.
     """
     console.say(f"Given up. {sync} was at {head[:10]}." if head else "Given up.")
-    if head and not git.is_ancestor(sh, fork.path, head, fork.production_commit):
+    production = fork.production_commit
+    if head and not (production and git.is_ancestor(sh, fork.path, head, production)):
         console.row("This brings it back: ", f"{git.at(fork.path)} branch {sync} {head}")
     origin = fork.policy.remotes.origin
     if fork.tracking(origin, sync) in fork.refs.objects:

@@ -1,0 +1,277 @@
+"""What runs that died left behind: a private work tree is put in order, made anew, or set aside."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+from ..run import git
+from ..run.shell import Shell
+from ..run.steps import Journal
+from . import branches
+from .fork import Fork
+from .session import Session
+
+
+def put_in_order(
+    s: Session, fork: Fork, held: Journal | None, branch: str, commit: str = ""
+) -> Fork:
+    """Make what earlier runs have left of a private work tree something to continue from.
+
+    This run holds the fork's lock (`held`; None under --dry, where nothing changes), so that the
+    branch and its work tree are nobody else's. Locks that a git which died has left there are
+    removed. A work tree that was cut while a step made it, or that git cannot read any more, is
+    removed if it holds nothing but what git put there; otherwise it is moved away, since somebody
+    may have worked in it. Returns the fork with its refs as they are then.
+
+    branch: the work tree's. commit: what is merged there; "" if nothing is, or it is unknown here.
+    """
+    if held is None:
+        return fork
+    sh, common, place = s.sh, fork.repository.common, fork.place_for(branch)
+    ref, tag = f"refs/heads/{branch}", fork.policy.branches.tag_of(branch)
+    admin = _admin(common, place)
+    records = common / "refs" / "carto-fork" / "passed" / tag if tag else None
+    for _ in range(50 * held.after_kill):  # what was not killed with it may be at its end
+        if not _git_is_at_work(place, branch):
+            break
+        time.sleep(0.1)
+    if not _git_is_at_work(place, branch):
+        locks = [common / f"{ref}.lock", *(records.glob("*.lock") if records else ())]
+        for lock in [*locks, *admin.rglob("*.lock")]:
+            lock.unlink(missing_ok=True)
+    _repair_ref(sh, fork, ref, wanted=admin.is_dir())
+    for file in records.glob("*") if records else ():
+        _repair_ref(sh, fork, str(file.relative_to(common)))
+    noted = str(place) in (*held.unfinished, *held.removing)
+    ours = noted or os.path.lexists(admin) or _link(place) == admin
+    if ours and os.path.lexists(place):
+        if _is_usable(sh, fork, held, place, admin, commit):
+            _continue(sh, place, ref)
+        elif _is_removable(sh, fork, held, place, ref, commit):
+            shutil.rmtree(place, ignore_errors=True)
+        else:
+            aside = _set_aside(place)
+            s.console.say(
+                "An earlier run was cut off, and its work tree cannot be used. What is in it is "
+                f"kept in {git.nearest(aside)}; remove it when nobody needs it."
+            )
+    if os.path.lexists(admin) and not os.path.lexists(place):
+        words = ["worktree", "remove", "--force", "--force", str(place)]
+        if not sh.run(["git", "-C", str(fork.path), *words]).ok:
+            shutil.rmtree(admin) if admin.is_dir() else admin.unlink()
+    held.end(str(place))
+    return replace(fork, refs=git.refs(sh, fork.path))
+
+
+def damaged(sh: Shell, fork: Fork) -> Iterator[tuple[str, Path]]:
+    """The upgrades here whose work tree is not as a run leaves it: tag and place."""
+    common = fork.repository.common
+    heads = [path.read_bytes() for path in common.glob("worktrees/*/HEAD") if path.is_file()]
+    named = [os.fsdecode(head.strip()).removeprefix("ref: refs/heads/") for head in heads]
+    for branch in dict.fromkeys([*fork.refs.branches(), *named]):
+        place = fork.place_for(branch)
+        admin = _admin(common, place)
+        tag = fork.policy.branches.tag_of(branch)
+        if not tag or not (os.path.lexists(place) or os.path.lexists(admin)):
+            continue
+        if is_readable(sh, place) and _names(admin) == place / ".git":
+            state = git.work_state(sh, place)
+            if state.branch == f"refs/heads/{branch}" and (state.merging or not state.dirty):
+                continue
+        yield tag, place
+
+
+def _admin(common: Path, place: Path) -> Path:
+    """Where git keeps what it knows of a work tree, or would keep it."""
+    known = sorted(common.glob("worktrees/*"))
+    if own := next((admin for admin in known if _names(admin) == place / ".git"), None):
+        return own
+    admin = common / "worktrees" / place.name
+    if (back := _link(place)) and back.parent == common / "worktrees":
+        admin = back
+    # It may be that of a work tree in another place.
+    other = (link := _names(admin)) and link.is_file()
+    return admin.with_name(f"{admin.name}.none") if other else admin
+
+
+def _names(admin: Path) -> Path | None:
+    """Which `.git` git keeps this directory for; None if it does not say so."""
+    try:
+        return Path(os.fsdecode((admin / "gitdir").read_bytes().strip()))
+    except OSError:
+        return None
+
+
+def _link(place: Path) -> Path | None:
+    """Where a work tree says that git keeps what it knows of it; None if it does not say so."""
+    try:
+        text = (place / ".git").read_bytes()
+    except OSError:
+        return None
+    return Path(os.fsdecode(text.removeprefix(b"gitdir: ").strip()))
+
+
+def _continue(sh: Shell, place: Path, ref: str) -> None:
+    """Have a work tree that is whole on its branch, and no merge in progress that is concluded."""
+    state = git.work_state(sh, place)
+    if state.merging and git.is_ancestor(sh, place, state.merging, state.head):
+        git.checked(sh.do("git -C {work} merge --quit", work=place), "merge")
+    question = "git -C {work} ls-files --others -z -- :(glob)**/.carto-fork.*"
+    for left in git.checked(sh.ask(question, work=place), "temporary files").fields():
+        (place / left).unlink()
+    resting = not state.branch and branches.operation(sh, place) in ("", "merge")
+    if resting and git.is_ancestor(sh, place, ref, state.head):
+        # HEAD was detached; what was committed there comes after what the branch has.
+        for line in ("update-ref {ref} HEAD", "symbolic-ref HEAD {ref}"):
+            git.checked(sh.do(f"git -C {{work}} {line}", work=place, ref=ref), "branch")
+
+
+def _repair_ref(sh: Shell, fork: Fork, ref: str, *, wanted: bool = False) -> None:
+    """Remove the file of a ref that names no commit, as a machine that went down leaves it.
+
+    wanted: there has to be one; if git's log of it knows where it was, it is there again.
+    """
+    common = fork.repository.common
+    file, log = common / ref, common / "logs" / ref
+    if not (wanted or file.is_file()) or _commit(sh, fork, ref):
+        return
+    if file.is_file():
+        file.unlink()
+    lines = log.read_bytes().splitlines() if wanted and log.is_file() else []
+    last = lines[-1].split(b" ")[1:2] if lines else []
+    if last and (commit := _commit(sh, fork, os.fsdecode(last[0]))):
+        line = "git -C {repo} update-ref {ref} {commit}"
+        git.checked(sh.do(line, repo=fork.path, ref=ref, commit=commit), "branch")
+
+
+def _commit(sh: Shell, fork: Fork, rev: str) -> str:
+    """The commit that a ref or a name stands for, or ""."""
+    question = "git -C {repo} rev-parse --quiet --verify --end-of-options {rev}^0"
+    return sh.ask(question, repo=fork.path, rev=rev).line
+
+
+def _is_usable(sh: Shell, fork: Fork, held: Journal, place: Path, admin: Path, commit: str) -> bool:
+    """Whether a work tree is whole, as far as git and the journal know."""
+    if not (is_readable(sh, place) and _names(admin) == place / ".git"):
+        # One of the two may have lost the other. Whether this helps is looked at next.
+        sh.do("git -C {repo} worktree repair {place}", repo=fork.path, place=place)
+        if not is_readable(sh, place):
+            return False
+    if str(place) in held.removing:
+        return all(os.path.lexists(place / path) for path in git.work_state(sh, place).dirty)
+    return str(place) not in held.unfinished or (
+        # Git locks a work tree while it makes it.
+        not (admin / "locked").exists() and _holds_merge(sh, place, commit)
+    )
+
+
+def is_readable(sh: Shell, place: Path) -> bool:
+    """Whether git can say what is going on in a work tree, and takes it for one of its own."""
+    if place.is_symlink() or not (place / ".git").is_file():
+        return False
+    question = "git -C {work} rev-parse --path-format=absolute --show-toplevel --git-path index"
+    answer = sh.ask(question, work=place)
+    if not answer.ok:
+        return False
+    top, index = map(Path, answer.line.split("\n"))
+    head = sh.ask("git -C {work} rev-parse --quiet --verify HEAD^0", work=place)
+    return top.resolve() == place.resolve() and head.ok and is_whole(index)
+
+
+def is_whole(index: Path) -> bool:
+    """Whether an index ends with its own checksum. Git does not look, and takes what is left of one
+    that was cut for a wish to delete the rest."""
+    data = index.read_bytes() if index.is_file() else b""
+    if not data.startswith(b"DIRC"):
+        return False
+    sums = {len(made(b"").digest()): made for made in (hashlib.sha1, hashlib.sha256)}
+    return any(
+        len(data) > size and data[-size:] in (made(data[:-size]).digest(), bytes(size))
+        for size, made in sums.items()
+    )
+
+
+def _is_removable(sh: Shell, fork: Fork, held: Journal, place: Path, ref: str, commit: str) -> bool:
+    """Whether a work tree that is not usable holds nothing that a person made."""
+    if place.is_symlink() or not place.is_dir():
+        return False
+    began = held.removing.get(str(place))
+    if began and not _changed_since(place, began):
+        # Git begins to remove one when it finds nothing in it that is not committed, or ignored.
+        state = git.work_state(sh, place) if is_readable(sh, place) else None
+        if state is None or not (
+            state.untracked or any(os.path.lexists(place / path) for path in state.dirty)
+        ):
+            return True
+    trees = [name for name in (_commit(sh, fork, ref), commit) if name]
+    merging = "git -C {place} -c merge.conflictStyle=diff3 merge-tree --write-tree HEAD {commit}"
+    if commit and (merged := sh.ask(merging, place=place, commit=commit).out):
+        trees.append(merged.split("\n", 1)[0])
+    known = {
+        (path, name) for tree in trees for path, (_, name) in git.tree(sh, fork.path, tree).items()
+    }
+    return bool(trees) and all(
+        (str(file.relative_to(place)), _blob(file, len(trees[0]))) in known
+        for folder, names, files in os.walk(place)
+        for file in (Path(folder) / name for name in (*names, *files))
+        if file != place / ".git" and (file.is_symlink() or not file.is_dir())
+    )
+
+
+def _blob(file: Path, length: int) -> str:
+    """The name that git has for what is in a file; length: of all such names here."""
+    data = os.fsencode(file.readlink()) if file.is_symlink() else file.read_bytes()
+    made = hashlib.sha1 if length == len(git.NULL) else hashlib.sha256
+    return made(b"blob %d\0" % len(data) + data).hexdigest()
+
+
+def _set_aside(place: Path) -> Path:
+    """Move a work tree away, so that git takes it for one no longer; where it is then."""
+    numbers = (place.with_name(f"{place.name}.cut-{number}") for number in count(1))
+    aside = next(path for path in numbers if not os.path.lexists(path))
+    place.rename(aside)
+    link = aside / ".git"
+    if not aside.is_symlink() and (link.is_file() or link.is_symlink()):
+        link.unlink()
+    return aside
+
+
+def _changed_since(place: Path, when: float) -> bool:
+    """Whether anything in a directory was written after a time, in seconds since the epoch."""
+    return any(
+        (Path(folder) / name).lstat().st_mtime > when
+        for folder, _, names in os.walk(place)
+        for name in names
+    )
+
+
+def _git_is_at_work(place: Path, branch: str) -> bool:
+    """Whether a git of somebody's works in a place, as far as the system shows."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if not (process / "comm").read_text().startswith("git"):
+                continue
+            parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+            if parent == str(os.getpid()):  # asked by this run
+                continue
+            words = (process / "cmdline").read_bytes().decode("utf-8", "replace")
+            if str(place) in words or branch in words or (process / "cwd").resolve() == place:
+                return True
+    return False
+
+
+def _holds_merge(sh: Shell, place: Path, commit: str) -> bool:
+    """Whether a merge of a commit is in progress or concluded in a work tree."""
+    merging = sh.ask("git -C {work} rev-parse --quiet --verify MERGE_HEAD^0", work=place)
+    question = "git -C {work} merge-base --is-ancestor {commit} HEAD"
+    return bool(commit) and (
+        merging.line == commit or sh.ask(question, work=place, commit=commit).ok
+    )
