@@ -39,7 +39,7 @@ to = $${TO:+--to="$$TO"}
 .PHONY: help next guide setup status sync-main upgrade-carto resolve-conflicts verify forecast \
 	heal drift dropped features adopt init config bump-version release images feature pr guard doctor recover \
 	sandbox tour \
-	install-dev test test-unit test-integration test-slow test-all coverage mutants lint format check docs \
+	install-dev test test-unit test-integration test-slow test-all campaign coverage mutants lint format check docs \
 	bench replay lock clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
@@ -141,6 +141,9 @@ test-slow: .venv/dev ## run what takes its time: kills, documents, the wheel, lo
 	@$(run) $(pytest) -m "slow or hypothesis" --hypothesis-profile=long $$ARGS
 
 test-all: test test-slow ## run all of it
+
+campaign: .venv/dev ## kill 300 runs: each ends as usual when typed again (ARGS="--kills=9 --seed=7")
+	@$(run) $(pytest) -m slow tests/procedures/test_kills.py --kills=300 $$ARGS
 
 coverage: .venv-mutants/made ## measure the branch coverage of scripts/ by the tests
 	@$(run) .venv-mutants/bin/python tests/covering.py $$ARGS

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import _GeneratorContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -31,6 +34,27 @@ settings.register_profile("search", deadline=None, max_examples=5000)
 settings.load_profile("quick")
 
 _made = pytest.StashKey[Path]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `make campaign` is told; see procedures/test_kills.py."""
+    parser.addoption("--kills", type=int, default=30, help="how many runs to kill (30)")
+    parser.addoption("--seed", type=int, default=13, help="what chooses them (13)")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Count the kills of a campaign, by what was killed."""
+    counts: dict[str, Counter[str]] = {"passed": Counter(), "failed": Counter()}
+    for ended, count in counts.items():
+        for report in terminalreporter.getreports(ended):
+            if found := re.search(r"test_kills.py::.*\[\d+-(\w+-\w+)\]$", report.nodeid):
+                count[found[1]] += 1
+    if rows := sorted({*counts["passed"], *counts["failed"]}):
+        terminalreporter.write_sep("=", f"kills with the seed {config.getoption('--seed')}")
+        for row in rows:
+            line = f"{row:<16} {counts['passed'][row]:>3} as usual, {counts['failed'][row]} not"
+            terminalreporter.write_line(line)
+        terminalreporter.write_line("To repeat one, name it: make campaign ARGS='-k 17-sync-group'")
 
 
 def pytest_configure(config: pytest.Config) -> None:
