@@ -237,6 +237,15 @@ def test_an_upgrade_continues_after_a_failed_commit_hook(world: World, template:
 
 
 @pytest.mark.slow
+def test_a_hook_that_changes_what_is_committed_is_named(world: World) -> None:
+    """https://github.com/lint-staged/lint-staged/issues/321"""
+    hook(world.fork / ".git", "pre-commit", "echo more >> README.md; git add README.md")
+    done = world.run(f"{UPGRADE} --no-push --no-tests")
+    said = "The hook ~/litellm/.git/hooks/pre-commit changed what was committed: README.md."
+    assert said in " ".join(done.out.split())
+
+
+@pytest.mark.slow
 def test_failing_tests_on_the_merged_tree_stop_the_upgrade(tmp_path: Path) -> None:
     test = "tests/test_litellm/test_next.py"
     text = (

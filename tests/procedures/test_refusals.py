@@ -564,6 +564,7 @@ def test_a_branch_in_the_way_of_the_sync_branch_is_moved_first(world: World) -> 
     head = world.git("rev-parse HEAD")
     wanted = f"upstream-sync/{TAG}"
     told = []
+    seen = ""
     for line in (
         "push --quiet origin HEAD:refs/heads/upstream-sync",
         f"branch {wanted}/mine",
@@ -575,12 +576,14 @@ def test_a_branch_in_the_way_of_the_sync_branch_is_moved_first(world: World) -> 
         assert done.code == 1 and world.everything() == before
         what, move = re.findall(r"^Refused: (.*), and git.*\n.*\n.*away: `(.*)`; then", done.err)[0]
         told.append(what)
+        seen = seen or world.run("doctor --check leftovers").out
         assert world.paste(move).code == 0
     assert told == [
         "origin has a branch upstream-sync",
         f"there is a branch {wanted}/mine",
         "there is a ref refs/remotes/origin/upstream-sync",
     ]
+    assert f"{told[0]}, and git cannot have" in seen
     assert world.refs(world.origin)["refs/heads/upstream-sync-kept"] == head
     kept = (f"{wanted}/mine".replace("/", "-"), "origin-upstream-sync")
     here = world.refs(world.fork)

@@ -369,7 +369,7 @@ def test_unrelated_histories_cannot_be_foreseen(repo: Repo) -> None:
     repo.git("switch", "--quiet", "--orphan", "theirs")
     repo.commit({"f": THEIRS})
     repo.on("ours")
-    with pytest.raises(Failed, match="git could not tell the merge: "):
+    with pytest.raises(Failed, match="git failed at the merge: "):
         foresee(repo)
     assert merge(repo, "--allow-unrelated-histories")["f"].kind is Kind.ADD_ADD
 
@@ -508,6 +508,23 @@ def test_a_file_that_was_touched_only_is_not_edited(stopped: Repo) -> None:
     (stopped.path / "f").write_bytes((stopped.path / "f").read_bytes())
     os.utime(stopped.path / "f", (1, 1))
     assert read(stopped)["f"].edited is False
+
+
+def test_line_ends_that_git_writes_are_in_no_text_and_nobodys_edit(repo: Repo) -> None:
+    """What is decided goes to the index byte for byte, whatever git writes into the work tree.
+    https://github.com/gitbutlerapp/gitbutler/issues/5558,
+    https://github.com/sublimehq/sublime_merge/issues/9"""
+    crlf = TEXT.replace("\n", "\r\n")
+    sides(repo, {"f": TEXT, "g": crlf}, {"f": OURS, "g": crlf + "x\r\n"}, {"f": THEIRS, "g": None})
+    foreseen = foresee(repo)
+    repo.git("config", "core.autocrlf", "true")
+    repo.git("rm", "--cached", "--quiet", "-r", ".")
+    repo.git("reset", "--quiet", "--hard")
+    assert merge(repo) == foreseen
+    assert b"\r\n" in (repo.path / "f").read_bytes()
+    settle(repo, Words(upstream=("f",), fork=("g",), reason="They are better."))
+    for path, side in (("f", "theirs"), ("g", "ours")):
+        assert repo.git("rev-parse", f":{path}") == repo.git("rev-parse", f"{side}:{path}")
 
 
 def test_a_staged_file_is_not_in_conflict(stopped: Repo) -> None:

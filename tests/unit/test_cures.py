@@ -67,6 +67,24 @@ def test_an_unknown_error_gets_no_cure() -> None:
             "`git config tag.gpgsign false`",
         ),
         (
+            "fatal: could not open '/c/.git/MERGE_HEAD' for reading: No such file or directory",
+            "",
+            "a hook has ended the merge",
+            "`git config carto-fork.hooks false`",
+        ),
+        (
+            "fatal: Commit 2cdcdb4 does not have a GPG signature.",
+            "",
+            "setting merge.verifySignatures",
+            "`git config merge.verifySignatures false`",
+        ),
+        (
+            "fatal: the receiving end does not support --signed push",
+            "",
+            "setting push.gpgSign",
+            "`git config push.gpgSign if-asked`",
+        ),
+        (
             "[404] Object does not exist on the server\nfatal: a b.bin: smudge filter lfs failed",
             "",
             "git's filter lfs failed on a b.bin",
@@ -86,7 +104,9 @@ def test_a_hook_a_filter_and_a_setting_are_named(
     """https://github.com/typicode/husky/issues/913, https://github.com/git-lfs/git-lfs/issues/4967,
     https://github.com/git-lfs/git-lfs/issues/2173,
     https://github.com/ember-cli/ember-cli-update/issues/1115,
-    https://github.com/cyanheads/git-mcp-server/issues/58"""
+    https://github.com/cyanheads/git-mcp-server/issues/58,
+    https://github.com/lint-staged/lint-staged/issues/756,
+    https://github.com/semantic-release/git/issues/525"""
     found = of_git(Answer(1, "", said, hook))
     assert found and meaning in found.meaning and then in found.then
     assert of_git(Answer(1, "", "fatal: something else")) is None

@@ -74,8 +74,7 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
     origin = fork.policy.remotes.origin.name
     production, sync = f"refs/heads/{branches.production}", branches.sync_for(tag.name)
     published = f"refs/heads/{sync}"
-    around = [*_above(published), f"refs/heads/{branches.sync_for('*')}"]
-    there = ask_remote(sh, fork, origin, [production, published, *around]).objects
+    there = ask_remote(sh, fork, origin, [production, published, *around(fork, sync)]).objects
     if production not in there:
         raise Refused(
             f"{origin} has no branch {branches.production}.",
@@ -91,6 +90,11 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
         pushed=there.get(published, ""),
         syncs={ref.removeprefix("refs/heads/"): there[ref] for ref in there if ref != production},
     )
+
+
+def around(fork: Fork, sync: str) -> list[str]:
+    """Patterns of origin's refs that may keep it from having a sync branch."""
+    return [*_above(f"refs/heads/{sync}"), f"refs/heads/{fork.policy.branches.sync_for('*')}"]
 
 
 def require_room(fork: Fork, sync: str, there: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from ..run import files, git
 from ..run.console import Console
-from ..run.errors import Failed, Refused, Usage
+from ..run.errors import Refused, Usage
 from ..run.shell import Shell, command_line
 from . import tags
 from .fork import Fork
@@ -294,13 +294,7 @@ def apply(
     words = ["git", "-C", str(work), "commit", "-m", message, "--", *paths]
     if not sh.dry:
         console.command(command_line(words))
-    answer = sh.run(words)
-    if not answer.ok:
-        raise Failed(
-            f"git commit ended with exit code {answer.code}: {answer.err.strip()}",
-            untouched=f"The version is changed in {', '.join(paths)}, and not committed.",
-            then="mend what git or a hook complains of, commit, then run the same command again.",
-        )
+    git.checked(sh.run(words), "commit")
 
 
 def set_version(s: Session, fork: Fork, work: Path, to: str) -> None:

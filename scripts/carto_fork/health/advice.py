@@ -55,7 +55,10 @@ def read(sh: Shell, path: Path, command: Callable[..., str]) -> Advice:
         url = load_policy().policy.remotes.origin.url
         why = f"{printable(git.named(path))} is no git repository."
         return Advice(f"git clone {quote(url)}", why)
-    return of(sh, fork, status.read(sh, fork), command)
+    facts = status.read(sh, fork)
+    found = of(sh, fork, facts, command)
+    said = [found.why, *(f"{note[0].upper()}{note[1:]}." for note in facts.notes)]
+    return Advice(found.command, " ".join(said))
 
 
 def of(sh: Shell, fork: Fork, facts: Status, command: Callable[..., str]) -> Advice:
@@ -441,8 +444,8 @@ def _show(console: Console, facts: Status, following: Advice, repo: str) -> None
     )
     for upgrade in facts.in_progress:
         console.row(f"upgrade to {upgrade.tag}: ", upgrade.state, "yellow")
-    for name in facts.moved:
-        console.say(f"upstream has moved or withdrawn {name} since it was merged", "yellow")
+    for note in facts.notes:
+        console.say(note, "yellow")
     for problem in facts.problems:
         console.say(f"problem: {problem}", "red")
     console.say(following.why)

@@ -373,8 +373,13 @@ def _leftovers(patient: Patient) -> Iterator[Diagnosis]:
         cause = "It was removed or moved by hand, or its disk is away; git keeps its place."
         then = f"{repo} worktree repair NEW_PLACE where it was moved; {repo} worktree remove "
         yield Diagnosis(Level.LOOK, what, cause, f"{then}--force {first} where it is gone for good")
+    origin, sync = patient.fork.policy.remotes.origin, patient.fork.policy.branches.sync_for("TAG")
+    there = None
+    if not patient.offline and patient.fork.url(origin):
+        around = releases.around(patient.fork, sync)
+        there = git.remote_refs(patient.sh, patient.repo, origin.name, around, git.PATIENCE)
     try:
-        releases.require_room(patient.fork, patient.fork.policy.branches.sync_for("TAG"), ())
+        releases.require_room(patient.fork, sync, there.objects if there else ())
     except Refused as no:
         yield Diagnosis(Level.BROKEN, no.what, "Upgrades are refused.", no.then)
     home = patient.fork.home.absolute()

@@ -66,6 +66,12 @@ class Status:
     moved: tuple[str, ...]
     problems: tuple[str, ...]
 
+    @property
+    def notes(self) -> Iterator[str]:
+        """What people should know of it whatever they do next."""
+        for name in self.moved:
+            yield f"upstream has moved or withdrawn {name} since it was merged"
+
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``: tags by their names."""
         data = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -82,11 +82,20 @@ def read(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
         return []
     edited = _edited(sh, work, stages)
     found = _conflicts(sh, work, ours, theirs, stages)
-    texts = {c.path: text_of(work, c.path) for c in found if c.kind in _TEXTUAL}
-    found = [replace(c, text=texts.get(c.path)) for c in found]
+    found = [replace(c, text=_stored(c, text_of(work, c.path))) for c in found]
     return [
         c if edited.isdisjoint((c.path, *c.invented)) else _with_edits(sh, work, c) for c in found
     ]
+
+
+def _stored(conflict: Conflict, text: str | None) -> str | None:
+    """What is in the file of a conflict, with line ends as in its versions: git may write others
+    into a work tree (core.autocrlf, eol)."""
+    if conflict.kind not in _TEXTUAL or text is None:
+        return None
+    sides = conflict.texts
+    crlf = sides and any("\r\n" in side for side in (sides.base, sides.ours, sides.theirs))
+    return text if crlf else text.replace("\r\n", "\n")
 
 
 def foresee(
@@ -303,8 +312,13 @@ def _with_edits(sh: Shell, work: Path, conflict: Conflict) -> Conflict:
         now = next((side.name for side in same), "another link")
     elif path.exists():
         now = sh.ask("git -C {work} hash-object -- {path}", work=work, path=conflict.path).line
-    if conflict.kind is Kind.BINARY and conflict.ours and now == conflict.ours.name:
-        return conflict  # as git leaves a binary file
+    left = conflict.ours or conflict.theirs  # as git leaves a file that it does not merge
+    if left and conflict.kind is Kind.BINARY and now == left.name:
+        return conflict
+    if left and conflict.kind in (Kind.BINARY, Kind.MODIFY_DELETE) and now not in ("", left.name):
+        raw = "git -C {work} hash-object --no-filters -- {path}"  # another one by git's settings
+        if sh.ask(raw, work=work, path=conflict.path).line == left.name:
+            return conflict
     textual = conflict.text is not None
     merged = git.show(sh, work, "AUTO_MERGE", conflict.path) if textual else None
     return replace(conflict, edited=True, now=now, merged=merged)

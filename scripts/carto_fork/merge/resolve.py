@@ -432,7 +432,7 @@ def _returned(sh: Shell, work: Path, policy: Policy, ours: str, theirs: str) -> 
 def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str) -> None:
     whole = [decision for decision in resolution.decisions if decision.whole]
     moved: list[tuple[Conflict, Side]] = []
-    kept: dict[Side, list[str]] = {Side.FORK: [], Side.UPSTREAM: []}
+    kept: dict[str, hunks.Stage] = {}
     deleted: list[str] = []
     for decision in whole:
         conflict = decision.conflict
@@ -443,10 +443,14 @@ def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str
         elif stage is None:
             deleted.append(conflict.path)
         else:
-            kept[side].append(conflict.path)
-    for side, option in ((Side.FORK, "--ours"), (Side.UPSTREAM, "--theirs")):
-        _git(sh, work, f"checkout {option}", kept[side])
-    staged = kept[Side.FORK] + kept[Side.UPSTREAM]
+            kept[conflict.path] = stage
+    # Exactly that side's, whatever git's settings would make of a file that is added.
+    for batch in batches([f"{at.mode},{at.name},{path}" for path, at in kept.items()]):
+        words = ["git", "-C", str(work), "update-index", "--add"]
+        words += [word for entry in batch for word in ("--cacheinfo", entry)]
+        git.checked(sh.run(words), "conflict's side")
+    _git(sh, work, "checkout --quiet", list(kept))
+    staged = []
     for decision in resolution.decisions:
         if decision.text is not None:
             _write(sh, work, decision)
@@ -473,8 +477,11 @@ def _write(sh: Shell, work: Path, decision: Decision) -> None:
         return
     if sh.dry:
         sh.show(files.patch_command(work, path, before, after))
-    else:
-        files.replace_text(files.below(work, path), after)
+        return
+    place = files.below(work, path)
+    if "\r\n" not in before and "\r\n" in files.read_text(place):  # as git writes files here
+        after = after.replace("\n", "\r\n")
+    files.replace_text(place, after)
 
 
 def _git(sh: Shell, work: Path, command: str, paths: Sequence[str]) -> None:

@@ -82,6 +82,28 @@ _OF_GIT = (
         ),
     ),
     (
+        r"could not open '.*MERGE_HEAD'",
+        Cure(
+            "a hook has ended the merge that was to be committed",
+            "do without hooks in these tasks: `git config carto-fork.hooks false`",
+        ),
+    ),
+    (
+        r"does not have a GPG signature|has an? (bad|untrusted) GPG signature",
+        Cure(
+            "git's setting merge.verifySignatures asks for one that upstream's commit lacks",
+            "see whether upstream signs its releases, or merge without: "
+            "`git config merge.verifySignatures false`",
+        ),
+    ),
+    (
+        r"does not support --signed push",
+        Cure(
+            "git's setting push.gpgSign asks for what the remote does not know",
+            "sign where it can be: `git config push.gpgSign if-asked`",
+        ),
+    ),
+    (
         r"cannot lock ref '(?P<what>[^']+)': '(?P<path>[^']+)' exists",
         Cure(
             "git cannot have {what} beside {path}",

@@ -27,7 +27,7 @@ def checked(answer: Answer, question: str, *allowed: int) -> Answer:
     if answer.code not in (0, *allowed):
         known = cures.of_git(answer)
         raise Failed(
-            f"git could not tell the {question}: it {answer.ending}"
+            f"git failed at the {question}: it {answer.ending}"
             f"{f' ({known.meaning})' if known else ''}: "
             f"{answer.err.strip() or answer.out.strip()}",
             then=f"{known.then if known else 'mend what it complains of'}, "

@@ -25,7 +25,7 @@ from ..merge.resolve import Resolution, Words, decide, resolve, show
 from ..run import files, git
 from ..run.errors import Paused, Refused
 from ..run.shell import Shell
-from ..run.text import printable
+from ..run.text import listed, printable
 
 
 class Work:
@@ -50,6 +50,7 @@ class Work:
         self.s, self.fork, self.tag, self.theirs, self.place = s, fork, tag, theirs, place
         self.pausing, self.fresh = pausing, fresh
         self.resolution: Resolution | None = None
+        self._staged = ""  # the tree of the merge as it was decided
         self._decisions: dict[str, tuple[Decision, ...]] = {}
         self._account: Verification | None = None
 
@@ -64,10 +65,28 @@ class Work:
             self._decisions[ours] = done.decisions
         if self.pausing:
             require_nothing_left(self.s, done, self.place, "")
+        if not done.unfinished and self._hook.exists():
+            written = self.s.sh.ask("git -C {work} write-tree", work=self.place)
+            self._staged = git.checked(written, "merge").line
+
+    @property
+    def _hook(self) -> Path:
+        """Where git's hook is that sees a commit before it is made."""
+        hooks = self.fork.settings.get("core.hookspath", [""])[-1]
+        place = Path(hooks).expanduser() if hooks else self.fork.repository.common / "hooks"
+        return self.fork.home.absolute() / place / "pre-commit"
 
     def set_version(self) -> None:
         """Set the version to the tag's, and commit that."""
         release, say = self.tag.release, self.s.console.say
+        if self._staged and (
+            changed := git.differing(self.s.sh, self.place, self._staged, "HEAD^{tree}")
+        ):
+            say(
+                f"The hook {self._hook} changed what was committed: {listed(changed, 5)}.", "yellow"
+            )
+            off = self.s.spelled_out("`git config carto-fork.hooks false`")
+            say(f"If it may not: {off}, and begin anew with --abort.", "yellow")
         with suppress(Refused):  # what is merged is checked anyway
             for file, places in version_files.at(self.s.sh, self.fork, self.theirs):
                 for key, stated in places.items():
