@@ -163,7 +163,7 @@ def test_next_suggests_releasing_updating_and_recovering_commits(
     assert world.git("rev-list --count v1.75.2-carto.1.2.0..origin/carto/main") == "1"
     assert following(world) == (
         "invoke release",
-        "carto/main has 1 commit since v1.75.2-carto.1.2.0.",
+        "carto/main has 1 commit of its own since v1.75.2-carto.1.2.0.",
     )
     assert follow(world).code == 0
     assert following(world) == (

@@ -111,6 +111,12 @@ STATES = {
     ),
     "a stale lock of the index": "touch .git/index.lock",
     "a stale lock of a branch": "touch .git/refs/heads/carto/main.lock",
+    "upstream's history written anew": (
+        "new=; for old in v1.75.2-stable v1.76.5 main; do new=$(git -C $UP -c user.name=U "
+        "-c user.email=u@e.com commit-tree ${new:+-p $new} -m anew $old^{tree}); "
+        "case $old in v*) git -C $UP update-ref refs/tags/$old $new;; "
+        "*) git -C $UP update-ref refs/heads/$old $new;; esac; done; git fetch -q upstream"
+    ),
     "a shallow clone": "git fetch -q --depth 1 origin && git reflog expire --all --expire=now",
 }
 

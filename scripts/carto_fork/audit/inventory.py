@@ -67,18 +67,14 @@ def _require_both(fork: Fork) -> None:
 
 def ground(sh: Shell, fork: Fork) -> Ground:
     """What the fork stands on. Raises Refused if upstream or the production branch is not
-    known here."""
+    known here, or if they have no common history."""
     _require_both(fork)
     newest, production = tip(fork), fork.production_commit
     own = authorship.of_fork(sh, fork, production, newest)
     cut = authorship.lost_of_fork(sh, fork, production, newest)
     healed = authorship.healed_commit(sh, fork.path, production, cut) if cut else production
-    bases = git.merge_bases(sh, fork.path, healed, newest)
-    if not bases:
-        upstream = fork.policy.remotes.upstream.name
-        problem = f"{fork.policy.branches.production} and {upstream} have no common history."
-        raise Refused(problem, then="name the fork's clone with --repo.")
-    return Ground(own, bases[0], newest, cut, healed)
+    base, *_ = git.merge_bases(sh, fork.path, healed, newest)
+    return Ground(own, base, newest, cut, healed)
 
 
 def tip(fork: Fork) -> str:

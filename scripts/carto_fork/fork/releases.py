@@ -216,6 +216,27 @@ def require_as_merged(sh: Shell, fork: Fork, base: str, name: str, now: str) -> 
         )
 
 
+def require_common_history(sh: Shell, fork: Fork, ours: str, theirs: str) -> None:
+    """Raises Refused if a commit of the fork and one of upstream have no ancestor in common: git
+    would not merge them."""
+    key = ("bases", fork.path, ours, theirs)
+    if sh.once(key, lambda: git.merge_bases(sh, fork.path, ours, theirs)):
+        return
+    production, upstream = fork.policy.branches.production, fork.policy.remotes.upstream.name
+    at, has = git.at(fork.path), merged(sh, fork, ours, fork.refs)
+    old = tags.newest(has, fork.policy.tags, *tags.STABLE)
+    same = old and git.same_tree(sh, fork.path, has[old.name], theirs)
+    raise Refused(
+        f"upstream's {theirs[:10]} and {production} have no common history: upstream has written "
+        f"its history anew, or `{upstream}` is another repository.",
+        then=f"see which ({at} remote get-url {upstream}). If it was written anew, record once, on "
+        f"{production}, which of the new commits is {old.name if old else 'the old one'}: "
+        f"{at} merge -s ours --allow-unrelated-histories {same or 'COMMIT'}; publish that: {at} "
+        f"push {fork.policy.remotes.origin.name} HEAD:{production}; then run the same command "
+        "again.",
+    )
+
+
 def offered(sh: Shell, fork: Fork, here: Iterable[Tag]) -> list[Tag]:
     """Those of some tags that upstream still has; all if it does not answer.
 

@@ -282,7 +282,11 @@ class _Adviser:
             if why:
                 yield Advice(fetch, f"{why} To heal that, upstream's branch has to be here.")
             return
-        lost = inventory.lost(self._sh, fork)
+        try:
+            lost = inventory.lost(self._sh, fork)
+        except Refused as no:
+            yield Advice(self._command("heal", check=True), f"{no.what} This says what helps.")
+            return
         if lost is None:
             return
         if self._hub:
@@ -377,8 +381,10 @@ class _Adviser:
         commit = fork.refs.tag(own.name) or (self._there.tag(own.name) if self._there else "")
         if not git.has_object(self._sh, fork.path, commit):
             return
-        if count := git.count(self._sh, fork.path, fork.production_commit, commit):
-            why = f"{self._production} has {counted(count, 'commit')} since {own.name}."
+        known = [commit, *fork.upstream_tips]
+        count = git.count(self._sh, fork.path, fork.production_commit, *known, merges=False)
+        if count:
+            why = f"{self._production} has {counted(count, 'commit')} of its own since {own.name}."
             yield Advice(self._command("release"), why)
 
     def _rest(self) -> Iterator[Advice]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pathspec import GitIgnoreSpec
 
-from ..fork import generated, records
+from ..fork import generated, records, releases
 from ..fork.fork import Fork
 from ..run import git
 from ..run.shell import Answer, Shell
@@ -413,7 +413,9 @@ def lost_of_fork(sh: Shell, fork: Fork, production: str, theirs: str) -> Lost | 
     """The newest sync of a fork whose ancestry is lost; it is looked for once in a task.
 
     production: the fork's side; theirs: upstream's, the commit to merge.
+    Raises Refused if they have no common history.
     """
+    releases.require_common_history(sh, fork, production, theirs)
     own = of_fork(sh, fork, production, theirs)
     upstream = tuple(dict.fromkeys([theirs, *fork.upstream_tips]))
     key = ("lost", fork.path, production, upstream)

@@ -263,9 +263,12 @@ def ahead_behind(sh: Shell, repo: Path, left: str, right: str) -> tuple[int, int
     return int(ahead), int(behind)
 
 
-def count(sh: Shell, repo: Path, commit: str, known: str) -> int:
-    """How many commits the history of one holds that the history of the other does not."""
-    question = "rev-list --count {commit} --not {known} --"
+def count(sh: Shell, repo: Path, commit: str, *known: str, merges: bool = True) -> int:
+    """How many commits the history of one holds that the histories of the others do not.
+
+    merges: count those, too.
+    """
+    question = f"rev-list --count {'' if merges else '--no-merges '}{{commit}} --not {{known}} --"
     return int(ask(sh, repo, question, "number of commits", commit=commit, known=known).out)
 
 
@@ -414,6 +417,14 @@ def merge_bases(sh: Shell, repo: Path, one: str, other: str) -> list[str]:
     """The best common ancestors of two commits; empty if they have none."""
     question = "merge-base --all {one} {other}"
     return ask(sh, repo, question, "common ancestor", 1, one=one, other=other).out.split()
+
+
+def same_tree(sh: Shell, repo: Path, commit: str, head: str) -> str:
+    """The newest commit in the history of `head` that has the files of another commit; "" if none
+    has."""
+    tree = ask(sh, repo, "rev-parse --verify {wanted}", "tree", wanted=f"{commit}^{{tree}}").line
+    lines = ask(sh, repo, "log --no-show-signature --format=%T=%H {head} --", "trees", head=head)
+    return dict(x.split("=") for x in reversed(lines.out.split())).get(tree, "")
 
 
 def commit_date(sh: Shell, repo: Path, commit: str) -> str:

@@ -216,7 +216,10 @@ def _lost_ancestry(
 
     Raises Refused if nobody has said whether to heal.
     """
-    if options.unhealed or not git.has_object(sh, fork.path, target.commit):
+    if not git.has_object(sh, fork.path, target.commit):
+        return None, []
+    releases.require_common_history(sh, fork, target.base, target.commit)
+    if options.unhealed:
         return None, []
     lost = authorship.lost_of_fork(sh, fork, target.base, target.commit)
     if lost is None or (here and git.is_ancestor(sh, fork.path, lost.parent, here)):
