@@ -25,6 +25,7 @@ PREPARED = (
     "merge",
     "checkout",
     "checkout",
+    "update-index",
     "add",
     "rm",
     "checkout",

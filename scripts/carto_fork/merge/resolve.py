@@ -432,7 +432,8 @@ def _returned(sh: Shell, work: Path, policy: Policy, ours: str, theirs: str) -> 
 def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str) -> None:
     whole = [decision for decision in resolution.decisions if decision.whole]
     moved: list[tuple[Conflict, Side]] = []
-    kept: dict[str, hunks.Stage] = {}
+    kept: dict[Side, list[str]] = {Side.FORK: [], Side.UPSTREAM: []}
+    entries: list[str] = []
     deleted: list[str] = []
     for decision in whole:
         conflict = decision.conflict
@@ -443,13 +444,15 @@ def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str
         elif stage is None:
             deleted.append(conflict.path)
         else:
-            kept[conflict.path] = stage
+            kept[side].append(conflict.path)
+            entries.append(f"{stage.mode},{stage.name},{conflict.path}")
+    for side, option in ((Side.FORK, "--ours"), (Side.UPSTREAM, "--theirs")):
+        _git(sh, work, f"checkout {option}", kept[side])
     # Exactly that side's, whatever git's settings would make of a file that is added.
-    for batch in batches([f"{at.mode},{at.name},{path}" for path, at in kept.items()]):
-        words = ["git", "-C", str(work), "update-index", "--add"]
-        words += [word for entry in batch for word in ("--cacheinfo", entry)]
-        git.checked(sh.run(words), "conflict's side")
-    _git(sh, work, "checkout --quiet", list(kept))
+    for batch in batches(entries):
+        words = [word for entry in batch for word in ("--cacheinfo", entry)]
+        told = sh.run(["git", "-C", str(work), "update-index", "--add", *words])
+        git.checked(told, "conflict's side")
     staged = []
     for decision in resolution.decisions:
         if decision.text is not None:
