@@ -184,6 +184,12 @@ TYPES: dict[str, tuple[Files, Files, Files]] = {
         {"P/a": OURS},
         {"P/a": None, "P": Submodule("1")},
     ),
+    "a moved submodule, now a directory": (
+        {"P": Submodule("1")},
+        {"P": Submodule("2")},
+        {"P": None, "P/a": TEXT},
+    ),
+    "a directory where the other adds a link": ({}, {"P/a": TEXT}, {"P": Link("x")}),
     "a link, now a file": ({"P": Link("a")}, {"P": Link("b")}, {"P": TEXT}),
     "a file, now a link": ({"P": TEXT}, {"P": OURS}, {"P": Link("a")}),
     "a file, now a submodule": ({"P": TEXT}, {"P": OURS}, {"P": Submodule("1")}),
@@ -225,6 +231,12 @@ def test_a_side_of_another_type_goes_to_its_own_path(
             if side is Side.UPSTREAM
             else Words(fork=("P",), reason="so"),
         )
+        # What the other side did there is written down, all of it.
+        loser = "theirs" if side is Side.FORK else "ours"
+        did = repo.git("diff", "--name-only", "--no-renames", "base", loser, "--", "P").split()
+        assert {*did} <= {
+            drop.path for drop in records.read_drops(repo.text("carto_drops.toml", ""))
+        }
         repo.git("rm", "--quiet", "--force", "carto_drops.toml")
     else:
         commit = "ours" if side is Side.FORK else "theirs"

@@ -634,6 +634,13 @@ def test_a_name_that_git_has_invented_is_found() -> None:
     assert soundness.invented(result, {"a", "d~HEAD"}, {"b", "c"}) == ["a~HEAD", "b~theirs"]
 
 
+def test_a_submodule_that_gitmodules_does_not_name_is_found() -> None:
+    """https://github.com/libretro/RetroArch/issues/2987, https://github.com/wbailey/kata/issues/10"""
+    tree = dict.fromkeys(("lib/a", "lib/b", 'lib/"c"'), ("160000", "1")) | {"d": ("100644", "2")}
+    modules = '[submodule "b"]\n\tpath = lib/b\n\turl = ../d\n[submodule "e"]\n\tpath = "e"\n'
+    assert soundness.unmapped(tree, modules) == {"lib/a", 'lib/"c"'}
+
+
 @pytest.mark.parametrize(
     ("path", "piece"),
     [("x.py", "a\n"), ("x.toml", "[[a]]\n"), ("x.json", '{"a":'), ("x.yaml", "- ")],

@@ -120,6 +120,14 @@ def test_names_that_upstream_has_given_up_are_no_releases() -> None:
     assert {other.value["use"] for other in others} == {"never"}
 
 
+def test_a_part_of_the_product_is_not_released_as_the_whole() -> None:
+    """https://github.com/mapbox/github-release-tools/issues/4,
+    https://github.com/intuit/auto/issues/1272, https://github.com/neuledge/context/pull/7"""
+    parts = [f"{part}1.{n}.0" for n in range(9) for part in ("cmd/x/v", "@scope/y@", "z-v")]
+    uses = classified(["v1.0.0", "v1.1.0", *(p for p in parts if not p.startswith("z-"))])
+    assert {name for name, use in uses.items() if use == "automatic"} == {"v1.0.0", "v1.1.0"}
+
+
 def test_a_post_release_is_a_release() -> None:
     assert classified(["v1.0.0", "v1.0.0.post1"]) == {
         "v1.0.0": "automatic",
@@ -136,11 +144,16 @@ FILES = {
     "chart/Chart.yaml": "name: tool\nversion: 1.90.0\nappVersion: '1.90.0'\n",
     "Cargo.toml": '[package]\nname = "tool"\nversion = "1.90.0"\n',
     "Cargo.lock": '[[package]]\nname = "tool"\nversion = "1.90.0"\n',
+    "pyproject.toml": '[project]\nname = "My_Tool"\nversion = "1.90.0"\ndependencies = ["x"]\n',
+    "uv.lock": '[[package]]\nname = "x"\nversion = "9.9"\n\n[[package]]\nname = "my-tool"\n'
+    'version = "1.90.0"\n',
 }
 
 
 def test_a_version_is_set_where_projects_state_it() -> None:
-    """One place of each file changes, whatever else the file holds."""
+    """One place of each file changes, whatever else the file holds.
+
+    https://github.com/commitizen-tools/commitizen/issues/1754: the lock's name is normalised."""
     texts = dict(FILES)
     for file in conventions.version_files(FILES, FILES.__getitem__):
         with suppress(Refused):

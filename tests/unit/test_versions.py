@@ -247,6 +247,19 @@ def test_only_the_strings_of_the_keys_change_in_json() -> None:
     assert version_files.write(after, VersionFile("package-lock.json", keys), "1.0.0") == LOCK
 
 
+def test_a_version_that_is_said_elsewhere_is_passed_over() -> None:
+    """https://github.com/googleapis/release-please/issues/1874,
+    https://github.com/kellpossible/cargo-i18n/issues/118, and a dependency of the same version:
+    https://github.com/callowayproject/bump-my-version/issues/93"""
+    text = (
+        '[workspace.package]\nversion = "0.2.0"\n[package]\nversion.workspace = true\n'
+        '[dependencies]\nserde = "0.2.0"\n'
+    )
+    file = VersionFile("Cargo.toml", ("package.version", "workspace.package.version"))
+    assert version_files.read(text, file) == {"workspace.package.version": "0.2.0"}
+    assert version_files.write(text, file, "0.3.0") == text.replace("0.2.0", "0.3.0", 1)
+
+
 # --- Files without keys ---------------------------------------------------------------------------
 
 MORE = "1.90.0\nplugin-min=3.2\n"

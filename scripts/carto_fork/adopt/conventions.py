@@ -111,6 +111,8 @@ def version_files(tree: Iterable[str], text: Text) -> Iterator[VersionFile]:
         if lock in paths and manifest in paths:
             with suppress(Refused):
                 for name in stating.read(text(manifest), VersionFile(manifest, (key,))).values():
+                    if lock == "uv.lock":  # where names are normalised, as PEP 503 has it
+                        name = re.sub(r"[-_.]+", "-", name).lower()
                     entry = rf'^name = "{re.escape(name)}"\nversion = "(?P<version>[^"]+)"'
                     yield VersionFile(lock, pattern=entry)
 
@@ -198,10 +200,11 @@ def tag_schemes(names: Iterable[str], dates: Mapping[str, int] | None = None) ->
         )
     made = {f: max(dates.get(name, 0) for _, name in families[f]) for f in stable}
     retired = {f for f in stable if made[f] and made[f] < max(made.values()) - _RETIRED}
-    # Of those in use, a name that says so outranks one that does not; else the most used prefix.
+    # Of those in use, a name that says so outranks one that does not, and one of the whole that of
+    # a part, as `cmd/x/v1.0` and `x@1.0`; else the most used prefix.
     main = max(
         (family for family in stable if family not in retired),
-        key=lambda family: (bool(family[2]), len(families[family])),
+        key=lambda f: (bool(f[2]), not re.search("[/@]", f[0]), len(families[f])),
     )
     stable.sort(key=lambda f: (f != main, f in retired, -len(families[f]), bool(f[2])))
     rest = [family for family in families if family not in stable]

@@ -7,7 +7,7 @@ import json
 import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
@@ -107,6 +107,15 @@ def invented(result: Collection[str], ours: Collection[str], theirs: Collection[
     new = (path for path in result if "~" in path and path not in ours and path not in theirs)
     split = ((path, *path.rpartition("~")[::2]) for path in new)
     return sorted(path for path, real, side in split if side and (real in ours or real in theirs))
+
+
+def unmapped(tree: Mapping[str, tuple[str, str]], modules: str) -> set[str]:
+    """The submodules in a tree that git cannot get: .gitmodules does not name them.
+
+    tree: mode and object of each path. modules: the text of .gitmodules.
+    """
+    named = set(re.findall(r'^\s*path\s*=\s*"?(.*?)"?\s*$', modules, re.MULTILINE))
+    return {path for path, (mode, _) in tree.items() if mode == "160000"} - named
 
 
 _NOT_ON_WINDOWS = re.compile(

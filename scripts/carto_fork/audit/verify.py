@@ -433,6 +433,11 @@ def _names(after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> Iterator[Fin
         real = path.rpartition("~")[0]
         what = f"{path}: git has put a side of {real} there; decide what {real} is, and git rm this"
         yield Finding("invented name", printable(what), path)
+    trees = (after, ours, theirs)
+    lacking, *known = (soundness.unmapped(x.tree, x.text(".gitmodules") or "") for x in trees)
+    for path in sorted(lacking.difference(*known)):
+        what = f"{path}: .gitmodules names no submodule there; bring its lines back, or git rm it"
+        yield Finding("submodule", printable(what), path)
     for path, why in soundness.awkward(after.paths, ours.paths):
         yield Finding("name", printable(f"{path}: {why}"), path, certain=False)
 

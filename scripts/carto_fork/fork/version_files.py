@@ -48,6 +48,8 @@ def read(text: str, file: VersionFile, where: str = "") -> dict[str, str]:
     found = {}
     for key in file.keys:
         value = _at(data, key)
+        if value == {"workspace": True}:  # Cargo's word for `workspace.package.version`
+            continue
         if value is not None and not isinstance(value, str):
             problem = f"{where}: {key} is {value!r}, not a string."
             raise Refused(problem, then=f"correct {where}.")
@@ -135,7 +137,7 @@ def _write_toml(text: str, keys: Sequence[str], version: str) -> str:
     for key in keys:
         *parents, last = key.split(".")
         table = _at(document, ".".join(parents)) if parents else document
-        if not isinstance(table, MutableMapping) or last not in table:
+        if not isinstance(table, MutableMapping) or not isinstance(table.get(last), str):
             continue
         if (after := spelled(version, table[last])) != table[last]:
             quotes = table[last].as_string()

@@ -333,7 +333,10 @@ def _write_down(
         lost = [conflict.path]
         if conflict.kind is Kind.DIRECTORY:
             tree = git.tree(sh, work, ours if side is Side.FORK else theirs)
-            lost = [path for path in tree if f"{path}/".startswith(f"{conflict.path}/")]
+            # The side that lost may have what is in a directory, or no longer what was there.
+            lost = [conflict.path] if conflict.base else []
+            lost += [path for path in tree if f"{path}/".startswith(f"{conflict.path}/")]
+            lost = list(dict.fromkeys(lost))
         more += [Drop(path, words.reason, given_up, side=side.value) for path in lost]
     write_drops(sh, work, more)
 
