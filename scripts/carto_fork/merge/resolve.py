@@ -454,15 +454,15 @@ def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str
     # Exactly that side's, whatever git's settings would make of a file that is added.
     for batch in batches(entries):
         words = [word for entry in batch for word in ("--cacheinfo", entry)]
-        told = sh.run(["git", "-C", str(work), "update-index", "--add", *words])
-        git.checked(told, "conflict's side")
-    staged = []
+        staged = sh.run(["git", "-C", str(work), "update-index", "--add", *words])
+        git.checked(staged, "conflict's side")
+    settled = []
     for decision in resolution.decisions:
         if decision.text is not None:
             _write(sh, work, decision)
         if decision.text is not None and not decision.left:
-            staged.append(decision.conflict.path)
-    _git(sh, work, "add", staged)
+            settled.append(decision.conflict.path)
+    _git(sh, work, "add", settled)
     _git(sh, work, "rm --quiet --force", [*deleted, *resolution.returned])
     _git(sh, work, f"restore --source={theirs} --staged --worktree", resolution.units)
     for conflict, side in moved:
