@@ -8,8 +8,11 @@ import re
 from collections.abc import Mapping
 
 import pytest
+from invoke.context import Context
 
-from world import World, commit_in, shim
+from carto_fork.fork.fork import open_fork, safe_settings
+from carto_fork.run.shell import Shell
+from world import World, commit_in, push_as_colleague, shim
 
 TAG = "v1.76.5"
 UPGRADE = f"upgrade-carto --tag {TAG} --no-tests"
@@ -127,6 +130,7 @@ HOOKS = "post-checkout pre-commit commit-msg post-commit pre-push reference-tran
         {"diff.external": "tools/run"},
         {"core.fsmonitor": "tools/run"},
         {"core.attributesFile": "tools/attributes", "filter.y.clean": "tools/run"},
+        {"filter.x.clean": "python3 -m tools.cat"},
     ],
     ids=lambda settings: ",".join(settings),
 )
@@ -135,12 +139,45 @@ def test_nothing_of_upstreams_runs_before_the_tests(world: World, settings: dict
         world.git(f"config {key} '{value}'")
     script = leaking(world, "upstream")
     files: dict[str, str | None] = {f".githooks/{name}": script for name in HOOKS.split()}
-    files |= {"tools/run": script, "tools/attributes": "* filter=y\n"}
+    files |= {
+        "tools/cat.py": f"open('{world.place}/ran', 'w')",
+        "tools/run": script,
+        "tools/attributes": "* filter=y\n",
+    }
     files |= {".gitattributes": "*.py filter=x merge=x diff=x\n", "Makefile": "all:\n"}
     modes = dict.fromkeys([*(f".githooks/{name}" for name in HOOKS.split()), "tools/run"], "100755")
     done = world.run(release(world, files, modes=modes))
     assert done.code in (0, 3), done.err
     assert not (world.place / "ran").exists()
+
+
+def test_what_a_setting_of_gits_names_is_found_as_git_finds_it(world: World) -> None:
+    """Directories and files that are called as programs are change nothing; nor does upstream."""
+    push_as_colleague(world, {"ssh/x": "", "store": "", "sh": "", "run": "echo ours\n"})
+    world.git("pull --quiet --ff-only")
+    for key, value in {
+        "core.sshCommand": "ssh -i ~/.ssh/id",
+        "credential.helper": "store",
+        "filter.x.clean": "sh run",
+        "filter.y.clean": "sh -c ./tools/run",
+        "--add credential.https://a.example.helper": "!tools/evil",
+        "--add credential.https://a.example.HELPER": "cache",
+        "gpg.ssh.allowedSignersFile": "run",
+    }.items():
+        world.git(f"config {key} '{value}'")
+    fork = open_fork(sh := Shell(Context()), world.fork)
+    safe = safe_settings(sh, fork)
+    assert "core.sshcommand" not in safe
+    assert {key: safe[key] for key in safe if key.split(".")[0] in SECTIONS} == {
+        "filter.x.clean": f"sh {world.fork}/run",
+        "filter.y.clean": "",
+        "filter.y.required": "false",
+        "credential.https://a.example.helper": "",
+        "gpg.ssh.allowedsignersfile": f"{world.fork}/run",
+    }
+
+
+SECTIONS = {"filter", "credential", "gpg"}
 
 
 def test_hooks_that_a_checkout_has_from_upstream_do_not_run(world: World) -> None:

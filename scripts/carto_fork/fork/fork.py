@@ -341,8 +341,12 @@ def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
 _STARTS = re.compile(
     r"filter\..*\.(clean|smudge|process)|diff\..*\.(textconv|command)|diff\.external"
     r"|merge\..*\.driver|core\.(fsmonitor|sshcommand|askpass|gitproxy)|gpg\.(.*\.)?program"
-    r"|credential\.(.*\.)?helper|trailer\..*\.(cmd|command)",
+    r"|gpg\.ssh\.defaultkeycommand|trailer\..*\.(cmd|command)",
     re.IGNORECASE,
+)
+_READ = (
+    *("core.hookspath", "core.attributesfile"),
+    *("gpg.ssh.allowedsignersfile", "gpg.ssh.revocationfile"),
 )
 _INSTEAD = {
     "clean": "",
@@ -369,19 +373,23 @@ def safe_settings(sh: Shell, fork: Fork) -> dict[str, str]:
         "fetch.recurseSubmodules": "no",
         # What is staged here, git has written, or a person has looked at.
         "core.safecrlf": "false",
+        # A file of the work tree's, without which no diff is made.
+        "diff.orderfile": os.devnull,
     }
     home = fork.home.absolute()
     for key, values in fork.settings.items():
         value = values[-1]
         if key.startswith("filter.") and _is_off(fork, "filters"):
             safe[key] = "false" if key.endswith(".required") else ""
-        elif key == "core.hookspath":
+        elif key in _READ:
             path = home / Path(value).expanduser()
             if path.is_relative_to(home):
                 trusted = _is_productions(sh, fork, path.relative_to(home))
-                safe[key] = str(path if trusted else home / ".git" / "no-hooks")
-        elif key == "core.attributesfile" and not Path(value).expanduser().is_absolute():
-            safe[key] = os.devnull
+                safe[key] = str(path) if trusted else os.devnull
+        elif key.startswith("credential.") and key.endswith(".helper"):
+            # A further one does not replace those before it; "" drops them all.
+            if any(_from_checkout(sh, fork, each) != each for each in values):
+                safe[key] = ""
         elif _STARTS.fullmatch(key) and (found := _from_checkout(sh, fork, value)) != value:
             safe[key] = found or _INSTEAD.get(key.rpartition(".")[2], "")
             if not found and key.startswith("filter."):
@@ -406,11 +414,13 @@ def _from_checkout(sh: Shell, fork: Fork, value: str) -> str:
     except ValueError:
         return value
     line = value
-    for word in words:
+    for number, word in enumerate(words):
         path = Path(word.removeprefix("!"))
         relative = not path.is_absolute() and not word.startswith(("-", "~", "%", "$"))
         inside = path.is_absolute() and path.is_relative_to(home)
-        if not (inside or (relative and (path.parent.name or (home / path).exists()))):
+        # A program without a slash is one in PATH, whatever lies in the work tree.
+        named = "/" in word or (number and (home / path).is_file())
+        if not (inside or (relative and named)):
             continue
         place = home / path
         if not place.exists() or not _is_productions(sh, fork, place.relative_to(home)):

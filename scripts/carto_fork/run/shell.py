@@ -282,11 +282,11 @@ class Shell:
         within: Path | None = None,
         live: Iterable[TextIO] = (),
         stdin: Path | None = None,
-        without: Iterable[str] = (),
+        without: Iterable[str] | None = None,
     ) -> Answer:
         """Run a command that changes something; under ``--dry`` only print it.
 
-        within: the directory to run it in. without: variables that it does not see.
+        within: the directory to run it in. without: see `environment`.
         live: streams that get its output while it runs.
         stdin: a file to read from.
         """
@@ -460,12 +460,17 @@ def _program(words: Sequence[str]) -> Sequence[str]:
     return ["env", *words] if "=" in words[0] else words
 
 
-def environment(*, without: Iterable[str] = (), **variables: str) -> dict[str, str]:
+def environment(*, without: Iterable[str] | None = None, **variables: str) -> dict[str, str]:
     """The environment of every command: never prompts, never tied to another repository.
 
-    without: names of variables that it does not have.
+    without: for a check, names of variables that it does not have. All others neither look for
+        programs where they run, nor for modules as `python -m nbstripout` in a filter would.
     """
-    left_out = set(without) | set(filter(_REPOSITORY_VARIABLES.fullmatch, os.environ))
+    if without is None:
+        path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+        variables["PATH"] = os.pathsep.join(filter(os.path.isabs, path))
+        variables["PYTHONSAFEPATH"] = "1"
+    left_out = {*(without or ()), *filter(_REPOSITORY_VARIABLES.fullmatch, os.environ)}
     inherited = {k: v for k, v in os.environ.items() if k not in left_out}
     return inherited | _NEVER_ASK | variables
 
