@@ -51,6 +51,36 @@ def test_additions_whose_order_cannot_matter_both_stay(
     assert together(path, ours, theirs, before) == result.format(ours=ours, theirs=theirs)
 
 
+@pytest.mark.parametrize(
+    ("path", "ours", "theirs", "before", "why"),
+    [
+        # An import gives a name, whatever it comes from.
+        ("a.py", "from a import x\n", "from b import x\n", "", RIVAL),
+        ("a.py", "import a as x\n", "from b import (\n    y as x,\n)\n", "", RIVAL),
+        ("a.ts", 'import X from "a";\n', 'import Y, { type X } from "b";\n', "", RIVAL),
+        ("a.js", 'const { x } = require("a");\n', 'const { x, y } = require("b");\n', "", RIVAL),
+        ("A.java", "import a.b.C;\n", "import d.C;\n", "", RIVAL),
+        ("a.rs", "use a::{b, c};\n", "use d::e as c;\n", "", RIVAL),
+        ("a.go", '\t"m/a"\n', '\t"n/a/v2"\n', 'import (\n\t"b"\n', RIVAL),
+        # What it is there for may depend on what was there before.
+        ("a.ts", 'import "./a.css";\n', 'import "./b.css";\n', "", ORDERED),
+        ("a.py", "from a import *\n", "from b import *\n", "", ORDERED),
+        # The number of a constant without a value is that of its place.
+        ("a.go", "\tBlue\n", "\tYellow\n", "const (\n\tRed = iota\n", ORDERED),
+        ("a.py", "    a = 1\n", "    b = 2\n", "def f():\n    return 3\n", ORDERED),
+        ("a.css", "  color: red;\n", "  color: blue;\n", ".a {\n", RIVAL),
+        ("a.css", "  margin-top: 1px;\n", "  margin: 0;\n", ".a {\n", ORDERED),
+        ("requirements.txt", "Foo_x>=1\n", "foo-x==2\n", "", RIVAL),
+        ("a.toml", "[a]\nx = 1\n", "y = 2\n", "[x]\n", NESTED),
+    ],
+)  # fmt: skip
+def test_additions_that_get_in_each_others_way_are_left(
+    path: str, ours: str, theirs: str, before: str, why: str
+) -> None:
+    assert together(path, ours, theirs, before) == why
+    assert together(path, theirs, ours, before) == why
+
+
 def test_the_same_closing_line_may_be_the_first_or_the_last_of_an_addition() -> None:
     ours, theirs = "}\n\nfunc A() {\n\ta()\n", "}\n\nfunc B() {\n\tb()\n"
     assert together("a.go", ours, theirs, "func C() {\n\tc()\n", "}\n") == ours + theirs

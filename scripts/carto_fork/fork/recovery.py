@@ -40,10 +40,10 @@ def put_in_order(
     admin = _admin(common, place)
     records = common / "refs" / "carto-fork" / "passed" / tag if tag else None
     for _ in range(50 * held.after_kill):  # what was not killed with it may be at its end
-        if not _git_is_at_work(place, branch):
+        if not _git_is_at_work(place, common, branch):
             break
         time.sleep(0.1)
-    if not _git_is_at_work(place, branch):
+    if not _git_is_at_work(place, common, branch):
         locks = [common / f"{ref}.lock", *(records.glob("*.lock") if records else ())]
         for lock in [*locks, *admin.rglob("*.lock")]:
             lock.unlink(missing_ok=True)
@@ -253,8 +253,10 @@ def _changed_since(place: Path, when: float) -> bool:
     )
 
 
-def _git_is_at_work(place: Path, branch: str) -> bool:
-    """Whether a git of somebody's works in a place, as far as the system shows."""
+def _git_is_at_work(place: Path, common: Path, branch: str) -> bool:
+    """Whether a git of somebody's works in a place, or on its branch in this clone, as far as the
+    system shows."""
+    clone = common.parent if common.name == ".git" else common
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if not (process / "comm").read_text().startswith("git"):
@@ -263,7 +265,9 @@ def _git_is_at_work(place: Path, branch: str) -> bool:
             if parent == str(os.getpid()):  # asked by this run
                 continue
             words = (process / "cmdline").read_bytes().decode("utf-8", "replace")
-            if str(place) in words or branch in words or (process / "cwd").resolve() == place:
+            there = (process / "cwd").resolve()
+            here = branch in words and (there.is_relative_to(clone) or str(clone) in words)
+            if here or str(place) in words or there.is_relative_to(place):
                 return True
     return False
 

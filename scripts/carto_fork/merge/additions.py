@@ -21,6 +21,7 @@ RIVAL = "Both sides added the same name, number or requirement."
 
 _PROSE = (".md", ".mdx", ".rst", ".txt", ".adoc", ".tex", ".html", ".htm", ".svg", ".vue", ".sql")
 _SETTINGS = (".conf", ".cfg", ".ini", ".properties", ".env", ".editorconfig")
+_TABLES = (".toml", ".ini", ".cfg", ".conf", ".editorconfig", ".properties")
 _SETS = (".gitignore", ".dockerignore", ".npmignore", ".prettierignore", "go.sum")
 
 
@@ -41,12 +42,14 @@ class _Item:
 
     head: its first line besides comments, without the white space around it.
     name: what it introduces.
+    binds: the names that an import gives to what it imports; `_ALL` if its place may matter.
     """
 
     kind: _Kind
     head: str
     name: str
     lines: tuple[str, ...]
+    binds: frozenset[str] = frozenset()
 
 
 def together(
@@ -97,6 +100,12 @@ def _objection(
     # In the middle of a command of several lines no line is one by itself.
     if any(lines[-1].rstrip().endswith("\\") for lines in (lines_of(before), ours) if lines):
         return found
+    # What is behind a table's heading belongs to the table.
+    tables = path.endswith(_TABLES) and any(line.startswith("[") for line in (*ours, *theirs))
+    if tables and not all("".join(lines).lstrip().startswith("[") for lines in (ours, theirs)):
+        return found
+    if _is_behind_jump(before, ours):
+        return ORDERED
     for one, other in _turned(ours, theirs, after):
         mine, upstreams = _items(path, holder, one), _items(path, holder, other)
         if not mine or not upstreams or _indent(one) != _indent(other):
@@ -117,6 +126,12 @@ def _continues(ours: Sequence[str], theirs: Sequence[str]) -> bool:
     there, with a blank line or a heading."""
     firsts = [lines[0].strip() for lines in (ours, theirs)]
     return [not x or bool(_ABOVE.match(x) and x[0] not in "@[") for x in firsts] == [True, False]
+
+
+def _is_behind_jump(before: str, ours: Sequence[str]) -> bool:
+    """Whether an addition is behind a `return` or the like, where nothing is run any more."""
+    above = next((line for line in reversed(lines_of(before)) if line.strip()), "")
+    return bool(_indent([above]) == _indent(ours) and _LEAVES.match(above.strip()))
 
 
 def _turned(
@@ -267,6 +282,7 @@ _RESOURCE = re.compile(
 )
 _TABLE = re.compile(r"(.*[\s*&])?(?P<name>[\w$]+)(\[\w*\])*\s*=\s*[\[{(]")
 _JUMP = re.compile(r"\b(return|break|continue|throw|raise|goto|exit|panic|die|fail|abort|next)\b")
+_LEAVES = re.compile(r"(return|break|continue|throw|raise|goto)\b")
 _STYLES = (".css", ".scss", ".pcss", ".less")
 
 
@@ -274,7 +290,8 @@ def _item(path: str, holder: str, lines: Sequence[str]) -> _Item:
     code = [line.strip() for line in lines if line.strip() and not _ABOVE.match(line.strip())]
     head = code[0] if code else ""
     kind, name = _kind(path.rpartition("/")[2].lower(), holder, code)
-    return _Item(kind, head, " ".join(name.split()), tuple(lines))
+    binds = _bound(path, " ".join(code)) if kind is _Kind.IMPORT else frozenset()
+    return _Item(kind, head, " ".join(name.split()), tuple(lines), binds)
 
 
 def _kind(file: str, holder: str, code: Sequence[str]) -> tuple[_Kind, str]:
@@ -286,7 +303,8 @@ def _kind(file: str, holder: str, code: Sequence[str]) -> tuple[_Kind, str]:
     if _IMPORT.match(head):
         return _Kind.IMPORT, _module(head)
     if (file == "gemfile" or "requirements" in file) and single:
-        return _Kind.MEMBER, _name(_REQUIREMENT.match(head), head).lower()
+        name = _name(_REQUIREMENT.match(head), head).lower()
+        return _Kind.MEMBER, re.sub(r"[-_.]+", "-", name)  # as Python's indexes compare them
     if ("makefile" in file or file.endswith(".mk")) and (found := _TARGET.match(head)):
         return _Kind.DEFINITION, head if head.startswith(".PHONY") else found["name"]
     if file.endswith(_SETTINGS):
@@ -298,8 +316,11 @@ def _kind(file: str, holder: str, code: Sequence[str]) -> tuple[_Kind, str]:
         return _in_parentheses(holder, head)
     if found := _DEFINITION.match(plain) or _TEST.match(head):
         return _Kind.DEFINITION, found["name"]
-    if file.endswith(_STYLES) and not single and plain.endswith("{"):
-        return _Kind.DEFINITION, plain
+    if file.endswith(_STYLES):
+        if not single and plain.endswith("{"):
+            return _Kind.DEFINITION, plain
+        if single and (found := _FIELD.match(plain)):
+            return _Kind.MEMBER, found["name"]
     if not single and (found := _METHOD.fullmatch(_opening(code))):
         return _Kind.DEFINITION, found["name"]
     if not single and not holder and (found := _TABLE.fullmatch(plain)):
@@ -361,7 +382,9 @@ def _in_parentheses(holder: str, head: str) -> tuple[_Kind, str]:
     if first in ("import", "from", "use", "export"):
         return _Kind.IMPORT, _module(head)
     if first in ("const", "var", "type"):
-        return _Kind.MEMBER, head.split()[0]
+        # Without a value, a constant counts on from the one above it.
+        counts = first == "const" and ("=" not in head or "iota" in head)
+        return _Kind.STATEMENT if counts else _Kind.MEMBER, head.split()[0]
     declared = re.search(r"\b(def|function|func|fn|fun|constructor)\b", _plain(holder))
     found = re.match(r"\"?(?P<name>\w+)\"?\s*(=(?![=>])|:(?!:))", head)
     if found and not declared:
@@ -394,6 +417,36 @@ def _module(head: str) -> str:
     return quoted[-1] if quoted else head.rstrip(" ;,")
 
 
+_ALL = "*"
+_FROM = re.compile(r"from\s+\S+\s+import\s+(.*)")
+_OUT_OF = re.compile(r"(?:import|export|const|let|var)\s+(.*?)\s*(?:\bfrom\b|= require)")
+_USED = re.compile(r"(?:import|use)\s+(?:static\s+)?([^\"']*)$")
+
+
+def _bound(path: str, text: str) -> frozenset[str]:
+    """The names that an import gives to what it imports; with `_ALL` if it takes everything, or is
+    there for what it does."""
+    text = text.rstrip(" ;,")
+    quoted = re.search(r"[\"'][^\"']+[\"']\)?$", text)
+    if path.endswith(".go"):
+        alias, _, module = text.removeprefix("import").strip().rpartition(" ")
+        parts = [part for part in module.strip('"').split("/") if not re.fullmatch(r"v\d+", part)]
+        return frozenset({alias or parts[-1]} - {"_", "."}) if parts else frozenset()
+    if re.fullmatch(r"@?import( url\()? ?[\"'][^\"']*[\"']\)?.*", text) and " from " not in text:
+        return frozenset({_ALL})
+    clauses = [_FROM, _OUT_OF] if quoted else [_FROM, _USED]
+    found = next(filter(None, (clause.match(text) for clause in clauses)), None)
+    clause = found[1] if found and not text.startswith("export *") else ""
+    names = set()
+    for part in re.split(r"[,{}()]|::(?=\{)", clause):
+        source, _, alias = part.strip().removeprefix("type ").partition(" as ")
+        name = alias or re.split(r"::|[\\.:/]", source)[-1]
+        # `import a.b` of Python gives nothing but `a`, as `import a.c` does.
+        if alias or not ("." in source and path.endswith((".py", ".pyi"))):
+            names.add(name.strip())
+    return frozenset(names - {"", "self", "_"})
+
+
 # --- Whether both can stay -----------------------------------------------------------------------
 
 
@@ -401,7 +454,8 @@ def _rival(one: Sequence[_Item], other: Sequence[_Item]) -> bool:
     """Whether both introduce the same name, or give two names the same number."""
     names = [{item.name for item in items if item.name} for items in (one, other)]
     numbers = [{found for item in items if (found := _number(item.head))} for items in (one, other)]
-    return not names[0].isdisjoint(names[1]) or not numbers[0].isdisjoint(numbers[1])
+    bound = [{x for item in items for x in item.binds - {_ALL}} for items in (one, other)]
+    return any(not mine.isdisjoint(yours) for mine, yours in (names, numbers, bound))
 
 
 def _number(head: str) -> tuple[str, ...] | None:
@@ -421,6 +475,8 @@ def _number(head: str) -> tuple[str, ...] | None:
 def _free(one: Sequence[_Item], other: Sequence[_Item], placed: bool) -> bool:
     """Whether the order of two additions cannot matter, or is that of a sorted list."""
     kinds = [{item.kind for item in items} for items in (one, other)]
+    if all(any(_ALL in item.binds for item in items) for items in (one, other)):
+        return False
     done = _Kind.STATEMENT in kinds[0] | kinds[1]
     if _mentions(one, other, done) or _mentions(other, one, done):
         return False
