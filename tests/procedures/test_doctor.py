@@ -582,6 +582,8 @@ def test_what_production_contains_is_what_was_merged(world: World) -> None:
 
     https://github.com/scala-steward-org/scala-steward/issues/1853 and
     https://github.com/openclaw/openclaw/pull/126816: one moved tag stopped all updates.
+    https://github.com/containers/crun/issues/623, https://github.com/aws/efs-utils/issues/92: a
+    release was made anew under its name.
     """
     release = "v1.75.2-stable"
     pin(world, release)

@@ -468,7 +468,7 @@ def test_uncommitted_changes_in_the_work_tree_are_refused(prepared: World) -> No
         (prepared.work(TAG) / name).write_text("mine\n")
     what = f"{WORK} has changes that are not committed: LICENSE, Makefile, README.md and 1 more."
     then = (
-        f"commit them, or give them up with git -C {WORK} restore --staged --worktree :/, {AGAIN}"
+        f"commit them, or give them up with `git -C {WORK} restore --staged --worktree :/`, {AGAIN}"
     )
     refused(prepared, message(what, then, FETCHED))
     assert (prepared.work(TAG) / "README.md").read_text() == "mine\n"

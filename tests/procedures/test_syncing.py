@@ -73,6 +73,24 @@ def test_a_release_becomes_a_pull_request(world: World, github: GitHub) -> None:
 
 
 @pytest.mark.slow
+def test_labels_are_what_the_policy_says(world: World, github: GitHub) -> None:
+    """https://github.com/renovatebot/renovate/issues/31091,
+    https://github.com/semantic-release/github/issues/518, https://github.com/github/docs/issues/32156"""
+    labels = ["area: sync,upstream", 'say "no"', "\U0001f469\u200d\U0001f4bb it's", "x" * 50]
+    listed = json.dumps(labels, ensure_ascii=False)
+    text = f'extends = "carto-litellm"\n[pull_requests]\nlabels = {listed}\n'
+    commit_in(world, world.origin, "refs/heads/carto/main", {"carto_fork.toml": text})
+    for _ in range(2):  # it is opened, then brought up to date
+        assert sync(world, f"--tag {TAG}").code == 0
+    [pull] = pulls(github)
+    assert sorted(pull.labels) == sorted([*labels, "clean-merge"])
+    long = text.replace("x" * 50, "x" * 51)
+    commit_in(world, world.origin, "refs/heads/carto/main", {"carto_fork.toml": long})
+    world.git("fetch --quiet origin")
+    assert f"'{'x' * 51}' is not a label that GitHub takes" in sync(world, f"--tag {TAG}").err
+
+
+@pytest.mark.slow
 def test_a_tag_that_is_on_no_commit_hides_no_release(world: World, github: GitHub) -> None:
     """Neither where it was never seen before, nor afterwards."""
     file = world.git("rev-parse main:pyproject.toml", repo=world.upstream)
@@ -164,7 +182,8 @@ def test_what_people_made_for_an_older_release_is_in_the_newer_one(
     """A resolution is remembered, a commit is listed, and nothing is closed while one is missing.
     https://github.com/scala-steward-org/scala-steward/issues/1871,
     https://github.com/scala-steward-org/scala-steward/pull/2254,
-    https://github.com/marcusquinn/aidevops/issues/31815"""
+    https://github.com/marcusquinn/aidevops/issues/31815,
+    https://github.com/renovatebot/renovate/issues/3724"""
     newest = "v1.78.0-stable"
     assert sync(world, f"--tag {NEXT}").code == 0
     shown = {p: world.git(f"show {SYNC_NEXT}:{p}", repo=world.origin) for p in BOTH_SIDES}

@@ -26,6 +26,7 @@ DIVERGING = (
     "git switch -qc fix carto/main^ && echo a > README.md && git commit -qam fix && "
     "git switch -qc other carto/main^ && echo b > README.md && git commit -qam b"
 )
+HOOK = "mkdir -p .git/hooks && printf '#!/bin/sh\\n%s\\n' "
 PAUSED = f"! invoke upgrade-carto --no-tests --tag {STABLE}"
 
 # A line of shell that makes the state, in a clone in which nothing is left to do but an upgrade to
@@ -97,6 +98,18 @@ STATES = {
     ),
     "a branch in the way": "git branch upstream-sync",
     "a branch in the way on origin": "git push -q origin carto/main:refs/heads/upstream-sync",
+    "an upgrade that a hook refuses": (
+        f"{HOOK}'echo no ticket >&2; exit 1' > .git/hooks/pre-commit && "
+        f"chmod +x .git/hooks/pre-commit && ! {UPGRADE}"
+    ),
+    "an upgrade whose merge a hook has ended": (
+        f'{HOOK}\'rm -f "$(git rev-parse --git-dir)/MERGE_HEAD"; rm "$0"\' '
+        f"> .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit && ! {UPGRADE}"
+    ),
+    "signatures without a key": f"git config commit.gpgSign true && ! {UPGRADE}",
+    "signatures that upstream lacks": f"git config merge.verifySignatures true && ! {UPGRADE}",
+    "another kind of line ends here": f"git config core.autocrlf true && {PAUSED}",
+    "upstream's tags pruned here after it landed": f"{LANDED} && git tag -d {TAG}",
     "a policy that is not valid": (
         "echo 'nonsense = 1' > carto_fork.toml && git add -A && git commit -qm 'chore: policy' && "
         "git push -q origin carto/main"

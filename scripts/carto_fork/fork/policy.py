@@ -301,8 +301,10 @@ class PullRequests(_Table, frozen=True):
 
     def __post_init__(self) -> None:
         for label in (*self.labels, self.clean, self.conflicts):
-            if not (label.strip() and label.isprintable() and len(label) <= 50):
-                raise ValueError(f"GitHub takes no label {label!r}: 1 to 50 characters, one line")
+            shown = label.replace("\u200d", "")  # what joins emoji
+            if not (label.strip() and shown.isprintable() and len(label) <= 50):
+                problem = "is not a label that GitHub takes: 1 to 50 characters, one line"
+                raise ValueError(f"{label!r} {problem}")
 
 
 class Releases(_Table, frozen=True):

@@ -436,8 +436,8 @@ def _require_clean(
         if dirty and not state.merging:
             raise Refused(
                 f"{work} has changes that are not committed: {listed(dirty)}.",
-                then="commit them, or give them up with "
-                f"{git.at(work)} restore --staged --worktree :/, then run the same command again.",
+                then="commit them, or give them up with `"
+                f"{git.at(work)} restore --staged --worktree :/`, then run the same command again.",
             )
         merged = state.merging or git.is_ancestor(sh, work, target.commit, state.head)
         if state.untracked and not merged:
