@@ -376,6 +376,13 @@ def _show_changes(s: Session, due: Sequence[Copy]) -> None:
             s.console.row("", line, style)
 
 
+_FETCH = Step(
+    "fetch",
+    "Get the branch as origin has it.",
+    run=("git -C {repo} fetch --no-tags --no-recurse-submodules {origin} refs/heads/{sync}",),
+)
+
+
 def _publish(
     s: Session,
     fork: Fork,
@@ -420,8 +427,9 @@ def _publish(
     ]
     if published and not s.sh.dry:
         s.console.say(f"{name} is published already.")
-        last = {"open", "tidy"} if place.exists() else {"open"}
-        steps = [step for step in steps if step.name in last]
+        steps = [step for step in steps if step.name in ("open", "tidy")]
+        # A run that was killed may not have noted here what it had published.
+        steps = [_FETCH, *steps] if place.exists() else steps[:1]
     work = Writing(s, fork, place, requirement, replaced)
     s.run(steps, Plan(values, frozenset(conditions), untouched), held, work)
     return known or (_pull(s, fork, name) if requests and not s.sh.dry else "")

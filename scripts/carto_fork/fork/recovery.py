@@ -6,7 +6,8 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -215,22 +216,23 @@ def _is_removable(sh: Shell, fork: Fork, held: Journal, place: Path, ref: str, c
     merging = "git -C {place} -c merge.conflictStyle=diff3 merge-tree --write-tree HEAD {commit}"
     if commit and (merged := sh.ask(merging, place=place, commit=commit).out):
         trees.append(merged.split("\n", 1)[0])
-    known = {
-        (path, name) for tree in trees for path, (_, name) in git.tree(sh, fork.path, tree).items()
-    }
+    known: dict[str, set[str]] = defaultdict(set)
+    for tree in trees:
+        for path, (_, name) in git.tree(sh, fork.path, tree).items():
+            known[path].add(name)
     return bool(trees) and all(
-        (str(file.relative_to(place)), _blob(file, len(trees[0]))) in known
+        _is_written(sh, fork, file, known.get(str(file.relative_to(place)), ()))
         for folder, names, files in os.walk(place)
         for file in (Path(folder) / name for name in (*names, *files))
         if file != place / ".git" and (file.is_symlink() or not file.is_dir())
     )
 
 
-def _blob(file: Path, length: int) -> str:
-    """The name that git has for what is in a file; length: of all such names here."""
+def _is_written(sh: Shell, fork: Fork, file: Path, names: Collection[str]) -> bool:
+    """Whether a file holds one of some objects, or what git has got to write of it."""
     data = os.fsencode(file.readlink()) if file.is_symlink() else file.read_bytes()
-    made = hashlib.sha1 if length == len(git.NULL) else hashlib.sha256
-    return made(b"blob %d\0" % len(data) + data).hexdigest()
+    texts = (text or "" for text in git.contents(sh, fork.path, list(names)))
+    return any(text.encode("utf-8", "surrogateescape").startswith(data) for text in texts)
 
 
 def _set_aside(place: Path) -> Path:
