@@ -113,6 +113,9 @@ def test_a_file_that_no_longer_parses_is_reported(
         ("Makefile", "a: b\na: c\n\tx\nb: A = 1\nb: A = 2\nB ?= 1\nB = 2\n.PHONY: a\n.PHONY: b\n"),
         ("Makefile", "ifdef X\na:\n\tx\nC = 1\nelse\na:\n\ty\nC = 2\nendif\nc::\n\tx\nc::\n\ty\n"),
         (".env", "A=1\n#A=2\nB=A=1\n"),
+        ("a.ini", "[a]\nx = 1\n  y = 2\n  y = 2\n# x = 1\n[b]\nx = 1\n"),
+        ("requirements.txt", "a; python_version < '3.9'\na; python_version >= '3.9'\n-r b\n# a\n"),
+        ("a.py", "import b.c\nimport a\nimport b.d\nimport a\nprint(*a, *a, **b, **b)\n"),
         ("a.yml", "x: !reference [a, b]\ny: !Sub {a: 1}\n"),
         ("a.yml", "a: 1\n---\na: 2\n--- \n"),
         ("a.yml", "a: &x {b: 1}\nc: {<<: *x, b: 2, <<: *x}\nd: &x 1\ne: {1: a, '1': b}\n"),
@@ -139,6 +142,18 @@ TWICE = [
     ("Makefile", "a: b\n\tx\n", "c:\n\tx\n", "a: b\n\tx\nc a:\n\ty\n", 3, "target 'a'"),
     ("x.mk", "A = 1\n", "B = 1\n", "A = 1\nB = 1\nA := 2\n", 3, "value of 'A'"),
     (".env.example", "A=1\n", "B=1\n", "A=1\nB=1\nexport A=2\n", 3, "name 'A'"),
+    (
+        "a.py",
+        "from a import x\n",
+        "from b import x\n",
+        "from a import x\nfrom b import x\n",
+        2,
+        "import of 'x'",
+    ),
+    ("a.py", "f(a=1)\n", "f(a=2)\n", "f(a=1,\n  a=2)\n", 2, "argument 'a'"),
+    ("a.py", "x = {A: 1}\n", "x = {A: 2}\n", "x = {A: 1,\n  A: 2}\n", 2, "key A"),
+    ("a.cfg", "[a]\nx = 1\n", "[a]\nx = 2\n", "[a]\nx = 1\ny = 1\nx = 2\n", 4, "key 'x' in [a]"),
+    ("requirements/dev.txt", "a_b\n", "A-b>=1\n", "a_b\nc\nA-b>=1\n", 3, "requirement 'a-b'"),
 ]
 
 

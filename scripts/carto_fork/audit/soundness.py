@@ -13,6 +13,7 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import tomli
+from packaging.utils import canonicalize_name
 
 from ..run.text import too_long
 from . import imports
@@ -210,16 +211,23 @@ def _flaws(
     return [Problem(flaw.check, path, line, flaw.what) for flaw, line in (flaws or {}).items()]
 
 
+_INI = (".ini", ".cfg", ".properties")
+_READ = (".py", ".toml", ".json", ".yaml", ".yml", ".mk", ".env", ".requirements", *_INI)
+
+
 def is_read(path: str) -> bool:
     """Whether the content of such a file is looked at."""
-    return _kind(path) in (".py", ".toml", ".json", ".yaml", ".yml", ".mk", ".env")
+    return _kind(path) in _READ
 
 
 def _kind(path: str) -> str:
     name = PurePosixPath(path).name
     if name in ("Makefile", "makefile", "GNUmakefile"):
         return ".mk"
-    return ".env" if name.startswith(".env") else PurePosixPath(path).suffix
+    if name.startswith(".env"):
+        return ".env"
+    kind = PurePosixPath(path).suffix
+    return ".requirements" if kind == ".txt" and "requirements" in path else kind
 
 
 def _flaws_of(path: str, text: str) -> _Flaws | None:
@@ -241,6 +249,10 @@ def _flaws_of(path: str, text: str) -> _Flaws | None:
                 return _twice(_make_names(text))
             case ".env":
                 return _twice((f"name {m[1]!r}", line) for m, line in _matches(_SETTING, text))
+            case ".requirements":
+                return _twice(_requirements(text))
+            case kind if kind in _INI:
+                return _twice(_ini_names(text))
     # Too deep, too long, a number of 5,000 digits: a library's limits and bugs say nothing about
     # the file.
     except Exception:
@@ -263,16 +275,31 @@ def _python_flaws(path: str, text: str) -> _Flaws:
             flaws.setdefault(_Flaw(kind[0], what), message.lineno)
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
-            keys = [key for key in node.keys if isinstance(key, ast.Constant)]
-            flaws |= _twice((f"key {key.value!r}", key.lineno) for key in keys)
-        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            flaws |= _twice(_definitions(node))
+            keys = [k for k in node.keys if isinstance(k, ast.Constant | ast.Name | ast.Attribute)]
+            flaws |= _twice((f"key {ast.unparse(key)}", key.lineno) for key in keys)
+        elif isinstance(node, ast.Call):
+            flaws |= _twice((f"argument {k.arg!r}", k.value.lineno) for k in node.keywords if k.arg)
+        elif isinstance(node, _Scope):
+            flaws |= _twice(_definitions(node)) | _twice(_imported(node))
     return flaws
 
 
-def _definitions(
-    scope: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
-) -> _Names:
+_Scope = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def _imported(scope: _Scope) -> _Names:
+    """The names of what is imported, once for each different thing that has the name."""
+    different: dict[tuple[str, str], int] = {}
+    for node in scope.body:
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            module = f"{'.' * node.level}{node.module}" if isinstance(node, ast.ImportFrom) else ""
+            for alias in node.names:
+                name = alias.asname or alias.name
+                different.setdefault((name, f"{module}:{alias.name}"), node.lineno)
+    return ((f"import of {name!r}", line) for (name, _), line in different.items() if name != "*")
+
+
+def _definitions(scope: _Scope) -> _Names:
     """What the statements of a scope define, each with its line; not what is made of what has the
     name already, nor the variables of a function."""
     for node in scope.body:
@@ -302,6 +329,8 @@ def _twice(names: _Names) -> _Flaws:
 
 
 _SETTING = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)=")
+_PACKAGE = re.compile(r"([A-Za-z0-9][\w.-]*)")
+_INI_LINE = re.compile(r"(\[[^\]]+\])|([^\s#;!=:\[][^=:]*)[=:]")
 _MAKE_BLOCK = re.compile(r" *(?:(ifn?eq|ifn?def|define)|(endif|endef))\b")
 _MAKE_VALUE = re.compile(r" *(?:export +|override +)*([\w.-]+) *(?::{0,3}=)")
 _MAKE_RULE = re.compile(r"([\w./$(){} -]+?) *:(?![:=])([^=]*)$")
@@ -328,6 +357,22 @@ def _make_names(text: str) -> _Names:
             ";" in rule[2] or lines[number + 1].startswith("\t")
         ):
             yield from ((f"target {name!r}", number + 1) for name in rule[1].split())
+
+
+def _requirements(text: str) -> _Names:
+    """The packages that are required on every system; pip refuses what is there twice."""
+    for found, line in _matches(_PACKAGE, text):
+        if ";" not in found.string:
+            yield f"requirement {canonicalize_name(found[1])!r}", line
+
+
+def _ini_names(text: str) -> _Names:
+    """The keys of each section."""
+    section = ""
+    for found, line in _matches(_INI_LINE, text):
+        section = found[1] or section
+        if found[2]:
+            yield f"key {found[2].rstrip()!r}{f' in {section}' if section else ''}", line
 
 
 def _toml_flaws(text: str) -> _Flaws:

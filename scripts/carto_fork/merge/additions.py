@@ -129,7 +129,7 @@ def _continues(ours: Sequence[str], theirs: Sequence[str]) -> bool:
 
 
 def _is_behind_jump(before: str, ours: Sequence[str]) -> bool:
-    """Whether an addition is behind a `return` or the like, where nothing is run any more."""
+    """Whether an addition is behind a `return` or the like, so that it never runs."""
     above = next((line for line in reversed(lines_of(before)) if line.strip()), "")
     return bool(_indent([above]) == _indent(ours) and _LEAVES.match(above.strip()))
 
