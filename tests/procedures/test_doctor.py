@@ -16,6 +16,7 @@ import pytest
 
 from carto_fork.fork.branches import operation
 from carto_fork.health.doctor import CHECKS
+from carto_fork.run.git import directory
 from carto_standin.github import Fault, GitHub
 from carto_standin.repository import Repository
 from carto_standin.state import Run
@@ -260,7 +261,7 @@ def test_conflicts_of_a_rebase_cherry_pick_or_revert_are_reported(world: World, 
     world.git("commit --quiet -m c")
     where = "carto/main~1" if what == "revert" else "carto/main"
     world.call(["git", what, where])
-    assert operation(shell(), world.fork) == what
+    assert operation(directory(shell(), world.fork)) == what
     finding = one(world, "conflicts", "broken")
     assert finding["then"].endswith(f"git -C . {what} --continue")
     (world.fork / "x.txt").write_text("d\n")

@@ -302,11 +302,12 @@ class Stray:
         return f"{counted(self.commits, 'commit')} {verb} on no branch"
 
 
-def operation(sh: Shell, work: Path) -> str:
-    """What is under way in a work tree, such as ``merge`` or ``rebase``; "" for nothing."""
-    question = "rev-parse --path-format=absolute --git-dir"
-    place = Path(git.ask(sh, work, question, "git directory").line)
-    return next((told for name, told in _OPERATIONS.items() if (place / name).exists()), "")
+def operation(directory: Path) -> str:
+    """What is under way in a work tree, such as ``merge`` or ``rebase``; "" for nothing.
+
+    directory: where git keeps what it knows of that work tree.
+    """
+    return next((what for name, what in _OPERATIONS.items() if (directory / name).exists()), "")
 
 
 def detached(sh: Shell, work: Path) -> str:

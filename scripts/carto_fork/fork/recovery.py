@@ -128,7 +128,7 @@ def _continue(sh: Shell, place: Path, ref: str) -> None:
     question = "git -C {work} ls-files --others -z -- :(glob)**/.carto-fork.*"
     for left in git.checked(sh.ask(question, work=place), "temporary files").fields():
         (place / left).unlink()
-    resting = not state.branch and branches.operation(sh, place) in ("", "merge")
+    resting = not state.branch and branches.operation(git.directory(sh, place)) in ("", "merge")
     if resting and git.is_ancestor(sh, place, ref, state.head):
         # HEAD was detached; what was committed there comes after what the branch has.
         for line in ("update-ref {ref} HEAD", "symbolic-ref HEAD {ref}"):

@@ -132,14 +132,14 @@ class _Adviser:
 
     def _checkout(self) -> Iterator[Advice]:
         """What the person at the work tree has begun there."""
-        try:
-            work = git.top_of_work_tree(self._sh, self._fork.repository.path)
-        except Refused:
+        state = self._facts.here
+        if state is None:
             return  # a bare repository
-        state, at = git.work_state(self._sh, work), git.at(work)
+        work = git.top_of_work_tree(self._sh, self._fork.repository.path)
+        at = git.at(work)
         branch = state.branch.removeprefix("refs/heads/")
-        count = len(git.unmerged(self._sh, work))
-        under_way = branches.operation(self._sh, work)
+        count = len(state.unmerged)
+        under_way = branches.operation(self._fork.repository.directory)
         if under_way in ("rebase", "cherry-pick", "revert"):
             rebased = git.rebased_branch(self._sh, work).removeprefix("refs/heads/")
             of = f"of {printable(rebased)} " if rebased else ""

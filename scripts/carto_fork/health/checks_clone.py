@@ -207,8 +207,8 @@ def _conflicts(patient: Patient) -> Iterator[Diagnosis]:
 
 def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
     sh = patient.sh
-    what = branches.operation(sh, work)
-    paths = git.unmerged(sh, work)
+    what = branches.operation(git.directory(sh, work))
+    paths = git.work_state(sh, work).unmerged
     if not what and not paths:
         return
     state = f"a {what} is in progress in {git.named(work)}" if what else f"{git.named(work)}"
@@ -273,7 +273,7 @@ def _markers_on(
 def _head(patient: Patient) -> Iterator[Diagnosis]:
     if patient.work is None:
         raise Unchecked("a bare repository has no checkout")
-    if branches.operation(patient.sh, patient.work):
+    if branches.operation(git.directory(patient.sh, patient.work)):
         return  # `conflicts` tells of it
     recover = patient.command("recover")
     if commit := branches.detached(patient.sh, patient.work):

@@ -265,7 +265,7 @@ def recover(s: Session, name: str, commit: str) -> None:
     """Keep what no branch leads to. Raises Refused in the middle of a merge or a rebase."""
     fork = s.open_fork(whatever_policy=True)
     work = git.top_of_work_tree(s.sh, fork.repository.path)
-    if under_way := branches.operation(s.sh, work):
+    if under_way := branches.operation(git.directory(s.sh, work)):
         end = "reset" if under_way == "bisect" else "--abort"
         raise Refused(
             f"a {under_way} is in progress in {git.named(work)}.",

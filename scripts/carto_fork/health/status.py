@@ -39,6 +39,7 @@ class InProgress:
 class Status:
     """Where a fork stands; an empty string or None is something that is not known.
 
+    here: what is going on in the work tree that was named; None in a bare repository.
     checked_out: the branch that is checked out, "" if HEAD is detached.
     version: what the production branch states, by file and key.
     contained: the newest stable upstream tag in the production branch.
@@ -52,6 +53,7 @@ class Status:
     problems: what does not fit together.
     """
 
+    here: git.WorkState | None
     checked_out: str
     production: str
     version: dict[str, str]
@@ -74,7 +76,7 @@ class Status:
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``: tags by their names."""
-        data = {field.name: getattr(self, field.name) for field in fields(self)}
+        data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "here"}
         return {k: v.name if isinstance(v, Tag) else v for k, v in data.items()}
 
 
@@ -101,12 +103,19 @@ def read(sh: Shell, fork: Fork) -> Status:
         problems.append(fork.problem.what)
     remotes = (policy.remotes.origin, policy.remotes.upstream)
     problems += [f"the remote `{r.name}` is missing" for r in remotes if not fork.url(r)]
+    try:
+        here = git.work_state(sh, git.top_of_work_tree(sh, fork.path))
+        branch = here.branch
+    except Refused:
+        here = None
+        branch = sh.ask("git -C {at} symbolic-ref --quiet HEAD", at=fork.path).line
     mirror = f"refs/heads/{policy.branches.mirror}"
     if mirror not in refs.objects:
         mirror = fork.tracking(policy.remotes.origin, policy.branches.mirror)
     upstream = fork.tracking(policy.remotes.upstream, policy.branches.upstream)
     return Status(
-        checked_out=sh.ask("git -C {at} symbolic-ref --quiet --short HEAD", at=fork.path).line,
+        here=here,
+        checked_out=branch.removeprefix("refs/heads/"),
         production=policy.branches.production,
         version=version,
         contained=contained,
@@ -197,9 +206,10 @@ def _in_progress(sh: Shell, fork: Fork, merged: Collection[str]) -> Iterator[InP
         work = trees.get(f"refs/heads/{branch}")
         there = fork.refs.objects.get(fork.tracking(origin, branch))
         same = there == fork.refs.objects.get(f"refs/heads/{branch}", there)
-        published = bool(there and same and not (work and git.work_state(sh, work).merging))
+        begun = git.work_state(sh, work) if work else None
+        published = bool(there and same and not (begun and begun.merging))
         # Behind what is published, conflicts are those of its pull request.
-        left = len(git.unmerged(sh, work)) if work and not published else 0
+        left = len(begun.unmerged) if begun and not published else 0
         if published:
             state = f"published to {origin.name}"
         elif left:

@@ -62,6 +62,7 @@ class Repository:
 
     path: the directory that was named, as `nearest` writes it.
     common: its git directory, shared by all of its work trees; absolute.
+    directory: where git keeps what it knows of the work tree that was named; absolute.
     home: the top of its main work tree, or the bare repository itself; absolute.
     shallow: whether its history is cut.
     linked: whether the directory lies in another than its main work tree.
@@ -69,6 +70,7 @@ class Repository:
 
     path: Path
     common: Path
+    directory: Path
     home: Path
     shallow: bool
     linked: bool
@@ -87,13 +89,13 @@ def open_repository(sh: Shell, path: Path) -> Repository:
     if not answer.ok:
         problem = f"{path} is not a git repository ({answer.err.strip()})."
         raise Refused(problem, then="go into the fork's clone, or name it with --repo.")
-    common, git_dir, shallow, inside = answer.line.split("\n")
-    linked = git_dir != common
+    common, directory, shallow, inside = answer.line.split("\n")
+    linked = directory != common
     home = Path(common).parent if Path(common).name == ".git" else Path(common)
     if inside == "true" and not linked:
         # A submodule keeps its git directory somewhere else.
         home = top_of_work_tree(sh, path).absolute()
-    return Repository(path, Path(common), home, shallow == "true", linked)
+    return Repository(path, Path(common), Path(directory), home, shallow == "true", linked)
 
 
 def at(path: Path) -> str:
@@ -508,10 +510,10 @@ def worktrees(sh: Shell, repo: Path) -> list[Worktree]:
     return found
 
 
-def unmerged(sh: Shell, work: Path) -> list[str]:
-    """The paths in conflict, from the top of a work tree, each once."""
-    listed = ask(sh, work, "ls-files --unmerged -z", "conflicts").fields()
-    return sorted({entry.partition("\t")[2] for entry in listed})
+def directory(sh: Shell, work: Path) -> Path:
+    """Where git keeps what it knows of a work tree."""
+    question = "rev-parse --path-format=absolute --git-dir"
+    return Path(ask(sh, work, question, "git directory").line)
 
 
 def path_of(sh: Shell, work: Path, name: str) -> Path:
@@ -536,7 +538,7 @@ class WorkState:
     head: its commit.
     branch: the full name of its branch, "" if detached.
     merging: the commit that is being merged in, "" if none.
-    dirty: changed paths that git tracks.
+    dirty: changed paths that git tracks. unmerged: those of them that are in conflict.
     untracked: paths that git does not know, whole directories as one.
     """
 
@@ -544,6 +546,7 @@ class WorkState:
     branch: str
     merging: str
     dirty: tuple[str, ...]
+    unmerged: tuple[str, ...]
     untracked: tuple[str, ...]
 
 
@@ -552,6 +555,7 @@ def work_state(sh: Shell, work: Path) -> WorkState:
     question = "status --porcelain=v2 --branch --untracked-files=normal --no-renames -z"
     head, branch = NULL, ""
     dirty: list[str] = []
+    unmerged: list[str] = []
     untracked: list[str] = []
     for entry in ask(sh, work, question, "state").fields():
         if entry.startswith("# branch.oid "):
@@ -560,8 +564,9 @@ def work_state(sh: Shell, work: Path) -> WorkState:
             branch = "refs/heads/" + entry.split(" ", 2)[2]
         elif entry[0] in "1u":
             dirty.append(entry.split(" ", 10 if entry[0] == "u" else 8)[-1])
+            unmerged += dirty[-1:] if entry[0] == "u" else []
         elif entry[0] == "?":
             untracked.append(entry[2:])
     merging = sh.ask("git -C {work} rev-parse --quiet --verify MERGE_HEAD^0", work=work)
     into = merging.line if merging.ok else ""
-    return WorkState(head, branch, into, tuple(dirty), tuple(untracked))
+    return WorkState(head, branch, into, tuple(dirty), tuple(unmerged), tuple(untracked))
