@@ -676,3 +676,17 @@ def test_any_bytes_are_returned_unchanged(tmp_path: Path, chunks: list[bytes]) -
     (tmp_path / "f").write_bytes(b"".join(chunks))
     answer = make().do("cat", stdin=tmp_path / "f")
     assert os.fsencode(answer.out) == b"".join(chunks)
+
+
+def test_gitmodules_has_no_say_in_a_question(sh: Shell, tmp_path: Path) -> None:
+    """Git itself stops at such a line, and does not show a submodule with the other."""
+    sh.do("git init --quiet {repo}", repo=tmp_path)
+    (tmp_path / ".gitmodules").write_text(
+        '[submodule "x"]\n\tpath = x\n\tignore = all\n[submodule "y"]\n\tupdate = !touch ran\n'
+    )
+    sh.do(f"git -C {{repo}} update-index --add --cacheinfo 160000,{'1' * 40},x", repo=tmp_path)
+    empty = sh.do("git -C {repo} hash-object -t tree -w /dev/null", repo=tmp_path).line
+    for question in ("diff --cached --name-only {tree}", "diff-index --cached --name-only {tree}"):
+        answer = sh.ask(f"git -C {{repo}} -c core.x=1 {question}", repo=tmp_path, tree=empty)
+        assert (answer.line, answer.err) == ("x", "")
+    assert sh.ask("git -C {repo} status --porcelain", repo=tmp_path).ok

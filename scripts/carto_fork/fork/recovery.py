@@ -236,7 +236,7 @@ def _is_written(sh: Shell, fork: Fork, file: Path, names: Collection[str]) -> bo
 
 
 def _set_aside(place: Path) -> Path:
-    """Move a work tree away, so that git takes it for one no longer; where it is then."""
+    """Move a work tree away, so that git takes it for one no longer; its new place."""
     numbers = (place.with_name(f"{place.name}.cut-{number}") for number in count(1))
     aside = next(path for path in numbers if not os.path.lexists(path))
     place.rename(aside)

@@ -257,7 +257,7 @@ class Shell:
         given = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
         try:
             ended = subprocess.run(
-                _program(words),
+                _comparing(_program(words)),
                 input=given or None,
                 stdin=None if given else subprocess.DEVNULL,
                 capture_output=True,
@@ -458,6 +458,22 @@ def _program(words: Sequence[str]) -> Sequence[str]:
     """The words to start; a first one such as `A=1`, which sets a variable when it is pasted, is no
     program's name."""
     return ["env", *words] if "=" in words[0] else words
+
+
+_COMPARES = {"diff", "diff-files", "diff-index", "diff-tree", "log", "show", "status"}
+
+
+def _comparing(words: Sequence[str]) -> Sequence[str]:
+    """A question to git that upstream's .gitmodules has no say in: git stops at some of its lines,
+    and others hide how submodules differ."""
+    at = 1
+    while words[at : at + 1] and words[at].startswith("-"):
+        at += 2 if words[at] in ("-C", "-c") else 1
+    command = words[at] if words[0] == "git" and at < len(words) else ""
+    if command not in _COMPARES or any(w.startswith("--ignore-submodules") for w in words):
+        return words
+    what = "none" if command == "status" else "untracked"  # as without it
+    return [*words[: at + 1], f"--ignore-submodules={what}", *words[at + 1 :]]
 
 
 def environment(*, without: Iterable[str] | None = None, **variables: str) -> dict[str, str]:
