@@ -337,9 +337,15 @@ class Detection:
     release: Published | None
     warnings: tuple[str, ...]
 
+    @property
+    def said(self) -> str:
+        """The warnings as sentences."""
+        return " ".join(f"{text[:1].upper()}{text[1:]}." for text in self.warnings)
+
     def outputs(self) -> dict[str, str]:
         """What the steps behind this one in a workflow need."""
         return {
+            "warnings": self.said,
             "found": "true" if self.newest else "false",
             "tag": self.newest.name if self.newest else "",
             "version": self.newest.release if self.newest else "",

@@ -177,14 +177,15 @@ def _bring_back(
 def sync_upstream(s: Session, options: Options) -> None:
     """Prepare the newest release, or the one that was named, up to its pull request."""
     fork = s.open_fork()
-    name = options.tag
+    name, said = options.tag, ""
     if not name:
         detection = releases.detect(s.sh, fork)
         while _fetch_strange(s, fork, detection):
             detection = releases.detect(s.sh, fork)
         releases.show_detection(s.console, detection, fork, s.command)
+        said = detection.said
         if detection.newest is None:
-            _end(s, "nothing", {"result": "nothing", "tag": "", "pull_request": ""})
+            _end(s, "nothing", {"result": "nothing", "tag": "", "pull_request": ""}, said)
             return
         name = detection.newest.name
     hub = fork.hub(fork.policy.remotes.origin)
@@ -214,7 +215,7 @@ def sync_upstream(s: Session, options: Options) -> None:
         # The team was told when it was opened; a schedule comes by here every few hours.
         s.console.say("It waits for its review, as before.")
         event, result["result"] = "", "waiting"
-    _end(s, event, result)
+    _end(s, event, result, said)
 
 
 def _fetch_strange(s: Session, fork: Fork, found: releases.Detection) -> bool:
@@ -227,14 +228,17 @@ def _fetch_strange(s: Session, fork: Fork, found: releases.Detection) -> bool:
     return bool(releases.not_commits(s.sh, fork, [found.commit]))
 
 
-def _end(s: Session, event: str, result: dict[str, str]) -> None:
+def _end(s: Session, event: str, result: dict[str, str], said: str = "") -> None:
     """Say what came of it: to the steps of a workflow, to scripts, and to the team if there is an
-    event."""
+    event.
+
+    said: what else the team should know.
+    """
     notify.set_outputs(result)
     if s.json:
         s.print_json(result)
     if event:
-        notify.tell(s, event, tag=result["tag"], url=result["pull_request"])
+        notify.tell(s, event, tag=result["tag"], url=result["pull_request"], text=said)
 
 
 def _declined(s: Session, fork: Fork, hub: Hub, head: str, pushed: str) -> Pull | None:
