@@ -41,7 +41,7 @@ from carto_fork.audit.verify import Verification
 from carto_fork.fork import policy
 from carto_fork.fork.fork import Fork, open_fork
 from carto_fork.fork.policy import Side, Take
-from carto_fork.merge import authorship, decisions, hunks, resolve
+from carto_fork.merge import authorship, decisions, hunks, resolve, syncs
 from carto_fork.merge.conflicts import foresee, markers_left
 from carto_fork.merge.decisions import Decision, Knowledge
 from carto_fork.merge.hunks import Change, Conflict, Hunk
@@ -253,7 +253,7 @@ def replay(place: Path, case: dict[str, Any]) -> Outcome:
     repo, ours, theirs = fork.path, case["ours"], case["theirs"]
     own = authorship.of_fork(sh, fork, ours, theirs)
     lost = authorship.lost_of_fork(sh, fork, ours, theirs)
-    merged = authorship.healed_commit(sh, repo, ours, lost) if lost else ours
+    merged = syncs.healed_commit(sh, repo, ours, lost) if lost else ours
     plain = foresee(sh, repo, ours, theirs).conflicts
     found = foresee(sh, repo, merged, theirs).conflicts if lost else plain
     paths = policy.load_policy((HERE / "path_rules.toml").read_text()).policy

@@ -1423,8 +1423,8 @@ def test_verify_reports_a_sync_that_landed_squashed(squashed: World) -> None:
     before = everything(squashed)
     done = squashed.run(f"verify --landed {TAG} --json")
     what = (
-        f"{TAG} was squashed: {sync['name'][:10]} (2025-09-30 {sync['subject']}) has one "
-        "parent only"
+        f"{TAG} landed without its history: {sync['name'][:10]} (2025-09-30 {sync['subject']}) has "
+        "one parent only"
     )
     said = message(
         f"the sync to {TAG} is not right:\n  landed: {what}", "invoke heal", title="Check failed"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.merge import authorship
-from carto_fork.merge.authorship import Lost
+from carto_fork.merge import authorship, syncs
 from carto_fork.merge.hunks import Commit
+from carto_fork.merge.syncs import Lost
 from repository import Files, Repo
 from world import shell
 
@@ -46,7 +46,7 @@ class History:
     def find(self, *upstream: str, production: str = "ours") -> Lost | None:
         sh, tips = shell(), upstream or ("theirs",)
         own = authorship.read(sh, self.repo.path, production, tips)
-        return authorship.find_lost(sh, self.repo.path, production, tips, own)
+        return syncs.find_lost(sh, self.repo.path, production, tips, own)
 
     def squash(self, release: int, files: Files, on: int, subject: str = "sync") -> Commit:
         """Bring a release to the fork's branch without its history."""
@@ -168,7 +168,7 @@ def lost(history: History) -> Lost:
 
 def test_a_healed_history_has_the_same_files_and_both_parents(history: History, lost: Lost) -> None:
     repo = history.repo
-    commit = authorship.healed_commit(shell(), repo.path, "ours", lost)
+    commit = syncs.healed_commit(shell(), repo.path, "ours", lost)
     assert repo.git("rev-parse", f"{commit}^{{tree}}") == repo.git("rev-parse", "ours^{tree}")
     assert repo.git("show", "--no-patch", "--format=%P", commit).split() == [
         repo.git("rev-parse", "ours"),
@@ -177,7 +177,7 @@ def test_a_healed_history_has_the_same_files_and_both_parents(history: History, 
 
 
 def test_a_healed_history_merges_with_fewer_conflicts(history: History, lost: Lost) -> None:
-    commit = authorship.healed_commit(shell(), history.repo.path, "ours", lost)
+    commit = syncs.healed_commit(shell(), history.repo.path, "ours", lost)
     assert history.conflicts("ours") > 10
     assert history.conflicts(commit) == 0
     assert history.find(production=commit) is None
@@ -192,5 +192,5 @@ def test_healing_leaves_checkout_and_refs_unchanged(history: History, lost: Lost
         repo.git("config", "--unset", key)
     repo.git("config", "user.useConfigOnly", "true")
     before = repo.state()
-    authorship.healed_commit(shell(), repo.path, "ours", lost)
+    syncs.healed_commit(shell(), repo.path, "ours", lost)
     assert repo.state() == before

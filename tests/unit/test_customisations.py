@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from carto_fork.merge import authorship
-from carto_fork.merge.hunks import Commit, Customisations
+from carto_fork.merge.hunks import Commit, Customisations, Sync
 from repository import Content, Files, Repo
 from world import shell
 
@@ -78,14 +78,21 @@ def test_upstreams_commits_are_not_customisations(repo: Repo) -> None:
     assert set(read(repo).paths) == {"g", "h"}
 
 
-def test_edits_made_inside_a_merge_commit_are_not_customisations(repo: Repo) -> None:
-    """What a person did while merging was left by the sync, or stands in commits of its own."""
-    repo.commit({"f": FORK + TEXT}, "the fork's")
-    repo.on("theirs").commit({"f": OTHER + TEXT})
-    repo.on("ours").merge("theirs", {"f": "by_hand(while_merging)\n" + TEXT, "new": OTHER})
+def test_what_people_write_in_a_merge_commit_is_the_forks(repo: Repo) -> None:
+    """And nothing else there: neither what both sides changed, nor what it leaves out."""
+    repo.commit({"f": FORK + TEXT, "g": FORK + TEXT}, "the fork's")
+    repo.on("theirs").commit({"f": OTHER + TEXT, "g": TEXT + OTHER, "h": TEXT})
+    by_hand: Files = {"f": "by_hand(while_merging)\n" + TEXT, "new": OTHER, "h": None}
+    merge = repo.on("ours").merge("theirs", {**by_hand, "g": FORK + TEXT + OTHER})
     found = read(repo)
-    assert subjects(found.paths) == {"f": ["the fork's"]}
-    assert subjects(found.lines) == {FORK.strip(): ["the fork's"]}
+    written = [repo.git("log", "-1", "--format=%s", merge)]
+    both = [*written, "the fork's"]
+    assert subjects(found.paths) == {"f": both, "new": written, "g": ["the fork's"]}
+    assert subjects(found.lines) == {
+        "by_hand(while_merging)": written,
+        OTHER.strip(): written,
+        FORK.strip(): ["the fork's"],
+    }
 
 
 def test_commits_of_a_merged_fork_branch_are_customisations(repo: Repo) -> None:
@@ -273,6 +280,28 @@ def test_lines_of_generated_files_and_of_those_that_only_the_fork_had_are_not_re
     assert subjects(authorship.within(rest, {"lib/x"}).lines) == {FORK.strip(): ["vendor"]}
 
 
+# --- Copies of upstream's commits ----------------------------------------------------------------
+
+
+def test_a_copy_is_the_forks_as_far_as_upstreams_commit_does_not_hold_its_lines(repo: Repo) -> None:
+    """Whoever it says wrote it, and when."""
+    name = repo.on("theirs").commit({"f": TEXT + OTHER, "h": OTHER}, "fix", date="2025-01-02")
+    repo.on("ours").git("cherry-pick", name, date="2025-01-04")
+    found = read(repo)
+    assert (dict(found.paths), dict(found.lines), len(found.copies)) == ({}, {}, 1)
+    repo.put({"f": TEXT + OTHER + FORK, "g": None})
+    repo.git("commit", "--quiet", "-m", "fix", "--date=2025-01-02T12:00:00Z", date="2025-01-05")
+    found = read(repo)
+    assert subjects(found.paths) == {"f": ["fix"], "g": ["fix"]}
+    assert (FORK.strip() in found.lines, found.removed) == (True, {"g"})
+
+
+def test_what_upstream_copied_later_is_the_forks(repo: Repo) -> None:
+    work = repo.commit({"f": TEXT + FORK}, "ours first", date="2025-01-02")
+    repo.on("theirs").git("cherry-pick", work, date="2025-01-03")
+    assert subjects(read(repo).paths) == {"f": ["ours first"]}
+
+
 # --- Squashed syncs ------------------------------------------------------------------------------
 
 MANY = 24
@@ -283,18 +312,24 @@ def many(text: str, count: int = MANY) -> Files:
 
 
 def test_a_squashed_sync_is_not_a_customisation(repo: Repo) -> None:
-    """Although a person settled some of its files by hand."""
+    """But for what a person wrote in it."""
     before = repo.commit({"dir/0": FORK}, "the fork's", date="2025-01-01")
     repo.on("theirs").commit({**many(TEXT), "new": TEXT + OTHER}, date="2025-01-02")
     by_hand: Files = {f"dir/{number}": TEXT + FORK for number in range(4)}
     name = repo.on("ours").squash("theirs", by_hand, "chore: sync", date="2025-01-03")
-    repo.on("theirs").commit({"f": TEXT + OTHER}, date="2025-01-04")
-    commit = Commit(before, "2025-01-01", "the fork's")
-    assert read(repo) == Customisations(
-        {"dir/0": [commit]},
-        {FORK.strip(): [commit]},
-        (Commit(name, "2025-01-03", "chore: sync"),),
+    parent = repo.on("theirs").git("rev-parse", "HEAD")
+    repo.commit({"f": TEXT + OTHER}, date="2025-01-04")
+    commit, sync = (
+        Commit(before, "2025-01-01", "the fork's"),
+        Commit(name, "2025-01-03", "chore: sync"),
     )
+    found = read(repo)
+    assert found.squashed == {sync: Sync(parent, "2025-01-03", before, frozenset([name]))}
+    assert found.paths == {
+        "dir/0": [sync, commit],
+        **{f"dir/{number}": [sync] for number in (1, 2, 3)},
+    }
+    assert FORK.strip() in found.lines
 
 
 def test_squashed_syncs_are_listed_newest_first(repo: Repo) -> None:
@@ -317,8 +352,8 @@ def test_a_squashed_sync_with_an_older_upstream_commit_is_recognised(repo: Repo,
 
 @pytest.mark.parametrize("count", [20, 21])
 def test_a_squashed_sync_of_at_most_20_files_counts_as_work(repo: Repo, count: int) -> None:
-    repo.on("theirs").commit(many(TEXT, count))
-    repo.on("ours").squash("theirs", {}, "sync")
+    repo.on("theirs").commit(many(TEXT, count), date="2025-01-01")
+    repo.on("ours").squash("theirs", {}, "sync", date="2025-01-02")
     found = read(repo)
     assert [commit.subject for commit in found.squashed] == ["sync"] * (count > 20)
     assert len(found.paths) == (0 if count > 20 else count)
@@ -329,7 +364,7 @@ def test_a_big_fork_commit_is_not_a_squashed_sync(repo: Repo) -> None:
     repo.on("ours").commit(many(TEXT + FORK), "big", date="2025-01-02")
     found = read(repo)
     assert subjects(found.paths) == {path: ["big"] for path in many("")}
-    assert found.squashed == ()
+    assert not found.squashed
     assert [commit.subject for commit in found.of((), [FORK])] == ["big"]
 
 
@@ -342,7 +377,7 @@ def test_a_big_commit_that_changes_or_deletes_upstream_files_is_not_a_sync(
     repo.on("ours", "theirs").commit(dict.fromkeys(many(TEXT), content), "big", date="2025-01-02")
     found = read(repo)
     assert subjects(found.paths) == {path: ["big"] for path in many("")}
-    assert found.squashed == ()
+    assert not found.squashed
 
 
 def test_a_commit_that_upstream_copied_later_is_not_a_squashed_sync(repo: Repo) -> None:
@@ -350,7 +385,7 @@ def test_a_commit_that_upstream_copied_later_is_not_a_squashed_sync(repo: Repo) 
     repo.commit(many(TEXT + FORK), "big", date="2025-01-02")
     repo.on("theirs").commit(many(TEXT + FORK), date="2025-01-05")
     found = read(repo)
-    assert (len(found.paths), found.squashed) == (MANY, ())
+    assert (len(found.paths), dict(found.squashed)) == (MANY, {})
 
 
 def test_reading_leaves_the_checkout_and_refs_unchanged(repo: Repo) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from carto_fork.fork import policy
 from carto_fork.fork.policy import Kind, Policy, Rule, Side, Take
 from carto_fork.fork.records import Drop
-from carto_fork.merge import hunks
+from carto_fork.merge import decisions, hunks
 from carto_fork.merge.decisions import Decision, Knowledge, decide
 from carto_fork.merge.hunks import Commit, Conflict, Customisations, Memory, Stage, Texts
 from carto_fork.run.text import lines_of
@@ -561,6 +561,9 @@ def told(decision: Decision) -> Told:
         ("aa", "a", "ab", None, LEFT),
         ("b", "a", "ab", None, LEFT),
         ("", "ab", "a", None, LEFT),
+        # Upstream edited what the fork took out.
+        ("", "a", "c", None, LEFT),
+        ("", "ab", "c", None, LEFT),
         ("b", "a", "c", None, LEFT),
         # Nothing that can be told from white space.
         ("A", "a", "b", "B", SPACE),
@@ -772,9 +775,30 @@ def test_the_default_rules_take_the_fork_in_files_that_the_fork_touched(
     path: str, kind: Kind, sides: str, name: str, take: Take
 ) -> None:
     found = whole(kind, sides, path)
-    (decision,) = decide([found], Knowledge(DEFAULT, Customisations({path: [COMMIT]})))
+    own = Customisations({path: [COMMIT]}, removed={path})
+    (decision,) = decide([found], Knowledge(DEFAULT, own))
     assert (decision.rule, decision.take, decision.left) == (name, take, 0)
     assert decision.text == (None if decision.whole else lines("b"))
+
+
+@pytest.mark.parametrize("kind", [Kind.MODIFY_DELETE, Kind.RENAME])
+def test_only_what_a_commit_of_the_forks_deleted_was_removed_on_purpose(kind: Kind) -> None:
+    """Also under the name that upstream has given it since; not what an earlier merge left out."""
+    found = replace(whole(kind, "bt", "now/here.py"), names=("now/here.py", "once/there.py"))
+    for removed, take in (("once/there.py", Take.FORK), ("another.py", None)):
+        own = Customisations({"once/there.py": [COMMIT]}, removed={removed})
+        (decision,) = decide([found], Knowledge(DEFAULT, own))
+        assert (decision.rule, decision.take) == ("removed stays removed", take)
+
+
+def test_a_line_that_the_fork_took_out_and_upstream_edited_is_not_absorbed() -> None:
+    """Although upstream has the other change of the hunk."""
+    base = ('send_telemetry("start")\n', "wait_for_requests(1)\n")
+    ours, theirs = ("wait_for_requests(2)\n",), ('send_telemetry("start", user=True)\n',)
+    edited = hunks.Hunk(ours, base, (*theirs, *ours), 1, ())
+    assert not decisions._is_absorbed("app.go", edited)
+    other = replace(edited, theirs=("another_line(of_upstream)\n", *ours))
+    assert decisions._is_absorbed("app.go", other)
 
 
 # --- White space ---------------------------------------------------------------------------------

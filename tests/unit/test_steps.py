@@ -15,8 +15,8 @@ from invoke.context import Context
 
 from carto_fork.audit import healing
 from carto_fork.fork.fork import open_fork
-from carto_fork.merge.authorship import Lost
 from carto_fork.merge.hunks import Commit
+from carto_fork.merge.syncs import Lost
 from carto_fork.run import steps
 from carto_fork.run.console import Console
 from carto_fork.run.errors import CheckFailed, ExitCode, Failed, Paused, Refused, Stop

@@ -392,11 +392,14 @@ class _Squeezed:
         self._ends = {0, *accumulate(map(len, pieces))}
 
     def count(self, lines: Sequence[str]) -> int:
-        """How often some lines stand there, whatever line breaks are inside of them."""
-        wanted = _squeezed(lines)
+        """How often some lines are there, whatever line breaks are inside of them; a comma behind
+        them may have come or gone."""
+        wanted = _squeezed(lines).removesuffix(",")
         found, start = 0, self._text.find(wanted) if wanted else -1
         while start >= 0:
-            found += {start, start + len(wanted)} <= self._ends
+            end = start + len(wanted)
+            ends = {end, end + self._text.startswith(",", end)}
+            found += start in self._ends and not ends.isdisjoint(self._ends)
             start = self._text.find(wanted, start + 1)
         return found
 

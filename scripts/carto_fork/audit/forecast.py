@@ -13,7 +13,7 @@ from ..fork.fork import Fork
 from ..fork.releases import here, newest_here, offered
 from ..fork.session import Session
 from ..fork.tags import Tag
-from ..merge import authorship, conflicts, resolve
+from ..merge import authorship, conflicts, resolve, syncs
 from ..run import git
 from ..run.console import Console
 from ..run.errors import Refused
@@ -41,7 +41,7 @@ class Forecast:
     commits: int
     files: int
     decisions: tuple[Decision, ...]
-    lost: authorship.Lost | None
+    lost: syncs.Lost | None
     unhealed: int
 
     @property
@@ -119,7 +119,7 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
         counting = pool.submit(git.count, sh, repo, theirs, production)
         own = authorship.of_fork(sh, fork, production, theirs)
         lost = authorship.lost_of_fork(sh, fork, production, theirs)
-        base = authorship.healed_commit(sh, repo, production, lost) if lost else production
+        base = syncs.healed_commit(sh, repo, production, lost) if lost else production
         merged = foresee(ours=base) if lost else as_it_is.result()
         comparing = pool.submit(git.differing, sh, repo, production, merged.tree)
         decided = resolve.decide(

@@ -15,7 +15,7 @@ from ..fork import tags
 from ..fork.fork import Fork, require_whole_history
 from ..fork.policy import POLICY_FILE, Side, TagUse
 from ..fork.session import Session
-from ..merge import authorship, conflicts
+from ..merge import authorship, conflicts, syncs
 from ..run import git, github
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
@@ -234,12 +234,15 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     read = authorship.of_fork(sh, fork, each.head, *stable, *upstream.tips)
     squashed = [commit for commit in read.squashed if commit.name in brought]
     for sync in squashed:
-        what = f"{verify.described(sync)} brings upstream's work with one parent only: a squash"
+        how = (
+            "in copies" if len(read.squashed[sync].names) > 1 else "with one parent only: a squash"
+        )
+        what = f"{verify.described(sync)} brings upstream's work {how}"
         yield Finding("squashed sync", what)
-    told = {commit.name for commit in squashed}
+    known = {*read.copies, *(commit.name for commit in squashed)}
     for commit in own:
         parsed = tags.conventional(commit.subject)
-        if len(commit.parents) < 2 and commit.name not in told and not parsed:
+        if len(commit.parents) < 2 and commit.name not in known and not parsed:
             yield Finding("subject", f"{commit.short} is no conventional commit")
     stable_ones = upstream.stable.keys()
     syncs = [commit for commit in others if not stable_ones.isdisjoint(commit.parents[1:])]
@@ -288,7 +291,7 @@ def _heals(sh: Shell, fork: Fork, upstream: _Upstream, commit: _Commit, foreign:
     own = authorship.of_fork(sh, fork, ours, theirs, *upstream.tips)
     # The proof that `heal` asks for: what differs from what was brought, the fork itself changed.
     differ = {sync: git.differing(sh, fork.path, theirs, sync.name) for sync in own.squashed}
-    hides = (authorship.hides(sh, fork.path, x, theirs, paths, own) for x, paths in differ.items())
+    hides = (syncs.hides(sh, fork.path, x, theirs, paths, own) for x, paths in differ.items())
     return not all(hides)
 
 

@@ -13,7 +13,8 @@ from ..fork.fork import Fork, require_right_urls, require_whole_history
 from ..fork.policy import Side
 from ..fork.session import Session
 from ..merge import authorship, conflicts
-from ..merge.authorship import Lost, healed_commit, lost_of_fork
+from ..merge.authorship import lost_of_fork
+from ..merge.syncs import Lost, healed_commit
 from ..run import git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused
@@ -142,9 +143,10 @@ def way_out(lost: Lost, command: Callable[..., str]) -> str:
 def described(lost: Lost) -> str:
     """A lost ancestry in words."""
     sync = lost.sync
+    how = "in copies of its commits" if lost.copies else "and has one parent only"
     return (
         f"{sync.name[:10]} ({sync.date}, {printable(sync.subject)}) brought upstream's work up to "
-        f"{lost.parent[:10]} and has one parent only"
+        f"{lost.parent[:10]} {how}"
     )
 
 
@@ -162,7 +164,8 @@ def require_provable(fork: Fork, lost: Lost) -> None:
         f"no commit of the fork's own changed {'it' if count == 1 else 'them'}, and the next merge "
         f"would take that for the fork's wish:\n  {listed}{rest}",
         then=f"bring them back in a commit of their own, for example: {git.at(fork.path)} restore "
-        f"--source={lost.parent[:10]} -- PATH; merge that, then run the same command again.",
+        f"--source={lost.parent[:10]} -- PATH; merge that, then run the same command again. If it "
+        "was no sync, `upgrade-carto` with --unhealed merges as things are.",
     )
 
 
@@ -172,7 +175,7 @@ def values(lost: Lost | None) -> dict[str, str]:
         return {"lost": "", "heal_message": ""}
     message = (
         f"chore: record that {lost.sync.name[:10]} merged upstream {lost.parent[:10]}, "
-        "which landed squashed"
+        "which landed without its history"
     )
     return {"lost": lost.parent, "heal_message": message}
 

@@ -12,7 +12,7 @@ from ..fork import records
 from ..fork.fork import Fork, require_production, require_remotes
 from ..fork.policy import POLICY_FILE, Feature, Policy, Side
 from ..fork.session import Session
-from ..merge import authorship
+from ..merge import authorship, syncs
 from ..merge.hunks import Commit, Customisations
 from ..run import git
 from ..run.console import Console
@@ -45,11 +45,11 @@ class Ground:
     own: Customisations
     base: str
     tip: str
-    lost: authorship.Lost | None
+    lost: syncs.Lost | None
     healed: str
 
 
-def lost(sh: Shell, fork: Fork) -> authorship.Lost | None:
+def lost(sh: Shell, fork: Fork) -> syncs.Lost | None:
     """The sync whose ancestry is lost, None if all is well. Raises Refused as `ground` does."""
     _require_both(fork)
     return authorship.lost_of_fork(sh, fork, fork.production_commit, tip(fork))
@@ -72,13 +72,13 @@ def ground(sh: Shell, fork: Fork) -> Ground:
     newest, production = tip(fork), fork.production_commit
     own = authorship.of_fork(sh, fork, production, newest)
     cut = authorship.lost_of_fork(sh, fork, production, newest)
-    healed = authorship.healed_commit(sh, fork.path, production, cut) if cut else production
+    healed = syncs.healed_commit(sh, fork.path, production, cut) if cut else production
     base, *_ = git.merge_bases(sh, fork.path, healed, newest)
     return Ground(own, base, newest, cut, healed)
 
 
 def tip(fork: Fork) -> str:
-    """The commit of upstream's development branch, or of the first of upstream's there is."""
+    """What upstream's development branch leads to, else the first upstream tip."""
     branches, remotes = fork.policy.branches, fork.policy.remotes
     named = fork.tracking(remotes.upstream, branches.upstream)
     return fork.refs.commits.get(named) or fork.upstream_tips[0]
@@ -86,10 +86,11 @@ def tip(fork: Fork) -> str:
 
 def drift(sh: Shell, fork: Fork, known: Ground) -> list[str]:
     """The paths that differ from upstream although no commit of the fork's own touched them, nor
-    wrote any of the lines that differ."""
+    wrote any of the lines that differ. What was copied from upstream is on its way, and no drift.
+    """
     before, now = (git.tree(sh, fork.path, commit) for commit in (known.base, known.healed))
     paths = [p for p in sorted(before.keys() | now.keys()) if before.get(p) != now.get(p)]
-    paths = [path for path in paths if not known.own.of([path])]
+    paths = [path for path in paths if path not in known.own.copied and not known.own.of([path])]
     texts = git.blobs(
         sh, fork.path, {tree[path][1] for path in paths for tree in (before, now) if path in tree}
     )

@@ -14,7 +14,7 @@ from pathspec import GitIgnoreSpec
 
 from ..fork.policy import Kind, Policy, Rule, Side, Take
 from ..fork.records import Drop
-from ..merge import authorship, hunks
+from ..merge import authorship, commits, hunks
 from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.git import Tree
@@ -227,7 +227,7 @@ class _Contents:
         names = {entry[1] for entries in versions for entry in entries if entry}
         self._texts = git.blobs(sh, repo, names)
         pairs = [(v[0], v[side]) for v in versions for side in (1, 2)]
-        self._changes = authorship.changes(
+        self._changes = commits.changes(
             sh, repo, [(a and a[1], b and b[1]) for a, b in pairs if _SUBMODULE not in _modes(a, b)]
         )
 

@@ -15,7 +15,7 @@ from ..fork.fork import Fork
 from ..fork.policy import POLICY_FILE, Policy, Side
 from ..fork.records import Drop
 from ..fork.tags import Tag
-from ..merge import authorship, conflicts
+from ..merge import authorship, conflicts, syncs
 from ..merge.hunks import Commit, Customisations
 from ..merge.resolve import foreign_in_unit
 from ..run import git
@@ -57,7 +57,7 @@ class Verification:
     theirs: str = ""
     result: str = ""
     account: Ledger | None = None
-    healed: authorship.Lost | None = None
+    healed: syncs.Lost | None = None
 
     @property
     def wrong(self) -> list[Finding]:
@@ -117,7 +117,8 @@ def of_landed(sh: Shell, fork: Fork, tag: Tag) -> Verification:
     if not git.is_ancestor(sh, repo, theirs, production):
         lost = authorship.lost_of_fork(sh, fork, production, theirs)
         if lost and _is_at_least(sh, repo, lost.parent, theirs):
-            what = f"{tag.name} was squashed: {described(lost.sync)} has one parent only"
+            how = "ends upstream commits in copies" if lost.copies else "has one parent only"
+            what = f"{tag.name} landed without its history: {described(lost.sync)} {how}"
         else:
             what = f"{tag.name} is not in {fork.policy.branches.production}"
         return Verification((Finding("landed", what),), healed=lost)
@@ -231,12 +232,12 @@ def _peoples_drops(
 
 def _account(
     sh: Shell, fork: Fork, repo: Path, ours: str, theirs: str, result: str
-) -> tuple[Ledger, authorship.Lost | None, Customisations]:
+) -> tuple[Ledger, syncs.Lost | None, Customisations]:
     """The ledger of a merge, the sync whose lost ancestry it reckons with, and what the fork's own
     commits did."""
     own = authorship.of_fork(sh, fork, ours, theirs)
     lost = authorship.lost_of_fork(sh, fork, ours, theirs)
-    healed = authorship.healed_commit(sh, repo, ours, lost) if lost else ours
+    healed = syncs.healed_commit(sh, repo, ours, lost) if lost else ours
     told = _peoples_drops(sh, repo, result, ours, theirs)
     account = ledger.read(sh, repo, healed, theirs, result, own, fork.policy, told)
     return account, lost, own

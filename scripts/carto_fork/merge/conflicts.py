@@ -204,14 +204,15 @@ def _conflicts(
     suspects = [path for path, found in stages.items() if not {2, 3} <= found.keys()]
     # Three questions that do not wait for each other.
     with ThreadPoolExecutor(max_workers=2) as pool:
-        asked = pool.submit(_absent_from_base, sh, repo, ours, theirs, suspects)
+        one_sided = {path: stages[path] for path in suspects}
+        asked = pool.submit(_absent_from_base, sh, repo, ours, theirs, one_sided)
         comparing = pool.submit(_binary, sh, repo, ours, theirs, stages)
         names = _names(sh, repo, ours, stages)
-        renamed, binary = asked.result(), comparing.result()
+        before, binary = asked.result(), comparing.result()
     found = [
         replace(
-            _conflict(path, versions, path in renamed, path in binary),
-            names=names[path],
+            _conflict(path, versions, path in before, path in binary),
+            names=(*names[path], *before.get(path, ())),
             invented=tuple(invented.get(path, ())),
         )
         for path, versions in sorted(stages.items())
@@ -267,14 +268,26 @@ def _folders(sh: Shell, repo: Path, ours: str, theirs: str, paths: Iterable[str]
 
 
 def _absent_from_base(
-    sh: Shell, repo: Path, ours: str, theirs: str, paths: Sequence[str]
-) -> set[str]:
-    """The paths that came to their place by a rename: the common ancestor has no such path."""
-    if not paths:
-        return set()
+    sh: Shell, repo: Path, ours: str, theirs: str, stages: Mapping[str, dict[int, Stage]]
+) -> dict[str, tuple[str, ...]]:
+    """The paths that came to their place by a rename: the common ancestor has no such path. Each
+    with the names that it has there, where the fork's side has none of them."""
+    if not stages:
+        return {}
     bases = git.merge_bases(sh, repo, ours, theirs)
-    present = git.tree(sh, repo, bases[0]).keys() if bases else ()
-    return set(paths) - set(present)
+    before = git.tree(sh, repo, bases[0]) if bases else {}
+    absent = {path: found for path, found in stages.items() if path not in before}
+    deleted = {found[1].name for found in absent.values() if {1, 3} == found.keys()}
+    by_name: dict[str, list[str]] = {}
+    if deleted:
+        here = git.tree(sh, repo, ours)
+        for path, (_, name) in before.items():
+            if name in deleted and path not in here:
+                by_name.setdefault(name, []).append(path)
+    return {
+        path: tuple(by_name.get(found[1].name, ())) if {1, 3} == found.keys() else ()
+        for path, found in absent.items()
+    }
 
 
 def _names(

@@ -6,7 +6,6 @@ over lines that the fork wrote, unless upstream has them too or a person said so
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +19,8 @@ from ..run.text import VERSION_LINE, counted, file_word, pathspec_word, substant
 from . import additions, hunks
 from .hunks import Conflict, Customisations, Memory, has_markers
 
-_ALIKE = 80
-"""Lines that are as alike as this (100 is equal) may be the same thing, said by both sides."""
+_KIN = 60
+"""Of lines that are as alike as this (100 is equal), one may have been made of the other."""
 
 
 @dataclass(frozen=True)
@@ -160,8 +159,11 @@ def _by_word(decision: Decision, take: Take) -> Decision:
 
 
 def _fits(rule: Rule, conflict: Conflict, paths: GitIgnoreSpec) -> bool:
+    kind = conflict.kind
+    if kind is Kind.RENAME and conflict.deleted_by is Side.FORK:
+        kind = Kind.MODIFY_DELETE  # upstream's change to it is its name
     return (
-        (not rule.kinds or conflict.kind in rule.kinds)
+        (not rule.kinds or kind in rule.kinds)
         and rule.deleted_by in (None, conflict.deleted_by)
         and paths.match_file(conflict.path)
     )
@@ -188,6 +190,9 @@ def _decide(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision
         return _whole(conflict, _SAME_CONTENT)
     if rule is None:
         return _left(conflict, None, "No rule fits.", _how_to(conflict))
+    if rule.deleted_by is Side.FORK and not _is_removed_on_purpose(conflict, known):
+        why = "No fork commit deleted this file; an earlier merge left it out."
+        return _left(conflict, rule, why, _how_to(conflict))
     if by_hunks and not whole and conflict.kind in (Kind.CONTENT, Kind.ADD_ADD):
         # Without markers, as with the attribute -merge, only one side's text is there.
         return _left(conflict, rule, "Git did not merge it as a text.", _how_to(conflict))
@@ -211,11 +216,19 @@ def _is_nobodys(conflict: Conflict, known: Knowledge) -> bool:
     # Upstream may have renamed the file since the fork changed it.
     added, removed = _difference(conflict.texts.base, conflict.texts.ours)
     if conflict.deleted_by is Side.FORK:
-        # Whoever deleted it removed all of its lines, not one that many files have.
-        telling = [line for line in removed if substantive(line)]
-        wrote = sum(bool(known.own.behind([line])) for line in telling)
-        return wrote < max(2, len(telling))
+        return not _is_removed_on_purpose(conflict, known)
     return not known.own.behind((*added, *removed))
+
+
+def _is_removed_on_purpose(conflict: Conflict, known: Knowledge) -> bool:
+    """Whether a fork commit deleted a file: under one of its names, or by its lines,
+    all of which it removed, not one that many files have."""
+    if known.own is None or not {conflict.path, *conflict.names}.isdisjoint(known.own.removed):
+        return True
+    lines = conflict.texts.base.split("\n") if conflict.texts else ()
+    telling = [line for line in lines if substantive(line)]
+    removed = sum(bool(known.own.behind([line])) for line in telling)
+    return bool(telling) and removed >= max(2, len(telling))
 
 
 def _difference(before: str, after: str) -> tuple[list[str], list[str]]:
@@ -347,7 +360,7 @@ def _settle(
         return "More than the version is in conflict."
     marker = known.policy.markers.fork if known.policy.markers else ""
     if marker and marker in hunks.paragraph(segments, index):
-        block = _with_blocks(hunk, marker) if known.own is not None else None
+        block = hunks.with_blocks(hunk, marker) if known.own is not None else None
         return (block, _BLOCK) if block else f"A block marked `{marker}` is touched."
     around = segments[:index], segments[index + 1 :]
     before, after = ("".join(x for x in part if isinstance(x, str)) for part in around)
@@ -358,7 +371,7 @@ def _settle(
         return (lines, rule) if lines else "Both sides changed the same lines."
     if known.own is None:
         return "No rule fits."
-    if not _both_only_added(conflict, hunk):
+    if not additions.only_added(conflict, hunk):
         return "Both sides changed the same lines."
     both = additions.together(conflict.path, before, hunk.ours, hunk.theirs, after)
     return both if isinstance(both, str) else (both, _APPENDED)
@@ -394,7 +407,11 @@ def _is_upstreams(
 ) -> bool:
     """Whether no commit of the fork's own wrote or removed any of the lines, and upstream's file
     has all of those that the fork's side added: an earlier merge left them there."""
-    if known.own is None or conflict.texts is None or known.own.behind(changed):
+    if known.own is None or conflict.texts is None:
+        return False
+    # A line that a merge brought and that upstream's file has too is upstream's.
+    wrote = known.own.behind(changed)
+    if any(commit.name not in known.own.bringing for commit in wrote):
         return False
     theirs = {line.strip() for line in conflict.texts.theirs.split("\n")}
     said = [line.strip() for line in added if re.search(r"\w", line)]
@@ -422,7 +439,25 @@ def _makes_every_change(hunk: hunks.Hunk, plain: Callable[[str], str]) -> bool:
     if not added:
         # What the fork only took away, and upstream wrote anew, may be the same thing, still there.
         return bool(removed) and not new
-    return new == added or any(map(substantive, added))
+    if new != added and not any(map(substantive, added)):
+        return False
+    return not _is_back(removed, added, new - added)
+
+
+def _is_back(removed: Counter[str], added: Counter[str], others: Counter[str]) -> bool:
+    """Whether a line that the fork took out may be among other upstream lines, edited.
+
+    added: what the fork put in; a line that is like one of these was edited by the fork too.
+    """
+    if not removed or not others:
+        return False
+    from rapidfuzz import fuzz, process  # costs more to import than most tasks need
+
+    def like(line: str, among: Counter[str]) -> float:
+        found = process.extractOne(line, list(among), scorer=fuzz.ratio, score_cutoff=_KIN)
+        return found[1] if found else 0
+
+    return any(like(line, others) > like(line, added) for line in removed if substantive(line))
 
 
 def _is_indented(path: str) -> bool:
@@ -437,58 +472,6 @@ def _same_but_space(path: str) -> Callable[[Sequence[str], Sequence[str]], bool]
     """What tells whether two runs of lines differ only in the white space around lines."""
     plain = str.rstrip if _is_indented(path) else str.strip
     return lambda one, other: [*map(plain, one)] == [*map(plain, other)] != []
-
-
-def _with_blocks(hunk: hunks.Hunk, marker: str) -> tuple[str, ...] | None:
-    """Upstream's lines with the fork's marked blocks put in; None where their place is unclear."""
-    if hunk.base is None:
-        return None
-    matcher = difflib.SequenceMatcher(None, hunk.base, hunk.ours, autojunk=False)
-    lines = list(hunk.theirs)
-    for kind, start, end, first, last in reversed(matcher.get_opcodes()):
-        block = hunk.ours[first:last]
-        if kind == "equal":
-            continue
-        if kind != "insert" or not block[0].strip().startswith(marker):
-            return None
-        before, after = hunk.base[start - 1 : start], hunk.base[end : end + 1]
-        if before and lines.count(before[0]) == 1 == hunk.base.count(before[0]):
-            place = lines.index(before[0]) + 1
-        elif after and lines.count(after[0]) == 1 == hunk.base.count(after[0]):
-            place = lines.index(after[0])
-        else:
-            return None
-        lines[place:place] = block
-    return tuple(lines)
-
-
-# Two additions that are well by themselves may need a comma or a table between them.
-_KEYED = (".json", ".toml", ".yaml", ".yml")
-
-
-def _both_only_added(conflict: Conflict, hunk: hunks.Hunk) -> bool:
-    """Whether both sides only added lines, and none that the other side's file has already."""
-    if hunk.base != () or conflict.base is None or conflict.texts is None:
-        return False
-    from rapidfuzz import fuzz, process  # costs more to import than most tasks need
-
-    if conflict.path.endswith(_KEYED):
-        return False
-    ours = [line.strip() for line in hunk.ours if substantive(line)]
-    theirs = [line.strip() for line in hunk.theirs if substantive(line)]
-    everything = [
-        {line.strip() for line in text.split("\n")}
-        for text in (conflict.texts.theirs, conflict.texts.ours)
-    ]
-    return (
-        bool(ours and theirs)
-        and everything[0].isdisjoint(ours)
-        and everything[1].isdisjoint(theirs)
-        and not any(
-            process.extractOne(line, theirs, scorer=fuzz.ratio, score_cutoff=_ALIKE)
-            for line in ours
-        )
-    )
 
 
 def _by_key(conflict: Conflict, known: Knowledge) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -215,18 +215,40 @@ class Commit:
 
 
 @dataclass(frozen=True)
+class Sync:
+    """How upstream's work came without its ancestry: in one commit, or in copies of upstream's.
+
+    parent: the upstream commit that it brought; the other parent that it ought to have.
+    landed: on which day, as YYYY-MM-DD. before: what it builds on. names: its commits.
+    """
+
+    parent: str
+    landed: str
+    before: str
+    names: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Customisations:
-    """What the commits of the fork's own did.
+    """What is the fork's own.
 
     paths: path to the commits that changed it, newest first; old names of renamed files too.
     lines: a line of text, without the white space around it, to the commits that added or
         removed it.
-    squashed: commits that brought upstream's work without its ancestry; they count as nobody's.
+    squashed: the commits that brought upstream's work without its ancestry, newest first.
+    removed: the paths that a fork commit deleted, and none has brought back.
+    copies: the names of commits in which nothing is but what an upstream commit holds.
+    copied: the paths that upstream commits in copies changed.
+    bringing: the names of commits that bring upstream's work and wrote something beside it.
     """
 
     paths: Mapping[str, Sequence[Commit]] = field(default_factory=dict)
     lines: Mapping[str, Sequence[Commit]] = field(default_factory=dict)
-    squashed: Sequence[Commit] = ()
+    squashed: Mapping[Commit, Sync] = field(default_factory=dict)
+    removed: Collection[str] = frozenset()
+    copies: Collection[str] = frozenset()
+    copied: Collection[str] = frozenset()
+    bringing: Collection[str] = frozenset()
 
     def of(self, paths: Iterable[str], lines: Iterable[str] = ()) -> list[Commit]:
         """The commits that changed one of the paths; if there are none, those that wrote or removed
@@ -312,7 +334,7 @@ class Conflict:
     text: the file in the work tree, with markers; None if it is not text or not there.
     now: where it was edited, the object name of what is there, "" if nothing is.
     merged: where it was edited, the text that the merge wrote; None if it is not text.
-    names: under which paths the fork has the file; another one where upstream renamed it.
+    names: under which paths the fork has or had the file; another one where upstream renamed it.
     texts: the three versions; None if one of them is not text.
     invented: under which names git keeps a version that cannot lie at the path beside the other's,
         as a file beside a directory.
@@ -445,3 +467,26 @@ def _place(
     among = [0] if first else [end] if last else range(start, end + 1)
     found = [i for i in among if i >= start and lines[i : i + len(wanted)] == wanted]
     return found[0] if len(found) == 1 else None
+
+
+def with_blocks(hunk: Hunk, marker: str) -> tuple[str, ...] | None:
+    """Upstream's lines with the fork's marked blocks put in; None where their place is unclear."""
+    if hunk.base is None:
+        return None
+    matcher = difflib.SequenceMatcher(None, hunk.base, hunk.ours, autojunk=False)
+    lines = list(hunk.theirs)
+    for kind, start, end, first, last in reversed(matcher.get_opcodes()):
+        block = hunk.ours[first:last]
+        if kind == "equal":
+            continue
+        if kind != "insert" or not block[0].strip().startswith(marker):
+            return None
+        before, after = hunk.base[start - 1 : start], hunk.base[end : end + 1]
+        if before and lines.count(before[0]) == 1 == hunk.base.count(before[0]):
+            place = lines.index(before[0]) + 1
+        elif after and lines.count(after[0]) == 1 == hunk.base.count(after[0]):
+            place = lines.index(after[0])
+        else:
+            return None
+        lines[place:place] = block
+    return tuple(lines)

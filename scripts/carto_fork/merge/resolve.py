@@ -22,7 +22,7 @@ from ..run.console import Console
 from ..run.errors import Failed, Refused
 from ..run.shell import Shell, batches
 from ..run.text import counted, lines_of, printable
-from . import authorship, conflicts, decisions, earlier, hunks
+from . import authorship, commits, conflicts, decisions, earlier, hunks
 from .decisions import BY_WORD, Decision, Knowledge
 from .hunks import Commit, Conflict, Customisations, has_markers
 
@@ -109,7 +109,7 @@ def _dossier_of(
     touched = own.of(paths)
     return Dossier(
         fork=tuple([c for c in wrote if c in touched] or touched)[:_MOST_COMMITS],
-        upstream=authorship.newest(sh, repo, theirs, ours, paths, _MOST_COMMITS),
+        upstream=commits.newest(sh, repo, theirs, ours, paths, _MOST_COMMITS),
         fork_lines=mine.total(),
         upstream_lines=other.total(),
         past=decision.past,
@@ -554,8 +554,8 @@ def show(console: Console, found: Resolution) -> None:
 
 def _show_dossier(console: Console, known: Dossier) -> None:
     """Both intents, and what each option would lose."""
-    for side, commits in (("fork:", known.fork), ("theirs:", known.upstream)):
-        for commit in commits:
+    for side, newest in (("fork:", known.fork), ("theirs:", known.upstream)):
+        for commit in newest:
             console.row(
                 f"    {side:<9}", f"{commit.name[:10]} {commit.date} {commit.subject}", "dim"
             )

@@ -221,7 +221,7 @@ class _Contained:
         sh, fork, before = self._sh, self._fork, self.own
         upstream = self._merged[self.upstream().name]
         tips = [upstream, *fork.upstream_tips]
-        squashed = authorship.of_fork(sh, fork, self.commit, upstream).squashed
+        own = authorship.of_fork(sh, fork, self.commit, upstream)
         # Tags of upstream's that are in, stable or not, tell upstream's commits from the fork's.
         known = {*tips, *self._history.intersection(self._there.upstream.commits.values())}
         known |= {self._commit_of(before)} if before else set()
@@ -229,7 +229,7 @@ class _Contained:
         words += ["--no-color", "--format=%H%x00%s%x00%b", "--stdin", self.commit]
         answer = sh.read(words, feed=[f"^{name}" for name in sorted(known)])
         fields = git.checked(answer, "fork's own commits").fields()
-        left_out = {commit.name for commit in squashed}
+        left_out = {*own.copies, *(commit.name for commit in own.squashed)}
         return tuple(
             Own(name, subject, tags.conventional(subject, body))
             for name, subject, body in zip(fields[::3], fields[1::3], fields[2::3], strict=True)

@@ -415,10 +415,10 @@ def distances(sh: Shell, repo: Path, commit: str, others: Sequence[str]) -> list
     return counts
 
 
-def merge_bases(sh: Shell, repo: Path, one: str, other: str) -> list[str]:
-    """The best common ancestors of two commits; empty if they have none."""
-    question = "merge-base --all {one} {other}"
-    return ask(sh, repo, question, "common ancestor", 1, one=one, other=other).out.split()
+def merge_bases(sh: Shell, repo: Path, one: str, *others: str) -> list[str]:
+    """The best common ancestors of a commit and any of some others; empty if it has none."""
+    question = "merge-base --all {one} {others}"
+    return ask(sh, repo, question, "common ancestor", 1, one=one, others=others).out.split()
 
 
 def same_tree(sh: Shell, repo: Path, commit: str, head: str) -> str:

@@ -25,7 +25,7 @@ from ..fork.fork import Fork, require_whole_history
 from ..fork.policy import Policy
 from ..fork.releases import Target, asked_name
 from ..fork.tags import Tag
-from ..merge import authorship
+from ..merge import authorship, syncs
 from ..run import files, git, github
 from ..run.errors import Refused
 from ..run.shell import Shell
@@ -211,7 +211,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
 
 def _lost_ancestry(
     sh: Shell, fork: Fork, target: Target, here: str, options: Options
-) -> tuple[authorship.Lost | None, list[str]]:
+) -> tuple[syncs.Lost | None, list[str]]:
     """The sync that the upgrade heals first, and what a person should know of it.
 
     Raises Refused if nobody has said whether to heal.

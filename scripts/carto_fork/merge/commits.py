@@ -1,0 +1,103 @@
+"""The commits of a history, and what each of them changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..run import git
+from ..run.shell import Answer, Shell
+from . import hunks
+from .hunks import Commit
+
+Versions = tuple[str | None, ...]
+"""The object names of a file in each parent of a commit, and in the commit; None if it has no such
+file, or no text: a submodule."""
+
+Changed = Mapping[str, Versions]
+"""The paths that a commit changed; of a merge, those that differ from all of its parents."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A commit of the log.
+
+    landed: the day on which it was made as it is.
+    written, made: when its author wrote it, and when it was made as it is, in seconds.
+    """
+
+    commit: Commit
+    parents: Sequence[str]
+    changed: Changed
+    landed: str
+    written: int
+    made: int
+
+
+_LOG = ["log", "-c", "--no-show-signature", "--no-color", "--no-renames", "-z", "--root", "--raw"]
+_LOG += ["--no-abbrev", "--date=short", "--format=%x00%H%x00%P%x00%ad%x00%cd%x00%at%x00%ct%x00%s"]
+
+
+def log_of(sh: Shell, repo: Path, ours: str, upstream: Sequence[str]) -> Iterator[Entry]:
+    """The commits in one history and in none of others', newest first."""
+    words = ["git", "-C", str(repo), *_LOG, ours, "--not", *upstream, "--"]
+    return _entries(sh.read(words))
+
+
+def _entries(answer: Answer) -> Iterator[Entry]:
+    fields = git.checked(answer, "commits").out.split("\0")[:-1]
+    start = 0
+    while start < len(fields):
+        name, parents, day, landed, written, made, subject = fields[start + 1 : start + 8]
+        # No path is empty: an empty field is before each commit, and another one behind the
+        # message of a merge.
+        end = start + 8 + (" " in parents)
+        changed = {}
+        while end < len(fields) and fields[end]:
+            changed[fields[end + 1]] = _versions(fields[end])
+            end += 2
+        commit = Commit(name, day, subject)
+        yield Entry(commit, parents.split(), changed, landed, int(written), int(made))
+        start = end
+
+
+def _versions(raw: str) -> Versions:
+    """The versions that a line of ``--raw`` names."""
+    line = raw.lstrip("\n")
+    sides = line.rindex(":") + 2
+    words = line[sides - 1 :].split()
+    return tuple(
+        name if mode.strip("0") and mode != SUBMODULE else None
+        for mode, name in zip(words[:sides], words[sides : 2 * sides], strict=True)
+    )
+
+
+SUBMODULE = "160000"
+
+
+def newest(
+    sh: Shell, repo: Path, tip: str, known: str, paths: Sequence[str], most: int
+) -> tuple[Commit, ...]:
+    """The newest commits of a history that changed some files, and that another has not."""
+    words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, "--no-merges"]
+    answer = sh.read([*words, f"--max-count={most}", tip, "--not", known, "--", *paths])
+    return tuple(entry.commit for entry in _entries(answer))
+
+
+def changes(sh: Shell, repo: Path, pairs: Sequence[Versions]) -> dict[Versions, list[hunks.Change]]:
+    """The hunks between pairs of versions of a file; none if one is too large to be read."""
+    empty = git.empty_blob(sh, repo)
+    asked = dict.fromkeys((old or empty, new or empty) for old, new in pairs if old != new)
+    large = git.large(sh, repo, (name for pair in asked for name in pair))
+    wanted = [pair for pair in asked if large.keys().isdisjoint(pair)]
+    if not wanted:
+        return {}
+    one, other = git.make_trees(sh, repo, *zip(*wanted, strict=True))
+    words = ["git", "-C", str(repo), "diff-tree", "-r", "-p", "-U0", "--no-renames"]
+    words += ["--full-index", "--no-color", "--no-ext-diff", "--no-textconv"]
+    words += ["--inter-hunk-context=0", "--diff-algorithm=histogram", one, other]
+    found = hunks.parse_patch(git.checked(sh.read(words), "changes").out)
+    return {
+        (old, new): found.get((old or empty, new or empty), []) for old, new in pairs if old != new
+    }
