@@ -667,8 +667,7 @@ def test_lost_ancestry_is_reported(world: World) -> None:
 
 def test_drifted_files_are_reported(world: World) -> None:
     base = world.git("merge-base origin/carto/main upstream/main")
-    tree = {"LICENSE": "Somebody's.\n"}
-    # A merge that changes a file which neither side changed leaves drift.
+    tree = {"LICENSE": "\n"}  # a merge that leaves out what neither side changed leaves drift
     commit_in(world, world.origin, PRODUCTION, tree, PRODUCTION, base)
     world.git("fetch --quiet origin")
     finding = one(world, "drift", "look")

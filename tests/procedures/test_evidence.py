@@ -1376,7 +1376,8 @@ def test_what_a_squash_left_out_is_never_recorded_as_merged(published: World) ->
         if "upgrade" in line:
             untouched = "Your checkout, your branches and origin are as they were."
         title, code = ("Check failed", 4) if "check" in line else ("Refused", 1)
-        said = message(what, f"{then}then run `invoke {line}` again.", untouched, title)
+        then += f"then run `invoke {line}` again. If it was no sync, `upgrade-carto` with "
+        said = message(what, f"{then}--unhealed merges as things are.", untouched, title)
         assert (done.err, done.code) == (said, code)
         assert (everything(published), published.git("for-each-ref")) == before
     assert published.run("heal").out == cost(published, sync, hidden=1, differs=38)

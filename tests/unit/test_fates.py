@@ -202,6 +202,17 @@ def test_a_change_that_was_rewrapped_by_a_formatter_is_kept(mine: str, result: s
     assert fates(base, base + mine, base, base + result) == [KEPT]
 
 
+def test_a_line_is_missing_although_the_formatters_comma_is_behind_another_like_it() -> None:
+    """The comma before a closing bracket is the formatter's; the line is there once in place of
+    twice all the same."""
+    call = "send(\n    user=user,\n    more=more,\n)\n"
+    base, other = call + text("a b"), call + text("a b") + text("1")
+    mine = call + text("a b").replace(line("b"), line("b") + "\nmore(\n    user=user,\n)")
+    result = other.replace(line("b"), line("b") + "\nmore(\n)")
+    found = accounts(base, mine, other, result)
+    assert [a.missing for a in found] == [("    user=user,",)]
+
+
 def test_of_a_rewrapped_hunk_only_what_is_not_there_is_missing() -> None:
     mine = text("a") + "send(\n    'one',\n    two=2,\n)\n" + text("F b")
     [found] = accounts(

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import takewhile
 
-from ..run.text import lines_of, substantive
-from .hunks import Conflict, Hunk
+from ..run.text import lines_of
 
 NESTED = "Both sides added lines at the same place, and one opens or closes a block there."
 ORDERED = "Both sides added lines at the same place, and their order may matter."
@@ -553,35 +552,3 @@ def _alike(one: Sequence[str], other: Sequence[str]) -> int:
     pairs = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
     alike = [line for line, _ in pairs]
     return len(alike) if any(re.search(r"\w", line) for line in alike) else 0
-
-
-_ALIKE = 80  # of 100, which is equal
-"""Lines that are as alike as this may be the same thing, said by both sides."""
-
-# Two additions that are well by themselves may need a comma or a table between them.
-_KEYED = (".json", ".toml", ".yaml", ".yml")
-
-
-def only_added(conflict: Conflict, hunk: Hunk) -> bool:
-    """Whether both sides only added lines, and none that the other side's file has already."""
-    if hunk.base != () or conflict.base is None or conflict.texts is None:
-        return False
-    from rapidfuzz import fuzz, process  # costs more to import than most tasks need
-
-    if conflict.path.endswith(_KEYED):
-        return False
-    ours = [line.strip() for line in hunk.ours if substantive(line)]
-    theirs = [line.strip() for line in hunk.theirs if substantive(line)]
-    everything = [
-        {line.strip() for line in text.split("\n")}
-        for text in (conflict.texts.theirs, conflict.texts.ours)
-    ]
-    return (
-        bool(ours and theirs)
-        and everything[0].isdisjoint(ours)
-        and everything[1].isdisjoint(theirs)
-        and not any(
-            process.extractOne(line, theirs, scorer=fuzz.ratio, score_cutoff=_ALIKE)
-            for line in ours
-        )
-    )

@@ -371,7 +371,7 @@ def _settle(
         return (lines, rule) if lines else "Both sides changed the same lines."
     if known.own is None:
         return "No rule fits."
-    if not additions.only_added(conflict, hunk):
+    if not hunks.only_added(conflict, hunk):
         return "Both sides changed the same lines."
     both = additions.together(conflict.path, before, hunk.ours, hunk.theirs, after)
     return both if isinstance(both, str) else (both, _APPENDED)

@@ -490,3 +490,35 @@ def with_blocks(hunk: Hunk, marker: str) -> tuple[str, ...] | None:
             return None
         lines[place:place] = block
     return tuple(lines)
+
+
+_ALIKE = 80  # of 100, which is equal
+"""Lines that are as alike as this may be the same thing, said by both sides."""
+
+# Two additions that are well by themselves may need a comma or a table between them.
+_KEYED = (".json", ".toml", ".yaml", ".yml")
+
+
+def only_added(conflict: Conflict, hunk: Hunk) -> bool:
+    """Whether both sides only added lines, and none that the other side's file has already."""
+    if hunk.base != () or conflict.base is None or conflict.texts is None:
+        return False
+    from rapidfuzz import fuzz, process  # costs more to import than most tasks need
+
+    if conflict.path.endswith(_KEYED):
+        return False
+    ours = [line.strip() for line in hunk.ours if substantive(line)]
+    theirs = [line.strip() for line in hunk.theirs if substantive(line)]
+    everything = [
+        {line.strip() for line in text.split("\n")}
+        for text in (conflict.texts.theirs, conflict.texts.ours)
+    ]
+    return (
+        bool(ours and theirs)
+        and everything[0].isdisjoint(ours)
+        and everything[1].isdisjoint(theirs)
+        and not any(
+            process.extractOne(line, theirs, scorer=fuzz.ratio, score_cutoff=_ALIKE)
+            for line in ours
+        )
+    )
