@@ -415,7 +415,11 @@ def _unsound(
     def name_on(number: int, path: str) -> str:
         if path in sides[number].tree:
             return path
-        return ledger.renames(sh, repo, sides[number].commit, result).get(path, path)
+        side = sides[number].commit
+        renamed = sh.once(
+            ("renames", repo, side, result), lambda: ledger.renames(sh, repo, side, result)
+        )
+        return renamed.get(path, path)
 
     problems = soundness.problems(
         checked,
