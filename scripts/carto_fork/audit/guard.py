@@ -330,7 +330,7 @@ def _losses(
         # Where its branch was merged, that is what landed; what came later is another matter.
         landing = git.first_with(sh, fork.path, theirs, end)
         if landing != sync.name:
-            ours, result = f"{landing}^1", landing
+            ours, result = git.commit_of(sh, fork.path, f"{landing}^1"), landing
         checked = verify.of_merge(sh, fork, fork.path, ours, theirs, result)
         tag = upstream.stable[theirs]
         for finding in checked.wrong:

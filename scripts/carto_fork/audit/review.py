@@ -55,9 +55,10 @@ def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> 
     if given:
         fork = s.open_fork()
         with s.console.working("verify"):
-            checked = verify.of_merge(
-                s.sh, fork, fork.path, revs["ours"], revs["theirs"], revs["result"]
+            ours, theirs, result = (
+                git.commit_of(s.sh, fork.path, revs[side]) for side in ("ours", "theirs", "result")
             )
+            checked = verify.of_merge(s.sh, fork, fork.path, ours, theirs, result)
         mend = "mend the result, then run the same command again."
         require_passed(s, checked, "the merge", mend)
     elif landed:

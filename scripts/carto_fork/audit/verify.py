@@ -97,7 +97,7 @@ def of_work_tree(sh: Shell, fork: Fork, work: Path, tag: Tag) -> Verification:
         return Verification(
             tuple(Finding("committed", f"{path} has changes not committed") for path in dirty)
         )
-    theirs = git.commit_of(sh, work, f"refs/tags/{tag.name}")
+    theirs = fork.refs.tag(tag.name) or git.commit_of(sh, work, f"refs/tags/{tag.name}")
     _, ours = git.merge_of(sh, work, theirs, "HEAD")
     if not ours:
         what = f"no merge of {tag.name} ({theirs[:10]}) is on this branch"
@@ -123,7 +123,8 @@ def of_landed(sh: Shell, fork: Fork, tag: Tag) -> Verification:
             what = f"{tag.name} is not in {fork.policy.branches.production}"
         return Verification((Finding("landed", what),), healed=lost)
     landing = git.first_with(sh, repo, theirs, production)
-    return of_merge(sh, fork, repo, f"{landing}^1", theirs, landing, [])
+    before = git.commit_of(sh, repo, f"{landing}^1")
+    return of_merge(sh, fork, repo, before, theirs, landing, [])
 
 
 def _is_at_least(sh: Shell, repo: Path, parent: str, theirs: str) -> bool:
@@ -149,12 +150,11 @@ def of_merge(
     result: str,
     more: Sequence[Finding] = (),
 ) -> Verification:
-    """The checks of any merge, whoever made it: three commits are all they need.
+    """The checks of any merge, whoever made it: three commits are all they need, by their hashes.
 
     more: what other checks have found.
     """
     policy = fork.policy
-    ours, theirs, result = (git.commit_of(sh, repo, rev) for rev in (ours, theirs, result))
     # What became of the hunks is for git to say, whether the files are sound for Python. Neither
     # waits for the other: one after the other, both take 1.3 times as long on LiteLLM.
     with ThreadPoolExecutor(max_workers=1) as pool:

@@ -219,8 +219,7 @@ def require_as_merged(sh: Shell, fork: Fork, base: str, name: str, now: str) -> 
 def require_common_history(sh: Shell, fork: Fork, ours: str, theirs: str) -> None:
     """Raises Refused if a commit of the fork and one of upstream have no ancestor in common: git
     would not merge them."""
-    key = ("bases", fork.path, ours, theirs)
-    if sh.once(key, lambda: git.merge_bases(sh, fork.path, ours, theirs)):
+    if git.merge_bases(sh, fork.path, ours, theirs):
         return
     production, upstream = fork.policy.branches.production, fork.policy.remotes.upstream.name
     at, has = git.at(fork.path), merged(sh, fork, ours, fork.refs)

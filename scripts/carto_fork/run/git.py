@@ -260,6 +260,8 @@ def is_ancestor(sh: Shell, repo: Path, ancestor: str, descendant: str) -> bool:
 
 def ahead_behind(sh: Shell, repo: Path, left: str, right: str) -> tuple[int, int]:
     """How many commits each of two has that the other has not."""
+    if left == right:
+        return 0, 0
     question = "rev-list --left-right --count {among} --"
     ahead, behind = ask(sh, repo, question, "distance", among=f"{left}...{right}").out.split()
     return int(ahead), int(behind)
@@ -376,7 +378,7 @@ def _line(answers: IO[bytes]) -> bytes:
 def empty_blob(sh: Shell, repo: Path) -> str:
     """The object name of a file with nothing in it, which is then here."""
     question = "git -C {repo} hash-object -w -t blob --stdin"
-    answer = sh.once(("empty blob", repo), lambda: sh.ask(question, repo=repo))
+    answer = sh.once(("empty blob",), lambda: sh.ask(question, repo=repo))
     return checked(answer, "empty file").line
 
 
@@ -417,8 +419,13 @@ def distances(sh: Shell, repo: Path, commit: str, others: Sequence[str]) -> list
 
 def merge_bases(sh: Shell, repo: Path, one: str, *others: str) -> list[str]:
     """The best common ancestors of a commit and any of some others; empty if it has none."""
-    question = "merge-base --all {one} {others}"
-    return ask(sh, repo, question, "common ancestor", 1, one=one, others=others).out.split()
+
+    def found() -> list[str]:
+        question = "merge-base --all {one} {others}"
+        return ask(sh, repo, question, "common ancestor", 1, one=one, others=others).out.split()
+
+    named = all(map(_HASH.fullmatch, (one, *others)))
+    return sh.once(("bases", one, *others), found) if named else found()
 
 
 def same_tree(sh: Shell, repo: Path, commit: str, head: str) -> str:
@@ -457,6 +464,9 @@ def merge_of(sh: Shell, repo: Path, commit: str, head: str) -> tuple[str, str]:
         if commit in merged:
             return merge, into
     return "", ""
+
+
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def commit_of(sh: Shell, repo: Path, rev: str) -> str:

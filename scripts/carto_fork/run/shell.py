@@ -33,8 +33,8 @@ from typing import IO, Any, TextIO, TypeVar, cast
 from invoke.context import Context
 from invoke.runners import Local
 
-from .errors import Refused
-from .text import LARGEST_TEXT, Tee, harmless, scrub
+from .errors import Failed, Refused
+from .text import LARGEST_TEXT, Tee, harmless, joined, scrub
 
 BIG = "core.bigFileThreshold"
 """Git's setting for how many bytes a file has at most that it compares by lines."""
@@ -273,6 +273,11 @@ class Shell:
         out, err = (
             text.decode("utf-8", "surrogateescape") for text in (ended.stdout, ended.stderr)
         )
+        if ended.returncode < 0 and ended.returncode != -signal.SIGINT:
+            # Whoever asked would take it for a no.
+            how = f"was killed by signal {-ended.returncode}"
+            what = f"`{command_line(words, join=joined)}` {how}."
+            raise Failed(what, then="run the same command again; it continues.")
         return _answer(ended.returncode, out, err)
 
     def run(
