@@ -665,6 +665,32 @@ def test_lost_ancestry_is_reported(world: World) -> None:
     assert found(world, "ancestry") == []
 
 
+@pytest.mark.slow
+def test_a_sync_that_was_taken_back_is_reported(world: World) -> None:
+    """https://github.com/git/git/blob/master/Documentation/howto/revert-a-faulty-merge.txt"""
+    done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
+    assert done.code == 0, done.err
+    land(world, TAG)
+    assert world.run(f"verify --landed {TAG}").code == 0
+    world.git("switch --quiet --detach origin/carto/main")
+    world.git("revert --no-edit -m 1 HEAD")
+    world.git("push --quiet --no-verify origin HEAD:carto/main")
+    undo = f"git -C . revert --no-edit {world.git('rev-parse HEAD')[:10]}"
+    world.git("switch --quiet -C carto/main origin/carto/main")
+    assert undo in one(world, "ancestry", "broken")["then"]
+    assert found(world, "version") == []
+    assert f"has taken the sync to {TAG} back" in " ".join(world.run("status").out.split())
+    for line in (f"verify --landed {TAG}", f"upgrade-carto --tag {STABLE} --no-tests"):
+        refused = world.run(line)
+        assert refused.code
+        assert f"Next: {undo}, publish that" in refused.err
+    assert undo in world.run(f"forecast --tag {STABLE}").out
+    type_it(world, undo)
+    world.git("push --quiet --no-verify origin HEAD:carto/main")
+    assert found(world, "ancestry") == []
+    assert world.run(f"verify --landed {TAG}").code == 0
+
+
 def test_drifted_files_are_reported(world: World) -> None:
     base = world.git("merge-base origin/carto/main upstream/main")
     tree = {"LICENSE": "\n"}  # a merge that leaves out what neither side changed leaves drift

@@ -13,7 +13,7 @@ from ..fork.fork import Fork
 from ..fork.releases import here, newest_here, offered
 from ..fork.session import Session
 from ..fork.tags import Tag
-from ..merge import authorship, conflicts, resolve, syncs
+from ..merge import authorship, conflicts, resolve, reverts, syncs
 from ..run import git
 from ..run.console import Console
 from ..run.errors import Refused
@@ -174,6 +174,9 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
     if merged := next((one for one in told if not one.commits), None):
         problem = f"{fork.policy.branches.production} already contains {merged.tag}."
         raise Refused(problem, then="choose a newer release; `status` names the newest one.")
+    if releases and (gone := reverts.find(s.sh, fork, fork.production_commit)):
+        s.console.say(f"{gone.said}. This brings it back first:", "yellow")
+        s.console.row("    ", gone.undone(fork))
     if s.json:
         best = recommended(told)
         s.print_json(

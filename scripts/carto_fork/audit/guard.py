@@ -15,7 +15,7 @@ from ..fork import tags
 from ..fork.fork import Fork, require_whole_history
 from ..fork.policy import POLICY_FILE, Side, TagUse
 from ..fork.session import Session
-from ..merge import authorship, conflicts, syncs
+from ..merge import authorship, conflicts, reverts, syncs
 from ..run import git, github
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
@@ -63,6 +63,10 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
     if not ranges:
         s.console.say(f"Nothing here goes to {fork.policy.branches.production}.")
         return
+    for each in ranges:
+        # Who takes a sync back in need is not stopped.
+        if gone := reverts.find(s.sh, fork, each.head):
+            s.console.say(f"{gone.said}. To undo it: {gone.undone(fork)}", "yellow")
     what = " and ".join(each.what for each in ranges)
     if not findings:
         s.console.say(f"Nothing stands against {what}.", "green")

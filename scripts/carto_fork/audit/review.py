@@ -16,7 +16,7 @@ from ..fork.fork import Fork
 from ..fork.policy import Side
 from ..fork.records import Drop
 from ..fork.session import Session
-from ..merge import resolve
+from ..merge import resolve, reverts
 from ..run import git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
@@ -98,6 +98,8 @@ def _how_to_mend_landed(s: Session, fork: Fork, checked: Verification, tag: str)
     sync = fork.policy.branches.sync_for(tag)
     if checked.healed:
         return s.command("heal")
+    if reverted := reverts.find(s.sh, fork, fork.production_commit):
+        return f"{reverted.undone(fork)}, publish that, then run the same command again."
     if not checked.result and sync in fork.published:
         return f"merge {sync}, which is published, with a merge commit; never squashed."
     return f"bring back what is missing, or merge it first: {s.command('upgrade-carto', tag=tag)}"

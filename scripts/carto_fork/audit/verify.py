@@ -15,7 +15,7 @@ from ..fork.fork import Fork
 from ..fork.policy import POLICY_FILE, Policy, Side
 from ..fork.records import Drop
 from ..fork.tags import Tag
-from ..merge import authorship, conflicts, syncs
+from ..merge import authorship, conflicts, reverts, syncs
 from ..merge.hunks import Commit, Customisations
 from ..merge.resolve import foreign_in_unit
 from ..run import git
@@ -98,7 +98,7 @@ def of_work_tree(sh: Shell, fork: Fork, work: Path, tag: Tag) -> Verification:
             tuple(Finding("committed", f"{path} has changes not committed") for path in dirty)
         )
     theirs = fork.refs.tag(tag.name) or git.commit_of(sh, work, f"refs/tags/{tag.name}")
-    _, ours = git.merge_of(sh, work, theirs, "HEAD")
+    _, ours = git.merge_of(sh, work, theirs, state.head)
     if not ours:
         what = f"no merge of {tag.name} ({theirs[:10]}) is on this branch"
         return Verification((Finding("tag", what),))
@@ -122,9 +122,13 @@ def of_landed(sh: Shell, fork: Fork, tag: Tag) -> Verification:
         else:
             what = f"{tag.name} is not in {fork.policy.branches.production}"
         return Verification((Finding("landed", what),), healed=lost)
+    gone = reverts.find(sh, fork, production)
+    taken = []
+    if gone and gone.release.name == tag.name:
+        taken = [Finding("landed", f"{gone.said}; to undo: {gone.undone(fork)}")]
     landing = git.first_with(sh, repo, theirs, production)
     before = git.commit_of(sh, repo, f"{landing}^1")
-    return of_merge(sh, fork, repo, before, theirs, landing, [])
+    return of_merge(sh, fork, repo, before, theirs, landing, taken)
 
 
 def _is_at_least(sh: Shell, repo: Path, parent: str, theirs: str) -> bool:

@@ -15,7 +15,7 @@ from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, TagUse, load_policy
 from ..fork.session import Session
 from ..fork.tags import Tag, newest
-from ..merge import conflicts
+from ..merge import conflicts, reverts
 from ..run import git, github
 from ..run.console import Console
 from ..run.errors import Failed, Refused
@@ -89,6 +89,7 @@ class _Adviser:
                 why = f"{self._production} states the version of {squashed.name} and lacks its"
                 why += " commits."
             yield from self._heal(why)
+        yield from self._reverted()
         yield from self._unreachable()
         yield from self._change()
         yield from self._release()
@@ -354,6 +355,16 @@ class _Adviser:
             last = f"the newest release is {own.name}" if own else "nothing was ever released"
             why = f"{self._production} has {contained.name}, and {last}."
             yield Advice(self._command("release"), why)
+
+    def _reverted(self) -> Iterator[Advice]:
+        """How a sync comes back that was taken back, unless what is checked out has it again."""
+        gone, here, fork = self._facts.reverted, self._facts.here, self._fork
+        if gone is None:
+            return
+        head = here.head if here else fork.production_commit
+        has_revert = git.is_ancestor(self._sh, fork.path, gone.commit.name, head)
+        if not has_revert or reverts.find(self._sh, fork, head):
+            yield Advice(gone.undone(fork), f"{gone.said}.")
 
     def _newer(self) -> Iterator[Advice]:
         """Whether upstream has a newer release."""

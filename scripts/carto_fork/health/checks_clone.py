@@ -15,7 +15,7 @@ from ..fork import branches, records, recovery, releases, setup, tags, version_f
 from ..fork.fork import wrong_urls
 from ..fork.policy import TagUse
 from ..fork.setup import There
-from ..merge import conflicts
+from ..merge import conflicts, reverts
 from ..run import git, steps
 from ..run.errors import Refused
 from ..run.shell import Shell
@@ -148,6 +148,8 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
         cause = "Only some of the places that state it were raised."
         yield Diagnosis(Level.BROKEN, f"the version files disagree: {said}.", cause, raise_it)
         return
+    if reverts.find(patient.sh, patient.fork, patient.commit):
+        return  # that is reported, and the version comes back with it
     if contained and version and _parsed(version) != contained.version:
         what = (
             f"the version is {printable(version)}, and the newest release in {patient.production} "

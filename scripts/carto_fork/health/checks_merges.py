@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ..audit import healing, inventory
+from ..merge import reverts
 from ..run import git
 from ..run.shell import Answer, Shell, command_line
 from ..run.text import counted, listed, printable
@@ -149,6 +150,10 @@ _MOST = 5
 
 
 def _ancestry(patient: Patient) -> Iterator[Diagnosis]:
+    if gone := reverts.find(patient.sh, patient.fork, patient.commit):
+        cause = "The next upgrade would leave that out, and call it the fork's wish."
+        then = patient.on_a_branch("reverted-sync", gone.undone(patient.fork))
+        yield Diagnosis(Level.BROKEN, f"{gone.said}.", cause, then)
     lost = patient.ground.lost
     if lost is None:
         return
@@ -461,7 +466,11 @@ def _importing(patient: Patient, modules: Mapping[str, str]) -> list[str]:
 
 
 CHECKS = (
-    Check("ancestry", "An upgrade meets hundreds of conflicts.", _ancestry),
+    Check(
+        "ancestry",
+        "An upgrade meets hundreds of conflicts, or leaves upstream's work out.",
+        _ancestry,
+    ),
     Check("drift", "The same conflicts come again with every upgrade.", _drift, slow=True),
     Check("workflows", "A workflow of upstream's runs in the fork.", _workflows),
     Check("docker", "The image cannot be built after a merge.", _docker),

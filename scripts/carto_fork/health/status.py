@@ -12,6 +12,7 @@ from ..fork import releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
 from ..fork.policy import TagScheme, TagUse
 from ..fork.tags import Tag
+from ..merge import reverts
 from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell
@@ -49,6 +50,7 @@ class Status:
     online: whether upstream was asked; otherwise its tags are those known here.
     local: commits that the local production branch is ahead of and behind origin's.
     mirror: commits that the mirror branch is ahead of and behind upstream's.
+    reverted: that the newest release in it was taken back.
     moved: releases in the production branch that upstream has moved or withdrawn since.
     problems: what does not fit together.
     """
@@ -65,6 +67,7 @@ class Status:
     local: tuple[int, int] | None
     mirror: tuple[int, int] | None
     in_progress: tuple[InProgress, ...]
+    reverted: reverts.Reverted | None
     moved: tuple[str, ...]
     problems: tuple[str, ...]
 
@@ -77,6 +80,7 @@ class Status:
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``: tags by their names."""
         data = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "here"}
+        data["reverted"] = self.reverted and self.reverted.commit.name
         return {k: v.name if isinstance(v, Tag) else v for k, v in data.items()}
 
 
@@ -95,7 +99,11 @@ def read(sh: Shell, fork: Fork) -> Status:
 
     started = _in_progress(sh, fork, merged)
     in_progress = tuple(sorted(started, key=lambda one: Version(one.version), reverse=True))
-    problems = [*(no.what.rstrip(".") for no in unread), *_mismatches(version, contained)]
+    problems = [no.what.rstrip(".") for no in unread]
+    if gone := reverts.find(sh, fork, refs.commits[ref]) if ref else None:
+        problems.append(gone.said)
+    else:
+        problems += _mismatches(version, contained)
     if not ref:
         problems.append(f"there is no branch {policy.branches.production} here")
     problems += [problem.rstrip(".") for problem, _ in wrong_urls(fork)]
@@ -126,6 +134,7 @@ def read(sh: Shell, fork: Fork) -> Status:
         local=_distance(sh, fork, fork.local_production, fork.origin_production),
         mirror=_distance(sh, fork, mirror, upstream),
         in_progress=in_progress,
+        reverted=gone,
         moved=tuple(releases.moved(merged, known)) if online else (),
         problems=tuple(problems),
     )

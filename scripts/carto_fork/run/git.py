@@ -458,7 +458,11 @@ def merge_of(sh: Shell, repo: Path, commit: str, head: str) -> tuple[str, str]:
     """The merge of a commit on a branch's first-parent history, and what it was merged into; both
     "" if there is no such merge."""
     question = "git -C {repo} rev-list --first-parent --merges --parents --max-count=50 {head} --"
-    merges = sh.ask(question, repo=repo, head=head)
+
+    def found() -> Answer:
+        return sh.ask(question, repo=repo, head=head)
+
+    merges = sh.once(("merges", head), found) if _HASH.fullmatch(head) else found()
     for line in merges.out.splitlines():
         merge, into, *merged = line.split()
         if commit in merged:

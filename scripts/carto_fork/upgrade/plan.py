@@ -25,7 +25,7 @@ from ..fork.fork import Fork, require_whole_history
 from ..fork.policy import Policy
 from ..fork.releases import Target, asked_name
 from ..fork.tags import Tag
-from ..merge import authorship, syncs
+from ..merge import authorship, reverts, syncs
 from ..run import files, git, github
 from ..run.errors import Refused
 from ..run.shell import Shell
@@ -152,6 +152,8 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     before = _version_before(sh, fork, target)
     here = fork.refs.commits.get(f"refs/heads/{sync}", "")
     _require_same_tag(sh, fork, target)
+    if not options.unhealed:
+        _require_whole(sh, fork, target)
     # A run with --direct that was cut after its push has only its last steps to do.
     if not (options.direct and here == target.base):
         _require_newer(sh, fork, target, before)
@@ -242,6 +244,16 @@ def _lost_ancestry(
             "to record it first, or with --unhealed to merge in spite of it.",
         )
     return lost, [note] if note else []
+
+
+def _require_whole(sh: Shell, fork: Fork, target: Target) -> None:
+    """Raises Refused if the newest sync in the production branch was taken back."""
+    if reverted := reverts.find(sh, fork, target.base):
+        raise Refused(
+            f"{reverted.said}.",
+            then=f"{reverted.undone(fork)}, publish that, then run the same command again; or run "
+            "it with --unhealed to merge in spite of it.",
+        )
 
 
 def _conditions(
