@@ -454,7 +454,9 @@ def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str
     # Exactly that side's, whatever git's settings would make of a file that is added.
     for batch in batches(entries):
         words = [word for entry in batch for word in ("--cacheinfo", entry)]
-        staged = sh.run(["git", "-C", str(work), "update-index", "--add", *words])
+        update = ["git", "-C", str(work), "update-index", "-q", "--unmerged", "--add"]
+        # Without a look at the files, git would think them changed, and not give the merge up.
+        staged = sh.run([*update, *words, "--refresh"])
         git.checked(staged, "conflict's side")
     settled = []
     for decision in resolution.decisions:

@@ -273,7 +273,7 @@ class Shell:
         out, err = (
             text.decode("utf-8", "surrogateescape") for text in (ended.stdout, ended.stderr)
         )
-        if ended.returncode < 0 and ended.returncode != -signal.SIGINT:
+        if words[0] == "git" and ended.returncode < 0 and ended.returncode != -signal.SIGINT:
             # Whoever asked would take it for a no.
             how = f"was killed by signal {-ended.returncode}"
             what = f"`{command_line(words, join=joined)}` {how}."
