@@ -163,7 +163,7 @@ def world(under_way: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Wo
 def typed(world: World, line: str) -> Done:
     """Run a task; if it says what to type first, type that, and the task again."""
     done = world.run(line)
-    advice = r"^Next: (?:.*[:,;] |.* with )?((?:git|rm|mv) .*?)(?:[,;] then run .*)?$"
+    advice = r"^Next: (?:.*[:,;] |.* with )?`?((?:git|rm|mv) .*?)`?(?:[,;] then run .*)?$"
     for _ in range(2):
         if done.code and (said := re.search(advice, done.err, re.MULTILINE)):
             world.paste(said[1])

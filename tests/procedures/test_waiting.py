@@ -28,7 +28,7 @@ FINISH = f"resolve-conflicts --pr 1 {WORDS}"
 
 # Every command of git's and gh's that writes, in order. A test holds both lists.
 SYNC_WRITES = (
-    *("fetch", "branch", "worktree add", "merge", "checkout", "checkout", "add"),
+    *("fetch", "branch", "worktree add", "merge", "checkout", "checkout", "update-index", "add"),
     *("rm", "checkout", "commit", "add", "commit", "push", "worktree remove"),
     *("gh label create",) * 4,
     "gh pr create",
