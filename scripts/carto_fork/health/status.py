@@ -100,7 +100,7 @@ def read(sh: Shell, fork: Fork) -> Status:
     started = _in_progress(sh, fork, merged)
     in_progress = tuple(sorted(started, key=lambda one: Version(one.version), reverse=True))
     problems = [no.what.rstrip(".") for no in unread]
-    if gone := reverts.find(sh, fork, refs.commits[ref]) if ref else None:
+    if gone := reverts.find(sh, fork, refs.commits[ref], merged) if ref else None:
         problems.append(gone.said)
     else:
         problems += _mismatches(version, contained)

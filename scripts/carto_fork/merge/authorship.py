@@ -36,7 +36,7 @@ def read(
     nobody's wish.
     version_files: the paths that state the version.
     """
-    log = list(log_of(sh, repo, ours, upstream))
+    log = log_of(sh, repo, ours, upstream)
     copies = syncs.copies(sh, repo, log, upstream)
     squashed: dict[Commit, Sync] = {}
     landed: dict[Commit, Changed] = {}
@@ -87,13 +87,19 @@ def of_fork(sh: Shell, fork: Fork, ours: str, *theirs: str) -> Customisations:
     theirs: commits of upstream's that its branches here may lack.
     """
     upstream = tuple(dict.fromkeys([*theirs, *fork.upstream_tips]))
-    files = fork.policy.version_paths
-    key = ("own", fork.path, ours, frozenset(upstream), files)
+    key = ("own", fork.path, ours, frozenset(upstream), fork.policy.version_paths)
     return sh.once(key, lambda: _read_of_fork(sh, fork, ours, upstream))
 
 
+def _all_of_fork(sh: Shell, fork: Fork, ours: str, upstream: Sequence[str]) -> Customisations:
+    """The same with the lines of every file."""
+    files = fork.policy.version_paths
+    key = ("all own", fork.path, ours, frozenset(upstream), files)
+    return sh.once(key, lambda: read(sh, fork.path, ours, upstream, files))
+
+
 def _read_of_fork(sh: Shell, fork: Fork, ours: str, upstream: Sequence[str]) -> Customisations:
-    own = read(sh, fork.path, ours, upstream, fork.policy.version_paths)
+    own = _all_of_fork(sh, fork, ours, upstream)
     if not (isinstance(own.lines, _Lines) and (changed := own.lines.paths)):
         return own
     bases = git.merge_bases(sh, fork.path, ours, upstream[0])
@@ -364,7 +370,7 @@ def lost_of_fork(sh: Shell, fork: Fork, production: str, theirs: str) -> Lost | 
     Raises Refused if they have no common history.
     """
     releases.require_common_history(sh, fork, production, theirs)
-    own = of_fork(sh, fork, production, theirs)
     upstream = tuple(dict.fromkeys([theirs, *fork.upstream_tips]))
+    own = _all_of_fork(sh, fork, production, upstream)
     key = ("lost", fork.path, production, upstream)
     return sh.once(key, lambda: syncs.find_lost(sh, fork.path, production, upstream, own))

@@ -39,10 +39,10 @@ _LOG = ["log", "-c", "--no-show-signature", "--no-color", "--no-renames", "-z", 
 _LOG += ["--no-abbrev", "--date=short", "--format=%x00%H%x00%P%x00%ad%x00%cd%x00%at%x00%ct%x00%s"]
 
 
-def log_of(sh: Shell, repo: Path, ours: str, upstream: Sequence[str]) -> Iterator[Entry]:
-    """The commits in one history and in none of others', newest first."""
+def log_of(sh: Shell, repo: Path, ours: str, upstream: Sequence[str]) -> Sequence[Entry]:
+    """The commits in one history and in none of others', newest first; read once in a task."""
     words = ["git", "-C", str(repo), *_LOG, ours, "--not", *upstream, "--"]
-    return _entries(sh.read(words))
+    return sh.once(("log", *words), lambda: list(_entries(sh.read(words))))
 
 
 def _entries(answer: Answer) -> Iterator[Entry]:
@@ -60,6 +60,23 @@ def _entries(answer: Answer) -> Iterator[Entry]:
         commit = Commit(name, day, subject)
         yield Entry(commit, parents.split(), changed, landed, int(written), int(made))
         start = end
+
+
+def between(sh: Shell, repo: Path, before: str, after: str) -> Changed:
+    """The paths in which two commits differ, each with its versions in both."""
+    words = [
+        "git",
+        "-C",
+        str(repo),
+        "diff-tree",
+        "-r",
+        "--raw",
+        "--no-abbrev",
+        "--no-renames",
+        "-z",
+    ]
+    fields = git.checked(sh.read([*words, before, after]), "differing files").fields()
+    return {path: _versions(raw) for raw, path in zip(fields[::2], fields[1::2], strict=True)}
 
 
 def _versions(raw: str) -> Versions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ..fork import records, releases, tags
@@ -11,7 +12,7 @@ from ..fork.tags import Tag
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import counted, printable
-from .commits import SUBMODULE, log_of
+from .commits import Changed, Versions, between, log_of
 from .hunks import Commit
 
 
@@ -42,14 +43,19 @@ class Reverted:
         return f"{git.at(fork.path)} revert --no-edit {self.commit.name[:10]}"
 
 
-def find(sh: Shell, fork: Fork, production: str) -> Reverted | None:
+def find(
+    sh: Shell, fork: Fork, production: str, merged: Mapping[str, str] | None = None
+) -> Reverted | None:
     """Whether the newest release in a history has been taken back since it landed; None if not.
 
     A commit takes a sync back if it changes nothing but paths that the sync changed, half of them
     or more, to what they were before; whatever its message says. What people have dropped with a
     reason does not count.
+
+    merged: the tags that the history contains, as `releases.merged` gives them, if they are known.
     """
-    merged = releases.merged(sh, fork, production, fork.refs)
+    if merged is None:
+        merged = releases.merged(sh, fork, production, fork.refs)
     release = tags.newest(merged, fork.policy.tags, *tags.STABLE)
     if release is None:
         return None
@@ -62,23 +68,24 @@ def _find(sh: Shell, fork: Fork, production: str, release: Tag, theirs: str) -> 
     sync = git.first_with(sh, fork.path, theirs, production)
     if sync == production:
         return None
-    known = [sync, *fork.upstream_tips]
-    own = [e for e in log_of(sh, fork.path, production, known) if len(e.parents) == 1]
-    if not own:
-        return None
-    trees = [git.tree(sh, fork.path, commit) for commit in (f"{sync}^1", sync, production)]
-    before, after, now = ({path: name for path, (_, name) in tree.items()} for tree in trees)
-    # The log says nothing of what a submodule was, and records and versions are set anew.
     notes = {records.TAGS_FILE, records.DROPS_FILE, *fork.policy.version_paths}
-    notes |= {path for tree in trees for path, (mode, _) in tree.items() if mode == SUBMODULE}
-    brought = {p for p in {*before, *after} if before.get(p) != after.get(p)} - notes
-    dropped = records.read_drops(git.show(sh, fork.path, production, records.DROPS_FILE))
-    kept = {drop.path for drop in dropped if drop.side == Side.UPSTREAM.value and not drop.lines}
-    gone = {path for path in brought if now.get(path) == before.get(path)} - kept
-    for entry in own:
-        back = {path: versions[-1] for path, versions in entry.changed.items() if path not in notes}
-        taken = brought.intersection(back)
-        pure = len(taken) == len(back) and all(back[p] == before.get(p) for p in back)
-        if pure and 2 * len(taken) >= len(brought) and gone.intersection(taken):
-            return Reverted(release, entry.commit, tuple(sorted(gone & taken)), len(brought))
+
+    def telling(changed: Changed) -> dict[str, Versions]:
+        """Without what is set anew, and what the log says nothing of: what a submodule was."""
+        return {path: made for path, made in changed.items() if path not in notes and any(made)}
+
+    brought = telling(between(sh, fork.path, f"{sync}^1", sync))
+    for entry in log_of(sh, fork.path, production, fork.upstream_tips or (theirs,)):
+        changed = telling(entry.changed) if len(entry.parents) == 1 else {}
+        # From what the sync made of it to what it was: no earlier commit did that.
+        back = all(brought.get(path, ())[::-1] == made for path, made in changed.items())
+        if not (changed and back and 2 * len(changed) >= len(brought)):
+            continue
+        now = git.tree(sh, fork.path, production)
+        text = git.show(sh, fork.path, production, records.DROPS_FILE)
+        upstreams = [d for d in records.read_drops(text) if d.side == Side.UPSTREAM.value]
+        dropped = {drop.path for drop in upstreams if not drop.lines}
+        gone = (p for p, made in changed.items() if now.get(p, ("", None))[1] == made[-1])
+        if left := tuple(path for path in gone if path not in dropped):
+            return Reverted(release, entry.commit, left, len(brought))
     return None
