@@ -1226,8 +1226,9 @@ def test_a_decision_that_an_earlier_run_wrote_is_recognised(sides: tuple[str, st
 def test_a_file_that_an_earlier_run_took_whole_is_recognised(found: Conflict, take: Take) -> None:
     winner = found.ours if take is Take.FORK else found.theirs
     policy_ = with_rules(rule(take, whole=True))
-    for now in ("0" * 40, found.ours and found.ours.name, found.theirs and found.theirs.name):
-        edited = replace(found, edited=True, merged=found.text, text=None, now=now or "")
+    sides = (found.ours and found.ours.name, found.theirs and found.theirs.name)
+    for name in ("0" * 40, *sides):
+        edited = replace(found, edited=True, merged=found.text, text=None, now=name or "")
         (decision,) = decide([edited], Knowledge(policy_, Customisations({found.path: [COMMIT]})))
         if edited.now == (winner.name if winner else ""):
             assert (decision.take, decision.whole, decision.left) == (take, True, 0)

@@ -115,6 +115,8 @@ def test_a_file_that_no_longer_parses_is_reported(
         (".env", "A=1\n#A=2\nB=A=1\n"),
         ("a.ini", "[a]\nx = 1\n  y = 2\n  y = 2\n# x = 1\n[b]\nx = 1\n"),
         ("requirements.txt", "a; python_version < '3.9'\na; python_version >= '3.9'\n-r b\n# a\n"),
+        ("requirements.txt", "git+https://x/a\ngit+https://x/b\nhttps://x/c\nhttps://x/d\n"),
+        ("a.properties", "a\\:b=1\na\\:c=1\n"),
         ("a.py", "import b.c\nimport a\nimport b.d\nimport a\nprint(*a, *a, **b, **b)\n"),
         ("a.yml", "x: !reference [a, b]\ny: !Sub {a: 1}\n"),
         ("a.yml", "a: 1\n---\na: 2\n--- \n"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -125,7 +124,7 @@ def _pushed(sh: Shell, fork: Fork, lines: str) -> Iterator[Range]:
     branches = fork.policy.branches
     for line in lines.splitlines():
         fields = line.split(" ")
-        if len(fields) != 4 or not all(map(_is_name, fields[1::2])):
+        if len(fields) != 4 or not all(map(git.is_hash, fields[1::2])):
             raise Usage(
                 f"{printable(line)!r} is not what git tells a pre-push hook.",
                 then="let git run this as its pre-push hook, and pass its standard input on.",
@@ -139,10 +138,6 @@ def _pushed(sh: Shell, fork: Fork, lines: str) -> Iterator[Range]:
             yield Range(f"the push to {branch}", before if known else _production(fork), head)
         elif branches.tag_of(branch):
             yield Range(f"the push to {branch}", _production(fork), head)
-
-
-def _is_name(text: str) -> bool:
-    return bool(re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", text))
 
 
 def _pull_request(sh: Shell, fork: Fork) -> Iterator[Range]:
@@ -160,7 +155,7 @@ def _pull_request(sh: Shell, fork: Fork) -> Iterator[Range]:
             f"GITHUB_EVENT_PATH tells of no pull request: {error!r}.",
             then="run it on `pull_request`, or name the commits with --range.",
         ) from None
-    here = [_is_name(end) and git.has_object(sh, fork.path, end) for end in ends]
+    here = [git.is_hash(end) and git.has_object(sh, fork.path, end) for end in ends]
     if missing := [end for end, known in zip(ends, here, strict=True) if not known]:
         raise Refused(
             f"the commit {printable(missing[0])} of the pull request is not here.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -111,7 +111,7 @@ def read(
 ) -> Ledger:
     """The account of the merge of two commits, whoever made its result.
 
-    ours may be a healed history (see `ancestry`), so that the ancestor is the true one.
+    ours may be a healed history (see `syncs`), so that the ancestor is the true one.
     """
     bases = git.merge_bases(sh, repo, ours, theirs)
     # Without a common ancestor each side added everything that it has.
@@ -128,10 +128,7 @@ def read(
         b, m, o, r = (trees[name] for name in ("base", mine, other, "result"))
         files = list(_files(b, m, o, r, renamed[mine], renamed[other]))
         if made and any(f.mine and not f.result for f in files):
-            # What neither side has under a name may have come there with this merge.
-            came = renames(sh, repo, commits[mine], result)
-            places = {old: new for new, old in came.items() if new in made}
-            files = [f if f.result else replace(f, result=places.get(f.mine, "")) for f in files]
+            files = _with_arrivals(files, renames(sh, repo, commits[mine], result), made)
         paths[side] = [f for f in files if side is Side.UPSTREAM or own.of([f.mine, f.base])]
         open_ = [
             f
@@ -152,19 +149,36 @@ def read(
             for account, what in found:
                 entry = Entry(side, file.mine or file.base, file.result, account, what)
                 if side is Side.FORK:
-                    change = account.change
-                    names = [name for name in (file.mine, file.base) if name]
-                    touched = own.of(names, (*change.added, *change.removed))
-                    if not touched:
+                    if not (by := _commits_behind(account, file, own, in_them)):
                         continue
-                    wrote = in_them.behind((*account.missing, *account.back))
-                    here = [commit for commit in wrote if commit in touched]
-                    entry = replace(entry, commits=tuple(here or touched))
+                    entry = replace(entry, commits=by)
                 contested = o.get(file.other) != b.get(file.base)
                 entry = explanations.explained(entry, file, contested)
                 entries.append(replace(entry, where=account.home or entry.where))
     entries = _with_moved(sh, repo, entries, result, trees)
     return Ledger(tuple(entries), len(paths[Side.FORK]), len(paths[Side.UPSTREAM]))
+
+
+def _with_arrivals(files: Sequence[_File], came: Mapping[str, str], made: Set[str]) -> list[_File]:
+    """The files, with those that this merge brought under a name that neither side has.
+
+    came: new path to old, from the side to the result. made: the paths that neither side has.
+    """
+    places = {old: new for new, old in came.items() if new in made}
+    return [f if f.result else replace(f, result=places.get(f.mine, "")) for f in files]
+
+
+def _commits_behind(
+    account: Account, file: _File, own: Customisations, in_them: Customisations
+) -> tuple[Commit, ...]:
+    """The fork commits behind a change; none if it is not the fork's.
+
+    in_them: the fork's own work in the files of the account.
+    """
+    names = [name for name in (file.mine, file.base) if name]
+    touched = own.of(names, (*account.change.added, *account.change.removed))
+    wrote = in_them.behind((*account.missing, *account.back)) if touched else ()
+    return tuple([commit for commit in wrote if commit in touched] or touched)
 
 
 _MOST_COMMITS = 10
@@ -228,7 +242,9 @@ class _Contents:
         self._texts = git.blobs(sh, repo, names)
         pairs = [(v[0], v[side]) for v in versions for side in (1, 2)]
         self._changes = commits.changes(
-            sh, repo, [(a and a[1], b and b[1]) for a, b in pairs if _SUBMODULE not in _modes(a, b)]
+            sh,
+            repo,
+            [(a and a[1], b and b[1]) for a, b in pairs if git.SUBMODULE not in _modes(a, b)],
         )
 
     def _versions(self, file: _File) -> list[tuple[str, str] | None]:
@@ -248,7 +264,7 @@ class _Contents:
             others = self._changes.get((base and base[1], other and other[1]), [])
             texts = _texts(self._texts, (base, mine, other, result))
             if changes and not any(map(hunks.is_pointer, texts)):
-                what = "link" if _SYMLINK in _modes(base, mine) else ""
+                what = "link" if git.SYMLINK in _modes(base, mine) else ""
                 for account in fates.account(changes, others, *texts, homes):
                     yield account, what
             elif (mine and mine[1]) != (result and result[1]):
@@ -305,16 +321,13 @@ def _texts(
     return base, mine, other, result
 
 
-_SUBMODULE, _SYMLINK = "160000", "120000"
-
-
 def _modes(*entries: tuple[str, str] | None) -> set[str]:
     return {entry[0] for entry in entries if entry}
 
 
 def _kind(*entries: tuple[str, str] | None) -> str:
     modes = _modes(*entries)
-    return "submodule" if _SUBMODULE in modes else "link" if _SYMLINK in modes else "binary"
+    return "submodule" if git.SUBMODULE in modes else "link" if git.SYMLINK in modes else "binary"
 
 
 class _Explanations:

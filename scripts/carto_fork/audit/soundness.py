@@ -329,8 +329,8 @@ def _twice(names: _Names) -> _Flaws:
 
 
 _SETTING = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)=")
-_PACKAGE = re.compile(r"([A-Za-z0-9][\w.-]*)")
-_INI_LINE = re.compile(r"(\[[^\]]+\])|([^\s#;!=:\[][^=:]*)[=:]")
+_PACKAGE = re.compile(r"([A-Za-z0-9][\w.-]*)\s*([\[<>=!~@,]|$|#)")
+_INI_LINE = re.compile(r"(\[[^\]]+\])|([^\s#;!=:\[](?:\\.|[^=:\\])*)[=:]")
 _MAKE_BLOCK = re.compile(r" *(?:(ifn?eq|ifn?def|define)|(endif|endef))\b")
 _MAKE_VALUE = re.compile(r" *(?:export +|override +)*([\w.-]+) *(?::{0,3}=)")
 _MAKE_RULE = re.compile(r"([\w./$(){} -]+?) *:(?![:=])([^=]*)$")

@@ -17,7 +17,7 @@ from ..run import git
 from ..run.shell import Shell
 from ..run.text import substantive
 from . import syncs
-from .commits import SUBMODULE, Changed, Versions, changes, log_of
+from .commits import Changed, Versions, changes, log_of
 from .hunks import Commit, Customisations, Sync
 from .syncs import Lost
 
@@ -144,7 +144,7 @@ def _between(sh: Shell, repo: Path, sync: Sync, commit: str) -> Changed:
     return {
         path: tuple(tree[path][1] if path in tree else None for tree in trees)
         for path, entry in after.items()
-        if entry[0] != SUBMODULE and all(tree.get(path) != entry for tree in before)
+        if entry[0] != git.SUBMODULE and all(tree.get(path) != entry for tree in before)
     }
 
 

@@ -85,12 +85,9 @@ def _versions(raw: str) -> Versions:
     sides = line.rindex(":") + 2
     words = line[sides - 1 :].split()
     return tuple(
-        name if mode.strip("0") and mode != SUBMODULE else None
+        name if mode.strip("0") and mode != git.SUBMODULE else None
         for mode, name in zip(words[:sides], words[sides : 2 * sides], strict=True)
     )
-
-
-SUBMODULE = "160000"
 
 
 def newest(

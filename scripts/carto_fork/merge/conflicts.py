@@ -56,7 +56,6 @@ def _marker_lines(sh: Shell, work: Path, where: str, paths: Sequence[str]) -> se
     return found
 
 
-_SUBMODULE, _SYMLINK = "160000", "120000"
 _TEXTUAL = (Kind.CONTENT, Kind.ADD_ADD, Kind.RENAME, Kind.MODE)
 
 
@@ -367,9 +366,9 @@ def _kind(
     base: Stage | None, ours: Stage | None, theirs: Stage | None, renamed: bool, binary: bool
 ) -> Kind:
     modes = {stage.mode for stage in (base, ours, theirs) if stage}
-    if _SUBMODULE in modes:
+    if git.SUBMODULE in modes:
         return Kind.SUBMODULE
-    if _SYMLINK in modes:
+    if git.SYMLINK in modes:
         return Kind.SYMLINK
     if ours and theirs:
         if ours.name == theirs.name:

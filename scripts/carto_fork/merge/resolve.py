@@ -279,7 +279,9 @@ def reset_submodules(sh: Shell, work: Path) -> None:
     set up, and commits nothing beside a conflict."""
     listed = sh.ask("git -C {work} ls-files --unmerged --full-name -z :/", work=work)
     entries = [entry.split("\t", 1) for entry in git.checked(listed, "conflicts").fields()]
-    _git(sh, work, "reset --quiet", sorted({p for facts, p in entries if facts[:6] == "160000"}))
+    _git(
+        sh, work, "reset --quiet", sorted({p for facts, p in entries if facts[:6] == git.SUBMODULE})
+    )
 
 
 def set_aside(sh: Shell, work: Path, left: Sequence[Decision]) -> None:

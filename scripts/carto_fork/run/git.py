@@ -18,6 +18,8 @@ from .shell import Answer, Shell, Value, fill
 
 OLDEST = Version("2.38")
 NULL = "0" * 40
+SUBMODULE, SYMLINK = "160000", "120000"
+"""The modes that git has besides those of files."""
 LARGE = "\0large "
 """What begins the text of a blob that is too large to be read."""
 
@@ -298,9 +300,14 @@ Tree = Mapping[str, tuple[str, str]]
 """All files of a commit: path to mode and object name."""
 
 
+def is_hash(rev: str) -> bool:
+    """Whether a revision is named by the whole hash of its object, and so is always the same."""
+    return bool(re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", rev))
+
+
 def tree(sh: Shell, repo: Path, commit: str) -> Tree:
     """All files of a commit or tree. What is named by its object's name is read once."""
-    if re.fullmatch(r"[0-9a-f]{40,64}", commit):
+    if is_hash(commit):
         return sh.once(("tree", commit), lambda: _tree(sh, repo, commit))
     return _tree(sh, repo, commit)
 
@@ -424,8 +431,8 @@ def merge_bases(sh: Shell, repo: Path, one: str, *others: str) -> list[str]:
         question = "merge-base --all {one} {others}"
         return ask(sh, repo, question, "common ancestor", 1, one=one, others=others).out.split()
 
-    named = all(map(_HASH.fullmatch, (one, *others)))
-    return sh.once(("bases", one, *others), found) if named else found()
+    hashes = all(map(is_hash, (one, *others)))
+    return sh.once(("bases", one, *others), found) if hashes else found()
 
 
 def same_tree(sh: Shell, repo: Path, commit: str, head: str) -> str:
@@ -462,15 +469,12 @@ def merge_of(sh: Shell, repo: Path, commit: str, head: str) -> tuple[str, str]:
     def found() -> Answer:
         return sh.ask(question, repo=repo, head=head)
 
-    merges = sh.once(("merges", head), found) if _HASH.fullmatch(head) else found()
+    merges = sh.once(("merges", head), found) if is_hash(head) else found()
     for line in merges.out.splitlines():
         merge, into, *merged = line.split()
         if commit in merged:
             return merge, into
     return "", ""
-
-
-_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 def commit_of(sh: Shell, repo: Path, rev: str) -> str:

@@ -165,30 +165,15 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     lost, warnings = _lost_ancestry(sh, fork, target, here, options)
     notes += warnings
     commands = {name: getattr(fork.policy.commands, name) for name in steps.CHECKS}
-    requests = options.request and github.can_be_asked(fork.gh, fork.policy.remotes.origin.url)
-    conditions = _conditions(fork, options, checkout, requests)
+    conditions = _publishing(fork, options, checkout)
     if lost:
         conditions.add(healing.HEALS)
-    if steps.REQUESTED in conditions and os.environ.get(notify.VARIABLE):
-        conditions.add(steps.SLACK)
     if options.tests:
         conditions |= {steps.CHECKS[name] for name, lines in commands.items() if lines}
     if Path.cwd().is_relative_to(os.path.abspath(work)):
         # Whoever runs this in the work tree is not to lose the ground under their feet.
         conditions.discard(TIDIES)
-    messages = fork.policy.messages
-    values = fetch_plan(fork, target).values | {
-        "commit": target.commit,
-        "version": tag.release,
-        "work": str(work),
-        "place": os.path.abspath(work),
-        "checkout": str(checkout or ""),
-        "message": messages.merge.replace("{tag}", tag.name).replace(
-            "{production}", branches.production
-        ),
-    }
-    values |= {"generated": f"chore: generate files anew for {tag.name}"}
-    values |= healing.values(lost)
+    values = _values(fork, target, work, checkout) | healing.values(lost)
     plan = Plan(
         values=values,
         conditions=frozenset(conditions),
@@ -256,18 +241,34 @@ def _require_whole(sh: Shell, fork: Fork, target: Target) -> None:
         )
 
 
-def _conditions(
-    fork: Fork, options: Options, checkout: Path | None, requests: bool
-) -> set[Condition]:
+def _values(fork: Fork, target: Target, work: Path, checkout: Path | None) -> dict[str, str]:
+    """The placeholders of an upgrade's steps, besides those of healing, with their values."""
+    tag = target.tag
+    message = fork.policy.messages.merge.replace("{tag}", tag.name)
+    return fetch_plan(fork, target).values | {
+        "commit": target.commit,
+        "version": tag.release,
+        "work": str(work),
+        "place": os.path.abspath(work),
+        "checkout": str(checkout or ""),
+        "message": message.replace("{production}", fork.policy.branches.production),
+        "generated": f"chore: generate files anew for {tag.name}",
+    }
+
+
+def _publishing(fork: Fork, options: Options, checkout: Path | None) -> set[Condition]:
     """Which of the steps that publish take part.
 
     checkout: where the production branch is checked out, if it is.
-    requests: whether a pull request can be opened.
     """
     if not options.push:
         return set()
     if not options.direct:
-        return {PUSHES, TIDIES} | ({steps.REQUESTED} if requests else set())
+        origin = fork.policy.remotes.origin.url
+        requests = options.request and github.can_be_asked(fork.gh, origin)
+        slack = requests and os.environ.get(notify.VARIABLE)
+        wanted = {steps.REQUESTED: requests, steps.SLACK: slack, PUSHES: True, TIDIES: True}
+        return {condition for condition, holds in wanted.items() if holds}
     if checkout:
         return {DIRECT, TIDIES, DIRECT_CHECKED_OUT}
     here = fork.local_production in fork.refs.objects
