@@ -12,7 +12,7 @@ from invoke.context import Context
 
 from carto_fork.fork.fork import open_fork, safe_settings
 from carto_fork.run.shell import Shell
-from world import World, commit_in, push_as_colleague, shim
+from world import World, commit_in, push_as_colleague, shim, slow_but
 
 TAG = "v1.76.5"
 UPGRADE = f"upgrade-carto --tag {TAG} --no-tests"
@@ -230,9 +230,10 @@ def test_a_branch_that_somebody_moves_meanwhile_is_not_pushed_over(world: World,
 # --- A run that died -----------------------------------------------------------------------------
 
 
-def test_a_work_tree_whose_removal_was_cut_is_removed(world: World) -> None:
+@pytest.mark.parametrize("killed", slow_but(["$PPID; sleep 5", "$$"], "$$"))
+def test_a_work_tree_whose_removal_was_cut_is_removed(world: World, killed: str) -> None:
     work = world.work(TAG)
-    removing = f"rm -r {work}/.git {work}/litellm; kill -KILL $PPID; sleep 5"
+    removing = f"rm -r {work}/.git {work}/litellm; kill -KILL {killed}"
     once = f"[ -e {world.place}/cut ] || {{ : >{world.place}/cut; {removing}; }}"
     path = shim(world, f'case " $* " in *" worktree remove "*) {once} ;; esac\nexec $GIT "$@"')
     assert world.spawn(UPGRADE, PATH=path).code != 0

@@ -349,6 +349,11 @@ def test_work_that_could_not_be_undone_stays_in_the_journal(stage: Stage, held: 
     assert held.unfinished == [str(stage.place)]
 
 
+def test_a_removal_that_was_cut_stays_in_the_journal(stage: Stage, held: Journal) -> None:
+    stage.stop(Step("a", "A.", run=("sh -c 'kill -KILL $$'",), removes="{place}"), journal=held)
+    assert [*held.removing] == [str(stage.place)]
+
+
 def test_an_interrupted_undo_is_left_to_the_next_run(stage: Stage, held: Journal) -> None:
     stage.values = {"script": "kill -INT $$"}
     step = Step("a", "A.", run=("false",), makes="{place}", undo=("sh -c {script}",))

@@ -314,7 +314,7 @@ class Runner:
             yield
         except BaseException:
             undone = [self.sh.run(fill(line, plan.values)).ok for line in step.undo]
-            if all(undone):
+            if undone and all(undone):
                 journal.end(directory)
             raise
         journal.end(directory)
