@@ -44,9 +44,7 @@ class History:
     names: Sequence[str]
 
     def find(self, *upstream: str, production: str = "ours") -> Lost | None:
-        sh, tips = shell(), upstream or ("theirs",)
-        own = authorship.read(sh, self.repo.path, production, tips)
-        return syncs.find_lost(sh, self.repo.path, production, tips, own)
+        return authorship.find_lost(shell(), self.repo.path, production, upstream or ("theirs",))
 
     def squash(self, release: int, files: Files, on: int, subject: str = "sync") -> Commit:
         """Bring a release to the fork's branch without its history."""

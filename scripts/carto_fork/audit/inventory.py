@@ -201,7 +201,7 @@ def show_drift(s: Session, resets: bool) -> None:
     if not resets:
         _say_drift(s.console, paths, known, s.command)
         return
-    work = git.top_of_work_tree(s.sh, fork.repository.path)
+    work = fork.repository.work
     state = git.work_state(s.sh, work)
     protected = (fork.local_production, f"refs/heads/{fork.policy.branches.mirror}")
     if state.dirty or state.merging or state.branch in protected or not state.branch:

@@ -187,7 +187,7 @@ class Session(Runner):
     def open_work_tree(self) -> tuple[Fork, Path]:
         """The fork to work on, and the top of the work tree that was named."""
         fork = self.open_fork()
-        return fork, git.top_of_work_tree(self.sh, fork.repository.path)
+        return fork, fork.repository.work
 
     def remedy(self, stop: Stop) -> str:
         """What helps where a crash has left a lock, or what git cannot read; "" if it did not."""

@@ -136,7 +136,7 @@ class _Adviser:
         state = self._facts.here
         if state is None:
             return  # a bare repository
-        work = git.top_of_work_tree(self._sh, self._fork.repository.path)
+        work = self._fork.repository.work
         at = git.at(work)
         branch = state.branch.removeprefix("refs/heads/")
         count = len(state.unmerged)

@@ -135,13 +135,10 @@ class Patient:
         """The production branch's name."""
         return self.fork.policy.branches.production
 
-    @cached_property
+    @property
     def work(self) -> Path | None:
         """The top of the work tree that was named; None in a bare repository."""
-        try:
-            return git.top_of_work_tree(self.sh, self.fork.repository.path)
-        except Refused:
-            return None
+        return self.fork.repository.top
 
     @cached_property
     def trees(self) -> list[Worktree]:
@@ -227,13 +224,15 @@ class Patient:
         """The newest commit of upstream's in a history, and its name: a release, or a commit of
         its branch where that is newer; both "" where none is known."""
         found: list[tuple[str, str]] = []
-        if tag := self.contained(self.fork.refs, commit):
-            found.append((self.fork.refs.tag(tag.name), tag.name))
+        tag = self.contained(self.fork.refs, commit)
+        # One that was taken away since is recorded, and not here.
+        if tag and (here := self.fork.refs.tag(tag.name)):
+            found.append((here, tag.name))
         if self.fork.upstream_tips:
             tip = inventory.tip(self.fork)
             found += [(b, b[:10]) for b in git.merge_bases(self.sh, self.repo, commit, tip)[:1]]
-        newest = max(found, key=lambda x: git.commit_date(self.sh, self.repo, x[0]), default=None)
-        return newest or ("", "")
+        dates = git.commit_dates(self.sh, self.repo, [commit for commit, _ in found])
+        return max(found, key=lambda x: dates[x[0]], default=("", ""))
 
     @cached_property
     def syncs(self) -> list[tuple[str, str]]:

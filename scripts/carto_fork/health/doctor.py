@@ -264,7 +264,7 @@ class Recovery:
 def recover(s: Session, name: str, commit: str) -> None:
     """Keep what no branch leads to. Raises Refused in the middle of a merge or a rebase."""
     fork = s.open_fork(whatever_policy=True)
-    work = git.top_of_work_tree(s.sh, fork.repository.path)
+    work = fork.repository.work
     if under_way := branches.operation(git.directory(s.sh, work)):
         end = "reset" if under_way == "bisect" else "--abort"
         raise Refused(

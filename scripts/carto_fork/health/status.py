@@ -111,12 +111,10 @@ def read(sh: Shell, fork: Fork) -> Status:
         problems.append(fork.problem.what)
     remotes = (policy.remotes.origin, policy.remotes.upstream)
     problems += [f"the remote `{r.name}` is missing" for r in remotes if not fork.url(r)]
-    try:
-        here = git.work_state(sh, git.top_of_work_tree(sh, fork.path))
-        branch = here.branch
-    except Refused:
-        here = None
-        branch = sh.ask("git -C {at} symbolic-ref --quiet HEAD", at=fork.path).line
+    top = fork.repository.top
+    here = git.work_state(sh, top) if top else None
+    symbolic = "git -C {at} symbolic-ref --quiet HEAD"
+    branch = here.branch if here else sh.ask(symbolic, at=fork.path).line
     mirror = f"refs/heads/{policy.branches.mirror}"
     if mirror not in refs.objects:
         mirror = fork.tracking(policy.remotes.origin, policy.branches.mirror)

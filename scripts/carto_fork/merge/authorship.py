@@ -91,15 +91,16 @@ def of_fork(sh: Shell, fork: Fork, ours: str, *theirs: str) -> Customisations:
     return sh.once(key, lambda: _read_of_fork(sh, fork, ours, upstream))
 
 
-def _all_of_fork(sh: Shell, fork: Fork, ours: str, upstream: Sequence[str]) -> Customisations:
-    """The same with the lines of every file."""
-    files = fork.policy.version_paths
-    key = ("all own", fork.path, ours, frozenset(upstream), files)
-    return sh.once(key, lambda: read(sh, fork.path, ours, upstream, files))
+def _read_once(
+    sh: Shell, repo: Path, ours: str, upstream: Sequence[str], version_files: Set[str]
+) -> Customisations:
+    """The same as `read` gives."""
+    key = ("all own", repo, ours, frozenset(upstream), version_files)
+    return sh.once(key, lambda: read(sh, repo, ours, upstream, version_files))
 
 
 def _read_of_fork(sh: Shell, fork: Fork, ours: str, upstream: Sequence[str]) -> Customisations:
-    own = _all_of_fork(sh, fork, ours, upstream)
+    own = _read_once(sh, fork.path, ours, upstream, fork.policy.version_paths)
     if not (isinstance(own.lines, _Lines) and (changed := own.lines.paths)):
         return own
     bases = git.merge_bases(sh, fork.path, ours, upstream[0])
@@ -371,6 +372,30 @@ def lost_of_fork(sh: Shell, fork: Fork, production: str, theirs: str) -> Lost | 
     """
     releases.require_common_history(sh, fork, production, theirs)
     upstream = tuple(dict.fromkeys([theirs, *fork.upstream_tips]))
-    own = _all_of_fork(sh, fork, production, upstream)
     key = ("lost", fork.path, production, upstream)
-    return sh.once(key, lambda: syncs.find_lost(sh, fork.path, production, upstream, own))
+    files = fork.policy.version_paths
+    return sh.once(key, lambda: find_lost(sh, fork.path, production, upstream, files))
+
+
+def find_lost(
+    sh: Shell,
+    repo: Path,
+    production: str,
+    upstream: Sequence[str],
+    version_files: Set[str] = frozenset(),
+) -> Lost | None:
+    """The newest sync in a branch's history whose ancestry is lost; None if all is well.
+
+    upstream: upstream's side, the first one the release to merge.
+    version_files: the paths that state the version.
+    """
+    # After a sync of something newer that was merged as it should be, nothing is lost any more.
+    bases = git.merge_bases(sh, repo, production, upstream[0])
+    merged = max(git.commit_dates(sh, repo, bases).values())
+    log = log_of(sh, repo, production, upstream)
+    copies = syncs.copies(sh, repo, [entry for entry in log if entry.landed >= merged], upstream)
+    recent = [suspect for suspect in syncs.suspects(log, copies) if suspect.landed >= merged]
+    if not any(syncs.among(sh, repo, recent, upstream, version_files)):
+        return None
+    own = _read_once(sh, repo, production, upstream, version_files)
+    return syncs.newest_lost(sh, repo, production, merged, own)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,28 @@ def _entries(answer: Answer) -> Iterator[Entry]:
         start = end
 
 
+def landing(log: Sequence[Entry], tip: str, commit: str) -> str:
+    """The oldest commit on a branch's first-parent history that holds another one; "" if no commit
+    of the log has that one as a parent.
+
+    log: the branch's commits. tip: the newest of them.
+    """
+    children = defaultdict[str, list[str]](list)
+    for entry in log:
+        for parent in entry.parents:
+            children[parent].append(entry.commit.name)
+    holders, left = set[str](), [commit]
+    while left:
+        new = set(children[left.pop()]) - holders
+        holders |= new
+        left += new
+    first = {entry.commit.name: entry.parents[0] for entry in log if entry.parents}
+    found = ""
+    while tip in holders:
+        found, tip = tip, first[tip]
+    return found
+
+
 def between(sh: Shell, repo: Path, before: str, after: str) -> Changed:
     """The paths in which two commits differ, each with its versions in both."""
     words = [
@@ -101,6 +124,8 @@ def newest(
 
 def changes(sh: Shell, repo: Path, pairs: Sequence[Versions]) -> dict[Versions, list[hunks.Change]]:
     """The hunks between pairs of versions of a file; none if one is too large to be read."""
+    if not pairs:
+        return {}
     empty = git.empty_blob(sh, repo)
     asked = dict.fromkeys((old or empty, new or empty) for old, new in pairs if old != new)
     large = git.large(sh, repo, (name for pair in asked for name in pair))

@@ -12,7 +12,7 @@ from ..fork.tags import Tag
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import counted, printable
-from .commits import Changed, Versions, between, log_of
+from .commits import Changed, Versions, between, landing, log_of
 from .hunks import Commit
 
 
@@ -65,8 +65,9 @@ def find(
 
 
 def _find(sh: Shell, fork: Fork, production: str, release: Tag, theirs: str) -> Reverted | None:
-    sync = git.first_with(sh, fork.path, theirs, production)
-    if sync == production:
+    log = log_of(sh, fork.path, production, fork.upstream_tips or (theirs,))
+    sync = landing(log, production, theirs) or git.first_with(sh, fork.path, theirs, production)
+    if sync == production or not any(e.commit.name == sync and e.parents[1:] for e in log):
         return None
     notes = {records.TAGS_FILE, records.DROPS_FILE, *fork.policy.version_paths}
 
@@ -75,7 +76,7 @@ def _find(sh: Shell, fork: Fork, production: str, release: Tag, theirs: str) -> 
         return {path: made for path, made in changed.items() if path not in notes and any(made)}
 
     brought = telling(between(sh, fork.path, f"{sync}^1", sync))
-    for entry in log_of(sh, fork.path, production, fork.upstream_tips or (theirs,)):
+    for entry in log:
         changed = telling(entry.changed) if len(entry.parents) == 1 else {}
         # From what the sync made of it to what it was: no earlier commit did that.
         back = all(brought.get(path, ())[::-1] == made for path, made in changed.items())

@@ -319,22 +319,15 @@ class Lost:
     copies: bool = False
 
 
-def find_lost(
-    sh: Shell, repo: Path, production: str, upstream: Sequence[str], own: Customisations
+def newest_lost(
+    sh: Shell, repo: Path, production: str, merged: str, own: Customisations
 ) -> Lost | None:
     """The newest sync in a branch's history whose ancestry is lost; None if all is well.
 
-    production: the fork's side. upstream: upstream's side, the first one the release to merge.
+    production: the branch. merged: the day of the newest upstream commit in it.
     """
-    if not own.squashed:
-        return None
-    bases = git.merge_bases(sh, repo, production, upstream[0])
-    dates = [git.commit_date(sh, repo, base) for base in bases]
     for commit, sync in own.squashed.items():
-        # After a sync of something newer that was merged as it should be, nothing is lost any more.
-        if any(date > sync.landed for date in dates):
-            continue
-        if git.is_ancestor(sh, repo, sync.parent, production):
+        if sync.landed < merged or git.is_ancestor(sh, repo, sync.parent, production):
             continue
         differs = git.differing(sh, repo, sync.parent, commit.name)
         hidden = tuple(hides(sh, repo, commit, sync.parent, differs, own))

@@ -65,6 +65,7 @@ class Repository:
     path: the directory that was named, as `nearest` writes it.
     common: its git directory, shared by all of its work trees; absolute.
     directory: where git keeps what it knows of the work tree that was named; absolute.
+    top: the top of that work tree, as `nearest` writes it; None if a path in none was named.
     home: the top of its main work tree, or the bare repository itself; absolute.
     shallow: whether its history is cut.
     linked: whether the directory lies in another than its main work tree.
@@ -73,9 +74,18 @@ class Repository:
     path: Path
     common: Path
     directory: Path
+    top: Path | None
     home: Path
     shallow: bool
     linked: bool
+
+    @property
+    def work(self) -> Path:
+        """The top of the work tree that was named. Raises Refused if there is none."""
+        if self.top is None:
+            problem = f"{self.path} is not in a work tree."
+            raise Refused(problem, then="name a work tree with --repo.")
+        return self.top
 
 
 def open_repository(sh: Shell, path: Path) -> Repository:
@@ -85,19 +95,20 @@ def open_repository(sh: Shell, path: Path) -> Repository:
         raise Refused(f"{path} is not a directory.", then="name the fork's clone with --repo.")
     answer = sh.ask(
         "git -C {path} rev-parse --path-format=absolute --git-common-dir --git-dir"
-        " --is-shallow-repository --is-inside-work-tree",
+        " --is-shallow-repository --is-inside-work-tree --show-cdup",
         path=path,
     )
     if not answer.ok:
         problem = f"{path} is not a git repository ({answer.err.strip()})."
         raise Refused(problem, then="go into the fork's clone, or name it with --repo.")
-    common, directory, shallow, inside = answer.line.split("\n")
+    common, directory, shallow, inside, up = answer.out.split("\n")[:5]
     linked = directory != common
+    top = (path.resolve() / up).resolve() if inside == "true" else None
     home = Path(common).parent if Path(common).name == ".git" else Path(common)
-    if inside == "true" and not linked:
-        # A submodule keeps its git directory somewhere else.
-        home = top_of_work_tree(sh, path).absolute()
-    return Repository(path, Path(common), Path(directory), home, shallow == "true", linked)
+    if top and not linked:
+        home = top  # a submodule keeps its git directory somewhere else
+    top = top and nearest(top)
+    return Repository(path, Path(common), Path(directory), top, home, shallow == "true", linked)
 
 
 def at(path: Path) -> str:
@@ -117,16 +128,6 @@ def nearest(path: Path) -> Path:
 def named(directory: Path) -> str:
     """A directory inside a sentence, where `.` would say nothing."""
     return str(directory) if directory.name else directory.resolve().name
-
-
-def top_of_work_tree(sh: Shell, path: Path) -> Path:
-    """The top directory of the work tree at a path. Raises Refused in a bare repository."""
-    question = "git -C {path} rev-parse --path-format=absolute --show-toplevel"
-    answer = sh.once(("top", path.absolute()), lambda: sh.ask(question, path=path))
-    if not answer.ok:
-        problem = f"{path} has no work tree ({answer.err.strip()})."
-        raise Refused(problem, then="name a work tree with --repo.")
-    return nearest(Path(answer.line))
 
 
 @dataclass(frozen=True)
@@ -443,10 +444,11 @@ def same_tree(sh: Shell, repo: Path, commit: str, head: str) -> str:
     return dict(x.split("=") for x in reversed(lines.out.split())).get(tree, "")
 
 
-def commit_date(sh: Shell, repo: Path, commit: str) -> str:
-    """The day on which a commit was made, as YYYY-MM-DD."""
-    question = "log -1 --no-show-signature --date=short --format=%cd {commit} --"
-    return ask(sh, repo, question, "date", commit=commit).line
+def commit_dates(sh: Shell, repo: Path, commits: Sequence[str]) -> dict[str, str]:
+    """The days on which commits were made, as YYYY-MM-DD, by the commits' whole hashes."""
+    question = "log --no-walk --no-show-signature --date=short --format=%H=%cd {commits} --"
+    lines = ask(sh, repo, question, "dates", commits=commits).out.split() if commits else []
+    return dict(line.split("=") for line in lines)
 
 
 def first_with(sh: Shell, repo: Path, commit: str, branch: str) -> str:
@@ -568,6 +570,18 @@ class WorkState:
     untracked: tuple[str, ...]
 
 
+def _merging(work: Path) -> str:
+    """The commit that is being merged in a work tree, "" if none is; git keeps it in a file."""
+    directory = work / ".git"
+    try:
+        if directory.is_file():
+            directory = work / directory.read_text().removeprefix("gitdir: ").rstrip("\n")
+        first = (directory / "MERGE_HEAD").read_text().partition("\n")[0]
+    except (OSError, ValueError):
+        return ""
+    return first if is_hash(first) else ""
+
+
 def work_state(sh: Shell, work: Path) -> WorkState:
     """What is going on in a work tree."""
     question = "status --porcelain=v2 --branch --untracked-files=normal --no-renames -z"
@@ -585,6 +599,5 @@ def work_state(sh: Shell, work: Path) -> WorkState:
             unmerged += dirty[-1:] if entry[0] == "u" else []
         elif entry[0] == "?":
             untracked.append(entry[2:])
-    merging = sh.ask("git -C {work} rev-parse --quiet --verify MERGE_HEAD^0", work=work)
-    into = merging.line if merging.ok else ""
+    into = _merging(work)
     return WorkState(head, branch, into, tuple(dirty), tuple(unmerged), tuple(untracked))
