@@ -706,6 +706,7 @@ def test_resolve_conflicts_as_json(world: World) -> None:
         "conflicts",
         "removed_again",
         "generated_taken_whole",
+        "renamed_files_put_right",
         "left",
         "staged_with_markers",
     }

@@ -89,3 +89,9 @@ OUT = "litellm/proxy/_experimental/out/index.html"
 @pytest.fixture
 def policy() -> Policy:
     return load_policy().policy
+
+
+def test_what_a_replaced_module_needs_is_what_replaces_it() -> None:
+    text = "require acme.io/auth v1.0.0\n\nreplace acme.io/auth v1.0.0 => fork.io/auth v1.1.0\n"
+    before = "acme.io/auth v1.0.0 h1:a=\nfork.io/auth v1.1.0 h1:b=\n"
+    assert generated.missing("go.mod", text, before, "") == ["fork.io/auth"]

@@ -523,6 +523,20 @@ def test_generated_files_are_not_checked_for_lost_hunks(
     assert dropped == (gone if rule is GENERATED else [])
 
 
+def test_a_lock_file_beside_its_manifest_is_one_entry(repo: Repo) -> None:
+    """Whatever rule names it, unless it is the fork's; alone it is a file like any other."""
+    both = {"go.sum": TEXT, "go.mod": "module x\n", "lib/go.sum": TEXT}
+    ours = {path: at(2, FORK, [FORK, *LINES]) for path in ("go.sum", "lib/go.sum")}
+    sides(repo, both, ours, {"f": TEXT})
+    repo.merge("theirs", {"go.sum": TEXT, "lib/go.sum": TEXT})
+    found = account(repo)
+    assert {entry.path for entry in found.lost} == {"lib/go.sum"}
+    [dropped] = found.explained
+    assert (dropped.path, dropped.what) == ("go.sum", "1 generated file")
+    kept = msgspec.structs.replace(KEEP, paths=("/go.sum",))
+    assert {entry.path for entry in account(repo, by=by(kept)).lost} == {"go.sum", "lib/go.sum"}
+
+
 def test_an_earlier_rule_for_the_fork_outranks_a_generated_rule(repo: Repo) -> None:
     """The first rule that fits decides."""
     sides(repo, {"f": TEXT}, {"out/logo.svg": FUNCTION, "out/b": TEXT}, {"f": at(9, UPSTREAM)})

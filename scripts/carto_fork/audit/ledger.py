@@ -12,9 +12,10 @@ from typing import Any
 
 from pathspec import GitIgnoreSpec
 
+from ..fork import generated
 from ..fork.policy import Kind, Policy, Rule, Side, Take
 from ..fork.records import Drop
-from ..merge import authorship, commits, hunks
+from ..merge import authorship, commits, hunks, renames
 from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.git import Tree
@@ -118,25 +119,29 @@ def read(
     base = bases[0] if bases else git.empty_tree(sh, repo)
     commits = {"base": base, "ours": ours, "theirs": theirs, "result": result}
     trees = {name: git.tree(sh, repo, commit) for name, commit in commits.items()}
-    renamed = {side: renames(sh, repo, base, commits[side]) for side in ("ours", "theirs")}
+    moves = {side: renames.find(sh, repo, base, commits[side]) for side in ("ours", "theirs")}
+    renamed = {side: found.old for side, found in moves.items()}
     made = trees["result"].keys() - trees["ours"].keys() - trees["theirs"].keys()
     explanations = _Explanations(policy, drops)
     written = _Written(sh, repo, trees, renamed, policy)
     entries: list[Entry] = []
     paths = {}
+    twins: dict[tuple[Side, str], Set[str]] = {}
     for side, mine, other in ((Side.FORK, "ours", "theirs"), (Side.UPSTREAM, "theirs", "ours")):
         b, m, o, r = (trees[name] for name in ("base", mine, other, "result"))
         files = list(_files(b, m, o, r, renamed[mine], renamed[other]))
         if made and any(f.mine and not f.result for f in files):
-            files = _with_arrivals(files, renames(sh, repo, commits[mine], result), made)
+            files = _with_arrivals(files, renames.find(sh, repo, commits[mine], result).old, made)
         paths[side] = [f for f in files if side is Side.UPSTREAM or own.of([f.mine, f.base])]
         open_ = [
             f
             for f in files
             if r.get(f.result) != m.get(f.mine) or (f.mine != f.base and f.base in r)
         ]
+        twins |= {(side, f.mine or f.base): moves[other].alike.get(f.base, set()) for f in open_}
         units = policy.generated(f.mine or f.base for f in open_)
         if side is Side.FORK:
+            units |= _lock_files(open_, trees["ours"].keys(), policy)
             entries += _generated(units, own)
         open_ = [f for f in open_ if (f.mine or f.base) not in units]
         contents = _Contents(sh, repo, open_, (b, m, o, r))
@@ -153,9 +158,18 @@ def read(
                         continue
                     entry = replace(entry, commits=by)
                 contested = o.get(file.other) != b.get(file.base)
+                if account.home in twins[side, entry.path]:
+                    entry = replace(entry, account=replace(account, fate=Fate.SUPERSEDED))
                 entry = explanations.explained(entry, file, contested)
                 entries.append(replace(entry, where=account.home or entry.where))
-    entries = _with_moved(sh, repo, entries, result, trees)
+    entries = _with_moved(sh, repo, entries, result, trees, twins)
+    for file in paths[Side.FORK]:
+        if file.base in moves["theirs"].unsure:
+            # Upstream has it under several names, and git has chosen one.
+            by = tuple(own.of([file.mine, file.base]))
+            account = Account(Change(0, 0), Fate.SUPERSEDED)
+            entry = Entry(Side.FORK, file.mine or file.base, file.result, account, "name", by)
+            entries.append(explanations.explained(entry, file, contested=True))
     return Ledger(tuple(entries), len(paths[Side.FORK]), len(paths[Side.UPSTREAM]))
 
 
@@ -181,6 +195,19 @@ def _commits_behind(
     return tuple([commit for commit in wrote if commit in touched] or touched)
 
 
+def _lock_files(files: Sequence[_File], ours: Set[str], policy: Policy) -> dict[str, Rule]:
+    """The lock files among some files, beside their manifests: tools write them, whatever they are
+    called in a rule, unless that gives them to the fork. `verify` looks for what they lack."""
+    found = {}
+    names = {file.mine for file in files if file.mine.rpartition("/")[2] in generated.RECORDS}
+    for path, manifests, command in generated.locks(ours) if names else ():
+        rule = next((rule for rule in policy.rules if rule.matcher.match_file(path)), None)
+        if path in names and manifests and not (rule and rule.whole and rule.take is Take.FORK):
+            why = f"A tool writes it; this makes it anew: {command}"
+            found[path] = Rule(name="lock file", paths=(path,), take=Take.UPSTREAM, why=why)
+    return found
+
+
 _MOST_COMMITS = 10
 
 
@@ -199,13 +226,6 @@ def _generated(units: Mapping[str, Rule], own: Customisations) -> Iterator[Entry
         gone = Account(Change(0, 0), Fate.DROPPED)
         what = counted(len(paths), "generated file")
         yield Entry(Side.FORK, where, where, gone, what, commits, rule.why)
-
-
-def renames(sh: Shell, repo: Path, one: str, other: str) -> dict[str, str]:
-    """The files that are renamed between two commits or trees: new path to old path."""
-    question = "diff-tree -r -M -l0 --diff-filter=R --name-status -z {one} {other}"
-    fields = git.ask(sh, repo, question, "renamed files", one=one, other=other).fields()
-    return {new: old for _, old, new in zip(*[iter(fields)] * 3, strict=True)}
 
 
 def _files(
@@ -406,13 +426,22 @@ _LONGEST_SEARCH = 2000
 
 
 def _with_moved(
-    sh: Shell, repo: Path, entries: Sequence[Entry], result: str, trees: Mapping[str, Tree]
+    sh: Shell,
+    repo: Path,
+    entries: Sequence[Entry],
+    result: str,
+    trees: Mapping[str, Tree],
+    twins: Mapping[tuple[Side, str], Set[str]],
 ) -> list[Entry]:
-    """The entries, those moved whose missing lines stand together in another changed file."""
+    """The entries, those moved whose missing lines stand together in another changed file.
+
+    twins: what a file, of a side, may have become. Lines in the wrong one are to be looked at.
+    """
     missing = {
         number: [line.strip() for line in entry.account.missing if substantive(line)]
         for number, entry in enumerate(entries)
-        if entry.account.fate is Fate.LOST and not any(map(substantive, entry.account.back))
+        if entry.account.fate is Fate.LOST
+        if twins.get((entry.side, entry.path)) or not any(map(substantive, entry.account.back))
     }
     missing = {number: lines for number, lines in missing.items() if lines}
     # The longest line leads to the files that may have the others too. Each costs a search of the
@@ -447,8 +476,10 @@ def _with_moved(
         others = (path for path in listed if path not in (entry.path, entry.where))
         homes = (p for p in others if lines and places[entry.side, p].keys() >= set(lines))
         home = next(homes, "")
-        if home:
-            account = replace(entry.account, fate=Fate.MOVED)
+        alike = twins.get((entry.side, entry.path), set())
+        if home in alike or (home and not any(map(substantive, entry.account.back))):
+            fate = Fate.SUPERSEDED if home in alike else Fate.MOVED
+            account = replace(entry.account, fate=fate)
             entry = replace(entry, account=account, where=home)
         found.append(entry)
     return found

@@ -228,6 +228,7 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         counts = [f"{counted(missing, 'line')} missing"] * bool(missing)
         counts += [f"{counted(back, 'removed line')} back"] * bool(back)
         counts += [entry.what for entry in here if entry.what]
+        counts += sorted({f"now {entry.where}" for entry in here if entry.where not in ("", path)})
         console.row(f"  {side:<9}", f"{path}:{here[0].account.change.line}  {', '.join(counts)}")
         lines = [f"- {line.strip()}" for e in here for line in e.account.missing if line.strip()]
         lines += [f"+ {line.strip()}" for e in here for line in e.account.back if line.strip()]

@@ -15,7 +15,7 @@ from ..fork.fork import Fork
 from ..fork.policy import POLICY_FILE, Policy, Side
 from ..fork.records import Drop
 from ..fork.tags import Tag
-from ..merge import authorship, conflicts, reverts, syncs
+from ..merge import authorship, conflicts, renames, reverts, syncs
 from ..merge.hunks import Commit, Customisations
 from ..merge.resolve import foreign_in_unit
 from ..run import git
@@ -419,11 +419,7 @@ def _unsound(
     def name_on(number: int, path: str) -> str:
         if path in sides[number].tree:
             return path
-        side = sides[number].commit
-        renamed = sh.once(
-            ("renames", repo, side, result), lambda: ledger.renames(sh, repo, side, result)
-        )
-        return renamed.get(path, path)
+        return renames.find(sh, repo, sides[number].commit, result).old.get(path, path)
 
     problems = soundness.problems(
         checked,
@@ -531,14 +527,20 @@ def _edited_by_hand(
 
 
 def _lock_files(after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> Iterator[Finding]:
-    """Lock files that lost an entry that the fork's manifest names."""
+    """Lock files that lost an entry that the manifest names and a side has."""
     for path, manifests, command in generated.locks(after.tree.keys()):
-        if after.version(path) == ours.version(path) or path not in ours.tree:
-            continue
-        # What upstream's manifest names, upstream's lock file has.
-        for manifest in (m for m in manifests if after.version(m) != theirs.version(m)):
-            texts = after.text(manifest), ours.text(path), after.text(path)
-            if None not in texts and (lost := generated.missing(manifest, *map(str, texts))):
-                what = f"{path} lacks {listed(lost)}, which {manifest} names"
-                what = f"{printable(what)}; this makes it anew: {printable(command)}"
-                yield Finding("lock file", what, path, certain=False)
+        lost: dict[str, set[str]] = {}
+        for side, other in ((ours, theirs), (theirs, ours)):
+            if side.version(path) in ("", after.version(path)):
+                continue
+            for manifest in manifests:
+                # What a side's manifest names, its lock file has.
+                if all(after.version(p) == other.version(p) for p in (path, manifest)):
+                    continue
+                texts = after.text(manifest), side.text(path), after.text(path)
+                if None not in texts and (gone := generated.missing(manifest, *map(str, texts))):
+                    lost.setdefault(manifest, set()).update(gone)
+        for manifest, names in lost.items():
+            what = f"{path} lacks {listed(sorted(names))}, which {manifest} names"
+            what = f"{printable(what)}; this makes it anew: {printable(command)}"
+            yield Finding("lock file", what, path, certain=False)

@@ -198,7 +198,9 @@ def _has(lock: str, name: str) -> bool:
 def _dependencies(manifest: str, text: str) -> Iterator[str]:
     match manifest:
         case "go.mod":
-            yield from re.findall(r"^(?:require\s+|\s+)(\S+)\s+v\d", text, re.MULTILINE)
+            replaced = re.findall(r"^(?:replace)?\s*(\S+)(?:\s+v\S+)?\s+=>", text, re.MULTILINE)
+            found = re.findall(r"(?:^(?:require\s+|\s+)|=>\s+)(\S+)\s+v\d", text, re.MULTILINE)
+            yield from (name for name in found if name not in replaced)
         case "Gemfile":
             yield from re.findall(r"""^\s*gem\s*\(?\s*["']([\w.-]+)["']""", text, re.MULTILINE)
         case "package.json":

@@ -22,7 +22,7 @@ from ..run.console import Console
 from ..run.errors import Failed, Refused
 from ..run.shell import Shell, batches
 from ..run.text import counted, lines_of, printable
-from . import authorship, commits, conflicts, decisions, earlier, hunks
+from . import authorship, commits, conflicts, decisions, earlier, hunks, renames
 from .decisions import BY_WORD, Decision, Knowledge
 from .hunks import Commit, Conflict, Customisations, has_markers
 
@@ -127,6 +127,7 @@ class Resolution:
         version, or absence, was taken.
     dossiers: for each conflict that is left, by path, what a person needs to know.
     marked: files that are staged although conflict markers are left in them.
+    righted: files that upstream renamed, and of which git had merged a change into the twin.
     """
 
     decisions: tuple[Decision, ...]
@@ -134,6 +135,7 @@ class Resolution:
     units: tuple[str, ...] = ()
     dossiers: Mapping[str, Dossier] = field(default_factory=dict)
     marked: tuple[str, ...] = ()
+    righted: tuple[str, ...] = ()
 
     @property
     def left(self) -> list[Decision]:
@@ -156,6 +158,7 @@ class Resolution:
             "generated_taken_whole": list(self.units),
             "left": len(self.left),
             "staged_with_markers": list(self.marked),
+            "renamed_files_put_right": list(self.righted),
         }
 
 
@@ -263,8 +266,10 @@ def resolve(
         writing.touch()
     _apply(sh, work, resolution, ours, theirs)
     writing.unlink(missing_ok=True)
+    righted = tuple(renames.put_right(sh, work, ours, theirs))
     marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
-    return replace(resolution, marked=tuple(dict.fromkeys(path for path, _ in marked)))
+    paths = tuple(dict.fromkeys(path for path, _ in marked))
+    return replace(resolution, marked=paths, righted=righted)
 
 
 def _typed(work: Path, todo: str, ours: str, theirs: str) -> str:
@@ -536,6 +541,8 @@ def show(console: Console, found: Resolution) -> None:
         )
     for path in found.returned:
         console.row("came back with the merge although it is disabled, removed again: ", path)
+    for path in found.righted:
+        console.row("git had merged its twin's change there, put right by its path: ", path)
     if found.left:
         console.say("left for a person:", "yellow")
     for decision in found.left:

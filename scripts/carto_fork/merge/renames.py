@@ -1,0 +1,188 @@
+"""Which file became which. git knows twins by what is in them; their paths say more."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..run import git
+from ..run.shell import Shell
+
+Facts = tuple[str, str]
+"""Mode and object name."""
+
+_NEAR = 0.9
+"""Files that have so many of their lines in common, of 1, are twins."""
+_MOST_TWINS = 500
+"""So many pairs of files are compared at most."""
+
+
+@dataclass(frozen=True)
+class Renames:
+    """The files that are renamed between two commits.
+
+    old: new path to old path.
+    alike: old path to the new paths that are as like it, if there is more than one.
+    unsure: those of the old paths for which no path is nearer than another.
+    """
+
+    old: Mapping[str, str]
+    alike: Mapping[str, Set[str]]
+    unsure: Set[str]
+
+
+def find(sh: Shell, repo: Path, one: str, other: str) -> Renames:
+    """The files that are renamed between two commits or trees.
+
+    Of several files that are as like the old one, it is the one that shares most of its path.
+    """
+    return sh.once(("renames", repo, one, other), lambda: _find(sh, repo, one, other))
+
+
+def _find(sh: Shell, repo: Path, one: str, other: str) -> Renames:
+    question = "diff-tree -r -M -l0 --diff-filter=ADR --no-abbrev --raw -z {one} {other}"
+    fields = iter(git.ask(sh, repo, question, "renamed files", one=one, other=other).fields())
+    gone: dict[str, str] = {}
+    came: dict[str, str] = {}
+    by_git: dict[str, str] = {}
+    for facts in fields:
+        _, _, before, after, status = facts.split(" ")
+        path = next(fields)
+        new = next(fields) if status[0] == "R" else path
+        if status[0] in "DR":
+            gone[path] = before
+        if status[0] in "AR":
+            came[new] = after
+        if status[0] == "R":
+            by_git[path] = new
+    if not by_git:
+        return Renames({}, {}, frozenset())
+    alike = _alike(sh, repo, gone, came, by_git)
+    pairs = [(old, new) for old, news in alike.items() for new in news]
+    shared = {(old, new): _shared(old, new) for old, new in pairs}
+    places: dict[str, str] = {}
+    taken: set[str] = set()
+    for old, new in sorted(pairs, key=lambda p: (-shared[p], by_git.get(p[0]) != p[1], p)):
+        if old not in places and new not in taken:
+            places[old] = new
+            taken.add(new)
+    unsure = {
+        old
+        for old, new in places.items()
+        if any(shared[old, x] >= shared[old, new] for x in alike[old] if x != new)
+    }
+    rest = {old: new for old, new in by_git.items() if old not in alike and new not in taken}
+
+    was = {new: old for old, new in (rest | places).items()}
+    return Renames(was, {old: frozenset(news) for old, news in alike.items()}, unsure)
+
+
+def _alike(
+    sh: Shell,
+    repo: Path,
+    gone: Mapping[str, str],
+    came: Mapping[str, str],
+    by_git: Mapping[str, str],
+) -> dict[str, set[str]]:
+    """The new paths that are as like an old one as the one that git took; only of old paths with
+    more than one, and of those with which they share them."""
+    sources, places = _by_blob(gone), _by_blob(came)
+    names = _by_blob({path: path.rpartition("/")[2] for path in came})
+    found: dict[str, set[str]] = defaultdict(set)
+    near: list[tuple[str, str, str]] = []
+    for before, after in {(gone[old], came[new]) for old, new in by_git.items()}:
+        if len(sources[before]) > 1 or len(places[after]) > 1:
+            for old in sources[before]:
+                found[old].update(places[after])
+    for old, new in by_git.items():
+        better = _shared(old, new)
+        rivals = (x for x in names[new.rpartition("/")[2]] if came[x] != came[new])
+        near += [(old, new, x) for x in rivals if _shared(old, x) > better]
+    near = near[:_MOST_TWINS]
+    texts = git.blobs(sh, repo, {n for a, b, c in near for n in (gone[a], came[b], came[c])})
+    lines = {name: Counter(text.split("\n")) for name, text in texts.items()}
+    takers = {new: old for old, new in by_git.items()}
+    for old, new, rival in near:
+        if _alikeness(lines.get(came[new]), lines.get(came[rival])) >= _NEAR:
+            found[old] |= {new, rival}
+            if other := takers.get(rival):
+                found[other] |= {new, rival}
+    return {old: news for old, news in found.items() if news}
+
+
+def _by_blob(paths: Mapping[str, str]) -> Mapping[str, list[str]]:
+    found: dict[str, list[str]] = defaultdict(list)
+    for path, name in paths.items():
+        found[name].append(path)
+    return found
+
+
+def _alikeness(one: Counter[str] | None, other: Counter[str] | None) -> float:
+    """How many of their lines two files have in common, of 1."""
+    if not one or not other:
+        return 0
+    return 2 * (one & other).total() / (one.total() + other.total())
+
+
+def _shared(one: str, other: str) -> int:
+    """How many words two paths have in common."""
+    return (_words(one) & _words(other)).total()
+
+
+def _words(path: str) -> Counter[str]:
+    return Counter(word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", path))
+
+
+def put_right(sh: Shell, work: Path, ours: str, theirs: str) -> list[str]:
+    """Put the fork's change to a file that upstream renamed, and changed in nothing else, into that
+    file, where git has merged it into its twin; the paths that this changed are staged.
+
+    work: the work tree of the merge in progress. ours, theirs: the commits that are merged.
+    """
+    bases = git.merge_bases(sh, work, ours, theirs)
+    renamed = find(sh, work, bases[0], theirs) if bases else Renames({}, {}, frozenset())
+    if not renamed.alike:
+        return []
+    before, mine, other = (git.tree(sh, work, commit) for commit in (bases[0], ours, theirs))
+    moved = {
+        new: old
+        for new, old in renamed.old.items()
+        if old in renamed.alike and old in mine and new not in mine
+        if before[old][1] == other[new][1]
+    }
+    twins: dict[str, set[Facts]] = defaultdict(set)
+    for old in moved.values():
+        twins[before[old][1]] |= {mine[old], before[old]}
+    wrong = [
+        (new, mine[old])
+        for new, facts in _staged(sh, work, sorted(moved))
+        if (old := moved[new]) not in renamed.unsure
+        if facts != mine[old] and facts in twins[before[old][1]]
+    ]
+    entries = [f"{mode},{name},{path}" for path, (mode, name) in wrong]
+    words = [word for entry in entries for word in ("--cacheinfo", entry)]
+    if words:
+        git.checked(sh.run(["git", "-C", str(work), "update-index", *words]), "renamed files")
+        paths = [path for path, _ in wrong]
+        restored = sh.do(
+            "git -C {work} --literal-pathspecs restore --worktree -- {paths}",
+            work=work,
+            paths=paths,
+        )
+        git.checked(restored, "renamed files")
+    return [path for path, _ in wrong]
+
+
+def _staged(sh: Shell, work: Path, paths: Sequence[str]) -> Iterator[tuple[str, Facts]]:
+    """What is staged at some paths."""
+    if paths:
+        question = "git -C {work} --literal-pathspecs ls-files --stage --full-name -z -- {paths}"
+        answer = sh.ask(question, work=work, paths=paths)
+        for field in git.checked(answer, "staged files").fields():
+            facts, path = field.split("\t", 1)
+            mode, name, stage = facts.split(" ")
+            if stage == "0":
+                yield path, (mode, name)
