@@ -370,6 +370,8 @@ def safe_settings(sh: Shell, fork: Fork) -> dict[str, str]:
         BIG: str(fork.policy.largest_text),
         "submodule.recurse": "false",
         "push.recurseSubmodules": "no",
+        # As many as there are processors.
+        "checkout.workers": "0",
         "fetch.recurseSubmodules": "no",
         # What is staged here, git has written, or a person has looked at.
         "core.safecrlf": "false",

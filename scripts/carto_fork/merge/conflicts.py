@@ -79,8 +79,8 @@ def read(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
     stages = _stages(sh.ask(question, work=work).fields())
     if not stages:
         return []
-    edited = _edited(sh, work, stages)
     found = _conflicts(sh, work, ours, theirs, stages)
+    edited = _edited(sh, work, [path for c in found for path in (c.path, *c.invented)])
     found = [replace(c, text=_stored(c, text_of(work, c.path))) for c in found]
     return [
         c if edited.isdisjoint((c.path, *c.invented)) else _with_edits(sh, work, c) for c in found
@@ -305,13 +305,17 @@ def _names(
     return {path: (path, *by_name[strange.get(path, "")]) for path in stages}
 
 
-def _edited(sh: Shell, work: Path, paths: Iterable[str]) -> set[str]:
+def _edited(sh: Shell, work: Path, paths: Sequence[str]) -> set[str]:
     """The paths that differ from what the merge wrote, which git keeps as the tree AUTO_MERGE."""
     # A submodule that is not checked out always differs.
     diff = "diff --name-only --no-renames --no-ext-diff --ignore-submodules=all -z"
-    changed = sh.ask(f"git -C {{work}} {diff} AUTO_MERGE --", work=work)
-    # Where git cannot tell, anything may be somebody's work.
-    return set(changed.fields()) if changed.ok else set(paths)
+    diff = f"git -C {{work}} --literal-pathspecs {diff} AUTO_MERGE -- {{batch}}"
+    edited: set[str] = set()
+    for batch in batches(paths):
+        changed = sh.ask(diff, work=work, batch=batch)
+        # Where git cannot tell, anything may be somebody's work.
+        edited |= set(changed.fields() if changed.ok else batch)
+    return edited
 
 
 def _with_edits(sh: Shell, work: Path, conflict: Conflict) -> Conflict:

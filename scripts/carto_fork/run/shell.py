@@ -33,7 +33,7 @@ from typing import IO, Any, TextIO, TypeVar, cast
 from invoke.context import Context
 from invoke.runners import Local
 
-from .errors import Failed, Refused
+from .errors import Failed, Refused, Stop
 from .text import LARGEST_TEXT, Tee, harmless, joined, scrub
 
 BIG = "core.bigFileThreshold"
@@ -236,6 +236,16 @@ class Shell:
             if key not in self._found:
                 self._found[key] = find()
             return cast(T, self._found[key])
+
+    def ahead(self, find: Callable[[], object]) -> None:
+        """Find out meanwhile what will be asked for with `once`; if that fails, it is found out
+        when it is asked for."""
+
+        def finding() -> None:
+            with suppress(Stop):
+                find()
+
+        threading.Thread(target=finding, daemon=True).start()
 
     def _turn(self, key: Hashable) -> threading.Lock:
         """The lock of a key: what two threads want to know is found out by one of them."""

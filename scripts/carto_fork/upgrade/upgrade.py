@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from ..fork import recovery, releases, session
 from ..fork.branches import DIRECT_CHECKED_OUT, DIRECT_ELSEWHERE, PUSHES, TIDIES
 from ..fork.fork import Fork
 from ..fork.session import Session
-from ..merge import resolve
+from ..merge import authorship, resolve
 from ..run import git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
@@ -85,6 +86,8 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
             # An earlier run was cut: it has committed what is left, and not published it.
             _leave(s, ready, work, held)
             return Run(fork, ready, work)
+        if held and work.fresh:  # while git fills the work tree
+            s.sh.ahead(partial(authorship.of_fork, s.sh, fork, release.base, release.commit))
         _say_beginning(s.console, ready, fork)
         try:
             if ready.finished:
