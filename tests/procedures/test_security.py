@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import pytest
 from invoke.context import Context
 
-from carto_fork.fork.fork import open_fork, safe_settings
+from carto_fork.fork.fork import LAUNCHERS, open_fork, safe_settings
 from carto_fork.run.shell import Shell
 from world import World, commit_in, push_as_colleague, shim, slow_but
 
@@ -180,15 +180,75 @@ def test_what_a_setting_of_gits_names_is_found_as_git_finds_it(world: World) -> 
 SECTIONS = {"filter", "credential", "gpg"}
 
 
-def test_hooks_that_a_checkout_has_from_upstream_do_not_run(world: World) -> None:
-    """A person looks at upstream's branch in the checkout, and git's setting names its hooks."""
-    world.git("config core.hooksPath .githooks")
-    release(world, {".githooks/pre-commit": leaking(world, "upstream")})
+def check_out_upstreams(
+    world: World, files: Mapping[str, str | None], modes: Mapping[str, str] | None = None
+) -> None:
+    """A person looks at upstream's release in the checkout."""
+    release(world, files, modes=modes)
     world.git(f"fetch --quiet upstream refs/tags/{NEXT}:refs/tags/{NEXT}")
-    world.git(f"-c core.hooksPath=/dev/null checkout --quiet {NEXT}")
-    (world.fork / ".githooks" / "pre-commit").chmod(0o755)
+    world.git(f"checkout --quiet {NEXT}")
+
+
+def test_hooks_and_programs_that_a_checkout_has_from_upstream_do_not_run(world: World) -> None:
+    """Git's settings name them; the hooks by a link that production has, too."""
+    link = {"hooks": "120000"}
+    commit_in(world, world.origin, "refs/heads/carto/main", {"hooks": "tools"}, modes=link)
+    world.git("fetch --quiet origin")
+    programs = dict.fromkeys(["tools/pre-commit", "tools/run"], leaking(world, "upstream"))
+    files = {"hooks": "tools", ".gitattributes": "* filter=x\n", **programs}
+    check_out_upstreams(world, files, link | dict.fromkeys(programs, "100755"))
+    for key in ("core.hooksPath hooks", "core.fsmonitor tools/run", "filter.x.clean tools/run"):
+        world.git(f"config {key}")
+    os.utime(world.fork / "tools" / "run", (1, 1))  # git looks at it
     assert world.run(UPGRADE).code == 0
     assert not (world.place / "ran").exists()
+
+
+@pytest.mark.parametrize("key", ["include.path", "includeIf.onbranch:upstream-sync/**.path"])
+def test_settings_that_a_checkout_has_from_upstream_are_refused(world: World, key: str) -> None:
+    ssh = f"[core]\n\tfsmonitor = \"sh -c 'echo ran >>{world.place}/ran; cat'\"\n"
+    check_out_upstreams(world, {".gitconfig": ssh})
+    world.git(f"config '{key}' ../.gitconfig")
+    refused = world.run(UPGRADE)
+    assert (refused.code, refused.err.splitlines()) == (
+        1,
+        [
+            "Refused: git's settings here include .gitconfig, which is not as carto/main has it: "
+            "it could name what git starts.",
+            "Nothing was changed.",
+            "Next: read it, and have it out of the way if it is not yours: mv .gitconfig "
+            f".gitconfig.away; then run `invoke {UPGRADE}` again.",
+        ],
+    )
+    assert not (world.place / "ran").exists()
+    world.paste("mv .gitconfig .gitconfig.away")
+    assert world.run(UPGRADE).code == 0
+
+
+def test_a_hook_that_starts_what_the_merged_files_name_does_not_run(world: World) -> None:
+    hook = world.fork / ".git" / "hooks" / "pre-commit"
+    hook.write_text(leaking(world, "hook") + "exec pre-commit run\n")
+    hook.chmod(0o755)
+    done = world.run(UPGRADE)
+    assert done.code == 0
+    said = "no hooks here, since pre-commit in .git/hooks/pre-commit starts what"
+    assert said in " ".join(done.out.split())
+    assert not (world.place / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "launcher"),
+    [
+        *(("npx prettier --stdin-filepath %f", "npx"), ("sh -c 'uvx nbstripout'", "uvx")),
+        *(("A=1 /usr/bin/npm exec x", "npm"), ("true && make -s clean", "make")),
+        *(("exec pre-commit run", "pre-commit"), ("go run ./tools/x", "go")),
+        *(("git-lfs smudge -- %f", ""), ("nbstripout", ""), ("echo go on with npm", "")),
+        *(("make-clean", ""), ("/opt/yarn/clean", ""), ("git lfs filter-process", "")),
+    ],
+)
+def test_programs_that_look_in_the_work_tree_are_known(line: str, launcher: str) -> None:
+    found = LAUNCHERS.search(line)
+    assert (found[1] if found else "") == launcher
 
 
 def test_a_persons_own_hook_runs_from_the_checkout(world: World) -> None:

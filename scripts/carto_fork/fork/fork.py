@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from shlex import quote
 
 from ..run import files, git, github
 from ..run.errors import Refused
 from ..run.git import Refs, Repository
 from ..run.github import Hub
 from ..run.shell import BIG, Shell
-from ..run.text import scrub
+from ..run.text import printable, scrub
 from .policy import POLICY_FILE, Loaded, Policy, Remote, load_policy
 
 
@@ -344,9 +345,17 @@ _STARTS = re.compile(
     r"|gpg\.ssh\.defaultkeycommand|trailer\..*\.(cmd|command)",
     re.IGNORECASE,
 )
-_READ = (
-    *("core.hookspath", "core.attributesfile"),
-    *("gpg.ssh.allowedsignersfile", "gpg.ssh.revocationfile"),
+_READ = re.compile(
+    r"core\.(hookspath|attributesfile|excludesfile)|gpg\.ssh\.(allowedsigners|revocation)file"
+    r"|http\.(.*\.)?(sslca(info|path)|ssl(cert|key)|cookiefile)",
+)
+_INCLUDES = re.compile(r"include(if\..*)?\.path", re.DOTALL)
+# Programs that look in the work tree for what they start, where a command begins.
+LAUNCHERS = re.compile(
+    r"(?m)(?:^|[;&|({!'\"`]|\b(?:exec|env|then|do|else)\s|[A-Z_]=\S*\s)\s*(?:\S*/)?"
+    r"(npx|p?npm|pnpx|yarn|bunx?|deno|uvx?|poetry|pdm|hatch|pipenv|tox|nox|g?make|just|rake|bundle"
+    r"|cargo|go(?= run| tool| generate)|composer|mise|pre-commit|prek|lefthook|overcommit"
+    r"|lint-staged)(?![\w./-])"
 )
 _INSTEAD = {
     "clean": "",
@@ -364,7 +373,48 @@ def safe_settings(sh: Shell, fork: Fork) -> dict[str, str]:
 
     What is named by a path in the work tree would be looked for in the merged tree. It comes from
     the person's checkout instead, and only if production has it, too, or it is not tracked: a
-    checkout may show upstream's files. Where that is not so, git does without it.
+    checkout may show upstream's files. Where that is not so, git does without it. Raises Refused if
+    it cannot do without: if the settings themselves lie there.
+    """
+    _require_own_settings(sh, fork)
+    # To find out whose a program is must not start it.
+    sh.configure(_settings(fork, lambda path: False))
+    return _settings(fork, lambda path: _is_productions(sh, fork, path))
+
+
+def _require_own_settings(sh: Shell, fork: Fork) -> None:
+    """Raises Refused if git's settings include a tracked file that is not as production has it."""
+    if not any(map(_INCLUDES.fullmatch, fork.settings)):
+        return
+    home, commit = fork.home.resolve(), fork.production_commit
+    listed = git.ask(sh, fork.path, "config --null --list --show-origin", "settings").fields()
+    for origin, entry in zip(listed[::2], listed[1::2], strict=True):
+        key, _, value = entry.partition("\n")
+        file = home / origin.removeprefix("file:")
+        if _INCLUDES.fullmatch(key):  # on this branch or on another
+            file = file.parent / os.path.expanduser(value)
+        file = file.resolve()
+        if file.is_relative_to(fork.repository.common) or not file.is_relative_to(home):
+            continue
+        path = str(file.relative_to(home))
+        tracked = "-c core.fsmonitor=false --literal-pathspecs ls-files -- {path}"
+        if not (file.is_file() and git.ask(sh, home, tracked, "files", path=path).out):
+            continue
+        own = git.show(sh, home, commit, path) if commit else None
+        if own is None or own.splitlines() != files.read_text(file).splitlines():
+            shown = quote(str(git.nearest(file)))
+            raise Refused(
+                f"git's settings here include {printable(path)}, which is not as "
+                f"{fork.policy.branches.production} has it: it could name what git starts.",
+                then=f"read it, and have it out of the way if it is not yours: mv {shown} "
+                f"{shown}.away; then run the same command again.",
+            )
+
+
+def _settings(fork: Fork, trusts: Callable[[Path], bool]) -> dict[str, str]:
+    """See `safe_settings`.
+
+    trusts: whether what the checkout holds in a place below its top is the fork's.
     """
     safe = {
         BIG: str(fork.policy.largest_text),
@@ -383,16 +433,15 @@ def safe_settings(sh: Shell, fork: Fork) -> dict[str, str]:
         value = values[-1]
         if key.startswith("filter.") and _is_off(fork, "filters"):
             safe[key] = "false" if key.endswith(".required") else ""
-        elif key in _READ:
-            path = home / Path(value).expanduser()
-            if path.is_relative_to(home):
-                trusted = _is_productions(sh, fork, path.relative_to(home))
-                safe[key] = str(path) if trusted else os.devnull
+        elif _READ.fullmatch(key):
+            path = home / os.path.expanduser(value)
+            if value and path.is_relative_to(home):
+                safe[key] = str(path) if trusts(path.relative_to(home)) else os.devnull
         elif key.startswith("credential.") and key.endswith(".helper"):
             # A further one does not replace those before it; "" drops them all.
-            if any(_from_checkout(sh, fork, each) != each for each in values):
+            if any(_from_checkout(fork, each, trusts) != each for each in values):
                 safe[key] = ""
-        elif _STARTS.fullmatch(key) and (found := _from_checkout(sh, fork, value)) != value:
+        elif _STARTS.fullmatch(key) and (found := _from_checkout(fork, value, trusts)) != value:
             safe[key] = found or _INSTEAD.get(key.rpartition(".")[2], "")
             if not found and key.startswith("filter."):
                 safe[f"{key.rpartition('.')[0]}.required"] = "false"
@@ -401,16 +450,34 @@ def safe_settings(sh: Shell, fork: Fork) -> dict[str, str]:
     return safe
 
 
+def launching_hook(fork: Fork) -> tuple[Path | None, str]:
+    """A hook that starts what the tree names in which it runs, and by what; None and "" if there is
+    none, or a person has said whether hooks run."""
+    if "carto-fork.hooks" not in fork.settings:
+        folder = fork.home.absolute() / os.path.expanduser(
+            fork.settings.get("core.hookspath", [""])[-1] or fork.repository.common / "hooks"
+        )
+        # What Husky calls lies one higher.
+        for path in sorted([*folder.glob("*"), *folder.glob("../../.husky/*")]):
+            if path.is_file() and path.suffix != ".sample":
+                lines = re.sub(r"(?m)^\s*#.*", "", files.read_text(path))
+                if found := LAUNCHERS.search(lines):
+                    return path, found[1]
+    return None, ""
+
+
 def _is_off(fork: Fork, what: str) -> bool:
     """Whether a person does without something of git's in these tasks."""
     said = fork.settings.get(f"carto-fork.{what}", ["true"])[-1]
     return said.lower() in ("false", "no", "off", "0")
 
 
-def _from_checkout(sh: Shell, fork: Fork, value: str) -> str:
+def _from_checkout(fork: Fork, value: str, trusts: Callable[[Path], bool]) -> str:
     """A command line whose paths in the work tree are those of the checkout; "" if one is not to
     be trusted."""
     home = fork.home.absolute()
+    if LAUNCHERS.search(value):
+        return ""
     try:
         words = shlex.split(value)
     except ValueError:
@@ -425,7 +492,7 @@ def _from_checkout(sh: Shell, fork: Fork, value: str) -> str:
         if not (inside or (relative and named)):
             continue
         place = home / path
-        if not place.exists() or not _is_productions(sh, fork, place.relative_to(home)):
+        if not place.exists() or not trusts(place.relative_to(home)):
             return ""
         line = line.replace(str(path), str(place), 1) if relative else line
     return line
@@ -434,14 +501,16 @@ def _from_checkout(sh: Shell, fork: Fork, value: str) -> str:
 def _is_productions(sh: Shell, fork: Fork, path: Path) -> bool:
     """Whether what a checkout holds in a place is the fork's: nothing of it is tracked otherwise
     than production has it."""
-    if ".." in path.parts or not fork.production_commit:
+    real = (fork.home / path).resolve()
+    top = fork.home.resolve()
+    if ".." in path.parts or not fork.production_commit or not real.is_relative_to(top):
         return False
-    first = path.parts[0] if path.parts else "."
+    first = [*path.parts[:1], *real.relative_to(top).parts[:1]]
     answer = sh.ask(
         "git -C {home} --literal-pathspecs diff --quiet --no-ext-diff --no-textconv {commit} --"
         " {first}",
         home=fork.home,
         commit=fork.production_commit,
-        first=first,
+        first=first or ["."],
     )
     return answer.ok

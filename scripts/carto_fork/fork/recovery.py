@@ -30,10 +30,13 @@ def put_in_order(
     branch and its work tree are nobody else's. Locks that a git which died has left there are
     removed. A work tree that was cut while a step made it, or that git cannot read any more, is
     removed if it holds nothing but what git put there; otherwise it is moved away, since somebody
-    may have worked in it. Returns the fork with its refs as they are then.
+    may have worked in it. From here on no hook runs that would start what is merged there. Returns
+    the fork with its refs as they are then.
 
     branch: the work tree's. commit: what is merged there; "" if nothing is, or it is unknown here.
     """
+    if commit:
+        s.run_no_launching_hooks(fork)
     if held is None:
         return fork
     sh, common, place = s.sh, fork.repository.common, fork.place_for(branch)

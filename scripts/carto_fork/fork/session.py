@@ -27,7 +27,7 @@ from ..run.errors import ExitCode, Failed, Interrupted, Refused, Stop
 from ..run.shell import Shell, handling
 from ..run.steps import Journal, Runner
 from ..run.text import joined
-from .fork import Fork, open_fork, safe_settings
+from .fork import Fork, launching_hook, open_fork, safe_settings
 
 # Of invoke's own options that take the next word as their value: those that decide which tasks are
 # found, and the others.
@@ -183,6 +183,18 @@ class Session(Runner):
         if fork.problem and not whatever_policy:
             raise fork.problem
         return fork
+
+    def run_no_launching_hooks(self, fork: Fork) -> None:
+        """Do without hooks, and say so, if one would start what a merged tree names."""
+        hook, launcher = launching_hook(fork)
+        if hook:
+            self.sh.configure({**self.sh.settings, "core.hookspath": os.devnull})
+            on = self.spelled_out("`git config carto-fork.hooks true`")
+            self.console.say(
+                f"Note: git runs no hooks here, since {launcher} in {git.nearest(hook)} starts "
+                f"what the merged files name. If it may: {on}.",
+                "yellow",
+            )
 
     def open_work_tree(self) -> tuple[Fork, Path]:
         """The fork to work on, and the top of the work tree that was named."""

@@ -181,7 +181,7 @@ class Shell:
         self.stream = stream or sys.stdout
         self._found: dict[Hashable, Any] = {}
         self._talks: dict[tuple[str, ...], Talk] = {}
-        self._settings: Mapping[str, str] = {}
+        self.settings: Mapping[str, str] = {}
         self._turns: dict[Hashable, threading.Lock] = {}
         self._starting = threading.Lock()
         weakref.finalize(self, _end, self._talks)
@@ -219,11 +219,11 @@ class Shell:
     @property
     def largest_text(self) -> int:
         """How many bytes a file has at most that is read by lines, by git as by us."""
-        return int(self._settings.get(BIG, LARGEST_TEXT))
+        return int(self.settings.get(BIG, LARGEST_TEXT))
 
     def configure(self, settings: Mapping[str, str]) -> None:
         """Set what outranks all of git's settings for every command from now on."""
-        self._settings = dict(settings)
+        self.settings = dict(settings)
         _end(self._talks)  # they began with others
         self._talks.clear()
 
@@ -350,8 +350,8 @@ class Shell:
         """The variables that hand the settings on to git, behind those of the caller's."""
         count = os.environ.get("GIT_CONFIG_COUNT", "")
         first = int(count) if count.isdecimal() else 0
-        variables = {"GIT_CONFIG_COUNT": str(first + len(self._settings))} if self._settings else {}
-        for number, (key, value) in enumerate(self._settings.items(), first):
+        variables = {"GIT_CONFIG_COUNT": str(first + len(self.settings))} if self.settings else {}
+        for number, (key, value) in enumerate(self.settings.items(), first):
             variables |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
         return variables
 
