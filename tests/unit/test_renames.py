@@ -13,6 +13,7 @@ from repository import Repo
 from world import shell
 
 RULES = "".join(f"rule_{word} = check({word!r})\n" for word in "abcdefghijklmnopqrstuvwxyz")
+RULED = policy.load_policy().policy
 OWN = RULES + "acme_limit = check(limit_of_acme)\n"
 
 
@@ -35,12 +36,12 @@ def test_a_change_is_put_into_the_twin_that_shares_most_of_the_path(
     moved(repo, edited, places)
     wrong = [path for path in places if "acme" in (repo.path / path).read_text()]
     wrong = wrong if [places[path] for path in wrong] != [edited] else []
-    assert bool(renames.put_right(sh, repo.path, "ours", "theirs")) == bool(wrong)
+    assert bool(renames.put_right(sh, repo.path, "ours", "theirs", RULED)) == bool(wrong)
     repo.commit()
     texts = {old: repo.text(path) for path, old in places.items()}
     assert texts == dict.fromkeys(places.values(), RULES) | {edited: OWN}
     assert repo.git("status", "--porcelain") == ""
-    assert renames.put_right(sh, repo.path, "ours", "theirs") == []
+    assert renames.put_right(sh, repo.path, "ours", "theirs", RULED) == []
 
 
 @pytest.mark.parametrize(
@@ -59,8 +60,7 @@ def test_another_landing_and_a_tie_are_to_be_looked_at(
     moved(repo, edited, dict(zip(places, (edited, "mutiny/old/c.py"), strict=True)))
     repo.commit({**dict.fromkeys(places, RULES), wrong: OWN})
     own = authorship.read(sh, repo.path, "ours~1", ["theirs"])
-    rules = policy.load_policy().policy
-    found = ledger.read(sh, repo.path, "ours~1", "theirs", "ours", own, rules)
+    found = ledger.read(sh, repo.path, "ours~1", "theirs", "ours", own, RULED)
     assert not found.lost and not found.explained
     assert wrong in {entry.where for entry in found.to_look_at}
     assert {entry.path for entry in found.to_look_at} == {edited}
@@ -70,5 +70,5 @@ def test_what_is_in_a_file_outweighs_its_path(tmp_path: Path) -> None:
     repo = Repo.new(tmp_path / "repo")
     places = {"aa/c.py": "streams/old/c.py", "zz/streams/old.py": "mutiny/old/c.py"}
     moved(repo, "streams/old/c.py", places, "class Streams:\n" * 9)
-    found = renames.find(shell(), repo.path, "base", "theirs")
+    found = renames.find(shell(), repo.path, "base", "theirs", RULED)
     assert (dict(found.old), found.unsure) == (places, set())

@@ -209,7 +209,7 @@ def _require_kept(policy: Policy, paths: Sequence[str]) -> None:
     rules = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in policy.rules]
     lost = [
         path
-        for path in [*paths, records.DROPS_FILE, records.TAGS_FILE]
+        for path in [*paths, *sorted(records.NOTES)]
         if not any(
             rule.take is Take.FORK and rule.whole and not (rule.kinds or rule.deleted_by)
             for rule in [next((r for r, spec in rules if spec.match_file(path)), None)]

@@ -304,7 +304,7 @@ class _Survey:
         renamed = {path: re.fullmatch(r"(.*\.ya?ml)\.[^/.]+", path) for path in workflows}
         off = {path: match[1] for path, match in renamed.items() if match and match[1] in theirs}
         own = [p for p in workflows if theirs and p not in theirs and p not in off]
-        adopted = [*sorted(Files().paths), POLICY_FILE, records.DROPS_FILE, records.TAGS_FILE]
+        adopted = [*sorted(Files().paths), POLICY_FILE, *sorted(records.NOTES)]
         paths = [f"/{path}" for path in dict.fromkeys([*adopted, *own])]
         beside = f"{counted(len(own), 'file')} beside upstream's workflows"
         why = f"what `adopt` puts there, and {beside}"

@@ -170,12 +170,12 @@ def affected(
     deleted: Sequence[str],
     result: Tree,
     sides: Sequence[Tree],
-    importers: Callable[[Sequence[str]], Sequence[str]],
+    importers: Callable[[Sequence[str], Sequence[str]], set[str]],
 ) -> set[str]:
     """The files that may have worked with what the result has lost.
 
     changed, deleted: the files to compare, and those that a side has and the result has not.
-    importers: files of the result that may import something of one of these names.
+    importers: those of some files of the result that may import something of one of some names.
     """
     lost: dict[str, set[tuple[Tree, ...]]] = {}  # each name with the sides that never had it
     for path in changed:
@@ -196,14 +196,16 @@ def affected(
             lost.setdefault(name, set()).add(without)
     withouts = set[tuple[Tree, ...]]().union(*lost.values())
     # As on a side that never had it, a file has never worked with it.
-    return {
+    suspects = [
         path
-        for path in (importers(sorted(lost)) if lost else ())
-        if any(
+        for path in result.paths
+        if path.endswith(".py")
+        and any(
             all(side.version(path) != result.version(path) for side in without)
             for without in withouts
         )
-    }
+    ]
+    return importers(sorted(lost), suspects) if suspects else set()
 
 
 def dangling(

@@ -30,7 +30,7 @@ _MOST_FILES = 8
 _DEFINITION = re.compile(
     r"(export )?(default )?(async )?(def|class|function|const|interface|type) \w+"
 )
-_OWN_FILES = {POLICY_FILE, records.DROPS_FILE, records.TAGS_FILE}
+_OWN_FILES = {POLICY_FILE, *records.NOTES}
 """Files in the fork that only this product reads: no feature of the fork's."""
 
 

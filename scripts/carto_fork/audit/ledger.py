@@ -12,7 +12,7 @@ from typing import Any
 
 from pathspec import GitIgnoreSpec
 
-from ..fork import generated
+from ..fork import generated, records
 from ..fork.policy import Kind, Policy, Rule, Side, Take
 from ..fork.records import Drop
 from ..merge import authorship, commits, hunks, renames
@@ -119,9 +119,11 @@ def read(
     base = bases[0] if bases else git.empty_tree(sh, repo)
     commits = {"base": base, "ours": ours, "theirs": theirs, "result": result}
     trees = {name: git.tree(sh, repo, commit) for name, commit in commits.items()}
-    moves = {side: renames.find(sh, repo, base, commits[side]) for side in ("ours", "theirs")}
+    moves = {
+        side: renames.find(sh, repo, base, commits[side], policy) for side in ("ours", "theirs")
+    }
     renamed = {side: found.old for side, found in moves.items()}
-    made = trees["result"].keys() - trees["ours"].keys() - trees["theirs"].keys()
+    made = trees["result"].keys() - trees["ours"].keys() - trees["theirs"].keys() - records.NOTES
     explanations = _Explanations(policy, drops)
     written = _Written(sh, repo, trees, renamed, policy)
     entries: list[Entry] = []
@@ -131,7 +133,8 @@ def read(
         b, m, o, r = (trees[name] for name in ("base", mine, other, "result"))
         files = list(_files(b, m, o, r, renamed[mine], renamed[other]))
         if made and any(f.mine and not f.result for f in files):
-            files = _with_arrivals(files, renames.find(sh, repo, commits[mine], result).old, made)
+            came = renames.find(sh, repo, commits[mine], result, policy).old
+            files = _with_arrivals(files, came, made)
         paths[side] = [f for f in files if side is Side.UPSTREAM or own.of([f.mine, f.base])]
         open_ = [
             f

@@ -75,7 +75,7 @@ def problems(
     sides: Sequence[Snapshot],
     *,
     deleted: Sequence[str] = (),
-    importers: Callable[[Sequence[str]], Sequence[str]] | None = None,
+    importers: Callable[[Sequence[str], Sequence[str]], set[str]] | None = None,
     name_on: Callable[[int, str], str] = lambda side, path: path,
 ) -> list[Problem]:
     """What no longer parses, which names are undefined, which imports lead nowhere.
@@ -85,8 +85,9 @@ def problems(
     changed: the files to look at: those that are as on no side, whose content is looked at, and
         others, whose imports are, as what they import may be from the other side.
     deleted: paths that a side has and the result has not.
-    importers: files of the result that may import something of one of these names; asked about all
-        that changed modules, or deleted ones, have lost. Without it, nobody else is looked at.
+    importers: those of some files of the result that may import something of one of some names;
+        asked about all that changed modules, or deleted ones, have lost. Without it, nobody else
+        is looked at.
     name_on: under which path a side, by its number, has a file of the result.
     """
     tree, *others = imports.trees([result, *sides])
@@ -97,7 +98,7 @@ def problems(
             found += _flaws(path, result, sides, name_on)
             found += _dangling(path, tree, others, name_on)
         affected = imports.affected(changed, deleted, tree, others, importers) if importers else ()
-        for path in sorted(set(affected) - set(changed)):
+        for path in sorted({*affected} - {*changed}):
             found += _dangling(path, tree, others, name_on)
     return sorted(found, key=lambda problem: (problem.path, problem.line, problem.check))
 

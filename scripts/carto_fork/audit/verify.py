@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ def of_merge(
             *more,
             *_not_the_release(sh, fork, repo, theirs),
             *_leftover_markers(sh, repo, ours, theirs, result),
-            *_unsound(sh, repo, result, *snapshots),
+            *_unsound(sh, repo, result, policy, *snapshots),
             *_names(*snapshots),
             *_too_large(sh, repo, *snapshots),
             *_workflows(policy, *snapshots[:2]),
@@ -196,14 +197,13 @@ def _taken_over(
     told = _peoples_drops(sh, repo, after.commit, ours.commit, theirs.commit)
     bases = git.merge_bases(sh, repo, ours.commit, theirs.commit)
     before = git.tree(sh, repo, bases[0]) if bases else {}
-    records_ = (records.DROPS_FILE, records.TAGS_FILE)
-    for path in (POLICY_FILE, *records_, *sorted(fork.policy.files.paths)):
+    for path in (POLICY_FILE, *records.NOTES, *sorted(fork.policy.files.paths)):
         now, foreign = after.tree.get(path), theirs.tree.get(path)
         if foreign in (None, before.get(path)) or now in (None, ours.tree.get(path)):
             continue
         if any(drop.path == path and drop.side == Side.FORK.value for drop in told):
             continue
-        if path in records_ and not _speaks(path, after, ours, theirs):
+        if path in records.NOTES and not _speaks(path, after, ours, theirs):
             continue
         back = f"restore --source={ours.commit[:10]} --" if path in ours.tree else "rm --"
         what = f"upstream changes {path}, where only the fork decides; to undo: git {back} {path}"
@@ -403,14 +403,20 @@ def _too_large(
 
 
 def _unsound(
-    sh: Shell, repo: Path, result: str, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
+    sh: Shell,
+    repo: Path,
+    result: str,
+    policy: Policy,
+    after: _Snapshot,
+    ours: _Snapshot,
+    theirs: _Snapshot,
 ) -> list[Finding]:
     """Files that no longer parse, names that nothing defines, imports that lead nowhere."""
     # What is upstream's file in upstream's tree was sound there.
     checked = [
         path
         for path, entry in after.tree.items()
-        if theirs.tree.get(path) != entry and soundness.is_read(path)
+        if theirs.tree.get(path) != entry and soundness.is_read(path) and path not in records.NOTES
     ]
     # A file that upstream deleted and the fork has not touched is upstream's business.
     gone = sorted(theirs.tree.keys() - after.tree.keys())
@@ -419,14 +425,14 @@ def _unsound(
     def name_on(number: int, path: str) -> str:
         if path in sides[number].tree:
             return path
-        return renames.find(sh, repo, sides[number].commit, result).old.get(path, path)
+        return renames.find(sh, repo, sides[number].commit, result, policy).old.get(path, path)
 
     problems = soundness.problems(
         checked,
         after,
         sides,
         deleted=gone,
-        importers=lambda names: _importers(sh, repo, result, names),
+        importers=lambda names, paths: _importers(sh, repo, result, names, paths),
         name_on=name_on,
     )
     return [Finding(problem.check, printable(str(problem)), problem.path) for problem in problems]
@@ -447,15 +453,19 @@ def _names(after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> Iterator[Fin
         yield Finding("name", printable(f"{path}: {why}"), path, certain=False)
 
 
-def _importers(sh: Shell, repo: Path, result: str, names: Sequence[str]) -> list[str]:
-    """The Python files that name something."""
-    paths: set[str] = set()
-    for batch in batches([re.escape(name) for name in names], 4000):
-        words = ["git", "-C", str(repo), "grep", "-l", "-z", "-w", "-E", "--full-name"]
-        answer = sh.read([*words, "-e", "|".join(batch), result, "--", ":(top)*.py"])
+def _importers(
+    sh: Shell, repo: Path, result: str, names: Sequence[str], paths: Sequence[str]
+) -> set[str]:
+    """Those of some Python files that name something."""
+    words = ["git", "-C", str(repo), "--literal-pathspecs", "grep", "-l", "-z", "-w", "-E"]
+    words += ["--full-name", "-e"]
+    found: set[str] = set()
+    patterns = map("|".join, batches([re.escape(name) for name in names], 4000))
+    for pattern, batch in product(patterns, list(batches(paths))):
+        answer = sh.read([*words, pattern, result, "--", *batch])
         listed = git.checked(answer, "importing files", 1).fields()
-        paths.update(entry.partition(":")[2] for entry in listed)
-    return sorted(paths)
+        found.update(entry.partition(":")[2] for entry in listed)
+    return found
 
 
 def _workflows(policy: Policy, after: _Snapshot, ours: _Snapshot) -> list[Finding]:

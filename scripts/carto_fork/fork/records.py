@@ -125,6 +125,8 @@ _DROPS_HEADER = """\
 """
 
 TAGS_FILE = "carto_tags.toml"
+NOTES = frozenset({DROPS_FILE, TAGS_FILE})
+"""The files in which this program writes down what people and releases said."""
 PIN_MESSAGE = "chore: record what {tag} stands for"
 """Of the commit that adds to it."""
 

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..fork.policy import Policy
 from ..run import git
-from ..run.shell import Shell
+from ..run.shell import Shell, batches
 
 Facts = tuple[str, str]
 """Mode and object name."""
@@ -34,32 +35,39 @@ class Renames:
     unsure: Set[str]
 
 
-def find(sh: Shell, repo: Path, one: str, other: str) -> Renames:
-    """The files that are renamed between two commits or trees.
+_NONE = Renames({}, {}, frozenset())
+
+
+def find(sh: Shell, repo: Path, one: str, other: str, policy: Policy) -> Renames:
+    """The files that are renamed between two commits or trees, generated ones aside.
 
     Of several files that are as like the old one, it is the one that shares most of its path.
+    one, other: named by their hashes.
     """
-    return sh.once(("renames", repo, one, other), lambda: _find(sh, repo, one, other))
+    return sh.once(("renames", one, other), lambda: _find(sh, repo, one, other, policy))
 
 
-def _find(sh: Shell, repo: Path, one: str, other: str) -> Renames:
-    question = "diff-tree -r -M -l0 --diff-filter=ADR --no-abbrev --raw -z {one} {other}"
-    fields = iter(git.ask(sh, repo, question, "renamed files", one=one, other=other).fields())
-    gone: dict[str, str] = {}
-    came: dict[str, str] = {}
-    by_git: dict[str, str] = {}
-    for facts in fields:
-        _, _, before, after, status = facts.split(" ")
-        path = next(fields)
-        new = next(fields) if status[0] == "R" else path
-        if status[0] in "DR":
-            gone[path] = before
-        if status[0] in "AR":
-            came[new] = after
-        if status[0] == "R":
-            by_git[path] = new
+def _find(sh: Shell, repo: Path, one: str, other: str, policy: Policy) -> Renames:
+    before, after = git.tree(sh, repo, one), git.tree(sh, repo, other)
+    # To compare built files costs more than all others, and their names say nothing.
+    unread = policy.generated(before.keys() ^ after.keys()).keys()
+    gone = {path: before[path][1] for path in before.keys() - after.keys() - unread}
+    came = {path: after[path][1] for path in after.keys() - before.keys() - unread}
+    if not gone or not came:
+        return _NONE
+    paths = [*gone, *came]
+    question = "--literal-pathspecs diff-tree -r -M -l0 --diff-filter=R --name-status -z"
+    question += " {one} {other} -- {paths}"
+    # More than fits on a command line is looked for among all.
+    paths = paths if len(list(batches(paths))) == 1 else []
+    found = git.ask(sh, repo, question, "renamed files", one=one, other=other, paths=paths)
+    by_git = {
+        old: new
+        for _, old, new in zip(*[iter(found.fields())] * 3, strict=True)
+        if old in gone and new in came
+    }
     if not by_git:
-        return Renames({}, {}, frozenset())
+        return _NONE
     alike = _alike(sh, repo, gone, came, by_git)
     pairs = [(old, new) for old, news in alike.items() for new in news]
     shared = {(old, new): _shared(old, new) for old, new in pairs}
@@ -136,14 +144,14 @@ def _words(path: str) -> Counter[str]:
     return Counter(word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", path))
 
 
-def put_right(sh: Shell, work: Path, ours: str, theirs: str) -> list[str]:
+def put_right(sh: Shell, work: Path, ours: str, theirs: str, policy: Policy) -> list[str]:
     """Put the fork's change to a file that upstream renamed, and changed in nothing else, into that
     file, where git has merged it into its twin; the paths that this changed are staged.
 
     work: the work tree of the merge in progress. ours, theirs: the commits that are merged.
     """
     bases = git.merge_bases(sh, work, ours, theirs)
-    renamed = find(sh, work, bases[0], theirs) if bases else Renames({}, {}, frozenset())
+    renamed = find(sh, work, bases[0], theirs, policy) if bases else _NONE
     if not renamed.alike:
         return []
     before, mine, other = (git.tree(sh, work, commit) for commit in (bases[0], ours, theirs))

@@ -266,7 +266,7 @@ def resolve(
         writing.touch()
     _apply(sh, work, resolution, ours, theirs)
     writing.unlink(missing_ok=True)
-    righted = tuple(renames.put_right(sh, work, ours, theirs))
+    righted = tuple(renames.put_right(sh, work, ours, theirs, fork.policy))
     marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
     paths = tuple(dict.fromkeys(path for path, _ in marked))
     return replace(resolution, marked=paths, righted=righted)

@@ -69,7 +69,7 @@ def _find(sh: Shell, fork: Fork, production: str, release: Tag, theirs: str) -> 
     sync = landing(log, production, theirs) or git.first_with(sh, fork.path, theirs, production)
     if sync == production or not any(e.commit.name == sync and e.parents[1:] for e in log):
         return None
-    notes = {records.TAGS_FILE, records.DROPS_FILE, *fork.policy.version_paths}
+    notes = {*records.NOTES, *fork.policy.version_paths}
 
     def telling(changed: Changed) -> dict[str, Versions]:
         """Without what is set anew, and what the log says nothing of: what a submodule was."""

@@ -20,7 +20,6 @@ from .hunks import Change, Commit, Customisations, Sync
 
 MOST_PATHS = 20
 """A commit with one parent that changes more paths than these may be a squashed sync."""
-_NOTES = (records.DROPS_FILE, records.TAGS_FILE)
 _FEWEST_PATHS = 3
 """A commit with one parent that states a version may be one if it changes so many paths."""
 
@@ -119,7 +118,7 @@ def _like_upstream(
         last = datetime.fromisoformat(f"{suspect.landed}T23:59:59").timestamp()
         candidates = [*_sample([name for time, name in history if time <= last], 16)]
         # What this program writes down in the fork proves neither.
-        telling = [p for p in suspect.changed if p not in _NOTES and "\n" not in p]
+        telling = [p for p in suspect.changed if p not in records.NOTES and "\n" not in p]
         # What was merged last comes at the end.
         wanted.append((suspect, _sample(telling, 24), [*candidates, suspect.merged or git.NULL]))
     pairs = [(c, path) for _, paths, candidates in wanted for c in candidates for path in paths]
