@@ -451,8 +451,8 @@ def _settings(fork: Fork, trusts: Callable[[Path], bool]) -> dict[str, str]:
 
 
 def launching_hook(fork: Fork) -> tuple[Path | None, str]:
-    """A hook that starts what the tree names in which it runs, and by what; None and "" without one,
-    or if a person has said whether hooks run."""
+    """A hook that starts what the tree names in which it runs, and by what; None and "" without
+    one, or if a person has said whether hooks run."""
     if "carto-fork.hooks" not in fork.settings:
         folder = fork.home.absolute() / os.path.expanduser(
             fork.settings.get("core.hookspath", [""])[-1] or fork.repository.common / "hooks"
