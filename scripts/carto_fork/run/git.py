@@ -543,7 +543,7 @@ def path_of(sh: Shell, work: Path, name: str) -> Path:
 
 
 def rebased_branch(sh: Shell, work: Path) -> str:
-    """The full name of the branch that is being rebased in a work tree; "" if there is none."""
+    """The full name of the branch that is being rebased in a work tree; "" if none."""
     for name in ("rebase-merge/head-name", "rebase-apply/head-name"):
         path = path_of(sh, work, name)
         if path.is_file():
