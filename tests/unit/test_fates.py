@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from carto_fork.audit.fates import Account, Fate, Index, account
+from carto_fork.audit.fates import Account, Fate, Index, account, renamed_words
 from carto_fork.merge.hunks import Change
 from carto_fork.run.text import substantive
 
@@ -268,6 +268,39 @@ def test_the_same_line_at_many_places_is_one_loss() -> None:
 def test_where_this_side_only_removed_the_others_line_is_shown() -> None:
     [found] = accounts(text("a b c"), text("a c"), text("a b~ c"), text("a b~ c"))
     assert (found.fate, found.back) == (SUPERSEDED, (line("b~"),))
+
+
+def test_of_like_lines_the_one_is_gone_where_the_other_side_changed_something() -> None:
+    base, mine, other = text("a b c d e"), text("a F b c F d e"), text("a b c e")
+    assert fates(base, mine, other, text("a F b c e")) == [KEPT, SUPERSEDED]
+
+
+@pytest.mark.parametrize(
+    ("mine", "result", "expected"),
+    [
+        # With upstream's name for it; a line that upstream wrote itself is not that.
+        ("wait(tenant_of(caller))\n", "wait(customer_of(caller))\n", KEPT),
+        ("wait(tenant_of(caller))\n", "wait(who(tenant))\n", LOST),
+        # In several lines, and not if a word of it is another one.
+        ("link('https://acme.example/terms', rel=noopener)\n", "{}('https:{}/terms',\n{})\n", None),
+    ],
+)
+def test_a_line_in_the_other_sides_words_is_there(mine: str, result: str, expected: Fate) -> None:
+    base = text("a b c") + "x = tenant_of(1)\ny = tenant_of(2, 3)\n"
+    other = base.replace("tenant_of", "customer_of")
+    renamed = renamed_words(changes(base, other))
+    assert renamed == {"tenant_of": "customer_of"}
+
+    def fate(written: str) -> Fate:
+        texts = base, mine + base, other, written + other
+        [found] = account(changes(*texts[:2]), changes(base, other), *texts, renamed=renamed)
+        return found.fate
+
+    if expected:
+        assert fate(result) is expected
+    else:
+        assert fate(result.format("Link", "//acme.example", "rel=noopener")) is SUPERSEDED
+        assert fate(result.format("Link", "//other.example", "rel=noopener")) is LOST
 
 
 def test_two_hunks_are_lost_if_only_one_rewrapped_copy_is_left() -> None:

@@ -487,6 +487,14 @@ def test_a_change_of_both_sides_missing_from_the_result_is_lost_to_both(
     assert found == [(side, "f", LOST) for side in Side]
 
 
+def test_a_block_that_upstream_has_elsewhere_with_a_small_change_is_to_be_looked_at(
+    repo: Repo,
+) -> None:
+    changed = FUNCTION.replace("(header)", "(header, strict=True)")
+    found = merged(repo, {"f": TEXT}, {"f": at(3, FUNCTION)}, {"g": TEXT + changed}, {"f": TEXT})
+    assert found == [(Side.FORK, "f", SUPERSEDED)]
+
+
 # --- What is not accounted for -------------------------------------------------------------------
 
 GENERATED = Rule(

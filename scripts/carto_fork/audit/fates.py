@@ -22,6 +22,8 @@ _MANY = 2
 """So many different telling lines that a file lost without a trace are no coincidence any more."""
 _SURE = 3
 """So many lines with words that were written anew together were rewritten."""
+_MANY_WORDS = 5
+"""So many words in a row are no coincidence."""
 _LONGEST_PART = 12
 """So many lines or fewer a formatter makes others of."""
 
@@ -73,6 +75,31 @@ class _Versions:
         return Index((self.counts[3] - self.counts[1]).elements())
 
     @cached_property
+    def _running(self) -> str:
+        """The words of the result's lines that this side has not, one after the other."""
+        new = self.counts[3] - self.counts[1]
+        lines = (line for line in self._lines[3] if new[line])
+        return f" {' '.join(word for line in lines for word in _words(line))} "
+
+    def has_rerun(self, line: str) -> bool:
+        """Whether the words of a line follow one another in other lines of the result, as often."""
+        words = _words(line)
+        there = self._running.count(f" {' '.join(words)} ")
+        return len(words) >= _MANY_WORDS and there >= self.counts[1][line.strip()]
+
+    def has_renamed(self, line: str, renamed: Mapping[str, str]) -> bool:
+        """Whether the result has a line as it is with the other side's words, and no side wrote
+        that."""
+        words = {word for word in _words(line) if word in renamed} - self._words_of_other
+        new = re.sub(r"\w{2,}", lambda w: renamed[w[0]] if w[0] in words else w[0], line.strip())
+        base, mine, other, result = (count[new] for count in self.counts)
+        return bool(words) and result > max(base, mine, other)
+
+    @cached_property
+    def _words_of_other(self) -> set[str]:
+        return set(_words(self._texts[2]))
+
+    @cached_property
     def squeezed(self) -> tuple[_Squeezed, _Squeezed]:
         """This side's version, and the result."""
         return _Squeezed(self._lines[1]), _Squeezed(self._lines[3])
@@ -99,6 +126,7 @@ def account(
     other: str,
     result: str,
     elsewhere: Mapping[str, Index] = MappingProxyType({}),
+    renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Account]:
     """What became of each hunk of a side.
 
@@ -106,13 +134,18 @@ def account(
     base, mine, other, result: the file at the common ancestor, on the side, on the other side, and
     after the merge; "" where there is none. White space around a line does not count.
     elsewhere: what whoever merged wrote in other files, by path.
+    renamed: what the other side calls otherwise, as `renamed_words` finds it.
     """
     versions = _Versions(base, mine, other, result)
     others = [
         other for other in others if _stripped_lines(other.removed) != _stripped_lines(other.added)
     ]
     missing, back = _balance(*versions.counts)
-    found = [_account(change, missing, back, versions, others) for change in changes]
+    # Of like lines in several hunks, one is gone where the other side changed something as well.
+    contested = [any(_touch(change, other) for other in others) for change in changes]
+    order = sorted(range(len(changes)), key=lambda number: not contested[number])
+    made = {n: _account(changes[n], missing, back, versions, others, renamed) for n in order}
+    found = [made[number] for number in range(len(changes))]
     if any(a.fate is Fate.LOST for a in found):
         homes = {"": written(base, mine, other, result), **elsewhere}
         found = [_rewritten(a, versions, homes) for a in found]
@@ -191,8 +224,10 @@ def _account(
     back: Counter[str],
     versions: _Versions,
     others: Sequence[Change],
+    renamed: Mapping[str, str],
 ) -> Account:
     gone = _taken(change.added, missing)
+    gone = tuple(line for line in gone if not versions.has_renamed(line, renamed))
     returned = _taken(change.removed, back)
     if gone or returned:
         gone, returned = _but_formatted(change, gone, returned, *versions.squeezed)
@@ -200,7 +235,11 @@ def _account(
     if not gone and not returned:
         return _whole(change, others, versions.counts)
     told = _telling(gone, change.added)
-    traceless = [line for line in told if not versions.new.like(line.strip())]
+    traceless = [
+        line
+        for line in told
+        if not versions.new.like(line.strip()) and not versions.has_rerun(line)
+    ]
     traceless += _telling(returned, change.removed)
     fate = Fate.LOST if traceless else Fate.SUPERSEDED
     return Account(change, fate, gone, returned, tuple(traceless))
@@ -283,6 +322,25 @@ def _one_for_two(
     return () if result[line] >= mine[line] + other[line] - base[line] else (telling[0],)
 
 
+def renamed_words(changes: Iterable[Change]) -> dict[str, str]:
+    """The words that some changes put for others, again and again, in lines that are as they were
+    otherwise; a word that became several is not among them."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for change in changes:
+        if len(change.removed) == len(change.added):
+            for lines in zip(change.removed, change.added, strict=True):
+                before, after = (re.findall(r"\w+|\S", line) for line in lines)
+                pairs = {(old, new) for old, new in zip(before, after) if old != new}  # noqa: B905
+                if len(before) == len(after) and len(pairs) == 1:
+                    [(old, new)] = pairs
+                    found[old].append(new)
+    return {
+        old: news[0]
+        for old, news in found.items()
+        if len(news) > 1 == len(set(news)) and old.isidentifier() and news[0].isidentifier()
+    }
+
+
 def _telling(lines: Sequence[str], change: Sequence[str]) -> list[str]:
     """The lines that count; in a change that has no telling one, all that hold a word."""
     if any(map(substantive, change)):
@@ -319,6 +377,11 @@ class Index:
     def has_all(self, lines: Sequence[str]) -> bool:
         """Whether all of some stripped lines are here."""
         return set(lines) <= self._all.keys()
+
+    def has_most(self, lines: Sequence[str]) -> bool:
+        """Whether half of some stripped lines are here, and the others in another form."""
+        other = [line for line in lines if line not in self._all]
+        return 2 * len(other) <= len(lines) and all(map(self.like, other))
 
     def like(self, line: str) -> str:
         """A line like another one; "" without one."""
@@ -364,6 +427,10 @@ class Index:
                 good += 1
             elif len(words) > 1 and any(found > words for found in near.values()):
                 good += 1
+            elif own and any(
+                own <= found and 3 * len(words & found) >= 2 * len(words) for found in near.values()
+            ):
+                good += 1  # the words that only this side had, in much the same line
             elif any(found >= (own or words) for found in near.values()):
                 weak += 1
             elif halves:

@@ -143,8 +143,8 @@ def read(
         ]
         twins |= {(side, f.mine or f.base): moves[other].alike.get(f.base, set()) for f in open_}
         units = policy.generated(f.mine or f.base for f in open_)
+        units |= _lock_files(open_, trees["ours"].keys(), policy)
         if side is Side.FORK:
-            units |= _lock_files(open_, trees["ours"].keys(), policy)
             entries += _generated(units, own)
         open_ = [f for f in open_ if (f.mine or f.base) not in units]
         contents = _Contents(sh, repo, open_, (b, m, o, r))
@@ -202,7 +202,8 @@ def _lock_files(files: Sequence[_File], ours: Set[str], policy: Policy) -> dict[
     """The lock files among some files, beside their manifests: tools write them, whatever they are
     called in a rule, unless that gives them to the fork. `verify` looks for what they lack."""
     found = {}
-    names = {file.mine for file in files if file.mine.rpartition("/")[2] in generated.RECORDS}
+    paths = (file.mine or file.base for file in files)
+    names = {path for path in paths if path.rpartition("/")[2] in generated.RECORDS}
     for path, manifests, command in generated.locks(ours) if names else ():
         rule = next((rule for rule in policy.rules if rule.matcher.match_file(path)), None)
         if path in names and manifests and not (rule and rule.whole and rule.take is Take.FORK):
@@ -260,7 +261,7 @@ class _Contents:
         self, sh: Shell, repo: Path, files: Sequence[_File], trees: Sequence[Tree]
     ) -> None:
         self._trees = trees
-        versions = [self._versions(file) for file in files]
+        self._all = versions = [self._versions(file) for file in files]
         names = {entry[1] for entries in versions for entry in entries if entry}
         self._texts = git.blobs(sh, repo, names)
         pairs = [(v[0], v[side]) for v in versions for side in (1, 2)]
@@ -269,6 +270,12 @@ class _Contents:
             repo,
             [(a and a[1], b and b[1]) for a, b in pairs if git.SUBMODULE not in _modes(a, b)],
         )
+
+    @cached_property
+    def _renamed(self) -> Mapping[str, str]:
+        """What the other side calls otherwise, in whatever file."""
+        pairs = [(v[0] and v[0][1], v[2] and v[2][1]) for v in self._all]
+        return fates.renamed_words(x for pair in pairs for x in self._changes.get(pair, ()))
 
     def _versions(self, file: _File) -> list[tuple[str, str] | None]:
         names = (file.base, file.mine, file.other, file.result)
@@ -288,7 +295,7 @@ class _Contents:
             texts = _texts(self._texts, (base, mine, other, result))
             if changes and not any(map(hunks.is_pointer, texts)):
                 what = "link" if git.SYMLINK in _modes(base, mine) else ""
-                for account in fates.account(changes, others, *texts, homes):
+                for account in fates.account(changes, others, *texts, homes, self._renamed):
                     yield account, what
             elif (mine and mine[1]) != (result and result[1]):
                 yield Account(Change(0, 0), Fate.LOST), _kind(mine, base)
@@ -424,7 +431,7 @@ def _is_about(rule: Rule, entry: Entry, file: _File) -> bool:
     return not rule.kinds or any(kind in rule.kinds for kind in _KINDS[entry.what])
 
 
-_MOST_SEARCHES = 40
+_MOST_SEARCHES = 80
 _LONGEST_SEARCH = 2000
 
 
@@ -436,7 +443,8 @@ def _with_moved(
     trees: Mapping[str, Tree],
     twins: Mapping[tuple[Side, str], Set[str]],
 ) -> list[Entry]:
-    """The entries, those moved whose missing lines stand together in another changed file.
+    """The entries, those moved whose missing lines stand together in another changed file; if some
+    stand there in another form, they are to be looked at.
 
     twins: what a file, of a side, may have become. Lines in the wrong one are to be looked at.
     """
@@ -447,9 +455,10 @@ def _with_moved(
         if twins.get((entry.side, entry.path)) or not any(map(substantive, entry.account.back))
     }
     missing = {number: lines for number, lines in missing.items() if lines}
-    # The longest line leads to the files that may have the others too. Each costs a search of the
+    # The longest lines lead to the files that may have the others too. Each costs a search of the
     # whole tree; so many lost hunks at once were not moved.
-    wanted = {max(lines, key=len)[:_LONGEST_SEARCH].split("\0")[0] for lines in missing.values()}
+    longest = (line for lines in missing.values() for line in sorted(lines, key=len)[-2:])
+    wanted = {line[:_LONGEST_SEARCH].split("\0")[0] for line in longest}
     wanted.discard("")
     if not wanted or len(wanted) > _MOST_SEARCHES:
         return list(entries)
@@ -473,15 +482,17 @@ def _with_moved(
         for side, tree in sides.items()
         for path in listed
     }
+    indexes = {place: fates.Index(lines) for place, lines in places.items()}
     found = []
     for number, entry in enumerate(entries):
-        lines = missing.get(number)
-        others = (path for path in listed if path not in (entry.path, entry.where))
-        homes = (p for p in others if lines and places[entry.side, p].keys() >= set(lines))
-        home = next(homes, "")
+        lines = missing.get(number, [])
+        here = [p for p in listed if p not in (entry.path, entry.where)] if lines else []
+        whole = [p for p in here if indexes[entry.side, p].has_all(lines)]
+        home = next(iter(whole), "")
+        home = home or next((p for p in here if indexes[entry.side, p].has_most(lines)), "")
         alike = twins.get((entry.side, entry.path), set())
         if home in alike or (home and not any(map(substantive, entry.account.back))):
-            fate = Fate.SUPERSEDED if home in alike else Fate.MOVED
+            fate = Fate.MOVED if whole and home not in alike else Fate.SUPERSEDED
             account = replace(entry.account, fate=fate)
             entry = replace(entry, account=account, where=home)
         found.append(entry)
