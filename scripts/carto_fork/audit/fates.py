@@ -23,7 +23,7 @@ _MANY = 2
 _SURE = 3
 """So many lines with words that were written anew together were rewritten."""
 _MANY_WORDS = 5
-"""So many words in a row are no coincidence."""
+"""So many words in a row are not there by chance."""
 _LONGEST_PART = 12
 """So many lines or fewer a formatter makes others of."""
 
@@ -75,17 +75,15 @@ class _Versions:
         return Index((self.counts[3] - self.counts[1]).elements())
 
     @cached_property
-    def _running(self) -> str:
-        """The words of the result's lines that this side has not, one after the other."""
-        new = self.counts[3] - self.counts[1]
-        lines = (line for line in self._lines[3] if new[line])
-        return f" {' '.join(word for line in lines for word in _words(line))} "
+    def _running(self) -> list[str]:
+        """The words of this side's version and of the result, one after the other."""
+        return [f" {' '.join(_words(self._texts[side]))} " for side in (1, 3)]
 
     def has_rerun(self, line: str) -> bool:
         """Whether the words of a line follow one another in other lines of the result, as often."""
         words = _words(line)
-        there = self._running.count(f" {' '.join(words)} ")
-        return len(words) >= _MANY_WORDS and there >= self.counts[1][line.strip()]
+        mine, result = (text.count(f" {' '.join(words)} ") for text in self._running)
+        return len(words) >= _MANY_WORDS and result >= mine
 
     def has_renamed(self, line: str, renamed: Mapping[str, str]) -> bool:
         """Whether the result has a line as it is with the other side's words, and no side wrote

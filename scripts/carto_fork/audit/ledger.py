@@ -443,8 +443,8 @@ def _with_moved(
     trees: Mapping[str, Tree],
     twins: Mapping[tuple[Side, str], Set[str]],
 ) -> list[Entry]:
-    """The entries, those moved whose missing lines stand together in another changed file; if some
-    stand there in another form, they are to be looked at.
+    """The entries, those moved whose missing lines are together in another changed file; if some
+    are there in another form, they are to be looked at.
 
     twins: what a file, of a side, may have become. Lines in the wrong one are to be looked at.
     """
@@ -476,7 +476,7 @@ def _with_moved(
         text = texts.get(tree[path][1], "") if path in tree else ""
         return Counter(line.strip() for line in text.split("\n"))
 
-    # Moved is what stands there now, and did not stand there on the side that it comes from.
+    # Moved is what is there now, and was not on the side that it comes from.
     places = {
         (side, path): lines_in(after, path) - lines_in(tree, path)
         for side, tree in sides.items()
