@@ -179,7 +179,7 @@ def _may_be_superseded(
     lost: Account, others: Sequence[Change], counts: Sequence[Counter[str]], told: int
 ) -> bool:
     """Whether the other side may have had a reason: it changed the same place, and either so little
-    is gone that it may stand there in other words, or most of the hunk is the other side's too."""
+    is gone that it may be there in other words, or most of the hunk is the other side's too."""
     near = [other for other in others if _touch(lost.change, other)]
     same = _stripped_lines(lost.change.added), _stripped_lines(lost.change.removed)
     if not near or any(
