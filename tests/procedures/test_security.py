@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import pytest
 from invoke.context import Context
 
+from carto_fork.fork import recovery
 from carto_fork.fork.fork import LAUNCHERS, open_fork, safe_settings
 from carto_fork.run.shell import Shell
 from world import World, commit_in, push_as_colleague, shim, slow_but
@@ -300,6 +301,18 @@ def test_a_work_tree_whose_removal_was_cut_is_removed(world: World, killed: str)
     done = world.run(UPGRADE)
     assert (done.code, done.err) == (0, "")
     assert not [*world.place.glob("litellm.upstream-sync-*")]
+
+
+def test_what_a_person_has_cut_of_a_file_is_not_taken_for_what_git_was_writing(
+    world: World,
+) -> None:
+    fork = open_fork(sh := Shell(Context()), world.fork)
+    (file := world.place / "file").write_text(text := "line\n" * 2000)
+    blob = world.git(f"hash-object -w {file}")
+    sizes = {0: False, 100: False, 4096: True, 8192: True, 9999: False, 10000: True}
+    for size, git_wrote in sizes.items():
+        file.write_text(text[:size])
+        assert recovery._is_written(sh, fork, file, [blob]) is git_wrote, size
 
 
 # --- Words of upstream's -------------------------------------------------------------------------

@@ -232,10 +232,16 @@ def _is_removable(sh: Shell, fork: Fork, held: Journal, place: Path, ref: str, c
 
 
 def _is_written(sh: Shell, fork: Fork, file: Path, names: Collection[str]) -> bool:
-    """Whether a file holds one of some objects, or what git has got to write of it."""
+    """Whether a file holds one of some objects, or what a git that was killed has got to write of
+    it: whole pages, since the system copies no less. What a person has cut is not git's."""
     data = os.fsencode(file.readlink()) if file.is_symlink() else file.read_bytes()
     texts = (text or "" for text in git.contents(sh, fork.path, list(names)))
-    return any(text.encode("utf-8", "surrogateescape").startswith(data) for text in texts)
+    whole = (text.encode("utf-8", "surrogateescape") for text in texts)
+    pages = data and len(data) % _PAGE == 0
+    return any(text == data or (pages and text.startswith(data)) for text in whole)
+
+
+_PAGE = 4096
 
 
 def _set_aside(place: Path) -> Path:
