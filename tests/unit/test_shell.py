@@ -20,6 +20,7 @@ from invoke.config import Config
 from invoke.context import Context, MockContext
 
 from carto_fork.run import shell as door
+from carto_fork.run import git
 from carto_fork.run.errors import ExitCode, Failed, Refused
 from carto_fork.run.shell import Answer, Shell, Value, batches, command_line, fill
 from carto_fork.run.text import scrub
@@ -700,3 +701,6 @@ def test_gitmodules_has_no_say_in_a_question(sh: Shell, tmp_path: Path) -> None:
         answer = sh.ask(f"git -C {{repo}} -c core.x=1 {question}", repo=tmp_path, tree=empty)
         assert (answer.line, answer.err) == ("x", "")
     assert sh.ask("git -C {repo} status --porcelain", repo=tmp_path).ok
+    # A person who has the branch checked out is not kept from moving it by what a submodule is at.
+    assert git.work_state(sh, tmp_path).dirty
+    assert not git.work_state(sh, tmp_path, submodules=False).dirty

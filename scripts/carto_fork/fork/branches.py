@@ -245,7 +245,7 @@ def mirror_plan(sh: Shell, fork: Fork) -> Plan:
         trees = git.worktrees(sh, repo)
         checkout = next((t.path for t in trees if t.branch == local and not t.missing), None)
         conditions.add(CHECKED_OUT if checkout else ELSEWHERE)
-    if checkout and (dirty := git.work_state(sh, checkout).dirty):
+    if checkout and (dirty := git.work_state(sh, checkout, submodules=False).dirty):
         raise Refused(
             f"{branches.mirror} is checked out in {checkout} with changes that are not committed: "
             f"{listed(dirty)}.",

@@ -582,9 +582,13 @@ def _merging(work: Path) -> str:
     return first if is_hash(first) else ""
 
 
-def work_state(sh: Shell, work: Path) -> WorkState:
-    """What is going on in a work tree."""
+def work_state(sh: Shell, work: Path, *, submodules: bool = True) -> WorkState:
+    """What is going on in a work tree.
+
+    submodules: whether they count; git leaves them as they are when it moves a branch.
+    """
     question = "status --porcelain=v2 --branch --untracked-files=normal --no-renames -z"
+    question += "" if submodules else " --ignore-submodules=all"
     head, branch = NULL, ""
     dirty: list[str] = []
     unmerged: list[str] = []

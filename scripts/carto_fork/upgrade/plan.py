@@ -483,7 +483,8 @@ def _require_no_rebase(sh: Shell, fork: Fork) -> None:
 
 def _require_idle(sh: Shell, checkout: Path, fork: Fork, target: Target) -> None:
     """Raises Refused if the checkout of the production branch is not clean."""
-    state, branch = git.work_state(sh, checkout), fork.policy.branches.production
+    state = git.work_state(sh, checkout, submodules=False)
+    branch = fork.policy.branches.production
     if state.merging:
         raise Refused(
             f"a merge is in progress in {checkout}, where {branch} is checked out.",
