@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from invoke.config import Config
 from invoke.context import Context, MockContext
 
-from carto_fork.run import shell as door
 from carto_fork.run import git
+from carto_fork.run import shell as door
 from carto_fork.run.errors import ExitCode, Failed, Refused
 from carto_fork.run.shell import Answer, Shell, Value, batches, command_line, fill
 from carto_fork.run.text import scrub
@@ -702,5 +702,7 @@ def test_gitmodules_has_no_say_in_a_question(sh: Shell, tmp_path: Path) -> None:
         assert (answer.line, answer.err) == ("x", "")
     assert sh.ask("git -C {repo} status --porcelain", repo=tmp_path).ok
     # A person who has the branch checked out is not kept from moving it by what a submodule is at.
+    who = "-c user.name=x -c user.email=x@example.com"
+    sh.do(f"git -C {{repo}} {who} commit --quiet --message x", repo=tmp_path)
     assert git.work_state(sh, tmp_path).dirty
     assert not git.work_state(sh, tmp_path, submodules=False).dirty

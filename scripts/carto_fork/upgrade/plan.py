@@ -483,8 +483,7 @@ def _require_no_rebase(sh: Shell, fork: Fork) -> None:
 
 def _require_idle(sh: Shell, checkout: Path, fork: Fork, target: Target) -> None:
     """Raises Refused if the checkout of the production branch is not clean."""
-    state = git.work_state(sh, checkout, submodules=False)
-    branch = fork.policy.branches.production
+    branch, state = fork.policy.branches.production, git.work_state(sh, checkout, submodules=False)
     if state.merging:
         raise Refused(
             f"a merge is in progress in {checkout}, where {branch} is checked out.",
