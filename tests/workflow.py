@@ -192,7 +192,8 @@ class Actions:
     github: the context of that name, beyond the usual. commands: programs of tests' own, as shell
     scripts by name. commit: what to check out where a workflow does not say. adopted: whether to
     run what lies on the fork's production branch, not what it would be given. processes: whether a
-    line that is one task is a process too, as every other line is.
+    line that is one task is a process too, as every other line is. cached: the keys of what GitHub
+    keeps from run to run.
     """
 
     world: World
@@ -205,6 +206,7 @@ class Actions:
     commit: str = ""
     adopted: bool = False
     processes: bool = False
+    cached: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         number = len(list(self.world.place.glob("actions*")))
@@ -289,6 +291,10 @@ class Actions:
         for number, step in enumerate(spec["steps"]):
             if step.get("uses", "").startswith("actions/checkout@"):
                 self._check_out(clone, step.get("with", {}))
+            if step.get("uses", "").startswith("actions/cache@"):
+                key = filled(step["with"]["key"], names)
+                steps[step["id"]] = {"outputs": {"cache-hit": str(key in self.cached).lower()}}
+                self.cached.add(key)
             if step.get("run", INSTALL) == INSTALL:
                 continue
             output = clone.with_name(f"{clone.name}.{number}")

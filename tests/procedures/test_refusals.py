@@ -601,4 +601,7 @@ def test_an_upstream_that_renamed_its_default_branch_is_named(world: World) -> N
         "Refused: upstream has no branch main any more; its default branch is trunk.\n"
     )
     assert "set `branches.upstream` to 'trunk' in carto_fork.toml on carto/main" in done.err
+    key = "no branch main any more; its default branch is trunk: set `branches.upstream` to 'trunk'"
+    for line in ("status", "next", "detect", "upstream-sync --dry"):
+        assert key in " ".join(world.run(line).out.replace("\n#", "").split()), line
     assert "its default branch is trunk" in world.run("doctor --check remotes").out

@@ -12,11 +12,11 @@ import pytest
 from carto_standin.github import GitHub
 from webhook import SECRET, Webhook, webhook
 from workflow import WORKFLOWS, Actions, Run
-from world import World, commit_in
+from world import World, commit_in, push_as_colleague
 
 PRODUCTION = "refs/heads/carto/main"
 SYNC, GUARD = "carto-upstream-sync.yml", "carto-guard.yml"
-TAG, STABLE = "v1.76.5", "v1.77.2-stable"
+TAG, STABLE, MERGED = "v1.76.5", "v1.77.2-stable", "v1.75.2-stable"
 SCHEDULED = {"event_name": "schedule"}
 DOCKER = 'echo "$@" >> "$0.calls"; [ "$1" != login ] || cat > "$0.password"'
 
@@ -246,7 +246,7 @@ def test_a_scheduled_run_changes_nothing_if_nothing_is_new(
     world: World, hub: GitHub, slack: Webhook
 ) -> None:
     for tag in world.git("tag --list *-stable", repo=world.upstream).splitlines():
-        if tag > "v1.75.2-stable":
+        if tag > MERGED:
             world.git(f"tag --delete {tag}", repo=world.upstream)
     before = world.refs(world.origin)
     run = Actions(world, github=SCHEDULED, vars={"SLACK_WEBHOOK_URL": slack.url}).run(SYNC)
@@ -258,6 +258,32 @@ def test_a_scheduled_run_changes_nothing_if_nothing_is_new(
     }, run.log
     assert world.refs(world.origin) == before
     assert slack.received == []
+
+
+def test_the_team_is_told_once_that_upstream_moved_a_merged_release(
+    world: World, hub: GitHub, slack: Webhook
+) -> None:
+    """By the workflow, and by whoever runs the task on a schedule of their own."""
+    for tag in world.git("tag --list *-stable", repo=world.upstream).splitlines():
+        if tag > MERGED:
+            world.git(f"tag --delete {tag}", repo=world.upstream)
+    commit = world.git(f"rev-parse {MERGED}^0", repo=world.upstream)
+    pins = f'[tags]\n"{MERGED}" = {{ object = "{commit}", commit = "{commit}" }}\n'
+    push_as_colleague(world, {"carto_tags.toml": pins})
+    world.git(f"tag --force {MERGED} main", repo=world.upstream)
+    now = world.git(f"rev-parse {MERGED}^0", repo=world.upstream)
+    said = f"Upstream has moved {MERGED} from {commit[:10]} to {now[:10]} since it was merged."
+    world.git("fetch --quiet origin")
+    cached: set[str] = set()
+    url = {"SLACK_WEBHOOK_URL": slack.url}
+    for _ in range(2):
+        Actions(world, github=SCHEDULED, vars=url, cached=cached).run(SYNC)
+        world.run("upstream-sync", cwd=None, SLACK_WEBHOOK_URL=slack.url)
+    workflow, task = slack.received
+    for message in (workflow, task):
+        headline, _, text, *_ = (block.get("text", {}).get("text") for block in message["blocks"])
+        assert headline == "Upstream has changed a release that is merged"
+        assert text.startswith(said)
 
 
 def test_a_dry_run_publishes_nothing(world: World, hub: GitHub, slack: Webhook) -> None:

@@ -243,7 +243,7 @@ def test_the_notify_job_reports_the_expected_event(
         "test": {"result": test, "outputs": {}},
     }
     step = jobs(SYNC)["notify"]["steps"][-1]
-    assert filled(step["env"]["EVENT"], {"needs": needs}) == event
+    assert filled(step["env"]["EVENT"], {"needs": needs, "steps": {}}) == event
 
 
 @pytest.mark.parametrize(

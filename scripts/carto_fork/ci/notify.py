@@ -195,6 +195,10 @@ EVENTS = {
         "Some conflicts are a person's to decide. The pull request says which, and how.",
     ),
     "nothing": ("No new upstream release", "The fork contains upstream's newest stable release."),
+    "moved": (
+        "Upstream has changed a release that is merged",
+        "The fork keeps what it merged; a newer release brings what upstream changed.",
+    ),
     "failure": ("The upgrade to {release} failed", "The log of the run tells why."),
 }
 """What can be told, by the event's name: a headline, and what it means."""

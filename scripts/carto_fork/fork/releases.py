@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -167,6 +168,22 @@ def without_branch(sh: Shell, fork: Fork, timeout: int | None = None) -> tuple[s
     return f"{upstream} has no branch {branch} any more{what}.", then
 
 
+def renamed_branch(sh: Shell, fork: Fork, known: Refs) -> str:
+    """What to say if upstream does not have its development branch any more; "" if it has.
+
+    known: what upstream has of it, and maybe more.
+    """
+    if f"refs/heads/{fork.policy.branches.upstream}" in known.objects:
+        return ""
+    what, then = without_branch(sh, fork, git.PATIENCE)
+    return f"{what.rstrip('.')}: {then.partition(';')[0]}"
+
+
+def tags_and_branch(fork: Fork) -> list[str]:
+    """The patterns of what is asked of upstream to see what is new there."""
+    return ["refs/tags/*", f"refs/heads/{fork.policy.branches.upstream}"]
+
+
 def _only_candidate(
     name: str, asked: Tag | None, found: Refs, policy: Policy, here: Sequence[str]
 ) -> Tag:
@@ -325,7 +342,8 @@ class Detection:
     version: what the branch states; "" if it states none.
     newer: all stable releases that the branch lacks, the newest first.
     release: what GitHub says of `newest`; None where it was not asked, or knows nothing.
-    warnings: what does not look right, for a person.
+    warnings: what does not look right, for a person. moved: those of them that say what upstream
+        did to releases after they were merged.
     """
 
     newest: Tag | None
@@ -335,6 +353,13 @@ class Detection:
     newer: tuple[Tag, ...]
     release: Published | None
     warnings: tuple[str, ...]
+    moved: tuple[str, ...]
+
+    @property
+    def moved_id(self) -> str:
+        """A name for what upstream did to merged releases, the same for as long as it does no more;
+        "" if it did nothing."""
+        return hashlib.sha256("".join(self.moved).encode()).hexdigest()[:16] if self.moved else ""
 
     @property
     def said(self) -> str:
@@ -345,6 +370,7 @@ class Detection:
         """What the steps behind this one in a workflow need."""
         return {
             "warnings": self.said,
+            "moved": self.moved_id,
             "found": "true" if self.newest else "false",
             "tag": self.newest.name if self.newest else "",
             "version": self.newest.release if self.newest else "",
@@ -373,7 +399,7 @@ def detect(sh: Shell, fork: Fork) -> Detection:
     Raises Refused if upstream cannot be reached, or the production branch is not known here.
     """
     require_production(fork)
-    known = ask_remote(sh, fork, fork.policy.remotes.upstream.name, ["refs/tags/*"])
+    known = ask_remote(sh, fork, fork.policy.remotes.upstream.name, tags_and_branch(fork))
     classified = {name: tags.classify(name, fork.policy.tags) for name in known.tags()}
     stable = [tag for tag in classified.values() if tag and tag.stable]
     has = merged(sh, fork, fork.production_commit, known)
@@ -382,7 +408,8 @@ def detect(sh: Shell, fork: Fork) -> Detection:
     automatic = [tag for tag in stable if tag.scheme.use is TagUse.AUTOMATIC]
     newer = sorted((tag for tag in automatic if is_newer(tag, contained, version)), reverse=True)
     odd = not_commits(sh, fork, [known.tag(tag.name) for tag in newer])
-    warnings = [described(name, has, known) for name in moved(has, known)]
+    gone = [described(name, has, known) for name in moved(has, known)]
+    warnings = [*gone, *filter(None, [renamed_branch(sh, fork, known)])]
     warnings += silent(later(sh, fork, classified, contained, has), automatic)
     warnings += [
         f"upstream's tag {tag.name} is on a {odd[c]}, not on a commit: it is passed over"
@@ -392,7 +419,8 @@ def detect(sh: Shell, fork: Fork) -> Detection:
     newer = [tag for tag in newer if known.tag(tag.name) not in odd]
     newest, release = _confirmed(sh, fork, newer, warnings)
     commit = known.tag(newest.name) if newest else ""
-    return Detection(newest, commit, contained, version, tuple(newer), release, tuple(warnings))
+    told = tuple(warnings), tuple(gone)
+    return Detection(newest, commit, contained, version, tuple(newer), release, *told)
 
 
 def newest(sh: Shell, fork: Fork, known: Refs) -> Tag | None:

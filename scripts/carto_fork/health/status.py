@@ -52,6 +52,7 @@ class Status:
     mirror: commits that the mirror branch is ahead of and behind upstream's.
     reverted: that the newest release in it was taken back.
     moved: releases in the production branch that upstream has moved or withdrawn since.
+    renamed: that upstream does not have its development branch any more, and what to do.
     problems: what does not fit together.
     """
 
@@ -69,6 +70,7 @@ class Status:
     in_progress: tuple[InProgress, ...]
     reverted: reverts.Reverted | None
     moved: tuple[str, ...]
+    renamed: str
     problems: tuple[str, ...]
 
     @property
@@ -76,6 +78,8 @@ class Status:
         """What people should know of it whatever they do next."""
         for name in self.moved:
             yield f"upstream has moved or withdrawn {name} since it was merged"
+        if self.renamed:
+            yield self.renamed
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``: tags by their names."""
@@ -134,6 +138,7 @@ def read(sh: Shell, fork: Fork) -> Status:
         in_progress=in_progress,
         reverted=gone,
         moved=tuple(releases.moved(merged, known)) if online else (),
+        renamed=releases.renamed_branch(sh, fork, known) if online else "",
         problems=tuple(problems),
     )
 
@@ -183,7 +188,9 @@ def _upstream_tags(sh: Shell, fork: Fork) -> tuple[git.Refs, bool]:
     """Upstream's tags, and whether upstream itself gave them."""
     remote = fork.policy.remotes.upstream
     if fork.url(remote) is not None:
-        found = git.remote_refs(sh, fork.path, remote.name, ["refs/tags/*"], git.PATIENCE)
+        found = git.remote_refs(
+            sh, fork.path, remote.name, releases.tags_and_branch(fork), git.PATIENCE
+        )
         if found is not None:
             return found, True
     return fork.refs, False

@@ -177,17 +177,16 @@ def _bring_back(
 def sync_upstream(s: Session, options: Options) -> None:
     """Prepare the newest release, or the one that was named, up to its pull request."""
     fork = s.open_fork()
-    name, said = options.tag, ""
+    name, found = options.tag, None
     if not name:
-        detection = releases.detect(s.sh, fork)
-        while _fetch_strange(s, fork, detection):
-            detection = releases.detect(s.sh, fork)
-        releases.show_detection(s.console, detection, fork, s.command)
-        said = detection.said
-        if detection.newest is None:
-            _end(s, "nothing", {"result": "nothing", "tag": "", "pull_request": ""}, said)
+        found = releases.detect(s.sh, fork)
+        while _fetch_strange(s, fork, found):
+            found = releases.detect(s.sh, fork)
+        releases.show_detection(s.console, found, fork, s.command)
+        if found.newest is None:
+            _end(s, fork, "nothing", {"result": "nothing", "tag": "", "pull_request": ""}, found)
             return
-        name = detection.newest.name
+        name = found.newest.name
     hub = fork.hub(fork.policy.remotes.origin)
     github.require(s.sh, hub)
     release = releases.find(s.sh, fork, name)
@@ -195,12 +194,12 @@ def sync_upstream(s: Session, options: Options) -> None:
     here = all(git.has_object(s.sh, fork.path, x) for x in (release.commit, release.base))
     if here and git.is_ancestor(s.sh, fork.path, release.commit, release.base):
         s.console.say(f"Nothing new: {fork.policy.branches.production} contains {tag.name}.")
-        _end(s, "nothing", {"result": "nothing", "tag": tag.name, "pull_request": ""})
+        _end(s, fork, "nothing", {"result": "nothing", "tag": tag.name, "pull_request": ""})
         return
     if declined := _declined(s, fork, hub, name, release.pushed):
         s.console.say(f"A person closed {declined.url} for {tag.name}; nothing to do.")
         result = {"result": "declined", "tag": tag.name, "pull_request": declined.url}
-        _end(s, "nothing", result)
+        _end(s, fork, "nothing", result, found)
         return
     options = replace(options, tag=tag.name, request=False)
     work = Work(s, fork, tag, release.commit)
@@ -215,7 +214,7 @@ def sync_upstream(s: Session, options: Options) -> None:
         # The team was told when it was opened; a schedule comes by here every few hours.
         s.console.say("It waits for its review, as before.")
         event, result["result"] = "", "waiting"
-    _end(s, event, result, said)
+    _end(s, fork, event, result, found)
 
 
 def _fetch_strange(s: Session, fork: Fork, found: releases.Detection) -> bool:
@@ -228,17 +227,33 @@ def _fetch_strange(s: Session, fork: Fork, found: releases.Detection) -> bool:
     return bool(releases.not_commits(s.sh, fork, [found.commit]))
 
 
-def _end(s: Session, event: str, result: dict[str, str], said: str = "") -> None:
+def _end(
+    s: Session,
+    fork: Fork,
+    event: str,
+    result: dict[str, str],
+    found: releases.Detection | None = None,
+) -> None:
     """Say what came of it: to the steps of a workflow, to scripts, and to the team if there is an
     event.
 
-    said: what else the team should know.
+    found: what upstream has released; what else the team should know of it. That a release was
+        moved is an event if there is no other, once in a clone.
     """
     notify.set_outputs(result)
     if s.json:
         s.print_json(result)
+    known = fork.repository.common / "carto-fork" / "moved"
+    moved = found.moved_id if found else ""
+    said = known.is_file() and known.read_bytes() == moved.encode()
+    if event in ("", "nothing") and moved and not (said or s.sh.dry):
+        event = "moved"
     if event:
-        notify.tell(s, event, tag=result["tag"], url=result["pull_request"], text=said)
+        text = found.said if found else ""
+        why = notify.tell(s, event, tag=result["tag"], url=result["pull_request"], text=text)
+        if moved and not why:
+            known.parent.mkdir(exist_ok=True)
+            known.write_text(moved)
 
 
 def _declined(s: Session, fork: Fork, hub: Hub, head: str, pushed: str) -> Pull | None:
