@@ -238,7 +238,7 @@ def _end(
     event.
 
     found: what upstream has released; what else the team should know of it. That a release was
-        moved is an event if there is no other, once in a clone.
+        moved is an event unless something else is, once in a clone.
     """
     notify.set_outputs(result)
     if s.json:
