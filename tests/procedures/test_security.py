@@ -61,6 +61,24 @@ def test_upstreams_change_to_a_file_by_which_the_fork_decides_stops(
         assert path not in world.git(f"ls-tree --name-only upstream-sync/{NEXT}").splitlines()
 
 
+def test_upstreams_change_to_who_approves_or_where_secrets_go_stops(world: World) -> None:
+    """The fork has owners of its own; upstream's, one directory lower, would be for nobody."""
+    commit_in(world, world.origin, "refs/heads/carto/main", {"CODEOWNERS": "* @CartoDB/forks\n"})
+    lfs = "[lfs]\n\turl = https://evil.example/\n"
+    files = {".github/CODEOWNERS": "* @evil\n", ".lfsconfig": lfs, ".npmrc": "registry=x\n"}
+    done = world.run(release(world, files))
+    assert done.code == 4, done.out
+    for path in (".github/CODEOWNERS", ".lfsconfig"):
+        assert FINDING.format(path=path) in done.err
+    body = (world.fork / ".git" / "carto-fork" / NEXT / "pull-request.md").read_text()
+    assert "| new | settings of tools | `.npmrc` |" in body
+
+
+def test_owners_of_code_that_the_fork_has_from_upstream_stay_upstreams(world: World) -> None:
+    done = world.run(release(world, {"CODEOWNERS": "* @BerriAI/maintainers\n"}))
+    assert (done.code, done.err) == (0, "")
+
+
 def test_a_person_may_accept_such_a_change_in_writing(world: World) -> None:
     line = release(world, {"carto.mk": "x:\n"})
     assert world.run(line).code == 4

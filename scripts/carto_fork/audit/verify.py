@@ -188,16 +188,25 @@ def of_merge(
 TAKEN_OVER = "the fork's own file"
 """The check that `_taken_over` is."""
 
+_DECIDING = (".lfsconfig", ".github/settings.yml")
+"""Where large files and the credentials for them go; what an application makes of the settings of a
+repository on GitHub."""
+_OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
+"""Who has to approve; the first that is there counts."""
+
 
 def _taken_over(
     sh: Shell, fork: Fork, repo: Path, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
 ) -> Iterator[Finding]:
-    """Files by which this program is told what the fork wants, and that upstream has changed: only
-    people of the fork say what is in them."""
+    """Files that upstream has changed although only people of the fork say what is in them: those
+    that decide for this program, or for GitHub and Git LFS; of owners of code, if the fork has
+    its own."""
     told = _peoples_drops(sh, repo, after.commit, ours.commit, theirs.commit)
     bases = git.merge_bases(sh, repo, ours.commit, theirs.commit)
     before = git.tree(sh, repo, bases[0]) if bases else {}
-    for path in (POLICY_FILE, *records.NOTES, *sorted(fork.policy.files.paths)):
+    owners = _OWNERS if any(ours.tree.get(p) != before.get(p) for p in _OWNERS) else ()
+    own = (POLICY_FILE, *records.NOTES, *sorted(fork.policy.files.paths))
+    for path in (*own, *_DECIDING, *owners):
         now, foreign = after.tree.get(path), theirs.tree.get(path)
         if foreign in (None, before.get(path)) or now in (None, ours.tree.get(path)):
             continue

@@ -37,6 +37,13 @@ _DEPENDENCIES = re.compile(
     r"|Cargo\.toml|Gemfile|([^/]+\.)?Dockerfile([.-][^/]+)?|[^/]*lock(file|\.json|\.yaml)?)",
     re.DOTALL,
 )
+# Where other tools get things from, and who decides about a repository.
+_SETTINGS = re.compile(
+    r"(.*/)?(\.gitattributes|\.gitmodules|\.lfsconfig|CODEOWNERS|\.npmrc|\.yarnrc(\.yml)?|uv\.toml"
+    r"|pip\.conf|\.cargo/config(\.toml)?|\.pre-commit-config\.yaml|renovate\.json5?)"
+    r"|\.github/(dependabot\.ya?ml|settings\.yml|actions/.*)",
+    re.DOTALL,
+)
 
 _SIDES = {
     Take.FORK: "the fork's",
@@ -435,7 +442,11 @@ class _Text:
             ["**wrong**" if f.certain else "look at", plain(f.check), cell(f.what)]
             for f in (*sync.checked.wrong, *doubtful)
         ]
-        kinds = {"upstream workflow": _WORKFLOWS, "dependencies": _DEPENDENCIES}
+        kinds = {
+            "upstream workflow": _WORKFLOWS,
+            "dependencies": _DEPENDENCIES,
+            "settings of tools": _SETTINGS,
+        }
         rows += [
             ["new" if letter == "A" else "changed", kind, cell(path)]
             for kind, pattern in kinds.items()
