@@ -99,6 +99,7 @@ def sync_main(s: Session) -> None:
     heal="Record the lost ancestry of an earlier, squashed sync first.",
     unhealed="Merge although the ancestry of an earlier sync is lost.",
     pr="Open or update the pull request, where gh is installed (--no-pr leaves it out).",
+    proposals="Ask the policy's programs about what is left (--no-proposals leaves that out).",
 )
 def upgrade_carto(
     s: Session,
@@ -110,6 +111,7 @@ def upgrade_carto(
     heal: bool = False,
     unhealed: bool = False,
     pr: bool = True,
+    proposals: bool = True,
 ) -> None:
     """Upgrade the production branch to a stable upstream release.
 
@@ -122,7 +124,7 @@ def upgrade_carto(
     from .upgrade import upgrade
     from .upgrade.plan import Options
 
-    options = Options(tag, direct, push, tests, heal, unhealed, pr)
+    options = Options(tag, direct, push, tests, heal, unhealed, pr, proposals)
     if abort:
         upgrade.give_up(s, options)
     else:
@@ -130,14 +132,22 @@ def upgrade_carto(
 
 
 @task(
-    iterable=["accept_upstream", "keep_fork"],
+    iterable=["accept_upstream", "keep_fork", "accept_proposal"],
     accept_upstream="A file in conflict that follows upstream in all that is left (repeatable).",
     keep_fork="A file in conflict that keeps the fork's side in all that is left (repeatable).",
     reason="Why; written to carto_drops.toml with what gives way.",
     pr="A sync's pull request to finish: number or branch; default: the merge in progress.",
+    accept_proposal="A file that a program resolved and that you have read (repeatable).",
+    proposals="Ask the policy's programs about what is left (--no-proposals leaves that out).",
 )
 def resolve_conflicts(
-    s: Session, accept_upstream: list[str], keep_fork: list[str], reason: str = "", pr: str = ""
+    s: Session,
+    accept_upstream: list[str],
+    keep_fork: list[str],
+    accept_proposal: list[str],
+    reason: str = "",
+    pr: str = "",
+    proposals: bool = True,
 ) -> None:
     """Decide the conflicts of a merge in progress by evidence and the fork's written rules.
 
@@ -151,7 +161,8 @@ def resolve_conflicts(
     from .merge.resolve import Words
     from .upgrade import automatic
 
-    automatic.resolve(s, Words(tuple(accept_upstream), tuple(keep_fork), reason), pr)
+    words = Words(tuple(accept_upstream), tuple(keep_fork), reason)
+    automatic.resolve(s, words, pr, accept=accept_proposal, proposing=proposals)
 
 
 @task(

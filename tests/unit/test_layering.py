@@ -163,8 +163,9 @@ def test_the_table_of_invoke_names_only_what_is_used() -> None:
 # --- Processes -----------------------------------------------------------------------------------
 
 
-def test_only_the_shell_module_starts_processes() -> None:
-    assert _of({module: _doors(module) for module in MODULES}) == {"run.shell": {"subprocess"}}
+def test_only_two_modules_start_processes() -> None:
+    doors = {"run.shell": {"subprocess"}, "run.programs": {"subprocess"}}
+    assert _of({module: _doors(module) for module in MODULES}) == doors
 
 
 def _doors(module: str) -> set[str]:

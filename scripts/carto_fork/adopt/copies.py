@@ -207,9 +207,10 @@ def _require_source(s: Session, policy: Policy, read: Read, asked: str) -> None:
 def _require_kept(policy: Policy, paths: Sequence[str]) -> None:
     """Raises Refused if the fork's rules would not keep one of its own files in a merge."""
     rules = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in policy.rules]
+    unused = set() if policy.proposers else {records.PROPOSALS_FILE}
     lost = [
         path
-        for path in [*paths, *sorted(records.NOTES)]
+        for path in [*paths, *sorted(records.NOTES - unused)]
         if not any(
             rule.take is Take.FORK and rule.whole and not (rule.kinds or rule.deleted_by)
             for rule in [next((r for r, spec in rules if spec.match_file(path)), None)]

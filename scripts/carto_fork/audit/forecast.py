@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +34,7 @@ class Forecast:
     decisions: one for each conflict.
     lost: the sync whose lost ancestry makes it worse than it need be, None if there is none.
     unhealed: how many conflicts there are as long as that is not healed.
+    asks: by path, the programs that would be asked about what is left.
     """
 
     release: Tag
@@ -43,6 +44,7 @@ class Forecast:
     decisions: tuple[Decision, ...]
     lost: syncs.Lost | None
     unhealed: int
+    asks: Mapping[str, Sequence[str]]
 
     @property
     def tag(self) -> str:
@@ -90,6 +92,7 @@ class Forecast:
                     "decision": "person" if d.left or not d.take else d.take.value,
                     "rule": d.rule,
                     "why": d.why,
+                    "asks": self.asks.get(d.conflict.path, ()),
                 }
                 for d in self.decisions
             ],
@@ -127,7 +130,11 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
         )
         files = len(comparing.result())
         unhealed = len(as_it_is.result().conflicts)
-    return Forecast(tag, theirs, counting.result(), files, tuple(decided), lost, unhealed)
+    asks = {
+        path: [proposer.name for proposer in fork.policy.proposers_for(path)]
+        for path in (d.conflict.path for d in decided if d.left and d.text is not None)
+    }
+    return Forecast(tag, theirs, counting.result(), files, tuple(decided), lost, unhealed, asks)
 
 
 def recommended(found: Sequence[Forecast]) -> Forecast | None:
@@ -215,6 +222,8 @@ def _show(console: Console, told: Sequence[Forecast], command: Callable[..., str
             console.row(f"  {number:>4} ", rule)
         for decision in one.decisions:
             if decision.left:
-                console.row("  yours: ", decision.conflict.path)
+                path = decision.conflict.path
+                names = ", ".join(one.asks.get(path, ()))
+                console.row("  yours: ", f"{path} (asks {names})" if names else path)
     if best := recommended(told):
         console.row("Next: ", command("upgrade-carto", tag=best.tag))

@@ -8,9 +8,12 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
+
+from pathspec import GitIgnoreSpec
 
 from ..ci import notify
-from ..fork import tags
+from ..fork import records, tags
 from ..fork.fork import Fork, require_whole_history
 from ..fork.policy import POLICY_FILE, Side, TagUse
 from ..fork.session import Session
@@ -219,6 +222,7 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     repo = fork.path
     if each.pull:
         yield from _judges(sh, fork, each)
+    yield from _proposals(sh, fork, each)
     question = "rev-list {head} --not {base} --"
     listed = git.ask(sh, repo, question, "commits", head=each.head, base=each.base)
     brought = set(listed.out.split())
@@ -266,6 +270,57 @@ def _judges(sh: Shell, fork: Fork, each: Range) -> Iterator[Finding]:
             what = f"{path} decides what is checked here, and this was checked as production has it"
             what += f"; if {each.head[:10]} is right, somebody else approves it and runs this again"
             yield Finding("judge", what, path)
+
+
+def _proposals(sh: Shell, fork: Fork, each: Range) -> Iterator[Finding]:
+    """What programs proposed in a sync, and nobody has accepted as it is now."""
+    base, now = (
+        records.read_proposals(git.show(sh, fork.path, commit, records.PROPOSALS_FILE))
+        for commit in (each.base, each.head)
+    )
+    waiting = [one for one in now if one not in base]
+    names = [f"{each.head}:{one.path}" for one in waiting if "\n" not in one.path]
+    there = dict(zip(names, git.objects(sh, fork.path, names), strict=True))
+    for one in waiting:
+        current = there.get(f"{each.head}:{one.path}", "").split(" ")[0]
+        if one.accepted and one.object == current:
+            continue
+        if _is_approved_by_owner(sh, fork, each, one.path):
+            continue
+        state = "has changed since it was accepted" if one.accepted else "nobody has accepted"
+        what = f"{one.path}: what `{one.by}` proposed there {state}; read it, then: "
+        what += f"carto-fork resolve-conflicts --pr NUMBER --accept-proposal {quote(one.path)}"
+        yield Finding("proposal", printable(what), one.path)
+
+
+def _is_approved_by_owner(sh: Shell, fork: Fork, each: Range, path: str) -> bool:
+    """Whether somebody whom the base names for a file has approved exactly this commit."""
+    origin = fork.policy.remotes.origin
+    if not each.pull or not github.can_be_asked(fork.gh, origin.url):
+        return False
+    hub = fork.hub(origin)
+    said = dict(github.reviews(sh, hub, each.pull, each.head))
+    named = {*fork.policy.pull_requests.reviewers, *_owners(sh, fork.path, each.base, path)}
+    people = {name.lstrip("@").lower() for name in named}
+    return any(
+        state == "APPROVED" and who.lower() in people and github.may_push(sh, hub, who)
+        for who, state in said.items()
+    )
+
+
+_CODEOWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
+
+
+def _owners(sh: Shell, repo: Path, commit: str, path: str) -> list[str]:
+    """The owners of a file, as GitHub reads them: those of the last pattern that fits, in the first
+    file that is there. https://docs.github.com/articles/about-code-owners"""
+    texts = (git.show(sh, repo, commit, place) for place in _CODEOWNERS)
+    owners: list[str] = []
+    for line in (next((text for text in texts if text is not None), "")).splitlines():
+        pattern, *named = line.partition("#")[0].split() or [""]
+        if pattern and GitIgnoreSpec.from_lines([pattern]).match_file(path):
+            owners = named
+    return owners
 
 
 def _approved(sh: Shell, fork: Fork, each: Range) -> bool:

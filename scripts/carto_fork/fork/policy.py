@@ -10,7 +10,7 @@ from enum import Enum
 from functools import cache
 from importlib import resources
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import msgspec.inspect
@@ -293,14 +293,20 @@ class Feature(_Table, frozen=True):
 
 
 class PullRequests(_Table, frozen=True):
-    """Labels of a sync pull request: all of `labels`, and one for how the merge went."""
+    """Labels of a sync pull request: all of `labels`, one for how the merge went, and one for as
+    long as it holds proposals that nobody has accepted.
+
+    reviewers: whose approving review accepts proposals, besides the owners in CODEOWNERS.
+    """
 
     labels: tuple[str, ...] = ("upstream-sync", "automated")
     clean: str = "clean-merge"
     conflicts: str = "conflicts"
+    proposed: str = "proposed"
+    reviewers: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for label in (*self.labels, self.clean, self.conflicts):
+        for label in (*self.labels, self.clean, self.conflicts, self.proposed):
             shown = label.replace("\u200d", "")  # what joins emoji
             if not (label.strip() and shown.isprintable() and len(label) <= 50):
                 problem = "is not a label that GitHub takes: 1 to 50 characters, one line"
@@ -370,6 +376,37 @@ class Commands(_Table, frozen=True):
                 raise ValueError(f"command {line!r} cannot be split: {error}") from None
             if not words:
                 raise ValueError("a command is empty")
+
+
+class Proposer(_Table, frozen=True):
+    """A program that proposes what becomes of conflicts that are left in some paths, patterns as
+    in rules.
+
+    command: its command line; it is given the question on standard input, as Markdown or JSON
+        (`format`), and answers on standard output.
+    timeout: seconds. environment: all variables that it sees besides PATH and the locale.
+    """
+
+    name: str
+    command: str
+    paths: tuple[str, ...] = ("*",)
+    format: Literal["markdown", "json"] = "markdown"
+    timeout: int = 120
+    environment: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][\w .-]{0,40}", self.name):
+            raise ValueError(f"{self.name!r} cannot be the name of a proposer")
+        try:
+            GitIgnoreSpec.from_lines(self.paths)
+            words = shlex.split(self.command)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+        if not words or ("/" in words[0] and not words[0].startswith(("/", "~/"))):
+            what = "name a program in PATH, or by a path from / or ~/"
+            raise ValueError(f"{self.name}: command {self.command!r}: {what}; it runs elsewhere")
+        if not 0 < self.timeout <= 3600:
+            raise ValueError(f"{self.name}: timeout must be 1 to 3600 seconds")
 
 
 class Files(_Table, frozen=True):
@@ -447,6 +484,7 @@ class Policy(_Table, frozen=True):
     releases: Releases | None = None
     images: Images | None = None
     migrations: Migrations = Migrations()
+    proposers: tuple[Proposer, ...] = ()
     files: Files = Files()
     guide: Guide = Guide()
 
@@ -468,14 +506,20 @@ class Policy(_Table, frozen=True):
         if workflow and path and workflow != PurePosixPath(path).name:
             both = f"releases.workflow is {workflow!r} and files.release {path!r}"
             raise ValueError(f"{both}: one workflow makes the releases")
-        names = [rule.name for rule in self.rules]
-        if doubled := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"two rules are named {doubled[0]!r}")
+        for what, named in (("rules", self.rules), ("proposers", self.proposers)):
+            names = [one.name for one in named]
+            if doubled := sorted({name for name in names if names.count(name) > 1}):
+                raise ValueError(f"two {what} are named {doubled[0]!r}")
 
     @property
     def version_paths(self) -> frozenset[str]:
         """The files that state the version."""
         return frozenset(file.path for file in self.version_files)
+
+    def proposers_for(self, path: str) -> list[Proposer]:
+        """The programs to ask about a conflict in a file, in this order."""
+        found = ((one, GitIgnoreSpec.from_lines(one.paths)) for one in self.proposers)
+        return [one for one, patterns in found if patterns.match_file(path)]
 
     @property
     def units(self) -> tuple[Rule, ...]:

@@ -13,6 +13,7 @@ from ..run.errors import Refused
 from ..run.text import toml_value, too_long
 
 DROPS_FILE = "carto_drops.toml"
+PROPOSALS_FILE = "carto_proposals.toml"
 T = TypeVar("T")
 
 
@@ -125,8 +126,8 @@ _DROPS_HEADER = """\
 """
 
 TAGS_FILE = "carto_tags.toml"
-NOTES = frozenset({DROPS_FILE, TAGS_FILE})
-"""The files in which this program writes down what people and releases said."""
+NOTES = frozenset({DROPS_FILE, PROPOSALS_FILE, TAGS_FILE})
+"""The files in which this program writes down what people, releases and proposers said."""
 PIN_MESSAGE = "chore: record what {tag} stands for"
 """Of the commit that adds to it."""
 
@@ -163,4 +164,42 @@ _TAGS_HEADER = """\
 # What each upstream tag stood for when it was merged: one that is moved later is refused.
 
 [tags]
+"""
+
+
+class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A file whose conflict a program resolved, until a person accepts it.
+
+    path: the file. by: the program's name in the policy. release: the tag that was merged.
+    accepted: who accepted it, "" if nobody has. object: the object name of the text that they saw.
+    """
+
+    path: str
+    by: str
+    release: str
+    accepted: str = ""
+    object: str = ""
+
+
+class _Proposals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    proposal: tuple[Proposal, ...] = ()
+
+
+def read_proposals(text: str | None) -> tuple[Proposal, ...]:
+    """The proposals in a file's text; None for a file that is not there. Raises Refused if
+    invalid."""
+    return _read(text, PROPOSALS_FILE, _Proposals).proposal
+
+
+def write_proposals(known: Iterable[Proposal]) -> str:
+    """The file that says this."""
+    tables = []
+    for one in known:
+        lines = (f"{key} = {toml_value(value)}" for key, value in msgspec.to_builtins(one).items())
+        tables.append("\n".join(["[[proposal]]", *lines, ""]))
+    return "\n".join([_PROPOSALS_HEADER, *tables])
+
+
+_PROPOSALS_HEADER = """\
+# Files whose conflicts a program resolved: a sync does not land before a person has accepted each.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,10 +21,11 @@ from ..run import files, git
 from ..run.console import Console
 from ..run.errors import Failed, Refused
 from ..run.shell import Shell, batches
-from ..run.text import counted, lines_of, printable
-from . import authorship, commits, conflicts, decisions, earlier, hunks, renames
+from ..run.text import counted, printable
+from . import authorship, conflicts, decisions, earlier, hunks, renames
 from .decisions import BY_WORD, Decision, Knowledge
-from .hunks import Commit, Conflict, Customisations, has_markers
+from .dossier import Dossier, dossiers
+from .hunks import Conflict, Customisations, has_markers
 
 
 def decide(
@@ -60,60 +61,6 @@ def decide(
         if memory.past:
             decided = decisions.decide(found, replace(known, memory=memory))
     return decided
-
-
-_MOST_COMMITS = 3
-
-
-@dataclass(frozen=True)
-class Dossier:
-    """Both sides' intents, and what each option would cost.
-
-    fork, upstream: the newest commits of each side that are behind it.
-    fork_lines: lines that the fork wrote and that go if upstream's side is taken.
-    upstream_lines: lines that upstream wrote and that go if the fork's side is taken.
-        Both are 0 where only the name of a file is in question.
-    past: what was made of an earlier conflict in the same file, "" if there was none.
-    """
-
-    fork: tuple[Commit, ...]
-    upstream: tuple[Commit, ...]
-    fork_lines: int
-    upstream_lines: int
-    past: str
-
-
-def dossiers(
-    sh: Shell, repo: Path, left: Sequence[Decision], own: Customisations, ours: str, theirs: str
-) -> dict[str, Dossier]:
-    """A dossier for each conflict that is left, by path."""
-    own = authorship.about(own, (p for d in left for p in (d.conflict.path, *d.conflict.names)))
-    return {d.conflict.path: _dossier_of(sh, repo, d, own, ours, theirs) for d in left}
-
-
-def _dossier_of(
-    sh: Shell, repo: Path, decision: Decision, own: Customisations, ours: str, theirs: str
-) -> Dossier:
-    conflict = decision.conflict
-    segments = hunks.parse(decision.text) if decision.text is not None else None
-    sides: list[Sequence[Sequence[str]]] = []
-    if segments:
-        sides = [(s.ours, s.base or (), s.theirs) for s in segments if isinstance(s, hunks.Hunk)]
-    elif (texts := conflict.texts) and conflict.kind is not Kind.RENAME:
-        sides = [[lines_of(text) for text in (texts.ours, texts.base, texts.theirs)]]
-    mine, base, other = (Counter(line for side in sides for line in side[i]) for i in range(3))
-    # What both started from is nobody's.
-    mine, other = mine - base - other, other - base - mine
-    paths = (conflict.path, *conflict.names)
-    wrote = own.behind(mine.elements())
-    touched = own.of(paths)
-    return Dossier(
-        fork=tuple([c for c in wrote if c in touched] or touched)[:_MOST_COMMITS],
-        upstream=commits.newest(sh, repo, theirs, ours, paths, _MOST_COMMITS),
-        fork_lines=mine.total(),
-        upstream_lines=other.total(),
-        past=decision.past,
-    )
 
 
 @dataclass(frozen=True)
@@ -168,7 +115,11 @@ def _as_json(decision: Decision, about: Dossier | None) -> dict[str, Any]:
         "path": conflict.path,
         "kind": conflict.kind.value,
         "deleted_by": conflict.deleted_by and conflict.deleted_by.value,
-        "decision": decision.take.value if decision.take else "person",
+        "decision": decision.take.value
+        if decision.take
+        else "person"
+        if decision.left
+        else "proposed",
         "rule": decision.rule,
         "why": decision.why,
         "hunks_settled": decision.settled,
@@ -437,6 +388,11 @@ def _returned(sh: Shell, work: Path, policy: Policy, ours: str, theirs: str) -> 
     differing = f"{question} {{theirs}} -- {{paths}}"
     own = sh.ask(differing, work=work, theirs=theirs, paths=paths).fields()
     return [path for path in added.fields() if path not in own]
+
+
+def carry_out(sh: Shell, work: Path, decided: Sequence[Decision]) -> None:
+    """Write and stage the texts that were decided for files in conflict."""
+    _apply(sh, work, Resolution(tuple(decided), ()), "", "")
 
 
 def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str) -> None:

@@ -19,16 +19,20 @@ from ..run import git, github
 from ..run.errors import Paused, Refused, Usage
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Plan
-from ..run.text import counted, printable
-from . import plan, pull_request, steps, upgrade
+from ..run.text import counted, listed, printable
+from . import plan, proposals, pull_request, steps, upgrade
 from .plan import Options
 from .work import Work, require_nothing_left, settle, unresolved, waits
 
 
-def resolve(s: Session, words: Words, request: str) -> None:
+def resolve(
+    s: Session, words: Words, request: str, *, accept: Sequence[str], proposing: bool
+) -> None:
     """Decide the conflicts of the merge in progress, or what is left of a sync's pull request.
 
     request: the pull request's number, address or branch; "" for the merge in progress.
+    accept: the files in which a program's proposal is accepted.
+    proposing: whether the policy's programs are asked about what is left.
     Raises Usage if a person says two things of one file, or does not say why; Paused if some
     conflicts are a person's.
     """
@@ -41,18 +45,35 @@ def resolve(s: Session, words: Words, request: str) -> None:
             then="add --reason, in words that a colleague understands a year from now.",
         )
     if request:
-        _resolve_request(s, request, words)
+        _resolve_request(s, request, words, accept, proposing)
     else:
-        _resolve_here(s, words)
+        _resolve_here(s, words, accept, proposing)
 
 
-def _resolve_here(s: Session, words: Words) -> None:
+def _resolve_here(s: Session, words: Words, accept: Sequence[str], proposing: bool) -> None:
     fork, place = s.open_work_tree()
     state = git.work_state(s.sh, place)
+    if accept:
+        proposals.accept(s, place, accept)
+        if not state.merging:
+            message = f"chore: accept what was proposed for {listed(accept, 3)}"
+            words_ = ["git", "-C", str(place), "commit", "--quiet", "-m", message]
+            git.checked(s.sh.run(words_), "commit")
+            return
     if not state.merging:
         place = _work_tree_of_upgrade(s, fork, place)
         state = git.work_state(s.sh, place)
-    resolution = settle(s, fork, place, state.head, state.merging, words)
+    release = fork.policy.branches.tag_of(state.branch.removeprefix("refs/heads/"))
+    _, resolution = settle(
+        s,
+        fork,
+        place,
+        state.head,
+        state.merging,
+        words,
+        release=release or state.merging[:10],
+        proposing=proposing,
+    )
     conclude = _conclude(s, fork, place, state.branch)
     if s.json:
         s.print_json(resolution.as_json())
@@ -81,7 +102,9 @@ def _work_tree_of_upgrade(s: Session, fork: Fork, work: Path) -> Path:
     return upgrades[0]
 
 
-def _resolve_request(s: Session, request: str, words: Words) -> None:
+def _resolve_request(
+    s: Session, request: str, words: Words, accept: Sequence[str], proposing: bool
+) -> None:
     """Resolve what is left of a sync in its pull request, check the result and push it."""
     if not re.fullmatch(r"#?\w[\w./:+-]*", request, re.ASCII):
         raise Usage(f"{request!r} names no pull request.", then="name its number, as in --pr 123.")
@@ -118,7 +141,19 @@ def _resolve_request(s: Session, request: str, words: Words) -> None:
         if not git.work_state(s.sh, place).dirty:
             _bring_back(s, fork, place, decided, (ours, release.commit, merge))
         settled = [decision.conflict.path for decision in decided]
-        done = settle(s, fork, place, ours, release.commit, words, settled)
+        if accept:
+            proposals.accept(s, place, accept)
+        _, done = settle(
+            s,
+            fork,
+            place,
+            ours,
+            release.commit,
+            words,
+            settled,
+            release=name,
+            proposing=proposing,
+        )
         stopped = [*(d.conflict.path for d in done.left), *done.marked]
         if stopped and not s.sh.dry:
             count = len(set(stopped))

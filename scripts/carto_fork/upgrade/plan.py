@@ -41,6 +41,7 @@ class Options:
     tag: the release, as typed.
     heal: record the lost ancestry of an earlier sync first. unhealed: merge in spite of it.
     request: open or update the pull request, where gh is installed.
+    proposals: ask the policy's programs about conflicts that are left.
     """
 
     tag: str
@@ -50,6 +51,7 @@ class Options:
     heal: bool = False
     unhealed: bool = False
     request: bool = True
+    proposals: bool = True
 
     def words(self) -> dict[str, bool]:
         """The options of `upgrade-carto` that say this, besides the tag."""
@@ -60,6 +62,7 @@ class Options:
             "heal": self.heal,
             "unhealed": self.unhealed,
             "no_pr": not self.request,
+            "no_proposals": not self.proposals,
         }
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from ..audit.ledger import Entry
@@ -51,7 +52,7 @@ _SIDES = {
     Take.BOTH: "both",
     Take.VERSION: "the tag's version",
 }
-_COLOURS = {"clean": "0e8a16", "conflicts": "d93f0b"}
+_COLOURS = {"clean": "0e8a16", "conflicts": "d93f0b", "proposed": "fbca04"}
 _PLAIN_COLOUR = "c5def5"
 _OWN_AUTHOR = re.compile(r"(app/)?github-actions(\[bot\])?")
 
@@ -242,13 +243,17 @@ def _values(s: Session, fork: Fork, found: Sync, mine: Pull | None) -> dict[str,
     state, other = settings.clean, settings.conflicts
     if found.unresolved:
         state, other = other, state
+    labels, others = [*settings.labels, state], [other]
+    if fork.policy.proposers:
+        waiting = any(not one.accepted for one in found.proposals)
+        (labels if waiting else others).append(settings.proposed)
     return fork.values() | {
         "sync": found.branch,
         "head": found.head,
         "title": f"chore: merge upstream {found.tag.name} into {fork.policy.branches.production}",
         "body": str(text_path(fork, found.tag.name)),
-        "labels": _csv([*settings.labels, state]),
-        "other": _csv([other]),
+        "labels": _csv(labels),
+        "other": _csv(others),
         "number": str(mine.number if mine else ""),
     }
 
@@ -268,6 +273,8 @@ def _missing_labels(s: Session, fork: Fork, hub: Hub) -> list[tuple[str, str, st
         (settings.clean, _COLOURS["clean"], "Merged without anything left for a person"),
         (settings.conflicts, _COLOURS["conflicts"], "Conflicts are left for a person"),
     ]
+    if fork.policy.proposers:
+        wanted.append((settings.proposed, _COLOURS["proposed"], "Holds what a program proposed"))
     known = {label.lower() for label in github.labels(s.sh, hub)}
     return [label for label in wanted if label[0].lower() not in known]
 
@@ -333,6 +340,7 @@ class _Text:
     def __str__(self) -> str:
         parts = [
             ("", self._head()),
+            ("Proposed by programs", self._proposed()),
             ("Merge status", self._status()),
             ("Conflicts", self._conflicts()),
             ("What became of every change", self._account()),
@@ -388,6 +396,29 @@ class _Text:
         else:
             yield "**Clean merge**: no conflicts."
 
+    def _proposed(self) -> Iterator[str]:
+        """What programs made of conflicts, with the difference from both sides."""
+        found = self.sync.proposals
+        if not found:
+            return
+        yield (
+            "A program wrote these files' hunks. Read each; it does not land before a person has "
+            "accepted it: by approving exactly this commit as a reviewer or code owner, or with\n"
+        )
+        again = f"carto-fork resolve-conflicts --pr {self.sync.branch}"
+        waiting = [one for one in found if not one.accepted]
+        yield from block(
+            [f"{again} --accept-proposal {quote(one.path)}" for one in waiting or found]
+        )
+        yield ""
+        rows = [[cell(x.path), plain(x.by), plain(x.accepted) or "**no**"] for x in found]
+        yield from self._table(["file", "by", "accepted by"], rows, "proposals")
+        for one in found:
+            for whose, lines in self.sync.against_sides(one.path):
+                yield f"\n<details><summary>{cell(one.path)} against {whose} side</summary>\n"
+                yield from block(lines[: self.rows], "diff")
+                yield "\n</details>"
+
     def _conflicts(self) -> Iterator[str]:
         left = self.sync.unresolved
         open_first = sorted(self.sync.decisions, key=lambda d: d.conflict.path not in left)
@@ -400,8 +431,11 @@ class _Text:
         why = plain(decision.why)
         if decision.rule:
             why = f"{plain(decision.rule)}: {why}"
+        proposed = {one.path: one for one in self.sync.proposals}
         if path in self.sync.unresolved:
             taken = "**a person's**"
+        elif path in proposed:
+            taken = f"proposed by {plain(proposed[path].by)}"
         elif decision.left:
             made = self.sync.resolutions[path]
             taken = f"{_SIDES[made.take]}, by a person" if made.take else "resolved by a person"

@@ -80,6 +80,7 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
             release.commit,
             ready.work,
             pausing=not leave,
+            proposing=options.proposals,
             fresh=not ready.work.exists(),
         )
         if leave and waits(work, fork.refs.commits.get(f"refs/heads/{ready.sync}", "")):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from ..audit.verify import Verification
 from ..fork import records, releases, tags, version_files
 from ..fork.fork import Fork
 from ..fork.policy import Kind, Take
-from ..fork.records import Drop
+from ..fork.records import Drop, Proposal
 from ..fork.session import Session
 from ..fork.tags import Tag, conventional
 from ..merge import authorship, conflicts, earlier
@@ -26,6 +26,7 @@ from ..run import files, git
 from ..run.errors import Paused, Refused
 from ..run.shell import Shell
 from ..run.text import listed, printable
+from . import proposals
 
 
 class Work:
@@ -33,6 +34,7 @@ class Work:
 
     theirs: the release's commit. place: the work tree of the merge.
     pausing: whether conflicts that are left stop the run; otherwise they are published as they are.
+    proposing: whether the policy's programs are asked about what is left.
     fresh: whether the merge is made in this run, so that nobody has resolved anything of it yet.
     """
 
@@ -45,10 +47,11 @@ class Work:
         place: Path = Path(),
         *,
         pausing: bool = True,
+        proposing: bool = True,
         fresh: bool = False,
     ) -> None:
         self.s, self.fork, self.tag, self.theirs, self.place = s, fork, tag, theirs, place
-        self.pausing, self.fresh = pausing, fresh
+        self.pausing, self.proposing, self.fresh = pausing, proposing, fresh
         self.resolution: Resolution | None = None
         self._staged = ""  # the tree of the merge as it was decided
         self._decisions: dict[str, tuple[Decision, ...]] = {}
@@ -57,12 +60,18 @@ class Work:
     def resolve(self) -> None:
         """Decide the conflicts of the merge in progress. Raises Paused if some need a person."""
         ours = git.commit_of(self.s.sh, self.place, "HEAD")
-        with self.s.console.working("resolve"):
-            done = resolve(self.s.sh, self.fork, self.place, ours, self.theirs)
-        show(self.s.console, done)
+        decided, done = settle(
+            self.s,
+            self.fork,
+            self.place,
+            ours,
+            self.theirs,
+            release=self.tag.name,
+            proposing=self.proposing,
+        )
         self.resolution = done
         if self.fresh:
-            self._decisions[ours] = done.decisions
+            self._decisions[ours] = decided
         if self.pausing:
             require_nothing_left(self.s, done, self.place, "")
         if not done.unfinished and self._hook.exists():
@@ -142,12 +151,17 @@ def settle(
     theirs: str,
     words: Words | None = None,
     settled: Sequence[str] = (),
-) -> Resolution:
-    """Decide the conflicts in a work tree, and print what became of them; see `resolve.resolve`."""
+    *,
+    release: str,
+    proposing: bool,
+) -> tuple[tuple[Decision, ...], Resolution]:
+    """Decide the conflicts in a work tree, have the policy's programs propose something for what is
+    left, and print what became of them; see `resolve.resolve`. The decisions before that, too."""
     with s.console.working("resolve"):
-        resolution = resolve(s.sh, fork, place, ours, theirs, words, settled)
-    show(s.console, resolution)
-    return resolution
+        found = resolve(s.sh, fork, place, ours, theirs, words, settled)
+    done = proposals.settle(s, fork, place, found, ours, theirs, release) if proposing else found
+    show(s.console, done)
+    return found.decisions, done
 
 
 def require_nothing_left(s: Session, resolution: Resolution, place: Path, conclude: str) -> None:
@@ -253,6 +267,18 @@ class Sync:
             if tag and tag < self.tag:
                 found += earlier.pieces(self._sh, self._fork, sync, self.head)
         return found
+
+    @cached_property
+    def proposals(self) -> list[Proposal]:
+        """What programs proposed in it, accepted or not."""
+        return proposals.of_sync(self._sh, self._repo, self.ours, self.head)
+
+    def against_sides(self, path: str) -> Iterator[tuple[str, list[str]]]:
+        """How a file differs from the fork's and from upstream's."""
+        for whose, side in (("the fork's", self.ours), ("upstream's", self.theirs)):
+            words = ["git", "-C", str(self._repo), "--literal-pathspecs", "diff", "--no-color"]
+            words += ["--no-ext-diff", "--no-textconv", side, self.head, "--", path]
+            yield whose, git.checked(self._sh.read(words), "differences").out.splitlines()
 
     @cached_property
     def unresolved(self) -> list[str]:

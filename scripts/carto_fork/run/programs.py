@@ -1,0 +1,117 @@
+"""Programs that are given a text and answer with one: they see nothing else, and leave nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+from .text import listed, printable
+
+_LONGEST = 4 << 20
+"""An answer has at most so many bytes."""
+_ALWAYS = re.compile(r"PATH|LANG|LANGUAGE|LC_\w+")
+"""The variables that every program sees."""
+
+
+class Unanswered(Exception):
+    """A program did not answer; why, in words."""
+
+
+def answer(
+    words: Sequence[str], question: str, *, seconds: float, variables: Iterable[str] = ()
+) -> str:
+    """What a program writes to its standard output, run in an empty directory of its own.
+
+    question: what it reads from its standard input.
+    seconds: how long it may take. variables: those of the environment that it sees besides PATH
+        and the locale.
+    Raises Unanswered if it does not end well, writes files, or says too much.
+    """
+    allowed = {*variables}
+    seen = {k: v for k, v in os.environ.items() if k in allowed or _ALWAYS.fullmatch(k)}
+    with tempfile.TemporaryDirectory(prefix="carto-fork.", ignore_cleanup_errors=True) as empty:
+        try:
+            process = subprocess.Popen(
+                [str(Path(word).expanduser()) if word[:2] == "~/" else word for word in words],
+                cwd=empty,
+                env=seen,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise Unanswered(f"it cannot be run: {error.strerror}") from None
+        try:
+            said, complaint, code = _listen(process, question, time.monotonic() + seconds)
+        finally:
+            _end(process)
+        if len(said) > _LONGEST:
+            raise Unanswered(f"its answer has more than {_LONGEST >> 20} MiB")
+        if code is None:
+            raise Unanswered(f"it was not done after {seconds:.0f} seconds")
+        if code:
+            last = printable(complaint.decode(errors="replace").strip().rpartition("\n")[2][:200])
+            raise Unanswered(f"it ended with {code}" + f", and said: {last}" * bool(last))
+        if written := sorted(os.listdir(empty)):
+            raise Unanswered(f"it wrote files: {listed(written, 3)}")
+    try:
+        return said.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Unanswered("its answer is not UTF-8") from None
+
+
+def _listen(
+    process: subprocess.Popen[bytes], question: str, end: float
+) -> tuple[bytes, bytes, int | None]:
+    """What a process writes to its two outputs until it ends, and how it ended; None if it was
+    not done in time, or wrote more than may be.
+
+    end: by the clock that only goes forward.
+    """
+    heard = {"answer": b"", "complaint": b""}
+    too_much = threading.Event()
+
+    def ask(to: IO[bytes]) -> None:
+        with suppress(OSError), to:
+            to.write(question.encode("utf-8", "surrogateescape"))
+
+    def hear(what: str, source: IO[bytes], most: int) -> None:
+        with source:
+            heard[what] = source.read(most + 1)
+            if what == "answer" and len(heard[what]) > most:
+                too_much.set()
+            while source.read(1 << 16):
+                pass  # what nobody wants to hear must not keep it waiting
+
+    assert process.stdin and process.stdout and process.stderr
+    threads = [
+        threading.Thread(target=ask, args=(process.stdin,), daemon=True),
+        threading.Thread(target=hear, args=("answer", process.stdout, _LONGEST), daemon=True),
+        threading.Thread(target=hear, args=("complaint", process.stderr, 1 << 16), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    while process.poll() is None and not too_much.is_set() and time.monotonic() < end:
+        time.sleep(0.02)
+    code = process.poll()
+    _end(process)
+    for thread in threads:
+        thread.join(5)
+    return heard["answer"], heard["complaint"], code
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and whatever it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,262 @@
+"""Programs that propose what becomes of a conflict: what passes waits for a person, the rest is
+refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import sys
+
+import pytest
+import tomli
+
+from carto_standin.github import GitHub
+from world import BOTH_SIDES, ROOT, Done, World, push_as_colleague
+
+STABLE = "v1.77.2-stable"
+SYNC = f"upstream-sync/{STABLE}"
+LEFT = sorted(BOTH_SIDES)
+PAGE = (ROOT / "docs/proposals.md").read_text()
+RIGHT = f"print(json.dumps({{'hunks': [{BOTH_SIDES!r}[asked['path']]]}}))"
+"""Both sides' changes stay."""
+
+
+def program(world: World, script: str) -> None:
+    """Have a program answer: `asked` is the question."""
+    lines = [f"#!{sys.executable}", "import json, os, sys, time", "asked = json.load(sys.stdin)"]
+    path = world.place / "assistant"
+    path.write_text("\n".join([*lines, script, ""]))
+    path.chmod(0o755)
+
+
+def adopted(world: World, more: str = "") -> None:
+    """Name the program in the fork's policy."""
+    policy = f"""extends = "carto-litellm"
+
+[[proposers]]
+name = "assistant"
+command = "{world.place / "assistant"}"
+format = "json"
+timeout = 20
+{more}
+"""
+    push_as_colleague(world, {"carto_fork.toml": policy})
+    world.git("fetch --quiet origin")
+
+
+def merging(world: World) -> None:
+    """A merge in progress, in which some conflicts are left."""
+    world.git("merge --quiet --ff-only origin/carto/main")
+    world.git(f"fetch --quiet upstream tag {STABLE} --no-tags")
+    merge = f"git -c merge.conflictStyle=diff3 merge --no-commit --no-ff {STABLE}"
+    assert world.call(merge.split()).code == 1
+
+
+def waiting(world: World) -> list[str]:
+    """What `guard` says of the sync."""
+    done = world.run(f"guard --json --range origin/carto/main..origin/{SYNC}")
+    assert done.code in (0, 4), done.err
+    found = json.loads(done.out)["findings"]
+    return [one["path"] for one in found if one["check"] == "proposal"]
+
+
+def test_what_passes_does_not_land_before_a_person_accepts_it(world: World, github: GitHub) -> None:
+    program(world, RIGHT)
+    adopted(world)
+    world.git(f"fetch --quiet upstream tag {STABLE} --no-tags")
+    asked = world.run(f"forecast --tag {STABLE}")
+    assert all(f"yours: {path} (asks assistant)" in asked.out for path in LEFT), asked.out
+    done = world.run(f"upgrade-carto --tag {STABLE} --no-tests")
+    assert done.code == 0, done.out
+    assert "proposed by assistant: A program wrote this" in done.out
+    with github.open() as opened:
+        [pull] = opened.origin().state.pulls
+    assert sorted(pull.labels) == ["automated", "clean-merge", "proposed", "upstream-sync"]
+    assert pull.body.index("## Proposed by programs") < pull.body.index("## Merge status")
+    assert all(f"--accept-proposal {path}\n" in pull.body for path in LEFT)
+    assert f"| `{LEFT[0]}` | content | proposed by assistant |" in pull.body
+    assert "```diff\ndiff --git a/Dockerfile b/Dockerfile" in pull.body
+    world.git("fetch --quiet origin")
+    assert sorted(waiting(world)) == LEFT
+    strange = world.run(f"resolve-conflicts --pr {SYNC} --accept-proposal README.md")
+    assert (strange.code, "name one of: Dockerfile" in strange.err) == (1, True)
+    line = " ".join(f"--accept-proposal {path}" for path in LEFT)
+    job = world.run(f"resolve-conflicts --pr {SYNC} {line}", GITHUB_ACTIONS="true")
+    assert (job.code, "a person accepts a proposal" in job.err) == (1, True)
+    done = world.run(f"resolve-conflicts --pr {SYNC} {line}")
+    assert done.code == 0, done.err
+    world.git("fetch --quiet origin")
+    assert waiting(world) == []
+    with github.open() as opened:
+        [pull] = opened.origin().state.pulls
+    assert sorted(pull.labels) == ["automated", "clean-merge", "upstream-sync"]
+    # What was accepted is that very text.
+    push_as_colleague(world, {LEFT[0]: "FROM scratch\n"}, SYNC)
+    world.git("fetch --quiet origin")
+    assert waiting(world) == [LEFT[0]]
+
+
+REFUSED = {
+    "it loses a change of": "print(json.dumps({'hunks': [h['upstream'] for h in asked['hunks']]}))",
+    "it answered 0 of 1 hunks": "print(json.dumps({'hunks': []}))",
+    "it answered nothing": "",
+    "markers": "print(json.dumps({'hunks': ['<<<<<<< a\\n=======\\n>>>>>>> b\\n']}))",
+    "it wrote files: other.py": f"open('other.py', 'w').write('x'); {RIGHT}",
+    "more than 4 MiB": "print('x' * 50_000_000)",
+    "it ended with 3, and said: no": "print('no', file=sys.stderr); sys.exit(3)",
+    "more than the hunks": "print('```hunk 1\\nx\\n```\\n```other.py\\nx\\n```')",
+    "is not JSON": "print('{')",
+}
+"""Why a program is refused, and the program; the first does as upstream's code may ask it to."""
+
+
+def test_what_does_not_pass_is_refused_and_the_conflict_stays(world: World) -> None:
+    adopted(world, 'paths = ["/Dockerfile"]')
+    merging(world)
+    done = world.run("resolve-conflicts --no-proposals")
+    assert done.code == 3
+    before = world.everything()
+    for why, script in REFUSED.items():
+        program(world, script)
+        done = world.run("resolve-conflicts")
+        assert (done.code, "refused: " in done.out, why in done.out) == (3, True, True), done
+        assert world.everything() == before, why
+
+
+def test_a_program_that_hangs_is_ended(world: World) -> None:
+    program(world, "time.sleep(60)")
+    adopted(world, 'paths = ["/Dockerfile"]')
+    policy = world.git("show origin/carto/main:carto_fork.toml")
+    push_as_colleague(world, {"carto_fork.toml": policy.replace("timeout = 20", "timeout = 1")})
+    world.git("fetch --quiet origin")
+    merging(world)
+    done = world.run("resolve-conflicts")
+    assert (done.code, "it was not done after 1 seconds" in done.out) == (3, True)
+
+
+def test_a_program_sees_nothing_of_the_fork(world: World) -> None:
+    seen = world.place / "seen"
+    script = f"open({str(seen)!r}, 'w').write(json.dumps([dict(os.environ), os.listdir(), asked]))"
+    program(world, script)
+    adopted(world, 'paths = ["/Dockerfile"]\nenvironment = ["ASSISTANT_KEY"]')
+    merging(world)
+    world.run("resolve-conflicts", GH_TOKEN="secret", ASSISTANT_KEY="key", LC_TIME="C")
+    variables, files, asked = json.loads(seen.read_text())
+    assert set(variables) - {"LC_CTYPE", "LANG", "LANGUAGE", "LC_ALL"} == {
+        "PATH",
+        "ASSISTANT_KEY",
+        "LC_TIME",
+    }
+    assert files == []
+    assert asked["path"] == "Dockerfile" and asked["release"] == world.git(
+        f"rev-parse --short=10 {STABLE}^0"
+    )
+    assert asked["hunks"][0]["fork"] and asked["versions"]["upstream"]
+
+
+@pytest.mark.parametrize(
+    ("act", "what"),
+    [
+        ("update-ref refs/heads/other HEAD", "refs"),
+        ("config core.pager x", "settings or hooks"),
+        ("rm --quiet --cached README.md", "files"),
+    ],
+)
+def test_a_program_that_changes_the_fork_is_refused(world: World, act: str, what: str) -> None:
+    program(world, f"os.system('git -C {world.fork} {act}'); {RIGHT}")
+    adopted(world, 'paths = ["/Dockerfile"]')
+    merging(world)
+    done: Done = world.run("resolve-conflicts")
+    assert (done.code, f"while `assistant` was asked, {what} changed" in done.err) == (1, True)
+    assert "Dockerfile" in world.git("diff --name-only --diff-filter=U")
+
+
+def test_no_program_is_asked_in_a_job(world: World) -> None:
+    program(world, RIGHT)
+    adopted(world)
+    merging(world)
+    done = world.run("resolve-conflicts", GITHUB_ACTIONS="true")
+    assert (done.code, "No program is asked for proposals in a job" in done.out) == (3, True)
+
+
+def test_an_owner_or_a_named_reviewer_accepts_by_approving(world: World) -> None:
+    """Whoever CODEOWNERS or the policy name, both as production has them; of exactly this
+    commit."""
+    owners = {"CODEOWNERS": "* @bob\n/Dockerfile @ann # hers\n"}
+    push_as_colleague(world, owners)
+    world.git("fetch --quiet origin")
+    world.git("switch --quiet -c feature/x origin/carto/main")
+    for name, text in {
+        "carto_proposals.toml": "".join(
+            f'[[proposal]]\npath = "{path}"\nby = "assistant"\nrelease = "{STABLE}"\n'
+            for path in ("Dockerfile", "README.md")
+        ),
+        # Who is proposed names nobody.
+        "CODEOWNERS": "* @eve\n",
+    }.items():
+        (world.fork / name).write_text(text)
+    world.git("add --all")
+    world.git("commit --quiet -m 'chore: what was proposed'")
+    base, head = world.git("rev-parse origin/carto/main HEAD").split()
+    gh = world.place / "gh"
+    world.git("config carto-fork.gh", str(gh))
+    for who, commit, left in (
+        ("ann", head, ["README.md"]),
+        ("bob", head, ["Dockerfile"]),
+        ("bob", base, ["Dockerfile", "README.md"]),
+        ("eve", head, ["Dockerfile", "README.md"]),
+    ):
+        answer = (
+            f"*/pulls/7/reviews*) echo '{who}\tAPPROVED\t{commit}' ;; *permission*) echo write ;;"
+        )
+        gh.write_text(f'#!/bin/sh\ncase "$*" in {answer} esac\n')
+        gh.chmod(0o755)
+        pull = {"number": 7, "base": {"sha": base}, "head": {"sha": head}}
+        (world.place / "event.json").write_text(json.dumps({"pull_request": pull}))
+        done = world.run(
+            "guard --json",
+            GITHUB_ACTIONS="true",
+            GITHUB_EVENT_NAME="pull_request",
+            GITHUB_EVENT_PATH=str(world.place / "event.json"),
+            GITHUB_BASE_REF="carto/main",
+            GITHUB_HEAD_REF="feature/x",
+        )
+        found = json.loads(done.out)["findings"]
+        assert [one["path"] for one in found if one["check"] == "proposal"] == left, who
+
+
+def test_the_examples_of_the_documentation_work(world: World) -> None:
+    """An assistant that answers in Markdown, a tool that merges whole files: played by scripts."""
+    tables = re.findall(r"^```toml\n(.*?)^```", PAGE, flags=re.M | re.S)
+    [adapter] = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.M | re.S)
+    programs = world.place / "programs"
+    programs.mkdir()
+    page = "ui/litellm-dashboard/src/app/layout.tsx"
+    answer = shlex.quote(BOTH_SIDES[page])
+    for name, text in {
+        "claude": f"#!/bin/sh\ncat > /dev/null\nprintf '%s\\n' 'Both stay.' '```hunk 1'\n"
+        f"printf %s {answer}\necho '```'\n",
+        "propose-by-syntax": adapter,
+        "mergiraf": f"""#!{sys.executable}
+import re, subprocess, sys
+words = ["git", "merge-file", "-p", *(sys.argv[i] for i in (3, 2, 4))]
+text = subprocess.run(words, capture_output=True, text=True).stdout
+print(re.sub(r"(?ms)^<{{7}} .*?^>{{7}} .*?\\n", {BOTH_SIDES["Dockerfile"]!r}, text), end="")
+""",
+    }.items():
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    [first] = tomli.loads(tables[0])["proposers"]
+    assert first["environment"] == ["ANTHROPIC_API_KEY"]
+    policy = "".join(tables).replace("~/bin", str(programs))
+    policy = policy.replace('paths = ["*"]', f'paths = ["/{page}"]')
+    policy = policy.replace('paths = ["*.py", "*.ts", "*.tsx"]', 'paths = ["/Dockerfile"]')
+    push_as_colleague(world, {"carto_fork.toml": f'extends = "carto-litellm"\n\n{policy}'})
+    world.git("fetch --quiet origin")
+    merging(world)
+    path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+    done = world.run("resolve-conflicts", PATH=path)
+    assert f"assistant, {page}, " in done.out and "proposed by assistant" in done.out, done.out
+    assert "by syntax, Dockerfile, " in done.out and "proposed by by syntax" in done.out, done.out
