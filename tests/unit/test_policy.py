@@ -7,6 +7,7 @@ import re
 import msgspec
 import pytest
 import tomli
+from pathspec import GitIgnoreSpec
 
 from carto_fork.adopt import documents
 from carto_fork.fork import policy
@@ -407,3 +408,12 @@ def test_an_invalid_command_is_refused_on_load(command: str) -> None:
     """An empty one would pass as a test that succeeded; one with an open quote cannot be split."""
     with pytest.raises(Refused, match=r"carto_fork.toml: key `commands"):
         policy.load_policy(EXTENDS + f"[commands]\ntest = ['{command}']\n")
+
+
+@pytest.mark.parametrize(
+    "patterns", [["/vendor/", "*.l.go", "a?/**/[bc]", "# no", ""], ["*.go", "!/x.go"], []]
+)
+def test_many_paths_are_matched_as_each_of_them(patterns: list[str]) -> None:
+    paths = ["vendor/x", "vendor", "a/vendor/x", "p.l.go", "p.l.go/x", "ax/y/b", "x.go", "y/x.go"]
+    spec = GitIgnoreSpec.from_lines(patterns)
+    assert policy.matching(patterns, paths) == set(filter(spec.match_file, paths))

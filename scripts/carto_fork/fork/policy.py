@@ -209,6 +209,18 @@ class TagScheme(_Table, frozen=True):
         return found and found.groupdict()
 
 
+def matching(patterns: Sequence[str], paths: Iterable[str]) -> set[str]:
+    """Those of some paths that patterns as in a .gitignore file stand for."""
+    spec = GitIgnoreSpec.from_lines(patterns)
+    if any(pattern.include is False for pattern in spec.patterns):
+        return set(spec.match_files(paths))
+    # Where nothing is taken back, their order does not matter: one look at each path is enough.
+    texts = [pattern.regex.pattern for pattern in spec.patterns if pattern.regex]
+    every = "|".join(text.replace("(?P<ps_d>/)", "/") for text in texts)
+    match = re.compile(every or r"(?!)").match
+    return {path for path in paths if match(path)}
+
+
 class Rule(_Table, frozen=True):
     """Who wins which conflicts, and why. Paths are patterns as in a .gitignore file."""
 
@@ -529,12 +541,11 @@ class Policy(_Table, frozen=True):
     def generated(self, paths: Iterable[str]) -> dict[str, Rule]:
         """Those of some paths that are generated, as the first rule for them says, with that."""
         units = self.units
-        patterns = GitIgnoreSpec.from_lines(path for rule in units for path in rule.paths)
-        left = set(patterns.match_files(paths))
+        left = matching([path for rule in units for path in rule.paths], paths)
         found: dict[str, Rule] = {}
         for rule in self.rules if left else ():
             if not rule.deleted_by:
-                fitting = set(rule.matcher.match_files(left))
+                fitting = matching(rule.paths, left)
                 left -= fitting
                 found |= dict.fromkeys(fitting, rule) if rule in units else {}
         return found

@@ -257,7 +257,8 @@ def _markers_on(
     patient: Patient, branch: str, commit: str, sides: list[str], *, sync: bool = False
 ) -> Iterator[Diagnosis]:
     """The conflict markers in a commit that no side of a merge had."""
-    left = conflicts.markers_left(patient.sh, patient.repo, sides, commit)
+    policy = patient.fork.policy
+    left = conflicts.markers_left(patient.sh, patient.repo, sides, commit, policy)
     if not left:
         return
     paths = sorted({path for path, _ in left})

@@ -102,14 +102,18 @@ def between(sh: Shell, repo: Path, before: str, after: str) -> Changed:
     return {path: _versions(raw) for raw, path in zip(fields[::2], fields[1::2], strict=True)}
 
 
+_NOTHING = frozenset({"000000", git.SUBMODULE})
+
+
 def _versions(raw: str) -> Versions:
     """The versions that a line of ``--raw`` names."""
-    line = raw.lstrip("\n")
-    sides = line.rindex(":") + 2
-    words = line[sides - 1 :].split()
+    words = raw.strip("\n:").split(" ")
+    sides = len(words) // 2
     return tuple(
-        name if mode.strip("0") and mode != git.SUBMODULE else None
-        for mode, name in zip(words[:sides], words[sides : 2 * sides], strict=True)
+        [
+            None if mode in _NOTHING else name
+            for mode, name in zip(words[:sides], words[sides : 2 * sides], strict=True)
+        ]
     )
 
 

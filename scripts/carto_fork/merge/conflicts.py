@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..fork.policy import Kind, Side
+from ..fork.policy import Kind, Policy, Side
 from ..run import files, git
 from ..run.errors import Refused
 from ..run.shell import Shell, batches
@@ -20,16 +20,20 @@ INDEX = "--cached"
 """Stands for what is staged, where a commit is asked for."""
 
 
-def markers_left(sh: Shell, work: Path, sides: Sequence[str], result: str) -> list[tuple[str, str]]:
+def markers_left(
+    sh: Shell, work: Path, sides: Sequence[str], result: str, policy: Policy | None = None
+) -> list[tuple[str, str]]:
     """Path and line of each conflict marker in a merge's result that no side of it had.
 
     sides: the commits that were merged; result: a commit, or `INDEX`.
+    policy: if there is one, what is generated is not read.
     """
     # A file that is one side's has that side's lines; only where all differ can one be new.
-    changed = [_paths_changed(sh, work, side, result) for side in sides]
-    paths = sorted(set.intersection(*changed))
-    before = set[tuple[str, str]]().union(*(_marker_lines(sh, work, side, paths) for side in sides))
-    return sorted(_marker_lines(sh, work, result, paths) - before)
+    changed = set.intersection(*(_paths_changed(sh, work, side, result) for side in sides))
+    paths = sorted(changed.difference(policy.generated(changed) if policy else ()))
+    found = _marker_lines(sh, work, result, paths)
+    marked = sorted({path for path, _ in found})
+    return sorted(found.difference(*(_marker_lines(sh, work, side, marked) for side in sides)))
 
 
 def _paths_changed(sh: Shell, work: Path, side: str, result: str) -> set[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..fork import records, releases, tags
@@ -12,7 +13,7 @@ from ..fork.tags import Tag
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import counted, printable
-from .commits import Changed, Versions, between, landing, log_of
+from .commits import Changed, Entry, Versions, between, landing, log_of
 from .hunks import Commit
 
 
@@ -44,28 +45,33 @@ class Reverted:
 
 
 def find(
-    sh: Shell, fork: Fork, production: str, merged: Mapping[str, str] | None = None
+    sh: Shell,
+    fork: Fork,
+    production: str,
+    merged: Mapping[str, str] | None = None,
+    theirs: Sequence[str] = (),
 ) -> Reverted | None:
-    """Whether the newest release in a history has been taken back since it landed; None if not.
-
-    A commit takes a sync back if it changes nothing but paths that the sync changed, half of them
-    or more, to what they were before; whatever its message says. What people have dropped with a
-    reason does not count.
+    """Whether the newest release in a history has been taken back since it landed, whole or in
+    part; None if not. What people have dropped with a reason does not count.
 
     merged: the tags that the history contains, as `releases.merged` gives them, if they are known.
+    theirs: the commits that are to be merged, if that is known.
     """
     if merged is None:
         merged = releases.merged(sh, fork, production, fork.refs)
     release = tags.newest(merged, fork.policy.tags, *tags.STABLE)
     if release is None:
         return None
-    theirs = merged[release.name]
-    key = ("reverted", production, theirs)
-    return sh.once(key, lambda: _find(sh, fork, production, release, theirs))
+    commit = merged[release.name]
+    known = tuple(dict.fromkeys([*theirs, *fork.upstream_tips])) or (commit,)
+    key = ("reverted", production, commit)
+    return sh.once(key, lambda: _find(sh, fork, production, release, commit, known))
 
 
-def _find(sh: Shell, fork: Fork, production: str, release: Tag, theirs: str) -> Reverted | None:
-    log = log_of(sh, fork.path, production, fork.upstream_tips or (theirs,))
+def _find(
+    sh: Shell, fork: Fork, production: str, release: Tag, theirs: str, known: Sequence[str]
+) -> Reverted | None:
+    log = log_of(sh, fork.path, production, known)
     sync = landing(log, production, theirs) or git.first_with(sh, fork.path, theirs, production)
     if sync == production or not any(e.commit.name == sync and e.parents[1:] for e in log):
         return None
@@ -79,14 +85,45 @@ def _find(sh: Shell, fork: Fork, production: str, release: Tag, theirs: str) -> 
     for entry in log:
         changed = telling(entry.changed) if len(entry.parents) == 1 else {}
         # From what the sync made of it to what it was: no earlier commit did that.
-        back = all(brought.get(path, ())[::-1] == made for path, made in changed.items())
-        if not (changed and back and 2 * len(changed) >= len(brought)):
+        back = {p: made for p, made in changed.items() if brought.get(p, ())[::-1] == made}
+        alone = len(back) == len(changed)
+        if not back or not (
+            (alone and 2 * len(back) >= len(brought))
+            or _is_part(sh, fork, log, sync, theirs, entry.commit.name, back if alone else {})
+        ):
             continue
         now = git.tree(sh, fork.path, production)
         text = git.show(sh, fork.path, production, records.DROPS_FILE)
         upstreams = [d for d in records.read_drops(text) if d.side == Side.UPSTREAM.value]
         dropped = {drop.path for drop in upstreams if not drop.lines}
-        gone = (p for p, made in changed.items() if now.get(p, ("", None))[1] == made[-1])
+        gone = (p for p, made in back.items() if now.get(p, ("", None))[1] == made[-1])
         if left := tuple(path for path in gone if path not in dropped):
             return Reverted(release, entry.commit, left, len(brought))
     return None
+
+
+_FEWEST = 3
+"""So many files that are as before at once are no wish of the fork's about one of them."""
+
+
+def _is_part(
+    sh: Shell, fork: Fork, log: Sequence[Entry], sync: str, theirs: str, by: str, alone: Changed
+) -> bool:
+    """Whether a commit takes a sync back in part: its message names the sync, as git does, or it
+    does nothing but put back several files that the fork had as upstream had them.
+
+    What reverts another commit, as one of upstream's, is the fork's wish; so is what only deletes
+    files that are new, or brings back what the fork had in a file.
+
+    by: the commit. alone: what it made as it was before the sync, if it did nothing else.
+    """
+    text = git.ask(sh, fork.path, "log -1 --format=%B {by}", "message", by=by).out
+    if named := re.findall(r"\b[0-9a-f]{40}\b", text):
+        return any(
+            landing(log, name, theirs) and (name == sync or landing(log, sync, name) == sync)
+            for name in named
+        )
+    if len(alone) < _FEWEST or not any(map(all, alone.values())):
+        return False
+    base = git.tree(sh, fork.path, git.merge_bases(sh, fork.path, f"{sync}^1", theirs)[0])
+    return all(base.get(path, ("", None))[1] == made[-1] for path, made in alone.items())

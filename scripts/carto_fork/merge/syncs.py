@@ -116,30 +116,49 @@ def _like_upstream(
     wanted = []
     for suspect in suspects:
         last = datetime.fromisoformat(f"{suspect.landed}T23:59:59").timestamp()
-        candidates = [*_sample([name for time, name in history if time <= last], 16)]
+        since = datetime.fromisoformat(suspect.commit.date).timestamp() - days * 86400
+        candidates = [*_sample([name for time, name in history if since <= time <= last], 16)]
         # What this program writes down in the fork proves neither.
         telling = [p for p in suspect.changed if p not in records.NOTES and "\n" not in p]
         # What was merged last comes at the end.
-        wanted.append((suspect, _sample(telling, 24), [*candidates, suspect.merged or git.NULL]))
-    pairs = [(c, path) for _, paths, candidates in wanted for c in candidates for path in paths]
+        wanted.append((suspect, telling, [*candidates, suspect.merged or git.NULL]))
+    few = _alike(sh, repo, wanted, 6)
+    some = [one for one, (*alike, _) in zip(wanted, few, strict=True) if max(alike, default=0)]
+    counts = iter(_alike(sh, repo, some, _MOST_LOOKS))
+    alike = {one[0].commit: next(counts) for one in some}
+    found, left = [], []
+    for suspect, telling, _ in wanted:
+        paths = _sample(telling, _MOST_LOOKS)
+        *then, before = alike.get(suspect.commit, [0])
+        most = max(then, default=0)
+        if 2 * most >= len(paths) and most > before:
+            found.append(suspect)
+        elif 2 * sum(bool(suspect.changed[path]) for path in paths) >= len(paths):
+            left.append(suspect)
+    return found, left
+
+
+_MOST_LOOKS = 24
+
+
+def _alike(
+    sh: Shell, repo: Path, wanted: Sequence[tuple[Suspect, Sequence[str], list[str]]], most: int
+) -> list[list[int]]:
+    """How many of so many paths are in a suspect as in each of some commits."""
+    looks = [(suspect, _sample(paths, most), commits) for suspect, paths, commits in wanted]
+    pairs = [(c, path) for _, paths, commits in looks for c in commits for path in paths]
     # In a directory that upstream did not have, as that of vendored files, nothing is asked for.
     tops = list(dict.fromkeys(f"{c}:{_top(path)}" for c, path in pairs))
     known = dict(zip(tops, git.objects(sh, repo, tops), strict=True))
     names = [f"{c}:{p}" for c, p in pairs if not known[f"{c}:{_top(p)}"].endswith(" missing")]
     theirs = dict(zip(names, git.objects(sh, repo, names), strict=True))
-    found, left = [], []
-    for suspect, paths, candidates in wanted:
-        here = suspect.changed
-        *alike, before = (
-            sum(theirs.get(f"{c}:{p}", "").startswith(f"{here[p]} blob ") for p in paths)
-            for c in candidates
-        )
-        most = max(alike, default=0)
-        if 2 * most >= len(paths) and most > before:
-            found.append(suspect)
-        elif 2 * sum(bool(here[path]) for path in paths) >= len(paths):
-            left.append(suspect)
-    return found, left
+    return [
+        [
+            sum(theirs.get(f"{c}:{p}", "").startswith(f"{s.changed[p]} blob ") for p in paths)
+            for c in commits
+        ]
+        for s, paths, commits in looks
+    ]
 
 
 def _top(path: str) -> str:

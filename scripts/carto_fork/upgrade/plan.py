@@ -236,7 +236,7 @@ def _lost_ancestry(
 
 def _require_whole(sh: Shell, fork: Fork, target: Target) -> None:
     """Raises Refused if the newest sync in the production branch was taken back."""
-    if reverted := reverts.find(sh, fork, target.base):
+    if reverted := reverts.find(sh, fork, target.base, None, [target.commit]):
         raise Refused(
             f"{reverted.said}.",
             then=f"{reverted.undone(fork)}, publish that, then run the same command again; or run "

@@ -1,0 +1,58 @@
+"""Syncs that were taken back, whole or in part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from carto_fork.fork import policy
+from carto_fork.fork.fork import Fork
+from carto_fork.merge import reverts
+from carto_fork.run import git
+from carto_fork.run.git import Refs
+from repository import Files, Repo
+from world import shell
+
+OLD = {f"src/{number}": f"{number} before\n" for number in range(9)}
+NEW = {path: text.replace("before", "after") for path, text in OLD.items()}
+MINE = {"own": "tenant = 1\n"}
+REVERTED = "Revert 'Merge'\n\nThis reverts commit {}, reversing\nchanges made to {}.\n"
+
+
+def some(files: Files, *numbers: int) -> Files:
+    return {f"src/{number}": files[f"src/{number}"] for number in numbers}
+
+
+@pytest.mark.parametrize(
+    ("files", "message", "expected"),
+    [
+        (OLD, "back to what it was", 9),
+        # In part: git's message names the sync, or several files are as before and nothing else is.
+        (some(OLD, 1, 2), REVERTED, 2),
+        ({**some(OLD, 1), "more": "x\n"}, REVERTED, 1),
+        (some(OLD, 1, 2, 3), "not yet", 3),
+        # The fork's wish: about a file or two, a commit of upstream's, a new file, its own work.
+        (some(OLD, 1, 2), "as we had it", 0),
+        (some(OLD, 1, 2, 3), "This reverts commit {1}.", 0),
+        ({"new/1": None, "new/2": None, "new/3": None}, "not for us", 0),
+        ({**some(OLD, 1, 2), **MINE}, "bring the tenant back", 0),
+        ({**some(OLD, 1, 2, 3), "more": "x\n"}, "another way", 0),
+    ],
+)
+def test_a_sync_that_was_taken_back_is_found(
+    tmp_path: Path, files: Files, message: str, expected: int
+) -> None:
+    repo, sh = Repo.new(tmp_path / "repo"), shell()
+    repo.commit({**OLD, "own": "tenant = 0\n"})
+    repo.on("theirs", "base")
+    theirs = repo.commit({**NEW, "own": "tenant = 2\n", "new/1": "", "new/2": "", "new/3": ""})
+    before = repo.on("ours", "base").commit(MINE)
+    sync = repo.merge("theirs", {"own": "tenant = 2\n"})
+    fork = Fork(git.open_repository(sh, repo.path), {}, Refs({}, {}), policy.load_policy())
+    tag = "v1.76.5-stable"
+    assert reverts.find(sh, fork, sync, {tag: theirs}) is None
+    taken = repo.commit(files, message.format(sync, theirs if "{1}" in message else before))
+    found = reverts.find(sh, fork, repo.commit({"later": "x\n"}), {tag: theirs})
+    assert (len(found.gone) if found else 0) == expected
+    assert not found or (found.commit.name, found.brought) == (taken, 13)
