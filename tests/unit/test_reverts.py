@@ -32,7 +32,7 @@ def some(files: Files, *numbers: int) -> Files:
         (some(OLD, 1, 2), REVERTED, 2),
         ({**some(OLD, 1), "more": "x\n"}, REVERTED, 1),
         (some(OLD, 1, 2, 3), "not yet", 3),
-        # The fork's wish: about a file or two, a commit of upstream's, a new file, its own work.
+        # The fork's wish: about a file or two, an upstream commit, a new file, its own work.
         (some(OLD, 1, 2), "as we had it", 0),
         (some(OLD, 1, 2, 3), "This reverts commit {1}.", 0),
         ({"new/1": None, "new/2": None, "new/3": None}, "not for us", 0),

@@ -181,8 +181,8 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
     if merged := next((one for one in told if not one.commits), None):
         problem = f"{fork.policy.branches.production} already contains {merged.tag}."
         raise Refused(problem, then="choose a newer release; `status` names the newest one.")
-    commits = [one.commit for one in told[:1]]
-    if gone := reverts.find(s.sh, fork, fork.production_commit, None, commits) if told else None:
+    commits = [fork.refs.tag(release.name) for release in releases[:1]]
+    if commits and (gone := reverts.find(s.sh, fork, fork.production_commit, None, commits)):
         s.console.say(f"{gone.said}. This brings it back first:", "yellow")
         s.console.row("    ", gone.undone(fork))
     if s.json:

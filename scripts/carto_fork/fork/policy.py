@@ -210,7 +210,7 @@ class TagScheme(_Table, frozen=True):
 
 
 def matching(patterns: Sequence[str], paths: Iterable[str]) -> set[str]:
-    """Those of some paths that patterns as in a .gitignore file stand for."""
+    """Those of some paths that fit patterns as in a .gitignore file."""
     spec = GitIgnoreSpec.from_lines(patterns)
     if any(pattern.include is False for pattern in spec.patterns):
         return set(spec.match_files(paths))

@@ -103,7 +103,7 @@ def _find(
 
 
 _FEWEST = 3
-"""So many files that are as before at once are no wish of the fork's about one of them."""
+"""So many files that are as before at once: the fork hardly wants each of them so."""
 
 
 def _is_part(
@@ -112,8 +112,8 @@ def _is_part(
     """Whether a commit takes a sync back in part: its message names the sync, as git does, or it
     does nothing but put back several files that the fork had as upstream had them.
 
-    What reverts another commit, as one of upstream's, is the fork's wish; so is what only deletes
-    files that are new, or brings back what the fork had in a file.
+    To revert another commit, such as an upstream commit, is the fork's wish; so is to delete new
+    files, or to bring back what the fork had in a file.
 
     by: the commit. alone: what it made as it was before the sync, if it did nothing else.
     """
