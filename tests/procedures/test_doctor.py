@@ -792,6 +792,40 @@ def test_notes_on_images_and_tests_are_given_only_on_request(world: World) -> No
     assert not any(f["level"] == "note" for f in look(world, "--offline")[1]["findings"])
 
 
+def test_a_release_of_an_older_line_is_offered_by_nobody(world: World) -> None:
+    """Its tag lies on a branch that upstream never merges.
+
+    https://github.com/thanos-io/thanos/issues/8311, https://github.com/ponylang/ponyc/issues/2932.
+    """
+    for tag in world.git("tag --list *-stable", repo=world.upstream).splitlines():
+        if tag > "v1.75.2-stable":
+            world.git(f"tag --delete {tag}", repo=world.upstream)
+    older = "v1.74.9-stable"
+    commit_in(world, world.upstream, f"refs/tags/{older}", {"fix": "x\n"}, "v1.75.2-stable~1")
+    world.git("fetch --quiet --tags upstream")
+    for line in ("forecast", "detect", "status", "next", "doctor --check detection"):
+        assert older not in world.run(line).out, line
+
+
+def test_a_release_that_was_made_anew_beside_its_history_is_no_obstacle(world: World) -> None:
+    """Upstream tags the branch of a release, squashes that, and moves the tag there.
+
+    https://github.com/me2resh/apexyard/issues/550, https://github.com/python/cherry-picker/issues/96.
+    """
+    release, following = "v1.75.2-stable", "v1.76.9"
+    pin(world, release)
+    tree = world.git(f"rev-parse {release}^{{tree}}", repo=world.upstream)
+    squashed = commit_in(
+        world, world.upstream, f"refs/tags/{release}", {}, f"{release}~1", tree=tree
+    )
+    text = world.git(f"show {TAG}:pyproject.toml", repo=world.upstream)
+    new = {"pyproject.toml": text.replace("1.76.5", "1.76.9") + "\n"}
+    commit_in(world, world.upstream, f"refs/tags/{following}", new, squashed, tree=TAG)
+    done = world.run(f"upgrade-carto --tag {following} --no-tests --no-push")
+    assert (done.code, done.err) == (0, "")
+    assert "Nothing is lost" in done.out
+
+
 def test_a_base_image_that_moved(world: World) -> None:
     text = world.git(f"show {TAG}:Dockerfile") + "\n"
     first = next(line for line in text.splitlines() if line.startswith(("FROM", "ARG")))

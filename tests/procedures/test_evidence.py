@@ -896,7 +896,7 @@ def test_a_dry_choice_changes_nothing_and_does_the_same_when_pasted(paused: Worl
 
 HEAD = "release          commits     files conflicts   decided     yours   at risk\n"
 NOTHING_NEW = """\
-Nothing to forecast: carto/main has every stable release that is here.
+Nothing to forecast: carto/main has every new stable release that is here.
 This fetches what is not here: git -C . fetch --tags upstream
 """
 

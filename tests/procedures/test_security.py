@@ -296,6 +296,8 @@ def test_a_tag_that_moves_while_it_is_fetched_is_refused(world: World) -> None:
 
 @pytest.mark.parametrize("line", [UPGRADE, f"{UPGRADE} --direct"])
 def test_a_branch_that_somebody_moves_meanwhile_is_not_pushed_over(world: World, line: str) -> None:
+    """https://github.com/microsoft/go/issues/1345: within a minute of a bot's push,
+    https://github.com/javascript-tutorial/en.javascript.info/issues/3744: any time."""
     ref = "refs/heads/carto/main" if "--direct" in line else SYNC
     move = f"$GIT -C {world.origin} update-ref {ref} refs/heads/carto/main~1"
     once = f"[ -e {world.place}/moved ] || {{ : >{world.place}/moved; {move}; }}"

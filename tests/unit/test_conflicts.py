@@ -214,7 +214,8 @@ def test_a_side_of_another_type_goes_to_its_own_path(
     """And no name that git has invented is left. https://github.com/Peaker/git-mediate/issues/28,
     https://github.com/microsoft/VFSForGit/issues/1680, https://github.com/treeverse/dvc/issues/244,
     https://github.com/E3SM-Project/E3SM/pull/2883, https://github.com/gitahead/gitahead/issues/342,
-    https://github.com/sorin-ionescu/prezto/issues/867"""
+    https://github.com/sorin-ionescu/prezto/issues/867, https://github.com/vgc/vgc/issues/615: a
+    directory became a submodule; https://github.com/arighi/virtme-ng/pull/216: the other way."""
     sides(repo, *TYPES[about])
     foreseen = foresee(repo)
     repo.git("merge", "--no-commit", "--no-ff", "theirs", ok=False)

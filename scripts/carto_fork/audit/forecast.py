@@ -171,7 +171,8 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
         s.console.say(f"Warning: upstream has withdrawn {name}.", "yellow")
     if not releases:
         production = fork.policy.branches.production
-        s.console.say(f"Nothing to forecast: {production} has every stable release that is here.")
+        has = f"{production} has every new stable release that is here"
+        s.console.say(f"Nothing to forecast: {has}.")
         upstream = fork.policy.remotes.upstream
         fetch = f"{git.at(fork.path)} fetch --tags {upstream.name}"
         get = fetch if fork.url(upstream) else f"{s.command('setup')} && {fetch}"

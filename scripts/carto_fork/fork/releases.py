@@ -308,11 +308,14 @@ MOST_NEWEST = 3
 
 
 def newest_here(sh: Shell, fork: Fork) -> list[Tag]:
-    """The newest stable releases that are here and not in the production branch, newest first."""
+    """The newest stable releases that are here and newer than what the production branch has, the
+    newest first."""
     known = [tag for name in fork.refs.tags() if (tag := tags.classify(name, fork.policy.tags))]
     stable = sorted((t for t in known if t.scheme.use is TagUse.AUTOMATIC), reverse=True)
     has = merged(sh, fork, fork.production_commit, fork.refs)
-    new = [tag for tag in stable if tag.name not in has]
+    contained = tags.newest(has, fork.policy.tags, *tags.STABLE)
+    version = version_files.stated(sh, fork, fork.production_commit)
+    new = [tag for tag in stable if tag.name not in has and is_newer(tag, contained, version)]
     return new[:MOST_NEWEST]
 
 
