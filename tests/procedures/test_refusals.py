@@ -263,11 +263,16 @@ def test_a_release_of_the_version_on_production_is_refused(world: World) -> None
     project = (world.fork / "pyproject.toml").read_text()
     push_as_colleague(world, {"pyproject.toml": project.replace("1.75.2.1", "1.76.5")})
     what = (
-        f"{TAG} is not newer than 1.76.5, the version on carto/main. "
-        "Its history was lost, probably in a squash merge."
+        f"{TAG} is not newer than 1.76.5, the version on carto/main, "
+        "although no merge of it is there."
     )
-    then = "`invoke heal --check` says what brings it back."
+    again = f"upgrade-carto --tag {TAG} --unhealed"
+    then = (
+        "set it back there with `bump-version`; or run `invoke "
+        f"{again.removesuffix(' --unhealed')}` with --unhealed to merge {TAG} in spite of it."
+    )
     refused(world, message(what, then, FETCHED))
+    assert world.run(f"{again} --dry").code == 0
 
 
 def test_a_tag_that_is_merged_already_is_refused(world: World) -> None:

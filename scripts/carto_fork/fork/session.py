@@ -232,7 +232,7 @@ class Session(Runner):
         advice = advice.replace("the same command", f"`{self.again}`")
         advice = advice.replace("`git config ", f"`{git.at(self.path)} config ")
         advice = advice.replace("`heal --check`", f"`{self.command('heal', check=True)}`")
-        named = r"`(setup|status|config|init)`"
+        named = r"`(setup|status|config|init|heal)`"
         return re.sub(named, lambda found: f"`{self.command(found[1])}`", advice)
 
     def print_json(self, data: Any) -> None:

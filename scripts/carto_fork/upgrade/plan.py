@@ -159,7 +159,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         _require_whole(sh, fork, target)
     # A run with --direct that was cut after its push has only its last steps to do.
     if not (options.direct and here == target.base):
-        _require_newer(sh, fork, target, before)
+        _require_newer(sh, fork, target, before, options.unhealed)
     work, checkout = _work_trees(sh, fork, sync, tag.name)
     notes = _notes(sh, fork, target, options)
     notes += _sync_notes(sh, fork, target, options, here, work)
@@ -295,7 +295,7 @@ def _version_before(sh: Shell, fork: Fork, target: Target) -> str:
     return ""
 
 
-def _require_newer(sh: Shell, fork: Fork, target: Target, before: str) -> None:
+def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, unhealed: bool) -> None:
     tag, production = target.tag, fork.policy.branches.production
     if git.has_object(sh, fork.path, target.commit) and git.is_ancestor(
         sh, fork.path, target.commit, target.base
@@ -307,15 +307,23 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str) -> None:
     except InvalidVersion:
         problem = f"the version on {production}, {before!r}, is not a version."
         raise Refused(problem, then="correct it there with `bump-version`.") from None
-    if older:
-        same = Version(before) == tag.version
-        lost = " Its history was lost, probably in a squash merge." if same else ""
-        raise Refused(
-            f"{tag.name} is not newer than {before}, the version on {production}.{lost}",
-            then="`heal --check` says what brings it back."
-            if same
-            else "choose a newer release; `status` names the newest one.",
-        )
+    if not older:
+        return
+    problem = f"{tag.name} is not newer than {before}, the version on {production}"
+    if Version(before) != tag.version:
+        raise Refused(f"{problem}.", then="choose a newer release; `status` names the newest one.")
+    if unhealed:
+        return
+    here = git.has_object(sh, fork.path, target.commit)
+    lost = authorship.lost_of_fork(sh, fork, target.base, target.commit) if here else None
+    record = "see `heal --check`" if lost and lost.hidden else "record it with `heal`"
+    raise Refused(
+        f"{problem}: {healing.described(lost)}."
+        if lost
+        else f"{problem}, although no merge of it is there.",
+        then=f"{record if lost else 'set it back there with `bump-version`'}; or run the same "
+        f"command with --unhealed to merge {tag.name} in spite of it.",
+    )
 
 
 def _require_same_tag(sh: Shell, fork: Fork, target: Target) -> None:
