@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from ..fork.policy import Kind, Policy, Side
@@ -173,10 +174,12 @@ def remember(
         for line in git.ask(sh, repo, question, "fork's merges", **sides).out.splitlines():
             merge, *parents = line.split()
             merges[merge] = parents
-    for merge, parents in list(merges.items())[:_MOST_MERGES]:
-        if len(parents) != 2:
-            continue
-        for conflict in foresee(sh, repo, parents[0], parents[1]).conflicts:
+    pairs = [(merge, sides) for merge, sides in merges.items() if len(sides) == 2][:_MOST_MERGES]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        made = partial(foresee, sh, repo, unread=lambda path: path not in paths)
+        again = pool.map(lambda pair: made(*pair[1]), pairs)
+    for (merge, _), foreseen in zip(pairs, again, strict=True):
+        for conflict in foreseen.conflicts:
             if conflict.path in paths and conflict.text is not None:
                 result = git.show(sh, repo, merge, conflict.path)
                 if result is not None and not has_markers(result):

@@ -148,9 +148,18 @@ def _alike(
     looks = [(suspect, _sample(paths, most), commits) for suspect, paths, commits in wanted]
     pairs = [(c, path) for _, paths, commits in looks for c in commits for path in paths]
     # In a directory that upstream did not have, as that of vendored files, nothing is asked for.
-    tops = list(dict.fromkeys(f"{c}:{_top(path)}" for c, path in pairs))
-    known = dict(zip(tops, git.objects(sh, repo, tops), strict=True))
-    names = [f"{c}:{p}" for c, p in pairs if not known[f"{c}:{_top(p)}"].endswith(" missing")]
+    tops = list(dict.fromkeys((c, _top(path)) for c, path in pairs))
+    answers = git.objects(sh, repo, [f"{c}:{top}" for c, top in tops])
+    known = {k for k, answer in zip(tops, answers, strict=True) if not answer.endswith(" missing")}
+    names = [
+        f"{c}:{p}"
+        for _, paths, commits in looks
+        for c in commits
+        # Where most of the files lie in such directories, they cannot be as upstream has them.
+        if 2 * sum((c, _top(p)) in known for p in paths) >= len(paths)
+        for p in paths
+        if (c, _top(p)) in known
+    ]
     theirs = dict(zip(names, git.objects(sh, repo, names), strict=True))
     return [
         [
