@@ -842,7 +842,7 @@ def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
         assert (done.code, done.err) == (0, "")
         assert done.out == (
             f"{LOCK_FILE}\n"
-            "45 files of the fork's and 37 of upstream's accounted for: 0 changes lost, 0 to\n"
+            "45 files of the fork's and 38 of upstream's accounted for: 0 changes lost, 0 to\n"
             "  look at, 2 absorbed, 15 dropped on purpose.\n"
             f"Nothing is lost and nothing left over in the merge of {tag}.\n"
         )

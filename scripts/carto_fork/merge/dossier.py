@@ -149,8 +149,11 @@ class Question:
 
     def _rules(self) -> Iterator[tuple[str, str]]:
         """The fork's rules for the path, by name, with their reasons."""
+        conflict = self.decision.conflict
         for rule in self.policy.rules:
-            if rule.matcher.match_file(self.decision.conflict.path):
+            fits = conflict.kind in (rule.kinds or (conflict.kind,))
+            fits = fits and rule.deleted_by in (None, conflict.deleted_by)
+            if fits and rule.matcher.match_file(conflict.path):
                 yield rule.name, rule.why
 
     def as_markdown(self) -> str:

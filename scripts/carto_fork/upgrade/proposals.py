@@ -54,36 +54,34 @@ class Answer:
 
 def settle(
     s: Session, fork: Fork, work: Path, done: Resolution, ours: str, theirs: str, release: str
-) -> Resolution:
+) -> tuple[Resolution, list[Answer]]:
     """Ask the policy's programs about what is left of a merge; what passes is staged, and written
-    down as proposed.
+    down as proposed. What became of the merge, and all that they answered.
 
     Raises Refused if a program changes anything but its answer.
     """
     left = [d for d in done.left if d.text is not None and fork.policy.proposers_for(_path(d))]
     if not left or s.sh.dry:
-        return done
+        return done, []
     if in_actions():
         # This job holds a token that can write to the fork.
         s.console.say(
             "No program is asked for proposals in a job of GitHub Actions; "
             "`resolve-conflicts --pr` asks on a person's machine."
         )
-        return done
+        return done, []
     with s.console.working("proposals"):
         answers = list(_answers(s.sh, fork, work, left, done, release))
-    for answer in answers:
-        s.console.row("  ", answer.line, "" if answer.text is not None else "yellow")
     passed = {answer.path: answer for answer in answers if answer.text is not None}
     if not passed:
-        return done
+        return done, answers
     decisions = [_as_decision(d, passed.get(_path(d))) for d in done.decisions]
     more = [Proposal(path, answer.proposer, release) for path, answer in passed.items()]
     # Upstream's side may hold such a file; it speaks for nobody.
     foreign = git.show(s.sh, work, theirs, records.PROPOSALS_FILE) is not None
     _write_down(s.sh, work, more, ours if foreign else "")
     resolve.carry_out(s.sh, work, [d for d in decisions if _path(d) in passed])
-    return replace(done, decisions=tuple(decisions))
+    return replace(done, decisions=tuple(decisions)), answers
 
 
 def _path(decision: Decision) -> str:

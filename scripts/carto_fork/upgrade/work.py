@@ -27,6 +27,7 @@ from ..run.errors import Paused, Refused
 from ..run.shell import Shell
 from ..run.text import listed, printable
 from . import proposals
+from .proposals import Answer
 
 
 class Work:
@@ -159,8 +160,12 @@ def settle(
     left, and print what became of them; see `resolve.resolve`. The decisions before that, too."""
     with s.console.working("resolve"):
         found = resolve(s.sh, fork, place, ours, theirs, words, settled)
-    done = proposals.settle(s, fork, place, found, ours, theirs, release) if proposing else found
+    done, answers = found, list[Answer]()
+    if proposing:
+        done, answers = proposals.settle(s, fork, place, found, ours, theirs, release)
     show(s.console, done)
+    for answer in answers:
+        s.console.row("", answer.line, "" if answer.text is not None else "yellow")
     return found.decisions, done
 
 
