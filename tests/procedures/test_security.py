@@ -280,6 +280,19 @@ def test_a_persons_own_hook_runs_from_the_checkout(world: World) -> None:
     assert set((world.place / "ran").read_text().split()) == {"mine"}
 
 
+def test_a_tag_that_is_called_like_something_of_gits_is_not_taken_for_it(world: World) -> None:
+    """Upstream makes tags, and a person fetches them all."""
+    names = ("MERGE_HEAD", "FETCH_HEAD", "HEAD", "carto/main", f"upstream-sync/{TAG}")
+    for name in names:
+        world.git(f"update-ref refs/tags/{name} {TAG}^0", repo=world.upstream)
+    world.git("fetch --quiet --tags upstream")
+    done = world.run(UPGRADE)
+    assert (done.code, done.err) == (0, "")
+    merge = world.git(f"rev-list --merges --max-count=1 refs/heads/upstream-sync/{TAG}")
+    parents = world.git(f"rev-list --parents --max-count=1 {merge}").split()[1:]
+    assert parents == world.git(f"rev-parse refs/remotes/origin/carto/main {TAG}^0").split()
+
+
 # --- What was looked at is what is used ----------------------------------------------------------
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from carto_fork.adopt import conventions
 from carto_fork.fork import policy, tags
 from carto_fork.fork.policy import Feature, TagScheme, TagUse
 from carto_fork.fork.tags import Tag
@@ -471,3 +472,12 @@ def test_a_pattern_that_tries_too_long_is_named(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(Refused) as stop:
             search()
         assert f"{pattern!r} of the policy was still at {text!r}" in stop.value.what
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "\uff11"])
+def test_a_number_that_python_or_a_reader_takes_for_another_is_no_version(number: str) -> None:
+    """Python refuses to read the long one, and reads a digit of another alphabet."""
+    assert tags.classify(f"v{number}.0.0", SCHEMES) is None
+    names = [f"v{number}.0.0", "v1.0.0", "v1.1.0"]
+    [*guesses] = conventions.tag_schemes(names)
+    assert number not in str(guesses)

@@ -81,7 +81,8 @@ _STABLE = re.compile(r"[-.+_]?(stable|final|release|lts|ga)", re.IGNORECASE)
 # Numbers with dots, if there are any: a product may have a number in its name.
 _VERSION = re.compile(
     r"(?P<before>.*?(?<![A-Za-z0-9])v?(?=\d+\.\d)|.*?)"
-    r"(?P<version>\d+(?:\.\d+)*)(?P<post>\.post\d+)?(?P<after>.*)"
+    r"(?P<version>\d+(?:\.\d+)*)(?P<post>\.post\d+)?(?P<after>.*)",
+    re.ASCII,
 )
 # Targets of a Makefile for each command, the first that is there.
 _TARGETS = {
@@ -187,7 +188,9 @@ def tag_schemes(names: Iterable[str], dates: Mapping[str, int] | None = None) ->
         if match := _VERSION.fullmatch(name):
             before, version, post, after = match.group("before", "version", "post", "after")
             family = (before, version.count("."), re.sub(r"\d+", "0", after))
-            families[family].append((Version(version + (post or "")), name))
+            with suppress(ValueError):  # of more digits than Python reads
+                entry = (Version(version + (post or "")), name)
+                families[family].append(entry)
     stable = [
         (before, dots, after)
         for before, dots, after in families

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 import msgspec.inspect
 import tomli
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 from pathspec import GitIgnoreSpec
 
 from ..run.errors import Refused
@@ -197,7 +197,7 @@ class TagScheme(_Table, frozen=True):
         for bound in filter(None, (self.since, self.before)):
             try:
                 Version(bound)
-            except InvalidVersion:
+            except ValueError:
                 raise ValueError(f"{bound!r} is no version") from None
 
     def groups(self, name: str) -> dict[str, str | None] | None:

@@ -285,8 +285,8 @@ def _git_is_at_work(place: Path, common: Path, branch: str) -> bool:
 
 def _holds_merge(sh: Shell, place: Path, commit: str) -> bool:
     """Whether a merge of a commit is in progress or concluded in a work tree."""
-    merging = sh.ask("git -C {work} rev-parse --quiet --verify MERGE_HEAD^0", work=place)
     question = "git -C {work} merge-base --is-ancestor {commit} HEAD"
     return bool(commit) and (
-        merging.line == commit or sh.ask(question, work=place, commit=commit).ok
+        git.work_state(sh, place).merging == commit
+        or sh.ask(question, work=place, commit=commit).ok
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from ..run import git, github
 from ..run.console import Console
@@ -464,7 +464,7 @@ def is_newer(tag: Tag, contained: Tag | None, version: str) -> bool:
     after a squashed sync only the version tells."""
     try:
         stated = Version(version or "0")
-    except InvalidVersion:
+    except ValueError:
         stated = Version("0")
     return (contained is None or tag > contained) and tag.version > stated
 

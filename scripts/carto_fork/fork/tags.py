@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from ..run.errors import Refused
 from .policy import TagScheme, TagUse
@@ -77,7 +77,7 @@ def classify(name: str, schemes: Sequence[TagScheme]) -> Tag | None:
         try:
             version = _version(groups.get("version") or "0")
             build = _version(groups.get("build") or "0")
-        except InvalidVersion:
+        except ValueError:  # also of more digits than Python reads
             continue
         if _within(version, scheme):
             return Tag(version, build, name, scheme)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import tomli
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from ..run import files, git
 from ..run.console import Console
@@ -92,7 +92,7 @@ def same(one: str, other: str) -> bool:
     """Whether two spellings mean one version, as ``v1.90.0`` and ``1.90`` do."""
     try:
         return Version(one) == Version(other)
-    except InvalidVersion:
+    except ValueError:
         return one == other
 
 
@@ -209,7 +209,7 @@ def checked_version(text: str) -> str:
     """The version itself, if it is one. Raises Refused otherwise."""
     try:
         return str(Version(text))
-    except InvalidVersion:
+    except ValueError:
         problem = f"{text!r} is not a version."
         raise Refused(problem, then="write it as in --to 1.76.5") from None
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from ..fork import branches, records, recovery, releases, setup, tags, version_files
 from ..fork.fork import wrong_urls
@@ -180,7 +180,7 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
 def _parsed(version: str) -> Version:
     try:
         return Version(version)
-    except InvalidVersion:
+    except ValueError:
         return Version("0")
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from ..ci import notify
 from ..fork import releases, tags, version_files
@@ -310,7 +310,7 @@ def _require_version(
 def _is_newer(version: str, upstream: Tag) -> bool:
     try:
         return Version(version) > upstream.version
-    except InvalidVersion:
+    except ValueError:
         return False
 
 

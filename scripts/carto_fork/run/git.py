@@ -570,13 +570,19 @@ class WorkState:
     untracked: tuple[str, ...]
 
 
-def _merging(work: Path) -> str:
-    """The commit that is being merged in a work tree, "" if none is; git keeps it in a file."""
+def merge_head(work: Path) -> Path:
+    """The file in which git keeps the commit that is being merged in a work tree, if one is. Asked
+    for its name, git would take a tag of that name for it."""
     directory = work / ".git"
+    if directory.is_file():
+        directory = work / directory.read_text().removeprefix("gitdir: ").rstrip("\n")
+    return directory / "MERGE_HEAD"
+
+
+def _merging(work: Path) -> str:
+    """The commit that is being merged in a work tree, "" if none is."""
     try:
-        if directory.is_file():
-            directory = work / directory.read_text().removeprefix("gitdir: ").rstrip("\n")
-        first = (directory / "MERGE_HEAD").read_text().partition("\n")[0]
+        first = merge_head(work).read_text().partition("\n")[0]
     except (OSError, ValueError):
         return ""
     return first if is_hash(first) else ""

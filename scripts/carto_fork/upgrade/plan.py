@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 
 import msgspec
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from ..audit import healing
 from ..ci import notify
@@ -253,6 +253,7 @@ def _values(fork: Fork, target: Target, work: Path, checkout: Path | None) -> di
         "version": tag.release,
         "work": str(work),
         "place": os.path.abspath(work),
+        "merging": str(git.merge_head(work)),
         "checkout": str(checkout or ""),
         "message": message.replace("{production}", fork.policy.branches.production),
         "generated": f"chore: generate files anew for {tag.name}",
@@ -304,7 +305,7 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, unhealed:
         raise Refused(problem, then="choose a newer release; `status` names the newest one.")
     try:
         older = before and (tag.version, tag.build) <= (Version(before), Version("0"))
-    except InvalidVersion:
+    except ValueError:
         problem = f"the version on {production}, {before!r}, is not a version."
         raise Refused(problem, then="correct it there with `bump-version`.") from None
     if not older:

@@ -126,7 +126,7 @@ MERGE = (
         ),
         # Exit code 1: merged as far as git can, with conflicts.
         allow=(0, 1),
-        done=(f"git -C {{work}} rev-parse --quiet --verify MERGE_HEAD || {_MERGED}",),
+        done=(f"test -s {{merging}} || {_MERGED}",),
         # A merge that was cut half-way leaves a tree that nobody made; the next run starts afresh.
         # Before the merge nothing of a person's is there: the preconditions see to that.
         makes="{place}",
