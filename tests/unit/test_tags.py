@@ -479,5 +479,5 @@ def test_a_number_that_python_or_a_reader_takes_for_another_is_no_version(number
     """Python refuses to read the long one, and reads a digit of another alphabet."""
     assert tags.classify(f"v{number}.0.0", SCHEMES) is None
     names = [f"v{number}.0.0", "v1.0.0", "v1.1.0"]
-    [*guesses] = conventions.tag_schemes(names)
-    assert number not in str(guesses)
+    taken = [g.value for g in conventions.tag_schemes(names) if g.value["use"] != "never"]
+    assert taken and number not in str(taken)
