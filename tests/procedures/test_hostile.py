@@ -236,6 +236,22 @@ def test_an_upgrade_continues_after_a_failed_commit_hook(world: World, template:
     usual_end(world, template)
 
 
+def test_a_hook_may_refuse_the_tasks_own_commits(world: World) -> None:
+    """Those of the record and of the version: what it says is shown, and then it continues."""
+    refuse = "! grep -qE 'update version|record' \"$1\" || { echo 'no such scope' >&2; exit 1; }"
+    hook(world.fork / ".git", "commit-msg", refuse)
+    for line in (UPGRADE, "bump-version --to 9.9.9"):
+        failed = world.run(line)
+        assert failed.code == 1
+        assert "no such scope" in failed.err
+        assert "hooks/commit-msg says no)" in failed.err
+        world.git("config carto-fork.hooks false")
+        done = world.run(line)
+        assert (done.code, done.err) == (0, "")
+        world.git("config --unset carto-fork.hooks")
+    assert "9.9.9" in world.git("show HEAD:pyproject.toml")
+
+
 @pytest.mark.slow
 def test_a_hook_that_changes_what_is_committed_is_named(world: World) -> None:
     """https://github.com/lint-staged/lint-staged/issues/321"""

@@ -23,7 +23,7 @@ from carto_fork.run import git
 from carto_fork.run import shell as door
 from carto_fork.run.errors import ExitCode, Failed, Refused
 from carto_fork.run.shell import Answer, Shell, Value, batches, command_line, fill
-from carto_fork.run.text import scrub
+from carto_fork.run.text import joined, scrub
 
 
 def make(
@@ -687,6 +687,15 @@ def test_any_bytes_are_returned_unchanged(tmp_path: Path, chunks: list[bytes]) -
     (tmp_path / "f").write_bytes(b"".join(chunks))
     answer = make().do("cat", stdin=tmp_path / "f")
     assert os.fsencode(answer.out) == b"".join(chunks)
+
+
+@pytest.mark.parametrize("word", ["a\n\n- b: 'c'\n", "\t\x1b[31m\\", "$(id) `id` \u202e", "é\n"])
+def test_a_line_that_is_shown_can_be_pasted(sh: Shell, tmp_path: Path, word: str) -> None:
+    """Even if a message has several lines: it is one line, and bash gets every character back."""
+    line = joined(["printf", "%s", word])
+    assert line.isprintable()
+    (tmp_path / "line").write_text(line)
+    assert sh.ask("bash {line}", line=tmp_path / "line").out == word
 
 
 def test_gitmodules_has_no_say_in_a_question(sh: Shell, tmp_path: Path) -> None:
