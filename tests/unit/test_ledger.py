@@ -541,6 +541,8 @@ def test_a_lock_file_beside_its_manifest_is_one_entry(repo: Repo) -> None:
     assert {entry.path for entry in found.lost} == {"lib/go.sum"}
     [dropped] = found.explained
     assert (dropped.path, dropped.what) == ("go.sum", "1 generated file")
+    repo.on("kept", "ours").merge("theirs", {"go.sum": ours["go.sum"] + FOLLOW})
+    assert not account(repo, result="kept").explained
     kept = msgspec.structs.replace(KEEP, paths=("/go.sum",))
     assert {entry.path for entry in account(repo, by=by(kept)).lost} == {"go.sum", "lib/go.sum"}
 

@@ -143,7 +143,7 @@ def read(
         ]
         twins |= {(side, f.mine or f.base): moves[other].alike.get(f.base, set()) for f in open_}
         units = policy.generated(f.mine or f.base for f in open_)
-        units |= _lock_files(open_, trees["ours"].keys(), policy)
+        locks = _lock_files(open_, trees["ours"].keys(), policy)
         if side is Side.FORK:
             entries += _generated(units, own)
         open_ = [f for f in open_ if (f.mine or f.base) not in units]
@@ -151,7 +151,12 @@ def read(
         in_them = authorship.within(own, {name for f in open_ for name in (f.mine, f.base)})
         for file in open_:
             found = list(contents.accounts(file))
-            if any(account.fate is Fate.LOST for account, _ in found):
+            lost = any(account.fate is Fate.LOST for account, _ in found)
+            if rule := locks.get(file.mine or file.base):
+                if lost and side is Side.FORK:
+                    entries += _generated({file.mine or file.base: rule}, own)
+                continue
+            if lost:
                 homes = {path: i for path, i in written.homes.items() if path != file.result}
                 found = list(contents.accounts(file, homes))
             for account, what in found:
@@ -200,7 +205,8 @@ def _commits_behind(
 
 def _lock_files(files: Sequence[_File], ours: Set[str], policy: Policy) -> dict[str, Rule]:
     """The lock files among some files, beside their manifests: tools write them, whatever they are
-    called in a rule, unless that gives them to the fork. `verify` looks for what they lack."""
+    called in a rule, unless that gives them to the fork. What one lost is one entry; `verify` looks
+    for what it lacks."""
     found = {}
     paths = (file.mine or file.base for file in files)
     names = {path for path in paths if path.rpartition("/")[2] in generated.RECORDS}
