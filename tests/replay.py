@@ -291,7 +291,8 @@ def _verify(case: dict[str, Any], found: Verification, outcome: Outcome) -> None
     """What the checks say about a case's real resolution."""
     account = found.account
     assert account is not None
-    outcome.findings = [f"{f.check}: {f.what}" for f in found.wrong if f.check != "markers"]
+    shown = [f for f in found.findings if f.check == "lock file" or f in found.wrong]
+    outcome.findings = [f"{f.check}: {f.what}" for f in shown if f.check != "markers"]
     outcome.lost = [entry.as_json() | {"commits": len(entry.commits)} for entry in account.lost]
     outcome.look_at = len(account.to_look_at)
     lost, looked = ({e.path for e in of} for of in (account.lost, account.to_look_at))

@@ -93,10 +93,18 @@ _COMMENT = re.compile(r"\s*(//|#|/?\*|<!--|--|;|%|\"\"\"|'''|\(\*)")
 
 
 def is_headed(text: str) -> bool:
-    """Whether a comment at the beginning of a text says that a tool wrote it."""
-    return any(
-        _COMMENT.match(line) and re.search(HEADER, line) for line in text.split("\n", 10)[:10]
-    )
+    """Whether a comment at the beginning of a text, be it behind a license, says that a tool wrote
+    it."""
+    code = False
+    for number, line in enumerate(text.split("\n", 60)[:60]):
+        if number >= 10 and code:
+            return False
+        if _COMMENT.match(line):
+            if re.search(HEADER, line):
+                return True
+        elif line.strip():
+            code = True
+    return False
 
 
 def patterns(found: Sequence[str], paths: Iterable[str]) -> Iterator[str]:
