@@ -72,6 +72,15 @@ def test_the_policy_of_a_node_project_is_guessed(panel: World) -> None:
     assert found.images is None
 
 
+def test_a_file_that_is_nothing_but_a_version_is_named_once(panel: World) -> None:
+    stated = json.loads(panel.git("show origin/acme/stable:package.json"))["version"]
+    commit_in(panel, panel.origin, "refs/heads/acme/stable", {"VERSION": f"v{stated}\n"})
+    panel.git("fetch --quiet origin")
+    assert panel.run("init --yes --name Acme").code == 0
+    files = [(file.path, file.pattern) for file in written(panel).version_files]
+    assert [file for file in files if file[0] == "VERSION"] == [("VERSION", "")]
+
+
 def test_a_workflow_that_upstream_added_since_was_not_removed(panel: World) -> None:
     new = {".github/workflows/nightly.yml": "on: push\n"}
     commit_in(panel, panel.upstream, "refs/heads/main", new)

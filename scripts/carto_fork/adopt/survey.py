@@ -443,13 +443,18 @@ class _Survey:
         """Files that state the version of the newest release in production; where they state
         another one, those that state nothing but the product's."""
         release = self._released
+        alone: set[str] = set()  # files that hold nothing but a version need no pattern
         for file in conventions.version_files(self._tree, self._text):
+            if file.path in alone:
+                continue
             try:
                 stated = version_files.read(self._text(file.path), file)
             except Refused:
                 continue
             version = next(iter(stated.values()), "")
             value: dict[str, Any] = {"path": file.path}
+            if version and not (file.keys or file.pattern):
+                alone.add(file.path)
             if file.keys:
                 value["keys"] = list(stated)
             elif file.pattern:
