@@ -90,7 +90,8 @@ def drift(sh: Shell, fork: Fork, known: Ground) -> list[str]:
     """
     before, now = (git.tree(sh, fork.path, commit) for commit in (known.base, known.healed))
     paths = [p for p in sorted(before.keys() | now.keys()) if before.get(p) != now.get(p)]
-    paths = [path for path in paths if path not in known.own.copied and not known.own.of([path])]
+    touched = authorship.touched(known.own, {*paths}) | {*known.own.copied}
+    paths = [path for path in paths if path not in touched]
     texts = git.blobs(
         sh, fork.path, {tree[path][1] for path in paths for tree in (before, now) if path in tree}
     )

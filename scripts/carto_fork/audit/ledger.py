@@ -19,7 +19,7 @@ from ..merge import authorship, commits, hunks, renames
 from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.git import Tree
-from ..run.shell import Shell
+from ..run.shell import Shell, batches
 from ..run.text import VERSION_LINE, counted, substantive
 from . import fates
 from .fates import Account, Fate
@@ -129,13 +129,16 @@ def read(
     entries: list[Entry] = []
     paths = {}
     twins: dict[tuple[Side, str], Set[str]] = {}
+    touched: Set[str] = set()
     for side, mine, other in ((Side.FORK, "ours", "theirs"), (Side.UPSTREAM, "theirs", "ours")):
         b, m, o, r = (trees[name] for name in ("base", mine, other, "result"))
         files = list(_files(b, m, o, r, renamed[mine], renamed[other]))
         if made and any(f.mine and not f.result for f in files):
             came = renames.find(sh, repo, commits[mine], result, policy).old
             files = _with_arrivals(files, came, made)
-        paths[side] = [f for f in files if side is Side.UPSTREAM or own.of([f.mine, f.base])]
+        if side is Side.FORK:
+            touched = authorship.touched(own, {name for f in files for name in (f.mine, f.base)})
+        paths[side] = [f for f in files if side is Side.UPSTREAM or touched & {f.mine, f.base}]
         open_ = [
             f
             for f in files
@@ -468,12 +471,17 @@ def _with_moved(
     wanted.discard("")
     if not wanted or len(wanted) > _MOST_SEARCHES:
         return list(entries)
-    words = ["git", "-C", str(repo), "grep", "-I", "-F", "-l", "-z", "--full-name", "--no-color"]
-    words += [word for line in sorted(wanted) for word in ("-e", line)]
-    answer = git.checked(sh.read([*words, result, "--", ":/"]), "places of lines", 1)
     after = trees["result"]
     sides = {Side.FORK: trees["ours"], Side.UPSTREAM: trees["theirs"]}
-    listed = [name.partition(":")[2] for name in answer.fields()]
+    asked = {entries[number].side for number in missing}
+    there = {p for side in asked for p, entry in after.items() if sides[side].get(p) != entry}
+    words = ["git", "-C", str(repo), "--literal-pathspecs", "grep", "-I", "-F", "-l", "-z"]
+    words += ["--full-name", "--no-color"]
+    words += [word for line in sorted(wanted) for word in ("-e", line)]
+    listed: list[str] = []
+    for batch in batches(sorted(there)):
+        answer = git.checked(sh.read([*words, result, "--", *batch]), "places of lines", 1)
+        listed += (name.partition(":")[2] for name in answer.fields())
     texts = git.blobs(
         sh, repo, {t[p][1] for p in listed for t in (after, *sides.values()) if p in t}
     )

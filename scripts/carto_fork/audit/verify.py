@@ -536,7 +536,7 @@ def _edited_by_hand(
     for rule in policy.units:
         edited = {
             path: commit
-            for path, commit in authorship.edited_by_hand(own, rule.matcher).items()
+            for path, commit in authorship.edited_by_hand(own, rule.paths).items()
             if path in ours.tree and ours.tree[path] != theirs.tree.get(path)
         }
         if edited:

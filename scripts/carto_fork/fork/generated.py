@@ -157,12 +157,14 @@ RECORDS = frozenset(
 def locks(paths: Set[str]) -> Iterator[tuple[str, list[str], str]]:
     """Lock files among some paths: each with its manifests and the command line that makes it anew,
     from the top. A manifest further down is of the nearest lock file above it."""
-    manifests: dict[str, list[str]] = {}
+    by_name: dict[str, list[str]] = {}
     for path in paths:
-        manifests.setdefault(path.rpartition("/")[2], []).append(path)
+        by_name.setdefault(path.rpartition("/")[2], []).append(path)
+    names = {lock.rpartition("/")[2] for lock in _LOCKS}
     found = {
         path: (path[: -len(lock)].rstrip("/"), lock)
-        for path in paths
+        for name in names & by_name.keys()
+        for path in by_name[name]
         for lock in _LOCKS
         if path == lock or path.endswith(f"/{lock}")
     }
@@ -173,7 +175,7 @@ def locks(paths: Set[str]) -> Iterator[tuple[str, list[str], str]]:
         ]
         of_it = [
             m
-            for m in manifests.get(manifest, ())
+            for m in by_name.get(manifest, ())
             if _below(m, home) and not any(_below(m, h) for h in nearer)
         ]
         yield path, sorted(of_it), f"(cd {quote(home)} && {command})" if home else command

@@ -9,10 +9,9 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from pathspec import GitIgnoreSpec
-
 from ..fork import generated, releases
 from ..fork.fork import Fork
+from ..fork.policy import matching
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import substantive
@@ -121,13 +120,23 @@ def telling(own: Customisations, ours: Set[str], known: Set[str], made: Set[str]
     return replace(own, lines=own.lines.of_files(lambda path: path not in unread))
 
 
-def edited_by_hand(own: Customisations, trees: GitIgnoreSpec) -> dict[str, Commit]:
+def touched(own: Customisations, paths: Set[str]) -> Set[str]:
+    """Those of some paths that fork commits changed; to ask for many at once costs less."""
+    if isinstance(own.paths, _Paths):
+        own.paths.find(paths)
+    return {path for path in paths if path in own.paths}
+
+
+def edited_by_hand(own: Customisations, trees: Sequence[str]) -> dict[str, Commit]:
     """The generated files that the newest commit to change them changed by itself: nothing that
-    they are made of, no manifest and no record of a tool."""
+    they are made of, no manifest and no record of a tool.
+
+    trees: patterns for what is generated.
+    """
     found: dict[str, Commit] = {}
     seen: set[str] = set()
     for commit, changed in own.lines.all.items() if isinstance(own.lines, _Lines) else ():
-        inside = set(trees.match_files(changed))
+        inside = matching(trees, changed)
         names = {path.rpartition("/")[2] for path in changed}
         vendored = any(generated.VENDORED.search(path) for path in inside)
         made = bool(names & generated.RECORDS) or (len(inside) < len(changed) and not vendored)
@@ -166,7 +175,7 @@ class _Paths(Mapping[str, Sequence[Commit]]):
         self._found: dict[str, list[Commit]] = {}
 
     def __getitem__(self, path: str) -> Sequence[Commit]:
-        self._find([path])
+        self.find([path])
         if not self._found[path]:
             raise KeyError(path)
         return self._found[path]
@@ -174,13 +183,14 @@ class _Paths(Mapping[str, Sequence[Commit]]):
     def __iter__(self) -> Iterator[str]:
         paths = list(self._changed)
         for start in range(0, len(paths), _AT_ONCE):
-            self._find(paths[start : start + _AT_ONCE])
+            self.find(paths[start : start + _AT_ONCE])
         return (path for path in paths if self._found[path])
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    def _find(self, paths: Iterable[str]) -> None:
+    def find(self, paths: Iterable[str]) -> None:
+        """Find out which commits changed some paths, if that is not known."""
         left = {path: self._changed.get(path, ()) for path in paths if path not in self._found}
         merged = [versions for found in left.values() for _, versions in found if versions]
         wrote = _written(self._sh, self._repo, merged) if merged else {}
