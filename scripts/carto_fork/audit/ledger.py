@@ -494,6 +494,7 @@ def _with_moved(
     places = {
         (side, path): lines_in(after, path) - lines_in(tree, path)
         for side, tree in sides.items()
+        if side in asked
         for path in listed
     }
     indexes = {place: fates.Index(lines) for place, lines in places.items()}

@@ -9,7 +9,6 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import tomli
@@ -222,12 +221,13 @@ def is_read(path: str) -> bool:
 
 
 def _kind(path: str) -> str:
-    name = PurePosixPath(path).name
+    name = path.rpartition("/")[2]
     if name in ("Makefile", "makefile", "GNUmakefile"):
         return ".mk"
     if name.startswith(".env"):
         return ".env"
-    kind = PurePosixPath(path).suffix
+    stem, dot, suffix = name.rpartition(".")
+    kind = dot + suffix if stem and suffix else ""
     return ".requirements" if kind == ".txt" and "requirements" in path else kind
 
 

@@ -180,6 +180,11 @@ class _Paths(Mapping[str, Sequence[Commit]]):
             raise KeyError(path)
         return self._found[path]
 
+    def __contains__(self, path: object) -> bool:
+        if path not in self._found and isinstance(path, str):
+            self.find([path])
+        return bool(self._found.get(str(path)))
+
     def __iter__(self) -> Iterator[str]:
         paths = list(self._changed)
         for start in range(0, len(paths), _AT_ONCE):
