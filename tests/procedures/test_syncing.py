@@ -196,7 +196,7 @@ def test_what_people_made_for_an_older_release_is_in_the_newer_one(
     assert done.code == 0, done.err
     old, new = pulls(github)
     assert (old.state, new.state) == ("OPEN", "OPEN")
-    assert "Pull request 1 stays open: 1 thing that people made there" in done.err
+    assert "Pull request 1 stays open: this one lacks 1 thing that people made there" in done.err
     assert new.body.count(f"remembered: As in {SYNC_NEXT}") == len(BOTH_SIDES)
     assert new.body.count("| yes |") == 3 and new.body.count("| **no** |") == 1
     assert f"\ngit cherry-pick {note}\n" in new.body

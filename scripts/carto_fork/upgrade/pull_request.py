@@ -300,10 +300,10 @@ def _supersede(
             here = fork.refs.commits.get(fork.tracking(fork.policy.remotes.origin, pull.head))
             left = [p for p in sync.people if p.branch == pull.head and not p.carried]
             if left or here != pull.commit:
-                why = f"{counted(len(left), 'thing')} that people made there"
+                why = f"this one lacks {counted(len(left), 'thing')} that people made there"
                 s.console.say(
                     f"Pull request {pull.number} stays open: "
-                    f"{f'{why} is not in this one' if left else 'its branch has moved'}."
+                    f"{why if left else 'its branch has moved'}."
                 )
                 continue
             comment = f"Superseded by #{mine.number}, for the newer release {sync.tag.name}. "
