@@ -214,9 +214,7 @@ def sync_upstream(s: Session, options: Options) -> None:
     fork = s.open_fork()
     name, found = options.tag, None
     if not name:
-        found = releases.detect(s.sh, fork)
-        while _fetch_strange(s, fork, found):
-            found = releases.detect(s.sh, fork)
+        found = _detect(s, fork)
         releases.show_detection(s.console, found, fork, s.command)
         if found.newest is None:
             _end(s, fork, "nothing", {"result": "nothing", "tag": "", "pull_request": ""}, found)
@@ -252,10 +250,19 @@ def sync_upstream(s: Session, options: Options) -> None:
     _end(s, fork, event, result, found)
 
 
+def _detect(s: Session, fork: Fork) -> releases.Detection:
+    """What upstream has released; the newest is a commit, as far as that can be known."""
+    found = releases.detect(s.sh, fork)
+    while _fetch_strange(s, fork, found):
+        found = releases.detect(s.sh, fork)
+    return found
+
+
 def _fetch_strange(s: Session, fork: Fork, found: releases.Detection) -> bool:
-    """Fetch what the newest tag is on, if that is not here; whether that is something else
-    than a commit."""
-    if not found.newest or s.sh.dry or git.has_object(s.sh, fork.path, found.commit):
+    """Fetch what the newest tag is on, if that is not here, and GitHub knows no release of it;
+    whether that is something else than a commit."""
+    known = found.release or git.has_object(s.sh, fork.path, found.commit)
+    if not found.newest or s.sh.dry or known:
         return False
     remote, ref = fork.policy.remotes.upstream.name, f"refs/tags/{found.newest.name}"
     s.sh.run(["git", "-C", str(fork.path), "fetch", "--quiet", "--no-tags", remote, ref])
@@ -340,7 +347,7 @@ def sync_pr(s: Session, name: str) -> None:
 def show_detection(s: Session) -> None:
     """Tell which stable release of upstream's is new."""
     fork = s.open_fork()
-    detection = releases.detect(s.sh, fork)
+    detection = _detect(s, fork)
     if not s.sh.dry:
         notify.set_outputs(detection.outputs())
     if s.json:
