@@ -229,7 +229,7 @@ def test_status_as_json(world: World) -> None:
         "checked_out": "carto/main",
         "contained": "v1.75.2-stable",
         "moved": [],
-        "renamed": "",
+        "notes": [],
         "reverted": None,
         "in_progress": [],
         "local": [0, 0],

@@ -52,7 +52,7 @@ class Status:
     mirror: commits that the mirror branch is ahead of and behind upstream's.
     reverted: that the newest release in it was taken back.
     moved: releases in the production branch that upstream has moved or withdrawn since.
-    renamed: that upstream does not have its development branch any more, and what to do.
+    notes: what people should know of upstream whatever they do next.
     problems: what does not fit together.
     """
 
@@ -70,16 +70,8 @@ class Status:
     in_progress: tuple[InProgress, ...]
     reverted: reverts.Reverted | None
     moved: tuple[str, ...]
-    renamed: str
+    notes: tuple[str, ...]
     problems: tuple[str, ...]
-
-    @property
-    def notes(self) -> Iterator[str]:
-        """What people should know of it whatever they do next."""
-        for name in self.moved:
-            yield f"upstream has moved or withdrawn {name} since it was merged"
-        if self.renamed:
-            yield self.renamed
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``: tags by their names."""
@@ -119,6 +111,10 @@ def read(sh: Shell, fork: Fork) -> Status:
     here = git.work_state(sh, top) if top else None
     symbolic = "git -C {at} symbolic-ref --quiet HEAD"
     branch = here.branch if here else sh.ask(symbolic, at=fork.path).line
+    moved = releases.moved(merged, known) if online else []
+    notes = [releases.described(name, merged, known) for name in moved]
+    if online and (renamed := releases.renamed_branch(sh, fork, known)):
+        notes.append(renamed)
     mirror = f"refs/heads/{policy.branches.mirror}"
     if mirror not in refs.objects:
         mirror = fork.tracking(policy.remotes.origin, policy.branches.mirror)
@@ -137,8 +133,8 @@ def read(sh: Shell, fork: Fork) -> Status:
         mirror=_distance(sh, fork, mirror, upstream),
         in_progress=in_progress,
         reverted=gone,
-        moved=tuple(releases.moved(merged, known)) if online else (),
-        renamed=releases.renamed_branch(sh, fork, known) if online else "",
+        moved=tuple(moved),
+        notes=tuple(notes),
         problems=tuple(problems),
     )
 
