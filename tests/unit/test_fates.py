@@ -107,7 +107,7 @@ def test_each_hunk_gets_the_expected_fate(
     ("base", "mine", "other", "result", "expected"),
     [
         # Two copies were added, one is there; none is there.
-        ("a b c", "a F b F c", "a b c", "a F b c", [LOST, KEPT]),
+        ("a b c", "a F b F c", "a b c", "a F b c", [KEPT, LOST]),
         ("a b c", "a F b F c", "a b c", "a b c", [LOST, LOST]),
         # The same of several lines at once.
         ("a b c d", "a F G b c F G d", "a b c d", "a b c F G d", [LOST, KEPT]),
@@ -270,9 +270,10 @@ def test_where_this_side_only_removed_the_others_line_is_shown() -> None:
     assert (found.fate, found.back) == (SUPERSEDED, (line("b~"),))
 
 
-def test_of_like_lines_the_one_is_gone_where_the_other_side_changed_something() -> None:
+def test_of_like_lines_the_one_is_gone_that_is_not_where_it_was() -> None:
     base, mine, other = text("a b c d e"), text("a F b c F d e"), text("a b c e")
     assert fates(base, mine, other, text("a F b c e")) == [KEPT, SUPERSEDED]
+    assert fates(base, mine, other, text("a b c F e")) == [LOST, KEPT]
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ _SURE = 3
 """So many lines with words that were written anew together were rewritten."""
 _MANY_WORDS = 5
 """So many words in a row are not there by chance."""
+_CONTEXT = 3
+"""So many lines around a hunk say where it is."""
 _LONGEST_PART = 12
 """So many lines or fewer a formatter makes others of."""
 
@@ -73,6 +75,21 @@ class _Versions:
     def new(self) -> Index:
         """The lines of the result that this side has not."""
         return Index((self.counts[3] - self.counts[1]).elements())
+
+    def has_in_place(self, change: Change) -> bool:
+        """Whether the result has what this side added where it was: behind the same lines, or
+        before them."""
+        lines = self._texts[1].split("\n")
+        end = change.line - 1 + len(change.added)
+        added = _stripped_lines(change.added)
+        before = _stripped_lines(reversed(lines[max(0, change.line - 9) : change.line - 1]))
+        after = _stripped_lines(lines[end : end + 8])
+        first, last = [*reversed(before[:_CONTEXT]), *added[:1]], [*added[-1:], *after[:_CONTEXT]]
+        return bool(added) and any("\n".join(["", *x, ""]) in self._whole for x in (first, last))
+
+    @cached_property
+    def _whole(self) -> str:
+        return "\n".join(["", *self._lines[3], ""])
 
     @cached_property
     def _running(self) -> list[str]:
@@ -139,9 +156,8 @@ def account(
         other for other in others if _stripped_lines(other.removed) != _stripped_lines(other.added)
     ]
     missing, back = _balance(*versions.counts)
-    # Of like lines in several hunks, one is gone where the other side changed something as well.
-    contested = [any(_touch(change, other) for other in others) for change in changes]
-    order = sorted(range(len(changes)), key=lambda number: not contested[number])
+    # Of like lines in several hunks, those are gone that are not where they were.
+    order = sorted(range(len(changes)), key=lambda number: versions.has_in_place(changes[number]))
     made = {n: _account(changes[n], missing, back, versions, others, renamed) for n in order}
     found = [made[number] for number in range(len(changes))]
     if any(a.fate is Fate.LOST for a in found):
