@@ -195,7 +195,10 @@ def show(console: Console, found: Verification, what: str) -> None:
         f"{len(account.to_look_at)} to look at{f', {told}' if told else ''}.",
         "bold",
     )
-    if found.passed:
+    if found.passed and (looks := len(account.to_look_at)):
+        these = "this change" if looks == 1 else f"these {looks} changes"
+        console.say(f"Look at {these}; nothing else is missing in {what}.", "yellow")
+    elif found.passed:
         console.say(f"Nothing is lost and nothing left over in {what}.", "green")
 
 
