@@ -40,7 +40,7 @@ to = $${TO:+--to="$$TO"}
 	heal drift dropped features adopt init config bump-version release images feature pr guard doctor recover \
 	sandbox tour \
 	install-dev test test-unit test-integration test-slow test-all campaign coverage mutants lint format check docs \
-	bench replay lock clean
+	bench replay picture lock clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -175,6 +175,9 @@ bench: .venv/dev ## measure, on FORK if given
 
 replay: .venv/dev ## replay the upgrades of CASES in FORK: decided as people did, or not; losses
 	@$(run) $(bin)/python tests/replay.py "$$FORK" "$$CASES" $$ARGS
+
+picture: .venv/dev ## make docs/report.png anew; needs chromium and chromium-driver
+	@PYTHONPATH=scripts:tests $(bin)/python tests/picture.py
 
 lock: $(made) ## pin requirements/, and what forks install, from pyproject.toml anew (ARGS=--upgrade)
 	@$(pip) uv==0.13.9

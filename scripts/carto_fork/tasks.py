@@ -257,6 +257,26 @@ def verify(
 
 
 @task(
+    tag="The release whose upgrade to show.",
+    ours="The fork's side of any merge: a commit, a branch or a tag.",
+    theirs="Upstream's side of it.",
+    result="What the merge made of them.",
+    output="The file to write; default: beside the upgrade's account, or report.html.",
+)
+def report(
+    s: Session, tag: str = "", ours: str = "", theirs: str = "", result: str = "", output: str = ""
+) -> None:
+    """Write the page to review a merge by: one file of HTML.
+
+    Every conflict with what became of it, every change of the fork with its fate, what needs eyes.
+    Upgrades write it themselves; this makes it for any merge, old ones too.
+    """
+    from .upgrade import report as page
+
+    page.show(s, tag, {"ours": ours, "theirs": theirs, "result": result}, output)
+
+
+@task(
     json=False,
     path="The file whose loss is meant, from the top of the work tree.",
     reason="Why it may go, in words.",
@@ -292,8 +312,9 @@ def heal(s: Session, check: bool = False, direct: bool = False, push: bool = Tru
     iterable=["tag"],
     tag="A stable release that is here (repeatable); default: the newest ones.",
     markdown="Print a table in Markdown.",
+    html="Write a page about the release to choose to this file.",
 )
-def forecast(s: Session, tag: list[str], markdown: bool = False) -> None:
+def forecast(s: Session, tag: list[str], markdown: bool = False, html: str = "") -> None:
     """Tell what an upgrade would do, without touching anything.
 
     Conflicts by kind and by decision, how many a person must take, the fork's hunks at risk, files
@@ -301,7 +322,11 @@ def forecast(s: Session, tag: list[str], markdown: bool = False) -> None:
     """
     from .audit import forecast as foreseeing
 
-    foreseeing.show_forecast(s, tag, markdown)
+    fork, found = foreseeing.show_forecast(s, tag, markdown)
+    if html:
+        from .upgrade import report as page
+
+        page.write_forecast(s, fork, found, Path(html))
 
 
 @task(reset="Set those files to upstream's in one commit on the branch checked out.")

@@ -156,8 +156,10 @@ def markdown_table(found: Sequence[Forecast]) -> str:
     return "\n".join(lines)
 
 
-def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
-    """Tell what merging some releases would do."""
+def show_forecast(
+    s: Session, names: Sequence[str], markdown: bool
+) -> tuple[Fork, Sequence[Forecast]]:
+    """Tell what merging some releases would do; the fork, and the forecasts."""
     fork = s.open_fork()
     if not fork.has_production:
         inventory.ground(s.sh, fork)
@@ -178,8 +180,8 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
         get = fetch if fork.url(upstream) else f"{s.command('setup')} && {fetch}"
         s.console.row("This fetches what is not here: ", get)
     with s.console.working("forecast"):
-        told = forecasts(s.sh, fork, releases)
-    if merged := next((one for one in told if not one.commits), None):
+        found = forecasts(s.sh, fork, releases)
+    if merged := next((one for one in found if not one.commits), None):
         problem = f"{fork.policy.branches.production} already contains {merged.tag}."
         raise Refused(problem, then="choose a newer release; `status` names the newest one.")
     commits = [fork.refs.tag(release.name) for release in releases[:1]]
@@ -187,14 +189,15 @@ def show_forecast(s: Session, names: Sequence[str], markdown: bool) -> None:
         s.console.say(f"{gone.said}. This brings it back first:", "yellow")
         s.console.row("    ", gone.undone(fork))
     if s.json:
-        best = recommended(told)
+        best = recommended(found)
         s.print_json(
-            {"recommended": best and best.tag, "forecasts": [one.as_json() for one in told]}
+            {"recommended": best and best.tag, "forecasts": [one.as_json() for one in found]}
         )
-    elif markdown and told:
-        s.sh.show(markdown_table(told))
-    elif told:
-        _show(s.console, told, s.command)
+    elif markdown and found:
+        s.sh.show(markdown_table(found))
+    elif found:
+        _show(s.console, found, s.command)
+    return fork, found
 
 
 def _show(console: Console, told: Sequence[Forecast], command: Callable[..., str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -124,6 +124,16 @@ def newest(
     words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, "--no-merges"]
     answer = sh.read([*words, f"--max-count={most}", tip, "--not", known, "--", *paths])
     return tuple(entry.commit for entry in _entries(answer))
+
+
+def touching(
+    sh: Shell, repo: Path, tip: str, known: str, paths: Sequence[str]
+) -> Iterator[tuple[Commit, Collection[str]]]:
+    """The commits of a history, and not of another, that changed some files, newest first; each
+    with those of the files."""
+    words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, "--no-merges"]
+    for entry in _entries(sh.read([*words, tip, "--not", known, "--", *paths])):
+        yield entry.commit, entry.changed.keys()
 
 
 def changes(sh: Shell, repo: Path, pairs: Sequence[Versions]) -> dict[Versions, list[hunks.Change]]:

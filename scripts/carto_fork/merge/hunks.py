@@ -425,7 +425,7 @@ class Memory:
         segments = parse(merged)
         if segments is None:
             return
-        for hunk, lines in _resolved(segments, result):
+        for hunk, lines in resolved(segments, result):
             key, seen = _key(path, hunk), Seen(lines, commit)
             known = self.seen.get(key, seen)
             self.seen[key] = seen if known and known.lines == lines else None
@@ -437,7 +437,7 @@ def _key(path: str, hunk: Hunk) -> Key:
     return path, hunk.ours, hunk.base or (), hunk.theirs
 
 
-def _resolved(segments: list[Segment], result: str) -> Iterator[tuple[Hunk, tuple[str, ...]]]:
+def resolved(segments: list[Segment], result: str) -> Iterator[tuple[Hunk, tuple[str, ...]]]:
     """Each hunk with what stands in the result between the merged text before and after it, up to
     the first place where that cannot be told."""
     lines, start = lines_of(result), 0

@@ -276,7 +276,12 @@ def count(sh: Shell, repo: Path, commit: str, *known: str, merges: bool = True) 
     merges: count those, too.
     """
     question = f"rev-list --count {'' if merges else '--no-merges '}{{commit}} --not {{known}} --"
-    return int(ask(sh, repo, question, "number of commits", commit=commit, known=known).out)
+
+    def found() -> int:
+        return int(ask(sh, repo, question, "number of commits", commit=commit, known=known).out)
+
+    hashes = all(map(is_hash, (commit, *known)))
+    return sh.once(("count", commit, known, merges), found) if hashes else found()
 
 
 def commits(sh: Shell, repo: Path, among: str) -> list[str]:

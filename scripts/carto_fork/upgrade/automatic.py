@@ -12,7 +12,7 @@ from ..fork import branches, recovery, releases, session
 from ..fork.fork import Fork
 from ..fork.releases import Target
 from ..fork.session import Session
-from ..merge import resolve as resolving
+from ..merge import resolve as deciding
 from ..merge.decisions import Decision
 from ..merge.resolve import Words
 from ..run import git, github
@@ -20,9 +20,9 @@ from ..run.errors import Paused, Refused, Usage
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Plan
 from ..run.text import counted, listed, printable
-from . import plan, proposals, pull_request, steps, upgrade
+from . import plan, proposals, pull_request, report, steps, upgrade
 from .plan import Options
-from .work import Work, require_nothing_left, settle, unresolved, waits
+from .work import Work, propose, require_nothing_left, unresolved, waits
 
 
 def resolve(
@@ -64,16 +64,13 @@ def _resolve_here(s: Session, words: Words, accept: Sequence[str], proposing: bo
         place = _work_tree_of_upgrade(s, fork, place)
         state = git.work_state(s.sh, place)
     release = fork.policy.branches.tag_of(state.branch.removeprefix("refs/heads/"))
-    _, resolution = settle(
-        s,
-        fork,
-        place,
-        state.head,
-        state.merging,
-        words,
-        release=release or state.merging[:10],
-        proposing=proposing,
-    )
+    with s.console.working("resolve"):
+        resolution = deciding.resolve(s.sh, fork, place, state.head, state.merging, words)
+    if proposing:
+        release = release or state.merging[:10]
+        resolution = propose(s, fork, place, resolution, state.head, state.merging, release)
+    else:
+        deciding.show(s.console, resolution)
     conclude = _conclude(s, fork, place, state.branch)
     if s.json:
         s.print_json(resolution.as_json())
@@ -143,17 +140,12 @@ def _resolve_request(
         settled = [decision.conflict.path for decision in decided]
         if accept:
             proposals.accept(s, place, accept)
-        _, done = settle(
-            s,
-            fork,
-            place,
-            ours,
-            release.commit,
-            words,
-            settled,
-            release=name,
-            proposing=proposing,
-        )
+        with s.console.working("resolve"):
+            done = deciding.resolve(s.sh, fork, place, ours, release.commit, words, settled)
+        if proposing:
+            done = propose(s, fork, place, done, ours, release.commit, name)
+        else:
+            deciding.show(s.console, done)
         stopped = [*(d.conflict.path for d in done.left), *done.marked]
         if stopped and not s.sh.dry:
             count = len(set(stopped))
@@ -165,6 +157,8 @@ def _resolve_request(
                 "command again.",
             )
         s.run(steps.FINISH, fetch, held, work)
+        if held:
+            report.write_for(s, fork, work)
 
 
 def catch_up_plan(s: Session, fork: Fork, release: releases.Target) -> Plan:
@@ -206,7 +200,7 @@ def _bring_back(
     left = set(unresolved(s.sh, fork, decided, *merged, head))
     found_left = [d.conflict for d in decided if d.conflict.path in left]
     if found_left:
-        resolving.bring_back(s.sh, work, found_left)
+        deciding.bring_back(s.sh, work, found_left)
 
 
 def sync_upstream(s: Session, options: Options) -> None:

@@ -24,27 +24,13 @@ from ..run.errors import Refused
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Plan, Step
 from ..run.text import block, cell, code, counted, in_actions, plain, table
-from .work import Sync, Work
+from .work import AT_RISK, Sync, Work
 
 MOST_CHARACTERS = 65_536
 """GitHub takes no more in the text of a pull request."""
 
 _ROWS = (1000, 300, 100, 30, 10, 3)
 """How many rows a table may have, tried in this order until the text is short enough."""
-
-_WORKFLOWS = re.compile(r"\.github/workflows/.*", re.DOTALL)
-_DEPENDENCIES = re.compile(
-    r"(.*/)?(pyproject\.toml|requirements[\w.-]*\.(txt|in)|setup\.(py|cfg)|package\.json|go\.mod"
-    r"|Cargo\.toml|Gemfile|([^/]+\.)?Dockerfile([.-][^/]+)?|[^/]*lock(file|\.json|\.yaml)?)",
-    re.DOTALL,
-)
-# Where other tools get things from, and who decides about a repository.
-_SETTINGS = re.compile(
-    r"(.*/)?(\.gitattributes|\.gitmodules|\.lfsconfig|CODEOWNERS|\.npmrc|\.yarnrc(\.yml)?|uv\.toml"
-    r"|pip\.conf|\.cargo/config(\.toml)?|\.pre-commit-config\.yaml|renovate\.json5?)"
-    r"|\.github/(dependabot\.ya?ml|settings\.yml|actions/.*)",
-    re.DOTALL,
-)
 
 _SIDES = {
     Take.FORK: "the fork's",
@@ -476,14 +462,9 @@ class _Text:
             ["**wrong**" if f.certain else "look at", plain(f.check), cell(f.what)]
             for f in (*sync.checked.wrong, *doubtful)
         ]
-        kinds = {
-            "upstream workflow": _WORKFLOWS,
-            "dependencies": _DEPENDENCIES,
-            "settings of tools": _SETTINGS,
-        }
         rows += [
             ["new" if letter == "A" else "changed", kind, cell(path)]
-            for kind, pattern in kinds.items()
+            for kind, pattern in AT_RISK.items()
             for letter, path in sync.changes
             if pattern.fullmatch(path)
         ]
@@ -559,11 +540,13 @@ class _Text:
                 "bash",
             )
 
-    def _reviewing(self) -> list[str]:
+    def _reviewing(self) -> Iterator[str]:
         tag, branch, ours = self.sync.tag.name, self.sync.branch, self.sync.ours[:10]
         origin, upstream = self.policy.remotes.origin.name, self.policy.remotes.upstream.name
         verify = "carto-fork verify"
-        return block(
+        if page := notify.run_url():
+            yield f"The page to review it by is `report.html` of [this run]({page}).\n"
+        yield from block(
             [
                 f"git fetch {origin} {branch}",
                 f"git fetch {upstream} refs/tags/{tag}:refs/tags/{tag}",

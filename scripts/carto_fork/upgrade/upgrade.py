@@ -18,7 +18,7 @@ from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.steps import Journal, Plan
 from ..run.text import counted
-from . import plan, pull_request, steps
+from . import plan, pull_request, report, steps
 from .plan import Options, Upgrade
 from .work import Work, waits
 
@@ -104,12 +104,15 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
             else:
                 s.run(steps.UPGRADE, ready.plan, held, work)
         except CheckFailed:
-            if work.lost_something:  # its text has all that was found
+            if work.lost_something:  # they have all that was found
                 pull_request.write_text(work)
+                report.write_for(s, fork, work)
             raise
         asked = steps.REQUESTED in ready.plan.conditions
         if PUSHES in ready.plan.conditions and not (asked or leave or s.sh.dry):
             pull_request.write_text(work)
+        if held:
+            report.write_for(s, fork, work)
     return Run(fork, ready, work)
 
 

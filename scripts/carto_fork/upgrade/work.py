@@ -21,13 +21,12 @@ from ..fork.tags import Tag, conventional
 from ..merge import authorship, conflicts, earlier
 from ..merge.decisions import Decision
 from ..merge.earlier import Piece
-from ..merge.resolve import Resolution, Words, decide, resolve, show
+from ..merge.resolve import Resolution, decide, resolve, show
 from ..run import files, git
 from ..run.errors import Paused, Refused
 from ..run.shell import Shell
 from ..run.text import listed, printable
 from . import proposals
-from .proposals import Answer
 
 
 class Work:
@@ -57,22 +56,20 @@ class Work:
         self._staged = ""  # the tree of the merge as it was decided
         self._decisions: dict[str, tuple[Decision, ...]] = {}
         self._account: Verification | None = None
+        self.sync: Sync | None = None  # its branch, as it was looked at last
 
     def resolve(self) -> None:
         """Decide the conflicts of the merge in progress. Raises Paused if some need a person."""
         ours = git.commit_of(self.s.sh, self.place, "HEAD")
-        decided, done = settle(
-            self.s,
-            self.fork,
-            self.place,
-            ours,
-            self.theirs,
-            release=self.tag.name,
-            proposing=self.proposing,
-        )
-        self.resolution = done
+        with self.s.console.working("resolve"):
+            done = resolve(self.s.sh, self.fork, self.place, ours, self.theirs)
         if self.fresh:
-            self._decisions[ours] = decided
+            self._decisions[ours] = done.decisions
+        if self.proposing:
+            done = propose(self.s, self.fork, self.place, done, ours, self.theirs, self.tag.name)
+        else:
+            show(self.s.console, done)
+        self.resolution = done
         if self.pausing:
             require_nothing_left(self.s, done, self.place, "")
         if not done.unfinished and self._hook.exists():
@@ -141,32 +138,20 @@ class Work:
         made = self._account or review.kept(self.fork, self.tag.name)
         if made is None or (made.ours, made.theirs, made.result) != (ours, self.theirs, head):
             made = verify.of_merge(self.s.sh, self.fork, self.fork.path, ours, self.theirs, head)
+        self._account = made
         return made
 
 
-def settle(
-    s: Session,
-    fork: Fork,
-    place: Path,
-    ours: str,
-    theirs: str,
-    words: Words | None = None,
-    settled: Sequence[str] = (),
-    *,
-    release: str,
-    proposing: bool,
-) -> tuple[tuple[Decision, ...], Resolution]:
-    """Decide the conflicts in a work tree, have the policy's programs propose something for what is
-    left, and print what became of them; see `resolve.resolve`. The decisions before that, too."""
-    with s.console.working("resolve"):
-        found = resolve(s.sh, fork, place, ours, theirs, words, settled)
-    done, answers = found, list[Answer]()
-    if proposing:
-        done, answers = proposals.settle(s, fork, place, found, ours, theirs, release)
+def propose(
+    s: Session, fork: Fork, place: Path, done: Resolution, ours: str, theirs: str, release: str
+) -> Resolution:
+    """Have the policy's programs propose something for what is left of a merge, and print what
+    became of it."""
+    done, answers = proposals.settle(s, fork, place, done, ours, theirs, release)
     show(s.console, done)
     for answer in answers:
         s.console.row("", answer.line, "" if answer.text is not None else "yellow")
-    return found.decisions, done
+    return done
 
 
 def require_nothing_left(s: Session, resolution: Resolution, place: Path, conclude: str) -> None:
@@ -197,6 +182,22 @@ def record_tag(s: Session, tag: str) -> None:
 
 
 # --- What there is to say of its branch -----------------------------------------------------------
+
+AT_RISK = {
+    "upstream workflow": re.compile(r"\.github/workflows/.*", re.DOTALL),
+    "dependencies": re.compile(
+        r"(.*/)?(pyproject\.toml|requirements[\w.-]*\.(txt|in)|setup\.(py|cfg)|package\.json|go\.mod"
+        r"|Cargo\.toml|Gemfile|([^/]+\.)?Dockerfile([.-][^/]+)?|[^/]*lock(file|\.json|\.yaml)?)",
+        re.DOTALL,
+    ),
+    "settings of tools": re.compile(
+        r"(.*/)?(\.gitattributes|\.gitmodules|\.lfsconfig|CODEOWNERS|\.npmrc|\.yarnrc(\.yml)?|uv\.toml"
+        r"|pip\.conf|\.cargo/config(\.toml)?|\.pre-commit-config\.yaml|renovate\.json5?)"
+        r"|\.github/(dependabot\.ya?ml|settings\.yml|actions/.*)",
+        re.DOTALL,
+    ),
+}
+"""What a reviewer looks at in an upgrade, wherever upstream changed it."""
 
 _TYPES = ("feat", "fix", "perf", "docs", "test", "refactor", "chore", "build", "ci")
 
@@ -238,6 +239,7 @@ class Sync:
         self._sh, self._repo, self._work, self._fork = work.s.sh, fork.path, work, fork
         self.tag, self.theirs, self.head = work.tag, work.theirs, head
         self.branch = fork.policy.branches.sync_for(work.tag.name)
+        work.sync = self
         self.merge, self.ours = git.merge_of(self._sh, fork.path, self.theirs, head)
         if not self.merge:
             problem = f"{self.branch} holds no merge of {work.tag.name}."
@@ -340,9 +342,7 @@ class Sync:
 
     def _diff(self, options: str) -> list[str]:
         """What upstream changed since both sides were one."""
-        question = f"diff-tree -r --no-renames {options} -z {{one}} {{other}}"
-        values = {"one": self._base, "other": self.theirs}
-        return git.ask(self._sh, self._repo, question, "changed files", **values).fields()
+        return changed(self._sh, self._repo, self._base, self.theirs, options)
 
     @cached_property
     def changes(self) -> list[tuple[str, str]]:
@@ -371,6 +371,16 @@ class Sync:
             total[2] += int(removed) if removed.isdigit() else 0
         found = [Area(name, *numbers) for name, numbers in sums.items()]
         return sorted(found, key=lambda area: (-area.files, area.name))
+
+
+def changed(sh: Shell, repo: Path, one: str, other: str, options: str) -> list[str]:
+    """The fields of a comparison of two commits, asked for once."""
+    question = f"diff-tree -r --no-renames {options} -z {{one}} {{other}}"
+
+    def found() -> list[str]:
+        return git.ask(sh, repo, question, "changed files", one=one, other=other).fields()
+
+    return sh.once(("changed", options, one, other), found)
 
 
 def waits(work: Work, head: str) -> bool:

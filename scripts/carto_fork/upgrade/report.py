@@ -1,0 +1,185 @@
+"""The page to review an upgrade by: one file of HTML that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from .. import __version__
+from ..audit import forecast, verify
+from ..fork import releases
+from ..fork.fork import Fork
+from ..fork.session import Session
+from ..merge import authorship, conflicts, resolve
+from ..run import files, git
+from ..run.errors import Refused, Usage
+from ..run.shell import Shell
+from ..run.text import printable
+from . import marked
+from .page import Merge, Page
+from .work import Sync, Work
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+
+
+def render(sh: Shell, fork: Fork, merge: Merge) -> str:
+    """The page."""
+    from markupsafe import Markup
+
+    css, js = (_part(name) for name in ("report.css", "report.js"))
+    hashes = [base64.b64encode(hashlib.sha256(x.encode()).digest()).decode() for x in (css, js)]
+    csp = f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
+    csp += "base-uri 'none'; form-action 'none'"
+    data = Page(sh, fork, merge).data()
+    return _template().render(data, css=Markup(css), js=Markup(js), csp=csp, version=__version__)
+
+
+@cache
+def _template() -> Template:
+    import jinja2
+
+    engine = jinja2.Environment(
+        autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined, auto_reload=False
+    )
+    engine.filters |= {"shown": lambda text: printable(str(text)), "code": marked.code}
+    return engine.from_string(_part("report.html"))
+
+
+def _part(name: str) -> str:
+    return resources.files(__package__).joinpath(f"html/{name}").read_text(encoding="utf-8")
+
+
+def path_of(fork: Fork, tag: str) -> Path:
+    """Where the page of an upgrade is written, beside its account."""
+    return fork.repository.common / "carto-fork" / tag / "report.html"
+
+
+def write_for(s: Session, fork: Fork, work: Work) -> None:
+    """Write the page of an upgrade beside its account, and name its place."""
+    if not work.sync:
+        fork = replace(fork, refs=git.refs(s.sh, fork.path))
+        name = f"refs/heads/{fork.policy.branches.sync_for(work.tag.name)}"
+        if head := fork.refs.commits.get(name):
+            Sync(work, fork, head)
+    if work.sync:
+        with s.console.working("report"):
+            page = render(s.sh, fork, _of_sync(work.sync, fork))
+        _write(s, path_of(fork, work.tag.name), page)
+
+
+def _of_sync(sync: Sync, fork: Fork) -> Merge:
+    tag, logs = sync.tag.name, path_of(fork, sync.tag.name).parent
+    ran = {name: logs / f"{name}.log" for name in ("install", "test", "lint")}
+    checks: list[tuple[str, bool | None, Path]] = [("verify", sync.checked.passed, logs / "verify")]
+    checks += [
+        (name, True if name in sync.passed else False if log.exists() else None, log)
+        for name, log in ran.items()
+        if getattr(fork.policy.commands, name)
+    ]
+    return Merge(
+        tag,
+        sync.ours,
+        sync.theirs,
+        sync.head,
+        sync.decisions,
+        sync.checked,
+        f" --pr {sync.branch}",
+        checks,
+        _commands(sync.ours, sync.theirs, sync.head, tag),
+    )
+
+
+def _commands(ours: str, theirs: str, result: str, tag: str = "") -> list[str]:
+    lines = [f"carto-fork forecast --tag {quote(tag)} --json"] if tag else []
+    if result:
+        sides = f"--ours {ours[:10]} --theirs {theirs[:10]} --result {result[:10]}"
+        lines += [f"carto-fork verify {sides} --json", f"carto-fork report {sides}"]
+    return lines
+
+
+def of_merge(sh: Shell, fork: Fork, ours: str, theirs: str, result: str) -> Merge:
+    """Any merge, whoever made it."""
+    own = authorship.of_fork(sh, fork, ours, theirs)
+    found = conflicts.foresee(sh, fork.path, ours, theirs).conflicts
+    decided = resolve.decide(sh, fork, fork.path, found, own, ours, theirs, told=ours)
+    checked = verify.of_merge(sh, fork, fork.path, ours, theirs, result)
+    tags = fork.refs.tags_in([theirs])
+    name = next(iter(sorted(tags)), "")
+    commands = _commands(ours, theirs, result)
+    return Merge(name, ours, theirs, result, decided, checked, "", (), commands)
+
+
+def write_forecast(
+    s: Session, fork: Fork, forecasts: Sequence[forecast.Forecast], place: Path
+) -> None:
+    """Write the page of the merge that is recommended, and has not happened."""
+    found = forecast.recommended(forecasts)
+    if found is None:
+        return
+    ours, theirs = fork.production_commit, found.commit
+    commands = _commands(ours, theirs, "", found.tag)
+    merge = Merge(found.tag, ours, theirs, "", found.decisions, None, "", (), commands)
+    _write(s, place, render(s.sh, fork, merge))
+
+
+def show(s: Session, tag: str, revs: Mapping[str, str], output: str) -> None:
+    """Write the page of an upgrade, or of any merge, and name its place.
+
+    revs: the commits by option, "" if one is not given. output: the file; default: beside the
+    account of the upgrade, or `report.html` here.
+    """
+    given = [option for option, rev in revs.items() if rev]
+    if bool(tag) == bool(given) or len(given) not in (0, len(revs)):
+        problem = "name a release with --tag, or a merge with --ours, --theirs and --result."
+        raise Usage(problem, then=s.command("report", tag="TAG"))
+    if strange := [option for option in given if revs[option].startswith("-")]:
+        problem = f"--{strange[0]} is {printable(revs[strange[0]])}, which no commit is called."
+        raise Usage(problem, then="name a commit, a branch or a tag.")
+    fork = s.open_fork()
+    with s.console.working("report"):
+        if given:
+            ours, theirs, result = (git.commit_of(s.sh, fork.path, revs[side]) for side in revs)
+            merge = of_merge(s.sh, fork, ours, theirs, result)
+            place = Path(output or "report.html")
+        else:
+            merge, place = _of_tag(s, fork, tag)
+            place = Path(output) if output else place
+        page = render(s.sh, fork, merge)
+    _write(s, place, page)
+    if s.json:
+        s.print_json({"report": str(place)})
+
+
+def _of_tag(s: Session, fork: Fork, name: str) -> tuple[Merge, Path]:
+    """The merge of a release: on its sync branch, else where it landed."""
+    tag = releases.here(fork, releases.asked_name(name))
+    theirs, place = fork.refs.tag(tag.name), path_of(fork, tag.name)
+    sync = fork.policy.branches.sync_for(tag.name)
+    origin = fork.tracking(fork.policy.remotes.origin, sync)
+    commits_ = fork.refs.commits
+    if head := commits_.get(f"refs/heads/{sync}") or commits_.get(origin):
+        return _of_sync(Sync(Work(s, fork, tag, theirs), fork, head), fork), place
+    if fork.has_production:
+        merge, ours = git.merge_of(s.sh, fork.path, theirs, fork.production_commit)
+        if merge:
+            return of_merge(s.sh, fork, ours, theirs, merge), place
+    raise Refused(
+        f"no branch here holds a merge of {tag.name}.", then=s.command("forecast", tag=tag.name)
+    )
+
+
+def _write(s: Session, place: Path, page: str) -> None:
+    if s.sh.dry:
+        s.sh.show(f"# would write {place}")
+        return
+    place.parent.mkdir(parents=True, exist_ok=True)
+    files.replace_text(place, page)
+    s.console.row("report: ", str(place))
