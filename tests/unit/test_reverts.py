@@ -56,3 +56,17 @@ def test_a_sync_that_was_taken_back_is_found(
     found = reverts.find(sh, fork, repo.commit({"later": "x\n"}), {tag: theirs})
     assert (len(found.gone) if found else 0) == expected
     assert not found or (found.commit.name, found.brought) == (taken, 13)
+
+
+def test_an_earlier_sync_that_was_taken_back_is_missing_still(tmp_path: Path) -> None:
+    repo, sh = Repo.new(tmp_path / "repo"), shell()
+    repo.commit(OLD)
+    first = repo.on("theirs", "base").commit(NEW)
+    second = repo.commit({"more": "x\n"})
+    repo.on("ours", "base").commit(MINE)
+    repo.merge(first)
+    taken = repo.commit(OLD)
+    fork = Fork(git.open_repository(sh, repo.path), {}, Refs({}, {}), policy.load_policy())
+    merged = {"v1.76.5-stable": first, "v1.76.6-stable": second}
+    found = reverts.find(sh, fork, repo.merge("theirs"), merged)
+    assert found and (found.commit.name, found.release.name) == (taken, "v1.76.5-stable")

@@ -25,7 +25,7 @@ _SURE = 3
 _MANY_WORDS = 5
 """So many words in a row are not there by chance."""
 _CONTEXT = 3
-"""So many lines around a hunk say where it is."""
+"""So many lines around a hunk show its place."""
 _LONGEST_PART = 12
 """So many lines or fewer a formatter makes others of."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..fork import records, releases, tags
 from ..fork.fork import Fork
@@ -51,28 +52,43 @@ def find(
     merged: Mapping[str, str] | None = None,
     theirs: Sequence[str] = (),
 ) -> Reverted | None:
-    """Whether the newest release in a history has been taken back since it landed, whole or in
-    part; None if not. What people have dropped with a reason does not count.
+    """Whether one of the newest releases in a history has been taken back since it landed, whole or
+    in part; None if not. What people have dropped with a reason does not count.
 
     merged: the tags that the history contains, as `releases.merged` gives them, if they are known.
     theirs: the commits that are to be merged, if that is known.
     """
     if merged is None:
         merged = releases.merged(sh, fork, production, fork.refs)
-    release = tags.newest(merged, fork.policy.tags, *tags.STABLE)
-    if release is None:
-        return None
-    commit = merged[release.name]
-    known = tuple(dict.fromkeys([*theirs, *fork.upstream_tips])) or (commit,)
-    key = ("reverted", production, commit)
-    return sh.once(key, lambda: _find(sh, fork, production, release, commit, known))
+    known = (tags.classify(name, fork.policy.tags) for name in merged)
+    newest = sorted((tag for tag in known if tag and tag.stable), reverse=True)[:_MOST_RELEASES]
+    for release in newest:
+        commit, last = merged[release.name], release is newest[0]
+        upstream = tuple(dict.fromkeys([*theirs, *fork.upstream_tips])) or (commit,)
+        key = ("reverted", production, commit)
+        look = partial(_find, sh, fork, production, release, commit, upstream, last)
+        if taken := sh.once(key, look):
+            return taken
+    return None
+
+
+_MOST_RELEASES = 3
+"""What was taken back longer ago is the state of things."""
 
 
 def _find(
-    sh: Shell, fork: Fork, production: str, release: Tag, theirs: str, known: Sequence[str]
+    sh: Shell,
+    fork: Fork,
+    production: str,
+    release: Tag,
+    theirs: str,
+    upstream: Sequence[str],
+    last: bool,
 ) -> Reverted | None:
-    log = log_of(sh, fork.path, production, known)
-    sync = landing(log, production, theirs) or git.first_with(sh, fork.path, theirs, production)
+    log = log_of(sh, fork.path, production, upstream)
+    sync = landing(log, production, theirs)
+    if not sync and last:
+        sync = git.first_with(sh, fork.path, theirs, production)
     if sync == production or not any(e.commit.name == sync and e.parents[1:] for e in log):
         return None
     notes = {*records.NOTES, *fork.policy.version_paths}
