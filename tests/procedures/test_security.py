@@ -262,6 +262,7 @@ def test_a_hook_that_starts_what_the_merged_files_name_does_not_run(world: World
         *(("A=1 /usr/bin/npm exec x", "npm"), ("true && make -s clean", "make")),
         *(("exec pre-commit run", "pre-commit"), ("go run ./tools/x", "go")),
         *(("git-lfs smudge -- %f", ""), ("nbstripout", ""), ("echo go on with npm", "")),
+        *(('exec "$GIT_DIR/hooks/pre-commit"', ""), ("echo 'make sure of it'", "")),
         *(("make-clean", ""), ("/opt/yarn/clean", ""), ("git lfs filter-process", "")),
     ],
 )

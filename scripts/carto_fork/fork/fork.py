@@ -352,7 +352,7 @@ _READ = re.compile(
 _INCLUDES = re.compile(r"include(if\..*)?\.path", re.DOTALL)
 # Programs that look in the work tree for what they start, where a command begins.
 LAUNCHERS = re.compile(
-    r"(?m)(?:^|[;&|({!'\"`]|\b(?:exec|env|then|do|else)\s|[A-Z_]=\S*\s)\s*(?:\S*/)?"
+    r"(?m)(?:^|[;&|({!`]|\b(?:exec|env|then|do|else)\s|[A-Z_]=\S*\s|-c\s+['\"]?)\s*(?:\S*/)?(?<!hooks/)"
     r"(npx|p?npm|pnpx|yarn|bunx?|deno|uvx?|poetry|pdm|hatch|pipenv|tox|nox|g?make|just|rake|bundle"
     r"|cargo|go(?= run| tool| generate)|composer|mise|pre-commit|prek|lefthook|overcommit"
     r"|lint-staged)(?![\w./-])"
