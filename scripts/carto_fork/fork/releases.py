@@ -15,7 +15,7 @@ from ..run.errors import Refused, Stop, Usage
 from ..run.git import Refs
 from ..run.github import Published
 from ..run.shell import Shell
-from ..run.text import joined, printable
+from ..run.text import counted, joined, printable
 from . import records, tags, version_files
 from .fork import Fork, require_production, require_remotes
 from .policy import POLICY_FILE, Policy, TagUse
@@ -538,7 +538,8 @@ def show_detection(
     if found.newest is None:
         console.say(f"Nothing new: {production} {has}, and upstream no newer stable release.")
         return
-    more = f" ({len(found.newer) - 1} others are newer too)" if len(found.newer) > 1 else ""
+    older = len(found.newer) - 1
+    more = f", and lacks {counted(older, 'older release')}, too" if older else ""
     console.say(f"New: {found.newest.name}; {production} {has}{more}.", "green")
     if found.release:
         console.row("  notes: ", found.release.url)
