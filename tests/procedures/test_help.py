@@ -31,6 +31,7 @@ TASKS = [
     "recover",
     "release",
     "release-notes",
+    "report",
     "resolve-conflicts",
     "sandbox",
     "setup",
