@@ -43,7 +43,7 @@ from mutating import Mutant, Source
 
 ROOT = Path(__file__).parent.parent
 MODULES = (
-    "decisions hunks fates ledger conflicts structured steps plan upgrade work recovery request "
+    "decisions hunks fates ledger conflicts named trees steps plan upgrade work recovery request "
     "automatic release contribute guard policy tags version_files"
 )
 NOT_COPIED = (".git", ".venv*", ".coverage-data", ".hypothesis", ".sandbox", ".*_cache", "build")

@@ -489,7 +489,7 @@ BLOCK = (
     Take.BOTH,
     "The fork's marked block stays inside upstream's new text, at the line that it stood at.",
 )
-BY_KEY = ("merged by key", Take.BOTH, "Each side changed other keys; both changes stay.")
+BY_NAME = ("merged by name", Take.BOTH, "Each side changed other parts; both changes stay.")
 DROPPED = ("dropped on purpose", Take.UPSTREAM, "Nobody needs it.")
 REMEMBERED = ("remembered", Take.BOTH, "As in 1234567890.")
 
@@ -825,7 +825,7 @@ def test_indentation_counts_as_a_change_in_indentation_sensitive_files(path: str
 
 
 def test_white_space_between_words_is_a_change() -> None:
-    base, ours, theirs = 'call("a b")\n', 'call("ab")\n', 'call("a b", 1)\n'
+    base, ours, theirs = 'call("a b")\n', 'call("ab")\n', 'call("a b c")\n'
     text = HUNK.format(ours=ours, base=base, theirs=theirs)
     for found in (conflict("f.ts", text=text), conflict("f.py", text=text)):
         assert told(settle(replace(found, texts=Texts(base, ours, theirs)))) == LEFT
@@ -885,7 +885,7 @@ def test_two_new_files_of_one_name_are_not_combined() -> None:
     assert settle(replace(found, base=None)).left == 1
 
 
-# --- Merged by key -------------------------------------------------------------------------------
+# --- Merged by name ------------------------------------------------------------------------------
 
 PYPROJECT = '[tool.poetry]\nversion = "{}"\n[tool.poetry.dependencies]\nhttpx = "{}"\nrich = "{}"\n'
 PACKAGE = '{{\n  "name": "{}",\n  "react": "{}",\n  "next": "{}"\n}}\n'
@@ -923,14 +923,14 @@ def test_changes_to_different_keys_are_merged_by_key(
     if result is None:
         assert (decision.take, decision.left, decision.text) == (None, 1, found.text)
     else:
-        assert told(decision) == BY_KEY
+        assert told(decision) == BY_NAME
         assert decision.text == form.format(*result.split())
         assert (decision.settled, decision.left, decision.whole) == (1, 0, False)
 
 
 def test_a_merge_by_key_needs_the_base_and_an_unedited_file() -> None:
     found = by_key("package.json", PACKAGE, "1 1 1", "1 2 1", "1 1 3")
-    assert told(settle(found)) == BY_KEY
+    assert told(settle(found)) == BY_NAME
     assert settle(replace(found, base=None, kind=Kind.ADD_ADD)).left == 1
     assert settle(replace(found, texts=None), own=of_the_fork(found)).left == 1
     assert settle(replace(found, edited=True)).left == 1
@@ -1129,8 +1129,8 @@ def test_a_choice_by_option_settles_a_whole_file_conflict(kind: Kind, take: Take
 @pytest.mark.parametrize("loser", ["ba", "a\n"], ids=["moved lines", "a blank line"])
 def test_a_choice_in_a_text_always_records_the_lines_given_up(loser: str) -> None:
     """Without lines it would be written down as any change to the file, for ever."""
-    found = clash(loser, "ab" if loser == "ba" else "a", "c")
-    assert settle(found, words={"f.ts": Take.UPSTREAM}).given_up
+    found = clash(loser, "ab" if loser == "ba" else "a", "c", path="f.rb")
+    assert settle(found, words={"f.rb": Take.UPSTREAM}).given_up
 
 
 def test_fork_lines_dropped_by_option_are_counted() -> None:
@@ -1183,7 +1183,7 @@ def test_the_version_comes_before_evidence_and_a_merge_by_key_after_it() -> None
     )
     assert (decision.rule, decision.take) == ("version", Take.VERSION)
     found = by_key("package.json", PACKAGE, "1 1 1", "1 2 1", "1 1 3")
-    assert settle(found, words={found.path: Take.FORK}).rule == "merged by key"
+    assert settle(found, words={found.path: Take.FORK}).rule == "merged by name"
     assert settle(found, memory=taught((found, "{}\n"))).rule == "remembered"
     assert settle(found, drops=[Drop(found.path, "Nobody needs it.")]).rule == "dropped on purpose"
 

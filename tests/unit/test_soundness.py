@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from carto_fork.audit import soundness
 from carto_fork.audit.soundness import Problem, dangerous_triggers, problems
-from carto_fork.merge import structured
+from carto_fork.merge import named
 from carto_fork.run import text
 
 
@@ -671,4 +671,4 @@ def test_no_parser_sees_a_text_that_is_too_long(
     what = "too long to be parsed: look yourself whether it is sound"
     assert one(path, long, "1\n", "2\n") == [("size", 0, what)]
     assert one(path, broken_, long, long) == []
-    assert structured.merge(path, long, f"{long} ", f"{long}\n") is None
+    assert named.merge(path, long, f"{long} ", f"{long}\n") is None

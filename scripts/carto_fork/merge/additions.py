@@ -25,7 +25,7 @@ _TABLES = (".toml", ".ini", ".cfg", ".conf", ".editorconfig", ".properties")
 _SETS = (".gitignore", ".dockerignore", ".npmignore", ".prettierignore", "go.sum")
 
 
-class _Kind(Enum):
+class Kind(Enum):
     """What an item is, as far as the order of such items is concerned."""
 
     IMPORT = "import"
@@ -37,7 +37,7 @@ class _Kind(Enum):
 
 
 @dataclass(frozen=True)
-class _Item:
+class Item:
     """A part of an addition that can be without the others.
 
     head: its first line besides comments, without the white space around it.
@@ -45,7 +45,7 @@ class _Item:
     binds: the names that an import gives to what it imports; `_ALL` if its place may matter.
     """
 
-    kind: _Kind
+    kind: Kind
     head: str
     name: str
     lines: tuple[str, ...]
@@ -96,7 +96,7 @@ def _objection(
     placed: bool = False,
 ) -> str:
     """Why two additions cannot both stay; "" if they can. placed: the list is a sorted one."""
-    holder, found = _holder(before, ours), NESTED
+    inside, found = inside_of(before, ours), NESTED
     # In the middle of a command of several lines no line is one by itself.
     if any(lines[-1].rstrip().endswith("\\") for lines in (lines_of(before), ours) if lines):
         return found
@@ -104,18 +104,18 @@ def _objection(
     tables = path.endswith(_TABLES) and any(line.startswith("[") for line in (*ours, *theirs))
     if tables and not all("".join(lines).lstrip().startswith("[") for lines in (ours, theirs)):
         return found
-    if _is_behind_jump(before, ours):
+    if is_behind_jump(before, ours):
         return ORDERED
     for one, other in _turned(ours, theirs, after):
-        mine, upstreams = _items(path, holder, one), _items(path, holder, other)
+        mine, upstreams = _items(path, inside, one), _items(path, inside, other)
         if not mine or not upstreams or _indent(one) != _indent(other):
             continue
         last, below = (upstreams, one) if _continues(one, other) else (mine, other)
-        if _dangles(holder, last[-1], below[0].strip()):
+        if _dangles(inside, last[-1], below[0].strip()):
             continue
-        if _rival(mine, upstreams):
+        if rival(mine, upstreams):
             return RIVAL
-        if _free(mine, upstreams, placed):
+        if free(mine, upstreams, placed):
             return ""
         found = ORDERED
     return found
@@ -128,7 +128,7 @@ def _continues(ours: Sequence[str], theirs: Sequence[str]) -> bool:
     return [not x or bool(_ABOVE.match(x) and x[0] not in "@[") for x in firsts] == [True, False]
 
 
-def _is_behind_jump(before: str, ours: Sequence[str]) -> bool:
+def is_behind_jump(before: str, ours: Sequence[str]) -> bool:
     """Whether an addition is behind a `return` or the like, so that it never runs."""
     above = next((line for line in reversed(lines_of(before)) if line.strip()), "")
     return bool(_indent([above]) == _indent(ours) and _LEAVES.match(above.strip()))
@@ -162,7 +162,7 @@ _GOES_ON = re.compile(
 _DIRECTIVE = re.compile(r"#\s*(if|ifdef|ifndef|endif)\b")
 
 
-def _items(path: str, holder: str, lines: Sequence[str]) -> list[_Item] | None:
+def _items(path: str, holder: str, lines: Sequence[str]) -> list[Item] | None:
     """The items of an addition; None if it opens or closes something that is not its own."""
     # In the texts of XML any bracket may be alone.
     if not path.endswith(".xml") and not _is_balanced(lines):
@@ -186,7 +186,7 @@ def _items(path: str, holder: str, lines: Sequence[str]) -> list[_Item] | None:
             else:
                 groups.append([line])
             waiting = above if not inner else waiting
-    return [_item(path, holder, group) for group in groups]
+    return [item(path, holder, group) for group in groups]
 
 
 def _is_balanced(lines: Sequence[str]) -> bool:
@@ -215,7 +215,7 @@ def _indent(lines: Sequence[str]) -> str:
     return first[: len(first) - len(first.lstrip())]
 
 
-def _holder(before: str, lines: Sequence[str]) -> str:
+def inside_of(before: str, lines: Sequence[str]) -> str:
     """The line that opened what an addition is inside of, with what marks it; "" at the top."""
     width, above = len(_indent(lines)), before.splitlines()
     for index in range(len(above) - 1, -1, -1):
@@ -226,12 +226,12 @@ def _holder(before: str, lines: Sequence[str]) -> str:
     return ""
 
 
-def _dangles(holder: str, item: _Item, below: str) -> bool:
+def _dangles(holder: str, item: Item, below: str) -> bool:
     """Whether the line below an item would become part of it: its last line is a comment or a mark
     of something below, or lacks the comma between two parts."""
     last = item.lines[-1].strip()
     listed = holder.endswith(("(", "[", "{")) and not _is_type(holder)
-    parted = item.kind in (_Kind.MEMBER, _Kind.ELEMENT) and listed
+    parted = item.kind in (Kind.MEMBER, Kind.ELEMENT) and listed
     mark = _ABOVE.match(last) and (below or last.startswith(("@", "[", "#[")))
     return bool(mark) or (parted and bool(last) and not _plain(last).endswith((",", ";")))
 
@@ -286,62 +286,63 @@ _LEAVES = re.compile(r"(return|break|continue|throw|raise|goto)\b")
 _STYLES = (".css", ".scss", ".pcss", ".less")
 
 
-def _item(path: str, holder: str, lines: Sequence[str]) -> _Item:
+def item(path: str, holder: str, lines: Sequence[str]) -> Item:
+    """What is known of a part by its lines, and by the line that opened what it is inside of."""
     code = [line.strip() for line in lines if line.strip() and not _ABOVE.match(line.strip())]
     head = code[0] if code else ""
     kind, name = _kind(path.rpartition("/")[2].lower(), holder, code)
-    binds = _bound(path, " ".join(code)) if kind is _Kind.IMPORT else frozenset()
-    return _Item(kind, head, " ".join(name.split()), tuple(lines), binds)
+    binds = _bound(path, " ".join(code)) if kind is Kind.IMPORT else frozenset()
+    return Item(kind, head, " ".join(name.split()), tuple(lines), binds)
 
 
-def _kind(file: str, holder: str, code: Sequence[str]) -> tuple[_Kind, str]:
+def _kind(file: str, holder: str, code: Sequence[str]) -> tuple[Kind, str]:
     """What an item of these lines is, and the name that it introduces."""
     if not code:
-        return _Kind.MEMBER, ""  # comments alone
+        return Kind.MEMBER, ""  # comments alone
     head, single = code[0], len(code) == 1
     plain = _plain(head)
     if _IMPORT.match(head):
-        return _Kind.IMPORT, _module(head)
+        return Kind.IMPORT, _module(head)
     if (file == "gemfile" or "requirements" in file) and single:
         name = _name(_REQUIREMENT.match(head), head).lower()
-        return _Kind.MEMBER, re.sub(r"[-_.]+", "-", name)  # as Python's indexes compare them
+        return Kind.MEMBER, re.sub(r"[-_.]+", "-", name)  # as Python's indexes compare them
     if ("makefile" in file or file.endswith(".mk")) and (found := _TARGET.match(head)):
-        return _Kind.DEFINITION, head if head.startswith(".PHONY") else found["name"]
+        return Kind.DEFINITION, head if head.startswith(".PHONY") else found["name"]
     if file.endswith(_SETTINGS):
         found = re.match(r"[\w.-]+(?=\s*=|\s|$)", head) if single else None
-        return (_Kind.MEMBER, found[0]) if found else (_Kind.STATEMENT, "")
+        return (Kind.MEMBER, found[0]) if found else (Kind.STATEMENT, "")
     if found := _RESOURCE.match(head):
-        return _Kind.MEMBER, found["name"]
+        return Kind.MEMBER, found["name"]
     if holder.endswith("(") or _plain(holder).count("(") > _plain(holder).count(")"):
         return _in_parentheses(holder, head)
     if found := _DEFINITION.match(plain) or _TEST.match(head):
-        return _Kind.DEFINITION, found["name"]
+        return Kind.DEFINITION, found["name"]
     if file.endswith(_STYLES):
         if not single and plain.endswith("{"):
-            return _Kind.DEFINITION, plain
+            return Kind.DEFINITION, plain
         if single and (found := _FIELD.match(plain)):
-            return _Kind.MEMBER, found["name"]
+            return Kind.MEMBER, found["name"]
     if not single and (found := _METHOD.fullmatch(_opening(code))):
-        return _Kind.DEFINITION, found["name"]
+        return Kind.DEFINITION, found["name"]
     if not single and not holder and (found := _TABLE.fullmatch(plain)):
-        return _Kind.DEFINITION, found["name"]
+        return Kind.DEFINITION, found["name"]
     if not single:
-        return _Kind.STATEMENT, _assigned(plain)
+        return Kind.STATEMENT, _assigned(plain)
     if not holder and (found := _PROTOTYPE.fullmatch(plain)):
-        return _Kind.DEFINITION, found["name"]
+        return Kind.DEFINITION, found["name"]
     if (found := _ATTRIBUTE.fullmatch(plain)) and holder.startswith("<"):
-        return _Kind.MEMBER, found["name"]
+        return Kind.MEMBER, found["name"]
     if found := _DECLARED.fullmatch(plain):
-        return _Kind.VALUE, found["name"]
+        return Kind.VALUE, found["name"]
     if name := _given(plain):
-        return _Kind.VALUE, name
+        return Kind.VALUE, name
     if _holds_parts(holder) and (found := _FIELD.match(head)):
-        return _Kind.MEMBER, found["name"]
+        return Kind.MEMBER, found["name"]
     if re.search(r"\bstruct\b", holder) and (found := _COLUMN.fullmatch(plain)):
-        return _Kind.MEMBER, found["name"]
+        return Kind.MEMBER, found["name"]
     if holder.endswith("["):
-        return _Kind.ELEMENT, head.rstrip(",")
-    return _Kind.STATEMENT, _assigned(plain)
+        return Kind.ELEMENT, head.rstrip(",")
+    return Kind.STATEMENT, _assigned(plain)
 
 
 def _name(found: re.Match[str] | None, otherwise: str) -> str:
@@ -376,20 +377,20 @@ def _given(plain: str) -> str:
     return re.split(r"[ *&:]+", target.partition(": ")[0])[-1]
 
 
-def _in_parentheses(holder: str, head: str) -> tuple[_Kind, str]:
+def _in_parentheses(holder: str, head: str) -> tuple[Kind, str]:
     """An argument is known by its name, or by its place; what is declared is known by its place."""
     first = holder.split()[0].rstrip("(")
     if first in ("import", "from", "use", "export"):
-        return _Kind.IMPORT, _module(head)
+        return Kind.IMPORT, _module(head)
     if first in ("const", "var", "type"):
         # Without a value, a constant counts on from the one above it.
         counts = first == "const" and ("=" not in head or "iota" in head)
-        return _Kind.STATEMENT if counts else _Kind.MEMBER, head.split()[0]
+        return Kind.STATEMENT if counts else Kind.MEMBER, head.split()[0]
     declared = re.search(r"\b(def|function|func|fn|fun|constructor)\b", _plain(holder))
     found = re.match(r"\"?(?P<name>\w+)\"?\s*(=(?![=>])|:(?!:))", head)
     if found and not declared:
-        return _Kind.MEMBER, found["name"]
-    return _Kind.ELEMENT, head.rstrip(",")
+        return Kind.MEMBER, found["name"]
+    return Kind.ELEMENT, head.rstrip(",")
 
 
 def _is_type(holder: str) -> bool:
@@ -450,7 +451,7 @@ def _bound(path: str, text: str) -> frozenset[str]:
 # --- Whether both can stay -----------------------------------------------------------------------
 
 
-def _rival(one: Sequence[_Item], other: Sequence[_Item]) -> bool:
+def rival(one: Sequence[Item], other: Sequence[Item]) -> bool:
     """Whether both introduce the same name, or give two names the same number."""
     names = [{item.name for item in items if item.name} for items in (one, other)]
     numbers = [{found for item in items if (found := _number(item.head))} for items in (one, other)]
@@ -472,35 +473,35 @@ def _number(head: str) -> tuple[str, ...] | None:
     return None if numbers in ((), ("0",), ("1",)) else numbers
 
 
-def _free(one: Sequence[_Item], other: Sequence[_Item], placed: bool) -> bool:
+def free(one: Sequence[Item], other: Sequence[Item], placed: bool) -> bool:
     """Whether the order of two additions cannot matter, or is that of a sorted list."""
     kinds = [{item.kind for item in items} for items in (one, other)]
     if all(any(_ALL in item.binds for item in items) for items in (one, other)):
         return False
-    done = _Kind.STATEMENT in kinds[0] | kinds[1]
+    done = Kind.STATEMENT in kinds[0] | kinds[1]
     if _mentions(one, other, done) or _mentions(other, one, done):
         return False
-    if _Kind.ELEMENT in kinds[0] | kinds[1]:
+    if Kind.ELEMENT in kinds[0] | kinds[1]:
         return placed
     # What only gives names values that are written there does not mind what is done beside it.
-    values = {_Kind.VALUE, _Kind.IMPORT, _Kind.DEFINITION}
+    values = {Kind.VALUE, Kind.IMPORT, Kind.DEFINITION}
     lines = [line for items in (one, other) for item in items for line in item.lines]
     jumps = any(_JUMP.search(_plain(line)) for line in lines)
     return not done or (not jumps and any(found <= values for found in kinds))
 
 
-def _mentions(one: Sequence[_Item], other: Sequence[_Item], done: bool) -> bool:
+def _mentions(one: Sequence[Item], other: Sequence[Item], done: bool) -> bool:
     """Whether one addition names what the other introduces. done: or an object that it changes."""
     names = {
         word
         for item in other
-        if item.kind is not _Kind.IMPORT
+        if item.kind is not Kind.IMPORT
         for word in re.findall(r"\w+", item.name)[0 if done else -1 :]
     }
     words = {
         word
         for item in one
-        if item.kind is not _Kind.IMPORT
+        if item.kind is not Kind.IMPORT
         for line in item.lines
         for word in re.findall(r"\w+", _COMMENT.sub("", line))
     }

@@ -64,6 +64,7 @@ class Knowledge:
     drops: what people have let go on purpose.
     memory: what people made of the same hunks before.
     words: what a person says now: whose side some paths follow in all that is left of them.
+    by_name: whether files are merged by name too, which nothing that people did is to contradict.
     """
 
     policy: Policy
@@ -71,6 +72,7 @@ class Knowledge:
     drops: Sequence[Drop] = ()
     memory: Memory = field(default_factory=Memory)
     words: Mapping[str, Take] = field(default_factory=dict)
+    by_name: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ _BLOCK = _Reason(
     "The fork's marked block stays inside upstream's new text, at the line that it stood at.",
     Take.BOTH,
 )
-_BY_KEY = _Reason("merged by key", "Each side changed other keys; both changes stay.", Take.BOTH)
+_BY_NAME = _Reason("merged by name", "Each side changed other parts; both changes stay.", Take.BOTH)
 
 
 def decide(conflicts: Sequence[Conflict], known: Knowledge) -> list[Decision]:
@@ -298,19 +300,21 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
         if reason.take is not Take.VERSION:
             kept = {*lines, *(hunk.base or ())}
             dropped += sum(line not in kept for line in hunk.ours)
+    let_go = any(reason.name == _DROPPED for reason in reasons)
+    by_name = _by_name(conflict, settled, known, whole=not let_go) if problems else {}
+    if isinstance(by_name, str):
+        total = len(became)
+        return Decision(
+            conflict, _BY_NAME.take, _BY_NAME.name, _BY_NAME.why, text=by_name, settled=total
+        )
+    for index, lines in by_name.items():
+        place = sum(isinstance(x, hunks.Hunk) for x in segments[:index])
+        settled[index], became[place] = "".join(lines), (lines, _BY_NAME.name)
+        reasons.append(_BY_NAME)
+        problems.pop()
     if end and not became:
         reasons.append(_ENDS)
     total = len(became) or 1
-    let_go = any(reason.name == _DROPPED for reason in reasons)
-    if (
-        problems
-        and not conflict.edited
-        and not let_go
-        and (merged := _by_key(conflict, known)) is not None
-    ):
-        return Decision(
-            conflict, _BY_KEY.take, _BY_KEY.name, _BY_KEY.why, text=merged, settled=total
-        )
     left = len(problems)
     todo = f"resolve {counted(left, 'hunk')} in {file}, then git add -- {path}"
     told = list(dict.fromkeys(reasons))
@@ -474,20 +478,36 @@ def _same_but_space(path: str) -> Callable[[Sequence[str], Sequence[str]], bool]
     return lambda one, other: [*map(plain, one)] == [*map(plain, other)] != []
 
 
-def _by_key(conflict: Conflict, known: Knowledge) -> str | None:
-    """A structured file merged by key; None where that cannot be done."""
-    texts = conflict.texts
-    if known.own is None or texts is None or not conflict.base:
-        return None
-    # It costs more to import than most merges have need for.
-    from . import structured
+def _by_name(
+    conflict: Conflict, segments: Sequence[hunks.Segment], known: Knowledge, *, whole: bool
+) -> dict[int, tuple[str, ...]] | str:
+    """What becomes of hunks in a file that is merged by name, by their places in it; or the file as
+    a whole, if it consists of keys: sides that have them in another order are torn apart in hunks.
+    """
+    own, texts = known.own, conflict.texts
+    if not (known.by_name and conflict.base) or conflict.edited or own is None or texts is None:
+        return {}
+    from . import languages, named  # cost more to import than most merges have need for
 
-    stated = [file.keys for file in known.policy.version_files if file.path == conflict.path]
-    upstreams = [key for keys in stated for key in keys]
-    merged = structured.merge(
-        conflict.path, texts.base, texts.ours, texts.theirs, upstream_keys=upstreams
+    marker = known.policy.markers.fork if known.policy.markers else ""
+    left = [i for i, x in enumerate(segments) if isinstance(x, hunks.Hunk) and x.base is not None]
+    wanted = [i for i in left if not (marker and marker in hunks.paragraph(segments, i))]
+    files = known.policy.version_files
+    keys = [key for file in files if file.path == conflict.path for key in file.keys]
+    # What only an earlier merge left out, nobody wished away.
+    found = named.settle(
+        conflict.path,
+        texts,
+        segments,
+        wanted,
+        lambda text: bool(own.behind(text.split("\n"))),
+        keys,
     )
-    return merged.text if merged else None
+    language = languages.language_of(conflict.path)
+    if whole and len(found) < len(left) and language and language.maps:
+        merged = named.merge(conflict.path, texts.base, texts.ours, texts.theirs, keys)
+        return found if merged is None else merged
+    return found
 
 
 def _only_version(file: VersionFile | None, *sides: Sequence[str]) -> bool:

@@ -492,7 +492,7 @@ def with_blocks(hunk: Hunk, marker: str) -> tuple[str, ...] | None:
     return tuple(lines)
 
 
-_ALIKE = 80  # of 100, which is equal
+ALIKE = 80  # of 100, which is equal
 """Lines that are as alike as this may be the same thing, said by both sides."""
 
 # Two additions that are well by themselves may need a comma or a table between them.
@@ -518,7 +518,6 @@ def only_added(conflict: Conflict, hunk: Hunk) -> bool:
         and everything[0].isdisjoint(ours)
         and everything[1].isdisjoint(theirs)
         and not any(
-            process.extractOne(line, theirs, scorer=fuzz.ratio, score_cutoff=_ALIKE)
-            for line in ours
+            process.extractOne(line, theirs, scorer=fuzz.ratio, score_cutoff=ALIKE) for line in ours
         )
     )

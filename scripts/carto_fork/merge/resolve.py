@@ -51,15 +51,16 @@ def decide(
     let_go = (*records.peoples_drops(*texts), *earlier.drops(sh, fork, others))
     textual = (path for one in found if one.texts for path in (one.path, *one.names))
     known = Knowledge(fork.policy, authorship.about(own, textual), let_go, words=words or {})
-    decided = decisions.decide(found, known)
-    undecided = [d.conflict.path for d in decided if d.left and d.text is not None]
-    if undecided:
+    decided = decisions.decide(found, replace(known, by_name=False))
+    open_ones = [d.conflict for d in decided if d.left and d.text is not None]
+    if undecided := [conflict.path for conflict in open_ones]:
         # Earlier merges are made once more to learn from them: only where nothing else helps.
         upstream = [theirs, *fork.upstream_tips]
         memory = conflicts.remember(sh, fork.path, ours, upstream, undecided)
         earlier.learn(sh, fork, others, undecided, memory)
-        if memory.past:
-            decided = decisions.decide(found, replace(known, memory=memory))
+        again = decisions.decide(open_ones, replace(known, memory=memory))
+        by_path = {decision.conflict.path: decision for decision in again}
+        decided = [by_path.get(d.conflict.path, d) for d in decided]
     return decided
 
 

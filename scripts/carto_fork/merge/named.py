@@ -1,0 +1,552 @@
+"""Three-way merge by name: what each side did to the parts of a file. Pure.
+
+Base, ours and theirs are read as trees of parts: keys, definitions, imports, statements, arguments.
+A part that one side changed is taken from that side, with its exact text; parts that both added
+both stay where their order cannot matter; a part that both changed is merged inside. Whatever that
+does not decide, it leaves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from difflib import SequenceMatcher
+from itertools import pairwise
+from typing import Any
+
+from ..run.text import lines_of, substantive, too_long
+from . import additions, languages
+from .hunks import ALIKE, Hunk, Segment, Texts
+from .languages import Language, Node
+from .trees import Odd, Part, Parts, Tree, has_all, is_sound, pieces_changed
+
+_KIN = 60
+"""Of parts without a name that are as alike as this (100 is equal), one was made of the other."""
+_MOST = 40_000
+"""So many pairs of parts are compared, and no more."""
+
+
+_LOGIC = re.compile(r"binary|boolean|comparison|ternary|conditional_exp|unary|not_operator")
+"""What is computed of several things: two changes in one of these may mean something together."""
+
+
+def merge(
+    path: str, base: str, ours: str, theirs: str, upstream_keys: Collection[str] = ()
+) -> str | None:
+    """The text in which both sides' changes are; None where the parts do not say what that is.
+
+    path: its name says the language.
+    upstream_keys: dotted keys at which upstream wins although both changed them.
+    """
+    found = _merged(path, (base, ours, theirs), upstream_keys)
+    return found[0] if found else None
+
+
+def _merged(
+    path: str, texts: Sequence[str], upstream_keys: Collection[str]
+) -> tuple[str, _Work] | None:
+    """The merge, and how it was made; None where the parts do not say what it is."""
+    language = languages.language_of(path)
+    if language is None or too_long(path, *texts):
+        return None
+    try:
+        return _merge(path, language, texts, {tuple(key.split(".")) for key in upstream_keys})
+    except (Odd, SyntaxError, ValueError, RecursionError):
+        # Whatever a parser makes of an odd text: the conflict is a person's then.
+        return None
+
+
+def settle(
+    path: str,
+    texts: Texts,
+    segments: Sequence[Segment],
+    wanted: Collection[int],
+    is_wish: Callable[[str], bool] = lambda text: True,
+    upstream_keys: Collection[str] = (),
+) -> dict[int, tuple[str, ...]]:
+    """The lines that hunks become in a file, all else of which stays as it is, by their places;
+    without those that are not known, or that depend on what becomes of one that is left.
+
+    texts: the file as each side has it.
+    segments, wanted: the file, and where in it the hunks are that may be settled.
+    is_wish: whether a part that the fork's side lacks was taken out on purpose, by its text.
+    """
+    work = list(segments)
+    kept = _words([texts.ours]) & _words([texts.theirs])
+    found: dict[int, tuple[str, ...]] = {}
+
+    def attempt(chosen: Sequence[int]) -> None:
+        answers = []
+        left = any(isinstance(x, Hunk) and i not in chosen for i, x in enumerate(work))
+        if left and any(_is_nested_anew(segments[i]) for i in chosen):
+            return
+        for side in ("ours", "theirs") if left else ("ours",):
+            sides = (_text(work, chosen, x, side) for x in ("base", "ours", "theirs"))
+            merged, done = _merged(path, list(sides), upstream_keys) or ("", None)
+            lines = _lines_in(merged, work, chosen, side) if done else None
+            # What one side has no more of in the whole file, the other must not need.
+            if not done or lines is None or (done.gone - kept) & _words([merged]):
+                return
+            if not all(map(is_wish, done.dropped)):
+                return
+            answers.append(lines)
+        if answers[0] == answers[-1]:
+            found.update(zip(chosen, answers[0], strict=True))
+            for i in chosen:
+                work[i] = "".join(found[i])
+
+    if not wanted:
+        return {}
+    attempt(sorted(wanted))
+    known = -1
+    while known < len(found) < len(wanted) and len(wanted) > 1:
+        known = len(found)
+        for index in sorted(set(wanted) - set(found)):
+            attempt([index])
+    return found
+
+
+def _is_nested_anew(hunk: Segment) -> bool:
+    """Whether a side has lines of the base with another indentation: what opens or closes around
+    them may be in another hunk."""
+    assert isinstance(hunk, Hunk)
+    base = hunk.base or ()
+    said = {line.strip() for line in base if substantive(line)}
+    return any(x.strip() in said for side in (hunk.ours, hunk.theirs) for x in {*side} - {*base})
+
+
+def _text(segments: Sequence[Segment], chosen: Collection[int], side: str, other: str) -> str:
+    """A text with one side of the chosen hunks, and another one of those that are left."""
+    return "".join(
+        x if isinstance(x, str) else "".join(getattr(x, side if i in chosen else other) or ())
+        for i, x in enumerate(segments)
+    )
+
+
+def _lines_in(
+    merged: str, segments: Sequence[Segment], chosen: Sequence[int], other: str
+) -> list[tuple[str, ...]] | None:
+    """The lines of a text that are in the place of hunks; None if it differs elsewhere."""
+    places = [-1, *chosen, len(segments)]
+    fixed = [_text(segments[a + 1 : b], (), "", other) for a, b in pairwise(places)]
+    end = len(merged) - len(fixed[-1])
+    if not (merged.startswith(fixed[0]) and merged.endswith(fixed[-1])):
+        return None
+    found, at = [], len(fixed[0])
+    for text in fixed[1:-1]:
+        place = merged.find(text, at, end)
+        if place < 0:
+            return None
+        found.append(tuple(lines_of(merged[at:place])))
+        at = place + len(text)
+    return [*found, tuple(lines_of(merged[at:end]))] if at <= end else None
+
+
+def _words(lines: Iterable[str]) -> set[str]:
+    return {word for line in lines for word in re.findall(r"[^\W\d]\w+", line)}
+
+
+def _merge(
+    path: str, language: Language, texts: Sequence[str], wins: set[tuple[str, ...]]
+) -> tuple[str, _Work]:
+    turned = ["\r\n" in text for text in texts]
+    if any(text.count("\r\n") not in (0, text.count("\n")) for text in texts):
+        raise Odd
+    plain = [text.replace("\r\n", "\n") for text in texts]
+    if any("\r" in text for text in plain):
+        raise Odd
+    last = plain[2][-1:] in ("", "\n")
+    raw = [
+        text.encode("utf-8", "surrogateescape") + (b"\n" if text[-1:] not in ("", "\n") else b"")
+        for text in plain
+    ]
+    work = _Work(path, language, [Tree(language, text) for text in raw], wins)
+    merged = work.node([side.root for side in work.sides], ())
+    work.check(merged)
+    text = merged.decode("utf-8", "surrogateescape")
+    if not last:
+        text = text.removesuffix("\n")
+    return text.replace("\n", "\r\n") if turned[2] else text, work
+
+
+def _pick(base: Any, ours: Any, theirs: Any) -> Any:
+    """The side that changed something, if no more than one did, or both in the same way."""
+    if ours in (base, theirs):
+        return theirs
+    if theirs == base:
+        return ours
+    raise Odd
+
+
+class _Work:
+    """A merge in progress."""
+
+    def __init__(
+        self, path: str, language: Language, sides: Sequence[Tree], wins: set[tuple[str, ...]]
+    ) -> None:
+        self.path, self.language, self.sides, self.wins = path, language, sides, wins
+        # By side: what it changed, as it was, piece by piece; and the parts that it added.
+        self.changed: dict[int, set[bytes]] = {1: set(), 2: set()}
+        self.added: dict[int, list[bytes]] = {1: [], 2: []}
+        # The names that nothing has any more, and what the fork took out and upstream has.
+        self.won = False  # upstream did, at one of the given keys
+        self.gone: set[str] = set()
+        self.dropped: list[str] = []
+
+    def node(self, nodes: Sequence[Node], at: tuple[str, ...]) -> bytes:
+        """What a node becomes."""
+        bodies = [
+            side.text[side.start(node) : side.end(node)]
+            for side, node in zip(self.sides, nodes, strict=True)
+        ]
+        base, ours, theirs = bodies
+        if base in (ours, theirs) and ours != theirs:
+            side = 1 if theirs == base else 2
+            self.changed[side] |= set(pieces_changed(nodes[0], nodes[side]))
+        if ours in (base, theirs):
+            return theirs
+        if theirs == base:
+            return ours
+        if at in self.wins:
+            self.won = True
+            return theirs
+        kind = nodes[0].type
+        listed = kind in self.language.lists
+        if any(node.type != kind or not (node.children or listed) for node in nodes):
+            raise Odd
+        if kind == "ERROR" or _LOGIC.search(kind):
+            raise Odd
+        taken = [side.parts(node) for side, node in zip(self.sides, nodes, strict=True)]
+        opening: bytes = _pick(*(parts.open for parts in taken))
+        close: bytes = _pick(*(parts.close for parts in taken))
+        keyed = [self._keyed(side.parts) for side in taken] if kind in self.language.maps else []
+        if keyed and None not in keyed:
+            parts = self._mapped([side or {} for side in keyed], at)
+        else:
+            parts = self._woven(taken, at, kind if listed else "")
+        self._no_name_twice(taken, parts)
+        if listed and len(_margins(parts)) > max(len(_margins(side.parts)) for side in taken):
+            raise Odd
+        return opening + self._joined(parts, taken) + close
+
+    def _joined(self, parts: Sequence[Part], taken: Sequence[Parts]) -> bytes:
+        commas = any(part.comma for side in taken for part in side.parts)
+        ends = [side.parts[-1].comma if side.parts else None for side in taken]
+        last = _pick(*(ends[1] if x is None else x for x in ends)) if commas else False
+        text = b""
+        for number, part in enumerate(parts, 1):
+            comma = b"," if commas and (number < len(parts) or last) else b""
+            text += part.lead + part.body + comma + part.tail
+        return text
+
+    def _no_name_twice(self, taken: Sequence[Parts], merged: Sequence[Part]) -> None:
+        lists = [*(side.parts for side in taken), merged]
+        counts = [Counter(self.sides[0].name(part.node) for part in parts) for parts in lists]
+        for name, number in counts[3].items():
+            before, one, other = (count[name] for count in counts[:3])
+            if not name or number <= max(before, 1) or (not before and number <= max(one, other)):
+                continue
+            # One that a text merge has left twice says the same thing twice.
+            copies = {part.body for part in merged if self.sides[0].name(part.node) == name}
+            if len(copies) > 1 or number > max(one, other):
+                raise Odd
+
+    def _part(
+        self, base: Part, ours: Part, theirs: Part, at: tuple[str, ...], kind: str = ""
+    ) -> Part:
+        """What a part becomes that all three have."""
+        body = self.node([base.node, ours.node, theirs.node], at)
+        lead = _spaced(base.lead, ours.lead, theirs.lead)
+        margins = {part.lead.rpartition(b"\n")[2] for part in (base, ours, theirs)}
+        nests = bool(self.language.bare) and kind not in self.language.lists.keys() - {
+            *self.language.bare,
+            "module",
+        }
+        if nests and len(margins) > 1 and not base.body == ours.body == theirs.body:
+            raise Odd
+        for one, other in ((ours, theirs), (theirs, ours)):
+            noted = one.lead.split() != base.lead.split() and not self.language.maps
+            if noted and one.body == base.body != other.body:
+                raise Odd  # a new comment may be about what the other side changed
+        tail = _pick(base.tail, ours.tail, theirs.tail)
+        return replace(theirs, lead=lead, body=body, tail=tail)
+
+    # --- Lists in which a part is found by its name
+
+    def _keyed(self, parts: Sequence[Part]) -> dict[str, Part] | None:
+        """Parts by name; None if one has none, or two of the same name differ."""
+        found: dict[str, Part] = {}
+        for part in parts:
+            name = key = self.sides[0].name(part.node)
+            while key in found:
+                if found[key].body != part.body:
+                    return None
+                key += "\0"  # the same once more
+            if not name:
+                return None
+            found[key] = part
+        return found
+
+    def _mapped(self, taken: Sequence[dict[str, Part]], at: tuple[str, ...]) -> list[Part]:
+        base, ours, theirs = taken
+        wanted: dict[str, Part] = {}
+        for name in {**theirs, **ours}:
+            old, one, other = base.get(name), ours.get(name), theirs.get(name)
+            if old and one and other:
+                wanted[name] = self._part(old, one, other, self._key(at, name))
+            elif self._key(at, name) in self.wins and (old and old.body) != (other and other.body):
+                wanted |= {name: other} if other else {}
+                self.won = True
+            elif old is None and one and other:
+                if one.body != other.body:
+                    raise Odd
+                wanted[name] = other
+            elif old is None:
+                found = one or other
+                assert found
+                wanted[name] = found
+            elif old and (kept := one or other) and kept.whole != old.whole:
+                raise Odd  # one changed it, the other removed it
+        new = [
+            {
+                languages.project(name.split(" ")[0])
+                for name in side
+                if name not in {**base, **other}
+            }
+            for side, other in ((ours, theirs), (theirs, ours))
+        ]
+        if new[0] & new[1]:
+            raise Odd  # one project, under two markers
+        followers: dict[str, list[str]] = defaultdict(list)
+        before = ""
+        for name in ours:
+            if name in theirs:
+                before = name
+            elif name in wanted:
+                followers[before].append(name)
+        order = followers[""]
+        for name in theirs:
+            order += [*([name] if name in wanted else []), *followers[name]]
+        return [wanted[name] for name in order]
+
+    def _key(self, at: tuple[str, ...], name: str) -> tuple[str, ...]:
+        """The way to a key, which a TOML table may name with dots."""
+        dotted = "toml" in self.language.wheel and not name.startswith(("'", '"'))
+        return (*at, *(name.split(".") if dotted else [name.strip(" \"'")]))
+
+    # --- Lists that have an order
+
+    def _woven(self, taken: Sequence[Parts], at: tuple[str, ...], kind: str) -> list[Part]:
+        base, ours, theirs = (side.parts for side in taken)
+        one, other = _Edits(base, ours), _Edits(base, theirs)
+        values = self.language.maps and kind and kind not in self.language.maps
+        if values and None in (*one.match, *other.match):
+            raise Odd  # more than additions to a list of values
+        if not one.leaves(other) or not other.leaves(one):
+            raise Odd
+        merged: list[Part] = []
+        mine: list[Part] = []
+        upstreams: list[Part] = []
+        gone: list[Part] = []
+        whose: list[tuple[bool, bool]] = []
+
+        def flush() -> None:
+            if len({*whose}) > 1:
+                raise Odd  # each took out something else at one place
+            if mine and upstreams:
+                if [p.body for p in mine] == [p.body for p in upstreams]:
+                    merged.extend(upstreams)
+                else:
+                    if not kind or len({b"\n" in side.open for side in taken}) > 1:
+                        raise Odd
+                    merged.extend(self._both(mine, upstreams))
+            else:
+                merged.extend(mine or upstreams)
+            dropped = {p.name for p in gone if p.name and kind}
+            for part in (*mine, *upstreams):
+                if dropped & set(re.findall(r"[\w$]+", _text_of(part))):
+                    raise Odd
+            for waiting in (mine, upstreams, gone, whose):
+                waiting.clear()
+
+        for place in range(len(base) + 1):
+            mine += one.added[place]
+            upstreams += other.added[place]
+            self.added[1] += [part.body for part in one.added[place]]
+            self.added[2] += [part.body for part in other.added[place]]
+            if place == len(base):
+                break
+            left, right = one.match[place], other.match[place]
+            if left is None or right is None:
+                kept = left or right
+                same = bytes.split if self.language.maps else bytes
+                if kept and same(kept.whole) != same(base[place].whole):
+                    raise Odd  # one changed it, the other removed it
+                gone.append(base[place])
+                whose.append((left is None, right is None))
+                self.gone |= self._introduced(base[place]) if kind else set()
+                if right is not None and kind:
+                    self.dropped.append(_text_of(base[place]))
+                continue
+            flush()
+            merged.append(self._part(base[place], left, right, at, kind))
+        flush()
+        return merged
+
+    def _introduced(self, part: Part) -> set[str]:
+        """The names that a part gives to something."""
+        item = additions.item(self.path, "", [" ".join(_text_of(part).split())])
+        return _words([*item.binds, item.name if item.kind is additions.Kind.DEFINITION else ""])
+
+    def _both(self, mine: Sequence[Part], upstreams: Sequence[Part]) -> list[Part]:
+        """Parts that both added at one place, in an order that cannot matter."""
+        if self._is_there(mine, upstreams, 2) or self._is_there(upstreams, mine, 1):
+            raise Odd
+        before = self.sides[1].text[: mine[0].node.start_byte].removesuffix(mine[0].lead)
+        above = before.decode(errors="surrogateescape")
+        items = [
+            [
+                additions.item(self.path, additions.inside_of(above, lines), lines)
+                for lines in (lines_of(_text_of(part)) for part in parts)
+            ]
+            for parts in (mine, upstreams)
+        ]
+        behind = additions.is_behind_jump(above, items[0][0].lines)
+        one, other = items
+        if behind or additions.rival(one, other) or not additions.free(one, other, False):
+            raise Odd
+        return [*mine, *upstreams]
+
+    def _is_there(self, parts: Sequence[Part], others: Sequence[Part], side: int) -> bool:
+        """Whether the other side has a part somewhere, or added something like one without a name,
+        which may be the same thing."""
+        from rapidfuzz import fuzz  # costs more to import than most tasks need
+
+        there = {part.strip() for part in self.sides[side].text.split(b"\n")}
+        unnamed = [[p.body for p in few if not p.name] for few in (parts, others)]
+        return any(part.body.strip() in there for part in parts) or any(
+            fuzz.ratio(one, other) >= ALIKE for one in unnamed[0] for other in unnamed[1]
+        )
+
+    # --- Whether the result can be taken
+
+    def check(self, merged: bytes) -> None:
+        """Raises unless the merge parses as both sides do, and has all that both did."""
+        for side, other in ((1, 2), (2, 1)):
+            for piece in self.changed[side]:
+                whole = re.compile(rb"(?<![\w.])" + re.escape(piece) + rb"(?![\w.])")
+                if any(map(whole.search, self.added[other])):
+                    raise Odd  # one side still says what the other says in another way now
+        result = Tree(self.language, merged)
+        is_python = self.path.endswith((".py", ".pyi"))
+        if not is_sound(self.sides, result, is_python) or not (
+            self.won or has_all([side.text for side in self.sides], merged)
+        ):
+            raise Odd
+
+
+class _Edits:
+    """What a side did to the parts of a list.
+
+    match: for each part of the base, what it is in the side; None if it is gone.
+    added: for each place, the parts that are new before it.
+    """
+
+    def __init__(self, base: Sequence[Part], side: Sequence[Part]) -> None:
+        self.base = base
+        pairs = dict(_matched(base, side))
+        self.match = [side[pairs[i]] if i in pairs else None for i in range(len(base))]
+        self.added: dict[int, list[Part]] = defaultdict(list)
+        back, place = {j: i for i, j in pairs.items()}, 0
+        for j, part in enumerate(side):
+            if j in back:
+                place = back[j] + 1
+            else:
+                self.added[place].append(part)
+
+    def leaves(self, other: _Edits) -> bool:
+        """Whether what this side put in the place of something is what the other left alone."""
+        for place, parts in self.added.items():
+            end = place
+            while parts and end < len(self.base) and self.match[end] is None:
+                end += 1
+            gone = range(place, end)
+            same = [p.body for p in other.added[place]] == [p.body for p in parts] and all(
+                other.match[i] is None for i in gone
+            )
+            if same:
+                continue
+            if (
+                parts
+                and 0 < place < len(self.base)
+                and other.match[place - 1] is None
+                and other.match[place] is None
+            ):
+                return False
+            for i in gone:
+                kept = other.match[i]
+                if kept is None or kept.body != self.base[i].body:
+                    return False
+                if i > place and other.added[i]:
+                    return False
+        return True
+
+
+def _matched(base: Sequence[Part], side: Sequence[Part]) -> Iterator[tuple[int, int]]:
+    """Which parts of two lists are the same, in their order."""
+    low = 0
+    while low < min(len(base), len(side)) and base[low].body == side[low].body:
+        yield low, low
+        low += 1
+    high = 0
+    while high < min(len(base), len(side)) - low and base[-1 - high].body == side[-1 - high].body:
+        high += 1
+        yield len(base) - high, len(side) - high
+    old, new = base[low : len(base) - high], side[low : len(side) - high]
+    if len(old) * len(new) > _MOST:
+        raise Odd
+    keys: list[list[bytes]] = [
+        [part.name.encode() or b" " + part.body for part in parts] for parts in (old, new)
+    ]
+    for kind, a, b, c, d in SequenceMatcher(None, keys[0], keys[1], autojunk=False).get_opcodes():
+        if kind == "equal":
+            yield from ((low + a + i, low + c + i) for i in range(b - a))
+        elif kind == "replace":
+            yield from ((low + a + i, low + c + j) for i, j in _akin(old[a:b], new[c:d]))
+
+
+def _akin(old: Sequence[Part], new: Sequence[Part]) -> Iterator[tuple[int, int]]:
+    """Which of other parts were made of each other, in their order."""
+    from rapidfuzz import fuzz  # costs more to import than most tasks need
+
+    start = 0
+    for i, part in enumerate(old):
+        best, place = float(_KIN), -1
+        for j in range(start, len(new)):
+            if part.name and new[j].name:
+                continue  # another thing
+            texts = (p.body[:2_000].decode(errors="replace") for p in (part, new[j]))
+            if (found := fuzz.ratio(*texts)) >= best:
+                best, place = found + 0.01, j
+        if place >= 0:
+            yield i, place
+            start = place + 1
+
+
+def _text_of(part: Part) -> str:
+    return part.whole.decode(errors="surrogateescape")
+
+
+def _margins(parts: Iterable[Part]) -> set[bytes]:
+    """What is in front of parts that begin a line."""
+    leads = (part.lead.rpartition(b"\n")[2] for part in parts if b"\n" in part.tail)
+    return {lead for lead in leads if not lead.strip()}
+
+
+def _spaced(base: bytes, ours: bytes, theirs: bytes) -> bytes:
+    if not (ours + theirs + base).strip() and len({base, ours, theirs}) == 3:
+        return max(ours, theirs, key=len)
+    found: bytes = _pick(base, ours, theirs)
+    return found

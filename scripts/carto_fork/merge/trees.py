@@ -1,0 +1,262 @@
+"""Files as trees of parts, each with its exact text. Pure."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from . import languages
+from .languages import Language, Node
+
+
+class Odd(Exception):
+    """The parts do not say what becomes of a text."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A child of a node, with the text around it.
+
+    lead: what is above it and before it on its line. tail: what follows it on its line, a comma
+    aside. name: "" if nothing names it, or something else has the same name.
+    """
+
+    node: Node
+    name: str
+    lead: bytes
+    body: bytes
+    tail: bytes = b""
+    comma: bool = False
+
+    @property
+    def whole(self) -> bytes:
+        """All of it but the comma."""
+        return self.lead + self.body + self.tail
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A node as text: what opens it, its parts, what closes it."""
+
+    open: bytes
+    parts: tuple[Part, ...]
+    close: bytes
+
+
+class Tree:
+    """A text and its tree."""
+
+    names: ClassVar[dict[tuple[str, bytes | None], str]] = {}
+
+    def __init__(self, language: Language, text: bytes) -> None:
+        self.language, self.text = language, text
+        self.root = languages.parse(language, text)
+
+    def start(self, node: Node) -> int:
+        """Where a node begins; what no token opens begins at its line, with the comments above."""
+        if node == self.root:
+            return 0
+        first = node
+        while first.type not in self.language.bare and first.children:
+            first = first.children[0]
+        line = self._line(node.start_byte)
+        if first.type not in self.language.bare or self.text[line : node.start_byte].strip():
+            return node.start_byte
+        while line:
+            above = self._line(line - 1)
+            if self.text[above:line].strip()[:1] not in (b"", b"#"):
+                break
+            line = above
+        return line
+
+    def end(self, node: Node) -> int:
+        """Where a node ends; what no token closes ends with its line."""
+        if node == self.root:
+            return len(self.text)
+        last, end, lined = node, node.end_byte, False
+        while True:
+            is_open = last.type in self.language.bare or last.type in self.language.runs
+            inside = [child for child in last.children if not child.is_extra]
+            if not inside:
+                break
+            if is_open or inside[-1] != last.children[-1]:
+                end = inside[-1].end_byte  # not that of the comments behind it
+            lined, last = lined or is_open, inside[-1]
+        if not lined or self.text[end - 1 : end] == b"\n":
+            return end
+        return self._over(end, len(self.text))
+
+    def _line(self, at: int) -> int:
+        return self.text.rfind(b"\n", 0, at) + 1
+
+    def parts(self, node: Node) -> Parts:
+        """A node taken apart; unless it is a list, every child is a part."""
+        header = self.language.lists.get(node.type)
+        start, end = self.start(node), self.end(node)
+        if header is None:
+            return self._pieces(node, start, end)
+        return self._listed(node, header, start, end)
+
+    def _pieces(self, node: Node, start: int, end: int) -> Parts:
+        parts, at = [], start
+        seen: Counter[str] = Counter()
+        for number, child in enumerate(node.children):
+            if child.is_extra:
+                continue
+            name = _field(node, number) or child.type
+            seen[name] += 1
+            begin, stop = max(self.start(child), at), self.end(child)
+            lead, body = self.text[at:begin], self.text[begin:stop]
+            parts.append(Part(child, f"{name} {seen[name]}", lead, body))
+            at = stop
+        return Parts(b"", tuple(parts), self.text[at:end])
+
+    def _listed(self, node: Node, header: Sequence[str], start: int, end: int) -> Parts:
+        children = list(node.children)
+        inside = [
+            child.is_named
+            and not child.is_extra
+            and child.type not in header
+            and (_field(node, number) or "") not in header
+            for number, child in enumerate(children)
+        ]
+        first = inside.index(True) if True in inside else min(1, len(children))
+        at = self._opened(children[:first], start, end)
+        opening = self.text[start:at]
+        parts = []
+        names = Counter(
+            self.name(child) for child, is_part in zip(children, inside, strict=True) if is_part
+        )
+        for number, child in enumerate(children):
+            if not inside[number]:
+                continue
+            begin, stop = max(self.start(child), at), self.end(child)
+            after, comma = self._tail(children, number, stop, end)
+            tail = self.text[stop:after]
+            if comma:
+                tail = tail.replace(b",", b"", 1)
+            name = self.name(child)
+            parts.append(
+                Part(
+                    child,
+                    name if names[name] == 1 else "",
+                    self.text[at:begin],
+                    self.text[begin:stop],
+                    tail,
+                    comma,
+                )
+            )
+            at = after
+        if sum(child.type == "," for child in children) != sum(part.comma for part in parts):
+            raise Odd  # one begins a line, or has a comment before it
+        return Parts(opening, tuple(parts), self.text[at:end])
+
+    def name(self, node: Node) -> str:
+        """What names a node; "" if nothing does."""
+        key = node.type, node.text
+        if key not in self.names:
+            self.names[key] = languages.name_of(self.language, node)
+        return self.names[key]
+
+    def _opened(self, children: Sequence[Node], start: int, end: int) -> int:
+        """Where the first part's own text begins, behind what opens a list."""
+        tokens = [child for child in children if not child.is_extra]
+        if not tokens:
+            return start
+        at = tokens[-1].end_byte
+        if tokens[-1] != children[-1] and b"\n" not in self.text[at : children[-1].start_byte]:
+            at = children[-1].end_byte
+        return self._over(at, end)
+
+    def _tail(self, children: Sequence[Node], number: int, at: int, end: int) -> tuple[int, bool]:
+        """Where what belongs to a part ends, and whether there is a comma."""
+        comma = False
+        if self.text[at - 1 : at] == b"\n":
+            return at, comma
+        for child in children[number + 1 :]:
+            gap = self.text[at : child.start_byte]
+            parted = child.type in (",", ";") and not comma
+            if b"\n" in gap or gap.strip() or not (parted or child.is_extra):
+                break
+            comma = comma or child.type == ","
+            at = child.end_byte
+        return self._over(at, end), comma
+
+    def _over(self, at: int, end: int) -> int:
+        """Behind the line end that is next, if nothing but blanks and a comment is before it."""
+        note = b"#" if self.language.bare or "toml" in self.language.wheel else b"//"
+        found = re.compile(rb"[ \t]*(%b[^\n]*)?\n" % note).match(self.text, at, end)
+        return found.end() if found else at
+
+
+def _field(node: Any, number: int) -> str | None:
+    return None if isinstance(node, languages.Pin) else node.field_name_for_child(number)
+
+
+def pieces_changed(base: Node, side: Node) -> Iterator[bytes]:
+    """The smallest pieces that differ, as the base has them."""
+    if base.text == side.text:
+        return
+    inside = [[child for child in node.children if child.is_named] for node in (base, side)]
+    if base.type == side.type and len(inside[0]) == len(inside[1]) > 0:
+        for one, other in zip(*inside, strict=True):
+            yield from pieces_changed(one, other)
+        return
+    if base.text and re.search(rb"\w{3}", base.text) and len(base.text) < 200:
+        yield base.text
+
+
+def _errors(root: Node) -> Iterator[bytes]:
+    """The texts that the grammar does not understand."""
+    waiting: list[Any] = [root]
+    while waiting:
+        node = waiting.pop()
+        if node.type == "ERROR" or getattr(node, "is_missing", False):
+            yield node.type.encode() + (node.text or b"")
+        elif node.has_error:
+            waiting += node.children
+
+
+# --- Whether a merge can be taken ----------------------------------------------------------------
+
+
+def is_sound(sides: Sequence[Tree], result: Tree, is_python: bool) -> bool:
+    """Whether a merge is understood as its sides are, and needs no name that they do not need."""
+    if len({sum(1 for _ in _errors(tree.root)) for tree in (*sides, result)}) > 1:
+        return False
+    if is_python:
+        names = [_undefined(tree.text) for tree in (*sides, result)]
+        return names[3] <= names[1] | names[2]
+    return True
+
+
+def has_all(sides: Sequence[bytes], merged: bytes) -> bool:
+    """Whether each word and sign is there as often as base, ours and theirs say."""
+    texts = [*sides, merged]
+    start = min(languages.alike(texts[0], text) for text in texts)
+    end = min(languages.alike(texts[0][start:][::-1], text[start:][::-1]) for text in texts)
+    words = (re.findall(rb"\w+|[^\w\s]", text[start : len(text) - end]) for text in texts)
+    counts = [Counter(found) for found in words]
+    for word in {word for count in counts for word in count} - {b",", b";"}:
+        before, one, other, found = (count[word] for count in counts)
+        least, *_, most = sorted((one, other, one + other - before))
+        if before in (one, other):
+            least = most = one if other == before else other
+        if not least <= found <= most:
+            return False
+    return True
+
+
+def _undefined(text: bytes) -> set[str]:
+    """The names that a Python text uses and nothing defines. Raises SyntaxError, ValueError."""
+    from pyflakes.checker import Checker  # costs more to import than most merges have need for
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = Checker(ast.parse(text)).messages
+    return {str(m.message_args[0]) for m in found if type(m).__name__ == "UndefinedName"}

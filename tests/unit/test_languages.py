@@ -1,0 +1,195 @@
+"""The merge by name in every language: a hunk becomes what both sides did, or it is left."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from carto_fork.merge import languages, named, trees
+from carto_fork.merge.hunks import Hunk, Segment, Texts
+from carto_fork.run.text import lines_of
+
+# By name: the base, the fork's text, upstream's and what both are.
+MERGED: dict[str, tuple[str, str, str, str]] = {
+    "a return type and a method above.ts": (
+        "class A {\n  render(): Old {\n    a();\n  }\n}\n",
+        "class A {\n  wheel() {\n    w();\n  }\n\n  render(): Old {\n    a();\n  }\n}\n",
+        "class A {\n  render(): New {\n    a();\n  }\n}\n",
+        "class A {\n  wheel() {\n    w();\n  }\n\n  render(): New {\n    a();\n  }\n}\n",
+    ),
+    "names out of one module.ts": (
+        'import A, { b } from "m";\n',
+        'import A, { b } from "m";\nimport { c } from "n";\n',
+        'import A, { b, d } from "m";\n',
+        'import A, { b, d } from "m";\nimport { c } from "n";\n',
+    ),
+    "attributes of an element.tsx": (
+        "const x = <A on={a} quick={true} />;\n",
+        "const x = <A on={a} quick={true} room={room} />;\n",
+        "const x = <A on={a} />;\n",
+        "const x = <A on={a} room={room} />;\n",
+    ),
+    "arguments that one side wraps.py": (
+        "x = call(one, the.two)\n",
+        "x = call(\n    one,\n    the.two,\n    three=3,\n)\n",
+        "x = call(one, the.two())\n",
+        "x = call(\n    one,\n    the.two(),\n    three=3,\n)\n",
+    ),
+    "statements beside each other.py": (
+        "def f():\n    a = 1\n    return a\n",
+        "def f():\n    log()\n    a = 1\n    return a\n",
+        "def f():\n    a = 2\n    return a\n",
+        "def f():\n    log()\n    a = 2\n    return a\n",
+    ),
+    "fields of a struct.go": (
+        "package a\n\ntype S struct {\n\tA int\n}\n",
+        "package a\n\ntype S struct {\n\tA int\n\tOurs bool\n}\n",
+        "package a\n\ntype S struct {\n\tA int64\n}\n",
+        "package a\n\ntype S struct {\n\tA int64\n\tOurs bool\n}\n",
+    ),
+    "imports.java": (
+        "import a.B;\n\nclass C {\n}\n",
+        "import a.B;\nimport ours.X;\n\nclass C {\n}\n",
+        "import a.D;\nimport a.B;\n\nclass C {\n}\n",
+        "import a.D;\nimport a.B;\nimport ours.X;\n\nclass C {\n}\n",
+    ),
+    "arms of a match.rs": (
+        "fn f() {\n    match x {\n        1 => a(),\n    }\n}\n",
+        "fn f() {\n    match x {\n        1 => a(),\n        2 => b(),\n    }\n}\n",
+        "fn f() {\n    match x {\n        1 => c(),\n    }\n}\n",
+        "fn f() {\n    match x {\n        1 => c(),\n        2 => b(),\n    }\n}\n",
+    ),
+    "includes.c": (
+        '#include "a.h"\nint f(void);\n',
+        '#include "a.h"\n#include "ours.h"\nint f(void);\n',
+        '#include "b.h"\n#include "a.h"\nlong f(void);\n',
+        '#include "b.h"\n#include "a.h"\n#include "ours.h"\nlong f(void);\n',
+    ),
+    "members of a class.cpp": (
+        "class C {\npublic:\n  int a;\n};\n",
+        "class C {\npublic:\n  int a;\n  void ours();\n};\n",
+        "class C {\npublic:\n  long a;\n};\n",
+        "class C {\npublic:\n  long a;\n  void ours();\n};\n",
+    ),
+    "properties of a rule.pcss": (
+        ".a {\n  padding: $old 0;\n  border: 8px;\n}\n",
+        ".a {\n  padding: $old 0;\n  border: $ours;\n}\n",
+        ".a {\n  padding: var(--new) 0;\n  border: 8px;\n}\n",
+        ".a {\n  padding: var(--new) 0;\n  border: $ours;\n}\n",
+    ),
+}
+
+LEFT: dict[str, tuple[str, str, str]] = {
+    "two changes of one condition.ts": (
+        "x = a && (b || c);\n",
+        "x = a && (d || b || c);\n",
+        "x = e && a && (b || c);\n",
+    ),
+    "what one side says in another way now.tsx": (
+        "y = <A off={no(emoji.unicode)} />;\n",
+        "y = <A off={no(unicodeOf(emoji))} />;\n",
+        "y = <A off={no(emoji.unicode)} id={hex(emoji.unicode)} />;\n",
+    ),
+    "a note about what the other side changed.go": (
+        "package a\n\nfunc f() {\n\tg(1)\n}\n",
+        "package a\n\nfunc f() {\n\t//nolint:check\n\tg(1)\n}\n",
+        "package a\n\nfunc f() {\n\tg(2)\n}\n",
+    ),
+    "a name that nothing gives any more.py": (
+        "from a import b\n\nx = 1\n",
+        "from a import b\n\nx = b()\n",
+        "\nx = 1\ny = 2\n",
+    ),
+    "statements that both added.py": (
+        "def f():\n    a()\n",
+        "def f():\n    a()\n    lock(x)\n",
+        "def f():\n    a()\n    free(y)\n",
+    ),
+    "one name that both gave.ts": (
+        "class A {\n}\n",
+        "class A {\n  x() {\n    return 1;\n  }\n}\n",
+        "class A {\n  x() {\n    return 2;\n  }\n}\n",
+    ),
+    "each took out something else.ts": ("a();\nb();\nc();\n", "c();\n", "b();\nc();\n"),
+    "one changed what the other took out.ts": ("a(1);\nc();\n", "c();\nd();\n", "a(2);\nc();\n"),
+    "items of a list.py": ("x = [a]\n", "x = [a, b]\n", "x = [a, c]\n"),
+}
+
+
+@pytest.mark.parametrize("path", MERGED)
+def test_both_changes_are_in_the_merge_whichever_side_is_whose(path: str) -> None:
+    base, ours, theirs, both = MERGED[path]
+    assert named.merge(path, base, ours, theirs) == both
+    assert named.merge(path, base, theirs, ours) == both
+
+
+@pytest.mark.parametrize("path", LEFT)
+def test_what_may_mean_something_together_is_left(path: str) -> None:
+    base, ours, theirs = LEFT[path]
+    assert named.merge(path, base, ours, theirs) is None
+    assert named.merge(path, base, theirs, ours) is None
+
+
+def test_what_depends_on_another_hunk_is_left() -> None:
+    """Whether the statement is inside the condition is not known before that is decided."""
+    one = Hunk(("if ours:\n",), ("if base:\n",), ("\n",), 1, ())
+    other = Hunk(
+        ("    do_something_with(all_of_it)\n", "    log_it()\n"),
+        ("    do_something_with(all_of_it)\n",),
+        ("do_something_with(all_of_it)\n",),
+        7,
+        (),
+    )
+    sides = (
+        "".join(line for h in (one, other) for line in getattr(h, side) or ())
+        for side in ("base", "ours", "theirs")
+    )
+    assert named.settle("f.py", Texts(*sides), [one, other], [0, 1]) == {}
+
+
+def test_a_part_that_nobody_took_out_on_purpose_is_not_lost() -> None:
+    base, ours, theirs, _ = MERGED["attributes of an element.tsx"]
+    hunk = Hunk((theirs,), (base,), (ours,), 1, ())
+    texts = Texts(base, theirs, ours)
+    assert named.settle("f.tsx", texts, [hunk], [0], lambda text: True)
+    assert not named.settle("f.tsx", texts, [hunk], [0], lambda text: False)
+
+
+PIECES = st.sampled_from(["", "x", "new();\n", "x: 1,\n", "}\n", "{", "\n", "  ", "#", "y = 1\n"])
+
+
+@st.composite
+def _edited(draw: st.DrawFn, lines: list[str]) -> tuple[str, ...]:
+    """Lines after up to three edits."""
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(lines)))
+        gone = draw(st.integers(0, 2))
+        new = draw(PIECES | st.sampled_from(lines or [""]))
+        lines = lines_of("".join([*lines[:at], new, *lines[at + gone :]]))
+    return tuple(lines)
+
+
+@pytest.mark.parametrize("path", MERGED)
+def test_a_hunk_becomes_what_parses_and_nothing_else_is_touched(path: str) -> None:
+    language = languages.language_of(path)
+    assert language
+    text = MERGED[path][3]
+    lines = lines_of(text)
+
+    @given(st.data())
+    def merged(data: st.DataObject) -> None:
+        start = data.draw(st.integers(0, len(lines)))
+        stop = data.draw(st.integers(start, len(lines)))
+        ours, theirs = (data.draw(_edited(lines[start:stop])) for _ in range(2))
+        before, after = "".join(lines[:start]), "".join(lines[stop:])
+        hunk = Hunk(ours, tuple(lines[start:stop]), theirs, 1, ())
+        segments: list[Segment] = [before, hunk, after]
+        texts = Texts(text, before + "".join(ours) + after, before + "".join(theirs) + after)
+        found = named.settle(path, texts, segments, [1])
+        if 1 in found:
+            result = (before + "".join(found[1]) + after).encode()
+            sides = [trees.Tree(language, x.encode()) for x in (text, texts.ours, texts.theirs)]
+            assert trees.is_sound(sides, trees.Tree(language, result), path.endswith(".py"))
+
+    merged()
