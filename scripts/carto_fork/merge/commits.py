@@ -9,7 +9,9 @@ from pathlib import Path
 
 from ..run import git
 from ..run.shell import Answer, Shell
+from ..run.text import substantive
 from . import hunks
+from .history import History, Past
 from .hunks import Commit
 
 Versions = tuple[str | None, ...]
@@ -134,6 +136,53 @@ def touching(
     words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, "--no-merges"]
     for entry in _entries(sh.read([*words, tip, "--not", known, "--", *paths])):
         yield entry.commit, entry.changed.keys()
+
+
+_MOST_VERSIONS = 200
+
+
+def history(
+    sh: Shell, repo: Path, ours: str, theirs: str, found: Sequence[hunks.Conflict]
+) -> History:
+    """What upstream did to the files of some conflicts, after the common ancestor and before it."""
+    past = {}
+    base = git.merge_bases(sh, repo, ours, theirs)[:1]
+    for conflict in found:
+        wrote = _written(conflict)
+        if not wrote:
+            continue
+        since = _of_file(sh, repo, conflict.path, [theirs, "--not", ours])
+        before = _of_file(sh, repo, conflict.path, base) if base else []
+        made = changes(sh, repo, [versions for _, versions in (*since, *before)])
+        took = {
+            commit: versions[-1]
+            for commit, versions in since
+            if versions[-1]
+            and any(wrote & {*map(str.strip, x.added)} for x in made.get(versions, ()))
+        }
+        texts = git.blobs(sh, repo, filter(None, took.values()))
+        gone = (x.removed for _, versions in before for x in made.get(versions, ()))
+        past[conflict.path] = Past(
+            [(commit, texts[name]) for commit, name in took.items() if name in texts],
+            frozenset(line.strip() for lines in gone for line in lines),
+        )
+    return History(past)
+
+
+def _written(conflict: hunks.Conflict) -> set[str]:
+    """The telling lines that the fork's side of a conflict has and the base has not."""
+    parts = hunks.parse(conflict.text or "") or []
+    both = ((part.ours, part.base or ()) for part in parts if isinstance(part, hunks.Hunk))
+    return {line.strip() for ours, base in both for line in {*ours} - {*base} if substantive(line)}
+
+
+def _of_file(
+    sh: Shell, repo: Path, path: str, tips: Sequence[str]
+) -> list[tuple[Commit, Versions]]:
+    """The newest commits that changed a file, with its versions."""
+    words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, "--no-merges"]
+    answer = sh.read([*words, f"--max-count={_MOST_VERSIONS}", *tips, "--", path])
+    return [(e.commit, e.changed[path]) for e in _entries(answer) if path in e.changed]
 
 
 def changes(sh: Shell, repo: Path, pairs: Sequence[Versions]) -> dict[Versions, list[hunks.Change]]:

@@ -17,6 +17,7 @@ from ..fork.policy import ALONE, Kind, Policy, Rule, Side, Take, VersionFile, fi
 from ..fork.records import Drop
 from ..run.text import VERSION_LINE, counted, file_word, pathspec_word, substantive
 from . import additions, hunks
+from .history import History
 from .hunks import Conflict, Customisations, Memory, has_markers
 
 _KIN = 60
@@ -63,6 +64,7 @@ class Knowledge:
     own: what the fork's own commits did; None where nobody knows: then rules alone decide.
     drops: what people have let go on purpose.
     memory: what people made of the same hunks before.
+    upstream: what upstream did to the files itself.
     words: what a person says now: whose side some paths follow in all that is left of them.
     by_name: whether files are merged by name too, which nothing that people did is to contradict.
     """
@@ -71,6 +73,7 @@ class Knowledge:
     own: Customisations | None = None
     drops: Sequence[Drop] = ()
     memory: Memory = field(default_factory=Memory)
+    upstream: History = field(default_factory=History)
     words: Mapping[str, Take] = field(default_factory=dict)
     by_name: bool = True
 
@@ -403,6 +406,10 @@ def _by_evidence(
         return hunks.respaced(base, hunk.ours, hunk.theirs), _SPACE
     if seen := known.memory.find(conflict.path, hunk):
         return seen.lines, _Reason("remembered", f"As in {seen.commit}.", Take.BOTH)
+    before = conflict.texts.base if conflict.texts else ""
+    if taker := known.upstream.taker(conflict.path, hunk, before):
+        why = f"Upstream took the fork's change up in {taker.name[:10]} and has changed it since."
+        return hunk.theirs, _Reason("taken up", why, Take.UPSTREAM)
     return None
 
 

@@ -22,7 +22,7 @@ from ..run.console import Console
 from ..run.errors import Failed, Refused
 from ..run.shell import Shell, batches
 from ..run.text import counted, printable
-from . import authorship, conflicts, decisions, earlier, hunks, renames
+from . import authorship, commits, conflicts, decisions, earlier, hunks, renames
 from .decisions import BY_WORD, Decision, Knowledge
 from .dossier import Dossier, dossiers
 from .hunks import Conflict, Customisations, has_markers
@@ -51,16 +51,19 @@ def decide(
     let_go = (*records.peoples_drops(*texts), *earlier.drops(sh, fork, others))
     textual = (path for one in found if one.texts for path in (one.path, *one.names))
     known = Knowledge(fork.policy, authorship.about(own, textual), let_go, words=words or {})
-    decided = decisions.decide(found, replace(known, by_name=False))
-    open_ones = [d.conflict for d in decided if d.left and d.text is not None]
-    if undecided := [conflict.path for conflict in open_ones]:
+    # What people did and what histories say comes before a merge by name, and before a word now.
+    decided = decisions.decide(found, replace(known, by_name=False, words={}))
+    left = [decision.conflict for decision in decided if decision.left]
+    undecided = [d.conflict for d in decided if d.left and d.text is not None]
+    if undecided:
         # Earlier merges are made once more to learn from them: only where nothing else helps.
-        upstream = [theirs, *fork.upstream_tips]
-        memory = conflicts.remember(sh, fork.path, ours, upstream, undecided)
-        earlier.learn(sh, fork, others, undecided, memory)
-        again = decisions.decide(open_ones, replace(known, memory=memory))
-        by_path = {decision.conflict.path: decision for decision in again}
-        decided = [by_path.get(d.conflict.path, d) for d in decided]
+        upstream, paths = [theirs, *fork.upstream_tips], [one.path for one in undecided]
+        memory = conflicts.remember(sh, fork.path, ours, upstream, paths)
+        earlier.learn(sh, fork, others, paths, memory)
+        history = commits.history(sh, fork.path, ours, theirs, undecided)
+        known = replace(known, memory=memory, upstream=history)
+    again = {d.conflict.path: d for d in decisions.decide(left, known)}
+    decided = [again.get(decision.conflict.path, decision) for decision in decided]
     return decided
 
 

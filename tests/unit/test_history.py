@@ -1,0 +1,58 @@
+"""Whether upstream took the fork's change up and went further."""
+
+from __future__ import annotations
+
+import pytest
+
+from carto_fork.merge.history import History, Past
+from carto_fork.merge.hunks import Commit, Hunk
+
+COMMIT = Commit("1" * 40, "2026-01-01", "feat: what the fork has")
+BASE = ("scheduler.start(everything)",)
+OURS = ("scheduler.start(everything, paused=False)", "scheduler.log(settings, grace=3600)")
+THEIRS = ("scheduler.start(everything, paused=False)", "scheduler.log(settings, grace=GRACE)")
+
+
+def taker(
+    base: tuple[str, ...] = BASE,
+    ours: tuple[str, ...] = OURS,
+    theirs: tuple[str, ...] = THEIRS,
+    then: tuple[str, ...] = OURS,
+    older: tuple[str, ...] = (),
+) -> Commit | None:
+    """The commit that had a text once, as `History` finds it."""
+    past = Past([(COMMIT, "\n".join(["above", *then, "below"]))], frozenset(older))
+    hunk = Hunk(ours, base, theirs, 1, ())
+    return History({"a.py": past}).taker("a.py", hunk, "\n".join(["above", *base, "below"]))
+
+
+def test_what_upstream_took_up_and_changed_since_is_upstreams() -> None:
+    assert taker() == COMMIT
+    # Indentation and blank lines are no difference.
+    assert taker(then=tuple(f"    {line}" for line in OURS)) == COMMIT
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        # Upstream never had all of it, or kept what the fork removed.
+        {"then": OURS[:1]},
+        {"then": (*OURS, *BASE)},
+        # It went back since, or took out what it had taken up.
+        {"theirs": BASE},
+        {"theirs": (*BASE, OURS[1])},
+        {"theirs": OURS[:1]},
+        {"theirs": ()},
+        {"theirs": ("another(thing, that, is_like, nothing_of_it)",)},
+        # The fork went back to what upstream had before the common ancestor.
+        {"older": OURS},
+        # Nothing that can be recognised.
+        {"ours": ("}",), "then": ("}",), "theirs": ("})",)},
+    ],
+)
+def test_other_changes_are_not_taken_for_taken_up(case: dict[str, tuple[str, ...]]) -> None:
+    assert taker(**case) is None
+
+
+def test_a_file_without_a_past_has_no_taker() -> None:
+    assert History().taker("a.py", Hunk(OURS, BASE, THEIRS, 1, ()), "") is None
