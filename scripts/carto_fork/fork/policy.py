@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 from functools import cache
@@ -211,14 +211,19 @@ class TagScheme(_Table, frozen=True):
 
 def matching(patterns: Sequence[str], paths: Iterable[str]) -> set[str]:
     """Those of some paths that fit patterns as in a .gitignore file."""
+    fits = _fitting(tuple(patterns))
+    return {path for path in paths if fits(path)}
+
+
+@cache
+def _fitting(patterns: tuple[str, ...]) -> Callable[[str], object]:
     spec = GitIgnoreSpec.from_lines(patterns)
     if any(pattern.include is False for pattern in spec.patterns):
-        return set(spec.match_files(paths))
+        return spec.match_file
     # Where nothing is taken back, their order does not matter: one look at each path is enough.
     texts = [pattern.regex.pattern for pattern in spec.patterns if pattern.regex]
     every = "|".join(text.replace("(?P<ps_d>/)", "/") for text in texts)
-    match = re.compile(every or r"(?!)").match
-    return {path for path in paths if match(path)}
+    return re.compile(every or r"(?!)").match
 
 
 class Rule(_Table, frozen=True):
