@@ -13,6 +13,7 @@ from invoke.context import Context
 from carto_fork.fork import recovery
 from carto_fork.fork.fork import LAUNCHERS, open_fork, safe_settings
 from carto_fork.run.shell import Shell
+from workflow import ADOPT
 from world import World, commit_in, push_as_colleague, shim, slow_but
 
 TAG = "v1.76.5"
@@ -335,6 +336,16 @@ def test_a_work_tree_whose_removal_was_cut_is_removed(world: World, killed: str)
     done = world.run(UPGRADE)
     assert (done.code, done.err) == (0, "")
     assert not [*world.place.glob("litellm.upstream-sync-*")]
+
+
+def test_a_lock_of_gits_settings_is_that_of_the_run_that_was_killed(world: World) -> None:
+    git_dir = world.fork / ".git"
+    (git_dir / "config.lock").touch()
+    done = world.run(f"{ADOPT} --no-push")
+    assert (done.code, "rm .git/config.lock" in done.err) == (1, True)
+    (git_dir / "carto-fork.lock").write_text('{"pid": 1, "task": "adopt"}')
+    assert world.run(f"{ADOPT} --no-push").code == 0
+    assert world.git("config carto-fork.guard")
 
 
 def test_what_a_person_has_cut_of_a_file_is_not_taken_for_what_git_was_writing(

@@ -47,6 +47,8 @@ def put_in_order(
         if not _git_is_at_work(place, common, branch):
             break
         time.sleep(0.1)
+    if held.after_kill and not _git_is_at_work(place, common, ""):
+        (common / "config.lock").unlink(missing_ok=True)  # nobody holds it for long
     if not _git_is_at_work(place, common, branch):
         locks = [common / f"{ref}.lock", *(records.glob("*.lock") if records else ())]
         for lock in [*locks, *admin.rglob("*.lock")]:
@@ -266,7 +268,10 @@ def _changed_since(place: Path, when: float) -> bool:
 
 def _git_is_at_work(place: Path, common: Path, branch: str) -> bool:
     """Whether a git of somebody's works in a place, or on its branch in this clone, as far as the
-    system shows."""
+    system shows.
+
+    branch: "" for anything in this clone.
+    """
     clone = common.parent if common.name == ".git" else common
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
