@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..ci import notify
-from ..fork import branches, recovery, releases, session
+from ..fork import branches, records, recovery, releases, session
 from ..fork.fork import Fork
 from ..fork.releases import Target
 from ..fork.session import Session
@@ -57,8 +57,8 @@ def _resolve_here(s: Session, words: Words, accept: Sequence[str], proposing: bo
         proposals.accept(s, place, accept)
         if not state.merging:
             message = f"chore: accept what was proposed for {listed(accept, 3)}"
-            words_ = ["git", "-C", str(place), "commit", "--quiet", "-m", message]
-            git.checked(s.sh.run(words_), "commit")
+            commit = ["git", "-C", str(place), "commit", "--quiet", "-m", message, "--"]
+            git.checked(s.sh.run([*commit, records.PROPOSALS_FILE]), "commit")
             return
     if not state.merging:
         place = _work_tree_of_upgrade(s, fork, place)
