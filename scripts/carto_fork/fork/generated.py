@@ -194,15 +194,20 @@ def missing(manifest: str, text: str, before: str, after: str) -> list[str]:
         names = set(_dependencies(PurePosixPath(manifest).name, text))
     except (ValueError, TypeError, AttributeError):
         return []  # it does not parse, which is a finding of its own
-    return sorted(name for name in names if _has(before, name) and not _has(after, name))
+    had, has = _entries(before), _entries(after)
+    return sorted(name for name in names if _plain(name) in had - has)
 
 
-def _has(lock: str, name: str) -> bool:
-    """Whether a lock file has an entry of a name, in whatever form."""
-    word = re.sub(r"(\\?[-_.])+", "[-_.]+", re.escape(name))
-    return bool(
-        re.search(rf"(?:(?<![\w.@/-])|node_modules/){word}(?![\w./-])", lock, re.IGNORECASE)
-    )
+def _entries(lock: str) -> set[str]:
+    """What a lock file may have entries of, in whatever form: words in it, without the versions
+    behind them."""
+    words = set(re.findall(r"[\w.@/~-]+", lock))
+    words |= {inner for word in words for inner in word.split("node_modules/")[1:]}
+    return {_plain(word[:1] + word[1:].partition("@")[0]) for word in words}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _dependencies(manifest: str, text: str) -> Iterator[str]:

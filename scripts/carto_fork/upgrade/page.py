@@ -21,7 +21,7 @@ from ..merge.decisions import Decision
 from ..merge.hunks import Commit
 from ..run import files, git, github
 from ..run.shell import Shell, batches
-from ..run.text import counted, substantive
+from ..run.text import counted
 from . import marked, proposals
 from .work import AT_RISK, changed
 
@@ -349,7 +349,7 @@ class Page:
         tree = git.tree(self._sh, self._repo, result)
         generated = self._fork.policy.generated(own.paths).keys()
         places = {path: found for path in own.paths if (found := own.paths[path])}
-        lines = self._lines_of({p for p in places if p in tree and p not in generated}, result)
+        lines = self._lines_of([p for p in places if p in tree and p not in generated], result)
         for feature in self._fork.policy.feature:
             listed = [_own_file(path, path in tree, worst, "") for path in feature.files]
             yield _custom(feature.name, listed, None)
@@ -359,25 +359,23 @@ class Page:
                 by_commit[commit].append(path)
         for commit, paths in by_commit.items():
             listed = [
-                _own_file(path, path in tree, worst, lines.get((commit, path), ""))
-                for path in sorted(paths)
+                _own_file(path, path in tree, worst, lines.get(path, "")) for path in sorted(paths)
             ]
             yield _custom(commit.subject, listed, commit)
 
-    def _lines_of(self, paths: set[str], result: str) -> dict[tuple[Commit, str], str]:
-        """Where the lines that each fork commit wrote are in the result."""
-        own = authorship.within(self._own, paths)
-        tree = git.tree(self._sh, self._repo, result)
-        texts = git.blobs(self._sh, self._repo, (tree[path][1] for path in paths))
-        found: dict[tuple[Commit, str], list[int]] = defaultdict(list)
-        for path in paths:
-            touched = self._own.paths.get(path, ())
-            for number, line in enumerate(texts.get(tree[path][1], "").split("\n"), 1):
-                text = line.strip()
-                for commit in own.lines.get(text, ()) if substantive(text) else ():
-                    if commit in touched:
-                        found[commit, path].append(number)
-        return {key: _ranges(numbers) for key, numbers in found.items()}
+    def _lines_of(self, paths: Sequence[str], result: str) -> dict[str, str]:
+        """Which lines of files of the result upstream's do not have."""
+        trees = [git.tree(self._sh, self._repo, c) for c in (self._merge.theirs, result)]
+        pairs = {
+            path: tuple(tree[path][1] if path in tree else None for tree in trees)
+            for path in paths
+            if trees[1][path][0] != git.SUBMODULE
+        }
+        changed_ = commits.changes(self._sh, self._repo, list(pairs.values()))
+        return {
+            path: _ranges([(c.line, len(c.added)) for c in changed_.get(pair, ()) if c.added])
+            for path, pair in pairs.items()
+        }
 
     # --- 5 and 6: upstream, and checks
 
@@ -450,13 +448,7 @@ def _custom(name: str, listed: Sequence[dict[str, str]], commit: Commit | None) 
     }
 
 
-def _ranges(numbers: Sequence[int]) -> str:
-    """Line numbers in words, as 3-5, 9."""
-    found: list[list[int]] = []
-    for number in numbers:
-        if found and number == found[-1][1] + 1:
-            found[-1][1] = number
-        else:
-            found.append([number, number])
-    words = [str(a) if a == b else f"{a}-{b}" for a, b in found]
+def _ranges(runs: Sequence[tuple[int, int]]) -> str:
+    """Runs of lines in words, as 3-5, 9; each by its first one and how many there are."""
+    words = [f"{first}-{first + many - 1}" if many > 1 else str(first) for first, many in runs]
     return ", ".join(words[:8]) + (f" and {len(words) - 8} more" if len(words) > 8 else "")
