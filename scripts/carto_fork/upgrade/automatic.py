@@ -235,6 +235,8 @@ def sync_upstream(s: Session, options: Options) -> None:
     if s.sh.dry:
         return
     asked = pull_request.open_request(work)
+    if not report.path_of(fork, tag.name).exists():  # an earlier run was cut before it wrote it
+        report.write_for(s, fork, work)
     event = "conflicts" if asked.conflicts else "success"
     result = {"result": asked.result, "tag": tag.name, "pull_request": asked.url}
     if not asked.changed:
