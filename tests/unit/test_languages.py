@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from carto_fork.merge import languages, named, trees
+from carto_fork.merge import languages, named, settling, trees
 from carto_fork.merge.hunks import Hunk, Segment, Texts
 from carto_fork.run.text import lines_of
 
@@ -145,15 +145,66 @@ def test_what_depends_on_another_hunk_is_left() -> None:
         "".join(line for h in (one, other) for line in getattr(h, side) or ())
         for side in ("base", "ours", "theirs")
     )
-    assert named.settle("f.py", Texts(*sides), [one, other], [0, 1]) == {}
+    assert settling.settle("f.py", Texts(*sides), [one, other], [0, 1]) == {}
 
 
 def test_a_part_that_nobody_took_out_on_purpose_is_not_lost() -> None:
     base, ours, theirs, _ = MERGED["attributes of an element.tsx"]
     hunk = Hunk((theirs,), (base,), (ours,), 1, ())
     texts = Texts(base, theirs, ours)
-    assert named.settle("f.tsx", texts, [hunk], [0], lambda text: True)
-    assert not named.settle("f.tsx", texts, [hunk], [0], lambda text: False)
+    assert settling.settle("f.tsx", texts, [hunk], [0], lambda text: True)
+    assert not settling.settle("f.tsx", texts, [hunk], [0], lambda text: False)
+
+
+ALIKE = [
+    ("a.py", "x = call(one, 'two')\n", 'x = call(\n    one,\n    "two",\n)\n'),
+    ("a.py", "return_(a and b)\n", "return_(\n    (a and b)\n)\n"),
+    ("a.py", "from m import b, a\nimport os\n", "import os\nfrom m import (\n    a,\n    b,\n)\n"),
+    ("a.ts", "f({ a: 1, b: 'x' });\n", 'f({\n    a: 1,\n    b: "x",\n});\n'),
+    ("a.ts", 'import { b, a } from "m";\n', "import {\n    a,\n    b,\n} from 'm';\n"),
+    ("a.go", "package a\n\nvar x = f(a, b)\n", "package a\n\nvar x = f(\n\ta,\n\tb,\n)\n"),
+    ("a.json", '{"a": [1, 2]}\n', '{\n  "a": [\n    1,\n    2\n  ]\n}\n'),
+]
+OTHER = [
+    ("a.py", "if a:\n    b()\n    c()\n", "if a:\n    b()\nc()\n"),
+    ("a.py", "x = (a)\n", "x = (a,)\n"),
+    ("a.py", "x[1]\n", "x[1,]\n"),
+    ("a.py", "x = 'a\\n'\n", "x = 'a\\t'\n"),
+    ("a.py", "x = b'a'\n", "x = 'a'\n"),
+    ("a.py", "x = a - (b - c)\n", "x = a - b - c\n"),
+    ("a.py", "x = 1  # one\n", "x = 1\n"),
+    ("a.py", "f(a, b)\n", "f(b, a)\n"),
+    ("a.py", "from a import *\nfrom b import *\n", "from b import *\nfrom a import *\n"),
+    ("a.ts", 'import "./a.css";\nimport "./b.css";\n', 'import "./b.css";\nimport "./a.css";\n'),
+    ("a.ts", "x = [,];\n", "x = [];\n"),
+    ("a.tsx", "x = <a>b c</a>;\n", "x = <a>bc</a>;\n"),
+    ("a.ts", "x = `a`;\n", "x = `a `;\n"),
+]
+
+
+@pytest.mark.parametrize(("path", "one", "other"), [*ALIKE, *OTHER])
+def test_texts_are_alike_if_they_differ_in_form_alone(path: str, one: str, other: str) -> None:
+    language = languages.language_of(path)
+    assert language
+    roots = [trees.Tree(language, text.encode()).root for text in (one, other)]
+    for a, b in (roots, roots[::-1]):
+        assert trees.are_alike(a, b, language) == ((path, one, other) in ALIKE)
+
+
+@pytest.mark.parametrize(("path", "one", "other"), ALIKE[:1])
+def test_where_one_side_changed_the_form_alone_the_others_text_stays(
+    path: str, one: str, other: str
+) -> None:
+    new = one.replace("one", "new")
+    for base, ours, theirs, lines in (
+        (one, other, new, new),
+        (one, new, other, new),
+        (new, one, other, other),
+    ):
+        mine, old, others = (tuple(lines_of(text)) for text in (ours, base, theirs))
+        hunk = Hunk(mine, old, others, 1, ())
+        found = settling.settle(path, Texts(base, ours, theirs), [hunk], [0])
+        assert found == {0: (tuple(lines_of(lines)), settling.FORM)}
 
 
 PIECES = st.sampled_from(["", "x", "new();\n", "x: 1,\n", "}\n", "{", "\n", "  ", "#", "y = 1\n"])
@@ -184,12 +235,13 @@ def test_a_hunk_becomes_what_parses_and_nothing_else_is_touched(path: str) -> No
         ours, theirs = (data.draw(_edited(lines[start:stop])) for _ in range(2))
         before, after = "".join(lines[:start]), "".join(lines[stop:])
         hunk = Hunk(ours, tuple(lines[start:stop]), theirs, 1, ())
+        assume(len({ours, hunk.base, theirs}) == 3)
         segments: list[Segment] = [before, hunk, after]
         texts = Texts(text, before + "".join(ours) + after, before + "".join(theirs) + after)
-        found = named.settle(path, texts, segments, [1])
+        found = settling.settle(path, texts, segments, [1])
         if 1 in found:
-            result = (before + "".join(found[1]) + after).encode()
+            result = (before + "".join(found[1][0]) + after).encode()
             sides = [trees.Tree(language, x.encode()) for x in (text, texts.ours, texts.theirs)]
-            assert trees.is_sound(sides, trees.Tree(language, result), path.endswith(".py"))
+            assert trees.is_sound(sides, trees.Tree(language, result), is_python=False)
 
     merged()

@@ -104,6 +104,11 @@ _BLOCK = _Reason(
     "The fork's marked block stays inside upstream's new text, at the line that it stood at.",
     Take.BOTH,
 )
+_FORM = _Reason(
+    "form",
+    "One side differs in nothing but line breaks, quotes and the like; the other's text stays.",
+    Take.BOTH,
+)
 _BY_NAME = _Reason("merged by name", "Each side changed other parts; both changes stay.", Take.BOTH)
 
 
@@ -310,10 +315,11 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
         return Decision(
             conflict, _BY_NAME.take, _BY_NAME.name, _BY_NAME.why, text=by_name, settled=total
         )
-    for index, lines in by_name.items():
+    for index, (lines, why) in by_name.items():
+        reason = _FORM if why == "form" else _BY_NAME
         place = sum(isinstance(x, hunks.Hunk) for x in segments[:index])
-        settled[index], became[place] = "".join(lines), (lines, _BY_NAME.name)
-        reasons.append(_BY_NAME)
+        settled[index], became[place] = "".join(lines), (lines, reason.name)
+        reasons.append(reason)
         problems.pop()
     if end and not became:
         reasons.append(_ENDS)
@@ -487,14 +493,14 @@ def _same_but_space(path: str) -> Callable[[Sequence[str], Sequence[str]], bool]
 
 def _by_name(
     conflict: Conflict, segments: Sequence[hunks.Segment], known: Knowledge, *, whole: bool
-) -> dict[int, tuple[str, ...]] | str:
+) -> dict[int, tuple[tuple[str, ...], str]] | str:
     """What becomes of hunks in a file that is merged by name, by their places in it; or the file as
     a whole, if it consists of keys: sides that have them in another order are torn apart in hunks.
     """
     own, texts = known.own, conflict.texts
     if not (known.by_name and conflict.base) or conflict.edited or own is None or texts is None:
         return {}
-    from . import languages, named  # cost more to import than most merges have need for
+    from . import languages, named, settling  # cost more to import than most merges have need for
 
     marker = known.policy.markers.fork if known.policy.markers else ""
     left = [i for i, x in enumerate(segments) if isinstance(x, hunks.Hunk) and x.base is not None]
@@ -502,7 +508,7 @@ def _by_name(
     files = known.policy.version_files
     keys = [key for file in files if file.path == conflict.path for key in file.keys]
     # What only an earlier merge left out, nobody wished away.
-    found = named.settle(
+    found = settling.settle(
         conflict.path,
         texts,
         segments,

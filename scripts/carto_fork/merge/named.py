@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from difflib import SequenceMatcher
-from itertools import pairwise
 from typing import Any
 
-from ..run.text import lines_of, substantive, too_long
+from ..run.text import lines_of, too_long
 from . import additions, languages
-from .hunks import ALIKE, Hunk, Segment, Texts
+from .hunks import ALIKE
 from .languages import Language, Node
-from .trees import Odd, Part, Parts, Tree, has_all, is_sound, pieces_changed
+from .trees import Odd, Part, Parts, Tree, has_all, is_sound, pieces_changed, words_of
 
 _KIN = 60
 """Of parts without a name that are as alike as this (100 is equal), one was made of the other."""
@@ -40,13 +39,13 @@ def merge(
     path: its name says the language.
     upstream_keys: dotted keys at which upstream wins although both changed them.
     """
-    found = _merged(path, (base, ours, theirs), upstream_keys)
+    found = merged(path, (base, ours, theirs), upstream_keys)
     return found[0] if found else None
 
 
-def _merged(
+def merged(
     path: str, texts: Sequence[str], upstream_keys: Collection[str]
-) -> tuple[str, _Work] | None:
+) -> tuple[str, Work] | None:
     """The merge, and how it was made; None where the parts do not say what it is."""
     language = languages.language_of(path)
     if language is None or too_long(path, *texts):
@@ -58,99 +57,9 @@ def _merged(
         return None
 
 
-def settle(
-    path: str,
-    texts: Texts,
-    segments: Sequence[Segment],
-    wanted: Collection[int],
-    is_wish: Callable[[str], bool] = lambda text: True,
-    upstream_keys: Collection[str] = (),
-) -> dict[int, tuple[str, ...]]:
-    """The lines that hunks become in a file, all else of which stays as it is, by their places;
-    without those that are not known, or that depend on what becomes of one that is left.
-
-    texts: the file as each side has it.
-    segments, wanted: the file, and where in it the hunks are that may be settled.
-    is_wish: whether a part that the fork's side lacks was taken out on purpose, by its text.
-    """
-    work = list(segments)
-    kept = _words([texts.ours]) & _words([texts.theirs])
-    found: dict[int, tuple[str, ...]] = {}
-
-    def attempt(chosen: Sequence[int]) -> None:
-        answers = []
-        left = any(isinstance(x, Hunk) and i not in chosen for i, x in enumerate(work))
-        if left and any(_is_nested_anew(segments[i]) for i in chosen):
-            return
-        for side in ("ours", "theirs") if left else ("ours",):
-            sides = (_text(work, chosen, x, side) for x in ("base", "ours", "theirs"))
-            merged, done = _merged(path, list(sides), upstream_keys) or ("", None)
-            lines = _lines_in(merged, work, chosen, side) if done else None
-            # What one side has no more of in the whole file, the other must not need.
-            if not done or lines is None or (done.gone - kept) & _words([merged]):
-                return
-            if not all(map(is_wish, done.dropped)):
-                return
-            answers.append(lines)
-        if answers[0] == answers[-1]:
-            found.update(zip(chosen, answers[0], strict=True))
-            for i in chosen:
-                work[i] = "".join(found[i])
-
-    if not wanted:
-        return {}
-    attempt(sorted(wanted))
-    known = -1
-    while known < len(found) < len(wanted) and len(wanted) > 1:
-        known = len(found)
-        for index in sorted(set(wanted) - set(found)):
-            attempt([index])
-    return found
-
-
-def _is_nested_anew(hunk: Segment) -> bool:
-    """Whether a side has lines of the base with another indentation: what opens or closes around
-    them may be in another hunk."""
-    assert isinstance(hunk, Hunk)
-    base = hunk.base or ()
-    said = {line.strip() for line in base if substantive(line)}
-    return any(x.strip() in said for side in (hunk.ours, hunk.theirs) for x in {*side} - {*base})
-
-
-def _text(segments: Sequence[Segment], chosen: Collection[int], side: str, other: str) -> str:
-    """A text with one side of the chosen hunks, and another one of those that are left."""
-    return "".join(
-        x if isinstance(x, str) else "".join(getattr(x, side if i in chosen else other) or ())
-        for i, x in enumerate(segments)
-    )
-
-
-def _lines_in(
-    merged: str, segments: Sequence[Segment], chosen: Sequence[int], other: str
-) -> list[tuple[str, ...]] | None:
-    """The lines of a text that are in the place of hunks; None if it differs elsewhere."""
-    places = [-1, *chosen, len(segments)]
-    fixed = [_text(segments[a + 1 : b], (), "", other) for a, b in pairwise(places)]
-    end = len(merged) - len(fixed[-1])
-    if not (merged.startswith(fixed[0]) and merged.endswith(fixed[-1])):
-        return None
-    found, at = [], len(fixed[0])
-    for text in fixed[1:-1]:
-        place = merged.find(text, at, end)
-        if place < 0:
-            return None
-        found.append(tuple(lines_of(merged[at:place])))
-        at = place + len(text)
-    return [*found, tuple(lines_of(merged[at:end]))] if at <= end else None
-
-
-def _words(lines: Iterable[str]) -> set[str]:
-    return {word for line in lines for word in re.findall(r"[^\W\d]\w+", line)}
-
-
 def _merge(
     path: str, language: Language, texts: Sequence[str], wins: set[tuple[str, ...]]
-) -> tuple[str, _Work]:
+) -> tuple[str, Work]:
     turned = ["\r\n" in text for text in texts]
     if any(text.count("\r\n") not in (0, text.count("\n")) for text in texts):
         raise Odd
@@ -162,7 +71,7 @@ def _merge(
         text.encode("utf-8", "surrogateescape") + (b"\n" if text[-1:] not in ("", "\n") else b"")
         for text in plain
     ]
-    work = _Work(path, language, [Tree(language, text) for text in raw], wins)
+    work = Work(path, language, [Tree(language, text) for text in raw], wins)
     merged = work.node([side.root for side in work.sides], ())
     work.check(merged)
     text = merged.decode("utf-8", "surrogateescape")
@@ -180,8 +89,8 @@ def _pick(base: Any, ours: Any, theirs: Any) -> Any:
     raise Odd
 
 
-class _Work:
-    """A merge in progress."""
+class Work:
+    """A merge, in progress or made: what it took where."""
 
     def __init__(
         self, path: str, language: Language, sides: Sequence[Tree], wins: set[tuple[str, ...]]
@@ -398,7 +307,7 @@ class _Work:
     def _introduced(self, part: Part) -> set[str]:
         """The names that a part gives to something."""
         item = additions.item(self.path, "", [" ".join(_text_of(part).split())])
-        return _words([*item.binds, item.name if item.kind is additions.Kind.DEFINITION else ""])
+        return words_of([*item.binds, item.name if item.kind is additions.Kind.DEFINITION else ""])
 
     def _both(self, mine: Sequence[Part], upstreams: Sequence[Part]) -> list[Part]:
         """Parts that both added at one place, in an order that cannot matter."""

@@ -6,7 +6,7 @@ import ast
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -220,6 +220,83 @@ def _errors(root: Node) -> Iterator[bytes]:
             yield node.type.encode() + (node.text or b"")
         elif node.has_error:
             waiting += node.children
+
+
+def words_of(lines: Iterable[str]) -> set[str]:
+    """The words in some lines, without numbers."""
+    return {word for line in lines for word in re.findall(r"[^\W\d]\w+", line)}
+
+
+# --- Whether two texts differ in form alone ------------------------------------------------------
+
+_QUOTED = re.compile(rb"(['\"])([^'\"\\\n]*)\1")
+
+
+def are_alike(one: Any, other: Any, language: Language) -> bool:
+    """Whether two nodes differ in line breaks, the comma behind a last part, quotes that mean the
+    same, brackets around an expression and the order of imports, and in nothing else."""
+    one, other = _unwrapped(one), _unwrapped(other)
+    if one.type != other.type or one.type == "ERROR":
+        return False
+    # Where indentation has a meaning, it is the same.
+    lined = language.bare and (one.type in language.bare or one.parent is None)
+    if lined and one.start_point.column != other.start_point.column:
+        return False
+    texts = one.text or b"", other.text or b""
+    if texts[0] == texts[1]:
+        return True
+    if one.type == "comment":
+        return texts[0].split() == texts[1].split()
+    if one.type == "string" and all(map(_QUOTED.fullmatch, texts)):
+        return texts[0][1:-1] == texts[1][1:-1]
+    mine, others = (_said(node, language.lists) for node in (one, other))
+    pairs = zip(mine, others, strict=False)
+    return len(mine) == len(others) > 0 and all(
+        not (lined and a.start_point.column != b.start_point.column) and are_alike(a, b, language)
+        for a, b in pairs
+    )
+
+
+def _unwrapped(node: Any) -> Any:
+    while node.type == "parenthesized_expression" and len(node.children) == 3:
+        node = node.children[1]
+    return node
+
+
+def _said(node: Any, lists: Collection[str]) -> list[Any]:
+    """The children of a node, without a comma behind the last part; imports in an order of their
+    own, unless it may matter."""
+    children = list(node.children)
+    ends = [child.type for child in children[-2:]]
+    if node.type in lists and ends in ([",", ")"], [",", "]"], [",", "}"]):
+        del children[-2 : -1 if children[-3].is_named else -2]
+    if node.type in _NAMES_OF:
+        children = [child for child in children if child.type not in (",", "(", ")")]
+    ordered: list[Any] = []
+    waiting: list[Any] = []
+    for child in children:
+        if _is_import(node, child):
+            waiting.append(child)
+            continue
+        ordered += [*_by_text(waiting), child]
+        waiting = []
+    return [*ordered, *_by_text(waiting)]
+
+
+def _by_text(nodes: Sequence[Any]) -> list[Any]:
+    return sorted(nodes, key=lambda node: re.sub(rb"[\s(),]+", b" ", node.text).replace(b"'", b'"'))
+
+
+_NAMES_OF = ("import_from_statement", "named_imports", "import_spec_list", "use_list")
+
+
+def _is_import(holder: Any, node: Any) -> bool:
+    """Whether a node is an import that is there for the names that it gives, or one such name."""
+    text = node.text or b""
+    if holder.type in _NAMES_OF:
+        return bool(node.is_named and node != holder.child_by_field_name("module_name"))
+    gives = b" from " in text or not re.search(rb"['\"]", text)
+    return bool("import_" in node.type and b"*" not in text and gives)
 
 
 # --- Whether a merge can be taken ----------------------------------------------------------------

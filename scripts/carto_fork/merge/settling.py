@@ -1,0 +1,132 @@
+"""Hunks of a file that is merged by name: what they become, if that is known for each. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import pairwise
+
+from ..run.text import lines_of, substantive, too_long
+from . import languages, named
+from .hunks import Hunk, Segment, Texts
+from .languages import Language
+from .trees import Tree, are_alike, is_sound, words_of
+
+FORM, PARTS = "form", "parts"
+
+
+def settle(
+    path: str,
+    texts: Texts,
+    segments: Sequence[Segment],
+    wanted: Collection[int],
+    is_wish: Callable[[str], bool] = lambda text: True,
+    upstream_keys: Collection[str] = (),
+) -> dict[int, tuple[tuple[str, ...], str]]:
+    """The lines that hunks become in a file, all else of which stays as it is, by their places, and
+    why: `FORM` or `PARTS`; without what is not known, or depends on what becomes of another hunk.
+
+    texts: the file as each side has it.
+    segments, wanted: the file, and where in it the hunks are that may be settled.
+    is_wish: whether a part that the fork's side lacks was taken out on purpose, by its text.
+    """
+    work = list(segments)
+    kept = words_of([texts.ours]) & words_of([texts.theirs])
+    found: dict[int, tuple[tuple[str, ...], str]] = {}
+
+    def attempt(chosen: Sequence[int]) -> None:
+        answers = []
+        left = any(isinstance(x, Hunk) and i not in chosen for i, x in enumerate(work))
+        if left and any(_is_nested_anew(segments[i]) for i in chosen):
+            return
+        for side in ("ours", "theirs") if left else ("ours",):
+            sides = (_text(work, chosen, x, side) for x in ("base", "ours", "theirs"))
+            merged, done = named.merged(path, list(sides), upstream_keys) or ("", None)
+            lines = _lines_in(merged, work, chosen, side) if done else None
+            # What one side has no more of in the whole file, the other must not need.
+            if not done or lines is None or (done.gone - kept) & words_of([merged]):
+                return
+            if not all(map(is_wish, done.dropped)):
+                return
+            answers.append(lines)
+        if answers[0] == answers[-1]:
+            settled(dict(zip(chosen, answers[0], strict=True)), PARTS)
+
+    def settled(lines: Mapping[int, tuple[str, ...]], why: str) -> None:
+        for i, became in lines.items():
+            found[i], work[i] = (became, why), "".join(became)
+
+    language = languages.language_of(path)
+    if not wanted or language is None or too_long(path, texts.base, texts.ours, texts.theirs):
+        return {}
+    for index in sorted(wanted):
+        if lines := _but_for_form(language, work, index):
+            settled({index: lines}, FORM)
+    if set(wanted) - set(found):
+        attempt(sorted(set(wanted) - set(found)))
+    known = -1
+    while known < len(found) < len(wanted) and len(wanted) > 1:
+        known = len(found)
+        for index in sorted(set(wanted) - set(found)):
+            attempt([index])
+    return found
+
+
+def _but_for_form(
+    language: Language, segments: Sequence[Segment], index: int
+) -> tuple[str, ...] | None:
+    """The other side's lines, if one side of a hunk changed nothing but the form, or both did the
+    same but for it; whatever becomes of other hunks."""
+    hunk = segments[index]
+    assert isinstance(hunk, Hunk)
+    found: set[tuple[str, ...] | None] = set()
+    if language.bare and language.maps:
+        return None  # YAML, in which indentation and quotes mean more
+    if _is_nested_anew(hunk) and sum(isinstance(x, Hunk) for x in segments) > 1:
+        return None
+    for other in ("ours", "theirs"):
+        texts = (_text(segments, [index], side, other) for side in ("base", "ours", "theirs"))
+        trees = [Tree(language, text.encode("utf-8", "surrogateescape")) for text in texts]
+        base, ours, theirs = (tree.root for tree in trees)
+        if not is_sound(trees[:2], trees[2], is_python=False):
+            return None
+        if are_alike(ours, theirs, language) or are_alike(base, ours, language):
+            found.add(hunk.theirs)
+        else:
+            found.add(hunk.ours if are_alike(base, theirs, language) else None)
+    return found.pop() if len(found) == 1 else None
+
+
+def _is_nested_anew(hunk: Segment) -> bool:
+    """Whether a side has lines of the base with another indentation: what opens or closes around
+    them may be in another hunk."""
+    assert isinstance(hunk, Hunk)
+    base = hunk.base or ()
+    said = {line.strip() for line in base if substantive(line)}
+    return any(x.strip() in said for side in (hunk.ours, hunk.theirs) for x in {*side} - {*base})
+
+
+def _text(segments: Sequence[Segment], chosen: Collection[int], side: str, other: str) -> str:
+    """A text with one side of the chosen hunks, and another one of those that are left."""
+    return "".join(
+        x if isinstance(x, str) else "".join(getattr(x, side if i in chosen else other) or ())
+        for i, x in enumerate(segments)
+    )
+
+
+def _lines_in(
+    merged: str, segments: Sequence[Segment], chosen: Sequence[int], other: str
+) -> list[tuple[str, ...]] | None:
+    """The lines of a text that are in the place of hunks; None if it differs elsewhere."""
+    places = [-1, *chosen, len(segments)]
+    fixed = [_text(segments[a + 1 : b], (), "", other) for a, b in pairwise(places)]
+    end = len(merged) - len(fixed[-1])
+    if not (merged.startswith(fixed[0]) and merged.endswith(fixed[-1])):
+        return None
+    found, at = [], len(fixed[0])
+    for text in fixed[1:-1]:
+        place = merged.find(text, at, end)
+        if place < 0:
+            return None
+        found.append(tuple(lines_of(merged[at:place])))
+        at = place + len(text)
+    return [*found, tuple(lines_of(merged[at:end]))] if at <= end else None
