@@ -500,7 +500,8 @@ BROKEN = EXTENDS + 'branch = "carto/main"\n'
             BROKEN,
             "top level: object contains unknown field `branch`; expected one of name, remotes, "
             "branches, messages, tags, largest_text, markers, rules, workflows, version_files, "
-            "commands, feature, pull_requests, releases, images, migrations, files, guide.",
+            "commands, feature, pull_requests, releases, images, migrations, proposers, files, "
+            "guide.",
             id="unknown key",
         ),
         pytest.param(
