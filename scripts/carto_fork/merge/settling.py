@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import pairwise
 
@@ -81,6 +83,10 @@ def _but_for_form(
     found: set[tuple[str, ...] | None] = set()
     if language.bare and language.maps:
         return None  # YAML, in which indentation and quotes mean more
+    sides = (hunk.base or (), hunk.ours, hunk.theirs)
+    words = [Counter(re.findall(r"\w+", "".join(lines))) for lines in sides]
+    if words[0] not in words[1:] and words[1] != words[2]:
+        return None  # without a look at trees, which takes longer
     if _is_nested_anew(hunk) and sum(isinstance(x, Hunk) for x in segments) > 1:
         return None
     for other in ("ours", "theirs"):
