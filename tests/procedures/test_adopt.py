@@ -73,7 +73,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         "  carto.mk                                   new, 39 lines\n"
         "  carto_tasks.py                             new, 16 lines\n"
         "  .github/carto-fork.txt                     new, 2 lines\n"
-        "  .github/carto-fork-dependencies.txt        new, 585 lines\n"
+        "  .github/carto-fork-dependencies.txt        new, 897 lines\n"
         "  CARTO_CLAUDE.md                            changed by the team\n"
         "  docs/CARTO_RELEASE_PROCESS.md              changed by the team\n"
         "What the team changed is kept; --replace PATH gives such a file anew.\n"

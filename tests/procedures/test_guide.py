@@ -551,7 +551,7 @@ echo "${{COMPREPLY[*]}}"
         ("invoke upgr", "upgrade-carto"),
         ("invoke -r {root} sync", "sync-main sync-pr"),
         ("invoke upgrade-carto --ta", "--tag"),
-        ("invoke -r {root} upgrade-carto --no-p", "--no-push --no-pr"),
+        ("invoke -r {root} upgrade-carto --no-p", "--no-push --no-pr --no-proposals"),
         ("carto-fork rel", "release release-notes"),
         ("carto-fork upgrade-carto --ab", "--abort"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,8 +55,8 @@ def _marker_lines(sh: Shell, work: Path, where: str, paths: Sequence[str]) -> se
         words += [INDEX, *pattern] if where == INDEX else [*pattern, where]
         words += ["--", *batch]
         listed = git.checked(sh.read(words), "lines", 1)
-        for line in filter(None, listed.out.split("\n")):
-            name, _, text = line.partition("\0")
+        # A name may hold a line end, a line does not.
+        for name, text in re.findall(r"([^\0]*)\0([^\n]*)\n", listed.out):
             if hunks.LEFTOVER.fullmatch(text):
                 found.add((name if where == INDEX else name.partition(":")[2], text))
     return found
