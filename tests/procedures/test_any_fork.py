@@ -14,7 +14,7 @@ from workflow import ADOPT, Actions
 from world import Done, World
 
 PRODUCT = re.compile(
-    r"carto[-_]fork|carto_(drops|tags)\.toml|upgrade-carto|CARTO_FORK_\w+|carto-litellm"
+    r"carto[-_]fork|carto_(drops|proposals|tags)\.toml|upgrade-carto|CARTO_FORK_\w+|carto-litellm"
 )
 """The product's own names; other forks see them too."""
 LEAK = re.compile(r"carto|litellm|berriai", re.IGNORECASE)

@@ -31,6 +31,7 @@ def settle(
     segments, wanted: the file, and where in it the hunks are that may be settled.
     is_wish: whether a part that the fork's side lacks was taken out on purpose, by its text.
     """
+    wanted = [index for index in wanted if not _is_back(segments[index])]
     work = list(segments)
     kept = words_of([texts.ours]) & words_of([texts.theirs])
     found: dict[int, tuple[tuple[str, ...], str]] = {}
@@ -100,6 +101,16 @@ def _but_for_form(
         else:
             found.add(hunk.ours if are_alike(base, theirs, language) else None)
     return found.pop() if len(found) == 1 else None
+
+
+def _is_back(hunk: Segment) -> bool:
+    """Whether one side added a line that the other one removed: nobody can say which is which."""
+    assert isinstance(hunk, Hunk)
+    base, ours, theirs = (
+        Counter(line.strip() for line in lines if re.search(r"\w", line))
+        for lines in (hunk.base or (), hunk.ours, hunk.theirs)
+    )
+    return bool((base - ours) & (theirs - base) or (base - theirs) & (ours - base))
 
 
 def _is_nested_anew(hunk: Segment) -> bool:

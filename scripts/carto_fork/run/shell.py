@@ -33,7 +33,7 @@ from typing import IO, Any, TextIO, TypeVar, cast
 from invoke.context import Context
 from invoke.runners import Local
 
-from .errors import Failed, Refused, Stop
+from .errors import Failed, Refused
 from .text import LARGEST_TEXT, Tee, harmless, joined, scrub
 
 BIG = "core.bigFileThreshold"
@@ -242,7 +242,7 @@ class Shell:
         when it is asked for."""
 
         def finding() -> None:
-            with suppress(Stop):
+            with suppress(Exception):  # whatever an interrupted git answers
                 find()
 
         threading.Thread(target=finding, daemon=True).start()
