@@ -54,6 +54,7 @@ def shown(decision: Decision, result: str | None) -> Iterator[dict[str, Any]]:
         base = hunk.base or ()
         yield {
             "because": known[1] if known else "",
+            "known": now is not None or result is None,
             "sides": [
                 {"name": name, "text": _marked(conflict.path, above, base, lines, below)}
                 for name, lines in sides

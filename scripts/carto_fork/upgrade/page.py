@@ -18,7 +18,7 @@ from ..fork.fork import Fork
 from ..fork.policy import Side, Take
 from ..merge import authorship, commits, conflicts, hunks
 from ..merge.decisions import Decision
-from ..merge.hunks import Commit
+from ..merge.hunks import Commit, Conflict
 from ..run import files, git, github
 from ..run.shell import Shell, batches
 from ..run.text import counted
@@ -65,6 +65,7 @@ class Merge:
     name: of what is merged. ours, theirs: its sides. result: what became of them, "" for one that
         has not happened.
     decisions: one for each conflict. checked: its account, None for one that has not happened.
+    left: the paths whose conflict nobody has resolved, None if markers alone show that.
     request: the options that name it to `resolve-conflicts`.
     checks: what was checked, whether it passed (None: it did not run), and its log.
     commands: the command lines that give its numbers.
@@ -77,6 +78,7 @@ class Merge:
     decisions: Sequence[Decision]
     checked: Verification | None
     request: str = ""
+    left: frozenset[str] | None = None
     checks: Sequence[tuple[str, bool | None, Path]] = ()
     commands: Sequence[str] = field(default_factory=list)
 
@@ -108,6 +110,7 @@ class Page:
             "sections": _SECTIONS.items(),
             "fates": fates,
             "verdict": self._verdict(),
+            "todo": [*self._todo()],
             "numbers": self._numbers(customisations),
             "charts": [*self._charts()],
             "eyes": eyes,
@@ -128,6 +131,8 @@ class Page:
         """The paths whose conflict nobody has resolved."""
         merge = self._merge
         left = {d.conflict.path for d in merge.decisions if d.left}
+        if merge.left is not None:
+            return left & merge.left
         if not (left and merge.result):
             return left
         sides = [merge.ours, merge.theirs]
@@ -154,10 +159,27 @@ class Page:
         wrong += [f"{counted(len(self._left), 'conflict')} left"] * bool(self._left)
         if wrong:
             return {"kind": "wrong", "text": f"It must not land yet: {', '.join(wrong)}."}
-        if self._proposed:
-            what = counted(len(self._proposed), "proposal")
-            return {"kind": "open", "text": f"Nothing is lost; {what} wait for a person."}
-        return {"kind": "passed", "text": "Nothing is lost and nothing left over."}
+        looks = len(checked.account.to_look_at) if checked.account else 0
+        open_ = [f"{counted(looks, 'change')} to look at"] * bool(looks)
+        open_ += [f"{counted(len(self._proposed), 'proposal')} to accept"] * bool(self._proposed)
+        ran = self._merge.checks
+        open_ += [f"not run: {', '.join(n for n, passed, _ in ran if passed is None)}"] * any(
+            passed is None for _, passed, _ in ran
+        )
+        if open_:
+            return {"kind": "open", "text": f"Nothing is lost. Still open: {'; '.join(open_)}."}
+        return {"kind": "passed", "text": "Nothing is lost, and no conflict is left."}
+
+    def _todo(self) -> Iterator[str]:
+        """What has to be done before it lands, and then."""
+        if self._left:
+            yield "Resolve each conflict that is left."
+        if any(passed is not True for _, passed, _ in self._merge.checks):
+            yield "Run the checks that have not passed, in CI or by the upgrade itself."
+        yield "Read what needs eyes, below, and upstream's release notes."
+        yield "Merge it with a merge commit, never squashed or rebased."
+        if self._merge.name:
+            yield f"Afterwards: carto-fork verify --landed {quote(self._merge.name)}"
 
     def _numbers(self, customisations: Sequence[object]) -> list[tuple[str, object]]:
         merge, checked = self._merge, self._merge.checked
@@ -171,7 +193,7 @@ class Page:
             ("files that upstream changed", len(self._changed[1])),
             ("conflicts", len(merge.decisions)),
             ("conflicts left", len(self._left)),
-            ("the fork's own changes", len(customisations)),
+            ("features and commits of this fork", len(customisations)),
         ]
         if account:
             rows += [
@@ -221,6 +243,13 @@ class Page:
         for path, one in self._proposed.items():
             kind = {"kind": "open", "label": "proposed", "fate": "proposed"}
             yield _eye(path, f"proposed by {one.by}", kind, self._words_about(path))
+        for decision in self._merge.decisions:
+            if decision.dropped and not decision.left:
+                what = f"{counted(decision.dropped, 'line')} that the fork had gave way: "
+                kind = {"kind": "open", "label": "gave way", "fate": "gave way"}
+                yield _eye(decision.conflict.path, f"{what}{decision.rule}", kind) | {
+                    "reason": decision.why
+                }
         for finding in checked.findings if checked else ():
             kind = {"kind": "wrong" if finding.certain else "open", "fate": "finding"}
             yield _eye(finding.path, finding.what, kind | {"label": finding.check})
@@ -238,7 +267,9 @@ class Page:
         account, fate = entry.account, _SAID[entry.account.fate]
         lines = [f"- {line}" for line in account.missing] + [f"+ {line}" for line in account.back]
         what = f"a change of {'the fork' if entry.side is Side.FORK else 'upstream'}: "
-        what += f"{entry.what or 'lines'} at line {account.change.line}"
+        what += entry.what or "lines"
+        if account.change.line:
+            what += f" at line {account.change.line} of its file"
         drop = f"carto-fork drop --path {quote(entry.path)} --reason WHY"
         lost = entry.account.fate is Fate.LOST
         kind = {"kind": _TONES.get(fate, ""), "label": fate, "fate": fate}
@@ -289,6 +320,9 @@ class Page:
             # What is generated has lines that nobody reads.
             found = [] if conflict.path in unread else [*marked.shown(decision, text)]
             taken = _TAKEN[decision.take] if decision.take else ""
+            rule, why = decision.rule, decision.why
+            if outcome == "by a person":
+                rule, why, taken = "by a person", "", self._side_of(conflict, text)
             if outcome == "proposed":
                 taken = f"by {self._proposed[conflict.path].by}"
             yield {
@@ -297,15 +331,25 @@ class Page:
                 "outcome": outcome,
                 "tone": {"left": "wrong", "proposed": "open"}.get(outcome, "passed"),
                 "taken": taken,
-                "rule": decision.rule,
-                "why": decision.why,
+                "rule": rule,
+                "why": why,
                 "hunks": found[:_MOST_HUNKS],
                 "more": max(0, len(found) - _MOST_HUNKS),
                 "fork": fork,
                 "upstream": newest.get(conflict.path, []),
                 "by": " ".join(c.name for c in (*fork, *newest.get(conflict.path, []))),
-                "commands": self._words_about(conflict.path) if outcome != "decided" else [],
+                "commands": self._words_about(conflict.path)
+                if outcome in ("left", "proposed")
+                else [],
             }
+
+    @staticmethod
+    def _side_of(conflict: Conflict, text: str | None) -> str:
+        """Whose file a person took."""
+        if conflict.texts is None or text is None:
+            return ""
+        sides = {conflict.texts.ours: "the fork's", conflict.texts.theirs: "upstream's"}
+        return sides.get(text, "a text of its own")
 
     def _newest_upstream(self, paths: Sequence[str]) -> dict[str, list[Commit]]:
         """By path, upstream's newest commits that changed it."""
@@ -357,11 +401,15 @@ class Page:
         for path, found in places.items():
             for commit in found:
                 by_commit[commit].append(path)
+        removed = set(own.removed)
+        found_ = []
         for commit, paths in by_commit.items():
             listed = [
-                _own_file(path, path in tree, worst, lines.get(path, "")) for path in sorted(paths)
+                _own_file(path, path in tree, worst, lines.get(path, ""), path in removed)
+                for path in sorted(paths)
             ]
-            yield _custom(commit.subject, listed, commit)
+            found_.append(_custom(commit.subject, listed, commit))
+        yield from sorted(found_, key=lambda one: _FATES.index(one["fate"]))
 
     def _lines_of(self, paths: Sequence[str], result: str) -> dict[str, str]:
         """Which lines of files of the result upstream's do not have."""
@@ -429,14 +477,21 @@ def _chart(title: str, named: Sequence[tuple[str, str, int]]) -> dict[str, Any]:
     return {"title": title, "parts": parts, "said": f"{said or 'none'}."}
 
 
-def _own_file(path: str, there: bool, worst: Mapping[str, Fate], lines: str) -> dict[str, str]:
-    fate = _SAID[worst[path]] if path in worst else "kept" if there else "not there"
+_FATES = [_SAID[fate] for fate in (Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED, Fate.ABSORBED)]
+_FATES += [_SAID[Fate.MOVED], "not there", "kept", "removed by the fork"]
+"""What may have become of a file, the worst first."""
+
+
+def _own_file(
+    path: str, there: bool, worst: Mapping[str, Fate], lines: str, removed: bool = False
+) -> dict[str, str]:
+    gone = "removed by the fork" if removed else "not there"
+    fate = _SAID[worst[path]] if path in worst else "kept" if there else gone
     return {"path": path, "fate": fate, "lines": lines}
 
 
 def _custom(name: str, listed: Sequence[dict[str, str]], commit: Commit | None) -> dict[str, Any]:
-    order = ["lost", "look at this", _SAID[Fate.DROPPED], "absorbed", "moved", "not there", "kept"]
-    fate = min((file["fate"] for file in listed), key=order.index, default="kept")
+    fate = min((file["fate"] for file in listed), key=_FATES.index, default="kept")
     text = " ".join([commit.name if commit else "", *(file["path"] for file in listed)])
     return {
         "name": name,

@@ -91,9 +91,10 @@ def _of_sync(sync: Sync, fork: Fork) -> Merge:
         sync.head,
         sync.decisions,
         sync.checked,
-        f" --pr {sync.branch}",
-        checks,
-        _commands(sync.ours, sync.theirs, sync.head, tag),
+        request=f" --pr {sync.branch}",
+        left=frozenset(sync.unresolved),
+        checks=checks,
+        commands=_commands(sync.ours, sync.theirs, sync.head, tag),
     )
 
 
@@ -114,7 +115,7 @@ def of_merge(sh: Shell, fork: Fork, ours: str, theirs: str, result: str) -> Merg
     tags = fork.refs.tags_in([theirs])
     name = next(iter(sorted(tags)), "")
     commands = _commands(ours, theirs, result)
-    return Merge(name, ours, theirs, result, decided, checked, "", (), commands)
+    return Merge(name, ours, theirs, result, decided, checked, commands=commands)
 
 
 def write_forecast(
@@ -126,7 +127,7 @@ def write_forecast(
         return
     ours, theirs = fork.production_commit, found.commit
     commands = _commands(ours, theirs, "", found.tag)
-    merge = Merge(found.tag, ours, theirs, "", found.decisions, None, "", (), commands)
+    merge = Merge(found.tag, ours, theirs, "", found.decisions, None, commands=commands)
     _write(s, place, render(s.sh, fork, merge))
 
 
