@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shlex
@@ -306,6 +307,24 @@ def land(
     )
     world.git("fetch --quiet --no-tags origin")
     return commit
+
+
+def event(world: World, base: str, head: str, into: str = "carto/main") -> dict[str, str]:
+    """The variables of a job of GitHub Actions for a pull request."""
+    path = world.place / "event.json"
+    pull = {
+        "number": 7,
+        "base": {"sha": base, "ref": into},
+        "head": {"sha": head, "ref": "feature/x"},
+    }
+    path.write_text(json.dumps({"pull_request": pull}))
+    return {
+        "GITHUB_ACTIONS": "true",
+        "GITHUB_EVENT_NAME": "pull_request",
+        "GITHUB_EVENT_PATH": str(path),
+        "GITHUB_BASE_REF": into,
+        "GITHUB_HEAD_REF": "feature/x",
+    }
 
 
 def shim(world: World, script: str) -> str:

@@ -141,10 +141,6 @@ def test_a_page_of_very_many_changes_stays_usable(browser: Chrome, page: Path) -
     many = "".join(first.replace('id="c1"', f'id="m{n}"') for n in range(4_500))
     page.write_text(f'{head}<section id="conflicts"{rest.replace(inside, many, 1)}')
     browser.get(page.as_uri())
-    timing = (
-        "const t = performance.getEntriesByType('navigation')[0]; return t.domContentLoadedEventEnd"
-    )
-    print(browser.execute_script(timing))
     browser.find_element(By.ID, "filter").send_keys("nothing has this")
     assert shown(browser) == []
     assert not browser.find_elements(By.CSS_SELECTOR, "pre")

@@ -17,6 +17,7 @@ from world import (
     World,
     commit_in,
     copied,
+    event,
     land,
     message,
     push_as_colleague,
@@ -243,24 +244,6 @@ def test_all_findings_are_reported_at_once(world: World) -> None:
 
 
 # --- In GitHub Actions ----------------------------------------------------------------------
-
-
-def event(world: World, base: str, head: str, into: str = "carto/main") -> dict[str, str]:
-    """The variables of a job for a pull request."""
-    path = world.place / "event.json"
-    pull = {
-        "number": 7,
-        "base": {"sha": base, "ref": into},
-        "head": {"sha": head, "ref": "feature/x"},
-    }
-    path.write_text(json.dumps({"pull_request": pull}))
-    return {
-        "GITHUB_ACTIONS": "true",
-        "GITHUB_EVENT_NAME": "pull_request",
-        "GITHUB_EVENT_PATH": str(path),
-        "GITHUB_BASE_REF": into,
-        "GITHUB_HEAD_REF": "feature/x",
-    }
 
 
 def test_the_commits_of_a_pull_request_are_checked(world: World) -> None:

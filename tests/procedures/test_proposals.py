@@ -13,7 +13,7 @@ import pytest
 import tomli
 
 from carto_standin.github import GitHub
-from world import BOTH_SIDES, ROOT, Done, World, push_as_colleague
+from world import BOTH_SIDES, ROOT, Done, World, event, push_as_colleague
 
 STABLE = "v1.77.2-stable"
 SYNC = f"upstream-sync/{STABLE}"
@@ -213,16 +213,7 @@ def test_an_owner_or_a_named_reviewer_accepts_by_approving(world: World) -> None
         )
         gh.write_text(f'#!/bin/sh\ncase "$*" in {answer} esac\n')
         gh.chmod(0o755)
-        pull = {"number": 7, "base": {"sha": base}, "head": {"sha": head}}
-        (world.place / "event.json").write_text(json.dumps({"pull_request": pull}))
-        done = world.run(
-            "guard --json",
-            GITHUB_ACTIONS="true",
-            GITHUB_EVENT_NAME="pull_request",
-            GITHUB_EVENT_PATH=str(world.place / "event.json"),
-            GITHUB_BASE_REF="carto/main",
-            GITHUB_HEAD_REF="feature/x",
-        )
+        done = world.run("guard --json", cwd=None, **event(world, base, head))
         found = json.loads(done.out)["findings"]
         assert [one["path"] for one in found if one["check"] == "proposal"] == left, who
 

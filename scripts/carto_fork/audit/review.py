@@ -49,9 +49,7 @@ def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> 
         raise Usage(
             "--tag, --landed and three commits exclude each other.", then="choose one of them."
         )
-    if strange := [option for option in given if revs[option].startswith("-")]:
-        problem = f"--{strange[0]} is {printable(revs[strange[0]])}, which no commit is called."
-        raise Usage(problem, then="name a commit, a branch or a tag.")
+    require_names(revs)
     if given:
         fork = s.open_fork()
         with s.console.working("verify"):
@@ -78,6 +76,14 @@ def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> 
         mend = f"mend it in {work} and commit, or let it go: {drop}; "
         mend += "then run the same command again."
         require_passed(s, checked, f"the merge of {release.name}", mend)
+
+
+def require_names(revs: Mapping[str, str]) -> None:
+    """Raises Usage if what an option names as a commit would be an option of git."""
+    for option, rev in revs.items():
+        if rev.startswith("-"):
+            problem = f"--{option} is {printable(rev)}, which no commit is called."
+            raise Usage(problem, then="name a commit, a branch or a tag.")
 
 
 def require_passed(

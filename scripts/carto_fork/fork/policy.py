@@ -535,8 +535,7 @@ class Policy(_Table, frozen=True):
 
     def proposers_for(self, path: str) -> list[Proposer]:
         """The programs to ask about a conflict in a file, in this order."""
-        found = ((one, GitIgnoreSpec.from_lines(one.paths)) for one in self.proposers)
-        return [one for one, patterns in found if patterns.match_file(path)]
+        return [one for one in self.proposers if matching(one.paths, [path])]
 
     @property
     def units(self) -> tuple[Rule, ...]:

@@ -119,21 +119,15 @@ def _versions(raw: str) -> Versions:
     )
 
 
-def newest(
-    sh: Shell, repo: Path, tip: str, known: str, paths: Sequence[str], most: int
-) -> tuple[Commit, ...]:
-    """The newest commits of a history that changed some files, and that another has not."""
-    words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, "--no-merges"]
-    answer = sh.read([*words, f"--max-count={most}", tip, "--not", known, "--", *paths])
-    return tuple(entry.commit for entry in _entries(answer))
-
-
 def touching(
-    sh: Shell, repo: Path, tip: str, known: str, paths: Sequence[str]
+    sh: Shell, repo: Path, tip: str, known: str, paths: Sequence[str], *options: str
 ) -> Iterator[tuple[Commit, Collection[str]]]:
     """The commits of a history, and not of another, that changed some files, newest first; each
-    with those of the files."""
-    words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, "--no-merges"]
+    with those of the files.
+
+    options: of `git log`, such as how many at most.
+    """
+    words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, "--no-merges", *options]
     for entry in _entries(sh.read([*words, tip, "--not", known, "--", *paths])):
         yield entry.commit, entry.changed.keys()
 

@@ -62,9 +62,10 @@ def _dossier_of(
     paths = (conflict.path, *conflict.names)
     wrote = own.behind(mine.elements())
     touched = own.of(paths)
+    newest = commits.touching(sh, repo, theirs, ours, paths, f"--max-count={_MOST_COMMITS}")
     return Dossier(
         fork=tuple([c for c in wrote if c in touched] or touched)[:_MOST_COMMITS],
-        upstream=commits.newest(sh, repo, theirs, ours, paths, _MOST_COMMITS),
+        upstream=tuple(commit for commit, _ in newest),
         fork_lines=mine.total(),
         upstream_lines=other.total(),
         past=decision.past,

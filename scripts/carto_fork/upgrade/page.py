@@ -15,7 +15,7 @@ from ..audit.ledger import Entry
 from ..audit.verify import Verification
 from ..fork import records
 from ..fork.fork import Fork
-from ..fork.policy import Side, Take
+from ..fork.policy import Side
 from ..merge import authorship, commits, conflicts, hunks
 from ..merge.decisions import Decision
 from ..merge.hunks import Commit, Conflict
@@ -23,7 +23,7 @@ from ..run import files, git, github
 from ..run.shell import Shell, batches
 from ..run.text import counted
 from . import marked, proposals
-from .work import AT_RISK, changed
+from .work import AT_RISK, SIDES, changed
 
 _MOST_HUNKS = 20
 """So many hunks of a file are shown."""
@@ -41,12 +41,6 @@ _COLOURS = {
 }
 _SAID = {fate: fate.value for fate in Fate} | {Fate.SUPERSEDED: "look at this"}
 _TONES = {"kept": "passed", "lost": "wrong", "look at this": "open", "left": "wrong"}
-_TAKEN = {
-    Take.FORK: "the fork's",
-    Take.UPSTREAM: "upstream's",
-    Take.BOTH: "both",
-    Take.VERSION: "the tag's version",
-}
 _SECTIONS = {
     "numbers": "Numbers",
     "eyes": "Needs eyes",
@@ -319,7 +313,7 @@ class Page:
             fork = self._own.of(paths)[:_MOST_COMMITS]
             # What is generated has lines that nobody reads.
             found = [] if conflict.path in unread else [*marked.shown(decision, text)]
-            taken = _TAKEN[decision.take] if decision.take else ""
+            taken = SIDES[decision.take] if decision.take else ""
             rule, why = decision.rule, decision.why
             if outcome == "by a person":
                 rule, why, taken = "by a person", "", self._side_of(conflict, text)

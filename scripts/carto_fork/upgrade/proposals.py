@@ -267,10 +267,13 @@ def accept(s: Session, work: Path, paths: Sequence[str]) -> None:
     waiting = {one.path: one for one in known if not one.accepted}
     for path in paths:
         if path not in waiting:
-            there = listed(sorted(map(printable, waiting)), 5) or "none is open"
+            there = f"name one of: {listed(sorted(map(printable, waiting)), 5)}."
             raise Refused(
                 f"{printable(path)} holds no proposal that waits for a person.",
-                then=f"name one of: {there}.",
+                then=there
+                if waiting
+                else "name the pull request that has one with --pr, or the "
+                "upgrade's work tree with --repo.",
             )
     ident = git.ask(s.sh, work, "var GIT_COMMITTER_IDENT", "identity").line
     who = ident.rpartition(">")[0] + ">"

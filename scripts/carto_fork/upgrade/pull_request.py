@@ -15,7 +15,6 @@ from ..audit.ledger import Entry
 from ..ci import notify
 from ..fork import tags
 from ..fork.fork import Fork
-from ..fork.policy import Take
 from ..fork.session import Session
 from ..fork.tags import Tag
 from ..merge.decisions import Decision
@@ -24,7 +23,7 @@ from ..run.errors import Refused
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Plan, Step
 from ..run.text import block, cell, code, counted, in_actions, plain, table
-from .work import AT_RISK, Sync, Work
+from .work import AT_RISK, SIDES, Sync, Work
 
 MOST_CHARACTERS = 65_536
 """GitHub takes no more in the text of a pull request."""
@@ -32,12 +31,6 @@ MOST_CHARACTERS = 65_536
 _ROWS = (1000, 300, 100, 30, 10, 3)
 """How many rows a table may have, tried in this order until the text is short enough."""
 
-_SIDES = {
-    Take.FORK: "the fork's",
-    Take.UPSTREAM: "upstream's",
-    Take.BOTH: "both",
-    Take.VERSION: "the tag's version",
-}
 _COLOURS = {"clean": "0e8a16", "conflicts": "d93f0b", "proposed": "fbca04"}
 _PLAIN_COLOUR = "c5def5"
 _OWN_AUTHOR = re.compile(r"(app/)?github-actions(\[bot\])?")
@@ -424,11 +417,11 @@ class _Text:
             taken = f"proposed by {plain(proposed[path].by)}"
         elif decision.left:
             made = self.sync.resolutions[path]
-            taken = f"{_SIDES[made.take]}, by a person" if made.take else "resolved by a person"
+            taken = f"{SIDES[made.take]}, by a person" if made.take else "resolved by a person"
             if made.word:
                 why = f"a change of {made.word.side}'s let go: {plain(made.word.reason)}"
         else:
-            taken = _SIDES[decision.take] if decision.take else "as merged"
+            taken = SIDES[decision.take] if decision.take else "as merged"
         return [cell(path), kind, taken, why]
 
     def _table(self, head: list[str], rows: Sequence[list[str]], what: str) -> Iterator[str]:

@@ -13,7 +13,7 @@ from shlex import quote
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..audit import forecast, verify
+from ..audit import forecast, review, verify
 from ..fork import releases
 from ..fork.fork import Fork
 from ..fork.session import Session
@@ -141,9 +141,7 @@ def show(s: Session, tag: str, revs: Mapping[str, str], output: str) -> None:
     if bool(tag) == bool(given) or len(given) not in (0, len(revs)):
         problem = "name a release with --tag, or a merge with --ours, --theirs and --result."
         raise Usage(problem, then=s.command("report", tag="TAG"))
-    if strange := [option for option in given if revs[option].startswith("-")]:
-        problem = f"--{strange[0]} is {printable(revs[strange[0]])}, which no commit is called."
-        raise Usage(problem, then="name a commit, a branch or a tag.")
+    review.require_names(revs)
     fork = s.open_fork()
     with s.console.working("report"):
         if given:

@@ -127,8 +127,8 @@ MERGE = (
         # Exit code 1: merged as far as git can, with conflicts.
         allow=(0, 1),
         done=(f"test -s {{merging}} || {_MERGED}",),
-        # A merge that was cut half-way leaves a tree that nobody made; the next run starts afresh.
-        # Before the merge nothing of a person's is there: the preconditions see to that.
+        # The run after one that was killed continues in a tree that holds the whole merge, removes
+        # one that holds what git wrote alone, and sets aside what a person may have worked in.
         makes="{place}",
         undo=("git -C {repo} worktree remove --force --force {place}",),
     ),

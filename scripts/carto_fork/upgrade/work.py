@@ -199,6 +199,14 @@ AT_RISK = {
 }
 """What a reviewer looks at in an upgrade, wherever upstream changed it."""
 
+SIDES = {
+    Take.FORK: "the fork's",
+    Take.UPSTREAM: "upstream's",
+    Take.BOTH: "both",
+    Take.VERSION: "the tag's version",
+}
+"""Who wins a conflict, in words."""
+
 _TYPES = ("feat", "fix", "perf", "docs", "test", "refactor", "chore", "build", "ci")
 
 
