@@ -218,8 +218,9 @@ def parse(language: Language, text: bytes) -> Node:
         stops = len(before) - end, len(text) - end
         points = (_point(before, start), _point(before, stops[0]), _point(text, stops[1]))
         tree.edit(start, *stops, *points)
-    last[:] = [(text, parser.parse(text, tree) if tree else parser.parse(text))]
-    root: Node = last[0][1].root_node
+    made = parser.parse(text, tree) if tree else parser.parse(text)
+    last[:] = [(text, made)]
+    root: Node = made.root_node
     return root
 
 

@@ -13,6 +13,9 @@ from typing import Any, ClassVar
 from . import languages
 from .languages import Language, Node
 
+_MOST_NAMES = 50_000
+"""So many names are remembered."""
+
 
 class Odd(Exception):
     """The parts do not say what becomes of a text."""
@@ -51,7 +54,7 @@ class Parts:
 class Tree:
     """A text and its tree."""
 
-    names: ClassVar[dict[tuple[str, bytes | None], str]] = {}
+    names: ClassVar[dict[tuple[str, str, bytes | None], str]] = {}
 
     def __init__(self, language: Language, text: bytes) -> None:
         self.language, self.text = language, text
@@ -158,10 +161,13 @@ class Tree:
 
     def name(self, node: Node) -> str:
         """What names a node; "" if nothing does."""
-        key = node.type, node.text
-        if key not in self.names:
-            self.names[key] = languages.name_of(self.language, node)
-        return self.names[key]
+        # What names a part, a language says; most of it is on all sides.
+        key = self.language.grammar + self.language.wheel, node.type, node.text
+        if (known := self.names.get(key)) is None:
+            if len(self.names) > _MOST_NAMES:
+                self.names.clear()
+            known = self.names[key] = languages.name_of(self.language, node)
+        return known
 
     def _opened(self, children: Sequence[Node], start: int, end: int) -> int:
         """Where the first part's own text begins, behind what opens a list."""
