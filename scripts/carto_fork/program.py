@@ -16,6 +16,7 @@ from invoke.program import Program
 from .run.errors import ExitCode
 
 _REPO = "The fork's clone; default: $CARTO_FORK_REPO, else the current directory."
+_VERBOSE = "Print the questions that are asked of git and gh, too, not only what changes something."
 _JSON = "Print the result as JSON on standard output; everything else goes to standard error."
 
 
@@ -30,7 +31,7 @@ def task(
     that may be given several times.
     """
     texts = {"repo": _REPO} if repo else {}
-    texts |= help_texts | ({"json": _JSON} if json else {})
+    texts |= help_texts | ({"json": _JSON} if json else {}) | {"verbose": _VERBOSE}
 
     def made(body: Callable[..., None]) -> Any:
         _, *own = inspect.signature(body).parameters.values()
@@ -50,6 +51,7 @@ def task(
             with session(
                 c, name, as_json=given.get("json", False), repo=given.get("repo", ""), **words
             ) as s:
+                s.sh.asking = s.console.question if given["verbose"] else None
                 body(s, **options)
 
         common = [_option("c", inspect.Parameter.empty)]
@@ -57,6 +59,7 @@ def task(
         common += [_option("repo", "")] if repo else []
         common += [option for option in own if option.default is not option.empty]
         common += [_option("json", False)] if json else []
+        common += [_option("verbose", False)]
         run.__signature__ = inspect.Signature(common)  # type: ignore[attr-defined]
         return invoke.tasks.task(
             positional=[], auto_shortflags=False, iterable=list(iterable), help=texts

@@ -6,6 +6,8 @@ import io
 import re
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from carto_fork.run import console
 from carto_fork.run.console import Console
+from carto_fork.run.errors import Failed, Paused
 from carto_fork.run.text import printable
 from world import shell
 
@@ -23,6 +26,22 @@ def shown(*calls: tuple[str, tuple[object, ...]], pasteable: bool = False) -> st
     made = Console(stream, pasteable=pasteable)
     for method, arguments in calls:
         getattr(made, method)(*arguments)
+    return stream.getvalue()
+
+
+def step(stream: io.StringIO, *, prints: bool = False, stop: BaseException | None = None) -> str:
+    """What a step at work writes, without escapes: a command, a row and a result."""
+    made = Console(stream)
+    with (
+        suppress(Paused, Failed),
+        made.step(3, 12, "merge", "Merge exactly the tag.", prints=prints),
+    ):
+        made.command("git merge refs/tags/v1")
+        made.row("  content  ", "a.py")
+        made.result("1 of 1 conflict decided.")
+        made.row("left: ", "b.py")
+        if stop:
+            raise stop
     return stream.getvalue()
 
 
@@ -94,8 +113,8 @@ def test_indented_lines_and_empty_lines_stay() -> None:
 
 def test_steps_commands_and_facts_are_aligned() -> None:
     assert shown(
-        ("step", (3, 12, "merge", "Merge exactly the tag.")),
-        ("step", (4, 12, "production", "Long name.")),
+        ("head", (3, 12, "merge", "Merge exactly the tag.")),
+        ("head", (4, 12, "production", "Long name.")),
         ("command", ("git merge refs/tags/v1",)),
         ("facts", ([("a", "1"), ("long name", "2"), ("empty", "")],)),
     ) == (
@@ -113,6 +132,90 @@ def test_text_is_wrapped_at_the_terminal_width(monkeypatch: pytest.MonkeyPatch) 
     assert shown(("say", ("one two three four five",))) == "one two three four\n  five\n"
 
 
+# --- Steps ---------------------------------------------------------------------------------------
+
+
+def lasting(written: str) -> list[str]:
+    """The lines that stay on a terminal, without colours: what was drawn over is gone."""
+    _, _, after = written.rpartition("\x1b[2K")
+    return re.sub(r"\x1b\[[\d;]*m", "", after).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("stop", "mark"),
+    [(None, "✓"), (Paused("1 conflict.", then="x."), "!"), (Failed("git.", then="x."), "✗")],
+)
+def test_on_a_terminal_a_step_turns_into_its_result(
+    stop: BaseException | None, mark: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    written = step(_Terminal(), stop=stop)
+    assert "Merge exactly the tag.  0 s" in written  # as long as it was at work
+    assert lasting(written) == [
+        f"{mark} 3/12 merge     1 of 1 conflict decided.",
+        "    $ git merge refs/tags/v1",
+        "    content  a.py",
+        "  left: b.py",
+    ]
+
+
+def test_a_step_that_prints_itself_is_not_drawn_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    written = step(_Terminal(), prints=True)
+    assert "\x1b[2K" not in written
+    head, *_, end = lasting(written)
+    assert head == "3/12 merge     Merge exactly the tag." and end == "✓ 3/12 merge     passed"
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, lambda: _Terminal()])
+def test_without_colours_and_cursor_a_step_is_plain_lines(
+    stream: Callable[[], io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    assert step(stream()).splitlines() == [
+        "3/12 merge     Merge exactly the tag.",
+        "    $ git merge refs/tags/v1",
+        "  content  a.py",
+        "1 of 1 conflict decided.",
+        "left: b.py",
+    ]
+
+
+def test_in_a_job_a_step_is_folded_but_for_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert step(io.StringIO()).splitlines() == [
+        "::group::3/12 merge     Merge exactly the tag.",
+        "    $ git merge refs/tags/v1",
+        "  content  a.py",
+        "::endgroup::",
+        "1 of 1 conflict decided.",
+        "left: b.py",
+    ]
+
+
+def test_the_lines_that_fold_are_outside_of_what_others_print(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    stream = io.StringIO()
+    made = Console(stream)
+    with made.step(1, 1, "test", "Run the tests.", prints=True), made.foreign():
+        print("::group::theirs", file=stream)
+    kinds = re.findall(r"^::(group|stop-commands|[0-9a-f]{32}|endgroup)::", stream.getvalue(), re.M)
+    assert [kinds[0], kinds[1], kinds[-1]] == ["group", "stop-commands", "endgroup"]
+    assert re.fullmatch("[0-9a-f]{32}", kinds[-2])
+
+
+def test_a_step_inside_of_a_step_is_one_of_its_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    stream = _Terminal()
+    made = Console(stream)
+    with made.step(1, 1, "request", "Open it."), made.step(1, 2, "labels", "Make the labels."):
+        pass
+    lines = ["✓ 1/1 request   Open it.", "  1/2 labels    Make the labels."]
+    assert lasting(stream.getvalue()) == lines
+
+
 # --- What is pasted ------------------------------------------------------------------------------
 
 
@@ -120,7 +223,7 @@ def test_pasteable_output_is_commented_out() -> None:
     written = shown(
         ("say", ("a " * 60 + "\n\nb",)),
         ("row", ("x ", "y" * 100)),
-        ("step", (1, 2, "a", "Why.")),
+        ("head", (1, 2, "a", "Why.")),
         ("facts", ([("k", "v")],)),
         pasteable=True,
     )
@@ -130,7 +233,7 @@ def test_pasteable_output_is_commented_out() -> None:
     assert lines[-2:] == ["# 1/2 a         Why.", "#   k  v"]
 
 
-@pytest.mark.parametrize("method", ["row", "command", "facts", "step", "say"])
+@pytest.mark.parametrize("method", ["row", "command", "facts", "head", "say"])
 @pytest.mark.parametrize("path", ["a\ntouch pwned", "a\rtouch pwned", "a\n\n; rm x", "\n"])
 def test_a_line_break_in_a_path_cannot_start_a_command(method: str, path: str) -> None:
     """Upstream chooses the names of files; pasted lines must not be among them."""
@@ -138,7 +241,7 @@ def test_a_line_break_in_a_path_cannot_start_a_command(method: str, path: str) -
         "row": ("  content  ", path),
         "command": (path,),
         "facts": ([("fork", path)],),
-        "step": (1, 1, "name", path),
+        "head": (1, 1, "name", path),
         "say": (path,),
     }
     written = shown((method, arguments[method]), pasteable=True)
@@ -154,7 +257,7 @@ def test_a_row_with_a_line_break_in_its_path_stays_one_line(path: str) -> None:
 
 STYLED: tuple[tuple[str, tuple[object, ...]], ...] = (
     ("say", ("x", "bold red")),
-    ("step", (1, 1, "a", "b")),
+    ("head", (1, 1, "a", "b")),
     ("command", ("c",)),
 )
 

@@ -62,6 +62,7 @@ class Stage:
         context.config.run.dry = dry
         sh = Shell(context, stream)
         runner = Runner(sh, Console(stream, pasteable=dry), "carto-fork")
+        runner.logs = self.place / "kept"
         try:
             runner.run(procedure, self.plan(), journal, self.work)
         finally:
@@ -234,7 +235,7 @@ def test_a_line_that_fails_stops_everything_behind_it(stage: Stage) -> None:
         ("echo out; exit 5", "out"),
         ("exit 5", "it said nothing"),
         ("echo; echo >&2; exit 5", "it said nothing"),
-        ("for i in 1 2 3 4 5 6 7 8 9; do echo $i; done; exit 5", "2|3|4|5|6|7|8|9"),
+        ("for i in 1 2 3 4 5 6 7; do echo $i; done; exit 5", "1|2|3|4|5|6|7"),
         ("echo https://me:secret@example.com >&2; exit 5", "https://***@example.com"),
         ("echo https://me:secret@example.com; exit 5", "https://***@example.com"),
     ],
@@ -244,6 +245,14 @@ def test_the_output_of_a_failed_command_is_shown(script: str, shown: str, stage:
     stopped = stage.stop(Step("a", "A.", run=("sh -c {script}",)))
     told = stopped.what.split("ended with exit code 5:\n")[1]
     assert told == "".join(f"\n  {line}" for line in shown.split("|"))[1:]
+
+
+def test_a_long_error_is_on_the_screen_in_part_and_in_a_log_as_a_whole(stage: Stage) -> None:
+    stage.values = {"script": "seq 500; exit 5"}
+    stopped = stage.stop(Step("a", "A.", run=("sh -c {script}",)))
+    assert str(stopped).count("\n") < 12
+    log = re.search(r"500 lines: (.*)\)", stopped.what)
+    assert log and Path(log[1]).read_text().split() == [str(number) for number in range(1, 501)]
 
 
 def test_a_failed_step_suggests_the_same_command_by_default(stage: Stage) -> None:

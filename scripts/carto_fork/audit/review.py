@@ -27,7 +27,7 @@ from .verify import Verification
 
 _OWNERS = {Side.FORK: "the fork's", Side.UPSTREAM: "upstream's"}
 
-_MOST_FINDINGS = 20
+_MOST_FINDINGS = 8
 """More findings than these are only counted."""
 
 _MOST_ENTRIES = 12
@@ -203,9 +203,9 @@ def show(console: Console, found: Verification, what: str) -> None:
     )
     if found.passed and (looks := len(account.to_look_at)):
         these = "this change" if looks == 1 else f"these {looks} changes"
-        console.say(f"Look at {these}; nothing else is missing in {what}.", "yellow")
+        console.result(f"Look at {these}; nothing else is missing in {what}.", "yellow")
     elif found.passed:
-        console.say(f"Nothing is lost and nothing left over in {what}.", "green")
+        console.result(f"Nothing is lost and nothing left over in {what}.", "green")
 
 
 def what_is_wrong(found: Verification, what: str) -> str:

@@ -308,7 +308,7 @@ def set_version(s: Session, fork: Fork, work: Path, to: str) -> None:
         s.console.say("The policy names no file that states the version; there is none to set.")
         return
     if not found and not cut:
-        s.console.say(f"The version is {version} already.")
+        s.console.result(f"The version is {version} already.")
         return
     message = fork.policy.messages.version.replace("{version}", version)
     for change in found:

@@ -503,6 +503,16 @@ def show(console: Console, found: Resolution) -> None:
         console.row("came back with the merge although it is disabled, removed again: ", path)
     for path in found.righted:
         console.row("git had merged its twin's change there, put right by its path: ", path)
+    total, left = len(found.decisions), len(found.left)
+    if not total:
+        console.result("No conflicts.")
+        return
+    dropped = sum(decision.dropped for decision in found.decisions)
+    lines = f" {counted(dropped, 'line')} of the fork's gave way to upstream's." if dropped else ""
+    console.result(
+        f"{total - left} of {counted(total, 'conflict')} decided, {left} left.{lines}",
+        "bold",
+    )
     if found.left:
         console.say("left for a person:", "yellow")
     for decision in found.left:
@@ -512,15 +522,6 @@ def show(console: Console, found: Resolution) -> None:
         _show_dossier(console, found.dossiers[path])
         for line in decision.todo.split("\n"):
             console.row("    then:    ", line)
-    total, left = len(found.decisions), len(found.left)
-    if not total:
-        console.say("No conflicts.")
-        return
-    dropped = sum(decision.dropped for decision in found.decisions)
-    lines = f" {counted(dropped, 'line')} of the fork's gave way to upstream's." if dropped else ""
-    console.say(
-        f"{total - left} of {counted(total, 'conflict')} decided, {left} left.{lines}", "bold"
-    )
 
 
 def _show_dossier(console: Console, known: Dossier) -> None:

@@ -8,19 +8,52 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
-from .text import harmless, in_actions, printable, wrapped
+from .errors import Paused
+from .text import duration, harmless, in_actions, printable, wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console as Rich
+    from rich.console import ConsoleOptions
+    from rich.text import Text
 
 
 _A_WHILE = 2
 """Seconds after which a terminal shows that something is under way."""
 
+_INDENT, _RUNS, _ASKS = "  ", "    $ ", "    ? "
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧"
+
 _LONG = 5
 """Seconds from which on it is told how long something took."""
+
+
+@dataclass
+class _Step:
+    """A step that is shown while it runs. Its head turns into its result, and what it prints waits
+    until then, to appear below.
+
+    rows: lines and their styles.
+    """
+
+    head: str
+    what: str
+    style: str = ""
+    rows: list[tuple[str, str]] = field(default_factory=list)
+    begun: float = field(default_factory=time.monotonic)
+
+    def __rich_console__(self, _console: Rich, options: ConsoleOptions) -> Iterator[Text]:
+        from rich.text import Text
+
+        seconds = time.monotonic() - self.begun
+        mark = _SPINNER[int(seconds * 8) % len(_SPINNER)]
+        lines = [(f"{mark} {self.head} {self.what}  {seconds:.0f} s", "bold"), *self.rows[-1:]]
+        for line, style in lines:
+            text = Text(line, style)
+            text.truncate(options.max_width, overflow="ellipsis")
+            yield text
 
 
 class Console:
@@ -33,6 +66,8 @@ class Console:
         self._stream, self._pasteable = stream, pasteable
         self._terminal = stream.isatty() and not pasteable
         self._made: Rich | None = None
+        self._step: _Step | None = None
+        self._folded = False  # whether a group of GitHub Actions is open
 
     @property
     def _rich(self) -> Rich:
@@ -48,7 +83,7 @@ class Console:
     def say(self, text: str = "", style: str = "") -> None:
         """A sentence or a paragraph, wrapped between words."""
         columns = self._rich.width if self._terminal else shutil.get_terminal_size().columns
-        width = columns - (2 if self._pasteable else 0)
+        width = columns - (2 if self._pasteable else len(_INDENT) if self._step else 0)
         for line in text.split("\n"):
             for part in wrapped(line, width):
                 self.row("", part, style)
@@ -57,18 +92,93 @@ class Console:
         """A line that is never wrapped, because it holds a path or a command."""
         prefix = "# " if self._pasteable else ""
         line = harmless(printable(f"{prefix}{head}{rest}").rstrip())
+        if self._step:
+            own = line if line.startswith((_RUNS, _ASKS)) else f"{_INDENT}{line}".rstrip()
+            self._step.rows.append((own, style))
+        else:
+            self._print(line, style)
+
+    def _print(self, line: str, style: str) -> None:
         if self._terminal:
             self._rich.print(line, style=style or None, soft_wrap=True)
         else:
             print(line, file=self._stream, flush=True)
 
-    def step(self, number: int, of: int, name: str, what: str) -> None:
-        """The head line of a step."""
-        self.row("", f"{number}/{of} {name:<9} {what}", "bold")
+    def head(self, number: int, of: int, name: str, what: str) -> None:
+        """The head line of a step that is not run here."""
+        mark = "- " if self._live else ""
+        self.row(mark, f"{number}/{of} {name:<9} {what}", "dim" if mark else "bold")
+
+    @property
+    def _live(self) -> bool:
+        return self._terminal and not self._rich.is_dumb_terminal
+
+    @contextmanager
+    def step(
+        self, number: int, of: int, name: str, what: str, *, prints: bool = False
+    ) -> Iterator[None]:
+        """A step at work: on a terminal one line that turns into its result, with all that it
+        prints below; in a job of GitHub Actions a group that is folded; else a head line.
+
+        prints: whether its commands write to the stream themselves.
+        """
+        head = f"{number}/{of} {name:<9}"
+        if self._step or self._folded or (self._pasteable or not (self._live or in_actions())):
+            self.row("", f"{head} {what}", "bold")
+            yield
+        elif not self._live:
+            self._print(f"::group::{harmless(printable(f'{head} {what}'))}", "")
+            self._folded = True
+            try:
+                yield
+            finally:
+                self._unfold()
+        elif prints:
+            self.row("", f"{head} {what}", "bold")
+            begun = time.monotonic()
+            yield
+            self.row("✓ ", f"{head} passed{_seconds(begun)}", "green")
+        else:
+            yield from self._watched(_Step(head, what))
+
+    def _watched(self, step: _Step) -> Iterator[None]:
+        from rich.live import Live
+
+        self._step, mark, style = step, "✓", "bold"
+        live = Live(step, console=self._rich, refresh_per_second=8, transient=True)
+        try:
+            with live:
+                yield
+            style = step.style or style
+        except BaseException as error:
+            mark, style = ("!", "yellow") if isinstance(error, Paused) else ("✗", "red")
+            raise
+        finally:
+            self._step = None
+            self._print(f"{mark} {step.head} {step.what}{_seconds(step.begun)}", style)
+            for line, own in step.rows:
+                self._print(line, own)
+
+    def result(self, text: str, style: str = "bold") -> None:
+        """What came of a step, in a sentence; by itself, if no step is at work."""
+        if self._step:
+            self._step.what, self._step.style = harmless(printable(text)), style
+            return
+        self._unfold()  # what follows is for everybody
+        self.say(text, style)
+
+    def _unfold(self) -> None:
+        if self._folded:
+            self._folded = False
+            self._print("::endgroup::", "")
 
     def command(self, line: str) -> None:
         """A command line that is about to run."""
-        self.row("    $ ", line, "cyan")
+        self.row(_RUNS, line, "dim")
+
+    def question(self, line: str) -> None:
+        """A command line that changes nothing."""
+        self.row(_ASKS, line, "dim")
 
     def facts(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Aligned names and values."""
@@ -94,10 +204,8 @@ class Console:
         """Say, where it took long, how long something took."""
         start = time.monotonic()
         yield
-        seconds = time.monotonic() - start
-        if not self._pasteable and seconds >= _LONG:
-            minutes = f"{seconds // 60:.0f} min " if seconds >= 60 else ""
-            self.row("    ", f"{minutes}{seconds % 60:.1f} s", "dim")
+        if not (self._pasteable or self._step) and (took := _seconds(start)):
+            self.row("    ", took.lstrip(), "dim")
 
     @contextmanager
     def working(self, name: str, *, timed: bool = True) -> Iterator[None]:
@@ -106,7 +214,7 @@ class Console:
         timed: whether to say so afterwards, too.
         """
         with self.timed() if timed else nullcontext():
-            if not self._terminal or self._rich.is_dumb_terminal:
+            if not self._live or self._step:
                 yield
                 return
             from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -123,3 +231,9 @@ class Console:
                 timer.cancel()
                 timer.join()
                 progress.stop()
+
+
+def _seconds(start: float) -> str:
+    """How long something took, if it was long, behind two blanks."""
+    seconds = time.monotonic() - start
+    return f"  {duration(seconds)}" if seconds >= _LONG else ""

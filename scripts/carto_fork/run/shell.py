@@ -173,6 +173,7 @@ class Shell:
 
     context: invoke's; of it only ``--dry`` is used.
     stream: where people read (standard error when standard output carries JSON).
+    asking: what is given the command line of each question, or None.
     """
 
     def __init__(self, context: Context, stream: TextIO | None = None) -> None:
@@ -184,6 +185,7 @@ class Shell:
         self.settings: Mapping[str, str] = {}
         self._turns: dict[Hashable, threading.Lock] = {}
         self._starting = threading.Lock()
+        self.asking: Callable[[str], None] | None = None
         weakref.finalize(self, _end, self._talks)
 
     def ask(self, template: str, /, *, timeout: int | None = None, **values: Value) -> Answer:
@@ -258,6 +260,8 @@ class Shell:
         key = tuple(words)
         with self._starting:
             if key not in self._talks or self._talks[key].process.poll() is not None:
+                if self.asking:
+                    self.asking(command_line(words, join=joined))
                 self._talks[key] = Talk(words, environment(**self._configured()))
             return self._talks[key]
 
@@ -265,6 +269,8 @@ class Shell:
         # Nothing is lost by killing it, so an interrupt needs none of the care that `run` takes.
         # Optional locks would let `git status` rewrite the index of the user's checkout.
         given = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
+        if self.asking:
+            self.asking(command_line(words, join=joined))
         try:
             ended = subprocess.run(
                 _comparing(_program(words)),

@@ -213,14 +213,23 @@ class Plan:
     environment: Sequence[str] = ()
 
 
+def chosen(procedure: Sequence[Step], plan: Plan) -> list[Step]:
+    """The steps that take part."""
+    return [step for step in procedure if step.when is None or step.when in plan.conditions]
+
+
 class Runner:
     """Carries procedures out.
 
     program: what people type for `invoke`.
+    took: how many seconds each step took, by name.
+    logs: the directory for what is too long for a screen; None as long as no fork is open.
     """
 
     def __init__(self, sh: Shell, console: Console, program: str) -> None:
         self.sh, self.console, self.program = sh, console, program
+        self.took: dict[str, float] = {}
+        self.logs: Path | None = None
 
     def run(
         self,
@@ -235,16 +244,20 @@ class Runner:
         work: what the calls of the steps are given.
         Raises Failed or CheckFailed when a command fails, and Paused when a person is needed.
         """
-        steps = [step for step in procedure if step.when is None or step.when in plan.conditions]
+        steps = chosen(procedure, plan)
         if self.sh.dry:
             self._print(steps, plan)
             return
         for number, step in enumerate(steps, 1):
-            done = self._done(step, plan)
-            self.console.step(number, len(steps), step.name, "already done" if done else step.why)
-            if done:
+            place = (number, len(steps), step.name)
+            if self._done(step, plan):
+                self.console.head(*place, "already done")
                 continue
-            with self._noted(step, plan, journal):
+            with (
+                self.console.step(*place, step.why, prints=bool(step.commands)),
+                self._timed(step),
+                self._noted(step, plan, journal),
+            ):
                 if step.commands:
                     self._run_commands(step, plan)
                 for template in step.run:
@@ -263,12 +276,12 @@ class Runner:
         for number, step in enumerate(steps, 1):
             # Nothing changes, so behind the first open step no probe can tell a thing.
             if not last and self._done(step, plan):
-                self.console.step(number, len(steps), step.name, "already done")
+                self.console.head(number, len(steps), step.name, "already done")
                 continue
             lines = self._lines(step, plan)
             if last:
                 self.sh.show(f"{last} &&")
-            self.console.step(number, len(steps), step.name, step.why)
+            self.console.head(number, len(steps), step.name, step.why)
             for line in lines[:-1]:
                 self.sh.show(f"{line} &&")
             last = lines[-1]
@@ -301,6 +314,12 @@ class Runner:
             if answer.code != 1:
                 raise self._failed(step, plan, words, answer)
         return False
+
+    @contextmanager
+    def _timed(self, step: Step) -> Iterator[None]:
+        begun = time.monotonic()
+        yield
+        self.took[step.name] = time.monotonic() - begun
 
     @contextmanager
     def _noted(self, step: Step, plan: Plan, journal: Journal | None) -> Iterator[None]:
@@ -357,18 +376,23 @@ class Runner:
 
     def _failed(self, step: Step, plan: Plan, words: list[str], answer: Answer) -> Stop:
         said = scrub(answer.err.strip() or answer.out.strip() or "it said nothing").splitlines()
+        shown = _shortened(said)
+        if self.logs and len(shown) < len(said):
+            self.logs.mkdir(parents=True, exist_ok=True)
+            log = self.logs / "failed.log"
+            log.write_text("\n".join(said), encoding="utf-8", errors="backslashreplace")
+            shown.append(f"({len(said)} lines: {log})")
         kind = CheckFailed if step.commands else Failed
         known = None if step.commands else cures.of_git(answer) or cures.of_text("\n".join(said))
         then = f"{known.then}, then run the same command again ({known.meaning})." if known else ""
         return kind(
-            f"`{command_line(words, join=joined)}` {answer.ending}:\n  "
-            + "\n  ".join(_shortened(said)),
+            f"`{command_line(words, join=joined)}` {answer.ending}:\n  " + "\n  ".join(shown),
             untouched=_untouched(step, plan),
             then=then or _sentence(step.stuck, plan),
         )
 
 
-def _shortened(said: list[str], most: int = 8) -> list[str]:
+def _shortened(said: list[str], most: int = 7) -> list[str]:
     """The lines that say what went wrong: the last ones, and the first if they explain a usage.
     What names a lock is among them."""
     usage = next((n for n, line in enumerate(said) if n and line.startswith("Usage:")), len(said))

@@ -49,6 +49,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def duration(seconds: float) -> str:
+    """Seconds as people say them: tenths of a second, or minutes."""
+    minutes = f"{seconds // 60:.0f} min " if seconds >= 60 else ""
+    return f"{minutes}{seconds % 60:.1f} s"
+
+
 def listed(texts: Sequence[str], most: int = 3) -> str:
     """The first of some texts of unknown origin, and how many more there are."""
     more = f" and {len(texts) - most} more" if len(texts) > most else ""

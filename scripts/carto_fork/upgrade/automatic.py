@@ -281,7 +281,7 @@ def _end(
     notify.set_outputs(result)
     if s.json:
         s.print_json(result)
-    known = fork.repository.common / "carto-fork" / "moved"
+    known = fork.repository.common / "carto-fork" / "clone" / "moved"
     moved = found.moved_id if found else ""
     said = known.is_file() and known.read_bytes() == moved.encode()
     if event in ("", "nothing") and moved and not (said or s.sh.dry):
@@ -290,7 +290,7 @@ def _end(
         text = found.said if found else ""
         why = notify.tell(s, event, tag=result["tag"], url=result["pull_request"], text=text)
         if moved and not why:
-            known.parent.mkdir(exist_ok=True)
+            known.parent.mkdir(parents=True, exist_ok=True)
             known.write_text(moved)
 
 

@@ -139,7 +139,7 @@ def open_request(work: Work) -> Opened:
             s.run(UPDATE_REQUEST, Plan(values, frozenset(), untouched), None)
     if mine is not None:
         _supersede(s, fork, pulls, mine, found, values)
-        s.console.row(f"Pull request {mine.number}: ", mine.url, "green")
+        s.console.result(f"Pull request {mine.number}: {mine.url}", "green")
     return Opened(
         tag=tag.name,
         branch=name,

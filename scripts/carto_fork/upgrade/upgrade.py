@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from ..fork import recovery, releases, session
 from ..fork.branches import DIRECT_CHECKED_OUT, DIRECT_ELSEWHERE, PUSHES, TIDIES
@@ -16,8 +19,8 @@ from ..run import git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
-from ..run.steps import Journal, Plan
-from ..run.text import counted
+from ..run.steps import Journal, Plan, Step, chosen
+from ..run.text import counted, duration
 from . import plan, pull_request, report, steps
 from .plan import Options, Upgrade
 from .work import Work, waits
@@ -89,25 +92,26 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
             return Run(fork, ready, work)
         if held and work.fresh:  # while git fills the work tree
             s.sh.ahead(partial(authorship.of_fork, s.sh, fork, release.base, release.commit))
-        _say_beginning(s.console, ready, fork)
+        procedure = steps.REQUEST if ready.finished else steps.MERGE if leave else steps.UPGRADE
+        _say_beginning(s.console, ready, fork, chosen(procedure, ready.plan))
         try:
             if ready.finished:
                 todo = "" if steps.REQUESTED in ready.plan.conditions else "; nothing to do"
                 s.console.say(f"{ready.sync} is published already{todo}.")
-                s.run(steps.REQUEST, ready.plan, held, work)
-            elif leave:
-                s.run(steps.MERGE, ready.plan, held, work)
+            s.run(procedure, ready.plan, held, work)
+            if leave and not ready.finished:
                 if work.resolution and work.resolution.unfinished:
                     _leave(s, ready, work, held)
                 else:
                     s.run(steps.CONCLUDE, ready.plan, held, work)
-            else:
-                s.run(steps.UPGRADE, ready.plan, held, work)
         except CheckFailed:
             if work.lost_something:  # they have all that was found
                 pull_request.write_text(work)
                 report.write_for(s, fork, work)
             raise
+        finally:
+            if held:
+                _keep_times(s, fork)
         asked = steps.REQUESTED in ready.plan.conditions
         if PUSHES in ready.plan.conditions and not (asked or leave or s.sh.dry):
             pull_request.write_text(work)
@@ -224,8 +228,42 @@ def _published_to(fork: Fork, upgrade: Upgrade, options: Options) -> str | None:
     return f"{origin}/{branches.production if options.direct else upgrade.sync}"
 
 
-def _say_beginning(console: Console, upgrade: Upgrade, fork: Fork) -> None:
+def _times(fork: Fork) -> Path:
+    return fork.repository.common / "carto-fork" / "clone" / "took.json"
+
+
+def _known_times(fork: Fork) -> dict[str, float]:
+    """How many seconds each step took here when it ran last."""
+    try:
+        return msgspec.json.decode(_times(fork).read_bytes(), type=dict[str, float])
+    except (OSError, msgspec.MsgspecError):
+        return {}
+
+
+def _keep_times(s: Session, fork: Fork) -> None:
+    path = _times(fork)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(msgspec.json.encode(_known_times(fork) | s.took))
+
+
+def _expected(fork: Fork, names: Sequence[str]) -> str:
+    """How long some steps will take, from how long they took here the last time."""
+    took = _known_times(fork)
+    known = {name: took[name] for name in names if name in took}
+    if not known:
+        return "not known yet; the first upgrade in this clone is timed"
+    longest = max(known, key=known.__getitem__)
+    most = f"{longest}: {duration(known[longest])}"
+    text = f"about {duration(sum(known.values()))}, as last time ({most})"
+    never = [name for name in names if name not in took and name in steps.CHECKS]
+    return f"{text}; {', '.join(never)} never timed here" if never else text
+
+
+def _say_beginning(
+    console: Console, upgrade: Upgrade, fork: Fork, procedure: Sequence[Step]
+) -> None:
     """Say what is about to happen."""
+    names = [step.name for step in procedure]
     tag = upgrade.target.tag
     console.say(f"{tag.name} ({tag.scheme.name}) into {fork.policy.branches.production}", "bold")
     console.facts(
@@ -236,6 +274,7 @@ def _say_beginning(console: Console, upgrade: Upgrade, fork: Fork) -> None:
             ("sync branch", upgrade.sync),
             *([] if upgrade.finished else [("prepared in", str(upgrade.work))]),
             *([("signature", upgrade.signature)] if upgrade.signature else []),
+            *([("takes", _expected(fork, names))] if names else []),
         ]
     )
     for note in upgrade.notes:

@@ -439,10 +439,10 @@ def write_tag(s: Session, work: Path, name: str, commit: str) -> None:
     before = git.show(s.sh, work, "HEAD", records.TAGS_FILE)
     after = records.add_pin(before, name, pin)
     if after == before:
-        s.console.say(f"{records.TAGS_FILE} has {name} already.")
+        s.console.result(f"{records.TAGS_FILE} has {name} already.")
         return
     files.write_staged(s.sh, work, records.TAGS_FILE, before, after)
     message = records.PIN_MESSAGE.replace("{tag}", name)
     words = ["git", "-C", str(work), "commit", "--quiet", "-m", message, "--", records.TAGS_FILE]
     git.checked(s.sh.run(words), "commit")
-    s.console.say(f"{records.TAGS_FILE}: {name} is {commit[:10]}.")
+    s.console.result(f"{records.TAGS_FILE}: {name} is {commit[:10]}.")
