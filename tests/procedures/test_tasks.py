@@ -254,6 +254,14 @@ def test_status_as_json(world: World) -> None:
     }
 
 
+def test_questions_are_shown_if_asked_for(world: World) -> None:
+    asked = "    ? git version\n"
+    assert asked in world.run("status --verbose").out
+    assert asked not in world.run("status").out
+    quiet = world.run("status --verbose --json")
+    assert asked in quiet.err and json.loads(quiet.out)
+
+
 def test_status_asks_git_fewer_than_twenty_times(world: World) -> None:
     calls = world.place / "calls"
     path = shim(world, f'echo "$*" >> {calls}\nexec "$GIT" "$@"')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -38,6 +39,7 @@ def test_a_conflict_for_a_person_pauses_and_the_same_command_continues(world: Wo
     before = world.checkout()
     paused = world.run("upgrade-carto --tag v1.77.2-stable")
     assert paused.code == 3
+    assert "  takes        not known yet; the first upgrade in this clone is timed\n" in paused.out
     assert paused.err == (
         "Paused: 2 conflicts need a person.\n"
         "Your checkout, carto/main and origin are as they were.\n"
@@ -52,6 +54,7 @@ def test_a_conflict_for_a_person_pauses_and_the_same_command_continues(world: Wo
     again = world.run("upgrade-carto --tag v1.77.2-stable")
     assert again.code == 3
     assert "0 of 2 conflicts decided, 2 left." in again.out
+    assert re.search(r"takes +about [\d.]+ s, as last time \(\w+: [\d.]+ s\); install", again.out)
     resolved_by_hand(world, work)
     done = world.run("upgrade-carto --tag v1.77.2-stable")
     assert done.code == 0, done.err

@@ -20,7 +20,7 @@ INVOKE = {
 # Who prints: results for scripts, lines to paste under --dry, and two programs of their own.
 # Everything else that people read goes through Console.
 PRINTS = {
-    "run.console": {"foreign", "row"},
+    "run.console": {"foreign", "_print"},
     "fork.session": {"print_json"},
     "run.shell": {"show"},
     "program": {"parse_tasks"},
