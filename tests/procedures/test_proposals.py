@@ -71,6 +71,7 @@ def test_what_passes_does_not_land_before_a_person_accepts_it(world: World, gith
     done = world.run(f"upgrade-carto --tag {STABLE} --no-tests")
     assert done.code == 0, done.out
     assert "proposed by assistant: A program wrote this" in done.out
+    assert re.search(r"\d s, [\d,]{5,} characters read, [\d,]+ written: proposed", done.out)
     with github.open() as opened:
         [pull] = opened.origin().state.pulls
     assert sorted(pull.labels) == ["automated", "clean-merge", "proposed", "upstream-sync"]

@@ -36,12 +36,15 @@ from ..run.text import in_actions, listed, printable
 class Answer:
     """What a program made of a conflict.
 
+    asked, answered: characters that it read and wrote, which is what assistants are paid by.
     text: the file as it would be; None where that does not pass, and `why` says why not.
     """
 
     proposer: str
     path: str
     seconds: float
+    asked: int
+    answered: int
     text: str | None
     why: str = ""
 
@@ -49,7 +52,8 @@ class Answer:
     def line(self) -> str:
         """What came of it, in a line."""
         end = "proposed" if self.text is not None else f"refused: {self.why}"
-        return f"{self.proposer}, {printable(self.path)}, {self.seconds:.1f} s: {end}"
+        cost = f"{self.seconds:.1f} s, {self.asked:,} characters read, {self.answered:,} written"
+        return f"{self.proposer}, {printable(self.path)}, {cost}: {end}"
 
 
 def settle(
@@ -127,7 +131,7 @@ def _ask(proposer: Proposer, question: Question) -> Answer:
     text = question.as_markdown()
     if proposer.format == "json":
         text = json.dumps(question.as_json())
-    path, begun, answer, why = question.decision.conflict.path, time.monotonic(), None, ""
+    begun, said, answer, why = time.monotonic(), "", None, ""
     try:
         said = programs.answer(
             shlex.split(proposer.command),
@@ -138,7 +142,8 @@ def _ask(proposer: Proposer, question: Question) -> Answer:
         answer = question.answered(said)
     except (NoAnswer, programs.Unanswered) as no:
         why = str(no)
-    return Answer(proposer.name, path, time.monotonic() - begun, answer, why)
+    path, seconds = question.decision.conflict.path, time.monotonic() - begun
+    return Answer(proposer.name, path, seconds, len(text), len(said), answer, why)
 
 
 @contextmanager
