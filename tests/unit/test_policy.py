@@ -11,6 +11,7 @@ from pathspec import GitIgnoreSpec
 
 from carto_fork.adopt import documents
 from carto_fork.fork import policy
+from carto_fork.fork.patterns import matching
 from carto_fork.fork.policy import (
     DEFAULT_SOURCE,
     POLICY_FILE,
@@ -394,7 +395,7 @@ def test_an_error_in_an_empty_policy_names_the_forks_file(text: str) -> None:
     )
 
 
-@pytest.mark.parametrize("pattern", ["!", "\\\\", "a\\\\"])
+@pytest.mark.parametrize("pattern", ["!", "\\\\", "a\\\\", "[z-a]"])
 def test_an_invalid_path_pattern_is_refused_on_load(pattern: str) -> None:
     """Otherwise it ends the first merge with a traceback."""
     text = EXTENDS + RULE.format(name="a").replace('"*"', f'"{pattern}"')
@@ -416,4 +417,4 @@ def test_an_invalid_command_is_refused_on_load(command: str) -> None:
 def test_many_paths_are_matched_as_each_of_them(patterns: list[str]) -> None:
     paths = ["vendor/x", "vendor", "a/vendor/x", "p.l.go", "p.l.go/x", "ax/y/b", "x.go", "y/x.go"]
     spec = GitIgnoreSpec.from_lines(patterns)
-    assert policy.matching(patterns, paths) == set(filter(spec.match_file, paths))
+    assert matching(patterns, paths) == set(filter(spec.match_file, paths))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from carto_fork.adopt import conventions
-from carto_fork.fork import policy, tags
+from carto_fork.fork import patterns, policy, tags
 from carto_fork.fork.policy import Feature, TagScheme, TagUse
 from carto_fork.fork.tags import Tag
 from carto_fork.run.errors import ExitCode, Refused
@@ -462,7 +462,7 @@ def test_any_long_name_is_classified_in_time(pieces: list[str]) -> None:
 
 
 def test_a_pattern_that_tries_too_long_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy, "_LONGEST_SEARCH", 0.1)
+    monkeypatch.setattr(patterns, "LONGEST", 0.1)
     pattern, text = r"v(?P<version>(\d|\d\d)+)b", "v" + "1" * 50
     feature = Feature("a", ("file.txt",), (pattern,))
     for search in (
@@ -471,7 +471,12 @@ def test_a_pattern_that_tries_too_long_is_named(monkeypatch: pytest.MonkeyPatch)
     ):
         with pytest.raises(Refused) as stop:
             search()
-        assert f"{pattern!r} of the policy was still at {text!r}" in stop.value.what
+        assert f"{pattern!r} was still at {text!r}" in stop.value.what
+    glob, path = "*a" * 100 + "*c", "c" + "a" * 2000
+    for several in ((glob,), (glob, "/b"), (glob, "!c")):
+        with pytest.raises(Refused) as stop:
+            patterns.matching(several, [path])
+        assert "'*a*a" in stop.value.what and "'caaa" in stop.value.what
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "\uff11"])

@@ -14,10 +14,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from pathspec import GitIgnoreSpec
-
 from ..fork import branches, records, recovery, setup
 from ..fork.fork import Fork, require_production, require_right_urls
+from ..fork.patterns import globs
 from ..fork.policy import DEFAULT_NAME, POLICY_FILE, Policy, Take, load_policy
 from ..fork.session import Session
 from ..fork.setup import There
@@ -206,7 +205,7 @@ def _require_source(s: Session, policy: Policy, read: Read, asked: str) -> None:
 
 def _require_kept(policy: Policy, paths: Sequence[str]) -> None:
     """Raises Refused if the fork's rules would not keep one of its own files in a merge."""
-    rules = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in policy.rules]
+    rules = [(rule, globs(rule.paths)) for rule in policy.rules]
     unused = set() if policy.proposers else {records.PROPOSALS_FILE}
     lost = [
         path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,7 @@ from typing import Any
 from pathspec import GitIgnoreSpec
 
 from ..fork import generated, records, tags, version_files
+from ..fork.patterns import globs
 from ..fork.policy import POLICY_FILE, Files, TagScheme, TagUse
 from ..run import git, github
 from ..run.errors import Refused, Usage
@@ -343,14 +345,14 @@ class _Survey:
         vendored = {
             f"/{generated.pattern(top)}/": line for top, line in generated.vendored(tree).items()
         }
-        marked = list(self._marked(GitIgnoreSpec.from_lines(vendored)))
+        marked = list(self._marked(globs(vendored)))
         built = self._built([*vendored, *marked])
         trees = {**dict.fromkeys([*(p for p in marked if p.endswith("/")), *built], ""), **vendored}
         known = {path for base in self._bases for path in base} | {
             *self._files(self._upstream_branch)
         }
         for pattern, command in trees.items():
-            spec = GitIgnoreSpec.from_lines([pattern])
+            spec = globs([pattern])
             ours = set(spec.match_files(changed))
             shared = any(map(spec.match_file, known))
             why = "upstream does not have it: the fork's files stay"
@@ -397,11 +399,13 @@ class _Survey:
                     inside = f"/{above}/" if above else "/"
                     inside += "**/" if anywhere else ""
                     pattern = inside + pattern.removeprefix("**/").lstrip("/")
-                yield pattern
+                with suppress(ValueError):  # git passes over it, too
+                    globs([pattern])
+                    yield pattern
 
     def _named_so(self, other: list[str], fewest: int = 1) -> list[str]:
         """The directories whose names say that they were built, outside of some others."""
-        spec = GitIgnoreSpec.from_lines(other)
+        spec = globs(other)
         names = (*generated.BUILT, "vendor")
         count = Counter(
             f"/{'/'.join(parts[: number + 1])}/"
@@ -432,7 +436,7 @@ class _Survey:
         words = ["git", "-C", str(self._path), "grep", "-I", "-l", "-z", "-E", "--full-name"]
         words += ["-e", generated.HEADER, self._commit, "--", ":(top)"]
         answer = git.checked(self._sh.read(words), "generated files", 1)
-        outside = GitIgnoreSpec.from_lines(other)
+        outside = globs(other)
         paths = [name.partition(":")[2] for name in answer.fields()]
         paths = [path for path in paths if not outside.match_file(path)]
         texts = git.blobs(self._sh, self._path, (self._tree[path][1] for path in paths))
@@ -478,7 +482,7 @@ class _Survey:
 def _fits(pattern: str, paths: Iterable[str]) -> bool:
     """Whether one of some paths fits a pattern; any may, where git would not take it."""
     try:
-        spec = GitIgnoreSpec.from_lines([pattern])
+        spec = globs([pattern])
     except ValueError:
         return True
     return any(map(spec.match_file, paths))

@@ -6,15 +6,15 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from pathspec import GitIgnoreSpec
-
 from ..ci import notify
 from ..fork import records, tags
 from ..fork.fork import Fork, require_whole_history
+from ..fork.patterns import globs
 from ..fork.policy import POLICY_FILE, Side, TagUse
 from ..fork.session import Session
 from ..merge import authorship, conflicts, reverts, syncs
@@ -318,8 +318,8 @@ def _owners(sh: Shell, repo: Path, commit: str, path: str) -> list[str]:
     owners: list[str] = []
     for line in (next((text for text in texts if text is not None), "")).splitlines():
         pattern, *named = line.partition("#")[0].split() or [""]
-        if pattern and GitIgnoreSpec.from_lines([pattern]).match_file(path):
-            owners = named
+        with suppress(ValueError):  # GitHub passes over such a line, too
+            owners = named if pattern and globs([pattern]).match_file(path) else owners
     return owners
 
 

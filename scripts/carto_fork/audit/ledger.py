@@ -10,9 +10,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pathspec import GitIgnoreSpec
-
 from ..fork import generated, records
+from ..fork.patterns import globs
 from ..fork.policy import Kind, Policy, Rule, Side, Take
 from ..fork.records import Drop
 from ..merge import authorship, commits, hunks, renames
@@ -374,7 +373,7 @@ class _Explanations:
 
     def __init__(self, policy: Policy, drops: Sequence[Drop]) -> None:
         self._drops = drops
-        self._rules = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in policy.rules]
+        self._rules = [(rule, globs(rule.paths)) for rule in policy.rules]
 
     def explained(self, entry: Entry, file: _File, contested: bool) -> Entry:
         """The entry, dropped on purpose where somebody wrote so.

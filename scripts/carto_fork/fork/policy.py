@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from functools import cache
 from importlib import resources
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 import msgspec.inspect
@@ -20,9 +18,7 @@ from pathspec import GitIgnoreSpec
 
 from ..run.errors import Refused
 from ..run.text import LARGEST_TEXT, too_long
-
-if TYPE_CHECKING:
-    from regex import Match, Pattern
+from .patterns import compiled, globs, matching, search
 
 POLICY_FILE = "carto_fork.toml"
 DEFAULT_NAME = "carto-litellm"
@@ -131,52 +127,6 @@ class Messages(_Table, frozen=True):
         _require_known(self.version, "version")
 
 
-@cache
-def _compiled(pattern: str) -> Pattern[str]:
-    """A regular expression of a policy. Raises ValueError if it is none."""
-    import regex  # not at the top, where `--list` would wait for it
-
-    try:
-        return regex.compile(pattern, regex.MULTILINE)
-    except regex.error as error:
-        raise ValueError(f"pattern {pattern!r} is no regular expression: {error}") from None
-
-
-_LONGEST_SEARCH = 5.0
-"""Seconds: far more than a pattern needs that does not try the same again and again."""
-
-
-def search(pattern: str, text: str, whole: bool = False) -> Match[str] | None:
-    """Where a regular expression of a policy, in which `^` begins a line, matches in a text.
-
-    whole: only if it matches all of the text.
-    Raises Refused if that takes too long: texts and names come from upstream, and what some
-    patterns have to try grows exponentially with them.
-    """
-    matching = _compiled(pattern).fullmatch if whole else _compiled(pattern).search
-    with _in_time(pattern, text):
-        return matching(text, timeout=_LONGEST_SEARCH)
-
-
-def find_all(pattern: str, text: str) -> list[Match[str]]:
-    """All places where a pattern matches. Raises Refused as `search` does."""
-    with _in_time(pattern, text):
-        return list(_compiled(pattern).finditer(text, timeout=_LONGEST_SEARCH))
-
-
-@contextmanager
-def _in_time(pattern: str, text: str) -> Iterator[None]:
-    try:
-        yield
-    except TimeoutError:
-        raise Refused(
-            f"The pattern {pattern!r} of the policy was still at {text[:60]!r} after"
-            f" {_LONGEST_SEARCH:.0f} seconds.",
-            untouched="It has decided nothing.",
-            then=f"write it in {POLICY_FILE} so that nothing matches in many ways, as in (a|aa)+.",
-        ) from None
-
-
 class Markers(_Table, frozen=True):
     """How the fork marks blocks of its own in files of upstream's."""
 
@@ -193,7 +143,7 @@ class TagScheme(_Table, frozen=True):
     before: str = ""
 
     def __post_init__(self) -> None:
-        _compiled(self.pattern)
+        compiled(self.pattern)
         for bound in filter(None, (self.since, self.before)):
             try:
                 Version(bound)
@@ -209,23 +159,6 @@ class TagScheme(_Table, frozen=True):
         return found and found.groupdict()
 
 
-def matching(patterns: Sequence[str], paths: Iterable[str]) -> set[str]:
-    """Those of some paths that fit patterns as in a .gitignore file."""
-    fits = _fitting(tuple(patterns))
-    return {path for path in paths if fits(path)}
-
-
-@cache
-def _fitting(patterns: tuple[str, ...]) -> Callable[[str], object]:
-    spec = GitIgnoreSpec.from_lines(patterns)
-    if any(pattern.include is False for pattern in spec.patterns):
-        return spec.match_file
-    # Where nothing is taken back, their order does not matter: one look at each path is enough.
-    texts = [pattern.regex.pattern for pattern in spec.patterns if pattern.regex]
-    every = "|".join(text.replace("(?P<ps_d>/)", "/") for text in texts)
-    return re.compile(every or r"(?!)").match
-
-
 class Rule(_Table, frozen=True):
     """Who wins which conflicts, and why. Paths are patterns as in a .gitignore file."""
 
@@ -239,20 +172,20 @@ class Rule(_Table, frozen=True):
 
     def __post_init__(self) -> None:
         try:
-            GitIgnoreSpec.from_lines(self.paths)
+            globs(self.paths)
         except ValueError as error:
             raise ValueError(f"paths are no patterns: {error}") from None
 
     @property
     def matcher(self) -> GitIgnoreSpec:
         """What its paths stand for."""
-        return GitIgnoreSpec.from_lines(self.paths)
+        return globs(self.paths)
 
     def unit(self, path: str) -> str:
         """The directory of its paths, or the pattern, that a path is of; the path itself if it is
         named."""
         for pattern in self.paths:
-            if GitIgnoreSpec.from_lines([pattern]).match_file(path):
+            if globs([pattern]).match_file(path):
                 return pattern.lstrip("/") if re.search(r"[*?\[]|/$", pattern) else path
         return path
 
@@ -284,7 +217,7 @@ class VersionFile(_Table, frozen=True):
             )
         if has_keys and not (self.keys or self.pattern):
             raise ValueError(f"{self.path}: name the place of the version with `keys`")
-        if self.pattern and "version" not in _compiled(self.pattern).groupindex:
+        if self.pattern and "version" not in compiled(self.pattern).groupindex:
             raise ValueError(f"{self.path}: pattern {self.pattern!r} has no group (?P<version>...)")
 
 
@@ -302,7 +235,7 @@ class Feature(_Table, frozen=True):
 
     def __post_init__(self) -> None:
         for pattern in self.patterns:
-            _compiled(pattern)
+            compiled(pattern)
 
     def missing(self, texts: Sequence[str]) -> list[str]:
         """The patterns that match in none of some texts. Raises Refused as `search` does."""
@@ -415,7 +348,7 @@ class Proposer(_Table, frozen=True):
         if not re.fullmatch(r"[A-Za-z0-9][\w .-]{0,40}", self.name):
             raise ValueError(f"{self.name!r} cannot be the name of a proposer")
         try:
-            GitIgnoreSpec.from_lines(self.paths)
+            globs(self.paths)
             words = shlex.split(self.command)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from None

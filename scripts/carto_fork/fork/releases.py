@@ -538,7 +538,7 @@ def show_detection(
     if found.newest is None:
         console.say(f"Nothing new: {production} {has}, and upstream no newer stable release.")
         return
-    older = len(found.newer) - 1
+    older = sum(tag < found.newest for tag in found.newer)
     more = f", and lacks {counted(older, 'older release')}, too" if older else ""
     console.say(f"New: {found.newest.name}; {production} {has}{more}.", "green")
     if found.release:

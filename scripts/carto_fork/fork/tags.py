@@ -69,7 +69,7 @@ def classify(name: str, schemes: Sequence[TagScheme]) -> Tag | None:
     """The tag with its class, by the first scheme that fits; None if no scheme does.
 
     Schemes without a version group are for moving tags; those get version 0. Raises Refused, as
-    `policy.search` does, if a scheme's pattern takes too long.
+    `patterns.search` does, if a scheme's pattern takes too long.
     """
     for scheme in schemes:
         if (groups := scheme.groups(name)) is None:

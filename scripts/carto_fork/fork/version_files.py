@@ -18,7 +18,8 @@ from ..run.errors import Refused, Usage
 from ..run.shell import Shell, command_line
 from . import tags
 from .fork import Fork
-from .policy import ALONE, POLICY_FILE, Policy, VersionFile, find_all
+from .patterns import find_all
+from .policy import ALONE, POLICY_FILE, Policy, VersionFile
 from .session import Session
 
 WHOLE = "version"

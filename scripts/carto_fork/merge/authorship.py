@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..fork import generated, releases
 from ..fork.fork import Fork
-from ..fork.policy import matching
+from ..fork.patterns import matching
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import substantive

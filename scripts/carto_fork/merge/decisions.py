@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 
 from pathspec import GitIgnoreSpec
 
-from ..fork.policy import ALONE, Kind, Policy, Rule, Side, Take, VersionFile, find_all
+from ..fork.patterns import find_all
+from ..fork.policy import ALONE, Kind, Policy, Rule, Side, Take, VersionFile
 from ..fork.records import Drop
 from ..run.text import VERSION_LINE, counted, file_word, pathspec_word, substantive
 from . import additions, hunks
