@@ -176,7 +176,8 @@ bench: .venv/dev ## measure, on FORK if given
 replay: .venv/dev ## replay the upgrades of CASES in FORK: decided as people did, or not; losses
 	@$(run) $(bin)/python tests/replay.py "$$FORK" "$$CASES" $$ARGS
 
-picture: .venv/dev ## make docs/report.png anew; needs chromium and chromium-driver
+picture: .venv/dev ## draw docs/upgrade.svg anew, and docs/report.png (chromium and chromium-driver)
+	@$(run) $(bin)/pytest -q -m slow tests/procedures/test_docs_commands.py -k README --picture
 	@PYTHONPATH=scripts:tests $(bin)/python tests/picture.py
 
 lock: $(made) ## pin requirements/, and what forks install, from pyproject.toml anew (ARGS=--upgrade)

@@ -37,9 +37,10 @@ _made = pytest.StashKey[Path]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """What `make campaign` is told; see procedures/test_kills.py."""
+    """Options of `make campaign` (procedures/test_kills.py) and of `make picture`."""
     parser.addoption("--kills", type=int, default=30, help="how many runs to kill (30)")
     parser.addoption("--seed", type=int, default=13, help="what chooses them (13)")
+    parser.addoption("--picture", action="store_true", help="draw docs/upgrade.svg anew")
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

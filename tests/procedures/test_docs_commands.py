@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+import picture
 from carto_standin.github import GitHub
 from world import INVOKE, ROOT, World, copied
 
@@ -150,7 +151,9 @@ def reader(world: World, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> Wor
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_commands_of_a_document_run(reader: World, path: Path) -> None:
+def test_the_commands_of_a_document_run(
+    reader: World, path: Path, pytestconfig: pytest.Config
+) -> None:
     if path.name in CLONING:
         shutil.rmtree(reader.fork)
         for remote, owner in (("origin", "CartoDB"), ("upstream", "BerriAI")):
@@ -159,17 +162,15 @@ def test_the_commands_of_a_document_run(reader: World, path: Path) -> None:
     here = Path(os.environ["HOME"]) / BEGINS.get(path.name, "src")
     found = list(lines(path))
     assert found
-    said = []
+    if path.name == "README.md":
+        _pictured(found.pop(0), here, anew=pytestconfig.getoption("--picture"))
     for line in found:
         for key, before in BEFORE.items():
             if line.startswith(key):
                 for prepared in _commands(textwrap.dedent(before).lstrip("\n")):
                     here, _ = _typed(reader, prepared, here)
         names = [file for key, file in FILES.items() if line.startswith(key)]
-        here, out = _typed(reader, re.sub(r"\bFILE\b", "".join(names), line), here)
-        said.append(out)
-    if path.name == "README.md":
-        _is_true(path.read_text(encoding="utf-8"), said[0])
+        here, _ = _typed(reader, re.sub(r"\bFILE\b", "".join(names), line), here)
 
 
 def _typed(reader: World, line: str, here: Path) -> tuple[Path, str]:
@@ -186,21 +187,19 @@ def _typed(reader: World, line: str, here: Path) -> tuple[Path, str]:
     return Path(left.read_text().rstrip("\n")), done.out
 
 
-def _is_true(document: str, printed: str) -> None:
-    """Every line of the first transcript of a document is printed, in that order."""
-    [transcript, *_] = re.findall(r"```text\n(.*?)```", document, re.DOTALL)
-    neutral = [_neutral(line) for line in printed.splitlines()]
-    place = 0
-    for line in transcript.splitlines():
-        if line != "...":
-            assert _neutral(line) in neutral[place:], line
-            place = neutral.index(_neutral(line), place) + 1
-
-
-def _neutral(line: str) -> str:
-    line = re.sub(r"^(    \$ )\S*python\S* -m invoke ", r"\1.venv/bin/invoke ", line)
-    # The commits that the run makes have the time of day in them.
-    return re.sub(r"^(Done: .* is at )[0-9a-f]{10}\.$", r"\1...", line)
+def _pictured(line: str, here: Path, *, anew: bool) -> None:
+    """Run a line in a terminal, which shows what the picture in the README does."""
+    line = line.partition(" #")[0].rstrip()
+    code, written = picture.typed(line, here)
+    assert code == 0, written
+    written = written.replace(os.environ["HOME"], "~")
+    shown = picture.screen(
+        re.sub(r"(?:/[^\s\x1b]*)?python[\d.]* -m invoke", ".venv/bin/invoke", written)
+    )
+    if anew:
+        picture.UPGRADE.write_text(picture.drawn(line, shown), encoding="utf-8")
+    drawn = picture.neutral(picture.read(picture.UPGRADE.read_text(encoding="utf-8")))
+    assert drawn == [one for one in picture.neutral(shown) if one], "`make picture` makes it anew"
 
 
 def test_a_block_is_split_into_its_commands() -> None:
@@ -216,9 +215,11 @@ def test_a_line_that_fails_is_noticed(reader: World) -> None:
     assert _typed(reader, "echo x; false # exit code 1", reader.fork) == (reader.fork, "x\n")
 
 
-def test_a_transcript_that_is_not_true_is_noticed() -> None:
-    document = "```text\n1/2 one\n...\n2/2 two\n```\n"
-    _is_true(document, "1/2 one\n    $ ls\n2/2 two\n")
-    for printed in ("2/2 two\n1/2 one\n", "1/2 one\n"):
-        with pytest.raises(AssertionError):
-            _is_true(document, printed)
+def test_a_terminal_shows_what_is_left_of_a_line_that_was_drawn_twice() -> None:
+    written = (
+        "a\r\nwait\r\x1b[2K\x1b[1mdone\x1b[0m 3f2a9bc\r\n1.2 s\r\nold\r\n\x1b[1A\x1b[2Knew 7 s\r\n"
+    )
+    assert picture.neutral(picture.screen(written)) == ["a", "done …", "new …"]
+    shown = picture.screen("\n".join(f"{number} \x1b[36m<&>\x1b[0m" for number in range(99)))
+    assert picture.read(picture.drawn("make", shown)) == picture.neutral(shown)
+    assert shown[0].startswith("0 ") and "⋮ 51 more lines" in shown[24] and len(shown) == 49

@@ -559,9 +559,9 @@ echo "${{COMPREPLY[*]}}"
 def test_bash_completes_tasks_and_options(
     world: World, tmp_path: Path, words: str, completed: str
 ) -> None:
-    """With the lines of the README."""
+    """With the lines of the documents."""
     program = words.split()[0]
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
     [source] = re.findall(rf"^(source <\({program} .*bash.*)$", text, re.MULTILINE)
     beside = tmp_path / "bin"
     beside.mkdir()

@@ -76,7 +76,7 @@ def test_every_command_inside_a_sentence_is_one(document: Callable[[Policy], str
 
 
 def test_every_exit_code_is_documented() -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
     assert all(re.search(rf"^\| {int(code)} \|", text, re.MULTILINE) for code in ExitCode)
 
 

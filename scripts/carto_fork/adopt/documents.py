@@ -371,9 +371,9 @@ def main(root: Path) -> None:
 def documents(root: Path) -> dict[Path, str]:
     """This project's own documents as they should be."""
     default = load_policy().policy
-    pages = [root / "README.md", root / "docs" / "exit-codes.md"]
+    codes = root / "docs" / "exit-codes.md"
     return {
-        **{page: renewed(page.read_text(encoding="utf-8"), default) for page in pages},
+        codes: renewed(codes.read_text(encoding="utf-8"), default),
         root / default.files.guide: guide(default),
         root / default.files.process: process(default),
     }
