@@ -132,7 +132,8 @@ _SVG = """\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">
 <title>{title}</title>
 <style>
-  text {{ white-space: pre; font: 13px ui-monospace, Menlo, Consolas, monospace }} .b {{ font-weight: 600 }}
+  text {{ white-space: pre; font: 13px ui-monospace, Menlo, Consolas, monospace }}
+  .b {{ font-weight: 600 }}
 {light}
   @media (prefers-color-scheme: dark) {{
 {dark}
