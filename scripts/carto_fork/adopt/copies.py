@@ -468,7 +468,7 @@ def _say_next(s: Session, fork: Fork, name: str, push: bool, url: str) -> None:
     production, origin = fork.policy.branches.production, fork.policy.remotes.origin.name
     if not push:
         s.console.say(f"Done: {name} is here; not pushed.", "green")
-        s.console.row("Next: ", f"{git.at(fork.path)} push {origin} {name}")
+        s.console.next(f"{git.at(fork.path)} push {origin} {name}")
     elif url:
         s.console.row("Pull request: ", url, "green")
         s.console.say(f"Next: have it reviewed and merged into {production}.")

@@ -61,9 +61,9 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
         s.console.say(f"{path} is written; nothing else was changed.", "green")
         s.console.say("Look at what is not certain in it.")
         if path.absolute() != draft.absolute():
-            s.console.row("Next: ", f"mv -i {quote(str(path))} {quote(str(draft))}")
+            s.console.next(f"mv -i {quote(str(path))} {quote(str(draft))}")
         else:
-            s.console.row("Next: ", s.command("adopt", requirement=source(s.sh)))
+            s.console.next(s.command("adopt", requirement=source(s.sh)))
 
 
 def _require_names(asked: Asked) -> None:

@@ -231,4 +231,4 @@ def _show(console: Console, told: Sequence[Forecast], command: Callable[..., str
                 names = ", ".join(one.asks.get(path, ()))
                 console.row("  yours: ", f"{path} (asks {names})" if names else path)
     if best := recommended(told):
-        console.row("Next: ", command("upgrade-carto", tag=best.tag))
+        console.next(command("upgrade-carto", tag=best.tag))

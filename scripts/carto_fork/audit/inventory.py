@@ -266,7 +266,7 @@ def _say_drift(
         f"commit of the fork's own changed {them}.",
         "bold",
     )
-    console.row("Next: ", f"on a branch for it, {command('drift', reset=True)}")
+    console.next(f"on a branch for it, {command('drift', reset=True)}")
 
 
 def _say_absorbed(console: Console, changes: Mapping[str, Sequence[Entry]]) -> None:

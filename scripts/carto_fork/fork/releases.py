@@ -543,4 +543,4 @@ def show_detection(
     console.say(f"New: {found.newest.name}; {production} {has}{more}.", "green")
     if found.release:
         console.row("  notes: ", found.release.url)
-    console.row("Next: ", command("upgrade-carto", tag=found.newest.name))
+    console.next(command("upgrade-carto", tag=found.newest.name))

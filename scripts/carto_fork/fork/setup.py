@@ -62,7 +62,7 @@ def set_up(s: Session) -> None:
     with s.locked(fork.repository) as held:
         s.run(SETUP, Plan(fork.values(), frozenset(missing)), held)
     if not s.sh.dry:
-        s.console.row("Next: ", s.command("next"))
+        s.console.next(s.command("next"))
 
 
 @dataclass(frozen=True)

@@ -467,4 +467,4 @@ def _show(console: Console, facts: Status, following: Advice, repo: str) -> None
         console.say(f"problem: {problem}", "red")
     console.say(following.why)
     if following.command:
-        console.row("Next: ", following.command)
+        console.next(following.command)

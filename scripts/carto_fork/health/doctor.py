@@ -353,7 +353,7 @@ def _tell(s: Session, work: Path, plan: Recovery) -> None:
     if plan.back and done:
         s.console.say(f"{plan.back} is checked out.", "green")
     if plan.stray and done:
-        s.console.row("Next: ", f"{git.at(work)} log HEAD..{plan.branch}")
+        s.console.next(f"{git.at(work)} log HEAD..{plan.branch}")
     for left in plan.left_behind:
         s.console.say(
             f"left behind: {left.commit[:_SHORT]} {left.date} {printable(left.subject)} "
@@ -361,6 +361,6 @@ def _tell(s: Session, work: Path, plan: Recovery) -> None:
             "yellow",
         )
     if plan.left_behind:
-        s.console.row("Next: ", s.command("recover", commit=plan.left_behind[0].commit[:_SHORT]))
+        s.console.next(s.command("recover", commit=plan.left_behind[0].commit[:_SHORT]))
     if not (plan.stray or plan.back or plan.left_behind):
         s.console.say("Nothing to recover.")

@@ -191,7 +191,7 @@ def show_guide(s: Session, name: str, ask_next: bool) -> None:
         s.print_json([{"topic": topic.name, "line": topic.line} for topic in listed])
     else:
         s.console.facts([(topic.name, topic.line) for topic in topics(_policy(s))])
-        s.console.row("Next: ", s.command("guide", topic="best-practices"))
+        s.console.next(s.command("guide", topic="best-practices"))
 
 
 def _show_topic(s: Session, name: str) -> None:

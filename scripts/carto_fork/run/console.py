@@ -180,6 +180,10 @@ class Console:
         """A command line that changes nothing."""
         self.row(_ASKS, line, "dim")
 
+    def next(self, line: str) -> None:
+        """The command line to type next."""
+        self.row("Next: ", line, "cyan")
+
     def facts(self, pairs: Sequence[tuple[str, str]]) -> None:
         """Aligned names and values."""
         width = max(len(name) for name, _ in pairs)

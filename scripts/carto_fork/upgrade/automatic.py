@@ -76,7 +76,7 @@ def _resolve_here(s: Session, words: Words, accept: Sequence[str], proposing: bo
         s.print_json(resolution.as_json())
     require_nothing_left(s, resolution, place, conclude)
     if not s.sh.dry:
-        s.console.row("Next: ", conclude)
+        s.console.next(conclude)
 
 
 def _conclude(s: Session, fork: Fork, place: Path, branch: str) -> str:

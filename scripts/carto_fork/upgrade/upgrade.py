@@ -297,7 +297,7 @@ def _say_end(s: Session, ended: Run, options: Options, result: dict[str, Any]) -
     if result["published_to"] is None:
         console.say(f"Done: {sync} is at {head}, in {result['work_tree']}; not pushed.", "green")
         asked = replace(options, push=True).words()
-        console.row("Next: ", command("upgrade-carto", tag=result["tag"], **asked))
+        console.next(command("upgrade-carto", tag=result["tag"], **asked))
     elif options.direct:
         origin = fork.policy.remotes.origin.name
         console.say(f"Done: {production} is at {head} on {origin}.", "green")
