@@ -36,9 +36,9 @@ invoke = $(run) $(bin)/invoke $(if $(REPO),,sandbox) $@ --repo="$${REPO:-.sandbo
 tag = $${TAG:+--tag="$$TAG"}
 to = $${TO:+--to="$$TO"}
 
-.PHONY: help next guide setup status sync-main upgrade-carto resolve-conflicts verify forecast \
-	heal drift dropped features adopt init config bump-version release images feature pr guard doctor recover \
-	sandbox tour \
+.PHONY: help setup status next forecast upgrade-carto resolve-conflicts verify release doctor \
+	sync-main bump-version guide sandbox tour fork.init fork.adopt fork.config fork.heal \
+	fork.inventory branch.start branch.pr branch.recover ci.guard ci.images \
 	install-dev test test-unit test-integration test-slow test-all campaign coverage mutants lint format check docs \
 	bench replay picture lock clean
 .NOTPARALLEL:
@@ -49,17 +49,14 @@ to = $${TO:+--to="$$TO"}
 setup: .venv/run ## prepare a clone of the fork: remotes, rerere, zdiff3
 	@$(invoke) $$ARGS
 
-next: .venv/run ## print the one command to type next, and why
-	@$(invoke) $$ARGS
-
-guide: .venv/run ## print the procedures (ARGS="--topic release")
-	@$(invoke) $$ARGS
-
 status: .venv/run ## say where the fork stands
 	@$(invoke) $$ARGS
 
-sync-main: .venv/run ## let the mirror branch follow upstream
+next: .venv/run ## print the one command to type next, and why
 	@$(invoke) $$ARGS
+
+forecast: .venv/run ## tell what an upgrade to TAG, or to the newest ones, would do
+	@$(invoke) $(tag) $$ARGS
 
 upgrade-carto: .venv/run ## bring the production branch onto TAG
 	@$(invoke) $(tag) $$ARGS
@@ -70,52 +67,19 @@ resolve-conflicts: .venv/run ## decide the conflicts of a merge in progress
 verify: .venv/run ## account for every change after the merge of TAG
 	@$(invoke) $(tag) $$ARGS
 
-forecast: .venv/run ## tell what an upgrade to TAG, or to the newest ones, would do
-	@$(invoke) $(tag) $$ARGS
-
-heal: .venv/run ## record the ancestry of a sync that a squash merge lost
-	@$(invoke) $$ARGS
-
-drift: .venv/run ## list what differs from upstream though the fork never changed it
-	@$(invoke) $$ARGS
-
-dropped: .venv/run ## list changes of the fork's that upstream has absorbed
-	@$(invoke) $$ARGS
-
-features: .venv/run ## check the manifest of the fork's features
-	@$(invoke) $$ARGS
-
-adopt: .venv/run ## put into the fork what it needs, or bring that up to date
-	@$(invoke) $$ARGS
-
-init: .venv/run ## write the policy of the fork in REPO (ARGS=--yes)
-	@$(invoke) $$ARGS
-
-config: .venv/run ## print the effective policy
-	@$(invoke) $$ARGS
-
-bump-version: .venv/run ## write the version of TAG, or TO
-	@$(invoke) $(tag) $(to) $$ARGS
-
 release: .venv/run ## release the production branch
-	@$(invoke) $$ARGS
-
-images: .venv/run ## name the container images, or build them (ARGS=--build)
-	@$(invoke) $$ARGS
-
-feature: .venv/run ## start a branch for a change (ARGS="--name my-fix")
-	@$(invoke) $$ARGS
-
-pr: .venv/run ## open a pull request for the branch that is checked out
-	@$(invoke) $$ARGS
-
-guard: .venv/run ## check what would come into the production branch
 	@$(invoke) $$ARGS
 
 doctor: .venv/run ## find out what is wrong with the fork, and what mends it
 	@$(invoke) $$ARGS
 
-recover: .venv/run ## keep the commits of a detached HEAD on a branch, and go back to one
+sync-main: .venv/run ## let the mirror branch follow upstream
+	@$(invoke) $$ARGS
+
+bump-version: .venv/run ## write the version of TAG, or TO
+	@$(invoke) $(tag) $(to) $$ARGS
+
+guide: .venv/run ## print the procedures (ARGS="--topic release")
 	@$(invoke) $$ARGS
 
 sandbox: .venv/run ## build a small fork to practise on in .sandbox
@@ -123,6 +87,36 @@ sandbox: .venv/run ## build a small fork to practise on in .sandbox
 
 tour: .venv/run ## take the sandbox through a pull request, its merge, a release and Slack
 	@$(run) $(bin)/invoke sandbox --tour $$ARGS
+
+fork.init: .venv/run ## write the policy of the fork in REPO (ARGS=--yes)
+	@$(invoke) $$ARGS
+
+fork.adopt: .venv/run ## put into the fork what it needs, or bring that up to date
+	@$(invoke) $$ARGS
+
+fork.config: .venv/run ## print the effective policy
+	@$(invoke) $$ARGS
+
+fork.heal: .venv/run ## record the ancestry of a sync that a squash merge lost
+	@$(invoke) $$ARGS
+
+fork.inventory: .venv/run ## take stock: what drifted, what upstream has absorbed, the fork's features
+	@$(invoke) $$ARGS
+
+branch.start: .venv/run ## start a branch for a change (ARGS="--name my-fix")
+	@$(invoke) $$ARGS
+
+branch.pr: .venv/run ## open a pull request for the branch that is checked out
+	@$(invoke) $$ARGS
+
+branch.recover: .venv/run ## keep the commits of a detached HEAD on a branch, and go back to one
+	@$(invoke) $$ARGS
+
+ci.guard: .venv/run ## check what would come into the production branch
+	@$(invoke) $$ARGS
+
+ci.images: .venv/run ## name the container images, or build them (ARGS=--build)
+	@$(invoke) $$ARGS
 
 ##
 ## This project
@@ -190,7 +184,7 @@ lock: $(made) ## pin requirements/, and what forks install, from pyproject.toml 
 		--output-file scripts/carto_fork/adopt/adopted/dependencies.txt
 
 help: ## print this (the default)
-	@awk -F ':.*## ' '/^##/ {print substr($$0, 4)} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^##/ {print substr($$0, 4)} /^[a-z.-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
 
 clean: ## remove .venv, .sandbox, caches and builds
 	rm -rf .venv .sandbox build dist scripts/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -102,7 +102,7 @@ def foresight(fork: Path, tag: str) -> None:
             run([*git, "merge-tree", "--write-tree", "origin/carto/main", tag], allow=(0, 1))
 
     forecast = [*TASKS, "forecast", "--repo", str(fork), "--tag", tag]
-    starts = {"`--list`": ["--list"], "`config`": ["config", "--repo", str(fork)]}
+    starts = {"`--list`": ["--list"], "`fork.config`": ["fork.config", "--repo", str(fork)]}
     for name, start in starts.items():
         compare(
             f"`forecast`, start-up ({name}) + twice `git merge-tree`",
@@ -151,7 +151,7 @@ def growth(scratch: Path) -> None:
 
 
 def many_tags(scratch: Path) -> None:
-    """`detect` where upstream has 10,000 tags of all kinds."""
+    """`ci.detect` where upstream has 10,000 tags of all kinds."""
     world = build_template(scratch / "tags")
     upstream, fork = world / "upstream.git", world / "litellm"
     endings = ("", "-nightly", "-stable", "-stable.1", ".rc.1", ".dev2", "-nightly.patch", "rc3")
@@ -169,8 +169,8 @@ def many_tags(scratch: Path) -> None:
         run([*TASKS, "--list"])
         run(["git", "-C", str(fork), "ls-remote", "upstream", "refs/tags/*"])
 
-    detect = [*TASKS, "detect", "--repo", str(fork)]
-    compare("`detect` among 10,000 tags, start-up + `git ls-remote`", lambda: run(detect), plain)
+    detect = [*TASKS, "ci.detect", "--repo", str(fork)]
+    compare("`ci.detect` among 10,000 tags, start-up + `git ls-remote`", lambda: run(detect), plain)
 
 
 def main(arguments: list[str]) -> None:

@@ -203,7 +203,7 @@ def waiting_template(
         seal(monkeypatch, tmp_path_factory.mktemp("home"))
         world = copied(template, place)
         with played(shared_github, world, monkeypatch, tmp_path_factory.mktemp("bin")):
-            done = world.run("upstream-sync --no-tests --tag v1.77.2-stable")
+            done = world.run("ci.sync --no-tests --tag v1.77.2-stable")
             assert done.code == 0, done.err
     return place
 

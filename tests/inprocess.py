@@ -26,7 +26,7 @@ from carto_fork.tasks import program as installed
 INVOKE = str(Path(invoke.main.__file__).with_name("__main__.py"))
 """The program's file where `python -m invoke` was typed."""
 
-_HELP = {name: dict(task.help) for name, task in namespace.tasks.items()}
+_HELP = {name: dict(namespace[name].help) for name in namespace.task_names}
 """Invoke takes the texts away from a task when it first reads its options."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -85,7 +85,7 @@ def _exit_code(ended: SystemExit, err: io.TextIOWrapper) -> int:
 @contextmanager
 def _a_process_of_its_own(cwd: Path, environment: Mapping[str, str]) -> Iterator[None]:
     for name, texts in _HELP.items():
-        namespace.tasks[name].help = dict(texts)
+        namespace[name].help = dict(texts)
     directory, before = _here(), dict(os.environ)
     streams = sys.stdin, sys.stdout, sys.stderr
     arguments, path, modules = sys.argv, list(sys.path), set(sys.modules)

@@ -4,7 +4,7 @@ FORK is a clone of the fork with the whole history, CASES a JSON file: for each 
 and what people made of their merge (`ours`, `theirs`, `resolved`). If somebody judged the
 resolution, a case also says which is right (`conflicts`) and what the real one lost (`losses`).
 
-The policy is the fork's own; for a fork without one, that which `init` writes.
+The policy is the fork's own; for a fork without one, that which `fork.init` writes.
 
 A decision is *same* if the file is what people made of it. What differs is wrong until it is argued
 equal: `tests/judgements.toml` has the arguments. Hunks that are settled in files that are otherwise
@@ -237,7 +237,7 @@ def _one_sided(conflict: Conflict, take: Take) -> Decision:
 
 
 def policy_of(sh: Shell, path: Path) -> Fork:
-    """The fork with its own policy; else with the one that `init` would write."""
+    """The fork with its own policy; else with the one that `fork.init` would write."""
     fork = open_fork(sh, path)
     if fork.has_production:
         return fork

@@ -35,7 +35,7 @@ python -I -m pip install --no-deps --no-build-isolation --requirement .github/ca
 """
 PROGRAM = f"git+https://github.com/acme/carto-fork@{'0123456789' * 4}"
 """What a fork's workflows may install."""
-ADOPT = f"adopt --requirement {PROGRAM}"
+ADOPT = f"fork.adopt --requirement {PROGRAM}"
 
 _EXPRESSION = re.compile(r"\$\{\{(.*?)\}\}", re.DOTALL)
 _TOKEN = re.compile(r"\s*('(?:[^']|'')*'|&&|\|\||==|!=|[!(),]|[\w*-]+(?:\.[\w*-]+)*)")

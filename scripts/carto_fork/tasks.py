@@ -6,10 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke.collection import Collection
-
 from . import __version__ as version
-from .program import TaskProgram, task
+from .program import TaskProgram, gathered, task
 
 if TYPE_CHECKING:
     from .fork.session import Session
@@ -45,7 +43,7 @@ def status(s: Session) -> None:
 def next(s: Session) -> None:
     """Print the one command to type next, and why, from whatever state is found.
 
-    The same as `guide --next`. What it prints can be pasted; it changes nothing itself.
+    What it prints can be pasted; it changes nothing itself.
     """
     from .health import guide as guiding
 
@@ -53,41 +51,24 @@ def next(s: Session) -> None:
 
 
 @task(
-    topic="What to read about; without it the topics are listed.",
-    next="Print the one command to type next, and why.",
+    iterable=["tag"],
+    tag="A stable release that is here (repeatable); default: the newest ones.",
+    markdown="Print a table in Markdown.",
+    html="Write a page about the release to choose to this file.",
 )
-def guide(s: Session, topic: str = "", next: bool = False) -> None:
-    """Print the fork's procedures and rules as Markdown, for people and AI assistants.
+def forecast(s: Session, tag: list[str], markdown: bool = False, html: str = "") -> None:
+    """Tell what an upgrade would do, without touching anything.
 
-    What each procedure does, and an upgrade step by step, with the values of this fork's policy;
-    outside of a fork with those of the policy that ships. --dry prints the steps of any task.
+    Conflicts by kind and by decision, how many a person must take, the fork's hunks at risk, files
+    and commits, and the release to choose. Index, HEAD, refs and work tree stay as they are.
     """
-    from .health import guide as guiding
+    from .audit import forecast as foreseeing
 
-    guiding.show_guide(s, topic, next)
+    fork, found = foreseeing.show_forecast(s, tag, markdown)
+    if html:
+        from .upgrade import report as page
 
-
-@task()
-def config(s: Session) -> None:
-    """Print the fork's effective policy, and where each value comes from.
-
-    What ships is for CARTO's fork; another has its own carto_fork.toml on its production branch.
-    """
-    from .fork import setup as policy
-
-    policy.show_config(s)
-
-
-@task(json=False)
-def sync_main(s: Session) -> None:
-    """Move the mirror branch `main` to upstream's, for awareness only.
-
-    Fast-forward only, and without checking anything out. This does not touch the production
-    branch. If the mirror has commits of its own, it refuses and names them.
-    """
-    from .fork import branches
-
-    branches.sync_mirror(s)
+        page.write_forecast(s, fork, found, Path(html))
 
 
 @task(
@@ -166,219 +147,39 @@ def resolve_conflicts(
 
 
 @task(
-    json=False,
-    tag="The stable upstream release whose version to set, such as v1.76.5.",
-    to="The version to set, such as 1.76.5.",
-)
-def bump_version(s: Session, tag: str = "", to: str = "") -> None:
-    """Set the version in every place that states it, and commit that.
-
-    The places are in the policy; comments and layout stay. The commit holds nothing else.
-    """
-    from .fork import version_files
-
-    version_files.bump_version(s, tag, to)
-
-
-@task()
-def detect(s: Session) -> None:
-    """Tell which stable release of upstream's the production branch does not have yet.
-
-    By the policy's schemes, from upstream's tags and what GitHub says of the newest if there is a
-    gh. In GitHub Actions it sets the outputs found, tag, version and notes.
-    """
-    from .upgrade import automatic
-
-    automatic.show_detection(s)
-
-
-@task(
-    tag="The stable release to prepare; default: the newest one that is new.",
-    tests="Install and test the result (--no-tests leaves that out).",
-    heal="Record the lost ancestry of an earlier sync first.",
-)
-def upstream_sync(s: Session, tag: str = "", tests: bool = True, heal: bool = False) -> None:
-    """Notice a new stable release, prepare the upgrade, and open its pull request.
-
-    What is decided by evidence and rules is committed and explained. What is left to a person stays
-    visible in the branch; `resolve-conflicts --pr NUMBER` finishes it. A pull request for an older
-    release is superseded; a branch that somebody pushed to is never overwritten. In GitHub Actions
-    it sets the outputs result, tag and pull_request.
-    """
-    from .upgrade import automatic
-    from .upgrade.plan import Options
-
-    automatic.sync_upstream(s, Options(tag, tests=tests, heal=heal))
-
-
-@task(tag="The release whose sync branch is published, such as v1.76.5.")
-def sync_pr(s: Session, tag: str = "") -> None:
-    """Open the pull request of a sync branch, or bring it up to date.
-
-    With labels, what was decided and why, the account of every change, and what is left to do.
-    """
-    from .upgrade import automatic
-
-    automatic.sync_pr(s, tag)
-
-
-@task(json=False, tag="The release that was merged, such as v1.76.5.")
-def record_tag(s: Session, tag: str = "") -> None:
-    """Write down in the work tree what a tag stands for, and commit that.
-
-    In carto_tags.toml: an upgrade refuses a tag that stands for something else by then.
-    """
-    from .upgrade import work
-
-    work.record_tag(s, tag)
-
-
-@task(
     tag="The stable upstream release whose merge to check, in the work tree.",
     ours="The fork's side of any merge: a commit, a branch or a tag.",
     theirs="Upstream's side of it.",
     result="What the merge made of them.",
     landed="The release whose sync has landed on the production branch.",
+    drop="A file whose loss is meant, from the top of the work tree; with --reason.",
+    reason="Why it may go, in words; written to carto_drops.toml and committed.",
 )
 def verify(
-    s: Session, tag: str = "", ours: str = "", theirs: str = "", result: str = "", landed: str = ""
+    s: Session,
+    tag: str = "",
+    ours: str = "",
+    theirs: str = "",
+    result: str = "",
+    landed: str = "",
+    drop: str = "",
+    reason: str = "",
 ) -> None:
     """Account for every change of both sides after a merge, and check that the result is sound.
 
     Each hunk of either side since their common ancestor is kept, moved, absorbed, superseded,
     dropped on purpose, or lost. Also: conflict markers, files that no longer parse, names and
     imports that lead nowhere, disabled workflows, features, the version, commits that the release
-    does not hold. Ends with exit code 4 if something is wrong or lost.
+    does not hold. Ends with exit code 4 if something is wrong or lost. With --drop it writes down
+    why what a file lost may go: nobody is asked about it twice.
     """
     from .audit import review
 
     revs = {"ours": ours, "theirs": theirs, "result": result}
-    review.verify_merge(s, tag, revs, landed)
-
-
-@task(
-    tag="The release whose upgrade to show.",
-    ours="The fork's side of any merge: a commit, a branch or a tag.",
-    theirs="Upstream's side of it.",
-    result="What the merge made of them.",
-    output="The file to write; default: beside the upgrade's account, or report.html.",
-)
-def report(
-    s: Session, tag: str = "", ours: str = "", theirs: str = "", result: str = "", output: str = ""
-) -> None:
-    """Write the page to review a merge by: one file of HTML.
-
-    Every conflict with what became of it, every change of the fork with its fate, what needs eyes.
-    Upgrades write it themselves; this makes it for any merge, old ones too.
-    """
-    from .upgrade import report as page
-
-    page.show(s, tag, {"ours": ours, "theirs": theirs, "result": result}, output)
-
-
-@task(
-    json=False,
-    path="The file whose loss is meant, from the top of the work tree.",
-    reason="Why it may go, in words.",
-    tag="The release whose merge lost it; default: that of the sync branch.",
-)
-def drop(s: Session, path: str = "", reason: str = "", tag: str = "") -> None:
-    """Let what a merge lost in a file go on purpose, with the reason, and commit that.
-
-    Written to carto_drops.toml in the fork: nobody is asked about it twice, and `verify` knows.
-    """
-    from .audit import review
-
-    review.let_go(s, path, reason, tag)
-
-
-@task(
-    check="Only say whether something is to heal, with exit code 4 if so.",
-    direct="Move the production branch itself instead of publishing a branch.",
-    push="Publish the result (--no-push stops before).",
-)
-def heal(s: Session, check: bool = False, direct: bool = False, push: bool = True) -> None:
-    """Record the ancestry of an earlier sync that a squash merge lost.
-
-    Git then knows again what is merged. A merge commit is added that changes no file, only after
-    proof that every file in which the two differ was changed by the fork itself.
-    """
-    from .audit import healing
-
-    healing.heal(s, check, direct, push)
-
-
-@task(
-    iterable=["tag"],
-    tag="A stable release that is here (repeatable); default: the newest ones.",
-    markdown="Print a table in Markdown.",
-    html="Write a page about the release to choose to this file.",
-)
-def forecast(s: Session, tag: list[str], markdown: bool = False, html: str = "") -> None:
-    """Tell what an upgrade would do, without touching anything.
-
-    Conflicts by kind and by decision, how many a person must take, the fork's hunks at risk, files
-    and commits, and the release to choose. Index, HEAD, refs and work tree stay as they are.
-    """
-    from .audit import forecast as foreseeing
-
-    fork, found = foreseeing.show_forecast(s, tag, markdown)
-    if html:
-        from .upgrade import report as page
-
-        page.write_forecast(s, fork, found, Path(html))
-
-
-@task(reset="Set those files to upstream's in one commit on the branch checked out.")
-def drift(s: Session, reset: bool = False) -> None:
-    """List files that differ from upstream although no commit of the fork changed them.
-
-    Earlier merges left them behind; they make conflicts and serve nobody.
-    """
-    from .audit import inventory
-
-    inventory.show_drift(s, reset)
-
-
-@task()
-def dropped(s: Session) -> None:
-    """List changes of the fork's that upstream has absorbed: the fork may let them go."""
-    from .audit import inventory
-
-    inventory.show_absorbed(s)
-
-
-@task(scan="Propose entries from the fork's own commits, as TOML.")
-def features(s: Session, scan: bool = False) -> None:
-    """Check the features of the fork's manifest on the production branch, or propose some.
-
-    The manifest is the `[[feature]]` tables of carto_fork.toml: name, files, patterns that must
-    match in them, where it came from. Ends with exit code 4 if something is missing.
-    """
-    from .audit import inventory
-
-    inventory.show_features(s, scan)
-
-
-@task(
-    repo=False,
-    event="How the run ended: success, conflicts, nothing or failure.",
-    tag="The release that it was about, such as v1.76.5.",
-    url="The page of the pull request.",
-    text="What else there is to say.",
-    always="Tell also that there is nothing new.",
-)
-def notify(
-    s: Session, event: str = "", tag: str = "", url: str = "", text: str = "", always: bool = False
-) -> None:
-    """Tell the team in Slack how an automated run ended.
-
-    The webhook's URL is read from the environment variable SLACK_WEBHOOK_URL and never shown;
-    without it nothing is sent. A message that is not delivered is no failure. --dry prints it.
-    """
-    from .ci.notify import notify
-
-    notify(s, event, tag=tag, url=url, text=text, always=always)
+    if drop or reason:
+        review.drop_lost(s, drop, reason, tag, given=any(revs.values()) or bool(landed))
+    else:
+        review.verify_merge(s, tag, revs, landed)
 
 
 @task(
@@ -395,74 +196,6 @@ def release(s: Session, bump: str = "auto", dispatch: bool = False) -> None:
     from .release.release import make_release
 
     make_release(s, bump, dispatch)
-
-
-@task(
-    tag="The release of the fork, by its tag, which must be here.",
-    output="The file to write them to; default: standard output.",
-)
-def release_notes(s: Session, tag: str = "", output: str = "") -> None:
-    """Print what is new in a release of the fork, for people, in Markdown."""
-    from .release.release import write_notes
-
-    write_notes(s, tag, output)
-
-
-@task(
-    release="The release of the fork, by its tag; default: the production branch.",
-    build="Build the image with docker buildx, from a clean checkout of the commit.",
-    push="With --build: publish it under all of its names.",
-)
-def images(s: Session, release: str = "", build: bool = False, push: bool = False) -> None:
-    """Name the container images of the production branch or of a release; build them if asked.
-
-    Under GitHub Actions the names are step outputs too.
-    """
-    from .release import building
-
-    building.show_images(s, release, build, push)
-
-
-@task(json=False, name="What to call it: `my-fix` for the branch feature/my-fix.")
-def feature(s: Session, name: str = "") -> None:
-    """Start a branch for a change from origin's production branch, and check it out."""
-    from .release import contribute
-
-    contribute.start_feature(s, name)
-
-
-@task(
-    title="A conventional commit, as in 'fix(router): ...'; default: the only commit's subject.",
-    body_file="The file with the text; default: what the commits say.",
-    base="The branch to merge it into; default: the production branch.",
-    draft="Open it as a draft, not yet to be merged.",
-)
-def pr(
-    s: Session, title: str = "", body_file: str = "", base: str = "", draft: bool = False
-) -> None:
-    """Publish the branch that is checked out, and open a pull request to the production branch.
-
-    Where one is open already, the new commits are published and its address is told.
-    """
-    from .release import contribute
-
-    contribute.open_pull_request(s, title, body_file, base, draft)
-
-
-@task(
-    range="The commits to check, as A..B; default: those that origin's production branch has not.",
-    pre_push="Check what is being pushed, as git tells its pre-push hook on standard input.",
-)
-def guard(s: Session, range: str = "", pre_push: bool = False) -> None:
-    """Check what would come into the production branch; for CI and for a pre-push hook.
-
-    Merges of upstream's development, tags that are no stable release, squashed syncs, conflict
-    markers, subjects that are no conventional commits, and what the merge of a release lost.
-    Ends with exit code 4 if something is found. In a job for a pull request it checks that.
-    """
-    from .audit import guard as guarding
-
-    guarding.guard(s, range, pre_push)
 
 
 @task(
@@ -492,44 +225,85 @@ def doctor(
     looking.doctor(s, looking.Examination(check, fix, offline, slack_test, migrate))
 
 
-@task(
-    name="What to call the branch; default: recovery/ and the short name of the commit.",
-    commit="A commit that no branch has, to put a branch on; HEAD stays where it is.",
-)
-def recover(s: Session, name: str = "", commit: str = "") -> None:
-    """Keep the commits of a detached HEAD on a branch, and go back to the branch of before.
+@task(json=False)
+def sync_main(s: Session) -> None:
+    """Move the mirror branch `main` to upstream's, for awareness only.
 
-    Changes that are not committed come along; where git would lose one, nothing is switched. Also
-    lists commits that an earlier checkout left behind on no branch.
+    Fast-forward only, and without checking anything out. This does not touch the production
+    branch. If the mirror has commits of its own, it refuses and names them.
     """
-    from .health import doctor as recovering
+    from .fork import branches
 
-    recovering.recover(s, name, commit)
+    branches.sync_mirror(s)
 
 
 @task(
-    iterable=["replace"],
-    check="Only say whether something is missing or behind, with exit code 4 if so.",
-    requirement="What the workflows install: git+https://HOST/OWNER/carto-fork@COMMIT, or a wheel "
-    "with #sha256=HASH; default: what they do.",
-    replace="A file that the team changed, to be given anew (repeatable).",
-    push="Publish the branch (--no-push stops before).",
+    json=False,
+    tag="The stable upstream release whose version to set, such as v1.76.5.",
+    to="The version to set, such as 1.76.5.",
 )
-def adopt(
-    s: Session, replace: list[str], check: bool = False, requirement: str = "", push: bool = True
+def bump_version(s: Session, tag: str = "", to: str = "") -> None:
+    """Set the version in every place that states it, and commit that.
+
+    The places are in the policy; comments and layout stay. The commit holds nothing else.
+    """
+    from .fork import version_files
+
+    version_files.bump_version(s, tag, to)
+
+
+@task(
+    tag="The release whose upgrade to show.",
+    ours="The fork's side of any merge: a commit, a branch or a tag.",
+    theirs="Upstream's side of it.",
+    result="What the merge made of them.",
+    output="The file to write; default: beside the upgrade's account, or report.html.",
+)
+def report(
+    s: Session, tag: str = "", ours: str = "", theirs: str = "", result: str = "", output: str = ""
 ) -> None:
-    """Put into the fork what these tasks need there, and bring it up to date later.
+    """Write the page to review a merge by: one file of HTML.
 
-    Workflows, documents, ways to call the tasks in a checkout, by the names in the policy. On a
-    branch of its own, with a pull request where gh is installed. What the team changed since is
-    kept and told. The clone gets a hook that checks what is pushed, unless it has another one.
+    Every conflict with what became of it, every change of the fork with its fate, what needs eyes.
+    Upgrades write it themselves; this makes it for any merge, old ones too.
     """
-    from .adopt import copies
+    from .upgrade import report as page
 
-    copies.adopt(s, check, requirement, replace, push)
+    page.show(s, tag, {"ours": ours, "theirs": theirs, "result": result}, output)
 
 
 @task(
+    topic="What to read about; without it the topics are listed.",
+)
+def guide(s: Session, topic: str = "") -> None:
+    """Print the fork's procedures and rules as Markdown, for people and AI assistants.
+
+    What each procedure does, and an upgrade step by step, with the values of this fork's policy;
+    outside of a fork with those of the policy that ships. --dry prints the steps of any task.
+    """
+    from .health import guide as guiding
+
+    guiding.show_guide(s, topic)
+
+
+@task(
+    repo=False,
+    json=False,
+    path="Where to build it; default: .sandbox in the current directory.",
+    tour="Go through an upgrade there: pull request, merge, release, Slack.",
+)
+def sandbox(s: Session, path: str = ".sandbox", tour: bool = False) -> None:
+    """Build a small upstream, its fork and a clone, to try the other tasks on.
+
+    All is on this machine: the remotes and its gh lead to the directory. What is there stays.
+    """
+    from .sandbox import build
+
+    build.build_sandbox(s, Path(path), tour)
+
+
+@task(
+    "fork",
     upstream="The URL of the original repository.",
     production="The branch that production is built from.",
     mirror="The branch that only follows upstream's development.",
@@ -558,33 +332,251 @@ def init(
 
 
 @task(
+    "fork",
+    iterable=["replace"],
+    check="Only say whether something is missing or behind, with exit code 4 if so.",
+    requirement="What the workflows install: git+https://HOST/OWNER/carto-fork@COMMIT, or a wheel "
+    "with #sha256=HASH; default: what they do.",
+    replace="A file that the team changed, to be given anew (repeatable).",
+    push="Publish the branch (--no-push stops before).",
+)
+def adopt(
+    s: Session, replace: list[str], check: bool = False, requirement: str = "", push: bool = True
+) -> None:
+    """Put into the fork what these tasks need there, and bring it up to date later.
+
+    Workflows, documents, ways to call the tasks in a checkout, by the names in the policy. On a
+    branch of its own, with a pull request where gh is installed. What the team changed since is
+    kept and told. The clone gets a hook that checks what is pushed, unless it has another one.
+    """
+    from .adopt import copies
+
+    copies.adopt(s, check, requirement, replace, push)
+
+
+@task("fork")
+def config(s: Session) -> None:
+    """Print the fork's effective policy, and where each value comes from.
+
+    What ships is for CARTO's fork; another has its own carto_fork.toml on its production branch.
+    """
+    from .fork import setup as policy
+
+    policy.show_config(s)
+
+
+@task(
+    "fork",
+    check="Only say whether something is to heal, with exit code 4 if so.",
+    direct="Move the production branch itself instead of publishing a branch.",
+    push="Publish the result (--no-push stops before).",
+)
+def heal(s: Session, check: bool = False, direct: bool = False, push: bool = True) -> None:
+    """Record the ancestry of an earlier sync that a squash merge lost.
+
+    Git then knows again what is merged. A merge commit is added that changes no file, only after
+    proof that every file in which the two differ was changed by the fork itself.
+    """
+    from .audit import healing
+
+    healing.heal(s, check, direct, push)
+
+
+@task(
+    "fork",
+    section="One section alone: drift, absorbed or features.",
+    reset="Set what drifted to upstream's in one commit on the branch checked out.",
+    scan="Propose entries for the manifest from the fork's own commits, as TOML.",
+)
+def inventory(s: Session, section: str = "", reset: bool = False, scan: bool = False) -> None:
+    """Take stock of the fork: what drifted, what upstream has absorbed, its features.
+
+    drift: files that differ from upstream although no commit of the fork changed them. absorbed:
+    the fork's changes that upstream has too. features: whether all that the manifest names, the
+    `[[feature]]` tables of carto_fork.toml, is on the production branch; exit code 4 if not.
+    """
+    from .audit import inventory as stock
+
+    stock.show(s, section, reset, scan)
+
+
+@task("branch", json=False, name="What to call it: `my-fix` for the branch feature/my-fix.")
+def start(s: Session, name: str = "") -> None:
+    """Start a branch for a change from origin's production branch, and check it out."""
+    from .release import contribute
+
+    contribute.start_feature(s, name)
+
+
+@task(
+    "branch",
+    title="A conventional commit, as in 'fix(router): ...'; default: the only commit's subject.",
+    body_file="The file with the text; default: what the commits say.",
+    base="The branch to merge it into; default: the production branch.",
+    draft="Open it as a draft, not yet to be merged.",
+)
+def pr(
+    s: Session, title: str = "", body_file: str = "", base: str = "", draft: bool = False
+) -> None:
+    """Publish the branch that is checked out, and open a pull request to the production branch.
+
+    Where one is open already, the new commits are published and its address is told.
+    """
+    from .release import contribute
+
+    contribute.open_pull_request(s, title, body_file, base, draft)
+
+
+@task(
+    "branch",
+    name="What to call the branch; default: recovery/ and the short name of the commit.",
+    commit="A commit that no branch has, to put a branch on; HEAD stays where it is.",
+)
+def recover(s: Session, name: str = "", commit: str = "") -> None:
+    """Keep the commits of a detached HEAD on a branch, and go back to the branch of before.
+
+    Changes that are not committed come along; where git would lose one, nothing is switched. Also
+    lists commits that an earlier checkout left behind on no branch.
+    """
+    from .health import doctor as recovering
+
+    recovering.recover(s, name, commit)
+
+
+@task("ci")
+def detect(s: Session) -> None:
+    """Tell which stable release of upstream's the production branch does not have yet.
+
+    By the policy's schemes, from upstream's tags and what GitHub says of the newest if there is a
+    gh. In GitHub Actions it sets the outputs found, tag, version and notes.
+    """
+    from .upgrade import automatic
+
+    automatic.show_detection(s)
+
+
+@task(
+    "ci",
+    tag="The stable release to prepare; default: the newest one that is new.",
+    tests="Install and test the result (--no-tests leaves that out).",
+    heal="Record the lost ancestry of an earlier sync first.",
+)
+def sync(s: Session, tag: str = "", tests: bool = True, heal: bool = False) -> None:
+    """Notice a new stable release, prepare the upgrade, and open its pull request.
+
+    What is decided by evidence and rules is committed and explained. What is left to a person stays
+    visible in the branch; `resolve-conflicts --pr NUMBER` finishes it. A pull request for an older
+    release is superseded; a branch that somebody pushed to is never overwritten. In GitHub Actions
+    it sets the outputs result, tag and pull_request.
+    """
+    from .upgrade import automatic
+    from .upgrade.plan import Options
+
+    automatic.sync_upstream(s, Options(tag, tests=tests, heal=heal))
+
+
+@task(
+    "ci",
+    range="The commits to check, as A..B; default: those that origin's production branch has not.",
+    pre_push="Check what is being pushed, as git tells its pre-push hook on standard input.",
+)
+def guard(s: Session, range: str = "", pre_push: bool = False) -> None:
+    """Check what would come into the production branch; for CI and for a pre-push hook.
+
+    Merges of upstream's development, tags that are no stable release, squashed syncs, conflict
+    markers, subjects that are no conventional commits, and what the merge of a release lost.
+    Ends with exit code 4 if something is found. In a job for a pull request it checks that.
+    """
+    from .audit import guard as guarding
+
+    guarding.guard(s, range, pre_push)
+
+
+@task(
+    "ci",
+    repo=False,
+    event="How the run ended: success, conflicts, nothing or failure.",
+    tag="The release that it was about, such as v1.76.5.",
+    url="The page of the pull request.",
+    text="What else there is to say.",
+    always="Tell also that there is nothing new.",
+)
+def notify(
+    s: Session, event: str = "", tag: str = "", url: str = "", text: str = "", always: bool = False
+) -> None:
+    """Tell the team in Slack how an automated run ended.
+
+    The webhook's URL is read from the environment variable SLACK_WEBHOOK_URL and never shown;
+    without it nothing is sent. A message that is not delivered is no failure. --dry prints it.
+    """
+    from .ci.notify import notify
+
+    notify(s, event, tag=tag, url=url, text=text, always=always)
+
+
+@task(
+    "ci",
+    release="The release of the fork, by its tag; default: the production branch.",
+    build="Build the image with docker buildx, from a clean checkout of the commit.",
+    push="With --build: publish it under all of its names.",
+)
+def images(s: Session, release: str = "", build: bool = False, push: bool = False) -> None:
+    """Name the container images of the production branch or of a release; build them if asked.
+
+    Under GitHub Actions the names are step outputs too.
+    """
+    from .release import building
+
+    building.show_images(s, release, build, push)
+
+
+@task("step", tag="The release whose sync branch is published, such as v1.76.5.")
+def sync_pr(s: Session, tag: str = "") -> None:
+    """Open the pull request of a sync branch, or bring it up to date.
+
+    With labels, what was decided and why, the account of every change, and what is left to do.
+    """
+    from .upgrade import automatic
+
+    automatic.sync_pr(s, tag)
+
+
+@task("step", json=False, tag="The release that was merged, such as v1.76.5.")
+def record_tag(s: Session, tag: str = "") -> None:
+    """Write down in the work tree what a tag stands for, and commit that.
+
+    In carto_tags.toml: an upgrade refuses a tag that stands for something else by then.
+    """
+    from .upgrade import work
+
+    work.record_tag(s, tag)
+
+
+@task(
+    "step",
     json=False,
     iterable=["replace"],
     requirement="What the workflows install.",
     replace="A file that the team changed, to be given anew (repeatable).",
 )
 def write_adopted(s: Session, replace: list[str], requirement: str = "") -> None:
-    """Write in the work tree the files that `adopt` gives a fork, and commit them."""
+    """Write in the work tree the files that `fork.adopt` gives a fork, and commit them."""
     from .adopt import copies
 
     copies.write(s, requirement, replace)
 
 
 @task(
-    repo=False,
-    json=False,
-    path="Where to build it; default: .sandbox in the current directory.",
-    tour="Go through an upgrade there: pull request, merge, release, Slack.",
+    "step",
+    tag="The release of the fork, by its tag, which must be here.",
+    output="The file to write them to; default: standard output.",
 )
-def sandbox(s: Session, path: str = ".sandbox", tour: bool = False) -> None:
-    """Build a small upstream, its fork and a clone, to try the other tasks on.
+def release_notes(s: Session, tag: str = "", output: str = "") -> None:
+    """Print what is new in a release of the fork, for people, in Markdown."""
+    from .release.release import write_notes
 
-    All is on this machine: the remotes and its gh lead to the directory. What is there stays.
-    """
-    from .sandbox import build
-
-    build.build_sandbox(s, Path(path), tour)
+    write_notes(s, tag, output)
 
 
-namespace = Collection.from_module(sys.modules[__name__], auto_dash_names=True)
+namespace = gathered(sys.modules[__name__])
 program = TaskProgram(name="carto-fork", binary="carto-fork", version=version, namespace=namespace)

@@ -1,4 +1,4 @@
-"""`adopt`: what it puts into a fork, what it leaves alone, and that the fork then works with it."""
+"""`fork.adopt`: what it puts into a fork and what it leaves, and that the fork works with it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         "    $ git -C . -c core.sparseCheckout=false worktree add --force --force "
         f"{place} {name}\n"
         "3/5 write     Write the fork's files, and commit them.\n"
-        f"    $ invoke write-adopted --repo {work} --requirement={PROGRAM}\n"
+        f"    $ invoke step.write-adopted --repo {work} --requirement={PROGRAM}\n"
         f"{len(NEW)} files written.\n"
         "4/5 push      Publish the branch.\n"
         f"    $ git -C {work} push --atomic --no-follow-tags "
@@ -91,8 +91,8 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         f"refs/heads/{name}:refs/heads/{name}\n"
         "5/5 tidy      Put the work tree away, unless it holds files unknown to git.\n"
         f"    $ git -C . -c status.showUntrackedFiles=normal worktree remove {place}\n"
-        "1/1 hook      Let git ask `guard` before it pushes.\n"
-        "    $ git -C . config carto-fork.guard 'invoke guard --pre-push'\n"
+        "1/1 hook      Let git ask `ci.guard` before it pushes.\n"
+        "    $ git -C . config carto-fork.guard 'invoke ci.guard --pre-push'\n"
         "    $ mkdir -p .git/hooks\n"
         f"    $ install -m 755 {source} .git/hooks/pre-push\n"
         f"Done: origin has {name}.\n"
@@ -169,19 +169,19 @@ def test_an_interrupted_adopt_continues(world: World) -> None:
 
 def test_check_reports_what_is_missing(world: World) -> None:
     before = world.everything()
-    done = world.run("adopt --check")
+    done = world.run("fork.adopt --check")
     assert done.code == 4
     assert re.sub(r"git\+https://\S+", "SOURCE", done.err) == (
         "Check failed: 6 files of the fork's are missing or behind: "
         f"{', '.join(NEW)}.\nNothing was changed.\n"
-        "Next: invoke adopt --requirement SOURCE\n"
+        "Next: invoke fork.adopt --requirement SOURCE\n"
     )
     assert world.everything() == before
 
 
 def test_check_reports_what_the_team_changed_and_does_not_fail(world: World) -> None:
     adopted(world, "")
-    done = world.run("adopt --check --json")
+    done = world.run("fork.adopt --check --json")
     assert done.code == 0, done.err
     states = {file["path"]: file["state"] for file in json.loads(done.out)["files"]}
     assert {path for path, state in states.items() if state == "changed by the team"} == set(THEIRS)
@@ -190,19 +190,19 @@ def test_check_reports_what_the_team_changed_and_does_not_fail(world: World) -> 
 
 def test_what_is_behind_is_brought_up_to_date_and_what_is_theirs_is_kept(world: World) -> None:
     adopted(world)
-    assert world.run("adopt --check").code == 0
+    assert world.run("fork.adopt --check").code == 0
     ours = at_production(world, FILES.makefile) + "mine: ; true\n"
     old = documents.stamped("# Older\n", FILES.tasks)
     push_as_colleague(world, {FILES.makefile: ours, FILES.tasks: old})
     world.git("fetch --quiet origin")
-    check = world.run("adopt --check")
+    check = world.run("fork.adopt --check")
     assert check.code == 4 and f"behind: {FILES.tasks}.\n" in check.err
-    done = world.run("adopt")
+    done = world.run("fork.adopt")
     assert done.code == 0, done.err
     assert "\n-# Older\n" in done.out
     land(world, branch(done))
     assert at_production(world, FILES.makefile) == ours
-    assert world.run("adopt --check").code == 0
+    assert world.run("fork.adopt --check").code == 0
 
 
 # --- Where the program comes from ----------------------------------------------------------------
@@ -213,10 +213,10 @@ HASH = "0123456789abcdef" * 4
 def test_adopt_is_refused_until_somebody_says_where_the_program_comes_from(world: World) -> None:
     """Neither is a name of no index written, nor what a branch or a tag may be tomorrow."""
     before = world.everything()
-    done = world.run("adopt")
+    done = world.run("fork.adopt")
     assert done.code == 1
     assert done.err.startswith("Refused: nobody has said where the workflows get this program from")
-    assert "#sha256=HASH" in done.err and "\nNext: invoke adopt --requirement git+" in done.err
+    assert "#sha256=HASH" in done.err and "\nNext: invoke fork.adopt --requirement git+" in done.err
     for loose in (
         "carto-fork",
         "carto-fork==0.1.0",
@@ -228,7 +228,7 @@ def test_adopt_is_refused_until_somebody_says_where_the_program_comes_from(world
         f"https://example.com/carto_fork-1.0.tar.gz#sha256={HASH}",
         "--pre",
     ):
-        done = world.run("adopt", f"--requirement={loose}")
+        done = world.run("fork.adopt", f"--requirement={loose}")
         assert done.code == 1 and "may be another program tomorrow" in done.err, loose
     assert world.everything() == before
 
@@ -237,22 +237,22 @@ def test_a_wheel_is_named_by_its_hash_and_an_older_name_is_replaced(world: World
     """A fork that adopted when a version was enough, and has put its own line there."""
     push_as_colleague(world, {FILES.requirements: "carto-fork==0.0.1\n"})
     world.git("fetch --quiet origin")
-    loose = world.run("adopt --check")
+    loose = world.run("fork.adopt --check")
     assert loose.code == 4 and FILES.requirements in loose.err
     wheel = "./wheels/carto_fork-1.0-py3-none-any.whl"
-    done = world.run("adopt", "--requirement", f"{wheel}#sha256={HASH}")
+    done = world.run("fork.adopt", "--requirement", f"{wheel}#sha256={HASH}")
     assert done.code == 0, done.err
     land(world, branch(done))
     lines = at_production(world, FILES.requirements).splitlines()
     assert lines[1:] == [f"{wheel} --hash=sha256:{HASH}"]
-    assert world.run("adopt --check").code == 0
+    assert world.run("fork.adopt --check").code == 0
 
 
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
         (f"{ADOPT} --replace README.md", 2, "is no file that was put there"),
-        ("adopt --check --repo ..", 1, "is not a git repository"),
+        ("fork.adopt --check --repo ..", 1, "is not a git repository"),
     ],
 )
 def test_invalid_options_are_refused(world: World, line: str, code: int, message: str) -> None:
@@ -287,7 +287,7 @@ def test_another_pre_push_hook_is_kept(world: World) -> None:
 
 def test_a_team_hook_that_calls_the_guard_causes_no_warning(world: World) -> None:
     hook(world).parent.mkdir(exist_ok=True)
-    hook(world).write_text("#!/bin/sh\nlint && carto-fork guard --pre-push\n")
+    hook(world).write_text("#!/bin/sh\nlint && carto-fork ci.guard --pre-push\n")
     assert "to have pushes checked" not in world.run(f"{ADOPT} --no-push").out
 
 
@@ -338,7 +338,7 @@ def test_a_merge_that_is_left_to_a_person_is_published_past_the_hook(
 ) -> None:
     path = programs(world)
     assert world.run(f"{ADOPT} --no-push", PATH=path).code == 0
-    done = world.run("upstream-sync --tag v1.77.2-stable --no-tests", PATH=path)
+    done = world.run("ci.sync --tag v1.77.2-stable --no-tests", PATH=path)
     assert done.code == 0, done.err
     assert "refs/heads/upstream-sync/v1.77.2-stable" in world.refs(world.origin)
 

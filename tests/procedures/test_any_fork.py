@@ -72,12 +72,12 @@ def test_any_kind_of_fork_gets_from_a_clone_to_a_release(
 ) -> None:
     clean, hard = RELEASES[kind]
     story = Story(world)
-    story.run("init --yes")
+    story.run("fork.init --yes")
     assert story.run(ADOPT).out.count("Pull request: https://github.com/") == 1
     (world.fork / "carto_fork.toml").unlink()
     story.merge(1)
-    story.run("adopt --check")
-    story.run("config")
+    story.run("fork.adopt --check")
+    story.run("fork.config")
 
     # The workflows, as they lie in the fork.
     run = story.actions(inputs={"tag": clean}).run("fork-upstream-sync.yml")
@@ -107,7 +107,7 @@ def test_any_kind_of_fork_gets_from_a_clone_to_a_release(
     story.said += run.log
     assert run.results == {"release": "success"}, run.log
     assert f"refs/tags/{TAGS[kind]}" in world.refs(world.origin)
-    story.run("adopt --check")
+    story.run("fork.adopt --check")
 
     assert leaks(story.said) == []
     with github.open() as opened:

@@ -120,8 +120,8 @@ def type_it(world: World, line: str, **variables: str) -> Done:
 
 def land_it(world: World, line: str) -> None:
     """Make the change that a finding names; its pull request is merged at once."""
-    assert line.startswith("invoke feature --name ") and line.endswith(" && invoke pr")
-    type_it(world, line.removesuffix(" && invoke pr"))
+    assert line.startswith("invoke branch.start --name ") and line.endswith(" && invoke branch.pr")
+    type_it(world, line.removesuffix(" && invoke branch.pr"))
     world.git("push --quiet --no-verify origin HEAD:carto/main")
 
 
@@ -177,9 +177,9 @@ def test_the_report_shows_each_finding_with_cause_and_fix(world: World) -> None:
         "    .github/workflows/ghcr_deploy.yml is on carto/main again.\n"
         "    why:  A merge brought it back; the fork had switched it off, and GitHub runs\n"
         "      it.\n"
-        "    then: invoke feature --name remove-ghcr-deploy && git -C . rm -- "
+        "    then: invoke branch.start --name remove-ghcr-deploy && git -C . rm -- "
         ".github/workflows/ghcr_deploy.yml && git -C . commit -m 'ci: switch ghcr_deploy.yml off "
-        "again' && invoke pr\n"
+        "again' && invoke branch.pr\n"
         "look    gh: No pull request is opened.\n"
         "    gh, GitHub's command line program, is not installed.\n"
         "    why:  Upgrades are published without a pull request; releases need it.\n"
@@ -289,7 +289,7 @@ def test_markers_on_a_sync_branch_are_reported_with_its_pull_request(
     world: World, origin: GitHub
 ) -> None:
     # The hook of the fixture lets it pass: it is left there on purpose.
-    done = world.run(f"upstream-sync --tag {STABLE} --no-tests")
+    done = world.run(f"ci.sync --tag {STABLE} --no-tests")
     assert done.code == 0, done.err
     finding = one(world, "conflicts", "look")
     assert finding["what"].startswith(f"conflict markers are committed on upstream-sync/{STABLE}: ")
@@ -301,7 +301,7 @@ def test_markers_on_a_sync_branch_are_reported_with_its_pull_request(
 def test_a_detached_head_is_reported(world: World) -> None:
     world.git(f"checkout --quiet {TAG}")
     finding = one(world, "head", "look")
-    assert finding["then"] == "invoke recover"
+    assert finding["then"] == "invoke branch.recover"
     world.git("commit --quiet --allow-empty -m 'feat: x'")
     finding = one(world, "head", "broken")
     assert finding["what"] == "HEAD is detached, with 1 commit on no branch."
@@ -459,7 +459,7 @@ def test_a_missing_pre_push_hook_is_reported_and_installed(world: World) -> None
 @pytest.mark.parametrize(
     "called",
     [
-        *("", "true", "/gone/invoke guard --pre-push", "'", "sh --search-root=/gone guard"),
+        *("", "true", "/gone/invoke ci.guard --pre-push", "'", "sh --search-root=/gone guard"),
         *("$HOME/gone guard", "bin/gone guard"),
     ],
 )
@@ -467,7 +467,7 @@ def test_a_hook_without_a_working_command_is_reported(world: World, called: str)
     world.git("config carto-fork.guard", called)
     assert "is missing or out of date" in one(world, "hook", "broken")["what"]
     fixed(world, "hook")
-    assert world.git("config carto-fork.guard").endswith("guard --pre-push")
+    assert world.git("config carto-fork.guard").endswith("ci.guard --pre-push")
 
 
 @pytest.mark.parametrize(
@@ -489,7 +489,7 @@ def test_another_hook_is_left_alone(world: World) -> None:
     hook.parent.mkdir()
     hook.write_text("#!/bin/sh\nexit 0\n")
     finding = one(world, "hook", "look")
-    assert "not this clone's alone, and does not call `guard`" in finding["what"]
+    assert "not this clone's alone, and does not call `ci.guard`" in finding["what"]
     assert not finding["can_be_fixed"]
     command = finding["then"].partition(": ")[2]
     hook.write_text(f"#!/bin/sh\n{command}\n")
@@ -532,7 +532,9 @@ def test_a_version_that_hides_a_release_is_reported(world: World) -> None:
     assert finding["what"] == (
         f"{STABLE} is not detected: carto/main states 1.77.2 and contains v1.75.2-stable."
     )
-    assert one(world, "version", "look")["then"].startswith("invoke heal --check; if nothing is ")
+    assert one(world, "version", "look")["then"].startswith(
+        "invoke fork.heal --check; if nothing is "
+    )
     land_it(world, finding["then"].partition(": ")[2])
     assert found(world, "detection") == []
     assert found(world, "version") == []
@@ -598,7 +600,7 @@ def test_what_production_contains_is_what_was_merged(world: World, tmp_path: Pat
         facts = json.loads(world.run("status --json").out)
         assert (facts["contained"], facts["moved"]) == (release, [release])
         outputs = tmp_path / "outputs"
-        told = json.loads(world.run("detect --json", GITHUB_OUTPUT=str(outputs)).out)
+        told = json.loads(world.run("ci.detect --json", GITHUB_OUTPUT=str(outputs)).out)
         assert told["contained"] == release
         # The workflow hands it on to Slack.
         for said in (outputs.read_text(), world.run("next").out.replace("\n#", "")):
@@ -659,7 +661,7 @@ def test_lost_ancestry_is_reported(world: World) -> None:
     land(world, TAG, squash=True)
     finding = one(world, "ancestry", "broken")
     assert "chore: upgrade to v1.76.5 (#50)) brought upstream's work up to" in finding["what"]
-    assert finding["then"] == "invoke heal"
+    assert finding["then"] == "invoke fork.heal"
     world.git("tag -d", *(set(world.git("tag").split()) - {TAG, STABLE}))
     type_it(world, f"{finding['then']} --direct")
     assert found(world, "ancestry") == []
@@ -803,7 +805,7 @@ def test_a_release_of_an_older_line_is_offered_by_nobody(world: World) -> None:
     older = "v1.74.9-stable"
     commit_in(world, world.upstream, f"refs/tags/{older}", {"fix": "x\n"}, "v1.75.2-stable~1")
     world.git("fetch --quiet --tags upstream")
-    for line in ("forecast", "detect", "status", "next", "doctor --check detection"):
+    for line in ("forecast", "ci.detect", "status", "next", "doctor --check detection"):
         assert older not in world.run(line).out, line
 
 
@@ -1040,7 +1042,7 @@ def test_a_missing_sync_workflow_is_reported(world: World, origin: GitHub) -> No
     world.git("fetch --quiet origin")
     finding = one(world, "workflow", "look")
     assert finding["what"] == f"carto/main has no {SYNC}."
-    assert finding["then"].startswith("invoke adopt --requirement git+https://")
+    assert finding["then"].startswith("invoke fork.adopt --requirement git+https://")
 
 
 def test_a_workflow_outside_of_the_default_branch_is_reported(world: World, origin: GitHub) -> None:

@@ -33,7 +33,7 @@ PAUSES = f"upgrade-carto --tag {STABLE} --no-tests"
 MERGE = f"verify --ours carto/main --theirs {TAG} --result {SYNC}"
 AS_BEFORE = "Your checkout, carto/main and origin are as they were."
 MEND = (
-    f"mend it in {WORK} and commit, or let it go: invoke drop --repo {WORK} --path PATH "
+    f"mend it in {WORK} and commit, or let it go: invoke verify --repo {WORK} --drop PATH "
     f"--reason WHY; then run `invoke {UPGRADE}` again."
 )
 
@@ -412,7 +412,7 @@ def test_a_dropped_change_is_not_asked_about_again(prepared: World) -> None:
     work, reason = prepared.work(TAG), "They stay there by themselves."
     before = (work / "carto_drops.toml").read_text()
     head = prepared.git("rev-parse HEAD", repo=work)
-    done = prepared.run(f"drop --repo {WORK} --path {ROUTER}", "--reason", reason)
+    done = prepared.run(f"verify --repo {WORK} --drop {ROUTER}", "--reason", reason)
     assert (done.code, done.err) == (0, "")
     assert done.out == f"1 change in {ROUTER} may go: {reason}\n"
     assert (work / "carto_drops.toml").read_text().startswith(before)
@@ -440,38 +440,38 @@ def test_a_dropped_change_is_not_asked_about_again(prepared: World) -> None:
     ("options", "code", "what", "then"),
     [
         (
-            f"--repo {WORK} --path litellm/main.py --reason why",
+            f"--repo {WORK} --drop litellm/main.py --reason why",
             1,
             f"nothing is lost in litellm/main.py, but in {MAIN}, {ROUTER}.",
             "name one of them.",
         ),
         (
-            f"--path {ROUTER} --reason why",
+            f"--drop {ROUTER} --reason why",
             1,
             "~/litellm is not on a sync branch.",
             "name the work tree of the upgrade with --repo, or the release with --tag.",
         ),
         (
-            f"--repo {WORK} --path {ROUTER}",
+            f"--repo {WORK} --drop {ROUTER}",
             2,
             "--reason is missing.",
-            f"invoke drop --repo {WORK} --path PATH --reason WHY",
+            f"invoke verify --repo {WORK} --drop PATH --reason WHY",
         ),
         (
-            f"--path {ROUTER} --reason ' '",
+            f"--drop {ROUTER} --reason ' '",
             2,
             "--reason is missing.",
-            "invoke drop --path PATH --reason WHY",
+            "invoke verify --drop PATH --reason WHY",
         ),
-        ("--reason why", 2, "--path is missing.", "invoke drop --path PATH --reason WHY"),
+        ("--reason why", 2, "--drop is missing.", "invoke verify --drop PATH --reason WHY"),
         (
-            f"--repo {WORK} --path {ROUTER} --reason why --tag v9",
+            f"--repo {WORK} --drop {ROUTER} --reason why --tag v9",
             1,
             "v9 is no release that the tag schemes know; only stable upstream releases are merged.",
             f"choose a stable release; `invoke status --repo {WORK}` names the newest one.",
         ),
         (
-            f"--repo {WORK} --path {ROUTER} --reason why --tag v9.9.9",
+            f"--repo {WORK} --drop {ROUTER} --reason why --tag v9.9.9",
             1,
             "there is no tag v9.9.9 here.",
             "git -C . fetch upstream refs/tags/v9.9.9:refs/tags/v9.9.9",
@@ -483,7 +483,7 @@ def test_an_invalid_drop_is_refused(
 ) -> None:
     changed(prepared, {ROUTER: (AFFINITY, ""), MAIN: (STORE, "")})
     before = everything(prepared)
-    done = prepared.run(f"drop {options}")
+    done = prepared.run(f"verify {options}")
     said = message(what, then, title="Usage" if code == 2 else "Refused")
     assert (done.err, done.code, done.out) == (said, code, "")
     assert everything(prepared) == before
@@ -491,7 +491,7 @@ def test_an_invalid_drop_is_refused(
 
 def test_drop_is_refused_if_nothing_is_lost(prepared: World) -> None:
     before = everything(prepared)
-    done = prepared.run(f"drop --repo {WORK} --path {ROUTER} --reason why")
+    done = prepared.run(f"verify --repo {WORK} --drop {ROUTER} --reason why")
     said = message("this merge has lost nothing.", f"see `invoke status --repo {WORK}`.")
     assert (done.err, done.code, done.out) == (said, 1, "")
     assert everything(prepared) == before
@@ -536,7 +536,7 @@ def test_what_a_rule_for_generated_files_gave_up_is_named(world: World) -> None:
 def test_drop_on_another_branch_needs_the_tag(prepared: World) -> None:
     changed(prepared, {ROUTER: (AFFINITY, "")})
     prepared.git("switch --quiet --create mended", repo=prepared.work(TAG))
-    drop = f"drop --repo {WORK} --path {ROUTER} --reason why"
+    drop = f"verify --repo {WORK} --drop {ROUTER} --reason why"
     what = f"~/litellm.upstream-sync-{TAG} is not on a sync branch."
     then = "name the work tree of the upgrade with --repo, or the release with --tag."
     assert prepared.run(drop).err == message(what, then)
@@ -553,19 +553,19 @@ def test_drop_is_refused_beside_uncommitted_changes(prepared: World, state: str)
         prepared.git("merge --quiet --no-ff --no-commit -s ours origin/main", repo=work)
     else:
         (work / "README.md").write_text("mine\n")
-    line = f"drop --repo {WORK} --path {ROUTER} --reason why"
+    line = f"verify --repo {WORK} --drop {ROUTER} --reason why"
     head = prepared.git("rev-parse HEAD", repo=work)
     done = prepared.run(line)
     then = f"commit them, then run `invoke {line}` again."
     assert done.err == message(f"{WORK} has changes that are not committed.", then)
     assert (done.code, prepared.git("rev-parse HEAD", repo=work)) == (1, head)
-    there = prepared.run(f"drop --path {ROUTER} --reason why", cwd=work)
+    there = prepared.run(f"verify --drop {ROUTER} --reason why", cwd=work)
     assert there.err.startswith(f"Refused: {work.name} has changes that are not committed.\n")
 
 
 def test_pasted_dry_output_of_drop_drops_the_change(prepared: World) -> None:
     changed(prepared, {ROUTER: (AFFINITY, "")})
-    line = f"drop --repo {WORK} --path {ROUTER} --reason 'Sessions stay by themselves.'"
+    line = f"verify --repo {WORK} --drop {ROUTER} --reason 'Sessions stay by themselves.'"
     before = everything(prepared)
     dry = prepared.run(f"--dry {line}")
     assert (dry.code, dry.err) == (0, "")
@@ -626,7 +626,7 @@ def test_a_feature_that_upstream_took_and_took_back_is_stopped_by_the_manifest(
     stopped(merged, what, line=UPGRADE_NEXT)
     changed(merged, {CACHE: (text, text + REGION)}, NEXT)
     stopped(merged, f"lost: 1 change of upstream's in {CACHE}", line=UPGRADE_NEXT)
-    drop = f"drop --repo {WORK} --path {CACHE}".replace(TAG, NEXT)
+    drop = f"verify --repo {WORK} --drop {CACHE}".replace(TAG, NEXT)
     assert merged.run(f"{drop} --reason 'We need it still.'").code == 0
     head = goes_on(merged, UPGRADE_NEXT)
     assert REGION in merged.git(f"show {head}:{CACHE}", repo=merged.origin) + "\n"
@@ -1134,11 +1134,11 @@ def is_healed(world: World, commit: str, sync: str) -> bool:
 def test_heal_checks_whether_there_is_something_to_heal(squashed: World) -> None:
     sync = sync_of(squashed)
     before = everything(squashed), squashed.git("for-each-ref")
-    done = squashed.run("heal --check")
+    done = squashed.run("fork.heal --check")
     assert done.out == cost(squashed, sync["name"])
-    said = message(f"{LOST}.", "invoke heal", title="Check failed")
+    said = message(f"{LOST}.", "invoke fork.heal", title="Check failed")
     assert (done.err, done.code) == (said, 4)
-    told = squashed.run("heal --check --json")
+    told = squashed.run("fork.heal --check --json")
     assert (told.code, told.err) == (4, cost(squashed, sync["name"]) + said)
     assert json.loads(told.out) == {
         "sync": sync,
@@ -1156,7 +1156,7 @@ def test_heal_checks_whether_there_is_something_to_heal(squashed: World) -> None
 def test_heal_publishes_a_branch_that_changes_no_file(squashed: World) -> None:
     sync = sync_of(squashed)["name"]
     before, origin = squashed.checkout(), squashed.refs(squashed.origin)
-    done = squashed.run("heal")
+    done = squashed.run("fork.heal")
     assert (done.code, done.err) == (0, "")
     branch = heal_branch(squashed)
     assert done.out.startswith(cost(squashed, sync))
@@ -1174,10 +1174,10 @@ def test_heal_publishes_a_branch_that_changes_no_file(squashed: World) -> None:
     # As the pull request is merged, nothing is lost any more.
     commit_in(squashed, squashed.origin, "refs/heads/carto/main", {}, sync, healed)
     squashed.git("fetch --quiet --no-tags origin")
-    for line in ("heal", "heal --check", "heal --direct"):
+    for line in ("fork.heal", "fork.heal --check", "fork.heal --direct"):
         done = squashed.run(line)
         assert (done.code, done.err, done.out) == (0, "", WELL)
-    assert json.loads(squashed.run("heal --json").out) is None
+    assert json.loads(squashed.run("fork.heal --json").out) is None
     told = json.loads(squashed.run(f"forecast --tag {STABLE} --json").out)["forecasts"][0]
     assert (told["ancestry_lost_in"], told["conflicts"]) == (None, 3)
     assert "\n1 of 3 conflicts decided, 2 left." in squashed.run(PAUSES).out
@@ -1189,7 +1189,7 @@ def test_heal_moves_production_itself(squashed: World, checked_out: bool) -> Non
         squashed.git("switch --quiet --create topic")
     sync, before = sync_of(squashed)["name"], squashed.checkout()
     origin = squashed.refs(squashed.origin)
-    done = squashed.run("heal --direct")
+    done = squashed.run("fork.heal --direct")
     assert (done.code, done.err) == (0, "")
     assert done.out.endswith("Done: carto/main has the ancestry again.\n")
     after = squashed.refs(squashed.origin)
@@ -1201,18 +1201,18 @@ def test_heal_moves_production_itself(squashed: World, checked_out: bool) -> Non
     if not checked_out:
         assert squashed.checkout() == before
     assert squashed.git("status --porcelain") == ""
-    assert squashed.run("heal").out == WELL
+    assert squashed.run("fork.heal").out == WELL
 
 
 def test_heal_prepares_and_publishes_later(squashed: World) -> None:
     origin, sync = squashed.refs(squashed.origin), sync_of(squashed)["name"]
-    done = squashed.run("heal --no-push")
+    done = squashed.run("fork.heal --no-push")
     assert (done.code, done.err) == (0, "")
     branch = heal_branch(squashed)
     assert done.out.endswith(f"Done: {branch} records it; not pushed.\n")
     assert squashed.refs(squashed.origin) == origin
     healed = squashed.refs(squashed.fork)[f"refs/heads/{branch}"]
-    assert squashed.run("heal").code == 0
+    assert squashed.run("fork.heal").code == 0
     assert squashed.refs(squashed.origin) == origin | {f"refs/heads/{branch}": healed}
     assert is_healed(squashed, healed, sync)
 
@@ -1220,7 +1220,7 @@ def test_heal_prepares_and_publishes_later(squashed: World) -> None:
 def test_heal_under_dry_prints_what_does_it_when_pasted(squashed: World) -> None:
     sync = sync_of(squashed)["name"]
     before = everything(squashed), squashed.git("for-each-ref")
-    dry = squashed.run("--dry heal")
+    dry = squashed.run("--dry fork.heal")
     assert (dry.code, dry.err) == (0, "")
     assert (everything(squashed), squashed.git("for-each-ref")) == before
     assert squashed.paste(dry.out).code == 0
@@ -1230,9 +1230,9 @@ def test_heal_under_dry_prints_what_does_it_when_pasted(squashed: World) -> None
 
 def test_heal_continues_after_production_has_moved(squashed: World) -> None:
     sync = push_as_colleague(squashed, {"docs/new.md": "new\n"})
-    assert squashed.run("heal --direct").code == 1
+    assert squashed.run("fork.heal --direct").code == 1
     squashed.git("fetch --quiet --no-tags origin")
-    done = squashed.run("heal --direct")
+    done = squashed.run("fork.heal --direct")
     assert (done.code, done.err) == (0, "")
     healed = squashed.refs(squashed.origin)["refs/heads/carto/main"]
     assert squashed.git(f"merge-base --is-ancestor {sync} {healed}", repo=squashed.origin) == ""
@@ -1241,7 +1241,7 @@ def test_heal_continues_after_production_has_moved(squashed: World) -> None:
 def test_heal_in_a_shallow_clone_is_refused(squashed: World) -> None:
     shallow = squashed.git("rev-parse origin/carto/main")
     (squashed.fork / ".git" / "shallow").write_text(f"{shallow}\n")
-    done = squashed.run("heal --check")
+    done = squashed.run("fork.heal --check")
     what = "this is a shallow clone: without the whole history git cannot merge."
     said = message(what, "git -C . fetch --unshallow origin")
     assert (done.err, done.code, done.out) == (said, 1, "")
@@ -1253,7 +1253,7 @@ def test_heal_finds_a_small_squashed_sync(world: World) -> None:
     assert world.run(UPGRADE).code == 0
     land(world, TAG, squash=True)
     upstream_moves_on(world)
-    done = world.run("heal --check --json")
+    done = world.run("fork.heal --check --json")
     assert done.code == 4
     assert json.loads(done.out)["sync"] == sync_of(world)
 
@@ -1264,7 +1264,7 @@ def test_a_change_left_out_by_a_squash_is_reported(published: World) -> None:
     assert landed.count('        "tools",\n') == 1
     land(published, TAG, {path: landed.replace('        "tools",\n', "")}, squash=True)
     upstream_moves_on(published)
-    done = published.run("heal --check --json")
+    done = published.run("fork.heal --check --json")
     gone = json.loads(done.out)["left_out"]
     assert [(e["path"], e["side"], e["missing"]) for e in gone] == [
         (path, "upstream", ['        "tools",'])
@@ -1273,7 +1273,7 @@ def test_a_change_left_out_by_a_squash_is_reported(published: World) -> None:
     upgrade = published.run(PAUSES)
     told = "left 1 change of upstream's out of 1 file, and healing does not bring that back."
     assert upgrade.code == 1 and told in upgrade.err
-    assert "\nNext: see `invoke heal --check`, then run `invoke" in upgrade.err
+    assert "\nNext: see `invoke fork.heal --check`, then run `invoke" in upgrade.err
 
 
 def test_an_upgrade_is_refused_if_a_sync_was_squashed(squashed: World) -> None:
@@ -1344,7 +1344,7 @@ def test_a_forecast_shows_conflicts_with_and_without_healing(squashed: World) ->
         "v1.77.2-stable        36        18         3         1         2         2\n"
         "v1.77.2-stable: 21 conflicts as things are; the numbers are for healed ancestry.\n"
         "  This heals it:\n"
-        "    invoke heal\n"
+        "    invoke fork.heal\n"
         "v1.77.2-stable: 1 modify/delete, 2 content\n"
         "     1 removed stays removed\n"
         "  yours: Dockerfile\n"
@@ -1370,7 +1370,13 @@ def test_what_a_squash_left_out_is_never_recorded_as_merged(published: World) ->
         f"take that for the fork's wish:\n  {USAGE}"
     )
     restore = f"git -C . restore --source={parent[:10]} -- PATH"
-    for line in ("heal", "heal --check", "heal --direct", f"{PAUSES} --heal", PAUSES):
+    for line in (
+        "fork.heal",
+        "fork.heal --check",
+        "fork.heal --direct",
+        f"{PAUSES} --heal",
+        PAUSES,
+    ):
         done = published.run(line)
         then = f"bring them back in a commit of their own, for example: {restore}; merge that, "
         untouched = "Nothing was changed."
@@ -1381,12 +1387,12 @@ def test_what_a_squash_left_out_is_never_recorded_as_merged(published: World) ->
         said = message(what, f"{then}--unhealed merges as things are.", untouched, title)
         assert (done.err, done.code) == (said, code)
         assert (everything(published), published.git("for-each-ref")) == before
-    assert published.run("heal").out == cost(published, sync, hidden=1, differs=38)
-    assert json.loads(published.run("heal --json").out)["hidden"] == [USAGE]
+    assert published.run("fork.heal").out == cost(published, sync, hidden=1, differs=38)
+    assert json.loads(published.run("fork.heal --json").out)["hidden"] == [USAGE]
 
     push_as_colleague(published, {USAGE: published.git(f"show {TAG}:{USAGE}") + "\n"})
     published.git("fetch --quiet --no-tags origin")
-    assert published.run("heal").code == 0
+    assert published.run("fork.heal").code == 0
 
 
 # --- verify of what has landed ---------------------------------------------------------------
@@ -1429,7 +1435,9 @@ def test_verify_reports_a_sync_that_landed_squashed(squashed: World) -> None:
         "one parent only"
     )
     said = message(
-        f"the sync to {TAG} is not right:\n  landed: {what}", "invoke heal", title="Check failed"
+        f"the sync to {TAG} is not right:\n  landed: {what}",
+        "invoke fork.heal",
+        title="Check failed",
     )
     assert (done.err, done.code) == (said, 4)
     data = json.loads(done.out)
@@ -1467,28 +1475,28 @@ def drifted(published: World) -> World:
 
 
 def test_drift_changes_nothing_if_nothing_has_drifted(merged: World) -> None:
-    for line in ("drift", "drift --reset"):
+    for line in ("fork.inventory --section drift", "fork.inventory --reset"):
         merged.git("switch --quiet -C topic origin/carto/main")
         head = merged.git("rev-parse HEAD")
         done = merged.run(line)
         assert (done.code, done.err) == (0, "")
         assert merged.git("rev-parse HEAD") == head
-    assert merged.run("drift").out == "Nothing has drifted.\n"
+    assert merged.run("fork.inventory --section drift").out == "Nothing has drifted.\n"
 
 
 def test_drift_is_listed_and_what_the_fork_changed_is_not(drifted: World) -> None:
     """The router lacks a line too, but the fork has commits of its own about that."""
     base = drifted.git(f"rev-parse {TAG}^0")
     before = everything(drifted)
-    done = drifted.run("drift")
+    done = drifted.run("fork.inventory --section drift")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         f"  {USAGE}\n"
         f"1 file differs from upstream {base[:10]} although no commit of the fork's own\n"
         "  changed it.\n"
-        "Next: on a branch for it, invoke drift --reset\n"
+        "Next: on a branch for it, invoke fork.inventory --reset\n"
     )
-    told = drifted.run("drift --json")
+    told = drifted.run("fork.inventory --section drift --json")
     assert (told.code, json.loads(told.out)) == (0, {"base": base, "paths": [USAGE]})
     assert everything(drifted) == before
 
@@ -1501,37 +1509,39 @@ def test_drift_is_reset_on_a_branch_for_it_alone(drifted: World, where: str) -> 
         drifted.git("switch --quiet -c topic origin/carto/main")
         (drifted.fork / "README.md").write_text("mine\n")
     before = everything(drifted)
-    done = drifted.run("drift --reset")
+    done = drifted.run("fork.inventory --reset")
     branch = "git -C . switch -c chore/reset-drift refs/remotes/origin/carto/main"
     said = message(
         "litellm is not a clean checkout of a branch for this.",
-        f"{branch}, then run `invoke drift --reset` again.",
+        f"{branch}, then run `invoke fork.inventory --reset` again.",
     )
     assert (done.err, done.code) == (said, 1)
     assert everything(drifted) == before
     drifted.git("checkout --quiet -- README.md")
     assert drifted.call(["bash", "-c", branch]).code == 0
-    assert drifted.run("drift --reset").code == 0
+    assert drifted.run("fork.inventory --reset").code == 0
 
 
 def test_drifted_files_are_reset_to_upstream(drifted: World) -> None:
     base = drifted.git(f"rev-parse {TAG}^0")
     drifted.git("switch --quiet --create topic origin/carto/main")
     head = drifted.git("rev-parse HEAD")
-    done = drifted.run("drift --reset")
+    done = drifted.run("fork.inventory --reset")
     assert (done.code, done.err) == (0, "")
     assert done.out == f"1 file reset to upstream {base[:10]}.\n"
     told = drifted.git("log -1 --format=%P%n%s --name-only").split("\n")
     assert told == [head, "chore: reset 1 drifted file to upstream", "", USAGE]
     assert len(set(drifted.git(f"rev-parse HEAD:{USAGE} {TAG}:{USAGE}").split())) == 1
     assert drifted.git("status --porcelain") == ""
-    again = drifted.run("drift --reset")
+    again = drifted.run("fork.inventory --reset")
     assert (again.code, again.out) == (0, f"0 files reset to upstream {base[:10]}.\n")
     drifted.git("push --quiet origin topic:carto/main")
-    assert drifted.run("drift").out == "Nothing has drifted.\n"
+    assert drifted.run("fork.inventory --section drift").out == "Nothing has drifted.\n"
 
 
-@pytest.mark.parametrize("task", ["drift", "drift --reset", "dropped", "features --scan", "heal"])
+@pytest.mark.parametrize(
+    "task", ["fork.inventory", "fork.inventory --reset", "fork.inventory --scan", "fork.heal"]
+)
 def test_tasks_that_compare_with_upstream_need_its_branch(world: World, task: str) -> None:
     before = everything(world)
     done = world.run(task)
@@ -1552,7 +1562,7 @@ def test_dropped_lists_the_changes_that_upstream_has_absorbed(world: World) -> N
     }
     names = {path: commit_named(world, subject) for path, subject in subjects.items()}
     before = everything(world)
-    done = world.run("dropped")
+    done = world.run("fork.inventory --section absorbed")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         f"{AZURE}\n"
@@ -1561,8 +1571,8 @@ def test_dropped_lists_the_changes_that_upstream_has_absorbed(world: World) -> N
         f"    {names[HEALTH][:10]} 2025-08-02 {subjects[HEALTH]}\n"
         "Upstream has 2 of the fork's changes, in 2 files.\n"
     )
-    told = world.run("dropped --json")
-    assert (told.code, told.err) == (0, "")
+    told = world.run("fork.inventory --section absorbed --json")
+    assert (told.code, told.err) == (0, done.out)
     data = json.loads(told.out)
     assert {path: [(e["fate"], e["side"]) for e in found] for path, found in data.items()} == {
         path: [("absorbed", "fork")] for path in subjects
@@ -1595,9 +1605,9 @@ AFFINE = feature("sessions stay", [ROUTER, MAIN], ["session_id=None", r"^import 
 def test_features_passes_if_everything_in_the_manifest_exists(world: World) -> None:
     with_policy(world, EXTENDS + AFFINE)
     before = everything(world)
-    done = world.run("features")
+    done = world.run("fork.inventory --section features")
     assert (done.code, done.err, done.out) == (0, "", "  sessions stay\n")
-    data = json.loads(world.run("features --json").out)
+    data = json.loads(world.run("fork.inventory --section features --json").out)
     assert (len(data["features"]), data["missing"]) == (1, [])
     assert data["features"][0]["name"] == "sessions stay"
     assert everything(world) == before
@@ -1611,7 +1621,7 @@ def test_features_reports_what_is_missing_from_the_manifest(world: World) -> Non
         "regions of keys, from #60: nothing matches 'def region_of'",
     ]
     before = everything(world)
-    done = world.run("features")
+    done = world.run("fork.inventory --section features")
     listed = "".join(f"missing: {what}\n" for what in missing)
     assert done.out == f"  sessions stay\n  regions of keys\n{listed}"
     said = message(
@@ -1620,24 +1630,26 @@ def test_features_reports_what_is_missing_from_the_manifest(world: World) -> Non
         title="Check failed",
     )
     assert (done.err, done.code) == (said, 4)
-    told = world.run("features --json")
+    told = world.run("fork.inventory --section features --json")
     assert told.code == 4
     assert [found["what"] for found in json.loads(told.out)["missing"]] == missing
     assert everything(world) == before
 
 
 def test_features_suggests_a_scan_without_a_manifest(world: World) -> None:
-    done = world.run("features")
+    done = world.run("fork.inventory --section features")
     assert (done.code, done.err) == (0, "")
-    assert done.out == "There is no manifest. This proposes one:\n    invoke features --scan\n"
+    assert (
+        done.out == "There is no manifest. This proposes one:\n    invoke fork.inventory --scan\n"
+    )
 
 
 def test_a_manifest_that_is_proposed_is_valid_and_complete(world: World) -> None:
     world.git("fetch --quiet --no-tags upstream")
     before = everything(world)
-    done = world.run("features --scan")
+    done = world.run("fork.inventory --scan")
     assert (done.code, done.err) == (0, "")
-    told = world.run("features --scan --json")
+    told = world.run("fork.inventory --scan --json")
     assert (told.code, told.err) == (0, "")
     assert everything(world) == before
     proposed = tomli.loads(done.out)["feature"]
@@ -1651,12 +1663,12 @@ def test_a_manifest_that_is_proposed_is_valid_and_complete(world: World) -> None
         "keep sessions in Redis",
     ]
     with_policy(world, EXTENDS + done.out)
-    there = world.run("features")
+    there = world.run("fork.inventory --section features")
     assert (there.code, there.err) == (0, "")
     assert there.out == "".join(f"  {name}\n" for name in names)
-    values = {s["key"]: s["value"] for s in json.loads(world.run("config --json").out)}
+    values = {s["key"]: s["value"] for s in json.loads(world.run("fork.config --json").out)}
     assert values["feature"] == proposed
-    assert world.run("features --scan").out.strip() == ""
+    assert world.run("fork.inventory --scan").out.strip() == ""
 
 
 def test_a_manifest_that_is_proposed_can_be_read(world: World) -> None:
@@ -1668,7 +1680,7 @@ def test_a_manifest_that_is_proposed_can_be_read(world: World) -> None:
     production = "refs/heads/carto/main"
     commit = commit_in(world, world.origin, production, files, message="feat: regions of keys")
     world.git("fetch --quiet --no-tags origin")
-    proposed = world.run("features --scan").out
+    proposed = world.run("fork.inventory --scan").out
     date = world.git("log -1 --format=%as origin/carto/main")
     assert (
         '[[feature]]\nname = "regions of keys"\n'
@@ -1681,5 +1693,5 @@ def test_a_manifest_that_is_proposed_can_be_read(world: World) -> None:
 
 def test_a_manifest_that_is_proposed_holds_at_the_next_upgrade(world: World) -> None:
     world.git("fetch --quiet --no-tags upstream")
-    with_policy(world, EXTENDS + world.run("features --scan").out)
+    with_policy(world, EXTENDS + world.run("fork.inventory --scan").out)
     goes_on(world)

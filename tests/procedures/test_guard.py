@@ -52,7 +52,7 @@ def feature(world: World, start: str = "origin/carto/main", subject: str = "feat
     world.git("commit --quiet --allow-empty -m", subject)
 
 
-def passes(world: World, line: str = "guard", what: str = DEFAULT, **variables: str) -> None:
+def passes(world: World, line: str = "ci.guard", what: str = DEFAULT, **variables: str) -> None:
     before = world.everything()
     done = world.run(line, cwd=None, **variables)
     assert (done.code, done.err) == (0, ""), done.err
@@ -60,7 +60,7 @@ def passes(world: World, line: str = "guard", what: str = DEFAULT, **variables: 
     assert world.everything() == before
 
 
-def findings(world: World, line: str = "guard", **variables: str) -> list[str]:
+def findings(world: World, line: str = "ci.guard", **variables: str) -> list[str]:
     """What it finds, without having changed anything."""
     before = world.everything()
     done = world.run(line, cwd=None, **variables)
@@ -68,7 +68,7 @@ def findings(world: World, line: str = "guard", **variables: str) -> list[str]:
     head, *found, untouched, then = done.err.strip("\n").split("\n")
     assert head.startswith(f"Check failed: {len(found)} finding")
     assert untouched == "Nothing was changed."
-    assert then.startswith("Next: mend the branch, then run `invoke guard")
+    assert then.startswith("Next: mend the branch, then run `invoke ci.guard")
     assert world.everything() == before
     return [line.strip() for line in found]
 
@@ -94,7 +94,7 @@ def test_a_feature_branch_passes(world: World) -> None:
 
 
 def test_a_sync_branch_passes(world: World) -> None:
-    passes(world, f"guard --range origin/carto/main..{SYNC}", f"origin/carto/main..{SYNC}")
+    passes(world, f"ci.guard --range origin/carto/main..{SYNC}", f"origin/carto/main..{SYNC}")
 
 
 def test_a_landed_sync_passes(world: World) -> None:
@@ -103,7 +103,9 @@ def test_a_landed_sync_passes(world: World) -> None:
     commit_in(world, world.origin, PRODUCTION, {"new.py": "x = 1\n"})
     world.git("fetch --quiet --no-tags origin")
     passes(
-        world, f"guard --range {before[:9]}..origin/carto/main", f"{before[:9]}..origin/carto/main"
+        world,
+        f"ci.guard --range {before[:9]}..origin/carto/main",
+        f"{before[:9]}..origin/carto/main",
     )
 
 
@@ -111,10 +113,10 @@ def test_a_healing_branch_passes(world: World) -> None:
     # What the upgrade wrote down of the tag is the fork's own, and squashed it is nobody's.
     land(world, TAG, squash=True)
     world.git("tag -d", *(set(world.git("tag").split()) - {TAG, STABLE}))
-    done = world.run("heal --no-push")
+    done = world.run("fork.heal --no-push")
     assert done.code == 0, done.err
     [branch] = world.git("branch --list '--format=%(refname:short)' 'heal/*'").split()
-    passes(world, f"guard --range origin/carto/main..{branch}", f"origin/carto/main..{branch}")
+    passes(world, f"ci.guard --range origin/carto/main..{branch}", f"origin/carto/main..{branch}")
 
 
 def test_a_feature_with_production_merged_in_passes(world: World) -> None:
@@ -126,7 +128,7 @@ def test_a_feature_with_production_merged_in_passes(world: World) -> None:
 
 def test_findings_are_printed_as_json(world: World) -> None:
     feature(world, subject="what is this")
-    data = json.loads(world.run("guard --json").out)
+    data = json.loads(world.run("ci.guard --json").out)
     [finding] = data.pop("findings")
     assert (finding["check"], finding["certain"]) == ("subject", True)
     base, head = (world.git(f"rev-parse {rev}") for rev in ("origin/carto/main", "HEAD"))
@@ -159,7 +161,7 @@ def test_a_branch_started_from_the_mirror_is_reported(world: World) -> None:
 
 
 def test_the_mirror_itself_is_reported(world: World) -> None:
-    [found] = findings(world, "guard --range origin/carto/main..upstream/main")
+    [found] = findings(world, "ci.guard --range origin/carto/main..upstream/main")
     assert found.startswith(f"upstream: {short(world, 'upstream/main')} is a commit of upstream's")
 
 
@@ -177,7 +179,7 @@ def test_a_merge_of_a_tag_that_is_not_stable_is_reported(world: World) -> None:
 def test_a_squashed_sync_is_reported(world: World) -> None:
     before = world.git("rev-parse origin/carto/main")
     sync = land(world, TAG, squash=True)
-    [found] = findings(world, f"guard --range {before}..origin/carto/main")
+    [found] = findings(world, f"ci.guard --range {before}..origin/carto/main")
     assert found.startswith(f"squashed sync: {sync[:10]} (")
     assert found.endswith("brings upstream's work with one parent only: a squash")
 
@@ -220,7 +222,7 @@ def test_a_sync_that_lost_a_change_is_reported(world: World) -> None:
         tree=SYNC,
         message=f"chore: merge upstream {TAG} into carto/main",
     )
-    found = findings(world, f"guard --range {base}..feature/lost")
+    found = findings(world, f"ci.guard --range {base}..feature/lost")
     assert f"lost: the merge of {TAG} lost the fork's change to litellm/router.py (line" in found[0]
 
 
@@ -232,7 +234,7 @@ def test_a_loss_that_was_fixed_after_the_merge_passes(world: World) -> None:
     parents = (base, f"{TAG}^0")
     commit_in(world, world.fork, ref, files, *parents, tree=SYNC, message="chore: merge")
     commit_in(world, world.fork, ref, {"litellm/router.py": mended}, message="fix: bring it back")
-    passes(world, f"guard --range {base}..feature/mended", f"{base}..feature/mended")
+    passes(world, f"ci.guard --range {base}..feature/mended", f"{base}..feature/mended")
 
 
 def test_all_findings_are_reported_at_once(world: World) -> None:
@@ -251,7 +253,7 @@ def test_the_commits_of_a_pull_request_are_checked(world: World) -> None:
     base, head = world.git("rev-parse origin/carto/main HEAD").split()
     world.git("switch --quiet carto/main")
     checks = [
-        line.partition(":")[0] for line in findings(world, "guard", **event(world, base, head))
+        line.partition(":")[0] for line in findings(world, "ci.guard", **event(world, base, head))
     ]
     assert checks == ["upstream", "subject"]
     good = world.git("rev-parse origin/carto/main~1")
@@ -281,27 +283,27 @@ def test_only_somebody_else_who_may_push_lets_a_pull_request_change_the_guard(
         answers = f"*/pulls/7/reviews*) echo '{lines}' ;; *permission*) echo {permission} ;;"
         gh.write_text(f'#!/bin/sh\ncase "$*" in {answers} esac\n')
         gh.chmod(0o755)
-        done = world.run("guard --json", cwd=None, **event(world, base, head))
+        done = world.run("ci.guard --json", cwd=None, **event(world, base, head))
         assert [each["check"] for each in json.loads(done.out)["findings"]] == wanted, said
 
 
 def test_a_pull_request_to_another_branch_is_not_checked(world: World) -> None:
     for into in ("backports", "docs"):
-        done = world.run("guard", cwd=None, **event(world, "x", "y", into))
+        done = world.run("ci.guard", cwd=None, **event(world, "x", "y", into))
         assert (done.code, done.out) == (0, "Nothing here goes to carto/main.\n")
 
 
 @pytest.mark.parametrize("head", ["0" * 39 + "1", "HEAD", "--upload-pack=x", ""])
 def test_a_pull_request_with_a_missing_commit_is_refused(world: World, head: str) -> None:
     base = world.git("rev-parse origin/carto/main")
-    done = world.run("guard", cwd=None, **event(world, base, head))
+    done = world.run("ci.guard", cwd=None, **event(world, base, head))
     assert (done.code, done.out) == (1, "")
     assert "of the pull request is not here" in done.err and "fetch-depth: 0" in done.err
 
 
 def test_a_job_without_an_event_file_is_refused(world: World) -> None:
     variables = event(world, "x", "y") | {"GITHUB_EVENT_PATH": str(world.place / "none")}
-    done = world.run("guard", cwd=None, **variables)
+    done = world.run("ci.guard", cwd=None, **variables)
     assert done.code == 1
     assert "GITHUB_EVENT_PATH tells of no pull request" in done.err
 
@@ -321,7 +323,7 @@ def test_a_clone_without_the_upstream_remote_is_checked(world: World) -> None:
 def hook(world: World, lines: str) -> Done:
     """Run it as git runs a pre-push hook."""
     ended = subprocess.run(
-        [*INVOKE, "--search-root", str(ROOT), "guard", "--pre-push"],
+        [*INVOKE, "--search-root", str(ROOT), "ci.guard", "--pre-push"],
         cwd=world.fork,
         input=lines,
         capture_output=True,
@@ -335,7 +337,7 @@ def test_a_push_to_production_is_checked_by_the_hook(world: World) -> None:
     feature(world, subject="odd")
     path = world.fork / ".git" / "hooks" / "pre-push"
     path.parent.mkdir(exist_ok=True)
-    line = " ".join([*INVOKE, "--search-root", str(ROOT), "guard", "--pre-push"])
+    line = " ".join([*INVOKE, "--search-root", str(ROOT), "ci.guard", "--pre-push"])
     path.write_text(f"#!/bin/sh\nexec {line}\n")
     path.chmod(0o755)
     before = world.refs(world.origin)
@@ -374,24 +376,24 @@ def test_only_pushes_to_production_and_sync_branches_matter(world: World) -> Non
 
 @pytest.mark.parametrize("given", ["HEAD", "a...b", "..b", "a..", "--all..b", "a..b..c"])
 def test_an_invalid_range_is_refused(world: World, given: str) -> None:
-    done = world.run("guard", f"--range={given}")
+    done = world.run("ci.guard", f"--range={given}")
     assert (done.code, done.out) == (2, "")
     assert "name two commits, as in --range A..B." in done.err
 
 
 def test_a_range_with_an_unknown_commit_is_refused(world: World) -> None:
-    done = world.run("guard --range HEAD..nope")
+    done = world.run("ci.guard --range HEAD..nope")
     assert done.err == message("there is no commit 'nope' here.", "name one that `git log` shows.")
 
 
 def test_range_and_pre_push_exclude_each_other(world: World) -> None:
-    assert world.run("guard --range HEAD..HEAD --pre-push").code == 2
+    assert world.run("ci.guard --range HEAD..HEAD --pre-push").code == 2
 
 
 def test_known_tags_are_used_if_upstream_cannot_be_reached(world: World) -> None:
     feature(world)
     path = shim(world, 'case " $* " in *" ls-remote "*) exit 128 ;; esac; exec "$GIT" "$@"')
-    done = world.run("guard", PATH=path)
+    done = world.run("ci.guard", PATH=path)
     assert done.code == 0
     assert "Note: upstream cannot be reached; its tags are those known here." in done.out
 
@@ -399,7 +401,7 @@ def test_known_tags_are_used_if_upstream_cannot_be_reached(world: World) -> None
 def test_the_guard_stops_if_nothing_of_upstream_is_known(world: World) -> None:
     world.git("remote remove upstream")
     world.git("update-ref -d refs/remotes/origin/main")
-    done = world.run("guard")
+    done = world.run("ci.guard")
     assert done.code == 1
     assert "neither upstream's branches are here nor origin's main" in done.err
 
@@ -416,7 +418,7 @@ def test_a_push_that_fixes_the_policy_is_checked_with_the_new_policy(world: Worl
 
     def pushed(commit: str) -> Done:
         line = f"refs/heads/carto/main {commit} {PRODUCTION} {there}\n"
-        words = [*INVOKE, "--search-root", str(ROOT), "guard", "--pre-push"]
+        words = [*INVOKE, "--search-root", str(ROOT), "ci.guard", "--pre-push"]
         ended = subprocess.run(words, input=line, cwd=world.fork, capture_output=True, text=True)
         return Done(ended.returncode, ended.stdout, ended.stderr)
 

@@ -2,47 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 
-from carto_fork.tasks import namespace
-from world import World
+from invoke.parser import Parser
 
-TASKS = [
-    "adopt",
-    "bump-version",
-    "config",
-    "detect",
-    "doctor",
-    "drift",
-    "drop",
-    "dropped",
-    "feature",
-    "features",
-    "forecast",
-    "guard",
-    "guide",
-    "heal",
-    "images",
-    "init",
-    "next",
-    "notify",
-    "pr",
-    "record-tag",
-    "recover",
-    "release",
-    "release-notes",
-    "report",
-    "resolve-conflicts",
-    "sandbox",
-    "setup",
-    "status",
-    "sync-main",
-    "sync-pr",
-    "upgrade-carto",
-    "upstream-sync",
-    "verify",
-    "write-adopted",
-]
+from carto_fork.program import FORMER, renamed
+from carto_fork.tasks import namespace
+from world import ROOT, Done, World
+
+TASKS = sorted(namespace.task_names)
 OPTION = re.compile(r"^  (?:-\w, )?--(?:\[no-])?([\w-]+)(?:=\w+)? *(.*)$")
 
 
@@ -64,7 +33,6 @@ def test_the_list_names_every_task_and_what_it_does(world: World) -> None:
     assert (done.code, done.err) == (0, "")
     listed = dict(re.findall(r"^  (\S+)  +(\S.*)$", done.out, flags=re.MULTILINE))
     assert sorted(listed) == TASKS
-    assert sorted(namespace.task_names) == TASKS
     assert all(listed.values())
 
 
@@ -96,3 +64,36 @@ def test_an_unknown_option_argument_or_task_is_refused(world: World) -> None:
         assert done.err == f"No idea what {words[:2][-1]!r} is!\n"
     assert world.everything() == before
     assert not (world.fork / ".sandbox").exists()
+
+
+def test_former_names_reach_their_tasks_and_are_not_shown(world: World) -> None:
+    parser = Parser(contexts=namespace.to_contexts())
+    for former, name in FORMER.items():
+        words = [*former.split(), *["x"] * former.endswith("--path")]
+        now, note = renamed(words, namespace.task_names)
+        [parsed] = parser.parse_argv(now)
+        assert parsed.name == now[0] == name.split()[0] and f"`{name}`" in note
+        assert now[0] not in FORMER
+    assert renamed(["guide", "--topic=next"], namespace.task_names) == (
+        ["guide", "--topic=next"],
+        "",
+    )
+    assert renamed(["drop", "--path=a", "--reason", "b"], ())[0] == (
+        ["verify", "--drop=a", "--reason", "b"]
+    )
+    shown = _typed(world, "--list").out
+    assert not {*re.findall(r"^  (\S+)  ", shown, re.MULTILINE)} & FORMER.keys()
+    done = _typed(world, "features", "--json")
+    assert done.code == 0
+    assert done.err.startswith("`features` is `fork.inventory --section features` now.\n")
+    assert done.out == world.run("fork.inventory --section features --json").out
+    assert _typed(world, "--help", "heal").out == _typed(world, "fork.heal", "--help").out
+
+
+def _typed(world: World, *words: str) -> Done:
+    return world.run_as(["carto-fork", *words], world.fork, os.environ)
+
+
+def test_the_table_of_former_names_is_the_programs() -> None:
+    text = (ROOT / "docs" / "adr" / "0009-tasks-in-groups.md").read_text(encoding="utf-8")
+    assert dict(re.findall(r"^\| `(.+)` \| `(.+)` \|$", text, re.MULTILINE)) == FORMER

@@ -480,7 +480,7 @@ def with_secret(world: World, url: str = "https://github.com/CartoDB/litellm.git
         "setup",
         "status",
         "status --json",
-        "config",
+        "fork.config",
         "sync-main",
         f"--dry {UPGRADE}",
         UPGRADE,

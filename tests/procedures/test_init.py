@@ -1,4 +1,4 @@
-"""`init`: a policy from what a clone and its remotes show."""
+"""`fork.init`: a policy from what a clone and its remotes show."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def written(world: World) -> policy.Policy:
 
 def test_the_policy_of_a_node_project_is_guessed(panel: World) -> None:
     before = panel.everything()
-    done = panel.run("init --yes --name Acme")
+    done = panel.run("fork.init --yes --name Acme")
     assert (done.code, done.err) == (0, "")
     after = panel.everything()
     assert after[1:] == before[1:]
@@ -76,7 +76,7 @@ def test_a_file_that_is_nothing_but_a_version_is_named_once(panel: World) -> Non
     stated = json.loads(panel.git("show origin/acme/stable:package.json"))["version"]
     commit_in(panel, panel.origin, "refs/heads/acme/stable", {"VERSION": f"v{stated}\n"})
     panel.git("fetch --quiet origin")
-    assert panel.run("init --yes --name Acme").code == 0
+    assert panel.run("fork.init --yes --name Acme").code == 0
     files = [(file.path, file.pattern) for file in written(panel).version_files]
     assert [file for file in files if file[0] == "VERSION"] == [("VERSION", "")]
 
@@ -85,13 +85,13 @@ def test_a_workflow_that_upstream_added_since_was_not_removed(panel: World) -> N
     new = {".github/workflows/nightly.yml": "on: push\n"}
     commit_in(panel, panel.upstream, "refs/heads/main", new)
     panel.git("fetch --quiet upstream")
-    assert panel.run("init --yes").code == 0
+    assert panel.run("fork.init --yes").code == 0
     assert written(panel).workflows.disabled == (".github/workflows/publish.yml",)
 
 
 def test_the_policy_of_a_go_project_is_guessed(tmp_path: Path) -> None:
     world = made("go", tmp_path)
-    assert world.run("init --yes").code == 0
+    assert world.run("fork.init --yes").code == 0
     found = written(world)
     assert (found.remotes.origin.name, found.remotes.upstream.name) == ("fork", "source")
     assert (found.branches.production, found.branches.upstream) == ("prod", "master")
@@ -102,7 +102,7 @@ def test_the_policy_of_a_go_project_is_guessed(tmp_path: Path) -> None:
 
 def test_the_guessed_policy_of_litellm_agrees_with_the_default(world: World) -> None:
     """Its policy was written by hand; what can be seen agrees with it."""
-    done = world.run("init --yes --json")
+    done = world.run("fork.init --yes --json")
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert told["written"] is True
@@ -160,7 +160,7 @@ def test_rules_are_guessed_for_files_of_several_kinds(tmp_path: Path) -> None:
     world.git("config", f"url.{world.upstream}.insteadOf", upstream)
     world.git("remote add upstream", upstream)
     world.git("fetch --quiet upstream")
-    done = world.run("init --yes")
+    done = world.run("fork.init --yes")
     assert done.code == 0, done.err
     found = written(world)
     assert found.remotes.upstream.url == "https://example.com/tool.git"
@@ -202,38 +202,38 @@ def _joined(text: str) -> str:
 
 
 def test_init_prints_how_certain_its_guesses_are(panel: World) -> None:
-    out = re.sub(r"git\+https://\S+", "SOURCE", panel.run("init --yes").out)
+    out = re.sub(r"git\+https://\S+", "SOURCE", panel.run("fork.init --yes").out)
     assert "certain  branches.upstream: main (upstream's first branch)\n" in out
     assert "guess    name: acme (the owner of the remote)\n" in out
     assert out.endswith(
         "carto_fork.toml is written; nothing else was changed.\n"
-        "Look at what is not certain in it.\nNext: invoke adopt --requirement SOURCE\n"
+        "Look at what is not certain in it.\nNext: invoke fork.adopt --requirement SOURCE\n"
     )
     text = (panel.fork / "carto_fork.toml").read_text()
     assert '# certain: it states 1.0.0, like release/1.0\npath = "package.json"\n' in text
 
 
 def test_what_is_printed_can_be_pasted(panel: World) -> None:
-    dry = panel.run("init --yes --dry")
+    dry = panel.run("fork.init --yes --dry")
     assert dry.code == 0 and not (panel.fork / "carto_fork.toml").exists()
     pasted = panel.call(["sh", "-e", "-c", dry.out])
     assert pasted.code == 0, pasted.err
     text = (panel.fork / "carto_fork.toml").read_text()
     (panel.fork / "carto_fork.toml").unlink()
-    assert panel.run("init --yes").code == 0
+    assert panel.run("fork.init --yes").code == 0
     assert (panel.fork / "carto_fork.toml").read_text() == text
 
 
 def test_what_is_there_is_never_overwritten(panel: World) -> None:
     (panel.fork / "carto_fork.toml").write_text("mine\n")
-    done = panel.run("init --yes")
+    done = panel.run("fork.init --yes")
     assert done.code == 1
     assert done.err == (
         "Refused: carto_fork.toml is there already.\nNothing was changed.\n"
         "Next: edit it, or name another file with --output.\n"
     )
     assert (panel.fork / "carto_fork.toml").read_text() == "mine\n"
-    done = panel.run("init --yes --output ../new/policy.toml")
+    done = panel.run("fork.init --yes --output ../new/policy.toml")
     assert done.code == 0
     assert done.out.endswith("Next: mv -i ../new/policy.toml carto_fork.toml\n")
     assert (
@@ -242,23 +242,23 @@ def test_what_is_there_is_never_overwritten(panel: World) -> None:
 
 
 def test_init_is_refused_if_production_has_a_policy_already(panel: World) -> None:
-    assert panel.run("init --yes").code == 0
+    assert panel.run("fork.init --yes").code == 0
     text = (panel.fork / "carto_fork.toml").read_text()
     (panel.fork / "carto_fork.toml").unlink()
     push_as_colleague(panel, {"carto_fork.toml": text}, panel.production)
     panel.git("fetch --quiet origin")
     before = panel.everything()
-    done = panel.run("init --yes --output ../policy.toml")
+    done = panel.run("fork.init --yes --output ../policy.toml")
     assert (done.code, done.err) == (
         1,
         "Refused: acme/stable has a policy already.\nNothing was changed.\n"
-        "Next: change carto_fork.toml there; `invoke config` prints what is in force.\n",
+        "Next: change carto_fork.toml there; `invoke fork.config` prints what is in force.\n",
     )
     assert panel.everything() == before
 
 
 def test_guesses_that_make_no_valid_policy_are_refused(panel: World) -> None:
-    done = panel.run("init --yes --mirror acme/stable")
+    done = panel.run("fork.init --yes --mirror acme/stable")
     assert (done.code, done.err) == (
         1,
         "Refused: what was seen makes no policy: top level: branches: acme/stable, acme/stable, "
@@ -271,18 +271,23 @@ def test_guesses_that_make_no_valid_policy_are_refused(panel: World) -> None:
 @pytest.mark.parametrize(
     ("prepare", "line", "code", "message"),
     [
-        ("remote remove upstream", "init --yes", 2, "add --upstream, the URL of the original"),
-        ("", "init --yes --production nonsense", 1, "origin has no branch nonsense."),
-        ("remote set-url upstream /nowhere", "init --yes", 1, "the remote `upstream` cannot be "),
-        ("remote remove origin", "init --yes", 1, "has no remote for the fork itself."),
-        ("", "init --yes --repo /", 1, "is not a git repository"),
+        ("remote remove upstream", "fork.init --yes", 2, "add --upstream, the URL of the original"),
+        ("", "fork.init --yes --production nonsense", 1, "origin has no branch nonsense."),
+        (
+            "remote set-url upstream /nowhere",
+            "fork.init --yes",
+            1,
+            "the remote `upstream` cannot be ",
+        ),
+        ("remote remove origin", "fork.init --yes", 1, "has no remote for the fork itself."),
+        ("", "fork.init --yes --repo /", 1, "is not a git repository"),
         (
             "",
-            "init --upstream https://x:y@h/z",
+            "fork.init --upstream https://x:y@h/z",
             1,
             "upstream` is https://github.com/widgets/panel.git",
         ),
-        ("remote remove upstream", "init --upstream=--help", 1, "cannot be reached"),
+        ("remote remove upstream", "fork.init --upstream=--help", 1, "cannot be reached"),
     ],
 )
 def test_init_writes_nothing_without_valid_remotes_and_branches(
@@ -297,7 +302,7 @@ def test_init_writes_nothing_without_valid_remotes_and_branches(
 
 def test_upstream_can_be_given_by_its_url(panel: World) -> None:
     panel.git("remote remove upstream")
-    done = panel.run(f"init --yes --upstream https://github.com/{panel.upstream_slug}.git")
+    done = panel.run(f"fork.init --yes --upstream https://github.com/{panel.upstream_slug}.git")
     assert done.code == 0, done.err
     assert written(panel).remotes.upstream.name == "upstream"
     assert panel.run("setup").code == 0
@@ -310,7 +315,7 @@ def test_upstream_can_be_given_by_its_url(panel: World) -> None:
 def test_init_asks_for_uncertain_values_on_a_terminal(tmp_path: Path) -> None:
     (tmp_path / "w").mkdir()
     world = node(tmp_path / "w")
-    words = [*INVOKE, "--search-root", str(ROOT), "init"]
+    words = [*INVOKE, "--search-root", str(ROOT), "fork.init"]
     ours, theirs = pty.openpty()
     with subprocess.Popen(
         words,
@@ -339,20 +344,20 @@ def test_init_asks_for_uncertain_values_on_a_terminal(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", sorted(FORKS))
 def test_the_tasks_work_with_it_before_it_is_committed(kind: str, tmp_path: Path) -> None:
     world = made(kind, tmp_path)
-    assert world.run("init --yes").code == 0
-    for line in ("setup", "status", "detect", "forecast", "config", "guard"):
+    assert world.run("fork.init --yes").code == 0
+    for line in ("setup", "status", "ci.detect", "forecast", "fork.config", "ci.guard"):
         done = world.run(line)
         assert done.code == 0, f"{line}: {done.err}"
     tag = {"node": "release/1.1", "go": "v1.0.0"}[kind]
     done = world.run(f"upgrade-carto --no-tests --tag {shlex.quote(tag)}")
     assert done.code == 0, done.err
     assert f"refs/heads/upstream-sync/{tag}" in world.refs(world.origin)
-    refused = world.run("images")
+    refused = world.run("ci.images")
     assert refused.code == 1 and "the policy names no images." in refused.err
 
 
 def test_a_fork_without_releases_refuses_to_make_one(panel: World) -> None:
-    assert panel.run("init --yes").code == 0
+    assert panel.run("fork.init --yes").code == 0
     path = panel.fork / "carto_fork.toml"
     path.write_text(path.read_text().partition("[releases]")[0])
     done = panel.run("release")
@@ -366,7 +371,7 @@ def test_a_fork_without_releases_refuses_to_make_one(panel: World) -> None:
 def test_an_invalid_name_is_refused(world: World, word: str) -> None:
     world.git("update-ref -d refs/remotes/origin/carto/main")
     before = world.checkout()
-    done = world.run("init --yes", word)
+    done = world.run("fork.init --yes", word)
     assert done.code == 2
     assert "Traceback" not in done.err
     assert world.checkout() == before

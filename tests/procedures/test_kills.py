@@ -41,10 +41,10 @@ TASKS = {
         "waiting",
         f"resolve-conflicts --pr 1 --keep-fork {LEFT[0]} --keep-fork {LEFT[1]} --reason ours",
     ),
-    "sync": ("new", f"upstream-sync --no-tests --tag {NEXT}"),
+    "sync": ("new", f"ci.sync --no-tests --tag {NEXT}"),
     "release": ("landed", "release"),
     "mirror": ("new", "sync-main"),
-    "heal": ("squashed", "heal"),
+    "heal": ("squashed", "fork.heal"),
     "adopt": ("new", ADOPT),
 }
 """The world that a task is run in, and its command line."""

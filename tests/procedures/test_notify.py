@@ -23,7 +23,7 @@ LOG = "https://github.com/CartoDB/litellm/actions/runs/99"
 
 def told(world: World, line: str, url: str, **variables: str) -> Done:
     """Notify; it succeeds, and tells nothing of the webhook's URL."""
-    done = world.run(f"notify {line}", cwd=None, SLACK_WEBHOOK_URL=url, **variables)
+    done = world.run(f"ci.notify {line}", cwd=None, SLACK_WEBHOOK_URL=url, **variables)
     assert done.code == 0, done
     assert "SECRET" not in done.out + done.err
     assert "127.0.0.1" not in done.out + done.err
@@ -157,13 +157,13 @@ def _texts(found: Any) -> list[tuple[str, str]]:
 @pytest.mark.parametrize("line", ["", "--event no-such", "--event"])
 def test_an_unknown_event_is_a_wrong_command_line(world: World, line: str) -> None:
     with webhook() as hook:
-        done = world.run(f"notify {line}", SLACK_WEBHOOK_URL=hook.url)
+        done = world.run(f"ci.notify {line}", SLACK_WEBHOOK_URL=hook.url)
         assert hook.received == []
     assert done.code in (1, 2) and "event" in done.err
 
 
 def test_notify_works_outside_of_a_fork(world: World) -> None:
     with webhook() as hook:
-        done = world.run("notify --event failure", cwd=world.place, SLACK_WEBHOOK_URL=hook.url)
+        done = world.run("ci.notify --event failure", cwd=world.place, SLACK_WEBHOOK_URL=hook.url)
     assert done.code == 0
     assert len(hook.received) == 1

@@ -13,7 +13,7 @@ from carto_standin.state import Pull
 from world import World, message, push_as_colleague, shim
 
 PULLS = "https://github.com/CartoDB/litellm/pull"
-FEATURE = "invoke feature --name my-fix"
+FEATURE = "invoke branch.start --name my-fix"
 
 
 def feature(world: World, *subjects: str, name: str = "x") -> None:
@@ -39,11 +39,11 @@ def test_a_feature_starts_from_origins_production(world: World) -> None:
     new = push_as_colleague(world, {"new.py": "x = 1\n"})
     (world.fork / "0.txt").write_text("mine\n")
     _, here, origin, upstream = world.everything()
-    done = world.run("feature --name my-fix")
+    done = world.run("branch.start --name my-fix")
     assert (done.code, done.err) == (0, "")
     assert done.out.endswith(
         "feature/my-fix is checked out, at origin's carto/main.\n"
-        "Next: commit the change, then invoke pr\n"
+        "Next: commit the change, then invoke branch.pr\n"
     )
     assert world.git("rev-parse HEAD") == new
     assert world.git("branch --show-current") == "feature/my-fix"
@@ -56,7 +56,7 @@ def test_a_feature_starts_from_origins_production(world: World) -> None:
 
 def test_a_feature_can_start_in_another_work_tree(world: World) -> None:
     world.git("worktree add --quiet --detach ../other")
-    done = world.run("feature --repo ../other --name feature/my-fix")
+    done = world.run("branch.start --repo ../other --name feature/my-fix")
     assert (done.code, done.err) == (0, "")
     other = world.place / "other"
     assert world.git("branch --show-current", repo=other) == "feature/my-fix"
@@ -65,7 +65,7 @@ def test_a_feature_can_start_in_another_work_tree(world: World) -> None:
 
 def test_dry_starts_nothing(world: World) -> None:
     before = world.everything()
-    done = world.run("--dry feature --name my-fix")
+    done = world.run("--dry branch.start --name my-fix")
     assert (done.code, done.err) == (0, "")
     switch = "git -C . switch --no-track -c feature/my-fix refs/remotes/origin/carto/main\n"
     assert done.out.endswith(switch)
@@ -78,37 +78,37 @@ def test_dry_starts_nothing(world: World) -> None:
 )
 def test_an_invalid_branch_name_is_refused(world: World, name: str) -> None:
     before = world.everything()
-    done = world.run("feature", f"--name={name}")
+    done = world.run("branch.start", f"--name={name}")
     assert (done.code, done.out) == (1, "")
     assert "is not the name of a branch." in done.err
     assert world.everything() == before
 
 
 def test_feature_is_refused_without_a_name(world: World) -> None:
-    assert world.run("feature").err == message("--name is missing.", FEATURE, title="Usage")
+    assert world.run("branch.start").err == message("--name is missing.", FEATURE, title="Usage")
 
 
-@pytest.mark.parametrize("line", ["pr", "feature --name other"])
+@pytest.mark.parametrize("line", ["branch.pr", "branch.start --name other"])
 def test_commits_on_no_branch_are_brought_to_one_first(world: World, line: str) -> None:
     world.git("checkout --quiet --detach")
     world.git("commit --quiet --allow-empty -m 'fix: mine'")
     before = world.everything()
     done = world.run(line)
     what = "HEAD is detached, and 1 commit is on no branch."
-    assert (done.code, done.err) == (1, message(what, "invoke recover"))
+    assert (done.code, done.err) == (1, message(what, "invoke branch.recover"))
     assert world.everything() == before
-    assert world.run("recover").code == 0
+    assert world.run("branch.recover").code == 0
 
 
 def test_feature_is_refused_if_the_branch_exists(world: World) -> None:
     world.git("branch feature/mine")
     world.git("branch feature/theirs main", repo=world.origin)
     before = world.everything()
-    assert world.run("feature --name mine").err == message(
+    assert world.run("branch.start --name mine").err == message(
         "there is a branch feature/mine here already.",
         "git -C . switch feature/mine, or choose another --name.",
     )
-    assert world.run("feature --name theirs").err == message(
+    assert world.run("branch.start --name theirs").err == message(
         "there is a branch feature/theirs on origin already.",
         "git -C . fetch origin && git -C . switch feature/theirs, or choose another --name.",
     )
@@ -121,7 +121,7 @@ def test_feature_is_refused_if_the_switch_would_lose_changes(world: World, path:
     (world.fork / path).parent.mkdir(exist_ok=True)
     (world.fork / path).write_text("mine\n")
     before = world.everything()
-    done = world.run("feature --name my-fix")
+    done = world.run("branch.start --name my-fix")
     assert done.code == 1
     assert f"the switch would lose what is not committed in {path}." in done.err
     assert world.everything() == before
@@ -130,14 +130,14 @@ def test_feature_is_refused_if_the_switch_would_lose_changes(world: World, path:
 def test_feature_keeps_other_uncommitted_changes(world: World) -> None:
     push_as_colleague(world, {"README.md": "theirs\n"})
     (world.fork / "LICENSE").write_text("mine\n")
-    assert world.run("feature --name my-fix").code == 0
+    assert world.run("branch.start --name my-fix").code == 0
     assert (world.fork / "LICENSE").read_text() == "mine\n"
     assert (world.fork / "README.md").read_text() == "theirs\n"
 
 
 def test_feature_is_refused_during_a_merge(world: World) -> None:
     world.git("merge --quiet --no-ff --no-commit --strategy ours origin/main")
-    done = world.run("feature --name my-fix")
+    done = world.run("branch.start --name my-fix")
     assert done.code == 1
     assert "a merge is in progress in" in done.err
 
@@ -149,7 +149,7 @@ def test_pr_takes_title_and_body_from_the_only_commit(world: World, github: GitH
     feature(world)
     world.git("commit --quiet --amend --allow-empty -m 'feat(ui): x' -m 'Because of `y`.'")
     _, here, origin, upstream = world.everything()
-    done = world.run("pr")
+    done = world.run("branch.pr")
     assert (done.code, done.err) == (0, "")
     assert done.out.endswith(f"\nPull request: {PULLS}/1\n")
     [pull] = pulls(github)
@@ -165,9 +165,9 @@ def test_pr_takes_title_and_body_from_the_only_commit(world: World, github: GitH
 
 def test_pr_updates_a_pull_request_that_is_open(world: World, github: GitHub) -> None:
     feature(world)
-    assert world.run("pr --draft --title 'fix: other (#3)'").code == 0
+    assert world.run("branch.pr --draft --title 'fix: other (#3)'").code == 0
     world.git("commit --quiet --allow-empty -m 'fix: more'")
-    done = world.run("pr")
+    done = world.run("branch.pr")
     assert (done.code, done.err) == (0, "")
     assert done.out.endswith(f"\nPull request, open already: {PULLS}/1\n")
     [pull] = pulls(github)
@@ -184,8 +184,8 @@ def test_pr_prints_its_result_as_json(world: World, github: GitHub) -> None:
         "number": 1,
         "url": f"{PULLS}/1",
     }
-    assert json.loads(world.run("pr --json").out) == expected | {"opened": True}
-    assert json.loads(world.run("pr --json").out) == expected | {"opened": False}
+    assert json.loads(world.run("branch.pr --json").out) == expected | {"opened": True}
+    assert json.loads(world.run("branch.pr --json").out) == expected | {"opened": False}
 
 
 HOSTILE = "fix: `x` @CartoDB/team <img src=x> ${{ secrets.A }} $(touch pwned) '; touch pwned"
@@ -193,14 +193,14 @@ HOSTILE = "fix: `x` @CartoDB/team <img src=x> ${{ secrets.A }} $(touch pwned) ';
 
 def test_several_commits_need_a_title(world: World, github: GitHub, tmp_path: Path) -> None:
     feature(world, "feat: a", HOSTILE)
-    assert "the branch has 2 commits" in world.run("pr").err
+    assert "the branch has 2 commits" in world.run("branch.pr").err
     world.git("commit --quiet --allow-empty -m 'docs: c'")
     before = world.everything()
-    stopped = world.run("pr")
+    stopped = world.run("branch.pr")
     assert (stopped.code, stopped.out) == (2, "")
     assert "the branch has 3 commits" in stopped.err and "add --title" in stopped.err
     assert world.everything() == before
-    assert world.run("pr --title 'feat: all of it'").code == 0
+    assert world.run("branch.pr --title 'feat: all of it'").code == 0
     [pull] = pulls(github)
     assert pull.body.splitlines()[0] == "- feat\\: a"
     assert len(pull.body.splitlines()) == 3
@@ -210,7 +210,7 @@ def test_several_commits_need_a_title(world: World, github: GitHub, tmp_path: Pa
 
 def test_a_hostile_title_is_used_unchanged(world: World, github: GitHub) -> None:
     feature(world, HOSTILE)
-    assert world.run("pr").code == 0
+    assert world.run("branch.pr").code == 0
     [pull] = pulls(github)
     assert pull.title == HOSTILE
     assert not list(world.place.rglob("pwned"))
@@ -218,11 +218,11 @@ def test_a_hostile_title_is_used_unchanged(world: World, github: GitHub) -> None
 
 def test_pr_reads_the_body_from_a_file(world: World, github: GitHub, tmp_path: Path) -> None:
     feature(world)
-    missing = world.run(f"pr --body-file {tmp_path}/none.md")
+    missing = world.run(f"branch.pr --body-file {tmp_path}/none.md")
     assert missing.code == 1
     assert "cannot be read" in missing.err
     (tmp_path / "body.md").write_text("--draft\n\n*Why* 'not'\n")
-    assert world.run(f"pr --body-file {tmp_path}/body.md").code == 0
+    assert world.run(f"branch.pr --body-file {tmp_path}/body.md").code == 0
     [pull] = pulls(github)
     assert (pull.body, pull.draft) == ("--draft\n\n*Why* 'not'\n", False)
 
@@ -230,7 +230,7 @@ def test_pr_reads_the_body_from_a_file(world: World, github: GitHub, tmp_path: P
 def test_dry_opens_nothing(world: World, github: GitHub) -> None:
     feature(world)
     before = world.everything()
-    done = world.run("--dry pr")
+    done = world.run("--dry branch.pr")
     assert (done.code, done.err) == (0, "")
     assert world.everything() == before and pulls(github) == []
     assert world.paste(done.out).code == 0
@@ -240,7 +240,7 @@ def test_dry_opens_nothing(world: World, github: GitHub) -> None:
 def test_pr_notes_uncommitted_changes(world: World, github: GitHub) -> None:
     feature(world)
     (world.fork / "LICENSE").write_text("mine\n")
-    done = world.run("pr")
+    done = world.run("branch.pr")
     assert done.code == 0
     assert "Note: 1 file with changes that are not committed" in done.out
 
@@ -248,18 +248,18 @@ def test_pr_notes_uncommitted_changes(world: World, github: GitHub) -> None:
 def test_pr_accepts_only_a_base_that_origin_has(world: World, github: GitHub) -> None:
     world.git("branch next carto/main", repo=world.origin)
     feature(world)
-    assert world.run("pr --base next").code == 0
+    assert world.run("branch.pr --base next").code == 0
     assert [pull.base for pull in pulls(github)] == ["next"]
-    done = world.run("pr --base nope")
+    done = world.run("branch.pr --base nope")
     assert done.code == 1
     assert "origin has no branch nope" in done.err
-    assert world.run("pr", "--base=--upload-pack=x").code == 1
+    assert world.run("branch.pr", "--base=--upload-pack=x").code == 1
 
 
 # --- Refusals -------------------------------------------------------------------------------
 
 
-def refused(world: World, github: GitHub, line: str = "pr") -> str:
+def refused(world: World, github: GitHub, line: str = "branch.pr") -> str:
     before = world.everything()
     done = world.run(line)
     assert (done.code, done.out) == (1, "")
@@ -270,7 +270,7 @@ def refused(world: World, github: GitHub, line: str = "pr") -> str:
 
 def test_pr_refuses_the_mirror_as_base(world: World, github: GitHub) -> None:
     feature(world)
-    assert refused(world, github, "pr --base main") == message(
+    assert refused(world, github, "branch.pr --base main") == message(
         "main only follows upstream; what is merged there blocks `sync-main`, and never reaches "
         "carto/main.",
         "leave --base out: the pull request goes to carto/main.",
@@ -295,7 +295,7 @@ def test_pr_is_refused_on_a_branch_that_is_not_a_feature(world: World, github: G
 @pytest.mark.parametrize("title", ["what is this", "feat:x", "feat: a\nb"])
 def test_pr_refuses_an_unconventional_title(world: World, github: GitHub, title: str) -> None:
     feature(world)
-    done = world.run("pr", f"--title={title}")
+    done = world.run("branch.pr", f"--title={title}")
     assert (done.code, done.out) == (1, "")
     assert "is no conventional commit" in done.err
     assert on_origin(world) == "" and pulls(github) == []
@@ -308,7 +308,7 @@ def test_pr_is_refused_without_commits(world: World, github: GitHub) -> None:
 
 def test_pr_is_refused_without_gh(world: World) -> None:
     feature(world)
-    done = world.run("pr")
+    done = world.run("branch.pr")
     assert done.code == 1
     assert "is not installed." in done.err
     assert on_origin(world) == ""
@@ -321,10 +321,10 @@ def test_pr_does_not_force_push_over_other_commits(world: World, github: GitHub)
     """It is never pushed by force."""
     theirs = push_as_colleague(world, {"a.py": "a = 1\n"}, "feature/x", "origin/carto/main")
     feature(world)
-    done = world.run("pr")
+    done = world.run("branch.pr")
     assert done.code == 1
     assert "[rejected]" in done.err
-    assert "get what origin has of it, then run `invoke pr` again" in done.err
+    assert "get what origin has of it, then run `invoke branch.pr` again" in done.err
     assert on_origin(world) == theirs and pulls(github) == []
 
 
@@ -335,12 +335,12 @@ def test_pr_continues_after_github_failed_once(
     feature(world)
     fault = Fault(match="PullRequestCreate", what=what)  # type: ignore[arg-type]
     github.faults = [fault]
-    stopped = world.run("pr")
+    stopped = world.run("branch.pr")
     assert stopped.code == 1
     assert "`gh pr create " in stopped.err and "carto/main is as it was." in stopped.err
-    assert "run `invoke pr` again" in stopped.err
+    assert "run `invoke branch.pr` again" in stopped.err
     assert github.faults == []
-    done = world.run("pr")
+    done = world.run("branch.pr")
     assert (done.code, done.err) == (0, "")
     assert f"{PULLS}/1\n" in done.out
     assert [pull.title for pull in pulls(github)] == ["feat: x"]
@@ -350,9 +350,9 @@ def test_pr_continues_after_github_failed_once(
 def test_pr_continues_after_a_kill_at_the_push(world: World, github: GitHub, cut: str) -> None:
     feature(world)
     path = shim(world, f'case " $* " in *" push "*) {cut} ;; esac; exec "$GIT" "$@"')
-    assert world.spawn("pr", PATH=path).code == -9
+    assert world.spawn("branch.pr", PATH=path).code == -9
     assert pulls(github) == []
-    assert world.run("pr").code == 0
+    assert world.run("branch.pr").code == 0
     assert [pull.title for pull in pulls(github)] == ["feat: x"]
 
 
@@ -360,6 +360,6 @@ def test_pr_says_what_to_allow_if_the_token_may_not_open_one(world: World, githu
     feature(world)
     no = "GitHub Actions is not permitted to create or approve pull requests"
     github.faults = [Fault(match="PullRequestCreate", what=403, message=no)]
-    done = world.run("pr")
+    done = world.run("branch.pr")
     assert done.code == 1
     assert "Next: allow it in Settings, Actions, General, Workflow permissions" in done.err

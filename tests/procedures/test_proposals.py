@@ -55,8 +55,8 @@ def merging(world: World) -> None:
 
 
 def waiting(world: World) -> list[str]:
-    """What `guard` says of the sync."""
-    done = world.run(f"guard --json --range origin/carto/main..origin/{SYNC}")
+    """What `ci.guard` says of the sync."""
+    done = world.run(f"ci.guard --json --range origin/carto/main..origin/{SYNC}")
     assert done.code in (0, 4), done.err
     found = json.loads(done.out)["findings"]
     return [one["path"] for one in found if one["check"] == "proposal"]
@@ -214,7 +214,7 @@ def test_an_owner_or_a_named_reviewer_accepts_by_approving(world: World) -> None
         )
         gh.write_text(f'#!/bin/sh\ncase "$*" in {answer} esac\n')
         gh.chmod(0o755)
-        done = world.run("guard --json", cwd=None, **event(world, base, head))
+        done = world.run("ci.guard --json", cwd=None, **event(world, base, head))
         found = json.loads(done.out)["findings"]
         assert [one["path"] for one in found if one["check"] == "proposal"] == left, who
 

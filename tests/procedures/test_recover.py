@@ -32,7 +32,7 @@ def head(world: World) -> str:
 def test_commits_on_a_detached_head_are_kept_on_a_branch(world: World, detached: str) -> None:
     branch = f"recovery/{detached[:10]}"
     before = world.everything()
-    dry = world.run("recover --dry")
+    dry = world.run("branch.recover --dry")
     assert (dry.code, dry.err) == (0, "")
     lines = [line for line in dry.out.splitlines() if not line.startswith("#")]
     assert lines == [
@@ -41,7 +41,7 @@ def test_commits_on_a_detached_head_are_kept_on_a_branch(world: World, detached:
     ]
     assert world.everything() == before
 
-    done = world.run("recover")
+    done = world.run("branch.recover")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         "1/2 branch    Keep the commits on a branch of their own.\n"
@@ -54,12 +54,12 @@ def test_commits_on_a_detached_head_are_kept_on_a_branch(world: World, detached:
     )
     assert world.git(f"rev-parse {branch}") == detached
     assert head(world) == "feature/x"
-    again = world.run("recover")
+    again = world.run("branch.recover")
     assert (again.code, again.out) == (0, "Nothing to recover.\n")
 
 
 def test_pasted_dry_output_recovers_the_commits(world: World, detached: str) -> None:
-    dry = world.run("recover --dry --name kept")
+    dry = world.run("branch.recover --dry --name kept")
     done = world.paste(dry.out)
     assert done.code == 0, done.err
     assert world.git("rev-parse kept") == detached
@@ -67,21 +67,21 @@ def test_pasted_dry_output_recovers_the_commits(world: World, detached: str) -> 
 
 
 def test_recover_prints_its_result_as_json(world: World, detached: str) -> None:
-    done = world.run("recover --name kept --json")
+    done = world.run("branch.recover --name kept --json")
     assert json.loads(done.out) == {
         "stray": {"commit": detached, "date": "2025-09-30", "subject": "feat: two", "commits": 2},
         "branch": "kept",
         "back": "feature/x",
         "left_behind": [],
     }
-    nothing = json.loads(world.run("recover --json").out)
+    nothing = json.loads(world.run("branch.recover --json").out)
     assert nothing == {"stray": None, "branch": "", "back": "", "left_behind": []}
 
 
 def test_recover_without_commits_only_returns_to_a_branch(world: World) -> None:
     world.git("checkout --quiet --detach")
     refs = world.refs(world.fork)
-    done = world.run("recover")
+    done = world.run("branch.recover")
     assert done.out.splitlines()[-1] == "carto/main is checked out."
     assert world.refs(world.fork) == refs
     assert head(world) == "carto/main"
@@ -90,7 +90,7 @@ def test_recover_without_commits_only_returns_to_a_branch(world: World) -> None:
 def test_recover_creates_production_if_it_is_only_on_origin(world: World) -> None:
     world.git("checkout --quiet --detach")
     world.git("branch --quiet -D carto/main")
-    done = world.run("recover")
+    done = world.run("branch.recover")
     assert done.code == 0, done.err
     assert "    $ git -C . switch --no-guess -c carto/main --track origin/carto/main\n" in done.out
     assert head(world) == "carto/main"
@@ -100,11 +100,11 @@ def test_recover_avoids_a_branch_checked_out_in_another_work_tree(world: World) 
     world.git("switch --quiet -c feature/x")
     world.git("checkout --quiet --detach")
     world.git("worktree add --quiet ../other feature/x")
-    assert world.run("recover").code == 0
+    assert world.run("branch.recover").code == 0
     assert head(world) == "carto/main"
     world.git("checkout --quiet --detach")
     world.git("worktree add --quiet ../more carto/main")
-    done = world.run("recover")
+    done = world.run("branch.recover")
     assert done.code == 1
     assert done.err == message(
         "carto/main is checked out in another work tree, and no other branch was checked out here "
@@ -116,7 +116,7 @@ def test_recover_avoids_a_branch_checked_out_in_another_work_tree(world: World) 
 def test_uncommitted_changes_come_along(world: World, detached: str) -> None:
     (world.fork / "LICENSE").write_text("changed\n")
     (world.fork / "new.txt").write_text("new\n")
-    assert world.run("recover").code == 0
+    assert world.run("branch.recover").code == 0
     assert (world.fork / "LICENSE").read_text() == "changed\n"
     assert (world.fork / "new.txt").read_text() == "new\n"
     assert head(world) == "feature/x"
@@ -128,7 +128,7 @@ def test_recover_stops_if_uncommitted_changes_would_be_lost(
 ) -> None:
     path = world.fork / ("carto_drops.toml" if untracked else "one.txt")
     path.write_text("mine\n")
-    done = world.run("recover")
+    done = world.run("branch.recover")
     assert done.code == 1
     assert "would be overwritten by checkout" in done.err
     assert "The commits are safe; HEAD and your files are as they were." in done.err
@@ -137,7 +137,7 @@ def test_recover_stops_if_uncommitted_changes_would_be_lost(
     assert world.git(f"rev-parse recovery/{detached[:10]}") == detached
     # Out of the way, the same command continues.
     world.git("stash --quiet --include-untracked")
-    again = world.run("recover")
+    again = world.run("branch.recover")
     assert (again.code, again.err) == (0, "")
     assert head(world) == "feature/x"
 
@@ -156,12 +156,13 @@ def test_recover_is_refused_during_a_merge_rebase_or_bisect(
         world.git("commit --quiet --all -m y")
         world.call(["git", what, "HEAD@{2}"])
     before = world.everything()
-    done = world.run("recover")
+    done = world.run("branch.recover")
     assert done.code == 1
     end = "reset" if what == "bisect" else "--abort"
     assert done.err == message(
         f"a {what} is in progress in litellm.",
-        f"conclude it, or give it up (`git -C . {what} {end}`), then run `invoke recover` again.",
+        f"conclude it, or give it up (`git -C . {what} {end}`), "
+        "then run `invoke branch.recover` again.",
     )
     assert world.everything() == before
 
@@ -169,15 +170,15 @@ def test_recover_is_refused_during_a_merge_rebase_or_bisect(
 def test_recover_refuses_an_invalid_or_taken_branch_name(world: World, detached: str) -> None:
     before = world.everything()
     for name in ("a..b", "-x", "x y", "HEAD~1"):
-        done = world.run("recover", f"--name={name}")
+        done = world.run("branch.recover", f"--name={name}")
         assert done.code == 1
         assert done.err == message(f"{name!r} is no name for a branch.", "choose another --name.")
-    done = world.run("recover --name carto/main")
+    done = world.run("branch.recover --name carto/main")
     assert done.err.startswith("Refused: there is a branch carto/main, at ")
     assert world.everything() == before
     # One that is there for the same commit is as good as a new one.
     world.git("branch kept")
-    assert world.run("recover --name kept").code == 0
+    assert world.run("branch.recover --name kept").code == 0
     assert head(world) == "feature/x"
 
 
@@ -187,21 +188,21 @@ def test_recover_refuses_an_invalid_or_taken_branch_name(world: World, detached:
 def test_commits_left_behind_are_listed_and_recovered(world: World, detached: str) -> None:
     world.git("checkout --quiet carto/main")
     before = world.everything()
-    done = world.run("recover")
+    done = world.run("branch.recover")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         f"left behind: {detached[:10]} 2025-09-30 feat: two (2 commits)\n"
-        f"Next: invoke recover --commit {detached[:10]}\n"
+        f"Next: invoke branch.recover --commit {detached[:10]}\n"
     )
-    assert world.run("recover --dry").out.replace("# ", "") == done.out
+    assert world.run("branch.recover --dry").out.replace("# ", "") == done.out
     assert world.everything() == before
 
-    done = world.run(f"recover --commit {detached[:10]} --name kept")
+    done = world.run(f"branch.recover --commit {detached[:10]} --name kept")
     assert done.code == 0, done.err
     assert world.git("rev-parse kept") == detached
     assert head(world) == "carto/main"
-    assert world.run("recover").out == "Nothing to recover.\n"
-    again = world.run(f"recover --commit {detached[:10]}")
+    assert world.run("branch.recover").out == "Nothing to recover.\n"
+    again = world.run(f"branch.recover --commit {detached[:10]}")
     assert (again.code, again.out.splitlines()[0]) == (
         0,
         f"{detached[:10]} is safe already: kept has it.",
@@ -216,19 +217,19 @@ def test_a_commit_contained_in_another_is_not_listed_separately(
     world.git("commit --quiet --allow-empty -m 'feat: three'")
     last = world.git("rev-parse HEAD")
     world.git("checkout --quiet carto/main")
-    left = json.loads(world.run("recover --json").out)["left_behind"]
+    left = json.loads(world.run("branch.recover --json").out)["left_behind"]
     assert [(each["commit"], each["commits"]) for each in left] == [(last, 3)]
 
 
 def test_an_unknown_commit_is_refused(world: World) -> None:
-    done = world.run("recover --commit 0123456789")
+    done = world.run("branch.recover --commit 0123456789")
     assert done.err == message(
         "there is no commit '0123456789' here.", "name one that `git log` shows."
     )
 
 
 def test_an_option_is_refused_as_a_commit(world: World) -> None:
-    done = world.run("recover --commit=--all")
+    done = world.run("branch.recover --commit=--all")
     assert done.err == message("there is no commit '--all' here.", "name one that `git log` shows.")
 
 
@@ -236,7 +237,7 @@ def test_hostile_subjects_are_escaped(world: World) -> None:
     world.git("checkout --quiet --detach")
     world.git("commit --quiet --allow-empty -m", "feat: \x1b[31mred\x1b[0m $(touch pwned)")
     world.git("checkout --quiet carto/main")
-    done = world.run("recover")
+    done = world.run("branch.recover")
     assert "\\x1b[31mred" in done.out
     assert "\x1b" not in done.out
     assert not (world.fork / "pwned").exists()
@@ -245,10 +246,10 @@ def test_hostile_subjects_are_escaped(world: World) -> None:
 def test_recover_continues_after_a_kill_between_its_steps(world: World, detached: str) -> None:
     cut = 'case " $* " in *" switch "*) kill -9 $PPID $$;; esac; exec "$GIT" "$@"'
     path = shim(world, cut)
-    done = world.spawn("recover", PATH=path)
+    done = world.spawn("branch.recover", PATH=path)
     assert done.code == -9
     assert world.git("rev-parse HEAD") == detached
-    assert world.run("recover").code == 0
+    assert world.run("branch.recover").code == 0
     assert world.git(f"rev-parse recovery/{detached[:10]}") == detached
     assert head(world) == "feature/x"
 
@@ -261,7 +262,7 @@ def test_recover_works_in_a_linked_work_tree(world: World) -> None:
     world.git("branch other")
     world.git("checkout --quiet other", repo=linked)
     world.git("checkout --quiet", commit, repo=linked)
-    done = world.run("recover", cwd=linked)
+    done = world.run("branch.recover", cwd=linked)
     assert done.code == 0, done.err
     assert world.git("rev-parse --abbrev-ref HEAD", repo=linked) == "other"
     assert world.git(f"rev-parse recovery/{commit[:10]}") == commit

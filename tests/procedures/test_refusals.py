@@ -16,7 +16,7 @@ UPSTREAM_URL = "https://github.com/BerriAI/litellm.git"
 ORIGIN_URL = "https://github.com/CartoDB/litellm.git"
 
 NAMED = "name the fork's clone with --repo, or if this is it: "
-ELSE = "; for a fork of anything else: `invoke init`"
+ELSE = "; for a fork of anything else: `invoke fork.init`"
 NOTHING = "Nothing was changed."
 FETCHED = "Your checkout, your branches and origin are as they were."
 """What is left alone where the release has been fetched already."""
@@ -147,7 +147,7 @@ def test_origin_without_a_production_branch_is_refused(world: World) -> None:
     world.git("symbolic-ref HEAD refs/heads/main", repo=world.origin)
     world.git("update-ref -d refs/heads/carto/main", repo=world.origin)
     then = (
-        "check `branches.production` in the policy (`invoke config`), "
+        "check `branches.production` in the policy (`invoke fork.config`), "
         "and the remote: git -C . ls-remote origin"
     )
     refused(world, message("origin has no branch carto/main.", then))
@@ -543,15 +543,15 @@ def test_an_invalid_policy_is_refused(world: World, text: str, problem: str) -> 
     source = f"carto_fork.toml at {commit}"
     then = (
         "correct carto_fork.toml on the production branch, push it; "
-        "`invoke config` prints what is valid."
+        "`invoke fork.config` prints what is valid."
     )
     refused(world, message(f"{source}: {problem}", then, FETCHED))
 
 
 def test_config_prints_what_is_valid_although_the_forks_own_policy_is_not(world: World) -> None:
     push_as_colleague(world, {"carto_fork.toml": BROKEN})
-    assert "`invoke config` prints what is valid" in world.run(UPGRADE).err
-    done = world.run("config")
+    assert "`invoke fork.config` prints what is valid" in world.run(UPGRADE).err
+    done = world.run("fork.config")
     assert 'name = "CARTO"' in done.out
 
 
@@ -608,6 +608,6 @@ def test_an_upstream_that_renamed_its_default_branch_is_named(world: World) -> N
     )
     assert "set `branches.upstream` to 'trunk' in carto_fork.toml on carto/main" in done.err
     key = "no branch main any more; its default branch is trunk: set `branches.upstream` to 'trunk'"
-    for line in ("status", "next", "detect", "upstream-sync --dry"):
+    for line in ("status", "next", "ci.detect", "ci.sync --dry"):
         assert key in " ".join(world.run(line).out.replace("\n#", "").split()), line
     assert "its default branch is trunk" in world.run("doctor --check remotes").out

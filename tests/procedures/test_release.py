@@ -394,7 +394,7 @@ def test_release_is_refused_if_the_version_file_is_ahead(world: World, github: G
     said = refused(world, github)
     assert "tool.poetry.version is 1.77.2 on carto/main" in said
     assert "which is older: the version is off, or a sync was merged without its history." in said
-    assert "`invoke heal --check`" in said
+    assert "`invoke fork.heal --check`" in said
 
 
 def test_release_is_refused_if_the_tag_exists_here_already(world: World, github: GitHub) -> None:
@@ -455,19 +455,19 @@ def test_release_is_refused_without_gh(world: World) -> None:
 def test_notes_of_an_older_release_are_printed(
     world: World, github: GitHub, tmp_path: Path
 ) -> None:
-    done = world.run("release-notes --tag v1.75.2-carto.1.2.0")
+    done = world.run("step.release-notes --tag v1.75.2-carto.1.2.0")
     assert (done.code, done.err) == (0, "")
     assert "since [`carto-v1.75.2-0.1.0`]" in done.out
     assert "- **responses**: keep sessions in Redis" in done.out
-    world.run(f"release-notes --tag v1.75.2-carto.1.2.0 --output {tmp_path}/new/notes.md")
+    world.run(f"step.release-notes --tag v1.75.2-carto.1.2.0 --output {tmp_path}/new/notes.md")
     assert (tmp_path / "new" / "notes.md").read_text() == done.out
     assert "is not the name of a release of the fork" in refused(
-        world, github, "release-notes --tag v1.76.5"
+        world, github, "step.release-notes --tag v1.76.5"
     )
     assert "there is no tag carto-v9.9.9-0.1.0 here" in refused(
-        world, github, "release-notes --tag carto-v9.9.9-0.1.0"
+        world, github, "step.release-notes --tag carto-v9.9.9-0.1.0"
     )
-    assert world.run("release-notes").code == 2
+    assert world.run("step.release-notes").code == 2
 
 
 # --- Images ---------------------------------------------------------------------------------
@@ -487,16 +487,16 @@ def docker(world: World, script: str) -> str:
 def test_image_names_are_printed_and_written_to_the_outputs(world: World, tmp_path: Path) -> None:
     commit = world.git("rev-parse origin/carto/main")
     names = [f"{IMAGE}:carto-main-latest", f"{IMAGE}:carto-main-{commit[:7]}"]
-    done = world.run("images", GITHUB_OUTPUT=str(tmp_path / "o"))
+    done = world.run("ci.images", GITHUB_OUTPUT=str(tmp_path / "o"))
     assert (done.code, done.out.split(), done.err) == (0, names, "")
     text = (tmp_path / "o").read_text()
     assert "\n".join(names) in text and ",".join(names) in text
     assert "docker/Dockerfile.non_root\n" in text and "linux/amd64,linux/arm64\n" in text
-    data = json.loads(world.run(f"images --json --release {FIRST}").out)
+    data = json.loads(world.run(f"ci.images --json --release {FIRST}").out)
     ends = (FIRST, "carto-stable", "carto-v1.76.5-latest")
     assert data["images"] == [f"{IMAGE}:{end}" for end in ends]
-    assert world.run("images --push").code == 2
-    assert world.run("images --release v1.76.5").code == 1
+    assert world.run("ci.images --push").code == 2
+    assert world.run("ci.images --release v1.76.5").code == 1
 
 
 @pytest.mark.parametrize("push", [False, True])
@@ -505,7 +505,7 @@ def test_an_image_is_built_from_a_clean_checkout(world: World, push: bool) -> No
     new = merged(world, "feat: x")
     before = world.everything()
     script = 'for last; do :; done; [ "$2" = version ] || { echo "$@"; ls -a $last; } > ../built'
-    done = world.run(f"images --build{' --push' if push else ''}", PATH=docker(world, script))
+    done = world.run(f"ci.images --build{' --push' if push else ''}", PATH=docker(world, script))
     assert (done.code, done.err) == (0, "")
     built = (world.place / "built").read_text()
     line = built.splitlines()[0]
@@ -523,7 +523,7 @@ def test_an_image_is_built_from_a_clean_checkout(world: World, push: bool) -> No
 
 def test_a_build_that_fails_leaves_nothing(world: World) -> None:
     path = docker(world, '[ "$2" = version ] || { echo no space left >&2; exit 7; }')
-    done = world.run("images --build", PATH=path)
+    done = world.run("ci.images --build", PATH=path)
     assert done.code == 1
     assert "ended with exit code 7:\n  no space left" in done.err
     assert not (world.place / "litellm.images").exists()
@@ -533,9 +533,9 @@ def test_a_build_that_fails_leaves_nothing(world: World) -> None:
 def test_a_build_that_was_killed_starts_afresh(world: World) -> None:
     script = """[ "$2" = version ] || [ -e ../killed ] || { touch ../killed; kill -KILL $PPID; }"""
     path = docker(world, script)
-    assert world.spawn("images --build", PATH=path).code == -9
+    assert world.spawn("ci.images --build", PATH=path).code == -9
     assert (world.place / "litellm.images").exists()
-    done = world.run("images --build", PATH=path)
+    done = world.run("ci.images --build", PATH=path)
     assert (done.code, done.err) == (0, "")
     assert "clear" in done.out
     assert not (world.place / "litellm.images").exists()
@@ -546,7 +546,7 @@ def test_a_release_is_built_from_its_tag(world: World) -> None:
     tag = "v1.75.2-carto.1.2.0"
     world.git(f"tag -d {tag}")
     path = docker(world, 'for last; do :; done; [ "$2" = version ] || cat $last/.git > ../built')
-    done = world.run(f"images --build --release {tag}", PATH=path)
+    done = world.run(f"ci.images --build --release {tag}", PATH=path)
     assert (done.code, done.err) == (0, "")
     assert f"--tag={IMAGE}:carto-v1.75.2-latest" in done.out
     assert f"refs/tags/{tag}" in done.out
@@ -557,7 +557,7 @@ def test_an_older_release_takes_no_name_from_a_newer_one(world: World) -> None:
     tag = "carto-v1.75.2-0.1.0"
     world.git(f"tag carto-v1.75.2-2.0.0 {PRODUCTION}", repo=world.origin)
     path = docker(world, "exit 0")
-    done = world.run(f"images --build --release {tag}", PATH=path)
+    done = world.run(f"ci.images --build --release {tag}", PATH=path)
     assert (done.code, done.err) == (0, "")
     assert "carto-v1.75.2-2.0.0 is newer, and keeps the names that move." in done.out
     assert f"--tag={IMAGE}:{tag}" in done.out
@@ -566,7 +566,7 @@ def test_an_older_release_takes_no_name_from_a_newer_one(world: World) -> None:
 
 def test_an_image_build_stops_without_docker(world: World) -> None:
     before = world.everything()
-    done = world.run("images --build", PATH=docker(world, "exit 127"))
+    done = world.run("ci.images --build", PATH=docker(world, "exit 127"))
     assert done.code == 1
     assert "docker is not installed" in done.err
     assert world.everything() == before

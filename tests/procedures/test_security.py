@@ -84,7 +84,7 @@ def test_a_person_may_accept_such_a_change_in_writing(world: World) -> None:
     line = release(world, {"carto.mk": "x:\n"})
     assert world.run(line).code == 4
     why = "We take theirs."
-    done = world.run(f"drop --path carto.mk --reason '{why}'", cwd=world.work(NEXT))
+    done = world.run(f"verify --drop carto.mk --reason '{why}'", cwd=world.work(NEXT))
     assert (done.code, done.err) == (0, "")
     assert world.run(line).code == 0
     assert why in world.git(f"show upstream-sync/{NEXT}:carto_drops.toml")

@@ -28,7 +28,7 @@ def pulls(github: GitHub) -> list[Pull]:
 
 def sync(world: World, line: str = "") -> Done:
     """The automation, as a workflow calls it."""
-    return world.run(f"upstream-sync --no-tests --json {line}")
+    return world.run(f"ci.sync --no-tests --json {line}")
 
 
 def push(world: World, branch: str, files: dict[str, str], message: str) -> str:
@@ -96,7 +96,7 @@ def test_a_tag_that_is_on_no_commit_hides_no_release(world: World, github: GitHu
     file = world.git("rev-parse main:pyproject.toml", repo=world.upstream)
     world.git(f"tag v1.99.0 {file}", repo=world.upstream)
     # Jobs hand the name on that this task prints.
-    assert json.loads(world.run("detect --json").out)["tag"] == "v1.77.2-stable"
+    assert json.loads(world.run("ci.detect --json").out)["tag"] == "v1.77.2-stable"
     for _ in range(2):
         done = sync(world)
         assert done.code == 0, done.err
@@ -392,7 +392,7 @@ def test_an_upgrade_whose_pull_request_failed_says_what_finishes_it(
 
 def test_detect_reports_the_newest_release(world: World, github: GitHub, tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
-    done = world.run("detect --json", GITHUB_OUTPUT=str(outputs), GITHUB_ACTIONS="true")
+    done = world.run("ci.detect --json", GITHUB_OUTPUT=str(outputs), GITHUB_ACTIONS="true")
     assert done.code == 0, done.err
     told = json.loads(done.out)
     assert (told["found"], told["tag"]) == (True, NEXT)
@@ -464,7 +464,7 @@ def test_a_very_long_pull_request_is_cut(world: World, github: GitHub) -> None:
     where = {"GITHUB_ACTIONS": "true", "GITHUB_SERVER_URL": "https://github.com"}
     where |= {"GITHUB_REPOSITORY": "CartoDB/litellm", "GITHUB_RUN_ID": "7"}
     summary = world.place / "summary"
-    line = "upstream-sync --no-tests --tag v1.78.0-stable"
+    line = "ci.sync --no-tests --tag v1.78.0-stable"
     done = world.run(line, **where, GITHUB_STEP_SUMMARY=str(summary))  # type: ignore[arg-type]
     assert done.code == 0, done.err
     body = pulls(github)[-1].body

@@ -83,7 +83,7 @@ def test_setup_adds_a_missing_origin(world: World) -> None:
             f"the remote `origin` is https://github.com/somebody/litellm.git, not {ORIGIN_URL}.",
             "name the fork's clone with --repo, or if this is it: "
             f"git -C . remote set-url --push origin {ORIGIN_URL}; for a fork of anything else: "
-            "`invoke init`",
+            "`invoke fork.init`",
         ),
     ],
 )
@@ -293,7 +293,7 @@ def test_status_asks_git_fewer_than_twenty_times(world: World) -> None:
             TAG,
             0,
             "published to origin",
-            f"invoke sync-pr --tag {TAG}",
+            f"invoke step.sync-pr --tag {TAG}",
             id="published",
         ),
     ],
@@ -612,11 +612,11 @@ OWN = "carto_fork.toml at refs/remotes/origin/carto/main"
 
 def test_config_names_the_source_of_each_value(world: World) -> None:
     text = 'extends = "carto-litellm"\nname = "Fork"\n\n[branches]\nmirror = "mirror"\n'
-    default = {s["key"]: s["source"] for s in json.loads(world.run("config --json").out)}
+    default = {s["key"]: s["source"] for s in json.loads(world.run("fork.config --json").out)}
     assert set(default.values()) == {DEFAULT}
     push_as_colleague(world, {"carto_fork.toml": text})
     world.git("fetch --quiet origin")
-    own = {s["key"]: s for s in json.loads(world.run("config --json").out)}
+    own = {s["key"]: s for s in json.loads(world.run("fork.config --json").out)}
     assert own["name"] == {"key": "name", "value": "Fork", "source": OWN}
     assert own["branches.mirror"] == {"key": "branches.mirror", "value": "mirror", "source": OWN}
     assert {key for key, setting in own.items() if setting["source"] != DEFAULT} == {
@@ -629,14 +629,14 @@ def test_config_names_the_source_of_each_value(world: World) -> None:
 def test_config_prints_a_valid_policy(world: World) -> None:
     push_as_colleague(world, {"carto_fork.toml": 'extends = "carto-litellm"\nname = "Fork"\n'})
     world.git("fetch --quiet origin")
-    done = world.run("config")
+    done = world.run("fork.config")
     assert (done.code, done.err) == (0, "")
     assert re.search(f'^name = "Fork" +# {OWN}$', done.out, flags=re.MULTILINE)
     assert re.search(rf'^branches.mirror = "main" +# {re.escape(DEFAULT)}$', done.out, flags=re.M)
-    values = [(s["key"], s["value"]) for s in json.loads(world.run("config --json").out)]
+    values = [(s["key"], s["value"]) for s in json.loads(world.run("fork.config --json").out)]
     push_as_colleague(world, {"carto_fork.toml": done.out})
     world.git("fetch --quiet origin")
-    alone = json.loads(world.run("config --json").out)
+    alone = json.loads(world.run("fork.config --json").out)
     assert sorted((s["key"], s["value"]) for s in alone) == sorted(values)
     assert {s["source"] for s in alone} == {OWN}
 
@@ -856,7 +856,7 @@ def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
         )
         return
     listed = "".join(f"\n  {finding}" for finding in findings)
-    drop = f"invoke drop --repo {WORK} --path PATH --reason WHY"
+    drop = f"invoke verify --repo {WORK} --drop PATH --reason WHY"
     then = f"mend it in {WORK} and commit, or let it go: {drop}; then run `invoke {line}` again."
     said = message(f"the merge of {tag} is not right:{listed}", then, title="Check failed")
     assert (done.err, done.code) == (said, 4)
@@ -947,7 +947,7 @@ def test_verify_without_a_tag_is_a_wrong_command_line(world: World) -> None:
 
 @pytest.mark.parametrize(
     "task",
-    ["setup", "status", "config", "sync-main", "resolve-conflicts", "bump-version --to 1.2.3"],
+    ["setup", "status", "fork.config", "sync-main", "resolve-conflicts", "bump-version --to 1.2.3"],
 )
 def test_every_task_takes_the_fork_from_the_environment(
     world: World, tmp_path: Path, task: str

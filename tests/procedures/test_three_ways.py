@@ -125,7 +125,7 @@ def test_a_missing_repository_is_refused(world: World, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", slow_but(["setup", "adopt", "upgrade-carto --tag v1.76.5"], "adopt")
+    "line", slow_but(["setup", "fork.adopt", "upgrade-carto --tag v1.76.5"], "fork.adopt")
 )
 def test_the_checkout_of_the_tasks_is_refused_as_a_fork(
     world: World, tmp_path: Path, line: str

@@ -69,14 +69,14 @@ def test_taking_one_side_by_hand_stops_the_upgrade_until_the_loss_is_dropped(wor
     world.git("checkout --ours Dockerfile ui", repo=work)
     world.git("add Dockerfile ui", repo=work)
     where = "../litellm.upstream-sync-v1.77.2-stable"
-    drop = f"invoke drop --repo {where} --path {{}} --reason 'Our image is built elsewhere.'"
+    drop = f"invoke verify --repo {where} --drop {{}} --reason 'Our image is built elsewhere.'"
 
     def stopped(changes: str) -> None:
         done = world.run(PAUSES)
         said = message(
             f"the merge of v1.77.2-stable is not right:\n  lost: {changes}",
-            f"mend it in {where} and commit, or let it go: invoke drop --repo {where} --path PATH "
-            f"--reason WHY; then run `invoke {PAUSES}` again.",
+            f"mend it in {where} and commit, or let it go: invoke verify --repo {where} "
+            f"--drop PATH --reason WHY; then run `invoke {PAUSES}` again.",
             UNTOUCHED,
             "Check failed",
         )

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 NEXT = "v1.77.2-stable"
 SYNC_NEXT = f"upstream-sync/{NEXT}"
 LEFT = ["Dockerfile", "ui/litellm-dashboard/src/app/layout.tsx"]
-SYNC = f"upstream-sync --no-tests --json --tag {NEXT}"
+SYNC = f"ci.sync --no-tests --json --tag {NEXT}"
 WORDS = f"--keep-fork {LEFT[0]} --keep-fork {LEFT[1]} --reason 'ours is right'"
 FINISH = f"resolve-conflicts --pr 1 {WORDS}"
 
@@ -137,7 +137,7 @@ def test_a_waiting_pull_request_can_be_finished_by_hand(world: World, github: Gi
     assert done.code in (0, 4), done.err
     if done.code == 4:
         for path in unmerged:
-            assert world.run(f"drop --path {path} --reason 'ours is right'", cwd=work).code in (
+            assert world.run(f"verify --drop {path} --reason 'ours is right'", cwd=work).code in (
                 0,
                 1,
             )

@@ -56,9 +56,11 @@ STATES = {
     ),
     "a bisect in progress": "git bisect start -q HEAD HEAD^^",
     "changes in the checkout": "echo mine >> README.md",
-    "a feature branch": "invoke feature --name mine && git commit -q --allow-empty -m 'feat: mine'",
+    "a feature branch": (
+        "invoke branch.start --name mine && git commit -q --allow-empty -m 'feat: mine'"
+    ),
     "a feature branch that is pushed": (
-        "invoke feature --name mine && echo a > mine.md && git add mine.md && "
+        "invoke branch.start --name mine && echo a > mine.md && git add mine.md && "
         "git commit -qm 'feat: mine' && git push -q origin HEAD"
     ),
     "a paused upgrade": PAUSED,

@@ -143,7 +143,7 @@ def test_a_pull_request_does_not_replace_the_guard(world: World, hub: GitHub) ->
     all of it waits for somebody else who may push to approve this very commit."""
     guard = f".github/workflows/{GUARD}"
     evil = {
-        guard: WORKFLOWS[GUARD].replace("carto-fork guard\n", "true\n"),
+        guard: WORKFLOWS[GUARD].replace("carto-fork ci.guard\n", "true\n"),
         REQUIREMENTS: "evil==1\n",
         DEPENDENCIES: "evil==2\n",
         "carto_fork.toml": 'extends = "carto-litellm"\n[files]\nguard = ""\nrequirements = ""\n'
@@ -278,7 +278,7 @@ def test_the_team_is_told_once_that_upstream_moved_a_merged_release(
     url = {"SLACK_WEBHOOK_URL": slack.url}
     for _ in range(2):
         Actions(world, github=SCHEDULED, vars=url, cached=cached).run(SYNC)
-        world.run("upstream-sync", cwd=None, SLACK_WEBHOOK_URL=slack.url)
+        world.run("ci.sync", cwd=None, SLACK_WEBHOOK_URL=slack.url)
     workflow, task = slack.received
     for message in (workflow, task):
         headline, _, text, *_ = (block.get("text", {}).get("text") for block in message["blocks"])

@@ -15,6 +15,7 @@ from invoke.parser import Parser
 from carto_fork.adopt import documents
 from carto_fork.fork import policy
 from carto_fork.fork.policy import Policy
+from carto_fork.program import FORMER
 from carto_fork.run.errors import ExitCode
 from carto_fork.tasks import namespace
 from carto_fork.upgrade import steps
@@ -46,8 +47,9 @@ def test_documents_can_be_generated_without_image_names_and_labels() -> None:
     found = policy.load_policy(f'extends = "carto-litellm"\n{more}').policy
     assert found.images and not found.pull_requests.labels
     assert "is labelled `conflicts`" in documents.guide(found)
-    assert f"## Its images\n\n`invoke images --repo {documents.clone(found)}`" in documents.process(
-        found
+    assert (
+        f"## Its images\n\n`invoke ci.images --repo {documents.clone(found)}`"
+        in documents.process(found)
     )
     assert "|  |" not in documents.process(found)
 
@@ -114,3 +116,19 @@ def test_the_small_policy_of_the_documents_is_valid() -> None:
         "production",
         "production",
     ]
+
+
+def test_every_task_that_is_named_exists() -> None:
+    wrong = []
+    sources = (ROOT / "scripts").rglob("*.py")
+    texts = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "Makefile"]
+    texts += [
+        path for path in (ROOT / "scripts" / "carto_fork" / "adopt").rglob("*") if path.is_file()
+    ]
+    typed = re.compile(
+        r"(?:\binvoke|\bcarto-fork|\.?command\(f?[\"'])(?: --dry)? ?([a-z][a-z.-]*)\b(?!:)"
+    )
+    for path in {*sources, *texts} - {ROOT / "CHANGELOG.md"}:
+        found = typed.findall(path.read_text(encoding="utf-8", errors="replace"))
+        wrong += [(path.name, word) for word in found if word in {*FORMER, "drop"}]
+    assert wrong == []

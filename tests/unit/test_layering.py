@@ -13,8 +13,13 @@ INVOKE = {
     "run.errors": {"invoke.exceptions"},
     "run.shell": {"invoke.context", "invoke.runners"},
     "fork.session": {"invoke.context"},
-    "tasks": {"invoke.collection"},
-    "program": {"invoke.context", "invoke.exceptions", "invoke.program", "invoke.tasks"},
+    "program": {
+        "invoke.collection",
+        "invoke.context",
+        "invoke.exceptions",
+        "invoke.program",
+        "invoke.tasks",
+    },
 }
 
 # Who prints: results for scripts, lines to paste under --dry, and two programs of their own.

@@ -659,28 +659,28 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
         "--dry upgrade-carto --tag v1.76.5 --direct",
         "upgrade-carto --tag v1.76.5 --no-push --no-tests",
         "upgrade-carto --tag v1.76.5 --abort",
-        "upstream-sync --tag v1.76.5 --no-tests",
+        "ci.sync --tag v1.76.5 --no-tests",
         "upgrade-carto --tag v1.76.5 --no-tests",
-        "upstream-sync --tag v1.76.5 --no-tests",
-        "upstream-sync --tag v1.77.2-stable --no-tests",
+        "ci.sync --tag v1.76.5 --no-tests",
+        "ci.sync --tag v1.77.2-stable --no-tests",
         "resolve-conflicts --pr 2 --keep-fork Dockerfile --keep-fork "
         "ui/litellm-dashboard/src/app/layout.tsx --reason ours",
         "--dry release --dispatch",
-        "--dry feature --name my-fix",
-        "feature --name my-fix",
-        "--dry pr --title 'fix: mine'",
+        "--dry branch.start --name my-fix",
+        "branch.start --name my-fix",
+        "--dry branch.pr --title 'fix: mine'",
         f"--dry {ADOPT}",
-        "recover",
+        "branch.recover",
     ):
-        if line == "recover":
+        if line == "branch.recover":
             world.git("switch --quiet --detach")
             world.git("commit --quiet --allow-empty -m 'fix: on no branch'")
-        if " pr " in line:
+        if "branch.pr" in line:
             world.git("commit --quiet --allow-empty -m 'fix: mine'")
         words = ["carto-fork", *shlex.split(line)]
         monkeypatch.setattr("sys.argv", words)
         program.run(words, exit=False)
-    # What `heal` does takes a fork that has lost something.
+    # What `fork.heal` does takes a fork that has lost something.
     found = open_fork(shell(), world.fork)
     ill = healing.Healing(
         Lost(Commit("1" * 40, "2025-01-01", "sync"), "2" * 40, 0, ()), "b", 0, 0, ()

@@ -188,7 +188,7 @@ def test_workflow_steps_run_only_tasks() -> None:
     assert "docker login ghcr.io" in login
     # The one that does not install from the checkout, which is a pull request's.
     first, *_, last = guard.splitlines()
-    assert (first.split()[:2], last) == (["git", "config"], "carto-fork guard")
+    assert (first.split()[:2], last) == (["git", "config"], "carto-fork ci.guard")
 
 
 @pytest.mark.parametrize(

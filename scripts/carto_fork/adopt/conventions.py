@@ -199,7 +199,7 @@ def tag_schemes(names: Iterable[str], dates: Mapping[str, int] | None = None) ->
     if not stable:
         raise Usage(
             "upstream has no tag that looks like a stable release.",
-            then="write `[[tags]]` by hand: `config` prints those of another fork.",
+            then="write `[[tags]]` by hand: `fork.config` prints those of another fork.",
         )
     made = {f: max(dates.get(name, 0) for _, name in families[f]) for f in stable}
     retired = {f for f in stable if made[f] and made[f] < max(made.values()) - _RETIRED}

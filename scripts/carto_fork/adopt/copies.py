@@ -239,7 +239,7 @@ DRAFT = Condition("if it is not on the production branch yet")
 class Writing:
     """The fork's files on their way into a work tree.
 
-    requirement, replaced: as `adopt` was told.
+    requirement, replaced: as `fork.adopt` was told.
     """
 
     s: Session
@@ -265,7 +265,7 @@ ADOPT = (
     Step(
         "write",
         "Write the fork's files, and commit them.",
-        run=("invoke write-adopted --repo {work}",),
+        run=("invoke step.write-adopted --repo {work}",),
         call=Writing.write,
         stuck="mend in {work} what git or a hook complains of, then run the same command again.",
     ),
@@ -337,7 +337,9 @@ def _check(s: Session, fork: Fork, requirement: str) -> None:
         raise CheckFailed(
             f"{counted(len(due), 'file')} of the fork's {'is' if len(due) == 1 else 'are'} missing "
             f"or behind: {listed}.",
-            then=s.command("adopt", requirement=requirement or missing(s.sh, fork.policy, read)),
+            then=s.command(
+                "fork.adopt", requirement=requirement or missing(s.sh, fork.policy, read)
+            ),
         )
 
 
@@ -404,7 +406,7 @@ def _publish(
     conditions |= {branches.PUSHES} if push else set()
     conditions |= {contribute.OPEN} if requests and not known else set()
     listed = ", ".join(f"`{copy.path}` ({copy.state.value})" for copy in copies if copy.due)
-    body = f"What `adopt` puts into the fork; nothing of upstream's is changed: {listed}."
+    body = f"What `fork.adopt` puts into the fork; nothing of upstream's is changed: {listed}."
     values = fork.values() | {
         "sync": name,
         "start": base,
@@ -458,7 +460,7 @@ def _hook(s: Session, fork: Fork, held: Journal | None) -> There:
     if hook.there is not There.OURS:
         s.console.say(
             f"{git.nearest(hook.path)} is {hook.there.value}; to have pushes checked, let it call "
-            f"`{s.command('guard', pre_push=True)}`.",
+            f"`{s.command('ci.guard', pre_push=True)}`.",
             "yellow",
         )
     return hook.there

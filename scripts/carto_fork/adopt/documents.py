@@ -119,12 +119,12 @@ def renewed(text: str, policy: Policy) -> str:
 
 
 def guide(policy: Policy) -> str:
-    """The guide to a fork, as `adopt` puts it there."""
+    """The guide to a fork, as `fork.adopt` puts it there."""
     return _document("adopted/guide.md", policy.files.guide, policy)
 
 
 def process(policy: Policy) -> str:
-    """How a fork makes its releases, as `adopt` puts it there."""
+    """How a fork makes its releases, as `fork.adopt` puts it there."""
     return _document("adopted/process.md", policy.files.process, policy)
 
 

@@ -1,4 +1,4 @@
-"""What `init` does: write the policy of a fork from what can be seen of it."""
+"""What `fork.init` does: write the policy of a fork from what can be seen of it."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
         if path.absolute() != draft.absolute():
             s.console.next(f"mv -i {quote(str(path))} {quote(str(draft))}")
         else:
-            s.console.next(s.command("adopt", requirement=source(s.sh)))
+            s.console.next(s.command("fork.adopt", requirement=source(s.sh)))
 
 
 def _require_names(asked: Asked) -> None:
@@ -83,7 +83,7 @@ def _require_none(s: Session, fork: Fork) -> None:
     if commit and git.show(s.sh, fork.path, commit, POLICY_FILE) is not None:
         raise Refused(
             f"{fork.policy.branches.production} has a policy already.",
-            then=f"change {POLICY_FILE} there; `config` prints what is in force.",
+            then=f"change {POLICY_FILE} there; `fork.config` prints what is in force.",
         )
 
 
@@ -115,7 +115,7 @@ def toml(policy: Iterable[Guess]) -> str:
     """The guesses as the text of a policy, each with a comment that says how sure it is."""
     lines = [
         "# The policy of this fork: everything that is true of it and of no other. Each value says",
-        "# how sure `init` was of it; look at what is not certain, and remove the comments.",
+        "# how sure `fork.init` was of it; look at what is not certain, and remove the comments.",
         "",
     ]
     table = ""

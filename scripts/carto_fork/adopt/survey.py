@@ -196,7 +196,7 @@ class _Survey:
         yield from conventions.commands(self._tree, self._text)
         yield release
         workflow = PurePosixPath(Files().release).name
-        yield Guess("releases.workflow", workflow, CERTAIN, "what `adopt` puts there")
+        yield Guess("releases.workflow", workflow, CERTAIN, "what `fork.adopt` puts there")
         yield from self._images()
 
     def _mirror(self, upstream: str, production: str, own: Mapping[str, int]) -> Guess:
@@ -309,7 +309,7 @@ class _Survey:
         adopted = [*sorted(Files().paths), POLICY_FILE, *sorted(records.NOTES)]
         paths = [f"/{path}" for path in dict.fromkeys([*adopted, *own])]
         beside = f"{counted(len(own), 'file')} beside upstream's workflows"
-        why = f"what `adopt` puts there, and {beside}"
+        why = f"what `fork.adopt` puts there, and {beside}"
         yield _rule("files of the fork", paths, CERTAIN if theirs else LIKELY, why)
         if off:
             paths = [f"/{path}" for path in sorted(off)]

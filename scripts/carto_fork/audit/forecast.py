@@ -219,7 +219,7 @@ def _show(console: Console, told: Sequence[Forecast], command: Callable[..., str
                 "for healed ancestry. This heals it:",
                 "yellow",
             )
-            console.row("    ", command("heal"))
+            console.row("    ", command("fork.heal"))
         if one.decisions:
             kinds = ", ".join(f"{number} {kind}" for kind, number in one.kinds.items())
             console.say(f"{one.tag}: {kinds}")

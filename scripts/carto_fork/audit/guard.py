@@ -1,4 +1,4 @@
-"""What `guard` does: keep out of the production branch what does not belong there."""
+"""What `ci.guard` does: keep out of the production branch what does not belong there."""
 
 from __future__ import annotations
 
@@ -334,7 +334,7 @@ def _approved(sh: Shell, fork: Fork, each: Range) -> bool:
 
 
 def _heals(sh: Shell, fork: Fork, upstream: _Upstream, commit: _Commit, foreign: set[str]) -> bool:
-    """Whether a commit records the lost ancestry of a sync, as `heal` does, and nothing else."""
+    """Whether all that a commit does is what `fork.heal` does: record a sync's lost ancestry."""
     if len(commit.parents) != 2:
         return False
     ours, theirs = commit.parents
@@ -343,7 +343,7 @@ def _heals(sh: Shell, fork: Fork, upstream: _Upstream, commit: _Commit, foreign:
     if git.differing(sh, fork.path, ours, commit.name):
         return False
     own = authorship.of_fork(sh, fork, ours, theirs, *upstream.tips)
-    # The proof that `heal` asks for: what differs from what was brought, the fork itself changed.
+    # The proof that `fork.heal` asks for: the fork changed what differs from what was brought.
     differ = {sync: git.differing(sh, fork.path, theirs, sync.name) for sync in own.squashed}
     hides = (syncs.hides(sh, fork.path, x, theirs, paths, own) for x, paths in differ.items())
     return not all(hides)

@@ -111,7 +111,7 @@ def left_out(sh: Shell, fork: Fork, production: str, upstream: str, lost: Lost) 
 
 
 BRANCH = re.compile(r"heal/[0-9a-f]{10}(-[0-9a-f]{10})?")
-"""Branches that `heal` publishes."""
+"""Branches that `fork.heal` publishes."""
 
 
 def _branch(sh: Shell, fork: Fork, lost: Lost) -> str:
@@ -137,7 +137,7 @@ def way_out(lost: Lost, command: Callable[..., str]) -> str:
 
     command: makes the command line of a task from its name and options.
     """
-    return command("heal", check=bool(lost.hidden))
+    return command("fork.heal", check=bool(lost.hidden))
 
 
 def described(lost: Lost) -> str:
@@ -230,7 +230,7 @@ def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
         raise
     if check:
         problem = f"{production} has lost the ancestry of a sync."
-        raise CheckFailed(problem, then=s.command("heal", direct=direct))
+        raise CheckFailed(problem, then=s.command("fork.heal", direct=direct))
     if not git.has_identity(s.sh, fork.path):
         raise git.nobody(fork.path)
     with s.locked(fork.repository) as held:

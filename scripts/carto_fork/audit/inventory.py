@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..fork import records
 from ..fork.fork import Fork, require_production, require_remotes
@@ -16,7 +17,7 @@ from ..merge import authorship, syncs
 from ..merge.hunks import Commit, Customisations
 from ..run import git
 from ..run.console import Console
-from ..run.errors import CheckFailed, Refused
+from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell, batches
 from ..run.text import counted, substantive
 from . import ledger, verify
@@ -192,16 +193,60 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
 # --- Tasks, and what they print -------------------------------------------------------------------
 
 
-def show_drift(s: Session, resets: bool) -> None:
-    """List what differs from upstream although nobody in the fork changed it, or reset it."""
+SECTIONS = ("drift", "absorbed", "features")
+
+
+def show(s: Session, section: str, resets: bool, scan: bool) -> None:
+    """Take stock of the fork; or reset what drifted, or propose features.
+
+    section: the only one to show, "" for all of them.
+    Raises CheckFailed if the production branch lacks a part of a feature.
+    """
+    meant = [name for name, asked in (("drift", resets), ("features", scan)) if asked]
+    if section and section not in SECTIONS:
+        listed = " or ".join(SECTIONS)
+        raise Usage(f"--section {section} is not known.", then=f"choose {listed}.")
+    if len({*meant, section} - {""}) > 1:
+        options = [f"--section {section}"] * bool(section) + ["--reset"] * resets
+        listed = " and ".join([*options, *["--scan"] * scan])
+        raise Usage(f"{listed} exclude each other.", then="choose one of them.")
     fork = s.open_fork()
-    known = ground(s.sh, fork)
-    paths = drift(s.sh, fork, known)
+    shown = [section] if section else meant or SECTIONS
+    data: dict[str, Any] = {}
+    missing: list[Finding] = []
+    known = ground(s.sh, fork) if scan or {*shown} != {"features"} else None
+    if known and "drift" in shown:
+        paths = drift(s.sh, fork, known)
+        data["drift"] = {"base": known.base, "paths": paths}
+        if resets:
+            _reset(s, fork, known, paths)
+        else:
+            _say_drift(s.console, paths, known, s.command)
+    if known and "absorbed" in shown:
+        changes = absorbed(s.sh, fork, known)
+        data["absorbed"] = {
+            path: [e.as_json() for e in entries] for path, entries in changes.items()
+        }
+        _say_absorbed(s.console, changes)
+    if known and scan:
+        data["features"] = features(s.sh, fork, known)
+        if not s.json:
+            s.sh.show(manifest(data["features"]))
+    elif "features" in shown:
+        require_production(fork)
+        missing = verify.missing_features(s.sh, fork)
+        data["features"] = {"features": fork.policy.feature, "missing": missing}
+        _say_features(s.console, fork.policy, missing, s.command)
     if s.json:
-        s.print_json({"base": known.base, "paths": paths})
-    if not resets:
-        _say_drift(s.console, paths, known, s.command)
-        return
+        s.print_json(data if len(shown) > 1 else data[shown[0]])
+    if missing:
+        branch = fork.policy.branches.production
+        problem = f"{branch} lacks {counted(len(missing), 'part')} of its features."
+        raise CheckFailed(problem, then="bring them back, or correct the manifest.")
+
+
+def _reset(s: Session, fork: Fork, known: Ground, paths: Sequence[str]) -> None:
+    """Set what drifted to upstream's, in one commit on the branch that is checked out."""
     work = fork.repository.work
     state = git.work_state(s.sh, work)
     protected = (fork.local_production, f"refs/heads/{fork.policy.branches.mirror}")
@@ -219,38 +264,6 @@ def show_drift(s: Session, resets: bool) -> None:
     s.console.say(f"{counted(len(there), 'file')} reset to upstream {known.base[:10]}.")
 
 
-def show_absorbed(s: Session) -> None:
-    """List the fork's changes that upstream has too."""
-    fork = s.open_fork()
-    known = ground(s.sh, fork)
-    changes = absorbed(s.sh, fork, known)
-    if s.json:
-        s.print_json({path: [e.as_json() for e in entries] for path, entries in changes.items()})
-    else:
-        _say_absorbed(s.console, changes)
-
-
-def show_features(s: Session, scan: bool) -> None:
-    """Tell which features of the manifest the production branch has, or propose more of them."""
-    fork = s.open_fork()
-    if scan:
-        proposed = features(s.sh, fork, ground(s.sh, fork))
-        if s.json:
-            s.print_json(proposed)
-        else:
-            s.sh.show(manifest(proposed))
-        return
-    require_production(fork)
-    missing = verify.missing_features(s.sh, fork)
-    if s.json:
-        s.print_json({"features": fork.policy.feature, "missing": missing})
-    _say_features(s.console, fork.policy, missing, s.command)
-    if missing:
-        branch = fork.policy.branches.production
-        problem = f"{branch} lacks {counted(len(missing), 'part')} of its features."
-        raise CheckFailed(problem, then="bring them back, or correct the manifest.")
-
-
 def _say_drift(
     console: Console, paths: Sequence[str], known: Ground, command: Callable[..., str]
 ) -> None:
@@ -266,7 +279,7 @@ def _say_drift(
         f"commit of the fork's own changed {them}.",
         "bold",
     )
-    console.next(f"on a branch for it, {command('drift', reset=True)}")
+    console.next(f"on a branch for it, {command('fork.inventory', reset=True)}")
 
 
 def _say_absorbed(console: Console, changes: Mapping[str, Sequence[Entry]]) -> None:
@@ -290,7 +303,7 @@ def _say_features(
         console.row("missing: ", finding.what, "red")
     if not policy.feature:
         console.say("There is no manifest. This proposes one:")
-        console.row("    ", command("features", scan=True))
+        console.row("    ", command("fork.inventory", scan=True))
 
 
 def manifest(features: Sequence[Feature]) -> str:

@@ -1,4 +1,4 @@
-"""Whether a merge lost something: the tasks `verify` and `drop`, and what they print."""
+"""Whether a merge lost something: the task `verify`, and what it prints."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> 
         release = releases.here(fork, name)
         with s.console.working("verify"):
             checked = verify.of_work_tree(s.sh, fork, work, release)
-        drop = s.command("drop", path="PATH", reason="WHY")
+        drop = s.command("verify", drop="PATH", reason="WHY")
         mend = f"mend it in {work} and commit, or let it go: {drop}; "
         mend += "then run the same command again."
         require_passed(s, checked, f"the merge of {release.name}", mend)
@@ -103,7 +103,7 @@ def require_passed(
 def _how_to_mend_landed(s: Session, fork: Fork, checked: Verification, tag: str) -> str:
     sync = fork.policy.branches.sync_for(tag)
     if checked.healed:
-        return s.command("heal")
+        return s.command("fork.heal")
     if reverted := reverts.find(s.sh, fork, fork.production_commit):
         return f"{reverted.undone(fork)}, publish that, then run the same command again."
     if not checked.result and sync in fork.published:
@@ -111,12 +111,17 @@ def _how_to_mend_landed(s: Session, fork: Fork, checked: Verification, tag: str)
     return f"bring back what is missing, or merge it first: {s.command('upgrade-carto', tag=tag)}"
 
 
-def let_go(s: Session, path: str, reason: str, tag: str) -> None:
-    """Write down that what a merge lost in a file was meant, and commit that."""
+def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> None:
+    """Write down that what a merge lost in a file was meant, and commit that.
 
+    given: whether another merge was named than the work tree's.
+    """
+    if given:
+        problem = "--drop is about the last merge of a work tree, not about another one."
+        raise Usage(problem, then="name the work tree with --repo.")
     if not path or not reason.strip():
-        option = "--path" if not path else "--reason"
-        raise Usage(f"{option} is missing.", then=s.command("drop", path="PATH", reason="WHY"))
+        option = "--drop" if not path else "--reason"
+        raise Usage(f"{option} is missing.", then=s.command("verify", drop="PATH", reason="WHY"))
     fork, work = s.open_work_tree()
     if tag:
         releases.here(fork, tag)
@@ -142,6 +147,8 @@ def let_go(s: Session, path: str, reason: str, tag: str) -> None:
     message = f"chore: let changes to {path} go\n\n{reason}"
     done = s.sh.do("git -C {work} commit --quiet -m {message}", work=work, message=message)
     git.checked(done, "commit")
+    if s.json:
+        s.print_json({"path": path, "reason": reason, "changes": len(more)})
     s.console.say(f"{counted(len(more), 'change')} in {printable(path)} may go: {reason}")
 
 

@@ -210,7 +210,7 @@ def notify(
     """Tell of an event, as the task does: also on the page of the run."""
     if event not in EVENTS:
         known = ", ".join(EVENTS)
-        raise Usage(f"--event is one of {known}.", then=s.command("notify", event="success"))
+        raise Usage(f"--event is one of {known}.", then=s.command("ci.notify", event="success"))
     if s.sh.dry:
         s.print_json(_message(event, tag, url, text))
         return

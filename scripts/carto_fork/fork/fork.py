@@ -111,7 +111,7 @@ class Fork:
         slug = github.slug_of(remote.url)
         if slug is None:
             problem = f"the remote `{remote.name}` is not on github.com: {scrub(remote.url)}."
-            raise Refused(problem, then="correct `remotes` in the policy (`config`).")
+            raise Refused(problem, then="correct `remotes` in the policy (`fork.config`).")
         return Hub(self.gh, slug)
 
     @property
@@ -327,7 +327,7 @@ def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
                     if remote is origin:
                         mend = f"name the fork's clone with --repo, or if this is it: {mend}"
                         if fork.loaded.is_default:
-                            mend += "; for a fork of anything else: `init`"
+                            mend += "; for a fork of anything else: `fork.init`"
                     yield f"the remote `{remote.name}` is {scrub(url)}, not {remote.url}.", mend
     one, other = fork.url(origin), fork.url(upstream)
     if one and other and github.same_repository(one, other):

@@ -360,7 +360,7 @@ class Proposer(_Table, frozen=True):
 
 
 class Files(_Table, frozen=True):
-    """Where the files lie that `adopt` puts into the fork; "" leaves one out.
+    """Where the files lie that `fork.adopt` puts into the fork; "" leaves one out.
 
     sync, release, images, guard: workflows. requirements: the program that they install.
     makefile, tasks: ways to call the tasks in a checkout. guide, process: documents.
@@ -538,7 +538,7 @@ def _checked(base: dict[str, Any], own: dict[str, Any], source: str) -> Loaded:
 
 
 def _refused(source: str, problem: str) -> Refused:
-    where = "on the production branch, push it; `config` prints what is valid."
+    where = "on the production branch, push it; `fork.config` prints what is valid."
     return Refused(f"{source}: {problem}.", then=f"correct {POLICY_FILE} {where}")
 
 

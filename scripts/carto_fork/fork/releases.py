@@ -79,7 +79,7 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
     if production not in there:
         raise Refused(
             f"{origin} has no branch {branches.production}.",
-            then=f"check `branches.production` in the policy (`config`), and the remote: "
+            then=f"check `branches.production` in the policy (`fork.config`), and the remote: "
             f"{git.at(fork.path)} ls-remote {origin}",
         )
     require_room(fork, sync, there)

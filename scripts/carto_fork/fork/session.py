@@ -222,7 +222,7 @@ class Session(Runner):
     @property
     def guard_line(self) -> str:
         """The command line that checks what is pushed, from any directory."""
-        return f"{anywhere(self._argv)} guard --pre-push"
+        return f"{anywhere(self._argv)} ci.guard --pre-push"
 
     def command(self, task: str, **options: str | bool | Sequence[str]) -> str:
         """The command line of another task on the same fork."""
@@ -232,8 +232,8 @@ class Session(Runner):
         """Advice with whole command lines for `the same command` and for names of tasks."""
         advice = advice.replace("the same command", f"`{self.again}`")
         advice = advice.replace("`git config ", f"`{git.at(self.path)} config ")
-        advice = advice.replace("`heal --check`", f"`{self.command('heal', check=True)}`")
-        named = r"`(setup|status|config|init|heal)`"
+        advice = advice.replace("`fork.heal --check`", f"`{self.command('fork.heal', check=True)}`")
+        named = r"`(setup|status|fork\.(?:config|init|heal))`"
         return re.sub(named, lambda found: f"`{self.command(found[1])}`", advice)
 
     def print_json(self, data: Any) -> None:

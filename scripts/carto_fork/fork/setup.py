@@ -126,7 +126,7 @@ def _tables(value: object) -> bool:
 
 HOOK = Step(
     "hook",
-    "Let git ask `guard` before it pushes.",
+    "Let git ask `ci.guard` before it pushes.",
     run=(
         "git -C {repo} config carto-fork.guard {guard}",
         "mkdir -p {hooks}",
@@ -173,7 +173,7 @@ _SETTING = "carto-fork.guard"
 
 
 def _calls_guard(top: Path, line: str) -> bool:
-    """Whether a command line calls `guard`, and what it names by a path is there.
+    """Whether a command line calls `ci.guard`, and what it names by a path is there.
 
     top: where git runs hooks, the top of the work tree.
     """
@@ -181,7 +181,7 @@ def _calls_guard(top: Path, line: str) -> bool:
         words = [os.path.expandvars(os.path.expanduser(word)) for word in shlex.split(line)]
     except ValueError:
         return False
-    if "guard" not in words:
+    if "ci.guard" not in words:
         return False
     named = [word.rpartition("=")[2] for word in words[1:]]
     paths = [top / name for name in named if name.startswith("/")]

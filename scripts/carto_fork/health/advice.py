@@ -159,7 +159,7 @@ class _Adviser:
             yield Advice(f"{at} commit", "A merge is in progress here, and no conflict is left.")
         detached = not branch and state.head != git.NULL
         if detached and (lost := branches.stray_of(self._sh, work, state.head)):
-            yield Advice(self._command("recover"), f"HEAD is detached, and {lost.told}.")
+            yield Advice(self._command("branch.recover"), f"HEAD is detached, and {lost.told}.")
 
     def _foundations(self) -> Iterator[Advice]:
         """A policy, the remotes, the whole history."""
@@ -171,12 +171,12 @@ class _Adviser:
             yield Advice(self._command("sandbox", repo=""), why)
         if fork.problem:
             why = "The fork's policy is not valid; this says why, and prints what counts meanwhile."
-            yield Advice(self._command("config"), why)
+            yield Advice(self._command("fork.config"), why)
         wrong = any(wrong_urls(fork))
         no_policy = fork.loaded.is_default and not fork.has_production
         if no_policy and (wrong or not fork.url(self._origin)):
             why = f"There is neither a branch {self._production} nor a {POLICY_FILE}: this fork has"
-            yield Advice(self._command("init"), f"{why} no policy yet.")
+            yield Advice(self._command("fork.init"), f"{why} no policy yet.")
         if wrong:
             why = "A remote is not the one that the policy names; this says what mends it."
             yield Advice(self._command("doctor"), why)
@@ -215,7 +215,7 @@ class _Adviser:
     # --- What was begun
 
     def _adoption(self) -> Iterator[Advice]:
-        """How it goes on after `init`, and after `adopt`."""
+        """How it goes on after `fork.init`, and after `fork.adopt`."""
         fork = self._fork
         begun = False
         for branch in filter(BRANCH.fullmatch, fork.published):
@@ -231,7 +231,9 @@ class _Adviser:
                 why += f"then merge it into {self._production}."
                 yield Advice(f"{self._at} log -p {among}", why)
         if fork.draft and not begun:
-            adopt = self._command("adopt", requirement=missing(self._sh, fork.policy, self._read))
+            adopt = self._command(
+                "fork.adopt", requirement=missing(self._sh, fork.policy, self._read)
+            )
             why = f"{POLICY_FILE} is on no branch yet; this publishes one with all that the fork"
             yield Advice(adopt, f"{why} needs.")
 
@@ -263,7 +265,7 @@ class _Adviser:
         pull = self._syncs[tag]
         if pull is None:
             why = f"{upgrade.branch} is published; its pull request is next."
-            yield Advice(self._command("sync-pr", tag=tag), why)
+            yield Advice(self._command("step.sync-pr", tag=tag), why)
         elif pull.state == "OPEN" and self._fork.policy.pull_requests.conflicts in pull.labels:
             why = f"Pull request {pull.number} has conflicts that are left for a person."
             yield Advice(self._command("resolve-conflicts", pr=str(pull.number)), why)
@@ -286,7 +288,7 @@ class _Adviser:
         try:
             lost = inventory.lost(self._sh, fork)
         except Refused as no:
-            yield Advice(self._command("heal", check=True), f"{no.what} This says what helps.")
+            yield Advice(self._command("fork.heal", check=True), f"{no.what} This says what helps.")
             return
         if lost is None:
             return
@@ -331,11 +333,11 @@ class _Adviser:
         if ahead and pull is None:
             why = f"{printable(branch)} has {counted(ahead, 'commit')} that {self._production} has "
             why += "not; this publishes it and asks for a review."
-            yield Advice(self._command("pr"), why)
+            yield Advice(self._command("branch.pr"), why)
         elif pull and pull.state == "OPEN":
             if pull.commit != local:
                 why = f"Pull request {pull.number} is not as {printable(branch)} is here."
-                yield Advice(self._command("pr"), why)
+                yield Advice(self._command("branch.pr"), why)
             yield _review(self._hub, pull)
 
     # --- Releases
@@ -409,7 +411,7 @@ class _Adviser:
                 yield Advice(forward, why)
         for left in branches.left_behind(self._sh, fork.path)[:1]:
             why = f"HEAD was detached, and {left.told}."
-            yield Advice(self._command("recover", commit=left.commit[:10]), why)
+            yield Advice(self._command("branch.recover", commit=left.commit[:10]), why)
         contained = self._facts.contained
         has = contained.name if contained else "all there is"
         yield Advice("", f"Nothing to do: {self._production} has {has}.")

@@ -98,7 +98,7 @@ class Patient:
     """A fork, and what the checks know of it.
 
     command: makes the command line of a task on it from its name and options.
-    guard: the command line that asks `guard` from any directory, for a hook.
+    guard: the command line that asks `ci.guard` from any directory, for a hook.
     offline: whether nothing may be asked over the network. notes: whether notes are told, too.
     slack_test: whether to send a message to Slack. database: where to try migrations, or "".
     """
@@ -122,7 +122,9 @@ class Patient:
 
     def on_a_branch(self, name: str, *lines: str) -> str:
         """Command lines as a change of the fork's own, with its pull request."""
-        return " && ".join([self.command("feature", name=name), *lines, self.command("pr")])
+        return " && ".join(
+            [self.command("branch.start", name=name), *lines, self.command("branch.pr")]
+        )
 
     # --- This machine
 

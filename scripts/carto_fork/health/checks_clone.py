@@ -76,7 +76,7 @@ def _detection(patient: Patient) -> Iterator[Diagnosis]:
             f"contains {contained.name if contained else 'no release'}."
         )
         cause = "The version was raised without the release, or its sync landed squashed."
-        then = patient.command("heal", check=True)
+        then = patient.command("fork.heal", check=True)
         if contained:
             bump = patient.command("bump-version", tag=contained.name)
             then += f"; where nothing is to heal: {patient.on_a_branch('version', bump)}"
@@ -86,7 +86,7 @@ def _detection(patient: Patient) -> Iterator[Diagnosis]:
     later = releases.later(patient.sh, patient.fork, classified, contained, merged)
     for warning in releases.silent(later, automatic):
         cause = "Releases under a new name are not noticed."
-        then = f"see `tags`, and add a scheme: {patient.command('config')}"
+        then = f"see `tags`, and add a scheme: {patient.command('fork.config')}"
         yield Diagnosis(Level.LOOK, f"{printable(warning)}.", cause, then)
 
 
@@ -163,7 +163,7 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
             yield Diagnosis(Level.LOOK, what, cause, raise_it)
         else:
             cause = "A sync landed without its history, or of a commit that is no stable release."
-            heal = patient.command("heal", check=True)
+            heal = patient.command("fork.heal", check=True)
             then = f"{heal}; if nothing is to heal: {raise_it}"
             yield Diagnosis(Level.LOOK, what, cause, then)
     own = tags.newest(patient.fork.refs.tags(), patient.fork.policy.tags, TagUse.OWN)
@@ -269,7 +269,7 @@ def _markers_on(
         yield Diagnosis(Level.LOOK, what, cause, then)
     else:
         cause = "A conflict was committed before it was resolved; it takes a change of its own."
-        then = patient.command("feature", name="resolve-markers")
+        then = patient.command("branch.start", name="resolve-markers")
         yield Diagnosis(Level.BROKEN, what, cause, then)
 
 
@@ -278,7 +278,7 @@ def _head(patient: Patient) -> Iterator[Diagnosis]:
         raise Unchecked("a bare repository has no checkout")
     if branches.operation(git.directory(patient.sh, patient.work)):
         return  # `conflicts` tells of it
-    recover = patient.command("recover")
+    recover = patient.command("branch.recover")
     if commit := branches.detached(patient.sh, patient.work):
         own = branches.stray_of(patient.sh, patient.work, commit)
         cause = "A tag or a commit was checked out instead of a branch."
@@ -296,7 +296,7 @@ def _head(patient: Patient) -> Iterator[Diagnosis]:
             f"{printable(left.subject)}) {'is' if left.commits == 1 else 'are'} on no branch."
         )
         cause = "They were made on a detached HEAD, and something else was checked out then."
-        then = patient.command("recover", commit=left.commit[:10])
+        then = patient.command("branch.recover", commit=left.commit[:10])
         yield Diagnosis(Level.LOOK, what, cause, then)
 
 
@@ -464,8 +464,8 @@ def _hook(patient: Patient) -> Iterator[Diagnosis]:
             **setup.hook_values(patient.fork, hook, patient.guard),
         )
     elif hook.there is not There.OURS:
-        guard = patient.command("guard", pre_push=True)
-        what = f"{shown} is {hook.there.value}, and does not call `guard`."
+        guard = patient.command("ci.guard", pre_push=True)
+        what = f"{shown} is {hook.there.value}, and does not call `ci.guard`."
         yield Diagnosis(Level.LOOK, what, cause, f"add to it: {guard}")
     elif not os.access(hook.path, os.X_OK):
         what = f"{shown} may not be run, so git passes it over."
@@ -484,7 +484,9 @@ def _policy(patient: Patient) -> Iterator[Diagnosis]:
     if there and ref not in there.objects:
         what = f"{origin.name} has no {patient.production}, which the policy calls production."
         cause = "There is nothing to merge releases into, and nothing to release."
-        then = f"push that branch, or correct `branches.production`: {patient.command('config')}"
+        then = (
+            f"push that branch, or correct `branches.production`: {patient.command('fork.config')}"
+        )
         yield Diagnosis(Level.BROKEN, what, cause, then)
 
 

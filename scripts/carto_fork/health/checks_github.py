@@ -30,7 +30,7 @@ _SCOPES = ("repo", "workflow")
 
 def _adopt(patient: Patient) -> str:
     named = missing(patient.sh, patient.fork.policy, patient.text)
-    return patient.command("adopt", requirement=named)
+    return patient.command("fork.adopt", requirement=named)
 
 
 def _program(patient: Patient) -> Iterator[Diagnosis]:
@@ -195,7 +195,7 @@ def _squash_merge(patient: Patient) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.BROKEN, what, cause, f"{edit} --enable-merge-commit")
     if found["allow_squash_merge"]:
         what = f"{patient.hub.slug} allows squash merging."
-        cause = "A sync that lands squashed loses its ancestry; `heal` has to bring it back."
+        cause = "A sync that lands squashed loses its ancestry; `fork.heal` has to bring it back."
         yield Diagnosis(Level.LOOK, what, cause, f"{edit} --enable-squash-merge=false")
 
 

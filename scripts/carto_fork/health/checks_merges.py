@@ -171,7 +171,7 @@ def _drift(patient: Patient) -> Iterator[Diagnosis]:
             f"fork's own changed {whose}."
         )
         cause = "Earlier merges left them behind; they make conflicts and serve nobody."
-        yield Diagnosis(Level.LOOK, what, cause, patient.command("drift"))
+        yield Diagnosis(Level.LOOK, what, cause, patient.command("fork.inventory", section="drift"))
 
 
 def _workflows(patient: Patient) -> Iterator[Diagnosis]:

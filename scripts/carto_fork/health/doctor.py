@@ -361,6 +361,6 @@ def _tell(s: Session, work: Path, plan: Recovery) -> None:
             "yellow",
         )
     if plan.left_behind:
-        s.console.next(s.command("recover", commit=plan.left_behind[0].commit[:_SHORT]))
+        s.console.next(s.command("branch.recover", commit=plan.left_behind[0].commit[:_SHORT]))
     if not (plan.stray or plan.back or plan.left_behind):
         s.console.say("Nothing to recover.")

@@ -78,7 +78,7 @@ TOPICS = (
         "What the merge may lose on purpose is dropped with a reason:\n"
         "\n"
         "```bash\n"
-        'invoke drop --repo WORK_TREE --path FILE --reason "Upstream has it too."\n'
+        'invoke verify --repo WORK_TREE --drop FILE --reason "Upstream has it too."\n'
         "```",
         task="resolve-conflicts",
     ),
@@ -88,13 +88,13 @@ TOPICS = (
         "It upgrades to that release and opens a pull request. If conflicts are left for a\n"
         "person, the merge is committed with their markers in plain view, and the pull request\n"
         "says so.",
-        task="upstream-sync",
+        task="ci.sync",
     ),
     Topic(
         "sync-pr",
         "Open or update the pull request of a sync branch.",
         "A pull request for an older release is superseded: it is closed with a comment.",
-        task="sync-pr --tag v1.76.5",
+        task="step.sync-pr --tag v1.76.5",
     ),
     Topic(
         "finish",
@@ -115,19 +115,19 @@ TOPICS = (
         "Record the ancestry of a sync that a squash merge lost.",
         "It adds a merge commit that changes no file, on a branch of its own. Merge its pull\n"
         "request with a merge commit.",
-        task="heal",
+        task="fork.heal",
     ),
     Topic(
         "feature",
         "Start a branch for a change.",
         "It starts from the production branch as origin has it, and is checked out.",
-        task="feature --name my-fix",
+        task="branch.start --name my-fix",
     ),
     Topic(
         "pr",
         "Open the pull request of the branch checked out.",
         "It publishes the branch, never by force. The pull request is to the production branch.",
-        task="pr",
+        task="branch.pr",
     ),
     Topic(
         "release",
@@ -141,7 +141,7 @@ TOPICS = (
         "Name the container images, build and publish them.",
         "It checks the commit out in a work tree of its own and builds the image there. Without\n"
         "`--push` nothing is published, without `--build` the names are only printed.",
-        task="images --build --push",
+        task="ci.images --build --push",
     ),
 )
 """All topics, in the order in which they are listed."""
@@ -178,13 +178,9 @@ def render(topic: Topic, policy: Policy, program: str) -> str:
     return re.sub(r"^( *)invoke ", rf"\1{program} ", text, flags=re.MULTILINE)
 
 
-def show_guide(s: Session, name: str, ask_next: bool) -> None:
-    """List the topics, print one of them, or say what to do next."""
-    if ask_next and name:
-        raise Usage("--topic and --next exclude each other.", then="choose one of them.")
-    if ask_next:
-        show_next(s)
-    elif name:
+def show_guide(s: Session, name: str) -> None:
+    """List the topics, or print one of them."""
+    if name:
         _show_topic(s, name)
     elif s.json:
         listed = topics(_policy(s))

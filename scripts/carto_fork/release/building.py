@@ -82,7 +82,7 @@ def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
     if about is None:
         raise Refused(
             "the policy names no images.",
-            then="add `[images]` to carto_fork.toml on the production branch (`config`).",
+            then="add `[images]` to carto_fork.toml on the production branch (`fork.config`).",
         )
     own = release.own_tag(fork, tag) if tag else None
     commit = fork.production_commit

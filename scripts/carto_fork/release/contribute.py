@@ -50,7 +50,7 @@ FEATURE = (
 def start_feature(s: Session, name: str) -> None:
     """Start a branch for a change from the production branch, and check it out."""
     if not name:
-        raise Usage("--name is missing.", then=s.command("feature", name="my-fix"))
+        raise Usage("--name is missing.", then=s.command("branch.start", name="my-fix"))
     branch = f"feature/{name.removeprefix('feature/')}"
     fork, work = s.open_work_tree()
     _require_no_stray(s, work)
@@ -76,14 +76,14 @@ def start_feature(s: Session, name: str) -> None:
         s.run(FEATURE, Plan(values, frozenset(), untouched), held)
     if not s.sh.dry:
         s.console.say(f"{branch} is checked out, at {origin}'s {production}.")
-        s.console.row("Next: commit the change, then ", s.command("pr"))
+        s.console.row("Next: commit the change, then ", s.command("branch.pr"))
 
 
 def _require_no_stray(s: Session, work: Path) -> None:
     """Raises Refused if HEAD is detached and has commits that are on no branch."""
     commit = branches.detached(s.sh, work)
     if commit and (own := branches.stray_of(s.sh, work, commit)):
-        raise Refused(f"HEAD is detached, and {own.told}.", then=s.command("recover"))
+        raise Refused(f"HEAD is detached, and {own.told}.", then=s.command("branch.recover"))
 
 
 def _require_nothing_lost(s: Session, work: Path, commit: str) -> None:
@@ -160,7 +160,7 @@ def _head(fork: Fork, work: Path, ref: str, base: str, s: Session) -> str:
     if not re.fullmatch(r"[A-Za-z0-9_][\w./+-]*", base, re.ASCII):
         raise Refused(f"{base!r} is not the name of a branch.", then="name one with --base.")
     head = ref.removeprefix("refs/heads/")
-    start = f"start one: {s.command('feature', name='my-fix')}"
+    start = f"start one: {s.command('branch.start', name='my-fix')}"
     if not head:
         raise Refused(f"no branch is checked out in {git.named(work)}.", then=start)
     if head in (branches.production, branches.mirror, base):

@@ -199,5 +199,5 @@ def _named(name: str, tags: Iterable[str], values: dict[str, str]) -> list[str]:
 def _refused(key: str, value: str, what: str) -> Refused:
     return Refused(
         f"`images` in the policy: {key!r} gives {value!r}, which no registry takes as {what}.",
-        then="correct `images` in carto_fork.toml on the production branch (`config`).",
+        then="correct `images` in carto_fork.toml on the production branch (`fork.config`).",
     )

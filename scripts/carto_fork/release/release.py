@@ -79,7 +79,7 @@ def rules(fork: Fork) -> Releases:
     if fork.policy.releases is None:
         raise Refused(
             "the policy does not say what the fork's releases are called.",
-            then="add `[releases]` to carto_fork.toml on the production branch (`config`).",
+            then="add `[releases]` to carto_fork.toml on the production branch (`fork.config`).",
         )
     return fork.policy.releases
 
@@ -197,7 +197,9 @@ class _Contained:
         if found is None:
             production = self._fork.policy.branches.production
             problem = f"{production} contains no stable release of upstream's."
-            raise Refused(problem, then="see `status`; if a sync was squashed: `heal --check`.")
+            raise Refused(
+                problem, then="see `status`; if a sync was squashed: `fork.heal --check`."
+            )
         return found
 
     def release(self, tag: str, version: str) -> Release:
@@ -302,7 +304,8 @@ def _require_version(
                 raise Refused(
                     f"{problem}, which is older: the version is off, or a sync was merged without "
                     "its history.",
-                    then=f"`heal --check` tells about the history; if that is well, {mend} again.",
+                    then="`fork.heal --check` says how the history is; if that is well, "
+                    f"{mend} again.",
                 )
             raise Refused(f"{problem}.", then=f"{mend} again.")
 
@@ -341,7 +344,7 @@ RELEASE = (
     Step(
         "notes",
         "Write what is new in it, for people.",
-        run=("invoke release-notes --repo {repo} --tag {tag} --output {notes}",),
+        run=("invoke step.release-notes --repo {repo} --tag {tag} --output {notes}",),
         call=Publication.write_notes,
     ),
     Step(

@@ -180,7 +180,7 @@ def catch_up_plan(s: Session, fork: Fork, release: releases.Target) -> Plan:
         "work": str(git.nearest(work)),
         "place": str(work),
         "drop": session.command(
-            s.program, "drop", repo=str(git.nearest(work)), path="PATH", reason="WHY"
+            s.program, "verify", repo=str(git.nearest(work)), drop="PATH", reason="WHY"
         ),
         "resolved": f"resolve: conflicts from the upstream sync to {release.tag.name}",
     }

@@ -264,7 +264,7 @@ class Page:
         what += entry.what or "lines"
         if account.change.line:
             what += f" at line {account.change.line} of its file"
-        drop = f"carto-fork drop --path {quote(entry.path)} --reason WHY"
+        drop = f"carto-fork verify --drop {quote(entry.path)} --reason WHY"
         lost = entry.account.fate is Fate.LOST
         kind = {"kind": _TONES.get(fate, ""), "label": fate, "fate": fate}
         page = self._fork_page if entry.side is Side.FORK else self._upstream_page

@@ -228,7 +228,7 @@ def _lost_ancestry(
             f"{fork.policy.branches.production} has lost the ancestry of a sync: "
             f"{healing.described(lost)}. This merge would stop with {counted(before, 'conflict')}; "
             f"once that is recorded, with {after}.{f' But {note}' if note else ''}",
-            then=f"{'see `heal --check`, then ' if note else ''}run the same command with --heal "
+            then="see `fork.heal --check`, then " * bool(note) + "run the same command with --heal "
             "to record it first, or with --unhealed to merge in spite of it.",
         )
     return lost, [note] if note else []
@@ -317,7 +317,7 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, unhealed:
         return
     here = git.has_object(sh, fork.path, target.commit)
     lost = authorship.lost_of_fork(sh, fork, target.base, target.commit) if here else None
-    record = "see `heal --check`" if lost and lost.hidden else "record it with `heal`"
+    record = "see `fork.heal --check`" if lost and lost.hidden else "record it with `fork.heal`"
     raise Refused(
         f"{problem}: {healing.described(lost)}."
         if lost

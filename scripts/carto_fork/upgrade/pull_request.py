@@ -46,7 +46,7 @@ def _labels(count: int) -> Step:
         for n in range(1, count + 1)
     )
     why = "Make the labels that pull requests of syncs carry."
-    stuck = "see what GitHub says of it, or correct `pull_requests` in the policy (`config`); "
+    stuck = "see what GitHub says of it, or correct `pull_requests` in the policy (`fork.config`); "
     stuck += "then run the same command again."
     return Step("labels", why, when=LABELS, run=tuple(lines), stuck=stuck)
 

@@ -89,7 +89,7 @@ _VERSION = Step(
 _RECORD = Step(
     "record",
     "Record what the tag stands for; it is noticed if it ever moves.",
-    run=("invoke record-tag --repo {work} --tag {tag}",),
+    run=("invoke step.record-tag --repo {work} --tag {tag}",),
     call=Work.record,
 )
 
@@ -108,7 +108,7 @@ _REQUEST = Step(
     "request",
     "Open or update the pull request, with labels and guidance.",
     when=REQUESTED,
-    run=("invoke sync-pr --repo {repo} --tag {tag}",),
+    run=("invoke step.sync-pr --repo {repo} --tag {tag}",),
     call=pull_request.open_request,
     untouched="{origin} has {sync}; only the pull request is missing or out of date.",
 )
@@ -181,7 +181,7 @@ CONCLUDE = (
         "Tell the team in Slack.",
         when=SLACK,
         run=(
-            "invoke notify --event success --tag {tag}"
+            "invoke ci.notify --event success --tag {tag}"
             " --url https://github.com/{slug}/pulls?q=is:open+head:{sync}",
         ),
         call=pull_request.tell_team,

@@ -121,7 +121,7 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
 
 
 def _with_drop(s: Session, ready: Upgrade) -> Plan:
-    drop = session.command(s.program, "drop", repo=str(ready.work), path="PATH", reason="WHY")
+    drop = session.command(s.program, "verify", repo=str(ready.work), drop="PATH", reason="WHY")
     return replace(ready.plan, values=ready.plan.values | {"drop": drop})
 
 
