@@ -287,6 +287,32 @@ def test_only_somebody_else_who_may_push_lets_a_pull_request_change_the_guard(
         assert [each["check"] for each in json.loads(done.out)["findings"]] == wanted, said
 
 
+def test_what_the_guard_calls_and_who_approves_is_not_for_a_pull_request_to_say(
+    world: World,
+) -> None:
+    """What production's guard calls, not what the pull request's does."""
+    guard = ".github/workflows/carto-guard.yml"
+    step = "jobs:\n  guard:\n    steps:\n      - uses: ./.github/actions/judge\n"
+    step += "  more:\n    uses: './.github/workflows/called.yml'\n"
+    files = {guard: step, ".github/actions/judge/action.yml": "a\n"}
+    world.git("fetch --quiet origin")
+    base = commit_in(world, world.fork, "refs/remotes/origin/carto/main", files)
+    evil = dict.fromkeys(
+        [
+            ".github/CODEOWNERS",
+            ".github/actions/judge/action.yml",
+            ".github/actions/judge/run.sh",
+            ".github/actions/judged.yml",
+            ".github/workflows/called.yml",
+        ],
+        "evil\n",
+    )
+    head = commit_in(world, world.fork, "refs/heads/feature/x", evil, base, message="feat: x")
+    done = world.run("guard --json", cwd=None, **event(world, base, head))
+    judged = [each["path"] for each in json.loads(done.out)["findings"]]
+    assert sorted(judged) == [path for path in sorted(evil) if not path.endswith("judged.yml")]
+
+
 def test_a_pull_request_to_another_branch_is_not_checked(world: World) -> None:
     for into in ("backports", "docs"):
         done = world.run("ci.guard", cwd=None, **event(world, "x", "y", into))

@@ -298,15 +298,50 @@ def test_a_tag_that_is_called_like_something_of_gits_is_not_taken_for_it(world: 
 # --- What was looked at is what is used ----------------------------------------------------------
 
 
-def test_a_tag_that_moves_while_it_is_fetched_is_refused(world: World) -> None:
-    move = f"$GIT -C {world.upstream} update-ref refs/tags/{TAG} v1.76.3^0"
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("-C {upstream} update-ref refs/tags/{tag} v1.76.3^0", "a moment ago, and"),
+        ("-C {fork} config remote.upstream.url {evil}", "a moment ago, and"),
+        ("-C {upstream} tag -d {tag}", "couldn't find remote ref"),
+    ],
+)
+def test_a_tag_that_moves_while_it_is_fetched_is_refused(
+    world: World, change: str, said: str
+) -> None:
+    evil = world.place / "evil.git"
+    world.git(f"clone --quiet --bare {world.upstream} {evil}")
+    world.git(f"update-ref refs/tags/{TAG} v1.76.3^0", repo=evil)
+    names = {"upstream": world.upstream, "fork": world.fork, "evil": evil, "tag": TAG}
+    move = f"$GIT {change.format(**names)} >&2"
     path = shim(world, f'case " $* " in *" fetch "*{TAG}*) {move} ;; esac\nexec $GIT "$@"')
     origin = world.refs(world.origin)
     done = world.run(UPGRADE, PATH=path)
     assert done.code == 1
-    assert re.match(rf"Refused: upstream's tag {TAG} was \w{{10}} a moment ago, and ", done.err)
+    assert said in done.err
     assert world.refs(world.origin) == origin
     assert not world.work(TAG).exists()
+
+
+@pytest.mark.parametrize("line", [UPGRADE, f"{UPGRADE} --direct"])
+def test_what_is_pushed_is_what_was_verified(world: World, line: str) -> None:
+    """A tag that moves here while it is merged, a commit that is made while it is pushed."""
+    theirs = world.git(f"rev-parse {TAG}^0", repo=world.upstream)
+    work = world.work(TAG)
+    once = f"[ -e {world.place}/moved ] || {{ : >{world.place}/moved; "
+    unseen = f"{once}$GIT -C {work} commit --quiet --allow-empty -m 'feat: unseen'; }}"
+    moved = f"$GIT -C {world.fork} update-ref refs/tags/{TAG} v1.76.3^0"
+    cases = f'*" push "*) {unseen} ;; *" merge -s ort "*) {moved} ;;'
+    path = shim(world, f'case " $* " in {cases} esac\nexec $GIT "$@"')
+    done = world.run(line, PATH=path)
+    assert (done.code, done.err) == (0, "")
+    pushed = world.refs(world.origin)["refs/heads/carto/main" if "--direct" in line else SYNC]
+    local = world.git(f"rev-parse {SYNC} {SYNC}~1").split()
+    assert pushed == local[1]
+    if "--direct" in line:
+        assert world.git("rev-parse carto/main") == pushed
+    assert f'commit = "{theirs}"' in world.git(f"show {pushed}:carto_tags.toml")
+    assert world.git(f"merge-base {pushed} {theirs}") == theirs
 
 
 @pytest.mark.parametrize("line", [UPGRADE, f"{UPGRADE} --direct"])

@@ -142,3 +142,10 @@ def test_other_additions_are_left_for_a_person(
 def test_no_line_takes_long_to_read() -> None:
     for line in ("int " * 120, "a(" * 240, '"' * 499, "a, " * 160, "x\t*" * 160):
         together("a.c", f"{line}\n", f"{line}x;\n", f"{line * 50}\n")
+
+
+def test_two_recipes_of_one_new_target_are_not_made_one() -> None:
+    ours, theirs = ("lint:\n", "\truff check\n"), ("lint:\n", "\tflake8\n")
+    assert additions.joined("Makefile", "all:\n\tx\n", ours, theirs, "") is None
+    ours, theirs = ("# ours\n", "A = 1\n"), ("# ours\n", "B = 2\n")
+    assert additions.joined("Makefile", "", ours, theirs, "") == (*ours, theirs[1])

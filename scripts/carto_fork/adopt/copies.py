@@ -508,7 +508,7 @@ def _write(s: Session, fork: Fork, work: Path, requirement: str, replaced: Seque
     if not paths:
         s.console.say("The fork has all that it needs.")
         return
-    git.checked(s.sh.run(["git", "-C", str(work), "add", "--", *paths]), "files")
+    git.checked(s.sh.run(["git", "-C", str(work), "add", "--force", "--", *paths]), "files")
     words = ["git", "-C", str(work), "commit", "--quiet", "-m", MESSAGE, "--", *paths]
     git.checked(s.sh.run(words), "commit")
     if not s.sh.dry:

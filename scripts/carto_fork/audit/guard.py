@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -220,14 +221,14 @@ class _Commit:
 def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[Finding]:
     """Everything that stands against some commits."""
     repo = fork.path
-    if each.pull:
-        yield from _judges(sh, fork, each)
     yield from _proposals(sh, fork, each)
     question = "rev-list {head} --not {base} --"
     listed = git.ask(sh, repo, question, "commits", head=each.head, base=each.base)
     brought = set(listed.out.split())
     stable = [commit for commit in upstream.stable if commit in brought]
     other = [commit for commit in upstream.other if commit in brought]
+    if each.pull:
+        yield from _judges(sh, fork, each, stable)
     own = _own(sh, repo, each.head, [each.base, *stable, *other, *upstream.tips])
     names = {commit.name for commit in own}
     foreign = brought - names - upstream.stable.keys()
@@ -257,14 +258,26 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
             yield Finding("markers", f"{printable(path)} holds conflict markers", path)
 
 
-def _judges(sh: Shell, fork: Fork, each: Range) -> Iterator[Finding]:
+_CALLED = re.compile(r"\buses:\s*[\"']?\./([^\s\"'#]+)")
+"""An action or a workflow of the same repository, as a workflow calls it."""
+
+
+def _judges(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> Iterator[Finding]:
     """Changes that a pull request makes to what decides here, for as long as nobody else who may
-    push to the fork has approved this very commit."""
+    push to the fork has approved this very commit.
+
+    stable: the releases that it brings; owners of code may be as one of them has them.
+    """
     files = fork.policy.files
     bases = git.merge_bases(sh, fork.path, each.base, each.head)
-    now, *before = (git.tree(sh, fork.path, c) for c in (each.head, each.base, *bases))
-    judges = filter(None, (POLICY_FILE, files.guard, files.dependencies, files.requirements))
-    changed = [p for p in judges if all(tree.get(p) != now.get(p) for tree in before)]
+    trees = [git.tree(sh, fork.path, c) for c in (each.head, each.base, *bases, *stable)]
+    now, before = trees[0], trees[1 : len(bases) + 2]
+    guard = git.show(sh, fork.path, each.base, files.guard) if files.guard else None
+    called = tuple(f"{path.strip('/')}/" for path in _CALLED.findall(guard or ""))
+    inside = {p for tree in trees[:2] for p in tree if called and f"{p}/".startswith(called)}
+    judges = (POLICY_FILE, files.guard, files.dependencies, files.requirements, *sorted(inside))
+    changed = [p for p in judges if p and all(tree.get(p) != now.get(p) for tree in before)]
+    changed += [p for p in _CODEOWNERS if all(tree.get(p) != now.get(p) for tree in trees[1:])]
     if changed and not _approved(sh, fork, each):
         for path in changed:
             what = f"{path} decides what is checked here, and this was checked as production has it"

@@ -144,8 +144,12 @@ LANDING = (
         "forget",
         "Remove the local branch; the production branch contains it now.",
         when=DIRECT,
-        run=("git -C {repo} branch -D {sync}",),
-        # Exit code 1: the work tree was kept, and the branch is checked out there.
+        run=(
+            "git -C {repo} -c branch.{sync}.remote={origin}"
+            " -c branch.{sync}.merge=refs/heads/{production} branch -d {sync}",
+        ),
+        # Exit code 1: the work tree was kept, and the branch is checked out there; or somebody
+        # has committed more.
         allow=(0, 1),
     ),
 )

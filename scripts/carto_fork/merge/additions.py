@@ -75,12 +75,15 @@ def joined(
     path: str, before: str, ours: tuple[str, ...], theirs: tuple[str, ...], after: str
 ) -> tuple[str, ...] | None:
     """The lines of two additions whose order is free, as somebody says; what both begin or end with
-    is there once. None if one cannot follow the other all the same."""
+    is there once. None if one cannot follow the other all the same, or both are in something, as a
+    target of a Makefile, that each side added for itself."""
     start = _alike(ours, theirs)
     end = _alike(ours[start:][::-1], theirs[start:][::-1])
     mine, upstreams = ours[start : len(ours) - end], theirs[start : len(theirs) - end]
     same, last = ours[:start], ours[len(ours) - end :]
     if mine and upstreams:
+        if any(inside_of("".join(same), lines) for lines in (mine, upstreams)):
+            return None
         around = before + "".join(same), "".join(last) + after
         if _objection(path, around[0], mine, upstreams, around[1]) not in ("", ORDERED):
             return None

@@ -97,5 +97,6 @@ def write_staged(sh: Shell, work: Path, path: str, before: str | None, after: st
         sh.show(patch_command(work, path, before, after))
     elif after != before:
         replace_text(below(work, path), after)
-    words = ["git", "-C", str(work), "--literal-pathspecs", "add", "--", path]
+    # Forced: it belongs there, whatever a .gitignore file says.
+    words = ["git", "-C", str(work), "--literal-pathspecs", "add", "--force", "--", path]
     git.checked(sh.run(words), "file")

@@ -51,6 +51,12 @@ _MERGED = "git -C {work} merge-base --is-ancestor {commit} HEAD"
 _VERIFIED = "refs/carto-fork/passed/{tag}/verify"
 
 
+def _verified(step: Step) -> Step:
+    """A push that publishes what was verified, whatever the branch is by then."""
+    source = " refs/heads/{sync}"
+    return replace(step, run=tuple(x.replace(source, f" {_VERIFIED}") for x in step.run))
+
+
 def _check(
     name: str, why: str, where: str = "{repo}", records: str = "refs/carto-fork/passed/{tag}"
 ) -> Step:
@@ -174,7 +180,7 @@ CONCLUDE = (
     _check("install", "Install what the merged tree needs.", "{work}", "refs/worktree/passed"),
     _check("test", "Run the tests on the merged tree."),
     _check("lint", "Check the style of the merged tree."),
-    branches.PUSH,
+    _verified(branches.PUSH),
     _REQUEST,
     Step(
         "notify",
@@ -186,7 +192,7 @@ CONCLUDE = (
         ),
         call=pull_request.tell_team,
     ),
-    *branches.LANDING,
+    *map(_verified, branches.LANDING),
 )
 
 UPGRADE = (*MERGE, *CONCLUDE)
@@ -243,7 +249,7 @@ FINISH = (
     _VERSION,
     _RECORD,
     _VERIFY,
-    replace(branches.PUSH, when=None),
+    _verified(replace(branches.PUSH, when=None)),
     replace(_REQUEST, when=None),
     *branches.TIDY,
 )

@@ -434,8 +434,9 @@ def _subjects(sh: Shell, repo: Path, among: str, which: str = "") -> list[str]:
 
 def write_tag(s: Session, work: Path, name: str, commit: str) -> None:
     """Write down in a work tree what a tag stands for, and commit that."""
-    listed = git.objects(s.sh, work, [f"refs/tags/{name}"])
-    pin = records.Pin(listed[0].split(" ")[0], commit)
+    ref = f"refs/tags/{name}"
+    tag, now = (x.split(" ")[0] for x in git.objects(s.sh, work, [ref, f"{ref}^{{commit}}"]))
+    pin = records.Pin(tag if now == commit else commit, commit)  # it may have moved meanwhile
     before = git.show(s.sh, work, "HEAD", records.TAGS_FILE)
     after = records.add_pin(before, name, pin)
     if after == before:
