@@ -308,7 +308,7 @@ def test_what_the_guard_calls_and_who_approves_is_not_for_a_pull_request_to_say(
         "evil\n",
     )
     head = commit_in(world, world.fork, "refs/heads/feature/x", evil, base, message="feat: x")
-    done = world.run("guard --json", cwd=None, **event(world, base, head))
+    done = world.run("ci.guard --json", cwd=None, **event(world, base, head))
     judged = [each["path"] for each in json.loads(done.out)["findings"]]
     assert sorted(judged) == [path for path in sorted(evil) if not path.endswith("judged.yml")]
 
