@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import re
 import shlex
 import sys
 import threading
@@ -19,11 +20,11 @@ from hypothesis import strategies as st
 from invoke.config import Config
 from invoke.context import Context, MockContext
 
-from carto_fork.run import git
+from carto_fork.run import git, text
 from carto_fork.run import shell as door
 from carto_fork.run.errors import ExitCode, Failed, Refused
 from carto_fork.run.shell import Answer, Shell, Value, batches, command_line, fill
-from carto_fork.run.text import joined, scrub
+from carto_fork.run.text import Tee, joined, scrub
 
 
 def make(
@@ -306,6 +307,19 @@ def test_credentials_of_urls_are_taken_out(text: str, clean: str) -> None:
 def test_the_user_of_ssh_is_no_secret_and_a_pasted_line_needs_it() -> None:
     url = "ssh://git@github.com/CartoDB/litellm.git"
     assert scrub(url) == url
+
+
+def test_what_a_program_prints_is_read_in_time_with_its_length() -> None:
+    """Each pattern looks ahead so far and no further, and no more than that is held back."""
+    for pattern in (text._CREDENTIALS, text._PARAMETERS, text._WEBHOOK, Tee._UNFINISHED):
+        assert not re.search(r"[*+]|,\}", re.sub(r"\\.|\[[^]]*\]", "", pattern.pattern))
+    out, tee_in = io.StringIO(), "https://" + "a" * 1000
+    tee = Tee([out])
+    for _ in range(20):
+        tee.write(tee_in)
+        assert sum(map(len, tee._held.values())) <= 4200
+    tee.close()
+    assert out.getvalue() == tee_in * 20
 
 
 def test_credentials_reach_no_message_and_no_live_stream(sh: Shell) -> None:
