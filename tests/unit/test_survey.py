@@ -138,7 +138,8 @@ def test_a_post_release_is_a_release() -> None:
 FILES = {
     "VERSION": "1.90.0\nplugin-min=3.2\n",
     "src/tool/_version.py": '__version__ = "1.90.0"\nAPI = 3\n',
-    "cmd/version.go": 'package cmd\n\nconst Version = "1.90.0"\n',
+    "src/tool/__init__.py": '"""A tool, since 1.0."""\n\n__version__ = "1.90.0"\n',
+    "cmd/version.go": 'package cmd\n\nconst Version string = "1.90.0"\n',
     "src/version.h": '#define TOOL_VERSION "1.90.0"\n#define TOOL_API 3\n',
     "setup.cfg": "[metadata]\nname = tool\nversion = 1.90.0\n",
     "chart/Chart.yaml": "name: tool\nversion: 1.90.0\nappVersion: '1.90.0'\n",

@@ -58,10 +58,13 @@ _STATING = (
     (r"VERSION(\.txt)?", r"\A(?P<version>v?\d[\w.]*)\s*$"),
     (r"setup\.cfg", r"^version\s*=\s*(?P<version>\d\S*)\s*$"),
     (
-        r"(.*/)?_?_?(version|about)(__)?\.py",
+        r"(.*/)?_?_?(version|about)(__)?\.py|(src/)?\w+/__init__\.py",
         r"""^(__version__|version|VERSION)\s*=\s*["'](?P<version>[^"']+)["']""",
     ),
-    (r"(.*/)?version\.go", r'^\s*(const\s+|var\s+)?[Vv]ersion\s*=\s*"(?P<version>[^"]+)"'),
+    (
+        r"(.*/)?version\.go",
+        r'^\s*(const\s+|var\s+)?[Vv]ersion\s*(string\s*)?=\s*"(?P<version>[^"]+)"',
+    ),
     (r"(.*/)?\w*version\w*\.h(pp)?", r'^#\s*define\s+\w*VERSION\w*\s+"(?P<version>[^"]+)"'),
     (r"(.*/)?Chart\.ya?ml", r"""^version:\s*["']?(?P<version>[^\s"'#]+)"""),
     (r"(.*/)?Chart\.ya?ml", r"""^appVersion:\s*["']?(?P<version>[^\s"'#]+)"""),
@@ -70,6 +73,7 @@ _STATING = (
 _OWN_ENTRIES = (
     ("Cargo.lock", "Cargo.toml", "package.name"),
     ("uv.lock", "pyproject.toml", "project.name"),
+    ("uv.lock", "pyproject.toml", "tool.poetry.name"),
 )
 # Whole words, as in `rc.1`, `2b1` and `devMCP`, not as in `device`.
 _NEVER = re.compile(

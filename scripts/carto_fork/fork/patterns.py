@@ -61,10 +61,11 @@ def globs(patterns: Iterable[str]) -> GitIgnoreSpec:
 
     Looking up a path in it raises Refused as `search` does.
     """
+    lines = list(patterns)
     try:
-        return GitIgnoreSpec.from_lines(patterns, _Glob)
+        return GitIgnoreSpec.from_lines(lines, _Glob)
     except re.error as error:
-        raise ValueError(f"{error.pattern!r}: {error}") from None
+        raise ValueError(f"{', '.join(lines)}: {error.msg}") from None
 
 
 def matching(patterns: Sequence[str], paths: Iterable[str]) -> set[str]:
