@@ -14,7 +14,6 @@ from invoke.parser import Parser
 from carto_fork.fork import policy
 from carto_fork.health import guide
 from carto_fork.tasks import namespace
-from carto_fork.upgrade import steps
 from carto_standin.github import GitHub
 from workflow import ADOPT
 from world import INVOKE, ROOT, Done, World, commit_in
@@ -456,22 +455,7 @@ def test_every_task_that_a_topic_names_is_there(topic: guide.Topic) -> None:
     for line in tasks:
         Parser(contexts=namespace.to_contexts()).parse_argv(shlex.split(line))
     dry = re.findall(r"^`invoke --dry (.*)` prints its steps with the real values\.$", text, re.M)
-    assert dry == [topic.task] * bool(topic.task and not topic.part)
-
-
-def test_the_topic_of_an_upgrade_prints_its_steps(world: World) -> None:
-    done = world.run("guide --topic upgrade-carto")
-    assert (done.code, done.err) == (0, "")
-    head, example, listed = done.out.partition(
-        "\n\nStep by step, with an example release and beside the clone:\n\n"
-    )
-    assert example
-    assert head.startswith(
-        "# upgrade-carto\n\nBring the production branch onto a stable release.\n\n"
-        "```bash\ninvoke upgrade-carto --tag v1.76.5\n```\n\n"
-    )
-    names = re.findall(r"^\d+\. \*\*([\w-]+)\*\*: ", listed, re.MULTILINE)
-    assert names == [step.name for step in steps.FETCH_UPGRADE + steps.UPGRADE]
+    assert dry == [topic.task] * bool(topic.task)
 
 
 def test_another_topic_says_what_its_procedure_does(world: World) -> None:
@@ -500,9 +484,6 @@ def test_another_fork_has_its_own_values(world: World) -> None:
     )
     commit_in(world, world.origin, "refs/heads/carto/main", {policy.POLICY_FILE: own})
     world.git("fetch --quiet origin")
-    upgrade = world.run("guide --topic upgrade-carto").out
-    assert "git -C gateway fetch --no-tags --no-recurse-submodules origin" in upgrade
-    assert "--url 'https://github.com/acme/gateway/pulls?q=is:open+head:" in upgrade
     rules = world.run("guide --topic best-practices").out
     assert "Never merge `upstream-main` or `upstream/main` into `carto/main`" in rules
     assert "ACME's customisations" in world.run("guide --topic branches").out

@@ -20,7 +20,7 @@ class Topic:
     line: what it is about, in a line.
     text: what there is to say before the generated part, with the critical rules in braces.
     part: the generated part of the documents that it holds, "" for none.
-    task: the command line that does all of it, without the program.
+    task: the command line that does all of it, without the program, "" for none.
     """
 
     name: str
@@ -58,9 +58,10 @@ TOPICS = (
     Topic(
         "upgrade-carto",
         "Bring the production branch onto a stable release.",
-        "Whatever happened (Ctrl-C, a conflict, a failing test, a rejected push), the same command "
-        "continues.",
-        part="upgrade-carto",
+        "It merges the tag in a work tree beside the clone, decides conflicts, accounts for every\n"
+        "change of both sides, runs the tests, publishes the branch and opens its pull request.\n"
+        "Whatever stops it (Ctrl-C, a conflict, a failing test, a rejected push), the same\n"
+        "command continues.",
         task="upgrade-carto --tag v1.76.5",
     ),
     Topic(
@@ -167,9 +168,7 @@ def render(topic: Topic, policy: Policy, program: str) -> str:
     if topic.text:
         critical = documents.part("critical-rules", policy) if "{critical}" in topic.text else ""
         paragraphs.append(topic.text.replace("{critical}", critical))
-    if topic.task and topic.part:
-        paragraphs.append("Step by step, with an example release and beside the clone:")
-    elif topic.task:
+    if topic.task:
         paragraphs.append(f"`{program} --dry {topic.task}` prints its steps with the real values.")
     if topic.part:
         paragraphs.append(documents.part(topic.part, policy).rstrip())

@@ -148,7 +148,7 @@ TASK = "invoke"
 class Condition:
     """Something that an optional step depends on; a plan says whether it is so.
 
-    words: when it is; the guide prints those of an upgrade's steps.
+    words: when it is so, for people.
     """
 
     words: str
