@@ -171,15 +171,17 @@ def verify(
     dropped on purpose, or lost. Also: conflict markers, files that no longer parse, names and
     imports that lead nowhere, disabled workflows, features, the version, commits that the release
     does not hold. Ends with exit code 4 if something is wrong or lost. With --drop it writes down
-    why what a file lost may go: nobody is asked about it twice.
+    why what a file lost may go: nobody is asked about it twice. It writes the page to review the
+    merge by, too.
     """
     from .audit import review
+    from .upgrade import report
 
     revs = {"ours": ours, "theirs": theirs, "result": result}
     if drop or reason:
         review.drop_lost(s, drop, reason, tag, given=any(revs.values()) or bool(landed))
     else:
-        review.verify_merge(s, tag, revs, landed)
+        review.verify_merge(s, tag, revs, landed, report.write_checked)
 
 
 @task(

@@ -21,7 +21,7 @@ from carto_fork.run.console import Console
 from carto_fork.run.errors import Refused
 from carto_fork.run.steps import Plan, Step
 from carto_fork.sandbox import build
-from carto_fork.upgrade import automatic
+from carto_fork.upgrade import automatic, report
 from carto_fork.upgrade.plan import Options
 
 LAND = (
@@ -62,7 +62,7 @@ def run(s: Session, path: Path) -> None:
             s.run(LAND, Plan(values, frozenset()), None)
         if not pulls:
             return
-        review.verify_merge(s, "", {}, TAG)
+        review.verify_merge(s, "", {}, TAG, report.write_checked)
         release.make_release(s, "auto", dispatch=False)
 
 

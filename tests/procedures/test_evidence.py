@@ -164,12 +164,17 @@ def accounted(lost: str, others: str = "2 absorbed, 15 dropped on purpose") -> s
     )
 
 
+def page(merge: str = "merge") -> str:
+    """The line that names the page to review a merge by."""
+    return f"report: ~/litellm/.git/carto-fork/{merge}/report.html\n"
+
+
 def test_a_merge_is_accounted_for_as_text(prepared: World) -> None:
     before = everything(prepared)
     done = prepared.run(MERGE)
     assert (done.code, done.err) == (0, "")
     nothing = "Nothing is lost and nothing left over in the merge.\n"
-    assert done.out == LOCK_FILE + accounted("0 changes") + nothing
+    assert done.out == LOCK_FILE + accounted("0 changes") + nothing + page()
     assert everything(prepared) == before
 
 
@@ -226,7 +231,7 @@ def test_what_a_merge_lost_is_shown(prepared: World, path: str, text: str, entry
     before = everything(prepared)
     done = prepared.run(MERGE)
     lost = "lost:\n" + entry.replace("{by}", by[:10]) + accounted("1 change")
-    assert done.out == LOCK_FILE + lost
+    assert done.out == LOCK_FILE + lost + page()
     owner = "the fork's" if path == ROUTER else "upstream's"
     said = message(
         f"the merge is not right:\n  lost: 1 change of {owner} in {path}",
@@ -1404,7 +1409,7 @@ def test_verify_passes_a_sync_that_landed_as_a_merge(merged: World) -> None:
     done = merged.run(f"verify --landed {TAG}")
     assert (done.code, done.err) == (0, "")
     nothing = f"Nothing is lost and nothing left over in the sync to {TAG}.\n"
-    assert done.out == LOCK_FILE + accounted("0 changes") + nothing
+    assert done.out == LOCK_FILE + accounted("0 changes") + nothing + page(TAG)
     assert everything(merged) == before
     merged.git("update-ref refs/remotes/origin/carto/main refs/remotes/origin/carto/main^")
     assert merged.run(f"verify --landed {TAG}").out.endswith(done.out)

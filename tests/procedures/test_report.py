@@ -34,19 +34,40 @@ def test_an_upgrade_leaves_a_page_that_says_what_its_account_says(world: World) 
     revs = f"--ours {ours} --theirs {theirs} --result {result}"
     told = json.loads(world.run(f"verify {revs} --json").out)
     numbers = dict(re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td>', page))
-    assert numbers["the fork&#39;s files accounted for"] == str(told["fork_files"])
-    assert numbers["changes lost"] == str(len(told["lost"])) == "0"
+    assert numbers["files that the fork&#39;s commits changed"] == str(told["fork_files"])
+    assert numbers["files that upstream changed"] == str(told["upstream_files"])
+    assert "changes: lost" not in numbers and told["lost"] == []
     eyes = section(page, "eyes")
     dropped = [one["path"] for one in told["explained"] if "dropped" in one["fate"]]
     assert dropped and all(f"<code>{path}</code>" in eyes for path in dropped)
+    # What upstream changed of dependencies is there to be read.
+    assert '<span class="tag open">dependencies</span> <code>pyproject.toml</code>' in eyes
+    assert "@@ line" in eyes and "Copy <code>git diff " in eyes
+    # What one rule decides of generated files is one item, with its files inside.
     conflicts = section(page, "conflicts")
-    assert conflicts.count('class="item"') == int(numbers["conflicts"]) == 21
+    grouped = [int(n) for n in re.findall(r"</code> (\d+) generated files?:", conflicts)]
+    singly = conflicts.count('class="item"') - len(grouped)
+    assert (singly + sum(grouped), len(grouped)) == (int(numbers["files in conflict"]), 2)
     assert "The fork deleted this file on purpose" in conflicts
-    assert f"carto-fork verify --ours {ours[:10]}" in page
+    assert f"carto-fork verify --ours {ours[:10]}" in section(page, "again")
     again = world.run(f"report {revs} --output again.html --json")
     assert (json.loads(again.out), again.code) == ({"report": "again.html"}, 0)
     same = (world.fork / "again.html").read_text()
     assert section(same, "fork") == section(page, "fork")
+    # `verify` writes it too, beside the account.
+    (world.fork / f".git/carto-fork/{TAG}/report.html").unlink()
+    work = world.work(TAG)
+    checked = world.run(f"verify --repo {work} --tag {TAG}")
+    assert (checked.code, f"{TAG}/report.html" in checked.out) == (0, True)
+    assert page_of(world) == page
+
+
+def test_a_page_that_cannot_be_written_fails_nothing(world: World) -> None:
+    (world.fork / f".git/carto-fork/{TAG}/report.html").mkdir(parents=True)
+    done = world.run(f"upgrade-carto --tag {TAG} --no-tests --no-push")
+    assert done.code == 0, done.err
+    assert "could not be made (IsADirectoryError" in done.out
+    assert f"This tries again: invoke report --tag {TAG}" in done.out
 
 
 def test_a_conflict_that_is_left_is_shown_with_its_commands(world: World) -> None:

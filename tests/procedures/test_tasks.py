@@ -853,6 +853,7 @@ def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
             "45 files of the fork's and 38 of upstream's accounted for: 0 changes lost, 0 to\n"
             "  look at, 2 absorbed, 15 dropped on purpose.\n"
             f"Nothing is lost and nothing left over in the merge of {tag}.\n"
+            f"report: ~/litellm/.git/carto-fork/{tag}/report.html\n"
         )
         return
     listed = "".join(f"\n  {finding}" for finding in findings)

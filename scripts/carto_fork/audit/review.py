@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -34,10 +34,17 @@ _MOST_ENTRIES = 12
 """Of more files than these in a list, only the number is told; --json has them all."""
 
 
-def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> None:
+def verify_merge(
+    s: Session,
+    tag: str,
+    revs: Mapping[str, str],
+    landed: str,
+    page: Callable[[Session, Fork, str, Verification], None],
+) -> None:
     """Check a merge: of a tag in a work tree, of three commits, or one that has landed.
 
     revs: the commits by option, "" where one is not given.
+    page: writes the page to review it by; it gets the release's name, if one was given.
     Raises CheckFailed if something is wrong or lost.
     """
     given = [option for option, rev in revs.items() if rev]
@@ -57,25 +64,29 @@ def verify_merge(s: Session, tag: str, revs: Mapping[str, str], landed: str) -> 
                 git.commit_of(s.sh, fork.path, revs[side]) for side in ("ours", "theirs", "result")
             )
             checked = verify.of_merge(s.sh, fork, fork.path, ours, theirs, result)
+        name, what = "", "the merge"
         mend = "mend the result, then run the same command again."
-        require_passed(s, checked, "the merge", mend)
     elif landed:
         fork = branches.caught_up(s, s.open_fork())
         release = releases.here(fork, landed)
         with s.console.working("verify"):
             checked = verify.of_landed(s.sh, fork, release)
-        mend = _how_to_mend_landed(s, fork, checked, release.name)
-        require_passed(s, checked, f"the sync to {release.name}", mend)
+        name, what = release.name, f"the sync to {release.name}"
+        mend = _how_to_mend_landed(s, fork, checked, name)
     else:
-        name = releases.asked_name(tag)
+        asked = releases.asked_name(tag)
         fork, work = s.open_work_tree()
-        release = releases.here(fork, name)
+        release = releases.here(fork, asked)
         with s.console.working("verify"):
             checked = verify.of_work_tree(s.sh, fork, work, release)
         drop = s.command("verify", drop="PATH", reason="WHY")
         mend = f"mend it in {work} and commit, or let it go: {drop}; "
         mend += "then run the same command again."
-        require_passed(s, checked, f"the merge of {release.name}", mend)
+        name, what = release.name, f"the merge of {release.name}"
+    try:
+        require_passed(s, checked, what, mend)
+    finally:
+        page(s, fork, name, checked)
 
 
 def require_names(revs: Mapping[str, str]) -> None:

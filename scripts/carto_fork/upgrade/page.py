@@ -2,34 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from shlex import quote
 from typing import Any
+from urllib import parse
 
 from ..audit.fates import Fate
 from ..audit.ledger import Entry
 from ..audit.verify import Verification
 from ..fork import records
 from ..fork.fork import Fork
-from ..fork.policy import Side
-from ..merge import authorship, commits, conflicts, hunks
+from ..fork.policy import POLICY_FILE, Remote, Rule, Side
+from ..fork.session import command
+from ..merge import commits, conflicts, syncs
 from ..merge.decisions import Decision
 from ..merge.hunks import Commit, Conflict
 from ..run import files, git, github
 from ..run.shell import Shell, batches
-from ..run.text import counted
+from ..run.text import counted, joined
 from . import marked, proposals
-from .work import AT_RISK, SIDES, changed
+from .sides import SAID, TONES, WORST, Sides, worst
+from .work import AT_RISK, SIDES
 
 _MOST_HUNKS = 20
 """So many hunks of a file are shown."""
-_LAST_LINES = 60
-"""So many lines of a log are shown."""
+_MOST_LINES = 60
+"""So many lines of a log, a patch or a file are shown."""
 _MOST_COMMITS = 3
+_MOST_TEXT = 1_000_000
+"""So many characters of code are on a page."""
 
 _COLOURS = {
     Fate.KEPT: "kept",
@@ -39,8 +44,9 @@ _COLOURS = {
     Fate.SUPERSEDED: "look",
     Fate.LOST: "lost",
 }
-_SAID = {fate: fate.value for fate in Fate} | {Fate.SUPERSEDED: "look at this"}
-_TONES = {"kept": "passed", "lost": "wrong", "look at this": "open", "left": "wrong"}
+_KINDS = {"policy": re.compile("|".join(map(re.escape, (POLICY_FILE, *records.NOTES))))} | AT_RISK
+"""What a reviewer looks at wherever upstream changed it."""
+_WHOSE = {Side.FORK: "the fork", Side.UPSTREAM: "upstream"}
 _SECTIONS = {
     "numbers": "Numbers",
     "eyes": "Needs eyes",
@@ -59,10 +65,11 @@ class Merge:
     name: of what is merged. ours, theirs: its sides. result: what became of them, "" for one that
         has not happened.
     decisions: one for each conflict. checked: its account, None for one that has not happened.
+    lost: the sync whose lost ancestry is reckoned with.
     left: the paths whose conflict nobody has resolved, None if markers alone show that.
     request: the options that name it to `resolve-conflicts`.
     checks: what was checked, whether it passed (None: it did not run), and its log.
-    commands: the command lines that give its numbers.
+    landed: whether the production branch has the result.
     """
 
     name: str
@@ -71,10 +78,11 @@ class Merge:
     result: str
     decisions: Sequence[Decision]
     checked: Verification | None
-    request: str = ""
+    lost: syncs.Lost | None = None
     left: frozenset[str] | None = None
-    checks: Sequence[tuple[str, bool | None, Path]] = ()
-    commands: Sequence[str] = field(default_factory=list)
+    request: Mapping[str, str] = field(default_factory=dict)
+    checks: Sequence[tuple[str, bool | None, Path | None]] = ()
+    landed: bool = False
 
 
 class Page:
@@ -82,41 +90,57 @@ class Page:
 
     def __init__(self, sh: Shell, fork: Fork, merge: Merge) -> None:
         self._sh, self._fork, self._merge = sh, fork, merge
-        self._repo = fork.path
-        remotes = fork.policy.remotes
-        self._fork_page, self._upstream_page = (
-            f"https://github.com/{slug}" if (slug := github.slug_of(remote.url)) else ""
-            for remote in (remotes.origin, remotes.upstream)
-        )
+        self._repo, self._room = fork.path, _MOST_TEXT
+        self._sides = Sides(sh, fork, merge.ours, merge.theirs, merge.result, merge.lost)
+        self._account = merge.checked.account if merge.checked else None
+        # The default policy is about another fork if its production branch is not here.
+        self._strange = fork.loaded.is_default and not fork.has_production
+        origin, upstream = fork.policy.remotes.origin, fork.policy.remotes.upstream
+        self._pages = {Side.FORK: self._hub(origin), Side.UPSTREAM: self._hub(upstream)}
+
+    def _hub(self, remote: Remote) -> str:
+        """The page of a remote's repository, "" if it has none."""
+        url = self._fork.url(remote) or "" if self._strange else remote.url
+        slug = github.slug_of(url)
+        return f"https://github.com/{slug}" if slug else ""
 
     def data(self) -> dict[str, Any]:
-        """What the template fills in."""
-        shown = [*self._conflicts()]
-        customisations = [*self._customisations()]
+        """What the template fills in; what matters most comes first, as long as there is room."""
         eyes = [*self._eyes()]
-        fates = sorted(
-            {x["fate"] for x in (*eyes, *customisations)} | {x["outcome"] for x in shown}
-        )
-        merge = self._merge
+        conflicts_ = [*self._conflicts()]
+        entries = self._account.entries if self._account else ()
+        mine = [entry for entry in entries if entry.side is Side.FORK]
+        customisations = [*self._sides.customisations(mine, self._fits)]
+        merge, numbers = self._merge, [*self._numbers()]
+        name = self._fork.home.absolute().name if self._strange else self._fork.policy.name
         return {
-            "title": f"{self._fork.policy.name}: {merge.name or merge.theirs[:10]}",
+            "title": f"{name}: {merge.name or merge.theirs[:10]}",
             "key": f"carto-fork {merge.ours} {merge.theirs} {merge.result}",
-            "sections": _SECTIONS.items(),
-            "fates": fates,
+            "sections": _SECTIONS,
+            "counts": {"eyes": len(eyes), "conflicts": len(merge.decisions)},
+            "fates": sorted({x["fate"] for x in (*eyes, *conflicts_, *customisations)}),
             "verdict": self._verdict(),
             "todo": [*self._todo()],
-            "numbers": self._numbers(customisations),
+            "notes": self._notes(),
+            "numbers": numbers,
             "charts": [*self._charts()],
             "eyes": eyes,
-            "conflicts": shown,
+            "conflicts": conflicts_,
             "customisations": customisations,
             "upstream_said": self._upstream_said(),
-            "areas": [*self._areas()],
+            "areas": [*self._sides.areas()],
             "checks": [*self._checks()],
-            "commands": merge.commands,
-            "fork_page": self._fork_page,
-            "upstream_page": self._upstream_page,
+            "commands": _by_command(numbers),
+            "fork_page": self._pages[Side.FORK],
+            "upstream_page": self._pages[Side.UPSTREAM],
         }
+
+    def _fits(self, lines: Sequence[str], most: int = _MOST_LINES) -> list[str]:
+        """As many of some lines as there is room for."""
+        shown = [*lines[: most if self._room > 0 else 0]]
+        self._room -= sum(map(len, shown))
+        more = len(lines) - len(shown)
+        return shown + [f"… and {counted(more, 'more line')}"] * bool(more)
 
     # --- 1: verdict and numbers
 
@@ -130,8 +154,8 @@ class Page:
         if not (left and merge.result):
             return left
         sides = [merge.ours, merge.theirs]
-        marked = conflicts.markers_left(self._sh, self._repo, sides, merge.result)
-        return left & {path for path, _ in marked}
+        marked_ = conflicts.markers_left(self._sh, self._repo, sides, merge.result)
+        return left & {path for path, _ in marked_}
 
     @cached_property
     def _proposed(self) -> Mapping[str, records.Proposal]:
@@ -141,148 +165,189 @@ class Page:
         found = proposals.of_sync(self._sh, self._repo, merge.ours, merge.result)
         return {one.path: one for one in found if not one.accepted}
 
+    def _entries(self, *which: Fate) -> list[Entry]:
+        return (
+            [e for e in self._account.entries if e.account.fate in which] if self._account else []
+        )
+
+    @cached_property
+    def _open(self) -> list[tuple[bool, str, str]]:
+        """What is not settled: whether it must not land so, what it is, and what to do about it."""
+        merge = self._merge
+        wrong = len(merge.checked.wrong) if merge.checked else 0
+        lost, looks = len(self._entries(Fate.LOST)), len(self._entries(Fate.SUPERSEDED))
+        not_run = [name for name, passed, _ in merge.checks if passed is None]
+        failed = [name for name, passed, _ in merge.checks if passed is False and name != "verify"]
+        rows = (
+            (len(self._left), True, "conflict left", "Resolve each conflict that is left"),
+            (lost, True, "change lost", "Bring back what is lost, or drop it with a reason"),
+            (wrong, True, "finding", "Fix what the checks of the merge found"),
+            (len(failed), True, f"failed: {', '.join(failed)}", "Fix what fails"),
+            (len(self._proposed), False, "proposal to accept", "Accept each proposal, or redo it"),
+            (looks, False, "change to look at", "Look at what something else replaced"),
+            (len(not_run), False, f"not run: {', '.join(not_run)}", "Run these, here or in CI"),
+        )
+        found = []
+        for number, certain, what, todo in rows:
+            noun, _, more = what.partition(" ")
+            said = what if ":" in what else f"{counted(number, noun)} {more}".strip()
+            found += [(certain, said, f"{todo} ({said}).")] * bool(number)
+        return found
+
     def _verdict(self) -> dict[str, str]:
-        checked = self._merge.checked
-        if checked is None:
+        if self._merge.checked is None:
             left = len(self._left)
             text = f"A forecast: {counted(left, 'conflict')} would be left for a person."
             return {"kind": "open" if left else "passed", "text": text}
-        lost = len(checked.account.lost) if checked.account else 0
-        wrong = [f"{counted(lost, 'change')} lost"] * bool(lost)
-        wrong += [counted(len(checked.wrong), "finding")] * bool(checked.wrong)
-        wrong += [f"{counted(len(self._left), 'conflict')} left"] * bool(self._left)
+        wrong = [what for certain, what, _ in self._open if certain]
         if wrong:
-            return {"kind": "wrong", "text": f"It must not land yet: {', '.join(wrong)}."}
-        looks = len(checked.account.to_look_at) if checked.account else 0
-        open_ = [f"{counted(looks, 'change')} to look at"] * bool(looks)
-        open_ += [f"{counted(len(self._proposed), 'proposal')} to accept"] * bool(self._proposed)
-        ran = self._merge.checks
-        open_ += [f"not run: {', '.join(n for n, passed, _ in ran if passed is None)}"] * any(
-            passed is None for _, passed, _ in ran
-        )
-        if open_:
+            text = "Something is wrong" if self._merge.landed else "It must not land yet"
+            return {"kind": "wrong", "text": f"{text}: {', '.join(wrong)}."}
+        if open_ := [what for _, what, _ in self._open]:
             return {"kind": "open", "text": f"Nothing is lost. Still open: {'; '.join(open_)}."}
         return {"kind": "passed", "text": "Nothing is lost, and no conflict is left."}
 
     def _todo(self) -> Iterator[str]:
         """What has to be done before it lands, and then."""
-        if self._left:
-            yield "Resolve each conflict that is left."
-        if any(passed is not True for _, passed, _ in self._merge.checks):
-            yield "Run the checks that have not passed, in CI or by the upgrade itself."
-        yield "Read what needs eyes, below, and upstream's release notes."
-        yield "Merge it with a merge commit, never squashed or rebased."
+        yield from (todo for _, _, todo in self._open)
+        if self._merge.landed:
+            return
+        yield "Go through what needs eyes, below, and read upstream's release notes."
+        if self._merge.result:
+            yield "Merge it with a merge commit, never squashed or rebased."
         if self._merge.name:
-            yield f"Afterwards: carto-fork verify --landed {quote(self._merge.name)}"
+            yield f"Afterwards: {command('carto-fork', 'verify', landed=self._merge.name)}"
 
-    def _numbers(self, customisations: Sequence[object]) -> list[tuple[str, object]]:
-        merge, checked = self._merge, self._merge.checked
-        account = checked.account if checked else None
-        rows: list[tuple[str, object]] = [
-            ("release", merge.name or "-"),
-            ("the fork's side", merge.ours[:10]),
-            ("upstream's side", merge.theirs[:10]),
-            ("result", merge.result[:10] or "not merged yet"),
-            ("upstream's commits", git.count(self._sh, self._repo, merge.theirs, merge.ours)),
-            ("files that upstream changed", len(self._changed[1])),
-            ("conflicts", len(merge.decisions)),
-            ("conflicts left", len(self._left)),
-            ("features and commits of this fork", len(customisations)),
-        ]
-        if account:
-            rows += [
-                ("the fork's files accounted for", account.fork_paths),
-                ("upstream's files accounted for", account.upstream_paths),
-                ("changes lost", len(account.lost)),
-                ("changes to look at", len(account.to_look_at)),
-            ]
-        return rows
+    def _notes(self) -> str:
+        """Where upstream says what is in the release."""
+        page, name = self._pages[Side.UPSTREAM], self._merge.name
+        return f"{page}/releases/tag/{parse.quote(name, safe='')}" if page and name else ""
+
+    def _numbers(self) -> Iterator[tuple[str, object, str, str]]:
+        """What is counted, the number, the command that gives it, and what of its answer."""
+        merge, account = self._merge, self._account
+        ours, theirs, result = (name[:10] for name in (merge.ours, merge.theirs, merge.result))
+        yield "release", merge.name or "-", "", ""
+        yield "the fork's side", ours, "", ""
+        yield "upstream's side", theirs, "", ""
+        yield "result", result or "not merged yet", "", ""
+        number = git.count(self._sh, self._repo, merge.theirs, merge.ours)
+        how = f"git rev-list --count {theirs} --not {ours}"
+        yield "commits that upstream brings", number, how, "the number"
+        if result:
+            sides = {"ours": ours, "theirs": theirs, "result": result}
+            how, part = command("carto-fork", "report", **sides), "the conflicts on its page"
+        else:
+            how, part = f"{command('carto-fork', 'forecast', tag=merge.name)} --json", "paths"
+        yield "files in conflict", len(merge.decisions), how, part
+        for outcome, number in Counter(map(self._outcome, merge.decisions)).items():
+            yield f"of these: {outcome}", number, how, part
+        if not account:
+            how = f"git diff --no-renames --name-only {self._sides.commits['base'][:10]} {theirs}"
+            yield "files that upstream changed", len(self._sides.changed), how, "its lines"
+            return
+        how = f"{command('carto-fork', 'verify', **sides)} --json"
+        yield "files that upstream changed", account.upstream_paths, how, "upstream_files"
+        yield "files that the fork's commits changed", account.fork_paths, how, "fork_files"
+        lists = {Fate.LOST: "lost", Fate.SUPERSEDED: "look_at"}
+        for fate in WORST[:-1]:
+            if number := len(self._entries(fate)):
+                yield f"changes: {SAID[fate]}", number, how, lists.get(fate, "explained")
+        findings = merge.checked.findings if merge.checked else ()
+        yield "findings of the checks", len(findings), how, "findings"
 
     def _charts(self) -> Iterator[dict[str, Any]]:
-        checked = self._merge.checked
-        if checked and checked.account:
-            account = checked.account
-            for side, total in (
-                (Side.FORK, account.fork_paths),
-                (Side.UPSTREAM, account.upstream_paths),
-            ):
-                worst = self._worst(side)
-                counts = Counter(worst.values())
-                counts[Fate.KEPT] += max(0, total - len(worst))
-                named = [(_SAID[fate], _COLOURS[fate], counts[fate]) for fate in Fate]
-                yield _chart(f"Files of {'the fork' if side is Side.FORK else 'upstream'}", named)
+        if account := self._account:
+            totals = {Side.FORK: account.fork_paths, Side.UPSTREAM: account.upstream_paths}
+            for side, total in totals.items():
+                fates = worst(e for e in account.entries if e.side is side)
+                counts = Counter(fate for (_, commit), fate in fates.items() if not commit)
+                counts[Fate.KEPT] += max(0, total - counts.total())
+                named = [(SAID[fate], _COLOURS[fate], counts[fate]) for fate in Fate]
+                title = f"{counted(counts.total(), 'file')} that {_WHOSE[side]} changed"
+                yield _chart(f"{title}, each by the worst that became of a change in it", named)
         outcomes = Counter(map(self._outcome, self._merge.decisions))
         colours = {"decided": "kept", "by a person": "moved", "proposed": "look", "left": "lost"}
         if outcomes:
-            yield _chart("Conflicts", [(x, colours[x], outcomes[x]) for x in colours])
-
-    def _worst(self, side: Side) -> dict[str, Fate]:
-        """By file of a side, the worst that became of a change in it."""
-        checked = self._merge.checked
-        order = [Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED, Fate.ABSORBED, Fate.MOVED, Fate.KEPT]
-        found: dict[str, Fate] = {}
-        for entry in checked.account.entries if checked and checked.account else ():
-            if entry.side is side:
-                known = found.get(entry.path, Fate.KEPT)
-                found[entry.path] = min(known, entry.account.fate, key=order.index)
-        return found
+            title = f"{counted(outcomes.total(), 'file')} in conflict"
+            yield _chart(title, [(x, colours[x], outcomes[x]) for x in colours])
 
     # --- 2: what needs eyes
 
     def _eyes(self) -> Iterator[dict[str, Any]]:
         checked = self._merge.checked
         for path in sorted(self._left):
-            kind = {"kind": "wrong", "label": "left", "fate": "left"}
-            yield _eye(path, "a conflict that a person decides", kind, self._words_about(path))
+            what = "a conflict that a person decides"
+            yield _eye(path, what, "left", "wrong", commands=self._words_about(path))
         for path, one in self._proposed.items():
-            kind = {"kind": "open", "label": "proposed", "fate": "proposed"}
-            yield _eye(path, f"proposed by {one.by}", kind, self._words_about(path))
+            what = f"proposed by {one.by}"
+            yield _eye(path, what, "proposed", "open", commands=self._words_about(path))
+        findings = sorted(checked.findings if checked else (), key=lambda f: not f.certain)
+        for finding in findings:
+            tone = "wrong" if finding.certain else "open"
+            yield _eye(finding.path, finding.what, finding.check, tone, fate="finding")
+        entries = self._entries(Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED)
+        for entry in sorted(entries, key=lambda e: WORST.index(e.account.fate)):
+            yield self._eye_of(entry)
+        known = {entry.path for entry in entries}
         for decision in self._merge.decisions:
-            if decision.dropped and not decision.left:
-                what = f"{counted(decision.dropped, 'line')} that the fork had gave way: "
-                kind = {"kind": "open", "label": "gave way", "fate": "gave way"}
-                yield _eye(decision.conflict.path, f"{what}{decision.rule}", kind) | {
-                    "reason": decision.why
-                }
-        for finding in checked.findings if checked else ():
-            kind = {"kind": "wrong" if finding.certain else "open", "fate": "finding"}
-            yield _eye(finding.path, finding.what, kind | {"label": finding.check})
-        account = checked.account if checked else None
-        for entry in (*account.lost, *account.to_look_at, *account.explained) if account else ():
-            if entry.account.fate in (Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED):
-                yield self._eye_of(entry)
-        for path in sorted(self._changed[1]):
-            for what, pattern in AT_RISK.items():
-                if pattern.fullmatch(path):
-                    kind = {"kind": "open", "label": what, "fate": what}
-                    yield _eye(path, "changed by upstream", kind)
+            path = decision.conflict.path
+            if decision.dropped and not decision.left and path not in known:
+                what = f"{counted(decision.dropped, 'line')} of the fork gave way: {decision.rule}"
+                yield _eye(path, what, "gave way", "open", reason=decision.why)
+        yield from self._at_risk()
 
     def _eye_of(self, entry: Entry) -> dict[str, Any]:
-        account, fate = entry.account, _SAID[entry.account.fate]
+        account, fate = entry.account, SAID[entry.account.fate]
         lines = [f"- {line}" for line in account.missing] + [f"+ {line}" for line in account.back]
-        what = f"a change of {'the fork' if entry.side is Side.FORK else 'upstream'}: "
-        what += entry.what or "lines"
+        what = f"a change of {_WHOSE[entry.side]}: {entry.what or 'lines'}"
         if account.change.line:
             what += f" at line {account.change.line} of its file"
-        drop = f"carto-fork verify --drop {quote(entry.path)} --reason WHY"
         lost = entry.account.fate is Fate.LOST
-        kind = {"kind": _TONES.get(fate, ""), "label": fate, "fate": fate}
-        page = self._fork_page if entry.side is Side.FORK else self._upstream_page
-        more: dict[str, Any] = {
-            "reason": entry.reason,
-            "lines": lines[: marked.MOST_LINES],
-            "page": page,
+        drop = command("carto-fork", "verify", drop=entry.path, reason="WHY")
+        return _eye(
+            entry.path,
+            what,
+            fate,
+            TONES.get(fate, ""),
+            reason=entry.reason,
+            lines=self._fits(lines),
+            commits=entry.commits,
+            page=self._pages[entry.side],
+            commands=[drop] * lost,
+        )
+
+    def _at_risk(self) -> Iterator[dict[str, Any]]:
+        """What upstream changed of what runs, what is installed and what decides, each with what
+        that changes for the fork."""
+        kinds = {
+            path: next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(path)), "")
+            for path in sorted(self._sides.changed)
         }
-        more |= {"commits": entry.commits, "by": " ".join(c.name for c in entry.commits)}
-        return _eye(entry.path, what, kind, [drop] * lost) | more
+        paths = sorted(filter(kinds.get, kinds), key=lambda path: [*_KINDS].index(kinds[path]))
+        known = ("ours", "result") if self._merge.result else ("base", "theirs")
+        said = {path: ("upstream changed it", *known) for path in paths}
+        for path in paths if self._merge.result else ():
+            ours, result = self._sides.pair(path, "ours", "result")
+            if ours == result:
+                what = "upstream changed it, as shown; the fork's stays as it was"
+                said[path] = (what, "base", "theirs")
+            elif not result:
+                said[path] = ("upstream removed it", "ours", "result")
+        pairs = {path: self._sides.pair(path, *sides) for path, (_, *sides) in said.items()}
+        changes = self._sides.changes(pairs.values())
+        for path, (what, *sides) in said.items():
+            lines = self._fits(marked.changes(changes(pairs[path])))
+            words = ["git", "diff", *(self._sides.commits[side][:10] for side in sides), "--", path]
+            yield _eye(path, what, kinds[path], "open", lines=lines, commands=[joined(words)])
 
     def _words_about(self, path: str) -> list[str]:
         """The commands by which a person decides about a file."""
-        line = f"carto-fork resolve-conflicts{self._merge.request}"
+        task, request = "resolve-conflicts", self._merge.request
         if path in self._proposed:
-            return [f"{line} --accept-proposal {quote(path)}"]
-        sides = ("--keep-fork", "--accept-upstream")
-        return [f"{line} {side} {quote(path)} --reason WHY" for side in sides]
+            return [command("carto-fork", task, **request, accept_proposal=path)]
+        sides = ("keep_fork", "accept_upstream")
+        return [command("carto-fork", task, **request, **{x: path}, reason="WHY") for x in sides]
 
     # --- 3: conflicts
 
@@ -295,47 +360,91 @@ class Page:
         return "by a person" if decision.left else "decided"
 
     def _conflicts(self) -> Iterator[dict[str, Any]]:
-        decisions = sorted(self._merge.decisions, key=lambda d: self._outcome(d) == "decided")
-        names = [d.conflict.path for d in decisions]
-        result = self._merge.result
-        texts = (
-            git.contents(
-                self._sh, self._repo, [f"{result}:{p}" if "\n" not in p else "x" for p in names]
-            )
-            if result
-            else [None] * len(names)
-        )
-        newest = self._newest_upstream(names)
-        unread = self._fork.policy.generated(names)
-        for decision, text in zip(decisions, texts, strict=True):
-            conflict, outcome = decision.conflict, self._outcome(decision)
-            paths = (conflict.path, *conflict.names)
-            fork = self._own.of(paths)[:_MOST_COMMITS]
+        order = ("left", "proposed", "by a person", "decided")
+        decisions = sorted(self._merge.decisions, key=lambda d: order.index(self._outcome(d)))
+        paths = [d.conflict.path for d in decisions]
+        made = self._fork.policy.generated(paths)
+        units: dict[tuple[str, str], list[Decision]] = defaultdict(list)
+        single = []
+        for decision in decisions:
+            path = decision.conflict.path
             # What is generated has lines that nobody reads.
-            found = [] if conflict.path in unread else [*marked.shown(decision, text)]
-            taken = SIDES[decision.take] if decision.take else ""
-            rule, why = decision.rule, decision.why
-            if outcome == "by a person":
-                rule, why, taken = "by a person", "", self._side_of(conflict, text)
-            if outcome == "proposed":
-                taken = f"by {self._proposed[conflict.path].by}"
-            yield {
-                "path": conflict.path,
-                "kind": conflict.kind.value,
-                "outcome": outcome,
-                "tone": {"left": "wrong", "proposed": "open"}.get(outcome, "passed"),
-                "taken": taken,
-                "rule": rule,
-                "why": why,
-                "hunks": found[:_MOST_HUNKS],
-                "more": max(0, len(found) - _MOST_HUNKS),
-                "fork": fork,
-                "upstream": newest.get(conflict.path, []),
-                "by": " ".join(c.name for c in (*fork, *newest.get(conflict.path, []))),
-                "commands": self._words_about(conflict.path)
-                if outcome in ("left", "proposed")
-                else [],
-            }
+            if path in made and self._outcome(decision) == "decided":
+                units[made[path].unit(path), decision.rule].append(decision)
+            else:
+                single.append(decision)
+        names = [d.conflict.path for d in single]
+        tree = self._sides.trees["result"] if self._merge.result else {}
+        texts = git.blobs(self._sh, self._repo, {tree[p][1] for p in names if p in tree})
+        newest = self._newest_upstream(names)
+        for decision in single:
+            path = decision.conflict.path
+            text = texts.get(tree[path][1], "") if path in tree else ""
+            yield self._conflict(decision, text if self._merge.result else None, newest[path], made)
+        for (unit, _), grouped in units.items():
+            yield self._group(unit, grouped)
+
+    def _conflict(
+        self, decision: Decision, text: str | None, newest: list[Commit], made: Mapping[str, Rule]
+    ) -> dict[str, Any]:
+        conflict, outcome = decision.conflict, self._outcome(decision)
+        taken = SIDES[decision.take] if decision.take else ""
+        rule, why = decision.rule, decision.why
+        if outcome == "by a person":
+            rule, why, taken = "by a person", "", self._side_of(conflict, text)
+        if outcome == "proposed":
+            taken = f"by {self._proposed[conflict.path].by}"
+        shown: list[dict[str, Any]] = []
+        for hunk in () if conflict.path in made else marked.shown(decision, text):
+            if len(shown) == _MOST_HUNKS or self._room <= 0:
+                break
+            self._room -= sum(len(side["text"]) for side in hunk["sides"])
+            shown.append(hunk)
+        fork = self._sides.own.of((conflict.path, *conflict.names))[:_MOST_COMMITS]
+        return {
+            "path": conflict.path,
+            "kind": conflict.kind.value,
+            "outcome": outcome,
+            "fate": outcome,
+            "tone": {"left": "wrong", "proposed": "open"}.get(outcome, "passed"),
+            "taken": taken,
+            "rule": rule,
+            "why": why,
+            "past": decision.past if outcome == "left" else "",
+            "todo": decision.todo if outcome == "left" else "",
+            "hunks": shown,
+            "more": 0 if conflict.path in made else marked.count(conflict) - len(shown),
+            "files": [],
+            "fork": fork,
+            "upstream": newest,
+            "text": " ".join([conflict.path, *(c.name for c in (*fork, *newest))]),
+            "commands": self._words_about(conflict.path) * (outcome in ("left", "proposed")),
+        }
+
+    def _group(self, unit: str, decisions: Sequence[Decision]) -> dict[str, Any]:
+        """Generated files that one rule decides, as one item."""
+        first = decisions[0]
+        paths = sorted(decision.conflict.path for decision in decisions)
+        by = self._sides.own.of(paths)[:_MOST_COMMITS]
+        return {
+            "path": unit if len(paths) > 1 else paths[0],
+            "kind": counted(len(paths), "generated file"),
+            "outcome": "decided",
+            "fate": "decided",
+            "tone": "passed",
+            "taken": SIDES[first.take] if first.take else "",
+            "rule": first.rule,
+            "why": first.why,
+            "past": "",
+            "todo": "",
+            "hunks": [],
+            "more": 0,
+            "files": paths,
+            "fork": by,
+            "upstream": [],
+            "text": " ".join([*paths, *(commit.name for commit in by)]),
+            "commands": [],
+        }
 
     @staticmethod
     def _side_of(conflict: Conflict, text: str | None) -> str:
@@ -357,102 +466,43 @@ class Page:
                         found[path].append(commit)
         return found
 
-    # --- 4: what the fork has of its own
-
-    @cached_property
-    def _own(self) -> hunks.Customisations:
-        return authorship.of_fork(self._sh, self._fork, self._merge.ours, self._merge.theirs)
-
-    @cached_property
-    def _changed(self) -> tuple[set[str], Mapping[str, tuple[int, int]]]:
-        """The paths that the fork changed since both sides were one; and upstream's, each with the
-        lines that it added and removed."""
-        merge = self._merge
-        bases = git.merge_bases(self._sh, self._repo, merge.ours, merge.theirs)
-        base = bases[0] if bases else git.empty_tree(self._sh, self._repo)
-        before, ours = (git.tree(self._sh, self._repo, commit) for commit in (base, merge.ours))
-        mine = {p for p in before.keys() | ours.keys() if before.get(p) != ours.get(p)}
-        listed = changed(self._sh, self._repo, base, merge.theirs, "--numstat")
-        theirs: dict[str, tuple[int, int]] = {}
-        for line in listed:
-            added, removed, path = line.split("\t", 2)
-            # Git counts no lines of what is not text.
-            theirs[path] = (int(added), int(removed)) if added.isdigit() else (0, 0)
-        return mine, theirs
-
-    def _customisations(self) -> Iterator[dict[str, Any]]:
-        """The features of the manifest, then the commits that are behind what is left."""
-        own, worst = self._own, self._worst(Side.FORK)
-        result = self._merge.result or self._merge.ours
-        tree = git.tree(self._sh, self._repo, result)
-        generated = self._fork.policy.generated(own.paths).keys()
-        places = {path: found for path in own.paths if (found := own.paths[path])}
-        lines = self._lines_of([p for p in places if p in tree and p not in generated], result)
-        for feature in self._fork.policy.feature:
-            listed = [_own_file(path, path in tree, worst, "") for path in feature.files]
-            yield _custom(feature.name, listed, None)
-        by_commit: dict[Commit, list[str]] = defaultdict(list)
-        for path, found in places.items():
-            for commit in found:
-                by_commit[commit].append(path)
-        removed = set(own.removed)
-        found_ = []
-        for commit, paths in by_commit.items():
-            listed = [
-                _own_file(path, path in tree, worst, lines.get(path, ""), path in removed)
-                for path in sorted(paths)
-            ]
-            found_.append(_custom(commit.subject, listed, commit))
-        yield from sorted(found_, key=lambda one: _FATES.index(one["fate"]))
-
-    def _lines_of(self, paths: Sequence[str], result: str) -> dict[str, str]:
-        """Which lines of files of the result upstream's do not have."""
-        trees = [git.tree(self._sh, self._repo, c) for c in (self._merge.theirs, result)]
-        pairs = {
-            path: tuple(tree[path][1] if path in tree else None for tree in trees)
-            for path in paths
-            if trees[1][path][0] != git.SUBMODULE
-        }
-        changed_ = commits.changes(self._sh, self._repo, list(pairs.values()))
-        return {
-            path: _ranges([(c.line, len(c.added)) for c in changed_.get(pair, ()) if c.added])
-            for path, pair in pairs.items()
-        }
-
     # --- 5 and 6: upstream, and checks
 
     def _upstream_said(self) -> str:
-        files_ = len(self._changed[1])
-        both = len(self._changed[0] & self._changed[1].keys())
-        return f"{counted(files_, 'file')}, {both} of which the fork has changed too."
-
-    def _areas(self) -> Iterator[dict[str, Any]]:
-        mine, theirs = self._changed
-        areas: dict[str, list[str]] = defaultdict(list)
-        for path in theirs:
-            areas[path.partition("/")[0] + "/" if "/" in path else "(top)"].append(path)
-        for name, paths in sorted(areas.items(), key=lambda x: (-len(x[1]), x[0])):
-            yield {
-                "name": name,
-                "files": len(paths),
-                "added": sum(theirs[path][0] for path in paths),
-                "removed": sum(theirs[path][1] for path in paths),
-                "near": sorted(mine.intersection(paths)),
-            }
+        paths, both = len(self._sides.changed), len(self._sides.both)
+        number = self._account.upstream_paths if self._account else paths
+        renamed = f" ({paths} paths: a renamed file has two)" * (paths != number)
+        return f"{counted(number, 'file')}{renamed}. Fork commits changed {both} of the paths too."
 
     def _checks(self) -> Iterator[dict[str, Any]]:
         for name, passed, log in self._merge.checks:
             state = {True: "passed", False: "failed", None: "not run"}[passed]
-            lines = files.read_text(log).splitlines()[-_LAST_LINES:] if log.is_file() else []
             tone = {True: "passed", False: "wrong", None: "open"}[passed]
-            yield {"name": name, "state": state, "tone": tone, "log": lines}
+            known = log and log.is_file()
+            lines = files.read_text(log).splitlines()[-_MOST_LINES:] if log and known else []
+            note = "" if known else "The log of this check is not here."
+            if not log:
+                note = "What it found is under “Needs eyes”."
+            yield {"name": name, "state": state, "tone": tone, "log": lines, "note": note}
 
 
-def _eye(
-    path: str, what: str, kind: Mapping[str, str], commands: Sequence[str] = ()
-) -> dict[str, Any]:
-    empty: dict[str, Any] = {"reason": "", "lines": (), "commits": (), "page": "", "by": ""}
-    return empty | {"path": path, "what": what, "commands": commands} | dict(kind)
+def _by_command(
+    numbers: Sequence[tuple[str, object, str, str]],
+) -> dict[str, list[tuple[str, object, str]]]:
+    """The numbers that each command gives."""
+    found: dict[str, list[tuple[str, object, str]]] = defaultdict(list)
+    for name, value, how, part in numbers:
+        if how:
+            found[how].append((name, value, part))
+    return found
+
+
+def _eye(path: str, what: str, label: str, kind: str, **more: Any) -> dict[str, Any]:
+    """An item of what needs eyes. kind: its tone."""
+    one: dict[str, Any] = {"reason": "", "lines": (), "commits": (), "page": "", "commands": ()}
+    one |= {"path": path, "what": what, "label": label, "kind": kind, "fate": label} | more
+    names = [commit.name for commit in one["commits"]]
+    return one | {"text": " ".join([path, what, one["reason"], *names, *one["lines"]])[:4000]}
 
 
 def _chart(title: str, named: Sequence[tuple[str, str, int]]) -> dict[str, Any]:
@@ -469,35 +519,3 @@ def _chart(title: str, named: Sequence[tuple[str, str, int]]) -> dict[str, Any]:
             start += width
     said = ", ".join(f"{number} {name}" for name, _, number in named if number)
     return {"title": title, "parts": parts, "said": f"{said or 'none'}."}
-
-
-_FATES = [_SAID[fate] for fate in (Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED, Fate.ABSORBED)]
-_FATES += [_SAID[Fate.MOVED], "not there", "kept", "removed by the fork"]
-"""What may have become of a file, the worst first."""
-
-
-def _own_file(
-    path: str, there: bool, worst: Mapping[str, Fate], lines: str, removed: bool = False
-) -> dict[str, str]:
-    gone = "removed by the fork" if removed else "not there"
-    fate = _SAID[worst[path]] if path in worst else "kept" if there else gone
-    return {"path": path, "fate": fate, "lines": lines}
-
-
-def _custom(name: str, listed: Sequence[dict[str, str]], commit: Commit | None) -> dict[str, Any]:
-    fate = min((file["fate"] for file in listed), key=_FATES.index, default="kept")
-    text = " ".join([commit.name if commit else "", *(file["path"] for file in listed)])
-    return {
-        "name": name,
-        "fate": fate,
-        "tone": _TONES.get(fate, ""),
-        "files": listed,
-        "commit": commit,
-        "text": text,
-    }
-
-
-def _ranges(runs: Sequence[tuple[int, int]]) -> str:
-    """Runs of lines in words, as 3-5, 9; each by its first one and how many there are."""
-    words = [f"{first}-{first + many - 1}" if many > 1 else str(first) for first, many in runs]
-    return ", ".join(words[:8]) + (f" and {len(words) - 8} more" if len(words) > 8 else "")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..audit import forecast, review, verify
-from ..fork import releases
+from ..audit.verify import Verification
+from ..fork import releases, tags
 from ..fork.fork import Fork
 from ..fork.session import Session
 from ..merge import authorship, conflicts, resolve
@@ -57,6 +58,12 @@ def _part(name: str) -> str:
     return resources.files(__package__).joinpath(f"html/{name}").read_text(encoding="utf-8")
 
 
+def prepare() -> None:
+    """Load what a page is made with, while git is at work."""
+    _template()
+    marked.lexer("x.py")
+
+
 def path_of(fork: Fork, tag: str) -> Path:
     """Where the page of an upgrade is written, beside its account."""
     return fork.repository.common / "carto-fork" / tag / "report.html"
@@ -64,21 +71,52 @@ def path_of(fork: Fork, tag: str) -> Path:
 
 def write_for(s: Session, fork: Fork, work: Work) -> None:
     """Write the page of an upgrade beside its account, and name its place."""
-    if not work.sync:
+    with _beside(s, work.tag.name):
         fork = replace(fork, refs=git.refs(s.sh, fork.path))
-        name = f"refs/heads/{fork.policy.branches.sync_for(work.tag.name)}"
-        if head := fork.refs.commits.get(name):
-            Sync(work, fork, head)
-    if work.sync:
-        with s.console.working("report"):
-            page = render(s.sh, fork, _of_sync(work.sync, fork))
-        _write(s, path_of(fork, work.tag.name), page)
+        head = fork.refs.commits.get(f"refs/heads/{fork.policy.branches.sync_for(work.tag.name)}")
+        if sync := work.sync or (head and Sync(work, fork, head)):
+            _write(s, path_of(fork, work.tag.name), render(s.sh, fork, _of_sync(sync, fork)))
+
+
+def write_checked(s: Session, fork: Fork, name: str, checked: Verification) -> None:
+    """Write the page of a merge that was checked, and name its place.
+
+    name: the release's; "" for any merge, whose page lies where only the newest such is.
+    """
+    if not checked.result:
+        return
+    with _beside(s, name):
+        sides = (checked.ours, checked.theirs, checked.result)
+        if name and checked.result == fork.refs.commits.get(_sync_ref(fork, name)):
+            tag = releases.here(fork, name)
+            work = Work(s, fork, tag, checked.theirs, account=checked)
+            merge = _of_sync(Sync(work, fork, checked.result), fork)
+        else:
+            merge = of_merge(s.sh, fork, *sides, checked)
+        _write(s, path_of(fork, name or "merge"), render(s.sh, fork, merge))
+
+
+@contextmanager
+def _beside(s: Session, name: str) -> Iterator[None]:
+    """Make a page in passing: that it fails is said, and keeps nothing else from being done."""
+    try:
+        with s.console.working("report", timed=False):
+            yield
+    except Exception as problem:
+        said = f"{type(problem).__name__}: {problem}"
+        s.console.row("", f"The page to review it by could not be made ({said}).", "yellow")
+        if name:
+            s.console.row("This tries again: ", s.command("report", tag=name))
+
+
+def _sync_ref(fork: Fork, tag: str) -> str:
+    return f"refs/heads/{fork.policy.branches.sync_for(tag)}"
 
 
 def _of_sync(sync: Sync, fork: Fork) -> Merge:
     tag, logs = sync.tag.name, path_of(fork, sync.tag.name).parent
     ran = {name: logs / f"{name}.log" for name in ("install", "test", "lint")}
-    checks: list[tuple[str, bool | None, Path]] = [("verify", sync.checked.passed, logs / "verify")]
+    checks: list[tuple[str, bool | None, Path | None]] = [("verify", sync.checked.passed, None)]
     checks += [
         (name, True if name in sync.passed else False if log.exists() else None, log)
         for name, log in ran.items()
@@ -91,31 +129,47 @@ def _of_sync(sync: Sync, fork: Fork) -> Merge:
         sync.head,
         sync.decisions,
         sync.checked,
-        request=f" --pr {sync.branch}",
+        sync.checked.healed,
         left=frozenset(sync.unresolved),
+        request={"pr": sync.branch},
         checks=checks,
-        commands=_commands(sync.ours, sync.theirs, sync.head, tag),
     )
 
 
-def _commands(ours: str, theirs: str, result: str, tag: str = "") -> list[str]:
-    lines = [f"carto-fork forecast --tag {quote(tag)} --json"] if tag else []
-    if result:
-        sides = f"--ours {ours[:10]} --theirs {theirs[:10]} --result {result[:10]}"
-        lines += [f"carto-fork verify {sides} --json", f"carto-fork report {sides}"]
-    return lines
+def of_merge(
+    sh: Shell,
+    fork: Fork,
+    ours: str,
+    theirs: str,
+    result: str,
+    checked: Verification | None = None,
+) -> Merge:
+    """Any merge, whoever made it.
 
-
-def of_merge(sh: Shell, fork: Fork, ours: str, theirs: str, result: str) -> Merge:
-    """Any merge, whoever made it."""
+    checked: its account, if it has been made.
+    """
     own = authorship.of_fork(sh, fork, ours, theirs)
-    found = conflicts.foresee(sh, fork.path, ours, theirs).conflicts
+
+    def unread(path: str) -> bool:
+        return bool(fork.policy.generated([path]))
+
+    found = conflicts.foresee(sh, fork.path, ours, theirs, unread).conflicts
     decided = resolve.decide(sh, fork, fork.path, found, own, ours, theirs, told=ours)
-    checked = verify.of_merge(sh, fork, fork.path, ours, theirs, result)
-    tags = fork.refs.tags_in([theirs])
-    name = next(iter(sorted(tags)), "")
-    commands = _commands(ours, theirs, result)
-    return Merge(name, ours, theirs, result, decided, checked, commands=commands)
+    checked = checked or verify.of_merge(sh, fork, fork.path, ours, theirs, result)
+    named = {name: tags.classify(name, fork.policy.tags) for name in fork.refs.tags_in([theirs])}
+    names = sorted(named, key=lambda name: not ((tag := named[name]) and tag.stable))
+    production = fork.production_commit
+    return Merge(
+        next(iter(names), ""),
+        ours,
+        theirs,
+        result,
+        decided,
+        checked,
+        checked.healed,
+        checks=[("verify", checked.passed, None)],
+        landed=bool(production) and git.is_ancestor(sh, fork.path, result, production),
+    )
 
 
 def write_forecast(
@@ -126,8 +180,7 @@ def write_forecast(
     if found is None:
         return
     ours, theirs = fork.production_commit, found.commit
-    commands = _commands(ours, theirs, "", found.tag)
-    merge = Merge(found.tag, ours, theirs, "", found.decisions, None, commands=commands)
+    merge = Merge(found.tag, ours, theirs, "", found.decisions, None, found.lost)
     _write(s, place, render(s.sh, fork, merge))
 
 
@@ -164,7 +217,7 @@ def _of_tag(s: Session, fork: Fork, name: str) -> tuple[Merge, Path]:
     sync = fork.policy.branches.sync_for(tag.name)
     origin = fork.tracking(fork.policy.remotes.origin, sync)
     commits_ = fork.refs.commits
-    if head := commits_.get(f"refs/heads/{sync}") or commits_.get(origin):
+    if head := commits_.get(_sync_ref(fork, tag.name)) or commits_.get(origin):
         return _of_sync(Sync(Work(s, fork, tag, theirs), fork, head), fork), place
     if fork.has_production:
         merge, ours = git.merge_of(s.sh, fork.path, theirs, fork.production_commit)

@@ -92,6 +92,7 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
             return Run(fork, ready, work)
         if held and work.fresh:  # while git fills the work tree
             s.sh.ahead(partial(authorship.of_fork, s.sh, fork, release.base, release.commit))
+            s.sh.ahead(report.prepare)
         procedure = steps.REQUEST if ready.finished else steps.MERGE if leave else steps.UPGRADE
         _say_beginning(s.console, ready, fork, chosen(procedure, ready.plan))
         try:

@@ -36,6 +36,7 @@ class Work:
     pausing: whether conflicts that are left stop the run; otherwise they are published as they are.
     proposing: whether the policy's programs are asked about what is left.
     fresh: whether the merge is made in this run, so that nobody has resolved anything of it yet.
+    account: what became of both sides, if that is known.
     """
 
     def __init__(
@@ -49,13 +50,14 @@ class Work:
         pausing: bool = True,
         proposing: bool = True,
         fresh: bool = False,
+        account: Verification | None = None,
     ) -> None:
         self.s, self.fork, self.tag, self.theirs, self.place = s, fork, tag, theirs, place
         self.pausing, self.proposing, self.fresh = pausing, proposing, fresh
         self.resolution: Resolution | None = None
         self._staged = ""  # the tree of the merge as it was decided
         self._decisions: dict[str, tuple[Decision, ...]] = {}
-        self._account: Verification | None = None
+        self._account = account
         self.sync: Sync | None = None  # its branch, as it was looked at last
 
     def resolve(self) -> None:
