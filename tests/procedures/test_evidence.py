@@ -105,8 +105,10 @@ def upstream_moves_on(world: World) -> None:
 
 
 def everything(world: World) -> Any:
-    """The checkout byte for byte, the refs everywhere, and all that git keeps of the clone."""
-    return world.everything(), world.git_dir(), sorted(path.name for path in world.place.iterdir())
+    """The checkout byte for byte, the refs everywhere, and all that git keeps of the clone; without
+    the page to review a merge by."""
+    kept = {name: it for name, it in world.git_dir().items() if not name.endswith("/report.html")}
+    return world.everything(), kept, sorted(path.name for path in world.place.iterdir())
 
 
 def changed(world: World, files: dict[str, tuple[str, str]], tag: str = TAG) -> None:
