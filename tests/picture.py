@@ -43,6 +43,7 @@ _TOP, _END = 24, 24
 
 _CONTROL = re.compile(r"(\r?\n|\r|\x1b\[[\d;?]*[A-HJKhl])")
 _TIME = re.compile(r"\b\d+(\.\d+)? ?(?:s|ms|min|seconds?|minutes?)\b")
+_LAST = re.compile(rf"\s*(\s{_TIME.pattern})*$")
 _HASH = re.compile(r"\b[0-9a-f]{7,64}\b|\b[0-9a-f]+…$")
 
 
@@ -95,8 +96,8 @@ def screen(written: str) -> list[str]:
 
 
 def neutral(lines: Iterable[str]) -> list[str]:
-    """Lines without what differs between runs: hashes and times."""
-    return [_TIME.sub("…", _HASH.sub("…", _plain(line))).rstrip() for line in lines]
+    """Lines without what differs between runs: hashes and times, which only a slow step has."""
+    return [_TIME.sub("…", _HASH.sub("…", _LAST.sub("", _plain(line)))) for line in lines]
 
 
 def _plain(line: str) -> str:

@@ -216,10 +216,9 @@ def test_a_line_that_fails_is_noticed(reader: World) -> None:
 
 
 def test_a_terminal_shows_what_is_left_of_a_line_that_was_drawn_twice() -> None:
-    written = (
-        "a\r\nwait\r\x1b[2K\x1b[1mdone\x1b[0m 3f2a9bc\r\n1.2 s\r\nold\r\n\x1b[1A\x1b[2Knew 7 s\r\n"
-    )
-    assert picture.neutral(picture.screen(written)) == ["a", "done …", "new …"]
+    written = "a\r\nwait\r\x1b[2K\x1b[1mdone\x1b[0m 3f2a9bc\r\n1.2 s\r\n"
+    written += "old\r\n\x1b[1A\x1b[2Knew 2 s, all  7.1 s\r\n"
+    assert picture.neutral(picture.screen(written)) == ["a", "done …", "new …, all"]
     shown = picture.screen("\n".join(f"{number} \x1b[36m<&>\x1b[0m" for number in range(99)))
     assert picture.read(picture.drawn("make", shown)) == picture.neutral(shown)
     assert shown[0].startswith("0 ") and "⋮ 51 more lines" in shown[24] and len(shown) == 49
