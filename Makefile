@@ -1,15 +1,13 @@
 # GNU make 3.81 or later, git and Python 3.10 or later; the rest goes into .venv on first use.
 
 ## make TARGET [VARIABLE=VALUE ...]
-##
-## Variables (also read from the environment)
-##   REPO     checkout of the fork to work on; without it, the embedded sandbox
-##   TAG      upstream release, such as v1.76.5
-##   TO       version to write (bump-version)
-##   ARGS     more options, split at blanks: ARGS="--dry --help"
-##   FORK     real clone to measure (bench), or to replay upgrades in (replay)
-##   CASES    JSON file of upgrades with what people made of them (replay)
-##   PYTHON   interpreter that .venv is made with (python3)
+##   REPO  the fork's clone; without it, the embedded sandbox
+##   TAG   upstream release, such as v1.76.5; TO: version to write (bump-version)
+##   ARGS  more options, split at blanks: ARGS="--dry --help"
+#
+# Of this project's own targets: FORK, a clone to measure (bench) or to replay upgrades in (replay);
+# CASES, a JSON file of upgrades with what people made of them (replay); PYTHON, what .venv is made
+# with.
 PYTHON ?= python3
 
 # A value from outside is text. $(value) keeps make from expanding it, and a recipe names it only
@@ -37,7 +35,7 @@ tag = $${TAG:+--tag="$$TAG"}
 to = $${TO:+--to="$$TO"}
 
 .PHONY: help setup status next forecast upgrade-carto resolve-conflicts verify release doctor \
-	sync-main bump-version guide sandbox tour fork.init fork.adopt fork.config fork.heal \
+	sync-main bump-version report guide sandbox tour fork.init fork.adopt fork.config fork.heal \
 	fork.inventory branch.start branch.pr branch.recover ci.guard ci.images \
 	install-dev test test-unit test-integration test-slow test-all campaign coverage mutants lint format check docs \
 	bench replay picture lock clean
@@ -45,81 +43,86 @@ to = $${TO:+--to="$$TO"}
 .DEFAULT_GOAL := help
 
 ##
-## The fork
-setup: .venv/run ## prepare a clone of the fork: remotes, rerere, zdiff3
+## An upgrade, from setup to release
+setup: .venv/run ## prepare a clone: remotes, rerere and zdiff3
 	@$(invoke) $$ARGS
 
-status: .venv/run ## say where the fork stands
+status: .venv/run ## show the state of the fork, and what to type next
 	@$(invoke) $$ARGS
 
 next: .venv/run ## print the one command to type next, and why
 	@$(invoke) $$ARGS
 
-forecast: .venv/run ## tell what an upgrade to TAG, or to the newest ones, would do
+forecast: .venv/run ## say what an upgrade would do, without touching anything
 	@$(invoke) $(tag) $$ARGS
 
-upgrade-carto: .venv/run ## bring the production branch onto TAG
+upgrade-carto: .venv/run ## upgrade the production branch to a stable release
 	@$(invoke) $(tag) $$ARGS
 
 resolve-conflicts: .venv/run ## decide the conflicts of a merge in progress
 	@$(invoke) $$ARGS
 
-verify: .venv/run ## account for every change after the merge of TAG
+verify: .venv/run ## account for every change of both sides after a merge
 	@$(invoke) $(tag) $$ARGS
 
-release: .venv/run ## release the production branch
+release: .venv/run ## release the production branch as it is on origin
 	@$(invoke) $$ARGS
 
-doctor: .venv/run ## find out what is wrong with the fork, and what mends it
+##
+## Around it
+doctor: .venv/run ## find what is wrong with the fork, and what fixes it
 	@$(invoke) $$ARGS
 
-sync-main: .venv/run ## let the mirror branch follow upstream
+sync-main: .venv/run ## move the mirror branch `main` to upstream's
 	@$(invoke) $$ARGS
 
-bump-version: .venv/run ## write the version of TAG, or TO
+bump-version: .venv/run ## set the version in every place that states it
 	@$(invoke) $(tag) $(to) $$ARGS
 
-guide: .venv/run ## print the procedures (ARGS="--topic release")
+report: .venv/run ## write the page to review a merge by: one HTML file
+	@$(invoke) $(tag) $$ARGS
+
+guide: .venv/run ## print the fork's procedures and rules as Markdown
 	@$(invoke) $$ARGS
 
-sandbox: .venv/run ## build a small fork to practise on in .sandbox
+sandbox: .venv/run ## build a small fork to try the other tasks on
 	@$(run) $(bin)/invoke sandbox $$ARGS
 
-tour: .venv/run ## take the sandbox through a pull request, its merge, a release and Slack
+tour: .venv/run ## take the sandbox through a whole upgrade and its release
 	@$(run) $(bin)/invoke sandbox --tour $$ARGS
 
-fork.init: .venv/run ## write the policy of the fork in REPO (ARGS=--yes)
+fork.init: .venv/run ## write the policy of a fork, from what its clone shows
 	@$(invoke) $$ARGS
 
-fork.adopt: .venv/run ## put into the fork what it needs, or bring that up to date
+fork.adopt: .venv/run ## put into the fork what these tasks need there
 	@$(invoke) $$ARGS
 
-fork.config: .venv/run ## print the effective policy
+fork.config: .venv/run ## print the policy, and where each value comes from
 	@$(invoke) $$ARGS
 
-fork.heal: .venv/run ## record the ancestry of a sync that a squash merge lost
+fork.heal: .venv/run ## record the ancestry of a sync that a squash lost
 	@$(invoke) $$ARGS
 
-fork.inventory: .venv/run ## take stock: what drifted, what upstream has absorbed, the fork's features
+fork.inventory: .venv/run ## list what drifted, what upstream absorbed, the features
 	@$(invoke) $$ARGS
 
-branch.start: .venv/run ## start a branch for a change (ARGS="--name my-fix")
+branch.start: .venv/run ## start a branch for a change, from production
 	@$(invoke) $$ARGS
 
-branch.pr: .venv/run ## open a pull request for the branch that is checked out
+branch.pr: .venv/run ## open a pull request for the branch checked out
 	@$(invoke) $$ARGS
 
-branch.recover: .venv/run ## keep the commits of a detached HEAD on a branch, and go back to one
+branch.recover: .venv/run ## keep the commits of a detached HEAD on a branch
 	@$(invoke) $$ARGS
 
 ci.guard: .venv/run ## check what would come into the production branch
 	@$(invoke) $$ARGS
 
-ci.images: .venv/run ## name the container images, or build them (ARGS=--build)
+ci.images: .venv/run ## name the container images; build them if asked
 	@$(invoke) $$ARGS
 
 ##
-## This project
+## This project, explained in CONTRIBUTING.md
 install-dev: .venv/dev ## install the development tools
 
 test: .venv/dev ## run the tests, in some five minutes
@@ -184,7 +187,9 @@ lock: $(made) ## pin requirements/, and what forks install, from pyproject.toml 
 		--output-file scripts/carto_fork/adopt/adopted/dependencies.txt
 
 help: ## print this (the default)
-	@awk -F ':.*## ' '/^##/ {print substr($$0, 4)} /^[a-z.-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^##/ {print substr($$0, 4); own = /project/} !/^[a-z.-]+:.*## / {next} \
+		own {printf "%s%s", n % 7 ? " " : "  ", $$1 (++n % 7 ? "" : "\n")} \
+		!own {printf "  %-18s %s\n", $$1, $$2} END {print ""}' Makefile
 
 clean: ## remove .venv, .sandbox, caches and builds
 	rm -rf .venv .sandbox build dist scripts/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache

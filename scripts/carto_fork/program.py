@@ -6,21 +6,28 @@ import functools
 import inspect
 import re
 import sys
-from collections.abc import Callable, Container, Sequence
+import textwrap
+from collections.abc import Callable, Container, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 import invoke.tasks
 from invoke.collection import Collection
 from invoke.context import Context
-from invoke.exceptions import ParseError
+from invoke.exceptions import Exit, ParseError
+from invoke.parser.argument import Argument
+from invoke.parser.context import to_flag
 from invoke.program import Program
+from invoke.util import helpline
 
 from .run.errors import ExitCode
 
 _REPO = "The fork's clone; default: $CARTO_FORK_REPO, else the current directory."
 _VERBOSE = "Print the questions that are asked of git and gh, too, not only what changes something."
 _JSON = "Print the result as JSON on standard output; everything else goes to standard error."
+
+_ENDS = (ExitCode.DONE, ExitCode.REFUSED, ExitCode.USAGE, ExitCode.INTERRUPTED)
+"""How every task may end."""
 
 FORMER = {
     "init": "fork.init",
@@ -52,6 +59,8 @@ def task(
     group: str = "",
     /,
     *,
+    example: str = "",
+    ends: Sequence[int] = (),
     repo: bool = True,
     json: bool = True,
     iterable: Sequence[str] = (),
@@ -61,8 +70,10 @@ def task(
 
     All values are options: invoke would take `--tagg v1` for two positionals.
 
-    group: what its name begins with, before a dot. repo: whether it works on a fork. json: whether
-    its result can be had as JSON. iterable: options that may be given several times.
+    group: what its name begins with, before a dot. example: the options of a command line that
+    shows it. ends: its exit codes besides those that every task has. repo: whether it works on a
+    fork. json: whether its result can be had as JSON. iterable: options that may be given several
+    times.
     """
     texts = {"repo": _REPO} if repo else {}
     texts |= help_texts | ({"json": _JSON} if json else {}) | {"verbose": _VERBOSE}
@@ -90,10 +101,15 @@ def task(
 
         common = [_option("c", inspect.Parameter.empty)]
         common += [option for option in own if option.default is option.empty]
-        common += [_option("repo", "")] if repo else []
         common += [option for option in own if option.default is not option.empty]
+        common += [_option("repo", "")] if repo else []
         common += [_option("json", False)] if json else []
         common += [_option("verbose", False)]
+        line = " ".join(filter(None, ("invoke", task_name, example)))
+        known = [code for code in ExitCode if code in (*_ENDS, *ends)]
+        codes = "".join(f"\n  {int(code):<3}  {code.meaning}" for code in known)
+        about = f"Example:\n  {line}\n\nExit codes:{codes}"
+        run.__doc__ = f"{inspect.cleandoc(body.__doc__ or '')}\n\n{about}"
         run.__signature__ = inspect.Signature(common)  # type: ignore[attr-defined]
         found = invoke.tasks.task(
             positional=[], auto_shortflags=False, iterable=list(iterable), help=texts
@@ -108,14 +124,17 @@ def _option(name: str, default: object) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
 
 
-def gathered(module: ModuleType) -> Collection:
-    """The tasks of a module in their groups, in the order in which they are written."""
-    everything = Collection()
+def gathered(module: ModuleType, groups: Mapping[str, str]) -> Collection:
+    """The tasks of a module in their groups, in the order in which they are written.
+
+    groups: their names, and what each is about.
+    """
+    everything = Collection(*(Collection(name) for name in groups))
+    for name, about in groups.items():
+        everything.collections[name].__doc__ = about
     for found in vars(module).values():
         if isinstance(found, invoke.tasks.Task):
             group: str = found.group  # type: ignore[attr-defined]
-            if group and group not in everything.collections:
-                everything.add_collection(Collection(group))
             (everything.collections[group] if group else everything).add_task(found)
     return everything
 
@@ -138,8 +157,15 @@ def renamed(words: Sequence[str], tasks: Container[str]) -> tuple[list[str], str
 
 
 class TaskProgram(Program):
-    """Invoke's program without its options for finding tasks, which also takes tasks' former
-    names; a wrong command line ends with this product's exit code for that."""
+    """Invoke's program without its options for finding tasks, with tasks in the order of their use.
+
+    It also takes their former names. A wrong command line ends with this product's exit code.
+    """
+
+    def core_args(self) -> list[Argument]:
+        """The options before a task."""
+        every = Argument(name="help-all", kind=bool, default=False, help="Explain every task.")
+        return [*super().core_args(), every]
 
     def parse_tasks(self) -> None:
         """Read the command line, or end."""
@@ -155,3 +181,59 @@ class TaskProgram(Program):
         except ParseError as error:
             print(error, file=sys.stderr)
             sys.exit(ExitCode.USAGE)
+
+    def parse_cleanup(self) -> None:
+        """What is asked of the program itself; then it ends."""
+        if self.args["help-all"].value:
+            for name in self.collection.task_names:
+                self.print_task_help(name)
+            raise Exit
+        super().parse_cleanup()
+
+    def no_tasks_given(self) -> None:
+        """Say what this is, and what to type next here."""
+        from .fork.session import session
+        from .health import guide
+
+        with session(Context(), "next") as s:
+            guide.welcome(s)
+        raise Exit
+
+    def print_help(self) -> None:
+        """Print the tasks, and the options before one."""
+        self.list_tasks()
+        print("\nOptions before TASK:\n")
+        self.print_columns(self.initial_context.help_tuples())
+
+    def list_tasks(self) -> None:
+        """Print what each task does, on one screen."""
+        whole = self.collection
+        if self.scoped_collection is not whole or self.list_format != "flat" or self.list_depth:
+            super().list_tasks()
+            return
+        print(f"{self.binary} TASK [--options]; `{self.binary} --help TASK` explains one.")
+        self._print_group("An upgrade, from setup to release", whole, "")
+        for name, group in whole.collections.items():
+            self._print_group(group.__doc__, group, f"{name}.")
+
+    def _print_group(self, about: str, group: Collection, prefix: str) -> None:
+        print(f"{about}:")
+        for name, task in group.tasks.items():
+            print(f"  {prefix + name:<18}  {helpline(task)}")
+            if name == _LAST_OF_AN_UPGRADE:
+                print("Around it:")
+
+    def print_task_help(self, name: str) -> None:
+        """Print what a task does, its options in the order of their use, and how it ends."""
+        about, example = (inspect.getdoc(self.collection[name]) or "").split("Example:", 1)
+        context = self.parser.contexts[name]
+        options = [context.help_for(to_flag(option)) for option in context.args]
+        print(f"Usage: {self.binary} {name} [--options]\n")
+        for paragraph in about.strip().split("\n\n"):
+            print(textwrap.fill(paragraph, 78, break_on_hyphens=False), end="\n\n")
+        print("Options:")
+        self.print_columns(options)
+        print("Example:" + example.replace("invoke ", f"{self.binary} ", 1), end="\n\n")
+
+
+_LAST_OF_AN_UPGRADE = "release"

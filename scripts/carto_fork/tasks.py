@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @task(json=False)
 def setup(s: Session) -> None:
-    """Prepare a clone: remotes origin and upstream, rerere and zdiff3.
+    """Prepare a clone: remotes, rerere and zdiff3.
 
     Adds what is missing. A remote that is something else than the policy says is refused, with
     the command that mends it. Running it again changes nothing.
@@ -29,7 +29,7 @@ def setup(s: Session) -> None:
 
 @task()
 def status(s: Session) -> None:
-    """Show where the fork stands and what to type next.
+    """Show the state of the fork, and what to type next.
 
     The branch that is checked out; the version on the production branch; the newest releases of
     fork and upstream; commits ahead and behind; upgrades in progress; without a network as known.
@@ -41,7 +41,7 @@ def status(s: Session) -> None:
 
 @task()
 def next(s: Session) -> None:
-    """Print the one command to type next, and why, from whatever state is found.
+    """Print the one command to type next, and why.
 
     What it prints can be pasted; it changes nothing itself.
     """
@@ -51,13 +51,14 @@ def next(s: Session) -> None:
 
 
 @task(
+    example="--tag v1.76.5",
     iterable=["tag"],
     tag="A stable release that is here (repeatable); default: the newest ones.",
     markdown="Print a table in Markdown.",
     html="Write a page about the release to choose to this file.",
 )
 def forecast(s: Session, tag: list[str], markdown: bool = False, html: str = "") -> None:
-    """Tell what an upgrade would do, without touching anything.
+    """Say what an upgrade would do, without touching anything.
 
     Conflicts by kind and by decision, how many a person must take, the fork's hunks at risk, files
     and commits, and the release to choose. Index, HEAD, refs and work tree stay as they are.
@@ -72,6 +73,8 @@ def forecast(s: Session, tag: list[str], markdown: bool = False, html: str = "")
 
 
 @task(
+    example="--tag v1.76.5",
+    ends=(3, 4),
     tag="The stable upstream release, such as v1.76.5.",
     direct="Move the production branch itself instead of publishing a sync branch.",
     push="Publish the result (--no-push stops before).",
@@ -94,7 +97,7 @@ def upgrade_carto(
     pr: bool = True,
     proposals: bool = True,
 ) -> None:
-    """Upgrade the production branch to a stable upstream release.
+    """Upgrade the production branch to a stable release.
 
     Merges exactly that tag on a sync branch, in a work tree of its own; your checkout may be in
     any state. Conflicts are decided by evidence and the fork's written rules; what they leave is
@@ -113,6 +116,8 @@ def upgrade_carto(
 
 
 @task(
+    example='--keep-fork Dockerfile --reason "Our base image."',
+    ends=(3, 4),
     iterable=["accept_upstream", "keep_fork", "accept_proposal"],
     accept_upstream="A file in conflict that follows upstream in all that is left (repeatable).",
     keep_fork="A file in conflict that keeps the fork's side in all that is left (repeatable).",
@@ -130,7 +135,7 @@ def resolve_conflicts(
     pr: str = "",
     proposals: bool = True,
 ) -> None:
-    """Decide the conflicts of a merge in progress by evidence and the fork's written rules.
+    """Decide the conflicts of a merge in progress.
 
     Works on any work tree with a merge in progress, and from the clone on the work tree of the
     upgrade. Upstream's side is never taken over lines that a commit of the fork's own wrote,
@@ -147,6 +152,8 @@ def resolve_conflicts(
 
 
 @task(
+    example="--tag v1.76.5",
+    ends=(4,),
     tag="The stable upstream release whose merge to check, in the work tree.",
     ours="The fork's side of any merge: a commit, a branch or a tag.",
     theirs="Upstream's side of it.",
@@ -165,7 +172,7 @@ def verify(
     drop: str = "",
     reason: str = "",
 ) -> None:
-    """Account for every change of both sides after a merge, and check that the result is sound.
+    """Account for every change of both sides after a merge.
 
     Each hunk of either side since their common ancestor is kept, moved, absorbed, superseded,
     dropped on purpose, or lost. Also: conflict markers, files that no longer parse, names and
@@ -185,6 +192,7 @@ def verify(
 
 
 @task(
+    example="--bump minor",
     bump="Which part of the fork's own version to raise: auto, patch, minor or major.",
     dispatch="Start the workflow on GitHub that makes the release, instead of making it here.",
 )
@@ -201,6 +209,8 @@ def release(s: Session, bump: str = "auto", dispatch: bool = False) -> None:
 
 
 @task(
+    example="--offline",
+    ends=(4,),
     iterable=["check"],
     check="The name of a check to make (repeatable); default: all of them.",
     fix="Mend what can be mended without losing anything.",
@@ -216,7 +226,7 @@ def doctor(
     slack_test: bool = False,
     migrate: str = "",
 ) -> None:
-    """Find out what is wrong with the fork, and say what mends it.
+    """Find what is wrong with the fork, and what fixes it.
 
     The clone, its tags and versions, what merges left, the workflow, the settings on GitHub, Slack.
     What cannot be asked is named. With --check also facts are told that are no illness. Ends with
@@ -229,7 +239,7 @@ def doctor(
 
 @task(json=False)
 def sync_main(s: Session) -> None:
-    """Move the mirror branch `main` to upstream's, for awareness only.
+    """Move the mirror branch `main` to upstream's.
 
     Fast-forward only, and without checking anything out. This does not touch the production
     branch. If the mirror has commits of its own, it refuses and names them.
@@ -240,12 +250,13 @@ def sync_main(s: Session) -> None:
 
 
 @task(
+    example="--tag v1.76.5",
     json=False,
     tag="The stable upstream release whose version to set, such as v1.76.5.",
     to="The version to set, such as 1.76.5.",
 )
 def bump_version(s: Session, tag: str = "", to: str = "") -> None:
-    """Set the version in every place that states it, and commit that.
+    """Set the version in every place that states it.
 
     The places are in the policy; comments and layout stay. The commit holds nothing else.
     """
@@ -255,6 +266,7 @@ def bump_version(s: Session, tag: str = "", to: str = "") -> None:
 
 
 @task(
+    example="--tag v1.76.5",
     tag="The release whose upgrade to show.",
     ours="The fork's side of any merge: a commit, a branch or a tag.",
     theirs="Upstream's side of it.",
@@ -264,7 +276,7 @@ def bump_version(s: Session, tag: str = "", to: str = "") -> None:
 def report(
     s: Session, tag: str = "", ours: str = "", theirs: str = "", result: str = "", output: str = ""
 ) -> None:
-    """Write the page to review a merge by: one file of HTML.
+    """Write the page to review a merge by: one HTML file.
 
     Every conflict with what became of it, every change of the fork with its fate, what needs eyes.
     Upgrades write it themselves; this makes it for any merge, old ones too.
@@ -275,10 +287,11 @@ def report(
 
 
 @task(
+    example="--topic upgrade-carto",
     topic="What to read about; without it the topics are listed.",
 )
 def guide(s: Session, topic: str = "") -> None:
-    """Print the fork's procedures and rules as Markdown, for people and AI assistants.
+    """Print the fork's procedures and rules as Markdown.
 
     What each procedure does, and an upgrade step by step, with the values of this fork's policy;
     outside of a fork with those of the policy that ships. --dry prints the steps of any task.
@@ -289,13 +302,14 @@ def guide(s: Session, topic: str = "") -> None:
 
 
 @task(
+    example="--path .sandbox",
     repo=False,
     json=False,
     path="Where to build it; default: .sandbox in the current directory.",
     tour="Go through an upgrade there: pull request, merge, release, Slack.",
 )
 def sandbox(s: Session, path: str = ".sandbox", tour: bool = False) -> None:
-    """Build a small upstream, its fork and a clone, to try the other tasks on.
+    """Build a small fork to try the other tasks on.
 
     All is on this machine: the remotes and its gh lead to the directory. What is there stays.
     """
@@ -306,6 +320,7 @@ def sandbox(s: Session, path: str = ".sandbox", tour: bool = False) -> None:
 
 @task(
     "fork",
+    example="--yes",
     upstream="The URL of the original repository.",
     production="The branch that production is built from.",
     mirror="The branch that only follows upstream's development.",
@@ -322,7 +337,7 @@ def init(
     output: str = "",
     yes: bool = False,
 ) -> None:
-    """Write the policy of a fork, from what its clone and its remotes show.
+    """Write the policy of a fork, from what its clone shows.
 
     Tags, version files, what is generated, how it is tested; and of each value how sure it is. On a
     terminal it asks what matters most and is not certain. No file that is there is overwritten.
@@ -335,6 +350,8 @@ def init(
 
 @task(
     "fork",
+    example="--check",
+    ends=(4,),
     iterable=["replace"],
     check="Only say whether something is missing or behind, with exit code 4 if so.",
     requirement="What the workflows install: git+https://HOST/OWNER/carto-fork@COMMIT, or a wheel "
@@ -345,7 +362,7 @@ def init(
 def adopt(
     s: Session, replace: list[str], check: bool = False, requirement: str = "", push: bool = True
 ) -> None:
-    """Put into the fork what these tasks need there, and bring it up to date later.
+    """Put into the fork what these tasks need there.
 
     Workflows, documents, ways to call the tasks in a checkout, by the names in the policy. On a
     branch of its own, with a pull request where gh is installed. What the team changed since is
@@ -356,9 +373,11 @@ def adopt(
     copies.adopt(s, check, requirement, replace, push)
 
 
-@task("fork")
+@task(
+    "fork",
+)
 def config(s: Session) -> None:
-    """Print the fork's effective policy, and where each value comes from.
+    """Print the policy, and where each value comes from.
 
     What ships is for CARTO's fork; another has its own carto_fork.toml on its production branch.
     """
@@ -369,12 +388,14 @@ def config(s: Session) -> None:
 
 @task(
     "fork",
+    example="--check",
+    ends=(4,),
     check="Only say whether something is to heal, with exit code 4 if so.",
     direct="Move the production branch itself instead of publishing a branch.",
     push="Publish the result (--no-push stops before).",
 )
 def heal(s: Session, check: bool = False, direct: bool = False, push: bool = True) -> None:
-    """Record the ancestry of an earlier sync that a squash merge lost.
+    """Record the ancestry of a sync that a squash lost.
 
     Git then knows again what is merged. A merge commit is added that changes no file, only after
     proof that every file in which the two differ was changed by the fork itself.
@@ -386,12 +407,14 @@ def heal(s: Session, check: bool = False, direct: bool = False, push: bool = Tru
 
 @task(
     "fork",
+    example="--section features",
+    ends=(4,),
     section="One section alone: drift, absorbed or features.",
     reset="Set what drifted to upstream's in one commit on the branch checked out.",
     scan="Propose entries for the manifest from the fork's own commits, as TOML.",
 )
 def inventory(s: Session, section: str = "", reset: bool = False, scan: bool = False) -> None:
-    """Take stock of the fork: what drifted, what upstream has absorbed, its features.
+    """List what drifted, what upstream absorbed, the features.
 
     drift: files that differ from upstream although no commit of the fork changed them. absorbed:
     the fork's changes that upstream has too. features: whether all that the manifest names, the
@@ -402,9 +425,14 @@ def inventory(s: Session, section: str = "", reset: bool = False, scan: bool = F
     stock.show(s, section, reset, scan)
 
 
-@task("branch", json=False, name="What to call it: `my-fix` for the branch feature/my-fix.")
+@task(
+    "branch",
+    example="--name my-fix",
+    json=False,
+    name="What to call it: `my-fix` for the branch feature/my-fix.",
+)
 def start(s: Session, name: str = "") -> None:
-    """Start a branch for a change from origin's production branch, and check it out."""
+    """Start a branch for a change, from production."""
     from .release import contribute
 
     contribute.start_feature(s, name)
@@ -412,6 +440,7 @@ def start(s: Session, name: str = "") -> None:
 
 @task(
     "branch",
+    example='--title "fix: mine"',
     title="A conventional commit, as in 'fix(router): ...'; default: the only commit's subject.",
     body_file="The file with the text; default: what the commits say.",
     base="The branch to merge it into; default: the production branch.",
@@ -420,7 +449,7 @@ def start(s: Session, name: str = "") -> None:
 def pr(
     s: Session, title: str = "", body_file: str = "", base: str = "", draft: bool = False
 ) -> None:
-    """Publish the branch that is checked out, and open a pull request to the production branch.
+    """Open a pull request for the branch checked out.
 
     Where one is open already, the new commits are published and its address is told.
     """
@@ -431,11 +460,12 @@ def pr(
 
 @task(
     "branch",
+    example="--name kept",
     name="What to call the branch; default: recovery/ and the short name of the commit.",
     commit="A commit that no branch has, to put a branch on; HEAD stays where it is.",
 )
 def recover(s: Session, name: str = "", commit: str = "") -> None:
-    """Keep the commits of a detached HEAD on a branch, and go back to the branch of before.
+    """Keep the commits of a detached HEAD on a branch.
 
     Changes that are not committed come along; where git would lose one, nothing is switched. Also
     lists commits that an earlier checkout left behind on no branch.
@@ -445,9 +475,12 @@ def recover(s: Session, name: str = "", commit: str = "") -> None:
     recovering.recover(s, name, commit)
 
 
-@task("ci")
+@task(
+    "ci",
+    example="--json",
+)
 def detect(s: Session) -> None:
-    """Tell which stable release of upstream's the production branch does not have yet.
+    """Print the newest stable release that production lacks.
 
     By the policy's schemes, from upstream's tags and what GitHub says of the newest if there is a
     gh. In GitHub Actions it sets the outputs found, tag, version and notes.
@@ -459,12 +492,14 @@ def detect(s: Session) -> None:
 
 @task(
     "ci",
+    example="--tag v1.76.5 --no-tests",
+    ends=(4,),
     tag="The stable release to prepare; default: the newest one that is new.",
     tests="Install and test the result (--no-tests leaves that out).",
     heal="Record the lost ancestry of an earlier sync first.",
 )
 def sync(s: Session, tag: str = "", tests: bool = True, heal: bool = False) -> None:
-    """Notice a new stable release, prepare the upgrade, and open its pull request.
+    """Prepare a new release and open its pull request.
 
     What is decided by evidence and rules is committed and explained. What is left to a person stays
     visible in the branch; `resolve-conflicts --pr NUMBER` finishes it. A pull request for an older
@@ -479,11 +514,13 @@ def sync(s: Session, tag: str = "", tests: bool = True, heal: bool = False) -> N
 
 @task(
     "ci",
+    example="--range origin/carto/main..HEAD",
+    ends=(4,),
     range="The commits to check, as A..B; default: those that origin's production branch has not.",
     pre_push="Check what is being pushed, as git tells its pre-push hook on standard input.",
 )
 def guard(s: Session, range: str = "", pre_push: bool = False) -> None:
-    """Check what would come into the production branch; for CI and for a pre-push hook.
+    """Check what would come into the production branch.
 
     Merges of upstream's development, tags that are no stable release, squashed syncs, conflict
     markers, subjects that are no conventional commits, and what the merge of a release lost.
@@ -496,6 +533,7 @@ def guard(s: Session, range: str = "", pre_push: bool = False) -> None:
 
 @task(
     "ci",
+    example="--event success --tag v1.76.5",
     repo=False,
     event="How the run ended: success, conflicts, nothing or failure.",
     tag="The release that it was about, such as v1.76.5.",
@@ -506,7 +544,7 @@ def guard(s: Session, range: str = "", pre_push: bool = False) -> None:
 def notify(
     s: Session, event: str = "", tag: str = "", url: str = "", text: str = "", always: bool = False
 ) -> None:
-    """Tell the team in Slack how an automated run ended.
+    """Tell the team in Slack how a run ended.
 
     The webhook's URL is read from the environment variable SLACK_WEBHOOK_URL and never shown;
     without it nothing is sent. A message that is not delivered is no failure. --dry prints it.
@@ -518,12 +556,13 @@ def notify(
 
 @task(
     "ci",
+    example="--build",
     release="The release of the fork, by its tag; default: the production branch.",
     build="Build the image with docker buildx, from a clean checkout of the commit.",
     push="With --build: publish it under all of its names.",
 )
 def images(s: Session, release: str = "", build: bool = False, push: bool = False) -> None:
-    """Name the container images of the production branch or of a release; build them if asked.
+    """Name the container images; build them if asked.
 
     Under GitHub Actions the names are step outputs too.
     """
@@ -532,9 +571,13 @@ def images(s: Session, release: str = "", build: bool = False, push: bool = Fals
     building.show_images(s, release, build, push)
 
 
-@task("step", tag="The release whose sync branch is published, such as v1.76.5.")
+@task(
+    "step",
+    example="--tag v1.76.5",
+    tag="The release whose sync branch is published, such as v1.76.5.",
+)
 def sync_pr(s: Session, tag: str = "") -> None:
-    """Open the pull request of a sync branch, or bring it up to date.
+    """Open or update the pull request of a sync branch.
 
     With labels, what was decided and why, the account of every change, and what is left to do.
     """
@@ -543,9 +586,11 @@ def sync_pr(s: Session, tag: str = "") -> None:
     automatic.sync_pr(s, tag)
 
 
-@task("step", json=False, tag="The release that was merged, such as v1.76.5.")
+@task(
+    "step", example="--tag v1.76.5", json=False, tag="The release that was merged, such as v1.76.5."
+)
 def record_tag(s: Session, tag: str = "") -> None:
-    """Write down in the work tree what a tag stands for, and commit that.
+    """Commit which commit a release's tag names.
 
     In carto_tags.toml: an upgrade refuses a tag that stands for something else by then.
     """
@@ -562,7 +607,7 @@ def record_tag(s: Session, tag: str = "") -> None:
     replace="A file that the team changed, to be given anew (repeatable).",
 )
 def write_adopted(s: Session, replace: list[str], requirement: str = "") -> None:
-    """Write in the work tree the files that `fork.adopt` gives a fork, and commit them."""
+    """Commit the files that `fork.adopt` gives a fork."""
     from .adopt import copies
 
     copies.write(s, requirement, replace)
@@ -570,15 +615,24 @@ def write_adopted(s: Session, replace: list[str], requirement: str = "") -> None
 
 @task(
     "step",
+    example="--tag carto-v1.76.5-0.1.0",
     tag="The release of the fork, by its tag, which must be here.",
     output="The file to write them to; default: standard output.",
 )
 def release_notes(s: Session, tag: str = "", output: str = "") -> None:
-    """Print what is new in a release of the fork, for people, in Markdown."""
+    """Print what is new in a release of the fork."""
     from .release.release import write_notes
 
     write_notes(s, tag, output)
 
 
-namespace = gathered(sys.modules[__name__])
+GROUPS = {
+    "fork": "The fork itself",
+    "branch": "Your own changes",
+    "ci": "For jobs and hooks",
+    "step": "Steps of these, which --dry prints",
+}
+"""What the names of tasks begin with, and what each group is about."""
+
+namespace = gathered(sys.modules[__name__], GROUPS)
 program = TaskProgram(name="carto-fork", binary="carto-fork", version=version, namespace=namespace)

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
+import subprocess
+from pathlib import Path
 
+import pytest
+from invoke.exceptions import ParseError
 from invoke.parser import Parser
+from invoke.util import helpline
 
 from carto_fork.program import FORMER, renamed
 from carto_fork.tasks import namespace
@@ -36,24 +42,22 @@ def test_the_list_names_every_task_and_what_it_does(world: World) -> None:
     assert all(listed.values())
 
 
-def test_help_documents_every_option(world: World) -> None:
+def test_invokes_own_help_documents_every_option(world: World) -> None:
     before = world.everything()
-    for task in TASKS:
-        done = world.run(f"--help {task}")
-        assert (done.code, done.err) == (0, "")
-        documented = options(done.out)
-        # Options are typed with dashes, as --keep-fork.
-        taken = {option.name.replace("_", "-") for option in namespace[task].get_arguments()}
-        assert documented.keys() == taken
-        assert all(len(text.split()) >= 3 for text in documented.values()), documented
-        assert world.run(f"{task} --help") == done
+    done = world.run("--help resolve-conflicts")
+    assert (done.code, done.err) == (0, "")
+    taken = {
+        option.name.replace("_", "-") for option in namespace["resolve-conflicts"].get_arguments()
+    }
+    assert options(done.out).keys() == taken
+    assert world.run("resolve-conflicts --help") == done
     assert world.everything() == before
 
 
 def test_an_unknown_option_argument_or_task_is_refused(world: World) -> None:
     before = world.everything()
     for words in (
-        *((task, "--nope") for task in TASKS),
+        ("next", "--nope"),
         ("upgrade-carto", "--tagg", "v1.76.5"),
         ("upgrade-carto", "v1.76.5"),
         ("upgrade-carto", "-t", "v1.76.5"),
@@ -97,3 +101,50 @@ def _typed(world: World, *words: str) -> Done:
 def test_the_table_of_former_names_is_the_programs() -> None:
     text = (ROOT / "docs" / "adr" / "0009-tasks-in-groups.md").read_text(encoding="utf-8")
     assert dict(re.findall(r"^\| `(.+)` \| `(.+)` \|$", text, re.MULTILINE)) == FORMER
+
+
+def test_the_list_fits_one_screen_and_begins_with_the_way_of_an_upgrade(world: World) -> None:
+    shown = _typed(world, "--list").out
+    listed = re.findall(r"^  (\S+) ", shown, flags=re.MULTILINE)
+    way = ["setup", "status", "next", "forecast", "upgrade-carto", "resolve-conflicts", "verify"]
+    assert listed == [*namespace.task_names] and listed[:8] == [*way, "release"]
+    made = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True).stdout
+    targets = dict(re.findall(r"^  ([a-z.-]+) {2,}(\S.*)$", made, flags=re.MULTILINE))
+    del targets["tour"]
+    said = {name: str(helpline(namespace[name])) for name in listed if name in targets}
+    assert [*targets.items()] == [
+        (name, f"{text[0].lower()}{text[1:-1]}") for name, text in said.items()
+    ]
+    for screen in (shown, made):
+        assert len(screen.splitlines()) < 40 and max(map(len, screen.splitlines())) <= 80
+
+
+def test_help_shows_options_in_order_an_example_and_exit_codes(world: World) -> None:
+    parser = Parser(contexts=namespace.to_contexts())
+    every = _typed(world, "--help-all").out.split("Usage: carto-fork ")[1:]
+    assert [shown.split()[0] for shown in every] == [*namespace.task_names]
+    assert f"Usage: carto-fork {every[0]}" == _typed(world, "--help", "setup").out
+    for shown in every:
+        name = shown.split()[0]
+        documented = options(shown)
+        # Options are typed with dashes, as --keep-fork.
+        taken = [option.name.replace("_", "-") for option in namespace[name].get_arguments()]
+        assert [*documented] == taken
+        assert all(len(text.split()) >= 3 for text in documented.values()), documented
+        [example] = re.findall(r"^Example:\n  carto-fork (.+)$", shown, flags=re.MULTILINE)
+        assert [parsed.name for parsed in parser.parse_argv(shlex.split(example))] == [name]
+        with pytest.raises(ParseError):
+            parser.parse_argv([name, "--nope"])
+        codes = re.findall(r"^  (\d+) +\S", shown.partition("Exit codes:")[2], re.MULTILINE)
+        assert {"0", "1", "2", "130"} <= {*codes} <= {"0", "1", "2", "3", "4", "130"}
+
+
+def test_without_arguments_it_says_what_it_is_and_what_to_type_next(
+    world: World, tmp_path: Path
+) -> None:
+    here, away = _typed(world), world.run_as(["carto-fork"], tmp_path, os.environ)
+    assert (here.code, away.code) == (0, 0)
+    assert here.out.startswith("carto-fork keeps a long-lived fork ")
+    assert here.out.endswith(_typed(world, "next").out)
+    assert re.search(r"carto-fork sandbox\n.*\n.*carto-fork next --repo PATH\n", away.out)
+    assert max(len(done.out.splitlines()) for done in (here, away)) <= 12

@@ -17,8 +17,11 @@ INVOKE = {
         "invoke.collection",
         "invoke.context",
         "invoke.exceptions",
+        "invoke.parser.argument",
+        "invoke.parser.context",
         "invoke.program",
         "invoke.tasks",
+        "invoke.util",
     },
 }
 
@@ -28,7 +31,7 @@ PRINTS = {
     "run.console": {"foreign", "_print"},
     "fork.session": {"print_json"},
     "run.shell": {"show"},
-    "program": {"parse_tasks"},
+    "program": {"parse_tasks", "print_help", "list_tasks", "_print_group", "print_task_help"},
     "adopt.documents": {"main"},
 }
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from ..adopt import documents
+from ..fork import session
 from ..fork.policy import Policy, load_policy
 from ..fork.session import Session
 from ..run.console import Console
@@ -220,3 +221,20 @@ def show_next(s: Session) -> None:
     if found.command:
         s.sh.show(found.command)
     Console(s.sh.stream, pasteable=True).say(found.why)
+
+
+def welcome(s: Session) -> None:
+    """Say what this program is, and what to type next here, whatever is here."""
+    s.console.say(
+        "carto-fork keeps a long-lived fork on upstream's stable releases, without losing what the "
+        f"fork changed. `{s.program} --list` shows what it does.\n"
+    )
+    try:
+        s.open_fork(whatever_policy=True)
+    except Refused:
+        s.console.say("This directory is not a clone of a fork. To try it on a small one:")
+        s.sh.show(session.command(s.program, "sandbox"))
+        s.console.say("On your own fork, in its clone or from anywhere:")
+        s.sh.show(session.command(s.program, "next", repo="PATH"))
+    else:
+        show_next(s)
