@@ -23,14 +23,15 @@ import picture
 from carto_standin.github import GitHub
 from world import INVOKE, ROOT, World, copied
 
-DOCUMENTS = sorted(
-    path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")] if "```bash" in path.read_text()
-)
-
 # Of this project's own targets these are what runs the tests, or needs a network.
-_OWN_TARGETS = "install-dev|test|test-*|coverage|mutants|check|format|lock|bench|replay|clean"
+_OWN_TARGETS = "install-dev|test|test-*|campaign|coverage|mutants|check|format|lock|bench|replay|clean"
 
 _BLOCK = re.compile(r"^( *)```(?:bash|sh)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+DOCUMENTS = sorted(
+    path
+    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]
+    if _BLOCK.search(path.read_text(encoding="utf-8"))
+)
 _GENERATED = re.compile(r"<!-- generated: .*?<!-- end of generated -->", re.DOTALL)
 _CODE = re.compile(r"#.*\bexit code (\d+)")
 
