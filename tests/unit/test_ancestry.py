@@ -145,6 +145,20 @@ def test_the_newest_of_several_squashed_syncs_is_found(history: History) -> None
     assert history.find() == Lost(two, history.names[59], 0, ())
 
 
+def test_a_squashed_sync_that_was_taken_back_has_nothing_to_record(history: History) -> None:
+    """Git merges it anew; with its ancestry on record it never would."""
+    history.squash(30, {}, on=31)
+    history.repo.git("revert", "--no-edit", "HEAD")
+    assert history.find() is None
+
+
+def test_a_squash_of_what_is_years_old_is_found(history: History) -> None:
+    """Not by its days, but by what upstream has made since the last merge."""
+    history.repo.merge(history.names[20])
+    sync = history.squash(50, {}, on=2000)
+    assert history.find() == Lost(sync, history.names[50], 0, ())
+
+
 def test_a_squashed_sync_on_another_branch_is_ignored(history: History) -> None:
     history.squash(40, {}, on=41)
     history.repo.on("clean", history.names[0]).commit({"carto": FORK})

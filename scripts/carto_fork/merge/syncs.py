@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def among(
     ]
     found: list[Suspect] = []
     # Most syncs land soon after what they brought; to look far back costs more.
-    for days in (60, 400):
+    for days in (60, 400, None):
         if left:
             alike, left = _like_upstream(sh, repo, left, upstream, days)
             found += alike
@@ -95,29 +95,25 @@ def _like_upstream(
     repo: Path,
     suspects: Sequence[Suspect],
     upstream: Sequence[str],
-    days: int,
+    days: int | None,
 ) -> tuple[list[Suspect], list[Suspect]]:
-    """Those half of whose files or more are as upstream had them in so many days before, and more
-    than are as what was merged last has them; and those of which it may be true further back: they
-    did not delete most of their files."""
-    # A copy is as old as what it copies.
-    first = min(suspect.commit.date for suspect in suspects)
-    # A plain list of times and names comes from the commit graph, if there is one.
-    listed = sh.ask(
-        "git -C {repo} rev-list --first-parent --timestamp --since={since} --before={before}"
-        " {upstream} --",
-        repo=repo,
-        since=str(date.fromisoformat(first) - timedelta(days=days)),
-        before=f"{max(suspect.landed for suspect in suspects)}T23:59:59",
-        upstream=upstream,
-    )
-    lines = git.checked(listed, "upstream's history").out.splitlines()
-    history = [(int(time), name) for time, name in map(str.split, lines)]
+    """Those half of whose files or more are as upstream had them in so many days before, since the
+    last merge by default, and more than are as what was merged last has them; and those of which it
+    may be true further back: they did not delete most of their files."""
+    if days is None:
+        merged = list({suspect.merged for suspect in suspects if suspect.merged})
+        began = {name: time for time, name in _times(sh, repo, ["--no-walk"], merged)}
+        since = [began.get(suspect.merged, 0) for suspect in suspects]
+    else:
+        # A copy is as old as what it copies.
+        made = (datetime.fromisoformat(suspect.commit.date) for suspect in suspects)
+        since = [int((day - timedelta(days=days)).timestamp()) for day in made]
+    last = [int(datetime.fromisoformat(f"{s.landed}T23:59:59").timestamp()) for s in suspects]
+    within = f"--max-age={min(since)}", f"--min-age={max(last)}"
+    history = _times(sh, repo, ["--first-parent", *within], upstream)
     wanted = []
-    for suspect in suspects:
-        last = datetime.fromisoformat(f"{suspect.landed}T23:59:59").timestamp()
-        since = datetime.fromisoformat(suspect.commit.date).timestamp() - days * 86400
-        candidates = [*_sample([name for time, name in history if since <= time <= last], 16)]
+    for suspect, first, end in zip(suspects, since, last, strict=True):
+        candidates = [*_sample([name for time, name in history if first <= time <= end], 16)]
         # What this program writes down in the fork proves neither.
         telling = [p for p in suspect.changed if p not in records.NOTES and "\n" not in p]
         # What was merged last comes at the end.
@@ -136,6 +132,18 @@ def _like_upstream(
         elif 2 * sum(bool(suspect.changed[path]) for path in paths) >= len(paths):
             left.append(suspect)
     return found, left
+
+
+def _times(
+    sh: Shell, repo: Path, how: Sequence[str], names: Sequence[str]
+) -> list[tuple[int, str]]:
+    """When commits of a history were made, in seconds since 1970, each with its name."""
+    if not names:
+        return []
+    # A plain list of times and names comes from the commit graph, if there is one.
+    words = ["git", "-C", str(repo), "rev-list", *how, "--timestamp", *names, "--"]
+    lines = git.checked(sh.read(words), "upstream's history").out.splitlines()
+    return [(int(time), name) for time, name in map(str.split, lines)]
 
 
 _MOST_LOOKS = 24
@@ -349,12 +357,18 @@ class Lost:
 def newest_lost(
     sh: Shell, repo: Path, production: str, merged: str, own: Customisations
 ) -> Lost | None:
-    """The newest sync in a branch's history whose ancestry is lost; None if all is well.
+    """The newest sync in a branch's history whose ancestry is lost; None if all is well. One of
+    which most was taken back since is none.
 
     production: the branch. merged: the day of the newest upstream commit in it.
     """
     for commit, sync in own.squashed.items():
         if sync.landed < merged or git.is_ancestor(sh, repo, sync.parent, production):
+            continue
+        # Git merges anew what was taken back; with the ancestry on record it never would.
+        brought = git.differing(sh, repo, sync.before, commit.name)
+        now, before = (git.tree(sh, repo, name) for name in (production, sync.before))
+        if 2 * sum(now.get(path) == before.get(path) for path in brought) >= len(brought):
             continue
         differs = git.differing(sh, repo, sync.parent, commit.name)
         hidden = tuple(hides(sh, repo, commit, sync.parent, differs, own))
