@@ -3,15 +3,15 @@
 ## make TARGET [VARIABLE=VALUE ...]
 ##   REPO  the fork's clone; without it, the embedded sandbox
 ##   TAG   upstream release, such as v1.76.5; TO: version to write (bump-version)
-##   ARGS  more options, split at blanks: ARGS="--dry --help"
+##   ARGS  more options, split at spaces: ARGS="--dry --help"
 #
 # Of this project's own targets: FORK, a clone to measure (bench) or to replay upgrades in (replay);
-# CASES, a JSON file of upgrades with what people made of them (replay); PYTHON, what .venv is made
+# CASES, a JSON file of upgrades and how people resolved them (replay); PYTHON, what .venv is made
 # with.
 PYTHON ?= python3
 
-# A value from outside is text. $(value) keeps make from expanding it, and a recipe names it only
-# as a quoted shell variable. ARGS alone is not quoted: it is split, and set -f leaves it at that.
+# A value from outside is text. $(value) keeps make from expanding it, and recipes use it only as a
+# quoted shell variable. Only ARGS is not quoted: the shell splits it, and set -f prevents globbing.
 override REPO := $(value REPO)
 override TAG := $(value TAG)
 override TO := $(value TO)
@@ -19,12 +19,12 @@ override ARGS := $(value ARGS)
 override FORK := $(value FORK)
 override CASES := $(value CASES)
 export REPO TAG TO ARGS FORK CASES
-# They end there: a make that a task or a test runs, as in the fork, has variables of its own.
+# Recipes do not pass them on: a make that a task or a test runs has variables of its own.
 unexport MAKEFLAGS MFLAGS MAKEOVERRIDES
 run := set -f; env -u REPO -u TAG -u TO -u ARGS -u FORK -u CASES -u MAKELEVEL
 
 bin := .venv/bin
-# An interpreter that was named makes .venv anew when another one made it.
+# If PYTHON is given, .venv is created again unless that interpreter created it.
 made := .venv/made$(if $(filter file,$(origin PYTHON)),,-by-$(subst /,-,$(firstword $(PYTHON))))
 pytest := $(bin)/pytest -n auto --dist worksteal
 pip := $(bin)/pip install --quiet --disable-pip-version-check
@@ -47,13 +47,13 @@ to = $${TO:+--to="$$TO"}
 setup: .venv/run ## prepare a clone: remotes, rerere and zdiff3
 	@$(invoke) $$ARGS
 
-status: .venv/run ## show the state of the fork, and what to type next
+status: .venv/run ## print the state of the fork and the next command
 	@$(invoke) $$ARGS
 
 next: .venv/run ## print the one command to type next, and why
 	@$(invoke) $$ARGS
 
-forecast: .venv/run ## say what an upgrade would do, without touching anything
+forecast: .venv/run ## print what an upgrade would do, and touch nothing
 	@$(invoke) $(tag) $$ARGS
 
 upgrade-carto: .venv/run ## upgrade the production branch to a stable release
@@ -65,21 +65,21 @@ resolve-conflicts: .venv/run ## decide the conflicts of a merge in progress
 verify: .venv/run ## account for every change of both sides after a merge
 	@$(invoke) $(tag) $$ARGS
 
-release: .venv/run ## release the production branch as it is on origin
+release: .venv/run ## release origin's production branch
 	@$(invoke) $$ARGS
 
 ##
 ## Around it
-doctor: .venv/run ## find what is wrong with the fork, and what fixes it
+doctor: .venv/run ## check the fork, and print how to fix what is wrong
 	@$(invoke) $$ARGS
 
-sync-main: .venv/run ## move the mirror branch `main` to upstream's
+sync-main: .venv/run ## update the mirror branch `main` from upstream
 	@$(invoke) $$ARGS
 
 bump-version: .venv/run ## set the version in every place that states it
 	@$(invoke) $(tag) $(to) $$ARGS
 
-report: .venv/run ## write the page to review a merge by: one HTML file
+report: .venv/run ## write a page for reviewing a merge, as HTML
 	@$(invoke) $(tag) $$ARGS
 
 guide: .venv/run ## print the fork's procedures and rules as Markdown
@@ -88,13 +88,13 @@ guide: .venv/run ## print the fork's procedures and rules as Markdown
 sandbox: .venv/run ## build a small fork to try the other tasks on
 	@$(run) $(bin)/invoke sandbox $$ARGS
 
-tour: .venv/run ## take the sandbox through a whole upgrade and its release
+tour: .venv/run ## run a whole upgrade and its release in the sandbox
 	@$(run) $(bin)/invoke sandbox --tour $$ARGS
 
 fork.init: .venv/run ## write the policy of a fork, from what its clone shows
 	@$(invoke) $$ARGS
 
-fork.adopt: .venv/run ## put into the fork what these tasks need there
+fork.adopt: .venv/run ## add the files that these tasks need to the fork
 	@$(invoke) $$ARGS
 
 fork.config: .venv/run ## print the policy, and where each value comes from
@@ -103,22 +103,22 @@ fork.config: .venv/run ## print the policy, and where each value comes from
 fork.heal: .venv/run ## record the ancestry of a sync that a squash lost
 	@$(invoke) $$ARGS
 
-fork.inventory: .venv/run ## list what drifted, what upstream absorbed, the features
+fork.inventory: .venv/run ## list drift, what upstream absorbed, and the features
 	@$(invoke) $$ARGS
 
-branch.start: .venv/run ## start a branch for a change, from production
+branch.start: .venv/run ## create a branch for a change, from production
 	@$(invoke) $$ARGS
 
 branch.pr: .venv/run ## open a pull request for the branch checked out
 	@$(invoke) $$ARGS
 
-branch.recover: .venv/run ## keep the commits of a detached HEAD on a branch
+branch.recover: .venv/run ## put the commits of a detached HEAD on a branch
 	@$(invoke) $$ARGS
 
-ci.guard: .venv/run ## check what would come into the production branch
+ci.guard: .venv/run ## check what would get into the production branch
 	@$(invoke) $$ARGS
 
-ci.images: .venv/run ## name the container images; build them if asked
+ci.images: .venv/run ## print the image names; build the image if asked
 	@$(invoke) $$ARGS
 
 ##
@@ -128,18 +128,18 @@ install-dev: .venv/dev ## install the development tools
 test: .venv/dev ## run the tests, in some five minutes
 	@$(run) $(pytest) -m "not slow" $$ARGS
 
-test-unit: .venv/dev ## run those of pure functions alone
+test-unit: .venv/dev ## run only those of pure functions
 	@$(run) $(pytest) -m "not slow" tests/unit $$ARGS
 
-test-integration: .venv/dev ## run those of whole tasks alone
+test-integration: .venv/dev ## run only those of whole tasks
 	@$(run) $(pytest) -m "not slow" tests/procedures $$ARGS
 
-test-slow: .venv/dev ## run what takes its time: kills, documents, the wheel, long random runs
+test-slow: .venv/dev ## run the slow ones: kills, documents, the wheel, long random runs
 	@$(run) $(pytest) -m "slow or hypothesis" --hypothesis-profile=long $$ARGS
 
-test-all: test test-slow ## run all of it
+test-all: test test-slow ## run all tests
 
-campaign: .venv/dev ## kill 300 runs: each ends as usual when typed again (ARGS="--kills=9 --seed=7")
+campaign: .venv/dev ## kill 300 runs; each must end as usual when run again (ARGS="--kills=9 --seed=7")
 	@$(run) $(pytest) -m slow tests/procedures/test_kills.py --kills=300 $$ARGS
 
 coverage: .venv-mutants/made ## measure the branch coverage of scripts/ by the tests
@@ -170,14 +170,14 @@ docs: .venv/dev ## rewrite the generated blocks of the documentation
 bench: .venv/dev ## measure, on FORK if given
 	@PYTHONPATH=scripts $(bin)/python tests/bench.py $${FORK:+"$$FORK"}
 
-replay: .venv/dev ## replay the upgrades of CASES in FORK: decided as people did, or not; losses
+replay: .venv/dev ## replay the upgrades of CASES in FORK, and compare decisions with people's
 	@$(run) $(bin)/python tests/replay.py "$$FORK" "$$CASES" $$ARGS
 
-picture: .venv/dev ## draw docs/upgrade.svg anew, and docs/report.png (chromium and chromium-driver)
+picture: .venv/dev ## redraw docs/upgrade.svg, and docs/report.png (needs chromium and chromium-driver)
 	@$(run) $(bin)/pytest -q -m slow tests/procedures/test_docs_commands.py -k README --picture
 	@PYTHONPATH=scripts:tests $(bin)/python tests/picture.py
 
-lock: $(made) ## pin requirements/, and what forks install, from pyproject.toml anew (ARGS=--upgrade)
+lock: $(made) ## pin requirements/, and what forks install, from pyproject.toml (ARGS=--upgrade)
 	@$(pip) uv==0.13.9
 	@set -f; $(compile) --group sandbox pyproject.toml --output-file requirements/run.txt $$ARGS
 	@set -f; $(compile) pyproject.toml --output-file requirements/dev.txt --group dev \
@@ -196,7 +196,7 @@ clean: ## remove .venv, .sandbox, caches and builds
 	rm -rf .venv-mutants .coverage-data
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-# dev.txt includes run.txt. The stamp comes last, so an install that failed is done again.
+# dev.txt includes run.txt. The stamp comes last, so that a failed install is repeated.
 .venv/run .venv/dev: .venv/%: requirements/%.txt $(made)
 	@echo "installing $< into .venv (once)"
 	@$(pip) --require-hashes --requirement $< && touch $@ .venv/run

@@ -1,4 +1,4 @@
-"""What makes a task of a function, and a command of all tasks: `carto-fork`."""
+"""The decorator that turns a function into a task, and the program with all tasks, `carto-fork`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from invoke.util import helpline
 from .run.errors import ExitCode
 
 _REPO = "The fork's clone; default: $CARTO_FORK_REPO, else the current directory."
-_VERBOSE = "Print the questions that are asked of git and gh, too, not only what changes something."
+_VERBOSE = "Print all commands of git and gh, not only those that change something."
 _JSON = "Print the result as JSON on standard output; everything else goes to standard error."
 
 _ENDS = (ExitCode.DONE, ExitCode.REFUSED, ExitCode.USAGE, ExitCode.INTERRUPTED)
@@ -52,7 +52,7 @@ FORMER = {
     "drop --path": "verify --drop",
     "guide --next": "next",
 }
-"""What earlier versions called a task, and what it is called now; `carto-fork` still takes both."""
+"""The former names of tasks and their new ones; `carto-fork` still accepts both."""
 
 
 def task(
@@ -66,14 +66,13 @@ def task(
     iterable: Sequence[str] = (),
     **help_texts: str,
 ) -> Callable[[Callable[..., None]], Any]:
-    """A task of a function that is given a session and its options.
+    """Turn a function of a session and options into a task.
 
-    All values are options: invoke would take `--tagg v1` for two positionals.
+    All values are options: invoke would parse `--tagg v1` as two positionals.
 
-    group: what its name begins with, before a dot. example: the options of a command line that
-    shows it. ends: its exit codes besides those that every task has. repo: whether it works on a
-    fork. json: whether its result can be had as JSON. iterable: options that may be given several
-    times.
+    group: the part of its name before a dot. example: the options of an example in its help. ends:
+    its exit codes besides those that every task has. repo: whether it works on a fork. json:
+    whether it can print its result as JSON. iterable: options that may be given several times.
     """
     texts = {"repo": _REPO} if repo else {}
     texts |= help_texts | ({"json": _JSON} if json else {}) | {"verbose": _VERBOSE}
@@ -111,11 +110,11 @@ def task(
         about = f"Example:\n  {line}\n\nExit codes:{codes}"
         run.__doc__ = f"{inspect.cleandoc(body.__doc__ or '')}\n\n{about}"
         run.__signature__ = inspect.Signature(common)  # type: ignore[attr-defined]
-        found = invoke.tasks.task(
+        wrapped = invoke.tasks.task(
             positional=[], auto_shortflags=False, iterable=list(iterable), help=texts
         )(run)
-        found.group = group
-        return found
+        wrapped.group = group
+        return wrapped
 
     return made
 
@@ -125,22 +124,22 @@ def _option(name: str, default: object) -> inspect.Parameter:
 
 
 def gathered(module: ModuleType, groups: Mapping[str, str]) -> Collection:
-    """The tasks of a module in their groups, in the order in which they are written.
+    """The tasks of a module in their groups, in the order of the source.
 
     groups: their names, and what each is about.
     """
     everything = Collection(*(Collection(name) for name in groups))
     for name, about in groups.items():
         everything.collections[name].__doc__ = about
-    for found in vars(module).values():
-        if isinstance(found, invoke.tasks.Task):
-            group: str = found.group  # type: ignore[attr-defined]
-            (everything.collections[group] if group else everything).add_task(found)
+    for value in vars(module).values():
+        if isinstance(value, invoke.tasks.Task):
+            group: str = value.group  # type: ignore[attr-defined]
+            (everything.collections[group] if group else everything).add_task(value)
     return everything
 
 
 def renamed(words: Sequence[str], tasks: Container[str]) -> tuple[list[str], str]:
-    """A command line by the names of today, and what it is to be called; "" if it is already.
+    """A command line with the new names, and a note about them; "" if it has no former name.
 
     words: a task and its options. tasks: the names of all tasks.
     """
@@ -150,9 +149,9 @@ def renamed(words: Sequence[str], tasks: Container[str]) -> tuple[list[str], str
         if words[:1] != [task] or (task in tasks and not given.issuperset(option)):
             continue
         if not option:
-            return [now, *more, *words[1:]], f"`{former}` is `{name}` now."
+            return [now, *more, *words[1:]], f"`{former}` is now `{name}`."
         new = (re.sub(rf"^{option[0]}(?==|$)", "".join(more), word) for word in words[1:])
-        return [now, *filter(None, new)], f"`{former}` is `{name}` now."
+        return [now, *filter(None, new)], f"`{former}` is now `{name}`."
     return [*words], ""
 
 
@@ -168,7 +167,7 @@ class TaskProgram(Program):
         return [*super().core_args(), every]
 
     def parse_tasks(self) -> None:
-        """Read the command line, or end."""
+        """Parse the command line; exit if it is wrong."""
         names = self.collection.task_names
         self.core.unparsed, note = renamed(self.core.unparsed, names)
         asked = self.args.help

@@ -1,4 +1,4 @@
-"""The tasks: their options and their help. What they do is in the rooms beside it."""
+"""The tasks: their options and their help. The packages beside this module do the work."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def setup(s: Session) -> None:
     """Prepare a clone: remotes, rerere and zdiff3.
 
-    Adds what is missing. A remote that is something else than the policy says is refused, with
-    the command that mends it. Running it again changes nothing.
+    Adds what is missing. If a remote is not the one that the policy names, it refuses and prints
+    the command that fixes it. Running it again changes nothing.
     """
     from .fork import setup as preparing
 
@@ -29,10 +29,11 @@ def setup(s: Session) -> None:
 
 @task()
 def status(s: Session) -> None:
-    """Show the state of the fork, and what to type next.
+    """Print the state of the fork and the next command.
 
-    The branch that is checked out; the version on the production branch; the newest releases of
-    fork and upstream; commits ahead and behind; upgrades in progress; without a network as known.
+    The branch that is checked out, the version on the production branch, the newest releases of
+    the fork and of upstream, commits ahead and behind, and upgrades in progress. Without a network
+    it prints what the clone knows.
     """
     from .health import advice
 
@@ -43,7 +44,7 @@ def status(s: Session) -> None:
 def next(s: Session) -> None:
     """Print the one command to type next, and why.
 
-    What it prints can be pasted; it changes nothing itself.
+    You can paste what it prints. It changes nothing.
     """
     from .health import guide as guiding
 
@@ -53,15 +54,15 @@ def next(s: Session) -> None:
 @task(
     example="--tag v1.76.5",
     iterable=["tag"],
-    tag="A stable release that is here (repeatable); default: the newest ones.",
+    tag="A stable release that the clone has (repeatable); default: the newest ones.",
     markdown="Print a table in Markdown.",
     html="Write a page about the release to choose to this file.",
 )
 def forecast(s: Session, tag: list[str], markdown: bool = False, html: str = "") -> None:
-    """Say what an upgrade would do, without touching anything.
+    """Print what an upgrade would do, and touch nothing.
 
-    Conflicts by kind and by decision, how many a person must take, the fork's hunks at risk, files
-    and commits, and the release to choose. Index, HEAD, refs and work tree stay as they are.
+    Conflicts by kind and by decision, how many are left for you, the fork's hunks at risk, files
+    and commits, and which release to choose. Index, HEAD, refs and work tree stay as they are.
     """
     from .audit import forecast as foreseeing
 
@@ -77,13 +78,13 @@ def forecast(s: Session, tag: list[str], markdown: bool = False, html: str = "")
     ends=(3, 4),
     tag="The stable upstream release, such as v1.76.5.",
     direct="Move the production branch itself instead of publishing a sync branch.",
-    push="Publish the result (--no-push stops before).",
-    tests="Run the policy's install, test and lint commands (--no-tests leaves them out).",
-    abort="Remove the work tree and the local sync branch of this upgrade, and nothing else.",
+    push="Publish the result (--no-push stops before that).",
+    tests="Run the policy's install, test and lint commands (--no-tests skips them).",
+    abort="Abandon this upgrade: remove its work tree and local sync branch, and nothing else.",
     heal="Record the lost ancestry of an earlier, squashed sync first.",
     unhealed="Merge although the ancestry of an earlier sync is lost.",
-    pr="Open or update the pull request, where gh is installed (--no-pr leaves it out).",
-    proposals="Ask the policy's programs about what is left (--no-proposals leaves that out).",
+    pr="Open or update the pull request if gh is installed (--no-pr skips that).",
+    proposals="Ask the policy's programs about the conflicts left (--no-proposals skips that).",
 )
 def upgrade_carto(
     s: Session,
@@ -99,11 +100,11 @@ def upgrade_carto(
 ) -> None:
     """Upgrade the production branch to a stable release.
 
-    Merges exactly that tag on a sync branch, in a work tree of its own; your checkout may be in
-    any state. Conflicts are decided by evidence and the fork's written rules; what they leave is
-    yours: resolve it, `git add` it, and run the same command again. The version is set, every
-    change of both sides accounted for, the result installed and tested, and the sync branch
-    published. Interrupted or failed at any step, the same command continues.
+    Merges that tag on a sync branch, in a separate work tree; your checkout may be in any state.
+    Evidence and the fork's rules decide conflicts; the others are left for you to decide: resolve
+    them, `git add` each file, and run the same command again. It then sets the version, accounts
+    for every change of both sides, installs and tests the result, and publishes the sync branch.
+    Whatever step is interrupted or fails, the same command continues.
     """
     from .upgrade import upgrade
     from .upgrade.plan import Options
@@ -119,12 +120,12 @@ def upgrade_carto(
     example='--keep-fork Dockerfile --reason "Our base image."',
     ends=(3, 4),
     iterable=["accept_upstream", "keep_fork", "accept_proposal"],
-    accept_upstream="A file in conflict that follows upstream in all that is left (repeatable).",
-    keep_fork="A file in conflict that keeps the fork's side in all that is left (repeatable).",
-    reason="Why; written to carto_drops.toml with what gives way.",
+    accept_upstream="A file: take upstream's side in every conflict left in it (repeatable).",
+    keep_fork="A file: take the fork's side in every conflict left in it (repeatable).",
+    reason="Why; recorded in carto_drops.toml with what is dropped.",
     pr="A sync's pull request to finish: number or branch; default: the merge in progress.",
-    accept_proposal="A file that a program resolved and that you have read (repeatable).",
-    proposals="Ask the policy's programs about what is left (--no-proposals leaves that out).",
+    accept_proposal="A file: accept a program's proposal that you have read (repeatable).",
+    proposals="Ask the policy's programs about the conflicts left (--no-proposals skips that).",
 )
 def resolve_conflicts(
     s: Session,
@@ -137,12 +138,12 @@ def resolve_conflicts(
 ) -> None:
     """Decide the conflicts of a merge in progress.
 
-    Works on any work tree with a merge in progress, and from the clone on the work tree of the
-    upgrade. Upstream's side is never taken over lines that a commit of the fork's own wrote,
-    unless upstream has them too or a person said so. What is decided is staged; what is left keeps
-    its diff3 markers and is listed with what to do about it. Nothing that you have edited is
-    overwritten; running it again continues. With --pr it works on a sync's pull request, in a work
-    tree of its own, checks the result, and pushes it once nothing is left.
+    Works on any work tree with a merge in progress; in the clone, on the work tree of the upgrade.
+    It never takes upstream's side over lines that a fork commit wrote, unless upstream has them
+    too or a person said so. It stages what is decided; the conflicts left keep their diff3 markers,
+    and it lists them with what to do. It never overwrites your edits; running it again continues.
+    With --pr it works on a sync's pull request in a separate work tree, checks the result, and
+    pushes it once no conflict is left.
     """
     from .merge.resolve import Words
     from .upgrade import automatic
@@ -157,10 +158,10 @@ def resolve_conflicts(
     tag="The stable upstream release whose merge to check, in the work tree.",
     ours="The fork's side of any merge: a commit, a branch or a tag.",
     theirs="Upstream's side of it.",
-    result="What the merge made of them.",
+    result="The result of that merge.",
     landed="The release whose sync has landed on the production branch.",
-    drop="A file whose loss is meant, from the top of the work tree; with --reason.",
-    reason="Why it may go, in words; written to carto_drops.toml and committed.",
+    drop="A file, from the top of the work tree: drop what the merge lost in it; with --reason.",
+    reason="Why you drop it; recorded in carto_drops.toml and committed.",
 )
 def verify(
     s: Session,
@@ -175,11 +176,11 @@ def verify(
     """Account for every change of both sides after a merge.
 
     Each hunk of either side since their common ancestor is kept, moved, absorbed, superseded,
-    dropped on purpose, or lost. Also: conflict markers, files that no longer parse, names and
-    imports that lead nowhere, disabled workflows, features, the version, commits that the release
-    does not hold. Ends with exit code 4 if something is wrong or lost. With --drop it writes down
-    why what a file lost may go: nobody is asked about it twice. It writes the page to review the
-    merge by, too.
+    dropped on purpose, or lost. It also looks for conflict markers, files that no longer parse,
+    names and imports that cannot be resolved, disabled workflows, features, the version, and
+    upstream commits that the release does not contain. Exit code 4 if something is wrong or lost.
+    With --drop it records why a loss is intended, so that nobody is asked about it twice. It also
+    writes the page for reviewing the merge.
     """
     from .audit import review
     from .upgrade import report
@@ -193,15 +194,15 @@ def verify(
 
 @task(
     example="--bump minor",
-    bump="Which part of the fork's own version to raise: auto, patch, minor or major.",
-    dispatch="Start the workflow on GitHub that makes the release, instead of making it here.",
+    bump="Which part of the version to raise: auto, patch, minor or major.",
+    dispatch="Start the release workflow on GitHub instead of releasing from here.",
 )
 def release(s: Session, bump: str = "auto", dispatch: bool = False) -> None:
-    """Release the production branch as it is on origin.
+    """Release origin's production branch.
 
     The tag names the stable upstream release in it and the fork's own version, which conventional
-    commits raise. Tags, pushes exactly that tag, and publishes a release with notes on GitHub. Your
-    checkout is not touched; interrupted or failed at any step, the same command continues.
+    commits raise. It creates the tag, pushes only that tag, and publishes a release with notes on
+    GitHub. It does not touch your checkout; if interrupted, the same command continues.
     """
     from .release.release import make_release
 
@@ -212,11 +213,11 @@ def release(s: Session, bump: str = "auto", dispatch: bool = False) -> None:
     example="--offline",
     ends=(4,),
     iterable=["check"],
-    check="The name of a check to make (repeatable); default: all of them.",
-    fix="Mend what can be mended without losing anything.",
-    offline="Ask nothing over the network.",
+    check="The name of a check to run (repeatable); default: all of them.",
+    fix="Apply only fixes that cannot lose work.",
+    offline="Do not use the network.",
     slack_test="Send a test message to Slack.",
-    migrate="Apply the migrations in order to a new database: sqlite, or postgresql by psql.",
+    migrate="Apply the migrations in order to a new database: sqlite, or postgresql with psql.",
 )
 def doctor(
     s: Session,
@@ -226,11 +227,11 @@ def doctor(
     slack_test: bool = False,
     migrate: str = "",
 ) -> None:
-    """Find what is wrong with the fork, and what fixes it.
+    """Check the fork, and print how to fix what is wrong.
 
-    The clone, its tags and versions, what merges left, the workflow, the settings on GitHub, Slack.
-    What cannot be asked is named. With --check also facts are told that are no illness. Ends with
-    exit code 4 if something is broken; what is only worth a look is none.
+    The clone, its tags and versions, what merges left behind, the workflow, the settings on GitHub,
+    Slack. It names what it could not check. With --check it also prints notes about things that are
+    not wrong. Exit code 4 if something is broken, but not for findings that are only worth a look.
     """
     from .health import doctor as looking
 
@@ -239,10 +240,10 @@ def doctor(
 
 @task(json=False)
 def sync_main(s: Session) -> None:
-    """Move the mirror branch `main` to upstream's.
+    """Update the mirror branch `main` from upstream.
 
-    Fast-forward only, and without checking anything out. This does not touch the production
-    branch. If the mirror has commits of its own, it refuses and names them.
+    By fast-forward only, and without checking anything out. It does not touch the production
+    branch. If the mirror has commits of its own, it refuses and lists them.
     """
     from .fork import branches
 
@@ -258,7 +259,7 @@ def sync_main(s: Session) -> None:
 def bump_version(s: Session, tag: str = "", to: str = "") -> None:
     """Set the version in every place that states it.
 
-    The places are in the policy; comments and layout stay. The commit holds nothing else.
+    The policy names the places; comments and layout stay. The commit contains nothing else.
     """
     from .fork import version_files
 
@@ -270,16 +271,16 @@ def bump_version(s: Session, tag: str = "", to: str = "") -> None:
     tag="The release whose upgrade to show.",
     ours="The fork's side of any merge: a commit, a branch or a tag.",
     theirs="Upstream's side of it.",
-    result="What the merge made of them.",
+    result="The result of that merge.",
     output="The file to write; default: beside the upgrade's account, or report.html.",
 )
 def report(
     s: Session, tag: str = "", ours: str = "", theirs: str = "", result: str = "", output: str = ""
 ) -> None:
-    """Write the page to review a merge by: one HTML file.
+    """Write a page for reviewing a merge, as HTML.
 
-    Every conflict with what became of it, every change of the fork with its fate, what needs eyes.
-    Upgrades write it themselves; this makes it for any merge, old ones too.
+    Every conflict and its resolution, every fork change and what happened to it, what to look at.
+    Upgrades write it themselves; this task writes it for any merge, even an old one.
     """
     from .upgrade import report as page
 
@@ -288,13 +289,13 @@ def report(
 
 @task(
     example="--topic upgrade-carto",
-    topic="What to read about; without it the topics are listed.",
+    topic="What to read about; without it, the topics are listed.",
 )
 def guide(s: Session, topic: str = "") -> None:
     """Print the fork's procedures and rules as Markdown.
 
     What each procedure does, and an upgrade step by step, with the values of this fork's policy;
-    outside of a fork with those of the policy that ships. --dry prints the steps of any task.
+    outside a fork, of the default policy. --dry prints the steps of any task.
     """
     from .health import guide as guiding
 
@@ -306,12 +307,13 @@ def guide(s: Session, topic: str = "") -> None:
     repo=False,
     json=False,
     path="Where to build it; default: .sandbox in the current directory.",
-    tour="Go through an upgrade there: pull request, merge, release, Slack.",
+    tour="Run a whole upgrade there: pull request, merge, release, Slack.",
 )
 def sandbox(s: Session, path: str = ".sandbox", tour: bool = False) -> None:
     """Build a small fork to try the other tasks on.
 
-    All is on this machine: the remotes and its gh lead to the directory. What is there stays.
+    Everything is on this machine: the remotes and gh work on the directory. An existing sandbox is
+    kept.
     """
     from .sandbox import build
 
@@ -322,11 +324,11 @@ def sandbox(s: Session, path: str = ".sandbox", tour: bool = False) -> None:
     "fork",
     example="--yes",
     upstream="The URL of the original repository.",
-    production="The branch that production is built from.",
+    production="The branch that you release from.",
     mirror="The branch that only follows upstream's development.",
-    name="What to call the fork, in messages and names.",
+    name="The fork's name, for messages and for names of files and variables.",
     output="The file to write; default: carto_fork.toml at the top of the clone.",
-    yes="Ask nothing; take what can be seen.",
+    yes="Ask nothing; use the guesses.",
 )
 def init(
     s: Session,
@@ -339,8 +341,8 @@ def init(
 ) -> None:
     """Write the policy of a fork, from what its clone shows.
 
-    Tags, version files, what is generated, how it is tested; and of each value how sure it is. On a
-    terminal it asks what matters most and is not certain. No file that is there is overwritten.
+    Tags, version files, generated files, how it is tested, and how sure each value is. On a
+    terminal it asks about the most important values that are not certain. It overwrites no file.
     """
     from .adopt.init import init
     from .adopt.survey import Asked
@@ -353,20 +355,20 @@ def init(
     example="--check",
     ends=(4,),
     iterable=["replace"],
-    check="Only say whether something is missing or behind, with exit code 4 if so.",
+    check="Only report files that are missing or out of date, with exit code 4 if there are any.",
     requirement="What the workflows install: git+https://HOST/OWNER/carto-fork@COMMIT, or a wheel "
-    "with #sha256=HASH; default: what they do.",
-    replace="A file that the team changed, to be given anew (repeatable).",
-    push="Publish the branch (--no-push stops before).",
+    "with #sha256=HASH; default: what they install now.",
+    replace="A file that the team changed, to be overwritten (repeatable).",
+    push="Publish the branch (--no-push stops before that).",
 )
 def adopt(
     s: Session, replace: list[str], check: bool = False, requirement: str = "", push: bool = True
 ) -> None:
-    """Put into the fork what these tasks need there.
+    """Add the files that these tasks need to the fork.
 
-    Workflows, documents, ways to call the tasks in a checkout, by the names in the policy. On a
-    branch of its own, with a pull request where gh is installed. What the team changed since is
-    kept and told. The clone gets a hook that checks what is pushed, unless it has another one.
+    Workflows, documents, and ways to call the tasks in a checkout, by the names in the policy; on
+    a separate branch, with a pull request if gh is installed. It keeps files that the team changed,
+    and lists them. In the clone it installs a hook that checks pushes, unless there is another one.
     """
     from .adopt import copies
 
@@ -379,7 +381,7 @@ def adopt(
 def config(s: Session) -> None:
     """Print the policy, and where each value comes from.
 
-    What ships is for CARTO's fork; another has its own carto_fork.toml on its production branch.
+    The default policy is CARTO's; another fork has a carto_fork.toml on its production branch.
     """
     from .fork import setup as policy
 
@@ -390,15 +392,15 @@ def config(s: Session) -> None:
     "fork",
     example="--check",
     ends=(4,),
-    check="Only say whether something is to heal, with exit code 4 if so.",
+    check="Only report whether there is something to heal, with exit code 4 if so.",
     direct="Move the production branch itself instead of publishing a branch.",
-    push="Publish the result (--no-push stops before).",
+    push="Publish the result (--no-push stops before that).",
 )
 def heal(s: Session, check: bool = False, direct: bool = False, push: bool = True) -> None:
     """Record the ancestry of a sync that a squash lost.
 
-    Git then knows again what is merged. A merge commit is added that changes no file, only after
-    proof that every file in which the two differ was changed by the fork itself.
+    Git then knows again what is merged. It adds a merge commit that changes no file, but only after
+    proof that the fork itself changed every file in which both sides differ.
     """
     from .audit import healing
 
@@ -409,16 +411,16 @@ def heal(s: Session, check: bool = False, direct: bool = False, push: bool = Tru
     "fork",
     example="--section features",
     ends=(4,),
-    section="One section alone: drift, absorbed or features.",
-    reset="Set what drifted to upstream's in one commit on the branch checked out.",
+    section="Only one section: drift, absorbed or features.",
+    reset="Reset drifted files to upstream's in one commit on the branch that is checked out.",
     scan="Propose entries for the manifest from the fork's own commits, as TOML.",
 )
 def inventory(s: Session, section: str = "", reset: bool = False, scan: bool = False) -> None:
-    """List what drifted, what upstream absorbed, the features.
+    """List drift, what upstream absorbed, and the features.
 
-    drift: files that differ from upstream although no commit of the fork changed them. absorbed:
-    the fork's changes that upstream has too. features: whether all that the manifest names, the
-    `[[feature]]` tables of carto_fork.toml, is on the production branch; exit code 4 if not.
+    drift: files that differ from upstream although no fork commit changed them. absorbed: fork
+    changes that upstream has too. features: whether the production branch has everything in the
+    manifest, the `[[feature]]` tables of carto_fork.toml; exit code 4 if not.
     """
     from .audit import inventory as stock
 
@@ -429,10 +431,10 @@ def inventory(s: Session, section: str = "", reset: bool = False, scan: bool = F
     "branch",
     example="--name my-fix",
     json=False,
-    name="What to call it: `my-fix` for the branch feature/my-fix.",
+    name="Its name: `my-fix` for the branch feature/my-fix.",
 )
 def start(s: Session, name: str = "") -> None:
-    """Start a branch for a change, from production."""
+    """Create a branch for a change, from production."""
     from .release import contribute
 
     contribute.start_feature(s, name)
@@ -441,17 +443,17 @@ def start(s: Session, name: str = "") -> None:
 @task(
     "branch",
     example='--title "fix: mine"',
-    title="A conventional commit, as in 'fix(router): ...'; default: the only commit's subject.",
-    body_file="The file with the text; default: what the commits say.",
-    base="The branch to merge it into; default: the production branch.",
-    draft="Open it as a draft, not yet to be merged.",
+    title="A conventional title, as in 'fix(router): ...'; default: the only commit's subject.",
+    body_file="The file with the description; default: the commits' messages.",
+    base="The branch to merge into; default: the production branch.",
+    draft="Open it as a draft.",
 )
 def pr(
     s: Session, title: str = "", body_file: str = "", base: str = "", draft: bool = False
 ) -> None:
     """Open a pull request for the branch checked out.
 
-    Where one is open already, the new commits are published and its address is told.
+    If one is open already, it pushes the new commits and prints the address.
     """
     from .release import contribute
 
@@ -461,14 +463,14 @@ def pr(
 @task(
     "branch",
     example="--name kept",
-    name="What to call the branch; default: recovery/ and the short name of the commit.",
-    commit="A commit that no branch has, to put a branch on; HEAD stays where it is.",
+    name="The branch's name; default: recovery/ and the commit's abbreviated SHA.",
+    commit="A commit that is on no branch, to put a branch on; HEAD does not move.",
 )
 def recover(s: Session, name: str = "", commit: str = "") -> None:
-    """Keep the commits of a detached HEAD on a branch.
+    """Put the commits of a detached HEAD on a branch.
 
-    Changes that are not committed come along; where git would lose one, nothing is switched. Also
-    lists commits that an earlier checkout left behind on no branch.
+    Uncommitted changes come along; if git would lose one, it switches nothing. It also lists
+    commits that an earlier checkout left on no branch.
     """
     from .health import doctor as recovering
 
@@ -482,8 +484,8 @@ def recover(s: Session, name: str = "", commit: str = "") -> None:
 def detect(s: Session) -> None:
     """Print the newest stable release that production lacks.
 
-    By the policy's schemes, from upstream's tags and what GitHub says of the newest if there is a
-    gh. In GitHub Actions it sets the outputs found, tag, version and notes.
+    It reads upstream's tags by the policy's schemes and, if gh is installed, GitHub's release of
+    the newest one. In GitHub Actions it sets the outputs found, tag, version and notes.
     """
     from .upgrade import automatic
 
@@ -494,17 +496,17 @@ def detect(s: Session) -> None:
     "ci",
     example="--tag v1.76.5 --no-tests",
     ends=(4,),
-    tag="The stable release to prepare; default: the newest one that is new.",
-    tests="Install and test the result (--no-tests leaves that out).",
+    tag="The stable release to prepare; default: the newest one that production lacks.",
+    tests="Install and test the result (--no-tests skips that).",
     heal="Record the lost ancestry of an earlier sync first.",
 )
 def sync(s: Session, tag: str = "", tests: bool = True, heal: bool = False) -> None:
     """Prepare a new release and open its pull request.
 
-    What is decided by evidence and rules is committed and explained. What is left to a person stays
-    visible in the branch; `resolve-conflicts --pr NUMBER` finishes it. A pull request for an older
-    release is superseded; a branch that somebody pushed to is never overwritten. In GitHub Actions
-    it sets the outputs result, tag and pull_request.
+    It commits and explains what evidence and rules decide. Conflicts that are left stay visible in
+    the branch; `resolve-conflicts --pr NUMBER` finishes it. It supersedes the pull request of an
+    older release, and never overwrites a branch that somebody pushed to. In GitHub Actions it sets
+    the outputs result, tag and pull_request.
     """
     from .upgrade import automatic
     from .upgrade.plan import Options
@@ -516,15 +518,15 @@ def sync(s: Session, tag: str = "", tests: bool = True, heal: bool = False) -> N
     "ci",
     example="--range origin/carto/main..HEAD",
     ends=(4,),
-    range="The commits to check, as A..B; default: those that origin's production branch has not.",
-    pre_push="Check what is being pushed, as git tells its pre-push hook on standard input.",
+    range="The commits to check, as A..B; default: those that origin's production branch lacks.",
+    pre_push="Check what is being pushed, as git passes it to a pre-push hook on standard input.",
 )
 def guard(s: Session, range: str = "", pre_push: bool = False) -> None:
-    """Check what would come into the production branch.
+    """Check what would get into the production branch.
 
-    Merges of upstream's development, tags that are no stable release, squashed syncs, conflict
-    markers, subjects that are no conventional commits, and what the merge of a release lost.
-    Ends with exit code 4 if something is found. In a job for a pull request it checks that.
+    It looks for merges of upstream development, tags that are not stable releases, squashed syncs,
+    conflict markers, unconventional commit subjects, and what the merge of a release lost. In a
+    job for a pull request it checks that. Exit code 4 if it finds something.
     """
     from .audit import guard as guarding
 
@@ -536,18 +538,18 @@ def guard(s: Session, range: str = "", pre_push: bool = False) -> None:
     example="--event success --tag v1.76.5",
     repo=False,
     event="How the run ended: success, conflicts, nothing or failure.",
-    tag="The release that it was about, such as v1.76.5.",
+    tag="The release, such as v1.76.5.",
     url="The page of the pull request.",
-    text="What else there is to say.",
-    always="Tell also that there is nothing new.",
+    text="More text for the message.",
+    always="Send a message even if there is nothing new.",
 )
 def notify(
     s: Session, event: str = "", tag: str = "", url: str = "", text: str = "", always: bool = False
 ) -> None:
-    """Tell the team in Slack how a run ended.
+    """Post to Slack how a run ended.
 
-    The webhook's URL is read from the environment variable SLACK_WEBHOOK_URL and never shown;
-    without it nothing is sent. A message that is not delivered is no failure. --dry prints it.
+    It reads the webhook's URL from the environment variable SLACK_WEBHOOK_URL and never shows it;
+    without it, it sends nothing. It does not fail if a message does not arrive. --dry prints it.
     """
     from .ci.notify import notify
 
@@ -559,12 +561,12 @@ def notify(
     example="--build",
     release="The release of the fork, by its tag; default: the production branch.",
     build="Build the image with docker buildx, from a clean checkout of the commit.",
-    push="With --build: publish it under all of its names.",
+    push="With --build: publish it under all its names.",
 )
 def images(s: Session, release: str = "", build: bool = False, push: bool = False) -> None:
-    """Name the container images; build them if asked.
+    """Print the image names; build the image if asked.
 
-    Under GitHub Actions the names are step outputs too.
+    In GitHub Actions it also sets the names as outputs.
     """
     from .release import building
 
@@ -579,7 +581,7 @@ def images(s: Session, release: str = "", build: bool = False, push: bool = Fals
 def sync_pr(s: Session, tag: str = "") -> None:
     """Open or update the pull request of a sync branch.
 
-    With labels, what was decided and why, the account of every change, and what is left to do.
+    With labels, all decisions and their reasons, the account of every change, and what is left.
     """
     from .upgrade import automatic
 
@@ -590,9 +592,9 @@ def sync_pr(s: Session, tag: str = "") -> None:
     "step", example="--tag v1.76.5", json=False, tag="The release that was merged, such as v1.76.5."
 )
 def record_tag(s: Session, tag: str = "") -> None:
-    """Commit which commit a release's tag names.
+    """Record a release tag's commit, and commit the record.
 
-    In carto_tags.toml: an upgrade refuses a tag that stands for something else by then.
+    It writes carto_tags.toml. Later upgrades refuse the tag if upstream has moved it.
     """
     from .upgrade import work
 
@@ -604,10 +606,10 @@ def record_tag(s: Session, tag: str = "") -> None:
     json=False,
     iterable=["replace"],
     requirement="What the workflows install.",
-    replace="A file that the team changed, to be given anew (repeatable).",
+    replace="A file that the team changed, to be overwritten (repeatable).",
 )
 def write_adopted(s: Session, replace: list[str], requirement: str = "") -> None:
-    """Commit the files that `fork.adopt` gives a fork."""
+    """Commit the files that `fork.adopt` adds to a fork."""
     from .adopt import copies
 
     copies.write(s, requirement, replace)
@@ -616,11 +618,11 @@ def write_adopted(s: Session, replace: list[str], requirement: str = "") -> None
 @task(
     "step",
     example="--tag carto-v1.76.5-0.1.0",
-    tag="The release of the fork, by its tag, which must be here.",
-    output="The file to write them to; default: standard output.",
+    tag="The release of the fork, by its tag, which the clone must have.",
+    output="The file to write the notes to; default: standard output.",
 )
 def release_notes(s: Session, tag: str = "", output: str = "") -> None:
-    """Print what is new in a release of the fork."""
+    """Print the notes of a release of the fork."""
     from .release.release import write_notes
 
     write_notes(s, tag, output)

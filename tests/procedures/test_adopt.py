@@ -1,4 +1,4 @@
-"""`fork.adopt`: what it puts into a fork and what it leaves, and that the fork works with it."""
+"""`fork.adopt`: the files that it writes, those that it leaves alone, and the fork with them."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ REPLACE = " ".join(f"--replace {path}" for path in THEIRS)
 
 
 def branch(done: Done) -> str:
-    """The branch that was made."""
+    """The branch that `fork.adopt` created."""
     found = re.search(r"adopt/[0-9a-f]{10}", done.out)
     assert found, done.out
     return found[0]
 
 
 def land(world: World, name: str) -> None:
-    """Merge a branch on origin into production, and fetch that."""
+    """Merge a branch on origin into production, and fetch the result."""
     head = f"refs/heads/{name}"
     commit_in(world, world.origin, PRODUCTION, {}, PRODUCTION, head, tree=head, message="Merge it")
     world.git("fetch --quiet origin")
 
 
 def adopted(world: World, options: str = REPLACE) -> World:
-    """A world whose fork has all the files on its production branch."""
+    """A world whose fork has all files of `fork.adopt` on its production branch."""
     done = world.run(f"{ADOPT} {options}")
     assert done.code == 0, done.err
     land(world, branch(done))
@@ -52,7 +52,7 @@ def at_production(world: World, path: str) -> str:
     return world.git("show", f"{PRODUCTION}:{path}", repo=world.origin) + "\n"
 
 
-# --- What is put there ---------------------------------------------------------------------------
+# --- The files -----------------------------------------------------------------------------------
 
 
 def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
@@ -76,15 +76,15 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         "  .github/carto-fork-dependencies.txt        new, 897 lines\n"
         "  CARTO_CLAUDE.md                            changed by the team\n"
         "  docs/CARTO_RELEASE_PROCESS.md              changed by the team\n"
-        "What the team changed is kept; --replace PATH gives such a file anew.\n"
+        "`fork.adopt` keeps what the team changed; --replace PATH overwrites such a file.\n"
         "1/5 branch    Start the branch from production, or from where origin has it.\n"
         f"    $ git -C . branch --no-track {name} {commit}\n"
         "2/5 worktree  Check it out in a work tree of its own; yours is not touched.\n"
         "    $ git -C . -c core.sparseCheckout=false worktree add --force --force "
         f"{place} {name}\n"
-        "3/5 write     Write the fork's files, and commit them.\n"
+        "3/5 write     Write the fork's files and commit them.\n"
         f"    $ invoke step.write-adopted --repo {work} --requirement={PROGRAM}\n"
-        f"{len(NEW)} files written.\n"
+        f"Wrote {len(NEW)} files.\n"
         "4/5 push      Publish the branch.\n"
         f"    $ git -C {work} push --atomic --no-follow-tags "
         f"--force-with-lease=refs/heads/{name}: origin "
@@ -128,19 +128,19 @@ def test_what_is_printed_can_be_pasted(world: World, tmp_path: Path) -> None:
     assert (world.fork / ".git" / "hooks" / "pre-push").stat().st_mode & 0o111
 
 
-def test_it_opens_a_pull_request(world: World, github: GitHub) -> None:
+def test_adopt_opens_a_pull_request(world: World, github: GitHub) -> None:
     done = world.run(f"{ADOPT} --json")
     assert done.code == 0, done.err
-    told = json.loads(done.out)
-    assert told["pull_request"] == "https://github.com/CartoDB/litellm/pull/1"
-    assert told["hook"] == "ours"
-    assert {file["path"] for file in told["files"] if file["state"] == "new"} == set(NEW)
+    data = json.loads(done.out)
+    assert data["pull_request"] == "https://github.com/CartoDB/litellm/pull/1"
+    assert data["hook"] == "ours"
+    assert {file["path"] for file in data["files"] if file["state"] == "new"} == set(NEW)
     with github.open() as opened:
         [pull] = opened.origin().state.pulls
-    assert (pull.base, pull.head) == ("carto/main", told["branch"])
+    assert (pull.base, pull.head) == ("carto/main", data["branch"])
     assert "`carto.mk` (new)" in pull.body
     again = json.loads(world.run(f"{ADOPT} --json").out)
-    assert again["pull_request"] == told["pull_request"]
+    assert again["pull_request"] == data["pull_request"]
     with github.open() as opened:
         assert len(opened.origin().state.pulls) == 1
 
@@ -155,7 +155,7 @@ def test_adopt_with_no_push_pushes_nothing(world: World) -> None:
 
 
 def test_an_interrupted_adopt_continues(world: World) -> None:
-    """As after a kill between the branch and the commit."""
+    """The state after a kill between creating the branch and the commit."""
     name = branch(world.run(f"{ADOPT} --dry"))
     world.git(f"branch {name} origin/carto/main")
     done = world.run(ADOPT)
@@ -164,7 +164,7 @@ def test_an_interrupted_adopt_continues(world: World) -> None:
     assert f"refs/heads/{name}" in world.refs(world.origin)
 
 
-# --- Later ---------------------------------------------------------------------------------------
+# --- Updates -------------------------------------------------------------------------------------
 
 
 def test_check_reports_what_is_missing(world: World) -> None:
@@ -172,7 +172,7 @@ def test_check_reports_what_is_missing(world: World) -> None:
     done = world.run("fork.adopt --check")
     assert done.code == 4
     assert re.sub(r"git\+https://\S+", "SOURCE", done.err) == (
-        "Check failed: 6 files of the fork's are missing or behind: "
+        "Check failed: 6 files of the fork are missing or out of date: "
         f"{', '.join(NEW)}.\nNothing was changed.\n"
         "Next: invoke fork.adopt --requirement SOURCE\n"
     )
@@ -188,7 +188,7 @@ def test_check_reports_what_the_team_changed_and_does_not_fail(world: World) -> 
     assert {path for path, state in states.items() if state == "current"} == set(NEW)
 
 
-def test_what_is_behind_is_brought_up_to_date_and_what_is_theirs_is_kept(world: World) -> None:
+def test_outdated_files_are_updated_and_edited_files_are_kept(world: World) -> None:
     adopted(world)
     assert world.run("fork.adopt --check").code == 0
     ours = at_production(world, FILES.makefile) + "mine: ; true\n"
@@ -196,7 +196,7 @@ def test_what_is_behind_is_brought_up_to_date_and_what_is_theirs_is_kept(world: 
     push_as_colleague(world, {FILES.makefile: ours, FILES.tasks: old})
     world.git("fetch --quiet origin")
     check = world.run("fork.adopt --check")
-    assert check.code == 4 and f"behind: {FILES.tasks}.\n" in check.err
+    assert check.code == 4 and f"missing or out of date: {FILES.tasks}.\n" in check.err
     done = world.run("fork.adopt")
     assert done.code == 0, done.err
     assert "\n-# Older\n" in done.out
@@ -210,12 +210,12 @@ def test_what_is_behind_is_brought_up_to_date_and_what_is_theirs_is_kept(world: 
 HASH = "0123456789abcdef" * 4
 
 
-def test_adopt_is_refused_until_somebody_says_where_the_program_comes_from(world: World) -> None:
-    """Neither is a name of no index written, nor what a branch or a tag may be tomorrow."""
+def test_adopt_is_refused_without_a_source_for_the_program(world: World) -> None:
+    """A bare name, a branch or a tag may install another program tomorrow."""
     before = world.everything()
     done = world.run("fork.adopt")
     assert done.code == 1
-    assert done.err.startswith("Refused: nobody has said where the workflows get this program from")
+    assert done.err.startswith("Refused: the workflows need to know where to install this program")
     assert "#sha256=HASH" in done.err and "\nNext: invoke fork.adopt --requirement git+" in done.err
     for loose in (
         "carto-fork",
@@ -229,12 +229,12 @@ def test_adopt_is_refused_until_somebody_says_where_the_program_comes_from(world
         "--pre",
     ):
         done = world.run("fork.adopt", f"--requirement={loose}")
-        assert done.code == 1 and "may be another program tomorrow" in done.err, loose
+        assert done.code == 1 and "may install another program tomorrow" in done.err, loose
     assert world.everything() == before
 
 
-def test_a_wheel_is_named_by_its_hash_and_an_older_name_is_replaced(world: World) -> None:
-    """A fork that adopted when a version was enough, and has put its own line there."""
+def test_a_wheel_is_pinned_by_its_hash_and_replaces_an_older_requirement(world: World) -> None:
+    """A fork whose requirement is a version from an index, as earlier versions allowed."""
     push_as_colleague(world, {FILES.requirements: "carto-fork==0.0.1\n"})
     world.git("fetch --quiet origin")
     loose = world.run("fork.adopt --check")
@@ -251,7 +251,7 @@ def test_a_wheel_is_named_by_its_hash_and_an_older_name_is_replaced(world: World
 @pytest.mark.parametrize(
     ("line", "code", "message"),
     [
-        (f"{ADOPT} --replace README.md", 2, "is no file that was put there"),
+        (f"{ADOPT} --replace README.md", 2, "is not a file of `fork.adopt`"),
         ("fork.adopt --check --repo ..", 1, "is not a git repository"),
     ],
 )
@@ -262,7 +262,7 @@ def test_invalid_options_are_refused(world: World, line: str, code: int, message
     assert world.everything() == before
 
 
-def test_a_policy_without_a_rule_for_them_is_refused(world: World) -> None:
+def test_a_policy_without_a_rule_for_the_files_is_refused(world: World) -> None:
     own = 'extends = "carto-litellm"\n[files]\nmakefile = "fork.mk"\n'
     push_as_colleague(world, {"carto_fork.toml": own})
     done = world.run(ADOPT)
@@ -281,14 +281,14 @@ def test_another_pre_push_hook_is_kept(world: World) -> None:
     hook(world).parent.mkdir(exist_ok=True)
     hook(world).write_text("#!/bin/sh\nexit 0\n")
     done = world.run(f"{ADOPT} --no-push")
-    assert "pre-push is another hook; to have pushes checked, let it call" in done.out
+    assert "pre-push is another hook; to check pushes, add this line to it:" in done.out
     assert hook(world).read_text() == "#!/bin/sh\nexit 0\n"
 
 
 def test_a_team_hook_that_calls_the_guard_causes_no_warning(world: World) -> None:
     hook(world).parent.mkdir(exist_ok=True)
     hook(world).write_text("#!/bin/sh\nlint && carto-fork ci.guard --pre-push\n")
-    assert "to have pushes checked" not in world.run(f"{ADOPT} --no-push").out
+    assert "to check pushes" not in world.run(f"{ADOPT} --no-push").out
 
 
 def test_a_shared_hooks_directory_is_left_unchanged(world: World, tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_the_hook_is_installed_in_the_hooks_path_of_the_clone(world: World) -> N
 
 
 def programs(world: World) -> str:
-    """A PATH on which `carto-fork` and `invoke` are this checkout's."""
+    """A PATH with this checkout's `carto-fork` and `invoke`."""
     place = world.place / "bin"
     place.mkdir()
     starts = {"carto-fork": "carto_fork.tasks", "invoke": "invoke.main"}
@@ -333,7 +333,7 @@ def test_the_hook_checks_what_is_pushed(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_a_merge_that_is_left_to_a_person_is_published_past_the_hook(
+def test_a_merge_with_conflicts_left_is_published_past_the_hook(
     world: World, github: GitHub
 ) -> None:
     path = programs(world)
@@ -343,7 +343,7 @@ def test_a_merge_that_is_left_to_a_person_is_published_past_the_hook(
     assert "refs/heads/upstream-sync/v1.77.2-stable" in world.refs(world.origin)
 
 
-# --- The fork with it ----------------------------------------------------------------------------
+# --- The fork after it ---------------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -354,7 +354,7 @@ def test_an_upgrade_keeps_the_adopted_files_whatever_upstream_does(world: World)
     theirs = {path: f"upstream's {path}\n" for path in paths}
     tag = "refs/tags/v1.76.5"
     commit = commit_in(
-        world, world.upstream, tag, theirs, f"{tag}^0", message="feat: files of upstream's"
+        world, world.upstream, tag, theirs, f"{tag}^0", message="feat: upstream files"
     )
     before = {path: at_production(world, path) for path in paths}
     done = world.run("upgrade-carto --tag v1.76.5 --no-tests")
@@ -366,7 +366,7 @@ def test_an_upgrade_keeps_the_adopted_files_whatever_upstream_does(world: World)
 
 
 @pytest.mark.slow
-def test_the_workflows_that_lie_in_the_fork_run(world: World, github: GitHub) -> None:
+def test_the_adopted_workflows_run(world: World, github: GitHub) -> None:
     adopted(world)
     make = {"make": "exit 0", "docker": "cat >/dev/null; exit 0"}
     sync = Actions(world, inputs={"tag": "v1.76.5"}, commands=make, adopted=True)
@@ -442,7 +442,7 @@ def test_a_hostile_value_runs_nothing(world: World, value: str, where: str) -> N
 
 
 def test_the_included_makefile_does_not_change_upstreams_targets(world: World) -> None:
-    """Upstream's variables and targets of the same names stay upstream's."""
+    """Upstream's variables and targets of the same names keep their meaning."""
     adopted(world)
     world.git("switch --quiet --detach origin/carto/main")
     (world.fork / "GNUmakefile").write_text(

@@ -1,4 +1,4 @@
-"""Forks that are not CARTO's: from a clone without a policy to a release."""
+"""Other forks than CARTO's: from a clone without a policy to a release."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEAK = re.compile(r"carto|litellm|berriai", re.IGNORECASE)
 
 SHIMS = {"npm": "exit 0", "go": "exit 0"}
 
-# What upstream has released: a release that merges by itself, and one that needs a person.
+# Upstream's releases: one that merges without a person, and one that needs a person.
 RELEASES = {"node": ("release/1.1", "release/1.2"), "go": ("v1.0.0", "v1.1.0")}
 CONFLICT = {"node": "src/panel.js", "go": "main.go"}
 TAGS = {"node": "acme-v1.2-0.1.0", "go": "northbank-v1.1.0-0.1.0"}
@@ -39,12 +39,12 @@ def world(kind: str, tmp_path: Path) -> World:
 
 
 def leaks(text: str) -> list[str]:
-    """The lines in which another fork's names are."""
+    """The lines that contain another fork's names."""
     return [line for line in text.splitlines() if LEAK.search(PRODUCT.sub("", line))]
 
 
 class Story:
-    """What is done to a fork, with all that is said."""
+    """Actions on a fork, with all their output."""
 
     def __init__(self, world: World) -> None:
         self.world, self.said = world, ""
@@ -56,7 +56,7 @@ class Story:
         return done
 
     def merge(self, number: int) -> None:
-        """A reviewer merges a pull request, and the clone learns of it."""
+        """A reviewer merges a pull request, and the clone fetches it."""
         words = ["gh", "pr", "merge", str(number), "-R", self.world.slug, "--merge"]
         done = self.world.call(words)
         assert done.code == 0, done.err
@@ -79,7 +79,7 @@ def test_any_kind_of_fork_gets_from_a_clone_to_a_release(
     story.run("fork.adopt --check")
     story.run("fork.config")
 
-    # The workflows, as they lie in the fork.
+    # The workflows that the fork has.
     run = story.actions(inputs={"tag": clean}).run("fork-upstream-sync.yml")
     story.said += run.log
     assert run.results == dict.fromkeys(["detect", "sync", "test", "notify"], "success"), run.log
@@ -89,7 +89,7 @@ def test_any_kind_of_fork_gets_from_a_clone_to_a_release(
     story.said += run.log
     assert run.outputs["sync"]["result"] == "conflicts", run.log
 
-    # What is left is a person's, on a laptop.
+    # A person resolves what is left, on a laptop.
     paused = story.run("resolve-conflicts --pr 3", code=3)
     assert CONFLICT[kind] in paused.out
     work = world.work(hard)
@@ -112,10 +112,10 @@ def test_any_kind_of_fork_gets_from_a_clone_to_a_release(
     assert leaks(story.said) == []
     with github.open() as opened:
         state = opened.origin().state
-        told = [f"{pull.title}\n{pull.body}\n{pull.head}" for pull in state.pulls]
-        told += [f"{label.name} {label.description}" for label in state.labels]
-        told += [f"{release.tag} {release.body}" for release in state.releases]
-    assert leaks("\n".join(told)) == []
+        texts = [f"{pull.title}\n{pull.body}\n{pull.head}" for pull in state.pulls]
+        texts += [f"{label.name} {label.description}" for label in state.labels]
+        texts += [f"{release.tag} {release.body}" for release in state.releases]
+    assert leaks("\n".join(texts)) == []
     assert leaks("\n".join(world.refs(world.origin))) == []
     assert leaks(world.git("log --all --format=%B", repo=world.origin)) == []
     assert leaks(world.git("grep -I -h --no-color -e .", world.production, repo=world.origin)) == []

@@ -1,4 +1,4 @@
-"""The page to review an upgrade by, in a real browser."""
+"""The page for reviewing an upgrade, in a real browser."""
 
 from __future__ import annotations
 

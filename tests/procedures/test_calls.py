@@ -1,4 +1,4 @@
-"""How often git is asked: a question whose answer cannot have changed is asked once."""
+"""How often tasks ask git: never twice if the answer cannot have changed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Calls:
 
 
 def _is_ours(words: Sequence[str]) -> bool:
-    """Whether git is asked about the clone; GitHub, which is played here too, asks the remotes."""
+    """Whether a call is about the clone; the simulated GitHub calls git on the remotes."""
     return words[0] == "git" and not any(word.endswith(".git") for word in words[2:3])
 
 
@@ -91,7 +91,7 @@ def test_a_status_asks_git_nothing_twice(world: World, calls: Calls) -> None:
 
 
 def _frames() -> int:
-    """How many functions of the program are at work, from the task's own on."""
+    """The depth of the program's functions on the stack, from the task's own on."""
     names = []
     frame = sys._getframe()
     while frame := frame.f_back:  # type: ignore[assignment]
@@ -103,7 +103,7 @@ def _frames() -> int:
 def test_the_way_from_the_task_to_a_command_is_short(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From the task to `git push`, and to what `resolve` asks of git."""
+    """From the task to `git push`, and to git's answers for `resolve`."""
     start, ask = Shell.run, Shell._read
     pushing: list[int] = []
     resolving: list[int] = []

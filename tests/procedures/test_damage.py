@@ -1,5 +1,5 @@
-"""Whatever a crash has left: the same command, or --abort, ends as from a clean start, or names one
-file and what to type, which then works."""
+"""Whatever a crash has left: the same command, or --abort, ends as from a clean start; or it names
+one file and a command, which then works."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ JOURNALS = (
     '{"pid": 999999, "task": "x", "unfinished": [], "removing": {}, "later": 1}',
 )
 DAMAGE = {
-    # Locks of a git that died: ours, and others.
+    # Locks of a killed git: ours, and others.
     "index.lock": "touch $admin/index.lock",
     "HEAD.lock": "touch $admin/HEAD.lock",
     "MERGE_RR.lock": "touch $admin/MERGE_RR.lock",
@@ -140,7 +140,7 @@ UNSEEN = {
 
 @pytest.fixture(scope="session")
 def under_way(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An upgrade that is not published yet; to be copied, not to be changed."""
+    """An upgrade that is not published yet, as a template for the tests."""
     world = copied(template, tmp_path_factory.mktemp("under-way") / "w")
     with pytest.MonkeyPatch.context() as monkeypatch:
         seal(monkeypatch, tmp_path_factory.mktemp("home"))
@@ -151,7 +151,7 @@ def under_way(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def world(under_way: Path, tmp_path: Path, request: pytest.FixtureRequest) -> World:
-    """It, with something of a person's in its work tree, and damaged."""
+    """The same with a person's work in its work tree, and damaged."""
     world = copied(under_way, tmp_path / "w")
     (world.work(TAG) / "mine.txt").write_text("a person's\n")
     state = request.getfixturevalue("state")
@@ -161,7 +161,7 @@ def world(under_way: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Wo
 
 
 def typed(world: World, line: str) -> Done:
-    """Run a task; if it says what to type first, type that, and the task again."""
+    """Run a task; if it prints a command to type first, type that and run the task again."""
     done = world.run(line)
     advice = r"^Next: (?:.*[:,;] |.* with )?`?((?:git|rm|mv) .*?)`?(?:[,;] then run .*)?$"
     for _ in range(2):
@@ -172,7 +172,7 @@ def typed(world: World, line: str) -> Done:
 
 
 @pytest.mark.parametrize("state", slow_but(DAMAGE, "index.lock", "index cut", ".git empty"))
-def test_an_upgrade_continues_or_begins_anew_after_damage(
+def test_an_upgrade_continues_or_starts_over_after_damage(
     world: World, under_way: Path, state: str
 ) -> None:
     done = typed(world, UPGRADE)
@@ -189,7 +189,7 @@ def test_an_upgrade_continues_or_begins_anew_after_damage(
 
 
 @pytest.mark.parametrize("state", slow_but(DAMAGE, "HEAD.lock"))
-def test_an_upgrade_can_be_given_up_after_damage(world: World, state: str) -> None:
+def test_an_upgrade_can_be_aborted_after_damage(world: World, state: str) -> None:
     done = typed(world, f"{UPGRADE} --abort")
     assert done.code == 0, done.err
     assert not world.work(TAG).exists()
@@ -198,7 +198,7 @@ def test_an_upgrade_can_be_given_up_after_damage(world: World, state: str) -> No
 
 @pytest.fixture(scope="session")
 def healthy(under_way: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What `doctor` says before there is any damage."""
+    """The report of `doctor` before any damage."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         seal(monkeypatch, tmp_path_factory.mktemp("home"))
         return World(under_way).run("doctor --offline").out

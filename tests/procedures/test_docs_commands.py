@@ -1,4 +1,4 @@
-"""Every command line of the documents runs, in the order in which a reader types them.
+"""Run every command line of the documents, in the order in which a reader types them.
 
 Lines in ```bash and ```sh blocks are run; other blocks are there to be read. A line that does not
 end with 0 says so in a comment, `exit code 3`. What is generated from the steps is left out: these
@@ -24,7 +24,9 @@ from carto_standin.github import GitHub
 from world import INVOKE, ROOT, World, copied
 
 # Of this project's own targets these are what runs the tests, or needs a network.
-_OWN_TARGETS = "install-dev|test*|campaign|coverage|mutants|check|format|lock|bench|replay|clean"
+_OWN_TARGETS = (
+    "install-dev|test*|campaign|coverage|mutants|check|format|lock|bench|replay|clean"
+)
 
 _BLOCK = re.compile(r"^( *)```(?:bash|sh)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 DOCUMENTS = sorted(
@@ -56,7 +58,7 @@ _PAUSED = """
 _DOCKERFILE = _PAUSED.format(path="Dockerfile", edit="s/openssl tzdata$/openssl tzdata bash/")
 _ROUTER = _PAUSED.format(path="litellm/router.py", edit="s/error = None$/error = None  # ours/")
 
-# What has happened before a reader comes to a line.
+# What has happened before a reader reaches a line.
 BEFORE = {
     "git -C litellm.upstream-sync-v1.76.5 diff": _DOCKERFILE,
     "git -C litellm.upstream-sync-v1.76.5 add": """
@@ -76,7 +78,7 @@ BEFORE = {
     """,
 }
 
-# What stands for FILE in a line.
+# Replacements for FILE in a line.
 FILES = {
     "git -C litellm.upstream-sync-v1.76.5 add": "Dockerfile",
     "invoke resolve-conflicts --repo litellm --accept-upstream": "litellm/router.py",
@@ -104,7 +106,7 @@ def _commands(block: str) -> Iterator[str]:
             if held.strip() and not held.lstrip().startswith("#"):
                 yield held.rstrip("\n")
             held = ""
-    assert not held, f"this is no whole command: {held}"
+    assert not held, f"this is not a whole command: {held}"
 
 
 @pytest.fixture
@@ -177,12 +179,12 @@ def test_the_commands_of_a_document_run(
 def _typed(reader: World, line: str, here: Path) -> tuple[Path, str]:
     """Run a line as typed in a directory; where the next one is typed, and what it printed."""
     left = reader.place / "left"
-    told = _CODE.search(line)
+    noted = _CODE.search(line)
     if line.startswith("#!"):
         here = reader.fork  # a hook
     script = f"{line}\ncode=$?\npwd > {shlex.quote(str(left))}\nexit $code"
     done = reader.call(["bash", "-c", script], cwd=here)
-    expected = int(told[1]) if told else 0
+    expected = int(noted[1]) if noted else 0
     assert done.code == expected, f"{here}$ {line}\n{done.out}\n{done.err}"
     assert "Traceback" not in done.err
     return Path(left.read_text().rstrip("\n")), done.out

@@ -1,4 +1,4 @@
-"""Each check: its illness on a sandbox, what is said of it, and the cure that makes it go away."""
+"""Each check of `doctor`: a broken sandbox, the finding, and the fix after which it is gone."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WEBHOOK = f"https://hooks.slack.com/services/{SECRET}"
 
 @cache
 def _healthy(template: Path) -> Path:
-    """A copy of the template as a person has it who has set everything up; to be copied."""
+    """A world with everything set up, as a template for the tests."""
     world = copied(template, Path(tempfile.mkdtemp(dir=template.parent)) / "w")
     world.git("fetch --quiet --tags upstream")
     done = world.run("doctor --check hook --fix")
@@ -41,13 +41,13 @@ def _healthy(template: Path) -> Path:
 
 @pytest.fixture
 def world(template: Path, tmp_path: Path) -> World:
-    """A fork without a trouble, as far as the clone goes."""
+    """A fork whose clone has no findings."""
     return copied(_healthy(template), tmp_path / "w")
 
 
 @pytest.fixture
 def origin(github: GitHub) -> GitHub:
-    """GitHub without a trouble either."""
+    """A GitHub without findings, too."""
 
     def settle(repository: Repository) -> None:
         state = repository.state
@@ -84,7 +84,7 @@ def _run(conclusion: str) -> Run:
 
 
 def look(world: World, line: str) -> tuple[int, dict[str, Any]]:
-    """The exit code and the report of a run that changes nothing."""
+    """The exit code and the JSON report of `doctor`; asserts that it changed nothing."""
     before = world.everything()
     done = world.run(f"doctor --json {line}")
     assert done.out, done.err
@@ -93,18 +93,18 @@ def look(world: World, line: str) -> tuple[int, dict[str, Any]]:
 
 
 def found(world: World, check: str, more: str = "") -> list[dict[str, Any]]:
-    """What one check finds; its exit code says whether something is broken."""
+    """The findings of one check; asserts that the exit code fits them."""
     code, report = look(world, f"--check {check} {more}")
     assert report["not_checked"] == {}, report
     levels = {finding["level"] for finding in report["findings"]}
     assert code == (4 if "broken" in levels else 0)
     assert {finding["check"] for finding in report["findings"]} <= {check}
-    # Facts are no illness.
+    # Notes do not make it fail.
     return [finding for finding in report["findings"] if finding["level"] != "note"]
 
 
 def one(world: World, check: str, level: str, more: str = "") -> dict[str, Any]:
-    """The one thing that a check finds."""
+    """The only finding of a check."""
     [finding] = found(world, check, more)
     assert finding["level"] == level, finding
     assert finding["cause"]
@@ -112,21 +112,21 @@ def one(world: World, check: str, level: str, more: str = "") -> dict[str, Any]:
 
 
 def type_it(world: World, line: str, **variables: str) -> Done:
-    """Type a command that a finding names."""
+    """Run the command of a finding."""
     done = world.paste(line, cwd=None, **variables)
     assert done.code == 0, (line, done)
     return done
 
 
 def land_it(world: World, line: str) -> None:
-    """Make the change that a finding names; its pull request is merged at once."""
+    """Run the command of a finding that opens a pull request, and merge it."""
     assert line.startswith("invoke branch.start --name ") and line.endswith(" && invoke branch.pr")
     type_it(world, line.removesuffix(" && invoke branch.pr"))
     world.git("push --quiet --no-verify origin HEAD:carto/main")
 
 
 def fixed(world: World, check: str) -> None:
-    """Mend it by --fix; first it is only printed."""
+    """Run `doctor --fix`, first with --dry, which only prints the commands."""
     before = world.everything(), world.git_dir()
     dry = world.run(f"doctor --check {check} --fix --dry")
     assert (world.everything(), world.git_dir()) == before
@@ -138,11 +138,11 @@ def fixed(world: World, check: str) -> None:
     assert found(world, check) == []
 
 
-# --- All is well ------------------------------------------------------------------------------
+# --- No findings ------------------------------------------------------------------------------
 
 
 def stated(world: World, version: str) -> None:
-    """Let the production branch state a version, not the one that the fork counted on to."""
+    """Let the production branch state this version."""
     project = world.git("show origin/carto/main:pyproject.toml") + "\n"
     push_as_colleague(world, {"pyproject.toml": project.replace("1.75.2.1", version)})
     world.git("fetch --quiet origin")
@@ -173,16 +173,16 @@ def test_the_report_shows_each_finding_with_cause_and_fix(world: World) -> None:
         "    the remote `upstream` is missing.\n"
         "    why:  A new clone has only one remote.\n"
         "    then: git -C . remote add upstream https://github.com/BerriAI/litellm.git\n"
-        "broken  workflows: A workflow of upstream's runs in the fork.\n"
+        "broken  workflows: An upstream workflow runs in the fork.\n"
         "    .github/workflows/ghcr_deploy.yml is on carto/main again.\n"
-        "    why:  A merge brought it back; the fork had switched it off, and GitHub runs\n"
+        "    why:  The fork had switched it off; a merge brought it back, and GitHub runs\n"
         "      it.\n"
         "    then: invoke branch.start --name remove-ghcr-deploy && git -C . rm -- "
         ".github/workflows/ghcr_deploy.yml && git -C . commit -m 'ci: switch ghcr_deploy.yml off "
         "again' && invoke branch.pr\n"
         "look    gh: No pull request is opened.\n"
         "    gh, GitHub's command line program, is not installed.\n"
-        "    why:  Upgrades are published without a pull request; releases need it.\n"
+        "    why:  Upgrades are published without a pull request, and releases need gh.\n"
         "    then: install it: https://cli.github.com\n"
         "10 checks found nothing: head, clone, git, leftovers, hook, policy, tags,\n"
         "  version, docker, program.\n"
@@ -196,7 +196,7 @@ def test_the_report_shows_each_finding_with_cause_and_fix(world: World) -> None:
     assert done.err == (
         "Check failed: 2 things are broken.\n"
         "Nothing was changed.\n"
-        "Next: invoke doctor --fix mends what is safe.\n"
+        "Next: invoke doctor --fix applies only fixes that cannot lose work.\n"
     )
     assert done.code == 4
 
@@ -212,7 +212,7 @@ def test_every_check_can_be_asked_for(world: World) -> None:
 @pytest.mark.parametrize(
     ("line", "what"),
     [
-        ("--check nonsense", "there is no check 'nonsense'"),
+        ("--check nonsense", "unknown check 'nonsense'"),
         ("--migrate mysql", "--migrate is 'mysql'"),
         ("--offline --slack-test", "--offline and --slack-test exclude each other"),
     ],
@@ -288,7 +288,7 @@ def test_committed_conflict_markers_are_reported(world: World) -> None:
 def test_markers_on_a_sync_branch_are_reported_with_its_pull_request(
     world: World, origin: GitHub
 ) -> None:
-    # The hook of the fixture lets it pass: it is left there on purpose.
+    # The sync leaves the markers on purpose, and the fixture's hook accepts them.
     done = world.run(f"ci.sync --tag {STABLE} --no-tests")
     assert done.code == 0, done.err
     finding = one(world, "conflicts", "look")
@@ -335,7 +335,7 @@ def test_a_missing_remote_is_reported_and_fixed(world: World, name: str) -> None
         assert found(world, "remotes") == []
 
 
-def test_a_wrong_remote(world: World) -> None:
+def test_a_wrong_remote_is_reported(world: World) -> None:
     world.git("remote set-url upstream https://github.com/somebody/else.git")
     finding = one(world, "remotes", "broken")
     assert "somebody/else" in finding["what"]
@@ -354,7 +354,7 @@ def test_a_shallow_clone_is_reported_and_fixed(world: World) -> None:
     assert world.git("rev-parse --is-shallow-repository", repo=place) == "false"
 
 
-def test_a_partial_clone(world: World) -> None:
+def test_a_partial_clone_is_reported(world: World) -> None:
     world.git("config remote.origin.promisor true")
     world.git("config remote.origin.partialclonefilter blob:none")
     finding = one(world, "clone", "look")
@@ -374,7 +374,7 @@ def test_an_old_git_is_reported(world: World) -> None:
     assert done.err.endswith("Next: install a newer git.\n")
     report = json.loads(world.run("doctor --json", PATH=path).out)
     assert [finding["check"] for finding in report["findings"]] == ["git"]
-    assert set(report["not_checked"].values()) == {"that git cannot"}
+    assert set(report["not_checked"].values()) == {"git is too old"}
     assert found(world, "git") == []
 
 
@@ -393,9 +393,9 @@ def test_work_trees_without_a_directory_are_reported(world: World) -> None:
     world.git("worktree add --quiet ../gone -b gone")
     shutil.rmtree(world.place / "gone")
     finding = one(world, "leftovers", "look")
-    assert "1 work tree of git's without a directory" in finding["what"]
+    assert "1 work tree without a directory" in finding["what"]
     assert not finding["can_be_fixed"]
-    type_it(world, finding["then"].partition("; ")[2].removesuffix(" where it is gone for good"))
+    type_it(world, finding["then"].partition("; if it is gone for good: ")[2])
     assert found(world, "leftovers") == []
     assert "gone" in world.git("branch")
 
@@ -416,7 +416,7 @@ def test_a_git_lock_is_reported_as_broken_only_if_it_is_old(world: World) -> Non
     os.utime(lock, (0, 0))
     finding = one(world, "leftovers", "broken")
     assert not finding["can_be_fixed"]
-    type_it(world, finding["then"].removeprefix("where no git is running: "))
+    type_it(world, finding["then"].removeprefix("if no git is running: "))
     assert found(world, "leftovers") == []
 
 
@@ -431,7 +431,7 @@ def test_a_killed_run_is_reported_with_what_it_left(world: World) -> None:
     (world.fork / ".git" / "carto-fork.lock").write_text(json.dumps(entry))
     finding = one(world, "leftovers", "look")
     assert (
-        f"(process {ended.pid}) was killed, and left ~/litellm.upstream-sync-v1.76.5."
+        f"(process {ended.pid}) was killed and left ~/litellm.upstream-sync-v1.76.5."
         in finding["what"]
     )
     type_it(world, f"{finding['then']} --no-tests")
@@ -446,7 +446,7 @@ def test_a_missing_pre_push_hook_is_reported_and_installed(world: World) -> None
     finding = one(world, "hook", "look")
     assert finding["then"] == "invoke doctor --check hook --fix"
     fixed(world, "hook")
-    # It works: what does not belong there is not pushed.
+    # The hook works: it stops a push that must not happen.
     world.git("switch --quiet -C carto/main origin/carto/main")
     world.git("commit --quiet --allow-empty -m 'what is this'")
     pushed = world.call(["git", "push", "origin", "carto/main"])
@@ -476,7 +476,7 @@ def test_a_hook_without_a_working_command_is_reported(world: World, called: str)
 def test_a_hook_with_another_working_command_is_accepted(
     world: World, called: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the hook does: with the shell's variables, at the top of the work tree."""
+    """It may use the shell's variables, and runs at the top of the work tree, like our hook."""
     monkeypatch.setenv("HERE", str(world.fork))
     (world.fork / "mine").write_text("")
     world.git("config carto-fork.guard", called)
@@ -489,17 +489,17 @@ def test_another_hook_is_left_alone(world: World) -> None:
     hook.parent.mkdir()
     hook.write_text("#!/bin/sh\nexit 0\n")
     finding = one(world, "hook", "look")
-    assert "not this clone's alone, and does not call `ci.guard`" in finding["what"]
+    assert "not this clone's alone and does not call `ci.guard`" in finding["what"]
     assert not finding["can_be_fixed"]
     command = finding["then"].partition(": ")[2]
     hook.write_text(f"#!/bin/sh\n{command}\n")
     finding = one(world, "hook", "look")
-    assert "may not be run" in finding["what"]
+    assert "is not executable" in finding["what"]
     type_it(world, finding["then"])
     assert found(world, "hook") == []
 
 
-def test_a_policy_that_is_not_valid(world: World) -> None:
+def test_an_invalid_policy_is_reported(world: World) -> None:
     push_as_colleague(world, {"carto_fork.toml": 'extends = "carto-litellm"\nnonsense = 1\n'})
     world.git("fetch --quiet origin")
     assert "nonsense" in one(world, "policy", "broken")["what"]
@@ -532,9 +532,8 @@ def test_a_version_that_hides_a_release_is_reported(world: World) -> None:
     assert finding["what"] == (
         f"{STABLE} is not detected: carto/main states 1.77.2 and contains v1.75.2-stable."
     )
-    assert one(world, "version", "look")["then"].startswith(
-        "invoke fork.heal --check; if nothing is "
-    )
+    then = one(world, "version", "look")["then"]
+    assert then.startswith("invoke fork.heal --check; if it finds nothing ")
     land_it(world, finding["then"].partition(": ")[2])
     assert found(world, "detection") == []
     assert found(world, "version") == []
@@ -549,7 +548,7 @@ def test_tags_that_fit_no_scheme_are_reported(world: World) -> None:
 
 
 def pin(world: World, tag: str) -> None:
-    """Write down on production what a tag stands for."""
+    """Record a tag's commit on production."""
     name = world.git(f"rev-parse refs/tags/{tag}")
     commit = world.git(f"rev-parse refs/tags/{tag}^0")
     text = f'[tags]\n"{tag}" = {{ object = "{name}", commit = "{commit}" }}\n'
@@ -557,7 +556,7 @@ def pin(world: World, tag: str) -> None:
     world.git("fetch --quiet origin")
 
 
-def test_a_pinned_tag_that_was_moved_here(world: World) -> None:
+def test_a_pinned_tag_that_was_moved_locally_is_reported(world: World) -> None:
     pin(world, TAG)
     right = world.git(f"rev-parse {TAG}")
     world.git(f"tag --force {TAG} carto/main")
@@ -568,7 +567,7 @@ def test_a_pinned_tag_that_was_moved_here(world: World) -> None:
     assert world.git(f"rev-parse refs/carto-fork/kept/{TAG}-{wrong[:10]}") == wrong
 
 
-def test_a_pinned_tag_that_upstream_moved(world: World) -> None:
+def test_a_pinned_tag_that_upstream_moved_is_reported(world: World) -> None:
     pin(world, TAG)
     before = world.git(f"rev-parse {TAG}", repo=world.upstream)
     world.git(f"tag --force {TAG} main", repo=world.upstream)
@@ -580,13 +579,13 @@ def test_a_pinned_tag_that_upstream_moved(world: World) -> None:
     assert found(world, "tags") == []
 
 
-def test_what_production_contains_is_what_was_merged(world: World, tmp_path: Path) -> None:
-    """A tag that upstream moves or withdraws afterwards changes nothing of it.
+def test_production_contains_what_was_merged(world: World, tmp_path: Path) -> None:
+    """Upstream moves or withdraws the tag afterwards.
 
     https://github.com/scala-steward-org/scala-steward/issues/1853 and
     https://github.com/openclaw/openclaw/pull/126816: one moved tag stopped all updates.
     https://github.com/containers/crun/issues/623, https://github.com/aws/efs-utils/issues/92: a
-    release was made anew under its name.
+    release was rebuilt under its old name.
     """
     release = "v1.75.2-stable"
     pin(world, release)
@@ -600,9 +599,9 @@ def test_what_production_contains_is_what_was_merged(world: World, tmp_path: Pat
         facts = json.loads(world.run("status --json").out)
         assert (facts["contained"], facts["moved"]) == (release, [release])
         outputs = tmp_path / "outputs"
-        told = json.loads(world.run("ci.detect --json", GITHUB_OUTPUT=str(outputs)).out)
-        assert told["contained"] == release
-        # The workflow hands it on to Slack.
+        detection = json.loads(world.run("ci.detect --json", GITHUB_OUTPUT=str(outputs)).out)
+        assert detection["contained"] == release
+        # The workflow passes it to Slack.
         for said in (outputs.read_text(), world.run("next").out.replace("\n#", "")):
             assert release in said and "since it was merged." in " ".join(said.split())
     world.git(f"tag --force {release} main", repo=world.upstream)
@@ -635,10 +634,10 @@ def test_a_version_that_was_not_raised_after_a_merge_is_reported(world: World) -
 
 
 def test_a_version_that_the_fork_bumped_itself_is_reported(world: World) -> None:
-    """`release` takes none but the release's own, and says so."""
+    """`release` accepts only upstream's version."""
     finding = one(world, "version", "look")
     assert finding["what"].startswith("the version is 1.75.2.1, and the newest release in carto/")
-    assert finding["cause"].startswith("The fork counts on by itself")
+    assert finding["cause"].startswith("The fork bumped the version itself")
     land_it(world, finding["then"])
     assert found(world, "version") == []
 
@@ -651,7 +650,7 @@ def test_a_fork_release_of_a_newer_version_is_reported(world: World) -> None:
     assert found(world, "version") == []
 
 
-# --- What merges left -------------------------------------------------------------------------
+# --- What merges left behind ------------------------------------------------------------------
 
 
 @pytest.mark.slow
@@ -668,7 +667,7 @@ def test_lost_ancestry_is_reported(world: World) -> None:
 
 
 @pytest.mark.slow
-def test_a_sync_that_was_taken_back_is_reported(world: World) -> None:
+def test_a_reverted_sync_is_reported(world: World) -> None:
     """https://github.com/git/git/blob/master/Documentation/howto/revert-a-faulty-merge.txt"""
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
     assert done.code == 0, done.err
@@ -695,7 +694,7 @@ def test_a_sync_that_was_taken_back_is_reported(world: World) -> None:
 
 def test_drifted_files_are_reported(world: World) -> None:
     base = world.git("merge-base origin/carto/main upstream/main")
-    tree = {"LICENSE": "\n"}  # a merge that leaves out what neither side changed leaves drift
+    tree = {"LICENSE": "\n"}  # drift: a merge that loses what neither side changed
     commit_in(world, world.origin, PRODUCTION, tree, PRODUCTION, base)
     world.git("fetch --quiet origin")
     finding = one(world, "drift", "look")
@@ -776,7 +775,7 @@ def test_a_fork_block_in_a_renamed_file_is_not_reported_as_lost(world: World) ->
 
 
 def notes(world: World, check: str, more: str = "") -> list[str]:
-    """The facts that a check tells."""
+    """The notes of a check."""
     code, report = look(world, f"--check {check} {more}")
     assert code == 0, report
     return [f["what"] for f in report["findings"] if f["level"] == "note"]
@@ -788,14 +787,14 @@ def test_notes_on_images_and_tests_are_given_only_on_request(world: World) -> No
     images = notes(world, "docker")
     assert images[0].startswith(f"upstream changed 2 files from v1.75.2-stable to {STABLE}: ")
     tests = notes(world, "tests")
-    assert "of tests from v1.75.2-stable to v1.77.2-stable." in tests[0]
+    assert "8 test files from v1.75.2-stable to v1.77.2-stable." in tests[0]
     assert "11 test files touch what the fork changed: tests/fixtures/" in tests[2]
-    # Nobody is told who did not ask.
+    # They are printed only on request.
     assert not any(f["level"] == "note" for f in look(world, "--offline")[1]["findings"])
 
 
-def test_a_release_of_an_older_line_is_offered_by_nobody(world: World) -> None:
-    """Its tag lies on a branch that upstream never merges.
+def test_a_release_of_an_older_line_is_never_offered(world: World) -> None:
+    """Its tag is on a branch that upstream never merges.
 
     https://github.com/thanos-io/thanos/issues/8311, https://github.com/ponylang/ponyc/issues/2932.
     """
@@ -809,7 +808,7 @@ def test_a_release_of_an_older_line_is_offered_by_nobody(world: World) -> None:
         assert older not in world.run(line).out, line
 
 
-def test_a_release_that_was_made_anew_beside_its_history_is_no_obstacle(world: World) -> None:
+def test_a_release_tag_moved_to_a_squash_is_accepted(world: World) -> None:
     """Upstream tags the branch of a release, squashes that, and moves the tag there.
 
     https://github.com/me2resh/apexyard/issues/550, https://github.com/python/cherry-picker/issues/96.
@@ -828,7 +827,7 @@ def test_a_release_that_was_made_anew_beside_its_history_is_no_obstacle(world: W
     assert "Nothing is lost" in done.out
 
 
-def test_a_base_image_that_moved(world: World) -> None:
+def test_a_changed_base_image_is_noted(world: World) -> None:
     text = world.git(f"show {TAG}:Dockerfile") + "\n"
     first = next(line for line in text.splitlines() if line.startswith(("FROM", "ARG")))
     moved = text.replace(first, f"FROM elsewhere/base:1\n{first}", 1)
@@ -837,7 +836,8 @@ def test_a_base_image_that_moved(world: World) -> None:
     world.git(f"tag v1.76.9 {commit}", repo=world.upstream)
     world.git("fetch --quiet --tags upstream")
     world.git("switch --quiet -c upstream-sync/v1.76.9 origin/carto/main")
-    assert "the base image of Dockerfile moved: none -> elsewhere/base:1." in notes(world, "docker")
+    changed = "the base image of Dockerfile changed: none -> elsewhere/base:1."
+    assert changed in notes(world, "docker")
 
 
 # --- The database -----------------------------------------------------------------------------
@@ -870,7 +870,7 @@ def migrate(world: World, scripts: dict[str, str], repo: str = "origin") -> str:
     return world.git(f"rev-parse {repo}/{'carto/main' if repo == 'origin' else 'main'}")
 
 
-def test_a_schema_that_differs_from_its_copies(world: World) -> None:
+def test_a_schema_that_differs_from_its_copies_is_reported(world: World) -> None:
     text = world.git(f"show origin/carto/main:{SCHEMAS[0]}") + "\n"
     push_as_colleague(world, {SCHEMAS[1]: f"{text}\nmodel Mine {{ id String @id }}\n"})
     world.git("fetch --quiet origin")
@@ -882,7 +882,7 @@ def test_a_schema_that_differs_from_its_copies(world: World) -> None:
     assert found(world, "prisma") == []
 
 
-def test_migrations_out_of_order(world: World) -> None:
+def test_migrations_out_of_order_are_reported(world: World) -> None:
     before = migrate(world, {"20250905_mine": "SELECT 1;\n"})
     upstream = migrate(world, PORTABLE | {"20251001_third": "SELECT 1;\n"}, "upstream")
     world.git(f"tag v1.79.0-stable {upstream}", repo=world.upstream)
@@ -894,15 +894,15 @@ def test_migrations_out_of_order(world: World) -> None:
     world.git(f"fetch --quiet origin {sync}:{sync}")
     finding = one(world, "prisma", "look")
     assert finding["what"] == (
-        "20250801_first came after the fork's 20250905_mine, and its name puts it before."
+        "20250801_first came after the fork's 20250905_mine, but its name sorts before it."
     )
     assert finding["then"].endswith("invoke doctor --check prisma --migrate postgresql")
-    # Landed, it is the same; one that the fork adds later and dates earlier is told as well.
+    # The finding stays after the landing; a later migration with an older date gets one, too.
     world.git(f"update-ref {PRODUCTION} {sync}", repo=world.origin)
     migrate(world, {"20250802_early": "SELECT 1;\n"})
     early, late = found(world, "prisma")
     assert early["what"] == (
-        "the fork's 20250802_early is dated before upstream's 20250901_second, which was there."
+        "the fork's 20250802_early is dated before upstream's older 20250901_second."
     )
     assert late["what"] == finding["what"]
 
@@ -918,30 +918,30 @@ def test_migrations_are_applied_to_sqlite_on_request(world: World) -> None:
 def test_a_migration_that_sqlite_rejects_is_noted(world: World) -> None:
     other = {"20250902_postgres": 'ALTER TABLE "team" ALTER COLUMN "note" SET NOT NULL;\n'}
     migrate(world, PORTABLE | other)
-    [told] = notes(world, "prisma", "--migrate sqlite")
-    assert told == (
-        '20250902_postgres stops on SQLite at `ALTER TABLE "team" ALTER COLUMN "note" SET NOT '
+    [noted] = notes(world, "prisma", "--migrate sqlite")
+    assert noted == (
+        '20250902_postgres fails on SQLite at `ALTER TABLE "team" ALTER COLUMN "note" SET NOT '
         'NULL;`: near "ALTER": syntax error.'
     )
 
 
-def test_migrations_that_are_broken(world: World) -> None:
+def test_broken_migrations_are_reported(world: World) -> None:
     migrate(world, PORTABLE | {"20250801_a_copy": PORTABLE["20250801_first"]})
     finding = one(world, "prisma", "broken", "--migrate sqlite")
-    assert finding["what"].startswith("20250801_first stops on SQLite at `CREATE TABLE")
+    assert finding["what"].startswith("20250801_first fails on SQLite at `CREATE TABLE")
     assert 'table "team" already exists' in finding["what"]
 
 
 @pytest.fixture(scope="module")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A server of PostgreSQL's on a socket, where it is installed; the environment to reach it."""
+    """A PostgreSQL server on a socket, if it is installed; the environment to reach it."""
     if not shutil.which("initdb") or not shutil.which("pg_ctl") or not shutil.which("psql"):
         pytest.skip("PostgreSQL is not installed")
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp") as name:
         place = Path(name)
         as_root = os.geteuid() == 0
         if as_root:
-            # It refuses to be root.
+            # It refuses to run as root.
             shutil.chown(place, "nobody")
         who = ["setpriv", "--reuid=nobody", "--clear-groups"] if as_root else []
         options = f"-c listen_addresses= -c fsync=off -k {place}"
@@ -972,12 +972,12 @@ def test_migrations_are_applied_to_postgresql_and_failures_reported(
         monkeypatch.setenv(name, value)
     other = {"20250902_postgres": 'ALTER TABLE "team" ALTER COLUMN "note" SET NOT NULL;\n'}
     migrate(world, PORTABLE | other)
-    told = notes(world, "prisma", "--migrate postgresql")
-    assert told == ["3 migrations applied to PostgreSQL, in order."]
+    noted = notes(world, "prisma", "--migrate postgresql")
+    assert noted == ["3 migrations applied to PostgreSQL, in order."]
     migrate(world, {"20250903_wrong": "SELECT 1;\n\nALTER TABLE missing\n  ADD x TEXT;\n"})
     finding = one(world, "prisma", "broken", "--migrate postgresql")
     assert finding["what"] == (
-        "20250903_wrong stops on PostgreSQL at `ALTER TABLE missing ADD x TEXT;`: relation "
+        "20250903_wrong fails on PostgreSQL at `ALTER TABLE missing ADD x TEXT;`: relation "
         '"missing" does not exist.'
     )
     listed = "SELECT datname FROM pg_database"
@@ -1000,7 +1000,9 @@ def test_migrations_are_not_checked_without_postgresql(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("idle", slow_but([False, True], True))
-def test_a_workflow_that_is_switched_off(world: World, origin: GitHub, idle: bool) -> None:
+def test_a_workflow_that_is_switched_off_is_reported(
+    world: World, origin: GitHub, idle: bool
+) -> None:
     def switch_off(repository: Repository) -> None:
         repository.state.disabled = [SYNC]
         repository.state.idle = [SYNC] * idle
@@ -1014,14 +1016,14 @@ def test_a_workflow_that_is_switched_off(world: World, origin: GitHub, idle: boo
     fixed(world, "workflow")
 
 
-def test_a_workflow_that_never_ran(world: World, origin: GitHub) -> None:
+def test_a_workflow_that_never_ran_is_reported(world: World, origin: GitHub) -> None:
     _change(origin, lambda repository: repository.state.runs.clear())
     finding = one(world, "workflow", "look")
     type_it(world, finding["then"])
     assert found(world, "workflow") == []
 
 
-def test_a_workflow_that_fails(world: World, origin: GitHub) -> None:
+def test_a_failing_workflow_is_reported(world: World, origin: GitHub) -> None:
     def fail(repository: Repository) -> None:
         repository.state.runs = [_run("failure")]
 
@@ -1045,7 +1047,7 @@ def test_a_missing_sync_workflow_is_reported(world: World, origin: GitHub) -> No
     assert finding["then"].startswith("invoke fork.adopt --requirement git+https://")
 
 
-def test_a_workflow_outside_of_the_default_branch_is_reported(world: World, origin: GitHub) -> None:
+def test_a_workflow_outside_the_default_branch_is_reported(world: World, origin: GitHub) -> None:
     world.git("symbolic-ref HEAD refs/heads/main", repo=world.origin)
     finding = one(world, "workflow", "broken")
     assert finding["then"] == "gh repo edit CartoDB/litellm --default-branch carto/main"
@@ -1054,7 +1056,7 @@ def test_a_workflow_outside_of_the_default_branch_is_reported(world: World, orig
 
 
 @pytest.mark.slow
-def test_a_sync_that_lags_behind(world: World, origin: GitHub) -> None:
+def test_a_sync_pull_request_behind_production_is_reported(world: World, origin: GitHub) -> None:
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
     assert done.code == 0, done.err
     assert found(world, "sync-pr") == []
@@ -1099,13 +1101,13 @@ def test_a_workflow_that_reads_only_the_webhook_variable_is_reported(
 def test_an_invalid_webhook_is_reported_without_its_url(
     world: World, origin: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wrong = "https://example.com/not-to-be-told"
+    wrong = "https://example.com/not-to-be-shown"
     _change(origin, lambda repository: repository.state.variables.update(SLACK_WEBHOOK_URL=wrong))
     monkeypatch.setenv("SLACK_WEBHOOK_URL", wrong)
     done = world.run("doctor --check slack --json")
     assert done.code == 4
     assert [f["level"] for f in json.loads(done.out)["findings"]] == ["broken", "broken"]
-    assert "not-to-be-told" not in done.out + done.err
+    assert "not-to-be-shown" not in done.out + done.err
 
 
 def test_a_test_message_is_sent_on_request(
@@ -1125,7 +1127,7 @@ def test_a_test_message_is_sent_on_request(
     assert SECRET not in done.out + done.err
 
 
-def test_squash_merges_are_allowed(world: World, origin: GitHub) -> None:
+def test_allowed_squash_merges_are_reported(world: World, origin: GitHub) -> None:
     def allow(repository: Repository) -> None:
         repository.state.settings.allow_squash_merge = True
         repository.state.settings.allow_merge_commit = False
@@ -1138,7 +1140,7 @@ def test_squash_merges_are_allowed(world: World, origin: GitHub) -> None:
     assert found(world, "squash-merge") == []
 
 
-def test_a_branch_without_protection(world: World, origin: GitHub) -> None:
+def test_an_unprotected_branch_is_reported(world: World, origin: GitHub) -> None:
     _change(origin, lambda repository: repository.state.protection.clear())
     finding = one(world, "protection", "look")
     type_it(world, finding["then"])

@@ -33,7 +33,7 @@ PAUSES = f"upgrade-carto --tag {STABLE} --no-tests"
 MERGE = f"verify --ours carto/main --theirs {TAG} --result {SYNC}"
 AS_BEFORE = "Your checkout, carto/main and origin are as they were."
 MEND = (
-    f"mend it in {WORK} and commit, or let it go: invoke verify --repo {WORK} --drop PATH "
+    f"fix it in {WORK} and commit, or drop it: invoke verify --repo {WORK} --drop PATH "
     f"--reason WHY; then run `invoke {UPGRADE}` again."
 )
 
@@ -832,20 +832,20 @@ def test_a_choice_creates_a_missing_drops_file(world: World) -> None:
     [
         pytest.param(
             "--keep-fork Dockerfile",
-            "say why: --reason is missing.",
-            "add --reason, in words that a colleague understands a year from now.",
+            "--reason is missing.",
+            "add --reason, in words that a colleague will understand in a year.",
             id="no reason",
         ),
         pytest.param(
             "--keep-fork Dockerfile --reason ' '",
-            "say why: --reason is missing.",
-            "add --reason, in words that a colleague understands a year from now.",
+            "--reason is missing.",
+            "add --reason, in words that a colleague will understand in a year.",
             id="blank reason",
         ),
         pytest.param(
             "--accept-upstream Dockerfile --keep-fork Dockerfile --reason why",
             "Dockerfile is named by both --accept-upstream and --keep-fork.",
-            "name it once.",
+            "use one of them.",
             id="both",
         ),
         pytest.param(
@@ -1278,8 +1278,8 @@ def test_a_change_left_out_by_a_squash_is_reported(published: World) -> None:
     ]
     assert f"  upstream {path}" in done.err and '- "tools",' in done.err
     upgrade = published.run(PAUSES)
-    told = "left 1 change of upstream's out of 1 file, and healing does not bring that back."
-    assert upgrade.code == 1 and told in upgrade.err
+    note = "lost 1 upstream change in 1 file, and healing does not restore that."
+    assert upgrade.code == 1 and note in upgrade.err
     assert "\nNext: see `invoke fork.heal --check`, then run `invoke" in upgrade.err
 
 
@@ -1291,9 +1291,9 @@ def test_an_upgrade_is_refused_if_a_sync_was_squashed(squashed: World) -> None:
     said = message(
         f"{LOST}: {sync[:10]} (2025-09-30, chore: upgrade to {TAG} (#50)) brought upstream's work "
         f"up to {parent[:10]} and has one parent only. This merge would stop with 21 conflicts; "
-        "once that is recorded, with 3.",
+        "once the ancestry is recorded, with 3.",
         f"run `invoke {PAUSES}` with --heal to record it first, "
-        "or with --unhealed to merge in spite of it.",
+        "or with --unhealed to merge without recording it.",
         "Your checkout, your branches and origin are as they were.",
     )
     assert (done.err, done.code) == (said, 1)

@@ -1,4 +1,4 @@
-"""The guide: procedures as text with this fork's values, and the next command from any state."""
+"""`guide`: the procedures with this fork's values; `next`: the next command from any state."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ FORK = "-R CartoDB/litellm"
 
 
 def following(world: World, cwd: Path | None = None) -> tuple[str, str]:
-    """The next command, and why; `status` says the same."""
+    """The next command, and why; asserts that `status` prints the same."""
     before = world.everything()
     done = world.run("next", cwd=cwd)
     assert (done.code, done.err) == (0, "")
     command = [line for line in done.out.splitlines() if not line.startswith("# ")]
     why = [line.removeprefix("# ").strip() for line in done.out.splitlines() if line[:2] == "# "]
     assert len(command) <= 1 and max(map(len, why)) <= 78
-    told = "".join(command), " ".join(why)
+    advice = "".join(command), " ".join(why)
     status = world.run("status --json", cwd=cwd)
     if status.code == 0:
-        assert json.loads(status.out)["next"] == dict(zip(("command", "why"), told, strict=True))
+        assert json.loads(status.out)["next"] == dict(zip(("command", "why"), advice, strict=True))
     else:
-        assert told[0].startswith("git clone ")
+        assert advice[0].startswith("git clone ")
     assert world.everything() == before
-    return told
+    return advice
 
 
 def follow(world: World) -> Done:
@@ -53,32 +53,34 @@ def follow(world: World) -> Done:
 def test_next_leads_from_an_upstream_release_to_a_fork_release(
     world: World, github: GitHub
 ) -> None:
-    """Each command that is named is typed, as a person would, until nothing is left to do."""
+    """Type each command that `next` prints, as a person would, until nothing is left to do."""
     merge = f"gh pr merge 1 {FORK} --merge"
     assert following(world) == (
         f"invoke upgrade-carto --tag {STABLE}",
-        "There is a newer stable release.",
+        "Upstream has a newer stable release.",
     )
     paused = follow(world)
     assert paused.code == 3
     command, why = following(world)
     assert command == "invoke resolve-conflicts"
-    assert why == (f"The upgrade to {STABLE} is paused; this lists its conflicts, with what to do.")
+    assert why == f"The upgrade to {STABLE} is paused; this lists its conflicts and what to do."
     for side, path in (("keep-fork", "Dockerfile"), ("accept-upstream", _LAYOUT)):
         world.run(f"resolve-conflicts --{side} {path} --reason 'It is right.'")
     again = f"invoke upgrade-carto --tag {STABLE}"
     command, why = following(world)
     assert command == again
-    assert why.startswith(f"The upgrade to {STABLE} is not finished; this goes on, or says what is")
+    assert why == (
+        f"The upgrade to {STABLE} is not finished; this continues it, or says what blocks it."
+    )
     done = world.run(f"upgrade-carto --tag {STABLE} --no-tests --no-pr")
     assert done.code == 0, done.err
     command, why = following(world)
     assert command == f"invoke step.sync-pr --tag {STABLE}"
-    assert why == f"upstream-sync/{STABLE} is published; its pull request is next."
+    assert why == f"upstream-sync/{STABLE} is published; this opens its pull request."
     assert follow(world).code == 0
     command, why = following(world)
     assert command == f"gh pr view 1 {FORK}"
-    assert why.startswith("Pull request 1 waits for its review; merge it with a merge commit")
+    assert why.startswith("Pull request 1 is waiting for a review; merge it with a merge commit")
     assert follow(world).code == 0
     assert world.call(merge.split()).code == 0
     assert following(world) == (
@@ -93,7 +95,7 @@ def test_next_leads_from_an_upstream_release_to_a_fork_release(
     assert follow(world).code == 0
     assert following(world)[0] == "git -C . merge --ff-only origin/carto/main"
     assert follow(world).code == 0
-    assert following(world) == ("", f"Nothing to do: carto/main has {STABLE}.")
+    assert following(world) == ("", f"Nothing to do: carto/main contains {STABLE}.")
 
 
 _LAYOUT = "ui/litellm-dashboard/src/app/layout.tsx"
@@ -103,7 +105,7 @@ def test_conflicts_in_a_pull_request_are_finished_there(world: World, github: Gi
     assert world.run(f"ci.sync --no-tests --tag {STABLE}").code == 0
     left = (
         "invoke resolve-conflicts --pr 1",
-        "Pull request 1 has conflicts that are left for a person.",
+        "Pull request 1 has conflicts left for you to resolve.",
     )
     assert following(world) == left
     assert follow(world).code == 3
@@ -115,7 +117,7 @@ def test_a_pull_request_that_a_person_closed_is_left_alone(world: World, github:
     assert world.run(f"upgrade-carto --no-tests --tag {TAG}").code == 0
     assert world.call(f"gh pr close 1 {FORK}".split()).code == 0
     newer = f"invoke upgrade-carto --tag {STABLE}"
-    assert following(world) == (newer, "There is a newer stable release.")
+    assert following(world) == (newer, "Upstream has a newer stable release.")
     assert world.run(f"ci.sync --no-tests --tag {STABLE}").code == 0
     assert world.call(f"gh pr close 2 {FORK}".split()).code == 0
     command, why = following(world)
@@ -126,13 +128,13 @@ def test_a_pull_request_that_a_person_closed_is_left_alone(world: World, github:
 @pytest.mark.slow
 def test_next_leads_a_feature_branch_to_its_merge(world: World, github: GitHub) -> None:
     assert world.run("branch.start --name mine").code == 0
-    assert following(world)[1] == "There is a newer stable release."
+    assert following(world)[1] == "Upstream has a newer stable release."
     world.git("commit --quiet --allow-empty -m 'fix: mine'")
     command, why = following(world)
     assert command == "invoke branch.pr"
-    assert why.startswith("feature/mine has 1 commit that carto/main has not; this publishes it")
+    assert why.startswith("feature/mine has 1 commit that carto/main lacks; this publishes it")
     assert follow(world).code == 0
-    view = (f"gh pr view 1 {FORK}", "Pull request 1 waits for its review.")
+    view = (f"gh pr view 1 {FORK}", "Pull request 1 is waiting for a review.")
     assert following(world) == view
     world.git("commit --quiet --allow-empty -m 'fix: more'")
     assert following(world) == (
@@ -144,11 +146,11 @@ def test_next_leads_a_feature_branch_to_its_merge(world: World, github: GitHub) 
     assert world.call(f"gh pr merge 1 {FORK} --merge".split()).code == 0
     assert following(world)[0] == "git -C . fetch origin"
     assert follow(world).code == 0
-    assert following(world)[1] == "There is a newer stable release."
+    assert following(world)[1] == "Upstream has a newer stable release."
 
 
 def quiet(world: World) -> None:
-    """Let upstream have no newer release, and the version be that of the one that is merged."""
+    """Remove upstream's newer releases, and set the version to that of the merged release."""
     world.git(f"--git-dir . tag -d {STABLE}", repo=world.upstream)
     project = world.git("show origin/carto/main:pyproject.toml") + "\n"
     mine = {"pyproject.toml": project.replace("1.75.2.1", "1.75.2")}
@@ -159,7 +161,7 @@ def quiet(world: World) -> None:
 def test_next_suggests_releasing_updating_and_recovering_commits(
     world: World, github: GitHub
 ) -> None:
-    """Fixes that are not released, a local branch that is behind, commits that were left behind."""
+    """Unreleased fixes, a local branch that is behind, commits left on no branch."""
     world.git("fetch --quiet upstream main")
     quiet(world)
     assert world.git("rev-list --count v1.75.2-carto.1.2.0..origin/carto/main") == "1"
@@ -170,7 +172,7 @@ def test_next_suggests_releasing_updating_and_recovering_commits(
     assert follow(world).code == 0
     assert following(world) == (
         "git -C . merge --ff-only origin/carto/main",
-        "carto/main is 1 commit behind here.",
+        "Your carto/main is 1 commit behind origin's.",
     )
     assert follow(world).code == 0
     world.git("checkout --quiet --detach")
@@ -182,7 +184,7 @@ def test_next_suggests_releasing_updating_and_recovering_commits(
         "HEAD was detached, and 1 commit is on no branch.",
     )
     assert follow(world).code == 0
-    assert following(world) == ("", "Nothing to do: carto/main has v1.75.2-stable.")
+    assert following(world) == ("", "Nothing to do: carto/main contains v1.75.2-stable.")
 
 
 def test_next_suggests_doctor_for_markers_on_production(world: World) -> None:
@@ -202,10 +204,10 @@ def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
     world.git("update-ref refs/heads/heal/x;touch${IFS}pwned carto/main~1", repo=world.origin)
     world.git("fetch --quiet --prune origin")
     world.git(f"branch --quiet -D {SYNC}")
-    why = f"carto/main states the version of {TAG} and lacks its commits."
+    why = f"carto/main states the version of {TAG} but lacks its commits."
     assert following(world) == (
         "git -C . fetch upstream",
-        f"{why} To heal that, upstream's branch has to be here.",
+        f"{why} To heal that, this clone needs upstream's branch.",
     )
     assert follow(world).code == 0
     assert following(world) == (
@@ -231,7 +233,7 @@ def test_a_squashed_sync_is_healed(world: World, github: GitHub) -> None:
             {"LICENSE": "Mine.\n"},
             4,
             "invoke fork.heal --check",
-            "in the way of healing that.",
+            "This says what prevents healing it.",
         ),
     ],
 )
@@ -268,7 +270,7 @@ STATES = {
     "other remote": (
         "git remote set-url upstream https://github.com/x/y.git",
         "invoke doctor",
-        "A remote is not the one that the policy names; this says what mends it.",
+        "A remote is not the one that the policy names; this prints how to fix it.",
     ),
     "detached": (
         "git checkout --quiet --detach && git commit --quiet --allow-empty -m work",
@@ -278,12 +280,12 @@ STATES = {
     "detached without work": (
         "git checkout --quiet --detach",
         f"invoke upgrade-carto --tag {STABLE}",
-        "There is a newer stable release.",
+        "Upstream has a newer stable release.",
     ),
     "merging": (
         f"git fetch --quiet upstream --tags && ! git merge --quiet {STABLE}",
         "invoke resolve-conflicts",
-        "A merge is in progress here, with 23 conflicts; this decides what can be decided and "
+        "A merge is in progress here, with 23 conflicts; this resolves what can be decided and "
         "lists the rest.",
     ),
     "merged, not committed": (
@@ -314,7 +316,7 @@ def test_next_suggests_a_command_that_works_in_each_state(world: World, state: s
     made = world.call(["bash", "-c", line])
     assert made.code == 0, made.err
     assert following(world) == (command, why)
-    # It does something: nothing refuses it, whatever it finds.
+    # The command works: it is not refused, whatever it finds.
     refused = re.match(r"(Refused|Failed|Usage): ", follow(world).err)
     assert refused is None
 
@@ -330,23 +332,23 @@ def test_next_suggests_config_for_an_invalid_policy(world: World) -> None:
 
 
 def test_next_suggests_doctor_for_a_wrong_version(world: World, github: GitHub) -> None:
-    """Once nothing else is to do, what does not fit together is."""
+    """It comes last, after everything else."""
     world.git("--git-dir . tag -d v1.77.2-stable", repo=world.upstream)
     assert following(world) == (
         "invoke doctor",
-        "Something does not fit together; this says what mends it.",
+        "Something does not fit together; this prints how to fix it.",
     )
     assert "version is 1.75.2.1" in " ".join(follow(world).out.split())
 
 
 @pytest.mark.slow
 def test_next_leads_through_an_adoption(world: World, github: GitHub) -> None:
-    """From a policy in the checkout to the fork that has all that it needs."""
+    """From a policy in the checkout to a fork with everything that it needs."""
     own = world.fork / policy.POLICY_FILE
     own.write_text('extends = "carto-litellm"\n', encoding="utf-8")
     command, why = following(world)
     assert command.startswith("invoke fork.adopt --requirement git+https://")
-    assert why.startswith(f"{policy.POLICY_FILE} is on no branch yet; this publishes one")
+    assert why.startswith(f"{policy.POLICY_FILE} is on no branch yet; this publishes a branch")
     assert world.run(f"{ADOPT} --no-push").code == 0
     own.unlink()
     [branch] = world.git("branch --list adopt/* --format %(refname:short)").split()
@@ -359,7 +361,7 @@ def test_next_leads_through_an_adoption(world: World, github: GitHub) -> None:
     assert follow(world).code == 0
     assert following(world) == (
         f"gh pr view 1 {FORK}",
-        "Pull request 1 waits for its review.",
+        "Pull request 1 is waiting for a review.",
     )
     assert world.call(f"gh pr merge 1 {FORK} --squash".split()).code == 0
     assert following(world) == (
@@ -375,9 +377,9 @@ def test_next_suggests_reviewing_an_adoption_branch_without_gh(world: World) -> 
     [branch] = world.git("branch --list adopt/* --format %(refname:short)").split()
     command, why = following(world)
     assert command.startswith("git -C . log -p ")
-    assert why.startswith(f"{branch} on origin holds what the fork lacks: review this, then merge")
+    assert why.startswith(f"{branch} on origin contains what the fork lacks: review this, then ")
     assert f"+++ b/{policy.POLICY_FILE}" in follow(world).out
-    # A squash leaves the branch unmerged, but nothing to adopt.
+    # After a squash the branch is not merged, but nothing is left to adopt.
     theirs = world.git(f"rev-parse {branch}^{{tree}}")
     who = "-c user.name=Colleague -c user.email=colleague@example.com"
     squashed = world.git(f"{who} commit-tree -p carto/main -m adopted {theirs}", repo=world.origin)
@@ -414,15 +416,15 @@ def test_next_reports_an_unreachable_origin(world: World) -> None:
     assert following(world) == away
 
 
-def test_next_suggests_clone_or_init_outside_of_a_fork(world: World, tmp_path: Path) -> None:
+def test_next_suggests_clone_or_init_outside_a_fork(world: World, tmp_path: Path) -> None:
     assert following(world, cwd=tmp_path) == (
         "git clone https://github.com/CartoDB/litellm.git",
-        f"{tmp_path.name} is no git repository.",
+        f"{tmp_path.name} is not a git repository.",
     )
     world.call(["git", "init", "--quiet", "other"], cwd=tmp_path)
     assert following(world, cwd=tmp_path / "other") == (
         "invoke fork.init",
-        "There is neither a branch carto/main nor a carto_fork.toml: this fork has no policy yet.",
+        "This fork has no policy yet: neither carto_fork.toml nor a branch carto/main exists.",
     )
 
 
@@ -448,7 +450,7 @@ def test_the_topics_are_listed(world: World) -> None:
 
 
 @pytest.mark.parametrize("topic", guide.TOPICS, ids=lambda topic: topic.name)
-def test_every_task_that_a_topic_names_is_there(topic: guide.Topic) -> None:
+def test_every_task_that_a_topic_names_exists(topic: guide.Topic) -> None:
     text = guide.render(topic, policy.load_policy().policy, "invoke")
     tasks = re.findall(r"^ *invoke (.*)$", text, re.MULTILINE)
     assert not topic.task or topic.task in tasks
@@ -462,16 +464,16 @@ def test_another_topic_says_what_its_procedure_does(world: World) -> None:
     done = world.run("guide --topic abort")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
-        "# abort\n\nGive an upgrade up; origin is not touched.\n\n"
+        "# abort\n\nAbandon an upgrade; origin is not touched.\n\n"
         "```bash\ninvoke upgrade-carto --tag v1.76.5 --abort\n```\n\n"
-        "It commits what is not committed, says how to bring that back, and removes the work tree\n"
-        "and the local sync branch.\n\n"
+        "It commits uncommitted work, prints how to restore it, and removes the work tree and the\n"
+        "local sync branch.\n\n"
         "`invoke --dry upgrade-carto --tag v1.76.5 --abort` prints its steps with the real "
         "values.\n"
     )
     assert json.loads(world.run("guide --topic abort --json").out) == {
         "topic": "abort",
-        "line": "Give an upgrade up; origin is not touched.",
+        "line": "Abandon an upgrade; origin is not touched.",
         "text": done.out.rstrip("\n"),
     }
 
@@ -489,7 +491,7 @@ def test_another_fork_has_its_own_values(world: World) -> None:
     assert "ACME's customisations" in world.run("guide --topic branches").out
 
 
-def test_outside_of_a_fork_the_policy_that_ships_counts(world: World, tmp_path: Path) -> None:
+def test_outside_a_fork_the_default_policy_is_used(world: World, tmp_path: Path) -> None:
     done = world.run("guide --topic tags", cwd=tmp_path)
     assert done.code == 0
     assert done.out == guide.render(_topic("tags"), policy.load_policy().policy, "invoke") + "\n"
@@ -502,7 +504,7 @@ def _topic(name: str) -> guide.Topic:
 def test_an_unknown_topic_is_refused(world: World) -> None:
     done = world.run("guide --topic nonsense")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith("Usage: there is no topic 'nonsense'.\n")
+    assert done.err.startswith("Usage: unknown topic 'nonsense'.\n")
 
 
 def test_a_fork_without_releases_has_no_topics_about_them(world: World) -> None:
@@ -539,7 +541,7 @@ echo "${{COMPREPLY[*]}}"
 def test_bash_completes_tasks_and_options(
     world: World, tmp_path: Path, words: str, completed: str
 ) -> None:
-    """With the lines of the documents."""
+    """With the lines from the documents."""
     program = words.split()[0]
     text = (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
     [source] = re.findall(rf"^(source <\({program} .*bash.*)$", text, re.MULTILINE)

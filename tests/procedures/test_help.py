@@ -1,4 +1,4 @@
-"""What the command line says of itself."""
+"""`--list` and `--help`, and wrong command lines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OPTION = re.compile(r"^  (?:-\w, )?--(?:\[no-])?([\w-]+)(?:=\w+)? *(.*)$")
 
 
 def options(text: str) -> dict[str, str]:
-    """Each option that a help text shows, with all that it says of it."""
+    """Each option in a help text, with its description."""
     found: dict[str, str] = {}
     name = ""
     for line in text.partition("\nOptions:\n")[2].splitlines():
@@ -89,7 +89,7 @@ def test_former_names_reach_their_tasks_and_are_not_shown(world: World) -> None:
     assert not {*re.findall(r"^  (\S+)  ", shown, re.MULTILINE)} & FORMER.keys()
     done = _typed(world, "features", "--json")
     assert done.code == 0
-    assert done.err.startswith("`features` is `fork.inventory --section features` now.\n")
+    assert done.err.startswith("`features` is now `fork.inventory --section features`.\n")
     assert done.out == world.run("fork.inventory --section features --json").out
     assert _typed(world, "--help", "heal").out == _typed(world, "fork.heal", "--help").out
 

@@ -1,4 +1,4 @@
-"""What may go wrong around an upgrade: other runs, remotes, disks, hooks, settings, names."""
+"""What can go wrong around an upgrade: other runs, remotes, disks, hooks, settings, names."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ AS_BEFORE = "Your checkout, carto/main and origin are as they were.\n"
 AGAIN = f"then run `invoke {UPGRADE}` again.\n"
 SECRET = "ghs_S3cretS3cretS3cret"
 
-# A release after v1.76.5 that the tests give what they need.
+# A release after v1.76.5 with the contents that a test needs.
 NEXT = "v1.76.6"
 UPGRADE_NEXT = f"upgrade-carto --tag {NEXT}"
 
 
 def with_next(release: Mapping[str, Change], fork: Mapping[str, Change] | None = None) -> History:
-    """The sandbox with one more release of upstream's and one more commit of the fork's."""
+    """The sandbox with one more upstream release and one more fork commit."""
     return history_with(
         Revision("next", "feat: the next release", release, parents=(TAG,)),
         Revision("more", "feat: more of the fork's", fork or {}, parents=("carto/main",)),
@@ -76,7 +76,7 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 
 
 def usual_end(world: World, template: Path, line: str = UPGRADE, **variables: str) -> Done:
-    """The task ends as it does when nothing gets in its way."""
+    """Assert that the task ends as it does without a fault."""
     done = world.run(line, cwd=None, **variables)
     assert done.err == ""
     assert done.code == 0
@@ -180,14 +180,14 @@ os.execvp(sys.argv[2], sys.argv[2:])
 
 
 @pytest.mark.parametrize(
-    "told", slow_but([False, True], True), ids=["git is killed", "git is told"]
+    "reported", slow_but([False, True], True), ids=["git is killed", "git gets an error"]
 )
-def test_an_upgrade_continues_after_the_disk_was_full(tmp_path: Path, told: bool) -> None:
-    """Git writes a file of 3 MiB where 1 MiB is left. It is killed, or told as by a full disk."""
+def test_an_upgrade_continues_after_the_disk_was_full(tmp_path: Path, reported: bool) -> None:
+    """Git writes a file of 3 MiB with 1 MiB left. It is killed, or gets a full disk's error."""
     world = World(build_template(tmp_path / "w", with_next({"litellm/big.txt": "x\n" * 3 * 2**19})))
     before, origin = world.checkout(), world.refs(world.origin)
     line = f"{UPGRADE_NEXT} --no-tests"
-    ignore = "trap '' XFSZ" if told else ":"
+    ignore = "trap '' XFSZ" if reported else ":"
     path = shim(world, f'{ignore}\nexec "$GIT" "$@"')
     words = [*INVOKE, "--search-root", str(ROOT), *line.split()]
     failed = world.call([sys.executable, "-c", LIMITED, str(2**20), *words], PATH=path)
@@ -197,9 +197,9 @@ def test_an_upgrade_continues_after_the_disk_was_full(tmp_path: Path, told: bool
     commit = world.git(f"rev-parse {NEXT}^0", repo=world.upstream)
     merge = MERGE.replace(WORK, work).replace(f"refs/tags/{TAG}", commit).replace(TAG, NEXT)
     assert first.startswith(f"Failed: `{merge}` ")
-    # With several processors git quotes the name.
+    # Git quotes the name if there are several processors.
     said = re.search("^  error: unable to write file '?litellm/big.txt'?$", failed.err, re.M)
-    assert bool(said) == told
+    assert bool(said) == reported
     assert untouched == AS_BEFORE.strip()
     assert then == f"Next: run `invoke {line}` again."
     assert failed.code == 1
@@ -239,7 +239,7 @@ def test_an_upgrade_continues_after_a_failed_commit_hook(world: World, template:
 
 
 def test_a_hook_may_refuse_the_tasks_own_commits(world: World) -> None:
-    """Those of the record and of the version: what it says is shown, and then it continues."""
+    """The commits of the record and of the version: its output is shown, and the run continues."""
     refuse = "! grep -qE 'update version|record' \"$1\" || { echo 'no such scope' >&2; exit 1; }"
     hook(world.fork / ".git", "commit-msg", refuse)
     for line in (UPGRADE, "bump-version --to 9.9.9"):
@@ -259,7 +259,7 @@ def test_a_hook_that_changes_what_is_committed_is_named(world: World) -> None:
     """https://github.com/lint-staged/lint-staged/issues/321"""
     hook(world.fork / ".git", "pre-commit", "echo more >> README.md; git add README.md")
     done = world.run(f"{UPGRADE} --no-push --no-tests")
-    said = "The hook ~/litellm/.git/hooks/pre-commit changed what was committed: README.md."
+    said = "The hook ~/litellm/.git/hooks/pre-commit changed the merge commit: README.md."
     assert said in " ".join(done.out.split())
 
 
@@ -281,8 +281,8 @@ def test_failing_tests_on_the_merged_tree_stop_the_upgrade(tmp_path: Path) -> No
         f"(log: .git/carto-fork/{NEXT}/test.log).\n"
         f"It did not see: {', '.join(withheld())}.\n"
         f"{AS_BEFORE}"
-        f"Next: mend it in ../{work.name}, commit, then run `invoke {UPGRADE_NEXT}` again "
-        "(--no-tests leaves this out).\n"
+        f"Next: fix it in ../{work.name}, commit, then run `invoke {UPGRADE_NEXT}` again "
+        "(--no-tests skips this step).\n"
     )
     assert failed.err == message
     assert failed.code == 4
@@ -316,7 +316,7 @@ def test_failing_tests_on_the_merged_tree_stop_the_upgrade(tmp_path: Path) -> No
 def test_an_inherited_git_environment_is_ignored(
     world: World, template: Path, tmp_path: Path
 ) -> None:
-    """As in a git hook, or in an alias, of another repository."""
+    """As in a git hook or an alias of another repository."""
     other = copied(template, tmp_path / "other")
     before = other.everything(), git_dir(other)
     usual_end(
@@ -531,7 +531,7 @@ def test_credentials_of_a_wrong_remote_do_not_appear(world: World, line: str) ->
 
 
 def test_credentials_in_the_output_of_a_check_do_not_appear(world: World) -> None:
-    """Not even where the command writes them in two goes."""
+    """Not even if the command writes them in two pieces."""
     log = world.fork / ".git" / "carto-fork" / TAG / "test.log"
     script = (
         f"printf 'fetching https://me:{SECRET[:9]}'; for i in 1 2 3 4 5 6 7 8 9 10; do "
@@ -574,7 +574,7 @@ NAMES = (
 def both_add(paths: list[str]) -> History:
     """Both sides add files of the same names, and a rule by path decides those in tests/.
 
-    Their lines are too short to tell evidence anything.
+    Their lines are too short to be evidence.
     """
     release: dict[str, Change] = {path: f"up {number}\n" for number, path in enumerate(paths)}
     fork: dict[str, Change] = {path: f"we {number}\n" for number, path in enumerate(paths)}
@@ -588,13 +588,13 @@ def without_controls(done: Done) -> bool:
 
 
 def shown(path: str) -> str:
-    """A path as the output has it."""
+    """A path as the output contains it."""
     safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
     return safe.encode("utf-8", "backslashreplace").decode()
 
 
 def unmerged(world: World) -> set[str]:
-    """The paths that are in conflict in the work tree of the next release."""
+    """The paths in conflict in the next release's work tree."""
     words = ["git", "diff", "--name-only", "--diff-filter=U", "-z"]
     listed = world.call(words, cwd=world.work(NEXT)).out
     return set(listed.split("\0")) - {""}
@@ -637,7 +637,7 @@ def test_odd_names_of_files_are_resolved_and_reported(oddly_named: World) -> Non
 
 
 def test_advice_for_conflicts_in_oddly_named_files_works_when_pasted(oddly_named: World) -> None:
-    """Pasted where they are told, they add the very file that they are about."""
+    """Pasted in the given directory, each adds its own file."""
     world = oddly_named
     paused = world.run(f"{UPGRADE_NEXT} --no-tests")
     advice = re.findall(r"^    then: +.*, then (git .* add -- .*)$", paused.out, re.MULTILINE)
@@ -649,7 +649,7 @@ def test_advice_for_conflicts_in_oddly_named_files_works_when_pasted(oddly_named
 
 
 def test_control_characters_in_paths_do_not_appear_in_messages(oddly_named: World) -> None:
-    """Control characters in the list of what a person has not committed, or left as markers."""
+    """Control characters in lists of uncommitted files and of files with markers."""
     world = oddly_named
     line = f"{UPGRADE_NEXT} --no-tests"
     world.run(line)
@@ -667,7 +667,7 @@ def test_control_characters_in_paths_do_not_appear_in_messages(oddly_named: Worl
         (work / name).write_text("mended\n")
     dirty = world.run(line)
     assert dirty.code == 1
-    assert dirty.err.startswith(f"Refused: ../{work.name} has changes that are not committed: ")
+    assert dirty.err.startswith(f"Refused: ../{work.name} has uncommitted changes: ")
     assert without_controls(dirty)
 
 
@@ -724,7 +724,7 @@ def test_pasted_dry_output_works_in_a_path_with_shell_syntax(tmp_path: Path, whe
     cwd = world.fork
     if where == "there":
         words, cwd = [*words, "--repo", str(world.fork)], tmp_path
-    # Not neutral: these lines are for a terminal on this machine.
+    # Unchanged paths: these lines are for a terminal on this machine.
     dry = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=True).stdout
     pasted = world.call(["bash", "-c", dry], cwd=cwd)
     assert pasted.code == 0, pasted.err
@@ -797,7 +797,7 @@ def test_an_upgrade_works_during_a_rebase_of_another_branch(world: World, templa
 
 
 def test_direct_is_refused_while_production_is_rebased(world: World) -> None:
-    """Git will write the branch when the rebase ends: nothing may move it before."""
+    """Git will write the branch when the rebase ends: nothing may move it earlier."""
     editor = "sed -i -e s/^pick/edit/"
     rebase = ["git", "-c", f"sequence.editor={editor}", "rebase", "--interactive", "HEAD~1"]
     assert world.call(rebase).code == 0
@@ -813,7 +813,7 @@ def test_direct_is_refused_while_production_is_rebased(world: World) -> None:
 def test_an_upgrade_leaves_uncommitted_work_unchanged(
     world: World, template: Path, where: str, line: str
 ) -> None:
-    """Staged, changed, removed, untracked and ignored files are none of the upgrade's business."""
+    """It does not touch staged, changed, removed, untracked or ignored files."""
     how = {"another branch": "-b topic", "detached": "--detach", "main": "main"}[where]
     world.git(f"checkout --quiet {how}")
     (world.fork / "Makefile").write_text("staged\n")

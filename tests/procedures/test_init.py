@@ -34,7 +34,7 @@ def written(world: World) -> policy.Policy:
     return policy.load_policy((world.fork / "carto_fork.toml").read_text()).policy
 
 
-# --- What it sees --------------------------------------------------------------------------------
+# --- Guesses -------------------------------------------------------------------------------------
 
 
 def test_the_policy_of_a_node_project_is_guessed(panel: World) -> None:
@@ -72,7 +72,7 @@ def test_the_policy_of_a_node_project_is_guessed(panel: World) -> None:
     assert found.images is None
 
 
-def test_a_file_that_is_nothing_but_a_version_is_named_once(panel: World) -> None:
+def test_a_file_with_only_a_version_is_listed_once(panel: World) -> None:
     stated = json.loads(panel.git("show origin/acme/stable:package.json"))["version"]
     commit_in(panel, panel.origin, "refs/heads/acme/stable", {"VERSION": f"v{stated}\n"})
     panel.git("fetch --quiet origin")
@@ -101,11 +101,11 @@ def test_the_policy_of_a_go_project_is_guessed(tmp_path: Path) -> None:
 
 
 def test_the_guessed_policy_of_litellm_agrees_with_the_default(world: World) -> None:
-    """Its policy was written by hand; what can be seen agrees with it."""
+    """The default policy was written by hand; the guesses agree with it."""
     done = world.run("fork.init --yes --json")
     assert done.code == 0, done.err
-    told = json.loads(done.out)
-    assert told["written"] is True
+    data = json.loads(done.out)
+    assert data["written"] is True
     found, default = written(world), policy.load_policy().policy
     assert found.branches == default.branches
     assert found.remotes == default.remotes
@@ -115,12 +115,12 @@ def test_the_guessed_policy_of_litellm_agrees_with_the_default(world: World) -> 
     assert automatic == [r"v(?P<version>\d+\.\d+\.\d+)-stable"]
     assert found.releases and found.releases.tag.count("{") == 2
     assert found.commands == default.commands
-    sureties = {guess["key"]: guess["surety"] for guess in told["guesses"]}
+    sureties = {guess["key"]: guess["surety"] for guess in data["guesses"]}
     assert sureties["branches.upstream"] == "certain" and sureties["name"] == "guess"
 
 
 def test_rules_are_guessed_for_files_of_several_kinds(tmp_path: Path) -> None:
-    """A Rust project with a Makefile, images, built files, and a version that its tag repeats."""
+    """A Rust project with a Makefile, images, built files, and the version that its tag states."""
     world = World(tmp_path, "tool", "acme/tool", "tools/tool", "main")
     source = Repo.new(tmp_path / "source", "main")
     files = {f"web/dist/{number}.js": "x\n" for number in range(4)}
@@ -182,9 +182,10 @@ def test_rules_are_guessed_for_files_of_several_kinds(tmp_path: Path) -> None:
     text = (world.fork / "carto_fork.toml").read_text()
     assert '# paths = ["/dist/"]\n# take = "upstream"\n' in text
     for line in (
-        "certain: no rule takes upstream's whole Gemfile.lock: it seems that the fork changed it",
-        "certain: no rule takes upstream's whole gen/*.txt: it seems that the fork changed it",
-        "guess: no rule takes upstream's whole /web/dist/: only its name says that it was built",
+        "certain: no rule takes upstream's whole Gemfile.lock: the fork seems to have changed it",
+        "certain: no rule takes upstream's whole gen/*.txt: the fork seems to have changed it",
+        "guess: no rule takes upstream's whole /web/dist/: "
+        "only its name suggests that it was built",
     ):
         surety, _, why = line.partition(": ")
         assert f"\n# {line}\n" in text and f"{surety:<8} rules: {why} " in _joined(done.out)
@@ -194,20 +195,21 @@ def test_rules_are_guessed_for_files_of_several_kinds(tmp_path: Path) -> None:
 
 
 def _joined(text: str) -> str:
-    """Lines that are wrapped, as the lines that they were."""
+    """Join wrapped lines again."""
     return re.sub(r"\n(?!  )", " \n", text).replace("\n  ", " ")
 
 
-# --- What it says --------------------------------------------------------------------------------
+# --- Messages ------------------------------------------------------------------------------------
 
 
 def test_init_prints_how_certain_its_guesses_are(panel: World) -> None:
     out = re.sub(r"git\+https://\S+", "SOURCE", panel.run("fork.init --yes").out)
-    assert "certain  branches.upstream: main (upstream's first branch)\n" in out
+    assert "certain  branches.upstream: main (upstream's default branch)\n" in out
     assert "guess    name: acme (the owner of the remote)\n" in out
     assert out.endswith(
-        "carto_fork.toml is written; nothing else was changed.\n"
-        "Look at what is not certain in it.\nNext: invoke fork.adopt --requirement SOURCE\n"
+        "Wrote carto_fork.toml; nothing else was changed.\n"
+        "Check the values in it that are not certain.\n"
+        "Next: invoke fork.adopt --requirement SOURCE\n"
     )
     text = (panel.fork / "carto_fork.toml").read_text()
     assert '# certain: it states 1.0.0, like release/1.0\npath = "package.json"\n' in text
@@ -224,12 +226,12 @@ def test_what_is_printed_can_be_pasted(panel: World) -> None:
     assert (panel.fork / "carto_fork.toml").read_text() == text
 
 
-def test_what_is_there_is_never_overwritten(panel: World) -> None:
+def test_existing_files_are_never_overwritten(panel: World) -> None:
     (panel.fork / "carto_fork.toml").write_text("mine\n")
     done = panel.run("fork.init --yes")
     assert done.code == 1
     assert done.err == (
-        "Refused: carto_fork.toml is there already.\nNothing was changed.\n"
+        "Refused: carto_fork.toml exists already.\nNothing was changed.\n"
         "Next: edit it, or name another file with --output.\n"
     )
     assert (panel.fork / "carto_fork.toml").read_text() == "mine\n"
@@ -252,7 +254,7 @@ def test_init_is_refused_if_production_has_a_policy_already(panel: World) -> Non
     assert (done.code, done.err) == (
         1,
         "Refused: acme/stable has a policy already.\nNothing was changed.\n"
-        "Next: change carto_fork.toml there; `invoke fork.config` prints what is in force.\n",
+        "Next: edit carto_fork.toml there; `invoke fork.config` prints the policy in force.\n",
     )
     assert panel.everything() == before
 
@@ -261,9 +263,9 @@ def test_guesses_that_make_no_valid_policy_are_refused(panel: World) -> None:
     done = panel.run("fork.init --yes --mirror acme/stable")
     assert (done.code, done.err) == (
         1,
-        "Refused: what was seen makes no policy: top level: branches: acme/stable, acme/stable, "
-        "upstream-sync/v1 must differ from each other.\nNothing was changed.\n"
-        "Next: say what is right: --name, --upstream, --production, --mirror.\n",
+        "Refused: what this clone shows makes no valid policy: top level: branches: acme/stable, "
+        "acme/stable, upstream-sync/v1 must differ from each other.\nNothing was changed.\n"
+        "Next: give the right values: --name, --upstream, --production, --mirror.\n",
     )
     assert not (panel.fork / "carto_fork.toml").exists()
 
@@ -271,7 +273,12 @@ def test_guesses_that_make_no_valid_policy_are_refused(panel: World) -> None:
 @pytest.mark.parametrize(
     ("prepare", "line", "code", "message"),
     [
-        ("remote remove upstream", "fork.init --yes", 2, "add --upstream, the URL of the original"),
+        (
+            "remote remove upstream",
+            "fork.init --yes",
+            2,
+            "add --upstream with the URL of the original",
+        ),
         ("", "fork.init --yes --production nonsense", 1, "origin has no branch nonsense."),
         (
             "remote set-url upstream /nowhere",
@@ -338,11 +345,11 @@ def test_init_asks_for_uncertain_values_on_a_terminal(tmp_path: Path) -> None:
     assert found.branches.production == "acme/stable"
 
 
-# --- What it is for ------------------------------------------------------------------------------
+# --- Tasks with that policy ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", sorted(FORKS))
-def test_the_tasks_work_with_it_before_it_is_committed(kind: str, tmp_path: Path) -> None:
+def test_the_tasks_use_an_uncommitted_policy(kind: str, tmp_path: Path) -> None:
     world = made(kind, tmp_path)
     assert world.run("fork.init --yes").code == 0
     for line in ("setup", "status", "ci.detect", "forecast", "fork.config", "ci.guard"):

@@ -17,7 +17,7 @@ TAG = "v1.76.5"
 UPGRADE = f"upgrade-carto --tag {TAG} --no-tests"
 DIRECT = f"{UPGRADE} --direct"
 
-# Every git command of an upgrade that writes, in order. A test holds both lists.
+# Every git command of an upgrade that writes, in order. A test checks both lists.
 PREPARED = (
     "fetch",
     "branch",
@@ -38,21 +38,21 @@ PUBLISHED = (*PREPARED, "push", "worktree remove")
 MOVED = (*PREPARED, "push", "merge", "worktree remove", "branch")
 NUMBER = {verb: number for number, verb in reversed(list(enumerate(PUBLISHED, 1)))}
 
-# What befalls a command; see `world.snag`.
+# What happens to a command; see `world.snag`.
 KILLED = "kill -KILL $PPID $$"
 KILLED_AFTER = '"$GIT" "$@"; kill -KILL $PPID $$'
 # Ctrl-C in a terminal reaches every process of the foreground; this one at any time of git's run.
 CTRL_C = 'kill -INT 0 & exec "$GIT" "$@"'
-# A signal for the task alone: git goes on to its end.
+# A signal for the task alone: git runs to its end.
 INTERRUPTED = "trap '' INT; kill -INT $PPID"
 TERMINATED = "trap '' TERM INT; kill -TERM $PPID"
 HUNG_UP = "trap '' HUP INT; kill -HUP $PPID"
 
-# Places of the work tree of the upgrade, in the scripts below.
+# Paths in the upgrade's work tree, for the scripts below.
 PLACES = """
 work={work} admin={fork}/.git/worktrees/litellm.upstream-sync-v1.76.5
 """
-# The states that a killed git leaves behind, made on purpose.
+# The states that a killed git leaves behind.
 HALF: dict[str, tuple[str, str]] = {
     "work tree: its directory": (
         "worktree add",
@@ -114,7 +114,7 @@ def start(world: World, line: str, at: int, cut: str) -> Done:
 
 
 def continue_(world: World, template: Path, line: str) -> None:
-    """Run the same command again, without anything in its way: it ends as it always does."""
+    """Run the same command again without a fault: it ends as usual."""
     done = world.run(line)
     assert done.err == ""
     assert done.code == 0
@@ -156,7 +156,7 @@ def test_an_upgrade_killed_before_any_command_can_be_continued(
     assert untouched(world)[:2] == before[:2]
 
 
-# After its last command nothing is left to continue: the release is contained.
+# After the last command nothing is left to continue: production contains the release.
 @pytest.mark.parametrize("at", slow_but(range(1, len(MOVED)), NUMBER["push"]), ids=verb_id(MOVED))
 def test_a_direct_upgrade_killed_after_any_command_can_be_continued(
     world: World, template: Path, at: int
@@ -193,10 +193,10 @@ def test_a_half_moved_production_checkout_is_reported_with_a_fix(
     half = f'"$GIT" "$@"; "$GIT" -C {world.fork} update-ref refs/heads/carto/main {old}'
     number = len(PREPARED) + 2
     assert start(world, DIRECT, number, f"{half}; {KILLED}").code == -9
-    # Somebody may have worked in the checkout since: it is theirs to put right.
+    # Somebody may have worked in the checkout since, so only they can fix it.
     stopped = world.run(DIRECT)
     assert stopped.code == 1
-    assert "an earlier run moved origin's branch and was cut" in stopped.err
+    assert "an earlier run moved origin's branch and was killed" in stopped.err
     advice = re.search(r"^Next: .*: git -C (.*)$", stopped.err, re.MULTILINE)
     assert advice
     world.paste(f"git -C {advice[1]}")
@@ -254,7 +254,7 @@ def test_a_signal_interrupts_an_upgrade_cleanly(
 
 
 def test_an_interrupted_merge_leaves_no_work_tree(world: World) -> None:
-    """Nothing is half-done, as the message says."""
+    """Nothing is left half-done, as the message says."""
     ended = start(world, UPGRADE, NUMBER["merge"], INTERRUPTED)
     assert ended.err.startswith("Interrupted: ")
     assert not world.work(TAG).exists()
@@ -263,7 +263,7 @@ def test_an_interrupted_merge_leaves_no_work_tree(world: World) -> None:
 
 @pytest.mark.slow
 def test_an_upgrade_killed_during_its_undo_can_be_continued(world: World, template: Path) -> None:
-    """The removal of the work tree is the next command that writes after the merge."""
+    """After the merge, the next command that writes removes the work tree."""
     before = untouched(world)
     here = world.place / "snag"
     again = f"echo {NUMBER['merge'] + 1} > {here}/at; echo '{KILLED}' > {here}/cut"

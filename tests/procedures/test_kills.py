@@ -1,7 +1,7 @@
-"""Tasks are killed at random, and typed again: what comes of it is as if nothing had been.
+"""Kill tasks at random places and type them again: the result is as if nothing had happened.
 
-`make test-slow` makes some of these kills, `make campaign` as many as it is asked for; the same
-seed gives the same ones.
+`make test-slow` makes some of these kills, `make campaign` as many as asked for; the same seed
+makes the same kills.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ WRITES = re.compile(
 )
 """Commands that change something."""
 
-# In the place of git and of gh. Words in front of the command's name do not matter here.
+# It replaces git and gh. Words before the command's name do not matter here.
 _SHIM = r"""#!/bin/sh
 words= skip=
 for word do
@@ -80,7 +80,7 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Kill:
-    """A run that is killed.
+    """A run to kill.
 
     task, kind: of `TASKS` and `KINDS`. writing: whether at a command that changes something.
     place: at which of them; a part of all. delay: seconds after its start.
@@ -122,7 +122,7 @@ _TIMES = {"created", "updated", "closed", "merged", "published", "id"}
 
 
 def state(world: World, github: GitHub) -> dict[str, object]:
-    """All that there is in a world, by a name for each thing."""
+    """Everything in a world, by name."""
     found: dict[str, object] = {}
     for repo in (world.fork, world.origin, world.upstream):
         listed = world.git("for-each-ref '--format=%(refname) %(objectname)'", repo=repo)
@@ -166,7 +166,7 @@ Make = Callable[[str], tuple[World, GitHub]]
 
 @cache
 def _landed(template: Path, squash: bool) -> Path:
-    """A world whose production branch has been upgraded; to be copied, not to be changed."""
+    """A world with an upgraded production branch, as a template for the tests."""
     world = copied(template, Path(tempfile.mkdtemp(dir=template.parent)) / "w")
     done = world.run(f"{UPGRADE} {TAG} --no-pr")
     assert done.code == 0, done.err
@@ -236,9 +236,9 @@ def start(world: World, task: str, cut: Callable[[Path, str], None] | None = Non
 
 @dataclass(frozen=True)
 class Usual:
-    """How a task ends if nothing gets in its way.
+    """How a task ends without a fault.
 
-    codes: of its end, and of the end when it is typed once more. calls: the commands that it runs.
+    codes: the exit codes of the first and of a second run. calls: the commands that it runs.
     """
 
     codes: set[int]
@@ -250,7 +250,7 @@ _usual: dict[str, Usual] = {}
 
 
 def usual(task: str, make: Make) -> Usual:
-    """How a task ends if nothing gets in its way; found out once."""
+    """How a task ends without a fault; measured once."""
     if task not in _usual:
         world, github = make(task)
         calls = start(world, task)
@@ -263,7 +263,7 @@ def usual(task: str, make: Make) -> Usual:
 
 
 def changes(one: dict[str, object], other: dict[str, object]) -> dict[str, tuple[object, object]]:
-    """In what two states differ."""
+    """The differences between two states."""
     names = {*one, *other}
     return {n: (one.get(n), other.get(n)) for n in sorted(names) if one.get(n) != other.get(n)}
 

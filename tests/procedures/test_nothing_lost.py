@@ -1,4 +1,4 @@
-"""What a person has made is never removed, and nothing is published that was not checked."""
+"""Tasks never remove a person's work, and never publish anything unchecked."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PAUSED = "v1.77.2-stable"
 
 
 def killed_in_merge(world: World) -> None:
-    """An upgrade that is killed half-way through its merge."""
+    """An upgrade that was killed in the middle of its merge."""
     ended = world.spawn(f"{UPGRADE} --no-tests", PATH=snag(world, 4, "kill -KILL $PPID $$").path)
     assert ended.code == -9
     assert world.work(TAG).exists()
 
 
-def test_what_a_person_made_after_a_kill_is_moved_aside(world: World) -> None:
+def test_a_persons_work_after_a_kill_is_moved_aside(world: World) -> None:
     killed_in_merge(world)
     note = world.work(TAG) / "tests" / "test_mine.py"
     note.write_text("mine\n")
@@ -65,7 +65,7 @@ def test_a_file_that_is_staged_with_its_markers_is_not_committed(world: World) -
     assert world.git("rev-parse HEAD", repo=work) == before
 
 
-def test_what_was_resolved_by_hand_can_be_brought_back_after_giving_up(world: World) -> None:
+def test_resolutions_can_be_restored_after_an_abort(world: World) -> None:
     world.run(PAUSES)
     work = world.work(PAUSED)
     (work / "Dockerfile").write_text("FROM mine\n")
@@ -74,8 +74,8 @@ def test_what_was_resolved_by_hand_can_be_brought_back_after_giving_up(world: Wo
     done = world.run(f"{PAUSES} --abort")
     assert done.code == 0, done.err
     assert not work.exists()
-    line = next(line for line in done.out.splitlines() if "brings it back: " in line)
-    world.call(line.partition("brings it back: ")[2].split())
+    line = next(line for line in done.out.splitlines() if "To restore it: " in line)
+    world.call(line.partition("To restore it: ")[2].split())
     sync = f"upstream-sync/{PAUSED}"
     assert world.git(f"show {sync}:Dockerfile") == "FROM mine"
     assert world.git(f"show {sync}:notes.txt") == "mine"
@@ -140,7 +140,7 @@ def test_untracked_files_are_kept_even_if_git_does_not_show_them(world: World) -
     done = world.run(f"{UPGRADE} --no-tests")
     assert done.code == 0, done.err
     assert (world.work(TAG) / "notes.txt").read_text() == "mine\n"
-    kept = f"../litellm.upstream-sync-{TAG} is kept: it holds files that git does not know."
+    kept = f"../litellm.upstream-sync-{TAG} is kept: it contains untracked files."
     assert kept in done.out.replace("\n  ", " ")
 
 

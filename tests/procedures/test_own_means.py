@@ -1,4 +1,4 @@
-"""What the tests themselves stand on: tasks in this process, and nothing left behind."""
+"""The foundations of the tests: tasks run in this process, and leave nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Branches for changes, and pull requests for them."""
+"""`branch.start` and `branch.pr`: branches for changes, and their pull requests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEATURE = "invoke branch.start --name my-fix"
 
 
 def feature(world: World, *subjects: str, name: str = "x") -> None:
-    """A branch from production with these commits, checked out."""
+    """Create a branch from production with these commits, and check it out."""
     world.git(f"switch --quiet --no-track -c feature/{name} origin/carto/main")
     for subject in subjects or ("feat: x",):
         world.git("commit --quiet --allow-empty -m", subject)
@@ -80,7 +80,7 @@ def test_an_invalid_branch_name_is_refused(world: World, name: str) -> None:
     before = world.everything()
     done = world.run("branch.start", f"--name={name}")
     assert (done.code, done.out) == (1, "")
-    assert "is not the name of a branch." in done.err
+    assert "is not a valid branch name here." in done.err
     assert world.everything() == before
 
 
@@ -89,7 +89,7 @@ def test_feature_is_refused_without_a_name(world: World) -> None:
 
 
 @pytest.mark.parametrize("line", ["branch.pr", "branch.start --name other"])
-def test_commits_on_no_branch_are_brought_to_one_first(world: World, line: str) -> None:
+def test_a_branch_is_not_started_while_commits_are_on_no_branch(world: World, line: str) -> None:
     world.git("checkout --quiet --detach")
     world.git("commit --quiet --allow-empty -m 'fix: mine'")
     before = world.everything()
@@ -123,7 +123,7 @@ def test_feature_is_refused_if_the_switch_would_lose_changes(world: World, path:
     before = world.everything()
     done = world.run("branch.start --name my-fix")
     assert done.code == 1
-    assert f"the switch would lose what is not committed in {path}." in done.err
+    assert f"switching branches would lose uncommitted changes in {path}." in done.err
     assert world.everything() == before
 
 
@@ -242,7 +242,7 @@ def test_pr_notes_uncommitted_changes(world: World, github: GitHub) -> None:
     (world.fork / "LICENSE").write_text("mine\n")
     done = world.run("branch.pr")
     assert done.code == 0
-    assert "Note: 1 file with changes that are not committed" in done.out
+    assert "Note: 1 file with uncommitted changes" in done.out
 
 
 def test_pr_accepts_only_a_base_that_origin_has(world: World, github: GitHub) -> None:
@@ -271,9 +271,9 @@ def refused(world: World, github: GitHub, line: str = "branch.pr") -> str:
 def test_pr_refuses_the_mirror_as_base(world: World, github: GitHub) -> None:
     feature(world)
     assert refused(world, github, "branch.pr --base main") == message(
-        "main only follows upstream; what is merged there blocks `sync-main`, and never reaches "
+        "main only mirrors upstream: a change merged there blocks `sync-main` and never reaches "
         "carto/main.",
-        "leave --base out: the pull request goes to carto/main.",
+        "leave out --base: the pull request then goes to carto/main.",
     )
 
 
@@ -297,7 +297,7 @@ def test_pr_refuses_an_unconventional_title(world: World, github: GitHub, title:
     feature(world)
     done = world.run("branch.pr", f"--title={title}")
     assert (done.code, done.out) == (1, "")
-    assert "is no conventional commit" in done.err
+    assert "is not a conventional commit subject" in done.err
     assert on_origin(world) == "" and pulls(github) == []
 
 
@@ -318,13 +318,14 @@ def test_pr_is_refused_without_gh(world: World) -> None:
 
 
 def test_pr_does_not_force_push_over_other_commits(world: World, github: GitHub) -> None:
-    """It is never pushed by force."""
+    """It never pushes by force."""
     theirs = push_as_colleague(world, {"a.py": "a = 1\n"}, "feature/x", "origin/carto/main")
     feature(world)
     done = world.run("branch.pr")
     assert done.code == 1
     assert "[rejected]" in done.err
-    assert "get what origin has of it, then run `invoke branch.pr` again" in done.err
+    fetch = "fetch and merge origin's branch of that name, then run `invoke branch.pr` again"
+    assert fetch in " ".join(done.err.split())
     assert on_origin(world) == theirs and pulls(github) == []
 
 

@@ -1,5 +1,4 @@
-"""Programs that propose what becomes of a conflict: what passes waits for a person, the rest is
-refused."""
+"""Programs that propose resolutions: good ones wait for a person, bad ones are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ RIGHT = f"print(json.dumps({{'hunks': [{BOTH_SIDES!r}[asked['path']]]}}))"
 
 
 def program(world: World, script: str) -> None:
-    """Have a program answer: `asked` is the question."""
+    """Let a program answer; `asked` is the question."""
     lines = [f"#!{sys.executable}", "import json, os, sys, time", "asked = json.load(sys.stdin)"]
     path = world.place / "assistant"
     path.write_text("\n".join([*lines, script, ""]))
@@ -55,14 +54,14 @@ def merging(world: World) -> None:
 
 
 def waiting(world: World) -> list[str]:
-    """What `ci.guard` says of the sync."""
+    """What `ci.guard` says about the sync."""
     done = world.run(f"ci.guard --json --range origin/carto/main..origin/{SYNC}")
     assert done.code in (0, 4), done.err
     found = json.loads(done.out)["findings"]
     return [one["path"] for one in found if one["check"] == "proposal"]
 
 
-def test_what_passes_does_not_land_before_a_person_accepts_it(world: World, github: GitHub) -> None:
+def test_a_proposal_does_not_land_before_a_person_accepts_it(world: World, github: GitHub) -> None:
     program(world, RIGHT)
     adopted(world)
     world.git(f"fetch --quiet upstream tag {STABLE} --no-tags")
@@ -85,7 +84,7 @@ def test_what_passes_does_not_land_before_a_person_accepts_it(world: World, gith
     assert (strange.code, "name one of: Dockerfile" in strange.err) == (1, True)
     line = " ".join(f"--accept-proposal {path}" for path in LEFT)
     job = world.run(f"resolve-conflicts --pr {SYNC} {line}", GITHUB_ACTIONS="true")
-    assert (job.code, "a person accepts a proposal" in job.err) == (1, True)
+    assert (job.code, "only a person can accept a proposal" in job.err) == (1, True)
     done = world.run(f"resolve-conflicts --pr {SYNC} {line}")
     assert done.code == 0, done.err
     world.git("fetch --quiet origin")
@@ -93,14 +92,14 @@ def test_what_passes_does_not_land_before_a_person_accepts_it(world: World, gith
     with github.open() as opened:
         [pull] = opened.origin().state.pulls
     assert sorted(pull.labels) == ["automated", "clean-merge", "upstream-sync"]
-    # What was accepted is that very text.
+    # The acceptance is for this very text.
     push_as_colleague(world, {LEFT[0]: "FROM scratch\n"}, SYNC)
     world.git("fetch --quiet origin")
     assert waiting(world) == [LEFT[0]]
 
 
 REFUSED = {
-    "it loses a change of": "print(json.dumps({'hunks': [h['upstream'] for h in asked['hunks']]}))",
+    "it loses one of": "print(json.dumps({'hunks': [h['upstream'] for h in asked['hunks']]}))",
     "it answered 0 of 1 hunks": "print(json.dumps({'hunks': []}))",
     "it answered nothing": "",
     "markers": "print(json.dumps({'hunks': ['<<<<<<< a\\n=======\\n>>>>>>> b\\n']}))",
@@ -113,7 +112,7 @@ REFUSED = {
 """Why a program is refused, and the program; the first does as upstream's code may ask it to."""
 
 
-def test_what_does_not_pass_is_refused_and_the_conflict_stays(world: World) -> None:
+def test_a_bad_proposal_is_refused_and_the_conflict_stays(world: World) -> None:
     adopted(world, 'paths = ["/Dockerfile"]')
     merging(world)
     done = world.run("resolve-conflicts --no-proposals")
@@ -179,12 +178,14 @@ def test_no_program_is_asked_in_a_job(world: World) -> None:
     adopted(world)
     merging(world)
     done = world.run("resolve-conflicts", GITHUB_ACTIONS="true")
-    assert (done.code, "No program is asked for proposals in a job" in done.out) == (3, True)
+    assert (done.code, "Programs are not asked for proposals in GitHub Actions" in done.out) == (
+        3,
+        True,
+    )
 
 
 def test_an_owner_or_a_named_reviewer_accepts_by_approving(world: World) -> None:
-    """Whoever CODEOWNERS or the policy name, both as production has them; of exactly this
-    commit."""
+    """Only owners in production's CODEOWNERS or policy can, and only for this very commit."""
     owners = {"CODEOWNERS": "* @bob\n/Dockerfile @ann # hers\n"}
     push_as_colleague(world, owners)
     world.git("fetch --quiet origin")
@@ -194,7 +195,7 @@ def test_an_owner_or_a_named_reviewer_accepts_by_approving(world: World) -> None
             f'[[proposal]]\npath = "{path}"\nby = "assistant"\nrelease = "{STABLE}"\n'
             for path in ("Dockerfile", "README.md")
         ),
-        # Who is proposed names nobody.
+        # Owners that the pull request itself adds do not count.
         "CODEOWNERS": "* @eve\n",
     }.items():
         (world.fork / name).write_text(text)
@@ -220,7 +221,7 @@ def test_an_owner_or_a_named_reviewer_accepts_by_approving(world: World) -> None
 
 
 def test_the_examples_of_the_documentation_work(world: World) -> None:
-    """An assistant that answers in Markdown, a tool that merges whole files: played by scripts."""
+    """Scripts play an assistant that answers in Markdown and a tool that merges whole files."""
     tables = re.findall(r"^```toml\n(.*?)^```", PAGE, flags=re.M | re.S)
     [adapter] = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.M | re.S)
     programs = world.place / "programs"

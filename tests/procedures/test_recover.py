@@ -1,4 +1,4 @@
-"""Commits on a detached HEAD come to a branch, whatever else lies around; nothing is lost."""
+"""`branch.recover` puts commits of a detached HEAD on a branch, and loses nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TAG = "v1.75.2"
 
 @pytest.fixture
 def detached(world: World) -> str:
-    """A tag is checked out instead of a branch, with two commits on it; the newest of them."""
+    """Check out a tag instead of a branch, and make two commits; returns the newer one."""
     world.git("fetch --quiet upstream --tags")
     world.git("switch --quiet -c feature/x")
     world.git(f"checkout --quiet {TAG}")
@@ -46,7 +46,7 @@ def test_commits_on_a_detached_head_are_kept_on_a_branch(world: World, detached:
     assert done.out == (
         "1/2 branch    Keep the commits on a branch of their own.\n"
         f"    $ git -C . branch --no-track {branch} {detached}\n"
-        "2/2 back      Go back to a branch; changes that are not committed come along.\n"
+        "2/2 back      Go back to a branch; uncommitted changes come along.\n"
         "    $ git -C . switch --no-guess feature/x\n"
         f"2 commits kept on {branch}.\n"
         "feature/x is checked out.\n"
@@ -109,7 +109,7 @@ def test_recover_avoids_a_branch_checked_out_in_another_work_tree(world: World) 
     assert done.err == message(
         "carto/main is checked out in another work tree, and no other branch was checked out here "
         "before.",
-        "go to a branch yourself: git -C . switch BRANCH",
+        "check out a branch yourself: git -C . switch BRANCH",
     )
 
 
@@ -135,7 +135,7 @@ def test_recover_stops_if_uncommitted_changes_would_be_lost(
     assert path.read_text() == "mine\n"
     assert world.git("rev-parse HEAD") == detached
     assert world.git(f"rev-parse recovery/{detached[:10]}") == detached
-    # Out of the way, the same command continues.
+    # Once the changes are put away, the same command continues.
     world.git("stash --quiet --include-untracked")
     again = world.run("branch.recover")
     assert (again.code, again.err) == (0, "")
@@ -161,7 +161,7 @@ def test_recover_is_refused_during_a_merge_rebase_or_bisect(
     end = "reset" if what == "bisect" else "--abort"
     assert done.err == message(
         f"a {what} is in progress in litellm.",
-        f"conclude it, or give it up (`git -C . {what} {end}`), "
+        f"finish it or give it up (`git -C . {what} {end}`), "
         "then run `invoke branch.recover` again.",
     )
     assert world.everything() == before
@@ -172,11 +172,13 @@ def test_recover_refuses_an_invalid_or_taken_branch_name(world: World, detached:
     for name in ("a..b", "-x", "x y", "HEAD~1"):
         done = world.run("branch.recover", f"--name={name}")
         assert done.code == 1
-        assert done.err == message(f"{name!r} is no name for a branch.", "choose another --name.")
+        assert done.err == message(
+            f"{name!r} is not a valid branch name.", "choose another --name."
+        )
     done = world.run("branch.recover --name carto/main")
     assert done.err.startswith("Refused: there is a branch carto/main, at ")
     assert world.everything() == before
-    # One that is there for the same commit is as good as a new one.
+    # An existing branch at the same commit is used.
     world.git("branch kept")
     assert world.run("branch.recover --name kept").code == 0
     assert head(world) == "feature/x"
@@ -205,7 +207,7 @@ def test_commits_left_behind_are_listed_and_recovered(world: World, detached: st
     again = world.run(f"branch.recover --commit {detached[:10]}")
     assert (again.code, again.out.splitlines()[0]) == (
         0,
-        f"{detached[:10]} is safe already: kept has it.",
+        f"{detached[:10]} is safe: kept contains it.",
     )
 
 

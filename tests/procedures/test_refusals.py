@@ -1,4 +1,4 @@
-"""What `upgrade-carto` refuses: the whole message each time, and nothing is touched."""
+"""What `upgrade-carto` refuses: the whole message, and that nothing is touched."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NEWER = "choose a newer release; `invoke status` names the newest one."
 def refused(world: World, said: str, line: str = UPGRADE, *words: str, **variables: str) -> None:
     """Run a task that refuses with exit code 1 and this message, and changes nothing.
 
-    Where the message does not say that nothing was changed, the release may have been fetched.
+    If the message does not say that nothing was changed, the release may have been fetched.
     """
     before = everything(world)
     done = world.run(line, *words, cwd=None, **variables)
@@ -42,7 +42,7 @@ def refused(world: World, said: str, line: str = UPGRADE, *words: str, **variabl
 
 
 def everything(world: World) -> dict[str, Any]:
-    """All that a refusal leaves alone: checkout, refs, settings, work trees, what lies beside."""
+    """Everything that a refusal leaves alone: checkout, refs, settings, work trees, siblings."""
     checkout, here, origin, upstream = world.everything()
     tags = {ref: name for ref, name in here.items() if ref.startswith("refs/tags/")}
     return {
@@ -264,12 +264,12 @@ def test_a_release_of_the_version_on_production_is_refused(world: World) -> None
     push_as_colleague(world, {"pyproject.toml": project.replace("1.75.2.1", "1.76.5")})
     what = (
         f"{TAG} is not newer than 1.76.5, the version on carto/main, "
-        "although no merge of it is there."
+        "although carto/main contains no merge of it."
     )
     again = f"upgrade-carto --tag {TAG} --unhealed"
     then = (
-        "set it back there with `bump-version`; or run `invoke "
-        f"{again.removesuffix(' --unhealed')}` with --unhealed to merge {TAG} in spite of it."
+        "lower it there with `bump-version`; or run `invoke "
+        f"{again.removesuffix(' --unhealed')}` with --unhealed to merge {TAG} all the same."
     )
     refused(world, message(what, then, FETCHED))
     assert world.run(f"{again} --dry").code == 0
@@ -291,7 +291,7 @@ def test_a_local_tag_that_differs_from_upstreams_is_refused(world: World) -> Non
 
 
 @pytest.mark.parametrize("line", ["", " --tag=", " --direct"])
-def test_no_tag_is_a_wrong_command_line(world: World, line: str) -> None:
+def test_an_upgrade_without_a_tag_is_a_wrong_command_line(world: World, line: str) -> None:
     said = message(
         "which release? --tag is missing.",
         "add --tag, as in --tag v1.76.5; `invoke status` names the newest one.",
@@ -319,9 +319,9 @@ def test_abort_without_a_tag_is_a_wrong_command_line(world: World) -> None:
     assert done.code == 2
 
 
-def test_abort_is_refused_if_no_upgrade_is_under_way(world: World) -> None:
+def test_abort_is_refused_if_no_upgrade_is_in_progress(world: World) -> None:
     said = message(
-        f"no upgrade to {TAG} is under way here.", "see `invoke status --repo ../litellm`."
+        f"no upgrade to {TAG} is in progress here.", "see `invoke status --repo ../litellm`."
     )
     refused(world, said, f"{UPGRADE} --abort --repo ../litellm")
 
@@ -331,7 +331,7 @@ def test_abort_is_refused_if_no_upgrade_is_under_way(world: World) -> None:
 
 def test_direct_is_refused_with_uncommitted_changes(world: World) -> None:
     (world.fork / "README.md").write_text("changed\n")
-    what = "~/litellm, where carto/main is checked out, has changes that are not committed: "
+    what = "~/litellm, where carto/main is checked out, has uncommitted changes: "
     then = f"commit or stash them, then run `invoke {UPGRADE} --direct` again."
     refused(world, message(f"{what}README.md.", then, FETCHED), f"{UPGRADE} --direct")
 
@@ -350,14 +350,14 @@ def test_direct_is_refused_with_uncommitted_changes(world: World) -> None:
         pytest.param(
             "commit --allow-empty --message mine",
             " --direct",
-            "your carto/main has 1 commit that origin does not have.",
+            "your carto/main has 1 commit that origin lacks.",
             "git -C . push origin carto/main",
             id="ahead of origin",
         ),
         pytest.param(
             f"switch --create {SYNC}",
             "",
-            f"{SYNC} is checked out in ~/litellm; it is for this upgrade alone.",
+            f"{SYNC} is checked out in ~/litellm, but only this upgrade may use it.",
             f"git -C ~/litellm switch carto/main, {AGAIN}",
             id="sync branch checked out",
         ),
@@ -398,8 +398,8 @@ def test_a_shallow_clone_is_refused(world: World) -> None:
 def test_a_foreign_directory_in_place_of_the_work_tree_is_refused(world: World) -> None:
     world.work(TAG).mkdir()
     (world.work(TAG) / "notes.txt").write_text("mine\n")
-    what = f"~/litellm.upstream-sync-{TAG}, where the upgrade is to be prepared, is something else."
     place = f"~/litellm.upstream-sync-{TAG}"
+    what = f"{place} exists and is not the upgrade's work tree, which belongs there."
     refused(world, message(what, f"mv {place} {place}.away, {AGAIN}", FETCHED))
     assert (world.work(TAG) / "notes.txt").read_text() == "mine\n"
 
@@ -438,7 +438,7 @@ def test_a_missing_git_is_refused(world: World) -> None:
 def test_a_sync_branch_that_is_behind_origin_is_refused(world: World) -> None:
     world.git(f"branch {SYNC}")
     theirs = push_as_colleague(world, {"fix.txt": "fix\n"}, SYNC, "origin/carto/main")
-    what = f"{SYNC} on origin has 1 commit that yours does not have."
+    what = f"{SYNC} on origin has 1 commit that yours lacks."
     take = f"git -C . fetch origin {SYNC}:{SYNC}"
     refused(world, message(what, f"{take}, {AGAIN}", FETCHED))
     world.call(take.split())
@@ -451,15 +451,15 @@ def test_a_sync_branch_that_diverged_from_origin_is_refused(world: World) -> Non
     mine = world.git("commit-tree -p HEAD -m mine HEAD^{tree}")
     world.git(f"branch {SYNC} {mine}")
     push_as_colleague(world, {"fix.txt": "fix\n"}, SYNC, "origin/carto/main")
-    what = f"{SYNC} on origin has 1 commit that yours does not have."
+    what = f"{SYNC} on origin has 1 commit that yours lacks."
     both = f"git -C . log --oneline --left-right {SYNC}...origin/{SYNC}"
-    yours = f"to give yours up, run `invoke {UPGRADE}` with --abort, then again."
+    yours = f"to discard yours, run `invoke {UPGRADE}` with --abort, then without it."
     refused(world, message(what, f"{both}; {yours}", FETCHED))
 
 
 @pytest.fixture
 def prepared(world: World) -> World:
-    """A world with an upgrade that is prepared and not published."""
+    """A world with a prepared upgrade that is not published."""
     done = world.run(f"{UPGRADE} --no-push --no-tests")
     assert done.code == 0, done.err
     return world
@@ -471,9 +471,9 @@ WORK = f"../litellm.upstream-sync-{TAG}"
 def test_uncommitted_changes_in_the_work_tree_are_refused(prepared: World) -> None:
     for name in ("README.md", "Makefile", "schema.prisma", "LICENSE"):
         (prepared.work(TAG) / name).write_text("mine\n")
-    what = f"{WORK} has changes that are not committed: LICENSE, Makefile, README.md and 1 more."
+    what = f"{WORK} has uncommitted changes: LICENSE, Makefile, README.md and 1 more."
     then = (
-        f"commit them, or give them up with `git -C {WORK} restore --staged --worktree :/`, {AGAIN}"
+        f"commit them, or discard them with `git -C {WORK} restore --staged --worktree :/`, {AGAIN}"
     )
     refused(prepared, message(what, then, FETCHED))
     assert (prepared.work(TAG) / "README.md").read_text() == "mine\n"
@@ -555,7 +555,7 @@ def test_config_prints_what_is_valid_although_the_forks_own_policy_is_not(world:
     assert 'name = "CARTO"' in done.out
 
 
-def test_a_policy_that_was_corrected_on_origin_is_in_force(world: World) -> None:
+def test_a_policy_corrected_on_origin_is_used(world: World) -> None:
     push_as_colleague(world, {"carto_fork.toml": BROKEN})
     assert world.run(UPGRADE).code == 1
     push_as_colleague(world, {"carto_fork.toml": EXTENDS})
@@ -564,12 +564,12 @@ def test_a_policy_that_was_corrected_on_origin_is_in_force(world: World) -> None
 
 
 def test_a_branch_in_the_way_of_the_sync_branch_is_moved_first(world: World) -> None:
-    """Here, on origin, and as what is left of one that origin had.
+    """In the clone, on origin, and as a leftover of one that origin had.
     https://github.com/desktop/desktop/issues/13665, https://github.com/nasa/trick/issues/2206,
     https://github.com/alexiszamanidis/vscode-git-worktrees/issues/35"""
     head = world.git("rev-parse HEAD")
     wanted = f"upstream-sync/{TAG}"
-    told = []
+    messages = []
     seen = ""
     for line in (
         "push --quiet origin HEAD:refs/heads/upstream-sync",
@@ -581,15 +581,15 @@ def test_a_branch_in_the_way_of_the_sync_branch_is_moved_first(world: World) -> 
         done = world.run(f"upgrade-carto --tag {TAG}")
         assert done.code == 1 and world.everything() == before
         what, move = re.findall(r"^Refused: (.*), and git.*\n.*\n.*away: `(.*)`; then", done.err)[0]
-        told.append(what)
+        messages.append(what)
         seen = seen or world.run("doctor --check leftovers").out
         assert world.paste(move).code == 0
-    assert told == [
+    assert messages == [
         "origin has a branch upstream-sync",
         f"there is a branch {wanted}/mine",
         "there is a ref refs/remotes/origin/upstream-sync",
     ]
-    assert f"{told[0]}, and git cannot have" in seen
+    assert f"{messages[0]}, and git cannot have" in seen
     assert world.refs(world.origin)["refs/heads/upstream-sync-kept"] == head
     kept = (f"{wanted}/mine".replace("/", "-"), "origin-upstream-sync")
     here = world.refs(world.fork)

@@ -1,4 +1,4 @@
-"""Releases: one tag and one release of the production branch, whatever gets in the way."""
+"""`release`: one tag and one release of the production branch, whatever gets in the way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AS_BEFORE = "Your checkout and carto/main are as they were."
 
 @cache
 def _upgraded(template: Path) -> Path:
-    """A copy of the template on v1.76.5; to be copied, not to be changed."""
+    """A world on v1.76.5, as a template for the tests; they must not change it."""
     world = copied(template, Path(tempfile.mkdtemp(dir=template.parent)) / "w")
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
     assert done.code == 0, done.err
@@ -35,24 +35,24 @@ def _upgraded(template: Path) -> Path:
 
 @pytest.fixture
 def world(template: Path, tmp_path: Path) -> World:
-    """A fork whose production branch is on v1.76.5, without a release of that."""
+    """A fork whose production branch is on v1.76.5, not released yet."""
     return copied(_upgraded(template), tmp_path / "w")
 
 
 def merged(world: World, subject: str, body: str = "") -> str:
-    """Let a commit be on origin's production branch, as if merged there."""
+    """Put a commit on origin's production branch, as if it was merged there."""
     text = f"{subject}\n\n{body}" if body else subject
     files = {"docs/CARTO_RELEASE_PROCESS.md": f"{subject}\n"}
     return commit_in(world, world.origin, PRODUCTION, files, message=text)
 
 
 def own_tags(world: World) -> list[str]:
-    """The tags on origin that releases of v1.76.5 have."""
+    """The tags of releases on v1.76.5 that origin has."""
     return world.git("tag --list 'carto-v1.76.5-*'", repo=world.origin).split()
 
 
 def released(github: GitHub) -> list[str]:
-    """The releases on GitHub, drafts too."""
+    """The releases on GitHub, with drafts."""
     with github.open() as opened:
         return [release.tag for release in opened.origin().state.releases]
 
@@ -63,7 +63,7 @@ def notes_of(github: GitHub, tag: str) -> str:
 
 
 def once(world: World, github: GitHub, tag: str, commit: str) -> None:
-    """There is this one release, and its tag is at the commit."""
+    """Assert that this is the only release, and that its tag is at the commit."""
     assert own_tags(world) == released(github) == [tag]
     assert world.git(f"rev-parse {tag}^0", repo=world.origin) == commit
     assert world.git(f"cat-file -t {tag}", repo=world.origin) == "tag"
@@ -96,12 +96,12 @@ def test_the_first_release_on_a_new_upstream_version_is_published(
     assert "compare/v1.75.2-stable...v1.76.5" in text
     assert "- `ghcr.io/cartodb/litellm-non_root:carto-v1.76.5-0.1.0`" in text
     assert text.strip() in page.read_text()
-    told = dict(re.findall(r"^(\w+)<<end-\w+\n(.*)\n", outputs.read_text(), re.MULTILINE))
+    given = dict(re.findall(r"^(\w+)<<end-\w+\n(.*)\n", outputs.read_text(), re.MULTILINE))
     url = f"{PAGE}/releases/tag/{FIRST}"
-    assert told == {"tag": FIRST, "upstream": "1.76.5", "version": "0.1.0", "url": url}
+    assert given == {"tag": FIRST, "upstream": "1.76.5", "version": "0.1.0", "url": url}
 
 
-def test_dry_shows_all_of_it_and_changes_nothing(world: World, github: GitHub) -> None:
+def test_dry_shows_everything_and_changes_nothing(world: World, github: GitHub) -> None:
     before = world.everything(), world.git_dir()
     done = world.run("--dry release")
     assert (done.code, done.err) == (0, "")
@@ -110,7 +110,7 @@ def test_dry_shows_all_of_it_and_changes_nothing(world: World, github: GitHub) -
     assert (world.everything(), world.git_dir()) == before
     assert released(github) == []
     assert all(request.method == "GET" for request in github.log if request.name[0] == "/")
-    # What it prints does it.
+    # The printed commands do the same.
     pasted = world.paste(done.out)
     assert pasted.code == 0, pasted.err
     once(world, github, FIRST, world.refs(world.origin)[PRODUCTION])
@@ -131,7 +131,7 @@ def test_release_prints_its_result_as_json(world: World, github: GitHub) -> None
         "before": "v1.75.2-carto.1.2.0",
         "url": f"{PAGE}/releases/tag/{FIRST}",
     }
-    # It is done; the same command says so.
+    # The same command again reports that it is done.
     again = world.run("release")
     assert again.code == 0
     assert again.out.startswith(f"{FIRST} is released already; nothing to do.\n")
@@ -165,9 +165,9 @@ def test_the_next_version_follows_from_the_commits_or_the_bump_option(
     done = world.run(f"release --bump {bump}")
     assert (done.code, done.err) == (0, "")
     assert released(github) == [FIRST, f"carto-v1.76.5-{version}"]
-    # The clone has followed origin; nothing else is in the notes than what is new.
+    # The clone is up to date; the notes contain only what is new.
     text = notes_of(github, f"carto-v1.76.5-{version}")
-    assert text.startswith(f"{len(commits)} change")
+    assert text.startswith(f"{len(commits)} fork change")
     assert f"since [`{FIRST}`]" in text and "Upstream upgrade" not in text
     assert f"{PAGE}/compare/{FIRST}...carto-v1.76.5-{version}" in text
 
@@ -218,12 +218,12 @@ def test_a_release_does_not_depend_on_what_is_checked_out(world: World, github: 
     assert world.checkout() == before
 
 
-def test_what_is_not_pushed_is_not_released(world: World, github: GitHub) -> None:
+def test_unpushed_commits_are_not_released(world: World, github: GitHub) -> None:
     world.git("merge --quiet --ff-only origin/carto/main")
     world.git("commit --quiet --allow-empty -m 'feat: mine'")
     done = world.run("release")
     assert done.code == 0
-    assert "Note: carto/main has 1 commit here that origin has not" in done.out
+    assert "Note: carto/main has 1 commit here that origin lacks" in done.out
     once(world, github, FIRST, world.refs(world.origin)[PRODUCTION])
 
 
@@ -269,7 +269,7 @@ def test_release_changes_nothing_if_github_rejects_the_credentials(
     assert world.everything() == before
 
 
-def test_the_push_is_rejected_once(world: World, github: GitHub) -> None:
+def test_a_release_continues_after_a_rejected_push(world: World, github: GitHub) -> None:
     hook = world.origin / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\necho 'not today' >&2\nexit 1\n")
@@ -284,7 +284,7 @@ def test_the_push_is_rejected_once(world: World, github: GitHub) -> None:
     once(world, github, FIRST, world.refs(world.origin)[PRODUCTION])
 
 
-# Every command of a release that changes something; before and after each the task is killed.
+# Every command of a release that changes something; the test kills the task before and after each.
 _COMMANDS = {"tag": "git", "push": "git", "release create": "gh"}
 _TRAP = """case " $* " in
   *" {verb} "*) [ ! -e {here}/armed ] || { rm {here}/armed; {kill}; } ;;
@@ -299,7 +299,7 @@ esac
 def test_a_release_killed_at_any_command_can_be_continued(
     world: World, github: GitHub, command: str, when: str, elsewhere: bool
 ) -> None:
-    """The same command ends with one tag and one release, in this clone and in another one."""
+    """The same command leads to one tag and one release, in this clone and in another one."""
     if elsewhere:
         second = world.place / "second"
         world.git("clone --quiet", str(world.fork), str(second))
@@ -334,13 +334,13 @@ def test_a_release_killed_at_any_command_can_be_continued(
 
 
 def test_a_release_begun_in_two_clones_is_made_only_once(world: World, github: GitHub) -> None:
-    """Another clone has pushed the tag, and this one has made its own."""
+    """Another clone has pushed the tag, and this one has created its own."""
     commit = world.refs(world.origin)[PRODUCTION]
     world.git(f"tag {FIRST} {commit}", repo=world.origin)
     world.git(f"tag -a -m mine {FIRST} {commit}")
     stopped = world.run("release")
     assert stopped.code == 1
-    assert f"there is a tag {FIRST} here already" in stopped.err
+    assert f"this clone has a tag {FIRST} already" in stopped.err
     advice = re.search(r"^Next: if nobody needs it: (git [^;]*);", stopped.err, re.MULTILINE)
     assert advice
     world.call(["bash", "-c", advice[1]])
@@ -353,7 +353,7 @@ def test_a_release_begun_in_two_clones_is_made_only_once(world: World, github: G
 
 
 def refused(world: World, github: GitHub, line: str = "release") -> str:
-    """What it says when it refuses, without having changed anything."""
+    """The message of a refusal; asserts that nothing was changed."""
     checkout, here, origin, upstream = world.everything()
     before = released(github)
     done = world.run(line)
@@ -368,9 +368,8 @@ def test_release_is_refused_if_nothing_is_new(world: World, github: GitHub) -> N
     production, sync = PRODUCTION, "refs/heads/upstream-sync/v1.76.5"
     commit_in(world, world.origin, production, {}, production, sync, message="Merge it again")
     assert refused(world, github) == message(
-        f"carto/main has nothing new since {FIRST}: no commit of the fork's own, and no newer "
-        "release of upstream's.",
-        "merge what is to be released, then run `invoke release` again.",
+        f"carto/main has nothing new since {FIRST}: no fork commit, and no newer upstream release.",
+        "merge what you want to release, then run `invoke release` again.",
     )
 
 
@@ -380,9 +379,9 @@ def test_release_is_refused_if_the_version_file_is_behind(world: World, github: 
     commit_in(world, world.origin, PRODUCTION, {"pyproject.toml": older})
     said = refused(world, github)
     assert said == message(
-        "pyproject.toml: tool.poetry.version is 1.75.0 on carto/main, and the newest release of "
-        "upstream's in it is v1.76.5.",
-        "on a branch of carto/main's: `invoke bump-version --to 1.76.5`; merge that, then run "
+        "pyproject.toml: tool.poetry.version is 1.75.0 on carto/main, but the newest upstream "
+        "release in it is v1.76.5.",
+        "on a branch from carto/main: `invoke bump-version --to 1.76.5`; merge that, then run "
         "`invoke release` again.",
     )
 
@@ -393,7 +392,7 @@ def test_release_is_refused_if_the_version_file_is_ahead(world: World, github: G
     commit_in(world, world.origin, PRODUCTION, {"pyproject.toml": newer})
     said = refused(world, github)
     assert "tool.poetry.version is 1.77.2 on carto/main" in said
-    assert "which is older: the version is off, or a sync was merged without its history." in said
+    assert "which is older: the version is wrong, or a sync was merged without its history." in said
     assert "`invoke fork.heal --check`" in said
 
 
@@ -414,7 +413,7 @@ def test_release_is_refused_if_origin_has_the_tag_outside_of_production(
 def test_release_is_refused_if_github_has_a_draft_of_it(world: World, github: GitHub) -> None:
     with github.open() as opened:
         opened.origin().create_release(FIRST, draft=True)
-    assert f"there is a draft of a release {FIRST} on GitHub" in refused(world, github)
+    assert f"GitHub has a draft of a release {FIRST}" in refused(world, github)
 
 
 def test_release_is_refused_without_a_production_branch_on_origin(
@@ -433,7 +432,7 @@ def test_release_is_refused_if_the_policy_names_no_releases(world: World, github
     text = (Path(__file__).parents[2] / "scripts/carto_fork/fork/fork.toml").read_text()
     push_as_colleague(world, {"carto_fork.toml": text.split("[releases]")[0]})
     world.git("fetch --quiet origin")
-    assert "does not say what the fork's releases are called" in refused(world, github)
+    assert "does not define names for the fork's releases" in refused(world, github)
 
 
 @pytest.mark.parametrize("option", ["--bump huge", "--bump ''", "--bump 1.2.3"])
@@ -464,7 +463,7 @@ def test_notes_of_an_older_release_are_printed(
     assert "is not the name of a release of the fork" in refused(
         world, github, "step.release-notes --tag v1.76.5"
     )
-    assert "there is no tag carto-v9.9.9-0.1.0 here" in refused(
+    assert "this clone has no tag carto-v9.9.9-0.1.0" in refused(
         world, github, "step.release-notes --tag carto-v9.9.9-0.1.0"
     )
     assert world.run("step.release-notes").code == 2
@@ -476,7 +475,7 @@ IMAGE = "ghcr.io/cartodb/litellm-non_root"
 
 
 def docker(world: World, script: str) -> str:
-    """A PATH with a docker that is a shell script."""
+    """A PATH with a shell script as docker."""
     path = world.place / "docker" / "docker"
     path.parent.mkdir()
     path.write_text(f"#!/bin/sh\n{script}\n")
@@ -521,7 +520,7 @@ def test_an_image_is_built_from_a_clean_checkout(world: World, push: bool) -> No
     assert "litellm.images" not in world.git("worktree list")
 
 
-def test_a_build_that_fails_leaves_nothing(world: World) -> None:
+def test_a_failed_build_leaves_nothing_behind(world: World) -> None:
     path = docker(world, '[ "$2" = version ] || { echo no space left >&2; exit 7; }')
     done = world.run("ci.images --build", PATH=path)
     assert done.code == 1
@@ -530,7 +529,7 @@ def test_a_build_that_fails_leaves_nothing(world: World) -> None:
     assert "litellm.images" not in world.git("worktree list")
 
 
-def test_a_build_that_was_killed_starts_afresh(world: World) -> None:
+def test_a_killed_build_starts_over(world: World) -> None:
     script = """[ "$2" = version ] || [ -e ../killed ] || { touch ../killed; kill -KILL $PPID; }"""
     path = docker(world, script)
     assert world.spawn("ci.images --build", PATH=path).code == -9
@@ -553,7 +552,7 @@ def test_a_release_is_built_from_its_tag(world: World) -> None:
 
 
 def test_an_older_release_takes_no_name_from_a_newer_one(world: World) -> None:
-    """The newer one is known to origin alone."""
+    """Only origin has the newer one."""
     tag = "carto-v1.75.2-0.1.0"
     world.git(f"tag carto-v1.75.2-2.0.0 {PRODUCTION}", repo=world.origin)
     path = docker(world, "exit 0")

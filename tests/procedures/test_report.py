@@ -32,13 +32,13 @@ def test_an_upgrade_leaves_a_page_that_says_what_its_account_says(world: World) 
     sync = f"upstream-sync/{TAG}"
     ours, theirs, result = world.git(f"rev-parse {sync}~1^ {TAG}^0 {sync}").split()
     revs = f"--ours {ours} --theirs {theirs} --result {result}"
-    told = json.loads(world.run(f"verify {revs} --json").out)
+    account = json.loads(world.run(f"verify {revs} --json").out)
     numbers = dict(re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td>', page))
-    assert numbers["files that the fork&#39;s commits changed"] == str(told["fork_files"])
-    assert numbers["files that upstream changed"] == str(told["upstream_files"])
-    assert "changes: lost" not in numbers and told["lost"] == []
+    assert numbers["files that the fork&#39;s commits changed"] == str(account["fork_files"])
+    assert numbers["files that upstream changed"] == str(account["upstream_files"])
+    assert "changes: lost" not in numbers and account["lost"] == []
     eyes = section(page, "eyes")
-    dropped = [one["path"] for one in told["explained"] if "dropped" in one["fate"]]
+    dropped = [one["path"] for one in account["explained"] if "dropped" in one["fate"]]
     assert dropped and all(f"<code>{path}</code>" in eyes for path in dropped)
     # What upstream changed of dependencies is there to be read.
     assert '<span class="tag open">dependencies</span> <code>pyproject.toml</code>' in eyes

@@ -53,7 +53,7 @@ def test_upstreams_change_to_a_file_by_which_the_fork_decides_stops(
     body = (world.fork / ".git" / "carto-fork" / NEXT / "pull-request.md").read_text()
     assert f"`{FINDING.format(path=path)}`" in body
     assert f"refs/heads/upstream-sync/{NEXT}" not in world.refs(world.origin)
-    # What it says to type works, and then the upgrade goes on.
+    # The advised command works, and then the upgrade continues.
     world.git(f"rm --quiet -- {path}", repo=world.work(NEXT))
     world.git("commit --quiet -m 'fix: not ours'", repo=world.work(NEXT))
     done = world.run(line)
@@ -72,7 +72,7 @@ def test_upstreams_change_to_who_approves_or_where_secrets_go_stops(world: World
     for path in (".github/CODEOWNERS", ".lfsconfig"):
         assert FINDING.format(path=path) in done.err
     body = (world.fork / ".git" / "carto-fork" / NEXT / "pull-request.md").read_text()
-    assert "| new | settings of tools | `.npmrc` |" in body
+    assert "| new | tool settings | `.npmrc` |" in body
 
 
 def test_owners_of_code_that_the_fork_has_from_upstream_stay_upstreams(world: World) -> None:
@@ -90,7 +90,7 @@ def test_a_person_may_accept_such_a_change_in_writing(world: World) -> None:
     assert why in world.git(f"show upstream-sync/{NEXT}:carto_drops.toml")
 
 
-def test_what_upstream_lets_go_speaks_for_nobody(world: World) -> None:
+def test_upstreams_own_drops_do_not_count(world: World) -> None:
     """The fork's line in the router is in conflict, and upstream's file says that it may go."""
     commit_in(world, world.origin, "refs/heads/carto/main", {"carto_drops.toml": None})
     world.git("fetch --quiet origin")
@@ -110,7 +110,7 @@ def test_what_upstream_lets_go_speaks_for_nobody(world: World) -> None:
 
 @pytest.mark.parametrize("path", ["carto_tags.toml", "carto_drops.toml", "pyproject.toml"])
 @pytest.mark.parametrize("target", ["../victim", "../litellm/.git/config"])
-def test_nothing_is_written_through_a_link_of_upstreams(
+def test_nothing_is_written_through_an_upstream_symlink(
     world: World, path: str, target: str
 ) -> None:
     victim = (world.place / "litellm" / target).resolve()
@@ -171,7 +171,7 @@ def test_nothing_of_upstreams_runs_before_the_tests(world: World, settings: dict
     assert not (world.place / "ran").exists()
 
 
-def test_what_a_setting_of_gits_names_is_found_as_git_finds_it(world: World) -> None:
+def test_files_named_by_git_settings_are_found_as_git_finds_them(world: World) -> None:
     """Directories and files that are called as programs are change nothing; nor does upstream."""
     push_as_colleague(world, {"ssh/x": "", "store": "", "sh": "", "run": "echo ours\n"})
     world.git("pull --quiet --ff-only")
@@ -282,7 +282,7 @@ def test_a_persons_own_hook_runs_from_the_checkout(world: World) -> None:
     assert set((world.place / "ran").read_text().split()) == {"mine"}
 
 
-def test_a_tag_that_is_called_like_something_of_gits_is_not_taken_for_it(world: World) -> None:
+def test_a_tag_named_like_something_in_git_is_not_taken_for_it(world: World) -> None:
     """Upstream makes tags, and a person fetches them all."""
     names = ("MERGE_HEAD", "FETCH_HEAD", "HEAD", "carto/main", f"upstream-sync/{TAG}")
     for name in names:
@@ -362,7 +362,7 @@ def test_a_branch_that_somebody_moves_meanwhile_is_not_pushed_over(world: World,
 
 
 @pytest.mark.parametrize("killed", slow_but(["$PPID; sleep 5", "$$"], "$$"))
-def test_a_work_tree_whose_removal_was_cut_is_removed(world: World, killed: str) -> None:
+def test_a_half_removed_work_tree_is_removed(world: World, killed: str) -> None:
     work = world.work(TAG)
     removing = f"rm -r {work}/.git {work}/litellm; kill -KILL {killed}"
     once = f"[ -e {world.place}/cut ] || {{ : >{world.place}/cut; {removing}; }}"
@@ -383,7 +383,7 @@ def test_a_lock_of_gits_settings_is_that_of_the_run_that_was_killed(world: World
     assert world.git("config carto-fork.guard")
 
 
-def test_what_a_person_has_cut_of_a_file_is_not_taken_for_what_git_was_writing(
+def test_a_file_that_a_person_shortened_is_not_taken_for_a_half_written_one(
     world: World,
 ) -> None:
     fork = open_fork(sh := Shell(Context()), world.fork)
@@ -395,10 +395,10 @@ def test_what_a_person_has_cut_of_a_file_is_not_taken_for_what_git_was_writing(
         assert recovery._is_written(sh, fork, file, [blob]) is git_wrote, size
 
 
-# --- Words of upstream's -------------------------------------------------------------------------
+# --- Upstream's texts ----------------------------------------------------------------------------
 
 
-def test_a_job_of_github_actions_finds_no_command_in_words_of_upstreams(world: World) -> None:
+def test_github_actions_finds_no_command_in_upstream_texts(world: World) -> None:
     subject = "##[set-output name=pull_request;]https:%2F%2Fevil.example"
     dockerfile = world.git("show v1.77.2-stable:Dockerfile", repo=world.upstream)
     files = {"Dockerfile": dockerfile.replace("RUN apk add", "RUN  apk  add") + "\n"}

@@ -1,4 +1,4 @@
-"""The automation: detect a release, prepare it, ask for its review, let a person finish it."""
+"""The automation: detect a release, prepare it, open its pull request, let a person finish it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEFT = ["Dockerfile", "ui/litellm-dashboard/src/app/layout.tsx"]
 
 
 def pulls(github: GitHub) -> list[Pull]:
-    """What GitHub has of pull requests, oldest first."""
+    """The pull requests on GitHub, oldest first."""
     with github.open() as opened:
         return sorted(opened.origin().state.pulls, key=lambda pull: pull.number)
 
@@ -32,7 +32,7 @@ def sync(world: World, line: str = "") -> Done:
 
 
 def push(world: World, branch: str, files: dict[str, str], message: str) -> str:
-    """A colleague's commit on a branch of origin's."""
+    """Push a colleague's commit to a branch on origin."""
     place = world.place / "colleague"
     if not place.exists():
         world.git(f"clone --quiet {world.origin} {place}", repo=world.origin)
@@ -80,7 +80,7 @@ def test_labels_are_what_the_policy_says(world: World, github: GitHub) -> None:
     listed = json.dumps(labels, ensure_ascii=False)
     text = f'extends = "carto-litellm"\n[pull_requests]\nlabels = {listed}\n'
     commit_in(world, world.origin, "refs/heads/carto/main", {"carto_fork.toml": text})
-    for _ in range(2):  # it is opened, then brought up to date
+    for _ in range(2):  # it is opened, then updated
         assert sync(world, f"--tag {TAG}").code == 0
     [pull] = pulls(github)
     assert sorted(pull.labels) == sorted([*labels, "clean-merge"])
@@ -91,11 +91,11 @@ def test_labels_are_what_the_policy_says(world: World, github: GitHub) -> None:
 
 
 @pytest.mark.slow
-def test_a_tag_that_is_on_no_commit_hides_no_release(world: World, github: GitHub) -> None:
-    """Neither where it was never seen before, nor afterwards."""
+def test_a_tag_that_is_not_on_a_commit_hides_no_release(world: World, github: GitHub) -> None:
+    """Neither before the clone has fetched it, nor afterwards."""
     file = world.git("rev-parse main:pyproject.toml", repo=world.upstream)
     world.git(f"tag v1.99.0 {file}", repo=world.upstream)
-    # Jobs hand the name on that this task prints.
+    # Jobs pass on the name that this task prints.
     assert json.loads(world.run("ci.detect --json").out)["tag"] == "v1.77.2-stable"
     for _ in range(2):
         done = sync(world)
@@ -107,7 +107,7 @@ def test_a_tag_that_is_on_no_commit_hides_no_release(world: World, github: GitHu
 
 
 def test_a_pull_request_is_opened_at_once(world: World, github: GitHub) -> None:
-    """One step makes all labels, and nothing that was written is written once more."""
+    """One step creates all labels, and nothing is written twice."""
     done = world.run(f"upgrade-carto --no-tests --tag {TAG}")
     assert done.code == 0, done.err
     lines = re.findall(r"^    \$ gh (\w+ \w+)", done.out, re.MULTILINE)
@@ -124,12 +124,12 @@ def test_a_pull_request_opened_with_the_workflow_token_carries_a_warning(
     for _ in range(2):
         assert world.run(f"upgrade-carto --no-tests --tag {TAG}", GITHUB_ACTIONS="true").code == 0
         [pull] = pulls(github)
-        assert "GitHub starts no workflow for what its own token did" in pull.body
+        assert "GitHub starts no workflow for a pull request that its own token opened" in pull.body
 
 
 @pytest.mark.slow
 def test_the_install_check_stays_ticked_on_a_second_run(world: World, github: GitHub) -> None:
-    """The work tree that it was installed in is gone by then."""
+    """By then the work tree with the installation is gone."""
     for _ in range(2):
         assert world.run(f"upgrade-carto --tag {TAG}").code == 0
         assert "- [x] the merged tree installs" in pulls(github)[0].body
@@ -154,7 +154,10 @@ def test_undecided_conflicts_are_published_for_a_person(world: World, github: Gi
     [pull] = pulls(github)
     assert sorted(pull.labels) == ["automated", "conflicts", "upstream-sync"]
     assert f"carto-fork resolve-conflicts --pr {SYNC_NEXT}" in pull.body
-    assert "| **a person's** |" in pull.body and "- [ ] every conflict is resolved" in pull.body
+    assert (
+        "| **left for you to decide** |" in pull.body
+        and "- [ ] every conflict is resolved" in pull.body
+    )
     now = world.refs(world.origin)
     assert {ref: now[ref] for ref in before} == before
     head = now[f"refs/heads/{SYNC_NEXT}"]
@@ -178,7 +181,7 @@ def test_a_newer_release_supersedes_an_older_one(world: World, github: GitHub) -
     assert world.git(f"rev-parse {SYNC}", repo=world.origin) == kept
 
 
-def test_what_people_made_for_an_older_release_is_in_the_newer_one(
+def test_peoples_work_for_an_older_release_is_in_the_newer_one(
     world: World, github: GitHub
 ) -> None:
     """A resolution is remembered, a commit is listed, and nothing is closed while one is missing.
@@ -198,7 +201,9 @@ def test_what_people_made_for_an_older_release_is_in_the_newer_one(
     assert done.code == 0, done.err
     old, new = pulls(github)
     assert (old.state, new.state) == ("OPEN", "OPEN")
-    assert "Pull request 1 stays open: this one lacks 1 thing that people made there" in done.err
+    assert (
+        "Pull request 1 stays open: the new one lacks 1 change that people made there" in done.err
+    )
     assert new.body.count(f"remembered: As in {SYNC_NEXT}") == len(BOTH_SIDES)
     assert new.body.count("| yes |") == 3 and new.body.count("| **no** |") == 1
     assert f"\ngit cherry-pick {note}\n" in new.body
@@ -219,7 +224,7 @@ def test_commits_pushed_by_a_person_are_kept(world: World, github: GitHub) -> No
 
 
 def test_a_strangers_pull_request_is_left_alone(world: World, github: GitHub) -> None:
-    """It comes from a branch of the same name, in somebody's own copy of the repository."""
+    """It comes from a branch of the same name in a stranger's fork."""
     head = world.git("rev-parse carto/main", repo=world.origin)
     with github.open() as opened:
         strange = Pull(
@@ -284,7 +289,7 @@ def test_only_an_open_sync_into_production_can_be_finished(
     refused = world.run("resolve-conflicts --pr 7")
     assert refused.code == 1
     what = f"pull request 7 is {state.lower()}, from {head} into {base}"
-    assert refused.err.startswith(f"Refused: {what}: it is no open sync into carto/main.\n")
+    assert refused.err.startswith(f"Refused: {what}: it is not an open sync into carto/main.\n")
     assert world.everything() == before
 
 
@@ -303,7 +308,7 @@ def test_a_pull_request_of_another_repository_is_refused(world: World, github: G
 def test_an_invalid_pull_request_name_is_refused(world: World, github: GitHub, name: str) -> None:
     done = world.run(f"resolve-conflicts '--pr={name}'")
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith(f"Usage: {name!r} names no pull request.\n")
+    assert done.err.startswith(f"Usage: {name!r} is not a pull request.\n")
 
 
 @pytest.mark.slow
@@ -394,8 +399,8 @@ def test_detect_reports_the_newest_release(world: World, github: GitHub, tmp_pat
     outputs = tmp_path / "outputs"
     done = world.run("ci.detect --json", GITHUB_OUTPUT=str(outputs), GITHUB_ACTIONS="true")
     assert done.code == 0, done.err
-    told = json.loads(done.out)
-    assert (told["found"], told["tag"]) == (True, NEXT)
+    data = json.loads(done.out)
+    assert (data["found"], data["tag"]) == (True, NEXT)
     assert f"\n{NEXT}\n" in outputs.read_text()
 
 

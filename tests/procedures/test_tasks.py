@@ -30,7 +30,7 @@ def upgraded(world: World, options: str = "", tag: str = TAG, code: int = 0) -> 
 
 @pytest.fixture
 def prepared(world: World) -> World:
-    """A world with an upgrade that is prepared and not published."""
+    """A world with a prepared upgrade that is not published."""
     upgraded(world, "--no-push")
     return world
 
@@ -118,13 +118,13 @@ def status(
     version: str = "1.75.2.1",
     contained: str = "v1.75.2-stable",
     newest: str = STABLE,
-    mirror: str = "not known here",
-    more: str = "problem: the version is 1.75.2.1, the newest tag contained is v1.75.2-stable:\n"
-    "  the version is off, or a sync was merged without its history\n"
-    "There is a newer stable release.\n"
+    mirror: str = "unknown in this clone",
+    more: str = "problem: the version is 1.75.2.1, but the newest tag contained is\n"
+    "  v1.75.2-stable: the version is wrong, or a sync was merged without its history\n"
+    "Upstream has a newer stable release.\n"
     f"Next: invoke upgrade-carto --tag {STABLE}\n",
 ) -> str:
-    """What status prints."""
+    """The expected output of `status`."""
     return (
         "  fork                        .\n"
         f"  checked out                 {checked_out}\n"
@@ -174,15 +174,15 @@ def test_status_reads_the_version_on_origins_production_branch(world: World) -> 
     assert "  carto/main against origin   1 ahead, 0 behind\n" in done.out
 
 
-def test_status_says_that_upstream_was_not_reached_and_never_that_all_is_done(
+def test_status_never_says_that_all_is_done_if_upstream_is_not_reached(
     world: World,
 ) -> None:
     world.git("remote set-url upstream ../gone.git")
     done = world.run("status")
     assert (done.code, done.err) == (0, "")
     assert done.out == status(
-        contained="none known here",
-        newest="none known here (upstream not reached; as known here)",
+        contained="none in this clone",
+        newest="none in this clone (as of the last fetch: upstream cannot be reached)",
         more="upstream cannot be reached: check the network and your access.\n"
         "Next: git -C . ls-remote upstream\n",
     )
@@ -192,9 +192,8 @@ def test_status_shows_the_newest_known_tag_if_upstream_is_not_reached(world: Wor
     world.git("fetch --quiet --tags upstream")
     world.git("remote set-url upstream ../gone.git")
     done = world.run("status")
-    assert f"  newest stable upstream tag  {STABLE} (upstream not reached; as known here)\n" in (
-        done.out
-    )
+    offline = "(as of the last fetch: upstream cannot be reached)"
+    assert f"  newest stable upstream tag  {STABLE} {offline}\n" in done.out
     assert json.loads(world.run("status --json").out)["online"] is False
 
 
@@ -205,7 +204,7 @@ def test_status_suggests_setup_if_a_remote_is_missing(world: World) -> None:
     assert done.out.endswith("\nNext: invoke setup\n")
 
 
-def test_status_reports_a_remote_that_is_not_right(world: World) -> None:
+def test_status_reports_a_wrong_remote(world: World) -> None:
     world.git("remote set-url upstream https://github.com/somebody/litellm.git")
     data = json.loads(world.run("status --json").out)
     assert any("somebody/litellm" in problem for problem in data["problems"])
@@ -237,14 +236,14 @@ def test_status_as_json(world: World) -> None:
         "online": True,
         "own_release": "v1.75.2-carto.1.2.0",
         "problems": [
-            "the version is 1.75.2.1, the newest tag contained is v1.75.2-stable: "
-            "the version is off, or a sync was merged without its history"
+            "the version is 1.75.2.1, but the newest tag contained is v1.75.2-stable: "
+            "the version is wrong, or a sync was merged without its history"
         ],
         "production": "carto/main",
         "squashed": None,
         "next": {
             "command": f"invoke upgrade-carto --tag {STABLE}",
-            "why": "There is a newer stable release.",
+            "why": "Upstream has a newer stable release.",
         },
         "upstream_release": STABLE,
         "version": {
@@ -298,7 +297,7 @@ def test_status_asks_git_fewer_than_twenty_times(world: World) -> None:
         ),
     ],
 )
-def test_status_reports_an_upgrade_under_way(
+def test_status_reports_an_upgrade_in_progress(
     world: World, options: str, tag: str, code: int, state: str, then: str
 ) -> None:
     upgraded(world, options, tag, code)
@@ -320,7 +319,7 @@ def test_status_reports_an_upgrade_under_way(
     assert text.endswith(f"\nNext: {then}\n")
 
 
-def test_an_upgrade_that_is_merged_on_origin_is_no_longer_under_way(world: World) -> None:
+def test_an_upgrade_that_is_merged_on_origin_is_not_in_progress(world: World) -> None:
     upgraded(world)
     who = "-c user.name=Colleague -c user.email=colleague@example.com"
     merge = world.git(
@@ -354,7 +353,7 @@ FETCHED = (
 
 
 def mirrored(world: World) -> bool:
-    """Whether main is upstream's, here and on origin."""
+    """Whether main is at upstream's commit, here and on origin."""
     main = world.git("rev-parse main", repo=world.upstream)
     return [world.refs(r).get("refs/heads/main") for r in (world.fork, world.origin)] == [main] * 2
 
@@ -402,7 +401,7 @@ UNTOUCHED = "Your checkout, main and carto/main are as they were."
 
 
 def sync_main_refused(world: World, said: str) -> None:
-    """Run sync-main, which refuses with this message and changes nothing."""
+    """Run `sync-main`; assert that it refuses with this message and changes nothing."""
     before = world.everything()
     done = world.run("sync-main")
     assert (done.err, done.code) == (said, 1)
@@ -420,7 +419,7 @@ def test_sync_main_refuses_a_checkout_of_main_with_changes(world: World) -> None
     sync_main_refused(world, said)
 
 
-def test_sync_main_names_the_commits_that_local_main_has_of_its_own(world: World) -> None:
+def test_sync_main_lists_the_local_mirrors_own_commits(world: World) -> None:
     own = world.git("commit-tree -p origin/main -m 'feat: mine' origin/main^{tree}")
     world.git(f"branch main {own}")
     said = message(
@@ -433,7 +432,7 @@ def test_sync_main_names_the_commits_that_local_main_has_of_its_own(world: World
     sync_main_refused(world, said)
 
 
-def test_sync_main_names_the_commits_that_main_on_origin_has_of_its_own(world: World) -> None:
+def test_sync_main_lists_the_own_commits_of_origins_mirror(world: World) -> None:
     own = push_as_colleague(world, {"README.md": "theirs\n"}, "main")
     said = message(
         "origin/main has commits of its own, but it may only follow upstream:\n"
@@ -664,8 +663,8 @@ def commit_of(world: World, branch: str, subject: str) -> dict[str, str]:
     line = world.git(
         "log --fixed-strings --date=short '--format=%H %ad %s'", "--grep", subject, branch
     )
-    name, date, told = line.split(" ", 2)
-    assert told == subject
+    name, date, text = line.split(" ", 2)
+    assert text == subject
     return {"name": name, "date": date, "subject": subject}
 
 
@@ -740,7 +739,7 @@ def test_resolve_conflicts_as_json(world: World) -> None:
                 commit_of(world, STABLE, "build(docker): supervisord at runtime (#13641)"),
             ],
             "fork_lines": 2,
-            # The third line of its side stood there before.
+            # The third line of its side existed before.
             "upstream_lines": 1,
             "past": "",
         },
@@ -756,7 +755,7 @@ def test_resolve_conflicts_as_json(world: World) -> None:
 def test_resolve_conflicts_overwrites_nothing_that_a_person_edited(
     world: World, style: str
 ) -> None:
-    """Beside an edit a hunk is decided where its markers show what both sides started from."""
+    """Beside an edit, a hunk is decided if its markers show the common base."""
     merging(world, style=style)
     left = sorted([*LEFT, "litellm/router.py", "poetry.lock"])
     if style == "merge":
@@ -842,7 +841,7 @@ LOCK_FILE = (
 
 
 def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
-    """Verify the work tree: it finds exactly this, in text and as JSON, and changes nothing."""
+    """Assert that `verify` finds exactly this, as text and as JSON, and changes nothing."""
     before = world.everything()
     line = f"verify --repo {WORK} --tag {tag}"
     done = world.run(line)
@@ -858,7 +857,7 @@ def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
         return
     listed = "".join(f"\n  {finding}" for finding in findings)
     drop = f"invoke verify --repo {WORK} --drop PATH --reason WHY"
-    then = f"mend it in {WORK} and commit, or let it go: {drop}; then run `invoke {line}` again."
+    then = f"fix it in {WORK} and commit, or drop it: {drop}; then run `invoke {line}` again."
     said = message(f"the merge of {tag} is not right:{listed}", then, title="Check failed")
     assert (done.err, done.code) == (said, 4)
     data = json.loads(world.run(f"{line} --json").out)
@@ -897,7 +896,7 @@ def test_verify_finds_what_is_not_committed(prepared: World) -> None:
     verify_says(prepared, "committed: README.md has changes not committed")
 
 
-def test_verify_finds_a_merge_that_is_not_concluded(prepared: World) -> None:
+def test_verify_finds_an_uncommitted_merge(prepared: World) -> None:
     work = prepared.work(TAG)
     prepared.git("merge --quiet --no-ff --no-commit --strategy ours origin/main", repo=work)
     verify_says(prepared, "committed: the merge is still in progress")
@@ -907,7 +906,7 @@ def test_verify_finds_a_merge_that_is_not_concluded(prepared: World) -> None:
     ("branch", "number", "fetched"),
     [("upstream/main", 17, True), ("origin/main", 12, True), ("origin/main", 12, False)],
 )
-def test_verify_finds_commits_that_the_release_does_not_hold(
+def test_verify_finds_commits_that_the_release_does_not_contain(
     prepared: World, branch: str, number: int, fetched: bool
 ) -> None:
     if fetched:

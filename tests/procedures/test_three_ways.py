@@ -1,4 +1,4 @@
-"""Three ways to use it: from this checkout, from within the fork, and installed from a wheel."""
+"""Three ways to run the tasks: from this checkout, from within the fork, installed from a wheel."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHECKOUTS = {
 }
 
 
-# What tools leave in a directory of sources.
+# Files that tools leave in source directories.
 LEFTOVERS = ("__pycache__", ".mypy_cache", ".ruff_cache", "*.egg-info")
 
 
@@ -44,7 +44,7 @@ def packaged() -> list[Path]:
 
 
 def next_command(done: Done) -> str:
-    """The command line that `status` names."""
+    """The command line that `status` prints."""
     found = re.search(r"^Next: (.*)$", done.out, re.MULTILINE)
     assert found, done.out
     return found[1]
@@ -100,7 +100,7 @@ def test_the_option_outranks_the_environment(world: World, tmp_path: Path) -> No
 
 
 def test_the_suggested_next_command_includes_the_fork_and_can_be_run(world: World) -> None:
-    """Typed in the same directory, it does what it says."""
+    """Typed in the same directory, it works."""
     python = Path(sys.executable)
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     words = [*INVOKE, "status", "--repo", str(world.fork)]
@@ -177,7 +177,7 @@ def test_an_upgrade_runs_in_a_subdirectory_of_the_fork(world: World, template: P
 
 @pytest.fixture(scope="session")
 def carrying_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fork that carries this program itself."""
+    """A fork that contains this program."""
     files = [ROOT / "tasks.py", *packaged()]
     tools: dict[str, Change] = {str(path.relative_to(ROOT)): path.read_bytes() for path in files}
     history = history_with(
@@ -200,7 +200,7 @@ def carrying(carrying_template: Path, tmp_path: Path) -> World:
     "where", slow_but(["carto/main", "detached", "a feature branch"], "detached")
 )
 def test_an_upgrade_runs_from_a_copy_of_the_tasks_in_the_fork(carrying: World, where: str) -> None:
-    """Plain `invoke` in the fork's checkout, where tasks.py lies."""
+    """Plain `invoke` in the fork's checkout, which has a tasks.py."""
     world = carrying
     how = {**CHECKOUTS, "detached": "--detach carto/main"}[where]
     world.git(f"checkout --quiet {how}")
@@ -233,7 +233,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, source)
     leftovers = shutil.ignore_patterns(*LEFTOVERS)
     shutil.copytree(ROOT / "scripts", source / "scripts", ignore=leftovers)
-    # As in the fork: other scripts lie beside.
+    # As in the fork, with other scripts beside it.
     (source / "scripts" / "lint.py").write_text("raise SystemExit('not to be packed')\n")
     _pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(out), str(source))
     (built,) = out.glob("*.whl")
@@ -242,7 +242,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of programs of an environment that has the wheel, and this one's libraries."""
+    """The bin directory of an environment with the wheel and this environment's libraries."""
     place = tmp_path_factory.mktemp("environment") / "venv"
     command = [sys.executable, "-m", "venv", "--without-pip", str(place)]
     subprocess.run(command, check=True, capture_output=True)
@@ -263,12 +263,12 @@ def _pip(*words: str) -> None:
 
 
 def carto_fork(world: World, bin_: Path, line: str) -> Done:
-    """Run the installed command in the fork's clone, and nothing of this checkout."""
+    """Run the installed command in the fork's clone, without this checkout."""
     path = f"{bin_}{os.pathsep}{os.environ['PATH']}"
     return world.call(["carto-fork", *shlex.split(line)], PATH=path, PYTHONPATH="")
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_contains_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.split("/")[0] for name in names} == {"carto_fork", "carto_fork-0.1.0.dist-info"}
     package = {name for name in names if name.startswith("carto_fork/")}
@@ -318,7 +318,7 @@ def test_the_installed_command_names_itself_when_an_upgrade_pauses(
 def test_the_next_command_has_the_full_path_if_the_program_is_not_in_path(
     world: World, installed: Path
 ) -> None:
-    """Where the command is not in PATH, the next command names the path."""
+    """If the command is not in PATH, the next command contains its path."""
     path = installed / "carto-fork"
     status = world.call([str(path), "status"], PYTHONPATH="")
     assert status.code == 0

@@ -9,7 +9,7 @@ import pytest
 
 from world import World, message, resolved_by_hand
 
-MERGED = "Merge exactly the tag"
+MERGED = "Merge the tag"
 UNTOUCHED = "Your checkout, carto/main and origin are as they were."
 PAUSES = "upgrade-carto --tag v1.77.2-stable"
 PAUSED = "upstream-sync/v1.77.2-stable"
@@ -75,7 +75,7 @@ def test_taking_one_side_by_hand_stops_the_upgrade_until_the_loss_is_dropped(wor
         done = world.run(PAUSES)
         said = message(
             f"the merge of v1.77.2-stable is not right:\n  lost: {changes}",
-            f"mend it in {where} and commit, or let it go: invoke verify --repo {where} "
+            f"fix it in {where} and commit, or drop it: invoke verify --repo {where} "
             f"--drop PATH --reason WHY; then run `invoke {PAUSES}` again.",
             UNTOUCHED,
             "Check failed",
@@ -113,7 +113,7 @@ def test_a_plain_version_finds_the_stable_tag_and_says_so(world: World) -> None:
     assert "Note: upstream has no tag v1.77.2; this is v1.77.2-stable." in done.out
 
 
-def test_json_is_all_that_standard_output_carries(world: World) -> None:
+def test_standard_output_contains_only_json(world: World) -> None:
     done = world.run("upgrade-carto --tag v1.76.5 --json")
     assert json.loads(done.out) == {
         "tag": "v1.76.5",
@@ -155,7 +155,7 @@ def test_abort_removes_the_work_tree_and_the_branch_and_nothing_else(world: Worl
 
 
 def test_an_upgrade_can_be_aborted_from_its_own_work_tree(world: World) -> None:
-    """The directory that one stands in goes; what is said of it is the same."""
+    """It removes the current directory, and prints the same messages."""
     world.git("fetch --quiet upstream refs/tags/v1.76.5:refs/tags/v1.76.5")
     before = world.everything()
     assert world.run("upgrade-carto --tag v1.76.5 --no-push --no-tests").code == 0
@@ -172,7 +172,7 @@ def test_a_work_tree_is_kept_if_the_upgrade_is_finished_from_it(world: World) ->
     work = world.work("v1.76.5")
     done = world.run("upgrade-carto --tag v1.76.5 --no-tests --no-pr", cwd=work)
     assert done.code == 0, done.err
-    assert f"{work.name} is kept: you are in it.\n" in done.out
+    assert f"{work.name} is kept: it is your current directory.\n" in done.out
     assert work.exists()
 
 

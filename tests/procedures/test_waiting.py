@@ -1,5 +1,5 @@
-"""A sync's pull request that waits for a person: it is left alone, finished, and comes out the same
-when a run is killed anywhere."""
+"""A sync's pull request with conflicts left: the automation leaves it alone, a person finishes it,
+and a killed run changes nothing about the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from carto_standin.state import Pull
 from conftest import SharedGitHub, played, seal
 from world import Outcome, Snag, World, copied, outcome, shell, slow_but, snag
 
-# Runs that are cut, and what people do meanwhile: each takes seconds.
+# Killed runs, and what people do meanwhile: each takes seconds.
 pytestmark = pytest.mark.slow
 
 NEXT = "v1.77.2-stable"
@@ -26,7 +26,7 @@ SYNC = f"ci.sync --no-tests --json --tag {NEXT}"
 WORDS = f"--keep-fork {LEFT[0]} --keep-fork {LEFT[1]} --reason 'ours is right'"
 FINISH = f"resolve-conflicts --pr 1 {WORDS}"
 
-# Every command of git's and gh's that writes, in order. A test holds both lists.
+# Every command of git and gh that writes, in order. A test checks both lists.
 SYNC_WRITES = (
     *("fetch", "branch", "worktree add", "merge", "checkout", "checkout", "update-index", "add"),
     *("rm", "checkout", "commit", "add", "commit", "push", "worktree remove"),
@@ -37,10 +37,10 @@ FINISH_WRITES = (
     *("worktree add", "update-index", "update-ref", "add", "add", "commit", "update-ref", "push"),
     *("gh pr edit", "worktree remove"),
 )
-# Before, they are those of any upgrade, which is killed at each of them in its own tests.
+# The earlier ones are those of any upgrade; tests/procedures/test_interrupted.py kills those.
 LEAVING = SYNC_WRITES.index("commit") + 1
 
-# What befalls a command; see `world.snag`.
+# What happens to a command; see `world.snag`.
 BEFORE = "kill -KILL $PPID $$"
 AFTER = '"$GIT" "$@"; kill -KILL $PPID $$'
 _GH = """#!/bin/sh
@@ -61,13 +61,13 @@ def world(waiting_template: Path, tmp_path: Path) -> World:
 
 
 def pulls(github: GitHub) -> list[Pull]:
-    """What GitHub has of pull requests, oldest first."""
+    """The pull requests on GitHub, oldest first."""
     with github.open() as opened:
         return sorted(opened.origin().state.pulls, key=lambda pull: pull.number)
 
 
 def watched(world: World, at: int = 0, cut: str = "") -> Snag:
-    """Lie in wait for a command of git's or gh's that writes."""
+    """Arm a fault for a command of git or gh that writes."""
     found, real = snag(world, at, cut), world.git("config carto-fork.gh")
     script = found.notes.with_name("gh")
     here = shlex.quote(str(found.notes.parent))
@@ -78,7 +78,7 @@ def watched(world: World, at: int = 0, cut: str = "") -> Snag:
 
 
 def killed(world: World, line: str, at: int, cut: str) -> None:
-    """Run a task that is killed at a command that writes."""
+    """Run a task and kill it at a command that writes."""
     real = world.git("config carto-fork.gh")
     done = world.spawn(line, PATH=watched(world, at, cut).path)
     assert done.code == -9, done.out
@@ -86,9 +86,9 @@ def killed(world: World, line: str, at: int, cut: str) -> None:
 
 
 def state(world: World, github: GitHub) -> tuple[Outcome, list[tuple[str, ...]]]:
-    """The refs and work trees there are, and the pull requests with their labels."""
-    told = [(pull.state, pull.body, *sorted(pull.labels)) for pull in pulls(github)]
-    return outcome(world), told
+    """The refs and work trees, and the pull requests with their labels."""
+    shown = [(pull.state, pull.body, *sorted(pull.labels)) for pull in pulls(github)]
+    return outcome(world), shown
 
 
 def test_a_pull_request_that_waits_for_a_person_is_left_alone(world: World, github: GitHub) -> None:
@@ -117,8 +117,8 @@ def test_a_waiting_pull_request_can_be_finished_by_choosing_sides(
     world.git(f"merge-base --is-ancestor {first} {head}", repo=world.origin)
     [pull] = pulls(github)
     assert sorted(pull.labels) == ["automated", "clean-merge", "upstream-sync"]
-    told = "| resolved by a person | a change of upstream's let go: ours is right |"
-    assert pull.body.count(told) == len(left)
+    row = "| resolved by a person | dropped upstream's change: ours is right |"
+    assert pull.body.count(row) == len(left)
     assert "- [x] every conflict is resolved" in pull.body
     assert not world.work(NEXT).exists()
 
@@ -133,7 +133,7 @@ def test_a_waiting_pull_request_can_be_finished_by_hand(world: World, github: Gi
         world.git(f"checkout --ours -- {path}", repo=work)
     world.git(f"add -- {' '.join(unmerged)}", repo=work)
     done = world.run("resolve-conflicts --pr 1")
-    # What upstream changed there is gone, and nobody said so: it is found before it is pushed.
+    # Upstream's change is lost and nobody gave a reason: the loss is found before the push.
     assert done.code in (0, 4), done.err
     if done.code == 4:
         for path in unmerged:
@@ -215,7 +215,7 @@ def test_finishing_runs_exactly_the_expected_writing_commands(world: World, gith
 def finished(
     shared_github: SharedGitHub, waiting_template: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Outcome, list[tuple[str, ...]]]:
-    """How it ends when nothing gets in its way."""
+    """How it ends without a fault."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         seal(monkeypatch, tmp_path_factory.mktemp("home"))
         world = copied(waiting_template, tmp_path_factory.mktemp("finished") / "w")

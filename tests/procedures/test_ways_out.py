@@ -29,8 +29,8 @@ DIVERGING = (
 HOOK = "mkdir -p .git/hooks && printf '#!/bin/sh\\n%s\\n' "
 PAUSED = f"! invoke upgrade-carto --no-tests --tag {STABLE}"
 
-# A line of shell that makes the state, in a clone in which nothing is left to do but an upgrade to
-# v1.76.5; `UP` and `ORIGIN` are the two bare repositories.
+# A shell command that makes the state, in a clone with nothing to do but an upgrade to v1.76.5;
+# `UP` and `ORIGIN` are the two bare repositories.
 STATES = {
     "nothing": "true",
     "on a detached HEAD": "git checkout -q --detach",
@@ -137,7 +137,7 @@ STATES = {
 
 
 def settle(world: World, state: str) -> None:
-    """Leave nothing to do but what the state is about."""
+    """Prepare the world so that nothing is left to do but what the state is about."""
     project = world.git("show origin/carto/main:pyproject.toml") + "\n"
     mine = {"pyproject.toml": project.replace("1.75.2.1", "1.75.2")}
     commit_in(world, world.origin, "refs/heads/carto/main", mine)
@@ -152,16 +152,16 @@ def settle(world: World, state: str) -> None:
 
 
 def asked(world: World) -> str:
-    """The command that `next` names; "" where nothing is left to do."""
+    """The command that `next` prints; "" if nothing is left to do."""
     done = world.run("next")
     assert done.code == 0, done.err
     return "".join(line for line in done.out.splitlines() if not line.startswith("# "))
 
 
 def as_a_person(world: World, command: str, said: str) -> Done:
-    """Type a command, and do what it leaves for a person: review, resolve, name, push.
+    """Type a command, and do what it leaves to the person: review, resolve, name, push.
 
-    said: what was printed before.
+    said: the output before it.
     """
     if "--path PATH --reason WHY" in command:
         for path in re.findall(r"^ +lost: .* in (\S+)$", said, re.MULTILINE):
@@ -195,7 +195,7 @@ def as_a_person(world: World, command: str, said: str) -> Done:
 
 
 def named(done: Done, tried: list[str]) -> str:
-    """The first command that a message names and that was not typed yet; "" if it names none."""
+    """The first command in a message that was not typed yet; "" if there was none."""
     lines = re.findall(r"^(?:Next| +then): (.*)$", f"{done.out}\n{done.err}", re.MULTILINE)
     for part in (part for line in lines[::-1] for part in line.split("; ")):
         quoted = [word for word in re.findall(r"`([^`]+)`", part) if " " in word]
@@ -213,7 +213,7 @@ MOST_STEPS = 20
 def test_next_leads_to_an_end(
     world: World, github: GitHub, monkeypatch: pytest.MonkeyPatch, state: str
 ) -> None:
-    """What it names is typed, and what a refusal names in turn, until nothing is left."""
+    """Type what it prints, and what a refusal advises in turn, until nothing is left."""
     monkeypatch.setenv("GIT_EDITOR", "true")
     settle(world, state)
     made = world.paste(STATES[state], UP=str(world.upstream), ORIGIN=str(world.origin))

@@ -1,4 +1,4 @@
-"""The workflows for the fork, carried out on the sandbox."""
+"""The fork's workflows, run on the sandbox."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ DOCKER = 'echo "$@" >> "$0.calls"; [ "$1" != login ] || cat > "$0.password"'
 
 @pytest.fixture
 def hub(world: World, github: GitHub) -> GitHub:
-    """GitHub, and nobody's name for commits but those that a workflow gives."""
+    """GitHub, without an identity for commits except the one that a workflow sets."""
     for key in ("user.name", "user.email"):
         world.call(["git", "config", "--unset", key])
     return github
 
 
 def docker(actions: Actions) -> list[str]:
-    """What docker was called with."""
+    """The arguments that docker was called with."""
     return (actions.place / "bin" / "docker.calls").read_text().splitlines()
 
 
@@ -113,7 +113,7 @@ REQUIREMENTS, DEPENDENCIES = ".github/carto-fork.txt", ".github/carto-fork-depen
 
 
 def guarded(world: World, message: str, changes: dict[str, str] | None = None) -> Actions:
-    """A pull request with one commit, as the guard's job finds it."""
+    """A pull request with one commit, as the guard's job sees it."""
     tasks = {REQUIREMENTS: "carto-fork==1\n", DEPENDENCIES: "invoke==1\n"}
     base = commit_in(world, world.origin, PRODUCTION, tasks, message="chore: what is installed")
     files = {"litellm/new.py": "NEW = 1\n"} | (changes or {})
@@ -184,19 +184,19 @@ def test_the_guard_checks_a_merge_queue(world: World, hub: GitHub) -> None:
 
 @pytest.fixture
 def slack() -> Iterator[Webhook]:
-    """Slack, played here."""
+    """A simulated Slack."""
     with webhook() as hook:
         yield hook
 
 
-def told(slack: Webhook) -> str:
-    """The headline and the links of the one message that Slack got."""
+def message(slack: Webhook) -> str:
+    """The headline and the links of the only message that Slack got."""
     [message] = slack.received
     return f"{message['blocks'][0]['text']['text']} {message['blocks'][-2]['text']['text']}"
 
 
 def with_token(run: Run) -> list[str]:
-    """The jobs whose steps got a token of GitHub's."""
+    """The jobs whose steps got a GitHub token."""
     return [step.job for step in run.steps if "GH_TOKEN" in step.env]
 
 
@@ -211,9 +211,9 @@ def test_a_manual_run_without_conflicts_opens_a_pull_request(
     assert run.outputs["sync"]["result"] == "clean"
     assert run.outputs["sync"]["pull_request"].startswith(pull)
     assert f"refs/heads/upstream-sync/{TAG}" in world.refs(world.origin)
-    assert f"The upgrade to {TAG} is ready for review" in told(slack)
-    assert run.outputs["sync"]["pull_request"] in told(slack)
-    assert "/actions/runs/99" in told(slack)
+    assert f"The upgrade to {TAG} is ready for review" in message(slack)
+    assert run.outputs["sync"]["pull_request"] in message(slack)
+    assert "/actions/runs/99" in message(slack)
     assert f"# The upgrade to {TAG} is ready for review\n" in run.summary
     assert with_token(run) == ["detect", "sync"]
     assert [step.job for step in run.steps if "SLACK_WEBHOOK_URL" in step.env] == ["notify"]
@@ -237,7 +237,7 @@ def test_a_scheduled_run_reports_conflicts(world: World, hub: GitHub, slack: Web
     }, run.log
     assert run.outputs["detect"]["tag"] == STABLE
     assert run.outputs["sync"]["result"] == "conflicts"
-    assert f"The upgrade to {STABLE} needs attention" in told(slack)
+    assert f"The upgrade to {STABLE} needs attention" in message(slack)
     assert run.step("detect").env["GH_TOKEN"] == "ghs_default"
     assert run.step("upstream-sync").env["GH_TOKEN"] == "ghp_own"
 
@@ -260,10 +260,10 @@ def test_a_scheduled_run_changes_nothing_if_nothing_is_new(
     assert slack.received == []
 
 
-def test_the_team_is_told_once_that_upstream_moved_a_merged_release(
+def test_the_team_gets_one_message_if_upstream_moves_a_merged_release(
     world: World, hub: GitHub, slack: Webhook
 ) -> None:
-    """By the workflow, and by whoever runs the task on a schedule of their own."""
+    """By the workflow, and by anybody who runs the task on a schedule of their own."""
     for tag in world.git("tag --list *-stable", repo=world.upstream).splitlines():
         if tag > MERGED:
             world.git(f"tag --delete {tag}", repo=world.upstream)
@@ -318,7 +318,7 @@ def test_an_unreachable_upstream_is_reported_as_a_failure(
         "test": "skipped",
         "notify": "success",
     }
-    assert "failed" in told(slack) and "/actions/runs/99" in told(slack)
+    assert "failed" in message(slack) and "/actions/runs/99" in message(slack)
 
 
 @pytest.mark.slow
@@ -333,8 +333,8 @@ def test_failing_upstream_tests_are_reported_with_the_pull_request(
     )
     run = actions.run(SYNC)
     assert run.results["sync"] == "success" and run.results["test"] == "failure", run.log
-    assert f"The upgrade to {TAG} failed" in told(slack)
-    assert run.outputs["sync"]["pull_request"] in told(slack)
+    assert f"The upgrade to {TAG} failed" in message(slack)
+    assert run.outputs["sync"]["pull_request"] in message(slack)
     seen = (actions.place / "bin" / "make.env").read_text()
     assert "TOKEN" not in seen and "SECRET" not in seen and "SLACK" not in seen
 
@@ -351,4 +351,4 @@ def test_a_hostile_tag_runs_nothing(world: World, hub: GitHub, slack: Webhook) -
     assert run.results["sync"] == "failure"
     assert world.refs(world.origin) == before
     assert list(world.place.rglob("pwned")) == []
-    assert "failed" in told(slack)
+    assert "failed" in message(slack)

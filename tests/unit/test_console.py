@@ -34,7 +34,7 @@ def step(stream: io.StringIO, *, prints: bool = False, stop: BaseException | Non
     made = Console(stream)
     with (
         suppress(Paused, Failed),
-        made.step(3, 12, "merge", "Merge exactly the tag.", prints=prints),
+        made.step(3, 12, "merge", "Merge the tag.", prints=prints),
     ):
         made.command("git merge refs/tags/v1")
         made.row("  content  ", "a.py")
@@ -113,12 +113,12 @@ def test_indented_lines_and_empty_lines_stay() -> None:
 
 def test_steps_commands_and_facts_are_aligned() -> None:
     assert shown(
-        ("head", (3, 12, "merge", "Merge exactly the tag.")),
+        ("head", (3, 12, "merge", "Merge the tag.")),
         ("head", (4, 12, "production", "Long name.")),
         ("command", ("git merge refs/tags/v1",)),
         ("facts", ([("a", "1"), ("long name", "2"), ("empty", "")],)),
     ) == (
-        "3/12 merge     Merge exactly the tag.\n"
+        "3/12 merge     Merge the tag.\n"
         "4/12 production Long name.\n"
         "    $ git merge refs/tags/v1\n"
         "  a          1\n"
@@ -150,7 +150,7 @@ def test_on_a_terminal_a_step_turns_into_its_result(
 ) -> None:
     monkeypatch.setenv("TERM", "xterm-256color")
     written = step(_Terminal(), stop=stop)
-    assert "Merge exactly the tag.  0 s" in written  # as long as it was at work
+    assert "Merge the tag.  0 s" in written  # as long as it was at work
     assert lasting(written) == [
         f"{mark} 3/12 merge     1 of 1 conflict decided.",
         "    $ git merge refs/tags/v1",
@@ -164,7 +164,7 @@ def test_a_step_that_prints_itself_is_not_drawn_over(monkeypatch: pytest.MonkeyP
     written = step(_Terminal(), prints=True)
     assert "\x1b[2K" not in written
     head, *_, end = lasting(written)
-    assert head == "3/12 merge     Merge exactly the tag." and end == "✓ 3/12 merge     passed"
+    assert head == "3/12 merge     Merge the tag." and end == "✓ 3/12 merge     passed"
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, lambda: _Terminal()])
@@ -173,7 +173,7 @@ def test_without_colours_and_cursor_a_step_is_plain_lines(
 ) -> None:
     monkeypatch.setenv("TERM", "dumb")
     assert step(stream()).splitlines() == [
-        "3/12 merge     Merge exactly the tag.",
+        "3/12 merge     Merge the tag.",
         "    $ git merge refs/tags/v1",
         "  content  a.py",
         "1 of 1 conflict decided.",
@@ -184,7 +184,7 @@ def test_without_colours_and_cursor_a_step_is_plain_lines(
 def test_in_a_job_a_step_is_folded_but_for_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     assert step(io.StringIO()).splitlines() == [
-        "::group::3/12 merge     Merge exactly the tag.",
+        "::group::3/12 merge     Merge the tag.",
         "    $ git merge refs/tags/v1",
         "  content  a.py",
         "::endgroup::",
@@ -210,9 +210,9 @@ def test_a_step_inside_of_a_step_is_one_of_its_lines(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TERM", "xterm-256color")
     stream = _Terminal()
     made = Console(stream)
-    with made.step(1, 1, "request", "Open it."), made.step(1, 2, "labels", "Make the labels."):
+    with made.step(1, 1, "request", "Open it."), made.step(1, 2, "labels", "Create the labels."):
         pass
-    lines = ["✓ 1/1 request   Open it.", "  1/2 labels    Make the labels."]
+    lines = ["✓ 1/1 request   Open it.", "  1/2 labels    Create the labels."]
     assert lasting(stream.getvalue()) == lines
 
 

@@ -65,7 +65,7 @@ def test_each_kind_of_commit_has_its_own_section() -> None:
 
     tag, old = "carto-v1.76.5-0.1.0", "carto-v1.75.2-0.1.0"
     assert text == (
-        f"5 changes of the fork's own since [`{old}`]({PAGE}/releases/tag/{old}), on upstream "
+        f"5 fork changes since [`{old}`]({PAGE}/releases/tag/{old}), on upstream "
         f"[`v1.76.5`]({UPSTREAM}/releases/tag/v1.76.5).\n"
         "\n## Breaking changes\n\n"
         f"- **router**: other names ([#7]({PAGE}/pull/7), {links(1)})\n"
@@ -170,7 +170,7 @@ def test_moving_image_tags_stay_with_the_newest_release(
     ["", "a b", "a//b", "/a", "a/", "ghcr.io/a:tag", "ghcr.io/-a", "a/b;id", "a" * 300, "é/b"],
 )
 def test_an_invalid_image_name_is_refused(name: str) -> None:
-    with pytest.raises(Refused, match="no registry takes"):
+    with pytest.raises(Refused, match="no registry accepts"):
         images_of_branch(Images(name=name, branch=("x",)), "carto/main", "0" * 40)
 
 

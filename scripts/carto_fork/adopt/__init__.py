@@ -1,4 +1,4 @@
-"""What a fork is given: its policy, the workflows, the guide, the hook.
+"""The files that a fork gets: its policy, the workflows, the guide, the hook.
 
-What it finds out about an unknown fork is only for that; `health` looks at one that is set up.
+This package examines a fork that is not set up yet; `health` examines one that is.
 """

@@ -1,5 +1,7 @@
-"""What projects of a kind usually do: how they name tags, where they state their version, what they
-run. Pure."""
+"""Conventions of projects: how they name tags, where they state their version, what they run.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -30,10 +32,10 @@ class Surety(Enum):
 
 @dataclass(frozen=True)
 class Guess:
-    """A value of the policy: its dotted key, or that of a list of tables; how sure it is, and what
-    it is taken from. None is no value: why it is left out is all there is to say.
+    """A value of the policy, how sure it is, and why.
 
-    off: whether it is only proposed: a comment that a person can make a value.
+    key: dotted, or that of a list of tables. value: None for none; `why` then says why.
+    off: whether it is only proposed, as a comment that a person can uncomment.
     """
 
     key: str
@@ -46,9 +48,9 @@ class Guess:
 CERTAIN, LIKELY, GUESS = Surety
 
 Text = Callable[[str], str]
-"""The text of a file by its path; "" if it is not there."""
+"""The text of a file by its path; "" if the file is missing."""
 
-# Where projects state their version: the file, and keys or a pattern for the place in it.
+# Where projects state their version: the file, and the keys or a pattern in it.
 _STATING = (
     (r"pyproject\.toml", ("project.version", "tool.poetry.version")),
     (r"package\.json", ("version",)),
@@ -69,13 +71,13 @@ _STATING = (
     (r"(.*/)?Chart\.ya?ml", r"""^version:\s*["']?(?P<version>[^\s"'#]+)"""),
     (r"(.*/)?Chart\.ya?ml", r"""^appVersion:\s*["']?(?P<version>[^\s"'#]+)"""),
 )
-# Lock files that state the version of the project itself, and the file and key of its name.
+# Lock files that state the project's own version, and the file and key of the project's name.
 _OWN_ENTRIES = (
     ("Cargo.lock", "Cargo.toml", "package.name"),
     ("uv.lock", "pyproject.toml", "project.name"),
     ("uv.lock", "pyproject.toml", "tool.poetry.name"),
 )
-# Whole words, as in `rc.1`, `2b1` and `devMCP`, not as in `device`.
+# Whole words, as in `rc.1`, `2b1` and `devMCP`, but not in `device`.
 _NEVER = re.compile(
     r"(?<![A-Za-z])(?i:alpha|beta|rc|candidate|dev(el(opment)?)?|nightly|night"
     r"|pre(alpha|beta|release|view)?|canary|snapshot|test(ing)?|draft|staging|experimental"
@@ -88,13 +90,13 @@ _VERSION = re.compile(
     r"(?P<version>\d+(?:\.\d+)*)(?P<post>\.post\d+)?(?P<after>.*)",
     re.ASCII,
 )
-# Targets of a Makefile for each command, the first that is there.
+# Targets of a Makefile for each command; the first that exists is used.
 _TARGETS = {
     "install": ("install-dev", "deps", "bootstrap"),
     "test": ("test-unit", "test"),
     "lint": ("lint", "check"),
 }
-# What projects with a certain file are built with, the first that is there.
+# Commands of projects with a certain file; the first file that exists decides.
 _COMMANDS = {
     "go.mod": {"install": "go mod download", "test": "go test ./...", "lint": "go vet ./..."},
     "Cargo.toml": {"install": "cargo fetch", "test": "cargo test", "lint": "cargo clippy"},
@@ -104,10 +106,10 @@ _COMMANDS = {
 
 
 def version_files(tree: Iterable[str], text: Text) -> Iterator[VersionFile]:
-    """The places at which files of a tree usually state the version."""
+    """The places in which files of a tree usually state the version."""
     paths = list(tree)
-    for known, place in _STATING:
-        for path in filter(re.compile(known).fullmatch, paths):
+    for usual, place in _STATING:
+        for path in filter(re.compile(usual).fullmatch, paths):
             if isinstance(place, str):
                 yield VersionFile(path, pattern=place)
             else:
@@ -116,13 +118,13 @@ def version_files(tree: Iterable[str], text: Text) -> Iterator[VersionFile]:
         if lock in paths and manifest in paths:
             with suppress(Refused):
                 for name in stating.read(text(manifest), VersionFile(manifest, (key,))).values():
-                    if lock == "uv.lock":  # where names are normalised, as PEP 503 has it
+                    if lock == "uv.lock":  # it normalises names by PEP 503
                         name = re.sub(r"[-_.]+", "-", name).lower()
                     entry = rf'^name = "{re.escape(name)}"\nversion = "(?P<version>[^"]+)"'
                     yield VersionFile(lock, pattern=entry)
 
 
-# What can be split into words without a shell, and does the same everywhere.
+# Commands that need no shell, and do the same everywhere.
 _PLAIN_COMMAND = re.compile(r"[\w./@:+=,-]+( [\w./@:+=,-]+)*")
 _RUN = re.compile(r"^\s*(?:-\s+)?run:\s+([^\s|>#].*?)\s*$", re.MULTILINE)
 _PURPOSES = {
@@ -135,8 +137,10 @@ _PURPOSES = {
 
 
 def commands(tree: Iterable[str], text: Text) -> Iterator[Guess]:
-    """Command lines of the Makefile, else of what the project is built with; and those that its
-    workflows run, which are upstream's words and wait for a person to uncomment them."""
+    """Command lines of the Makefile or else of the build tool, and those that workflows run.
+
+    The workflows' commands are upstream's words: they stay comments until a person uncomments them.
+    """
     paths = set(tree)
     made = re.findall(r"^([\w-]+):(?!=)", text("Makefile"), re.MULTILINE)
     if "package.json" in paths:
@@ -155,10 +159,10 @@ def commands(tree: Iterable[str], text: Text) -> Iterator[Guess]:
             why = "how projects of this kind are built"
             yield Guess(f"commands.{kind}", lines, LIKELY, why)
         of_kind = _PURPOSES.get(kind)
-        found = [x for x in ran if of_kind and of_kind.search(x) and _PLAIN_COMMAND.fullmatch(x)]
-        if found and found != lines:
-            why = "what the workflows run; uncomment what is to run in an upgrade"
-            yield Guess(f"commands.{kind}", found, GUESS, why, off=True)
+        others = [x for x in ran if of_kind and of_kind.search(x) and _PLAIN_COMMAND.fullmatch(x)]
+        if others and others != lines:
+            why = "what the workflows run; uncomment what an upgrade should run"
+            yield Guess(f"commands.{kind}", others, GUESS, why, off=True)
 
 
 def _scripts(tree: set[str], text: Text) -> dict[str, str]:
@@ -176,23 +180,23 @@ def _scripts(tree: set[str], text: Text) -> dict[str, str]:
 
 
 _RETIRED = 365 * 24 * 3600
-"""Seconds without a release after which upstream names its releases in another way."""
+"""Seconds without a release after which a family of tag names counts as retired."""
 
 
 def tag_schemes(names: Iterable[str], dates: Mapping[str, int] | None = None) -> Iterator[Guess]:
-    """A class for each family of upstream's tag names, that of its stable releases first.
+    """A class for each family of upstream tag names, the stable releases first.
 
-    dates: when tags were made, in seconds since 1970, as far as that is known.
-    Raises Usage if none looks like a stable release.
+    dates: when tags were made, in seconds since 1970, as far as known.
+    Raises Usage if no tag looks like a stable release.
     """
     dates = dates or {}
-    # What is before the version, how many dots it has, what is after it: versions and names.
+    # By the text before the version, its number of dots and the text after it: versions and names.
     families: dict[tuple[str, int, str], list[tuple[Version, str]]] = defaultdict(list)
     for name in names:
         if match := _VERSION.fullmatch(name):
             before, version, post, after = match.group("before", "version", "post", "after")
             family = (before, version.count("."), re.sub(r"\d+", "0", after))
-            with suppress(ValueError):  # of more digits than Python reads
+            with suppress(ValueError):  # more digits than Python parses
                 entry = (Version(version + (post or "")), name)
                 families[family].append(entry)
     stable = [
@@ -203,12 +207,12 @@ def tag_schemes(names: Iterable[str], dates: Mapping[str, int] | None = None) ->
     if not stable:
         raise Usage(
             "upstream has no tag that looks like a stable release.",
-            then="write `[[tags]]` by hand: `fork.config` prints those of another fork.",
+            then="write `[[tags]]` by hand; `fork.config` prints another fork's as an example.",
         )
     made = {f: max(dates.get(name, 0) for _, name in families[f]) for f in stable}
     retired = {f for f in stable if made[f] and made[f] < max(made.values()) - _RETIRED}
-    # Of those in use, a name that says so outranks one that does not, and one of the whole that of
-    # a part, as `cmd/x/v1.0` and `x@1.0`; else the most used prefix.
+    # Of the families in use, one that says `stable` outranks one that does not, and one of the
+    # whole project outranks one of a part, such as `cmd/x/v1.0` or `x@1.0`; else the largest wins.
     main = max(
         (family for family in stable if family not in retired),
         key=lambda f: (bool(f[2]), not re.search("[/@]", f[0]), len(families[f])),
@@ -237,10 +241,10 @@ def tag_schemes(names: Iterable[str], dates: Mapping[str, int] | None = None) ->
         value = {"name": label, "pattern": pattern, "use": use.value}
         why = f"{counted(len(families[family]), 'tag')} such as {max(families[family])[1]}"
         if family in retired:
-            why += ", and none for long"
+            why += ", none of them recent"
         yield Guess("tags", value, surety, why)
 
 
 def plain(text: str) -> str:
-    """A pattern for nothing but a text; a dash needs no care outside brackets."""
+    """A pattern that matches exactly a text; outside brackets a dash needs no escape."""
     return re.escape(text).replace(r"\-", "-")

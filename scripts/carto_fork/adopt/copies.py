@@ -1,4 +1,4 @@
-"""What a fork is given: which files, what they say, and which of them the team has changed."""
+"""`fork.adopt`: the files that a fork gets, their texts, and which of them the team has changed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _PINNED = re.compile(
     rf"|(({_PACKAGE} ?@ ?)?(https|file)://[\w./:~%+-]+\.whl|[\w./+-]+\.whl|{_PACKAGE}==[\w.+]+)"
     r"(#sha256=[0-9a-f]{64}|( --hash=sha256:[0-9a-f]{64})+)"
 )
-"""What pip can install in one way only: a commit, or a wheel with its hash."""
+"""A requirement that always installs the same thing: a commit, or a wheel with its hash."""
 _PLACE = f"git+https://HOST/OWNER/{_PACKAGE}@COMMIT"
 _FORMS = (
     f"a commit, {_PLACE} with all 40 digits, or a wheel, "
@@ -42,14 +42,14 @@ _FORMS = (
 )
 
 BRANCH = re.compile(r"adopt/[0-9a-f]{10}")
-"""Branches that `branch` names."""
+"""The names that `branch` returns."""
 
 Read = Callable[[str], str | None]
-"""The text of a fork file; None if it has none of that name."""
+"""The text of a file in the fork; None if the file is missing."""
 
 
 class State(Enum):
-    """How a file of the fork's stands to what it would be given now."""
+    """How a file of the fork compares with what `fork.adopt` would write now."""
 
     NEW = "new"
     BEHIND = "behind"
@@ -63,8 +63,7 @@ _GIVEN = (State.REPLACED, State.CURRENT)
 
 @dataclass(frozen=True)
 class Copy:
-    """A file of the fork's: what it says now (None where it is missing), and what it would be
-    given."""
+    """A file of the fork: its text now (None if it is missing), and the one that it should have."""
 
     path: str
     state: State
@@ -73,31 +72,31 @@ class Copy:
 
     @property
     def due(self) -> bool:
-        """Whether it is to be written."""
+        """Whether `fork.adopt` writes it."""
         return self.state in (State.NEW, State.BEHIND, State.REPLACED)
 
 
 def compare(
     policy: Policy, read: Read, requirement: str = "", replace: Sequence[str] = (), draft: str = ""
 ) -> list[Copy]:
-    """What the fork would be given, against what it has.
+    """The files that `fork.adopt` would write, compared with what the fork has.
 
-    draft: the text of its policy, where that is on no branch yet.
-    requirement: what its workflows are to install; "" for what they do.
-    replace: files that the team changed and that are to be given anew.
-    Raises Usage where one of those is no such file, Refused if no rule would keep one.
+    draft: the fork's policy, if that is on no branch yet.
+    requirement: what the workflows are to install; "" for what they install now.
+    replace: files that the team changed, to be overwritten all the same.
+    Raises Usage if `replace` names any other file, Refused if no rule would keep one of the files.
     """
     installed = {policy.files.requirements, policy.files.dependencies}
-    # Who says what to install says it of these files; and none that may become another stays.
-    said = installed if requirement or not pinned(read(policy.files.requirements)) else ()
+    # A new --requirement replaces both files, and so does one that is not pinned.
+    outdated = installed if requirement or not pinned(read(policy.files.requirements)) else ()
     copies = [
-        _copy(path, text, read(path), {*replace, *said})
+        _copy(path, text, read(path), {*replace, *outdated})
         for path, text in texts(policy, read, requirement, draft)
     ]
     if unknown := sorted(set(replace) - {c.path for c in copies if c.state in _GIVEN}):
         theirs = ", ".join(c.path for c in copies if c.state is State.THEIRS) or "none"
         raise Usage(
-            f"--replace: {unknown[0]!r} is no file that was put there and that the team changed.",
+            f"--replace: {unknown[0]!r} is not a file of `fork.adopt` that the team changed.",
             then=f"name one of them: {theirs}.",
         )
     _require_kept(policy, [copy.path for copy in copies])
@@ -123,13 +122,13 @@ def _plain(text: str) -> str:
 def texts(
     policy: Policy, read: Read, requirement: str = "", draft: str = ""
 ) -> Iterator[tuple[str, str]]:
-    """The files that this fork is given, with their texts."""
+    """The files that this fork gets, with their texts."""
     own = read(POLICY_FILE)
     if own is None:
-        extends = f"# The policy of this fork, where it differs from {DEFAULT_NAME}."
+        extends = f"# The values in which this fork's policy differs from {DEFAULT_NAME}."
         yield POLICY_FILE, draft or f'{extends}\nextends = "{DEFAULT_NAME}"\n'
     else:
-        # It is the team's to write; that it is there is all that counts.
+        # The team writes its policy; `fork.adopt` only sees to it that there is one.
         yield POLICY_FILE, own
     files, values, given = policy.files, documents.values(policy), documents.given(policy)
     wanted = {
@@ -145,11 +144,11 @@ def texts(
             text = documents.filled(documents.template(name), values, given)
             yield path, documents.stamped(text, path)
     if files.requirements:
-        # A program and the dependencies that it was tested with change together.
-        there = pinned(read(files.requirements))
-        line = requirement.replace("#sha256=", " --hash=sha256:") or there
+        # The program changes together with the dependencies that it was tested with.
+        installed = pinned(read(files.requirements))
+        line = requirement.replace("#sha256=", " --hash=sha256:") or installed
         yield files.requirements, documents.stamped(f"{line}\n", files.requirements)
-        kept = None if requirement or not there else read(files.dependencies)
+        kept = None if requirement or not installed else read(files.dependencies)
         locked = documents.template("adopted/dependencies.txt")
         yield files.dependencies, kept or documents.stamped(locked, files.dependencies)
     if files.guide:
@@ -159,52 +158,57 @@ def texts(
 
 
 def pinned(text: str | None) -> str:
-    """What a file of requirements lets pip install; "" unless that is one thing for ever."""
+    """The requirement in a requirements file; "" unless it is pinned to one commit or wheel."""
     lines = [line for line in (text or "").splitlines() if line and not line.startswith("#")]
     return lines[0] if len(lines) == 1 and _PINNED.fullmatch(lines[0]) else ""
 
 
 def source(sh: Shell) -> str:
-    """What installs the program that runs here, for `--requirement`: what pip noted when it did
-    that, or this checkout's commit; words in capitals if neither is known."""
-    here, found = Path(__file__).resolve().parents[2], ""
+    """The requirement that installs the running program, for `--requirement`.
+
+    It comes from pip's record of the installation, or from this checkout's commit; if neither is
+    known, it has words in capitals for a person to replace.
+    """
+    here, requirement = Path(__file__).resolve().parents[2], ""
     with suppress(metadata.PackageNotFoundError):
         itself = metadata.distribution(_PACKAGE)
         if Path(str(itself.locate_file(""))).resolve() == here:
-            noted = json.loads(itself.read_text("direct_url.json") or "{}")
-            commit = noted.get("vcs_info", {}).get("commit_id")
-            sha256 = noted.get("archive_info", {}).get("hashes", {}).get("sha256")
-            url = noted.get("url")
-            found = f"git+{url}@{commit}" if commit else f"{url}#sha256={sha256}"
+            record = json.loads(itself.read_text("direct_url.json") or "{}")
+            commit = record.get("vcs_info", {}).get("commit_id")
+            sha256 = record.get("archive_info", {}).get("hashes", {}).get("sha256")
+            url = record.get("url")
+            requirement = f"git+{url}@{commit}" if commit else f"{url}#sha256={sha256}"
     project = here.parent / "pyproject.toml"
-    if not found and project.is_file() and f'name = "{_PACKAGE}"' in files.read_text(project):
+    is_ours = project.is_file() and f'name = "{_PACKAGE}"' in files.read_text(project)
+    if not requirement and is_ours:
         url = sh.ask("git -C {here} remote get-url origin", here=here).line
-        found = f"git+{url}@{sh.ask('git -C {here} rev-parse HEAD', here=here).line}"
-    # What lies on this machine is nowhere else.
-    return found if _PINNED.fullmatch(found) and not found.startswith("file:") else _PLACE
+        requirement = f"git+{url}@{sh.ask('git -C {here} rev-parse HEAD', here=here).line}"
+    # No other machine can install from a path on this one.
+    is_public = _PINNED.fullmatch(requirement) and not requirement.startswith("file:")
+    return requirement if is_public else _PLACE
 
 
 def missing(sh: Shell, policy: Policy, read: Read) -> str:
-    """What `--requirement` has to name; "" if the fork has it already."""
+    """What `--requirement` has to name; "" if the fork has a pinned requirement already."""
     path = policy.files.requirements
     return "" if not path or pinned(read(path)) else source(sh)
 
 
 def _require_source(s: Session, policy: Policy, read: Read, asked: str) -> None:
-    """Raises Refused unless it is certain what the workflows are to install."""
+    """Raises Refused unless it is certain what the workflows will install."""
     if asked and not _PINNED.fullmatch(asked):
-        problem = f"--requirement is {asked!r}, which may be another program tomorrow."
+        problem = f"--requirement is {asked!r}, which may install another program tomorrow."
         raise Refused(problem, then=f"name {_FORMS}.")
-    if not asked and (found := missing(s.sh, policy, read)):
+    if not asked and (needed := missing(s.sh, policy, read)):
         raise Refused(
-            "nobody has said where the workflows get this program from. No public index has it, "
-            f"and their jobs hold tokens that write: name {_FORMS}.",
-            then=f"{s.again} --requirement {found}",
+            "the workflows need to know where to install this program from. No public index has "
+            f"it, and their jobs have tokens with write access: name {_FORMS}.",
+            then=f"{s.again} --requirement {needed}",
         )
 
 
 def _require_kept(policy: Policy, paths: Sequence[str]) -> None:
-    """Raises Refused if the fork's rules would not keep one of its own files in a merge."""
+    """Raises Refused if no rule of the fork keeps one of these files in a merge."""
     rules = [(rule, globs(rule.paths)) for rule in policy.rules]
     unused = set() if policy.proposers else {records.PROPOSALS_FILE}
     lost = [
@@ -227,9 +231,9 @@ def _require_kept(policy: Policy, paths: Sequence[str]) -> None:
 
 
 def branch(copies: Sequence[Copy]) -> str:
-    """The branch on which the files are put into the fork; another one for other files."""
-    told = "\0".join(f"{copy.path}\0{copy.after}" for copy in copies if copy.due)
-    return f"adopt/{hashlib.sha256(told.encode('utf-8', 'surrogateescape')).hexdigest()[:10]}"
+    """The branch that brings the files into the fork; its name depends on their texts."""
+    content = "\0".join(f"{copy.path}\0{copy.after}" for copy in copies if copy.due)
+    return f"adopt/{hashlib.sha256(content.encode('utf-8', 'surrogateescape')).hexdigest()[:10]}"
 
 
 DRAFT = Condition("if it is not on the production branch yet")
@@ -237,9 +241,9 @@ DRAFT = Condition("if it is not on the production branch yet")
 
 @dataclass(frozen=True)
 class Writing:
-    """The fork's files on their way into a work tree.
+    """What the step that writes the files needs.
 
-    requirement, replaced: as `fork.adopt` was told.
+    requirement, replaced: the options of `fork.adopt`.
     """
 
     s: Session
@@ -249,7 +253,7 @@ class Writing:
     replaced: Sequence[str]
 
     def write(self) -> None:
-        """Write the files by the policy that lies there, and commit them."""
+        """Write the files according to the policy in the work tree, and commit them."""
         _write(self.s, self.fork, self.place, self.requirement, self.replaced)
 
 
@@ -258,16 +262,16 @@ ADOPT = (
     branches.WORKTREE,
     Step(
         "policy",
-        "Bring the policy that is not committed yet.",
+        "Copy the policy, which is not committed yet.",
         when=DRAFT,
         run=("cp {policy} {work}/carto_fork.toml",),
     ),
     Step(
         "write",
-        "Write the fork's files, and commit them.",
+        "Write the fork's files and commit them.",
         run=("invoke step.write-adopted --repo {work}",),
         call=Writing.write,
-        stuck="mend in {work} what git or a hook complains of, then run the same command again.",
+        stuck="fix in {work} what git or a hook complains about, then run the same command again.",
     ),
     branches.PUSH,
     replace(
@@ -281,9 +285,9 @@ MESSAGE = "chore: adopt the tasks that keep the fork on its upstream"
 
 
 def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], push: bool) -> None:
-    """Publish a branch with the files that the fork lacks or that are behind.
+    """Publish a branch with the files that are missing from the fork or out of date.
 
-    check: only tell. Raises CheckFailed then, if there is such a file.
+    check: only report; raises CheckFailed if there is such a file.
     """
     fork = s.open_fork()
     if check:
@@ -293,12 +297,12 @@ def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], pu
     if not git.has_identity(s.sh, fork.path):
         raise git.nobody(fork.path)
     with s.locked(fork.repository) as held:
-        there = contribute.branch_on_origin(s, fork, fork.policy.branches.production, "adopt/*")
-        fork, base = contribute.current(s, fork, there, held)
+        heads = contribute.branch_on_origin(s, fork, fork.policy.branches.production, "adopt/*")
+        fork, base = contribute.current(s, fork, heads, held)
         read = _reader(s, fork, base)
         _require_source(s, fork.policy, read, requirement)
         copies = compare(fork.policy, read, requirement, replaced, fork.draft)
-        _tell(s, copies)
+        _show_states(s, copies)
         name = branch(copies)
         fork = recovery.put_in_order(s, fork, held, name)
         due = [copy for copy in copies if copy.due]
@@ -306,37 +310,37 @@ def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], pu
         if due:
             _show_changes(s, due)
             if fork.draft:
-                # Said first: whatever happens to the pull request, the draft is on the branch then.
+                # Printed first: the draft gets onto the branch even if the pull request fails.
                 s.console.say(
-                    f"{POLICY_FILE} comes with that branch; remove the one here before you "
-                    "check out a commit that holds it.",
+                    f"The branch contains {POLICY_FILE}; remove the file here before you check out "
+                    "a commit that contains it.",
                     "yellow",
                 )
-            published = f"refs/heads/{name}" in there.objects
+            published = f"refs/heads/{name}" in heads.objects
             url = _publish(s, fork, base, copies, requirement, replaced, push, published, held)
         hook = _hook(s, fork, held)
     if s.json:
-        told: dict[str, Any] = {"files": _facts(copies), "branch": name if due else None}
-        s.print_json(told | {"pull_request": url or None, "hook": hook.value})
+        data: dict[str, Any] = {"files": _facts(copies), "branch": name if due else None}
+        s.print_json(data | {"pull_request": url or None, "hook": hook.value})
     if due and not s.sh.dry:
         _say_next(s, fork, name, push, url)
 
 
 def _check(s: Session, fork: Fork, requirement: str) -> None:
-    """Raises CheckFailed if the fork's copies are behind or missing."""
+    """Raises CheckFailed if the fork lacks one of its files or has an outdated one."""
     require_production(fork)
     read = _reader(s, fork, fork.production_commit)
     if requirement:
         _require_source(s, fork.policy, read, requirement)
     copies = compare(fork.policy, read, requirement, draft=fork.draft)
-    _tell(s, copies)
+    _show_states(s, copies)
     if s.json:
         s.print_json({"files": _facts(copies)})
     if due := [copy for copy in copies if copy.due]:
         listed = ", ".join(copy.path for copy in due)
         raise CheckFailed(
-            f"{counted(len(due), 'file')} of the fork's {'is' if len(due) == 1 else 'are'} missing "
-            f"or behind: {listed}.",
+            f"{counted(len(due), 'file')} of the fork {'is' if len(due) == 1 else 'are'} missing "
+            f"or out of date: {listed}.",
             then=s.command(
                 "fork.adopt", requirement=requirement or missing(s.sh, fork.policy, read)
             ),
@@ -344,7 +348,7 @@ def _check(s: Session, fork: Fork, requirement: str) -> None:
 
 
 def _reader(s: Session, fork: Fork, commit: str) -> Read:
-    """What the fork has at a commit."""
+    """Reads the fork's files at a commit."""
     return lambda path: git.show(s.sh, fork.path, commit, path)
 
 
@@ -352,22 +356,23 @@ def _facts(copies: Sequence[Copy]) -> list[dict[str, str]]:
     return [{"path": copy.path, "state": copy.state.value} for copy in copies]
 
 
-def _tell(s: Session, copies: Sequence[Copy]) -> None:
+def _show_states(s: Session, copies: Sequence[Copy]) -> None:
     width = max(len(copy.path) for copy in copies)
     for copy in copies:
         style = "yellow" if copy.state is State.THEIRS else ""
         lines = f", {counted(len(copy.after.splitlines()), 'line')}" if copy.before is None else ""
         s.console.row(f"  {copy.path:<{width}}  ", f"{copy.state.value}{lines}", style)
     if not any(copy.due for copy in copies):
-        s.console.say("The fork has all that it needs.", "green")
+        s.console.say("The fork has everything that it needs.", "green")
     if any(copy.state is State.THEIRS for copy in copies):
         s.console.say(
-            "What the team changed is kept; --replace PATH gives such a file anew.", "yellow"
+            "`fork.adopt` keeps what the team changed; --replace PATH overwrites such a file.",
+            "yellow",
         )
 
 
 def _show_changes(s: Session, due: Sequence[Copy]) -> None:
-    """Show how files change that are there already."""
+    """Print how existing files change."""
     for copy in due:
         if copy.before is None:
             continue
@@ -380,7 +385,7 @@ def _show_changes(s: Session, due: Sequence[Copy]) -> None:
 
 _FETCH = Step(
     "fetch",
-    "Get the branch as origin has it.",
+    "Fetch origin's branch.",
     run=("git -C {repo} fetch --no-tags --no-recurse-submodules {origin} refs/heads/{sync}",),
 )
 
@@ -396,17 +401,19 @@ def _publish(
     published: bool,
     held: Journal | None,
 ) -> str:
-    """Commit the files on a branch of their own, and open its pull request; its address, "" if
-    there is none."""
+    """Commit the files on a separate branch, and open its pull request.
+
+    Returns the pull request's address; "" for none.
+    """
     name, production = branch(copies), fork.policy.branches.production
     place = fork.place_for(name)
     requests = push and github.can_be_asked(fork.gh, fork.policy.remotes.origin.url)
-    known = _pull(s, fork, name) if requests and published else ""
+    existing = _pull(s, fork, name) if requests and published else ""
     conditions = {DRAFT} if fork.draft else set()
     conditions |= {branches.PUSHES} if push else set()
-    conditions |= {contribute.OPEN} if requests and not known else set()
+    conditions |= {contribute.OPEN} if requests and not existing else set()
     listed = ", ".join(f"`{copy.path}` ({copy.state.value})" for copy in copies if copy.due)
-    body = f"What `fork.adopt` puts into the fork; nothing of upstream's is changed: {listed}."
+    body = f"Files that `fork.adopt` writes; no upstream file is changed: {listed}."
     values = fork.values() | {
         "sync": name,
         "start": base,
@@ -430,28 +437,28 @@ def _publish(
     if published and not s.sh.dry:
         s.console.say(f"{name} is published already.")
         steps = [step for step in steps if step.name in ("open", "tidy")]
-        # A run that was killed may not have noted here what it had published.
+        # A killed run may have published the branch without recording it in this clone.
         steps = [_FETCH, *steps] if place.exists() else steps[:1]
     work = Writing(s, fork, place, requirement, replaced)
     s.run(steps, Plan(values, frozenset(conditions), untouched), held, work)
-    return known or (_pull(s, fork, name) if requests and not s.sh.dry else "")
+    return existing or (_pull(s, fork, name) if requests and not s.sh.dry else "")
 
 
 def _options(requirement: str, replaced: Sequence[str]) -> str:
-    """Options of a template: paths of files are plain (see `policy.Files`)."""
+    """The options as part of a template; paths need no quotes (see `policy.Files`)."""
     words = [" --requirement={requirement}"] if requirement else []
     return "".join([*words, *(f" --replace {path}" for path in replaced)])
 
 
 def _pull(s: Session, fork: Fork, name: str) -> str:
-    """The address of the open pull request of a branch; "" if there is none."""
+    """The address of a branch's open pull request; "" if it has none."""
     hub = fork.hub(fork.policy.remotes.origin)
     pulls = github.pulls(s.sh, hub, base=fork.policy.branches.production, head=name)
     return next((pull.url for pull in pulls), "")
 
 
 def _hook(s: Session, fork: Fork, held: Journal | None) -> There:
-    """Put the hook into the clone where there is none; what is there then."""
+    """Install the hook if the clone has none. Returns what is there then."""
     hook = setup.find_hook(s.sh, fork)
     if hook.there in (There.NOTHING, There.STALE):
         values = setup.hook_values(fork, hook, s.guard_line)
@@ -459,8 +466,8 @@ def _hook(s: Session, fork: Fork, held: Journal | None) -> There:
         return There.NOTHING if s.sh.dry else There.OURS
     if hook.there is not There.OURS:
         s.console.say(
-            f"{git.nearest(hook.path)} is {hook.there.value}; to have pushes checked, let it call "
-            f"`{s.command('ci.guard', pre_push=True)}`.",
+            f"{git.nearest(hook.path)} is {hook.there.value}; to check pushes, add this line to "
+            f"it: {s.command('ci.guard', pre_push=True)}",
             "yellow",
         )
     return hook.there
@@ -469,18 +476,18 @@ def _hook(s: Session, fork: Fork, held: Journal | None) -> There:
 def _say_next(s: Session, fork: Fork, name: str, push: bool, url: str) -> None:
     production, origin = fork.policy.branches.production, fork.policy.remotes.origin.name
     if not push:
-        s.console.say(f"Done: {name} is here; not pushed.", "green")
+        s.console.say(f"Done: {name} is in this clone, not pushed.", "green")
         s.console.next(f"{git.at(fork.path)} push {origin} {name}")
     elif url:
         s.console.row("Pull request: ", url, "green")
-        s.console.say(f"Next: have it reviewed and merged into {production}.")
+        s.console.say(f"Next: have it reviewed, and merge it into {production}.")
     else:
         s.console.say(f"Done: {origin} has {name}.", "green")
         s.console.say(f"Next: open a pull request from {name} to {production}.")
 
 
 def write(s: Session, requirement: str, replaced: Sequence[str]) -> None:
-    """Write the files in a work tree, by the policy that lies there, and commit them."""
+    """Write the files in a work tree according to the policy there, and commit them."""
     fork, work = s.open_work_tree()
     _write(s, fork, work, requirement, replaced)
 
@@ -495,24 +502,24 @@ def _write(s: Session, fork: Fork, work: Path, requirement: str, replaced: Seque
 
     policy = _policy_in(fork, read)
     _require_source(s, policy, read, requirement)
-    # A run that was cut may have written some of them already.
+    # A killed run may have written some of them already.
     copies = compare(policy, committed, requirement, replaced, fork.draft)
     due = [copy for copy in copies if copy.due]
     paths = [copy.path for copy in due]
     for copy in due:
         if read(copy.path) != copy.before:
-            continue  # written already, and perhaps corrected by hand
+            continue  # written already, and perhaps edited by hand
         if not s.sh.dry:
             (work / copy.path).parent.mkdir(parents=True, exist_ok=True)
         files.write_staged(s.sh, work, copy.path, copy.before, copy.after)
     if not paths:
-        s.console.say("The fork has all that it needs.")
+        s.console.say("The fork has everything that it needs.")
         return
     git.checked(s.sh.run(["git", "-C", str(work), "add", "--force", "--", *paths]), "files")
     words = ["git", "-C", str(work), "commit", "--quiet", "-m", MESSAGE, "--", *paths]
     git.checked(s.sh.run(words), "commit")
     if not s.sh.dry:
-        s.console.say(f"{counted(len(paths), 'file')} written.")
+        s.console.say(f"Wrote {counted(len(paths), 'file')}.")
 
 
 def _policy_in(fork: Fork, read: Read) -> Policy:

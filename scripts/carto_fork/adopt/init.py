@@ -1,4 +1,4 @@
-"""What `fork.init` does: write the policy of a fork from what can be seen of it."""
+"""`fork.init`: write the policy of a fork from what its clone and remotes show."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from .copies import source
 from .survey import Asked
 
 ASKED = ("name", "remotes.upstream", "branches.production", "branches.mirror")
-"""What a person on a terminal is asked, unless it is certain."""
+"""The values that `fork.init` asks about on a terminal, unless they are certain."""
 
 
 def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
-    """Write the policy to a file that is not there yet, and say how sure each value is."""
+    """Write the policy to a new file, and print how sure each value is."""
     _require_names(asked)
     fork = open_fork(s.sh, s.path)
     _require_none(s, fork)
@@ -34,16 +34,16 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
     path = Path(output).expanduser() if output else draft
     if path.exists() or path.is_symlink():
         raise Refused(
-            f"{path} is there already.", then="edit it, or name another file with --output."
+            f"{path} exists already.", then="edit it, or name another file with --output."
         )
     guesses = survey.guesses(s.sh, repository, asked)
     if sys.stdin.isatty() and not yes and not s.json:
         guesses = survey.guesses(s.sh, repository, _answers(s, asked, guesses))
     text = toml(guesses)
     try:
-        load_policy(text, "what was seen makes no policy")
+        load_policy(text, "what this clone shows makes no valid policy")
     except Refused as problem:
-        problem.tell("say what is right: --name, --upstream, --production, --mirror.")
+        problem.tell("give the right values: --name, --upstream, --production, --mirror.")
         raise
     for guess in guesses:
         style = "" if guess.surety is Surety.CERTAIN else "yellow"
@@ -58,8 +58,8 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
         facts = [{**asdict(guess), "surety": guess.surety.value} for guess in guesses]
         s.print_json({"path": str(path), "guesses": facts, "written": not s.sh.dry})
     if not s.sh.dry:
-        s.console.say(f"{path} is written; nothing else was changed.", "green")
-        s.console.say("Look at what is not certain in it.")
+        s.console.say(f"Wrote {path}; nothing else was changed.", "green")
+        s.console.say("Check the values in it that are not certain.")
         if path.absolute() != draft.absolute():
             s.console.next(f"mv -i {quote(str(path))} {quote(str(draft))}")
         else:
@@ -67,29 +67,29 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
 
 
 def _require_names(asked: Asked) -> None:
-    """Raises Usage for a branch that cannot be one, and for what is no text."""
+    """Raises Usage for an invalid name of a branch, and for values that are not plain text."""
     for option, value in (("name", asked.name), ("upstream", asked.upstream)):
         if not value.isprintable():
-            raise Usage(f"--{option} is {printable(value)}.", then="name it in plain text.")
+            raise Usage(f"--{option} is {printable(value)}.", then="use printable text.")
     for option, branch in (("production", asked.production), ("mirror", asked.mirror)):
         if branch and not re.fullmatch(r"[A-Za-z0-9_][\w./+-]*", branch, re.ASCII):
-            problem = f"--{option} is {printable(branch)!r}, which no branch is called."
-            raise Usage(problem, then="use letters, digits and . _ + - / only.")
+            problem = f"--{option} is {printable(branch)!r}, which is not a valid branch name here."
+            raise Usage(problem, then="use only letters, digits and . _ + - /.")
 
 
 def _require_none(s: Session, fork: Fork) -> None:
-    """Raises Refused if a valid policy is on the production branch already."""
+    """Raises Refused if the production branch has a valid policy already."""
     commit = "" if fork.problem or fork.draft else fork.production_commit
     if commit and git.show(s.sh, fork.path, commit, POLICY_FILE) is not None:
         raise Refused(
             f"{fork.policy.branches.production} has a policy already.",
-            then=f"change {POLICY_FILE} there; `fork.config` prints what is in force.",
+            then=f"edit {POLICY_FILE} there; `fork.config` prints the policy in force.",
         )
 
 
 def _answers(s: Session, asked: Asked, guesses: list[Guess]) -> Asked:
-    """What a person says to the guesses that matter most; an empty line agrees."""
-    s.console.say("An empty line takes what stands in brackets.")
+    """A person's answers to the guesses that matter most; an empty line accepts a guess."""
+    s.console.say("Press Enter to accept the value in brackets.")
     for guess in guesses:
         if guess.key not in ASKED or guess.surety is Surety.CERTAIN:
             continue
@@ -112,10 +112,10 @@ def _short(guess: Guess) -> str:
 
 
 def toml(policy: Iterable[Guess]) -> str:
-    """The guesses as the text of a policy, each with a comment that says how sure it is."""
+    """The text of a policy with the guesses, each below a comment that says how sure it is."""
     lines = [
-        "# The policy of this fork: everything that is true of it and of no other. Each value says",
-        "# how sure `fork.init` was of it; look at what is not certain, and remove the comments.",
+        "# The policy of this fork: everything that is special about it. Comments say how sure",
+        "# `fork.init` was of each value; check those that are not certain, then remove them.",
         "",
     ]
     table = ""

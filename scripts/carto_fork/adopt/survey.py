@@ -1,4 +1,4 @@
-"""What a clone and its remotes show of a fork, as guesses of its policy."""
+"""Guesses of a fork's policy from what its clone and remotes show."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CERTAIN, LIKELY, GUESS = Surety
 
 @dataclass(frozen=True)
 class Asked:
-    """What a person said; "" where nothing."""
+    """Values that a person gave; "" for those not given."""
 
     name: str = ""
     upstream: str = ""
@@ -45,7 +45,7 @@ _FEWEST_BUILT = 3
 _MOST_READ = 12
 _WHOLE: dict[str, Any] = {"whole": True}
 _CONTENT: dict[str, Any] = {"kinds": ["content"]}
-# For each rule, by the beginning of its name: what it takes, what else it says, and why.
+# For each rule, by the beginning of its name: what it takes, its other keys, and its reason.
 _RULES = {
     "files of the fork": ("fork", _WHOLE, "Only the fork has them."),
     "disabled stays disabled": (
@@ -58,19 +58,19 @@ _RULES = {
         {"kinds": ["modify/delete"], "deleted_by": "fork"},
         "The fork deleted this file on purpose; upstream's change to it has no place to go.",
     ),
-    "generated": ("upstream", _WHOLE, "Two builds cannot be mixed, so upstream's stays whole."),
+    "generated": ("upstream", _WHOLE, "Two builds cannot be mixed, so upstream's is taken whole."),
     "version": ("version", _CONTENT, "The version comes from the upstream tag."),
     "additions of both": (
         "both",
         _CONTENT,
-        "Additions of both sides stay; what touches a marked block is for a person.",
+        "Additions of both sides stay; a person decides what touches a marked block.",
     ),
 }
 
 
 @dataclass(frozen=True)
 class _Remote:
-    """A remote's name, its URL, and what it has now; head: its first branch."""
+    """A remote's name, its URL, and its refs now; head: its default branch."""
 
     name: str
     url: str
@@ -78,9 +78,9 @@ class _Remote:
     refs: Refs
 
     def guess(self, key: str, surety: Surety, why: str) -> Guess:
-        """What the policy says of it."""
+        """The policy's entry for this remote."""
         slug = github.slug_of(self.url)
-        # What the clone logs in with is nobody else's business.
+        # The policy is committed: the credentials in this clone's URL must not get there.
         url = re.sub(r"^(https?)://[^/@]*@", r"\1://", self.url)
         url = f"https://github.com/{slug}.git" if slug else url
         return Guess(key, {"name": self.name, "url": url}, surety, why)
@@ -89,14 +89,14 @@ class _Remote:
 def guesses(sh: Shell, repository: Repository, asked: Asked) -> list[Guess]:
     """The policy of a fork, value by value.
 
-    Raises Refused where a remote cannot be reached or has no branch to build on, Usage if a
-    person has to say what cannot be seen.
+    Raises Refused if a remote cannot be reached or lacks the production branch, Usage if a person
+    has to give a value that cannot be guessed.
     """
     return list(_Survey(sh, repository.path, asked).all())
 
 
 class _Survey:
-    """What is seen of a fork: its remotes at once, the rest as `all` gets there."""
+    """What a clone shows of a fork: its remotes at once, the rest when `all` needs it."""
 
     def __init__(self, sh: Shell, path: Path, asked: Asked) -> None:
         self._sh, self._path, self._asked = sh, path, asked
@@ -118,7 +118,7 @@ class _Survey:
         origin = "origin" if "origin" in others else others[0]
         self._origin_surety = CERTAIN if origin == "origin" or len(others) == 1 else LIKELY
         self.origin = self._ask(origin, urls[origin], origin)
-        # The commit of upstream's development branch; "" if it is not here.
+        # Upstream's development branch; "" if the clone lacks it.
         ref = f"refs/remotes/{upstream}/{self.upstream.head or 'main'}"
         self._upstream_branch = self._refs.commits.get(ref, "")
         self._slug = github.slug_of(self.origin.url)
@@ -141,10 +141,10 @@ class _Survey:
                 return name, (CERTAIN, "the remote of that name")
         others = [name for name in urls if name != "origin"]
         if len(urls) == 2 and len(others) == 1:
-            return others[0], (LIKELY, "the other one of two remotes")
+            return others[0], (LIKELY, "the other of two remotes")
         raise Usage(
-            f"nothing here says what upstream is: the remotes are {', '.join(urls) or 'none'}.",
-            then="add --upstream, the URL of the original repository.",
+            f"no remote is named like an upstream: the remotes are {', '.join(urls) or 'none'}.",
+            then="add --upstream with the URL of the original repository.",
         )
 
     def _ask(self, name: str, url: str, remote: str) -> _Remote:
@@ -160,7 +160,7 @@ class _Survey:
         return _Remote(name, url, head[1] if head else "", git.parsed_refs("\n".join(lines)))
 
     def all(self) -> Iterator[Guess]:
-        """Every guess, in the order of the file."""
+        """Every guess, in the order of the policy file."""
         if self._asked.name:
             yield Guess("name", self._name, CERTAIN, _SAID)
         else:
@@ -173,10 +173,10 @@ class _Survey:
         branch = head or ("main" if "main" in names else next(iter(names), "main"))
         production = self._production(own)
         yield self._mirror(branch, production.value, own)
-        why = "upstream's first branch"
+        why = "upstream's default branch"
         yield Guess("branches.upstream", branch, CERTAIN if head else GUESS, why)
         yield production
-        yield Guess("branches.sync", "upstream-sync/{tag}", LIKELY, "nothing speaks against")
+        yield Guess("branches.sync", "upstream-sync/{tag}", LIKELY, "the usual name")
         merge = "chore: merge upstream {tag} into {production}"
         yield Guess("messages.merge", merge, LIKELY, "a conventional commit")
         version = "chore: update version to {version}"
@@ -185,7 +185,7 @@ class _Survey:
         self._tree = self._files(self._commit)
         slashes = any(path in self._tree for path in ("package.json", "go.mod", "Cargo.toml"))
         marker = f"{'//' if slashes else '#'} {self._name}:"
-        yield Guess("markers.fork", marker, GUESS, "how comments begin here")
+        yield Guess("markers.fork", marker, GUESS, "how comments begin in these files")
         release, own_tags = self._releases()
         yield own_tags
         printable = filter(str.isprintable, self.upstream.refs.tags())
@@ -196,7 +196,7 @@ class _Survey:
         yield from conventions.commands(self._tree, self._text)
         yield release
         workflow = PurePosixPath(Files().release).name
-        yield Guess("releases.workflow", workflow, CERTAIN, "what `fork.adopt` puts there")
+        yield Guess("releases.workflow", workflow, CERTAIN, "the workflow that `fork.adopt` writes")
         yield from self._images()
 
     def _mirror(self, upstream: str, production: str, own: Mapping[str, int]) -> Guess:
@@ -204,12 +204,12 @@ class _Survey:
         if self._asked.mirror:
             return Guess(key, self._asked.mirror, CERTAIN, _SAID)
         if upstream == production or own.get(upstream):
-            why = f"{upstream} has commits of the fork's own"
+            why = f"{upstream} has fork commits"
             return Guess(key, f"upstream-{upstream}", GUESS, why)
         if upstream in own:
-            why = "it is named like upstream's, and holds nothing of the fork's own"
+            why = "it has upstream's name and no fork commits"
         else:
-            why = "the fork has none yet; `sync-main` makes it"
+            why = "the fork has none yet; `sync-main` creates it"
         return Guess(key, upstream, LIKELY, why)
 
     def _production(self, own: Mapping[str, int]) -> Guess:
@@ -223,16 +223,16 @@ class _Survey:
             return Guess(key, said, CERTAIN, _SAID)
         with_own = {n: count for n, count in own.items() if count and not _SHORT_LIVED.fullmatch(n)}
         if origin.head in with_own:
-            return Guess(key, origin.head, LIKELY, "the fork's first branch")
+            return Guess(key, origin.head, LIKELY, "the fork's default branch")
         if not with_own:
-            problem = f"no branch of {origin.name} has commits that upstream has not."
-            raise Usage(problem, then="add --production, the branch that production is built from.")
+            problem = f"no branch of {origin.name} has commits that upstream lacks."
+            raise Usage(problem, then="add --production with the branch that you release from.")
         name = max(with_own, key=lambda name: (with_own[name], name))
-        why = f"{counted(with_own[name], 'commit')} of the fork's own"
+        why = counted(with_own[name], "fork commit")
         return Guess(key, name, LIKELY if len(with_own) == 1 else GUESS, why)
 
     def _own(self, branch: str) -> int:
-        """How many commits of a branch of the fork's upstream has not, as far as it is here."""
+        """How many commits of a fork branch upstream lacks, as far as this clone knows."""
         commit = self._commit_of(branch)
         if not commit:
             return 0
@@ -245,14 +245,14 @@ class _Survey:
         return int(git.checked(answer, "number of commits").out)
 
     def _commit_of(self, branch: str) -> str:
-        """A branch of origin's, as far as it is here."""
+        """The commit of an origin branch, as new as this clone has it; "" if it has none."""
         newest = self.origin.refs.commits.get(f"refs/heads/{branch}", "")
         if newest in self._refs.commits.values():
             return newest
         return self._refs.commits.get(f"refs/remotes/{self.origin.name}/{branch}", "")
 
     def _releases(self) -> tuple[Guess, Guess]:
-        """How the fork names its releases, and the class of those names."""
+        """How the fork names its releases, and the tag class of those names."""
         refs, upstream = self.origin.refs, set(self.upstream.refs.tags())
         own = [n for n in refs.tags() if n not in upstream and n.isprintable()]
         if own and self._upstream_branch:
@@ -264,7 +264,7 @@ class _Survey:
         shapes = [(match[1], match[3]) for name in own if (match := re.fullmatch(shape, name))]
         if shapes:
             (before, between), count = Counter(shapes).most_common(1)[0]
-            surety, why = LIKELY, f"{counted(count, 'tag')} of the fork's own"
+            surety, why = LIKELY, counted(count, "fork tag")
         else:
             slug = re.sub(r"[^a-z0-9]+", "-", self._name.lower()).strip("-") or "fork"
             before, between = f"{slug}-v", "-"
@@ -273,7 +273,7 @@ class _Survey:
         version, build = r"(?P<version>\d+(\.\d+)*)", r"(?P<build>\d+\.\d+\.\d+)"
         pattern = f"{conventions.plain(before)}{version}{conventions.plain(between)}{build}"
         scheme = {"name": "own release", "pattern": pattern, "use": TagUse.OWN.value}
-        return release, Guess("tags", scheme, surety, "releases of the fork's own")
+        return release, Guess("tags", scheme, surety, "the fork's own releases")
 
     @cached_property
     def _released(self) -> tags.Tag | None:
@@ -284,8 +284,8 @@ class _Survey:
 
     @cached_property
     def _bases(self) -> list[Tree]:
-        """What upstream had where the production branch left it: its branch, and the newest release
-        in its history; as far as they are here."""
+        """The upstream trees that the production branch started from, as far as this clone has
+        them: upstream's branch, and the newest release in production."""
         commit, branch = self._commit, self._upstream_branch
         bases = git.merge_bases(self._sh, self._path, commit, branch) if commit and branch else []
         if self._released:
@@ -299,17 +299,17 @@ class _Survey:
         return (git.show(self._sh, self._path, self._commit, path) or "") if self._commit else ""
 
     def _rules_and_files(self) -> Iterator[Guess]:
-        """What happens to files in a merge, and which of them have a meaning."""
+        """The rules for files in a merge, and the files with a special meaning."""
         tree, theirs = self._tree, set(self._files(self._upstream_branch))
         workflows = [path for path in tree if path.startswith(_WORKFLOWS)]
-        # Upstream's that one more suffix switched off, and what they were called.
+        # Upstream workflows that the fork switched off by adding a suffix, and their first names.
         renamed = {path: re.fullmatch(r"(.*\.ya?ml)\.[^/.]+", path) for path in workflows}
         off = {path: match[1] for path, match in renamed.items() if match and match[1] in theirs}
         own = [p for p in workflows if theirs and p not in theirs and p not in off]
         adopted = [*sorted(Files().paths), POLICY_FILE, *sorted(records.NOTES)]
         paths = [f"/{path}" for path in dict.fromkeys([*adopted, *own])]
         beside = f"{counted(len(own), 'file')} beside upstream's workflows"
-        why = f"what `fork.adopt` puts there, and {beside}"
+        why = f"the files that `fork.adopt` writes, and {beside}"
         yield _rule("files of the fork", paths, CERTAIN if theirs else LIKELY, why)
         if off:
             paths = [f"/{path}" for path in sorted(off)]
@@ -323,7 +323,7 @@ class _Survey:
         both = [f"/{path}" for path in ("Dockerfile", "Makefile", "go.sum") if path in tree]
         if both:
             yield _rule("additions of both", both, GUESS, "files that both sides add to")
-        # What upstream added after the fork left it is not there, and nobody removed it.
+        # A file that upstream added after the fork's base is missing, but nobody removed it.
         before = {path for base in self._bases for path in base}
         gone = {p for p in theirs & before if p.startswith(_WORKFLOWS) and p not in tree}
         if disabled := {*off.values(), *gone}:
@@ -332,10 +332,13 @@ class _Survey:
         yield from stated
 
     def _generated(self) -> Iterator[Guess]:
-        """Rules that take upstream's whole file or tree: none for a file that the fork changed, and
-        one that waits for a person for a tree that it changed."""
+        """Rules that take upstream's whole file or tree.
+
+        A file that the fork changed gets none; a tree that it changed gets one as a comment, for a
+        person to decide.
+        """
         tree = self._tree
-        # What the fork has not as upstream had it where it left it; all, where that is not known.
+        # Files that differ from every upstream base; all files if no base is known.
         changed = set(tree)
         for number, base in enumerate(self._bases):
             differing = {p for p in {*tree, *base} if tree.get(p) != base.get(p)}
@@ -348,21 +351,21 @@ class _Survey:
         marked = list(self._marked(globs(vendored)))
         built = self._built([*vendored, *marked])
         trees = {**dict.fromkeys([*(p for p in marked if p.endswith("/")), *built], ""), **vendored}
-        known = {path for base in self._bases for path in base} | {
+        upstream = {path for base in self._bases for path in base} | {
             *self._files(self._upstream_branch)
         }
         for pattern, command in trees.items():
             spec = globs([pattern])
             ours = set(spec.match_files(changed))
-            shared = any(map(spec.match_file, known))
-            why = "upstream does not have it: the fork's files stay"
+            shared = any(map(spec.match_file, upstream))
+            why = "upstream does not have it, so the fork's files stay"
             if shared:
                 why = (
                     f"the fork changed {counted(len(ours), 'file')} in it"
                     if ours
-                    else "the fork has it as upstream"
+                    else "the fork has it unchanged"
                 )
-            more = f" `{command}` makes it anew." if command else ""
+            more = f" `{command}` regenerates it." if command else ""
             off = bool(shared and ours)
             yield _rule(
                 f"generated: {pattern}", [pattern], GUESS if off else LIKELY, why, more, off
@@ -377,14 +380,14 @@ class _Survey:
             if kept:
                 yield _rule(f"generated: {why.partition(',')[0]}", kept, CERTAIN, why)
             if lost := listed([path for path in paths if path not in kept], 5):
-                why = f"no rule takes upstream's whole {lost}: it seems that the fork changed it"
+                why = f"no rule takes upstream's whole {lost}: the fork seems to have changed it"
                 yield Guess("rules", None, CERTAIN, why)
         for path in self._named_so([*trees], _FEWEST_BUILT):
-            why = f"no rule takes upstream's whole {path}: only its name says that it was built"
+            why = f"no rule takes upstream's whole {path}: only its name suggests that it was built"
             yield Guess("rules", None, GUESS, why)
 
     def _marked(self, vendored: GitIgnoreSpec) -> Iterator[str]:
-        """What .gitattributes calls generated or vendored, as patterns of a .gitignore file."""
+        """What .gitattributes marks as generated or vendored, as .gitignore patterns."""
         line_of = re.compile(
             r"([^#\s]\S*)\s(?:.*\s)?linguist-(?:generated|vendored)(?:=true)?(?:\s|$)"
         )
@@ -392,10 +395,10 @@ class _Survey:
             above, _, name = path.rpartition("/")
             if name != ".gitattributes" or vendored.match_file(path):
                 continue
-            for found in filter(None, map(line_of.match, self._text(path).splitlines())):
-                pattern = re.sub(r"(/\*+)+$", "/", found[1])
-                if above or pattern != found[1]:
-                    anywhere = pattern.startswith("**/") or "/" not in found[1][:-1]
+            for line in filter(None, map(line_of.match, self._text(path).splitlines())):
+                pattern = re.sub(r"(/\*+)+$", "/", line[1])
+                if above or pattern != line[1]:
+                    anywhere = pattern.startswith("**/") or "/" not in line[1][:-1]
                     inside = f"/{above}/" if above else "/"
                     inside += "**/" if anywhere else ""
                     pattern = inside + pattern.removeprefix("**/").lstrip("/")
@@ -404,7 +407,7 @@ class _Survey:
                     yield pattern
 
     def _named_so(self, other: list[str], fewest: int = 1) -> list[str]:
-        """The directories whose names say that they were built, outside of some others."""
+        """The directories whose names suggest that they were built, outside some others."""
         spec = globs(other)
         names = (*generated.BUILT, "vendor")
         count = Counter(
@@ -419,7 +422,7 @@ class _Survey:
         ]
 
     def _built(self, other: list[str]) -> list[str]:
-        """Those of them of which what is in them says so, too."""
+        """Those of them whose contents confirm it."""
         return [
             generated.pattern(top)
             for top in self._named_so(other)
@@ -430,7 +433,7 @@ class _Survey:
         ]
 
     def _headed(self, other: list[str]) -> list[str]:
-        """Patterns for files, outside of some trees, that say themselves that a tool wrote them."""
+        """Patterns for files outside some trees whose own header says that a tool wrote them."""
         if not self._commit:
             return []
         words = ["git", "-C", str(self._path), "grep", "-I", "-l", "-z", "-E", "--full-name"]
@@ -440,14 +443,16 @@ class _Survey:
         paths = [name.partition(":")[2] for name in answer.fields()]
         paths = [path for path in paths if not outside.match_file(path)]
         texts = git.blobs(self._sh, self._path, (self._tree[path][1] for path in paths))
-        found = [p for p in paths if generated.is_headed(texts.get(self._tree[p][1], ""))]
-        return list(generated.patterns(found, self._tree))
+        headed = [p for p in paths if generated.is_headed(texts.get(self._tree[p][1], ""))]
+        return list(generated.patterns(headed, self._tree))
 
     def _version_files(self) -> Iterator[Guess]:
-        """Files that state the version of the newest release in production; where they state
-        another one, those that state nothing but the product's."""
+        """Files that state the version of production's newest release.
+
+        If they state another version, only those that cannot mean anything but the product's.
+        """
         release = self._released
-        alone: set[str] = set()  # files that hold nothing but a version need no pattern
+        alone: set[str] = set()  # files that contain only a version need no pattern
         for file in conventions.version_files(self._tree, self._text):
             if file.path in alone:
                 continue
@@ -472,15 +477,15 @@ class _Survey:
     def _images(self) -> Iterator[Guess]:
         docker = next((path for path in self._tree if path.endswith("Dockerfile")), "")
         if self._slug and docker:
-            name, why = f"ghcr.io/{self._slug.lower()}", "names that say what they are"
+            name, why = f"ghcr.io/{self._slug.lower()}", "the usual names"
             yield Guess("images.name", name, GUESS, "GitHub's registry for this repository")
-            yield Guess("images.dockerfile", docker, LIKELY, "the one that there is")
+            yield Guess("images.dockerfile", docker, LIKELY, "the first Dockerfile of the fork")
             yield Guess("images.branch", ["{branch}-latest", "{branch}-{sha}"], GUESS, why)
             yield Guess("images.release", ["{tag}"], GUESS, why)
 
 
 def _fits(pattern: str, paths: Iterable[str]) -> bool:
-    """Whether one of some paths fits a pattern; any may, where git would not take it."""
+    """Whether one of some paths matches a pattern; True if git would not accept the pattern."""
     try:
         spec = globs([pattern])
     except ValueError:

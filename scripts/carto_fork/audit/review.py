@@ -80,7 +80,7 @@ def verify_merge(
         with s.console.working("verify"):
             checked = verify.of_work_tree(s.sh, fork, work, release)
         drop = s.command("verify", drop="PATH", reason="WHY")
-        mend = f"mend it in {work} and commit, or let it go: {drop}; "
+        mend = f"fix it in {work} and commit, or drop it: {drop}; "
         mend += "then run the same command again."
         name, what = release.name, f"the merge of {release.name}"
     try:

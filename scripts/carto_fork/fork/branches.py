@@ -300,7 +300,7 @@ class Stray:
     commits: int
 
     @property
-    def told(self) -> str:
+    def described(self) -> str:
         """Half a sentence about them."""
         verb = "is" if self.commits == 1 else "are"
         return f"{counted(self.commits, 'commit')} {verb} on no branch"
@@ -338,12 +338,12 @@ def left_behind(sh: Shell, work: Path) -> list[Stray]:
     """Where a detached HEAD was left with commits that no ref leads to, newest first."""
     question = "git -C {work} log --walk-reflogs --no-show-signature --format=%H%x00%gs HEAD --"
     log = sh.ask(question, work=work)
-    # Without a reflog there is nothing to tell.
+    # Without a reflog, nothing is known.
     entries = [line.split("\0", 1) for line in log.out.splitlines()] if log.ok else []
     left = [before[0] for (_, what), before in pairwise(entries) if _LEFT.match(what)]
     found: list[Stray] = []
     for commit in dict.fromkeys(left):
-        # What a later one holds too is told with that.
+        # Commits that a later one contains too are reported with that one.
         known = ["HEAD", *(stray.commit for stray in found)]
         if stray := stray_of(sh, work, commit, *known):
             found.append(stray)

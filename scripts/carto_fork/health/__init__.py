@@ -1,4 +1,4 @@
 """What is wrong with a fork, and what to type next.
 
-Repairs only what no work can be lost by; everything else it names.
+It applies only fixes that cannot lose work, and names all others.
 """

@@ -1,4 +1,4 @@
-"""The one command to type next, from whatever state a fork is found in. Changes nothing."""
+"""The one command to type next, whatever state a fork is in. Changes nothing."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from .status import InProgress, Status
 class Advice:
     """What to do next.
 
-    command: one line to paste; "" where there is nothing to do.
-    why: what it is for, in a sentence.
+    command: one line to paste; "" if there is nothing to do.
+    why: why to type it, in a sentence.
     """
 
     command: str
@@ -53,21 +53,21 @@ def read(sh: Shell, path: Path, command: Callable[..., str]) -> Advice:
         if "not a git repository (fatal: not a git" not in no.what:
             raise
         url = load_policy().policy.remotes.origin.url
-        why = f"{printable(git.named(path))} is no git repository."
+        why = f"{printable(git.named(path))} is not a git repository."
         return Advice(f"git clone {quote(url)}", why)
     facts = status.read(sh, fork)
-    found = of(sh, fork, facts, command)
-    said = [found.why, *(f"{note[0].upper()}{note[1:]}." for note in facts.notes)]
-    return Advice(found.command, " ".join(said))
+    advice = of(sh, fork, facts, command)
+    said = [advice.why, *(f"{note[0].upper()}{note[1:]}." for note in facts.notes)]
+    return Advice(advice.command, " ".join(said))
 
 
 def of(sh: Shell, fork: Fork, facts: Status, command: Callable[..., str]) -> Advice:
-    """What to do next in a fork that stands as these facts say."""
+    """What to do next in a fork in the given state."""
     return next(_Adviser(sh, fork, facts, command).all())
 
 
 class _Adviser:
-    """Knows a fork, and what origin and GitHub say of it now."""
+    """Knows a fork, and what origin and GitHub say about it now."""
 
     def __init__(self, sh: Shell, fork: Fork, facts: Status, command: Callable[..., str]) -> None:
         self._sh, self._fork, self._facts, self._command = sh, fork, facts, command
@@ -76,7 +76,7 @@ class _Adviser:
         self._at = git.at(fork.path)
 
     def all(self) -> Iterator[Advice]:
-        """Everything that there is to do, what comes first first."""
+        """Everything that there is to do, most urgent first."""
         yield from self._checkout()
         yield from self._foundations()
         yield from self._fetch()
@@ -86,7 +86,7 @@ class _Adviser:
                 yield from self._upgrade(upgrade)
             why = ""
             if squashed := self._facts.squashed:
-                why = f"{self._production} states the version of {squashed.name} and lacks its"
+                why = f"{self._production} states the version of {squashed.name} but lacks its"
                 why += " commits."
             yield from self._heal(why)
         yield from self._reverted()
@@ -95,7 +95,7 @@ class _Adviser:
         yield from self._release()
         yield from self._newer()
         if self._facts.problems or self._marked():
-            why = "Something does not fit together; this says what mends it."
+            why = "Something does not fit together; this prints how to fix it."
             yield Advice(self._command("doctor"), why)
         yield from self._unreleased()
         yield from self._rest()
@@ -103,8 +103,8 @@ class _Adviser:
     # --- What GitHub and origin say
 
     @cached_property
-    def _there(self) -> Refs | None:
-        """Origin's production branch and tags, as they are now; None where it does not answer."""
+    def _remote(self) -> Refs | None:
+        """Origin's production branch and tags as they are now; None if origin does not answer."""
         wanted = [f"refs/heads/{self._production}", "refs/tags/*"]
         return git.remote_refs(self._sh, self._fork.path, self._origin.name, wanted, git.PATIENCE)
 
@@ -114,7 +114,7 @@ class _Adviser:
         return fork.hub(self._origin) if github.can_be_asked(fork.gh, self._origin.url) else None
 
     def _pull(self, hub: Hub, branch: str) -> Pull | None:
-        """A branch's newest pull request; None where there is none, or GitHub does not tell."""
+        """A branch's newest pull request; None if it has none, or GitHub does not answer."""
         asked = {"base": self._production, "state": "all", "head": branch}
         try:
             pulls = github.pulls(self._sh, hub, **asked, timeout=git.PATIENCE)
@@ -124,15 +124,15 @@ class _Adviser:
 
     @cached_property
     def _syncs(self) -> dict[str, Pull | None]:
-        """The pull requests of the upgrades that are published, by tag."""
+        """The pull requests of the published upgrades, by tag."""
         published = [one for one in self._facts.in_progress if one.published]
         hub = self._hub
         return {one.tag: self._pull(hub, one.branch) if hub else None for one in published}
 
-    # --- What has to be there
+    # --- What every task needs
 
     def _checkout(self) -> Iterator[Advice]:
-        """What the person at the work tree has begun there."""
+        """An operation of git that somebody has begun in the work tree."""
         state = self._facts.here
         if state is None:
             return  # a bare repository
@@ -154,31 +154,35 @@ class _Adviser:
         if state.merging and not self._fork.policy.branches.tag_of(branch):
             if count:
                 why = f"A merge is in progress here, with {counted(count, 'conflict')}; this "
-                why += "decides what can be decided and lists the rest."
+                why += "resolves what can be decided and lists the rest."
                 yield Advice(self._command("resolve-conflicts"), why)
             yield Advice(f"{at} commit", "A merge is in progress here, and no conflict is left.")
         detached = not branch and state.head != git.NULL
         if detached and (lost := branches.stray_of(self._sh, work, state.head)):
-            yield Advice(self._command("branch.recover"), f"HEAD is detached, and {lost.told}.")
+            yield Advice(
+                self._command("branch.recover"), f"HEAD is detached, and {lost.described}."
+            )
 
     def _foundations(self) -> Iterator[Advice]:
         """A policy, the remotes, the whole history."""
         fork, remotes = self._fork, self._fork.policy.remotes
         if fork.is_of_the_tasks:
             why = (
-                "This is the checkout of the tasks, not of a fork; this builds one to try them on."
+                "This is a checkout of carto-fork, not of a fork; this builds a fork to try it on."
             )
             yield Advice(self._command("sandbox", repo=""), why)
         if fork.problem:
-            why = "The fork's policy is not valid; this says why, and prints what counts meanwhile."
+            why = (
+                "The fork's policy is not valid; this says why, and prints the one used meanwhile."
+            )
             yield Advice(self._command("fork.config"), why)
         wrong = any(wrong_urls(fork))
         no_policy = fork.loaded.is_default and not fork.has_production
         if no_policy and (wrong or not fork.url(self._origin)):
-            why = f"There is neither a branch {self._production} nor a {POLICY_FILE}: this fork has"
-            yield Advice(self._command("fork.init"), f"{why} no policy yet.")
+            why = f"This fork has no policy yet: neither {POLICY_FILE} nor a branch "
+            yield Advice(self._command("fork.init"), f"{why}{self._production} exists.")
         if wrong:
-            why = "A remote is not the one that the policy names; this says what mends it."
+            why = "A remote is not the one that the policy names; this prints how to fix it."
             yield Advice(self._command("doctor"), why)
         missing = [r.name for r in (remotes.origin, remotes.upstream) if not fork.url(r)]
         if missing:
@@ -189,14 +193,14 @@ class _Adviser:
             yield Advice(f"{self._at} fetch --unshallow {self._origin.name}", why)
 
     def _fetch(self) -> Iterator[Advice]:
-        """Whether the production branch is there, and is as origin has it."""
-        if self._there is None:
+        """A fetch, if the production branch is missing here or behind origin's."""
+        if self._remote is None:
             return
         origin, production, refs = self._origin.name, self._production, self._fork.refs.objects
-        now = self._there.objects.get(f"refs/heads/{production}")
+        now = self._remote.objects.get(f"refs/heads/{production}")
         if not now and not self._fork.has_production:
             why = f"{origin} has no {production}, which the policy calls the production branch; "
-            why += "these are the branches that it has."
+            why += "this lists the branches that it has."
             yield Advice(f"{self._at} ls-remote --heads {origin}", why)
         elif now and not self._fork.has_production:
             yield Advice(f"{self._at} fetch {origin}", f"{production} is not in this clone yet.")
@@ -206,7 +210,7 @@ class _Adviser:
 
     def _unreachable(self) -> Iterator[Advice]:
         upstream = self._fork.policy.remotes.upstream.name
-        answers = {self._origin.name: self._there is not None, upstream: self._facts.online}
+        answers = {self._origin.name: self._remote is not None, upstream: self._facts.online}
         for remote, answered in answers.items():
             if not answered:
                 why = f"{remote} cannot be reached: check the network and your access."
@@ -215,7 +219,7 @@ class _Adviser:
     # --- What was begun
 
     def _adoption(self) -> Iterator[Advice]:
-        """How it goes on after `fork.init`, and after `fork.adopt`."""
+        """The next step after `fork.init`, and after `fork.adopt`."""
         fork = self._fork
         begun = False
         for branch in filter(BRANCH.fullmatch, fork.published):
@@ -227,18 +231,18 @@ class _Adviser:
                 yield from self._requested(self._hub, branch)
             elif not self._adopted():
                 among = quote(f"{fork.production_commit[:10]}..{ref}")
-                why = f"{branch} on {self._origin.name} holds what the fork lacks: review this, "
+                why = f"{branch} on {self._origin.name} contains what the fork lacks: review this, "
                 why += f"then merge it into {self._production}."
                 yield Advice(f"{self._at} log -p {among}", why)
         if fork.draft and not begun:
             adopt = self._command(
                 "fork.adopt", requirement=missing(self._sh, fork.policy, self._read)
             )
-            why = f"{POLICY_FILE} is on no branch yet; this publishes one with all that the fork"
-            yield Advice(adopt, f"{why} needs.")
+            why = f"{POLICY_FILE} is on no branch yet; this publishes a branch with everything that"
+            yield Advice(adopt, f"{why} the fork needs.")
 
     def _adopted(self) -> bool:
-        """Whether the production branch has all that the fork is given."""
+        """Whether the production branch has every file that `fork.adopt` writes."""
         fork = self._fork
         try:
             copies = compare(fork.policy, self._read, draft=fork.draft)
@@ -251,23 +255,27 @@ class _Adviser:
         return git.show(self._sh, self._fork.path, self._fork.production_commit, path)
 
     def _upgrade(self, upgrade: InProgress) -> Iterator[Advice]:
-        """How an upgrade that was started goes on. A pull request that a person closed is not
-        opened again."""
+        """The next step of an upgrade in progress.
+
+        A pull request that a person closed is not opened again.
+        """
         tag = upgrade.tag
         if upgrade.conflicts:
-            why = f"The upgrade to {tag} is paused; this lists its conflicts, with what to do."
+            why = f"The upgrade to {tag} is paused; this lists its conflicts and what to do."
             yield Advice(self._command("resolve-conflicts"), why)
         if not upgrade.published:
-            why = f"The upgrade to {tag} is not finished; this goes on, or says what is in the way."
+            why = (
+                f"The upgrade to {tag} is not finished; this continues it, or says what blocks it."
+            )
             asked = remembered(self._fork, tag).words() | {"no_push": False}
             yield Advice(self._command("upgrade-carto", tag=tag, **asked), why)
             return
         pull = self._syncs[tag]
         if pull is None:
-            why = f"{upgrade.branch} is published; its pull request is next."
+            why = f"{upgrade.branch} is published; this opens its pull request."
             yield Advice(self._command("step.sync-pr", tag=tag), why)
         elif pull.state == "OPEN" and self._fork.policy.pull_requests.conflicts in pull.labels:
-            why = f"Pull request {pull.number} has conflicts that are left for a person."
+            why = f"Pull request {pull.number} has conflicts left for you to resolve."
             yield Advice(self._command("resolve-conflicts", pr=str(pull.number)), why)
         elif pull.state == "OPEN" and self._hub:
             yield _review(self._hub, pull, _NEVER_SQUASHED)
@@ -275,20 +283,22 @@ class _Adviser:
             yield from self._heal(f"Pull request {pull.number} was not merged with a merge commit.")
 
     def _heal(self, why: str) -> Iterator[Advice]:
-        """How the ancestry of a sync comes back, where the history tells that it is lost.
+        """How to restore the ancestry of a sync, if the history shows that it is lost.
 
-        why: what else tells it; "" if nothing does.
+        why: another sign that it is lost; "" for none.
         """
         fork = self._fork
         if not fork.upstream_tips:
             fetch = f"{self._at} fetch {fork.policy.remotes.upstream.name}"
             if why:
-                yield Advice(fetch, f"{why} To heal that, upstream's branch has to be here.")
+                yield Advice(fetch, f"{why} To heal that, this clone needs upstream's branch.")
             return
         try:
             lost = inventory.lost(self._sh, fork)
         except Refused as no:
-            yield Advice(self._command("fork.heal", check=True), f"{no.what} This says what helps.")
+            yield Advice(
+                self._command("fork.heal", check=True), f"{no.what} This prints what helps."
+            )
             return
         if lost is None:
             return
@@ -297,14 +307,14 @@ class _Adviser:
                 yield from self._requested(self._hub, branch, _NEVER_SQUASHED)
         does = "This records the ancestry that was lost."
         if lost.hidden:
-            does = "This says what is in the way of healing that."
+            does = "This says what prevents healing it."
         why = why or f"{healing.described(lost)}."
         yield Advice(healing.way_out(lost, self._command), f"{why} {does}")
 
     def _requested(self, hub: Hub, branch: str, how: str = "") -> Iterator[Advice]:
-        """How a branch goes on that is published, and that waits to be merged.
+        """The next step of a published branch that is not merged yet.
 
-        how: it is to be merged; "" in any way.
+        how: how it has to be merged; "" if that does not matter.
         """
         pull = self._pull(hub, branch)
         if pull is None:
@@ -319,7 +329,7 @@ class _Adviser:
             yield _review(hub, pull, how)
 
     def _change(self) -> Iterator[Advice]:
-        """How a change of the fork's own goes on that is checked out."""
+        """The next step for a branch with a fork change that is checked out."""
         fork, branches = self._fork, self._fork.policy.branches
         branch = self._facts.checked_out
         local = fork.refs.commits.get(f"refs/heads/{branch}")
@@ -331,12 +341,13 @@ class _Adviser:
         ahead = git.count(self._sh, fork.path, local, fork.production_commit)
         pull = self._pull(self._hub, branch) if ahead else None
         if ahead and pull is None:
-            why = f"{printable(branch)} has {counted(ahead, 'commit')} that {self._production} has "
-            why += "not; this publishes it and asks for a review."
+            commits = counted(ahead, "commit")
+            why = f"{printable(branch)} has {commits} that {self._production} lacks; this "
+            why += "publishes it and asks for a review."
             yield Advice(self._command("branch.pr"), why)
         elif pull and pull.state == "OPEN":
             if pull.commit != local:
-                why = f"Pull request {pull.number} is not as {printable(branch)} is here."
+                why = f"Pull request {pull.number} differs from {printable(branch)} here."
                 yield Advice(self._command("branch.pr"), why)
             yield _review(self._hub, pull)
 
@@ -344,22 +355,22 @@ class _Adviser:
 
     @cached_property
     def _own_release(self) -> Tag | None:
-        there = self._there.tags() if self._there else ()
-        names = {*self._fork.refs.tags(), *there}
+        published = self._remote.tags() if self._remote else ()
+        names = {*self._fork.refs.tags(), *published}
         return newest(names, self._fork.policy.tags, TagUse.OWN)
 
     def _release(self) -> Iterator[Advice]:
-        """Whether what was merged last is released."""
+        """A release, if the newest upstream release merged is not released yet."""
         contained, own = self._facts.contained, self._own_release
         if not self._fork.policy.releases or not contained:
             return
         if own is None or own.version < contained.version:
-            last = f"the newest release is {own.name}" if own else "nothing was ever released"
-            why = f"{self._production} has {contained.name}, and {last}."
+            last = f"the newest release is {own.name}" if own else "nothing was released yet"
+            why = f"{self._production} contains {contained.name}, and {last}."
             yield Advice(self._command("release"), why)
 
     def _reverted(self) -> Iterator[Advice]:
-        """How a sync comes back that was taken back, unless what is checked out has it again."""
+        """How to undo the revert of a sync, unless what is checked out has undone it already."""
         gone, here, fork = self._facts.reverted, self._facts.here, self._fork
         if gone is None:
             return
@@ -369,10 +380,10 @@ class _Adviser:
             yield Advice(gone.undone(fork), f"{gone.said}.")
 
     def _newer(self) -> Iterator[Advice]:
-        """Whether upstream has a newer release."""
+        """An upgrade, if upstream has a newer release."""
         release, contained = self._facts.upstream_release, self._facts.contained
         if release and (not contained or release > contained):
-            why = "There is a newer stable release."
+            why = "Upstream has a newer stable release."
             if closed := self._syncs.get(release.name):
                 why += f" Pull request {closed.number} for it was closed; this opens another one."
             yield Advice(self._command("upgrade-carto", tag=release.name), why)
@@ -387,15 +398,15 @@ class _Adviser:
         return bool(conflicts.markers_left(self._sh, fork.path, sides, production))
 
     def _unreleased(self) -> Iterator[Advice]:
-        """Whether the production branch has anything that its newest release has not."""
+        """A release, if the production branch has commits that its newest release lacks."""
         fork, own = self._fork, self._own_release
         if not own or not fork.policy.releases:
             return
-        commit = fork.refs.tag(own.name) or (self._there.tag(own.name) if self._there else "")
+        commit = fork.refs.tag(own.name) or (self._remote.tag(own.name) if self._remote else "")
         if not git.has_object(self._sh, fork.path, commit):
             return
-        known = [commit, *fork.upstream_tips]
-        count = git.count(self._sh, fork.path, fork.production_commit, *known, merges=False)
+        others = [commit, *fork.upstream_tips]
+        count = git.count(self._sh, fork.path, fork.production_commit, *others, merges=False)
         if count:
             why = f"{self._production} has {counted(count, 'commit')} of its own since {own.name}."
             yield Advice(self._command("release"), why)
@@ -407,26 +418,27 @@ class _Adviser:
             ahead, behind = self._facts.local
             if behind and not ahead:
                 forward = f"{self._at} merge --ff-only {self._origin.name}/{self._production}"
-                why = f"{self._production} is {counted(behind, 'commit')} behind here."
+                commits, origin = counted(behind, "commit"), self._origin.name
+                why = f"Your {self._production} is {commits} behind {origin}'s."
                 yield Advice(forward, why)
         for left in branches.left_behind(self._sh, fork.path)[:1]:
-            why = f"HEAD was detached, and {left.told}."
+            why = f"HEAD was detached, and {left.described}."
             yield Advice(self._command("branch.recover", commit=left.commit[:10]), why)
         contained = self._facts.contained
-        has = contained.name if contained else "all there is"
-        yield Advice("", f"Nothing to do: {self._production} has {has}.")
+        has = f"contains {contained.name}" if contained else "is up to date"
+        yield Advice("", f"Nothing to do: {self._production} {has}.")
 
 
-_NEVER_SQUASHED = "merge it with a merge commit, never squashed"
+_NEVER_SQUASHED = "merge it with a merge commit, never squash it"
 
 
 def _review(hub: Hub, pull: Pull, how: str = "") -> Advice:
-    why = f"Pull request {pull.number} waits for its review{f'; {how}' if how else ''}."
+    why = f"Pull request {pull.number} is waiting for a review{f'; {how}' if how else ''}."
     return Advice(f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}", why)
 
 
 def show_status(s: Session) -> None:
-    """Tell where the fork stands."""
+    """Print where the fork is."""
     fork = s.open_fork(whatever_policy=True)
     facts = status.read(s.sh, fork)
     following = of(s.sh, fork, facts, s.command)
@@ -437,18 +449,18 @@ def show_status(s: Session) -> None:
 
 
 def _show(console: Console, facts: Status, following: Advice, repo: str) -> None:
-    """Where a fork stands and what to do next, on one screen."""
+    """Print the state of a fork and the next command, on one screen."""
 
     def named(tag: Tag | None) -> str:
-        return tag.name if tag else "none known here"
+        return tag.name if tag else "none in this clone"
 
     def distance(pair: tuple[int, int] | None) -> str:
         if pair is None:
-            return "not known here"
+            return "unknown in this clone"
         return "up to date" if pair == (0, 0) else f"{pair[0]} ahead, {pair[1]} behind"
 
     version = ", ".join(sorted(set(facts.version.values()))) or "not stated"
-    where = "" if facts.online else " (upstream not reached; as known here)"
+    where = "" if facts.online else " (as of the last fetch: upstream cannot be reached)"
     console.facts(
         [
             ("fork", repo),

@@ -1,7 +1,7 @@
-"""What can be wrong with a fork, as findings, and the facts that the checks read. Changes nothing.
+"""The findings of `doctor`, and the facts that its checks read. Changes nothing.
 
-A check is a function from a `Patient` to findings. What several checks read, the patient reads once
-and only when it is asked for.
+A check is a function from a `Patient` to findings. The patient reads each fact once, when a check
+first asks for it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from ..run.steps import Step
 
 
 class Level(Enum):
-    """How bad a finding is: only what is broken makes `doctor` fail; a note is a fact, told only
-    where its check was asked for by name."""
+    """How bad a finding is. Only a broken one makes `doctor` fail; a note is printed only if its
+    check was asked for by name."""
 
     BROKEN = "broken"
     LOOK = "look"
@@ -41,34 +41,34 @@ class Level(Enum):
 class Diagnosis:
     """Something that a check found.
 
-    what: the finding. cause: how it came about, or what it leads to. then: the command that mends
-    it. mend: steps that do so without losing anything; values: what only they need.
+    what: the finding. cause: how it came about, or what it leads to. then: the command that fixes
+    it. fix: steps that do so without losing anything; values: placeholders of these steps alone.
     """
 
     level: Level
     what: str
     cause: str
     then: str
-    mend: tuple[Step, ...] = ()
+    fix: tuple[Step, ...] = ()
     values: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
-        told = {"level": self.level.value, "what": self.what, "cause": self.cause}
-        return told | {"then": self.then, "can_be_fixed": bool(self.mend)}
+        data = {"level": self.level.value, "what": self.what, "cause": self.cause}
+        return data | {"then": self.then, "can_be_fixed": bool(self.fix)}
 
 
 class Unchecked(Exception):
-    """A check cannot be made, or not all of it; its text says why."""
+    """A check cannot run, or not to its end; its text says why."""
 
 
 @dataclass(frozen=True)
 class Check:
     """One entry of the troubleshooting guide.
 
-    symptom: what a person sees. look: finds out whether it is so; raises Unchecked where it cannot.
-    facts: whether it has nothing but notes to tell, and is made only where it was asked for.
-    slow: whether it is made beside the others.
+    symptom: what a person sees. look: yields the findings; raises Unchecked if it cannot look.
+    facts: whether it yields only notes, and therefore runs only if it was asked for by name.
+    slow: whether it runs in parallel with the others.
     """
 
     name: str
@@ -80,9 +80,9 @@ class Check:
 
 @dataclass(frozen=True)
 class LastMerge:
-    """The newest merge of upstream's work, in progress or landed.
+    """The newest merge from upstream, in progress or landed.
 
-    old, new: upstream's commits that were merged before it and by it; `named` are their names.
+    old, new: the upstream commits merged before it and by it. named: their names.
     before, after: the fork's commits on both sides of it.
     """
 
@@ -95,11 +95,11 @@ class LastMerge:
 
 @dataclass
 class Patient:
-    """A fork, and what the checks know of it.
+    """The fork that is examined, and what the checks know about it.
 
     command: makes the command line of a task on it from its name and options.
-    guard: the command line that asks `ci.guard` from any directory, for a hook.
-    offline: whether nothing may be asked over the network. notes: whether notes are told, too.
+    guard: the command line that runs `ci.guard` from any directory, for a hook.
+    offline: whether the network is off limits. notes: whether notes are printed, too.
     slack_test: whether to send a message to Slack. database: where to try migrations, or "".
     """
 
@@ -112,16 +112,16 @@ class Patient:
     slack_test: bool
     database: str
 
-    def mended(
-        self, level: Level, what: str, cause: str, *mend: Step, then: str = "", **values: str
+    def fixable(
+        self, level: Level, what: str, cause: str, *fix: Step, then: str = "", **values: str
     ) -> Diagnosis:
-        """A finding that steps mend; their command lines are what to type, unless `then` is."""
-        known: Mapping[str, Value] = {**self.fork.values(), **values}
-        lines = [command_line(fill(line, known)) for step in mend for line in step.run]
-        return Diagnosis(level, what, cause, then or " && ".join(lines), mend, values)
+        """A finding with steps that fix it. A person types their command lines, or `then`."""
+        filled: Mapping[str, Value] = {**self.fork.values(), **values}
+        lines = [command_line(fill(line, filled)) for step in fix for line in step.run]
+        return Diagnosis(level, what, cause, then or " && ".join(lines), fix, values)
 
     def on_a_branch(self, name: str, *lines: str) -> str:
-        """Command lines as a change of the fork's own, with its pull request."""
+        """Command lines that make a change on a new branch and open its pull request."""
         return " && ".join(
             [self.command("branch.start", name=name), *lines, self.command("branch.pr")]
         )
@@ -139,7 +139,7 @@ class Patient:
 
     @property
     def work(self) -> Path | None:
-        """The top of the work tree that was named; None in a bare repository."""
+        """The top of the work tree given by `--repo`; None in a bare repository."""
         return self.fork.repository.top
 
     @cached_property
@@ -149,10 +149,11 @@ class Patient:
 
     @cached_property
     def commit(self) -> str:
-        """The production branch's commit. Raises Unchecked if it is not here."""
+        """The production branch's commit. Raises Unchecked if the clone lacks it."""
         if not self.fork.has_production:
             origin = self.fork.policy.remotes.origin.name
-            raise Unchecked(f"{self.production} is not here: {git.at(self.repo)} fetch {origin}")
+            fetch = f"{git.at(self.repo)} fetch {origin}"
+            raise Unchecked(f"this clone lacks {self.production}: {fetch}")
         return self.fork.production_commit
 
     @cached_property
@@ -161,17 +162,17 @@ class Patient:
         return git.tree(self.sh, self.repo, self.commit)
 
     def text(self, path: str) -> str:
-        """A file of the production branch; "" if it has none of that name."""
+        """A file of the production branch; "" if the branch lacks it."""
         if path not in self.files:
             return ""
         return git.show(self.sh, self.repo, self.commit, path) or ""
 
     def is_checked_out(self, branch: str) -> bool:
-        """Whether a work tree shows a branch."""
+        """Whether a branch is checked out in a work tree."""
         return any(tree.branch == f"refs/heads/{branch}" for tree in self.trees if not tree.missing)
 
     def place_of(self, branch: str) -> Path:
-        """Where the work tree of a branch is, or belongs."""
+        """Where a branch's work tree is, or would be created."""
         for tree in self.trees:
             if tree.branch == f"refs/heads/{branch}" and not tree.missing:
                 return git.nearest(tree.path)
@@ -179,19 +180,19 @@ class Patient:
 
     @cached_property
     def ground(self) -> Ground:
-        """The fork against upstream. Raises Unchecked if that cannot be told."""
+        """The fork compared with upstream. Raises Unchecked if that is not possible."""
         try:
             return inventory.ground(self.sh, self.fork)
         except Refused as no:
             raise Unchecked(f"{no.what.rstrip('.')}: {no.then}") from None
 
     def contained(self, known: Refs, commit: str) -> Tag | None:
-        """The newest stable release of upstream's in a commit's history."""
+        """The newest stable upstream release in a commit's history."""
         return releases.contained(self.sh, self.fork, commit, known)
 
     @cached_property
     def release(self) -> Tag | None:
-        """The newest stable release in the production branch, of the tags that are known."""
+        """The newest known stable release that the production branch contains."""
         known = self.fork.refs
         if not self.offline:
             with suppress(Unchecked):
@@ -200,16 +201,16 @@ class Patient:
 
     @cached_property
     def sync(self) -> LastMerge | None:
-        """The newest sync; None where the fork has only seen the release that it began from.
+        """The newest sync; None if the fork has only the release that it started from.
 
-        Raises Unchecked if nothing of upstream's is known.
+        Raises Unchecked if the clone knows no upstream commit.
         """
         refs = self.fork.refs
         old, old_name = self._brought(self.commit)
         if not old:
-            raise Unchecked("nothing of upstream's is known here")
-        known = ((ref, tags.classify(name, self.fork.policy.tags)) for ref, name in self.syncs)
-        if started := [(tag, ref) for ref, tag in known if tag and refs.tag(tag.name)]:
+            raise Unchecked("this clone knows no upstream commit")
+        syncs = ((ref, tags.classify(name, self.fork.policy.tags)) for ref, name in self.syncs)
+        if started := [(tag, ref) for ref, tag in syncs if tag and refs.tag(tag.name)]:
             tag, ref = max(started)
             named = (old_name, tag.name)
             return LastMerge(old, refs.tag(tag.name), named, self.commit, refs.commits[ref])
@@ -223,22 +224,22 @@ class Patient:
         return LastMerge(earlier, old, (earlier_name, old_name), before, landing)
 
     def _brought(self, commit: str) -> tuple[str, str]:
-        """The newest commit of upstream's in a history, and its name: a release, or a commit of
-        its branch where that is newer; both "" where none is known."""
-        found: list[tuple[str, str]] = []
+        """The newest upstream commit in a history, and its name: a release, or a commit of
+        upstream's branch if that is newer; both "" if none is known."""
+        named: list[tuple[str, str]] = []
         tag = self.contained(self.fork.refs, commit)
-        # One that was taken away since is recorded, and not here.
-        if tag and (here := self.fork.refs.tag(tag.name)):
-            found.append((here, tag.name))
+        # A tag that was deleted since is in the records only.
+        if tag and (tagged := self.fork.refs.tag(tag.name)):
+            named.append((tagged, tag.name))
         if self.fork.upstream_tips:
             tip = inventory.tip(self.fork)
-            found += [(b, b[:10]) for b in git.merge_bases(self.sh, self.repo, commit, tip)[:1]]
-        dates = git.commit_dates(self.sh, self.repo, [commit for commit, _ in found])
-        return max(found, key=lambda x: dates[x[0]], default=("", ""))
+            named += [(b, b[:10]) for b in git.merge_bases(self.sh, self.repo, commit, tip)[:1]]
+        dates = git.commit_dates(self.sh, self.repo, [commit for commit, _ in named])
+        return max(named, key=lambda x: dates[x[0]], default=("", ""))
 
     @cached_property
     def syncs(self) -> list[tuple[str, str]]:
-        """The sync branches whose release production does not contain: full ref and tag."""
+        """The sync branches whose release production lacks: full ref and tag."""
         refs, origin = self.fork.refs, self.fork.policy.remotes.origin
         named = {
             ref: tag
@@ -255,8 +256,10 @@ class Patient:
 
     @cached_property
     def upstream_tags(self) -> Refs:
-        """Upstream's tags and its development branch, from itself. Raises Unchecked if it cannot be
-        asked."""
+        """Upstream's tags and development branch, as upstream has them now.
+
+        Raises Unchecked if upstream cannot be asked.
+        """
         self.require_network()
         remote = self.fork.policy.remotes.upstream
         if self.fork.url(remote) is None:
@@ -268,7 +271,7 @@ class Patient:
         return known
 
     def require_network(self) -> None:
-        """Raises Unchecked if the network is not to be used."""
+        """Raises Unchecked if the network is off limits."""
         if self.offline:
             raise Unchecked("--offline")
 
@@ -284,13 +287,13 @@ class Patient:
         return hub
 
     def ask(self, path: str) -> Any:
-        """What GitHub says at a path of the fork's; None if there is no such thing.
+        """What GitHub's API answers for a path below the fork; None if it answers 404.
 
-        Raises Unchecked if it does not say.
+        Raises Unchecked if it gives no answer.
         """
         words = [self.hub.gh, "api", f"repos/{self.hub.slug}{path}"]
         answer = self.sh.read(words, timeout=git.PATIENCE)
         if answer.ok or "HTTP 404" in answer.err:
             return json.loads(answer.out or "null") if answer.ok else None
-        known, said = cures.of_text(answer.err), answer.err.strip().partition("\n")[0]
-        raise Unchecked(known.meaning if known else f"GitHub did not say: {said}")
+        cure, said = cures.of_text(answer.err), answer.err.strip().partition("\n")[0]
+        raise Unchecked(cure.meaning if cure else f"GitHub gave no answer: {said}")

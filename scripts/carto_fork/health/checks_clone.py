@@ -1,4 +1,4 @@
-"""What can be wrong with a clone, and with the tags and versions in it."""
+"""Checks of a clone, and of the tags and versions in it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .checks import Check, Diagnosis, Level, Patient, Unchecked
 
 RETAG = Step(
     "tag",
-    "Take upstream's tag, which was merged; the other is kept beside.",
+    "Take upstream's tag, which was merged; keep the other one under refs/carto-fork/kept.",
     run=(
         "git -C {repo} update-ref refs/carto-fork/kept/{kept} refs/tags/{tag}",
         "git -C {repo} fetch --no-tags --no-recurse-submodules {upstream}"
@@ -45,15 +45,15 @@ def _detection(patient: Patient) -> Iterator[Diagnosis]:
     remote = patient.fork.policy.remotes.upstream.name
 
     pinned: Mapping[str, records.Pin] = {}
-    with suppress(Refused):  # `tags` tells it
+    with suppress(Refused):  # the check `tags` reports it
         pinned = records.read_pins(patient.text(records.TAGS_FILE) or None)
     for tag in sorted(stable):
         ref = f"refs/tags/{tag.name}"
-        here = refs.commits.get(ref, known.commits[ref])
-        if here == known.commits[ref] or tag.name in pinned:
+        local = refs.commits.get(ref, known.commits[ref])
+        if local == known.commits[ref] or tag.name in pinned:
             continue
-        what = f"the tag {tag.name} is {here[:10]} here, and {known.commits[ref][:10]} upstream."
-        cause = "It was moved, here or there; upgrades refuse it until one of them is right."
+        what = f"the tag {tag.name} is {local[:10]} here, and {known.commits[ref][:10]} upstream."
+        cause = "Somebody moved it, here or upstream; upgrades refuse it until both agree."
         then = f"to take upstream's: {git.at(patient.repo)} fetch {remote} +{ref}:{ref}"
         yield Diagnosis(Level.BROKEN, what, cause, then)
 
@@ -61,8 +61,8 @@ def _detection(patient: Patient) -> Iterator[Diagnosis]:
     own = [x for name in refs.tags() if (x := tags.classify(name, schemes)) and x.stable]
     for tag in sorted(own):
         if tag.name not in classified and newest and tag > newest:
-            what = f"the tag {tag.name} is here alone; {remote} has no such release."
-            cause = "It was made here, or upstream has removed it; it looks like the newest one."
+            what = f"only this clone has the tag {tag.name}; {remote} has no such release."
+            cause = "It was made here, or upstream removed it; it looks like the newest release."
             then = f"{git.at(patient.repo)} tag -d {tag.name}"
             yield Diagnosis(Level.LOOK, what, cause, then)
 
@@ -75,18 +75,18 @@ def _detection(patient: Patient) -> Iterator[Diagnosis]:
             f"{hidden.name} is not detected: {patient.production} states {printable(version)} and "
             f"contains {contained.name if contained else 'no release'}."
         )
-        cause = "The version was raised without the release, or its sync landed squashed."
+        cause = "Somebody raised the version without merging the release, or squashed its sync."
         then = patient.command("fork.heal", check=True)
         if contained:
             bump = patient.command("bump-version", tag=contained.name)
-            then += f"; where nothing is to heal: {patient.on_a_branch('version', bump)}"
+            then += f"; if it finds nothing to heal: {patient.on_a_branch('version', bump)}"
         yield Diagnosis(Level.BROKEN, what, cause, then)
 
     merged = releases.merged(patient.sh, patient.fork, patient.commit, known)
     later = releases.later(patient.sh, patient.fork, classified, contained, merged)
     for warning in releases.silent(later, automatic):
-        cause = "Releases under a new name are not noticed."
-        then = f"see `tags`, and add a scheme: {patient.command('fork.config')}"
+        cause = "Nobody notices releases whose names follow a new scheme."
+        then = f"add the scheme to `tags` in the policy: {patient.command('fork.config')}"
         yield Diagnosis(Level.LOOK, f"{printable(warning)}.", cause, then)
 
 
@@ -94,40 +94,40 @@ def _tags(patient: Patient) -> Iterator[Diagnosis]:
     try:
         pinned = records.read_pins(patient.text(records.TAGS_FILE) or None)
     except Refused as no:
-        cause = "Without it nobody notices a tag that moved, and upgrades are refused."
-        then = f"correct {records.TAGS_FILE} on {patient.production}, and push it"
+        cause = "Without it nobody notices a moved tag, and upgrades are refused."
+        then = f"correct {records.TAGS_FILE} on {patient.production} and push it"
         yield Diagnosis(Level.BROKEN, no.what, cause, then)
         return
     refs = patient.fork.refs
-    there, offline = None, ""
+    upstream_tags, offline = None, ""
     if pinned:
         try:
-            there = patient.upstream_tags
+            upstream_tags = patient.upstream_tags
         except Unchecked as no:
             offline = str(no)
     remote = patient.fork.policy.remotes.upstream.name
     for name, pin in pinned.items():
         ref = f"refs/tags/{name}"
-        here = refs.commits.get(ref, pin.commit)
-        upstream = there.commits.get(ref, "") if there else pin.commit
+        local = refs.commits.get(ref, pin.commit)
+        upstream = upstream_tags.commits.get(ref, "") if upstream_tags else pin.commit
         if upstream != pin.commit:
             now = f"is {upstream[:10]} now" if upstream else "was withdrawn"
             what = f"upstream's tag {name} was {pin.commit[:10]} when it was merged, and {now}."
-            cause = "What was merged stays as it was; a newer release brings what upstream changed."
+            cause = "The merge stays as it is; a newer release will bring what upstream changed."
             then = f"{git.at(patient.repo)} ls-remote {remote} {ref}"
             if upstream:
                 then = f"{git.at(patient.repo)} fetch --no-tags {remote} {ref} && "
                 then += f"{git.at(patient.repo)} log -p {pin.commit[:10]}..{upstream[:10]}"
             yield Diagnosis(Level.LOOK, what, cause, then)
-        if here in (pin.commit, upstream):
+        if local in (pin.commit, upstream):
             continue
-        what = f"the tag {name} is {here[:10]} here, and was {pin.commit[:10]} when it was merged."
-        if there and upstream == pin.commit:
-            cause = "It was moved here; upstream's is the one that was merged."
-            values = {"tag": name, "kept": f"{name}-{here[:10]}"}
-            yield patient.mended(Level.BROKEN, what, cause, RETAG, **values)
+        what = f"the tag {name} is {local[:10]} here, and was {pin.commit[:10]} when it was merged."
+        if upstream_tags and upstream == pin.commit:
+            cause = "Somebody moved it here; upstream's tag is the one that was merged."
+            values = {"tag": name, "kept": f"{name}-{local[:10]}"}
+            yield patient.fixable(Level.BROKEN, what, cause, RETAG, **values)
         else:
-            cause = "It was moved here, or upstream moved it twice and it was fetched by force."
+            cause = "Somebody moved it here, or fetched by force a tag that upstream moved twice."
             then = f"{git.at(patient.repo)} ls-remote {remote} {ref}"
             yield Diagnosis(Level.BROKEN, what, cause, then)
     if offline:
@@ -137,34 +137,34 @@ def _tags(patient: Patient) -> Iterator[Diagnosis]:
 def _version(patient: Patient) -> Iterator[Diagnosis]:
     stated, problems = status.stated_versions(patient.sh, patient.fork, patient.commit)
     for no in problems:
-        cause = "No version can be read from it, so none is set there either."
-        yield Diagnosis(Level.BROKEN, no.what, cause, f"{no.then.rstrip('.')}; then push that")
+        cause = "No version can be read from it, and therefore none can be written."
+        yield Diagnosis(Level.BROKEN, no.what, cause, f"{no.then.rstrip('.')}; then push the fix")
     contained = patient.release
     bump = patient.command("bump-version", tag=contained.name if contained else "TAG")
     raise_it = patient.on_a_branch("version", bump)
     version = next(iter(stated.values()), "")
     if not all(version_files.same(version, other) for other in stated.values()):
         said = ", ".join(f"{printable(k)} is {printable(v)}" for k, v in stated.items())
-        cause = "Only some of the places that state it were raised."
+        cause = "Somebody raised the version in some of these places only."
         yield Diagnosis(Level.BROKEN, f"the version files disagree: {said}.", cause, raise_it)
         return
     if reverts.find(patient.sh, patient.fork, patient.commit):
-        return  # that is reported, and the version comes back with it
+        return  # `ancestry` reports the revert, and undoing it restores the version
     if contained and version and _parsed(version) != contained.version:
         what = (
             f"the version is {printable(version)}, and the newest release in {patient.production} "
             f"is {contained.name}."
         )
         if _parsed(version) < contained.version:
-            cause = "The release was merged, and its version was not set."
+            cause = "The release was merged, but the version was not raised."
             yield Diagnosis(Level.BROKEN, what, cause, raise_it)
         elif _counts_on(_parsed(version), contained.version):
-            cause = "The fork counts on by itself; `release` takes the release's own only."
+            cause = "The fork bumped the version itself; `release` accepts only upstream's version."
             yield Diagnosis(Level.LOOK, what, cause, raise_it)
         else:
-            cause = "A sync landed without its history, or of a commit that is no stable release."
+            cause = "A sync lost its history, or merged a commit that is not a stable release."
             heal = patient.command("fork.heal", check=True)
-            then = f"{heal}; if nothing is to heal: {raise_it}"
+            then = f"{heal}; if it finds nothing to heal: {raise_it}"
             yield Diagnosis(Level.LOOK, what, cause, then)
     own = tags.newest(patient.fork.refs.tags(), patient.fork.policy.tags, TagUse.OWN)
     if own and version and _parsed(version) < own.version:
@@ -172,7 +172,7 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
             f"{own.name} is a release of {own.release}, and {patient.production} states "
             f"{printable(version)}."
         )
-        cause = "Its release was made from another branch, or the version was set back."
+        cause = "It was released from another branch, or somebody lowered the version."
         then = f"{git.at(patient.repo)} branch --all --contains {own.name}"
         yield Diagnosis(Level.LOOK, what, cause, then)
 
@@ -185,19 +185,19 @@ def _parsed(version: str) -> Version:
 
 
 def _counts_on(version: Version, release: Version) -> bool:
-    """Whether a version is one that the fork made of a release's, as 1.75.2.1 of 1.75.2."""
+    """Whether the fork derived a version from a release's, such as 1.75.2.1 from 1.75.2."""
     return version.release[: len(release.release)] == release.release
 
 
 UNSHALLOW = Step(
     "unshallow",
-    "Get the history that the clone lacks.",
+    "Fetch the history that the clone lacks.",
     run=("git -C {repo} fetch --unshallow {origin}",),
     stuck="check the network and the remote, then run the same command again.",
 )
 
 _STALE = 3600
-"""Seconds after which hardly a git that is still at work holds a lock."""
+"""Age of a lock, in seconds, after which a running git hardly ever still holds it."""
 
 
 def _conflicts(patient: Patient) -> Iterator[Diagnosis]:
@@ -216,25 +216,25 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
     state = f"a {what} is in progress in {git.named(work)}" if what else f"{git.named(work)}"
     tag = _tag_of(patient, work)
     again = patient.command("upgrade-carto", tag=tag) if tag and what == "merge" else ""
-    goes_on = f"{what} --continue" if what not in ("", "merge") else "commit"
-    conclude = again or f"{git.at(work)} {goes_on}"
+    finish = f"{what} --continue" if what not in ("", "merge") else "commit"
+    conclude = again or f"{git.at(work)} {finish}"
     if what == "bisect":
-        cause = "The checkout is on a commit that git has chosen."
+        cause = "Git has checked out the commit to test."
         yield Diagnosis(Level.LOOK, f"{state}.", cause, f"{git.at(work)} bisect reset")
     elif not paths:
-        cause = "Everything is resolved; it only has to be concluded."
+        cause = "Everything is resolved; only the last step is missing."
         yield Diagnosis(Level.LOOK, f"{state}.", cause, conclude)
     else:
-        found = f"{state} with {counted(len(paths), 'unmerged file')}: {listed(paths)}."
-        cause = "Both sides changed the same lines; what no rule decides is a person's."
+        what_is = f"{state} with {counted(len(paths), 'unmerged file')}: {listed(paths)}."
+        cause = "Both sides changed the same lines; you decide what no rule decides."
         resolve = patient.command("resolve-conflicts", repo=str(work))
         if what != "merge":
             resolve = f"edit them, {git.at(work)} add them, then {conclude}"
-        yield Diagnosis(Level.BROKEN, found, cause, resolve)
+        yield Diagnosis(Level.BROKEN, what_is, cause, resolve)
 
 
 def _tag_of(patient: Patient, work: Path) -> str:
-    """The release that is merged in a work tree, where it is an upgrade's."""
+    """The release that an upgrade merges in a work tree; "" if it is not an upgrade's."""
     branch = git.work_state(patient.sh, work).branch.removeprefix("refs/heads/")
     return patient.fork.policy.branches.tag_of(branch) or ""
 
@@ -256,7 +256,7 @@ def _committed_markers(patient: Patient) -> Iterator[Diagnosis]:
 def _markers_on(
     patient: Patient, branch: str, commit: str, sides: list[str], *, sync: bool = False
 ) -> Iterator[Diagnosis]:
-    """The conflict markers in a commit that no side of a merge had."""
+    """The conflict markers in a commit that neither side of a merge had."""
     policy = patient.fork.policy
     left = conflicts.markers_left(patient.sh, patient.repo, sides, commit, policy)
     if not left:
@@ -264,11 +264,11 @@ def _markers_on(
     paths = sorted({path for path, _ in left})
     what = f"conflict markers are committed on {branch}: {listed(paths)}."
     if sync:
-        cause = "The automation leaves what no rule decides to a person, in plain view."
+        cause = "The automation commits conflicts that no rule decides, for a person to resolve."
         then = patient.command("resolve-conflicts", pr=branch)
         yield Diagnosis(Level.LOOK, what, cause, then)
     else:
-        cause = "A conflict was committed before it was resolved; it takes a change of its own."
+        cause = "Somebody committed a conflict unresolved; fix it on a branch of its own."
         then = patient.command("branch.start", name="resolve-markers")
         yield Diagnosis(Level.BROKEN, what, cause, then)
 
@@ -277,25 +277,25 @@ def _head(patient: Patient) -> Iterator[Diagnosis]:
     if patient.work is None:
         raise Unchecked("a bare repository has no checkout")
     if branches.operation(git.directory(patient.sh, patient.work)):
-        return  # `conflicts` tells of it
+        return  # `conflicts` reports it
     recover = patient.command("branch.recover")
     if commit := branches.detached(patient.sh, patient.work):
         own = branches.stray_of(patient.sh, patient.work, commit)
-        cause = "A tag or a commit was checked out instead of a branch."
+        cause = "Somebody checked out a tag or a commit instead of a branch."
         if own:
             what = f"HEAD is detached, with {counted(own.commits, 'commit')} on no branch."
             yield Diagnosis(
-                Level.BROKEN, what, f"{cause} Git will throw them away some day.", recover
+                Level.BROKEN, what, f"{cause} Git will eventually delete these commits.", recover
             )
         else:
-            what = f"HEAD is detached at {commit[:10]}; all of its commits are on branches or tags."
+            what = f"HEAD is detached at {commit[:10]}; all its commits are on branches or tags."
             yield Diagnosis(Level.LOOK, what, cause, recover)
     for left in branches.left_behind(patient.sh, patient.work):
         what = (
             f"{counted(left.commits, 'commit')} up to {left.commit[:10]} ({left.date}, "
             f"{printable(left.subject)}) {'is' if left.commits == 1 else 'are'} on no branch."
         )
-        cause = "They were made on a detached HEAD, and something else was checked out then."
+        cause = "They were made on a detached HEAD before something else was checked out."
         then = patient.command("branch.recover", commit=left.commit[:10])
         yield Diagnosis(Level.LOOK, what, cause, then)
 
@@ -307,23 +307,23 @@ def _remotes(patient: Patient) -> Iterator[Diagnosis]:
         raise Unchecked("the policy, which says what they should be, is not valid")
     wrong = list(wrong_urls(patient.fork))
     for remote, step in adding:
-        # Where a remote is another repository than the policy says, the policy may be wrong.
+        # If a remote is not the repository that the policy names, the policy may be wrong.
         if patient.fork.url(remote) is None and not wrong:
             what = f"the remote `{remote.name}` is missing."
-            yield patient.mended(Level.BROKEN, what, "A new clone has only one remote.", step)
+            yield patient.fixable(Level.BROKEN, what, "A new clone has only one remote.", step)
     for problem, then in wrong:
         cause = "Upgrades would be taken from, or pushed to, another repository."
         yield Diagnosis(Level.BROKEN, problem, cause, then)
     if patient.fork.url(remotes.upstream) and not patient.fork.upstream_tips:
         what = f"nothing of the remote `{remotes.upstream.name}` has been fetched yet."
-        cause = "What upstream has cannot be told from what is the fork's own."
+        cause = "Without it, nothing separates upstream's changes from the fork's own."
         then = f"{git.at(patient.repo)} fetch {remotes.upstream.name}"
         yield Diagnosis(Level.LOOK, what, cause, then)
     elif patient.fork.url(remotes.upstream) and not (wrong or patient.offline):
         with suppress(Unchecked):  # other checks say it
             if not patient.upstream_tags.branches():
                 problem, then = releases.without_branch(patient.sh, patient.fork, git.PATIENCE)
-                cause = "The mirror cannot follow it, and its newest work is not seen."
+                cause = "The mirror cannot follow upstream, and nobody sees upstream's newest work."
                 yield Diagnosis(Level.BROKEN, problem, cause, then)
 
 
@@ -331,7 +331,7 @@ def _clone(patient: Patient) -> Iterator[Diagnosis]:
     settings, origin = patient.fork.settings, patient.fork.policy.remotes.origin.name
     if patient.fork.repository.shallow:
         cause = "Without the whole history git cannot merge."
-        yield patient.mended(Level.BROKEN, "this is a shallow clone.", cause, UNSHALLOW)
+        yield patient.fixable(Level.BROKEN, "this is a shallow clone.", cause, UNSHALLOW)
     filters = [k for k in settings if k.startswith("remote.") and k.endswith(".partialclonefilter")]
     for key in filters:
         name = key.removeprefix("remote.").removesuffix(".partialclonefilter")
@@ -340,64 +340,63 @@ def _clone(patient: Patient) -> Iterator[Diagnosis]:
             f"{repo} config --unset {key} && {repo} config --unset remote.{quote(name)}.promisor"
             f" && {repo} fetch --refetch {quote(name)}"
         )
-        cause = "What is missing is fetched one by one: an account of a merge takes very long."
+        cause = "Git fetches each missing object separately: verifying a merge takes very long."
         yield Diagnosis(Level.LOOK, "this is a partial clone.", cause, then)
     if settings.get("core.sparsecheckout", [""])[-1] == "true":
-        cause = f"It harms nothing: upgrades are prepared with all files of {origin}'s."
+        cause = f"This is harmless: upgrades are prepared with all of {origin}'s files."
         then = f"{git.at(patient.repo)} sparse-checkout disable"
-        yield Diagnosis(Level.NOTE, "the checkout shows a part of the files.", cause, then)
+        yield Diagnosis(Level.NOTE, "the checkout is sparse.", cause, then)
 
 
 def old_git(sh: Shell) -> Iterator[Diagnosis]:
-    """Whether git is missing or too old; nothing else can be looked at then."""
+    """Whether git is missing or too old; no other check can run then."""
     try:
         git.require_version(sh)
     except Refused as no:
-        cause = "It lacks what merges are computed with (`git merge-tree --write-tree`)."
+        cause = "Merges are computed with `git merge-tree --write-tree`, which it lacks."
         yield Diagnosis(Level.BROKEN, no.what, cause, no.then)
 
 
 def _git(patient: Patient) -> Iterator[Diagnosis]:
-    # With an old git no other check is made: `doctor` asks this first, before there is a patient.
+    # `doctor` runs this before there is a patient: with an old git no other check can run.
     yield from old_git(patient.sh)
 
 
 def _leftovers(patient: Patient) -> Iterator[Diagnosis]:
     for tag, place in recovery.damaged(patient.sh, patient.fork):
-        what = f"{printable(str(git.nearest(place)))} is not as a run leaves it."
-        cause = "A run was killed, or somebody changed it; the next one says what to do about it."
+        what = f"{printable(str(git.nearest(place)))} is in a state that no run leaves behind."
+        cause = "A run was killed, or somebody changed it; the next run says what to do about it."
         yield Diagnosis(Level.BROKEN, what, cause, patient.command("upgrade-carto", tag=tag))
     gone = [tree for tree in patient.trees if tree.missing]
     if gone:
-        what = f"{counted(len(gone), 'work tree')} of git's without a directory, " + (
-            f"such as {printable(str(git.nearest(gone[0].path)))}."
-        )
+        first_gone = printable(str(git.nearest(gone[0].path)))
+        what = f"{counted(len(gone), 'work tree')} without a directory, such as {first_gone}."
         repo, first = git.at(patient.repo), quote(str(git.nearest(gone[0].path)))
-        cause = "It was removed or moved by hand, or its disk is away; git keeps its place."
-        then = f"{repo} worktree repair NEW_PLACE where it was moved; {repo} worktree remove "
-        yield Diagnosis(Level.LOOK, what, cause, f"{then}--force {first} where it is gone for good")
+        cause = "Somebody removed or moved it, or its disk is not mounted; git still lists it."
+        then = f"if it was moved: {repo} worktree repair NEW_PLACE; if it is gone for good: {repo} "
+        yield Diagnosis(Level.LOOK, what, cause, f"{then}worktree remove --force {first}")
     origin, sync = patient.fork.policy.remotes.origin, patient.fork.policy.branches.sync_for("TAG")
-    there = None
+    heads = None
     if not patient.offline and patient.fork.url(origin):
         around = releases.around(patient.fork, sync)
-        there = git.remote_refs(patient.sh, patient.repo, origin.name, around, git.PATIENCE)
+        heads = git.remote_refs(patient.sh, patient.repo, origin.name, around, git.PATIENCE)
     try:
-        releases.require_room(patient.fork, sync, there.objects if there else ())
+        releases.require_room(patient.fork, sync, heads.objects if heads else ())
     except Refused as no:
         yield Diagnosis(Level.BROKEN, no.what, "Upgrades are refused.", no.then)
     home = patient.fork.home.absolute()
     for cut in sorted(home.parent.glob(f"{home.name}.*.cut-*")):
         place = git.nearest(cut)
-        what = f"{printable(str(place))} is what a killed upgrade left."
-        cause = "It was set aside, because somebody may have worked there."
-        then = f"see whether anything in it is needed, then: rm -r {quote(str(place))}"
+        what = f"a killed upgrade left {printable(str(place))}."
+        cause = "The next run set it aside, because somebody may have worked there."
+        then = f"check whether you need anything in it, then: rm -r {quote(str(place))}"
         yield Diagnosis(Level.LOOK, what, cause, then)
     for tree in patient.trees:
         index = tree.path / ".git" / "index"
         if index.is_file() and not recovery.is_whole(index):
-            what, file = f"{printable(str(git.nearest(index)))} is cut.", quote(str(index))
+            what, file = f"{printable(str(git.nearest(index)))} is truncated.", quote(str(index))
             then = f"rm {file} && {git.at(git.nearest(tree.path))} reset --quiet"
-            cause = "A machine went down, or the disk was full; what was staged is lost."
+            cause = "The machine crashed, or the disk was full; what was staged is lost."
             yield Diagnosis(Level.BROKEN, what, cause, then)
     common = patient.fork.repository.common
     folders = [*common.glob("carto-fork"), *common.glob("carto-fork/*")]
@@ -407,8 +406,9 @@ def _leftovers(patient: Patient) -> Iterator[Diagnosis]:
     if os.path.lexists(lock) and (lock.is_symlink() or not lock.is_file()):
         strange.append(lock)
     for path in strange:
-        what, file = f"{printable(str(git.nearest(path)))} is something else.", quote(str(path))
-        cause = "The tasks keep notes there, and cannot."
+        kind = "directory" if path in folders else "regular file"
+        what, file = f"{printable(str(git.nearest(path)))} is not a {kind}.", quote(str(path))
+        cause = "The tasks keep notes there, and cannot write them."
         yield Diagnosis(Level.BROKEN, what, cause, f"mv {file} {file}.away")
     for pattern in ("*.lock", "refs/**/*.lock", "worktrees/*/*.lock"):
         for lock in sorted(common.glob(pattern)):
@@ -422,14 +422,13 @@ def _lock(lock: Path) -> Iterator[Diagnosis]:
         age = time.time() - lock.stat().st_mtime
     except OSError:
         return
-    what = f"{printable(str(git.nearest(lock)))} is there since {_ago(age)}."
-    level, cause = Level.LOOK, "A git is at work here, or one was killed."
+    what = f"{printable(str(git.nearest(lock)))} has existed for {_ago(age)}."
+    level, cause = Level.LOOK, "A git process is running here, or one was killed."
     if age >= _STALE:
-        # Not removed by itself: `git commit` holds it as long as an editor is open.
-        level, cause = Level.BROKEN, "Until it is gone, git does not write what it locks."
-    yield Diagnosis(
-        level, what, cause, f"where no git is running: rm {quote(str(git.nearest(lock)))}"
-    )
+        # `--fix` leaves it alone: `git commit` holds it as long as an editor is open.
+        level, cause = Level.BROKEN, "Until it is gone, git refuses to write what it locks."
+    then = f"if no git is running: rm {quote(str(git.nearest(lock)))}"
+    yield Diagnosis(level, what, cause, then)
 
 
 def _ago(seconds: float) -> str:
@@ -441,23 +440,23 @@ def _own_lock(patient: Patient) -> Iterator[Diagnosis]:
     file = patient.fork.repository.common / "carto-fork.lock"
     if (note := steps.left_by_killed(file)) is None:
         return
-    left = f", and left {', '.join(map(printable, note.unfinished))}" if note.unfinished else ""
+    left = f" and left {', '.join(map(printable, note.unfinished))}" if note.unfinished else ""
     what = f"`{printable(note.task)}` (process {note.pid}) was killed{left}."
-    cause = "The lock went with it; the next run puts in order what it left."
+    cause = "It holds no lock any more; the next run cleans up what it left."
     yield Diagnosis(Level.LOOK, what, cause, printable(note.task))
 
 
 def _hook(patient: Patient) -> Iterator[Diagnosis]:
     if patient.work is None:
-        raise Unchecked("a bare repository pushes nothing")
+        raise Unchecked("nobody pushes from a bare repository")
     hook = setup.find_hook(patient.sh, patient.fork)
-    cause = "Whoever pushes to the production branch from here is not checked beforehand."
+    cause = "Nothing checks a push to the production branch from here beforehand."
     shown = printable(str(git.nearest(hook.path)))
     if hook.there in (There.NOTHING, There.STALE):
         missing = hook.there is There.NOTHING
-        yield patient.mended(
+        yield patient.fixable(
             Level.LOOK if missing else Level.BROKEN,
-            f"there is no {shown}." if missing else f"{shown} is {hook.there.value}.",
+            f"{shown} does not exist." if missing else f"{shown} is {hook.there.value}.",
             cause,
             setup.HOOK,
             then=patient.command("doctor", check="hook", fix=True),
@@ -465,25 +464,25 @@ def _hook(patient: Patient) -> Iterator[Diagnosis]:
         )
     elif hook.there is not There.OURS:
         guard = patient.command("ci.guard", pre_push=True)
-        what = f"{shown} is {hook.there.value}, and does not call `ci.guard`."
+        what = f"{shown} is {hook.there.value} and does not call `ci.guard`."
         yield Diagnosis(Level.LOOK, what, cause, f"add to it: {guard}")
     elif not os.access(hook.path, os.X_OK):
-        what = f"{shown} may not be run, so git passes it over."
+        what = f"{shown} is not executable, so git ignores it."
         yield Diagnosis(Level.LOOK, what, cause, f"chmod +x {quote(str(git.nearest(hook.path)))}")
 
 
 def _policy(patient: Patient) -> Iterator[Diagnosis]:
     if problem := patient.fork.problem:
-        cause = "Until it is, the tasks refuse to run, and these checks go by the default policy."
+        cause = "Until that is fixed, tasks refuse to run, and doctor checks by the default policy."
         yield Diagnosis(Level.BROKEN, problem.what, cause, problem.then)
         return
     origin, ref = patient.fork.policy.remotes.origin, f"refs/heads/{patient.production}"
     if patient.fork.has_production or patient.offline or not patient.fork.url(origin):
         return
-    there = git.remote_refs(patient.sh, patient.repo, origin.name, ["refs/heads/*"], git.PATIENCE)
-    if there and ref not in there.objects:
+    heads = git.remote_refs(patient.sh, patient.repo, origin.name, ["refs/heads/*"], git.PATIENCE)
+    if heads and ref not in heads.objects:
         what = f"{origin.name} has no {patient.production}, which the policy calls production."
-        cause = "There is nothing to merge releases into, and nothing to release."
+        cause = "Tasks can neither merge releases into it nor release it."
         then = (
             f"push that branch, or correct `branches.production`: {patient.command('fork.config')}"
         )
@@ -491,13 +490,13 @@ def _policy(patient: Patient) -> Iterator[Diagnosis]:
 
 
 CHECKS = (
-    Check("conflicts", "A merge is not concluded, or left its conflicts.", _conflicts),
+    Check("conflicts", "A merge is not finished, or somebody committed conflicts.", _conflicts),
     Check("head", "`git status` says: HEAD detached.", _head),
     Check("remotes", "Tasks refuse because of a remote.", _remotes),
     Check("clone", "Tasks refuse, or are slow, in this clone.", _clone),
     Check("git", "Git does not know an option.", _git),
     Check("leftovers", "Git says that something is locked, or checked out elsewhere.", _leftovers),
-    Check("hook", "What is pushed is not checked.", _hook),
+    Check("hook", "Nothing checks what is pushed.", _hook),
     Check("policy", "Tasks refuse because of the policy.", _policy),
     Check("detection", "No new release is detected.", _detection),
     Check("tags", "A tag is not what it was.", _tags),

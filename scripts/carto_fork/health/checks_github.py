@@ -1,4 +1,4 @@
-"""What can be wrong with the fork on GitHub: its workflow, its settings, its pull requests, gh."""
+"""Checks of the fork on GitHub: workflows, settings, pull requests, Slack, gh."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def _adopt(patient: Patient) -> str:
 def _program(patient: Patient) -> Iterator[Diagnosis]:
     path = patient.fork.policy.files.requirements
     if path in patient.files and not pinned(patient.text(path)):
-        what = f"{path} names no commit of the tasks, and no wheel with its hash."
-        cause = "Whoever can move what it names has the tokens of the workflows."
+        what = f"{path} pins neither a commit of the tasks nor a wheel by its hash."
+        cause = "Whoever can change what it names gets the tokens of the workflows."
         yield Diagnosis(Level.BROKEN, what, cause, _adopt(patient))
 
 
@@ -48,24 +48,24 @@ def _workflow(patient: Patient) -> Iterator[Diagnosis]:
     name = posixpath.basename(path)
     if path not in patient.files:
         what = f"{patient.production} has no {path}."
-        cause = "No new release is noticed by itself, unless another workflow does it."
+        cause = "Nothing looks for new releases, unless another workflow does."
         yield Diagnosis(Level.LOOK, what, cause, _adopt(patient))
         return
     slug = patient.hub.slug
-    found = patient.ask(f"/actions/workflows/{name}")
+    workflow = patient.ask(f"/actions/workflows/{name}")
     page = f"{patient.hub.url}/actions/workflows/{name}"
-    if found is None:
+    if workflow is None:
         what = f"GitHub does not know {name}."
-        cause = "Only workflows of the default branch are on a schedule."
+        cause = "GitHub runs schedules only from the default branch."
         then = f"{patient.hub.gh} repo edit {slug} --default-branch {patient.production}"
         yield Diagnosis(Level.BROKEN, what, cause, then)
         return
-    if (state := found.get("state", "active")) != "active":
+    if (state := workflow.get("state", "active")) != "active":
         what = f"{name} is switched off ({printable(str(state))})."
-        cause = "Somebody switched it off, or GitHub did because it is a fork's."
+        cause = "Somebody switched it off, or GitHub did because the repository is a fork."
         if state == "disabled_inactivity":
             cause = "GitHub switches a schedule off after 60 days without a commit."
-        yield patient.mended(Level.BROKEN, what, cause, ENABLE, workflow=name)
+        yield patient.fixable(Level.BROKEN, what, cause, ENABLE, workflow=name)
     listed = patient.ask(f"/actions/workflows/{name}/runs?per_page=10") or {}
     runs = listed.get("workflow_runs", [])
     start = f"{patient.hub.gh} workflow run {name} -R {slug} --ref {patient.production}"
@@ -80,7 +80,7 @@ def _workflow(patient: Patient) -> Iterator[Diagnosis]:
             f"{last['conclusion']}: {printable(str(last['html_url']))}"
         )
         then = f"{patient.hub.gh} run view {last['id']} -R {slug} --log-failed"
-        cause = f"Its log tells why. Started again by: {start}"
+        cause = f"Its log says why. To start it again: {start}"
         yield Diagnosis(Level.BROKEN, what, cause, then)
 
 
@@ -92,14 +92,14 @@ def _sync_pr(patient: Patient) -> Iterator[Diagnosis]:
         name, resolve = f"pull request {pull.number} ({printable(pull.head)})", str(pull.number)
         if policy.pull_requests.conflicts in pull.labels:
             what = f"{name} has conflicts: {pull.url}"
-            cause = "Expected where no rule decides; a person has to."
+            cause = "This is expected: no rule decides them, so a person has to."
             then = patient.command("resolve-conflicts", pr=resolve)
             yield Diagnosis(Level.LOOK, what, cause, then)
         ends = f"{encoded(patient.production, safe='')}...{encoded(pull.head, safe='')}"
         behind = int((patient.ask(f"/compare/{ends}") or {}).get("behind_by", 0))
         if behind:
             what = f"{name} lacks {counted(behind, 'commit')} of {patient.production}."
-            cause = "They landed after it was opened; the account in it does not know them."
+            cause = "They landed after it was opened; its account does not cover them."
             origin = policy.remotes.origin.name
             place = patient.place_of(pull.head)
             repo, tree = git.at(patient.repo), git.at(place)
@@ -119,8 +119,8 @@ def _slack(patient: Patient) -> Iterator[Diagnosis]:
     name = notify.VARIABLE
     here = os.environ.get(name, "").strip()
     if here and not notify.is_webhook(here):
-        what = f"the environment variable {name} is no URL of an incoming webhook."
-        cause = "What runs here cannot tell Slack. Its value is a secret and not shown."
+        what = f"the environment variable {name} is not the URL of an incoming webhook."
+        cause = "Tasks here cannot post to Slack. The value is a secret, so it is not shown."
         yield Diagnosis(Level.BROKEN, what, cause, f"unset {name}, or set it to the webhook's URL")
     if patient.slack_test and here:
         yield from _test(patient, here)
@@ -129,7 +129,7 @@ def _slack(patient: Patient) -> Iterator[Diagnosis]:
     value = str((variables.get(name) or {}).get("value", "")).strip()
     if patient.slack_test and not here:
         if not value:
-            raise Unchecked(f"{name} is not set here, and a secret of GitHub's cannot be read")
+            raise Unchecked(f"{name} is not set here, and GitHub does not show its secrets")
         yield from _test(patient, value)
     slug, gh = patient.hub.slug, patient.hub.gh
     as_secret = f"{gh} secret set {name} -R {slug}"
@@ -140,40 +140,40 @@ def _slack(patient: Patient) -> Iterator[Diagnosis]:
     reads = {kind: f"{kind}.{name}" in text for kind in ("vars", "secrets")}
     secret = name in secrets and reads["secrets"]
     if name in variables and not notify.is_webhook(value) and not secret:
-        what = f"the variable {name} is no URL of an incoming webhook of hooks.slack.com."
-        cause = "Nothing is delivered. Its value is a secret and not shown."
+        what = f"the variable {name} is not the URL of an incoming webhook at hooks.slack.com."
+        cause = "No message arrives. The value is a secret, so it is not shown."
         yield Diagnosis(Level.BROKEN, what, cause, as_variable)
     if name not in variables and name not in secrets:
-        what = f"{name} is neither a secret of {slug} nor a variable."
-        cause = "Slack is not told of runs; that is optional."
+        what = f"{slug} has neither a secret nor a variable {name}."
+        cause = "Workflow runs do not post to Slack; doing so is optional."
         then = as_variable if reads["vars"] and not reads["secrets"] else as_secret
         yield Diagnosis(Level.LOOK, what, cause, then)
     elif name not in variables and reads["vars"] and not reads["secrets"]:
-        what = f"{name} is a secret, and {reader} reads only the variable of that name."
-        yield Diagnosis(Level.BROKEN, what, "Slack is never told.", as_variable)
+        what = f"{name} is a secret, but {reader} reads only the variable of that name."
+        yield Diagnosis(Level.BROKEN, what, "No message reaches Slack.", as_variable)
     elif name not in secrets and reads["secrets"] and not reads["vars"]:
-        what = f"{name} is a variable, and {reader} reads only the secret of that name."
-        yield Diagnosis(Level.BROKEN, what, "Slack is never told.", as_secret)
+        what = f"{name} is a variable, but {reader} reads only the secret of that name."
+        yield Diagnosis(Level.BROKEN, what, "No message reaches Slack.", as_secret)
 
 
 def _test(patient: Patient, url: str) -> Iterator[Diagnosis]:
-    """Send a message, and tell what came of it."""
+    """Send a test message, and report the outcome."""
     if patient.sh.dry:
         yield Diagnosis(Level.NOTE, "a test message would be sent.", "--dry sends nothing.", "")
         return
-    text = "A test of the connection. Nothing has happened, and nobody has to do anything."
+    text = "This tests the connection. Nothing has happened, and nobody has to do anything."
     why = notify.post(url, notify.message("Test message", [text], {}, patient.fork.policy.name))
     if why:
         what = f"the test message was not delivered: {why}."
-        cause = "The webhook was removed, its channel is gone, or the network is."
-        then = "make a new one: https://api.slack.com/messaging/webhooks"
+        cause = "The webhook or its channel was removed, or the network is down."
+        then = "create a new one: https://api.slack.com/messaging/webhooks"
         yield Diagnosis(Level.BROKEN, what, cause, then)
     else:
-        yield Diagnosis(Level.NOTE, "the test message was delivered.", "See the channel.", "")
+        yield Diagnosis(Level.NOTE, "the test message was delivered.", "Look in the channel.", "")
 
 
 def _named(patient: Patient, kind: str) -> dict[str, Any]:
-    """The repository's variables or secrets by name, those that the organization shares too."""
+    """The repository's variables or secrets by name, with those that the organization shares."""
     found: dict[str, Any] = {}
     for path in (f"organization-{kind}", kind):
         listed = patient.ask(f"/actions/{path}?per_page=100") or {}
@@ -185,17 +185,17 @@ def _named(patient: Patient, kind: str) -> dict[str, Any]:
 
 
 def _squash_merge(patient: Patient) -> Iterator[Diagnosis]:
-    found = patient.ask("") or {}
-    if "allow_squash_merge" not in found:
-        raise Unchecked("the token may not see the repository's settings")
+    settings = patient.ask("") or {}
+    if "allow_squash_merge" not in settings:
+        raise Unchecked("the token may not read the repository's settings")
     edit = f"{patient.hub.gh} repo edit {patient.hub.slug}"
-    if not found.get("allow_merge_commit"):
+    if not settings.get("allow_merge_commit"):
         what = f"{patient.hub.slug} does not allow merge commits."
         cause = "A sync can only land squashed or rebased, and then loses its ancestry."
         yield Diagnosis(Level.BROKEN, what, cause, f"{edit} --enable-merge-commit")
-    if found["allow_squash_merge"]:
+    if settings["allow_squash_merge"]:
         what = f"{patient.hub.slug} allows squash merging."
-        cause = "A sync that lands squashed loses its ancestry; `fork.heal` has to bring it back."
+        cause = "A sync that lands squashed loses its ancestry; `fork.heal` then has to restore it."
         yield Diagnosis(Level.LOOK, what, cause, f"{edit} --enable-squash-merge=false")
 
 
@@ -211,7 +211,7 @@ def _protection(patient: Patient) -> Iterator[Diagnosis]:
     linear = bool((classic.get("required_linear_history") or {}).get("enabled"))
     page = f"{patient.hub.url}/settings/branches"
     if linear or "required_linear_history" in kinds:
-        what = f"{patient.production} takes no merge commits: a linear history is required."
+        what = f"{patient.production} accepts no merge commits: it requires a linear history."
         cause = "A sync can only land squashed or rebased, and then loses its ancestry."
         yield Diagnosis(Level.BROKEN, what, cause, f"switch it off: {page}")
     if not kinds and hidden:
@@ -230,7 +230,7 @@ def _protection(patient: Patient) -> Iterator[Diagnosis]:
             f"-F 'conditions[ref_name][exclude][]' {rule}"
         )
         what = f"{patient.production} is not protected on GitHub."
-        cause = "Anybody who may push can overwrite or delete it."
+        cause = "Anybody with write access can overwrite or delete it."
         yield Diagnosis(Level.LOOK, what, cause, then)
 
 
@@ -243,28 +243,28 @@ def _gh(patient: Patient) -> Iterator[Diagnosis]:
         raise Unchecked("origin is not on github.com")
     what = github.what_is_wrong(sh, gh)
     if what == github.MISSING:
-        cause = "Upgrades are published without a pull request; releases need it."
+        cause = "Upgrades are published without a pull request, and releases need gh."
         yield Diagnosis(Level.LOOK, what, cause, "install it: https://cli.github.com")
         return
     if what:
-        cause = "It lacks commands that pull requests and releases are made with."
+        cause = "It lacks commands that pull requests and releases need."
         yield Diagnosis(Level.BROKEN, what, cause, "install a newer one: https://cli.github.com")
         return
     patient.require_network()
-    told = sh.read([gh, "api", "--include", "--hostname", "github.com", "/"], timeout=git.PATIENCE)
-    if not told.ok and re.search("gh auth login|HTTP 401|GH_TOKEN", told.err):
-        what = "gh is not logged in, or its token is no longer valid."
+    root = sh.read([gh, "api", "--include", "--hostname", "github.com", "/"], timeout=git.PATIENCE)
+    if not root.ok and re.search("gh auth login|HTTP 401|GH_TOKEN", root.err):
+        what = "gh is not logged in, or its token is not valid any more."
         cause = "No pull request can be opened."
         yield Diagnosis(Level.BROKEN, what, cause, f"{gh} auth login --scopes repo,workflow")
         return
-    if not told.ok:
+    if not root.ok:
         raise Unchecked("GitHub cannot be reached")
-    scopes = re.search(r"^X-Oauth-Scopes:(.*)$", told.out, re.IGNORECASE | re.MULTILINE)
-    # A token with permissions of another kind has no scopes to tell of.
+    scopes = re.search(r"^X-Oauth-Scopes:(.*)$", root.out, re.IGNORECASE | re.MULTILINE)
+    # A fine-grained token has permissions instead of scopes, and GitHub does not list them.
     has = {scope.strip() for scope in scopes[1].split(",")} if scopes else set(_SCOPES)
     if missing := [scope for scope in _SCOPES if scope not in has]:
         what = f"gh's token lacks the scope{'s' * (len(missing) > 1)} {' and '.join(missing)}."
-        cause = "It may not open pull requests, or not push upstream's changes to workflows."
+        cause = "It may not open pull requests, or may not push upstream's changes to workflows."
         level = Level.BROKEN if "repo" in missing else Level.LOOK
         then = f"{gh} auth refresh --scopes {','.join(missing)}"
         yield Diagnosis(level, what, cause, then)
@@ -272,9 +272,9 @@ def _gh(patient: Patient) -> Iterator[Diagnosis]:
 
 CHECKS = (
     Check("workflow", "The sync workflow fails, or does not run.", _workflow),
-    Check("program", "The workflows install what others can change.", _program),
+    Check("program", "The workflows install code that others can change.", _program),
     Check("sync-pr", "The pull request of a sync cannot be merged.", _sync_pr),
-    Check("slack", "No messages in Slack.", _slack),
+    Check("slack", "No messages arrive in Slack.", _slack),
     Check("squash-merge", "A sync can land squashed.", _squash_merge),
     Check("protection", "The production branch can be overwritten.", _protection),
     Check("gh", "No pull request is opened.", _gh),

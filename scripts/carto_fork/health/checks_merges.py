@@ -1,5 +1,4 @@
-"""What can be wrong after a merge of upstream's: ancestry, drift, workflows, images, the database,
-tests."""
+"""Checks of what an upstream merge did: ancestry, drift, workflows, images, the database, tests."""
 
 from __future__ import annotations
 
@@ -28,15 +27,14 @@ _FOREIGN = re.compile(r"syntax error|unrecognized token|incomplete input|no such
 
 
 class Unreachable(Exception):
-    """There is no such database to try anything on; its text says why."""
+    """The database server cannot be used; its text says why."""
 
 
 @dataclass(frozen=True)
 class Stopped:
-    """Where a migration does not get on.
+    """Where a migration fails.
 
-    said: what the database says of the statement. foreign: whether it does not know such
-    statements at all.
+    said: the database's error. foreign: whether the statement is in another database's dialect.
     """
 
     migration: str
@@ -46,7 +44,7 @@ class Stopped:
 
 
 def names(paths: Iterable[str], directory: str) -> dict[str, str]:
-    """The migrations in a directory: their names, in their order, to the paths of their SQL."""
+    """The migrations in a directory, in order: each name with the path of its SQL."""
     found = {}
     for path in paths:
         place = PurePosixPath(path)
@@ -56,10 +54,10 @@ def names(paths: Iterable[str], directory: str) -> dict[str, str]:
 
 
 def apply(sh: Shell, product: str, scripts: Mapping[str, str]) -> Stopped | None:
-    """Apply migrations, in the order given, to a new database that is gone afterwards.
+    """Apply migrations, in the order given, to a new database that is removed afterwards.
 
     product: a key of `PRODUCTS`. scripts: the SQL of each migration by its name.
-    Returns where it stopped; None if all went well. Raises Unreachable.
+    Returns where they failed; None if all went well. Raises Unreachable without a server.
     """
     return _sqlite(scripts) if product == "sqlite" else _postgresql(sh, scripts)
 
@@ -135,7 +133,7 @@ def _said(answer: Answer) -> str:
 
 
 def _at(script: str, line: int) -> str:
-    """The statement that ends in a line, or the first one behind it."""
+    """The statement that ends in a line, or the first one after it."""
     start = 1
     for piece in re.split(r"(?<=;)", script):
         start += piece.count("\n")
@@ -151,13 +149,16 @@ _MOST = 5
 
 def _ancestry(patient: Patient) -> Iterator[Diagnosis]:
     if gone := reverts.find(patient.sh, patient.fork, patient.commit):
-        cause = "The next upgrade would leave that out, and call it the fork's wish."
+        cause = "The next upgrade would leave that out as if the fork had wanted it gone."
         then = patient.on_a_branch("reverted-sync", gone.undone(patient.fork))
         yield Diagnosis(Level.BROKEN, f"{gone.said}.", cause, then)
     lost = patient.ground.lost
     if lost is None:
         return
-    cause = "The next upgrade meets conflicts that are none, as if nothing had been merged."
+    cause = (
+        "The next upgrade will report hundreds of spurious conflicts, because git thinks nothing "
+        "was merged."
+    )
     heal = healing.way_out(lost, patient.command)
     yield Diagnosis(Level.BROKEN, f"{healing.described(lost)}.", cause, heal)
 
@@ -167,10 +168,10 @@ def _drift(patient: Patient) -> Iterator[Diagnosis]:
     if paths:
         differ, whose = ("differs", "it") if len(paths) == 1 else ("differ", "them")
         what = (
-            f"{counted(len(paths), 'file')} {differ} from upstream although no commit of the "
-            f"fork's own changed {whose}."
+            f"{counted(len(paths), 'file')} {differ} from upstream although no fork commit "
+            f"changed {whose}."
         )
-        cause = "Earlier merges left them behind; they make conflicts and serve nobody."
+        cause = "Earlier merges left them behind; they cause conflicts and serve nobody."
         yield Diagnosis(Level.LOOK, what, cause, patient.command("fork.inventory", section="drift"))
 
 
@@ -178,7 +179,7 @@ def _workflows(patient: Patient) -> Iterator[Diagnosis]:
     back = [path for path in patient.fork.policy.workflows.disabled if path in patient.files]
     for path in back:
         what = f"{printable(path)} is on {patient.production} again."
-        cause = "A merge brought it back; the fork had switched it off, and GitHub runs it."
+        cause = "The fork had switched it off; a merge brought it back, and GitHub runs it."
         name = f"remove-{PurePosixPath(path).stem.replace('_', '-')}"
         work = patient.work or patient.repo
         message = f"ci: switch {PurePosixPath(path).name} off again"
@@ -206,19 +207,19 @@ def _docker(patient: Patient) -> Iterator[Diagnosis]:
 def _gone_blocks(
     patient: Patient, sync: LastMerge, globs: Sequence[str], marker: str
 ) -> Iterator[Diagnosis]:
-    """What a sync lost of the fork's marked blocks, and nobody has brought back."""
-    mine = _marked_files(patient, sync.before, globs, marker)
-    theirs = _texts(patient, sync.old, mine)
+    """The fork's marked blocks that a sync lost and nobody has restored, in whole or in part."""
+    before = _marked_files(patient, sync.before, globs, marker)
+    upstream = _texts(patient, sync.old, before)
     results = [sync.after] if patient.commit == sync.before else [sync.after, patient.commit]
-    there = [_texts(patient, commit, mine) for commit in results]
-    for path, text in mine.items():
-        own = set(_stripped(text)) - set(_stripped(theirs[path]))
-        found = {line for texts in there for line in _stripped(texts[path])}
-        if not any(texts[path] for texts in there):  # it may have another name
+    after = [_texts(patient, commit, before) for commit in results]
+    for path, text in before.items():
+        own = set(_stripped(text)) - set(_stripped(upstream[path]))
+        kept = {line for texts in after for line in _stripped(texts[path])}
+        if not any(texts[path] for texts in after):  # it may have been renamed
             others = (_marked_files(patient, commit, globs, marker) for commit in results)
-            found = {line for texts in others for t in texts.values() for line in _stripped(t)}
+            kept = {line for texts in others for t in texts.values() for line in _stripped(t)}
         for head, *lines in _blocks(text, marker):
-            lost = [line for line in (head, *lines) if line in own and line not in found]
+            lost = [line for line in (head, *lines) if line in own and line not in kept]
             if not lost:
                 continue
             show = ["git", "-C", str(patient.repo), "diff", sync.before[:10], sync.after[:10]]
@@ -239,7 +240,7 @@ def _gone_blocks(
 def _marked_files(
     patient: Patient, commit: str, globs: Sequence[str], marker: str
 ) -> dict[str, str]:
-    """The texts of a commit's files that hold the fork's marker."""
+    """The files of a commit that contain the fork's marker: path to text."""
     words = ["git", "-C", str(patient.repo), "grep", "-I", "-F", "-l", "-z", "--full-name"]
     words += ["--no-color", "-e", marker, commit, "--", *globs]
     fields = git.checked(patient.sh.read(words), "marked files", 1).fields()
@@ -247,7 +248,7 @@ def _marked_files(
 
 
 def _texts(patient: Patient, commit: str, paths: Iterable[str]) -> dict[str, str]:
-    """The texts of some files at a commit; "" where it has none of that name."""
+    """The texts of some files at a commit; "" for those it lacks."""
     named = [path for path in paths if "\n" not in path]
     found = git.contents(patient.sh, patient.repo, [f"{commit}:{path}" for path in named])
     return {path: text or "" for path, text in zip(named, found, strict=True)}
@@ -258,8 +259,10 @@ def _stripped(text: str) -> list[str]:
 
 
 def _blocks(text: str, marker: str) -> Iterator[list[str]]:
-    """The marked blocks of a text: each from its marker to the next one, or to an empty line. A
-    line with the marker behind something else is a block of its own."""
+    """The marked blocks of a text: each from its marker to the next one, or to an empty line.
+
+    A line with the marker after something else is a block by itself.
+    """
     block: list[str] = []
     for line in [*_stripped(text), ""]:
         if block and (not line or line.startswith(marker)):
@@ -272,7 +275,7 @@ def _blocks(text: str, marker: str) -> Iterator[list[str]]:
 
 
 def _changed_images(patient: Patient, sync: LastMerge, globs: Sequence[str]) -> Iterator[Diagnosis]:
-    """What upstream changed of its Dockerfiles, and what they begin from."""
+    """What upstream changed in its Dockerfiles and their base images."""
     words = ["git", "-C", str(patient.repo), "diff", "--name-only", "--no-renames", "-z"]
     words += [sync.old, sync.new, "--", *globs]
     changed = git.checked(patient.sh.read(words), "changed files").fields()
@@ -283,7 +286,8 @@ def _changed_images(patient: Patient, sync: LastMerge, globs: Sequence[str]) -> 
         f"{sync.named[1]}: {listed(changed, _MOST)}."
     )
     show = ["git", "-C", str(patient.repo), "diff", sync.old[:10], sync.new[:10], "--", *globs]
-    yield Diagnosis(Level.NOTE, what, "An image may need something else.", command_line(show))
+    cause = "The fork's image may need a matching change."
+    yield Diagnosis(Level.NOTE, what, cause, command_line(show))
     for path in changed:
         before, after = (
             _bases(git.show(patient.sh, patient.repo, commit, path) or "")
@@ -291,14 +295,14 @@ def _changed_images(patient: Patient, sync: LastMerge, globs: Sequence[str]) -> 
         )
         if before != after:
             gone, new = (", ".join(sorted(x)) or "none" for x in (before - after, after - before))
-            what = f"the base image of {printable(path)} moved: {gone} -> {new}."
-            cause = "What the fork installs may be called otherwise there, or be missing."
+            what = f"the base image of {printable(path)} changed: {gone} -> {new}."
+            cause = "Packages that the fork installs may have other names there, or be missing."
             build = command_line(["docker", "build", "--file", path, "."])
             yield Diagnosis(Level.NOTE, printable(what), cause, build)
 
 
 def _bases(dockerfile: str) -> set[str]:
-    """The images that a Dockerfile begins from, as it names them."""
+    """The base images of a Dockerfile, as it names them."""
     found = {*_FROM.findall(dockerfile), *_ARG.findall(dockerfile)}
     return {name for name in found if not name.startswith("$")}
 
@@ -312,14 +316,14 @@ def _prisma(patient: Patient) -> Iterator[Diagnosis]:
         raise Unchecked("the policy names no `migrations`")
     generate = policy.generate or "see `migrations` in the policy"
     yield from _schemas(patient, policy.schemas)
-    here = names(patient.files, policy.directory)
-    if patient.database and not here:
-        raise Unchecked(f"there are no migrations in {policy.directory}")
+    migrations = names(patient.files, policy.directory)
+    if patient.database and not migrations:
+        raise Unchecked(f"{policy.directory} contains no migrations")
     if patient.database:
-        yield from _tried(patient, here)
+        yield from _tried(patient, migrations)
     base = git.tree(patient.sh, patient.repo, patient.ground.base)
-    own = set(here) - set(names(base, policy.directory))
-    if not here or not (own or patient.notes) or (sync := patient.sync) is None:
+    own = set(migrations) - set(names(base, policy.directory))
+    if not migrations or not (own or patient.notes) or (sync := patient.sync) is None:
         return
     before, old, new, after = (
         set(names(git.tree(patient.sh, patient.repo, commit), policy.directory))
@@ -328,13 +332,13 @@ def _prisma(patient: Patient) -> Iterator[Diagnosis]:
     new_ones = sorted((after - before) & new)
     for mine in sorted(own - new - old):
         late = [name for name in new_ones if mine in before and name < mine]
-        early = [name for name in sorted(new & set(here)) if mine not in before and mine < name]
+        early = [x for x in sorted(new & set(migrations)) if mine not in before and mine < x]
         if late:
-            what = f"{late[0]} came after the fork's {mine}, and its name puts it before."
-            cause = "A new database applies them in another order than one that runs already."
+            what = f"{late[0]} came after the fork's {mine}, but its name sorts before it."
+            cause = "A new database applies them in a different order than a running one did."
         elif early:
-            what = f"the fork's {mine} is dated before upstream's {early[-1]}, which was there."
-            cause = "A new database applies it earlier than one that runs already."
+            what = f"the fork's {mine} is dated before upstream's older {early[-1]}."
+            cause = "A new database applies it earlier than a running one did."
         else:
             continue
         migrate = patient.command("doctor", check="prisma", migrate="postgresql")
@@ -342,12 +346,12 @@ def _prisma(patient: Patient) -> Iterator[Diagnosis]:
     if new_ones:
         brought = f"{counted(len(new_ones), 'migration')}: {listed(new_ones, _MOST)}"
         what = f"{sync.named[1]} brought {brought}."
-        cause = "Where the fork changed the schema too, it needs one of its own behind them."
+        cause = "If the fork changed the schema too, it needs a migration of its own after them."
         yield Diagnosis(Level.NOTE, what, cause, generate)
 
 
 def _schemas(patient: Patient, schemas: Sequence[str]) -> Iterator[Diagnosis]:
-    """Copies of the schema that agree upstream, and not in the fork."""
+    """Copies of the schema that are the same upstream but differ in the fork."""
     base = git.tree(patient.sh, patient.repo, patient.ground.base)
     alike: dict[str, list[str]] = {}
     for path in schemas:
@@ -358,20 +362,20 @@ def _schemas(patient: Patient, schemas: Sequence[str]) -> Iterator[Diagnosis]:
         odd = [path for path in others if patient.files[path] != patient.files[first]]
         if odd:
             what = f"{listed(odd, _MOST)} {'differs' if len(odd) == 1 else 'differ'} from {first}."
-            cause = "They are copies of one another upstream; a merge or a change left one out."
+            cause = "Upstream keeps these copies the same; a merge or a change left one out."
             work = patient.work or patient.repo
             then = command_line(["git", "-C", str(work), "diff", "--no-index", first, odd[0]])
-            then = f"see it, and copy the right one: {then}"
+            then = f"compare them and copy the right one: {then}"
             yield Diagnosis(Level.BROKEN, what, cause, then)
 
 
-def _tried(patient: Patient, here: Mapping[str, str]) -> Iterator[Diagnosis]:
-    """Apply the migrations in order to a database of their own, and tell what came of it."""
-    texts = git.blobs(patient.sh, patient.repo, (patient.files[p][1] for p in here.values()))
-    scripts = {name: texts[patient.files[path][1]] for name, path in sorted(here.items())}
+def _tried(patient: Patient, migrations: Mapping[str, str]) -> Iterator[Diagnosis]:
+    """Apply the migrations in order to a new database, and report the outcome."""
+    texts = git.blobs(patient.sh, patient.repo, (patient.files[p][1] for p in migrations.values()))
+    scripts = {name: texts[patient.files[path][1]] for name, path in sorted(migrations.items())}
     if patient.sh.dry:
         what = f"{counted(len(scripts), 'migration')} would be applied."
-        yield Diagnosis(Level.NOTE, what, "--dry makes no database.", "")
+        yield Diagnosis(Level.NOTE, what, "--dry creates no database.", "")
         return
     where = PRODUCTS[patient.database]
     try:
@@ -380,17 +384,17 @@ def _tried(patient: Patient, here: Mapping[str, str]) -> Iterator[Diagnosis]:
         raise Unchecked(str(no)) from None
     if stopped is None:
         what = f"{counted(len(scripts), 'migration')} applied to {where}, in order."
-        yield Diagnosis(Level.NOTE, what, "The database was a new one and is gone again.", "")
+        yield Diagnosis(Level.NOTE, what, "The database was temporary and is removed.", "")
         return
     statement = printable(" ".join(stopped.statement.split())[:60])
-    what = f"{stopped.migration} stops on {where} at `{statement}`: {printable(stopped.said)}."
+    what = f"{stopped.migration} fails on {where} at `{statement}`: {printable(stopped.said)}."
     if stopped.foreign:
-        cause = f"It is not for {where}: the statement is of another dialect."
+        cause = f"It is not for {where}: the statement is in another SQL dialect."
         migrate = patient.command("doctor", check="prisma", migrate="postgresql")
         yield Diagnosis(Level.NOTE, what, cause, migrate)
     else:
-        cause = "A new database cannot be made from these migrations."
-        path = here[stopped.migration]
+        cause = "Nobody can create a new database from these migrations."
+        path = migrations[stopped.migration]
         yield Diagnosis(Level.BROKEN, what, cause, f"correct {printable(path)}, or its order")
 
 
@@ -406,27 +410,27 @@ def _tests(patient: Patient) -> Iterator[Diagnosis]:
     ]
     if changed:
         what = (
-            f"upstream changed {counted(len(changed), 'file')} of tests from {sync.named[0]} to "
+            f"upstream changed {counted(len(changed), 'test file')} from {sync.named[0]} to "
             f"{sync.named[1]}."
         )
         show = ["git", "-C", str(patient.repo), "diff", "--stat", sync.old[:10], sync.new[:10]]
-        cause = "A test that fails now may ask for something new."
+        cause = "A test that fails now may expect something new."
         yield Diagnosis(Level.NOTE, what, cause, command_line([*show, "--", *_beside(changed)]))
-    mine = sorted(path for path in own.paths if _is_test(path) and path in patient.files)
-    both = [path for path in mine if path in changed]
+    own_tests = sorted(path for path in own.paths if _is_test(path) and path in patient.files)
+    both = [path for path in own_tests if path in changed]
     if both:
         what = f"both sides changed {listed(both, _MOST)}."
-        yield Diagnosis(Level.NOTE, what, "The merge put both together.", _run(patient, both))
+        yield Diagnosis(Level.NOTE, what, "The merge combined both.", _run(patient, both))
     modules = {
         PurePosixPath(path).with_suffix("").as_posix().replace("/", "."): path
         for path in own.paths
         if path.endswith(".py") and not _is_test(path) and path in patient.files
     }
-    touching = sorted({*mine, *_importing(patient, modules)})
+    touching = sorted({*own_tests, *_importing(patient, modules)})
     if touching:
         number = counted(len(touching), "test file")
         what = f"{number} touch what the fork changed: {listed(touching, _MOST)}."
-        cause = "They are the fork's own, or import a module that it changed."
+        cause = "The fork wrote or changed them, or they import a module that it changed."
         yield Diagnosis(Level.NOTE, what, cause, _run(patient, touching))
 
 
@@ -438,12 +442,12 @@ def _is_test(path: str) -> bool:
 
 
 def _beside(paths: Sequence[str]) -> list[str]:
-    """The topmost directories of some files; a file at the top stands for itself."""
+    """The top-level entries that contain some files, in order; at most `_MOST`."""
     return sorted({PurePosixPath(path).parts[0] for path in paths})[:_MOST]
 
 
 def _run(patient: Patient, paths: Sequence[str]) -> str:
-    """What runs some tests: pytest where they are Python's, else the fork's own command line."""
+    """The command line that runs some tests: pytest for Python's, else the policy's."""
     runnable = [p for p in paths if p.endswith(".py") and PurePosixPath(p).name.startswith("test_")]
     if runnable:
         return command_line(["python", "-m", "pytest", *runnable[:_MOST]])
@@ -468,11 +472,11 @@ def _importing(patient: Patient, modules: Mapping[str, str]) -> list[str]:
 CHECKS = (
     Check(
         "ancestry",
-        "An upgrade meets hundreds of conflicts, or leaves upstream's work out.",
+        "An upgrade reports hundreds of conflicts, or leaves upstream's work out.",
         _ancestry,
     ),
     Check("drift", "The same conflicts come again with every upgrade.", _drift, slow=True),
-    Check("workflows", "A workflow of upstream's runs in the fork.", _workflows),
+    Check("workflows", "An upstream workflow runs in the fork.", _workflows),
     Check("docker", "The image cannot be built after a merge.", _docker),
     Check("prisma", "The database schema does not fit after a merge.", _prisma),
     Check("tests", "Tests fail after a merge.", _tests, facts=True),

@@ -1,4 +1,4 @@
-"""Look for everything that can be wrong, say it, repair what is safe; keep lost commits."""
+"""Check a fork, report what is wrong, fix what is safe to fix; rescue lost commits."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ CHECKS: dict[str, Check] = {
     check.name: check
     for check in (*checks_clone.CHECKS, *checks_merges.CHECKS, *checks_github.CHECKS)
 }
-"""Every check by its name, in the order in which they are made and told."""
+"""Every check by its name, in the order in which they run and are reported."""
 
 _AT_ONCE = 4
-"""Questions to GitHub at the same time."""
+"""How many questions to GitHub run at the same time."""
 _STYLES = {Level.BROKEN: "red", Level.LOOK: "yellow", Level.NOTE: ""}
 
 
@@ -37,7 +37,7 @@ _STYLES = {Level.BROKEN: "red", Level.LOOK: "yellow", Level.NOTE: ""}
 class Examination:
     """What `doctor` was asked for.
 
-    checks: by name; none stands for all of them. fix: mend what is safe.
+    checks: by name; empty means all. fix: whether to apply the safe fixes.
     """
 
     checks: Sequence[str] = ()
@@ -47,13 +47,13 @@ class Examination:
     migrate: str = ""
 
     def chosen(self) -> list[Check]:
-        """The checks to make. Raises Usage for one that there is not."""
+        """The checks to run. Raises Usage for an unknown name."""
         if strange := [name for name in self.checks if name not in CHECKS]:
-            known = ", ".join(CHECKS)
-            raise Usage(f"there is no check {strange[0]!r}.", then=f"choose of {known}.")
+            names = ", ".join(CHECKS)
+            raise Usage(f"unknown check {strange[0]!r}.", then=f"choose one of {names}.")
         if self.migrate not in ("", *checks_merges.PRODUCTS):
-            known = " or ".join(checks_merges.PRODUCTS)
-            raise Usage(f"--migrate is {self.migrate!r}.", then=f"name {known}.")
+            products = " or ".join(checks_merges.PRODUCTS)
+            raise Usage(f"--migrate is {self.migrate!r}.", then=f"choose {products}.")
         wanted = {*self.checks, *["slack"] * self.slack_test, *["prisma"] * bool(self.migrate)}
         if self.offline and self.slack_test:
             problem = "--offline and --slack-test exclude each other."
@@ -62,16 +62,16 @@ class Examination:
 
     @property
     def named(self) -> bool:
-        """Whether the checks were asked for by name; notes are told then."""
+        """Whether the checks were asked for by name; their notes are printed then."""
         return bool(self.checks or self.slack_test or self.migrate)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What checks found.
+    """What the checks found.
 
-    findings: each with its check. unchecked: why, by the check's name; there may be findings too.
-    healthy: the names of the checks that found nothing.
+    findings: each with its check. unchecked: by a check's name, why it did not run to its end; it
+    may have findings all the same. healthy: the names of the checks that found nothing.
     """
 
     findings: tuple[tuple[Check, Diagnosis], ...]
@@ -83,7 +83,7 @@ class Report:
         return [finding for _, finding in self.findings if finding.level is level]
 
     def renewed(self, again: Report) -> Report:
-        """The same with checks that were made once more."""
+        """This report with the results of checks that ran a second time."""
         names = {*again.unchecked, *again.healthy, *(check.name for check, _ in again.findings)}
         findings = [pair for pair in self.findings if pair[0].name not in names]
         order = list(CHECKS)
@@ -94,48 +94,49 @@ class Report:
             tuple(name for name in order if name in {*self.healthy, *again.healthy}),
         )
 
-    def as_json(self, mended: Sequence[str]) -> dict[str, Any]:
+    def as_json(self, fixed: Sequence[str]) -> dict[str, Any]:
         """Plain data for ``--json``."""
-        told = [{"check": c.name, "symptom": c.symptom, **f.as_json()} for c, f in self.findings]
-        facts = {"findings": told, "healthy": self.healthy, "not_checked": self.unchecked}
-        return facts | {"fixed": mended, "passed": not self.of(Level.BROKEN)}
+        found = [{"check": c.name, "symptom": c.symptom, **f.as_json()} for c, f in self.findings]
+        facts = {"findings": found, "healthy": self.healthy, "not_checked": self.unchecked}
+        return facts | {"fixed": fixed, "passed": not self.of(Level.BROKEN)}
 
 
 def doctor(s: Session, options: Examination) -> None:
-    """Look, mend if asked, tell. Raises CheckFailed if something is broken."""
+    """Run the checks, apply the safe fixes if asked, report. Raises CheckFailed if something is
+    broken."""
     checks = options.chosen()
-    report, mended = _look(s, options, checks), []
+    report, fixable = _look(s, options, checks), []
     if options.fix:
-        mended = [pair for pair in report.findings if pair[1].mend]
-        for check, finding in mended:
-            _mend(s, check, finding)
-        if mended and not s.sh.dry:
-            names = dict.fromkeys(check.name for check, _ in mended)
+        fixable = [pair for pair in report.findings if pair[1].fix]
+        for check, finding in fixable:
+            _fix(s, check, finding)
+        if fixable and not s.sh.dry:
+            names = dict.fromkeys(check.name for check, _ in fixable)
             report = report.renewed(_look(s, options, [CHECKS[name] for name in names]))
-    fixed = [] if s.sh.dry else [finding.what for _, finding in mended]
+    fixed = [] if s.sh.dry else [finding.what for _, finding in fixable]
     if s.json:
         s.print_json(report.as_json(fixed))
-    tell(s.console, report, fixed)
+    show(s.console, report, fixed)
     if broken := report.of(Level.BROKEN):
-        able = any(finding.mend for finding in broken) and not options.fix
+        able = any(finding.fix for finding in broken) and not options.fix
         again = s.command("doctor", check=list(options.checks), fix=True)
         raise CheckFailed(
             f"{counted(len(broken), 'thing')} {'is' if len(broken) == 1 else 'are'} broken.",
-            untouched="What was fixed is told above." if fixed else "Nothing was changed.",
-            then=f"{again} mends what is safe." if able else broken[0].then,
+            untouched="What was fixed is listed above." if fixed else "Nothing was changed.",
+            then=f"{again} applies only fixes that cannot lose work." if able else broken[0].then,
         )
 
 
 def _look(s: Session, options: Examination, checks: Sequence[Check]) -> Report:
     if ill := list(checks_clone.old_git(s.sh)):
-        others = {check.name: "that git cannot" for check in checks if check.name != "git"}
+        others = {check.name: "git is too old" for check in checks if check.name != "git"}
         return Report(tuple((CHECKS["git"], finding) for finding in ill), others, ())
     fork = s.open_fork(whatever_policy=True)
     asked = (options.offline, options.named, options.slack_test, options.migrate)
     patient = Patient(s.sh, fork, s.command, s.guard_line, *asked)
     with s.console.working("looking", timed=False), ThreadPoolExecutor(_AT_ONCE) as pool:
-        # What GitHub says takes its time, and so do some questions to git; meanwhile the rest is
-        # looked at. What several of them ask for is asked for first.
+        # GitHub and some questions to git are slow: they run while the other checks do. What
+        # several slow checks need is read before they start.
         hosted = [check for check in checks if check in checks_github.CHECKS]
         slow = [check for check in checks if check.slow]
         waiting = {}
@@ -158,13 +159,13 @@ def _look(s: Session, options: Examination, checks: Sequence[Check]) -> Report:
 
 
 def _made(s: Session, check: Check, patient: Patient) -> tuple[list[Diagnosis], str]:
-    """What a check finds, and why not all of it could be made."""
+    """What a check finds, and why it did not run to its end; "" if it did."""
     findings: list[Diagnosis] = []
     try:
         for finding in check.look(patient):
             findings.append(finding)
     except Unchecked as no:
-        return findings, str(no) or "it cannot be told"
+        return findings, str(no) or "unknown"
     except Stop as no:
         if not (then := s.remedy(no)):
             return findings, no.what.rstrip(".")
@@ -173,25 +174,25 @@ def _made(s: Session, check: Check, patient: Patient) -> tuple[list[Diagnosis], 
     return findings, ""
 
 
-def _mend(s: Session, check: Check, finding: Diagnosis) -> None:
-    """Carry out the steps of a finding."""
+def _fix(s: Session, check: Check, finding: Diagnosis) -> None:
+    """Run the steps that fix a finding."""
     fork = s.open_fork(whatever_policy=True)
     s.console.say(f"{check.name}: {finding.what}")
     asked = frozenset([setup.NO_ORIGIN, setup.NO_UPSTREAM])
     plan = Plan({**fork.values(), **finding.values}, asked)
     with s.locked(fork.repository) as held:
-        s.run(finding.mend, plan, held)
+        s.run(finding.fix, plan, held)
 
 
-def tell(console: Console, report: Report, mended: Sequence[str]) -> None:
-    """Write a report for people; `mended` are the findings that were."""
-    for what in mended:
+def show(console: Console, report: Report, fixed: Sequence[str]) -> None:
+    """Print a report for people. fixed: the findings that `--fix` removed."""
+    for what in fixed:
         console.say(f"fixed: {what}", "green")
     for name in dict.fromkeys(check.name for check, _ in report.findings):
-        mine = [finding for check, finding in report.findings if check.name == name]
-        worst = next(level for level in Level if any(f.level is level for f in mine))
+        findings = [finding for check, finding in report.findings if check.name == name]
+        worst = next(level for level in Level if any(f.level is level for f in findings))
         console.say(f"{worst.value:<6}  {name}: {CHECKS[name].symptom}", _STYLES[worst] or "bold")
-        for finding in mine:
+        for finding in findings:
             console.say(f"    {finding.what}")
             console.say(f"    why:  {finding.cause}")
             if finding.then:
@@ -218,10 +219,10 @@ BACK_NEW = Condition("if HEAD is detached and only the remote has the branch")
 
 _BACK = Step(
     "back",
-    "Go back to a branch; changes that are not committed come along.",
+    "Go back to a branch; uncommitted changes come along.",
     when=BACK,
     run=("git -C {work} switch --no-guess {back}",),
-    stuck="commit them, or put them away with `git stash`, then run the same command again.",
+    stuck="commit your changes or put them away with `git stash`, then run the same command again.",
     untouched="The commits are safe; HEAD and your files are as they were.",
 )
 
@@ -248,11 +249,11 @@ _SHORT = 10
 
 @dataclass(frozen=True)
 class Recovery:
-    """What is to be done, and what there is to tell.
+    """What `branch.recover` does and reports.
 
-    stray: the commits that get a branch. branch: its name; "" where there are none.
-    back: the branch to go back to; "" where HEAD stays.
-    left_behind: commits that an earlier checkout left.
+    stray: the commits that get a branch. branch: its name; "" without such commits.
+    back: the branch to go back to; "" if HEAD stays.
+    left_behind: commits that an earlier checkout left without a branch.
     """
 
     stray: Stray | None
@@ -262,14 +263,14 @@ class Recovery:
 
 
 def recover(s: Session, name: str, commit: str) -> None:
-    """Keep what no branch leads to. Raises Refused in the middle of a merge or a rebase."""
+    """Put commits that are on no branch on a new one. Raises Refused during a merge or rebase."""
     fork = s.open_fork(whatever_policy=True)
     work = fork.repository.work
     if under_way := branches.operation(git.directory(s.sh, work)):
         end = "reset" if under_way == "bisect" else "--abort"
         raise Refused(
             f"a {under_way} is in progress in {git.named(work)}.",
-            then=f"conclude it, or give it up (`{git.at(work)} {under_way} {end}`), then run "
+            then=f"finish it or give it up (`{git.at(work)} {under_way} {end}`), then run "
             "the same command again.",
         )
     left, back = [], ""
@@ -283,8 +284,8 @@ def recover(s: Session, name: str, commit: str) -> None:
     plan = Recovery(stray, branch, back, left)
     conditions = {STRAY} if plan.stray else set()
     if plan.back:
-        known = f"refs/heads/{plan.back}" in fork.refs.objects
-        conditions.add(BACK if known else BACK_NEW)
+        is_local = f"refs/heads/{plan.back}" in fork.refs.objects
+        conditions.add(BACK if is_local else BACK_NEW)
     values = fork.values() | {
         "work": str(work),
         "branch": plan.branch,
@@ -296,23 +297,23 @@ def recover(s: Session, name: str, commit: str) -> None:
         s.run(RECOVER, Plan(values, frozenset(conditions), untouched), held)
     if s.json:
         s.print_json(plan)
-    _tell(s, work, plan)
+    _show(s, work, plan)
 
 
 def _stray_of(s: Session, work: Path, commit: str) -> Stray | None:
-    """What is on no branch of one commit, wherever HEAD is; None if nothing is."""
+    """The commits up to a given one that are on no branch, wherever HEAD is; None if all are."""
     full = git.commit_of(s.sh, work, commit)
     stray = branches.stray_of(s.sh, work, full)
     if stray is None:
         words = ["git", "-C", str(work), "for-each-ref", "--count=1", f"--contains={full}"]
         words += ["--format=%(refname:short)", "refs/heads", "refs/tags", "refs/remotes"]
         has = printable(s.sh.read(words).line)
-        s.console.say(f"{full[:_SHORT]} is safe already: {has} has it.")
+        s.console.say(f"{full[:_SHORT]} is safe: {has} contains it.")
     return stray
 
 
 def _back(s: Session, fork: Fork, work: Path) -> str:
-    """The branch that was checked out last, unless another work tree shows it; else production."""
+    """The branch checked out last, unless another work tree has it checked out; else production."""
     question = "git -C {work} log --walk-reflogs --no-show-signature --format=%gs HEAD --"
     log = s.sh.ask(question, work=work)
     shown = {tree.branch for tree in git.worktrees(s.sh, work) if not tree.missing}
@@ -324,29 +325,29 @@ def _back(s: Session, fork: Fork, work: Path) -> str:
                 return name
     production = fork.policy.branches.production
     if not fork.has_production or fork.local_production in shown:
-        problem = f"there is no branch {production}"
+        problem = f"this clone has no branch {production}"
         if fork.has_production:
             problem = f"{production} is checked out in another work tree"
         problem = f"{problem}, and no other branch was checked out here before."
-        raise Refused(problem, then=f"go to a branch yourself: {git.at(work)} switch BRANCH")
+        raise Refused(problem, then=f"check out a branch yourself: {git.at(work)} switch BRANCH")
     return production
 
 
 def _branch(s: Session, work: Path, name: str, commit: str) -> str:
-    """The name of the branch for a commit. Raises Refused if it cannot be had."""
+    """The name of the branch for a commit. Raises Refused if it is invalid or taken."""
     name = name or f"recovery/{commit[:_SHORT]}"
     if not s.sh.ask("git check-ref-format {ref}", ref=f"refs/heads/{name}").ok or name[0] == "-":
-        problem = f"{printable(name)!r} is no name for a branch."
+        problem = f"{printable(name)!r} is not a valid branch name."
         raise Refused(problem, then="choose another --name.")
     question = "git -C {work} rev-parse --quiet --verify {ref}"
-    there = s.sh.ask(question, work=work, ref=f"refs/heads/{name}")
-    if there.ok and there.line != commit:
-        problem = f"there is a branch {name}, at {there.line[:_SHORT]}."
+    existing = s.sh.ask(question, work=work, ref=f"refs/heads/{name}")
+    if existing.ok and existing.line != commit:
+        problem = f"the branch {name} exists already, at {existing.line[:_SHORT]}."
         raise Refused(problem, then="choose another --name.")
     return name
 
 
-def _tell(s: Session, work: Path, plan: Recovery) -> None:
+def _show(s: Session, work: Path, plan: Recovery) -> None:
     done = not s.sh.dry
     if plan.stray and done:
         s.console.say(f"{counted(plan.stray.commits, 'commit')} kept on {plan.branch}.", "green")

@@ -1,4 +1,4 @@
-"""The procedures as text, for people and for AI assistants, and the next command to type."""
+"""The procedures as text for people and AI assistants, and the next command to type."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from . import advice
 
 @dataclass(frozen=True)
 class Topic:
-    """Something to read about.
+    """A topic of `guide`.
 
-    line: what it is about, in a line.
-    text: what there is to say before the generated part, with the critical rules in braces.
-    part: the generated part of the documents that it holds, "" for none.
+    line: what it is about, in one line.
+    text: what comes before the generated part; ``{critical}`` becomes the critical rules.
+    part: the generated part of the documents that it includes; "" for none.
     task: the command line that does all of it, without the program, "" for none.
     """
 
@@ -35,30 +35,31 @@ TOPICS = (
     Topic(
         "best-practices",
         "The critical rules, and how to work on this fork.",
-        "Critical rules:\n\n{critical}\nFor whoever works on the fork, AI assistants first of all:",
+        "Critical rules:\n\n{critical}\nFor everybody who works on the fork, AI assistants above "
+        "all:",
         part="best-practices",
     ),
-    Topic("branches", "The branches, and where each comes from.", part="branches"),
-    Topic("rules", "Which files are whose when a merge conflicts.", part="rules"),
+    Topic("branches", "The branches, and what each is for.", part="branches"),
+    Topic("rules", "Whose version of a file wins when a merge conflicts.", part="rules"),
     Topic("tags", "Which tags are stable releases.", part="tags"),
     Topic("exit-codes", "What the exit codes of the tasks mean.", part="exit-codes"),
     Topic(
         "setup",
         "Prepare a clone.",
-        "It adds the missing remotes and lets git remember how a person resolves a conflict. It\n"
-        "refuses a setting that disagrees, with the command that fixes it.",
+        "It adds missing remotes and turns on git's memory for resolved conflicts. If a setting\n"
+        "disagrees, it refuses and prints the command that fixes the setting.",
         task="setup",
     ),
     Topic(
         "sync-main",
-        "Let the mirror branch follow upstream.",
-        "It fetches upstream's development branch and moves the mirror after it, on GitHub and\n"
-        "here, by fast-forward only. The production branch is not affected.",
+        "Update the mirror branch from upstream.",
+        "It fetches upstream's development branch and fast-forwards the mirror to it, on GitHub\n"
+        "and here. The production branch is not affected.",
         task="sync-main",
     ),
     Topic(
         "upgrade-carto",
-        "Bring the production branch onto a stable release.",
+        "Upgrade the production branch to a stable release.",
         "It merges the tag in a work tree beside the clone, decides conflicts, accounts for every\n"
         "change of both sides, runs the tests, publishes the branch and opens its pull request.\n"
         "Whatever stops it (Ctrl-C, a conflict, a failing test, a rejected push), the same\n"
@@ -67,17 +68,18 @@ TOPICS = (
     ),
     Topic(
         "resolve",
-        "Resolve what the rules leave to a person.",
-        "It decides by evidence and the fork's rules, and lists what is left with both intents.\n"
-        "Edit each file in the work tree that it names, `git add` it, then run the upgrade's\n"
-        "command again. If one side is right in all that is left of a file, say so and why:\n"
+        "Resolve the conflicts that are left for you to decide.",
+        "It resolves what the evidence and the fork's rules decide, and lists the rest with what\n"
+        "each side intended. Edit each file in the work tree that it names, `git add` it, then\n"
+        "run the upgrade's command again. If one side is right in every conflict left in a file,\n"
+        "choose it and give the reason:\n"
         "\n"
         "```bash\n"
         'invoke resolve-conflicts --keep-fork Dockerfile --reason "Our base image."\n'
-        'invoke resolve-conflicts --accept-upstream FILE --reason "Theirs is measured."\n'
+        'invoke resolve-conflicts --accept-upstream FILE --reason "Upstream fixed it better."\n'
         "```\n"
         "\n"
-        "What the merge may lose on purpose is dropped with a reason:\n"
+        "If the merge may lose a change of a file on purpose, record why:\n"
         "\n"
         "```bash\n"
         'invoke verify --repo WORK_TREE --drop FILE --reason "Upstream has it too."\n'
@@ -86,63 +88,62 @@ TOPICS = (
     ),
     Topic(
         "sync",
-        "What the automation does with a release that is new.",
-        "It upgrades to that release and opens a pull request. If conflicts are left for a\n"
-        "person, the merge is committed with their markers in plain view, and the pull request\n"
-        "says so.",
+        "What the automation does with a new release.",
+        "It upgrades to that release and opens a pull request. If conflicts are left for you to\n"
+        "decide, it commits the merge with their markers, and the pull request says so.",
         task="ci.sync",
     ),
     Topic(
         "sync-pr",
         "Open or update the pull request of a sync branch.",
-        "A pull request for an older release is superseded: it is closed with a comment.",
+        "It closes the pull request of an older release with a comment.",
         task="step.sync-pr --tag v1.76.5",
     ),
     Topic(
         "finish",
         "Finish the pull request of a sync that has conflicts.",
-        "It fetches the branch into a work tree of its own. Edit the files and `git add` them, or\n"
+        "It checks the branch out in a separate work tree. Edit the files and `git add` them, or\n"
         "choose a side; the same command then commits, verifies and pushes.",
         task="resolve-conflicts --pr 123",
     ),
     Topic(
         "abort",
-        "Give an upgrade up; origin is not touched.",
-        "It commits what is not committed, says how to bring that back, and removes the work tree\n"
-        "and the local sync branch.",
+        "Abandon an upgrade; origin is not touched.",
+        "It commits uncommitted work, prints how to restore it, and removes the work tree and the\n"
+        "local sync branch.",
         task="upgrade-carto --tag v1.76.5 --abort",
     ),
     Topic(
         "heal",
         "Record the ancestry of a sync that a squash merge lost.",
-        "It adds a merge commit that changes no file, on a branch of its own. Merge its pull\n"
+        "It adds a merge commit that changes no file, on a separate branch. Merge its pull\n"
         "request with a merge commit.",
         task="fork.heal",
     ),
     Topic(
         "feature",
         "Start a branch for a change.",
-        "It starts from the production branch as origin has it, and is checked out.",
+        "It starts at origin's production branch, and is checked out.",
         task="branch.start --name my-fix",
     ),
     Topic(
         "pr",
-        "Open the pull request of the branch checked out.",
-        "It publishes the branch, never by force. The pull request is to the production branch.",
+        "Open a pull request for the branch that is checked out.",
+        "It pushes the branch, never by force. The pull request targets the production branch.",
         task="branch.pr",
     ),
     Topic(
         "release",
         "Release the production branch.",
-        "It tags the branch as origin has it, writes the notes, pushes exactly that tag, and\n"
+        "It tags origin's production branch, writes the notes, pushes only that tag, and\n"
         "publishes the release on GitHub.",
         task="release",
     ),
     Topic(
         "images",
-        "Name the container images, build and publish them.",
-        "It checks the commit out in a work tree of its own and builds the image there. Without\n"
-        "`--push` nothing is published, without `--build` the names are only printed.",
+        "Print the image names, build the images, publish them.",
+        "It builds the image in a separate work tree. Without `--push` it publishes nothing;\n"
+        "without `--build` it only prints the names.",
         task="ci.images --build --push",
     ),
 )
@@ -150,7 +151,7 @@ TOPICS = (
 
 
 def topics(policy: Policy) -> list[Topic]:
-    """The topics of a fork: what its policy does not name, it does not do."""
+    """The topics of a fork, without those for which it has no policy."""
     left_out = {
         "release": policy.releases is None,
         "images": policy.releases is None or policy.images is None,
@@ -161,7 +162,7 @@ def topics(policy: Policy) -> list[Topic]:
 def render(topic: Topic, policy: Policy, program: str) -> str:
     """A topic as Markdown.
 
-    program: what a person types for `invoke`.
+    program: what a person types instead of `invoke`.
     """
     paragraphs = [f"# {topic.name}", topic.line]
     if topic.task:
@@ -192,11 +193,11 @@ def show_guide(s: Session, name: str) -> None:
 
 def _show_topic(s: Session, name: str) -> None:
     policy = _policy(s)
-    known = topics(policy)
-    topic = next((topic for topic in known if topic.name == name), None)
+    choices = topics(policy)
+    topic = next((topic for topic in choices if topic.name == name), None)
     if topic is None:
-        names = ", ".join(topic.name for topic in known)
-        raise Usage(f"there is no topic {name!r}.", then=f"choose one of {names}.")
+        names = ", ".join(topic.name for topic in choices)
+        raise Usage(f"unknown topic {name!r}.", then=f"choose one of {names}.")
     text = render(topic, policy, s.program)
     if s.json:
         s.print_json({"topic": topic.name, "line": topic.line, "text": text})
@@ -205,7 +206,7 @@ def _show_topic(s: Session, name: str) -> None:
 
 
 def _policy(s: Session) -> Policy:
-    """The fork's policy; outside of a fork the one that ships."""
+    """The fork's policy; outside a fork the one shipped with the tasks."""
     try:
         return s.open_fork(whatever_policy=True).policy
     except Refused:
@@ -213,14 +214,14 @@ def _policy(s: Session) -> Policy:
 
 
 def show_next(s: Session) -> None:
-    """Print the next command, and why, in lines that can be pasted."""
-    found = advice.read(s.sh, s.path, s.command)
+    """Print the next command, and why, as lines that can be pasted."""
+    following = advice.read(s.sh, s.path, s.command)
     if s.json:
-        s.print_json(found)
+        s.print_json(following)
         return
-    if found.command:
-        s.sh.show(found.command)
-    Console(s.sh.stream, pasteable=True).say(found.why)
+    if following.command:
+        s.sh.show(following.command)
+    Console(s.sh.stream, pasteable=True).say(following.why)
 
 
 def welcome(s: Session) -> None:

@@ -1,4 +1,4 @@
-"""Where a fork stands: what `status` tells. Changes nothing."""
+"""The state of a fork, as `status` prints it. Changes nothing."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ..run.text import counted
 
 @dataclass(frozen=True)
 class InProgress:
-    """An upgrade that was started: its branch and tag, and its state in words.
+    """An upgrade in progress: its branch and tag, and its state in words.
 
-    version: the tag's, to tell which is the newest.
-    published: whether origin has all of it.
-    conflicts: how many a person has to resolve in its work tree.
+    version: the tag's, to find the newest upgrade.
+    published: whether origin has all its commits.
+    conflicts: how many files a person has to resolve in its work tree.
     """
 
     branch: str
@@ -38,21 +38,21 @@ class InProgress:
 
 @dataclass(frozen=True)
 class Status:
-    """Where a fork stands; an empty string or None is something that is not known.
+    """The state of a fork; an empty string or None means unknown.
 
-    here: what is going on in the work tree that was named; None in a bare repository.
+    here: the state of the work tree given by `--repo`; None in a bare repository.
     checked_out: the branch that is checked out, "" if HEAD is detached.
     version: what the production branch states, by file and key.
-    contained: the newest stable upstream tag in the production branch.
-    squashed: the stable upstream tag whose version it states although it lacks its commits.
+    contained: the newest stable upstream tag that the production branch contains.
+    squashed: the stable upstream tag whose version it states although it lacks the tag's commits.
     own_release: the fork's newest release.
     upstream_release: upstream's newest stable release.
-    online: whether upstream was asked; otherwise its tags are those known here.
-    local: commits that the local production branch is ahead of and behind origin's.
-    mirror: commits that the mirror branch is ahead of and behind upstream's.
-    reverted: that the newest release in it was taken back.
+    online: whether upstream answered; otherwise its tags are those of the last fetch.
+    local: by how many commits the local production branch is ahead of and behind origin's.
+    mirror: by how many commits the mirror branch is ahead of and behind upstream's.
+    reverted: the revert of the newest release in it, if somebody reverted it.
     moved: releases in the production branch that upstream has moved or withdrawn since.
-    notes: what people should know of upstream whatever they do next.
+    notes: what people should know about upstream, whatever they do next.
     problems: what does not fit together.
     """
 
@@ -81,7 +81,7 @@ class Status:
 
 
 def read(sh: Shell, fork: Fork) -> Status:
-    """Find out where a fork stands."""
+    """Read the state of a fork."""
     policy, refs = fork.policy, fork.refs
     ref = next(
         (r for r in (fork.origin_production, fork.local_production) if r in refs.objects), ""
@@ -101,7 +101,7 @@ def read(sh: Shell, fork: Fork) -> Status:
     else:
         problems += _mismatches(version, contained)
     if not ref:
-        problems.append(f"there is no branch {policy.branches.production} here")
+        problems.append(f"this clone has no branch {policy.branches.production}")
     problems += [problem.rstrip(".") for problem, _ in wrong_urls(fork)]
     if fork.problem:
         problems.append(fork.problem.what)
@@ -140,8 +140,8 @@ def read(sh: Shell, fork: Fork) -> Status:
 
 
 def stated_versions(sh: Shell, fork: Fork, ref: str) -> tuple[dict[str, str], list[Refused]]:
-    """What the version files say at a commit: ``file: key`` to version; and why not all of it."""
-    found: dict[str, str] = {}
+    """The versions stated at a commit, by ``file: key``, and why some could not be read."""
+    versions: dict[str, str] = {}
     problems = []
     for file in fork.policy.version_files:
         try:
@@ -149,14 +149,14 @@ def stated_versions(sh: Shell, fork: Fork, ref: str) -> tuple[dict[str, str], li
         except Refused as no:
             problems.append(no)
             continue
-        found.update({f"{file.path}: {key}": version for key, version in stated.items()})
-    return found, problems
+        versions.update({f"{file.path}: {key}": version for key, version in stated.items()})
+    return versions, problems
 
 
 def _squashed(
     schemes: Sequence[TagScheme], known: git.Refs, version: dict[str, str], contained: Tag | None
 ) -> Tag | None:
-    """The newest stable tag whose version is stated, if the one that is contained is older."""
+    """The newest stable tag whose version is stated, if the contained one is older."""
     stated = [
         name
         for name in known.tags()
@@ -168,27 +168,26 @@ def _squashed(
 
 
 def _mismatches(version: dict[str, str], contained: Tag | None) -> Iterator[str]:
-    """What of the stated versions does not agree with the others or with the contained tag."""
+    """Stated versions that disagree with one another or with the contained tag."""
     stated = next(iter(version.values()), "")
     if not all(version_files.same(stated, other) for other in version.values()):
         listed = ", ".join(f"{key} is {value}" for key, value in version.items())
         yield f"the version files disagree: {listed}"
     elif stated and contained and not version_files.same(stated, contained.release):
         yield (
-            f"the version is {stated}, the newest tag contained is {contained.name}: "
-            "the version is off, or a sync was merged without its history"
+            f"the version is {stated}, but the newest tag contained is {contained.name}: "
+            "the version is wrong, or a sync was merged without its history"
         )
 
 
 def _upstream_tags(sh: Shell, fork: Fork) -> tuple[git.Refs, bool]:
-    """Upstream's tags, and whether upstream itself gave them."""
+    """Upstream's tags, and whether upstream answered."""
     remote = fork.policy.remotes.upstream
     if fork.url(remote) is not None:
-        found = git.remote_refs(
-            sh, fork.path, remote.name, releases.tags_and_branch(fork), git.PATIENCE
-        )
-        if found is not None:
-            return found, True
+        wanted = releases.tags_and_branch(fork)
+        refs = git.remote_refs(sh, fork.path, remote.name, wanted, git.PATIENCE)
+        if refs is not None:
+            return refs, True
     return fork.refs, False
 
 
@@ -201,7 +200,7 @@ def _distance(sh: Shell, fork: Fork, left: str, right: str) -> tuple[int, int] |
 
 
 def _in_progress(sh: Shell, fork: Fork, merged: Collection[str]) -> Iterator[InProgress]:
-    """Sync branches of this product whose tag the production branch does not have yet."""
+    """Sync branches whose tag the production branch does not contain yet."""
     trees = {
         tree.branch: git.nearest(tree.path)
         for tree in git.worktrees(sh, fork.path)
@@ -212,13 +211,13 @@ def _in_progress(sh: Shell, fork: Fork, merged: Collection[str]) -> Iterator[InP
         name = fork.policy.branches.tag_of(branch)
         tag = tags.classify(name, fork.policy.tags) if name and name not in merged else None
         if tag is None:
-            continue  # a name that is no release's is nobody's upgrade
+            continue  # the branch is not named after a release
         work = trees.get(f"refs/heads/{branch}")
-        there = fork.refs.objects.get(fork.tracking(origin, branch))
-        same = there == fork.refs.objects.get(f"refs/heads/{branch}", there)
+        remote = fork.refs.objects.get(fork.tracking(origin, branch))
+        same = remote == fork.refs.objects.get(f"refs/heads/{branch}", remote)
         begun = git.work_state(sh, work) if work else None
-        published = bool(there and same and not (begun and begun.merging))
-        # Behind what is published, conflicts are those of its pull request.
+        published = bool(remote and same and not (begun and begun.merging))
+        # Once it is published, conflicts are those of its pull request.
         left = len(begun.unmerged) if begun and not published else 0
         if published:
             state = f"published to {origin.name}"

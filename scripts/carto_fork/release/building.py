@@ -1,4 +1,4 @@
-"""Container images of the fork: named, built in a work tree of their own, and published."""
+"""Container images of the fork: name them, build them in a separate work tree, publish them."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ _BUILD = Step(
     run=(f"{_BUILDX} --tag={{image}} {{work}}",),
     makes="{place}",
     undo=("git -C {repo} worktree remove --force --force {place}",),
-    stuck="see what docker says, then run the same command again.",
+    stuck="fix what docker reports, then run the same command again.",
 )
 
 IMAGES = (
-    replace(FETCH_OWN_TAG, why="Get the tag of the release.", when=RELEASE),
+    replace(FETCH_OWN_TAG, why="Fetch the tag of the release.", when=RELEASE),
     Step(
         "clear",
-        "Remove what a run that was killed left.",
+        "Remove what a killed run left.",
         when=LEFTOVER,
         run=("git -C {repo} worktree remove --force --force {place}",),
         stuck="remove {work}, then run the same command again.",
     ),
     Step(
         "worktree",
-        "Check the commit out in a work tree; nothing else is built.",
+        "Check out the commit to build in a separate work tree.",
         run=(
             "git -C {repo} -c core.sparseCheckout=false worktree add --force --force --detach"
             " {place} {commit}",
@@ -67,14 +67,14 @@ IMAGES = (
     ),
     Step(
         "tidy",
-        "Put the work tree away.",
+        "Remove the work tree.",
         run=("git -C {repo} worktree remove --force --force {place}",),
     ),
 )
 
 
 def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
-    """Name the images of the production branch or of a release; build and publish them."""
+    """Print the image names of the production branch or of a release; build and publish them."""
     if push and not build:
         raise Usage("--push needs --build.", then="add --build.")
     fork = s.open_fork()
@@ -91,22 +91,22 @@ def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
         require_remotes(fork)
     with s.locked(fork.repository) if build else nullcontext() as held:
         if build and own is None:
-            there = branch_on_origin(s, fork, fork.policy.branches.production)
-            fork, commit = current(s, fork, there, held)
+            heads = branch_on_origin(s, fork, fork.policy.branches.production)
+            fork, commit = current(s, fork, heads, held)
         if own:
             names = _of_release(s, fork, own, ask=build)
         elif commit:
             names = images_of_branch(about, fork.policy.branches.production, commit)
         else:
             raise Refused(
-                f"there is no branch {fork.policy.branches.production} here.",
+                f"this clone has no branch {fork.policy.branches.production}.",
                 then=f"{git.at(fork.path)} fetch {fork.policy.remotes.origin.name}",
             )
         if not names:
             key = "release" if own else "branch"
             raise Refused(
                 f"`images.{key}` in the policy is empty.",
-                then="name some tags there, in carto_fork.toml on the production branch.",
+                then="list tags there, in carto_fork.toml on the production branch.",
             )
         if build:
             rev = f"refs/tags/{tag}" if tag else commit
@@ -124,19 +124,19 @@ def show_images(s: Session, tag: str, build: bool, push: bool) -> None:
 
 
 def _of_release(s: Session, fork: Fork, own: Tag, ask: bool) -> list[str]:
-    """The images of a release; what moves stays with a newer one.
+    """The images of a release; names that move stay with the newest release.
 
-    ask: whether to ask origin too which ones there are.
+    ask: whether to ask origin for its releases, too.
     """
     assert fork.policy.images
     names = fork.refs.tags()
     if ask:
         origin = fork.policy.remotes.origin.name
         names += releases.ask_remote(s.sh, fork, origin, ["refs/tags/*"]).tags()
-    known = (tags.classify(name, fork.policy.tags) for name in names)
-    newer = [tag for tag in known if tag and tag.scheme.use is TagUse.OWN and tag > own]
+    classified = (tags.classify(name, fork.policy.tags) for name in names)
+    newer = [tag for tag in classified if tag and tag.scheme.use is TagUse.OWN and tag > own]
     if newer:
-        s.console.say(f"{max(newer).name} is newer, and keeps the names that move.")
+        s.console.say(f"{max(newer).name} is newer and keeps the names that move.")
     return images_of_release(
         fork.policy.images,
         own.name,
@@ -153,7 +153,7 @@ def _require_buildx(s: Session) -> None:
         missing = "docker is not installed" if answer.code == 127 else "docker has no buildx"
         raise Refused(
             f"{missing}: {(answer.err.strip() or answer.ending).splitlines()[0]}.",
-            then="install Docker with its plugin buildx, then run the same command again.",
+            then="install Docker with its buildx plugin, then run the same command again.",
         )
 
 
@@ -166,7 +166,7 @@ def _build(
     push: bool,
     held: Journal | None,
 ) -> None:
-    """Build the image of a commit in a work tree of its own."""
+    """Build the image of a commit in a separate work tree."""
     about = fork.policy.images
     assert about
     place = fork.place_for("images")
@@ -187,8 +187,7 @@ def _build(
 
 
 def _for_images(step: Step, names: Sequence[str], platforms: bool) -> Step:
-    """A step with an option for each of the images; their names hold nothing that a template
-    takes for something else."""
+    """A step with an option for each image; image names contain no placeholders."""
     options = " ".join(f"--tag={name}" for name in names)
     lines = (line.replace("--tag={image}", options) for line in step.run)
     if not platforms:

@@ -1,4 +1,4 @@
-"""The fork's own changes: their branches, and the pull requests that ask for their review."""
+"""The fork's own changes: their branches and pull requests."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _PULL = "{gh} pr create -R {slug} --base {base} --head {head} --title={title} --
 PULL_REQUEST = (
     Step(
         "push",
-        "Publish the branch as it is here; never by force.",
+        "Push the branch, never by force.",
         run=("git -C {repo} push --no-follow-tags {origin} refs/heads/{head}:refs/heads/{head}",),
-        stuck="get what {origin} has of it, then run the same command again.",
+        stuck="fetch and merge {origin}'s branch of that name, then run the same command again.",
     ),
     Step("open", "Open the pull request.", when=OPEN, run=(_PULL,)),
     Step("draft", "Open the pull request as a draft.", when=OPEN_DRAFT, run=(f"{_PULL} --draft",)),
@@ -37,9 +37,9 @@ PULL_REQUEST = (
 FEATURE = (
     Step(
         "branch",
-        "Start the branch from the production branch, and check it out.",
+        "Create the branch from the production branch, and check it out.",
         run=("git -C {work} switch --no-track -c {feature} refs/remotes/{origin}/{production}",),
-        stuck="see what git says, then run the same command again.",
+        stuck="fix what git reports, then run the same command again.",
     ),
 )
 
@@ -48,7 +48,7 @@ FEATURE = (
 
 
 def start_feature(s: Session, name: str) -> None:
-    """Start a branch for a change from the production branch, and check it out."""
+    """Create a branch for a change from origin's production branch, and check it out."""
     if not name:
         raise Usage("--name is missing.", then=s.command("branch.start", name="my-fix"))
     branch = f"feature/{name.removeprefix('feature/')}"
@@ -56,20 +56,20 @@ def start_feature(s: Session, name: str) -> None:
     _require_no_stray(s, work)
     answer = s.sh.ask("git check-ref-format {ref}", ref=f"refs/heads/{branch}")
     if not answer.ok or not re.fullmatch(r"[\w./+-]+", branch, re.ASCII):
-        problem = f"{branch!r} is not the name of a branch."
-        raise Refused(problem, then="use letters, digits and . _ + - only, as in --name my-fix.")
+        problem = f"{branch!r} is not a valid branch name here."
+        raise Refused(problem, then="use only letters, digits and . _ + -, as in --name my-fix.")
     require_remotes(fork)
     origin, production = fork.policy.remotes.origin.name, fork.policy.branches.production
-    there = branch_on_origin(s, fork, production, branch)
-    here = f"refs/heads/{branch}" in fork.refs.objects
-    if here or f"refs/heads/{branch}" in there.objects:
-        get = "" if here else f"{git.at(work)} fetch {origin} && "
+    heads = branch_on_origin(s, fork, production, branch)
+    is_local = f"refs/heads/{branch}" in fork.refs.objects
+    if is_local or f"refs/heads/{branch}" in heads.objects:
+        fetch = "" if is_local else f"{git.at(work)} fetch {origin} && "
         raise Refused(
-            f"there is a branch {branch} {'here' if here else f'on {origin}'} already.",
-            then=f"{get}{git.at(work)} switch {branch}, or choose another --name.",
+            f"the branch {branch} exists already, {'here' if is_local else f'on {origin}'}.",
+            then=f"{fetch}{git.at(work)} switch {branch}, or choose another --name.",
         )
     with s.locked(fork.repository) as held:
-        fork, commit = current(s, fork, there, held)
+        fork, commit = current(s, fork, heads, held)
         _require_nothing_lost(s, work, commit)
         values = fork.values() | {"work": str(work), "feature": branch}
         untouched = "Your checkout and the branches are as they were."
@@ -83,7 +83,7 @@ def _require_no_stray(s: Session, work: Path) -> None:
     """Raises Refused if HEAD is detached and has commits that are on no branch."""
     commit = branches.detached(s.sh, work)
     if commit and (own := branches.stray_of(s.sh, work, commit)):
-        raise Refused(f"HEAD is detached, and {own.told}.", then=s.command("branch.recover"))
+        raise Refused(f"HEAD is detached, and {own.described}.", then=s.command("branch.recover"))
 
 
 def _require_nothing_lost(s: Session, work: Path, commit: str) -> None:
@@ -91,7 +91,7 @@ def _require_nothing_lost(s: Session, work: Path, commit: str) -> None:
     state = git.work_state(s.sh, work)
     if state.merging:
         problem = f"a merge is in progress in {git.named(work)}."
-        raise Refused(problem, then=f"conclude it, or: {git.at(work)} merge --abort")
+        raise Refused(problem, then=f"finish it, or: {git.at(work)} merge --abort")
     changed = git.differing(s.sh, work, state.head, commit) if state.head != git.NULL else []
 
     def is_new(path: str) -> bool:
@@ -100,14 +100,14 @@ def _require_nothing_lost(s: Session, work: Path, commit: str) -> None:
 
     if lost := [path for path in changed if path in state.dirty or is_new(path)]:
         raise Refused(
-            f"the switch would lose what is not committed in {listed(lost)}.",
-            then=f"commit it, or: {git.at(work)} stash --include-untracked; "
+            f"switching branches would lose uncommitted changes in {listed(lost)}.",
+            then=f"commit them, or: {git.at(work)} stash --include-untracked; "
             "then run the same command again.",
         )
 
 
 def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: bool) -> None:
-    """Publish the branch that is checked out, and open a pull request for it."""
+    """Push the branch that is checked out, and open a pull request for it."""
     fork, work = s.open_work_tree()
     _require_no_stray(s, work)
     base = base or fork.policy.branches.production
@@ -117,48 +117,48 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
     hub = fork.hub(fork.policy.remotes.origin)
     github.require(s.sh, hub)
     with s.locked(fork.repository) as held:
-        there = branch_on_origin(s, fork, base)
-        _, onto = current(s, fork, there, held, base)
-        known = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
+        heads = branch_on_origin(s, fork, base)
+        _, onto = current(s, fork, heads, held, base)
+        existing = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
         body = ""
-        if known is None:
+        if existing is None:
             title, body = _words(s, fork, title, body_file, f"{onto}..refs/heads/{head}", base)
         if state.dirty:
             s.console.say(
-                f"Note: {counted(len(state.dirty), 'file')} with changes that are not committed; "
-                "they are not in it."
+                f"Note: {counted(len(state.dirty), 'file')} with uncommitted changes; the pull "
+                "request does not contain them."
             )
         words = {"head": head, "base": base, "title": title, "body": body}
-        conditions = set() if known else {OPEN_DRAFT if draft else OPEN}
+        conditions = set() if existing else {OPEN_DRAFT if draft else OPEN}
         untouched = f"{base} is as it was."
         plan = Plan(fork.values() | words, frozenset(conditions), untouched)
         s.run(PULL_REQUEST, plan, held)
-    opened = known
-    if not known and not s.sh.dry:
+    opened = existing
+    if not existing and not s.sh.dry:
         opened = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
     if s.json:
         facts: dict[str, Any] = {"head": head, "base": base, "title": title, "url": ""}
         if opened:
             facts |= {"title": opened.title, "url": opened.url}
-        new = known is None and opened is not None
+        new = existing is None and opened is not None
         s.print_json(facts | {"opened": new, "number": opened.number if opened else None})
-    elif known:
-        s.console.row("Pull request, open already: ", known.url)
+    elif existing:
+        s.console.row("Pull request, open already: ", existing.url)
     elif opened:
         s.console.row("Pull request: ", opened.url)
 
 
 def _head(fork: Fork, work: Path, ref: str, base: str, s: Session) -> str:
-    """The branch to open a pull request for. Raises Refused if that must not be."""
+    """The branch to open a pull request for. Raises Refused if it must not get one."""
     branches = fork.policy.branches
     if base == branches.mirror:
         raise Refused(
-            f"{base} only follows upstream; what is merged there blocks `sync-main`, and never "
+            f"{base} only mirrors upstream: a change merged there blocks `sync-main` and never "
             f"reaches {branches.production}.",
-            then=f"leave --base out: the pull request goes to {branches.production}.",
+            then=f"leave out --base: the pull request then goes to {branches.production}.",
         )
     if not re.fullmatch(r"[A-Za-z0-9_][\w./+-]*", base, re.ASCII):
-        raise Refused(f"{base!r} is not the name of a branch.", then="name one with --base.")
+        raise Refused(f"{base!r} is not a valid branch name.", then="choose another --base.")
     head = ref.removeprefix("refs/heads/")
     start = f"start one: {s.command('branch.start', name='my-fix')}"
     if not head:
@@ -166,7 +166,7 @@ def _head(fork: Fork, work: Path, ref: str, base: str, s: Session) -> str:
     if head in (branches.production, branches.mirror, base):
         kind = {branches.mirror: "the mirror of upstream", base: "the base itself"}
         what = "the production branch" if head == branches.production else kind[head]
-        raise Refused(f"{head} is checked out, {what}.", then=start)
+        raise Refused(f"the branch checked out is {head}, {what}.", then=start)
     if tag := branches.tag_of(head):
         again = s.command("upgrade-carto", tag=tag)
         raise Refused(f"{head} is a sync branch, which `{again}` publishes.", then=again)
@@ -176,63 +176,66 @@ def _head(fork: Fork, work: Path, ref: str, base: str, s: Session) -> str:
 def _words(
     s: Session, fork: Fork, title: str, body_file: str, among: str, base: str
 ) -> tuple[str, str]:
-    """The title and the text of a pull request. Raises Refused or Usage if they will not do."""
+    """The title and body of a pull request. Raises Refused or Usage if they are not valid."""
     log = "log -z --no-merges --no-show-signature --no-color --format=%s%x00%b {among} --"
     fields = git.ask(s.sh, fork.path, log, "branch's commits", among=among).fields()
     commits = list(zip(fields[::2], fields[1::2], strict=True))
     if not commits:
-        problem = f"the branch has no commit that {base} has not."
+        problem = f"the branch has no commit that {base} lacks."
         raise Refused(problem, then="commit something, then run the same command again.")
     if not title and len(commits) > 1:
-        problem = f"the branch has {len(commits)} commits: which one names the pull request?"
+        problem = f"the branch has {len(commits)} commits, so the pull request needs a title."
         raise Usage(problem, then="add --title, as in --title 'feat(router): keep sessions'.")
     text = title or commits[0][0]
     if conventional(text) is None:
         raise Refused(
-            f"{printable(text)!r} is no conventional commit, and it may become one on {base}.",
-            then="add --title, a type and what changes, as in --title 'fix(router): …'.",
+            f"{printable(text)!r} is not a conventional commit subject, but it may become a "
+            f"subject on {base}.",
+            then="add --title with a type and what changes, as in --title 'fix(router): …'.",
         )
     if body_file:
         try:
             return text, Path(body_file).read_text(encoding="utf-8")
         except (OSError, ValueError) as error:
-            raise Refused(f"{body_file} cannot be read: {error}.", then="correct it.") from None
+            then = "name a readable UTF-8 file with --body-file."
+            raise Refused(f"{body_file} cannot be read: {error}.", then=then) from None
     if len(commits) == 1:
         return text, commits[0][1].strip("\n")
     return text, "\n".join(f"- {plain(subject)}" for subject, _ in reversed(commits))
 
 
-# --- What several of them do ---------------------------------------------------------------------
+# --- Shared --------------------------------------------------------------------------------------
 
 
 def branch_on_origin(s: Session, fork: Fork, *branches: str) -> Refs:
-    """Where branches are on origin now. Raises Refused if it cannot be reached."""
+    """Branches as origin has them now. Raises Refused if origin cannot be reached."""
     origin = fork.policy.remotes.origin.name
     return releases.ask_remote(s.sh, fork, origin, [f"refs/heads/{name}" for name in branches])
 
 
 def current(
-    s: Session, fork: Fork, there: Refs, held: Journal | None, branch: str = ""
+    s: Session, fork: Fork, heads: Refs, held: Journal | None, branch: str = ""
 ) -> tuple[Fork, str]:
-    """Fetch a branch as origin has it now, the production branch if none is named.
+    """Fetch origin's branch; the production branch by default.
 
-    Returns the fork as it is then, with the policy of its production branch, and the commit.
+    heads: the branch as origin has it now. Returns the fork after the fetch, with the policy of
+    its production branch, and the branch's commit. Raises Refused if origin lacks the branch.
     """
     origin, production = fork.policy.remotes.origin, fork.policy.branches.production
     branch = branch or production
     ref = f"refs/heads/{branch}"
-    if ref not in there.objects:
+    if ref not in heads.objects:
         raise Refused(
             f"{origin.name} has no branch {branch}.",
-            then=f"see what there is: {git.at(fork.path)} ls-remote --heads {origin.name}",
+            then=f"list its branches: {git.at(fork.path)} ls-remote --heads {origin.name}",
         )
-    commit = there.objects[ref]
+    commit = heads.objects[ref]
     if fork.refs.objects.get(fork.tracking(origin, branch)) != commit:
         values = fork.values() | {"production": branch}
         plan = Plan(values, frozenset({branches.PRODUCTION_MOVED}), "Your checkout is as it was.")
         s.run(branches.FETCH_PRODUCTION, plan, held)
         if s.sh.dry and not git.has_object(s.sh, fork.path, commit):
-            problem = f"{origin.name}'s {branch} is not here yet, and --dry fetches nothing."
+            problem = f"this clone lacks {origin.name}'s {branch}, and --dry fetches nothing."
             raise Refused(problem, then=f"{git.at(fork.path)} fetch {origin.name}")
         fork = replace(fork, refs=git.refs(s.sh, fork.path))
     return (fork.at(s.sh, commit) if branch == production else fork), commit

@@ -1,4 +1,4 @@
-"""The words of a release: its notes, and the names of its images. Pure."""
+"""The texts of a release: its notes, and the names of its images. Pure."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from ..run.errors import Refused
 from ..run.text import code, counted, plain
 
 _MOST = 100
-"""More changes than these in one part are only counted: GitHub takes 125,000 characters."""
+"""Changes listed per section; the others are only counted. GitHub accepts 125,000 characters."""
 _LONGEST = 300
-"""Of a longer subject, this is its beginning."""
+"""Characters after which a subject is cut."""
 
 BREAKING, FEATURES, FIXES, OTHER = "Breaking changes", "Features", "Fixes", "Other"
 
 
 @dataclass(frozen=True)
 class Own:
-    """A commit of the fork's own, with what its message says; `change` is None if that is not
-    conventional."""
+    """A fork commit; `change` is None if its message is not conventional."""
 
     commit: str
     subject: str
@@ -31,7 +30,7 @@ class Own:
 
     @property
     def part(self) -> str:
-        """The part of the notes that it belongs to."""
+        """The section of the notes that it belongs to."""
         if self.change is None:
             return OTHER
         if self.change.breaking:
@@ -41,13 +40,13 @@ class Own:
 
 @dataclass(frozen=True)
 class Notes:
-    """What the notes tell.
+    """The contents of a release's notes.
 
     name: the fork's. page, upstream_page: on GitHub; the latter "" if upstream is not there.
-    tag, upstream: the release and the release of upstream's that it contains, by their tags.
-    before, upstream_before: those of the fork's release before this one, "" if there was none.
-    own: the fork's own commits since then, newest first.
-    images: the whole names of the images that the release stands for.
+    tag, upstream: the release and the upstream release that it contains, by their tags.
+    before, upstream_before: the same two for the previous release; "" if there was none.
+    own: the fork's own commits since the previous release, newest first.
+    images: the full names of the release's images.
     """
 
     name: str
@@ -61,17 +60,17 @@ class Notes:
     images: Sequence[str]
 
     def summary(self) -> str:
-        """A few plain lines, for the message of the tag. None of them holds a commit's words."""
+        """A few plain lines for the message of the tag, without any text from commits."""
         parts = self._parts()
         lines = [f"{self.name} release {self.tag}", "", f"Upstream: {self._upgrade()}"]
         lines += [f"{name}: {len(found)}" for name, found in parts.items() if found]
         return "\n".join([*lines, *(f"Image: {image}" for image in self.images)])
 
     def markdown(self) -> str:
-        """The whole notes."""
+        """The notes as Markdown."""
         since = f" since {self._release(self.page, self.before)}" if self.before else ""
         lines = [
-            f"{counted(len(self.own), 'change')} of the fork's own{since}, on upstream "
+            f"{counted(len(self.own), 'fork change')}{since}, on upstream "
             f"{self._release(self.upstream_page, self.upstream)}."
         ]
         for name, found in self._parts().items():
@@ -97,11 +96,11 @@ class Notes:
         scope = ""
         if own.change:
             text, pull = own.change.description, own.change.pull
-            # What is under Other still says what it is.
-            told = own.change.scope
+            # Below Other, the type of each change is shown.
+            label = own.change.scope
             if own.part == OTHER and own.change.type != "revert":
-                told = f"{own.change.type}({told})" if told else own.change.type
-            scope = f"**{plain(_short(told))}**: " if told.strip() else ""
+                label = f"{own.change.type}({label})" if label else own.change.type
+            scope = f"**{plain(_short(label))}**: " if label.strip() else ""
         links = [_link(f"#{pull}", f"{self.page}/pull/{pull}")] if pull else []
         links.append(_link(own.commit[:7], f"{self.page}/commit/{own.commit}"))
         return f"- {scope}{plain(_short(text))} ({', '.join(links)})"
@@ -151,7 +150,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 
 
 def images_of_branch(images: Images, branch: str, commit: str) -> list[str]:
-    """The whole names of the images of a commit of a branch."""
+    """The full names of the images of a commit on a branch."""
     values = {"branch": branch.replace("/", "-"), "sha": commit[:7]}
     return _named(images.name, images.branch, values)
 
@@ -165,10 +164,10 @@ def images_of_release(
     newest: bool = True,
     newest_of_upstream: bool = True,
 ) -> list[str]:
-    """The whole names of the images of a release.
+    """The full names of the images of a release.
 
-    newest, newest_of_upstream: whether there is no newer release, at all and of the same version of
-        upstream's. Names that move with each release stay with that one.
+    newest, newest_of_upstream: whether it is the fork's newest release, and its newest one on the
+        same upstream version. Names that move with each release stay with the newest one.
     """
     values = {"tag": tag, "upstream": upstream, "version": version}
     given = [
@@ -185,19 +184,19 @@ def _named(name: str, tags: Iterable[str], values: dict[str, str]) -> list[str]:
     name = name.lower()
     if not _NAME.fullmatch(name):
         raise _refused("name", name, "the name of an image")
-    found = []
+    images = []
     for template in tags:
         tag = template
         for key, value in values.items():
             tag = tag.replace(f"{{{key}}}", value)
         if not _TAG.fullmatch(tag):
             raise _refused(template, tag, "the tag of an image")
-        found.append(f"{name}:{tag}")
-    return list(dict.fromkeys(found))
+        images.append(f"{name}:{tag}")
+    return list(dict.fromkeys(images))
 
 
 def _refused(key: str, value: str, what: str) -> Refused:
     return Refused(
-        f"`images` in the policy: {key!r} gives {value!r}, which no registry takes as {what}.",
+        f"`images` in the policy: {key!r} gives {value!r}, which no registry accepts as {what}.",
         then="correct `images` in carto_fork.toml on the production branch (`fork.config`).",
     )

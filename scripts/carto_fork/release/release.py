@@ -1,4 +1,4 @@
-"""A release of the fork: what it is called, what is new in it, and making it."""
+"""A release of the fork: its name, its contents, and publishing it."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from . import notes
 from .contribute import current
 from .notes import Notes, Own
 
-PUSHED_TAG = Condition("if an earlier run, on another machine perhaps, has pushed it")
-UNPUSHED = Condition("if it is not there yet")
+PUSHED_TAG = Condition("if an earlier run, perhaps on another machine, has pushed it")
+UNPUSHED = Condition("if origin lacks it")
 
 FETCH_OWN_TAG = fetch_tag(
-    "fetch", "Get the tag that an earlier run pushed.", "{origin}", PUSHED_TAG
+    "fetch", "Fetch the tag that an earlier run pushed.", "{origin}", PUSHED_TAG
 )
 
 
 @dataclass(frozen=True)
 class RemoteRefs:
-    """What the remotes have now: origin its production branch and its tags, upstream its tags."""
+    """What the remotes have now: origin's production branch and tags, and upstream's tags."""
 
     origin: Refs
     upstream: Refs
@@ -46,13 +46,13 @@ class RemoteRefs:
 
 @dataclass(frozen=True)
 class Release:
-    """A release of the fork, made or to be made.
+    """A release of the fork, published or not.
 
-    tag: its name. version: the fork's own version. commit: what it releases.
-    upstream: the newest stable release of upstream's in it.
-    before, upstream_before: the fork's release before this one and the release of upstream's in
-        that; None if there is none.
-    own: the fork's own commits since then, newest first.
+    tag: its name. version: the fork's own version. commit: the commit that it releases.
+    upstream: the newest stable upstream release that it contains.
+    before, upstream_before: the fork's previous release, and the upstream release in that one, or
+        None.
+    own: the fork's own commits since the previous release, newest first.
     """
 
     tag: str
@@ -75,29 +75,30 @@ def ask(sh: Shell, fork: Fork) -> RemoteRefs:
 
 
 def rules(fork: Fork) -> Releases:
-    """How the fork names its releases. Raises Refused if its policy does not say."""
+    """How the fork names its releases. Raises Refused if its policy does not define that."""
     if fork.policy.releases is None:
         raise Refused(
-            "the policy does not say what the fork's releases are called.",
+            "the policy does not define names for the fork's releases.",
             then="add `[releases]` to carto_fork.toml on the production branch (`fork.config`).",
         )
     return fork.policy.releases
 
 
 def next_one(
-    sh: Shell, fork: Fork, there: RemoteRefs, commit: str, bump: str, command: Callable[..., str]
+    sh: Shell, fork: Fork, remote: RemoteRefs, commit: str, bump: str, command: Callable[..., str]
 ) -> Release:
-    """The release to make of a commit of the production branch.
+    """The next release, at a commit of the production branch.
 
-    bump: auto, major, minor or patch. A release whose tag is at the commit already is that one.
+    If a release's tag is at that commit already, it is that release.
+    bump: auto, major, minor or patch.
     command: makes the command line of a task on this fork from its name and options.
-    Raises Refused if there is nothing to release, or the branch is not fit for it.
+    Raises Refused if there is nothing to release, or the branch is not ready for it.
     """
     named = rules(fork)
-    contained = _Contained(sh, fork, there, commit)
+    contained = _Contained(sh, fork, remote, commit)
     upstream = contained.upstream()
     _require_version(sh, fork, commit, upstream, command)
-    if begun := _begun(fork, there, commit, upstream):
+    if begun := _begun(fork, remote, commit, upstream):
         return contained.release(begun.name, str(begun.build))
     before, own = contained.own, contained.changes
     if before is None or before.version != upstream.version:
@@ -105,46 +106,47 @@ def next_one(
     elif not own:
         production = fork.policy.branches.production
         raise Refused(
-            f"{production} has nothing new since {before.name}: no commit of the fork's own, and "
-            "no newer release of upstream's.",
-            then="merge what is to be released, then run the same command again.",
+            f"{production} has nothing new since {before.name}: no fork commit, and no newer "
+            "upstream release.",
+            then="merge what you want to release, then run the same command again.",
         )
     else:
         part = bump
         if bump == "auto":
             part = tags.bump_for(commit.change for commit in own)
             if part == "major" and before.build.major == 0:
-                part = "minor"  # as SemVer has it: before 1.0.0 anything may change
+                part = "minor"  # SemVer: before 1.0.0 anything may change
         version = tags.raised(before.build, part)
     tag = named.name(upstream.release, version)
-    _require_free(fork, there, tag)
+    _require_free(fork, remote, tag)
     return contained.release(tag, version)
 
 
-def made_before(sh: Shell, fork: Fork, there: RemoteRefs, name: str) -> Release:
-    """A release of the fork whose tag is here. Raises Refused if there is no such."""
+def made_before(sh: Shell, fork: Fork, remote: RemoteRefs, name: str) -> Release:
+    """A release of the fork by its tag. Raises Refused if this clone lacks the tag."""
     tag = own_tag(fork, name)
     ref = f"refs/tags/{name}"
     if ref not in fork.refs.commits:
         origin = fork.policy.remotes.origin.name
         raise Refused(
-            f"there is no tag {name} here.", then=f"{git.at(fork.path)} fetch {origin} {ref}:{ref}"
+            f"this clone has no tag {name}.",
+            then=f"{git.at(fork.path)} fetch {origin} {ref}:{ref}",
         )
-    contained = _Contained(sh, fork, there, fork.refs.commits[ref])
+    contained = _Contained(sh, fork, remote, fork.refs.commits[ref])
     return contained.release(name, str(tag.build))
 
 
 def own_tag(fork: Fork, name: str) -> Tag:
-    """The tag of a release of the fork, by its name. Raises Refused if it names none."""
+    """The tag of a fork release by its name. Raises Refused if it is not the name of one."""
     tag = tags.classify(tags.checked_name(name), fork.policy.tags)
     if tag is None or tag.scheme.use is not TagUse.OWN:
         problem = f"{name} is not the name of a release of the fork."
-        raise Refused(problem, then="name one of its own releases; `status` names the newest one.")
+        raise Refused(problem, then="name a release of the fork; `status` names the newest one.")
     return tag
 
 
 def notes_of(fork: Fork, release: Release) -> Notes:
-    """What the notes of a release tell."""
+    """The contents of a release's notes."""
     slug = github.slug_of(fork.policy.remotes.upstream.url)
     return Notes(
         name=fork.policy.name,
@@ -160,15 +162,15 @@ def notes_of(fork: Fork, release: Release) -> Notes:
 
 
 def image_names(fork: Fork, release: Release) -> list[str]:
-    """The container images that a release stands for."""
+    """The names of a release's container images."""
     if fork.policy.images is None:
         return []
     upstream = release.upstream.release
     return notes.images_of_release(fork.policy.images, release.tag, upstream, release.version)
 
 
-def plan_of(fork: Fork, there: RemoteRefs, release: Release) -> Plan:
-    """The plan for making a release, or for going on with one."""
+def plan_of(fork: Fork, remote: RemoteRefs, release: Release) -> Plan:
+    """The plan for publishing a release, from the start or from where an earlier run stopped."""
     ref = f"refs/tags/{release.tag}"
     file = fork.repository.common / "carto-fork" / release.tag / "notes.md"
     values = fork.values() | {
@@ -178,58 +180,58 @@ def plan_of(fork: Fork, there: RemoteRefs, release: Release) -> Plan:
         "message": notes_of(fork, release).summary(),
         "notes": str(git.nearest(file)),
     }
-    condition = PUSHED_TAG if ref in there.origin.objects else UNPUSHED
+    condition = PUSHED_TAG if ref in remote.origin.objects else UNPUSHED
     untouched = f"Your checkout and {fork.policy.branches.production} are as they were."
     return Plan(values, frozenset({condition}), untouched)
 
 
 class _Contained:
-    """What the history of a commit holds of releases, and of the fork's own work."""
+    """The releases and the fork's own work in the history of a commit."""
 
-    def __init__(self, sh: Shell, fork: Fork, there: RemoteRefs, commit: str) -> None:
-        self._sh, self._fork, self._there, self.commit = sh, fork, there, commit
+    def __init__(self, sh: Shell, fork: Fork, remote: RemoteRefs, commit: str) -> None:
+        self._sh, self._fork, self._remote, self.commit = sh, fork, remote, commit
         self._history = git.history(sh, fork.path, commit)
-        self._merged = releases.merged(sh, fork, commit, there.upstream)
+        self._merged = releases.merged(sh, fork, commit, remote.upstream)
 
     def upstream(self) -> Tag:
-        """The newest stable release of upstream's. Raises Refused if there is none."""
-        found = tags.newest(self._merged, self._fork.policy.tags, *tags.STABLE)
-        if found is None:
+        """The newest stable upstream release. Raises Refused without one."""
+        newest = tags.newest(self._merged, self._fork.policy.tags, *tags.STABLE)
+        if newest is None:
             production = self._fork.policy.branches.production
-            problem = f"{production} contains no stable release of upstream's."
+            problem = f"{production} contains no stable upstream release."
             raise Refused(
                 problem, then="see `status`; if a sync was squashed: `fork.heal --check`."
             )
-        return found
+        return newest
 
     def release(self, tag: str, version: str) -> Release:
-        """The release of this commit by a name, with the fork's own version."""
+        """The release of this commit, by its tag and the fork's own version."""
         upstream, before = self.upstream(), self.own
         since = self._commit_of(before) if before else ""
-        known = self._there.upstream
-        contained = releases.contained(self._sh, self._fork, since, known) if since else None
+        refs = self._remote.upstream
+        contained = releases.contained(self._sh, self._fork, since, refs) if since else None
         return Release(tag, version, self.commit, upstream, before, contained, self.changes)
 
     @cached_property
     def own(self) -> Tag | None:
-        """The fork's newest release before this commit, as origin has it."""
-        names = self._there.origin.tags_in(self._history - {self.commit})
+        """The fork's newest release before this commit, by origin's tags."""
+        names = self._remote.origin.tags_in(self._history - {self.commit})
         return tags.newest(names, self._fork.policy.tags, TagUse.OWN)
 
     @cached_property
     def changes(self) -> tuple[Own, ...]:
-        """The fork's own commits since its newest release, newest first; neither merges nor what
-        brought upstream's work."""
+        """The fork's own commits since its previous release, newest first, without merges and
+        without commits that brought upstream's work."""
         sh, fork, before = self._sh, self._fork, self.own
         upstream = self._merged[self.upstream().name]
         tips = [upstream, *fork.upstream_tips]
         own = authorship.of_fork(sh, fork, self.commit, upstream)
-        # Tags of upstream's that are in, stable or not, tell upstream's commits from the fork's.
-        known = {*tips, *self._history.intersection(self._there.upstream.commits.values())}
-        known |= {self._commit_of(before)} if before else set()
+        # Every upstream tag in the history, stable or not, marks its ancestors as upstream's.
+        others = {*tips, *self._history.intersection(self._remote.upstream.commits.values())}
+        others |= {self._commit_of(before)} if before else set()
         words = ["git", "-C", str(fork.path), "log", "-z", "--no-merges", "--no-show-signature"]
         words += ["--no-color", "--format=%H%x00%s%x00%b", "--stdin", self.commit]
-        answer = sh.read(words, feed=[f"^{name}" for name in sorted(known)])
+        answer = sh.read(words, feed=[f"^{name}" for name in sorted(others)])
         fields = git.checked(answer, "fork's own commits").fields()
         left_out = {*own.copies, *(commit.name for commit in own.squashed)}
         return tuple(
@@ -239,46 +241,45 @@ class _Contained:
         )
 
     def _commit_of(self, tag: Tag) -> str:
-        return self._there.origin.tag(tag.name)
+        return self._remote.origin.tag(tag.name)
 
 
-def _begun(fork: Fork, there: RemoteRefs, commit: str, upstream: Tag) -> Tag | None:
-    """The fork's release of this very commit, begun or made by an earlier run.
+def _begun(fork: Fork, remote: RemoteRefs, commit: str, upstream: Tag) -> Tag | None:
+    """The fork's release of this very commit that an earlier run began or finished.
 
-    Raises Refused if its tag here and its tag on origin are not the same.
+    Raises Refused if its tag here differs from origin's.
     """
-    known = {*fork.refs.tags_in([commit]), *there.origin.tags_in([commit])}
-    found = [tag for name in known if (tag := tags.classify(name, fork.policy.tags))]
-    own = [t for t in found if t.scheme.use is TagUse.OWN and t.version == upstream.version]
+    names = {*fork.refs.tags_in([commit]), *remote.origin.tags_in([commit])}
+    at_commit = [tag for name in names if (tag := tags.classify(name, fork.policy.tags))]
+    own = [t for t in at_commit if t.scheme.use is TagUse.OWN and t.version == upstream.version]
     begun = max(own, default=None)
     if begun:
         ref = f"refs/tags/{begun.name}"
-        here, origin = fork.refs.objects.get(ref), there.origin.objects.get(ref)
-        if here and origin and here != origin:
-            remote = fork.policy.remotes.origin.name
-            raise _in_the_way(fork, begun.name, f"{here[:10]}; {remote}'s is {origin[:10]}")
+        local, origin = fork.refs.objects.get(ref), remote.origin.objects.get(ref)
+        if local and origin and local != origin:
+            name = fork.policy.remotes.origin.name
+            raise _in_the_way(fork, begun.name, f"{local[:10]}; {name}'s is {origin[:10]}")
     return begun
 
 
-def _require_free(fork: Fork, there: RemoteRefs, name: str) -> None:
+def _require_free(fork: Fork, remote: RemoteRefs, name: str) -> None:
     """Raises Refused if the tag exists; it is at another commit then."""
     ref = f"refs/tags/{name}"
-    here, origin = fork.refs.objects.get(ref), there.origin.objects.get(ref)
-    if origin:
-        remote = fork.policy.remotes.origin.name
+    if ref in remote.origin.objects:
+        origin, commit = fork.policy.remotes.origin.name, remote.origin.commits[ref][:10]
         raise Refused(
-            f"{remote} has a tag {name} already, at {there.origin.commits[ref][:10]}, which is not "
+            f"{origin} has a tag {name} already, at {commit}, which is not "
             f"in {fork.policy.branches.production}.",
-            then="find out who made it and why; merge what it released, or name another version "
+            then="find out who made it and why; merge what it released, or choose another version "
             "with --bump.",
         )
-    if here:
-        raise _in_the_way(fork, name, f"at {fork.refs.commits[ref][:10]}, and was never pushed")
+    if ref in fork.refs.objects:
+        raise _in_the_way(fork, name, f"at {fork.refs.commits[ref][:10]}, which was never pushed")
 
 
 def _in_the_way(fork: Fork, name: str, what: str) -> Refused:
     return Refused(
-        f"there is a tag {name} here already, {what}.",
+        f"this clone has a tag {name} already, {what}.",
         then=f"if nobody needs it: {git.at(fork.path)} tag -d {name}; "
         "then run the same command again.",
     )
@@ -287,27 +288,27 @@ def _in_the_way(fork: Fork, name: str, what: str) -> Refused:
 def _require_version(
     sh: Shell, fork: Fork, commit: str, upstream: Tag, command: Callable[..., str]
 ) -> None:
-    """Raises Refused if the production branch states another version than upstream's release
-    in it has."""
+    """Raises Refused if the production branch states another version than that of the upstream
+    release in it."""
     production = fork.policy.branches.production
     for file, stated in version_files.at(sh, fork, commit):
         for key, version in stated.items():
             if version_files.same(version, upstream.release):
                 continue
             problem = (
-                f"{file.path}: {key} is {version} on {production}, and the newest release of "
-                f"upstream's in it is {upstream.name}"
+                f"{file.path}: {key} is {version} on {production}, but the newest upstream release "
+                f"in it is {upstream.name}"
             )
             bump = command("bump-version", to=upstream.release)
-            mend = f"on a branch of {production}'s: `{bump}`; merge that, then run the same command"
+            fix = f"on a branch from {production}: `{bump}`; merge that, then run the same command"
             if _is_newer(version, upstream):
                 raise Refused(
-                    f"{problem}, which is older: the version is off, or a sync was merged without "
-                    "its history.",
-                    then="`fork.heal --check` says how the history is; if that is well, "
-                    f"{mend} again.",
+                    f"{problem}, which is older: the version is wrong, or a sync was merged "
+                    "without its history.",
+                    then="`fork.heal --check` checks the history is; if it is intact, "
+                    f"{fix} again.",
                 )
-            raise Refused(f"{problem}.", then=f"{mend} again.")
+            raise Refused(f"{problem}.", then=f"{fix} again.")
 
 
 def _is_newer(version: str, upstream: Tag) -> bool:
@@ -322,13 +323,13 @@ BUMPS = ("auto", "patch", "minor", "major")
 
 @dataclass(frozen=True)
 class Publication:
-    """A release that is being published: its notes, and where they are written."""
+    """A release that is being published: its notes, and the file for them."""
 
     notes: str
     path: Path
 
     def write_notes(self) -> None:
-        """Write the notes, for the step that publishes them."""
+        """Write the notes to the file that a later step publishes."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.write_text(self.notes, encoding="utf-8")
 
@@ -337,19 +338,19 @@ RELEASE = (
     FETCH_OWN_TAG,
     Step(
         "tag",
-        "Name the commit, whatever is checked out.",
+        "Tag the commit; the checkout does not matter.",
         run=("git -C {repo} tag -a -m {message} {tag} {commit}",),
         done=("git -C {repo} show-ref --verify --quiet refs/tags/{tag}",),
     ),
     Step(
         "notes",
-        "Write what is new in it, for people.",
+        "Write the release notes.",
         run=("invoke step.release-notes --repo {repo} --tag {tag} --output {notes}",),
         call=Publication.write_notes,
     ),
     Step(
         "push",
-        "Publish exactly that tag.",
+        "Push only that tag.",
         when=UNPUSHED,
         run=(
             "git -C {repo} push --atomic --no-follow-tags {origin} refs/tags/{tag}:refs/tags/{tag}",
@@ -362,24 +363,24 @@ RELEASE = (
         run=(
             "{gh} release create {tag} -R {slug} --verify-tag --title {title} --notes-file {notes}",
         ),
-        # gh ends alike where there is none and where GitHub cannot be asked; GitHub makes no
-        # second release of a tag.
+        # gh fails in the same way if the release does not exist and if GitHub cannot be asked;
+        # GitHub refuses a second release of a tag.
         done=("{gh} release view {tag} -R {slug} --json url",),
-        untouched="{origin} has the tag {tag}; perhaps only its release on GitHub is missing.",
+        untouched="{origin} has the tag {tag}; only its release on GitHub may be missing.",
     ),
 )
 
 DISPATCH = (
     Step(
         "dispatch",
-        "Let the workflow on GitHub make the release.",
+        "Start the release workflow on GitHub.",
         run=("{gh} workflow run {workflow} -R {slug} --ref {production} -f bump={bump}",),
     ),
 )
 
 
 def make_release(s: Session, bump: str, dispatch: bool) -> None:
-    """Release the production branch as it is on origin, or let the workflow do that."""
+    """Release origin's production branch, or start the workflow that does."""
     if bump not in BUMPS:
         raise Usage(f"--bump is {bump!r}.", then=f"choose one of {', '.join(BUMPS)}.")
     fork = s.open_fork()
@@ -394,29 +395,29 @@ def make_release(s: Session, bump: str, dispatch: bool) -> None:
     if not git.has_identity(s.sh, fork.path):
         raise git.nobody(fork.path)
     with s.locked(fork.repository) as held:
-        there = ask(s.sh, fork)
-        fork, commit = current(s, fork, there.origin, held)
-        made = next_one(s.sh, fork, there, commit, bump, s.command)
-        _say_what_is_not_in(s, fork, commit)
+        remote = ask(s.sh, fork)
+        fork, commit = current(s, fork, remote.origin, held)
+        made = next_one(s.sh, fork, remote, commit, bump, s.command)
+        _warn_of_unpushed(s, fork, commit)
         notes = notes_of(fork, made).markdown()
-        known = github.release(s.sh, hub, made.tag)
-        if known and known.draft:
+        published = github.release(s.sh, hub, made.tag)
+        if published and published.draft:
             raise Refused(
-                f"there is a draft of a release {made.tag} on GitHub.",
-                then=f"publish it there or delete it ({known.url}), then run the same command "
+                f"GitHub has a draft of a release {made.tag}.",
+                then=f"publish it there or delete it ({published.url}), then run the same command "
                 "again.",
             )
-        if known and f"refs/tags/{made.tag}" in there.origin.objects:
+        if published and f"refs/tags/{made.tag}" in remote.origin.objects:
             s.console.say(f"{made.tag} is released already; nothing to do.")
         else:
-            known = None
+            published = None
             if s.sh.dry:
                 _show_notes(s, made, notes)
-            plan = plan_of(fork, there, made)
+            plan = plan_of(fork, remote, made)
             work = Publication(notes, Path(plan.values["notes"]))
             s.run(RELEASE, plan, held, work)
-            known = None if s.sh.dry else github.release(s.sh, hub, made.tag)
-    url = known.url if known else ""
+            published = None if s.sh.dry else github.release(s.sh, hub, made.tag)
+    url = published.url if published else ""
     if s.json:
         s.print_json(_facts(fork, made, notes) | {"url": url})
     if s.sh.dry:
@@ -428,16 +429,16 @@ def make_release(s: Session, bump: str, dispatch: bool) -> None:
 
 
 def _dispatch(s: Session, fork: Fork, bump: str) -> None:
-    """Start the workflow that makes releases."""
+    """Start the release workflow on GitHub."""
     hub, workflow = fork.hub(fork.policy.remotes.origin), rules(fork).workflow
     if not workflow:
         raise Refused(
-            "the policy names no workflow that makes releases.",
-            then="add `workflow` to `[releases]` in carto_fork.toml, or leave --dispatch out.",
+            "the policy names no release workflow.",
+            then="add `workflow` to `[releases]` in carto_fork.toml, or leave out --dispatch.",
         )
     github.require(s.sh, hub)
     values = fork.values() | {"workflow": workflow, "bump": bump}
-    untouched = "Nothing was released by this."
+    untouched = "Nothing was released."
     s.run(DISPATCH, Plan(values, frozenset(), untouched), None)
     page = f"{hub.url}/actions/workflows/{workflow}"
     if s.json:
@@ -445,15 +446,15 @@ def _dispatch(s: Session, fork: Fork, bump: str) -> None:
     s.console.row("its runs: ", page)
 
 
-def _say_what_is_not_in(s: Session, fork: Fork, commit: str) -> None:
-    """Tell where the local production branch has what origin's has not."""
+def _warn_of_unpushed(s: Session, fork: Fork, commit: str) -> None:
+    """Print a note if the local production branch has commits that the release leaves out."""
     local = fork.refs.commits.get(fork.local_production)
     ahead = git.count(s.sh, fork.path, local, commit) if local else 0
     if ahead:
         branch, origin = fork.policy.branches.production, fork.policy.remotes.origin.name
         s.console.say(
-            f"Note: {branch} has {counted(ahead, 'commit')} here that {origin} has not; "
-            "what is not pushed is not released."
+            f"Note: {branch} has {counted(ahead, 'commit')} here that {origin} lacks; the release "
+            "contains only what is pushed."
         )
 
 
@@ -480,9 +481,9 @@ def _facts(fork: Fork, made: Release, notes: str) -> dict[str, Any]:
 
 
 def write_notes(s: Session, tag: str, output: str) -> None:
-    """Print the notes of a release whose tag is here, or write them to a file."""
+    """Print the notes of a release, or write them to a file. This clone must have its tag."""
     if not tag:
-        raise Usage("--tag is missing.", then="add --tag, the name of a release of the fork.")
+        raise Usage("--tag is missing.", then="add --tag with the name of a release of the fork.")
     fork = s.open_fork()
     rules(fork)
     require_remotes(fork)

@@ -1,13 +1,12 @@
 """A fork to try things on: upstream, the fork and a clone, all in one directory.
 
-The two repositories are a small LiteLLM and CARTO's fork of it: what an upgrade is demonstrated on
-and what this project's own tests run on. They have the shape of the real thing: an upstream with
-nightly, candidate, development and stable tags, and a fork whose production branch carries
-workflows, patches and disabled files of its own. Merging v1.76.5 into the fork meets every kind of
-conflict that git knows, all for rules to decide; merging v1.77.2-stable meets two more, which only
-a person can decide.
+The two repositories are a small LiteLLM and CARTO's fork of it, for demonstrations and for this
+project's own tests. They resemble the real ones: an upstream with nightly, candidate, development
+and stable tags, and a fork whose production branch has workflows, patches and disabled files of its
+own. Merging v1.76.5 into the fork causes every kind of conflict that git knows, and rules decide
+all of them; merging v1.77.2-stable causes two more, which only a person can decide.
 
-The files' texts and most of the changes are in `files/`, the order of events is here.
+`files/` contains the texts and most of the changes; this module defines the order of events.
 """
 
 from __future__ import annotations
@@ -33,27 +32,27 @@ CLONE = "litellm"
 
 @dataclass(frozen=True)
 class Sandbox:
-    """A sandbox: the clone that a person has there, and whether it has just been built."""
+    """A sandbox: its clone of the fork, and whether it was built just now."""
 
     clone: Path
     new: bool
 
 
 def build(sh: Shell, directory: Path, history: History | None = None) -> Sandbox:
-    """The sandbox in a directory, built there unless it is there already.
+    """The sandbox in a directory; builds it if it does not exist.
 
-    history: what the repositories hold; default: the embedded one.
-    Raises Refused if the directory holds something else. Built beside its place and moved there
-    at the end, so that a half-built one is never found.
+    It is built next to its place and moved there at the end, so that nobody finds half a sandbox.
+    history: the contents of the repositories; default: the embedded one.
+    Raises Refused if the directory contains something else.
     """
     directory = directory.absolute()
     clone = directory / CLONE
     if (clone / ".git").is_dir():
         return Sandbox(clone, new=False)
     if directory.exists():
-        raise Refused(f"{directory} is there and is no sandbox.", then="name another --path.")
+        raise Refused(f"{directory} exists and is not a sandbox.", then="choose another --path.")
     if sh.dry:
-        problem = f"there is no sandbox in {directory} yet, and --dry builds none."
+        problem = f"{directory} contains no sandbox yet, and --dry builds none."
         raise Refused(problem, then="run the same command without --dry.")
     directory.parent.mkdir(parents=True, exist_ok=True)
     site = Path(tempfile.mkdtemp(prefix=f"{directory.name}.", dir=directory.parent))
@@ -66,8 +65,10 @@ def build(sh: Shell, directory: Path, history: History | None = None) -> Sandbox
 
 
 def offer(s: Session, path: Path) -> Sandbox:
-    """The sandbox in a directory, built unless it is there; with pull requests if GitHub can be
-    played, which takes a checkout of this program and a gh."""
+    """The sandbox in a directory; builds it if it does not exist.
+
+    With a checkout of this program and gh, it has a simulated GitHub for pull requests.
+    """
     built = build(s.sh, path)
     try:
         from carto_standin import gh
@@ -80,17 +81,17 @@ def offer(s: Session, path: Path) -> Sandbox:
 
 
 def _tour(s: Session, path: Path) -> None:
-    """Go through an upgrade in the sandbox: pull request, merge, release, Slack."""
+    """Run a whole upgrade in the sandbox: pull request, merge, release, Slack."""
     try:
         from carto_standin import tour
     except ImportError:
-        problem = "the tour needs a checkout of carto-fork, where GitHub is played."
+        problem = "the tour needs a checkout of carto-fork, which simulates GitHub."
         raise Refused(problem, then="clone it, then type `make tour` there.") from None
     tour.run(s, path)
 
 
 def _build(sh: Shell, site: Path, final: Path, history: History) -> None:
-    """Build the sandbox at a site from where it is moved to its final place."""
+    """Build the sandbox in a temporary directory; it will be moved to its final place."""
     for name, refs in (("upstream", history.upstream_refs), ("origin", history.origin_refs)):
         repository, stream = site / f"{name}.git", site / "stream"
         stream.write_bytes(history.stream(refs))
@@ -102,7 +103,7 @@ def _build(sh: Shell, site: Path, final: Path, history: History) -> None:
     _git(sh, "clone --quiet {origin} {to}", origin=site / "origin.git", to=clone)
     remotes = load_policy().policy.remotes
     _git(sh, "-C {to} remote add upstream {url}", to=clone, url=remotes.upstream.url)
-    # The URLs are GitHub's, as the policy wants them; git is led to this directory instead.
+    # The URLs are GitHub's, as in the policy; git redirects them to this directory.
     settings = {
         "remote.origin.url": remotes.origin.url,
         f"url.{final / 'origin.git'}.insteadOf": remotes.origin.url,
@@ -121,7 +122,7 @@ def _git(sh: Shell, command: str, stdin: Path | None = None, **values: str | Pat
 
 
 def build_sandbox(s: Session, path: Path, tour: bool) -> None:
-    """Build the sandbox, unless it is there; go through an upgrade in it if asked."""
+    """Build the sandbox if it does not exist; run the tour in it if asked."""
     if tour:
         _tour(s, path)
         return
@@ -129,7 +130,7 @@ def build_sandbox(s: Session, path: Path, tour: bool) -> None:
     clone = git.nearest(built.clone)
     ask = session.command(s.program, "next", repo=str(clone))
     which = "a new" if built.new else "the"
-    s.console.say(f"{clone} is {which} fork to try things on; `{ask}` says what to do there.")
+    s.console.say(f"{clone} is {which} fork to try things on; `{ask}` prints the next command.")
 
 
 # --- Upstream's first tree -------------------------------------------------------------------
@@ -158,7 +159,7 @@ _PNG, _WOFF2, _ZIP = b"\x89PNG\r\n\x1a\n", b"wOF2", b"PK\x03\x04"
 
 
 def _first_tree() -> Changes:
-    """Everything that upstream has at its first commit."""
+    """All files in upstream's first commit."""
     texts = archive("upstream")[""]
     return {
         **texts,
@@ -173,9 +174,9 @@ def _first_tree() -> Changes:
 
 
 def _built_ui(build: int) -> Changes:
-    """The dashboard as `next build` leaves it: pages on one line, hashes in the names of files.
+    """The dashboard as `next build` writes it: pages on one line, hashes in file names.
 
-    Every page, every hashed name and the logo change with a build; the font stays.
+    Each build changes every page, every hashed name and the logo, but not the font.
     """
     build_id, code = _digest(f"build {build}")[:21], _digest(f"chunk of build {build}")
     chunk = f"_next/static/chunks/117-{code[:16]}.js"
@@ -203,7 +204,7 @@ def _digest(seed: str) -> str:
 
 
 def _binary(magic: bytes, seed: str) -> Blob:
-    """A file that git takes for binary: a magic number, a NUL, and noise."""
+    """A file that git considers binary: a magic number, a NUL byte, and noise."""
     return Blob(magic + b"\0" + hashlib.sha512(seed.encode()).digest())
 
 
@@ -212,7 +213,7 @@ def _link(target: str) -> Blob:
 
 
 def _submodule_at(seed: str) -> Blob:
-    """A commit of a repository that is nowhere, as a clone without its submodules has it."""
+    """A submodule at a commit that exists nowhere, as in a clone without submodules."""
     return Blob(_digest(seed)[:40].encode(), "160000")
 
 
@@ -226,7 +227,7 @@ HANNAH = "Hannah Weiß <hannah.weiss@example.com>"
 
 
 def _release(up: Line, version: str, name: str = "") -> None:
-    """Raise the version where it is written."""
+    """Raise the version everywhere it is stated."""
     project, chart = "pyproject.toml", "deploy/charts/litellm-helm/Chart.yaml"
     old = re.findall(r'^version = "(.*)"', up.text(project), re.MULTILINE)[0]
     changes = {
@@ -237,7 +238,7 @@ def _release(up: Line, version: str, name: str = "") -> None:
 
 
 def _new_model(up: Line, model: str, prices: tuple[float, float], name: str = "") -> None:
-    """Add a model with its prices of a token, that goes in or comes out."""
+    """Add a model with its prices in dollars per input token and per output token."""
     models = json.loads(up.text(PRICES[0]))
     models[model] = {
         "input_cost_per_token": prices[0],
@@ -255,7 +256,7 @@ def _new_build(up: Line, build: int) -> None:
 
 
 def _upstream_until_1_74_8(up: Line) -> None:
-    """Up to where the fork begins."""
+    """Up to the commit that the fork started from."""
     up.commit(BOT, "chore: the sandbox's history begins at v1.74.6", _first_tree())
     up.commit(DIEGO, "feat(caching): delete a key in Redis (#12791)", "redis-delete")
     _release(up, "1.74.8")
@@ -275,7 +276,7 @@ def _upstream_until_1_75_2(up: Line) -> None:
 
 
 def _upstream_until_1_76_3(up: Line) -> None:
-    """A development build, a nightly, a candidate and a release that the fork leaves out."""
+    """A development build, a nightly, a candidate and a release that the fork skips."""
     up.commit(MEI, "feat(llms): add Vercel AI Gateway as a provider (#13144)", "vercel")
     up.commit(TOMAS, "fix(azure): pass response_format on (#13198)", "azure-response-format")
     _release(up, "1.75.5", "v1.75.5.dev1")
@@ -301,7 +302,7 @@ def _upstream_until_1_76_3(up: Line) -> None:
 
 
 def _upstream_until_1_76_5(up: Line) -> None:
-    """The release that the fork is upgraded to: every conflict with it has its rule."""
+    """The release to upgrade the fork to: rules decide every conflict with it."""
     up.commit(MEI, "build(docker): supervisord at runtime (#13641)", "supervisord")
     up.commit(DIEGO, "test: is a running proxy healthy? (#13655)", "proxy-health")
     link = {PRICES_LINK: _link(f"../../{PRICES[1]}")}
@@ -316,7 +317,7 @@ def _upstream_until_1_76_5(up: Line) -> None:
 
 
 def _upstream_until_1_77_2(up: Line) -> None:
-    """A release that changes what the fork's marked blocks and its dashboard stand on."""
+    """A release that changes the code around the fork's marked blocks and its dashboard."""
     up.commit(DIEGO, "feat(proxy): pass-through endpoints (#13840)", "pass-through")
     _release(up, "1.77.0")
     _new_model(up, "xai/grok-code-fast-1", (2e-07, 1.5e-06), "v1.77.0-nightly")
@@ -329,7 +330,7 @@ def _upstream_until_1_77_2(up: Line) -> None:
 
 
 def _upstream_after_1_77_2(up: Line) -> None:
-    """A candidate, a nightly and a draft of the next release, and what has no tag yet."""
+    """A candidate, a nightly and a draft of the next release, and commits without a tag."""
     up.commit(MEI, "feat(groq): support `reasoning_effort` (#14002)", "groq-reasoning")
     up.commit(DIEGO, "fix(router): a new list of models begins a new turn (#14011)", "turn")
     _release(up, "1.78.0", "v1.78.0.rc.1")
@@ -350,7 +351,7 @@ AITANA = "Aitana Soler <aitana.soler@carto.example.com>"
 
 
 def _fork_of_1_74_8(fork: Line) -> None:
-    """What the fork needs from its first day: workflows of its own instead of upstream's."""
+    """What the fork needs from its first day: its own workflows, without upstream's."""
     script = ".github/scripts/image_tags.sh"
     fork.commit(LUCIA, "ci: build our images from carto/main", "own-workflows", executable=script)
     fork.commit(
@@ -367,7 +368,7 @@ def _fork_of_1_74_8(fork: Line) -> None:
 
 
 def _fork_of_1_75_2(fork: Line) -> None:
-    """CARTO's changes on v1.75.2: some conflict with later releases, more do not."""
+    """CARTO's changes on v1.75.2: some conflict with later releases, most do not."""
     fork.commit(LUCIA, "ci: look for stable upstream releases every 8 hours", "upstream-sync")
     entrypoint = "docker/entrypoint.sh"
     fork.commit(MARCOS, "build(docker): what our clusters need", "docker", executable=entrypoint)
@@ -378,7 +379,7 @@ def _fork_of_1_75_2(fork: Line) -> None:
         (AITANA, "feat(responses): keep sessions in Redis", "redis-sessions"),
         (AITANA, "test(responses): two pods share a session", "redis-tests"),
     )
-    # Upstream makes one of these two changes itself later, in the same words.
+    # Upstream makes one of these two changes later, word for word.
     fork.commit(AITANA, "fix(azure): full URLs of deployments, response_format", "azure-url")
     tokens = (MARCOS, "feat(snowflake): programmatic access tokens", "snowflake-tokens")
     fork.pull_request(AITANA, "#38 from CartoDB/feature/snowflake-tokens", tokens)
@@ -391,7 +392,7 @@ def _fork_of_1_75_2(fork: Line) -> None:
     }
     subject = "test: retries, and our prices and specification"
     fork.commit(MARCOS, subject, "own-tests", renamed, fixtures)
-    # Upstream has the very same script from us, but without its executable bit.
+    # Upstream has the same script from us, but without the executable bit.
     script = archive("upstream_later")["proxy-health"]
     fork.commit(MARCOS, "test: is a running proxy healthy?", script, executable=PROXY_HEALTH)
     script_tag = '<script src="carto-feature-flags.js"></script></head>'
@@ -422,8 +423,8 @@ def _fork_of_1_75_2(fork: Line) -> None:
 def upstream_and_fork() -> History:
     """The sandbox's history.
 
-    Commits to build on are named like the tags and branches that point at them: `v1.76.5`,
-    `carto/main` and so on. One of upstream's whose name begins with a v is a release with that tag.
+    Commits to build on have the names of the tags and branches that point to them: `v1.76.5`,
+    `carto/main` and so on. An upstream commit whose name begins with a v has a tag of that name.
     """
     story: list[Revision] = []
     up = Line(story, "upstream_later")
@@ -432,7 +433,7 @@ def upstream_and_fork() -> History:
     _fork_of_1_74_8(fork)
     base = dict(up.tree)
     _upstream_until_1_75_2(up)
-    # Nothing that both have changed since, and nothing that upstream has removed.
+    # No file that both have changed since, and none that upstream has removed.
     theirs = {path: blob for path, blob in up.tree.items() if base.get(path) != blob}
     subject = "chore: merge upstream v1.75.2-stable into carto/main"
     fork.commit(LUCIA, subject, theirs, merging=up.tip)

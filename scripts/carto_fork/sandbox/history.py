@@ -18,7 +18,7 @@ from ..run.text import c_escaped
 
 @dataclass(frozen=True)
 class Blob:
-    """A file whose mode may be other than a plain text file's.
+    """A file with any mode.
 
     Modes: 100644; 100755, executable; 120000, a symlink, whose data is its target; 160000, a
     submodule, whose data is the commit as 40 hexadecimal digits.
@@ -29,13 +29,13 @@ class Blob:
 
     @classmethod
     def of(cls, change: str | bytes | Blob) -> Blob:
-        """The file that a change makes."""
+        """The file that results from a change."""
         if isinstance(change, Blob):
             return change
         return cls(change.encode() if isinstance(change, str) else change)
 
 
-# What happens to a path: a plain file's new content, another kind of file, or None: it goes.
+# What happens to a path: a plain file's new content, another kind of file, or None to delete it.
 Change: TypeAlias = str | bytes | Blob | None
 Changes: TypeAlias = Mapping[str, Change]
 
@@ -47,7 +47,7 @@ BOT = "LiteLLM Release Bot <release-bot@example.com>"
 
 @dataclass(frozen=True)
 class Revision:
-    """A commit, as what it changes in its first parent's tree.
+    """A commit, as its changes to its first parent's tree.
 
     `name` is how refs and the `parents` of later commits refer to it. Only the first commit of a
     history has no parents. A second parent makes a merge commit, whose tree is still the first
@@ -70,8 +70,10 @@ _IMPORT_REF = b"refs/sandbox/import"
 
 @dataclass(frozen=True)
 class History:
-    """The commits of both repositories, oldest first, and the refs of each: full name to the name
-    of a commit. A tag with a message, by its full name, is an annotated one."""
+    """The commits of both repositories, oldest first, and the refs of each.
+
+    Refs map full names to names of commits. A tag in `messages`, by its full name, is annotated.
+    """
 
     commits: tuple[Revision, ...]
     upstream_refs: Mapping[str, str]
@@ -79,8 +81,8 @@ class History:
     messages: Mapping[str, str] = field(default_factory=dict)
 
     def stream(self, refs: Mapping[str, str]) -> bytes:
-        """What `git fast-import` makes a repository of: one with these refs, and with all commits,
-        also those that no ref reaches.
+        """The input of `git fast-import` for a repository with these refs and all commits, even
+        those that no ref reaches.
 
         A commit's date is its place in the sequence: commits that are added at the end leave the
         SHAs of the others as they were. Raises ValueError if two commits have the same name.
@@ -90,14 +92,14 @@ class History:
             raise ValueError("two commits have the same name")
         stream: list[bytes] = []
         for mark, commit in enumerate(self.commits, start=1):
-            # fast-import builds commits on a branch: on one that is deleted below.
+            # fast-import builds commits on a branch; this one is deleted below.
             stream.append(b"commit %s\nmark :%d\n" % (_IMPORT_REF, mark))
             who = f"{commit.author} {_date(mark)} +0000"
             stream.append(f"author {who}\ncommitter {who}\n".encode())
             stream.append(data(f"{commit.message}\n".encode()))
             for place, parent in enumerate(commit.parents):
                 stream.append(b"%s :%d\n" % (b"merge" if place else b"from", marks[parent]))
-            # Deletions first: a directory may become a file of its name, and the other way round.
+            # Deletions first: a file may replace a directory of its name, and the reverse.
             changes = sorted(commit.changes.items(), key=lambda item: item[1] is not None)
             stream += [_file_command(path, change) for path, change in changes]
         stream.append(b"reset %s\nfrom %s\n\n" % (_IMPORT_REF, b"0" * 40))
@@ -118,7 +120,7 @@ def _date(mark: int) -> int:
 
 
 def data(content: bytes) -> bytes:
-    """Bytes as fast-import reads them."""
+    """Bytes in the format of fast-import."""
     return b"data %d\n%s\n" % (len(content), content)
 
 
@@ -132,9 +134,9 @@ def _file_command(path: str, change: Change) -> bytes:
 
 
 def quoted(path: str) -> bytes:
-    """A path as fast-import reads it: between quotes, with C's escapes for all that is not plain.
+    """A path in the format of fast-import: quoted, with C escapes for special characters.
 
-    A path that is not UTF-8 is written as Python has it from the file system, with surrogates.
+    A path that is not UTF-8 has surrogates, as Python reads it from the file system.
     """
     return f'"{c_escaped(path)}"'.encode()
 
@@ -144,8 +146,10 @@ def quoted(path: str) -> bytes:
 
 @cache
 def archive(name: str) -> Mapping[str, Mapping[str, str]]:
-    """The entries of `files/<name>.txtar`: the texts of each change, by their paths; "" is the
-    change of files that name none."""
+    """The entries of `files/<name>.txtar`: for each change its texts by path.
+
+    The change "" has the files whose entries name no change.
+    """
     text = (Path(__file__).with_name("files") / f"{name}.txtar").read_text("utf-8")
     _comment, *parts = re.split(r"^-- (?:(\S+): )?(\S+) --$", text, flags=re.MULTILINE)
     changes: dict[str, dict[str, str]] = defaultdict(dict)
@@ -156,11 +160,11 @@ def archive(name: str) -> Mapping[str, Mapping[str, str]]:
 
 
 def patched(tree: Tree, diff: str) -> Changes:
-    """The changes that a diff makes.
+    """The changes that a diff describes.
 
     Hunks begin with `@@ path`, or several paths. Their lines begin with a space, - or + as in any
-    diff, and say where the hunk belongs: what it expects must be in the file exactly once. An empty
-    line stands for an empty context line, because editors strip trailing spaces.
+    diff. They also say where the hunk belongs: the old text must be in the file exactly once. An
+    empty line means an empty context line, because editors strip trailing spaces.
     """
     files: dict[str, str] = {}
     for hunk in re.split(r"^@@ ", diff, flags=re.MULTILINE)[1:]:
@@ -171,7 +175,7 @@ def patched(tree: Tree, diff: str) -> Changes:
             # The line ends on both sides keep a hunk from matching within a line.
             text = "\n" + (files.get(path) or tree[path].data.decode())
             if text.count(f"{before}\n") != 1:
-                raise ValueError(f"a hunk of {path} has no place of its own:{before}")
+                raise ValueError(f"the text of a hunk is not exactly once in {path}:{before}")
             files[path] = text.replace(f"{before}\n", f"{after}\n")[1:]
     return {path: Blob(text.encode(), tree[path].mode) for path, text in files.items()}
 
@@ -179,10 +183,10 @@ def patched(tree: Tree, diff: str) -> Changes:
 class Line:
     """A line of development while its history is written.
 
-    story: the commits of all lines, in the order of time.
-    changes: what this line's commits name, as `archive` has it.
+    story: the commits of all lines, oldest first.
+    changes: the name of the archive with this line's changes.
     tip: the name of the newest commit; "" before the first.
-    tree: what that commit has.
+    tree: the files of that commit.
     """
 
     def __init__(
@@ -200,9 +204,9 @@ class Line:
         name: str = "",
         merging: str = "",
     ) -> None:
-        """Commit changes, each given or the name of one in this line's archive.
+        """Commit changes: each is a mapping, or the name of one in this line's archive.
 
-        executable: a path that becomes it. name: what refs call the commit; default: a number.
+        executable: a path to make executable. name: the commit's name for refs; default: a number.
         merging: the second parent.
         """
         together: dict[str, Change] = {}
@@ -225,8 +229,7 @@ class Line:
                 self.tree[path] = Blob.of(content)
 
     def pull_request(self, author: str, subject: str, *commits: tuple[str, ...]) -> None:
-        """Merge a branch that begins here, the way GitHub does; its commits are what `commit`
-        takes."""
+        """Merge a branch that begins here, as GitHub does; commits: arguments of `commit`."""
         tip, tree, start = self.tip, dict(self.tree), len(self.story)
         for commit in commits:
             self.commit(*commit)
@@ -235,9 +238,9 @@ class Line:
         self.commit(author, f"Merge pull request {subject}", *changes, merging=topic)
 
     def text(self, path: str) -> str:
-        """A file as it is now."""
+        """The current text of a file."""
         return self.tree[path].data.decode()
 
     def rename(self, old: str, new: str) -> Changes:
-        """A file's new name."""
+        """The changes that rename a file."""
         return {old: None, new: self.tree[old]}

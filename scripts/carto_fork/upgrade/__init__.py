@@ -1,4 +1,4 @@
-"""The way of an upgrade: its plan and steps, the sync branch, and its pull request.
+"""An upgrade, by hand or by the automation: its plan and steps, sync branch and pull request.
 
-By hand or by the automation; how a conflict is decided is in `merge`.
+`merge` decides the conflicts.
 """

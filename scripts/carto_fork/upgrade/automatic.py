@@ -1,4 +1,4 @@
-"""The ways without the whole run: the automation, and conflicts that are left."""
+"""The automation, and conflicts that are left: everything but the plain run of an upgrade."""
 
 from __future__ import annotations
 
@@ -28,21 +28,20 @@ from .work import Work, propose, require_nothing_left, unresolved, waits
 def resolve(
     s: Session, words: Words, request: str, *, accept: Sequence[str], proposing: bool
 ) -> None:
-    """Decide the conflicts of the merge in progress, or what is left of a sync's pull request.
+    """Decide the conflicts of the merge in progress, or those left in a sync's pull request.
 
     request: the pull request's number, address or branch; "" for the merge in progress.
     accept: the files in which a program's proposal is accepted.
     proposing: whether the policy's programs are asked about what is left.
-    Raises Usage if a person says two things of one file, or does not say why; Paused if some
-    conflicts are a person's.
+    Raises Usage if a file gets two answers or no reason; Paused if some conflicts need a person.
     """
     if both := sorted(set(words.upstream) & set(words.fork)):
         problem = f"{printable(both[0])} is named by both --accept-upstream and --keep-fork."
-        raise Usage(problem, then="name it once.")
+        raise Usage(problem, then="use one of them.")
     if words.takes and not words.reason.strip():
         raise Usage(
-            "say why: --reason is missing.",
-            then="add --reason, in words that a colleague understands a year from now.",
+            "--reason is missing.",
+            then="add --reason, in words that a colleague will understand in a year.",
         )
     if request:
         _resolve_request(s, request, words, accept, proposing)
@@ -80,7 +79,7 @@ def _resolve_here(s: Session, words: Words, accept: Sequence[str], proposing: bo
 
 
 def _conclude(s: Session, fork: Fork, place: Path, branch: str) -> str:
-    """The command that goes on with the merge in a work tree, once nothing is left."""
+    """The command that continues a merge in a work tree once no conflict is left."""
     if tag := fork.policy.branches.tag_of(branch.removeprefix("refs/heads/")):
         asked = plan.remembered(fork, tag).words()
         return session.command(s.program, "upgrade-carto", repo=str(fork.home), tag=tag, **asked)
@@ -88,7 +87,7 @@ def _conclude(s: Session, fork: Fork, place: Path, branch: str) -> str:
 
 
 def _work_tree_of_upgrade(s: Session, fork: Fork, work: Path) -> Path:
-    """The one upgrade's work tree in which a merge is in progress. Raises Refused otherwise."""
+    """The work tree of the one upgrade with a merge in progress. Raises Refused otherwise."""
     upgrades = fork.merging_work_trees(s.sh)
     if not upgrades:
         raise Refused(f"no merge is in progress in `{work}`.", then="see `status`.")
@@ -102,9 +101,10 @@ def _work_tree_of_upgrade(s: Session, fork: Fork, work: Path) -> Path:
 def _resolve_request(
     s: Session, request: str, words: Words, accept: Sequence[str], proposing: bool
 ) -> None:
-    """Resolve what is left of a sync in its pull request, check the result and push it."""
+    """Resolve the conflicts left in a sync's pull request, check the result and push it."""
     if not re.fullmatch(r"#?\w[\w./:+-]*", request, re.ASCII):
-        raise Usage(f"{request!r} names no pull request.", then="name its number, as in --pr 123.")
+        problem = f"{request!r} is not a pull request."
+        raise Usage(problem, then="give its number, as in --pr 123.")
     fork = s.open_fork()
     hub = fork.hub(fork.policy.remotes.origin)
     github.require(s.sh, hub)
@@ -116,7 +116,7 @@ def _resolve_request(
             f"pull request {pull.number} is {pull.state.lower()}, from {pull.head} into {pull.base}"
         )
         raise Refused(
-            f"{what}: it is no open sync into {branches.production}.", then="see `status`."
+            f"{what}: it is not an open sync into {branches.production}.", then="see `status`."
         )
     release = releases.find(s.sh, fork, name)
     with s.locked(fork.repository) as held:
@@ -124,17 +124,16 @@ def _resolve_request(
         fetch = catch_up_plan(s, fork, release)
         s.run(steps.FETCH_REQUEST, fetch, held)
         fork = replace(fork, refs=git.refs(s.sh, fork.path))
-        if git.has_object(s.sh, fork.path, release.base):  # under --dry nothing was fetched
+        if git.has_object(s.sh, fork.path, release.base):  # --dry fetches nothing
             fork = fork.at(s.sh, release.base)
         place = Path(fetch.values["place"])
         work = Work(s, fork, release.tag, release.commit, place)
         merge, ours = git.merge_of(s.sh, fork.path, release.commit, release.pushed)
         if not merge:
-            raise Refused(
-                f"{pull.head} holds no merge of {name}.", then=s.command("upgrade-carto", tag=name)
-            )
+            problem = f"{pull.head} does not contain a merge of {name}."
+            raise Refused(problem, then=s.command("upgrade-carto", tag=name))
         decided = work.decisions(ours)
-        # Where the work tree differs from its commit, somebody has begun to resolve.
+        # If the work tree differs from its commit, somebody has begun to resolve.
         if not git.work_state(s.sh, place).dirty:
             _bring_back(s, fork, place, decided, (ours, release.commit, merge))
         settled = [decision.conflict.path for decision in decided]
@@ -162,16 +161,16 @@ def _resolve_request(
 
 
 def catch_up_plan(s: Session, fork: Fork, release: releases.Target) -> Plan:
-    """The plan for having a pull request's branch in a work tree of its own."""
+    """The plan for checking a pull request's branch out in a separate work tree."""
     fetch = plan.fetch_plan(fork, release)
     work = plan.place_of(fork, release.tag.name)
     branch = f"refs/heads/{fetch.values['sync']}"
-    here = fork.refs.commits.get(branch, "")
+    local = fork.refs.commits.get(branch, "")
     conditions: set[Condition] = set(fetch.conditions)
-    if here and here != release.pushed:
+    if local and local != release.pushed:
         behind = True
         if git.has_object(s.sh, fork.path, release.pushed):
-            behind = not git.is_ancestor(s.sh, fork.path, release.pushed, here)
+            behind = not git.is_ancestor(s.sh, fork.path, release.pushed, local)
         if behind:
             conditions.add(steps.WORK_BEHIND if work.exists() else steps.BRANCH_BEHIND)
     values = fetch.values | {
@@ -191,8 +190,8 @@ def catch_up_plan(s: Session, fork: Fork, release: releases.Target) -> Plan:
 def _bring_back(
     s: Session, fork: Fork, work: Path, decided: Sequence[Decision], merged: tuple[str, str, str]
 ) -> None:
-    """Put the conflicts that are left on a sync branch back into the index of its work tree, so
-    that git and everybody sees them as such.
+    """Put the conflicts left on a sync branch back into the index of its work tree, so that git
+    lists them as conflicts.
 
     merged: both sides and the merge itself.
     """
@@ -204,29 +203,30 @@ def _bring_back(
 
 
 def sync_upstream(s: Session, options: Options) -> None:
-    """Prepare the newest release, or the one that was named, up to its pull request."""
+    """Prepare a release up to its pull request: the newest one, or the one given."""
     fork = s.open_fork()
-    name, found = options.tag, None
+    name, detection = options.tag, None
     if not name:
-        found = _detect(s, fork)
-        releases.show_detection(s.console, found, fork, s.command)
-        if found.newest is None:
-            _end(s, fork, "nothing", {"result": "nothing", "tag": "", "pull_request": ""}, found)
+        detection = _detect(s, fork)
+        releases.show_detection(s.console, detection, fork, s.command)
+        if detection.newest is None:
+            result = {"result": "nothing", "tag": "", "pull_request": ""}
+            _end(s, fork, "nothing", result, detection)
             return
-        name = found.newest.name
+        name = detection.newest.name
     hub = fork.hub(fork.policy.remotes.origin)
     github.require(s.sh, hub)
     release = releases.find(s.sh, fork, name)
     tag, name = release.tag, fork.policy.branches.sync_for(release.tag.name)
-    here = all(git.has_object(s.sh, fork.path, x) for x in (release.commit, release.base))
-    if here and git.is_ancestor(s.sh, fork.path, release.commit, release.base):
+    fetched = all(git.has_object(s.sh, fork.path, x) for x in (release.commit, release.base))
+    if fetched and git.is_ancestor(s.sh, fork.path, release.commit, release.base):
         s.console.say(f"Nothing new: {fork.policy.branches.production} contains {tag.name}.")
         _end(s, fork, "nothing", {"result": "nothing", "tag": tag.name, "pull_request": ""})
         return
     if declined := _declined(s, fork, hub, name, release.pushed):
-        s.console.say(f"A person closed {declined.url} for {tag.name}; nothing to do.")
+        s.console.say(f"Somebody closed {declined.url} for {tag.name}; nothing to do.")
         result = {"result": "declined", "tag": tag.name, "pull_request": declined.url}
-        _end(s, fork, "nothing", result, found)
+        _end(s, fork, "nothing", result, detection)
         return
     options = replace(options, tag=tag.name, request=False)
     work = Work(s, fork, tag, release.commit)
@@ -235,34 +235,36 @@ def sync_upstream(s: Session, options: Options) -> None:
     if s.sh.dry:
         return
     asked = pull_request.open_request(work)
-    if not report.path_of(fork, tag.name).exists():  # an earlier run was cut before it wrote it
+    if not report.path_of(fork, tag.name).exists():  # an earlier run was killed before it wrote it
         report.write_for(s, fork, work)
     event = "conflicts" if asked.conflicts else "success"
     result = {"result": asked.result, "tag": tag.name, "pull_request": asked.url}
     if not asked.changed:
-        # The team was told when it was opened; a schedule comes by here every few hours.
-        s.console.say("It waits for its review, as before.")
+        # The team got a message when it was opened; the schedule runs every few hours.
+        s.console.say("It is still waiting for a review.")
         event, result["result"] = "", "waiting"
-    _end(s, fork, event, result, found)
+    _end(s, fork, event, result, detection)
 
 
 def _detect(s: Session, fork: Fork) -> releases.Detection:
-    """What upstream has released; the newest is a commit, as far as that can be known."""
-    found = releases.detect(s.sh, fork)
-    while _fetch_strange(s, fork, found):
-        found = releases.detect(s.sh, fork)
-    return found
+    """Upstream's new releases; without tags on something that is not a commit, as far as known."""
+    detection = releases.detect(s.sh, fork)
+    while _fetch_strange(s, fork, detection):
+        detection = releases.detect(s.sh, fork)
+    return detection
 
 
-def _fetch_strange(s: Session, fork: Fork, found: releases.Detection) -> bool:
-    """Fetch what the newest tag is on, if that is not here, and GitHub knows no release of it;
-    whether that is something else than a commit."""
-    known = found.release or git.has_object(s.sh, fork.path, found.commit)
-    if not found.newest or s.sh.dry or known:
+def _fetch_strange(s: Session, fork: Fork, detection: releases.Detection) -> bool:
+    """Fetch the newest tag's object if the clone lacks it and GitHub has no release of the tag.
+
+    Returns whether that object is something other than a commit.
+    """
+    is_known = detection.release or git.has_object(s.sh, fork.path, detection.commit)
+    if not detection.newest or s.sh.dry or is_known:
         return False
-    remote, ref = fork.policy.remotes.upstream.name, f"refs/tags/{found.newest.name}"
+    remote, ref = fork.policy.remotes.upstream.name, f"refs/tags/{detection.newest.name}"
     s.sh.run(["git", "-C", str(fork.path), "fetch", "--quiet", "--no-tags", remote, ref])
-    return bool(releases.not_commits(s.sh, fork, [found.commit]))
+    return bool(releases.not_commits(s.sh, fork, [detection.commit]))
 
 
 def _end(
@@ -270,47 +272,47 @@ def _end(
     fork: Fork,
     event: str,
     result: dict[str, str],
-    found: releases.Detection | None = None,
+    detection: releases.Detection | None = None,
 ) -> None:
-    """Say what came of it: to the steps of a workflow, to scripts, and to the team if there is an
+    """Report the outcome: to the steps of a workflow, to scripts, and to the team if there is an
     event.
 
-    found: what upstream has released; what else the team should know of it. That a release was
-        moved is an event unless something else is, once in a clone.
+    detection: upstream's releases, for the message. Without another event, a release that upstream
+        moved is one, once in a clone.
     """
     notify.set_outputs(result)
     if s.json:
         s.print_json(result)
-    known = fork.repository.common / "carto-fork" / "clone" / "moved"
-    moved = found.moved_id if found else ""
-    said = known.is_file() and known.read_bytes() == moved.encode()
+    reported = fork.repository.common / "carto-fork" / "clone" / "moved"
+    moved = detection.moved_id if detection else ""
+    said = reported.is_file() and reported.read_bytes() == moved.encode()
     if event in ("", "nothing") and moved and not (said or s.sh.dry):
         event = "moved"
     if event:
-        text = found.said if found else ""
+        text = detection.said if detection else ""
         why = notify.tell(s, event, tag=result["tag"], url=result["pull_request"], text=text)
         if moved and not why:
-            known.parent.mkdir(parents=True, exist_ok=True)
-            known.write_text(moved)
+            reported.parent.mkdir(parents=True, exist_ok=True)
+            reported.write_text(moved)
 
 
 def _declined(s: Session, fork: Fork, hub: Hub, head: str, pushed: str) -> Pull | None:
-    """The pull request of this very branch that a person closed without merging it."""
+    """The pull request of this very commit that a person closed without merging it."""
     if not pushed:
         return None
     production = fork.policy.branches.production
-    known = github.pulls(s.sh, hub, base=production, state="all", head=head)
-    if any(pull.state == "OPEN" for pull in known):
+    pulls = github.pulls(s.sh, hub, base=production, state="all", head=head)
+    if any(pull.state == "OPEN" for pull in pulls):
         return None
-    closed = (pull for pull in known if pull.state == "CLOSED" and pull.commit == pushed)
+    closed = (pull for pull in pulls if pull.state == "CLOSED" and pull.commit == pushed)
     return next(closed, None)
 
 
 def _waits_for_person(work: Work, release: Target) -> bool:
-    """Whether origin's sync branch holds conflicts that a person has yet to resolve.
+    """Whether origin's sync branch has conflicts that a person has yet to resolve.
 
-    The local branch follows it as far as that is a fast-forward, and a work tree that nobody has
-    begun to resolve in is put away.
+    It fast-forwards the local branch if possible, and removes a work tree in which nobody has begun
+    to resolve.
     """
     s, fork = work.s, work.fork
     with s.locked(fork.repository) as held:
@@ -318,9 +320,8 @@ def _waits_for_person(work: Work, release: Target) -> bool:
         fork = recovery.put_in_order(s, fork, held, sync, release.commit)
         plan = catch_up_plan(s, fork, release)
         s.run(steps.CATCH_UP, plan, held)
-        # Under --dry nothing was fetched.
-        here = git.has_object(s.sh, fork.path, release.pushed)
-        left = here and waits(work, release.pushed)
+        fetched = git.has_object(s.sh, fork.path, release.pushed)  # --dry fetches nothing
+        left = fetched and waits(work, release.pushed)
         place = Path(plan.values["place"])
         if left and place.exists() and not s.sh.dry:
             state = git.work_state(s.sh, place)
@@ -330,7 +331,7 @@ def _waits_for_person(work: Work, release: Target) -> bool:
 
 
 def sync_pr(s: Session, name: str) -> None:
-    """Open or update the pull request of a sync branch that is published."""
+    """Open or update the pull request of a published sync branch."""
     fork = s.open_fork()
     tag = releases.here(fork, releases.asked_name(name))
     work = Work(s, fork, tag, fork.refs.tag(tag.name))
@@ -341,7 +342,7 @@ def sync_pr(s: Session, name: str) -> None:
 
 
 def show_detection(s: Session) -> None:
-    """Tell which stable release of upstream's is new."""
+    """Print the newest stable upstream release that the production branch does not contain."""
     fork = s.open_fork()
     detection = _detect(s, fork)
     if not s.sh.dry:

@@ -1,4 +1,4 @@
-"""What an upgrade needs to know before its first write, and the plan made from it."""
+"""The checks before an upgrade writes anything, and its plan."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from . import steps
 
 @dataclass(frozen=True)
 class Options:
-    """What a person asked for.
+    """The options of an upgrade.
 
     tag: the release, as typed.
-    heal: record the lost ancestry of an earlier sync first. unhealed: merge in spite of it.
-    request: open or update the pull request, where gh is installed.
-    proposals: ask the policy's programs about conflicts that are left.
+    heal: record the lost ancestry of an earlier sync first. unhealed: merge without doing so.
+    request: open or update the pull request if gh is installed.
+    proposals: ask the policy's programs about the conflicts that are left.
     """
 
     tag: str
@@ -54,7 +54,7 @@ class Options:
     proposals: bool = True
 
     def words(self) -> dict[str, bool]:
-        """The options of `upgrade-carto` that say this, besides the tag."""
+        """The same as options of `upgrade-carto`, without the tag."""
         return {
             "direct": self.direct,
             "no_push": not self.push,
@@ -67,14 +67,14 @@ class Options:
 
 
 def remember(fork: Fork, tag: str, options: Options) -> None:
-    """Keep what a person asked for, so that others can say how the upgrade continues."""
+    """Keep the options of an upgrade, so that other tasks can print how to continue it."""
     path = _asked(fork, tag)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.encode(options))
 
 
 def remembered(fork: Fork, tag: str) -> Options:
-    """What a person asked for in the last run of an upgrade here."""
+    """The options of the last run of an upgrade in this clone."""
     try:
         return msgspec.json.decode(_asked(fork, tag).read_bytes(), type=Options)
     except (OSError, msgspec.MsgspecError):
@@ -87,14 +87,14 @@ def _asked(fork: Fork, tag: str) -> Path:
 
 @dataclass(frozen=True)
 class Upgrade:
-    """An upgrade that may start.
+    """An upgrade that is allowed to start.
 
     before: the version on the production branch.
-    commits: how many commits of upstream's it brings.
-    sync, work: the sync branch, and the work tree for it.
-    finished: it has been published already, and checked as asked.
+    commits: how many upstream commits it brings.
+    sync, work: the sync branch and its work tree.
+    finished: whether it is published already and has passed the checks that the options ask for.
     notes: what a person should know.
-    signature: what git says of the tag's; "" where it has none.
+    signature: what git says about the tag's signature; "" if it has none.
     """
 
     target: Target
@@ -109,8 +109,8 @@ class Upgrade:
 
 
 def require_able(sh: Shell, fork: Fork, options: Options) -> None:
-    """Raises Refused if nobody could merge: a cut history, no identity, or, with --direct, a
-    rebase of the production branch under way."""
+    """Raises Refused if nobody could merge: a shallow clone, no identity, or, with --direct, a
+    rebase of the production branch in progress."""
     repo = fork.path
     require_whole_history(fork)
     if not git.has_identity(sh, repo):
@@ -120,7 +120,7 @@ def require_able(sh: Shell, fork: Fork, options: Options) -> None:
 
 
 def fetch_plan(fork: Fork, target: Target) -> Plan:
-    """The plan for getting what the upgrade needs from both remotes."""
+    """The plan for fetching what the upgrade needs from both remotes."""
     sync = fork.policy.branches.sync_for(target.tag.name)
     values = fork.values() | {
         "tag": target.tag.name,
@@ -137,18 +137,18 @@ def fetch_plan(fork: Fork, target: Target) -> Plan:
         conditions.add(PRODUCTION_MOVED)
     if target.pushed and fork.refs.commits.get(published) != target.pushed:
         conditions.add(steps.PUSHED_BEFORE)
-    origin, known = fork.policy.remotes.origin, fork.refs.commits
+    origin, commits = fork.policy.remotes.origin, fork.refs.commits
     others = [name for name in target.syncs if name != sync]
-    if any(known.get(fork.tracking(origin, name)) != target.syncs[name] for name in others):
+    if any(commits.get(fork.tracking(origin, name)) != target.syncs[name] for name in others):
         conditions.add(steps.OTHERS_PUSHED)
     untouched = "Your checkout, your branches and origin are as they were."
     return Plan(values, frozenset(conditions), untouched)
 
 
 def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
-    """Check every precondition and make the plan. The fork's policy must be that at the base.
+    """Check every precondition and make the plan.
 
-    Raises Refused if the upgrade may not start.
+    fork: with the policy at the base. Raises Refused if the upgrade may not start.
     """
     repo, branches = fork.path, fork.policy.branches
     tag, sync = target.tag, branches.sync_for(target.tag.name)
@@ -157,7 +157,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     _require_same_tag(sh, fork, target)
     if not options.unhealed:
         _require_whole(sh, fork, target)
-    # A run with --direct that was cut after its push has only its last steps to do.
+    # If a run with --direct was killed after its push, only its last steps are left.
     if not (options.direct and here == target.base):
         _require_newer(sh, fork, target, before, options.unhealed)
     work, checkout = _work_trees(sh, fork, sync, tag.name)
@@ -174,7 +174,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     if options.tests:
         conditions |= {steps.CHECKS[name] for name, lines in commands.items() if lines}
     if Path.cwd().is_relative_to(os.path.abspath(work)):
-        # Whoever runs this in the work tree is not to lose the ground under their feet.
+        # Keep the work tree if it is the current directory.
         conditions.discard(TIDIES)
     values = _values(fork, target, work, checkout) | healing.values(lost)
     plan = Plan(
@@ -202,9 +202,9 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
 def _lost_ancestry(
     sh: Shell, fork: Fork, target: Target, here: str, options: Options
 ) -> tuple[syncs.Lost | None, list[str]]:
-    """The sync that the upgrade heals first, and what a person should know of it.
+    """The sync that the upgrade heals first, and notes about it.
 
-    Raises Refused if nobody has said whether to heal.
+    Raises Refused if there is one and neither --heal nor --unhealed was given.
     """
     if not git.has_object(sh, fork.path, target.commit):
         return None, []
@@ -219,28 +219,28 @@ def _lost_ancestry(
     if gone := healing.left_out(sh, fork, target.base, target.commit, lost):
         files = len({entry.path for entry in gone})
         note = (
-            f"the squashed sync left {counted(len(gone), 'change')} of upstream's out of "
-            f"{counted(files, 'file')}, and healing does not bring that back."
+            f"the squashed sync lost {counted(len(gone), 'upstream change')} in "
+            f"{counted(files, 'file')}, and healing does not restore that."
         )
     if not options.heal:
         before, after = healing.cost(sh, fork, target.base, target.commit, lost)
         raise Refused(
             f"{fork.policy.branches.production} has lost the ancestry of a sync: "
             f"{healing.described(lost)}. This merge would stop with {counted(before, 'conflict')}; "
-            f"once that is recorded, with {after}.{f' But {note}' if note else ''}",
+            f"once the ancestry is recorded, with {after}.{f' But {note}' if note else ''}",
             then="see `fork.heal --check`, then " * bool(note) + "run the same command with --heal "
-            "to record it first, or with --unhealed to merge in spite of it.",
+            "to record it first, or with --unhealed to merge without recording it.",
         )
     return lost, [note] if note else []
 
 
 def _require_whole(sh: Shell, fork: Fork, target: Target) -> None:
-    """Raises Refused if the newest sync in the production branch was taken back."""
+    """Raises Refused if somebody reverted the newest sync in the production branch."""
     if reverted := reverts.find(sh, fork, target.base, None, [target.commit]):
         raise Refused(
             f"{reverted.said}.",
             then=f"{reverted.undone(fork)}, publish that, then run the same command again; or run "
-            "it with --unhealed to merge in spite of it.",
+            "it with --unhealed to merge without that.",
         )
 
 
@@ -261,9 +261,9 @@ def _values(fork: Fork, target: Target, work: Path, checkout: Path | None) -> di
 
 
 def _publishing(fork: Fork, options: Options, checkout: Path | None) -> set[Condition]:
-    """Which of the steps that publish take part.
+    """The conditions of the steps that publish.
 
-    checkout: where the production branch is checked out, if it is.
+    checkout: where the production branch is checked out, if anywhere.
     """
     if not options.push:
         return set()
@@ -280,12 +280,12 @@ def _publishing(fork: Fork, options: Options, checkout: Path | None) -> set[Cond
 
 
 def _passed(tag: Tag, check: str) -> str:
-    """The ref that says which commit has passed a check."""
+    """The ref that records which commit has passed a check."""
     return f"refs/carto-fork/passed/{tag.name}/{check}"
 
 
 def _version_before(sh: Shell, fork: Fork, target: Target) -> str:
-    """The version that the production branch states; "" where the policy names no version file."""
+    """The version that the production branch states; "" if the policy names no version file."""
     for file in fork.policy.version_files:
         where = f"{file.path} on {fork.policy.branches.production}"
         text = git.show(sh, fork.path, target.base, file.path)
@@ -315,53 +315,53 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, unhealed:
         raise Refused(f"{problem}.", then="choose a newer release; `status` names the newest one.")
     if unhealed:
         return
-    here = git.has_object(sh, fork.path, target.commit)
-    lost = authorship.lost_of_fork(sh, fork, target.base, target.commit) if here else None
+    fetched = git.has_object(sh, fork.path, target.commit)
+    lost = authorship.lost_of_fork(sh, fork, target.base, target.commit) if fetched else None
     record = "see `fork.heal --check`" if lost and lost.hidden else "record it with `fork.heal`"
     raise Refused(
         f"{problem}: {healing.described(lost)}."
         if lost
-        else f"{problem}, although no merge of it is there.",
-        then=f"{record if lost else 'set it back there with `bump-version`'}; or run the same "
-        f"command with --unhealed to merge {tag.name} in spite of it.",
+        else f"{problem}, although {production} contains no merge of it.",
+        then=f"{record if lost else 'lower it there with `bump-version`'}; or run the same "
+        f"command with --unhealed to merge {tag.name} all the same.",
     )
 
 
 def _require_same_tag(sh: Shell, fork: Fork, target: Target) -> None:
-    """Raises Refused if the fork has merged this tag before, and it stood for something else."""
+    """Raises Refused if the fork has merged this tag before and upstream has moved it since."""
     name, production = target.tag.name, fork.policy.branches.production
     releases.require_as_merged(sh, fork, target.base, name, target.commit)
     pin = records.read_pins(git.show(sh, fork.path, target.base, records.TAGS_FILE)).get(name)
     if pin and pin.commit != target.commit:
         raise Refused(
-            f"upstream has moved the tag {name}: {records.TAGS_FILE} says {pin.commit}, now it is "
-            f"{target.commit}.",
+            f"upstream has moved the tag {name}: {records.TAGS_FILE} says {pin.commit}, but now it "
+            f"is {target.commit}.",
             then=f"ask upstream why. If it is right, correct {records.TAGS_FILE} on {production}.",
         )
 
 
 def place_of(fork: Fork, tag: str) -> Path:
-    """Where the work tree of an upgrade belongs."""
+    """The path of an upgrade's work tree."""
     return fork.place_for(fork.policy.branches.sync_for(tag))
 
 
 def _work_trees(sh: Shell, fork: Fork, sync: str, tag: str) -> tuple[Path, Path | None]:
-    """Where the upgrade is prepared, and where the production branch is checked out, if it is.
+    """The work tree of the upgrade, and the one with the production branch, if there is one.
 
-    Raises Refused if the sync branch is checked out, or something else is, at the wrong place.
+    Raises Refused if the sync branch is checked out elsewhere, or something else is in its place.
     """
     own, branch = place_of(fork, tag), f"refs/heads/{sync}"
     trees = git.worktrees(sh, fork.path)
-    here = [tree for tree in trees if not tree.missing]
-    if elsewhere := next((t.path for t in here if t.branch == branch and t.path != own), None):
+    present = [tree for tree in trees if not tree.missing]
+    if elsewhere := next((t.path for t in present if t.branch == branch and t.path != own), None):
         raise Refused(
-            f"{sync} is checked out in {elsewhere}; it is for this upgrade alone.",
+            f"{sync} is checked out in {elsewhere}, but only this upgrade may use it.",
             then=f"{git.at(elsewhere)} switch {fork.policy.branches.production}, "
             "then run the same command again.",
         )
-    known = any(tree.path == own and tree.branch == branch for tree in here)
-    if os.path.lexists(own) and not (known and (own / ".git").is_file()):
-        problem = f"{own}, where the upgrade is to be prepared, is something else."
+    is_ours = any(tree.path == own and tree.branch == branch for tree in present)
+    if os.path.lexists(own) and not (is_ours and (own / ".git").is_file()):
+        problem = f"{own} exists and is not the upgrade's work tree, which belongs there."
         away = f"mv {quote(str(own))} {quote(f'{own}.away')}"
         raise Refused(problem, then=f"{away}, then run the same command again.")
     checkout = next((tree for tree in trees if tree.branch == fork.local_production), None)
@@ -374,11 +374,11 @@ def _work_trees(sh: Shell, fork: Fork, sync: str, tag: str) -> tuple[Path, Path 
 
 
 def _notes(sh: Shell, fork: Fork, target: Target, options: Options) -> list[str]:
-    """What a person should know; raises Refused where the local production branch diverged."""
+    """What a person should know. Raises Refused if the local production branch has diverged."""
     notes = []
     repo, branches, origin = fork.path, fork.policy.branches, fork.policy.remotes.origin.name
     if target.asked != target.tag.name:
-        notes.append(f"upstream has no tag {target.asked}; this is {target.tag.name}.")
+        notes.append(f"upstream has no tag {target.asked}; using {target.tag.name}.")
     if fork.local_production in fork.refs.objects:
         local = fork.refs.commits[fork.local_production]
         ahead, behind = git.ahead_behind(sh, repo, local, target.base)
@@ -391,14 +391,13 @@ def _notes(sh: Shell, fork: Fork, target: Target, options: Options) -> list[str]
             )
         if ahead and options.direct:
             raise Refused(
-                f"your {branches.production} has {counted(ahead, 'commit')} that {origin} does "
-                "not have.",
+                f"your {branches.production} has {counted(ahead, 'commit')} that {origin} lacks.",
                 then=f"{git.at(repo)} push {origin} {branches.production}",
             )
         if ahead:
             notes.append(
-                f"your {branches.production} has {counted(ahead, 'commit')} that {origin} does "
-                "not have; they are not part of this upgrade."
+                f"your {branches.production} has {counted(ahead, 'commit')} that {origin} lacks; "
+                "they are not part of this upgrade."
             )
     return notes
 
@@ -406,11 +405,11 @@ def _notes(sh: Shell, fork: Fork, target: Target, options: Options) -> list[str]
 def _sync_notes(
     sh: Shell, fork: Fork, target: Target, options: Options, here: str, work: Path
 ) -> list[str]:
-    """What a person should know of an earlier run's sync branch.
+    """What a person should know about an earlier run's sync branch.
 
-    here: the local sync branch, "" if there is none; work: where its work tree belongs.
-    Raises Refused if origin's has commits that the local one lacks, or, with --direct, where
-    the production branch has moved on.
+    here: the commit of the local sync branch, "" for none. work: its work tree's path.
+    Raises Refused if origin's has commits that the local one lacks, or, with --direct, if the
+    production branch has new commits.
     """
     repo, origin = fork.path, fork.policy.remotes.origin.name
     production, sync = (
@@ -426,24 +425,24 @@ def _sync_notes(
                 take += "then run the same command again."
             elif ahead:
                 take = f"{git.at(repo)} log --oneline --left-right {sync}...{origin}/{sync}; "
-                take += "to give yours up, run the same command with --abort, then again."
+                take += "to discard yours, run the same command with --abort, then without it."
             raise Refused(
-                f"{sync} on {origin} has {counted(behind, 'commit')} that yours does not have.",
+                f"{sync} on {origin} has {counted(behind, 'commit')} that yours lacks.",
                 then=take,
             )
     start = here or target.pushed
     if not start or git.is_ancestor(sh, repo, target.base, start):
         return []
     if options.direct:
-        problem = f"{production} has moved on since {sync} was started."
-        raise Refused(problem, then="give it up with --abort, then run the same command again.")
-    return [f"{production} has moved on since {sync} was started; the pull request shows both."]
+        problem = f"{production} has new commits since {sync} was started."
+        raise Refused(problem, then="abandon it with --abort, then run the same command again.")
+    return [f"{production} has new commits since {sync} was started; the pull request shows both."]
 
 
 def _require_clean(
     sh: Shell, fork: Fork, target: Target, work: Path, checkout: Path | None
 ) -> None:
-    """Raises Refused if work of a person's is in the way."""
+    """Raises Refused if a person's uncommitted work is in the way."""
     if checkout:
         _require_idle(sh, checkout, fork, target)
     if (work / ".git").exists():
@@ -460,20 +459,22 @@ def _require_clean(
         dirty = tuple(path for path in state.dirty if path not in half_done)
         if dirty and not state.merging:
             raise Refused(
-                f"{work} has changes that are not committed: {listed(dirty)}.",
-                then="commit them, or give them up with `"
+                f"{work} has uncommitted changes: {listed(dirty)}.",
+                then="commit them, or discard them with `"
                 f"{git.at(work)} restore --staged --worktree :/`, then run the same command again.",
             )
         merged = state.merging or git.is_ancestor(sh, work, target.commit, state.head)
         if state.untracked and not merged:
-            # If the merge fails, the work tree is removed with all that is in it.
-            problem = f"{work} holds files that are not the upgrade's: {listed(state.untracked)}."
+            # If the merge fails, the work tree is removed with everything in it.
+            problem = (
+                f"{work} contains files that are not the upgrade's: {listed(state.untracked)}."
+            )
             away = f"put them away with {git.at(work)} stash --include-untracked"
             raise Refused(problem, then=f"{away}, then run the same command again.")
 
 
 def _is_recorded(sh: Shell, fork: Fork, target: Target, work: Path) -> bool:
-    """Whether a run that was cut has written down what the tag stands for, and nothing else."""
+    """Whether a killed run has written the record of the tag, and nothing else."""
     ref, now = f"refs/tags/{target.tag.name}", files.text_below(work, records.TAGS_FILE)
     if ref not in fork.refs.objects or now is None:
         return False
@@ -509,34 +510,34 @@ def _require_idle(sh: Shell, checkout: Path, fork: Fork, target: Target) -> None
         target.base
     ):
         then = (
-            "an earlier run moved origin's branch and was cut while it moved this checkout; if the "
-            f"changes are no more than that: {git.at(checkout)} reset --hard {target.base}"
+            "an earlier run moved origin's branch and was killed while it updated this checkout; "
+            f"if you changed nothing else: {git.at(checkout)} reset --hard {target.base}"
         )
     raise Refused(
-        f"{checkout}, where {branch} is checked out, has changes that are not committed: "
+        f"{checkout}, where {branch} is checked out, has uncommitted changes: "
         f"{listed(state.dirty)}.",
         then=then,
     )
 
 
 def under_way(fork: Fork, options: Options) -> str:
-    """The tag of the upgrade that is meant, if one is under way here. Asks no remote.
+    """The tag of the upgrade in progress that the options mean. Asks no remote.
 
-    Raises Refused if there is nothing of this upgrade.
+    Raises Refused if this clone has nothing of that upgrade.
     """
     name = asked_name(options.tag)
-    known = tags.classify(name, fork.policy.tags)
-    others = [tag for tag in fork.refs.tags() if known and _is_meant(tag, known, fork.policy)]
+    asked = tags.classify(name, fork.policy.tags)
+    others = [tag for tag in fork.refs.tags() if asked and _is_meant(tag, asked, fork.policy)]
     for tag in [name, *others]:
         branch = f"refs/heads/{fork.policy.branches.sync_for(tag)}"
-        # A machine that went down may have left the work tree without its branch.
+        # A crash of the machine may have left the work tree without its branch.
         if branch in fork.refs.objects or (place_of(fork, tag) / ".git").exists():
             return tag
-    raise Refused(f"no upgrade to {name} is under way here.", then="see `status`.")
+    raise Refused(f"no upgrade to {name} is in progress here.", then="see `status`.")
 
 
 def abort_plan(sh: Shell, fork: Fork, tag: str) -> Plan:
-    """The plan for removing what the upgrade to a tag has made here."""
+    """The plan for removing what an upgrade to a tag has created in this clone."""
     sync = fork.policy.branches.sync_for(tag)
     work, _ = _work_trees(sh, fork, sync, tag)
     values = fork.values() | {
@@ -546,17 +547,17 @@ def abort_plan(sh: Shell, fork: Fork, tag: str) -> Plan:
         "place": os.path.abspath(work),
         "given_up": f"wip: what there was of the upgrade to {tag} when it was given up",
     }
-    here = f"refs/heads/{sync}" in fork.refs.objects
-    conditions = {steps.BRANCH_HERE} if here else set()
+    has_branch = f"refs/heads/{sync}" in fork.refs.objects
+    conditions = {steps.BRANCH_HERE} if has_branch else set()
     if work.exists():
         state = git.work_state(sh, work)
         conditions.add(steps.WORKTREE_HERE)
-        if here and (state.merging or state.dirty or state.untracked):
+        if has_branch and (state.merging or state.dirty or state.untracked):
             conditions.add(steps.UNSAVED)
     return Plan(values, frozenset(conditions), "Your checkout and origin are as they were.")
 
 
 def _is_meant(name: str, asked: Tag, policy: Policy) -> bool:
-    """Whether a tag is what `target.find` may have found for another name."""
+    """Whether `releases.find` may have returned a tag for another name."""
     tag = tags.classify(name, policy.tags)
     return bool(tag and tag.stable and tag.same_build(asked))

@@ -1,4 +1,4 @@
-"""Programs that propose what becomes of a conflict: asked, checked, written down as theirs."""
+"""Programs that propose how to resolve a conflict: ask them, check their answers, record them."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ from ..run.text import in_actions, listed, printable
 
 @dataclass(frozen=True)
 class Answer:
-    """What a program made of a conflict.
+    """A program's answer to a conflict.
 
     asked, answered: characters that it read and wrote, which is what assistants are paid by.
-    text: the file as it would be; None where that does not pass, and `why` says why not.
+    text: the proposed file; None if it did not pass the checks. why: the reason then.
     """
 
     proposer: str
@@ -50,7 +50,7 @@ class Answer:
 
     @property
     def line(self) -> str:
-        """What came of it, in a line."""
+        """The outcome, in one line."""
         end = "proposed" if self.text is not None else f"refused: {self.why}"
         cost = f"{self.seconds:.1f} s, {self.asked:,} characters read, {self.answered:,} written"
         return f"{self.proposer}, {printable(self.path)}, {cost}: {end}"
@@ -59,19 +59,19 @@ class Answer:
 def settle(
     s: Session, fork: Fork, work: Path, done: Resolution, ours: str, theirs: str, release: str
 ) -> tuple[Resolution, list[Answer]]:
-    """Ask the policy's programs about what is left of a merge; what passes is staged, and written
-    down as proposed. What became of the merge, and all that they answered.
+    """Ask the policy's programs about the conflicts left in a merge.
 
-    Raises Refused if a program changes anything but its answer.
+    Answers that pass the checks are staged and recorded as proposals. Returns the merge after
+    that, and all answers. Raises Refused if a program changes anything in the fork.
     """
     left = [d for d in done.left if d.text is not None and fork.policy.proposers_for(_path(d))]
     if not left or s.sh.dry:
         return done, []
     if in_actions():
-        # This job holds a token that can write to the fork.
+        # This job has a token with write access to the fork.
         s.console.say(
-            "No program is asked for proposals in a job of GitHub Actions; "
-            "`resolve-conflicts --pr` asks on a person's machine."
+            "Programs are not asked for proposals in GitHub Actions; "
+            "`resolve-conflicts --pr` on your machine asks them."
         )
         return done, []
     with s.console.working("proposals"):
@@ -81,9 +81,9 @@ def settle(
         return done, answers
     decisions = [_as_decision(d, passed.get(_path(d))) for d in done.decisions]
     more = [Proposal(path, answer.proposer, release) for path, answer in passed.items()]
-    # Upstream's side may hold such a file; it speaks for nobody.
+    # Upstream may have such a file, too; its proposals do not count.
     foreign = git.show(s.sh, work, theirs, records.PROPOSALS_FILE) is not None
-    _write_down(s.sh, work, more, ours if foreign else "")
+    _record(s.sh, work, more, ours if foreign else "")
     resolve.carry_out(s.sh, work, [d for d in decisions if _path(d) in passed])
     return replace(done, decisions=tuple(decisions)), answers
 
@@ -93,7 +93,7 @@ def _path(decision: Decision) -> str:
 
 
 def _as_decision(decision: Decision, answer: Answer | None) -> Decision:
-    """The decision that a proposal makes of one that is left."""
+    """A decision that was left, with a proposal as its text."""
     if answer is None:
         return decision
     return replace(
@@ -109,7 +109,7 @@ def _as_decision(decision: Decision, answer: Answer | None) -> Decision:
 def _answers(
     sh: Shell, fork: Fork, work: Path, left: Sequence[Decision], done: Resolution, release: str
 ) -> Iterator[Answer]:
-    """What each program made of each conflict; of those that fit a path, the first that passes."""
+    """The programs' answers to each conflict, up to the first one that passes the checks."""
     for decision in left:
         path = _path(decision)
         question = Question(decision, done.dossiers[path], fork.policy, release)
@@ -127,7 +127,7 @@ def _answers(
 
 
 def _ask(proposer: Proposer, question: Question) -> Answer:
-    """A program's answer, as far as its form goes."""
+    """A program's answer; only its form has been checked."""
     text = question.as_markdown()
     if proposer.format == "json":
         text = json.dumps(question.as_json())
@@ -148,21 +148,21 @@ def _ask(proposer: Proposer, question: Question) -> Answer:
 
 @contextmanager
 def _nothing_else_changes(sh: Shell, fork: Fork, work: Path, proposer: Proposer) -> Iterator[None]:
-    """Raises Refused if refs, settings, hooks or files of the fork are others afterwards."""
+    """Raises Refused if refs, settings, hooks or files of the fork have changed afterwards."""
     before = _state(sh, fork, work)
     yield
     after = _state(sh, fork, work)
     if changed := [what for what, state in before.items() if after[what] != state]:
         raise Refused(
-            f"while `{proposer.name}` was asked, {' and '.join(changed)} changed.",
+            f"while `{proposer.name}` ran, {' and '.join(changed)} changed.",
             untouched="Its answer was not used; nothing was committed.",
-            then=f"see what changed ({git.at(work)} status; {git.at(fork.path)} reflog), put it "
-            "right, and leave that program out with --no-proposals.",
+            then=f"see what changed ({git.at(work)} status; {git.at(fork.path)} reflog), undo "
+            "it, and leave out that program with --no-proposals.",
         )
 
 
 def _state(sh: Shell, fork: Fork, work: Path) -> dict[str, object]:
-    """What no program may change while it is asked, by what to call it."""
+    """The state that no program may change, by name."""
     top = fork.repository.top
     trees = sorted({tree.absolute() for tree in (work, top) if tree})
     status = "git -C {tree} status --porcelain=v2 --untracked-files=all -z"
@@ -184,7 +184,7 @@ def _below(common: Path, *names: str) -> list[Path]:
 
 
 class _File:
-    """A commit that holds one file: a snapshot as the search for unsound files takes it."""
+    """A snapshot with a single file, for `soundness.problems`."""
 
     def __init__(self, path: str, text: str) -> None:
         self._path, self._text = path, text
@@ -198,12 +198,14 @@ class _File:
 
 
 def _flaw(sh: Shell, fork: Fork, decision: Decision, text: str) -> str:
-    """What is wrong with a file as proposed, "" if nothing: it is not sound any more, or lacks
-    something that a side wrote."""
+    """What is wrong with a proposed file: it is not sound, or it loses a side's change.
+
+    Returns "" if nothing is wrong.
+    """
     conflict = decision.conflict
     texts = conflict.texts
     if texts is None:
-        return "its file is not text on both sides"
+        return "the file is not text on both sides"
     path = conflict.path
     sides = [_File(path, side) for side in (texts.ours, texts.theirs)]
     for problem in soundness.problems([path], _File(path, text), sides):
@@ -211,17 +213,17 @@ def _flaw(sh: Shell, fork: Fork, decision: Decision, text: str) -> str:
     changed = _changes(sh, fork, conflict)
     old = set(texts.base.split("\n"))
     new = _words(line for line in text.split("\n") if line not in old)
-    for whose, mine, other in (
+    for whose, one, other in (
         ("the fork's", (changed[0], texts.ours), (changed[1], texts.theirs)),
         ("upstream's", (changed[1], texts.theirs), (changed[0], texts.ours)),
     ):
-        accounts = fates.account(mine[0], other[0], texts.base, mine[1], other[1], text)
+        accounts = fates.account(one[0], other[0], texts.base, one[1], other[1], text)
         for account in accounts:
-            # Where both sides changed a line, it is in other words, or in two lines.
+            # A line that both sides changed may be there in other words, or as two lines.
             gone = [line for line in account.traceless if not _words([line]) <= new]
             gone += account.back * (account.fate is Fate.LOST)
             if account.fate in (Fate.LOST, Fate.SUPERSEDED) and gone:
-                return f"it loses a change of {whose}: {printable(gone[0].strip())}"
+                return f"it loses one of {whose} changes: {printable(gone[0].strip())}"
     return ""
 
 
@@ -232,50 +234,50 @@ def _words(lines: Iterable[str]) -> Counter[str]:
 def _changes(
     sh: Shell, fork: Fork, conflict: Conflict
 ) -> tuple[Sequence[Change], Sequence[Change]]:
-    """What both sides changed in a file."""
+    """The changes of both sides in a file: the fork's, upstream's."""
     base, ours, theirs = (
         x.name if x else None for x in (conflict.base, conflict.ours, conflict.theirs)
     )
     pairs = [(base, ours), (base, theirs)]
-    known = commits.changes(sh, fork.path, pairs)
-    mine, other = (known.get(pair, []) for pair in pairs)
-    return mine, other
+    by_pair = commits.changes(sh, fork.path, pairs)
+    own, upstream = (by_pair.get(pair, []) for pair in pairs)
+    return own, upstream
 
 
-# --- Writing down, and accepting -----------------------------------------------------------------
+# --- Recording and accepting ---------------------------------------------------------------------
 
 
-def _write_down(sh: Shell, work: Path, more: Sequence[Proposal], known_in: str = "") -> None:
-    """Put proposals into the file that remembers them, and stage that.
+def _record(sh: Shell, work: Path, more: Sequence[Proposal], known_in: str = "") -> None:
+    """Add proposals to the file that records them, and stage it.
 
-    known_in: the commit that has the file as it was; "" for what is staged.
+    known_in: the commit with the earlier proposals; "" for the staged file.
     """
     before = git.show(sh, work, "", records.PROPOSALS_FILE)
     old = git.show(sh, work, known_in, records.PROPOSALS_FILE)
-    known = {(one.path, one.release): one for one in records.read_proposals(old)}
-    known |= {(one.path, one.release): one for one in more}
-    after = records.write_proposals(known.values())
+    recorded = {(one.path, one.release): one for one in records.read_proposals(old)}
+    recorded |= {(one.path, one.release): one for one in more}
+    after = records.write_proposals(recorded.values())
     files.write_staged(sh, work, records.PROPOSALS_FILE, before, after)
 
 
 def accept(s: Session, work: Path, paths: Sequence[str]) -> None:
-    """Write down in a work tree that whoever runs this accepts proposals, and stage that.
+    """Record in a work tree that the person who runs this accepts proposals, and stage the record.
 
-    Raises Refused if nobody proposed anything there, or this is a job of GitHub Actions.
+    Raises Refused if a path has no open proposal, or this is a job of GitHub Actions.
     """
     if in_actions():
         raise Refused(
-            "a person accepts a proposal, not a job.",
-            then="run it on your machine, or approve the pull request.",
+            "only a person can accept a proposal, not a job.",
+            then="run this on your machine, or approve the pull request.",
         )
-    known = records.read_proposals(git.show(s.sh, work, "", records.PROPOSALS_FILE))
-    waiting = {one.path: one for one in known if not one.accepted}
+    recorded = records.read_proposals(git.show(s.sh, work, "", records.PROPOSALS_FILE))
+    waiting = {one.path: one for one in recorded if not one.accepted}
     for path in paths:
         if path not in waiting:
-            there = f"name one of: {listed(sorted(map(printable, waiting)), 5)}."
+            choices = f"name one of: {listed(sorted(map(printable, waiting)), 5)}."
             raise Refused(
-                f"{printable(path)} holds no proposal that waits for a person.",
-                then=there
+                f"{printable(path)} has no proposal waiting for a person.",
+                then=choices
                 if waiting
                 else "name the pull request that has one with --pr, or the "
                 "upgrade's work tree with --repo.",
@@ -289,13 +291,13 @@ def accept(s: Session, work: Path, paths: Sequence[str]) -> None:
         msgspec.structs.replace(waiting[path], accepted=who, object=objects[path].split(" ")[0])
         for path in paths
     ]
-    _write_down(s.sh, work, accepted)
+    _record(s.sh, work, accepted)
     for path in paths:
         s.console.row("accepted: ", path)
 
 
 def of_sync(sh: Shell, repo: Path, ours: str, head: str) -> list[Proposal]:
-    """The proposals that a sync holds, accepted or not; those of earlier ones are the fork's."""
+    """The proposals that a sync added, accepted or not; the fork had the others before."""
     before, now = (git.show(sh, repo, commit, records.PROPOSALS_FILE) for commit in (ours, head))
     old = records.read_proposals(before)
     return [one for one in records.read_proposals(now) if one not in old]

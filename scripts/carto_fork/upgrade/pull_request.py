@@ -1,4 +1,4 @@
-"""The pull request of a sync branch: opened, brought up to date, and taken for an older one's."""
+"""The pull request of a sync branch: open it, update it, and let it supersede older ones."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..audit.ledger import Entry
 from ..ci import notify
 from ..fork import tags
 from ..fork.fork import Fork
+from ..fork.policy import Take
 from ..fork.session import Session
 from ..fork.tags import Tag
 from ..merge.decisions import Decision
@@ -26,10 +27,10 @@ from ..run.text import block, cell, code, counted, in_actions, plain, table
 from .work import AT_RISK, SIDES, Sync, Work
 
 MOST_CHARACTERS = 65_536
-"""GitHub takes no more in the text of a pull request."""
+"""GitHub's limit for the body of a pull request."""
 
 _ROWS = (1000, 300, 100, 30, 10, 3)
-"""How many rows a table may have, tried in this order until the text is short enough."""
+"""Limits for the rows of a table, tried in this order until the body is short enough."""
 
 _COLOURS = {"clean": "0e8a16", "conflicts": "d93f0b", "proposed": "fbca04"}
 _PLAIN_COLOUR = "c5def5"
@@ -39,14 +40,14 @@ LABELS = Condition("if the repository lacks one")
 
 
 def _labels(count: int) -> Step:
-    """The step that makes so many labels; their placeholders are numbered."""
+    """The step that creates this number of labels; their placeholders are numbered."""
     lines = (
         f"{{gh}} label create -R {{slug}} --color {{colour{n}}}"
         f" --description {{description{n}}} --force -- {{label{n}}}"
         for n in range(1, count + 1)
     )
-    why = "Make the labels that pull requests of syncs carry."
-    stuck = "see what GitHub says of it, or correct `pull_requests` in the policy (`fork.config`); "
+    why = "Create the labels for pull requests of syncs."
+    stuck = "fix what GitHub reports, or correct `pull_requests` in the policy (`fork.config`); "
     stuck += "then run the same command again."
     return Step("labels", why, when=LABELS, run=tuple(lines), stuck=stuck)
 
@@ -55,7 +56,7 @@ OPEN_REQUEST = (
     _labels(1),
     Step(
         "open",
-        "Open the pull request against the fork's production branch.",
+        "Open the pull request to the fork's production branch.",
         run=(
             "{gh} pr create -R {slug} --base {production} --head {sync} --title {title}"
             " --body-file {body} --label {labels}",
@@ -67,7 +68,7 @@ UPDATE_REQUEST = (
     _labels(1),
     Step(
         "update",
-        "Bring the pull request up to date.",
+        "Update the pull request.",
         run=(
             "{gh} pr edit {number} -R {slug} --title {title} --body-file {body}"
             " --add-label {labels} --remove-label {other}",
@@ -86,10 +87,10 @@ SUPERSEDE = (
 
 @dataclass(frozen=True)
 class Opened:
-    """What came of a pull request.
+    """A sync's pull request after `open_request`.
 
-    conflicts: how many are left in its branch. changed: whether its team does not know of it in
-    this state. number, url: None and "" if nothing was opened.
+    conflicts: how many are left in its branch. changed: whether the team has not yet had a message
+    about this state. number, url: None and "" if nothing was opened.
     """
 
     tag: str
@@ -109,49 +110,48 @@ class Opened:
 
 
 def open_request(work: Work) -> Opened:
-    """Open or update the pull request of a sync branch that is published; supersede those of older
-    releases."""
+    """Open or update the pull request of a published sync branch, and supersede older ones."""
     s, tag, branches = work.s, work.tag, work.fork.policy.branches
-    # What a step has pushed or recorded since the fork was opened counts, too.
+    # Steps may have pushed or recorded something since the fork was opened.
     fork = replace(work.fork, refs=git.refs(s.sh, work.fork.path))
     name = branches.sync_for(tag.name)
     head = _published(s, fork, tag, name)
     hub = fork.hub(fork.policy.remotes.origin)
     github.require(s.sh, hub)
-    found = Sync(work, fork, head)
+    sync = Sync(work, fork, head)
     pulls = github.pulls(s.sh, hub, base=branches.production)
-    mine = known = next((pull for pull in pulls if pull.head == name), None)
-    _forget_refused(s, fork, hub, pulls, found)
-    # Nothing of this touches the clone, so that its lock is not needed; the upgrade may hold it.
-    values = _values(s, fork, found, mine)
+    pull = existing = next((pull for pull in pulls if pull.head == name), None)
+    _forget_refused(s, fork, hub, pulls, sync)
+    # This does not touch the clone, so it needs no lock; the upgrade may hold it.
+    values = _values(s, fork, sync, pull)
     lacking = _missing_labels(s, fork, hub)
-    _, action = UPDATE_REQUEST if mine else OPEN_REQUEST
+    _, action = UPDATE_REQUEST if pull else OPEN_REQUEST
     words = _of_labels(lacking)
     conditions = frozenset([LABELS] if lacking else ())
-    untouched = f"Your checkout and {branches.production} are as they were; so is {name}."
+    untouched = f"Your checkout, {branches.production} and {name} are as they were."
     s.run((_labels(len(lacking)), action), Plan(values | words, conditions, untouched), None)
-    if mine is None and not s.sh.dry:
+    if pull is None and not s.sh.dry:
         pulls = github.pulls(s.sh, hub, base=branches.production)
-        mine = next((pull for pull in pulls if pull.head == name), None)
-        values = _values(s, fork, found, mine)
-        if mine and _starts_no_ci(mine):
-            # Its author is only known now, and the text warns of that.
+        pull = next((pull for pull in pulls if pull.head == name), None)
+        values = _values(s, fork, sync, pull)
+        if pull and _starts_no_ci(pull):
+            # Only now its author is known; the text warns about that.
             s.run(UPDATE_REQUEST, Plan(values, frozenset(), untouched), None)
-    if mine is not None:
-        _supersede(s, fork, pulls, mine, found, values)
-        s.console.result(f"Pull request {mine.number}: {mine.url}", "green")
+    if pull is not None:
+        _supersede(s, fork, pulls, pull, sync, values)
+        s.console.result(f"Pull request {pull.number}: {pull.url}", "green")
     return Opened(
         tag=tag.name,
         branch=name,
-        conflicts=len(found.unresolved),
-        changed=known is None or not _is_told(known, values),
-        number=mine.number if mine else None,
-        url=mine.url if mine else "",
+        conflicts=len(sync.unresolved),
+        changed=existing is None or not _is_announced(existing, values),
+        number=pull.number if pull else None,
+        url=pull.url if pull else "",
     )
 
 
 def _forget_refused(s: Session, fork: Fork, hub: Hub, pulls: Sequence[Pull], sync: Sync) -> None:
-    """Leave out what people made for a pull request that somebody has closed since."""
+    """Leave out people's work for a pull request that somebody has closed since."""
     missing = {piece.branch for piece in sync.people if not piece.carried}
     if missing := missing - {pull.head for pull in pulls}:
         base = fork.policy.branches.production
@@ -160,85 +160,86 @@ def _forget_refused(s: Session, fork: Fork, hub: Hub, pulls: Sequence[Pull], syn
 
 
 def _published(s: Session, fork: Fork, tag: Tag, name: str) -> str:
-    """The commit of a sync branch on origin. Raises Refused if it is not there, or not here."""
+    """The commit of a sync branch on origin. Raises Refused if origin or this clone lacks it."""
     origin, ref = fork.policy.remotes.origin.name, f"refs/heads/{name}"
-    there = git.remote_refs(s.sh, fork.path, origin, [ref])
-    head = there.objects.get(ref, "") if there else ""
+    heads = git.remote_refs(s.sh, fork.path, origin, [ref])
+    head = heads.objects.get(ref, "") if heads else ""
     if not head:
         again = s.command("upgrade-carto", tag=tag.name)
         raise Refused(f"{origin} has no {name}.", then=again)
     if not git.has_object(s.sh, fork.path, head):
-        raise Refused(f"{name} is not here.", then=f"{git.at(fork.path)} fetch {origin} {name}")
+        fetch = f"{git.at(fork.path)} fetch {origin} {name}"
+        raise Refused(f"this clone lacks {origin}'s {name}.", then=fetch)
     return head
 
 
 def tell_team(work: Work) -> None:
-    """Tell the team of a pull request."""
+    """Post a message about a pull request to the team."""
     hub, name = work.fork.hub(work.fork.policy.remotes.origin), work.tag.name
     url = f"{hub.url}/pulls?q=is:open+head:{work.fork.policy.branches.sync_for(name)}"
     notify.notify(work.s, "success", tag=name, url=url)
 
 
 def text_path(fork: Fork, tag: str) -> Path:
-    """Where the text of a sync's pull request is written."""
+    """The file for the text of a sync's pull request."""
     return fork.repository.common / "carto-fork" / tag / "pull-request.md"
 
 
 def write_text(work: Work) -> None:
-    """Write the text of the pull request for whoever opens it by hand."""
+    """Write the text of the pull request, for a person who opens it by hand."""
     fork = replace(work.fork, refs=git.refs(work.s.sh, work.fork.path))
     name = f"refs/heads/{fork.policy.branches.sync_for(work.tag.name)}"
     if head := fork.refs.commits.get(name):
-        found = Sync(work, fork, head)
-        _write(fork, found, body(found, fork))
+        sync = Sync(work, fork, head)
+        _write(fork, sync, body(sync, fork))
 
 
-def _write(fork: Fork, found: Sync, text: str) -> None:
-    path = text_path(fork, found.tag.name)
+def _write(fork: Fork, sync: Sync, text: str) -> None:
+    path = text_path(fork, sync.tag.name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
 
 
-def _is_told(known: Pull, values: dict[str, str]) -> bool:
-    """Whether a pull request was there before, with the labels that it has now and at the commit
-    for which its text was written."""
+def _is_announced(existing: Pull, values: dict[str, str]) -> bool:
+    """Whether a pull request had these labels and this commit's text before, so that the team has
+    had a message about it."""
     [labels] = csv.reader([values["labels"]])
-    has = {label.lower() for label in known.labels}
-    return {label.lower() for label in labels} <= has and values["head"][:10] in known.body
+    has = {label.lower() for label in existing.labels}
+    return {label.lower() for label in labels} <= has and values["head"][:10] in existing.body
 
 
 def _starts_no_ci(pull: Pull) -> bool:
-    """Whether GitHub starts no workflow for a pull request, since its own token opened it."""
+    """Whether GitHub starts no workflow for a pull request, because its own token opened it."""
     return in_actions() and bool(_OWN_AUTHOR.fullmatch(pull.author))
 
 
-def _values(s: Session, fork: Fork, found: Sync, mine: Pull | None) -> dict[str, str]:
-    """What the placeholders of the steps for a pull request stand for; writes its text."""
-    settings, unchecked = fork.policy.pull_requests, bool(mine and _starts_no_ci(mine))
+def _values(s: Session, fork: Fork, sync: Sync, pull: Pull | None) -> dict[str, str]:
+    """Write the text of a pull request, and return the placeholders of its steps."""
+    settings, unchecked = fork.policy.pull_requests, bool(pull and _starts_no_ci(pull))
     if not s.sh.dry:
-        _write(fork, found, body(found, fork, unchecked))
-        if mine:
-            notify.summarize(str(_Text(found, fork, unchecked)))
+        _write(fork, sync, body(sync, fork, unchecked))
+        if pull:
+            notify.summarize(str(_Text(sync, fork, unchecked)))
     state, other = settings.clean, settings.conflicts
-    if found.unresolved:
+    if sync.unresolved:
         state, other = other, state
     labels, others = [*settings.labels, state], [other]
     if fork.policy.proposers:
-        waiting = any(not one.accepted for one in found.proposals)
+        waiting = any(not one.accepted for one in sync.proposals)
         (labels if waiting else others).append(settings.proposed)
     return fork.values() | {
-        "sync": found.branch,
-        "head": found.head,
-        "title": f"chore: merge upstream {found.tag.name} into {fork.policy.branches.production}",
-        "body": str(text_path(fork, found.tag.name)),
+        "sync": sync.branch,
+        "head": sync.head,
+        "title": f"chore: merge upstream {sync.tag.name} into {fork.policy.branches.production}",
+        "body": str(text_path(fork, sync.tag.name)),
         "labels": _csv(labels),
         "other": _csv(others),
-        "number": str(mine.number if mine else ""),
+        "number": str(pull.number if pull else ""),
     }
 
 
 def _csv(labels: Sequence[str]) -> str:
-    """A list of labels as gh takes it in one word."""
+    """A list of labels as one argument of gh."""
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(labels)
     return text.getvalue()
@@ -249,17 +250,18 @@ def _missing_labels(s: Session, fork: Fork, hub: Hub) -> list[tuple[str, str, st
     settings = fork.policy.pull_requests
     wanted = [
         *((name, _PLAIN_COLOUR, "Upgrade to an upstream release") for name in settings.labels),
-        (settings.clean, _COLOURS["clean"], "Merged without anything left for a person"),
-        (settings.conflicts, _COLOURS["conflicts"], "Conflicts are left for a person"),
+        (settings.clean, _COLOURS["clean"], "No conflicts are left"),
+        (settings.conflicts, _COLOURS["conflicts"], "A person has to resolve conflicts"),
     ]
     if fork.policy.proposers:
-        wanted.append((settings.proposed, _COLOURS["proposed"], "Holds what a program proposed"))
-    known = {label.lower() for label in github.labels(s.sh, hub)}
-    return [label for label in wanted if label[0].lower() not in known]
+        words = "A person has to accept a program's proposals"
+        wanted.append((settings.proposed, _COLOURS["proposed"], words))
+    existing = {label.lower() for label in github.labels(s.sh, hub)}
+    return [label for label in wanted if label[0].lower() not in existing]
 
 
 def _of_labels(missing: Sequence[tuple[str, str, str]]) -> dict[str, str]:
-    """What the placeholders of `_labels` stand for."""
+    """The values of the placeholders of `_labels`."""
     return {
         f"{name}{number}": value
         for number, label in enumerate(missing, 1)
@@ -268,25 +270,30 @@ def _of_labels(missing: Sequence[tuple[str, str, str]]) -> dict[str, str]:
 
 
 def _supersede(
-    s: Session, fork: Fork, pulls: Sequence[Pull], mine: Pull, sync: Sync, values: dict[str, str]
+    s: Session, fork: Fork, pulls: Sequence[Pull], newest: Pull, sync: Sync, values: dict[str, str]
 ) -> None:
-    """Close the open pull requests of older releases, unless people made something there that is
-    neither here nor refused: who does not want it closes the request."""
+    """Close the open pull requests of older releases.
+
+    One stays open while it has people's work that the newest one lacks. Who does not want that work
+    closes it by hand.
+    """
     for pull in pulls:
         name = fork.policy.branches.tag_of(pull.head)
         older = name and tags.classify(name, fork.policy.tags)
         if older and older < sync.tag:
-            here = fork.refs.commits.get(fork.tracking(fork.policy.remotes.origin, pull.head))
+            fetched = fork.refs.commits.get(fork.tracking(fork.policy.remotes.origin, pull.head))
             left = [p for p in sync.people if p.branch == pull.head and not p.carried]
-            if left or here != pull.commit:
-                why = f"this one lacks {counted(len(left), 'thing')} that people made there"
+            if left or fetched != pull.commit:
+                why = f"the new one lacks {counted(len(left), 'change')} that people made there"
                 s.console.say(
                     f"Pull request {pull.number} stays open: "
                     f"{why if left else 'its branch has moved'}."
                 )
                 continue
-            comment = f"Superseded by #{mine.number}, for the newer release {sync.tag.name}. "
-            comment += "The branch is kept; all that people made there is in the newer one, too."
+            comment = f"Superseded by #{newest.number}, for the newer release {sync.tag.name}. "
+            comment += (
+                "The branch is kept; the newer one contains everything that people made here."
+            )
             closing = values | {"number": str(pull.number), "comment": comment}
             s.run(SUPERSEDE, Plan(closing, frozenset()), None)
 
@@ -295,7 +302,7 @@ def _supersede(
 
 
 def body(sync: Sync, fork: Fork, starts_no_ci: bool = False) -> str:
-    """The text, at most as long as GitHub takes; what is cut is in the full one."""
+    """The text of the pull request, within GitHub's limit; the full one is in the run's summary."""
     for rows in _ROWS:
         text = str(_Text(sync, fork, starts_no_ci, rows))
         if len(text) <= MOST_CHARACTERS:
@@ -304,10 +311,9 @@ def body(sync: Sync, fork: Fork, starts_no_ci: bool = False) -> str:
 
 
 class _Text:
-    """The text of a pull request, from what was found out before.
+    """The text of a pull request.
 
-    starts_no_ci: whether a pull request of this author's starts no workflow.
-    rows: how many a table has at the most.
+    starts_no_ci: whether GitHub starts no workflow for it. rows: the limit for a table.
     """
 
     def __init__(
@@ -322,10 +328,10 @@ class _Text:
             ("Proposed by programs", self._proposed()),
             ("Merge status", self._status()),
             ("Conflicts", self._conflicts()),
-            ("What became of every change", self._account()),
-            ("What needs eyes", self._eyes()),
+            ("What happened to every change", self._account()),
+            ("What to look at", self._to_look_at()),
             ("What upstream changed", self._upstream()),
-            ("What people made for an older release", self._people()),
+            ("Work on older sync branches", self._people()),
             ("Testing checklist", self._checklist()),
             ("How to resolve it", self._resolving()),
             ("How to review it", self._reviewing()),
@@ -342,11 +348,11 @@ class _Text:
         page = f"https://github.com/{slug}" if slug else remote.url
         tag, previous = sync.tag.name, sync.previous
         production = code(self.policy.branches.production)
-        yield f"Merges upstream's stable release {code(tag)} into {production}."
+        yield f"Merges the stable upstream release {code(tag)} into {production}."
         yield (
-            "\n> [!IMPORTANT]\n> Merge this with a **merge commit**. Do not squash and do not "
-            "rebase: git would forget that the release is merged, and the next upgrade would stop "
-            "with hundreds of conflicts.\n"
+            "\n> [!IMPORTANT]\n> Merge this with a **merge commit**. Do not squash or rebase it: "
+            "git would not know that the release is merged, and the next upgrade would report "
+            "hundreds of spurious conflicts.\n"
         )
         links = [f"[release]({page}/releases/tag/{tag})"]
         if previous:
@@ -366,8 +372,8 @@ class _Text:
         total, left = len(self.sync.decisions), len(self.sync.unresolved)
         if left:
             yield (
-                f"**Conflicts**: {left} of {total} files need a person; their markers are in the "
-                "branch."
+                f"**Conflicts**: {left} of {total} files need a person; the branch contains their "
+                "markers."
             )
         elif total:
             files = counted(total, "file")
@@ -376,23 +382,23 @@ class _Text:
             yield "**Clean merge**: no conflicts."
 
     def _proposed(self) -> Iterator[str]:
-        """What programs made of conflicts, with the difference from both sides."""
-        found = self.sync.proposals
-        if not found:
+        """The programs' proposals, with the differences from both sides."""
+        proposals = self.sync.proposals
+        if not proposals:
             return
         yield (
-            "A program wrote these files' hunks. Read each; it does not land before a person has "
-            "accepted it: by approving exactly this commit as a reviewer or code owner, or with\n"
+            "A program wrote hunks of these files. Read each of them. None lands before a person "
+            "has accepted it, by approving this very commit as a reviewer or code owner, or with\n"
         )
         again = f"carto-fork resolve-conflicts --pr {self.sync.branch}"
-        waiting = [one for one in found if not one.accepted]
+        waiting = [one for one in proposals if not one.accepted]
         yield from block(
-            [f"{again} --accept-proposal {quote(one.path)}" for one in waiting or found]
+            [f"{again} --accept-proposal {quote(one.path)}" for one in waiting or proposals]
         )
         yield ""
-        rows = [[cell(x.path), plain(x.by), plain(x.accepted) or "**no**"] for x in found]
+        rows = [[cell(x.path), plain(x.by), plain(x.accepted) or "**nobody**"] for x in proposals]
         yield from self._table(["file", "by", "accepted by"], rows, "proposals")
-        for one in found:
+        for one in proposals:
             for whose, lines in self.sync.against_sides(one.path):
                 yield f"\n<details><summary>{cell(one.path)} against {whose} side</summary>\n"
                 yield from block(lines[: self.rows], "diff")
@@ -412,20 +418,24 @@ class _Text:
             why = f"{plain(decision.rule)}: {why}"
         proposed = {one.path: one for one in self.sync.proposals}
         if path in self.sync.unresolved:
-            taken = "**a person's**"
+            taken = "**left for you to decide**"
         elif path in proposed:
             taken = f"proposed by {plain(proposed[path].by)}"
         elif decision.left:
             made = self.sync.resolutions[path]
             taken = f"{SIDES[made.take]}, by a person" if made.take else "resolved by a person"
             if made.word:
-                why = f"a change of {made.word.side}'s let go: {plain(made.word.reason)}"
+                side = SIDES[Take(made.word.side)]
+                why = f"dropped {side} change: {plain(made.word.reason)}"
         else:
             taken = SIDES[decision.take] if decision.take else "as merged"
         return [cell(path), kind, taken, why]
 
     def _table(self, head: list[str], rows: Sequence[list[str]], what: str) -> Iterator[str]:
-        """A table of as many rows as there may be, and how many more there are of what."""
+        """A table with at most as many rows as allowed, and how many more there are.
+
+        what: the plural noun for its rows.
+        """
         if rows:
             yield from table(head, rows[: self.rows])
         if (more := len(rows) - self.rows) > 0:
@@ -437,8 +447,8 @@ class _Text:
         if account is None:
             return
         yield (
-            f"{counted(account.fork_paths, 'file')} of the fork's and "
-            f"{counted(account.upstream_paths, 'file')} of upstream's accounted for: "
+            f"Checked {counted(account.fork_paths, 'fork file')} and "
+            f"{counted(account.upstream_paths, 'upstream file')}: "
             f"**{counted(len(account.lost), 'change')} lost**, {len(account.to_look_at)} to look "
             f"at, {len(account.explained)} moved, absorbed or dropped on purpose."
         )
@@ -448,7 +458,7 @@ class _Text:
             yield ""
         yield from self._table(["", "file", "whose", "lines", "by"], listed, "changes")
 
-    def _eyes(self) -> Iterator[str]:
+    def _to_look_at(self) -> Iterator[str]:
         sync = self.sync
         doubtful = (finding for finding in sync.checked.findings if not finding.certain)
         rows = [
@@ -479,13 +489,12 @@ class _Text:
         if not people:
             return
         rows = [[cell(p.branch), plain(p.what), "yes" if p.carried else "**no**"] for p in people]
-        yield from self._table(["branch", "what", "in this one"], rows, "things")
+        yield from self._table(["branch", "what", "in this one"], rows, "changes")
         if missing := [piece for piece in people if not piece.carried]:
             yield ""
             yield (
-                "An older pull request stays open until what people made there is here, or until "
-                "somebody closes it: that refuses what is missing. To bring a commit here, on this "
-                "branch:"
+                "An older pull request stays open until its work is here, or until somebody closes "
+                "it to discard what is missing. To bring a commit here, type on this branch:"
             )
             yield ""
             yield from block(
@@ -496,38 +505,38 @@ class _Text:
     def _checklist(self) -> Iterator[str]:
         sync, commands = self.sync, self.policy.commands
         items = [("every conflict is resolved", not sync.unresolved)]
-        sound = "nothing is lost, no markers, files parse, imports resolve"
+        sound = "no change is lost, no markers are left, files parse, imports resolve"
         items.append((sound, sync.checked.passed))
-        # The record of what was installed goes with the work tree; what comes after it stays.
+        # The record of the installation goes with the work tree; the later ones stay.
         if commands.install:
             installed = not {"install", "test", "lint"}.isdisjoint(sync.passed)
             items.append(("the merged tree installs", installed))
         items += [(code(line), "test" in sync.passed) for line in commands.test]
         items += [(code(line), "lint" in sync.passed) for line in commands.lint]
         items += [
-            ("upstream's release notes are read for breaking changes and migrations", False),
-            ("the container image builds, and starts", False),
-            ("the features that this fork is for work in a test deployment", False),
+            ("somebody read upstream's release notes for breaking changes and migrations", False),
+            ("the container image builds and starts", False),
+            ("the fork's own features work in a test deployment", False),
         ]
         yield from (f"- [{'x' if done else ' '}] {what}" for what, done in items)
         if self.starts_no_ci:
             yield (
-                "\n> [!WARNING]\n> GitHub starts no workflow for what its own token did: close and "
-                "reopen this pull request to start the checks, or give the workflow a token of its "
-                "own."
+                "\n> [!WARNING]\n> GitHub starts no workflow for a pull request that its own token "
+                "opened. Close and reopen this one to start the checks, or give the workflow a "
+                "token of its own."
             )
 
     def _resolving(self) -> Iterator[str]:
         again = f"carto-fork resolve-conflicts --pr {self.sync.branch}"
         if self.sync.unresolved:
-            yield "In a clone of the fork; the first command says where its work tree is:\n"
+            yield "In a clone of the fork; the first command prints where the work tree is:\n"
             yield from block(
                 [
                     again,
-                    "# edit each file that is left, and git add it; or say who wins, and why:",
+                    "# edit each file that is left and git add it, or choose a side and say why:",
                     f"{again} --keep-fork FILE --reason WHY",
                     f"{again} --accept-upstream FILE --reason WHY",
-                    "# then once more: it checks the result, and pushes when nothing is left",
+                    "# then run it again: once nothing is left, it checks the result and pushes it",
                     again,
                 ],
                 "bash",
@@ -538,7 +547,7 @@ class _Text:
         origin, upstream = self.policy.remotes.origin.name, self.policy.remotes.upstream.name
         verify = "carto-fork verify"
         if page := notify.run_url():
-            yield f"The page to review it by is `report.html` of [this run]({page}).\n"
+            yield f"Review it with `report.html` from [this run]({page}).\n"
         yield from block(
             [
                 f"git fetch {origin} {branch}",
@@ -546,7 +555,7 @@ class _Text:
                 f"{verify} --ours {ours} --theirs {tag} --result {origin}/{branch}",
                 f"git log --oneline --first-parent {ours}..{origin}/{branch}",
                 f"gh pr merge {branch} --merge",
-                f"{verify} --landed {tag}   # afterwards: it tells if it was squashed",
+                f"{verify} --landed {tag}   # afterwards: reports whether it was squashed",
             ],
             "bash",
         )

@@ -1,4 +1,4 @@
-"""The steps of an upgrade: by hand, by the automation, and the end of either."""
+"""The steps of an upgrade: by hand, by the automation, and of finishing or abandoning one."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ..run.steps import Condition, Step
 from . import pull_request
 from .work import Work
 
-PUSHED_BEFORE = Condition("if an earlier run, on another machine perhaps, has pushed one")
+PUSHED_BEFORE = Condition("if an earlier run, perhaps on another machine, has pushed one")
 OTHERS_PUSHED = Condition("if the clone does not have them")
-GENERATE = Condition("if the policy names commands for it, without `--no-tests`")
+GENERATE = Condition("if the policy has commands for it, without `--no-tests`")
 INSTALL = Condition("without `--no-tests`")
 TEST = Condition("without `--no-tests`")
 LINT = Condition("without `--no-tests`")
@@ -21,7 +21,7 @@ SLACK = Condition("if `SLACK_WEBHOOK_URL` is set, and a pull request was opened 
 VERSION = Condition("if no version file is in conflict")
 BRANCH_BEHIND = Condition("if it is behind")
 WORK_BEHIND = Condition("if it is behind")
-UNSAVED = Condition("if something is not committed")
+UNSAVED = Condition("if there are uncommitted changes")
 WORKTREE_HERE = Condition("if there is one")
 BRANCH_HERE = Condition("if there is one")
 
@@ -32,19 +32,19 @@ FETCH_UPGRADE = (
     *branches.FETCH_PRODUCTION,
     branches.fetch(
         "sync",
-        "Get the sync branch that an earlier run pushed.",
+        "Fetch the sync branch that an earlier run pushed.",
         "{origin}",
         "+refs/heads/{sync}:refs/remotes/{origin}/{sync}",
         PUSHED_BEFORE,
     ),
     branches.fetch(
         "others",
-        "Get what people did in syncs of other releases.",
+        "Fetch what people did in syncs of other releases.",
         "{origin}",
         "+refs/heads/{syncs}:refs/remotes/{origin}/{syncs}",
         OTHERS_PUSHED,
     ),
-    branches.fetch_tag("tag", "Get the release, and no other tag.", "{upstream}"),
+    branches.fetch_tag("tag", "Fetch the release, and no other tag.", "{upstream}"),
 )
 
 _MERGED = "git -C {work} merge-base --is-ancestor {commit} HEAD"
@@ -60,9 +60,9 @@ def _verified(step: Step) -> Step:
 def _check(
     name: str, why: str, where: str = "{repo}", records: str = "refs/carto-fork/passed/{tag}"
 ) -> Step:
-    """A step that runs a list of the policy's commands, and records which commit passed it.
+    """A step that runs commands of the policy, and records the commit that passed them.
 
-    where: the work tree that the record belongs to; records: where the ref lies that holds it.
+    where: the work tree that the record belongs to. records: the prefix of the ref for it.
     """
     passed = f"{records}/{name}"
     return Step(
@@ -71,7 +71,7 @@ def _check(
         commands=name,
         when=CHECKS[name],
         run=(
-            # What was checked has to be what is pushed: nothing changed, nothing committed.
+            # The commit that passed is the one to push: nothing may have changed it meanwhile.
             "git -C {work} --no-pager diff --stat --exit-code HEAD --",
             f"git -C {{work}} --no-pager diff --stat --exit-code {_VERIFIED} HEAD --",
             f"git -C {where} update-ref {passed} refs/heads/{{sync}}",
@@ -80,8 +80,8 @@ def _check(
             f"git -C {where} show-ref --verify --quiet {passed}",
             f"git -C {where} diff --quiet {passed} refs/heads/{{sync}} --",
         ),
-        stuck="mend it in {work}, commit, then run the same command again"
-        " (--no-tests leaves this out).",
+        stuck="fix it in {work}, commit, then run the same command again"
+        " (--no-tests skips this step).",
     )
 
 
@@ -94,20 +94,20 @@ _VERSION = Step(
 
 _RECORD = Step(
     "record",
-    "Record what the tag stands for; it is noticed if it ever moves.",
+    "Record the tag's commit, so that a moved tag is noticed.",
     run=("invoke step.record-tag --repo {work} --tag {tag}",),
     call=Work.record,
 )
 
 _VERIFY = Step(
     "verify",
-    "Account for each change of both sides; check that it is the tag.",
+    "Account for every change of both sides; check that the tag was merged.",
     run=(
         "invoke verify --repo {work} --tag {tag}",
         f"git -C {{repo}} update-ref {_VERIFIED} refs/heads/{{sync}}",
     ),
     call=Work.verify,
-    stuck="mend it in {work} and commit, or let it go: {drop}; then run the same command again.",
+    stuck="fix it in {work} and commit, or drop it: {drop}; then run the same command again.",
 )
 
 _REQUEST = Step(
@@ -125,22 +125,22 @@ MERGE = (
     HEAL_STEP,
     Step(
         "merge",
-        "Merge exactly the tag; conflicts are for the next step.",
+        "Merge the tag; the next step resolves the conflicts.",
         run=(
             "git -C {work} -c rerere.enabled=false -c merge.conflictStyle=diff3"
             " merge -s ort --no-ff --no-commit -m {message} {commit}",
         ),
-        # Exit code 1: merged as far as git can, with conflicts.
+        # Exit code 1: git merged what it could and left conflicts.
         allow=(0, 1),
         done=(f"test -s {{merging}} || {_MERGED}",),
-        # The run after one that was killed continues in a tree that holds the whole merge, removes
-        # one that holds what git wrote alone, and sets aside what a person may have worked in.
+        # After a kill the next run continues in a tree with the whole merge, removes one that only
+        # git has written to, and sets aside one that a person may have worked in.
         makes="{place}",
         undo=("git -C {repo} worktree remove --force --force {place}",),
     ),
     Step(
         "resolve",
-        "Decide the conflicts by evidence and the fork's written rules.",
+        "Decide the conflicts by evidence and by the fork's rules.",
         run=("invoke resolve-conflicts --repo {work}",),
         call=Work.resolve,
         done=(_MERGED,),
@@ -151,16 +151,16 @@ MERGE = (
 CONCLUDE = (
     Step(
         "commit",
-        "Conclude the merge, with both parents.",
+        "Commit the merge with both parents.",
         run=("git -C {work} commit -m {message}",),
         done=(_MERGED,),
-        stuck="mend in {work} what git or a hook complains of, then run the same command again.",
+        stuck="fix in {work} what git or a hook complains about, then run the same command again.",
     ),
     _VERSION,
     _RECORD,
     Step(
         "generate",
-        "Make generated files anew from the merged tree.",
+        "Regenerate the generated files from the merged tree.",
         commands="generate",
         when=GENERATE,
         run=(
@@ -168,7 +168,7 @@ CONCLUDE = (
             "git -C {work} commit --quiet -m {generated}",
             "git -C {work} update-ref refs/worktree/passed/generate HEAD",
         ),
-        # Exit code 1: there was nothing to commit.
+        # Exit code 1: nothing to commit.
         allow=(0, 1),
         done=(
             "git -C {work} show-ref --verify --quiet refs/worktree/passed/generate",
@@ -176,7 +176,7 @@ CONCLUDE = (
         ),
     ),
     _VERIFY,
-    # What is installed lies in the work tree; its record goes with it.
+    # The installation is in the work tree; its record goes with the tree.
     _check("install", "Install what the merged tree needs.", "{work}", "refs/worktree/passed"),
     _check("test", "Run the tests on the merged tree."),
     _check("lint", "Check the style of the merged tree."),
@@ -184,7 +184,7 @@ CONCLUDE = (
     _REQUEST,
     Step(
         "notify",
-        "Tell the team in Slack.",
+        "Post a message to the team in Slack.",
         when=SLACK,
         run=(
             "invoke ci.notify --event success --tag {tag}"
@@ -203,14 +203,14 @@ LEAVE = (
     branches.WORKTREE,
     Step(
         "leave",
-        "Commit the merge, what is left of its conflicts in plain view.",
-        # One command: what is staged and not committed would pass for what a person decided.
+        "Commit the merge with the markers of the conflicts that are left.",
+        # One command: staged but uncommitted files would look like a person's decisions.
         run=("git -C {work} commit --all --quiet --no-verify -m {unfinished}",),
         done=(_MERGED,),
     ),
     replace(_VERSION, when=VERSION),
     _RECORD,
-    # A hook that checks what is pushed would find what is left; the pull request shows it.
+    # No hook: it would refuse the markers that are left, which the pull request shows.
     replace(
         branches.PUSH,
         run=tuple(line.replace(" push ", " push --no-verify ") for line in branches.PUSH.run),
@@ -222,16 +222,16 @@ CATCH_UP = (
     *FETCH_UPGRADE,
     Step(
         "branch",
-        "Have the sync branch here as it is on GitHub.",
+        "Update the local sync branch from GitHub.",
         when=BRANCH_BEHIND,
         run=("git -C {repo} fetch . refs/remotes/{origin}/{sync}:refs/heads/{sync}",),
     ),
     Step(
         "pull",
-        "Have the sync branch here as it is on GitHub, in its work tree.",
+        "Update the local sync branch from GitHub, in its work tree.",
         when=WORK_BEHIND,
         run=("git -C {work} merge --ff-only refs/remotes/{origin}/{sync}",),
-        stuck="commit or give up what is in {work}, then run the same command again.",
+        stuck="commit or discard the changes in {work}, then run the same command again.",
     ),
 )
 
@@ -242,9 +242,9 @@ FINISH = (
         "commit",
         "Commit what was resolved.",
         run=("git -C {work} commit --quiet -m {resolved}",),
-        # Nothing is staged: it is committed already.
+        # Nothing is staged: everything is committed already.
         done=("git -C {work} diff --cached --quiet",),
-        stuck="mend in {work} what git or a hook complains of, then run the same command again.",
+        stuck="fix in {work} what git or a hook complains about, then run the same command again.",
     ),
     _VERSION,
     _RECORD,
@@ -257,10 +257,10 @@ FINISH = (
 SAVE = (
     Step(
         "save",
-        "Commit what is there, so that it can be brought back.",
+        "Commit the uncommitted changes, so that you can restore them.",
         when=UNSAVED,
         run=(
-            # What cannot be added, as a repository without a commit, keeps nobody here.
+            # What cannot be added, such as a repository without a commit, must not stop this.
             "git -C {work} add --all --ignore-errors",
             "git -C {work} -c core.hooksPath=/dev/null -c commit.gpgSign=false commit --quiet"
             " --no-verify -m {given_up}",

@@ -1,4 +1,4 @@
-"""An upgrade from beginning to end: find out, plan, carry out, and say what came of it."""
+"""An upgrade from beginning to end: check, plan, run, and report the outcome."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from .work import Work, waits
 
 @dataclass(frozen=True)
 class Run:
-    """A run of an upgrade that has ended.
+    """A finished run of an upgrade.
 
-    fork: as it was planned with. work: what its steps found out.
+    fork: as the plan used it. work: what its steps found out.
     """
 
     fork: Fork
@@ -39,7 +39,7 @@ class Run:
 
 
 def say(s: Session, ended: Run, options: Options) -> None:
-    """Say what came of an upgrade."""
+    """Print the outcome of an upgrade."""
     result = _result(s.sh, ended, options)
     if s.json:
         s.print_json(result)
@@ -48,13 +48,13 @@ def say(s: Session, ended: Run, options: Options) -> None:
 
 
 def run(s: Session, options: Options, *, leave: bool = False) -> Run:
-    """Upgrade the production branch to a release, up to where the options say.
+    """Upgrade the production branch to a release, as far as the options say.
 
-    leave: publish conflicts that nothing decides as they are, instead of pausing for a person.
+    leave: publish undecided conflicts as they are, instead of pausing for a person.
     """
     if options.heal and options.unhealed:
         raise Usage("--heal and --unhealed exclude each other.", then="choose one of them.")
-    # A policy that is not valid may have been corrected on origin: the one at the base counts.
+    # An invalid policy may have been corrected on origin: the one at the base counts.
     fork = s.open_fork(whatever_policy=True)
     release = releases.find(s.sh, fork, options.tag)
     plan.require_able(s.sh, fork, options)
@@ -87,10 +87,10 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
             fresh=not ready.work.exists(),
         )
         if leave and waits(work, fork.refs.commits.get(f"refs/heads/{ready.sync}", "")):
-            # An earlier run was cut: it has committed what is left, and not published it.
+            # An earlier run was killed after it committed what is left and before it published it.
             _leave(s, ready, work, held)
             return Run(fork, ready, work)
-        if held and work.fresh:  # while git fills the work tree
+        if held and work.fresh:  # read while git fills the work tree
             s.sh.ahead(partial(authorship.of_fork, s.sh, fork, release.base, release.commit))
             s.sh.ahead(report.prepare)
         procedure = steps.REQUEST if ready.finished else steps.MERGE if leave else steps.UPGRADE
@@ -106,7 +106,7 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
                 else:
                     s.run(steps.CONCLUDE, ready.plan, held, work)
         except CheckFailed:
-            if work.lost_something:  # they have all that was found
+            if work.lost_something:  # both list everything that was found
                 pull_request.write_text(work)
                 report.write_for(s, fork, work)
             raise
@@ -130,11 +130,11 @@ _MOST_LEFT = 20
 
 
 def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None:
-    """Publish a merge of which something is left, for a person to finish."""
+    """Publish a merge with the conflicts that are left, for a person to finish."""
     left: list[str] = []
-    if found := work.resolution:
-        left = sorted({*(decision.conflict.path for decision in found.left), *found.marked})
-        resolve.set_aside(s.sh, ready.work, found.left)
+    if done := work.resolution:
+        left = sorted({*(decision.conflict.path for decision in done.left), *done.marked})
+        resolve.set_aside(s.sh, ready.work, done.left)
     shown = "".join(f"\n- {path}" for path in left[:_MOST_LEFT])
     more = f"\n- and {len(left) - _MOST_LEFT} more" if len(left) > _MOST_LEFT else ""
     message = f"{ready.plan.values['message']}\n\nLeft for a person to resolve:\n{shown}{more}"
@@ -146,15 +146,15 @@ def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None
 
 
 def _require_what_was_seen(s: Session, fork: Fork, release: releases.Target) -> None:
-    """Raises Refused if another tag was fetched than the one that was seen."""
+    """Raises Refused if the fetched tag is not the one that was seen before the fetch."""
     name = release.tag.name
     if (now := fork.refs.tag(name)) != release.commit:
         came = now[:10] or "nothing"
         raise Refused(
             f"upstream's tag {name} was {release.commit[:10]} a moment ago, and {came} arrived: "
-            "somebody moves it.",
+            "somebody is moving it.",
             untouched="Your checkout, your branches and origin are as they were.",
-            then="ask upstream why, then run the same command again; it starts from the new one.",
+            then="ask upstream why, then run the same command again; it uses the new one.",
         )
     for kind in releases.not_commits(s.sh, fork, [release.commit]).values():
         raise Refused(
@@ -164,12 +164,12 @@ def _require_what_was_seen(s: Session, fork: Fork, release: releases.Target) -> 
 
 
 def _as_known_here(s: Session, fork: Fork, release: releases.Target) -> releases.Target:
-    """The release as a plan can be made for it where nothing was fetched."""
+    """The release with the commits that the clone has, for a plan without fetching."""
     if not git.has_object(s.sh, fork.path, release.base):
         if not fork.production_commit:
             origin = fork.policy.remotes.origin.name
             raise Refused(
-                f"{fork.policy.branches.production} is not here yet, and --dry fetches nothing.",
+                f"this clone lacks {fork.policy.branches.production}, and --dry fetches nothing.",
                 then=f"{git.at(fork.path)} fetch {origin}",
             )
         release = replace(release, base=fork.production_commit)
@@ -179,7 +179,7 @@ def _as_known_here(s: Session, fork: Fork, release: releases.Target) -> releases
 
 
 def give_up(s: Session, options: Options) -> None:
-    """Remove what an upgrade has made here."""
+    """Remove what an upgrade has created in this clone."""
     fork = s.open_fork(whatever_policy=True)
     with s.locked(fork.repository) as held:
         name = plan.under_way(fork, options)
@@ -200,10 +200,10 @@ def give_up(s: Session, options: Options) -> None:
 
 
 def _result(sh: Shell, ended: Run, options: Options) -> dict[str, Any]:
-    """What came of an upgrade, as plain data for ``--json``."""
+    """The outcome of an upgrade, as plain data for ``--json``."""
     fork, upgrade = ended.fork, ended.ready
     conditions, ref = upgrade.plan.conditions, f"refs/heads/{upgrade.sync}"
-    # After --direct the sync branch is gone, and not every clone follows origin's branches.
+    # After --direct the sync branch is gone, and the clone may not fetch origin's branches.
     moved = fork.origin_production
     if not conditions.isdisjoint([DIRECT_ELSEWHERE, DIRECT_CHECKED_OUT]):
         moved = fork.local_production
@@ -234,7 +234,7 @@ def _times(fork: Fork) -> Path:
 
 
 def _known_times(fork: Fork) -> dict[str, float]:
-    """How many seconds each step took here when it ran last."""
+    """The seconds that each step took in this clone when it last ran."""
     try:
         return msgspec.json.decode(_times(fork).read_bytes(), type=dict[str, float])
     except (OSError, msgspec.MsgspecError):
@@ -248,14 +248,14 @@ def _keep_times(s: Session, fork: Fork) -> None:
 
 
 def _expected(fork: Fork, names: Sequence[str]) -> str:
-    """How long some steps will take, from how long they took here the last time."""
+    """How long some steps will take, by the last time they ran in this clone."""
     took = _known_times(fork)
-    known = {name: took[name] for name in names if name in took}
-    if not known:
+    timed = {name: took[name] for name in names if name in took}
+    if not timed:
         return "not known yet; the first upgrade in this clone is timed"
-    longest = max(known, key=known.__getitem__)
-    most = f"{longest}: {duration(known[longest])}"
-    text = f"about {duration(sum(known.values()))}, as last time ({most})"
+    longest = max(timed, key=timed.__getitem__)
+    most = f"{longest}: {duration(timed[longest])}"
+    text = f"about {duration(sum(timed.values()))}, as last time ({most})"
     never = [name for name in names if name not in took and name in steps.CHECKS]
     return f"{text}; {', '.join(never)} never timed here" if never else text
 
@@ -263,7 +263,7 @@ def _expected(fork: Fork, names: Sequence[str]) -> str:
 def _say_beginning(
     console: Console, upgrade: Upgrade, fork: Fork, procedure: Sequence[Step]
 ) -> None:
-    """Say what is about to happen."""
+    """Print what is about to happen."""
     names = [step.name for step in procedure]
     tag = upgrade.target.tag
     console.say(f"{tag.name} ({tag.scheme.name}) into {fork.policy.branches.production}", "bold")
@@ -283,17 +283,17 @@ def _say_beginning(
 
 
 def _say_end(s: Session, ended: Run, options: Options, result: dict[str, Any]) -> None:
-    """Say what came of an upgrade and what is next."""
+    """Print the outcome of an upgrade and the next command."""
     console, command, fork, upgrade = s.console, s.command, ended.fork, ended.ready
     console.say()
     sync, head = result["branch"], result["head"][:10]
     if not result["checks"]:
-        why = "--no-tests" if not options.tests else "the policy names no commands"
+        why = "--no-tests" if not options.tests else "the policy has no commands"
         console.say(f"Not tested: {why}.", "yellow")
     production = fork.policy.branches.production
     if result["published_to"] and result["work_tree"]:
         tidied = TIDIES in upgrade.plan.conditions
-        why = "it holds files that git does not know" if tidied else "you are in it"
+        why = "it contains untracked files" if tidied else "it is your current directory"
         console.say(f"{git.named(upgrade.work)} is kept: {why}.")
     if result["published_to"] is None:
         console.say(f"Done: {sync} is at {head}, in {result['work_tree']}; not pushed.", "green")
@@ -311,21 +311,21 @@ def _say_end(s: Session, ended: Run, options: Options, result: dict[str, Any]) -
         wanted = (
             "have it reviewed" if opened else f"open a pull request from {sync} to {production}"
         )
-        console.say(f"Next: {wanted}; merge it with a merge commit, never squashed.")
+        console.say(f"Next: {wanted}; merge it with a merge commit, never squash it.")
         if not opened:
             text = pull_request.text_path(fork, result["tag"])
-            console.row("A text for it: ", str(git.nearest(text)))
+            console.row("Its text: ", str(git.nearest(text)))
 
 
 def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str) -> None:
-    """Say that an upgrade was given up, and what is left of it.
+    """Print that an upgrade was abandoned, and how to restore it.
 
-    head: where its sync branch was.
+    head: the commit of its sync branch; "" if it had none.
     """
-    console.say(f"Given up. {sync} was at {head[:10]}." if head else "Given up.")
+    console.say(f"Abandoned. {sync} was at {head[:10]}." if head else "Abandoned.")
     production = fork.production_commit
     if head and not (production and git.is_ancestor(sh, fork.path, head, production)):
-        console.row("This brings it back: ", f"{git.at(fork.path)} branch {sync} {head}")
+        console.row("To restore it: ", f"{git.at(fork.path)} branch {sync} {head}")
     origin = fork.policy.remotes.origin
     if fork.tracking(origin, sync) in fork.refs.objects:
         console.say(f"{origin.name} still has it; this removes it there:")

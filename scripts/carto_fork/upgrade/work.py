@@ -1,4 +1,4 @@
-"""A release on its way into the fork: what all steps know of it, each thing found out once."""
+"""One merge of an upstream release: what all steps know about it, each fact read once."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from . import proposals
 
 
 class Work:
-    """One merge of a release; its methods are what the steps of an upgrade call.
+    """One merge of a release; the steps of an upgrade call its methods.
 
     theirs: the release's commit. place: the work tree of the merge.
     pausing: whether conflicts that are left stop the run; otherwise they are published as they are.
-    proposing: whether the policy's programs are asked about what is left.
-    fresh: whether the merge is made in this run, so that nobody has resolved anything of it yet.
+    proposing: whether to ask the policy's programs about them.
+    fresh: whether this run makes the merge, so that nobody has resolved anything in it yet.
     account: what became of both sides, if that is known.
     """
 
@@ -55,10 +55,10 @@ class Work:
         self.s, self.fork, self.tag, self.theirs, self.place = s, fork, tag, theirs, place
         self.pausing, self.proposing, self.fresh = pausing, proposing, fresh
         self.resolution: Resolution | None = None
-        self._staged = ""  # the tree of the merge as it was decided
+        self._staged = ""  # the tree of the merge after all decisions
         self._decisions: dict[str, tuple[Decision, ...]] = {}
         self._account = account
-        self.sync: Sync | None = None  # its branch, as it was looked at last
+        self.sync: Sync | None = None  # its branch, as last read
 
     def resolve(self) -> None:
         """Decide the conflicts of the merge in progress. Raises Paused if some need a person."""
@@ -80,23 +80,21 @@ class Work:
 
     @property
     def _hook(self) -> Path:
-        """Where git's hook is that sees a commit before it is made."""
+        """The path of git's pre-commit hook."""
         hooks = self.fork.settings.get("core.hookspath", [""])[-1]
         place = Path(hooks).expanduser() if hooks else self.fork.repository.common / "hooks"
         return self.fork.home.absolute() / place / "pre-commit"
 
     def set_version(self) -> None:
-        """Set the version to the tag's, and commit that."""
+        """Set the version to the tag's, and commit the change."""
         release, say = self.tag.release, self.s.console.say
         if self._staged and (
             changed := git.differing(self.s.sh, self.place, self._staged, "HEAD^{tree}")
         ):
-            say(
-                f"The hook {self._hook} changed what was committed: {listed(changed, 5)}.", "yellow"
-            )
+            say(f"The hook {self._hook} changed the merge commit: {listed(changed, 5)}.", "yellow")
             off = self.s.spelled_out("`git config carto-fork.hooks false`")
-            say(f"If it may not: {off}, and begin anew with --abort.", "yellow")
-        with suppress(Refused):  # what is merged is checked anyway
+            say(f"If it should not: {off}, then start over with --abort.", "yellow")
+        with suppress(Refused):  # `verify` checks the merged files anyway
             for file, places in version_files.at(self.s.sh, self.fork, self.theirs):
                 for key, stated in places.items():
                     if not version_files.same(stated, release):
@@ -104,7 +102,7 @@ class Work:
         version_files.set_version(self.s, self.fork, self.place, self.tag.release)
 
     def record(self) -> None:
-        """Write down what the tag stands for, and commit that."""
+        """Record the tag's commit in the fork, and commit the record."""
         write_tag(self.s, self.place, self.tag.name, self.theirs)
 
     def verify(self) -> None:
@@ -112,31 +110,31 @@ class Work:
         with self.s.console.working("verify"):
             checked = verify.of_work_tree(self.s.sh, self.fork, self.place, self.tag)
         self._account = checked
-        # How to go on is for the step to say.
+        # The step says how to continue.
         review.require_passed(self.s, checked, f"the merge of {self.tag.name}", "", as_step=True)
         review.keep(self.fork, self.tag.name, checked)
 
     @property
     def lost_something(self) -> bool:
-        """Whether the account of the merge has been made, and does not pass."""
+        """Whether the merge has been verified and did not pass."""
         return self._account is not None and not self._account.passed
 
     def decisions(self, ours: str) -> tuple[Decision, ...]:
-        """One for each conflict of the merge; made in the object store if no step has made them.
+        """One decision for each conflict of the merge, computed now unless a step has made them.
 
         ours: the fork's side.
         """
         if ours not in self._decisions:
             sh, fork, theirs = self.s.sh, self.fork, self.theirs
             own = authorship.of_fork(sh, fork, ours, theirs)
-            found = conflicts.foresee(sh, fork.path, ours, theirs).conflicts
-            decided = decide(sh, fork, fork.path, found, own, ours, theirs, told=ours)
+            expected = conflicts.foresee(sh, fork.path, ours, theirs).conflicts
+            decided = decide(sh, fork, fork.path, expected, own, ours, theirs, told=ours)
             self._decisions[ours] = tuple(decided)
         return self._decisions[ours]
 
     def account(self, ours: str, head: str) -> Verification:
-        """The account of the merge at a commit of the sync branch: this run's, that of an earlier
-        one about the very same commits, or else a new one."""
+        """The account of the merge at a commit of the sync branch: this run's, an earlier run's of
+        the same commits, or else a new one."""
         made = self._account or review.kept(self.fork, self.tag.name)
         if made is None or (made.ours, made.theirs, made.result) != (ours, self.theirs, head):
             made = verify.of_merge(self.s.sh, self.fork, self.fork.path, ours, self.theirs, head)
@@ -147,8 +145,7 @@ class Work:
 def propose(
     s: Session, fork: Fork, place: Path, done: Resolution, ours: str, theirs: str, release: str
 ) -> Resolution:
-    """Have the policy's programs propose something for what is left of a merge, and print what
-    became of it."""
+    """Ask the policy's programs about the conflicts left in a merge, and print the outcome."""
     done, answers = proposals.settle(s, fork, place, done, ours, theirs, release)
     show(s.console, done)
     for answer in answers:
@@ -159,7 +156,7 @@ def propose(
 def require_nothing_left(s: Session, resolution: Resolution, place: Path, conclude: str) -> None:
     """Raises Paused if conflicts or markers are left in a work tree.
 
-    conclude: the command that goes on with the merge.
+    conclude: the command that continues the merge.
     """
     if resolution.marked:
         raise Paused(
@@ -177,13 +174,13 @@ def require_nothing_left(s: Session, resolution: Resolution, place: Path, conclu
 
 
 def record_tag(s: Session, tag: str) -> None:
-    """Write down in a work tree what a tag stands for, and commit that."""
+    """Record a tag's commit in a work tree, and commit the record."""
     fork, place = s.open_work_tree()
     name = releases.here(fork, releases.asked_name(tag)).name
     write_tag(s, place, name, fork.refs.tag(name))
 
 
-# --- What there is to say of its branch -----------------------------------------------------------
+# --- Its branch -----------------------------------------------------------------------------------
 
 AT_RISK = {
     "upstream workflow": re.compile(r"\.github/workflows/.*", re.DOTALL),
@@ -192,14 +189,14 @@ AT_RISK = {
         r"|Cargo\.toml|Gemfile|([^/]+\.)?Dockerfile([.-][^/]+)?|[^/]*lock(file|\.json|\.yaml)?)",
         re.DOTALL,
     ),
-    "settings of tools": re.compile(
+    "tool settings": re.compile(
         r"(.*/)?(\.gitattributes|\.gitmodules|\.lfsconfig|CODEOWNERS|\.npmrc|\.yarnrc(\.yml)?|uv\.toml"
         r"|pip\.conf|\.cargo/config(\.toml)?|\.pre-commit-config\.yaml|renovate\.json5?)"
         r"|\.github/(dependabot\.ya?ml|settings\.yml|actions/.*)",
         re.DOTALL,
     ),
 }
-"""What a reviewer looks at in an upgrade, wherever upstream changed it."""
+"""Files that a reviewer should look at if upstream changed them, by kind."""
 
 SIDES = {
     Take.FORK: "the fork's",
@@ -214,7 +211,7 @@ _TYPES = ("feat", "fix", "perf", "docs", "test", "refactor", "chore", "build", "
 
 @dataclass(frozen=True)
 class Area:
-    """What upstream changed in one folder: files, and lines added and removed."""
+    """Upstream's changes in one folder: how many files, and lines added and removed."""
 
     name: str
     files: int
@@ -224,10 +221,10 @@ class Area:
 
 @dataclass(frozen=True)
 class ByHand:
-    """What a person made of a conflict.
+    """How a person resolved a conflict.
 
-    take: whose file it is now, None for a text of its own. word: what they let go, and why; None if
-        they did not say.
+    take: whose file was taken; None for a text of its own. word: what they dropped, and why; None
+        if they did not say.
     """
 
     take: Take | None
@@ -235,16 +232,16 @@ class ByHand:
 
 
 class Sync:
-    """A release merged on a sync branch; what there is to say of it is found out once.
+    """A release merged on a sync branch; every fact about it is read once.
 
     branch, head: the sync branch and its commit. merge: the commit that merged the tag.
     ours, theirs: its parents, the fork's side and upstream's.
     """
 
     def __init__(self, work: Work, fork: Fork, head: str) -> None:
-        """Raises Refused if the branch holds no merge of the tag.
+        """Raises Refused if the branch does not contain a merge of the tag.
 
-        fork: with its refs as they are now.
+        fork: with up-to-date refs.
         """
         self._sh, self._repo, self._work, self._fork = work.s.sh, fork.path, work, fork
         self.tag, self.theirs, self.head = work.tag, work.theirs, head
@@ -252,7 +249,7 @@ class Sync:
         work.sync = self
         self.merge, self.ours = git.merge_of(self._sh, fork.path, self.theirs, head)
         if not self.merge:
-            problem = f"{self.branch} holds no merge of {work.tag.name}."
+            problem = f"{self.branch} does not contain a merge of {work.tag.name}."
             raise Refused(problem, then="run `upgrade-carto` for it first.")
 
     @cached_property
@@ -262,36 +259,35 @@ class Sync:
 
     @cached_property
     def previous(self) -> Tag | None:
-        """The newest stable release of upstream's that the fork's side holds."""
+        """The newest stable upstream release that the fork's side contains."""
         upstream = self._fork.policy.remotes.upstream.name
-        # Upstream's tags need not be here; if it cannot be asked, those that are must do.
-        asked = git.remote_refs(self._sh, self._repo, upstream, ["refs/tags/*"])
-        known = asked or self._fork.refs
-        return releases.contained(self._sh, self._fork, self.ours, known)
+        # The clone may lack some upstream tags; it is used only if upstream cannot be asked.
+        refs = git.remote_refs(self._sh, self._repo, upstream, ["refs/tags/*"]) or self._fork.refs
+        return releases.contained(self._sh, self._fork, self.ours, refs)
 
     @cached_property
     def decisions(self) -> tuple[Decision, ...]:
-        """One for each conflict."""
+        """One decision for each conflict."""
         return self._work.decisions(self.ours)
 
     @cached_property
     def people(self) -> list[Piece]:
-        """What people made on the sync branches of older releases that have not landed."""
+        """People's work on the sync branches of older releases that have not landed."""
         policy = self._fork.policy
-        found: list[Piece] = []
+        pieces: list[Piece] = []
         for sync in earlier.syncs(self._sh, self._fork, self.ours, self.theirs):
             tag = tags.classify(policy.branches.tag_of(sync.branch) or "", policy.tags)
             if tag and tag < self.tag:
-                found += earlier.pieces(self._sh, self._fork, sync, self.head)
-        return found
+                pieces += earlier.pieces(self._sh, self._fork, sync, self.head)
+        return pieces
 
     @cached_property
     def proposals(self) -> list[Proposal]:
-        """What programs proposed in it, accepted or not."""
+        """The programs' proposals in it, accepted or not."""
         return proposals.of_sync(self._sh, self._repo, self.ours, self.head)
 
     def against_sides(self, path: str) -> Iterator[tuple[str, list[str]]]:
-        """How a file differs from the fork's and from upstream's."""
+        """The differences of a file from the fork's version and from upstream's."""
         for whose, side in (("the fork's", self.ours), ("upstream's", self.theirs)):
             words = ["git", "-C", str(self._repo), "--literal-pathspecs", "diff", "--no-color"]
             words += ["--no-ext-diff", "--no-textconv", side, self.head, "--", path]
@@ -299,27 +295,27 @@ class Sync:
 
     @cached_property
     def unresolved(self) -> list[str]:
-        """The paths whose conflict is still there."""
+        """The paths whose conflict nobody has resolved yet."""
         merged = (self.ours, self.theirs, self.merge)
         return unresolved(self._sh, self._fork, self.decisions, *merged, self.head)
 
     @cached_property
     def resolutions(self) -> dict[str, ByHand]:
-        """By path, what a person made of a conflict that was left to them."""
+        """By path, how a person resolved a conflict that was left for them."""
         paths = [decision.conflict.path for decision in self.decisions if decision.left]
         if not paths:
             return {}
         commits = (self.head, self.ours, self.theirs)
-        now, mine, other = (git.tree(self._sh, self._repo, commit) for commit in commits)
+        now, ours, theirs = (git.tree(self._sh, self._repo, commit) for commit in commits)
         texts = (git.show(self._sh, self._repo, c, records.DROPS_FILE) for c in commits)
-        said = records.peoples_drops(*texts)
-        words = {drop.path: drop for drop in said if drop.tag in ("", self.tag.name)}
-        found = {}
+        drops = records.peoples_drops(*texts)
+        words = {drop.path: drop for drop in drops if drop.tag in ("", self.tag.name)}
+        resolutions = {}
         for path in paths:
-            sides = ((Take.FORK, mine), (Take.UPSTREAM, other))
+            sides = ((Take.FORK, ours), (Take.UPSTREAM, theirs))
             take = next((side for side, tree in sides if tree.get(path) == now.get(path)), None)
-            found[path] = ByHand(take, words.get(path))
-        return found
+            resolutions[path] = ByHand(take, words.get(path))
+        return resolutions
 
     @cached_property
     def checked(self) -> Verification:
@@ -328,13 +324,15 @@ class Sync:
 
     @cached_property
     def passed(self) -> list[str]:
-        """The names of the checks that this very commit has passed."""
+        """The names of the checks that this commit has passed."""
         checks = ("verify", "install", "test", "lint")
         return [check for check in checks if self._passed(check) == self.head]
 
     def _passed(self, check: str) -> str:
-        """The commit that a check has passed; "" for none. What was installed lies in the work tree
-        of the upgrade, and the record of it too."""
+        """The commit that has passed a check; "" for none.
+
+        The installation is in the upgrade's work tree, and so is its record.
+        """
         if check != "install":
             refs = self._fork.refs.commits
             return refs.get(f"refs/carto-fork/passed/{self.tag.name}/{check}", "")
@@ -351,12 +349,12 @@ class Sync:
         return bases[0] if bases else git.empty_tree(self._sh, self._repo)
 
     def _diff(self, options: str) -> list[str]:
-        """What upstream changed since both sides were one."""
+        """Upstream's changes since the common base, as fields of git's output."""
         return changed(self._sh, self._repo, self._base, self.theirs, options)
 
     @cached_property
     def changes(self) -> list[tuple[str, str]]:
-        """Upstream's changed paths with git's letter, without the deleted ones."""
+        """Upstream's changed paths, each after git's letter for it, without deleted ones."""
         fields = self._diff("--name-status --diff-filter=d")
         return list(zip(fields[::2], fields[1::2], strict=True))
 
@@ -379,12 +377,12 @@ class Sync:
             total[0] += 1
             total[1] += int(added) if added.isdigit() else 0
             total[2] += int(removed) if removed.isdigit() else 0
-        found = [Area(name, *numbers) for name, numbers in sums.items()]
-        return sorted(found, key=lambda area: (-area.files, area.name))
+        areas = [Area(name, *numbers) for name, numbers in sums.items()]
+        return sorted(areas, key=lambda area: (-area.files, area.name))
 
 
 def changed(sh: Shell, repo: Path, one: str, other: str, options: str) -> list[str]:
-    """The fields of a comparison of two commits, asked for once."""
+    """The fields of git's comparison of two commits; read once in a run."""
     question = f"diff-tree -r --no-renames {options} -z {{one}} {{other}}"
 
     def found() -> list[str]:
@@ -394,7 +392,7 @@ def changed(sh: Shell, repo: Path, one: str, other: str, options: str) -> list[s
 
 
 def waits(work: Work, head: str) -> bool:
-    """Whether a commit of a sync branch holds conflicts that a person has yet to resolve."""
+    """Whether a commit of a sync branch has conflicts that a person has yet to resolve."""
     sh, fork = work.s.sh, work.fork
     merge, ours = git.merge_of(sh, fork.path, work.theirs, head) if head else ("", "")
     if not merge:
@@ -413,17 +411,17 @@ def unresolved(
 ) -> list[str]:
     """The paths on a sync branch whose conflict nobody has resolved yet.
 
-    Text tells it by its markers. For anything else, a commit of a person's behind the merge does.
+    A text is unresolved while it has markers; anything else until a person commits after the merge.
     """
     left = {d.conflict.path: d.conflict.kind for d in decisions if d.left}
     marked = {path for path, _ in conflicts.markers_left(sh, fork.path, [ours, theirs], head)}
     messages = fork.policy.messages
-    mine = "|".join(
+    own_subjects = "|".join(
         re.sub(r"\\{(version|tag)\\}", r"\\S+", re.escape(message))
         for message in (messages.version, records.PIN_MESSAGE)
     )
     subjects = _subjects(sh, fork.path, f"{merge}..{head}")
-    touched = any(not re.fullmatch(mine, subject) for subject in subjects)
+    touched = any(not re.fullmatch(own_subjects, subject) for subject in subjects)
     kinds = (Kind.CONTENT, Kind.ADD_ADD)
     others = [path for path, kind in left.items() if kind not in kinds and not touched]
     return sorted(marked | set(others))
@@ -435,7 +433,7 @@ def _subjects(sh: Shell, repo: Path, among: str, which: str = "") -> list[str]:
 
 
 def write_tag(s: Session, work: Path, name: str, commit: str) -> None:
-    """Write down in a work tree what a tag stands for, and commit that."""
+    """Record a tag's commit in a work tree, and commit the record."""
     ref = f"refs/tags/{name}"
     tag, now = (x.split(" ")[0] for x in git.objects(s.sh, work, [ref, f"{ref}^{{commit}}"]))
     pin = records.Pin(tag if now == commit else commit, commit)  # it may have moved meanwhile

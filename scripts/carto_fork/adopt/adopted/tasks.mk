@@ -2,7 +2,7 @@
 # or `include <<makefile>>` in a Makefile. They need
 #   pip install <<hashed>> <<dependencies>>
 #   pip install <<alone>> <<requirements>>
-# Variables: TAG, a release of upstream's; ARGS, more options, split at blanks.
+# Variables: TAG, an upstream release; ARGS, more options, split at spaces.
 
 <<key>>_targets := $(addsuffix -<<key>>,setup status next doctor sync-main upgrade resolve verify \
 	forecast heal detect guard)
