@@ -24,9 +24,7 @@ from carto_standin.github import GitHub
 from world import INVOKE, ROOT, World, copied
 
 # Of this project's own targets these are what runs the tests, or needs a network.
-_OWN_TARGETS = (
-    "install-dev|test*|campaign|coverage|mutants|check|format|lock|bench|replay|clean"
-)
+_OWN_TARGETS = "install-dev|test*|campaign|coverage|mutants|check|format|lock|bench|replay|clean"
 
 _BLOCK = re.compile(r"^( *)```(?:bash|sh)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 DOCUMENTS = sorted(
