@@ -460,7 +460,7 @@ def test_a_missing_pre_push_hook_is_reported_and_installed(world: World) -> None
     "called",
     [
         *("", "true", "/gone/invoke ci.guard --pre-push", "'", "sh --search-root=/gone guard"),
-        *("$HOME/gone guard", "bin/gone guard"),
+        *("$HOME/gone guard", "bin/gone guard", "python3 -m invoke -r / guard --pre-push"),
     ],
 )
 def test_a_hook_without_a_working_command_is_reported(world: World, called: str) -> None:

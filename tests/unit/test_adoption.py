@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from carto_fork.adopt import copies, documents
 from carto_fork.adopt.copies import State, branch, compare, texts
 from carto_fork.adopt.documents import stamped
-from carto_fork.fork import policy
+from carto_fork.fork import policy, session
 from carto_fork.fork.policy import POLICY_FILE, Policy
 from carto_fork.run.errors import Refused, Usage
 from workflow import filled, parsed
@@ -288,7 +288,7 @@ def test_the_program_knows_where_it_was_installed_from(
     )
     monkeypatch.syspath_prepend(tmp_path)
     assert copies.source(shell()) != OLD  # another copy than the one that runs
-    monkeypatch.setattr(copies, "__file__", str(tmp_path / "carto_fork" / "adopt" / "copies.py"))
+    monkeypatch.setattr(session, "__file__", str(tmp_path / "carto_fork" / "fork" / "session.py"))
     assert copies.source(shell()) == OLD
 
 

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -85,6 +86,30 @@ def test_a_program_in_the_current_directory_can_be_typed(
     _program(tmp_path / "carto-fork-here")
     monkeypatch.chdir(tmp_path)
     assert session.program([str(tmp_path / "carto-fork-here")]) == "./carto-fork-here"
+
+
+@pytest.mark.parametrize(
+    ("place", "noted", "typed"),
+    [
+        ("archive-v0/x", {"url": "file:///a%20b", "dir_info": {}}, "uvx --from '/a b' carto-fork"),
+        (
+            "archive-v0/x",
+            {"url": "https://h/c", "vcs_info": {"vcs": "git", "requested_revision": "v1"}},
+            "uvx --from git+https://h/c@v1 carto-fork",
+        ),
+        ("cache/x", {"url": "file:///c", "dir_info": {}}, "pipx run --spec /c carto-fork"),
+        ("venvs/x", {}, "carto-fork"),
+    ],
+)
+def test_a_program_in_a_cache_is_called_as_it_was(
+    place: str, noted: dict[str, Any], typed: str, on_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prefix = on_path / place
+    prefix.mkdir(parents=True)
+    (prefix / "pipx_metadata.json").touch()
+    monkeypatch.setattr(sys, "prefix", str(prefix))
+    monkeypatch.setattr(session, "installed_from", lambda: noted)
+    assert session.program([str(_program(on_path / "carto-fork")), "--dry", "status"]) == typed
 
 
 def test_a_module_run_with_dash_m_is_named_with_dash_m(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import json
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..fork import branches, records, recovery, setup
+from ..fork import branches, records, recovery, session, setup
 from ..fork.fork import Fork, require_production, require_right_urls
 from ..fork.patterns import globs
 from ..fork.policy import DEFAULT_NAME, POLICY_FILE, Policy, Take, load_policy
@@ -170,14 +167,11 @@ def source(sh: Shell) -> str:
     known, it has words in capitals for a person to replace.
     """
     here, requirement = Path(__file__).resolve().parents[2], ""
-    with suppress(metadata.PackageNotFoundError):
-        itself = metadata.distribution(_PACKAGE)
-        if Path(str(itself.locate_file(""))).resolve() == here:
-            record = json.loads(itself.read_text("direct_url.json") or "{}")
-            commit = record.get("vcs_info", {}).get("commit_id")
-            sha256 = record.get("archive_info", {}).get("hashes", {}).get("sha256")
-            url = record.get("url")
-            requirement = f"git+{url}@{commit}" if commit else f"{url}#sha256={sha256}"
+    if record := session.installed_from():
+        commit = record.get("vcs_info", {}).get("commit_id")
+        sha256 = record.get("archive_info", {}).get("hashes", {}).get("sha256")
+        url = record.get("url")
+        requirement = f"git+{url}@{commit}" if commit else f"{url}#sha256={sha256}"
     project = here.parent / "pyproject.toml"
     is_ours = project.is_file() and f'name = "{_PACKAGE}"' in files.read_text(project)
     if not requirement and is_ours:

@@ -11,12 +11,13 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from shlex import quote
 from types import FrameType
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import msgspec
 from invoke.context import Context
@@ -40,6 +41,8 @@ def program(argv: Sequence[str]) -> str:
 
     argv: as in `sys.argv`. Of invoke's options only those stay that say where the tasks are.
     """
+    if once := _without_installing():
+        return shlex.join(once)
     words = [_on_path(argv[0])]
     if Path(argv[0]).name == "__main__.py":
         words = [_on_path(sys.executable), "-m", Path(argv[0]).parent.name]
@@ -58,6 +61,8 @@ def program(argv: Sequence[str]) -> str:
 
 def anywhere(argv: Sequence[str]) -> str:
     """What starts this program from any directory, for files that others run, such as hooks."""
+    if once := _without_installing():
+        return shlex.join(once)
     path = Path(argv[0]).absolute()
     words = [sys.executable, "-m", path.parent.name] if path.name == "__main__.py" else [str(path)]
     if Path(words[-1]).name.startswith("carto-fork"):
@@ -73,6 +78,39 @@ def anywhere(argv: Sequence[str]) -> str:
     if not {"-r", "--search-root"} & set(kept):
         kept += ["--search-root", os.getcwd()]
     return shlex.join([*words, *kept])
+
+
+def _without_installing() -> list[str]:
+    """What a person types for this program if `uvx` or `pipx run` brought it; [] if it is
+    installed. It is in their cache then, and on nobody's PATH."""
+    place = Path(sys.prefix)
+    if place.parent.name.startswith("archive-v"):
+        runner = ["uvx", "--from"]
+    elif (place / "pipx_metadata.json").is_file() and place.parent.name != "venvs":
+        runner = ["pipx", "run", "--spec"]
+    else:
+        return []
+    noted = installed_from()
+    source = str(noted.get("url", "carto-fork"))
+    if "dir_info" in noted:
+        source = unquote(urlsplit(source).path)
+    elif version := noted.get("vcs_info"):
+        named = version.get("requested_revision")
+        source = f"{version['vcs']}+{source}" + (f"@{named}" if named else "")
+    return [*runner, source, "carto-fork"]
+
+
+def installed_from() -> dict[str, Any]:
+    """What an installer noted of where this program is from, in its `direct_url.json`; empty if it
+    noted nothing."""
+    from importlib import metadata
+
+    with suppress(metadata.PackageNotFoundError):
+        itself = metadata.distribution("carto-fork")
+        if Path(str(itself.locate_file(""))).resolve() == Path(__file__).resolve().parents[2]:
+            noted: dict[str, Any] = json.loads(itself.read_text("direct_url.json") or "{}")
+            return noted
+    return {}
 
 
 def _parted(word: str) -> list[str]:
