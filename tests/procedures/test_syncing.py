@@ -102,8 +102,10 @@ def test_a_tag_that_is_not_on_a_commit_hides_no_release(world: World, github: Gi
         assert done.code == 0, done.err
         assert "v1.99.0 is on a blob, not on a commit" in done.err
         assert json.loads(done.out)["tag"] == "v1.77.2-stable"
-    done = world.run("upgrade-carto --tag v1.99.0")
-    assert (done.code, "there is nothing to merge" in done.err) == (1, True)
+    assert "v1.99.0" not in world.run("forecast").out
+    for task in ("upgrade-carto", "forecast"):
+        done = world.run(f"{task} --tag v1.99.0")
+        assert (done.code, "there is nothing to merge" in done.err) == (1, True)
 
 
 def test_a_pull_request_is_opened_at_once(world: World, github: GitHub) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..fork.fork import Fork
-from ..fork.releases import here, newest_here, offered
+from ..fork.releases import here, newest_here, offered, require_commit
 from ..fork.session import Session
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts, resolve, reverts, syncs
@@ -169,6 +169,8 @@ def show_forecast(
     if names and withdrawn:
         problem = f"upstream has withdrawn {withdrawn[0]}; it is here alone."
         raise Refused(problem, then=f"{git.at(fork.path)} tag -d {withdrawn[0]}")
+    for name in names:
+        require_commit(s.sh, fork, name, fork.refs.tag(name))
     for name in withdrawn:
         s.console.say(f"Warning: upstream has withdrawn {name}.", "yellow")
     if not releases:

@@ -308,15 +308,16 @@ MOST_NEWEST = 3
 
 
 def newest_here(sh: Shell, fork: Fork) -> list[Tag]:
-    """The newest stable releases that are here and newer than what the production branch has, the
-    newest first."""
+    """The newest stable releases that are here, on commits, and newer than what the production
+    branch has, the newest first."""
     known = [tag for name in fork.refs.tags() if (tag := tags.classify(name, fork.policy.tags))]
     stable = sorted((t for t in known if t.scheme.use is TagUse.AUTOMATIC), reverse=True)
     has = merged(sh, fork, fork.production_commit, fork.refs)
     contained = tags.newest(has, fork.policy.tags, *tags.STABLE)
     version = version_files.stated(sh, fork, fork.production_commit)
     new = [tag for tag in stable if tag.name not in has and is_newer(tag, contained, version)]
-    return new[:MOST_NEWEST]
+    odd = not_commits(sh, fork, [fork.refs.tag(tag.name) for tag in new])
+    return [tag for tag in new if fork.refs.tag(tag.name) not in odd][:MOST_NEWEST]
 
 
 def here(fork: Fork, name: str) -> Tag:
@@ -440,6 +441,15 @@ def not_commits(sh: Shell, fork: Fork, names: Sequence[str]) -> dict[str, str]:
     """Those of some objects that are here and not commits, each with what it is."""
     lines = (line.split() for line in git.objects(sh, fork.path, names))
     return {name: kind for name, kind, *_ in lines if kind not in ("commit", "missing")}
+
+
+def require_commit(sh: Shell, fork: Fork, name: str, there: str) -> None:
+    """Raises Refused if what a release's tag names is not a commit."""
+    for kind in not_commits(sh, fork, [there]).values():
+        raise Refused(
+            f"upstream's tag {name} is on a {kind}, not on a commit: there is nothing to merge.",
+            then="choose another release; `status` names the newest one.",
+        )
 
 
 def later(

@@ -156,11 +156,7 @@ def _require_what_was_seen(s: Session, fork: Fork, release: releases.Target) -> 
             untouched="Your checkout, your branches and origin are as they were.",
             then="ask upstream why, then run the same command again; it uses the new one.",
         )
-    for kind in releases.not_commits(s.sh, fork, [release.commit]).values():
-        raise Refused(
-            f"upstream's tag {name} is on a {kind}, not on a commit: there is nothing to merge.",
-            then="choose another release; `status` names the newest one.",
-        )
+    releases.require_commit(s.sh, fork, name, release.commit)
 
 
 def _as_known_here(s: Session, fork: Fork, release: releases.Target) -> releases.Target:
