@@ -105,8 +105,8 @@ def task(
         common += [_option("json", False)] if json else []
         common += [_option("verbose", False)]
         line = " ".join(filter(None, ("invoke", task_name, example)))
-        known = [code for code in ExitCode if code in (*_ENDS, *ends)]
-        codes = "".join(f"\n  {int(code):<3}  {code.meaning}" for code in known)
+        shown = [code for code in ExitCode if code in (*_ENDS, *ends)]
+        codes = "".join(f"\n  {int(code):<3}  {code.meaning}" for code in shown)
         about = f"Example:\n  {line}\n\nExit codes:{codes}"
         run.__doc__ = f"{inspect.cleandoc(body.__doc__ or '')}\n\n{about}"
         run.__signature__ = inspect.Signature(common)  # type: ignore[attr-defined]

@@ -66,11 +66,11 @@ def forecast(s: Session, tag: list[str], markdown: bool = False, html: str = "")
     """
     from .audit import forecast as foreseeing
 
-    fork, found = foreseeing.show_forecast(s, tag, markdown)
+    fork, forecasts = foreseeing.show_forecast(s, tag, markdown)
     if html:
         from .upgrade import report as page
 
-        page.write_forecast(s, fork, found, Path(html))
+        page.write_forecast(s, fork, forecasts, Path(html))
 
 
 @task(

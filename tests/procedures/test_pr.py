@@ -105,11 +105,11 @@ def test_feature_is_refused_if_the_branch_exists(world: World) -> None:
     world.git("branch feature/theirs main", repo=world.origin)
     before = world.everything()
     assert world.run("branch.start --name mine").err == message(
-        "there is a branch feature/mine here already.",
+        "the branch feature/mine exists already, here.",
         "git -C . switch feature/mine, or choose another --name.",
     )
     assert world.run("branch.start --name theirs").err == message(
-        "there is a branch feature/theirs on origin already.",
+        "the branch feature/theirs exists already, on origin.",
         "git -C . fetch origin && git -C . switch feature/theirs, or choose another --name.",
     )
     assert world.everything() == before
@@ -279,10 +279,10 @@ def test_pr_refuses_the_mirror_as_base(world: World, github: GitHub) -> None:
 
 def test_pr_is_refused_on_a_branch_that_is_not_a_feature(world: World, github: GitHub) -> None:
     start = f"start one: {FEATURE}"
-    what = "carto/main is checked out, the production branch."
+    what = "the branch checked out is carto/main, the production branch."
     assert refused(world, github) == message(what, start)
     world.git("switch --quiet -c main origin/main")
-    what = "main is checked out, the mirror of upstream."
+    what = "the branch checked out is main, the mirror of upstream."
     assert refused(world, github) == message(what, start)
     world.git("switch --quiet --detach")
     assert "no branch is checked out in" in refused(world, github)
@@ -303,7 +303,7 @@ def test_pr_refuses_an_unconventional_title(world: World, github: GitHub, title:
 
 def test_pr_is_refused_without_commits(world: World, github: GitHub) -> None:
     world.git("switch --quiet -c feature/x")
-    assert "the branch has no commit that carto/main has not." in refused(world, github)
+    assert "the branch has no commit that carto/main lacks." in refused(world, github)
 
 
 def test_pr_is_refused_without_gh(world: World) -> None:

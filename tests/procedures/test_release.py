@@ -398,7 +398,7 @@ def test_release_is_refused_if_the_version_file_is_ahead(world: World, github: G
 
 def test_release_is_refused_if_the_tag_exists_here_already(world: World, github: GitHub) -> None:
     world.git(f"tag {FIRST} origin/main")
-    assert "here already, at" in refused(world, github)
+    assert f"this clone has a tag {FIRST} already, at" in refused(world, github)
 
 
 def test_release_is_refused_if_origin_has_the_tag_outside_of_production(
@@ -558,7 +558,7 @@ def test_an_older_release_takes_no_name_from_a_newer_one(world: World) -> None:
     path = docker(world, "exit 0")
     done = world.run(f"ci.images --build --release {tag}", PATH=path)
     assert (done.code, done.err) == (0, "")
-    assert "carto-v1.75.2-2.0.0 is newer, and keeps the names that move." in done.out
+    assert "carto-v1.75.2-2.0.0 is newer and keeps the names that move." in done.out
     assert f"--tag={IMAGE}:{tag}" in done.out
     assert "carto-stable" not in done.out and "-latest" not in done.out
 

@@ -110,7 +110,7 @@ def test_a_side_kept_with_a_reason_passes_the_check(world: World) -> None:
 
 def test_a_plain_version_finds_the_stable_tag_and_says_so(world: World) -> None:
     done = world.run("upgrade-carto --tag v1.77.2 --no-push --no-tests")
-    assert "Note: upstream has no tag v1.77.2; this is v1.77.2-stable." in done.out
+    assert "Note: upstream has no tag v1.77.2; using v1.77.2-stable." in done.out
 
 
 def test_standard_output_contains_only_json(world: World) -> None:

@@ -438,7 +438,7 @@ def _review(hub: Hub, pull: Pull, how: str = "") -> Advice:
 
 
 def show_status(s: Session) -> None:
-    """Print where the fork is."""
+    """Print the state of the fork and the next command."""
     fork = s.open_fork(whatever_policy=True)
     facts = status.read(s.sh, fork)
     following = of(s.sh, fork, facts, s.command)

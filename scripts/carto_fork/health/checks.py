@@ -186,18 +186,18 @@ class Patient:
         except Refused as no:
             raise Unchecked(f"{no.what.rstrip('.')}: {no.then}") from None
 
-    def contained(self, known: Refs, commit: str) -> Tag | None:
+    def contained(self, refs: Refs, commit: str) -> Tag | None:
         """The newest stable upstream release in a commit's history."""
-        return releases.contained(self.sh, self.fork, commit, known)
+        return releases.contained(self.sh, self.fork, commit, refs)
 
     @cached_property
     def release(self) -> Tag | None:
         """The newest known stable release that the production branch contains."""
-        known = self.fork.refs
+        refs = self.fork.refs
         if not self.offline:
             with suppress(Unchecked):
-                known = self.upstream_tags
-        return self.contained(known, self.commit)
+                refs = self.upstream_tags
+        return self.contained(refs, self.commit)
 
     @cached_property
     def sync(self) -> LastMerge | None:
@@ -265,10 +265,10 @@ class Patient:
         if self.fork.url(remote) is None:
             raise Unchecked(f"the remote `{remote.name}` is missing")
         wanted = ["refs/tags/*", f"refs/heads/{self.fork.policy.branches.upstream}"]
-        known = git.remote_refs(self.sh, self.repo, remote.name, wanted, git.PATIENCE)
-        if known is None:
+        refs = git.remote_refs(self.sh, self.repo, remote.name, wanted, git.PATIENCE)
+        if refs is None:
             raise Unchecked(f"the remote `{remote.name}` cannot be reached")
-        return known
+        return refs
 
     def require_network(self) -> None:
         """Raises Unchecked if the network is off limits."""

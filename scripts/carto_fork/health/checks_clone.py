@@ -38,8 +38,8 @@ RETAG = Step(
 
 def _detection(patient: Patient) -> Iterator[Diagnosis]:
     schemes, refs = patient.fork.policy.tags, patient.fork.refs
-    known = patient.upstream_tags
-    classified = {name: tags.classify(name, schemes) for name in known.tags()}
+    upstream = patient.upstream_tags
+    classified = {name: tags.classify(name, schemes) for name in upstream.tags()}
     stable = [tag for tag in classified.values() if tag and tag.stable]
     automatic = [tag for tag in stable if tag.scheme.use is TagUse.AUTOMATIC]
     remote = patient.fork.policy.remotes.upstream.name
@@ -49,10 +49,12 @@ def _detection(patient: Patient) -> Iterator[Diagnosis]:
         pinned = records.read_pins(patient.text(records.TAGS_FILE) or None)
     for tag in sorted(stable):
         ref = f"refs/tags/{tag.name}"
-        local = refs.commits.get(ref, known.commits[ref])
-        if local == known.commits[ref] or tag.name in pinned:
+        local = refs.commits.get(ref, upstream.commits[ref])
+        if local == upstream.commits[ref] or tag.name in pinned:
             continue
-        what = f"the tag {tag.name} is {local[:10]} here, and {known.commits[ref][:10]} upstream."
+        what = (
+            f"the tag {tag.name} is {local[:10]} here, and {upstream.commits[ref][:10]} upstream."
+        )
         cause = "Somebody moved it, here or upstream; upgrades refuse it until both agree."
         then = f"to take upstream's: {git.at(patient.repo)} fetch {remote} +{ref}:{ref}"
         yield Diagnosis(Level.BROKEN, what, cause, then)
@@ -82,7 +84,7 @@ def _detection(patient: Patient) -> Iterator[Diagnosis]:
             then += f"; if it finds nothing to heal: {patient.on_a_branch('version', bump)}"
         yield Diagnosis(Level.BROKEN, what, cause, then)
 
-    merged = releases.merged(patient.sh, patient.fork, patient.commit, known)
+    merged = releases.merged(patient.sh, patient.fork, patient.commit, upstream)
     later = releases.later(patient.sh, patient.fork, classified, contained, merged)
     for warning in releases.silent(later, automatic):
         cause = "Nobody notices releases whose names follow a new scheme."
@@ -225,12 +227,12 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
         cause = "Everything is resolved; only the last step is missing."
         yield Diagnosis(Level.LOOK, f"{state}.", cause, conclude)
     else:
-        what_is = f"{state} with {counted(len(paths), 'unmerged file')}: {listed(paths)}."
+        problem = f"{state} with {counted(len(paths), 'unmerged file')}: {listed(paths)}."
         cause = "Both sides changed the same lines; you decide what no rule decides."
         resolve = patient.command("resolve-conflicts", repo=str(work))
         if what != "merge":
             resolve = f"edit them, {git.at(work)} add them, then {conclude}"
-        yield Diagnosis(Level.BROKEN, what_is, cause, resolve)
+        yield Diagnosis(Level.BROKEN, problem, cause, resolve)
 
 
 def _tag_of(patient: Patient, work: Path) -> str:
@@ -241,14 +243,14 @@ def _tag_of(patient: Patient, work: Path) -> str:
 
 def _committed_markers(patient: Patient) -> Iterator[Diagnosis]:
     ground, refs = patient.ground, patient.fork.refs
-    known = [ground.base, ground.tip]
-    yield from _markers_on(patient, patient.production, patient.commit, known)
+    upstream = [ground.base, ground.tip]
+    yield from _markers_on(patient, patient.production, patient.commit, upstream)
     seen: set[str] = set()
     for ref, tag in patient.syncs:
         commit = refs.commits[ref]
         if commit not in seen:
             seen.add(commit)
-            sides = [*known, patient.commit, refs.commits.get(f"refs/tags/{tag}", ground.tip)]
+            sides = [*upstream, patient.commit, refs.commits.get(f"refs/tags/{tag}", ground.tip)]
             branch = patient.fork.policy.branches.sync_for(tag)
             yield from _markers_on(patient, branch, commit, sides, sync=True)
 
@@ -323,7 +325,7 @@ def _remotes(patient: Patient) -> Iterator[Diagnosis]:
         with suppress(Unchecked):  # other checks say it
             if not patient.upstream_tags.branches():
                 problem, then = releases.without_branch(patient.sh, patient.fork, git.PATIENCE)
-                cause = "The mirror cannot follow upstream, and nobody sees upstream's newest work."
+                cause = "The mirror cannot follow upstream, and upstream's newest work is not seen."
                 yield Diagnosis(Level.BROKEN, problem, cause, then)
 
 

@@ -117,17 +117,17 @@ def _sync_pr(patient: Patient) -> Iterator[Diagnosis]:
 
 def _slack(patient: Patient) -> Iterator[Diagnosis]:
     name = notify.VARIABLE
-    here = os.environ.get(name, "").strip()
-    if here and not notify.is_webhook(here):
+    local = os.environ.get(name, "").strip()
+    if local and not notify.is_webhook(local):
         what = f"the environment variable {name} is not the URL of an incoming webhook."
         cause = "Tasks here cannot post to Slack. The value is a secret, so it is not shown."
         yield Diagnosis(Level.BROKEN, what, cause, f"unset {name}, or set it to the webhook's URL")
-    if patient.slack_test and here:
-        yield from _test(patient, here)
+    if patient.slack_test and local:
+        yield from _test(patient, local)
     variables = _named(patient, "variables")
     secrets = _named(patient, "secrets")
     value = str((variables.get(name) or {}).get("value", "")).strip()
-    if patient.slack_test and not here:
+    if patient.slack_test and not local:
         if not value:
             raise Unchecked(f"{name} is not set here, and GitHub does not show its secrets")
         yield from _test(patient, value)
@@ -174,11 +174,11 @@ def _test(patient: Patient, url: str) -> Iterator[Diagnosis]:
 
 def _named(patient: Patient, kind: str) -> dict[str, Any]:
     """The repository's variables or secrets by name, with those that the organization shares."""
-    found: dict[str, Any] = {}
+    named: dict[str, Any] = {}
     for path in (f"organization-{kind}", kind):
         listed = patient.ask(f"/actions/{path}?per_page=100") or {}
-        found |= {each["name"]: each for each in listed.get(kind, [])}
-    return found
+        named |= {each["name"]: each for each in listed.get(kind, [])}
+    return named
 
 
 # --- Settings ------------------------------------------------------------------------------------

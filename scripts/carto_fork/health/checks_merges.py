@@ -45,12 +45,12 @@ class Stopped:
 
 def names(paths: Iterable[str], directory: str) -> dict[str, str]:
     """The migrations in a directory, in order: each name with the path of its SQL."""
-    found = {}
+    migrations = {}
     for path in paths:
         place = PurePosixPath(path)
         if place.name == FILE_NAME and str(place.parent.parent) == directory.rstrip("/"):
-            found[place.parent.name] = path
-    return dict(sorted(found.items()))
+            migrations[place.parent.name] = path
+    return dict(sorted(migrations.items()))
 
 
 def apply(sh: Shell, product: str, scripts: Mapping[str, str]) -> Stopped | None:
@@ -171,7 +171,7 @@ def _drift(patient: Patient) -> Iterator[Diagnosis]:
             f"{counted(len(paths), 'file')} {differ} from upstream although no fork commit "
             f"changed {whose}."
         )
-        cause = "Earlier merges left them behind; they cause conflicts and serve nobody."
+        cause = "Earlier merges left them behind; they only cause conflicts."
         yield Diagnosis(Level.LOOK, what, cause, patient.command("fork.inventory", section="drift"))
 
 
@@ -250,8 +250,8 @@ def _marked_files(
 def _texts(patient: Patient, commit: str, paths: Iterable[str]) -> dict[str, str]:
     """The texts of some files at a commit; "" for those it lacks."""
     named = [path for path in paths if "\n" not in path]
-    found = git.contents(patient.sh, patient.repo, [f"{commit}:{path}" for path in named])
-    return {path: text or "" for path, text in zip(named, found, strict=True)}
+    texts = git.contents(patient.sh, patient.repo, [f"{commit}:{path}" for path in named])
+    return {path: text or "" for path, text in zip(named, texts, strict=True)}
 
 
 def _stripped(text: str) -> list[str]:
@@ -303,8 +303,8 @@ def _changed_images(patient: Patient, sync: LastMerge, globs: Sequence[str]) -> 
 
 def _bases(dockerfile: str) -> set[str]:
     """The base images of a Dockerfile, as it names them."""
-    found = {*_FROM.findall(dockerfile), *_ARG.findall(dockerfile)}
-    return {name for name in found if not name.startswith("$")}
+    images = {*_FROM.findall(dockerfile), *_ARG.findall(dockerfile)}
+    return {name for name in images if not name.startswith("$")}
 
 
 # --- The database --------------------------------------------------------------------------------
@@ -465,8 +465,8 @@ def _importing(patient: Patient, modules: Mapping[str, str]) -> list[str]:
     pattern = "|".join([rf"({names})([^[:alnum:]_.]|$)", *sorted(packages)])
     words = ["git", "-C", str(patient.repo), "grep", "-I", "-l", "-z", "-E", "-e"]
     words += [rf"^[[:space:]]*(from|import) +({pattern})", patient.commit, "--", ":(top)*.py"]
-    found = git.checked(patient.sh.read(words), "tests", 1).fields()
-    return [path for name in found if _is_test(path := name.partition(":")[2])]
+    hits = git.checked(patient.sh.read(words), "tests", 1).fields()
+    return [path for name in hits if _is_test(path := name.partition(":")[2])]
 
 
 CHECKS = (

@@ -87,11 +87,11 @@ def read(sh: Shell, fork: Fork) -> Status:
         (r for r in (fork.origin_production, fork.local_production) if r in refs.objects), ""
     )
     version, unread = stated_versions(sh, fork, ref) if ref else ({}, [])
-    known, online = _upstream_tags(sh, fork)
-    merged = releases.merged(sh, fork, refs.commits[ref], known) if ref else {}
+    upstream_refs, online = _upstream_tags(sh, fork)
+    merged = releases.merged(sh, fork, refs.commits[ref], upstream_refs) if ref else {}
     contained = tags.newest(merged, policy.tags, *tags.STABLE)
     own = tags.newest(refs.tags(), policy.tags, TagUse.OWN)
-    newest = releases.newest(sh, fork, known)
+    newest = releases.newest(sh, fork, upstream_refs)
 
     started = _in_progress(sh, fork, merged)
     in_progress = tuple(sorted(started, key=lambda one: Version(one.version), reverse=True))
@@ -108,24 +108,24 @@ def read(sh: Shell, fork: Fork) -> Status:
     remotes = (policy.remotes.origin, policy.remotes.upstream)
     problems += [f"the remote `{r.name}` is missing" for r in remotes if not fork.url(r)]
     top = fork.repository.top
-    here = git.work_state(sh, top) if top else None
+    state = git.work_state(sh, top) if top else None
     symbolic = "git -C {at} symbolic-ref --quiet HEAD"
-    branch = here.branch if here else sh.ask(symbolic, at=fork.path).line
-    moved = releases.moved(merged, known) if online else []
-    notes = [releases.described(name, merged, known) for name in moved]
-    if online and (renamed := releases.renamed_branch(sh, fork, known)):
+    branch = state.branch if state else sh.ask(symbolic, at=fork.path).line
+    moved = releases.moved(merged, upstream_refs) if online else []
+    notes = [releases.described(name, merged, upstream_refs) for name in moved]
+    if online and (renamed := releases.renamed_branch(sh, fork, upstream_refs)):
         notes.append(renamed)
     mirror = f"refs/heads/{policy.branches.mirror}"
     if mirror not in refs.objects:
         mirror = fork.tracking(policy.remotes.origin, policy.branches.mirror)
     upstream = fork.tracking(policy.remotes.upstream, policy.branches.upstream)
     return Status(
-        here=here,
+        here=state,
         checked_out=branch.removeprefix("refs/heads/"),
         production=policy.branches.production,
         version=version,
         contained=contained,
-        squashed=_squashed(policy.tags, known, version, contained),
+        squashed=_squashed(policy.tags, upstream_refs, version, contained),
         own_release=own,
         upstream_release=newest,
         online=online,
@@ -154,12 +154,12 @@ def stated_versions(sh: Shell, fork: Fork, ref: str) -> tuple[dict[str, str], li
 
 
 def _squashed(
-    schemes: Sequence[TagScheme], known: git.Refs, version: dict[str, str], contained: Tag | None
+    schemes: Sequence[TagScheme], refs: git.Refs, version: dict[str, str], contained: Tag | None
 ) -> Tag | None:
     """The newest stable tag whose version is stated, if the contained one is older."""
     stated = [
         name
-        for name in known.tags()
+        for name in refs.tags()
         if (tag := tags.classify(name, schemes))
         and any(version_files.same(tag.release, stated) for stated in set(version.values()))
     ]

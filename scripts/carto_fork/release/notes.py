@@ -73,13 +73,13 @@ class Notes:
             f"{counted(len(self.own), 'fork change')}{since}, on upstream "
             f"{self._release(self.upstream_page, self.upstream)}."
         ]
-        for name, found in self._parts().items():
+        for name, changes in self._parts().items():
             if name == OTHER:
                 lines += self._upgrade_part()
-            if found:
-                lines += ["", f"## {name}", "", *map(self._line, found[:_MOST])]
-            if len(found) > _MOST:
-                lines.append(f"- and {counted(len(found) - _MOST, 'more change')}")
+            if changes:
+                lines += ["", f"## {name}", "", *map(self._line, changes[:_MOST])]
+            if len(changes) > _MOST:
+                lines.append(f"- and {counted(len(changes) - _MOST, 'more change')}")
         if self.images:
             lines += ["", "## Images", "", *(f"- {code(name)}" for name in self.images)]
         if self.before:

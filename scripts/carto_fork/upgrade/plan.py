@@ -153,19 +153,19 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     repo, branches = fork.path, fork.policy.branches
     tag, sync = target.tag, branches.sync_for(target.tag.name)
     before = _version_before(sh, fork, target)
-    here = fork.refs.commits.get(f"refs/heads/{sync}", "")
+    local = fork.refs.commits.get(f"refs/heads/{sync}", "")
     _require_same_tag(sh, fork, target)
     if not options.unhealed:
         _require_whole(sh, fork, target)
     # If a run with --direct was killed after its push, only its last steps are left.
-    if not (options.direct and here == target.base):
+    if not (options.direct and local == target.base):
         _require_newer(sh, fork, target, before, options.unhealed)
     work, checkout = _work_trees(sh, fork, sync, tag.name)
     notes = _notes(sh, fork, target, options)
-    notes += _sync_notes(sh, fork, target, options, here, work)
+    notes += _sync_notes(sh, fork, target, options, local, work)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
 
-    lost, warnings = _lost_ancestry(sh, fork, target, here, options)
+    lost, warnings = _lost_ancestry(sh, fork, target, local, options)
     notes += warnings
     commands = {name: getattr(fork.policy.commands, name) for name in steps.CHECKS}
     conditions = _publishing(fork, options, checkout)
@@ -189,10 +189,10 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     checked = {"verify"} | {x for x in ("test", "lint") if steps.CHECKS[x] in conditions}
     finished = (
         PUSHES in conditions
-        and here == target.pushed != ""
+        and local == target.pushed != ""
         and not work.exists()
-        and git.is_ancestor(sh, repo, target.commit, here)
-        and all(fork.refs.commits.get(_passed(tag, check)) == here for check in checked)
+        and git.is_ancestor(sh, repo, target.commit, local)
+        and all(fork.refs.commits.get(_passed(tag, check)) == local for check in checked)
     )
     brings = git.count(sh, repo, target.commit, target.base)
     signed = git.signature(sh, repo, tag.name)
@@ -200,7 +200,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
 
 
 def _lost_ancestry(
-    sh: Shell, fork: Fork, target: Target, here: str, options: Options
+    sh: Shell, fork: Fork, target: Target, local: str, options: Options
 ) -> tuple[syncs.Lost | None, list[str]]:
     """The sync that the upgrade heals first, and notes about it.
 
@@ -212,7 +212,7 @@ def _lost_ancestry(
     if options.unhealed:
         return None, []
     lost = authorship.lost_of_fork(sh, fork, target.base, target.commit)
-    if lost is None or (here and git.is_ancestor(sh, fork.path, lost.parent, here)):
+    if lost is None or (local and git.is_ancestor(sh, fork.path, lost.parent, local)):
         return None, []
     healing.require_provable(fork, lost)
     note = ""
@@ -275,8 +275,8 @@ def _publishing(fork: Fork, options: Options, checkout: Path | None) -> set[Cond
         return {condition for condition, holds in wanted.items() if holds}
     if checkout:
         return {DIRECT, TIDIES, DIRECT_CHECKED_OUT}
-    here = fork.local_production in fork.refs.objects
-    return {DIRECT, TIDIES} | ({DIRECT_ELSEWHERE} if here else set())
+    has_local = fork.local_production in fork.refs.objects
+    return {DIRECT, TIDIES} | ({DIRECT_ELSEWHERE} if has_local else set())
 
 
 def _passed(tag: Tag, check: str) -> str:
@@ -403,11 +403,11 @@ def _notes(sh: Shell, fork: Fork, target: Target, options: Options) -> list[str]
 
 
 def _sync_notes(
-    sh: Shell, fork: Fork, target: Target, options: Options, here: str, work: Path
+    sh: Shell, fork: Fork, target: Target, options: Options, local: str, work: Path
 ) -> list[str]:
     """What a person should know about an earlier run's sync branch.
 
-    here: the commit of the local sync branch, "" for none. work: its work tree's path.
+    local: the commit of the local sync branch, "" for none. work: its work tree's path.
     Raises Refused if origin's has commits that the local one lacks, or, with --direct, if the
     production branch has new commits.
     """
@@ -416,8 +416,8 @@ def _sync_notes(
         fork.policy.branches.production,
         fork.policy.branches.sync_for(target.tag.name),
     )
-    if here and target.pushed and here != target.pushed:
-        ahead, behind = git.ahead_behind(sh, repo, here, target.pushed)
+    if local and target.pushed and local != target.pushed:
+        ahead, behind = git.ahead_behind(sh, repo, local, target.pushed)
         if behind:
             take = f"{git.at(repo)} fetch {origin} {sync}:{sync}, then run the same command again."
             if work.exists():
@@ -430,7 +430,7 @@ def _sync_notes(
                 f"{sync} on {origin} has {counted(behind, 'commit')} that yours lacks.",
                 then=take,
             )
-    start = here or target.pushed
+    start = local or target.pushed
     if not start or git.is_ancestor(sh, repo, target.base, start):
         return []
     if options.direct:

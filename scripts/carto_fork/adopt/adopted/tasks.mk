@@ -14,9 +14,9 @@
 <<end>>
 .PHONY: $(<<key>>_targets)
 
-# A value from outside is text. $(value) keeps make from expanding it, where one of these targets is
-# asked for and nowhere else, and a recipe names it only as a quoted shell variable. ARGS is not
-# quoted: it is split, and set -f leaves it at that. What runs gets none of them: a make in there has
+# A value from outside is text. $(value) keeps make from expanding it, but only if one of these
+# targets was asked for, and recipes use it only as a quoted shell variable. ARGS is not quoted: the
+# shell splits it, and set -f prevents globbing. Recipes do not pass them on: a make inside has
 # variables of its own.
 ifneq (,$(filter $(<<key>>_targets),$(MAKECMDGOALS)))
 override TAG := $(value TAG)
