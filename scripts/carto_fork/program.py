@@ -7,7 +7,8 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +21,7 @@ from invoke.parser.context import to_flag
 from invoke.program import Program
 from invoke.util import helpline
 
-from .run.errors import ExitCode
+from .run.errors import ExitCode, Usage
 
 _REPO = "The fork's clone; default: $CARTO_FORK_REPO, else the current directory."
 _VERBOSE = "Print all commands of git and gh, not only those that change something."
@@ -167,7 +168,7 @@ class TaskProgram(Program):
         return [*super().core_args(), every]
 
     def parse_tasks(self) -> None:
-        """Parse the command line; exit if it is wrong."""
+        """Parse the command line. Raises Usage if it is wrong."""
         names = self.collection.task_names
         self.core.unparsed, note = renamed(self.core.unparsed, names)
         asked = self.args.help
@@ -175,11 +176,8 @@ class TaskProgram(Program):
             [asked.value, *_], note = renamed([asked.value], names)
         if note:
             print(note, file=sys.stderr)
-        try:
+        with self._explained():
             super().parse_tasks()
-        except ParseError as error:
-            print(error, file=sys.stderr)
-            sys.exit(ExitCode.USAGE)
 
     def parse_cleanup(self) -> None:
         """What is asked of the program itself; then it ends."""
@@ -187,7 +185,19 @@ class TaskProgram(Program):
             for name in self.collection.task_names:
                 self.print_task_help(name)
             raise Exit
-        super().parse_cleanup()
+        with self._explained():
+            super().parse_cleanup()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say where the help is for a command line that is wrong."""
+        try:
+            yield
+        except ParseError as error:
+            task = error.context and error.context.name
+            where = f"{self.binary} --help {task}" if task else f"{self.binary} --list"
+            what = re.sub(r"Flag <Argument: ([\w-]+).*?>", r"--\1", str(error))
+            raise Usage(what, then=where) from None
 
     def no_tasks_given(self) -> None:
         """Say what this is, and what to type next here."""

@@ -15,7 +15,7 @@ from invoke.util import helpline
 
 from carto_fork.program import FORMER, renamed
 from carto_fork.tasks import namespace
-from world import ROOT, Done, World
+from world import ROOT, Done, World, message
 
 TASKS = sorted(namespace.task_names)
 OPTION = re.compile(r"^  (?:-\w, )?--(?:\[no-])?([\w-]+)(?:=\w+)? *(.*)$")
@@ -148,3 +148,15 @@ def test_without_arguments_it_says_what_it_is_and_what_to_type_next(
     assert here.out.endswith(_typed(world, "next").out)
     assert re.search(r"carto-fork sandbox\n.*\n.*carto-fork next --repo PATH\n", away.out)
     assert max(len(done.out.splitlines()) for done in (here, away)) <= 12
+
+
+def test_a_wrong_command_line_is_answered_with_where_the_help_is(world: World) -> None:
+    for line, what, then in (
+        ("upgrade", "No idea what 'upgrade' is!", "--list"),
+        ("--help upgrade", "No idea what 'upgrade' is!", "--list"),
+        ("verify --tagg v1", "No idea what '--tagg' is!", "--help verify"),
+        ("verify --tag", "--tag needed value and was not given one!", "--help verify"),
+    ):
+        done = _typed(world, *line.split())
+        said = message(what, f"carto-fork {then}", title="Usage")
+        assert (done.code, done.out, done.err) == (2, "", said)
