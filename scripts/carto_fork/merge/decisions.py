@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 from pathspec import GitIgnoreSpec
 
-from ..fork.patterns import find_all
+from ..fork.patterns import find_all, globs
 from ..fork.policy import ALONE, Kind, Policy, Rule, Side, Take, VersionFile
 from ..fork.records import Drop
 from ..run.text import VERSION_LINE, counted, file_word, pathspec_word, substantive
@@ -115,7 +115,7 @@ _BY_NAME = _Reason("merged by name", "Each side changed other parts; both change
 
 def decide(conflicts: Sequence[Conflict], known: Knowledge) -> list[Decision]:
     """A decision for each conflict."""
-    matchers = [(rule, GitIgnoreSpec.from_lines(rule.paths)) for rule in known.policy.rules]
+    matchers = [(rule, globs(rule.paths)) for rule in known.policy.rules]
     decisions = []
     for conflict in conflicts:
         fitting = (r for r, paths in matchers if _fits(r, conflict, paths))

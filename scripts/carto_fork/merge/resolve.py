@@ -11,10 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pathspec import GitIgnoreSpec
-
 from ..fork import records
 from ..fork.fork import Fork
+from ..fork.patterns import globs
 from ..fork.policy import Kind, Policy, Rule, Side, Take
 from ..fork.records import Drop
 from ..run import files, git
@@ -336,7 +335,7 @@ def foreign_in_unit(
     """
     found: set[str] = set()
     for pattern in filter(lambda pattern: pattern.endswith("/"), rule.paths):
-        spec = GitIgnoreSpec.from_lines([pattern])
+        spec = globs([pattern])
         inside = set(spec.match_files(differing))
         if inside and any(map(spec.match_file, theirs)):
             found.update(p for p in inside if p in theirs or not own.of([p]))
