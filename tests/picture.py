@@ -43,7 +43,8 @@ _TOP, _END = 24, 24
 
 _CONTROL = re.compile(r"(\r?\n|\r|\x1b\[[\d;?]*[A-HJKhl])")
 _TIME = re.compile(r"\b\d+(\.\d+)? ?(?:s|ms|min|seconds?|minutes?)\b")
-_LAST = re.compile(rf"\s*(\s{_TIME.pattern})*$")
+_LAST = re.compile(rf"\s+{_TIME.pattern}(?=(?:\x1b\[[\d;]*m)*$)")
+"""How long a step took is said only if it was slow."""
 _HASH = re.compile(r"\b[0-9a-f]{7,64}\b|\b[0-9a-f]+…$")
 
 
@@ -71,7 +72,7 @@ def typed(line: str, cwd: Path) -> tuple[int, str]:
 
 
 def screen(written: str) -> list[str]:
-    """The lines that a terminal shows in the end, with their colours, but for those of time."""
+    """The lines that a terminal shows in the end, with their colours, without times of steps."""
     lines, row, begins = [""], 0, False
     for part in _CONTROL.split(written):
         if part.endswith("\n"):
@@ -84,7 +85,7 @@ def screen(written: str) -> list[str]:
             lines[row] = lines[row] if part[-1] == "A" else ""
         elif part and not _CONTROL.fullmatch(part):
             lines[row], begins = ("" if begins else lines[row]) + part, False
-    shown = [line for line in lines if not _only_time(line)]
+    shown = [_LAST.sub("", line) for line in lines if not _only_time(line)]
     while shown and not _plain(shown[-1]):
         shown.pop()
     left_out = len(shown) - _TOP - _END
@@ -96,8 +97,8 @@ def screen(written: str) -> list[str]:
 
 
 def neutral(lines: Iterable[str]) -> list[str]:
-    """Lines without what differs between runs: hashes and times, which only a slow step has."""
-    return [_TIME.sub("…", _HASH.sub("…", _LAST.sub("", _plain(line)))) for line in lines]
+    """Lines without what differs between runs: hashes and times."""
+    return [_TIME.sub("…", _HASH.sub("…", _plain(line))).rstrip() for line in lines]
 
 
 def _plain(line: str) -> str:
