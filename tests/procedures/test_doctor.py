@@ -698,7 +698,7 @@ def test_drifted_files_are_reported(world: World) -> None:
     commit_in(world, world.origin, PRODUCTION, tree, PRODUCTION, base)
     world.git("fetch --quiet origin")
     finding = one(world, "drift", "look")
-    assert finding["what"].startswith("1 file differs from upstream although no commit")
+    assert finding["what"].startswith("1 file differs from upstream although no fork commit")
     listed = type_it(world, finding["then"])
     assert "LICENSE" in listed.out
     world.git("switch --quiet -c chore/drift origin/carto/main")

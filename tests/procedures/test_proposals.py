@@ -169,7 +169,7 @@ def test_a_program_that_changes_the_fork_is_refused(world: World, act: str, what
     adopted(world, 'paths = ["/Dockerfile"]')
     merging(world)
     done: Done = world.run("resolve-conflicts")
-    assert (done.code, f"while `assistant` was asked, {what} changed" in done.err) == (1, True)
+    assert (done.code, f"while `assistant` ran, {what} changed" in done.err) == (1, True)
     assert "Dockerfile" in world.git("diff --name-only --diff-filter=U")
 
 
