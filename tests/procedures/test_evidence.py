@@ -313,7 +313,7 @@ def test_a_commit_that_is_not_here_is_refused(prepared: World, lost: str) -> Non
     revs = {"ours": "carto/main", "theirs": TAG, "result": SYNC} | {lost: "nowhere"}
     before = everything(prepared)
     done = prepared.run(f"verify {' '.join(f'--{name} {rev}' for name, rev in revs.items())}")
-    said = message("there is no commit 'nowhere' here.", "name one that `git log` shows.")
+    said = message("this clone has no commit 'nowhere'.", "name one that `git log` shows.")
     assert (done.err, done.code, done.out) == (said, 1, "")
     assert everything(prepared) == before
 

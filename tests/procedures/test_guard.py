@@ -186,8 +186,7 @@ def test_a_squashed_sync_is_reported(world: World) -> None:
 
 def test_committed_conflict_markers_are_reported(world: World) -> None:
     feature(world)
-    text = "<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n"
-    (world.fork / "NOTES.md").write_text(text)
+    text = "    (world.fork / "NOTES.md").write_text(text)
     world.git("add NOTES.md")
     world.git("commit --quiet -m 'docs: notes'")
     assert findings(world) == ["markers: NOTES.md holds conflict markers"]
@@ -408,6 +407,7 @@ def test_an_invalid_range_is_refused(world: World, given: str) -> None:
 
 
 def test_a_range_with_an_unknown_commit_is_refused(world: World) -> None:
+<<<<<<< HEAD
     done = world.run("ci.guard --range HEAD..nope")
     assert done.err == message("there is no commit 'nope' here.", "name one that `git log` shows.")
 

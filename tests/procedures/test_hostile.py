@@ -115,9 +115,9 @@ def test_a_second_run_is_refused_while_the_first_is_running(world: World, templa
         for line in (UPGRADE, "sync-main", f"upgrade-carto --tag {TAG} --abort"):
             second = world.run(line)
             assert second.err == (
-                f"Refused: `invoke {UPGRADE}` (process {first.pid}) is at work on this fork.\n"
+                f"Refused: `invoke {UPGRADE}` (process {first.pid}) is running on this fork.\n"
                 "Nothing was changed.\n"
-                f"Next: wait until it has ended, then run `invoke {line}` again.\n"
+                f"Next: wait until it has finished, then run `invoke {line}` again.\n"
             )
             assert second.code == 1
         assert world.everything() == before
@@ -226,12 +226,12 @@ def test_an_upgrade_continues_after_a_failed_commit_hook(world: World, template:
         "ended with exit code 1:\n"
         "  no ticket\n"
         f"{AS_BEFORE}"
-        "Next: put right what it complains of, or do without hooks in these tasks: "
+        "Next: fix what it complains about, or turn hooks off in these tasks: "
         f"`git -C . config carto-fork.hooks false`, {AGAIN[:-2]} "
-        "(the hook ~/litellm/.git/hooks/pre-commit says no).\n"
+        "(the hook ~/litellm/.git/hooks/pre-commit refused).\n"
     )
     assert failed.code == 1
-    assert "The hook ~/litellm/.git/hooks/post-checkout failed, too late to matter." in failed.out
+    assert "The hook ~/litellm/.git/hooks/post-checkout failed after git was done." in failed.out
     assert refuse.exists()
     assert (world.everything()[0], world.refs(world.origin)) == before
     world.git("config carto-fork.hooks false")
@@ -246,7 +246,7 @@ def test_a_hook_may_refuse_the_tasks_own_commits(world: World) -> None:
         failed = world.run(line)
         assert failed.code == 1
         assert "no such scope" in failed.err
-        assert "hooks/commit-msg says no)" in failed.err
+        assert "hooks/commit-msg refused)" in failed.err
         world.git("config carto-fork.hooks false")
         done = world.run(line)
         assert (done.code, done.err) == (0, "")

@@ -133,7 +133,7 @@ def test_a_program_that_hangs_is_ended(world: World) -> None:
     world.git("fetch --quiet origin")
     merging(world)
     done = world.run("resolve-conflicts")
-    assert (done.code, "it was not done after 1 seconds" in done.out) == (3, True)
+    assert (done.code, "it did not finish within 1 seconds" in done.out) == (3, True)
 
 
 def test_a_program_sees_nothing_of_the_fork(world: World) -> None:

@@ -226,7 +226,7 @@ def test_a_commit_contained_in_another_is_not_listed_separately(
 def test_an_unknown_commit_is_refused(world: World) -> None:
     done = world.run("branch.recover --commit 0123456789")
     assert done.err == message(
-        "there is no commit '0123456789' here.", "name one that `git log` shows."
+        "this clone has no commit '0123456789'.", "name one that `git log` shows."
     )
 
 

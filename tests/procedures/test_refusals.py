@@ -384,7 +384,7 @@ def test_diverged_production_branches_are_refused(world: World, options: str) ->
 
 def test_commit_without_identity_is_refused(world: World) -> None:
     world.git("config --remove-section user")
-    what = "git does not know who commits here."
+    what = "git has no name and e-mail address to commit with here."
     mine = "git -C . config user.email you@example.com"
     refused(world, message(what, f'git -C . config user.name "Your Name" && {mine}'))
 

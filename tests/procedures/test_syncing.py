@@ -302,7 +302,7 @@ def test_a_pull_request_of_another_repository_is_refused(world: World, github: G
     url = "https://github.com/BerriAI/litellm/pull/7"
     refused = world.run(f"resolve-conflicts --pr {url}")
     assert refused.code == 1
-    what = f"{url} is a pull request of another repository than CartoDB/litellm."
+    what = f"{url} is a pull request in another repository, not in CartoDB/litellm."
     assert refused.err.startswith(f"Refused: {what}\n")
 
 
@@ -357,7 +357,7 @@ def test_a_github_failure_does_not_open_a_second_pull_request(
     [
         (401, "Bad credentials", "gh auth login"),
         (403, "Resource not accessible by integration", "pull-requests: write"),
-        (403, "API rate limit exceeded for user", "wait some minutes"),
+        (403, "API rate limit exceeded for user", "wait a few minutes"),
         (404, "Not Found", "use a token that can see the repository"),
     ],
 )

@@ -30,7 +30,7 @@ from carto_fork.run.shell import Answer
             "Workflow permissions",
         ),
         ("gh: Resource not accessible by integration (HTTP 403)", "contents: write"),
-        ("HTTP 403: API rate limit exceeded for user ID 1.", "wait some minutes"),
+        ("HTTP 403: API rate limit exceeded for user ID 1.", "wait a few minutes"),
         (
             "GraphQL: Could not resolve to a Repository with the name 'CartoDB/x'. (repository)",
             "can see the repository",
@@ -38,7 +38,7 @@ from carto_fork.run.shell import Answer
         ("gh: Not Found (HTTP 404)", "can see the repository"),
         ("error connecting to api.github.com\ncheck your internet connection", "network"),
         ('Post "https://api.github.com/graphql": dial tcp: lookup api.github.com', "network"),
-        ("HTTP 502: Bad Gateway (https://api.github.com/graphql)", "wait a little"),
+        ("HTTP 502: Bad Gateway (https://api.github.com/graphql)", "wait a few minutes"),
     ],
 )
 def test_each_refusal_has_its_cure(said: str, then: str) -> None:
@@ -69,7 +69,7 @@ def test_an_unknown_error_gets_no_cure() -> None:
         (
             "fatal: could not open '/c/.git/MERGE_HEAD' for reading: No such file or directory",
             "",
-            "a hook has ended the merge",
+            "a hook ended the merge",
             "`git config carto-fork.hooks false`",
         ),
         (
@@ -93,7 +93,7 @@ def test_an_unknown_error_gets_no_cure() -> None:
         (
             "error: cannot lock ref 'refs/heads/a/b': 'refs/heads/a' exists; cannot create",
             "",
-            "cannot have refs/heads/a/b beside refs/heads/a",
+            "cannot keep refs/heads/a/b next to refs/heads/a",
             "rename refs/heads/a",
         ),
     ],

@@ -57,9 +57,9 @@ def test_a_second_run_is_refused_and_names_the_running_one(tmp_path: Path) -> No
         assert refused.value.code == ExitCode.REFUSED
         assert str(refused.value) == (
             f"Refused: `invoke upgrade-carto --tag v1.76.5` (process {os.getpid()}) "
-            "is at work on this fork.\n"
+            "is running on this fork.\n"
             "Nothing was changed.\n"
-            "Next: wait until it has ended, then run the same command again."
+            "Next: wait until it has finished, then run the same command again."
         )
 
 

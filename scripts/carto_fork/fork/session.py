@@ -312,7 +312,7 @@ def session(
         except Stop as stop:
             then = made.remedy(stop)
             then = f"{then}, then run the same command again." if then else stop.then
-            stop.tell(made.spelled_out(then))
+            stop.advise(made.spelled_out(then))
             made.print_stop(stop)
             raise
         except KeyboardInterrupt:

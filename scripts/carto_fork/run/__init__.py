@@ -1,4 +1,4 @@
-"""How anything is run: processes, steps and their resumption, the lock, what people read.
+"""How anything is run: processes, steps and how they resume, the lock, console output.
 
-Knows git and gh as programs, and nothing of forks, releases or merges.
+Knows git and gh as programs and nothing about forks, releases or merges.
 """

@@ -1,4 +1,4 @@
-"""What people see: steps, tables, progress. Colour only on a terminal; NO_COLOR is honoured."""
+"""Console output: steps, tables, progress. Colour only on a terminal; honours NO_COLOR."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 _A_WHILE = 2
-"""Seconds after which a terminal shows that something is under way."""
+"""Seconds after which a terminal shows a spinner."""
 
 _INDENT, _RUNS, _ASKS = "  ", "    $ ", "    ? "
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧"
 
 _LONG = 5
-"""Seconds from which on it is told how long something took."""
+"""Seconds from which the duration of a command is printed."""
 
 
 @dataclass
 class _Step:
-    """A step that is shown while it runs. Its head turns into its result, and what it prints waits
-    until then, to appear below.
+    """A step shown while it runs. Its head turns into its result; what it prints appears below
+    afterwards.
 
     rows: lines and their styles.
     """
@@ -71,7 +71,7 @@ class Console:
 
     @property
     def _rich(self) -> Rich:
-        # Rich costs more to import than most questions cost to answer.
+        # Importing rich takes longer than most git calls.
         if self._made is None:
             from rich.console import Console as Rich
 
@@ -81,7 +81,7 @@ class Console:
         return self._made
 
     def say(self, text: str = "", style: str = "") -> None:
-        """A sentence or a paragraph, wrapped between words."""
+        """Print a sentence or a paragraph, wrapped between words."""
         columns = self._rich.width if self._terminal else shutil.get_terminal_size().columns
         width = columns - (2 if self._pasteable else len(_INDENT) if self._step else 0)
         for line in text.split("\n"):
@@ -89,7 +89,7 @@ class Console:
                 self.row("", part, style)
 
     def row(self, head: str, rest: str, style: str = "") -> None:
-        """A line that is never wrapped, because it holds a path or a command."""
+        """Print a line that is never wrapped, because it holds a path or a command."""
         prefix = "# " if self._pasteable else ""
         line = harmless(printable(f"{prefix}{head}{rest}").rstrip())
         if self._step:
@@ -105,7 +105,7 @@ class Console:
             print(line, file=self._stream, flush=True)
 
     def head(self, number: int, of: int, name: str, what: str) -> None:
-        """The head line of a step that is not run here."""
+        """Print the head line of a step that does not run."""
         mark = "- " if self._live else ""
         self.row(mark, f"{number}/{of} {name:<9} {what}", "dim" if mark else "bold")
 
@@ -117,8 +117,8 @@ class Console:
     def step(
         self, number: int, of: int, name: str, what: str, *, prints: bool = False
     ) -> Iterator[None]:
-        """A step at work: on a terminal one line that turns into its result, with all that it
-        prints below; in a job of GitHub Actions a group that is folded; else a head line.
+        """Show a step while it runs: on a terminal one line that turns into its result, with its
+        output below; in GitHub Actions a folded group; otherwise a head line.
 
         prints: whether its commands write to the stream themselves.
         """
@@ -160,11 +160,11 @@ class Console:
                 self._print(line, own)
 
     def result(self, text: str, style: str = "bold") -> None:
-        """What came of a step, in a sentence; by itself, if no step is at work."""
+        """Print the result of a step, in a sentence; as a line of its own if no step is running."""
         if self._step:
             self._step.what, self._step.style = harmless(printable(text)), style
             return
-        self._unfold()  # what follows is for everybody
+        self._unfold()  # the result is visible without unfolding
         self.say(text, style)
 
     def _unfold(self) -> None:
@@ -173,11 +173,11 @@ class Console:
             self._print("::endgroup::", "")
 
     def command(self, line: str) -> None:
-        """A command line that is about to run."""
+        """Print a command line that is about to run."""
         self.row(_RUNS, line, "dim")
 
     def question(self, line: str) -> None:
-        """A command line that changes nothing."""
+        """Print a command line that changes nothing."""
         self.row(_ASKS, line, "dim")
 
     def next(self, line: str) -> None:
@@ -185,15 +185,15 @@ class Console:
         self.row("Next: ", line, "cyan")
 
     def facts(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Aligned names and values."""
+        """Print names and values, aligned."""
         width = max(len(name) for name, _ in pairs)
         for name, value in pairs:
             self.row(f"  {name:<{width}}  ", value)
 
     @contextmanager
     def foreign(self) -> Iterator[None]:
-        """Let others print to the stream: GitHub Actions takes nothing of it for a command until it
-        reads a word that nobody can know beforehand."""
+        """Let other programs print to the stream. GitHub Actions ignores workflow commands until it
+        reads a random word that nobody can guess."""
         end = secrets.token_hex(16)
         if in_actions():
             print(f"::stop-commands::{end}", file=self._stream, flush=True)
@@ -205,7 +205,7 @@ class Console:
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Say, where it took long, how long something took."""
+        """Print how long something took, if it took long."""
         start = time.monotonic()
         yield
         if not (self._pasteable or self._step) and (took := _seconds(start)):
@@ -213,9 +213,9 @@ class Console:
 
     @contextmanager
     def working(self, name: str, *, timed: bool = True) -> Iterator[None]:
-        """Show on a terminal, if it goes on for a while, that something is under way.
+        """Show a spinner on a terminal while something takes a while.
 
-        timed: whether to say so afterwards, too.
+        timed: whether to print the duration afterwards.
         """
         with self.timed() if timed else nullcontext():
             if not self._live or self._step:

@@ -1,4 +1,4 @@
-"""What the messages of git and gh mean, and what helps."""
+"""What error messages of git and gh mean, and how to fix the cause."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .shell import Answer
 
 
 class Cure(NamedTuple):
-    """What a message of git's or gh's means, and what to do about it."""
+    """What an error message of git or gh means, and what to do about it."""
 
     meaning: str
     then: str
@@ -40,8 +40,8 @@ _OF_GITHUB = (
     ),
     (
         r"rate limit|HTTP 429|abuse detection",
-        "GitHub takes no more requests for a while",
-        "wait some minutes",
+        "GitHub accepts no more requests for a while",
+        "wait a few minutes",
     ),
     (
         r"HTTP 403|Resource not accessible by|Must have admin rights|Permission to \S+ denied",
@@ -51,8 +51,8 @@ _OF_GITHUB = (
     ),
     (
         r"Could not resolve to a Repository|HTTP 404|Repository not found",
-        "GitHub shows this token no such thing: it is private, or its name is wrong",
-        "use a token that can see the repository (`gh auth status` tells whose it is)",
+        "this token cannot see it on GitHub: it is private, or its name is wrong",
+        "use a token that can see the repository (`gh auth status` shows whose it is)",
     ),
     (
         r"error connecting to|dial tcp|no such host|Could not resolve host|connection refused"
@@ -60,12 +60,16 @@ _OF_GITHUB = (
         "GitHub cannot be reached",
         "check the network",
     ),
-    (r"HTTP 5\d\d|502 Bad Gateway|503 Service", "GitHub has trouble of its own", "wait a little"),
+    (
+        r"HTTP 5\d\d|502 Bad Gateway|503 Service",
+        "GitHub itself is having problems",
+        "wait a few minutes",
+    ),
 )
 
 
 def of_text(said: str) -> Cure | None:
-    """What helps against what a command said; None where it is not known."""
+    """The cure for a command's error message; None if it is unknown."""
     for pattern, meaning, then in _OF_GITHUB:
         if re.search(pattern, said, re.IGNORECASE | re.MULTILINE):
             return Cure(meaning, then)
@@ -76,37 +80,37 @@ _OF_GIT = (
     (
         r"gpg failed to sign|ssh signing|[Ll]oad (public )?key|unable to sign the tag",
         Cure(
-            "git's setting {what}.gpgsign asks for a signature, and none was made",
-            "see that the key is here (git's setting user.signingKey), or do without: "
-            "`git config {what}.gpgsign false`",
+            "git's setting {what}.gpgsign asks for a signature, and signing failed",
+            "make sure the key is on this machine (git's setting user.signingKey), or turn "
+            "signing off: `git config {what}.gpgsign false`",
         ),
     ),
     (
         r"could not open '.*MERGE_HEAD'",
         Cure(
-            "a hook has ended the merge that was to be committed",
-            "do without hooks in these tasks: `git config carto-fork.hooks false`",
+            "a hook ended the merge before it was committed",
+            "turn hooks off in these tasks: `git config carto-fork.hooks false`",
         ),
     ),
     (
         r"does not have a GPG signature|has an? (bad|untrusted) GPG signature",
         Cure(
-            "git's setting merge.verifySignatures asks for one that upstream's commit lacks",
-            "see whether upstream signs its releases, or merge without: "
+            "git's setting merge.verifySignatures needs a signature that upstream's commit lacks",
+            "check whether upstream signs its releases, or turn the check off: "
             "`git config merge.verifySignatures false`",
         ),
     ),
     (
         r"does not support --signed push",
         Cure(
-            "git's setting push.gpgSign asks for what the remote does not know",
-            "sign where it can be: `git config push.gpgSign if-asked`",
+            "git's setting push.gpgSign asks for signed pushes, which the remote does not support",
+            "sign only if the remote supports it:  `git config push.gpgSign if-asked`",
         ),
     ),
     (
         r"cannot lock ref '(?P<what>[^']+)': '(?P<path>[^']+)' exists",
         Cure(
-            "git cannot have {what} beside {path}",
+            "git cannot keep {what} next to {path}",
             "rename {path} in its repository (git branch -m)",
         ),
     ),
@@ -114,24 +118,24 @@ _OF_GIT = (
         r"(?P<path>.+): (smudge|clean) filter (?P<what>\S+) failed",
         Cure(
             "git's filter {what} failed on {path}",
-            "see that it has what it needs, or do without filters in these tasks, with files as "
-            "git stores them: `git config carto-fork.filters false`",
+            "install what the filter needs, or turn filters off in these tasks and get files as "
+            "git stores them:  `git config carto-fork.filters false`",
         ),
     ),
 )
 
 
 def of_git(answer: Answer) -> Cure | None:
-    """What helps against what a git command said; None if it is not known."""
+    """The cure for a git command's error message; None if it is unknown."""
     if answer.hook:
         return Cure(
-            f"the hook {answer.hook} says no",
-            "put right what it complains of, or do without hooks in these tasks: "
+            f"the hook {answer.hook} refused",
+            "fix what it complains about, or turn hooks off in these tasks: "
             "`git config carto-fork.hooks false`",
         )
-    for pattern, known in _OF_GIT:
-        if found := re.search(pattern, answer.err):
-            what = {"what": "tag" if "the tag" in answer.err else "commit"} | found.groupdict()
+    for pattern, cure in _OF_GIT:
+        if match := re.search(pattern, answer.err):
+            what = {"what": "tag" if "the tag" in answer.err else "commit"} | match.groupdict()
             path = what.get("path", "").removeprefix("fatal: ").removeprefix("error: ")
-            return Cure(*(text.format_map(what | {"path": path}) for text in known))
+            return Cure(*(text.format_map(what | {"path": path}) for text in cure))
     return None

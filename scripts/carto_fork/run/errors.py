@@ -24,12 +24,12 @@ class ExitCode(IntEnum):
         return member
 
     DONE = 0, "Done, or nothing to do."
-    REFUSED = 1, "Refused: a precondition or a rule says no, or a command failed."
+    REFUSED = 1, "Refused: a precondition is not met, a rule forbids it, or a command failed."
     USAGE = 2, "The command line is wrong."
-    PAUSED = 3, "Paused: a person is needed. The same command continues afterwards."
-    CHECK_FAILED = 4, "A check of the result failed; it goes no further."
+    PAUSED = 3, "Paused: you need to do something. The same command continues afterwards."
+    CHECK_FAILED = 4, "A check of the result failed; the task stopped there."
     INTERRUPTED = 130, "Interrupted. The same command continues."
-    CLOSED = 141, "Whoever read the output has gone, as with `head`; it ended there."
+    CLOSED = 141, "The reader of the output has gone, as with `head`; the task stopped there."
 
 
 class Stop(Exit):
@@ -46,13 +46,13 @@ class Stop(Exit):
     def __init__(self, what: str, *, untouched: str = "Nothing was changed.", then: str) -> None:
         super().__init__(None, self.exit_code)
         self.what, self.untouched = what, untouched
-        self.tell(then)
+        self.advise(then)
 
-    def tell(self, then: str) -> None:
-        """Say something else about how to go on."""
+    def advise(self, then: str) -> None:
+        """Replace the sentence that says what to do next."""
         self.then = then
         lines = [*_fitted(f"{self.title}: {self.what}"), *_fitted(self.untouched)]
-        # What is to be pasted is not broken.
+        # The next command is never wrapped: people paste it.
         shown = map(printable, [*lines, *f"Next: {then}".split("\n")])
         self.message = harmless("\n".join(shown))
 
@@ -61,14 +61,15 @@ class Stop(Exit):
 
 
 def _fitted(text: str) -> Iterator[str]:
-    """The lines of a text, on a terminal as wide as that; what another program said stays."""
+    """The lines of a text, wrapped to the terminal; indented output of other programs stays as it
+    is."""
     width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
     for line in text.split("\n"):
         yield from wrapped(line, width) if width and not line.startswith(" ") else [line]
 
 
 class Refused(Stop):
-    """A precondition or a rule says no."""
+    """A precondition is not met, or a rule forbids it."""
 
 
 class Failed(Stop):
@@ -85,14 +86,14 @@ class Usage(Stop):
 
 
 class Paused(Stop):
-    """A person is needed before the task can go on."""
+    """A person has to do something before the task can continue."""
 
     exit_code = ExitCode.PAUSED
     title = "Paused"
 
 
 class CheckFailed(Stop):
-    """The result does not pass a check, so it goes no further."""
+    """The result fails a check, so the task stops there."""
 
     exit_code = ExitCode.CHECK_FAILED
     title = "Check failed"

@@ -1,4 +1,4 @@
-"""Changing files: whole or not at all, or as a command to paste."""
+"""Change files: completely or not at all, or as a command to paste."""
 
 from __future__ import annotations
 
@@ -18,42 +18,44 @@ from .text import c_escaped, lines_of, printable
 
 
 def below(top: Path, path: str) -> Path:
-    """A file of a work tree, or where it would be. Raises Refused if a link leads there, or it is
-    something else: what a tree holds may have been put there to lead out of it."""
+    """The place of a file in a work tree, whether or not it exists. Raises Refused if a symbolic
+    link is on the way or it is not a regular file: somebody may have put it there to lead out of
+    the tree."""
     parts = PurePosixPath(path).parts
     if not parts or parts[0] == "/" or ".." in parts:
-        raise Refused(f"{printable(path)} is not a path below {top}.", then="correct it.")
+        raise Refused(f"{printable(path)} is not a path below {top}.", then="correct the path.")
     place = top
     for part in parts:
         place /= part
         if place.is_symlink():
-            raise _strange(place, "a link")
+            raise _strange(place, "a symbolic link")
     if place.exists() and not place.is_file():
-        raise _strange(place, "no file")
+        raise _strange(place, "not a regular file")
     return place
 
 
 def _strange(place: Path, what: str) -> Refused:
     return Refused(
-        f"{printable(str(place))} is {what}, and what belongs there is a file.",
-        then="see how it got there, put it right, commit that, then run the same command again.",
+        f"{printable(str(place))} is {what}; a regular file belongs there.",
+        then="find out how it got there, fix and commit it, then run the same command again.",
     )
 
 
 def text_below(top: Path, path: str) -> str | None:
-    """The text of a file of a work tree, as `read_text` gives it; None if it is not there. Raises
-    Refused as `below` does."""
+    """The text of a file in a work tree, as `read_text` returns it; None if it does not exist.
+    Raises Refused as `below` does."""
     place = below(top, path)
     return read_text(place) if place.exists() else None
 
 
 def read_text(path: Path) -> str:
-    """A text file with its line ends as they are; bytes that are not UTF-8 as lone surrogates."""
+    """The text of a file with its line ends unchanged; bytes that are not UTF-8 become lone
+    surrogates."""
     return path.read_bytes().decode("utf-8", "surrogateescape")
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Give a file a new content, keeping its mode; a full disk leaves it as it was."""
+    """Replace the content of a file and keep its mode; a full disk leaves the file unchanged."""
     path = path.resolve()
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".carto-fork.")
     try:
@@ -71,8 +73,8 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def patch_command(work: Path, path: str, before: str | None, after: str) -> str:
-    """A shell command that changes a file of a work tree, or makes it (`before` is None), ready to
-    be pasted."""
+    """A shell command to paste that changes a file in a work tree, or creates it (`before` is
+    None)."""
     old, new = _quoted(f"a/{path}") if before is not None else "/dev/null", _quoted(f"b/{path}")
     lines = difflib.unified_diff(lines_of(before or ""), lines_of(after), old, new)
     ended = (x if x.endswith("\n") else f"{x}\n\\ No newline at end of file\n" for x in lines)
@@ -82,17 +84,18 @@ def patch_command(work: Path, path: str, before: str | None, after: str) -> str:
 
 
 def new_file_command(path: Path, text: str) -> str:
-    """A shell command that writes a file, ready to be pasted; the text ends with a line end."""
+    """A shell command to paste that writes a file; the text must end with a line end."""
     return f"cat > {shlex.quote(str(path))} <<'END_OF_FILE'\n{text}END_OF_FILE"
 
 
 def _quoted(path: str) -> str:
-    """A path as git writes it in a patch: in C's notation where it is not plain."""
+    """A path as git writes it in a patch: in C's notation unless it is plain."""
     return path if re.fullmatch(r"[!#-\[\]-~]+", path) else f'"{c_escaped(path)}"'
 
 
 def write_staged(sh: Shell, work: Path, path: str, before: str | None, after: str) -> None:
-    """Give a file of a work tree a new text, and stage it; `before` is None if it is new."""
+    """Write a new text into a file of a work tree and stage it; `before` is None if the file is
+    new."""
     if sh.dry:
         sh.show(patch_command(work, path, before, after))
     elif after != before:

@@ -1,4 +1,4 @@
-"""What git knows: one small function a question. Nothing here changes a repository."""
+"""Questions to git, one small function each. Nothing here changes a repository."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from .shell import Answer, Shell, Value, fill
 OLDEST = Version("2.38")
 NULL = "0" * 40
 SUBMODULE, SYMLINK = "160000", "120000"
-"""The modes that git has besides those of files."""
+"""The modes git has besides those of regular files."""
 LARGE = "\0large "
-"""What begins the text of a blob that is too large to be read."""
+"""The prefix that replaces the text of a blob that is too large to read."""
 
 
 def checked(answer: Answer, question: str, *allowed: int) -> Answer:
     """The answer, if its exit code is one that the question allows. Raises Failed otherwise."""
     if answer.code not in (0, *allowed):
-        known = cures.of_git(answer)
+        cure = cures.of_git(answer)
         raise Failed(
             f"git failed at the {question}: it {answer.ending}"
-            f"{f' ({known.meaning})' if known else ''}: "
+            f"{f' ({cure.meaning})' if cure else ''}: "
             f"{answer.err.strip() or answer.out.strip()}",
-            then=f"{known.then if known else 'mend what it complains of'}, "
+            then=f"{cure.then if cure else 'fix what it complains about'}, "
             "then run the same command again.",
         )
     return answer
 
 
 def ask(sh: Shell, repo: Path, question: str, what: str, *allowed: int, **values: Value) -> Answer:
-    """What git says to a question such as ``rev-list {commit} --``. Raises Failed as `checked`.
+    """Git's answer to a question such as ``rev-list {commit} --``. Raises Failed as `checked` does.
 
-    what: what it is asked for, in a word or two.
+    what: what the question asks for, in a word or two.
     """
     words = fill(f"git -C {{repo}} {question}", {"repo": repo, **values})
     return checked(sh.read(words), what, *allowed)
@@ -50,11 +50,11 @@ def ask(sh: Shell, repo: Path, question: str, what: str, *allowed: int, **values
 def require_version(sh: Shell) -> None:
     """Raises Refused if git is missing or older than `OLDEST`."""
     answer = sh.ask("git version")
-    found = re.search(r"\d+(\.\d+)+", answer.out)
-    if not answer.ok or not found:
+    version = re.search(r"\d+(\.\d+)+", answer.out)
+    if not answer.ok or not version:
         raise Refused("git is not installed.", then="install git 2.38 or newer.")
-    if Version(found[0]) < OLDEST:
-        problem = f"git {found[0]} is too old: {OLDEST} or newer is needed."
+    if Version(version[0]) < OLDEST:
+        problem = f"git {version[0]} is too old: {OLDEST} or newer is needed."
         raise Refused(problem, then="install a newer git.")
 
 
@@ -62,13 +62,13 @@ def require_version(sh: Shell) -> None:
 class Repository:
     """A repository on this machine.
 
-    path: the directory that was named, as `nearest` writes it.
+    path: the directory the user named, as `nearest` writes it.
     common: its git directory, shared by all of its work trees; absolute.
-    directory: where git keeps what it knows of the work tree that was named; absolute.
-    top: the top of that work tree, as `nearest` writes it; None if a path in none was named.
+    directory: where git keeps its data about the named work tree; absolute.
+    top: the top of that work tree, as `nearest` writes it; None if the path is not in one.
     home: the top of its main work tree, or the bare repository itself; absolute.
-    shallow: whether its history is cut.
-    linked: whether the directory lies in another than its main work tree.
+    shallow: whether its history is incomplete (a shallow clone).
+    linked: whether the directory is in a linked work tree, not in the main one.
     """
 
     path: Path
@@ -81,7 +81,7 @@ class Repository:
 
     @property
     def work(self) -> Path:
-        """The top of the work tree that was named. Raises Refused if there is none."""
+        """The top of the named work tree. Raises Refused if the path is not in one."""
         if self.top is None:
             problem = f"{self.path} is not in a work tree."
             raise Refused(problem, then="name a work tree with --repo.")
@@ -89,7 +89,7 @@ class Repository:
 
 
 def open_repository(sh: Shell, path: Path) -> Repository:
-    """The repository at a path. Raises Refused if there is none, or git does not trust it."""
+    """The repository at a path. Raises Refused if it does not exist or git does not trust it."""
     path = nearest(path)
     if not path.is_dir():
         raise Refused(f"{path} is not a directory.", then="name the fork's clone with --repo.")
@@ -106,27 +106,27 @@ def open_repository(sh: Shell, path: Path) -> Repository:
     top = (path.resolve() / up).resolve() if inside == "true" else None
     home = Path(common).parent if Path(common).name == ".git" else Path(common)
     if top and not linked:
-        home = top  # a submodule keeps its git directory somewhere else
+        home = top  # a submodule keeps its git directory elsewhere
     top = top and nearest(top)
     return Repository(path, Path(common), Path(directory), top, home, shallow == "true", linked)
 
 
 def at(path: Path) -> str:
-    """``git -C`` and a path, to begin a command line with that people paste."""
+    """``git -C`` and a path: the beginning of a command line to paste."""
     return f"git -C {quote(str(path))}"
 
 
 def nearest(path: Path) -> Path:
-    """The shorter one of a path's absolute and relative form, for lines that people read."""
+    """The shorter of a path's absolute and relative forms, for lines that people read."""
     try:
         absolute, relative = path.absolute(), Path(os.path.relpath(path))
     except FileNotFoundError:
-        return path  # the directory that we were in is gone
+        return path  # the current directory is gone
     return relative if len(str(relative)) < len(str(absolute)) else absolute
 
 
 def named(directory: Path) -> str:
-    """A directory inside a sentence, where `.` would say nothing."""
+    """A directory as it appears in a sentence, where `.` would be unclear."""
     return str(directory) if directory.name else directory.resolve().name
 
 
@@ -134,7 +134,7 @@ def named(directory: Path) -> str:
 class Refs:
     """All branches and tags of a repository at one moment, read in one go.
 
-    objects: full ref name to object name, as stored (a tag object for an annotated tag).
+    objects: full ref names to object names, as stored (a tag object for an annotated tag).
     commits: the same with tags peeled.
     """
 
@@ -147,11 +147,11 @@ class Refs:
         return [ref.removeprefix(prefix) for ref in self.objects if ref.startswith(prefix)]
 
     def tag(self, name: str) -> str:
-        """The commit that a tag names; "" if there is no such tag."""
+        """The commit a tag points to; "" if the tag does not exist."""
         return self.commits.get(f"refs/tags/{name}", "")
 
     def tags_in(self, commits: Collection[str]) -> list[str]:
-        """The tags that name one of some commits."""
+        """The tags that point to one of the given commits."""
         return [name for name in self.tags() if self.tag(name) in commits]
 
     def branches(self) -> list[str]:
@@ -162,19 +162,19 @@ class Refs:
 
 def refs(sh: Shell, repo: Path) -> Refs:
     """The repository's refs."""
-    # Peels tags from what packed-refs says; for-each-ref would open every one of them.
+    # show-ref peels tags from packed-refs; for-each-ref would open every tag object.
     answer = sh.ask("git -C {repo} show-ref --dereference", repo=repo)
     if bad := re.search(r"bad ref (refs/\S+)", answer.err):
         file = path_of(sh, repo, bad[1])
-        problem = f"{bad[1]} names no commit; a machine that went down leaves such files."
+        problem = f"{bad[1]} names no commit; such files are left when a machine crashes."
         raise Refused(problem, then=f"rm {quote(str(file))}, then run the same command again.")
-    # Exit code 1: there is none.
+    # Exit code 1: no refs at all.
     return parsed_refs(checked(answer, "refs", 1).out)
 
 
 def tag_dates(sh: Shell, repo: Path) -> dict[str, int]:
-    """When each tag that is here was made, in seconds since 1970; for a lightweight tag, when its
-    commit was. A tag of something that has no date is left out."""
+    """When each local tag was created, in seconds since 1970; for a lightweight tag, the date of
+    its commit. Tags of objects without a date are left out."""
     question = "git -C {repo} for-each-ref '--format=%(creatordate:unix) %(refname:strip=2)'"
     answer = checked(sh.ask(f"{question} refs/tags", repo=repo), "tags")
     entries = (line.partition(" ") for line in answer.out.splitlines())
@@ -182,7 +182,7 @@ def tag_dates(sh: Shell, repo: Path) -> dict[str, int]:
 
 
 def parsed_refs(listing: str) -> Refs:
-    """The refs that a listing of show-ref or ls-remote names."""
+    """The refs in the output of show-ref or ls-remote."""
     objects: dict[str, str] = {}
     peeled: dict[str, str] = {}
     for line in listing.splitlines():
@@ -192,13 +192,13 @@ def parsed_refs(listing: str) -> Refs:
 
 
 PATIENCE = 10
-"""Seconds to wait for a remote if nothing depends on its answer."""
+"""Seconds to wait for a remote whose answer is optional."""
 
 
 def remote_refs(
     sh: Shell, repo: Path, remote: str, patterns: Sequence[str], timeout: int | None = None
 ) -> Refs | None:
-    """The refs of a remote that match patterns of ls-remote; None if it cannot be reached.
+    """The refs of a remote that match ls-remote patterns; None if the remote cannot be reached.
 
     timeout: seconds to wait for the remote.
     """
@@ -208,15 +208,16 @@ def remote_refs(
 
 
 def default_branch(sh: Shell, repo: Path, remote: str, timeout: int | None = None) -> str:
-    """The branch that a remote's HEAD names; "" if that is not known."""
+    """The branch that a remote's HEAD points to; "" if unknown."""
     question = "git -C {repo} ls-remote --symref --end-of-options {remote} HEAD"
     answer = sh.ask(question, repo=repo, remote=remote, timeout=timeout)
-    found = re.match(r"ref: refs/heads/(.+)\tHEAD\n", answer.out)
-    return found[1] if found else ""
+    head = re.match(r"ref: refs/heads/(.+)\tHEAD\n", answer.out)
+    return head[1] if head else ""
 
 
 def config(sh: Shell, repo: Path) -> dict[str, list[str]]:
-    """The effective configuration: lower-case key (subsections as written) to all its values."""
+    """The effective configuration: each lower-case key (subsections as written) with all its
+    values."""
     values: dict[str, list[str]] = {}
     for entry in ask(sh, repo, "config --null --list", "configuration").fields():
         key, _, value = entry.partition("\n")
@@ -225,44 +226,45 @@ def config(sh: Shell, repo: Path) -> dict[str, list[str]]:
 
 
 def signature(sh: Shell, repo: Path, tag: str) -> str:
-    """What git says of a tag's signature, on one line; "" where it has none."""
+    """Git's verdict on a tag's signature, on one line; "" if the tag is not signed."""
     ref = f"refs/tags/{tag}"
     text = sh.ask("git -C {repo} cat-file tag {ref}", repo=repo, ref=ref)
     if not text.ok or "\n-----BEGIN " not in text.out:
         return ""
     answer = sh.ask("git -C {repo} verify-tag {tag}", repo=repo, tag=tag)
     said = [line.strip() for line in answer.err.splitlines() if "signature" in line.lower()]
-    return said[0] if answer.ok and said else "there is one, and it cannot be checked here"
+    return said[0] if answer.ok and said else "signed, but the signature cannot be checked here"
 
 
 def has_identity(sh: Shell, repo: Path) -> bool:
-    """Whether a name and an address are set to commit with (git's guess does not count)."""
+    """Whether a name and an e-mail address are configured for commits (git's guess does not
+    count)."""
     question = "git -C {repo} -c user.useConfigOnly=true var GIT_COMMITTER_IDENT"
     return sh.ask(question, repo=repo).ok
 
 
 def nobody(repo: Path) -> Refused:
-    """What to say where there is no identity."""
+    """The refusal when no identity is configured."""
     return Refused(
-        "git does not know who commits here.",
+        "git has no name and e-mail address to commit with here.",
         then=f'{at(repo)} config user.name "Your Name" && '
         f"{at(repo)} config user.email you@example.com",
     )
 
 
 def has_object(sh: Shell, repo: Path, name: str) -> bool:
-    """Whether an object is here."""
+    """Whether the repository has an object."""
     return bool(name) and not objects(sh, repo, [name])[0].endswith(" missing")
 
 
 def is_ancestor(sh: Shell, repo: Path, ancestor: str, descendant: str) -> bool:
-    """Whether the history of a commit holds another."""
+    """Whether the history of one commit contains another."""
     question = "merge-base --is-ancestor {one} {other}"
     return ask(sh, repo, question, "ancestry", 1, one=ancestor, other=descendant).ok
 
 
 def ahead_behind(sh: Shell, repo: Path, left: str, right: str) -> tuple[int, int]:
-    """How many commits each of two has that the other has not."""
+    """How many commits each of two revisions has that the other lacks."""
     if left == right:
         return 0, 0
     question = "rev-list --left-right --count {among} --"
@@ -271,27 +273,28 @@ def ahead_behind(sh: Shell, repo: Path, left: str, right: str) -> tuple[int, int
 
 
 def count(sh: Shell, repo: Path, commit: str, *known: str, merges: bool = True) -> int:
-    """How many commits the history of one holds that the histories of the others do not.
+    """How many commits are in the history of one commit but not in those of the others.
 
-    merges: count those, too.
+    merges: whether merge commits count.
     """
     question = f"rev-list --count {'' if merges else '--no-merges '}{{commit}} --not {{known}} --"
 
-    def found() -> int:
+    def counted() -> int:
         return int(ask(sh, repo, question, "number of commits", commit=commit, known=known).out)
 
     hashes = all(map(is_hash, (commit, *known)))
-    return sh.once(("count", commit, known, merges), found) if hashes else found()
+    return sh.once(("count", commit, known, merges), counted) if hashes else counted()
 
 
 def commits(sh: Shell, repo: Path, among: str) -> list[str]:
-    """One line for each of the ten newest commits of a range: short name and subject."""
+    """One line for each of the ten newest commits in a range: short hash and subject."""
     log = "log --no-show-signature --no-color --max-count=10 '--format=%h %s' {among} --"
     return ask(sh, repo, log, "commits", among=among).out.splitlines()
 
 
 def show(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
-    """A file's text at a commit; None if it has no such file. Raises Failed if that is damaged."""
+    """A file's text at a commit; None if the commit lacks the file. Raises Failed if it is
+    damaged."""
     name = f"{commit}:{path}"
     if "\n" not in name and (text := contents(sh, repo, [name])[0]) is not None:
         return text
@@ -307,48 +310,47 @@ Tree = Mapping[str, tuple[str, str]]
 
 
 def is_hash(rev: str) -> bool:
-    """Whether a revision is named by the whole hash of its object, and so is always the same."""
+    """Whether a revision is a full hash, and so always means the same object."""
     return bool(re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", rev))
 
 
 def tree(sh: Shell, repo: Path, commit: str) -> Tree:
-    """All files of a commit or tree. What is named by its object's name is read once."""
+    """All files of a commit or tree. If it is named by its full hash, it is read only once."""
     if is_hash(commit):
         return sh.once(("tree", commit), lambda: _tree(sh, repo, commit))
     return _tree(sh, repo, commit)
 
 
 def _tree(sh: Shell, repo: Path, commit: str) -> dict[str, tuple[str, str]]:
-    found = {}
+    files = {}
     for entry in ask(sh, repo, "ls-tree -r --full-tree -z {it}", "files", it=commit).fields():
         facts, path = entry.split("\t", 1)
         mode, _, name = facts.split(" ")
-        found[path] = (mode, name)
-    return found
+        files[path] = (mode, name)
+    return files
 
 
 def blobs(sh: Shell, repo: Path, names: Iterable[str]) -> dict[str, str]:
-    """The contents of many objects at once, by name; one that is no blob here is left out."""
+    """The contents of many objects at once, by name; what is missing or not a blob is left out."""
     wanted = list(dict.fromkeys(names))
-    found = zip(wanted, contents(sh, repo, wanted), strict=True)
-    return {name: text for name, text in found if text is not None}
+    texts = zip(wanted, contents(sh, repo, wanted), strict=True)
+    return {name: text for name, text in texts if text is not None}
 
 
 def contents(sh: Shell, repo: Path, names: Sequence[str]) -> list[str | None]:
-    """The contents of many objects at once, in the same order; None where there is no such blob.
-    One that is too large to be a text is given as `LARGE` and its name: it is compared as
-    a whole.
+    """The contents of many objects at once, in the same order; None for what is missing or not a
+    blob. A blob that is too large becomes `LARGE` and its name, so it is compared as a whole.
 
-    names: as git takes them, such as ``<commit>:<path>``, without a line end in them.
+    names: in any form git accepts, such as ``<commit>:<path>``, without line ends.
     """
     if not names:
         return []
-    found: list[str | None] = []
+    texts: list[str | None] = []
     with sh.talk(["git", "-C", str(repo), "cat-file", "--batch"]).ask(names) as answers:
         for _ in names:
             *_, name, kind, size = (b"", b"", *_line(answers).split(b" "))
             if not size.isdigit():  # "<name> missing", or ambiguous
-                found.append(None)
+                texts.append(None)
                 continue
             left, data = int(size), b""
             if left > sh.largest_text:
@@ -357,15 +359,15 @@ def contents(sh: Shell, repo: Path, names: Sequence[str]) -> list[str | None]:
                     left -= len(answers.read(min(left, 1 << 20)))
             data = data or answers.read(left)
             answers.read(1)
-            found.append(data.decode("utf-8", "surrogateescape") if kind == b"blob" else None)
-    return found
+            texts.append(data.decode("utf-8", "surrogateescape") if kind == b"blob" else None)
+    return texts
 
 
 def objects(sh: Shell, repo: Path, names: Sequence[str]) -> list[str]:
     """Name, type and size of many objects, in the same order, as `git cat-file --batch-check`
-    says it; the name and `missing` if there is none.
+    prints them; the name and `missing` for an object that does not exist.
 
-    names: as git takes them, without a line end in them.
+    names: in any form git accepts, without line ends.
     """
     if not names:
         return []
@@ -374,7 +376,8 @@ def objects(sh: Shell, repo: Path, names: Sequence[str]) -> list[str]:
 
 
 def large(sh: Shell, repo: Path, names: Iterable[str]) -> dict[str, int]:
-    """Those of some objects that are blobs too large to be read by lines, with their bytes."""
+    """Which of these objects are blobs too large to read line by line, with their sizes in
+    bytes."""
     facts = (fact.split(" ") for fact in objects(sh, repo, list(dict.fromkeys(names))))
     sizes = {fact[0]: int(fact[2]) for fact in facts if fact[1:2] == ["blob"]}
     return {name: size for name, size in sizes.items() if size > sh.largest_text}
@@ -383,26 +386,26 @@ def large(sh: Shell, repo: Path, names: Iterable[str]) -> dict[str, int]:
 def _line(answers: IO[bytes]) -> bytes:
     line = answers.readline()
     if not line.endswith(b"\n"):
-        problem = "git ended while it was asked about objects."
+        problem = "git ended while it was reading objects."
         raise Failed(problem, then="run the same command again.")
     return line[:-1]
 
 
 def empty_blob(sh: Shell, repo: Path) -> str:
-    """The object name of a file with nothing in it, which is then here."""
+    """The object name of an empty file, which is written if it is missing."""
     question = "git -C {repo} hash-object -w -t blob --stdin"
     answer = sh.once(("empty blob",), lambda: sh.ask(question, repo=repo))
     return checked(answer, "empty file").line
 
 
 def empty_tree(sh: Shell, repo: Path) -> str:
-    """The object name of a tree with nothing in it, which is then here."""
+    """The object name of an empty tree, which is written if it is missing."""
     return checked(sh.read(["git", "-C", str(repo), "mktree"], feed=()), "empty tree").line
 
 
 def make_trees(sh: Shell, repo: Path, *trees: Iterable[str]) -> list[str]:
-    """Trees of numbered files, of the blobs that are named, at least one in each. They lie in the
-    object store alone, for comparing many files at once."""
+    """Trees of numbered files made of the given blobs, at least one in each. They exist in the
+    object store only, to compare many files at once."""
     lines: list[str] = []
     for blobs in trees:
         lines += (f"100644 blob {name}\t{number:07}" for number, name in enumerate(blobs))
@@ -412,18 +415,18 @@ def make_trees(sh: Shell, repo: Path, *trees: Iterable[str]) -> list[str]:
 
 
 def differing(sh: Shell, repo: Path, one: str, other: str) -> list[str]:
-    """The paths in which two commits or trees differ."""
+    """The paths that differ between two commits or trees."""
     question = "diff-tree -r --name-only --no-renames -z {one} {other}"
     return ask(sh, repo, question, "differing paths", one=one, other=other).fields()
 
 
 def distances(sh: Shell, repo: Path, commit: str, others: Sequence[str]) -> list[int]:
-    """In how many paths a commit differs from each of some others, in the same order."""
+    """How many paths differ between a commit and each of the others, in the same order."""
     words = ["git", "-C", str(repo), "diff-tree", "--stdin", "--always", "-r", "--name-only"]
     answer = sh.read([*words, "--no-renames", "-z"], feed=(f"{commit} {one}" for one in others))
     counts: list[int] = []
     for field in checked(answer, "differing paths").fields():
-        if field == commit:  # the next one's begin
+        if field == commit:  # the paths of the next commit follow
             counts.append(0)
         else:
             counts[-1] += 1
@@ -431,52 +434,52 @@ def distances(sh: Shell, repo: Path, commit: str, others: Sequence[str]) -> list
 
 
 def merge_bases(sh: Shell, repo: Path, one: str, *others: str) -> list[str]:
-    """The best common ancestors of a commit and any of some others; empty if it has none."""
+    """The best common ancestors of a commit and the others; empty if they have none."""
 
-    def found() -> list[str]:
+    def bases() -> list[str]:
         question = "merge-base --all {one} {others}"
         return ask(sh, repo, question, "common ancestor", 1, one=one, others=others).out.split()
 
     hashes = all(map(is_hash, (one, *others)))
-    return sh.once(("bases", one, *others), found) if hashes else found()
+    return sh.once(("bases", one, *others), bases) if hashes else bases()
 
 
 def same_tree(sh: Shell, repo: Path, commit: str, head: str) -> str:
-    """The newest commit in the history of `head` that has the files of another commit; "" if none
-    has."""
+    """The newest commit in the history of `head` with exactly the files of another commit; "" if no
+    commit has them."""
     tree = ask(sh, repo, "rev-parse --verify {wanted}", "tree", wanted=f"{commit}^{{tree}}").line
     lines = ask(sh, repo, "log --no-show-signature --format=%T=%H {head} --", "trees", head=head)
     return dict(x.split("=") for x in reversed(lines.out.split())).get(tree, "")
 
 
 def commit_dates(sh: Shell, repo: Path, commits: Sequence[str]) -> dict[str, str]:
-    """The days on which commits were made, as YYYY-MM-DD, by the commits' whole hashes."""
+    """The days of commits as YYYY-MM-DD, by full hash."""
     question = "log --no-walk --no-show-signature --date=short --format=%H=%cd {commits} --"
     lines = ask(sh, repo, question, "dates", commits=commits).out.split() if commits else []
     return dict(line.split("=") for line in lines)
 
 
 def first_with(sh: Shell, repo: Path, commit: str, branch: str) -> str:
-    """The oldest commit on a branch's first-parent history that holds a commit in its own."""
+    """The oldest commit on a branch's first-parent history that contains a commit."""
     among = f"{commit}..{branch}"
     line, after = (
         ask(sh, repo, f"rev-list --{how} {{among}} --", "commits after a commit", among=among)
         for how in ("first-parent", "ancestry-path")
     )
     holders = set(after.out.split())
-    found = [commit for commit in line.out.split() if commit in holders]
-    return found[-1] if found else commit_of(sh, repo, branch)
+    later = [commit for commit in line.out.split() if commit in holders]
+    return later[-1] if later else commit_of(sh, repo, branch)
 
 
 def merge_of(sh: Shell, repo: Path, commit: str, head: str) -> tuple[str, str]:
-    """The merge of a commit on a branch's first-parent history, and what it was merged into; both
-    "" if there is no such merge."""
+    """The merge that brought a commit into a branch's first-parent history, and the commit before
+    it; both "" if there was no such merge."""
     question = "git -C {repo} rev-list --first-parent --merges --parents --max-count=50 {head} --"
 
-    def found() -> Answer:
+    def listed() -> Answer:
         return sh.ask(question, repo=repo, head=head)
 
-    merges = sh.once(("merges", head), found) if is_hash(head) else found()
+    merges = sh.once(("merges", head), listed) if is_hash(head) else listed()
     for line in merges.out.splitlines():
         merge, into, *merged = line.split()
         if commit in merged:
@@ -485,11 +488,11 @@ def merge_of(sh: Shell, repo: Path, commit: str, head: str) -> tuple[str, str]:
 
 
 def commit_of(sh: Shell, repo: Path, rev: str) -> str:
-    """The name of the commit that a revision stands for. Raises Refused if there is none."""
+    """The hash of the commit a revision means. Raises Refused if it does not exist."""
     question = "git -C {repo} rev-parse --quiet --verify --end-of-options {rev}"
     answer = sh.ask(question, repo=repo, rev=f"{rev}^{{commit}}")
     if not answer.ok:
-        raise Refused(f"there is no commit {rev!r} here.", then="name one that `git log` shows.")
+        raise Refused(f"this clone has no commit {rev!r}.", then="name one that `git log` shows.")
     return answer.line
 
 
@@ -499,16 +502,16 @@ def history(sh: Shell, repo: Path, commit: str) -> set[str]:
 
 
 def held(sh: Shell, repo: Path, head: str, commits: Iterable[str]) -> set[str]:
-    """Those of some commits that a commit's history holds; others need not be here.
+    """Which of these commits are in a commit's history; the others may be missing here.
 
-    For a few thousand of them it is much quicker than the whole `history`.
+    For a few thousand commits this is much faster than the whole `history`.
     """
     wanted = sorted(set(commits))
-    known = zip(wanted, objects(sh, repo, wanted), strict=True)
-    here = [name for name, line in known if " commit " in line]
+    checks = zip(wanted, objects(sh, repo, wanted), strict=True)
+    present = [name for name, line in checks if " commit " in line]
     words = ["git", "-C", str(repo), "rev-list", "--no-walk", "--stdin", "--not", head]
-    outside = checked(sh.read(words, feed=here), "history").out.split() if here else []
-    return set(here) - set(outside)
+    outside = checked(sh.read(words, feed=present), "history").out.split() if present else []
+    return set(present) - set(outside)
 
 
 @dataclass(frozen=True)
@@ -524,25 +527,25 @@ class Worktree:
 
 def worktrees(sh: Shell, repo: Path) -> list[Worktree]:
     """All work trees of the repository, the main one first."""
-    found = []
+    works = []
     listed = ask(sh, repo, "worktree list --porcelain -z", "work trees").out
     for block in listed.split("\0\0"):
         entry = dict(line.partition(" ")[::2] for line in block.split("\0") if line)
         if "worktree" in entry and "bare" not in entry:
             path = Path(entry["worktree"])
             head, branch = entry.get("HEAD", NULL), entry.get("branch", "")
-            found.append(Worktree(path, branch, head, missing=not path.is_dir()))
-    return found
+            works.append(Worktree(path, branch, head, missing=not path.is_dir()))
+    return works
 
 
 def directory(sh: Shell, work: Path) -> Path:
-    """Where git keeps what it knows of a work tree."""
+    """Where git keeps its data about a work tree."""
     question = "rev-parse --path-format=absolute --git-dir"
     return Path(ask(sh, work, question, "git directory").line)
 
 
 def path_of(sh: Shell, work: Path, name: str) -> Path:
-    """Where a work tree keeps a file of git's own, such as ``index.lock``."""
+    """Where a work tree keeps one of git's own files, such as ``index.lock``."""
     question = "rev-parse --path-format=absolute --git-path {name}"
     return Path(ask(sh, work, question, "path", name=name).line)
 
@@ -558,13 +561,11 @@ def rebased_branch(sh: Shell, work: Path) -> str:
 
 @dataclass(frozen=True)
 class WorkState:
-    """What is going on in a work tree.
-
-    head: its commit.
-    branch: the full name of its branch, "" if detached.
-    merging: the commit that is being merged in, "" if none.
+    """The state of a work tree. head: its commit.
+    branch: the full name of its branch; "" if detached. merging: the commit that is being merged
+        in; "" if none.
     dirty: changed paths that git tracks. unmerged: those of them that are in conflict.
-    untracked: paths that git does not know, whole directories as one.
+    untracked: paths that git does not track; a whole directory is one path.
     """
 
     head: str
@@ -576,8 +577,8 @@ class WorkState:
 
 
 def merge_head(work: Path) -> Path:
-    """The file in which git keeps the commit that is being merged in a work tree, if one is. Asked
-    for its name, git would take a tag of that name for it."""
+    """The file in which git keeps the commit that is being merged into a work tree, if any. We read
+    the file, because git would resolve the name `MERGE_HEAD` to a tag of that name."""
     directory = work / ".git"
     if directory.is_file():
         directory = work / directory.read_text().removeprefix("gitdir: ").rstrip("\n")
@@ -585,7 +586,7 @@ def merge_head(work: Path) -> Path:
 
 
 def _merging(work: Path) -> str:
-    """The commit that is being merged in a work tree, "" if none is."""
+    """The commit that is being merged into a work tree; "" if none."""
     try:
         first = merge_head(work).read_text().partition("\n")[0]
     except (OSError, ValueError):
@@ -594,9 +595,8 @@ def _merging(work: Path) -> str:
 
 
 def work_state(sh: Shell, work: Path, *, submodules: bool = True) -> WorkState:
-    """What is going on in a work tree.
-
-    submodules: whether they count; git leaves them as they are when it moves a branch.
+    """The state of a work tree. submodules: whether they count; git does not touch them when it
+    moves a branch.
     """
     question = "status --porcelain=v2 --branch --untracked-files=normal --no-renames -z"
     question += "" if submodules else " --ignore-submodules=all"

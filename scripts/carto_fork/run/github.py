@@ -1,4 +1,4 @@
-"""What GitHub knows, asked through gh. Nothing here changes it."""
+"""Questions to GitHub, asked through gh. Nothing here changes anything there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Hub:
     """A repository on GitHub.
 
     gh: the program to ask.
-    slug: owner and name, as gh's option -R takes them; gh would choose among several remotes.
+    slug: owner and name, as gh's option -R takes them; without it gh would pick one of the remotes.
     """
 
     gh: str
@@ -43,22 +43,22 @@ class Hub:
 
 
 def slug_of(url: str) -> str | None:
-    """The repository that a remote's URL names; None if that is not on github.com."""
-    found = _SLUG.fullmatch(url.strip())
-    return found["slug"] if found else None
+    """The repository that a remote's URL names; None if it is not on github.com."""
+    slug = _SLUG.fullmatch(url.strip())
+    return slug["slug"] if slug else None
 
 
 def checked(answer: Answer, question: str) -> Answer:
-    """The answer, if gh could give one. Raises Failed, with what helps, otherwise."""
+    """The answer, if gh could give one. Raises Failed, with a cure, otherwise."""
     if answer.ok:
         return answer
     said = answer.err.strip() or answer.out.strip() or "it said nothing"
     if answer.code == 127:
         said = "exec: gh: not found"
-    found = cures.of_text(said)
-    meaning = found.meaning if found else answer.ending
-    then = found.then if found else "mend what it complains of"
-    problem = f"gh could not tell the {question}: {meaning} ({said.splitlines()[0]})."
+    cure = cures.of_text(said)
+    meaning = cure.meaning if cure else answer.ending
+    then = cure.then if cure else "fix what it complains about"
+    problem = f"gh could not read the {question}: {meaning} ({said.splitlines()[0]})."
     raise Failed(problem, then=f"{then}, then run the same command again.")
 
 
@@ -66,17 +66,17 @@ MISSING = "gh, GitHub's command line program, is not installed."
 
 
 def what_is_wrong(sh: Shell, gh: str) -> str:
-    """Why a gh cannot be used, `MISSING` or that it is too old; "" if it can."""
+    """Why gh cannot be used: `MISSING`, or that it is too old; "" if it can be used."""
     answer = sh.ask("{gh} --version", gh=gh)
-    found = re.search(r"\d+(\.\d+)+", answer.out)
-    if not answer.ok or not found:
+    version = re.search(r"\d+(\.\d+)+", answer.out)
+    if not answer.ok or not version:
         return MISSING
-    old = Version(found[0]) < OLDEST
-    return f"gh {found[0]} is too old: {OLDEST} or newer is needed." if old else ""
+    old = Version(version[0]) < OLDEST
+    return f"gh {version[0]} is too old: {OLDEST} or newer is needed." if old else ""
 
 
 def require(sh: Shell, hub: Hub) -> None:
-    """Raises Refused where gh is missing or too old, Failed if it cannot see the repository."""
+    """Raises Refused if gh is missing or too old, Failed if it cannot see the repository."""
     if problem := what_is_wrong(sh, hub.gh):
         install = "install it (https://cli.github.com), then run the same command again."
         raise Refused(problem, then=install if problem == MISSING else "install a newer gh.")
@@ -84,7 +84,7 @@ def require(sh: Shell, hub: Hub) -> None:
 
 
 def can_be_asked(gh: str, url: str) -> bool:
-    """Whether there is a gh, and a remote's URL is one of GitHub's."""
+    """Whether gh exists and a remote's URL is on GitHub."""
     return slug_of(url) is not None and shutil.which(gh) is not None
 
 
@@ -92,7 +92,7 @@ def can_be_asked(gh: str, url: str) -> bool:
 class Pull:
     """A pull request.
 
-    head: the branch that it asks to merge. commit: that branch's commit, as GitHub has it.
+    head: the branch to be merged. commit: that branch's commit on GitHub.
     state: OPEN, CLOSED or MERGED. author: who opened it. body: its text.
     """
 
@@ -124,54 +124,54 @@ def pulls(
 ) -> list[Pull]:
     """The pull requests into a branch from branches of the same repository, the newest first.
 
-    state: open, closed, merged or all. head: only those from this branch. One from somebody's own
-    copy of the repository may have a branch of the same name, and has nothing to do with ours.
+    state: open, closed, merged or all. head: only those from this branch. Pull requests from
+        somebody's GitHub fork are left out: their branch may have the same name by chance.
     timeout: seconds to wait for the answer.
     """
     words = [hub.gh, "pr", "list", "-R", hub.slug, "--base", base, "--state", state]
     words += ["--limit", "200", "--json", _PULL_FIELDS, *(["--head", head] if head else [])]
     listed = _json(sh.read(words, timeout=timeout), "pull requests")
-    return [_pull(found) for found in listed if not found["isCrossRepository"]]
+    return [_pull(data) for data in listed if not data["isCrossRepository"]]
 
 
 def pull(sh: Shell, hub: Hub, name: str) -> Pull:
-    """One pull request. Raises Failed where there is no such, Refused if its branch is not in
-    the repository.
+    """One pull request. Raises Failed if it does not exist, Refused if its branch is not in the
+    repository.
 
-    name: its number, its address or its branch, as gh takes it.
+    name: its number, URL or branch, as gh takes it.
     """
     words = [hub.gh, "pr", "view", "-R", hub.slug, "--json", _PULL_FIELDS, "--", name]
-    found = _json(sh.read(words), f"pull request {name}")
-    number = found["number"]
-    if not found["url"].lower().startswith(f"{hub.url.lower()}/"):
-        problem = f"{found['url']} is a pull request of another repository than {hub.slug}."
+    data = _json(sh.read(words), f"pull request {name}")
+    number = data["number"]
+    if not data["url"].lower().startswith(f"{hub.url.lower()}/"):
+        problem = f"{data['url']} is a pull request in another repository, not in {hub.slug}."
         raise Refused(problem, then="name one of this fork's by its number.")
-    if found["isCrossRepository"]:
+    if data["isCrossRepository"]:
         raise Refused(
             f"pull request {number} is from another repository, not from a branch of {hub.slug}.",
             then=f"look at it: {hub.gh} pr view {number} -R {hub.slug}",
         )
-    return _pull(found)
+    return _pull(data)
 
 
-def _pull(found: dict[str, Any]) -> Pull:
+def _pull(data: dict[str, Any]) -> Pull:
     return Pull(
-        number=found["number"],
-        url=found["url"],
-        title=found["title"],
-        state=found["state"],
-        head=found["headRefName"],
-        commit=found["headRefOid"],
-        base=found["baseRefName"],
-        labels=tuple(label["name"] for label in found["labels"]),
-        author=(found.get("author") or {}).get("login", ""),
-        body=found["body"],
+        number=data["number"],
+        url=data["url"],
+        title=data["title"],
+        state=data["state"],
+        head=data["headRefName"],
+        commit=data["headRefOid"],
+        base=data["baseRefName"],
+        labels=tuple(label["name"] for label in data["labels"]),
+        author=(data.get("author") or {}).get("login", ""),
+        body=data["body"],
     )
 
 
 def reviews(sh: Shell, hub: Hub, number: str, commit: str) -> Iterator[tuple[str, str]]:
-    """Who has said what of a pull request's commit, such as APPROVED, the newest last; nothing if
-    GitHub cannot be asked."""
+    """Who reviewed a pull request's commit and with what result, such as APPROVED, newest last;
+    nothing if GitHub cannot be asked."""
     words = [hub.gh, "api", "--paginate", f"repos/{hub.slug}/pulls/{number}/reviews?per_page=100"]
     words += ["--jq", ".[] | [.user.login, .state, .commit_id] | @tsv"]
     answer = sh.read(words)
@@ -210,24 +210,24 @@ _RELEASE_FIELDS = "tagName,url,isDraft,isPrerelease,publishedAt,body"
 
 
 def release(sh: Shell, hub: Hub, tag: str) -> Published | None:
-    """The release of a tag; None if there is none. Raises Failed if GitHub cannot be asked."""
+    """The release of a tag; None if it does not exist. Raises Failed if GitHub cannot be asked."""
     words = [hub.gh, "release", "view", "-R", hub.slug, "--json", _RELEASE_FIELDS, "--", tag]
     answer = sh.read(words)
     if not answer.ok and "release not found" in answer.err:
         return None
-    found = _json(answer, f"release {tag}")
+    data = _json(answer, f"release {tag}")
     return Published(
-        tag=found["tagName"],
-        url=found["url"],
-        draft=found["isDraft"],
-        prerelease=found["isPrerelease"],
-        published=found["publishedAt"] or "",
-        notes=found["body"],
+        tag=data["tagName"],
+        url=data["url"],
+        draft=data["isDraft"],
+        prerelease=data["isPrerelease"],
+        published=data["publishedAt"] or "",
+        notes=data["body"],
     )
 
 
 def _json(answer: Answer, question: str) -> Any:
-    # Where a list is empty, some commands print nothing at all.
+    # Some commands print nothing at all for an empty list.
     return json.loads(checked(answer, question).out or "[]")
 
 

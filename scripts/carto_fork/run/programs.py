@@ -1,4 +1,4 @@
-"""Programs that are given a text and answer with one: they see nothing else, and leave nothing."""
+"""Run programs that get a text and answer with one. They see nothing else and leave nothing."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from typing import IO
 from .text import listed, printable
 
 _LONGEST = 4 << 20
-"""An answer has at most so many bytes."""
+"""Bytes an answer may have at most."""
 _ALWAYS = re.compile(r"PATH|LANG|LANGUAGE|LC_\w+")
-"""The variables that every program sees."""
+"""The environment variables every program sees."""
 
 
 class Unanswered(Exception):
-    """A program did not answer; why, in words."""
+    """A program did not answer; the message says why."""
 
 
 def answer(
     words: Sequence[str], question: str, *, seconds: float, variables: Iterable[str] = ()
 ) -> str:
-    """What a program writes to its standard output, run in an empty directory of its own.
+    """What a program writes to standard output. It runs in an empty directory of its own.
 
-    question: what it reads from its standard input.
+    question: what it reads from standard input.
     seconds: how long it may take. variables: those of the environment that it sees besides PATH
         and the locale.
-    Raises Unanswered if it does not end well, writes files, or says too much.
+    Raises Unanswered if it fails, writes files, or answers too much.
     """
     allowed = {*variables}
     seen = {k: v for k, v in os.environ.items() if k in allowed or _ALWAYS.fullmatch(k)}
@@ -58,7 +58,7 @@ def answer(
         if len(said) > _LONGEST:
             raise Unanswered(f"its answer has more than {_LONGEST >> 20} MiB")
         if code is None:
-            raise Unanswered(f"it was not done after {seconds:.0f} seconds")
+            raise Unanswered(f"it did not finish within {seconds:.0f} seconds")
         if code:
             last = printable(complaint.decode(errors="replace").strip().rpartition("\n")[2][:200])
             raise Unanswered(f"it ended with {code}" + f", and said: {last}" * bool(last))
@@ -73,10 +73,10 @@ def answer(
 def _listen(
     process: subprocess.Popen[bytes], question: str, end: float
 ) -> tuple[bytes, bytes, int | None]:
-    """What a process writes to its two outputs until it ends, and how it ended; None if it was
-    not done in time, or wrote more than may be.
+    """What a process writes to its two outputs until it ends, and its exit code; None if it did not
+    finish in time or wrote too much.
 
-    end: by the clock that only goes forward.
+    end: the deadline on the monotonic clock.
     """
     heard = {"answer": b"", "complaint": b""}
     too_much = threading.Event()
@@ -91,7 +91,7 @@ def _listen(
             if what == "answer" and len(heard[what]) > most:
                 too_much.set()
             while source.read(1 << 16):
-                pass  # what nobody wants to hear must not keep it waiting
+                pass  # drain output that nobody reads, or the process would block
 
     assert process.stdin and process.stdout and process.stderr
     threads = [
@@ -111,7 +111,7 @@ def _listen(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and whatever it has started."""
+    """Kill a process and everything it started."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

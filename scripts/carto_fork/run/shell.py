@@ -5,8 +5,7 @@ filled word by word afterwards, so a value can never become a second word; a val
 read as an option is refused. `Shell.ask` runs read-only commands, even under ``--dry``;
 `Shell.do` runs the others, or prints them, ready to be pasted.
 
-What is asked of git about objects that are named by their hashes is asked once in a task: the
-answer cannot change.
+A question about objects named by their hashes is asked once per task: its answer cannot change.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from .errors import Failed, Refused
 from .text import LARGEST_TEXT, Tee, harmless, joined, scrub
 
 BIG = "core.bigFileThreshold"
-"""Git's setting for how many bytes a file has at most that it compares by lines."""
+"""Git's setting for the size in bytes up to which it compares files line by line."""
 TIMED_OUT = 124
 """The exit code of a command that took too long, as in timeout(1)."""
 
@@ -46,7 +45,7 @@ T = TypeVar("T")
 
 _PLACEHOLDER = re.compile(r"\{([a-z_]+[0-9]*)\}")
 
-# What ties git to one repository (git rev-parse --local-env-vars) and would outrank `git -C`.
+# These tie git to one repository (git rev-parse --local-env-vars) and would outrank `git -C`.
 # GIT_CONFIG_PARAMETERS and GIT_CONFIG_COUNT stay: they carry the caller's own `-c` settings.
 _REPOSITORY_VARIABLES = re.compile(
     r"GIT_(ALTERNATE_OBJECT_DIRECTORIES|CONFIG|OBJECT_DIRECTORY|DIR|WORK_TREE|IMPLICIT_WORK_TREE"
@@ -66,12 +65,12 @@ _NEVER_ASK = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command said.
+    """A command's exit code and output.
 
     code: its exit code; negative for a signal.
     out, err: its standard output and error as text; bytes that are not UTF-8 are kept as lone
         surrogates, so that a path can be given back to the system unchanged.
-    hook: the path of git's hook that said no; "" if none did.
+    hook: the path of the git hook that failed; "" if none did.
     """
 
     code: int
@@ -85,7 +84,7 @@ class Answer:
 
     @property
     def ending(self) -> str:
-        """How it ended, for a sentence."""
+        """How the command ended, as part of a sentence."""
         if self.code >= 0:
             return f"ended with exit code {self.code}"
         return f"was ended by the signal {signal.Signals(-self.code).name}"
@@ -96,15 +95,15 @@ class Answer:
         return self.out.rstrip("\n")
 
     def fields(self) -> list[str]:
-        """The output of a command that was run with ``-z``, cut at the NULs."""
+        """The output of a command run with ``-z``, split at NULs."""
         return self.out.split("\0")[:-1]
 
 
 def fill(template: str, values: Mapping[str, Value] | Mapping[str, str]) -> list[str]:
     """Split a command template into words, then put the values in.
 
-    A word that is nothing but a placeholder may take a sequence: each item becomes one word.
-    Raises Refused for a value that would be read as an option, and KeyError for one not given.
+    A word that consists of one placeholder may take a sequence: each item becomes one word.
+    Raises Refused for a value that would be read as an option, KeyError for a missing value.
     """
     words: list[str] = []
     for word in shlex.split(template):
@@ -113,7 +112,7 @@ def fill(template: str, values: Mapping[str, Value] | Mapping[str, str]) -> list
         if value is not None and not isinstance(value, str | Path):
             filled = [str(item) for item in value]
         else:
-            filled = [_PLACEHOLDER.sub(lambda found: _text(values[found[1]]), word)]
+            filled = [_PLACEHOLDER.sub(lambda placeholder: _text(values[placeholder[1]]), word)]
         options = [item for item in filled if item.startswith("-") and not word.startswith("-")]
         if options and not {"--", "--end-of-options"} & set(words):
             raise Refused(
@@ -146,12 +145,12 @@ _FIXED = re.compile(rf"{_OBJECT}(?:\.{{2,3}}{_OBJECT})?", re.DOTALL)
 _ABOUT_OBJECTS = {"diff-tree", "log", "ls-tree", "merge-base", "rev-list"}
 _ABOUT_REFS = {"--all", "--branches", "--remotes", "--tags", "--glob", "--cached", "--reflog"}
 _LARGE = 1 << 22
-"""Characters; a longer answer is not kept."""
+"""Characters; a longer answer is not cached."""
 
 
 def _lasts(words: Sequence[str], feed: Sequence[str]) -> bool:
-    """Whether the answer to a question can never change: git is asked about objects alone, each
-    named by its hash."""
+    """Whether the answer to a question can never change: it is only about objects, each named by
+    its hash."""
     given = list(words[: words.index("--")] if "--" in words else words)
     rest = [word for word in given[3:] if not word.startswith("-")]
     if given[:2] != ["git", "-C"] or not rest or rest[0] not in _ABOUT_OBJECTS:
@@ -171,9 +170,9 @@ def _text(value: Value) -> str:
 class Shell:
     """Runs commands for one task.
 
-    context: invoke's; of it only ``--dry`` is used.
-    stream: where people read (standard error when standard output carries JSON).
-    asking: what is given the command line of each question, or None.
+    context: invoke's context; only its ``--dry`` is used.
+    stream: output for people (standard error when standard output carries JSON).
+    asking: called with the command line of each question; None for no call.
     """
 
     def __init__(self, context: Context, stream: TextIO | None = None) -> None:
@@ -199,9 +198,9 @@ class Shell:
     def read(
         self, words: Sequence[str], *, timeout: int | None = None, feed: Iterable[str] | None = None
     ) -> Answer:
-        """Run a command that changes nothing, also under ``--dry``.
+        """Run a command that changes nothing, even under ``--dry``.
 
-        timeout: seconds, after which the command is stopped and answers with `TIMED_OUT`.
+        timeout: seconds after which the command is killed; the answer is then `TIMED_OUT`.
         feed: lines for its standard input.
         """
         lines = list(feed or ())
@@ -212,7 +211,7 @@ class Shell:
             if key in self._found:
                 return cast(Answer, self._found[key])
             answer = self._read(words, timeout, lines)
-            # Exit code 1 of merge-base is a no; anything else may be put right meanwhile.
+            # merge-base answers no with exit code 1; any other error may be gone the next time.
             certain = answer.ok or (answer.code == 1 and "merge-base" in words)
             if certain and len(answer.out) < _LARGE:
                 self._found[key] = answer
@@ -220,19 +219,19 @@ class Shell:
 
     @property
     def largest_text(self) -> int:
-        """How many bytes a file has at most that is read by lines, by git as by us."""
+        """The size in bytes up to which git and we read a file line by line."""
         return int(self.settings.get(BIG, LARGEST_TEXT))
 
     def configure(self, settings: Mapping[str, str]) -> None:
-        """Set what outranks all of git's settings for every command from now on."""
+        """Set git settings that outrank all others for every command from now on."""
         self.settings = dict(settings)
-        _end(self._talks)  # they began with others
+        _end(self._talks)  # they were started with the old settings
         self._talks.clear()
 
     def once(self, key: Hashable, find: Callable[[], T]) -> T:
-        """What was found out before under a key; if nothing was, what is found now.
+        """The value computed earlier for a key; computed now if there was none.
 
-        key: names all that it depends on, commits by their hashes.
+        key: everything the value depends on, commits by their hashes.
         """
         with self._turn(key):
             if key not in self._found:
@@ -240,8 +239,8 @@ class Shell:
             return cast(T, self._found[key])
 
     def ahead(self, find: Callable[[], object]) -> None:
-        """Find out meanwhile what will be asked for with `once`; if that fails, it is found out
-        when it is asked for."""
+        """Compute in the background what `once` will need soon; if that fails, `once` computes it
+        again."""
 
         def finding() -> None:
             with suppress(Exception):  # whatever an interrupted git answers
@@ -250,13 +249,12 @@ class Shell:
         threading.Thread(target=finding, daemon=True).start()
 
     def _turn(self, key: Hashable) -> threading.Lock:
-        """The lock of a key: what two threads want to know is found out by one of them."""
+        """The lock of a key, so that only one of two threads computes its value."""
         with self._starting:
             return self._turns.setdefault(key, threading.Lock())
 
     def talk(self, words: Sequence[str]) -> Talk:
-        """A process that answers one line after the other; it is started once, and ends with this
-        object."""
+        """A process that answers line by line; it is started once and ends with this object."""
         key = tuple(words)
         with self._starting:
             if key not in self._talks or self._talks[key].process.poll() is not None:
@@ -266,7 +264,7 @@ class Shell:
             return self._talks[key]
 
     def _read(self, words: Sequence[str], timeout: int | None, lines: Sequence[str]) -> Answer:
-        # Nothing is lost by killing it, so an interrupt needs none of the care that `run` takes.
+        # Killing it loses nothing, so an interrupt needs none of the care that `run` takes.
         # Optional locks would let `git status` rewrite the index of the user's checkout.
         given = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
         if self.asking:
@@ -282,7 +280,7 @@ class Shell:
             )
         except subprocess.TimeoutExpired:
             return Answer(TIMED_OUT, "", f"no answer within {timeout} s")
-        except (FileNotFoundError, PermissionError) as error:  # as a shell says it
+        except (FileNotFoundError, PermissionError) as error:  # the exit codes of a shell
             missing = isinstance(error, FileNotFoundError)
             why = "not found" if missing else error.strerror
             return Answer(127 if missing else 126, "", f"{words[0]}: {why}\n")
@@ -290,7 +288,7 @@ class Shell:
             text.decode("utf-8", "surrogateescape") for text in (ended.stdout, ended.stderr)
         )
         if words[0] == "git" and ended.returncode < 0 and ended.returncode != -signal.SIGINT:
-            # Whoever asked would take it for a no.
+            # The caller would take this for the answer no.
             how = f"was killed by signal {-ended.returncode}"
             what = f"`{command_line(words, join=joined)}` {how}."
             raise Failed(what, then="run the same command again; it continues.")
@@ -305,23 +303,23 @@ class Shell:
         stdin: Path | None = None,
         without: Iterable[str] | None = None,
     ) -> Answer:
-        """Run a command that changes something; under ``--dry`` only print it.
+        """Run a command that changes something; with ``--dry`` only print it.
 
         within: the directory to run it in. without: see `environment`.
-        live: streams that get its output while it runs.
+        live: streams that receive its output while it runs.
         stdin: a file to read from.
         """
         if self.dry:
             self.show(command_line(words, within) + (f" < {quote(str(stdin))}" if stdin else ""))
             return Answer(0, "", "")
-        if "fetch" in words:  # it may bring the history that a shallow clone lacked
+        if "fetch" in words:  # it may fetch history that a shallow clone lacked
             self._found.clear()
         streams = Tee(live)
         process = _Process(self._context)
         variables = environment(without=without, **self._configured())
         # `exec` makes the command itself, not a shell around it, the one that gets the signals.
         command = f"exec {shlex.join(_program(words))} < {quote(str(stdin or os.devnull))}"
-        # Everything is said explicitly: a `run.warn` or `run.pty` in somebody's ~/.invoke.yaml
+        # Every option is given explicitly: a `run.warn` or `run.pty` in somebody's ~/.invoke.yaml
         # must not change what a failing step does.
         with process.forwarding_signals(), _traced(words, variables) as hooks:
             result = process.run(
@@ -333,7 +331,7 @@ class Shell:
                 echo=False,
                 dry=False,
                 in_stream=False,
-                # A stream that is named is written to, whatever `hide` says.
+                # invoke writes to a stream it is given, whatever `hide` says.
                 out_stream=streams or None,
                 err_stream=streams or None,
                 encoding="utf-8",
@@ -348,12 +346,12 @@ class Shell:
             raise KeyboardInterrupt
         answer = _answer(result.exited or 0, result.stdout, result.stderr)
         hook = hooks[-1] if hooks and not answer.ok else ""
-        # What a hook says afterwards changes nothing of what git has done.
+        # A hook that fails afterwards does not change what git has done.
         code = 0 if Path(hook).name.startswith("post-") else answer.code
         return replace(answer, code=code, hook=hook)
 
     def _configured(self) -> dict[str, str]:
-        """The variables that hand the settings on to git, behind those of the caller's."""
+        """The variables that pass the settings to git, after the caller's own."""
         count = os.environ.get("GIT_CONFIG_COUNT", "")
         first = int(count) if count.isdecimal() else 0
         variables = {"GIT_CONFIG_COUNT": str(first + len(self.settings))} if self.settings else {}
@@ -362,7 +360,7 @@ class Shell:
         return variables
 
     def show(self, line: str) -> None:
-        """Print a line to paste, with every byte of the paths in it."""
+        """Print a line to paste, with every byte of its paths unchanged."""
         line = harmless(line)
         raw = getattr(self.stream, "buffer", None)
         if raw is None:
@@ -374,13 +372,13 @@ class Shell:
 
 
 class Talk:
-    """A process that is asked line by line.
+    """A process that answers questions line by line.
 
-    process: reads from its standard input and writes to its standard output for as long as asked.
+    process: reads questions from standard input and writes answers to standard output.
     """
 
     def __init__(self, words: Sequence[str], variables: Mapping[str, str]) -> None:
-        # A session of its own: Ctrl-C is for what changes something, this ends with its input.
+        # A session of its own: it must not get Ctrl-C; it ends when its input is closed.
         self.process = subprocess.Popen(
             words,
             stdin=subprocess.PIPE,
@@ -393,18 +391,18 @@ class Talk:
 
     @contextmanager
     def ask(self, lines: Sequence[str]) -> Iterator[IO[bytes]]:
-        """Ask all at once, and read the answers as they come."""
+        """Ask everything at once and read the answers as they come."""
         to, answers = self.process.stdin, self.process.stdout
         assert to and answers
         text = "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogateescape")
         with self._turn:
-            # It answers before it has read all: somebody has to listen meanwhile.
+            # It answers before it has read everything, so a thread writes while we read.
             asking = threading.Thread(target=_say, args=(to, text), daemon=True)
             asking.start()
             try:
                 yield answers
             except BaseException:
-                self.process.kill()  # what is left of its answers is nobody's
+                self.process.kill()  # nobody will read the remaining answers
                 raise
             finally:
                 asking.join()
@@ -412,16 +410,16 @@ class Talk:
 
 @contextmanager
 def _traced(words: Sequence[str], variables: dict[str, str]) -> Iterator[list[str]]:
-    """Have a git command note what it runs; afterwards the list holds the paths of the hooks that
+    """Let a git command log what it runs; afterwards the list holds the paths of the hooks that
     failed. Git itself does not name them.
 
-    variables: the command's; the place for the notes is put in there.
+    variables: the command's environment; the place of the log is added to it.
     """
     failed: list[str] = []
     if words[0] != "git" or _TRACE in variables:
         yield failed
         return
-    # A file for each process, and none after this: git's own children may outlive it.
+    # One file per process, removed afterwards: git's own children may outlive it.
     with tempfile.TemporaryDirectory(prefix="carto-fork.", ignore_cleanup_errors=True) as place:
         variables[_TRACE] = place
         yield failed
@@ -432,7 +430,7 @@ def _traced(words: Sequence[str], variables: dict[str, str]) -> Iterator[list[st
                     event = json.loads(line)
                 except ValueError:  # the disk is full
                     break
-                if "/" in event["sid"]:  # a git that git or a hook started
+                if "/" in event["sid"]:  # a git started by git or by a hook
                     break
                 if event["event"] == "child_start" and event["child_class"] == "hook":
                     started[event["child_id"]] = event["argv"][0]
@@ -444,7 +442,7 @@ _TRACE = "GIT_TRACE2_EVENT"
 
 
 def _say(to: IO[bytes], text: bytes) -> None:
-    with suppress(OSError):  # it has ended; whoever listens notices
+    with suppress(OSError):  # it has ended; the reader will notice
         to.write(text)
         to.flush()
 
@@ -456,7 +454,7 @@ def _end(talks: Mapping[tuple[str, ...], Talk]) -> None:
 
 
 def _answer(code: int, out: str, err: str) -> Answer:
-    """Raises KeyboardInterrupt for a command that was interrupted, by whomever."""
+    """The answer. Raises KeyboardInterrupt if the command was interrupted, by whomever."""
     if code in (-signal.SIGINT, 128 + signal.SIGINT):
         raise KeyboardInterrupt
     return Answer(code, out, scrub(err))
@@ -476,8 +474,8 @@ def command_line(
 
 
 def _program(words: Sequence[str]) -> Sequence[str]:
-    """The words to start; a first one such as `A=1`, which sets a variable when it is pasted, is no
-    program's name."""
+    """The words to start a process with; a first word such as `A=1` sets a variable when it is
+    pasted, so it cannot be the program."""
     return ["env", *words] if "=" in words[0] else words
 
 
@@ -485,23 +483,23 @@ _COMPARES = {"diff", "diff-files", "diff-index", "diff-tree", "log", "show", "st
 
 
 def _comparing(words: Sequence[str]) -> Sequence[str]:
-    """A question to git that upstream's .gitmodules has no say in: git stops at some of its lines,
-    and others hide how submodules differ."""
+    """A question to git that ignores upstream's .gitmodules: some of its lines make git fail,
+    others hide how submodules differ."""
     at = 1
     while words[at : at + 1] and words[at].startswith("-"):
         at += 2 if words[at] in ("-C", "-c") else 1
     command = words[at] if words[0] == "git" and at < len(words) else ""
     if command not in _COMPARES or any(w.startswith("--ignore-submodules") for w in words):
         return words
-    what = "none" if command == "status" else "untracked"  # as without it
+    what = "none" if command == "status" else "untracked"  # git's default
     return [*words[: at + 1], f"--ignore-submodules={what}", *words[at + 1 :]]
 
 
 def environment(*, without: Iterable[str] | None = None, **variables: str) -> dict[str, str]:
     """The environment of every command: never prompts, never tied to another repository.
 
-    without: for a check, names of variables that it does not have. All others neither look for
-        programs where they run, nor for modules as `python -m nbstripout` in a filter would.
+    without: for a check, the names of variables to leave out. Other commands look for neither
+        programs in the current directory nor modules, as `python -m nbstripout` in a filter would.
     """
     if without is None:
         path = os.environ.get("PATH", os.defpath).split(os.pathsep)
@@ -516,7 +514,7 @@ def environment(*, without: Iterable[str] | None = None, **variables: str) -> di
 def handling(
     numbers: Sequence[int], handler: Callable[[int, FrameType | None], None]
 ) -> Iterator[None]:
-    """Have signals handled in another way for a while."""
+    """Handle signals differently for a while."""
     before = [signal.signal(number, handler) for number in numbers]
     try:
         yield
@@ -528,10 +526,10 @@ def handling(
 class _Process(Local):
     """Invoke's runner, with four habits changed.
 
-    It does not search all of the output for prompts to answer at every new piece of it, it looks
-    more often whether the process has ended, it keeps bytes that are not UTF-8, and on Ctrl-C it
-    sends the process a real SIGINT and remembers it: invoke would write a control character into
-    its standard input and go on.
+    It does not search the whole output for prompts after every new piece, it checks more often
+    whether the process has ended, it keeps bytes that are not UTF-8, and on Ctrl-C it sends the
+    process a real SIGINT and remembers it: invoke would write a control character to its standard
+    input and continue.
     """
 
     input_sleep = 0.0005
@@ -546,7 +544,7 @@ class _Process(Local):
 
     @property
     def process_is_finished(self) -> bool:
-        # What takes long is looked at less often.
+        # The longer it takes, the less often we look.
         self.input_sleep = min(self.input_sleep * 1.1, 0.01)
         return bool(super().process_is_finished)
 
@@ -555,15 +553,15 @@ class _Process(Local):
 
     def stop(self) -> None:
         super().stop()
-        if process := getattr(self, "process", None):  # None where it could not be started
+        if process := getattr(self, "process", None):  # None if it could not be started
             for pipe in (process.stdin, process.stdout, process.stderr):
                 pipe.close()
 
     @contextmanager
     def forwarding_signals(self) -> Iterator[None]:
-        """Hand Ctrl-C and termination on to the process, and only note them here.
+        """Pass Ctrl-C and termination on to the process and only note them here.
 
-        An exception in the middle of starting or awaiting a process would leave it running.
+        An exception while a process is being started or awaited would leave it running.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -571,7 +569,7 @@ class _Process(Local):
 
         def note(_number: int, _frame: FrameType | None) -> None:
             self.interrupted = True
-            # Ctrl-C in a terminal reaches the process by itself, and it is to clean up once.
+            # A terminal sends Ctrl-C to the process itself; a second one would disturb its cleanup.
             timer = threading.Timer(0.3, self._pass_on)
             timer.daemon = True
             timer.start()

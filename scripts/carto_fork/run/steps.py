@@ -1,4 +1,4 @@
-"""A step is data; this runs, prints and resumes procedures, one run at a time on a fork."""
+"""Steps are data; this runs, prints and resumes procedures, one run at a time per fork."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .text import joined, scrub, withheld
 
 @dataclass(frozen=True)
 class _Note:
-    """What the lock file holds."""
+    """The content of the lock file."""
 
     pid: int
     task: str
@@ -39,7 +39,7 @@ class Journal:
     """
 
     def __init__(self, descriptor: int, task: str, before: _Note | None = None) -> None:
-        # A run that ends by itself leaves the file empty, or what is unfinished.
+        # A run that ends by itself leaves the file empty, or with its unfinished directories.
         self.after_kill = before is not None
         self._descriptor = descriptor
         left = (before.unfinished, before.removing) if before else ([], {})
@@ -47,13 +47,13 @@ class Journal:
 
     @property
     def unfinished(self) -> list[str]:
-        """Directories that are in no state that anybody chose; absolute paths."""
+        """Directories that a run left half-changed; absolute paths."""
         return self._entry.unfinished
 
     @property
     def removing(self) -> dict[str, float]:
-        """Directories that a run has begun to remove, absolute paths, and when, in seconds since
-        the epoch."""
+        """Directories that a run has begun to remove (absolute paths), and when (seconds since
+        1970)."""
         return self._entry.removing
 
     def begin(self, directory: str, *, removing: bool = False) -> None:
@@ -65,25 +65,25 @@ class Journal:
             self._note(replace(self._entry, unfinished=[*self.unfinished, directory]))
 
     def end(self, directory: str) -> None:
-        """Note that the directory is in order, or gone."""
+        """Note that the directory is complete, or gone."""
         if directory in (*self.unfinished, *self.removing):
             unfinished = [path for path in self.unfinished if path != directory]
             removing = {path: when for path, when in self.removing.items() if path != directory}
             self._note(replace(self._entry, unfinished=unfinished, removing=removing))
 
     def close(self) -> None:
-        """Give the lock back; what is unfinished stays noted."""
+        """Release the lock; unfinished directories stay noted."""
         if not self.unfinished and not self.removing:
             self._write(b"")
         os.close(self._descriptor)
 
     def _note(self, entry: _Note) -> None:
         self._entry = entry
-        # JSON's escapes also carry what is not UTF-8.
+        # JSON escapes also preserve bytes that are not UTF-8.
         self._write(json.dumps(asdict(entry)).encode())
 
     def _write(self, content: bytes) -> None:
-        # Written before it is cut to length: a full disk then fails with the old entry in place.
+        # Write first, truncate afterwards: if the disk is full, the old entry survives.
         os.pwrite(self._descriptor, content, 0)
         os.ftruncate(self._descriptor, len(content))
 
@@ -93,17 +93,17 @@ def locked(common: Path, task: str) -> Iterator[Journal]:
     """Hold the fork's lock.
 
     common: the fork's common git directory.
-    task: what to tell a second run.
-    Raises Refused when another run has the lock, or the directory cannot be written to.
+    task: the name a second run is given in its refusal.
+    Raises Refused if another run holds the lock, or the directory cannot be written to.
     """
     file = common / "carto-fork.lock"
     try:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         if os.path.lexists(file) and not isinstance(error, PermissionError):
-            raise  # it is something else
+            raise  # some other error
         problem = f"{common} cannot be written to: {error.strerror}."
-        raise Refused(problem, then="see who owns it, then run the same command again.") from None
+        raise Refused(problem, then="check who owns it, then run the same command again.") from None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -111,8 +111,8 @@ def locked(common: Path, task: str) -> Iterator[Journal]:
         os.close(descriptor)
         holder = f"`{other.task}` (process {other.pid})" if other else "another task"
         raise Refused(
-            f"{holder} is at work on this fork.",
-            then="wait until it has ended, then run the same command again.",
+            f"{holder} is running on this fork.",
+            then="wait until it has finished, then run the same command again.",
         ) from None
     journal = Journal(descriptor, task, _read(descriptor))
     try:
@@ -122,14 +122,14 @@ def locked(common: Path, task: str) -> Iterator[Journal]:
 
 
 def left_by_killed(lock: Path) -> _Note | None:
-    """What the last run has left in the lock file, if it was killed; None if none was."""
+    """What the last run left in the lock file if it was killed; None otherwise."""
     if lock.is_symlink() or not lock.is_file():
         return None
     with lock.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return None  # it is at work
+            return None  # it is running
         return _read(file.fileno())
 
 
@@ -141,12 +141,12 @@ def _read(descriptor: int) -> _Note | None:
 
 
 TASK = "invoke"
-"""The first word of a template that a task does; in this process the step's `call` does it."""
+"""The first word of a template that runs a task; in this process the step's `call` does it."""
 
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """Something that an optional step depends on; a plan says whether it is so.
+    """What an optional step depends on; a plan says whether it holds.
 
     words: when it is so, for people.
     """
@@ -161,20 +161,20 @@ class Step:
     name: one word.
     why: what it is for, in a sentence.
     run: templates of its command lines, as people paste them.
-    call: what this process does instead of starting the one that begins with `invoke`; it is
-        given what the procedure works on.
+    call: what this process calls instead of starting `invoke`; it gets the object that the
+        procedure works on.
     commands: instead of `run`, the name of a list of command lines in the fork's policy, which
         check the merge in its work tree with live output and a log.
     when: the condition without which the step is left out.
-    done: probes; when all of them succeed the step is done already. Exit code 1 is a no. One probe
+    done: probes; if all of them succeed, the step is already done. Exit code 1 means no. One probe
         may name alternatives, as `a || b`.
-    makes: a directory that is in no state anybody chose while the step runs, an absolute path.
-    removes: a directory that the step removes, all that is in it being safe elsewhere.
-    undo: command lines that undo half of the step, for when it fails or is interrupted. If it is
-        killed instead, the next run finds the directory noted in the journal.
-    allow: exit codes that are no failure.
-    stuck: what a person does when the step does not succeed.
-    untouched: what is as it was then, where that differs from the plan's.
+    makes: a directory that is half-changed while the step runs; an absolute path.
+    removes: a directory that the step removes after everything in it is safe elsewhere.
+    undo: command lines that undo a half-done step if it fails or is interrupted. If it is killed,
+        the next run finds the directory in the journal.
+    allow: exit codes that do not count as failures.
+    stuck: what a person should do if the step fails.
+    untouched: what a failure of this step leaves unchanged, if that differs from the plan's.
     """
 
     name: str
@@ -194,13 +194,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a procedure needs to know, read before its first write.
+    """What a procedure needs to know, collected before its first write.
 
-    values: what the templates' placeholders stand for.
-    conditions: which optional steps take part.
-    untouched: what a step that stops has left alone.
+    values: what the templates' placeholders mean.
+    conditions: which optional steps run.
+    untouched: what a step that stops has left unchanged.
     commands: command lines of the policy, by name.
-    work: where the policy's commands run. environment: variables that they see besides the usual.
+    work: where the policy's commands run. environment: variables they see besides the usual ones.
     logs: the directory for their logs.
     """
 
@@ -214,16 +214,16 @@ class Plan:
 
 
 def chosen(procedure: Sequence[Step], plan: Plan) -> list[Step]:
-    """The steps that take part."""
+    """The steps of a procedure that the plan includes."""
     return [step for step in procedure if step.when is None or step.when in plan.conditions]
 
 
 class Runner:
-    """Carries procedures out.
+    """Runs procedures.
 
     program: what people type for `invoke`.
-    took: how many seconds each step took, by name.
-    logs: the directory for what is too long for a screen; None as long as no fork is open.
+    took: the seconds each step took, by name.
+    logs: the directory for output that is too long for a screen; None until a fork is open.
     """
 
     def __init__(self, sh: Shell, console: Console, program: str) -> None:
@@ -238,11 +238,11 @@ class Runner:
         journal: Journal | None = None,
         work: object = None,
     ) -> None:
-        """Run, or under ``--dry`` print, the steps that are not done yet, in order.
+        """Run the steps that are not done yet, in order; with ``--dry`` print them.
 
-        journal: of the lock that is held; None where no step leaves anything half-done.
-        work: what the calls of the steps are given.
-        Raises Failed or CheckFailed when a command fails, and Paused when a person is needed.
+        journal: the journal of the held lock; None if no step leaves anything half-done.
+        work: what each step's call receives.
+        Raises Failed or CheckFailed if a command fails, Paused if a person is needed.
         """
         steps = chosen(procedure, plan)
         if self.sh.dry:
@@ -271,10 +271,10 @@ class Runner:
                         step.call(work)
 
     def _print(self, steps: Sequence[Step], plan: Plan) -> None:
-        """Print lines to paste; each goes on only where the one before it ended well."""
+        """Print lines to paste; each runs only if the one before it succeeded."""
         last = ""
         for number, step in enumerate(steps, 1):
-            # Nothing changes, so behind the first open step no probe can tell a thing.
+            # Nothing is changed, so after the first open step no probe means anything.
             if not last and self._done(step, plan):
                 self.console.head(number, len(steps), step.name, "already done")
                 continue
@@ -289,7 +289,7 @@ class Runner:
             self.sh.show(last)
 
     def _lines(self, step: Step, plan: Plan) -> list[str]:
-        """A step's command lines, as a shell takes them."""
+        """A step's command lines, as shell commands."""
         checks = plan.commands[step.commands] if step.commands else ()
         lines = [command_line(shlex.split(line), plan.work) for line in checks]
         for template in step.run:
@@ -323,7 +323,7 @@ class Runner:
 
     @contextmanager
     def _noted(self, step: Step, plan: Plan, journal: Journal | None) -> Iterator[None]:
-        """Keep in the journal what the step makes, for as long as that is neither old nor new."""
+        """Keep the step's directory in the journal while it is half-changed."""
         if not (step.makes or step.removes) or not journal:
             yield
             return
@@ -346,7 +346,7 @@ class Runner:
             raise self._failed(step, plan, words, answer)
         if answer.hook:
             said = answer.err.strip().splitlines()[-1:]
-            self.console.row("", f"The hook {answer.hook} failed, too late to matter.", "yellow")
+            self.console.row("", f"The hook {answer.hook} failed after git was done.", "yellow")
             self.console.row("  ", "".join(said), "dim")
 
     def _run_commands(self, step: Step, plan: Plan) -> None:
@@ -369,7 +369,7 @@ class Runner:
 
     @contextmanager
     def _log(self, path: Path) -> Iterator[tuple[TextIO, ...]]:
-        """The streams that a live command writes to: the person's, and a log file."""
+        """The streams a live command writes to: the console and a log file."""
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", encoding="utf-8", errors="backslashreplace") as log:
             yield self.sh.stream, log
@@ -383,8 +383,8 @@ class Runner:
             log.write_text("\n".join(said), encoding="utf-8", errors="backslashreplace")
             shown.append(f"({len(said)} lines: {log})")
         kind = CheckFailed if step.commands else Failed
-        known = None if step.commands else cures.of_git(answer) or cures.of_text("\n".join(said))
-        then = f"{known.then}, then run the same command again ({known.meaning})." if known else ""
+        cure = None if step.commands else cures.of_git(answer) or cures.of_text("\n".join(said))
+        then = f"{cure.then}, then run the same command again ({cure.meaning})." if cure else ""
         return kind(
             f"`{command_line(words, join=joined)}` {answer.ending}:\n  " + "\n  ".join(shown),
             untouched=_untouched(step, plan),
@@ -393,8 +393,8 @@ class Runner:
 
 
 def _shortened(said: list[str], most: int = 7) -> list[str]:
-    """The lines that say what went wrong: the last ones, and the first if they explain a usage.
-    What names a lock is among them."""
+    """The lines that say what went wrong: the last ones, or the first ones if a usage text follows.
+    Lines about a lock are always included."""
     usage = next((n for n, line in enumerate(said) if n and line.startswith("Usage:")), len(said))
     locks = [line for line in said[:usage][:-most] if line.endswith(".lock': File exists.")]
     return locks + said[:usage][-most:]
@@ -402,7 +402,8 @@ def _shortened(said: list[str], most: int = 7) -> list[str]:
 
 @contextmanager
 def _in_words_of(step: Step, plan: Plan) -> Iterator[None]:
-    """What stops says what happened; what is untouched and how to go on is the plan's."""
+    """A stop keeps its own sentence on what happened; the plan says what is untouched and what to
+    do."""
     try:
         yield
     except Stop as stop:

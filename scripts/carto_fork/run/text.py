@@ -1,4 +1,4 @@
-"""Text of unknown origin, fit to be shown, pasted, or put into Markdown; secrets stay out. Pure."""
+"""Make text of unknown origin safe to print, paste or put into Markdown; hide secrets. Pure."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ VERSION_LINE = re.compile(
 _SUBSTANTIVE = re.compile(r"(?:\w\W*){8}")
 
 LARGEST_TEXT = 20_000_000
-"""Bytes of a file that is read by lines, unless a policy says something else."""
+"""Bytes up to which a file is read line by line, unless the policy says otherwise."""
 
 _PARSED = {".py": 500_000, ".json": 5_000_000}
 _PARSED |= dict.fromkeys((".yaml", ".yml", ".txt"), 200_000)
-"""Characters; 1,000,000 for other formats. Time and memory of the worst texts that were tried grow
-with their length, no faster: up to here no parser took more than 19 s and 0.7 GB for one file."""
+"""Characters; 1,000,000 for other formats. For the worst texts we tried, time and memory grow
+linearly with the length: up to these sizes no parser took more than 19 s and 0.7 GB for a file."""
 
 
 def too_long(path: str, *texts: str) -> bool:
@@ -35,17 +35,18 @@ def too_long(path: str, *texts: str) -> bool:
 
 
 def lines_of(text: str) -> list[str]:
-    """The lines with their line ends, cut at line feeds only, as git does."""
+    """The lines with their line ends, split at line feeds only, as git does."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)
 
 
 def substantive(line: str) -> bool:
-    """Whether a line says enough to be recognised: not a bracket, an `else:` or a blank."""
+    """Whether a line is distinctive enough to recognise: not a bracket, an `else:` or a blank
+    line."""
     return bool(_SUBSTANTIVE.search(line))
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things, as in `1 file` and `2 files`."""
+    """A number and its noun, as in `1 file` and `2 files`."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
@@ -56,7 +57,7 @@ def duration(seconds: float) -> str:
 
 
 def listed(texts: Sequence[str], most: int = 3) -> str:
-    """The first of some texts of unknown origin, and how many more there are."""
+    """The first few texts of unknown origin, and how many more there are."""
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(map(printable, texts[:most])) + more
 
@@ -68,13 +69,13 @@ def printable(text: str) -> str:
 
 
 def in_actions() -> bool:
-    """Whether this is a job of GitHub Actions, which reads commands in what it prints."""
+    """Whether this runs in GitHub Actions, which reads workflow commands from the output."""
     return os.environ.get("GITHUB_ACTIONS") == "true"
 
 
 def harmless(text: str) -> str:
-    """Text in which GitHub Actions finds no command: neither at the beginning of a line (`::`) nor,
-    as it used to, anywhere in one (`##[`). Elsewhere it is as it was."""
+    """Text in which GitHub Actions finds no workflow command, neither at the start of a line (`::`)
+    nor, in the old form, anywhere in one (`##[`). Outside of Actions the text is unchanged."""
     if not in_actions():
         return text
     # An invisible word joiner; readers see the same text.
@@ -82,10 +83,10 @@ def harmless(text: str) -> str:
 
 
 def wrapped(line: str, width: int) -> list[str]:
-    """A line as lines of so many columns, broken between words."""
+    """A line as lines of at most `width` columns, broken between words."""
     indent = " " * (len(line) - len(line.lstrip()) + 2)
-    # A command in backticks is to be pasted; it stays on one line.
-    held = re.sub("`[^`]*`", lambda found: found[0].replace(" ", "\0"), line)
+    # People paste commands in backticks, so each stays on one line.
+    held = re.sub("`[^`]*`", lambda command: command[0].replace(" ", "\0"), line)
     lines = textwrap.wrap(
         held, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
@@ -93,7 +94,7 @@ def wrapped(line: str, width: int) -> list[str]:
 
 
 def pathspec_word(path: str) -> str:
-    """A path as a word to paste behind the `--` of a git command, meaning that path alone."""
+    """A path as a word to paste after the `--` of a git command, matching that path alone."""
     if re.search(r"[*?\[\]\\]|^:", path):
         path = f":(top,literal){path}"
     return file_word(path)
@@ -108,14 +109,14 @@ def file_word(path: str) -> str:
 
 
 def c_escaped(path: str, quotes: bytes = b'"') -> str:
-    """A path with C's escapes for quotes, backslashes and all that is not plain."""
+    """A path with C escapes for quotes, backslashes and everything that is not printable ASCII."""
     raw = path.encode("utf-8", "surrogateescape")
     special = rb"[^ -~]|[\\%s]" % quotes
-    return re.sub(special, lambda found: b"\\%03o" % ord(found[0]), raw).decode()
+    return re.sub(special, lambda byte: b"\\%03o" % ord(byte[0]), raw).decode()
 
 
 def joined(words: Iterable[str]) -> str:
-    """One line to paste into bash, zsh or ksh, whatever is in the words."""
+    """One line to paste into bash, zsh or ksh, whatever the words contain."""
     return " ".join(map(file_word, words))
 
 
@@ -136,12 +137,12 @@ def cell(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """A text of unknown origin as running text: every character that means something is escaped,
-    and no name in it reaches anybody."""
+    """A text of unknown origin as running text: special characters are escaped, and no name in it
+    notifies anybody."""
     safe = printable(" ".join(text.split()))
     # An invisible word joiner keeps `@name` and `#1` from being links; a backslash does not.
     safe = re.sub(r"([@#])(?=\w)", "\\1\u2060", safe)
-    # What begins a list does so at the beginning only; `v1.76.5-stable` stays as it is.
+    # List markers only count at the start; `v1.76.5-stable` stays unchanged.
     return re.sub(r"^(\d*)([-.])", r"\1\\\2", _SPECIAL.sub(r"\\\1", safe))
 
 
@@ -160,7 +161,7 @@ def block(lines: Iterable[str], language: str = "") -> list[str]:
 
 
 def toml_value(value: Any) -> str:
-    """A value of a policy in TOML, on one line; what holds backslashes is as it was written."""
+    """A policy value in TOML, on one line; a text with backslashes becomes a literal string."""
     if isinstance(value, bool | int):
         return str(value).lower()
     if isinstance(value, Mapping):
@@ -174,9 +175,9 @@ def toml_value(value: Any) -> str:
 
 # --- Secrets -------------------------------------------------------------------------------------
 
-# All of these are bounded: the time that they take grows with the length of a text, no faster.
+# All repetitions are bounded, so the time grows linearly with the length of a text.
 _CREDENTIALS = re.compile(
-    # A password may hold a slash; digits before one are a port.
+    # A password may contain a slash; digits before a slash are a port.
     r"(?P<scheme>\w{1,32})://"
     r"(?P<user>[^/\s]{1,1024}|[^/\s:@]{0,256}:(?!\d{1,5}/)(?:(?!://)[^\s@]){1,1024})@"
 )
@@ -187,8 +188,8 @@ _PARAMETERS = re.compile(
 )
 _WEBHOOK = re.compile(r"(hooks\.slack\.com/\w{1,32}/)[^\s'\"]{1,1024}")
 
-# Checks run code of upstream's, which has no business with the secrets of whoever runs them; and a
-# secret may have any name. So they get what is listed here and what the policy names, no more.
+# Checks run upstream's code, which must not see the secrets of whoever runs them, and a secret may
+# have any name. So checks get only these variables and those the policy names.
 _FOR_CHECKS = re.compile(
     r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TERM|COLUMNS|LINES|NO_COLOR|FORCE_COLOR"
     r"|TMPDIR|TMP|TEMP|CI|GITHUB_ACTIONS|(?i:(https?|ftp|all|no)_proxy)|SSL_CERT_(FILE|DIR)"
@@ -202,12 +203,12 @@ _FOR_CHECKS = re.compile(
 
 
 def scrub(text: str) -> str:
-    """Text without the credentials of any URL in it; the user of ssh is not one."""
+    """The text without credentials in URLs; the user name of an ssh URL is not one."""
 
-    def hidden(found: re.Match[str]) -> str:
-        if found["scheme"] == "ssh" and ":" not in found["user"]:
-            return found[0]
-        return f"{found['scheme']}://***@"
+    def hidden(url: re.Match[str]) -> str:
+        if url["scheme"] == "ssh" and ":" not in url["user"]:
+            return url[0]
+        return f"{url['scheme']}://***@"
 
     if "://" not in text and "hooks.slack.com" not in text:
         return text
@@ -216,9 +217,9 @@ def scrub(text: str) -> str:
 
 
 def withheld(allowed: Iterable[str] = ()) -> list[str]:
-    """The variables of the environment that a check does not see, by name.
+    """The names of the environment variables that a check does not see.
 
-    allowed: those that the policy lets it have.
+    allowed: those that the policy lets it see.
     """
     named = set(allowed)
     return sorted(n for n in os.environ if n not in named and not _FOR_CHECKS.fullmatch(n))
@@ -227,7 +228,7 @@ def withheld(allowed: Iterable[str] = ()) -> list[str]:
 class Tee:
     """Writes to several streams, without credentials."""
 
-    # The beginning of a URL that may go on in the next piece of output.
+    # The beginning of a URL that may continue in the next piece of output.
     _UNFINISHED = re.compile(r"\w{1,32}:(/(/\S{0,4096})?)?\Z")
 
     def __init__(self, streams: Iterable[TextIO]) -> None:
@@ -238,8 +239,8 @@ class Tee:
         return bool(self._streams)
 
     def write(self, text: str) -> None:
-        """Write text; the beginning of a URL at its end waits for the rest."""
-        # Standard output and error are read by a thread each.
+        """Write text; if it ends with the beginning of a URL, that part waits for the rest."""
+        # One thread reads standard output, another standard error.
         text = self._held.pop(threading.get_ident(), "") + text
         if unfinished := self._UNFINISHED.search(text, max(0, len(text) - 4200)):
             self._held[threading.get_ident()] = unfinished[0]
