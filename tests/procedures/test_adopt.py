@@ -79,7 +79,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         "`fork.adopt` keeps what the team changed; --replace PATH overwrites such a file.\n"
         "1/5 branch    Start the branch from production, or from where origin has it.\n"
         f"    $ git -C . branch --no-track {name} {commit}\n"
-        "2/5 worktree  Check it out in a work tree of its own; yours is not touched.\n"
+        "2/5 worktree  Check it out in a separate work tree; yours is not touched.\n"
         "    $ git -C . -c core.sparseCheckout=false worktree add --force --force "
         f"{place} {name}\n"
         "3/5 write     Write the fork's files and commit them.\n"
@@ -89,7 +89,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         f"    $ git -C {work} push --atomic --no-follow-tags "
         f"--force-with-lease=refs/heads/{name}: origin "
         f"refs/heads/{name}:refs/heads/{name}\n"
-        "5/5 tidy      Put the work tree away, unless it holds files unknown to git.\n"
+        "5/5 tidy      Remove the work tree, unless it holds untracked files.\n"
         f"    $ git -C . -c status.showUntrackedFiles=normal worktree remove {place}\n"
         "1/1 hook      Let git ask `ci.guard` before it pushes.\n"
         "    $ git -C . config carto-fork.guard 'invoke ci.guard --pre-push'\n"
@@ -294,7 +294,7 @@ def test_a_team_hook_that_calls_the_guard_causes_no_warning(world: World) -> Non
 def test_a_shared_hooks_directory_is_left_unchanged(world: World, tmp_path: Path) -> None:
     world.git("config core.hooksPath", str(tmp_path))
     done = world.run(f"{ADOPT} --no-push")
-    assert "is in a directory of hooks that is not this clone's alone" in " ".join(done.out.split())
+    assert "is in a hooks directory that is shared with other clones" in " ".join(done.out.split())
     assert list(tmp_path.glob("pre-push")) == []
 
 

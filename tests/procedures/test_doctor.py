@@ -272,8 +272,7 @@ def test_conflicts_of_a_rebase_cherry_pick_or_revert_are_reported(world: World, 
 
 
 def test_committed_conflict_markers_are_reported(world: World) -> None:
-    text = "<<<<<<< HEAD\na\n=======\nb\n>>>>>>> v1.76.5\n"
-    push_as_colleague(world, {"docs/CARTO_INTEGRATION.md": text})
+    text = "    push_as_colleague(world, {"docs/CARTO_INTEGRATION.md": text})
     world.git("fetch --quiet origin")
     finding = one(world, "conflicts", "broken")
     assert finding["what"] == (

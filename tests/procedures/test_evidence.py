@@ -31,7 +31,7 @@ WORK = f"../litellm.upstream-sync-{TAG}"
 UPGRADE = f"upgrade-carto --tag {TAG} --no-tests"
 PAUSES = f"upgrade-carto --tag {STABLE} --no-tests"
 MERGE = f"verify --ours carto/main --theirs {TAG} --result {SYNC}"
-AS_BEFORE = "Your checkout, carto/main and origin are as they were."
+AS_BEFORE = "Your checkout, carto/main and origin are unchanged."
 MEND = (
     f"fix it in {WORK} and commit, or drop it: invoke verify --repo {WORK} --drop PATH "
     f"--reason WHY; then run `invoke {UPGRADE}` again."
@@ -474,13 +474,14 @@ def test_a_dropped_change_is_not_asked_about_again(prepared: World) -> None:
         (
             f"--repo {WORK} --drop {ROUTER} --reason why --tag v9",
             1,
-            "v9 is no release that the tag schemes know; only stable upstream releases are merged.",
+            "v9 is not a release that the tag schemes know; only stable upstream releases are "
+            "merged.",
             f"choose a stable release; `invoke status --repo {WORK}` names the newest one.",
         ),
         (
             f"--repo {WORK} --drop {ROUTER} --reason why --tag v9.9.9",
             1,
-            "there is no tag v9.9.9 here.",
+            "this clone has no tag v9.9.9.",
             "git -C . fetch upstream refs/tags/v9.9.9:refs/tags/v9.9.9",
         ),
     ],
@@ -564,7 +565,7 @@ def test_drop_is_refused_beside_uncommitted_changes(prepared: World, state: str)
     head = prepared.git("rev-parse HEAD", repo=work)
     done = prepared.run(line)
     then = f"commit them, then run `invoke {line}` again."
-    assert done.err == message(f"{WORK} has changes that are not committed.", then)
+    assert done.err == message(f"{WORK} has uncommitted changes.", then)
     assert (done.code, prepared.git("rev-parse HEAD", repo=work)) == (1, head)
     there = prepared.run(f"verify --drop {ROUTER} --reason why", cwd=work)
     assert there.err.startswith(f"Refused: {work.name} has changes that are not committed.\n")
@@ -822,7 +823,7 @@ def test_a_choice_creates_a_missing_drops_file(world: World) -> None:
     still_paused(real, real.run(line), 1)
     assert world.paste(dry.out).code == 0
     written = (work / "carto_drops.toml").read_text()
-    assert written.startswith("# Changes that a person let go on purpose, with the reason: ")
+    assert written.startswith("# Changes that a person dropped on purpose, with the reason. ")
     assert [entry["path"] for entry in drops(world, work)] == ["Dockerfile"]
     assert written == (real.work(STABLE) / "carto_drops.toml").read_text()
 
@@ -1082,7 +1083,7 @@ def test_a_forecast_says_if_nothing_is_new(merged: World, known: str) -> None:
     [
         (
             "v9.9.9",
-            "there is no tag v9.9.9 here.",
+            "this clone has no tag v9.9.9.",
             "git -C . fetch upstream refs/tags/v9.9.9:refs/tags/v9.9.9",
         ),
         (
@@ -1388,7 +1389,7 @@ def test_what_a_squash_left_out_is_never_recorded_as_merged(published: World) ->
         then = f"bring them back in a commit of their own, for example: {restore}; merge that, "
         untouched = "Nothing was changed."
         if "upgrade" in line:
-            untouched = "Your checkout, your branches and origin are as they were."
+            untouched = "Your checkout, your branches and origin are unchanged."
         title, code = ("Check failed", 4) if "check" in line else ("Refused", 1)
         then += f"then run `invoke {line}` again. If it was no sync, `upgrade-carto` with "
         said = message(what, f"{then}--unhealed merges as things are.", untouched, title)

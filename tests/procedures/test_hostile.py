@@ -41,7 +41,7 @@ MERGE = (
     f"git -C {WORK} -c rerere.enabled=false -c merge.conflictStyle=diff3 merge -s ort --no-ff "
     f"--no-commit -m 'chore: merge upstream {TAG} into carto/main' refs/tags/{TAG}"
 )
-AS_BEFORE = "Your checkout, carto/main and origin are as they were.\n"
+AS_BEFORE = "Your checkout, carto/main and origin are unchanged.\n"
 AGAIN = f"then run `invoke {UPGRADE}` again.\n"
 SECRET = "ghs_S3cretS3cretS3cret"
 

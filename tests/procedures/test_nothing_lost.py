@@ -58,7 +58,7 @@ def test_a_file_that_is_staged_with_its_markers_is_not_committed(world: World) -
     assert (again.code, again.err) == (
         3,
         "Paused: Dockerfile is staged with conflict markers in it.\n"
-        "Your checkout, carto/main and origin are as they were.\n"
+        "Your checkout, carto/main and origin are unchanged.\n"
         f"Next: resolve them in ../litellm.upstream-sync-{PAUSED}, `git add` each file, "
         f"then run `invoke {PAUSES}` again.\n",
     )

@@ -131,7 +131,7 @@ def test_recover_stops_if_uncommitted_changes_would_be_lost(
     done = world.run("branch.recover")
     assert done.code == 1
     assert "would be overwritten by checkout" in done.err
-    assert "The commits are safe; HEAD and your files are as they were." in done.err
+    assert "The commits are safe; HEAD and your files are unchanged." in done.err
     assert path.read_text() == "mine\n"
     assert world.git("rev-parse HEAD") == detached
     assert world.git(f"rev-parse recovery/{detached[:10]}") == detached

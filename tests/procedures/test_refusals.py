@@ -18,7 +18,7 @@ ORIGIN_URL = "https://github.com/CartoDB/litellm.git"
 NAMED = "name the fork's clone with --repo, or if this is it: "
 ELSE = "; for a fork of anything else: `invoke fork.init`"
 NOTHING = "Nothing was changed."
-FETCHED = "Your checkout, your branches and origin are as they were."
+FETCHED = "Your checkout, your branches and origin are unchanged."
 """What is left alone where the release has been fetched already."""
 
 AGAIN = f"then run `invoke {UPGRADE}` again."
@@ -391,7 +391,7 @@ def test_commit_without_identity_is_refused(world: World) -> None:
 
 def test_a_shallow_clone_is_refused(world: World) -> None:
     (world.fork / ".git" / "shallow").write_text(world.git("rev-parse HEAD") + "\n")
-    what = "this is a shallow clone: without the whole history git cannot merge."
+    what = "this is a shallow clone, and git needs the whole history to merge."
     refused(world, message(what, "git -C . fetch --unshallow origin"))
 
 
@@ -523,7 +523,8 @@ BROKEN = EXTENDS + 'branch = "carto/main"\n'
         ),
         pytest.param(
             EXTENDS + "[branches\n",
-            "no valid TOML: Expected ']' at the end of a table declaration (at line 2, column 10).",
+            "not valid TOML: Expected ']' at the end of a table declaration (at line 2, "
+            "column 10).",
             id="no TOML",
         ),
         pytest.param(
@@ -586,8 +587,8 @@ def test_a_branch_in_the_way_of_the_sync_branch_is_moved_first(world: World) -> 
         assert world.paste(move).code == 0
     assert messages == [
         "origin has a branch upstream-sync",
-        f"there is a branch {wanted}/mine",
-        "there is a ref refs/remotes/origin/upstream-sync",
+        f"this clone has a branch {wanted}/mine",
+        "this clone has a ref refs/remotes/origin/upstream-sync",
     ]
     assert f"{messages[0]}, and git cannot have" in seen
     assert world.refs(world.origin)["refs/heads/upstream-sync-kept"] == head
@@ -604,7 +605,7 @@ def test_an_upstream_that_renamed_its_default_branch_is_named(world: World) -> N
     world.git("symbolic-ref HEAD refs/heads/trunk", repo=world.upstream)
     done = world.run("sync-main")
     assert done.err.startswith(
-        "Refused: upstream has no branch main any more; its default branch is trunk.\n"
+        "Refused: upstream no longer has a branch main; its default branch is trunk.\n"
     )
     assert "set `branches.upstream` to 'trunk' in carto_fork.toml on carto/main" in done.err
     key = "no branch main any more; its default branch is trunk: set `branches.upstream` to 'trunk'"

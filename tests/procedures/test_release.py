@@ -20,7 +20,7 @@ FIRST, SECOND = "carto-v1.76.5-0.1.0", "carto-v1.76.5-0.1.1"
 PAGE = "https://github.com/CartoDB/litellm"
 RELEASES = "/repos/CartoDB/litellm/releases"
 PRODUCTION = "refs/heads/carto/main"
-AS_BEFORE = "Your checkout and carto/main are as they were."
+AS_BEFORE = "Your checkout and carto/main are unchanged."
 
 
 @cache

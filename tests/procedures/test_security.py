@@ -233,10 +233,10 @@ def test_settings_that_a_checkout_has_from_upstream_are_refused(world: World, ke
     assert (refused.code, refused.err.splitlines()) == (
         1,
         [
-            "Refused: git's settings here include .gitconfig, which is not as carto/main has it: "
-            "it could name what git starts.",
+            "Refused: git's settings here include .gitconfig, which differs from carto/main's: "
+            "it could make git start any program.",
             "Nothing was changed.",
-            "Next: read it, and have it out of the way if it is not yours: mv .gitconfig "
+            "Next: read it, and move it away if it is not yours: mv .gitconfig "
             f".gitconfig.away; then run `invoke {UPGRADE}` again.",
         ],
     )

@@ -43,11 +43,11 @@ def test_setup_adds_what_is_missing_and_the_second_time_nothing(world: World) ->
     first = world.run("setup")
     assert (first.code, first.err) == (0, "")
     assert first.out == (
-        "1/3 upstream  Name the original repository.\n"
+        "1/3 upstream  Add the original repository as a remote.\n"
         f"    $ git -C . remote add upstream {UPSTREAM_URL}\n"
-        "2/3 rerere    Let git remember how a person resolves a conflict.\n"
+        "2/3 rerere    Let git remember how people resolve conflicts.\n"
         "    $ git -C . config rerere.enabled true\n"
-        "3/3 zdiff3    Show in every conflict what both sides started from.\n"
+        "3/3 zdiff3    Let git show the common ancestor in every conflict.\n"
         "    $ git -C . config merge.conflictStyle zdiff3\n"
         "Next: invoke next\n"
     )
@@ -345,9 +345,9 @@ FETCH = (
 PUSH = "git -C . push --no-follow-tags origin refs/remotes/upstream/main:refs/heads/main"
 LOCAL = "git -C . fetch . refs/remotes/upstream/main:refs/heads/main"
 FETCHED = (
-    "1/2 upstream  Get upstream's development branch.\n"
+    "1/2 upstream  Fetch upstream's development branch.\n"
     f"    $ {FETCH[0]}\n"
-    "2/2 origin    Get the fork's mirror of it.\n"
+    "2/2 origin    Fetch the fork's mirror of it.\n"
     f"    $ {FETCH[1]}\n"
 )
 
@@ -369,7 +369,7 @@ def test_sync_main_moves_both_mains_and_checks_nothing_out(world: World, behind:
     assert done.out == (
         f"{FETCHED}1/2 push      Move the mirror on GitHub, fast-forward only.\n"
         f"    $ {PUSH}\n"
-        "2/2 local     Move the local mirror after it, without checking anything out.\n"
+        "2/2 local     Move the local mirror to the same commit, without checking anything out.\n"
         f"    $ {LOCAL}\n"
     )
     assert mirrored(world)
@@ -397,7 +397,7 @@ def test_sync_main_creates_the_mirror_on_origin(world: World) -> None:
     assert mirrored(world)
 
 
-UNTOUCHED = "Your checkout, main and carto/main are as they were."
+UNTOUCHED = "Your checkout, main and carto/main are unchanged."
 
 
 def sync_main_refused(world: World, said: str) -> None:
@@ -412,7 +412,7 @@ def test_sync_main_refuses_a_checkout_of_main_with_changes(world: World) -> None
     world.git("switch --quiet --create main origin/main")
     (world.fork / "README.md").write_text("changed\n")
     said = message(
-        "main is checked out in ~/litellm with changes that are not committed: README.md.",
+        "main is checked out in ~/litellm with uncommitted changes: README.md.",
         "commit or stash them, or switch to another branch; then run `invoke sync-main` again.",
         UNTOUCHED,
     )
@@ -425,7 +425,7 @@ def test_sync_main_lists_the_local_mirrors_own_commits(world: World) -> None:
     said = message(
         "main has commits of its own, but it may only follow upstream:\n"
         f"  {world.git('rev-parse --short main')} feat: mine",
-        "keep them on another branch: git -C . branch kept main; then put main back: "
+        "save them on another branch: git -C . branch kept main; then reset main: "
         "git -C . branch --force main refs/remotes/upstream/main",
         UNTOUCHED,
     )
@@ -437,7 +437,7 @@ def test_sync_main_lists_the_own_commits_of_origins_mirror(world: World) -> None
     said = message(
         "origin/main has commits of its own, but it may only follow upstream:\n"
         f"  {own[:7]} feat: a change of a colleague",
-        "keep them on another branch: git -C . branch kept origin/main; "
+        "save them on another branch: git -C . branch kept origin/main; "
         "then put origin/main back: on GitHub, by hand",
         UNTOUCHED,
     )
@@ -496,7 +496,7 @@ def test_bump_version_commits_the_version_and_nothing_else(
     assert world.git("status --porcelain").split("\n") == [" M LICENSE", "M  README.md"]
     head = world.git("rev-parse HEAD")
     again = world.run(f"bump-version {option}")
-    assert (again.code, again.out) == (0, f"The version is {version} already.\n")
+    assert (again.code, again.out) == (0, f"The version is already {version}.\n")
     assert world.git("rev-parse HEAD") == head
 
 
@@ -507,7 +507,7 @@ def test_bump_version_commits_the_version_and_nothing_else(
             "",
             2,
             message(
-                "name the version by either --tag or --to.",
+                "give the version with either --tag or --to.",
                 "invoke bump-version --to 1.76.5",
                 title="Usage",
             ),
@@ -517,7 +517,7 @@ def test_bump_version_commits_the_version_and_nothing_else(
             f"--tag {TAG} --to 1.76.5",
             2,
             message(
-                "name the version by either --tag or --to.",
+                "give the version with either --tag or --to.",
                 "invoke bump-version --to 1.76.5",
                 title="Usage",
             ),
@@ -562,7 +562,7 @@ def test_bump_version_sets_nothing_if_the_policy_names_no_file(world: World) -> 
     world.git("fetch --quiet origin")
     before = world.everything()
     done = world.run("bump-version --to 9.9.9")
-    what = "The policy names no file that states the version; there is none to set.\n"
+    what = "The policy names no version files, so no version was set.\n"
     assert (done.code, done.err, done.out) == (0, "", what)
     assert world.everything() == before
 
@@ -573,7 +573,7 @@ def test_bump_version_refuses_a_version_file_with_other_changes(world: World) ->
     before = world.everything()
     done = world.run("bump-version --to 1.76.5")
     then = "commit or stash them, then run `invoke bump-version --to 1.76.5` again."
-    said = message("pyproject.toml has changes that are not committed.", then)
+    said = message("pyproject.toml has uncommitted changes.", then)
     assert (done.err, done.code) == (said, 1)
     assert world.everything() == before
 
@@ -582,7 +582,7 @@ def test_bump_version_refuses_while_a_merge_is_in_progress(world: World) -> None
     world.git("merge --quiet --no-ff --no-commit --strategy ours origin/main")
     before = world.everything()
     done = world.run("bump-version --to 1.76.5 --repo litellm", cwd=world.place)
-    then = "conclude it first: git -C litellm commit"
+    then = "finish it first: git -C litellm commit"
     assert (done.err, done.code) == (message("a merge is in progress in litellm.", then), 1)
     assert world.everything() == before
 
@@ -600,7 +600,7 @@ def test_bump_version_under_dry_prints_what_does_it_when_pasted(world: World) ->
     assert done.out.endswith(commit)
     assert world.everything() == before
     assert world.paste(done.out).code == 0
-    assert world.run("bump-version --to 1.76.5").out == "The version is 1.76.5 already.\n"
+    assert world.run("bump-version --to 1.76.5").out == "The version is already 1.76.5.\n"
 
 
 # --- config ----------------------------------------------------------------------------------

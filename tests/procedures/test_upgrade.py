@@ -42,7 +42,7 @@ def test_a_conflict_for_a_person_pauses_and_the_same_command_continues(world: Wo
     assert "  takes        not known yet; the first upgrade in this clone is timed\n" in paused.out
     assert paused.err == (
         "Paused: 2 conflicts need a person.\n"
-        "Your checkout, carto/main and origin are as they were.\n"
+        "Your checkout, carto/main and origin are unchanged.\n"
         "Next: resolve them in ../litellm.upstream-sync-v1.77.2-stable, `git add` each file, "
         "then run `invoke upgrade-carto --tag v1.77.2-stable` again.\n"
     )

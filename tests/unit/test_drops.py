@@ -107,8 +107,8 @@ def test_a_drop_covers_only_the_lines_that_it_names(
 # --- Writing -------------------------------------------------------------------------------------
 
 HEADER = """\
-# Changes that a person let go on purpose, with the reason: an upgrade does not ask about them
-# again, and does not call them lost.
+# Changes that a person dropped on purpose, with the reason. Upgrades do not ask about them
+# again and do not report them as lost.
 
 """
 

@@ -13,7 +13,7 @@ WHAT = (
     "looks at what is committed said no:\n"
     "  what another program said stays as it was said, however long the line is that it said it in"
 )
-UNTOUCHED = "Your checkout, carto/main and origin are as they were before, and so is every tag."
+UNTOUCHED = "Your checkout, carto/main and origin are unchanged, and so is every tag."
 THEN = "mend it, then run `invoke upgrade-carto --tag v1.76.5 --repo ../litellm --no-tests` again."
 
 

@@ -14,7 +14,7 @@ ONE, TWO = Pin("a" * 40, "b" * 40), Pin("c" * 40, "d" * 40)
 def test_an_added_pin_is_read_back() -> None:
     text = records.add_pin(records.add_pin(None, "v1.0.0", ONE), "v1.1.0-stable", TWO)
     assert records.read_pins(text) == {"v1.0.0": ONE, "v1.1.0-stable": TWO}
-    assert text.startswith("# What each upstream tag stood for")
+    assert text.startswith("# The commit of each upstream tag")
 
 
 def test_an_existing_pin_is_not_added_again() -> None:

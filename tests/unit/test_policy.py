@@ -301,15 +301,15 @@ REFUSED = [
     ),
     (
         EXTENDS + "[files]\nguide = '../GUIDE.md'\n",
-        "key `files`: '../GUIDE.md' is no path inside the fork",
+        "key `files`: '../GUIDE.md' is not a path inside the fork",
     ),
     (
         EXTENDS + "[files]\nguard = 'guard.yml'\n",
-        "key `files`: 'guard.yml' is no workflow for GitHub",
+        "key `files`: 'guard.yml' is not a workflow path for GitHub",
     ),
     (
         EXTENDS + "[files]\ntasks = 'my-tasks.py'\n",
-        "key `files`: 'my-tasks.py' is no collection for invoke",
+        "key `files`: 'my-tasks.py' is not a collection for invoke",
     ),
     (
         EXTENDS + "[files]\nguide = 'X.md'\nprocess = 'X.md'\n",
@@ -328,23 +328,24 @@ REFUSED = [
     # Values that do not make sense.
     (
         EXTENDS + "[[tags]]\nname = 'a'\npattern = '('\nuse = 'own'\n",
-        "key `tags[0]`: pattern '(' is no regular expression: missing ) at position 1",
+        "key `tags[0]`: pattern '(' is not a regular expression: missing ) at position 1",
     ),
     (
         EXTENDS + "[[tags]]\nname = 'a'\npattern = 'b'\nuse = 'own'\nsince = 'soon'\n",
-        "key `tags[0]`: 'soon' is no version",
+        "key `tags[0]`: 'soon' is not a version",
     ),
     (
         EXTENDS + "[[tags]]\nname = 'a'\npattern = 'b'\nuse = 'own'\nbefore = '1.x'\n",
-        "key `tags[0]`: '1.x' is no version",
+        "key `tags[0]`: '1.x' is not a version",
     ),
     (
         EXTENDS + "[messages]\nmerge = 'chore: {tag} into {branch}'\n",
-        "key `messages`: {branch} in 'chore: {tag} into {branch}' is none of {tag}, {production}",
+        "key `messages`: {branch} in 'chore: {tag} into {branch}' is not one of {tag}, "
+        "{production}",
     ),
     (
         EXTENDS + "[images]\nname = 'a'\nrelease = ['{sha}']\n",
-        "key `images`: {sha} in '{sha}' is none of {tag}, {upstream}, {version}",
+        "key `images`: {sha} in '{sha}' is not one of {tag}, {upstream}, {version}",
     ),
     (EXTENDS + "[branches]\nsync = 'sync'\n", "top level: branches.sync must contain {tag}, once"),
     (
@@ -358,9 +359,9 @@ REFUSED = [
     ('extends = "other"\n', "key `extends`: expected 'carto-litellm', got 'other'"),
     ("extends = true\n", "key `extends`: expected 'carto-litellm', got True"),
     # No TOML.
-    ("name = \n", "no valid TOML: Invalid value (at line 1, column 8)"),
-    ("<<<<<<< HEAD\n", "no valid TOML: Invalid statement (at line 1, column 1)"),
-    ('name = "a"\nname = "b"\n', "no valid TOML: Cannot overwrite a value (at line 2, column 11)"),
+    ("name = \n", "not valid TOML: Invalid value (at line 1, column 8)"),
+    ("<<<<<<< HEAD\n", "not valid TOML: Invalid statement (at line 1, column 1)"),
+    ('name = "a"\nname = "b"\n', "not valid TOML: Cannot overwrite a value (at line 2, column 11)"),
 ]
 
 

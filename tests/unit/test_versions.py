@@ -118,7 +118,7 @@ def test_an_invalid_toml_file_is_refused() -> None:
     with pytest.raises(Refused) as refused:
         version_files.read("[project]\n<<<<<<< HEAD\n", VersionFile("pyproject.toml", KEYS))
     assert str(refused.value) == (
-        "Refused: pyproject.toml is no valid TOML: Invalid statement (at line 2, column 1).\n"
+        "Refused: pyproject.toml is not valid TOML: Invalid statement (at line 2, column 1).\n"
         "Nothing was changed.\n"
         "Next: correct pyproject.toml."
     )
@@ -304,9 +304,9 @@ def test_one_place_of_any_file_changes(
 )
 def test_nothing_is_written_where_the_place_is_not_known(change: Callable[..., object]) -> None:
     """https://github.com/3drepo/3drepo.io/issues/635: a VERSION file with more was written over."""
-    with pytest.raises(Refused, match="holds more than a version"):
+    with pytest.raises(Refused, match="contains more than a version"):
         change(MORE, VersionFile("VERSION"))
-    with pytest.raises(Refused, match="fits 2 places"):
+    with pytest.raises(Refused, match="matches 2 places"):
         change("v=1\nv=2\n", VersionFile("x", pattern="^v=(?P<version>.*)$"))
 
 

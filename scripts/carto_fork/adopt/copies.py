@@ -421,7 +421,7 @@ def _publish(
         "title": MESSAGE,
         "body": body,
     }
-    untouched = f"Your checkout and {production} are as they were."
+    untouched = f"Your checkout and {production} are unchanged."
     steps = [
         replace(step, run=tuple(line + _options(requirement, replaced) for line in step.run))
         if step.name == "write"

@@ -202,7 +202,7 @@ def plan(sh: Shell, fork: Fork, healing: Healing, *, direct: bool, push: bool) -
         "work": str(git.nearest(place)),
         "checkout": str(git.nearest(checkout.path)) if checkout else "",
     }
-    untouched = "Your checkout and origin are as they were."
+    untouched = "Your checkout and origin are unchanged."
     return Plan(known | values(healing.lost), frozenset(conditions), untouched)
 
 

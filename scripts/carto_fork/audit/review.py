@@ -138,7 +138,7 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
         releases.here(fork, tag)
     state = git.work_state(s.sh, work)
     if state.merging or state.dirty:
-        problem = f"{git.named(work)} has changes that are not committed."
+        problem = f"{git.named(work)} has uncommitted changes."
         raise Refused(problem, then="commit them, then run the same command again.")
     theirs, ours = verify.last_merge(s.sh, fork, work, tag)
     checked = verify.of_merge(s.sh, fork, work, ours, theirs, state.head)

@@ -1,4 +1,4 @@
-"""A fork as it is: its policy, remotes, branches, tags, version files and own records.
+"""A fork as it is: policy, remotes, branches, tags, version files and its own records.
 
-Reads and names; what a merge makes of it is next door, in `merge`.
+Reads and names things; `merge` handles what a merge changes.
 """

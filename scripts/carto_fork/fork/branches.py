@@ -1,4 +1,4 @@
-"""Branches: one in a work tree of its own, the mirror, and commits that are on none."""
+"""Branches: one in its own work tree, the mirror, and commits that are on no branch."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ def fetch(
     when: Condition | None = None,
     done: tuple[str, ...] = (),
 ) -> Step:
-    """A step that gets refs from a remote, and no tag besides; both as they are in a template."""
+    """A step that fetches refs from a remote, without other tags; both are templates."""
     line = f"git -C {{repo}} fetch --no-tags --no-recurse-submodules {remote} {refs}"
     stuck = "check the network and the remote, then run the same command again."
     return Step(name, why, when=when, run=(line,), done=done, stuck=stuck)
 
 
 def fetch_tag(name: str, why: str, remote: str, when: Condition | None = None) -> Step:
-    """A step that gets a tag which is not here yet."""
-    here = "git -C {repo} show-ref --verify --quiet refs/tags/{tag}"
-    return fetch(name, why, remote, "refs/tags/{tag}:refs/tags/{tag}", when, (here,))
+    """A step that fetches a tag if the clone lacks it."""
+    exists = "git -C {repo} show-ref --verify --quiet refs/tags/{tag}"
+    return fetch(name, why, remote, "refs/tags/{tag}:refs/tags/{tag}", when, (exists,))
 
 
 FETCH_PRODUCTION = (
     fetch(
         "production",
-        "Get the production branch as it is on GitHub now.",
+        "Fetch the production branch from GitHub.",
         "{origin}",
         "+refs/heads/{production}:refs/remotes/{origin}/{production}",
         PRODUCTION_MOVED,
@@ -56,19 +56,19 @@ FETCH_PRODUCTION = (
 
 
 def caught_up(s: Session, fork: Fork) -> Fork:
-    """The fork with its production branch as origin has it now, which is fetched if need be.
+    """The fork with origin's current production branch, fetched if necessary.
 
-    What is known here has to do if origin cannot be reached; that is said.
+    If origin cannot be reached, we print that and use the last fetched state.
     """
     origin, ref = fork.policy.remotes.origin.name, f"refs/heads/{fork.policy.branches.production}"
-    there = git.remote_refs(s.sh, fork.path, origin, [ref])
-    if there is None:
+    refs = git.remote_refs(s.sh, fork.path, origin, [ref])
+    if refs is None:
         s.console.say(f"{origin} cannot be reached: this is as of the last fetch.", "yellow")
         return fork
-    now = there.objects.get(ref, "")
+    now = refs.objects.get(ref, "")
     if now in ("", fork.refs.commits.get(fork.origin_production)):
         return fork
-    untouched = "Your checkout, your branches and origin are as they were."
+    untouched = "Your checkout, your branches and origin are unchanged."
     plan = Plan(fork.values(), frozenset([PRODUCTION_MOVED]), untouched)
     with s.locked(fork.repository) as held:
         s.run(FETCH_PRODUCTION, plan, held)
@@ -77,16 +77,16 @@ def caught_up(s: Session, fork: Fork) -> Fork:
 
 BRANCH = Step(
     "branch",
-    "Start the branch from production, or from where origin has it.",
+    "Create the branch from production, or from origin's branch of that name.",
     run=("git -C {repo} branch --no-track {sync} {start}",),
     done=("git -C {repo} show-ref --verify --quiet refs/heads/{sync}",),
 )
 
 WORKTREE = Step(
     "worktree",
-    "Check it out in a work tree of its own; yours is not touched.",
-    # --force twice: an earlier work tree's directory may be gone although git has it on record.
-    # Tests need all files, whatever part of them your checkout shows.
+    "Check it out in a separate work tree; yours is not touched.",
+    # --force twice: git may still list an earlier work tree whose directory is gone.
+    # Tests need all files, even if your checkout is sparse.
     run=("git -C {repo} -c core.sparseCheckout=false worktree add --force --force {place} {sync}",),
     done=("test -e {work}/.git",),
     makes="{place}",
@@ -99,7 +99,7 @@ PUSH = Step(
     "Publish the branch.",
     when=PUSHES,
     run=(
-        # Only if it is there as it was when this was planned.
+        # Only if origin's branch is still where it was when we planned this.
         "git -C {work} push --atomic --no-follow-tags --force-with-lease=refs/heads/{sync}:{pushed}"
         " {origin} refs/heads/{sync}:refs/heads/{sync}",
     ),
@@ -120,21 +120,21 @@ LANDING = (
     ),
     Step(
         "local",
-        "Move the local production branch after it.",
+        "Move the local production branch to the same commit.",
         when=DIRECT_ELSEWHERE,
         run=("git -C {repo} fetch . refs/heads/{sync}:refs/heads/{production}",),
         untouched="{origin} has the upgrade; only the local branch is behind.",
     ),
     Step(
         "checkout",
-        "Move the local branch after it, in its clean checkout.",
+        "Move the local branch to the same commit, in its clean checkout.",
         when=DIRECT_CHECKED_OUT,
         run=("git -C {checkout} merge --ff-only refs/heads/{sync}",),
         untouched="{origin} has the upgrade; only the local branch is behind.",
     ),
     Step(
         "tidy",
-        "Put the work tree away, unless it holds files unknown to git.",
+        "Remove the work tree, unless it holds untracked files.",
         when=TIDIES,
         run=("git -C {repo} -c status.showUntrackedFiles=normal worktree remove {place}",),
         removes="{place}",
@@ -164,13 +164,13 @@ CHECKED_OUT = Condition("if it is checked out")
 FETCH_MIRROR = (
     fetch(
         "upstream",
-        "Get upstream's development branch.",
+        "Fetch upstream's development branch.",
         "{upstream}",
         "+refs/heads/{branch}:refs/remotes/{upstream}/{branch}",
     ),
     fetch(
         "origin",
-        "Get the fork's mirror of it.",
+        "Fetch the fork's mirror of it.",
         "{origin}",
         "+refs/heads/{mirror}:refs/remotes/{origin}/{mirror}",
         MIRROR_EXISTS,
@@ -190,13 +190,13 @@ SYNC_MAIN = (
     ),
     Step(
         "local",
-        "Move the local mirror after it, without checking anything out.",
+        "Move the local mirror to the same commit, without checking anything out.",
         when=ELSEWHERE,
         run=("git -C {repo} fetch . refs/remotes/{upstream}/{branch}:refs/heads/{mirror}",),
     ),
     Step(
         "checkout",
-        "Move the local mirror after it, in its clean checkout.",
+        "Move the local mirror to the same commit, in its clean checkout.",
         when=CHECKED_OUT,
         run=("git -C {checkout} merge --ff-only refs/remotes/{upstream}/{branch}",),
     ),
@@ -204,15 +204,15 @@ SYNC_MAIN = (
 
 
 def mirror_fetch_plan(sh: Shell, fork: Fork) -> Plan:
-    """The plan for getting both main branches. Raises Refused if a remote is not right."""
+    """The plan for fetching both main branches. Raises Refused if a remote is wrong."""
     require_remotes(fork)
     origin, mirror = fork.policy.remotes.origin.name, fork.policy.branches.mirror
-    there = releases.ask_remote(sh, fork, origin, [f"refs/heads/{mirror}"])
+    refs = releases.ask_remote(sh, fork, origin, [f"refs/heads/{mirror}"])
     upstream, branch = fork.policy.remotes.upstream.name, fork.policy.branches.upstream
     if not releases.ask_remote(sh, fork, upstream, [f"refs/heads/{branch}"]).objects:
         problem, then = releases.without_branch(sh, fork)
         raise Refused(problem, untouched=_untouched(fork), then=then)
-    conditions = frozenset([MIRROR_EXISTS] if there.objects else ())
+    conditions = frozenset([MIRROR_EXISTS] if refs.objects else ())
     return Plan(fork.values(), conditions, untouched=_untouched(fork))
 
 
@@ -227,7 +227,7 @@ def mirror_plan(sh: Shell, fork: Fork) -> Plan:
     published = fork.tracking(remotes.origin, branches.mirror)
     refs = git.refs(sh, repo)
     if upstream not in refs.objects:
-        # Only under --dry: nothing was fetched, so the branch is not here to be compared with.
+        # Only with --dry: nothing was fetched, so there is nothing to compare with.
         unknown = frozenset([BEHIND, ELSEWHERE])
         return Plan(fork.values(), unknown, untouched=_untouched(fork))
     by_force = f"{git.at(repo)} branch --force {branches.mirror} {upstream}"
@@ -238,8 +238,8 @@ def mirror_plan(sh: Shell, fork: Fork) -> Plan:
             raise Refused(
                 f"{name} has commits of its own, but it may only follow upstream:\n  {commits}",
                 untouched=_untouched(fork),
-                then=f"keep them on another branch: {git.at(repo)} branch kept {name}; "
-                f"then put {name} back: {back}",
+                then=f"save them on another branch: {git.at(repo)} branch kept {name}; "
+                f"then reset {name}: {back}",
             )
     conditions: set[Condition] = set()
     if refs.objects.get(published) != refs.objects[upstream]:
@@ -251,7 +251,7 @@ def mirror_plan(sh: Shell, fork: Fork) -> Plan:
         conditions.add(CHECKED_OUT if checkout else ELSEWHERE)
     if checkout and (dirty := git.work_state(sh, checkout, submodules=False).dirty):
         raise Refused(
-            f"{branches.mirror} is checked out in {checkout} with changes that are not committed: "
+            f"{branches.mirror} is checked out in {checkout} with uncommitted changes: "
             f"{listed(dirty)}.",
             untouched=_untouched(fork),
             then="commit or stash them, or switch to another branch; "
@@ -263,11 +263,11 @@ def mirror_plan(sh: Shell, fork: Fork) -> Plan:
 
 def _untouched(fork: Fork) -> str:
     branches = fork.policy.branches
-    return f"Your checkout, {branches.mirror} and {branches.production} are as they were."
+    return f"Your checkout, {branches.mirror} and {branches.production} are unchanged."
 
 
 def sync_mirror(s: Session) -> None:
-    """Let the mirror branch follow upstream's."""
+    """Fast-forward the mirror branch to upstream's."""
     fork = s.open_fork()
     fetch = mirror_fetch_plan(s.sh, fork)
     with s.locked(fork.repository) as held:
@@ -292,7 +292,8 @@ _OPERATIONS = {
 
 @dataclass(frozen=True)
 class Stray:
-    """Commits that nothing leads to: the last one of them, its day and subject, and how many."""
+    """Commits that no ref reaches: the last of them, its day and subject, and how many there
+    are."""
 
     commit: str
     date: str
@@ -307,23 +308,23 @@ class Stray:
 
 
 def operation(directory: Path) -> str:
-    """What is under way in a work tree, such as ``merge`` or ``rebase``; "" for nothing.
+    """The operation in progress in a work tree, such as ``merge`` or ``rebase``; "" for none.
 
-    directory: where git keeps what it knows of that work tree.
+    directory: where git keeps its data about that work tree.
     """
     return next((what for name, what in _OPERATIONS.items() if (directory / name).exists()), "")
 
 
 def detached(sh: Shell, work: Path) -> str:
-    """The commit of a detached HEAD; "" where a branch is checked out."""
+    """The commit of a detached HEAD; "" if a branch is checked out."""
     if sh.ask("git -C {work} symbolic-ref --quiet HEAD", work=work).ok:
         return ""
     return git.ask(sh, work, "rev-parse --verify HEAD", "HEAD").line
 
 
 def stray_of(sh: Shell, repo: Path, commit: str, *known: str) -> Stray | None:
-    """The commits in a history that no ref leads to, and no other commit that is known; None if
-    there are none."""
+    """The commits in a history that neither a ref nor one of the other given commits reaches; None
+    if there aren't any."""
     words = ["git", "-C", str(repo), "rev-list", "--ignore-missing", "--count", commit]
     answer = sh.read([*words, "--not", "--branches", "--tags", "--remotes", *known, "--"])
     count = int(answer.line) if answer.ok else 0
@@ -335,13 +336,13 @@ def stray_of(sh: Shell, repo: Path, commit: str, *known: str) -> Stray | None:
 
 
 def left_behind(sh: Shell, work: Path) -> list[Stray]:
-    """Where a detached HEAD was left with commits that no ref leads to, newest first."""
+    """Commits that were left on a detached HEAD and that no ref reaches, newest first."""
     question = "git -C {work} log --walk-reflogs --no-show-signature --format=%H%x00%gs HEAD --"
     log = sh.ask(question, work=work)
     # Without a reflog, nothing is known.
     entries = [line.split("\0", 1) for line in log.out.splitlines()] if log.ok else []
     left = [before[0] for (_, what), before in pairwise(entries) if _LEFT.match(what)]
-    found: list[Stray] = []
+    strays: list[Stray] = []
     for commit in dict.fromkeys(left):
         # Commits that a later one contains too are reported with that one.
         known = ["HEAD", *(stray.commit for stray in found)]

@@ -21,13 +21,13 @@ from .policy import POLICY_FILE, Loaded, Policy, Remote, load_policy
 
 @dataclass(frozen=True)
 class Fork:
-    """What the tasks know of a fork when they start.
+    """What the tasks know about a fork when they start.
 
     settings: git's effective configuration.
     refs: branches and tags at that moment.
-    loaded: the policy, with the origin of its values.
-    problem: why the fork's own policy is not in force, None if it is.
-    draft: the text of a policy that lies in the checkout and on no branch yet; "" if there is none.
+    loaded: the policy, and where its values come from.
+    problem: why the fork's own policy is not in force; None if it is.
+    draft: the text of a policy file in the checkout that is on no branch yet; "" without one.
     """
 
     repository: Repository
@@ -39,22 +39,23 @@ class Fork:
 
     @property
     def path(self) -> Path:
-        """Where to run git. Not in a linked work tree: an upgrade's may go while a task runs."""
+        """Where to run git. Not in a linked work tree: an upgrade's may be removed while a task
+        runs."""
         return self.home if self.repository.linked else self.repository.path
 
     @property
     def home(self) -> Path:
-        """The clone itself, whichever of its work trees was named."""
+        """The clone itself, whichever of its work trees the user named."""
         return git.nearest(self.repository.home)
 
     def place_for(self, branch: str) -> Path:
-        """Where the work tree of a branch belongs: beside the clone; absolute."""
+        """Where the work tree of a branch belongs: next to the clone; absolute."""
         home = self.repository.home
         return home.with_name(f"{home.name}.{branch.replace('/', '-')}")
 
     @property
     def is_of_the_tasks(self) -> bool:
-        """Whether it is no fork at all, but the checkout of the program that runs."""
+        """Whether this is not a fork, but the checkout of this program."""
         top = Path(__file__).resolve().parents[3]
         return not self.has_production and self.repository.home.resolve() == top
 
@@ -64,7 +65,7 @@ class Fork:
 
     @property
     def origin_production(self) -> str:
-        """The full name of the ref that follows the production branch on origin."""
+        """The full name of the remote-tracking ref of origin's production branch."""
         return self.tracking(self.policy.remotes.origin, self.policy.branches.production)
 
     @property
@@ -74,22 +75,22 @@ class Fork:
 
     @property
     def production_commit(self) -> str:
-        """The production branch's commit, as far as it is known here; "" if it is not."""
+        """The production branch's commit as this clone knows it; "" if it does not."""
         commits = self.refs.commits
         return commits.get(self.origin_production) or commits.get(self.local_production, "")
 
     @property
     def has_production(self) -> bool:
-        """Whether the production branch is known here."""
+        """Whether this clone knows the production branch."""
         return bool(self.production_commit)
 
     def tracking(self, remote: Remote, branch: str) -> str:
-        """The full name of the ref that follows a branch of a remote."""
+        """The full name of the remote-tracking ref of a branch."""
         return f"refs/remotes/{remote.name}/{branch}"
 
     @property
     def published(self) -> tuple[str, ...]:
-        """Origin's branches, by name, as far as they are known here."""
+        """Origin's branches, by name, as this clone knows them."""
         prefix = self.tracking(self.policy.remotes.origin, "")
         return tuple(
             ref.removeprefix(prefix) for ref in self.refs.objects if ref.startswith(prefix)
@@ -97,17 +98,17 @@ class Fork:
 
     @property
     def upstream_tips(self) -> tuple[str, ...]:
-        """The commits that upstream's branches are at, as far as they are known here."""
+        """The tips of upstream's branches, as this clone knows them."""
         prefix = f"refs/remotes/{self.policy.remotes.upstream.name}/"
         commits = self.refs.commits
         return tuple(dict.fromkeys(commits[ref] for ref in commits if ref.startswith(prefix)))
 
     def url(self, remote: Remote) -> str | None:
-        """The URL that git has for a remote, as configured; None if it has none."""
+        """The configured URL of a remote; None if it is missing."""
         return self.settings.get(f"remote.{remote.name}.url", [None])[0]
 
     def hub(self, remote: Remote) -> Hub:
-        """A remote's repository on GitHub. Raises Refused if it is somewhere else."""
+        """A remote's repository on GitHub. Raises Refused if it is elsewhere."""
         slug = github.slug_of(remote.url)
         if slug is None:
             problem = f"the remote `{remote.name}` is not on github.com: {scrub(remote.url)}."
@@ -116,14 +117,14 @@ class Fork:
 
     @property
     def gh(self) -> str:
-        """The program to ask GitHub with; git's setting `carto-fork.gh` names another one."""
+        """The gh program; git's setting `carto-fork.gh` can name another one."""
         return self.settings.get("carto-fork.gh", ["gh"])[-1]
 
     def at(self, sh: Shell, commit: str) -> Fork:
-        """The same fork with the policy as it is at a commit of the production branch."""
+        """The same fork with the policy of a commit on the production branch."""
         text = git.show(sh, self.path, commit, POLICY_FILE)
         if text is None and not self.problem:
-            return self  # not there yet, or the default everywhere
+            return self  # no policy there, or no own policy at all
         loaded = load_policy(text, f"{POLICY_FILE} at {commit[:10]}")
         return replace(self, loaded=loaded, problem=None, draft="")
 
@@ -140,13 +141,13 @@ class Fork:
         ]
 
     def values(self) -> dict[str, str]:
-        """What every procedure's placeholders of this fork stand for."""
+        """The values of the placeholders for this fork in every procedure."""
         slug = github.slug_of(self.policy.remotes.origin.url) or ""
         return {"repo": str(self.path), "gh": self.gh, "slug": slug, **values_of(self.policy)}
 
 
 def values_of(policy: Policy) -> dict[str, str]:
-    """What the placeholders in the procedures' templates stand for, as far as a policy says it."""
+    """The values of the placeholders in the procedures' templates that a policy defines."""
     remotes, branches = policy.remotes, policy.branches
     return {
         "origin": remotes.origin.name,
@@ -160,9 +161,9 @@ def values_of(policy: Policy) -> dict[str, str]:
 
 
 def open_fork(sh: Shell, path: Path) -> Fork:
-    """The fork at a path; with the default policy and the problem where its own is not valid.
+    """The fork at a path; with the default policy and the problem if its own is not valid.
 
-    Raises Refused if git is too old or there is no repository.
+    Raises Refused if git is too old or the path is not in a repository.
     """
     git.require_version(sh)
     repository = git.open_repository(sh, path)
@@ -181,13 +182,14 @@ def open_fork(sh: Shell, path: Path) -> Fork:
 def _known_policy(
     sh: Shell, repository: Repository, settings: Mapping[str, list[str]], refs: Refs
 ) -> Loaded | None:
-    """The policy on the production branch, as far as it is known here; None where none is.
+    """The policy on the production branch as this clone knows it; None without one.
 
-    The policy names the production branch, and the production branch holds the policy. Where that
-    is, git's setting `carto-fork.production` says, with the name of its remote or without, or the
-    default. If there is such a branch, no other one counts, whoever put a policy there; else the
-    one branch of a remote that a policy on it names, or what is checked out (a job has little
-    else). If that names another production branch, it is read there once more.
+    The policy names the production branch, and the production branch holds the policy. To find it,
+    git's setting `carto-fork.production` names the branch, with or without its remote; otherwise
+    the default does. If that branch exists, no other one counts, whoever put a policy there.
+    Otherwise we take the one remote branch whose policy names that branch itself, or the checkout
+    (a CI job has little else). If that policy names another production branch, we read the policy
+    there again.
     """
     path, named = repository.path, settings.get("carto-fork.production", [])
     remotes = [key[7:-4] for key in settings if key.startswith("remote.") and key.endswith(".url")]
@@ -200,40 +202,40 @@ def _known_policy(
     following = [ref for ref in refs.objects if ref.startswith("refs/remotes/")]
     asked = list(dict.fromkeys([*wanted, *following, "HEAD"]))
     texts = git.contents(sh, path, [f"{ref}:{POLICY_FILE}" for ref in asked])
-    there = {ref: text for ref, text in zip(asked, texts, strict=True) if text is not None}
-    holding = [ref for ref in wanted if ref in there]
+    text_of = {ref: text for ref, text in zip(asked, texts, strict=True) if text is not None}
+    holding = [ref for ref in wanted if ref in text_of]
     if wanted and not holding:
         return None
-    holding = holding or list(_self_named(following, there))
+    holding = holding or list(_self_named(following, text_of))
     rivals = [ref for ref in holding if ref in tracked or not wanted]
-    if len({there[ref] for ref in rivals}) > 1 and holding[0] in rivals:
+    if len({text_of[ref] for ref in rivals}) > 1 and holding[0] in rivals:
         both = " and ".join(_short(ref) for ref in rivals[:2])
         raise Refused(
-            f"{both} hold a policy each, and each calls itself production.",
-            then=f"say once which one is the fork's, with its remote: {git.at(path)} config "
+            f"{both} each hold a policy that names that branch as production.",
+            then=f"name the fork's one, with its remote: {git.at(path)} config "
             f"carto-fork.production {_short(rivals[0])}",
         )
     ref = next(iter(holding), "HEAD")
-    if ref not in there:
+    if ref not in text_of:
         return None
-    found = policy_at(sh, path, ref, ref)
-    production = _production_refs(found.policy)
+    loaded = policy_at(sh, path, ref, ref)
+    production = _production_refs(loaded.policy)
     if ref in production:
-        return found
-    # Where it is not on the production branch yet, the one that names that branch is all there is.
+        return loaded
+    # If the production branch lacks a policy, the one that names that branch is all we have.
     there_ref = next((ref for ref in production if ref in refs.objects), ref)
     text = git.show(sh, path, there_ref, POLICY_FILE)
-    return found if text is None else load_policy(text, f"{POLICY_FILE} at {there_ref}")
+    return loaded if text is None else load_policy(text, f"{POLICY_FILE} at {there_ref}")
 
 
 def _self_named(refs: Sequence[str], texts: Mapping[str, str]) -> Iterator[str]:
-    """The branches of remotes that hold a policy which names that very branch."""
+    """The remote branches whose policy names that very branch."""
     for ref in refs:
         try:
-            found = load_policy(texts[ref]).policy if ref in texts else None
+            policy = load_policy(texts[ref]).policy if ref in texts else None
         except Refused:
-            continue  # on some branch or other
-        if found and ref == _production_refs(found)[0]:
+            continue  # an invalid policy on an unrelated branch
+        if policy and ref == _production_refs(policy)[0]:
             yield ref
 
 
@@ -242,10 +244,10 @@ def _short(ref: str) -> str:
 
 
 def _draft(sh: Shell, repository: Repository) -> str:
-    """The text of the policy that a person has put at the top of the main work tree; "" if there
-    is none, or it came with a commit, which may be anybody's."""
+    """The text of the policy file that a person put at the top of the main work tree; "" without
+    one, or if it came with a commit, which may be anybody's."""
     path = repository.home / POLICY_FILE
-    if path.is_symlink() or not path.is_file():  # a link may lead anywhere
+    if path.is_symlink() or not path.is_file():  # a symbolic link may lead anywhere
         return ""
     tracked = git.show(sh, repository.home, "HEAD", POLICY_FILE) is not None
     return "" if tracked else files.read_text(path)
@@ -260,7 +262,7 @@ def _branch_refs(policy: Policy, branch: str) -> tuple[str, str]:
 
 
 def policy_at(sh: Shell, repo: Path, commit: str, called: str) -> Loaded:
-    """The policy at a commit: the fork's own, or the default where the commit has none.
+    """The policy at a commit: the fork's own, or the default if the commit has none.
 
     called: what to call the commit in messages.
     """
@@ -269,7 +271,7 @@ def policy_at(sh: Shell, repo: Path, commit: str, called: str) -> Loaded:
 
 
 def require_remotes(fork: Fork) -> None:
-    """Raises Refused unless both remotes are there and are what the policy says."""
+    """Raises Refused unless both remotes exist and match the policy."""
     require_right_urls(fork)
     for remote in (fork.policy.remotes.origin, fork.policy.remotes.upstream):
         if fork.url(remote) is None:
@@ -280,15 +282,15 @@ def require_remotes(fork: Fork) -> None:
 
 
 def require_production(fork: Fork) -> None:
-    """Raises Refused if the production branch is not known here."""
+    """Raises Refused if this clone does not know the production branch."""
     if not fork.has_production:
-        problem = f"{fork.policy.branches.production} is not known here."
+        problem = f"this clone does not know {fork.policy.branches.production}."
         raise Refused(problem, then=f"{git.at(fork.path)} fetch {fork.policy.remotes.origin.name}")
 
 
 def require_right_urls(fork: Fork) -> None:
-    """Raises Refused if a remote that is there is another repository than the policy says, or
-    where it is a path and the repository shows no sign of being the fork."""
+    """Raises Refused if a remote leads to another repository than the policy says, or if it is a
+    path and nothing shows that the repository is the fork."""
     url = fork.url(fork.policy.remotes.origin)
     if url and github.is_local(url) and not fork.has_production:
         raise Refused(
@@ -301,18 +303,18 @@ def require_right_urls(fork: Fork) -> None:
 
 
 def require_whole_history(fork: Fork) -> None:
-    """Raises Refused in a clone whose history is cut."""
+    """Raises Refused in a shallow clone."""
     if fork.repository.shallow:
         raise Refused(
-            "this is a shallow clone: without the whole history git cannot merge.",
+            "this is a shallow clone, and git needs the whole history to merge.",
             then=f"{git.at(fork.path)} fetch --unshallow {fork.policy.remotes.origin.name}",
         )
 
 
 def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
-    """What is wrong with the remotes' URLs, each with the command that mends it.
+    """What is wrong with the remotes' URLs, each with the command that fixes it.
 
-    A path on this machine is taken for a copy, unless both remotes are one and the same.
+    A path on this machine counts as a copy, unless both remotes are the same repository.
     """
     origin, upstream = fork.policy.remotes.origin, fork.policy.remotes.upstream
     if fork.is_of_the_tasks:
@@ -323,9 +325,9 @@ def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
         for option, flag in (("url", ""), ("pushurl", " --push")):
             for url in fork.settings.get(f"remote.{remote.name}.{option}", []):
                 if not (github.is_local(url) or github.same_repository(url, remote.url)):
-                    mend = f"{git.at(fork.path)} remote set-url{flag} {remote.name} {remote.url}"
+                    fix = f"{git.at(fork.path)} remote set-url{flag} {remote.name} {remote.url}"
                     if remote is origin:
-                        mend = f"name the fork's clone with --repo, or if this is it: {mend}"
+                        fix = f"name the fork's clone with --repo, or if this is it: {fix}"
                         if fork.loaded.is_default:
                             mend += "; for a fork of anything else: `fork.init`"
                     yield f"the remote `{remote.name}` is {scrub(url)}, not {remote.url}.", mend
@@ -338,7 +340,7 @@ def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
         )
 
 
-# What a setting of git's can start: by the end of its key.
+# Git settings that can start a program, by the end of their keys.
 _STARTS = re.compile(
     r"filter\..*\.(clean|smudge|process)|diff\..*\.(textconv|command)|diff\.external"
     r"|merge\..*\.driver|core\.(fsmonitor|sshcommand|askpass|gitproxy)|gpg\.(.*\.)?program"
@@ -350,7 +352,7 @@ _READ = re.compile(
     r"|http\.(.*\.)?(sslca(info|path)|ssl(cert|key)|cookiefile)",
 )
 _INCLUDES = re.compile(r"include(if\..*)?\.path", re.DOTALL)
-# Programs that look in the work tree for what they start, where a command begins.
+# Programs, at the start of a command, that look in the work tree for what they run.
 LAUNCHERS = re.compile(
     r"(?m)(?:^|[;&|({!`]|\b(?:exec|env|then|do|else)\s|[A-Z_]=\S*\s|-c\s+['\"]?)\s*(?:\S*/)?(?<!hooks/)"
     r"(npx|p?npm|pnpx|yarn|bunx?|deno|uvx?|poetry|pdm|hatch|pipenv|tox|nox|g?make|just|rake|bundle"
@@ -368,22 +370,22 @@ _INSTEAD = {
 
 
 def safe_settings(sh: Shell, fork: Fork) -> dict[str, str]:
-    """Settings of git's without which code that came with upstream's files could run, or a task
-    would stop for nothing.
+    """Git settings that keep code in upstream's files from running, and tasks from stopping without
+    need.
 
-    What is named by a path in the work tree would be looked for in the merged tree. It comes from
-    the person's checkout instead, and only if production has it, too, or it is not tracked: a
-    checkout may show upstream's files. Where that is not so, git does without it. Raises Refused if
-    it cannot do without: if the settings themselves lie there.
+    Git would look in the merged tree for a program whose path is in the work tree. We let git take
+    it from the person's checkout instead, and only if production has the same file or it is
+    untracked, because a checkout may show upstream's files. Otherwise we switch the program off.
+    Raises Refused if that is impossible, because the settings themselves are in the tree.
     """
     _require_own_settings(sh, fork)
-    # To find out whose a program is must not start it.
+    # Finding out whose program it is must not start it.
     sh.configure(_settings(fork, lambda path: False))
     return _settings(fork, lambda path: _is_productions(sh, fork, path))
 
 
 def _require_own_settings(sh: Shell, fork: Fork) -> None:
-    """Raises Refused if git's settings include a tracked file that is not as production has it."""
+    """Raises Refused if git's settings include a tracked file that differs from production's."""
     if not any(map(_INCLUDES.fullmatch, fork.settings)):
         return
     home, commit = fork.home.resolve(), fork.production_commit
@@ -391,7 +393,7 @@ def _require_own_settings(sh: Shell, fork: Fork) -> None:
     for origin, entry in zip(listed[::2], listed[1::2], strict=True):
         key, _, value = entry.partition("\n")
         file = home / origin.removeprefix("file:")
-        if _INCLUDES.fullmatch(key):  # on this branch or on another
+        if _INCLUDES.fullmatch(key):  # whether or not the include is conditional
             file = file.parent / os.path.expanduser(value)
         file = file.resolve()
         if file.is_relative_to(fork.repository.common) or not file.is_relative_to(home):
@@ -404,9 +406,9 @@ def _require_own_settings(sh: Shell, fork: Fork) -> None:
         if own is None or own.splitlines() != files.read_text(file).splitlines():
             shown = quote(str(git.nearest(file)))
             raise Refused(
-                f"git's settings here include {printable(path)}, which is not as "
-                f"{fork.policy.branches.production} has it: it could name what git starts.",
-                then=f"read it, and have it out of the way if it is not yours: mv {shown} "
+                f"git's settings here include {printable(path)}, which differs from "
+                f"{fork.policy.branches.production}'s: it could make git start any program.",
+                then=f"read it, and move it away if it is not yours: mv {shown} "
                 f"{shown}.away; then run the same command again.",
             )
 
@@ -414,18 +416,18 @@ def _require_own_settings(sh: Shell, fork: Fork) -> None:
 def _settings(fork: Fork, trusts: Callable[[Path], bool]) -> dict[str, str]:
     """See `safe_settings`.
 
-    trusts: whether what the checkout holds in a place below its top is the fork's.
+    trusts: whether a file or directory of the checkout is the fork's.
     """
     safe = {
         BIG: str(fork.policy.largest_text),
         "submodule.recurse": "false",
         "push.recurseSubmodules": "no",
-        # As many as there are processors.
+        # One per processor.
         "checkout.workers": "0",
         "fetch.recurseSubmodules": "no",
-        # What is staged here, git has written, or a person has looked at.
+        # Everything staged here was written by git or checked by a person.
         "core.safecrlf": "false",
-        # A file of the work tree's, without which no diff is made.
+        # Git makes no diff without this file, which would be in the work tree.
         "diff.orderfile": os.devnull,
     }
     home = fork.home.absolute()
@@ -438,12 +440,12 @@ def _settings(fork: Fork, trusts: Callable[[Path], bool]) -> dict[str, str]:
             if value and path.is_relative_to(home):
                 safe[key] = str(path) if trusts(path.relative_to(home)) else os.devnull
         elif key.startswith("credential.") and key.endswith(".helper"):
-            # A further one does not replace those before it; "" drops them all.
+            # Another value does not replace the earlier ones; "" clears them all.
             if any(_from_checkout(fork, each, trusts) != each for each in values):
                 safe[key] = ""
-        elif _STARTS.fullmatch(key) and (found := _from_checkout(fork, value, trusts)) != value:
-            safe[key] = found or _INSTEAD.get(key.rpartition(".")[2], "")
-            if not found and key.startswith("filter."):
+        elif _STARTS.fullmatch(key) and (trusted := _from_checkout(fork, value, trusts)) != value:
+            safe[key] = trusted or _INSTEAD.get(key.rpartition(".")[2], "")
+            if not trusted and key.startswith("filter."):
                 safe[f"{key.rpartition('.')[0]}.required"] = "false"
     if _is_off(fork, "hooks"):
         safe["core.hookspath"] = os.devnull
@@ -451,30 +453,30 @@ def _settings(fork: Fork, trusts: Callable[[Path], bool]) -> dict[str, str]:
 
 
 def launching_hook(fork: Fork) -> tuple[Path | None, str]:
-    """A hook that starts what the tree names in which it runs, and by what; None and "" without
-    one, or if a person has said whether hooks run."""
+    """A hook that starts what the work tree around it names, and the launcher it uses; None and ""
+    without one, or if a person has decided whether hooks run."""
     if "carto-fork.hooks" not in fork.settings:
         folder = fork.home.absolute() / os.path.expanduser(
             fork.settings.get("core.hookspath", [""])[-1] or fork.repository.common / "hooks"
         )
-        # What Husky calls lies one higher.
+        # Husky's own scripts are one directory higher.
         for path in sorted([*folder.glob("*"), *folder.glob("../../.husky/*")]):
             if path.is_file() and path.suffix != ".sample":
                 lines = re.sub(r"(?m)^\s*#.*", "", files.read_text(path))
-                if found := LAUNCHERS.search(lines):
-                    return path, found[1]
+                if launcher := LAUNCHERS.search(lines):
+                    return path, launcher[1]
     return None, ""
 
 
 def _is_off(fork: Fork, what: str) -> bool:
-    """Whether a person does without something of git's in these tasks."""
+    """Whether a person switched off a feature of git in these tasks."""
     said = fork.settings.get(f"carto-fork.{what}", ["true"])[-1]
     return said.lower() in ("false", "no", "off", "0")
 
 
 def _from_checkout(fork: Fork, value: str, trusts: Callable[[Path], bool]) -> str:
-    """A command line whose paths in the work tree are those of the checkout; "" if one is not to
-    be trusted."""
+    """A command line whose paths into the work tree lead to the checkout instead; "" if one of them
+    cannot be trusted."""
     home = fork.home.absolute()
     if LAUNCHERS.search(value):
         return ""
@@ -487,7 +489,7 @@ def _from_checkout(fork: Fork, value: str, trusts: Callable[[Path], bool]) -> st
         path = Path(word.removeprefix("!"))
         relative = not path.is_absolute() and not word.startswith(("-", "~", "%", "$"))
         inside = path.is_absolute() and path.is_relative_to(home)
-        # A program without a slash is one in PATH, whatever lies in the work tree.
+        # A program without a slash is looked up in PATH, never in the work tree.
         named = "/" in word or (number and (home / path).is_file())
         if not (inside or (relative and named)):
             continue
@@ -499,8 +501,8 @@ def _from_checkout(fork: Fork, value: str, trusts: Callable[[Path], bool]) -> st
 
 
 def _is_productions(sh: Shell, fork: Fork, path: Path) -> bool:
-    """Whether what a checkout holds in a place is the fork's: nothing of it is tracked otherwise
-    than production has it."""
+    """Whether a file or directory of a checkout is the fork's: everything tracked in it equals
+    production's."""
     real = (fork.home / path).resolve()
     top = fork.home.resolve()
     if ".." in path.parts or not fork.production_commit or not real.is_relative_to(top):

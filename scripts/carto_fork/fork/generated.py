@@ -1,5 +1,5 @@
-"""What tools make of other files: how it is recognised, the command that makes it anew, and what a
-lock file lost. Pure."""
+"""Generated files: how to recognise them, the command that regenerates them, and what a lock file
+lost. Pure."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _LOCKS = {
     "vendor/composer/installed.json": ("composer.json", "composer install"),
     "Gemfile.lock": ("Gemfile", "bundle lock"),
 }
-"""What is made of a manifest that names dependencies: that manifest, and the command."""
+"""Files generated from a manifest of dependencies: the manifest and the command."""
 
 LOCKFILES = tuple(lock for lock in _LOCKS if "/" not in lock and lock != "go.sum")
-"""The names of lock files that two sides cannot both have a say in."""
+"""The names of lock files that cannot combine the changes of two sides."""
 
-# A directory that a tool fills: its name, what is beside it, what is in it, and the command.
+# A directory that a tool fills: its name, a file next to it, a file in it, and the command.
 _FILLED = (
     ("vendor", "go.mod", r"modules\.txt|.+\.go", "go mod tidy && go mod vendor"),
     ("vendor", "", r"modules\.txt", "go mod vendor"),
@@ -55,8 +55,8 @@ _OTHERS = re.compile(
 
 
 def vendored(paths: Iterable[str]) -> dict[str, str]:
-    """The directories in which other people's code is, as what is in and beside them says; each
-    with the command that fills it, "" if nothing says which."""
+    """The directories of third-party code, judged by the files in and next to them; each with the
+    command that fills it, "" if unknown."""
     inside: dict[str, list[str]] = {}
     everything = set(paths)
     names = {name for name, *_ in _FILLED} | {*_COPIED}
@@ -66,34 +66,34 @@ def vendored(paths: Iterable[str]) -> dict[str, str]:
         if place is not None:
             tree = "/".join(parts[: place + 1])
             inside.setdefault(tree, []).append(path[len(tree) + 1 :])
-    found = {}
+    directories = {}
     for tree, files in sorted(inside.items()):
         name, above = PurePosixPath(tree).name, tree.rpartition("/")[0]
         for wanted, beside, holds, command in _FILLED:
             fits = not beside or (f"{above}/{beside}" if above else beside) in everything
             if name == wanted and fits and any(map(re.compile(holds).fullmatch, files)):
-                found[tree] = command
+                directories[tree] = command
                 break
         else:
             parts_ = [file.split("/", 1) for file in files]
             projects = {parts[0] for parts in parts_ if len(parts) == 2}
-            known = {p[0] for p in parts_ if len(p) == 2 and _OTHERS.fullmatch(p[1])}
-            if name in _COPIED and known and 2 * len(known) >= len(projects):
-                found[tree] = ""
-    return found
+            projects_known = {p[0] for p in parts_ if len(p) == 2 and _OTHERS.fullmatch(p[1])}
+            if name in _COPIED and projects_known and 2 * len(projects_known) >= len(projects):
+                directories[tree] = ""
+    return directories
 
 
 HEADER = (
     r"(Code generated .*DO NOT EDIT|@generated\b|[Tt]his file (was|is|has been) "
     r"(automatically |auto-?)?generated|(GENERATED|[Gg]enerated) .*(DO NOT|[Dd]o not) (EDIT|edit))"
 )
-"""A line of a comment that says that a tool wrote the file; for `git grep -E`."""
+"""A comment line that says a tool wrote the file; for `git grep -E`."""
 
 _COMMENT = re.compile(r"\s*(//|#|/?\*|<!--|--|;|%|\"\"\"|'''|\(\*)")
 
 
 def is_headed(text: str) -> bool:
-    """Whether a comment at the beginning of a text, be it behind a license, says that a tool wrote
+    """Whether a comment at the beginning of a text, or after a license, says that a tool wrote
     it."""
     code = False
     for number, line in enumerate(text.split("\n", 60)[:60]):
@@ -108,7 +108,7 @@ def is_headed(text: str) -> bool:
 
 
 def patterns(found: Sequence[str], paths: Iterable[str]) -> Iterator[str]:
-    """Patterns of a .gitignore file for some of all paths, one for many with the same ending."""
+    """.gitignore patterns for some of all paths; paths with the same ending share one."""
     endings: dict[str, set[str]] = {}
     for path in paths:
         double = re.search(r"\.\w+\.\w+$", path)
@@ -122,7 +122,7 @@ def patterns(found: Sequence[str], paths: Iterable[str]) -> Iterator[str]:
 
 
 def pattern(path: str) -> str:
-    """A pattern of a .gitignore file for nothing but a path."""
+    """A .gitignore pattern that matches only this path."""
     return re.sub(r"([\\*?\[\]!# ])", r"\\\1", path)
 
 
@@ -131,11 +131,11 @@ _BUNDLER = re.compile(
     r"sourceMappingURL=|webpackBootstrap|__webpack_require__|__nccwpck_require__|\b__esModule\b"
     r"|__commonJS|_next/static"
 )
-_LONG = 110  # characters in a line, on average: nobody writes so
+_LONG = 110  # characters per line, on average: people write shorter ones
 
 
 def is_built(texts: Iterable[str | None]) -> bool:
-    """Whether most of some files were written by a tool; None stands for what is not text."""
+    """Whether a tool wrote most of these files; None means a file that is not text."""
     said = [
         text is None or bool(_BUNDLER.search(text)) or len(text) > _LONG * (text.count("\n") + 1)
         for text in texts
@@ -144,34 +144,34 @@ def is_built(texts: Iterable[str | None]) -> bool:
 
 
 VENDORED = re.compile(r"(^|/)(_?vendor|node_modules|third[-_]?party|3rdparty|external)/")
-"""Paths below a directory for other people's code."""
+"""Paths below a directory of third-party code."""
 
 RECORDS = frozenset(
     {PurePosixPath(path).name for path in _LOCKS}
     | {manifest for manifest, _ in _LOCKS.values()}
     | {".package-lock.json", "vendor.txt"}
 )
-"""Names of files that change when a tool fills a directory, and not when a person edits in it."""
+"""Names of files that change when a tool fills a directory, not when a person edits in it."""
 
 
 def locks(paths: Set[str]) -> Iterator[tuple[str, list[str], str]]:
-    """Lock files among some paths: each with its manifests and the command line that makes it anew,
-    from the top. A manifest further down is of the nearest lock file above it."""
+    """Lock files among some paths, from the top down: each with its manifests and the command line
+    that regenerates it. A manifest further down belongs to the nearest lock file above it."""
     by_name: dict[str, list[str]] = {}
     for path in paths:
         by_name.setdefault(path.rpartition("/")[2], []).append(path)
     names = {lock.rpartition("/")[2] for lock in _LOCKS}
-    found = {
+    places = {
         path: (path[: -len(lock)].rstrip("/"), lock)
         for name in names & by_name.keys()
         for path in by_name[name]
         for lock in _LOCKS
         if path == lock or path.endswith(f"/{lock}")
     }
-    for path, (home, lock) in sorted(found.items()):
+    for path, (home, lock) in sorted(places.items()):
         manifest, command = _LOCKS[lock]
         nearer = [
-            h for h, other in found.values() if other == lock and _below(h, home) and h != home
+            h for h, other in places.values() if other == lock and _below(h, home) and h != home
         ]
         of_it = [
             m
@@ -186,21 +186,21 @@ def _below(path: str, home: str) -> bool:
 
 
 def missing(manifest: str, text: str, before: str, after: str) -> list[str]:
-    """The dependencies that a manifest names and a lock file had, and has no longer.
+    """The dependencies that a manifest names and that a lock file had and lost.
 
-    manifest: its path. text, before, after: its text, and the lock file's then and now.
+    manifest: its path. text: its text. before, after: the lock file's text then and now.
     """
     try:
         names = set(_dependencies(PurePosixPath(manifest).name, text))
     except (ValueError, TypeError, AttributeError):
-        return []  # it does not parse, which is a finding of its own
+        return []  # it does not parse, which is reported separately
     had, has = _entries(before), _entries(after)
     return sorted(name for name in names if _plain(name) in had - has)
 
 
 def _entries(lock: str) -> set[str]:
-    """What a lock file may have entries of, in whatever form: words in it, without the versions
-    behind them."""
+    """Everything a lock file may list, in whatever format: its words, without the versions after
+    them."""
     words = set(re.findall(r"[\w.@/~-]+", lock))
     words |= {inner for word in words for inner in word.split("node_modules/")[1:]}
     return {_plain(word[:1] + word[1:].partition("@")[0]) for word in words}
@@ -214,8 +214,8 @@ def _dependencies(manifest: str, text: str) -> Iterator[str]:
     match manifest:
         case "go.mod":
             replaced = re.findall(r"^(?:replace)?\s*(\S+)(?:\s+v\S+)?\s+=>", text, re.MULTILINE)
-            found = re.findall(r"(?:^(?:require\s+|\s+)|=>\s+)(\S+)\s+v\d", text, re.MULTILINE)
-            yield from (name for name in found if name not in replaced)
+            required = re.findall(r"(?:^(?:require\s+|\s+)|=>\s+)(\S+)\s+v\d", text, re.MULTILINE)
+            yield from (name for name in required if name not in replaced)
         case "Gemfile":
             yield from re.findall(r"""^\s*gem\s*\(?\s*["']([\w.-]+)["']""", text, re.MULTILINE)
         case "package.json":
@@ -235,7 +235,7 @@ _LISTS = re.compile(r"dependencies|optional-dependencies|dependency-groups|dev-d
 
 
 def _in_toml(table: Mapping[str, object], listed: bool = False) -> Iterator[str]:
-    """The names in every table or list of dependencies of a manifest."""
+    """The names in all dependency tables and lists of a manifest."""
     for key, value in table.items():
         if isinstance(value, list) and (listed or _LISTS.fullmatch(key)):
             words = (re.match(r"[\w.-]+", entry) for entry in value if isinstance(entry, str))

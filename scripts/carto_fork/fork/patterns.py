@@ -1,7 +1,7 @@
-"""Patterns that people write: regular expressions, and paths as in a .gitignore file.
+"""Patterns that people write: regular expressions, and path patterns as in a .gitignore file.
 
-What they are tried on comes from upstream, and with its length grows what some patterns have to
-try: no search takes longer than `LONGEST`.
+The texts they are matched against come from upstream, and some patterns need exponential time: no
+search takes longer than `LONGEST`.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from regex import Match, Pattern
 
 LONGEST = 5.0
-"""Seconds: far more than a pattern needs that does not try the same again and again."""
+"""Seconds: far more than a pattern without catastrophic backtracking needs."""
 
 
 @cache
 def compiled(pattern: str, lines: bool = True) -> Pattern[str]:
-    """A regular expression. Raises ValueError if it cannot be one.
+    """A compiled regular expression. Raises ValueError if it is invalid.
 
-    lines: whether `^` begins each line and `$` ends it.
+    lines: whether `^` and `$` match at the start and end of every line.
     """
-    import regex  # not at the top, where `--list` would wait for it
+    import regex  # not at the top, where it would slow `--list` down
 
     try:
         return regex.compile(pattern, regex.MULTILINE if lines else 0)
     except regex.error as error:
-        raise ValueError(f"pattern {pattern!r} is no regular expression: {error}") from None
+        raise ValueError(f"pattern {pattern!r} is not a regular expression: {error}") from None
 
 
 def search(pattern: str, text: str, whole: bool = False) -> Match[str] | None:
-    """Where a regular expression of a policy, in which `^` begins a line, matches in a text.
+    """The match of a policy's regular expression in a text; `^` matches at every line start.
 
     whole: only if it matches all of the text.
     Raises Refused if that takes too long.
@@ -57,9 +57,9 @@ def find_all(pattern: str, text: str) -> list[Match[str]]:
 
 
 def globs(patterns: Iterable[str]) -> GitIgnoreSpec:
-    """What patterns as in a .gitignore file fit. Raises ValueError if one cannot be read.
+    """A matcher for patterns as in a .gitignore file. Raises ValueError if one is invalid.
 
-    Looking up a path in it raises Refused as `search` does.
+    Matching a path raises Refused as `search` does.
     """
     lines = list(patterns)
     try:
@@ -69,8 +69,7 @@ def globs(patterns: Iterable[str]) -> GitIgnoreSpec:
 
 
 def matching(patterns: Sequence[str], paths: Iterable[str]) -> set[str]:
-    """Those of some paths that fit patterns as in a .gitignore file. Raises Refused as `search`
-    does."""
+    """The paths that match patterns as in a .gitignore file. Raises Refused as `search` does."""
     fits = _fitting(tuple(patterns))
     return {path for path in paths if fits(path)}
 
@@ -80,7 +79,7 @@ def _fitting(patterns: tuple[str, ...]) -> Callable[[str], object]:
     spec = globs(patterns)
     if any(pattern.include is False for pattern in spec.patterns):
         return spec.match_file
-    # Where nothing is taken back, their order does not matter: one look at each path is enough.
+    # Without negated patterns the order does not matter, so one regular expression is enough.
     texts = filter(None, (_Glob.pattern_to_regex(pattern)[0] for pattern in patterns))
     return partial(_fit, "|".join(texts) or "(?!)", "|".join(patterns))
 
@@ -89,7 +88,7 @@ class _Glob(GitIgnoreSpecPattern):
     """A line of a .gitignore file."""
 
     def match_file(self, file: Any) -> RegexMatchResult | None:
-        """Where it fits a path; None if it does not."""
+        """The match of a path; None if it does not match."""
         text = self.regex.pattern if self.regex else "(?!)"
         found: Any = _fit(text, str(self.pattern), file)
         return found and RegexMatchResult(found)
@@ -106,7 +105,7 @@ def _in_time(pattern: str, text: str) -> Iterator[None]:
         yield
     except TimeoutError:
         raise Refused(
-            f"The pattern {pattern[:99]!r} was still at {text[:60]!r} after {LONGEST:.0f} seconds.",
-            untouched="It has decided nothing.",
-            then="write it so that nothing matches in many ways, as in (a|aa)+ or *a*a*a*.",
+            f"The pattern {pattern[:99]!r} took over {LONGEST:.0f} seconds on {text[:60]!r}.",
+            untouched="It decided nothing.",
+            then="rewrite it: no part may match in many ways, as (a|aa)+ and *a*a*a* do.",
         ) from None

@@ -1,4 +1,4 @@
-"""Everything about one fork, as data: read from TOML, checked, frozen."""
+"""The policy: everything about one fork as data, read from TOML, checked and frozen."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ DEFAULT_NAME = "carto-litellm"
 DEFAULT_SOURCE = f"default ({DEFAULT_NAME})"
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/-]*[A-Za-z0-9_-])?")
-"""What a branch or a remote may be called here; git allows more."""
+"""Names we allow for branches and remotes; git allows more."""
 
 _PATH = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._/-]*[A-Za-z0-9]")
-"""What a file may be called that workflows and Makefiles name."""
+"""Names we allow for files that workflows and Makefiles mention."""
 
 
 class TagUse(Enum):
-    """What tags of one class are good for."""
+    """What tags of a class are used for."""
 
     AUTOMATIC = "automatic"
     ON_REQUEST = "on-request"
@@ -101,23 +101,23 @@ class Branches(_Table, frozen=True):
         return self.sync.replace("{tag}", tag)
 
     def tag_of(self, branch: str) -> str | None:
-        """The tag that a branch is the sync branch for; None if it is no sync branch."""
+        """The tag whose sync branch this is; None for any other branch."""
         before, after = self.sync.split("{tag}")
         fits = branch.startswith(before) and branch.endswith(after)
         return branch[len(before) : len(branch) - len(after)] if fits else None
 
 
 def _require_known(text: str, *names: str) -> None:
-    """Raises ValueError for a placeholder that nothing fills in."""
-    for found in re.findall(r"\{(\w+)\}", text):
-        if found not in names:
-            known = ", ".join(f"{{{name}}}" for name in names)
-            raise ValueError(f"{{{found}}} in {text!r} is none of {known}")
+    """Raises ValueError for an unknown placeholder."""
+    for name in re.findall(r"\{(\w+)\}", text):
+        if name not in names:
+            allowed = ", ".join(f"{{{name}}}" for name in names)
+            raise ValueError(f"{{{name}}} in {text!r} is not one of {allowed}")
 
 
 class Messages(_Table, frozen=True):
-    """Commit messages; ``{tag}`` and ``{production}`` are filled in in `merge`, ``{version}`` in
-    `version`."""
+    """Commit messages; `merge` may contain ``{tag}`` and ``{production}``, `version` may contain
+    ``{version}``."""
 
     merge: str
     version: str
@@ -128,13 +128,14 @@ class Messages(_Table, frozen=True):
 
 
 class Markers(_Table, frozen=True):
-    """How the fork marks blocks of its own in files of upstream's."""
+    """How the fork marks its own blocks in upstream's files."""
 
     fork: str
 
 
 class TagScheme(_Table, frozen=True):
-    """A class of tag names; `since` is the first version it holds for, `before` the first not."""
+    """A class of tag names; it applies from version `since` up to, but without, version
+    `before`."""
 
     name: str
     pattern: str
@@ -148,15 +149,15 @@ class TagScheme(_Table, frozen=True):
             try:
                 Version(bound)
             except ValueError:
-                raise ValueError(f"{bound!r} is no version") from None
+                raise ValueError(f"{bound!r} is not a version") from None
 
     def groups(self, name: str) -> dict[str, str | None] | None:
-        """The named groups of the pattern in a tag's whole name; None if it does not fit.
+        """The pattern's named groups if it matches a tag's whole name; None otherwise.
 
         Raises Refused as `search` does.
         """
-        found = search(self.pattern, name, whole=True)
-        return found and found.groupdict()
+        match = search(self.pattern, name, whole=True)
+        return match and match.groupdict()
 
 
 class Rule(_Table, frozen=True):
@@ -174,16 +175,16 @@ class Rule(_Table, frozen=True):
         try:
             globs(self.paths)
         except ValueError as error:
-            raise ValueError(f"paths are no patterns: {error}") from None
+            raise ValueError(f"paths must be patterns: {error}") from None
 
     @property
     def matcher(self) -> GitIgnoreSpec:
-        """What its paths stand for."""
+        """The matcher for its paths."""
         return globs(self.paths)
 
     def unit(self, path: str) -> str:
-        """The directory of its paths, or the pattern, that a path is of; the path itself if it is
-        named."""
+        """The directory or pattern in its paths that covers a path; the path itself if it is
+        listed."""
         for pattern in self.paths:
             if globs([pattern]).match_file(path):
                 return pattern.lstrip("/") if re.search(r"[*?\[]|/$", pattern) else path
@@ -191,18 +192,18 @@ class Rule(_Table, frozen=True):
 
 
 class Workflows(_Table, frozen=True):
-    """Workflows of upstream's that the fork switched off."""
+    """Upstream's workflows that the fork switched off."""
 
     disabled: tuple[str, ...] = ()
 
 
 ALONE = r"\A\s*(?P<version>\S+)\s*\Z"
-"""What finds the version in a file that holds nothing else."""
+"""The pattern for a file that contains nothing but a version."""
 
 
 class VersionFile(_Table, frozen=True):
-    """A file that states the version: at dotted keys of a TOML or JSON file, at the one place that
-    a pattern finds (its group `version`), or as all that the file holds, without either."""
+    """A file that states the version: at dotted `keys` of a TOML or JSON file, at the one place
+    that `pattern` matches (its group `version`), or, without either, as its only content."""
 
     path: str
     keys: tuple[str, ...] = ()
@@ -222,10 +223,10 @@ class VersionFile(_Table, frozen=True):
 
 
 class Feature(_Table, frozen=True):
-    """Something that the fork has and that must never be lost.
+    """Something the fork has that must never be lost.
 
-    files: paths that must be there. patterns: regular expressions, each of which must match in one
-    of the files. origin: where it came from, for people (a commit, a pull request).
+    files: paths that must exist. patterns: regular expressions that must each match in one of the
+        files. origin: where it came from, for people (a commit, a pull request).
     """
 
     name: str
@@ -238,15 +239,15 @@ class Feature(_Table, frozen=True):
             compiled(pattern)
 
     def missing(self, texts: Sequence[str]) -> list[str]:
-        """The patterns that match in none of some texts. Raises Refused as `search` does."""
+        """The patterns that match in none of the texts. Raises Refused as `search` does."""
         return [p for p in self.patterns if not any(search(p, text) for text in texts)]
 
 
 class PullRequests(_Table, frozen=True):
-    """Labels of a sync pull request: all of `labels`, one for how the merge went, and one for as
-    long as it holds proposals that nobody has accepted.
+    """Labels of a sync pull request: all of `labels`, one for the outcome of the merge, and one
+    while it contains proposals that nobody has accepted.
 
-    reviewers: whose approving review accepts proposals, besides the owners in CODEOWNERS.
+    reviewers: people whose approving review accepts proposals, besides the owners in CODEOWNERS.
     """
 
     labels: tuple[str, ...] = ("upstream-sync", "automated")
@@ -257,15 +258,15 @@ class PullRequests(_Table, frozen=True):
 
     def __post_init__(self) -> None:
         for label in (*self.labels, self.clean, self.conflicts, self.proposed):
-            shown = label.replace("\u200d", "")  # what joins emoji
+            shown = label.replace("\u200d", "")  # the joiner in emoji
             if not (label.strip() and shown.isprintable() and len(label) <= 50):
-                problem = "is not a label that GitHub takes: 1 to 50 characters, one line"
+                problem = "is not a label that GitHub accepts: 1 to 50 characters, one line"
                 raise ValueError(f"{label!r} {problem}")
 
 
 class Releases(_Table, frozen=True):
-    """How the fork names its releases, and the workflow that makes one; the name holds
-    ``{upstream}`` and ``{version}``, the version of upstream's release and the fork's own."""
+    """How the fork names its releases, and the workflow that makes one. The name contains
+    ``{upstream}``, upstream's version, and ``{version}``, the fork's own."""
 
     tag: str
     workflow: str = ""
@@ -281,7 +282,7 @@ class Releases(_Table, frozen=True):
 
 
 class Images(_Table, frozen=True):
-    """The container images of the fork: where they go, what they are built from, their tags for
+    """The fork's container images: where they go, what they are built from, their tags for
     the production branch (``{branch}``, ``{sha}``) and for a release (``{tag}``, ``{upstream}``,
     ``{version}``)."""
 
@@ -299,8 +300,8 @@ class Images(_Table, frozen=True):
 
 
 class Migrations(_Table, frozen=True):
-    """How the database changes: copies of its schema, the directory with one directory for each
-    migration in the order of their names, and a command line that makes a new one."""
+    """Database migrations: the copies of the schema, the directory with one subdirectory per
+    migration, ordered by name, and a command line that creates a new one."""
 
     schemas: tuple[str, ...] = ()
     directory: str = ""
@@ -308,9 +309,9 @@ class Migrations(_Table, frozen=True):
 
 
 class Commands(_Table, frozen=True):
-    """Command lines that build or check a merge; each is split as a shell does, and run without
-    one. `generate` makes generated files anew from the merged tree. environment: the variables that
-    they see besides the usual ones; the code that they run is upstream's, too."""
+    """Command lines that build or check a merge; each is split as in a shell but run without one.
+    `generate` regenerates files from the merged tree. environment: variables they see besides the
+    usual ones; remember that they also run upstream's code."""
 
     generate: tuple[str, ...] = ()
     install: tuple[str, ...] = ()
@@ -329,12 +330,11 @@ class Commands(_Table, frozen=True):
 
 
 class Proposer(_Table, frozen=True):
-    """A program that proposes what becomes of conflicts that are left in some paths, patterns as
-    in rules.
+    """A program that proposes resolutions for open conflicts in some paths (patterns as in rules).
 
-    command: its command line; it is given the question on standard input, as Markdown or JSON
+    command: its command line; it reads the question from standard input, as Markdown or JSON
         (`format`), and answers on standard output.
-    timeout: seconds. environment: all variables that it sees besides PATH and the locale.
+    timeout: seconds. environment: the variables it sees besides PATH and the locale.
     """
 
     name: str
@@ -362,7 +362,7 @@ class Proposer(_Table, frozen=True):
 class Files(_Table, frozen=True):
     """Where the files lie that `fork.adopt` puts into the fork; "" leaves one out.
 
-    sync, release, images, guard: workflows. requirements: the program that they install.
+    sync, release, images, guard: workflows. requirements: the requirements file they install.
     makefile, tasks: ways to call the tasks in a checkout. guide, process: documents.
     """
 
@@ -380,21 +380,21 @@ class Files(_Table, frozen=True):
         paths = [path for path in (*msgspec.structs.astuple(self), self.dependencies) if path]
         for path in paths:
             if not _PATH.fullmatch(path) or ".." in path.split("/"):
-                raise ValueError(f"{path!r} is no path inside the fork")
+                raise ValueError(f"{path!r} is not a path inside the fork")
         if len(set(paths)) < len(paths):
             raise ValueError("two of them have the same path")
         for path in (self.sync, self.release, self.images, self.guard):
             if path and not re.fullmatch(r"\.github/workflows/[^/]+\.ya?ml", path):
-                raise ValueError(f"{path!r} is no workflow for GitHub")
+                raise ValueError(f"{path!r} is not a workflow path for GitHub")
         if self.tasks and not self.tasks.removesuffix(".py").isidentifier():
-            raise ValueError(f"{self.tasks!r} is no collection for invoke")
+            raise ValueError(f"{self.tasks!r} is not a collection for invoke")
         calling = (self.sync, self.release, self.images, self.guard, self.makefile, self.tasks)
         if not self.requirements and (first := next(filter(None, calling), "")):
             raise ValueError(f"without requirements {first!r} has nothing to install")
 
     @property
     def dependencies(self) -> str:
-        """What that program needs, beside it."""
+        """The path of the dependencies, next to the requirements."""
         path = PurePosixPath(self.requirements)
         return str(path.with_stem(f"{path.stem}-dependencies")) if path.name else ""
 
@@ -405,8 +405,8 @@ class Files(_Table, frozen=True):
 
 
 class Guide(_Table, frozen=True):
-    """What the guide says of this fork and of no other, in Markdown: what it is for (`about`), and
-    whatever else a maintainer has to know (`notes`)."""
+    """What the guide says about this fork alone, in Markdown: its purpose (`about`) and anything
+    else a maintainer needs to know (`notes`)."""
 
     about: str = ""
     notes: str = ""
@@ -415,7 +415,7 @@ class Guide(_Table, frozen=True):
 class Policy(_Table, frozen=True):
     """The effective configuration of a fork.
 
-    largest_text: how many bytes a file has at most that is compared by lines.
+    largest_text: the size in bytes up to which files are compared line by line.
     """
 
     name: str
@@ -448,7 +448,7 @@ class Policy(_Table, frozen=True):
         for kind, ours in (("remotes", remotes), ("branches", [*branches, self.branches.upstream])):
             for name in ours:
                 if not _NAME.fullmatch(name) or ".." in name or name.endswith(".lock"):
-                    raise ValueError(f"{kind}: {name!r} is no name for git")
+                    raise ValueError(f"{kind}: {name!r} is not a valid name for git")
         for kind, ours in (("remotes", remotes), ("branches", branches)):
             if len(set(ours)) < len(ours):
                 raise ValueError(f"{kind}: {', '.join(ours)} must differ from each other")
@@ -467,29 +467,30 @@ class Policy(_Table, frozen=True):
         return frozenset(file.path for file in self.version_files)
 
     def proposers_for(self, path: str) -> list[Proposer]:
-        """The programs to ask about a conflict in a file, in this order."""
+        """The programs to ask about a conflict in a file, in order."""
         return [one for one in self.proposers if matching(one.paths, [path])]
 
     @property
     def units(self) -> tuple[Rule, ...]:
-        """The rules for what is generated: it is upstream's as a whole, or not at all."""
+        """The rules for generated files: upstream's version as a whole, or not at all."""
         return tuple(rule for rule in self.rules if rule.whole and rule.take is Take.UPSTREAM)
 
     def generated(self, paths: Iterable[str]) -> dict[str, Rule]:
-        """Those of some paths that are generated, as the first rule for them says, with that."""
+        """The paths that are generated according to their first matching rule, with that rule."""
         units = self.units
         left = matching([path for rule in units for path in rule.paths], paths)
-        found: dict[str, Rule] = {}
+        rule_of: dict[str, Rule] = {}
         for rule in self.rules if left else ():
             if not rule.deleted_by:
                 fitting = matching(rule.paths, left)
                 left -= fitting
-                found |= dict.fromkeys(fitting, rule) if rule in units else {}
-        return found
+                rule_of |= dict.fromkeys(fitting, rule) if rule in units else {}
+        return rule_of
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """A policy, and what it was made of: the fork's own values, from a source, over the others."""
+    """A policy and where it came from: the fork's own values, from a source, override the
+    defaults."""
 
     policy: Policy
     merged: dict[str, Any]
@@ -498,7 +499,7 @@ class Loaded(msgspec.Struct, frozen=True):
 
     @property
     def is_default(self) -> bool:
-        """Whether it is the one that ships in the package, and nothing of the fork's own."""
+        """Whether it is the policy that ships in the package, without values of the fork."""
         return not self.own
 
 
@@ -517,11 +518,11 @@ def load_policy(text: str | None = None, source: str = POLICY_FILE) -> Loaded:
     if text is None:
         return _checked(default, {}, DEFAULT_SOURCE)
     if too_long(POLICY_FILE, text):
-        raise _refused(source, "it is too long to be read")
+        raise _refused(source, "it is too long to read")
     try:
         own = tomli.loads(text)
     except tomli.TOMLDecodeError as error:
-        raise _refused(source, f"no valid TOML: {error}") from None
+        raise _refused(source, f"not valid TOML: {error}") from None
     extends = own.pop("extends", None)
     if extends not in (None, DEFAULT_NAME):
         raise _refused(source, f"key `extends`: expected {DEFAULT_NAME!r}, got {extends!r}")
@@ -543,7 +544,7 @@ def _refused(source: str, problem: str) -> Refused:
 
 
 def _explained(error: str) -> str:
-    """msgspec's message with the key first and what is valid there last."""
+    """msgspec's message with the key first and the valid choices last."""
     problem, _, path = error.partition(" - at `$")
     path = path.rstrip("`")
     key = f"key `{path.lstrip('.')}`" if path else "top level"
@@ -555,21 +556,21 @@ def _explained(error: str) -> str:
 
 def _valid_at(path: str) -> list[str]:
     """The keys of the table, or the values of the choice, at a path such as ``.rules[0].take``."""
-    found: Any = msgspec.inspect.type_info(Policy)
+    valid: Any = msgspec.inspect.type_info(Policy)
     for step in re.findall(r"\w+|\[[^]]*]", path):
         if step.startswith("["):
-            found = found.item_type
+            valid = valid.item_type
         else:
-            found = next(field.type for field in found.fields if field.name == step)
-        if isinstance(found, msgspec.inspect.UnionType):
-            found = next(t for t in found.types if not isinstance(t, msgspec.inspect.NoneType))
-    if isinstance(found, msgspec.inspect.EnumType):
-        return [choice.value for choice in found.cls]
-    return [field.name for field in found.fields]
+            valid = next(field.type for field in valid.fields if field.name == step)
+        if isinstance(valid, msgspec.inspect.UnionType):
+            valid = next(t for t in valid.types if not isinstance(t, msgspec.inspect.NoneType))
+    if isinstance(valid, msgspec.inspect.EnumType):
+        return [choice.value for choice in valid.cls]
+    return [field.name for field in valid.fields]
 
 
 def _merge(base: Any, own: Any) -> Any:
-    """The fork's own tables over the default's, key by key; any other value is as the fork says."""
+    """The fork's tables merged over the default's, key by key; other values are replaced."""
     if isinstance(base, dict) and isinstance(own, dict):
         return base | {key: _merge(base.get(key), value) for key, value in own.items()}
     return own

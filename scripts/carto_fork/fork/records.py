@@ -1,4 +1,4 @@
-"""What people have decided: changes that may go, and what each merged tag stood for. Pure."""
+"""Records of what people decided: changes to drop, and the commit of each merged tag. Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ T = TypeVar("T")
 
 
 class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A change that a person let go.
+    """A change that a person dropped.
 
     path: the file; side: whose change it was, "fork" or "upstream".
-    lines: the lines of the change, without the white space around them; empty for any change to
-        that file.
-    reason: why, in words. tag: with which release.
+    lines: the changed lines, without surrounding white space; empty for any change to that file.
+    reason: why, in words. tag: in the upgrade to which release.
     """
 
     path: str
@@ -39,8 +38,8 @@ class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
             raise ValueError("reason is empty")
 
     def covers(self, lines: Iterable[str]) -> bool:
-        """Whether the person's word holds for a change of these lines; none stand for a change
-        that is not one of lines."""
+        """Whether the person's decision covers a change of these lines; no lines mean a change of
+        something else, such as a mode."""
         changed = {line.strip() for line in lines} - {""}
         return not self.lines or (bool(changed) and changed <= set(self.lines))
 
@@ -50,13 +49,13 @@ class _Drops(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_drops(text: str | None) -> tuple[Drop, ...]:
-    """The drops in a file's text; None for a file that is not there. Raises Refused if invalid."""
+    """The drops in a file's text; None for a missing file. Raises Refused if it is invalid."""
     return _read(text, DROPS_FILE, _Drops).drop
 
 
 def _read(text: str | None, file: str, kind: type[T]) -> T:
     try:
-        if too_long(file, text or ""):  # it may be upstream's
+        if too_long(file, text or ""):  # the file may come from upstream
             raise tomli.TOMLDecodeError("too long")
         return msgspec.convert(tomli.loads(text or ""), kind)
     except (tomli.TOMLDecodeError, msgspec.ValidationError) as error:
@@ -64,37 +63,37 @@ def _read(text: str | None, file: str, kind: type[T]) -> T:
 
 
 def peoples_drops(now: str | None, ours: str | None, theirs: str | None) -> tuple[Drop, ...]:
-    """The drops that people of the fork have written: those of the fork's side of a merge, and
-    those that were added since. Upstream's side may hold such a file; it speaks for nobody.
+    """The drops that the fork's people wrote: those on the fork's side of a merge, and those added
+    since. Upstream's side may contain such a file, too; it decides nothing.
 
-    now, ours, theirs: the texts of the file in the merge's result and on both sides.
-    Raises Refused if the fork's is not valid.
+    now, ours, theirs: the file's text in the result of the merge and on both sides.
+    Raises Refused if the fork's file is invalid.
     """
-    known = read_drops(ours)
+    own = read_drops(ours)
     try:
         foreign, added = read_drops(theirs), read_drops(now)
     except Refused:
         if theirs is None:
             raise
-        return known
-    return (*known, *(drop for drop in added if drop not in known and drop not in foreign))
+        return own
+    return (*own, *(drop for drop in added if drop not in own and drop not in foreign))
 
 
 def add_drops(text: str | None, more: Sequence[Drop]) -> str:
-    """The file with more drops at its end; tables that are there stay byte for byte.
+    """The file with more drops appended; existing tables stay byte for byte.
 
     Raises Refused if it is not valid.
     """
     import tomlkit
 
     text = _DROPS_HEADER if text is None else text
-    known = list(read_drops(text))
-    new = [drop for drop in dict.fromkeys(more) if drop not in known]
+    existing = list(read_drops(text))
+    new = [drop for drop in dict.fromkeys(more) if drop not in existing]
     if new and re.search(r"^drop\s*=", text, re.MULTILINE):
-        # Tables cannot follow a list that was written in brackets.
+        # TOML does not allow tables after a list written in brackets.
         document = tomlkit.parse(text)
         document.remove("drop")
-        text, new = tomlkit.dumps(document), [*known, *new]
+        text, new = tomlkit.dumps(document), [*existing, *new]
     if text.strip() and not text.endswith("\n"):
         text += "\n"
     if text.strip() and not text.endswith("\n\n") and new:
@@ -109,33 +108,33 @@ def _table(drop: Drop) -> str:
     def quoted(word: str) -> str:
         return tomlkit.item(word).as_string()
 
-    told = [f"path = {quoted(drop.path)}", f"reason = {quoted(drop.reason)}"]
+    lines = [f"path = {quoted(drop.path)}", f"reason = {quoted(drop.reason)}"]
     if drop.lines:
-        told += ["lines = [", *(f"    {quoted(line)}," for line in drop.lines), "]"]
+        lines += ["lines = [", *(f"    {quoted(line)}," for line in drop.lines), "]"]
     if drop.tag:
-        told.append(f"tag = {quoted(drop.tag)}")
+        lines.append(f"tag = {quoted(drop.tag)}")
     if drop.side != "fork":
-        told.append(f"side = {quoted(drop.side)}")
-    return "\n".join(["[[drop]]", *told, ""])
+        lines.append(f"side = {quoted(drop.side)}")
+    return "\n".join(["[[drop]]", *lines, ""])
 
 
 _DROPS_HEADER = """\
-# Changes that a person let go on purpose, with the reason: an upgrade does not ask about them
-# again, and does not call them lost.
+# Changes that a person dropped on purpose, with the reason. Upgrades do not ask about them
+# again and do not report them as lost.
 
 """
 
 TAGS_FILE = "carto_tags.toml"
 NOTES = frozenset({DROPS_FILE, PROPOSALS_FILE, TAGS_FILE})
-"""The files in which this program writes down what people, releases and proposers said."""
+"""The files in which this program records decisions, merged tags and proposals."""
 PIN_MESSAGE = "chore: record what {tag} stands for"
-"""Of the commit that adds to it."""
+"""The message of the commit that adds a tag."""
 
 
 class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a tag stood for when it was merged.
+    """The commit of a tag when it was merged.
 
-    object: the tag's own object, or the commit's for a lightweight tag. commit: what it names.
+    object: the tag object, or the commit for a lightweight tag. commit: what the tag points to.
     """
 
     object: str
@@ -147,13 +146,13 @@ class _Tags(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_pins(text: str | None) -> dict[str, Pin]:
-    """The pins by name in a file's text; None for a file that is not there. Raises Refused if
+    """The pins by name in a file's text; None for a missing file. Raises Refused if it is
     invalid."""
     return _read(text, TAGS_FILE, _Tags).tags
 
 
 def add_pin(text: str | None, name: str, pin: Pin) -> str:
-    """The file with one more pin at its end. Raises Refused if it is not valid."""
+    """The file with one more pin appended. Raises Refused if it is invalid."""
     if read_pins(text).get(name) == pin:
         return text or ""
     text = _TAGS_HEADER if text is None else text.rstrip("\n") + "\n"
@@ -161,17 +160,17 @@ def add_pin(text: str | None, name: str, pin: Pin) -> str:
 
 
 _TAGS_HEADER = """\
-# What each upstream tag stood for when it was merged: one that is moved later is refused.
+# The commit of each upstream tag when it was merged. If upstream moves a tag later, it is refused.
 
 [tags]
 """
 
 
 class Proposal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A file whose conflict a program resolved, until a person accepts it.
+    """A file whose conflict a program resolved and that a person has to accept.
 
     path: the file. by: the program's name in the policy. release: the tag that was merged.
-    accepted: who accepted it, "" if nobody has. object: the object name of the text that they saw.
+    accepted: who accepted it; "" if nobody has. object: the object name of the text they saw.
     """
 
     path: str
@@ -186,20 +185,21 @@ class _Proposals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_proposals(text: str | None) -> tuple[Proposal, ...]:
-    """The proposals in a file's text; None for a file that is not there. Raises Refused if
-    invalid."""
+    """The proposals in a file's text; None for a missing file. Raises Refused if it is invalid."""
     return _read(text, PROPOSALS_FILE, _Proposals).proposal
 
 
-def write_proposals(known: Iterable[Proposal]) -> str:
-    """The file that says this."""
+def write_proposals(proposals: Iterable[Proposal]) -> str:
+    """The text of a file with these proposals."""
     tables = []
-    for one in known:
-        lines = (f"{key} = {toml_value(value)}" for key, value in msgspec.to_builtins(one).items())
+    for proposal in proposals:
+        lines = (
+            f"{key} = {toml_value(value)}" for key, value in msgspec.to_builtins(proposal).items()
+        )
         tables.append("\n".join(["[[proposal]]", *lines, ""]))
     return "\n".join([_PROPOSALS_HEADER, *tables])
 
 
 _PROPOSALS_HEADER = """\
-# Files whose conflicts a program resolved: a sync does not land before a person has accepted each.
+# Files whose conflicts a program resolved. A sync is only merged after a person has accepted each.
 """

@@ -1,4 +1,4 @@
-"""What runs that died left behind: a private work tree is put in order, made anew, or set aside."""
+"""Clean up after killed runs: repair a private work tree, recreate it, or set it aside."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from .session import Session
 def put_in_order(
     s: Session, fork: Fork, held: Journal | None, branch: str, commit: str = ""
 ) -> Fork:
-    """Make what earlier runs have left of a private work tree something to continue from.
+    """Make a private work tree that earlier runs left behind usable again.
 
-    This run holds the fork's lock (`held`; None under --dry, where nothing changes), so that the
-    branch and its work tree are nobody else's. Locks that a git which died has left there are
-    removed. A work tree that was cut while a step made it, or that git cannot read any more, is
-    removed if it holds nothing but what git put there; otherwise it is moved away, since somebody
-    may have worked in it. From here on no hook runs that would start what is merged there. Returns
-    the fork with its refs as they are then.
+    This run holds the fork's lock (`held`; None with --dry, where nothing changes), so no other run
+    uses the branch and its work tree. We remove the locks of a git that died there. A work tree
+    that is half-made or that git can no longer read is removed if it contains only what git put
+    there; otherwise it is moved away, because somebody may have worked in it. From here on no hook
+    runs that would start programs from the merged tree. Returns the fork with its refs afterwards.
 
-    branch: the work tree's. commit: what is merged there; "" if nothing is, or it is unknown here.
+    branch: the work tree's branch. commit: the commit merged there; "" if none is, or if it is
+        unknown.
     """
     if commit:
         s.run_no_launching_hooks(fork)
@@ -43,12 +43,12 @@ def put_in_order(
     ref, tag = f"refs/heads/{branch}", fork.policy.branches.tag_of(branch)
     admin = _admin(common, place)
     records = common / "refs" / "carto-fork" / "passed" / tag if tag else None
-    for _ in range(50 * held.after_kill):  # what was not killed with it may be at its end
+    for _ in range(50 * held.after_kill):  # a git that survived the kill may be about to finish
         if not _git_is_at_work(place, common, branch):
             break
         time.sleep(0.1)
     if held.after_kill and not _git_is_at_work(place, common, ""):
-        (common / "config.lock").unlink(missing_ok=True)  # nobody holds it for long
+        (common / "config.lock").unlink(missing_ok=True)  # git holds it only briefly
     if not _git_is_at_work(place, common, branch):
         locks = [common / f"{ref}.lock", *(records.glob("*.lock") if records else ())]
         for lock in [*locks, *admin.rglob("*.lock")]:
@@ -66,8 +66,8 @@ def put_in_order(
         else:
             aside = _set_aside(place)
             s.console.say(
-                "An earlier run was cut off, and its work tree cannot be used. What is in it is "
-                f"kept in {git.nearest(aside)}; remove it when nobody needs it."
+                "An earlier run was cut off, and its work tree cannot be used. Its content is "
+                f"kept in {git.nearest(aside)}; remove that directory when nobody needs it."
             )
     if os.path.lexists(admin) and not os.path.lexists(place):
         words = ["worktree", "remove", "--force", "--force", str(place)]
@@ -78,7 +78,7 @@ def put_in_order(
 
 
 def damaged(sh: Shell, fork: Fork) -> Iterator[tuple[str, Path]]:
-    """The upgrades here whose work tree is not as a run leaves it: tag and place."""
+    """The upgrades whose work tree is damaged: tag and place."""
     common = fork.repository.common
     heads = [path.read_bytes() for path in common.glob("worktrees/*/HEAD") if path.is_file()]
     named = [os.fsdecode(head.strip()).removeprefix("ref: refs/heads/") for head in heads]
@@ -96,20 +96,20 @@ def damaged(sh: Shell, fork: Fork) -> Iterator[tuple[str, Path]]:
 
 
 def _admin(common: Path, place: Path) -> Path:
-    """Where git keeps what it knows of a work tree, or would keep it."""
-    known = sorted(common.glob("worktrees/*"))
-    if own := next((admin for admin in known if _names(admin) == place / ".git"), None):
+    """Where git keeps its data about a work tree, or would keep it."""
+    candidates = sorted(common.glob("worktrees/*"))
+    if own := next((admin for admin in candidates if _names(admin) == place / ".git"), None):
         return own
     admin = common / "worktrees" / place.name
     if (back := _link(place)) and back.parent == common / "worktrees":
         admin = back
-    # It may be that of a work tree in another place.
+    # It may belong to a work tree in another place.
     other = (link := _names(admin)) and link.is_file()
     return admin.with_name(f"{admin.name}.none") if other else admin
 
 
 def _names(admin: Path) -> Path | None:
-    """Which `.git` git keeps this directory for; None if it does not say so."""
+    """The `.git` file that this directory of git's belongs to; None if it names none."""
     try:
         return Path(os.fsdecode((admin / "gitdir").read_bytes().strip()))
     except OSError:
@@ -117,7 +117,7 @@ def _names(admin: Path) -> Path | None:
 
 
 def _link(place: Path) -> Path | None:
-    """Where a work tree says that git keeps what it knows of it; None if it does not say so."""
+    """The directory of git's data that a work tree names; None if it names none."""
     try:
         text = (place / ".git").read_bytes()
     except OSError:
@@ -126,7 +126,7 @@ def _link(place: Path) -> Path | None:
 
 
 def _continue(sh: Shell, place: Path, ref: str) -> None:
-    """Have a work tree that is whole on its branch, and no merge in progress that is concluded."""
+    """Put an intact work tree back on its branch, and end a merge that is already committed."""
     state = git.work_state(sh, place)
     if state.merging and git.is_ancestor(sh, place, state.merging, state.head):
         git.checked(sh.do("git -C {work} merge --quit", work=place), "merge")
@@ -135,15 +135,15 @@ def _continue(sh: Shell, place: Path, ref: str) -> None:
         (place / left).unlink()
     resting = not state.branch and branches.operation(git.directory(sh, place)) in ("", "merge")
     if resting and git.is_ancestor(sh, place, ref, state.head):
-        # HEAD was detached; what was committed there comes after what the branch has.
+        # HEAD was detached; the commits made there come after the branch.
         for line in ("update-ref {ref} HEAD", "symbolic-ref HEAD {ref}"):
             git.checked(sh.do(f"git -C {{work}} {line}", work=place, ref=ref), "branch")
 
 
 def _repair_ref(sh: Shell, fork: Fork, ref: str, *, wanted: bool = False) -> None:
-    """Remove the file of a ref that names no commit, as a machine that went down leaves it.
+    """Remove the file of a ref that names no commit; a crash of the machine leaves such files.
 
-    wanted: there has to be one; if git's log of it knows where it was, it is there again.
+    wanted: whether the ref is needed; it is restored if its reflog knows the commit.
     """
     common = fork.repository.common
     file, log = common / ref, common / "logs" / ref
@@ -159,28 +159,29 @@ def _repair_ref(sh: Shell, fork: Fork, ref: str, *, wanted: bool = False) -> Non
 
 
 def _commit(sh: Shell, fork: Fork, rev: str) -> str:
-    """The commit that a ref or a name stands for, or ""."""
+    """The commit that a ref or a name means, or ""."""
     question = "git -C {repo} rev-parse --quiet --verify --end-of-options {rev}^0"
     return sh.ask(question, repo=fork.path, rev=rev).line
 
 
 def _is_usable(sh: Shell, fork: Fork, held: Journal, place: Path, admin: Path, commit: str) -> bool:
-    """Whether a work tree is whole, as far as git and the journal know."""
+    """Whether a work tree is intact, as far as git and the journal know."""
     if not (is_readable(sh, place) and _names(admin) == place / ".git"):
-        # One of the two may have lost the other. Whether this helps is looked at next.
+        # The work tree and git's data about it may have lost each other. Next we see whether this
+        # helped.
         sh.do("git -C {repo} worktree repair {place}", repo=fork.path, place=place)
         if not is_readable(sh, place):
             return False
     if str(place) in held.removing:
         return all(os.path.lexists(place / path) for path in git.work_state(sh, place).dirty)
     return str(place) not in held.unfinished or (
-        # Git locks a work tree while it makes it.
+        # Git locks a work tree while it creates it.
         not (admin / "locked").exists() and _holds_merge(sh, place, commit)
     )
 
 
 def is_readable(sh: Shell, place: Path) -> bool:
-    """Whether git can say what is going on in a work tree, and takes it for one of its own."""
+    """Whether git can read the state of a work tree and recognises it as its own."""
     if place.is_symlink() or not (place / ".git").is_file():
         return False
     question = "git -C {work} rev-parse --path-format=absolute --show-toplevel --git-path index"
@@ -193,8 +194,8 @@ def is_readable(sh: Shell, place: Path) -> bool:
 
 
 def is_whole(index: Path) -> bool:
-    """Whether an index ends with its own checksum. Git does not look, and takes what is left of one
-    that was cut for a wish to delete the rest."""
+    """Whether an index ends with its own checksum. Git does not check, and treats a truncated index
+    as a wish to delete the missing files."""
     data = index.read_bytes() if index.is_file() else b""
     if not data.startswith(b"DIRC"):
         return False
@@ -206,12 +207,12 @@ def is_whole(index: Path) -> bool:
 
 
 def _is_removable(sh: Shell, fork: Fork, held: Journal, place: Path, ref: str, commit: str) -> bool:
-    """Whether a work tree that is not usable holds nothing that a person made."""
+    """Whether an unusable work tree contains nothing that a person made."""
     if place.is_symlink() or not place.is_dir():
         return False
     began = held.removing.get(str(place))
     if began and not _changed_since(place, began):
-        # Git begins to remove one when it finds nothing in it that is not committed, or ignored.
+        # Git only starts to remove a work tree if everything in it is committed or ignored.
         state = git.work_state(sh, place) if is_readable(sh, place) else None
         if state is None or not (
             state.untracked or any(os.path.lexists(place / path) for path in state.dirty)
@@ -221,12 +222,12 @@ def _is_removable(sh: Shell, fork: Fork, held: Journal, place: Path, ref: str, c
     merging = "git -C {place} -c merge.conflictStyle=diff3 merge-tree --write-tree HEAD {commit}"
     if commit and (merged := sh.ask(merging, place=place, commit=commit).out):
         trees.append(merged.split("\n", 1)[0])
-    known: dict[str, set[str]] = defaultdict(set)
+    expected: dict[str, set[str]] = defaultdict(set)
     for tree in trees:
         for path, (_, name) in git.tree(sh, fork.path, tree).items():
-            known[path].add(name)
+            expected[path].add(name)
     return bool(trees) and all(
-        _is_written(sh, fork, file, known.get(str(file.relative_to(place)), ()))
+        _is_written(sh, fork, file, expected.get(str(file.relative_to(place)), ()))
         for folder, names, files in os.walk(place)
         for file in (Path(folder) / name for name in (*names, *files))
         if file != place / ".git" and (file.is_symlink() or not file.is_dir())
@@ -234,8 +235,8 @@ def _is_removable(sh: Shell, fork: Fork, held: Journal, place: Path, ref: str, c
 
 
 def _is_written(sh: Shell, fork: Fork, file: Path, names: Collection[str]) -> bool:
-    """Whether a file holds one of some objects, or what a git that was killed has got to write of
-    it: whole pages, since the system copies no less. What a person has cut is not git's."""
+    """Whether a file contains one of some objects, or the part of one that a killed git wrote:
+    whole pages, because the system copies no less. A file that a person cut does not count."""
     data = os.fsencode(file.readlink()) if file.is_symlink() else file.read_bytes()
     texts = (text or "" for text in git.contents(sh, fork.path, list(names)))
     whole = (text.encode("utf-8", "surrogateescape") for text in texts)
@@ -247,7 +248,7 @@ _PAGE = 4096
 
 
 def _set_aside(place: Path) -> Path:
-    """Move a work tree away, so that git takes it for one no longer; its new place."""
+    """Move a work tree away so that git no longer treats it as one; returns its new place."""
     numbers = (place.with_name(f"{place.name}.cut-{number}") for number in count(1))
     aside = next(path for path in numbers if not os.path.lexists(path))
     place.rename(aside)
@@ -258,7 +259,7 @@ def _set_aside(place: Path) -> Path:
 
 
 def _changed_since(place: Path, when: float) -> bool:
-    """Whether anything in a directory was written after a time, in seconds since the epoch."""
+    """Whether anything in a directory was written after a time (seconds since 1970)."""
     return any(
         (Path(folder) / name).lstat().st_mtime > when
         for folder, _, names in os.walk(place)
@@ -267,8 +268,8 @@ def _changed_since(place: Path, when: float) -> bool:
 
 
 def _git_is_at_work(place: Path, common: Path, branch: str) -> bool:
-    """Whether a git of somebody's works in a place, or on its branch in this clone, as far as the
-    system shows.
+    """Whether a git process works in a place, or on its branch in this clone, as far as the system
+    shows.
 
     branch: "" for anything in this clone.
     """
@@ -278,12 +279,12 @@ def _git_is_at_work(place: Path, common: Path, branch: str) -> bool:
             if not (process / "comm").read_text().startswith("git"):
                 continue
             parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
-            if parent == str(os.getpid()):  # asked by this run
+            if parent == str(os.getpid()):  # started by this run
                 continue
             words = (process / "cmdline").read_bytes().decode("utf-8", "replace")
-            there = (process / "cwd").resolve()
-            here = branch in words and (there.is_relative_to(clone) or str(clone) in words)
-            if here or str(place) in words or there.is_relative_to(place):
+            cwd = (process / "cwd").resolve()
+            on_branch = branch in words and (cwd.is_relative_to(clone) or str(clone) in words)
+            if on_branch or str(place) in words or cwd.is_relative_to(place):
                 return True
     return False
 

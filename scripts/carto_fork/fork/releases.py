@@ -1,4 +1,4 @@
-"""Which release is meant, where it is on the remotes now, and which ones are new."""
+"""Which release is meant, where the remotes are, and which releases are new."""
 
 from __future__ import annotations
 
@@ -24,12 +24,11 @@ from .tags import Tag
 
 @dataclass(frozen=True)
 class Target:
-    """The release to upgrade to, and where the remotes are now.
+    """The release to upgrade to, and the commits on the remotes.
 
-    tag: upstream's tag; `asked` is what the person typed for it.
-    commit: what the tag stands for.
-    base: the production branch on origin.
-    pushed: the sync branch on origin, "" if there is none.
+    tag: upstream's tag; `asked` is what the person typed.
+    commit: what the tag points to. base: the production branch on origin.
+    pushed: the sync branch on origin; "" if it does not exist.
     syncs: all sync branches on origin, by name.
     """
 
@@ -42,7 +41,7 @@ class Target:
 
 
 def asked_name(asked: str) -> str:
-    """What was typed for the tag, if it can be one. Raises Usage if it is missing."""
+    """The tag as typed, if it can be a tag. Raises Usage if it is missing."""
     if not asked:
         problem = "which release? --tag is missing."
         raise Usage(problem, then="add --tag, as in --tag v1.76.5; `status` names the newest one.")
@@ -58,72 +57,74 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
     """
     name = asked_name(asked)
     schemes = fork.policy.tags
-    if known := tags.classify(name, schemes):
+    if typed := tags.classify(name, schemes):
         tags.require_stable(name, schemes)
     require_remotes(fork)
     upstream = fork.policy.remotes.upstream.name
-    found = ask_remote(sh, fork, upstream, [f"refs/tags/{name}", f"refs/tags/{name}^{{}}"])
-    if f"refs/tags/{name}" not in found.objects:
-        found = ask_remote(sh, fork, upstream, ["refs/tags/*"])
-        tag = _only_candidate(name, known, found, fork.policy, fork.refs.tags())
+    upstreams = ask_remote(sh, fork, upstream, [f"refs/tags/{name}", f"refs/tags/{name}^{{}}"])
+    if f"refs/tags/{name}" not in upstreams.objects:
+        upstreams = ask_remote(sh, fork, upstream, ["refs/tags/*"])
+        tag = _only_candidate(name, typed, upstreams, fork.policy, fork.refs.tags())
     else:
         tag = tags.require_stable(name, schemes)
     ref = f"refs/tags/{tag.name}"
-    _require_unmoved(sh, fork, tag.name, found.commits[ref])
+    _require_unmoved(sh, fork, tag.name, upstreams.commits[ref])
 
     branches = fork.policy.branches
     origin = fork.policy.remotes.origin.name
     production, sync = f"refs/heads/{branches.production}", branches.sync_for(tag.name)
     published = f"refs/heads/{sync}"
-    there = ask_remote(sh, fork, origin, [production, published, *around(fork, sync)]).objects
-    if production not in there:
+    origins = ask_remote(sh, fork, origin, [production, published, *around(fork, sync)]).objects
+    if production not in origins:
         raise Refused(
             f"{origin} has no branch {branches.production}.",
             then=f"check `branches.production` in the policy (`fork.config`), and the remote: "
             f"{git.at(fork.path)} ls-remote {origin}",
         )
-    require_room(fork, sync, there)
+    require_room(fork, sync, origins)
     return Target(
         tag=tag,
         asked=name,
-        commit=found.commits[ref],
-        base=there[production],
-        pushed=there.get(published, ""),
-        syncs={ref.removeprefix("refs/heads/"): there[ref] for ref in there if ref != production},
+        commit=upstreams.commits[ref],
+        base=origins[production],
+        pushed=origins.get(published, ""),
+        syncs={
+            ref.removeprefix("refs/heads/"): origins[ref] for ref in origins if ref != production
+        },
     )
 
 
 def around(fork: Fork, sync: str) -> list[str]:
-    """Patterns of origin's refs that may keep it from having a sync branch."""
+    """Patterns of origin's refs that may block the name of a sync branch."""
     return [*_above(f"refs/heads/{sync}"), f"refs/heads/{fork.policy.branches.sync_for('*')}"]
 
 
-def require_room(fork: Fork, sync: str, there: Iterable[str]) -> None:
-    """Raises Refused if a ref, here or on origin, keeps git from having one that is needed.
+def require_room(fork: Fork, sync: str, taken: Iterable[str]) -> None:
+    """Raises Refused if a ref in this clone or on origin blocks the name of a ref that is needed.
 
-    there: the refs of origin that are around the sync branch.
+    there: origin's refs that may block the sync branch.
     """
     origin, at = fork.policy.remotes.origin, git.at(fork.path)
     wanted, following = f"refs/heads/{sync}", fork.tracking(origin, sync)
-    for ref in in_the_way(there, wanted):
-        kept = _beside(ref, there)
+    for ref in in_the_way(taken, wanted):
+        kept = _beside(ref, taken)
         move = f"{at} fetch --refmap= {origin.name} {ref} && {at} push --atomic {origin.name} "
         move += f"FETCH_HEAD:{kept} :{ref}"
         raise _in_the_way(f"{origin.name} has a branch", ref, wanted, move)
     for ref in in_the_way(fork.refs.objects, wanted):
         names = (ref.removeprefix("refs/heads/"), _beside(ref, fork.refs.objects)[11:])
-        raise _in_the_way("there is a branch", ref, wanted, f"{at} branch -m {joined(names)}")
+        raise _in_the_way("this clone has a branch", ref, wanted, f"{at} branch -m {joined(names)}")
     for needed in (following, fork.origin_production):
         for ref in in_the_way(fork.refs.objects, needed):
             name = f"refs/heads/{ref.removeprefix('refs/remotes/')}"
             kept = _beside(name, fork.refs.objects).removeprefix("refs/heads/")
             move = f"{at} branch --no-track {kept} {ref} && {at} update-ref -d {ref}"
-            raise _in_the_way("there is a ref", ref, needed, move)
+            raise _in_the_way("this clone has a ref", ref, needed, move)
 
 
 def in_the_way(refs: Iterable[str], wanted: str) -> list[str]:
-    """Those of some refs beside which git cannot have another one: what it is named after would
-    have to be a file and a directory at once."""
+    """The refs that block the name of another one: git would need a file and a directory of the
+    same name."""
     return [x for x in refs if wanted.startswith(f"{x}/") or x.startswith(f"{wanted}/")]
 
 
@@ -134,7 +135,7 @@ def _above(ref: str) -> list[str]:
 
 
 def _beside(ref: str, taken: Iterable[str]) -> str:
-    """A name for a ref that is in the way, and that is free."""
+    """A free name for a ref that is in the way."""
     name = f"{ref.replace('/', '-').replace('refs-heads-', 'refs/heads/')}-kept"
     return name if name not in set(taken) else _beside(name, taken)
 
@@ -142,36 +143,36 @@ def _beside(ref: str, taken: Iterable[str]) -> str:
 def _in_the_way(what: str, ref: str, wanted: str, move: str) -> Refused:
     short, needed = (x.removeprefix("refs/heads/") for x in (ref, wanted))
     return Refused(
-        f"{what} {printable(short)}, and git cannot have {needed} beside it.",
+        f"{what} {printable(short)}, and git cannot keep {needed} next to it.",
         then=f"move it away: `{move}`; then run the same command again.",
     )
 
 
 def ask_remote(sh: Shell, fork: Fork, remote: str, patterns: list[str]) -> Refs:
     """The refs of a remote that match patterns. Raises Refused if it cannot be reached."""
-    found = git.remote_refs(sh, fork.path, remote, patterns)
-    if found is None:
+    refs = git.remote_refs(sh, fork.path, remote, patterns)
+    if refs is None:
         raise Refused(
             f"the remote `{remote}` cannot be reached.",
             then=f"check the network and your access: {git.at(fork.path)} ls-remote {remote}",
         )
-    return found
+    return refs
 
 
 def without_branch(sh: Shell, fork: Fork, timeout: int | None = None) -> tuple[str, str]:
-    """What to say if upstream does not have its development branch any more, and what to do."""
+    """The message and the fix if upstream no longer has its development branch."""
     upstream, branch = fork.policy.remotes.upstream.name, fork.policy.branches.upstream
     now = git.default_branch(sh, fork.path, upstream, timeout)
     what = f"; its default branch is {now}" if now else ""
     then = f"set `branches.upstream`{f' to {now!r}' if now else ''} in {POLICY_FILE} on "
     then += f"{fork.policy.branches.production}, and push that; then run the same command again."
-    return f"{upstream} has no branch {branch} any more{what}.", then
+    return f"{upstream} no longer has a branch {branch}{what}.", then
 
 
 def renamed_branch(sh: Shell, fork: Fork, known: Refs) -> str:
-    """What to say if upstream does not have its development branch any more; "" if it has.
+    """The message if upstream no longer has its development branch; "" if it has.
 
-    known: what upstream has of it, and maybe more.
+    known: upstream's refs, that branch among them if it exists.
     """
     if f"refs/heads/{fork.policy.branches.upstream}" in known.objects:
         return ""
@@ -180,62 +181,62 @@ def renamed_branch(sh: Shell, fork: Fork, known: Refs) -> str:
 
 
 def tags_and_branch(fork: Fork) -> list[str]:
-    """The patterns of what is asked of upstream to see what is new there."""
+    """The ref patterns to ask upstream for, to see what is new."""
     return ["refs/tags/*", f"refs/heads/{fork.policy.branches.upstream}"]
 
 
 def _only_candidate(
-    name: str, asked: Tag | None, found: Refs, policy: Policy, here: Sequence[str]
+    name: str, asked: Tag | None, refs: Refs, policy: Policy, here: Sequence[str]
 ) -> Tag:
-    """The one stable tag of the same version, where upstream has no tag of that very name."""
-    known = [tag for tag in map(lambda n: tags.classify(n, policy.tags), found.tags()) if tag]
-    same = [tag for tag in known if asked and tag.stable and tag.same_build(asked)]
+    """The one stable tag of the same version if upstream has no tag of exactly that name."""
+    classified = [tag for tag in map(lambda n: tags.classify(n, policy.tags), refs.tags()) if tag]
+    same = [tag for tag in classified if asked and tag.stable and tag.same_build(asked)]
     if len(same) == 1:
         return same[0]
     if same:
         listed = ", ".join(tag.name for tag in sorted(same))
         raise Refused(f"upstream has no tag {name}, but {listed}.", then="name one of them.")
-    stable = sorted(tag for tag in known if tag.stable)
+    stable = sorted(tag for tag in classified if tag.stable)
     newer = [tag for tag in stable if asked and tag > asked]
-    # Where the name is no version, or one that is yet to come, the newest ones are the nearest.
+    # If the name is not a version, or one that is yet to come, the newest ones are the nearest.
     nearest = [*[t for t in stable if t not in newer][-2:], *newer[:1]] if newer else stable[-3:]
     near = ", ".join(tag.name for tag in nearest)
     hint = f" The nearest stable ones: {near}." if near else ""
     named = f", as in --tag {nearest[-1].name}" if nearest else ""
-    gone = " It has withdrawn the one that is here." if name in here else ""
+    gone = " It has withdrawn the tag that this clone still has." if name in here else ""
     raise Refused(
         f"upstream has no tag {name}.{gone}{hint}", then=f"name a tag that upstream has{named}"
     )
 
 
-def _require_unmoved(sh: Shell, fork: Fork, name: str, there: str) -> None:
-    """Raises Refused if a tag that is here is another commit upstream."""
-    if (here := fork.refs.tag(name) or there) != there:
+def _require_unmoved(sh: Shell, fork: Fork, name: str, theirs: str) -> None:
+    """Raises Refused if a local tag points to another commit than upstream's."""
+    if (ours := fork.refs.tag(name) or theirs) != theirs:
         if fork.has_production:
-            require_as_merged(sh, fork, fork.production_commit, name, there)
+            require_as_merged(sh, fork, fork.production_commit, name, theirs)
         raise Refused(
-            f"your tag {name} is {here[:10]}, upstream's is {there[:10]}: one of them was moved.",
+            f"your tag {name} is {ours[:10]}, upstream's is {theirs[:10]}: one of them was moved.",
             then=f"find out which is right; to take upstream's: {git.at(fork.path)} tag -d {name}",
         )
 
 
 def require_as_merged(sh: Shell, fork: Fork, base: str, name: str, now: str) -> None:
-    """Raises Refused if a tag was recorded as merged at a commit of the production branch, and is
+    """Raises Refused if the production branch recorded a tag as merged and the tag points to
     another commit now."""
-    recorded = merged(sh, fork, base, Refs({}, {}))  # a tag that is here may have been moved here
+    recorded = merged(sh, fork, base, Refs({}, {}))  # a local tag may have been moved locally
     if (was := recorded.get(name, now)) != now:
         at, remote = git.at(fork.path), fork.policy.remotes.upstream.name
         raise Refused(
             f"{fork.policy.branches.production} contains {name} as it was when it was merged, "
             f"{was[:10]}; upstream has moved the tag to {now[:10]} since.",
-            then="wait for a newer release, which brings what changed; to see that: "
+            then="wait for a newer release, which will contain the change; to see it: "
             f"{at} fetch --no-tags {remote} refs/tags/{name} && {at} log -p {was[:10]}..{now[:10]}",
         )
 
 
 def require_common_history(sh: Shell, fork: Fork, ours: str, theirs: str) -> None:
-    """Raises Refused if a commit of the fork and one of upstream have no ancestor in common: git
-    would not merge them."""
+    """Raises Refused if a commit of the fork and one of upstream have no common ancestor: git would
+    not merge them."""
     if git.merge_bases(sh, fork.path, ours, theirs):
         return
     production, upstream = fork.policy.branches.production, fork.policy.remotes.upstream.name
@@ -243,10 +244,10 @@ def require_common_history(sh: Shell, fork: Fork, ours: str, theirs: str) -> Non
     old = tags.newest(has, fork.policy.tags, *tags.STABLE)
     same = old and git.same_tree(sh, fork.path, has[old.name], theirs)
     raise Refused(
-        f"upstream's {theirs[:10]} and {production} have no common history: upstream has written "
-        f"its history anew, or `{upstream}` is another repository.",
-        then=f"see which ({at} remote get-url {upstream}). If it was written anew, record once, on "
-        f"{production}, which of the new commits is {old.name if old else 'the old one'}: "
+        f"upstream's {theirs[:10]} and {production} have no common history: upstream has rewritten "
+        f"its history, or `{upstream}` is another repository.",
+        then=f"find out which ({at} remote get-url {upstream}). If it was rewritten, record once "
+        f"on {production} which of the new commits is {old.name if old else 'the old one'}: "
         f"{at} merge -s ours --allow-unrelated-histories {same or 'COMMIT'}; publish that: {at} "
         f"push {fork.policy.remotes.origin.name} HEAD:{production}; then run the same command "
         "again.",
@@ -254,32 +255,32 @@ def require_common_history(sh: Shell, fork: Fork, ours: str, theirs: str) -> Non
 
 
 def offered(sh: Shell, fork: Fork, here: Iterable[Tag]) -> list[Tag]:
-    """Those of some tags that upstream still has; all if it does not answer.
+    """The tags that upstream still has; all of them if it does not answer.
 
-    Raises Refused if one was moved, here or upstream.
+    Raises Refused if one was moved, in this clone or upstream.
     """
     upstream = fork.policy.remotes.upstream.name
-    known = git.remote_refs(sh, fork.path, upstream, ["refs/tags/*"], git.PATIENCE)
-    if known is None:
+    refs = git.remote_refs(sh, fork.path, upstream, ["refs/tags/*"], git.PATIENCE)
+    if refs is None:
         return list(here)
-    found = [tag for tag in here if f"refs/tags/{tag.name}" in known.commits]
-    for tag in found:
-        _require_unmoved(sh, fork, tag.name, known.tag(tag.name))
-    return found
+    left = [tag for tag in here if f"refs/tags/{tag.name}" in refs.commits]
+    for tag in left:
+        _require_unmoved(sh, fork, tag.name, refs.tag(tag.name))
+    return left
 
 
 def merged(sh: Shell, fork: Fork, commit: str, known: Refs) -> dict[str, str]:
     """The tags that a commit's history contains, each with the commit that was merged.
 
-    What `carto_tags.toml` has recorded counts before what upstream calls so now: a tag can be
-    moved or withdrawn afterwards, and that changes nothing of what was merged.
+    The record in `carto_tags.toml` outranks upstream's present tags: moving or withdrawing a tag
+    later does not change what was merged.
 
-    commit: of the production branch, or of what is about to become it.
-    known: the tags as they are now, here or upstream.
+    commit: the production branch, or the commit about to become it.
+    known: the tags as they are now, in this clone or upstream.
     """
     try:
         pins = records.read_pins(git.show(sh, fork.path, commit, records.TAGS_FILE))
-    except Refused:  # `doctor` says so
+    except Refused:  # `doctor` reports it
         pins = {}
     recorded = {name: pin.commit for name, pin in pins.items()}
     named = {name: known.tag(name) for name in known.tags()}
@@ -288,17 +289,17 @@ def merged(sh: Shell, fork: Fork, commit: str, known: Refs) -> dict[str, str]:
 
 
 def contained(sh: Shell, fork: Fork, commit: str, known: Refs) -> Tag | None:
-    """The newest stable release of upstream's in a commit's history."""
+    """The newest stable upstream release in a commit's history."""
     return tags.newest(merged(sh, fork, commit, known), fork.policy.tags, *tags.STABLE)
 
 
 def moved(merged: Mapping[str, str], known: Refs) -> list[str]:
-    """The merged tags that name another commit now, or none, if they are not among the known."""
+    """The merged tags that point to another commit now or that are missing from `known`."""
     return [name for name, commit in merged.items() if known.tag(name) != commit]
 
 
 def described(name: str, merged: Mapping[str, str], known: Refs) -> str:
-    """What upstream has done to a tag since it was merged."""
+    """What upstream did to a tag after it was merged."""
     now = known.tag(name)
     has = f"moved {name} from {merged[name][:10]} to {now[:10]}" if now else f"withdrawn {name}"
     return f"upstream has {has} since it was merged"
@@ -321,33 +322,33 @@ def newest_here(sh: Shell, fork: Fork) -> list[Tag]:
 
 
 def here(fork: Fork, name: str) -> Tag:
-    """A stable release whose tag is here. Raises Refused otherwise."""
+    """A stable release whose tag this clone has. Raises Refused otherwise."""
     release = tags.require_stable(tags.checked_name(name), fork.policy.tags)
     ref = f"refs/tags/{name}"
     if ref not in fork.refs.objects:
         raise Refused(
-            f"there is no tag {name} here.",
+            f"this clone has no tag {name}.",
             then=f"{git.at(fork.path)} fetch {fork.policy.remotes.upstream.name} {ref}:{ref}",
         )
     return release
 
 
 _MINORS_AHEAD = 2
-"""From so many minor versions on that no automatic scheme has seen, upstream may have changed its
-names: the next version alone is there as a candidate before it is stable."""
+"""Minor versions without an automatic scheme after which upstream may have changed its tag names:
+normally only the next version exists as a candidate before it is stable."""
 
 
 @dataclass(frozen=True)
 class Detection:
     """What upstream has released.
 
-    newest: the newest stable release that the production branch lacks; None if there is none.
-    commit: what that tag stands for. contained: the newest one that the branch has.
+    newest: the newest stable release that the production branch lacks; None if it lacks none.
+    commit: what that tag points to. contained: the newest release that the branch has.
     version: what the branch states; "" if it states none.
-    newer: all stable releases that the branch lacks, the newest first.
-    release: what GitHub says of `newest`; None where it was not asked, or knows nothing.
-    warnings: what does not look right, for a person. moved: those of them that say what upstream
-        did to releases after they were merged.
+    newer: all stable releases that the branch lacks, newest first.
+    release: GitHub's release of `newest`; None if GitHub was not asked or has none.
+    warnings: what looks wrong, for a person. moved: the warnings about what upstream did to
+        releases after they were merged.
     """
 
     newest: Tag | None
@@ -361,7 +362,7 @@ class Detection:
 
     @property
     def moved_id(self) -> str:
-        """A name for what upstream did to merged releases, the same for as long as it does no more;
+        """An ID of what upstream did to merged releases, the same as long as nothing more happens;
         "" if it did nothing."""
         return hashlib.sha256("".join(self.moved).encode()).hexdigest()[:16] if self.moved else ""
 
@@ -371,7 +372,7 @@ class Detection:
         return " ".join(f"{text[:1].upper()}{text[1:]}." for text in self.warnings)
 
     def outputs(self) -> dict[str, str]:
-        """What the steps behind this one in a workflow need."""
+        """The outputs for the later steps of a workflow."""
         return {
             "warnings": self.said,
             "moved": self.moved_id,
@@ -398,9 +399,9 @@ class Detection:
 
 
 def detect(sh: Shell, fork: Fork) -> Detection:
-    """Ask upstream for its tags, and GitHub what it says of the newest, where there is a gh.
+    """Ask upstream for its tags, and GitHub about the newest release if gh is available.
 
-    Raises Refused if upstream cannot be reached, or the production branch is not known here.
+    Raises Refused if upstream cannot be reached, or this clone does not know the production branch.
     """
     require_production(fork)
     known = ask_remote(sh, fork, fork.policy.remotes.upstream.name, tags_and_branch(fork))
@@ -416,20 +417,20 @@ def detect(sh: Shell, fork: Fork) -> Detection:
     warnings = [*gone, *filter(None, [renamed_branch(sh, fork, known)])]
     warnings += silent(later(sh, fork, classified, contained, has), automatic)
     warnings += [
-        f"upstream's tag {tag.name} is on a {odd[c]}, not on a commit: it is passed over"
+        f"upstream's tag {tag.name} is on a {odd[c]}, not on a commit: it is skipped"
         for tag in newer
         if (c := known.tag(tag.name)) in odd
     ]
     newer = [tag for tag in newer if known.tag(tag.name) not in odd]
     newest, release = _confirmed(sh, fork, newer, warnings)
     commit = known.tag(newest.name) if newest else ""
-    told = tuple(warnings), tuple(gone)
-    return Detection(newest, commit, contained, version, tuple(newer), release, *told)
+    notes = tuple(warnings), tuple(gone)
+    return Detection(newest, commit, contained, version, tuple(newer), release, *notes)
 
 
 def newest(sh: Shell, fork: Fork, known: Refs) -> Tag | None:
-    """The newest release that the automation takes, of the tags that are known; what is here and
-    not a commit is passed over."""
+    """The newest release that the automation takes, among the known tags; tags known not to be on a
+    commit are skipped."""
     named = {name: known.commits[f"refs/tags/{name}"] for name in known.tags()}
     while tag := tags.newest(named, fork.policy.tags, TagUse.AUTOMATIC):
         if not not_commits(sh, fork, [named.pop(tag.name)]):
@@ -438,7 +439,7 @@ def newest(sh: Shell, fork: Fork, known: Refs) -> Tag | None:
 
 
 def not_commits(sh: Shell, fork: Fork, names: Sequence[str]) -> dict[str, str]:
-    """Those of some objects that are here and not commits, each with what it is."""
+    """The objects in this clone that are not commits, each with its type."""
     lines = (line.split() for line in git.objects(sh, fork.path, names))
     return {name: kind for name, kind, *_ in lines if kind not in ("commit", "missing")}
 
@@ -459,7 +460,7 @@ def later(
     contained: Tag | None,
     merged: Mapping[str, str],
 ) -> dict[str, Tag | None]:
-    """The tags that are not older than the newest release in the production branch."""
+    """The tags that are not older than the newest release on the production branch."""
     dates = git.tag_dates(sh, fork.path) if contained else {}
     since = dates.get(contained.name, 0) if contained else 0
     return {
@@ -470,8 +471,8 @@ def later(
 
 
 def is_newer(tag: Tag, contained: Tag | None, version: str) -> bool:
-    """Whether a release is newer than what the branch has, by its history and by what it states:
-    after a squashed sync only the version tells."""
+    """Whether a release is newer than the branch, by its history and by its stated version: after a
+    squashed sync only the version shows it."""
     try:
         stated = Version(version or "0")
     except ValueError:
@@ -480,14 +481,14 @@ def is_newer(tag: Tag, contained: Tag | None, version: str) -> bool:
 
 
 def silent(classified: Mapping[str, Tag | None], automatic: Iterable[Tag]) -> Iterator[str]:
-    """Signs that upstream names its stable releases in a way that no scheme knows."""
+    """Signs that upstream names its stable releases in a way that no tag scheme covers."""
     newest = max(automatic, default=None)
     floor = newest.version if newest else Version("0")
     strange = sorted(name for name, tag in classified.items() if tag is None and _is_dotted(name))
     if strange:
         listed = ", ".join(repr(name) for name in strange[-3:])
         yield (
-            f"{len(strange)} of upstream's tags look like versions and fit no tag scheme, such as "
+            f"{len(strange)} upstream tags look like versions and fit no tag scheme, such as "
             f"{listed}: see `tags` in the policy"
         )
     ahead = [
@@ -501,8 +502,8 @@ def silent(classified: Mapping[str, Tag | None], automatic: Iterable[Tag]) -> It
         yield (
             f"upstream has tags of {len(minors)} minor versions after "
             f"{newest.name if newest else 'the beginning'}, up to {last.name} "
-            f"({last.scheme.name}), and none of them is taken for a stable release: upstream may "
-            "name its stable releases in another way now; see `tags` in the policy"
+            f"({last.scheme.name}), and none of them counts as a stable release: upstream may "
+            "name its stable releases differently now; see `tags` in the policy"
         )
 
 
@@ -514,8 +515,8 @@ def _is_dotted(name: str) -> bool:
 def _confirmed(
     sh: Shell, fork: Fork, newer: Iterable[Tag], warnings: list[str]
 ) -> tuple[Tag | None, Published | None]:
-    """The newest release that GitHub does not call a draft or a prerelease, and what it says of
-    it. What cannot be asked is added to the warnings."""
+    """The newest release that GitHub does not call a draft or a prerelease, and GitHub's data about
+    it. If GitHub cannot be asked, a warning says so."""
     newest = next(iter(newer), None)
     if newest is None:
         return None, None
@@ -531,26 +532,26 @@ def _confirmed(
             return newest, None
         if release and (release.draft or release.prerelease):
             kind = "a draft" if release.draft else "a prerelease"
-            warnings.append(f"GitHub calls {tag.name} {kind}: it is passed over")
+            warnings.append(f"GitHub calls {tag.name} {kind}: it is skipped")
             continue
         return tag, release
     return None, None
 
 
 def show_detection(
-    console: Console, found: Detection, fork: Fork, command: Callable[..., str]
+    console: Console, detection: Detection, fork: Fork, command: Callable[..., str]
 ) -> None:
-    """Whether upstream has released something new, and what to do about it."""
-    for warning in found.warnings:
+    """Print whether upstream has released something new, and what to do about it."""
+    for warning in detection.warnings:
         console.say(f"Warning: {warning}.", "yellow")
     production = fork.policy.branches.production
-    has = f"has {found.contained.name}" if found.contained else "has no release of upstream's"
-    if found.newest is None:
-        console.say(f"Nothing new: {production} {has}, and upstream no newer stable release.")
+    has = f"has {detection.contained.name}" if detection.contained else "has no upstream release"
+    if detection.newest is None:
+        console.say(f"Nothing new: {production} {has}, and upstream has no newer stable release.")
         return
-    older = sum(tag < found.newest for tag in found.newer)
+    older = sum(tag < detection.newest for tag in detection.newer)
     more = f", and lacks {counted(older, 'older release')}, too" if older else ""
-    console.say(f"New: {found.newest.name}; {production} {has}{more}.", "green")
-    if found.release:
-        console.row("  notes: ", found.release.url)
-    console.next(command("upgrade-carto", tag=found.newest.name))
+    console.say(f"New: {detection.newest.name}; {production} {has}{more}.", "green")
+    if detection.release:
+        console.row("  notes: ", detection.release.url)
+    console.next(command("upgrade-carto", tag=detection.newest.name))

@@ -1,4 +1,4 @@
-"""One task at work: its shell, its console, how it was called, and how it ends."""
+"""One running task: its shell, its console, how it was called, and how it ends."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from ..run.steps import Journal, Runner
 from ..run.text import joined
 from .fork import Fork, launching_hook, open_fork, safe_settings
 
-# Of invoke's own options that take the next word as their value: those that decide which tasks are
-# found, and the others.
+# invoke's own options that take the next word as their value: those that decide which tasks
+# exist, and the others.
 _LOCATION = ("-c", "--collection", "-r", "--search-root", "-f", "--config")
 _OTHER = ("-T", "--command-timeout", "-D", "--list-depth", "-F", "--list-format", "--hide")
 
@@ -39,7 +39,7 @@ _OTHER = ("-T", "--command-timeout", "-D", "--list-depth", "-F", "--list-format"
 def program(argv: Sequence[str]) -> str:
     """What a person types before the name of a task, such as ``invoke`` or ``carto-fork``.
 
-    argv: as in `sys.argv`. Of invoke's options only those stay that say where the tasks are.
+    argv: as in `sys.argv`. Only those of invoke's options stay that say where the tasks are.
     """
     if once := _without_installing():
         return shlex.join(once)
@@ -119,17 +119,17 @@ def _parted(word: str) -> list[str]:
 
 
 def _on_path(program: str) -> str:
-    """The name alone if a shell finds this very program by it, else the shorter path."""
+    """The bare name if a shell finds this very program by it, otherwise the shorter path."""
     name = Path(program).name
-    # A venv's Python is a link to the system's, which has other modules.
+    # A venv's Python links to the system's, which has other modules.
     real = os.path.abspath if program == sys.executable else os.path.realpath
-    found = shutil.which(name)
-    if found and real(found) == real(program):
+    first = shutil.which(name)
+    if first and real(first) == real(program):
         return name
-    here = os.path.relpath(program)
-    if here.startswith(".."):
+    path = os.path.relpath(program)
+    if path.startswith(".."):
         return program
-    return here if os.sep in here else f".{os.sep}{here}"
+    return path if os.sep in path else f".{os.sep}{path}"
 
 
 def command(program: str, task: str, **options: str | bool | Sequence[str]) -> str:
@@ -146,8 +146,8 @@ def command(program: str, task: str, **options: str | bool | Sequence[str]) -> s
     return f"{program} {joined(words)}"
 
 
-_IF_NOBODY = "see whether a git is still at work here (ps -C git -o pid,args); if none is, "
-# What git says of what a crash has left, and what helps; {file} is the pattern's group.
+_IF_NOBODY = "check whether git is still running here (ps -C git -o pid,args); if not, "
+# Git's messages about the leftovers of a crash, and the cure; {file} is the pattern's group.
 _DAMAGE = (
     (r"'([^'\n]+\.lock)': File exists", f"{_IF_NOBODY}rm {{file}}"),
     (r"could not lock config file (\S+): File exists", f"{_IF_NOBODY}rm {{file}}.lock"),
@@ -167,7 +167,7 @@ _DAMAGE = (
     ),
     (
         r"index file (?:corrupt|smaller)|bad signature 0x|bad index|unknown index entry()",
-        "what was staged has to be staged again: rm {index} && git -C {at} reset --quiet",
+        "stage your changes again afterwards: rm {index} && git -C {at} reset --quiet",
     ),
 )
 
@@ -176,13 +176,13 @@ _IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP)
 
 
 class Session(Runner):
-    """What every task has at hand.
+    """What every task works with.
 
     context: invoke's.
     task: the task's name.
     argv: the command line of the program, as in `sys.argv`.
-    as_json: whether standard output is kept for JSON; people then read standard error.
-    options: the options the task was given; empty ones are left out of the command to repeat.
+    as_json: whether standard output is reserved for JSON; people then read standard error.
+    options: the task's options; empty ones are left out of the command to repeat.
     """
 
     def __init__(
@@ -202,19 +202,19 @@ class Session(Runner):
 
     @property
     def path(self) -> Path:
-        """The directory of the fork: ``--repo``, else ``CARTO_FORK_REPO``, else this one."""
+        """The directory of the fork: ``--repo``, else ``CARTO_FORK_REPO``, else the current one."""
         try:
             os.getcwd()
             return Path(self.repo_option or os.environ.get("CARTO_FORK_REPO") or ".").expanduser()
         except (OSError, RuntimeError) as error:
-            problem = f"there is no such directory: {error}."
+            problem = f"the current directory is gone: {error}."
             raise Refused(problem, then="go to another one.") from None
 
     def open_fork(self, *, whatever_policy: bool = False) -> Fork:
         """The fork to work on.
 
-        whatever_policy: the task can do without the fork's own policy, if that is not valid.
-        Raises Refused if there is no fork.
+        whatever_policy: whether the task can run even if the fork's own policy is invalid.
+        Raises Refused if the directory is not a fork.
         """
         fork = open_fork(self.sh, self.path)
         self.sh.configure(safe_settings(self.sh, fork))
@@ -224,25 +224,25 @@ class Session(Runner):
         return fork
 
     def run_no_launching_hooks(self, fork: Fork) -> None:
-        """Do without hooks, and say so, if one would start what a merged tree names."""
+        """Switch hooks off, and print that, if one would start programs from a merged tree."""
         hook, launcher = launching_hook(fork)
         if hook:
             self.sh.configure({**self.sh.settings, "core.hookspath": os.devnull})
             on = self.spelled_out("`git config carto-fork.hooks true`")
             self.console.say(
                 f"Note: git runs no hooks here, since {launcher} in {git.nearest(hook)} starts "
-                f"what the merged files name. If it may: {on}.",
+                f"programs that the merged files name. To allow it: {on}.",
                 "yellow",
             )
 
     def open_work_tree(self) -> tuple[Fork, Path]:
-        """The fork to work on, and the top of the work tree that was named."""
+        """The fork to work on, and the top of the named work tree."""
         fork = self.open_fork()
         return fork, fork.repository.work
 
     def remedy(self, stop: Stop) -> str:
-        """What helps where a crash has left a lock, or what git cannot read; "" if it did not."""
-        # Upstream's server has no say in which files are removed.
+        """The cure if a crash left a lock or a file that git cannot read; "" otherwise."""
+        # Messages from upstream's server must not decide which files are removed.
         said = re.sub(r"(?m)^\s*remote:.*", "", stop.what)
         for pattern, advice in _DAMAGE:
             if found := re.search(pattern, said):
@@ -267,7 +267,7 @@ class Session(Runner):
         return command(self.program, task, **{"repo": self.repo_option, **options})
 
     def spelled_out(self, advice: str) -> str:
-        """Advice with whole command lines for `the same command` and for names of tasks."""
+        """Advice with `the same command` and the names of tasks replaced by whole command lines."""
         advice = advice.replace("the same command", f"`{self.again}`")
         advice = advice.replace("`git config ", f"`{git.at(self.path)} config ")
         advice = advice.replace("`fork.heal --check`", f"`{self.command('fork.heal', check=True)}`")
@@ -276,14 +276,14 @@ class Session(Runner):
 
     def print_json(self, data: Any) -> None:
         """Print the task's result for scripts."""
-        # The standard library's JSON also carries paths that are not UTF-8.
+        # The standard library's JSON can also represent paths that are not UTF-8.
         text = json.dumps(msgspec.to_builtins(data), indent=2, sort_keys=True)
-        # The same to whoever reads JSON, and no command to GitHub Actions.
+        # It means the same in JSON, and GitHub Actions finds no workflow command in it.
         print(text.replace("##[", "#\\u0023["))
         self._printed = True
 
     def print_stop(self, stop: Stop) -> None:
-        """Print for scripts why the task ends early, unless it has printed its result."""
+        """Print as JSON why the task ends early, unless it has printed its result."""
         if self.json and not self._printed:
             facts = {"stopped": stop.title.lower(), "exit_code": int(stop.code)}
             facts |= {"what": stop.what, "untouched": stop.untouched, "then": stop.then}
@@ -291,7 +291,7 @@ class Session(Runner):
 
     @contextmanager
     def locked(self, repository: git.Repository) -> Iterator[Journal | None]:
-        """Hold the fork's lock while changing it; under ``--dry`` nothing changes."""
+        """Hold the fork's lock while changing the fork; with ``--dry`` nothing changes."""
         if self.sh.dry:
             yield None
             return
@@ -303,9 +303,9 @@ class Session(Runner):
 def session(
     context: Context, task: str, *, as_json: bool = False, **options: str | bool | Sequence[str]
 ) -> Iterator[Session]:
-    """Run a task's body; make of every stop a message that names the command to type next."""
+    """Run a task's body; turn every stop into a message that names the command to type next."""
     made = Session(context, task, sys.argv, as_json, **options)
-    # A cancelled job or a closed terminal ends a task in the same orderly way as Ctrl-C.
+    # A cancelled job or a closed terminal ends a task as cleanly as Ctrl-C.
     with handling((signal.SIGTERM, signal.SIGHUP), _interrupt):
         try:
             yield made
@@ -322,21 +322,21 @@ def session(
                 then=f"run `{made.again}` again; it continues.",
             ) from None
         except BrokenPipeError:
-            # Nobody reads on, as in `... | head`: what is left to say goes nowhere.
+            # The reader is gone, as in `... | head`: discard the rest of the output.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(ExitCode.CLOSED)
         except OSError as error:
             if error.errno in _DISK_FULL:
                 what, then = f"the disk is full: {error}", "make room"
             else:
-                # It may be a file above it that is in the way.
+                # A file further up may be in the way.
                 place = Path(error.filename or os.environ.get("TMPDIR", "/tmp"))
-                there = [path for path in (place, *place.parents) if os.path.lexists(path)]
-                name = quote(str(there[0]))
+                existing = [path for path in (place, *place.parents) if os.path.lexists(path)]
+                name = quote(str(existing[0]))
                 what = f"{quote(str(place))} cannot be used: {error.strerror or error}"
-                then = f"see what is there (ls -ld {name}) and put it right"
+                then = f"check what is there (ls -ld {name}) and fix it"
                 if error.errno in _IN_THE_WAY:
-                    then = f"see what it is (ls -ld {name}), and have it out of the way: "
+                    then = f"check what it is (ls -ld {name}), and move it away: "
                     then += f"mv {name} {name}.away"
             raise Failed(
                 f"{what}.",

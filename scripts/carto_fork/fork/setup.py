@@ -1,4 +1,4 @@
-"""What a clone needs: remotes, settings of git, the hook; and the policy that is in force."""
+"""What a clone needs: remotes, git settings, the hook; and the policy in force."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from .fork import Fork, require_right_urls
 from .policy import DEFAULT_SOURCE, Loaded
 from .session import Session
 
-NO_ORIGIN = Condition("if there is no remote of that name")
-NO_UPSTREAM = Condition("if there is no remote of that name")
+NO_ORIGIN = Condition("if the remote is missing")
+NO_UPSTREAM = Condition("if the remote is missing")
 
 SETUP = (
     Step(
         "origin",
-        "Name the fork on GitHub.",
+        "Add the fork on GitHub as a remote.",
         when=NO_ORIGIN,
         run=("git -C {repo} remote add {origin} {origin_url}",),
     ),
     Step(
         "upstream",
-        "Name the original repository.",
+        "Add the original repository as a remote.",
         when=NO_UPSTREAM,
         run=("git -C {repo} remote add {upstream} {upstream_url}",),
     ),
     Step(
         "rerere",
-        "Let git remember how a person resolves a conflict.",
+        "Let git remember how people resolve conflicts.",
         run=("git -C {repo} config rerere.enabled true",),
         done=("git -C {repo} config --local --get rerere.enabled ^true$",),
     ),
     Step(
         "zdiff3",
-        "Show in every conflict what both sides started from.",
+        "Let git show the common ancestor in every conflict.",
         run=("git -C {repo} config merge.conflictStyle zdiff3",),
         done=("git -C {repo} config --local --get merge.conflictStyle ^zdiff3$",),
     ),
@@ -53,7 +53,7 @@ SETUP = (
 
 
 def set_up(s: Session) -> None:
-    """Add the remotes that are missing, and set git up in the clone."""
+    """Add missing remotes, and configure git in the clone."""
     fork = s.open_fork()
     require_right_urls(fork)
     origin, upstream = fork.policy.remotes.origin, fork.policy.remotes.upstream
@@ -91,8 +91,8 @@ def _settings(
 
 
 def show_config(s: Session) -> None:
-    """Print the policy in force; refuse afterwards if the fork's own is not valid, or if it does
-    not fit the version files."""
+    """Print the policy in force; then refuse if the fork's own is invalid or does not match the
+    version files."""
     fork = s.open_fork(whatever_policy=True)
     if s.json:
         s.print_json(settings(fork.loaded))
@@ -104,11 +104,11 @@ def show_config(s: Session) -> None:
 
 
 def _show(console: Console, loaded: Loaded) -> None:
-    """The effective policy as TOML, each value with where it came from."""
-    # In TOML a plain key cannot follow the tables of a list.
-    known = settings(loaded)
-    listed = [setting for setting in known if _tables(setting.value)]
-    for setting in known:
+    """Print the effective policy as TOML, with the source of each value."""
+    # In TOML a plain key cannot follow a list of tables.
+    values = settings(loaded)
+    listed = [setting for setting in values if _tables(setting.value)]
+    for setting in values:
         if setting not in listed:
             line = f"{setting.key} = {toml_value(setting.value)}"
             console.row(f"{line:<60}  ", f"# {setting.source}")
@@ -135,29 +135,29 @@ HOOK = Step(
 )
 
 SOURCE = Path(__file__).with_name("hooks") / "pre-push"
-"""The hook's text; git's setting carto-fork.guard tells it what to call."""
+"""The hook's text; git's setting carto-fork.guard names the command it runs."""
 
 
 class There(Enum):
-    """What lies where the hook belongs."""
+    """What is in the hook's place."""
 
     NOTHING = "nothing"
     OURS = "ours"
-    STALE = "ours, and the git setting that tells it what to call is missing or out of date"
+    STALE = "ours, but the git setting that names its command is missing or out of date"
     OTHER = "another hook"
-    SHARED = "in a directory of hooks that is not this clone's alone"
+    SHARED = "in a hooks directory that is shared with other clones"
 
 
 @dataclass(frozen=True)
 class Hook:
-    """The hook of a clone: its absolute path, and what is there."""
+    """The pre-push hook of a clone: its absolute path, and what is there."""
 
     path: Path
     there: There
 
 
 def find_hook(sh: Shell, fork: Fork) -> Hook:
-    """The hook of a clone, wherever git looks for it (core.hooksPath)."""
+    """The pre-push hook of a clone, wherever git looks for it (core.hooksPath)."""
     path = git.path_of(sh, fork.path, "hooks/pre-push")
     text = files.read_text(path) if path.is_file() else ""
     if _SETTING in text and not _calls_guard(fork.home, fork.settings.get(_SETTING, [""])[-1]):
@@ -188,14 +188,14 @@ def _calls_guard(top: Path, line: str) -> bool:
     named = [word.rpartition("=")[2] for word in words[1:]]
     paths = [top / name for name in named if name.startswith("/")]
     program = words[0]
-    there = (top / program).exists() if "/" in program else shutil.which(program) is not None
-    return there and all(path.exists() for path in paths)
+    exists = (top / program).exists() if "/" in program else shutil.which(program) is not None
+    return exists and all(path.exists() for path in paths)
 
 
 def hook_values(fork: Fork, hook: Hook, guard: str) -> dict[str, str]:
-    """What the placeholders of `HOOK` stand for.
+    """The values of the placeholders in `HOOK`.
 
-    guard: the command line that the hook is to run, from anywhere.
+    guard: the command line that the hook runs, from any directory.
     """
     return fork.values() | {
         "guard": guard,

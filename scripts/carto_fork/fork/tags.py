@@ -1,4 +1,4 @@
-"""Names of tags, and messages of commits: what each says of a release. Pure."""
+"""Tag names and commit messages: what each says about a release. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..run.errors import Refused
 from .policy import TagScheme, TagUse
 
 STABLE = (TagUse.AUTOMATIC, TagUse.ON_REQUEST)
-"""What a stable release of upstream's is good for."""
+"""The uses of a stable upstream release."""
 
-# Git allows far more (`v1;rm`, `--help`); nobody names a release like that, so it is refused here
-# and need not be thought of anywhere else.
+# Git allows far more (`v1;rm`, `--help`). Nobody names a release like that, so we refuse it here
+# and\n# nothing else has to deal with it.
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._+/-]*[A-Za-z0-9_+-])?")
 
 
@@ -77,7 +77,7 @@ def classify(name: str, schemes: Sequence[TagScheme]) -> Tag | None:
         try:
             version = _version(groups.get("version") or "0")
             build = _version(groups.get("build") or "0")
-        except ValueError:  # also of more digits than Python reads
+        except ValueError:  # also for more digits than Python parses
             continue
         if _within(version, scheme):
             return Tag(version, build, name, scheme)
@@ -95,7 +95,7 @@ _version = cache(Version)
 
 
 def newest(names: Iterable[str], schemes: Sequence[TagScheme], *uses: TagUse) -> Tag | None:
-    """The newest of the tags whose class is put to one of these uses; None if there is none."""
+    """The newest tag whose class has one of these uses; None without one."""
     tags = (classify(name, schemes) for name in names)
     return max((tag for tag in tags if tag and tag.scheme.use in uses), default=None)
 
@@ -105,21 +105,21 @@ def require_stable(name: str, schemes: Sequence[TagScheme]) -> Tag:
     tag = classify(name, schemes)
     if tag and tag.stable:
         return tag
-    found = f"a {tag.scheme.name}" if tag else "no release that the tag schemes know"
-    problem = f"{name} is {found}; only stable upstream releases are merged."
+    kind = f"a {tag.scheme.name}" if tag else "not a release that the tag schemes know"
+    problem = f"{name} is {kind}; only stable upstream releases are merged."
     raise Refused(problem, then="choose a stable release; `status` names the newest one.")
 
 
 # --- Conventional commits ------------------------------------------------------------------------
 
 FIRST = "0.1.0"
-"""The fork's own version of its first release on a new version of upstream's."""
+"""The fork's own version in its first release on a new upstream version."""
 
 _SUBJECT = re.compile(
     r"(?P<type>[A-Za-z][A-Za-z0-9-]*)(?:\((?P<scope>[^()\r\n]+)\))?(?P<breaking>!)?: +"
     r"(?P<description>\S.*)"
 )
-# As git itself, and the button on GitHub, name what takes a commit back.
+# The subjects that git and GitHub's button give to reverts.
 _REVERT = re.compile(r'Revert "(?P<description>.*)"(?: \(#\d+\))?')
 _BREAKING = re.compile(r"^BREAKING[ -]CHANGE(?:: | #)", re.MULTILINE)
 _PULL = re.compile(r" *\(#(\d{1,9})\)$")
@@ -127,11 +127,11 @@ _PULL = re.compile(r" *\(#(\d{1,9})\)$")
 
 @dataclass(frozen=True)
 class Conventional:
-    """What a commit says that it changes.
+    """What a commit's message says it changes.
 
-    type: in lower case, such as ``feat``. scope: "" if it names none. breaking: whether it says
-    that something no longer works as before. description: without the type and the number of the
-    pull request. pull: that number, 0 if it names none.
+    type: in lower case, such as ``feat``. scope: "" if it names none. breaking: whether it is
+        marked as a breaking change. description: without the type and the number of the pull
+        request. pull: that number; 0 if it names none.
     """
 
     type: str
@@ -142,11 +142,11 @@ class Conventional:
 
 
 def conventional(subject: str, body: str = "") -> Conventional | None:
-    """What a commit's message says; None if its subject is no conventional one."""
-    if found := _SUBJECT.fullmatch(subject):
-        breaking = bool(found["breaking"] or _BREAKING.search(body))
-        kind, scope, text = found["type"].lower(), found["scope"] or "", found["description"]
-    elif found := _REVERT.fullmatch(subject):
+    """What a commit's message says; None if its subject is not conventional."""
+    if match := _SUBJECT.fullmatch(subject):
+        breaking = bool(match["breaking"] or _BREAKING.search(body))
+        kind, scope, text = match["type"].lower(), match["scope"] or "", match["description"]
+    elif match := _REVERT.fullmatch(subject):
         kind, scope, breaking, text = "revert", "", bool(_BREAKING.search(body)), subject
     else:
         return None
@@ -155,21 +155,21 @@ def conventional(subject: str, body: str = "") -> Conventional | None:
 
 
 def without_pull(subject: str) -> tuple[str, int]:
-    """A subject without the number of its pull request, and that number, 0 if there is none."""
-    found = _PULL.search(subject)
-    return (subject[: found.start()], int(found[1])) if found else (subject, 0)
+    """A subject without the number of its pull request, and that number; 0 if it has none."""
+    number = _PULL.search(subject)
+    return (subject[: number.start()], int(number[1])) if number else (subject, 0)
 
 
 def bump_for(changes: Iterable[Conventional | None]) -> str:
-    """Which part of the version some changes raise: major, minor or patch."""
-    known = [change for change in changes if change]
-    if any(change.breaking for change in known):
+    """Which part of the version these changes raise: major, minor or patch."""
+    conventional_ones = [change for change in changes if change]
+    if any(change.breaking for change in conventional_ones):
         return "major"
-    return "minor" if any(change.type == "feat" for change in known) else "patch"
+    return "minor" if any(change.type == "feat" for change in conventional_ones) else "patch"
 
 
 def raised(version: Version, part: str) -> str:
-    """A version with one part raised, and what is behind that set to zero."""
+    """A version with one part raised and the parts after it set to zero."""
     major, minor, patch = version.major, version.minor, version.micro
     return {
         "major": f"{major + 1}.0.0",

@@ -1,4 +1,4 @@
-"""The version in every file that states it: read, and set without touching anything else."""
+"""Read the version in every file that states it, and set it without touching anything else."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from .policy import ALONE, POLICY_FILE, Policy, VersionFile
 from .session import Session
 
 WHOLE = "version"
-"""What the one version is called in a file that holds nothing else."""
+"""The key of the version in a file that contains nothing else."""
 
 _BOM = "\ufeff"
 
 
 def read(text: str, file: VersionFile, where: str = "") -> dict[str, str]:
-    """The versions that a file states, by their places: the dotted keys that it has, or what is
-    before the version on its line.
+    """The versions that a file states, by place: its dotted keys, or what precedes the version on
+    its line.
 
     where: names the file in messages; default: its path.
-    Raises Refused if the file is not what its name says, if a version is not a string, and if
-    nothing says which of several places or lines is meant.
+    Raises Refused if the file is not of the format its name says, if a version is not a string, or
+    if several places or lines could be meant.
     """
     where, text = where or file.path, text.removeprefix(_BOM)
     if not file.keys:
@@ -44,39 +44,39 @@ def read(text: str, file: VersionFile, where: str = "") -> dict[str, str]:
         data: Any = (json.loads(text) if text.strip() else {}) if is_json else tomli.loads(text)
     except ValueError as error:
         form = "JSON" if is_json else "TOML"
-        problem = f"{where} is no valid {form}: {error}."
+        problem = f"{where} is not valid {form}: {error}."
         raise Refused(problem, then=f"correct {where}.") from None
-    found = {}
+    versions = {}
     for key in file.keys:
         value = _at(data, key)
-        if value == {"workspace": True}:  # Cargo's word for `workspace.package.version`
+        if value == {"workspace": True}:  # Cargo's reference to `workspace.package.version`
             continue
         if value is not None and not isinstance(value, str):
             problem = f"{where}: {key} is {value!r}, not a string."
             raise Refused(problem, then=f"correct {where}.")
         if value is not None:
-            found[key] = value
-    return found
+            versions[key] = value
+    return versions
 
 
 def _spans(text: str, file: VersionFile, where: str) -> list[tuple[int, int]]:
-    """From where to where the version is in a file without keys: one place, or none."""
-    found = [match.span("version") for match in find_all(file.pattern or ALONE, text)]
-    if len(found) > 1:
+    """The start and end of the version in a file without keys: one place, or none."""
+    spans = [match.span("version") for match in find_all(file.pattern or ALONE, text)]
+    if len(spans) > 1:
         raise Refused(
-            f"{where}: {file.pattern!r} fits {len(found)} places.",
-            then=f"write `pattern` in {POLICY_FILE} so that it fits the version alone.",
+            f"{where}: {file.pattern!r} matches {len(spans)} places.",
+            then=f"rewrite `pattern` in {POLICY_FILE} so that it matches only the version.",
         )
-    if not found and not file.pattern and text.strip():
+    if not spans and not file.pattern and text.strip():
         raise Refused(
-            f"{where} holds more than a version, and the policy does not name its place.",
+            f"{where} contains more than a version, and the policy does not name its place.",
             then=f"name the place in {POLICY_FILE}, as in pattern = '{_likely(text)}'.",
         )
-    return found
+    return spans
 
 
 def _likely(text: str) -> str:
-    """A pattern for the first line of a text that has something like a version."""
+    """A pattern for the first line of a text that looks like a version."""
     match = re.search(r"^(.*?)v?\d+\.\d", text, re.MULTILINE)
     before = re.sub(r"\\([ \"#-])", r"\1", re.escape(match[1] if match else "version = "))
     start = r"\A" if match and not match.start() else "^"
@@ -84,7 +84,7 @@ def _likely(text: str) -> str:
 
 
 def _called(text: str, start: int) -> str:
-    """What is before the version on its line, such as ``#define VERSION``."""
+    """What precedes the version on its line, such as ``#define VERSION``."""
     before = text[text.rfind("\n", 0, start) + 1 : start]
     return before.strip(" \t\"'=:") or WHOLE
 
@@ -101,15 +101,15 @@ _NUMBERS = re.compile(r"(\D*)(\d+(?:\.\d+)*)(.*)", re.DOTALL)
 
 
 def spelled(version: str, before: str) -> str:
-    """A version in the form of the one that it replaces: with its ``v``, with as many numbers,
-    each as long where zeros are in front; as it is if it means the same already."""
+    """A version in the form of the one it replaces: with its ``v``, as many numbers, and its
+    leading zeros; unchanged if both already mean the same."""
     if same(version, before):
         return before
     old, new = _NUMBERS.fullmatch(before), _NUMBERS.fullmatch(version)
     if not old or not new or old[1].lower() not in ("", "v"):
         return version
     models, numbers = old[2].split("."), new[2].split(".")
-    # A fork may count on with a fourth number; three are what tools want.
+    # A fork may add a fourth number of its own; tools expect three.
     numbers += ["0"] * (min(len(models), 3) - len(numbers))
     if any(model.startswith("0") and model != "0" for model in models):
         widths = [len(model) for model in models] + [0] * len(numbers)
@@ -118,8 +118,8 @@ def spelled(version: str, before: str) -> str:
 
 
 def write(text: str, file: VersionFile, version: str) -> str:
-    """The file with a version in each place that states another one; all else stays byte for
-    byte. Raises Refused as `read` does."""
+    """The file with a new version in every place that states another one; everything else stays
+    byte for byte. Raises Refused as `read` does."""
     bom, text = (_BOM, text[1:]) if text.startswith(_BOM) else ("", text)
     if not file.keys:
         for start, end in _spans(text, file, file.path):
@@ -149,7 +149,7 @@ def _write_toml(text: str, keys: Sequence[str], version: str) -> str:
 
 
 def _write_json(text: str, keys: Sequence[str], version: str) -> str:
-    """JSON with some strings replaced where they stand."""
+    """JSON with some strings replaced in place."""
     spans = dict(_strings(text))
     for key in sorted(keys, key=lambda key: spans.get(key, (0, 0)), reverse=True):
         if key in spans:
@@ -163,8 +163,8 @@ _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]')
 
 
 def _strings(text: str) -> list[tuple[str, tuple[int, int]]]:
-    """Where the strings of a JSON text stand that are values of objects, by dotted key."""
-    found: list[tuple[str, tuple[int, int]]] = []
+    """The positions of the strings in a JSON text that are values of objects, by dotted key."""
+    strings: list[tuple[str, tuple[int, int]]] = []
     path: list[str] = []
     is_key = False
     objects: list[bool] = []
@@ -184,8 +184,8 @@ def _strings(text: str) -> list[tuple[str, tuple[int, int]]]:
             case string if is_key:
                 path[-1] = json.loads(string)
             case _ if all(objects):
-                found.append((".".join(path), token.span()))
-    return found
+                strings.append((".".join(path), token.span()))
+    return strings
 
 
 def _at(data: Any, key: str) -> Any:
@@ -198,7 +198,7 @@ def _at(data: Any, key: str) -> Any:
 
 @dataclass(frozen=True)
 class Stated:
-    """A place that states the version: file, dotted key, what it says and what it should say."""
+    """A place that states the version: file, dotted key, the present and the wanted value."""
 
     path: str
     key: str
@@ -207,7 +207,7 @@ class Stated:
 
 
 def checked_version(text: str) -> str:
-    """The version itself, if it is one. Raises Refused otherwise."""
+    """The version itself, if it is valid. Raises Refused otherwise."""
     try:
         return str(Version(text))
     except ValueError:
@@ -220,30 +220,30 @@ def changes(work: Path, policy: Policy, version: str) -> list[Stated]:
 
     Raises Refused if a version file is missing or states none.
     """
-    found = []
+    stated_places = []
     for file in policy.version_files:
         text = files.text_below(work, file.path)
         stated = read(text, file) if text is not None else {}
         if not stated:
             problem = f"{work / file.path} states no version{_place(file)}."
             raise Refused(problem, then="correct the file, or `version_files` in the policy.")
-        found += [
+        stated_places += [
             Stated(file.path, key, before, after)
             for key, before in stated.items()
             if before != (after := spelled(version, before))
         ]
-    return found
+    return stated_places
 
 
 def _place(file: VersionFile) -> str:
-    """Where a file should state the version, behind a sentence about it."""
+    """Where a file should state the version, to append to a sentence."""
     if file.keys:
         return f" at {', '.join(file.keys)}"
     return f" where {file.pattern!r} fits" if file.pattern else ""
 
 
 def half_done(sh: Shell, work: Path, policy: Policy, version: str) -> set[str]:
-    """The version files in which a run that was cut has set the version, and nothing else."""
+    """The version files in which an interrupted run has set the version and nothing else."""
     paths = set()
     for path in {file.path for file in policy.version_files}:
         now, text = files.text_below(work, path), git.show(sh, work, "HEAD", path)
@@ -261,30 +261,30 @@ def apply(
     console: Console,
     work: Path,
     policy: Policy,
-    found: list[Stated],
+    todo: list[Stated],
     cut: set[str],
     message: str,
 ) -> None:
-    """Make the changes in a work tree and commit them, and nothing else.
+    """Make the changes in a work tree and commit only them.
 
-    cut: files that hold the change already, as an earlier run left them.
-    Raises Refused while a merge is in progress, if a version file has other changes, or where
-    nobody could commit.
+    cut: files that already contain the change, left by an interrupted run.
+    Raises Refused if a merge is in progress, a version file has other changes, or git has no
+    identity to commit with.
     """
     state = git.work_state(sh, work)
-    paths = sorted({change.path for change in found} | cut)
+    paths = sorted({change.path for change in todo} | cut)
     if state.merging:
         problem = f"a merge is in progress in {git.named(work)}."
-        raise Refused(problem, then=f"conclude it first: {git.at(work)} commit")
+        raise Refused(problem, then=f"finish it first: {git.at(work)} commit")
     if not git.has_identity(sh, work):
         raise git.nobody(work)
     if changed := [path for path in paths if path in state.dirty and path not in cut]:
-        problem = f"{changed[0]} has changes that are not committed."
+        problem = f"{changed[0]} has uncommitted changes."
         raise Refused(problem, then="commit or stash them, then run the same command again.")
     for file in policy.version_files:
         path, changed = (
             files.below(work, file.path),
-            [c.after for c in found if c.path == file.path],
+            [c.after for c in todo if c.path == file.path],
         )
         if not changed:
             continue
@@ -301,27 +301,28 @@ def apply(
 
 
 def set_version(s: Session, fork: Fork, work: Path, to: str) -> None:
-    """Set the version in a work tree, and commit that."""
+    """Set the version in a work tree and commit it."""
     version = checked_version(to)
     cut = half_done(s.sh, work, fork.policy, version)
-    found = changes(work, fork.policy, version)
+    todo = changes(work, fork.policy, version)
     if not fork.policy.version_files:
-        s.console.say("The policy names no file that states the version; there is none to set.")
+        s.console.say("The policy names no version files, so no version was set.")
         return
-    if not found and not cut:
-        s.console.result(f"The version is {version} already.")
+    if not todo and not cut:
+        s.console.result(f"The version is already {version}.")
         return
     message = fork.policy.messages.version.replace("{version}", version)
-    for change in found:
+    for change in todo:
         s.console.say(f"{change.path}: {change.key} {change.before} -> {change.after}")
-    apply(s.sh, s.console, work, fork.policy, found, cut, message)
+    apply(s.sh, s.console, work, fork.policy, todo, cut, message)
 
 
 def bump_version(s: Session, tag: str, to: str) -> None:
     """Set the version in a work tree, to a tag's or to the one given."""
     if bool(tag) == bool(to):
         raise Usage(
-            "name the version by either --tag or --to.", then=s.command("bump-version", to="1.76.5")
+            "give the version with either --tag or --to.",
+            then=s.command("bump-version", to="1.76.5"),
         )
     fork, work = s.open_work_tree()
     if tag:
@@ -330,8 +331,8 @@ def bump_version(s: Session, tag: str, to: str) -> None:
 
 
 def at(sh: Shell, fork: Fork, commit: str) -> Iterator[tuple[VersionFile, dict[str, str]]]:
-    """What each version file states at a commit, as `read` says it; nothing if it is missing, or
-    if the commit is "".
+    """What each version file states at a commit, as `read` returns it; nothing if the file is
+    missing or the commit is "".
 
     Raises Refused as `read` does.
     """

@@ -292,7 +292,7 @@ def recover(s: Session, name: str, commit: str) -> None:
         "commit": plan.stray.commit if plan.stray else "",
         "back": plan.back,
     }
-    untouched = "HEAD, your files and every commit are as they were."
+    untouched = "HEAD, your files and every commit are unchanged."
     with s.locked(fork.repository) as held:
         s.run(RECOVER, Plan(values, frozenset(conditions), untouched), held)
     if s.json:

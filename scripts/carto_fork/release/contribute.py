@@ -72,7 +72,7 @@ def start_feature(s: Session, name: str) -> None:
         fork, commit = current(s, fork, heads, held)
         _require_nothing_lost(s, work, commit)
         values = fork.values() | {"work": str(work), "feature": branch}
-        untouched = "Your checkout and the branches are as they were."
+        untouched = "Your checkout and the branches are unchanged."
         s.run(FEATURE, Plan(values, frozenset(), untouched), held)
     if not s.sh.dry:
         s.console.say(f"{branch} is checked out, at {origin}'s {production}.")

@@ -183,7 +183,7 @@ def catch_up_plan(s: Session, fork: Fork, release: releases.Target) -> Plan:
         ),
         "resolved": f"resolve: conflicts from the upstream sync to {release.tag.name}",
     }
-    untouched = "Your checkout and origin are as they were."
+    untouched = "Your checkout and origin are unchanged."
     return replace(fetch, values=values, conditions=frozenset(conditions), untouched=untouched)
 
 

@@ -141,7 +141,7 @@ def fetch_plan(fork: Fork, target: Target) -> Plan:
     others = [name for name in target.syncs if name != sync]
     if any(commits.get(fork.tracking(origin, name)) != target.syncs[name] for name in others):
         conditions.add(steps.OTHERS_PUSHED)
-    untouched = "Your checkout, your branches and origin are as they were."
+    untouched = "Your checkout, your branches and origin are unchanged."
     return Plan(values, frozenset(conditions), untouched)
 
 
@@ -180,7 +180,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     plan = Plan(
         values=values,
         conditions=frozenset(conditions),
-        untouched=f"Your checkout, {branches.production} and {values['origin']} are as they were.",
+        untouched=f"Your checkout, {branches.production} and {values['origin']} are unchanged.",
         commands=commands,
         work=work,
         environment=fork.policy.commands.environment,
@@ -554,7 +554,7 @@ def abort_plan(sh: Shell, fork: Fork, tag: str) -> Plan:
         conditions.add(steps.WORKTREE_HERE)
         if has_branch and (state.merging or state.dirty or state.untracked):
             conditions.add(steps.UNSAVED)
-    return Plan(values, frozenset(conditions), "Your checkout and origin are as they were.")
+    return Plan(values, frozenset(conditions), "Your checkout and origin are unchanged.")
 
 
 def _is_meant(name: str, asked: Tag, policy: Policy) -> bool:
