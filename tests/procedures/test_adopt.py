@@ -91,7 +91,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         f"refs/heads/{name}:refs/heads/{name}\n"
         "5/5 tidy      Remove the work tree, unless it holds untracked files.\n"
         f"    $ git -C . -c status.showUntrackedFiles=normal worktree remove {place}\n"
-        "1/1 hook      Let git ask `ci.guard` before it pushes.\n"
+        "1/1 hook      Let git run `ci.guard` before it pushes.\n"
         "    $ git -C . config carto-fork.guard 'invoke ci.guard --pre-push'\n"
         "    $ mkdir -p .git/hooks\n"
         f"    $ install -m 755 {source} .git/hooks/pre-push\n"
@@ -324,7 +324,7 @@ def test_the_hook_checks_what_is_pushed(world: World) -> None:
     push = ["git", "push", "origin", "HEAD:carto/main"]
     before = world.refs(world.origin)
     stopped = world.call(push)
-    assert stopped.code == 1 and "is no conventional commit" in " ".join(stopped.err.split())
+    assert stopped.code == 1 and "is not a conventional commit" in " ".join(stopped.err.split())
     world.git("config --unset carto-fork.guard")
     stopped = world.call(push)
     assert stopped.code == 1

@@ -272,7 +272,8 @@ def test_conflicts_of_a_rebase_cherry_pick_or_revert_are_reported(world: World, 
 
 
 def test_committed_conflict_markers_are_reported(world: World) -> None:
-    text = "    push_as_colleague(world, {"docs/CARTO_INTEGRATION.md": text})
+    text = "<<<<<<< HEAD\na\n=======\nb\n>>>>>>> v1.76.5\n"
+    push_as_colleague(world, {"docs/CARTO_INTEGRATION.md": text})
     world.git("fetch --quiet origin")
     finding = one(world, "conflicts", "broken")
     assert finding["what"] == (
@@ -450,7 +451,7 @@ def test_a_missing_pre_push_hook_is_reported_and_installed(world: World) -> None
     world.git("commit --quiet --allow-empty -m 'what is this'")
     pushed = world.call(["git", "push", "origin", "carto/main"])
     assert pushed.code == 1
-    assert "is no conventional commit" in pushed.err
+    assert "is not a conventional commit" in pushed.err
     world.git("commit --quiet --amend --allow-empty -m 'feat: this'")
     world.git("push --quiet origin carto/main")
 

@@ -153,17 +153,14 @@ LOST_STORE = (
 )
 
 
-LACKS = "poetry.lock lacks hiredis, which pyproject.toml names; this makes it anew: poetry lock"
+LACKS = "poetry.lock lacks hiredis, which pyproject.toml names; to regenerate it: poetry lock"
 LOCK_FILE = f"lock file: {LACKS}\n"
 """What is to look at in every account here: upstream's lock file lacks what the fork needs."""
 
 
 def accounted(lost: str, others: str = "2 absorbed, 15 dropped on purpose") -> str:
     """The last line of an account of the merge of v1.76.5."""
-    return (
-        f"45 files of the fork's and 38 of upstream's accounted for: {lost} lost, 0 to\n"
-        f"  look at, {others}.\n"
-    )
+    return f"Checked 45 fork files and 38 upstream files: {lost} lost, 0 to\n  look at, {others}.\n"
 
 
 def page(merge: str = "merge") -> str:
@@ -237,7 +234,7 @@ def test_what_a_merge_lost_is_shown(prepared: World, path: str, text: str, entry
     owner = "the fork's" if path == ROUTER else "upstream's"
     said = message(
         f"the merge is not right:\n  lost: 1 change of {owner} in {path}",
-        f"mend the result, then run `invoke {MERGE}` again.",
+        f"fix the result, then run `invoke {MERGE}` again.",
         title="Check failed",
     )
     assert (done.err, done.code) == (said, 4)
@@ -338,7 +335,7 @@ def test_verify_needs_all_three_commits_of_a_merge(
 
 def test_verify_refuses_an_option_as_a_commit(prepared: World) -> None:
     done = prepared.run(f"verify --ours carto/main --theirs {TAG} --result=--help")
-    what = "--result is --help, which no commit is called."
+    what = "--result is --help, which cannot name a commit."
     assert done.err == message(what, "name a commit, a branch or a tag.", title="Usage")
     assert (done.code, done.out) == (2, "")
 
@@ -390,8 +387,8 @@ def test_a_change_lost_after_the_merge_stops_the_upgrade_until_it_is_fixed(
     assert f"refs/carto-fork/passed/{TAG}/verify" in prepared.refs(prepared.fork)
     changed(prepared, {ROUTER: (AFFINITY, ""), MAIN: (STORE, "")})
     problems = (
-        f"lost: 1 change of the fork's in {ROUTER}",
-        f"lost: 1 change of upstream's in {MAIN}",
+        f"lost: 1 fork change in {ROUTER}",
+        f"lost: 1 upstream change in {MAIN}",
     )
     stopped(prepared, *problems)
     stopped(prepared, *problems)
@@ -415,7 +412,7 @@ def test_the_drop_advice_names_the_program_as_it_was_typed(prepared: World) -> N
 
 def test_a_dropped_change_is_not_asked_about_again(prepared: World) -> None:
     changed(prepared, {ROUTER: (AFFINITY, "")})
-    stopped(prepared, f"lost: 1 change of the fork's in {ROUTER}")
+    stopped(prepared, f"lost: 1 fork change in {ROUTER}")
     work, reason = prepared.work(TAG), "They stay there by themselves."
     before = (work / "carto_drops.toml").read_text()
     head = prepared.git("rev-parse HEAD", repo=work)
@@ -429,7 +426,7 @@ def test_a_dropped_change_is_not_asked_about_again(prepared: World) -> None:
         "lines": [line.strip() for line in AFFINITY.splitlines()],
     }
     told = prepared.git("log -1 --format=%P%n%B --name-only", repo=work).split("\n")
-    subject = f"chore: let changes to {ROUTER} go"
+    subject = f"chore: drop changes to {ROUTER}"
     assert told == [head, subject, "", reason, "", "", "carto_drops.toml"]
     assert prepared.git("status --porcelain", repo=work) == ""
 
@@ -500,7 +497,7 @@ def test_an_invalid_drop_is_refused(
 def test_drop_is_refused_if_nothing_is_lost(prepared: World) -> None:
     before = everything(prepared)
     done = prepared.run(f"verify --repo {WORK} --drop {ROUTER} --reason why")
-    said = message("this merge has lost nothing.", f"see `invoke status --repo {WORK}`.")
+    said = message("this merge lost nothing.", f"see `invoke status --repo {WORK}`.")
     assert (done.err, done.code, done.out) == (said, 1, "")
     assert everything(prepared) == before
 
@@ -533,9 +530,9 @@ def test_what_a_rule_for_generated_files_gave_up_is_named(world: World) -> None:
     commit_in(world, fork, "refs/heads/result", theirs, "ours", "theirs")
     found = json.loads(world.run("verify --ours ours --theirs theirs --result result --json").out)
     assert {f["what"] for f in found["findings"]} > {
-        "tool/uv.lock lacks acme-auth, which tool/pyproject.toml names; this makes it anew: "
+        "tool/uv.lock lacks acme-auth, which tool/pyproject.toml names; to regenerate it: "
         "(cd tool && uv lock)",
-        f"edited by hand, which nothing that makes it anew keeps: {page} ({by[:10]})",
+        f"edited by hand, and regenerating loses the edit: {page} ({by[:10]})",
     }
     dropped = {e["path"]: e["fate"] for e in found["explained"] if "generated" in e["what"]}
     assert dropped == dict.fromkeys(["tool/uv.lock", f"{BUILT_UI}/"], "dropped on purpose")
@@ -568,7 +565,7 @@ def test_drop_is_refused_beside_uncommitted_changes(prepared: World, state: str)
     assert done.err == message(f"{WORK} has uncommitted changes.", then)
     assert (done.code, prepared.git("rev-parse HEAD", repo=work)) == (1, head)
     there = prepared.run(f"verify --drop {ROUTER} --reason why", cwd=work)
-    assert there.err.startswith(f"Refused: {work.name} has changes that are not committed.\n")
+    assert there.err.startswith(f"Refused: {work.name} has uncommitted changes.\n")
 
 
 def test_pasted_dry_output_of_drop_drops_the_change(prepared: World) -> None:
@@ -607,7 +604,7 @@ def test_a_merge_without_conflict_that_loses_a_function_is_stopped(merged: World
     commit_in(merged, merged.upstream, release, {CACHE: renamed}, f"{TAG}^0")
     merged.git("config merge.theirs.driver 'cp %B %A'")
     assert "\nNo conflicts.\n" in merged.run(f"{UPGRADE_NEXT} --no-push").out
-    stopped(merged, f"lost: 1 change of the fork's in {CACHE}", line=UPGRADE_NEXT)
+    stopped(merged, f"lost: 1 fork change in {CACHE}", line=UPGRADE_NEXT)
     changed(merged, {CACHE: (renamed, renamed + REGION)}, NEXT)
     head = goes_on(merged, UPGRADE_NEXT)
     assert REGION in merged.git(f"show {head}:{CACHE}", repo=merged.origin) + "\n"
@@ -633,7 +630,7 @@ def test_a_feature_that_upstream_took_and_took_back_is_stopped_by_the_manifest(
     what = "feature: regions of keys, from #60: nothing matches 'def region_of'"
     stopped(merged, what, line=UPGRADE_NEXT)
     changed(merged, {CACHE: (text, text + REGION)}, NEXT)
-    stopped(merged, f"lost: 1 change of upstream's in {CACHE}", line=UPGRADE_NEXT)
+    stopped(merged, f"lost: 1 upstream change in {CACHE}", line=UPGRADE_NEXT)
     drop = f"verify --repo {WORK} --drop {CACHE}".replace(TAG, NEXT)
     assert merged.run(f"{drop} --reason 'We need it still.'").code == 0
     head = goes_on(merged, UPGRADE_NEXT)
@@ -902,10 +899,10 @@ def test_a_dry_choice_changes_nothing_and_does_the_same_when_pasted(paused: Worl
 
 # --- forecast --------------------------------------------------------------------------------
 
-HEAD = "release          commits     files conflicts   decided     yours   at risk\n"
+HEAD = "release          commits     files conflicts   decided      left   at risk\n"
 NOTHING_NEW = """\
-Nothing to forecast: carto/main has every new stable release that is here.
-This fetches what is not here: git -C . fetch --tags upstream
+Nothing to forecast: carto/main has every stable release that this clone knows.
+To fetch newer ones: git -C . fetch --tags upstream
 """
 
 
@@ -933,8 +930,8 @@ def test_a_forecast_is_printed_as_a_table(world: World) -> None:
         "     8 dropped on purpose\n"
         "     1 version\n"
         "     1 same content\n"
-        "  yours: Dockerfile\n"
-        f"  yours: {LAYOUT}\n"
+        "  left: Dockerfile\n"
+        f"  left: {LAYOUT}\n"
         "Next: invoke upgrade-carto --tag v1.77.2-stable\n"
     )
     assert (everything(world), world.git("for-each-ref")) == before
@@ -1056,7 +1053,7 @@ def test_a_forecast_without_the_remote_says_how_to_get_it(merged: World) -> None
     merged.git("remote remove upstream")
     done = merged.run("forecast")
     assert (done.code, done.err) == (0, "")
-    line = "This fetches what is not here: invoke setup && git -C . fetch --tags upstream\n"
+    line = "To fetch newer ones: invoke setup && git -C . fetch --tags upstream\n"
     assert done.out.endswith(line)
 
 
@@ -1118,12 +1115,12 @@ def sync_of(world: World) -> dict[str, str]:
 def cost(world: World, sync: str, *, hidden: int = 0, differs: int = 37) -> str:
     """What heal says of the squashed sync."""
     parent = world.git(f"rev-parse {TAG}^0")
-    by = f"{hidden} of them by no commit" if hidden else "only by commits"
+    by = f"{hidden} of them by no fork commit" if hidden else "only by fork commits"
     return (
         f"{LOST}:\n"
         f"  sync               {sync[:10]} 2025-09-30 chore: upgrade to {TAG} (#50)\n"
         f"  brought            upstream {parent[:10]}, which is not in the branch's history\n"
-        f"  differs from that  in {differs} files, {by} of the fork's own\n"
+        f"  differs from that  in {differs} files, {by}\n"
         "  next merge         21 conflicts, once healed 3\n"
     )
 
@@ -1250,7 +1247,7 @@ def test_heal_in_a_shallow_clone_is_refused(squashed: World) -> None:
     shallow = squashed.git("rev-parse origin/carto/main")
     (squashed.fork / ".git" / "shallow").write_text(f"{shallow}\n")
     done = squashed.run("fork.heal --check")
-    what = "this is a shallow clone: without the whole history git cannot merge."
+    what = "this is a shallow clone, and git needs the whole history to merge."
     said = message(what, "git -C . fetch --unshallow origin")
     assert (done.err, done.code, done.out) == (said, 1, "")
 
@@ -1334,7 +1331,7 @@ def test_an_unhealed_upgrade_merges_in_spite_of_a_squashed_sync(squashed: World)
     revs = f"--ours origin/carto/main --theirs {STABLE} --result {head}"
     checked = squashed.run(f"verify {revs}")
     assert (checked.code, checked.err) == (0, "")
-    assert checked.out.startswith(f"Reckoned with healed ancestry: {sync[:10]} was squashed.\n")
+    assert checked.out.startswith(f"Checked with healed ancestry: {sync[:10]} was squashed.\n")
     healed = json.loads(squashed.run(f"verify {revs} --json").out)["healed"]
     assert healed == {"sync": sync_of(squashed), "parent": squashed.git(f"rev-parse {TAG}^0")}
     parents = squashed.git(
@@ -1350,13 +1347,13 @@ def test_a_forecast_shows_conflicts_with_and_without_healing(squashed: World) ->
     assert done.out == (
         f"{HEAD}"
         "v1.77.2-stable        36        18         3         1         2         2\n"
-        "v1.77.2-stable: 21 conflicts as things are; the numbers are for healed ancestry.\n"
+        "v1.77.2-stable: 21 conflicts without healing; the numbers are for healed ancestry.\n"
         "  This heals it:\n"
         "    invoke fork.heal\n"
         "v1.77.2-stable: 1 modify/delete, 2 content\n"
         "     1 removed stays removed\n"
-        "  yours: Dockerfile\n"
-        f"  yours: {LAYOUT}\n"
+        "  left: Dockerfile\n"
+        f"  left: {LAYOUT}\n"
         "Next: invoke upgrade-carto --tag v1.77.2-stable\n"
     )
     (told,) = json.loads(squashed.run("forecast --json").out)["forecasts"]
@@ -1374,8 +1371,8 @@ def test_what_a_squash_left_out_is_never_recorded_as_merged(published: World) ->
     what = (
         f"{sync[:10]} (2025-09-30, chore: upgrade to {TAG} (#50)) brought upstream's work up to "
         f"{parent[:10]} and has one parent only. Its ancestry cannot be recorded: a path differs "
-        "from upstream's although no commit of the fork's own changed it, and the next merge would "
-        f"take that for the fork's wish:\n  {USAGE}"
+        "from upstream's although no fork commit changed it, and the next merge would "
+        f"treat that as the fork's decision:\n  {USAGE}"
     )
     restore = f"git -C . restore --source={parent[:10]} -- PATH"
     for line in (
@@ -1386,13 +1383,13 @@ def test_what_a_squash_left_out_is_never_recorded_as_merged(published: World) ->
         PAUSES,
     ):
         done = published.run(line)
-        then = f"bring them back in a commit of their own, for example: {restore}; merge that, "
+        then = f"restore them in a separate commit, for example: {restore}; merge that, "
         untouched = "Nothing was changed."
         if "upgrade" in line:
             untouched = "Your checkout, your branches and origin are unchanged."
         title, code = ("Check failed", 4) if "check" in line else ("Refused", 1)
-        then += f"then run `invoke {line}` again. If it was no sync, `upgrade-carto` with "
-        said = message(what, f"{then}--unhealed merges as things are.", untouched, title)
+        then += f"then run `invoke {line}` again. If it was not a sync, `upgrade-carto` with "
+        said = message(what, f"{then}--unhealed merges without healing.", untouched, title)
         assert (done.err, done.code) == (said, code)
         assert (everything(published), published.git("for-each-ref")) == before
     assert published.run("fork.heal").out == cost(published, sync, hidden=1, differs=38)
@@ -1425,8 +1422,8 @@ def test_verify_reports_what_a_landed_sync_lost(published: World) -> None:
     land(published, TAG, {ROUTER: text.replace(AFFINITY, "")})
     done = published.run(f"verify --landed {TAG} --json")
     said = message(
-        f"the sync to {TAG} is not right:\n  lost: 1 change of the fork's in {ROUTER}",
-        f"bring back what is missing, or merge it first: invoke upgrade-carto --tag {TAG}",
+        f"the sync to {TAG} is not right:\n  lost: 1 fork change in {ROUTER}",
+        f"restore what is missing, or merge it first: invoke upgrade-carto --tag {TAG}",
         title="Check failed",
     )
     assert done.code == 4
@@ -1460,7 +1457,7 @@ def test_verify_reports_a_sync_that_has_not_landed(prepared: World) -> None:
     done = prepared.run(f"verify --landed {TAG}")
     said = message(
         f"the sync to {TAG} is not right:\n  landed: {TAG} is not in carto/main",
-        f"bring back what is missing, or merge it first: invoke upgrade-carto --tag {TAG}",
+        f"restore what is missing, or merge it first: invoke upgrade-carto --tag {TAG}",
         title="Check failed",
     )
     assert (done.err, done.code, done.out) == (said, 4, "")
@@ -1469,7 +1466,9 @@ def test_verify_reports_a_sync_that_has_not_landed(prepared: World) -> None:
 
 # --- drift -----------------------------------------------------------------------------------
 
-NO_UPSTREAM = message("nothing of the remote `upstream` is known here.", "git -C . fetch upstream")
+NO_UPSTREAM = message(
+    "this clone has fetched nothing from the remote `upstream`.", "git -C . fetch upstream"
+)
 
 
 @pytest.fixture
@@ -1500,7 +1499,7 @@ def test_drift_is_listed_and_what_the_fork_changed_is_not(drifted: World) -> Non
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         f"  {USAGE}\n"
-        f"1 file differs from upstream {base[:10]} although no commit of the fork's own\n"
+        f"1 file differs from upstream {base[:10]} although no fork\n"
         "  changed it.\n"
         "Next: on a branch for it, invoke fork.inventory --reset\n"
     )
@@ -1520,7 +1519,7 @@ def test_drift_is_reset_on_a_branch_for_it_alone(drifted: World, where: str) -> 
     done = drifted.run("fork.inventory --reset")
     branch = "git -C . switch -c chore/reset-drift refs/remotes/origin/carto/main"
     said = message(
-        "litellm is not a clean checkout of a branch for this.",
+        "litellm is not a clean checkout of a separate branch.",
         f"{branch}, then run `invoke fork.inventory --reset` again.",
     )
     assert (done.err, done.code) == (said, 1)
@@ -1577,7 +1576,7 @@ def test_dropped_lists_the_changes_that_upstream_has_absorbed(world: World) -> N
         f"    {names[AZURE][:10]} 2025-07-29 {subjects[AZURE]}\n"
         f"{HEALTH}\n"
         f"    {names[HEALTH][:10]} 2025-08-02 {subjects[HEALTH]}\n"
-        "Upstream has 2 of the fork's changes, in 2 files.\n"
+        "Upstream has absorbed 2 fork changes, in 2 files.\n"
     )
     told = world.run("fork.inventory --section absorbed --json")
     assert (told.code, told.err) == (0, done.out)
@@ -1634,7 +1633,7 @@ def test_features_reports_what_is_missing_from_the_manifest(world: World) -> Non
     assert done.out == f"  sessions stay\n  regions of keys\n{listed}"
     said = message(
         "carto/main lacks 2 parts of its features.",
-        "bring them back, or correct the manifest.",
+        "restore them, or correct the manifest.",
         title="Check failed",
     )
     assert (done.err, done.code) == (said, 4)
@@ -1648,7 +1647,8 @@ def test_features_suggests_a_scan_without_a_manifest(world: World) -> None:
     done = world.run("fork.inventory --section features")
     assert (done.code, done.err) == (0, "")
     assert (
-        done.out == "There is no manifest. This proposes one:\n    invoke fork.inventory --scan\n"
+        done.out
+        == "The policy has no feature manifest. To propose one:\n    invoke fork.inventory --scan\n"
     )
 
 

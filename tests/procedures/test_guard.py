@@ -56,7 +56,7 @@ def passes(world: World, line: str = "ci.guard", what: str = DEFAULT, **variable
     before = world.everything()
     done = world.run(line, cwd=None, **variables)
     assert (done.code, done.err) == (0, ""), done.err
-    assert done.out == f"Nothing stands against {what}.\n"
+    assert done.out == f"Nothing blocks {what}.\n"
     assert world.everything() == before
 
 
@@ -68,7 +68,7 @@ def findings(world: World, line: str = "ci.guard", **variables: str) -> list[str
     head, *found, untouched, then = done.err.strip("\n").split("\n")
     assert head.startswith(f"Check failed: {len(found)} finding")
     assert untouched == "Nothing was changed."
-    assert then.startswith("Next: mend the branch, then run `invoke ci.guard")
+    assert then.startswith("Next: fix the branch, then run `invoke ci.guard")
     assert world.everything() == before
     return [line.strip() for line in found]
 
@@ -146,7 +146,7 @@ def test_a_merge_of_upstreams_development_branch_is_reported(world: World, branc
     head, parent = short(world, "HEAD"), short(world, branch)
     subject = world.git("log -1 --format=%s")
     assert findings(world) == [
-        f"upstream: {head} ({subject}) merges {parent} of upstream's main; "
+        f"upstream: {head} ({subject}) merges {parent} from upstream's main; "
         "only stable releases are merged"
     ]
 
@@ -155,14 +155,16 @@ def test_a_branch_started_from_the_mirror_is_reported(world: World) -> None:
     feature(world, "origin/main~1")
     head, parent = short(world, "HEAD"), short(world, "origin/main~1")
     assert findings(world) == [
-        f"upstream: {head} (feat: x) stands on {parent} of upstream's main; "
+        f"upstream: {head} (feat: x) is based on {parent} from upstream's main; "
         "only stable releases are merged"
     ]
 
 
 def test_the_mirror_itself_is_reported(world: World) -> None:
     [found] = findings(world, "ci.guard --range origin/carto/main..upstream/main")
-    assert found.startswith(f"upstream: {short(world, 'upstream/main')} is a commit of upstream's")
+    assert found.startswith(
+        f"upstream: {short(world, 'upstream/main')} is an upstream commit, not a stable release"
+    )
 
 
 def test_a_merge_of_a_tag_that_is_not_stable_is_reported(world: World) -> None:
@@ -170,7 +172,7 @@ def test_a_merge_of_a_tag_that_is_not_stable_is_reported(world: World) -> None:
     world.git(f"merge --quiet --strategy ours --no-edit {NIGHTLY}")
     [found] = findings(world)
     assert found.startswith("upstream tag: ")
-    assert found.endswith("which is no stable release")
+    assert found.endswith("which is not a stable release")
     # The tag need not be here.
     world.git(f"tag -d {NIGHTLY}")
     assert findings(world) == [found]
@@ -186,10 +188,11 @@ def test_a_squashed_sync_is_reported(world: World) -> None:
 
 def test_committed_conflict_markers_are_reported(world: World) -> None:
     feature(world)
-    text = "    (world.fork / "NOTES.md").write_text(text)
+    text = "<<<<<<< ours\na\n=======\nb\n>>>>>>> theirs\n"
+    (world.fork / "NOTES.md").write_text(text)
     world.git("add NOTES.md")
     world.git("commit --quiet -m 'docs: notes'")
-    assert findings(world) == ["markers: NOTES.md holds conflict markers"]
+    assert findings(world) == ["markers: NOTES.md contains conflict markers"]
     (world.fork / "NOTES.md").write_text("a\n")
     world.git("commit --quiet -am 'docs: notes'")
     passes(world)
@@ -201,7 +204,7 @@ def test_an_unconventional_subject_is_reported(world: World, subject: str, tmp_p
     page = tmp_path / "page"
     [found] = findings(world, GITHUB_STEP_SUMMARY=str(page))
     assert found.startswith(f"subject: {short(world, 'HEAD')} (")
-    assert found.endswith(") is no conventional commit")
+    assert found.endswith(") is not a conventional commit")
     assert found.isprintable()
     assert "@team" not in page.read_text()
 
@@ -315,7 +318,7 @@ def test_what_the_guard_calls_and_who_approves_is_not_for_a_pull_request_to_say(
 def test_a_pull_request_to_another_branch_is_not_checked(world: World) -> None:
     for into in ("backports", "docs"):
         done = world.run("ci.guard", cwd=None, **event(world, "x", "y", into))
-        assert (done.code, done.out) == (0, "Nothing here goes to carto/main.\n")
+        assert (done.code, done.out) == (0, "Nothing in this push goes to carto/main.\n")
 
 
 @pytest.mark.parametrize("head", ["0" * 39 + "1", "HEAD", "--upload-pack=x", ""])
@@ -330,7 +333,7 @@ def test_a_job_without_an_event_file_is_refused(world: World) -> None:
     variables = event(world, "x", "y") | {"GITHUB_EVENT_PATH": str(world.place / "none")}
     done = world.run("ci.guard", cwd=None, **variables)
     assert done.code == 1
-    assert "GITHUB_EVENT_PATH tells of no pull request" in done.err
+    assert "GITHUB_EVENT_PATH does not describe a pull request" in done.err
 
 
 def test_a_clone_without_the_upstream_remote_is_checked(world: World) -> None:
@@ -368,7 +371,7 @@ def test_a_push_to_production_is_checked_by_the_hook(world: World) -> None:
     before = world.refs(world.origin)
     done = world.call(["git", "push", "--quiet", "origin", "HEAD:carto/main"])
     assert done.code == 1
-    assert "(odd) is no conventional commit" in done.err
+    assert "(odd) is not a conventional commit" in done.err
     assert world.refs(world.origin) == before
     world.git("commit --quiet --amend --allow-empty -m 'fix: x'")
     assert world.call(["git", "push", "--quiet", "origin", "HEAD:carto/main"]).code == 0
@@ -386,14 +389,14 @@ def test_only_pushes_to_production_and_sync_branches_matter(world: World) -> Non
         f"(delete) {none} refs/heads/upstream-sync/v1.76.3 {base}",
     ]
     done = hook(world, "".join(f"{line}\n" for line in fine))
-    assert (done.code, done.out) == (0, "Nothing here goes to carto/main.\n")
+    assert (done.code, done.out) == (0, "Nothing in this push goes to carto/main.\n")
     for ref, before in ((PRODUCTION, base), (f"refs/heads/{SYNC}", none), (PRODUCTION, "1" * 40)):
         stopped = hook(world, f"{fine[0]}\nHEAD {head} {ref} {before}\n")
         assert stopped.code == 4, ref
-        assert "is no conventional commit" in stopped.err
+        assert "is not a conventional commit" in stopped.err
     assert hook(world, "").code == 0
     strange = hook(world, "a b\n")
-    assert strange.code == 2 and "is not what git tells a pre-push hook" in strange.err
+    assert strange.code == 2 and "is not a line that git gives a pre-push hook" in strange.err
 
 
 # --- Refusals -------------------------------------------------------------------------------
@@ -407,9 +410,8 @@ def test_an_invalid_range_is_refused(world: World, given: str) -> None:
 
 
 def test_a_range_with_an_unknown_commit_is_refused(world: World) -> None:
-<<<<<<< HEAD
     done = world.run("ci.guard --range HEAD..nope")
-    assert done.err == message("there is no commit 'nope' here.", "name one that `git log` shows.")
+    assert done.err == message("this clone has no commit 'nope'.", "name one that `git log` shows.")
 
 
 def test_range_and_pre_push_exclude_each_other(world: World) -> None:
@@ -421,7 +423,7 @@ def test_known_tags_are_used_if_upstream_cannot_be_reached(world: World) -> None
     path = shim(world, 'case " $* " in *" ls-remote "*) exit 128 ;; esac; exec "$GIT" "$@"')
     done = world.run("ci.guard", PATH=path)
     assert done.code == 0
-    assert "Note: upstream cannot be reached; its tags are those known here." in done.out
+    assert "Note: upstream cannot be reached; using the tags in this clone." in done.out
 
 
 def test_the_guard_stops_if_nothing_of_upstream_is_known(world: World) -> None:
@@ -429,7 +431,7 @@ def test_the_guard_stops_if_nothing_of_upstream_is_known(world: World) -> None:
     world.git("update-ref -d refs/remotes/origin/main")
     done = world.run("ci.guard")
     assert done.code == 1
-    assert "neither upstream's branches are here nor origin's main" in done.err
+    assert "neither upstream's branches nor origin's main" in done.err
 
 
 def test_a_push_that_fixes_the_policy_is_checked_with_the_new_policy(world: World) -> None:

@@ -35,7 +35,7 @@ def test_a_persons_work_after_a_kill_is_moved_aside(world: World) -> None:
     aside = Path(f"{world.work(TAG)}.cut-1")
     assert (aside / "tests" / "test_mine.py").read_text() == "mine\n"
     assert (aside / "README.md").read_text() == "mine too\n"
-    assert f"kept in ../{aside.name}; remove it" in " ".join(done.out.split())
+    assert f"kept in ../{aside.name}; remove that directory" in " ".join(done.out.split())
     assert "refs/heads/upstream-sync/v1.76.5" in world.refs(world.origin)
 
 

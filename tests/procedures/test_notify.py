@@ -41,7 +41,7 @@ def told(world: World, line: str, url: str, **variables: str) -> Done:
 def test_an_event_is_reported_to_slack(world: World, event: str, headline: str) -> None:
     with webhook() as hook:
         done = told(world, f"--event {event} --tag v1.77.2 --url {PULL}", hook.url, **RUN)
-    assert (done.out, done.err) == (f"Slack was told: {event}.\n", "")
+    assert (done.out, done.err) == (f"Sent to Slack: {event}.\n", "")
     [message] = hook.received
     assert message["blocks"][0]["text"]["text"] == headline
     assert message["text"].startswith(headline)
@@ -61,10 +61,10 @@ def test_a_message_outside_of_github_actions_has_no_log_link(world: World) -> No
 def test_no_message_about_nothing_new_is_sent_without_always(world: World) -> None:
     with webhook() as hook:
         done = told(world, "--event nothing", hook.url)
-        assert done.out == "Slack was not told: there is nothing new.\n"
+        assert done.out == "Nothing was sent to Slack: there is nothing new.\n"
         assert hook.received == []
         done = told(world, "--event nothing --always", hook.url)
-    assert done.out == "Slack was told: nothing.\n"
+    assert done.out == "Sent to Slack: nothing.\n"
     assert len(hook.received) == 1
 
 
@@ -75,26 +75,26 @@ def test_no_message_about_nothing_new_is_sent_without_always(world: World) -> No
         (" \n", "SLACK_WEBHOOK_URL is not set."),
         (
             f"https://hooks.slack.example/services/{SECRET}",
-            "SLACK_WEBHOOK_URL is no URL of an incoming webhook of hooks.slack.com.",
+            "SLACK_WEBHOOK_URL is not the URL of an incoming webhook at hooks.slack.com.",
         ),
     ],
 )
 def test_without_a_webhook_nothing_is_sent(world: World, url: str, why: str) -> None:
     done = told(world, "--event failure", url)
-    assert (" ".join(done.out.split()), done.err) == (f"Slack was not told: {why}", "")
+    assert (" ".join(done.out.split()), done.err) == (f"Nothing was sent to Slack: {why}", "")
 
 
 def test_white_space_around_the_url_does_no_harm(world: World) -> None:
     with webhook() as hook:
-        assert told(world, "--event failure", f" {hook.url}\n").out == "Slack was told: failure.\n"
+        assert told(world, "--event failure", f" {hook.url}\n").out == "Sent to Slack: failure.\n"
 
 
 @pytest.mark.parametrize(
     ("answers", "line"),
     [
-        ([Says(429, "", {"Retry-After": "0"}), Says(200)], "Slack was told: failure."),
-        ([Says(404, "no_service")], "Slack was not told: Slack answered 404 (no_service)."),
-        ([Says(302, "", {"Location": "/x"})], "Slack was not told: Slack answered 302."),
+        ([Says(429, "", {"Retry-After": "0"}), Says(200)], "Sent to Slack: failure."),
+        ([Says(404, "no_service")], "Nothing was sent to Slack: Slack answered 404 (no_service)."),
+        ([Says(302, "", {"Location": "/x"})], "Nothing was sent to Slack: Slack answered 302."),
     ],
 )
 def test_delivery_never_fails_the_run(world: World, answers: list[Says], line: str) -> None:
@@ -107,7 +107,7 @@ def test_delivery_never_fails_the_run(world: World, answers: list[Says], line: s
 @pytest.mark.slow
 def test_an_unreachable_slack_is_reported(world: World) -> None:
     done = told(world, "--event failure", nobody(), INVOKE_DEBUG="1")
-    assert done.out == "Slack was not told: Slack could not be reached.\n"
+    assert done.out == "Nothing was sent to Slack: Slack could not be reached.\n"
 
 
 def test_json_reports_whether_the_message_was_delivered(world: World) -> None:
@@ -118,7 +118,7 @@ def test_json_reports_whether_the_message_was_delivered(world: World) -> None:
         "delivered": False,
         "why": "Slack answered 404 (no_service)",
     }
-    assert done.err == "Slack was not told: Slack answered 404 (no_service).\n"
+    assert done.err == "Nothing was sent to Slack: Slack answered 404 (no_service).\n"
     with webhook() as hook:
         done = told(world, "--event failure --json", hook.url)
     assert json.loads(done.out) == {"event": "failure", "delivered": True, "why": ""}

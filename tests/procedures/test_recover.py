@@ -232,7 +232,9 @@ def test_an_unknown_commit_is_refused(world: World) -> None:
 
 def test_an_option_is_refused_as_a_commit(world: World) -> None:
     done = world.run("branch.recover --commit=--all")
-    assert done.err == message("there is no commit '--all' here.", "name one that `git log` shows.")
+    assert done.err == message(
+        "this clone has no commit '--all'.", "name one that `git log` shows."
+    )
 
 
 def test_hostile_subjects_are_escaped(world: World) -> None:

@@ -608,7 +608,7 @@ def test_an_upstream_that_renamed_its_default_branch_is_named(world: World) -> N
         "Refused: upstream no longer has a branch main; its default branch is trunk.\n"
     )
     assert "set `branches.upstream` to 'trunk' in carto_fork.toml on carto/main" in done.err
-    key = "no branch main any more; its default branch is trunk: set `branches.upstream` to 'trunk'"
+    key = "has a branch main; its default branch is trunk: set `branches.upstream` to 'trunk'"
     for line in ("status", "next", "ci.detect", "ci.sync --dry"):
         assert key in " ".join(world.run(line).out.replace("\n#", "").split()), line
     assert "its default branch is trunk" in world.run("doctor --check remotes").out

@@ -115,7 +115,7 @@ def test_nothing_hostile_is_more_than_text(world: World) -> None:
         ("report", "name a release with --tag"),
         ("report --tag v1.76.5 --ours x", "name a release with --tag"),
         ("report --ours a --theirs b", "name a release with --tag"),
-        ("report --ours=-x --theirs b --result c", "which no commit is called"),
+        ("report --ours=-x --theirs b --result c", "which cannot name a commit"),
     ],
 )
 def test_what_is_no_merge_is_refused(world: World, line: str, said: str) -> None:

@@ -38,7 +38,7 @@ def release(
 # --- The tree is upstream's ----------------------------------------------------------------------
 
 POLICY = 'extends = "carto-litellm"\n[commands]\ninstall = ["touch RAN"]\n'
-FINDING = "upstream changes {path}, where only the fork decides; to undo: git rm -- {path}"
+FINDING = "upstream changes {path}, which is only the fork's; to undo: git rm -- {path}"
 
 
 @pytest.mark.parametrize("path", ["carto_fork.toml", "carto_tags.toml", "carto.mk"])
@@ -251,7 +251,7 @@ def test_a_hook_that_starts_what_the_merged_files_name_does_not_run(world: World
     hook.chmod(0o755)
     done = world.run(UPGRADE)
     assert done.code == 0
-    said = "no hooks here, since pre-commit in .git/hooks/pre-commit starts what"
+    said = "no hooks here, since pre-commit in .git/hooks/pre-commit starts programs"
     assert said in " ".join(done.out.split())
     assert not (world.place / "ran").exists()
 

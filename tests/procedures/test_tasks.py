@@ -438,7 +438,7 @@ def test_sync_main_lists_the_own_commits_of_origins_mirror(world: World) -> None
         "origin/main has commits of its own, but it may only follow upstream:\n"
         f"  {own[:7]} feat: a change of a colleague",
         "save them on another branch: git -C . branch kept origin/main; "
-        "then put origin/main back: on GitHub, by hand",
+        "then reset origin/main: on GitHub, by hand",
         UNTOUCHED,
     )
     sync_main_refused(world, said)
@@ -835,7 +835,7 @@ def commit(world: World, path: str, text: str) -> None:
 
 LOCK_FILE = (
     "lock file: poetry.lock lacks hiredis, which pyproject.toml names; "
-    "this makes it anew: poetry lock"
+    "to regenerate it: poetry lock"
 )
 """What is to look at in each upgrade here: upstream's lock file lacks what the fork needs."""
 
@@ -849,7 +849,7 @@ def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
         assert (done.code, done.err) == (0, "")
         assert done.out == (
             f"{LOCK_FILE}\n"
-            "45 files of the fork's and 38 of upstream's accounted for: 0 changes lost, 0 to\n"
+            "Checked 45 fork files and 38 upstream files: 0 changes lost, 0 to\n"
             "  look at, 2 absorbed, 15 dropped on purpose.\n"
             f"Nothing is lost and nothing left over in the merge of {tag}.\n"
             f"report: ~/litellm/.git/carto-fork/{tag}/report.html\n"
@@ -893,7 +893,7 @@ def test_verify_finds_another_version(prepared: World) -> None:
 
 def test_verify_finds_what_is_not_committed(prepared: World) -> None:
     (prepared.work(TAG) / "README.md").write_text("changed\n")
-    verify_says(prepared, "committed: README.md has changes not committed")
+    verify_says(prepared, "committed: README.md has uncommitted changes")
 
 
 def test_verify_finds_an_uncommitted_merge(prepared: World) -> None:
@@ -913,7 +913,7 @@ def test_verify_finds_commits_that_the_release_does_not_contain(
         prepared.git("fetch --quiet --no-tags upstream")
     work = prepared.work(TAG)
     prepared.git(f"merge --quiet --no-edit --strategy ours {branch}", repo=work)
-    what = f"{number} commits here that the release does not hold"
+    what = f"{number} commits that the release does not contain"
     verify_says(prepared, f"only the tag: {what}")
 
 
@@ -928,7 +928,7 @@ def test_a_mirror_that_a_person_merged_as_well_is_never_published(prepared: Worl
 def test_verify_finds_that_a_tag_is_not_merged(prepared: World) -> None:
     prepared.git("fetch --quiet upstream tag v1.76.3 --no-tags")
     short = prepared.git("rev-parse v1.76.3")[:10]
-    verify_says(prepared, f"tag: no merge of v1.76.3 ({short}) is on this branch", tag="v1.76.3")
+    verify_says(prepared, f"tag: this branch has no merge of v1.76.3 ({short})", tag="v1.76.3")
 
 
 def test_verify_finds_nothing_in_a_finished_upgrade(prepared: World) -> None:

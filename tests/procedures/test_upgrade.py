@@ -83,9 +83,9 @@ def test_taking_one_side_by_hand_stops_the_upgrade_until_the_loss_is_dropped(wor
         assert (done.err, done.code) == (said, 4)
         assert world.refs(world.origin) == origin
 
-    stopped(f"2 changes of upstream's in Dockerfile, {LAYOUT}")
-    stopped(f"2 changes of upstream's in Dockerfile, {LAYOUT}")
-    for path, left in (("Dockerfile", f"1 change of upstream's in {LAYOUT}"), (LAYOUT, "")):
+    stopped(f"2 upstream changes in Dockerfile, {LAYOUT}")
+    stopped(f"2 upstream changes in Dockerfile, {LAYOUT}")
+    for path, left in (("Dockerfile", f"1 upstream change in {LAYOUT}"), (LAYOUT, "")):
         let_go = world.run(drop.format(path).removeprefix("invoke "))
         assert (let_go.code, let_go.err) == (0, "")
         if left:

@@ -152,7 +152,7 @@ def test_a_pull_request_does_not_replace_the_guard(world: World, hub: GitHub) ->
     actions = guarded(world, "feat: another judge", evil)
     run = actions.run(GUARD)
     assert run.results == {"guard": "failure"}
-    found = re.findall(r"^  judge: (\S+) decides what is checked here", run.log, re.MULTILINE)
+    found = re.findall(r"^  judge: this check relies on (\S+), and", run.log, re.MULTILINE)
     assert found == ["carto_fork.toml", guard, DEPENDENCIES, REQUIREMENTS], run.log
     installed = (actions.place / "installed").read_text()
     assert "invoke==1\n" in installed and "carto-fork==1\n" in installed
@@ -282,7 +282,7 @@ def test_the_team_gets_one_message_if_upstream_moves_a_merged_release(
     workflow, task = slack.received
     for message in (workflow, task):
         headline, _, text, *_ = (block.get("text", {}).get("text") for block in message["blocks"])
-        assert headline == "Upstream has changed a release that is merged"
+        assert headline == "Upstream changed a release that the fork already merged"
         assert text.startswith(said)
 
 

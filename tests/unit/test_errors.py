@@ -14,7 +14,7 @@ WHAT = (
     "  what another program said stays as it was said, however long the line is that it said it in"
 )
 UNTOUCHED = "Your checkout, carto/main and origin are unchanged, and so is every tag."
-THEN = "mend it, then run `invoke upgrade-carto --tag v1.76.5 --repo ../litellm --no-tests` again."
+THEN = "fix it, then run `invoke upgrade-carto --tag v1.76.5 --repo ../litellm --no-tests` again."
 
 
 def said(monkeypatch: pytest.MonkeyPatch, columns: str) -> list[str]:

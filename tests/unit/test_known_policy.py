@@ -93,7 +93,7 @@ def test_of_two_policies_that_call_themselves_production_a_person_chooses(repo: 
     follow(repo, "ours/main", text("Evil", production="main"))
     follow(repo, "ours/prod", text("Acme"))
     problem = opened(repo).problem
-    assert problem and problem.what.startswith("ours/main and ours/prod hold a policy each")
+    assert problem and problem.what.startswith("ours/main and ours/prod each hold a policy")
     for setting in ("prod", "ours/prod"):
         repo.git("config", "carto-fork.production", setting)
         assert opened(repo).policy.name == "Acme"

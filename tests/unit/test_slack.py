@@ -217,7 +217,7 @@ def test_retries_stop_at_the_total_time_limit() -> None:
 def test_only_slack_gets_a_message(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(requests, "post", lambda *_, **__: pytest.fail("it was sent"))
     why = notify.post(url, PAYLOAD)
-    assert why == "SLACK_WEBHOOK_URL is no URL of an incoming webhook of hooks.slack.com"
+    assert why == "SLACK_WEBHOOK_URL is not the URL of an incoming webhook at hooks.slack.com"
 
 
 def test_a_read_timeout_of_slack_is_not_retried(monkeypatch: pytest.MonkeyPatch) -> None:

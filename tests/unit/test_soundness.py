@@ -668,7 +668,7 @@ def test_no_parser_sees_a_text_that_is_too_long(
     """Each has a bug for it somewhere; a person learns which file it is."""
     monkeypatch.setattr(text, "_PARSED", dict.fromkeys((".py", ".toml", ".json", ".yaml"), 50))
     long, broken_ = piece * 51, {"x.py": "(", "x.toml": "=", "x.json": "[", "x.yaml": "["}[path]
-    what = "too long to be parsed: look yourself whether it is sound"
+    what = "too long to be parsed: check yourself whether it is sound"
     assert one(path, long, "1\n", "2\n") == [("size", 0, what)]
     assert one(path, broken_, long, long) == []
     assert named.merge(path, long, f"{long} ", f"{long}\n") is None

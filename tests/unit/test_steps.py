@@ -193,13 +193,13 @@ def test_one_alternative_of_a_probe_is_enough(
 @pytest.mark.parametrize("before", ["", f"{exits(1)} || "])
 def test_a_broken_probe_stops_the_step(code: int, before: str, stage: Stage) -> None:
     probe = f"{before}sh -c 'echo oops >&2; exit {code}'"
-    stopped = stage.stop(Step("a", "A.", run=(note("ran"),), done=(probe,), stuck="mend {place}."))
+    stopped = stage.stop(Step("a", "A.", run=(note("ran"),), done=(probe,), stuck="fix {place}."))
     assert isinstance(stopped, Failed)
     assert stage.log() == []
     assert str(stopped) == (
         f"Failed: `sh -c 'echo oops >&2; exit {code}'` ended with exit code {code}:\n  oops\n"
         f"{UNTOUCHED}\n"
-        f"Next: mend {stage.place}."
+        f"Next: fix {stage.place}."
     )
 
 
@@ -521,7 +521,7 @@ def test_commands_run_in_the_work_tree_and_are_logged(stage: Stage) -> None:
 def test_the_first_command_that_fails_is_a_failed_check(stage: Stage) -> None:
     stage.commands = {"test": ("touch a", "sh -c 'exit 7'", "touch b")}
     stopped = stage.stop(
-        Step("test", "T.", commands="test", run=(note("passed"),), stuck="mend {place}."),
+        Step("test", "T.", commands="test", run=(note("passed"),), stuck="fix {place}."),
         Step("b", "B.", run=(note("b"),)),
     )
     assert isinstance(stopped, CheckFailed) and stopped.code == ExitCode.CHECK_FAILED
@@ -530,7 +530,7 @@ def test_the_first_command_that_fails_is_a_failed_check(stage: Stage) -> None:
         f"(log: {stage.place}/logs/test.log).\n"
         f"It did not see: {', '.join(withheld())}.\n"
         f"{UNTOUCHED}\n"
-        f"Next: mend {stage.place}."
+        f"Next: fix {stage.place}."
     )
     assert stage.files() == ["a", "logs"]
 

@@ -1,4 +1,4 @@
-"""What became of every change of both sides, and whether the result is sound.
+"""What happened to every change of both sides in a merge, and whether the result is sound.
 
-It judges merges that anybody made, in any way; it decides nothing.
+It judges merges that anybody made, in any way, and decides nothing.
 """

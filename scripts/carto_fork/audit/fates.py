@@ -1,4 +1,4 @@
-"""Fates: what became of each hunk of one side in a merge's result. Pure."""
+"""Fates: what happened to each hunk of one side in a merge's result. Pure."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from ..run.text import substantive
 
 _COMMENT = re.compile(r"\s+(#|//|--)\s.*")
 _NEAR = 75
-"""From this similarity on (100 is equal) a line counts as the same line, changed."""
+"""Similarity (100 is equal) from which a line counts as a changed version of another line."""
 _MANY = 2
-"""So many different telling lines that a file lost without a trace are no coincidence any more."""
+"""If a file lost this many different significant lines without a trace, it is not a coincidence."""
 _SURE = 3
-"""So many lines with words that were written anew together were rewritten."""
+"""This many lines whose words reappear together count as rewritten."""
 _MANY_WORDS = 5
-"""So many words in a row are not there by chance."""
+"""This many words in a row do not occur by chance."""
 _CONTEXT = 3
-"""So many lines around a hunk show its place."""
+"""This many lines around a hunk identify its place."""
 _LONGEST_PART = 12
-"""So many lines or fewer a formatter makes others of."""
+"""A formatter may reflow up to this many lines."""
 
 
 Lines = tuple[str, ...]
@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 
 class Fate(Enum):
-    """What became of a hunk."""
+    """What happened to a hunk."""
 
     KEPT = "kept"
     MOVED = "moved"
@@ -47,12 +47,13 @@ class Fate(Enum):
 
 @dataclass(frozen=True)
 class Account:
-    """A hunk and what became of it.
+    """A hunk and what happened to it.
 
     missing: lines that the side added and the result lacks.
-    back: lines that the side removed and the result has again, or as the other side changed them.
-    traceless: the telling ones of them that the result has in no other form either.
-    home: another file in which the missing lines were written anew, in other words.
+    back: lines that the side removed and that the result has again, possibly as changed by the
+        other side.
+    traceless: the significant missing lines that the result does not have in another form either.
+    home: another file that contains the missing lines rewritten.
     """
 
     change: Change
@@ -64,7 +65,7 @@ class Account:
 
 
 class _Versions:
-    """A file at the common ancestor, on this side, on the other one, and after the merge."""
+    """A file at the common ancestor, on this side, on the other side, and after the merge."""
 
     def __init__(self, *texts: str) -> None:
         self._texts = texts
@@ -73,11 +74,11 @@ class _Versions:
 
     @cached_property
     def new(self) -> Index:
-        """The lines of the result that this side has not."""
+        """The lines of the result that this side lacks."""
         return Index((self.counts[3] - self.counts[1]).elements())
 
     def has_in_place(self, change: Change) -> bool:
-        """Whether the result has what this side added where it was: behind the same lines, or
+        """Whether the result has this side's addition in its old place: after the same lines, or
         before them."""
         lines = self._texts[1].split("\n")
         end = change.line - 1 + len(change.added)
@@ -93,18 +94,19 @@ class _Versions:
 
     @cached_property
     def _running(self) -> list[str]:
-        """The words of this side's version and of the result, one after the other."""
+        """The words of this side's version and of the result, as running text."""
         return [f" {' '.join(_words(self._texts[side]))} " for side in (1, 3)]
 
     def has_rerun(self, line: str) -> bool:
-        """Whether the words of a line follow one another in other lines of the result, as often."""
+        """Whether the words of a line occur in sequence across other lines of the result, as
+        often."""
         words = _words(line)
         mine, result = (text.count(f" {' '.join(words)} ") for text in self._running)
         return len(words) >= _MANY_WORDS and result >= mine
 
     def has_renamed(self, line: str, renamed: Mapping[str, str]) -> bool:
-        """Whether the result has a line as it is with the other side's words, and no side wrote
-        that."""
+        """Whether the result has a line with the other side's new names in it, which neither side
+        wrote."""
         words = {word for word in _words(line) if word in renamed} - self._words_of_other
         new = re.sub(r"\w{2,}", lambda w: renamed[w[0]] if w[0] in words else w[0], line.strip())
         base, mine, other, result = (count[new] for count in self.counts)
@@ -116,18 +118,18 @@ class _Versions:
 
     @cached_property
     def squeezed(self) -> tuple[_Squeezed, _Squeezed]:
-        """This side's version, and the result."""
+        """This side's version and the result, without white space."""
         return _Squeezed(self._lines[1]), _Squeezed(self._lines[3])
 
     @cached_property
     def vocabulary(self) -> set[str]:
-        """The words that only this side has, in small letters."""
+        """The words that only this side has, in lower case."""
         base, mine, other = (set(_words(text.lower())) for text in self._texts[:3])
         return mine - base - other
 
 
 def written(base: str, mine: str, other: str, result: str) -> Index:
-    """The lines of a merged file that neither side has: whoever merged wrote them."""
+    """The lines of a merged file that neither side has: those written while merging."""
     counts = [Counter(_stripped_lines(text.split("\n"))) for text in (base, mine, other, result)]
     clean = counts[1] + counts[2] - counts[0]
     return Index((counts[3] - (clean | counts[0] | counts[1] | counts[2])).elements())
@@ -143,59 +145,61 @@ def account(
     elsewhere: Mapping[str, Index] = MappingProxyType({}),
     renamed: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Account]:
-    """What became of each hunk of a side.
+    """What happened to each hunk of a side.
 
     changes, others: the hunks of this side and of the other one.
-    base, mine, other, result: the file at the common ancestor, on the side, on the other side, and
-    after the merge; "" where there is none. White space around a line does not count.
-    elsewhere: what whoever merged wrote in other files, by path.
-    renamed: what the other side calls otherwise, as `renamed_words` finds it.
+    base, mine, other, result: the file at the common ancestor, on this side, on the other side, and
+        after the merge; "" if it does not exist. White space around a line does not count.
+    elsewhere: lines written into other files while merging, by path.
+    renamed: the words that the other side renamed, as `renamed_words` finds them.
     """
     versions = _Versions(base, mine, other, result)
     others = [
         other for other in others if _stripped_lines(other.removed) != _stripped_lines(other.added)
     ]
     missing, back = _balance(*versions.counts)
-    # Of like lines in several hunks, those are gone that are not where they were.
+    # If several hunks have the same lines, the missing ones are those not in their old place.
     order = sorted(range(len(changes)), key=lambda number: versions.has_in_place(changes[number]))
     made = {n: _account(changes[n], missing, back, versions, others, renamed) for n in order}
-    found = [made[number] for number in range(len(changes))]
-    if any(a.fate is Fate.LOST for a in found):
+    accounts = [made[number] for number in range(len(changes))]
+    if any(a.fate is Fate.LOST for a in accounts):
         homes = {"": written(base, mine, other, result), **elsewhere}
-        found = [_rewritten(a, versions, homes) for a in found]
-    told = {line.strip() for a in found if a.fate is Fate.LOST for line in a.traceless}
+        accounts = [_rewritten(a, versions, homes) for a in accounts]
+    traceless = {line.strip() for a in accounts if a.fate is Fate.LOST for line in a.traceless}
     return [
         replace(a, fate=Fate.SUPERSEDED)
-        if a.fate is Fate.LOST and _may_be_superseded(a, others, versions.counts, len(told))
+        if a.fate is Fate.LOST and _may_be_superseded(a, others, versions.counts, len(traceless))
         else a
-        for a in found
+        for a in accounts
     ]
 
 
 def _rewritten(lost: Account, versions: _Versions, homes: Mapping[str, Index]) -> Account:
-    """The account, or where whoever merged wrote its lines anew: to look at, if in other words."""
+    """The account, possibly with the place where its lines were rewritten while merging; rewritten
+    lines need a look."""
     if lost.fate is not Fate.LOST or not set(lost.traceless).isdisjoint(lost.back):
         return lost
-    told = [line.strip() for line in _telling(lost.missing, lost.change.added)]
-    # What the ancestor has as well says nothing.
+    significant = [line.strip() for line in _telling(lost.missing, lost.change.added)]
+    # Lines that the ancestor has, too, prove nothing.
     lines = [line for line in map(str.strip, lost.traceless) if not versions.counts[0][line]]
     for path, home in homes.items():
-        if home.has_all(told):
+        if home.has_all(significant):
             return replace(lost, fate=Fate.MOVED, home=path)
     traced = len(_telling(lost.change.added, lost.change.added)) > len(lost.traceless)
     for path, home in homes.items():
-        # In another file similar words alone say little.
-        sure = traced if not path else any(map(home.like, told))
+        # In another file similar words alone prove little.
+        sure = traced if not path else any(map(home.like, significant))
         if (sure or not path) and home.has_rewritten(lines, versions.vocabulary, sure):
             return replace(lost, fate=Fate.SUPERSEDED, home=path)
     return lost
 
 
 def _may_be_superseded(
-    lost: Account, others: Sequence[Change], counts: Sequence[Counter[str]], told: int
+    lost: Account, others: Sequence[Change], counts: Sequence[Counter[str]], traceless: int
 ) -> bool:
-    """Whether the other side may have had a reason: it changed the same place, and either so little
-    is gone that it may be there in other words, or most of the hunk is the other side's too."""
+    """Whether the other side may have replaced the hunk: it changed the same place, and either so
+    little is gone that it may be there in other words, or the other side has most of the hunk,
+    too."""
     near = [other for other in others if _touch(lost.change, other)]
     same = _stripped_lines(lost.change.added), _stripped_lines(lost.change.removed)
     if not near or any(
@@ -205,7 +209,7 @@ def _may_be_superseded(
     base, _, other, result = counts
     telling = [line.strip() for line in lost.change.added if substantive(line)]
     shared = sum(min(other[line], result[line]) > base[line] for line in telling)
-    return told < _MANY or (2 * shared >= len(telling) > 0 and shared > 0)
+    return traceless < _MANY or (2 * shared >= len(telling) > 0 and shared > 0)
 
 
 def _touch(one: Change, other: Change) -> bool:
@@ -222,7 +226,7 @@ def _balance(
     back: Counter[str] = Counter()
     for line in mine.keys() | base.keys():
         was, now, theirs, have = base[line], mine[line], other[line], result[line]
-        # What the other side did to its own copies of the same line is none of this side's.
+        # What the other side did to its own copies of the same line does not count.
         if now > was:
             due = max(now, theirs) if theirs > was else max(0, now - max(0, was - theirs))
             missing[line] = max(0, min(now - was, due - have))
@@ -248,10 +252,10 @@ def _account(
     gone = gone or _one_for_two(change, others, versions.counts)
     if not gone and not returned:
         return _whole(change, others, versions.counts)
-    told = _telling(gone, change.added)
+    significant = _telling(gone, change.added)
     traceless = [
         line
-        for line in told
+        for line in significant
         if not versions.new.like(line.strip()) and not versions.has_rerun(line)
     ]
     traceless += _telling(returned, change.removed)
@@ -262,7 +266,7 @@ def _account(
 def _but_formatted(
     change: Change, gone: Lines, returned: Lines, mine: _Squeezed, result: _Squeezed
 ) -> tuple[Lines, Lines]:
-    """What is gone and what is back, but for what a formatter cut into other lines or aligned."""
+    """The lines that are gone and back, except those that a formatter reflowed or aligned."""
 
     def is_there(lines: Sequence[str]) -> bool:
         return 0 < result.count(lines) >= mine.count(lines)
@@ -277,7 +281,7 @@ def _but_formatted(
 
 
 def _but_parts(run: Sequence[str], is_there: Callable[[Sequence[str]], bool]) -> Iterator[str]:
-    """The lines of a run but for its parts that are there, the longest first."""
+    """The lines of a run without its parts that the result has, longest first."""
     start = 0
     while start < len(run):
         ends = range(min(len(run), start + _LONGEST_PART), start, -1)
@@ -288,7 +292,7 @@ def _but_parts(run: Sequence[str], is_there: Callable[[Sequence[str]], bool]) ->
 
 
 def _runs(lines: Sequence[str], some: Sequence[str]) -> list[list[str]]:
-    """Some of the lines, in their order: those that follow one another together."""
+    """Some of the lines in order, grouped into runs of adjacent lines."""
     runs: list[list[str]] = [[]]
     left = deque(some)
     for line in lines:
@@ -300,11 +304,11 @@ def _runs(lines: Sequence[str], some: Sequence[str]) -> list[list[str]]:
 
 
 def _whole(change: Change, others: Sequence[Change], counts: Sequence[Counter[str]]) -> Account:
-    """What became of a hunk of which nothing is missing and nothing back."""
+    """What happened to a hunk of which nothing is missing or back."""
     base, _, other, result = counts
     added, removed = _stripped_lines(change.added), _stripped_lines(change.removed)
     if not any(map(substantive, added)):
-        # What this side only took away may be there as the other side changed it.
+        # Lines that this side removed may be there as changed by the other side.
         rivals = [
             rival
             for rival in others
@@ -323,8 +327,8 @@ def _whole(change: Change, others: Sequence[Change], counts: Sequence[Counter[st
 def _one_for_two(
     change: Change, others: Sequence[Change], counts: Sequence[Counter[str]]
 ) -> tuple[str, ...]:
-    """The one line of a hunk, where the other side added the same line at another place and the
-    result has it less often than both together."""
+    """The only line of a hunk if the other side added the same line elsewhere and the result has it
+    less often than both together."""
     base, mine, other, result = counts
     telling = [line for line in change.added if substantive(line)]
     if len(telling) != 1 or change.removed:
@@ -337,9 +341,9 @@ def _one_for_two(
 
 
 def renamed_words(changes: Iterable[Change]) -> dict[str, str]:
-    """The words that some changes put for others, again and again, in lines that are as they were
-    otherwise; a word that became several is not among them."""
-    found: dict[str, list[str]] = defaultdict(list)
+    """The words that changes consistently replace by others in otherwise unchanged lines; words
+    with several replacements are left out."""
+    replacements: dict[str, list[str]] = defaultdict(list)
     for change in changes:
         if len(change.removed) == len(change.added):
             for lines in zip(change.removed, change.added, strict=True):
@@ -347,23 +351,23 @@ def renamed_words(changes: Iterable[Change]) -> dict[str, str]:
                 pairs = {(old, new) for old, new in zip(before, after) if old != new}  # noqa: B905
                 if len(before) == len(after) and len(pairs) == 1:
                     [(old, new)] = pairs
-                    found[old].append(new)
+                    replacements[old].append(new)
     return {
         old: news[0]
-        for old, news in found.items()
+        for old, news in replacements.items()
         if len(news) > 1 == len(set(news)) and old.isidentifier() and news[0].isidentifier()
     }
 
 
 def _telling(lines: Sequence[str], change: Sequence[str]) -> list[str]:
-    """The lines that count; in a change that has no telling one, all that hold a word."""
+    """The significant lines; if the change has none, all lines with a word."""
     if any(map(substantive, change)):
         return [line for line in lines if substantive(line)]
     return [line for line in lines if re.search(r"\w", line)]
 
 
 def _taken(lines: Iterable[str], pool: Counter[str]) -> tuple[str, ...]:
-    """The lines that are in a pool; each takes one out of it."""
+    """The lines that are in a pool; each removes one occurrence from it."""
     taken = []
     for line in lines:
         if pool[key := line.strip()] > 0:
@@ -373,7 +377,7 @@ def _taken(lines: Iterable[str], pool: Counter[str]) -> tuple[str, ...]:
 
 
 class Index:
-    """Finds lines that are like another one, by the words that they share."""
+    """Finds similar lines by the words they share."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self._all = dict.fromkeys(lines)
@@ -384,31 +388,31 @@ class Index:
 
     @cached_property
     def _sets(self) -> Mapping[str, list[tuple[str, set[str]]]]:
-        """Each line with its words in small letters, by each of them."""
+        """Each line with its lower-case words, by word."""
         sets = ((line, _word_set(line)) for line in self._all)
         return _by_word(((line, words), words) for line, words in sets)
 
     def has_all(self, lines: Sequence[str]) -> bool:
-        """Whether all of some stripped lines are here."""
+        """Whether the index has all of these stripped lines."""
         return set(lines) <= self._all.keys()
 
     def has_most(self, lines: Sequence[str]) -> bool:
-        """Whether half of some stripped lines are here, and the others in another form."""
+        """Whether the index has half of these stripped lines, and the others in another form."""
         other = [line for line in lines if line not in self._all]
         return 2 * len(other) <= len(lines) and all(map(self.like, other))
 
     def like(self, line: str) -> str:
-        """A line like another one; "" without one."""
-        # The rarest words lead to the few lines that are worth comparing.
-        from rapidfuzz import fuzz  # costs more to import than most tasks need
+        """A similar line; "" if there isn't one."""
+        # The rarest words lead to the few lines worth comparing.
+        from rapidfuzz import fuzz  # slow to import
 
         words = sorted(set(_words(line)), key=lambda word: (len(self._lines.get(word, ())), word))
-        known = [word for word in words if word in self._lines][:3]
+        indexed = [word for word in words if word in self._lines][:3]
         code = _COMMENT.sub("", line)
         return next(
             (
                 candidate
-                for word in known
+                for word in indexed
                 for candidate in self._lines[word][:20]
                 if _COMMENT.sub("", candidate) == code
                 or fuzz.ratio(line, candidate, score_cutoff=_NEAR)
@@ -417,55 +421,58 @@ class Index:
         )
 
     def has_rewritten(self, lines: Sequence[str], vocabulary: set[str], sure: bool) -> bool:
-        """Whether half of some lines or more are here in other words.
+        """Whether the index has at least half of these lines in other words.
 
-        vocabulary: no line that has words of it may be without a trace.
-        sure: whether one good trace is known already; otherwise it takes one, or several weak ones.
+        vocabulary: every line with one of these words needs a trace.
+        sure: whether a good trace is already known; otherwise one is needed, or several weak ones.
         """
         good = weak = 0
-        used = set()  # a line is half of one other, not of several
+        used = set()  # each line matches only one other
         for line in lines:
             words = _word_set(line)
             own = words & vocabulary
             near = {
-                x: found for word in sorted(own or words) for x, found in self._sets.get(word, ())
+                x: words_there
+                for word in sorted(own or words)
+                for x, words_there in self._sets.get(word, ())
             }
             halves = [
                 x
-                for x, found in near.items()
-                if x not in used and 2 * len(words & found) >= len(words)
-                if 2 * len(own & found) >= len(own) > 0
+                for x, words_there in near.items()
+                if x not in used and 2 * len(words & words_there) >= len(words)
+                if 2 * len(own & words_there) >= len(own) > 0
             ]
             if like := self.like(line):
                 used.add(like)
                 good += 1
-            elif len(words) > 1 and any(found > words for found in near.values()):
+            elif len(words) > 1 and any(words_there > words for words_there in near.values()):
                 good += 1
             elif own and any(
-                own <= found and 3 * len(words & found) >= 2 * len(words) for found in near.values()
+                own <= words_there and 3 * len(words & words_there) >= 2 * len(words)
+                for words_there in near.values()
             ):
-                good += 1  # the words that only this side had, in much the same line
-            elif any(found >= (own or words) for found in near.values()):
+                good += 1  # this side's own words, in a very similar line
+            elif any(words_there >= (own or words) for words_there in near.values()):
                 weak += 1
             elif halves:
                 used.add(halves[0])
                 weak += 1
             elif own:
                 return False
-        found = good + weak
-        return 0 < len(lines) <= 2 * found and (sure or good > 0 or found >= _SURE)
+        traces = good + weak
+        return 0 < len(lines) <= 2 * traces and (sure or good > 0 or traces >= _SURE)
 
 
 def _by_word(lines: Iterable[tuple[T, Iterable[str]]]) -> Mapping[str, list[T]]:
-    found: dict[str, list[T]] = defaultdict(list)
+    by_word: dict[str, list[T]] = defaultdict(list)
     for line, words in lines:
         for word in words:
-            found[word].append(line)
-    return found
+            by_word[word].append(line)
+    return by_word
 
 
 class _Squeezed:
-    """A text without any white space, which knows where its lines begin and end."""
+    """A text without white space that knows where its lines begin and end."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         pieces = _pieces(lines)
@@ -473,16 +480,16 @@ class _Squeezed:
         self._ends = {0, *accumulate(map(len, pieces))}
 
     def count(self, lines: Sequence[str]) -> int:
-        """How often some lines are there, whatever line breaks are inside of them; a comma behind
-        them may have come or gone."""
+        """How often some lines occur, whatever the line breaks inside them; a trailing comma may be
+        added or missing."""
         wanted = _squeezed(lines).removesuffix(",")
-        found, start = 0, self._text.find(wanted) if wanted else -1
+        occurrences, start = 0, self._text.find(wanted) if wanted else -1
         while start >= 0:
             end = start + len(wanted)
             ends = {end, end + self._text.startswith(",", end)}
-            found += start in self._ends and not ends.isdisjoint(self._ends)
+            occurrences += start in self._ends and not ends.isdisjoint(self._ends)
             start = self._text.find(wanted, start + 1)
-        return found
+        return occurrences
 
 
 def _squeezed(lines: Sequence[str]) -> str:
@@ -490,8 +497,8 @@ def _squeezed(lines: Sequence[str]) -> str:
 
 
 def _pieces(lines: Sequence[str]) -> list[str]:
-    """Lines without what is the formatter's: white space, the kind of quotes, a comma before the
-    bracket that closes a list over several lines."""
+    """Lines without what a formatter changes: white space, the kind of quotes, a comma before the
+    closing bracket of a list over several lines."""
     pieces = ["".join(line.split()).replace("'", '"') for line in lines]
     return [
         piece[:-1] if piece.endswith(",") and after.startswith((")", "]", "}")) else piece

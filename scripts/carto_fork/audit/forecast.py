@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 class Forecast:
     """What merging a release into the production branch would do.
 
-    release: the release. commit: what it stands for.
-    commits, files: how many commits of upstream's it brings, and how many files differ then.
+    release: the release. commit: what its tag points to.
+    commits, files: how many upstream commits it brings, and how many files differ afterwards.
     decisions: one for each conflict.
-    lost: the sync whose lost ancestry makes it worse than it need be, None if there is none.
-    unhealed: how many conflicts there are as long as that is not healed.
-    asks: by path, the programs that would be asked about what is left.
+    lost: the sync whose lost ancestry makes the merge harder than necessary; None if all is well.
+    unhealed: the number of conflicts as long as that is not healed.
+    asks: the programs that would be asked about undecided conflicts, by path.
     """
 
     release: Tag
@@ -53,12 +53,12 @@ class Forecast:
 
     @property
     def left(self) -> int:
-        """How many conflicts a person must take."""
+        """How many conflicts are left for a person."""
         return sum(bool(decision.left) for decision in self.decisions)
 
     @property
     def at_risk(self) -> int:
-        """How many hunks of the fork's are in conflict and not decided."""
+        """How many fork hunks are in undecided conflicts."""
         return sum(decision.left for decision in self.decisions)
 
     @property
@@ -68,7 +68,7 @@ class Forecast:
 
     @property
     def rules(self) -> dict[str, int]:
-        """How many conflicts are decided by what."""
+        """How many conflicts each kind of evidence decides."""
         return dict(Counter(d.rule for d in self.decisions if not d.left))
 
     def as_json(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class Forecast:
 
 
 def forecasts(sh: Shell, fork: Fork, tags: Sequence[Tag]) -> list[Forecast]:
-    """The forecast for each of some releases that are here, in the same order."""
+    """The forecasts for some local releases, in the same order."""
     with ThreadPoolExecutor(max_workers=4) as pool:
         return list(pool.map(lambda tag: of_tag(sh, fork, tag), tags))
 
@@ -110,7 +110,7 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
     repo, production = fork.path, fork.production_commit
     theirs = fork.refs.tag(tag.name)
     with ThreadPoolExecutor(max_workers=3) as pool:
-        # Git is at the merge as things are while it is found out whether ancestry is lost.
+        # Git computes the unhealed merge while we find out whether ancestry is lost.
         foresee = partial(
             conflicts.foresee,
             sh,
@@ -137,37 +137,44 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
     return Forecast(tag, theirs, counting.result(), files, tuple(decided), lost, unhealed, asks)
 
 
-def recommended(found: Sequence[Forecast]) -> Forecast | None:
-    """The newest release among those that leave a person the least to do."""
-    newest_first = sorted(found, key=lambda forecast: forecast.release, reverse=True)
+def recommended(forecasts_made: Sequence[Forecast]) -> Forecast | None:
+    """The newest of the releases that leave a person the least to do."""
+    newest_first = sorted(forecasts_made, key=lambda forecast: forecast.release, reverse=True)
     return min(newest_first, key=lambda forecast: forecast.left, default=None)
 
 
-def markdown_table(found: Sequence[Forecast]) -> str:
+def markdown_table(forecasts_made: Sequence[Forecast]) -> str:
     """The forecasts as a table for a pull request or a chat."""
     lines = [
         "| release | commits | files | conflicts | decided | for a person | fork hunks at risk |",
         "| --- | --: | --: | --: | --: | --: | --: |",
     ]
-    for one in found:
-        total = len(one.decisions)
-        cells = [one.commits, one.files, total, total - one.left, one.left, one.at_risk]
-        lines.append(f"| `{printable(one.tag)}` | {' | '.join(map(str, cells))} |")
+    for forecast in forecasts_made:
+        total = len(forecast.decisions)
+        cells = [
+            forecast.commits,
+            forecast.files,
+            total,
+            total - forecast.left,
+            forecast.left,
+            forecast.at_risk,
+        ]
+        lines.append(f"| `{printable(forecast.tag)}` | {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
 def show_forecast(
     s: Session, names: Sequence[str], markdown: bool
 ) -> tuple[Fork, Sequence[Forecast]]:
-    """Tell what merging some releases would do; the fork, and the forecasts."""
+    """Print what merging some releases would do. Returns the fork and the forecasts."""
     fork = s.open_fork()
     if not fork.has_production:
         inventory.ground(s.sh, fork)
-    known = [here(fork, name) for name in names] if names else newest_here(s.sh, fork)
-    releases = offered(s.sh, fork, known) if known else []
-    withdrawn = [tag.name for tag in known if tag not in releases]
+    wanted = [here(fork, name) for name in names] if names else newest_here(s.sh, fork)
+    releases = offered(s.sh, fork, wanted) if wanted else []
+    withdrawn = [tag.name for tag in wanted if tag not in releases]
     if names and withdrawn:
-        problem = f"upstream has withdrawn {withdrawn[0]}; it is here alone."
+        problem = f"upstream has withdrawn {withdrawn[0]}; only this clone has it."
         raise Refused(problem, then=f"{git.at(fork.path)} tag -d {withdrawn[0]}")
     for name in names:
         require_commit(s.sh, fork, name, fork.refs.tag(name))
@@ -175,62 +182,65 @@ def show_forecast(
         s.console.say(f"Warning: upstream has withdrawn {name}.", "yellow")
     if not releases:
         production = fork.policy.branches.production
-        has = f"{production} has every new stable release that is here"
+        has = f"{production} has every stable release that this clone knows"
         s.console.say(f"Nothing to forecast: {has}.")
         upstream = fork.policy.remotes.upstream
         fetch = f"{git.at(fork.path)} fetch --tags {upstream.name}"
         get = fetch if fork.url(upstream) else f"{s.command('setup')} && {fetch}"
-        s.console.row("This fetches what is not here: ", get)
+        s.console.row("To fetch newer ones: ", get)
     with s.console.working("forecast"):
-        found = forecasts(s.sh, fork, releases)
-    if merged := next((one for one in found if not one.commits), None):
+        results = forecasts(s.sh, fork, releases)
+    if merged := next((result for result in results if not result.commits), None):
         problem = f"{fork.policy.branches.production} already contains {merged.tag}."
         raise Refused(problem, then="choose a newer release; `status` names the newest one.")
     commits = [fork.refs.tag(release.name) for release in releases[:1]]
     if commits and (gone := reverts.find(s.sh, fork, fork.production_commit, None, commits)):
-        s.console.say(f"{gone.said}. This brings it back first:", "yellow")
+        s.console.say(f"{gone.said}. To bring it back first:", "yellow")
         s.console.row("    ", gone.undone(fork))
     if s.json:
-        best = recommended(found)
+        best = recommended(results)
         s.print_json(
-            {"recommended": best and best.tag, "forecasts": [one.as_json() for one in found]}
+            {
+                "recommended": best and best.tag,
+                "forecasts": [result.as_json() for result in results],
+            }
         )
-    elif markdown and found:
-        s.sh.show(markdown_table(found))
-    elif found:
-        _show(s.console, found, s.command)
-    return fork, found
+    elif markdown and results:
+        s.sh.show(markdown_table(results))
+    elif results:
+        _show(s.console, results, s.command)
+    return fork, results
 
 
-def _show(console: Console, told: Sequence[Forecast], command: Callable[..., str]) -> None:
-    """Forecasts side by side, and the release to choose."""
-    head = ("release", "commits", "files", "conflicts", "decided", "yours", "at risk")
+def _show(console: Console, results: Sequence[Forecast], command: Callable[..., str]) -> None:
+    """Print forecasts side by side, and the recommended release."""
+    head = ("release", "commits", "files", "conflicts", "decided", "left", "at risk")
     rows = [
         (f.tag, f.commits, f.files, len(f.decisions), len(f.decisions) - f.left, f.left, f.at_risk)
-        for f in told
+        for f in results
     ]
     table = [head, *(tuple(map(str, row)) for row in rows)]
     width = max(len(row[0]) for row in table)
     for number, row in enumerate(table):
         cells = "".join(f"{cell:>10}" for cell in row[1:])
         console.row("", f"{row[0]:<{width}}{cells}", "" if number else "bold")
-    for one in told:
-        if one.lost:
+    for result in results:
+        if result.lost:
             console.say(
-                f"{one.tag}: {counted(one.unhealed, 'conflict')} as things are; the numbers are "
-                "for healed ancestry. This heals it:",
+                f"{result.tag}: {counted(result.unhealed, 'conflict')} unhealed; the numbers are "
+                "for healed ancestry. To heal it:",
                 "yellow",
             )
             console.row("    ", command("fork.heal"))
-        if one.decisions:
-            kinds = ", ".join(f"{number} {kind}" for kind, number in one.kinds.items())
-            console.say(f"{one.tag}: {kinds}")
-        for rule, number in one.rules.items():
+        if result.decisions:
+            kinds = ", ".join(f"{number} {kind}" for kind, number in result.kinds.items())
+            console.say(f"{result.tag}: {kinds}")
+        for rule, number in result.rules.items():
             console.row(f"  {number:>4} ", rule)
-        for decision in one.decisions:
+        for decision in result.decisions:
             if decision.left:
                 path = decision.conflict.path
-                names = ", ".join(one.asks.get(path, ()))
-                console.row("  yours: ", f"{path} (asks {names})" if names else path)
-    if best := recommended(told):
+                names = ", ".join(result.asks.get(path, ()))
+                console.row("  left: ", f"{path} (asks {names})" if names else path)
+    if best := recommended(results):
         console.next(command("upgrade-carto", tag=best.tag))

@@ -1,4 +1,4 @@
-"""What `ci.guard` does: keep out of the production branch what does not belong there."""
+"""What `ci.guard` does: keep what does not belong there out of the production branch."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _EVENTS = ("pull_request", "pull_request_target")
 
 @dataclass(frozen=True)
 class Range:
-    """Commits that would come into the production branch: in the history of `head`, and not in
-    that of `base`. what: what to call them. pull: the number of their pull request, if any."""
+    """Commits that would enter the production branch: in the history of `head` but not in that of
+    `base`. what: what to call them. pull: the number of their pull request, if any."""
 
     what: str
     base: str
@@ -41,10 +41,10 @@ class Range:
 
 
 def guard(s: Session, among: str, pre_push: bool) -> None:
-    """Check what would come into the production branch. Raises CheckFailed, with all findings."""
+    """Check what would enter the production branch. Raises CheckFailed with all findings."""
     if among and pre_push:
         raise Usage("--range and --pre-push exclude each other.", then="choose one of them.")
-    # What git has to tell is read first: it waits for somebody to read it.
+    # Read git's input first: git waits until somebody reads it.
     pushed = sys.stdin.read() if pre_push else ""
     fork = s.open_fork(whatever_policy=pre_push)
     if fork.problem:
@@ -58,32 +58,32 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
             findings += _check(s.sh, fork, upstream, each)
         if not upstream.online:
             name = fork.policy.remotes.upstream.name
-            s.console.say(f"Note: {name} cannot be reached; its tags are those known here.")
+            s.console.say(f"Note: {name} cannot be reached; using the tags in this clone.")
     findings = list(dict.fromkeys(findings))
     if s.json:
-        told = [{"what": each.what, "base": each.base, "head": each.head} for each in ranges]
-        s.print_json({"ranges": told, "findings": findings, "passed": not findings})
+        ranges_json = [{"what": each.what, "base": each.base, "head": each.head} for each in ranges]
+        s.print_json({"ranges": ranges_json, "findings": findings, "passed": not findings})
     if not ranges:
-        s.console.say(f"Nothing here goes to {fork.policy.branches.production}.")
+        s.console.say(f"Nothing in this push goes to {fork.policy.branches.production}.")
         return
     for each in ranges:
-        # Who takes a sync back in need is not stopped.
+        # Reverting a sync in an emergency is not blocked.
         if gone := reverts.find(s.sh, fork, each.head):
             s.console.say(f"{gone.said}. To undo it: {gone.undone(fork)}", "yellow")
     what = " and ".join(each.what for each in ranges)
     if not findings:
-        s.console.say(f"Nothing stands against {what}.", "green")
+        s.console.say(f"Nothing blocks {what}.", "green")
         return
     rows = (f"- **{finding.check}**: {plain(finding.what)}" for finding in findings)
     notify.summarize("\n".join(["# Not for the production branch", "", *rows]))
     lines = (f"\n  {finding.check}: {finding.what}" for finding in findings)
     problem = f"{counted(len(findings), 'finding')} in {what}:{''.join(lines)}"
-    raise CheckFailed(problem, then="mend the branch, then run the same command again.")
+    raise CheckFailed(problem, then="fix the branch, then run the same command again.")
 
 
 def _as_pushed(s: Session, fork: Fork, pushed: str, problem: Refused) -> Fork:
-    """The fork with the policy that is being pushed: it may mend the one that is not valid. Raises
-    the problem where it does not."""
+    """The fork with the policy that is being pushed, which may fix an invalid one. Raises the
+    problem if it does not."""
     for line in pushed.splitlines():
         commit = line.split()[1]
         if git.show(s.sh, fork.path, commit, POLICY_FILE) is not None:
@@ -112,10 +112,10 @@ def _ranges(s: Session, fork: Fork, among: str, pushed: str, pre_push: bool) -> 
 
 
 def _production(fork: Fork) -> str:
-    """The production branch's commit. Raises Refused if it is not here."""
+    """The production branch's commit. Raises Refused if this clone does not have it."""
     if not fork.has_production:
         raise Refused(
-            f"there is no branch {fork.policy.branches.production} here.",
+            f"this clone has no branch {fork.policy.branches.production}.",
             then=f"{git.at(fork.path)} fetch {fork.policy.remotes.origin.name}; "
             "in GitHub Actions check out with `fetch-depth: 0`.",
         )
@@ -123,29 +123,29 @@ def _production(fork: Fork) -> str:
 
 
 def _pushed(sh: Shell, fork: Fork, lines: str) -> Iterator[Range]:
-    """What a push would bring, from what git tells its hook: the local ref and its commit, the
-    remote ref and its commit, a line each."""
+    """What a push would bring, from the lines git gives its hook: local ref, its commit, remote
+    ref, its commit."""
     branches = fork.policy.branches
     for line in lines.splitlines():
         fields = line.split(" ")
         if len(fields) != 4 or not all(map(git.is_hash, fields[1::2])):
             raise Usage(
-                f"{printable(line)!r} is not what git tells a pre-push hook.",
-                then="let git run this as its pre-push hook, and pass its standard input on.",
+                f"{printable(line)!r} is not a line that git gives a pre-push hook.",
+                then="let git run this as its pre-push hook, and pass standard input on.",
             )
         _, head, ref, before = fields
         branch = ref.removeprefix("refs/heads/")
         if set(head) == {"0"} or ref == branch:
-            continue  # it is deleted, or no branch
+            continue  # deleted, or not a branch
         if branch == branches.production:
-            known = set(before) != {"0"} and git.has_object(sh, fork.path, before)
-            yield Range(f"the push to {branch}", before if known else _production(fork), head)
+            present = set(before) != {"0"} and git.has_object(sh, fork.path, before)
+            yield Range(f"the push to {branch}", before if present else _production(fork), head)
         elif branches.tag_of(branch):
             yield Range(f"the push to {branch}", _production(fork), head)
 
 
 def _pull_request(sh: Shell, fork: Fork) -> Iterator[Range]:
-    """What the pull request would bring that this job of GitHub Actions belongs to."""
+    """What the pull request of this GitHub Actions job would bring."""
     into, branch = (os.environ.get(name, "") for name in ("GITHUB_BASE_REF", "GITHUB_HEAD_REF"))
     if into != fork.policy.branches.production:
         return
@@ -156,13 +156,13 @@ def _pull_request(sh: Shell, fork: Fork) -> Iterator[Range]:
         number = str(pull.get("number", "?"))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Refused(
-            f"GITHUB_EVENT_PATH tells of no pull request: {error!r}.",
+            f"the file GITHUB_EVENT_PATH does not describe a pull request: {error!r}.",
             then="run it on `pull_request`, or name the commits with --range.",
         ) from None
-    here = [git.is_hash(end) and git.has_object(sh, fork.path, end) for end in ends]
-    if missing := [end for end, known in zip(ends, here, strict=True) if not known]:
+    present = [git.is_hash(end) and git.has_object(sh, fork.path, end) for end in ends]
+    if missing := [end for end, is_present in zip(ends, present, strict=True) if not is_present]:
         raise Refused(
-            f"the commit {printable(missing[0])} of the pull request is not here.",
+            f"the commit {printable(missing[0])} of the pull request is not in this clone.",
             then="check out with `fetch-depth: 0` and `ref: "
             "${{ github.event.pull_request.head.sha }}`.",
         )
@@ -173,41 +173,42 @@ def _pull_request(sh: Shell, fork: Fork) -> Iterator[Range]:
 
 
 class _Upstream:
-    """What is known of upstream: its branches here, and its tags, from itself if it answers.
+    """What we know about upstream: its branches in this clone, and its tags, from upstream itself
+    if it answers.
 
-    stable, other: commit to the name of the release that it is; what is stable is not in `other`.
+    stable, other: release names by commit; stable releases are not in `other`.
     """
 
     def __init__(self, sh: Shell, fork: Fork) -> None:
         remotes, branches = fork.policy.remotes, fork.policy.branches
         where = remotes.upstream.name if fork.url(remotes.upstream) else remotes.upstream.url
-        there = git.remote_refs(sh, fork.path, where, ["refs/tags/*"], git.PATIENCE)
-        self.online = there is not None
+        remote = git.remote_refs(sh, fork.path, where, ["refs/tags/*"], git.PATIENCE)
+        self.online = remote is not None
         mirrors = (fork.tracking(remotes.origin, branches.mirror), f"refs/heads/{branches.mirror}")
-        known = fork.refs.commits
-        self.tips = [*fork.upstream_tips, *(known[ref] for ref in mirrors if ref in known)]
+        local = fork.refs.commits
+        self.tips = [*fork.upstream_tips, *(local[ref] for ref in mirrors if ref in local)]
         if not self.tips:
             raise Refused(
-                f"neither upstream's branches are here nor {remotes.origin.name}'s "
-                f"{branches.mirror}, so nobody can tell whose a commit is.",
+                f"this clone has neither upstream's branches nor {remotes.origin.name}'s "
+                f"{branches.mirror}, so nobody can say whose commits these are.",
                 then=f"{git.at(fork.path)} fetch {remotes.origin.name}; "
                 "in GitHub Actions check out with `fetch-depth: 0`.",
             )
         self.stable: dict[str, str] = {}
         other: dict[str, str] = {}
-        for refs in filter(None, (fork.refs, there)):
+        for refs in filter(None, (fork.refs, remote)):
             for name in refs.tags():
                 commit, tag = refs.tag(name), tags.classify(name, fork.policy.tags)
                 if tag and tag.stable:
                     self.stable[commit] = name
-                elif refs is there or (tag and tag.scheme.use is TagUse.NEVER):
+                elif refs is remote or (tag and tag.scheme.use is TagUse.NEVER):
                     other[commit] = name
         self.other = {c: name for c, name in other.items() if c not in self.stable}
 
 
 @dataclass(frozen=True)
 class _Commit:
-    """A commit of nobody's but the fork's."""
+    """A commit made in the fork, not by upstream."""
 
     name: str
     parents: Sequence[str]
@@ -219,7 +220,7 @@ class _Commit:
 
 
 def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[Finding]:
-    """Everything that stands against some commits."""
+    """Everything that blocks some commits."""
     repo = fork.path
     yield from _proposals(sh, fork, each)
     question = "rev-list {head} --not {base} --"
@@ -243,30 +244,30 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
         )
         what = f"{verify.described(sync)} brings upstream's work {how}"
         yield Finding("squashed sync", what)
-    known = {*read.copies, *(commit.name for commit in squashed)}
+    accounted = {*read.copies, *(commit.name for commit in squashed)}
     for commit in own:
         parsed = tags.conventional(commit.subject)
-        if len(commit.parents) < 2 and commit.name not in known and not parsed:
-            yield Finding("subject", f"{commit.short} is no conventional commit")
+        if len(commit.parents) < 2 and commit.name not in accounted and not parsed:
+            yield Finding("subject", f"{commit.short} is not a conventional commit")
     stable_ones = upstream.stable.keys()
     syncs = [commit for commit in others if not stable_ones.isdisjoint(commit.parents[1:])]
     losses = list(_losses(sh, fork, upstream, each, syncs))
     yield from losses
-    told = {finding.path for finding in losses}
+    reported = {finding.path for finding in losses}
     for path, _ in conflicts.markers_left(sh, repo, [each.base, *stable], each.head):
-        if path not in told:
-            yield Finding("markers", f"{printable(path)} holds conflict markers", path)
+        if path not in reported:
+            yield Finding("markers", f"{printable(path)} contains conflict markers", path)
 
 
 _CALLED = re.compile(r"\buses:\s*[\"']?\./([^\s\"'#]+)")
-"""An action or a workflow of the same repository, as a workflow calls it."""
+"""How a workflow calls an action or a workflow of the same repository."""
 
 
 def _judges(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> Iterator[Finding]:
-    """Changes that a pull request makes to what decides here, for as long as nobody else who may
-    push to the fork has approved this very commit.
+    """Changes in a pull request to the files that this check relies on, unless somebody else with
+    push access has approved this very commit.
 
-    stable: the releases that it brings; owners of code may be as one of them has them.
+    stable: the releases that it brings; CODEOWNERS may equal one of theirs.
     """
     files = fork.policy.files
     bases = git.merge_bases(sh, fork.path, each.base, each.head)
@@ -280,34 +281,35 @@ def _judges(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> Iterat
     changed += [p for p in _CODEOWNERS if all(tree.get(p) != now.get(p) for tree in trees[1:])]
     if changed and not _approved(sh, fork, each):
         for path in changed:
-            what = f"{path} decides what is checked here, and this was checked as production has it"
-            what += f"; if {each.head[:10]} is right, somebody else approves it and runs this again"
+            what = f"this check relies on {path}, and used production's version of it"
+            what += f"; if {each.head[:10]} is right, somebody else must approve it and rerun this"
             yield Finding("judge", what, path)
 
 
 def _proposals(sh: Shell, fork: Fork, each: Range) -> Iterator[Finding]:
-    """What programs proposed in a sync, and nobody has accepted as it is now."""
+    """Proposals of programs in a sync that nobody has accepted in their present form."""
     base, now = (
         records.read_proposals(git.show(sh, fork.path, commit, records.PROPOSALS_FILE))
         for commit in (each.base, each.head)
     )
-    waiting = [one for one in now if one not in base]
-    names = [f"{each.head}:{one.path}" for one in waiting if "\n" not in one.path]
-    there = dict(zip(names, git.objects(sh, fork.path, names), strict=True))
-    for one in waiting:
-        current = there.get(f"{each.head}:{one.path}", "").split(" ")[0]
-        if one.accepted and one.object == current:
+    waiting = [proposal for proposal in now if proposal not in base]
+    names = [f"{each.head}:{proposal.path}" for proposal in waiting if "\n" not in proposal.path]
+    objects = dict(zip(names, git.objects(sh, fork.path, names), strict=True))
+    for proposal in waiting:
+        current = objects.get(f"{each.head}:{proposal.path}", "").split(" ")[0]
+        if proposal.accepted and proposal.object == current:
             continue
-        if _is_approved_by_owner(sh, fork, each, one.path):
+        if _is_approved_by_owner(sh, fork, each, proposal.path):
             continue
-        state = "has changed since it was accepted" if one.accepted else "nobody has accepted"
-        what = f"{one.path}: what `{one.by}` proposed there {state}; read it, then: "
-        what += f"carto-fork resolve-conflicts --pr NUMBER --accept-proposal {quote(one.path)}"
-        yield Finding("proposal", printable(what), one.path)
+        state = "has changed since it was accepted" if proposal.accepted else "nobody has accepted"
+        what = f"{proposal.path}: what `{proposal.by}` proposed there {state}; read it, then: "
+        what += f"carto-fork resolve-conflicts --pr NUMBER --accept-proposal {quote(proposal.path)}"
+        yield Finding("proposal", printable(what), proposal.path)
 
 
 def _is_approved_by_owner(sh: Shell, fork: Fork, each: Range, path: str) -> bool:
-    """Whether somebody whom the base names for a file has approved exactly this commit."""
+    """Whether an owner of a file, according to the base commit, has approved exactly this
+    commit."""
     origin = fork.policy.remotes.origin
     if not each.pull or not github.can_be_asked(fork.gh, origin.url):
         return False
@@ -325,19 +327,19 @@ _CODEOWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
 
 
 def _owners(sh: Shell, repo: Path, commit: str, path: str) -> list[str]:
-    """The owners of a file, as GitHub reads them: those of the last pattern that fits, in the first
-    file that is there. https://docs.github.com/articles/about-code-owners"""
+    """The owners of a file, as GitHub reads them: those of the last matching pattern in the first
+    CODEOWNERS file. https://docs.github.com/articles/about-code-owners"""
     texts = (git.show(sh, repo, commit, place) for place in _CODEOWNERS)
     owners: list[str] = []
     for line in (next((text for text in texts if text is not None), "")).splitlines():
         pattern, *named = line.partition("#")[0].split() or [""]
-        with suppress(ValueError):  # GitHub passes over such a line, too
+        with suppress(ValueError):  # GitHub skips such a line, too
             owners = named if pattern and globs([pattern]).match_file(path) else owners
     return owners
 
 
 def _approved(sh: Shell, fork: Fork, each: Range) -> bool:
-    """Whether GitHub says that somebody who may push has approved a pull request's commit."""
+    """Whether GitHub says that somebody with push access has approved a pull request's commit."""
     origin = fork.policy.remotes.origin
     if not github.can_be_asked(fork.gh, origin.url):
         return False
@@ -365,36 +367,36 @@ def _heals(sh: Shell, fork: Fork, upstream: _Upstream, commit: _Commit, foreign:
 def _development(
     fork: Fork, upstream: _Upstream, each: Range, own: Iterable[_Commit], foreign: set[str]
 ) -> Iterator[Finding]:
-    """Where commits of upstream's come in that are no stable releases.
+    """Upstream commits that enter and are not stable releases.
 
     foreign: those commits.
     """
     branch = fork.policy.branches.upstream
     if each.head in foreign:
-        what = f"{each.head[:10]} is a commit of upstream's, and no stable release"
+        what = f"{each.head[:10]} is an upstream commit, not a stable release"
         yield Finding("upstream", what)
     for commit in own:
         for number, parent in enumerate(commit.parents):
-            verb = "merges" if number else "stands on"
+            verb = "merges" if number else "is based on"
             if parent not in foreign:
                 continue
             if name := upstream.other.get(parent):
-                what = f"{commit.short} {verb} {name}, which is no stable release"
+                what = f"{commit.short} {verb} {name}, which is not a stable release"
                 yield Finding("upstream tag", printable(what))
             else:
-                what = f"{commit.short} {verb} {parent[:10]} of upstream's {branch}"
+                what = f"{commit.short} {verb} {parent[:10]} from upstream's {branch}"
                 yield Finding("upstream", f"{what}; only stable releases are merged")
 
 
 def _losses(
     sh: Shell, fork: Fork, upstream: _Upstream, each: Range, syncs: Sequence[_Commit]
 ) -> Iterator[Finding]:
-    """What merges of stable releases lost, newest first: each up to the next one."""
+    """What merges of stable releases lost, newest first; each is checked up to the next one."""
     end = each.head
     for sync in syncs:
         theirs = next(parent for parent in sync.parents[1:] if parent in upstream.stable)
         ours, result = sync.parents[0], end
-        # Where its branch was merged, that is what landed; what came later is another matter.
+        # The merge of its branch is what landed; later changes are a separate matter.
         landing = git.first_with(sh, fork.path, theirs, end)
         if landing != sync.name:
             ours, result = git.commit_of(sh, fork.path, f"{landing}^1"), landing
@@ -404,19 +406,19 @@ def _losses(
             yield Finding(finding.check, f"after the merge of {tag}: {finding.what}", finding.path)
         for entry in checked.account.lost if checked.account else ():
             what = entry.what or f"line {entry.account.change.line}"
-            told = f"the merge of {tag} lost {_OWNERS[entry.side]} change to {entry.path} ({what})"
-            yield Finding("lost", printable(told), entry.path)
+            loss = f"the merge of {tag} lost {_OWNERS[entry.side]} change to {entry.path} ({what})"
+            yield Finding("lost", printable(loss), entry.path)
         end = sync.parents[0]
 
 
 _OWNERS = {Side.FORK: "the fork's", Side.UPSTREAM: "upstream's"}
 
 
-def _own(sh: Shell, repo: Path, head: str, known: Iterable[str]) -> list[_Commit]:
-    """The commits in the history of one and in none of others', newest first."""
+def _own(sh: Shell, repo: Path, head: str, others: Iterable[str]) -> list[_Commit]:
+    """The commits in the history of one commit but not of others, newest first."""
     words = ["git", "-C", str(repo), "log", "-z", "--topo-order", "--no-show-signature"]
     words += ["--no-color", "--format=%H%x00%P%x00%s", "--stdin", head]
-    fields = git.checked(sh.read(words, feed=[f"^{name}" for name in known]), "commits").fields()
+    fields = git.checked(sh.read(words, feed=[f"^{name}" for name in others]), "commits").fields()
     return [
         _Commit(name, parents.split(), subject)
         for name, parents, subject in zip(fields[::3], fields[1::3], fields[2::3], strict=True)

@@ -1,4 +1,4 @@
-"""Healing: what it costs that a sync's ancestry is lost, and the plan that records it."""
+"""Healing: what a sync's lost ancestry costs, and the plan that records it."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ _MOST_PATHS = 10
 class Healing:
     """A lost ancestry that can be recorded.
 
-    branch: where that is prepared. before, after: how many conflicts upstream's newest commit
-        makes without and with it.
-    left_out: changes of upstream's that the sync left out of files that the fork changes too;
-        recording the ancestry does not bring them back, and no later merge would.
+    branch: where the healing is prepared. before, after: how many conflicts upstream's newest
+        commit makes without and with it.
+    left_out: upstream's changes that the sync left out of files that the fork also changes.
+        Recording the ancestry does not bring them back, and no later merge would.
     """
 
     lost: Lost
@@ -92,15 +92,15 @@ def find(sh: Shell, fork: Fork, upstream: str) -> Healing | None:
 
 
 def left_out(sh: Shell, fork: Fork, production: str, upstream: str, lost: Lost) -> list[Entry]:
-    """The changes of upstream's that a sync lost in files of the fork's, which nobody has brought
-    back or taken out on purpose since.
+    """Upstream's changes that a sync lost in the fork's files and that nobody has brought back or
+    dropped on purpose since.
 
     upstream: the commit to merge next.
     """
     own = authorship.of_fork(sh, fork, production, upstream)
-    told = records.read_drops(git.show(sh, fork.path, production, records.DROPS_FILE))
+    drops = records.read_drops(git.show(sh, fork.path, production, records.DROPS_FILE))
     before = f"{lost.sync.name}^"
-    account = ledger.read(sh, fork.path, before, lost.parent, production, own, fork.policy, told)
+    account = ledger.read(sh, fork.path, before, lost.parent, production, own, fork.policy, drops)
     return [
         entry
         for entry in account.lost
@@ -115,7 +115,7 @@ BRANCH = re.compile(r"heal/[0-9a-f]{10}(-[0-9a-f]{10})?")
 
 
 def _branch(sh: Shell, fork: Fork, lost: Lost) -> str:
-    """The branch on which the ancestry is recorded; another one once production has moved on."""
+    """The branch on which the ancestry is recorded; a different one after production has moved."""
     name = f"heal/{lost.parent[:10]}"
     begun = fork.refs.commits.get(f"refs/heads/{name}")
     if begun and not git.is_ancestor(sh, fork.path, fork.production_commit, begun):
@@ -124,7 +124,7 @@ def _branch(sh: Shell, fork: Fork, lost: Lost) -> str:
 
 
 def cost(sh: Shell, fork: Fork, production: str, upstream: str, lost: Lost) -> tuple[int, int]:
-    """How many conflicts a merge makes as things are, and how many once they are healed."""
+    """How many conflicts a merge makes now, and how many after healing."""
     healed = healed_commit(sh, fork.path, production, lost)
     before, after = (
         conflicts.count(sh, fork.path, ours, upstream) for ours in (production, healed)
@@ -133,7 +133,7 @@ def cost(sh: Shell, fork: Fork, production: str, upstream: str, lost: Lost) -> t
 
 
 def way_out(lost: Lost, command: Callable[..., str]) -> str:
-    """The command line that heals a lost ancestry, or says why that cannot be done as it is.
+    """The command line that heals a lost ancestry, or that says why healing is impossible for now.
 
     command: makes the command line of a task from its name and options.
     """
@@ -151,7 +151,7 @@ def described(lost: Lost) -> str:
 
 
 def require_provable(fork: Fork, lost: Lost) -> None:
-    """Raises Refused if recording the ancestry would hide changes that are nobody's."""
+    """Raises Refused if recording the ancestry would hide changes that nobody made."""
     if not lost.hidden:
         return
     listed = "\n  ".join(map(printable, lost.hidden[:_MOST_PATHS]))
@@ -161,16 +161,16 @@ def require_provable(fork: Fork, lost: Lost) -> None:
     raise Refused(
         f"{described(lost)}. Its ancestry cannot be recorded: "
         f"{'a path differs' if count == 1 else f'{count} paths differ'} from upstream's although "
-        f"no commit of the fork's own changed {'it' if count == 1 else 'them'}, and the next merge "
-        f"would take that for the fork's wish:\n  {listed}{rest}",
-        then=f"bring them back in a commit of their own, for example: {git.at(fork.path)} restore "
+        f"no fork commit changed {'it' if count == 1 else 'them'}, and the next merge "
+        f"would treat that as the fork's decision:\n  {listed}{rest}",
+        then=f"restore them in a separate commit, for example: {git.at(fork.path)} restore "
         f"--source={lost.parent[:10]} -- PATH; merge that, then run the same command again. If it "
-        "was no sync, `upgrade-carto` with --unhealed merges as things are.",
+        "was not a sync, `upgrade-carto` with --unhealed merges without healing.",
     )
 
 
 def values(lost: Lost | None) -> dict[str, str]:
-    """What the placeholders of the healing step stand for, if there is something to heal."""
+    """The values of the healing step's placeholders, if there is something to heal."""
     if lost is None:
         return {"lost": "", "heal_message": ""}
     message = (
@@ -181,7 +181,7 @@ def values(lost: Lost | None) -> dict[str, str]:
 
 
 def plan(sh: Shell, fork: Fork, healing: Healing, *, direct: bool, push: bool) -> Plan:
-    """The plan for recording a lost ancestry on a branch of its own, or on production itself."""
+    """The plan for recording a lost ancestry on a separate branch, or on production itself."""
     name, repo = healing.branch, fork.path
     trees = git.worktrees(sh, repo)
     held = {tree.branch: tree for tree in trees if not tree.missing}
@@ -193,7 +193,7 @@ def plan(sh: Shell, fork: Fork, healing: Healing, *, direct: bool, push: bool) -
         conditions = {branches.DIRECT if direct else branches.PUSHES, branches.TIDIES}
     if push and direct and fork.local_production in fork.refs.objects:
         conditions.add(branches.DIRECT_CHECKED_OUT if checkout else branches.DIRECT_ELSEWHERE)
-    known = fork.values() | {
+    substitutes = fork.values() | {
         "sync": name,
         "start": fork.production_commit,
         "base": fork.production_commit,
@@ -203,11 +203,11 @@ def plan(sh: Shell, fork: Fork, healing: Healing, *, direct: bool, push: bool) -
         "checkout": str(git.nearest(checkout.path)) if checkout else "",
     }
     untouched = "Your checkout and origin are unchanged."
-    return Plan(known | values(healing.lost), frozenset(conditions), untouched)
+    return Plan(substitutes | values(healing.lost), frozenset(conditions), untouched)
 
 
 def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
-    """Record the lost ancestry of a sync; only say how things are where `check` is given."""
+    """Record the lost ancestry of a sync; with `check` only report it."""
     fork = s.open_fork()
     if not fork.has_production or not fork.upstream_tips:
         inventory.ground(s.sh, fork)
@@ -243,33 +243,38 @@ def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
 # --- What is printed -----------------------------------------------------------------------------
 
 
-def _show(console: Console, found: Healing, production: str) -> None:
-    """What a lost ancestry costs, and what mends it."""
-    lost = found.lost
-    by = f"{len(lost.hidden)} of them by no commit" if lost.hidden else "only by commits"
+def _show(console: Console, healing: Healing, production: str) -> None:
+    """Print what a lost ancestry costs, and what fixes it."""
+    lost = healing.lost
+    by = f"{len(lost.hidden)} of them by no" if lost.hidden else "only by"
     console.say(f"{production} has lost the ancestry of a sync:", "yellow")
     console.facts(
         [
             ("sync", f"{lost.sync.name[:10]} {lost.sync.date} {lost.sync.subject}"),
             ("brought", f"upstream {lost.parent[:10]}, which is not in the branch's history"),
-            ("differs from that", f"in {counted(lost.differs, 'file')}, {by} of the fork's own"),
-            ("next merge", f"{counted(found.before, 'conflict')}, once healed {found.after}"),
+            (
+                "differs from that",
+                f"in {counted(lost.differs, 'file')}, {by} fork commit{'' if lost.hidden else 's'}",
+            ),
+            ("next merge", f"{counted(healing.before, 'conflict')}, once healed {healing.after}"),
         ]
     )
-    title = f"upstream's, left out by the sync; healing does not bring it back to {production}"
-    review.show_entries(console, title, found.left_out, "yellow")
+    title = f"left out by the sync; healing does not bring these back to {production}"
+    review.show_entries(console, title, healing.left_out, "yellow")
 
 
-def _show_healed(console: Console, found: Healing, fork: Fork, *, direct: bool, push: bool) -> None:
-    """What came of healing, and what is next."""
+def _show_healed(
+    console: Console, healing: Healing, fork: Fork, *, direct: bool, push: bool
+) -> None:
+    """Print the result of healing, and what is next."""
     production = fork.policy.branches.production
     if not push:
-        console.say(f"Done: {found.branch} records it; not pushed.", "green")
+        console.say(f"Done: {healing.branch} records it; not pushed.", "green")
     elif direct:
         console.say(f"Done: {production} has the ancestry again.", "green")
     else:
-        console.say(f"Done: {found.branch} is on {fork.policy.remotes.origin.name}.", "green")
+        console.say(f"Done: {healing.branch} is on {fork.policy.remotes.origin.name}.", "green")
         console.say(
-            f"Next: open a pull request from {found.branch} to {production}; "
+            f"Next: open a pull request from {healing.branch} to {production}; "
             "merge it with a merge commit, never squashed."
         )

@@ -1,4 +1,4 @@
-"""Where the imports of Python files lead, and what a merge has taken from them. Pure."""
+"""Where the imports of Python files lead, and which of them a merge broke. Pure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Snapshot(Protocol):
         """A file's text, maybe with lone surrogates; None if it is absent or not text."""
 
     def version(self, path: str) -> str:
-        """What names a file's content: the same where the content is; "" if it is absent."""
+        """An ID of a file's content: equal for equal contents; "" if it is absent."""
 
 
 class _Import(NamedTuple):
@@ -48,10 +48,11 @@ class _Import(NamedTuple):
 
 
 class _Module(NamedTuple):
-    """What a module takes and gives. It is less than its syntax tree, of which few fit in memory.
+    """A module's imports and names. This is smaller than its syntax tree, of which few fit in
+    memory.
 
-    imports: each with the first line where nothing catches its failure; 0 if something does.
-    names: those that it binds at its top level; None if it may bind any.
+    imports: each with the first line on which its failure is not caught; 0 if it always is.
+    names: those bound at its top level; None if it may bind any name.
     """
 
     imports: dict[_Import, int]
@@ -59,10 +60,10 @@ class _Module(NamedTuple):
 
 
 class Tree:
-    """A snapshot as Python sees it: modules, and the names that they bind.
+    """A snapshot as Python sees it: modules and the names they bind.
 
-    read: modules by what names their content, as the sides of a merge share most of it; None for
-        what is no Python.
+    read: modules by the ID of their content, which the sides of a merge mostly share; None for a
+        file that is not Python.
     """
 
     def __init__(self, snapshot: Snapshot, read: dict[str, _Module | None]) -> None:
@@ -80,10 +81,10 @@ class Tree:
         return self._read[version]
 
     def binds(self, path: str, name: str) -> bool:
-        """Whether there is such a module, and it binds a name or may do so."""
+        """Whether the module exists and binds a name, or may bind it."""
         if path not in self.paths:
             return False
-        # What begins a line binds most names. To parse every module for them instead makes the
+        # Most names are bound at the start of a line. Parsing every module instead makes the
         # search for unsound files 1.1 to 1.8 times as long on upgrades of LiteLLM.
         if self.version(path) not in self._read:
             text = "\n" + (self.text(path) or "")
@@ -101,7 +102,7 @@ class Tree:
         return any(self._offers(base, wanted.name) for base in bases) if bases else None
 
     def ground(self, path: str, wanted: _Import) -> list[tuple[str, bool, bool]]:
-        """All that decides whether an import leads somewhere, without a look into any file."""
+        """Everything that decides whether an import leads somewhere, without reading any file."""
         return [
             (
                 self.version(self._file(base)),
@@ -112,7 +113,7 @@ class Tree:
         ]
 
     def _bases(self, path: str, wanted: _Import) -> list[str] | None:
-        """Where a module that is imported may be; None if it is above the top."""
+        """Where an imported module may be; None if it would be above the top."""
         folders = path.split("/")
         if wanted.level > len(folders):
             return None
@@ -128,7 +129,7 @@ class Tree:
         return package if package in self.paths else f"{base}.py"
 
     def _offers(self, base: str, name: str) -> bool:
-        """Whether there is a module or package, and a name in it."""
+        """Whether a module or package exists and contains a name."""
         if name in ("", "*"):
             return self._is_module(base)
         package = base in self._folders and self._is_module(_join(base, name))
@@ -150,7 +151,7 @@ class Tree:
 
     @cached_property
     def _roots(self) -> set[str]:
-        """The folders that top-level modules are looked for in."""
+        """The folders in which Python looks for top-level modules."""
         packages = {p.rpartition("/")[0] for p in self.paths if p.endswith("/__init__.py")}
         return {"", "src"} | {p.rpartition("/")[0] for p in packages} - packages
 
@@ -160,7 +161,7 @@ def _join(folder: str, name: str) -> str:
 
 
 def trees(snapshots: Sequence[Snapshot]) -> list[Tree]:
-    """The snapshots of one merge: what is in several of them is read once."""
+    """The trees of one merge's snapshots; equal files are read once."""
     read: dict[str, _Module | None] = {}
     return [Tree(snapshot, read) for snapshot in snapshots]
 
@@ -172,10 +173,10 @@ def affected(
     sides: Sequence[Tree],
     importers: Callable[[Sequence[str], Sequence[str]], set[str]],
 ) -> set[str]:
-    """The files that may have worked with what the result has lost.
+    """The files that may have used what the result lost.
 
-    changed, deleted: the files to compare, and those that a side has and the result has not.
-    importers: those of some files of the result that may import something of one of some names.
+    changed, deleted: the files to compare, and those that a side has and the result lacks.
+    importers: returns which of some files of the result may import one of some names.
     """
     lost: dict[str, set[tuple[Tree, ...]]] = {}  # each name with the sides that never had it
     for path in changed:
@@ -195,7 +196,7 @@ def affected(
             without = tuple(side for side in sides if path not in side.paths)
             lost.setdefault(name, set()).add(without)
     withouts = set[tuple[Tree, ...]]().union(*lost.values())
-    # As on a side that never had it, a file has never worked with it.
+    # On a side that never had the name, the file never used it.
     suspects = [
         path
         for path in result.paths
@@ -214,20 +215,20 @@ def dangling(
     sides: Sequence[Tree],
     name_on: Callable[[int, str], str] = lambda side, path: path,
 ) -> list[tuple[int, str]]:
-    """The imports of a file that lead nowhere, and did lead somewhere on each side with them: the
-    line of each, and what is wrong with it.
+    """The imports of a file that lead nowhere but did lead somewhere on each side that has them:
+    the line of each, and what is wrong with it.
 
-    name_on: under which path a side, by its number, has a file of the result.
+    name_on: the path of a file of the result on a side, by its number.
     """
     same = [side for side in sides if side.version(path) == result.version(path)]
 
     def leads_nowhere(wanted: _Import) -> bool:
-        # The same import on the same ground leads where it led. To read the modules instead makes
-        # the search for unsound files 1.2 to 2.2 times as long on upgrades of LiteLLM.
+        # The same import on the same ground leads to the same place. Reading the modules instead
+        # makes the search for unsound files 1.2 to 2.2 times as long on upgrades of LiteLLM.
         ground = result.ground(path, wanted)
         if any(side.ground(path, wanted) == ground for side in same):
             return False
-        # What leads out of the repository does so rightly, unless a side has it inside.
+        # An import out of the repository is fine, unless a side has the module inside.
         resolves = result.resolves(path, wanted)
         return not resolves and (
             resolves is False or any(side.resolves(path, wanted) for side in sides)
@@ -243,20 +244,20 @@ def dangling(
     befores = [(side, name, side.module(name)) for side, name in names if name in side.paths]
     if module is None or any(before is None for *_, before in befores):
         return []
-    found = []
+    broken = []
     for wanted, line in module.imports.items():
         held = [(side, name) for side, name, m in befores if m and wanted in m.imports]
         if line and leads_nowhere(wanted) and all(side.resolves(n, wanted) for side, n in held):
             exists = result.resolves(path, wanted._replace(name=""))
             missing = "no such name in the module" if exists else "no such module"
-            found.append((line, f"{wanted}: {missing}"))
-    return found
+            broken.append((line, f"{wanted}: {missing}"))
+    return broken
 
 
 def _statements(text: str) -> str:
-    """Every import statement of a text, and maybe more; the whole text if that is not sure.
+    """Every import statement of a text, and maybe more; the whole text if we cannot be sure.
 
-    Most files need no more. To parse all of them instead makes the search for unsound files 1.1 to
+    Most files need no more. Parsing all of them instead makes the search for unsound files 1.1 to
     2.3 times as long on upgrades of LiteLLM.
     """
     statements = _STATEMENT.findall(text)
@@ -264,7 +265,7 @@ def _statements(text: str) -> str:
 
 
 def _module(text: str | None) -> _Module | None:
-    """A text as Python; None if it cannot be told."""
+    """A text as a Python module; None if it cannot be parsed."""
     with suppress(ValueError, RecursionError, MemoryError):
         tree = None if text is None or too_long("x.py", text) else parsed(clean(text))
         if isinstance(tree, ast.Module):
@@ -273,9 +274,9 @@ def _module(text: str | None) -> _Module | None:
 
 
 def _imports(tree: ast.Module) -> dict[_Import, int]:
-    """The imports of a module, each with the first line where nothing catches its failure; 0 if
-    something does."""
-    found: dict[_Import, int] = {}
+    """The imports of a module, each with the first line on which its failure is not caught; 0 if it
+    always is."""
+    lines_of: dict[_Import, int] = {}
     waiting: list[tuple[ast.AST, bool]] = [(tree, False)]
     while waiting:
         node, caught = waiting.pop()
@@ -284,17 +285,17 @@ def _imports(tree: ast.Module) -> dict[_Import, int]:
                 wanted = _Import(0, alias.name, "")
                 if isinstance(node, ast.ImportFrom):
                     wanted = _Import(node.level, node.module or "", alias.name)
-                lines = {found.get(wanted, 0), 0 if caught else node.lineno} - {0}
-                found[wanted] = min(lines, default=0)
-        # Statements and handlers only: no expression holds an import.
+                lines = {lines_of.get(wanted, 0), 0 if caught else node.lineno} - {0}
+                lines_of[wanted] = min(lines, default=0)
+        # Statements and handlers only: expressions cannot contain imports.
         for field in _BLOCKS.intersection(node._fields):
             inner = caught or (field not in ("orelse", "finalbody") and _catches(node))
             waiting += [(child, inner) for child in getattr(node, field)]
-    return found
+    return lines_of
 
 
 def _catches(node: ast.AST) -> bool:
-    """Whether a statement goes on where an import in it fails: try, with suppress(ImportError)."""
+    """Whether a statement survives a failing import in it: try, with suppress(ImportError)."""
     types: list[ast.expr | None] = [handler.type for handler in getattr(node, "handlers", ())]
     if isinstance(node, ast.With | ast.AsyncWith):
         calls = [item.context_expr for item in node.items]
@@ -308,7 +309,7 @@ def _catches(node: ast.AST) -> bool:
 
 
 def _bound(tree: ast.Module) -> frozenset[str] | None:
-    """The names at a module's top level; None if it cannot be told."""
+    """The names at a module's top level; None if they cannot be known."""
     names: set[str] = set()
     waiting: list[ast.AST] = [tree]
     while waiting:
@@ -326,20 +327,20 @@ def _bound(tree: ast.Module) -> frozenset[str] | None:
 
 
 def clean(text: str) -> str:
-    """A text without what is a matter of its encoding: a byte order mark, bytes not in UTF-8.
+    """A text without encoding artefacts: a byte order mark, bytes that are not UTF-8.
 
-    Raises ValueError for null bytes: it is no text. Parsers disagree about them.
+    Raises ValueError for null bytes: that is not text, and parsers disagree about it.
     """
     if "\0" in text:
         raise ValueError("null bytes")
     return text.removeprefix("\ufeff").encode("utf-8", "replace").decode()
 
 
-@lru_cache(maxsize=2)  # a file is looked at for its names, and then for its imports
+@lru_cache(maxsize=2)  # we read a file's names first, then its imports
 def parsed(text: str) -> ast.Module | SyntaxError:
     """A cleaned text as Python.
 
-    Raises what ast.parse does where it cannot tell: ValueError, RecursionError, MemoryError.
+    Raises what ast.parse raises if it cannot decide: ValueError, RecursionError, MemoryError.
     """
     try:
         return ast.parse(text)

@@ -1,4 +1,5 @@
-"""What the fork consists of: its features, what drifted, what upstream has absorbed."""
+"""What the fork consists of: its features, drifted files, and changes that upstream has
+absorbed."""
 
 from __future__ import annotations
 
@@ -32,15 +33,15 @@ _DEFINITION = re.compile(
     r"(export )?(default )?(async )?(def|class|function|const|interface|type) \w+"
 )
 _OWN_FILES = {POLICY_FILE, *records.NOTES}
-"""Files in the fork that only this product reads: no feature of the fork's."""
+"""Files in the fork that only this program reads; they are not features."""
 
 
 @dataclass(frozen=True)
 class Ground:
-    """The fork against upstream's newest commit that it contains.
+    """The fork compared with the newest upstream commit that it contains.
 
-    base: that commit. tip: upstream's branch, as known here.
-    lost: the sync whose ancestry is lost, if one is. healed: production as if it were not.
+    base: that commit. tip: upstream's branch, as this clone knows it.
+    lost: the sync whose ancestry is lost, if any. healed: production as if it were not lost.
     """
 
     own: Customisations
@@ -51,24 +52,24 @@ class Ground:
 
 
 def lost(sh: Shell, fork: Fork) -> syncs.Lost | None:
-    """The sync whose ancestry is lost, None if all is well. Raises Refused as `ground` does."""
+    """The sync whose ancestry is lost; None if all is well. Raises Refused as `ground` does."""
     _require_both(fork)
     return authorship.lost_of_fork(sh, fork, fork.production_commit, tip(fork))
 
 
 def _require_both(fork: Fork) -> None:
-    """Raises Refused if upstream or the production branch is not known here."""
+    """Raises Refused if this clone does not know upstream or the production branch."""
     upstream = fork.policy.remotes.upstream.name
     if not fork.upstream_tips or not fork.has_production:
         require_remotes(fork)
         remote = fork.policy.remotes.origin.name if fork.upstream_tips else upstream
-        problem = f"nothing of the remote `{remote}` is known here."
+        problem = f"this clone has fetched nothing from the remote `{remote}`."
         raise Refused(problem, then=f"{git.at(fork.path)} fetch {remote}")
 
 
 def ground(sh: Shell, fork: Fork) -> Ground:
-    """What the fork stands on. Raises Refused if upstream or the production branch is not
-    known here, or if they have no common history."""
+    """What the fork is based on. Raises Refused if this clone does not know upstream or the
+    production branch, or if they have no common history."""
     _require_both(fork)
     newest, production = tip(fork), fork.production_commit
     own = authorship.of_fork(sh, fork, production, newest)
@@ -79,19 +80,19 @@ def ground(sh: Shell, fork: Fork) -> Ground:
 
 
 def tip(fork: Fork) -> str:
-    """What upstream's development branch leads to, else the first upstream tip."""
+    """Upstream's development branch, or the first upstream tip, as a commit."""
     branches, remotes = fork.policy.branches, fork.policy.remotes
     named = fork.tracking(remotes.upstream, branches.upstream)
     return fork.refs.commits.get(named) or fork.upstream_tips[0]
 
 
-def drift(sh: Shell, fork: Fork, known: Ground) -> list[str]:
-    """The paths that differ from upstream although no commit of the fork's own touched them, nor
-    wrote any of the lines that differ. What was copied from upstream is on its way, and no drift.
+def drift(sh: Shell, fork: Fork, ground_: Ground) -> list[str]:
+    """The paths that differ from upstream although no fork commit touched them or wrote any of the
+    differing lines. Files copied from upstream's newer commits are not drift.
     """
-    before, now = (git.tree(sh, fork.path, commit) for commit in (known.base, known.healed))
+    before, now = (git.tree(sh, fork.path, commit) for commit in (ground_.base, ground_.healed))
     paths = [p for p in sorted(before.keys() | now.keys()) if before.get(p) != now.get(p)]
-    touched = authorship.touched(known.own, {*paths}) | {*known.own.copied}
+    touched = authorship.touched(ground_.own, {*paths}) | {*ground_.own.copied}
     paths = [path for path in paths if path not in touched]
     texts = git.blobs(
         sh, fork.path, {tree[path][1] for path in paths for tree in (before, now) if path in tree}
@@ -102,19 +103,19 @@ def drift(sh: Shell, fork: Fork, known: Ground) -> list[str]:
             set(texts.get(tree[path][1], "").split("\n")) if path in tree else set()
             for tree in (before, now)
         )
-        if not known.own.behind(old ^ new):
+        if not ground_.own.behind(old ^ new):
             drifted.append(path)
     return drifted
 
 
 def drifted_here(sh: Shell, work: Path, known: Ground, paths: Sequence[str]) -> list[str]:
-    """Those of the drifted paths that a work tree's commit has as the production branch does."""
+    """The drifted paths that a work tree's commit has exactly as the production branch does."""
     base, now, here = (git.tree(sh, work, c) for c in (known.base, known.healed, "HEAD"))
     return [p for p in paths if here.get(p) == now.get(p) and here.get(p) != base.get(p)]
 
 
 def reset(sh: Shell, work: Path, known: Ground, paths: Sequence[str], message: str) -> None:
-    """Set paths to what upstream has there, in one commit in a clean work tree."""
+    """Reset paths to upstream's content, in one commit in a clean work tree."""
     base = git.tree(sh, work, known.base)
     for wanted, command in (
         ([path for path in paths if path in base], "restore --staged --worktree --source={base}"),
@@ -129,18 +130,18 @@ def reset(sh: Shell, work: Path, known: Ground, paths: Sequence[str], message: s
 
 
 def absorbed(sh: Shell, fork: Fork, known: Ground) -> dict[str, list[Entry]]:
-    """The fork's changes that upstream has too, by path: the fork may let them go."""
+    """The fork's changes that upstream has, too, by path: the fork may drop them."""
     account = ledger.read(sh, fork.path, known.healed, known.tip, known.tip, known.own, fork.policy)
-    found: dict[str, list[Entry]] = defaultdict(list)
+    by_path: dict[str, list[Entry]] = defaultdict(list)
     for entry in account.entries:
         if entry.side is Side.FORK and entry.account.fate is Fate.ABSORBED:
-            found[entry.path].append(entry)
-    return found
+            by_path[entry.path].append(entry)
+    return by_path
 
 
 def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
-    """A proposal for the manifest: a feature for each `feat:` commit of the fork's own that is
-    still there, with files and lines that only the fork has."""
+    """A proposal for the manifest: a feature for each `feat:` commit in the fork that is still
+    in effect, with files and lines that only the fork has."""
     production = git.tree(sh, fork.path, known.healed)
     upstream = git.tree(sh, fork.path, known.tip)
     units = fork.policy.generated(known.own.paths)
@@ -157,7 +158,7 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
         for commit in commits:
             wrote[commit].add(line)
     manifest = {feature.name for feature in fork.policy.feature}
-    found: dict[str, Feature] = {}
+    proposed: dict[str, Feature] = {}
     for commit, paths in by_commit.items():
         named = _FEATURE.fullmatch(commit.subject)
         if not named or named["what"] in manifest:
@@ -172,7 +173,7 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
             lines = [line.strip() for line in texts.get(production[path][1], "").split("\n")]
             own = [x for x in lines if x in wrote[commit] and x not in known_there]
             defined = {x: head[0] for x in own if (head := _DEFINITION.match(x))}
-            # The name alone says it best, unless upstream has that too, with other parameters.
+            # Prefer the bare name, unless upstream has the same name with other parameters.
             named_here = [name for name in defined.values() if name not in theirs]
             telling = max(named_here or defined or own, key=len, default="")
             pattern = re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", telling)
@@ -186,11 +187,11 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
                 patterns=tuple(patterns[:_MOST_PATTERNS]),
                 origin=origin,
             )
-            found.setdefault(feature.name, feature)
-    return list(found.values())
+            proposed.setdefault(feature.name, feature)
+    return list(proposed.values())
 
 
-# --- Tasks, and what they print -------------------------------------------------------------------
+# --- Tasks and their output -----------------------------------------------------------------------
 
 
 SECTIONS = ("drift", "absorbed", "features")
@@ -242,7 +243,7 @@ def show(s: Session, section: str, resets: bool, scan: bool) -> None:
     if missing:
         branch = fork.policy.branches.production
         problem = f"{branch} lacks {counted(len(missing), 'part')} of its features."
-        raise CheckFailed(problem, then="bring them back, or correct the manifest.")
+        raise CheckFailed(problem, then="restore them, or correct the manifest.")
 
 
 def _reset(s: Session, fork: Fork, known: Ground, paths: Sequence[str]) -> None:
@@ -252,22 +253,22 @@ def _reset(s: Session, fork: Fork, known: Ground, paths: Sequence[str]) -> None:
     protected = (fork.local_production, f"refs/heads/{fork.policy.branches.mirror}")
     if state.dirty or state.merging or state.branch in protected or not state.branch:
         raise Refused(
-            f"{git.named(work)} is not a clean checkout of a branch for this.",
+            f"{git.named(work)} is not a clean checkout of a separate branch.",
             then=f"{git.at(work)} switch -c chore/reset-drift {fork.origin_production}, "
             "then run the same command again.",
         )
-    there = drifted_here(s.sh, work, known, paths)
-    if there:
-        message = f"chore: reset {counted(len(there), 'drifted file')} to upstream"
+    here_too = drifted_here(s.sh, work, known, paths)
+    if here_too:
+        message = f"chore: reset {counted(len(here_too), 'drifted file')} to upstream"
         with s.locked(fork.repository):
-            reset(s.sh, work, known, there, message)
-    s.console.say(f"{counted(len(there), 'file')} reset to upstream {known.base[:10]}.")
+            reset(s.sh, work, known, here_too, message)
+    s.console.say(f"{counted(len(here_too), 'file')} reset to upstream {known.base[:10]}.")
 
 
 def _say_drift(
     console: Console, paths: Sequence[str], known: Ground, command: Callable[..., str]
 ) -> None:
-    """Files that drifted, and how to reset them."""
+    """Print files that drifted, and how to reset them."""
     for path in paths:
         console.row("  ", path)
     if not paths:
@@ -276,33 +277,34 @@ def _say_drift(
     differ, them = ("differs", "it") if len(paths) == 1 else ("differ", "them")
     console.say(
         f"{counted(len(paths), 'file')} {differ} from upstream {known.base[:10]} although no "
-        f"commit of the fork's own changed {them}.",
+        f"fork commit changed {them}.",
         "bold",
     )
     console.next(f"on a branch for it, {command('fork.inventory', reset=True)}")
 
 
 def _say_absorbed(console: Console, changes: Mapping[str, Sequence[Entry]]) -> None:
-    """Changes that upstream has too."""
+    """Print changes that upstream has, too."""
     for path, entries in changes.items():
         console.row("", path)
         for commit in list(dict.fromkeys(c for entry in entries for c in entry.commits))[:3]:
             console.row("    ", f"{commit.name[:10]} {commit.date} {commit.subject}")
     hunks = sum(map(len, changes.values()))
     where = f", in {counted(len(changes), 'file')}" if changes else ""
-    console.say(f"Upstream has {hunks or 'none'} of the fork's changes{where}.", "bold")
+    amount = counted(hunks, "fork change") if hunks else "no fork changes"
+    console.say(f"Upstream has absorbed {amount}{where}.", "bold")
 
 
 def _say_features(
     console: Console, policy: Policy, missing: Sequence[Finding], command: Callable[..., str]
 ) -> None:
-    """The features of the manifest, and what is missing of them."""
+    """Print the features of the manifest, and what is missing."""
     for feature in policy.feature:
         console.row("  ", feature.name)
     for finding in missing:
         console.row("missing: ", finding.what, "red")
     if not policy.feature:
-        console.say("There is no manifest. This proposes one:")
+        console.say("The policy has no feature manifest. To propose one:")
         console.row("    ", command("fork.inventory", scan=True))
 
 
@@ -311,7 +313,7 @@ def manifest(features: Sequence[Feature]) -> str:
     import tomlkit.items
 
     def quoted(text: str) -> tomlkit.items.String:
-        # In single quotes a regex is as it was written.
+        # Single quotes need no escapes in a regex.
         return tomlkit.string(text, literal="\\" in text and "'" not in text)
 
     tables = tomlkit.aot()

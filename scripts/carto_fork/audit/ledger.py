@@ -1,4 +1,4 @@
-"""Evidence: the account of every hunk of both sides after a merge."""
+"""The ledger: what happened to every hunk of both sides in a merge."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from .fates import Account, Fate
 
 @dataclass(frozen=True)
 class Entry:
-    """What became of one hunk that the result does not simply have.
+    """What happened to one hunk that the result does not have unchanged.
 
-    path: where the side has the file. where: where the result has it, or has its lines now.
-    what: what changed, where it is not lines: "binary", "mode", "link", "submodule", or what
-        is generated, of which all is one entry.
-    commits: the fork's own commits behind it, newest first; none for a hunk of upstream's.
+    path: the file's path on the side. where: its path in the result, or that of its lines.
+    what: what changed, if not lines: "binary", "mode", "link", "submodule", or a description of
+        generated files, which share one entry.
+    commits: the fork commits behind it, newest first; none for an upstream hunk.
     reason: why it was dropped on purpose.
     """
 
@@ -63,7 +63,7 @@ class Entry:
 class Ledger:
     """The account of a merge.
 
-    entries: the hunks that the result has otherwise, not at all, or at another place.
+    entries: the hunks that the result has changed, not at all, or elsewhere.
     fork_paths: how many files the fork's own commits changed since the common ancestor.
     upstream_paths: how many files upstream changed since then.
     """
@@ -74,24 +74,24 @@ class Ledger:
 
     @property
     def lost(self) -> list[Entry]:
-        """What nothing explains."""
+        """The losses that nothing explains."""
         return [entry for entry in self.entries if entry.account.fate is Fate.LOST]
 
     @property
     def to_look_at(self) -> list[Entry]:
-        """What was replaced by something else, by whom or what git cannot tell."""
+        """Hunks that were replaced by something else, for a reason that git cannot know."""
         return [entry for entry in self.entries if entry.account.fate is Fate.SUPERSEDED]
 
     @property
     def explained(self) -> list[Entry]:
-        """What is moved, absorbed or dropped on purpose."""
+        """Hunks that were moved, absorbed or dropped on purpose."""
         known = (Fate.MOVED, Fate.ABSORBED, Fate.DROPPED)
         return [entry for entry in self.entries if entry.account.fate in known]
 
 
 @dataclass(frozen=True)
 class _File:
-    """One file under the names that it has in the four trees; "" where it is not."""
+    """One file with its names in the four trees; "" for a tree without it."""
 
     base: str
     mine: str
@@ -114,7 +114,7 @@ def read(
     ours may be a healed history (see `syncs`), so that the ancestor is the true one.
     """
     bases = git.merge_bases(sh, repo, ours, theirs)
-    # Without a common ancestor each side added everything that it has.
+    # Without a common ancestor each side added everything it has.
     base = bases[0] if bases else git.empty_tree(sh, repo)
     commits = {"base": base, "ours": ours, "theirs": theirs, "result": result}
     trees = {name: git.tree(sh, repo, commit) for name, commit in commits.items()}
@@ -175,7 +175,7 @@ def read(
     entries = _with_moved(sh, repo, entries, result, trees, twins)
     for file in paths[Side.FORK]:
         if file.base in moves["theirs"].unsure:
-            # Upstream has it under several names, and git has chosen one.
+            # Upstream has it under several names, and git picked one.
             by = tuple(own.of([file.mine, file.base]))
             account = Account(Change(0, 0), Fate.SUPERSEDED)
             entry = Entry(Side.FORK, file.mine or file.base, file.result, account, "name", by)
@@ -184,7 +184,7 @@ def read(
 
 
 def _with_arrivals(files: Sequence[_File], came: Mapping[str, str], made: Set[str]) -> list[_File]:
-    """The files, with those that this merge brought under a name that neither side has.
+    """The files, including those that this merge put under a name that neither side has.
 
     came: new path to old, from the side to the result. made: the paths that neither side has.
     """
@@ -206,25 +206,25 @@ def _commits_behind(
 
 
 def _lock_files(files: Sequence[_File], ours: Set[str], policy: Policy) -> dict[str, Rule]:
-    """The lock files among some files, beside their manifests: tools write them, whatever they are
-    called in a rule, unless that gives them to the fork. What one lost is one entry; `verify` looks
-    for what it lacks."""
-    found = {}
+    """The lock files among some files that are next to their manifests. Tools write them, whatever
+    a rule says, unless a rule gives them to the fork. Everything that a lock file lost is one
+    entry; `verify` looks for missing dependencies."""
+    rules = {}
     paths = (file.mine or file.base for file in files)
     names = {path for path in paths if path.rpartition("/")[2] in generated.RECORDS}
     for path, manifests, command in generated.locks(ours) if names else ():
         rule = next((rule for rule in policy.rules if rule.matcher.match_file(path)), None)
         if path in names and manifests and not (rule and rule.whole and rule.take is Take.FORK):
-            why = f"A tool writes it; this makes it anew: {command}"
-            found[path] = Rule(name="lock file", paths=(path,), take=Take.UPSTREAM, why=why)
-    return found
+            why = f"A tool writes it; to regenerate it: {command}"
+            rules[path] = Rule(name="lock file", paths=(path,), take=Take.UPSTREAM, why=why)
+    return rules
 
 
 _MOST_COMMITS = 10
 
 
 def _generated(units: Mapping[str, Rule], own: Customisations) -> Iterator[Entry]:
-    """An entry for each generated file or tree in which the result has not what the fork made.
+    """An entry for each generated file or tree in which the result lacks what the fork generated.
 
     units: such files, and the rules for them.
     """
@@ -243,7 +243,7 @@ def _generated(units: Mapping[str, Rule], own: Customisations) -> Iterator[Entry
 def _files(
     b: Tree, m: Tree, o: Tree, r: Tree, mine: Mapping[str, str], other: Mapping[str, str]
 ) -> Iterator[_File]:
-    """The files that one side changed, each with its names everywhere."""
+    """The files that one side changed, each with its names in all trees."""
     others = {old: new for new, old in other.items()}
     moved = set(mine.values())
     deleted = [path for path in b if path not in m and path not in moved]
@@ -263,7 +263,7 @@ def _files(
 
 
 class _Contents:
-    """The contents of some files on all sides, read at once."""
+    """The contents of some files on all sides, read in one go."""
 
     def __init__(
         self, sh: Shell, repo: Path, files: Sequence[_File], trees: Sequence[Tree]
@@ -281,7 +281,7 @@ class _Contents:
 
     @cached_property
     def _renamed(self) -> Mapping[str, str]:
-        """What the other side calls otherwise, in whatever file."""
+        """The words that the other side renamed, in any file."""
         pairs = [(v[0] and v[0][1], v[2] and v[2][1]) for v in self._all]
         return fates.renamed_words(x for pair in pairs for x in self._changes.get(pair, ()))
 
@@ -292,9 +292,10 @@ class _Contents:
     def accounts(
         self, file: _File, homes: Mapping[str, fates.Index] = MappingProxyType({})
     ) -> Iterator[tuple[Account, str]]:
-        """What became of each of the side's changes to a file; with what it is, if not lines.
+        """What happened to each of the side's changes to a file, with the kind of change if it is
+        not lines.
 
-        homes: what whoever merged wrote in other files.
+        homes: lines written into other files while merging.
         """
         base, mine, other, result = self._versions(file)
         if (base and base[1]) != (mine and mine[1]):
@@ -307,18 +308,18 @@ class _Contents:
                     yield account, what
             elif (mine and mine[1]) != (result and result[1]):
                 yield Account(Change(0, 0), Fate.LOST), _kind(mine, base)
-        # Where both sides added the file, its mode is one side's or the other's.
+        # If both sides added the file, its mode may be either side's.
         if mine and result and result[0] != mine[0] and (base[0] != mine[0] if base else not other):
             yield Account(Change(0, 0), Fate.LOST), "mode"
         renamed = file.mine and file.base and file.mine != file.base
         gone = not result and (base and base[1]) == (mine and mine[1])
         if renamed and (gone or file.base in self._trees[3]):
-            # A file that one side renamed is nowhere, or has its old name again.
+            # A file that one side renamed is gone, or has its old name again.
             yield Account(Change(0, 0), Fate.LOST), "name"
 
 
 class _Written:
-    """What whoever merged wrote; it is found out once something is missing."""
+    """The lines written while merging; computed when something is missing."""
 
     def __init__(
         self,
@@ -333,7 +334,7 @@ class _Written:
 
     @cached_property
     def homes(self) -> Mapping[str, fates.Index]:
-        """The files of the result that are as on no side, with the lines that neither side has."""
+        """The files of the result that equal no side's, with the lines that neither side has."""
         olds = {new: old for names in self._renamed.values() for new, old in names.items()}
         news = {side: {old: new for new, old in n.items()} for side, n in self._renamed.items()}
         sides = [(self._trees[side], news[side]) for side in ("ours", "theirs")]
@@ -342,9 +343,9 @@ class _Written:
             if entry in (self._trees["ours"].get(path), self._trees["theirs"].get(path)):
                 continue
             old = olds.get(path, path)
-            here = [tree.get(path) or tree.get(new.get(old, old)) for tree, new in sides]
-            if entry not in here:
-                versions[path] = (self._trees["base"].get(old), *here, entry)
+            on_sides = [tree.get(path) or tree.get(new.get(old, old)) for tree, new in sides]
+            if entry not in on_sides:
+                versions[path] = (self._trees["base"].get(old), *on_sides, entry)
         for path in self._policy.generated(versions):
             del versions[path]
         names = {entry[1] for entries in versions.values() for entry in entries if entry}
@@ -369,14 +370,14 @@ def _kind(*entries: tuple[str, str] | None) -> str:
 
 
 class _Explanations:
-    """What people have written about what may go: the rules of the policy, and single drops."""
+    """What people allowed to be lost: the rules of the policy, and single drops."""
 
     def __init__(self, policy: Policy, drops: Sequence[Drop]) -> None:
         self._drops = drops
         self._rules = [(rule, globs(rule.paths)) for rule in policy.rules]
 
     def explained(self, entry: Entry, file: _File, contested: bool) -> Entry:
-        """The entry, dropped on purpose where somebody wrote so.
+        """The entry, marked as dropped on purpose if somebody decided so.
 
         contested: whether the other side changed the file too.
         """
@@ -402,7 +403,7 @@ class _Explanations:
         )
 
     def _by_rule(self, entry: Entry, file: _File, contested: bool) -> str:
-        """What the first rule that fits says, if it explains that this is gone."""
+        """The reason of the first matching rule, if it explains the loss."""
         account = entry.account
         names = [name for name in (entry.path, file.other, entry.where) if name]
         for rule, paths in self._rules:
@@ -414,7 +415,7 @@ class _Explanations:
                 return rule.why if stated else ""
             if entry.side is Side.UPSTREAM:
                 return rule.why if rule.take is Take.FORK else ""
-            # Of the fork's nothing goes by a rule but what was in conflict.
+            # A rule can only drop changes of the fork that were in conflict.
             return rule.why if rule.take is Take.UPSTREAM and contested else ""
         return ""
 
@@ -430,10 +431,10 @@ _KINDS = {
 
 
 def _is_about(rule: Rule, entry: Entry, file: _File) -> bool:
-    """Whether a rule is about what happened to a file, as far as its kinds tell."""
+    """Whether a rule covers what happened to a file, judged by the kinds it names."""
     theirs = file.other if entry.side is Side.UPSTREAM else file.mine
     if rule.deleted_by:
-        # The fork had the file once and has it no longer, nor has the result.
+        # The fork once had the file; now neither the fork nor the result has it.
         deleted = bool(file.base) and not theirs and not entry.where
         return rule.deleted_by is Side.FORK and deleted
     return not rule.kinds or any(kind in rule.kinds for kind in _KINDS[entry.what])
@@ -451,10 +452,10 @@ def _with_moved(
     trees: Mapping[str, Tree],
     twins: Mapping[tuple[Side, str], Set[str]],
 ) -> list[Entry]:
-    """The entries, those moved whose missing lines are together in another changed file; if some
-    are there in another form, they are to be looked at.
+    """The entries; those whose missing lines are together in another changed file count as moved,
+    and need a look if some of the lines changed.
 
-    twins: what a file, of a side, may have become. Lines in the wrong one are to be looked at.
+    twins: the files that a side's file may have become. Lines in the wrong one need a look.
     """
     missing = {
         number: [line.strip() for line in entry.account.missing if substantive(line)]
@@ -463,8 +464,8 @@ def _with_moved(
         if twins.get((entry.side, entry.path)) or not any(map(substantive, entry.account.back))
     }
     missing = {number: lines for number, lines in missing.items() if lines}
-    # The longest lines lead to the files that may have the others too. Each costs a search of the
-    # whole tree; so many lost hunks at once were not moved.
+    # The longest lines lead to the files that may have the others, too. Each costs a search of the
+    # whole tree. If very many hunks are lost at once, they were not moved.
     longest = (line for lines in missing.values() for line in sorted(lines, key=len)[-2:])
     wanted = {line[:_LONGEST_SEARCH].split("\0")[0] for line in longest}
     wanted.discard("")
@@ -473,12 +474,14 @@ def _with_moved(
     after = trees["result"]
     sides = {Side.FORK: trees["ours"], Side.UPSTREAM: trees["theirs"]}
     asked = {entries[number].side for number in missing}
-    there = {p for side in asked for p, entry in after.items() if sides[side].get(p) != entry}
+    changed_paths = {
+        p for side in asked for p, entry in after.items() if sides[side].get(p) != entry
+    }
     words = ["git", "-C", str(repo), "--literal-pathspecs", "grep", "-I", "-F", "-l", "-z"]
     words += ["--full-name", "--no-color"]
     words += [word for line in sorted(wanted) for word in ("-e", line)]
     listed: list[str] = []
-    for batch in batches(sorted(there)):
+    for batch in batches(sorted(changed_paths)):
         answer = git.checked(sh.read([*words, result, "--", *batch]), "places of lines", 1)
         listed += (name.partition(":")[2] for name in answer.fields())
     texts = git.blobs(
@@ -489,7 +492,7 @@ def _with_moved(
         text = texts.get(tree[path][1], "") if path in tree else ""
         return Counter(line.strip() for line in text.split("\n"))
 
-    # Moved is what is there now, and was not on the side that it comes from.
+    # Lines count as moved if they are there now and were not there on their own side.
     places = {
         (side, path): lines_in(after, path) - lines_in(tree, path)
         for side, tree in sides.items()
@@ -497,17 +500,17 @@ def _with_moved(
         for path in listed
     }
     indexes = {place: fates.Index(lines) for place, lines in places.items()}
-    found = []
+    result_entries = []
     for number, entry in enumerate(entries):
         lines = missing.get(number, [])
-        here = [p for p in listed if p not in (entry.path, entry.where)] if lines else []
-        whole = [p for p in here if indexes[entry.side, p].has_all(lines)]
+        candidates = [p for p in listed if p not in (entry.path, entry.where)] if lines else []
+        whole = [p for p in candidates if indexes[entry.side, p].has_all(lines)]
         home = next(iter(whole), "")
-        home = home or next((p for p in here if indexes[entry.side, p].has_most(lines)), "")
+        home = home or next((p for p in candidates if indexes[entry.side, p].has_most(lines)), "")
         alike = twins.get((entry.side, entry.path), set())
         if home in alike or (home and not any(map(substantive, entry.account.back))):
             fate = Fate.MOVED if whole and home not in alike else Fate.SUPERSEDED
             account = replace(entry.account, fate=fate)
             entry = replace(entry, account=account, where=home)
-        found.append(entry)
-    return found
+        result_entries.append(entry)
+    return result_entries

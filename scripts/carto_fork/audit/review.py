@@ -28,10 +28,10 @@ from .verify import Verification
 _OWNERS = {Side.FORK: "the fork's", Side.UPSTREAM: "upstream's"}
 
 _MOST_FINDINGS = 8
-"""More findings than these are only counted."""
+"""Findings that are printed; further ones are only counted."""
 
 _MOST_ENTRIES = 12
-"""Of more files than these in a list, only the number is told; --json has them all."""
+"""Files that are listed; of further ones we print the number. --json has them all."""
 
 
 def verify_merge(
@@ -90,19 +90,19 @@ def verify_merge(
 
 
 def require_names(revs: Mapping[str, str]) -> None:
-    """Raises Usage if what an option names as a commit would be an option of git."""
+    """Raises Usage if an option's commit would be read as an option of git."""
     for option, rev in revs.items():
         if rev.startswith("-"):
-            problem = f"--{option} is {printable(rev)}, which no commit is called."
+            problem = f"--{option} is {printable(rev)}, which cannot name a commit."
             raise Usage(problem, then="name a commit, a branch or a tag.")
 
 
 def require_passed(
     s: Session, checked: Verification, what: str, then: str, *, as_step: bool = False
 ) -> None:
-    """Print what the checks of a merge found. Raises CheckFailed if something is wrong or lost.
+    """Print the findings about a merge. Raises CheckFailed if something is wrong or lost.
 
-    as_step: whether the result of another task is what scripts get.
+    as_step: whether this runs inside another task, whose result scripts get.
     """
     if s.json and not as_step:
         s.print_json(checked.as_json())
@@ -111,19 +111,19 @@ def require_passed(
         raise CheckFailed(what_is_wrong(checked, what), then=then)
 
 
-def _how_to_mend_landed(s: Session, fork: Fork, checked: Verification, tag: str) -> str:
+def _how_to_fix_landed(s: Session, fork: Fork, checked: Verification, tag: str) -> str:
     sync = fork.policy.branches.sync_for(tag)
     if checked.healed:
         return s.command("fork.heal")
     if reverted := reverts.find(s.sh, fork, fork.production_commit):
         return f"{reverted.undone(fork)}, publish that, then run the same command again."
     if not checked.result and sync in fork.published:
-        return f"merge {sync}, which is published, with a merge commit; never squashed."
-    return f"bring back what is missing, or merge it first: {s.command('upgrade-carto', tag=tag)}"
+        return f"merge {sync}, which is already pushed, with a merge commit; never squash it."
+    return f"restore what is missing, or merge it first: {s.command('upgrade-carto', tag=tag)}"
 
 
 def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> None:
-    """Write down that what a merge lost in a file was meant, and commit that.
+    """Record that what a merge lost in a file is dropped on purpose, and commit that.
 
     given: whether another merge was named than the work tree's.
     """
@@ -146,7 +146,7 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
     gone = [*account.lost, *account.to_look_at] if account else []
     taken_over = any(f.check == verify.TAKEN_OVER and f.path == path for f in checked.findings)
     if not gone and not taken_over:
-        raise Refused("this merge has lost nothing.", then="see `status`.")
+        raise Refused("this merge lost nothing.", then="see `status`.")
     entries = [entry for entry in gone if entry.path == path]
     if not entries and not taken_over:
         listed = ", ".join(map(printable, sorted({entry.path for entry in gone})[:5]))
@@ -155,19 +155,19 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
     more = [verify.drop_of(entry, reason) for entry in entries]
     more += [Drop(path, reason, tag=tag)] if taken_over else []
     resolve.write_drops(s.sh, work, more)
-    message = f"chore: let changes to {path} go\n\n{reason}"
+    message = f"chore: drop changes to {path}\n\n{reason}"
     done = s.sh.do("git -C {work} commit --quiet -m {message}", work=work, message=message)
     git.checked(done, "commit")
     if s.json:
         s.print_json({"path": path, "reason": reason, "changes": len(more)})
-    s.console.say(f"{counted(len(more), 'change')} in {printable(path)} may go: {reason}")
+    s.console.say(f"{counted(len(more), 'change')} in {printable(path)} dropped: {reason}")
 
 
-# --- Kept for another day -------------------------------------------------------------------------
+# --- Kept for later -------------------------------------------------------------------------------
 
 
 def keep(fork: Fork, tag: str, checked: Verification) -> None:
-    """Keep the account of a merge that passed, for its pull request on another day."""
+    """Keep the account of a merge that passed, for a later pull request."""
     text = json.dumps([_about(fork), msgspec.to_builtins(checked)])
     path = _place(fork, tag)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -175,8 +175,8 @@ def keep(fork: Fork, tag: str, checked: Verification) -> None:
 
 
 def kept(fork: Fork, tag: str) -> Verification | None:
-    """The account that was kept, if it was made by this program and under this policy; whose
-    commits it is about it says itself."""
+    """The kept account, if this version of the program made it under this policy; it names its
+    commits."""
     try:
         about, data = json.loads(_place(fork, tag).read_text(encoding="utf-8"))
         return msgspec.convert(data, Verification) if about == _about(fork) else None
@@ -189,7 +189,7 @@ def _place(fork: Fork, tag: str) -> Path:
 
 
 def _about(fork: Fork) -> str:
-    """What an account depends on besides its commits."""
+    """Everything an account depends on besides its commits."""
     settings = json.dumps(msgspec.to_builtins(fork.loaded.policy), sort_keys=True)
     return f"{__version__} {hashlib.sha256(settings.encode()).hexdigest()}"
 
@@ -197,44 +197,47 @@ def _about(fork: Fork) -> str:
 # --- What is printed -----------------------------------------------------------------------------
 
 
-def show(console: Console, found: Verification, what: str) -> None:
-    """What became of both sides of a merge, on one screen."""
-    for finding in found.findings:
+def show(console: Console, verification: Verification, what: str) -> None:
+    """Print what happened to both sides of a merge, on one screen."""
+    for finding in verification.findings:
         if not finding.certain:
             console.row(f"{finding.check}: ", finding.what, "yellow")
-    if not (account := found.account):
+    if not (account := verification.account):
         return
-    if found.healed:
-        console.say(f"Reckoned with healed ancestry: {found.healed.sync.name[:10]} was squashed.")
+    if verification.healed:
+        console.say(
+            f"Checked with healed ancestry: {verification.healed.sync.name[:10]} was squashed."
+        )
     for title, entries, style in (
         ("lost", account.lost, "red"),
         ("look at this (replaced by something else)", account.to_look_at, "yellow"),
     ):
         show_entries(console, title, entries, style)
     explained = Counter(entry.account.fate.value for entry in account.explained)
-    told = ", ".join(f"{number} {fate}" for fate, number in sorted(explained.items()))
+    fates = ", ".join(f"{number} {fate}" for fate, number in sorted(explained.items()))
     console.say(
-        f"{counted(account.fork_paths, 'file')} of the fork's and {account.upstream_paths} of "
-        f"upstream's accounted for: {counted(len(account.lost), 'change')} lost, "
-        f"{len(account.to_look_at)} to look at{f', {told}' if told else ''}.",
+        f"Checked {counted(account.fork_paths, 'fork file')} and "
+        f"{counted(account.upstream_paths, 'upstream file')}: "
+        f"{counted(len(account.lost), 'change')} lost, {len(account.to_look_at)} to "
+        f"look at{f', {fates}' if fates else ''}.",
         "bold",
     )
-    if found.passed and (looks := len(account.to_look_at)):
+    if verification.passed and (looks := len(account.to_look_at)):
         these = "this change" if looks == 1 else f"these {looks} changes"
         console.result(f"Look at {these}; nothing else is missing in {what}.", "yellow")
-    elif found.passed:
-        console.result(f"Nothing is lost and nothing left over in {what}.", "green")
+    elif verification.passed:
+        console.result(f"Nothing is lost or left over in {what}.", "green")
 
 
-def what_is_wrong(found: Verification, what: str) -> str:
-    """Why a merge does not pass, for the message that stops the task."""
-    lines = [f"{finding.check}: {finding.what}" for finding in found.wrong]
-    lost = found.account.lost if found.account else []
+def what_is_wrong(verification: Verification, what: str) -> str:
+    """Why a merge fails its checks, for the message that stops the task."""
+    lines = [f"{finding.check}: {finding.what}" for finding in verification.wrong]
+    lost = verification.account.lost if verification.account else []
     for side in dict.fromkeys(entry.side for entry in lost):
-        here = [entry for entry in lost if entry.side is side]
-        paths = list(dict.fromkeys(entry.path for entry in here))
+        of_side = [entry for entry in lost if entry.side is side]
+        paths = list(dict.fromkeys(entry.path for entry in of_side))
         more = f" and {counted(len(paths) - 3, 'more file')}" if len(paths) > 3 else ""
-        changes = f"{counted(len(here), 'change')} of {_OWNERS[side]}"
+        changes = counted(len(of_side), f"{side.value} change")
         lines.append(f"lost: {changes} in {', '.join(paths[:3])}{more}")
     if len(lines) > _MOST_FINDINGS:
         lines[_MOST_FINDINGS:] = [f"and {len(lines) - _MOST_FINDINGS} more"]
@@ -242,26 +245,28 @@ def what_is_wrong(found: Verification, what: str) -> str:
 
 
 def show_entries(console: Console, title: str, entries: Sequence[Entry], style: str) -> None:
-    """Entries of the ledger by file, with the lines concerned and who wrote them."""
+    """Print entries of the ledger by file, with their lines and who wrote them."""
     files: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in entries:
         files[entry.side.value, entry.path].append(entry)
     if files:
         console.say(f"{title}:", style)
     most_lines = 4 if len(files) <= 4 else 1
-    for (side, path), here in list(files.items())[:_MOST_ENTRIES]:
-        missing = sum(len(entry.account.missing) for entry in here)
-        back = sum(len(entry.account.back) for entry in here)
+    for (side, path), of_file in list(files.items())[:_MOST_ENTRIES]:
+        missing = sum(len(entry.account.missing) for entry in of_file)
+        back = sum(len(entry.account.back) for entry in of_file)
         counts = [f"{counted(missing, 'line')} missing"] * bool(missing)
         counts += [f"{counted(back, 'removed line')} back"] * bool(back)
-        counts += [entry.what for entry in here if entry.what]
-        counts += sorted({f"now {entry.where}" for entry in here if entry.where not in ("", path)})
-        console.row(f"  {side:<9}", f"{path}:{here[0].account.change.line}  {', '.join(counts)}")
-        lines = [f"- {line.strip()}" for e in here for line in e.account.missing if line.strip()]
-        lines += [f"+ {line.strip()}" for e in here for line in e.account.back if line.strip()]
+        counts += [entry.what for entry in of_file if entry.what]
+        counts += sorted(
+            {f"now {entry.where}" for entry in of_file if entry.where not in ("", path)}
+        )
+        console.row(f"  {side:<9}", f"{path}:{of_file[0].account.change.line}  {', '.join(counts)}")
+        lines = [f"- {line.strip()}" for e in of_file for line in e.account.missing if line.strip()]
+        lines += [f"+ {line.strip()}" for e in of_file for line in e.account.back if line.strip()]
         for line in lines[:most_lines]:
             console.row("             ", line if len(line) <= 64 else f"{line[:61]}...", "dim")
-        for commit in list(dict.fromkeys(c for entry in here for c in entry.commits))[:2]:
+        for commit in list(dict.fromkeys(c for entry in of_file for c in entry.commits))[:2]:
             console.row("           by ", f"{commit.name[:10]} {commit.subject}")
     if len(files) > _MOST_ENTRIES:
         more = counted(len(files) - _MOST_ENTRIES, "more file")

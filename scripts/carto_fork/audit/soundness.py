@@ -1,4 +1,4 @@
-"""What a merge has broken: sound on its sides, unsound in its result. Pure."""
+"""What a merge broke: sound on its sides, unsound in its result. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..run.text import too_long
 from . import imports
 from .imports import Snapshot
 
-# Events that a stranger can set off, and whose runs hold the repository's token and secrets.
+# Events that a stranger can trigger and whose runs have the repository's token and secrets.
 DANGEROUS = frozenset(
     {
         "discussion",
@@ -32,8 +32,8 @@ DANGEROUS = frozenset(
     }
 )
 
-# What pyflakes reports that ends with a NameError, or that Python refuses to compile: the check
-# and the words for it. The rest is style.
+# pyflakes' messages about code that raises a NameError or does not compile: our check and our words
+# for each. The rest is style.
 _REPORTED = {
     "UndefinedName": ("name", "undefined name"),
     "UndefinedExport": ("name", "undefined name in __all__:"),
@@ -55,7 +55,7 @@ class Problem:
     """Something that works on the sides of a merge and not in its result.
 
     check: "syntax", "duplicate", "name", "import" or "trigger"; "size" if too long for them.
-    line: the first line concerned, 0 if it is not known.
+    line: the first line concerned; 0 if unknown.
     what: what is wrong there, for a person; quotes the file.
     """
 
@@ -77,41 +77,40 @@ def problems(
     importers: Callable[[Sequence[str], Sequence[str]], set[str]] | None = None,
     name_on: Callable[[int, str], str] = lambda side, path: path,
 ) -> list[Problem]:
-    """What no longer parses, which names are undefined, which imports lead nowhere.
+    """Files that no longer parse, undefined names, imports that lead nowhere.
 
-    What cannot be told, of the result or of a side, is no problem.
+    Anything that cannot be decided, in the result or on a side, does not count as a problem.
 
-    changed: the files to look at: those that are as on no side, whose content is looked at, and
-        others, whose imports are, as what they import may be from the other side.
-    deleted: paths that a side has and the result has not.
-    importers: those of some files of the result that may import something of one of some names;
-        asked about all that changed modules, or deleted ones, have lost. Without it, nobody else
-        is looked at.
+    changed: the files to check: all of a file that equals no side's; otherwise only its imports,
+        because what they import may come from the other side.
+    deleted: paths that a side has and the result lacks.
+    importers: returns which of some files of the result may import one of some names; asked about
+        all names that changed or deleted modules lost. Without it, no other files are checked.
     name_on: under which path a side, by its number, has a file of the result.
     """
     tree, *others = imports.trees([result, *sides])
-    found: list[Problem] = []
+    unsound: list[Problem] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for path in dict.fromkeys(changed):
-            found += _flaws(path, result, sides, name_on)
-            found += _dangling(path, tree, others, name_on)
+            unsound += _flaws(path, result, sides, name_on)
+            unsound += _dangling(path, tree, others, name_on)
         affected = imports.affected(changed, deleted, tree, others, importers) if importers else ()
         for path in sorted({*affected} - {*changed}):
-            found += _dangling(path, tree, others, name_on)
-    return sorted(found, key=lambda problem: (problem.path, problem.line, problem.check))
+            unsound += _dangling(path, tree, others, name_on)
+    return sorted(unsound, key=lambda problem: (problem.path, problem.line, problem.check))
 
 
 def invented(result: Collection[str], ours: Collection[str], theirs: Collection[str]) -> list[str]:
-    """The paths in a result that no side has, and that git calls a side's version if another type
-    of file, or a directory, has its place: PATH~SIDE."""
+    """The paths in a result that no side has, in the form PATH~SIDE. Git invents them for a side's
+    version if its place is taken by another type of file or a directory."""
     new = (path for path in result if "~" in path and path not in ours and path not in theirs)
     split = ((path, *path.rpartition("~")[::2]) for path in new)
     return sorted(path for path, real, side in split if side and (real in ours or real in theirs))
 
 
 def unmapped(tree: Mapping[str, tuple[str, str]], modules: str) -> set[str]:
-    """The submodules in a tree that git cannot get: .gitmodules does not name them.
+    """The submodules in a tree that git cannot fetch because .gitmodules does not name them.
 
     tree: mode and object of each path. modules: the text of .gitmodules.
     """
@@ -125,7 +124,7 @@ _NOT_ON_WINDOWS = re.compile(
 
 
 def awkward(result: Collection[str], before: Collection[str]) -> Iterator[tuple[str, str]]:
-    """The paths that a merge brings, and that not every machine can have, each with the reason.
+    """The paths that a merge brings and that some systems cannot have, each with the reason.
 
     before: the paths that the fork has.
     """
@@ -135,31 +134,31 @@ def awkward(result: Collection[str], before: Collection[str]) -> Iterator[tuple[
         folded = {path.casefold(): path for path in (*new, *(p for p in before if p in result))}
     for path in new:
         if (other := folded[path.casefold()]) != path:
-            yield path, f"macOS and Windows have it or {other}, which differs in capitals alone"
+            yield path, f"macOS and Windows cannot have it next to {other}: only the case differs"
         if _NOT_ON_WINDOWS.search(path):
             yield path, "Windows cannot have such a name"
 
 
 def dangerous_triggers(paths: Sequence[str], result: Snapshot, ours: Snapshot) -> list[Problem]:
-    """The events by which strangers start these workflows in the result, and not in the fork.
+    """The events by which strangers can start these workflows in the result but not in the fork.
 
-    A workflow whose triggers cannot be read is a problem too.
+    A workflow whose triggers cannot be read is a problem, too.
     """
-    found = []
+    triggers = []
     for path in paths:
         if path not in result.paths:
             continue
         new = _triggers(result.text(path))
         if new is None:
-            found.append(Problem("trigger", path, 0, "its triggers cannot be read"))
+            triggers.append(Problem("trigger", path, 0, "its triggers cannot be read"))
             continue
         old = _triggers(ours.text(path)) or {}
-        found += [
+        triggers += [
             Problem("trigger", path, line, f"strangers can start it: on {event}")
             for event, line in new.items()
             if event in DANGEROUS and event not in old
         ]
-    return found
+    return triggers
 
 
 def _dangling(
@@ -168,15 +167,15 @@ def _dangling(
     sides: Sequence[imports.Tree],
     name_on: Callable[[int, str], str],
 ) -> list[Problem]:
-    found = imports.dangling(path, result, sides, name_on)
-    return [Problem("import", path, line, what) for line, what in found]
+    broken = imports.dangling(path, result, sides, name_on)
+    return [Problem("import", path, line, what) for line, what in broken]
 
 
 # --- One file alone ------------------------------------------------------------------------------
 
 
 class _Flaw(NamedTuple):
-    """What is wrong with a text, wherever it stands."""
+    """Something wrong with a text, regardless of its line."""
 
     check: str
     what: str
@@ -189,25 +188,25 @@ _Names = Iterable[tuple[str, int]]  # each with its line
 def _flaws(
     path: str, result: Snapshot, sides: Sequence[Snapshot], name_on: Callable[[int, str], str]
 ) -> list[Problem]:
-    """What is wrong with a file, and with no side's version of it."""
+    """What is wrong with a file, but with no side's version of it."""
     text = result.text(path)
     befores = [side.text(path) for side in sides if path in side.paths]
     if text is None or None in befores or text in befores:
         return []
     if too_long(path, text):
         return [
-            Problem("size", path, 0, "too long to be parsed: look yourself whether it is sound")
+            Problem("size", path, 0, "too long to be parsed: check yourself whether it is sound")
         ]
     flaws = _flaws_of(path, text)
     for number, side in enumerate(sides):
         name = name_on(number, path) if flaws else path
         if not flaws or name not in side.paths:
             continue
-        known = _flaws_of(name, side.text(name) or "")
-        # A text that does not parse hides what else is wrong with it.
-        if known is None or any(flaw.check == "syntax" for flaw in known):
+        before = _flaws_of(name, side.text(name) or "")
+        # A text that does not parse hides its other flaws.
+        if before is None or any(flaw.check == "syntax" for flaw in before):
             return []
-        flaws = {flaw: line for flaw, line in flaws.items() if flaw not in known}
+        flaws = {flaw: line for flaw, line in flaws.items() if flaw not in before}
     return [Problem(flaw.check, path, line, flaw.what) for flaw, line in (flaws or {}).items()]
 
 
@@ -216,7 +215,7 @@ _READ = (".py", ".toml", ".json", ".yaml", ".yml", ".mk", ".env", ".requirements
 
 
 def is_read(path: str) -> bool:
-    """Whether the content of such a file is looked at."""
+    """Whether we check the content of such a file."""
     return _kind(path) in _READ
 
 
@@ -232,7 +231,7 @@ def _kind(path: str) -> str:
 
 
 def _flaws_of(path: str, text: str) -> _Flaws | None:
-    """None if it cannot be told."""
+    """The flaws of a text; None if they cannot be known."""
     if too_long(path, text):
         return None
     try:
@@ -254,8 +253,8 @@ def _flaws_of(path: str, text: str) -> _Flaws | None:
                 return _twice(_requirements(text))
             case kind if kind in _INI:
                 return _twice(_ini_names(text))
-    # Too deep, too long, a number of 5,000 digits: a library's limits and bugs say nothing about
-    # the file.
+    # Too deep, too long, a number of 5,000 digits: a library's limits and bugs mean nothing for the
+    # file.
     except Exception:
         return None
     return {}
@@ -271,7 +270,7 @@ def _python_flaws(path: str, text: str) -> _Flaws:
     messages = Checker(tree, filename=path, withDoctest=False).messages
     for message in sorted(messages, key=lambda message: message.lineno):
         if kind := _REPORTED.get(type(message).__name__):
-            # The name alone: what else there is among the arguments are line numbers.
+            # Only the name: the other arguments are line numbers.
             what = " ".join([kind[1], *map(repr, message.message_args[:1])])
             flaws.setdefault(_Flaw(kind[0], what), message.lineno)
     for node in ast.walk(tree):
@@ -289,7 +288,7 @@ _Scope = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def _imported(scope: _Scope) -> _Names:
-    """The names of what is imported, once for each different thing that has the name."""
+    """The imported names, once for each different thing of that name."""
     different: dict[tuple[str, str], int] = {}
     for node in scope.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
@@ -301,8 +300,8 @@ def _imported(scope: _Scope) -> _Names:
 
 
 def _definitions(scope: _Scope) -> _Names:
-    """What the statements of a scope define, each with its line; not what is made of what has the
-    name already, nor the variables of a function."""
+    """The names that a scope's statements define, each with its line; without redefinitions that
+    use the old value, and without the variables of a function."""
     for node in scope.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             words = {ast.unparse(part).rpartition(".")[2] for part in node.decorator_list}
@@ -319,7 +318,7 @@ def _definitions(scope: _Scope) -> _Names:
 
 
 def _twice(names: _Names) -> _Flaws:
-    """What is there a second time in one scope, where the last one wins."""
+    """Names defined a second time in one scope, where the last one wins."""
     flaws: _Flaws = {}
     seen = set()
     for name, line in names:
@@ -339,12 +338,12 @@ _MAKE_RULE = re.compile(r"([\w./$(){} -]+?) *:(?![:=])([^=]*)$")
 
 def _matches(pattern: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], int]]:
     for number, line in enumerate(text.split("\n"), 1):
-        if found := pattern.match(line):
-            yield found, number
+        if match := pattern.match(line):
+            yield match, number
 
 
 def _make_names(text: str) -> _Names:
-    """The variables and the targets with a recipe of a Makefile, but those under a condition."""
+    """The variables and the targets with a recipe in a Makefile, except those under a condition."""
     lines = [*text.split("\n"), ""]
     depth = 0
     for number, line in enumerate(lines[:-1]):
@@ -361,19 +360,19 @@ def _make_names(text: str) -> _Names:
 
 
 def _requirements(text: str) -> _Names:
-    """The packages that are required on every system; pip refuses what is there twice."""
-    for found, line in _matches(_PACKAGE, text):
-        if ";" not in found.string:
-            yield f"requirement {canonicalize_name(found[1])!r}", line
+    """The packages required on every system; pip refuses a package that is listed twice."""
+    for match, line in _matches(_PACKAGE, text):
+        if ";" not in match.string:
+            yield f"requirement {canonicalize_name(match[1])!r}", line
 
 
 def _ini_names(text: str) -> _Names:
     """The keys of each section."""
     section = ""
-    for found, line in _matches(_INI_LINE, text):
-        section = found[1] or section
-        if found[2]:
-            yield f"key {found[2].rstrip()!r}{f' in {section}' if section else ''}", line
+    for match, line in _matches(_INI_LINE, text):
+        section = match[1] or section
+        if match[2]:
+            yield f"key {match[2].rstrip()!r}{f' in {section}' if section else ''}", line
 
 
 def _toml_flaws(text: str) -> _Flaws:
@@ -391,9 +390,9 @@ def _json_flaws(text: str) -> _Flaws:
     def look(pairs: list[tuple[str, Any]]) -> None:
         for key, times in Counter(key for key, _ in pairs).items():
             if times > 1:
-                # Objects have no place: the last line with such a key is the nearest that is known.
-                there = re.compile(rf".*{re.escape(json.dumps(key, ensure_ascii=False))}\s*:")
-                lines = [line for _, line in _matches(there, text)]
+                # Parsed objects have no position: the last line with such a key is our best guess.
+                pattern = re.compile(rf".*{re.escape(json.dumps(key, ensure_ascii=False))}\s*:")
+                lines = [line for _, line in _matches(pattern, text)]
                 flaws[_Flaw("duplicate", f"key {key!r} twice")] = max(lines, default=0)
 
     try:
@@ -407,16 +406,16 @@ def _json_flaws(text: str) -> _Flaws:
 
 
 def _documents(text: str) -> list[Any]:
-    """The node at the top of each document. Aliases and tags stay what they are.
+    """The top node of each document. Aliases and tags are not resolved.
 
-    Raises MarkedYAMLError for a text that is no YAML, and others if it cannot be told.
+    Raises MarkedYAMLError for a text that is not YAML, and other errors if it cannot be decided.
     """
     from ruamel.yaml import YAML
 
     if too_long("x.yaml", text):
         raise ValueError("long")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an anchor twice
+        warnings.simplefilter("ignore")  # a repeated anchor
         return [node for node in YAML(typ="safe", pure=True).compose_all(text) if node]
 
 
@@ -442,7 +441,7 @@ def _yaml_flaws(text: str) -> _Flaws:
 
 
 def _mappings(documents: list[Any]) -> Iterator[Any]:
-    """Every mapping once, however many aliases lead to it."""
+    """Every mapping once, however many aliases refer to it."""
     seen = set()
     waiting = [*documents]
     while waiting:
@@ -471,7 +470,7 @@ def _triggers(text: str | None) -> dict[str, int] | None:
     events: dict[str, int] = {}
     for document in documents:
         for key, value in document.value if document.id == "mapping" else ():
-            # As it is written: read as YAML 1.1, this key is the truth value true.
+            # We compare the text, because YAML 1.1 reads the key `on` as true.
             if _word(key).lower() == "on":
                 for entry in [value] if value.id == "scalar" else value.value:
                     event = entry[0] if isinstance(entry, tuple) else entry

@@ -1,4 +1,4 @@
-"""Checks of a finished merge: what became of both sides, and whether the result is sound."""
+"""Checks of a finished merge: what happened to both sides, and whether the result is sound."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ _WORKFLOWS = ".github/workflows/"
 class Finding:
     """Something about a merge that a person should know.
 
-    check: the check that found it. what: what it found, for a person.
-    certain: whether it is wrong; otherwise it is only worth a look.
+    check: the check that found it. what: the finding, for a person.
+    certain: whether it is definitely wrong; otherwise it is only worth a look.
     """
 
     check: str
@@ -47,10 +47,10 @@ class Finding:
 class Verification:
     """What the checks of a merge found.
 
-    ours, theirs, result: the commits of the fork's side, of upstream's and of the merge; "" where
-        there was no merge to look at.
-    account: what became of every hunk of both sides; None where there was no merge to look at.
-    healed: the sync whose lost ancestry was taken into account, None if all is well.
+    ours, theirs, result: the fork's commit, upstream's and the merge; "" if
+        no merge was found.
+    account: what happened to every hunk of both sides; None if no merge was found.
+    healed: the sync whose lost ancestry was taken into account; None if all is well.
     """
 
     findings: tuple[Finding, ...]
@@ -89,19 +89,19 @@ class Verification:
 
 
 def of_work_tree(sh: Shell, fork: Fork, work: Path, tag: Tag) -> Verification:
-    """The checks of the merge of a tag in a work tree, where it was made or mended."""
+    """The checks of a tag's merge in a work tree."""
     state = git.work_state(sh, work)
     if state.merging:
         return Verification((Finding("committed", "the merge is still in progress"),))
     if state.dirty:
         dirty = map(printable, state.dirty)
         return Verification(
-            tuple(Finding("committed", f"{path} has changes not committed") for path in dirty)
+            tuple(Finding("committed", f"{path} has uncommitted changes") for path in dirty)
         )
     theirs = fork.refs.tag(tag.name) or git.commit_of(sh, work, f"refs/tags/{tag.name}")
     _, ours = git.merge_of(sh, work, theirs, state.head)
     if not ours:
-        what = f"no merge of {tag.name} ({theirs[:10]}) is on this branch"
+        what = f"this branch has no merge of {tag.name} ({theirs[:10]})"
         return Verification((Finding("tag", what),))
     more = [
         *_foreign_commits(sh, work, ours, theirs, fork.policy),
@@ -133,7 +133,8 @@ def of_landed(sh: Shell, fork: Fork, tag: Tag) -> Verification:
 
 
 def _is_at_least(sh: Shell, repo: Path, parent: str, theirs: str) -> bool:
-    """Whether what a squashed sync brought is about the release: it holds it, or is just before."""
+    """Whether a squashed sync brought at least the release: it contains it, or what precedes it
+    directly."""
     return (
         parent == theirs
         or git.is_ancestor(sh, repo, theirs, parent)
@@ -155,13 +156,13 @@ def of_merge(
     result: str,
     more: Sequence[Finding] = (),
 ) -> Verification:
-    """The checks of any merge, whoever made it: three commits are all they need, by their hashes.
+    """The checks of any merge, whoever made it; they only need the hashes of three commits.
 
-    more: what other checks have found.
+    more: findings of other checks.
     """
     policy = fork.policy
-    # What became of the hunks is for git to say, whether the files are sound for Python. Neither
-    # waits for the other: one after the other, both take 1.3 times as long on LiteLLM.
+    # The hunks are git's work, the soundness of files is Python's, so both run at once: one after
+    # the other they take 1.3 times as long on LiteLLM.
     with ThreadPoolExecutor(max_workers=1) as pool:
         accounting = pool.submit(_account, sh, fork, repo, ours, theirs, result)
         texts: dict[str, str | None] = {}
@@ -186,22 +187,21 @@ def of_merge(
 
 
 TAKEN_OVER = "the fork's own file"
-"""The check that `_taken_over` is."""
+"""The name of the check `_taken_over`."""
 
 _DECIDING = (".lfsconfig", ".github/settings.yml")
-"""Where large files and the credentials for them go; what an application makes of the settings of a
-repository on GitHub."""
+"""Files that decide where git sends large files and their credentials, and how an app configures
+the repository on GitHub."""
 _OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
-"""Who has to approve; the first that is there counts."""
+"""Files that name who has to approve; the first existing one counts."""
 
 
 def _taken_over(
     sh: Shell, fork: Fork, repo: Path, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
 ) -> Iterator[Finding]:
-    """Files that upstream has changed although only people of the fork say what is in them: those
-    that decide for this program, or for GitHub and Git LFS; of owners of code, if the fork has
-    its own."""
-    told = _peoples_drops(sh, repo, after.commit, ours.commit, theirs.commit)
+    """Files that upstream changed although only the fork's people may decide their content: those
+    that configure this program, GitHub or Git LFS, and CODEOWNERS if the fork has its own."""
+    drops = _peoples_drops(sh, repo, after.commit, ours.commit, theirs.commit)
     bases = git.merge_bases(sh, repo, ours.commit, theirs.commit)
     before = git.tree(sh, repo, bases[0]) if bases else {}
     owners = _OWNERS if any(ours.tree.get(p) != before.get(p) for p in _OWNERS) else ()
@@ -210,17 +210,17 @@ def _taken_over(
         now, foreign = after.tree.get(path), theirs.tree.get(path)
         if foreign in (None, before.get(path)) or now in (None, ours.tree.get(path)):
             continue
-        if any(drop.path == path and drop.side == Side.FORK.value for drop in told):
+        if any(drop.path == path and drop.side == Side.FORK.value for drop in drops):
             continue
         if path in records.NOTES and not _speaks(path, after, ours, theirs):
             continue
         back = f"restore --source={ours.commit[:10]} --" if path in ours.tree else "rm --"
-        what = f"upstream changes {path}, where only the fork decides; to undo: git {back} {path}"
+        what = f"upstream changes {path}, which is only the fork's; to undo: git {back} {path}"
         yield Finding(TAKEN_OVER, what, path)
 
 
 def _speaks(path: str, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> bool:
-    """Whether anything of upstream's is in a file of records besides what the fork's side had."""
+    """Whether a file of records contains upstream's entries besides those on the fork's side."""
     read = records.read_drops if path == records.DROPS_FILE else records.read_pins
     try:
         now, own, foreign = (
@@ -246,20 +246,20 @@ def _peoples_drops(
 def _account(
     sh: Shell, fork: Fork, repo: Path, ours: str, theirs: str, result: str
 ) -> tuple[Ledger, syncs.Lost | None, Customisations]:
-    """The ledger of a merge, the sync whose lost ancestry it reckons with, and what the fork's own
-    commits did."""
+    """The ledger of a merge, the sync whose lost ancestry it takes into account, and the fork's own
+    changes."""
     own = authorship.of_fork(sh, fork, ours, theirs)
     lost = authorship.lost_of_fork(sh, fork, ours, theirs)
     healed = syncs.healed_commit(sh, repo, ours, lost) if lost else ours
-    told = _peoples_drops(sh, repo, result, ours, theirs)
-    account = ledger.read(sh, repo, healed, theirs, result, own, fork.policy, told)
+    drops = _peoples_drops(sh, repo, result, ours, theirs)
+    account = ledger.read(sh, repo, healed, theirs, result, own, fork.policy, drops)
     return account, lost, own
 
 
 class _Snapshot:
-    """The files of a commit, each read when it is asked for.
+    """The files of a commit, each read on demand.
 
-    texts: what is read already, by object name; the sides of a merge share most of it.
+    texts: texts already read, by object name; the sides of a merge share most of them.
     """
 
     def __init__(self, sh: Shell, repo: Path, commit: str, texts: dict[str, str | None]) -> None:
@@ -282,10 +282,10 @@ class _Snapshot:
 
 
 def last_merge(sh: Shell, fork: Fork, work: Path, tag: str) -> tuple[str, str]:
-    """Upstream's and the fork's side of the merge of a release in a work tree.
+    """Upstream's side and the fork's side of a release's merge in a work tree.
 
-    tag: its name; "" for the one that the sync branch is named after.
-    Raises Refused if there is no such merge.
+    tag: its name; "" for the tag in the sync branch's name.
+    Raises Refused if the merge does not exist.
     """
     branch = git.work_state(sh, work).branch.removeprefix("refs/heads/")
     name = tag or fork.policy.branches.tag_of(branch) or ""
@@ -297,42 +297,42 @@ def last_merge(sh: Shell, fork: Fork, work: Path, tag: str) -> tuple[str, str]:
     theirs = git.commit_of(sh, work, f"refs/tags/{name}")
     _, ours = git.merge_of(sh, work, theirs, "HEAD")
     if not ours:
-        raise Refused(f"no merge of {name} is on this branch.", then="see `status`.")
+        raise Refused(f"this branch has no merge of {name}.", then="see `status`.")
     return theirs, ours
 
 
 def drop_of(entry: Entry, reason: str) -> Drop:
-    """What a person lets go with an entry of the ledger."""
+    """The drop that covers an entry of the ledger."""
     lines = (*entry.account.missing, *entry.account.back)
-    told = dict.fromkeys(line.strip() for line in lines if line.strip())
-    return Drop(entry.path, reason, tuple(told), side=entry.side.value)
+    stripped = dict.fromkeys(line.strip() for line in lines if line.strip())
+    return Drop(entry.path, reason, tuple(stripped), side=entry.side.value)
 
 
 def missing_features(sh: Shell, fork: Fork) -> list[Finding]:
-    """What of the feature manifest is not on the production branch."""
+    """The features of the manifest that the production branch lacks."""
     return _features(fork.policy, _Snapshot(sh, fork.path, fork.production_commit, {}))
 
 
 def _foreign_commits(
     sh: Shell, work: Path, ours: str, theirs: str, policy: Policy
 ) -> list[Finding]:
-    """Commits that another merge brought: neither the release nor the fork holds them.
+    """Commits that another merge brought: neither the release nor the fork contains them.
 
-    The fork's production branch may have been merged in again meanwhile.
+    The fork's production branch may have been merged in again since.
     """
     production = f"refs/remotes/{policy.remotes.origin.name}/{policy.branches.production}"
-    known = [theirs, ours, production]
-    # --ignore-missing: not every clone follows origin's production branch.
+    expected = [theirs, ours, production]
+    # --ignore-missing: not every clone tracks origin's production branch.
     question = "--ignore-missing HEAD --not {known}"
     brought, made = (
-        git.ask(sh, work, f"rev-list {how} {question}", "commits", known=known)
+        git.ask(sh, work, f"rev-list {how} {question}", "commits", expected=expected)
         for how in ("", "--first-parent")
     )
     foreign = len(set(brought.out.split()) - set(made.out.split()))
     if not foreign:
         return []
     return [
-        Finding("only the tag", f"{counted(foreign, 'commit')} here that the release does not hold")
+        Finding("only the tag", f"{counted(foreign, 'commit')} that the release does not contain")
     ]
 
 
@@ -360,18 +360,18 @@ def _other_versions(sh: Shell, work: Path, tag: Tag, policy: Policy) -> list[Fin
 def _shrunk(
     policy: Policy, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
 ) -> Iterator[Finding]:
-    """Version files of which less than half is left: whatever set the version there has written
-    over the rest."""
+    """Version files of which less than half is left: whatever set the version overwrote the
+    rest."""
     for path in sorted(policy.version_paths):
         now, *sides = (len((s.text(path) or "").splitlines()) for s in (after, ours, theirs))
         if path in after.tree and now < min(sides) / 2:
             least = counted(min(sides), "line")
-            what = f"{path} has {counted(now, 'line')} left of {least} that both sides have"
+            what = f"{path} has {counted(now, 'line')} left of the {least} that both sides have"
             yield Finding("version", what, path)
 
 
 def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> list[Finding]:
-    """Whether what was merged is a release; a commit on top of one may have changed its files."""
+    """Whether a release was merged, or a commit on top of one that changed its files."""
     released = {
         fork.refs.commits[f"refs/tags/{name}"]: name
         for name in fork.refs.tags()
@@ -384,9 +384,7 @@ def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> list[Fin
     paths = git.differing(sh, repo, below[0], theirs) if below else []
     if not paths:
         return []
-    what = (
-        f"theirs has {counted(len(paths), 'file')} otherwise than {released[below[0]]}: {paths[0]}"
-    )
+    what = f"theirs differs from {released[below[0]]} in {counted(len(paths), 'file')}: {paths[0]}"
     return [Finding("release", printable(what), paths[0], certain=False)]
 
 
@@ -398,7 +396,7 @@ def _leftover_markers(sh: Shell, repo: Path, ours: str, theirs: str, result: str
 def _too_large(
     sh: Shell, repo: Path, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
 ) -> Iterator[Finding]:
-    """Files of which a side has another version, and that were compared as a whole."""
+    """Changed files that are too large to read and were compared as a whole."""
     changed = {
         path: name
         for path, (_, name) in after.tree.items()
@@ -407,7 +405,7 @@ def _too_large(
     sizes = git.large(sh, repo, changed.values())
     for path, name in changed.items():
         if name in sizes:
-            what = f"{path} has {sizes[name]:,} bytes: it was compared as a whole, and not read"
+            what = f"{path} has {sizes[name]:,} bytes: it was compared as a whole, not line by line"
             yield Finding("size", printable(what), path, certain=False)
 
 
@@ -421,13 +419,13 @@ def _unsound(
     theirs: _Snapshot,
 ) -> list[Finding]:
     """Files that no longer parse, names that nothing defines, imports that lead nowhere."""
-    # What is upstream's file in upstream's tree was sound there.
+    # An unchanged upstream file was sound in upstream's tree.
     checked = [
         path
         for path, entry in after.tree.items()
         if theirs.tree.get(path) != entry and soundness.is_read(path) and path not in records.NOTES
     ]
-    # A file that upstream deleted and the fork has not touched is upstream's business.
+    # A file that upstream deleted and the fork did not touch is upstream's business.
     gone = sorted(theirs.tree.keys() - after.tree.keys())
     sides = (ours, theirs)
 
@@ -448,15 +446,15 @@ def _unsound(
 
 
 def _names(after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> Iterator[Finding]:
-    """New names that git has invented, that collide, or that Windows cannot have."""
+    """New names that git invented, that collide, or that Windows cannot have."""
     for path in soundness.invented(after.paths, ours.paths, theirs.paths):
         real = path.rpartition("~")[0]
-        what = f"{path}: git has put a side of {real} there; decide what {real} is, and git rm this"
+        what = f"{path}: git put one side of {real} there; decide on {real}, and git rm this"
         yield Finding("invented name", printable(what), path)
     trees = (after, ours, theirs)
-    lacking, *known = (soundness.unmapped(x.tree, x.text(".gitmodules") or "") for x in trees)
-    for path in sorted(lacking.difference(*known)):
-        what = f"{path}: .gitmodules names no submodule there; bring its lines back, or git rm it"
+    lacking, *before = (soundness.unmapped(x.tree, x.text(".gitmodules") or "") for x in trees)
+    for path in sorted(lacking.difference(*before)):
+        what = f"{path}: .gitmodules does not name this submodule; restore its lines, or git rm it"
         yield Finding("submodule", printable(what), path)
     for path, why in soundness.awkward(after.paths, ours.paths):
         yield Finding("name", printable(f"{path}: {why}"), path, certain=False)
@@ -465,16 +463,16 @@ def _names(after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> Iterator[Fin
 def _importers(
     sh: Shell, repo: Path, result: str, names: Sequence[str], paths: Sequence[str]
 ) -> set[str]:
-    """Those of some Python files that name something."""
+    """The Python files that mention one of some names."""
     words = ["git", "-C", str(repo), "--literal-pathspecs", "grep", "-l", "-z", "-w", "-E"]
     words += ["--full-name", "-e"]
-    found: set[str] = set()
+    importing: set[str] = set()
     patterns = map("|".join, batches([re.escape(name) for name in names], 4000))
     for pattern, batch in product(patterns, list(batches(paths))):
         answer = sh.read([*words, pattern, result, "--", *batch])
         listed = git.checked(answer, "importing files", 1).fields()
-        found.update(entry.partition(":")[2] for entry in listed)
-    return found
+        importing.update(entry.partition(":")[2] for entry in listed)
+    return importing
 
 
 def _workflows(policy: Policy, after: _Snapshot, ours: _Snapshot) -> list[Finding]:
@@ -498,41 +496,41 @@ def _workflows(policy: Policy, after: _Snapshot, ours: _Snapshot) -> list[Findin
 
 
 def _features(policy: Policy, after: _Snapshot) -> list[Finding]:
-    """Features of the manifest of which something is missing."""
-    found = []
+    """Features of the manifest that are partly missing."""
+    findings = []
     for feature in policy.feature:
         origin = f", from {feature.origin}" if feature.origin else ""
         for path in feature.files:
             if path not in after.tree:
-                found.append(Finding("feature", f"{feature.name}{origin}: {path} is gone", path))
+                findings.append(Finding("feature", f"{feature.name}{origin}: {path} is gone", path))
         texts = [after.text(path) or "" for path in feature.files]
         for pattern in feature.missing(texts):
             what = f"{feature.name}{origin}: nothing matches {pattern!r}"
-            found.append(Finding("feature", what, feature.files[0] if feature.files else ""))
-    return found
+            findings.append(Finding("feature", what, feature.files[0] if feature.files else ""))
+    return findings
 
 
 def _mixed_units(
     policy: Policy, own: Customisations, after: _Snapshot, theirs: _Snapshot
 ) -> list[Finding]:
-    """Generated trees that hold parts of another build beside upstream's; what a commit of the
-    fork's own put there, and upstream has not, is the fork's."""
-    found = []
+    """Generated trees that mix upstream's build with another one. Files that a fork commit added
+    and upstream lacks belong to the fork."""
+    findings = []
     paths = after.tree.keys() | theirs.tree.keys()
     differing = [path for path in paths if after.tree.get(path) != theirs.tree.get(path)]
     for rule in policy.units:
         if builds := foreign_in_unit(rule, own, differing, theirs.tree.keys()):
             count = counted(len(builds), "generated file")
-            what = f"{count} otherwise than upstream's, such as {min(builds)}"
-            found.append(Finding("generated", printable(what), min(builds), certain=False))
-    return found
+            what = f"{count} not from upstream's build, such as {min(builds)}"
+            findings.append(Finding("generated", printable(what), min(builds), certain=False))
+    return findings
 
 
 def _edited_by_hand(
     policy: Policy, own: Customisations, ours: _Snapshot, theirs: _Snapshot
 ) -> Iterator[Finding]:
-    """Files in generated trees that a fork commit edited: what makes the tree anew, or takes
-    upstream's, undoes that."""
+    """Files in generated trees that a fork commit edited: regenerating the tree, or taking
+    upstream's, undoes the edit."""
     for rule in policy.units:
         edited = {
             path: commit
@@ -541,19 +539,19 @@ def _edited_by_hand(
         }
         if edited:
             files = [f"{path} ({commit.name[:10]})" for path, commit in sorted(edited.items())]
-            what = f"edited by hand, which nothing that makes it anew keeps: {listed(files)}"
+            what = f"edited by hand, and regenerating loses the edit: {listed(files)}"
             yield Finding("generated", what, min(edited), certain=False)
 
 
 def _lock_files(after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> Iterator[Finding]:
-    """Lock files that lost an entry that the manifest names and a side has."""
+    """Lock files that lost an entry which the manifest names and a side has."""
     for path, manifests, command in generated.locks(after.tree.keys()):
         lost: dict[str, set[str]] = {}
         for side, other in ((ours, theirs), (theirs, ours)):
             if side.version(path) in ("", after.version(path)):
                 continue
             for manifest in manifests:
-                # What a side's manifest names, its lock file has.
+                # A side's lock file has everything that its manifest names.
                 if all(after.version(p) == other.version(p) for p in (path, manifest)):
                     continue
                 texts = after.text(manifest), side.text(path), after.text(path)
@@ -561,5 +559,5 @@ def _lock_files(after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> Iterato
                     lost.setdefault(manifest, set()).update(gone)
         for manifest, names in lost.items():
             what = f"{path} lacks {listed(sorted(names))}, which {manifest} names"
-            what = f"{printable(what)}; this makes it anew: {printable(command)}"
+            what = f"{printable(what)}; to regenerate it: {printable(command)}"
             yield Finding("lock file", what, path, certain=False)

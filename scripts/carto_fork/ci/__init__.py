@@ -1,4 +1,4 @@
-"""The world around a run: GitHub Actions and Slack.
+"""What surrounds a run: GitHub Actions and Slack.
 
-Neither decides anything; a message that fails never decides how a run ends.
+Neither decides anything, and a message that fails never changes how a run ends.
 """

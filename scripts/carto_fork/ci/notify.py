@@ -1,4 +1,5 @@
-"""What a run tells others: the steps behind it in GitHub Actions, and the team in Slack."""
+"""What a run reports: outputs for later steps in GitHub Actions, and messages for the team in
+Slack."""
 
 from __future__ import annotations
 
@@ -21,22 +22,22 @@ if TYPE_CHECKING:
 
 
 def run_url() -> str:
-    """The page of the run that this job belongs to; "" outside of GitHub Actions."""
+    """The URL of this job's workflow run; "" outside of GitHub Actions."""
     names = ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_RUN_ID")
     server, repository, run = (os.environ.get(name, "") for name in names)
     return f"{server}/{repository}/actions/runs/{run}" if in_actions() and run else ""
 
 
 def set_outputs(values: Mapping[str, str]) -> None:
-    """Hand values to the steps behind this one, if there are any."""
+    """Set outputs for the later steps of a GitHub Actions job, if this runs in one."""
     if path := os.environ.get("GITHUB_OUTPUT"):
-        # A value may hold any line: the delimiter is one that nobody can know beforehand.
+        # A value may contain any line, so the delimiter must be one that nobody can guess.
         end = f"end-{secrets.token_hex(16)}"
         _append(path, "".join(f"{name}<<{end}\n{value}\n{end}\n" for name, value in values.items()))
 
 
 def summarize(markdown: str) -> None:
-    """Add to the page of the run, if there is one."""
+    """Add Markdown to the summary page of the workflow run, if this is one."""
     if path := os.environ.get("GITHUB_STEP_SUMMARY"):
         _append(path, f"{markdown}\n")
 
@@ -47,7 +48,7 @@ def _append(path: str, text: str) -> None:
             file.write(text)
     except OSError as error:
         raise Failed(
-            f"GitHub Actions' file cannot be written: {error}.",
+            f"cannot write GitHub Actions' file: {error}.",
             then="unset GITHUB_OUTPUT and GITHUB_STEP_SUMMARY outside of a job.",
         ) from None
 
@@ -57,10 +58,10 @@ VARIABLE = "SLACK_WEBHOOK_URL"
 
 Payload = dict[str, Any]
 
-# Slack refuses the whole message where a text is longer.
+# Slack refuses the whole message if a text is longer.
 _HEADER, _SECTION = 150, 3000
 
-# The second form is for a stand-in on this machine.
+# The second form is for a fake Slack on this machine.
 _WEBHOOK = re.compile(
     r"https://hooks\.slack\.com/[\w/-]+|http://(127\.0\.0\.1|localhost)(:\d{1,5})?/[\w/-]*",
     re.ASCII,
@@ -77,10 +78,10 @@ _LONGEST_PAUSE = 30.0
 def message(
     title: str, paragraphs: Sequence[str], links: Mapping[str, str], about: str = ""
 ) -> Payload:
-    """What a webhook takes: blocks, and a plain text for where those are not shown.
+    """The payload of a webhook: blocks, and a plain text for clients that do not show blocks.
 
-    paragraphs, about: text of any origin; it is shown as it is, and reaches nobody by name.
-    links: URLs by the words to click on. One that is no URL is shown as text.
+    paragraphs, about: text of any origin; it is shown literally and mentions nobody.
+    links: URLs by the words to click on. Anything that is not a URL is shown as text.
     """
     shown = [text for text in paragraphs if text.strip()]
     shown += [f"{label}: {url}" for label, url in links.items() if url and not _is_link(url)]
@@ -88,7 +89,7 @@ def message(
     blocks += [{"type": "section", "text": _plain(text, _SECTION)} for text in shown]
     safe = {label: url.translate(_ESCAPES) for label, url in links.items() if _is_link(url)}
     if marked := [f"<{url}|{label}>" for label, url in safe.items()]:
-        # The only text that Slack reads as markup. With `verbatim` it makes no links of its own.
+        # The only text that Slack reads as markup. With `verbatim` Slack adds no links itself.
         markup = {"type": "mrkdwn", "text": "  ".join(marked), "verbatim": True}
         blocks.append({"type": "section", "text": markup})
     if about:
@@ -98,9 +99,9 @@ def message(
 
 
 def escaped(text: str, most: int) -> str:
-    """Text of unknown origin for Slack, cut to a length: no markup, no links and no mentions."""
+    """Text of unknown origin for Slack, truncated, without markup, links or mentions."""
     safe = "\n".join(map(printable, text.strip().splitlines()))
-    # An invisible word joiner keeps `@here` and `#general` from being found by name.
+    # An invisible word joiner keeps `@here` and `#general` from becoming mentions.
     safe = re.sub(r"([@#])(?=\w)", "\\1\u2060", safe)
     if len(whole := safe.translate(_ESCAPES)) <= most:
         return whole
@@ -117,7 +118,7 @@ def _is_link(url: str) -> bool:
 
 
 def is_webhook(url: str) -> bool:
-    """Whether a URL can be that of an incoming webhook."""
+    """Whether a URL can be an incoming webhook's."""
     return bool(_WEBHOOK.fullmatch(url))
 
 
@@ -131,17 +132,17 @@ def post(
 ) -> str:
     """Deliver a message. Returns why it was not delivered; "" if it was.
 
-    wait: lets some seconds pass before another attempt.
+    wait: sleeps for some seconds before another attempt.
     limits: seconds to connect, and to wait for an answer. total: seconds for everything.
     """
     if not is_webhook(url):
-        return f"{VARIABLE} is no URL of an incoming webhook of hooks.slack.com"
+        return f"{VARIABLE} is not the URL of an incoming webhook at hooks.slack.com"
     why = [f"it took longer than {total:g} s"]
 
     def deliver() -> None:
         why[0] = _deliver(url, payload, wait, limits)
 
-    # No limit of a socket holds for looking a name up, or for an answer that comes bit by bit.
+    # Socket timeouts cover neither name resolution nor an answer that trickles in.
     attempt = threading.Thread(target=deliver, daemon=True)
     attempt.start()
     attempt.join(total)
@@ -151,10 +152,10 @@ def post(
 def _deliver(
     url: str, payload: Payload, wait: Callable[[float], None], limits: tuple[float, float]
 ) -> str:
-    # Importing it takes longer than most tasks.
+    # Importing httpx takes longer than most tasks.
     import requests
 
-    # Its log of every request names the path, which is the secret part.
+    # Its log contains the path of every request, which is the secret part.
     logging.getLogger("urllib3").setLevel(logging.CRITICAL)
     for pause in (*_PAUSES, None):
         try:
@@ -170,9 +171,9 @@ def _deliver(
         except requests.ConnectionError:
             why, asked = "Slack could not be reached", ""
         except requests.Timeout:
-            # It may have arrived all the same: it is not sent twice.
+            # It may have arrived anyway, so we do not send it twice.
             return f"Slack gave no answer within {limits[1]:g} s"
-        except Exception as error:  # whatever it is, its text may name the URL
+        except Exception as error:  # its text may contain the URL
             return f"sending it failed ({type(error).__name__})"
         if pause is not None:
             wait(min(float(asked), _LONGEST_PAUSE) if asked.isdecimal() else pause)
@@ -180,7 +181,7 @@ def _deliver(
 
 
 def _reason(reply: Response, url: str) -> str:
-    """Slack's word for why it refused, such as ``no_service``; "" for anything else."""
+    """Slack's error code, such as ``no_service``; "" for anything else."""
     said = next(reply.iter_content(100), b"").decode("ascii", "replace").strip()
     return f" ({said})" if re.fullmatch(r"[a-z_]{1,50}", said) and said not in url else ""
 
@@ -192,42 +193,44 @@ EVENTS = {
     ),
     "conflicts": (
         "The upgrade to {release} needs attention",
-        "Some conflicts are a person's to decide. The pull request says which, and how.",
+        "You need to decide some conflicts. The pull request says which, and how.",
     ),
     "nothing": ("No new upstream release", "The fork contains upstream's newest stable release."),
     "moved": (
-        "Upstream has changed a release that is merged",
-        "The fork keeps what it merged; a newer release brings what upstream changed.",
+        "Upstream changed a release that the fork already merged",
+        "The fork keeps what it merged; a newer release will contain upstream's change.",
     ),
-    "failure": ("The upgrade to {release} failed", "The log of the run tells why."),
+    "failure": ("The upgrade to {release} failed", "The log of the run says why."),
 }
-"""What can be told, by the event's name: a headline, and what it means."""
+"""The events we report, by name: a headline, and what it means."""
 
 
 def notify(
     s: Session, event: str, *, tag: str = "", url: str = "", text: str = "", always: bool = False
 ) -> None:
-    """Tell of an event, as the task does: also on the page of the run."""
+    """Report an event to Slack and on the summary page of the run."""
     if event not in EVENTS:
         known = ", ".join(EVENTS)
-        raise Usage(f"--event is one of {known}.", then=s.command("ci.notify", event="success"))
+        raise Usage(
+            f"--event must be one of {known}.", then=s.command("ci.notify", event="success")
+        )
     if s.sh.dry:
         s.print_json(_message(event, tag, url, text))
         return
     headline, meaning = _words(event, tag)
     summarize(f"# {plain(headline)}\n\n{meaning}")
-    why = tell(s, event, tag=tag, url=url, text=text, always=always)
+    why = send(s, event, tag=tag, url=url, text=text, always=always)
     if s.json:
         s.print_json({"event": event, "delivered": not why, "why": why})
 
 
-def tell(
+def send(
     s: Session, event: str, *, tag: str = "", url: str = "", text: str = "", always: bool = False
 ) -> str:
-    """Tell of an event, and say in a line whether that worked. Nothing is sent under ``--dry``.
+    """Report an event to Slack, and print a line on whether that worked. ``--dry`` sends nothing.
 
-    tag: the release. url: the pull request. text: what else there is to say.
-    always: tell also that there is nothing new.
+    tag: the release. url: the pull request. text: further details.
+    always: also report that there is nothing new.
     Returns why nothing was delivered; "" if the message was.
     """
     webhook = os.environ.get(VARIABLE, "").strip()
@@ -239,7 +242,7 @@ def tell(
         why = "--dry sends nothing"
     else:
         why = post(webhook, _message(event, tag, url, text))
-    s.console.say(f"Slack was not told: {why}." if why else f"Slack was told: {event}.")
+    s.console.say(f"Nothing was sent to Slack: {why}." if why else f"Sent to Slack: {event}.")
     return why
 
 

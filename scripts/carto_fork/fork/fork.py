@@ -98,7 +98,7 @@ class Fork:
 
     @property
     def upstream_tips(self) -> tuple[str, ...]:
-        """The tips of upstream's branches, as this clone knows them."""
+        """The commits at upstream's branch tips, as this clone knows them."""
         prefix = f"refs/remotes/{self.policy.remotes.upstream.name}/"
         commits = self.refs.commits
         return tuple(dict.fromkeys(commits[ref] for ref in commits if ref.startswith(prefix)))
@@ -329,8 +329,8 @@ def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
                     if remote is origin:
                         fix = f"name the fork's clone with --repo, or if this is it: {fix}"
                         if fork.loaded.is_default:
-                            mend += "; for a fork of anything else: `fork.init`"
-                    yield f"the remote `{remote.name}` is {scrub(url)}, not {remote.url}.", mend
+                            fix += "; for a fork of anything else: `fork.init`"
+                    yield f"the remote `{remote.name}` is {scrub(url)}, not {remote.url}.", fix
     one, other = fork.url(origin), fork.url(upstream)
     if one and other and github.same_repository(one, other):
         yield (

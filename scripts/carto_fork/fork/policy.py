@@ -360,7 +360,7 @@ class Proposer(_Table, frozen=True):
 
 
 class Files(_Table, frozen=True):
-    """Where the files lie that `fork.adopt` puts into the fork; "" leaves one out.
+    """The paths of the files that `fork.adopt` puts into the fork; "" leaves one out.
 
     sync, release, images, guard: workflows. requirements: the requirements file they install.
     makefile, tasks: ways to call the tasks in a checkout. guide, process: documents.

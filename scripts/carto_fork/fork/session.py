@@ -259,7 +259,7 @@ class Session(Runner):
 
     @property
     def guard_line(self) -> str:
-        """The command line that checks what is pushed, from any directory."""
+        """The command line that checks a push, from any directory."""
         return f"{anywhere(self._argv)} ci.guard --pre-push"
 
     def command(self, task: str, **options: str | bool | Sequence[str]) -> str:
@@ -272,7 +272,7 @@ class Session(Runner):
         advice = advice.replace("`git config ", f"`{git.at(self.path)} config ")
         advice = advice.replace("`fork.heal --check`", f"`{self.command('fork.heal', check=True)}`")
         named = r"`(setup|status|fork\.(?:config|init|heal))`"
-        return re.sub(named, lambda found: f"`{self.command(found[1])}`", advice)
+        return re.sub(named, lambda task: f"`{self.command(task[1])}`", advice)
 
     def print_json(self, data: Any) -> None:
         """Print the task's result for scripts."""

@@ -126,7 +126,7 @@ def _tables(value: object) -> bool:
 
 HOOK = Step(
     "hook",
-    "Let git ask `ci.guard` before it pushes.",
+    "Let git run `ci.guard` before it pushes.",
     run=(
         "git -C {repo} config carto-fork.guard {guard}",
         "mkdir -p {hooks}",
@@ -173,7 +173,7 @@ _SETTING = "carto-fork.guard"
 
 
 def _calls_guard(top: Path, line: str) -> bool:
-    """Whether a command line calls `ci.guard`, and what it names by a path is there.
+    """Whether a command line calls `ci.guard` and all paths it names exist.
 
     top: where git runs hooks, the top of the work tree.
     """

@@ -23,7 +23,7 @@ _OF_GITHUB = (
     ),
     (
         r"gh auth login|HTTP 401|Bad credentials|GH_TOKEN environment variable",
-        "gh is not logged in, or its token is no longer valid",
+        "gh is not logged in, or its token has become invalid",
         "type `gh auth login`; in GitHub Actions set GH_TOKEN for the step",
     ),
     (
