@@ -258,7 +258,7 @@ def replay(place: Path, case: dict[str, Any]) -> Outcome:
     found = foresee(sh, repo, merged, theirs).conflicts if lost else plain
     paths = policy.load_policy((HERE / "path_rules.toml").read_text()).policy
     strategies: dict[str, Decide] = {
-        EVIDENCE: lambda cs: resolve.decide(sh, fork, repo, cs, own, merged, theirs, told=ours),
+        EVIDENCE: lambda cs: resolve.decide(sh, fork, repo, cs, own, merged, theirs, recorded=ours),
         "path rules": lambda cs: decisions.decide(cs, Knowledge(paths)),
         "-Xours": by_side(Take.FORK),
         "-Xtheirs": by_side(Take.UPSTREAM),

@@ -680,7 +680,7 @@ def test_a_reverted_sync_is_reported(world: World) -> None:
     world.git("switch --quiet -C carto/main origin/carto/main")
     assert undo in one(world, "ancestry", "broken")["then"]
     assert found(world, "version") == []
-    assert f"has taken the sync to {TAG} back" in " ".join(world.run("status").out.split())
+    assert f"reverted the sync to {TAG}:" in " ".join(world.run("status").out.split())
     for line in (f"verify --landed {TAG}", f"upgrade-carto --tag {STABLE} --no-tests"):
         refused = world.run(line)
         assert refused.code

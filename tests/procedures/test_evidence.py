@@ -800,7 +800,7 @@ def test_the_lines_that_either_side_would_lose_are_counted(world: World) -> None
         "tests/test_litellm/test_retry_policy.py": (16, 18),
         "tests/test_litellm/test_router.py": (1, 1),
     }
-    lines = "1 line of the fork's with upstream's side, 1 line of upstream's with the fork's"
+    lines = "1 fork line with upstream's side, 1 upstream line with the fork's"
     assert paused.out.replace("\n      ", " ").count(f"    loses:   {lines}\n") == 2
     assert paused.out.count("    loses: ") == 3
 
@@ -848,14 +848,14 @@ def test_a_choice_creates_a_missing_drops_file(world: World) -> None:
         ),
         pytest.param(
             "--accept-upstream Makefile --reason why",
-            "there is no conflict in Makefile.",
+            "Makefile is not in conflict.",
             f"name files that git -C {PAUSED_WORK} diff --name-only --diff-filter=U shows, "
             "from the top of the work tree.",
             id="no conflict",
         ),
         pytest.param(
             "--keep-fork Dockerfile --keep-fork nowhere --reason why",
-            "there is no conflict in nowhere.",
+            "nowhere is not in conflict.",
             f"name files that git -C {PAUSED_WORK} diff --name-only --diff-filter=U shows, "
             "from the top of the work tree.",
             id="no file",

@@ -696,7 +696,7 @@ def test_resolve_conflicts_decides_as_an_upgrade_does(world: World) -> None:
     done = world.run("resolve-conflicts")
     assert done.code == 0
     assert done.out.endswith(
-        " 0 left. 18 lines of the fork's gave way to\n  upstream's.\nNext: git -C . commit\n"
+        " 0 left. 18 fork lines gave way to upstream's.\nNext: git -C . commit\n"
     )
     tree = world.git("write-tree")
     world.git("merge --abort")
@@ -727,7 +727,7 @@ def test_resolve_conflicts_as_json(world: World) -> None:
         "deleted_by": None,
         "decision": "person",
         "rule": "Dockerfile and Makefile",
-        "why": "A block marked `# CARTO:` is touched.",
+        "why": "The conflict touches a block marked `# CARTO:`.",
         "hunks_settled": 0,
         "hunks_left": 1,
         "fork_lines_dropped": 0,
@@ -768,7 +768,7 @@ def test_resolve_conflicts_overwrites_nothing_that_a_person_edited(
     done = world.run("resolve-conflicts")
     said = PAUSED.replace("2 conflicts", f"{len(left)} conflicts")
     assert (done.err, done.code) == (said, 3)
-    assert done.out.count("    why:     Changed by hand, not staged.\n") == 2
+    assert done.out.count("    why:     Edited by hand, not staged.\n") == 2
     assert "    then:    git -C . add -- poetry.lock\n" in done.out
     assert {path: (world.fork / path).read_text() for path in resolved} == resolved
     assert unmerged(world) == sorted(left)
@@ -809,7 +809,7 @@ def test_resolve_conflicts_removes_a_disabled_workflow_that_comes_back(world: Wo
     done = world.run("resolve-conflicts --json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["removed_again"] == [path]
-    assert f"although it is disabled, removed again: {path}\n" in done.err
+    assert f"that the merge brought back, removed again: {path}\n" in done.err
     assert not (world.fork / path).exists()
     assert world.git(f"ls-files {path}") == ""
 

@@ -231,7 +231,7 @@ def test_unbalanced_markers_are_left_for_a_person(text: str, take: Take) -> None
 def test_what_somebody_changed_by_hand_is_never_decided(take: Take, text: str | None) -> None:
     decision = decided(replace(conflict(text=text), edited=True), rule(take))
     assert (decision.take, decision.whole, decision.text) == (None, False, None)
-    assert (decision.why, decision.todo) == ("Changed by hand, not staged.", "git add -- f.py")
+    assert (decision.why, decision.todo) == ("Edited by hand, not staged.", "git add -- f.py")
 
 
 def test_what_somebody_has_begun_is_continued() -> None:
@@ -282,7 +282,7 @@ def test_only_the_hunk_in_a_marked_block_is_left_for_a_person() -> None:
     decision = decided(conflict(text=text), rule(Take.BOTH))
     assert decision.text == f"{marked}\np\nu\n"
     assert (decision.take, decision.settled, decision.left) == (None, 1, 1)
-    assert decision.why == "A block marked `# CARTO:` is touched."
+    assert decision.why == "The conflict touches a block marked `# CARTO:`."
 
 
 @pytest.mark.parametrize("place", ["before", "ours", "theirs", "after"])
@@ -345,7 +345,7 @@ def test_a_hunk_with_more_than_the_version_is_left_for_a_person(line: str, side:
     text = version_hunk(**lines)
     decision = decided(conflict(text=text), rule(Take.VERSION))
     assert (decision.take, decision.text, decision.left) == (None, text, 1)
-    assert decision.why == "More than the version is in conflict."
+    assert decision.why == "The conflict is about more than the version."
 
 
 def test_a_hunk_beside_the_version_hunk_is_left_for_a_person() -> None:
@@ -353,7 +353,7 @@ def test_a_hunk_beside_the_version_hunk_is_left_for_a_person() -> None:
     decision = decided(conflict(text=f"{version}x\n{hunk('o', 'b', 't')}"), rule(Take.VERSION))
     assert decision.text == f'version = "1.2"\nx\n{hunk("o", "b", "t")}'
     assert (decision.take, decision.settled, decision.left) == (None, 1, 1)
-    assert decision.why == "More than the version is in conflict."
+    assert decision.why == "The conflict is about more than the version."
 
 
 # --- What cannot be decided by hunks -------------------------------------------------------------
@@ -474,12 +474,12 @@ WRITTEN |= {letter.upper(): f"    {line}" for letter, line in WRITTEN.items()}
 WRITTEN["+"] = "# CARTO: ours"
 COMMIT = Commit("1" * 40, "2025-01-01", "feat: ours")
 LEFT = ("", None, "Both sides changed the same lines.")
-MARKED = ("", None, "A block marked `# CARTO:` is touched.")
-ABSORBED = ("absorbed", Take.UPSTREAM, "Upstream has the fork's change itself.")
+MARKED = ("", None, "The conflict touches a block marked `# CARTO:`.")
+ABSORBED = ("absorbed", Take.UPSTREAM, "Upstream has the fork's change, too.")
 UNTOUCHED = (
     "untouched by the fork",
     Take.UPSTREAM,
-    "No commit of the fork's own changed this; what differs was left by an earlier merge.",
+    "No fork commit changed this; an earlier merge left the difference.",
 )
 SPACE = ("white space", Take.BOTH, "One side changed white space only; the other's text stays.")
 SAME_CONTENT = ("same content", Take.FORK, "Only the mode differs; the fork's stays.")
@@ -487,9 +487,9 @@ ADDED = ("both added", Take.BOTH, "Both sides only added lines, and not the same
 BLOCK = (
     "marked block",
     Take.BOTH,
-    "The fork's marked block stays inside upstream's new text, at the line that it stood at.",
+    "The fork's marked block stays inside upstream's new text, at its old line.",
 )
-BY_NAME = ("merged by name", Take.BOTH, "Each side changed other parts; both changes stay.")
+BY_NAME = ("merged by name", Take.BOTH, "Each side changed different parts; both stay.")
 DROPPED = ("dropped on purpose", Take.UPSTREAM, "Nobody needs it.")
 REMEMBERED = ("remembered", Take.BOTH, "As in 1234567890.")
 
@@ -1218,7 +1218,7 @@ def test_a_decision_that_an_earlier_run_wrote_is_recognised(sides: tuple[str, st
     done = written(found, decision.text)
     assert settle(done) == replace(decision, conflict=done)
     person = written(found, decision.text + "\n")
-    assert told(settle(person)) == ("", None, "Changed by hand, not staged.")
+    assert told(settle(person)) == ("", None, "Edited by hand, not staged.")
 
 
 @pytest.mark.parametrize("found", [found for found in KINDS if found.kind is not Kind.MODE])
@@ -1233,12 +1233,12 @@ def test_a_file_that_an_earlier_run_took_whole_is_recognised(found: Conflict, ta
         if edited.now == (winner.name if winner else ""):
             assert (decision.take, decision.whole, decision.left) == (take, True, 0)
         else:
-            assert told(decision) == (policy_.rules[0].name, None, "Changed by hand, not staged.")
+            assert told(decision) == (policy_.rules[0].name, None, "Edited by hand, not staged.")
 
 
 def test_a_hand_edit_in_a_file_without_fork_commits_is_kept() -> None:
     found = written(clash("b", "a", "c"), lines("d"))
-    assert told(settle(found, own=Customisations())) == ("", None, "Changed by hand, not staged.")
+    assert told(settle(found, own=Customisations())) == ("", None, "Edited by hand, not staged.")
     begun = written(clash("b", "a", "c"), f"by hand\n{clash('b', 'a', 'c').text}")
     assert (settle(begun, own=Customisations()).text or "").startswith("by hand\n")
 

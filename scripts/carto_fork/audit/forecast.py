@@ -126,7 +126,7 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
         merged = foresee(ours=base) if lost else as_it_is.result()
         comparing = pool.submit(git.differing, sh, repo, production, merged.tree)
         decided = resolve.decide(
-            sh, fork, repo, merged.conflicts, own, base, theirs, told=production
+            sh, fork, repo, merged.conflicts, own, base, theirs, recorded=production
         )
         files = len(comparing.result())
         unhealed = len(as_it_is.result().conflicts)

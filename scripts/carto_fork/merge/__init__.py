@@ -1,4 +1,4 @@
-"""Conflicts: what they are, whose lines they are about, what is decided, and doing it.
+"""Conflicts: what they are, whose lines they are about, how they are decided and resolved.
 
-How the result is checked afterwards is not for here: the two must not share a mistake.
+Checking the result is done elsewhere, so that the two cannot share a mistake.
 """

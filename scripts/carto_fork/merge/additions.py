@@ -1,8 +1,8 @@
-"""Additions: what both sides put at one place, and whether both can stay there. Pure.
+"""Additions: lines that both sides added at one place, and whether both can stay. Pure.
 
-Nobody parses the languages: what an addition consists of is read from its indentation, its brackets
-and the word that a line begins with. What is not recognised counts as a statement, and the order of
-statements matters.
+We do not parse the languages: indentation, brackets and the first word of a line show what an
+addition consists of. Anything unrecognised counts as a statement, and the order of statements
+matters.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ _SETS = (".gitignore", ".dockerignore", ".npmignore", ".prettierignore", "go.sum
 
 
 class Kind(Enum):
-    """What an item is, as far as the order of such items is concerned."""
+    """The kind of an item, as far as the order of items is concerned."""
 
     IMPORT = "import"
     DEFINITION = "definition"
     MEMBER = "member"
-    VALUE = "value"  # gives a name a value that is written there
+    VALUE = "value"  # gives a name a literal value
     ELEMENT = "element"  # of a list
     STATEMENT = "statement"
 
 
 @dataclass(frozen=True)
 class Item:
-    """A part of an addition that can be without the others.
+    """A part of an addition that can exist without the others.
 
-    head: its first line besides comments, without the white space around it.
+    head: its first line that is not a comment, stripped.
     name: what it introduces.
-    binds: the names that an import gives to what it imports; `_ALL` if its place may matter.
+    binds: the names that an import binds; `_ALL` if its place may matter.
     """
 
     kind: Kind
@@ -55,8 +55,8 @@ class Item:
 def together(
     path: str, before: str, ours: Sequence[str], theirs: Sequence[str], after: str
 ) -> tuple[str, ...] | str:
-    """The lines of two additions at one place, if their order cannot matter or is evident; a
-    sentence that says why not otherwise.
+    """The lines of two additions at one place, if their order cannot matter or is evident;
+    otherwise a sentence that says why not.
 
     before, after: the text around the place.
     """
@@ -74,9 +74,9 @@ def together(
 def joined(
     path: str, before: str, ours: tuple[str, ...], theirs: tuple[str, ...], after: str
 ) -> tuple[str, ...] | None:
-    """The lines of two additions whose order is free, as somebody says; what both begin or end with
-    is there once. None if one cannot follow the other all the same, or both are in something, as a
-    target of a Makefile, that each side added for itself."""
+    """The lines of two additions whose order somebody declared free; common first and last lines
+    appear once. None if one cannot follow the other anyway, or both are inside something that each
+    side added separately, such as a Makefile target."""
     start = _alike(ours, theirs)
     end = _alike(ours[start:][::-1], theirs[start:][::-1])
     mine, upstreams = ours[start : len(ours) - end], theirs[start : len(theirs) - end]
@@ -98,15 +98,15 @@ def _objection(
     after: str,
     placed: bool = False,
 ) -> str:
-    """Why two additions cannot both stay; "" if they can. placed: the list is a sorted one."""
-    inside, found = inside_of(before, ours), NESTED
-    # In the middle of a command of several lines no line is one by itself.
+    """Why two additions cannot both stay; "" if they can. placed: whether the list is sorted."""
+    inside, why = inside_of(before, ours), NESTED
+    # Inside a command of several lines no line is complete by itself.
     if any(lines[-1].rstrip().endswith("\\") for lines in (lines_of(before), ours) if lines):
-        return found
-    # What is behind a table's heading belongs to the table.
+        return why
+    # Lines after a table's heading belong to the table.
     tables = path.endswith(_TABLES) and any(line.startswith("[") for line in (*ours, *theirs))
     if tables and not all("".join(lines).lstrip().startswith("[") for lines in (ours, theirs)):
-        return found
+        return why
     if is_behind_jump(before, ours):
         return ORDERED
     for one, other in _turned(ours, theirs, after):
@@ -120,19 +120,19 @@ def _objection(
             return RIVAL
         if free(mine, upstreams, placed):
             return ""
-        found = ORDERED
-    return found
+        why = ORDERED
+    return why
 
 
 def _continues(ours: Sequence[str], theirs: Sequence[str]) -> bool:
-    """Whether upstream's lines continue what is above the place, and the fork's begin something new
-    there, with a blank line or a heading."""
+    """Whether upstream's lines continue what is above, while the fork's begin something new, with a
+    blank line or a heading."""
     firsts = [lines[0].strip() for lines in (ours, theirs)]
     return [not x or bool(_ABOVE.match(x) and x[0] not in "@[") for x in firsts] == [True, False]
 
 
 def is_behind_jump(before: str, ours: Sequence[str]) -> bool:
-    """Whether an addition is behind a `return` or the like, so that it never runs."""
+    """Whether an addition follows a `return` or the like, so that it never runs."""
     above = next((line for line in reversed(lines_of(before)) if line.strip()), "")
     return bool(_indent([above]) == _indent(ours) and _LEAVES.match(above.strip()))
 
@@ -140,8 +140,8 @@ def is_behind_jump(before: str, ours: Sequence[str]) -> bool:
 def _turned(
     ours: Sequence[str], theirs: Sequence[str], after: str
 ) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
-    """Both additions, and every other way to cut the same text into them: a line that both begin
-    with and that is behind them, as a closing bracket, may as well be the last of each."""
+    """Both additions, and every other way to cut them from the same text: a common first line that
+    also follows them, such as a closing bracket, may equally be the last line of each."""
     yield ours, theirs
     for line in after.splitlines(keepends=True):
         if not (ours and theirs and ours[0] == theirs[0] == line):
@@ -152,11 +152,11 @@ def _turned(
 
 # --- What an addition consists of ----------------------------------------------------------------
 
-_LONGEST = 500  # characters; nobody writes such a line by hand
+_LONGEST = 500  # characters; nobody writes a longer line by hand
 
 _TEXTS = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`")
 _COMMENT = re.compile(r"//.*|/\*.*?(\*/|$)|(?:^|\s)#(?![a-z]).*|(?:^|\s)(--|;;)\s.*")
-# A comment, or something else that belongs to what is below it.
+# A comment, or something else that belongs to the lines below it.
 _ABOVE = re.compile(r"#(?![a-z])|<!--|//|/\*|\*([ /]|$)|--\s|;;|@[\w.]|\[[A-Z]\w+[](]|#\[")
 _GOES_ON = re.compile(
     r"[])}>{]|</|(end|fi|done|esac|else|elif|elsif|except|finally|rescue|ensure|catch)\b"
@@ -166,13 +166,13 @@ _DIRECTIVE = re.compile(r"#\s*(if|ifdef|ifndef|endif)\b")
 
 
 def _items(path: str, holder: str, lines: Sequence[str]) -> list[Item] | None:
-    """The items of an addition; None if it opens or closes something that is not its own."""
-    # In the texts of XML any bracket may be alone.
+    """The items of an addition; None if it opens or closes something outside itself."""
+    # In XML text brackets need not be balanced.
     if not path.endswith(".xml") and not _is_balanced(lines):
         return None
     indent = _indent(lines)
     groups: list[list[str]] = []
-    waiting = False  # for what the comments above belong to
+    waiting = False  # for the line that the comments above belong to
     for line in lines:
         text = line.strip()
         if not text and groups:
@@ -193,7 +193,7 @@ def _items(path: str, holder: str, lines: Sequence[str]) -> list[Item] | None:
 
 
 def _is_balanced(lines: Sequence[str]) -> bool:
-    """Whether an addition closes what it opens, and nothing else."""
+    """Whether an addition closes exactly what it opens."""
     if max(map(len, lines), default=0) > _LONGEST:
         return False
     depth = blocks = 0
@@ -208,18 +208,19 @@ def _is_balanced(lines: Sequence[str]) -> bool:
 
 
 def _plain(line: str) -> str:
-    """A line without its texts and comments."""
+    """A line without its strings and comments."""
     return _COMMENT.sub("", _TEXTS.sub('""', line.strip()[:_LONGEST])).strip()
 
 
 def _indent(lines: Sequence[str]) -> str:
-    """The white space that the first line with words begins with."""
+    """The indentation of the first line with words."""
     first = next((line for line in lines if line.strip()), "")
     return first[: len(first) - len(first.lstrip())]
 
 
 def inside_of(before: str, lines: Sequence[str]) -> str:
-    """The line that opened what an addition is inside of, with what marks it; "" at the top."""
+    """The line that opened the block around an addition, with its decorators; "" at the top
+    level."""
     width, above = len(_indent(lines)), before.splitlines()
     for index in range(len(above) - 1, -1, -1):
         line, text = above[index], above[index].strip()
@@ -230,8 +231,8 @@ def inside_of(before: str, lines: Sequence[str]) -> str:
 
 
 def _dangles(holder: str, item: Item, below: str) -> bool:
-    """Whether the line below an item would become part of it: its last line is a comment or a mark
-    of something below, or lacks the comma between two parts."""
+    """Whether the line below an item would become part of it: its last line is a comment or a
+    decorator for something below, or lacks the comma between two parts."""
     last = item.lines[-1].strip()
     listed = holder.endswith(("(", "[", "{")) and not _is_type(holder)
     parted = item.kind in (Kind.MEMBER, Kind.ELEMENT) and listed
@@ -278,7 +279,7 @@ _COLUMN = re.compile(r"(?P<name>\w+)\s+[\w.*\[\]{}]+(\s+\"\")?")
 _ATTRIBUTE = re.compile(r"(?P<name>[\w:.-]+)=(\{.*\}|\"\")")
 _TARGET = re.compile(r"(?P<name>[\w./%$(){}-]+)\s*:(?!=)")
 _REQUIREMENT = re.compile(r"(gem )?[\"']?(?P<name>[\w.@/-]+)")
-# What is found by its name, wherever it is in a file.
+# Things that are found by name, wherever they are in a file.
 _RESOURCE = re.compile(
     r"<(string|string-array|plurals|dimen|color|bool|integer|attr|style|item|data|PackageReference"
     r"|uses-permission)\s[^>]*?\b(name|Include)=\"(?P<name>[^\"]+)\".*>$"
@@ -290,7 +291,8 @@ _STYLES = (".css", ".scss", ".pcss", ".less")
 
 
 def item(path: str, holder: str, lines: Sequence[str]) -> Item:
-    """What is known of a part by its lines, and by the line that opened what it is inside of."""
+    """The item that some lines form, judged by these and by the line that opened the block around
+    them."""
     code = [line.strip() for line in lines if line.strip() and not _ABOVE.match(line.strip())]
     head = code[0] if code else ""
     kind, name = _kind(path.rpartition("/")[2].lower(), holder, code)
@@ -299,57 +301,57 @@ def item(path: str, holder: str, lines: Sequence[str]) -> Item:
 
 
 def _kind(file: str, holder: str, code: Sequence[str]) -> tuple[Kind, str]:
-    """What an item of these lines is, and the name that it introduces."""
+    """The kind of an item with these lines, and the name that it introduces."""
     if not code:
-        return Kind.MEMBER, ""  # comments alone
+        return Kind.MEMBER, ""  # only comments
     head, single = code[0], len(code) == 1
     plain = _plain(head)
     if _IMPORT.match(head):
         return Kind.IMPORT, _module(head)
     if (file == "gemfile" or "requirements" in file) and single:
         name = _name(_REQUIREMENT.match(head), head).lower()
-        return Kind.MEMBER, re.sub(r"[-_.]+", "-", name)  # as Python's indexes compare them
-    if ("makefile" in file or file.endswith(".mk")) and (found := _TARGET.match(head)):
-        return Kind.DEFINITION, head if head.startswith(".PHONY") else found["name"]
+        return Kind.MEMBER, re.sub(r"[-_.]+", "-", name)  # as Python package indexes compare names
+    if ("makefile" in file or file.endswith(".mk")) and (match := _TARGET.match(head)):
+        return Kind.DEFINITION, head if head.startswith(".PHONY") else match["name"]
     if file.endswith(_SETTINGS):
-        found = re.match(r"[\w.-]+(?=\s*=|\s|$)", head) if single else None
-        return (Kind.MEMBER, found[0]) if found else (Kind.STATEMENT, "")
-    if found := _RESOURCE.match(head):
-        return Kind.MEMBER, found["name"]
+        match = re.match(r"[\w.-]+(?=\s*=|\s|$)", head) if single else None
+        return (Kind.MEMBER, match[0]) if match else (Kind.STATEMENT, "")
+    if match := _RESOURCE.match(head):
+        return Kind.MEMBER, match["name"]
     if holder.endswith("(") or _plain(holder).count("(") > _plain(holder).count(")"):
         return _in_parentheses(holder, head)
-    if found := _DEFINITION.match(plain) or _TEST.match(head):
-        return Kind.DEFINITION, found["name"]
+    if match := _DEFINITION.match(plain) or _TEST.match(head):
+        return Kind.DEFINITION, match["name"]
     if file.endswith(_STYLES):
         if not single and plain.endswith("{"):
             return Kind.DEFINITION, plain
-        if single and (found := _FIELD.match(plain)):
-            return Kind.MEMBER, found["name"]
-    if not single and (found := _METHOD.fullmatch(_opening(code))):
-        return Kind.DEFINITION, found["name"]
-    if not single and not holder and (found := _TABLE.fullmatch(plain)):
-        return Kind.DEFINITION, found["name"]
+        if single and (match := _FIELD.match(plain)):
+            return Kind.MEMBER, match["name"]
+    if not single and (match := _METHOD.fullmatch(_opening(code))):
+        return Kind.DEFINITION, match["name"]
+    if not single and not holder and (match := _TABLE.fullmatch(plain)):
+        return Kind.DEFINITION, match["name"]
     if not single:
         return Kind.STATEMENT, _assigned(plain)
-    if not holder and (found := _PROTOTYPE.fullmatch(plain)):
-        return Kind.DEFINITION, found["name"]
-    if (found := _ATTRIBUTE.fullmatch(plain)) and holder.startswith("<"):
-        return Kind.MEMBER, found["name"]
-    if found := _DECLARED.fullmatch(plain):
-        return Kind.VALUE, found["name"]
+    if not holder and (match := _PROTOTYPE.fullmatch(plain)):
+        return Kind.DEFINITION, match["name"]
+    if (match := _ATTRIBUTE.fullmatch(plain)) and holder.startswith("<"):
+        return Kind.MEMBER, match["name"]
+    if match := _DECLARED.fullmatch(plain):
+        return Kind.VALUE, match["name"]
     if name := _given(plain):
         return Kind.VALUE, name
-    if _holds_parts(holder) and (found := _FIELD.match(head)):
-        return Kind.MEMBER, found["name"]
-    if re.search(r"\bstruct\b", holder) and (found := _COLUMN.fullmatch(plain)):
-        return Kind.MEMBER, found["name"]
+    if _holds_parts(holder) and (match := _FIELD.match(head)):
+        return Kind.MEMBER, match["name"]
+    if re.search(r"\bstruct\b", holder) and (match := _COLUMN.fullmatch(plain)):
+        return Kind.MEMBER, match["name"]
     if holder.endswith("["):
         return Kind.ELEMENT, head.rstrip(",")
     return Kind.STATEMENT, _assigned(plain)
 
 
-def _name(found: re.Match[str] | None, otherwise: str) -> str:
-    return found["name"] if found else otherwise
+def _name(match: re.Match[str] | None, otherwise: str) -> str:
+    return match["name"] if match else otherwise
 
 
 def _opening(code: Sequence[str]) -> str:
@@ -363,13 +365,13 @@ def _opening(code: Sequence[str]) -> str:
 
 
 def _assigned(plain: str) -> str:
-    """What a statement gives a value to; "" if it gives none."""
-    found = re.match(r"(?:\w+ )?([\w$.\[\]>-]+)\s*:?=(?!=)", plain)
-    return found[1] if found else ""
+    """The target of an assignment; "" for other statements."""
+    match = re.match(r"(?:\w+ )?([\w$.\[\]>-]+)\s*:?=(?!=)", plain)
+    return match[1] if match else ""
 
 
 def _given(plain: str) -> str:
-    """The name that a line gives a value that is written there; "" if it is anything else."""
+    """The name to which a line assigns a literal; "" for anything else."""
     if defined := _DEFINED.fullmatch(plain):
         return defined["name"]
     target, equals, value = plain.partition("=")
@@ -381,18 +383,18 @@ def _given(plain: str) -> str:
 
 
 def _in_parentheses(holder: str, head: str) -> tuple[Kind, str]:
-    """An argument is known by its name, or by its place; what is declared is known by its place."""
+    """An argument is identified by its name or its position; a declaration by its position."""
     first = holder.split()[0].rstrip("(")
     if first in ("import", "from", "use", "export"):
         return Kind.IMPORT, _module(head)
     if first in ("const", "var", "type"):
-        # Without a value, a constant counts on from the one above it.
+        # A constant without a value continues counting from the one above.
         counts = first == "const" and ("=" not in head or "iota" in head)
         return Kind.STATEMENT if counts else Kind.MEMBER, head.split()[0]
     declared = re.search(r"\b(def|function|func|fn|fun|constructor)\b", _plain(holder))
-    found = re.match(r"\"?(?P<name>\w+)\"?\s*(=(?![=>])|:(?!:))", head)
-    if found and not declared:
-        return Kind.MEMBER, found["name"]
+    match = re.match(r"\"?(?P<name>\w+)\"?\s*(=(?![=>])|:(?!:))", head)
+    if match and not declared:
+        return Kind.MEMBER, match["name"]
     return Kind.ELEMENT, head.rstrip(",")
 
 
@@ -405,7 +407,7 @@ def _is_type(holder: str) -> bool:
 
 
 def _holds_parts(holder: str) -> bool:
-    """Whether a line opens something whose parts have names and no order."""
+    """Whether a line opens something whose parts have names but no order."""
     plain = _plain(holder)
     if re.search(r"\b(enum|NamedTuple)\b|dataclass", plain):
         return False
@@ -416,7 +418,7 @@ def _holds_parts(holder: str) -> bool:
 
 
 def _module(head: str) -> str:
-    """What an import names: the module in quotes, or all that is behind its word."""
+    """What an import names: the module in quotes, or everything after its keyword."""
     quoted = re.findall(r"[\"'<]([^\"'<>]+)[\"'>]", head)
     return quoted[-1] if quoted else head.rstrip(" ;,")
 
@@ -428,8 +430,8 @@ _USED = re.compile(r"(?:import|use)\s+(?:static\s+)?([^\"']*)$")
 
 
 def _bound(path: str, text: str) -> frozenset[str]:
-    """The names that an import gives to what it imports; with `_ALL` if it takes everything, or is
-    there for what it does."""
+    """The names that an import binds; with `_ALL` if it imports everything, or is there for its
+    side effects."""
     text = text.rstrip(" ;,")
     quoted = re.search(r"[\"'][^\"']+[\"']\)?$", text)
     if path.endswith(".go"):
@@ -439,13 +441,13 @@ def _bound(path: str, text: str) -> frozenset[str]:
     if re.fullmatch(r"@?import( url\()? ?[\"'][^\"']*[\"']\)?.*", text) and " from " not in text:
         return frozenset({_ALL})
     clauses = [_FROM, _OUT_OF] if quoted else [_FROM, _USED]
-    found = next(filter(None, (clause.match(text) for clause in clauses)), None)
-    clause = found[1] if found and not text.startswith("export *") else ""
+    match = next(filter(None, (clause.match(text) for clause in clauses)), None)
+    clause = match[1] if match and not text.startswith("export *") else ""
     names = set()
     for part in re.split(r"[,{}()]|::(?=\{)", clause):
         source, _, alias = part.strip().removeprefix("type ").partition(" as ")
         name = alias or re.split(r"::|[\\.:/]", source)[-1]
-        # `import a.b` of Python gives nothing but `a`, as `import a.c` does.
+        # Python's `import a.b` binds only `a`, as `import a.c` does.
         if alias or not ("." in source and path.endswith((".py", ".pyi"))):
             names.add(name.strip())
     return frozenset(names - {"", "self", "_"})
@@ -463,7 +465,7 @@ def rival(one: Sequence[Item], other: Sequence[Item]) -> bool:
 
 
 def _number(head: str) -> tuple[str, ...] | None:
-    """The numbers that a line gives a name; None if it gives none."""
+    """The numbers that a line assigns to a name; None if it assigns none."""
     plain = re.sub(r"\b\d+[uUlL]+\b", lambda found: found[0].rstrip("uUlL"), _plain(head))
     given = re.fullmatch(
         r"(#\s*define\s+\w+\s|.*\w\s*[=:]\s*|.*?\w\()\s*"
@@ -472,12 +474,12 @@ def _number(head: str) -> tuple[str, ...] | None:
         re.IGNORECASE,
     )
     numbers = tuple(re.findall(r"0x[\da-f]+|\d+", given[2].lower())) if given else ()
-    # Switched off, or on: many names are.
+    # Off and on, which many names share.
     return None if numbers in ((), ("0",), ("1",)) else numbers
 
 
 def free(one: Sequence[Item], other: Sequence[Item], placed: bool) -> bool:
-    """Whether the order of two additions cannot matter, or is that of a sorted list."""
+    """Whether the order of two additions cannot matter, or is given by a sorted list."""
     kinds = [{item.kind for item in items} for items in (one, other)]
     if all(any(_ALL in item.binds for item in items) for items in (one, other)):
         return False
@@ -486,7 +488,7 @@ def free(one: Sequence[Item], other: Sequence[Item], placed: bool) -> bool:
         return False
     if Kind.ELEMENT in kinds[0] | kinds[1]:
         return placed
-    # What only gives names values that are written there does not mind what is done beside it.
+    # Assignments of literals do not depend on what is done next to them.
     values = {Kind.VALUE, Kind.IMPORT, Kind.DEFINITION}
     lines = [line for items in (one, other) for item in items for line in item.lines]
     jumps = any(_JUMP.search(_plain(line)) for line in lines)
@@ -494,7 +496,8 @@ def free(one: Sequence[Item], other: Sequence[Item], placed: bool) -> bool:
 
 
 def _mentions(one: Sequence[Item], other: Sequence[Item], done: bool) -> bool:
-    """Whether one addition names what the other introduces. done: or an object that it changes."""
+    """Whether one addition mentions what the other introduces. done: or an object that it
+    changes."""
     names = {
         word
         for item in other
@@ -511,13 +514,13 @@ def _mentions(one: Sequence[Item], other: Sequence[Item], done: bool) -> bool:
     return not names.isdisjoint(words)
 
 
-# --- How they are put together -------------------------------------------------------------------
+# --- How they are combined ------------------------------------------------------------------------
 
 
 def _sorted(
     before: str, ours: Sequence[str], theirs: Sequence[str], after: str
 ) -> tuple[str, ...] | None:
-    """The lines in the order of their neighbours, if all of them are sorted, line by line."""
+    """The lines merged into the sort order of their neighbours, if all of them are sorted."""
 
     def beside(lines: Sequence[str]) -> list[str]:
         alike = takewhile(lambda x: x.strip() and _indent([x]) == _indent(ours), lines)
@@ -537,7 +540,7 @@ def _order(line: str) -> str:
 
 
 def _spaced(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, ...]:
-    """One after the other; the blank lines between the two are not added up."""
+    """One after the other, without doubling the blank lines between them."""
     one, other = (theirs, ours) if _continues(ours, theirs) else (ours, theirs)
     last = len(list(takewhile(lambda line: not line.strip(), reversed(one))))
     first = len(list(takewhile(lambda line: not line.strip(), other)))
@@ -547,12 +550,12 @@ def _spaced(ours: Sequence[str], theirs: Sequence[str]) -> tuple[str, ...]:
         and not other[-1].strip()
         and all(x.strip() and not x[0].isspace() for x in above)
     ):
-        gap = one[:0]  # a few lines each, such as imports, with a blank line behind them
+        gap = one[:0]  # a few lines each, such as imports, with a blank line after them
     return (*above, *gap, *other[first:])
 
 
 def _alike(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many lines both begin with; brackets and the like alone are no sign of the same thing."""
+    """How many first lines both have in common; brackets and the like alone do not count."""
     pairs = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
     alike = [line for line, _ in pairs]
     return len(alike) if any(re.search(r"\w", line) for line in alike) else 0

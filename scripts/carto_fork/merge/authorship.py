@@ -1,4 +1,4 @@
-"""What the fork's own work is, and whether the ancestry of a sync is lost."""
+"""Which work is the fork's own, and whether the ancestry of a sync is lost."""
 
 from __future__ import annotations
 
@@ -26,13 +26,12 @@ _WORD = re.compile(r"\w")
 def read(
     sh: Shell, repo: Path, ours: str, upstream: Sequence[str], version_files: Set[str] = frozenset()
 ) -> Customisations:
-    """What is the fork's own in the history of `ours`: what its commits changed, and every line
-    that the file never had upstream, in whatever commit it came.
+    """The fork's own work in the history of `ours`: what its commits changed, and every line that
+    its file never had upstream, whichever commit brought it.
 
-    Of a commit that brings upstream's work, that is what neither its parent nor upstream has: of a
-    merge; of a sync that was squashed or landed by rebase, which is a merge that lost its other
-    parent; of a copy, what upstream's commit does not hold. What such a commit leaves out is
-    nobody's wish.
+    Of a commit that brings upstream's work, only what neither its parent nor upstream has counts.
+    This holds for merges, for syncs that were squashed or rebased (merges that lost their other
+    parent) and for copies of upstream commits. What such a commit leaves out, nobody decided.
     version_files: the paths that state the version.
     """
     log = log_of(sh, repo, ours, upstream)
@@ -81,9 +80,9 @@ def read(
 
 
 def of_fork(sh: Shell, fork: Fork, ours: str, *theirs: str) -> Customisations:
-    """What the fork's own commits did up to a commit; it is found out once in a task.
+    """The fork's own work up to a commit; computed once per task.
 
-    theirs: commits of upstream's that its branches here may lack.
+    theirs: upstream commits that this clone's upstream branches may lack.
     """
     upstream = tuple(dict.fromkeys([*theirs, *fork.upstream_tips]))
     key = ("own", fork.path, ours, frozenset(upstream), fork.policy.version_paths)
@@ -93,7 +92,7 @@ def of_fork(sh: Shell, fork: Fork, ours: str, *theirs: str) -> Customisations:
 def _read_once(
     sh: Shell, repo: Path, ours: str, upstream: Sequence[str], version_files: Set[str]
 ) -> Customisations:
-    """The same as `read` gives."""
+    """The result of `read`, computed once."""
     key = ("all own", repo, ours, frozenset(upstream), version_files)
     return sh.once(key, lambda: read(sh, repo, ours, upstream, version_files))
 
@@ -103,16 +102,16 @@ def _read_of_fork(sh: Shell, fork: Fork, ours: str, upstream: Sequence[str]) -> 
     if not (isinstance(own.lines, _Lines) and (changed := own.lines.paths)):
         return own
     bases = git.merge_bases(sh, fork.path, ours, upstream[0])
-    known = {p for commit in (upstream[0], *bases) for p in git.tree(sh, fork.path, commit)}
+    upstreams = {p for commit in (upstream[0], *bases) for p in git.tree(sh, fork.path, commit)}
     made = fork.policy.generated(changed).keys()
-    return telling(own, git.tree(sh, fork.path, ours).keys(), known, made)
+    return telling(own, git.tree(sh, fork.path, ours).keys(), upstreams, made)
 
 
 def telling(own: Customisations, ours: Set[str], known: Set[str], made: Set[str]) -> Customisations:
-    """The same without the lines of what is generated and of files that only the fork ever had:
-    they cannot be confused with upstream's lines, and a vendored tree has millions.
+    """The same without the lines of generated files and of files that only the fork ever had: they
+    cannot be confused with upstream's lines, and a vendored tree has millions.
 
-    ours, known: the fork's files and upstream's. made: what is generated.
+    ours, known: the fork's files and upstream's. made: the generated files.
     """
     if not isinstance(own.lines, _Lines):
         return own
@@ -121,19 +120,19 @@ def telling(own: Customisations, ours: Set[str], known: Set[str], made: Set[str]
 
 
 def touched(own: Customisations, paths: Set[str]) -> Set[str]:
-    """Those of some paths that fork commits changed; to ask for many at once costs less."""
+    """The paths that fork commits changed; asking for many at once is cheaper."""
     if isinstance(own.paths, _Paths):
         own.paths.find(paths)
     return {path for path in paths if path in own.paths}
 
 
 def edited_by_hand(own: Customisations, trees: Sequence[str]) -> dict[str, Commit]:
-    """The generated files that the newest commit to change them changed by itself: nothing that
-    they are made of, no manifest and no record of a tool.
+    """The generated files whose newest commit changed only them: no source, no manifest and no
+    record of a tool.
 
-    trees: patterns for what is generated.
+    trees: patterns for generated files.
     """
-    found: dict[str, Commit] = {}
+    edited: dict[str, Commit] = {}
     seen: set[str] = set()
     for commit, changed in own.lines.all.items() if isinstance(own.lines, _Lines) else ():
         inside = matching(trees, changed)
@@ -142,13 +141,13 @@ def edited_by_hand(own: Customisations, trees: Sequence[str]) -> dict[str, Commi
         made = bool(names & generated.RECORDS) or (len(inside) < len(changed) and not vendored)
         for path in inside - seen:
             if not made and all(changed[path]):
-                found[path] = commit
+                edited[path] = commit
         seen |= inside
-    return found
+    return edited
 
 
 def _between(sh: Shell, repo: Path, sync: Sync, commit: str) -> Changed:
-    """What a sync would have changed as a merge, had it not lost its other parent."""
+    """What a sync would have changed as a merge, if it had not lost its other parent."""
     *before, after = (git.tree(sh, repo, name) for name in (sync.before, sync.parent, commit))
     trees = (*before, after)
     return {
@@ -158,12 +157,12 @@ def _between(sh: Shell, repo: Path, sync: Sync, commit: str) -> Changed:
     }
 
 
-# --- What is asked of it: paths and lines --------------------------------------------------------
+# --- Questions about it: paths and lines ---------------------------------------------------------
 
 
 class _Paths(Mapping[str, Sequence[Commit]]):
-    """The commits that changed each path; whether a merge wrote anything there is found out when
-    somebody asks."""
+    """The commits that changed each path; whether a merge wrote anything there is computed on
+    demand."""
 
     def __init__(
         self,
@@ -195,27 +194,27 @@ class _Paths(Mapping[str, Sequence[Commit]]):
         return sum(1 for _ in self)
 
     def find(self, paths: Iterable[str]) -> None:
-        """Find out which commits changed some paths, if that is not known."""
+        """Find out which commits changed some paths, unless that is known."""
         left = {path: self._changed.get(path, ()) for path in paths if path not in self._found}
-        merged = [versions for found in left.values() for _, versions in found if versions]
+        merged = [versions for entries in left.values() for _, versions in entries if versions]
         wrote = _written(self._sh, self._repo, merged) if merged else {}
-        for path, found in left.items():
-            self._found[path] = [c for c, versions in found if not versions or wrote[versions]]
+        for path, entries in left.items():
+            self._found[path] = [c for c, versions in entries if not versions or wrote[versions]]
 
 
 def _written(sh: Shell, repo: Path, merged: Sequence[Versions]) -> dict[Versions, set[str]]:
-    """The lines with words that merges put into files, and that no parent has in its version."""
+    """The lines with words that merges wrote into files and that no parent's version has."""
     texts = git.blobs(sh, repo, (name for versions in merged for name in versions if name))
-    found = {}
+    wrote = {}
     for versions in merged:
         *before, after = ({x.strip() for x in texts.get(v or "", "").split("\n")} for v in versions)
-        found[versions] = {line for line in after.difference(*before) if _WORD.search(line)}
-    return found
+        wrote[versions] = {line for line in after.difference(*before) if _WORD.search(line)}
+    return wrote
 
 
 def about(own: Customisations, paths: Iterable[str]) -> Customisations:
-    """The same, for questions about some paths alone: it holds the lines of files of their kinds
-    only, which is much less to read. A file that was renamed to another kind kept its name."""
+    """The same, limited to questions about some paths: it has only the lines of files of the same
+    kinds, which is much less to read. A file that changed its kind kept its name."""
     names = [Path(path) for path in paths]
     suffixes, stems = {name.suffix for name in names}, {name.stem.lower() for name in names}
     if not isinstance(own.lines, _Lines) or not all(map(_KIND.fullmatch, suffixes)):
@@ -229,21 +228,20 @@ def about(own: Customisations, paths: Iterable[str]) -> Customisations:
 
 
 def within(own: Customisations, paths: Set[str]) -> Customisations:
-    """The same, with all lines that were written in some files, and no others."""
+    """The same, limited to the lines that were written in some files."""
     if not isinstance(own.lines, _Lines):
         return own
     return replace(own, lines=own.lines.of_files(paths.__contains__, everywhere=True))
 
 
 _KIND = re.compile(r"\.[a-z]{1,4}")
-"""A suffix that says what is in a file; others tell variants of one file apart."""
+"""A suffix that shows the content of a file; other suffixes distinguish variants of one file."""
 
 
 class _Lines(Mapping[str, Sequence[Commit]]):
-    """Every line that some commits added or removed, and that merges wrote; read when somebody
-    asks for one.
+    """Every line that some commits added or removed, or that merges wrote; read on demand.
 
-    own, merges: the commits, newest first, and what they changed. more: lines that are known.
+    own, merges: the commits, newest first, and what they changed. more: further known lines.
     wanted: the files in question.
     """
 
@@ -260,38 +258,38 @@ class _Lines(Mapping[str, Sequence[Commit]]):
         self._merges, self._more = merges, more
 
     def of_files(self, wanted: Callable[[str], bool], everywhere: bool = False) -> _Lines:
-        """The lines of those of the files that are wanted; everywhere: of all files."""
+        """The lines of the wanted files; everywhere: of all files."""
         before = self._wanted
         both = wanted if everywhere else lambda path: before(path) and wanted(path)
         return _Lines(self._sh, self._repo, self.all, self._merges, self._more, both)
 
     @property
     def paths(self) -> set[str]:
-        """The files in which there may be any."""
+        """The files that may have such lines."""
         changed = [*self.all.values(), *self._merges.values()]
         return {path for paths in changed for path in paths}
 
     def only(self, ours: Set[str], known: Set[str]) -> set[str]:
-        """The files that nobody but the fork ever had: its commits added them, or they are among
-        `ours` where upstream has no directory.
+        """The files that only the fork ever had: its commits added them, or they are among `ours`
+        in a directory that upstream lacks.
 
-        known: upstream's files. One that went in the same commit may have been renamed.
+        known: upstream's files. If a commit removed one of them, its new files may be renames.
         """
         own = ours - known
         directories = {path.rpartition("/")[0] for path in known}
         for path in [*directories]:
             while path := path.rpartition("/")[0]:
                 directories.add(path)
-        found: set[str] = set()
+        exclusive: set[str] = set()
         doubtful: set[str] = set()
         for changed in self.all.values():
             renames = any(path in known and not after for path, (_, after) in changed.items())
             for path, (before, _) in changed.items():
                 if path not in known and not before:
-                    (doubtful if renames else found).add(path)
+                    (doubtful if renames else exclusive).add(path)
                 elif path in own and path.rpartition("/")[0] not in directories:
-                    found.add(path)
-        return found - doubtful
+                    exclusive.add(path)
+        return exclusive - doubtful
 
     @cached_property
     def _own(self) -> Mapping[Commit, Changed]:
@@ -308,8 +306,8 @@ class _Lines(Mapping[str, Sequence[Commit]]):
         lines: dict[str, list[Commit]] = {}
         pairs = list(wrote)
         for start in range(0, len(pairs), _AT_ONCE):
-            found = changes(self._sh, self._repo, pairs[start : start + _AT_ONCE])
-            for versions, made in found.items():
+            compared = changes(self._sh, self._repo, pairs[start : start + _AT_ONCE])
+            for versions, made in compared.items():
                 for text in {line.strip() for x in made for line in (*x.removed, *x.added)}:
                     if text in lines:
                         lines[text] = [*lines[text], *wrote[versions]]
@@ -329,7 +327,7 @@ class _Lines(Mapping[str, Sequence[Commit]]):
         }
 
     def _compared(self) -> Iterator[tuple[Commit, Versions]]:
-        """What each commit changed; what it renamed is compared with what that was before."""
+        """What each commit changed; a renamed file is compared with its old version."""
         renamed = self._renamed()
         for commit, changed in self._own.items():
             origins = {
@@ -344,7 +342,7 @@ class _Lines(Mapping[str, Sequence[Commit]]):
                     yield commit, (before, after)
 
     def _renamed(self) -> Mapping[str, Sequence[tuple[str, str]]]:
-        """Old and new path of what commits renamed, by their names."""
+        """The renames of each commit, as old and new path, by commit."""
         asked = [
             commit.name
             for commit, changed in self._own.items()
@@ -357,12 +355,12 @@ class _Lines(Mapping[str, Sequence[Commit]]):
         words += ["--raw", "--diff-filter=CR", "-z"]
         fields = iter(git.checked(self._sh.read(words, feed=asked), "renamed files").fields())
         renamed: dict[str, list[tuple[str, str]]] = {}
-        found: list[tuple[str, str]] = []
+        renames: list[tuple[str, str]] = []
         for field in fields:
             if field.startswith(":"):
-                found.append((next(fields), next(fields)))
+                renames.append((next(fields), next(fields)))
             else:
-                found = renamed.setdefault(field, [])
+                renames = renamed.setdefault(field, [])
         return renamed
 
     def __getitem__(self, line: str) -> Sequence[Commit]:
@@ -376,13 +374,13 @@ class _Lines(Mapping[str, Sequence[Commit]]):
 
 
 _AT_ONCE = 2000
-"""So many files are compared at once: what they have may be much."""
+"""Files that are compared at once, because their content may be large."""
 
 
 def lost_of_fork(sh: Shell, fork: Fork, production: str, theirs: str) -> Lost | None:
-    """The newest sync of a fork whose ancestry is lost; it is looked for once in a task.
+    """The newest sync of a fork whose ancestry is lost; computed once per task.
 
-    production: the fork's side; theirs: upstream's, the commit to merge.
+    production: the fork's side. theirs: the upstream commit to merge.
     Raises Refused if they have no common history.
     """
     releases.require_common_history(sh, fork, production, theirs)
@@ -401,10 +399,10 @@ def find_lost(
 ) -> Lost | None:
     """The newest sync in a branch's history whose ancestry is lost; None if all is well.
 
-    upstream: upstream's side, the first one the release to merge.
+    upstream: upstream's commits; the first is the release to merge.
     version_files: the paths that state the version.
     """
-    # After a sync of something newer that was merged as it should be, nothing is lost any more.
+    # If a newer sync was merged properly, nothing is lost any more.
     bases = git.merge_bases(sh, repo, production, upstream[0])
     merged = max(git.commit_dates(sh, repo, bases).values())
     log = log_of(sh, repo, production, upstream)

@@ -1,4 +1,4 @@
-"""The commits of a history, and what each of them changed."""
+"""The commits of a history, and what each changed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from .history import History, Past
 from .hunks import Commit
 
 Versions = tuple[str | None, ...]
-"""The object names of a file in each parent of a commit, and in the commit; None if it has no such
-file, or no text: a submodule."""
+"""The object names of a file in each parent of a commit and in the commit; None if the file is
+missing, or not text: a submodule."""
 
 Changed = Mapping[str, Versions]
-"""The paths that a commit changed; of a merge, those that differ from all of its parents."""
+"""The paths that a commit changed; for a merge, those that differ from all of its parents."""
 
 
 @dataclass(frozen=True)
 class Entry:
     """A commit of the log.
 
-    landed: the day on which it was made as it is.
-    written, made: when its author wrote it, and when it was made as it is, in seconds.
+    landed: the day it was committed in its present form.
+    written, made: author time and commit time, in seconds since 1970.
     """
 
     commit: Commit
@@ -43,7 +43,7 @@ _LOG += ["--no-abbrev", "--date=short", "--format=%x00%H%x00%P%x00%ad%x00%cd%x00
 
 
 def log_of(sh: Shell, repo: Path, ours: str, upstream: Sequence[str]) -> Sequence[Entry]:
-    """The commits in one history and in none of others', newest first; read once in a task."""
+    """The commits in one history but not in others, newest first; read once per task."""
     words = ["git", "-C", str(repo), *_LOG, ours, "--not", *upstream, "--"]
     return sh.once(("log", *words), lambda: list(_entries(sh.read(words))))
 
@@ -53,7 +53,7 @@ def _entries(answer: Answer) -> Iterator[Entry]:
     start = 0
     while start < len(fields):
         name, parents, day, landed, written, made, subject = fields[start + 1 : start + 8]
-        # No path is empty: an empty field is before each commit, and another one behind the
+        # Paths are never empty: an empty field precedes each commit, and another follows the
         # message of a merge.
         end = start + 8 + (" " in parents)
         changed = {}
@@ -66,8 +66,8 @@ def _entries(answer: Answer) -> Iterator[Entry]:
 
 
 def landing(log: Sequence[Entry], tip: str, commit: str) -> str:
-    """The oldest commit on a branch's first-parent history that holds another one; "" if no commit
-    of the log has that one as a parent.
+    """The oldest commit on a branch's first-parent history that contains another one; "" if no
+    commit of the log has that one as a parent.
 
     log: the branch's commits. tip: the newest of them.
     """
@@ -81,14 +81,14 @@ def landing(log: Sequence[Entry], tip: str, commit: str) -> str:
         holders |= new
         left += new
     first = {entry.commit.name: entry.parents[0] for entry in log if entry.parents}
-    found = ""
+    oldest = ""
     while tip in holders:
-        found, tip = tip, first[tip]
-    return found
+        oldest, tip = tip, first[tip]
+    return oldest
 
 
 def between(sh: Shell, repo: Path, before: str, after: str) -> Changed:
-    """The paths in which two commits differ, each with its versions in both."""
+    """The paths that differ between two commits, each with its versions in both."""
     words = [
         "git",
         "-C",
@@ -122,10 +122,10 @@ def _versions(raw: str) -> Versions:
 def touching(
     sh: Shell, repo: Path, tip: str, known: str, paths: Sequence[str], *options: str
 ) -> Iterator[tuple[Commit, Collection[str]]]:
-    """The commits of a history, and not of another, that changed some files, newest first; each
-    with those of the files.
+    """The commits in one history but not in another that changed some files, newest first; each
+    with the files it changed.
 
-    options: of `git log`, such as how many at most.
+    options: options of `git log`, such as a limit.
     """
     words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, "--no-merges", *options]
     for entry in _entries(sh.read([*words, tip, "--not", known, "--", *paths])):
@@ -136,12 +136,12 @@ _MOST_VERSIONS = 200
 
 
 def history(
-    sh: Shell, repo: Path, ours: str, theirs: str, found: Sequence[hunks.Conflict]
+    sh: Shell, repo: Path, ours: str, theirs: str, conflicts: Sequence[hunks.Conflict]
 ) -> History:
-    """What upstream did to the files of some conflicts, after the common ancestor and before it."""
+    """What upstream did to the conflicting files, after the common ancestor and before it."""
     past = {}
     base = git.merge_bases(sh, repo, ours, theirs)[:1]
-    for conflict in found:
+    for conflict in conflicts:
         wrote = _written(conflict)
         if not wrote:
             continue
@@ -164,7 +164,7 @@ def history(
 
 
 def _written(conflict: hunks.Conflict) -> set[str]:
-    """The telling lines that the fork's side of a conflict has and the base has not."""
+    """The significant lines that the fork's side of a conflict has and the base lacks."""
     parts = hunks.parse(conflict.text or "") or []
     both = ((part.ours, part.base or ()) for part in parts if isinstance(part, hunks.Hunk))
     return {line.strip() for ours, base in both for line in {*ours} - {*base} if substantive(line)}
@@ -173,14 +173,14 @@ def _written(conflict: hunks.Conflict) -> set[str]:
 def _of_file(
     sh: Shell, repo: Path, path: str, tips: Sequence[str]
 ) -> list[tuple[Commit, Versions]]:
-    """The newest commits that changed a file, with its versions."""
+    """The newest commits that changed a file, with the file's versions."""
     words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, "--no-merges"]
     answer = sh.read([*words, f"--max-count={_MOST_VERSIONS}", *tips, "--", path])
     return [(e.commit, e.changed[path]) for e in _entries(answer) if path in e.changed]
 
 
 def changes(sh: Shell, repo: Path, pairs: Sequence[Versions]) -> dict[Versions, list[hunks.Change]]:
-    """The hunks between pairs of versions of a file; none if one is too large to be read."""
+    """The hunks between pairs of versions of a file; empty if one is too large to read."""
     if not pairs:
         return {}
     empty = git.empty_blob(sh, repo)
@@ -193,7 +193,7 @@ def changes(sh: Shell, repo: Path, pairs: Sequence[Versions]) -> dict[Versions, 
     words = ["git", "-C", str(repo), "diff-tree", "-r", "-p", "-U0", "--no-renames"]
     words += ["--full-index", "--no-color", "--no-ext-diff", "--no-textconv"]
     words += ["--inter-hunk-context=0", "--diff-algorithm=histogram", one, other]
-    found = hunks.parse_patch(git.checked(sh.read(words), "changes").out)
+    made = hunks.parse_patch(git.checked(sh.read(words), "changes").out)
     return {
-        (old, new): found.get((old or empty, new or empty), []) for old, new in pairs if old != new
+        (old, new): made.get((old or empty, new or empty), []) for old, new in pairs if old != new
     }

@@ -1,4 +1,4 @@
-"""What exactly a merge stopped with, and the markers that are left. Decides and changes nothing."""
+"""Which conflicts a merge stopped with, and which markers are left. Decides and changes nothing."""
 
 from __future__ import annotations
 
@@ -19,23 +19,26 @@ from . import hunks
 from .hunks import Conflict, Memory, Stage, Texts, has_markers
 
 INDEX = "--cached"
-"""Stands for what is staged, where a commit is asked for."""
+"""Means the index in place of a commit."""
 
 
 def markers_left(
     sh: Shell, work: Path, sides: Sequence[str], result: str, policy: Policy | None = None
 ) -> list[tuple[str, str]]:
-    """Path and line of each conflict marker in a merge's result that no side of it had.
+    """Path and line of each conflict marker in a merge's result that no side had.
 
     sides: the commits that were merged; result: a commit, or `INDEX`.
-    policy: if there is one, what is generated is not read.
+    policy: if given, generated files are not read.
     """
-    # A file that is one side's has that side's lines; only where all differ can one be new.
+    # A file that equals one side's has that side's lines; only a file that differs from all can be
+    # new.
     changed = set.intersection(*(_paths_changed(sh, work, side, result) for side in sides))
     paths = sorted(changed.difference(policy.generated(changed) if policy else ()))
-    found = _marker_lines(sh, work, result, paths)
-    marked = sorted({path for path, _ in found})
-    return sorted(found.difference(*(_marker_lines(sh, work, side, marked) for side in sides)))
+    marker_lines = _marker_lines(sh, work, result, paths)
+    marked = sorted({path for path, _ in marker_lines})
+    return sorted(
+        marker_lines.difference(*(_marker_lines(sh, work, side, marked) for side in sides))
+    )
 
 
 def _paths_changed(sh: Shell, work: Path, side: str, result: str) -> set[str]:
@@ -46,8 +49,8 @@ def _paths_changed(sh: Shell, work: Path, side: str, result: str) -> set[str]:
 
 
 def _marker_lines(sh: Shell, work: Path, where: str, paths: Sequence[str]) -> set[tuple[str, str]]:
-    """Path and line of everything that looks like a marker."""
-    found = set()
+    """Path and text of every line that looks like a marker."""
+    lines = set()
     pattern = ["-E", "^(<{7}|>{7}|[|]{7})"]
     for batch in batches(paths):
         words = ["git", "-C", str(work), "--literal-pathspecs", "grep", "-I", "--full-name"]
@@ -55,11 +58,11 @@ def _marker_lines(sh: Shell, work: Path, where: str, paths: Sequence[str]) -> se
         words += [INDEX, *pattern] if where == INDEX else [*pattern, where]
         words += ["--", *batch]
         listed = git.checked(sh.read(words), "lines", 1)
-        # A name may hold a line end, a line does not.
+        # A file name may contain a line end, a line cannot.
         for name, text in re.findall(r"([^\0]*)\0([^\n]*)\n", listed.out):
             if hunks.LEFTOVER.fullmatch(text):
-                found.add((name if where == INDEX else name.partition(":")[2], text))
-    return found
+                lines.add((name if where == INDEX else name.partition(":")[2], text))
+    return lines
 
 
 _TEXTUAL = (Kind.CONTENT, Kind.ADD_ADD, Kind.RENAME, Kind.MODE)
@@ -67,9 +70,9 @@ _TEXTUAL = (Kind.CONTENT, Kind.ADD_ADD, Kind.RENAME, Kind.MODE)
 
 @dataclass(frozen=True)
 class Foreseen:
-    """A merge made in the object store alone.
+    """A merge made in the object store only.
 
-    tree: what it gives; files in conflict hold their markers.
+    tree: its result; files in conflict contain markers.
     """
 
     tree: str
@@ -79,22 +82,22 @@ class Foreseen:
 def read(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
     """Every conflict of the merge in progress in a work tree, by path.
 
-    ours, theirs: what is merged.
+    ours, theirs: the merged commits.
     """
     question = "git -C {work} ls-files --unmerged --full-name -z :/"
     stages = _stages(sh.ask(question, work=work).fields())
     if not stages:
         return []
-    found = _conflicts(sh, work, ours, theirs, stages)
-    edited = _edited(sh, work, [path for c in found for path in (c.path, *c.invented)])
-    found = [replace(c, text=_stored(c, text_of(work, c.path))) for c in found]
+    every = _conflicts(sh, work, ours, theirs, stages)
+    edited = _edited(sh, work, [path for c in every for path in (c.path, *c.invented)])
+    every = [replace(c, text=_stored(c, text_of(work, c.path))) for c in every]
     return [
-        c if edited.isdisjoint((c.path, *c.invented)) else _with_edits(sh, work, c) for c in found
+        c if edited.isdisjoint((c.path, *c.invented)) else _with_edits(sh, work, c) for c in every
     ]
 
 
 def _stored(conflict: Conflict, text: str | None) -> str | None:
-    """What is in the file of a conflict, with line ends as in its versions: git may write others
+    """The text in the file of a conflict, with the line ends of its versions: git may write others
     into a work tree (core.autocrlf, eol)."""
     if conflict.kind not in _TEXTUAL or text is None:
         return None
@@ -110,23 +113,24 @@ def foresee(
     theirs: str,
     unread: Callable[[str], bool] = lambda path: False,
 ) -> Foreseen:
-    """What a merge of two commits would stop with. No index, ref or work tree is touched.
+    """The conflicts that a merge of two commits would stop with. No index, ref or work tree is
+    touched.
 
-    unread: tells of a path that nobody needs its texts, as of what is taken as a whole.
+    unread: whether nobody needs a path's texts, as for files that are taken as a whole.
     """
     tree, *unmerged = _merged(sh, repo, ours, theirs, "diff3")
     stages = _stages(unmerged)
     if not stages:
         return Foreseen(tree, ())
-    found = _conflicts(sh, repo, ours, theirs, stages, unread)
-    textual = [c.path for c in found if c.kind in _TEXTUAL and not unread(c.path)]
+    every = _conflicts(sh, repo, ours, theirs, stages, unread)
+    textual = [c.path for c in every if c.kind in _TEXTUAL and not unread(c.path)]
     texts = dict(zip(textual, _texts(sh, repo, tree, textual), strict=True))
-    found = [replace(c, text=texts.get(c.path)) for c in found]
-    return Foreseen(tree, tuple(c for c in found if not _is_agreed(c)))
+    every = [replace(c, text=texts.get(c.path)) for c in every]
+    return Foreseen(tree, tuple(c for c in every if not _is_agreed(c)))
 
 
 def _texts(sh: Shell, repo: Path, tree: str, paths: Sequence[str]) -> list[str | None]:
-    """The texts of some files of a commit or tree; None where there is no such file."""
+    """The texts of some files of a commit or tree; None for a missing file."""
     if not any("\n" in path for path in paths):
         return git.contents(sh, repo, [f"{tree}:{path}" for path in paths])
     entries = git.tree(sh, repo, tree)
@@ -135,7 +139,7 @@ def _texts(sh: Shell, repo: Path, tree: str, paths: Sequence[str]) -> list[str |
 
 
 def count(sh: Shell, repo: Path, ours: str, theirs: str) -> int:
-    """With how many paths in conflict a merge of two commits would stop."""
+    """How many conflicting paths a merge of two commits would stop with."""
     return len(_merged(sh, repo, ours, theirs, "merge", "--name-only")) - 1
 
 
@@ -148,11 +152,11 @@ def _merged(
 
 
 def _is_agreed(conflict: Conflict) -> bool:
-    """Whether both sides made the same changes: git's plain style of markers shows no conflict
-    there, only those that show the base do."""
+    """Whether both sides made the same changes: git's plain markers show no conflict then, only the
+    styles that show the base do."""
     segments = hunks.parse(conflict.text or "") or []
-    found = [segment for segment in segments if isinstance(segment, hunks.Hunk)]
-    return bool(found) and all(hunk.ours == hunk.theirs for hunk in found)
+    shown = [segment for segment in segments if isinstance(segment, hunks.Hunk)]
+    return bool(shown) and all(hunk.ours == hunk.theirs for hunk in shown)
 
 
 _MOST_MERGES = 20
@@ -161,14 +165,14 @@ _MOST_MERGES = 20
 def remember(
     sh: Shell, repo: Path, ours: str, upstream: Sequence[str], paths: Sequence[str]
 ) -> Memory:
-    """What people made of the conflicts in some files in the fork's newest merges.
+    """How people resolved the conflicts in some files in the fork's newest merges.
 
-    Each of those merges is made once more in the object store, to see its conflicts again.
+    Each of those merges is repeated in the object store to see its conflicts again.
     """
     memory = Memory()
     merges: dict[str, list[str]] = {}
     for batch in batches(paths):
-        # A merge in which a person took one side is no change against that side.
+        # A merge that took one side as it is does not differ from that side.
         question = f"rev-list --merges --full-history --parents --max-count={_MOST_MERGES}"
         question = f"--literal-pathspecs {question} {{ours}} --not {{upstream}} -- {{paths}}"
         sides = {"ours": ours, "upstream": upstream, "paths": batch}
@@ -189,7 +193,7 @@ def remember(
 
 
 def _stages(entries: Iterable[str]) -> dict[str, dict[int, Stage]]:
-    """The versions of each path in conflict, from lines as ls-files and merge-tree print them."""
+    """The versions of each path in conflict, from the output of ls-files or merge-tree."""
     stages: dict[str, dict[int, Stage]] = {}
     for entry in entries:
         fields, path = entry.split("\t", 1)
@@ -206,10 +210,10 @@ def _conflicts(
     stages: Mapping[str, dict[int, Stage]],
     unread: Callable[[str], bool] = lambda path: False,
 ) -> list[Conflict]:
-    """The conflicts as the three sides' versions tell them."""
+    """The conflicts, derived from the versions on the three sides."""
     stages, invented = _at_their_paths(sh, repo, ours, theirs, stages)
     suspects = [path for path, found in stages.items() if not {2, 3} <= found.keys()]
-    # Three questions that do not wait for each other.
+    # Three independent questions, asked at once.
     with ThreadPoolExecutor(max_workers=2) as pool:
         one_sided = {path: stages[path] for path in suspects}
         asked = pool.submit(_absent_from_base, sh, repo, ours, theirs, one_sided)
@@ -239,7 +243,7 @@ def _conflicts(
 
 
 def _with_texts(conflict: Conflict, texts: Texts) -> Conflict:
-    """The conflict with the texts of its three versions, unless one is only a pointer to a file."""
+    """The conflict with the texts of its three versions, unless one is only a Git LFS pointer."""
     if not any(map(hunks.is_pointer, (texts.base, texts.ours, texts.theirs))):
         return replace(conflict, texts=texts)
     both = conflict.ours and conflict.theirs and conflict.kind is not Kind.MODE
@@ -249,9 +253,9 @@ def _with_texts(conflict: Conflict, texts: Texts) -> Conflict:
 def _at_their_paths(
     sh: Shell, repo: Path, ours: str, theirs: str, stages: Mapping[str, dict[int, Stage]]
 ) -> tuple[dict[str, dict[int, Stage]], dict[str, list[str]]]:
-    """The versions at the paths that the sides have them at, and by path the names that git has
-    invented for some: PATH~SIDE, where the path is a directory now or another type of file."""
-    found: dict[str, dict[int, Stage]] = {}
+    """The versions at their paths on the sides, and the names that git invented for some, by path:
+    PATH~SIDE, if the path is now a directory or another type of file."""
+    by_path: dict[str, dict[int, Stage]] = {}
     invented: dict[str, list[str]] = {}
     for path, versions in stages.items():
         real, _, side = path.rpartition("~")
@@ -260,14 +264,14 @@ def _at_their_paths(
             own = [trees[number] for number in (2, 3) if number in versions]
             if not any(path in tree for tree in trees.values()) and all(real in t for t in own):
                 invented.setdefault(real, []).append(path)
-                found.setdefault(real, {}).update(versions)
+                by_path.setdefault(real, {}).update(versions)
                 continue
-        found.setdefault(path, {}).update(versions)
-    return found, invented
+        by_path.setdefault(path, {}).update(versions)
+    return by_path, invented
 
 
 def _folders(sh: Shell, repo: Path, ours: str, theirs: str, paths: Iterable[str]) -> set[str]:
-    """Those of some paths at which one of two commits has a directory."""
+    """The paths at which one of two commits has a directory."""
     wanted = {f"{path}/" for path in paths}
     files_ = [*git.tree(sh, repo, ours), *git.tree(sh, repo, theirs)] if wanted else []
     within = {file[: end + 1] for file in files_ for end, c in enumerate(file) if c == "/"}
@@ -277,35 +281,35 @@ def _folders(sh: Shell, repo: Path, ours: str, theirs: str, paths: Iterable[str]
 def _absent_from_base(
     sh: Shell, repo: Path, ours: str, theirs: str, stages: Mapping[str, dict[int, Stage]]
 ) -> dict[str, tuple[str, ...]]:
-    """The paths that came to their place by a rename: the common ancestor has no such path. Each
-    with the names that it has there, where the fork's side has none of them."""
+    """The paths that result from a rename: the common ancestor lacks them. Each with the ancestor's
+    names for the file that the fork's side lacks."""
     if not stages:
         return {}
     bases = git.merge_bases(sh, repo, ours, theirs)
     before = git.tree(sh, repo, bases[0]) if bases else {}
-    absent = {path: found for path, found in stages.items() if path not in before}
-    deleted = {found[1].name for found in absent.values() if {1, 3} == found.keys()}
+    absent = {path: versions for path, versions in stages.items() if path not in before}
+    deleted = {versions[1].name for versions in absent.values() if {1, 3} == versions.keys()}
     by_name: dict[str, list[str]] = {}
     if deleted:
-        here = git.tree(sh, repo, ours)
+        ours_tree = git.tree(sh, repo, ours)
         for path, (_, name) in before.items():
-            if name in deleted and path not in here:
+            if name in deleted and path not in ours_tree:
                 by_name.setdefault(name, []).append(path)
     return {
-        path: tuple(by_name.get(found[1].name, ())) if {1, 3} == found.keys() else ()
-        for path, found in absent.items()
+        path: tuple(by_name.get(versions[1].name, ())) if {1, 3} == versions.keys() else ()
+        for path, versions in absent.items()
     }
 
 
 def _names(
     sh: Shell, repo: Path, ours: str, stages: Mapping[str, dict[int, Stage]]
 ) -> dict[str, tuple[str, ...]]:
-    """Under which paths the fork has each file in conflict."""
-    known: set[str] = set()
+    """The paths under which the fork has each conflicting file."""
+    present: set[str] = set()
     for batch in batches(list(stages)):
         question = "--literal-pathspecs ls-tree --full-tree --name-only -z {ours} -- {paths}"
-        known.update(git.ask(sh, repo, question, "files", ours=ours, paths=batch).fields())
-    strange = {path: at[2].name for path, at in stages.items() if 2 in at and path not in known}
+        present.update(git.ask(sh, repo, question, "files", ours=ours, paths=batch).fields())
+    strange = {path: at[2].name for path, at in stages.items() if 2 in at and path not in present}
     by_name: dict[str, list[str]] = defaultdict(list)
     if strange:
         for path, (_, name) in git.tree(sh, repo, ours).items():
@@ -314,20 +318,20 @@ def _names(
 
 
 def _edited(sh: Shell, work: Path, paths: Sequence[str]) -> set[str]:
-    """The paths that differ from what the merge wrote, which git keeps as the tree AUTO_MERGE."""
+    """The paths that differ from what the merge wrote, which git keeps in the tree AUTO_MERGE."""
     # A submodule that is not checked out always differs.
     diff = "diff --name-only --no-renames --no-ext-diff --ignore-submodules=all -z"
     diff = f"git -C {{work}} --literal-pathspecs {diff} AUTO_MERGE -- {{batch}}"
     edited: set[str] = set()
     for batch in batches(paths):
         changed = sh.ask(diff, work=work, batch=batch)
-        # Where git cannot tell, anything may be somebody's work.
+        # If git does not know, anything may be somebody's work.
         edited |= set(changed.fields() if changed.ok else batch)
     return edited
 
 
 def _with_edits(sh: Shell, work: Path, conflict: Conflict) -> Conflict:
-    """The conflict with what is in its file now, and what the merge wrote there."""
+    """The conflict with the present content of its file, and what the merge wrote there."""
     path, now = work / conflict.path, ""
     if path.is_symlink():
         target = os.fsdecode(os.readlink(path))
@@ -336,11 +340,11 @@ def _with_edits(sh: Shell, work: Path, conflict: Conflict) -> Conflict:
         now = next((side.name for side in same), "another link")
     elif path.exists():
         now = sh.ask("git -C {work} hash-object -- {path}", work=work, path=conflict.path).line
-    left = conflict.ours or conflict.theirs  # as git leaves a file that it does not merge
+    left = conflict.ours or conflict.theirs  # what git leaves for a file that it does not merge
     if left and conflict.kind is Kind.BINARY and now == left.name:
         return conflict
     if left and conflict.kind in (Kind.BINARY, Kind.MODIFY_DELETE) and now not in ("", left.name):
-        raw = "git -C {work} hash-object --no-filters -- {path}"  # another one by git's settings
+        raw = "git -C {work} hash-object --no-filters -- {path}"  # whatever git's settings
         if sh.ask(raw, work=work, path=conflict.path).line == left.name:
             return conflict
     textual = conflict.text is not None
@@ -351,8 +355,8 @@ def _with_edits(sh: Shell, work: Path, conflict: Conflict) -> Conflict:
 def _binary(
     sh: Shell, repo: Path, ours: str, theirs: str, stages: Mapping[str, dict[int, Stage]]
 ) -> set[str]:
-    """The paths that git, minding .gitattributes, compares as binary files, and large ones."""
-    paths = [path for path, found in stages.items() if {2, 3} <= found.keys()]
+    """The paths that git compares as binary files, given .gitattributes, and large files."""
+    paths = [path for path, versions in stages.items() if {2, 3} <= versions.keys()]
     diff = "git -C {repo} --literal-pathspecs diff --numstat --no-renames --no-ext-diff -z"
     binary: set[str] = set()
     for batch in batches(paths):
@@ -388,13 +392,13 @@ def _kind(
         if binary:
             return Kind.BINARY
         return Kind.CONTENT if base else Kind.ADD_ADD
-    # One side only: the other deleted the file, or one of them has it under another name.
+    # Only one side has it: the other deleted the file, or one of them renamed it.
     return Kind.MODIFY_DELETE if base and (ours or theirs) and not renamed else Kind.RENAME
 
 
 def text_of(work: Path, path: str) -> str | None:
-    """The text of a file in a work tree; None if it is not there, or a link."""
+    """The text of a file in a work tree; None if it is missing or a symbolic link."""
     try:
         return files.text_below(work, path)
-    except (OSError, Refused):  # a link, or in the middle of one
+    except (OSError, Refused):  # a symbolic link, or below one
         return None

@@ -1,7 +1,7 @@
-"""Decisions: what evidence and the written rules settle in a conflict, and why. Pure.
+"""Decisions: how evidence and the policy's rules settle a conflict, and why. Pure.
 
-Evidence comes before a rule by path wherever text is in conflict: upstream's side is never taken
-over lines that the fork wrote, unless upstream has them too or a person said so.
+In text, evidence comes before rules by path: upstream's side never replaces lines that the fork
+wrote, unless upstream has them, too, or a person said so.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from .history import History
 from .hunks import Conflict, Customisations, Memory, has_markers
 
 _KIN = 60
-"""Of lines that are as alike as this (100 is equal), one may have been made of the other."""
+"""Similarity (100 is equal) from which one line may be derived from another."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What becomes of one conflict.
+    """The decision about one conflict.
 
-    take: who wins; None where (something of) it is left for a person.
-    rule: the name of the rule, "" if none fits.
+    take: who wins; None if something is left for a person.
+    rule: the name of the rule; "" if none matches.
     why: the reason, for people.
-    whole: the winner's whole file is taken; otherwise `text` says what the file becomes.
-    text: the file with the decided hunks settled; None if it is not decided by hunks.
-    settled, left: how many hunks were decided, and how many are a person's.
-    became: for each hunk, the lines that it became and the name of the reason; None if it is left.
-    dropped: lines of the fork's that the decision leaves out.
-    todo: what a person does about what is left.
-    past: what was made of an earlier conflict in the same file, "" if nothing is known.
-    given_up: by a person's word, the changed lines of the side that gave way; empty where that is
-        a file as a whole.
+    whole: whether the winner's whole file is taken; otherwise `text` is the new text.
+    text: the file with the decided hunks resolved; None if it is not decided by hunks.
+    settled, left: how many hunks were decided, and how many are left for a person.
+    became: for each hunk, the resulting lines and the name of the reason; None if it is left.
+    dropped: how many fork lines the decision leaves out.
+    todo: what a person should do about the rest.
+    past: how an earlier conflict in the same file was resolved; "" if unknown.
+    given_up: the changed lines of the losing side, if a person chose; empty if that is a whole
+        file.
     """
 
     conflict: Conflict
@@ -60,14 +60,14 @@ class Decision:
 
 @dataclass(frozen=True)
 class Knowledge:
-    """What decisions rest on.
+    """What decisions are based on.
 
-    own: what the fork's own commits did; None where nobody knows: then rules alone decide.
-    drops: what people have let go on purpose.
-    memory: what people made of the same hunks before.
-    upstream: what upstream did to the files itself.
-    words: what a person says now: whose side some paths follow in all that is left of them.
-    by_name: whether files are merged by name too, which nothing that people did is to contradict.
+    own: what the fork's own commits did; None if unknown: then only rules decide.
+    drops: what people dropped on purpose.
+    memory: how people resolved the same hunks before.
+    upstream: what upstream itself did to the files.
+    words: what a person says now: which side wins at some paths, in everything still undecided.
+    by_name: whether files may also be merged by name, unless what people did contradicts it.
     """
 
     policy: Policy
@@ -81,7 +81,7 @@ class Knowledge:
 
 @dataclass(frozen=True)
 class _Reason:
-    """Why something is decided as it is; named as rules are."""
+    """The reason for a decision; named like a rule."""
 
     name: str
     why: str
@@ -90,27 +90,27 @@ class _Reason:
 
 _UNTOUCHED = _Reason(
     "untouched by the fork",
-    "No commit of the fork's own changed this; what differs was left by an earlier merge.",
+    "No fork commit changed this; an earlier merge left the difference.",
     Take.UPSTREAM,
 )
-_ABSORBED = _Reason("absorbed", "Upstream has the fork's change itself.", Take.UPSTREAM)
+_ABSORBED = _Reason("absorbed", "Upstream has the fork's change, too.", Take.UPSTREAM)
 _SPACE = _Reason(
     "white space", "One side changed white space only; the other's text stays.", Take.BOTH
 )
-_ENDS = _Reason("line ends", "One side turned all line ends; they are as in its file.", Take.BOTH)
+_ENDS = _Reason("line ends", "One side converted all line ends; its line ends stay.", Take.BOTH)
 _SAME_CONTENT = _Reason("same content", "Only the mode differs; the fork's stays.", Take.FORK)
 _APPENDED = _Reason("both added", "Both sides only added lines, and not the same ones.", Take.BOTH)
 _BLOCK = _Reason(
     "marked block",
-    "The fork's marked block stays inside upstream's new text, at the line that it stood at.",
+    "The fork's marked block stays inside upstream's new text, at its old line.",
     Take.BOTH,
 )
 _FORM = _Reason(
     "form",
-    "One side differs in nothing but line breaks, quotes and the like; the other's text stays.",
+    "One side changed only line breaks, quotes and the like; the other's text stays.",
     Take.BOTH,
 )
-_BY_NAME = _Reason("merged by name", "Each side changed other parts; both changes stay.", Take.BOTH)
+_BY_NAME = _Reason("merged by name", "Each side changed different parts; both stay.", Take.BOTH)
 
 
 def decide(conflicts: Sequence[Conflict], known: Knowledge) -> list[Decision]:
@@ -136,11 +136,11 @@ _WORDS = {
 
 
 def _by_word(decision: Decision, take: Take) -> Decision:
-    """The decision with all that was left of it settled as a person says now."""
+    """The decision with everything still undecided settled as a person says now."""
     conflict, reason = decision.conflict, _WORDS[take]
     segments = hunks.parse(decision.text) if decision.text is not None else None
     if segments is None:
-        # What somebody did to the file by hand is not the merge's to take back.
+        # The merge must not undo what somebody did to the file by hand.
         return decision if conflict.edited else _whole(conflict, reason)
     text, given, dropped = "", [], decision.dropped
     for segment in segments:
@@ -172,7 +172,7 @@ def _by_word(decision: Decision, take: Take) -> Decision:
 def _fits(rule: Rule, conflict: Conflict, paths: GitIgnoreSpec) -> bool:
     kind = conflict.kind
     if kind is Kind.RENAME and conflict.deleted_by is Side.FORK:
-        kind = Kind.MODIFY_DELETE  # upstream's change to it is its name
+        kind = Kind.MODIFY_DELETE  # upstream's change to it is the rename
     return (
         (not rule.kinds or kind in rule.kinds)
         and rule.deleted_by in (None, conflict.deleted_by)
@@ -183,7 +183,7 @@ def _fits(rule: Rule, conflict: Conflict, paths: GitIgnoreSpec) -> bool:
 def _decide(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision:
     if conflict.edited and (done := _carried_out(conflict, rule, known)):
         return done
-    # A merge of two texts can be decided hunk by hunk; anything else only as a whole.
+    # Conflicts in text can be decided hunk by hunk, all others only as a whole.
     by_hunks = conflict.text is not None and conflict.ours and conflict.theirs
     whole = bool(rule and rule.whole)
     if not whole and not conflict.edited and _is_nobodys(conflict, known):
@@ -194,7 +194,7 @@ def _decide(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision
         stage = f"git add -- {pathspec_word(conflict.path)}"
         if conflict.invented:
             stage += f" && {hunks.pasteable([['rm', '-rf', '--', *conflict.invented]])}"
-        return _left(conflict, rule, "Changed by hand, not staged.", stage)
+        return _left(conflict, rule, "Edited by hand, not staged.", stage)
     if drop := _dropped(conflict, (), known) or _dropped(conflict, (), known, Side.UPSTREAM):
         return _whole(conflict, drop)
     if known.own is not None and conflict.kind is Kind.MODE and not whole:
@@ -202,11 +202,11 @@ def _decide(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision
     if rule is None:
         return _left(conflict, None, "No rule fits.", _how_to(conflict))
     if rule.deleted_by is Side.FORK and not _is_removed_on_purpose(conflict, known):
-        why = "No fork commit deleted this file; an earlier merge left it out."
+        why = "No fork commit deleted this file; an earlier merge lost it."
         return _left(conflict, rule, why, _how_to(conflict))
     if by_hunks and not whole and conflict.kind in (Kind.CONTENT, Kind.ADD_ADD):
-        # Without markers, as with the attribute -merge, only one side's text is there.
-        return _left(conflict, rule, "Git did not merge it as a text.", _how_to(conflict))
+        # Without markers, as with the attribute -merge, the file has only one side's text.
+        return _left(conflict, rule, "Git did not merge it as text.", _how_to(conflict))
     if rule.take in (Take.FORK, Take.UPSTREAM):
         return _whole(conflict, rule)
     return _left(conflict, rule, f"Rule {rule.name!r} decides text only.", _how_to(conflict))
@@ -217,7 +217,7 @@ def _whole(conflict: Conflict, reason: Rule | _Reason) -> Decision:
 
 
 def _is_nobodys(conflict: Conflict, known: Knowledge) -> bool:
-    """Whether no commit of the fork's own stands behind the fork's side of a conflict."""
+    """Whether no fork commit is behind the fork's side of a conflict."""
     if known.own is None or conflict.kind in (Kind.RENAME, Kind.DIRECTORY):
         return False
     if known.own.of((conflict.path, *conflict.names)):
@@ -232,8 +232,8 @@ def _is_nobodys(conflict: Conflict, known: Knowledge) -> bool:
 
 
 def _is_removed_on_purpose(conflict: Conflict, known: Knowledge) -> bool:
-    """Whether a fork commit deleted a file: under one of its names, or by its lines,
-    all of which it removed, not one that many files have."""
+    """Whether a fork commit deleted a file: under one of its names, or by its lines, all of which
+    it removed; lines common to many files do not count."""
     if known.own is None or not {conflict.path, *conflict.names}.isdisjoint(known.own.removed):
         return True
     lines = conflict.texts.base.split("\n") if conflict.texts else ()
@@ -243,7 +243,7 @@ def _is_removed_on_purpose(conflict: Conflict, known: Knowledge) -> bool:
 
 
 def _difference(before: str, after: str) -> tuple[list[str], list[str]]:
-    """The lines that one text has more of than another, and those that it has fewer of."""
+    """The lines that one text has more often than another, and those it has less often."""
     old, new = (Counter(text.split("\n")) for text in (before, after))
     return list((new - old).elements()), list((old - new).elements())
 
@@ -254,7 +254,7 @@ _DROPPED = "dropped on purpose"
 def _dropped(
     conflict: Conflict, lines: Sequence[str], known: Knowledge, side: Side = Side.FORK
 ) -> _Reason | None:
-    """A person's word that a side's change may go, if there is one that covers the lines."""
+    """A person's decision to drop a side's change, if it covers the lines."""
     take = Take.UPSTREAM if side is Side.FORK else Take.FORK
     for drop in known.drops:
         if (drop.path, drop.side) == (conflict.path, side.value) and drop.covers(lines):
@@ -263,7 +263,7 @@ def _dropped(
 
 
 def _carried_out(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decision | None:
-    """The decision that an earlier run has written to the file and not staged, if that is so."""
+    """The decision that an interrupted run wrote to the file but did not stage, if any."""
     untouched = replace(conflict, edited=False, text=conflict.merged)
     decision = _with_word(_decide(untouched, rule, known), known)
     if decision.left:
@@ -294,15 +294,15 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
         if isinstance(segment, str):
             settled.append(segment)
             continue
-        # Where both sides added the file, nothing is what they started from.
+        # If both sides added the file, the base is empty.
         hunk = segment if conflict.base else replace(segment, base=())
-        found = _settle(conflict, hunk, segments, index, rule, known)
-        if isinstance(found, str):
-            problems.append(found)
+        outcome = _settle(conflict, hunk, segments, index, rule, known)
+        if isinstance(outcome, str):
+            problems.append(outcome)
             settled.append(segment)
             became.append(None)
             continue
-        lines, reason = found
+        lines, reason = outcome
         settled.append("".join(lines))
         became.append((lines, reason.name))
         reasons.append(reason)
@@ -327,12 +327,12 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
     total = len(became) or 1
     left = len(problems)
     todo = f"resolve {counted(left, 'hunk')} in {file}, then git add -- {path}"
-    told = list(dict.fromkeys(reasons))
+    distinct = list(dict.fromkeys(reasons))
     return Decision(
         conflict,
-        take=told[0].take if told and not left else None,
-        rule=", ".join(reason.name for reason in told) or (rule.name if rule else ""),
-        why=" ".join(dict.fromkeys(problems or [reason.why for reason in told])),
+        take=distinct[0].take if distinct and not left else None,
+        rule=", ".join(reason.name for reason in distinct) or (rule.name if rule else ""),
+        why=" ".join(dict.fromkeys(problems or [reason.why for reason in distinct])),
         text=hunks.join(settled),
         settled=total - left,
         left=left,
@@ -351,9 +351,9 @@ def _settle(
     rule: Rule | None,
     known: Knowledge,
 ) -> tuple[tuple[str, ...], Rule | _Reason] | str:
-    """The lines that a hunk becomes, and why; a sentence that says why not if it is a person's.
+    """The lines that a hunk becomes, and why; or a sentence that says why it is left for a person.
 
-    segments, index: the file, and where the hunk is in it.
+    segments, index: the file, and the hunk's position in it.
     """
     take = rule.take if rule else None
     if rule and take is Take.FORK:
@@ -371,15 +371,15 @@ def _settle(
     if rule and take is Take.UPSTREAM:
         return hunk.theirs, rule
     if rule and take is Take.VERSION:
-        return "More than the version is in conflict."
+        return "The conflict is about more than the version."
     marker = known.policy.markers.fork if known.policy.markers else ""
     if marker and marker in hunks.paragraph(segments, index):
         block = hunks.with_blocks(hunk, marker) if known.own is not None else None
-        return (block, _BLOCK) if block else f"A block marked `{marker}` is touched."
+        return (block, _BLOCK) if block else f"The conflict touches a block marked `{marker}`."
     around = segments[:index], segments[index + 1 :]
     before, after = ("".join(x for x in part if isinstance(x, str)) for part in around)
     if rule and take is Take.BOTH:
-        # Where the base is empty, both sides only added lines.
+        # With an empty base both sides only added lines.
         added = hunk.base == ()
         lines = added and additions.joined(conflict.path, before, hunk.ours, hunk.theirs, after)
         return (lines, rule) if lines else "Both sides changed the same lines."
@@ -394,7 +394,7 @@ def _settle(
 def _by_evidence(
     conflict: Conflict, hunk: hunks.Hunk, known: Knowledge
 ) -> tuple[tuple[str, ...], _Reason] | None:
-    """What the contents themselves say about a hunk whose base is shown."""
+    """The decision that the contents themselves suggest for a hunk whose base is shown."""
     base = hunk.base or ()
     added, removed = _difference("".join(base), "".join(hunk.ours))
     if drop := _dropped(conflict, [*added, *removed], known):
@@ -415,7 +415,7 @@ def _by_evidence(
         return seen.lines, _Reason("remembered", f"As in {seen.commit}.", Take.BOTH)
     before = conflict.texts.base if conflict.texts else ""
     if taker := known.upstream.taker(conflict.path, hunk, before):
-        why = f"Upstream took the fork's change up in {taker.name[:10]} and has changed it since."
+        why = f"Upstream adopted the fork's change in {taker.name[:10]} and has changed it since."
         return hunk.theirs, _Reason("taken up", why, Take.UPSTREAM)
     return None
 
@@ -423,11 +423,11 @@ def _by_evidence(
 def _is_upstreams(
     conflict: Conflict, changed: Sequence[str], added: Sequence[str], known: Knowledge
 ) -> bool:
-    """Whether no commit of the fork's own wrote or removed any of the lines, and upstream's file
-    has all of those that the fork's side added: an earlier merge left them there."""
+    """Whether no fork commit wrote or removed any of the lines, and upstream's file has all lines
+    that the fork's side added: an earlier merge left them there."""
     if known.own is None or conflict.texts is None:
         return False
-    # A line that a merge brought and that upstream's file has too is upstream's.
+    # A line that a merge brought and that upstream's file has, too, is upstream's.
     wrote = known.own.behind(changed)
     if any(commit.name not in known.own.bringing for commit in wrote):
         return False
@@ -437,11 +437,11 @@ def _is_upstreams(
 
 
 def _is_absorbed(path: str, hunk: hunks.Hunk) -> bool:
-    """Whether upstream made every change to the hunk that the fork made, whatever else it did."""
+    """Whether upstream made all fork changes to the hunk, whatever else it did."""
     if hunk.ours == hunk.theirs:
         return True
-    # Where indentation has a meaning, the same line further to the right is another one; but a
-    # line that only moved there was not removed.
+    # If indentation matters, the same line with more indentation is a different one; but a line
+    # that only moved there was not removed.
     plains = [str.strip, str.rstrip] if _is_indented(path) else [str.strip]
     return all(_makes_every_change(hunk, plain) for plain in plains)
 
@@ -455,7 +455,7 @@ def _makes_every_change(hunk: hunks.Hunk, plain: Callable[[str], str]) -> bool:
     if added - new or removed - (base - theirs):
         return False
     if not added:
-        # What the fork only took away, and upstream wrote anew, may be the same thing, still there.
+        # What the fork only removed may still be there if upstream rewrote it.
         return bool(removed) and not new
     if new != added and not any(map(substantive, added)):
         return False
@@ -463,23 +463,23 @@ def _makes_every_change(hunk: hunks.Hunk, plain: Callable[[str], str]) -> bool:
 
 
 def _is_back(removed: Counter[str], added: Counter[str], others: Counter[str]) -> bool:
-    """Whether a line that the fork took out may be among other upstream lines, edited.
+    """Whether a line that the fork removed may be among upstream's other lines, edited.
 
-    added: what the fork put in; a line that is like one of these was edited by the fork too.
+    added: the fork's new lines; a removed line similar to one of them was edited by the fork, too.
     """
     if not removed or not others:
         return False
-    from rapidfuzz import fuzz, process  # costs more to import than most tasks need
+    from rapidfuzz import fuzz, process  # slow to import
 
     def like(line: str, among: Counter[str]) -> float:
-        found = process.extractOne(line, list(among), scorer=fuzz.ratio, score_cutoff=_KIN)
-        return found[1] if found else 0
+        nearest = process.extractOne(line, list(among), scorer=fuzz.ratio, score_cutoff=_KIN)
+        return nearest[1] if nearest else 0
 
     return any(like(line, others) > like(line, added) for line in removed if substantive(line))
 
 
 def _is_indented(path: str) -> bool:
-    """Whether the white space that a line begins with has a meaning in a file."""
+    """Whether indentation matters in a file."""
     name = path.rpartition("/")[2].lower()
     return "makefile" in name or name.endswith(
         (".py", ".pyi", ".yml", ".yaml", ".md", ".rst", ".mk")
@@ -487,7 +487,7 @@ def _is_indented(path: str) -> bool:
 
 
 def _same_but_space(path: str) -> Callable[[Sequence[str], Sequence[str]], bool]:
-    """What tells whether two runs of lines differ only in the white space around lines."""
+    """A function that says whether two runs of lines differ only in white space around lines."""
     plain = str.rstrip if _is_indented(path) else str.strip
     return lambda one, other: [*map(plain, one)] == [*map(plain, other)] != []
 
@@ -495,21 +495,21 @@ def _same_but_space(path: str) -> Callable[[Sequence[str], Sequence[str]], bool]
 def _by_name(
     conflict: Conflict, segments: Sequence[hunks.Segment], known: Knowledge, *, whole: bool
 ) -> dict[int, tuple[tuple[str, ...], str]] | str:
-    """What becomes of hunks in a file that is merged by name, by their places in it; or the file as
-    a whole, if it consists of keys: sides that have them in another order are torn apart in hunks.
+    """The results for hunks of a file that is merged by name, by their positions; or the whole text
+    if the file consists of keys, because hunks tear sides with different key order apart.
     """
     own, texts = known.own, conflict.texts
     if not (known.by_name and conflict.base) or conflict.edited or own is None or texts is None:
         return {}
-    from . import languages, named, settling  # cost more to import than most merges have need for
+    from . import languages, named, settling  # slow to import
 
     marker = known.policy.markers.fork if known.policy.markers else ""
     left = [i for i, x in enumerate(segments) if isinstance(x, hunks.Hunk) and x.base is not None]
     wanted = [i for i in left if not (marker and marker in hunks.paragraph(segments, i))]
     files = known.policy.version_files
     keys = [key for file in files if file.path == conflict.path for key in file.keys]
-    # What only an earlier merge left out, nobody wished away.
-    found = settling.settle(
+    # Nobody decided to remove what only an earlier merge left out.
+    results = settling.settle(
         conflict.path,
         texts,
         segments,
@@ -518,26 +518,26 @@ def _by_name(
         keys,
     )
     language = languages.language_of(conflict.path)
-    if whole and len(found) < len(left) and language and language.maps:
+    if whole and len(results) < len(left) and language and language.maps:
         merged = named.merge(conflict.path, texts.base, texts.ours, texts.theirs, keys)
-        return found if merged is None else merged
-    return found
+        return results if merged is None else merged
+    return results
 
 
 def _only_version(file: VersionFile | None, *sides: Sequence[str]) -> bool:
-    """Whether lines state the version and differ in nothing else.
+    """Whether lines state the version and differ only in it.
 
-    file: how the policy says it is stated there, if it does.
+    file: how the policy says the file states the version, if it does.
     sides: the lines of a hunk, from each side.
     """
     if file is None or file.keys:
         return all(VERSION_LINE.fullmatch(line.rstrip("\r\n")) for lines in sides for line in lines)
     blank = set()
     for lines in sides:
-        found = [find_all(file.pattern or ALONE, line) for line in lines]
-        if not all(len(matches) == 1 for matches in found):
+        matches_by_line = [find_all(file.pattern or ALONE, line) for line in lines]
+        if not all(len(matches) == 1 for matches in matches_by_line):
             return False
-        spans = [matches[0].span("version") for matches in found]
+        spans = [matches[0].span("version") for matches in matches_by_line]
         pairs = zip(lines, spans, strict=True)
         blank.add(tuple(line[:start] + line[end:].rstrip() for line, (start, end) in pairs))
     return len(blank) == 1
@@ -548,7 +548,7 @@ def _left(conflict: Conflict, rule: Rule | None, why: str, todo: str) -> Decisio
 
 
 def _how_to(conflict: Conflict) -> str:
-    """What a person does about a conflict as a whole, in words that can be pasted."""
+    """What a person should do about a conflict as a whole, ready to paste."""
     file, path = file_word(conflict.path), pathspec_word(conflict.path)
     if conflict.kind in (Kind.DIRECTORY, Kind.SUBMODULE) or conflict.invented:
         fork = hunks.pasteable(hunks.taking(conflict, Side.FORK, "{ours}"))

@@ -1,4 +1,4 @@
-"""What people did on the sync branches of other releases that have not landed."""
+"""What people did on sync branches of other releases that have not landed."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from .hunks import Conflict, Memory
 
 @dataclass(frozen=True)
 class Earlier:
-    """A sync branch as origin has it.
+    """A sync branch on origin.
 
-    head: its commit. merge: the commit that merged its release; ours, theirs: the two sides of it.
+    head: its commit. merge: the commit that merged its release. ours, theirs: the two sides.
     """
 
     branch: str
@@ -35,9 +35,10 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Piece:
-    """Something that people made on a sync branch: a commit, or the resolution of a conflict.
+    """Something people did on a sync branch: a commit, or the resolution of a conflict.
 
-    what: for people. commit: its name, "" for a resolution. carried: whether another branch has it.
+    what: a description for people. commit: its hash; "" for a resolution. carried: whether another
+        branch has it.
     """
 
     branch: str
@@ -47,9 +48,9 @@ class Piece:
 
 
 def syncs(sh: Shell, fork: Fork, ours: str, theirs: str) -> list[Earlier]:
-    """The sync branches of other releases on origin that neither side of a merge holds, as far as
-    they are known here."""
-    found = []
+    """Origin's sync branches of other releases that neither side of a merge contains, as this clone
+    knows them."""
+    branches = []
     for branch in fork.published:
         tag = fork.policy.branches.tag_of(branch)
         commit = fork.refs.commits.get(f"refs/tags/{tag}", "")
@@ -58,14 +59,14 @@ def syncs(sh: Shell, fork: Fork, ours: str, theirs: str) -> list[Earlier]:
             continue
         merge, base = git.merge_of(sh, fork.path, commit, head)
         if merge:
-            found.append(Earlier(branch, head, merge, base, commit))
-    return found
+            branches.append(Earlier(branch, head, merge, base, commit))
+    return branches
 
 
 def learn(
     sh: Shell, fork: Fork, found: Sequence[Earlier], paths: Collection[str], memory: Memory
 ) -> None:
-    """Remember what people made of the conflicts in some files on sync branches."""
+    """Remember how people resolved the conflicts in some files on sync branches."""
     for sync in found:
         for conflict in _conflicts(sh, fork, sync):
             if conflict.path in paths and conflict.text is not None:
@@ -75,24 +76,24 @@ def learn(
 
 
 def _conflicts(sh: Shell, fork: Fork, sync: Earlier) -> Sequence[Conflict]:
-    """The conflicts that the merge of a sync branch stopped with."""
+    """The conflicts with which the merge of a sync branch stopped."""
     key = ("conflicts", fork.path, sync.ours, sync.theirs)
     return sh.once(key, lambda: conflicts.foresee(sh, fork.path, *key[2:]).conflicts)
 
 
 def drops(sh: Shell, fork: Fork, found: Sequence[Earlier]) -> list[Drop]:
-    """What people let go on sync branches, whatever the release."""
+    """What people dropped on sync branches, whatever the release."""
     said: dict[Drop, None] = {}
     for sync in found:
         commits = (sync.head, sync.ours, sync.theirs)
         texts = (git.show(sh, fork.path, commit, records.DROPS_FILE) for commit in commits)
-        with suppress(Refused):  # whoever finishes that one has to correct it
+        with suppress(Refused):  # whoever finishes that branch has to correct its file
             said |= dict.fromkeys(drop for drop in records.peoples_drops(*texts) if not drop.tag)
     return list(said)
 
 
 def pieces(sh: Shell, fork: Fork, sync: Earlier, new: str) -> Iterator[Piece]:
-    """What people made on a sync branch, and whether a commit of another one has it too."""
+    """What people did on a sync branch, and whether another branch's commit has it, too."""
     for conflict in _left(sh, fork, sync):
         path, after = conflict.path, git.show(sh, fork.path, sync.head, conflict.path)
         segments = hunks.parse(conflict.text or "") or []
@@ -107,8 +108,8 @@ def pieces(sh: Shell, fork: Fork, sync: Earlier, new: str) -> Iterator[Piece]:
     question = "log --no-merges --no-show-signature --format=%H%x00%an%x00%s"
     question += " {among} --not {known} --"
     among = f"{sync.merge}..{sync.head}"
-    known = [commit for commit in (fork.production_commit, sync.theirs, new) if commit]
-    listed = git.ask(sh, fork.path, question, "commits", among=among, known=known)
+    others = [commit for commit in (fork.production_commit, sync.theirs, new) if commit]
+    listed = git.ask(sh, fork.path, question, "commits", among=among, others=others)
     for line in listed.out.splitlines():
         name, author, subject = line.split("\0", 2)
         if not _is_a_steps(fork, subject):
@@ -117,17 +118,17 @@ def pieces(sh: Shell, fork: Fork, sync: Earlier, new: str) -> Iterator[Piece]:
 
 
 def _left(sh: Shell, fork: Fork, sync: Earlier) -> list[Conflict]:
-    """The conflicts of a sync branch that nothing but a person decides."""
-    found = _conflicts(sh, fork, sync)
+    """The conflicts of a sync branch that only a person can decide."""
+    every = _conflicts(sh, fork, sync)
     own = authorship.of_fork(sh, fork, sync.ours, sync.theirs)
-    textual = (path for one in found if one.texts for path in (one.path, *one.names))
+    textual = (path for one in every if one.texts for path in (one.path, *one.names))
     let_go = records.read_drops(git.show(sh, fork.path, sync.ours, records.DROPS_FILE))
     known = Knowledge(fork.policy, authorship.about(own, textual), let_go)
-    return [d.conflict for d in decisions.decide(found, known) if d.left]
+    return [d.conflict for d in decisions.decide(every, known) if d.left]
 
 
 def _is_a_steps(fork: Fork, subject: str) -> bool:
-    """Whether a commit is one that every sync has, or one of a person's resolutions."""
+    """Whether a commit is a step of every sync, or commits a person's resolutions."""
     messages = [
         fork.policy.messages.version,
         records.PIN_MESSAGE,
@@ -139,7 +140,7 @@ def _is_a_steps(fork: Fork, subject: str) -> bool:
 
 
 def _is_carried(sh: Shell, fork: Fork, sync: Earlier, commit: str, new: str) -> bool:
-    """Whether another branch has what is left of a commit's changes."""
+    """Whether another branch has what remains of a commit's changes."""
     for path in git.differing(sh, fork.path, f"{commit}^", commit):
         texts = (git.show(sh, fork.path, c, path) for c in (f"{commit}^", commit))
         before, after = (set(lines_of(text or "")) for text in texts)
@@ -151,14 +152,14 @@ def _is_carried(sh: Shell, fork: Fork, sync: Earlier, commit: str, new: str) -> 
 def _has(
     sh: Shell, fork: Fork, sync: Earlier, new: str, path: str, added: set[str], contested: set[str]
 ) -> bool:
-    """Whether a file of another branch has the lines that were added and are still there, and none
-    of those that are gone; the files are the same, or both are gone."""
+    """Whether a file of another branch has the added lines that still exist and none of the removed
+    ones, or equals this branch's file, or both are gone."""
     trees = [git.tree(sh, fork.path, commit) for commit in (sync.head, new)]
     if trees[0].get(path) == trees[1].get(path):
         return True
     texts = (git.show(sh, fork.path, commit, path) for commit in (sync.head, new))
-    there, here = ({line.strip() for line in lines_of(text or "")} for text in texts)
-    wanted = {line.strip() for line in added} & there
-    gone = {line.strip() for line in contested if substantive(line)} - there
+    left, now = ({line.strip() for line in lines_of(text or "")} for text in texts)
+    wanted = {line.strip() for line in added} & left
+    gone = {line.strip() for line in contested if substantive(line)} - left
     telling = any(map(substantive, wanted)) or gone
-    return bool(telling) and wanted <= here and gone.isdisjoint(here)
+    return bool(telling) and wanted <= now and gone.isdisjoint(now)

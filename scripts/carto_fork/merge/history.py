@@ -1,4 +1,4 @@
-"""What upstream's own history says about a hunk: whether it took the fork's change up. Pure."""
+"""What upstream's own history says about a hunk: whether it adopted the fork's change. Pure."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from ..run.text import substantive
 from .hunks import Commit, Hunk
 
 _KIN = 60
-"""A line that is as like another one as this (100 is equal) may have been made of it."""
+"""Similarity (100 is equal) from which a line may be derived from another."""
 
 
 @dataclass(frozen=True)
 class Past:
     """What upstream did to a file before and after the common ancestor.
 
-    versions: each commit after it that may have taken something up, with the file as it left it.
-    older: the lines that upstream took out before it.
+    versions: each later commit that may have adopted something, with its version of the file.
+    older: the lines that upstream removed earlier.
     """
 
     versions: Sequence[tuple[Commit, str]] = ()
@@ -33,10 +33,11 @@ class History:
     files: Mapping[str, Past] = field(default_factory=dict)
 
     def taker(self, path: str, hunk: Hunk, base: str) -> Commit | None:
-        """The upstream commit that had all that the fork did in a hunk, if upstream went further
-        from there: neither back, nor on without it. Not where the fork itself went back.
+        """The upstream commit that had everything the fork did in a hunk, if upstream continued
+        from there, neither reverting nor dropping it; and only if the fork itself did not revert
+        anything.
 
-        base: the file as both sides started from it.
+        base: the file at the common ancestor.
         """
         past = self.files.get(path)
         if past is None or not hunk.theirs or hunk.theirs == hunk.base:
@@ -61,9 +62,9 @@ def _plain(lines: Sequence[str]) -> list[str]:
 
 
 def _went_further(ours: Sequence[str], theirs: Sequence[str], telling: Set[str]) -> bool:
-    """Whether upstream's lines are the fork's, edited: each is there, or another one is in its
-    place, and for most of them something like it."""
-    from rapidfuzz import fuzz, process  # costs more to import than most tasks need
+    """Whether upstream's lines are the fork's, edited: each line is there or replaced, most of them
+    by a similar one."""
+    from rapidfuzz import fuzz, process  # slow to import
 
     kept = 0
     for kind, a, b, c, d in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():

@@ -1,4 +1,4 @@
-"""What is known of a conflict: its text with markers, both sides, what it became before. Pure."""
+"""What we know about a conflict: its text with markers, both sides, earlier resolutions. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..run.text import file_word, lines_of, pathspec_word, substantive
 _OPEN, _BASE, _MIDDLE, _CLOSE = "<<<<<<<", "|||||||", "=======", ">>>>>>>"
 
 # A line that only a conflict leaves behind; a conflict inside a rename has longer markers. The
-# middle line is not among them: in reStructuredText and Markdown it is an underline.
+# middle line does not count: in reStructuredText and Markdown it is an underline.
 LEFTOVER = re.compile(r"(<{7,}|>{7,}|\|{7,})( .*)?\r?")
 
 
@@ -22,9 +22,9 @@ LEFTOVER = re.compile(r"(<{7,}|>{7,}|\|{7,})( .*)?\r?")
 class Hunk:
     """A conflict inside a file, as lines with their line ends.
 
-    base: what both sides started from; None where the markers do not show it.
+    base: the lines of the common ancestor; None if the markers do not show them.
     before: the line number of its opening marker, from 1.
-    shown: the whole of it, markers included.
+    shown: all of its lines, including the markers.
     """
 
     ours: tuple[str, ...]
@@ -37,14 +37,14 @@ class Hunk:
 Segment = str | Hunk
 """A run of merged text, or a hunk."""
 
-# A marker line; `=======` must be the whole line, behind the others there may be a label.
+# A marker line; `=======` must be the whole line, the others may have a label.
 _MARKERS = re.compile(r"^(?:(<{7}|[|]{7}|>{7})(?: [^\n]*)?|(={7}))\r*(?:\n|\Z)", re.MULTILINE)
 
 
 def parse(text: str) -> list[Segment] | None:
     """The text's segments in order; None if the markers in it do not add up."""
     segments: list[Segment] = []
-    merged = 0  # where the merged text behind the last hunk begins
+    merged = 0  # where the merged text after the last hunk begins
     marks: list[re.Match[str]] = []  # of the open hunk
     for mark in _MARKERS.finditer(text):
         kind = mark[1] or mark[2]
@@ -84,33 +84,33 @@ def _hunk(text: str, marks: Sequence[re.Match[str]]) -> Hunk:
 
 
 def join(segments: Sequence[Segment]) -> str:
-    """The text again; hunks that are left keep their markers."""
+    """The segments as text; undecided hunks keep their markers."""
     return "".join("".join(s.shown) if isinstance(s, Hunk) else s for s in segments)
 
 
 def line_end(texts: Texts) -> str | None:
-    """The line end to which a side turned a whole file; None if none did."""
+    """The line end to which a side converted a whole file; None if neither did."""
     base, *sides = (_usual_end(text) for text in (texts.base, texts.ours, texts.theirs))
     return next((end for end in sides if base and end and end != base), None)
 
 
 def _usual_end(text: str) -> str:
-    """How most lines of a text end; "" if it has none."""
+    """The line end of most lines of a text; "" for an empty text."""
     feeds = text.count("\n")
     return ("\r\n" if 2 * text.count("\r\n") > feeds else "\n") if feeds else ""
 
 
 def with_line_end(segments: Sequence[Segment], end: str) -> list[Segment]:
-    """The segments with one line end everywhere, and no hunk for lines that differ in it alone."""
-    found: list[Segment] = []
+    """The segments with one line end everywhere, without hunks that differ only in line ends."""
+    merged: list[Segment] = []
     for segment in segments:
         if isinstance(segment, str):
-            found.append(_with_end(segment, end))
+            merged.append(_with_end(segment, end))
         elif segment.base is None:
-            found.append(segment)
+            merged.append(segment)
         else:
-            found += _merged(segment, end)
-    return found
+            merged += _merged(segment, end)
+    return merged
 
 
 def _with_end(text: str, end: str) -> str:
@@ -118,7 +118,7 @@ def _with_end(text: str, end: str) -> str:
 
 
 def _merged(hunk: Hunk, end: str) -> Iterator[Segment]:
-    """A hunk merged once more, line by line, with the same line end on all sides."""
+    """A hunk merged again, line by line, with the same line end on all sides."""
     base, ours, theirs = (
         lines_of(_with_end("".join(lines), end))
         for lines in (hunk.base or (), hunk.ours, hunk.theirs)
@@ -147,7 +147,8 @@ def _merged(hunk: Hunk, end: str) -> Iterator[Segment]:
 def _common(
     base: Sequence[str], ours: Sequence[str], theirs: Sequence[str]
 ) -> Iterator[tuple[list[int], list[int]]]:
-    """Where runs of lines that all three have begin and end, as places in each; at last the end."""
+    """The starts and ends of runs of lines that all three have, as positions in each; finally the
+    end."""
     places = []
     for side in (ours, theirs):
         matcher = difflib.SequenceMatcher(None, base, side, autojunk=False)
@@ -156,20 +157,20 @@ def _common(
     same = [i for i in range(len(base)) if i in places[0] and i in places[1]]
     runs: list[tuple[list[int], list[int]]] = []
     for i in same:
-        here = [i, places[0][i], places[1][i]]
-        if runs and runs[-1][1] == here:
-            runs[-1] = runs[-1][0], [x + 1 for x in here]
+        places_now = [i, places[0][i], places[1][i]]
+        if runs and runs[-1][1] == places_now:
+            runs[-1] = runs[-1][0], [x + 1 for x in places_now]
         else:
-            runs.append((here, [x + 1 for x in here]))
+            runs.append((places_now, [x + 1 for x in places_now]))
     ends = [len(base), len(ours), len(theirs)]
     return iter([*runs, (ends, ends)])
 
 
 def respaced(base: Sequence[str], changed: Sequence[str], spaced: Sequence[str]) -> tuple[str, ...]:
-    """One side's lines with the indentation of the other, which changed nothing but white space; as
-    they are, if it cannot be seen which line is which.
+    """One side's lines with the indentation of the other side, which changed only white space;
+    unchanged if it is unclear which lines correspond.
 
-    base, changed, spaced: what both started from, and the two sides.
+    base, changed, spaced: the common ancestor and the two sides.
     """
     if not len(base) == len(changed) == len(spaced):
         return tuple(changed)
@@ -207,7 +208,7 @@ def _until_blank(lines: list[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Commit:
-    """A commit, as people recognise it. date: of its author, as YYYY-MM-DD."""
+    """A commit, as people recognise it. date: the author's date, as YYYY-MM-DD."""
 
     name: str
     date: str
@@ -216,10 +217,10 @@ class Commit:
 
 @dataclass(frozen=True)
 class Sync:
-    """How upstream's work came without its ancestry: in one commit, or in copies of upstream's.
+    """A sync that brought upstream's work without its ancestry: in one commit, or in copies.
 
-    parent: the upstream commit that it brought; the other parent that it ought to have.
-    landed: on which day, as YYYY-MM-DD. before: what it builds on. names: its commits.
+    parent: the upstream commit that it brought, which should be its other parent.
+    landed: the day, as YYYY-MM-DD. before: the commit it builds on. names: its commits.
     """
 
     parent: str
@@ -230,16 +231,15 @@ class Sync:
 
 @dataclass(frozen=True)
 class Customisations:
-    """What is the fork's own.
+    """The fork's own work.
 
-    paths: path to the commits that changed it, newest first; old names of renamed files too.
-    lines: a line of text, without the white space around it, to the commits that added or
-        removed it.
+    paths: the commits that changed each path, newest first; also under old names of renamed files.
+    lines: the commits that added or removed each line of text, by stripped line.
     squashed: the commits that brought upstream's work without its ancestry, newest first.
-    removed: the paths that a fork commit deleted, and none has brought back.
-    copies: the names of commits in which nothing is but what an upstream commit holds.
-    copied: the paths that upstream commits in copies changed.
-    bringing: the names of commits that bring upstream's work and wrote something beside it.
+    removed: the paths that a fork commit deleted and none restored.
+    copies: the hashes of commits that contain only what an upstream commit contains.
+    copied: the paths that copied upstream commits changed.
+    bringing: the hashes of commits that bring upstream's work and something else.
     """
 
     paths: Mapping[str, Sequence[Commit]] = field(default_factory=dict)
@@ -251,23 +251,23 @@ class Customisations:
     bringing: Collection[str] = frozenset()
 
     def of(self, paths: Iterable[str], lines: Iterable[str] = ()) -> list[Commit]:
-        """The commits that changed one of the paths; if there are none, those that wrote or removed
-        one of the lines, wherever that was: upstream may have renamed the file since."""
+        """The commits that changed one of the paths; if none did, those that wrote or removed one
+        of the lines anywhere, because upstream may have renamed the file since."""
         found = [commit for path in paths for commit in self.paths.get(path, ())]
         return list(dict.fromkeys(found)) or self.behind(lines)
 
     def behind(self, lines: Iterable[str]) -> list[Commit]:
-        """The commits that wrote or removed one of the lines, as far as these are telling."""
-        told = filter(substantive, (line.strip() for line in lines))
-        return list(dict.fromkeys(c for line in told for c in self.lines.get(line, ())))
+        """The commits that wrote or removed one of the significant lines."""
+        telling = filter(substantive, (line.strip() for line in lines))
+        return list(dict.fromkeys(c for line in telling for c in self.lines.get(line, ())))
 
 
 @dataclass(frozen=True)
 class Change:
     """A hunk: what one side did to a file since the common ancestor.
 
-    before, line: where it is in the ancestor's file and in that side's, from 1; git names the line
-        above where nothing is.
+    before, line: its line in the ancestor's file and in the side's, from 1; for an empty range, git
+        names the line above.
     removed, added: lines without line ends.
     """
 
@@ -282,8 +282,8 @@ _INDEX = re.compile(r"index ([0-9a-f]{40})\.\.([0-9a-f]{40})")
 
 
 def parse_patch(patch: str) -> dict[tuple[str, str], list[Change]]:
-    """The hunks of a patch without context, by the object names of old and new version."""
-    found: dict[tuple[str, str], list[Change]] = {}
+    """The hunks of a patch without context, by the object names of the old and new version."""
+    hunks: dict[tuple[str, str], list[Change]] = {}
     changes: list[Change] = []
     lines = iter(patch.split("\n"))
     for line in lines:
@@ -292,8 +292,8 @@ def parse_patch(patch: str) -> dict[tuple[str, str], list[Change]]:
             added = _body(lines, 1 if head[4] is None else int(head[4]))
             changes.append(Change(int(head[1]), int(head[3]), removed, added))
         elif index := _INDEX.match(line):
-            changes = found.setdefault((index[1], index[2]), [])
-    return found
+            changes = hunks.setdefault((index[1], index[2]), [])
+    return hunks
 
 
 def _body(lines: Iterator[str], count: int) -> tuple[str, ...]:
@@ -316,7 +316,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Texts:
-    """A file as the common ancestor, the fork and upstream have it; "" where there is none."""
+    """A file in the common ancestor, the fork and upstream; "" where it is missing."""
 
     base: str
     ours: str
@@ -325,19 +325,19 @@ class Texts:
 
 @dataclass(frozen=True)
 class Conflict:
-    """A path that a merge could not settle.
+    """A path that a merge could not resolve.
 
-    base, ours, theirs: the versions of the common ancestor, the fork and upstream; None where a
-        side has no such path.
+    base, ours, theirs: the versions of the common ancestor, the fork and upstream; None if a side
+        lacks the path.
     deleted_by: the side that deleted the file, in a modify/delete or a rename/delete.
-    edited: the file in the work tree is not what the merge wrote there.
-    text: the file in the work tree, with markers; None if it is not text or not there.
-    now: where it was edited, the object name of what is there, "" if nothing is.
-    merged: where it was edited, the text that the merge wrote; None if it is not text.
-    names: under which paths the fork has or had the file; another one where upstream renamed it.
+    edited: whether the file in the work tree differs from what the merge wrote.
+    text: the file in the work tree, with markers; None if it is missing or not text.
+    now: if it was edited, the object name of its present content; "" if it is gone.
+    merged: if it was edited, the text that the merge wrote; None if it is not text.
+    names: the paths under which the fork has or had the file; they differ if upstream renamed it.
     texts: the three versions; None if one of them is not text.
-    invented: under which names git keeps a version that cannot lie at the path beside the other's,
-        as a file beside a directory.
+    invented: the names under which git keeps a version that cannot be at the path together with the
+        other one, such as a file and a directory.
     """
 
     path: str
@@ -356,15 +356,15 @@ class Conflict:
 
 
 def is_pointer(text: str) -> bool:
-    """Whether a text is what Git LFS has in the place of a file that it keeps elsewhere."""
+    """Whether a text is a Git LFS pointer to a file that is stored elsewhere."""
     return text.startswith("version https://git-lfs.github.com/spec/v1\n") and len(text) < 1024
 
 
 def taking(conflict: Conflict, side: Side, commit: str) -> list[list[str]]:
-    """The git commands, without `git` itself, that take a side as a whole, to its own path; they
-    need no submodule to be set up.
+    """The git commands, without `git` itself, that take a whole side, at its own path; they also
+    work if submodules are not set up.
 
-    commit: the side's.
+    commit: the side's commit.
     """
     stage = conflict.ours if side is Side.FORK else conflict.theirs
     commands = []
@@ -380,7 +380,7 @@ def taking(conflict: Conflict, side: Side, commit: str) -> list[list[str]]:
 
 
 def pasteable(commands: Sequence[Sequence[str]]) -> str:
-    """Commands of `taking` on one line."""
+    """The commands of `taking` on one line, ready to paste."""
     lines = []
     for verb, *words in commands:
         cut = words.index("--") + 1
@@ -390,7 +390,7 @@ def pasteable(commands: Sequence[Sequence[str]]) -> str:
 
 
 def has_markers(text: str) -> bool:
-    """Whether a text holds a line that only a conflict leaves behind."""
+    """Whether a text contains a line that only a conflict leaves behind."""
     return any(LEFTOVER.fullmatch(line.rstrip("\n")) for line in lines_of(text))
 
 
@@ -399,7 +399,7 @@ Key = tuple[str, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Seen:
-    """How a hunk was resolved: the lines that it became, and the merge that did it."""
+    """How a hunk was resolved: the resulting lines, and the merge that did it."""
 
     lines: tuple[str, ...]
     commit: str
@@ -407,28 +407,29 @@ class Seen:
 
 @dataclass(frozen=True)
 class Memory:
-    """What became of hunks before.
+    """How hunks were resolved before.
 
-    seen: by path and all three versions; one that was resolved in two ways is None.
-    past: by path alone, in words: what the newest merge made of a conflict there.
+    seen: resolutions by path and all three versions; None for a hunk that was resolved in two ways.
+    past: how the newest merge resolved a conflict in a path, in words.
     """
 
     seen: dict[Key, Seen | None] = field(default_factory=dict)
     past: dict[str, str] = field(default_factory=dict)
 
     def find(self, path: str, hunk: Hunk) -> Seen | None:
-        """What became of exactly this hunk before; None if that is not known, or not clear."""
+        """How exactly this hunk was resolved before; None if that is unknown or ambiguous."""
         return self.seen.get(_key(path, hunk))
 
     def learn(self, path: str, merged: str, result: str, commit: str) -> None:
-        """Remember how the hunks of a merged text with markers stand in what was committed."""
+        """Remember how the hunks of a merged text with markers were resolved in the committed
+        text."""
         segments = parse(merged)
         if segments is None:
             return
         for hunk, lines in resolved(segments, result):
             key, seen = _key(path, hunk), Seen(lines, commit)
-            known = self.seen.get(key, seen)
-            self.seen[key] = seen if known and known.lines == lines else None
+            earlier = self.seen.get(key, seen)
+            self.seen[key] = seen if earlier and earlier.lines == lines else None
             side = {hunk.ours: "the fork's side", hunk.theirs: "upstream's side"}.get(lines)
             self.past.setdefault(path, f"{commit} took {side or 'neither side as it was'}")
 
@@ -438,14 +439,14 @@ def _key(path: str, hunk: Hunk) -> Key:
 
 
 def resolved(segments: list[Segment], result: str) -> Iterator[tuple[Hunk, tuple[str, ...]]]:
-    """Each hunk with what stands in the result between the merged text before and after it, up to
-    the first place where that cannot be told."""
+    """Each hunk with the lines that the result has between the merged text before and after it, up
+    to the first place where that is ambiguous."""
     lines, start = lines_of(result), 0
     waiting: Hunk | None = None
     for number, segment in enumerate(segments):
         if isinstance(segment, Hunk):
             if waiting:
-                return  # nothing tells the two apart
+                return  # the two hunks cannot be separated
             waiting = segment
             continue
         wanted = lines_of(segment)
@@ -462,15 +463,15 @@ def resolved(segments: list[Segment], result: str) -> Iterator[tuple[Hunk, tuple
 def _place(
     lines: Sequence[str], wanted: Sequence[str], start: int, first: bool, last: bool
 ) -> int | None:
-    """Where the wanted lines stand from `start` on; None unless there is one such place."""
+    """The position of the wanted lines from `start` on; None unless it is unique."""
     end = len(lines) - len(wanted)
     among = [0] if first else [end] if last else range(start, end + 1)
-    found = [i for i in among if i >= start and lines[i : i + len(wanted)] == wanted]
-    return found[0] if len(found) == 1 else None
+    starts = [i for i in among if i >= start and lines[i : i + len(wanted)] == wanted]
+    return starts[0] if len(starts) == 1 else None
 
 
 def with_blocks(hunk: Hunk, marker: str) -> tuple[str, ...] | None:
-    """Upstream's lines with the fork's marked blocks put in; None where their place is unclear."""
+    """Upstream's lines with the fork's marked blocks inserted; None if their place is unclear."""
     if hunk.base is None:
         return None
     matcher = difflib.SequenceMatcher(None, hunk.base, hunk.ours, autojunk=False)
@@ -493,17 +494,17 @@ def with_blocks(hunk: Hunk, marker: str) -> tuple[str, ...] | None:
 
 
 ALIKE = 80  # of 100, which is equal
-"""Lines that are as alike as this may be the same thing, said by both sides."""
+"""Similarity from which lines of both sides may mean the same thing."""
 
-# Two additions that are well by themselves may need a comma or a table between them.
+# Two valid additions may need a comma or a table heading between them.
 _KEYED = (".json", ".toml", ".yaml", ".yml")
 
 
 def only_added(conflict: Conflict, hunk: Hunk) -> bool:
-    """Whether both sides only added lines, and none that the other side's file has already."""
+    """Whether both sides only added lines, none of which the other side's file already has."""
     if hunk.base != () or conflict.base is None or conflict.texts is None:
         return False
-    from rapidfuzz import fuzz, process  # costs more to import than most tasks need
+    from rapidfuzz import fuzz, process  # slow to import
 
     if conflict.path.endswith(_KEYED):
         return False

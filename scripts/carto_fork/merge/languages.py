@@ -1,6 +1,6 @@
-"""Which parts a file has, language by language: tables for the merge by name. Pure.
+"""The parts of files, language by language: tables for the merge by name. Pure.
 
-The parsers are the grammars' own wheels. One is loaded when a file of its language is merged.
+The parsers come from the grammars' wheels. Each is loaded when a file of its language is merged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 
 
 class Node(Protocol):
-    """What the merge asks of a node of a tree; tree-sitter's, or one of `_pins`."""
+    """What the merge needs from a tree node: tree-sitter's, or one from `_pins`."""
 
     @property
     def type(self) -> str: ...
@@ -38,15 +38,15 @@ class Node(Protocol):
 
 
 class Language:
-    """Which nodes have parts, and what names these.
+    """Which nodes have parts, and how the parts are named.
 
-    lists: types whose named children are parts, each with the fields and types of those that are
-        not, behind a colon.
-    bare: lists that no token of their own opens or closes: they are whole lines.
-    runs: lists that a token opens and none closes.
-    maps: lists in which a part is found by its name, wherever it is.
-    names: for a type, the children that name it, by field, type or place: all that are parted by a
-        plus, one of those parted by a bar; a dot is the node itself. Otherwise `name` or `key`.
+    lists: types whose named children are parts; after a colon, the fields and types of children
+        that are not.
+    bare: lists without opening and closing tokens: they consist of whole lines.
+    runs: lists with an opening but no closing token.
+    maps: lists in which parts are found by name, wherever they are.
+    names: for a type, the children that name it, by field, type or position: all of those joined by
+        a plus, one of those joined by a bar; a dot is the node itself. Default: `name` or `key`.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ _PINS = Language("", "file", maps="file")
 
 
 def language_of(path: str) -> Language | None:
-    """The language of a file, by its name; None if it is not known."""
+    """The language of a file, by its name; None if unknown."""
     file = PurePosixPath(path)
     if file.suffix == ".txt" and (
         file.name.startswith("requirements") or file.parent.name == "requirements"
@@ -198,16 +198,16 @@ def _parser(wheel: str, grammar: str) -> Any:
         tree_sitter_typescript,
         tree_sitter_yaml,
     )
-    found = getattr(next(x for x in grammars if x.__name__ == wheel), grammar)()
-    # And the last text with its tree, as the next one differs from it in a few places only.
-    return tree_sitter.Parser(tree_sitter.Language(found)), []
+    grammar_language = getattr(next(x for x in grammars if x.__name__ == wheel), grammar)()
+    # And the last text with its tree, because the next one differs only in a few places.
+    return tree_sitter.Parser(tree_sitter.Language(grammar_language)), []
 
 
 def parse(language: Language, text: bytes) -> Node:
     """The tree of a text."""
     if not language.wheel:
         return _pins(text)
-    if language is _CSS:  # of any dialect: as long, in words that the grammar has
+    if language is _CSS:  # of any dialect: same length, in words that the grammar knows
         text = _LINE_COMMENT.sub(rb"/*\1*/", text.replace(b"$", b"_"))
     parser, last = _parser(language.wheel, language.grammar)
     before, tree = last[-1] if last else (b"", None)
@@ -228,7 +228,7 @@ _LINE_COMMENT = re.compile(rb"(?<![:\w\"'(])//([^\n]*)[^\n]{2}")
 
 
 def alike(one: bytes, other: bytes) -> int:
-    """With how many bytes both begin."""
+    """How many first bytes both have in common."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2
@@ -244,22 +244,22 @@ def _point(text: bytes, at: int) -> tuple[int, int]:
 
 
 def name_of(language: Language, node: Any) -> str:
-    """What names a part; "" if nothing does."""
+    """The name of a part; "" if it has none."""
     if isinstance(node, Pin):
         return node.name
     words = []
     for way in language.names.get(node.type, ["name|key"]):
         steps = (_child(node, step) for step in way.split("|"))
-        found = next((child for child in steps if child is not None), None)
-        if found is None:
+        named = next((child for child in steps if child is not None), None)
+        if named is None:
             return ""
-        inner = "" if found is node else name_of(language, found)
-        words.append(inner or " ".join(found.text.decode(errors="replace").split()))
+        inner = "" if named is node else name_of(language, named)
+        words.append(inner or " ".join(named.text.decode(errors="replace").split()))
     return " ".join(words)
 
 
 def _child(node: Any, step: str) -> Any:
-    """A child of a node by its field, type or place; the node itself for a dot."""
+    """A child of a node by its field, type or position; the node itself for a dot."""
     if step == ".":
         return node
     if re.fullmatch(r"-?\d", step):
@@ -274,9 +274,9 @@ def _child(node: Any, step: str) -> Any:
 
 @dataclass(frozen=True)
 class Pin:
-    """A line of a requirements file, or the whole of one; names and types as tree-sitter has them.
+    """A requirements file or one of its lines; names and types as in tree-sitter.
 
-    name: the project and the marker of a requirement; all of an option.
+    name: the project and marker of a requirement; the whole text of an option.
     """
 
     type: str
@@ -301,7 +301,7 @@ def _lines(text: bytes) -> Iterator[Pin]:
         note = line[len(said) :].strip()
         said = said.strip()
         if said.endswith("\\"):
-            raise ValueError("a line that goes on in the next")
+            raise ValueError("a line that continues on the next one")
         for kind, part in (("requirement", said), ("comment", note)):
             if part:
                 start = at + len(line[: line.index(part)].encode())

@@ -1,9 +1,9 @@
-"""Three-way merge by name: what each side did to the parts of a file. Pure.
+"""Three-way merge by name: combines what each side did to the parts of a file. Pure.
 
 Base, ours and theirs are read as trees of parts: keys, definitions, imports, statements, arguments.
-A part that one side changed is taken from that side, with its exact text; parts that both added
-both stay where their order cannot matter; a part that both changed is merged inside. Whatever that
-does not decide, it leaves.
+A part that one side changed is taken from that side, with its exact text. Parts that both sides
+added stay if their order cannot matter. A part that both changed is merged inside. Everything else
+is left undecided.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from .languages import Language, Node
 from .trees import Odd, Part, Parts, Tree, has_all, is_sound, pieces_changed, words_of
 
 _KIN = 60
-"""Of parts without a name that are as alike as this (100 is equal), one was made of the other."""
+"""Similarity (100 is equal) from which one unnamed part counts as derived from another."""
 _MOST = 40_000
-"""So many pairs of parts are compared, and no more."""
+"""Pairs of parts that are compared at most."""
 
 
 _LOGIC = re.compile(r"binary|boolean|comparison|ternary|conditional_exp|unary|not_operator")
-"""What is computed of several things: two changes in one of these may mean something together."""
+"""Expressions computed from several things: two changes in one of them may affect each other."""
 
 
 def merge(
     path: str, base: str, ours: str, theirs: str, upstream_keys: Collection[str] = ()
 ) -> str | None:
-    """The text in which both sides' changes are; None where the parts do not say what that is.
+    """The text with both sides' changes; None if the parts do not decide it.
 
-    path: its name says the language.
-    upstream_keys: dotted keys at which upstream wins although both changed them.
+    path: the file name, which decides the language.
+    upstream_keys: dotted keys at which upstream wins even if both changed them.
     """
-    found = merged(path, (base, ours, theirs), upstream_keys)
-    return found[0] if found else None
+    result = merged(path, (base, ours, theirs), upstream_keys)
+    return result[0] if result else None
 
 
 def merged(
     path: str, texts: Sequence[str], upstream_keys: Collection[str]
 ) -> tuple[str, Work] | None:
-    """The merge, and how it was made; None where the parts do not say what it is."""
+    """The merged text, and how it was made; None if the parts do not decide it."""
     language = languages.language_of(path)
     if language is None or too_long(path, *texts):
         return None
     try:
         return _merge(path, language, texts, {tuple(key.split(".")) for key in upstream_keys})
     except (Odd, SyntaxError, ValueError, RecursionError):
-        # Whatever a parser makes of an odd text: the conflict is a person's then.
+        # A parser may do anything with an odd text: then the conflict is left for a person.
         return None
 
 
@@ -81,7 +81,7 @@ def _merge(
 
 
 def _pick(base: Any, ours: Any, theirs: Any) -> Any:
-    """The side that changed something, if no more than one did, or both in the same way."""
+    """The side that changed something, if only one did or both did the same."""
     if ours in (base, theirs):
         return theirs
     if theirs == base:
@@ -90,22 +90,22 @@ def _pick(base: Any, ours: Any, theirs: Any) -> Any:
 
 
 class Work:
-    """A merge, in progress or made: what it took where."""
+    """A merge, in progress or done: what it took from where."""
 
     def __init__(
         self, path: str, language: Language, sides: Sequence[Tree], wins: set[tuple[str, ...]]
     ) -> None:
         self.path, self.language, self.sides, self.wins = path, language, sides, wins
-        # By side: what it changed, as it was, piece by piece; and the parts that it added.
+        # By side: the old pieces that it changed, and the parts that it added.
         self.changed: dict[int, set[bytes]] = {1: set(), 2: set()}
         self.added: dict[int, list[bytes]] = {1: [], 2: []}
-        # The names that nothing has any more, and what the fork took out and upstream has.
-        self.won = False  # upstream did, at one of the given keys
+        # The names that no longer exist, and what the fork removed and upstream has.
+        self.won = False  # whether upstream won at one of the given keys
         self.gone: set[str] = set()
         self.dropped: list[str] = []
 
     def node(self, nodes: Sequence[Node], at: tuple[str, ...]) -> bytes:
-        """What a node becomes."""
+        """The merged text of a node."""
         bodies = [
             side.text[side.start(node) : side.end(node)]
             for side, node in zip(self.sides, nodes, strict=True)
@@ -157,7 +157,7 @@ class Work:
             before, one, other = (count[name] for count in counts[:3])
             if not name or number <= max(before, 1) or (not before and number <= max(one, other)):
                 continue
-            # One that a text merge has left twice says the same thing twice.
+            # A part that a text merge left twice says the same thing twice.
             copies = {part.body for part in merged if self.sides[0].name(part.node) == name}
             if len(copies) > 1 or number > max(one, other):
                 raise Odd
@@ -165,7 +165,7 @@ class Work:
     def _part(
         self, base: Part, ours: Part, theirs: Part, at: tuple[str, ...], kind: str = ""
     ) -> Part:
-        """What a part becomes that all three have."""
+        """The merged version of a part that all three sides have."""
         body = self.node([base.node, ours.node, theirs.node], at)
         lead = _spaced(base.lead, ours.lead, theirs.lead)
         margins = {part.lead.rpartition(b"\n")[2] for part in (base, ours, theirs)}
@@ -185,18 +185,18 @@ class Work:
     # --- Lists in which a part is found by its name
 
     def _keyed(self, parts: Sequence[Part]) -> dict[str, Part] | None:
-        """Parts by name; None if one has none, or two of the same name differ."""
-        found: dict[str, Part] = {}
+        """Parts by name; None if a part is unnamed, or two of the same name differ."""
+        by_name: dict[str, Part] = {}
         for part in parts:
             name = key = self.sides[0].name(part.node)
-            while key in found:
-                if found[key].body != part.body:
+            while key in by_name:
+                if by_name[key].body != part.body:
                     return None
-                key += "\0"  # the same once more
+                key += "\0"  # a repetition
             if not name:
                 return None
-            found[key] = part
-        return found
+            by_name[key] = part
+        return by_name
 
     def _mapped(self, taken: Sequence[dict[str, Part]], at: tuple[str, ...]) -> list[Part]:
         base, ours, theirs = taken
@@ -213,9 +213,9 @@ class Work:
                     raise Odd
                 wanted[name] = other
             elif old is None:
-                found = one or other
-                assert found
-                wanted[name] = found
+                either = one or other
+                assert either
+                wanted[name] = either
             elif old and (kept := one or other) and kept.whole != old.whole:
                 raise Odd  # one changed it, the other removed it
         new = [
@@ -227,7 +227,7 @@ class Work:
             for side, other in ((ours, theirs), (theirs, ours))
         ]
         if new[0] & new[1]:
-            raise Odd  # one project, under two markers
+            raise Odd  # one project with two markers
         followers: dict[str, list[str]] = defaultdict(list)
         before = ""
         for name in ours:
@@ -241,7 +241,7 @@ class Work:
         return [wanted[name] for name in order]
 
     def _key(self, at: tuple[str, ...], name: str) -> tuple[str, ...]:
-        """The way to a key, which a TOML table may name with dots."""
+        """The path of a key, which a TOML table may write with dots."""
         dotted = "toml" in self.language.wheel and not name.startswith(("'", '"'))
         return (*at, *(name.split(".") if dotted else [name.strip(" \"'")]))
 
@@ -263,7 +263,7 @@ class Work:
 
         def flush() -> None:
             if len({*whose}) > 1:
-                raise Odd  # each took out something else at one place
+                raise Odd  # the sides removed different things at one place
             if mine and upstreams:
                 if [p.body for p in mine] == [p.body for p in upstreams]:
                     merged.extend(upstreams)
@@ -305,12 +305,12 @@ class Work:
         return merged
 
     def _introduced(self, part: Part) -> set[str]:
-        """The names that a part gives to something."""
+        """The names that a part introduces."""
         item = additions.item(self.path, "", [" ".join(_text_of(part).split())])
         return words_of([*item.binds, item.name if item.kind is additions.Kind.DEFINITION else ""])
 
     def _both(self, mine: Sequence[Part], upstreams: Sequence[Part]) -> list[Part]:
-        """Parts that both added at one place, in an order that cannot matter."""
+        """Parts that both sides added at one place, if their order cannot matter."""
         if self._is_there(mine, upstreams, 2) or self._is_there(upstreams, mine, 1):
             raise Odd
         before = self.sides[1].text[: mine[0].node.start_byte].removesuffix(mine[0].lead)
@@ -329,25 +329,25 @@ class Work:
         return [*mine, *upstreams]
 
     def _is_there(self, parts: Sequence[Part], others: Sequence[Part], side: int) -> bool:
-        """Whether the other side has a part somewhere, or added something like one without a name,
-        which may be the same thing."""
-        from rapidfuzz import fuzz  # costs more to import than most tasks need
+        """Whether the other side has one of the parts somewhere, or added something similar to an
+        unnamed part, which may be the same thing."""
+        from rapidfuzz import fuzz  # slow to import
 
-        there = {part.strip() for part in self.sides[side].text.split(b"\n")}
+        lines = {part.strip() for part in self.sides[side].text.split(b"\n")}
         unnamed = [[p.body for p in few if not p.name] for few in (parts, others)]
-        return any(part.body.strip() in there for part in parts) or any(
+        return any(part.body.strip() in lines for part in parts) or any(
             fuzz.ratio(one, other) >= ALIKE for one in unnamed[0] for other in unnamed[1]
         )
 
     # --- Whether the result can be taken
 
     def check(self, merged: bytes) -> None:
-        """Raises unless the merge parses as both sides do, and has all that both did."""
+        """Raises Odd unless the merge parses like both sides and contains all changes of both."""
         for side, other in ((1, 2), (2, 1)):
             for piece in self.changed[side]:
                 whole = re.compile(rb"(?<![\w.])" + re.escape(piece) + rb"(?![\w.])")
                 if any(map(whole.search, self.added[other])):
-                    raise Odd  # one side still says what the other says in another way now
+                    raise Odd  # one side still has what the other side rephrased
         result = Tree(self.language, merged)
         is_python = self.path.endswith((".py", ".pyi"))
         if not is_sound(self.sides, result, is_python) or not (
@@ -357,10 +357,10 @@ class Work:
 
 
 class _Edits:
-    """What a side did to the parts of a list.
+    """A side's changes to the parts of a list.
 
-    match: for each part of the base, what it is in the side; None if it is gone.
-    added: for each place, the parts that are new before it.
+    match: for each part of the base, its position on the side; None if it is gone.
+    added: for each position, the new parts before it.
     """
 
     def __init__(self, base: Sequence[Part], side: Sequence[Part]) -> None:
@@ -376,7 +376,7 @@ class _Edits:
                 self.added[place].append(part)
 
     def leaves(self, other: _Edits) -> bool:
-        """Whether what this side put in the place of something is what the other left alone."""
+        """Whether everything this side replaced was left alone by the other."""
         for place, parts in self.added.items():
             end = place
             while parts and end < len(self.base) and self.match[end] is None:
@@ -404,7 +404,7 @@ class _Edits:
 
 
 def _matched(base: Sequence[Part], side: Sequence[Part]) -> Iterator[tuple[int, int]]:
-    """Which parts of two lists are the same, in their order."""
+    """The equal parts of two lists, in order."""
     low = 0
     while low < min(len(base), len(side)) and base[low].body == side[low].body:
         yield low, low
@@ -427,18 +427,18 @@ def _matched(base: Sequence[Part], side: Sequence[Part]) -> Iterator[tuple[int, 
 
 
 def _akin(old: Sequence[Part], new: Sequence[Part]) -> Iterator[tuple[int, int]]:
-    """Which of other parts were made of each other, in their order."""
-    from rapidfuzz import fuzz  # costs more to import than most tasks need
+    """The remaining parts that are derived from each other, in order."""
+    from rapidfuzz import fuzz  # slow to import
 
     start = 0
     for i, part in enumerate(old):
         best, place = float(_KIN), -1
         for j in range(start, len(new)):
             if part.name and new[j].name:
-                continue  # another thing
+                continue  # something else
             texts = (p.body[:2_000].decode(errors="replace") for p in (part, new[j]))
-            if (found := fuzz.ratio(*texts)) >= best:
-                best, place = found + 0.01, j
+            if (likeness := fuzz.ratio(*texts)) >= best:
+                best, place = likeness + 0.01, j
         if place >= 0:
             yield i, place
             start = place + 1
@@ -449,7 +449,7 @@ def _text_of(part: Part) -> str:
 
 
 def _margins(parts: Iterable[Part]) -> set[bytes]:
-    """What is in front of parts that begin a line."""
+    """The indentation of parts that begin a line."""
     leads = (part.lead.rpartition(b"\n")[2] for part in parts if b"\n" in part.tail)
     return {lead for lead in leads if not lead.strip()}
 
@@ -457,5 +457,5 @@ def _margins(parts: Iterable[Part]) -> set[bytes]:
 def _spaced(base: bytes, ours: bytes, theirs: bytes) -> bytes:
     if not (ours + theirs + base).strip() and len({base, ours, theirs}) == 3:
         return max(ours, theirs, key=len)
-    found: bytes = _pick(base, ours, theirs)
-    return found
+    picked: bytes = _pick(base, ours, theirs)
+    return picked

@@ -1,4 +1,5 @@
-"""Which file became which. git knows twins by what is in them; their paths say more."""
+"""Which file was renamed to which. Git matches files by content; for twins, their paths say
+more."""
 
 from __future__ import annotations
 
@@ -16,18 +17,18 @@ Facts = tuple[str, str]
 """Mode and object name."""
 
 _NEAR = 0.9
-"""Files that have so many of their lines in common, of 1, are twins."""
+"""The fraction of common lines from which two files are twins."""
 _MOST_TWINS = 500
-"""So many pairs of files are compared at most."""
+"""Pairs of files that are compared at most."""
 
 
 @dataclass(frozen=True)
 class Renames:
-    """The files that are renamed between two commits.
+    """The files renamed between two commits.
 
-    old: new path to old path.
-    alike: old path to the new paths that are as like it, if there is more than one.
-    unsure: those of the old paths for which no path is nearer than another.
+    old: the old path of each new path.
+    alike: the new paths that are equally similar to an old path, if there are several.
+    unsure: the old paths for which no new path is nearer than another.
     """
 
     old: Mapping[str, str]
@@ -39,17 +40,17 @@ _NONE = Renames({}, {}, frozenset())
 
 
 def find(sh: Shell, repo: Path, one: str, other: str, policy: Policy) -> Renames:
-    """The files that are renamed between two commits or trees, generated ones aside.
+    """The files renamed between two commits or trees, without generated ones.
 
-    Of several files that are as like the old one, it is the one that shares most of its path.
-    one, other: named by their hashes.
+    If several files are equally similar to the old one, the one sharing most of its path wins.
+    one, other: hashes of commits or trees.
     """
     return sh.once(("renames", one, other), lambda: _find(sh, repo, one, other, policy))
 
 
 def _find(sh: Shell, repo: Path, one: str, other: str, policy: Policy) -> Renames:
     before, after = git.tree(sh, repo, one), git.tree(sh, repo, other)
-    # To compare built files costs more than all others, and their names say nothing.
+    # Comparing built files costs more than all others, and their names mean nothing.
     unread = policy.generated(before.keys() ^ after.keys()).keys()
     gone = {path: before[path][1] for path in before.keys() - after.keys() - unread}
     came = {path: after[path][1] for path in after.keys() - before.keys() - unread}
@@ -58,12 +59,12 @@ def _find(sh: Shell, repo: Path, one: str, other: str, policy: Policy) -> Rename
     paths = [*gone, *came]
     question = "--literal-pathspecs diff-tree -r -M -l0 --diff-filter=R --name-status -z"
     question += " {one} {other} -- {paths}"
-    # More than fits on a command line is looked for among all.
+    # If the paths do not fit on a command line, we search all of them.
     paths = paths if len(list(batches(paths))) == 1 else []
-    found = git.ask(sh, repo, question, "renamed files", one=one, other=other, paths=paths)
+    answer = git.ask(sh, repo, question, "renamed files", one=one, other=other, paths=paths)
     by_git = {
         old: new
-        for _, old, new in zip(*[iter(found.fields())] * 3, strict=True)
+        for _, old, new in zip(*[iter(answer.fields())] * 3, strict=True)
         if old in gone and new in came
     }
     if not by_git:
@@ -95,16 +96,16 @@ def _alike(
     came: Mapping[str, str],
     by_git: Mapping[str, str],
 ) -> dict[str, set[str]]:
-    """The new paths that are as like an old one as the one that git took; only of old paths with
-    more than one, and of those with which they share them."""
+    """The new paths that are as similar to an old one as git's choice; only for old paths with
+    several, and for those that share them."""
     sources, places = _by_blob(gone), _by_blob(came)
     names = _by_blob({path: path.rpartition("/")[2] for path in came})
-    found: dict[str, set[str]] = defaultdict(set)
+    alike: dict[str, set[str]] = defaultdict(set)
     near: list[tuple[str, str, str]] = []
     for before, after in {(gone[old], came[new]) for old, new in by_git.items()}:
         if len(sources[before]) > 1 or len(places[after]) > 1:
             for old in sources[before]:
-                found[old].update(places[after])
+                alike[old].update(places[after])
     for old, new in by_git.items():
         better = _shared(old, new)
         rivals = (x for x in names[new.rpartition("/")[2]] if came[x] != came[new])
@@ -115,21 +116,21 @@ def _alike(
     takers = {new: old for old, new in by_git.items()}
     for old, new, rival in near:
         if _alikeness(lines.get(came[new]), lines.get(came[rival])) >= _NEAR:
-            found[old] |= {new, rival}
+            alike[old] |= {new, rival}
             if other := takers.get(rival):
-                found[other] |= {new, rival}
-    return {old: news for old, news in found.items() if news}
+                alike[other] |= {new, rival}
+    return {old: news for old, news in alike.items() if news}
 
 
 def _by_blob(paths: Mapping[str, str]) -> Mapping[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
+    by_blob: dict[str, list[str]] = defaultdict(list)
     for path, name in paths.items():
-        found[name].append(path)
-    return found
+        by_blob[name].append(path)
+    return by_blob
 
 
 def _alikeness(one: Counter[str] | None, other: Counter[str] | None) -> float:
-    """How many of their lines two files have in common, of 1."""
+    """The fraction of lines that two files have in common."""
     if not one or not other:
         return 0
     return 2 * (one & other).total() / (one.total() + other.total())
@@ -145,10 +146,10 @@ def _words(path: str) -> Counter[str]:
 
 
 def put_right(sh: Shell, work: Path, ours: str, theirs: str, policy: Policy) -> list[str]:
-    """Put the fork's change to a file that upstream renamed, and changed in nothing else, into that
-    file, where git has merged it into its twin; the paths that this changed are staged.
+    """If git merged the fork's change to a file into its twin, put it into the right file, which
+    upstream only renamed; returns and stages the changed paths.
 
-    work: the work tree of the merge in progress. ours, theirs: the commits that are merged.
+    work: the work tree of the merge in progress. ours, theirs: the merged commits.
     """
     bases = git.merge_bases(sh, work, ours, theirs)
     renamed = find(sh, work, bases[0], theirs, policy) if bases else _NONE
@@ -185,7 +186,7 @@ def put_right(sh: Shell, work: Path, ours: str, theirs: str, policy: Policy) -> 
 
 
 def _staged(sh: Shell, work: Path, paths: Sequence[str]) -> Iterator[tuple[str, Facts]]:
-    """What is staged at some paths."""
+    """The staged versions of some paths."""
     if paths:
         question = "git -C {work} --literal-pathspecs ls-files --stage --full-name -z -- {paths}"
         answer = sh.ask(question, work=work, paths=paths)

@@ -1,4 +1,5 @@
-"""Decide the conflicts of a merge in a work tree, carry that out, and say what is left."""
+"""Decide the conflicts of a merge in a work tree, carry out the decisions, and print what is
+left."""
 
 from __future__ import annotations
 
@@ -36,26 +37,26 @@ def decide(
     ours: str,
     theirs: str,
     *,
-    told: str = "",
+    recorded: str = "",
     words: Mapping[str, Take] | None = None,
 ) -> list[Decision]:
     """A decision for each conflict of a merge of two commits.
 
-    work: where the file of what people let go is read.
-    told: the commit that holds the file of what people let go; "" for what is staged.
-    words: what a person says now about some paths.
+    work: where to read the drops file.
+    recorded: the commit that has the drops file; "" for the staged one.
+    words: whose side wins at some paths, as a person says now.
     """
-    texts = (git.show(sh, work, commit, records.DROPS_FILE) for commit in (told, ours, theirs))
+    texts = (git.show(sh, work, commit, records.DROPS_FILE) for commit in (recorded, ours, theirs))
     others = earlier.syncs(sh, fork, ours, theirs)
     let_go = (*records.peoples_drops(*texts), *earlier.drops(sh, fork, others))
     textual = (path for one in found if one.texts for path in (one.path, *one.names))
     known = Knowledge(fork.policy, authorship.about(own, textual), let_go, words=words or {})
-    # What people did and what histories say comes before a merge by name, and before a word now.
+    # What people did and what histories show comes before a merge by name and before today's word.
     decided = decisions.decide(found, replace(known, by_name=False, words={}))
     left = [decision.conflict for decision in decided if decision.left]
     undecided = [d.conflict for d in decided if d.left and d.text is not None]
     if undecided:
-        # Earlier merges are made once more to learn from them: only where nothing else helps.
+        # Repeating earlier merges to learn from them is slow, so only if nothing else helps.
         upstream, paths = [theirs, *fork.upstream_tips], [one.path for one in undecided]
         memory = conflicts.remember(sh, fork.path, ours, upstream, paths)
         earlier.learn(sh, fork, others, paths, memory)
@@ -68,16 +69,16 @@ def decide(
 
 @dataclass(frozen=True)
 class Resolution:
-    """What became of a merge's conflicts.
+    """What happened to a merge's conflicts.
 
     decisions: one for each conflict.
-    returned: workflows that the fork had disabled, that came back with the merge without any
-        conflict, and that were removed again.
+    returned: workflows that the fork had disabled, that the merge brought back without a conflict,
+        and that were removed again.
     units: generated files that merged without conflict into a mixture of two builds; upstream's
-        version, or absence, was taken.
-    dossiers: for each conflict that is left, by path, what a person needs to know.
-    marked: files that are staged although conflict markers are left in them.
-    righted: files that upstream renamed, and of which git had merged a change into the twin.
+        version was taken, or the file removed.
+    dossiers: what a person needs to know about each undecided conflict, by path.
+    marked: files that are staged although they still contain conflict markers.
+    righted: renamed files whose change git had merged into a twin.
     """
 
     decisions: tuple[Decision, ...]
@@ -89,12 +90,12 @@ class Resolution:
 
     @property
     def left(self) -> list[Decision]:
-        """The decisions that are a person's."""
+        """The decisions that are left for a person."""
         return [decision for decision in self.decisions if decision.left]
 
     @property
     def unfinished(self) -> bool:
-        """Whether a person is needed before the merge can be concluded."""
+        """Whether a person is needed before the merge can be committed."""
         return bool(self.left or self.marked)
 
     def as_json(self) -> dict[str, Any]:
@@ -135,10 +136,10 @@ def _as_json(decision: Decision, about: Dossier | None) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Words:
-    """What a person says about conflicts that nothing else decides.
+    """A person's decisions about conflicts that nothing else decides.
 
-    upstream, fork: the paths that follow upstream's side, and those that keep the fork's.
-    reason: why, in words; it is written down.
+    upstream, fork: the paths that take upstream's side, and those that keep the fork's.
+    reason: why, in words; it is recorded.
     """
 
     upstream: tuple[str, ...] = ()
@@ -146,8 +147,8 @@ class Words:
     reason: str = ""
 
     def about(self, found: Sequence[Conflict]) -> Words:
-        """The same, with the conflicts' paths for names that git has invented, and with all that is
-        in a directory that has a file beside it."""
+        """The same, with the conflicts' paths in place of names that git invented, and with
+        everything in a directory that conflicts with a file."""
         real = {name: conflict.path for conflict in found for name in conflict.invented}
         sides = [[real.get(path, path) for path in side] for side in (self.upstream, self.fork)]
         for conflict in found:
@@ -160,7 +161,7 @@ class Words:
 
     @property
     def takes(self) -> dict[str, Take]:
-        """Who wins at which path."""
+        """Who wins, by path."""
         return dict.fromkeys(self.upstream, Take.UPSTREAM) | dict.fromkeys(self.fork, Take.FORK)
 
 
@@ -173,14 +174,15 @@ def resolve(
     words: Words | None = None,
     settled: Collection[str] = (),
 ) -> Resolution:
-    """Decide the conflicts of the merge in progress in a work tree, and carry it out.
+    """Decide the conflicts of the merge in progress in a work tree, and carry the decisions out.
 
-    What is decided is staged; what is left keeps its diff3 markers. Nothing that a person has
-    edited is overwritten. Running it again continues.
+    Decided conflicts are staged; others keep their diff3 markers. Nothing that a person edited is
+    overwritten. Running it again continues.
 
-    ours, theirs: the commits that are merged.
-    settled: paths whose conflict is resolved already; a person's word about one changes nothing.
-    Raises Refused if a person's word is about any other path without conflict.
+    ours, theirs: the merged commits.
+    settled: paths whose conflict is already resolved; a person's decision about them changes
+        nothing.
+    Raises Refused if a person's decision names any other path without a conflict.
     """
     words = words or Words()
     found = conflicts.read(sh, work, ours, theirs)
@@ -191,7 +193,7 @@ def resolve(
     words = words.about(found)
     if strange := sorted(words.takes.keys() - {conflict.path for conflict in found} - {*settled}):
         raise Refused(
-            f"there is no conflict in {printable(strange[0])}.",
+            f"{printable(strange[0])} is not in conflict.",
             then=f"name files that {git.at(work)} diff --name-only --diff-filter=U shows, "
             "from the top of the work tree.",
         )
@@ -213,7 +215,7 @@ def resolve(
         units,
         dossiers(sh, work, left, own, ours, theirs),
     )
-    # First the reason: a file that is staged is in conflict no longer.
+    # First the reason: once a file is staged, its conflict is over.
     carried = earlier.drops(sh, fork, earlier.syncs(sh, fork, ours, theirs))
     _write_down(sh, work, decided, words, ours, theirs, carried)
     if not sh.dry:
@@ -227,15 +229,16 @@ def resolve(
 
 
 def _typed(work: Path, todo: str, ours: str, theirs: str) -> str:
-    """What a person does about a conflict, with git's commands as they are typed from here."""
+    """What a person should do about a conflict, with git commands that work from the current
+    directory."""
     todo = todo.replace(" {ours} ", f" {ours[:10]} ").replace(" {theirs} ", f" {theirs[:10]} ")
     commands = r"\bgit (?=(add|rm|checkout|update-index) -)|\bgit (?=checkout [0-9a-f]{10} -- )"
     return re.sub(commands, lambda _: f"{git.at(work)} ", todo)
 
 
 def reset_submodules(sh: Shell, work: Path) -> None:
-    """Let submodules in conflict be in the index as HEAD has them: git cannot add one that is not
-    set up, and commits nothing beside a conflict."""
+    """Reset submodules in conflict in the index to HEAD: git cannot add one that is not set up, and
+    commits nothing as long as there is a conflict."""
     listed = sh.ask("git -C {work} ls-files --unmerged --full-name -z :/", work=work)
     entries = [entry.split("\t", 1) for entry in git.checked(listed, "conflicts").fields()]
     _git(
@@ -244,8 +247,8 @@ def reset_submodules(sh: Shell, work: Path) -> None:
 
 
 def set_aside(sh: Shell, work: Path, left: Sequence[Decision]) -> None:
-    """Let what no marker can show be on one side, so that the rest can be committed as it is: the
-    fork's, or what is in a directory."""
+    """Put conflicts that markers cannot show on one side, so that the rest can be committed: the
+    fork's side, or the content of a directory."""
     for conflict in (decision.conflict for decision in left):
         away = conflict.kind is Kind.DIRECTORY and conflict.ours
         side, commit = (Side.UPSTREAM, "MERGE_HEAD") if away else (Side.FORK, "HEAD")
@@ -254,21 +257,21 @@ def set_aside(sh: Shell, work: Path, left: Sequence[Decision]) -> None:
 
 
 def bring_back(sh: Shell, work: Path, left: Sequence[Conflict]) -> None:
-    """Put conflicts that were committed with their markers back into a work tree's index, so that
-    git and everybody see them as such."""
+    """Restore conflicts that were committed with their markers in a work tree's index, so that git
+    sees them as conflicts again."""
     lines = []
     for conflict in left:
         lines.append(f"0 {git.NULL}\t{conflict.path}")
         for number, stage in enumerate((conflict.base, conflict.ours, conflict.theirs), 1):
             if stage:
                 lines.append(f"{stage.mode} {stage.name} {number}\t{conflict.path}")
-    # Beside the index: it goes with the work tree, if this run does not get to remove it.
+    # Next to the index: it disappears with the work tree if this run cannot remove it.
     file = git.path_of(sh, work, "carto-fork.conflicts")
     file.write_bytes("".join(f"{line}\0" for line in lines).encode("utf-8", "surrogateescape"))
-    told = sh.do("git -C {work} update-index -z --index-info", work=work, stdin=file)
+    indexed = sh.do("git -C {work} update-index -z --index-info", work=work, stdin=file)
     file.unlink()
-    git.checked(told, "conflicts")
-    # What differs from here on is somebody's edit.
+    git.checked(indexed, "conflicts")
+    # Any difference from now on is somebody's edit.
     tree = git.ask(sh, work, "rev-parse {tree}", "files", tree="HEAD^{tree}").line
     noted = sh.do("git -C {work} update-ref AUTO_MERGE {tree}", work=work, tree=tree)
     git.checked(noted, "merge")
@@ -283,7 +286,7 @@ def _write_down(
     theirs: str,
     carried: Sequence[Drop],
 ) -> None:
-    """Remember what gave way by a person's word, now or on another sync branch."""
+    """Record what lost by a person's decision, now or on another sync branch."""
     losers = {
         path: Side.FORK if take is Take.UPSTREAM else Side.UPSTREAM
         for path, take in words.takes.items()
@@ -294,7 +297,7 @@ def _write_down(
         lost = [conflict.path]
         if conflict.kind is Kind.DIRECTORY:
             tree = git.tree(sh, work, ours if side is Side.FORK else theirs)
-            # The side that lost may have what is in a directory, or no longer what was there.
+            # The losing side may have a directory there, or nothing any more.
             lost = [conflict.path] if conflict.base else []
             lost += [path for path in tree if f"{path}/".startswith(f"{conflict.path}/")]
             lost = list(dict.fromkeys(lost))
@@ -303,7 +306,7 @@ def _write_down(
 
 
 def write_drops(sh: Shell, work: Path, more: Sequence[Drop]) -> None:
-    """Put what people let go into the file that remembers it, and stage that."""
+    """Add drops to the drops file, and stage it."""
     if not more:
         return
     before = git.show(sh, work, "", records.DROPS_FILE)
@@ -313,51 +316,52 @@ def write_drops(sh: Shell, work: Path, more: Sequence[Drop]) -> None:
 def _foreign_in_units(
     sh: Shell, work: Path, policy: Policy, own: Customisations, merged: str
 ) -> tuple[str, ...]:
-    """Generated files that merged without conflict and are not upstream's: parts of another build.
-
-    A file that a commit of the fork's own put there, and that upstream has not, is the fork's.
+    """Generated files that merged without conflict and differ from upstream's: parts of another
+    build. A file that a fork commit added and upstream lacks is the fork's.
     """
     theirs = git.tree(sh, work, merged)
     question = "diff --cached --name-only --no-renames --diff-filter=u -z {merged}"
     staged = git.ask(sh, work, question, "staged files", merged=merged).fields()
-    found = (foreign_in_unit(rule, own, staged, theirs.keys()) for rule in policy.units)
-    return tuple(sorted(set[str]().union(*found)))
+    foreign = (foreign_in_unit(rule, own, staged, theirs.keys()) for rule in policy.units)
+    return tuple(sorted(set[str]().union(*foreign)))
 
 
 def foreign_in_unit(
     rule: Rule, own: Customisations, differing: Collection[str], theirs: Collection[str]
 ) -> set[str]:
-    """The files of generated trees, among some that differ from upstream's, that are parts of
-    another build.
+    """Of the files that differ from upstream's, those in generated trees that are parts of another
+    build.
 
-    What upstream has not is the fork's if a commit of its own put it there, or if upstream has
-    nothing at all of that tree.
+    A file that upstream lacks is the fork's if a fork commit added it, or if upstream has nothing
+    of that tree.
     """
-    found: set[str] = set()
+    foreign: set[str] = set()
     for pattern in filter(lambda pattern: pattern.endswith("/"), rule.paths):
         spec = globs([pattern])
         inside = set(spec.match_files(differing))
         if inside and any(map(spec.match_file, theirs)):
-            found.update(p for p in inside if p in theirs or not own.of([p]))
-    return found
+            foreign.update(p for p in inside if p in theirs or not own.of([p]))
+    return foreign
 
 
 def _write_again(sh: Shell, work: Path, found: Sequence[Conflict]) -> None:
-    """Have what the merge wrote in the files that a git which died has begun to write a side to."""
+    """Restore what the merge wrote in files that a killed git had begun to overwrite with one
+    side."""
     cut = []
     for conflict in (conflict for conflict in found if conflict.edited):
         names = [side.name for side in (conflict.ours, conflict.theirs) if side]
         sides = [text for text in git.contents(sh, work, names) if text is not None]
         path = work / conflict.path
-        there = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
-        begun = any(os.fsencode(side).startswith(there) for side in sides)
+        present = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
+        begun = any(os.fsencode(side).startswith(present) for side in sides)
         if begun and not path.is_symlink() and not path.is_dir():
             cut.append(conflict.path)
     _git(sh, work, "restore --source=AUTO_MERGE --worktree", cut)
 
 
 def _show_bases(sh: Shell, work: Path, found: Sequence[Conflict]) -> set[str]:
-    """Rewrite markers that hide what both sides started from; the paths where there were any."""
+    """Rewrite markers that do not show the common ancestor; returns the paths that had such
+    markers."""
     bare = [
         conflict.path
         for conflict in found
@@ -373,7 +377,7 @@ def _show_bases(sh: Shell, work: Path, found: Sequence[Conflict]) -> set[str]:
 
 
 def _marked_pointers(work: Path, found: Sequence[Conflict]) -> list[str]:
-    """The pointers of Git LFS that git has merged by lines: neither git nor LFS can read that."""
+    """Git LFS pointers that git merged line by line, which neither git nor LFS can read."""
     paths = (conflict.path for conflict in found if conflict.kind is Kind.BINARY)
     texts = ((path, conflicts.text_of(work, path) or "") for path in paths)
     return [path for path, text in texts if hunks.is_pointer(text) and has_markers(text)]
@@ -387,14 +391,14 @@ def _returned(sh: Shell, work: Path, policy: Policy, ours: str, theirs: str) -> 
     question = "git -C {work} --literal-pathspecs diff --cached --name-only --no-renames -z"
     words = f"{question} --diff-filter=A {{ours}} -- {{paths}}"
     added = sh.ask(words, work=work, ours=ours, paths=paths)
-    # One that differs from upstream's was put there by a person.
+    # If it differs from upstream's, a person put it there.
     differing = f"{question} {{theirs}} -- {{paths}}"
     own = sh.ask(differing, work=work, theirs=theirs, paths=paths).fields()
     return [path for path in added.fields() if path not in own]
 
 
 def carry_out(sh: Shell, work: Path, decided: Sequence[Decision]) -> None:
-    """Write and stage the texts that were decided for files in conflict."""
+    """Write and stage the decided texts of files in conflict."""
     _apply(sh, work, Resolution(tuple(decided), ()), "", "")
 
 
@@ -417,11 +421,12 @@ def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str
             entries.append(f"{stage.mode},{stage.name},{conflict.path}")
     for side, option in ((Side.FORK, "--ours"), (Side.UPSTREAM, "--theirs")):
         _git(sh, work, f"checkout {option}", kept[side])
-    # Exactly that side's, whatever git's settings would make of a file that is added.
+    # Exactly that side's version, whatever git's settings would do when adding a file.
     for batch in batches(entries):
         words = [word for entry in batch for word in ("--cacheinfo", entry)]
         update = ["git", "-C", str(work), "update-index", "-q", "--unmerged", "--add"]
-        # Without a look at the files, git would think them changed, and not give the merge up.
+        # Without refreshing the index, git would think the files changed and refuse to abort the
+        # merge.
         staged = sh.run([*update, *words, "--refresh"])
         git.checked(staged, "conflict's side")
     settled = []
@@ -438,7 +443,7 @@ def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str
 
 
 def take(sh: Shell, work: Path, conflict: Conflict, side: Side, commit: str) -> None:
-    """Take a side of a conflict as a whole, to its own path."""
+    """Take a whole side of a conflict, at its own path."""
     for command in hunks.taking(conflict, side, commit):
         quiet = ["--quiet"] if command[0] in ("rm", "checkout") else []
         words = ["git", "-C", str(work), "--literal-pathspecs", command[0], *quiet, *command[1:]]
@@ -453,7 +458,7 @@ def _write(sh: Shell, work: Path, decision: Decision) -> None:
         sh.show(files.patch_command(work, path, before, after))
         return
     place = files.below(work, path)
-    if "\r\n" not in before and "\r\n" in files.read_text(place):  # as git writes files here
+    if "\r\n" not in before and "\r\n" in files.read_text(place):  # git's line ends here
         after = after.replace("\n", "\r\n")
     files.replace_text(place, after)
 
@@ -466,7 +471,7 @@ def _git(sh: Shell, work: Path, command: str, paths: Sequence[str]) -> None:
         if not answer.ok:
             raise Failed(
                 f"`git {command}` ended with exit code {answer.code}: {answer.err.strip()}",
-                untouched="What was decided so far is staged; nothing was committed.",
+                untouched="The decisions so far are staged; nothing was committed.",
                 then="run the same command again.",
             )
 
@@ -474,7 +479,7 @@ def _git(sh: Shell, work: Path, command: str, paths: Sequence[str]) -> None:
 # --- What is printed -----------------------------------------------------------------------------
 
 _MOST_PATHS = 5
-"""Of more paths than these that one rule decided alike, only the number is shown."""
+"""If one rule decided more paths than this in the same way, only their number is printed."""
 
 _TAKEN = {
     Take.FORK: "fork's",
@@ -484,62 +489,63 @@ _TAKEN = {
 }
 
 
-def show(console: Console, found: Resolution) -> None:
-    """What became of each conflict, by rule with its reason, and what is left to do."""
-    decided = [decision for decision in found.decisions if not decision.left]
+def show(console: Console, resolution: Resolution) -> None:
+    """Print what happened to each conflict, by rule with its reason, and what is left to do."""
+    decided = [decision for decision in resolution.decisions if not decision.left]
     for rule, why in dict.fromkeys((decision.rule, decision.why) for decision in decided):
         console.say(f"{rule}: {why}")
         alike = (d for d in decided if (d.rule, d.why) == (rule, why))
         for kind, taken, path in _rows(alike):
             console.row(f"  {kind:<14} {taken:<20} ", path)
-    if found.units:
-        where = posixpath.commonpath(found.units)
+    if resolution.units:
+        where = posixpath.commonpath(resolution.units)
         console.row(
-            f"generated as a whole: {counted(len(found.units), 'more file')} of upstream's, in ",
+            f"generated as a whole: {counted(len(resolution.units), 'more upstream file')}, in ",
             where,
         )
-    for path in found.returned:
-        console.row("came back with the merge although it is disabled, removed again: ", path)
-    for path in found.righted:
-        console.row("git had merged its twin's change there, put right by its path: ", path)
-    total, left = len(found.decisions), len(found.left)
+    for path in resolution.returned:
+        console.row("disabled workflow that the merge brought back, removed again: ", path)
+    for path in resolution.righted:
+        console.row("git had merged its change into a twin, moved to the right file: ", path)
+    total, left = len(resolution.decisions), len(resolution.left)
     if not total:
         console.result("No conflicts.")
         return
-    dropped = sum(decision.dropped for decision in found.decisions)
-    lines = f" {counted(dropped, 'line')} of the fork's gave way to upstream's." if dropped else ""
+    dropped = sum(decision.dropped for decision in resolution.decisions)
+    lines = f" {counted(dropped, 'fork line')} gave way to upstream's." if dropped else ""
     console.result(
         f"{total - left} of {counted(total, 'conflict')} decided, {left} left.{lines}",
         "bold",
     )
-    if found.left:
-        console.say("left for a person:", "yellow")
-    for decision in found.left:
+    if resolution.left:
+        console.say("left for you to decide:", "yellow")
+    for decision in resolution.left:
         path = decision.conflict.path
         console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
         console.row("    why:     ", decision.why)
-        _show_dossier(console, found.dossiers[path])
+        _show_dossier(console, resolution.dossiers[path])
         for line in decision.todo.split("\n"):
             console.row("    then:    ", line)
 
 
-def _show_dossier(console: Console, known: Dossier) -> None:
-    """Both intents, and what each option would lose."""
-    for side, newest in (("fork:", known.fork), ("theirs:", known.upstream)):
+def _show_dossier(console: Console, dossier: Dossier) -> None:
+    """Print both intents, and what each option would lose."""
+    for side, newest in (("fork:", dossier.fork), ("theirs:", dossier.upstream)):
         for commit in newest:
             console.row(
                 f"    {side:<9}", f"{commit.name[:10]} {commit.date} {commit.subject}", "dim"
             )
-    if known.fork_lines or known.upstream_lines:
-        mine, theirs = counted(known.fork_lines, "line"), counted(known.upstream_lines, "line")
-        costs = f"{mine} of the fork's with upstream's side, {theirs} of upstream's with the fork's"
+    if dossier.fork_lines or dossier.upstream_lines:
+        mine = counted(dossier.fork_lines, "fork line")
+        theirs = counted(dossier.upstream_lines, "upstream line")
+        costs = f"{mine} with upstream's side, {theirs} with the fork's"
         console.say(f"    loses:   {costs}", "dim")
-    if known.past:
-        console.row("    before:  ", known.past, "dim")
+    if dossier.past:
+        console.row("    before:  ", dossier.past, "dim")
 
 
 def _rows(decisions: Iterable[Decision]) -> Iterator[tuple[str, str, str]]:
-    """Kind, decision and path of each; many paths with the same two are summed up."""
+    """Kind, decision and path of each; many paths with the same kind and decision share a row."""
     alike: dict[tuple[str, str], list[str]] = defaultdict(list)
     for decision in decisions:
         conflict, taken = decision.conflict, _TAKEN[decision.take] if decision.take else ""

@@ -1,4 +1,4 @@
-"""Syncs that the fork has taken back. Their ancestry stays, so git never merges that work again."""
+"""Syncs that the fork reverted. Their ancestry stays, so git never merges that work again."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .hunks import Commit
 
 @dataclass(frozen=True)
 class Reverted:
-    """A sync that a fork commit has taken back.
+    """A sync that a fork commit reverted.
 
-    release: what the sync brought. commit: the one that took it back.
-    gone: the paths that are as before the sync. brought: how many the sync changed.
+    release: the sync's release. commit: the commit that reverted it.
+    gone: the paths that are as before the sync. brought: how many paths the sync changed.
     """
 
     release: Tag
@@ -33,11 +33,11 @@ class Reverted:
 
     @property
     def said(self) -> str:
-        """What happened, in a sentence without its full stop."""
+        """What happened, as a sentence without its full stop."""
         by = f"{self.commit.name[:10]} ({self.commit.date}, {printable(self.commit.subject)})"
         return (
-            f"{by} has taken the sync to {self.release.name} back: {len(self.gone)} of its "
-            f"{counted(self.brought, 'file')} are as before, and no later merge brings that again"
+            f"{by} reverted the sync to {self.release.name}: {len(self.gone)} of its "
+            f"{counted(self.brought, 'file')} are as before, and no later merge brings that back"
         )
 
     def undone(self, fork: Fork) -> str:
@@ -52,16 +52,18 @@ def find(
     merged: Mapping[str, str] | None = None,
     theirs: Sequence[str] = (),
 ) -> Reverted | None:
-    """Whether one of the newest releases in a history has been taken back since it landed, whole or
-    in part; None if not. What people have dropped with a reason does not count.
+    """The newest sync in a history that was reverted after it landed, as a whole or in part; None
+    if none was. What people dropped with a reason does not count.
 
-    merged: the tags that the history contains, as `releases.merged` gives them, if they are known.
-    theirs: the commits that are to be merged, if that is known.
+    merged: the tags that the history contains, as `releases.merged` returns them, if known.
+    theirs: the commits to be merged, if known.
     """
     if merged is None:
         merged = releases.merged(sh, fork, production, fork.refs)
-    known = (tags.classify(name, fork.policy.tags) for name in merged)
-    newest = sorted((tag for tag in known if tag and tag.stable), reverse=True)[:_MOST_RELEASES]
+    classified = (tags.classify(name, fork.policy.tags) for name in merged)
+    newest = sorted((tag for tag in classified if tag and tag.stable), reverse=True)[
+        :_MOST_RELEASES
+    ]
     for release in newest:
         commit, last = merged[release.name], release is newest[0]
         upstream = tuple(dict.fromkeys([*theirs, *fork.upstream_tips])) or (commit,)
@@ -73,7 +75,7 @@ def find(
 
 
 _MOST_RELEASES = 3
-"""What was taken back longer ago is the state of things."""
+"""Older reverts count as the fork's normal state."""
 
 
 def _find(
@@ -94,13 +96,14 @@ def _find(
     notes = {*records.NOTES, *fork.policy.version_paths}
 
     def telling(changed: Changed) -> dict[str, Versions]:
-        """Without what is set anew, and what the log says nothing of: what a submodule was."""
+        """The changes without recomputed files, and without submodules, whose old versions the log
+        lacks."""
         return {path: made for path, made in changed.items() if path not in notes and any(made)}
 
     brought = telling(between(sh, fork.path, f"{sync}^1", sync))
     for entry in log:
         changed = telling(entry.changed) if len(entry.parents) == 1 else {}
-        # From what the sync made of it to what it was: no earlier commit did that.
+        # Back from the sync's version to the one before: no earlier commit did that.
         back = {p: made for p, made in changed.items() if brought.get(p, ())[::-1] == made}
         alone = len(back) == len(changed)
         if not back or not (
@@ -119,19 +122,19 @@ def _find(
 
 
 _FEWEST = 3
-"""So many files that are as before at once: the fork hardly wants each of them so."""
+"""If one commit restores this many files, the fork hardly decided about each of them."""
 
 
 def _is_part(
     sh: Shell, fork: Fork, log: Sequence[Entry], sync: str, theirs: str, by: str, alone: Changed
 ) -> bool:
-    """Whether a commit takes a sync back in part: its message names the sync, as git does, or it
-    does nothing but put back several files that the fork had as upstream had them.
+    """Whether a commit partly reverts a sync: its message names the sync, as git's does, or it only
+    restores several files that the fork had exactly as upstream.
 
-    To revert another commit, such as an upstream commit, is the fork's wish; so is to delete new
-    files, or to bring back what the fork had in a file.
+    Reverting another commit, such as an upstream commit, is the fork's decision; so is deleting new
+    files, or restoring the fork's own lines in a file.
 
-    by: the commit. alone: what it made as it was before the sync, if it did nothing else.
+    by: the commit. alone: what it restored to the state before the sync, if it did nothing else.
     """
     text = git.ask(sh, fork.path, "log -1 --format=%B {by}", "message", by=by).out
     if named := re.findall(r"\b[0-9a-f]{40}\b", text):

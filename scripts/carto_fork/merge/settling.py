@@ -1,4 +1,4 @@
-"""Hunks of a file that is merged by name: what they become, if that is known for each. Pure."""
+"""Hunks of a file that is merged by name: what each becomes, if that is known. Pure."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def settle(
     is_wish: Callable[[str], bool] = lambda text: True,
     upstream_keys: Collection[str] = (),
 ) -> dict[int, tuple[tuple[str, ...], str]]:
-    """The lines that hunks become in a file, all else of which stays as it is, by their places, and
-    why: `FORM` or `PARTS`; without what is not known, or depends on what becomes of another hunk.
+    """The resulting lines of hunks in an otherwise unchanged file, by position, and why: `FORM` or
+    `PARTS`. Hunks whose result is unknown or depends on another hunk are left out.
 
-    texts: the file as each side has it.
-    segments, wanted: the file, and where in it the hunks are that may be settled.
-    is_wish: whether a part that the fork's side lacks was taken out on purpose, by its text.
+    texts: the file's text on each side.
+    segments, wanted: the file, and the positions of the hunks that may be settled.
+    is_wish: whether a part that the fork's side lacks was removed on purpose, by its text.
     """
     wanted = [index for index in wanted if not _is_back(segments[index])]
     work = list(segments)
     kept = words_of([texts.ours]) & words_of([texts.theirs])
-    found: dict[int, tuple[tuple[str, ...], str]] = {}
+    results: dict[int, tuple[tuple[str, ...], str]] = {}
 
     def attempt(chosen: Sequence[int]) -> None:
         answers = []
@@ -45,7 +45,7 @@ def settle(
             sides = (_text(work, chosen, x, side) for x in ("base", "ours", "theirs"))
             merged, done = named.merged(path, list(sides), upstream_keys) or ("", None)
             lines = _lines_in(merged, work, chosen, side) if done else None
-            # What one side has no more of in the whole file, the other must not need.
+            # The other side must not need anything that one side no longer has in the whole file.
             if not done or lines is None or (done.gone - kept) & words_of([merged]):
                 return
             if not all(map(is_wish, done.dropped)):
@@ -56,7 +56,7 @@ def settle(
 
     def settled(lines: Mapping[int, tuple[str, ...]], why: str) -> None:
         for i, became in lines.items():
-            found[i], work[i] = (became, why), "".join(became)
+            results[i], work[i] = (became, why), "".join(became)
 
     language = languages.language_of(path)
     if not wanted or language is None or too_long(path, texts.base, texts.ours, texts.theirs):
@@ -64,30 +64,30 @@ def settle(
     for index in sorted(wanted):
         if lines := _but_for_form(language, work, index):
             settled({index: lines}, FORM)
-    if set(wanted) - set(found):
-        attempt(sorted(set(wanted) - set(found)))
-    known = -1
-    while known < len(found) < len(wanted) and len(wanted) > 1:
-        known = len(found)
-        for index in sorted(set(wanted) - set(found)):
+    if set(wanted) - set(results):
+        attempt(sorted(set(wanted) - set(results)))
+    before = -1
+    while before < len(results) < len(wanted) and len(wanted) > 1:
+        before = len(results)
+        for index in sorted(set(wanted) - set(results)):
             attempt([index])
-    return found
+    return results
 
 
 def _but_for_form(
     language: Language, segments: Sequence[Segment], index: int
 ) -> tuple[str, ...] | None:
-    """The other side's lines, if one side of a hunk changed nothing but the form, or both did the
-    same but for it; whatever becomes of other hunks."""
+    """The other side's lines if one side of a hunk changed only the form, or both made the same
+    change in different forms; independent of other hunks."""
     hunk = segments[index]
     assert isinstance(hunk, Hunk)
-    found: set[tuple[str, ...] | None] = set()
+    others: set[tuple[str, ...] | None] = set()
     if language.bare and language.maps:
-        return None  # YAML, in which indentation and quotes mean more
+        return None  # in YAML indentation and quotes have meaning
     sides = (hunk.base or (), hunk.ours, hunk.theirs)
     words = [Counter(re.findall(r"\w+", "".join(lines))) for lines in sides]
     if words[0] not in words[1:] and words[1] != words[2]:
-        return None  # without a look at trees, which takes longer
+        return None  # before comparing trees, which takes longer
     if _is_nested_anew(hunk) and sum(isinstance(x, Hunk) for x in segments) > 1:
         return None
     for other in ("ours", "theirs"):
@@ -97,14 +97,15 @@ def _but_for_form(
         if not is_sound(trees[:2], trees[2], is_python=False):
             return None
         if are_alike(ours, theirs, language) or are_alike(base, ours, language):
-            found.add(hunk.theirs)
+            others.add(hunk.theirs)
         else:
-            found.add(hunk.ours if are_alike(base, theirs, language) else None)
-    return found.pop() if len(found) == 1 else None
+            others.add(hunk.ours if are_alike(base, theirs, language) else None)
+    return others.pop() if len(others) == 1 else None
 
 
 def _is_back(hunk: Segment) -> bool:
-    """Whether one side added a line that the other one removed: nobody can say which is which."""
+    """Whether one side added a line that the other removed, so that nobody can say which is
+    right."""
     assert isinstance(hunk, Hunk)
     base, ours, theirs = (
         Counter(line.strip() for line in lines if re.search(r"\w", line))
@@ -114,8 +115,8 @@ def _is_back(hunk: Segment) -> bool:
 
 
 def _is_nested_anew(hunk: Segment) -> bool:
-    """Whether a side has lines of the base with another indentation: what opens or closes around
-    them may be in another hunk."""
+    """Whether a side indents lines of the base differently: what opens or closes around them may be
+    in another hunk."""
     assert isinstance(hunk, Hunk)
     base = hunk.base or ()
     said = {line.strip() for line in base if substantive(line)}
@@ -123,7 +124,7 @@ def _is_nested_anew(hunk: Segment) -> bool:
 
 
 def _text(segments: Sequence[Segment], chosen: Collection[int], side: str, other: str) -> str:
-    """A text with one side of the chosen hunks, and another one of those that are left."""
+    """The text with one side for the chosen hunks and another side for the others."""
     return "".join(
         x if isinstance(x, str) else "".join(getattr(x, side if i in chosen else other) or ())
         for i, x in enumerate(segments)
@@ -133,17 +134,17 @@ def _text(segments: Sequence[Segment], chosen: Collection[int], side: str, other
 def _lines_in(
     merged: str, segments: Sequence[Segment], chosen: Sequence[int], other: str
 ) -> list[tuple[str, ...]] | None:
-    """The lines of a text that are in the place of hunks; None if it differs elsewhere."""
+    """The lines of a text in the place of hunks; None if it differs elsewhere."""
     places = [-1, *chosen, len(segments)]
     fixed = [_text(segments[a + 1 : b], (), "", other) for a, b in pairwise(places)]
     end = len(merged) - len(fixed[-1])
     if not (merged.startswith(fixed[0]) and merged.endswith(fixed[-1])):
         return None
-    found, at = [], len(fixed[0])
+    lines, at = [], len(fixed[0])
     for text in fixed[1:-1]:
         place = merged.find(text, at, end)
         if place < 0:
             return None
-        found.append(tuple(lines_of(merged[at:place])))
+        lines.append(tuple(lines_of(merged[at:place])))
         at = place + len(text)
-    return [*found, tuple(lines_of(merged[at:end]))] if at <= end else None
+    return [*lines, tuple(lines_of(merged[at:end]))] if at <= end else None

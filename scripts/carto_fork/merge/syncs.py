@@ -1,5 +1,5 @@
-"""Upstream's work that came without its ancestry: copies of its commits, syncs that were squashed
-or landed by rebase."""
+"""Upstream's work that came without its ancestry: copies of its commits, squashed or rebased
+syncs."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from .commits import Changed, Entry, Versions, changes
 from .hunks import Change, Commit, Customisations, Sync
 
 MOST_PATHS = 20
-"""A commit with one parent that changes more paths than these may be a squashed sync."""
+"""A commit with one parent that changes more paths than this may be a squashed sync."""
 _FEWEST_PATHS = 3
-"""A commit with one parent that states a version may be one if it changes so many paths."""
+"""A commit with one parent that changes the version may be one if it changes this many paths."""
 
 
 @dataclass(frozen=True)
 class Suspect:
-    """A commit that may be a sync, or upstream commits in copies in a row.
+    """A commit that may be a sync, or a row of copied upstream commits.
 
-    commit: the newest of them. landed: the day on which it was made as it is.
-    before: what they build on. merged: what of upstream's was merged last before them, "" if that
-        is not known.
-    changed: the paths that they changed, each with the object name of what is there then.
-    names: all of them.
+    commit: the newest of them. landed: the day it was committed.
+    before: the commit they build on. merged: the last upstream commit merged before them; "" if
+        unknown.
+    changed: the paths that they changed, each with the resulting object name.
+    names: the hashes of all of them.
     """
 
     commit: Commit
@@ -50,8 +50,8 @@ def among(
     upstream: Sequence[str],
     version_files: Set[str],
 ) -> Iterator[tuple[Suspect, Sync]]:
-    """Those that are syncs: half of their files or more are as upstream had them around that time,
-    and they are nearer to an upstream commit than what of upstream's was there before.
+    """The suspects that are syncs: at least half of their files equal upstream's of that time, and
+    they are nearer to an upstream commit than what had been merged before.
 
     version_files: the paths that state the version.
     """
@@ -66,27 +66,27 @@ def among(
     for days in (60, 400, None):
         if left:
             alike, left = _like_upstream(sh, repo, left, upstream, days)
-            found += alike
+            like_upstream += alike
     for suspect in suspects:
-        if suspect in found:
+        if suspect in like_upstream:
             key = ("parent", repo, suspect.commit, suspect.landed, tuple(upstream))
             if parent := sh.once(key, partial(_lost_parent, sh, repo, suspect, upstream)):
                 yield suspect, Sync(parent, suspect.landed, suspect.before, suspect.names)
 
 
 def _lost_parent(sh: Shell, repo: Path, suspect: Suspect, upstream: Sequence[str]) -> str | None:
-    """The upstream commit that a commit brought; None if what it builds on has one that is as
-    near: then it took back what the fork had changed."""
+    """The upstream commit that a commit brought; None if its parent's history has one that is as
+    near: then it reverted changes of the fork."""
     name = suspect.commit.name
     parent = nearest(sh, repo, name, suspect.landed, upstream)
     if not parent:
         return None
-    # What was merged last is cheap to know; few suspects are syncs.
-    here, before = git.distances(sh, repo, name, [parent, suspect.merged or suspect.before])
-    if suspect.merged and before <= here:
+    # The last merged commit is cheap to compare; few suspects are syncs.
+    own, before = git.distances(sh, repo, name, [parent, suspect.merged or suspect.before])
+    if suspect.merged and before <= own:
         return None
     bases = git.merge_bases(sh, repo, suspect.before, *upstream)
-    farther = (distance > here for distance in git.distances(sh, repo, name, bases))
+    farther = (distance > own for distance in git.distances(sh, repo, name, bases))
     return parent if all(farther) else None
 
 
@@ -122,16 +122,16 @@ def _like_upstream(
     some = [one for one, (*alike, _) in zip(wanted, few, strict=True) if max(alike, default=0)]
     counts = iter(_alike(sh, repo, some, _MOST_LOOKS))
     alike = {one[0].commit: next(counts) for one in some}
-    found, left = [], []
+    like, left = [], []
     for suspect, telling, _ in wanted:
         paths = _sample(telling, _MOST_LOOKS)
         *then, before = alike.get(suspect.commit, [0])
         most = max(then, default=0)
         if 2 * most >= len(paths) and most > before:
-            found.append(suspect)
+            like.append(suspect)
         elif 2 * sum(bool(suspect.changed[path]) for path in paths) >= len(paths):
             left.append(suspect)
-    return found, left
+    return like, left
 
 
 def _times(
@@ -152,21 +152,23 @@ _MOST_LOOKS = 24
 def _alike(
     sh: Shell, repo: Path, wanted: Sequence[tuple[Suspect, Sequence[str], list[str]]], most: int
 ) -> list[list[int]]:
-    """How many of so many paths are in a suspect as in each of some commits."""
+    """How many of some paths equal those in each of some commits."""
     looks = [(suspect, _sample(paths, most), commits) for suspect, paths, commits in wanted]
     pairs = [(c, path) for _, paths, commits in looks for c in commits for path in paths]
-    # In a directory that upstream did not have, as that of vendored files, nothing is asked for.
+    # We skip directories that upstream did not have, such as those of vendored files.
     tops = list(dict.fromkeys((c, _top(path)) for c, path in pairs))
     answers = git.objects(sh, repo, [f"{c}:{top}" for c, top in tops])
-    known = {k for k, answer in zip(tops, answers, strict=True) if not answer.endswith(" missing")}
+    missing = {
+        k for k, answer in zip(tops, answers, strict=True) if not answer.endswith(" missing")
+    }
     names = [
         f"{c}:{p}"
         for _, paths, commits in looks
         for c in commits
-        # Where most of the files lie in such directories, they cannot be as upstream has them.
-        if 2 * sum((c, _top(p)) in known for p in paths) >= len(paths)
+        # If most of the files are in such directories, they cannot equal upstream's.
+        if 2 * sum((c, _top(p)) in missing for p in paths) >= len(paths)
         for p in paths
-        if (c, _top(p)) in known
+        if (c, _top(p)) in missing
     ]
     theirs = dict(zip(names, git.objects(sh, repo, names), strict=True))
     return [
@@ -183,16 +185,16 @@ def _top(path: str) -> str:
 
 
 def _sample(items: Sequence[str], most: int) -> Sequence[str]:
-    """At most so many of the items, spread evenly."""
+    """At most this many of the items, evenly spread."""
     return items[:: -(-len(items) // most) or 1]
 
 
 def nearest(sh: Shell, repo: Path, commit: str, day: str, upstream: Sequence[str]) -> str | None:
-    """The upstream commit whose files are the nearest to a commit's, among those up to a day
-    that it does not hold.
+    """The upstream commit whose files are nearest to a commit's, among those up to a day that the
+    commit does not contain.
 
-    Along upstream's history the distance falls towards the one commit and rises behind it, so that
-    looking here and there first is enough.
+    Along upstream's history the distance falls towards that commit and rises after it, so sampling
+    first is enough.
     """
     best: tuple[int, str] | None = None
     seen: list[str] = []
@@ -224,9 +226,9 @@ def nearest(sh: Shell, repo: Path, commit: str, day: str, upstream: Sequence[str
 
 @dataclass(frozen=True)
 class Copy:
-    """What is in a copy of an upstream commit and not in that one: it is the fork's own.
+    """What a copy of an upstream commit has and the original lacks: the fork's own work.
 
-    mostly: whether that one holds the most of it.
+    mostly: whether the original has most of it.
     """
 
     paths: Collection[str]
@@ -235,10 +237,10 @@ class Copy:
 
 
 def copies(sh: Shell, repo: Path, log: Sequence[Entry], upstream: Sequence[str]) -> dict[str, Copy]:
-    """The commits that hold changes of an earlier upstream commit.
+    """The commits that contain changes of an earlier upstream commit.
 
-    Git keeps the author's time in a copy, which leads to what may have been copied. Anybody can
-    write a time: only the lines prove it.
+    Git keeps the author time in a copy, which leads to possible originals. Anybody can forge a
+    time, so only the lines prove it.
     """
     single = [entry for entry in log if len(entry.parents) == 1]
     if not single:
@@ -274,29 +276,29 @@ def copies(sh: Shell, repo: Path, log: Sequence[Entry], upstream: Sequence[str])
             for path in entry.changed
         }
         both.append((entry.changed, other))
-    known = changes(sh, repo, [v for pair in both for side in pair for v in side.values()])
-    found = zip(singles, (_copy(known, *pair) for pair in both), strict=True)
-    return {entry.commit.name: copy for entry, copy in found if copy}
+    hunks_of = changes(sh, repo, [v for pair in both for side in pair for v in side.values()])
+    copied = zip(singles, (_copy(hunks_of, *pair) for pair in both), strict=True)
+    return {entry.commit.name: copy for entry, copy in copied if copy}
 
 
 def _copy(
-    known: Mapping[Versions, Sequence[Change]], changed: Changed, other: Changed
+    hunks: Mapping[Versions, Sequence[Change]], changed: Changed, other: Changed
 ) -> Copy | None:
-    """What is left of a change beside an upstream one to the same paths; None if that holds
+    """What remains of a change without an upstream change to the same paths; None if that has
     nothing of it. known: the hunks of both."""
 
     def lines(versions: Versions) -> set[str]:
-        made = known.get(versions, ())
+        made = hunks.get(versions, ())
         signed = {
             "-": (x for c in made for x in c.removed),
             "+": (x for c in made for x in c.added),
         }
-        return {s + x.strip() for s, found in signed.items() for x in found if re.search(r"\w", x)}
+        return {s + x.strip() for s, texts in signed.items() for x in texts if re.search(r"\w", x)}
 
     held, left, rest = 0, 0, dict[str, set[str]]()
     for path, versions in changed.items():
         own, theirs = lines(versions), lines(other[path])
-        # Where no line shows it, it is the same change if it made the same file.
+        # Without lines to compare, it is the same change if it made the same file.
         same = versions[-1] == other[path][-1] != other[path][0]
         if own <= theirs if own else same:
             held += max(1, len(own))
@@ -309,7 +311,7 @@ def _copy(
 
 
 def suspects(log: Sequence[Entry], copied: Mapping[str, Copy]) -> list[Suspect]:
-    """What may be a sync with one parent only, newest first: a commit, or copies in a row."""
+    """Possible syncs with only one parent, newest first: a commit, or a row of copies."""
     own, merged = {entry.commit.name for entry in log}, ""
     rows: list[tuple[list[Entry], str]] = []
     row: list[Entry] = []
@@ -332,19 +334,19 @@ def _suspect(row: Sequence[Entry], merged: str) -> Suspect:
     return Suspect(last.commit, last.landed, first.parents[0], merged, changed, names)
 
 
-# --- Ancestry that is lost -----------------------------------------------------------------------
+# --- Lost ancestry --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Lost:
-    """A sync whose ancestry is lost: git does not know that upstream's work is merged.
+    """A sync whose ancestry is lost: git does not know that upstream's work was merged.
 
     sync: the commit that brought upstream's work, with one parent only.
-    parent: the upstream commit whose files it brought; the other parent that it ought to have.
-    differs: in how many paths the two differ.
-    hidden: those of them that upstream knows and no commit of the fork's own changed; recording the
-        ancestry would say of them that the fork wants them so.
-    copies: whether it is the last of several upstream commits in copies.
+    parent: the upstream commit whose files it brought, which should be its other parent.
+    differs: how many paths differ between the two.
+    hidden: the differing paths that upstream knows and no fork commit changed; recording the
+        ancestry would wrongly present them as the fork's decision.
+    copies: whether it is the last of several copied upstream commits.
     """
 
     sync: Commit
@@ -360,7 +362,7 @@ def newest_lost(
     """The newest sync in a branch's history whose ancestry is lost; None if all is well. One of
     which most was taken back since is none.
 
-    production: the branch. merged: the day of the newest upstream commit in it.
+    production: the branch. merged: the newest upstream commit in it.
     """
     for commit, sync in own.squashed.items():
         if sync.landed < merged or git.is_ancestor(sh, repo, sync.parent, production):
@@ -384,26 +386,26 @@ def hides(
     differs: Sequence[str],
     own: Customisations,
 ) -> list[str]:
-    """The paths of which recording a sync's ancestry would say, wrongly, that the fork wants them
-    so: upstream has them, or had them when the fork last merged, and no other commit of the
-    fork changed them. A file that only the sync ever had hides nothing, nor one to which it only
-    added lines.
+    """The paths that recording a sync's ancestry would wrongly present as the fork's decision:
+    upstream has them, or had them when the fork last merged, and no other fork commit changed them.
+    A file that only the sync ever had hides nothing, nor does one to which it only added lines.
 
-    differs: the paths in which the sync and upstream's commit differ.
+    differs: the paths that differ between the sync and upstream's commit.
     """
     bases = git.merge_bases(sh, repo, f"{sync.name}^", parent)
-    known = {path for commit in (parent, *bases[:1]) for path in git.tree(sh, repo, commit)}
+    upstreams = {path for commit in (parent, *bases[:1]) for path in git.tree(sh, repo, commit)}
     return [
         path
         for path in differs
-        if path in known
+        if path in upstreams
         and not any(commit != sync for commit in own.of([path]))
         and _lacks(sh, repo, sync.name, parent, path)
     ]
 
 
 def _lacks(sh: Shell, repo: Path, sync: str, parent: str, path: str) -> bool:
-    """Whether a sync's file is without an upstream line; one that only has more hides none."""
+    """Whether a sync's file lacks an upstream line; a file with only additional lines hides
+    nothing."""
     old, new = (git.show(sh, repo, commit, path) for commit in (parent, sync))
     if old is None or new is None or "\0" in old + new:
         return True
@@ -411,9 +413,9 @@ def _lacks(sh: Shell, repo: Path, sync: str, parent: str, path: str) -> bool:
 
 
 def healed_commit(sh: Shell, repo: Path, production: str, lost: Lost) -> str:
-    """A commit with a branch's files and both its history and the lost one.
+    """A commit with a branch's files, and with both its history and the lost one.
 
-    It lies in the object store alone, for forecasts: no ref leads to it.
+    It exists in the object store only, for forecasts: no ref leads to it.
     """
     words = ["git", "-C", str(repo), "-c", "user.name=carto-fork", "-c", "user.email=carto-fork"]
     words += ["commit-tree", f"{production}^{{tree}}", "-p", production, "-p", lost.parent]

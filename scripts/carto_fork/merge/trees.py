@@ -14,19 +14,19 @@ from . import languages
 from .languages import Language, Node
 
 _MOST_NAMES = 50_000
-"""So many names are remembered."""
+"""Names that are cached at most."""
 
 
 class Odd(Exception):
-    """The parts do not say what becomes of a text."""
+    """The parts do not decide what a text becomes."""
 
 
 @dataclass(frozen=True)
 class Part:
     """A child of a node, with the text around it.
 
-    lead: what is above it and before it on its line. tail: what follows it on its line, a comma
-    aside. name: "" if nothing names it, or something else has the same name.
+    lead: what precedes it, above and on its line. tail: what follows it on its line, without a
+        comma. name: "" if it has no name, or shares it with another part.
     """
 
     node: Node
@@ -38,13 +38,13 @@ class Part:
 
     @property
     def whole(self) -> bytes:
-        """All of it but the comma."""
+        """Its whole text without the comma."""
         return self.lead + self.body + self.tail
 
 
 @dataclass(frozen=True)
 class Parts:
-    """A node as text: what opens it, its parts, what closes it."""
+    """A node as text: its opening, its parts, its closing."""
 
     open: bytes
     parts: tuple[Part, ...]
@@ -61,7 +61,8 @@ class Tree:
         self.root = languages.parse(language, text)
 
     def start(self, node: Node) -> int:
-        """Where a node begins; what no token opens begins at its line, with the comments above."""
+        """Where a node begins; without an opening token it begins at its line, with the comments
+        above."""
         if node == self.root:
             return 0
         first = node
@@ -78,7 +79,7 @@ class Tree:
         return line
 
     def end(self, node: Node) -> int:
-        """Where a node ends; what no token closes ends with its line."""
+        """Where a node ends; without a closing token it ends with its line."""
         if node == self.root:
             return len(self.text)
         last, end, lined = node, node.end_byte, False
@@ -88,7 +89,7 @@ class Tree:
             if not inside:
                 break
             if is_open or inside[-1] != last.children[-1]:
-                end = inside[-1].end_byte  # not that of the comments behind it
+                end = inside[-1].end_byte  # without the comments after it
             lined, last = lined or is_open, inside[-1]
         if not lined or self.text[end - 1 : end] == b"\n":
             return end
@@ -98,7 +99,7 @@ class Tree:
         return self.text.rfind(b"\n", 0, at) + 1
 
     def parts(self, node: Node) -> Parts:
-        """A node taken apart; unless it is a list, every child is a part."""
+        """A node split into parts; unless it is a list, every child is a part."""
         header = self.language.lists.get(node.type)
         start, end = self.start(node), self.end(node)
         if header is None:
@@ -156,21 +157,21 @@ class Tree:
             )
             at = after
         if sum(child.type == "," for child in children) != sum(part.comma for part in parts):
-            raise Odd  # one begins a line, or has a comment before it
+            raise Odd  # a part begins a line, or has a comment before it
         return Parts(opening, tuple(parts), self.text[at:end])
 
     def name(self, node: Node) -> str:
-        """What names a node; "" if nothing does."""
-        # What names a part, a language says; most of it is on all sides.
+        """The name of a node; "" if it has none."""
+        # The language decides how a part is named; most parts are on all sides.
         key = self.language.grammar + self.language.wheel, node.type, node.text
-        if (known := self.names.get(key)) is None:
+        if (name_known := self.names.get(key)) is None:
             if len(self.names) > _MOST_NAMES:
                 self.names.clear()
-            known = self.names[key] = languages.name_of(self.language, node)
-        return known
+            name_known = self.names[key] = languages.name_of(self.language, node)
+        return name_known
 
     def _opened(self, children: Sequence[Node], start: int, end: int) -> int:
-        """Where the first part's own text begins, behind what opens a list."""
+        """Where the first part's own text begins, after the opening of the list."""
         tokens = [child for child in children if not child.is_extra]
         if not tokens:
             return start
@@ -180,7 +181,7 @@ class Tree:
         return self._over(at, end)
 
     def _tail(self, children: Sequence[Node], number: int, at: int, end: int) -> tuple[int, bool]:
-        """Where what belongs to a part ends, and whether there is a comma."""
+        """Where a part with its trailing text ends, and whether a comma follows."""
         comma = False
         if self.text[at - 1 : at] == b"\n":
             return at, comma
@@ -194,10 +195,10 @@ class Tree:
         return self._over(at, end), comma
 
     def _over(self, at: int, end: int) -> int:
-        """Behind the line end that is next, if nothing but blanks and a comment is before it."""
+        """The position after the next line end, if only blanks and a comment precede it."""
         note = b"#" if self.language.bare or "toml" in self.language.wheel else b"//"
-        found = re.compile(rb"[ \t]*(%b[^\n]*)?\n" % note).match(self.text, at, end)
-        return found.end() if found else at
+        match = re.compile(rb"[ \t]*(%b[^\n]*)?\n" % note).match(self.text, at, end)
+        return match.end() if match else at
 
 
 def _field(node: Any, number: int) -> str | None:
@@ -205,7 +206,7 @@ def _field(node: Any, number: int) -> str | None:
 
 
 def pieces_changed(base: Node, side: Node) -> Iterator[bytes]:
-    """The smallest pieces that differ, as the base has them."""
+    """The smallest differing pieces, in the base's version."""
     if base.text == side.text:
         return
     inside = [[child for child in node.children if child.is_named] for node in (base, side)]
@@ -233,18 +234,18 @@ def words_of(lines: Iterable[str]) -> set[str]:
     return {word for line in lines for word in re.findall(r"[^\W\d]\w+", line)}
 
 
-# --- Whether two texts differ in form alone ------------------------------------------------------
+# --- Whether two texts differ only in form -------------------------------------------------------
 
 _QUOTED = re.compile(rb"(['\"])([^'\"\\\n]*)\1")
 
 
 def are_alike(one: Any, other: Any, language: Language) -> bool:
-    """Whether two nodes differ in line breaks, the comma behind a last part, quotes that mean the
-    same, brackets around an expression and the order of imports, and in nothing else."""
+    """Whether two nodes differ only in line breaks, the comma after a last part, equivalent quotes,
+    brackets around an expression and the order of imports."""
     one, other = _unwrapped(one), _unwrapped(other)
     if one.type != other.type or one.type == "ERROR":
         return False
-    # Where indentation has a meaning, it is the same.
+    # If indentation matters, it must be the same.
     lined = language.bare and (one.type in language.bare or one.parent is None)
     if lined and one.start_point.column != other.start_point.column:
         return False
@@ -270,8 +271,8 @@ def _unwrapped(node: Any) -> Any:
 
 
 def _said(node: Any, lists: Collection[str]) -> list[Any]:
-    """The children of a node, without a comma behind the last part; imports in an order of their
-    own, unless it may matter."""
+    """The children of a node, without a comma after the last part; imports are sorted, unless their
+    order may matter."""
     children = list(node.children)
     ends = [child.type for child in children[-2:]]
     if node.type in lists and ends in ([",", ")"], [",", "]"], [",", "}"]):
@@ -297,7 +298,7 @@ _NAMES_OF = ("import_from_statement", "named_imports", "import_spec_list", "use_
 
 
 def _is_import(holder: Any, node: Any) -> bool:
-    """Whether a node is an import that is there for the names that it gives, or one such name."""
+    """Whether a node is an import that only binds names, or one such name."""
     text = node.text or b""
     if holder.type in _NAMES_OF:
         return bool(node.is_named and node != holder.child_by_field_name("module_name"))
@@ -305,11 +306,11 @@ def _is_import(holder: Any, node: Any) -> bool:
     return bool("import_" in node.type and b"*" not in text and gives)
 
 
-# --- Whether a merge can be taken ----------------------------------------------------------------
+# --- Whether a merge can be accepted -------------------------------------------------------------
 
 
 def is_sound(sides: Sequence[Tree], result: Tree, is_python: bool) -> bool:
-    """Whether a merge is understood as its sides are, and needs no name that they do not need."""
+    """Whether a merge parses as well as its sides, and needs no names that they do not need."""
     if len({sum(1 for _ in _errors(tree.root)) for tree in (*sides, result)}) > 1:
         return False
     if is_python:
@@ -319,27 +320,27 @@ def is_sound(sides: Sequence[Tree], result: Tree, is_python: bool) -> bool:
 
 
 def has_all(sides: Sequence[bytes], merged: bytes) -> bool:
-    """Whether each word and sign is there as often as base, ours and theirs say."""
+    """Whether each word and sign occurs as often as base, ours and theirs imply."""
     texts = [*sides, merged]
     start = min(languages.alike(texts[0], text) for text in texts)
     end = min(languages.alike(texts[0][start:][::-1], text[start:][::-1]) for text in texts)
     words = (re.findall(rb"\w+|[^\w\s]", text[start : len(text) - end]) for text in texts)
-    counts = [Counter(found) for found in words]
+    counts = [Counter(now) for now in words]
     for word in {word for count in counts for word in count} - {b",", b";"}:
-        before, one, other, found = (count[word] for count in counts)
+        before, one, other, now = (count[word] for count in counts)
         least, *_, most = sorted((one, other, one + other - before))
         if before in (one, other):
             least = most = one if other == before else other
-        if not least <= found <= most:
+        if not least <= now <= most:
             return False
     return True
 
 
 def _undefined(text: bytes) -> set[str]:
-    """The names that a Python text uses and nothing defines. Raises SyntaxError, ValueError."""
-    from pyflakes.checker import Checker  # costs more to import than most merges have need for
+    """The names that a Python text uses without defining them. Raises SyntaxError, ValueError."""
+    from pyflakes.checker import Checker  # slow to import
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = Checker(ast.parse(text)).messages
-    return {str(m.message_args[0]) for m in found if type(m).__name__ == "UndefinedName"}
+        messages = Checker(ast.parse(text)).messages
+    return {str(m.message_args[0]) for m in messages if type(m).__name__ == "UndefinedName"}
