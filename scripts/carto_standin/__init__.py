@@ -1,4 +1,4 @@
-"""A GitHub that is played on local repositories, for the sandbox of a checkout and for the tests.
+"""A fake GitHub on local repositories, for the sandbox of a checkout and for the tests.
 
-Not shipped: the wheel holds `carto_fork` alone.
+Not shipped: the wheel contains only `carto_fork`.
 """

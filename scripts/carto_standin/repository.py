@@ -1,4 +1,4 @@
-"""One repository of the stand-in for GitHub: what may be done to it, and GitHub's words if not."""
+"""One repository of the fake GitHub: the operations on it, with GitHub's error messages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ COMMITTER = "-c user.name=GitHub -c user.email=noreply@github.com"
 class Repository:
     """One repository, at one moment.
 
-    name: as ``owner/name``. path: of the bare repository. at: the time. viewer: who acts.
+    name: ``owner/name``. path: the bare repository. at: the time. viewer: the acting user.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Repository:
     def url(self) -> str:
         return f"https://github.com/{self.name}"
 
-    # --- What git knows
+    # --- Read from git
 
     def _ask(self, template: str, **values: str) -> Answer:
         words = fill(f"git -C {{repository}} {template}", {"repository": str(self.path), **values})
@@ -69,13 +69,14 @@ class Repository:
         return self._ask("symbolic-ref --short HEAD").line
 
     def refs(self, under: str) -> dict[str, str]:
-        """The refs below a directory such as ``refs/heads/``, without it, and their objects."""
+        """The refs below a directory such as ``refs/heads/``, named without it, and their
+        objects."""
         answer = self._ask("for-each-ref --format={format} {under}", format=_REFS, under=under)
         pairs = (line.split(" ") for line in answer.out.splitlines())
         return {ref.removeprefix(under): oid for ref, oid in pairs}
 
     def ref(self, name: str) -> str:
-        """The object of a whole ref's name, "" if there is no such ref."""
+        """The object of a full ref name; "" if the ref does not exist."""
         return self.refs(name).get("", "")
 
     def kind(self, oid: str) -> str:
@@ -83,7 +84,7 @@ class Repository:
         return self._ask("cat-file -t {oid}", oid=oid).line
 
     def resolve(self, name: str) -> str:
-        """The commit of a branch, a tag or an object's name, "" if there is none."""
+        """The commit of a branch, tag or object name; "" if it does not exist."""
         for whole in (f"refs/heads/{name}", f"refs/tags/{name}", name):
             answer = self._ask("rev-parse --verify --quiet {name}", name=f"{whole}^{{commit}}")
             if answer.ok:
@@ -95,7 +96,7 @@ class Repository:
         return self._ask("merge-base --is-ancestor {a} {b}", a=other, b=commit).ok
 
     def distance(self, one: str, other: str) -> tuple[int, int]:
-        """How many commits each of two has that the other has not."""
+        """How many commits each of two has that the other lacks."""
         answer = self._ask("rev-list --left-right --count {range}", range=f"{one}...{other}")
         ahead, behind = answer.out.split()
         return int(ahead), int(behind)
@@ -116,7 +117,7 @@ class Repository:
         return [Commit(*fields[at : at + size]) for at in range(0, len(fields), size)]
 
     def files(self, pull: Pull) -> list[File]:
-        """The files of a pull request, as they differ from where its branches parted."""
+        """The files of a pull request that differ from its merge base."""
         options = "-z --no-renames {base}...{head}"
         ends = {"base": pull.base_oid, "head": pull.head_oid}
         letters = self._ask(f"diff --name-status {options}", **ends).fields()
@@ -124,13 +125,13 @@ class Repository:
         found = []
         for line in self._ask(f"diff --numstat {options}", **ends).fields():
             added, removed, path = line.split("\t", 2)
-            # Dashes stand where a file is not text.
+            # Git prints dashes for a file that is not text.
             plus, minus = (0 if n == "-" else int(n) for n in (added, removed))
             found.append(File(path, plus, minus, status[path]))
         return found
 
     def merged_tree(self, pull: Pull) -> str:
-        """The tree that a merge of a pull request makes now, "" if it conflicts."""
+        """The tree that a merge of a pull request would make now; "" if it conflicts."""
         answer = self._ask(
             "merge-tree --write-tree {base} {head}", base=pull.base_oid, head=pull.head_oid
         )
@@ -139,7 +140,7 @@ class Repository:
     # --- Pull requests
 
     def settle(self) -> None:
-        """Bring pull requests up to date with what has been pushed, as GitHub does at a push."""
+        """Update pull requests after pushes, as GitHub does."""
         mine = (pull for pull in self.state.pulls if not pull.strange)
         if not (pending := [pull for pull in mine if pull.state == "OPEN"]):
             return
@@ -151,7 +152,7 @@ class Repository:
 
     def _follow(self, pull: Pull, head: str, base: str) -> None:
         last = head or pull.head_oid
-        # A branch that is set back to where its base has been brought nothing.
+        # A branch that was reset to an earlier commit of its base brought nothing.
         landed = base and self.contains(base, last) and not self.contains(pull.base_oid, last)
         if landed:
             answer = self._ask(
@@ -172,12 +173,12 @@ class Repository:
 
     def _ended(self, pull: Pull, state: Literal["CLOSED", "MERGED"]) -> None:
         pull.state, pull.closed, pull.updated = state, self.at, self.at
-        # From now on it no longer follows the branch.
+        # From now on it no longer tracks the branch.
         ref = f"refs/pull/{pull.number}/head"
         self._do("update-ref --no-deref {ref} {oid}", ref=ref, oid=pull.head_oid)
 
     def _follows(self, pull: Pull) -> None:
-        """Let git itself keep ``refs/pull/N/head`` where the branch is."""
+        """Set ``refs/pull/N/head`` to the branch, as GitHub does."""
         ref, branch = f"refs/pull/{pull.number}/head", f"refs/heads/{pull.head}"
         self._do("symbolic-ref {ref} {branch}", ref=ref, branch=branch)
 
@@ -195,7 +196,7 @@ class Repository:
         """Open a pull request."""
         owner, _, branch = head.rpartition(":")
         if owner not in ("", self.owner):
-            raise Rejected(422, f"the stand-in knows no fork of {owner}'s")
+            raise Rejected(422, f"the fake GitHub has no fork owned by {owner}")
         heads = self.refs("refs/heads/")
         _refuse_long(title=title, body=body)
         missing = []
@@ -294,7 +295,7 @@ class Repository:
         body: str | None = None,
         expected: str | None = None,
     ) -> str:
-        """Merge an open pull request and return the commit that lands.
+        """Merge an open pull request and return the resulting commit.
 
         title, body: of the commit instead of GitHub's own. expected: where its head must be.
         """
@@ -331,7 +332,7 @@ class Repository:
         if method == "MERGE" and not settings.allow_merge_commit:
             raise Rejected(405, "Merge commits are not allowed on this repository.")
         if method == "REBASE":
-            raise Rejected(501, "the stand-in cannot merge by a rebase")
+            raise Rejected(501, "the fake GitHub cannot merge by rebase")
         if method == "SQUASH" and not settings.allow_squash_merge:
             raise Rejected(405, "Squash merges are not allowed on this repository.")
         if expected not in (None, pull.head_oid):
@@ -347,7 +348,7 @@ class Repository:
     # --- Labels
 
     def label(self, name: str) -> Label:
-        """A label, in whatever case it is written."""
+        """A label by its name; case does not matter."""
         for label in self.state.labels:
             if label.name.lower() == name.lower():
                 return label
@@ -401,7 +402,7 @@ class Repository:
         prerelease: bool = False,
         latest: bool = True,
     ) -> Release:
-        """Make a release; a published one makes its tag, unless that is there."""
+        """Make a release; publishing it creates its tag if it does not exist."""
         if any(release.tag == tag and not release.draft for release in self.state.releases):
             detail = {"resource": "Release", "code": "already_exists", "field": "tag_name"}
             raise Rejected(422, "Validation Failed", detail)
@@ -523,7 +524,7 @@ class Repository:
             raise Rejected(422, f"Required input '{name}' not provided")
 
     def _inputs(self, commit: str, path: str) -> dict[str, Any]:
-        """The inputs of a workflow at a commit; none if it cannot be dispatched."""
+        """The inputs of a workflow at a commit. Raises Rejected if it cannot be dispatched."""
         triggers = self._workflow(commit, path).get("on")
         names = triggers if isinstance(triggers, dict | list) else [triggers]
         if "workflow_dispatch" not in names:
@@ -540,7 +541,7 @@ class Repository:
 
 
 def _id(path: str) -> int:
-    # The same in every process and for as long as the file keeps its name, as GitHub's are.
+    # Like GitHub's ids: the same in every process, as long as the file keeps its name.
     return zlib.crc32(path.encode())
 
 

@@ -1,4 +1,4 @@
-"""The part of GitHub's REST interface that the stand-in has."""
+"""The part of GitHub's REST interface that the fake GitHub has."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Json = dict[str, Any]
 
 
 class Page(NamedTuple):
-    """A list of which one page is asked for; where it is not a bare list, the name it goes by."""
+    """A list of which one page is returned; `name` is its key unless the answer is a bare list."""
 
     items: list[Json]
     name: str = ""
 
 
 class Reply(NamedTuple):
-    """An answer: its status, its JSON (None: no body) and the headers that gh looks at."""
+    """An answer: its status, its JSON (None: no body) and the headers that gh reads."""
 
     status: int
     body: Any
@@ -33,9 +33,9 @@ class Reply(NamedTuple):
 
 
 class Call(NamedTuple):
-    """What is asked of a repository.
+    """A request about a repository.
 
-    words: what stands in the variable parts of the path. query: what follows the question mark.
+    words: the variable parts of the path. query: the query string.
     """
 
     opened: Opened
@@ -58,15 +58,15 @@ def _route(method: str, path: str) -> Callable[[Route], Route]:
 
 
 def answer(opened: Opened, method: str, path: str, query: dict[str, str], body: Json) -> Reply:
-    """The answer to a request; Rejected where GitHub or the stand-in says no."""
+    """The answer to a request. Raises Rejected if GitHub would refuse it or it is unsupported."""
     if (method, path) == ("GET", "/"):
-        # gh looks here for what its token may do.
+        # gh reads the scopes of its token here.
         return Reply(200, {}, {"X-OAuth-Scopes": "read:org, repo, workflow"})
     if (method, path) == ("GET", "/user"):
         return Reply(200, _user(opened.state.viewer))
     found = re.match("/repos/([^/]+/[^/]+)(.*)", path)
     if not found:
-        raise Rejected(501, f"the stand-in does not know {method} {path}")
+        raise Rejected(501, f"the fake GitHub does not support {method} {path}")
     for known, pattern, route in _ROUTES:
         if known == method and (fits := pattern.fullmatch(found[2])):
             if not (repository := opened.repository(found[1])):
@@ -76,7 +76,7 @@ def answer(opened: Opened, method: str, path: str, query: dict[str, str], body: 
             if isinstance(result, Page):
                 return _paged(result, path, query)
             return result if isinstance(result, Reply) else Reply(200, result)
-    raise Rejected(501, f"the stand-in does not know {method} {path}")
+    raise Rejected(501, f"the fake GitHub does not support {method} {path}")
 
 
 def _paged(page: Page, path: str, query: dict[str, str]) -> Reply:
@@ -105,7 +105,7 @@ def _edit_repository(call: Call) -> Json:
     settings = call.repository.state.settings
     known = {"allow_merge_commit", "allow_squash_merge", "allow_rebase_merge"}
     if strange := call.body.keys() - known:
-        raise Rejected(501, f"the stand-in cannot change {sorted(strange)} of a repository")
+        raise Rejected(501, f"the fake GitHub cannot change {sorted(strange)} of a repository")
     for name, value in call.body.items():
         setattr(settings, name, value)
     return _repository_json(call.repository)
@@ -207,7 +207,7 @@ def _edit_variable(call: Call) -> Reply:
 
 @_route("GET", "/actions/secrets/public-key")
 def _public_key(call: Call) -> Json:
-    # Any 32 bytes are a key to encrypt with; nobody has the other one.
+    # Any 32 bytes are a valid public key; nobody has the private one.
     return {"key_id": "1", "key": base64.b64encode(bytes(range(1, 33))).decode()}
 
 
@@ -262,7 +262,7 @@ def _pulls(call: Call) -> Page:
     query = {"state": "open"} | call.query
     strange = query.keys() - {"state", "head", "base", "sort", "direction", "per_page", "page"}
     if strange or query.get("sort", "created") != "created":
-        raise Rejected(501, f"the stand-in cannot list pull requests by {query}")
+        raise Rejected(501, f"the fake GitHub cannot list pull requests by {query}")
     owner, found = call.repository.owner, []
     for pull in call.repository.state.pulls:
         state = "open" if pull.state == "OPEN" else "closed"
@@ -357,7 +357,7 @@ def _release(call: Call) -> Json:
 def _edit_release(call: Call) -> Json:
     body, release = call.body, call.repository.release_by_id(int(call.words["id"]))
     if body.get("tag_name", release.tag) != release.tag:
-        raise Rejected(501, "the stand-in cannot give a release another tag")
+        raise Rejected(501, "the fake GitHub cannot change a release's tag")
     call.repository.edit_release(
         release,
         name=body.get("name"),
@@ -407,7 +407,7 @@ def _runs(call: Call) -> Page:
     query, runs = call.query, call.repository.state.runs[::-1]
     known = {"branch", "event", "status", "per_page", "page", "exclude_pull_requests", "head_sha"}
     if strange := query.keys() - known:
-        raise Rejected(501, f"the stand-in cannot list runs by {sorted(strange)}")
+        raise Rejected(501, f"the fake GitHub cannot list runs by {sorted(strange)}")
     name = call.words["name"]
     path = call.repository.workflow(name).path if name else ""
     found = [
@@ -507,7 +507,7 @@ def _release_json(repository: Repository, release: Release) -> Json:
 
 
 def release_url(repository: Repository, release: Release) -> str:
-    """Where people see a release; a draft has no page under its tag."""
+    """The page of a release; a draft has no page under its tag."""
     last = f"untagged-{release.id:020x}" if release.draft else release.tag
     return f"{repository.url}/releases/tag/{last}"
 

@@ -1,4 +1,4 @@
-"""The stand-in for GitHub as a server, for programs such as gh."""
+"""The fake GitHub as a server, for programs such as gh."""
 
 from __future__ import annotations
 
@@ -23,15 +23,16 @@ from .rest import Reply
 from .state import Rejected
 
 _LONGEST = 100
-"""Characters in the path of a unix socket; macOS takes 103, Linux 107."""
+"""Characters in the path of a unix socket; macOS allows 103, Linux 107."""
 
 
 @contextmanager
 def serve(github: GitHub) -> Iterator[dict[str, str]]:
-    """Serve it on a socket of its own, and say which environment variables lead gh there.
+    """Serve a fake GitHub on its own socket, and return the environment variables that lead gh
+    there.
 
-    gh gets private directories too: nothing of what it keeps for the real GitHub is read or
-    written.
+    gh gets private directories, too, so it reads and writes nothing that belongs to the real
+    GitHub.
     """
     with tempfile.TemporaryDirectory(prefix="gh-", dir=_short()) as name:
         place = Path(name)
@@ -63,22 +64,22 @@ def serve(github: GitHub) -> Iterator[dict[str, str]]:
 
 
 def _short() -> str:
-    """A directory for temporary files whose name leaves room for a socket's."""
+    """A directory for temporary files whose path leaves room for a socket's name."""
     usual = tempfile.gettempdir()
     return usual if len(os.fsencode(usual)) < _LONGEST - len("/gh-12345678/socket") else "/tmp"
 
 
 class _Server(ThreadingHTTPServer):
     address_family = socket.AF_UNIX
-    daemon_threads = False  # a request that came in is carried out, also at the end
+    daemon_threads = False  # finish requests that came in, even at the end
 
     def __init__(self, address: str, github: GitHub) -> None:
         self.github = github
-        # The stubs know addresses of the internet only.
+        # The type stubs only know internet addresses.
         super().__init__(cast(Any, address), _Handler)
 
     def server_bind(self) -> None:
-        # HTTPServer's own would look for the name of a host.
+        # HTTPServer's own version would resolve a host name.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = "github.com", 80
 
@@ -94,17 +95,17 @@ class _Handler(BaseHTTPRequestHandler):
             raw = self._content()
             body = json.loads(raw) if raw else {}
             reply = answer(self.server.github, self.command, self.path, body, self.headers)
-        except Exception as error:  # whatever it is, whoever asked is to see it
-            reply = Reply(500, {"message": f"the stand-in failed: {error!r}"})
+        except Exception as error:  # show any error to the client
+            reply = Reply(500, {"message": f"the fake GitHub failed: {error!r}"})
         if reply is None:
             return
-        with suppress(BrokenPipeError):  # it did not wait
+        with suppress(BrokenPipeError):  # the client did not wait
             self._send(reply)
 
     def _content(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
             return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        # What `gh api --input -` sends: each piece after a line with its length, a last empty one.
+        # `gh api --input -` sends chunks: each after a line with its length, the last one empty.
         pieces = []
         while size := int(self.rfile.readline(), 16):
             pieces.append(self.rfile.read(size))
@@ -125,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def answer(github: GitHub, method: str, target: str, body: Any, headers: Message) -> Reply | None:
-    """The answer to one request, which is noted; None to hang up without one."""
+    """The answer to one request, which is logged; None to hang up without an answer."""
     address = urlsplit(target)
     graphql = address.path == "/graphql"
     name = graphql_api.operation(body) if graphql else unquote(address.path)
@@ -157,7 +158,7 @@ def _perform(
         if not name.startswith("/"):
             return graphql_api.answer(opened, body)
         if re.search("diff|patch", headers.get("Accept", "")):
-            raise Rejected(501, f"the stand-in answers {name} in JSON only")
+            raise Rejected(501, f"the fake GitHub answers {name} only in JSON")
         return rest.answer(opened, method, name, query, body)
     except Rejected as no:
         about = {"message": no.message, "documentation_url": "https://docs.github.com/rest"}

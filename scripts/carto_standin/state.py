@@ -1,4 +1,4 @@
-"""What the stand-in for GitHub keeps, and how it says no."""
+"""The state of the fake GitHub, and its refusals."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Method = Literal["MERGE", "SQUASH", "REBASE"]
 
 
 class Rejected(Exception):
-    """GitHub says no.
+    """GitHub refuses a request.
 
-    status: of REST; kind: the type of the error of GraphQL.
-    errors: the details of REST.
+    status: the REST status. kind: the GraphQL error type.
+    errors: the REST details.
     """
 
     def __init__(self, status: int, message: str, *errors: dict[str, str]) -> None:
@@ -42,9 +42,9 @@ class Comment(msgspec.Struct):
 class Pull(msgspec.Struct, kw_only=True):
     """A pull request.
 
-    head, base: branches. head_oid, base_oid: where they were when last seen; they stay there once
-        it is closed or merged. strange: the head is a branch of somebody's own copy of the
-        repository, which is not played.
+    head, base: branches. head_oid, base_oid: their last seen commits, which are fixed once it is
+        closed or merged. strange: whether the head is a branch of another fork, which is not
+        simulated.
     """
 
     number: int
@@ -114,12 +114,12 @@ class Settings(msgspec.Struct):
 
 
 class RepositoryState(msgspec.Struct):
-    """What GitHub knows of a repository and git does not.
+    """What GitHub knows about a repository and git does not.
 
     number: the last one given to a pull request. id: the last one given to anything else.
     latest: the tag of the release that is shown first.
-    disabled: paths of workflows; idle: those of them that GitHub itself switched off.
-    protection: by branch, what REST answers with. rulesets: as they were made.
+    disabled: paths of disabled workflows. idle: those that GitHub itself disabled.
+    protection: REST answers by branch. rulesets: as they were created.
     variables: by name. secrets: names. shared: names of the organization's secrets.
     """
 
@@ -141,7 +141,7 @@ class RepositoryState(msgspec.Struct):
 
 
 class Commit(NamedTuple):
-    """A commit, in the order of the fields that git is asked for."""
+    """A commit, with the fields in the order we ask git for them."""
 
     oid: str
     author: str
@@ -153,7 +153,7 @@ class Commit(NamedTuple):
 
 
 class File(NamedTuple):
-    """A file that differs, with its numbers of lines and git's letter for how it changed."""
+    """A changed file, with its numbers of lines and git's letter for the change."""
 
     path: str
     additions: int

@@ -1,4 +1,4 @@
-"""A tour on the sandbox: a release of upstream's becomes a pull request, a merge and a release."""
+"""A tour of the sandbox: an upstream release becomes a pull request, a merge and a fork release."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ LAND = (
 )
 
 TAG = "v1.76.5"
-"""The release of the sandbox's upstream that the tour goes to; nobody has to decide a thing."""
+"""The upstream release that the tour upgrades to; nobody has to decide anything."""
 
 
 def run(s: Session, path: Path) -> None:
-    """Build the sandbox, unless it is there, and go through an upgrade to its release.
+    """Build the sandbox if it does not exist, and go through an upgrade up to its release.
 
-    Whatever is done already is left out, so that a second run finds nothing new. Raises Refused
-    where the sandbox has no gh.
+    Finished steps are skipped, so a second run finds nothing new. Raises Refused if the sandbox has
+    no gh.
     """
     built = build.offer(s, path)
     repo = str(git.nearest(built.clone))
@@ -50,7 +50,7 @@ def run(s: Session, path: Path) -> None:
     hub = fork.hub(fork.policy.remotes.origin)
     if Path(hub.gh).parent != built.clone.parent:
         raise Refused(
-            "this sandbox has no gh of its own.",
+            "this sandbox lacks its own gh.",
             then="install gh (https://cli.github.com), then run the same command again.",
         )
     with _slack(s.console):
@@ -68,7 +68,7 @@ def run(s: Session, path: Path) -> None:
 
 @contextmanager
 def _slack(console: Console) -> Iterator[None]:
-    """Play Slack on this machine, and show what it is told."""
+    """Run a fake Slack on this machine, and print the messages it receives."""
 
     class Hook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:

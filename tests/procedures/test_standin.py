@@ -761,15 +761,15 @@ def test_an_unknown_request_is_refused_by_name(hub: Hub) -> None:
     hub.branch("one", {"one.txt": "1\n"})
     hub.pull("one")
     assert "HTTP 501" in hub.refused("api", f"repos/{ORIGIN}/stargazers")
-    assert f"does not know DELETE /repos/{ORIGIN}" in hub.refused(
+    assert f"does not support DELETE /repos/{ORIGIN}" in hub.refused(
         "api", "--method", "DELETE", f"repos/{ORIGIN}"
     )
     said = hub.refused("issue", "list", "--json", "number")
-    assert "does not know all of IssueList: " in said and "field 'issues'" in said
+    assert "does not support all of IssueList: " in said and "field 'issues'" in said
     said = hub.refused(
         "api", f"repos/{ORIGIN}/pulls/1", "-H", "Accept: application/vnd.github.diff"
     )
-    assert "in JSON only" in said
+    assert "only in JSON" in said
     hub.unknown.update(
         {
             f"/repos/{ORIGIN}/stargazers",
