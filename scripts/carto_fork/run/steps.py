@@ -148,7 +148,7 @@ TASK = "invoke"
 class Condition:
     """What an optional step depends on; a plan says whether it holds.
 
-    words: when it is so, for people.
+    words: the condition in words, for people.
     """
 
     words: str
