@@ -122,9 +122,9 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class SharedGitHub(GitHub):
-    """What one server plays for all tests: the GitHub of the test that runs.
+    """The server of all tests, which serves the running test's fake GitHub.
 
-    variables: what leads gh to the server.
+    variables: the environment that leads gh to the server.
     """
 
     variables: dict[str, str]
@@ -162,7 +162,7 @@ def shared_github() -> Iterator[SharedGitHub]:
 def played(
     shared_github: SharedGitHub, world: World, monkeypatch: pytest.MonkeyPatch, beside: Path
 ) -> Iterator[GitHub]:
-    """GitHub, played on a world's own repositories and asked by the real gh.
+    """A fake GitHub on a world's repositories, for the real gh.
 
     beside: a directory for a `gh` that lines to paste find.
     """
@@ -187,7 +187,7 @@ def github(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[GitHub]:
-    """GitHub, played on the world's own repositories."""
+    """A fake GitHub on the world's repositories."""
     with played(shared_github, world, monkeypatch, tmp_path_factory.mktemp("bin")) as hub:
         yield hub
 

@@ -1,4 +1,4 @@
-"""Slack's incoming webhook, played on this machine."""
+"""A fake incoming webhook of Slack on this machine."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OK = Says(200, "ok")
 
 @dataclass
 class Webhook:
-    """A webhook that gives its answers one after the other, the last one again and again.
+    """A webhook that gives its answers in turn and then repeats the last one.
 
     received: the messages so far. paths: where they were sent to.
     """
@@ -41,7 +41,7 @@ class Webhook:
 
 @contextmanager
 def webhook(*answers: Says) -> Iterator[Webhook]:
-    """Play Slack."""
+    """Run a fake Slack."""
     waiting: Sequence[Says] = answers or (OK,)
 
     class Handler(BaseHTTPRequestHandler):

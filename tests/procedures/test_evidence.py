@@ -1,4 +1,4 @@
-"""Evidence at work: what a merge loses is found, what a person lets go is remembered."""
+"""Evidence at work: losses of a merge are found, drops of a person are remembered."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ LAYOUT, USAGE = (
 RELEASE_NOTES = "docs/my-website/release_notes/v1.76.3/index.md"
 
 
-# --- Worlds that several tests begin with ----------------------------------------------------
+# --- Worlds that several tests start with ----------------------------------------------------
 
 
 @cache
@@ -84,7 +84,7 @@ def published(template: Path, tmp_path: Path) -> World:
 
 @pytest.fixture
 def merged(published: World) -> World:
-    """An upgrade to v1.76.5 that was merged as it should be, and upstream has moved on."""
+    """An upgrade to v1.76.5 that was merged properly, and upstream has moved on."""
     land(published, TAG)
     upstream_moves_on(published)
     return published
@@ -131,7 +131,7 @@ def commit_named(world: World, subject: str, branch: str = "carto/main") -> str:
 
 
 def drops(world: World, work: Path | None = None) -> list[dict[str, Any]]:
-    """What is written in the file of what people let go."""
+    """The content of the drops file."""
     text = ((work or world.fork) / "carto_drops.toml").read_text()
     found: list[dict[str, Any]] = tomli.loads(text)["drop"]
     return found
@@ -159,7 +159,7 @@ LOCK_FILE = f"lock file: {LACKS}\n"
 
 
 def accounted(lost: str, others: str = "2 absorbed, 15 dropped on purpose") -> str:
-    """The last line of an account of the merge of v1.76.5."""
+    """The last line of the account of the merge of v1.76.5."""
     return f"Checked 45 fork files and 38 upstream files: {lost} lost, 0 to\n  look at, {others}.\n"
 
 
@@ -295,7 +295,7 @@ def test_an_upstream_file_deleted_on_the_sync_branch_is_lost(prepared: World, pa
     assert {entry["path"] for entry in json.loads(done.out)["lost"]} == {path}
 
 
-def test_what_a_person_moved_is_not_lost(prepared: World) -> None:
+def test_lines_that_a_person_moved_are_not_lost(prepared: World) -> None:
     moved = "litellm/router_sessions.py"
     text = f"import zlib\n\n\ndef keep(healthy, session_id):\n    if healthy:\n{AFFINITY}"
     changed(prepared, {ROUTER: (AFFINITY, ""), moved: ("", text)})
@@ -373,7 +373,7 @@ def stopped(world: World, *problems: str, line: str = UPGRADE) -> None:
     assert passed != refs[f"refs/heads/upstream-sync/{tag}"]
 
 
-def goes_on(world: World, line: str = UPGRADE) -> str:
+def continues(world: World, line: str = UPGRADE) -> str:
     """The upgrade is published; its commit."""
     done = world.run(line)
     assert (done.code, done.err) == (0, "")
@@ -383,7 +383,7 @@ def goes_on(world: World, line: str = UPGRADE) -> str:
 def test_a_change_lost_after_the_merge_stops_the_upgrade_until_it_is_fixed(
     prepared: World,
 ) -> None:
-    """It has passed the check once; that was another commit."""
+    """It had passed the check once, with another commit."""
     assert f"refs/carto-fork/passed/{TAG}/verify" in prepared.refs(prepared.fork)
     changed(prepared, {ROUTER: (AFFINITY, ""), MAIN: (STORE, "")})
     problems = (
@@ -393,7 +393,7 @@ def test_a_change_lost_after_the_merge_stops_the_upgrade_until_it_is_fixed(
     stopped(prepared, *problems)
     stopped(prepared, *problems)
     prepared.git("revert --no-edit HEAD", repo=prepared.work(TAG))
-    head = goes_on(prepared)
+    head = continues(prepared)
     text = prepared.git(f"show {head}:{ROUTER}", repo=prepared.origin)
     assert AFFINITY in text
 
@@ -430,13 +430,13 @@ def test_a_dropped_change_is_not_asked_about_again(prepared: World) -> None:
     assert told == [head, subject, "", reason, "", "", "carto_drops.toml"]
     assert prepared.git("status --porcelain", repo=work) == ""
 
-    goes_on(prepared)
+    continues(prepared)
     land(prepared, TAG)
     asked = prepared.run(PAUSES)
     assert asked.code == 3
     assert ROUTER not in asked.out
     resolved_by_hand(prepared, prepared.work(STABLE))
-    head = goes_on(prepared, PAUSES)
+    head = continues(prepared, PAUSES)
     assert AFFINITY not in prepared.git(f"show {head}:{ROUTER}", repo=prepared.origin)
 
 
@@ -502,8 +502,8 @@ def test_drop_is_refused_if_nothing_is_lost(prepared: World) -> None:
     assert everything(prepared) == before
 
 
-def test_a_version_file_that_was_written_over_is_found(prepared: World) -> None:
-    """Release tools are known to replace the whole file by the version."""
+def test_an_overwritten_version_file_is_found(prepared: World) -> None:
+    """Some release tools replace the whole file by the version."""
     emptied = {"pyproject.toml": '[project]\nversion = "1.76.5"\n'}
     commit_in(prepared, prepared.fork, "refs/heads/bumped", emptied, SYNC)
     done = prepared.run(f"verify --ours carto/main --theirs {TAG} --result bumped")
@@ -511,8 +511,8 @@ def test_a_version_file_that_was_written_over_is_found(prepared: World) -> None:
     assert "version: pyproject.toml has 2 lines left of " in done.err + done.out
 
 
-def test_what_a_rule_for_generated_files_gave_up_is_named(world: World) -> None:
-    """The entry that a lock file lost, and what somebody had edited by hand."""
+def test_losses_in_generated_files_are_named(world: World) -> None:
+    """The entry that a lock file lost, and a file that somebody had edited by hand."""
     page, fork = f"{BUILT_UI}/index.html", world.fork
     manifest = '[project]\nname = "tool"\ndependencies = ["httpx"{}]\n'
     world.git("fetch --quiet --no-tags upstream")
@@ -577,7 +577,7 @@ def test_pasted_dry_output_of_drop_drops_the_change(prepared: World) -> None:
     assert everything(prepared) == before
     assert prepared.paste(dry.out).code == 0
     assert drops(prepared, prepared.work(TAG))[-1]["reason"] == "Sessions stay by themselves."
-    goes_on(prepared)
+    continues(prepared)
 
 
 NEXT = "v1.76.6"
@@ -595,7 +595,7 @@ MANIFEST = (
 
 
 def test_a_merge_without_conflict_that_loses_a_function_is_stopped(merged: World) -> None:
-    """A driver for merges, of a person's, takes upstream's file."""
+    """A person's merge driver takes upstream's file."""
     text = merged.git(f"show origin/carto/main:{CACHE}") + "\n"
     attributes = "litellm/caching/* merge=theirs\n"
     push_as_colleague(merged, {CACHE: text + REGION, ".gitattributes": attributes})
@@ -606,14 +606,14 @@ def test_a_merge_without_conflict_that_loses_a_function_is_stopped(merged: World
     assert "\nNo conflicts.\n" in merged.run(f"{UPGRADE_NEXT} --no-push").out
     stopped(merged, f"lost: 1 fork change in {CACHE}", line=UPGRADE_NEXT)
     changed(merged, {CACHE: (renamed, renamed + REGION)}, NEXT)
-    head = goes_on(merged, UPGRADE_NEXT)
+    head = continues(merged, UPGRADE_NEXT)
     assert REGION in merged.git(f"show {head}:{CACHE}", repo=merged.origin) + "\n"
 
 
-def test_a_feature_that_upstream_took_and_took_back_is_stopped_by_the_manifest(
+def test_a_feature_that_upstream_adopted_and_reverted_is_caught_by_the_manifest(
     merged: World,
 ) -> None:
-    """For git upstream removes what both sides had: no conflict, and none of the fork's lines."""
+    """To git, upstream removes what both sides had: no conflict, and no fork lines."""
     text = merged.git(f"show {TAG}:{CACHE}") + "\n"
     topic = commit_in(
         merged, merged.upstream, "refs/heads/topic", {CACHE: text + REGION}, f"{TAG}^0"
@@ -633,11 +633,11 @@ def test_a_feature_that_upstream_took_and_took_back_is_stopped_by_the_manifest(
     stopped(merged, f"lost: 1 upstream change in {CACHE}", line=UPGRADE_NEXT)
     drop = f"verify --repo {WORK} --drop {CACHE}".replace(TAG, NEXT)
     assert merged.run(f"{drop} --reason 'We need it still.'").code == 0
-    head = goes_on(merged, UPGRADE_NEXT)
+    head = continues(merged, UPGRADE_NEXT)
     assert REGION in merged.git(f"show {head}:{CACHE}", repo=merged.origin) + "\n"
 
 
-# --- What a person says about conflicts ------------------------------------------------------
+# --- A person's choices for conflicts --------------------------------------------------------
 
 PAUSED_WORK = f"../litellm.upstream-sync-{STABLE}"
 RUN = "RUN apk add --no-cache"
@@ -662,7 +662,7 @@ def unmerged(world: World) -> list[str]:
 
 
 def still_paused(world: World, done: Done, count: int, *, there: bool = False) -> None:
-    """`resolve-conflicts` has left so many conflicts. there: it was run in the work tree."""
+    """`resolve-conflicts` left this many conflicts. there: whether it ran in the work tree."""
     conflicts = "1 conflict needs" if count == 1 else f"{count} conflicts need"
     then = f"then invoke upgrade-carto --repo . --tag {STABLE} --no-tests"
     said = message(
@@ -709,13 +709,13 @@ def test_a_choice_for_a_conflict_is_applied_and_recorded(
     assert everything(paused) == again
     word = f"{option} {LAYOUT} --reason 'As there.'"
     assert paused.run(f"resolve-conflicts {word}").code == 0
-    head = goes_on(paused, PAUSES)
+    head = continues(paused, PAUSES)
     assert kept in paused.git(f"show {head}:Dockerfile", repo=paused.origin)
 
 
 @pytest.mark.parametrize("option", ["--accept-upstream", "--keep-fork"])
 def test_a_choice_settles_only_the_hunks_that_are_left(paused: World, option: str) -> None:
-    """What was decided beside it stays, and so does what a person wrote."""
+    """Other decided hunks stay, and so does what a person wrote."""
     work = paused.work(STABLE)
     text = (work / LAYOUT).read_text()
     assert text.count(IMPORTS) == 1
@@ -739,7 +739,7 @@ def test_several_conflicts_can_be_settled_at_once(paused: World) -> None:
     assert told == {"Dockerfile": "fork", LAYOUT: "upstream"}
     entries = [(e["path"], e.get("side", "fork")) for e in drops(paused, paused.work(STABLE))[-2:]]
     assert entries == [("Dockerfile", "upstream"), (LAYOUT, "fork")]
-    goes_on(paused, PAUSES)
+    continues(paused, PAUSES)
     ours, theirs = "carto/main", f"{STABLE}^0"
     line = f"verify --ours {ours} --theirs {theirs} --result upstream-sync/{STABLE} --json"
     let_go = [e for e in json.loads(paused.run(line).out)["explained"] if e["reason"] == "why"]
@@ -779,7 +779,7 @@ def test_a_choice_settles_every_kind_of_conflict(
     assert told == UNDECIDED
     assert {e["path"] for e in drops(world, world.work(TAG))} == UNDECIDED.keys()
     assert {e.get("side", "fork") for e in drops(world, world.work(TAG))} == {loser}
-    head = goes_on(world)
+    head = continues(world)
     paths = " ".join(UNDECIDED.keys() - {ROUTER})
     question = f"ls-tree -r {{}} -- {paths}"
     there = world.git(question.format(head), repo=world.origin)
@@ -790,7 +790,7 @@ def test_a_choice_settles_every_kind_of_conflict(
 
 
 def test_the_lines_that_either_side_would_lose_are_counted(world: World) -> None:
-    """Not of a renamed file: whatever name wins, its lines stay."""
+    """Except for a renamed file: whichever name wins, its lines stay."""
     commit_in(world, world.origin, "refs/heads/carto/main", {"carto_drops.toml": None})
     paused = world.run(UPGRADE)
     told = json.loads(world.run("resolve-conflicts --json").out)["conflicts"]
@@ -806,7 +806,7 @@ def test_the_lines_that_either_side_would_lose_are_counted(world: World) -> None
 
 
 def test_a_choice_creates_a_missing_drops_file(world: World) -> None:
-    """A fork without carto_drops.toml: its rules decide what the file did."""
+    """A fork without carto_drops.toml, whose rules decide instead."""
     rules = (ROOT / "tests" / "path_rules.toml").read_text()
     production = "refs/heads/carto/main"
     files = {"carto_drops.toml": None, "carto_fork.toml": rules}
@@ -907,7 +907,7 @@ To fetch newer ones: git -C . fetch --tags upstream
 
 
 def fetched(world: World, *tags: str) -> None:
-    """Get some of upstream's tags."""
+    """Fetch some of upstream's tags."""
     for tag in tags:
         world.git(f"fetch --quiet upstream tag {tag} --no-tags")
 
@@ -1008,7 +1008,8 @@ def test_a_forecast_does_not_depend_on_what_is_checked_out(world: World, state: 
 
 
 def test_a_forecast_without_tags_is_about_the_newest_stable_releases(world: World) -> None:
-    """Upstream's newest three; never a candidate, what production has, or what is on request."""
+    """Upstream's newest three; never a candidate, a release that production has, or one on
+    request."""
     main = "refs/heads/main"
     for number, tag in enumerate(("v1.78.0-stable", "v1.79.0-stable", "v1.80.0-stable")):
         release = commit_in(world, world.upstream, main, {"new.txt": f"{number}\n"})
@@ -1107,13 +1108,13 @@ WELL = "carto/main has the ancestry of every sync; nothing to heal.\n"
 
 
 def sync_of(world: World) -> dict[str, str]:
-    """The squashed sync, as JSON has it."""
+    """The squashed sync, as in JSON."""
     name = world.git("rev-parse origin/carto/main")
     return {"name": name, "date": "2025-09-30", "subject": f"chore: upgrade to {TAG} (#50)"}
 
 
 def cost(world: World, sync: str, *, hidden: int = 0, differs: int = 37) -> str:
-    """What heal says of the squashed sync."""
+    """What heal prints about the squashed sync."""
     parent = world.git(f"rev-parse {TAG}^0")
     by = f"{hidden} of them by no fork commit" if hidden else "only by fork commits"
     return (
@@ -1176,7 +1177,7 @@ def test_heal_publishes_a_branch_that_changes_no_file(squashed: World) -> None:
     assert is_healed(squashed, healed, sync)
     assert squashed.git("worktree list --porcelain").count("worktree ") == 1
 
-    # As the pull request is merged, nothing is lost any more.
+    # Once the pull request is merged, nothing is lost any more.
     commit_in(squashed, squashed.origin, "refs/heads/carto/main", {}, sync, healed)
     squashed.git("fetch --quiet --no-tags origin")
     for line in ("fork.heal", "fork.heal --check", "fork.heal --direct"):
@@ -1304,7 +1305,7 @@ def test_an_upgrade_with_heal_restores_the_ancestry_first(squashed: World) -> No
     assert paused.code == 3
     assert "\n1 of 3 conflicts decided, 2 left." in paused.out
     resolved_by_hand(squashed, squashed.work(STABLE))
-    head = goes_on(squashed, PAUSES)
+    head = continues(squashed, PAUSES)
     first, second = squashed.git(
         f"log --merges --first-parent -1 --format=%P {head}", repo=squashed.origin
     ).split()
@@ -1327,7 +1328,7 @@ def test_an_unhealed_upgrade_merges_in_spite_of_a_squashed_sync(squashed: World)
     assert paused.code == 3
     assert "\n19 of 21 conflicts decided, 2 left." in paused.out
     resolved_by_hand(squashed, squashed.work(STABLE))
-    head = goes_on(squashed, f"{PAUSES} --unhealed")
+    head = continues(squashed, f"{PAUSES} --unhealed")
     revs = f"--ours origin/carto/main --theirs {STABLE} --result {head}"
     checked = squashed.run(f"verify {revs}")
     assert (checked.code, checked.err) == (0, "")
@@ -1362,7 +1363,7 @@ def test_a_forecast_shows_conflicts_with_and_without_healing(squashed: World) ->
 
 
 def test_what_a_squash_left_out_is_never_recorded_as_merged(published: World) -> None:
-    """A file that the fork never changed is as before v1.76.5: nobody wished that."""
+    """A file that the fork never changed is as before v1.76.5: nobody decided that."""
     old = published.git(f"show carto/main:{USAGE}") + "\n"
     land(published, TAG, {USAGE: old}, squash=True)
     upstream_moves_on(published)
@@ -1400,11 +1401,11 @@ def test_what_a_squash_left_out_is_never_recorded_as_merged(published: World) ->
     assert published.run("fork.heal").code == 0
 
 
-# --- verify of what has landed ---------------------------------------------------------------
+# --- verify of landed syncs ------------------------------------------------------------------
 
 
 def test_verify_passes_a_sync_that_landed_as_a_merge(merged: World) -> None:
-    """Although nobody has fetched since: what counts is on origin now."""
+    """Although nobody has fetched since: only origin's present state counts."""
     before = everything(merged)
     done = merged.run(f"verify --landed {TAG}")
     assert (done.code, done.err) == (0, "")
@@ -1492,7 +1493,7 @@ def test_drift_changes_nothing_if_nothing_has_drifted(merged: World) -> None:
 
 
 def test_drift_is_listed_and_what_the_fork_changed_is_not(drifted: World) -> None:
-    """The router lacks a line too, but the fork has commits of its own about that."""
+    """The router lacks a line, too, but fork commits explain that."""
     base = drifted.git(f"rev-parse {TAG}^0")
     before = everything(drifted)
     done = drifted.run("fork.inventory --section drift")
@@ -1592,7 +1593,7 @@ def test_dropped_lists_the_changes_that_upstream_has_absorbed(world: World) -> N
 
 
 def with_policy(world: World, text: str) -> None:
-    """Give the fork a policy of its own, in a commit that is no feature."""
+    """Give the fork its own policy, in a commit that is not a feature."""
     files = {"carto_fork.toml": text}
     commit_in(world, world.origin, "refs/heads/carto/main", files)
     world.git("fetch --quiet --no-tags origin")
@@ -1680,7 +1681,7 @@ def test_a_manifest_that_is_proposed_is_valid_and_complete(world: World) -> None
 
 
 def test_a_manifest_that_is_proposed_can_be_read(world: World) -> None:
-    """What only this product reads is no feature."""
+    """Files that only this program reads are not features."""
     world.git("fetch --quiet --no-tags upstream")
     own = {"carto_fork.toml": EXTENDS, "CARTO_CLAUDE.md": "# How to upgrade\n"}
     text = world.git(f"show carto/main:{CACHE}") + f"\n{REGION}"
@@ -1702,4 +1703,4 @@ def test_a_manifest_that_is_proposed_can_be_read(world: World) -> None:
 def test_a_manifest_that_is_proposed_holds_at_the_next_upgrade(world: World) -> None:
     world.git("fetch --quiet --no-tags upstream")
     with_policy(world, EXTENDS + world.run("fork.inventory --scan").out)
-    goes_on(world)
+    continues(world)

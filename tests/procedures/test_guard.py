@@ -1,4 +1,4 @@
-"""What must not come into the production branch is found, and nothing else is complained of."""
+"""Everything that must not enter the production branch is found, and nothing else is reported."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _published(template: Path) -> Path:
 
 @pytest.fixture
 def world(template: Path, tmp_path: Path) -> World:
-    """An upgrade to v1.76.5 that is published and not merged, and all of upstream here."""
+    """An upgrade to v1.76.5 that is published but not merged, with all of upstream fetched."""
     return copied(_published(template), tmp_path / "w")
 
 
@@ -61,7 +61,7 @@ def passes(world: World, line: str = "ci.guard", what: str = DEFAULT, **variable
 
 
 def findings(world: World, line: str = "ci.guard", **variables: str) -> list[str]:
-    """What it finds, without having changed anything."""
+    """The guard's findings; it changes nothing."""
     before = world.everything()
     done = world.run(line, cwd=None, **variables)
     assert (done.code, done.out) == (4, ""), done
@@ -77,7 +77,7 @@ def short(world: World, rev: str) -> str:
     return world.git(f"rev-parse {rev}^0")[:10]
 
 
-# --- What is fine ---------------------------------------------------------------------------
+# --- What passes ----------------------------------------------------------------------------
 
 
 def test_the_fork_itself_passes(world: World) -> None:
@@ -110,7 +110,7 @@ def test_a_landed_sync_passes(world: World) -> None:
 
 
 def test_a_healing_branch_passes(world: World) -> None:
-    # What the upgrade wrote down of the tag is the fork's own, and squashed it is nobody's.
+    # The upgrade's record of the tag is the fork's own; squashed, it belongs to nobody.
     land(world, TAG, squash=True)
     world.git("tag -d", *(set(world.git("tag").split()) - {TAG, STABLE}))
     done = world.run("fork.heal --no-push")
@@ -136,7 +136,7 @@ def test_findings_are_printed_as_json(world: World) -> None:
     assert data == {"ranges": told, "passed": False}
 
 
-# --- What is not ----------------------------------------------------------------------------
+# --- What is reported -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("branch", ["upstream/main", "origin/main~1", f"{STABLE}~1"])
@@ -266,7 +266,7 @@ def test_the_commits_of_a_pull_request_are_checked(world: World) -> None:
 def test_only_somebody_else_who_may_push_lets_a_pull_request_change_the_guard(
     world: World,
 ) -> None:
-    """An approval of that very commit that was not taken back, of somebody who may push."""
+    """An approval of that very commit, not dismissed, by somebody with push access."""
     world.git("switch --quiet -c feature/x origin/carto/main")
     (world.fork / "carto_fork.toml").write_text('extends = "carto-litellm"\n')
     world.git("add carto_fork.toml")
@@ -289,7 +289,7 @@ def test_only_somebody_else_who_may_push_lets_a_pull_request_change_the_guard(
         assert [each["check"] for each in json.loads(done.out)["findings"]] == wanted, said
 
 
-def test_what_the_guard_calls_and_who_approves_is_not_for_a_pull_request_to_say(
+def test_a_pull_request_cannot_change_what_the_guard_calls_or_who_approves(
     world: World,
 ) -> None:
     """What production's guard calls, not what the pull request's does."""
@@ -337,7 +337,7 @@ def test_a_job_without_an_event_file_is_refused(world: World) -> None:
 
 
 def test_a_clone_without_the_upstream_remote_is_checked(world: World) -> None:
-    """As a workflow checks it out: origin alone, with its whole history."""
+    """As a workflow checks it out: only origin, with its whole history."""
     world.git("remote remove upstream")
     feature(world)
     passes(world)

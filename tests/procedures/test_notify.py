@@ -1,4 +1,4 @@
-"""Telling the team in Slack, as a command."""
+"""Notifying the team in Slack, as a command."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOG = "https://github.com/CartoDB/litellm/actions/runs/99"
 
 
 def told(world: World, line: str, url: str, **variables: str) -> Done:
-    """Notify; it succeeds, and tells nothing of the webhook's URL."""
+    """Notify; it succeeds, and does not print the webhook's URL."""
     done = world.run(f"ci.notify {line}", cwd=None, SLACK_WEBHOOK_URL=url, **variables)
     assert done.code == 0, done
     assert "SECRET" not in done.out + done.err

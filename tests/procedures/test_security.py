@@ -42,9 +42,7 @@ FINDING = "upstream changes {path}, which is only the fork's; to undo: git rm --
 
 
 @pytest.mark.parametrize("path", ["carto_fork.toml", "carto_tags.toml", "carto.mk"])
-def test_upstreams_change_to_a_file_by_which_the_fork_decides_stops(
-    world: World, path: str
-) -> None:
+def test_upstreams_change_to_a_file_that_the_fork_decides_by_stops(world: World, path: str) -> None:
     pin = f'[tags]\n"v9" = {{ object = "{"1" * 40}", commit = "{"1" * 40}" }}\n'
     text = {"carto_fork.toml": POLICY, "carto_tags.toml": pin}.get(path, "x:\n")
     done = world.run(line := release(world, {path: text}))
@@ -75,12 +73,12 @@ def test_upstreams_change_to_who_approves_or_where_secrets_go_stops(world: World
     assert "| new | tool settings | `.npmrc` |" in body
 
 
-def test_owners_of_code_that_the_fork_has_from_upstream_stay_upstreams(world: World) -> None:
+def test_codeowners_that_the_fork_has_from_upstream_stay_upstreams(world: World) -> None:
     done = world.run(release(world, {"CODEOWNERS": "* @BerriAI/maintainers\n"}))
     assert (done.code, done.err) == (0, "")
 
 
-def test_a_person_may_accept_such_a_change_in_writing(world: World) -> None:
+def test_a_person_may_accept_such_a_change_with_a_drop(world: World) -> None:
     line = release(world, {"carto.mk": "x:\n"})
     assert world.run(line).code == 4
     why = "We take theirs."
@@ -345,7 +343,7 @@ def test_what_is_pushed_is_what_was_verified(world: World, line: str) -> None:
 
 
 @pytest.mark.parametrize("line", [UPGRADE, f"{UPGRADE} --direct"])
-def test_a_branch_that_somebody_moves_meanwhile_is_not_pushed_over(world: World, line: str) -> None:
+def test_a_branch_that_somebody_moved_meanwhile_is_not_overwritten(world: World, line: str) -> None:
     """https://github.com/microsoft/go/issues/1345: within a minute of a bot's push,
     https://github.com/javascript-tutorial/en.javascript.info/issues/3744: any time."""
     ref = "refs/heads/carto/main" if "--direct" in line else SYNC
@@ -373,7 +371,7 @@ def test_a_half_removed_work_tree_is_removed(world: World, killed: str) -> None:
     assert not [*world.place.glob("litellm.upstream-sync-*")]
 
 
-def test_a_lock_of_gits_settings_is_that_of_the_run_that_was_killed(world: World) -> None:
+def test_a_lock_of_gits_settings_left_by_a_killed_run_is_removed(world: World) -> None:
     git_dir = world.fork / ".git"
     (git_dir / "config.lock").touch()
     done = world.run(f"{ADOPT} --no-push")
@@ -415,7 +413,7 @@ def test_github_actions_finds_no_command_in_upstream_texts(world: World) -> None
     assert subject in json.dumps(json.loads(shown.out))
 
 
-def test_what_checks_print_cannot_be_a_command_for_github_actions(world: World) -> None:
+def test_github_actions_finds_no_command_in_the_output_of_checks(world: World) -> None:
     from world import push_as_colleague
 
     text = 'extends = "carto-litellm"\n[commands]\ntest = []\nlint = []\n'

@@ -1,4 +1,4 @@
-"""The stand-in for GitHub, asked by the real gh in each version that is at hand."""
+"""The fake GitHub, tested with every version of the real gh on this machine."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from carto_standin.server import serve
 from carto_standin.state import Rejected, Settings
 from world import Done, World, commit_in, copied, ghs, shell, slow_but
 
-# It is played in most tests of the other tier.
+# Most slow tests use it.
 pytestmark = pytest.mark.slow
 
-# The one that the tests were installed with, and that of the system if it is another version.
+# The gh installed with the tests, and the system's if its version differs.
 GHS = [str(Path(sys.executable).with_name("gh"))]
 GHS += [program for program in ghs().values() if program not in GHS]
 WORKFLOW = ".github/workflows/probe.yml"
@@ -47,9 +47,9 @@ AT = "2025-10-01T08:00:00Z"
 
 @dataclass(frozen=True)
 class Hub:
-    """A GitHub that is being served, and a gh that is led there.
+    """A running fake GitHub, and a gh that talks to it.
 
-    unknown: what the stand-in is to turn down because it does not know it.
+    unknown: whether the fake GitHub should reject the request as unsupported.
     """
 
     github: GitHub
@@ -83,7 +83,7 @@ class Hub:
         return json.loads(self.out(*words, repo=repo))
 
     def refused(self, *words: str) -> str:
-        """What gh says when it fails as it should."""
+        """gh's error message when it fails as expected."""
         done = self.run(*words)
         assert done.code == 1, done
         return done.err
@@ -106,7 +106,7 @@ class Hub:
         return commit_in(self.world, self.world.origin, ref, files, parent)
 
     def ref(self, name: str) -> str:
-        """Where a ref of origin is, "" if it is not there."""
+        """The commit of a ref of origin; "" if it does not exist."""
         return self.world.refs(self.world.origin).get(name, "")
 
     def git(self, line: str, *more: str) -> str:
@@ -815,9 +815,9 @@ def test_two_servers_share_the_state_of_one_sandbox(hub: Hub) -> None:
 
 @dataclass(frozen=True)
 class Box:
-    """A sandbox with a gh of its own.
+    """A sandbox with its own gh.
 
-    started: gets a line for each server that is started.
+    started: a file that gets a line for each started server.
     """
 
     world: World
@@ -849,7 +849,7 @@ class Box:
         return process
 
     def end(self, process: Popen) -> Done:
-        """What it wrote, read to the end of both pipes."""
+        """Its output, read to the end of both pipes."""
         out, err = process.communicate(timeout=60)
         return Done(process.returncode, out.decode(), err.decode())
 
@@ -881,12 +881,12 @@ def boxed(world: World, place: Path, *words: str) -> Box:
 def box(template: Path, tmp_path: Path) -> Iterator[Box]:
     world = copied(template, tmp_path / "it's a box")
     yield boxed(world, tmp_path)
-    # These tests' own process goes on, so the servers that it called would.
+    # The process of these tests keeps running, and so would the servers it called.
     shutil.rmtree(world.place / "github.servers", ignore_errors=True)
 
 
 def until(true: Callable[[], bool]) -> None:
-    """Wait for something that is to become true soon."""
+    """Wait for something that will become true soon."""
     limit = time.monotonic() + 30
     while not true():
         assert time.monotonic() < limit
@@ -905,7 +905,7 @@ def test_the_gh_of_a_sandbox_answers_from_the_stand_in(box: Box, gh: str) -> Non
     bad = box.run("pr", "view", "2", *place, CARTO_FORK_GH=gh)
     assert (bad.code, bad.out) == (1, "") and "Could not resolve" in bad.err
     assert box.run("pr", "list", "--nope", CARTO_FORK_GH=gh).code == 1
-    # What one process makes go wrong goes wrong in whatever process serves next.
+    # A fault that one process injects occurs in whichever process serves next.
     GitHub(shell(), world.place).faults = [Fault(match="PullRequestByNumber", what=502)]
     lost = box.run("pr", "view", "1", "--json", "body", *place, CARTO_FORK_GH=gh)
     assert lost.code == 1 and "HTTP 502" in lost.err
@@ -950,7 +950,7 @@ def test_one_server_answers_all_calls_of_a_process(box: Box) -> None:
     server, home = box.announced(caller.pid)
     assert box.starts == 1 and home.exists()
     assert os.getsid(server) == server  # Ctrl-C is for the caller
-    # Nobody waits for the caller until the end, so that it could still be sent signals.
+    # Nobody waits for the caller until the end, so it could still receive signals.
     caller.stdin.close()
     caller.stdin = None
     until(lambda: not home.exists())
@@ -959,7 +959,7 @@ def test_one_server_answers_all_calls_of_a_process(box: Box) -> None:
 
 
 def test_concurrent_callers_get_servers_of_their_own(box: Box) -> None:
-    """Each has its own server, and all of them the same GitHub."""
+    """Each has its own server; all of them serve the same GitHub."""
     line = '"$0" label create a$$ -R "$1" --color 000000 && "$0" label create b$$ -R "$1"; cat'
     callers = [box.begin(["/bin/sh", "-c", line, box.gh, ORIGIN]) for _ in range(2)]
     places = box.world.place / "github.servers"
@@ -973,7 +973,7 @@ def test_concurrent_callers_get_servers_of_their_own(box: Box) -> None:
 
 
 def test_concurrent_calls_of_one_process_share_a_server(box: Box, tmp_path: Path) -> None:
-    """Of the servers that calls of one process start at the same time, one stays."""
+    """If calls of one process start several servers at the same time, one stays."""
     probe = tmp_path / "probe"
     probe.write_text("#!/bin/sh\nsleep 1\necho $GH_CONFIG_DIR\n")
     probe.chmod(0o755)
@@ -1033,7 +1033,7 @@ def test_a_server_that_nobody_asks_ends(template: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_or_outdated_gh_of_a_sandbox_is_rewritten(world: World, tmp_path: Path) -> None:
-    """The first time it may be built without what its gh needs, or by an older version."""
+    """It may have been built without the packages its gh needs, or by an older version."""
     first = world.run(f"sandbox --path {tmp_path}/box", cwd=world.place)
     assert first.code == 0, first.err
     assert " is a new fork to try things on; `invoke next --repo " in " ".join(first.out.split())

@@ -891,7 +891,7 @@ def test_verify_finds_another_version(prepared: World) -> None:
     verify_says(prepared, what)
 
 
-def test_verify_finds_what_is_not_committed(prepared: World) -> None:
+def test_verify_finds_uncommitted_changes(prepared: World) -> None:
     (prepared.work(TAG) / "README.md").write_text("changed\n")
     verify_says(prepared, "committed: README.md has uncommitted changes")
 

@@ -1,4 +1,4 @@
-"""What both sides added at one place: which of it can stay, and in what order."""
+"""Lines that both sides added at one place: which can stay, and in what order."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_additions_whose_order_cannot_matter_both_stay(
 @pytest.mark.parametrize(
     ("path", "ours", "theirs", "before", "why"),
     [
-        # An import gives a name, whatever it comes from.
+        # An import binds a name, wherever it comes from.
         ("a.py", "from a import x\n", "from b import x\n", "", RIVAL),
         ("a.py", "import a as x\n", "from b import (\n    y as x,\n)\n", "", RIVAL),
         ("a.ts", 'import X from "a";\n', 'import Y, { type X } from "b";\n', "", RIVAL),
@@ -62,10 +62,10 @@ def test_additions_whose_order_cannot_matter_both_stay(
         ("A.java", "import a.b.C;\n", "import d.C;\n", "", RIVAL),
         ("a.rs", "use a::{b, c};\n", "use d::e as c;\n", "", RIVAL),
         ("a.go", '\t"m/a"\n', '\t"n/a/v2"\n', 'import (\n\t"b"\n', RIVAL),
-        # What it is there for may depend on what was there before.
+        # Its side effects may depend on what ran before.
         ("a.ts", 'import "./a.css";\n', 'import "./b.css";\n', "", ORDERED),
         ("a.py", "from a import *\n", "from b import *\n", "", ORDERED),
-        # The number of a constant without a value is that of its place.
+        # The number of a constant without a value depends on its position.
         ("a.go", "\tBlue\n", "\tYellow\n", "const (\n\tRed = iota\n", ORDERED),
         ("a.py", "    a = 1\n", "    b = 2\n", "def f():\n    return 3\n", ORDERED),
         ("a.css", "  color: red;\n", "  color: blue;\n", ".a {\n", RIVAL),
@@ -106,7 +106,7 @@ def test_blank_lines_between_two_additions_are_not_added_up() -> None:
         ("a.py", "@cached\n", "def b():\n    return 1\n", "", NESTED),
         ("a.ts", "  a: 1\n", "  b: 2\n", "const x = {\n  c: 3,\n", NESTED),
         ("Dockerfile", "    npm || sleep 5; \\\n", "    npm \\\n", "RUN apk add \\\n", NESTED),
-        # What is done, in an order.
+        # Statements, whose order matters.
         ("a.c", "    return 1;\n", "    b = 2;\n", FUNCTION, ORDERED),
         ("a.c", "    unlock(c);\n", "    free(d);\n", FUNCTION, ORDERED),
         ("a.go", "\tstart(c)\n", "\tc.port = 80\n", "func run() {\n", ORDERED),

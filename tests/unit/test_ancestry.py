@@ -1,4 +1,4 @@
-"""Syncs that a squash cut off from upstream's history: found, dated, and mended for a forecast."""
+"""Syncs that a squash cut off from upstream's history: found, dated, and healed for a forecast."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def day(number: int) -> str:
 
 
 def text(number: int, release: int) -> str:
-    """A file of upstream's: each of its commits changes one line of one of them."""
+    """An upstream file: each upstream commit changes one line of one file."""
     lines = TEXT.split("\n")
     for commit in range(number, release + 1, FILES):
         if commit:
@@ -52,7 +52,7 @@ class History:
         return Commit(name, day(on), subject)
 
     def conflicts(self, commit: str) -> int:
-        """In how many files a merge with upstream's tip would stop."""
+        """How many files a merge with upstream's tip would leave in conflict."""
         words = ("merge-tree", "--write-tree", "--name-only", "--no-messages", commit, "theirs")
         return len(self.repo.git(*words, ok=False).split("\n")) - 1
 
@@ -85,7 +85,7 @@ def test_a_fork_with_true_merges_has_no_lost_ancestry(history: History) -> None:
 def test_a_squashed_sync_is_found_with_the_parent_that_it_lacks(
     history: History, release: int
 ) -> None:
-    """Among many, of which some were made since, and although the fork changed a few files."""
+    """Among many commits, some of them newer, and although the fork changed a few files."""
     history.repo.commit({"carto": FORK, "dir/1": TEXT + FORK}, "the fork's", date=day(3))
     by_hand: Files = {"carto": FORK, "dir/1": text(1, release) + FORK}
     sync = history.squash(release, by_hand, on=min(release + 5, 96))
@@ -165,12 +165,12 @@ def test_a_squashed_sync_on_another_branch_is_ignored(history: History) -> None:
     assert history.find(production="clean") is None
 
 
-# --- The history as it ought to be ---------------------------------------------------------------
+# --- The healed history --------------------------------------------------------------------------
 
 
 @pytest.fixture
 def lost(history: History) -> Lost:
-    """A sync by which every file of the fork's and of upstream's is in conflict from then on."""
+    """A sync after which every file of the fork and of upstream is in conflict."""
     history.repo.commit({"dir/1": TEXT + FORK}, "the fork's", date=day(3))
     history.squash(30, {"dir/1": text(1, 30) + FORK}, on=31)
     found = history.find()
@@ -196,7 +196,7 @@ def test_a_healed_history_merges_with_fewer_conflicts(history: History, lost: Lo
 
 
 def test_healing_leaves_checkout_and_refs_unchanged(history: History, lost: Lost) -> None:
-    """Nor does it ask who commits."""
+    """It also needs no identity to commit with."""
     repo = history.repo
     (repo.path / "dir" / "1").write_text("in the middle of work\n")
     repo.put({"staged": FORK})

@@ -1,4 +1,4 @@
-"""What a merge stops with, on real merges: every kind of conflict, read and foreseen."""
+"""The conflicts of real merges: every kind, read and foreseen."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def settle(repo: Repo, words: Words | None) -> None:
 
 
 def foresee(repo: Repo, ours: str = "HEAD", theirs: str = "theirs") -> dict[str, Conflict]:
-    """What is foreseen, by path; nothing that a person sees changes by that."""
+    """The foreseen conflicts, by path; nothing that a person sees changes."""
     before = repo.state()
     foreseen = conflicts.foresee(shell(), repo.path, ours, theirs)
     invented = sum(len(conflict.invented) for conflict in foreseen.conflicts)
@@ -66,7 +66,7 @@ def foresee(repo: Repo, ours: str = "HEAD", theirs: str = "theirs") -> dict[str,
 
 
 def merge(repo: Repo, *options: str) -> dict[str, Conflict]:
-    """Merge theirs into ours, and what is found then, by path."""
+    """Merge theirs into ours; returns the conflicts by path."""
     repo.git("merge", "--no-commit", "--no-ff", *options, "theirs", ok=False)
     found = read(repo)
     unmerged = repo.git("diff", "--name-only", "--diff-filter=U", "-z").split("\0")[:-1]
@@ -75,7 +75,7 @@ def merge(repo: Repo, *options: str) -> dict[str, Conflict]:
 
 
 def stop(repo: Repo, base: Files, ours: Files, theirs: Files) -> dict[str, Conflict]:
-    """What a merge of both sides stops with, by path: exactly what was foreseen."""
+    """The conflicts of a merge of both sides, by path: exactly those that were foreseen."""
     sides(repo, base, ours, theirs)
     foreseen = foresee(repo)
     found = merge(repo)
@@ -156,7 +156,7 @@ def test_two_files_renamed_to_one_name_are_an_add_add_conflict(repo: Repo) -> No
 def test_renamed_and_changed_on_both_sides_is_a_conflict_of_content(
     repo: Repo, renamer: Side
 ) -> None:
-    """Under which name the fork has it tells which of its commits stand behind it."""
+    """The fork's name for the file shows which fork commits are behind it."""
     by_fork = renamer is Side.FORK
     ours: Files = {"old": None, "new": OURS} if by_fork else {"old": OURS}
     theirs: Files = {"old": THEIRS} if by_fork else {"old": None, "new": THEIRS}
@@ -232,7 +232,7 @@ def test_a_side_of_another_type_goes_to_its_own_path(
             if side is Side.UPSTREAM
             else Words(fork=("P",), reason="so"),
         )
-        # What the other side did there is written down, all of it.
+        # Everything the other side did there is recorded.
         loser = "theirs" if side is Side.FORK else "ours"
         did = repo.git("diff", "--name-only", "--no-renames", "base", loser, "--", "P").split()
         assert {*did} <= {
@@ -250,7 +250,7 @@ def test_a_side_of_another_type_goes_to_its_own_path(
     assert not list(repo.path.glob("*~*"))
 
 
-def test_a_pointer_of_lfs_is_never_merged_by_lines(repo: Repo) -> None:
+def test_a_git_lfs_pointer_is_never_merged_line_by_line(repo: Repo) -> None:
     """https://github.com/git-lfs/git-lfs/issues/3531,
     https://github.com/git-lfs/git-lfs/issues/5140"""
     texts = [
@@ -441,7 +441,7 @@ def test_git_settings_do_not_change_the_conflicts(repo: Repo, key: str, value: s
         "f": Kind.CONTENT,
     }
     assert not any(conflict.edited for conflict in found.values())
-    # Whatever git shows to people, what is foreseen has the base.
+    # Whatever git shows to people, a foreseen conflict has the base.
     assert {path: replace(c, text=found[path].text) for path, c in foreseen.items()} == found
     segments = hunks.parse(foreseen["f"].text or "") or []
     assert [s.base for s in segments if isinstance(s, hunks.Hunk)] == [("line 10\n",)]
@@ -491,7 +491,7 @@ def test_equal_changes_under_two_new_names_are_a_conflict(repo: Repo) -> None:
     assert set(found) == {"old", "a", "b"}
 
 
-# --- What a person did since ---------------------------------------------------------------------
+# --- Later edits of a person ---------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -523,8 +523,8 @@ def test_a_file_that_was_touched_only_is_not_edited(stopped: Repo) -> None:
     assert read(stopped)["f"].edited is False
 
 
-def test_line_ends_that_git_writes_are_in_no_text_and_nobodys_edit(repo: Repo) -> None:
-    """What is decided goes to the index byte for byte, whatever git writes into the work tree.
+def test_line_ends_that_git_writes_do_not_count_as_edits(repo: Repo) -> None:
+    """Decided text goes into the index byte for byte, whatever git writes into the work tree.
     https://github.com/gitbutlerapp/gitbutler/issues/5558,
     https://github.com/sublimehq/sublime_merge/issues/9"""
     crlf = TEXT.replace("\n", "\r\n")
@@ -548,7 +548,7 @@ def test_a_staged_file_is_not_in_conflict(stopped: Repo) -> None:
 def test_a_conflict_that_is_shown_again_in_another_style_is_edited_or_the_same(
     stopped: Repo,
 ) -> None:
-    """`git checkout --conflict` writes other markers; nobody's work is in them."""
+    """`git checkout --conflict` writes other markers, which contain nobody's work."""
     stopped.git("checkout", "--conflict=merge", "--", "f")
     found = read(stopped)
     assert found["f"].text and "||||||| " not in found["f"].text
@@ -561,14 +561,14 @@ def test_reading_leaves_the_repository_unchanged(stopped: Repo) -> None:
     assert stopped.state() == before
 
 
-# --- What people made of earlier conflicts -------------------------------------------------------
+# --- How people resolved earlier conflicts -------------------------------------------------------
 
 SETTLED = TEXT.replace("line 10\n", "line 10 of both\n")
 
 
 def again(repo: Repo, before: str, *paths: str) -> dict[str, tuple[str, str]]:
-    """What the conflicts of a merge into an earlier commit become by the merges that `ours` has
-    seen since, with the reasons; learning leaves no trace."""
+    """How the merges in `ours` decide the conflicts of a merge into an earlier commit, with the
+    reasons; learning leaves no trace."""
     state = repo.state()
     memory = conflicts.remember(shell(), repo.path, "ours", ["theirs"], paths or ("f",))
     assert repo.state() == state
@@ -614,7 +614,7 @@ def test_taking_one_side_is_remembered(repo: Repo, side: str) -> None:
     assert again(repo, before) == {"f": (side, f"As in {merge[:10]}.")}
 
 
-def test_how_upstream_settled_a_conflict_is_not_remembered(repo: Repo) -> None:
+def test_how_upstream_resolved_a_conflict_is_not_remembered(repo: Repo) -> None:
     sides(repo, {"f": TEXT}, {"f": OURS}, {"f": THEIRS})
     repo.on("upstream", "theirs").merge("ours", {"f": SETTLED})
     repo.on("ours").git("merge", "--quiet", "--ff-only", "upstream")
@@ -623,7 +623,7 @@ def test_how_upstream_settled_a_conflict_is_not_remembered(repo: Repo) -> None:
     assert remember(shell(), repo.path, "ours", ["theirs"], ["f"]) != Memory()
 
 
-# --- What a person says --------------------------------------------------------------------------
+# --- A person's choice ---------------------------------------------------------------------------
 
 HERE = Words(upstream=("f",), reason="Upstream's is better.")
 
@@ -633,7 +633,7 @@ HERE = Words(upstream=("f",), reason="Upstream's is better.")
 def test_accept_upstream_settles_only_the_conflicts_left_in_a_file(
     repo: Repo, style: str, runs: int
 ) -> None:
-    """What merged without a conflict stays, and is not written down as given up."""
+    """What merged without a conflict stays, and is not recorded as given up."""
     repo.git("config", "merge.conflictStyle", style)
     clean = ("line 19\n", "line 19 of the fork alone\n")
     both = ("line 2\n", "line 2 of both sides\n")

@@ -1,4 +1,4 @@
-"""What people see: one line where one line was meant, and nothing that runs when pasted."""
+"""Console output: one line stays one line, and nothing in it runs when pasted."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from world import shell
 
 
 def shown(*calls: tuple[str, tuple[object, ...]], pasteable: bool = False) -> str:
-    """What calls of methods write."""
+    """The output of some method calls."""
     stream = io.StringIO()
     made = Console(stream, pasteable=pasteable)
     for method, arguments in calls:
@@ -30,7 +30,7 @@ def shown(*calls: tuple[str, tuple[object, ...]], pasteable: bool = False) -> st
 
 
 def step(stream: io.StringIO, *, prints: bool = False, stop: BaseException | None = None) -> str:
-    """What a step at work writes, without escapes: a command, a row and a result."""
+    """The output of a running step, without escapes: a command, a row and a result."""
     made = Console(stream)
     with (
         suppress(Paused, Failed),
@@ -136,7 +136,7 @@ def test_text_is_wrapped_at_the_terminal_width(monkeypatch: pytest.MonkeyPatch) 
 
 
 def lasting(written: str) -> list[str]:
-    """The lines that stay on a terminal, without colours: what was drawn over is gone."""
+    """The lines that stay on a terminal, without colours and without what was drawn over."""
     _, _, after = written.rpartition("\x1b[2K")
     return re.sub(r"\x1b\[[\d;]*m", "", after).splitlines()
 
@@ -216,7 +216,7 @@ def test_a_step_inside_of_a_step_is_one_of_its_lines(monkeypatch: pytest.MonkeyP
     assert lasting(stream.getvalue()) == lines
 
 
-# --- What is pasted ------------------------------------------------------------------------------
+# --- Output to paste -----------------------------------------------------------------------------
 
 
 def test_pasteable_output_is_commented_out() -> None:
@@ -354,7 +354,7 @@ def test_a_terminal_shows_progress_of_a_long_operation(monkeypatch: pytest.Monke
         while "merge" not in stream.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
     assert re.search(r"merge \S*0:00:00", re.sub(r"\x1b\[[\d;]*m", "", stream.getvalue()))
-    # The line goes when it is over.
+    # The line disappears afterwards.
     assert stream.getvalue().endswith("\x1b[2K")
 
 

@@ -1,4 +1,4 @@
-"""Conventional commits: what is one, what it says, and which part of a version it raises."""
+"""Conventional commits: how they are parsed, and which part of a version they raise."""
 
 from __future__ import annotations
 

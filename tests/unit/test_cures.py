@@ -1,4 +1,4 @@
-"""What the refusals of GitHub and git mean, in the words that git and gh use."""
+"""The cures for error messages of GitHub and git, in the words of git and gh."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the fork's own commits did, told from merges, upstream's work and squashed syncs."""
+"""The fork's own work, as distinguished from merges, upstream's work and squashed syncs."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_newest_commit_comes_first(repo: Repo) -> None:
 
 
 def test_upstreams_commits_are_not_customisations(repo: Repo) -> None:
-    """Neither what was merged, nor what stands on another one of its branches."""
+    """Neither merged commits, nor those on another upstream branch."""
     repo.on("release", "theirs").commit({"g": TEXT + OTHER})
     repo.on("theirs").commit({"f": TEXT + OTHER})
     repo.on("ours").commit({"h": FORK}, "the fork's")
@@ -78,8 +78,8 @@ def test_upstreams_commits_are_not_customisations(repo: Repo) -> None:
     assert set(read(repo).paths) == {"g", "h"}
 
 
-def test_what_people_write_in_a_merge_commit_is_the_forks(repo: Repo) -> None:
-    """And nothing else there: neither what both sides changed, nor what it leaves out."""
+def test_lines_that_people_write_in_a_merge_commit_are_the_forks(repo: Repo) -> None:
+    """And nothing else in it: neither lines that both sides changed, nor lines it leaves out."""
     repo.commit({"f": FORK + TEXT, "g": FORK + TEXT}, "the fork's")
     repo.on("theirs").commit({"f": OTHER + TEXT, "g": TEXT + OTHER, "h": TEXT})
     by_hand: Files = {"f": "by_hand(while_merging)\n" + TEXT, "new": OTHER, "h": None}
@@ -103,7 +103,7 @@ def test_commits_of_a_merged_fork_branch_are_customisations(repo: Repo) -> None:
 
 
 def test_the_root_commit_of_an_unrelated_fork_history_is_recorded(tmp_path: Path) -> None:
-    """The first commit of all is one as well."""
+    """The very first commit counts, too."""
     repo = Repo.new(tmp_path / "alone", "theirs")
     repo.commit({"of upstream": TEXT})
     repo.git("switch", "--quiet", "--orphan", "ours")
@@ -255,7 +255,7 @@ def test_the_body_of_a_message_is_ignored(repo: Repo) -> None:
 def test_commits_are_found_by_path_and_otherwise_by_line(
     repo: Repo, paths: list[str], lines: list[str], expected: list[str]
 ) -> None:
-    """Those of the paths; those of the lines where there are none."""
+    """The commits of the paths; if there aren't any, those of the lines."""
     repo.commit({"f": TEXT + FORK + "else:\n"}, "one")
     repo.commit({"g": TEXT + OTHER}, "two")
     repo.commit({"h": FORK}, "three")
@@ -265,7 +265,7 @@ def test_commits_are_found_by_path_and_otherwise_by_line(
 def test_lines_of_generated_files_and_of_those_that_only_the_fork_had_are_not_read(
     repo: Repo,
 ) -> None:
-    """A file that the fork may have renamed is read, and so is all that is asked for by name."""
+    """Files that the fork may have renamed are read, and so are files requested by name."""
     repo.commit({"lib/x": FORK, "own": TEXT + "own_line(of_the_fork)\n"}, "vendor")
     repo.commit({"f": TEXT + OTHER, "dist/a": "built(by_a_tool)\n"}, "change")
     repo.commit({"g": None, "lib/g": TEXT + "renamed_and = changed(too)\n"}, "rename")
@@ -283,8 +283,8 @@ def test_lines_of_generated_files_and_of_those_that_only_the_fork_had_are_not_re
 # --- Copies of upstream's commits ----------------------------------------------------------------
 
 
-def test_a_copy_is_the_forks_as_far_as_upstreams_commit_does_not_hold_its_lines(repo: Repo) -> None:
-    """Whoever it says wrote it, and when."""
+def test_a_copy_is_the_forks_as_far_as_upstreams_commit_lacks_its_lines(repo: Repo) -> None:
+    """Whatever author and time it states."""
     name = repo.on("theirs").commit({"f": TEXT + OTHER, "h": OTHER}, "fix", date="2025-01-02")
     repo.on("ours").git("cherry-pick", name, date="2025-01-04")
     found = read(repo)
@@ -296,7 +296,7 @@ def test_a_copy_is_the_forks_as_far_as_upstreams_commit_does_not_hold_its_lines(
     assert (FORK.strip() in found.lines, found.removed) == (True, {"g"})
 
 
-def test_what_upstream_copied_later_is_the_forks(repo: Repo) -> None:
+def test_a_commit_that_upstream_copied_later_is_the_forks(repo: Repo) -> None:
     work = repo.commit({"f": TEXT + FORK}, "ours first", date="2025-01-02")
     repo.on("theirs").git("cherry-pick", work, date="2025-01-03")
     assert subjects(read(repo).paths) == {"f": ["ours first"]}
@@ -312,7 +312,7 @@ def many(text: str, count: int = MANY) -> Files:
 
 
 def test_a_squashed_sync_is_not_a_customisation(repo: Repo) -> None:
-    """But for what a person wrote in it."""
+    """Except for lines that a person wrote in it."""
     before = repo.commit({"dir/0": FORK}, "the fork's", date="2025-01-01")
     repo.on("theirs").commit({**many(TEXT), "new": TEXT + OTHER}, date="2025-01-02")
     by_hand: Files = {f"dir/{number}": TEXT + FORK for number in range(4)}
@@ -343,7 +343,7 @@ def test_squashed_syncs_are_listed_newest_first(repo: Repo) -> None:
 
 @pytest.mark.parametrize("day", ["2025-01-09", "2025-04-09"])
 def test_a_squashed_sync_with_an_older_upstream_commit_is_recognised(repo: Repo, day: str) -> None:
-    """Upstream's branch went on, and the fork is late."""
+    """Upstream's branch has moved on, and the fork is late."""
     for number in range(1, 7):
         repo.on("theirs").commit(many(f"{TEXT}of_day_{number}()\n"), date=f"2025-01-0{number}")
     repo.on("ours").squash("theirs~3", {}, "sync", date=day)
@@ -381,7 +381,7 @@ def test_a_big_commit_that_changes_or_deletes_upstream_files_is_not_a_sync(
 
 
 def test_a_commit_that_upstream_copied_later_is_not_a_squashed_sync(repo: Repo) -> None:
-    """Upstream took over what the fork had done."""
+    """Upstream adopted the fork's work."""
     repo.commit(many(TEXT + FORK), "big", date="2025-01-02")
     repo.on("theirs").commit(many(TEXT + FORK), date="2025-01-05")
     found = read(repo)

@@ -1,4 +1,4 @@
-"""What settles which conflict, what becomes of it, and what a person is told."""
+"""How each conflict is decided, what becomes of it, and what a person is shown."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HUNK = "<<<<<<< HEAD\n{ours}||||||| base\n{base}=======\n{theirs}>>>>>>> tag\n"
 
 
 def hunk(ours: str, base: str, theirs: str) -> str:
-    """A hunk with markers; a letter stands for a line."""
+    """A hunk with markers; each letter is a line."""
     lines = {"ours": ours, "base": base, "theirs": theirs}
     return HUNK.format(
         **{name: "".join(f"{line}\n" for line in text) for name, text in lines.items()}
@@ -41,7 +41,7 @@ def hunk(ours: str, base: str, theirs: str) -> str:
 def conflict(
     path: str = "f.py", kind: Kind = Kind.CONTENT, text: str | None = None, sides: str = "bot"
 ) -> Conflict:
-    """A conflict. sides: the versions that there are, of base, ours, theirs."""
+    """A conflict. sides: which of base, ours and theirs exist."""
     base, ours, theirs = (STAGE[side] if side in sides else None for side in "bot")
     deleted = None
     if base and not (ours and theirs):
@@ -129,7 +129,7 @@ def test_a_deleted_by_rule_matches_deletions_by_that_side_only() -> None:
     assert decided(conflict(), found).take is None
 
 
-BY_PATH_ALONE = ("core", "tests", "workflows")  # in files of upstream's, the default has no rule
+BY_PATH_ALONE = ("core", "tests", "workflows")  # the default policy has no rule for upstream files
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ BY_PATH_ALONE = ("core", "tests", "workflows")  # in files of upstream's, the de
 def test_a_rule_is_chosen_by_path(
     path: str, kind: Kind, sides: str, name: str, rules: Policy
 ) -> None:
-    """Those of the default have nothing to say about upstream's own code."""
+    """The default rules say nothing about upstream's own code."""
     text = hunk("o", "b", "t") if "o" in sides and "t" in sides else None
     (decision,) = decide([conflict(path, kind, text, sides)], Knowledge(rules))
     assert decision.rule == ("" if rules is DEFAULT and name in BY_PATH_ALONE else name)
@@ -234,7 +234,7 @@ def test_what_somebody_changed_by_hand_is_never_decided(take: Take, text: str | 
     assert (decision.why, decision.todo) == ("Edited by hand, not staged.", "git add -- f.py")
 
 
-def test_what_somebody_has_begun_is_continued() -> None:
+def test_a_resolution_that_somebody_began_is_continued() -> None:
     found = replace(conflict(text=f"by hand\n{hunk('o', 'b', 't')}"), edited=True)
     assert decided(found, rule(Take.UPSTREAM)).text == "by hand\nt\n"
 
@@ -438,7 +438,7 @@ def test_dropped_fork_lines_are_counted() -> None:
 
 
 def test_an_unchanged_line_does_not_count_as_a_dropped_fork_line() -> None:
-    """Without zealous markers a hunk holds lines that only upstream changed."""
+    """Without zealous markers a hunk contains lines that only upstream changed."""
     text = hunk("ao", "ab", "ct")
     assert decided(conflict(text=text), rule(Take.UPSTREAM)).dropped == 1
 
@@ -465,8 +465,8 @@ def test_a_decision_is_made_only_if_no_hunk_is_left(text: str, take: Take, edite
 
 
 # --- Evidence ------------------------------------------------------------------------------------
-# In what follows a letter stands for a line that says enough to be recognised, a capital for the
-# same line indented, + for a block's mark and any other character for itself.
+# Below, a letter means a significant line, a capital the same line indented, + a block's mark, and
+# any other character itself.
 
 WORDS = "anchor basket candle damper engine feather garden hammer island jungle kettle ladder"
 WRITTEN = {word[0]: f"{word} = the_{word}" for word in WORDS.split()}
@@ -510,7 +510,8 @@ def clash(
     elsewhere: str = "",
     own: str = "",
 ) -> Conflict:
-    """A conflict with one hunk. elsewhere, own: what only upstream, only the fork has below it."""
+    """A conflict with one hunk. elsewhere, own: lines below it that only upstream or only the fork
+    has."""
     texts = Texts(lines(base), lines(ours + own), lines(theirs + elsewhere))
     text = HUNK.format(ours=lines(ours), base=lines(base), theirs=lines(theirs))
     found = conflict(path, kind, text + lines(own + elsewhere))
@@ -518,8 +519,8 @@ def clash(
 
 
 def of_the_fork(found: Conflict, *, wrote: str | None = None) -> Customisations:
-    """The fork's own commits as those behind a conflict. wrote: the lines that they added or
-    removed; without it all of the file's that they might have."""
+    """The fork's own work behind a conflict. wrote: the lines that the commits added or removed;
+    default: all candidates in the file."""
     assert found.texts
     text = found.texts.base + found.texts.ours if wrote is None else lines(wrote)
     return Customisations(
@@ -530,7 +531,7 @@ def of_the_fork(found: Conflict, *, wrote: str | None = None) -> Customisations:
 def settle(
     found: Conflict, *rules: Rule, own: Customisations | None = None, **known: object
 ) -> Decision:
-    """The decision on a conflict behind which the fork's own commits stand."""
+    """The decision about a conflict that the fork's own commits caused."""
     knowledge = Knowledge(with_rules(*rules), own or of_the_fork(found))
     (decision,) = decide([found], replace(knowledge, **known))  # type: ignore[arg-type]
     return decision
@@ -543,29 +544,29 @@ def told(decision: Decision) -> Told:
 @pytest.mark.parametrize(
     ("ours", "base", "theirs", "result", "reason"),
     [
-        # Upstream has it too, and maybe more.
+        # Upstream has it, too, and maybe more.
         ("b", "a", "b", "b", ABSORBED),
         ("ab", "a", "cab", "cab", ABSORBED),
         ("ab", "a", "bc", "bc", ABSORBED),
         ("", "a", "", "", ABSORBED),
         ("", "ab", "b", None, LEFT),
         ("b", "", "cb", "cb", ABSORBED),
-        # What the fork only took away, upstream wrote anew; or only a bracket is the same.
+        # Upstream rewrote what the fork only removed; or only a bracket is the same.
         ("", "a", "c", None, LEFT),
         ("b", "ab", "cb", None, LEFT),
         ("a}", "a", "ab}", None, LEFT),
         ("ba", "ab", "ba", "ba", ABSORBED),
-        # One line is missing there, or there once only, or a removed one is back.
+        # One line is missing there, occurs only once, or a removed one is back.
         ("abc", "a", "bd", None, LEFT),
         ("bb", "a", "b", None, LEFT),
         ("aa", "a", "ab", None, LEFT),
         ("b", "a", "ab", None, LEFT),
         ("", "ab", "a", None, LEFT),
-        # Upstream edited what the fork took out.
+        # Upstream edited what the fork removed.
         ("", "a", "c", None, LEFT),
         ("", "ab", "c", None, LEFT),
         ("b", "a", "c", None, LEFT),
-        # Nothing that can be told from white space.
+        # The difference is only white space.
         ("A", "a", "b", "B", SPACE),
         ("AB", "ab", "ac", "AC", SPACE),
         ("b", "a", "A", "B", SPACE),
@@ -625,7 +626,7 @@ ELSEWHERE = {"other.py": [COMMIT]}
 
 
 def whole(kind: Kind, sides: str = "bot", path: str = "litellm/x.py") -> Conflict:
-    """A conflict as git reports it. sides: the versions that there are, of base, ours, theirs."""
+    """A conflict as git reports it. sides: which of base, ours and theirs exist."""
     base, ours, theirs = (
         lines(letter) * (side in sides) for side, letter in zip("bot", "abc", strict=True)
     )
@@ -665,7 +666,7 @@ def test_a_file_without_a_fork_commit_follows_upstream(found: Conflict) -> None:
 @each_kind
 @pytest.mark.parametrize("name", ["litellm/x.py", "litellm/old.py"])
 def test_a_file_with_a_fork_commit_does_not_follow_upstream(found: Conflict, name: str) -> None:
-    """Not under the name either that it has in the fork."""
+    """Nor under its name in the fork."""
     found = replace(found, names=(found.path, "litellm/old.py"))
     (decision,) = decide([found], Knowledge(DEFAULT, Customisations({name: [COMMIT]})))
     assert decision.take is not Take.UPSTREAM
@@ -677,7 +678,7 @@ def test_a_file_with_a_fork_commit_does_not_follow_upstream(found: Conflict, nam
 def test_a_differing_fork_line_keeps_a_renamed_file_from_following_upstream(
     kind: Kind, line: str
 ) -> None:
-    """Upstream renamed the file since; only what differs counts."""
+    """Upstream renamed the file since; only the differing lines count."""
     found = whole(kind, "ot" if kind is Kind.ADD_ADD else "bot")
     own = Customisations(ELSEWHERE, {lines(line).strip(): [COMMIT]})
     (decision,) = decide([found], Knowledge(DEFAULT, own))
@@ -688,7 +689,7 @@ def test_a_differing_fork_line_keeps_a_renamed_file_from_following_upstream(
 
 @pytest.mark.parametrize(("wrote", "purpose"), [("", False), ("a", False), ("acde", True)])
 def test_one_common_line_does_not_make_a_deletion_intentional(wrote: str, purpose: bool) -> None:
-    """Such as an import, which an own commit wrote into another file."""
+    """Such as an import that a fork commit wrote into another file."""
     texts = Texts(lines("acde"), "", lines("acdf"))
     found = replace(whole(Kind.MODIFY_DELETE, "bt"), texts=texts)
     own = Customisations(ELSEWHERE, of_the_fork(found, wrote=wrote).lines)
@@ -721,7 +722,7 @@ def test_a_rename_without_a_fork_commit_is_left_for_a_person() -> None:
 def test_lines_without_a_fork_commit_yield_only_if_upstream_has_them(
     ours: str, elsewhere: str, wrote: str, result: str | None, reason: Told
 ) -> None:
-    """An own commit changed the file, but not these lines: an earlier merge left them there."""
+    """A fork commit changed the file, but not these lines: an earlier merge left them there."""
     found = clash(ours, "a", "c", elsewhere=elsewhere)
     decision = settle(found, own=of_the_fork(found, wrote=wrote))
     assert told(decision) == reason
@@ -729,7 +730,7 @@ def test_lines_without_a_fork_commit_yield_only_if_upstream_has_them(
 
 
 def test_a_short_line_that_upstream_lacks_is_left_for_a_person() -> None:
-    """Whose it is cannot be told, as it says too little; upstream has it nowhere."""
+    """The line is too short to identify its author; upstream has it nowhere."""
     found = clash("bx", "a", "c", elsewhere="b")
     assert settle(found, own=of_the_fork(found, wrote="")).left == 1
 
@@ -758,7 +759,7 @@ def test_a_short_line_that_upstream_lacks_is_left_for_a_person() -> None:
 def test_the_default_rules_decide_whole_files_whoever_touched_them(
     path: str, kind: Kind, sides: str, name: str, take: Take, touched: bool
 ) -> None:
-    """Whoever touched it."""
+    """Whoever touched them."""
     own = Customisations({path: [COMMIT]} if touched else {})
     (decision,) = decide([whole(kind, sides, path)], Knowledge(DEFAULT, own))
     why = next(rule.why for rule in DEFAULT.rules if rule.name == name)
@@ -782,8 +783,8 @@ def test_the_default_rules_take_the_fork_in_files_that_the_fork_touched(
 
 
 @pytest.mark.parametrize("kind", [Kind.MODIFY_DELETE, Kind.RENAME])
-def test_only_what_a_commit_of_the_forks_deleted_was_removed_on_purpose(kind: Kind) -> None:
-    """Also under the name that upstream has given it since; not what an earlier merge left out."""
+def test_only_files_deleted_by_a_fork_commit_were_removed_on_purpose(kind: Kind) -> None:
+    """Also under upstream's new name for it; but not if an earlier merge lost the file."""
     found = replace(whole(kind, "bt", "now/here.py"), names=("now/here.py", "once/there.py"))
     for removed, take in (("once/there.py", Take.FORK), ("another.py", None)):
         own = Customisations({"once/there.py": [COMMIT]}, removed={removed})
@@ -791,8 +792,8 @@ def test_only_what_a_commit_of_the_forks_deleted_was_removed_on_purpose(kind: Ki
         assert (decision.rule, decision.take) == ("removed stays removed", take)
 
 
-def test_a_line_that_the_fork_took_out_and_upstream_edited_is_not_absorbed() -> None:
-    """Although upstream has the other change of the hunk."""
+def test_a_line_that_the_fork_removed_and_upstream_edited_is_not_absorbed() -> None:
+    """Although upstream has the hunk's other change."""
     base = ('send_telemetry("start")\n', "wait_for_requests(1)\n")
     ours, theirs = ("wait_for_requests(2)\n",), ('send_telemetry("start", user=True)\n',)
     edited = hunks.Hunk(ours, base, (*theirs, *ours), 1, ())
@@ -866,7 +867,7 @@ def test_a_line_that_the_other_side_has_elsewhere_is_not_added_again() -> None:
         # Two functions that end alike are still two functions.
         ("f.ts", "b{d}", "c{e}", "b{d}c{e}"),
         ("Dockerfile", "b{d}", "c{e}", "b{d}c{e}"),
-        # Upstream's line belongs to what stands above, not to the fork's new function.
+        # Upstream's line belongs to the lines above, not to the fork's new function.
         ("f.py", "bC", "D", "DbC"),
         ("f.yaml", "bC", "D", "DbC"),
         ("Makefile", "bC", "D", "DbC"),
@@ -914,7 +915,7 @@ def by_key(path: str, form: str, *values: str) -> Conflict:
 def test_changes_to_different_keys_are_merged_by_key(
     path: str, form: str, result: str | None
 ) -> None:
-    """The version is upstream's, whatever the fork made of it."""
+    """The version is upstream's, whatever the fork changed it to."""
     changed = "2 2 1", "3 1 3"
     if result and result[0] == "1":
         changed = "1 2 1", "1 1 3"
@@ -938,8 +939,8 @@ def test_a_merge_by_key_needs_the_base_and_an_unedited_file() -> None:
     assert without.left == 1
 
 
-def test_what_both_added_to_a_structured_file_is_still_valid() -> None:
-    """Into an empty table: neither entry ends with the comma that both need then."""
+def test_a_structured_file_to_which_both_sides_added_is_still_valid() -> None:
+    """In an empty table: neither entry ends with the comma that both then need."""
     ours, theirs = ('"left_pad_library": "1"\n', '"right_hand_module": "2"\n')
     text = f"{{\n{HUNK.format(ours=ours, base='', theirs=theirs)}}}\n"
     texts = Texts("{\n}\n", f"{{\n{ours}}}\n", f"{{\n{theirs}}}\n")
@@ -949,7 +950,7 @@ def test_what_both_added_to_a_structured_file_is_still_valid() -> None:
 
 
 def test_a_dropped_change_does_not_come_back_in_a_merge_by_key() -> None:
-    """One hunk was let go; the other one can be merged by key only."""
+    """One hunk was dropped; the other can only be merged by key."""
     pair = "{0} = {1}\n{0}{0} = {2}\n"
     base, ours, theirs = (
         [pair.format(key, *values) for key in "ab"] for values in ((1, 1), (2, 1), (1, 3))
@@ -1003,7 +1004,7 @@ def test_a_hunk_resolved_in_two_ways_is_not_resolved_from_memory() -> None:
 
 @pytest.mark.parametrize("becomes", ["bc", "", "b", "d", "bxc", "x"])
 def test_a_remembered_resolution_is_complete_or_not_used(becomes: str) -> None:
-    """Also where a line in it is like the next one; if that is not clear, it is a person's."""
+    """Even if a line in it equals the next one; if that is ambiguous, a person decides."""
     found = clash("b", "a", "c", elsewhere="x")
     decision = settle(found, memory=taught((found, lines(f"{becomes}x"))))
     assert decision.left or decision.text == lines(f"{becomes}x")
@@ -1058,7 +1059,7 @@ def test_a_drop_without_lines_decides_a_whole_file_conflict(kind: Kind) -> None:
 
 
 def test_a_drop_of_upstreams_change_does_not_cost_the_fork_its_own() -> None:
-    """As --keep-fork writes it down: without lines for a file as a whole."""
+    """As --keep-fork records it: without lines for a whole file."""
     for letters in ("", "ac", "abc"):
         drop = Drop(
             "f.ts", "The fork's is better.", tuple(lines(letters).splitlines()), "", "upstream"
@@ -1081,7 +1082,7 @@ def test_a_drop_of_upstreams_change_takes_the_forks_hunk(letters: str, covered: 
 
 
 def two_hunks() -> Conflict:
-    """The first hunk is absorbed, the second one a person's."""
+    """The first hunk is absorbed, the second is left for a person."""
     absorbed, open_ = clash("b", "a", "b"), clash("e}f", "d", "g ")
     assert absorbed.text and open_.text
     return replace(
@@ -1128,7 +1129,7 @@ def test_a_choice_by_option_settles_a_whole_file_conflict(kind: Kind, take: Take
 
 @pytest.mark.parametrize("loser", ["ba", "a\n"], ids=["moved lines", "a blank line"])
 def test_a_choice_in_a_text_always_records_the_lines_given_up(loser: str) -> None:
-    """Without lines it would be written down as any change to the file, for ever."""
+    """Without lines it would be recorded as covering any change to the file, forever."""
     found = clash(loser, "ab" if loser == "ba" else "a", "c", path="f.rb")
     assert settle(found, words={"f.rb": Take.UPSTREAM}).given_up
 
@@ -1149,7 +1150,7 @@ VERSION = HUNK.format(ours='version = "2"\n', base='version = "1"\n', theirs='ve
 @pytest.mark.parametrize(
     ("sides", "rules", "wrote", "known", "remembers", "name"),
     [
-        # A row fits what it names, and then what the next rows name.
+        # Each row matches what it names, and also what later rows name.
         (("b", "a", "b"), [FORKS], "", {"drops": DROP}, True, "rule of fork"),
         (("b", "a", "b"), [UPSTREAMS], "", {"drops": DROP}, True, "dropped on purpose"),
         (("b", "a", "b"), [UPSTREAMS], "", {}, True, "absorbed"),
@@ -1246,7 +1247,7 @@ def test_a_hand_edit_in_a_file_without_fork_commits_is_kept() -> None:
 @pytest.mark.parametrize("take", [Take.FORK, Take.UPSTREAM])
 @pytest.mark.parametrize("line", [lines("h"), "by hand\n"], ids=["by a run", "by hand"])
 def test_a_choice_by_option_keeps_what_was_settled_before(take: Take, line: str) -> None:
-    """The file holds what was settled of it; the word is about the hunk that is left."""
+    """The file contains what was already settled; the choice is about the hunk that is left."""
     found, word = two_hunks(), {"f.ts": take}
     begun, at_once = settle(found).text, settle(found, words=word)
     assert begun and at_once.text
@@ -1298,7 +1299,8 @@ def _hunks(path: str) -> st.SearchStrategy[Conflict]:
 
 @given(st.sampled_from(["f.ts", "f.py", "Dockerfile"]).flatmap(_hunks), st.booleans())
 def test_no_fork_change_is_dropped_without_asking(found: Conflict, edited: bool) -> None:
-    """What the fork added is there, but for white space around it, and what it removed is not.
+    """Lines the fork added are there, apart from surrounding white space, and lines it removed are
+    not.
 
     The same line may stand elsewhere in the base: that one upstream may have removed.
     """

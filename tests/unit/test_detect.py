@@ -1,4 +1,4 @@
-"""Which release is new: by names that are classified, and versions that are compared."""
+"""Which release is new, by classified names and compared versions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from world import World, shell
 
 
 def detected(world: World, *names: str) -> Detection:
-    """What is detected once upstream has these tags besides its own."""
+    """The detection result after upstream gets these additional tags."""
     head = world.git("rev-parse main", repo=world.upstream)
     for name in names:
         world.git(f"update-ref refs/tags/{name} {head}", repo=world.upstream)

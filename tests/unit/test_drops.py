@@ -1,4 +1,4 @@
-"""What people let go on purpose: read, refused, and written without touching what is there."""
+"""What people dropped on purpose: read, refused, and written without touching existing entries."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_an_invalid_drops_file_is_refused(text: str, problem: str) -> None:
 
 @pytest.mark.parametrize(("key", "value"), [("side", "both"), ("reason", "")])
 def test_a_drop_with_an_unknown_side_or_no_reason_is_refused(key: str, value: str) -> None:
-    """Otherwise somebody believes to have said something."""
+    """Otherwise somebody would wrongly believe that the drop counts."""
     said = {"path": "a", "reason": "b", key: value}
     with pytest.raises(Refused):
         records.read_drops(
@@ -78,7 +78,7 @@ def test_a_drop_with_an_unknown_side_or_no_reason_is_refused(key: str, value: st
         )
 
 
-# --- What a word holds for -----------------------------------------------------------------------
+# --- What a drop covers --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_drop_with_an_unknown_side_or_no_reason_is_refused(key: str, value: st
 def test_a_drop_covers_only_the_lines_that_it_names(
     said: tuple[str, ...], lines: list[str], expected: bool
 ) -> None:
-    """A word about some lines holds for no change without any."""
+    """A drop of some lines does not cover a change without lines."""
     assert Drop("f", "Why.", said).covers(lines) is expected
 
 

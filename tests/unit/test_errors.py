@@ -1,4 +1,4 @@
-"""How a task stops: what is said about it, and how that looks."""
+"""How a task stops: its message, and how the message is formatted."""
 
 from __future__ import annotations
 

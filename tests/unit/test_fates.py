@@ -1,4 +1,4 @@
-"""Fates: what became of each hunk, told from four versions of a file."""
+"""Fates: what happened to each hunk, judged by four versions of a file."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ KEPT, ABSORBED, LOST, SUPERSEDED = Fate.KEPT, Fate.ABSORBED, Fate.LOST, Fate.SUP
 
 
 def line(sign: str) -> str:
-    """The line that a sign stands for: `a` for a telling one, `a~` for nearly the same, `a#` for
-    the same with a comment. What is no letter or digit stands for itself, and tells nothing."""
+    """The line that a sign means: `a` is a significant line, `a~` nearly the same, `a#` the same
+    with a comment. Anything but letters and digits means itself and is insignificant."""
     word = sign[0] * 4
     if not sign[0].isalnum():
         return sign
@@ -58,7 +58,7 @@ def fates(base: str, mine: str, other: str, result: str) -> list[Fate]:
     [
         # Nothing happened, or nothing on this side.
         ("a b c", "a b c", "a 1 b c", "a 1 b c", []),
-        # Added, removed and changed lines that are there, not there, and there.
+        # Added, removed and changed lines that are present, absent, and present.
         ("a b c", "a b F c", "a b c", "a b F c", [KEPT]),
         ("a b c", "a c", "a b c", "a c", [KEPT]),
         ("a b c", "a F c", "a b c", "a F c", [KEPT]),
@@ -67,10 +67,10 @@ def fates(base: str, mine: str, other: str, result: str) -> list[Fate]:
         ("a b c", "a b F c", "a b F c", "a b F c", [ABSORBED]),
         ("a b c", "a c", "a c", "a c", [ABSORBED]),
         ("a b c", "a F c", "a F c", "a F c", [ABSORBED]),
-        # It has one half of it only: the other half is this side's still.
+        # It has only one half: the other half is still this side's.
         ("a b c", "a F c", "a b F c", "a F c", [KEPT]),
         ("a b c", "a F c", "a c", "a F c", [KEPT]),
-        # Gone, and the other side has not been there.
+        # Gone, and the other side did not change that place.
         ("a b c d e", "a b F c d e", "a b c d e", "a b c d e", [LOST]),
         ("a b c d e", "a F b c d e", "a b c d 1 e", "a b c d 1 e", [LOST]),
         ("a b c d e", "a F c d e", "a b c d 1 e", "a b c d 1 e", [LOST]),
@@ -80,10 +80,10 @@ def fates(base: str, mine: str, other: str, result: str) -> list[Fate]:
         ("a b c", "a b F c", "a b 1", "a b 1", [SUPERSEDED]),
         ("a b c", "a F c", "a b 1", "a b 1", [LOST]),
         ("a b c d e", "a F e", "a b c 1 e", "a 1 e", [SUPERSEDED]),
-        # So much is no coincidence, wherever it was.
+        # This much is not a coincidence, wherever it was.
         ("a b c", "a F G c", "a 1 c", "a 1 c", [LOST]),
         ("a b c d e", "a F c d G", "a 1 c d 2", "a 1 c d 2", [LOST, LOST]),
-        # The other side has most of it, and the rest it has not.
+        # The other side has most of it but lacks the rest.
         ("a b c", "a F G H I c", "a F G 1 c", "a F G 1 c", [SUPERSEDED]),
         ("a b c", "a F G H I J c", "a F G 1 c", "a F G 1 c", [LOST]),
         ("a b c d e", "a F G H I b c d e", "a b c d F G e", "a b c d F G e", [LOST]),
@@ -93,7 +93,7 @@ def fates(base: str, mine: str, other: str, result: str) -> list[Fate]:
         ("a b c", "a c", "a b 1 c", "a b 1 c", [SUPERSEDED]),
         ("a b c d", "a d", "a b c 1 d", "a b c 1 d", [LOST]),
         ("a b c", "a F c", "a b c", "a b F c", [LOST]),
-        # Only those hunks that are gone.
+        # Only the hunks that are gone.
         ("a b c d e", "F a b G c d e H", "a b c d e", "F a b c d e H", [KEPT, LOST, KEPT]),
     ],
 )
@@ -109,19 +109,19 @@ def test_each_hunk_gets_the_expected_fate(
         # Two copies were added, one is there; none is there.
         ("a b c", "a F b F c", "a b c", "a F b c", [KEPT, LOST]),
         ("a b c", "a F b F c", "a b c", "a b c", [LOST, LOST]),
-        # The same of several lines at once.
+        # The same for several lines at once.
         ("a b c d", "a F G b c F G d", "a b c d", "a b c F G d", [LOST, KEPT]),
         # A further copy of a line that is there anyway.
         ("a b c a", "a b a c a", "a b c a", "a b c a", [LOST]),
         ("a b c a", "a b a c a", "a b c a", "a b a c a", [KEPT]),
-        # The other side took away a copy of its own: that one is none of this side's.
+        # The other side removed one of its own copies, which does not count as this side's.
         ("a b c a", "a b a c a", "a b c", "a b a c", [KEPT]),
         ("a b c a", "a b a c a", "a b c", "a b c", [LOST]),
         ("a b c a", "a b F a c a", "a b 1 c", "a b F 1 a c", [KEPT]),
-        # This side took a copy away, the other one added one.
+        # This side removed a copy, the other one added one.
         ("a b c a d", "b c a d", "a b c a d a", "b c a d a", [KEPT]),
         ("a b c a d", "b c a d", "a b c a d a", "a b c a d a", [LOST]),
-        # Both took the same copy away.
+        # Both removed the same copy.
         ("a b c a", "a b c", "a b c", "a b c", [ABSORBED]),
     ],
 )
@@ -138,9 +138,9 @@ def test_copies_of_a_line_are_counted(
         ("a b", "a F b", "a b", "a F~ b", SUPERSEDED),
         ("a b", "a F# b", "a b", "a F b", SUPERSEDED),
         ("a b", "a F b", "a b", "a F# b", SUPERSEDED),
-        # Like a line that this side has as well: that is another one.
+        # Similar to a line that this side also has: that is a different line.
         ("a b", "a F b F~", "a b", "a b F~", LOST),
-        # What tells nothing is never lost by itself, but it is not kept either.
+        # An insignificant line is never lost by itself, but it is not kept either.
         ("a b", "a ) b", "a b", "a b", SUPERSEDED),
         ("a ) b", "a b", "a ) b", "a ) b", SUPERSEDED),
         ("a b", "a F ) b", "a b", "a F b", SUPERSEDED),
@@ -202,9 +202,9 @@ def test_a_change_that_was_rewrapped_by_a_formatter_is_kept(mine: str, result: s
     assert fates(base, base + mine, base, base + result) == [KEPT]
 
 
-def test_a_line_is_missing_although_the_formatters_comma_is_behind_another_like_it() -> None:
-    """The comma before a closing bracket is the formatter's; the line is there once in place of
-    twice all the same."""
+def test_a_missing_line_is_found_although_an_equal_one_has_the_formatters_comma() -> None:
+    """The comma before a closing bracket is the formatter's; still, the line is there once instead
+    of twice."""
     call = "send(\n    user=user,\n    more=more,\n)\n"
     base, other = call + text("a b"), call + text("a b") + text("1")
     mine = call + text("a b").replace(line("b"), line("b") + "\nmore(\n    user=user,\n)")
@@ -213,7 +213,7 @@ def test_a_line_is_missing_although_the_formatters_comma_is_behind_another_like_
     assert [a.missing for a in found] == [("    user=user,",)]
 
 
-def test_of_a_rewrapped_hunk_only_what_is_not_there_is_missing() -> None:
+def test_only_the_lost_part_of_a_rewrapped_hunk_is_missing() -> None:
     mine = text("a") + "send(\n    'one',\n    two=2,\n)\n" + text("F b")
     [found] = accounts(
         text("a b"), mine, text("a b"), text("a") + 'send("one", two=2)\n' + text("b")
@@ -231,9 +231,9 @@ ASKED = "if not tenant.may_use(model):\n    raise Forbidden(tenant, model)\n"
 ANEW = "if not allowed(tenant, to_use=model):\n    raise Refused(tenant.name, model)\n"
 
 
-def test_what_was_written_anew_where_it_stood_is_to_look_at() -> None:
-    """Neither side has these lines: whoever merged made them of the side's. Another side's do not
-    count, nor do lines without the words that only this side has."""
+def test_lines_that_were_rewritten_in_place_need_a_look() -> None:
+    """Neither side has these lines: somebody rewrote this side's lines while merging. Lines derived
+    from the other side do not count, nor do lines without words that only this side has."""
     base, mine, other = text("a b c d"), text("a b") + ASKED + text("c d"), text("a b c 1")
     more = f"log(model)\n{ANEW}return tenant\n"
     mine = mine.replace(ASKED, f"{ASKED}return tenant\n")
@@ -252,7 +252,8 @@ def test_what_was_written_anew_where_it_stood_is_to_look_at() -> None:
     ],
 )
 def test_a_block_that_was_written_into_another_file_is_found(written: str, expected: Fate) -> None:
-    """As it was, or with small changes; similar words alone do not count, nor does a part of it."""
+    """Unchanged or with small changes; similar words alone do not count, nor does a part of the
+    block."""
     base, mine = text("a b c"), text("a") + ASKED + text("b c")
     elsewhere = {"g": Index(x.strip() for x in written.splitlines())}
     [found] = account(changes(base, mine), [], base, mine, base, base, elsewhere)
@@ -260,17 +261,17 @@ def test_a_block_that_was_written_into_another_file_is_found(written: str, expec
 
 
 def test_the_same_line_at_many_places_is_one_loss() -> None:
-    """A remark beside what the other side took away, each time."""
+    """A remark next to what the other side removed, each time."""
     base, mine, other = text("a b c a b d"), text("a F b c a F b d"), text("a c a d")
     assert fates(base, mine, other, other) == [SUPERSEDED, SUPERSEDED]
 
 
-def test_where_this_side_only_removed_the_others_line_is_shown() -> None:
+def test_a_hunk_that_only_removes_shows_the_other_sides_line() -> None:
     [found] = accounts(text("a b c"), text("a c"), text("a b~ c"), text("a b~ c"))
     assert (found.fate, found.back) == (SUPERSEDED, (line("b~"),))
 
 
-def test_of_like_lines_the_one_is_gone_that_is_not_where_it_was() -> None:
+def test_of_equal_lines_the_one_missing_from_its_place_is_lost() -> None:
     base, mine, other = text("a b c d e"), text("a F b c F d e"), text("a b c e")
     assert fates(base, mine, other, text("a F b c e")) == [KEPT, SUPERSEDED]
     assert fates(base, mine, other, text("a b c F e")) == [LOST, KEPT]
@@ -279,10 +280,10 @@ def test_of_like_lines_the_one_is_gone_that_is_not_where_it_was() -> None:
 @pytest.mark.parametrize(
     ("mine", "result", "expected"),
     [
-        # With upstream's name for it; a line that upstream wrote itself is not that.
+        # With upstream's new name; a line that upstream wrote itself does not count.
         ("wait(tenant_of(caller))\n", "wait(customer_of(caller))\n", KEPT),
         ("wait(tenant_of(caller))\n", "wait(who(tenant))\n", LOST),
-        # In several lines, and not if a word of it is another one.
+        # Spread over several lines; but not if one of its words differs.
         ("link('https://acme.example/terms', rel=noopener)\n", "{}('https:{}/terms',\n{})\n", None),
     ],
 )
@@ -355,7 +356,7 @@ def test_short_and_trivial_lines_are_not_substantive(said: str, expected: bool) 
     assert substantive(said) is expected
 
 
-# --- What must not pass for kept -----------------------------------------------------------------
+# --- What must not count as kept -----------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -376,8 +377,8 @@ def test_a_line_inside_a_longer_one_is_not_kept(mine: str, result: str) -> None:
 
 
 def test_a_line_that_the_other_side_added_elsewhere_is_not_the_same_change() -> None:
-    """Each side protects a function of its own with the same line. A block of lines is the same
-    change wherever it stands."""
+    """Each side protects its own function with the same line. A block of lines is the same change
+    wherever it is."""
     base, mine = text("a b c d e f"), text("a F b c d e f")
     other = result = text("a b c d e F f")
     assert fates(base, mine, other, result) == [LOST]
@@ -387,14 +388,14 @@ def test_a_line_that_the_other_side_added_elsewhere_is_not_the_same_change() -> 
 
 @pytest.mark.parametrize(("start", "end"), [("    ", ""), ("", "\r")])
 def test_a_white_space_change_does_not_explain_a_lost_line(start: str, end: str) -> None:
-    """Upstream's new line ends or indentation are no reason for a line of the fork's to be gone."""
+    """Upstream's new line ends or indentation do not explain the loss of a fork line."""
     base, mine = text("a b c d e f"), text("a b F c d e f")
     other = "".join(f"{start}{x}{end}\n" for x in base.split("\n")[:-1])
     assert fates(base, mine, other, other) == [LOST]
 
 
 def test_a_removed_line_that_is_back_in_other_words_is_not_kept() -> None:
-    """The fork removed a call which upstream changed, and upstream's call is in the result."""
+    """The fork removed a call that upstream changed, and upstream's call is in the result."""
     base, mine = text("a b c"), text("a c")
     other = result = text("a b~ c")
     assert fates(base, mine, other, result) in ([LOST], [SUPERSEDED])
@@ -405,12 +406,12 @@ def test_a_removed_file_that_is_back_in_other_words_is_not_kept() -> None:
     assert fates(base, "", other, other) in ([LOST], [SUPERSEDED])
 
 
-# --- Any two sides whose changes do not meet -----------------------------------------------------
+# --- Any two sides whose changes do not overlap --------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Edit:
-    """A change of one side; lines are numbers out of one pool."""
+    """A change of one side; lines are numbers from one pool."""
 
     mine: bool
     removed: tuple[str, ...]
@@ -422,7 +423,7 @@ Part = Edit | tuple[str, ...]
 
 
 def telling(number: int) -> str:
-    """One of many lines that have no word in common."""
+    """One of many lines without common words."""
     return f"{number * 7919:08x}_{number} ({number * 104729:09x})"
 
 

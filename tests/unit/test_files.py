@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Writing a file completely or not at all."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_open_handle_keeps_reading_the_old_text(tmp_path: Path) -> None:
 
 
 def test_a_symlink_is_preserved_and_its_target_replaced(tmp_path: Path) -> None:
-    """A version file may be one; git would otherwise record a change of its type."""
+    """A version file may be a symbolic link; otherwise git would record a type change."""
     (tmp_path / "real").write_text("before")
     (tmp_path / "link").symlink_to("real")
     files.replace_text(tmp_path / "link", "after")
@@ -107,7 +107,8 @@ def test_a_file_with_a_name_of_maximum_length_can_be_replaced(tmp_path: Path) ->
 
 
 def paste(place: Path, path: str, before: str, after: str) -> list[str]:
-    """Paste the command in another directory; what the place then holds, but for git's own."""
+    """Paste the command in another directory; returns the files there afterwards, except git's
+    own."""
     sh, file = shell(), place / path
     if not (place / ".git").exists():
         assert sh.do("git init --quiet {place}", place=place).ok

@@ -1,4 +1,4 @@
-"""What tools make: recognised by what is in it, and what a lock file lost."""
+"""Generated files: recognised by their content, and what a lock file lost."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_an_entry_that_a_lock_file_lost_is_found(manifest: str) -> None:
     assert generated.missing(manifest, "{ is no manifest", before, after) == []
 
 
-def test_a_manifest_is_of_the_nearest_lock_file_above_it() -> None:
+def test_a_manifest_belongs_to_the_nearest_lock_file_above_it() -> None:
     paths = {"uv.lock", "pyproject.toml", "a/pyproject.toml", "b c/uv.lock", "b c/d/pyproject.toml"}
     assert list(generated.locks(paths)) == [
         ("b c/uv.lock", ["b c/d/pyproject.toml"], "(cd 'b c' && uv lock)"),
@@ -72,7 +72,7 @@ def test_a_manifest_is_of_the_nearest_lock_file_above_it() -> None:
     ]
 
 
-def test_what_is_generated_is_what_the_first_rule_for_it_says(policy: Policy) -> None:
+def test_the_first_matching_rule_says_whether_a_file_is_generated(policy: Policy) -> None:
     assert set(
         policy.generated(["uv.lock", "x/poetry.lock", ".github/workflows/a.yml", "a.py"])
     ) == {
@@ -93,7 +93,7 @@ def policy() -> Policy:
     return load_policy().policy
 
 
-def test_what_a_replaced_module_needs_is_what_replaces_it() -> None:
+def test_a_replaced_go_module_is_looked_up_under_its_replacement() -> None:
     text = "require acme.io/auth v1.0.0\n\nreplace acme.io/auth v1.0.0 => fork.io/auth v1.1.0\n"
     before = "acme.io/auth v1.0.0 h1:a=\nfork.io/auth v1.1.0 h1:b=\n"
     assert generated.missing("go.mod", text, before, "") == ["fork.io/auth"]

@@ -1,4 +1,4 @@
-"""The stand-in's GraphQL is GitHub's: nothing in it is named, typed or required otherwise."""
+"""The fake GitHub's GraphQL schema agrees with GitHub's: same names, types and requirements."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from carto_standin.graphql_api import schema
 
 
 def deviations(ours: GraphQLSchema, theirs: GraphQLSchema) -> Iterator[str]:
-    """What of a schema is not so in another one."""
+    """The parts of a schema that differ in another one."""
     for name, mine in ours.type_map.items():
         other = theirs.type_map.get(name)
         if name.startswith("__"):
@@ -44,7 +44,7 @@ def deviations(ours: GraphQLSchema, theirs: GraphQLSchema) -> Iterator[str]:
 
 
 def _parts(found: object) -> set[str]:
-    """Everything that a type says, a line each."""
+    """Everything that a type defines, one line each."""
     parts: set[str] = set()
     if isinstance(found, GraphQLObjectType | GraphQLInterfaceType):
         parts |= {f"implements {each}" for each in found.interfaces}

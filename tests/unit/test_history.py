@@ -1,4 +1,4 @@
-"""Whether upstream took the fork's change up and went further."""
+"""Whether upstream adopted the fork's change and continued from there."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def taker(
     then: tuple[str, ...] = OURS,
     older: tuple[str, ...] = (),
 ) -> Commit | None:
-    """The commit that had a text once, as `History` finds it."""
+    """The commit that once had a text, as `History` finds it."""
     past = Past([(COMMIT, "\n".join(["above", *then, "below"]))], frozenset(older))
     hunk = Hunk(ours, base, theirs, 1, ())
     return History({"a.py": past}).taker("a.py", hunk, "\n".join(["above", *base, "below"]))
 
 
-def test_what_upstream_took_up_and_changed_since_is_upstreams() -> None:
+def test_a_change_that_upstream_adopted_and_changed_since_is_upstreams() -> None:
     assert taker() == COMMIT
-    # Indentation and blank lines are no difference.
+    # Indentation and blank lines do not matter.
     assert taker(then=tuple(f"    {line}" for line in OURS)) == COMMIT
 
 
@@ -38,19 +38,19 @@ def test_what_upstream_took_up_and_changed_since_is_upstreams() -> None:
         # Upstream never had all of it, or kept what the fork removed.
         {"then": OURS[:1]},
         {"then": (*OURS, *BASE)},
-        # It went back since, or took out what it had taken up.
+        # It reverted since, or removed what it had adopted.
         {"theirs": BASE},
         {"theirs": (*BASE, OURS[1])},
         {"theirs": OURS[:1]},
         {"theirs": ()},
         {"theirs": ("another(thing, that, is_like, nothing_of_it)",)},
-        # The fork went back to what upstream had before the common ancestor.
+        # The fork reverted to what upstream had before the common ancestor.
         {"older": OURS},
         # Nothing that can be recognised.
         {"ours": ("}",), "then": ("}",), "theirs": ("})",)},
     ],
 )
-def test_other_changes_are_not_taken_for_taken_up(case: dict[str, tuple[str, ...]]) -> None:
+def test_other_changes_do_not_count_as_adopted(case: dict[str, tuple[str, ...]]) -> None:
     assert taker(**case) is None
 
 

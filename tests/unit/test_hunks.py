@@ -1,4 +1,4 @@
-"""Conflict markers: taken apart and put together as git itself would."""
+"""Conflict markers: parsed and joined as git itself would."""
 
 from __future__ import annotations
 
@@ -308,7 +308,7 @@ def test_underlines_in_real_merges_never_yield_a_wrong_cut(style: str) -> None:
 def test_texts_without_a_final_newline_are_parsed(
     texts: tuple[str, ...], cut: tuple[bool, ...]
 ) -> None:
-    """Git ends every line inside markers, so only there may a last line end be more."""
+    """Git ends every line inside markers, so only there may an extra final line end appear."""
     texts = tuple(text[:-1] if gone else text for text, gone in zip(texts, cut, strict=True))
     merged = merge_file(*texts, "--diff3")
     segments = parsed(merged)
@@ -347,14 +347,12 @@ def test_joining_the_lines_of_any_text_gives_the_text(text: str) -> None:
 
 
 def numbered(end: str, **changed: str) -> str:
-    """Nine lines; some of them otherwise."""
+    """Nine lines, some of them changed."""
     return "".join(f"{changed.get(f'l{n}', f'line {n}')}{end}" for n in range(1, 10))
 
 
 @pytest.mark.parametrize(("before", "after"), [("\r\n", "\n"), ("\n", "\r\n")])
-def test_where_a_side_turned_the_line_ends_one_changed_line_is_one_line_of_conflict(
-    before: str, after: str
-) -> None:
+def test_converted_line_ends_do_not_widen_a_conflict(before: str, after: str) -> None:
     base = numbered(before)
     ours = numbered(before, l2="ours", l7="seven of ours", l9=f"line 9{before}more")
     theirs = numbered(after, l4="theirs", l7="seven of theirs")
@@ -377,7 +375,7 @@ def test_where_a_side_turned_the_line_ends_one_changed_line_is_one_line_of_confl
         assert hunks.join(again) == hunks.join(merged)
 
 
-def test_line_ends_that_no_side_turned_stay_as_they_are() -> None:
+def test_line_ends_that_no_side_converted_stay() -> None:
     crlf, lf = numbered("\r\n"), numbered("\n")
     for sides in ((crlf, crlf, crlf), (lf, lf, lf), ("", crlf, lf), (lf, lf + "x\r\n", lf)):
         assert hunks.line_end(hunks.Texts(*sides)) is None

@@ -122,7 +122,7 @@ def test_a_module_run_with_dash_m_is_named_with_dash_m(monkeypatch: pytest.Monke
 def test_a_module_is_run_by_an_interpreter_that_has_it(
     on_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Outside of its virtual environment, `python3` is another one."""
+    """Outside of the virtual environment, `python3` is another interpreter."""
     _program(on_path / "python3")
     python, *rest = shlex.split(session.program(["/somewhere/invoke/__main__.py", "status"]))
     assert rest == ["-m", "invoke"]
@@ -183,7 +183,7 @@ def test_options_are_rendered_as_a_task_command_line(
 
 @given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1))
 def test_any_option_value_is_quoted_as_one_word(value: str) -> None:
-    """A shell takes it for what it is; a control character does not reach the terminal raw."""
+    """A shell reads the exact value; control characters do not reach the terminal raw."""
     line = session.command("python3 -m invoke", "status", repo=value, json=True)
     assert line.isprintable()
     words = subprocess.run(["bash", "-c", f"printf '%s\\0' {line}"], capture_output=True).stdout

@@ -1,4 +1,4 @@
-"""One run at a time, and what a run that was killed leaves noted."""
+"""One run at a time, and what a killed run leaves in the journal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ with locked(Path(sys.argv[2]), "invoke killed") as held:
 
 
 def held_by(place: Path, task: str) -> Journal:
-    """A second open lock file, as another process has it."""
+    """The lock file opened a second time, as by another process."""
     descriptor = os.open(place / NAME, os.O_RDWR | os.O_CREAT, 0o644)
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return Journal(descriptor, task)
@@ -91,7 +91,7 @@ def test_a_command_that_outlives_its_run_holds_no_lock(tmp_path: Path) -> None:
     with locked(tmp_path, "one"):
         sleeper = int(shell().run(["sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!"]).line)
     with locked(tmp_path, "two"):
-        os.kill(sleeper, signal.SIGKILL)  # It was there until now.
+        os.kill(sleeper, signal.SIGKILL)  # It existed until now.
 
 
 def test_a_directory_that_cannot_be_written_to_is_refused(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_work_of_a_killed_run_stays_in_the_journal_until_it_is_ended(
 
 
 def test_interrupted_work_stays_in_the_journal(tmp_path: Path) -> None:
-    """As when Ctrl-C comes a second time, while the step is being undone."""
+    """As when Ctrl-C comes again while the step is being undone."""
     with pytest.raises(KeyboardInterrupt), locked(tmp_path, "one") as held:
         held.begin("/place")
         raise KeyboardInterrupt
@@ -145,7 +145,7 @@ def test_finished_work_is_removed_from_the_journal(tmp_path: Path) -> None:
 def test_work_that_the_previous_run_finished_meanwhile_is_not_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other run ends just before its lock is free."""
+    """The other run finishes just before it releases its lock."""
     other = held_by(tmp_path, "one")
     other.begin("/place")
     real = fcntl.flock
@@ -183,7 +183,7 @@ def test_the_file_says_who_is_at_work(tmp_path: Path) -> None:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(), unique=True, max_size=5))
 def test_any_path_can_be_noted(tmp_path: Path, paths: list[str]) -> None:
-    """Longer and shorter than the ones before, and not UTF-8 as well."""
+    """Longer and shorter than the previous ones, and also not UTF-8."""
     held = held_by(tmp_path, "one")
     try:
         for path in paths:

@@ -1,4 +1,4 @@
-"""Where the policy of a fork is found, whatever its branches and its remotes are called."""
+"""Where a fork's policy is found, whatever its branches and remotes are called."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def repo(tmp_path: Path) -> Repo:
 
 
 def follow(repo: Repo, ref: str, said: str) -> None:
-    """Let a branch of a remote hold a policy, as if it had been fetched."""
+    """Put a policy on a remote-tracking branch, as if it had been fetched."""
     commit = repo.on("scratch", "main").commit({policy.POLICY_FILE: said}, ref)
     repo.on("main").git("update-ref", f"refs/remotes/{ref}", commit)
     repo.git("branch", "-D", "scratch")
@@ -75,7 +75,8 @@ def test_a_git_setting_chooses_the_branch_of_the_policy(repo: Repo) -> None:
 
 
 def test_a_policy_that_upstream_adds_does_not_become_the_forks(repo: Repo) -> None:
-    """Neither beside a production branch without one, checked out or not, nor beside another."""
+    """Neither next to a production branch without a policy, checked out or not, nor next to another
+    policy."""
     evil = text("Evil", production="carto/main", origin="theirs")
     repo.git("remote", "add", "origin", "https://github.com/CartoDB/litellm.git")
     repo.git("update-ref", "refs/remotes/origin/carto/main", "main")
@@ -88,7 +89,7 @@ def test_a_policy_that_upstream_adds_does_not_become_the_forks(repo: Repo) -> No
         assert (found.policy.name, found.draft, found.problem) == ("CARTO", "", None), setting
 
 
-def test_of_two_policies_that_call_themselves_production_a_person_chooses(repo: Repo) -> None:
+def test_a_person_chooses_between_two_policies_that_name_their_own_branch(repo: Repo) -> None:
     """Upstream's branch is mirrored on the fork, and has a policy that names the mirror."""
     follow(repo, "ours/main", text("Evil", production="main"))
     follow(repo, "ours/prod", text("Acme"))
@@ -128,7 +129,7 @@ def test_an_invalid_draft_policy_is_reported(repo: Repo) -> None:
 
 
 def test_a_committed_but_unpublished_policy_applies(repo: Repo) -> None:
-    """Its production branch on origin has none: the default is another fork's."""
+    """Its production branch on origin has none: the default policy is another fork's."""
     repo.git("update-ref", "refs/remotes/ours/prod", "main")
     repo.on("prod", "main").commit({policy.POLICY_FILE: text("Acme")})
     found = opened(repo)

@@ -1,4 +1,4 @@
-"""The merge by name in every language: a hunk becomes what both sides did, or it is left."""
+"""The merge by name in every language: a hunk gets both sides' changes, or it is left."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from carto_fork.merge import languages, named, settling, trees
 from carto_fork.merge.hunks import Hunk, Segment, Texts
 from carto_fork.run.text import lines_of
 
-# By name: the base, the fork's text, upstream's and what both are.
+# By name: the base, the fork's text, upstream's text and the merge of both.
 MERGED: dict[str, tuple[str, str, str, str]] = {
     "a return type and a method above.ts": (
         "class A {\n  render(): Old {\n    a();\n  }\n}\n",
@@ -125,14 +125,14 @@ def test_both_changes_are_in_the_merge_whichever_side_is_whose(path: str) -> Non
 
 
 @pytest.mark.parametrize("path", LEFT)
-def test_what_may_mean_something_together_is_left(path: str) -> None:
+def test_changes_that_may_affect_each_other_are_left(path: str) -> None:
     base, ours, theirs = LEFT[path]
     assert named.merge(path, base, ours, theirs) is None
     assert named.merge(path, base, theirs, ours) is None
 
 
 def test_what_depends_on_another_hunk_is_left() -> None:
-    """Whether the statement is inside the condition is not known before that is decided."""
+    """Until that hunk is decided, nobody knows whether the statement is inside the condition."""
     one = Hunk(("if ours:\n",), ("if base:\n",), ("\n",), 1, ())
     other = Hunk(
         ("    do_something_with(all_of_it)\n", "    log_it()\n"),
@@ -148,7 +148,7 @@ def test_what_depends_on_another_hunk_is_left() -> None:
     assert settling.settle("f.py", Texts(*sides), [one, other], [0, 1]) == {}
 
 
-def test_a_part_that_nobody_took_out_on_purpose_is_not_lost() -> None:
+def test_a_part_that_nobody_removed_on_purpose_is_not_lost() -> None:
     base, ours, theirs, _ = MERGED["attributes of an element.tsx"]
     hunk = Hunk((theirs,), (base,), (ours,), 1, ())
     texts = Texts(base, theirs, ours)
@@ -183,7 +183,7 @@ OTHER = [
 
 
 @pytest.mark.parametrize(("path", "one", "other"), [*ALIKE, *OTHER])
-def test_texts_are_alike_if_they_differ_in_form_alone(path: str, one: str, other: str) -> None:
+def test_texts_are_alike_if_they_differ_only_in_form(path: str, one: str, other: str) -> None:
     language = languages.language_of(path)
     assert language
     roots = [trees.Tree(language, text.encode()).root for text in (one, other)]
@@ -192,7 +192,7 @@ def test_texts_are_alike_if_they_differ_in_form_alone(path: str, one: str, other
 
 
 @pytest.mark.parametrize(("path", "one", "other"), ALIKE[:1])
-def test_where_one_side_changed_the_form_alone_the_others_text_stays(
+def test_if_one_side_changed_only_the_form_the_others_text_stays(
     path: str, one: str, other: str
 ) -> None:
     new = one.replace("one", "new")

@@ -1,4 +1,4 @@
-"""The ledger: what became of every hunk of both sides, on real merges."""
+"""The ledger: what happened to every hunk of both sides, on real merges."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Told = tuple[Side, str, Fate]
 
 
 def at(place: int, text: str, lines: Sequence[str] = LINES) -> str:
-    """The text with something put in before a line, which are numbered from 0."""
+    """The text with something inserted before a line; lines are numbered from 0."""
     return "".join([*lines[:place], text, *lines[place:]])
 
 
@@ -69,13 +69,13 @@ def account(
 
 
 def told(found: Ledger, *also: Fate) -> list[Told]:
-    """What a person is told: whose hunks are not there, or only elsewhere."""
+    """What is reported: whose hunks are missing, or only elsewhere."""
     fates = (LOST, SUPERSEDED, MOVED, DROPPED, *also)
     return [(e.side, e.path, e.account.fate) for e in found.entries if e.account.fate in fates]
 
 
 def merged(repo: Repo, base: Files, ours: Files, theirs: Files, result: Files) -> list[Told]:
-    """What is told of a merge in which some files were changed by hand."""
+    """The report about a merge in which some files were changed by hand."""
     sides(repo, base, ours, theirs)
     repo.merge("theirs", result)
     return told(account(repo))
@@ -85,7 +85,7 @@ def merged(repo: Repo, base: Files, ours: Files, theirs: Files, result: Files) -
 
 
 def test_a_file_that_is_too_large_is_compared_as_a_whole(repo: Repo) -> None:
-    """Whatever upstream's attributes say: what git merged in it, nobody has looked at."""
+    """Whatever upstream's attributes say: nobody has looked at what git merged in it."""
     sides(
         repo,
         {"f": TEXT, "small": TEXT[:90], ".gitattributes": "* diff\n"},
@@ -117,7 +117,7 @@ def test_a_clean_merge_loses_nothing(repo: Repo) -> None:
 
 
 def test_a_change_that_upstream_made_as_well_is_absorbed(repo: Repo) -> None:
-    """The other hunk of the file differs, so that the file has to be looked into."""
+    """The file's other hunk differs, so the file has to be examined."""
     sides(repo, {"f": TEXT}, {"f": at(3, FORK)}, {"f": at(3, FORK).replace("ladder", "lemon")})
     repo.merge("theirs")
     assert told(account(repo), ABSORBED) == [(Side.FORK, "f", ABSORBED)]
@@ -154,7 +154,7 @@ def test_an_entry_names_the_change_the_missing_lines_and_the_commit(repo: Repo) 
 def test_taking_upstreams_lines_in_a_conflict_loses_the_forks(
     repo: Repo, fork: str, expected: list[Told]
 ) -> None:
-    """One line may stand there in other words; a function does not."""
+    """A single line may be there in other words, but a function may not."""
     theirs = {"f": at(3, UPSTREAM)}
     assert merged(repo, {"f": TEXT}, {"f": at(3, fork)}, theirs, theirs) == expected
 
@@ -226,7 +226,7 @@ def test_a_hunk_is_named_with_the_commits_that_wrote_its_file_or_lines(repo: Rep
     "content", [FUNCTION, "DEBUG=1\n", "", b"\0\1", Link("f"), Program(FUNCTION)]
 )
 def test_a_missing_fork_file_is_lost(repo: Repo, content: Content) -> None:
-    """Whatever is in it."""
+    """Whatever its content."""
     gone = {"carto/new": None}
     found = merged(repo, {"f": TEXT}, {"carto/new": content}, {"f": at(9, UPSTREAM)}, gone)
     assert found == [(Side.FORK, "carto/new", LOST)]
@@ -249,7 +249,7 @@ def test_following_upstreams_deletion_loses_the_forks_change(
 @pytest.mark.parametrize("content", [TEXT, "DEBUG=1\n", "", b"\0\1", Link("g"), Submodule("1")])
 @pytest.mark.parametrize("side", list(Side))
 def test_a_deletion_is_lost_if_the_file_is_back(repo: Repo, side: Side, content: Content) -> None:
-    """Whatever is in it."""
+    """Whatever its content."""
     deleter, other = {"f": None, "more": FUNCTION}, {"g": TEXT}
     ours, theirs = (deleter, other) if side is Side.FORK else (other, deleter)
     assert merged(repo, {"f": content}, ours, theirs, {"f": content}) == [(side, "f", LOST)]
@@ -278,7 +278,7 @@ def test_upstream_renamed_a_file_and_the_forks_change_is_lost(repo: Repo) -> Non
 
 
 def test_a_fork_function_in_a_file_that_upstream_rewrote_is_lost_or_moved(repo: Repo) -> None:
-    """So little of it is left that git sees no rename."""
+    """So little of it is left that git does not detect the rename."""
     rewritten = "".join(LINES[:2]) + "".join(f"{word}_again(everything)\n" for word in WORDS[:40])
     theirs = {"old": None, "new": rewritten}
     for result, fate in ((rewritten, LOST), (rewritten + FUNCTION, MOVED)):
@@ -302,7 +302,7 @@ def test_a_rename_on_one_side_loses_nothing(repo: Repo, side: Side) -> None:
 def test_a_rename_is_lost_if_the_file_has_its_old_name_again(
     repo: Repo, side: Side, text: str
 ) -> None:
-    """As when a workflow is switched off by renaming it, and runs again after the merge."""
+    """As when a workflow was disabled by renaming it, and runs again after the merge."""
     renamer, other = {"f.yml": None, "f.txt": text}, {"g": TEXT}
     ours, theirs = (renamer, other) if side is Side.FORK else (other, renamer)
     found = merged(repo, {"f.yml": TEXT}, ours, theirs, {"f.txt": None, "f.yml": text})
@@ -344,7 +344,7 @@ def test_a_function_in_another_file_counts_as_moved(repo: Repo) -> None:
 
 @pytest.mark.parametrize("text", ["", "x\n", FORK])
 def test_a_fork_file_under_a_name_that_neither_side_has_is_not_lost(repo: Repo, text: str) -> None:
-    """However short it is. A file of the same text that upstream added is not it."""
+    """However short it is. But a file of the same text that upstream added does not count."""
     sides(repo, {"f": TEXT}, {"d/new": text}, {"g": text + UPSTREAM})
     repo.merge("theirs", {"d/new": None, "e/new": text})
     assert told(account(repo)) == []
@@ -360,7 +360,7 @@ def test_a_function_half_of_which_is_in_another_file_is_lost(repo: Repo) -> None
 
 @pytest.mark.parametrize("other", [TEXT + FUNCTION, at(2, UPSTREAM) + FUNCTION])
 def test_a_function_that_another_file_always_had_was_not_moved(repo: Repo, other: str) -> None:
-    """Whether or not somebody changed that file at another place."""
+    """Whether or not somebody changed that file elsewhere."""
     base, theirs = {"f": TEXT, "g": TEXT + FUNCTION}, {"g": other, "h": UPSTREAM}
     found = merged(repo, base, {"f": at(3, FUNCTION)}, theirs, {"f": TEXT})
     assert found == [(Side.FORK, "f", LOST)]
@@ -434,7 +434,7 @@ def test_a_function_in_a_falsely_renamed_file_is_kept_until_it_is_removed(repo: 
     assert (entry.path, entry.where) == ("billing", "mailing")
 
 
-# --- What is not lines ---------------------------------------------------------------------------
+# --- Changes that are not lines ------------------------------------------------------------------
 
 SCRIPT = Program(TEXT)
 
@@ -469,7 +469,7 @@ def test_a_change_of_mode_link_or_binary_content_can_be_lost(
     assert [entry.what for entry in found.lost] == [what]
 
 
-def test_mode_and_text_of_a_file_are_lost_each_by_itself(repo: Repo) -> None:
+def test_mode_and_text_of_a_file_are_lost_separately(repo: Repo) -> None:
     ours = {"f": Program(at(2, FORK)), "g": Program(at(2, FUNCTION))}
     sides(repo, {"f": TEXT, "g": TEXT}, ours, {"h": TEXT})
     repo.merge("theirs", {"f": at(2, FORK), "g": SCRIPT})
@@ -487,7 +487,7 @@ def test_a_change_of_both_sides_missing_from_the_result_is_lost_to_both(
     assert found == [(side, "f", LOST) for side in Side]
 
 
-def test_a_block_that_upstream_has_elsewhere_with_a_small_change_is_to_be_looked_at(
+def test_a_block_that_upstream_has_elsewhere_with_a_small_change_needs_a_look(
     repo: Repo,
 ) -> None:
     changed = FUNCTION.replace("(header)", "(header, strict=True)")
@@ -532,7 +532,8 @@ def test_generated_files_are_not_checked_for_lost_hunks(
 
 
 def test_a_lock_file_beside_its_manifest_is_one_entry(repo: Repo) -> None:
-    """Whatever rule names it, unless it is the fork's; alone it is a file like any other."""
+    """Whatever rule names it, unless the rule takes the fork's side; without its manifest it is a
+    normal file."""
     both = {"go.sum": TEXT, "go.mod": "module x\n", "lib/go.sum": TEXT}
     ours = {path: at(2, FORK, [FORK, *LINES]) for path in ("go.sum", "lib/go.sum")}
     sides(repo, both, ours, {"f": TEXT})
@@ -548,7 +549,7 @@ def test_a_lock_file_beside_its_manifest_is_one_entry(repo: Repo) -> None:
 
 
 def test_an_earlier_rule_for_the_fork_outranks_a_generated_rule(repo: Repo) -> None:
-    """The first rule that fits decides."""
+    """The first matching rule decides."""
     sides(repo, {"f": TEXT}, {"out/logo.svg": FUNCTION, "out/b": TEXT}, {"f": at(9, UPSTREAM)})
     repo.merge("theirs", {"out/logo.svg": None, "out/b": None})
     found = account(repo, by=by(KEEP, GENERATED))
@@ -556,7 +557,7 @@ def test_an_earlier_rule_for_the_fork_outranks_a_generated_rule(repo: Repo) -> N
 
 
 def test_what_an_earlier_merge_left_out_is_not_a_fork_change(repo: Repo) -> None:
-    """No commit of the fork's own removed it: upstream's text comes back, and that is well."""
+    """No fork commit removed it: upstream's text comes back, which is right."""
     repo.commit({"f": TEXT, "g": TEXT})
     repo.git("branch", "theirs")
     repo.on("ours", "base").commit({"carto": FUNCTION})
@@ -569,7 +570,7 @@ def test_what_an_earlier_merge_left_out_is_not_a_fork_change(repo: Repo) -> None
 
 
 def test_a_fork_line_that_a_merge_moved_to_another_file_can_be_lost(repo: Repo) -> None:
-    """A person carried it to another file while merging; it is the fork's all the same."""
+    """A person moved it to another file while merging; it is still the fork's."""
     repo.commit({"f": TEXT, "g": TEXT})
     repo.git("branch", "theirs")
     repo.on("ours", "base").commit({"f": at(2, FORK)})
@@ -581,7 +582,7 @@ def test_a_fork_line_that_a_merge_moved_to_another_file_can_be_lost(repo: Repo) 
 
 
 def test_a_fork_change_can_be_lost_in_a_file_that_upstream_renamed_before(repo: Repo) -> None:
-    """The fork's commit knows the file's old name only."""
+    """The fork commit only knows the file's old name."""
     base = TEXT
     repo.commit({"old": base})
     repo.on("theirs", "base").commit({"old": None, "new": base})
@@ -644,7 +645,7 @@ def test_a_drop_of_other_lines_does_not_cover_a_change(
     assert [e.account.fate for e in found.entries if e.account.fate is DROPPED] == []
 
 
-# --- What the policy says of it ------------------------------------------------------------------
+# --- What the policy says about it ---------------------------------------------------------------
 
 OURS = Rule(name="ours", paths=("/a/",), take=Take.FORK, why="The fork's.")
 THEIRS = Rule(name="theirs", paths=("/a/b",), take=Take.UPSTREAM, why="Upstream's.")
@@ -669,7 +670,7 @@ VERSION = Rule(name="version", paths=("/a/",), take=Take.VERSION, why="From the 
 def test_upstreams_lines_are_dropped_if_the_first_matching_rule_takes_the_fork(
     repo: Repo, rules: Sequence[Rule], expected: Fate
 ) -> None:
-    """The first rule that fits decides; it explains only what it is about."""
+    """The first matching rule decides; it only explains what it covers."""
     sides(repo, {"a/b": TEXT}, {"a/b": at(2, FORK)}, {"a/b": at(9, UPSTREAM)})
     repo.merge("theirs", {"a/b": at(2, FORK)})
     found = account(repo, by=by(*rules))
@@ -691,7 +692,8 @@ def test_upstreams_lines_are_dropped_if_the_first_matching_rule_takes_the_fork(
 def test_the_forks_lines_are_dropped_if_the_first_matching_rule_takes_upstream(
     repo: Repo, rules: Sequence[Rule], expected: Fate
 ) -> None:
-    """A rule is about conflicts: a file that upstream never touched cannot go by one."""
+    """Rules are about conflicts: they cannot explain the loss of a file that upstream never
+    touched."""
     sides(repo, {"a/b": TEXT}, {"a/b": at(2, FORK), "a/c": FUNCTION}, {"a/b": at(9, UPSTREAM)})
     repo.merge("theirs", {"a/b": at(9, UPSTREAM), "a/c": None})
     found = told(account(repo, by=by(*rules)))
@@ -710,7 +712,7 @@ def test_what_the_fork_removed_stays_removed(repo: Repo) -> None:
 
 @pytest.mark.parametrize("path", ["new", "f"])
 def test_what_somebody_else_removed_was_not_removed_by_the_fork(repo: Repo, path: str) -> None:
-    """The person who merged, or nobody who knew it: the fork has the file, or never had it."""
+    """The merging person did, or nobody knowingly: the fork has the file, or never had it."""
     sides(repo, {"f": TEXT}, {"g": TEXT}, {path: at(9, FUNCTION)})
     repo.merge("theirs", {path: None})
     assert told(account(repo, by=by(REMOVED))) == [(Side.UPSTREAM, path, LOST)]
@@ -760,7 +762,7 @@ def test_unrelated_histories_are_accounted_for(repo: Repo) -> None:
 
 
 def test_a_healed_history_does_not_report_upstreams_hunks_as_the_forks(repo: Repo) -> None:
-    """A healed history has the true ancestor, so that upstream's hunks are not taken for ours."""
+    """A healed history has the true ancestor, so upstream's hunks are not taken for ours."""
     repo.commit({"f": TEXT})
     repo.on("theirs", "base").commit({"f": at(9, UPSTREAM)})
     repo.on("ours", "base").squash(
@@ -775,7 +777,7 @@ def test_a_healed_history_does_not_report_upstreams_hunks_as_the_forks(repo: Rep
     assert told(ledger.read(sh, repo.path, healed, "theirs", "result", own, PLAIN)) == []
 
 
-# --- Names and texts as they come ----------------------------------------------------------------
+# --- Unusual names and texts ---------------------------------------------------------------------
 
 NAMES = [
     "a b",
@@ -801,7 +803,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_unusual_file_names_are_accounted_for(repo: Repo, name: str) -> None:
-    """Lost, missing, back, moved to, renamed: everything that is told of a name."""
+    """Lost, missing, back, moved, renamed: every report about a name."""
     base = {name: TEXT, f"gone/{name}": TEXT, f"old/{name}": at(9, UPSTREAM)}
     home = "".join(reversed(LINES))
     ours = {name: at(3, FUNCTION), f"gone/{name}": None, f"old/{name}": FORK + at(9, UPSTREAM)}
@@ -841,7 +843,7 @@ def test_unusual_file_names_are_accounted_for(repo: Repo, name: str) -> None:
     ],
 )
 def test_unusual_lines_are_accounted_for(repo: Repo, line: str) -> None:
-    """Kept, lost and moved. A last line without a line end is one as well."""
+    """Kept, lost and moved. A last line without a line end counts, too."""
     ours, theirs = {"f": TEXT + line}, {"f": at(2, UPSTREAM), "g": TEXT}
     sides(repo, {"f": TEXT, "g": FORK}, ours, theirs)
     repo.merge("theirs")
@@ -855,7 +857,7 @@ def test_unusual_lines_are_accounted_for(repo: Repo, line: str) -> None:
 
 @pytest.mark.parametrize("end", ["", "\n"])
 def test_a_base_without_a_final_newline_is_accounted_for(repo: Repo, end: str) -> None:
-    """What git says of that is none of the lines."""
+    """Git's note about it is not one of the lines."""
     last, more = LINES[-1].strip(), FORK.strip()
     sides(repo, {"f": TEXT[:-1]}, {"f": TEXT + more + end}, {"f": at(2, UPSTREAM)[:-1]})
     repo.merge("theirs", {"f": at(2, UPSTREAM)[:-1]})
@@ -905,7 +907,7 @@ SETTINGS = {
 
 
 def test_git_settings_do_not_change_the_ledger(repo: Repo) -> None:
-    """Not even how many renamed files git finds by itself."""
+    """Not even the limit of renames that git detects."""
     base = {f"old{n}": at(n, f"the_file_of_number_{n}()\n") for n in range(3)}
     ours = {"f": at(2, FUNCTION), "h": FUNCTION * 2, "old1": at(5, FORK)}
     theirs = {f"new{n}": f"{base[f'old{n}']}a_change_of_upstreams()\n" for n in range(3)}
@@ -944,7 +946,7 @@ def test_reading_leaves_the_checkout_and_refs_unchanged(repo: Repo) -> None:
 
 @st.composite
 def trees(draw: st.DrawFn) -> list[tuple[list[list[str]], list[list[str]]]]:
-    """Files: what stands between the changes, and the changes: whose it is, and its lines."""
+    """Files: the text between the changes, and each change with its side and lines."""
     number = 0
 
     def some(least: int, most: int) -> list[str]:
@@ -966,7 +968,7 @@ def trees(draw: st.DrawFn) -> list[tuple[list[list[str]], list[list[str]]]]:
 def written(
     tree: list[tuple[list[list[str]], list[list[str]]]], *of: str, without: Sequence[str] = ()
 ) -> Files:
-    """The files with the changes of some sides, each of which takes a line's place."""
+    """The files with the changes of some sides, each of which replaces a line."""
     files = {}
     for number, (between, edits) in enumerate(tree):
         lines = list(between[0])

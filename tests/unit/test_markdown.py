@@ -1,4 +1,4 @@
-"""Text that nobody here wrote, inside Markdown that GitHub renders."""
+"""Text of unknown origin inside Markdown that GitHub renders."""
 
 from __future__ import annotations
 

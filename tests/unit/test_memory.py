@@ -1,4 +1,4 @@
-"""What people made of conflicts before: learnt from merged text and result, found by the hunk."""
+"""Earlier resolutions of conflicts: learnt from merged text and result, found by hunk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from carto_fork.run.text import lines_of
 
 
 def text(letters: str) -> str:
-    """A line for each letter; a blank line for a blank."""
+    """A line for each letter; a blank line for each blank."""
     return "".join("\n" if letter == " " else f"{letter}\n" for letter in letters)
 
 
@@ -37,7 +37,7 @@ def learnt(merged: str, result: str) -> Memory:
 
 
 def found(memory: Memory, *sides: tuple[str, str, str]) -> list[str | None]:
-    """What became of some hunks."""
+    """How some hunks were resolved."""
     seen = [memory.find("f", hunk(*side)) for side in sides]
     return [None if one is None else "".join(one.lines) for one in seen]
 
@@ -104,12 +104,12 @@ def test_a_resolution_without_a_final_newline_is_learnt() -> None:
     assert found(learnt(text("w") + marked(*ONE), "w\no"), ONE) == ["o"]
 
 
-# --- What is not clear is not known --------------------------------------------------------------
+# --- Ambiguous resolutions are unknown -----------------------------------------------------------
 
 
 @pytest.mark.parametrize("order", [("o", "t"), ("o", "t", "o"), ("t", "o", "o")])
 def test_a_hunk_resolved_in_two_ways_is_forgotten(order: tuple[str, ...]) -> None:
-    """Not even when one of them comes again."""
+    """Even if one of them occurs again."""
     memory = Memory()
     for number, became in enumerate(order):
         memory.learn("f", marked(*ONE), text(became), f"merge {number}")
@@ -125,10 +125,10 @@ def test_one_hunk_resolved_in_two_ways_in_one_file_is_not_learnt() -> None:
 @pytest.mark.parametrize(
     ("merged", "result"),
     [
-        # The text around it was changed as well.
+        # The text around it was changed, too.
         (text("wx") + marked(*ONE) + text("yz"), text("woyz")),
         (text("wx") + marked(*ONE) + text("yz"), text("wxoz")),
-        # Nothing stands between two hunks.
+        # There is nothing between two hunks.
         (marked(*ONE) + marked(*TWO), text("op")),
         # No text with markers, or with broken ones.
         (text("wx"), text("wx")),
@@ -149,7 +149,7 @@ def test_hunks_before_an_ambiguous_place_are_still_learnt() -> None:
 
 
 def test_hunks_separated_by_one_blank_line_are_learnt() -> None:
-    """The end of a line is none of the blank lines."""
+    """The end of a line does not count as a blank line."""
     memory = learnt(f"{marked(*ONE)}\n{marked(*TWO)}", "first of it\n\nsecond of it\n")
     assert found(memory, ONE, TWO) == ["first of it\n", "second of it\n"]
 
@@ -164,13 +164,13 @@ def test_what_goes_before_a_hunk_is_not_found_inside_of_a_line() -> None:
 
 
 def test_a_context_line_that_occurs_twice_does_not_mark_the_end_of_a_hunk() -> None:
-    """The person's own lines have a blank line as well."""
+    """The person's own lines contain a blank line, too."""
     memory = learnt(f"{marked(*ONE)}\n{marked(*TWO)}", text("a b c"))
     assert found(memory, ONE, TWO) == [None, None]
 
 
 def test_nothing_is_learnt_if_text_was_inserted_before_the_first_line() -> None:
-    """Where it stood is not where the hunk's neighbours are."""
+    """Its old place is not next to the hunk's neighbours."""
     memory = learnt(text("w") + marked(*ONE) + text("z"), text("owz") + text("wtz"))
     assert found(memory, ONE) == [None]
 
@@ -185,7 +185,7 @@ LINES = st.lists(st.sampled_from(["a\n", "b\n", "\n", "ab\n", "  a\n"]), max_siz
 def test_a_hunk_is_learnt_as_it_was_resolved_or_not_at_all(
     pieces: list[tuple[list[str], list[str]]], end: list[str]
 ) -> None:
-    """Each hunk has sides of its own, so that none is known from another one."""
+    """Each hunk has different sides, so none is learnt from another one."""
     merged, result = "", ""
     for number, (before, became) in enumerate(pieces):
         merged += "".join(before) + marked(str(number), "", "")

@@ -1,4 +1,4 @@
-"""The merge by name: what each side changed is there, nothing else is touched, or none is made."""
+"""The merge by name: it has each side's changes and touches nothing else, or it is not made."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ BOTH: list[tuple[str, str, list[Change], list[Change]]] = [
     ("x.yaml", "b: 1\nc: 2\n", [("b: 1", "a: 0\nb: 1")], [("c: 2", "c: 3\nd: 4")]),
     ("x.json", '{"b": 1}', [('{"b"', '{"a": 0, "b"')], [("1}", '1, "c": 2}')]),
     ("x.json", '{"b": 1}', [("1}", '1, "c": 2}')], [('{"b"', '{"a": 0, "b"')]),
-    # A key less.
+    # A removed key.
     (
         "x.toml",
         TOML,
@@ -212,7 +212,7 @@ BOTH: list[tuple[str, str, list[Change], list[Change]]] = [
         [('"q"\n', '"q",\n        "s"\n')],
     ),
     ("x.toml", 'a = ["a"]\n', [('"a"]', '"a", "o",]')], [('"a"]', '"t", "a"]')]),
-    # Comments alone.
+    # Only comments.
     (
         "x.toml",
         TOML,
@@ -223,11 +223,11 @@ BOTH: list[tuple[str, str, list[Change], list[Change]]] = [
     ("x.yml", YAML_TEXT, [("last:\n", "last:\n# The end.\n")], [("sk-1", "sk-2")]),
     ("requirements.txt", PINS, [("# Clouds.", "# Clouds!")], [("=1.2", "=1.3  # aws")]),
     ("requirements.txt", PINS, [("mcp==0", "# Old.\nmcp==0")], [("mcp==1 ", "mcp==2 ")]),
-    # How it is written alone.
+    # Only the notation.
     ("x.toml", TOML, [('"litellm"', "'litellm'")], [('"1.0"', '"1.1"')]),
     ("x.yml", YAML_TEXT, [("'redis'", '"redis"')], [("sk-1", "sk-2")]),
     ("x.json", JSON_TEXT, [("1e-06", "0.000001")], [("10", "12")]),
-    # Beside a block of text, whose lines only look like comments, and one that ends in blank lines.
+    # Next to a block of text whose lines only look like comments, and one that ends in blank lines.
     (
         "x.yml",
         "a: | # first\n  # x\n\n# b\nb: >+\n  y\n\nc: 1\n",
@@ -244,7 +244,7 @@ BOTH: list[tuple[str, str, list[Change], list[Change]]] = [
     # A table with dotted keys; keys with dots in them.
     ("x.toml", "a.b = 1\na.c = 2\n", [("b = 1", "b = 3")], [("c = 2", "c = 4")]),
     ("x.toml", "'a.b' = 1\n\"c=\" = 2\n", [("1", "3")], [("2", "4")]),
-    # What an array of tables holds is not taken apart, but what is beside it is.
+    # An array of tables is not taken apart, but its neighbours are.
     (
         "x.toml",
         "[[a]]\nb = 1\n[a.c]\nd = 1\n[[a]]\n[e]\nf = 1\ng = 2\n",
@@ -298,7 +298,7 @@ def test_a_change_on_one_side_alone_is_taken(
         ("x.json", '{"a": 1, "b": 1}', '{"a": 1, "a": 2, "b": 1}', '{"a": 1, "a": 3, "b": 1}'),
         ("x.yaml", "a: 1\n", "a: 1\nb: 2\n", "b: 1\na: 1\n"),
         ("requirements.txt", "a==1\n", "a==1\nB==2\n", "b==1\na==1\n"),
-        # A key that both changed.
+        # A key that both sides changed.
         ("x.toml", "a = 1\n", "a = 2\n", "a = 3\n"),
         ("x.toml", "a = 1\n", "a = true\n", "a = 2\n"),
         ("x.json", '{"a": 1}', '{"a": true}', '{"a": 3}'),
@@ -317,7 +317,7 @@ def test_a_change_on_one_side_alone_is_taken(
         ("x.json", '{"a": {"b": 1}}', '{"a": {"b": 2}}', "{}"),
         ("requirements.txt", "a==1\nb\n", "b\n", "a==2\nb\n"),
         ("requirements.txt", "a==1\n", "a==1; python_version < '3'\n", "a==2\n"),
-        # A list that both changed: an item less, in another place, twice, or no scalar.
+        # A list that both changed: an item removed, moved, repeated, or not a scalar.
         ("x.toml", "a = [1, 2]\n", "a = [1]\n", "a = [1, 2, 3]\n"),
         ("x.toml", "a = [1, 2]\n", "a = [1, 2, 3]\n", "a = [2]\n"),
         ("x.yml", "a: [1, 2]\n", "a: [2, 1]\n", "a: [1, 2, 3]\n"),
@@ -326,7 +326,7 @@ def test_a_change_on_one_side_alone_is_taken(
         ("x.json", '{"a": [[]]}', '{"a": [[], 1]}', '{"a": [[], 2]}'),
         # ... or the same project in two versions.
         ("x.toml", "a = []\n", 'a = ["x==1"]\n', 'a = ["X>=2"]\n'),
-        # A comment of the fork's whose place is gone, or that upstream has changed too.
+        # A fork comment whose place is gone, or that upstream also changed.
         ("x.toml", "a = 1\nb = 1\n", "# New.\na = 1\nb = 1\n", "b = 1\n"),
         ("x.toml", "# a\na = 1\n", "# b\na = 1\n", "# c\na = 1\n"),
         ("x.toml", "a = 1\n", "a = 2 # b\n", "a = 1 # c\n"),
@@ -334,9 +334,9 @@ def test_a_change_on_one_side_alone_is_taken(
         ("x.yml", "a: 1\nb: 1\n", "a: 1 # new\nb: 1\n", "b: 1\n"),
         ("requirements.txt", "a\nb\n", "# New.\na\nb\n", "b\n"),
         ("requirements.txt", "a\n", "a\n# b\n", "a\n# c\n"),
-        # ... or of upstream's that the fork's text has not.
+        # ... or an upstream comment that the fork's text lacks.
         ("x.toml", "a = [1]\n", "a = [2]\n", "a = [\n# why\n1]\n"),
-        # A place that another indentation has.
+        # A place with different indentation.
         (
             "x.json",
             '{\n  "a": 1\n}',
@@ -344,11 +344,11 @@ def test_a_change_on_one_side_alone_is_taken(
             '{\n    "a": 2\n}',
         ),
         ("x.yml", "a:\n  b: 1\n", "a:\n  b: 1\n  c: 1\n", "a:\n   b: 2\n"),
-        # What is not taken apart: a comma that begins a line.
+        # Not taken apart: a comma at the start of a line.
         ("x.toml", "a = [1\n, 2]\n", "a = [1\n, 2\n, 3]\n", "a = [0, 1\n, 2]\n"),
-        # An entry whose place in upstream's text is not in a table of its own any more.
+        # An entry whose place in upstream's text is no longer in a table of its own.
         ("x.toml", "[a]\nb = 1\n", "[a]\nb = 1\nc = 1\n", "a = { b = 2 }\n"),
-        # More than a change of a key: what else a YAML text may say of a node.
+        # More than a change of a key: other things a YAML text may say about a node.
         ("x.yml", "a: &a {b: 1}\nc: {<<: *a}\n", "a: &a {b: 1}\nc: 1\n", "a: &a {b: 1}\nc: 2\n"),
         ("x.yml", "a: !!python/object:os.system {}\n", "a: 1\n", "a: 2\n"),
         # Line ends of two kinds, or inside a line.
@@ -468,7 +468,7 @@ def test_the_last_line_end_is_upstreams(
     assert found and found == text
 
 
-def test_what_one_side_removed_and_the_other_spaced_anew_goes() -> None:
+def test_lines_that_one_side_removed_and_the_other_respaced_are_removed() -> None:
     base, ours = "[[a]]\nb = 1\n[[a]]\nb = 2\n", "[[a]]\nb = 1\n"
     theirs = base.replace("= 1", "=  1")
     assert named.merge("x.toml", base, ours, theirs) == ours.replace("= 1", "=  1")
@@ -505,7 +505,7 @@ Table = dict[str, Any]
 
 
 def _toml(data: Table, above: str = "") -> str:
-    """A text in which a comment above each key and one behind it name it."""
+    """A text with a comment above each key and one after it that name the key."""
     text = ""
     for key, value in sorted(data.items(), key=lambda item: isinstance(item[1], dict)):
         name = f"{above}{key}"
@@ -542,7 +542,7 @@ def _pinned(text: str) -> Table:
 
 
 def _unlit(data: Any) -> Any:
-    """What _yaml wrote into a block."""
+    """The text that _yaml wrote into a block."""
     if isinstance(data, dict):
         return {key: _unlit(value) for key, value in data.items()}
     return data.split("\n")[-2] if isinstance(data, str) else data
@@ -563,7 +563,7 @@ TABLES = st.dictionaries(st.sampled_from(NAMES), LEAVES, max_size=4)
 
 @st.composite
 def _changes(draw: st.DrawFn, path: str) -> tuple[Table, Table, Table, Table]:
-    """A base, what each side made of it without touching a key of the other's, and both."""
+    """A base, two sides that touch different keys, and the merge."""
     leaves = SCALARS if path == "requirements.txt" else LEAVES
     inner = SCALARS if path == "requirements.txt" else LEAVES | TABLES
     base: Table = {"top": 0, **draw(st.dictionaries(st.sampled_from(NAMES), inner, max_size=5))}
@@ -586,7 +586,7 @@ def _changes(draw: st.DrawFn, path: str) -> tuple[Table, Table, Table, Table]:
 
 
 def _changed(data: Table, path: tuple[str, ...], value: Any, place: int) -> Table:
-    """The same with another value at a key, a new one at a place; without the key for None."""
+    """The same with another value at a key, or a new key at a place; None removes the key."""
     key, *rest = path
     if rest:
         return {**data, key: _changed(data[key], tuple(rest), value, place)}
@@ -614,7 +614,7 @@ def test_changes_to_different_keys_are_merged(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", FORMS)
-def test_what_the_fork_alone_changes_is_all_there(path: str) -> None:
+def test_changes_that_only_the_fork_made_are_all_kept(path: str) -> None:
     write, read = FORMS[path]
     note = "\n" if path.endswith(".json") else "# Upstream's.\n"
 

@@ -1,4 +1,4 @@
-"""The file that remembers what each merged tag stood for."""
+"""The file that records the commit of each merged tag."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy: what is read, what is merged, and what is refused in which words."""
+"""The policy: reading, merging, and refusals with their messages."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_an_empty_list_has_the_forks_file_as_its_source(value: str) -> None:
     assert sources(loaded)["workflows.disabled"] == POLICY_FILE
 
 
-# --- Standing alone ------------------------------------------------------------------------------
+# --- Without extends -----------------------------------------------------------------------------
 
 
 def test_a_policy_without_extends_inherits_nothing() -> None:
@@ -233,7 +233,7 @@ KINDS = "content, modify/delete, rename, add/add, binary, submodule, symlink, mo
 LAST = 'why = "Ours."\n'
 
 REFUSED = [
-    # A key that is not known: the table that it is in, and what is.
+    # An unknown key: the message names its table and the valid keys.
     (
         EXTENDS + "odd = 1\n",
         f"top level: object contains unknown field `odd`; expected one of {TOP}",
@@ -400,7 +400,7 @@ def test_an_error_in_an_empty_policy_names_the_forks_file(text: str) -> None:
 
 @pytest.mark.parametrize("pattern", ["!", "\\\\", "a\\\\", "[z-a]"])
 def test_an_invalid_path_pattern_is_refused_on_load(pattern: str) -> None:
-    """Otherwise it ends the first merge with a traceback."""
+    """Otherwise the first merge would end with a traceback."""
     text = EXTENDS + RULE.format(name="a").replace('"*"', f'"{pattern}"')
     assert tomli.loads(text)["rules"][0]["paths"] == [pattern.replace("\\\\", "\\")]
     with pytest.raises(Refused, match=r"carto_fork.toml: key `rules\[0\]"):
@@ -417,7 +417,7 @@ def test_an_invalid_command_is_refused_on_load(command: str) -> None:
 @pytest.mark.parametrize(
     "patterns", [["/vendor/", "*.l.go", "a?/**/[bc]", "# no", ""], ["*.go", "!/x.go"], []]
 )
-def test_many_paths_are_matched_as_each_of_them(patterns: list[str]) -> None:
+def test_matching_many_paths_at_once_equals_matching_each(patterns: list[str]) -> None:
     paths = ["vendor/x", "vendor", "a/vendor/x", "p.l.go", "p.l.go/x", "ax/y/b", "x.go", "y/x.go"]
     spec = GitIgnoreSpec.from_lines(patterns)
     assert matching(patterns, paths) == set(filter(spec.match_file, paths))

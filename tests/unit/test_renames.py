@@ -1,4 +1,4 @@
-"""Which file became which: twins that upstream moved at the same time."""
+"""Renames of twins that upstream moved at the same time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ OWN = RULES + "acme_limit = check(limit_of_acme)\n"
 
 
 def moved(repo: Repo, edited: str, places: dict[str, str], head: str = "") -> None:
-    """Twins that upstream moves, one of which the fork edits. head: what only that one has."""
+    """Twins that upstream moves and one of which the fork edits. head: text that only that one
+    has."""
     texts = {old: head * (old == edited) + RULES for old in ("streams/old/c.py", "mutiny/old/c.py")}
     repo.commit({**texts, "other": "x\n"})
     repo.on("theirs", "base")
@@ -47,12 +48,12 @@ def test_a_change_is_put_into_the_twin_that_shares_most_of_the_path(
 @pytest.mark.parametrize(
     ("places", "wrong"),
     [
-        # In the other one's file, and in one of two that are as near.
+        # In the other twin's file, and in one of two equally near files.
         (("aa/streams/c.py", "zz/mutiny/c.py"), "zz/mutiny/c.py"),
         (("aa/c.py", "zz/c.py"), "aa/c.py"),
     ],
 )
-def test_another_landing_and_a_tie_are_to_be_looked_at(
+def test_a_change_in_the_wrong_twin_and_a_tie_need_a_look(
     tmp_path: Path, places: tuple[str, str], wrong: str
 ) -> None:
     repo, sh = Repo.new(tmp_path / "repo"), shell()
@@ -66,7 +67,7 @@ def test_another_landing_and_a_tie_are_to_be_looked_at(
     assert {entry.path for entry in found.to_look_at} == {edited}
 
 
-def test_what_is_in_a_file_outweighs_its_path(tmp_path: Path) -> None:
+def test_content_outweighs_the_path(tmp_path: Path) -> None:
     repo = Repo.new(tmp_path / "repo")
     places = {"aa/c.py": "streams/old/c.py", "zz/streams/old.py": "mutiny/old/c.py"}
     moved(repo, "streams/old/c.py", places, "class Streams:\n" * 9)

@@ -1,4 +1,4 @@
-"""Syncs that were taken back, whole or in part."""
+"""Syncs that were reverted, as a whole or in part."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def some(files: Files, *numbers: int) -> Files:
         (some(OLD, 1, 2), REVERTED, 2),
         ({**some(OLD, 1), "more": "x\n"}, REVERTED, 1),
         (some(OLD, 1, 2, 3), "not yet", 3),
-        # The fork's wish: about a file or two, an upstream commit, a new file, its own work.
+        # The fork's decision: about a file or two, an upstream commit, a new file, its own work.
         (some(OLD, 1, 2), "as we had it", 0),
         (some(OLD, 1, 2, 3), "This reverts commit {1}.", 0),
         ({"new/1": None, "new/2": None, "new/3": None}, "not for us", 0),
@@ -40,7 +40,7 @@ def some(files: Files, *numbers: int) -> Files:
         ({**some(OLD, 1, 2, 3), "more": "x\n"}, "another way", 0),
     ],
 )
-def test_a_sync_that_was_taken_back_is_found(
+def test_a_reverted_sync_is_found(
     tmp_path: Path, files: Files, message: str, expected: int
 ) -> None:
     repo, sh = Repo.new(tmp_path / "repo"), shell()
@@ -58,7 +58,7 @@ def test_a_sync_that_was_taken_back_is_found(
     assert not found or (found.commit.name, found.brought) == (taken, 13)
 
 
-def test_an_earlier_sync_that_was_taken_back_is_missing_still(tmp_path: Path) -> None:
+def test_an_earlier_reverted_sync_is_still_missing(tmp_path: Path) -> None:
     repo, sh = Repo.new(tmp_path / "repo"), shell()
     repo.commit(OLD)
     first = repo.on("theirs", "base").commit(NEW)

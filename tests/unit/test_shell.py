@@ -1,4 +1,4 @@
-"""The door to processes: what is filled in, what runs, what comes back."""
+"""The door to processes: templates, running commands, their answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from carto_fork.run.text import Tee, joined, scrub
 def make(
     *, dry: bool = False, stream: TextIO | None = None, run: dict[str, object] | None = None
 ) -> Shell:
-    """A shell as a task has it. run: what somebody's ~/.invoke.yaml says of `run`."""
+    """A shell as tasks use it. run: the `run` section of somebody's ~/.invoke.yaml."""
     context = Context(Config(overrides={"run": run or {}}))
     context.config.run.dry = dry
     return Shell(context, stream)
@@ -157,7 +157,7 @@ def test_a_list_cannot_be_part_of_a_word(template: str) -> None:
         fill(template, {"paths": ["a", "b"]})
 
 
-def test_a_value_that_is_not_given_is_a_bug() -> None:
+def test_a_missing_value_is_a_bug() -> None:
     for template in ("git {what}", "git x{what}y"):
         with pytest.raises(KeyError, match="what"):
             fill(template, {"other": "x"})
@@ -270,7 +270,7 @@ def test_a_command_line_for_a_directory_is_a_subshell(tmp_path: Path) -> None:
     assert command_line(["git", "log"]) == "git log"
 
 
-def test_a_line_holds_no_credentials() -> None:
+def test_a_line_contains_no_credentials() -> None:
     line = command_line(["git", "remote", "add", "x", "https://me:secret@example.com/x.git"])
     assert line == "git remote add x https://***@example.com/x.git"
 
@@ -300,17 +300,17 @@ def test_a_line_holds_no_credentials() -> None:
         ("", ""),
     ],
 )
-def test_credentials_of_urls_are_taken_out(text: str, clean: str) -> None:
+def test_credentials_in_urls_are_removed(text: str, clean: str) -> None:
     assert scrub(text) == clean
 
 
-def test_the_user_of_ssh_is_no_secret_and_a_pasted_line_needs_it() -> None:
+def test_the_ssh_user_is_not_a_secret_and_a_pasted_line_needs_it() -> None:
     url = "ssh://git@github.com/CartoDB/litellm.git"
     assert scrub(url) == url
 
 
-def test_what_a_program_prints_is_read_in_time_with_its_length() -> None:
-    """Each pattern looks ahead so far and no further, and no more than that is held back."""
+def test_output_is_scrubbed_in_linear_time() -> None:
+    """Each pattern looks ahead only a bounded distance, and only that much is held back."""
     for pattern in (text._CREDENTIALS, text._PARAMETERS, text._WEBHOOK, Tee._UNFINISHED):
         assert not re.search(r"[*+]|,\}", re.sub(r"\\.|\[[^]]*\]", "", pattern.pattern))
     out, tee_in = io.StringIO(), "https://" + "a" * 1000
@@ -333,7 +333,7 @@ def test_credentials_reach_no_message_and_no_live_stream(sh: Shell) -> None:
 # --- The environment -----------------------------------------------------------------------------
 
 
-def test_no_variable_that_names_a_repository_is_handed_on(
+def test_no_variable_that_names_a_repository_is_passed_on(
     sh: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local = sh.read(["git", "rev-parse", "--local-env-vars"]).out.split()
@@ -389,7 +389,7 @@ def test_only_reads_disable_gits_optional_locks(sh: Shell) -> None:
     assert sh.run(["printenv", "GIT_OPTIONAL_LOCKS"]).code == 1
 
 
-def test_the_rest_of_the_environment_is_handed_on(
+def test_the_rest_of_the_environment_is_passed_on(
     sh: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOME_VARIABLE", "it's\nhere")
@@ -410,7 +410,7 @@ def test_under_dry_a_change_is_printed_and_not_made(tmp_path: Path) -> None:
 
 
 def test_a_dry_line_that_reads_a_file_says_so(tmp_path: Path) -> None:
-    """Pasted, it would otherwise wait for the terminal."""
+    """Otherwise the pasted line would wait for the terminal."""
     stream = io.StringIO()
     (tmp_path / "in").write_text("data")
     make(dry=True, stream=stream).do("cat", stdin=tmp_path / "in")
@@ -457,7 +457,7 @@ def test_a_killed_command_has_a_negative_exit_code(sh: Shell) -> None:
     assert sh.read(["sh", "-c", "kill -9 $$"]).code == -9
 
 
-def test_a_question_whose_git_was_killed_is_no_answer(
+def test_a_killed_git_gives_no_answer(
     sh: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "git").write_text("#!/bin/sh\nkill -9 $$\n")
@@ -508,9 +508,7 @@ def test_cdpath_is_ignored(sh: Shell, tmp_path: Path, monkeypatch: pytest.Monkey
     assert answer.out == f"{(tmp_path / 'here' / 'work').resolve()}\n"
 
 
-def test_a_directory_that_is_not_there_is_a_failure_and_nothing_runs(
-    sh: Shell, tmp_path: Path
-) -> None:
+def test_a_missing_directory_is_a_failure_and_nothing_runs(sh: Shell, tmp_path: Path) -> None:
     answer = sh.run(["touch", str(tmp_path / "x")], within=tmp_path / "none")
     assert not answer.ok and answer.err
     assert list(tmp_path.iterdir()) == []
@@ -540,8 +538,8 @@ def test_without_live_streams_nothing_is_shown(
     assert capfd.readouterr() == ("", "")
 
 
-def test_live_output_that_is_not_utf8_stops_nothing(sh: Shell) -> None:
-    """What a fork's tests print must not end the upgrade."""
+def test_live_output_that_is_not_utf8_does_not_stop_anything(sh: Shell) -> None:
+    """The output of a fork's tests must not end the upgrade."""
     stream = strict_stream()
     answer = sh.run(["printf", r"a\377b\n"], live=[stream])
     assert answer == Answer(0, "a\udcffb\n", "")
@@ -600,7 +598,7 @@ def test_a_question_is_abandoned_after_its_timeout(sh: Shell, tmp_path: Path) ->
 
 
 def test_giving_up_does_not_wait_for_the_commands_own_children(sh: Shell, tmp_path: Path) -> None:
-    """`git ls-remote` talks through a helper, which keeps the pipes open when git is killed."""
+    """`git ls-remote` uses a helper process, which keeps the pipes open when git is killed."""
     late = tmp_path / "late"
     script = f"(sleep 5; touch {late}) & wait"
     answer = sh.ask("sh -c {script}", script=script, timeout=1)
@@ -620,7 +618,7 @@ def test_an_interrupted_command_raises_keyboard_interrupt(sh: Shell, script: str
 
 
 def test_a_command_that_cannot_be_started_says_why(sh: Shell) -> None:
-    """A NUL cannot be handed to a process."""
+    """A NUL cannot be passed to a process."""
     with pytest.raises((ValueError, Refused), match=r"null byte|NUL"):
         sh.read(["printf", "%s", "a\0b"])
 
@@ -705,15 +703,15 @@ def test_any_bytes_are_returned_unchanged(tmp_path: Path, chunks: list[bytes]) -
 
 @pytest.mark.parametrize("word", ["a\n\n- b: 'c'\n", "\t\x1b[31m\\", "$(id) `id` \u202e", "é\n"])
 def test_a_line_that_is_shown_can_be_pasted(sh: Shell, tmp_path: Path, word: str) -> None:
-    """Even if a message has several lines: it is one line, and bash gets every character back."""
+    """Even a message of several lines becomes one line, and bash restores every character."""
     line = joined(["printf", "%s", word])
     assert line.isprintable()
     (tmp_path / "line").write_text(line)
     assert sh.ask("bash {line}", line=tmp_path / "line").out == word
 
 
-def test_gitmodules_has_no_say_in_a_question(sh: Shell, tmp_path: Path) -> None:
-    """Git itself stops at such a line, and does not show a submodule with the other."""
+def test_gitmodules_does_not_affect_questions(sh: Shell, tmp_path: Path) -> None:
+    """Git itself stops at one of these lines, and hides a submodule because of the other."""
     sh.do("git init --quiet {repo}", repo=tmp_path)
     (tmp_path / ".gitmodules").write_text(
         '[submodule "x"]\n\tpath = x\n\tignore = all\n[submodule "y"]\n\tupdate = !touch ran\n'
@@ -724,7 +722,7 @@ def test_gitmodules_has_no_say_in_a_question(sh: Shell, tmp_path: Path) -> None:
         answer = sh.ask(f"git -C {{repo}} -c core.x=1 {question}", repo=tmp_path, tree=empty)
         assert (answer.line, answer.err) == ("x", "")
     assert sh.ask("git -C {repo} status --porcelain", repo=tmp_path).ok
-    # A person who has the branch checked out is not kept from moving it by what a submodule is at.
+    # The state of a submodule does not keep a person from moving a checked-out branch.
     who = "-c user.name=x -c user.email=x@example.com"
     sh.do(f"git -C {{repo}} {who} commit --quiet --message x", repo=tmp_path)
     assert git.work_state(sh, tmp_path).dirty

@@ -1,4 +1,4 @@
-"""Messages for Slack, and their delivery to a webhook that is played here."""
+"""Messages for Slack, and their delivery to a fake webhook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a merge has broken: what parses no longer, what is undefined, what leads nowhere."""
+"""What a merge broke: files that no longer parse, undefined names, imports that lead nowhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from carto_fork.run import text
 
 @dataclass(frozen=True)
 class Files:
-    """A snapshot that is written down; None is a file that is not text."""
+    """A literal snapshot; None is a file that is not text."""
 
     files: Mapping[str, str | None]
 
@@ -39,7 +39,7 @@ Tree = Mapping[str, str | None]
 def broken(
     result: Tree, *sides: Tree, changed: Sequence[str] | None = None, search: bool = False
 ) -> list[tuple[str, str, int, str]]:
-    """What is found, looking at what differs from each side; search: and at who imports it."""
+    """The problems in files that differ from each side; search: also in files that import them."""
     differing = [p for p in result if all(side.get(p, "-") != result[p] for side in sides)]
     found = problems(
         differing if changed is None else changed,
@@ -56,7 +56,7 @@ def broken(
 
 
 def one(path: str, result: str, *sides: str | None) -> list[tuple[str, int, str]]:
-    """What is found in one file; a side that is None does not have it."""
+    """The problems in one file; a side that is None lacks the file."""
     trees = [{} if side is None else {path: side} for side in sides]
     return [(check, line, what) for check, _, line, what in broken({path: result}, *trees)]
 
@@ -160,7 +160,7 @@ TWICE = [
 
 
 @pytest.mark.parametrize(("path", "ours", "theirs", "result", "line", "what"), TWICE)
-def test_what_is_there_twice_and_was_so_on_neither_side_is_reported(
+def test_a_duplicate_that_neither_side_had_is_reported(
     path: str, ours: str, theirs: str, result: str, line: int, what: str
 ) -> None:
     assert one(path, result, ours, theirs) == [("duplicate", line, f"{what} twice")]
@@ -200,12 +200,12 @@ def test_a_side_that_does_not_parse_hides_what_is_undefined_there() -> None:
 @pytest.mark.parametrize(
     ("ours", "theirs", "result", "found"),
     [
-        # Each side keeps one of two imports of the same, and the merge neither.
+        # Each side keeps one of two imports of the same name, and the merge keeps neither.
         ("import json\nimport os\nx = json.dumps(os.sep)\n", "import os\nimport json\nx = json\n",
          "import os\nx = json.dumps(os.sep)\n", [(2, "undefined name 'json'")]),
         ("def f():\n    a = 1\n    return a\n", "def f():\n    return 2\n",
          "def f():\n    return a\n", [(2, "undefined name 'a'")]),
-        # Once for each name, where it is first used.
+        # Once per name, at its first use.
         ("x = 1\n", "y = 1\n", "def f(): return y, x\ndef g(): return x\n",
          [(1, "undefined name 'y'"), (1, "undefined name 'x'")]),
         # Undefined on one side, and on both.
@@ -215,17 +215,17 @@ def test_a_side_that_does_not_parse_hides_what_is_undefined_there() -> None:
         # What __all__ lists.
         ("__all__ = ['f', 'g']\ndef f(): ...\ndef g(): ...\n", "__all__ = ['f']\ndef f(): ...\n",
          "__all__ = ['f', 'g']\ndef f(): ...\n", [(1, "undefined name in __all__: 'g'")]),
-        # A local name before it has a value.
+        # A local name used before assignment.
         ("x = 1\ndef f():\n    return x\n", "x = 1\ndef f():\n    x = 2\n",
          "x = 1\ndef f():\n    print(x)\n    x = 2\n",
          [(3, "local variable used before it is assigned: 'x'")]),
-        # In an annotation that is a string, or a comment.
+        # In a string annotation, or a type comment.
         ("from a import T\nx: 'T'\n", "from a import T\n", "x: 'T'\n", [(1, "undefined name 'T'")]),
         ("x = 1  # type: T\n", "y = 1\n", "x = 1  # type: S\n", []),
-        # A star import may define anything; that it is gone shows.
+        # A star import may define anything; its loss is noticed.
         ("from a import *\nx\n", "y = 1\n", "from a import *\nx\ny\n", []),
         ("from a import *\nx\n", "y = 1\n", "x\ny = 1\n", [(1, "undefined name 'x'")]),
-        # Style is nobody's business.
+        # Style does not matter.
         ("import a\n", "import b\n", "import a\nimport b\nimport a\nx = f''\n'%s' % (1, 2)\n", []),
         ("x = 1\n", "y = 1\n", 'def f():\n    """\n    >>> no.such\n    """\n', []),
         # Guarded.
@@ -326,7 +326,7 @@ def test_an_import_of_an_unbound_name_is_reported(name: str) -> None:
         ("from .p.q import s", ["p/q/r.py"], "from .p.q import s: no such name in the module"),
         ("from .x import s", ["p/q/r.py"], "from .x import s: no such module"),
         ("from .. import m", ["m.py"], "from .. import m: no such module"),
-        # Wherever it stands, unless its failure is expected.
+        # Wherever it is, unless its failure is expected.
         ("def f():\n    class C:\n        import p.x", ["p/q.py"], "import p.x: no such module"),
         ("try:\n    import p.x\nexcept ImportError:\n    import p.y", ["p/q.py"], ""),
         ("try:\n    import p.x\nexcept (A, builtins.ModuleNotFoundError): ...", ["p/q.py"], ""),
@@ -405,7 +405,7 @@ def test_an_import_from_the_old_place_of_a_moved_function_is_reported() -> None:
     assert broken({**NEW, "own.py": f"# nothing\n{USER}"}, ours, theirs) == [
         ("import", "own.py", 2, "from lib.old import helper: no such name in the module")
     ]
-    # The fork's own file, as it is: found where the caller asks about it.
+    # The fork's own file, unchanged: found if the caller asks about it.
     result = {**NEW, "own.py": USER}
     assert broken(result, ours, NEW) == []
     assert broken(result, ours, NEW, changed=["own.py"]) == [FINDING]
@@ -416,7 +416,7 @@ def test_an_importer_of_a_name_lost_in_the_merge_is_reported() -> None:
     merged = {**ours, **NEW, "lib/old.py": "def other(): ...\n# merged\n"}
     assert broken(merged, ours, NEW) == []
     assert broken(merged, ours, NEW, search=True) == [FINDING]
-    # As on a side that has never had it, a file has never worked with it.
+    # On a side that never had the name, a file never used it.
     both = {**NEW, "own.py": USER}
     assert broken(merged, ours, both, search=True) == []
 
@@ -440,7 +440,7 @@ def test_an_importer_of_a_removed_module_is_reported(gone: str, statement: str, 
     finding = [("import", "own.py", 2, f"{statement}: {found}")]
     assert broken(result, ours, theirs, search=True) == finding
     assert broken(result, ours, theirs, changed=["own.py"]) == finding
-    # A package in the place of a module is as good.
+    # A package can replace a module.
     moved = {**result, gone.replace(".py", "/__init__.py"): "def helper(): ...\n"}
     assert broken(moved, ours, theirs, search=True) == []
 
@@ -449,7 +449,7 @@ def test_an_import_of_a_removed_package_is_reported() -> None:
     ours = {"p/q/r.py": "", "a.py": "import p.q\n"}
     assert len(broken({"p/s.py": "", "a.py": "import p.q\n"}, ours, changed=["a.py"])) == 1
     assert len(broken({"a.py": "import p.q\n"}, ours, changed=["a.py"])) == 1
-    # In a file of another name, too.
+    # Also in a file of another name.
     assert len(broken({"b.py": "import p.q\n"}, ours)) == 1
     assert broken({"b.py": "import p.q\n"}, {"a.py": "import p.q\n"}) == []
 
@@ -458,21 +458,22 @@ def test_an_import_that_failed_before_the_merge_is_not_reported() -> None:
     ours = {"m.py": "", "a.py": "from m import x\n"}
     for theirs in ({"m.py": "x = 1\n"}, {"m.py": "", "a.py": "y = 1\n"}):
         assert broken({"m.py": "", "a.py": "from m import x\ny = 1\n"}, ours, theirs) == []
-    # It worked in the fork, and fails with what upstream has made of the module.
+    # It worked in the fork, and fails with upstream's version of the module.
     good = {**ours, "m.py": "x = 1\n"}
     result = {"m.py": "", "a.py": "from m import x\ny = 1\n"}
     assert len(broken(result, good, {"m.py": ""})) == 1
     # It works with neither of two modules, and worked with one.
     both = {"m.py": "y = 1\n", "a.py": "from m import x\n"}
     assert broken({**result, "m.py": "z = 1\n"}, good, both) == []
-    # Whether it was there before cannot be told.
+    # Nobody can know whether it was there before.
     assert broken(result, {**result, "a.py": "print 'x'\n"}) == []
     # Two sides' own imports, of what neither of the two modules kept.
     assert len(broken({**result, "m.py": "\n"}, good, {"m.py": "y = 1\n", "a.py": ""})) == 1
 
 
 def test_what_a_side_has_under_another_name_is_not_new() -> None:
-    """Neither a name that only its program knows as a builtin, nor an import that leads nowhere."""
+    """Neither a name that only its program defines as a builtin, nor an import that leads
+    nowhere."""
     fork = "from .gone import lost\nx = _('a')\n"
     ours, theirs = Files({"old/a.py": fork}), Files({"new/a.py": "x = 1\n"})
     result = Files({"new/a.py": fork})
@@ -544,7 +545,7 @@ def test_unreadable_workflow_triggers_are_reported(text: str | None) -> None:
     assert dangerous_triggers([CI], Files({CI: text}), Files({CI: "on: issues\n"})) == found
 
 
-# --- What others have written --------------------------------------------------------------------
+# --- Hostile and unusual texts -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -616,20 +617,20 @@ def test_any_trees_can_be_checked_without_an_error(
     assert all(problem.path in result and problem.line >= 0 for problem in found)
     for snapshot in snapshots:
         dangerous_triggers([*result, *changed], Files(result), snapshot)
-        # As a side is, it is sound.
+        # A side itself is sound.
         assert problems(list(snapshot.paths), snapshot, snapshots) == []
         assert {p.what for p in dangerous_triggers(list(snapshot.paths), snapshot, snapshot)} <= {
             "its triggers cannot be read"
         }
 
 
-def test_the_words_for_what_pyflakes_reports_fit_its_names() -> None:
+def test_the_pyflakes_messages_that_we_reword_exist() -> None:
     from pyflakes import messages
 
     assert [name for name in soundness._REPORTED if not hasattr(messages, name)] == []
 
 
-def test_names_that_a_merge_brings_and_not_every_machine_can_have() -> None:
+def test_new_paths_that_some_systems_cannot_have_are_reported() -> None:
     """https://github.com/open-mpi/hwloc/issues/441,
     https://github.com/duckduckgo/tracker-radar/issues/5,
     https://github.com/Unstructured-IO/unstructured/issues/4249"""
@@ -645,7 +646,7 @@ def test_names_that_a_merge_brings_and_not_every_machine_can_have() -> None:
     ]
 
 
-def test_a_name_that_git_has_invented_is_found() -> None:
+def test_a_name_that_git_invented_is_found() -> None:
     """https://github.com/E3SM-Project/E3SM/pull/2883"""
     result = {"a", "a~HEAD", "b~theirs", "c~", "d~HEAD", "e~x"}
     assert soundness.invented(result, {"a", "d~HEAD"}, {"b", "c"}) == ["a~HEAD", "b~theirs"]
@@ -665,7 +666,7 @@ def test_a_submodule_that_gitmodules_does_not_name_is_found() -> None:
 def test_no_parser_sees_a_text_that_is_too_long(
     path: str, piece: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each has a bug for it somewhere; a person learns which file it is."""
+    """Every parser has some bug with long texts; a person is told which file it is."""
     monkeypatch.setattr(text, "_PARSED", dict.fromkeys((".py", ".toml", ".json", ".yaml"), 50))
     long, broken_ = piece * 51, {"x.py": "(", "x.toml": "=", "x.json": "[", "x.yaml": "["}[path]
     what = "too long to be parsed: check yourself whether it is sound"

@@ -1,4 +1,4 @@
-"""Running a procedure: what runs, what is passed over, what is printed, how it stops."""
+"""Running a procedure: what runs, what is skipped, what is printed, how it stops."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ YES, NO = Condition("with it"), Condition("without it")
 
 @dataclass
 class Stage:
-    """A place to run made-up procedures in, and what they say."""
+    """A place to run made-up procedures in, with their output."""
 
     place: Path
     values: dict[str, str] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Stage:
         )
 
     def run(self, *procedure: Step, dry: bool = False, journal: Journal | None = None) -> str:
-        """Run a procedure; what it says, without the times."""
+        """Run a procedure; returns its output without times."""
         stream = io.StringIO()
         context = Context()
         context.config.run.dry = dry
@@ -79,7 +79,7 @@ class Stage:
         return sorted(path.name for path in self.place.iterdir())
 
     def log(self) -> list[str]:
-        """What the commands of `note` have noted."""
+        """The words that `note` commands wrote."""
         file = self.place / "log"
         return file.read_text().split() if file.exists() else []
 
@@ -92,12 +92,12 @@ def stage(tmp_path: Path) -> Stage:
 
 
 def note(word: str, code: int = 0) -> str:
-    """A command line that notes a word, and ends with a code."""
+    """A command line that writes a word and exits with a code."""
     return f'sh -c \'echo "$1" >> "$0/log"; exit {code}\' {{place}} {word}'
 
 
 def exits(code: int) -> str:
-    """A probe that ends with a code."""
+    """A probe that exits with a code."""
     return f"sh -c 'exit {code}'"
 
 
@@ -148,7 +148,7 @@ def test_a_value_that_would_be_an_option_stops_before_anything_runs(stage: Stage
 # --- Probes --------------------------------------------------------------------------------------
 
 
-def test_a_step_that_is_done_is_passed_over(stage: Stage) -> None:
+def test_a_step_that_is_done_is_skipped(stage: Stage) -> None:
     procedure = (
         Step("make", "Make it.", run=("touch {place}/x",), done=("test -e {place}/x",)),
         Step("note", "Note it.", run=(note("n"),)),
@@ -204,7 +204,7 @@ def test_a_broken_probe_stops_the_step(code: int, before: str, stage: Stage) -> 
 
 
 def test_a_probe_changes_nothing_even_if_a_step_is_not_done(stage: Stage) -> None:
-    """After a step has run its probe is not asked again: git said that it worked."""
+    """After a step has run, its probe is not run again: git said that it worked."""
     probe = "sh -c 'echo p >> \"$0/log\"; exit 1' {place}"
     stage.run(Step("a", "A.", run=(note("r"),), done=(probe,)))
     assert stage.log() == ["p", "r"]
@@ -213,7 +213,7 @@ def test_a_probe_changes_nothing_even_if_a_step_is_not_done(stage: Stage) -> Non
 # --- Failing -------------------------------------------------------------------------------------
 
 
-def test_a_line_that_fails_stops_everything_behind_it(stage: Stage) -> None:
+def test_a_line_that_fails_stops_everything_after_it(stage: Stage) -> None:
     stopped = stage.stop(
         Step("a", "A.", run=(note("a"), note("b", 3), note("c")), stuck="look at {place}."),
         Step("d", "D.", run=(note("d"),)),
@@ -435,8 +435,8 @@ def test_what_dry_prints_does_the_same_when_it_is_pasted(full: Stage) -> None:
     assert full.files() == sorted([*pasted, "logs"])
 
 
-def test_dry_passes_over_what_is_done_only_up_to_the_first_open_step(stage: Stage) -> None:
-    """What a later probe would find after the open steps nobody knows."""
+def test_dry_skips_done_steps_only_up_to_the_first_open_one(stage: Stage) -> None:
+    """Nobody knows what a later probe would find after the open steps."""
     stage.values = {}
     done = Step("d", "D.", run=("false",), done=(exits(0),))
     broken = Step("e", "E.", run=("false",), done=(exits(128),))
@@ -452,7 +452,7 @@ def test_dry_passes_over_what_is_done_only_up_to_the_first_open_step(stage: Stag
 # --- Tasks ---------------------------------------------------------------------------------------
 
 
-def test_what_a_step_calls_is_given_the_work_and_shown_as_a_task_is_typed(stage: Stage) -> None:
+def test_a_call_gets_the_work_and_is_shown_as_a_typed_task(stage: Stage) -> None:
     ran: list[object] = []
     stage.work = "the work"
     stage.values = {"tag": "v1 $x"}
@@ -482,7 +482,7 @@ def test_a_task_that_stops_says_what_happened_and_the_plan_says_the_rest(
 
 
 @pytest.mark.parametrize("kind", [Refused, Failed])
-def test_a_task_that_is_refused_keeps_its_own_words(kind: type[Stop], stage: Stage) -> None:
+def test_a_refused_task_keeps_its_own_message(kind: type[Stop], stage: Stage) -> None:
     refusal = kind("no.", untouched="x", then="y")
 
     def task(work: object) -> None:
@@ -554,7 +554,7 @@ def test_a_log_takes_any_bytes(stage: Stage) -> None:
     assert (stage.place / "logs" / "test.log").read_text() == "a\\udcffb\n"
 
 
-def test_commands_that_the_plan_does_not_have_are_a_bug(stage: Stage) -> None:
+def test_commands_that_the_plan_lacks_are_a_bug(stage: Stage) -> None:
     with pytest.raises(KeyError, match="test"):
         stage.run(Step("test", "T.", commands="test"))
 
@@ -573,7 +573,7 @@ STEPS = {
 
 
 def offenders(is_right: Callable[[Step], object]) -> list[str]:
-    """The steps of all procedures for which something does not hold."""
+    """The steps of all procedures that violate a rule."""
     return [name for name, step in STEPS.items() if not is_right(step)]
 
 
@@ -623,7 +623,8 @@ def test_every_line_is_a_command_of_git_or_a_task_or_of_every_system() -> None:
 
 
 def test_a_tag_is_always_named_as_a_ref() -> None:
-    """`git merge v1` would take a branch of that name; what makes a tag takes its plain name."""
+    """`git merge v1` would take a branch of that name; commands that create tags take the plain
+    name."""
 
     def names_refs(step: Step) -> bool:
         lines = [line for line in (*step.run, *step.undo, *step.done) if line.startswith("git")]

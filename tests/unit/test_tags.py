@@ -1,4 +1,4 @@
-"""Names of tags: their classes, their order, and what may not be one."""
+"""Tag names: their classes, their order, and invalid ones."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CLASSES = [
     ("v1.2.3-stable", STABLE, AUTOMATIC, "1.2.3", "0"),
     ("v1.75.5-stable", STABLE, AUTOMATIC, "1.75.5", "0"),
     ("v1.83.99-stable", STABLE, AUTOMATIC, "1.83.99", "0"),
-    # From 1.84.0 on they are plain; the old form is then nothing that the automation takes.
+    # From 1.84.0 on they are plain; the automation no longer takes the old form.
     ("v1.84.0", PLAIN_STABLE, AUTOMATIC, "1.84.0", "0"),
     ("v1.89.1", PLAIN_STABLE, AUTOMATIC, "1.89.1", "0"),
     ("v2.0.0", PLAIN_STABLE, AUTOMATIC, "2.0.0", "0"),
@@ -408,7 +408,7 @@ def test_a_tag_that_is_not_stable_is_refused_with_its_class(name: str, what: str
 
 # --- Any name at all -----------------------------------------------------------------------------
 
-# Pieces that names are made of, so that random ones come near the patterns.
+# Pieces of names, so that random names come near the patterns.
 PIECES = ["v", ".", "-", "1", "84", "0", "stable", "rc", "draft", "nightly", "dev", "patch", "post"]
 PIECES += ["test", "carto", "_", "pr-", "litellm_v", "a", "\n", "\u0663"]
 
@@ -419,7 +419,7 @@ def test_any_name_is_classified_without_an_error(name: str) -> None:
     assert tag is None or (tag.name == name and tag.scheme in SCHEMES)
 
 
-# Names on which a pattern that can match in many ways would try them all, and end in failure.
+# Names on which an ambiguous pattern would try every way to match, and fail.
 LONG = [
     f"{start}{unit * 200}"[:199] + end
     for start in ("v1.2.3", "v1.2.3-rc", "v1.2.3-stable", "v1.2.3-dev", "v1.2.3-nightly", "pr-", "")
@@ -430,7 +430,7 @@ LONG = [
 
 @pytest.fixture
 def never_for_ever() -> Iterator[None]:
-    """End a test that would never end; how long it takes is not asked."""
+    """Abort a test that would never end; its duration does not matter."""
 
     def give_up(*_: object) -> None:
         raise AssertionError("a pattern tries far too many ways to match")
@@ -461,7 +461,7 @@ def test_any_long_name_is_classified_in_time(pieces: list[str]) -> None:
     assert tag is None or tag.name == name
 
 
-def test_a_pattern_that_tries_too_long_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pattern_that_takes_too_long_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patterns, "LONGEST", 0.1)
     pattern, text = r"v(?P<version>(\d|\d\d)+)b", "v" + "1" * 50
     feature = Feature("a", ("file.txt",), (pattern,))
@@ -481,8 +481,8 @@ def test_a_pattern_that_tries_too_long_is_named(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("number", ["9" * 5000, "\uff11"])
-def test_a_number_that_python_or_a_reader_takes_for_another_is_no_version(number: str) -> None:
-    """Python refuses to read the long one, and reads a digit of another alphabet."""
+def test_an_ambiguous_number_is_not_a_version(number: str) -> None:
+    """Python refuses to parse the long one, and parses a digit of another alphabet."""
     assert tags.classify(f"v{number}.0.0", SCHEMES) is None
     names = [f"v{number}.0.0", "v1.0.0", "v1.1.0"]
     taken = [g.value for g in conventions.tag_schemes(names) if g.value["use"] != "never"]

@@ -1,4 +1,4 @@
-"""The version in a TOML file: read as it is, changed and nothing beside it."""
+"""The version in a file: read, and changed without touching anything else."""
 
 from __future__ import annotations
 
@@ -206,7 +206,9 @@ def test_writing_the_current_version_changes_no_byte() -> None:
     st.sampled_from(["\n", "\r\n"]),
     st.sampled_from(["", " # note", "\t"]),
 )
-def test_whatever_is_around_it_stays_byte_for_byte(around: list[str], end: str, tail: str) -> None:
+def test_everything_around_the_version_stays_byte_for_byte(
+    around: list[str], end: str, tail: str
+) -> None:
     head = [line for line in around if line != "[x]"]
     rest = [line for line in around if line.startswith(("#", "["))]
     lines = [*head, "[project]", 'name = "1.0"', f'version = "1.0"{tail}', *rest]
@@ -247,7 +249,7 @@ def test_only_the_strings_of_the_keys_change_in_json() -> None:
     assert version_files.write(after, VersionFile("package-lock.json", keys), "1.0.0") == LOCK
 
 
-def test_a_version_that_is_said_elsewhere_is_passed_over() -> None:
+def test_a_version_elsewhere_in_the_file_is_skipped() -> None:
     """https://github.com/googleapis/release-please/issues/1874,
     https://github.com/kellpossible/cargo-i18n/issues/118, and a dependency of the same version:
     https://github.com/callowayproject/bump-my-version/issues/93"""
@@ -302,8 +304,9 @@ def test_one_place_of_any_file_changes(
 @pytest.mark.parametrize(
     "change", [version_files.read, lambda t, f: version_files.write(t, f, "2")]
 )
-def test_nothing_is_written_where_the_place_is_not_known(change: Callable[..., object]) -> None:
-    """https://github.com/3drepo/3drepo.io/issues/635: a VERSION file with more was written over."""
+def test_nothing_is_written_if_the_place_is_unknown(change: Callable[..., object]) -> None:
+    """https://github.com/3drepo/3drepo.io/issues/635: a VERSION file with more in it was
+    overwritten."""
     with pytest.raises(Refused, match="contains more than a version"):
         change(MORE, VersionFile("VERSION"))
     with pytest.raises(Refused, match="matches 2 places"):
