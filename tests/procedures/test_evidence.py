@@ -105,8 +105,8 @@ def upstream_moves_on(world: World) -> None:
 
 
 def everything(world: World) -> Any:
-    """The checkout byte for byte, the refs everywhere, and all that git keeps of the clone; without
-    the page to review a merge by."""
+    """The checkout byte for byte, the refs everywhere, and git's data about the clone; without
+    review pages."""
     kept = {name: it for name, it in world.git_dir().items() if not name.endswith("/report.html")}
     return world.everything(), kept, sorted(path.name for path in world.place.iterdir())
 
@@ -172,7 +172,7 @@ def test_a_merge_is_accounted_for_as_text(prepared: World) -> None:
     before = everything(prepared)
     done = prepared.run(MERGE)
     assert (done.code, done.err) == (0, "")
-    nothing = "Nothing is lost and nothing left over in the merge.\n"
+    nothing = "Nothing is lost or left over in the merge.\n"
     assert done.out == LOCK_FILE + accounted("0 changes") + nothing + page()
     assert everything(prepared) == before
 
@@ -1409,7 +1409,7 @@ def test_verify_passes_a_sync_that_landed_as_a_merge(merged: World) -> None:
     before = everything(merged)
     done = merged.run(f"verify --landed {TAG}")
     assert (done.code, done.err) == (0, "")
-    nothing = f"Nothing is lost and nothing left over in the sync to {TAG}.\n"
+    nothing = f"Nothing is lost or left over in the sync to {TAG}.\n"
     assert done.out == LOCK_FILE + accounted("0 changes") + nothing + page(TAG)
     assert everything(merged) == before
     merged.git("update-ref refs/remotes/origin/carto/main refs/remotes/origin/carto/main^")

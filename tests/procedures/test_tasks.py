@@ -851,7 +851,7 @@ def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
             f"{LOCK_FILE}\n"
             "Checked 45 fork files and 38 upstream files: 0 changes lost, 0 to\n"
             "  look at, 2 absorbed, 15 dropped on purpose.\n"
-            f"Nothing is lost and nothing left over in the merge of {tag}.\n"
+            f"Nothing is lost or left over in the merge of {tag}.\n"
             f"report: ~/litellm/.git/carto-fork/{tag}/report.html\n"
         )
         return

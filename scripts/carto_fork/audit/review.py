@@ -43,8 +43,8 @@ def verify_merge(
 ) -> None:
     """Check a merge: of a tag in a work tree, of three commits, or one that has landed.
 
-    revs: the commits by option, "" where one is not given.
-    page: writes the page to review it by; it gets the release's name, if one was given.
+    revs: the commits by option; "" for a missing one.
+    page: writes the review page; it gets the release's name, if one was given.
     Raises CheckFailed if something is wrong or lost.
     """
     given = [option for option, rev in revs.items() if rev]
@@ -65,14 +65,14 @@ def verify_merge(
             )
             checked = verify.of_merge(s.sh, fork, fork.path, ours, theirs, result)
         name, what = "", "the merge"
-        mend = "mend the result, then run the same command again."
+        fix = "fix the result, then run the same command again."
     elif landed:
         fork = branches.caught_up(s, s.open_fork())
         release = releases.here(fork, landed)
         with s.console.working("verify"):
             checked = verify.of_landed(s.sh, fork, release)
         name, what = release.name, f"the sync to {release.name}"
-        mend = _how_to_mend_landed(s, fork, checked, name)
+        fix = _how_to_fix_landed(s, fork, checked, name)
     else:
         asked = releases.asked_name(tag)
         fork, work = s.open_work_tree()
@@ -84,7 +84,7 @@ def verify_merge(
         mend += "then run the same command again."
         name, what = release.name, f"the merge of {release.name}"
     try:
-        require_passed(s, checked, what, mend)
+        require_passed(s, checked, what, fix)
     finally:
         page(s, fork, name, checked)
 

@@ -61,8 +61,8 @@ def among(
         if len(suspect.changed) > MOST_PATHS
         or (len(suspect.changed) >= _FEWEST_PATHS and not version_files.isdisjoint(suspect.changed))
     ]
-    found: list[Suspect] = []
-    # Most syncs land soon after what they brought; to look far back costs more.
+    like_upstream: list[Suspect] = []
+    # Most syncs land soon after the commit they bring; searching far back costs more.
     for days in (60, 400, None):
         if left:
             alike, left = _like_upstream(sh, repo, left, upstream, days)
@@ -97,15 +97,15 @@ def _like_upstream(
     upstream: Sequence[str],
     days: int | None,
 ) -> tuple[list[Suspect], list[Suspect]]:
-    """Those half of whose files or more are as upstream had them in so many days before, since the
-    last merge by default, and more than are as what was merged last has them; and those of which it
-    may be true further back: they did not delete most of their files."""
+    """The suspects of whose files at least half equal upstream's within some days before (None:
+    since the last merge), and more than equal the last merged commit's; and those for which this
+    may hold further back, because they did not delete most of their files."""
     if days is None:
         merged = list({suspect.merged for suspect in suspects if suspect.merged})
         began = {name: time for time, name in _times(sh, repo, ["--no-walk"], merged)}
         since = [began.get(suspect.merged, 0) for suspect in suspects]
     else:
-        # A copy is as old as what it copies.
+        # A copy has the author time of its original.
         made = (datetime.fromisoformat(suspect.commit.date) for suspect in suspects)
         since = [int((day - timedelta(days=days)).timestamp()) for day in made]
     last = [int(datetime.fromisoformat(f"{s.landed}T23:59:59").timestamp()) for s in suspects]
@@ -114,7 +114,7 @@ def _like_upstream(
     wanted = []
     for suspect, first, end in zip(suspects, since, last, strict=True):
         candidates = [*_sample([name for time, name in history if first <= time <= end], 16)]
-        # What this program writes down in the fork proves neither.
+        # The records that this program writes into the fork prove neither.
         telling = [p for p in suspect.changed if p not in records.NOTES and "\n" not in p]
         # What was merged last comes at the end.
         wanted.append((suspect, telling, [*candidates, suspect.merged or git.NULL]))
@@ -137,10 +137,10 @@ def _like_upstream(
 def _times(
     sh: Shell, repo: Path, how: Sequence[str], names: Sequence[str]
 ) -> list[tuple[int, str]]:
-    """When commits of a history were made, in seconds since 1970, each with its name."""
+    """The commit times of a history, in seconds since 1970, each with its hash."""
     if not names:
         return []
-    # A plain list of times and names comes from the commit graph, if there is one.
+    # git reads a plain list of times and names from the commit graph if it exists.
     words = ["git", "-C", str(repo), "rev-list", *how, "--timestamp", *names, "--"]
     lines = git.checked(sh.read(words), "upstream's history").out.splitlines()
     return [(int(time), name) for time, name in map(str.split, lines)]

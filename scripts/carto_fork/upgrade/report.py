@@ -154,7 +154,7 @@ def of_merge(
         return bool(fork.policy.generated([path]))
 
     found = conflicts.foresee(sh, fork.path, ours, theirs, unread).conflicts
-    decided = resolve.decide(sh, fork, fork.path, found, own, ours, theirs, told=ours)
+    decided = resolve.decide(sh, fork, fork.path, found, own, ours, theirs, recorded=ours)
     checked = checked or verify.of_merge(sh, fork, fork.path, ours, theirs, result)
     named = {name: tags.classify(name, fork.policy.tags) for name in fork.refs.tags_in([theirs])}
     names = sorted(named, key=lambda name: not ((tag := named[name]) and tag.stable))
