@@ -77,7 +77,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         "  CARTO_CLAUDE.md                            changed by the team\n"
         "  docs/CARTO_RELEASE_PROCESS.md              changed by the team\n"
         "`fork.adopt` keeps what the team changed; --replace PATH overwrites such a file.\n"
-        "1/5 branch    Start the branch from production, or from where origin has it.\n"
+        "1/5 branch    Create the branch from production, or from origin's branch of that name.\n"
         f"    $ git -C . branch --no-track {name} {commit}\n"
         "2/5 worktree  Check it out in a separate work tree; yours is not touched.\n"
         "    $ git -C . -c core.sparseCheckout=false worktree add --force --force "

@@ -1293,7 +1293,7 @@ def test_an_upgrade_is_refused_if_a_sync_was_squashed(squashed: World) -> None:
         "once the ancestry is recorded, with 3.",
         f"run `invoke {PAUSES}` with --heal to record it first, "
         "or with --unhealed to merge without recording it.",
-        "Your checkout, your branches and origin are as they were.",
+        "Your checkout, your branches and origin are unchanged.",
     )
     assert (done.err, done.code) == (said, 1)
     assert (everything(squashed), squashed.git("for-each-ref")) == before

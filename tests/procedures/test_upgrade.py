@@ -10,7 +10,7 @@ import pytest
 from world import World, message, resolved_by_hand
 
 MERGED = "Merge the tag"
-UNTOUCHED = "Your checkout, carto/main and origin are as they were."
+UNTOUCHED = "Your checkout, carto/main and origin are unchanged."
 PAUSES = "upgrade-carto --tag v1.77.2-stable"
 PAUSED = "upstream-sync/v1.77.2-stable"
 LAYOUT = "ui/litellm-dashboard/src/app/layout.tsx"

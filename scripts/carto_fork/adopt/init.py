@@ -43,7 +43,7 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
     try:
         load_policy(text, "what this clone shows makes no valid policy")
     except Refused as problem:
-        problem.tell("give the right values: --name, --upstream, --production, --mirror.")
+        problem.advise("give the right values: --name, --upstream, --production, --mirror.")
         raise
     for guess in guesses:
         style = "" if guess.surety is Surety.CERTAIN else "yellow"

@@ -80,8 +80,8 @@ def verify_merge(
         with s.console.working("verify"):
             checked = verify.of_work_tree(s.sh, fork, work, release)
         drop = s.command("verify", drop="PATH", reason="WHY")
-        mend = f"fix it in {work} and commit, or drop it: {drop}; "
-        mend += "then run the same command again."
+        fix = f"fix it in {work} and commit, or drop it: {drop}; "
+        fix += "then run the same command again."
         name, what = release.name, f"the merge of {release.name}"
     try:
         require_passed(s, checked, what, fix)

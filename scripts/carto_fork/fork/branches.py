@@ -345,7 +345,7 @@ def left_behind(sh: Shell, work: Path) -> list[Stray]:
     strays: list[Stray] = []
     for commit in dict.fromkeys(left):
         # Commits that a later one contains too are reported with that one.
-        known = ["HEAD", *(stray.commit for stray in found)]
-        if stray := stray_of(sh, work, commit, *known):
-            found.append(stray)
-    return found
+        others = ["HEAD", *(stray.commit for stray in strays)]
+        if stray := stray_of(sh, work, commit, *others):
+            strays.append(stray)
+    return strays

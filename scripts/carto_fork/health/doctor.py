@@ -223,7 +223,7 @@ _BACK = Step(
     when=BACK,
     run=("git -C {work} switch --no-guess {back}",),
     stuck="commit your changes or put them away with `git stash`, then run the same command again.",
-    untouched="The commits are safe; HEAD and your files are as they were.",
+    untouched="The commits are safe; HEAD and your files are unchanged.",
 )
 
 RECOVER = (

@@ -181,7 +181,7 @@ def plan_of(fork: Fork, remote: RemoteRefs, release: Release) -> Plan:
         "notes": str(git.nearest(file)),
     }
     condition = PUSHED_TAG if ref in remote.origin.objects else UNPUSHED
-    untouched = f"Your checkout and {fork.policy.branches.production} are as they were."
+    untouched = f"Your checkout and {fork.policy.branches.production} are unchanged."
     return Plan(values, frozenset({condition}), untouched)
 
 

@@ -290,7 +290,7 @@ def _end(
         event = "moved"
     if event:
         text = detection.said if detection else ""
-        why = notify.tell(s, event, tag=result["tag"], url=result["pull_request"], text=text)
+        why = notify.send(s, event, tag=result["tag"], url=result["pull_request"], text=text)
         if moved and not why:
             reported.parent.mkdir(parents=True, exist_ok=True)
             reported.write_text(moved)

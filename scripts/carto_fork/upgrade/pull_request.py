@@ -128,7 +128,7 @@ def open_request(work: Work) -> Opened:
     _, action = UPDATE_REQUEST if pull else OPEN_REQUEST
     words = _of_labels(lacking)
     conditions = frozenset([LABELS] if lacking else ())
-    untouched = f"Your checkout, {branches.production} and {name} are as they were."
+    untouched = f"Your checkout, {branches.production} and {name} are unchanged."
     s.run((_labels(len(lacking)), action), Plan(values | words, conditions, untouched), None)
     if pull is None and not s.sh.dry:
         pulls = github.pulls(s.sh, hub, base=branches.production)

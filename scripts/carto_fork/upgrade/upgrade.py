@@ -153,7 +153,7 @@ def _require_what_was_seen(s: Session, fork: Fork, release: releases.Target) -> 
         raise Refused(
             f"upstream's tag {name} was {release.commit[:10]} a moment ago, and {came} arrived: "
             "somebody is moving it.",
-            untouched="Your checkout, your branches and origin are as they were.",
+            untouched="Your checkout, your branches and origin are unchanged.",
             then="ask upstream why, then run the same command again; it uses the new one.",
         )
     releases.require_commit(s.sh, fork, name, release.commit)

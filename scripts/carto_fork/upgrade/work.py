@@ -128,7 +128,7 @@ class Work:
             sh, fork, theirs = self.s.sh, self.fork, self.theirs
             own = authorship.of_fork(sh, fork, ours, theirs)
             expected = conflicts.foresee(sh, fork.path, ours, theirs).conflicts
-            decided = decide(sh, fork, fork.path, expected, own, ours, theirs, told=ours)
+            decided = decide(sh, fork, fork.path, expected, own, ours, theirs, recorded=ours)
             self._decisions[ours] = tuple(decided)
         return self._decisions[ours]
 
