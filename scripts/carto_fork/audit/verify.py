@@ -325,7 +325,7 @@ def _foreign_commits(
     # --ignore-missing: not every clone tracks origin's production branch.
     question = "--ignore-missing HEAD --not {known}"
     brought, made = (
-        git.ask(sh, work, f"rev-list {how} {question}", "commits", expected=expected)
+        git.ask(sh, work, f"rev-list {how} {question}", "commits", known=expected)
         for how in ("", "--first-parent")
     )
     foreign = len(set(brought.out.split()) - set(made.out.split()))

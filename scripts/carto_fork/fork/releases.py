@@ -309,8 +309,8 @@ MOST_NEWEST = 3
 
 
 def newest_here(sh: Shell, fork: Fork) -> list[Tag]:
-    """The newest stable releases that are here, on commits, and newer than what the production
-    branch has, the newest first."""
+    """The stable releases in this clone, on commits, that are newer than the production branch,
+    newest first."""
     known = [tag for name in fork.refs.tags() if (tag := tags.classify(name, fork.policy.tags))]
     stable = sorted((t for t in known if t.scheme.use is TagUse.AUTOMATIC), reverse=True)
     has = merged(sh, fork, fork.production_commit, fork.refs)

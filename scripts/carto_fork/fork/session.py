@@ -60,7 +60,7 @@ def program(argv: Sequence[str]) -> str:
 
 
 def anywhere(argv: Sequence[str]) -> str:
-    """What starts this program from any directory, for files that others run, such as hooks."""
+    """The command that starts this program from any directory, for hooks and the like."""
     if once := _without_installing():
         return shlex.join(once)
     path = Path(argv[0]).absolute()

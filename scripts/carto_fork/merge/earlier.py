@@ -109,7 +109,7 @@ def pieces(sh: Shell, fork: Fork, sync: Earlier, new: str) -> Iterator[Piece]:
     question += " {among} --not {known} --"
     among = f"{sync.merge}..{sync.head}"
     others = [commit for commit in (fork.production_commit, sync.theirs, new) if commit]
-    listed = git.ask(sh, fork.path, question, "commits", among=among, others=others)
+    listed = git.ask(sh, fork.path, question, "commits", among=among, known=others)
     for line in listed.out.splitlines():
         name, author, subject = line.split("\0", 2)
         if not _is_a_steps(fork, subject):
