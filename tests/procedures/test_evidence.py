@@ -863,7 +863,7 @@ def test_a_choice_creates_a_missing_drops_file(world: World) -> None:
     ],
 )
 def test_unclear_choices_are_refused(paused: World, options: str, what: str, then: str) -> None:
-    title = "Refused" if "there is no" in what else "Usage"
+    title = "Refused" if "is not in conflict" in what else "Usage"
     work = paused.work(STABLE)
     before = everything(paused), paused.git("ls-files --stage", repo=work)
     done = paused.run(f"resolve-conflicts {options}")
