@@ -443,6 +443,8 @@ def test_git_settings_of_the_person_change_nothing(
     Path(os.environ["GIT_CONFIG_GLOBAL"]).write_text(
         f"{SETTINGS[about]}\n[carto-fork]\n    gh = no-gh-in-tests\n"
     )
+    (world.fork / ".git" / "info").mkdir(exist_ok=True)
+    (world.fork / ".git" / "info" / "exclude").write_text("*\n")
     before = world.checkout()
     done = usual_end(world, template)
     assert done.out == expected.out

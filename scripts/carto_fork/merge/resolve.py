@@ -435,7 +435,7 @@ def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str
             _write(sh, work, decision)
         if decision.text is not None and not decision.left:
             settled.append(decision.conflict.path)
-    _git(sh, work, "add", settled)
+    _git(sh, work, "add --force", settled)
     _git(sh, work, "rm --quiet --force", [*deleted, *resolution.returned])
     _git(sh, work, f"restore --source={theirs} --staged --worktree", resolution.units)
     for conflict, side in moved:
