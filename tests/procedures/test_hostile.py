@@ -147,13 +147,14 @@ def test_an_upgrade_continues_after_a_rejected_push(
     reject = hook(world.origin, "pre-receive", "echo 'frozen until Monday' >&2; exit 1")
     failed = world.run(line)
     message = re.sub(r" +$", "", failed.err, flags=re.MULTILINE)
+    verified = f"refs/carto-fork/passed/{TAG}/verify"
     assert message == (
         f"Failed: `git -C {WORK} push --atomic --no-follow-tags "
-        f"--force-with-lease=refs/heads/{there}:{lease} origin {SYNC}:refs/heads/{there}` "
+        f"--force-with-lease=refs/heads/{there}:{lease} origin {verified}:refs/heads/{there}` "
         "ended with exit code 1:\n"
         "  remote: frozen until Monday\n"
         "  To ~/origin.git\n"
-        f"   ! [remote rejected] upstream-sync/{TAG} -> {there} (pre-receive hook declined)\n"
+        f"   ! [remote rejected] {verified} -> {there} (pre-receive hook declined)\n"
         "  error: failed to push some refs to '~/origin.git'\n"
         f"{AS_BEFORE}"
         f"Next: see what origin says, then run `invoke {line}` again.\n".replace(
