@@ -354,6 +354,13 @@ def test_a_change_on_one_side_alone_is_taken(
         # Line ends of two kinds, or inside a line.
         ("x.toml", "a = 1\r\nb = 1\n", "a = 1\r\nb = 2\n", "a = 2\r\nb = 1\n"),
         ("x.yml", "a: 1\rb: 1\r", "a: 1\rb: 2\r", "a: 2\rb: 1\r"),
+        pytest.param(
+            "x.c",
+            "void f(void) {\n    server.paused = OFF;\n}\n",
+            "void f(void) {\n    g_server->paused = OFF;\n}\n",
+            "void f(void) {\n    server.paused = OFF;\n    server.ends = 0;\n}\n",
+            id="what-one-side-renamed-in-what-the-other-added",
+        ),
     ],
 )
 def test_an_ambiguous_merge_is_not_made(path: str, base: str, ours: str, theirs: str) -> None:

@@ -345,7 +345,7 @@ class Work:
         """Raises Odd unless the merge parses like both sides and contains all changes of both."""
         for side, other in ((1, 2), (2, 1)):
             for piece in self.changed[side]:
-                whole = re.compile(rb"(?<![\w.])" + re.escape(piece) + rb"(?![\w.])")
+                whole = re.compile(rb"(?<![\w.])" + re.escape(piece) + rb"(?!\w)")
                 if any(map(whole.search, self.added[other])):
                     raise Odd  # one side still has what the other side rephrased
         result = Tree(self.language, merged)
