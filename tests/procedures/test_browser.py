@@ -50,7 +50,8 @@ def chromium() -> Iterator[Chrome]:
 def browser(chromium: Chrome, request: pytest.FixtureRequest) -> Chrome:
     """With nothing open, and what was asked before forgotten."""
     scheme = {"name": "prefers-color-scheme", "value": request.param}
-    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    media = {"media": "", "features": [scheme]}
+    chromium.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     chromium.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     chromium.get("about:blank")
     for what in ("performance", "browser"):
@@ -100,6 +101,11 @@ def test_the_page_is_worked_through_by_filter_and_keyboard(browser: Chrome, page
     item.find_element(By.TAG_NAME, "summary").send_keys("o")
     sides = [side.text for side in item.find_elements(By.TAG_NAME, "h4")]
     assert sides[:3] == ["base", "the fork's", "upstream's"]
+    copy = item.find_element(By.CSS_SELECTOR, "button.copy")
+    line = f"carto-fork resolve-conflicts --keep-fork {copy.text.split()[-3]} --reason WHY"
+    assert copy.get_attribute("data-copy") == line
+    copy.send_keys(Keys.ENTER)
+    assert browser.find_element(By.ID, "shown").text == f"copied: {line}"
     item.find_element(By.TAG_NAME, "summary").send_keys("x")
     browser.refresh()
     assert "ticked" in str(browser.find_element(By.ID, "c1").get_attribute("class"))
@@ -125,6 +131,13 @@ def test_the_page_asks_for_nothing_and_is_accessible(browser: Chrome, page: Path
         if fault["impact"] in ("serious", "critical")
         for node in fault["nodes"][:3]
     ] == []
+    # On paper everything is there, without the tools.
+    browser.find_element(By.ID, "fold").click()
+    media = {"media": "print", "features": [{"name": "prefers-color-scheme", "value": "light"}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    browser.execute_script("dispatchEvent(new Event('beforeprint'))")
+    assert not browser.find_elements(By.CSS_SELECTOR, ".item > details:not([open])")
+    assert not browser.find_element(By.CLASS_NAME, "tools").is_displayed()
     # As on a telephone: nothing is wider than the screen but what scrolls by itself.
     size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)

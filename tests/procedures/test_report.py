@@ -105,8 +105,19 @@ def test_nothing_hostile_is_more_than_text(world: World) -> None:
     parser = HTMLParser()
     parser.handle_starttag = lambda tag, attrs: found.extend(name for name, _ in attrs)  # type: ignore[method-assign]
     parser.feed(page)
-    assert "data-text" in found
+    assert "data-fate" in found
     assert not [name for name in found if name.startswith("on") or name == "style"]
+    # Without a policy and the branch that the default one names, this is some other fork.
+    assert "<h1>CARTO: " in page and "https://github.com/CartoDB/litellm/commit/" in page
+    world.git("remote set-url origin https://github.com/else/where")
+    world.git("checkout --quiet --detach")
+    for ref in ("refs/heads/carto/main", "refs/remotes/origin/carto/main"):
+        world.git(f"update-ref -d {ref}")
+    done = world.run(f"report --ours {ours} --theirs {theirs} --result {result} --output it.html")
+    assert done.code == 0, done.err
+    page = (world.fork / "it.html").read_text()
+    assert f"<h1>{world.clone}: " in page and "https://github.com/else/where/commit/" in page
+    assert "CartoDB" not in page
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,11 @@ _COLOURS = {
     Fate.SUPERSEDED: "look",
     Fate.LOST: "lost",
 }
+_REASONS = {
+    Fate.LOST: "Nothing explains why the result lacks the lines with -, or has those with + again.",
+    Fate.SUPERSEDED: "The result has something else in place of the lines with -, or those with +."
+    " Was that meant?",
+}
 _KINDS = {"policy": re.compile("|".join(map(re.escape, (POLICY_FILE, *records.NOTES))))} | AT_RISK
 """What a reviewer looks at wherever upstream changed it."""
 _WHOSE = {Side.FORK: "the fork", Side.UPSTREAM: "upstream"}
@@ -287,8 +292,14 @@ class Page:
             tone = "wrong" if finding.certain else "open"
             yield _eye(finding.path, finding.what, finding.check, tone, fate="finding")
         entries = self._entries(Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED)
-        for entry in sorted(entries, key=lambda e: WORST.index(e.account.fate)):
-            yield self._eye_of(entry)
+        groups: dict[tuple[int, str, Side, str], list[Entry]] = defaultdict(list)
+        for entry in entries:
+            worst_first = WORST.index(entry.account.fate)
+            groups[worst_first, entry.path, entry.side, entry.reason].append(entry)
+        foreign = [e.path for e in entries if e.side is Side.UPSTREAM and not e.reason]
+        newest = self._newest_upstream(list(dict.fromkeys(foreign)))
+        for (_, path, side, _), alike in sorted(groups.items(), key=lambda group: group[0][:2]):
+            yield self._eye_of(alike, newest[path] if side is Side.UPSTREAM else [])
         known = {entry.path for entry in entries}
         for decision in self._merge.decisions:
             path = decision.conflict.path
@@ -297,23 +308,30 @@ class Page:
                 yield _eye(path, what, "gave way", "open", reason=decision.why)
         yield from self._at_risk()
 
-    def _eye_of(self, entry: Entry) -> dict[str, Any]:
-        account, fate = entry.account, SAID[entry.account.fate]
-        lines = [f"- {line}" for line in account.missing] + [f"+ {line}" for line in account.back]
-        what = f"a change of {_WHOSE[entry.side]}: {entry.what or 'lines'}"
-        if account.change.line:
-            what += f" at line {account.change.line} of its file"
-        lost = entry.account.fate is Fate.LOST
-        drop = command("carto-fork", "verify", drop=entry.path, reason="WHY")
+    def _eye_of(self, alike: Sequence[Entry], newest: Sequence[Commit]) -> dict[str, Any]:
+        """The changes of a file of which the same became.
+
+        newest: who changed the file last, if no commit is known to be behind them.
+        """
+        first, lines = alike[0], []
+        for entry in alike:
+            account = entry.account
+            lines += [f"@@ line {account.change.line}"] * bool(account.change.line)
+            lines += [f"- {line}" for line in account.missing]
+            lines += [f"+ {line}" for line in account.back]
+        fate, lost = SAID[first.account.fate], first.account.fate is Fate.LOST
+        whats = dict.fromkeys(entry.what or "lines" for entry in alike)
+        what = f"{counted(len(alike), 'change')} of {_WHOSE[first.side]}: {', '.join(whats)}"
+        drop = command("carto-fork", "verify", drop=first.path, reason="WHY")
         return _eye(
-            entry.path,
+            first.path,
             what,
             fate,
             TONES.get(fate, ""),
-            reason=entry.reason,
+            reason=first.reason or _REASONS.get(first.account.fate, ""),
             lines=self._fits(lines),
-            commits=entry.commits,
-            page=self._pages[entry.side],
+            commits=[*dict.fromkeys(c for entry in alike for c in entry.commits)] or newest,
+            page=self._pages[first.side],
             commands=[drop] * lost,
         )
 
@@ -330,8 +348,8 @@ class Page:
         for path in paths if self._merge.result else ():
             ours, result = self._sides.pair(path, "ours", "result")
             if ours == result:
-                what = "upstream changed it, as shown; the fork's stays as it was"
-                said[path] = (what, "base", "theirs")
+                stays = "the fork's stays as it was" if ours else "the fork does not have it"
+                said[path] = (f"upstream changed it, as shown; {stays}", "base", "theirs")
             elif not result:
                 said[path] = ("upstream removed it", "ours", "result")
         pairs = {path: self._sides.pair(path, *sides) for path, (_, *sides) in said.items()}
@@ -391,7 +409,8 @@ class Page:
         taken = SIDES[decision.take] if decision.take else ""
         rule, why = decision.rule, decision.why
         if outcome == "by a person":
-            rule, why, taken = "by a person", "", self._side_of(conflict, text)
+            rule, why = "by a person", "No rule decided all of it."
+            taken = self._side_of(conflict, text)
         if outcome == "proposed":
             taken = f"by {self._proposed[conflict.path].by}"
         shown: list[dict[str, Any]] = []
@@ -417,7 +436,6 @@ class Page:
             "files": [],
             "fork": fork,
             "upstream": newest,
-            "text": " ".join([conflict.path, *(c.name for c in (*fork, *newest))]),
             "commands": self._words_about(conflict.path) * (outcome in ("left", "proposed")),
         }
 
@@ -442,7 +460,6 @@ class Page:
             "files": paths,
             "fork": by,
             "upstream": [],
-            "text": " ".join([*paths, *(commit.name for commit in by)]),
             "commands": [],
         }
 
@@ -500,9 +517,7 @@ def _by_command(
 def _eye(path: str, what: str, label: str, kind: str, **more: Any) -> dict[str, Any]:
     """An item of what needs eyes. kind: its tone."""
     one: dict[str, Any] = {"reason": "", "lines": (), "commits": (), "page": "", "commands": ()}
-    one |= {"path": path, "what": what, "label": label, "kind": kind, "fate": label} | more
-    names = [commit.name for commit in one["commits"]]
-    return one | {"text": " ".join([path, what, one["reason"], *names, *one["lines"]])[:4000]}
+    return one | {"path": path, "what": what, "label": label, "kind": kind, "fate": label} | more
 
 
 def _chart(title: str, named: Sequence[tuple[str, str, int]]) -> dict[str, Any]:

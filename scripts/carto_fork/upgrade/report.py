@@ -156,11 +156,12 @@ def of_merge(
     found = conflicts.foresee(sh, fork.path, ours, theirs, unread).conflicts
     decided = resolve.decide(sh, fork, fork.path, found, own, ours, theirs, recorded=ours)
     checked = checked or verify.of_merge(sh, fork, fork.path, ours, theirs, result)
-    named = {name: tags.classify(name, fork.policy.tags) for name in fork.refs.tags_in([theirs])}
-    names = sorted(named, key=lambda name: not ((tag := named[name]) and tag.stable))
+    names = fork.refs.tags_in([theirs])
+    classified = (tags.classify(name, fork.policy.tags) for name in names)
+    newest = max((tag for tag in classified if tag and tag.stable), default=None)
     production = fork.production_commit
     return Merge(
-        next(iter(names), ""),
+        newest.name if newest else next(iter(sorted(names)), ""),
         ours,
         theirs,
         result,

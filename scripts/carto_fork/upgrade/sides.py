@@ -24,6 +24,8 @@ _FATES.insert(3, _GONE)
 """What may have become of a file, the worst first."""
 TONES = {"kept": "passed", "lost": "wrong", "look at this": "open", _GONE: "open"}
 
+_MOST_FILES = 40
+"""Of so many files of a commit each fate is shown."""
 Pair = tuple[str | None, str | None]
 
 
@@ -105,7 +107,9 @@ class Sides:
         changes = self.changes(pairs.values())
         shown: dict[str, str] = {}
         for number, one in enumerate(self._owners(entries), 1):
-            one["id"] = f"f{number}"
+            one["id"], rest = f"f{number}", one["files"][_MOST_FILES:]
+            one["more"] = fits(_by_directory(file["path"] for file in rest)) if rest else ()
+            one["files"] = one["files"][:_MOST_FILES]
             for file in one["files"]:
                 path = file["path"]
                 mine = changes(pairs[path]) if path in pairs else ()
@@ -152,6 +156,15 @@ def _area(path: str) -> str:
     return path.partition("/")[0] + "/" if "/" in path else "(top)"
 
 
+def _by_directory(paths: Iterable[str]) -> list[str]:
+    """Paths in few words."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        directory, slash, name = path.rpartition("/")
+        names[directory + slash].append(name)
+    return [f"{directory}: {' '.join(inside)}" for directory, inside in names.items()]
+
+
 def _owner(name: str, fates: Mapping[str, str], commit: Commit | None) -> dict[str, Any]:
     """A feature or a commit, with the fate of each of its files."""
     listed = sorted(fates.items(), key=lambda file: (_FATES.index(file[1]), file[0]))
@@ -161,6 +174,6 @@ def _owner(name: str, fates: Mapping[str, str], commit: Commit | None) -> dict[s
         "fate": fate,
         "tone": TONES.get(fate, ""),
         "files": [{"path": path, "fate": fate} for path, fate in listed],
+        "number": len(listed),
         "commit": commit,
-        "text": " ".join([name, *([commit.name] if commit else []), *fates]),
     }

@@ -10,13 +10,21 @@ const fill = (details) => {
   const inside = details.querySelector(":scope > template");
   if (inside) inside.replaceWith(inside.content.cloneNode(true));
 };
+const texts = new Map();
+const textOf = (item) => {
+  if (!texts.has(item)) {
+    const inside = item.querySelector("template");
+    texts.set(item, `${item.textContent} ${inside ? inside.content.textContent : ""}`.toLowerCase());
+  }
+  return texts.get(item);
+};
 const visible = () => items.filter((item) => !item.hidden);
 const filter = () => {
-  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean)
+    .map((word) => /^[0-9a-f]{11,}$/.test(word) ? word.slice(0, 10) : word); // as commits are shown
   for (const item of items) {
-    const text = item.dataset.text;
     const fits = !fate.value || item.dataset.fate === fate.value;
-    item.hidden = !fits || !words.every((word) => text.includes(word));
+    item.hidden = !fits || !words.every((word) => textOf(item).includes(word));
   }
   shown.textContent = `${visible().length} of ${items.length} shown`;
 };
