@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
 import sys
 import textwrap
@@ -161,6 +162,18 @@ class TaskProgram(Program):
 
     It also takes their former names. A wrong command line ends with this product's exit code.
     """
+
+    def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
+        """Do what the command line says."""
+        try:
+            try:
+                super().run(argv, exit)
+            finally:
+                sys.stdout.flush()
+        except BrokenPipeError:
+            # Nobody reads the rest, as in `carto-fork --help-all | head`.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(ExitCode.CLOSED)
 
     def core_args(self) -> list[Argument]:
         """The options before a task."""

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,10 @@ def test_a_wrong_command_line_is_answered_with_where_the_help_is(world: World) -
         done = _typed(world, *line.split())
         said = message(what, f"carto-fork {then}", title="Usage")
         assert (done.code, done.out, done.err) == (2, "", said)
+
+
+def test_a_text_of_which_only_the_beginning_is_read_ends_quietly(world: World) -> None:
+    body = "from carto_fork.tasks import program; program.run(['carto-fork', '--help-all'])"
+    line = f"{shlex.join([sys.executable, '-c', body])} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = world.call(["bash", "-c", line], PYTHONPATH=str(ROOT / "scripts"))
+    assert (done.code, done.err) == (141, "")
