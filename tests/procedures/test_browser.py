@@ -42,6 +42,7 @@ def chromium() -> Iterator[Chrome]:
         options.add_argument(f"--{option}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = Chrome(options=options, service=Service(DRIVER))
+    driver.set_script_timeout(300)
     yield driver
     driver.quit()
 
