@@ -201,8 +201,11 @@ def test_hostile_subjects_are_escaped_in_the_release_notes(
     text = notes_of(github, "carto-v1.76.5-0.2.0")
     assert text.count("\n- ") == 5
     assert not re.search(r"@\w|::|\$\{\{|<b>|\x1b", text)
+    ours = (
+        r"(end)?group::|stop-commands::|[0-9a-f]{32}::"  # what the console itself writes in a job
+    )
     for out in (done.out, world.run("--dry release").out):
-        assert not re.search(r"^\s*::", out, re.MULTILINE)
+        assert not re.search(rf"^\s*::(?!{ours})", out, re.MULTILINE)
     assert not list(world.place.rglob("pwned"))
     assert "evil" not in (tmp_path / "o").read_text()
     assert "evil" not in world.git("cat-file tag carto-v1.76.5-0.2.0", repo=world.origin)
