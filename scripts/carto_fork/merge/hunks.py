@@ -316,7 +316,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Texts:
-    """A file in the common ancestor, the fork and upstream; "" where it is missing."""
+    """A file in the common ancestor, the fork and upstream; "" if it is missing."""
 
     base: str
     ours: str

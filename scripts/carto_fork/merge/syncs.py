@@ -359,15 +359,15 @@ class Lost:
 def newest_lost(
     sh: Shell, repo: Path, production: str, merged: str, own: Customisations
 ) -> Lost | None:
-    """The newest sync in a branch's history whose ancestry is lost; None if all is well. One of
-    which most was taken back since is none.
+    """The newest sync in a branch's history whose ancestry is lost; None if all is well. A sync
+    that was mostly reverted since does not count.
 
     production: the branch. merged: the newest upstream commit in it.
     """
     for commit, sync in own.squashed.items():
         if sync.landed < merged or git.is_ancestor(sh, repo, sync.parent, production):
             continue
-        # Git merges anew what was taken back; with the ancestry on record it never would.
+        # Git merges reverted changes again; once the ancestry is recorded, it never would.
         brought = git.differing(sh, repo, sync.before, commit.name)
         now, before = (git.tree(sh, repo, name) for name in (production, sync.before))
         if 2 * sum(now.get(path) == before.get(path) for path in brought) >= len(brought):

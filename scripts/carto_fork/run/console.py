@@ -238,6 +238,6 @@ class Console:
 
 
 def _seconds(start: float) -> str:
-    """How long something took, if it was long, behind two blanks."""
+    """The duration of something, after two spaces; "" if it was short."""
     seconds = time.monotonic() - start
     return f"  {duration(seconds)}" if seconds >= _LONG else ""
