@@ -489,7 +489,7 @@ def test_another_hook_is_left_alone(world: World) -> None:
     hook.parent.mkdir()
     hook.write_text("#!/bin/sh\nexit 0\n")
     finding = one(world, "hook", "look")
-    assert "not this clone's alone and does not call `ci.guard`" in finding["what"]
+    assert "shared with other clones and does not call `ci.guard`" in finding["what"]
     assert not finding["can_be_fixed"]
     command = finding["then"].partition(": ")[2]
     hook.write_text(f"#!/bin/sh\n{command}\n")

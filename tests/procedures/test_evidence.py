@@ -1348,8 +1348,8 @@ def test_a_forecast_shows_conflicts_with_and_without_healing(squashed: World) ->
     assert done.out == (
         f"{HEAD}"
         "v1.77.2-stable        36        18         3         1         2         2\n"
-        "v1.77.2-stable: 21 conflicts without healing; the numbers are for healed ancestry.\n"
-        "  This heals it:\n"
+        "v1.77.2-stable: 21 conflicts unhealed; the numbers are for healed ancestry. To\n"
+        "  heal it:\n"
         "    invoke fork.heal\n"
         "v1.77.2-stable: 1 modify/delete, 2 content\n"
         "     1 removed stays removed\n"
@@ -1500,8 +1500,7 @@ def test_drift_is_listed_and_what_the_fork_changed_is_not(drifted: World) -> Non
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         f"  {USAGE}\n"
-        f"1 file differs from upstream {base[:10]} although no fork\n"
-        "  changed it.\n"
+        f"1 file differs from upstream {base[:10]} although no fork commit changed it.\n"
         "Next: on a branch for it, invoke fork.inventory --reset\n"
     )
     told = drifted.run("fork.inventory --section drift --json")

@@ -590,7 +590,7 @@ def test_a_branch_in_the_way_of_the_sync_branch_is_moved_first(world: World) -> 
         f"this clone has a branch {wanted}/mine",
         "this clone has a ref refs/remotes/origin/upstream-sync",
     ]
-    assert f"{messages[0]}, and git cannot have" in seen
+    assert f"{messages[0]}, and git cannot keep" in seen
     assert world.refs(world.origin)["refs/heads/upstream-sync-kept"] == head
     kept = (f"{wanted}/mine".replace("/", "-"), "origin-upstream-sync")
     here = world.refs(world.fork)

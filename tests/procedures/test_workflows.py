@@ -170,7 +170,7 @@ def test_the_guard_says_that_production_names_nothing_yet(world: World, hub: Git
 def test_the_guard_stops_a_pull_request(world: World, hub: GitHub) -> None:
     run = guarded(world, "whatever").run("carto-guard.yml")
     assert run.results == {"guard": "failure"}
-    assert "no conventional commit" in " ".join(run.log.split())
+    assert "not a conventional commit" in " ".join(run.log.split())
 
 
 def test_the_guard_checks_a_merge_queue(world: World, hub: GitHub) -> None:
