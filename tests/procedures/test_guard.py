@@ -326,7 +326,7 @@ def test_a_pull_request_with_a_missing_commit_is_refused(world: World, head: str
     base = world.git("rev-parse origin/carto/main")
     done = world.run("ci.guard", cwd=None, **event(world, base, head))
     assert (done.code, done.out) == (1, "")
-    assert "of the pull request is not here" in done.err and "fetch-depth: 0" in done.err
+    assert "of the pull request is not in this clone" in done.err and "fetch-depth: 0" in done.err
 
 
 def test_a_job_without_an_event_file_is_refused(world: World) -> None:
@@ -452,4 +452,4 @@ def test_a_push_that_fixes_the_policy_is_checked_with_the_new_policy(world: Worl
 
     assert pushed(head).code == 0, pushed(head).err
     refused = pushed(there)
-    assert refused.code == 1 and "no valid TOML" in refused.err
+    assert refused.code == 1 and "not valid TOML" in refused.err

@@ -87,7 +87,7 @@ def test_labels_are_what_the_policy_says(world: World, github: GitHub) -> None:
     long = text.replace("x" * 50, "x" * 51)
     commit_in(world, world.origin, "refs/heads/carto/main", {"carto_fork.toml": long})
     world.git("fetch --quiet origin")
-    assert f"'{'x' * 51}' is not a label that GitHub takes" in sync(world, f"--tag {TAG}").err
+    assert f"'{'x' * 51}' is not a label that GitHub accepts" in sync(world, f"--tag {TAG}").err
 
 
 @pytest.mark.slow
