@@ -176,7 +176,7 @@ def test_recover_refuses_an_invalid_or_taken_branch_name(world: World, detached:
             f"{name!r} is not a valid branch name.", "choose another --name."
         )
     done = world.run("branch.recover --name carto/main")
-    assert done.err.startswith("Refused: there is a branch carto/main, at ")
+    assert done.err.startswith("Refused: the branch carto/main exists already, at ")
     assert world.everything() == before
     # An existing branch at the same commit is used.
     world.git("branch kept")
