@@ -849,8 +849,8 @@ def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
         assert (done.code, done.err) == (0, "")
         assert done.out == (
             f"{LOCK_FILE}\n"
-            "Checked 45 fork files and 38 upstream files: 0 changes lost, 0 to\n"
-            "  look at, 2 absorbed, 15 dropped on purpose.\n"
+            "Checked 45 fork files and 38 upstream files: 0 changes lost, 0 to look at, 2\n"
+            "  absorbed, 15 dropped on purpose.\n"
             f"Nothing is lost or left over in the merge of {tag}.\n"
             f"report: ~/litellm/.git/carto-fork/{tag}/report.html\n"
         )
