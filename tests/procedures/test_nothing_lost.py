@@ -102,6 +102,29 @@ def test_an_install_command_that_changes_or_commits_files_stops_the_upgrade(
     assert world.refs(world.origin) == origin
 
 
+def test_checks_see_no_file_that_the_branch_lacks_except_what_they_made(world: World) -> None:
+    text = 'extends = "carto-litellm"\n[commands]\ninstall = ["touch built"]\nlint = []\n'
+    push_as_colleague(world, {"carto_fork.toml": f'{text}test = ["test -e mine"]\n'})
+    assert world.run(UPGRADE).code == 4
+    (world.work(TAG) / "mine").touch()
+    done = world.run(UPGRADE)
+    work = f"../litellm.upstream-sync-{TAG}"
+    assert (done.code, done.err) == (
+        3,
+        f"Paused: {work} has files that are not committed: mine. The checks would see them, and "
+        "the branch would not have them.\n"
+        "Nothing was checked or pushed.\n"
+        f"Next: git -C {work} add mine && git -C {work} commit, or delete them; "
+        f"then run `invoke {UPGRADE}` again.\n",
+    )
+    world.git("add mine", repo=world.work(TAG))
+    world.git("commit -m mine", repo=world.work(TAG))
+    done = world.run(UPGRADE)
+    assert (done.code, done.err) == (0, "")
+    kept = f"{work} is kept: it contains files that are not committed: built."
+    assert kept in done.out.replace("\n  ", " ")
+
+
 SECRETS = [
     *("GH_TOKEN", "GITHUB_PAT", "OPENAI_API_KEY", "PGPASSWORD", "NPM_AUTH", "SSH_AUTH_SOCK"),
     *("npm_config__auth", "GIT_CONFIG_VALUE_0", "GITHUB_OUTPUT", "GITHUB_ENV"),
@@ -140,7 +163,8 @@ def test_untracked_files_are_kept_even_if_git_does_not_show_them(world: World) -
     done = world.run(f"{UPGRADE} --no-tests")
     assert done.code == 0, done.err
     assert (world.work(TAG) / "notes.txt").read_text() == "mine\n"
-    kept = f"../litellm.upstream-sync-{TAG} is kept: it contains untracked files."
+    kept = f"../litellm.upstream-sync-{TAG} is kept: it contains files that are not committed: "
+    kept += "notes.txt."
     assert kept in done.out.replace("\n  ", " ")
 
 

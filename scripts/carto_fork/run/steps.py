@@ -8,7 +8,7 @@ import os
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TextIO
@@ -165,6 +165,7 @@ class Step:
         procedure works on.
     commands: instead of `run`, the name of a list of command lines in the fork's policy, which
         check the merge in its work tree with live output and a log.
+    around: what encloses these commands; it gets the same object as `call`.
     when: the condition without which the step is left out.
     done: probes; if all of them succeed, the step is already done. Exit code 1 means no. One probe
         may name alternatives, as `a || b`.
@@ -182,6 +183,7 @@ class Step:
     run: tuple[str, ...] = ()
     call: Callable[..., object] | None = None
     commands: str = ""
+    around: Callable[..., AbstractContextManager[None]] = nullcontext
     when: Condition | None = None
     done: tuple[str, ...] = ()
     makes: str = ""
@@ -259,7 +261,8 @@ class Runner:
                 self._noted(step, plan, journal),
             ):
                 if step.commands:
-                    self._run_commands(step, plan)
+                    with step.around(work):
+                        self._run_commands(step, plan)
                 for template in step.run:
                     words = fill(template, plan.values)
                     if words[0] != TASK:

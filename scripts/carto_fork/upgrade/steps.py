@@ -69,6 +69,7 @@ def _check(
         name,
         why,
         commands=name,
+        around=Work.checking,
         when=CHECKS[name],
         run=(
             # The commit that passed is the one to push: nothing may have changed it meanwhile.
@@ -162,6 +163,7 @@ CONCLUDE = (
         "generate",
         "Regenerate the generated files from the merged tree.",
         commands="generate",
+        around=Work.checking,
         when=GENERATE,
         run=(
             "git -C {work} add --all",

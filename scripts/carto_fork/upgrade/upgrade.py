@@ -20,7 +20,7 @@ from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.steps import Journal, Plan, Step, chosen
-from ..run.text import counted, duration
+from ..run.text import counted, duration, listed
 from . import plan, pull_request, report, steps
 from .plan import Options, Upgrade
 from .work import Work, waits
@@ -289,7 +289,9 @@ def _say_end(s: Session, ended: Run, options: Options, result: dict[str, Any]) -
     production = fork.policy.branches.production
     if result["published_to"] and result["work_tree"]:
         tidied = TIDIES in upgrade.plan.conditions
-        why = "it contains untracked files" if tidied else "it is your current directory"
+        state = git.work_state(s.sh, upgrade.work)
+        kept = f"it contains files that are not committed: {listed(state.untracked + state.dirty)}"
+        why = kept if tidied else "it is your current directory"
         console.say(f"{git.named(upgrade.work)} is kept: {why}.")
     if result["published_to"] is None:
         console.say(f"Done: {sync} is at {head}, in {result['work_tree']}; not pushed.", "green")

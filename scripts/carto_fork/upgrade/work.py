@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,8 +25,10 @@ from ..merge.resolve import Resolution, decide, resolve, show
 from ..run import files, git
 from ..run.errors import Paused, Refused
 from ..run.shell import Shell
-from ..run.text import listed, printable
+from ..run.text import joined, listed, printable
 from . import proposals
+
+_MOST_NAMED = 3
 
 
 class Work:
@@ -113,6 +115,32 @@ class Work:
         # The step says how to continue.
         review.require_passed(self.s, checked, f"the merge of {self.tag.name}", "", as_step=True)
         review.keep(self.fork, self.tag.name, checked)
+
+    @contextmanager
+    def checking(self) -> Iterator[None]:
+        """Note the files that the enclosed commands make: later ones, and later runs, may see them.
+
+        Raises Paused if there are others that are not committed: only the commands would see them.
+        """
+        question = "ls-files --others --exclude-standard -z"
+        noted = git.merge_head(self.place).with_name("carto-fork-made")
+        made = files.read_text(noted).split("\0") if noted.exists() else []
+        there = git.ask(self.s.sh, self.place, question, "untracked files").fields()
+        if others := sorted({*there} - {*made}):
+            at, more = git.at(self.place), " …" * (len(others) > _MOST_NAMED)
+            raise Paused(
+                f"{git.named(self.place)} has files that are not committed: "
+                f"{listed(others, _MOST_NAMED)}. The checks would see them, and the branch would "
+                "not have them.",
+                untouched="Nothing was checked or pushed.",
+                then=f"{at} add {joined(others[:_MOST_NAMED])}{more} && {at} commit, or delete "
+                "them; then run the same command again.",
+            )
+        try:
+            yield
+        finally:
+            now = git.ask(self.s.sh, self.place, question, "untracked files").out
+            files.replace_text(noted, now)
 
     @property
     def lost_something(self) -> bool:
