@@ -90,7 +90,7 @@ def test_next_leads_from_an_upstream_release_to_a_fork_release(
     assert follow(world).code == 0
     assert following(world) == (
         "invoke release",
-        f"carto/main has {STABLE}, and the newest release is v1.75.2-carto.1.2.0.",
+        f"carto/main contains {STABLE}, and the newest release is v1.75.2-carto.1.2.0.",
     )
     assert follow(world).code == 0
     assert following(world)[0] == "git -C . merge --ff-only origin/carto/main"
@@ -139,7 +139,7 @@ def test_next_leads_a_feature_branch_to_its_merge(world: World, github: GitHub) 
     world.git("commit --quiet --allow-empty -m 'fix: more'")
     assert following(world) == (
         "invoke branch.pr",
-        "Pull request 1 is not as feature/mine is here.",
+        "Pull request 1 differs from feature/mine here.",
     )
     assert follow(world).code == 0
     assert following(world) == view
@@ -395,10 +395,37 @@ def test_next_suggests_how_to_find_a_missing_production_branch(world: World) -> 
     world.git("symbolic-ref --delete refs/remotes/origin/HEAD")
     assert following(world) == ("git -C . fetch origin", "carto/main is not in this clone yet.")
     world.git("branch --quiet --move carto/main production", repo=world.origin)
+    own = 'extends = "carto-litellm"\nname = "ACME"\n'
+    (world.fork / policy.POLICY_FILE).write_text(own, encoding="utf-8")
     command, why = following(world)
     assert command == "git -C . ls-remote --heads origin"
     assert why.startswith("origin has no carto/main, which the policy calls the production branch")
     assert "refs/heads/production" in follow(world).out
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_next_suggests_init_for_a_fork_that_the_default_policy_does_not_fit(
+    world: World, local: bool
+) -> None:
+    """It has another production branch, and remotes that are directories or CARTO's."""
+    world.git("switch --quiet --create main-fork")
+    world.git("branch --quiet --delete --force carto/main")
+    world.git("branch --quiet --move carto/main main-fork", repo=world.origin)
+    if local:
+        world.git("remote set-url origin", str(world.origin))
+        world.git("remote set-url upstream", str(world.upstream))
+    world.git("fetch --quiet --prune origin")
+    world.git("symbolic-ref --delete refs/remotes/origin/HEAD")
+    assert following(world) == ("invoke fork.init", _NO_POLICY)
+    examined = world.run("doctor").out
+    assert "then: invoke fork.init" in examined
+    assert "set-url" not in examined and "push that branch" not in examined
+    refused = world.run(f"upgrade-carto --tag {TAG}")
+    assert refused.code == 1 and ("Next: `invoke fork.init`, if " in refused.err) == local
+    assert follow(world).code == 0
+
+
+_NO_POLICY = "This fork has no policy yet, and the default one is for another fork."
 
 
 def test_next_reports_an_unreachable_origin(world: World) -> None:
@@ -424,7 +451,7 @@ def test_next_suggests_clone_or_init_outside_a_fork(world: World, tmp_path: Path
     world.call(["git", "init", "--quiet", "other"], cwd=tmp_path)
     assert following(world, cwd=tmp_path / "other") == (
         "invoke fork.init",
-        "This fork has no policy yet: neither carto_fork.toml nor a branch carto/main exists.",
+        _NO_POLICY,
     )
 
 

@@ -16,7 +16,9 @@ UPSTREAM_URL = "https://github.com/BerriAI/litellm.git"
 ORIGIN_URL = "https://github.com/CartoDB/litellm.git"
 
 NAMED = "name the fork's clone with --repo, or if this is it: "
-ELSE = "; for a fork of anything else: `invoke fork.init`"
+UNKNOWN = (
+    "`invoke fork.init`, if this fork has no policy yet; or name the fork's clone with --repo."
+)
 NOTHING = "Nothing was changed."
 FETCHED = "Your checkout, your branches and origin are unchanged."
 """What is left alone where the release has been fetched already."""
@@ -87,26 +89,26 @@ def everything(world: World) -> dict[str, Any]:
         pytest.param(
             "remote set-url origin git@github.com:somebody/litellm.git",
             f"the remote `origin` is git@github.com:somebody/litellm.git, not {ORIGIN_URL}.",
-            f"{NAMED}git -C . remote set-url origin {ORIGIN_URL}{ELSE}",
+            UNKNOWN,
             id="somebody else's origin",
         ),
         pytest.param(
             "remote set-url origin https://me:hunter2@github.com/somebody/litellm.git",
             "the remote `origin` is https://***@github.com/somebody/litellm.git, "
             f"not {ORIGIN_URL}.",
-            f"{NAMED}git -C . remote set-url origin {ORIGIN_URL}{ELSE}",
+            UNKNOWN,
             id="with a password",
         ),
         pytest.param(
             "config remote.origin.pushurl git@github.com:somebody/litellm.git",
             f"the remote `origin` is git@github.com:somebody/litellm.git, not {ORIGIN_URL}.",
-            f"{NAMED}git -C . remote set-url --push origin {ORIGIN_URL}{ELSE}",
+            f"{NAMED}git -C . remote set-url --push origin {ORIGIN_URL}",
             id="pushes somewhere else",
         ),
         pytest.param(
             "remote set-url origin https://github.com/BerriAI/litellm",
             f"the remote `origin` is https://github.com/BerriAI/litellm, not {ORIGIN_URL}.",
-            f"{NAMED}git -C . remote set-url origin {ORIGIN_URL}{ELSE}",
+            UNKNOWN,
             id="origin is upstream",
         ),
         pytest.param(

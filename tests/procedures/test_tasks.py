@@ -82,8 +82,7 @@ def test_setup_adds_a_missing_origin(world: World) -> None:
             "remote.origin.pushurl https://github.com/somebody/litellm.git",
             f"the remote `origin` is https://github.com/somebody/litellm.git, not {ORIGIN_URL}.",
             "name the fork's clone with --repo, or if this is it: "
-            f"git -C . remote set-url --push origin {ORIGIN_URL}; for a fork of anything else: "
-            "`invoke fork.init`",
+            f"git -C . remote set-url --push origin {ORIGIN_URL}",
         ),
     ],
 )

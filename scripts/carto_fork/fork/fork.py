@@ -60,6 +60,16 @@ class Fork:
         return not self.has_production and self.repository.home.resolve() == top
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether the only policy is the default one, and nothing shows that it is this fork's."""
+        if not self.loaded.is_default or self.problem or self.is_of_the_tasks:
+            return False
+        origin = self.policy.remotes.origin
+        url = self.url(origin) or ""
+        known = github.is_local(url) and self.has_production
+        return not (known or github.same_repository(url, origin.url))
+
+    @property
     def policy(self) -> Policy:
         return self.loaded.policy
 
@@ -296,7 +306,7 @@ def require_right_urls(fork: Fork) -> None:
         raise Refused(
             f"{fork.path.absolute()} is not the fork: it has no branch "
             f"{fork.policy.branches.production}.",
-            then="name the fork's clone with --repo.",
+            then=_UNKNOWN if fork.is_unknown else "name the fork's clone with --repo.",
         )
     for problem, then in wrong_urls(fork):
         raise Refused(problem, then=then)
@@ -328,16 +338,19 @@ def wrong_urls(fork: Fork) -> Iterator[tuple[str, str]]:
                     fix = f"{git.at(fork.path)} remote set-url{flag} {remote.name} {remote.url}"
                     if remote is origin:
                         fix = f"name the fork's clone with --repo, or if this is it: {fix}"
-                        if fork.loaded.is_default:
-                            fix += "; for a fork of anything else: `fork.init`"
+                    fix = _UNKNOWN if fork.is_unknown else fix
                     yield f"the remote `{remote.name}` is {scrub(url)}, not {remote.url}.", fix
     one, other = fork.url(origin), fork.url(upstream)
     if one and other and github.same_repository(one, other):
+        fix = f"{git.at(fork.path)} remote set-url {upstream.name} {upstream.url}"
         yield (
             f"the remotes `{origin.name}` and `{upstream.name}` are the same repository, "
             f"{scrub(one)}.",
-            f"{git.at(fork.path)} remote set-url {upstream.name} {upstream.url}",
+            _UNKNOWN if fork.is_unknown else fix,
         )
+
+
+_UNKNOWN = "`fork.init`, if this fork has no policy yet; or name the fork's clone with --repo."
 
 
 # Git settings that can start a program, by the end of their keys.

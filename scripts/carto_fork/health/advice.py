@@ -108,6 +108,13 @@ class _Adviser:
         wanted = [f"refs/heads/{self._production}", "refs/tags/*"]
         return git.remote_refs(self._sh, self._fork.path, self._origin.name, wanted, git.PATIENCE)
 
+    @property
+    def _lacking(self) -> bool:
+        """Whether origin answers, and has no production branch."""
+        return self._remote is not None and not self._remote.objects.get(
+            f"refs/heads/{self._production}"
+        )
+
     @cached_property
     def _hub(self) -> Hub | None:
         fork = self._fork
@@ -177,10 +184,10 @@ class _Adviser:
             )
             yield Advice(self._command("fork.config"), why)
         wrong = any(wrong_urls(fork))
-        no_policy = fork.loaded.is_default and not fork.has_production
-        if no_policy and (wrong or not fork.url(self._origin)):
-            why = f"This fork has no policy yet: neither {POLICY_FILE} nor a branch "
-            yield Advice(self._command("fork.init"), f"{why}{self._production} exists.")
+        nowhere = not fork.has_production and (not fork.url(self._origin) or self._lacking)
+        if (fork.is_unknown and wrong) or (fork.loaded.is_default and nowhere):
+            why = "This fork has no policy yet, and the default one is for another fork."
+            yield Advice(self._command("fork.init"), why)
         if wrong:
             why = "A remote is not the one that the policy names; this prints how to fix it."
             yield Advice(self._command("doctor"), why)

@@ -312,7 +312,11 @@ def _remotes(patient: Patient) -> Iterator[Diagnosis]:
         # If a remote is not the repository that the policy names, the policy may be wrong.
         if patient.fork.url(remote) is None and not wrong:
             what = f"the remote `{remote.name}` is missing."
-            yield patient.fixable(Level.BROKEN, what, "A new clone has only one remote.", step)
+            cause = "A new clone has only one remote."
+            if patient.fork.is_unknown:
+                yield Diagnosis(Level.BROKEN, what, cause, patient.command("fork.init"))
+            else:
+                yield patient.fixable(Level.BROKEN, what, cause, step)
     for problem, then in wrong:
         cause = "Upgrades would be taken from, or pushed to, another repository."
         yield Diagnosis(Level.BROKEN, problem, cause, then)
@@ -485,9 +489,11 @@ def _policy(patient: Patient) -> Iterator[Diagnosis]:
     if heads and ref not in heads.objects:
         what = f"{origin.name} has no {patient.production}, which the policy calls production."
         cause = "Tasks can neither merge releases into it nor release it."
-        then = (
-            f"push that branch, or correct `branches.production`: {patient.command('fork.config')}"
-        )
+        correct = f"correct `branches.production`: {patient.command('fork.config')}"
+        then = f"push that branch, or {correct}"
+        if patient.fork.loaded.is_default:
+            cause = "This fork has no policy yet, and the default one is for another fork."
+            then = patient.command("fork.init")
         yield Diagnosis(Level.BROKEN, what, cause, then)
 
 
