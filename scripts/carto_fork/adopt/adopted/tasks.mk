@@ -35,12 +35,12 @@ upgrade-<<key>>: ; @$(<<key>>_fork) upgrade-carto $(<<key>>_tag) $$ARGS
 resolve-<<key>>: ; @$(<<key>>_fork) resolve-conflicts $$ARGS
 verify-<<key>>: ; @$(<<key>>_fork) verify $(<<key>>_tag) $$ARGS
 forecast-<<key>>: ; @$(<<key>>_fork) forecast $(<<key>>_tag) $$ARGS
-heal-<<key>>: ; @$(<<key>>_fork) heal $$ARGS
-detect-<<key>>: ; @$(<<key>>_fork) detect $$ARGS
-guard-<<key>>: ; @$(<<key>>_fork) guard $$ARGS
+heal-<<key>>: ; @$(<<key>>_fork) fork.heal $$ARGS
+detect-<<key>>: ; @$(<<key>>_fork) ci.detect $$ARGS
+guard-<<key>>: ; @$(<<key>>_fork) ci.guard $$ARGS
 <<if releases>>
 release-<<key>>: ; @$(<<key>>_fork) release $$ARGS
 <<end>>
 <<if images>>
-images-<<key>>: ; @$(<<key>>_fork) images $$ARGS
+images-<<key>>: ; @$(<<key>>_fork) ci.images $$ARGS
 <<end>>
