@@ -66,17 +66,17 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
     source = world.neutral(str(setup.SOURCE))
     assert done.out == (
         "  carto_fork.toml                            new, 2 lines\n"
-        "  .github/workflows/carto-upstream-sync.yml  changed by the team\n"
+        "  .github/workflows/carto-upstream-sync.yml  not from fork.adopt\n"
         "  .github/workflows/carto-guard.yml          new, 49 lines\n"
-        "  .github/workflows/carto_release.yaml       changed by the team\n"
-        "  .github/workflows/carto_ghcr_deploy.yaml   changed by the team\n"
+        "  .github/workflows/carto_release.yaml       not from fork.adopt\n"
+        "  .github/workflows/carto_ghcr_deploy.yaml   not from fork.adopt\n"
         "  carto.mk                                   new, 39 lines\n"
         "  carto_tasks.py                             new, 16 lines\n"
         "  .github/carto-fork.txt                     new, 2 lines\n"
         "  .github/carto-fork-dependencies.txt        new, 897 lines\n"
-        "  CARTO_CLAUDE.md                            changed by the team\n"
-        "  docs/CARTO_RELEASE_PROCESS.md              changed by the team\n"
-        "`fork.adopt` keeps what the team changed; --replace PATH overwrites such a file.\n"
+        "  CARTO_CLAUDE.md                            not from fork.adopt\n"
+        "  docs/CARTO_RELEASE_PROCESS.md              not from fork.adopt\n"
+        "`fork.adopt` keeps the fork's own files; --replace PATH overwrites such a file.\n"
         "1/5 branch    Create the branch from production, or from origin's branch of that name.\n"
         f"    $ git -C . branch --no-track {name} {commit}\n"
         "2/5 worktree  Check it out in a separate work tree; yours is not touched.\n"
@@ -97,6 +97,12 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         f"    $ install -m 755 {source} .git/hooks/pre-push\n"
         f"Done: origin has {name}.\n"
         f"Next: open a pull request from {name} to carto/main.\n"
+        "3 workflows in the fork are not this program's, so it does not run in them:\n"
+        "  .github/workflows/carto-upstream-sync.yml,\n"
+        "  .github/workflows/carto_release.yaml,\n"
+        "  .github/workflows/carto_ghcr_deploy.yaml.\n"
+        f"To replace them: invoke {ADOPT} "
+        f"{' '.join(f'--replace {path}' for path in THEIRS[:3])}\n"
     )
     assert world.checkout() == before
     after = world.refs(world.origin)
@@ -149,7 +155,7 @@ def test_adopt_with_no_push_pushes_nothing(world: World) -> None:
     before = world.refs(world.origin)
     done = world.run(f"{ADOPT} --no-push")
     assert done.code == 0, done.err
-    assert done.out.endswith(f"Next: git -C . push origin {branch(done)}\n")
+    assert f"Next: git -C . push origin {branch(done)}\n" in done.out
     assert world.refs(world.origin) == before
     assert branch(done) in world.git("branch --list adopt/*")
 
@@ -184,7 +190,7 @@ def test_check_reports_what_the_team_changed_and_does_not_fail(world: World) -> 
     done = world.run("fork.adopt --check --json")
     assert done.code == 0, done.err
     states = {file["path"]: file["state"] for file in json.loads(done.out)["files"]}
-    assert {path for path, state in states.items() if state == "changed by the team"} == set(THEIRS)
+    assert {path for path, state in states.items() if state == "not from fork.adopt"} == set(THEIRS)
     assert {path for path, state in states.items() if state == "current"} == set(NEW)
 
 

@@ -18,6 +18,7 @@ from carto_fork.adopt.documents import stamped
 from carto_fork.fork import policy, session
 from carto_fork.fork.policy import POLICY_FILE, Policy
 from carto_fork.run.errors import Refused, Usage
+from carto_fork.tasks import namespace
 from workflow import filled, parsed
 from world import ROOT, shell
 
@@ -238,12 +239,20 @@ def test_a_file_that_nobody_changed_is_behind() -> None:
     }
 
 
-@pytest.mark.parametrize("change", ["without the line", "with another line"])
-def test_an_edited_file_belongs_to_the_team(change: str) -> None:
+def test_an_edited_file_belongs_to_the_team() -> None:
     files = given(FORKS["with releases"])
     text = files["fork.mk"]
-    files["fork.mk"] = text.partition("\n")[2] + "#\n" if change[4] == "o" else f"{text}# ours\n"
-    assert states(files)["fork.mk"] is State.THEIRS
+    for edited, state in (
+        (f"{text}# ours\n", State.THEIRS),
+        (text.partition("\n")[2] + "#\n", State.FOREIGN),
+    ):
+        files["fork.mk"] = edited
+        assert states(files)["fork.mk"] is state
+
+
+def test_a_makefile_calls_tasks_by_their_names() -> None:
+    called = set(re.findall(r"_fork\) (\S+)", documents.template("adopted/tasks.mk")))
+    assert called - {"$$ARGS"} <= set(namespace.task_names), called
 
 
 def test_a_policy_is_never_behind() -> None:

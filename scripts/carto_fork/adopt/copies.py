@@ -38,6 +38,8 @@ _FORMS = (
     "https://HOST/carto_fork-VERSION-py3-none-any.whl#sha256=HASH"
 )
 
+_WORKFLOW = (".yml", ".yaml")
+
 BRANCH = re.compile(r"adopt/[0-9a-f]{10}")
 """The names that `branch` returns."""
 
@@ -53,9 +55,11 @@ class State(Enum):
     REPLACED = "replaced"
     CURRENT = "current"
     THEIRS = "changed by the team"
+    FOREIGN = "not from fork.adopt"
 
 
 _GIVEN = (State.REPLACED, State.CURRENT)
+_KEPT = (State.THEIRS, State.FOREIGN)
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,9 @@ def compare(
         for path, text in texts(policy, read, requirement, draft)
     ]
     if unknown := sorted(set(replace) - {c.path for c in copies if c.state in _GIVEN}):
-        theirs = ", ".join(c.path for c in copies if c.state is State.THEIRS) or "none"
+        theirs = ", ".join(c.path for c in copies if c.state in _KEPT) or "none"
         raise Usage(
-            f"--replace: {unknown[0]!r} is not a file of `fork.adopt` that the team changed.",
+            f"--replace: {unknown[0]!r} is not a file of `fork.adopt` that it keeps.",
             then=f"name one of them: {theirs}.",
         )
     _require_kept(policy, [copy.path for copy in copies])
@@ -107,8 +111,10 @@ def _copy(path: str, after: str, before: str | None, replace: Collection[str]) -
         state = State.CURRENT
     elif documents.untouched(before):
         state = State.BEHIND
+    elif path in replace:
+        state = State.REPLACED
     else:
-        state = State.REPLACED if path in replace else State.THEIRS
+        state = State.THEIRS if documents.is_stamped(before) else State.FOREIGN
     return Copy(path, state, before, after)
 
 
@@ -318,6 +324,7 @@ def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], pu
         s.print_json(data | {"pull_request": url or None, "hook": hook.value})
     if due and not s.sh.dry:
         _say_next(s, fork, name, push, url)
+    _say_foreign(s, copies, requirement)
 
 
 def _check(s: Session, fork: Fork, requirement: str) -> None:
@@ -330,14 +337,14 @@ def _check(s: Session, fork: Fork, requirement: str) -> None:
     _show_states(s, copies)
     if s.json:
         s.print_json({"files": _facts(copies)})
+    requirement = requirement or missing(s.sh, fork.policy, read)
+    _say_foreign(s, copies, requirement)
     if due := [copy for copy in copies if copy.due]:
         listed = ", ".join(copy.path for copy in due)
         raise CheckFailed(
             f"{counted(len(due), 'file')} of the fork {'is' if len(due) == 1 else 'are'} missing "
             f"or out of date: {listed}.",
-            then=s.command(
-                "fork.adopt", requirement=requirement or missing(s.sh, fork.policy, read)
-            ),
+            then=s.command("fork.adopt", requirement=requirement),
         )
 
 
@@ -353,16 +360,30 @@ def _facts(copies: Sequence[Copy]) -> list[dict[str, str]]:
 def _show_states(s: Session, copies: Sequence[Copy]) -> None:
     width = max(len(copy.path) for copy in copies)
     for copy in copies:
-        style = "yellow" if copy.state is State.THEIRS else ""
+        style = "yellow" if copy.state in _KEPT else ""
         lines = f", {counted(len(copy.after.splitlines()), 'line')}" if copy.before is None else ""
         s.console.row(f"  {copy.path:<{width}}  ", f"{copy.state.value}{lines}", style)
     if not any(copy.due for copy in copies):
         s.console.say("The fork has everything that it needs.", "green")
-    if any(copy.state is State.THEIRS for copy in copies):
+    if any(copy.state in _KEPT for copy in copies):
         s.console.say(
-            "`fork.adopt` keeps what the team changed; --replace PATH overwrites such a file.",
+            "`fork.adopt` keeps the fork's own files; --replace PATH overwrites such a file.",
             "yellow",
         )
+
+
+def _say_foreign(s: Session, copies: Sequence[Copy], requirement: str) -> None:
+    """Print which workflows are the fork's own, and the command that replaces them."""
+    paths = [c.path for c in copies if c.state is State.FOREIGN and c.path.endswith(_WORKFLOW)]
+    if paths:
+        command = s.command("fork.adopt", requirement=requirement, replace=paths)
+        is_are, them = ("is", "it") if len(paths) == 1 else ("are", "them")
+        s.console.say(
+            f"{counted(len(paths), 'workflow')} in the fork {is_are} not this program's, so it "
+            f"does not run in {them}: {', '.join(paths)}.",
+            "yellow",
+        )
+        s.console.row(f"To replace {them}: ", command)
 
 
 def _show_changes(s: Session, due: Sequence[Copy]) -> None:

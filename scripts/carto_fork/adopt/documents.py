@@ -99,6 +99,11 @@ def stamped(text: str, path: str) -> str:
     return (f"<!-- {line} -->\n" if markdown else f"# {line}\n") + text
 
 
+def is_stamped(text: str) -> bool:
+    """Whether a file begins as `fork.adopt` writes it."""
+    return _STAMP.match(text) is not None
+
+
 def untouched(text: str) -> bool:
     """Whether a file is still as `fork.adopt` wrote it, now or earlier."""
     stamp = _STAMP.match(text)
