@@ -193,6 +193,10 @@ def test_committed_conflict_markers_are_reported(world: World) -> None:
     world.git("add NOTES.md")
     world.git("commit --quiet -m 'docs: notes'")
     assert findings(world) == ["markers: NOTES.md contains conflict markers"]
+    ends = world.git("rev-parse origin/carto/main HEAD").split()
+    of_sync = event(world, *ends) | {"GITHUB_HEAD_REF": SYNC}
+    stopped = world.run("ci.guard", cwd=None, **of_sync)
+    assert stopped.err.endswith("Next: invoke resolve-conflicts --pr 7\n")
     (world.fork / "NOTES.md").write_text("a\n")
     world.git("commit --quiet -am 'docs: notes'")
     passes(world)
@@ -311,8 +315,13 @@ def test_a_pull_request_cannot_change_what_the_guard_calls_or_who_approves(
     )
     head = commit_in(world, world.fork, "refs/heads/feature/x", evil, base, message="feat: x")
     done = world.run("ci.guard --json", cwd=None, **event(world, base, head))
-    judged = [each["path"] for each in json.loads(done.out)["findings"]]
-    assert sorted(judged) == [path for path in sorted(evil) if not path.endswith("judged.yml")]
+    [judged] = json.loads(done.out)["findings"]
+    for path in evil:
+        assert (path in judged["what"]) is not path.endswith("judged.yml")
+    assert done.err.endswith("Next: once it is approved, run this job again (Re-run jobs).\n")
+    local = world.run("ci.guard", f"--range={base}..{head}")
+    assert (local.code, local.err) == (0, "")
+    assert f"Note: {base}..{head} changes .github/" in " ".join(local.out.split())
 
 
 def test_a_pull_request_to_another_branch_is_not_checked(world: World) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Iterator
 
@@ -152,8 +151,8 @@ def test_a_pull_request_does_not_replace_the_guard(world: World, hub: GitHub) ->
     actions = guarded(world, "feat: another judge", evil)
     run = actions.run(GUARD)
     assert run.results == {"guard": "failure"}
-    found = re.findall(r"^  judge: this check relies on (\S+), and", run.log, re.MULTILINE)
-    assert found == ["carto_fork.toml", guard, DEPENDENCIES, REQUIREMENTS], run.log
+    judges = f"carto_fork.toml, {guard}, {DEPENDENCIES}, {REQUIREMENTS}"
+    assert f"  judge: this pull request changes {judges}, which decides" in run.log
     installed = (actions.place / "installed").read_text()
     assert "invoke==1\n" in installed and "carto-fork==1\n" in installed
     assert "evil" not in installed

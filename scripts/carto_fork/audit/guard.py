@@ -32,12 +32,14 @@ _EVENTS = ("pull_request", "pull_request_target")
 @dataclass(frozen=True)
 class Range:
     """Commits that would enter the production branch: in the history of `head` but not in that of
-    `base`. what: what to call them. pull: the number of their pull request, if any."""
+    `base`. what: what to call them. pull: the number of their pull request, if any.
+    sync: that pull request for `resolve-conflicts`, if they are a sync's."""
 
     what: str
     base: str
     head: str
     pull: str = ""
+    sync: str = ""
 
 
 def guard(s: Session, among: str, pre_push: bool) -> None:
@@ -59,7 +61,8 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
         if not upstream.online:
             name = fork.policy.remotes.upstream.name
             s.console.say(f"Note: {name} cannot be reached; using the tags in this clone.")
-    findings = list(dict.fromkeys(findings))
+    notes = [finding.what for finding in findings if not finding.certain]
+    findings = [finding for finding in dict.fromkeys(findings) if finding.certain]
     if s.json:
         ranges_json = [{"what": each.what, "base": each.base, "head": each.head} for each in ranges]
         s.print_json({"ranges": ranges_json, "findings": findings, "passed": not findings})
@@ -70,6 +73,8 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
         # Reverting a sync in an emergency is not blocked.
         if gone := reverts.find(s.sh, fork, each.head):
             s.console.say(f"{gone.said}. To undo it: {gone.undone(fork)}", "yellow")
+    for note in dict.fromkeys(notes):
+        s.console.say(f"Note: {note}")
     what = " and ".join(each.what for each in ranges)
     if not findings:
         s.console.say(f"Nothing blocks {what}.", "green")
@@ -78,7 +83,16 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
     notify.summarize("\n".join(["# Not for the production branch", "", *rows]))
     lines = (f"\n  {finding.check}: {finding.what}" for finding in findings)
     problem = f"{counted(len(findings), 'finding')} in {what}:{''.join(lines)}"
-    raise CheckFailed(problem, then="fix the branch, then run the same command again.")
+    raise CheckFailed(problem, then=_then(s, ranges, {finding.check for finding in findings}))
+
+
+def _then(s: Session, ranges: Sequence[Range], checks: set[str]) -> str:
+    """What to do about findings of these kinds."""
+    if checks == {"judge"}:
+        return "once it is approved, run this job again (Re-run jobs)."
+    if "markers" in checks and (sync := next((each.sync for each in ranges if each.sync), "")):
+        return s.command("resolve-conflicts", pr=sync)
+    return "fix the branch, then run the same command again."
 
 
 def _as_pushed(s: Session, fork: Fork, pushed: str, problem: Refused) -> Fork:
@@ -141,7 +155,9 @@ def _pushed(sh: Shell, fork: Fork, lines: str) -> Iterator[Range]:
             present = set(before) != {"0"} and git.has_object(sh, fork.path, before)
             yield Range(f"the push to {branch}", before if present else _production(fork), head)
         elif branches.tag_of(branch):
-            yield Range(f"the push to {branch}", _production(fork), head)
+            is_there = fork.tracking(fork.policy.remotes.origin, branch) in fork.refs.commits
+            sync = branch if is_there else ""
+            yield Range(f"the push to {branch}", _production(fork), head, sync=sync)
 
 
 def _pull_request(sh: Shell, fork: Fork) -> Iterator[Range]:
@@ -166,7 +182,9 @@ def _pull_request(sh: Shell, fork: Fork) -> Iterator[Range]:
             then="check out with `fetch-depth: 0` and `ref: "
             "${{ github.event.pull_request.head.sha }}`.",
         )
-    yield Range(f"the pull request from {printable(branch)} to {into}", ends[0], ends[1], number)
+    sync = number if fork.policy.branches.tag_of(branch) else ""
+    what = f"the pull request from {printable(branch)} to {into}"
+    yield Range(what, ends[0], ends[1], number, sync)
 
 
 # --- The checks ----------------------------------------------------------------------------------
@@ -228,8 +246,12 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     brought = set(listed.out.split())
     stable = [commit for commit in upstream.stable if commit in brought]
     other = [commit for commit in upstream.other if commit in brought]
-    if each.pull:
-        yield from _judges(sh, fork, each, stable)
+    judges = _judges(sh, fork, each, stable)
+    if judges and not (each.pull and _approved(sh, fork, each)):
+        what = f"{'this pull request' if each.pull else each.what} changes {', '.join(judges)}, "
+        what += "which decides what this check does. Somebody else with push access has to approve "
+        what += f"commit {each.head[:10]}." if each.pull else "that in the pull request."
+        yield Finding("judge", what, certain=bool(each.pull))
     own = _own(sh, repo, each.head, [each.base, *stable, *other, *upstream.tips])
     names = {commit.name for commit in own}
     foreign = brought - names - upstream.stable.keys()
@@ -263,9 +285,8 @@ _CALLED = re.compile(r"\buses:\s*[\"']?\./([^\s\"'#]+)")
 """How a workflow calls an action or a workflow of the same repository."""
 
 
-def _judges(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> Iterator[Finding]:
-    """Changes in a pull request to the files that this check relies on, unless somebody else with
-    push access has approved this very commit.
+def _judges(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> list[str]:
+    """The files that change and that this check relies on.
 
     stable: the releases that it brings; CODEOWNERS may equal one of theirs.
     """
@@ -279,11 +300,7 @@ def _judges(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> Iterat
     judges = (POLICY_FILE, files.guard, files.dependencies, files.requirements, *sorted(inside))
     changed = [p for p in judges if p and all(tree.get(p) != now.get(p) for tree in before)]
     changed += [p for p in _CODEOWNERS if all(tree.get(p) != now.get(p) for tree in trees[1:])]
-    if changed and not _approved(sh, fork, each):
-        for path in changed:
-            what = f"this check relies on {path}, and used production's version of it"
-            what += f"; if {each.head[:10]} is right, somebody else must approve it and rerun this"
-            yield Finding("judge", what, path)
+    return [printable(path) for path in changed]
 
 
 def _proposals(sh: Shell, fork: Fork, each: Range) -> Iterator[Finding]:
