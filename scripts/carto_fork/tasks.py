@@ -485,7 +485,8 @@ def detect(s: Session) -> None:
     """Print the newest stable release that production lacks.
 
     It reads upstream's tags by the policy's schemes and, if gh is installed, GitHub's release of
-    the newest one. In GitHub Actions it sets the outputs found, tag, version and notes.
+    the newest one. In GitHub Actions it sets the outputs found, tag, version, notes, warnings and
+    moved.
     """
     from .upgrade import automatic
 
@@ -537,7 +538,7 @@ def guard(s: Session, range: str = "", pre_push: bool = False) -> None:
     "ci",
     example="--event success --tag v1.76.5",
     repo=False,
-    event="How the run ended: success, conflicts, nothing or failure.",
+    event="How the run ended: success, conflicts, nothing, moved or failure.",
     tag="The release, such as v1.76.5.",
     url="The page of the pull request.",
     text="More text for the message.",

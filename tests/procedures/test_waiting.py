@@ -96,6 +96,7 @@ def test_a_pull_request_that_waits_for_a_person_is_left_alone(world: World, gith
     done = world.run(SYNC)
     assert (done.code, json.loads(done.out)["result"]) == (0, "waiting"), done.err
     assert "Slack" not in done.err
+    assert "It is still waiting for somebody to resolve the conflicts in" in done.err
     assert world.git(f"rev-parse {SYNC_NEXT}", repo=world.origin) == head
     assert len(pulls(github)) == 1
 

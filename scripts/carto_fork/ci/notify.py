@@ -117,6 +117,11 @@ def _is_link(url: str) -> bool:
     return bool(_LINK.fullmatch(url)) and url.isprintable()
 
 
+def has_webhook() -> bool:
+    """Whether the environment names a webhook."""
+    return bool(os.environ.get(VARIABLE, "").strip())
+
+
 def is_webhook(url: str) -> bool:
     """Whether a URL can be an incoming webhook's."""
     return bool(_WEBHOOK.fullmatch(url))

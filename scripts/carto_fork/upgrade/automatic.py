@@ -19,7 +19,7 @@ from ..run import git, github
 from ..run.errors import Paused, Refused, Usage
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Plan
-from ..run.text import counted, listed, printable
+from ..run.text import counted, in_actions, listed, printable
 from . import plan, proposals, pull_request, report, steps, upgrade
 from .plan import Options
 from .work import Work, propose, require_nothing_left, unresolved, waits
@@ -241,7 +241,8 @@ def sync_upstream(s: Session, options: Options) -> None:
     result = {"result": asked.result, "tag": tag.name, "pull_request": asked.url}
     if not asked.changed:
         # The team got a message when it was opened; the schedule runs every few hours.
-        s.console.say("It is still waiting for a review.")
+        files = f"for somebody to resolve the conflicts in {counted(asked.conflicts, 'file')}"
+        s.console.say(f"It is still waiting {files if asked.conflicts else 'for a review'}.")
         event, result["result"] = "", "waiting"
     _end(s, fork, event, result, detection)
 
@@ -288,7 +289,7 @@ def _end(
     said = reported.is_file() and reported.read_bytes() == moved.encode()
     if event in ("", "nothing") and moved and not (said or s.sh.dry):
         event = "moved"
-    if event:
+    if event and (notify.has_webhook() or not in_actions()):  # there, a job of its own sends it
         text = detection.said if detection else ""
         why = notify.send(s, event, tag=result["tag"], url=result["pull_request"], text=text)
         if moved and not why:
