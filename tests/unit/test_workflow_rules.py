@@ -53,6 +53,12 @@ def test_actions_are_pinned(name: str) -> None:
     assert {line.split()[1].rpartition("/")[2] for line in local} <= WORKFLOWS.keys()
 
 
+def test_the_document_lists_the_actions_that_an_organisation_has_to_allow() -> None:
+    page = (ROOT / "docs" / "automation.md").read_text(encoding="utf-8")
+    used = re.findall(r"uses: ([\w-]+/[\w-]+)@", "".join(TEXTS.values()))
+    assert set(re.findall(r"`((?:actions|docker)/[\w-]+)`", page)) == set(used)
+
+
 def test_an_action_has_one_version() -> None:
     own = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     used = {
