@@ -1113,6 +1113,10 @@ def test_an_invalid_webhook_is_reported_without_its_url(
 def test_a_test_message_is_sent_on_request(
     world: World, origin: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("SLACK_WEBHOOK_URL", raising=False)
+    done = world.run("doctor --slack-test")
+    assert done.code == 0 and "no test message was sent: SLACK_WEBHOOK_URL is not set" in done.out
+    assert "then: SLACK_WEBHOOK_URL=URL invoke doctor --slack-test\n" in done.out
     with webhook() as slack:
         monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)
         assert notes(world, "slack", "--slack-test --dry") == ["a test message would be sent."]

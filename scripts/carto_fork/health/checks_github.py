@@ -122,15 +122,17 @@ def _slack(patient: Patient) -> Iterator[Diagnosis]:
         what = f"the environment variable {name} is not the URL of an incoming webhook."
         cause = "Tasks here cannot post to Slack. The value is a secret, so it is not shown."
         yield Diagnosis(Level.BROKEN, what, cause, f"unset {name}, or set it to the webhook's URL")
-    if patient.slack_test and local:
-        yield from _test(patient, local)
-    variables = _named(patient, "variables")
-    secrets = _named(patient, "secrets")
+    variables, unknown = {}, None
+    try:
+        variables = _named(patient, "variables")
+    except Unchecked as no:
+        unknown = no
     value = str((variables.get(name) or {}).get("value", "")).strip()
-    if patient.slack_test and not local:
-        if not value:
-            raise Unchecked(f"{name} is not set here, and GitHub does not show its secrets")
-        yield from _test(patient, value)
+    if patient.slack_test:
+        yield from _test(patient, local or value)
+    if unknown:
+        raise unknown
+    secrets = _named(patient, "secrets")
     slug, gh = patient.hub.slug, patient.hub.gh
     as_secret = f"{gh} secret set {name} -R {slug}"
     as_variable = f"{gh} variable set {name} -R {slug}"
@@ -158,6 +160,13 @@ def _slack(patient: Patient) -> Iterator[Diagnosis]:
 
 def _test(patient: Patient, url: str) -> Iterator[Diagnosis]:
     """Send a test message, and report the outcome."""
+    if not url:
+        name = notify.VARIABLE
+        what = f"no test message was sent: {name} is not set here."
+        cause = "GitHub shows nobody the value of a secret."
+        then = f"{name}=URL {patient.command('doctor', slack_test=True)}"
+        yield Diagnosis(Level.LOOK, what, cause, then)
+        return
     if patient.sh.dry:
         yield Diagnosis(Level.NOTE, "a test message would be sent.", "--dry sends nothing.", "")
         return
