@@ -34,6 +34,7 @@ _ROWS = (1000, 300, 100, 30, 10, 3)
 
 _COLOURS = {"clean": "0e8a16", "conflicts": "d93f0b", "proposed": "fbca04"}
 _PLAIN_COLOUR = "c5def5"
+_DESCRIBED = {"automated": "Opened by a workflow"}
 _OWN_AUTHOR = re.compile(r"(app/)?github-actions(\[bot\])?")
 
 LABELS = Condition("if the repository lacks one")
@@ -249,7 +250,10 @@ def _missing_labels(s: Session, fork: Fork, hub: Hub) -> list[tuple[str, str, st
     """The labels that the repository lacks, with colour and description."""
     settings = fork.policy.pull_requests
     wanted = [
-        *((name, _PLAIN_COLOUR, "Upgrade to an upstream release") for name in settings.labels),
+        *(
+            (name, _PLAIN_COLOUR, _DESCRIBED.get(name, "Upgrade to an upstream release"))
+            for name in settings.labels
+        ),
         (settings.clean, _COLOURS["clean"], "No conflicts are left"),
         (settings.conflicts, _COLOURS["conflicts"], "A person has to resolve conflicts"),
     ]

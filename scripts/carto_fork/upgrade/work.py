@@ -474,4 +474,4 @@ def write_tag(s: Session, work: Path, name: str, commit: str) -> None:
     message = records.PIN_MESSAGE.replace("{tag}", name)
     words = ["git", "-C", str(work), "commit", "--quiet", "-m", message, "--", records.TAGS_FILE]
     git.checked(s.sh.run(words), "commit")
-    s.console.result(f"{records.TAGS_FILE}: {name} is {commit[:10]}.")
+    s.console.result(f"Recorded in {records.TAGS_FILE}: {name} is commit {commit[:10]}.")
