@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from world import World, message, resolved_by_hand
+from world import World, commit_in, land, message, resolved_by_hand
 
 MERGED = "Merge the tag"
 UNTOUCHED = "Your checkout, carto/main and origin are unchanged."
@@ -141,6 +141,17 @@ def test_dry_prints_lines_that_do_the_upgrade_when_pasted(world: World) -> None:
         "rev-parse v1.76.5^0", repo=world.upstream
     )
     assert pasted.code == 0, pasted.err
+
+
+def test_dry_says_if_the_rest_depends_on_a_release_that_the_clone_lacks(world: World) -> None:
+    world.run("upgrade-carto --tag v1.76.5 --no-tests")
+    land(world, "v1.76.5")
+    commit_in(world, world.upstream, "refs/tags/v9.9.9-stable", {"new": "new\n"}, "main")
+    dry = world.run("--dry upgrade-carto --tag v9.9.9-stable")
+    assert (dry.code, dry.err) == (0, "")
+    assert "# The rest depends on the release, which is not in this clone yet: " in dry.out
+    assert world.paste(dry.out).code == 0
+    assert MERGED in world.run("--dry upgrade-carto --tag v9.9.9-stable").out
 
 
 def test_abort_removes_the_work_tree_and_the_branch_and_nothing_else(world: World) -> None:

@@ -231,7 +231,8 @@ def sync_upstream(s: Session, options: Options) -> None:
     options = replace(options, tag=tag.name, request=False)
     work = Work(s, fork, tag, release.commit)
     if not (release.pushed and _waits_for_person(work, release)):
-        work = upgrade.run(s, options, leave=True).work
+        ended = upgrade.run(s, options, leave=True)
+        work = ended.work if ended else work
     if s.sh.dry:
         return
     asked = pull_request.open_request(work)

@@ -206,8 +206,6 @@ def _lost_ancestry(
 
     Raises Refused if there is one and neither --heal nor --unhealed was given.
     """
-    if not git.has_object(sh, fork.path, target.commit):
-        return None, []
     releases.require_common_history(sh, fork, target.base, target.commit)
     if options.unhealed:
         return None, []
@@ -298,9 +296,7 @@ def _version_before(sh: Shell, fork: Fork, target: Target) -> str:
 
 def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, unhealed: bool) -> None:
     tag, production = target.tag, fork.policy.branches.production
-    if git.has_object(sh, fork.path, target.commit) and git.is_ancestor(
-        sh, fork.path, target.commit, target.base
-    ):
+    if git.is_ancestor(sh, fork.path, target.commit, target.base):
         problem = f"{production} already contains {tag.name}."
         raise Refused(problem, then="choose a newer release; `status` names the newest one.")
     try:
@@ -315,8 +311,7 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, unhealed:
         raise Refused(f"{problem}.", then="choose a newer release; `status` names the newest one.")
     if unhealed:
         return
-    fetched = git.has_object(sh, fork.path, target.commit)
-    lost = authorship.lost_of_fork(sh, fork, target.base, target.commit) if fetched else None
+    lost = authorship.lost_of_fork(sh, fork, target.base, target.commit)
     record = "see `fork.heal --check`" if lost and lost.hidden else "record it with `fork.heal`"
     raise Refused(
         f"{problem}: {healing.described(lost)}."

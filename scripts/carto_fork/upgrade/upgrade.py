@@ -38,19 +38,20 @@ class Run:
     work: Work
 
 
-def say(s: Session, ended: Run, options: Options) -> None:
+def say(s: Session, ended: Run | None, options: Options) -> None:
     """Print the outcome of an upgrade."""
-    result = _result(s.sh, ended, options)
+    result = ended and _result(s.sh, ended, options)
     if s.json:
         s.print_json(result)
-    elif not s.sh.dry:
+    elif ended and result and not s.sh.dry:
         _say_end(s, ended, options, result)
 
 
-def run(s: Session, options: Options, *, leave: bool = False) -> Run:
+def run(s: Session, options: Options, *, leave: bool = False) -> Run | None:
     """Upgrade the production branch to a release, as far as the options say.
 
     leave: publish undecided conflicts as they are, instead of pausing for a person.
+    Returns None if --dry cannot know more than the fetch: this clone lacks the release.
     """
     if options.heal and options.unhealed:
         raise Usage("--heal and --unhealed exclude each other.", then="choose one of them.")
@@ -62,6 +63,12 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run:
         fetch = plan.fetch_plan(fork, release)
         s.run(steps.FETCH_UPGRADE, fetch, held)
         if s.sh.dry:
+            if not git.has_object(s.sh, fork.path, release.commit):
+                s.console.say(
+                    "The rest depends on the release, which is not in this clone yet: "
+                    "type the fetch above, then this again."
+                )
+                return None
             release = _as_known_here(s, fork, release)
         try:
             fork = fork.at(s.sh, release.base)
