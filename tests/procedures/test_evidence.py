@@ -1082,8 +1082,14 @@ def test_a_forecast_says_if_nothing_is_new(merged: World, known: str) -> None:
     [
         (
             "v9.9.9",
-            "this clone has no tag v9.9.9.",
-            "git -C . fetch upstream refs/tags/v9.9.9:refs/tags/v9.9.9",
+            "upstream has no tag v9.9.9. The nearest stable ones: "
+            "v1.76.3, v1.76.5, v1.77.2-stable.",
+            "name a tag that upstream has, as in --tag v1.77.2-stable",
+        ),
+        (
+            "v1.75.2",
+            "this clone has no tag v1.75.2.",
+            "git -C . fetch upstream refs/tags/v1.75.2:refs/tags/v1.75.2",
         ),
         (
             "v1.77.0-nightly",
@@ -1100,6 +1106,16 @@ def test_a_forecast_of_a_missing_or_unstable_tag_is_refused(
     done = world.run(f"forecast --tag {STABLE} --tag {tag}")
     assert (done.err, done.code, done.out) == (message(what, then), 1, "")
     assert everything(world) == before
+
+
+def test_a_plain_version_is_forecast_as_the_stable_release_of_it(world: World) -> None:
+    fetched(world, STABLE)
+    plain = STABLE.removesuffix("-stable")
+    note = f"Note: this clone has no tag {plain}; using {STABLE}.\n"
+    expected = world.run(f"forecast --tag {STABLE}").out
+    assert world.run(f"forecast --tag {plain}").out == note + expected
+    world.upstream.rename(world.upstream.with_name("away"))
+    assert world.run(f"forecast --tag {plain}").out == note + expected
 
 
 # --- heal ------------------------------------------------------------------------------------

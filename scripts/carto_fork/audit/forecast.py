@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..fork.fork import Fork
-from ..fork.releases import here, newest_here, offered, require_commit
+from ..fork.releases import meant, newest_here, offered, require_commit
 from ..fork.session import Session
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts, resolve, reverts, syncs
@@ -170,14 +170,16 @@ def show_forecast(
     fork = s.open_fork()
     if not fork.has_production:
         inventory.ground(s.sh, fork)
-    wanted = [here(fork, name) for name in names] if names else newest_here(s.sh, fork)
+    wanted = [meant(s.sh, fork, name) for name in names] if names else newest_here(s.sh, fork)
     releases = offered(s.sh, fork, wanted) if wanted else []
     withdrawn = [tag.name for tag in wanted if tag not in releases]
     if names and withdrawn:
         problem = f"upstream has withdrawn {withdrawn[0]}; only this clone has it."
         raise Refused(problem, then=f"{git.at(fork.path)} tag -d {withdrawn[0]}")
-    for name in names:
-        require_commit(s.sh, fork, name, fork.refs.tag(name))
+    for name, tag in zip(names, wanted, strict=False):
+        require_commit(s.sh, fork, tag.name, fork.refs.tag(tag.name))
+        if tag.name != name:
+            s.console.say(f"Note: this clone has no tag {name}; using {tag.name}.", "yellow")
     for name in withdrawn:
         s.console.say(f"Warning: upstream has withdrawn {name}.", "yellow")
     if not releases:

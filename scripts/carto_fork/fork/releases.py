@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -331,6 +332,21 @@ def here(fork: Fork, name: str) -> Tag:
             then=f"{git.at(fork.path)} fetch {fork.policy.remotes.upstream.name} {ref}:{ref}",
         )
     return release
+
+
+def meant(sh: Shell, fork: Fork, name: str) -> Tag:
+    """The release in this clone that `find` would choose for a name, as far as upstream answers.
+
+    Raises Refused if there is none.
+    """
+    typed, ref = tags.require_stable(tags.checked_name(name), fork.policy.tags), f"refs/tags/{name}"
+    if ref not in fork.refs.objects:
+        upstream = fork.policy.remotes.upstream.name
+        answer = git.remote_refs(sh, fork.path, upstream, ["refs/tags/*"], git.PATIENCE)
+        if ref not in (known := answer or fork.refs).objects:
+            with suppress(*[Refused] * (answer is None)):
+                name = _only_candidate(name, typed, known, fork.policy, ()).name
+    return here(fork, name)
 
 
 _MINORS_AHEAD = 2
