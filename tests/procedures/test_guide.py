@@ -256,6 +256,28 @@ def test_next_suggests_heal_for_a_squashed_sync_with_an_old_version(
     assert follow(world).code == code
 
 
+def test_next_finishes_an_upgrade_before_an_adoption_and_names_only_what_works_off_github(
+    world: World,
+) -> None:
+    """A fork on another host, with a draft of its policy."""
+    assert world.run(f"upgrade-carto --no-tests --no-pr --tag {TAG}").code == 0
+    url = "https://gitlab.example.com/acme/gateway.git"
+    own = f'extends = "carto-litellm"\n[remotes.origin]\nurl = "{url}"\n'
+    (world.fork / policy.POLICY_FILE).write_text(own, encoding="utf-8")
+    world.git("remote set-url origin", str(world.origin))
+    command, why = following(world)
+    assert why.startswith(f"{SYNC} is published: open a pull request from it to carto/main;")
+    assert "never squash" in why and f"refs/remotes/origin/{SYNC}" in command
+    assert follow(world).code == 0
+    commit_in(world, world.origin, "refs/heads/carto/main", {}, "carto/main", SYNC)
+    world.git("fetch --quiet --prune origin")
+    assert following(world)[0].startswith("invoke fork.adopt --requirement ")
+    (world.fork / policy.POLICY_FILE).unlink()
+    commit_in(world, world.origin, "refs/heads/carto/main", {policy.POLICY_FILE: own})
+    world.git("fetch --quiet origin")
+    assert following(world)[0] == f"invoke upgrade-carto --tag {STABLE}"
+
+
 def test_next_suggests_sync_pr_even_without_gh(world: World) -> None:
     assert world.run(f"upgrade-carto --no-tests --tag {TAG}").code == 0
     assert following(world)[0] == f"invoke step.sync-pr --tag {TAG}"

@@ -81,9 +81,9 @@ class _Adviser:
         yield from self._foundations()
         yield from self._fetch()
         if self._fork.has_production:
-            yield from self._adoption()
             for upgrade in self._facts.in_progress:
                 yield from self._upgrade(upgrade)
+            yield from self._adoption()
             why = ""
             if squashed := self._facts.squashed:
                 why = f"{self._production} states the version of {squashed.name} but lacks its"
@@ -114,6 +114,11 @@ class _Adviser:
         return self._remote is not None and not self._remote.objects.get(
             f"refs/heads/{self._production}"
         )
+
+    @property
+    def _hosted(self) -> bool:
+        """Whether origin is on GitHub; only there can tasks open pull requests and release."""
+        return github.slug_of(self._origin.url) is not None
 
     @cached_property
     def _hub(self) -> Hub | None:
@@ -278,7 +283,13 @@ class _Adviser:
             yield Advice(self._command("upgrade-carto", tag=tag, **asked), why)
             return
         pull = self._syncs[tag]
-        if pull is None:
+        if not self._hosted:
+            ref = self._fork.tracking(self._origin, upgrade.branch)
+            among = quote(f"{self._fork.production_commit[:10]}..{ref}")
+            why = f"{upgrade.branch} is published: open a pull request from it to "
+            why += f"{self._production}; {_NEVER_SQUASHED}. This shows what it brings."
+            yield Advice(f"{self._at} log --first-parent {among}", why)
+        elif pull is None:
             why = f"{upgrade.branch} is published; this opens its pull request."
             yield Advice(self._command("step.sync-pr", tag=tag), why)
         elif pull.state == "OPEN" and self._fork.policy.pull_requests.conflicts in pull.labels:
@@ -369,7 +380,7 @@ class _Adviser:
     def _release(self) -> Iterator[Advice]:
         """A release, if the newest upstream release merged is not released yet."""
         contained, own = self._facts.contained, self._own_release
-        if not self._fork.policy.releases or not contained:
+        if not self._fork.policy.releases or not contained or not self._hosted:
             return
         if own is None or own.version < contained.version:
             last = f"the newest release is {own.name}" if own else "nothing was released yet"
@@ -407,7 +418,7 @@ class _Adviser:
     def _unreleased(self) -> Iterator[Advice]:
         """A release, if the production branch has commits that its newest release lacks."""
         fork, own = self._fork, self._own_release
-        if not own or not fork.policy.releases:
+        if not own or not fork.policy.releases or not self._hosted:
             return
         commit = fork.refs.tag(own.name) or (self._remote.tag(own.name) if self._remote else "")
         if not git.has_object(self._sh, fork.path, commit):
