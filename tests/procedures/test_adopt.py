@@ -236,6 +236,12 @@ def test_adopt_is_refused_without_a_source_for_the_program(world: World) -> None
     ):
         done = world.run("fork.adopt", f"--requirement={loose}")
         assert done.code == 1 and "may install another program tomorrow" in done.err, loose
+    for typed, said in (
+        ("git+https://HOST/OWNER/carto-fork@COMMIT", "HOST, OWNER and COMMIT are placeholders"),
+        (f"git+https://HOST/acme/carto-fork@{HASH[:40]}", "HOST is a placeholder"),
+    ):
+        done = world.run("fork.adopt", f"--requirement={typed}")
+        assert f"Refused: {said}: put in where your copy of carto-fork is.\n" in done.err
     assert world.everything() == before
 
 

@@ -196,6 +196,10 @@ def missing(sh: Shell, policy: Policy, read: Read) -> str:
 
 def _require_source(s: Session, policy: Policy, read: Read, asked: str) -> None:
     """Raises Refused unless it is certain what the workflows will install."""
+    if left := re.findall(r"\b(?:HOST(?=/)|OWNER(?=/)|COMMIT$|VERSION(?=-py3)|HASH$)", asked):
+        listed = " and ".join(", ".join(left).rsplit(", ", 1))
+        what = f"{listed} {'are placeholders' if len(left) > 1 else 'is a placeholder'}"
+        raise Refused(f"{what}: put in where your copy of carto-fork is.", then=f"name {_FORMS}.")
     if asked and not _PINNED.fullmatch(asked):
         problem = f"--requirement is {asked!r}, which may install another program tomorrow."
         raise Refused(problem, then=f"name {_FORMS}.")
