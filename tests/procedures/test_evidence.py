@@ -1693,7 +1693,7 @@ def test_a_manifest_that_is_proposed_is_valid_and_complete(world: World) -> None
     assert there.out == "".join(f"  {name}\n" for name in names)
     values = {s["key"]: s["value"] for s in json.loads(world.run("fork.config --json").out)}
     assert values["feature"] == proposed
-    assert world.run("fork.inventory --scan").out.strip() == ""
+    assert world.run("fork.inventory --scan").out == "# Nothing to propose.\n"
 
 
 def test_a_manifest_that_is_proposed_can_be_read(world: World) -> None:

@@ -232,7 +232,7 @@ def show(s: Session, section: str, resets: bool, scan: bool) -> None:
     if known and scan:
         data["features"] = features(s.sh, fork, known)
         if not s.json:
-            s.sh.show(manifest(data["features"]))
+            s.sh.show(manifest(data["features"]) or "# Nothing to propose.")
     elif "features" in shown:
         require_production(fork)
         missing = verify.missing_features(s.sh, fork)
