@@ -134,7 +134,7 @@ def fixed(world: World, check: str) -> None:
     assert "fixed: " not in dry.out
     done = world.run(f"doctor --check {check} --fix")
     assert done.code == 0, done
-    assert "fixed: " in done.out
+    assert f"fixed: {check}" in done.out
     assert found(world, check) == []
 
 
@@ -154,7 +154,7 @@ def test_a_healthy_fork_has_no_findings(world: World, origin: GitHub) -> None:
     done = world.run("doctor")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
-        "21 checks found nothing: conflicts, head, remotes, clone, git, leftovers, hook,\n"
+        "21 checks are fine: conflicts, head, remotes, clone, git, leftovers, hook,\n"
         "  policy, detection, tags, version, ancestry, drift, workflows, docker, prisma,\n"
         "  workflow, program, sync-pr, slack, squash-merge, protection, gh.\n"
         "Nothing is broken.\n"
@@ -184,8 +184,8 @@ def test_the_report_shows_each_finding_with_cause_and_fix(world: World) -> None:
         "    gh, GitHub's command line program, is not installed.\n"
         "    why:  Upgrades are published without a pull request, and releases need gh.\n"
         "    then: install it: https://cli.github.com\n"
-        "10 checks found nothing: head, clone, git, leftovers, hook, policy, tags,\n"
-        "  version, docker, program.\n"
+        "10 checks are fine: head, clone, git, leftovers, hook, policy, tags, version,\n"
+        "  docker, program.\n"
         "not checked: conflicts, ancestry, drift, prisma (the remote `upstream` is\n"
         "  missing: `setup`, or: git -C . remote add upstream\n"
         "  https://github.com/BerriAI/litellm.git).\n"
@@ -328,7 +328,8 @@ def test_a_missing_remote_is_reported_and_fixed(world: World, name: str) -> None
     assert (finding["level"], finding["can_be_fixed"]) == ("broken", True)
     assert finding["then"].startswith(f"git -C . remote add {name} https://github.com/")
     done = world.run("doctor --check remotes --fix")
-    assert f"fixed: the remote `{name}` is missing." in done.out
+    now = ", now fine" if name == "origin" else ""
+    assert f"fixed: remotes{now}; before: the remote `{name}` is missing." in done.out
     assert not any(f["level"] == "broken" for f in found(world, "remotes"))
     if name == "upstream":
         type_it(world, one(world, "remotes", "look")["then"])

@@ -393,7 +393,12 @@ def test_release_is_refused_if_the_version_file_is_ahead(world: World, github: G
     text = world.git(f"show {PRODUCTION}:pyproject.toml", repo=world.origin)
     newer = text.replace('version = "1.76.5"', 'version = "1.77.2"')
     commit_in(world, world.origin, PRODUCTION, {"pyproject.toml": newer})
+    sync = "upstream-sync/v1.77.2-stable"
+    commit_in(world, world.origin, f"refs/heads/{sync}", {"x": "y\n"}, PRODUCTION)
+    head = f"--base carto/main --head {sync}"
+    opened = world.call(["bash", "-c", f"gh pr create -R CartoDB/litellm {head} -t x -b x"])
     said = refused(world, github)
+    assert opened.code == 0 and f"Next: merge pull request {opened.out[-2]} (http" in said
     assert "tool.poetry.version is 1.77.2 on carto/main" in said
     assert "which is older: the version is wrong, or a sync was merged without its history." in said
     assert "`invoke fork.heal --check`" in said

@@ -119,7 +119,7 @@ def status(
     newest: str = STABLE,
     mirror: str = "unknown in this clone",
     more: str = "problem: the version is 1.75.2.1, but the newest tag contained is\n"
-    "  v1.75.2-stable: the version is wrong, or a sync was merged without its history\n"
+    "  v1.75.2-stable: the fork bumped the version itself\n"
     "Upstream has a newer stable release.\n"
     f"Next: invoke upgrade-carto --tag {STABLE}\n",
 ) -> str:
@@ -236,7 +236,7 @@ def test_status_as_json(world: World) -> None:
         "own_release": "v1.75.2-carto.1.2.0",
         "problems": [
             "the version is 1.75.2.1, but the newest tag contained is v1.75.2-stable: "
-            "the version is wrong, or a sync was merged without its history"
+            "the fork bumped the version itself"
         ],
         "production": "carto/main",
         "squashed": None,
@@ -629,8 +629,9 @@ def test_config_prints_a_valid_policy(world: World) -> None:
     world.git("fetch --quiet origin")
     done = world.run("fork.config")
     assert (done.code, done.err) == (0, "")
-    assert re.search(f'^name = "Fork" +# {OWN}$', done.out, flags=re.MULTILINE)
-    assert re.search(rf'^branches.mirror = "main" +# {re.escape(DEFAULT)}$', done.out, flags=re.M)
+    assert done.out.startswith(f"# From {DEFAULT}, unless a line names another source.\n")
+    assert re.findall("^(.*?) +# (.*)$", done.out, re.M) == [('name = "Fork"', OWN)]
+    assert '\nbranches.mirror = "main"\n' in done.out
     values = [(s["key"], s["value"]) for s in json.loads(world.run("fork.config --json").out)]
     push_as_colleague(world, {"carto_fork.toml": done.out})
     world.git("fetch --quiet origin")

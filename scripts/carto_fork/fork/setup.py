@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -104,18 +105,21 @@ def show_config(s: Session) -> None:
 
 
 def _show(console: Console, loaded: Loaded) -> None:
-    """Print the effective policy as TOML, with the source of each value."""
+    """Print the effective policy as TOML, with the commonest source once, and the others."""
     # In TOML a plain key cannot follow a list of tables.
     values = settings(loaded)
     listed = [setting for setting in values if _tables(setting.value)]
+    common = Counter(setting.source for setting in values).most_common(1)[0][0]
+    console.row(f"# From {common}, ", "unless a line names another source.")
+    source = {s.key: f"  # {s.source}" if s.source != common else "" for s in values}
     for setting in values:
         if setting not in listed:
             line = f"{setting.key} = {toml_value(setting.value)}"
-            console.row(f"{line:<60}  ", f"# {setting.source}")
+            console.row(f"{line:<60}", source[setting.key])
     for setting in listed:
         for table in setting.value:
             console.say()
-            console.row(f"[[{setting.key}]]  ", f"# {setting.source}")
+            console.row(f"[[{setting.key}]]", source[setting.key])
             for key, value in table.items():
                 console.row("", f"{key} = {toml_value(value)}")
 

@@ -97,6 +97,22 @@ def same(one: str, other: str) -> bool:
         return one == other
 
 
+def counts_on(version: str, release: str) -> bool:
+    """Whether the fork derived a version from a release's, such as 1.75.2.1 from 1.75.2."""
+    try:
+        numbers = Version(release).release
+        return Version(version).release[: len(numbers)] == numbers
+    except ValueError:
+        return False
+
+
+def why_differs(version: str, release: str) -> str:
+    """How a fork may have come to state another version than that of its release."""
+    if counts_on(version, release):
+        return "the fork bumped the version itself"
+    return "the version is wrong, or a sync was merged without its history"
+
+
 _NUMBERS = re.compile(r"(\D*)(\d+(?:\.\d+)*)(.*)", re.DOTALL)
 
 

@@ -160,7 +160,7 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
         if _parsed(version) < contained.version:
             cause = "The release was merged, but the version was not raised."
             yield Diagnosis(Level.BROKEN, what, cause, raise_it)
-        elif _counts_on(_parsed(version), contained.version):
+        elif version_files.counts_on(version, contained.release):
             cause = "The fork bumped the version itself; `release` accepts only upstream's version."
             yield Diagnosis(Level.LOOK, what, cause, raise_it)
         else:
@@ -184,11 +184,6 @@ def _parsed(version: str) -> Version:
         return Version(version)
     except ValueError:
         return Version("0")
-
-
-def _counts_on(version: Version, release: Version) -> bool:
-    """Whether the fork derived a version from a release's, such as 1.75.2.1 from 1.75.2."""
-    return version.release[: len(release.release)] == release.release
 
 
 UNSHALLOW = Step(

@@ -113,9 +113,9 @@ def doctor(s: Session, options: Examination) -> None:
         if fixable and not s.sh.dry:
             names = dict.fromkeys(check.name for check, _ in fixable)
             report = report.renewed(_look(s, options, [CHECKS[name] for name in names]))
-    fixed = [] if s.sh.dry else [finding.what for _, finding in fixable]
+    fixed = [] if s.sh.dry else [(check.name, finding.what) for check, finding in fixable]
     if s.json:
-        s.print_json(report.as_json(fixed))
+        s.print_json(report.as_json([what for _, what in fixed]))
     show(s.console, report, fixed)
     if broken := report.of(Level.BROKEN):
         able = any(finding.fix for finding in broken) and not options.fix
@@ -184,10 +184,11 @@ def _fix(s: Session, check: Check, finding: Diagnosis) -> None:
         s.run(finding.fix, plan, held)
 
 
-def show(console: Console, report: Report, fixed: Sequence[str]) -> None:
-    """Print a report for people. fixed: the findings that `--fix` removed."""
-    for what in fixed:
-        console.say(f"fixed: {what}", "green")
+def show(console: Console, report: Report, fixed: Sequence[tuple[str, str]]) -> None:
+    """Print a report for people. fixed: the checks and findings that `--fix` removed."""
+    for name, what in fixed:
+        now = ", now fine" if name in report.healthy else ""
+        console.say(f"fixed: {name}{now}; before: {what}", "green")
     for name in dict.fromkeys(check.name for check, _ in report.findings):
         findings = [finding for check, finding in report.findings if check.name == name]
         worst = next(level for level in Level if any(f.level is level for f in findings))
@@ -199,7 +200,8 @@ def show(console: Console, report: Report, fixed: Sequence[str]) -> None:
                 console.row("    then: ", finding.then, "cyan")
     if report.healthy:
         number = counted(len(report.healthy), "check")
-        console.say(f"{number} found nothing: {', '.join(report.healthy)}.", "green")
+        fine = f"{number} {'is' if len(report.healthy) == 1 else 'are'} fine"
+        console.say(f"{fine}: {', '.join(report.healthy)}.", "green")
     reasons: dict[str, list[str]] = {}
     for name, why in report.unchecked.items():
         reasons.setdefault(why, []).append(name)

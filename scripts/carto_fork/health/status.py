@@ -176,7 +176,7 @@ def _mismatches(version: dict[str, str], contained: Tag | None) -> Iterator[str]
     elif stated and contained and not version_files.same(stated, contained.release):
         yield (
             f"the version is {stated}, but the newest tag contained is {contained.name}: "
-            "the version is wrong, or a sync was merged without its history"
+            f"{version_files.why_differs(stated, contained.release)}"
         )
 
 

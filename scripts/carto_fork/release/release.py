@@ -302,11 +302,15 @@ def _require_version(
             bump = command("bump-version", to=upstream.release)
             fix = f"on a branch from {production}: `{bump}`; merge that, then run the same command"
             if _is_newer(version, upstream):
+                then = "`fork.heal --check` looks for lost history; if it finds none, "
+                then += f"{fix} again."
+                hub, why = fork.hub(fork.policy.remotes.origin), version_files.why_differs
+                pulls = github.pulls(sh, hub, base=production)
+                if syncs := [pull for pull in pulls if fork.policy.branches.tag_of(pull.head)]:
+                    merge = f"merge pull request {syncs[0].number} ({syncs[0].url})"
+                    then = f"{merge}, then run the same command again. Otherwise: {then}"
                 raise Refused(
-                    f"{problem}, which is older: the version is wrong, or a sync was merged "
-                    "without its history.",
-                    then="`fork.heal --check` checks the history is; if it is intact, "
-                    f"{fix} again.",
+                    f"{problem}, which is older: {why(version, upstream.release)}.", then=then
                 )
             raise Refused(f"{problem}.", then=f"{fix} again.")
 
