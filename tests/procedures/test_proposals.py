@@ -66,7 +66,7 @@ def test_a_proposal_does_not_land_before_a_person_accepts_it(world: World, githu
     adopted(world)
     world.git(f"fetch --quiet upstream tag {STABLE} --no-tags")
     asked = world.run(f"forecast --tag {STABLE}")
-    assert all(f"yours: {path} (asks assistant)" in asked.out for path in LEFT), asked.out
+    assert all(f"left: {path} (asks assistant)" in asked.out for path in LEFT), asked.out
     done = world.run(f"upgrade-carto --tag {STABLE} --no-tests")
     assert done.code == 0, done.out
     assert "proposed by assistant: A program wrote this" in done.out

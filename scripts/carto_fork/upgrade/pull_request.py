@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
@@ -130,7 +131,8 @@ def open_request(work: Work) -> Opened:
     words = _of_labels(lacking)
     conditions = frozenset([LABELS] if lacking else ())
     untouched = f"Your checkout, {branches.production} and {name} are unchanged."
-    s.run((_labels(len(lacking)), action), Plan(values | words, conditions, untouched), None)
+    if pull is None or not _is_current(pull, values):
+        s.run((_labels(len(lacking)), action), Plan(values | words, conditions, untouched), None)
     if pull is None and not s.sh.dry:
         pulls = github.pulls(s.sh, hub, base=branches.production)
         pull = next((pull for pull in pulls if pull.head == name), None)
@@ -204,9 +206,19 @@ def _write(fork: Fork, sync: Sync, text: str) -> None:
 def _is_announced(existing: Pull, values: dict[str, str]) -> bool:
     """Whether a pull request had these labels and this commit's text before, so that the team has
     had a message about it."""
-    [labels] = csv.reader([values["labels"]])
-    has = {label.lower() for label in existing.labels}
-    return {label.lower() for label in labels} <= has and values["head"][:10] in existing.body
+    return all(_have(existing, values["labels"])) and values["head"][:10] in existing.body
+
+
+def _is_current(pull: Pull, values: dict[str, str]) -> bool:
+    """Whether an update would change nothing but what reviewers have ticked since."""
+    has_labels = all(_have(pull, values["labels"])) and not any(_have(pull, values["other"]))
+    return has_labels and bool(values["mark"]) and values["mark"] in pull.body
+
+
+def _have(pull: Pull, labels: str) -> list[bool]:
+    """Which labels of a list for gh a pull request has."""
+    has = {label.lower() for label in pull.labels}
+    return [name.lower() in has for name in next(csv.reader([labels]))]
 
 
 def _starts_no_ci(pull: Pull) -> bool:
@@ -217,8 +229,11 @@ def _starts_no_ci(pull: Pull) -> bool:
 def _values(s: Session, fork: Fork, sync: Sync, pull: Pull | None) -> dict[str, str]:
     """Write the text of a pull request, and return the placeholders of its steps."""
     settings, unchecked = fork.policy.pull_requests, bool(pull and _starts_no_ci(pull))
+    mark = ""
     if not s.sh.dry:
-        _write(fork, sync, body(sync, fork, unchecked))
+        text = body(sync, fork, unchecked)
+        mark = text.splitlines()[-1]
+        _write(fork, sync, text)
         if pull:
             notify.summarize(str(_Text(sync, fork, unchecked)))
     state, other = settings.clean, settings.conflicts
@@ -231,6 +246,7 @@ def _values(s: Session, fork: Fork, sync: Sync, pull: Pull | None) -> dict[str, 
     return fork.values() | {
         "sync": sync.branch,
         "head": sync.head,
+        "mark": mark,
         "title": f"chore: merge upstream {sync.tag.name} into {fork.policy.branches.production}",
         "body": str(text_path(fork, sync.tag.name)),
         "labels": _csv(labels),
@@ -306,9 +322,14 @@ def _supersede(
 
 
 def body(sync: Sync, fork: Fork, starts_no_ci: bool = False) -> str:
-    """The text of the pull request, within GitHub's limit; the full one is in the run's summary."""
+    """The text of the pull request, within GitHub's limit; the full one is in the run's summary.
+
+    Its last line has the digest of what it says, whichever run says it.
+    """
     for rows in _ROWS:
         text = str(_Text(sync, fork, starts_no_ci, rows))
+        facts = text.replace(notify.run_url() or "\0", "").encode("utf-8", "surrogateescape")
+        text += f"\n<!-- carto-fork: {hashlib.sha256(facts).hexdigest()[:16]} -->\n"
         if len(text) <= MOST_CHARACTERS:
             return text
     raise AssertionError(f"{_ROWS[-1]} rows a table are too many for GitHub")
