@@ -172,8 +172,9 @@ def source(sh: Shell) -> str:
     It comes from pip's record of the installation, or from this checkout's commit; if neither is
     known, it has words in capitals for a person to replace.
     """
-    here, requirement = Path(__file__).resolve().parents[2], ""
-    if record := session.installed_from():
+    here, place, requirement = Path(__file__).resolve().parents[2], _PLACE, ""
+    record = session.installed_from()
+    if record and "dir_info" not in record:
         commit = record.get("vcs_info", {}).get("commit_id")
         sha256 = record.get("archive_info", {}).get("hashes", {}).get("sha256")
         url = record.get("url")
@@ -181,11 +182,14 @@ def source(sh: Shell) -> str:
     project = here.parent / "pyproject.toml"
     is_ours = project.is_file() and f'name = "{_PACKAGE}"' in files.read_text(project)
     if not requirement and is_ours:
+        head = sh.ask("git -C {here} rev-parse HEAD", here=here).line or "COMMIT"
         url = sh.ask("git -C {here} remote get-url origin", here=here).line
-        requirement = f"git+{url}@{sh.ask('git -C {here} rev-parse HEAD', here=here).line}"
+        if slug := github.slug_of(url):
+            url = f"https://github.com/{slug}"  # jobs have no key for SSH
+        place, requirement = place.replace("COMMIT", head), f"git+{url}@{head}"
     # No other machine can install from a path on this one.
     is_public = _PINNED.fullmatch(requirement) and not requirement.startswith("file:")
-    return requirement if is_public else _PLACE
+    return requirement if is_public else place
 
 
 def missing(sh: Shell, policy: Policy, read: Read) -> str:
