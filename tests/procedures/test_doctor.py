@@ -1150,6 +1150,16 @@ def test_an_unprotected_branch_is_reported(world: World, origin: GitHub) -> None
     finding = one(world, "protection", "look")
     type_it(world, finding["then"])
     assert found(world, "protection") == []
+    push_as_colleague(world, {".github/workflows/carto-guard.yml": "name: Guard\n"})
+    world.git("fetch --quiet origin")
+    type_it(world, one(world, "protection", "look")["then"])
+    assert found(world, "protection") == []
+    with origin.open() as opened:
+        rules = opened.origin().state.rulesets[-1]["rules"]
+    assert [rule["type"] for rule in rules] == ["pull_request", "required_status_checks"]
+    assert len(rules[0]["parameters"]) == 5
+    checks = {"required_status_checks": [{"context": "Guard"}]}
+    assert rules[1]["parameters"] == {"strict_required_status_checks_policy": False, **checks}
 
 
 def test_a_required_linear_history_is_reported(world: World, origin: GitHub) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import posixpath
 import re
@@ -208,6 +209,38 @@ def _squash_merge(patient: Patient) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.LOOK, what, cause, f"{edit} --enable-squash-merge=false")
 
 
+_GUARD = "Guard"
+"""The check of the guard workflow."""
+_RULES: list[dict[str, Any]] = [
+    {
+        "type": "pull_request",
+        "parameters": {
+            "required_approving_review_count": 0,
+            "dismiss_stale_reviews_on_push": False,
+            "require_code_owner_review": False,
+            "require_last_push_approval": False,
+            "required_review_thread_resolution": False,
+        },
+    },
+    {
+        "type": "required_status_checks",
+        "parameters": {
+            "required_status_checks": [{"context": _GUARD}],
+            "strict_required_status_checks_policy": False,
+        },
+    },
+]
+"""The rules of a branch that nothing enters unless Guard passes."""
+
+
+def _required(classic: dict[str, Any], rules: list[dict[str, Any]]) -> set[str]:
+    """The checks that a branch requires."""
+    checks = [rule.get("parameters") or {} for rule in rules]
+    listed = [each for one in checks for each in one.get("required_status_checks", [])]
+    old = (classic.get("required_status_checks") or {}).get("contexts", [])
+    return {*old, *(str(each.get("context")) for each in listed)}
+
+
 def _protection(patient: Patient) -> Iterator[Diagnosis]:
     branch = encoded(patient.production, safe="")
     rules = patient.ask(f"/rules/branches/{branch}")
@@ -223,23 +256,30 @@ def _protection(patient: Patient) -> Iterator[Diagnosis]:
         what = f"{patient.production} accepts no merge commits: it requires a linear history."
         cause = "A sync can only land squashed or rebased, and then loses its ancestry."
         yield Diagnosis(Level.BROKEN, what, cause, f"switch it off: {page}")
-    if not kinds and hidden:
+    is_guarded = patient.fork.policy.files.guard in patient.files
+    lacks_guard = is_guarded and _GUARD not in _required(classic, rules or [])
+    if hidden and (lacks_guard or not kinds):
         raise Unchecked(hidden)
-    if not classic and not kinds:
-        fields = {
-            "name": "production",
+    is_open = not classic and not kinds
+    if is_open or lacks_guard:
+        refs = {"include": [f"refs/heads/{patient.production}"], "exclude": []}
+        ruleset = {
+            "name": "production" if is_open else "guard",
             "target": "branch",
             "enforcement": "active",
-            "conditions[ref_name][include][]": f"refs/heads/{patient.production}",
+            "conditions": {"ref_name": refs},
+            "rules": [{"type": "deletion"}, {"type": "non_fast_forward"}] * is_open
+            + _RULES * is_guarded,
         }
-        options = " ".join(f"-f '{key}={value}'" for key, value in fields.items())
-        rule = " ".join(f"-f 'rules[][type]={kind}'" for kind in ("deletion", "non_fast_forward"))
         then = (
-            f"{patient.hub.gh} api -X POST repos/{patient.hub.slug}/rulesets {options} "
-            f"-F 'conditions[ref_name][exclude][]' {rule}"
+            f"echo {quote(json.dumps(ruleset, ensure_ascii=False))} | "
+            f"{patient.hub.gh} api -X POST repos/{patient.hub.slug}/rulesets --input -"
         )
         what = f"{patient.production} is not protected on GitHub."
         cause = "Anybody with write access can overwrite or delete it."
+        if not is_open:
+            what = f"{patient.production} does not require the check {_GUARD}."
+            cause = f"A pull request can be merged although {_GUARD} fails."
         yield Diagnosis(Level.LOOK, what, cause, then)
 
 
