@@ -187,6 +187,13 @@ def test_a_newer_release_supersedes_an_older_one(world: World, github: GitHub) -
     assert world.git(f"rev-parse {SYNC}", repo=world.origin) == kept
 
 
+def test_an_upgrade_says_which_pull_request_it_replaced(world: World, github: GitHub) -> None:
+    world.run("upgrade-carto --tag v1.76.3 --no-tests")
+    done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
+    assert "1/2 open " in done.out and "2/2 supersede " in done.out
+    assert "\nPull request 1 (v1.76.3) was closed: #2 replaces it.\n" in done.out
+
+
 def test_peoples_work_for_an_older_release_is_in_the_newer_one(
     world: World, github: GitHub
 ) -> None:

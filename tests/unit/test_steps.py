@@ -647,9 +647,9 @@ def test_every_placeholder_is_in_the_plan_that_the_procedure_is_run_with(
     seen: list[tuple[tuple[Step, ...], Plan]] = []
     real = steps.Runner.run
 
-    def run(self: Runner, procedure: Sequence[Step], plan: Plan, *more: Any) -> None:
+    def run(self: Runner, procedure: Sequence[Step], plan: Plan, *more: Any, **about: Any) -> None:
         seen.append((tuple(procedure), plan))
-        real(self, procedure, plan, *more)
+        real(self, procedure, plan, *more, **about)
 
     monkeypatch.setattr(steps.Runner, "run", run)
     monkeypatch.chdir(world.fork)

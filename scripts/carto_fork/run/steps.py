@@ -239,19 +239,23 @@ class Runner:
         plan: Plan,
         journal: Journal | None = None,
         work: object = None,
+        *,
+        before: int = 0,
+        after: int = 0,
     ) -> None:
         """Run the steps that are not done yet, in order; with ``--dry`` print them.
 
         journal: the journal of the held lock; None if no step leaves anything half-done.
         work: what each step's call receives.
+        before, after: how many steps of other calls are numbered together with these.
         Raises Failed or CheckFailed if a command fails, Paused if a person is needed.
         """
         steps = chosen(procedure, plan)
         if self.sh.dry:
             self._print(steps, plan)
             return
-        for number, step in enumerate(steps, 1):
-            place = (number, len(steps), step.name)
+        for number, step in enumerate(steps, before + 1):
+            place = (number, before + len(steps) + after, step.name)
             if self._done(step, plan):
                 self.console.head(*place, "already done")
                 continue

@@ -131,17 +131,29 @@ def open_request(work: Work) -> Opened:
     words = _of_labels(lacking)
     conditions = frozenset([LABELS] if lacking else ())
     untouched = f"Your checkout, {branches.production} and {name} are unchanged."
+    older, done = list(_older(s, fork, pulls, sync)), 0
+    count = len(older)
     if pull is None or not _is_current(pull, values):
-        s.run((_labels(len(lacking)), action), Plan(values | words, conditions, untouched), None)
+        plan, done = Plan(values | words, conditions, untouched), len(conditions) + 1
+        s.run((_labels(len(lacking)), action), plan, after=count)
     if pull is None and not s.sh.dry:
         pulls = github.pulls(s.sh, hub, base=branches.production)
         pull = next((pull for pull in pulls if pull.head == name), None)
+        # Somebody may have pushed to one meanwhile.
+        older = [found for found in older if found[1] in pulls]
         values = _values(s, fork, sync, pull)
         if pull and _starts_no_ci(pull):
             # Only now its author is known; the text warns about that.
-            s.run(UPDATE_REQUEST, Plan(values, frozenset(), untouched), None)
+            s.run(UPDATE_REQUEST, Plan(values, frozenset(), untouched), before=done, after=count)
+            done += 1
     if pull is not None:
-        _supersede(s, fork, pulls, pull, sync, values)
+        for number, (release, one) in enumerate(older):
+            comment = f"Superseded by #{pull.number}, for the newer release {tag.name}. The branch "
+            comment += "is kept; the newer one contains everything that people made here."
+            closing = Plan(values | {"number": str(one.number), "comment": comment}, frozenset())
+            s.run(SUPERSEDE, closing, before=done + number, after=count - number - 1)
+            said = f"Pull request {one.number} ({release}) was closed: #{pull.number} replaces it."
+            work.replaced.append(said)
         s.console.result(f"Pull request {pull.number}: {pull.url}", "green")
     return Opened(
         tag=tag.name,
@@ -289,10 +301,8 @@ def _of_labels(missing: Sequence[tuple[str, str, str]]) -> dict[str, str]:
     }
 
 
-def _supersede(
-    s: Session, fork: Fork, pulls: Sequence[Pull], newest: Pull, sync: Sync, values: dict[str, str]
-) -> None:
-    """Close the open pull requests of older releases.
+def _older(s: Session, fork: Fork, pulls: Sequence[Pull], sync: Sync) -> Iterator[tuple[str, Pull]]:
+    """The open pull requests that a sync's replaces, each with its release.
 
     One stays open while it has people's work that the newest one lacks. Who does not want that work
     closes it by hand.
@@ -310,12 +320,7 @@ def _supersede(
                     f"{why if left else 'its branch has moved'}."
                 )
                 continue
-            comment = f"Superseded by #{newest.number}, for the newer release {sync.tag.name}. "
-            comment += (
-                "The branch is kept; the newer one contains everything that people made here."
-            )
-            closing = values | {"number": str(pull.number), "comment": comment}
-            s.run(SUPERSEDE, Plan(closing, frozenset()), None)
+            yield older.name, pull
 
 
 # --- The text ------------------------------------------------------------------------------------

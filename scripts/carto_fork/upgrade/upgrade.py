@@ -312,6 +312,8 @@ def _say_end(s: Session, ended: Run, options: Options, result: dict[str, Any]) -
             console.row("    ", f"{git.at(fork.path)} push {origin} --delete {sync}")
     else:
         console.say(f"Done: {result['published_to']} is at {head}.", "green")
+        for sentence in ended.work.replaced:
+            console.say(sentence)
         opened = steps.REQUESTED in upgrade.plan.conditions
         wanted = (
             "have it reviewed" if opened else f"open a pull request from {sync} to {production}"

@@ -61,6 +61,7 @@ class Work:
         self._decisions: dict[str, tuple[Decision, ...]] = {}
         self._account = account
         self.sync: Sync | None = None  # its branch, as last read
+        self.replaced: list[str] = []  # a sentence about each pull request that it replaced
 
     def resolve(self) -> None:
         """Decide the conflicts of the merge in progress. Raises Paused if some need a person."""
