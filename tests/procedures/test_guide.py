@@ -425,25 +425,32 @@ def test_next_suggests_how_to_find_a_missing_production_branch(world: World) -> 
     assert "refs/heads/production" in follow(world).out
 
 
-@pytest.mark.parametrize("local", [True, False])
+@pytest.mark.parametrize("remotes", ["local", "default", "another"])
 def test_next_suggests_init_for_a_fork_that_the_default_policy_does_not_fit(
-    world: World, local: bool
+    world: World, remotes: str
 ) -> None:
-    """It has another production branch, and remotes that are directories or CARTO's."""
-    world.git("switch --quiet --create main-fork")
-    world.git("branch --quiet --delete --force carto/main")
-    world.git("branch --quiet --move carto/main main-fork", repo=world.origin)
-    if local:
+    """It has another production branch, and remotes that are directories or CARTO's; or carto/main,
+    but another origin."""
+    if remotes == "another":
+        url = "https://git.example.com/x/y.git"
+        world.git(f"config url.{world.origin}.insteadOf {url}")
+        world.git(f"remote set-url origin {url}")
+    else:
+        world.git("switch --quiet --create main-fork")
+        world.git("branch --quiet --delete --force carto/main")
+        world.git("branch --quiet --move carto/main main-fork", repo=world.origin)
+    if remotes == "local":
         world.git("remote set-url origin", str(world.origin))
         world.git("remote set-url upstream", str(world.upstream))
     world.git("fetch --quiet --prune origin")
     world.git("symbolic-ref --delete refs/remotes/origin/HEAD")
     assert following(world) == ("invoke fork.init", _NO_POLICY)
     examined = world.run("doctor").out
-    assert "then: invoke fork.init" in examined
+    assert "invoke fork.init" in examined
     assert "set-url" not in examined and "push that branch" not in examined
     refused = world.run(f"upgrade-carto --tag {TAG}")
-    assert refused.code == 1 and ("Next: `invoke fork.init`, if " in refused.err) == local
+    assert refused.code == 1
+    assert ("Next: `invoke fork.init`, if " in refused.err) == (remotes != "default")
     assert follow(world).code == 0
 
 

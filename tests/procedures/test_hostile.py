@@ -229,7 +229,7 @@ def test_an_upgrade_continues_after_a_failed_commit_hook(world: World, template:
         f"{AS_BEFORE}"
         "Next: fix what it complains about, or turn hooks off in these tasks: "
         f"`git -C . config carto-fork.hooks false`, {AGAIN[:-2]} "
-        "(the hook ~/litellm/.git/hooks/pre-commit says no).\n"
+        "(the hook ~/litellm/.git/hooks/pre-commit refused).\n"
     )
     assert failed.code == 1
     assert "The hook ~/litellm/.git/hooks/post-checkout failed after git was done." in failed.out
@@ -247,7 +247,7 @@ def test_a_hook_may_refuse_the_tasks_own_commits(world: World) -> None:
         failed = world.run(line)
         assert failed.code == 1
         assert "no such scope" in failed.err
-        assert "hooks/commit-msg says no)" in failed.err
+        assert "hooks/commit-msg refused)" in failed.err
         world.git("config carto-fork.hooks false")
         done = world.run(line)
         assert (done.code, done.err) == (0, "")

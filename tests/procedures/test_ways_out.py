@@ -40,7 +40,6 @@ STATES = {
     "no remote upstream": "git remote remove upstream",
     "no remote at all": "git remote remove upstream && git remote remove origin",
     "another upstream": "git remote set-url upstream https://github.com/x/y.git",
-    "another origin": "git remote set-url origin https://github.com/x/y.git",
     "origin as upstream": "git remote set-url upstream https://github.com/CartoDB/litellm.git",
     "production not fetched": "git update-ref -d refs/remotes/origin/carto/main",
     "production not here": ("git checkout -q --detach && git branch -qD carto/main"),

@@ -122,7 +122,10 @@ class Fork:
         slug = github.slug_of(remote.url)
         if slug is None:
             problem = f"the remote `{remote.name}` is not on github.com: {scrub(remote.url)}."
-            raise Refused(problem, then="correct `remotes` in the policy (`fork.config`).")
+            then = (
+                "do it by hand; or if it is there, correct `remotes` in the policy (`fork.config`)."
+            )
+            raise Refused(problem, then=then)
         return Hub(self.gh, slug)
 
     @property

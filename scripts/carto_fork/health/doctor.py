@@ -113,7 +113,8 @@ def doctor(s: Session, options: Examination) -> None:
         if fixable and not s.sh.dry:
             names = dict.fromkeys(check.name for check, _ in fixable)
             report = report.renewed(_look(s, options, [CHECKS[name] for name in names]))
-    fixed = [] if s.sh.dry else [(check.name, finding.what) for check, finding in fixable]
+    left = {finding.what for _, finding in report.findings}
+    fixed = [(check.name, one.what) for check, one in fixable if one.what not in left]
     if s.json:
         s.print_json(report.as_json([what for _, what in fixed]))
     show(s.console, report, fixed)
