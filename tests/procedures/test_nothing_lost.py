@@ -59,9 +59,10 @@ def test_a_file_that_is_staged_with_its_markers_is_not_committed(world: World) -
         3,
         "Paused: Dockerfile is staged with conflict markers in it.\n"
         "Your checkout, carto/main and origin are unchanged.\n"
-        f"Next: resolve them in ../litellm.upstream-sync-{PAUSED}, `git add` each file, "
+        f"Next: resolve the rest in ../litellm.upstream-sync-{PAUSED}, `git add` each file, "
         f"then run `invoke {PAUSES}` again.\n",
     )
+    assert "\n2 files are staged with conflict markers.\n" in again.out
     assert world.git("rev-parse HEAD", repo=work) == before
 
 

@@ -310,7 +310,7 @@ def test_the_installed_command_names_itself_when_an_upgrade_pauses(
     assert paused.err == (
         "Paused: 2 conflicts need a person.\n"
         "Your checkout, carto/main and origin are unchanged.\n"
-        "Next: resolve them in ../litellm.upstream-sync-v1.77.2-stable, `git add` each file, "
+        "Next: resolve the rest in ../litellm.upstream-sync-v1.77.2-stable, `git add` each file, "
         f"then run `carto-fork {PAUSING}` again.\n"
     )
 

@@ -43,7 +43,7 @@ def test_a_conflict_for_a_person_pauses_and_the_same_command_continues(world: Wo
     assert paused.err == (
         "Paused: 2 conflicts need a person.\n"
         "Your checkout, carto/main and origin are unchanged.\n"
-        "Next: resolve them in ../litellm.upstream-sync-v1.77.2-stable, `git add` each file, "
+        "Next: resolve the rest in ../litellm.upstream-sync-v1.77.2-stable, `git add` each file, "
         "then run `invoke upgrade-carto --tag v1.77.2-stable` again.\n"
     )
     work = world.work("v1.77.2-stable")

@@ -508,6 +508,10 @@ def show(console: Console, resolution: Resolution) -> None:
     for path in resolution.righted:
         console.row("git had merged its change into a twin, moved to the right file: ", path)
     total, left = len(resolution.decisions), len(resolution.left)
+    if not left and (marked := len(resolution.marked)):
+        are = "is" if marked == 1 else "are"
+        console.result(f"{counted(marked, 'file')} {are} staged with conflict markers.", "yellow")
+        return
     if not total:
         console.result("No conflicts.")
         return

@@ -145,7 +145,7 @@ MERGE = (
         run=("invoke resolve-conflicts --repo {work}",),
         call=Work.resolve,
         done=(_MERGED,),
-        stuck="resolve them in {work}, `git add` each file, then run the same command again.",
+        stuck="resolve the rest in {work}, `git add` each file, then run the same command again.",
     ),
 )
 
