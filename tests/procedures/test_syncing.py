@@ -484,7 +484,7 @@ def test_a_very_long_pull_request_is_cut(world: World, github: GitHub) -> None:
     summary = world.place / "summary"
     line = "ci.sync --no-tests --tag v1.78.0-stable"
     done = world.run(line, **where, GITHUB_STEP_SUMMARY=str(summary))  # type: ignore[arg-type]
-    assert done.code == 0, done.err
+    assert (done.code, "Slack" in done.out) == (0, False), done.err  # a job of its own sends it
     body = pulls(github)[-1].body
     assert len(body) <= 65_536
     link = "[the full report](https://github.com/CartoDB/litellm/actions/runs/7)"
