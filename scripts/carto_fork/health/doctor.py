@@ -164,7 +164,7 @@ def _made(s: Session, check: Check, patient: Patient) -> tuple[list[Diagnosis], 
     findings: list[Diagnosis] = []
     try:
         for finding in check.look(patient):
-            findings.append(finding)
+            findings.append(replace(finding, then=s.spelled_out(finding.then)))
     except Unchecked as no:
         return findings, str(no) or "unknown"
     except Stop as no:
