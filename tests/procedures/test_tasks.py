@@ -768,8 +768,8 @@ def test_resolve_conflicts_overwrites_nothing_that_a_person_edited(
     done = world.run("resolve-conflicts")
     said = PAUSED.replace("2 conflicts", f"{len(left)} conflicts")
     assert (done.err, done.code) == (said, 3)
-    assert done.out.count("    why:     Edited by hand, not staged.\n") == 2
-    assert "    then:    git -C . add -- poetry.lock\n" in done.out
+    assert done.out.count("    why:      Edited by hand, not staged.\n") == 2
+    assert "    then:     git -C . add -- poetry.lock\n" in done.out
     assert {path: (world.fork / path).read_text() for path in resolved} == resolved
     assert unmerged(world) == sorted(left)
     assert beside.read_text().startswith("# mine\n")

@@ -355,6 +355,13 @@ def test_a_change_on_one_side_alone_is_taken(
         ("x.toml", "a = 1\r\nb = 1\n", "a = 1\r\nb = 2\n", "a = 2\r\nb = 1\n"),
         ("x.yml", "a: 1\rb: 1\r", "a: 1\rb: 2\r", "a: 2\rb: 1\r"),
         pytest.param(
+            "x.py",
+            'def f(host):\n    return f"http://{host}"\n',
+            'def f(host):\n    return f"https://{host}"\n',
+            'def f(host):\n    return f"http://{host}:8080"\n',
+            id="two-changes-in-one-string",
+        ),
+        pytest.param(
             "x.c",
             "void f(void) {\n    server.paused = OFF;\n}\n",
             "void f(void) {\n    g_server->paused = OFF;\n}\n",

@@ -223,8 +223,8 @@ def show(console: Console, verification: Verification, what: str) -> None:
         "bold",
     )
     if verification.passed and (looks := len(account.to_look_at)):
-        these = "this change" if looks == 1 else f"these {looks} changes"
-        console.result(f"Look at {these}; nothing else is missing in {what}.", "yellow")
+        them = f"{counted(looks, 'change')} in {what} to look at"
+        console.result(f"Nothing is lost; {them}, now or in the review.", "yellow")
     elif verification.passed:
         console.result(f"Nothing is lost or left over in {what}.", "green")
 

@@ -388,7 +388,13 @@ def _settle(
     if not hunks.only_added(conflict, hunk):
         return "Both sides changed the same lines."
     both = additions.together(conflict.path, before, hunk.ours, hunk.theirs, after)
-    return both if isinstance(both, str) else (both, _APPENDED)
+    if isinstance(both, str):
+        return both
+    from . import settling  # slow to import
+
+    if conflict.texts and settling.needs_what_is_gone(conflict.path, conflict.texts, hunk):
+        return "One side added a reference to what the other side renamed or removed."
+    return both, _APPENDED
 
 
 def _by_evidence(

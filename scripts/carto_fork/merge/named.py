@@ -27,8 +27,9 @@ _MOST = 40_000
 """Pairs of parts that are compared at most."""
 
 
-_LOGIC = re.compile(r"binary|boolean|comparison|ternary|conditional_exp|unary|not_operator")
-"""Expressions computed from several things: two changes in one of them may affect each other."""
+_LOGIC = re.compile(r"binary|boolean|comparison|ternary|conditional_exp|unary|not_operator|string")
+"""Expressions computed from several things, and strings: two changes in one of them may affect each
+other."""
 
 
 def merge(

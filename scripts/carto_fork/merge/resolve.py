@@ -526,26 +526,26 @@ def show(console: Console, resolution: Resolution) -> None:
     for decision in resolution.left:
         path = decision.conflict.path
         console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
-        console.row("    why:     ", decision.why)
+        console.row("    why:      ", decision.why)
         _show_dossier(console, resolution.dossiers[path])
         for line in decision.todo.split("\n"):
-            console.row("    then:    ", line)
+            console.row("    then:     ", line)
 
 
 def _show_dossier(console: Console, dossier: Dossier) -> None:
     """Print both intents, and what each option would lose."""
-    for side, newest in (("fork:", dossier.fork), ("theirs:", dossier.upstream)):
+    for side, newest in (("fork:", dossier.fork), ("upstream:", dossier.upstream)):
         for commit in newest:
             console.row(
-                f"    {side:<9}", f"{commit.name[:10]} {commit.date} {commit.subject}", "dim"
+                f"    {side:<10}", f"{commit.name[:10]} {commit.date} {commit.subject}", "dim"
             )
     if dossier.fork_lines or dossier.upstream_lines:
         mine = counted(dossier.fork_lines, "fork line")
         theirs = counted(dossier.upstream_lines, "upstream line")
         costs = f"{mine} with upstream's side, {theirs} with the fork's"
-        console.say(f"    loses:   {costs}", "dim")
+        console.say(f"    loses:    {costs}", "dim")
     if dossier.past:
-        console.row("    before:  ", dossier.past, "dim")
+        console.row("    before:   ", dossier.past, "dim")
 
 
 def _rows(decisions: Iterable[Decision]) -> Iterator[tuple[str, str, str]]:

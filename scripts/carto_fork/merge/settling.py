@@ -15,6 +15,11 @@ from .trees import Tree, are_alike, is_sound, words_of
 
 FORM, PARTS = "form", "parts"
 
+_WORD = re.compile(r"[^\W\d]\w+")
+_RENAMED = 10
+"""How many of the base's references to a name there are for each that is left, if a side renamed
+what it means."""
+
 
 def settle(
     path: str,
@@ -31,7 +36,13 @@ def settle(
     segments, wanted: the file, and the positions of the hunks that may be settled.
     is_wish: whether a part that the fork's side lacks was removed on purpose, by its text.
     """
-    wanted = [index for index in wanted if not _is_back(segments[index])]
+    wanted = [
+        index
+        for index in wanted
+        if isinstance(hunk := segments[index], Hunk)
+        and not _is_back(hunk)
+        and not needs_what_is_gone(path, texts, hunk)
+    ]
     work = list(segments)
     kept = words_of([texts.ours]) & words_of([texts.theirs])
     results: dict[int, tuple[tuple[str, ...], str]] = {}
@@ -74,6 +85,26 @@ def settle(
     return results
 
 
+def needs_what_is_gone(path: str, texts: Texts, hunk: Hunk) -> bool:
+    """Whether one side of a hunk adds a reference to something that the other side has renamed or
+    removed: hardly any of the base's references to it are left there."""
+    language = languages.language_of(path)
+    if language is None or language.maps or too_long(path, texts.base, texts.ours, texts.theirs):
+        return False
+    before = Counter(_WORD.findall("".join(hunk.base or ())))
+    for lines, side in ((hunk.theirs, texts.ours), (hunk.ours, texts.theirs)):
+        added = Counter(_WORD.findall("".join(lines))) - before
+        words = [word for word in added if word in texts.base]
+        if not words:
+            continue
+        trees = [Tree(language, x.encode("utf-8", "surrogateescape")) for x in (texts.base, side)]
+        for word in words:
+            once, now = (tree.references(word.encode()) for tree in trees)
+            if once > now * _RENAMED:
+                return True
+    return False
+
+
 def _but_for_form(
     language: Language, segments: Sequence[Segment], index: int
 ) -> tuple[str, ...] | None:
@@ -103,10 +134,9 @@ def _but_for_form(
     return others.pop() if len(others) == 1 else None
 
 
-def _is_back(hunk: Segment) -> bool:
+def _is_back(hunk: Hunk) -> bool:
     """Whether one side added a line that the other removed, so that nobody can say which is
     right."""
-    assert isinstance(hunk, Hunk)
     base, ours, theirs = (
         Counter(line.strip() for line in lines if re.search(r"\w", line))
         for lines in (hunk.base or (), hunk.ours, hunk.theirs)

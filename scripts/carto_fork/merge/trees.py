@@ -194,6 +194,13 @@ class Tree:
             at = child.end_byte
         return self._over(at, end), comma
 
+    def references(self, word: bytes) -> int:
+        """How often the code has a word as an identifier, not in comments and strings."""
+        places = re.finditer(rb"(?<!\w)%b(?!\w)" % re.escape(word), self.text)
+        root: Any = self.root
+        nodes = (root.descendant_for_byte_range(*place.span()) for place in places)
+        return sum(node.type.endswith("identifier") for node in nodes)
+
     def _over(self, at: int, end: int) -> int:
         """The position after the next line end, if only blanks and a comment precede it."""
         note = b"#" if self.language.bare or "toml" in self.language.wheel else b"//"

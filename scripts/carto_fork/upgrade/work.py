@@ -75,6 +75,17 @@ class Work:
         else:
             show(self.s.console, done)
         self.resolution = done
+        if self.pausing and done.left:
+            whole = self.s.command(
+                "resolve-conflicts",
+                repo=str(git.nearest(self.place)),
+                keep_fork=done.left[0].conflict.path,
+                reason="WHY",
+            )
+            self.s.console.say(
+                "To keep the fork's side of a file (--accept-upstream for upstream's):"
+            )
+            self.s.console.row("  ", whole)
         if self.pausing:
             require_nothing_left(self.s, done, self.place, "")
         if not done.unfinished and self._hook.exists():
