@@ -1,4 +1,4 @@
-"""What stands on the page to review an upgrade by."""
+"""What the page for reviewing an upgrade shows."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Merge:
 
 
 class Page:
-    """What stands on the page, each thing found out once."""
+    """What the page shows, each thing read once."""
 
     def __init__(self, sh: Shell, fork: Fork, merge: Merge) -> None:
         self._sh, self._fork, self._merge = sh, fork, merge
