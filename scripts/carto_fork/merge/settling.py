@@ -17,8 +17,8 @@ FORM, PARTS = "form", "parts"
 
 _WORD = re.compile(r"[^\W\d]\w+")
 _RENAMED = 10
-"""How many of the base's references to a name there are for each that is left, if a side renamed
-what it means."""
+"""A side has renamed something if the base refers to it more often than this per reference that is
+left."""
 
 
 def settle(
@@ -86,8 +86,8 @@ def settle(
 
 
 def needs_what_is_gone(path: str, texts: Texts, hunk: Hunk) -> bool:
-    """Whether one side of a hunk adds a reference to something that the other side has renamed or
-    removed: hardly any of the base's references to it are left there."""
+    """Whether one side of a hunk adds a reference to something that the other side has renamed
+    everywhere: of the base's many references to it, hardly any are left there."""
     language = languages.language_of(path)
     if language is None or language.maps or too_long(path, texts.base, texts.ours, texts.theirs):
         return False
@@ -100,7 +100,7 @@ def needs_what_is_gone(path: str, texts: Texts, hunk: Hunk) -> bool:
         trees = [Tree(language, x.encode("utf-8", "surrogateescape")) for x in (texts.base, side)]
         for word in words:
             once, now = (tree.references(word.encode()) for tree in trees)
-            if once > now * _RENAMED:
+            if once > max(now, 1) * _RENAMED:
                 return True
     return False
 
