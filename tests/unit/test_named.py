@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from carto_fork.merge import named
+from carto_fork.merge import named, settling
+from carto_fork.merge.hunks import Hunk, Texts
 
 
 def _replaced(text: str, *changes: tuple[str, str]) -> str:
@@ -688,3 +689,27 @@ def test_merging_cut_and_pasted_texts_does_not_crash(texts: tuple[str, str]) -> 
         assert found in (None, theirs)
 
     merged()
+
+
+# --- What one side adds and the other side has renamed -------------------------------------------
+
+CODE = "".join(f"void f{n}(void) {{ server.n{n} = {n}; }}\n" for n in range(12))
+RENAMED = "// The server.\n" + CODE.replace("server.", "g_server->")
+
+
+@pytest.mark.parametrize(
+    ("ours", "added", "needs"),
+    [
+        (RENAMED, "server.ends = 0;\n", True),
+        (RENAMED, "// the server ends\n", True),  # a comment that would be about nothing
+        (RENAMED, "ends();\n", False),
+        (CODE, "server.ends = 0;\n", False),
+        (RENAMED + CODE[:100], "server.ends = 0;\n", False),
+    ],
+)
+def test_an_addition_may_need_what_the_other_side_renamed(
+    ours: str, added: str, needs: bool
+) -> None:
+    texts = Texts(CODE, ours, CODE + added)
+    hunk = Hunk(("begins();\n",), (), (added,), 1, ())
+    assert settling.needs_what_is_gone("server.c", texts, hunk) is needs
