@@ -337,7 +337,7 @@ def here(fork: Fork, name: str) -> Tag:
 def meant(sh: Shell, fork: Fork, name: str) -> Tag:
     """The release in this clone that `find` would choose for a name, as far as upstream answers.
 
-    Raises Refused if there is none.
+    Raises Refused if it does not exist.
     """
     typed, ref = tags.require_stable(tags.checked_name(name), fork.policy.tags), f"refs/tags/{name}"
     if ref not in fork.refs.objects:
