@@ -232,9 +232,9 @@ def test_what_a_merge_lost_is_shown(prepared: World, path: str, text: str, entry
     done = prepared.run(MERGE)
     lost = "lost:\n" + entry.replace("{by}", by[:10]) + accounted("1 change")
     assert done.out == LOCK_FILE + lost + page()
-    owner = "the fork's" if path == ROUTER else "upstream's"
+    owner = "fork" if path == ROUTER else "upstream"
     said = message(
-        f"the merge is not right:\n  lost: 1 change of {owner} in {path}",
+        f"the merge is not right:\n  lost: 1 {owner} change in {path}",
         f"fix the result, then run `invoke {MERGE}` again.",
         title="Check failed",
     )
@@ -419,7 +419,7 @@ def test_a_dropped_change_is_not_asked_about_again(prepared: World) -> None:
     head = prepared.git("rev-parse HEAD", repo=work)
     done = prepared.run(f"verify --repo {WORK} --drop {ROUTER}", "--reason", reason)
     assert (done.code, done.err) == (0, "")
-    assert done.out == f"1 change in {ROUTER} may go: {reason}\n"
+    assert done.out == f"1 change in {ROUTER} dropped: {reason}\n"
     assert (work / "carto_drops.toml").read_text().startswith(before)
     assert drops(prepared, work)[-1] == {
         "path": ROUTER,

@@ -72,9 +72,13 @@ def path_of(fork: Fork, tag: str) -> Path:
 def write_for(s: Session, fork: Fork, work: Work) -> None:
     """Write the page of an upgrade beside its account, and name its place."""
     with _beside(s, work.tag.name):
-        fork = replace(fork, refs=git.refs(s.sh, fork.path))
-        head = fork.refs.commits.get(f"refs/heads/{fork.policy.branches.sync_for(work.tag.name)}")
-        if sync := work.sync or (head and Sync(work, fork, head)):
+        sync = work.sync
+        if sync is None:
+            fork = replace(fork, refs=git.refs(s.sh, fork.path))
+            branch = f"refs/heads/{fork.policy.branches.sync_for(work.tag.name)}"
+            head = fork.refs.commits.get(branch)
+            sync = Sync(work, fork, head) if head else None
+        if sync:
             _write(s, path_of(fork, work.tag.name), render(s.sh, fork, _of_sync(sync, fork)))
 
 
