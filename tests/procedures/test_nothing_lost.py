@@ -126,6 +126,20 @@ def test_checks_see_no_file_that_the_branch_lacks_except_what_they_made(world: W
     assert kept in done.out.replace("\n  ", " ")
 
 
+def test_what_a_check_made_before_it_was_killed_stops_nothing(world: World) -> None:
+    text = 'extends = "carto-litellm"\n[commands]\ninstall = ["touch built"]\ntest = ["false"]\n'
+    push_as_colleague(world, {"carto_fork.toml": text})
+    assert world.run(UPGRADE).code == 4
+    work = world.work(TAG)
+    noted = Path(
+        world.git("rev-parse --path-format=absolute --git-path carto-fork-made", repo=work)
+    )
+    noted.write_text("/")  # what a run that was killed leaves
+    (work / "half-built").touch()
+    assert world.run(UPGRADE).code == 4
+    assert "half-built" in noted.read_text()
+
+
 SECRETS = [
     *("GH_TOKEN", "GITHUB_PAT", "OPENAI_API_KEY", "PGPASSWORD", "NPM_AUTH", "SSH_AUTH_SOCK"),
     *("npm_config__auth", "GIT_CONFIG_VALUE_0", "GITHUB_OUTPUT", "GITHUB_ENV"),

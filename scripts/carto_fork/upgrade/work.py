@@ -28,6 +28,7 @@ from ..run.shell import Shell
 from ..run.text import joined, listed, printable
 from . import proposals
 
+_CHECKING = "/"  # no path in a repository
 _MOST_NAMED = 3
 
 
@@ -138,7 +139,9 @@ class Work:
         noted = git.merge_head(self.place).with_name("carto-fork-made")
         made = files.read_text(noted).split("\0") if noted.exists() else []
         there = git.ask(self.s.sh, self.place, question, "untracked files").fields()
-        if others := sorted({*there} - {*made}):
+        others = sorted({*there} - {*made})
+        # A run that was killed in a check could not note what the check had made.
+        if others and made != [_CHECKING]:
             at, more = git.at(self.place), " …" * (len(others) > _MOST_NAMED)
             raise Paused(
                 f"{git.named(self.place)} has files that are not committed: "
@@ -148,6 +151,7 @@ class Work:
                 then=f"{at} add {joined(others[:_MOST_NAMED])}{more} && {at} commit, or delete "
                 "them; then run the same command again.",
             )
+        files.replace_text(noted, _CHECKING)
         try:
             yield
         finally:
