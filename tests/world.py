@@ -198,7 +198,7 @@ class World:
         """Every file of the clone's git directory, but for objects, logs and the lock."""
         top = self.fork / ".git"
         files = {str(path.relative_to(top)): path for path in _files(top, but="objects")}
-        left_out = ("logs/", "carto-fork.lock")
+        left_out = ("logs/", "carto-fork.lock", "carto-fork/clone/")
         return {name: _content(p) for name, p in files.items() if not name.startswith(left_out)}
 
 

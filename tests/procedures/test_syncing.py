@@ -351,8 +351,10 @@ def test_a_pull_request_that_a_person_closed_is_not_opened_again(
 def test_a_github_failure_does_not_open_a_second_pull_request(
     world: World, github: GitHub, operation: str, what: int | str
 ) -> None:
-    if operation == "PullRequestUpdate":  # there has to be one
+    if operation == "PullRequestUpdate":  # there has to be one, of which something has changed
         assert sync(world, f"--tag {TAG}").code == 0
+        with github.open() as opened:
+            opened.origin().pull(1).body = "Of an earlier version."
     github.faults = [Fault(match=operation, what=what)]  # type: ignore[arg-type]
     first = sync(world, f"--tag {TAG}")
     assert github.faults == []

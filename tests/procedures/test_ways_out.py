@@ -162,7 +162,7 @@ def as_a_person(world: World, command: str, said: str) -> Done:
 
     said: the output before it.
     """
-    if "--path PATH --reason WHY" in command:
+    if "--drop PATH --reason WHY" in command:
         for path in re.findall(r"^ +lost: .* in (\S+)$", said, re.MULTILINE):
             done = world.paste(command.replace("PATH", path))
         return done

@@ -238,7 +238,7 @@ def test_a_scheduled_run_reports_conflicts(world: World, hub: GitHub, slack: Web
     assert run.outputs["sync"]["result"] == "conflicts"
     assert f"The upgrade to {STABLE} needs attention" in message(slack)
     assert run.step("detect").env["GH_TOKEN"] == "ghs_default"
-    assert run.step("upstream-sync").env["GH_TOKEN"] == "ghp_own"
+    assert run.step("ci.sync").env["GH_TOKEN"] == "ghp_own"
 
 
 def test_a_scheduled_run_changes_nothing_if_nothing_is_new(
