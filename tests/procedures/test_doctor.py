@@ -201,6 +201,7 @@ def test_the_report_shows_each_finding_with_cause_and_fix(world: World) -> None:
     assert done.code == 4
 
 
+@pytest.mark.slow
 def test_every_check_can_be_asked_for(world: World) -> None:
     for name in CHECKS:
         code, report = look(world, f"--offline --check {name}")
@@ -716,6 +717,7 @@ def test_a_disabled_workflow_that_came_back_is_reported(world: World) -> None:
     assert found(world, "workflows") == []
 
 
+@pytest.mark.slow
 def test_a_fork_block_lost_in_a_merge_is_reported(world: World) -> None:
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
     assert done.code == 0, done.err
@@ -1070,6 +1072,7 @@ def test_a_sync_pull_request_behind_production_is_reported(world: World, origin:
     assert found(world, "sync-pr") == []
 
 
+@pytest.mark.slow
 def test_a_missing_webhook_is_reported(world: World, origin: GitHub) -> None:
     _change(origin, lambda repository: repository.state.secrets.clear())
     finding = one(world, "slack", "look")
@@ -1111,6 +1114,7 @@ def test_an_invalid_webhook_is_reported_without_its_url(
     assert "not-to-be-shown" not in done.out + done.err
 
 
+@pytest.mark.slow
 def test_a_test_message_is_sent_on_request(
     world: World, origin: GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1145,6 +1149,7 @@ def test_allowed_squash_merges_are_reported(world: World, origin: GitHub) -> Non
     assert found(world, "squash-merge") == []
 
 
+@pytest.mark.slow
 def test_an_unprotected_branch_is_reported(world: World, origin: GitHub) -> None:
     _change(origin, lambda repository: repository.state.protection.clear())
     finding = one(world, "protection", "look")

@@ -611,6 +611,7 @@ def test_a_merge_without_conflict_that_loses_a_function_is_stopped(merged: World
     assert REGION in merged.git(f"show {head}:{CACHE}", repo=merged.origin) + "\n"
 
 
+@pytest.mark.slow
 def test_a_feature_that_upstream_adopted_and_reverted_is_caught_by_the_manifest(
     merged: World,
 ) -> None:
@@ -732,6 +733,7 @@ def test_a_choice_settles_only_the_hunks_that_are_left(paused: World, option: st
     assert not any("import" in line for line in drops(paused, work)[-1]["lines"])
 
 
+@pytest.mark.slow
 def test_several_conflicts_can_be_settled_at_once(paused: World) -> None:
     line = f"resolve-conflicts --keep-fork Dockerfile --accept-upstream {LAYOUT} --reason why"
     done = paused.run(f"{line} --json")
@@ -1339,6 +1341,7 @@ def test_heal_and_unhealed_exclude_each_other(squashed: World) -> None:
     assert everything(squashed) == before
 
 
+@pytest.mark.slow
 def test_an_unhealed_upgrade_merges_in_spite_of_a_squashed_sync(squashed: World) -> None:
     sync = sync_of(squashed)["name"]
     paused = squashed.run(f"{PAUSES} --unhealed")
@@ -1379,6 +1382,7 @@ def test_a_forecast_shows_conflicts_with_and_without_healing(squashed: World) ->
     assert (everything(squashed), squashed.git("for-each-ref")) == before
 
 
+@pytest.mark.slow
 def test_what_a_squash_left_out_is_never_recorded_as_merged(published: World) -> None:
     """A file that the fork never changed is as before v1.76.5: nobody decided that."""
     old = published.git(f"show carto/main:{USAGE}") + "\n"

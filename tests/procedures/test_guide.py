@@ -101,6 +101,7 @@ def test_next_leads_from_an_upstream_release_to_a_fork_release(
 _LAYOUT = "ui/litellm-dashboard/src/app/layout.tsx"
 
 
+@pytest.mark.slow
 def test_conflicts_in_a_pull_request_are_finished_there(world: World, github: GitHub) -> None:
     assert world.run(f"ci.sync --no-tests --tag {STABLE}").code == 0
     left = (
@@ -158,6 +159,7 @@ def quiet(world: World) -> None:
     world.git("fetch --quiet origin")
 
 
+@pytest.mark.slow
 def test_next_suggests_releasing_updating_and_recovering_commits(
     world: World, github: GitHub
 ) -> None:

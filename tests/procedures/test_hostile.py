@@ -96,6 +96,7 @@ def git_dir(world: World, but: str = "") -> dict[str, bytes]:
 # --- Two runs at once ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_second_run_is_refused_while_the_first_is_running(world: World, template: Path) -> None:
     gate, reached = world.place / "gate", world.place / "reached"
     os.mkfifo(gate)
@@ -180,6 +181,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reported", slow_but([False, True], True), ids=["git is killed", "git gets an error"]
 )

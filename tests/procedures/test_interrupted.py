@@ -157,6 +157,7 @@ def test_an_upgrade_killed_before_any_command_can_be_continued(
 
 
 # After the last command nothing is left to continue: production contains the release.
+@pytest.mark.slow
 @pytest.mark.parametrize("at", slow_but(range(1, len(MOVED)), NUMBER["push"]), ids=verb_id(MOVED))
 def test_a_direct_upgrade_killed_after_any_command_can_be_continued(
     world: World, template: Path, at: int
@@ -171,6 +172,7 @@ def test_a_direct_upgrade_killed_after_any_command_can_be_continued(
     assert world.git("status --porcelain") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", slow_but(HALF, "merge: the index", "add: its lock"))
 def test_an_upgrade_killed_in_the_middle_of_a_command_can_be_continued(
     world: World, template: Path, what: str
@@ -204,6 +206,7 @@ def test_a_half_moved_production_checkout_is_reported_with_a_fix(
     assert world.git("status --porcelain") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "how"),
     slow_but(

@@ -29,6 +29,7 @@ LINES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", slow_but(LINES, "status", "upgrade-carto --tag", UPGRADE))
 def test_a_task_run_in_process_behaves_as_in_its_own_process(
     template: Path, world: World, tmp_path: Path, line: str

@@ -61,6 +61,7 @@ def waiting(world: World) -> list[str]:
     return [one["path"] for one in found if one["check"] == "proposal"]
 
 
+@pytest.mark.slow
 def test_a_proposal_does_not_land_before_a_person_accepts_it(world: World, github: GitHub) -> None:
     program(world, RIGHT)
     adopted(world)
@@ -112,6 +113,7 @@ REFUSED = {
 """Why a program is refused, and the program; the first does as upstream's code may ask it to."""
 
 
+@pytest.mark.slow
 def test_a_bad_proposal_is_refused_and_the_conflict_stays(world: World) -> None:
     adopted(world, 'paths = ["/Dockerfile"]')
     merging(world)

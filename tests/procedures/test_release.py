@@ -190,6 +190,7 @@ HOSTILE = (
 )
 
 
+@pytest.mark.slow
 def test_hostile_subjects_are_escaped_in_the_release_notes(
     world: World, github: GitHub, tmp_path: Path
 ) -> None:

@@ -359,6 +359,7 @@ def test_a_branch_that_somebody_moved_meanwhile_is_not_overwritten(world: World,
 # --- A run that died -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed", slow_but(["$PPID; sleep 5", "$$"], "$$"))
 def test_a_half_removed_work_tree_is_removed(world: World, killed: str) -> None:
     work = world.work(TAG)

@@ -138,6 +138,7 @@ def test_the_install_check_stays_ticked_on_a_second_run(world: World, github: Gi
     assert not world.work(TAG).exists()
 
 
+@pytest.mark.slow
 def test_the_same_release_again_updates_the_one_pull_request(world: World, github: GitHub) -> None:
     assert sync(world, f"--tag {TAG}").code == 0
     head = world.git(f"rev-parse {SYNC}", repo=world.origin)
@@ -187,6 +188,7 @@ def test_a_newer_release_supersedes_an_older_one(world: World, github: GitHub) -
     assert world.git(f"rev-parse {SYNC}", repo=world.origin) == kept
 
 
+@pytest.mark.slow
 def test_an_upgrade_says_which_pull_request_it_replaced(world: World, github: GitHub) -> None:
     world.run("upgrade-carto --tag v1.76.3 --no-tests")
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
@@ -194,6 +196,7 @@ def test_an_upgrade_says_which_pull_request_it_replaced(world: World, github: Gi
     assert "\nPull request 1 (v1.76.3) was closed: #2 replaces it.\n" in done.out
 
 
+@pytest.mark.slow
 def test_peoples_work_for_an_older_release_is_in_the_newer_one(
     world: World, github: GitHub
 ) -> None:
@@ -227,6 +230,7 @@ def test_peoples_work_for_an_older_release_is_in_the_newer_one(
     assert new.body.count("| yes |") == 4 and "| **no** |" not in new.body
 
 
+@pytest.mark.slow
 def test_commits_pushed_by_a_person_are_kept(world: World, github: GitHub) -> None:
     assert sync(world, f"--tag {TAG}").code == 0
     theirs = push(world, SYNC, {"NOTES.md": "checked\n"}, "docs: what I checked")
@@ -236,6 +240,7 @@ def test_commits_pushed_by_a_person_are_kept(world: World, github: GitHub) -> No
     world.git(f"merge-base --is-ancestor {theirs} {head}", repo=world.origin)
 
 
+@pytest.mark.slow
 def test_a_strangers_pull_request_is_left_alone(world: World, github: GitHub) -> None:
     """It comes from a branch of the same name in a stranger's fork."""
     head = world.git("rev-parse carto/main", repo=world.origin)
@@ -419,6 +424,7 @@ def test_detect_reports_the_newest_release(world: World, github: GitHub, tmp_pat
     assert f"\n{NEXT}\n" in outputs.read_text()
 
 
+@pytest.mark.slow
 def test_the_merged_tag_is_recorded_with_its_commit(world: World, github: GitHub) -> None:
     assert sync(world, f"--tag {TAG}").code == 0
     said = world.git(f"show {SYNC}:carto_tags.toml", repo=world.origin)
@@ -437,6 +443,7 @@ def test_a_tag_that_was_moved_is_refused_with_both_commits(world: World, github:
     assert world.refs(world.origin) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     slow_but(

@@ -129,6 +129,7 @@ def test_standard_output_contains_only_json(world: World) -> None:
     assert MERGED in done.err
 
 
+@pytest.mark.slow
 def test_dry_prints_lines_that_do_the_upgrade_when_pasted(world: World) -> None:
     before = world.everything()
     dry = world.run("--dry upgrade-carto --tag v1.76.5")

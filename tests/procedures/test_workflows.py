@@ -259,6 +259,7 @@ def test_a_scheduled_run_changes_nothing_if_nothing_is_new(
     assert slack.received == []
 
 
+@pytest.mark.slow
 def test_the_team_gets_one_message_if_upstream_moves_a_merged_release(
     world: World, hub: GitHub, slack: Webhook
 ) -> None:
@@ -338,6 +339,7 @@ def test_failing_upstream_tests_are_reported_with_the_pull_request(
     assert "TOKEN" not in seen and "SECRET" not in seen and "SLACK" not in seen
 
 
+@pytest.mark.slow
 def test_a_hostile_tag_runs_nothing(world: World, hub: GitHub, slack: Webhook) -> None:
     actions = Actions(
         world,

@@ -62,6 +62,7 @@ def _parts(found: object) -> set[str]:
     return parts
 
 
+@pytest.mark.slow
 def test_the_schema_is_a_subset_of_the_published_one() -> None:
     assert list(deviations(schema(), github_schema.required())) == []
 
