@@ -126,15 +126,15 @@ def reader(world: World, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> Wor
     (environment / "bin").mkdir(parents=True)
     for stamp in ("made", "run", "dev"):
         (environment / stamp).touch()
-    plain = shlex.join(INVOKE)
     ours = shlex.join([*INVOKE, "--search-root", str(ROOT)])
-    body = "from carto_fork.tasks import program, sys; sys.argv[0] = 'carto-fork'; program.run()"
-    installed = shlex.join([sys.executable, "-c", body])
+    make_runs = environment / "bin" / "invoke"
     make = shutil.which("make", path="/usr/local/bin:/usr/bin:/bin")
     scripts = {
-        environment / "bin" / "invoke": f'exec {plain} "$@"',
+        make_runs: f'exec {_started(str(make_runs), "invoke.main")} "$@"',
         programs / "invoke": f'exec {ours} "$@"',
-        programs / "carto-fork": f'PYTHONPATH={ROOT / "scripts"} exec {installed} "$@"',
+        programs / "carto-fork": (
+            f'PYTHONPATH={ROOT / "scripts"} exec {_started("carto-fork", "carto_fork.tasks")} "$@"'
+        ),
         programs / "make": (
             f'if [ "$PWD" = {checkout} ]; then case "$1" in {_OWN_TARGETS})'
             ' set -- --dry-run "$@" ;; esac; fi\n'
@@ -148,6 +148,12 @@ def reader(world: World, github: GitHub, monkeypatch: pytest.MonkeyPatch) -> Wor
     world.git("config --global user.name Reader")
     world.git("config --global user.email reader@example.com")
     return world
+
+
+def _started(name: str, module: str) -> str:
+    """The command line that runs a module's program as if it had been typed under a name."""
+    body = f"import sys; sys.argv[0] = {name!r}; from {module} import program; program.run()"
+    return shlex.join([sys.executable, "-c", body])
 
 
 @pytest.mark.slow
@@ -194,9 +200,7 @@ def _pictured(line: str, here: Path, *, anew: bool) -> None:
     code, written = picture.typed(line, here)
     assert code == 0, written
     written = written.replace(os.environ["HOME"], "~")
-    shown = picture.screen(
-        re.sub(r"(?:/[^\s\x1b]*)?python[\d.]* -m invoke", ".venv/bin/invoke", written)
-    )
+    shown = picture.screen(written)
     if anew:
         picture.UPGRADE.write_text(picture.drawn(line, shown), encoding="utf-8")
     drawn = picture.neutral(picture.read(picture.UPGRADE.read_text(encoding="utf-8")))
