@@ -300,7 +300,8 @@ def test_a_pull_request_cannot_change_what_the_guard_calls_or_who_approves(
     guard = ".github/workflows/carto-guard.yml"
     step = "jobs:\n  guard:\n    steps:\n      - uses: ./.github/actions/judge\n"
     step += "  more:\n    uses: './.github/workflows/called.yml'\n"
-    files = {guard: step, ".github/actions/judge/action.yml": "a\n"}
+    judge = "runs:\n  steps:\n    - uses: ./.github/actions/inner\n"
+    files = {guard: step, ".github/actions/judge/action.yml": judge}
     world.git("fetch --quiet origin")
     base = commit_in(world, world.fork, "refs/remotes/origin/carto/main", files)
     evil = dict.fromkeys(
@@ -309,6 +310,7 @@ def test_a_pull_request_cannot_change_what_the_guard_calls_or_who_approves(
             ".github/actions/judge/action.yml",
             ".github/actions/judge/run.sh",
             ".github/actions/judged.yml",
+            ".github/actions/inner/run.sh",
             ".github/workflows/called.yml",
         ],
         "evil\n",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from invoke.context import Context
 
+from carto_fork.audit import verify
 from carto_fork.fork import recovery
 from carto_fork.fork.fork import LAUNCHERS, open_fork, safe_settings
 from carto_fork.run.shell import Shell
@@ -340,6 +343,25 @@ def test_what_is_pushed_is_what_was_verified(world: World, line: str) -> None:
         assert world.git("rev-parse carto/main") == pushed
     assert f'commit = "{theirs}"' in world.git(f"show {pushed}:carto_tags.toml")
     assert world.git(f"merge-base {pushed} {theirs}") == theirs
+
+
+def test_what_is_committed_while_the_merge_is_verified_is_verified_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verified = verify.of_work_tree
+    deleted = ["git checkout v1.76.5 -- Makefile", "git commit --quiet -m 'feat: unseen'"]
+
+    def slowly(*merge: Any) -> verify.Verification:
+        checked = verified(*merge)
+        while deleted:
+            world.call(shlex.split(deleted.pop(0)), cwd=world.work(TAG))
+        return checked
+
+    monkeypatch.setattr(verify, "of_work_tree", slowly)
+    done = world.run(UPGRADE)
+    assert done.code == 4
+    assert "Makefile" in done.err
+    assert SYNC not in world.refs(world.origin)
 
 
 @pytest.mark.parametrize("line", [UPGRADE, f"{UPGRADE} --direct"])

@@ -294,13 +294,24 @@ def _judges(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> list[s
     bases = git.merge_bases(sh, fork.path, each.base, each.head)
     trees = [git.tree(sh, fork.path, c) for c in (each.head, each.base, *bases, *stable)]
     now, before = trees[0], trees[1 : len(bases) + 2]
-    guard = git.show(sh, fork.path, each.base, files.guard) if files.guard else None
-    called = tuple(f"{path.strip('/')}/" for path in _CALLED.findall(guard or ""))
-    inside = {p for tree in trees[:2] for p in tree if called and f"{p}/".startswith(called)}
-    judges = (POLICY_FILE, files.guard, files.dependencies, files.requirements, *sorted(inside))
+    called: set[str] = set()
+    unread = [files.guard] if files.guard else []
+    while unread:  # what is called may call more
+        texts = [git.show(sh, fork.path, each.base, path) or "" for path in unread]
+        new = {path.strip("/") for text in texts for path in _CALLED.findall(text)} - called
+        called |= new
+        unread = [p for p in _below(new, trees[1]) if p.endswith((".yml", ".yaml"))]
+    inside = sorted({*_below(called, now), *_below(called, trees[1])})
+    judges = (POLICY_FILE, files.guard, files.dependencies, files.requirements, *inside)
     changed = [p for p in judges if p and all(tree.get(p) != now.get(p) for tree in before)]
     changed += [p for p in _CODEOWNERS if all(tree.get(p) != now.get(p) for tree in trees[1:])]
     return [printable(path) for path in changed]
+
+
+def _below(called: set[str], tree: git.Tree) -> list[str]:
+    """The files of a commit that are one of these paths, or below one."""
+    places = tuple(f"{path}/" for path in called)
+    return [path for path in tree if f"{path}/".startswith(places)] if places else []
 
 
 def _proposals(sh: Shell, fork: Fork, each: Range) -> Iterator[Finding]:

@@ -123,11 +123,17 @@ class Work:
     def verify(self) -> None:
         """Account for every change of both sides. Raises CheckFailed if something is wrong."""
         with self.s.console.working("verify"):
-            checked = verify.of_work_tree(self.s.sh, self.fork, self.place, self.tag)
+            checked = self._verified()
+            # What somebody commits meanwhile is to be verified, too.
+            while checked.result not in ("", git.commit_of(self.s.sh, self.place, "HEAD")):
+                checked = self._verified()
         self._account = checked
         # The step says how to continue.
         review.require_passed(self.s, checked, f"the merge of {self.tag.name}", "", as_step=True)
         review.keep(self.fork, self.tag.name, checked)
+
+    def _verified(self) -> Verification:
+        return verify.of_work_tree(self.s.sh, self.fork, self.place, self.tag)
 
     @contextmanager
     def checking(self) -> Iterator[None]:
