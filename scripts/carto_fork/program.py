@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import invoke.tasks
 from invoke.collection import Collection
@@ -23,10 +23,6 @@ from invoke.program import Program
 from invoke.util import helpline
 
 from .run.errors import ExitCode, Usage
-
-_REPO = "The fork's clone; default: $CARTO_FORK_REPO, else the current directory."
-_VERBOSE = "Print all commands of git and gh, not only those that change something."
-_JSON = "Print the result as JSON on standard output; everything else goes to standard error."
 
 _ENDS = (ExitCode.DONE, ExitCode.REFUSED, ExitCode.USAGE, ExitCode.INTERRUPTED)
 """How every task may end."""
@@ -57,6 +53,40 @@ FORMER = {
 """The former names of tasks and their new ones; `carto-fork` still accepts both."""
 
 
+class Option(NamedTuple):
+    """An option of a task: its value unless it is given, and its help."""
+
+    default: bool | str | list[str]
+    about: str
+
+
+def on(about: str) -> bool:
+    """A switch that is on unless `--no-NAME` is given."""
+    return cast(bool, Option(True, about))
+
+
+def off(about: str) -> bool:
+    """A switch that is off unless it is given."""
+    return cast(bool, Option(False, about))
+
+
+def text(about: str, default: str = "") -> str:
+    """An option with a value."""
+    return cast(str, Option(default, about))
+
+
+def many(about: str) -> list[str]:
+    """An option that may be given several times; its help says so."""
+    return cast("list[str]", Option([], re.sub(r"(?=;|\.$)", " (repeatable)", about, count=1)))
+
+
+_REPO = Option("", "The fork's clone; default: $CARTO_FORK_REPO, else the current directory.")
+_JSON = Option(
+    False, "Print the result as JSON on standard output; everything else goes to standard error."
+)
+_VERBOSE = Option(False, "Print all commands of git and gh, not only those that change something.")
+
+
 def task(
     group: str = "",
     /,
@@ -65,8 +95,6 @@ def task(
     ends: Sequence[int] = (),
     repo: bool = True,
     json: bool = True,
-    iterable: Sequence[str] = (),
-    **help_texts: str,
 ) -> Callable[[Callable[..., None]], Any]:
     """Turn a function of a session and options into a task.
 
@@ -74,22 +102,19 @@ def task(
 
     group: the part of its name before a dot. example: the options of an example in its help. ends:
     its exit codes besides those that every task has. repo: whether it works on a fork. json:
-    whether it can print its result as JSON. iterable: options that may be given several times.
+    whether it can print its result as JSON.
     """
-    texts = {"repo": _REPO} if repo else {}
-    texts |= help_texts | ({"json": _JSON} if json else {}) | {"verbose": _VERBOSE}
 
     def made(body: Callable[..., None]) -> Any:
-        _, *own = inspect.signature(body).parameters.values()
-        defaults = {option.name: option.default for option in own}
+        _, *stated = inspect.signature(body).parameters.values()
+        own: dict[str, Option] = {option.name: option.default for option in stated}
         task_name = ".".join(filter(None, (group, body.__name__.replace("_", "-"))))
 
         @functools.wraps(body)
         def run(c: Context, **given: Any) -> None:
             from .fork.session import session
 
-            options = {name: given[name] for name in defaults}
-            changed = {name: value for name, value in options.items() if value != defaults[name]}
+            changed = {name: given[name] for name in own if given[name] != own[name].default}
             words = {
                 f"no_{name}" if value is False else name: value is False or value
                 for name, value in changed.items()
@@ -98,22 +123,21 @@ def task(
                 c, task_name, as_json=given.get("json", False), repo=given.get("repo", ""), **words
             ) as s:
                 s.sh.asking = s.console.question if given["verbose"] else None
-                body(s, **options)
+                body(s, **{name: given[name] for name in own})
 
-        common = [_option("c", inspect.Parameter.empty)]
-        common += [option for option in own if option.default is option.empty]
-        common += [option for option in own if option.default is not option.empty]
-        common += [_option("repo", "")] if repo else []
-        common += [_option("json", False)] if json else []
-        common += [_option("verbose", False)]
+        common = {"repo": _REPO} if repo else {}
+        options = own | common | ({"json": _JSON} if json else {}) | {"verbose": _VERBOSE}
         line = " ".join(filter(None, ("invoke", task_name, example)))
         shown = [code for code in ExitCode if code in (*_ENDS, *ends)]
         codes = "".join(f"\n  {int(code):<3}  {code.meaning}" for code in shown)
         about = f"Example:\n  {line}\n\nExit codes:{codes}"
         run.__doc__ = f"{inspect.cleandoc(body.__doc__ or '')}\n\n{about}"
-        run.__signature__ = inspect.Signature(common)  # type: ignore[attr-defined]
+        run.__signature__ = _signature(options)  # type: ignore[attr-defined]
         wrapped = invoke.tasks.task(
-            positional=[], auto_shortflags=False, iterable=list(iterable), help=texts
+            positional=[],
+            auto_shortflags=False,
+            iterable=[name for name, option in own.items() if isinstance(option.default, list)],
+            help={name: option.about for name, option in options.items()},
         )(run)
         wrapped.group = group
         return wrapped
@@ -121,17 +145,27 @@ def task(
     return made
 
 
-def _option(name: str, default: object) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
+def _signature(options: Mapping[str, Option]) -> inspect.Signature:
+    """A task's, as invoke reads it: its context, and a parameter with its value for each option."""
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    values = {name: option.default for name, option in options.items()}
+    parameters = [inspect.Parameter(name, kind, default=value) for name, value in values.items()]
+    return inspect.Signature([inspect.Parameter("c", kind), *parameters])
 
 
-def gathered(module: ModuleType, groups: Mapping[str, str]) -> Collection:
-    """The tasks of a module in their groups, in the order of the source.
+_GROUPS = {
+    "fork": "The fork itself",
+    "branch": "Your own changes",
+    "ci": "For jobs and hooks",
+    "step": "Steps of these, which --dry prints",
+}
+"""What the names of tasks begin with, and what each group is about."""
 
-    groups: their names, and what each is about.
-    """
-    everything = Collection(*(Collection(name) for name in groups))
-    for name, about in groups.items():
+
+def gathered(module: ModuleType) -> Collection:
+    """The tasks of a module in their groups, in the order of the source."""
+    everything = Collection(*(Collection(name) for name in _GROUPS))
+    for name, about in _GROUPS.items():
         everything.collections[name].__doc__ = about
     for value in vars(module).values():
         if isinstance(value, invoke.tasks.Task):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__ as version
-from .program import TaskProgram, gathered, task
+from .program import TaskProgram, gathered, many, off, on, task, text
 
 if TYPE_CHECKING:
     from .fork.session import Session
@@ -51,14 +50,13 @@ def next(s: Session) -> None:
     guiding.show_next(s)
 
 
-@task(
-    example="--tag v1.76.5",
-    iterable=["tag"],
-    tag="A stable release that the clone has (repeatable); default: the newest ones.",
-    markdown="Print a table in Markdown.",
-    html="Write a page about the release to choose to this file.",
-)
-def forecast(s: Session, tag: list[str], markdown: bool = False, html: str = "") -> None:
+@task(example="--tag v1.76.5")
+def forecast(
+    s: Session,
+    tag: list[str] = many("A stable release that the clone has; default: the newest ones."),
+    markdown: bool = off("Print a table in Markdown."),
+    html: str = text("Write a page about the release to choose to this file."),
+) -> None:
     """Print what an upgrade would do, and touch nothing.
 
     Conflicts by kind and by decision, how many are left for you, the fork's hunks at risk, files
@@ -70,33 +68,25 @@ def forecast(s: Session, tag: list[str], markdown: bool = False, html: str = "")
     if html:
         from .upgrade import report as page
 
-        page.write_forecast(s, fork, forecasts, Path(html))
+        page.write_forecast(s, fork, forecasts, html)
 
 
-@task(
-    example="--tag v1.76.5",
-    ends=(3, 4),
-    tag="The stable upstream release, such as v1.76.5.",
-    direct="Move the production branch itself instead of publishing a sync branch.",
-    push="Publish the result (--no-push stops before that).",
-    tests="Run the policy's install, test and lint commands (--no-tests skips them).",
-    abort="Abandon this upgrade: remove its work tree and local sync branch, and nothing else.",
-    heal="Record the lost ancestry of an earlier, squashed sync first.",
-    unhealed="Merge although the ancestry of an earlier sync is lost.",
-    pr="Open or update the pull request if gh is installed (--no-pr skips that).",
-    proposals="Ask the policy's programs about the conflicts left (--no-proposals skips that).",
-)
+@task(example="--tag v1.76.5", ends=(3, 4))
 def upgrade_carto(
     s: Session,
-    tag: str = "",
-    direct: bool = False,
-    push: bool = True,
-    tests: bool = True,
-    abort: bool = False,
-    heal: bool = False,
-    unhealed: bool = False,
-    pr: bool = True,
-    proposals: bool = True,
+    tag: str = text("The stable upstream release, such as v1.76.5."),
+    direct: bool = off("Move the production branch itself instead of publishing a sync branch."),
+    push: bool = on("Publish the result (--no-push stops before that)."),
+    tests: bool = on("Run the policy's install, test and lint commands (--no-tests skips them)."),
+    abort: bool = off(
+        "Abandon this upgrade: remove its work tree and local sync branch, and nothing else."
+    ),
+    heal: bool = off("Record the lost ancestry of an earlier, squashed sync first."),
+    unhealed: bool = off("Merge although the ancestry of an earlier sync is lost."),
+    pr: bool = on("Open or update the pull request if gh is installed (--no-pr skips that)."),
+    proposals: bool = on(
+        "Ask the policy's programs about the conflicts left (--no-proposals skips that)."
+    ),
 ) -> None:
     """Upgrade the production branch to a stable release.
 
@@ -106,35 +96,24 @@ def upgrade_carto(
     for every change of both sides, installs and tests the result, and publishes the sync branch.
     Whatever step is interrupted or fails, the same command continues.
     """
-    from .upgrade import upgrade
-    from .upgrade.plan import Options
+    from .upgrade import plan, upgrade
 
-    options = Options(tag, direct, push, tests, heal, unhealed, pr, proposals)
-    if abort:
-        upgrade.give_up(s, options)
-    else:
-        upgrade.say(s, upgrade.run(s, options), options)
+    upgrade.upgrade(s, plan.Options(tag, direct, push, tests, heal, unhealed, pr, proposals), abort)
 
 
-@task(
-    example='--keep-fork Dockerfile --reason "Our base image."',
-    ends=(3, 4),
-    iterable=["accept_upstream", "keep_fork", "accept_proposal"],
-    accept_upstream="A file: take upstream's side in every conflict left in it (repeatable).",
-    keep_fork="A file: take the fork's side in every conflict left in it (repeatable).",
-    reason="Why; recorded in carto_drops.toml with what is dropped.",
-    pr="A sync's pull request to finish: number or branch; default: the merge in progress.",
-    accept_proposal="A file: accept a program's proposal that you have read (repeatable).",
-    proposals="Ask the policy's programs about the conflicts left (--no-proposals skips that).",
-)
+@task(example='--keep-fork Dockerfile --reason "Our base image."', ends=(3, 4))
 def resolve_conflicts(
     s: Session,
-    accept_upstream: list[str],
-    keep_fork: list[str],
-    accept_proposal: list[str],
-    reason: str = "",
-    pr: str = "",
-    proposals: bool = True,
+    accept_upstream: list[str] = many("A file: take upstream's side in every conflict left in it."),
+    keep_fork: list[str] = many("A file: take the fork's side in every conflict left in it."),
+    accept_proposal: list[str] = many("A file: accept a program's proposal that you have read."),
+    reason: str = text("Why; recorded in carto_drops.toml with what is dropped."),
+    pr: str = text(
+        "A sync's pull request to finish: number or branch; default: the merge in progress."
+    ),
+    proposals: bool = on(
+        "Ask the policy's programs about the conflicts left (--no-proposals skips that)."
+    ),
 ) -> None:
     """Decide the conflicts of a merge in progress.
 
@@ -152,26 +131,18 @@ def resolve_conflicts(
     automatic.resolve(s, words, pr, accept=accept_proposal, proposing=proposals)
 
 
-@task(
-    example="--tag v1.76.5",
-    ends=(4,),
-    tag="The stable upstream release whose merge to check, in the work tree.",
-    ours="The fork's side of any merge: a commit, a branch or a tag.",
-    theirs="Upstream's side of it.",
-    result="The result of that merge.",
-    landed="The release whose sync has landed on the production branch.",
-    drop="A file, from the top of the work tree: drop what the merge lost in it; with --reason.",
-    reason="Why you drop it; recorded in carto_drops.toml and committed.",
-)
+@task(example="--tag v1.76.5", ends=(4,))
 def verify(
     s: Session,
-    tag: str = "",
-    ours: str = "",
-    theirs: str = "",
-    result: str = "",
-    landed: str = "",
-    drop: str = "",
-    reason: str = "",
+    tag: str = text("The stable upstream release whose merge to check, in the work tree."),
+    ours: str = text("The fork's side of any merge: a commit, a branch or a tag."),
+    theirs: str = text("Upstream's side of it."),
+    result: str = text("The result of that merge."),
+    landed: str = text("The release whose sync has landed on the production branch."),
+    drop: str = text(
+        "A file, from the top of the work tree: drop what the merge lost in it; with --reason."
+    ),
+    reason: str = text("Why you drop it; recorded in carto_drops.toml and committed."),
 ) -> None:
     """Account for every change of both sides after a merge.
 
@@ -187,17 +158,17 @@ def verify(
 
     revs = {"ours": ours, "theirs": theirs, "result": result}
     if drop or reason:
-        review.drop_lost(s, drop, reason, tag, given=any(revs.values()) or bool(landed))
+        review.drop_lost(s, drop, reason, tag, given=any((*revs.values(), landed)))
     else:
         review.verify_merge(s, tag, revs, landed, report.write_checked)
 
 
-@task(
-    example="--bump minor",
-    bump="Which part of the version to raise: auto, patch, minor or major.",
-    dispatch="Start the release workflow on GitHub instead of releasing from here.",
-)
-def release(s: Session, bump: str = "auto", dispatch: bool = False) -> None:
+@task(example="--bump minor")
+def release(
+    s: Session,
+    bump: str = text("Which part of the version to raise: auto, patch, minor or major.", "auto"),
+    dispatch: bool = off("Start the release workflow on GitHub instead of releasing from here."),
+) -> None:
     """Release origin's production branch.
 
     The tag names the stable upstream release in it and the fork's own version, which conventional
@@ -209,23 +180,16 @@ def release(s: Session, bump: str = "auto", dispatch: bool = False) -> None:
     make_release(s, bump, dispatch)
 
 
-@task(
-    example="--offline",
-    ends=(4,),
-    iterable=["check"],
-    check="The name of a check to run (repeatable); default: all of them.",
-    fix="Apply only fixes that cannot lose work.",
-    offline="Do not use the network.",
-    slack_test="Send a test message to Slack.",
-    migrate="Apply the migrations in order to a new database: sqlite, or postgresql with psql.",
-)
+@task(example="--offline", ends=(4,))
 def doctor(
     s: Session,
-    check: list[str],
-    fix: bool = False,
-    offline: bool = False,
-    slack_test: bool = False,
-    migrate: str = "",
+    check: list[str] = many("The name of a check to run; default: all of them."),
+    fix: bool = off("Apply only fixes that cannot lose work."),
+    offline: bool = off("Do not use the network."),
+    slack_test: bool = off("Send a test message to Slack."),
+    migrate: str = text(
+        "Apply the migrations in order to a new database: sqlite, or postgresql with psql."
+    ),
 ) -> None:
     """Check the fork, and print how to fix what is wrong.
 
@@ -250,13 +214,12 @@ def sync_main(s: Session) -> None:
     branches.sync_mirror(s)
 
 
-@task(
-    example="--tag v1.76.5",
-    json=False,
-    tag="The stable upstream release whose version to set, such as v1.76.5.",
-    to="The version to set, such as 1.76.5.",
-)
-def bump_version(s: Session, tag: str = "", to: str = "") -> None:
+@task(example="--tag v1.76.5", json=False)
+def bump_version(
+    s: Session,
+    tag: str = text("The stable upstream release whose version to set, such as v1.76.5."),
+    to: str = text("The version to set, such as 1.76.5."),
+) -> None:
     """Set the version in every place that states it.
 
     The policy names the places; comments and layout stay. The commit contains nothing else.
@@ -266,16 +229,14 @@ def bump_version(s: Session, tag: str = "", to: str = "") -> None:
     version_files.bump_version(s, tag, to)
 
 
-@task(
-    example="--tag v1.76.5",
-    tag="The release whose upgrade to show.",
-    ours="The fork's side of any merge: a commit, a branch or a tag.",
-    theirs="Upstream's side of it.",
-    result="The result of that merge.",
-    output="The file to write; default: beside the upgrade's account, or report.html.",
-)
+@task(example="--tag v1.76.5")
 def report(
-    s: Session, tag: str = "", ours: str = "", theirs: str = "", result: str = "", output: str = ""
+    s: Session,
+    tag: str = text("The release whose upgrade to show."),
+    ours: str = text("The fork's side of any merge: a commit, a branch or a tag."),
+    theirs: str = text("Upstream's side of it."),
+    result: str = text("The result of that merge."),
+    output: str = text("The file to write; default: beside the upgrade's account, or report.html."),
 ) -> None:
     """Write a page for reviewing a merge, as HTML.
 
@@ -287,11 +248,11 @@ def report(
     page.show(s, tag, {"ours": ours, "theirs": theirs, "result": result}, output)
 
 
-@task(
-    example="--topic upgrade-carto",
-    topic="What to read about; without it, the topics are listed.",
-)
-def guide(s: Session, topic: str = "") -> None:
+@task(example="--topic upgrade-carto")
+def guide(
+    s: Session,
+    topic: str = text("What to read about; without it, the topics are listed."),
+) -> None:
     """Print the fork's procedures and rules as Markdown.
 
     What each procedure does, and an upgrade step by step, with the values of this fork's policy;
@@ -302,14 +263,12 @@ def guide(s: Session, topic: str = "") -> None:
     guiding.show_guide(s, topic)
 
 
-@task(
-    example="--path .sandbox",
-    repo=False,
-    json=False,
-    path="Where to build it; default: .sandbox in the current directory.",
-    tour="Run a whole upgrade there: pull request, merge, release, Slack.",
-)
-def sandbox(s: Session, path: str = ".sandbox", tour: bool = False) -> None:
+@task(example="--path .sandbox", repo=False, json=False)
+def sandbox(
+    s: Session,
+    path: str = text("Where to build it; default: .sandbox in the current directory.", ".sandbox"),
+    tour: bool = off("Run a whole upgrade there: pull request, merge, release, Slack."),
+) -> None:
     """Build a small fork to try the other tasks on.
 
     Everything is on this machine: the remotes and gh work on the directory. An existing sandbox is
@@ -317,52 +276,41 @@ def sandbox(s: Session, path: str = ".sandbox", tour: bool = False) -> None:
     """
     from .sandbox import build
 
-    build.build_sandbox(s, Path(path), tour)
+    build.build_sandbox(s, path, tour)
 
 
-@task(
-    "fork",
-    example="--yes",
-    upstream="The URL of the original repository.",
-    production="The branch that you release from.",
-    mirror="The branch that only follows upstream's development.",
-    name="The fork's name, for messages and for names of files and variables.",
-    output="The file to write; default: carto_fork.toml at the top of the clone.",
-    yes="Ask nothing; use the guesses.",
-)
+@task("fork", example="--yes")
 def init(
     s: Session,
-    upstream: str = "",
-    production: str = "",
-    mirror: str = "",
-    name: str = "",
-    output: str = "",
-    yes: bool = False,
+    upstream: str = text("The URL of the original repository."),
+    production: str = text("The branch that you release from."),
+    mirror: str = text("The branch that only follows upstream's development."),
+    name: str = text("The fork's name, for messages and for names of files and variables."),
+    output: str = text("The file to write; default: carto_fork.toml at the top of the clone."),
+    yes: bool = off("Ask nothing; use the guesses."),
 ) -> None:
     """Write the policy of a fork, from what its clone shows.
 
     Tags, version files, generated files, how it is tested, and how sure each value is. On a
     terminal it asks about the most important values that are not certain. It overwrites no file.
     """
-    from .adopt.init import init
-    from .adopt.survey import Asked
+    from .adopt import init, survey
 
-    init(s, Asked(name, upstream, production, mirror), output, yes)
+    init.init(s, survey.Asked(name, upstream, production, mirror), output, yes)
 
 
-@task(
-    "fork",
-    example="--check",
-    ends=(4,),
-    iterable=["replace"],
-    check="Only report files that are missing or out of date, with exit code 4 if there are any.",
-    requirement="What the workflows install: git+https://HOST/OWNER/carto-fork@COMMIT, or a wheel "
-    "with #sha256=HASH; default: what they install now.",
-    replace="A file that the team changed, to be overwritten (repeatable).",
-    push="Publish the branch (--no-push stops before that).",
-)
+@task("fork", example="--check", ends=(4,))
 def adopt(
-    s: Session, replace: list[str], check: bool = False, requirement: str = "", push: bool = True
+    s: Session,
+    replace: list[str] = many("A file that the team changed, to be overwritten."),
+    check: bool = off(
+        "Only report files that are missing or out of date, with exit code 4 if there are any."
+    ),
+    requirement: str = text(
+        "What the workflows install: git+https://HOST/OWNER/carto-fork@COMMIT, or a wheel "
+        "with #sha256=HASH; default: what they install now."
+    ),
+    push: bool = on("Publish the branch (--no-push stops before that)."),
 ) -> None:
     """Add the files that these tasks need to the fork.
 
@@ -375,9 +323,7 @@ def adopt(
     copies.adopt(s, check, requirement, replace, push)
 
 
-@task(
-    "fork",
-)
+@task("fork")
 def config(s: Session) -> None:
     """Print the policy, and where each value comes from.
 
@@ -388,15 +334,13 @@ def config(s: Session) -> None:
     policy.show_config(s)
 
 
-@task(
-    "fork",
-    example="--check",
-    ends=(4,),
-    check="Only report whether there is something to heal, with exit code 4 if so.",
-    direct="Move the production branch itself instead of publishing a branch.",
-    push="Publish the result (--no-push stops before that).",
-)
-def heal(s: Session, check: bool = False, direct: bool = False, push: bool = True) -> None:
+@task("fork", example="--check", ends=(4,))
+def heal(
+    s: Session,
+    check: bool = off("Only report whether there is something to heal, with exit code 4 if so."),
+    direct: bool = off("Move the production branch itself instead of publishing a branch."),
+    push: bool = on("Publish the result (--no-push stops before that)."),
+) -> None:
     """Record the ancestry of a sync that a squash lost.
 
     Git then knows again what is merged. It adds a merge commit that changes no file, but only after
@@ -407,15 +351,15 @@ def heal(s: Session, check: bool = False, direct: bool = False, push: bool = Tru
     healing.heal(s, check, direct, push)
 
 
-@task(
-    "fork",
-    example="--section features",
-    ends=(4,),
-    section="Only one section: drift, absorbed or features.",
-    reset="Reset drifted files to upstream's in one commit on the branch that is checked out.",
-    scan="Propose entries for the manifest from the fork's own commits, as TOML.",
-)
-def inventory(s: Session, section: str = "", reset: bool = False, scan: bool = False) -> None:
+@task("fork", example="--section features", ends=(4,))
+def inventory(
+    s: Session,
+    section: str = text("Only one section: drift, absorbed or features."),
+    reset: bool = off(
+        "Reset drifted files to upstream's in one commit on the branch that is checked out."
+    ),
+    scan: bool = off("Propose entries for the manifest from the fork's own commits, as TOML."),
+) -> None:
     """List drift, what upstream absorbed, and the features.
 
     drift: files that differ from upstream although no fork commit changed them. absorbed: fork
@@ -427,29 +371,26 @@ def inventory(s: Session, section: str = "", reset: bool = False, scan: bool = F
     stock.show(s, section, reset, scan)
 
 
-@task(
-    "branch",
-    example="--name my-fix",
-    json=False,
-    name="Its name: `my-fix` for the branch feature/my-fix.",
-)
-def start(s: Session, name: str = "") -> None:
+@task("branch", example="--name my-fix", json=False)
+def start(
+    s: Session,
+    name: str = text("Its name: `my-fix` for the branch feature/my-fix."),
+) -> None:
     """Create a branch for a change, from production."""
     from .release import contribute
 
     contribute.start_feature(s, name)
 
 
-@task(
-    "branch",
-    example='--title "fix: mine"',
-    title="A conventional title, as in 'fix(router): ...'; default: the only commit's subject.",
-    body_file="The file with the description; default: the commits' messages.",
-    base="The branch to merge into; default: the production branch.",
-    draft="Open it as a draft.",
-)
+@task("branch", example='--title "fix: mine"')
 def pr(
-    s: Session, title: str = "", body_file: str = "", base: str = "", draft: bool = False
+    s: Session,
+    title: str = text(
+        "A conventional title, as in 'fix(router): ...'; default: the only commit's subject."
+    ),
+    body_file: str = text("The file with the description; default: the commits' messages."),
+    base: str = text("The branch to merge into; default: the production branch."),
+    draft: bool = off("Open it as a draft."),
 ) -> None:
     """Open a pull request for the branch checked out.
 
@@ -460,13 +401,12 @@ def pr(
     contribute.open_pull_request(s, title, body_file, base, draft)
 
 
-@task(
-    "branch",
-    example="--name kept",
-    name="The branch's name; default: recovery/ and the commit's abbreviated SHA.",
-    commit="A commit that is on no branch, to put a branch on; HEAD does not move.",
-)
-def recover(s: Session, name: str = "", commit: str = "") -> None:
+@task("branch", example="--name kept")
+def recover(
+    s: Session,
+    name: str = text("The branch's name; default: recovery/ and the commit's abbreviated SHA."),
+    commit: str = text("A commit that is on no branch, to put a branch on; HEAD does not move."),
+) -> None:
     """Put the commits of a detached HEAD on a branch.
 
     Uncommitted changes come along; if git would lose one, it switches nothing. It also lists
@@ -477,10 +417,7 @@ def recover(s: Session, name: str = "", commit: str = "") -> None:
     recovering.recover(s, name, commit)
 
 
-@task(
-    "ci",
-    example="--json",
-)
+@task("ci", example="--json")
 def detect(s: Session) -> None:
     """Print the newest stable release that production lacks.
 
@@ -493,15 +430,15 @@ def detect(s: Session) -> None:
     automatic.show_detection(s)
 
 
-@task(
-    "ci",
-    example="--tag v1.76.5 --no-tests",
-    ends=(4,),
-    tag="The stable release to prepare; default: the newest one that production lacks.",
-    tests="Install and test the result (--no-tests skips that).",
-    heal="Record the lost ancestry of an earlier sync first.",
-)
-def sync(s: Session, tag: str = "", tests: bool = True, heal: bool = False) -> None:
+@task("ci", example="--tag v1.76.5 --no-tests", ends=(4,))
+def sync(
+    s: Session,
+    tag: str = text(
+        "The stable release to prepare; default: the newest one that production lacks."
+    ),
+    tests: bool = on("Install and test the result (--no-tests skips that)."),
+    heal: bool = off("Record the lost ancestry of an earlier sync first."),
+) -> None:
     """Prepare a new release and open its pull request.
 
     It commits and explains what evidence and rules decide. Conflicts that are left stay visible in
@@ -509,20 +446,21 @@ def sync(s: Session, tag: str = "", tests: bool = True, heal: bool = False) -> N
     older release, and never overwrites a branch that somebody pushed to. In GitHub Actions it sets
     the outputs result, tag and pull_request.
     """
-    from .upgrade import automatic
-    from .upgrade.plan import Options
+    from .upgrade import automatic, plan
 
-    automatic.sync_upstream(s, Options(tag, tests=tests, heal=heal))
+    automatic.sync_upstream(s, plan.Options(tag, tests=tests, heal=heal))
 
 
-@task(
-    "ci",
-    example="--range origin/carto/main..HEAD",
-    ends=(4,),
-    range="The commits to check, as A..B; default: those that origin's production branch lacks.",
-    pre_push="Check what is being pushed, as git passes it to a pre-push hook on standard input.",
-)
-def guard(s: Session, range: str = "", pre_push: bool = False) -> None:
+@task("ci", example="--range origin/carto/main..HEAD", ends=(4,))
+def guard(
+    s: Session,
+    range: str = text(
+        "The commits to check, as A..B; default: those that origin's production branch lacks."
+    ),
+    pre_push: bool = off(
+        "Check what is being pushed, as git passes it to a pre-push hook on standard input."
+    ),
+) -> None:
     """Check what would get into the production branch.
 
     It looks for merges of upstream development, tags that are not stable releases, squashed syncs,
@@ -534,18 +472,14 @@ def guard(s: Session, range: str = "", pre_push: bool = False) -> None:
     guarding.guard(s, range, pre_push)
 
 
-@task(
-    "ci",
-    example="--event success --tag v1.76.5",
-    repo=False,
-    event="How the run ended: success, conflicts, nothing, moved or failure.",
-    tag="The release, such as v1.76.5.",
-    url="The page of the pull request.",
-    text="More text for the message.",
-    always="Send a message even if there is nothing new.",
-)
+@task("ci", example="--event success --tag v1.76.5", repo=False)
 def notify(
-    s: Session, event: str = "", tag: str = "", url: str = "", text: str = "", always: bool = False
+    s: Session,
+    event: str = text("How the run ended: success, conflicts, nothing, moved or failure."),
+    tag: str = text("The release, such as v1.76.5."),
+    url: str = text("The page of the pull request."),
+    text: str = text("More text for the message."),
+    always: bool = off("Send a message even if there is nothing new."),
 ) -> None:
     """Post to Slack how a run ended.
 
@@ -557,14 +491,13 @@ def notify(
     notify(s, event, tag=tag, url=url, text=text, always=always)
 
 
-@task(
-    "ci",
-    example="--build",
-    release="The release of the fork, by its tag; default: the production branch.",
-    build="Build the image with docker buildx, from a clean checkout of the commit.",
-    push="With --build: publish it under all its names.",
-)
-def images(s: Session, release: str = "", build: bool = False, push: bool = False) -> None:
+@task("ci", example="--build")
+def images(
+    s: Session,
+    release: str = text("The release of the fork, by its tag; default: the production branch."),
+    build: bool = off("Build the image with docker buildx, from a clean checkout of the commit."),
+    push: bool = off("With --build: publish it under all its names."),
+) -> None:
     """Print the image names; build the image if asked.
 
     In GitHub Actions it also sets the names as outputs.
@@ -574,12 +507,11 @@ def images(s: Session, release: str = "", build: bool = False, push: bool = Fals
     building.show_images(s, release, build, push)
 
 
-@task(
-    "step",
-    example="--tag v1.76.5",
-    tag="The release whose sync branch is published, such as v1.76.5.",
-)
-def sync_pr(s: Session, tag: str = "") -> None:
+@task("step", example="--tag v1.76.5")
+def sync_pr(
+    s: Session,
+    tag: str = text("The release whose sync branch is published, such as v1.76.5."),
+) -> None:
     """Open or update the pull request of a sync branch.
 
     With labels, all decisions and their reasons, the account of every change, and what is left.
@@ -589,10 +521,11 @@ def sync_pr(s: Session, tag: str = "") -> None:
     automatic.sync_pr(s, tag)
 
 
-@task(
-    "step", example="--tag v1.76.5", json=False, tag="The release that was merged, such as v1.76.5."
-)
-def record_tag(s: Session, tag: str = "") -> None:
+@task("step", example="--tag v1.76.5", json=False)
+def record_tag(
+    s: Session,
+    tag: str = text("The release that was merged, such as v1.76.5."),
+) -> None:
     """Record a release tag's commit, and commit the record.
 
     It writes carto_tags.toml. Later upgrades refuse the tag if upstream has moved it.
@@ -602,40 +535,29 @@ def record_tag(s: Session, tag: str = "") -> None:
     work.record_tag(s, tag)
 
 
-@task(
-    "step",
-    json=False,
-    iterable=["replace"],
-    requirement="What the workflows install.",
-    replace="A file that the team changed, to be overwritten (repeatable).",
-)
-def write_adopted(s: Session, replace: list[str], requirement: str = "") -> None:
+@task("step", json=False)
+def write_adopted(
+    s: Session,
+    replace: list[str] = many("A file that the team changed, to be overwritten."),
+    requirement: str = text("What the workflows install."),
+) -> None:
     """Commit the files that `fork.adopt` adds to a fork."""
     from .adopt import copies
 
     copies.write(s, requirement, replace)
 
 
-@task(
-    "step",
-    example="--tag carto-v1.76.5-0.1.0",
-    tag="The release of the fork, by its tag, which the clone must have.",
-    output="The file to write the notes to; default: standard output.",
-)
-def release_notes(s: Session, tag: str = "", output: str = "") -> None:
+@task("step", example="--tag carto-v1.76.5-0.1.0")
+def release_notes(
+    s: Session,
+    tag: str = text("The release of the fork, by its tag, which the clone must have."),
+    output: str = text("The file to write the notes to; default: standard output."),
+) -> None:
     """Print the notes of a release of the fork."""
     from .release.release import write_notes
 
     write_notes(s, tag, output)
 
 
-GROUPS = {
-    "fork": "The fork itself",
-    "branch": "Your own changes",
-    "ci": "For jobs and hooks",
-    "step": "Steps of these, which --dry prints",
-}
-"""What the names of tasks begin with, and what each group is about."""
-
-namespace = gathered(sys.modules[__name__], GROUPS)
+namespace = gathered(sys.modules[__name__])
 program = TaskProgram(name="carto-fork", binary="carto-fork", version=version, namespace=namespace)

@@ -121,12 +121,12 @@ def _git(sh: Shell, command: str, stdin: Path | None = None, **values: str | Pat
         raise RuntimeError(f"git {command} ended with {answer.code}: {answer.err.strip()}")
 
 
-def build_sandbox(s: Session, path: Path, tour: bool) -> None:
+def build_sandbox(s: Session, path: str, tour: bool) -> None:
     """Build the sandbox if it does not exist; run the tour in it if asked."""
     if tour:
-        _tour(s, path)
+        _tour(s, Path(path))
         return
-    built = offer(s, path)
+    built = offer(s, Path(path))
     clone = git.nearest(built.clone)
     ask = session.command(s.program, "next", repo=str(clone))
     which = "a new" if built.new else "the"

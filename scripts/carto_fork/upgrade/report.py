@@ -178,7 +178,7 @@ def of_merge(
 
 
 def write_forecast(
-    s: Session, fork: Fork, forecasts: Sequence[forecast.Forecast], place: Path
+    s: Session, fork: Fork, forecasts: Sequence[forecast.Forecast], place: str
 ) -> None:
     """Write the page of the merge that is recommended, and has not happened."""
     found = forecast.recommended(forecasts)
@@ -186,7 +186,7 @@ def write_forecast(
         return
     ours, theirs = fork.production_commit, found.commit
     merge = Merge(found.tag, ours, theirs, "", found.decisions, None, found.lost)
-    _write(s, place, render(s.sh, fork, merge))
+    _write(s, Path(place), render(s.sh, fork, merge))
 
 
 def show(s: Session, tag: str, revs: Mapping[str, str], output: str) -> None:

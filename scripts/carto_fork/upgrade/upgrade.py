@@ -38,8 +38,12 @@ class Run:
     work: Work
 
 
-def say(s: Session, ended: Run | None, options: Options) -> None:
-    """Print the outcome of an upgrade."""
+def upgrade(s: Session, options: Options, abort: bool) -> None:
+    """Upgrade the production branch and print the outcome, or abandon an upgrade."""
+    if abort:
+        _give_up(s, options)
+        return
+    ended = run(s, options)
     result = ended and _result(s.sh, ended, options)
     if s.json:
         s.print_json(result)
@@ -181,7 +185,7 @@ def _as_known_here(s: Session, fork: Fork, release: releases.Target) -> releases
     return release
 
 
-def give_up(s: Session, options: Options) -> None:
+def _give_up(s: Session, options: Options) -> None:
     """Remove what an upgrade has created in this clone."""
     fork = s.open_fork(whatever_policy=True)
     with s.locked(fork.repository) as held:
