@@ -118,18 +118,18 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
             theirs=theirs,
             unread=lambda path: bool(fork.policy.generated([path])),
         )
-        as_it_is = pool.submit(foresee, ours=production)
+        merging = pool.submit(conflicts.merged, sh, repo, production, theirs)
         counting = pool.submit(git.count, sh, repo, theirs, production)
         own = authorship.of_fork(sh, fork, production, theirs)
         lost = authorship.lost_of_fork(sh, fork, production, theirs)
         base = syncs.healed_commit(sh, repo, production, lost) if lost else production
-        merged = foresee(ours=base) if lost else as_it_is.result()
+        merged = foresee(ours=base, made=None if lost else merging.result())
         comparing = pool.submit(git.differing, sh, repo, production, merged.tree)
         decided = resolve.decide(
             sh, fork, repo, merged.conflicts, own, base, theirs, recorded=production
         )
         files = len(comparing.result())
-        unhealed = len(as_it_is.result().conflicts)
+        unhealed = len(merging.result().stages if lost else merged.conflicts)
     asks = {
         path: [proposer.name for proposer in fork.policy.proposers_for(path)]
         for path in (d.conflict.path for d in decided if d.left and d.text is not None)

@@ -69,6 +69,14 @@ _TEXTUAL = (Kind.CONTENT, Kind.ADD_ADD, Kind.RENAME, Kind.MODE)
 
 
 @dataclass(frozen=True)
+class Merged:
+    """What git made of a merge: a tree with markers in it, and by path the versions in conflict."""
+
+    tree: str
+    stages: Mapping[str, dict[int, Stage]]
+
+
+@dataclass(frozen=True)
 class Foreseen:
     """A merge made in the object store only.
 
@@ -106,27 +114,33 @@ def _stored(conflict: Conflict, text: str | None) -> str | None:
     return text if crlf else text.replace("\r\n", "\n")
 
 
+def merged(sh: Shell, repo: Path, ours: str, theirs: str) -> Merged:
+    """Merge two commits in the object store. No index, ref or work tree is touched."""
+    tree, *unmerged = _merge(sh, repo, ours, theirs, "diff3")
+    return Merged(tree, _stages(unmerged))
+
+
 def foresee(
     sh: Shell,
     repo: Path,
     ours: str,
     theirs: str,
     unread: Callable[[str], bool] = lambda path: False,
+    made: Merged | None = None,
 ) -> Foreseen:
-    """The conflicts that a merge of two commits would stop with. No index, ref or work tree is
-    touched.
+    """The conflicts that a merge of two commits would stop with.
 
     unread: whether nobody needs a path's texts, as for files that are taken as a whole.
+    made: that merge, if it was made before.
     """
-    tree, *unmerged = _merged(sh, repo, ours, theirs, "diff3")
-    stages = _stages(unmerged)
-    if not stages:
-        return Foreseen(tree, ())
-    every = _conflicts(sh, repo, ours, theirs, stages, unread)
+    made = made or merged(sh, repo, ours, theirs)
+    if not made.stages:
+        return Foreseen(made.tree, ())
+    every = _conflicts(sh, repo, ours, theirs, made.stages, unread)
     textual = [c.path for c in every if c.kind in _TEXTUAL and not unread(c.path)]
-    texts = dict(zip(textual, _texts(sh, repo, tree, textual), strict=True))
+    texts = dict(zip(textual, _texts(sh, repo, made.tree, textual), strict=True))
     every = [replace(c, text=texts.get(c.path)) for c in every]
-    return Foreseen(tree, tuple(c for c in every if not _is_agreed(c)))
+    return Foreseen(made.tree, tuple(c for c in every if not _is_agreed(c)))
 
 
 def _texts(sh: Shell, repo: Path, tree: str, paths: Sequence[str]) -> list[str | None]:
@@ -140,10 +154,10 @@ def _texts(sh: Shell, repo: Path, tree: str, paths: Sequence[str]) -> list[str |
 
 def count(sh: Shell, repo: Path, ours: str, theirs: str) -> int:
     """How many conflicting paths a merge of two commits would stop with."""
-    return len(_merged(sh, repo, ours, theirs, "merge", "--name-only")) - 1
+    return len(_merge(sh, repo, ours, theirs, "merge", "--name-only")) - 1
 
 
-def _merged(
+def _merge(
     sh: Shell, repo: Path, ours: str, theirs: str, style: str, option: str = ""
 ) -> list[str]:
     question = f"-c merge.conflictStyle={style} merge-tree --write-tree -z {option} --no-messages"
