@@ -66,21 +66,54 @@ def test_a_file_that_is_staged_with_its_markers_is_not_committed(world: World) -
     assert world.git("rev-parse HEAD", repo=work) == before
 
 
-def test_resolutions_can_be_restored_after_an_abort(world: World) -> None:
+def restored(world: World) -> World:
+    """An upgrade that was given up, and whose branch was restored by the line that --abort says."""
+    done = world.run(f"{PAUSES} --abort")
+    assert done.code == 0, done.err
+    assert not world.work(PAUSED).exists()
+    line = next(line for line in done.out.splitlines() if "To restore it: " in line)
+    world.call(line.partition("To restore it: ")[2].split())
+    return world
+
+
+def test_an_aborted_upgrade_is_restored_as_it_was(world: World) -> None:
     world.run(PAUSES)
     work = world.work(PAUSED)
     (work / "Dockerfile").write_text("FROM mine\n")
     world.git("add Dockerfile", repo=work)
     (work / "notes.txt").write_text("mine\n")
-    done = world.run(f"{PAUSES} --abort")
-    assert done.code == 0, done.err
-    assert not work.exists()
+    (work / "README.md").write_text("mine, too\n")
+    states = [(world.git("status --porcelain", repo=work), world.git("ls-files -s", repo=work))]
+    again = world.run(PAUSES)
+    restored(world)
+    done = world.run(PAUSES)
+    assert (done.code, done.err) == (again.code, again.err)
+    states.append((world.git("status --porcelain", repo=work), world.git("ls-files -s", repo=work)))
+    assert states[0] == states[1]
+    assert (work / "Dockerfile").read_text() == "FROM mine\n"
+    (work / "notes.txt").unlink()
+    world.git("checkout README.md", repo=work)
+    world.git("checkout --theirs ui", repo=work)
+    world.git("add ui", repo=work)
+    assert world.run(f"{PAUSES} --no-tests").code == 4  # it lost what Dockerfile had
+    assert "Dockerfile" in world.git(f"diff --name-only carto/main upstream-sync/{PAUSED}")
+    assert "wip: " not in world.git(f"log --format=%s upstream-sync/{PAUSED}")
+
+
+def test_changes_after_an_aborted_merge_are_restored_uncommitted(world: World) -> None:
+    assert world.run(f"{UPGRADE} --no-tests --no-push").code == 0
+    work = world.work(TAG)
+    head = world.git("rev-parse HEAD", repo=work)
+    (work / "README.md").write_text("mine\n")
+    done = world.run(f"{UPGRADE} --abort")
     line = next(line for line in done.out.splitlines() if "To restore it: " in line)
     world.call(line.partition("To restore it: ")[2].split())
-    sync = f"upstream-sync/{PAUSED}"
-    assert world.git(f"show {sync}:Dockerfile") == "FROM mine"
-    assert world.git(f"show {sync}:notes.txt") == "mine"
-    assert len(world.git(f"log -1 --format=%P {sync}").split()) == 2
+    done = world.run(f"{UPGRADE} --no-tests")
+    assert (done.code, world.git("rev-parse HEAD", repo=work)) == (3, head)
+    assert world.git("status --porcelain", repo=work) == " M README.md"
+    assert world.run(f"{UPGRADE} --no-tests").code == 1
+    world.git("checkout README.md", repo=work)
+    assert world.run(f"{UPGRADE} --no-tests").code == 0
 
 
 @pytest.mark.parametrize(

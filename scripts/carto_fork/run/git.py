@@ -564,7 +564,8 @@ class WorkState:
     """The state of a work tree. head: its commit.
     branch: the full name of its branch; "" if detached. merging: the commit that is being merged
         in; "" if none.
-    dirty: changed paths that git tracks. unmerged: those of them that are in conflict.
+    dirty: changed paths that git tracks. unmerged, unstaged: those of them that are in conflict,
+        and those whose file differs from what is staged.
     untracked: paths that git does not track; a whole directory is one path.
     """
 
@@ -573,6 +574,7 @@ class WorkState:
     merging: str
     dirty: tuple[str, ...]
     unmerged: tuple[str, ...]
+    unstaged: tuple[str, ...]
     untracked: tuple[str, ...]
 
 
@@ -603,6 +605,7 @@ def work_state(sh: Shell, work: Path, *, submodules: bool = True) -> WorkState:
     head, branch = NULL, ""
     dirty: list[str] = []
     unmerged: list[str] = []
+    unstaged: list[str] = []
     untracked: list[str] = []
     for entry in ask(sh, work, question, "state").fields():
         if entry.startswith("# branch.oid "):
@@ -612,7 +615,8 @@ def work_state(sh: Shell, work: Path, *, submodules: bool = True) -> WorkState:
         elif entry[0] in "1u":
             dirty.append(entry.split(" ", 10 if entry[0] == "u" else 8)[-1])
             unmerged += dirty[-1:] if entry[0] == "u" else []
+            unstaged += dirty[-1:] if entry[0] == "1" and entry[3] != "." else []
         elif entry[0] == "?":
             untracked.append(entry[2:])
-    into = _merging(work)
-    return WorkState(head, branch, into, tuple(dirty), tuple(unmerged), tuple(untracked))
+    paths = (tuple(paths) for paths in (dirty, unmerged, unstaged, untracked))
+    return WorkState(head, branch, _merging(work), *paths)

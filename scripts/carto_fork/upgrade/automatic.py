@@ -20,7 +20,7 @@ from ..run.errors import Paused, Refused, Usage
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Plan
 from ..run.text import counted, in_actions, listed, printable
-from . import plan, proposals, pull_request, report, steps, upgrade
+from . import aborted, plan, proposals, pull_request, report, steps, upgrade
 from .plan import Options
 from .work import Work, propose, require_nothing_left, unresolved, waits
 
@@ -63,6 +63,8 @@ def _resolve_here(s: Session, words: Words, accept: Sequence[str], proposing: bo
         place = _work_tree_of_upgrade(s, fork, place)
         state = git.work_state(s.sh, place)
     release = fork.policy.branches.tag_of(state.branch.removeprefix("refs/heads/"))
+    if release and not s.sh.dry:
+        aborted.bring_back(s.sh, s.console, fork, place, release)
     with s.console.working("resolve"):
         resolution = deciding.resolve(s.sh, fork, place, state.head, state.merging, words)
     if proposing:
@@ -136,6 +138,7 @@ def _resolve_request(
         # If the work tree differs from its commit, somebody has begun to resolve.
         if not git.work_state(s.sh, place).dirty:
             _bring_back(s, fork, place, decided, (ours, release.commit, merge))
+        aborted.bring_back(s.sh, s.console, fork, place, name)
         settled = [decision.conflict.path for decision in decided]
         if accept:
             proposals.accept(s, place, accept)
@@ -173,7 +176,11 @@ def catch_up_plan(s: Session, fork: Fork, release: releases.Target) -> Plan:
             behind = not git.is_ancestor(s.sh, fork.path, release.pushed, local)
         if behind:
             conditions.add(steps.WORK_BEHIND if work.exists() else steps.BRANCH_BEHIND)
+    saved = aborted.pending(s.sh, fork, release.tag.name, work, release.pushed)
+    if saved:
+        conditions.add(steps.SAVED)
     values = fetch.values | {
+        "saved": saved,
         "commit": release.commit,
         "version": release.tag.release,
         "work": str(git.nearest(work)),

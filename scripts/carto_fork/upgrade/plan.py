@@ -31,7 +31,7 @@ from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan
 from ..run.text import counted, listed
-from . import steps
+from . import aborted, steps
 
 
 @dataclass(frozen=True)
@@ -171,12 +171,17 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     conditions = _publishing(fork, options, checkout)
     if lost:
         conditions.add(healing.HEALS)
+    saved = aborted.pending(sh, fork, tag.name, work, target.pushed)
+    if saved:
+        conditions.add(steps.SAVED)
+    if saved or aborted.ref_of(tag.name) in fork.refs.commits:
+        conditions.add(steps.RESTORES)
     if options.tests:
         conditions |= {steps.CHECKS[name] for name, lines in commands.items() if lines}
     if Path.cwd().is_relative_to(os.path.abspath(work)):
         # Keep the work tree if it is the current directory.
         conditions.discard(TIDIES)
-    values = _values(fork, target, work, checkout) | healing.values(lost)
+    values = _values(fork, target, work, checkout) | healing.values(lost) | {"saved": saved}
     plan = Plan(
         values=values,
         conditions=frozenset(conditions),
@@ -540,12 +545,12 @@ def abort_plan(sh: Shell, fork: Fork, tag: str) -> Plan:
         "sync": sync,
         "work": str(work),
         "place": os.path.abspath(work),
-        "given_up": f"wip: what there was of the upgrade to {tag} when it was given up",
     }
     has_branch = f"refs/heads/{sync}" in fork.refs.objects
     conditions = {steps.BRANCH_HERE} if has_branch else set()
     if work.exists():
         state = git.work_state(sh, work)
+        values["given_up"] = aborted.message(tag, state)
         conditions.add(steps.WORKTREE_HERE)
         if has_branch and (state.merging or state.dirty or state.untracked):
             conditions.add(steps.UNSAVED)

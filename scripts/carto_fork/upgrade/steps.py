@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..audit.healing import HEAL_STEP
 from ..fork import branches
 from ..run.steps import Condition, Step
-from . import pull_request
+from . import aborted, pull_request
 from .work import Work
 
 PUSHED_BEFORE = Condition("if an earlier run, perhaps on another machine, has pushed one")
@@ -17,6 +17,8 @@ INSTALL = Condition("without `--no-tests`")
 TEST = Condition("without `--no-tests`")
 LINT = Condition("without `--no-tests`")
 REQUESTED = Condition("without `--direct`, `--no-push` and `--no-pr`, if gh is installed")
+SAVED = Condition("if the branch ends with what `--abort` saved")
+RESTORES = Condition("if the branch ended with what `--abort` saved")
 SLACK = Condition("if `SLACK_WEBHOOK_URL` is set, and a pull request was opened or updated")
 VERSION = Condition("if no version file is in conflict")
 BRANCH_BEHIND = Condition("if it is behind")
@@ -120,7 +122,18 @@ _REQUEST = Step(
     untouched="{origin} has {sync}; only the pull request is missing or out of date.",
 )
 
+_SAVED = Step(
+    "saved",
+    "Take what --abort saved off the branch.",
+    when=SAVED,
+    run=(
+        f"git -C {{repo}} update-ref {aborted.ref_of('{tag}')} {{saved}}",
+        "git -C {repo} update-ref refs/heads/{sync} {saved}^ {saved}",
+    ),
+)
+
 MERGE = (
+    _SAVED,
     branches.BRANCH,
     branches.WORKTREE,
     HEAL_STEP,
@@ -138,6 +151,15 @@ MERGE = (
         # git has written to, and sets aside one that a person may have worked in.
         makes="{place}",
         undo=("git -C {repo} worktree remove --force --force {place}",),
+    ),
+    Step(
+        "restore",
+        "Bring back what --abort saved, uncommitted.",
+        when=RESTORES,
+        run=("invoke resolve-conflicts --repo {work}",),
+        call=Work.restore,
+        stuck="commit them in {work}, or discard them with `git -C {work} restore --staged "
+        "--worktree :/`, then run the same command again.",
     ),
     Step(
         "resolve",
@@ -237,7 +259,7 @@ CATCH_UP = (
     ),
 )
 
-FETCH_REQUEST = (*CATCH_UP, branches.BRANCH, branches.WORKTREE)
+FETCH_REQUEST = (*CATCH_UP, _SAVED, branches.BRANCH, branches.WORKTREE)
 
 FINISH = (
     Step(

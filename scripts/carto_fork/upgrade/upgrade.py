@@ -95,9 +95,10 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run | None:
             ready.work,
             pausing=not leave,
             proposing=options.proposals,
-            fresh=not ready.work.exists(),
+            fresh=not (ready.work.exists() or steps.RESTORES in ready.plan.conditions),
         )
-        if leave and waits(work, fork.refs.commits.get(f"refs/heads/{ready.sync}", "")):
+        here = fork.refs.commits.get(f"refs/heads/{ready.sync}", "")
+        if leave and steps.SAVED not in ready.plan.conditions and waits(work, here):
             # An earlier run was killed after it committed what is left and before it published it.
             _leave(s, ready, work, held)
             return Run(fork, ready, work)

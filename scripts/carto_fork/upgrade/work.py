@@ -26,7 +26,7 @@ from ..run import files, git
 from ..run.errors import Paused, Refused
 from ..run.shell import Shell
 from ..run.text import joined, listed, printable
-from . import proposals
+from . import aborted, proposals
 
 _CHECKING = "/"  # no path in a repository
 _MOST_NAMED = 3
@@ -63,6 +63,14 @@ class Work:
         self._account = account
         self.sync: Sync | None = None  # its branch, as last read
         self.replaced: list[str] = []  # a sentence about each pull request that it replaced
+
+    def restore(self) -> None:
+        """Bring back what `--abort` saved. Raises Paused for changes after a concluded merge."""
+        aborted.bring_back(self.s.sh, self.s.console, self.fork, self.place, self.tag.name)
+        state = git.work_state(self.s.sh, self.place)
+        if state.dirty and not state.merging:
+            again = f"{git.named(self.place)} has changes again: {listed(state.dirty)}."
+            raise Paused(again, then="")  # the step says how to continue
 
     def resolve(self) -> None:
         """Decide the conflicts of the merge in progress. Raises Paused if some need a person."""
