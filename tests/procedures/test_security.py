@@ -433,7 +433,8 @@ def test_github_actions_finds_no_command_in_upstream_texts(world: World) -> None
     for text in (paused.out, paused.err, shown.out, shown.err):
         assert "##[" not in text
         commands = re.findall(r"^\s*::\w*", text, re.MULTILINE)
-        assert {*commands} <= {"::group", "::endgroup"}  # ours, which fold steps
+        # Ours, which fold steps and mark what needs a person.
+        assert {*commands} <= {"::group", "::endgroup", "::warning"}
     assert subject in json.dumps(json.loads(shown.out))
 
 

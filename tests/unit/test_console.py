@@ -378,3 +378,19 @@ def test_rich_is_imported_only_when_something_is_said() -> None:
     )
     place = str(console.__file__).rpartition("/carto_fork/")[0]
     assert shell().read([sys.executable, "-c", script, place]).line == "False"
+
+
+def test_a_finding_is_one_workflow_command_whatever_it_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    made = Console(stream)
+    made.annotate("lost", "outside of a job")
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    made.annotate("lost", "50%\n::set-output name=x::y\r##[z]", path="a:b,c\n::.py", line=7)
+    made.annotate("look", "here", line=7, sure=False)
+    error, warning = stream.getvalue().splitlines()
+    assert error.startswith("::error file=a%3Ab%2Cc%0A%3A")
+    assert ",line=7,title=lost::50%25%0A:" in error
+    assert "##[" not in error
+    assert warning == "::warning title=look::here"

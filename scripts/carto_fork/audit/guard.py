@@ -75,10 +75,13 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
             s.console.say(f"{gone.said}. To undo it: {gone.undone(fork)}", "yellow")
     for note in dict.fromkeys(notes):
         s.console.say(f"Note: {note}")
+        s.console.annotate("Note", note, sure=False)
     what = " and ".join(each.what for each in ranges)
     if not findings:
         s.console.say(f"Nothing blocks {what}.", "green")
         return
+    for finding in findings:
+        s.console.annotate(finding.check, finding.what, path=finding.path)
     rows = (f"- **{finding.check}**: {plain(finding.what)}" for finding in findings)
     notify.summarize("\n".join(["# Not for the production branch", "", *rows]))
     lines = (f"\n  {finding.check}: {finding.what}" for finding in findings)

@@ -202,6 +202,7 @@ def show(console: Console, verification: Verification, what: str) -> None:
     for finding in verification.findings:
         if not finding.certain:
             console.row(f"{finding.check}: ", finding.what, "yellow")
+        console.annotate(finding.check, finding.what, path=finding.path, sure=finding.certain)
     if not (account := verification.account):
         return
     if verification.healed:
@@ -251,6 +252,9 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         files[entry.side.value, entry.path].append(entry)
     if files:
         console.say(f"{title}:", style)
+    for (side, path), of_file in list(files.items())[:_MOST_ENTRIES]:
+        at, said = of_file[0].account.change.line, f"a change on the {side}'s side"
+        console.annotate(title, said, path=path, line=at, sure=style == "red")
     most_lines = 4 if len(files) <= 4 else 1
     for (side, path), of_file in list(files.items())[:_MOST_ENTRIES]:
         missing = sum(len(entry.account.missing) for entry in of_file)

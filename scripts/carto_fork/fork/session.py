@@ -24,7 +24,7 @@ from invoke.context import Context
 
 from ..run import git, steps
 from ..run.console import Console
-from ..run.errors import ExitCode, Failed, Interrupted, Refused, Stop
+from ..run.errors import ExitCode, Failed, Interrupted, Paused, Refused, Stop
 from ..run.shell import Shell, handling
 from ..run.steps import Journal, Runner
 from ..run.text import joined
@@ -313,6 +313,7 @@ def session(
             then = made.remedy(stop)
             then = f"{then}, then run the same command again." if then else stop.then
             stop.advise(made.spelled_out(then))
+            made.console.annotate(stop.title, stop.what, sure=not isinstance(stop, Paused))
             made.print_stop(stop)
             raise
         except KeyboardInterrupt:

@@ -196,6 +196,8 @@ def show(console: Console, report: Report, fixed: Sequence[tuple[str, str]]) -> 
         console.say(f"{worst.value:<6}  {name}: {CHECKS[name].symptom}", _STYLES[worst] or "bold")
         for finding in findings:
             console.say(f"    {finding.what}")
+            if finding.level is not Level.NOTE:
+                console.annotate(name, finding.what, sure=finding.level is Level.BROKEN)
             console.say(f"    why:  {finding.cause}")
             if finding.then:
                 console.row("    then: ", finding.then, "cyan")

@@ -172,6 +172,21 @@ class Console:
             self._folded = False
             self._print("::endgroup::", "")
 
+    def annotate(
+        self, title: str, text: str, *, path: str = "", line: int = 0, sure: bool = True
+    ) -> None:
+        """In GitHub Actions, mark a finding on the page of the run, and beside its line if it has
+        one. The texts may come from upstream: escaped, they stay within one line.
+
+        sure: whether it is an error; otherwise it is only worth a look.
+        """
+        if not in_actions() or self._pasteable:
+            return
+        where = {"file": path, "line": str(line or "") if path else "", "title": title}
+        given = [f"{name}={_escaped(x, ':,')}" for name, x in where.items() if x]
+        level = "error" if sure else "warning"
+        self._print(f"::{level} {','.join(given)}::{_escaped(text)}", "")
+
     def command(self, line: str) -> None:
         """Print a command line that is about to run."""
         self.row(_RUNS, line, "dim")
@@ -235,6 +250,15 @@ class Console:
                 timer.cancel()
                 timer.join()
                 progress.stop()
+
+
+def _escaped(text: str, more: str = "") -> str:
+    """A text as one part of a workflow command.
+
+    more: characters that end this part.
+    """
+    lines = (harmless(printable(line)).replace("%", "%25") for line in text.split("\n"))
+    return "%0A".join("".join(f"%{ord(c):02X}" if c in more else c for c in x) for x in lines)
 
 
 def _seconds(start: float) -> str:
