@@ -30,7 +30,7 @@ pytest := $(bin)/pytest -n auto --dist worksteal
 pip := $(bin)/pip install --quiet --disable-pip-version-check
 compile := $(bin)/uv pip compile --quiet --universal --fork-strategy fewest --generate-hashes \
 	--python-version 3.10 --custom-compile-command "make lock"
-invoke = $(run) $(bin)/invoke $(if $(REPO),,sandbox) $@ --repo="$${REPO:-.sandbox/litellm}"
+invoke = $(run) $(bin)/invoke $(if $(REPO),,sandbox --quiet) $@ --repo="$${REPO:-.sandbox/litellm}"
 tag = $${TAG:+--tag="$$TAG"}
 to = $${TO:+--to="$$TO"}
 

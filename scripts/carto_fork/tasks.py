@@ -268,6 +268,7 @@ def sandbox(
     s: Session,
     path: str = text("Where to build it; default: .sandbox in the current directory.", ".sandbox"),
     tour: bool = off("Run a whole upgrade there: pull request, merge, release, Slack."),
+    quiet: bool = off("Print nothing if there is one already."),
 ) -> None:
     """Build a small fork to try the other tasks on.
 
@@ -276,7 +277,7 @@ def sandbox(
     """
     from .sandbox import build
 
-    build.build_sandbox(s, path, tour)
+    build.build_sandbox(s, path, tour, quiet)
 
 
 @task("fork", example="--yes")

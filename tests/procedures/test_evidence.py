@@ -166,7 +166,7 @@ def accounted(lost: str) -> str:
 
 def page(merge: str = "merge") -> str:
     """The line that names the page to review a merge by."""
-    return f"report: ~/litellm/.git/carto-fork/{merge}/report.html\n"
+    return f"report: .git/carto-fork/{merge}/report.html\n"
 
 
 def test_a_merge_is_accounted_for_as_text(prepared: World) -> None:

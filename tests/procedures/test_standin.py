@@ -1045,6 +1045,8 @@ def test_a_missing_or_outdated_gh_of_a_sandbox_is_rewritten(world: World, tmp_pa
         assert (again.code, again.err) == (0, "")
         assert " is the fork to try things on; `invoke next --repo " in " ".join(again.out.split())
         assert gh.read_text() == text and os.access(gh, os.X_OK)
+    quiet = world.run(f"sandbox --quiet --path {tmp_path}/box", cwd=world.place)
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
 
 
 def test_every_gh_under_test_is_installed() -> None:

@@ -344,9 +344,9 @@ FETCH = (
 PUSH = "git -C . push --no-follow-tags origin refs/remotes/upstream/main:refs/heads/main"
 LOCAL = "git -C . fetch . refs/remotes/upstream/main:refs/heads/main"
 FETCHED = (
-    "1/2 upstream  Fetch upstream's development branch.\n"
+    "upstream  Fetch upstream's development branch.\n"
     f"    $ {FETCH[0]}\n"
-    "2/2 origin    Fetch the fork's mirror of it.\n"
+    "origin    Fetch the fork's mirror of it.\n"
     f"    $ {FETCH[1]}\n"
 )
 

@@ -71,7 +71,7 @@ def caught_up(s: Session, fork: Fork) -> Fork:
     untouched = "Your checkout, your branches and origin are unchanged."
     plan = Plan(fork.values(), frozenset([PRODUCTION_MOVED]), untouched)
     with s.locked(fork.repository) as held:
-        s.run(FETCH_PRODUCTION, plan, held)
+        s.run(FETCH_PRODUCTION, plan, held, numbered=False)
     return fork if s.sh.dry else replace(fork, refs=git.refs(s.sh, fork.path)).at(s.sh, now)
 
 
@@ -271,7 +271,7 @@ def sync_mirror(s: Session) -> None:
     fork = s.open_fork()
     fetch = mirror_fetch_plan(s.sh, fork)
     with s.locked(fork.repository) as held:
-        s.run(FETCH_MIRROR, fetch, held)
+        s.run(FETCH_MIRROR, fetch, held, numbered=False)
         moving = mirror_plan(s.sh, fork)
         s.run(SYNC_MAIN, moving, held)
     if not moving.conditions:

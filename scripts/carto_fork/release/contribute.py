@@ -233,7 +233,7 @@ def current(
     if fork.refs.objects.get(fork.tracking(origin, branch)) != commit:
         values = fork.values() | {"production": branch}
         plan = Plan(values, frozenset({branches.PRODUCTION_MOVED}), "Your checkout is as it was.")
-        s.run(branches.FETCH_PRODUCTION, plan, held)
+        s.run(branches.FETCH_PRODUCTION, plan, held, numbered=False)
         if s.sh.dry and not git.has_object(s.sh, fork.path, commit):
             problem = f"this clone lacks {origin.name}'s {branch}, and --dry fetches nothing."
             raise Refused(problem, then=f"{git.at(fork.path)} fetch {origin.name}")

@@ -105,9 +105,9 @@ class Console:
             print(line, file=self._stream, flush=True)
 
     def head(self, number: int, of: int, name: str, what: str) -> None:
-        """Print the head line of a step that does not run."""
+        """Print the head line of a step that does not run. of: 0 if the steps are not numbered."""
         mark = "- " if self._live else ""
-        self.row(mark, f"{number}/{of} {name:<9} {what}", "dim" if mark else "bold")
+        self.row(mark, f"{_head(number, of, name)} {what}", "dim" if mark else "bold")
 
     @property
     def _live(self) -> bool:
@@ -122,7 +122,7 @@ class Console:
 
         prints: whether its commands write to the stream themselves.
         """
-        head = f"{number}/{of} {name:<9}"
+        head = _head(number, of, name)
         if self._step or self._folded or (self._pasteable or not (self._live or in_actions())):
             self.row("", f"{head} {what}", "bold")
             yield
@@ -250,6 +250,10 @@ class Console:
                 timer.cancel()
                 timer.join()
                 progress.stop()
+
+
+def _head(number: int, of: int, name: str) -> str:
+    return f"{f'{number}/{of} ' if of else ''}{name:<9}"
 
 
 def _escaped(text: str, more: str = "") -> str:

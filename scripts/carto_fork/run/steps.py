@@ -232,6 +232,7 @@ class Runner:
         self.sh, self.console, self.program = sh, console, program
         self.took: dict[str, float] = {}
         self.logs: Path | None = None
+        self._within = False  # whether a step is running
 
     def run(
         self,
@@ -242,20 +243,23 @@ class Runner:
         *,
         before: int = 0,
         after: int = 0,
+        numbered: bool = True,
     ) -> None:
         """Run the steps that are not done yet, in order; with ``--dry`` print them.
 
         journal: the journal of the held lock; None if no step leaves anything half-done.
         work: what each step's call receives.
         before, after: how many steps of other calls are numbered together with these.
+        numbered: whether the steps are numbered at all; those within another step never are.
         Raises Failed or CheckFailed if a command fails, Paused if a person is needed.
         """
         steps = chosen(procedure, plan)
+        of = before + len(steps) + after if numbered and not self._within else 0
         if self.sh.dry:
-            self._print(steps, plan)
+            self._print(steps, plan, before, of)
             return
         for number, step in enumerate(steps, before + 1):
-            place = (number, before + len(steps) + after, step.name)
+            place = (number, of, step.name)
             if self._done(step, plan):
                 self.console.head(*place, "already done")
                 continue
@@ -274,21 +278,29 @@ class Runner:
                         continue
                     self.console.command(f"{self.program} {joined(words[1:])}")
                     assert step.call, f"{step.name} has a task's command line and no call"
-                    with _in_words_of(step, plan):
+                    with _in_words_of(step, plan), self._calling():
                         step.call(work)
 
-    def _print(self, steps: Sequence[Step], plan: Plan) -> None:
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        self._within, outer = True, self._within
+        try:
+            yield
+        finally:
+            self._within = outer
+
+    def _print(self, steps: Sequence[Step], plan: Plan, before: int, of: int) -> None:
         """Print lines to paste; each runs only if the one before it succeeded."""
         last = ""
-        for number, step in enumerate(steps, 1):
+        for number, step in enumerate(steps, before + 1):
             # Nothing is changed, so after the first open step no probe means anything.
             if not last and self._done(step, plan):
-                self.console.head(number, len(steps), step.name, "already done")
+                self.console.head(number, of, step.name, "already done")
                 continue
             lines = self._lines(step, plan)
             if last:
                 self.sh.show(f"{last} &&")
-            self.console.head(number, len(steps), step.name, step.why)
+            self.console.head(number, of, step.name, step.why)
             for line in lines[:-1]:
                 self.sh.show(f"{line} &&")
             last = lines[-1]

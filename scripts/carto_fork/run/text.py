@@ -56,6 +56,14 @@ def duration(seconds: float) -> str:
     return f"{minutes}{seconds % 60:.1f} s"
 
 
+def about(seconds: float) -> str:
+    """An estimate, as people say it: `about 40 s`, `about 3 min`."""
+    step = 1 if seconds < 10 else 5
+    if seconds > 90:
+        return f"about {round(seconds / 60)} min"
+    return f"about {max(1, step * round(seconds / step))} s"
+
+
 def listed(texts: Sequence[str], most: int = 3) -> str:
     """The first few texts of unknown origin, and how many more there are."""
     more = f" and {len(texts) - most} more" if len(texts) > most else ""

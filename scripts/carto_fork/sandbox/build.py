@@ -121,12 +121,17 @@ def _git(sh: Shell, command: str, stdin: Path | None = None, **values: str | Pat
         raise RuntimeError(f"git {command} ended with {answer.code}: {answer.err.strip()}")
 
 
-def build_sandbox(s: Session, path: str, tour: bool) -> None:
-    """Build the sandbox if it does not exist; run the tour in it if asked."""
+def build_sandbox(s: Session, path: str, tour: bool, quiet: bool) -> None:
+    """Build the sandbox if it does not exist; run the tour in it if asked.
+
+    quiet: whether to print only that it was built, and what is missing.
+    """
     if tour:
         _tour(s, Path(path))
         return
     built = offer(s, Path(path))
+    if quiet and not built.new:
+        return
     clone = git.nearest(built.clone)
     ask = session.command(s.program, "next", repo=str(clone))
     which = "a new" if built.new else "the"

@@ -124,7 +124,7 @@ def _resolve_request(
     with s.locked(fork.repository) as held:
         fork = recovery.put_in_order(s, fork, held, pull.head, release.commit)
         fetch = catch_up_plan(s, fork, release)
-        s.run(steps.FETCH_REQUEST, fetch, held)
+        s.run(steps.FETCH_REQUEST, fetch, held, numbered=False)
         fork = replace(fork, refs=git.refs(s.sh, fork.path))
         if git.has_object(s.sh, fork.path, release.base):  # --dry fetches nothing
             fork = fork.at(s.sh, release.base)
@@ -328,14 +328,14 @@ def _waits_for_person(work: Work, release: Target) -> bool:
         sync = fork.policy.branches.sync_for(release.tag.name)
         fork = recovery.put_in_order(s, fork, held, sync, release.commit)
         plan = catch_up_plan(s, fork, release)
-        s.run(steps.CATCH_UP, plan, held)
+        s.run(steps.CATCH_UP, plan, held, numbered=False)
         fetched = git.has_object(s.sh, fork.path, release.pushed)  # --dry fetches nothing
         left = fetched and waits(work, release.pushed)
         place = Path(plan.values["place"])
         if left and place.exists() and not s.sh.dry:
             state = git.work_state(s.sh, place)
             if state.head == release.pushed and not state.dirty:
-                s.run(branches.TIDY, plan, held)
+                s.run(branches.TIDY, plan, held, numbered=False)
     return left
 
 

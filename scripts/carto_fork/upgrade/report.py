@@ -76,7 +76,9 @@ def write_for(s: Session, fork: Fork, work: Work) -> None:
         if sync is None:
             fork = replace(fork, refs=git.refs(s.sh, fork.path))
             branch = f"refs/heads/{fork.policy.branches.sync_for(work.tag.name)}"
-            head = fork.refs.commits.get(branch)
+            # After --direct the branch is gone; what was verified is known.
+            verified = f"refs/carto-fork/passed/{work.tag.name}/verify"
+            head = fork.refs.commits.get(branch) or fork.refs.commits.get(verified)
             sync = Sync(work, fork, head) if head else None
         if sync:
             _write(s, path_of(fork, work.tag.name), render(s.sh, fork, _of_sync(sync, fork)))
@@ -239,4 +241,4 @@ def _write(s: Session, place: Path, page: str) -> None:
         return
     place.parent.mkdir(parents=True, exist_ok=True)
     files.replace_text(place, page)
-    s.console.row("report: ", str(place))
+    s.console.row("report: ", str(git.nearest(place)))

@@ -17,10 +17,10 @@ from ..fork.session import Session
 from ..merge import authorship, resolve
 from ..run import git
 from ..run.console import Console
-from ..run.errors import CheckFailed, Refused, Usage
+from ..run.errors import CheckFailed, Paused, Refused, Usage
 from ..run.shell import Shell
 from ..run.steps import Journal, Plan, Step, chosen
-from ..run.text import counted, duration, listed
+from ..run.text import about, counted, listed
 from . import plan, pull_request, report, steps
 from .plan import Options, Upgrade
 from .work import Work, waits
@@ -65,7 +65,7 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run | None:
     plan.require_able(s.sh, fork, options)
     with s.locked(fork.repository) as held:
         fetch = plan.fetch_plan(fork, release)
-        s.run(steps.FETCH_UPGRADE, fetch, held)
+        s.run(steps.FETCH_UPGRADE, fetch, held, numbered=False)
         if s.sh.dry:
             if not git.has_object(s.sh, fork.path, release.commit):
                 s.console.say(
@@ -111,12 +111,18 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run | None:
             if ready.finished:
                 todo = "" if steps.REQUESTED in ready.plan.conditions else "; nothing to do"
                 s.console.say(f"{ready.sync} is published already{todo}.")
-            s.run(procedure, ready.plan, held, work)
+            more = len(chosen(steps.CONCLUDE, ready.plan)) if procedure is steps.MERGE else 0
+            s.run(procedure, ready.plan, held, work, after=more)
             if leave and not ready.finished:
                 if work.resolution and work.resolution.unfinished:
                     _leave(s, ready, work, held)
                 else:
-                    s.run(steps.CONCLUDE, ready.plan, held, work)
+                    done = len(chosen(procedure, ready.plan))
+                    s.run(steps.CONCLUDE, ready.plan, held, work, before=done)
+        except Paused:
+            page = git.nearest(report.path_of(fork, release.tag.name))
+            s.console.row("The page to review it by will be ", str(page))
+            raise
         except CheckFailed:
             if work.lost_something:  # both list everything that was found
                 pull_request.write_text(work)
@@ -154,7 +160,8 @@ def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None
     if work.fork.policy.version_paths.isdisjoint(left):
         conditions |= {steps.VERSION}
     values = ready.plan.values | {"unfinished": message}
-    s.run(steps.LEAVE, replace(ready.plan, values=values, conditions=conditions), held, work)
+    left_plan = replace(ready.plan, values=values, conditions=conditions)
+    s.run(steps.LEAVE, left_plan, held, work, before=len(chosen(steps.MERGE, ready.plan)))
 
 
 def _require_what_was_seen(s: Session, fork: Fork, release: releases.Target) -> None:
@@ -196,10 +203,11 @@ def _give_up(s: Session, options: Options) -> None:
         abort = plan.abort_plan(s.sh, fork, name)
         if steps.UNSAVED in abort.conditions:
             resolve.reset_submodules(s.sh, Path(abort.values["work"]))
-        s.run(steps.SAVE, abort, held)
+        saving, removing = (len(chosen(x, abort)) for x in (steps.SAVE, steps.ABORT))
+        s.run(steps.SAVE, abort, held, after=removing)
         branch = f"refs/heads/{abort.values['sync']}"
         head = git.refs(s.sh, fork.path).commits.get(branch, "")
-        s.run(steps.ABORT, abort, held)
+        s.run(steps.ABORT, abort, held, before=saving)
     if not s.sh.dry:
         _say_given_up(s.console, s.sh, fork, abort.values["sync"], head)
 
@@ -260,12 +268,12 @@ def _expected(fork: Fork, names: Sequence[str]) -> str:
     took = _known_times(fork)
     timed = {name: took[name] for name in names if name in took}
     if not timed:
-        return "not known yet; the first upgrade in this clone is timed"
+        return "unknown: this is the first upgrade in this clone"
     longest = max(timed, key=timed.__getitem__)
-    most = f"{longest}: {duration(timed[longest])}"
-    text = f"about {duration(sum(timed.values()))}, as last time ({most})"
+    most = f"{longest}: {about(timed[longest])}"
+    text = f"{about(sum(timed.values()))}, as last time ({most})"
     never = [name for name in names if name not in took and name in steps.CHECKS]
-    return f"{text}; {', '.join(never)} never timed here" if never else text
+    return f"{text}; not counting {', '.join(never)}" if never else text
 
 
 def _say_beginning(

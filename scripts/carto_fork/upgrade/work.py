@@ -156,14 +156,16 @@ class Work:
         others = sorted({*there} - {*made})
         # A run that was killed in a check could not note what the check had made.
         if others and made != [_CHECKING]:
-            at, more = git.at(self.place), " …" * (len(others) > _MOST_NAMED)
+            at = git.at(self.place)
+            commit = f"{at} add {joined(others)} && {at} commit, or delete them"
+            if len(others) > _MOST_NAMED:
+                commit = f"commit or delete what {at} status --short lists as `??`"
             raise Paused(
                 f"{git.named(self.place)} has files that are not committed: "
                 f"{listed(others, _MOST_NAMED)}. The checks would see them, and the branch would "
                 "not have them.",
                 untouched="Nothing was checked or pushed.",
-                then=f"{at} add {joined(others[:_MOST_NAMED])}{more} && {at} commit, or delete "
-                "them; then run the same command again.",
+                then=f"{commit}; then run the same command again.",
             )
         files.replace_text(noted, _CHECKING)
         try:
