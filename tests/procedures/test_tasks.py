@@ -852,7 +852,7 @@ def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
             "Checked 45 fork files and 38 upstream files: 0 changes lost, 0 to look at, 2\n"
             "  absorbed, 15 dropped on purpose.\n"
             f"Nothing is lost or left over in the merge of {tag}.\n"
-            f"report: ~/litellm/.git/carto-fork/{tag}/report.html\n"
+            f"report: .git/carto-fork/{tag}/report.html\n"
         )
         return
     listed = "".join(f"\n  {finding}" for finding in findings)
