@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tempfile
 from functools import cache
@@ -365,7 +366,14 @@ def stopped(world: World, *problems: str, line: str = UPGRADE) -> None:
     done = world.run(line)
     tag = line.split()[2]
     listed = "".join(f"\n  {problem}" for problem in problems)
-    then = MEND.replace(UPGRADE, line).replace(TAG, tag)
+    then = MEND
+    if not any(problem.startswith(("lost:", "the fork's own")) for problem in problems):
+        then = re.sub(r", or drop it: .*?(?=; then)", "", then)
+    if any(problem.startswith("feature:") for problem in problems):
+        policy = f"{WORK}/carto_fork.toml"
+        way = f", or, if a feature is only written differently, correct {policy} and commit; then"
+        then = then.replace("; then", way)
+    then = then.replace(UPGRADE, line).replace(TAG, tag)
     said = message(f"the merge of {tag} is not right:{listed}", then, AS_BEFORE, "Check failed")
     assert (done.err, done.code) == (said, 4)
     assert (world.refs(world.origin), world.checkout()) == (origin, checkout)
@@ -631,6 +639,16 @@ def test_a_feature_that_upstream_adopted_and_reverted_is_caught_by_the_manifest(
     assert "\nNo conflicts.\n" in first.out
     what = "feature: regions of keys, from #60: nothing matches 'def region_of'"
     stopped(merged, what, line=UPGRADE_NEXT)
+    work = merged.work(NEXT)
+    corrected = MANIFEST.replace("def region_of", "def delete_cache")
+    done = merged.run(f"verify --repo {work} --drop {CACHE} --reason 'It is here.'")
+    assert done.err.startswith(f"Refused: nothing is lost in {CACHE}, but {what}.")
+    changed(merged, {"carto_fork.toml": (MANIFEST, corrected)}, NEXT)
+    told = json.loads(merged.run(f"verify --repo {work} --tag {NEXT} --json").out)["findings"]
+    assert [(f["what"], f["certain"]) for f in told if f["check"] == "feature"] == [
+        (f"{what[9:]}; carto_fork.toml on this branch is corrected", False)
+    ]
+    changed(merged, {"carto_fork.toml": (corrected, MANIFEST)}, NEXT)
     changed(merged, {CACHE: (text, text + REGION)}, NEXT)
     stopped(merged, f"lost: 1 upstream change in {CACHE}", line=UPGRADE_NEXT)
     drop = f"verify --repo {WORK} --drop {CACHE}".replace(TAG, NEXT)
@@ -1714,8 +1732,7 @@ def test_a_manifest_that_is_proposed_can_be_read(world: World) -> None:
     assert (
         '[[feature]]\nname = "regions of keys"\n'
         f'files = [\n    "{CACHE}",\n    "litellm/regions.py",\n]\n'
-        'patterns = [\n    "def region_of",\n'
-        """    'HOME = \\["de", r"\\\\d\\+"\\]  # our clusters',\n]\n"""
+        'patterns = [\n    "def region_of",\n    "clusters",\n]\n'
         f'origin = "{commit[:10]} ({date})"\n'
     ) in proposed
 

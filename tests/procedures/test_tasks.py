@@ -856,8 +856,7 @@ def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
         )
         return
     listed = "".join(f"\n  {finding}" for finding in findings)
-    drop = f"invoke verify --repo {WORK} --drop PATH --reason WHY"
-    then = f"fix it in {WORK} and commit, or drop it: {drop}; then run `invoke {line}` again."
+    then = f"fix it in {WORK} and commit; then run `invoke {line}` again."
     said = message(f"the merge of {tag} is not right:{listed}", then, title="Check failed")
     assert (done.err, done.code) == (said, 4)
     data = json.loads(world.run(f"{line} --json").out)

@@ -32,6 +32,7 @@ _MOST_FILES = 8
 _DEFINITION = re.compile(
     r"(export )?(default )?(async )?(def|class|function|const|interface|type) \w+"
 )
+_WORD = re.compile(r"[^\W\d][\w.-]{4,38}\w")
 _OWN_FILES = {POLICY_FILE, *records.NOTES}
 """Files in the fork that only this program reads; they are not features."""
 
@@ -173,9 +174,10 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
             lines = [line.strip() for line in texts.get(production[path][1], "").split("\n")]
             own = [x for x in lines if x in wrote[commit] and x not in known_there]
             defined = {x: head[0] for x in own if (head := _DEFINITION.match(x))}
-            # Prefer the bare name, unless upstream has the same name with other parameters.
+            # Prefer a bare name, unless upstream has it too: it survives when a line is adapted.
             named_here = [name for name in defined.values() if name not in theirs]
-            telling = max(named_here or defined or own, key=len, default="")
+            words = [x for line in own for x in _WORD.findall(line) if x not in theirs]
+            telling = max(named_here or defined or words or own, key=len, default="")
             pattern = re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", telling)
             if substantive(telling) and pattern not in patterns:
                 patterns.append(pattern)

@@ -13,7 +13,7 @@ import msgspec
 from .. import __version__
 from ..fork import branches, releases
 from ..fork.fork import Fork
-from ..fork.policy import Side
+from ..fork.policy import POLICY_FILE, Side
 from ..fork.records import Drop
 from ..fork.session import Session
 from ..merge import resolve, reverts
@@ -79,14 +79,28 @@ def verify_merge(
         release = releases.here(fork, asked)
         with s.console.working("verify"):
             checked = verify.of_work_tree(s.sh, fork, work, release)
-        drop = s.command("verify", drop="PATH", reason="WHY")
-        fix = f"fix it in {work} and commit, or drop it: {drop}; "
-        fix += "then run the same command again."
+        fix = ways_out(fork, checked, work, s.command("verify", drop="PATH", reason="WHY"))
         name, what = release.name, f"the merge of {release.name}"
     try:
         require_passed(s, checked, what, fix)
     finally:
         page(s, fork, name, checked)
+
+
+def ways_out(fork: Fork, checked: Verification, work: Path, drop: str) -> str:
+    """What a person may do about the findings in a work tree.
+
+    drop: the command that drops what is lost; only what it can settle names it.
+    """
+    wrong = {finding.check for finding in checked.wrong}
+    ways = [f"fix it in {work} and commit"]
+    if verify.TAKEN_OVER in wrong or (checked.account and checked.account.lost):
+        ways.append(f"or drop it: {drop}")
+    if verify.FEATURE in wrong:
+        policy = git.nearest(fork.repository.home if fork.draft else work) / POLICY_FILE
+        commit = "" if fork.draft else " and commit"
+        ways.append(f"or, if a feature is only written differently, correct {policy}{commit}")
+    return f"{', '.join(ways)}; then run the same command again."
 
 
 def require_names(revs: Mapping[str, str]) -> None:
@@ -144,10 +158,15 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
     checked = verify.of_merge(s.sh, fork, work, ours, theirs, state.head)
     account = checked.account
     gone = [*account.lost, *account.to_look_at] if account else []
+    entries = [entry for entry in gone if entry.path == path]
     taken_over = any(f.check == verify.TAKEN_OVER and f.path == path for f in checked.findings)
+    lost = taken_over or any(entry in account.lost for entry in entries if account)
+    other = [f"{f.check}: {f.what}" for f in checked.wrong if f.path == path]
+    if other and not lost:
+        problem = f"nothing is lost in {printable(path)}, but {other[0]}."
+        raise Refused(problem, then=ways_out(fork, checked, work, s.again))
     if not gone and not taken_over:
         raise Refused("this merge lost nothing.", then="see `status`.")
-    entries = [entry for entry in gone if entry.path == path]
     if not entries and not taken_over:
         listed = ", ".join(map(printable, sorted({entry.path for entry in gone})[:5]))
         problem = f"nothing is lost in {printable(path)}, but in {listed}."

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..fork import generated, records, releases, tags, version_files
 from ..fork.fork import Fork
-from ..fork.policy import POLICY_FILE, Policy, Side
+from ..fork.policy import POLICY_FILE, Feature, Policy, Side, load_policy
 from ..fork.records import Drop
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts, renames, reverts, syncs
@@ -175,7 +175,7 @@ def of_merge(
             *_names(*snapshots),
             *_too_large(sh, repo, *snapshots),
             *_workflows(policy, *snapshots[:2]),
-            *_features(policy, snapshots[0]),
+            *_features(policy, snapshots[0], _manifest(snapshots[0], snapshots[2])),
             *_shrunk(policy, *snapshots),
             *_taken_over(sh, fork, repo, *snapshots),
             *_lock_files(*snapshots),
@@ -310,7 +310,7 @@ def drop_of(entry: Entry, reason: str) -> Drop:
 
 def missing_features(sh: Shell, fork: Fork) -> list[Finding]:
     """The features of the manifest that the production branch lacks."""
-    return _features(fork.policy, _Snapshot(sh, fork.path, fork.production_commit, {}))
+    return list(_features(fork.policy, _Snapshot(sh, fork.path, fork.production_commit, {})))
 
 
 def _foreign_commits(
@@ -495,19 +495,48 @@ def _workflows(policy: Policy, after: _Snapshot, ours: _Snapshot) -> list[Findin
     ]
 
 
-def _features(policy: Policy, after: _Snapshot) -> list[Finding]:
-    """Features of the manifest that are partly missing."""
-    findings = []
+FEATURE = "feature"
+"""The name of the check `_features`."""
+
+
+def _manifest(after: _Snapshot, theirs: _Snapshot) -> dict[str, Feature] | None:
+    """The features in a merge's own policy, by name, for what the fork's people corrected on the
+    sync branch; None if upstream has such a file, which could have got into it, or it is invalid.
+    """
+    text = after.text(POLICY_FILE)
+    if text is None or POLICY_FILE in theirs.tree:
+        return None
+    try:
+        return {feature.name: feature for feature in load_policy(text).policy.feature}
+    except Refused:
+        return None
+
+
+def _features(
+    policy: Policy, after: _Snapshot, manifest: Mapping[str, Feature] | None = None
+) -> Iterator[Finding]:
+    """Features of the manifest that are partly missing.
+
+    manifest: the merge's own; what it does not ask for any more is only worth a look.
+    """
     for feature in policy.feature:
-        origin = f", from {feature.origin}" if feature.origin else ""
-        for path in feature.files:
-            if path not in after.tree:
-                findings.append(Finding("feature", f"{feature.name}{origin}: {path} is gone", path))
-        texts = [after.text(path) or "" for path in feature.files]
-        for pattern in feature.missing(texts):
-            what = f"{feature.name}{origin}: nothing matches {pattern!r}"
-            findings.append(Finding("feature", what, feature.files[0] if feature.files else ""))
-    return findings
+        gaps, corrected = _gaps(feature, after), None
+        if gaps and manifest is not None:
+            now = manifest.get(feature.name)
+            corrected = _gaps(now, after) if now else []
+        for what, path in corrected or gaps:
+            origin = f", from {feature.origin}" if feature.origin else ""
+            more = f"; {POLICY_FILE} on this branch is corrected" if corrected == [] else ""
+            what = f"{feature.name}{origin}: {what}{more}"
+            yield Finding(FEATURE, what, path, certain=corrected != [])
+
+
+def _gaps(feature: Feature, after: _Snapshot) -> list[tuple[str, str]]:
+    """What is missing of a feature, and the file that it is missing from."""
+    gaps = [(f"{path} is gone", path) for path in feature.files if path not in after.tree]
+    texts = [after.text(path) or "" for path in feature.files]
+    first = feature.files[0] if feature.files else ""
+    return gaps + [(f"nothing matches {p!r}", first) for p in feature.missing(texts)]
 
 
 def _mixed_units(

@@ -426,7 +426,7 @@ def _in_words_of(step: Step, plan: Plan) -> Iterator[None]:
     try:
         yield
     except Stop as stop:
-        own = isinstance(stop, Refused | Failed)
+        own = isinstance(stop, Refused | Failed) or (isinstance(stop, CheckFailed) and stop.then)
         then = stop.then if own else _sentence(step.stuck, plan)
         raise type(stop)(stop.what, untouched=_untouched(step, plan), then=then) from None
 

@@ -185,9 +185,6 @@ def catch_up_plan(s: Session, fork: Fork, release: releases.Target) -> Plan:
         "version": release.tag.release,
         "work": str(git.nearest(work)),
         "place": str(work),
-        "drop": session.command(
-            s.program, "verify", repo=str(git.nearest(work)), drop="PATH", reason="WHY"
-        ),
         "resolved": f"resolve: conflicts from the upstream sync to {release.tag.name}",
     }
     untouched = "Your checkout and origin are unchanged."

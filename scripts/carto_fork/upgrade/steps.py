@@ -110,7 +110,7 @@ _VERIFY = Step(
         f"git -C {{repo}} update-ref {_VERIFIED} refs/heads/{{sync}}",
     ),
     call=Work.verify,
-    stuck="fix it in {work} and commit, or drop it: {drop}; then run the same command again.",
+    stuck="fix it in {work} and commit, then run the same command again.",
 )
 
 _REQUEST = Step(

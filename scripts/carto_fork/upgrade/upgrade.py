@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ..fork import recovery, releases, session
+from ..fork import recovery, releases
 from ..fork.branches import DIRECT_CHECKED_OUT, DIRECT_ELSEWHERE, PUSHES, TIDIES
 from ..fork.fork import Fork
 from ..fork.session import Session
@@ -19,7 +19,7 @@ from ..run import git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Paused, Refused, Usage
 from ..run.shell import Shell
-from ..run.steps import Journal, Plan, Step, chosen
+from ..run.steps import Journal, Step, chosen
 from ..run.text import about, counted, listed
 from . import plan, pull_request, report, steps
 from .plan import Options, Upgrade
@@ -86,7 +86,6 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run | None:
             raise
         if held:
             plan.remember(fork, release.tag.name, options)
-        ready = replace(ready, plan=_with_drop(s, ready))
         work = Work(
             s,
             fork,
@@ -137,11 +136,6 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run | None:
         if held:
             report.write_for(s, fork, work)
     return Run(fork, ready, work)
-
-
-def _with_drop(s: Session, ready: Upgrade) -> Plan:
-    drop = session.command(s.program, "verify", repo=str(ready.work), drop="PATH", reason="WHY")
-    return replace(ready.plan, values=ready.plan.values | {"drop": drop})
 
 
 _MOST_LEFT = 20
