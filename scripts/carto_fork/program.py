@@ -22,7 +22,7 @@ from invoke.parser.context import to_flag
 from invoke.program import Program
 from invoke.util import helpline
 
-from .run.errors import ExitCode, Usage
+from .run.errors import ExitCode, Stop, Usage
 
 _ENDS = (ExitCode.DONE, ExitCode.REFUSED, ExitCode.USAGE, ExitCode.INTERRUPTED)
 """How every task may end."""
@@ -119,11 +119,22 @@ def task(
                 f"no_{name}" if value is False else name: value is False or value
                 for name, value in changed.items()
             }
-            with session(
-                c, task_name, as_json=given.get("json", False), repo=given.get("repo", ""), **words
-            ) as s:
-                s.sh.asking = s.console.question if given["verbose"] else None
-                body(s, **{name: given[name] for name in own})
+            try:
+                with session(
+                    c,
+                    task_name,
+                    as_json=given.get("json", False),
+                    repo=given.get("repo", ""),
+                    **words,
+                ) as s:
+                    s.sh.asking = s.console.question if given["verbose"] else None
+                    body(s, **{name: given[name] for name in own})
+            except Stop as stop:
+                from .ci import notify
+
+                # For the job that reports how the run ended.
+                notify.set_outputs({"why": f"{stop.title}: {stop.what}".partition("\n")[0]})
+                raise
 
         common = {"repo": _REPO} if repo else {}
         options = own | common | ({"json": _JSON} if json else {}) | {"verbose": _VERBOSE}

@@ -476,11 +476,13 @@ def guard(
 @task("ci", example="--event success --tag v1.76.5", repo=False)
 def notify(
     s: Session,
-    event: str = text("How the run ended: success, conflicts, nothing, moved or failure."),
+    event: str = text(
+        "How the run ended: success, conflicts, nothing, waiting, declined, moved or failure."
+    ),
     tag: str = text("The release, such as v1.76.5."),
     url: str = text("The page of the pull request."),
     text: str = text("More text for the message."),
-    always: bool = off("Send a message even if there is nothing new."),
+    always: bool = off("Send a message even if the team has nothing to do."),
 ) -> None:
     """Post to Slack how a run ended.
 

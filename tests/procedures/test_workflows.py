@@ -319,6 +319,8 @@ def test_an_unreachable_upstream_is_reported_as_a_failure(
         "notify": "success",
     }
     assert "failed" in message(slack) and "/actions/runs/99" in message(slack)
+    why = "cannot be reached."
+    assert why in slack.received[0]["text"] and why in run.summary
 
 
 @pytest.mark.slow
@@ -335,6 +337,7 @@ def test_failing_upstream_tests_are_reported_with_the_pull_request(
     assert run.results["sync"] == "success" and run.results["test"] == "failure", run.log
     assert f"The upgrade to {TAG} failed" in message(slack)
     assert run.outputs["sync"]["pull_request"] in message(slack)
+    assert "make install-dev" in run.summary
     seen = (actions.place / "bin" / "make.env").read_text()
     assert "TOKEN" not in seen and "SECRET" not in seen and "SLACK" not in seen
 

@@ -201,6 +201,14 @@ EVENTS = {
         "You need to decide some conflicts. The pull request says which, and how.",
     ),
     "nothing": ("No new upstream release", "The fork contains upstream's newest stable release."),
+    "waiting": (
+        "The upgrade to {release} is still waiting",
+        "Its pull request is open, and nothing has changed since the last run.",
+    ),
+    "declined": (
+        "Somebody closed the pull request for {release}",
+        "This release is left alone; reopen the pull request to continue with it.",
+    ),
     "moved": (
         "Upstream changed a release that the fork already merged",
         "The fork keeps what it merged; a newer release will contain upstream's change.",
@@ -208,6 +216,9 @@ EVENTS = {
     "failure": ("The upgrade to {release} failed", "The log of the run says why."),
 }
 """The events we report, by name: a headline, and what it means."""
+
+QUIET = ("nothing", "waiting", "declined")
+"""The events that the team has had a message about, or that need none."""
 
 
 def notify(
@@ -223,7 +234,9 @@ def notify(
         s.print_json(_message(event, tag, url, text))
         return
     headline, meaning = _words(event, tag)
-    summarize(f"# {plain(headline)}\n\n{meaning}")
+    said = [plain(line) for line in text.splitlines() if line.strip()]
+    links = [f"[Pull request]({url})"] if _is_link(url) else []
+    summarize("\n\n".join([f"# {plain(headline)}", meaning, *said, *links]))
     why = send(s, event, tag=tag, url=url, text=text, always=always)
     if s.json:
         s.print_json({"event": event, "delivered": not why, "why": why})
@@ -235,11 +248,11 @@ def send(
     """Report an event to Slack, and print a line on whether that worked. ``--dry`` sends nothing.
 
     tag: the release. url: the pull request. text: further details.
-    always: also report that there is nothing new.
+    always: also report an event that is quiet.
     Returns why nothing was delivered; "" if the message was.
     """
     webhook = os.environ.get(VARIABLE, "").strip()
-    if event == "nothing" and not always:
+    if event in QUIET and not always:
         why = "there is nothing new"
     elif not webhook:
         why = f"{VARIABLE} is not set"
@@ -259,6 +272,7 @@ def _words(event: str, tag: str) -> tuple[str, str]:
 
 def _message(event: str, tag: str, url: str, text: str) -> Payload:
     headline, meaning = _words(event, tag)
+    text = "\n".join(filter(str.strip, text.splitlines()))
     links = {"Pull request": url, "Log of the run": run_url()}
     about = os.environ.get("GITHUB_REPOSITORY", "")
     return message(headline, [meaning, text], links, about)

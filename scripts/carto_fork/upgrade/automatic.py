@@ -230,7 +230,7 @@ def sync_upstream(s: Session, options: Options) -> None:
     if declined := _declined(s, fork, hub, name, release.pushed):
         s.console.say(f"Somebody closed {declined.url} for {tag.name}; nothing to do.")
         result = {"result": "declined", "tag": tag.name, "pull_request": declined.url}
-        _end(s, fork, "nothing", result, detection)
+        _end(s, fork, "declined", result, detection)
         return
     options = replace(options, tag=tag.name, request=False)
     work = Work(s, fork, tag, release.commit)
@@ -243,11 +243,14 @@ def sync_upstream(s: Session, options: Options) -> None:
     if not report.path_of(fork, tag.name).exists():  # an earlier run was killed before it wrote it
         report.write_for(s, fork, work)
     event = "conflicts" if asked.conflicts else "success"
-    result = {"result": asked.result, "tag": tag.name, "pull_request": asked.url}
+    what = "a review"
+    if asked.conflicts:
+        what = f"somebody to resolve the conflicts in {counted(asked.conflicts, 'file')}"
+    about = f"Pull request {asked.number} is waiting for {what}."
+    result = {"result": asked.result, "tag": tag.name, "pull_request": asked.url, "about": about}
     if not asked.changed:
         # The team got a message when it was opened; the schedule runs every few hours.
-        files = f"for somebody to resolve the conflicts in {counted(asked.conflicts, 'file')}"
-        s.console.say(f"It is still waiting {files if asked.conflicts else 'for a review'}.")
+        s.console.say(f"It is still waiting for {what}.")
         event, result["result"] = "", "waiting"
     _end(s, fork, event, result, detection)
 
@@ -292,10 +295,10 @@ def _end(
     reported = fork.repository.common / "carto-fork" / "clone" / "moved"
     moved = detection.moved_id if detection else ""
     said = reported.is_file() and reported.read_bytes() == moved.encode()
-    if event in ("", "nothing") and moved and not (said or s.sh.dry):
+    if event in ("", *notify.QUIET) and moved and not (said or s.sh.dry):
         event = "moved"
     if event and (notify.has_webhook() or not in_actions()):  # there, a job of its own sends it
-        text = detection.said if detection else ""
+        text = "\n".join(filter(None, [result.get("about"), detection.said if detection else ""]))
         why = notify.send(s, event, tag=result["tag"], url=result["pull_request"], text=text)
         if moved and not why:
             reported.parent.mkdir(parents=True, exist_ok=True)
