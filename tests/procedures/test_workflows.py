@@ -148,11 +148,13 @@ def test_a_pull_request_does_not_replace_the_guard(world: World, hub: GitHub) ->
         "carto_fork.toml": 'extends = "carto-litellm"\n[files]\nguard = ""\nrequirements = ""\n'
         'sync = ""\nrelease = ""\nimages = ""\nmakefile = ""\ntasks = ""\n',
     }
+    twin = ".github/workflows/twin.yml"
+    evil[twin] = "on: pull_request\njobs: {x: {name: Guard, steps: [{run: true}]}}\n"
     actions = guarded(world, "feat: another judge", evil)
     run = actions.run(GUARD)
     assert run.results == {"guard": "failure"}
-    judges = f"carto_fork.toml, {guard}, {DEPENDENCIES}, {REQUIREMENTS}"
-    assert f"  judge: this pull request changes {judges}, which decides" in run.log
+    judges = f"carto_fork.toml, {guard}, {DEPENDENCIES}, {REQUIREMENTS}, {twin}"
+    assert f"  judge: this pull request changes {judges}. That decides" in run.log
     installed = (actions.place / "installed").read_text()
     assert "invoke==1\n" in installed and "carto-fork==1\n" in installed
     assert "evil" not in installed

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from carto_fork.audit import soundness
-from carto_fork.audit.soundness import Problem, dangerous_triggers, problems
+from carto_fork.audit.soundness import Problem, can_report, dangerous_triggers, problems
 from carto_fork.merge import named
 from carto_fork.run import text
 
@@ -673,3 +673,22 @@ def test_no_parser_sees_a_text_that_is_too_long(
     assert one(path, long, "1\n", "2\n") == [("size", 0, what)]
     assert one(path, broken_, long, long) == []
     assert named.merge(path, long, f"{long} ", f"{long}\n") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("jobs:\n  a:\n    name: Tests\n    steps: [{name: Guard}]\n", False),
+        ("permissions: {contents: write, checks: read}\njobs: {a: {}}\n", False),
+        ("jobs:\n  guard: {}\n", True),
+        ('"jobs":\n  a:\n    "name": "\\x47uard "\n', True),
+        ("jobs:\n  a:\n    name: ${{ matrix.name }}\n", True),
+        ("x: &x {name: Guard}\njobs: {a: *x}\n", True),
+        ("x: &x {name: Guard}\njobs: {a: {<<: *x}}\n", True),
+        ("permissions: write-all\njobs: {a: {}}\n", True),
+        ("jobs: {a: {permissions: {statuses: write}}}\n", True),
+        ("jobs: [\n", True),
+    ],
+)
+def test_a_workflow_that_can_report_the_check_is_noticed(text: str, expected: bool) -> None:
+    assert can_report(text, "Guard") is expected

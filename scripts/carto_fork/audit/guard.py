@@ -24,9 +24,13 @@ from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.text import counted, in_actions, plain, printable
 from . import verify
+from .soundness import can_report
 from .verify import Finding
 
 _EVENTS = ("pull_request", "pull_request_target")
+
+CHECK = "Guard"
+"""The name of the status check: of the job in the guard workflow."""
 
 
 @dataclass(frozen=True)
@@ -251,8 +255,9 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     other = [commit for commit in upstream.other if commit in brought]
     judges = _judges(sh, fork, each, stable)
     if judges and not (each.pull and _approved(sh, fork, each)):
-        what = f"{'this pull request' if each.pull else each.what} changes {', '.join(judges)}, "
-        what += "which decides what this check does. Somebody else with push access has to approve "
+        what = f"{'this pull request' if each.pull else each.what} changes {', '.join(judges)}. "
+        what += f"That decides what the check {CHECK} does, or can report one of its name. "
+        what += "Somebody else with push access has to approve "
         what += f"commit {each.head[:10]}." if each.pull else "that in the pull request."
         yield Finding("judge", what, certain=bool(each.pull))
     own = _own(sh, repo, each.head, [each.base, *stable, *other, *upstream.tips])
@@ -284,12 +289,13 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
             yield Finding("markers", f"{printable(path)} contains conflict markers", path)
 
 
+_WORKFLOWS = ".github/workflows/"
 _CALLED = re.compile(r"\buses:\s*[\"']?\./([^\s\"'#]+)")
 """How a workflow calls an action or a workflow of the same repository."""
 
 
 def _judges(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> list[str]:
-    """The files that change and that this check relies on.
+    """The files that change and that this check relies on, or that can report one of its name.
 
     stable: the releases that it brings; CODEOWNERS may equal one of theirs.
     """
@@ -308,6 +314,14 @@ def _judges(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> list[s
     judges = (POLICY_FILE, files.guard, files.dependencies, files.requirements, *inside)
     changed = [p for p in judges if p and all(tree.get(p) != now.get(p) for tree in before)]
     changed += [p for p in _CODEOWNERS if all(tree.get(p) != now.get(p) for tree in trees[1:])]
+    workflows = {
+        path: f"{each.head}:{path}"
+        for path, entry in now.items()
+        if path.startswith(_WORKFLOWS) and path.endswith((".yml", ".yaml")) and "\n" not in path
+        if path not in changed and all(tree.get(path) != entry for tree in before)
+    }
+    texts = git.blobs(sh, fork.path, workflows.values())
+    changed += [p for p, name in workflows.items() if can_report(texts.get(name, ""), CHECK)]
     return [printable(path) for path in changed]
 
 

@@ -476,3 +476,27 @@ def _triggers(text: str | None) -> dict[str, int] | None:
                     event = entry[0] if isinstance(entry, tuple) else entry
                     events.setdefault(_word(event).lower(), event.start_mark.line + 1)
     return events
+
+
+def can_report(text: str, check: str) -> bool:
+    """Whether a workflow, as far as its text says, can report a check of this name: by a job that
+    has the name or may get it, or by permission to report any. True if it cannot be read."""
+    try:
+        documents = _documents(imports.clean(text))
+    except Exception:
+        return True
+    parts = [(_word(key), value) for one in _mappings(documents) for key, value in one.value]
+    for key, value in parts:
+        if key == "permissions":
+            given = value.value if value.id == "mapping" else [(None, value)]
+            for what, access in given:
+                to_any = what is None or _word(what) in ("checks", "statuses")
+                if to_any and _word(access).startswith("write"):
+                    return True
+        if key == "jobs" and value.id == "mapping":
+            for name, job in value.value:
+                entries = [(name, name)] + (job.value if job.id == "mapping" else [])
+                named = [_word(v) for k, v in entries if k is name or _word(k) in ("name", "<<")]
+                if any("${{" in n or n.strip().casefold() in ("", check.casefold()) for n in named):
+                    return True
+    return False

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote as encoded
 
 from ..adopt.copies import missing, pinned
+from ..audit.guard import CHECK
 from ..ci import notify
 from ..run import git, github
 from ..run.steps import Step
@@ -209,8 +210,6 @@ def _squash_merge(patient: Patient) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.LOOK, what, cause, f"{edit} --enable-squash-merge=false")
 
 
-_GUARD = "Guard"
-"""The check of the guard workflow."""
 _RULES: list[dict[str, Any]] = [
     {
         "type": "pull_request",
@@ -225,7 +224,7 @@ _RULES: list[dict[str, Any]] = [
     {
         "type": "required_status_checks",
         "parameters": {
-            "required_status_checks": [{"context": _GUARD}],
+            "required_status_checks": [{"context": CHECK}],
             "strict_required_status_checks_policy": False,
         },
     },
@@ -257,7 +256,7 @@ def _protection(patient: Patient) -> Iterator[Diagnosis]:
         cause = "A sync can only land squashed or rebased, and then loses its ancestry."
         yield Diagnosis(Level.BROKEN, what, cause, f"switch it off: {page}")
     is_guarded = patient.fork.policy.files.guard in patient.files
-    lacks_guard = is_guarded and _GUARD not in _required(classic, rules or [])
+    lacks_guard = is_guarded and CHECK not in _required(classic, rules or [])
     if hidden and (lacks_guard or not kinds):
         raise Unchecked(hidden)
     is_open = not classic and not kinds
@@ -278,8 +277,8 @@ def _protection(patient: Patient) -> Iterator[Diagnosis]:
         what = f"{patient.production} is not protected on GitHub."
         cause = "Anybody with write access can overwrite or delete it."
         if not is_open:
-            what = f"{patient.production} does not require the check {_GUARD}."
-            cause = f"A pull request can be merged although {_GUARD} fails."
+            what = f"{patient.production} does not require the check {CHECK}."
+            cause = f"A pull request can be merged although {CHECK} fails."
         yield Diagnosis(Level.LOOK, what, cause, then)
 
 
