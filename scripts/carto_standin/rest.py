@@ -122,10 +122,37 @@ def _compare(call: Call) -> Json:
     return {"status": status, "ahead_by": ahead, "behind_by": behind, "total_commits": ahead}
 
 
+@_route("GET", "/rulesets")
+def _rulesets(call: Call) -> Page:
+    return Page([{"id": n, **x} for n, x in enumerate(call.repository.state.rulesets, 1)])
+
+
 @_route("POST", "/rulesets")
 def _create_ruleset(call: Call) -> Reply:
+    if call.body["name"] in (ruleset["name"] for ruleset in call.repository.state.rulesets):
+        raise Rejected(422, "Validation Failed", {"message": "Name must be unique"})
     call.repository.state.rulesets.append(call.body)
     return Reply(201, {"id": len(call.repository.state.rulesets), **call.body})
+
+
+@_route("PUT", r"/rulesets/(?P<number>[1-9]\d*)")
+def _edit_ruleset(call: Call) -> Json:
+    number, rulesets = int(call.words["number"]), call.repository.state.rulesets
+    if number > len(rulesets):
+        raise Rejected(404, "Not Found")
+    rulesets[number - 1] = call.body
+    return {"id": number, **call.body}
+
+
+@_route("GET", "/actions/permissions/workflow")
+def _workflow_permissions(call: Call) -> Json:
+    return call.repository.state.workflow_permissions
+
+
+@_route("PUT", "/actions/permissions/workflow")
+def _set_workflow_permissions(call: Call) -> Reply:
+    call.repository.state.workflow_permissions |= call.body
+    return Reply(204, None)
 
 
 @_route("GET", "/rules/branches/(?P<branch>.+)")
@@ -202,6 +229,13 @@ def _create_variable(call: Call) -> Reply:
 @_route("PATCH", "/actions/variables/(?P<name>[^/]+)")
 def _edit_variable(call: Call) -> Reply:
     call.repository.state.variables[call.words["name"]] = call.body["value"]
+    return Reply(204, None)
+
+
+@_route("DELETE", "/actions/variables/(?P<name>[^/]+)")
+def _delete_variable(call: Call) -> Reply:
+    if call.repository.state.variables.pop(call.words["name"], None) is None:
+        raise Rejected(404, "Not Found")
     return Reply(204, None)
 
 

@@ -120,6 +120,7 @@ class RepositoryState(msgspec.Struct):
     latest: the tag of the release that is shown first.
     disabled: paths of disabled workflows. idle: those that GitHub itself disabled.
     protection: REST answers by branch. rulesets: as they were created.
+    workflow_permissions: the default token of workflows, and what it may do.
     variables: by name. secrets: names. shared: names of the organization's secrets.
     """
 
@@ -134,6 +135,12 @@ class RepositoryState(msgspec.Struct):
     disabled: list[str] = []
     idle: list[str] = []
     rulesets: list[dict[str, Any]] = []
+    workflow_permissions: dict[str, Any] = msgspec.field(
+        default_factory=lambda: {
+            "default_workflow_permissions": "read",
+            "can_approve_pull_request_reviews": False,
+        }
+    )
     shared: list[str] = []
     protection: dict[str, dict[str, Any]] = {}
     variables: dict[str, str] = {}

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from carto_fork.adopt import documents
 from carto_fork.fork.branches import operation
+from carto_fork.fork.policy import load_policy
 from carto_fork.health.doctor import CHECKS
 from carto_fork.run.git import directory
 from carto_standin.github import Fault, GitHub
@@ -1152,19 +1154,28 @@ def test_allowed_squash_merges_are_reported(world: World, origin: GitHub) -> Non
 @pytest.mark.slow
 def test_an_unprotected_branch_is_reported(world: World, origin: GitHub) -> None:
     _change(origin, lambda repository: repository.state.protection.clear())
-    finding = one(world, "protection", "look")
-    type_it(world, finding["then"])
-    assert found(world, "protection") == []
-    push_as_colleague(world, {".github/workflows/carto-guard.yml": "name: Guard\n"})
+    assert "invoke fork.adopt" in one(world, "protection", "look")["then"]
+    guard, owners = ".github/workflows/carto-guard.yml", ".github/CODEOWNERS"
+    push_as_colleague(world, {guard: "name: Guard\n", owners: "/.github/ @acme/team\n"})
     world.git("fetch --quiet origin")
-    type_it(world, one(world, "protection", "look")["then"])
-    assert found(world, "protection") == []
+    rules, people = found(world, "protection")
+    assert people["what"] == "no code owner has to approve changes to carto_fork.toml."
+    type_it(world, rules["then"])
     with origin.open() as opened:
-        rules = opened.origin().state.rulesets[-1]["rules"]
-    assert [rule["type"] for rule in rules] == ["pull_request", "required_status_checks"]
-    assert len(rules[0]["parameters"]) == 5
-    checks = {"required_status_checks": [{"context": "Guard"}]}
-    assert rules[1]["parameters"] == {"strict_required_status_checks_policy": False, **checks}
+        assert [documents.ruleset(load_policy().policy)] == opened.origin().state.rulesets
+        checks, reviews = opened.origin().state.rulesets[0]["rules"][2:]
+        del checks["parameters"]["required_status_checks"][0]["integration_id"]
+        reviews["parameters"]["require_code_owner_review"] = False
+        opened.origin().state.workflow_permissions["default_workflow_permissions"] = "write"
+    push_as_colleague(world, {owners: "* @acme/team\n"})
+    world.git("fetch --quiet origin")
+    rules, usual = found(world, "protection")
+    lacks = "lack the required check Guard from GitHub Actions, the approval of code owners."
+    assert lacks in rules["what"]
+    type_it(world, rules["then"])
+    type_it(world, usual["then"])
+    assert found(world, "protection") == []
+    assert [each["level"] for each in found(world, "squash-merge")] == []
 
 
 def test_a_required_linear_history_is_reported(world: World, origin: GitHub) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from world import World, message, push_as_colleague, shim
+from world import World, commit_in, message, push_as_colleague, shim
 
 TAG, STABLE = "v1.76.5", "v1.77.2-stable"
 SYNC = f"upstream-sync/{TAG}"
@@ -812,6 +812,17 @@ def test_resolve_conflicts_removes_a_disabled_workflow_that_comes_back(world: Wo
     assert f"that the merge brought back, removed again: {path}\n" in done.err
     assert not (world.fork / path).exists()
     assert world.git(f"ls-files {path}") == ""
+
+
+def test_every_workflow_that_upstream_adds_can_be_kept_out(world: World) -> None:
+    policy = 'extends = "carto-litellm"\n[workflows]\ndisabled = [".github/workflows/*"]\n'
+    push_as_colleague(world, {"carto_fork.toml": policy})
+    new, text = ".github/workflows/new.yml", "on: push\njobs: {a: {runs-on: x}}\n"
+    commit_in(world, world.upstream, f"refs/tags/{TAG}", {new: text}, TAG)
+    done = world.run(f"upgrade-carto --no-tests --no-push --tag {TAG}")
+    assert done.code == 0, done.err
+    kept = world.git(f"ls-tree -r --name-only upstream-sync/{TAG} .github/workflows").splitlines()
+    assert new not in kept and ".github/workflows/carto-upstream-sync.yml" in kept
 
 
 @pytest.mark.parametrize("within", ["docs", "litellm/llms"])

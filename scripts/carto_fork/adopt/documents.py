@@ -8,12 +8,14 @@ documents; a test fails if they are out of date.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ..fork import tags
 from ..fork.fork import values_of
@@ -59,7 +61,31 @@ _BEST_PRACTICES = """\
 7. Exit codes say what happened: `invoke guide --topic exit-codes`.
 """
 
+_RULESET = """\
+{
+  "name": "production", "target": "branch", "enforcement": "active", "bypass_actors": [],
+  "conditions": {"ref_name": {"include": ["refs/heads/<<production>>"], "exclude": []}},
+  "rules": [
+    {"type": "deletion"},
+    {"type": "non_fast_forward"},
+<<if guard>>
+    {"type": "required_status_checks", "parameters": {
+      "strict_required_status_checks_policy": false,
+      "required_status_checks": [{"context": "Guard", "integration_id": 15368}]}},
+<<end>>
+    {"type": "pull_request", "parameters": {
+      "required_approving_review_count": 1, "dismiss_stale_reviews_on_push": true,
+      "require_code_owner_review": true, "require_last_push_approval": true,
+      "required_review_thread_resolution": false, "allowed_merge_methods": ["merge"]}}
+  ]
+}"""
+
 _WRITTEN = {
+    "ruleset": f"""\
+```bash
+gh api -X POST repos/<<slug>>/rulesets --input - <<<'{_RULESET}'
+```
+""",
     "branches": _BRANCHES,
     "critical-rules": _CRITICAL_RULES,
     "best-practices": _BEST_PRACTICES,
@@ -283,6 +309,12 @@ def part(name: str, policy: Policy) -> str:
     return _MADE[name](policy)
 
 
+def ruleset(policy: Policy) -> dict[str, Any]:
+    """The rules that the production branch should have on GitHub, as its API takes them."""
+    rules: dict[str, Any] = json.loads(filled(_RULESET, values(policy), given(policy)))
+    return rules
+
+
 def _rules(policy: Policy) -> str:
     rows = [
         [
@@ -338,9 +370,9 @@ def main(root: Path) -> None:
 def documents(root: Path) -> dict[Path, str]:
     """This project's own documents with their up-to-date texts."""
     default = load_policy().policy
-    codes = root / "docs" / "exit-codes.md"
+    pages = [root / "docs" / name for name in ("exit-codes.md", "automation.md")]
     return {
-        codes: renewed(codes.read_text(encoding="utf-8"), default),
+        **{page: renewed(page.read_text(encoding="utf-8"), default) for page in pages},
         root / default.files.guide: guide(default),
         root / default.files.process: process(default),
     }

@@ -313,15 +313,15 @@ def _judges(sh: Shell, fork: Fork, each: Range, stable: Sequence[str]) -> list[s
     inside = sorted({*_below(called, now), *_below(called, trees[1])})
     judges = (POLICY_FILE, files.guard, files.dependencies, files.requirements, *inside)
     changed = [p for p in judges if p and all(tree.get(p) != now.get(p) for tree in before)]
-    changed += [p for p in _CODEOWNERS if all(tree.get(p) != now.get(p) for tree in trees[1:])]
+    changed += [p for p in CODE_OWNERS if all(tree.get(p) != now.get(p) for tree in trees[1:])]
     workflows = {
         path: f"{each.head}:{path}"
         for path, entry in now.items()
         if path.startswith(_WORKFLOWS) and path.endswith((".yml", ".yaml")) and "\n" not in path
         if path not in changed and all(tree.get(path) != entry for tree in before)
     }
-    texts = git.blobs(sh, fork.path, workflows.values())
-    changed += [p for p, name in workflows.items() if can_report(texts.get(name, ""), CHECK)]
+    kept = git.blobs(sh, fork.path, workflows.values())
+    changed += [p for p, name in workflows.items() if can_report(kept.get(name, ""), CHECK)]
     return [printable(path) for path in changed]
 
 
@@ -360,7 +360,7 @@ def _is_approved_by_owner(sh: Shell, fork: Fork, each: Range, path: str) -> bool
         return False
     hub = fork.hub(origin)
     said = dict(github.reviews(sh, hub, each.pull, each.head))
-    named = {*fork.policy.pull_requests.reviewers, *_owners(sh, fork.path, each.base, path)}
+    named = {*fork.policy.pull_requests.reviewers, *owners(sh, fork.path, each.base, path)}
     people = {name.lstrip("@").lower() for name in named}
     return any(
         state == "APPROVED" and who.lower() in people and github.may_push(sh, hub, who)
@@ -368,13 +368,14 @@ def _is_approved_by_owner(sh: Shell, fork: Fork, each: Range, path: str) -> bool
     )
 
 
-_CODEOWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
+CODE_OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
+"""Where GitHub looks for owners; the first file counts."""
 
 
-def _owners(sh: Shell, repo: Path, commit: str, path: str) -> list[str]:
+def owners(sh: Shell, repo: Path, commit: str, path: str) -> list[str]:
     """The owners of a file, as GitHub reads them: those of the last matching pattern in the first
     CODEOWNERS file. https://docs.github.com/articles/about-code-owners"""
-    texts = (git.show(sh, repo, commit, place) for place in _CODEOWNERS)
+    texts = (git.show(sh, repo, commit, place) for place in CODE_OWNERS)
     owners: list[str] = []
     for line in (next((text for text in texts if text is not None), "")).splitlines():
         pattern, *named = line.partition("#")[0].split() or [""]

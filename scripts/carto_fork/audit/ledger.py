@@ -375,6 +375,7 @@ class _Explanations:
     def __init__(self, policy: Policy, drops: Sequence[Drop]) -> None:
         self._drops = drops
         self._rules = [(rule, globs(rule.paths)) for rule in policy.rules]
+        self._off = globs(policy.workflows.disabled)
 
     def explained(self, entry: Entry, file: _File, contested: bool) -> Entry:
         """The entry, marked as dropped on purpose if somebody decided so.
@@ -406,6 +407,9 @@ class _Explanations:
         """The reason of the first matching rule, if it explains the loss."""
         account = entry.account
         names = [name for name in (entry.path, file.other, entry.where) if name]
+        is_gone = entry.side is Side.UPSTREAM and not file.other and not entry.where
+        if is_gone and self._off.match_file(entry.path):
+            return "The policy switches this workflow off."
         for rule, paths in self._rules:
             if not any(map(paths.match_file, names)) or not _is_about(rule, entry, file):
                 continue

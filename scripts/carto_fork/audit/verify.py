@@ -13,6 +13,7 @@ from typing import Any
 
 from ..fork import generated, records, releases, tags, version_files
 from ..fork.fork import Fork
+from ..fork.patterns import globs
 from ..fork.policy import POLICY_FILE, Feature, Policy, Side, load_policy
 from ..fork.records import Drop
 from ..fork.tags import Tag
@@ -174,7 +175,7 @@ def of_merge(
             *_unsound(sh, repo, result, policy, *snapshots),
             *_names(*snapshots),
             *_too_large(sh, repo, *snapshots),
-            *_workflows(policy, *snapshots[:2]),
+            *_workflows(policy, *snapshots),
             *_features(policy, snapshots[0], _manifest(snapshots[0], snapshots[2])),
             *_shrunk(policy, *snapshots),
             *_taken_over(sh, fork, repo, *snapshots),
@@ -475,12 +476,15 @@ def _importers(
     return importing
 
 
-def _workflows(policy: Policy, after: _Snapshot, ours: _Snapshot) -> list[Finding]:
+def _workflows(
+    policy: Policy, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
+) -> list[Finding]:
     """Disabled workflows that run again, and new ones that strangers can start."""
+    off = globs(policy.workflows.disabled)
     back = [
         Finding("disabled workflow", f"{path} is active again", path)
-        for path in policy.workflows.disabled
-        if path in after.tree and path not in ours.tree
+        for path in sorted(after.tree.keys() & theirs.tree.keys() - ours.tree.keys())
+        if off.match_file(path)
     ]
     new = [
         path

@@ -7,13 +7,16 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from shlex import quote
 from typing import Any
 from urllib.parse import quote as encoded
 
+from ..adopt import documents
 from ..adopt.copies import missing, pinned
-from ..audit.guard import CHECK
+from ..audit.guard import CHECK, CODE_OWNERS, owners
 from ..ci import notify
+from ..fork.policy import POLICY_FILE
 from ..run import git, github
 from ..run.steps import Step
 from ..run.text import counted, printable
@@ -204,46 +207,65 @@ def _squash_merge(patient: Patient) -> Iterator[Diagnosis]:
         what = f"{patient.hub.slug} does not allow merge commits."
         cause = "A sync can only land squashed or rebased, and then loses its ancestry."
         yield Diagnosis(Level.BROKEN, what, cause, f"{edit} --enable-merge-commit")
-    if settings["allow_squash_merge"]:
+    branch = encoded(patient.production, safe="")
+    rules = patient.ask(f"/rules/branches/{branch}") or []
+    methods = [(rule.get("parameters") or {}).get("allowed_merge_methods") for rule in rules]
+    if settings["allow_squash_merge"] and ["merge"] not in methods:
         what = f"{patient.hub.slug} allows squash merging."
         cause = "A sync that lands squashed loses its ancestry; `fork.heal` then has to restore it."
         yield Diagnosis(Level.LOOK, what, cause, f"{edit} --enable-squash-merge=false")
 
 
-_RULES: list[dict[str, Any]] = [
-    {
-        "type": "pull_request",
-        "parameters": {
-            "required_approving_review_count": 0,
-            "dismiss_stale_reviews_on_push": False,
-            "require_code_owner_review": False,
-            "require_last_push_approval": False,
-            "required_review_thread_resolution": False,
-        },
-    },
-    {
-        "type": "required_status_checks",
-        "parameters": {
-            "required_status_checks": [{"context": CHECK}],
-            "strict_required_status_checks_policy": False,
-        },
-    },
-]
-"""The rules of a branch that nothing enters unless Guard passes."""
+_ACTIONS = 15368
+"""GitHub Actions, among the apps that report checks."""
 
 
-def _required(classic: dict[str, Any], rules: list[dict[str, Any]]) -> set[str]:
-    """The checks that a branch requires."""
-    checks = [rule.get("parameters") or {} for rule in rules]
-    listed = [each for one in checks for each in one.get("required_status_checks", [])]
-    old = (classic.get("required_status_checks") or {}).get("contexts", [])
-    return {*old, *(str(each.get("context")) for each in listed)}
+def _lacking(patient: Patient, rules: list[dict[str, Any]], classic: dict[str, Any]) -> list[str]:
+    """What the production branch's rules lack of those that it should have."""
+    kinds = {str(rule.get("type")) for rule in rules}
+    parts = [rule.get("parameters") or {} for rule in rules]
+    review = classic.get("required_pull_request_reviews") or {}
+    status = classic.get("required_status_checks") or {}
+    # The same app reports the checks of every workflow; any other app could report one, too.
+    checks = {(one.get("context"), one.get("app_id")) for one in status.get("checks") or ()}
+    for part in parts:
+        listed = part.get("required_status_checks") or ()
+        checks |= {(one.get("context"), one.get("integration_id")) for one in listed}
+
+    def has(name: str, older: str) -> bool:
+        return any(part.get(name) for part in parts) or bool(review.get(older))
+
+    def forbids(kind: str, older: str) -> bool:
+        return kind in kinds or (bool(classic) and not (classic.get(older) or {}).get("enabled"))
+
+    there = {
+        "a rule against deleting it": forbids("deletion", "allow_deletions"),
+        "a rule against forced pushes": forbids("non_fast_forward", "allow_force_pushes"),
+    }
+    # A workflow that the organisation requires from elsewhere is nothing that a pull request has.
+    if patient.fork.policy.files.guard in patient.files and "workflows" not in kinds:
+        there |= {
+            f"the required check {CHECK} from GitHub Actions": (CHECK, _ACTIONS) in checks,
+            "an approval of pull requests": has(
+                "required_approving_review_count", "required_approving_review_count"
+            ),
+            "the approval of code owners": has(
+                "require_code_owner_review", "require_code_owner_reviews"
+            ),
+            "the approval of the last push by somebody else": has(
+                "require_last_push_approval", "require_last_push_approval"
+            ),
+            "the dismissal of approvals by a push": has(
+                "dismiss_stale_reviews_on_push", "dismiss_stale_reviews"
+            ),
+        }
+    return [what for what, is_there in there.items() if not is_there]
 
 
 def _protection(patient: Patient) -> Iterator[Diagnosis]:
-    branch = encoded(patient.production, safe="")
-    rules = patient.ask(f"/rules/branches/{branch}")
-    kinds = {str(rule.get("type")) for rule in rules or []}
+    branch, slug, gh = encoded(patient.production, safe=""), patient.hub.slug, patient.hub.gh
+    rules = patient.ask(f"/rules/branches/{branch}") or []
+    kinds = {str(rule.get("type")) for rule in rules}
     hidden = ""
     try:
         classic = patient.ask(f"/branches/{branch}/protection") or {}
@@ -255,31 +277,46 @@ def _protection(patient: Patient) -> Iterator[Diagnosis]:
         what = f"{patient.production} accepts no merge commits: it requires a linear history."
         cause = "A sync can only land squashed or rebased, and then loses its ancestry."
         yield Diagnosis(Level.BROKEN, what, cause, f"switch it off: {page}")
-    is_guarded = patient.fork.policy.files.guard in patient.files
-    lacks_guard = is_guarded and CHECK not in _required(classic, rules or [])
-    if hidden and (lacks_guard or not kinds):
+    files = patient.fork.policy.files
+    lacking = _lacking(patient, rules, classic)
+    if hidden and lacking:
         raise Unchecked(hidden)
-    is_open = not classic and not kinds
-    if is_open or lacks_guard:
-        refs = {"include": [f"refs/heads/{patient.production}"], "exclude": []}
-        ruleset = {
-            "name": "production" if is_open else "guard",
-            "target": "branch",
-            "enforcement": "active",
-            "conditions": {"ref_name": refs},
-            "rules": [{"type": "deletion"}, {"type": "non_fast_forward"}] * is_open
-            + _RULES * is_guarded,
-        }
-        then = (
-            f"echo {quote(json.dumps(ruleset, ensure_ascii=False))} | "
-            f"{patient.hub.gh} api -X POST repos/{patient.hub.slug}/rulesets --input -"
-        )
-        what = f"{patient.production} is not protected on GitHub."
-        cause = "Anybody with write access can overwrite or delete it."
-        if not is_open:
-            what = f"{patient.production} does not require the check {CHECK}."
-            cause = f"A pull request can be merged although {CHECK} fails."
+    if lacking:
+        what = f"the rules of {patient.production} lack {', '.join(lacking)}."
+        cause = "A pull request can then get in unseen, or replace its own check."
+        if not classic and not kinds:
+            what = f"{patient.production} is not protected on GitHub."
+            cause = "Anybody with write access can overwrite or delete it."
+        wanted = documents.ruleset(patient.fork.policy)
+        ours = [x for x in patient.ask("/rulesets") or () if x.get("name") == wanted["name"]]
+        to = f"PUT repos/{slug}/rulesets/{ours[0]['id']}" if ours else f"POST repos/{slug}/rulesets"
+        ruleset = quote(json.dumps(wanted, ensure_ascii=False))
+        then = f"echo {ruleset} | {gh} api -X {to} --input -"
+        if files.guard and files.guard not in patient.files:
+            then = (
+                f"adopt the workflow {CHECK} first, since the rules require it: {_adopt(patient)}"
+            )
         yield Diagnosis(Level.LOOK, what, cause, then)
+    if files.guard not in patient.files or "workflows" in kinds:
+        return
+    judges = [POLICY_FILE, files.guard, files.dependencies, files.requirements, CODE_OWNERS[0]]
+    if free := [p for p in judges if p and not owners(patient.sh, patient.repo, patient.commit, p)]:
+        owner = slug.partition("/")[0]
+        what = f"no code owner has to approve changes to {', '.join(free)}."
+        cause = f"They decide what {CHECK} does: a pull request can then replace its own check."
+        place = next((path for path in CODE_OWNERS if path in patient.files), CODE_OWNERS[0])
+        lines = " and ".join(f"`{path} @{owner}/TEAM`" for path in ("/.github/", f"/{POLICY_FILE}"))
+        start = patient.command("branch.start", name="code-owners")
+        then = f"{start}; write {lines} as the last lines of {place} there, commit it, then "
+        yield Diagnosis(Level.LOOK, what, cause, then + patient.command("branch.pr"))
+    with suppress(Unchecked):  # only administrators may read it
+        usual = patient.ask("/actions/permissions/workflow") or {}
+        if usual.get("default_workflow_permissions") == "write":
+            what = "workflows that do not say what they need get a token that may write."
+            cause = f"A workflow of a pull request can report a check {CHECK} with it."
+            then = f"{gh} api -X PUT repos/{slug}/actions/permissions/workflow"
+            then += " -f default_workflow_permissions=read"
+            yield Diagnosis(Level.LOOK, what, cause, then)
 
 
 # --- gh ------------------------------------------------------------------------------------------

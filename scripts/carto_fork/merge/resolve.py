@@ -385,16 +385,16 @@ def _marked_pointers(work: Path, found: Sequence[Conflict]) -> list[str]:
 
 def _returned(sh: Shell, work: Path, policy: Policy, ours: str, theirs: str) -> list[str]:
     """Disabled workflows that the merge adds although the fork does not have them."""
-    paths = policy.workflows.disabled
+    off = globs(policy.workflows.disabled)
+    question = "git -C {work} --literal-pathspecs diff --cached --name-only --no-renames -z"
+    added = sh.ask(f"{question} --diff-filter=A {{ours}} --", work=work, ours=ours).fields()
+    paths = [path for path in added if off.match_file(path)]
     if not paths:
         return []
-    question = "git -C {work} --literal-pathspecs diff --cached --name-only --no-renames -z"
-    words = f"{question} --diff-filter=A {{ours}} -- {{paths}}"
-    added = sh.ask(words, work=work, ours=ours, paths=paths)
     # If it differs from upstream's, a person put it there.
     differing = f"{question} {{theirs}} -- {{paths}}"
     own = sh.ask(differing, work=work, theirs=theirs, paths=paths).fields()
-    return [path for path in added.fields() if path not in own]
+    return [path for path in paths if path not in own]
 
 
 def carry_out(sh: Shell, work: Path, decided: Sequence[Decision]) -> None:
