@@ -98,7 +98,11 @@ def upgrade_carto(
     """
     from .upgrade import plan, upgrade
 
-    upgrade.upgrade(s, plan.Options(tag, direct, push, tests, heal, unhealed, pr, proposals), abort)
+    options = plan.Options(tag, direct, push, tests, heal, unhealed, pr, proposals)
+    if abort:
+        upgrade.give_up(s, options)
+    else:
+        upgrade.say(s, options, upgrade.run(s, options))
 
 
 @task(example='--keep-fork Dockerfile --reason "Our base image."', ends=(3, 4))

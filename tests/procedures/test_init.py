@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from carto_fork.fork import policy
-from carto_fork.fork.policy import TagUse
+from carto_fork.fork.tags import TagUse
 from forks import FORKS, node
 from repository import Repo
 from world import INVOKE, ROOT, World, commit_in, push_as_colleague

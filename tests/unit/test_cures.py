@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from carto_fork.run.cures import of_git, of_text
-from carto_fork.run.shell import Answer
+from carto_fork.run.errors import cure_of_git, cure_of_text
 
 
 @pytest.mark.parametrize(
@@ -42,12 +41,12 @@ from carto_fork.run.shell import Answer
     ],
 )
 def test_each_refusal_has_its_cure(said: str, then: str) -> None:
-    found = of_text(said)
+    found = cure_of_text(said)
     assert found and then in found.then
 
 
 def test_an_unknown_error_gets_no_cure() -> None:
-    assert of_text("fatal: the remote end hung up") is None
+    assert cure_of_text("fatal: the remote end hung up") is None
 
 
 @pytest.mark.parametrize(
@@ -107,6 +106,6 @@ def test_a_hook_a_filter_and_a_setting_are_named(
     https://github.com/cyanheads/git-mcp-server/issues/58,
     https://github.com/lint-staged/lint-staged/issues/756,
     https://github.com/semantic-release/git/issues/525"""
-    found = of_git(Answer(1, "", said, hook))
+    found = cure_of_git(said, hook)
     assert found and meaning in found.meaning and then in found.then
-    assert of_git(Answer(1, "", "fatal: something else")) is None
+    assert cure_of_git("fatal: something else", "") is None

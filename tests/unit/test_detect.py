@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from carto_fork.fork import fork, releases
-from carto_fork.fork.releases import Detection
+from carto_fork.fork import fork
+from carto_fork.fork.detection import Detection, detect
 from world import World, shell
 
 
@@ -14,7 +14,7 @@ def detected(world: World, *names: str) -> Detection:
     head = world.git("rev-parse main", repo=world.upstream)
     for name in names:
         world.git(f"update-ref refs/tags/{name} {head}", repo=world.upstream)
-    return releases.detect(shell(), fork.open_fork(shell(), world.fork))
+    return detect(shell(), fork.open_fork(shell(), world.fork))
 
 
 def test_the_newest_release_is_chosen_by_version_not_by_name(world: World) -> None:

@@ -11,7 +11,8 @@ PACKAGE = Path(__file__).parents[2] / "scripts" / "carto_fork"
 # What of invoke a module may use.
 INVOKE = {
     "run.errors": {"invoke.exceptions"},
-    "run.shell": {"invoke.context", "invoke.runners"},
+    "run.programs": {"invoke.runners"},
+    "run.shell": {"invoke.context"},
     "fork.session": {"invoke.context"},
     "program": {
         "invoke.collection",

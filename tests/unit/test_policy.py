@@ -19,12 +19,11 @@ from carto_fork.fork.policy import (
     Loaded,
     Rule,
     Side,
-    TagScheme,
-    TagUse,
     Take,
     VersionFile,
 )
 from carto_fork.fork.setup import settings
+from carto_fork.fork.tags import TagScheme, TagUse
 from carto_fork.run.errors import ExitCode, Refused
 
 THEN = (

@@ -23,6 +23,7 @@ from invoke.context import Context, MockContext
 from carto_fork.run import git, text
 from carto_fork.run import shell as door
 from carto_fork.run.errors import ExitCode, Failed, Refused
+from carto_fork.run.programs import Process
 from carto_fork.run.shell import Answer, Shell, Value, batches, command_line, fill
 from carto_fork.run.text import Tee, joined, scrub
 
@@ -557,7 +558,7 @@ def test_bytes_that_are_not_utf8_come_back_as_they_were(sh: Shell) -> None:
     assert os.fsencode(sh.read(["printf", "%s", answer.out]).out) == everything
 
 
-@pytest.mark.parametrize("before", range(door._Process.read_chunk_size - 4, 0x10001))
+@pytest.mark.parametrize("before", range(Process.read_chunk_size - 4, 0x10001))
 def test_a_character_that_is_cut_in_two_by_a_read_is_whole(
     sh: Shell, before: int, tmp_path: Path
 ) -> None:

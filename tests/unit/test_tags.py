@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from carto_fork.adopt import conventions
 from carto_fork.fork import patterns, policy, tags
-from carto_fork.fork.policy import Feature, TagScheme, TagUse
-from carto_fork.fork.tags import Tag
+from carto_fork.fork.policy import Feature
+from carto_fork.fork.tags import Tag, TagScheme, TagUse
 from carto_fork.run.errors import ExitCode, Refused
 
 SCHEMES = policy.load_policy().policy.tags

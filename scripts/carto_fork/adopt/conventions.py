@@ -17,7 +17,8 @@ from typing import Any
 from packaging.version import Version
 
 from ..fork import version_files as stating
-from ..fork.policy import TagUse, VersionFile
+from ..fork.policy import VersionFile
+from ..fork.tags import TagUse
 from ..run.errors import Refused, Usage
 from ..run.text import counted
 

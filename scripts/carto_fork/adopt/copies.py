@@ -302,8 +302,7 @@ def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], pu
         _check(s, fork, requirement)
         return
     require_right_urls(fork)
-    if not git.has_identity(s.sh, fork.path):
-        raise git.nobody(fork.path)
+    git.require_identity(s.sh, fork.path)
     with s.locked(fork.repository) as held:
         heads = contribute.branch_on_origin(s, fork, fork.policy.branches.production, "adopt/*")
         fork, base = contribute.current(s, fork, heads, held)

@@ -13,9 +13,10 @@ from typing import Any
 
 from pathspec import GitIgnoreSpec
 
-from ..fork import generated, records, tags, version_files
+from ..fork import generated, records, releases, tags, version_files
 from ..fork.patterns import globs
-from ..fork.policy import POLICY_FILE, Files, TagScheme, TagUse
+from ..fork.policy import POLICY_FILE, Files
+from ..fork.tags import TagScheme, TagUse
 from ..run import git, github
 from ..run.errors import Refused, Usage
 from ..run.git import Refs, Repository, Tree
@@ -189,7 +190,8 @@ class _Survey:
         release, own_tags = self._releases()
         yield own_tags
         printable = filter(str.isprintable, self.upstream.refs.tags())
-        classes = list(conventions.tag_schemes(printable, git.tag_dates(self._sh, self._path)))
+        dates = releases.tag_dates(self._sh, self._path)
+        classes = list(conventions.tag_schemes(printable, dates))
         yield from classes
         self._schemes = [TagScheme(**{**g.value, "use": TagUse(g.value["use"])}) for g in classes]
         yield from self._rules_and_files()

@@ -16,8 +16,9 @@ from ..ci import notify
 from ..fork import records, tags
 from ..fork.fork import Fork, require_whole_history
 from ..fork.patterns import globs
-from ..fork.policy import POLICY_FILE, Side, TagUse
+from ..fork.policy import POLICY_FILE, Side
 from ..fork.session import Session
+from ..fork.tags import TagUse
 from ..merge import authorship, conflicts, reverts, syncs
 from ..run import git, github
 from ..run.errors import CheckFailed, Refused, Usage

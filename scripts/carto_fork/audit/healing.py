@@ -231,8 +231,7 @@ def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
     if check:
         problem = f"{production} has lost the ancestry of a sync."
         raise CheckFailed(problem, then=s.command("fork.heal", direct=direct))
-    if not git.has_identity(s.sh, fork.path):
-        raise git.nobody(fork.path)
+    git.require_identity(s.sh, fork.path)
     with s.locked(fork.repository) as held:
         fork = recovery.put_in_order(s, fork, held, ill.branch)
         s.run(HEAL, plan(s.sh, fork, ill, direct=direct, push=push), held)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -98,6 +98,16 @@ class _File:
     other: str
     result: str
 
+    @property
+    def path(self) -> str:
+        """Its path on the side, or that of the file which the side deleted."""
+        return self.mine or self.base
+
+    @property
+    def names(self) -> list[str]:
+        """Its names on the side and at the ancestor."""
+        return [name for name in (self.mine, self.base) if name]
+
 
 def read(
     sh: Shell,
@@ -116,93 +126,218 @@ def read(
     bases = git.merge_bases(sh, repo, ours, theirs)
     # Without a common ancestor each side added everything it has.
     base = bases[0] if bases else git.empty_tree(sh, repo)
-    commits = {"base": base, "ours": ours, "theirs": theirs, "result": result}
-    trees = {name: git.tree(sh, repo, commit) for name, commit in commits.items()}
-    moves = {
-        side: renames.find(sh, repo, base, commits[side], policy) for side in ("ours", "theirs")
-    }
-    renamed = {side: found.old for side, found in moves.items()}
-    made = trees["result"].keys() - trees["ours"].keys() - trees["theirs"].keys() - records.NOTES
-    explanations = _Explanations(policy, drops)
-    written = _Written(sh, repo, trees, renamed, policy)
-    entries: list[Entry] = []
-    paths = {}
-    twins: dict[tuple[Side, str], Set[str]] = {}
-    touched: Set[str] = set()
-    for side, mine, other in ((Side.FORK, "ours", "theirs"), (Side.UPSTREAM, "theirs", "ours")):
-        b, m, o, r = (trees[name] for name in ("base", mine, other, "result"))
-        files = list(_files(b, m, o, r, renamed[mine], renamed[other]))
+    merge = _Merge(sh, repo, (base, ours, theirs, result), own, policy, drops)
+    entries = [entry for side in Side for entry in merge.entries(side)]
+    entries = [*merge.with_moved(entries), *merge.unsure()]
+    return Ledger(tuple(entries), len(merge.forks), len(merge.files[Side.UPSTREAM]))
+
+
+class _Merge:
+    """A merge while its hunks are accounted for.
+
+    commits: the common ancestor, both sides and the result.
+    """
+
+    def __init__(
+        self,
+        sh: Shell,
+        repo: Path,
+        commits: tuple[str, str, str, str],
+        own: Customisations,
+        policy: Policy,
+        drops: Sequence[Drop],
+    ) -> None:
+        base, ours, theirs, self._result = commits
+        self._sh, self._repo, self._own, self._policy = sh, repo, own, policy
+        self._base, *sides, self._after = (git.tree(sh, repo, commit) for commit in commits)
+        self._sides = {Side.FORK: sides[0], Side.UPSTREAM: sides[1]}
+        self._commits = {Side.FORK: ours, Side.UPSTREAM: theirs}
+        self._moves = {
+            side: renames.find(sh, repo, base, commit, policy)
+            for side, commit in self._commits.items()
+        }
+        self._explanations = _Explanations(policy, drops)
+        # The files that a side's file may have become on the other one.
+        self._twins: dict[tuple[Side, str], Set[str]] = {}
+        self.files = {side: self._files(side) for side in Side}
+        names = {name for f in self.files[Side.FORK] for name in (f.mine, f.base)}
+        touched = authorship.touched(own, names)
+        # What the fork's own commits changed.
+        self.forks = [f for f in self.files[Side.FORK] if touched & {f.mine, f.base}]
+
+    def _trees(self, side: Side) -> tuple[Tree, Tree, Tree, Tree]:
+        """The ancestor's tree, the side's, the other one's and the result's."""
+        return self._base, self._sides[side], self._sides[_OTHER[side]], self._after
+
+    def _files(self, side: Side) -> list[_File]:
+        """The files that a side changed, including those that this merge put under a name that
+        neither side has."""
+        trees = _, mine, other, result = self._trees(side)
+        old, others = self._moves[side].old, self._moves[_OTHER[side]].old
+        files = list(_files(*trees, old, others))
+        made = result.keys() - mine.keys() - other.keys() - records.NOTES
         if made and any(f.mine and not f.result for f in files):
-            came = renames.find(sh, repo, commits[mine], result, policy).old
-            files = _with_arrivals(files, came, made)
-        if side is Side.FORK:
-            touched = authorship.touched(own, {name for f in files for name in (f.mine, f.base)})
-        paths[side] = [f for f in files if side is Side.UPSTREAM or touched & {f.mine, f.base}]
-        open_ = [
+            came = renames.find(
+                self._sh, self._repo, self._commits[side], self._result, self._policy
+            ).old
+            places = {old: new for new, old in came.items() if new in made}
+            files = [f if f.result else replace(f, result=places.get(f.mine, "")) for f in files]
+        return files
+
+    def entries(self, side: Side) -> Iterator[Entry]:
+        """What happened to the hunks of a side that the result does not have unchanged."""
+        trees = _, mine, _, result = self._trees(side)
+        files = [
             f
-            for f in files
-            if r.get(f.result) != m.get(f.mine) or (f.mine != f.base and f.base in r)
+            for f in self.files[side]
+            if result.get(f.result) != mine.get(f.mine) or (f.mine != f.base and f.base in result)
         ]
-        twins |= {(side, f.mine or f.base): moves[other].alike.get(f.base, set()) for f in open_}
-        units = policy.generated(f.mine or f.base for f in open_)
-        locks = _lock_files(open_, trees["ours"].keys(), policy)
+        alike = self._moves[_OTHER[side]].alike
+        self._twins |= {(side, f.path): alike.get(f.base, set()) for f in files}
+        units = self._policy.generated(f.path for f in files)
+        locks = _lock_files(files, self._sides[Side.FORK].keys(), self._policy)
         if side is Side.FORK:
-            entries += _generated(units, own)
-        open_ = [f for f in open_ if (f.mine or f.base) not in units]
-        contents = _Contents(sh, repo, open_, (b, m, o, r))
-        in_them = authorship.within(own, {name for f in open_ for name in (f.mine, f.base)})
-        for file in open_:
-            found = list(contents.accounts(file))
-            lost = any(account.fate is Fate.LOST for account, _ in found)
-            if rule := locks.get(file.mine or file.base):
+            yield from _generated(units, self._own)
+        files = [f for f in files if f.path not in units]
+        contents = _Contents(self._sh, self._repo, files, trees)
+        in_them = authorship.within(self._own, {name for f in files for name in (f.mine, f.base)})
+        for file in files:
+            accounts = list(contents.accounts(file))
+            lost = any(account.fate is Fate.LOST for account, _ in accounts)
+            if rule := locks.get(file.path):
                 if lost and side is Side.FORK:
-                    entries += _generated({file.mine or file.base: rule}, own)
+                    yield from _generated({file.path: rule}, self._own)
                 continue
             if lost:
-                homes = {path: i for path, i in written.homes.items() if path != file.result}
-                found = list(contents.accounts(file, homes))
-            for account, what in found:
-                entry = Entry(side, file.mine or file.base, file.result, account, what)
-                if side is Side.FORK:
-                    if not (by := _commits_behind(account, file, own, in_them)):
-                        continue
-                    entry = replace(entry, commits=by)
-                contested = o.get(file.other) != b.get(file.base)
-                if account.home in twins[side, entry.path]:
-                    entry = replace(entry, account=replace(account, fate=Fate.SUPERSEDED))
-                entry = explanations.explained(entry, file, contested)
-                entries.append(replace(entry, where=account.home or entry.where))
-    entries = _with_moved(sh, repo, entries, result, trees, twins)
-    for file in paths[Side.FORK]:
-        if file.base in moves["theirs"].unsure:
-            # Upstream has it under several names, and git picked one.
-            by = tuple(own.of([file.mine, file.base]))
-            account = Account(Change(0, 0), Fate.SUPERSEDED)
-            entry = Entry(Side.FORK, file.mine or file.base, file.result, account, "name", by)
-            entries.append(explanations.explained(entry, file, contested=True))
-    return Ledger(tuple(entries), len(paths[Side.FORK]), len(paths[Side.UPSTREAM]))
+                homes = {path: i for path, i in self._homes.items() if path != file.result}
+                accounts = list(contents.accounts(file, homes))
+            for account, what in accounts:
+                by = self._commits_behind(account, file, in_them) if side is Side.FORK else ()
+                if by or side is Side.UPSTREAM:
+                    yield self._entry(side, file, account, what, by)
+
+    def _entry(
+        self, side: Side, file: _File, account: Account, what: str, by: Sequence[Commit]
+    ) -> Entry:
+        """The entry of an account; one that a person or a rule explains says so."""
+        base, _, other, _ = self._trees(side)
+        if account.home in self._twins[side, file.path]:
+            account = replace(account, fate=Fate.SUPERSEDED)
+        entry = Entry(side, file.path, file.result, account, what, by)
+        contested = other.get(file.other) != base.get(file.base)
+        entry = self._explanations.explained(entry, file, contested)
+        return replace(entry, where=account.home or entry.where)
+
+    def _commits_behind(
+        self, account: Account, file: _File, in_them: Customisations
+    ) -> tuple[Commit, ...]:
+        """The fork commits behind a change; none if it is not the fork's.
+
+        in_them: the fork's own work in the files of the account.
+        """
+        lines = (*account.change.added, *account.change.removed)
+        touched = self._own.of(file.names, lines)
+        wrote = in_them.behind((*account.missing, *account.back)) if touched else ()
+        return tuple([commit for commit in wrote if commit in touched] or touched)
+
+    def unsure(self) -> Iterator[Entry]:
+        """The fork's files that upstream has under several names, of which git picked one."""
+        for file in self.forks:
+            if file.base in self._moves[Side.UPSTREAM].unsure:
+                account = Account(Change(0, 0), Fate.SUPERSEDED)
+                by = tuple(self._own.of([file.mine, file.base]))
+                entry = Entry(Side.FORK, file.path, file.result, account, "name", by)
+                yield self._explanations.explained(entry, file, contested=True)
+
+    @cached_property
+    def _homes(self) -> Mapping[str, fates.Index]:
+        """The files of the result that equal no side's, with the lines that neither side has: those
+        written while merging."""
+        olds = {new: old for moves in self._moves.values() for new, old in moves.old.items()}
+        news = [{old: new for new, old in moves.old.items()} for moves in self._moves.values()]
+        sides = list(zip(self._sides.values(), news, strict=True))
+        versions = {}
+        for path, entry in self._after.items():
+            if any(entry == tree.get(path) for tree, _ in sides):
+                continue
+            old = olds.get(path, path)
+            on_sides = [tree.get(path) or tree.get(new.get(old, old)) for tree, new in sides]
+            if entry not in on_sides:
+                versions[path] = (self._base.get(old), *on_sides, entry)
+        for path in self._policy.generated(versions):
+            del versions[path]
+        names = {entry[1] for entries in versions.values() for entry in entries if entry}
+        texts = git.blobs(self._sh, self._repo, names)
+        return {path: fates.written(*_texts(texts, v)) for path, v in versions.items()}
+
+    def with_moved(self, entries: Sequence[Entry]) -> Iterator[Entry]:
+        """The entries; those whose missing lines are together in another changed file count as
+        moved, and need a look if some of the lines changed, or if the file is a wrong one."""
+        missing = {
+            number: [line.strip() for line in entry.account.missing if substantive(line)]
+            for number, entry in enumerate(entries)
+            if entry.account.fate is Fate.LOST
+            if self._twins.get((entry.side, entry.path))
+            or not any(map(substantive, entry.account.back))
+        }
+        missing = {number: lines for number, lines in missing.items() if lines}
+        places = self._places(missing.values(), {entries[number].side for number in missing})
+        for number, entry in enumerate(entries):
+            lines, side = missing.get(number, []), entry.side
+            own = (entry.path, entry.where)
+            candidates = [p for s, p in places if s is side and p not in own] if lines else []
+            whole = [p for p in candidates if places[side, p].has_all(lines)]
+            home = next(iter(whole), "")
+            home = home or next((p for p in candidates if places[side, p].has_most(lines)), "")
+            alike = self._twins.get((side, entry.path), set())
+            if home in alike or (home and not any(map(substantive, entry.account.back))):
+                fate = Fate.MOVED if whole and home not in alike else Fate.SUPERSEDED
+                account = replace(entry.account, fate=fate)
+                entry = replace(entry, account=account, where=home)
+            yield entry
+
+    def _places(
+        self, missing: Iterable[Sequence[str]], asked: Set[Side]
+    ) -> dict[tuple[Side, str], fates.Index]:
+        """The changed files in which some of the missing lines are, with the lines that were not
+        there on their own side.
+
+        asked: the sides that miss lines.
+        """
+        # The longest lines lead to the files that may have the others, too. Each costs a search of
+        # the whole tree. If very many hunks are lost at once, they were not moved.
+        longest = (line for lines in missing for line in sorted(lines, key=len)[-2:])
+        wanted = {line[:_LONGEST_SEARCH].split("\0")[0] for line in longest}
+        wanted.discard("")
+        if not wanted or len(wanted) > _MOST_SEARCHES:
+            return {}
+        after, sides = self._after, {side: self._sides[side] for side in asked}
+        changed = {p for tree in sides.values() for p, e in after.items() if tree.get(p) != e}
+        words = ["git", "-C", str(self._repo), "--literal-pathspecs", "grep", "-I", "-F", "-l"]
+        words += ["-z", "--full-name", "--no-color"]
+        words += [word for line in sorted(wanted) for word in ("-e", line)]
+        listed: list[str] = []
+        for batch in batches(sorted(changed)):
+            answer = self._sh.read([*words, self._result, "--", *batch])
+            names = git.checked(answer, "places of lines", 1).fields()
+            listed += (name.partition(":")[2] for name in names)
+        blobs = {t[p][1] for p in listed for t in (after, *sides.values()) if p in t}
+        texts = git.blobs(self._sh, self._repo, blobs)
+
+        def lines_in(tree: Tree, path: str) -> Counter[str]:
+            text = texts.get(tree[path][1], "") if path in tree else ""
+            return Counter(line.strip() for line in text.split("\n"))
+
+        return {
+            (side, path): fates.Index(lines_in(after, path) - lines_in(tree, path))
+            for side, tree in sides.items()
+            for path in listed
+        }
 
 
-def _with_arrivals(files: Sequence[_File], came: Mapping[str, str], made: Set[str]) -> list[_File]:
-    """The files, including those that this merge put under a name that neither side has.
-
-    came: new path to old, from the side to the result. made: the paths that neither side has.
-    """
-    places = {old: new for new, old in came.items() if new in made}
-    return [f if f.result else replace(f, result=places.get(f.mine, "")) for f in files]
-
-
-def _commits_behind(
-    account: Account, file: _File, own: Customisations, in_them: Customisations
-) -> tuple[Commit, ...]:
-    """The fork commits behind a change; none if it is not the fork's.
-
-    in_them: the fork's own work in the files of the account.
-    """
-    names = [name for name in (file.mine, file.base) if name]
-    touched = own.of(names, (*account.change.added, *account.change.removed))
-    wrote = in_them.behind((*account.missing, *account.back)) if touched else ()
-    return tuple([commit for commit in wrote if commit in touched] or touched)
+_OTHER = {Side.FORK: Side.UPSTREAM, Side.UPSTREAM: Side.FORK}
+_MOST_SEARCHES = 80
+_LONGEST_SEARCH = 2000
 
 
 def _lock_files(files: Sequence[_File], ours: Set[str], policy: Policy) -> dict[str, Rule]:
@@ -210,7 +345,7 @@ def _lock_files(files: Sequence[_File], ours: Set[str], policy: Policy) -> dict[
     a rule says, unless a rule gives them to the fork. Everything that a lock file lost is one
     entry; `verify` looks for missing dependencies."""
     rules = {}
-    paths = (file.mine or file.base for file in files)
+    paths = (file.path for file in files)
     names = {path for path in paths if path.rpartition("/")[2] in generated.RECORDS}
     for path, manifests, command in generated.locks(ours) if names else ():
         rule = next((rule for rule in policy.rules if rule.matcher.match_file(path)), None)
@@ -318,41 +453,6 @@ class _Contents:
             yield Account(Change(0, 0), Fate.LOST), "name"
 
 
-class _Written:
-    """The lines written while merging; computed when something is missing."""
-
-    def __init__(
-        self,
-        sh: Shell,
-        repo: Path,
-        trees: Mapping[str, Tree],
-        renamed: Mapping[str, Mapping[str, str]],
-        policy: Policy,
-    ) -> None:
-        self._sh, self._repo, self._trees, self._renamed = sh, repo, trees, renamed
-        self._policy = policy
-
-    @cached_property
-    def homes(self) -> Mapping[str, fates.Index]:
-        """The files of the result that equal no side's, with the lines that neither side has."""
-        olds = {new: old for names in self._renamed.values() for new, old in names.items()}
-        news = {side: {old: new for new, old in n.items()} for side, n in self._renamed.items()}
-        sides = [(self._trees[side], news[side]) for side in ("ours", "theirs")]
-        versions = {}
-        for path, entry in self._trees["result"].items():
-            if entry in (self._trees["ours"].get(path), self._trees["theirs"].get(path)):
-                continue
-            old = olds.get(path, path)
-            on_sides = [tree.get(path) or tree.get(new.get(old, old)) for tree, new in sides]
-            if entry not in on_sides:
-                versions[path] = (self._trees["base"].get(old), *on_sides, entry)
-        for path in self._policy.generated(versions):
-            del versions[path]
-        names = {entry[1] for entries in versions.values() for entry in entries if entry}
-        texts = git.blobs(self._sh, self._repo, names)
-        return {path: fates.written(*_texts(texts, v)) for path, v in versions.items()}
-
-
 def _texts(
     texts: Mapping[str, str], versions: Sequence[tuple[str, str] | None]
 ) -> tuple[str, str, str, str]:
@@ -442,79 +542,3 @@ def _is_about(rule: Rule, entry: Entry, file: _File) -> bool:
         deleted = bool(file.base) and not theirs and not entry.where
         return rule.deleted_by is Side.FORK and deleted
     return not rule.kinds or any(kind in rule.kinds for kind in _KINDS[entry.what])
-
-
-_MOST_SEARCHES = 80
-_LONGEST_SEARCH = 2000
-
-
-def _with_moved(
-    sh: Shell,
-    repo: Path,
-    entries: Sequence[Entry],
-    result: str,
-    trees: Mapping[str, Tree],
-    twins: Mapping[tuple[Side, str], Set[str]],
-) -> list[Entry]:
-    """The entries; those whose missing lines are together in another changed file count as moved,
-    and need a look if some of the lines changed.
-
-    twins: the files that a side's file may have become. Lines in the wrong one need a look.
-    """
-    missing = {
-        number: [line.strip() for line in entry.account.missing if substantive(line)]
-        for number, entry in enumerate(entries)
-        if entry.account.fate is Fate.LOST
-        if twins.get((entry.side, entry.path)) or not any(map(substantive, entry.account.back))
-    }
-    missing = {number: lines for number, lines in missing.items() if lines}
-    # The longest lines lead to the files that may have the others, too. Each costs a search of the
-    # whole tree. If very many hunks are lost at once, they were not moved.
-    longest = (line for lines in missing.values() for line in sorted(lines, key=len)[-2:])
-    wanted = {line[:_LONGEST_SEARCH].split("\0")[0] for line in longest}
-    wanted.discard("")
-    if not wanted or len(wanted) > _MOST_SEARCHES:
-        return list(entries)
-    after = trees["result"]
-    sides = {Side.FORK: trees["ours"], Side.UPSTREAM: trees["theirs"]}
-    asked = {entries[number].side for number in missing}
-    changed_paths = {
-        p for side in asked for p, entry in after.items() if sides[side].get(p) != entry
-    }
-    words = ["git", "-C", str(repo), "--literal-pathspecs", "grep", "-I", "-F", "-l", "-z"]
-    words += ["--full-name", "--no-color"]
-    words += [word for line in sorted(wanted) for word in ("-e", line)]
-    listed: list[str] = []
-    for batch in batches(sorted(changed_paths)):
-        answer = git.checked(sh.read([*words, result, "--", *batch]), "places of lines", 1)
-        listed += (name.partition(":")[2] for name in answer.fields())
-    texts = git.blobs(
-        sh, repo, {t[p][1] for p in listed for t in (after, *sides.values()) if p in t}
-    )
-
-    def lines_in(tree: Tree, path: str) -> Counter[str]:
-        text = texts.get(tree[path][1], "") if path in tree else ""
-        return Counter(line.strip() for line in text.split("\n"))
-
-    # Lines count as moved if they are there now and were not there on their own side.
-    places = {
-        (side, path): lines_in(after, path) - lines_in(tree, path)
-        for side, tree in sides.items()
-        if side in asked
-        for path in listed
-    }
-    indexes = {place: fates.Index(lines) for place, lines in places.items()}
-    result_entries = []
-    for number, entry in enumerate(entries):
-        lines = missing.get(number, [])
-        candidates = [p for p in listed if p not in (entry.path, entry.where)] if lines else []
-        whole = [p for p in candidates if indexes[entry.side, p].has_all(lines)]
-        home = next(iter(whole), "")
-        home = home or next((p for p in candidates if indexes[entry.side, p].has_most(lines)), "")
-        alike = twins.get((entry.side, entry.path), set())
-        if home in alike or (home and not any(map(substantive, entry.account.back))):
-            fate = Fate.MOVED if whole and home not in alike else Fate.SUPERSEDED
-            account = replace(entry.account, fate=fate)
-            entry = replace(entry, account=account, where=home)
-        result_entries.append(entry)
-    return result_entries

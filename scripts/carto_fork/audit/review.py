@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from ..merge import resolve, reverts
 from ..run import git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
+from ..run.shell import Shell
 from ..run.text import counted, printable
 from . import verify
 from .ledger import Entry
@@ -154,7 +156,7 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
     if state.merging or state.dirty:
         problem = f"{git.named(work)} has uncommitted changes."
         raise Refused(problem, then="commit them, then run the same command again.")
-    theirs, ours = verify.last_merge(s.sh, fork, work, tag)
+    theirs, ours = _last_merge(s.sh, fork, work, tag)
     checked = verify.of_merge(s.sh, fork, work, ours, theirs, state.head)
     account = checked.account
     gone = [*account.lost, *account.to_look_at] if account else []
@@ -171,7 +173,11 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
         listed = ", ".join(map(printable, sorted({entry.path for entry in gone})[:5]))
         problem = f"nothing is lost in {printable(path)}, but in {listed}."
         raise Refused(problem, then="name one of them.")
-    more = [verify.drop_of(entry, reason) for entry in entries]
+    more: list[Drop] = []
+    for entry in entries:
+        stripped = [line.strip() for line in (*entry.account.missing, *entry.account.back)]
+        lines = tuple(dict.fromkeys(filter(None, stripped)))
+        more.append(Drop(path, reason, lines, side=entry.side.value))
     more += [Drop(path, reason, tag=tag)] if taken_over else []
     resolve.write_drops(s.sh, work, more)
     message = f"chore: drop changes to {path}\n\n{reason}"
@@ -180,6 +186,26 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
     if s.json:
         s.print_json({"path": path, "reason": reason, "changes": len(more)})
     s.console.say(f"{counted(len(more), 'change')} in {printable(path)} dropped: {reason}")
+
+
+def _last_merge(sh: Shell, fork: Fork, work: Path, tag: str) -> tuple[str, str]:
+    """Upstream's side and the fork's side of a release's merge in a work tree.
+
+    tag: its name; "" for the tag in the sync branch's name.
+    Raises Refused if the merge does not exist.
+    """
+    branch = git.work_state(sh, work).branch.removeprefix("refs/heads/")
+    name = tag or fork.policy.branches.tag_of(branch) or ""
+    if not name:
+        raise Refused(
+            f"{os.path.abspath(work)} is not on a sync branch.",
+            then="name the work tree of the upgrade with --repo, or the release with --tag.",
+        )
+    theirs = git.commit_of(sh, work, f"refs/tags/{name}")
+    _, ours = git.merge_of(sh, work, theirs, "HEAD")
+    if not ours:
+        raise Refused(f"this branch has no merge of {name}.", then="see `status`.")
+    return theirs, ours
 
 
 # --- Kept for later -------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ from ..fork import generated, records, releases, tags, version_files
 from ..fork.fork import Fork
 from ..fork.patterns import globs
 from ..fork.policy import POLICY_FILE, Feature, Policy, Side, load_policy
-from ..fork.records import Drop
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts, renames, reverts, syncs
 from ..merge.hunks import Commit, Customisations
@@ -25,7 +23,7 @@ from ..run.errors import Refused
 from ..run.shell import Shell, batches
 from ..run.text import counted, listed, printable
 from . import ledger, soundness
-from .ledger import Entry, Ledger
+from .ledger import Ledger
 
 _WORKFLOWS = ".github/workflows/"
 
@@ -280,33 +278,6 @@ class _Snapshot:
 
     def version(self, path: str) -> str:
         return self.tree.get(path, ("", ""))[1]
-
-
-def last_merge(sh: Shell, fork: Fork, work: Path, tag: str) -> tuple[str, str]:
-    """Upstream's side and the fork's side of a release's merge in a work tree.
-
-    tag: its name; "" for the tag in the sync branch's name.
-    Raises Refused if the merge does not exist.
-    """
-    branch = git.work_state(sh, work).branch.removeprefix("refs/heads/")
-    name = tag or fork.policy.branches.tag_of(branch) or ""
-    if not name:
-        raise Refused(
-            f"{os.path.abspath(work)} is not on a sync branch.",
-            then="name the work tree of the upgrade with --repo, or the release with --tag.",
-        )
-    theirs = git.commit_of(sh, work, f"refs/tags/{name}")
-    _, ours = git.merge_of(sh, work, theirs, "HEAD")
-    if not ours:
-        raise Refused(f"this branch has no merge of {name}.", then="see `status`.")
-    return theirs, ours
-
-
-def drop_of(entry: Entry, reason: str) -> Drop:
-    """The drop that covers an entry of the ledger."""
-    lines = (*entry.account.missing, *entry.account.back)
-    stripped = dict.fromkeys(line.strip() for line in lines if line.strip())
-    return Drop(entry.path, reason, tuple(stripped), side=entry.side.value)
 
 
 def missing_features(sh: Shell, fork: Fork) -> list[Finding]:

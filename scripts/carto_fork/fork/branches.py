@@ -232,7 +232,7 @@ def mirror_plan(sh: Shell, fork: Fork) -> Plan:
         return Plan(fork.values(), unknown, untouched=_untouched(fork))
     by_force = f"{git.at(repo)} branch --force {branches.mirror} {upstream}"
     for ref, back in ((local, by_force), (published, "on GitHub, by hand")):
-        if ref in refs.objects and (own := git.commits(sh, repo, f"{upstream}..{ref}")):
+        if ref in refs.objects and (own := _commits(sh, repo, f"{upstream}..{ref}")):
             name = ref.removeprefix("refs/heads/").removeprefix("refs/remotes/")
             commits = "\n  ".join(own)
             raise Refused(
@@ -259,6 +259,12 @@ def mirror_plan(sh: Shell, fork: Fork) -> Plan:
         )
     values = fork.values() | {"checkout": str(checkout or "")}
     return Plan(values, frozenset(conditions), untouched=_untouched(fork))
+
+
+def _commits(sh: Shell, repo: Path, among: str) -> list[str]:
+    """One line for each of the ten newest commits in a range: short hash and subject."""
+    log = "log --no-show-signature --no-color --max-count=10 '--format=%h %s' {among} --"
+    return git.ask(sh, repo, log, "commits", among=among).out.splitlines()
 
 
 def _untouched(fork: Fork) -> str:
@@ -313,6 +319,15 @@ def operation(directory: Path) -> str:
     directory: where git keeps its data about that work tree.
     """
     return next((what for name, what in _OPERATIONS.items() if (directory / name).exists()), "")
+
+
+def rebased_branch(sh: Shell, work: Path) -> str:
+    """The full name of the branch that is being rebased in a work tree; "" if none."""
+    for name in ("rebase-merge/head-name", "rebase-apply/head-name"):
+        path = git.path_of(sh, work, name)
+        if path.is_file():
+            return path.read_text().strip()
+    return ""
 
 
 def detached(sh: Shell, work: Path) -> str:

@@ -13,12 +13,12 @@ from typing import Any, Literal
 import msgspec
 import msgspec.inspect
 import tomli
-from packaging.version import Version
 from pathspec import GitIgnoreSpec
 
 from ..run.errors import Refused
 from ..run.text import LARGEST_TEXT, too_long
 from .patterns import compiled, globs, matching, search
+from .tags import TagScheme
 
 POLICY_FILE = "carto_fork.toml"
 DEFAULT_NAME = "carto-litellm"
@@ -29,15 +29,6 @@ _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/-]*[A-Za-z0-9_-])?")
 
 _PATH = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._/-]*[A-Za-z0-9]")
 """Names we allow for files that workflows and Makefiles mention."""
-
-
-class TagUse(Enum):
-    """What tags of a class are used for."""
-
-    AUTOMATIC = "automatic"
-    ON_REQUEST = "on-request"
-    NEVER = "never"
-    OWN = "own"
 
 
 class Take(Enum):
@@ -131,33 +122,6 @@ class Markers(_Table, frozen=True):
     """How the fork marks its own blocks in upstream's files."""
 
     fork: str
-
-
-class TagScheme(_Table, frozen=True):
-    """A class of tag names; it applies from version `since` up to, but without, version
-    `before`."""
-
-    name: str
-    pattern: str
-    use: TagUse
-    since: str = ""
-    before: str = ""
-
-    def __post_init__(self) -> None:
-        compiled(self.pattern)
-        for bound in filter(None, (self.since, self.before)):
-            try:
-                Version(bound)
-            except ValueError:
-                raise ValueError(f"{bound!r} is not a version") from None
-
-    def groups(self, name: str) -> dict[str, str | None] | None:
-        """The pattern's named groups if it matches a tag's whole name; None otherwise.
-
-        Raises Refused as `search` does.
-        """
-        match = search(self.pattern, name, whole=True)
-        return match and match.groupdict()
 
 
 class Rule(_Table, frozen=True):

@@ -1,26 +1,24 @@
-"""Which release is meant, where the remotes are, and which releases are new."""
+"""Which release is meant, where the remotes are, and what the fork contains already."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 from packaging.version import Version
 
-from ..run import git, github
-from ..run.console import Console
-from ..run.errors import Refused, Stop, Usage
+from ..run import git
+from ..run.errors import Refused, Usage
 from ..run.git import Refs
-from ..run.github import Published
 from ..run.shell import Shell
-from ..run.text import counted, joined, printable
+from ..run.text import joined, printable
 from . import records, tags, version_files
-from .fork import Fork, require_production, require_remotes
-from .policy import POLICY_FILE, Policy, TagUse
-from .tags import Tag
+from .fork import Fork, require_remotes
+from .policy import POLICY_FILE, Policy
+from .tags import Tag, TagUse
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,10 @@ def ask_remote(sh: Shell, fork: Fork, remote: str, patterns: list[str]) -> Refs:
 def without_branch(sh: Shell, fork: Fork, timeout: int | None = None) -> tuple[str, str]:
     """The message and the fix if upstream no longer has its development branch."""
     upstream, branch = fork.policy.remotes.upstream.name, fork.policy.branches.upstream
-    now = git.default_branch(sh, fork.path, upstream, timeout)
+    question = "git -C {repo} ls-remote --symref --end-of-options {remote} HEAD"
+    answer = sh.ask(question, repo=fork.path, remote=upstream, timeout=timeout)
+    head = re.match(r"ref: refs/heads/(.+)\tHEAD\n", answer.out)
+    now = head[1] if head else ""
     what = f"; its default branch is {now}" if now else ""
     then = f"set `branches.upstream`{f' to {now!r}' if now else ''} in {POLICY_FILE} on "
     then += f"{fork.policy.branches.production}, and push that; then run the same command again."
@@ -243,7 +244,7 @@ def require_common_history(sh: Shell, fork: Fork, ours: str, theirs: str) -> Non
     production, upstream = fork.policy.branches.production, fork.policy.remotes.upstream.name
     at, has = git.at(fork.path), merged(sh, fork, ours, fork.refs)
     old = tags.newest(has, fork.policy.tags, *tags.STABLE)
-    same = old and git.same_tree(sh, fork.path, has[old.name], theirs)
+    same = old and _same_tree(sh, fork, has[old.name], theirs)
     raise Refused(
         f"upstream's {theirs[:10]} and {production} have no common history: upstream has rewritten "
         f"its history, or `{upstream}` is another repository.",
@@ -253,6 +254,16 @@ def require_common_history(sh: Shell, fork: Fork, ours: str, theirs: str) -> Non
         f"push {fork.policy.remotes.origin.name} HEAD:{production}; then run the same command "
         "again.",
     )
+
+
+def _same_tree(sh: Shell, fork: Fork, commit: str, head: str) -> str:
+    """The newest commit in the history of `head` with exactly the files of another commit; "" if no
+    commit has them."""
+    wanted = f"{commit}^{{tree}}"
+    tree = git.ask(sh, fork.path, "rev-parse --verify {wanted}", "tree", wanted=wanted).line
+    log = "log --no-show-signature --format=%T=%H {head} --"
+    lines = git.ask(sh, fork.path, log, "trees", head=head).out.split()
+    return dict(line.split("=") for line in reversed(lines)).get(tree, "")
 
 
 def offered(sh: Shell, fork: Fork, here: Iterable[Tag]) -> list[Tag]:
@@ -349,101 +360,6 @@ def meant(sh: Shell, fork: Fork, name: str) -> Tag:
     return here(fork, name)
 
 
-_MINORS_AHEAD = 2
-"""Minor versions without an automatic scheme after which upstream may have changed its tag names:
-normally only the next version exists as a candidate before it is stable."""
-
-
-@dataclass(frozen=True)
-class Detection:
-    """What upstream has released.
-
-    newest: the newest stable release that the production branch lacks; None if it lacks none.
-    commit: what that tag points to. contained: the newest release that the branch has.
-    version: what the branch states; "" if it states none.
-    newer: all stable releases that the branch lacks, newest first.
-    release: GitHub's release of `newest`; None if GitHub was not asked or has none.
-    warnings: what looks wrong, for a person. moved: the warnings about what upstream did to
-        releases after they were merged.
-    """
-
-    newest: Tag | None
-    commit: str
-    contained: Tag | None
-    version: str
-    newer: tuple[Tag, ...]
-    release: Published | None
-    warnings: tuple[str, ...]
-    moved: tuple[str, ...]
-
-    @property
-    def moved_id(self) -> str:
-        """An ID of what upstream did to merged releases, the same as long as nothing more happens;
-        "" if it did nothing."""
-        return hashlib.sha256("".join(self.moved).encode()).hexdigest()[:16] if self.moved else ""
-
-    @property
-    def said(self) -> str:
-        """The warnings as sentences."""
-        return " ".join(f"{text[:1].upper()}{text[1:]}." for text in self.warnings)
-
-    def outputs(self) -> dict[str, str]:
-        """The outputs for the later steps of a workflow."""
-        return {
-            "warnings": self.said,
-            "moved": self.moved_id,
-            "found": "true" if self.newest else "false",
-            "tag": self.newest.name if self.newest else "",
-            "version": self.newest.release if self.newest else "",
-            "notes": self.release.url if self.release else "",
-        }
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain data for ``--json``."""
-        return {
-            "found": self.newest is not None,
-            "tag": self.newest and self.newest.name,
-            "commit": self.commit,
-            "version": self.newest and self.newest.release,
-            "scheme": self.newest and self.newest.scheme.name,
-            "contained": self.contained and self.contained.name,
-            "production_version": self.version,
-            "newer": [tag.name for tag in self.newer],
-            "release": self.release,
-            "warnings": self.warnings,
-        }
-
-
-def detect(sh: Shell, fork: Fork) -> Detection:
-    """Ask upstream for its tags, and GitHub about the newest release if gh is available.
-
-    Raises Refused if upstream cannot be reached, or this clone does not know the production branch.
-    """
-    require_production(fork)
-    known = ask_remote(sh, fork, fork.policy.remotes.upstream.name, tags_and_branch(fork))
-    classified = {name: tags.classify(name, fork.policy.tags) for name in known.tags()}
-    stable = [tag for tag in classified.values() if tag and tag.stable]
-    has = merged(sh, fork, fork.production_commit, known)
-    contained = tags.newest(has, fork.policy.tags, *tags.STABLE)
-    version = version_files.stated(sh, fork, fork.production_commit)
-    automatic = [tag for tag in stable if tag.scheme.use is TagUse.AUTOMATIC]
-    newer = sorted((tag for tag in automatic if is_newer(tag, contained, version)), reverse=True)
-    odd = not_commits(sh, fork, [known.tag(tag.name) for tag in newer])
-    gone = [described(name, has, known) for name in moved(has, known)]
-    warnings = [*gone, *filter(None, [renamed_branch(sh, fork, known)])]
-    warnings += silent(later(sh, fork, classified, contained, has), automatic)
-    warnings += [
-        f"upstream's tag {tag.name} is on a {odd[c]}, not on a commit: it is skipped"
-        for tag in newer
-        if (c := known.tag(tag.name)) in odd
-    ]
-    newer = [tag for tag in newer if known.tag(tag.name) not in odd]
-    newest, release = _confirmed(sh, fork, newer, warnings)
-    commit = known.tag(newest.name) if newest else ""
-    notes = tuple(warnings), tuple(gone)
-    return Detection(newest, commit, contained, version, tuple(newer), release, *notes)
-
-
 def newest(sh: Shell, fork: Fork, known: Refs) -> Tag | None:
     """The newest release that the automation takes, among the known tags; tags known not to be on a
     commit are skipped."""
@@ -469,23 +385,6 @@ def require_commit(sh: Shell, fork: Fork, name: str, there: str) -> None:
         )
 
 
-def later(
-    sh: Shell,
-    fork: Fork,
-    classified: Mapping[str, Tag | None],
-    contained: Tag | None,
-    merged: Mapping[str, str],
-) -> dict[str, Tag | None]:
-    """The tags that are not older than the newest release on the production branch."""
-    dates = git.tag_dates(sh, fork.path) if contained else {}
-    since = dates.get(contained.name, 0) if contained else 0
-    return {
-        name: tag
-        for name, tag in classified.items()
-        if name not in merged and dates.get(name, since) >= since
-    }
-
-
 def is_newer(tag: Tag, contained: Tag | None, version: str) -> bool:
     """Whether a release is newer than the branch, by its history and by its stated version: after a
     squashed sync only the version shows it."""
@@ -496,78 +395,10 @@ def is_newer(tag: Tag, contained: Tag | None, version: str) -> bool:
     return (contained is None or tag > contained) and tag.version > stated
 
 
-def silent(classified: Mapping[str, Tag | None], automatic: Iterable[Tag]) -> Iterator[str]:
-    """Signs that upstream names its stable releases in a way that no tag scheme covers."""
-    newest = max(automatic, default=None)
-    floor = newest.version if newest else Version("0")
-    strange = sorted(name for name, tag in classified.items() if tag is None and _is_dotted(name))
-    if strange:
-        listed = ", ".join(repr(name) for name in strange[-3:])
-        yield (
-            f"{len(strange)} upstream tags look like versions and fit no tag scheme, such as "
-            f"{listed}: see `tags` in the policy"
-        )
-    ahead = [
-        tag
-        for tag in classified.values()
-        if tag and tag.scheme.use is not TagUse.OWN and tag.version > floor
-    ]
-    minors = {tag.version.release[:2] for tag in ahead} - {floor.release[:2]}
-    if len(minors) >= _MINORS_AHEAD:
-        last = max(ahead)
-        yield (
-            f"upstream has tags of {len(minors)} minor versions after "
-            f"{newest.name if newest else 'the beginning'}, up to {last.name} "
-            f"({last.scheme.name}), and none of them counts as a stable release: upstream may "
-            "name its stable releases differently now; see `tags` in the policy"
-        )
-
-
-def _is_dotted(name: str) -> bool:
-    head = name.removeprefix("v").split(".")
-    return len(head) > 1 and head[0].isdigit() and head[1][:1].isdigit()
-
-
-def _confirmed(
-    sh: Shell, fork: Fork, newer: Iterable[Tag], warnings: list[str]
-) -> tuple[Tag | None, Published | None]:
-    """The newest release that GitHub does not call a draft or a prerelease, and GitHub's data about
-    it. If GitHub cannot be asked, a warning says so."""
-    newest = next(iter(newer), None)
-    if newest is None:
-        return None, None
-    upstream = fork.policy.remotes.upstream
-    if not github.can_be_asked(fork.gh, upstream.url):
-        return newest, None
-    hub = fork.hub(upstream)
-    for tag in newer:
-        try:
-            release = github.release(sh, hub, tag.name)
-        except Stop as problem:
-            warnings.append(f"{problem.what.rstrip('.')}; the tag alone decides")
-            return newest, None
-        if release and (release.draft or release.prerelease):
-            kind = "a draft" if release.draft else "a prerelease"
-            warnings.append(f"GitHub calls {tag.name} {kind}: it is skipped")
-            continue
-        return tag, release
-    return None, None
-
-
-def show_detection(
-    console: Console, detection: Detection, fork: Fork, command: Callable[..., str]
-) -> None:
-    """Print whether upstream has released something new, and what to do about it."""
-    for warning in detection.warnings:
-        console.say(f"Warning: {warning}.", "yellow")
-    production = fork.policy.branches.production
-    has = f"has {detection.contained.name}" if detection.contained else "has no upstream release"
-    if detection.newest is None:
-        console.say(f"Nothing new: {production} {has}, and upstream has no newer stable release.")
-        return
-    older = sum(tag < detection.newest for tag in detection.newer)
-    more = f", and lacks {counted(older, 'older release')}, too" if older else ""
-    console.say(f"New: {detection.newest.name}; {production} {has}{more}.", "green")
-    if detection.release:
-        console.row("  notes: ", detection.release.url)
-    console.next(command("upgrade-carto", tag=detection.newest.name))
+def tag_dates(sh: Shell, repo: Path) -> dict[str, int]:
+    """When each local tag was created, in seconds since 1970; for a lightweight tag, the date of
+    its commit. Tags of objects without a date are left out."""
+    question = "git -C {repo} for-each-ref '--format=%(creatordate:unix) %(refname:strip=2)'"
+    answer = git.checked(sh.ask(f"{question} refs/tags", repo=repo), "tags")
+    entries = (line.partition(" ") for line in answer.out.splitlines())
+    return {name: int(date) for date, _, name in entries if date}

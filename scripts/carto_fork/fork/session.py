@@ -25,7 +25,8 @@ from invoke.context import Context
 from ..run import git, steps
 from ..run.console import Console
 from ..run.errors import ExitCode, Failed, Interrupted, Paused, Refused, Stop
-from ..run.shell import Shell, handling
+from ..run.programs import handling
+from ..run.shell import Shell
 from ..run.steps import Journal, Runner
 from ..run.text import joined
 from .fork import Fork, launching_hook, open_fork, safe_settings

@@ -5,18 +5,57 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cache
 
+import msgspec
 from packaging.version import Version
 
 from ..run.errors import Refused
-from .policy import TagScheme, TagUse
+from .patterns import compiled, search
+
+
+class TagUse(Enum):
+    """What tags of a class are used for."""
+
+    AUTOMATIC = "automatic"
+    ON_REQUEST = "on-request"
+    NEVER = "never"
+    OWN = "own"
+
+
+class TagScheme(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A class of tag names; it applies from version `since` up to, but without, version
+    `before`."""
+
+    name: str
+    pattern: str
+    use: TagUse
+    since: str = ""
+    before: str = ""
+
+    def __post_init__(self) -> None:
+        compiled(self.pattern)
+        for bound in filter(None, (self.since, self.before)):
+            try:
+                Version(bound)
+            except ValueError:
+                raise ValueError(f"{bound!r} is not a version") from None
+
+    def groups(self, name: str) -> dict[str, str | None] | None:
+        """The pattern's named groups if it matches a tag's whole name; None otherwise.
+
+        Raises Refused as `search` does.
+        """
+        match = search(self.pattern, name, whole=True)
+        return match and match.groupdict()
+
 
 STABLE = (TagUse.AUTOMATIC, TagUse.ON_REQUEST)
 """The uses of a stable upstream release."""
 
 # Git allows far more (`v1;rm`, `--help`). Nobody names a release like that, so we refuse it here
-# and\n# nothing else has to deal with it.
+# and nothing else has to deal with it.
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._+/-]*[A-Za-z0-9_+-])?")
 
 

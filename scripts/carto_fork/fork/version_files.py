@@ -292,8 +292,7 @@ def apply(
     if state.merging:
         problem = f"a merge is in progress in {git.named(work)}."
         raise Refused(problem, then=f"finish it first: {git.at(work)} commit")
-    if not git.has_identity(sh, work):
-        raise git.nobody(work)
+    git.require_identity(sh, work)
     if changed := [path for path in paths if path in state.dirty and path not in cut]:
         problem = f"{changed[0]} has uncommitted changes."
         raise Refused(problem, then="commit or stash them, then run the same command again.")

@@ -12,9 +12,9 @@ from ..adopt.copies import BRANCH, compare, missing
 from ..audit import healing, inventory
 from ..fork import branches
 from ..fork.fork import Fork, open_fork, wrong_urls
-from ..fork.policy import POLICY_FILE, TagUse, load_policy
+from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.session import Session
-from ..fork.tags import Tag, newest
+from ..fork.tags import Tag, TagUse, newest
 from ..merge import conflicts, reverts
 from ..run import git, github
 from ..run.console import Console
@@ -154,7 +154,7 @@ class _Adviser:
         count = len(state.unmerged)
         under_way = branches.operation(self._fork.repository.directory)
         if under_way in ("rebase", "cherry-pick", "revert"):
-            rebased = git.rebased_branch(self._sh, work).removeprefix("refs/heads/")
+            rebased = branches.rebased_branch(self._sh, work).removeprefix("refs/heads/")
             of = f"of {printable(rebased)} " if rebased else ""
             what = f"A {under_way} {of}is in progress here"
             if count:

@@ -20,8 +20,8 @@ from ..audit.inventory import Ground
 from ..fork import releases, tags
 from ..fork.fork import Fork
 from ..fork.tags import Tag
-from ..run import cures, git, github
-from ..run.errors import Refused, Stop
+from ..run import git, github
+from ..run.errors import Refused, Stop, cure_of_text
 from ..run.git import Refs, Worktree
 from ..run.github import Hub
 from ..run.shell import Shell, Value, command_line, fill
@@ -295,5 +295,5 @@ class Patient:
         answer = self.sh.read(words, timeout=git.PATIENCE)
         if answer.ok or "HTTP 404" in answer.err:
             return json.loads(answer.out or "null") if answer.ok else None
-        cure, said = cures.of_text(answer.err), answer.err.strip().partition("\n")[0]
+        cure, said = cure_of_text(answer.err), answer.err.strip().partition("\n")[0]
         raise Unchecked(cure.meaning if cure else f"GitHub gave no answer: {said}")

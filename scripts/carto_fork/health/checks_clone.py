@@ -11,10 +11,10 @@ from shlex import quote
 
 from packaging.version import Version
 
-from ..fork import branches, records, recovery, releases, setup, tags, version_files
+from ..fork import branches, detection, records, recovery, releases, setup, tags, version_files
 from ..fork.fork import wrong_urls
-from ..fork.policy import TagUse
 from ..fork.setup import There
+from ..fork.tags import TagUse
 from ..merge import conflicts, reverts
 from ..run import git, steps
 from ..run.errors import Refused
@@ -85,8 +85,8 @@ def _detection(patient: Patient) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.BROKEN, what, cause, then)
 
     merged = releases.merged(patient.sh, patient.fork, patient.commit, upstream)
-    later = releases.later(patient.sh, patient.fork, classified, contained, merged)
-    for warning in releases.silent(later, automatic):
+    later = detection.later(patient.sh, patient.fork, classified, contained, merged)
+    for warning in detection.silent(later, automatic):
         cause = "Nobody notices releases whose names follow a new scheme."
         then = f"add the scheme to `tags` in the policy: {patient.command('fork.config')}"
         yield Diagnosis(Level.LOOK, f"{printable(warning)}.", cause, then)

@@ -10,8 +10,7 @@ from packaging.version import Version
 
 from ..fork import releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
-from ..fork.policy import TagScheme, TagUse
-from ..fork.tags import Tag
+from ..fork.tags import Tag, TagScheme, TagUse
 from ..merge import reverts
 from ..run import git
 from ..run.errors import Refused

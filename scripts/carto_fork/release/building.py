@@ -9,9 +9,8 @@ from dataclasses import replace
 from ..ci import notify
 from ..fork import releases, tags
 from ..fork.fork import Fork, require_remotes
-from ..fork.policy import TagUse
 from ..fork.session import Session
-from ..fork.tags import Tag
+from ..fork.tags import Tag, TagUse
 from ..run import git
 from ..run.errors import Refused, Usage
 from ..run.steps import Condition, Journal, Plan, Step

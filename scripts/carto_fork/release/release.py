@@ -14,9 +14,9 @@ from ..ci import notify
 from ..fork import releases, tags, version_files
 from ..fork.branches import fetch_tag
 from ..fork.fork import Fork, require_remotes, require_whole_history
-from ..fork.policy import Releases, TagUse
+from ..fork.policy import Releases
 from ..fork.session import Session
-from ..fork.tags import Tag
+from ..fork.tags import Tag, TagUse
 from ..merge import authorship
 from ..run import git, github, text
 from ..run.errors import Refused, Usage
@@ -396,8 +396,7 @@ def make_release(s: Session, bump: str, dispatch: bool) -> None:
     require_whole_history(fork)
     hub = fork.hub(fork.policy.remotes.origin)
     github.require(s.sh, hub)
-    if not git.has_identity(s.sh, fork.path):
-        raise git.nobody(fork.path)
+    git.require_identity(s.sh, fork.path)
     with s.locked(fork.repository) as held:
         remote = ask(s.sh, fork)
         fork, commit = current(s, fork, remote.origin, held)

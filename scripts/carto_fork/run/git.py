@@ -12,8 +12,7 @@ from typing import IO
 
 from packaging.version import Version
 
-from . import cures
-from .errors import Failed, Refused
+from .errors import Failed, Refused, cure_of_git
 from .shell import Answer, Shell, Value, fill
 
 OLDEST = Version("2.38")
@@ -27,7 +26,7 @@ LARGE = "\0large "
 def checked(answer: Answer, question: str, *allowed: int) -> Answer:
     """The answer, if its exit code is one that the question allows. Raises Failed otherwise."""
     if answer.code not in (0, *allowed):
-        cure = cures.of_git(answer)
+        cure = cure_of_git(answer.err, answer.hook)
         raise Failed(
             f"git failed at the {question}: it {answer.ending}"
             f"{f' ({cure.meaning})' if cure else ''}: "
@@ -172,15 +171,6 @@ def refs(sh: Shell, repo: Path) -> Refs:
     return parsed_refs(checked(answer, "refs", 1).out)
 
 
-def tag_dates(sh: Shell, repo: Path) -> dict[str, int]:
-    """When each local tag was created, in seconds since 1970; for a lightweight tag, the date of
-    its commit. Tags of objects without a date are left out."""
-    question = "git -C {repo} for-each-ref '--format=%(creatordate:unix) %(refname:strip=2)'"
-    answer = checked(sh.ask(f"{question} refs/tags", repo=repo), "tags")
-    entries = (line.partition(" ") for line in answer.out.splitlines())
-    return {name: int(date) for date, _, name in entries if date}
-
-
 def parsed_refs(listing: str) -> Refs:
     """The refs in the output of show-ref or ls-remote."""
     objects: dict[str, str] = {}
@@ -207,14 +197,6 @@ def remote_refs(
     return parsed_refs(answer.out) if answer.ok else None
 
 
-def default_branch(sh: Shell, repo: Path, remote: str, timeout: int | None = None) -> str:
-    """The branch that a remote's HEAD points to; "" if unknown."""
-    question = "git -C {repo} ls-remote --symref --end-of-options {remote} HEAD"
-    answer = sh.ask(question, repo=repo, remote=remote, timeout=timeout)
-    head = re.match(r"ref: refs/heads/(.+)\tHEAD\n", answer.out)
-    return head[1] if head else ""
-
-
 def config(sh: Shell, repo: Path) -> dict[str, list[str]]:
     """The effective configuration: each lower-case key (subsections as written) with all its
     values."""
@@ -225,31 +207,16 @@ def config(sh: Shell, repo: Path) -> dict[str, list[str]]:
     return values
 
 
-def signature(sh: Shell, repo: Path, tag: str) -> str:
-    """Git's verdict on a tag's signature, on one line; "" if the tag is not signed."""
-    ref = f"refs/tags/{tag}"
-    text = sh.ask("git -C {repo} cat-file tag {ref}", repo=repo, ref=ref)
-    if not text.ok or "\n-----BEGIN " not in text.out:
-        return ""
-    answer = sh.ask("git -C {repo} verify-tag {tag}", repo=repo, tag=tag)
-    said = [line.strip() for line in answer.err.splitlines() if "signature" in line.lower()]
-    return said[0] if answer.ok and said else "signed, but the signature cannot be checked here"
-
-
-def has_identity(sh: Shell, repo: Path) -> bool:
-    """Whether a name and an e-mail address are configured for commits (git's guess does not
-    count)."""
+def require_identity(sh: Shell, repo: Path) -> None:
+    """Raises Refused unless a name and an e-mail address are configured for commits (git's guess
+    does not count)."""
     question = "git -C {repo} -c user.useConfigOnly=true var GIT_COMMITTER_IDENT"
-    return sh.ask(question, repo=repo).ok
-
-
-def nobody(repo: Path) -> Refused:
-    """The refusal when no identity is configured."""
-    return Refused(
-        "git has no name and e-mail address to commit with here.",
-        then=f'{at(repo)} config user.name "Your Name" && '
-        f"{at(repo)} config user.email you@example.com",
-    )
+    if not sh.ask(question, repo=repo).ok:
+        raise Refused(
+            "git has no name and e-mail address to commit with here.",
+            then=f'{at(repo)} config user.name "Your Name" && '
+            f"{at(repo)} config user.email you@example.com",
+        )
 
 
 def has_object(sh: Shell, repo: Path, name: str) -> bool:
@@ -278,18 +245,7 @@ def count(sh: Shell, repo: Path, commit: str, *known: str, merges: bool = True) 
     merges: whether merge commits count.
     """
     question = f"rev-list --count {'' if merges else '--no-merges '}{{commit}} --not {{known}} --"
-
-    def counted() -> int:
-        return int(ask(sh, repo, question, "number of commits", commit=commit, known=known).out)
-
-    hashes = all(map(is_hash, (commit, *known)))
-    return sh.once(("count", commit, known, merges), counted) if hashes else counted()
-
-
-def commits(sh: Shell, repo: Path, among: str) -> list[str]:
-    """One line for each of the ten newest commits in a range: short hash and subject."""
-    log = "log --no-show-signature --no-color --max-count=10 '--format=%h %s' {among} --"
-    return ask(sh, repo, log, "commits", among=among).out.splitlines()
+    return int(ask(sh, repo, question, "number of commits", commit=commit, known=known).out)
 
 
 def show(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
@@ -435,21 +391,8 @@ def distances(sh: Shell, repo: Path, commit: str, others: Sequence[str]) -> list
 
 def merge_bases(sh: Shell, repo: Path, one: str, *others: str) -> list[str]:
     """The best common ancestors of a commit and the others; empty if they have none."""
-
-    def bases() -> list[str]:
-        question = "merge-base --all {one} {others}"
-        return ask(sh, repo, question, "common ancestor", 1, one=one, others=others).out.split()
-
-    hashes = all(map(is_hash, (one, *others)))
-    return sh.once(("bases", one, *others), bases) if hashes else bases()
-
-
-def same_tree(sh: Shell, repo: Path, commit: str, head: str) -> str:
-    """The newest commit in the history of `head` with exactly the files of another commit; "" if no
-    commit has them."""
-    tree = ask(sh, repo, "rev-parse --verify {wanted}", "tree", wanted=f"{commit}^{{tree}}").line
-    lines = ask(sh, repo, "log --no-show-signature --format=%T=%H {head} --", "trees", head=head)
-    return dict(x.split("=") for x in reversed(lines.out.split())).get(tree, "")
+    question = "merge-base --all {one} {others}"
+    return ask(sh, repo, question, "common ancestor", 1, one=one, others=others).out.split()
 
 
 def commit_dates(sh: Shell, repo: Path, commits: Sequence[str]) -> dict[str, str]:
@@ -475,12 +418,7 @@ def merge_of(sh: Shell, repo: Path, commit: str, head: str) -> tuple[str, str]:
     """The merge that brought a commit into a branch's first-parent history, and the commit before
     it; both "" if there was no such merge."""
     question = "git -C {repo} rev-list --first-parent --merges --parents --max-count=50 {head} --"
-
-    def listed() -> Answer:
-        return sh.ask(question, repo=repo, head=head)
-
-    merges = sh.once(("merges", head), listed) if is_hash(head) else listed()
-    for line in merges.out.splitlines():
+    for line in sh.ask(question, repo=repo, head=head).out.splitlines():
         merge, into, *merged = line.split()
         if commit in merged:
             return merge, into
@@ -548,15 +486,6 @@ def path_of(sh: Shell, work: Path, name: str) -> Path:
     """Where a work tree keeps one of git's own files, such as ``index.lock``."""
     question = "rev-parse --path-format=absolute --git-path {name}"
     return Path(ask(sh, work, question, "path", name=name).line)
-
-
-def rebased_branch(sh: Shell, work: Path) -> str:
-    """The full name of the branch that is being rebased in a work tree; "" if none."""
-    for name in ("rebase-merge/head-name", "rebase-apply/head-name"):
-        path = path_of(sh, work, name)
-        if path.is_file():
-            return path.read_text().strip()
-    return ""
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from . import cures
-from .errors import Failed, Refused
+from .errors import Failed, Refused, cure_of_text
 from .shell import Answer, Shell
 
 OLDEST = Version("2.23")
@@ -55,7 +54,7 @@ def checked(answer: Answer, question: str) -> Answer:
     said = answer.err.strip() or answer.out.strip() or "it said nothing"
     if answer.code == 127:
         said = "exec: gh: not found"
-    cure = cures.of_text(said)
+    cure = cure_of_text(said)
     meaning = cure.meaning if cure else answer.ending
     then = cure.then if cure else "fix what it complains about"
     problem = f"gh could not read the {question}: {meaning} ({said.splitlines()[0]})."

@@ -10,7 +10,6 @@ A question about objects named by their hashes is asked once per task: its answe
 
 from __future__ import annotations
 
-import codecs
 import json
 import os
 import re
@@ -26,13 +25,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
-from types import FrameType
 from typing import IO, Any, TextIO, TypeVar, cast
 
 from invoke.context import Context
-from invoke.runners import Local
 
 from .errors import Failed, Refused
+from .programs import Process
 from .text import LARGEST_TEXT, Tee, harmless, joined, scrub
 
 BIG = "core.bigFileThreshold"
@@ -206,7 +204,8 @@ class Shell:
         lines = list(feed or ())
         if not _lasts(words, lines):
             return self._read(words, timeout, lines)
-        key = (*words, "", *lines)
+        # All work trees of a clone share their objects; only paths after `--` depend on the place.
+        key = (*words[2 if "--" in words[:-1] else 3 :], "", *lines)
         with self._turn(key):
             if key in self._found:
                 return cast(Answer, self._found[key])
@@ -315,7 +314,7 @@ class Shell:
         if "fetch" in words:  # it may fetch history that a shallow clone lacked
             self._found.clear()
         streams = Tee(live)
-        process = _Process(self._context)
+        process = Process(self._context)
         variables = environment(without=without, **self._configured())
         # `exec` makes the command itself, not a shell around it, the one that gets the signals.
         command = f"exec {shlex.join(_program(words))} < {quote(str(stdin or os.devnull))}"
@@ -508,80 +507,3 @@ def environment(*, without: Iterable[str] | None = None, **variables: str) -> di
     left_out = {*(without or ()), *filter(_REPOSITORY_VARIABLES.fullmatch, os.environ)}
     inherited = {k: v for k, v in os.environ.items() if k not in left_out}
     return inherited | _NEVER_ASK | variables
-
-
-@contextmanager
-def handling(
-    numbers: Sequence[int], handler: Callable[[int, FrameType | None], None]
-) -> Iterator[None]:
-    """Handle signals differently for a while."""
-    before = [signal.signal(number, handler) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, old in zip(numbers, before, strict=True):
-            signal.signal(number, old)
-
-
-class _Process(Local):
-    """Invoke's runner, with four habits changed.
-
-    It does not search the whole output for prompts after every new piece, it checks more often
-    whether the process has ended, it keeps bytes that are not UTF-8, and on Ctrl-C it sends the
-    process a real SIGINT and remembers it: invoke would write a control character to its standard
-    input and continue.
-    """
-
-    input_sleep = 0.0005
-    read_chunk_size = 1 << 16
-    interrupted = False
-
-    def read_proc_output(self, reader: Any) -> Any:
-        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        while data := reader(self.read_chunk_size):
-            yield decoder.decode(data)
-        yield decoder.decode(b"", final=True)
-
-    @property
-    def process_is_finished(self) -> bool:
-        # The longer it takes, the less often we look.
-        self.input_sleep = min(self.input_sleep * 1.1, 0.01)
-        return bool(super().process_is_finished)
-
-    def respond(self, buffer_: list[str]) -> None:
-        pass
-
-    def stop(self) -> None:
-        super().stop()
-        if process := getattr(self, "process", None):  # None if it could not be started
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                pipe.close()
-
-    @contextmanager
-    def forwarding_signals(self) -> Iterator[None]:
-        """Pass Ctrl-C and termination on to the process and only note them here.
-
-        An exception while a process is being started or awaited would leave it running.
-        """
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def note(_number: int, _frame: FrameType | None) -> None:
-            self.interrupted = True
-            # A terminal sends Ctrl-C to the process itself; a second one would disturb its cleanup.
-            timer = threading.Timer(0.3, self._pass_on)
-            timer.daemon = True
-            timer.start()
-
-        with handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), note):
-            yield
-
-    def start(self, command: str, shell: str, env: dict[str, Any]) -> None:
-        super().start(command, shell, env)
-        if self.interrupted:
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        if process := getattr(self, "process", None):
-            process.send_signal(signal.SIGINT)

@@ -15,9 +15,8 @@ from typing import TextIO
 
 import msgspec
 
-from . import cures
 from .console import Console
-from .errors import CheckFailed, Failed, Refused, Stop
+from .errors import CheckFailed, Failed, Refused, Stop, cure_of_git, cure_of_text
 from .shell import Answer, Shell, command_line, fill
 from .text import joined, scrub, withheld
 
@@ -402,7 +401,11 @@ class Runner:
             log.write_text("\n".join(said), encoding="utf-8", errors="backslashreplace")
             shown.append(f"({len(said)} lines: {log})")
         kind = CheckFailed if step.commands else Failed
-        cure = None if step.commands else cures.of_git(answer) or cures.of_text("\n".join(said))
+        cure = (
+            None
+            if step.commands
+            else cure_of_git(answer.err, answer.hook) or cure_of_text("\n".join(said))
+        )
         then = f"{cure.then}, then run the same command again ({cure.meaning})." if cure else ""
         return kind(
             f"`{command_line(words, join=joined)}` {answer.ending}:\n  " + "\n  ".join(shown),

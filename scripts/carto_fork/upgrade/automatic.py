@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ..ci import notify
 from ..fork import branches, records, recovery, releases, session
+from ..fork import detection as detecting
+from ..fork.detection import Detection
 from ..fork.fork import Fork
 from ..fork.releases import Target
 from ..fork.session import Session
@@ -212,7 +214,7 @@ def sync_upstream(s: Session, options: Options) -> None:
     name, detection = options.tag, None
     if not name:
         detection = _detect(s, fork)
-        releases.show_detection(s.console, detection, fork, s.command)
+        detecting.show(s.console, detection, fork, s.command)
         if detection.newest is None:
             result = {"result": "nothing", "tag": "", "pull_request": ""}
             _end(s, fork, "nothing", result, detection)
@@ -236,7 +238,7 @@ def sync_upstream(s: Session, options: Options) -> None:
     work = Work(s, fork, tag, release.commit)
     if not (release.pushed and _waits_for_person(work, release)):
         ended = upgrade.run(s, options, leave=True)
-        work = ended.work if ended else work
+        work = ended[1] if ended else work
     if s.sh.dry:
         return
     asked = pull_request.open_request(work)
@@ -255,15 +257,15 @@ def sync_upstream(s: Session, options: Options) -> None:
     _end(s, fork, event, result, detection)
 
 
-def _detect(s: Session, fork: Fork) -> releases.Detection:
+def _detect(s: Session, fork: Fork) -> Detection:
     """Upstream's new releases; without tags on something that is not a commit, as far as known."""
-    detection = releases.detect(s.sh, fork)
+    detection = detecting.detect(s.sh, fork)
     while _fetch_strange(s, fork, detection):
-        detection = releases.detect(s.sh, fork)
+        detection = detecting.detect(s.sh, fork)
     return detection
 
 
-def _fetch_strange(s: Session, fork: Fork, detection: releases.Detection) -> bool:
+def _fetch_strange(s: Session, fork: Fork, detection: Detection) -> bool:
     """Fetch the newest tag's object if the clone lacks it and GitHub has no release of the tag.
 
     Returns whether that object is something other than a commit.
@@ -281,7 +283,7 @@ def _end(
     fork: Fork,
     event: str,
     result: dict[str, str],
-    detection: releases.Detection | None = None,
+    detection: Detection | None = None,
 ) -> None:
     """Report the outcome: to the steps of a workflow, to scripts, and to the team if there is an
     event.
@@ -359,4 +361,4 @@ def show_detection(s: Session) -> None:
     if s.json:
         s.print_json(detection.as_json())
     else:
-        releases.show_detection(s.console, detection, fork, s.command)
+        detecting.show(s.console, detection, fork, s.command)

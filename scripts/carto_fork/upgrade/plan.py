@@ -12,7 +12,7 @@ from packaging.version import Version
 
 from ..audit import healing
 from ..ci import notify
-from ..fork import records, releases, tags, version_files
+from ..fork import records, releases, version_files
 from ..fork.branches import (
     DIRECT,
     DIRECT_CHECKED_OUT,
@@ -20,10 +20,10 @@ from ..fork.branches import (
     PRODUCTION_MOVED,
     PUSHES,
     TIDIES,
+    rebased_branch,
 )
 from ..fork.fork import Fork, require_whole_history
-from ..fork.policy import Policy
-from ..fork.releases import Target, asked_name
+from ..fork.releases import Target
 from ..fork.tags import Tag
 from ..merge import authorship, reverts, syncs
 from ..run import files, git, github
@@ -113,8 +113,7 @@ def require_able(sh: Shell, fork: Fork, options: Options) -> None:
     rebase of the production branch in progress."""
     repo = fork.path
     require_whole_history(fork)
-    if not git.has_identity(sh, repo):
-        raise git.nobody(repo)
+    git.require_identity(sh, repo)
     if options.direct:
         _require_no_rebase(sh, fork)
 
@@ -160,7 +159,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     # If a run with --direct was killed after its push, only its last steps are left.
     if not (options.direct and local == target.base):
         _require_newer(sh, fork, target, before, options.unhealed)
-    work, checkout = _work_trees(sh, fork, sync, tag.name)
+    work, checkout = work_trees(sh, fork, sync, tag.name)
     notes = _notes(sh, fork, target, options)
     notes += _sync_notes(sh, fork, target, options, local, work)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
@@ -200,8 +199,19 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         and all(fork.refs.commits.get(_passed(tag, check)) == local for check in checked)
     )
     brings = git.count(sh, repo, target.commit, target.base)
-    signed = git.signature(sh, repo, tag.name)
+    signed = _signature(sh, repo, tag.name)
     return Upgrade(target, plan, before, brings, sync, work, finished, tuple(notes), signed)
+
+
+def _signature(sh: Shell, repo: Path, tag: str) -> str:
+    """Git's verdict on a tag's signature, on one line; "" if the tag is not signed."""
+    ref = f"refs/tags/{tag}"
+    text = sh.ask("git -C {repo} cat-file tag {ref}", repo=repo, ref=ref)
+    if not text.ok or "\n-----BEGIN " not in text.out:
+        return ""
+    answer = sh.ask("git -C {repo} verify-tag {tag}", repo=repo, tag=tag)
+    said = [line.strip() for line in answer.err.splitlines() if "signature" in line.lower()]
+    return said[0] if answer.ok and said else "signed, but the signature cannot be checked here"
 
 
 def _lost_ancestry(
@@ -345,7 +355,7 @@ def place_of(fork: Fork, tag: str) -> Path:
     return fork.place_for(fork.policy.branches.sync_for(tag))
 
 
-def _work_trees(sh: Shell, fork: Fork, sync: str, tag: str) -> tuple[Path, Path | None]:
+def work_trees(sh: Shell, fork: Fork, sync: str, tag: str) -> tuple[Path, Path | None]:
     """The work tree of the upgrade, and the one with the production branch, if there is one.
 
     Raises Refused if the sync branch is checked out elsewhere, or something else is in its place.
@@ -486,7 +496,7 @@ def _is_recorded(sh: Shell, fork: Fork, target: Target, work: Path) -> bool:
 def _require_no_rebase(sh: Shell, fork: Fork) -> None:
     """Raises Refused if the production branch is being rebased: git lists it as detached."""
     for tree in git.worktrees(sh, fork.path):
-        if not tree.missing and git.rebased_branch(sh, tree.path) == fork.local_production:
+        if not tree.missing and rebased_branch(sh, tree.path) == fork.local_production:
             raise Refused(
                 f"{fork.policy.branches.production} is being rebased in {tree.path}.",
                 then=f"{git.at(tree.path)} rebase --continue (or --abort), "
@@ -518,46 +528,3 @@ def _require_idle(sh: Shell, checkout: Path, fork: Fork, target: Target) -> None
         f"{listed(state.dirty)}.",
         then=then,
     )
-
-
-def under_way(fork: Fork, options: Options) -> str:
-    """The tag of the upgrade in progress that the options mean. Asks no remote.
-
-    Raises Refused if this clone has nothing of that upgrade.
-    """
-    name = asked_name(options.tag)
-    asked = tags.classify(name, fork.policy.tags)
-    others = [tag for tag in fork.refs.tags() if asked and _is_meant(tag, asked, fork.policy)]
-    for tag in [name, *others]:
-        branch = f"refs/heads/{fork.policy.branches.sync_for(tag)}"
-        # A crash of the machine may have left the work tree without its branch.
-        if branch in fork.refs.objects or (place_of(fork, tag) / ".git").exists():
-            return tag
-    raise Refused(f"no upgrade to {name} is in progress here.", then="see `status`.")
-
-
-def abort_plan(sh: Shell, fork: Fork, tag: str) -> Plan:
-    """The plan for removing what an upgrade to a tag has created in this clone."""
-    sync = fork.policy.branches.sync_for(tag)
-    work, _ = _work_trees(sh, fork, sync, tag)
-    values = fork.values() | {
-        "tag": tag,
-        "sync": sync,
-        "work": str(work),
-        "place": os.path.abspath(work),
-    }
-    has_branch = f"refs/heads/{sync}" in fork.refs.objects
-    conditions = {steps.BRANCH_HERE} if has_branch else set()
-    if work.exists():
-        state = git.work_state(sh, work)
-        values["given_up"] = aborted.message(tag, state)
-        conditions.add(steps.WORKTREE_HERE)
-        if has_branch and (state.merging or state.dirty or state.untracked):
-            conditions.add(steps.UNSAVED)
-    return Plan(values, frozenset(conditions), "Your checkout and origin are unchanged.")
-
-
-def _is_meant(name: str, asked: Tag, policy: Policy) -> bool:
-    """Whether `releases.find` may have returned a tag for another name."""
-    tag = tags.classify(name, policy.tags)
-    return bool(tag and tag.stable and tag.same_build(asked))

@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
-from ..audit.ledger import Entry
 from ..ci import notify
 from ..fork import tags
 from ..fork.fork import Fork
-from ..fork.policy import Take
 from ..fork.session import Session
 from ..fork.tags import Tag
-from ..merge.decisions import Decision
 from ..run import git, github
 from ..run.errors import Refused
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Plan, Step
-from ..run.text import block, cell, code, counted, in_actions, plain, table
-from .work import AT_RISK, SIDES, Sync, Work
-
-MOST_CHARACTERS = 65_536
-"""GitHub's limit for the body of a pull request."""
-
-_ROWS = (1000, 300, 100, 30, 10, 3)
-"""Limits for the rows of a table, tried in this order until the body is short enough."""
+from ..run.text import counted, in_actions
+from . import description
+from .work import Sync, Work
 
 _COLOURS = {"clean": "0e8a16", "conflicts": "d93f0b", "proposed": "fbca04"}
 _PLAIN_COLOUR = "c5def5"
@@ -206,7 +196,7 @@ def write_text(work: Work) -> None:
     name = f"refs/heads/{fork.policy.branches.sync_for(work.tag.name)}"
     if head := fork.refs.commits.get(name):
         sync = Sync(work, fork, head)
-        _write(fork, sync, body(sync, fork))
+        _write(fork, sync, description.body(sync, fork))
 
 
 def _write(fork: Fork, sync: Sync, text: str) -> None:
@@ -243,11 +233,11 @@ def _values(s: Session, fork: Fork, sync: Sync, pull: Pull | None) -> dict[str, 
     settings, unchecked = fork.policy.pull_requests, bool(pull and _starts_no_ci(pull))
     mark = ""
     if not s.sh.dry:
-        text = body(sync, fork, unchecked)
+        text = description.body(sync, fork, unchecked)
         mark = text.splitlines()[-1]
         _write(fork, sync, text)
         if pull:
-            notify.summarize(str(_Text(sync, fork, unchecked)))
+            notify.summarize(description.whole(sync, fork, unchecked))
     state, other = settings.clean, settings.conflicts
     if sync.unresolved:
         state, other = other, state
@@ -321,280 +311,3 @@ def _older(s: Session, fork: Fork, pulls: Sequence[Pull], sync: Sync) -> Iterato
                 )
                 continue
             yield older.name, pull
-
-
-# --- The text ------------------------------------------------------------------------------------
-
-
-def body(sync: Sync, fork: Fork, starts_no_ci: bool = False) -> str:
-    """The text of the pull request, within GitHub's limit; the full one is in the run's summary.
-
-    Its last line has the digest of what it says, whichever run says it.
-    """
-    for rows in _ROWS:
-        text = str(_Text(sync, fork, starts_no_ci, rows))
-        facts = text.replace(notify.run_url() or "\0", "").encode("utf-8", "surrogateescape")
-        text += f"\n<!-- carto-fork: {hashlib.sha256(facts).hexdigest()[:16]} -->\n"
-        if len(text) <= MOST_CHARACTERS:
-            return text
-    raise AssertionError(f"{_ROWS[-1]} rows a table are too many for GitHub")
-
-
-class _Text:
-    """The text of a pull request.
-
-    starts_no_ci: whether GitHub starts no workflow for it. rows: the limit for a table.
-    """
-
-    def __init__(
-        self, sync: Sync, fork: Fork, starts_no_ci: bool = False, rows: int = 1_000_000
-    ) -> None:
-        self.sync, self.policy = sync, fork.policy
-        self.starts_no_ci, self.rows = starts_no_ci, rows
-
-    def __str__(self) -> str:
-        parts = [
-            ("", self._head()),
-            ("Proposed by programs", self._proposed()),
-            ("Merge status", self._status()),
-            ("Conflicts", self._conflicts()),
-            ("What happened to every change", self._account()),
-            ("What to look at", self._to_look_at()),
-            ("What upstream changed", self._upstream()),
-            ("Work on older sync branches", self._people()),
-            ("Testing checklist", self._checklist()),
-            ("How to resolve it", self._resolving()),
-            ("How to review it", self._reviewing()),
-        ]
-        text = ""
-        for title, lines in parts:
-            if inside := "\n".join(lines):
-                text += f"\n## {title}\n\n{inside}\n" if title else f"{inside}\n"
-        return text
-
-    def _head(self) -> Iterator[str]:
-        sync, remote = self.sync, self.policy.remotes.upstream
-        slug = github.slug_of(remote.url)
-        page = f"https://github.com/{slug}" if slug else remote.url
-        tag, previous = sync.tag.name, sync.previous
-        production = code(self.policy.branches.production)
-        yield f"Merges the stable upstream release {code(tag)} into {production}."
-        yield (
-            "\n> [!IMPORTANT]\n> Merge this with a **merge commit**. Do not squash or rebase it: "
-            "git would not know that the release is merged, and the next upgrade would report "
-            "hundreds of spurious conflicts.\n"
-        )
-        links = [f"[release]({page}/releases/tag/{tag})"]
-        if previous:
-            links.insert(0, f"[changes]({page}/compare/{previous.name}...{tag})")
-        since = f", from {code(previous.name)}" if previous else ""
-        yield from table(
-            ["", ""],
-            [
-                ["version", f"{code(sync.before or 'none')} to {code(sync.tag.release)}"],
-                ["upstream", f"{code(tag)}{since}: {', '.join(links)}"],
-                ["tag", code(sync.theirs)],
-                ["branch", f"{code(sync.branch)} at {code(sync.head[:10])}"],
-            ],
-        )
-
-    def _status(self) -> Iterator[str]:
-        total, left = len(self.sync.decisions), len(self.sync.unresolved)
-        if left:
-            yield (
-                f"**Conflicts**: {left} of {total} files need a person; the branch contains their "
-                "markers."
-            )
-        elif total:
-            files = counted(total, "file")
-            yield f"**Conflicts, all decided**: {files}, each with its reason below."
-        else:
-            yield "**Clean merge**: no conflicts."
-
-    def _proposed(self) -> Iterator[str]:
-        """The programs' proposals, with the differences from both sides."""
-        proposals = self.sync.proposals
-        if not proposals:
-            return
-        yield (
-            "A program wrote hunks of these files. Read each of them. None lands before a person "
-            "has accepted it, by approving this very commit as a reviewer or code owner, or with\n"
-        )
-        again = f"carto-fork resolve-conflicts --pr {self.sync.branch}"
-        waiting = [one for one in proposals if not one.accepted]
-        yield from block(
-            [f"{again} --accept-proposal {quote(one.path)}" for one in waiting or proposals]
-        )
-        yield ""
-        rows = [[cell(x.path), plain(x.by), plain(x.accepted) or "**nobody**"] for x in proposals]
-        yield from self._table(["file", "by", "accepted by"], rows, "proposals")
-        for one in proposals:
-            for whose, lines in self.sync.against_sides(one.path):
-                yield f"\n<details><summary>{cell(one.path)} against {whose} side</summary>\n"
-                yield from block(lines[: self.rows], "diff")
-                yield "\n</details>"
-
-    def _conflicts(self) -> Iterator[str]:
-        left = self.sync.unresolved
-        open_first = sorted(self.sync.decisions, key=lambda d: d.conflict.path not in left)
-        yield from self._table(
-            ["file", "kind", "taken", "why"], [*map(self._decision, open_first)], "conflicts"
-        )
-
-    def _decision(self, decision: Decision) -> list[str]:
-        path, kind = decision.conflict.path, decision.conflict.kind.value
-        why = plain(decision.why)
-        if decision.rule:
-            why = f"{plain(decision.rule)}: {why}"
-        proposed = {one.path: one for one in self.sync.proposals}
-        if path in self.sync.unresolved:
-            taken = "**left for you to decide**"
-        elif path in proposed:
-            taken = f"proposed by {plain(proposed[path].by)}"
-        elif decision.left:
-            made = self.sync.resolutions[path]
-            taken = f"{SIDES[made.take]}, by a person" if made.take else "resolved by a person"
-            if made.word:
-                side = SIDES[Take(made.word.side)]
-                why = f"dropped {side} change: {plain(made.word.reason)}"
-        else:
-            taken = SIDES[decision.take] if decision.take else "as merged"
-        return [cell(path), kind, taken, why]
-
-    def _table(self, head: list[str], rows: Sequence[list[str]], what: str) -> Iterator[str]:
-        """A table with at most as many rows as allowed, and how many more there are.
-
-        what: the plural noun for its rows.
-        """
-        if rows:
-            yield from table(head, rows[: self.rows])
-        if (more := len(rows) - self.rows) > 0:
-            page = notify.run_url()
-            yield f"\n… and {more} more {what}{f': [the full report]({page})' if page else '.'}"
-
-    def _account(self) -> Iterator[str]:
-        account = self.sync.checked.account
-        if account is None:
-            return
-        yield (
-            f"Checked {counted(account.fork_paths, 'fork file')} and "
-            f"{counted(account.upstream_paths, 'upstream file')}: "
-            f"**{counted(len(account.lost), 'change')} lost**, {len(account.to_look_at)} to look "
-            f"at, {len(account.explained)} moved, absorbed or dropped on purpose."
-        )
-        listed = [["lost", *_entry(entry)] for entry in account.lost]
-        listed += [["look at", *_entry(entry)] for entry in account.to_look_at]
-        if listed:
-            yield ""
-        yield from self._table(["", "file", "whose", "lines", "by"], listed, "changes")
-
-    def _to_look_at(self) -> Iterator[str]:
-        sync = self.sync
-        doubtful = (finding for finding in sync.checked.findings if not finding.certain)
-        rows = [
-            ["**wrong**" if f.certain else "look at", plain(f.check), cell(f.what)]
-            for f in (*sync.checked.wrong, *doubtful)
-        ]
-        rows += [
-            ["new" if letter == "A" else "changed", kind, cell(path)]
-            for kind, pattern in AT_RISK.items()
-            for letter, path in sync.changes
-            if pattern.fullmatch(path)
-        ]
-        yield from self._table(["", "what", "where"], rows, "findings")
-
-    def _upstream(self) -> Iterator[str]:
-        commits, areas = self.sync.commits, self.sync.areas
-        by_type = ", ".join(f"{number} {name}" for name, number in commits.most_common())
-        files = counted(sum(area.files for area in areas), "file")
-        yield f"{counted(commits.total(), 'commit')} ({by_type or 'none'}), {files}.\n"
-        rows = [
-            [cell(area.name), str(area.files), f"+{area.added} −{area.removed}"]  # noqa: RUF001
-            for area in areas
-        ]
-        yield from self._table(["area", "files", "lines"], rows, "areas")
-
-    def _people(self) -> Iterator[str]:
-        people = self.sync.people
-        if not people:
-            return
-        rows = [[cell(p.branch), plain(p.what), "yes" if p.carried else "**no**"] for p in people]
-        yield from self._table(["branch", "what", "in this one"], rows, "changes")
-        if missing := [piece for piece in people if not piece.carried]:
-            yield ""
-            yield (
-                "An older pull request stays open until its work is here, or until somebody closes "
-                "it to discard what is missing. To bring a commit here, type on this branch:"
-            )
-            yield ""
-            yield from block(
-                [f"git cherry-pick {p.commit}" for p in missing if p.commit]
-                or ["# resolve the file as it was resolved there"]
-            )
-
-    def _checklist(self) -> Iterator[str]:
-        sync, commands = self.sync, self.policy.commands
-        items = [("every conflict is resolved", not sync.unresolved)]
-        sound = "no change is lost, no markers are left, files parse, imports resolve"
-        items.append((sound, sync.checked.passed))
-        # The record of the installation goes with the work tree; the later ones stay.
-        if commands.install:
-            installed = not {"install", "test", "lint"}.isdisjoint(sync.passed)
-            items.append(("the merged tree installs", installed))
-        items += [(code(line), "test" in sync.passed) for line in commands.test]
-        items += [(code(line), "lint" in sync.passed) for line in commands.lint]
-        items += [
-            ("somebody read upstream's release notes for breaking changes and migrations", False),
-            ("the container image builds and starts", False),
-            ("the fork's own features work in a test deployment", False),
-        ]
-        yield from (f"- [{'x' if done else ' '}] {what}" for what, done in items)
-        if self.starts_no_ci:
-            yield (
-                "\n> [!WARNING]\n> GitHub starts no workflow for a pull request that its own token "
-                "opened. Close and reopen this one to start the checks, or give the workflow a "
-                "token of its own."
-            )
-
-    def _resolving(self) -> Iterator[str]:
-        again = f"carto-fork resolve-conflicts --pr {self.sync.branch}"
-        if self.sync.unresolved:
-            yield "In a clone of the fork; the first command prints where the work tree is:\n"
-            yield from block(
-                [
-                    again,
-                    "# edit each file that is left and git add it, or choose a side and say why:",
-                    f"{again} --keep-fork FILE --reason WHY",
-                    f"{again} --accept-upstream FILE --reason WHY",
-                    "# then run it again: once nothing is left, it checks the result and pushes it",
-                    again,
-                ],
-                "bash",
-            )
-
-    def _reviewing(self) -> Iterator[str]:
-        tag, branch, ours = self.sync.tag.name, self.sync.branch, self.sync.ours[:10]
-        origin, upstream = self.policy.remotes.origin.name, self.policy.remotes.upstream.name
-        verify = "carto-fork verify"
-        if page := notify.run_url():
-            yield f"Review it with `report.html` from [this run]({page}).\n"
-        yield from block(
-            [
-                f"git fetch {origin} {branch}",
-                f"git fetch {upstream} refs/tags/{tag}:refs/tags/{tag}",
-                f"{verify} --ours {ours} --theirs {tag} --result {origin}/{branch}",
-                f"git log --oneline --first-parent {ours}..{origin}/{branch}",
-                f"gh pr merge {branch} --merge",
-                f"{verify} --landed {tag}   # afterwards: reports whether it was squashed",
-            ],
-            "bash",
-        )
-
-
-def _entry(entry: Entry) -> list[str]:
-    account = entry.account
-    lines = [f"{len(account.missing)} missing"] * bool(account.missing)
-    lines += [f"{len(account.back)} back"] * bool(account.back)
-    by = ", ".join(f"{code(c.name[:10])} {plain(c.subject[:80])}" for c in entry.commits[:1])
-    where = f"{entry.path}:{account.change.line}" if account.change.line else entry.path
-    return [cell(where), entry.side.value, ", ".join(lines) or entry.what, by]

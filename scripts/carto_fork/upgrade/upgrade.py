@@ -2,60 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ..fork import recovery, releases
+from ..fork import recovery, releases, tags
 from ..fork.branches import DIRECT_CHECKED_OUT, DIRECT_ELSEWHERE, PUSHES, TIDIES
 from ..fork.fork import Fork
+from ..fork.releases import Target
 from ..fork.session import Session
 from ..merge import authorship, resolve
 from ..run import git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Paused, Refused, Usage
 from ..run.shell import Shell
-from ..run.steps import Journal, Step, chosen
+from ..run.steps import Journal, Plan, Step, chosen
 from ..run.text import about, counted, listed
-from . import plan, pull_request, report, steps
+from . import aborted, plan, pull_request, report, steps
 from .plan import Options, Upgrade
 from .work import Work, waits
 
 
-@dataclass(frozen=True)
-class Run:
-    """A finished run of an upgrade.
-
-    fork: as the plan used it. work: what its steps found out.
-    """
-
-    fork: Fork
-    ready: Upgrade
-    work: Work
-
-
-def upgrade(s: Session, options: Options, abort: bool) -> None:
-    """Upgrade the production branch and print the outcome, or abandon an upgrade."""
-    if abort:
-        _give_up(s, options)
-        return
-    ended = run(s, options)
-    result = ended and _result(s.sh, ended, options)
+def say(s: Session, options: Options, ended: tuple[Upgrade, Work] | None) -> None:
+    """Print the outcome of an upgrade."""
+    result = _result(s.sh, *ended, options) if ended else None
     if s.json:
         s.print_json(result)
     elif ended and result and not s.sh.dry:
-        _say_end(s, ended, options, result)
+        _say_end(s, *ended, options, result)
 
 
-def run(s: Session, options: Options, *, leave: bool = False) -> Run | None:
+def run(s: Session, options: Options, *, leave: bool = False) -> tuple[Upgrade, Work] | None:
     """Upgrade the production branch to a release, as far as the options say.
 
     leave: publish undecided conflicts as they are, instead of pausing for a person.
-    Returns None if --dry cannot know more than the fetch: this clone lacks the release.
+    Returns what was planned, and what its steps found out; None if --dry cannot know more than the
+    fetch: this clone lacks the release.
     """
     if options.heal and options.unhealed:
         raise Usage("--heal and --unhealed exclude each other.", then="choose one of them.")
@@ -75,17 +63,10 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run | None:
                 return None
             release = _as_known_here(s, fork, release)
         try:
-            fork = fork.at(s.sh, release.base)
-            sync = fork.policy.branches.sync_for(release.tag.name)
-            fork = recovery.put_in_order(s, fork, held, sync, release.commit)
-            if held:
-                _require_what_was_seen(s, fork, release)
-            ready = plan.prepare(s.sh, fork, release, options)
+            fork, ready = _prepared(s, fork, release, options, held)
         except Refused as refusal:
             refusal.untouched = fetch.untouched
             raise
-        if held:
-            plan.remember(fork, release.tag.name, options)
         work = Work(
             s,
             fork,
@@ -100,16 +81,9 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run | None:
         if leave and steps.SAVED not in ready.plan.conditions and waits(work, here):
             # An earlier run was killed after it committed what is left and before it published it.
             _leave(s, ready, work, held)
-            return Run(fork, ready, work)
-        if held and work.fresh:  # read while git fills the work tree
-            s.sh.ahead(partial(authorship.of_fork, s.sh, fork, release.base, release.commit))
-            s.sh.ahead(report.prepare)
+            return ready, work
         procedure = steps.REQUEST if ready.finished else steps.MERGE if leave else steps.UPGRADE
-        _say_beginning(s.console, ready, fork, chosen(procedure, ready.plan))
-        try:
-            if ready.finished:
-                todo = "" if steps.REQUESTED in ready.plan.conditions else "; nothing to do"
-                s.console.say(f"{ready.sync} is published already{todo}.")
+        with _described(s, ready, work, procedure, held, leave):
             more = len(chosen(steps.CONCLUDE, ready.plan)) if procedure is steps.MERGE else 0
             s.run(procedure, ready.plan, held, work, after=more)
             if leave and not ready.finished:
@@ -118,24 +92,60 @@ def run(s: Session, options: Options, *, leave: bool = False) -> Run | None:
                 else:
                     done = len(chosen(procedure, ready.plan))
                     s.run(steps.CONCLUDE, ready.plan, held, work, before=done)
-        except Paused:
-            page = git.nearest(report.path_of(fork, release.tag.name))
-            s.console.row("The page to review it by will be ", str(page))
-            raise
-        except CheckFailed:
-            if work.lost_something:  # both list everything that was found
-                pull_request.write_text(work)
-                report.write_for(s, fork, work)
-            raise
-        finally:
-            if held:
-                _keep_times(s, fork)
-        asked = steps.REQUESTED in ready.plan.conditions
-        if PUSHES in ready.plan.conditions and not (asked or leave or s.sh.dry):
+    return ready, work
+
+
+def _prepared(
+    s: Session, fork: Fork, release: Target, options: Options, held: Journal | None
+) -> tuple[Fork, Upgrade]:
+    """The fork with the policy at the base, what earlier runs left put in order, and the plan."""
+    fork = fork.at(s.sh, release.base)
+    sync = fork.policy.branches.sync_for(release.tag.name)
+    fork = recovery.put_in_order(s, fork, held, sync, release.commit)
+    if held:
+        _require_what_was_seen(s, fork, release)
+    ready = plan.prepare(s.sh, fork, release, options)
+    if held:
+        plan.remember(fork, release.tag.name, options)
+    return fork, ready
+
+
+@contextmanager
+def _described(
+    s: Session,
+    ready: Upgrade,
+    work: Work,
+    procedure: Sequence[Step],
+    held: Journal | None,
+    leave: bool,
+) -> Iterator[None]:
+    """Print what is about to happen; afterwards write what a person needs to review it."""
+    fork, conditions = work.fork, ready.plan.conditions
+    if held and work.fresh:  # read while git fills the work tree
+        s.sh.ahead(partial(authorship.of_fork, s.sh, fork, ready.target.base, work.theirs))
+        s.sh.ahead(report.prepare)
+    _say_beginning(s.console, ready, fork, chosen(procedure, ready.plan))
+    asked = steps.REQUESTED in conditions
+    if ready.finished:
+        s.console.say(f"{ready.sync} is published already{'' if asked else '; nothing to do'}.")
+    try:
+        yield
+    except Paused:
+        page = git.nearest(report.path_of(fork, work.tag.name))
+        s.console.row("The page to review it by will be ", str(page))
+        raise
+    except CheckFailed:
+        if work.lost_something:  # both list everything that was found
             pull_request.write_text(work)
-        if held:
             report.write_for(s, fork, work)
-    return Run(fork, ready, work)
+        raise
+    finally:
+        if held:
+            _keep_times(s, fork)
+    if PUSHES in conditions and not (asked or leave or s.sh.dry):
+        pull_request.write_text(work)
+    if held:
+        report.write_for(s, fork, work)
 
 
 _MOST_LEFT = 20
@@ -158,7 +168,7 @@ def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None
     s.run(steps.LEAVE, left_plan, held, work, before=len(chosen(steps.MERGE, ready.plan)))
 
 
-def _require_what_was_seen(s: Session, fork: Fork, release: releases.Target) -> None:
+def _require_what_was_seen(s: Session, fork: Fork, release: Target) -> None:
     """Raises Refused if the fetched tag is not the one that was seen before the fetch."""
     name = release.tag.name
     if (now := fork.refs.tag(name)) != release.commit:
@@ -172,7 +182,7 @@ def _require_what_was_seen(s: Session, fork: Fork, release: releases.Target) -> 
     releases.require_commit(s.sh, fork, name, release.commit)
 
 
-def _as_known_here(s: Session, fork: Fork, release: releases.Target) -> releases.Target:
+def _as_known_here(s: Session, fork: Fork, release: Target) -> Target:
     """The release with the commits that the clone has, for a plan without fetching."""
     if not git.has_object(s.sh, fork.path, release.base):
         if not fork.production_commit:
@@ -187,14 +197,14 @@ def _as_known_here(s: Session, fork: Fork, release: releases.Target) -> releases
     return release
 
 
-def _give_up(s: Session, options: Options) -> None:
+def give_up(s: Session, options: Options) -> None:
     """Remove what an upgrade has created in this clone."""
     fork = s.open_fork(whatever_policy=True)
     with s.locked(fork.repository) as held:
-        name = plan.under_way(fork, options)
+        name = _under_way(fork, options)
         sync = fork.policy.branches.sync_for(name)
         fork = recovery.put_in_order(s, fork, held, sync, fork.refs.tag(name))
-        abort = plan.abort_plan(s.sh, fork, name)
+        abort = _abort_plan(s.sh, fork, name)
         if steps.UNSAVED in abort.conditions:
             resolve.reset_submodules(s.sh, Path(abort.values["work"]))
         saving, removing = (len(chosen(x, abort)) for x in (steps.SAVE, steps.ABORT))
@@ -206,12 +216,51 @@ def _give_up(s: Session, options: Options) -> None:
         _say_given_up(s.console, s.sh, fork, abort.values["sync"], head)
 
 
+def _under_way(fork: Fork, options: Options) -> str:
+    """The tag of the upgrade in progress that the options mean. Asks no remote.
+
+    Raises Refused if this clone has nothing of that upgrade.
+    """
+    name = releases.asked_name(options.tag)
+    asked = tags.classify(name, fork.policy.tags)
+    known = (tags.classify(tag, fork.policy.tags) for tag in fork.refs.tags() if asked)
+    # `releases.find` may have taken one of them for that name.
+    others = [tag.name for tag in known if tag and asked and tag.stable and tag.same_build(asked)]
+    for tag in [name, *others]:
+        branch = f"refs/heads/{fork.policy.branches.sync_for(tag)}"
+        # A crash of the machine may have left the work tree without its branch.
+        if branch in fork.refs.objects or (plan.place_of(fork, tag) / ".git").exists():
+            return tag
+    raise Refused(f"no upgrade to {name} is in progress here.", then="see `status`.")
+
+
+def _abort_plan(sh: Shell, fork: Fork, tag: str) -> Plan:
+    """The plan for removing what an upgrade to a tag has created in this clone."""
+    sync = fork.policy.branches.sync_for(tag)
+    work, _ = plan.work_trees(sh, fork, sync, tag)
+    values = fork.values() | {
+        "tag": tag,
+        "sync": sync,
+        "work": str(work),
+        "place": os.path.abspath(work),
+    }
+    has_branch = f"refs/heads/{sync}" in fork.refs.objects
+    conditions = {steps.BRANCH_HERE} if has_branch else set()
+    if work.exists():
+        state = git.work_state(sh, work)
+        values["given_up"] = aborted.message(tag, state)
+        conditions.add(steps.WORKTREE_HERE)
+        if has_branch and (state.merging or state.dirty or state.untracked):
+            conditions.add(steps.UNSAVED)
+    return Plan(values, frozenset(conditions), "Your checkout and origin are unchanged.")
+
+
 # --- What is printed -----------------------------------------------------------------------------
 
 
-def _result(sh: Shell, ended: Run, options: Options) -> dict[str, Any]:
+def _result(sh: Shell, upgrade: Upgrade, work: Work, options: Options) -> dict[str, Any]:
     """The outcome of an upgrade, as plain data for ``--json``."""
-    fork, upgrade = ended.fork, ended.ready
+    fork = work.fork
     conditions, ref = upgrade.plan.conditions, f"refs/heads/{upgrade.sync}"
     # After --direct the sync branch is gone, and the clone may not fetch origin's branches.
     moved = fork.origin_production
@@ -292,9 +341,11 @@ def _say_beginning(
         console.say(f"Note: {note}", "yellow")
 
 
-def _say_end(s: Session, ended: Run, options: Options, result: dict[str, Any]) -> None:
+def _say_end(
+    s: Session, upgrade: Upgrade, work: Work, options: Options, result: dict[str, Any]
+) -> None:
     """Print the outcome of an upgrade and the next command."""
-    console, command, fork, upgrade = s.console, s.command, ended.fork, ended.ready
+    console, command, fork = s.console, s.command, work.fork
     console.say()
     sync, head = result["branch"], result["head"][:10]
     if not result["checks"]:
@@ -319,7 +370,7 @@ def _say_end(s: Session, ended: Run, options: Options, result: dict[str, Any]) -
             console.row("    ", f"{git.at(fork.path)} push {origin} --delete {sync}")
     else:
         console.say(f"Done: {result['published_to']} is at {head}.", "green")
-        for sentence in ended.work.replaced:
+        for sentence in work.replaced:
             console.say(sentence)
         opened = steps.REQUESTED in upgrade.plan.conditions
         wanted = (
