@@ -70,6 +70,18 @@ def test_additions_whose_order_cannot_matter_both_stay(
         ("a.py", "    a = 1\n", "    b = 2\n", "def f():\n    return 3\n", ORDERED),
         ("a.css", "  color: red;\n", "  color: blue;\n", ".a {\n", RIVAL),
         ("a.css", "  margin-top: 1px;\n", "  margin: 0;\n", ".a {\n", ORDERED),
+        ("a.css", "  inset: 0;\n", "  top: 1px;\n", ".a {\n", ORDERED),
+        ("a.css", "  border-color: red;\n", "  border-top: 0;\n", ".a {\n", ORDERED),
+        # What must come first.
+        ("a.py", "from __future__ import annotations\n", "import os\n", "", ORDERED),
+        ("a.css", '@import "b";\n', ".x {\n  a: b;\n}\n", "", ORDERED),
+        # A statement beside what is run where it is written.
+        ("a.py", "setup()\n", "import a\n", "", ORDERED),
+        ("a.py", "if MAIN:\n    main()\n", "def f():\n    pass\n", "", ORDERED),
+        # The value of a member that has none of its own.
+        ("a.py", "    A = auto()\n", "    B = auto()\n", "class X(StrEnum):\n", ORDERED),
+        # One name outside of the program.
+        ("a.go", '\tA int `json:"x"`\n', '\tB int `json:"x,omitempty"`\n', STRUCT, RIVAL),
         ("requirements.txt", "Foo_x>=1\n", "foo-x==2\n", "", RIVAL),
         ("a.toml", "[a]\nx = 1\n", "y = 2\n", "[x]\n", NESTED),
     ],

@@ -369,6 +369,67 @@ def test_a_change_on_one_side_alone_is_taken(
             "void f(void) {\n    server.paused = OFF;\n    server.ends = 0;\n}\n",
             id="what-one-side-renamed-in-what-the-other-added",
         ),
+        pytest.param(
+            "x.py",
+            "def f(b):\n    check(b)\n    return b\n",
+            "def f(b):\n    check(b)\n    k = 2\n    return b\n",
+            "def f(b):\n    if b:\n        check(b)\n    return b\n",
+            id="a-statement-behind-one-that-the-other-side-wrapped",
+        ),
+        pytest.param(
+            "x.c",
+            "void f(void) {\n    long long off = 1;\n    x();\n}\n",
+            "void f(void) {\n    say(up());\n    x();\n}\n",
+            "void f(void) {\n    long long off = 1;\n    long long read = 1;\n    x();\n}\n",
+            id="a-declaration-behind-one-that-the-other-side-replaced",
+        ),
+        pytest.param(
+            "x.py",
+            "f(first, second)\n",
+            "f(first, third, second)\n",
+            "f(first)\n",
+            id="an-argument-before-one-that-the-other-side-removed",
+        ),
+        pytest.param(
+            "x.py",
+            "a = load(x)\n",
+            "a = load(x, 1)\n",
+            "a = fetch(x)\n",
+            id="an-argument-for-what-the-other-side-no-longer-calls",
+        ),
+        pytest.param(
+            "x.tsx",
+            "const a = <A b={1} />;\n",
+            "const a = <A b={1} c />;\n",
+            "const a = <B b={1} />;\n",
+            id="an-attribute-of-another-component",
+        ),
+        pytest.param(
+            "x.ts",
+            "const a = /x/g;\n",
+            "const a = /xy/g;\n",
+            "const a = /x/gi;\n",
+            id="two-changes-in-one-regular-expression",
+        ),
+        pytest.param(
+            "x.c",
+            "void f(void) {\n    if (a) {\n        y(2);\n    }\n}\n",
+            "void f(void) {\n    if (a) {\n        y(2);\n        call_me(x);\n    }\n}\n",
+            "void f(void) {\n    if (a) {\n        y(2);\n    } else {\n        call_me(x);\n"
+            "    }\n}\n",
+            id="one-line-that-both-sides-added-at-different-places",
+        ),
+        # What its format does not allow, or reads otherwise.
+        ("x.toml", "[a]\nx = 1\n", "[a]\nx = 1\n\n[b.c]\nz = 2\n", "[a]\nx = 1\n\n[b]\nc.z = 1\n"),
+        ("x.toml", "x = 1\n", "x = 1\ny.z = 2\n", "x = 1\ny = 3\n"),
+        ("x.yml", "a: 1\n", "a: 1\nb: &x {c: 1}\n", "a: 1\nd: &x {c: 2}\n"),
+        (
+            "package.json",
+            '{"exports": {"node": "n"}}',
+            '{"exports": {"node": "n", "default": "d"}}',
+            '{"exports": {"node": "n", "import": "i"}}',
+        ),
+        ("requirements.txt", "a==1\n", "a==1\n-e git+https://x#egg=B_c\n", "a==1\nb-c==1\n"),
     ],
 )
 def test_an_ambiguous_merge_is_not_made(path: str, base: str, ours: str, theirs: str) -> None:

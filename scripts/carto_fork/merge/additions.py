@@ -36,13 +36,18 @@ class Kind(Enum):
     STATEMENT = "statement"
 
 
+APART = {Kind.IMPORT, Kind.DEFINITION, Kind.MEMBER}
+"""Kinds whose meaning does not depend on their neighbours."""
+
+
 @dataclass(frozen=True)
 class Item:
     """A part of an addition that can exist without the others.
 
     head: its first line that is not a comment, stripped.
     name: what it introduces.
-    binds: the names that an import binds; `_ALL` if its place may matter.
+    binds: the names that an import binds, or that a field has outside; `_ALL` if its place may
+        matter.
     """
 
     kind: Kind
@@ -157,7 +162,10 @@ _LONGEST = 500  # characters; nobody writes a longer line by hand
 _TEXTS = re.compile(r"\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|`[^`]*`")
 _COMMENT = re.compile(r"//.*|/\*.*?(\*/|$)|(?:^|\s)#(?![a-z]).*|(?:^|\s)(--|;;)\s.*")
 # A comment, or something else that belongs to the lines below it.
-_ABOVE = re.compile(r"#(?![a-z])|<!--|//|/\*|\*([ /]|$)|--\s|;;|@[\w.]|\[[A-Z]\w+[](]|#\[")
+_ABOVE = re.compile(
+    r"#(?![a-z])|<!--|//|/\*|\*([ /]|$)|--\s|;;|"
+    r"@(?!(import|use|forward|charset|namespace)\b)[\w.]|\[[A-Z]\w+[](]|#\["
+)
 _GOES_ON = re.compile(
     r"[])}>{]|</|(end|fi|done|esac|else|elif|elsif|except|finally|rescue|ensure|catch)\b"
     r"|#\s*(endif|else|elif)\b"
@@ -243,9 +251,9 @@ def _dangles(holder: str, item: Item, below: str) -> bool:
 # --- What an item is -----------------------------------------------------------------------------
 
 _IMPORT = re.compile(
-    r"import\s|from\s.*\bimport\b|(use|using)\s[^=(]*;|#\s*include\b|(require(_relative|_once)?"
-    r"|include_once)\b|@import\b|@use\b|extern crate\b|export \*|export \{[^}]*\} from\b"
-    r"|(const|let|var) [\w{}, ]+ = require\("
+    r"import\s|from\s.*\bimport\b|(pub(\(\w+\))? )?(use|using)\s[^=(]*;|#\s*include\b"
+    r"|(require(_relative|_once)?|include_once)\b|@import\b|@use\b|extern crate\b|export \*"
+    r"|export \{[^}]*\} from\b|(const|let|var) [\w{}, ]+ = require\("
 )
 _DEFINITION = re.compile(
     r"((export|default|public|private|protected|internal|static|async|abstract|final|override"
@@ -296,7 +304,8 @@ def item(path: str, holder: str, lines: Sequence[str]) -> Item:
     code = [line.strip() for line in lines if line.strip() and not _ABOVE.match(line.strip())]
     head = code[0] if code else ""
     kind, name = _kind(path.rpartition("/")[2].lower(), holder, code)
-    binds = _bound(path, " ".join(code)) if kind is Kind.IMPORT else frozenset()
+    tags = re.findall(r"\w:\"([^\",]+)", head) if path.endswith(".go") else ()
+    binds = _bound(path, " ".join(code)) if kind is Kind.IMPORT else frozenset(tags)
     return Item(kind, head, " ".join(name.split()), tuple(lines), binds)
 
 
@@ -409,7 +418,7 @@ def _is_type(holder: str) -> bool:
 def _holds_parts(holder: str) -> bool:
     """Whether a line opens something whose parts have names but no order."""
     plain = _plain(holder)
-    if re.search(r"\b(enum|NamedTuple)\b|dataclass", plain):
+    if re.search(r"\benum\b|Enum\b|Flag\b|Choices\b|NamedTuple|dataclass", plain):
         return False
     block = re.search(
         r"\)[^(]*\{$|(=>|->)\s*\{$|\b(if|for|while|switch|else|do|try|loop|match|go|defer)\b", plain
@@ -483,16 +492,41 @@ def free(one: Sequence[Item], other: Sequence[Item], placed: bool) -> bool:
     kinds = [{item.kind for item in items} for items in (one, other)]
     if all(any(_ALL in item.binds for item in items) for items in (one, other)):
         return False
+    if _comes_first(one, other) or _comes_first(other, one):
+        return False
+    if any(_covers(a.name, b.name) or _covers(b.name, a.name) for a in one for b in other):
+        return False
     done = Kind.STATEMENT in kinds[0] | kinds[1]
     if _mentions(one, other, done) or _mentions(other, one, done):
         return False
     if Kind.ELEMENT in kinds[0] | kinds[1]:
         return placed
     # Assignments of literals do not depend on what is done next to them.
-    values = {Kind.VALUE, Kind.IMPORT, Kind.DEFINITION}
     lines = [line for items in (one, other) for item in items for line in item.lines]
     jumps = any(_JUMP.search(_plain(line)) for line in lines)
-    return not done or (not jumps and any(found <= values for found in kinds))
+    return not done or (not jumps and {Kind.VALUE} in kinds)
+
+
+def _comes_first(one: Sequence[Item], other: Sequence[Item]) -> bool:
+    """Whether one addition has an import that must precede everything that the other adds."""
+    imports = [item.head for item in one if item.kind is Kind.IMPORT]
+    others = any(item.kind is not Kind.IMPORT for item in other)
+    return any("__future__" in head or (others and head[0] == "@") for head in imports)
+
+
+_COVERED = {
+    "inset": "top|right|bottom|left",
+    "border-(color|style|width)": "border-(top|right|bottom|left)",
+    "flex-flow": "flex-(wrap|direction)",
+    "place-.*": "(align|justify)-",
+    "font": "line-height",
+}
+
+
+def _covers(one: str, other: str) -> bool:
+    """Whether one CSS property sets another one that does not have its name."""
+    found = (others for name, others in _COVERED.items() if re.fullmatch(name, one))
+    return any(re.match(others, other) for others in found)
 
 
 def _mentions(one: Sequence[Item], other: Sequence[Item], done: bool) -> bool:

@@ -7,8 +7,8 @@ wrote, unless upstream has them, too, or a person said so.
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pathspec import GitIgnoreSpec
@@ -394,6 +394,8 @@ def _settle(
 
     if conflict.texts and settling.needs_what_is_gone(conflict.path, conflict.texts, hunk):
         return "One side added a reference to what the other side renamed or removed."
+    if settling.is_in_text(conflict.path, before, "".join(hunk.ours), after):
+        return additions.ORDERED
     return both, _APPENDED
 
 
@@ -465,7 +467,26 @@ def _makes_every_change(hunk: hunks.Hunk, plain: Callable[[str], str]) -> bool:
         return bool(removed) and not new
     if new != added and not any(map(substantive, added)):
         return False
+    mine, others = _holders(hunk.ours), _holders(hunk.theirs)
+    if any(mine[line.strip()].isdisjoint(others[line.strip()]) for line in added):
+        return False
     return not _is_back(removed, added, new - added)
+
+
+def _holders(lines: Iterable[str]) -> dict[str, set[str]]:
+    """For each line, those that open a block around it; "" if that is above these lines."""
+    holders: dict[str, set[str]] = defaultdict(set)
+    around: list[tuple[int, str]] = []
+    for line in lines:
+        text = line.strip()
+        width = len(line) - len(line.lstrip())
+        if text and not text.startswith(("#", "//")):
+            while around and around[-1][0] >= width:
+                around.pop()
+        holders[text].add(around[-1][1] if around else "")
+        if text and not text.startswith(("#", "//")):
+            around.append((width, text))
+    return holders
 
 
 def _is_back(removed: Counter[str], added: Counter[str], others: Counter[str]) -> bool:
@@ -484,12 +505,14 @@ def _is_back(removed: Counter[str], added: Counter[str], others: Counter[str]) -
     return any(like(line, others) > like(line, added) for line in removed if substantive(line))
 
 
+_INDENTED = re.compile(
+    r"makefile|\.(pyi?|ya?ml|md|rst|mk|j2|jinja|sass|styl|pug|haml|slim|coffee|hs|fs|nim)$"
+)
+
+
 def _is_indented(path: str) -> bool:
     """Whether indentation matters in a file."""
-    name = path.rpartition("/")[2].lower()
-    return "makefile" in name or name.endswith(
-        (".py", ".pyi", ".yml", ".yaml", ".md", ".rst", ".mk")
-    )
+    return bool(_INDENTED.search(path.rpartition("/")[2].lower()))
 
 
 def _same_but_space(path: str) -> Callable[[Sequence[str], Sequence[str]], bool]:

@@ -305,7 +305,8 @@ def _lines(text: bytes) -> Iterator[Pin]:
         for kind, part in (("requirement", said), ("comment", note)):
             if part:
                 start = at + len(line[: line.index(part)].encode())
-                name = part if part[0] in "-#" else _project(part)
+                egg = re.search(r"#egg=([\w.-]+)", part)
+                name = part if part[0] in "-#" and not egg else _project(egg[1] if egg else part)
                 raw = part.encode()
                 end = start + len(raw)
                 yield Pin(kind, name, start, end, raw, is_extra=kind == "comment")

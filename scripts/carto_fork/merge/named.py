@@ -15,7 +15,9 @@ from dataclasses import replace
 from difflib import SequenceMatcher
 from typing import Any
 
-from ..run.text import lines_of, too_long
+import tomli
+
+from ..run.text import lines_of, substantive, too_long
 from . import additions, languages
 from .hunks import ALIKE
 from .languages import Language, Node
@@ -23,13 +25,20 @@ from .trees import Odd, Part, Parts, Tree, has_all, is_sound, pieces_changed, wo
 
 _KIN = 60
 """Similarity (100 is equal) from which one unnamed part counts as derived from another."""
+_ANCHOR = re.compile(rb"(?<=[\s\[{,])&[\w.-]+")
 _MOST = 40_000
 """Pairs of parts that are compared at most."""
 
 
-_LOGIC = re.compile(r"binary|boolean|comparison|ternary|conditional_exp|unary|not_operator|string")
+_LOGIC = re.compile(
+    r"binary|boolean|comparison|ternary|conditional_exp|unary|not_operator|string"
+    r"|regex|comprehension|generator_exp"
+)
 """Expressions computed from several things, and strings: two changes in one of them may affect each
 other."""
+_CALL = re.compile(
+    "call|method_invocation|macro_invocation|new_expression|object_creation|jsx_(opening|self)"
+)
 
 
 def merge(
@@ -99,7 +108,7 @@ class Work:
         self.path, self.language, self.sides, self.wins = path, language, sides, wins
         # By side: the old pieces that it changed, and the parts that it added.
         self.changed: dict[int, set[bytes]] = {1: set(), 2: set()}
-        self.added: dict[int, list[bytes]] = {1: [], 2: []}
+        self.added: dict[int, list[Part]] = {1: [], 2: []}
         # The names that no longer exist, and what the fork removed and upstream has.
         self.won = False  # whether upstream won at one of the given keys
         self.gone: set[str] = set()
@@ -129,6 +138,8 @@ class Work:
         if kind == "ERROR" or _LOGIC.search(kind):
             raise Odd
         taken = [side.parts(node) for side, node in zip(self.sides, nodes, strict=True)]
+        if _CALL.match(kind) and len({_callee(side, listed) for side in taken}) > 1:
+            raise Odd  # the arguments are meant for what was called before
         opening: bytes = _pick(*(parts.open for parts in taken))
         close: bytes = _pick(*(parts.close for parts in taken))
         keyed = [self._keyed(side.parts) for side in taken] if kind in self.language.maps else []
@@ -229,6 +240,12 @@ class Work:
         ]
         if new[0] & new[1]:
             raise Odd  # one project with two markers
+        if (
+            all(new)
+            and self.path.endswith("package.json")
+            and at[:1] in (("exports",), ("imports",))
+        ):
+            raise Odd  # the first that fits counts
         followers: dict[str, list[str]] = defaultdict(list)
         before = ""
         for name in ours:
@@ -265,6 +282,11 @@ class Work:
         def flush() -> None:
             if len({*whose}) > 1:
                 raise Odd  # the sides removed different things at one place
+            for parts, side in ((mine, 1), (upstreams, 2)):
+                # Next to what only the other side replaced or removed.
+                beside = parts and whose and kind and not whose[0][side - 1]
+                if beside and not self._is_apart(parts, side):
+                    raise Odd
             if mine and upstreams:
                 if [p.body for p in mine] == [p.body for p in upstreams]:
                     merged.extend(upstreams)
@@ -284,8 +306,8 @@ class Work:
         for place in range(len(base) + 1):
             mine += one.added[place]
             upstreams += other.added[place]
-            self.added[1] += [part.body for part in one.added[place]]
-            self.added[2] += [part.body for part in other.added[place]]
+            self.added[1] += one.added[place]
+            self.added[2] += other.added[place]
             if place == len(base):
                 break
             left, right = one.match[place], other.match[place]
@@ -314,20 +336,48 @@ class Work:
         """Parts that both sides added at one place, if their order cannot matter."""
         if self._is_there(mine, upstreams, 2) or self._is_there(upstreams, mine, 1):
             raise Odd
-        before = self.sides[1].text[: mine[0].node.start_byte].removesuffix(mine[0].lead)
-        above = before.decode(errors="surrogateescape")
-        items = [
-            [
-                additions.item(self.path, additions.inside_of(above, lines), lines)
-                for lines in (lines_of(_text_of(part)) for part in parts)
-            ]
-            for parts in (mine, upstreams)
-        ]
-        behind = additions.is_behind_jump(above, items[0][0].lines)
-        one, other = items
+        above = self._above(mine[0], 1)
+        one, other = self._items(mine, above), self._items(upstreams, above)
+        behind = additions.is_behind_jump(above, one[0].lines)
         if behind or additions.rival(one, other) or not additions.free(one, other, False):
             raise Odd
         return [*mine, *upstreams]
+
+    def _is_apart(self, parts: Sequence[Part], side: int) -> bool:
+        """Whether parts of a side do not depend on their neighbours."""
+        items = self._items(parts, self._above(parts[0], side))
+        return all(item.kind in additions.APART for item in items)
+
+    def _adds_twice(self, merged: bytes) -> bool:
+        """Whether both sides added a line, at different places, other than in new definitions and
+        the like."""
+        texts = [*(tree.text for tree in self.sides), merged]
+        base, ours, theirs, now = (
+            Counter(filter(None, (line.strip() for line in text.split(b"\n")))) for text in texts
+        )
+        new = (ours - base).keys() & (theirs - base).keys()
+        twice = {x for x in new if now[x] > max(ours[x], theirs[x]) and _is_telling(x)}
+        return any(
+            not any(
+                self._is_apart([part], side)
+                for part in self.added[side]
+                if line in map(bytes.strip, part.body.split(b"\n"))
+            )
+            for line in twice
+            for side in (1, 2)
+        )
+
+    def _above(self, part: Part, side: int) -> str:
+        """A side's text before a part."""
+        before = self.sides[side].text[: part.node.start_byte].removesuffix(part.lead)
+        return before.decode(errors="surrogateescape")
+
+    def _items(self, parts: Sequence[Part], above: str) -> list[additions.Item]:
+        """What parts are, given the text above them."""
+        texts = [lines_of(_text_of(part)) for part in parts]
+        return [
+            additions.item(self.path, additions.inside_of(above, lines), lines) for lines in texts
+        ]
 
     def _is_there(self, parts: Sequence[Part], others: Sequence[Part], side: int) -> bool:
         """Whether the other side has one of the parts somewhere, or added something similar to an
@@ -347,8 +397,19 @@ class Work:
         for side, other in ((1, 2), (2, 1)):
             for piece in self.changed[side]:
                 whole = re.compile(rb"(?<![\w.])" + re.escape(piece) + rb"(?!\w)")
-                if any(map(whole.search, self.added[other])):
+                if any(whole.search(part.body) for part in self.added[other]):
                     raise Odd  # one side still has what the other side rephrased
+        if self.path.endswith(".toml"):
+            tomli.loads(merged.decode())
+        anchors = [
+            Counter(_ANCHOR.findall(text)) for text in (*(x.text for x in self.sides), merged)
+        ]
+        if "yaml" in self.language.wheel and any(
+            number > max(side[name] for side in anchors[:3]) for name, number in anchors[3].items()
+        ):
+            raise Odd
+        if not self.language.maps and self._adds_twice(merged):
+            raise Odd
         result = Tree(self.language, merged)
         is_python = self.path.endswith((".py", ".pyi"))
         if not is_sound(self.sides, result, is_python) or not (
@@ -443,6 +504,16 @@ def _akin(old: Sequence[Part], new: Sequence[Part]) -> Iterator[tuple[int, int]]
         if place >= 0:
             yield i, place
             start = place + 1
+
+
+def _callee(call: Parts, listed: bool) -> bytes:
+    """What is called; of a chain of calls, the last."""
+    before = call.open if listed else b"".join(part.body for part in call.parts[:-1])
+    return before.rpartition(b")")[2]
+
+
+def _is_telling(line: bytes) -> bool:
+    return substantive(line.decode(errors="replace"))
 
 
 def _text_of(part: Part) -> str:

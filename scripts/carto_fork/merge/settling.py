@@ -105,6 +105,16 @@ def needs_what_is_gone(path: str, texts: Texts, hunk: Hunk) -> bool:
     return False
 
 
+def is_in_text(path: str, before: str, added: str, after: str) -> bool:
+    """Whether an addition is inside a string of several lines."""
+    language = languages.language_of(path)
+    if language is None or too_long(path, before, after):
+        return False
+    place = len((before + added[: -len(added.lstrip())]).encode("utf-8", "surrogateescape"))
+    tree = Tree(language, (before + added + after).encode("utf-8", "surrogateescape"))
+    return tree.is_in_text(place)
+
+
 def _but_for_form(
     language: Language, segments: Sequence[Segment], index: int
 ) -> tuple[str, ...] | None:

@@ -201,6 +201,16 @@ class Tree:
         nodes = (root.descendant_for_byte_range(*place.span()) for place in places)
         return sum(node.type.endswith("identifier") for node in nodes)
 
+    def is_in_text(self, at: int) -> bool:
+        """Whether a position is inside a string that begins above its line."""
+        root: Any = self.root
+        node, line = root.descendant_for_byte_range(at, at + 1), self._line(at)
+        while node and node.start_byte >= line:
+            node = node.parent
+        while node and "string" not in node.type:
+            node = node.parent
+        return node is not None
+
     def _over(self, at: int, end: int) -> int:
         """The position after the next line end, if only blanks and a comment precede it."""
         note = b"#" if self.language.bare or "toml" in self.language.wheel else b"//"
