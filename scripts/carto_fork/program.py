@@ -114,19 +114,9 @@ def task(
         def run(c: Context, **given: Any) -> None:
             from .fork.session import session
 
-            changed = {name: given[name] for name in own if given[name] != own[name].default}
-            words = {
-                f"no_{name}" if value is False else name: value is False or value
-                for name, value in changed.items()
-            }
+            words = {"repo": given.get("repo", ""), **_said(own, given)}
             try:
-                with session(
-                    c,
-                    task_name,
-                    as_json=given.get("json", False),
-                    repo=given.get("repo", ""),
-                    **words,
-                ) as s:
+                with session(c, task_name, as_json=given.get("json", False), **words) as s:
                     s.sh.asking = s.console.question if given["verbose"] else None
                     body(s, **{name: given[name] for name in own})
             except Stop as stop:
@@ -156,6 +146,15 @@ def task(
     return made
 
 
+def _said(own: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that differ from what they are by themselves, as on the command line."""
+    changed = {name: given[name] for name in own if given[name] != own[name].default}
+    return {
+        f"no_{name}" if value is False else name: value is False or value
+        for name, value in changed.items()
+    }
+
+
 def _signature(options: Mapping[str, Option]) -> inspect.Signature:
     """A task's, as invoke reads it: its context, and a parameter with its value for each option."""
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -173,12 +172,12 @@ _GROUPS = {
 """What the names of tasks begin with, and what each group is about."""
 
 
-def gathered(module: ModuleType) -> Collection:
-    """The tasks of a module in their groups, in the order of the source."""
+def gathered(*modules: ModuleType) -> Collection:
+    """The tasks of some modules in their groups, in the order of the source."""
     everything = Collection(*(Collection(name) for name in _GROUPS))
     for name, about in _GROUPS.items():
         everything.collections[name].__doc__ = about
-    for value in vars(module).values():
+    for value in (value for module in modules for value in vars(module).values()):
         if isinstance(value, invoke.tasks.Task):
             group: str = value.group  # type: ignore[attr-defined]
             (everything.collections[group] if group else everything).add_task(value)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -247,24 +248,6 @@ def branch(copies: Sequence[Copy]) -> str:
 DRAFT = Condition("if it is not on the production branch yet")
 
 
-@dataclass(frozen=True)
-class Writing:
-    """What the step that writes the files needs.
-
-    requirement, replaced: the options of `fork.adopt`.
-    """
-
-    s: Session
-    fork: Fork
-    place: Path
-    requirement: str
-    replaced: Sequence[str]
-
-    def write(self) -> None:
-        """Write the files according to the policy in the work tree, and commit them."""
-        _write(self.s, self.fork, self.place, self.requirement, self.replaced)
-
-
 ADOPT = (
     branches.BRANCH,
     branches.WORKTREE,
@@ -278,7 +261,7 @@ ADOPT = (
         "write",
         "Write the fork's files and commit them.",
         run=("invoke step.write-adopted --repo {work}",),
-        call=Writing.write,
+        call=lambda write: write(),
         stuck="fix in {work} what git or a hook complains about, then run the same command again.",
     ),
     branches.PUSH,
@@ -461,8 +444,8 @@ def _publish(
         steps = [step for step in steps if step.name in ("open", "tidy")]
         # A killed run may have published the branch without recording it in this clone.
         steps = [_FETCH, *steps] if place.exists() else steps[:1]
-    work = Writing(s, fork, place, requirement, replaced)
-    s.run(steps, Plan(values, frozenset(conditions), untouched), held, work)
+    write = partial(_write, s, fork, place, requirement, replaced)
+    s.run(steps, Plan(values, frozenset(conditions), untouched), held, write)
     return existing or (_pull(s, fork, name) if requests and not s.sh.dry else "")
 
 

@@ -16,7 +16,7 @@ from ..ci import notify
 from ..fork import records, tags
 from ..fork.fork import Fork, require_whole_history
 from ..fork.patterns import globs
-from ..fork.policy import POLICY_FILE, Side
+from ..fork.policy import CODE_OWNERS, POLICY_FILE
 from ..fork.session import Session
 from ..fork.tags import TagUse
 from ..merge import authorship, conflicts, reverts, syncs
@@ -356,21 +356,10 @@ def _proposals(sh: Shell, fork: Fork, each: Range) -> Iterator[Finding]:
 def _is_approved_by_owner(sh: Shell, fork: Fork, each: Range, path: str) -> bool:
     """Whether an owner of a file, according to the base commit, has approved exactly this
     commit."""
-    origin = fork.policy.remotes.origin
-    if not each.pull or not github.can_be_asked(fork.gh, origin.url):
+    if not each.pull:
         return False
-    hub = fork.hub(origin)
-    said = dict(github.reviews(sh, hub, each.pull, each.head))
     named = {*fork.policy.pull_requests.reviewers, *owners(sh, fork.path, each.base, path)}
-    people = {name.lstrip("@").lower() for name in named}
-    return any(
-        state == "APPROVED" and who.lower() in people and github.may_push(sh, hub, who)
-        for who, state in said.items()
-    )
-
-
-CODE_OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
-"""Where GitHub looks for owners; the first file counts."""
+    return _approved(sh, fork, each, {name.lstrip("@").lower() for name in named})
 
 
 def owners(sh: Shell, repo: Path, commit: str, path: str) -> list[str]:
@@ -385,14 +374,19 @@ def owners(sh: Shell, repo: Path, commit: str, path: str) -> list[str]:
     return owners
 
 
-def _approved(sh: Shell, fork: Fork, each: Range) -> bool:
-    """Whether GitHub says that somebody with push access has approved a pull request's commit."""
+def _approved(sh: Shell, fork: Fork, each: Range, people: set[str] | None = None) -> bool:
+    """Whether GitHub says that somebody with push access has approved a pull request's commit.
+
+    people: those who count, in lower case; None for everybody.
+    """
     origin = fork.policy.remotes.origin
     if not github.can_be_asked(fork.gh, origin.url):
         return False
     hub = fork.hub(origin)
     said = dict(github.reviews(sh, hub, each.pull, each.head))
-    return any(s == "APPROVED" and github.may_push(sh, hub, who) for who, s in said.items())
+    approving = [who for who, state in said.items() if state == "APPROVED"]
+    counting = (who for who in approving if people is None or who.lower() in people)
+    return any(github.may_push(sh, hub, who) for who in counting)
 
 
 def _heals(sh: Shell, fork: Fork, upstream: _Upstream, commit: _Commit, foreign: set[str]) -> bool:
@@ -453,12 +447,9 @@ def _losses(
             yield Finding(finding.check, f"after the merge of {tag}: {finding.what}", finding.path)
         for entry in checked.account.lost if checked.account else ():
             what = entry.what or f"line {entry.account.change.line}"
-            loss = f"the merge of {tag} lost {_OWNERS[entry.side]} change to {entry.path} ({what})"
+            loss = f"the merge of {tag} lost {entry.side.whose} change to {entry.path} ({what})"
             yield Finding("lost", printable(loss), entry.path)
         end = sync.parents[0]
-
-
-_OWNERS = {Side.FORK: "the fork's", Side.UPSTREAM: "upstream's"}
 
 
 def _own(sh: Shell, repo: Path, head: str, others: Iterable[str]) -> list[_Commit]:

@@ -14,7 +14,7 @@ import msgspec
 from .. import __version__
 from ..fork import branches, releases
 from ..fork.fork import Fork
-from ..fork.policy import POLICY_FILE, Side
+from ..fork.policy import POLICY_FILE
 from ..fork.records import Drop
 from ..fork.session import Session
 from ..merge import resolve, reverts
@@ -26,8 +26,6 @@ from ..run.text import counted, printable
 from . import verify
 from .ledger import Entry
 from .verify import Verification
-
-_OWNERS = {Side.FORK: "the fork's", Side.UPSTREAM: "upstream's"}
 
 _MOST_FINDINGS = 8
 """Findings that are printed; further ones are only counted."""

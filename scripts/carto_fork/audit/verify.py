@@ -13,7 +13,7 @@ from typing import Any
 from ..fork import generated, records, releases, tags, version_files
 from ..fork.fork import Fork
 from ..fork.patterns import globs
-from ..fork.policy import POLICY_FILE, Feature, Policy, Side, load_policy
+from ..fork.policy import CODE_OWNERS, POLICY_FILE, Feature, Policy, Side, load_policy
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts, renames, reverts, syncs
 from ..merge.hunks import Commit, Customisations
@@ -116,7 +116,11 @@ def of_landed(sh: Shell, fork: Fork, tag: Tag) -> Verification:
     theirs = merged or git.commit_of(sh, repo, f"refs/tags/{tag.name}")
     if not git.is_ancestor(sh, repo, theirs, production):
         lost = authorship.lost_of_fork(sh, fork, production, theirs)
-        if lost and _is_at_least(sh, repo, lost.parent, theirs):
+        # A squash brought at least the release if it contains it, or what precedes it directly.
+        if lost and (
+            git.is_ancestor(sh, repo, theirs, lost.parent)
+            or git.count(sh, repo, theirs, lost.parent) == 0
+        ):
             how = "ends upstream commits in copies" if lost.copies else "has one parent only"
             what = f"{tag.name} landed without its history: {described(lost.sync)} {how}"
         else:
@@ -129,16 +133,6 @@ def of_landed(sh: Shell, fork: Fork, tag: Tag) -> Verification:
     landing = git.first_with(sh, repo, theirs, production)
     before = git.commit_of(sh, repo, f"{landing}^1")
     return of_merge(sh, fork, repo, before, theirs, landing, taken)
-
-
-def _is_at_least(sh: Shell, repo: Path, parent: str, theirs: str) -> bool:
-    """Whether a squashed sync brought at least the release: it contains it, or what precedes it
-    directly."""
-    return (
-        parent == theirs
-        or git.is_ancestor(sh, repo, theirs, parent)
-        or (git.count(sh, repo, theirs, parent) == 0)
-    )
 
 
 def described(commit: Commit) -> str:
@@ -169,7 +163,10 @@ def of_merge(
         findings = [
             *more,
             *_not_the_release(sh, fork, repo, theirs),
-            *_leftover_markers(sh, repo, ours, theirs, result),
+            *(
+                Finding("markers", printable(f"{path}: {line}"), path)
+                for path, line in conflicts.markers_left(sh, repo, [ours, theirs], result)
+            ),
             *_unsound(sh, repo, result, policy, *snapshots),
             *_names(*snapshots),
             *_too_large(sh, repo, *snapshots),
@@ -191,8 +188,6 @@ TAKEN_OVER = "the fork's own file"
 _DECIDING = (".lfsconfig", ".github/settings.yml")
 """Files that decide where git sends large files and their credentials, and how an app configures
 the repository on GitHub."""
-_OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
-"""Files that name who has to approve; the first existing one counts."""
 
 
 def _taken_over(
@@ -203,7 +198,7 @@ def _taken_over(
     drops = _peoples_drops(sh, repo, after.commit, ours.commit, theirs.commit)
     bases = git.merge_bases(sh, repo, ours.commit, theirs.commit)
     before = git.tree(sh, repo, bases[0]) if bases else {}
-    owners = _OWNERS if any(ours.tree.get(p) != before.get(p) for p in _OWNERS) else ()
+    owners = CODE_OWNERS if any(ours.tree.get(p) != before.get(p) for p in CODE_OWNERS) else ()
     own = (POLICY_FILE, *records.NOTES, *sorted(fork.policy.files.paths))
     for path in (*own, *_DECIDING, *owners):
         now, foreign = after.tree.get(path), theirs.tree.get(path)
@@ -223,16 +218,12 @@ def _speaks(path: str, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> 
     read = records.read_drops if path == records.DROPS_FILE else records.read_pins
     try:
         now, own, foreign = (
-            {str(entry) for entry in _entries(read(snapshot.text(path)))}
-            for snapshot in (after, ours, theirs)
+            {str(x) for x in (entries.items() if isinstance(entries, dict) else entries)}
+            for entries in (read(snapshot.text(path)) for snapshot in (after, ours, theirs))
         )
     except Refused:
         return True
     return not (now - own).isdisjoint(foreign)
-
-
-def _entries(of_file: Mapping[str, Any] | Sequence[Any]) -> Collection[Any]:
-    return of_file.items() if isinstance(of_file, Mapping) else of_file
 
 
 def _peoples_drops(
@@ -308,25 +299,20 @@ def _foreign_commits(
     ]
 
 
-def _other_versions(sh: Shell, work: Path, tag: Tag, policy: Policy) -> list[Finding]:
+def _other_versions(sh: Shell, work: Path, tag: Tag, policy: Policy) -> Iterator[Finding]:
     """Version files that state another version than the tag's."""
-    findings = []
     for file in policy.version_files:
         try:
             stated = version_files.read(git.show(sh, work, "HEAD", file.path) or "", file)
         except Refused as no:
-            findings.append(Finding("version", no.what.rstrip("."), file.path))
+            yield Finding("version", no.what.rstrip("."), file.path)
             continue
         if not stated:
-            findings.append(Finding("version", f"{file.path} states no version", file.path))
-        findings += [
-            Finding(
-                "version", f"{file.path}: {key} is {version}, the tag is {tag.release}", file.path
-            )
-            for key, version in stated.items()
-            if not version_files.same(version, tag.release)
-        ]
-    return findings
+            yield Finding("version", f"{file.path} states no version", file.path)
+        for key, version in stated.items():
+            if not version_files.same(version, tag.release):
+                what = f"{file.path}: {key} is {version}, the tag is {tag.release}"
+                yield Finding("version", what, file.path)
 
 
 def _shrunk(
@@ -358,11 +344,6 @@ def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> list[Fin
         return []
     what = f"theirs differs from {released[below[0]]} in {counted(len(paths), 'file')}: {paths[0]}"
     return [Finding("release", printable(what), paths[0], certain=False)]
-
-
-def _leftover_markers(sh: Shell, repo: Path, ours: str, theirs: str, result: str) -> list[Finding]:
-    left = conflicts.markers_left(sh, repo, [ours, theirs], result)
-    return [Finding("markers", printable(f"{path}: {line}"), path) for path, line in left]
 
 
 def _too_large(

@@ -22,6 +22,8 @@ from .tags import TagScheme
 
 POLICY_FILE = "carto_fork.toml"
 DEFAULT_NAME = "carto-litellm"
+CODE_OWNERS = (".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS")
+"""Files that name who has to approve; the first existing one counts."""
 DEFAULT_SOURCE = f"default ({DEFAULT_NAME})"
 
 _NAME = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._/-]*[A-Za-z0-9_-])?")
@@ -59,6 +61,10 @@ class Side(Enum):
 
     FORK = "fork"
     UPSTREAM = "upstream"
+
+    @property
+    def whose(self) -> str:
+        return "the fork's" if self is Side.FORK else "upstream's"
 
 
 class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -14,9 +14,9 @@ from urllib.parse import quote as encoded
 
 from ..adopt import documents
 from ..adopt.copies import missing, pinned
-from ..audit.guard import CHECK, CODE_OWNERS, owners
+from ..audit.guard import CHECK, owners
 from ..ci import notify
-from ..fork.policy import POLICY_FILE
+from ..fork.policy import CODE_OWNERS, POLICY_FILE
 from ..run import git, github
 from ..run.steps import Step
 from ..run.text import counted, printable

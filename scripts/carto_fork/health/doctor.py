@@ -252,21 +252,6 @@ RECOVER = (
 _SHORT = 10
 
 
-@dataclass(frozen=True)
-class Recovery:
-    """What `branch.recover` does and reports.
-
-    stray: the commits that get a branch. branch: its name; "" without such commits.
-    back: the branch to go back to; "" if HEAD stays.
-    left_behind: commits that an earlier checkout left without a branch.
-    """
-
-    stray: Stray | None
-    branch: str
-    back: str
-    left_behind: list[Stray]
-
-
 def recover(s: Session, name: str, commit: str) -> None:
     """Put commits that are on no branch on a new one. Raises Refused during a merge or rebase."""
     fork = s.open_fork(whatever_policy=True)
@@ -278,7 +263,8 @@ def recover(s: Session, name: str, commit: str) -> None:
             then=f"finish it or give it up (`{git.at(work)} {under_way} {end}`), then run "
             "the same command again.",
         )
-    left, back = [], ""
+    left: list[Stray] = []
+    back = ""
     if commit:
         stray = _stray_of(s, work, commit)
     else:
@@ -286,23 +272,18 @@ def recover(s: Session, name: str, commit: str) -> None:
         stray = branches.stray_of(s.sh, work, head) if head else None
         back = _back(s, fork, work) if head else ""
     branch = _branch(s, work, name, stray.commit) if stray else ""
-    plan = Recovery(stray, branch, back, left)
-    conditions = {STRAY} if plan.stray else set()
-    if plan.back:
-        is_local = f"refs/heads/{plan.back}" in fork.refs.objects
+    conditions = {STRAY} if stray else set()
+    if back:
+        is_local = f"refs/heads/{back}" in fork.refs.objects
         conditions.add(BACK if is_local else BACK_NEW)
-    values = fork.values() | {
-        "work": str(work),
-        "branch": plan.branch,
-        "commit": plan.stray.commit if plan.stray else "",
-        "back": plan.back,
-    }
+    values = fork.values() | {"work": str(work), "branch": branch, "back": back}
+    values["commit"] = stray.commit if stray else ""
     untouched = "HEAD, your files and every commit are unchanged."
     with s.locked(fork.repository) as held:
         s.run(RECOVER, Plan(values, frozenset(conditions), untouched), held)
     if s.json:
-        s.print_json(plan)
-    _show(s, work, plan)
+        s.print_json({"stray": stray, "branch": branch, "back": back, "left_behind": left})
+    _show(s, work, stray, branch, back, left)
 
 
 def _stray_of(s: Session, work: Path, commit: str) -> Stray | None:
@@ -352,21 +333,23 @@ def _branch(s: Session, work: Path, name: str, commit: str) -> str:
     return name
 
 
-def _show(s: Session, work: Path, plan: Recovery) -> None:
+def _show(
+    s: Session, work: Path, stray: Stray | None, branch: str, back: str, left_behind: list[Stray]
+) -> None:
     done = not s.sh.dry
-    if plan.stray and done:
-        s.console.say(f"{counted(plan.stray.commits, 'commit')} kept on {plan.branch}.", "green")
-    if plan.back and done:
-        s.console.say(f"{plan.back} is checked out.", "green")
-    if plan.stray and done:
-        s.console.next(f"{git.at(work)} log HEAD..{plan.branch}")
-    for left in plan.left_behind:
+    if stray and done:
+        s.console.say(f"{counted(stray.commits, 'commit')} kept on {branch}.", "green")
+    if back and done:
+        s.console.say(f"{back} is checked out.", "green")
+    if stray and done:
+        s.console.next(f"{git.at(work)} log HEAD..{branch}")
+    for left in left_behind:
         s.console.say(
             f"left behind: {left.commit[:_SHORT]} {left.date} {printable(left.subject)} "
             f"({counted(left.commits, 'commit')})",
             "yellow",
         )
-    if plan.left_behind:
-        s.console.next(s.command("branch.recover", commit=plan.left_behind[0].commit[:_SHORT]))
-    if not (plan.stray or plan.back or plan.left_behind):
+    if left_behind:
+        s.console.next(s.command("branch.recover", commit=left_behind[0].commit[:_SHORT]))
+    if not (stray or back or left_behind):
         s.console.say("Nothing to recover.")

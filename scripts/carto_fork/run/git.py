@@ -272,18 +272,16 @@ def is_hash(rev: str) -> bool:
 
 def tree(sh: Shell, repo: Path, commit: str) -> Tree:
     """All files of a commit or tree. If it is named by its full hash, it is read only once."""
-    if is_hash(commit):
-        return sh.once(("tree", commit), lambda: _tree(sh, repo, commit))
-    return _tree(sh, repo, commit)
 
+    def read() -> Tree:
+        files = {}
+        for entry in ask(sh, repo, "ls-tree -r --full-tree -z {it}", "files", it=commit).fields():
+            facts, path = entry.split("\t", 1)
+            mode, _, name = facts.split(" ")
+            files[path] = (mode, name)
+        return files
 
-def _tree(sh: Shell, repo: Path, commit: str) -> dict[str, tuple[str, str]]:
-    files = {}
-    for entry in ask(sh, repo, "ls-tree -r --full-tree -z {it}", "files", it=commit).fields():
-        facts, path = entry.split("\t", 1)
-        mode, _, name = facts.split(" ")
-        files[path] = (mode, name)
-    return files
+    return sh.once(("tree", commit), read) if is_hash(commit) else read()
 
 
 def blobs(sh: Shell, repo: Path, names: Iterable[str]) -> dict[str, str]:

@@ -69,11 +69,8 @@ def _resolve_here(s: Session, words: Words, accept: Sequence[str], proposing: bo
         aborted.bring_back(s.sh, s.console, fork, place, release)
     with s.console.working("resolve"):
         resolution = deciding.resolve(s.sh, fork, place, state.head, state.merging, words)
-    if proposing:
-        release = release or state.merging[:10]
-        resolution = propose(s, fork, place, resolution, state.head, state.merging, release)
-    else:
-        deciding.show(s.console, resolution)
+    merged = (state.head, state.merging, release or state.merging[:10])
+    resolution = propose(s, fork, place, resolution, merged, proposing)
     conclude = _conclude(s, fork, place, state.branch)
     if s.json:
         s.print_json(resolution.as_json())
@@ -116,12 +113,9 @@ def _resolve_request(
     branches = fork.policy.branches
     name = branches.tag_of(pull.head)
     if pull.state != "OPEN" or pull.base != branches.production or not name:
-        what = (
-            f"pull request {pull.number} is {pull.state.lower()}, from {pull.head} into {pull.base}"
-        )
-        raise Refused(
-            f"{what}: it is not an open sync into {branches.production}.", then="see `status`."
-        )
+        what = f"is {pull.state.lower()}, from {pull.head} into {pull.base}"
+        problem = f"pull request {pull.number} {what}: it is not an open sync"
+        raise Refused(f"{problem} into {branches.production}.", then="see `status`.")
     release = releases.find(s.sh, fork, name)
     with s.locked(fork.repository) as held:
         fork = recovery.put_in_order(s, fork, held, pull.head, release.commit)
@@ -146,10 +140,7 @@ def _resolve_request(
             proposals.accept(s, place, accept)
         with s.console.working("resolve"):
             done = deciding.resolve(s.sh, fork, place, ours, release.commit, words, settled)
-        if proposing:
-            done = propose(s, fork, place, done, ours, release.commit, name)
-        else:
-            deciding.show(s.console, done)
+        done = propose(s, fork, place, done, (ours, release.commit, name), proposing)
         stopped = [*(d.conflict.path for d in done.left), *done.marked]
         if stopped and not s.sh.dry:
             count = len(set(stopped))

@@ -79,10 +79,8 @@ class Work:
             done = resolve(self.s.sh, self.fork, self.place, ours, self.theirs)
         if self.fresh:
             self._decisions[ours] = done.decisions
-        if self.proposing:
-            done = propose(self.s, self.fork, self.place, done, ours, self.theirs, self.tag.name)
-        else:
-            show(self.s.console, done)
+        merged = (ours, self.theirs, self.tag.name)
+        done = propose(self.s, self.fork, self.place, done, merged, self.proposing)
         self.resolution = done
         if self.pausing and done.left:
             whole = self.s.command(
@@ -205,10 +203,20 @@ class Work:
 
 
 def propose(
-    s: Session, fork: Fork, place: Path, done: Resolution, ours: str, theirs: str, release: str
+    s: Session,
+    fork: Fork,
+    place: Path,
+    done: Resolution,
+    merged: tuple[str, str, str],
+    asking: bool,
 ) -> Resolution:
-    """Ask the policy's programs about the conflicts left in a merge, and print the outcome."""
-    done, answers = proposals.settle(s, fork, place, done, ours, theirs, release)
+    """Ask the policy's programs about the conflicts left in a merge, and print the outcome.
+
+    merged: the fork's side, upstream's, and the release. asking: whether to ask at all.
+    """
+    answers: Sequence[proposals.Answer] = ()
+    if asking:
+        done, answers = proposals.settle(s, fork, place, done, *merged)
     show(s.console, done)
     for answer in answers:
         s.console.row("", answer.line, "" if answer.text is not None else "yellow")
