@@ -268,6 +268,20 @@ def test_a_merge_contains_both_changes_and_leaves_the_rest_unchanged(
     assert found == both
 
 
+def test_rules_with_several_selectors_are_definitions() -> None:
+    ours, theirs = ".a {\n  top: 0;\n}\n", ".b,\n.c {\n  top: 1px;\n}\n"
+    assert named.merge("x.css", ".x {\n}\n", ".x {\n}\n" + ours, ".x {\n}\n" + theirs) == (
+        ".x {\n}\n" + ours + theirs
+    )
+
+
+def test_a_member_does_not_depend_on_one_that_the_other_side_removed() -> None:
+    base = "interface P {\n    quick?: boolean;\n    choose(a: string): void;\n}\n"
+    ours = base.replace("    choose", "    room?: Room;\n    choose")
+    theirs = base.replace("    quick?: boolean;\n", "")
+    assert named.merge("x.ts", base, ours, theirs) == ours.replace("    quick?: boolean;\n", "")
+
+
 @pytest.mark.parametrize(("path", "base", "ours", "theirs"), BOTH)
 def test_a_change_on_one_side_alone_is_taken(
     path: str, base: str, ours: list[Change], theirs: list[Change]

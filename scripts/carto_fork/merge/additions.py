@@ -332,8 +332,10 @@ def _kind(file: str, holder: str, code: Sequence[str]) -> tuple[Kind, str]:
     if match := _DEFINITION.match(plain) or _TEST.match(head):
         return Kind.DEFINITION, match["name"]
     if file.endswith(_STYLES):
-        if not single and plain.endswith("{"):
-            return Kind.DEFINITION, plain
+        selectors = len(list(takewhile(lambda line: line.endswith(","), code))) + 1
+        opening = _plain(" ".join(code[:selectors]))
+        if not single and opening.endswith("{"):
+            return Kind.DEFINITION, opening
         if single and (match := _FIELD.match(plain)):
             return Kind.MEMBER, match["name"]
     if not single and (match := _METHOD.fullmatch(_opening(code))):

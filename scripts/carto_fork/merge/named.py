@@ -39,6 +39,10 @@ other."""
 _CALL = re.compile(
     "call|method_invocation|macro_invocation|new_expression|object_creation|jsx_(opening|self)"
 )
+_MEMBERS = re.compile(
+    "(class|interface)_body|object|(field_)?declaration_list|field_init|jsx_|named_imports|literal"
+)
+"""Lists of things that are found by name and do not run in order."""
 
 
 def merge(
@@ -285,7 +289,8 @@ class Work:
             for parts, side in ((mine, 1), (upstreams, 2)):
                 # Next to what only the other side replaced or removed.
                 beside = parts and whose and kind and not whose[0][side - 1]
-                if beside and not self._is_apart(parts, side):
+                members = _MEMBERS.match(kind) and all(part.name for part in parts)
+                if beside and not members and not self._is_apart(parts, side):
                     raise Odd
             if mine and upstreams:
                 if [p.body for p in mine] == [p.body for p in upstreams]:
