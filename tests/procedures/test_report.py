@@ -40,6 +40,12 @@ def test_an_upgrade_leaves_a_page_that_says_what_its_account_says(world: World) 
     eyes = section(page, "eyes")
     dropped = [one["path"] for one in account["explained"] if "dropped" in one["fate"]]
     assert dropped and all(f"<code>{path}</code>" in eyes for path in dropped)
+    # What is only worth a look keeps the verdict from being green, and shows what it is about.
+    assert '<p class="verdict open">Nothing is lost. Still open: 1 finding to judge' in page
+    assert "lock file: " in eyes and "Whoever installs from this lock file" in eyes
+    checks = section(page, "checks")
+    assert "passed</span> verify: 1 finding to judge" in checks
+    assert "not run</span> test: its log is not here" in checks
     # What upstream changed of dependencies is there to be read.
     assert '<span class="tag open">dependencies</span> <code>pyproject.toml</code>' in eyes
     assert "@@ line" in eyes and "Copy <code>git diff " in eyes
@@ -78,10 +84,74 @@ def test_a_conflict_that_is_left_is_shown_with_its_commands(world: World) -> Non
     assert "A forecast: 2 conflicts would be left for a person." in page
     conflicts = section(page, "conflicts")
     assert '<span class="tag wrong">left</span> <code>Dockerfile</code>' in conflicts
+    assert "Write your reason in place of WHY." in conflicts
     assert "carto-fork resolve-conflicts --keep-fork Dockerfile --reason WHY" in conflicts
     assert "<mark>" in conflicts and conflicts.count("<h4>base</h4>") >= 2
     refused = world.run("report --tag v1.77.2-stable")
     assert (refused.code, "no branch here holds a merge" in refused.err) == (1, True)
+
+
+def test_what_is_said_of_a_conflict_is_read_from_the_result(world: World) -> None:
+    """People may do something else than what was decided, and what they do is said."""
+    main = "from lib import stop\n\n\ndef start_the_server(port):\n    return open_port({})\n"
+    lib = "def stop_the_server(port, wait={}):\n    return close_port(port, wait)\n"
+    before: dict[str, str | None] = {
+        "main.py": main.format("port"),
+        "lib.py": lib.format("1"),
+        "gone.txt": "one line that the fork removes\n",
+        "go.mod": "module x\n\nrequire example.com/a v1.0.0\n",
+        "vendor/modules.txt": "# example.com/a v1.0.0\n",
+        "vendor/example.com/a/a.go": "package a\n",
+    }
+    own = "def reload_the_server(port):\n    return stop_the_server(port, 2)\n\n\n"
+    mine: dict[str, str | None] = {
+        "main.py": main.format("port, 'ours'"),
+        "lib.py": own + lib.format("2"),
+        "gone.txt": None,
+        "uses.py": "from lib import reload_the_server\n\nprint(reload_the_server(80))\n",
+    }
+    upstreams: dict[str, str | None] = {
+        "main.py": main.format("port, 'theirs'"),
+        "lib.py": lib.format("3"),
+        "gone.txt": "one line that upstream changes\n",
+        "go.mod": "module x\n\nrequire example.com/a v1.1.0\n",
+    }
+    world.git("fetch --quiet --no-tags upstream")
+    base = commit_in(world, world.fork, "refs/heads/b", before, "upstream/main")
+    theirs = commit_in(world, world.fork, "refs/heads/t", upstreams, base)
+    ours = commit_in(world, world.fork, "refs/heads/o", mine, base, message="feat: reload")
+    revs = (ours, theirs)
+    result = commit_in(
+        world, world.fork, "refs/heads/r", upstreams, *revs, message="chore: merge it"
+    )
+    line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
+    done = world.run(line)
+    assert done.code == 0, done.err
+    page = (world.fork / "it.html").read_text()
+    conflicts, eyes = section(page, "conflicts"), section(page, "eyes")
+    # It was decided, and the result has something else.
+    assert '<span class="tag open">not as decided</span> <code>gone.txt</code>' in conflicts
+    assert "The result does not follow this decision." in conflicts
+    assert "The rule “removed stays removed” decides otherwise" in eyes
+    # No rule decided it: who did, what was taken, and why no rule.
+    by = re.escape(f"{result[:10]} (2025-09-30 chore: merge it) by Colleague took: upstream's.")
+    assert re.search(
+        rf"{by}.*No rule decided it: Both sides changed the same lines", conflicts, re.S
+    )
+    # Upstream's whole file cost what was not in conflict, and that is used elsewhere.
+    assert "Its conflict ended with: upstream's." in eyes
+    used = "reload_the_server is gone, and lines of the fork in the result still name it: uses.py:1"
+    assert used in eyes
+    # The vendored tree is filled again, and the way back works as typed.
+    assert "go.mod changed, and vendor/ is as the fork had it" in eyes
+    assert "Run go mod tidy && go mod vendor, and commit" in html.unescape(page)
+    [back] = re.findall(r'data-copy="(git diff \w+ \w+ -- lib.py \| git apply --3way)"', page)
+    world.git(f"checkout --quiet --detach {result}")
+    world.call(["bash", "-c", back])
+    assert "reload_the_server" in (world.fork / "lib.py").read_text()
+    # Why a check passed or not, and what did not run.
+    assert "failed</span> verify: " in section(page, "checks")
+    assert "not run</span> build, tests: " in section(page, "checks")
 
 
 def test_nothing_hostile_is_more_than_text(world: World) -> None:
@@ -116,7 +186,7 @@ def test_nothing_hostile_is_more_than_text(world: World) -> None:
     done = world.run(f"report --ours {ours} --theirs {theirs} --result {result} --output it.html")
     assert done.code == 0, done.err
     page = (world.fork / "it.html").read_text()
-    assert f"<h1>{world.clone}: " in page and "https://github.com/else/where/commit/" in page
+    assert "<h1>else/where: " in page and "https://github.com/else/where/commit/" in page
     assert "CartoDB" not in page
 
 

@@ -34,12 +34,21 @@ class Finding:
 
     check: the check that found it. what: the finding, for a person.
     certain: whether it is definitely wrong; otherwise it is only worth a look.
+    paths: all files that it is about, if they are more than `path`.
+    between: the commits whose difference in these files it is about; "" if it is about the result.
     """
 
     check: str
     what: str
     path: str = ""
     certain: bool = True
+    paths: tuple[str, ...] = ()
+    between: tuple[str, str] = ("", "")
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        fields = ("check", "what", "path", "certain")
+        return {field: getattr(self, field) for field in fields}
 
 
 @dataclass(frozen=True)
@@ -78,7 +87,7 @@ class Verification:
             "result": self.result,
             "passed": self.passed,
             "healed": self.healed and {"sync": self.healed.sync, "parent": self.healed.parent},
-            "findings": self.findings,
+            "findings": [finding.as_json() for finding in self.findings],
             "lost": [entry.as_json() for entry in account.lost] if account else [],
             "look_at": [entry.as_json() for entry in account.to_look_at] if account else [],
             "explained": [entry.as_json() for entry in account.explained] if account else [],
@@ -343,7 +352,8 @@ def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> list[Fin
     if not paths:
         return []
     what = f"theirs differs from {released[below[0]]} in {counted(len(paths), 'file')}: {paths[0]}"
-    return [Finding("release", printable(what), paths[0], certain=False)]
+    both = (below[0], theirs)
+    return [Finding("release", printable(what), paths[0], False, tuple(paths), both)]
 
 
 def _too_large(
@@ -507,7 +517,8 @@ def _mixed_units(
         if builds := foreign_in_unit(rule, own, differing, theirs.tree.keys()):
             count = counted(len(builds), "generated file")
             what = f"{count} not from upstream's build, such as {min(builds)}"
-            findings.append(Finding("generated", printable(what), min(builds), certain=False))
+            found, both = tuple(sorted(builds)), (theirs.commit, after.commit)
+            findings.append(Finding("generated", printable(what), found[0], False, found, both))
     return findings
 
 
@@ -525,7 +536,8 @@ def _edited_by_hand(
         if edited:
             files = [f"{path} ({commit.name[:10]})" for path, commit in sorted(edited.items())]
             what = f"edited by hand, and regenerating loses the edit: {listed(files)}"
-            yield Finding("generated", what, min(edited), certain=False)
+            both = (theirs.commit, ours.commit)
+            yield Finding("generated", what, min(edited), False, tuple(sorted(edited)), both)
 
 
 def _lock_files(after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> Iterator[Finding]:

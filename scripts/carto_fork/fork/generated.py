@@ -34,6 +34,7 @@ _LOCKS = {
 LOCKFILES = tuple(lock for lock in _LOCKS if "/" not in lock and lock != "go.sum")
 """The names of lock files that cannot combine the changes of two sides."""
 
+_MODULES = r"(\.package-lock\.json|(@[^/]+/)?[^/]+/package\.json)"
 # A directory that a tool fills: its name, a file next to it, a file in it, and the command.
 _FILLED = (
     ("vendor", "go.mod", r"modules\.txt|.+\.go", "go mod tidy && go mod vendor"),
@@ -43,7 +44,8 @@ _FILLED = (
     ("vendor", "Cargo.toml", r"[^/]+/Cargo\.toml", "cargo vendor"),
     ("vendor", "", r"[^/]+/\.cargo-checksum\.json", "cargo vendor"),
     ("vendor", "Gemfile", r"(cache/[^/]+\.gem|bundle/.+)", "bundle cache"),
-    ("node_modules", "", r"(\.package-lock\.json|(@[^/]+/)?[^/]+/package\.json)", "npm ci"),
+    ("node_modules", "package.json", _MODULES, "npm ci"),
+    ("node_modules", "", _MODULES, "npm ci"),
     ("_vendor", "", r"vendor\.txt", "vendoring sync"),
 )
 _COPIED = ("third_party", "third-party", "thirdparty", "3rdparty", "external", "vendor")
@@ -81,6 +83,19 @@ def vendored(paths: Iterable[str]) -> dict[str, str]:
             if name in _COPIED and projects_known and 2 * len(projects_known) >= len(projects):
                 directories[tree] = ""
     return directories
+
+
+def filled(paths: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+    """The directories that a tool fills from a manifest above them: the directory, the manifest,
+    and the command."""
+    everything = set(paths)
+    for tree, command in vendored(everything).items():
+        above, _, name = f"/{tree}".rpartition("/")
+        beside = {manifest for of, manifest, _, how in _FILLED if (of, how) == (name, command)}
+        for manifest in sorted(beside - {""}):
+            path = f"{above}/{manifest}"[1:]
+            if path in everything:
+                yield tree, path, command
 
 
 HEADER = (

@@ -5,16 +5,18 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ..audit.fates import Account
 from ..merge import hunks
 from ..merge.decisions import Decision
 from ..merge.hunks import Change, Conflict, Hunk
-from ..run.text import lines_of, printable
+from ..run.text import counted, lines_of, printable, substantive
 
 _LONGEST_LINE = 2000
 """So many characters of a line are shown."""
@@ -22,7 +24,11 @@ _LONGEST_COMPARED = 400
 """Longer lines are compared as a whole."""
 MOST_LINES = 300
 """So many lines of one side of a hunk are shown, and highlighted."""
+MOST_SHOWN = 60
+"""So many lines of a log, a patch or a file are shown."""
 _CONTEXT = 3
+_NEAR = 12
+"""Lines that replaced others are at most so many."""
 _LONGEST_FILE = 20_000
 """In a file of more lines nobody looks for what became of a hunk."""
 
@@ -39,41 +45,107 @@ def count(conflict: Conflict) -> int:
     return sum(isinstance(segment, Hunk) for segment in segments)
 
 
-def shown(decision: Decision, result: str | None) -> Iterator[dict[str, Any]]:
-    """Each hunk of a conflict: base, both sides and what became of it, changes marked."""
-    conflict = decision.conflict
+class Room:
+    """How much code a page may still show.
+
+    left: characters.
+    """
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def takes(self, size: int) -> bool:
+        """Whether something may be shown; what begins while there is room is shown whole."""
+        fits = self.left > 0
+        self.left -= size * fits
+        return fits
+
+    def fits(self, lines: Sequence[str], most: int = MOST_SHOWN) -> list[str]:
+        """As many of some lines as there is room for."""
+        shown = [*lines[: most if self.left > 0 else 0]]
+        self.left -= sum(map(len, shown))
+        more = len(lines) - len(shown)
+        return shown + [f"… and {counted(more, 'more line')}"] * bool(more)
+
+
+def places(conflict: Conflict, result: str | None) -> list[tuple[Hunk, Sequence[str] | None, bool]]:
+    """Each hunk of a conflict with what the result has there, and whether its place is certain."""
     segments = hunks.parse(conflict.merged or conflict.text or "") or []
+    found = [segment for segment in segments if isinstance(segment, Hunk)]
     became = {id(hunk): lines for hunk, lines in hunks.resolved(segments, result or "")}
-    places = [n for n, segment in enumerate(segments) if isinstance(segment, Hunk)]
-    near = _near(segments, result) if result and len(became) < len(places) else {}
-    for number, place in enumerate(places):
-        hunk = segments[place]
-        assert isinstance(hunk, Hunk)
-        around = [
-            lines_of(x) if isinstance(x, str) else []
-            for x in (segments[place - 1] if place else "", *segments[place + 1 : place + 2])
-        ]
+    near = _near(segments, result) if result and len(became) < len(found) else {}
+    return [(hunk, became.get(id(hunk), near.get(id(hunk))), id(hunk) in became) for hunk in found]
+
+
+def whose(hunk: Hunk, lines: Sequence[str] | None, sure: bool) -> str:
+    """Whose lines a hunk became. sure: whether its place in the result is certain."""
+    sides = {hunk.base or (): "neither side's change"} if sure else {}
+    known = {**sides, hunk.ours: "the fork's", hunk.theirs: "upstream's"}
+    if lines is None or (not sure and not lines):
+        return "its own text"
+    both = ({*hunk.ours} | {*hunk.theirs}) - {*(hunk.base or ())} <= {*lines}
+    return known.get(tuple(lines)) or ("both sides'" if both else "its own text")
+
+
+def shown(decision: Decision, result: str | None) -> Iterator[dict[str, Any]]:
+    """Each hunk of a conflict: base, both sides and what became of it, each with the lines around
+    it in its own file, and changes marked."""
+    conflict, texts = decision.conflict, decision.conflict.texts
+    segments = hunks.parse(conflict.merged or conflict.text or "") or []
+    ends = ["", *segments, ""]
+    around = [(ends[n], ends[n + 2]) for n, x in enumerate(segments) if isinstance(x, Hunk)]
+    read = (texts.base, texts.ours, texts.theirs) if texts else ("", "", "")
+    names = ("base", "the fork's", "upstream's", "result" if result is not None else "would become")
+    all_lines = [lines_of(text) for text in (*read, result or "")]
+    starts = [0] * len(names)
+    for number, (hunk, became, sure) in enumerate(places(conflict, result)):
         known = decision.became[number] if number < len(decision.became) else None
-        now = became.get(id(hunk), near.get(id(hunk)))
-        if result is None and known:
-            now = known[0]
-        above, below = around[0][-_CONTEXT:], (around[1] if around[1:] else [])[:_CONTEXT]
-        sides = [
-            ("base", hunk.base),
-            ("the fork's", hunk.ours),
-            ("upstream's", hunk.theirs),
-            ("result" if result is not None else "what it would become", now),
+        now = became if result is not None else known and known[0]
+        above, below = (lines_of(x) if isinstance(x, str) else [] for x in around[number])
+        above, below, panes = above[-_CONTEXT:], below[:_CONTEXT], []
+        for n, lines in enumerate((hunk.base, hunk.ours, hunk.theirs, now)):
+            if lines is None:
+                continue
+            file, near = all_lines[n], (above, below) if names[n] == "would become" else ((), ())
+            at = _at(file, lines, above, below, starts[n])
+            if at is not None:
+                starts[n] = end = at + len(lines)
+                near = file[max(0, at - _CONTEXT) : at], file[end : end + _CONTEXT]
+            text = _marked(conflict.path, near[0], hunk.base or (), lines, near[1])
+            panes.append({"name": names[n], "line": at and at + 1, "text": text})
+        because = known[1] if known else ""
+        if known and result is not None and sure and tuple(now or ()) != known[0]:
+            because += " decides it, but the result has something else"
+        took = whose(hunk, now, sure) if result is not None else ""
+        unsure = result is not None and not sure
+        yield {"because": because, "took": took, "near": unsure, "sides": panes}
+
+
+def _at(
+    file: Sequence[str],
+    lines: Sequence[str],
+    above: Sequence[str],
+    below: Sequence[str],
+    start: int,
+) -> int | None:
+    """Where a file has some lines, with the most around them of what git merged there; None if
+    nothing shows it."""
+    size, starts = len(lines), range(start, len(file) - len(lines) + 1)
+    if lines:
+        fitting = [i for i in starts if file[i] == lines[0] and [*file[i : i + size]] == [*lines]]
+    else:
+        fitting = [
+            i for i in starts if file[i - 1 : i] == above[-1:] or file[i : i + 1] == below[:1]
         ]
-        base = hunk.base or ()
-        yield {
-            "because": known[1] if known else "",
-            "near": result is not None and id(hunk) not in became,
-            "sides": [
-                {"name": name, "text": _marked(conflict.path, above, base, lines, below)}
-                for name, lines in sides
-                if lines is not None
-            ],
-        }
+
+    def shared(i: int) -> int:
+        before = sum(
+            x == y
+            for x, y in zip(reversed(above), reversed(file[max(0, i - _CONTEXT) : i]), strict=False)
+        )
+        return before + sum(x == y for x, y in zip(below, file[i + size :], strict=False))
+
+    return max(fitting, key=shared, default=None)
 
 
 def _near(segments: Sequence[str | Hunk], result: str) -> dict[int, Sequence[str]]:
@@ -179,13 +251,89 @@ def lexer(name: str) -> Any:
         return None
 
 
-def changes(found: Sequence[Change]) -> list[str]:
-    """Hunks of a file, as lines of a patch."""
+def gone(account: Account, side: Sequence[str], result: Sequence[str], name: str) -> list[str]:
+    """What became of a change as lines of a patch, with the lines around it: - is gone, + is back,
+    = is there instead.
+
+    side, result: the lines of its file there. name: whose file it is, for the line number.
+    """
+    change, left = account.change, Counter(account.missing)
+    start = change.line - 1 if change.added else change.line
+    above, below = (
+        [*side[max(0, start - _CONTEXT) : start]],
+        [*side[start + len(change.added) :][:_CONTEXT]],
+    )
+    marks = []
+    for line in change.added:
+        marks.append("-" if left[line] > 0 else " ")
+        left[line] -= 1
+    shown = [f"@@ line {max(1, change.line)} of {name}"] if side or change.line else []
+    shown += [f"  {line}" for line in above]
+    for n, (mark, line) in enumerate(zip(marks, change.added, strict=True)):
+        if "-" in marks[max(0, n - _CONTEXT) : n + _CONTEXT + 1]:
+            shown.append(f"{mark} {line}")
+        elif shown[-1] != "  …":
+            shown.append("  …")
+    shown += [f"+ {line}" for line in account.back]
+    if account.missing:
+        shown += [f"= {line}" for line in _instead(result, above, below)]
+    return shown + [f"  {line}" for line in below]
+
+
+def about(what: str, text: str) -> list[str]:
+    """The lines of a file that a finding names by number or in full, with those around them."""
+    lines = text.split("\n")
+    number = re.search(r":(\d+): ", what)
+    found = [int(number[1]) - 1] if number else []
+    found += [n for n, line in enumerate(lines) if len(line) > 6 and what.endswith(f": {line}")]
+    shown = []
+    for n in found[:1]:
+        shown = [f"@@ line {n + 1} of the result"]
+        shown += [f"  {line}" for line in lines[max(0, n - _CONTEXT) : n + _NEAR]]
+    return shown
+
+
+def left_out(decision: Decision) -> list[str]:
+    """The fork's lines that a decision leaves out of its hunks."""
+    shown = []
+    for number, (hunk, _, _) in enumerate(places(decision.conflict, None)):
+        known = decision.became[number] if number < len(decision.became) else None
+        kept = {*(known[0] if known else hunk.ours), *(hunk.base or ())}
+        gone = [line.rstrip("\n") for line in hunk.ours if line not in kept]
+        shown += [f"@@ hunk {number + 1}"] * bool(gone) + [f"- {line}" for line in gone]
+    return shown
+
+
+def _instead(result: Sequence[str], above: Sequence[str], below: Sequence[str]) -> Sequence[str]:
+    """What a file has between lines that it shares with another one; nothing if that is not near,
+    or not certain."""
+    starts = [n + 1 for n, line in enumerate(result) if above[-1:] == [line] and substantive(line)]
+    if len(starts) != 1 or not below:
+        return ()
+    between = [*result[starts[0] : starts[0] + _NEAR + 1]]
+    return between[: between.index(below[0])] if below[0] in between else ()
+
+
+_DEFINED = re.compile(
+    r"\s*(?:(?:export|public|pub|async|default)\s+)*(?:def|class|func|fn|type|function|interface"
+    r"|struct|enum|trait)\s+(?:\([^)]*\)\s*)?(\w{4,})"
+    r"|(?:export\s+)?(?:var|const|let)\s+(\w{4,})|(?:\t| {0,4})([A-Z]\w{3,})\s*(?:\w+\s*)?=(?!=)"
+)
+
+
+def defined(lines: Iterable[str]) -> set[str]:
+    """The names that lines of code seem to define, but for those of variables inside functions."""
+    found = (_DEFINED.match(line) for line in lines)
+    return {name for match in found if match for name in match.groups() if name}
+
+
+def changes(found: Sequence[Change], name: str) -> list[str]:
+    """Hunks of a file, as lines of a patch. name: whose file has these numbers of lines."""
     return [
         line
         for change in found
         for line in (
-            f"@@ line {change.line}",
+            f"@@ line {change.line} of {name}",
             *(f"- {text}" for text in change.removed),
             *(f"+ {text}" for text in change.added),
         )

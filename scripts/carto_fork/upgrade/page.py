@@ -4,37 +4,31 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 from urllib import parse
 
 from ..audit.fates import Fate
 from ..audit.ledger import Entry
-from ..audit.verify import Verification
 from ..fork import records
 from ..fork.fork import Fork
-from ..fork.policy import POLICY_FILE, Remote, Rule, Side
+from ..fork.policy import POLICY_FILE, Remote, Side
 from ..fork.session import command
-from ..merge import commits, conflicts, syncs
-from ..merge.decisions import Decision
-from ..merge.hunks import Commit, Conflict
+from ..merge import languages
+from ..merge.hunks import Commit
 from ..run import files, git, github
-from ..run.shell import Shell, batches
-from ..run.text import counted, joined
-from . import marked, proposals
+from ..run.shell import Shell
+from ..run.text import counted, joined, listed
+from . import marked
+from .outcomes import DECIDED, LEFT, MOST_COMMITS, OTHERWISE, PERSON, PROPOSED, Merge, Outcomes
 from .sides import SAID, TONES, WORST, Sides, worst
-from .work import AT_RISK, SIDES
+from .work import AT_RISK
 
-_MOST_HUNKS = 20
-"""So many hunks of a file are shown."""
-_MOST_LINES = 60
-"""So many lines of a log, a patch or a file are shown."""
-_MOST_COMMITS = 3
 _MOST_TEXT = 1_000_000
 """So many characters of code are on a page."""
+_MOST_NEAR = 10
+"""So many lines apart, changes of both sides may still be about the same thing."""
 
 _COLOURS = {
     Fate.KEPT: "kept",
@@ -44,14 +38,33 @@ _COLOURS = {
     Fate.SUPERSEDED: "look",
     Fate.LOST: "lost",
 }
-_REASONS = {
-    Fate.LOST: "Nothing explains why the result lacks the lines with -, or has those with + again.",
-    Fate.SUPERSEDED: "The result has something else in place of the lines with -, or those with +."
-    " Was that meant?",
+_LACKS = "lacks the lines with -"
+_AGAIN = "has the lines with + again, which {} removed"
+_ENDS = {
+    Fate.LOST: "; nothing explains why.",
+    Fate.SUPERSEDED: "; = is what it has there now, as far as that is certain. Was that meant?",
+    Fate.DROPPED: ".",
 }
+_ABOUT = {
+    "release": "This is not the release itself: somebody changed it after upstream tagged it, and"
+    " the account counts that as upstream's. Find out who wanted what is below.",
+    "generated": "A tool builds these files together. Parts of different builds may not work"
+    " together, and the next build overwrites what somebody edited. Build them again.",
+    "markers": "A conflict was committed as it was: no program reads such a file.",
+    "lock file": "Whoever installs from this lock file does not get what the manifest names.",
+}
+"""Why a finding matters, by its check."""
 _KINDS = {"policy": re.compile("|".join(map(re.escape, (POLICY_FILE, *records.NOTES))))} | AT_RISK
 """What a reviewer looks at wherever upstream changed it."""
 _WHOSE = {Side.FORK: "the fork", Side.UPSTREAM: "upstream"}
+_TREES = {Side.FORK: "ours", Side.UPSTREAM: "theirs"}
+_NAMES = {
+    "base": "the common ancestor",
+    "ours": "the fork's side",
+    "theirs": "upstream's side",
+    "result": "the result",
+}
+_EXPLAINED = {Fate.ABSORBED: "the other side made the same", Fate.MOVED: "the lines are elsewhere"}
 _SECTIONS = {
     "numbers": "Numbers",
     "eyes": "Needs eyes",
@@ -63,40 +76,14 @@ _SECTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Merge:
-    """A merge to show.
-
-    name: of what is merged. ours, theirs: its sides. result: what became of them, "" for one that
-        has not happened.
-    decisions: one for each conflict. checked: its account, None for one that has not happened.
-    lost: the sync whose lost ancestry is reckoned with.
-    left: the paths whose conflict nobody has resolved, None if markers alone show that.
-    request: the options that name it to `resolve-conflicts`.
-    checks: what was checked, whether it passed (None: it did not run), and its log.
-    landed: whether the production branch has the result.
-    """
-
-    name: str
-    ours: str
-    theirs: str
-    result: str
-    decisions: Sequence[Decision]
-    checked: Verification | None
-    lost: syncs.Lost | None = None
-    left: frozenset[str] | None = None
-    request: Mapping[str, str] = field(default_factory=dict)
-    checks: Sequence[tuple[str, bool | None, Path | None]] = ()
-    landed: bool = False
-
-
 class Page:
     """What the page shows, each thing read once."""
 
     def __init__(self, sh: Shell, fork: Fork, merge: Merge) -> None:
         self._sh, self._fork, self._merge = sh, fork, merge
-        self._repo, self._room = fork.path, _MOST_TEXT
+        self._repo, self._room = fork.path, marked.Room(_MOST_TEXT)
         self._sides = Sides(sh, fork, merge.ours, merge.theirs, merge.result, merge.lost)
+        self._outcomes = Outcomes(sh, fork, merge, self._sides)
         self._account = merge.checked.account if merge.checked else None
         # The default policy is about another fork if its production branch is not here.
         self._strange = fork.loaded.is_default and not fork.has_production
@@ -112,18 +99,22 @@ class Page:
     def data(self) -> dict[str, Any]:
         """What the template fills in; what matters most comes first, as long as there is room."""
         eyes = [*self._eyes()]
-        conflicts_ = [*self._conflicts()]
+        conflicts_ = [*self._outcomes.items(self._room)]
         entries = self._account.entries if self._account else ()
         mine = [entry for entry in entries if entry.side is Side.FORK]
-        customisations = [*self._sides.customisations(mine, self._fits)]
-        merge, numbers = self._merge, [*self._numbers()]
-        name = self._fork.home.absolute().name if self._strange else self._fork.policy.name
+        customisations = [*self._sides.customisations(mine, self._room.fits)]
+        self._link(eyes, conflicts_)
+        numbers, everything = [*self._numbers()], (*eyes, *conflicts_, *customisations)
+        fates = Counter(one["fate"].partition("|")[0] for one in everything)
+        counts = {"eyes": len(eyes), "conflicts": len(conflicts_), "fork": len(customisations)}
+        merge, slug = self._merge, self._pages[Side.FORK].partition(".com/")[2]
+        name = slug or self._fork.home.absolute().name if self._strange else self._fork.policy.name
         return {
-            "title": f"{name}: {merge.name or merge.theirs[:10]}",
+            "title": f"{name}: {merge.name or self._outcomes.below or merge.theirs[:10]}",
             "key": f"carto-fork {merge.ours} {merge.theirs} {merge.result}",
             "sections": _SECTIONS,
-            "counts": {"eyes": len(eyes), "conflicts": len(merge.decisions)},
-            "fates": sorted({x["fate"] for x in (*eyes, *conflicts_, *customisations)}),
+            "counts": counts,
+            "fates": sorted(fates.items()),
             "verdict": self._verdict(),
             "todo": [*self._todo()],
             "notes": self._notes(),
@@ -131,7 +122,9 @@ class Page:
             "charts": [*self._charts()],
             "eyes": eyes,
             "conflicts": conflicts_,
+            "in_conflict": len(merge.decisions),
             "customisations": customisations,
+            "manifest": bool(self._fork.policy.feature),
             "upstream_said": self._upstream_said(),
             "areas": [*self._sides.areas()],
             "checks": [*self._checks()],
@@ -140,35 +133,20 @@ class Page:
             "upstream_page": self._pages[Side.UPSTREAM],
         }
 
-    def _fits(self, lines: Sequence[str], most: int = _MOST_LINES) -> list[str]:
-        """As many of some lines as there is room for."""
-        shown = [*lines[: most if self._room > 0 else 0]]
-        self._room -= sum(map(len, shown))
-        more = len(lines) - len(shown)
-        return shown + [f"… and {counted(more, 'more line')}"] * bool(more)
+    @staticmethod
+    def _link(eyes: Sequence[dict[str, Any]], conflicts_: Sequence[dict[str, Any]]) -> None:
+        """Let what is about the same file lead to each other."""
+        ids = {
+            p: f"c{n}" for n, one in enumerate(conflicts_, 1) for p in one["files"] or [one["path"]]
+        }
+        about: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for number, one in enumerate(eyes, 1):
+            one["conflict"] = ids.get(one["path"], "")
+            about[one["path"]].append((f"e{number}", one["label"]))
+        for one in conflicts_:
+            one["eyes"] = about[one["path"]]
 
     # --- 1: verdict and numbers
-
-    @cached_property
-    def _left(self) -> set[str]:
-        """The paths whose conflict nobody has resolved."""
-        merge = self._merge
-        left = {d.conflict.path for d in merge.decisions if d.left}
-        if merge.left is not None:
-            return left & merge.left
-        if not (left and merge.result):
-            return left
-        sides = [merge.ours, merge.theirs]
-        marked_ = conflicts.markers_left(self._sh, self._repo, sides, merge.result)
-        return left & {path for path, _ in marked_}
-
-    @cached_property
-    def _proposed(self) -> Mapping[str, records.Proposal]:
-        merge = self._merge
-        if not merge.result:
-            return {}
-        found = proposals.of_sync(self._sh, self._repo, merge.ours, merge.result)
-        return {one.path: one for one in found if not one.accepted}
 
     def _entries(self, *which: Fate) -> list[Entry]:
         return (
@@ -178,18 +156,23 @@ class Page:
     @cached_property
     def _open(self) -> list[tuple[bool, str, str]]:
         """What is not settled: whether it must not land so, what it is, and what to do about it."""
-        merge = self._merge
-        wrong = len(merge.checked.wrong) if merge.checked else 0
+        merge, outcomes = self._merge, Counter(self._outcomes.of.values())
+        findings = Counter(x.certain for x in (merge.checked.findings if merge.checked else ()))
         lost, looks = len(self._entries(Fate.LOST)), len(self._entries(Fate.SUPERSEDED))
-        not_run = [name for name, passed, _ in merge.checks if passed is None]
+        unfilled = [*self._sides.unfilled()]
+        not_run = [name for name, ok, _ in merge.checks if ok is None and not merge.landed]
         failed = [name for name, passed, _ in merge.checks if passed is False and name != "verify"]
+        again = "; ".join(dict.fromkeys(how for _, _, how, _ in unfilled))
         rows = (
-            (len(self._left), True, "conflict left", "Resolve each conflict that is left"),
+            (outcomes[LEFT], True, "conflict left", "Resolve each conflict that is left"),
             (lost, True, "change lost", "Bring back what is lost, or drop it with a reason"),
-            (wrong, True, "finding", "Fix what the checks of the merge found"),
+            (findings[True], True, "finding", "Fix what the checks of the merge found"),
             (len(failed), True, f"failed: {', '.join(failed)}", "Fix what fails"),
-            (len(self._proposed), False, "proposal to accept", "Accept each proposal, or redo it"),
+            (outcomes[PROPOSED], False, "proposal to accept", "Accept each proposal, or redo it"),
+            (findings[False], False, "finding to judge", "Judge what the checks found"),
+            (outcomes[OTHERWISE], False, "conflict not as decided", "Ask whoever resolved these"),
             (looks, False, "change to look at", "Look at what something else replaced"),
+            (len(unfilled), False, "vendored directory to fill", f"Run {again}, and commit"),
             (len(not_run), False, f"not run: {', '.join(not_run)}", "Run these, here or in CI"),
         )
         found = []
@@ -201,27 +184,29 @@ class Page:
 
     def _verdict(self) -> dict[str, str]:
         if self._merge.checked is None:
-            left = len(self._left)
+            left = len(self._outcomes.left)
             text = f"A forecast: {counted(left, 'conflict')} would be left for a person."
             return {"kind": "open" if left else "passed", "text": text}
         wrong = [what for certain, what, _ in self._open if certain]
+        open_ = [what for certain, what, _ in self._open if not certain]
+        more = f" Also open: {', '.join(open_)}." if open_ else ""
         if wrong:
             text = "Something is wrong" if self._merge.landed else "It must not land yet"
-            return {"kind": "wrong", "text": f"{text}: {', '.join(wrong)}."}
-        if open_ := [what for _, what, _ in self._open]:
-            return {"kind": "open", "text": f"Nothing is lost. Still open: {'; '.join(open_)}."}
+            return {"kind": "wrong", "text": f"{text}: {', '.join(wrong)}.{more}"}
+        if open_:
+            return {"kind": "open", "text": f"Nothing is lost. Still open: {', '.join(open_)}."}
         return {"kind": "passed", "text": "Nothing is lost, and no conflict is left."}
 
-    def _todo(self) -> Iterator[str]:
-        """What has to be done before it lands, and then."""
-        yield from (todo for _, _, todo in self._open)
+    def _todo(self) -> Iterator[tuple[str, str]]:
+        """What has to be done before it lands, and then; with the command, if it is one."""
+        yield from ((todo, "") for _, _, todo in self._open)
         if self._merge.landed:
             return
-        yield "Go through what needs eyes, below, and read upstream's release notes."
+        yield "Read the rest of what needs eyes, below, and upstream's release notes.", ""
         if self._merge.result:
-            yield "Merge it with a merge commit, never squashed or rebased."
+            yield "Merge it with a merge commit, never squashed or rebased.", ""
         if self._merge.name:
-            yield f"Afterwards: {command('carto-fork', 'verify', landed=self._merge.name)}"
+            yield "Afterwards check it: ", command("carto-fork", "verify", landed=self._merge.name)
 
     def _notes(self) -> str:
         """Where upstream says what is in the release."""
@@ -232,32 +217,41 @@ class Page:
         """What is counted, the number, the command that gives it, and what of its answer."""
         merge, account = self._merge, self._account
         ours, theirs, result = (name[:10] for name in (merge.ours, merge.theirs, merge.result))
-        yield "release", merge.name or "-", "", ""
-        yield "the fork's side", ours, "", ""
-        yield "upstream's side", theirs, "", ""
-        yield "result", result or "not merged yet", "", ""
+        yield (
+            "release",
+            merge.name or f"none: {self._outcomes.below or 'a commit without a tag'}",
+            "",
+            "",
+        )
+        yield "the fork's side", merge.ours, "", ""
+        yield "upstream's side", merge.theirs, "", ""
+        yield "result", merge.result or "not merged yet", "", ""
+        if result:
+            yield "merged in", self._outcomes.who(self._outcomes.merge_commit), "", ""
         number = git.count(self._sh, self._repo, merge.theirs, merge.ours)
         how = f"git rev-list --count {theirs} --not {ours}"
         yield "commits that upstream brings", number, how, "the number"
-        if result:
-            sides = {"ours": ours, "theirs": theirs, "result": result}
-            how, part = command("carto-fork", "report", **sides), "the conflicts on its page"
-        else:
+        how = f"git merge-tree --write-tree --name-only --no-messages {ours} {theirs}"
+        part = "its lines, without the first"
+        if not result and merge.name:
             how, part = f"{command('carto-fork', 'forecast', tag=merge.name)} --json", "paths"
         yield "files in conflict", len(merge.decisions), how, part
-        for outcome, number in Counter(map(self._outcome, merge.decisions)).items():
-            yield f"of these: {outcome}", number, how, part
+        for outcome, number in Counter(self._outcomes.of.values()).items():
+            yield f"of these: {outcome}", number, "", ""
         if not account:
             how = f"git diff --no-renames --name-only {self._sides.commits['base'][:10]} {theirs}"
             yield "files that upstream changed", len(self._sides.changed), how, "its lines"
             return
+        sides = {"ours": ours, "theirs": theirs, "result": result}
         how = f"{command('carto-fork', 'verify', **sides)} --json"
         yield "files that upstream changed", account.upstream_paths, how, "upstream_files"
         yield "files that the fork's commits changed", account.fork_paths, how, "fork_files"
         lists = {Fate.LOST: "lost", Fate.SUPERSEDED: "look_at"}
         for fate in WORST[:-1]:
-            if number := len(self._entries(fate)):
-                yield f"changes: {SAID[fate]}", number, how, lists.get(fate, "explained")
+            if found := self._entries(fate):
+                number, where = len(found), len({(e.side, e.path) for e in found})
+                part = lists.get(fate, f"explained, with the fate {fate.value}")
+                yield f"changes: {SAID[fate]}", f"{number}, in {counted(where, 'file')}", how, part
         findings = merge.checked.findings if merge.checked else ()
         yield "findings of the checks", len(findings), how, "findings"
 
@@ -271,8 +265,9 @@ class Page:
                 named = [(SAID[fate], _COLOURS[fate], counts[fate]) for fate in Fate]
                 title = f"{counted(counts.total(), 'file')} that {_WHOSE[side]} changed"
                 yield _chart(f"{title}, each by the worst that became of a change in it", named)
-        outcomes = Counter(map(self._outcome, self._merge.decisions))
-        colours = {"decided": "kept", "by a person": "moved", "proposed": "look", "left": "lost"}
+        outcomes = Counter(self._outcomes.of.values())
+        colours = {DECIDED: "kept", PERSON: "moved", OTHERWISE: "absorbed", PROPOSED: "look"}
+        colours[LEFT] = "lost"
         if outcomes:
             title = f"{counted(outcomes.total(), 'file')} in conflict"
             yield _chart(title, [(x, colours[x], outcomes[x]) for x in colours])
@@ -280,64 +275,184 @@ class Page:
     # --- 2: what needs eyes
 
     def _eyes(self) -> Iterator[dict[str, Any]]:
-        checked = self._merge.checked
-        for path in sorted(self._left):
-            what = "a conflict that a person decides"
-            yield _eye(path, what, "left", "wrong", commands=self._words_about(path))
-        for path, one in self._proposed.items():
-            what = f"proposed by {one.by}"
-            yield _eye(path, what, "proposed", "open", commands=self._words_about(path))
-        findings = sorted(checked.findings if checked else (), key=lambda f: not f.certain)
-        for finding in findings:
-            tone = "wrong" if finding.certain else "open"
-            yield _eye(finding.path, finding.what, finding.check, tone, fate="finding")
+        found = {decision.conflict.path: decision for decision in self._merge.decisions}
+        for path in sorted(self._outcomes.left):
+            commands = self._outcomes.words_about(found[path].conflict)
+            yield _eye(path, "a conflict that a person decides", LEFT, "wrong", commands=commands)
+        for path, one in self._outcomes.proposed.items():
+            commands = self._outcomes.words_about(found[path].conflict) if path in found else []
+            yield _eye(path, f"proposed by {one.by}", PROPOSED, "open", commands=commands)
+        yield from self._findings()
+        yield from self._unfilled()
+        for row in self._outcomes.rows:
+            paths, first = [decision.conflict.path for decision in row], row[0]
+            if self._outcomes.of[paths[0]] == OTHERWISE:
+                what = f"the result has {self._outcomes.taken[paths[0]]}"
+                what = f"{counted(len(row), 'generated file')}: {what}" if len(row) > 1 else what
+                reason = f"The rule “{first.rule}” decides otherwise: {first.why}"
+                path, more = self._outcomes.named(row), [self._diff(*paths[:_MOST_NEAR])]
+                yield _eye(path, what, OTHERWISE, "open", reason=reason, commands=more)
         entries = self._entries(Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED)
-        groups: dict[tuple[int, str, Side, str], list[Entry]] = defaultdict(list)
-        for entry in entries:
-            worst_first = WORST.index(entry.account.fate)
-            groups[worst_first, entry.path, entry.side, entry.reason].append(entry)
-        foreign = [e.path for e in entries if e.side is Side.UPSTREAM and not e.reason]
-        newest = self._newest_upstream(list(dict.fromkeys(foreign)))
-        for (_, path, side, _), alike in sorted(groups.items(), key=lambda group: group[0][:2]):
-            yield self._eye_of(alike, newest[path] if side is Side.UPSTREAM else [])
+        yield from self._changes(entries)
         known = {entry.path for entry in entries}
-        for decision in self._merge.decisions:
-            path = decision.conflict.path
+        for path, decision in found.items():
             if decision.dropped and not decision.left and path not in known:
-                what = f"{counted(decision.dropped, 'line')} of the fork gave way: {decision.rule}"
-                yield _eye(path, what, "gave way", "open", reason=decision.why)
-        yield from self._at_risk()
+                what = f"{counted(decision.dropped, 'line')} of the fork left out: {decision.rule}"
+                lines, more = self._room.fits(marked.left_out(decision)), [self._diff(path)]
+                yield _eye(
+                    path, what, "left out", "open", reason=decision.why, lines=lines, commands=more
+                )
+        yield from self._near()
+        yield from self._at_risk({e.path for e in entries if e.side is Side.UPSTREAM})
+        yield from self._explained()
 
-    def _eye_of(self, alike: Sequence[Entry], newest: Sequence[Commit]) -> dict[str, Any]:
+    def _diff(self, *paths: str, between: tuple[str, str] = ("", "")) -> str:
+        """The command that shows what became of files of the fork, or how two commits differ."""
+        one, other = between if all(between) else (self._merge.ours, self._sides.commits["result"])
+        return joined(["git", "diff", one[:10], other[:10], "--", *paths])
+
+    def _findings(self) -> Iterator[dict[str, Any]]:
+        """What the checks found, with the difference or the lines that each is about."""
+        findings = self._merge.checked.findings if self._merge.checked else ()
+        for one in sorted(findings, key=lambda finding: not finding.certain):
+            paths = one.paths or (one.path,) * bool(one.path)
+            if all(one.between):
+                old, new = (git.tree(self._sh, self._repo, name) for name in one.between)
+                pairs = {p: (old.get(p, ("", None))[1], new.get(p, ("", None))[1]) for p in paths}
+                few = pairs if len(pairs) <= _MOST_NEAR else {}
+                changes = self._sides.changes(few.values())
+                lines = [*paths] * (len(pairs) > 1)
+                for path, pair in few.items():
+                    lines += [path, *marked.changes(changes(pair), one.between[1][:10])]
+            else:
+                text = self._outcomes.text_of(one.path)
+                lines = marked.about(one.what, text)
+            yield _eye(
+                one.path,
+                f"{one.check}: {one.what.removeprefix(f'{one.path}: ')}",
+                "finding",
+                "wrong" if one.certain else "open",
+                reason=_ABOUT.get(one.check, "" if one.certain else "It may be meant; look at it."),
+                lines=self._room.fits(lines),
+                commands=[self._diff(*paths[:_MOST_NEAR], between=one.between)] * bool(paths),
+            )
+
+    def _unfilled(self) -> Iterator[dict[str, Any]]:
+        for tree, manifest, how, touched in self._sides.unfilled():
+            state = "changed too" if touched else "is as the fork had it"
+            what = f"{manifest} changed, and {tree}/ {state}"
+            reason = f"A tool fills {tree}/ from {manifest}. Run it in the result: if it changes"
+            reason += " something, the build would have used the wrong versions, or failed."
+            yield _eye(f"{tree}/", what, "vendored", "open", reason=reason, commands=[how])
+
+    def _changes(self, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+        """Changes that are lost, replaced or dropped; of a file, those of which the same became."""
+        groups: dict[tuple[int, bool, int, str, str], list[Entry]] = defaultdict(list)
+        for entry in entries:
+            fate, upstreams = WORST.index(entry.account.fate), entry.side is Side.UPSTREAM
+            groups[fate, upstreams, _rank(entry.path), entry.path, entry.reason].append(entry)
+        foreign = [e.path for e in entries if e.side is Side.UPSTREAM and not e.reason]
+        newest = self._outcomes.newest_upstream(list(dict.fromkeys(foreign)))
+        trees = self._sides.trees
+        there = {trees[_TREES[e.side]].get(e.path, ("", ""))[1] for e in entries}
+        there |= {trees["result"].get(e.where, ("", ""))[1] for e in entries}
+        texts = git.blobs(self._sh, self._repo, there - {""})
+
+        def lines(side: str, path: str) -> list[str]:
+            return texts.get(trees[side].get(path, ("", ""))[1], "").split("\n")
+
+        for (_, upstreams, _, path, _), alike in sorted(groups.items(), key=lambda one: one[0]):
+            side, whose = _TREES[alike[0].side], f"{_WHOSE[alike[0].side]}'s file"
+            shown = [
+                line
+                for entry in alike
+                for line in marked.gone(
+                    entry.account, lines(side, path), lines("result", entry.where), whose
+                )
+            ]
+            yield self._eye_of(alike, shown, newest[path] if upstreams else [])
+
+    def _eye_of(
+        self, alike: Sequence[Entry], lines: Sequence[str], newest: Sequence[Commit]
+    ) -> dict[str, Any]:
         """The changes of a file of which the same became.
 
         newest: who changed the file last, if no commit is known to be behind them.
         """
-        first, lines = alike[0], []
-        for entry in alike:
-            account = entry.account
-            lines += [f"@@ line {account.change.line}"] * bool(account.change.line)
-            lines += [f"- {line}" for line in account.missing]
-            lines += [f"+ {line}" for line in account.back]
-        fate, lost = SAID[first.account.fate], first.account.fate is Fate.LOST
-        whats = dict.fromkeys(entry.what or "lines" for entry in alike)
-        what = f"{counted(len(alike), 'change')} of {_WHOSE[first.side]}: {', '.join(whats)}"
-        drop = command("carto-fork", "verify", drop=first.path, reason="WHY")
+        first, fate = alike[0], alike[0].account.fate
+        path, side, label = first.path, first.side, SAID[fate]
+        whats = ", ".join(dict.fromkeys(entry.what for entry in alike if entry.what))
+        what = f"{counted(len(alike), 'change')} of {_WHOSE[side]}" + f": {whats}" * bool(whats)
+        states = [_LACKS] * any(e.account.missing for e in alike)
+        states += [_AGAIN.format(_WHOSE[side])] * any(e.account.back for e in alike)
+        reason = f"The result {' and '.join(states)}{_ENDS[fate]}" if states else ""
+        places = {entry.where for entry in alike} - {path, ""}
+        reason += f" Now in {listed(sorted(places))}." * bool(places)
+        if path in self._outcomes.of:
+            reason += f" Its conflict ended with: {self._outcomes.taken[path]}."
+        if fate is not Fate.DROPPED and side is Side.FORK:
+            reason += self._used(path, [x for entry in alike for x in entry.account.missing])
+        base = self._sides.commits["base"][:10]
+        redo = (
+            f"{joined(['git', 'diff', base, self._sides.commits[_TREES[side]][:10], '--', path])}"
+        )
+        commands = [f"{redo} | git apply --3way"] * (fate is not Fate.DROPPED) + [self._diff(path)]
+        if fate is Fate.LOST and self._merge.request:
+            commands.append(command("carto-fork", "verify", drop=path, reason="WHY"))
+        by = [*dict.fromkeys(c for entry in alike for c in entry.commits)] or [*newest]
         return _eye(
-            first.path,
+            path,
             what,
-            fate,
-            TONES.get(fate, ""),
-            reason=first.reason or _REASONS.get(first.account.fate, ""),
-            lines=self._fits(lines),
-            commits=[*dict.fromkeys(c for entry in alike for c in entry.commits)] or newest,
-            page=self._pages[first.side],
-            commands=[drop] * lost,
+            label,
+            TONES.get(label, ""),
+            fate=f"{label}|{_WHOSE[side]}'s changes",
+            reason=" ".join([reason, first.reason]).strip(),
+            lines=self._room.fits(lines),
+            commits=by[:MOST_COMMITS],
+            more=len(by) - MOST_COMMITS,
+            page=self._pages[side],
+            commands=commands,
         )
 
-    def _at_risk(self) -> Iterator[dict[str, Any]]:
+    def _used(self, path: str, missing: Sequence[str]) -> str:
+        """Which names that lost lines defined are still used by lines of the fork."""
+        text = self._outcomes.text_of(path)
+        names = {x for x in marked.defined(missing) if not re.search(rf"\b{x}\b", text)}
+        return "".join(
+            f" {name} is gone, and lines of the fork in the result still name it: {listed(at)}."
+            for name, at in self._sides.uses(names).items()
+        )
+
+    def _near(self) -> Iterator[dict[str, Any]]:
+        """What git merged without a conflict, and is close together."""
+        conflicts_ = self._outcomes.of.keys()
+        found = [x for x in self._sides.near if x[0] <= _MOST_NEAR and x[1] not in conflicts_]
+        if found:
+            what = f"{counted(len(found), 'file')} in which upstream changed lines near the fork's"
+            reason = f"Git merged these without a conflict, at most {_MOST_NEAR} lines apart: read"
+            reason += " whether both changes still fit together."
+            lines = [
+                f"{path}: {counted(int(n), 'line')} away from the fork's lines {where}"
+                for n, path, where in found
+            ]
+            commands = [self._diff(*(path for _, path, _ in found[:_MOST_NEAR]))]
+            yield _eye("", what, "near", "open", reason=reason, lines=lines, commands=commands)
+
+    def _explained(self) -> Iterator[dict[str, Any]]:
+        """Where the changes are that upstream has too, or that are elsewhere."""
+        for fate in (Fate.ABSORBED, Fate.MOVED):
+            lines = [
+                f"{e.path}: line {e.account.change.line} of {_WHOSE[e.side]}'s file"
+                + f", now in {e.where}" * (e.where not in (e.path, ""))
+                for e in self._entries(fate)
+            ]
+            if lines:
+                what = f"{counted(len(lines), 'change')}: {_EXPLAINED[fate]}"
+                yield _eye("", what, SAID[fate], "", lines=self._room.fits(lines))
+
+    def _at_risk(self, known_: Collection[str]) -> Iterator[dict[str, Any]]:
         """What upstream changed of what runs, what is installed and what decides, each with what
-        that changes for the fork."""
+        that changes for the fork; without what was left out, and shown as that."""
         kinds = {
             path: next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(path)), "")
             for path in sorted(self._sides.changed)
@@ -347,7 +462,9 @@ class Page:
         said = {path: ("upstream changed it", *known) for path in paths}
         for path in paths if self._merge.result else ():
             ours, result = self._sides.pair(path, "ours", "result")
-            if ours == result:
+            if ours == result and path in known_:
+                del said[path]
+            elif ours == result:
                 stays = "the fork's stays as it was" if ours else "the fork does not have it"
                 said[path] = (f"upstream changed it, as shown; {stays}", "base", "theirs")
             elif not result:
@@ -355,133 +472,12 @@ class Page:
         pairs = {path: self._sides.pair(path, *sides) for path, (_, *sides) in said.items()}
         changes = self._sides.changes(pairs.values())
         for path, (what, *sides) in said.items():
-            lines = self._fits(marked.changes(changes(pairs[path])))
-            words = ["git", "diff", *(self._sides.commits[side][:10] for side in sides), "--", path]
-            yield _eye(path, what, kinds[path], "open", lines=lines, commands=[joined(words)])
-
-    def _words_about(self, path: str) -> list[str]:
-        """The commands by which a person decides about a file."""
-        task, request = "resolve-conflicts", self._merge.request
-        if path in self._proposed:
-            return [command("carto-fork", task, **request, accept_proposal=path)]
-        sides = ("keep_fork", "accept_upstream")
-        return [command("carto-fork", task, **request, **{x: path}, reason="WHY") for x in sides]
-
-    # --- 3: conflicts
-
-    def _outcome(self, decision: Decision) -> str:
-        path = decision.conflict.path
-        if path in self._left:
-            return "left"
-        if path in self._proposed:
-            return "proposed"
-        return "by a person" if decision.left else "decided"
-
-    def _conflicts(self) -> Iterator[dict[str, Any]]:
-        order = ("left", "proposed", "by a person", "decided")
-        decisions = sorted(self._merge.decisions, key=lambda d: order.index(self._outcome(d)))
-        paths = [d.conflict.path for d in decisions]
-        made = self._fork.policy.generated(paths)
-        units: dict[tuple[str, str], list[Decision]] = defaultdict(list)
-        single = []
-        for decision in decisions:
-            path = decision.conflict.path
-            # What is generated has lines that nobody reads.
-            if path in made and self._outcome(decision) == "decided":
-                units[made[path].unit(path), decision.rule].append(decision)
-            else:
-                single.append(decision)
-        names = [d.conflict.path for d in single]
-        tree = self._sides.trees["result"] if self._merge.result else {}
-        texts = git.blobs(self._sh, self._repo, {tree[p][1] for p in names if p in tree})
-        newest = self._newest_upstream(names)
-        for decision in single:
-            path = decision.conflict.path
-            text = texts.get(tree[path][1], "") if path in tree else ""
-            yield self._conflict(decision, text if self._merge.result else None, newest[path], made)
-        for (unit, _), grouped in units.items():
-            yield self._group(unit, grouped)
-
-    def _conflict(
-        self, decision: Decision, text: str | None, newest: list[Commit], made: Mapping[str, Rule]
-    ) -> dict[str, Any]:
-        conflict, outcome = decision.conflict, self._outcome(decision)
-        taken = SIDES[decision.take] if decision.take else ""
-        rule, why = decision.rule, decision.why
-        if outcome == "by a person":
-            rule, why = "by a person", "No rule decided all of it."
-            taken = self._side_of(conflict, text)
-        if outcome == "proposed":
-            taken = f"by {self._proposed[conflict.path].by}"
-        shown: list[dict[str, Any]] = []
-        for hunk in () if conflict.path in made else marked.shown(decision, text):
-            if len(shown) == _MOST_HUNKS or self._room <= 0:
-                break
-            self._room -= sum(len(side["text"]) for side in hunk["sides"])
-            shown.append(hunk)
-        fork = self._sides.own.of((conflict.path, *conflict.names))[:_MOST_COMMITS]
-        return {
-            "path": conflict.path,
-            "kind": conflict.kind.value,
-            "outcome": outcome,
-            "fate": outcome,
-            "tone": {"left": "wrong", "proposed": "open"}.get(outcome, "passed"),
-            "taken": taken,
-            "rule": rule,
-            "why": why,
-            "past": decision.past if outcome == "left" else "",
-            "todo": decision.todo if outcome == "left" else "",
-            "hunks": shown,
-            "more": 0 if conflict.path in made else marked.count(conflict) - len(shown),
-            "files": [],
-            "fork": fork,
-            "upstream": newest,
-            "commands": self._words_about(conflict.path) * (outcome in ("left", "proposed")),
-        }
-
-    def _group(self, unit: str, decisions: Sequence[Decision]) -> dict[str, Any]:
-        """Generated files that one rule decides, as one item."""
-        first = decisions[0]
-        paths = sorted(decision.conflict.path for decision in decisions)
-        by = self._sides.own.of(paths)[:_MOST_COMMITS]
-        return {
-            "path": unit if len(paths) > 1 else paths[0],
-            "kind": counted(len(paths), "generated file"),
-            "outcome": "decided",
-            "fate": "decided",
-            "tone": "passed",
-            "taken": SIDES[first.take] if first.take else "",
-            "rule": first.rule,
-            "why": first.why,
-            "past": "",
-            "todo": "",
-            "hunks": [],
-            "more": 0,
-            "files": paths,
-            "fork": by,
-            "upstream": [],
-            "commands": [],
-        }
-
-    @staticmethod
-    def _side_of(conflict: Conflict, text: str | None) -> str:
-        """Whose file a person took."""
-        if conflict.texts is None or text is None:
-            return ""
-        sides = {conflict.texts.ours: "the fork's", conflict.texts.theirs: "upstream's"}
-        return sides.get(text, "a text of its own")
-
-    def _newest_upstream(self, paths: Sequence[str]) -> dict[str, list[Commit]]:
-        """By path, upstream's newest commits that changed it."""
-        found: dict[str, list[Commit]] = defaultdict(list)
-        for batch in batches(paths):
-            for commit, touched in commits.touching(
-                self._sh, self._repo, self._merge.theirs, self._merge.ours, batch
-            ):
-                for path in touched:
-                    if len(found[path]) < _MOST_COMMITS:
-                        found[path].append(commit)
-        return found
+            lines = self._room.fits(marked.changes(changes(pairs[path]), _NAMES[sides[1]]))
+            reason = f"From {_NAMES[sides[0]]} (-) to {_NAMES[sides[1]]} (+)."
+            one, other = (self._sides.commits[side] for side in sides)
+            commands = [self._diff(path, between=(one, other))]
+            label = kinds[path]
+            yield _eye(path, what, label, "open", reason=reason, lines=lines, commands=commands)
 
     # --- 5 and 6: upstream, and checks
 
@@ -492,15 +488,27 @@ class Page:
         return f"{counted(number, 'file')}{renamed}. Fork commits changed {both} of the paths too."
 
     def _checks(self) -> Iterator[dict[str, Any]]:
-        for name, passed, log in self._merge.checks:
+        checks = self._merge.checks
+        for name, passed, log in checks:
             state = {True: "passed", False: "failed", None: "not run"}[passed]
             tone = {True: "passed", False: "wrong", None: "open"}[passed]
             known = log and log.is_file()
-            lines = files.read_text(log).splitlines()[-_MOST_LINES:] if log and known else []
-            note = "" if known else "The log of this check is not here."
-            if not log:
-                note = "What it found is under “Needs eyes”."
-            yield {"name": name, "state": state, "tone": tone, "log": lines, "note": note}
+            lines = files.read_text(log).splitlines()[-marked.MOST_SHOWN :] if log and known else []
+            why = "" if known else "its log is not here"
+            if name == "verify":
+                found = [what for certain, what, _ in self._open if certain is not passed]
+                why = ", ".join(found) or "no finding, and nothing lost"
+            yield {"name": name, "state": state, "tone": tone, "log": lines, "why": why}
+        if len(checks) == 1:
+            row = {"name": "build, tests", "state": "not run", "tone": "open", "log": []}
+            yield row | {"why": "this command runs neither the build nor tests of the result"}
+
+
+def _rank(path: str) -> int:
+    """Code first, then what tests it, then the rest."""
+    language = languages.language_of(path)
+    code = bool(language and not language.maps)
+    return (1 if re.search(r"(^|[/_.])tests?([/_.]|$)", path) else 0) if code else 2
 
 
 def _by_command(
@@ -517,20 +525,24 @@ def _by_command(
 def _eye(path: str, what: str, label: str, kind: str, **more: Any) -> dict[str, Any]:
     """An item of what needs eyes. kind: its tone."""
     one: dict[str, Any] = {"reason": "", "lines": (), "commits": (), "page": "", "commands": ()}
+    one |= {"more": 0}
     return one | {"path": path, "what": what, "label": label, "kind": kind, "fate": label} | more
 
 
 def _chart(title: str, named: Sequence[tuple[str, str, int]]) -> dict[str, Any]:
-    """A bar whose parts are as long as their shares."""
-    total = sum(number for _, _, number in named) or 1
+    """A bar whose parts are as long as their shares, but for what would be too short to be seen."""
+    shares = {
+        name: max(number, sum(n for *_, n in named) / 100) for name, _, number in named if number
+    }
     parts, start = [], 0.0
     for name, colour, number in named:
         if number:
-            width = 1000 * number / total
+            width = 1000 * shares[name] / sum(shares.values())
             said = f"{name}: {number}"
             parts.append(
                 {"colour": colour, "start": round(start, 1), "width": round(width, 1), "said": said}
             )
             start += width
-    said = ", ".join(f"{number} {name}" for name, _, number in named if number)
-    return {"title": title, "parts": parts, "said": f"{said or 'none'}."}
+    key = [(colour, f"{number} {name}") for name, colour, number in named if number]
+    said = ", ".join(text for _, text in key) or "none"
+    return {"title": title, "parts": parts, "said": f"{said}.", "key": key}

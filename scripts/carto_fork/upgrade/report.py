@@ -24,7 +24,8 @@ from ..run.errors import Refused, Usage
 from ..run.shell import Shell
 from ..run.text import printable
 from . import marked
-from .page import Merge, Page
+from .outcomes import Merge
+from .page import Page
 from .work import Sync, Work
 
 if TYPE_CHECKING:

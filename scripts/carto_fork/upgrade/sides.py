@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 from ..audit.fates import Fate
 from ..audit.ledger import Entry
+from ..fork import generated
 from ..fork.fork import Fork
 from ..merge import authorship, commits, syncs
 from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.shell import Shell
+from ..run.text import joined
 from . import marked
 
 SAID = {fate: fate.value for fate in Fate} | {Fate.SUPERSEDED: "look at this"}
@@ -22,6 +25,8 @@ _GONE, _REMOVED, _BEFORE = "gone", "removed by the fork", "gone before this merg
 _FATES = [*(SAID[fate] for fate in WORST), _REMOVED, _BEFORE]
 _FATES.insert(3, _GONE)
 """What may have become of a file, the worst first."""
+_SETTLED = ("moved", "kept", _REMOVED, _BEFORE)
+"""Of these nobody has to look at."""
 TONES = {"kept": "passed", "lost": "wrong", "look at this": "open", _GONE: "open"}
 
 _MOST_FILES = 40
@@ -79,18 +84,58 @@ class Sides:
         """The paths that upstream changed, and fork commits too."""
         return self.changed & self._between("base", "ours") & self.own.paths.keys()
 
+    @cached_property
+    def near(self) -> list[tuple[float, str, str]]:
+        """Of each path that both changed: how many lines are between, the path, and the fork's
+        lines; the nearest first."""
+        pairs = {p: [self.pair(p, "base", side) for side in ("ours", "theirs")] for p in self.both}
+        changes = self.changes(pair for both in pairs.values() for pair in both)
+        return sorted(
+            (marked.apart(changes(mine), changes(theirs)), path, marked.ranges(changes(mine)))
+            for path, (mine, theirs) in pairs.items()
+        )
+
     def areas(self) -> Iterator[dict[str, Any]]:
         """By directory at the top, how many paths upstream changed; and how near to the fork's
         lines, the nearest first."""
-        pairs = {p: [self.pair(p, "base", side) for side in ("ours", "theirs")] for p in self.both}
-        changes = self.changes(pair for both in pairs.values() for pair in both)
-        near: dict[str, list[tuple[float, str, str]]] = defaultdict(list)
-        for path, (mine, theirs) in pairs.items():
-            lines = marked.apart(changes(mine), changes(theirs))
-            near[_area(path)].append((lines, path, marked.ranges(changes(mine))))
         areas = Counter(map(_area, self.changed))
         for name, number in sorted(areas.items(), key=lambda area: (-area[1], area[0])):
-            yield {"name": name, "paths": number, "near": sorted(near[name])}
+            near = [one for one in self.near if _area(one[1]) == name]
+            yield {"name": name, "paths": number, "near": near}
+
+    @cached_property
+    def mine(self) -> Mapping[str, Sequence[Change]]:
+        """The result's lines in files of the fork that upstream's side does not have, by path; of
+        what a tool writes, or others, nobody reads them."""
+        made = self._fork.policy.generated(self.own.paths).keys()
+        paths = self.own.paths.keys() & self.trees["result"].keys() - made
+        read = sorted(path for path in paths if not generated.VENDORED.search(path))
+        pairs = {path: self.pair(path, "theirs", "result") for path in read}
+        changes = self.changes(pairs.values())
+        return {path: changes(pair) for path, pair in pairs.items()}
+
+    def uses(self, names: Collection[str]) -> Mapping[str, list[str]]:
+        """Where lines of the fork in the result have some names, as path:line."""
+        word = re.compile(r"\b(" + "|".join(map(re.escape, names)) + r")\b")
+        found: dict[str, list[str]] = defaultdict(list)
+        for path, changes in self.mine.items() if names else ():
+            for change in changes:
+                for line, text in enumerate(change.added, change.line):
+                    for name in {*word.findall(text)}:
+                        found[name].append(f"{path}:{line}")
+        return found
+
+    def unfilled(self) -> Iterator[tuple[str, str, str, bool]]:
+        """The directories of the result that a tool fills from a manifest that this merge changes:
+        the directory, the manifest, the command, and whether the merge changed the directory."""
+        ours, result = self.trees["ours"], self.trees["result"]
+        after = self.trees["theirs"] if result is ours else result
+        changed = {
+            path for path in result.keys() | ours.keys() if result.get(path) != ours.get(path)
+        }
+        for tree, manifest, how in generated.filled(result):
+            if ours.get(manifest) != after.get(manifest):
+                yield tree, manifest, how, any(path.startswith(f"{tree}/") for path in changed)
 
     def customisations(
         self, entries: Sequence[Entry], fits: Callable[[Sequence[str]], Sequence[str]]
@@ -100,22 +145,21 @@ class Sides:
 
         entries: the fork's changes, with what became of each. fits: cuts lines to what is shown.
         """
-        tree = self.trees["result"]
-        generated = self._fork.policy.generated(self.own.paths).keys()
-        read = [path for path in self.own.paths if path in tree and path not in generated]
-        pairs = {path: self.pair(path, "theirs", "result") for path in read}
-        changes = self.changes(pairs.values())
         shown: dict[str, str] = {}
         for number, one in enumerate(self._owners(entries), 1):
             one["id"], rest = f"f{number}", one["files"][_MOST_FILES:]
             one["more"] = fits(_by_directory(file["path"] for file in rest)) if rest else ()
-            one["files"] = one["files"][:_MOST_FILES]
+            one["files"], cut = one["files"][:_MOST_FILES], list[str]()
             for file in one["files"]:
                 path = file["path"]
-                mine = changes(pairs[path]) if path in pairs else ()
+                mine = self.mine.get(path, ())
                 file["where"] = marked.ranges(mine)
                 file["shown"] = shown.setdefault(path, one["id"])
-                file["lines"] = fits(marked.added(mine)) if file["shown"] == one["id"] else ()
+                lines = marked.added(mine) if file["shown"] == one["id"] else ()
+                file["lines"] = fits(lines)
+                cut += [path] * (file["lines"] != [*lines])
+            ends = [self.commits[side][:10] for side in ("theirs", "result")]
+            one["commands"] = [joined(["git", "diff", *ends, "--", *cut])] if cut else ()
             yield one
 
     def _owners(self, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
@@ -129,14 +173,19 @@ class Sides:
             return _GONE if path in there else _REMOVED if path in removed else _BEFORE
 
         for feature in self._fork.policy.feature:
-            yield _owner(feature.name, {path: fate_of(path, "") for path in feature.files}, None)
-        by_commit: dict[Commit, list[str]] = defaultdict(list)
+            yield _owner(feature.name, {path: fate_of(path, "") for path in feature.files}, ())
+        # Commits of one subject, such as those of a bot, are one item.
+        alike: dict[str, dict[str, dict[Commit, str]]] = defaultdict(lambda: defaultdict(dict))
         for path, found in self.own.paths.items():
             for commit in found:
-                by_commit[commit].append(path)
+                alike[commit.subject][path][commit] = fate_of(path, commit.name)
         rows = [
-            _owner(commit.subject, {path: fate_of(path, commit.name) for path in paths}, commit)
-            for commit, paths in by_commit.items()
+            _owner(
+                subject,
+                {path: min(fates.values(), key=_FATES.index) for path, fates in paths.items()},
+                sorted({c for fates in paths.values() for c in fates}, key=lambda c: c.date)[::-1],
+            )
+            for subject, paths in alike.items()
         ]
         yield from sorted(rows, key=lambda one: _FATES.index(one["fate"]))
 
@@ -165,8 +214,8 @@ def _by_directory(paths: Iterable[str]) -> list[str]:
     return [f"{directory}: {' '.join(inside)}" for directory, inside in names.items()]
 
 
-def _owner(name: str, fates: Mapping[str, str], commit: Commit | None) -> dict[str, Any]:
-    """A feature or a commit, with the fate of each of its files."""
+def _owner(name: str, fates: Mapping[str, str], by: Sequence[Commit]) -> dict[str, Any]:
+    """A feature, or commits of one subject, with the fate of each of its files."""
     listed = sorted(fates.items(), key=lambda file: (_FATES.index(file[1]), file[0]))
     fate = listed[0][1] if listed else "kept"
     return {
@@ -175,5 +224,7 @@ def _owner(name: str, fates: Mapping[str, str], commit: Commit | None) -> dict[s
         "tone": TONES.get(fate, ""),
         "files": [{"path": path, "fate": fate} for path, fate in listed],
         "number": len(listed),
-        "commit": commit,
+        "worst": sum(one == fate for one in fates.values()),
+        "settled": bool(by) and fate in _SETTLED,
+        "commits": by,
     }

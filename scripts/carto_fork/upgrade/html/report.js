@@ -18,21 +18,34 @@ const textOf = (item) => {
   }
   return texts.get(item);
 };
-const visible = () => items.filter((item) => !item.hidden);
+const rest = document.querySelector("details.rest");
+const reached = (item) => !item.hidden && !item.closest("details.rest:not([open])");
+const visible = () => items.filter(reached);
+const count = () => {
+  const left = items.filter((item) => !item.hidden).length;
+  shown.textContent = left ? `${left} of ${items.length} shown, ${seen.size} ticked` : "nothing has this";
+};
 const filter = () => {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean)
     .map((word) => /^[0-9a-f]{11,}$/.test(word) ? word.slice(0, 10) : word); // as commits are shown
   for (const item of items) {
-    const fits = !fate.value || item.dataset.fate === fate.value;
+    const fits = !fate.value || item.dataset.fate.split("|").includes(fate.value);
     item.hidden = !fits || !words.every((word) => textOf(item).includes(word));
   }
-  shown.textContent = `${visible().length} of ${items.length} shown`;
+  for (const link of document.querySelectorAll("nav a[data-number]")) {
+    const left = document.querySelectorAll(`${link.hash} .item:not([hidden])`).length;
+    link.querySelector("span").textContent = `(${left}${left < link.dataset.number ? ` of ${link.dataset.number}` : ""})`;
+  }
+  if (rest && (fate.value || words.length)) rest.open = true;
+  count();
 };
 const tick = (item, on) => {
   item.classList.toggle("ticked", on);
   item.querySelector("input").checked = on;
+  if (on) item.querySelector("details").open = false;
   if (on) seen.add(item.id); else seen.delete(item.id);
   try { localStorage.setItem(key, JSON.stringify([...seen])); } catch { /* until it is closed */ }
+  count();
 };
 for (const item of items) {
   item.querySelector("details").addEventListener("toggle", (event) => fill(event.target));
@@ -43,9 +56,37 @@ search.addEventListener("input", filter);
 fate.addEventListener("change", filter);
 document.getElementById("unified").addEventListener("change", (event) =>
   document.body.classList.toggle("unified", event.target.checked));
-document.getElementById("fold").addEventListener("click", () => {
-  const open = !visible().some((item) => item.querySelector("details").open);
+const fold = document.getElementById("fold");
+fold.addEventListener("click", () => {
+  const open = fold.textContent === "Open all";
   for (const item of visible()) item.querySelector("details").open = open;
+  fold.textContent = open ? "Fold all" : "Open all";
+});
+// What a link leads to is opened, whatever the filter hides, and is not behind the tools.
+const tools = document.querySelector(".tools");
+new ResizeObserver(() => {
+  const over = getComputedStyle(tools).position === "sticky" ? tools.offsetHeight : 0;
+  document.documentElement.style.scrollPaddingTop = `${over + 8}px`;
+}).observe(tools);
+const follow = () => {
+  const item = document.getElementById(location.hash.slice(1));
+  if (!item) return;
+  if (item.hidden) { search.value = fate.value = ""; filter(); }
+  if (rest && rest.contains(item)) rest.open = true;
+  if (item.matches(".item")) {
+    const it = item.querySelector("details");
+    fill(it);
+    it.open = true;
+    it.querySelector("summary").focus();
+  }
+  // What comes into view gets its real height only then.
+  const go = (again) => { item.scrollIntoView(); if (again) requestAnimationFrame(() => go(again - 1)); };
+  go(3);
+};
+addEventListener("hashchange", follow);
+document.addEventListener("click", (event) => {
+  const link = event.target.closest('a[href^="#"]');
+  if (link && link.hash === location.hash) follow();
 });
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button.copy");
@@ -61,7 +102,8 @@ document.addEventListener("click", async (event) => {
     field.remove();
     button.focus();
   }
-  shown.textContent = `copied: ${line}`;
+  shown.textContent = "copied";
+  setTimeout(count, 3000);
 });
 const move = (step) => {
   const all = visible(), now = all.indexOf(document.activeElement.closest(".item"));
@@ -79,6 +121,8 @@ document.addEventListener("keydown", (event) => {
   if (does) { event.preventDefault(); does(); }
 });
 addEventListener("beforeprint", () => {
+  if (rest) rest.open = true;
   for (const item of visible()) { const it = item.querySelector("details"); fill(it); it.open = true; }
 });
 filter();
+if (location.hash) follow();

@@ -1,0 +1,364 @@
+"""What became of each conflict, read from the result: a person may have done something else than
+what was decided."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ..audit.verify import Verification, described
+from ..fork import generated, records
+from ..fork.fork import Fork
+from ..fork.policy import Side, Take
+from ..fork.session import command
+from ..merge import commits, conflicts, hunks, syncs
+from ..merge.decisions import Decision
+from ..merge.hunks import Commit, Conflict
+from ..run import git
+from ..run.shell import Shell, batches
+from ..run.text import VERSION_LINE, counted
+from . import marked, proposals
+from .sides import Sides
+from .work import SIDES
+
+_MOST_HUNKS = 20
+"""So many hunks of a file are shown."""
+MOST_COMMITS = 3
+
+LEFT, PROPOSED, OTHERWISE, PERSON, DECIDED = OUTCOMES = (
+    "left",
+    "proposed",
+    "not as decided",
+    "by a person",
+    "decided",
+)
+_TONES = {LEFT: "wrong", PROPOSED: "open", OTHERWISE: "open", PERSON: "", DECIDED: "passed"}
+
+
+@dataclass(frozen=True)
+class Merge:
+    """A merge to show.
+
+    name: of what is merged. ours, theirs: its sides. result: what became of them, "" for one that
+        has not happened.
+    decisions: one for each conflict. checked: its account, None for one that has not happened.
+    lost: the sync whose lost ancestry is reckoned with.
+    left: the paths whose conflict nobody has resolved, None if markers alone show that.
+    request: the options that name it to `resolve-conflicts`.
+    checks: what was checked, whether it passed (None: it did not run), and its log.
+    landed: whether the production branch has the result.
+    """
+
+    name: str
+    ours: str
+    theirs: str
+    result: str
+    decisions: Sequence[Decision]
+    checked: Verification | None
+    lost: syncs.Lost | None = None
+    left: frozenset[str] | None = None
+    request: Mapping[str, str] = field(default_factory=dict)
+    checks: Sequence[tuple[str, bool | None, Path | None]] = ()
+    landed: bool = False
+
+
+class Outcomes:
+    """The conflicts of a merge, each with its outcome."""
+
+    def __init__(self, sh: Shell, fork: Fork, merge: Merge, sides: Sides) -> None:
+        self._sh, self._fork, self._merge, self._sides = sh, fork, merge, sides
+        self._repo = fork.path
+        found = [decision.conflict.path for decision in merge.decisions]
+        self._generated = fork.policy.generated(found)
+        locks = generated.locks(sides.trees["ours"].keys())
+        self._locks = {path: how for path, manifests, how in locks if manifests}
+        self._made = {*self._generated, *self._locks}
+        tree = sides.trees["result"]
+        self._texts = git.blobs(sh, self._repo, {tree[p][1] for p in found if p in tree})
+        self.of = {d.conflict.path: self._outcome(d) for d in merge.decisions}
+        self.taken = {d.conflict.path: self._taken(d.conflict) for d in merge.decisions}
+
+    @cached_property
+    def left(self) -> set[str]:
+        """The paths whose conflict nobody has resolved."""
+        merge = self._merge
+        left = {d.conflict.path for d in merge.decisions if d.left}
+        if merge.left is not None:
+            return left & merge.left
+        if not (left and merge.result):
+            return left
+        sides = [merge.ours, merge.theirs]
+        marked_ = conflicts.markers_left(self._sh, self._repo, sides, merge.result)
+        return left & {path for path, _ in marked_}
+
+    @cached_property
+    def proposed(self) -> Mapping[str, records.Proposal]:
+        """The proposals that nobody has accepted, by path."""
+        merge = self._merge
+        if not merge.result:
+            return {}
+        found = proposals.of_sync(self._sh, self._repo, merge.ours, merge.result)
+        return {one.path: one for one in found if not one.accepted}
+
+    def _outcome(self, decision: Decision) -> str:
+        path = decision.conflict.path
+        if path in self.left:
+            return LEFT
+        if path in self.proposed:
+            return PROPOSED
+        if decision.left:
+            return PERSON
+        return DECIDED if self._is_followed(decision) else OTHERWISE
+
+    def _now(self, conflict: Conflict) -> tuple[str, str | None]:
+        """What the result has: the object's name, "" for no file, and its text."""
+        name = self._sides.trees["result"].get(conflict.path, ("", ""))[1]
+        return name, self._texts.get(name) if self._merge.result else None
+
+    def text_of(self, path: str) -> str:
+        """A file of the result as text, "" if it has none."""
+        name = self._sides.trees["result"].get(path, ("", ""))[1]
+        return git.blobs(self._sh, self._repo, [name]).get(name, "") if name else ""
+
+    @cached_property
+    def below(self) -> str:
+        """The release directly below a commit without a tag, in words; "" if there is not one."""
+        theirs = self._merge.theirs
+        above = git.ask(self._sh, self._repo, "rev-list --parents -1 {it}", "parents", it=theirs)
+        names = self._fork.refs.tags_in(above.out.split()[1:])
+        return f"a commit on {min(names)}" if names else ""
+
+    def _is_followed(self, decision: Decision) -> bool:
+        """Whether the result has what was decided; versions are set after the merge."""
+        conflict = decision.conflict
+        name, text = self._now(conflict)
+        if not self._merge.result:
+            return True
+        if decision.whole:
+            stage = conflict.ours if decision.take is Take.FORK else conflict.theirs
+            return name == (stage.name if stage else "")
+        if text is None or decision.text is None:
+            return text == decision.text
+        found = marked.places(conflict, text)
+        if found and len(found) == len(decision.became) and all(sure for *_, sure in found):
+            pairs = zip(found, decision.became, strict=True)
+            return all(known and _same(now or (), known[0]) for (_, now, _), known in pairs)
+        return _same(text.split("\n"), decision.text.split("\n"))
+
+    def _taken(self, conflict: Conflict) -> str:
+        """Whose version the result has, in words."""
+        name, text = self._now(conflict)
+        for whose, stage in (("the fork's", conflict.ours), ("upstream's", conflict.theirs)):
+            if name == (stage.name if stage else ""):
+                return whose if name else f"{whose} removal"
+        if not name:
+            return "no such file, although both sides have one"
+        found = marked.places(conflict, text) if text is not None else []
+        counts = Counter(marked.whose(*place) for place in found)
+        if len(counts) == 1:
+            return next(iter(counts))
+        said = ", ".join(f"{whose} ({counted(n, 'hunk')})" for whose, n in counts.most_common())
+        return said or "its own text, neither side's"
+
+    # --- Who did it
+
+    @cached_property
+    def _log(self) -> Sequence[commits.Entry]:
+        """The commits that are on neither side, newest first: the merge, and those after it."""
+        merge = self._merge
+        return commits.log_of(self._sh, self._repo, merge.result, [merge.ours, merge.theirs])
+
+    @cached_property
+    def author(self) -> Mapping[str, str]:
+        """Who wrote each of these commits."""
+        names = [entry.commit.name for entry in self._log]
+        asked = "log --no-walk --no-show-signature --format=%H%x00%aN {names} --"
+        answer = git.ask(self._sh, self._repo, asked, "authors", names=names) if names else None
+        lines = answer.out.split("\n") if answer else []
+        return {name: who for name, _, who in (line.partition("\0") for line in lines)}
+
+    @cached_property
+    def merge_commit(self) -> Commit | None:
+        """The commit that merged both sides; the oldest one if none has two parents."""
+        merges = [entry for entry in self._log if len(entry.parents) > 1]
+        found = [*(merges or self._log)][-1:]
+        return found[0].commit if found else None
+
+    def who(self, commit: Commit | None) -> str:
+        """A commit on one line, with its author."""
+        return f"{described(commit)} by {self.author.get(commit.name, '?')}" if commit else "?"
+
+    def _done_by(self, path: str) -> Commit | None:
+        """The commit that settled a path: the last one after the merge that changed it, else the
+        merge."""
+        changed = (entry.commit for entry in self._log if path in entry.changed)
+        return next(changed, self.merge_commit)
+
+    # --- What is shown of each
+
+    @cached_property
+    def rows(self) -> list[list[Decision]]:
+        """The conflicts, those that matter most first; generated files of which the same became are
+        together."""
+        order = {outcome: n for n, outcome in enumerate(OUTCOMES)}
+        rows: dict[tuple[str, str, str, str], list[Decision]] = defaultdict(list)
+        for decision in self._merge.decisions:
+            path = decision.conflict.path
+            outcome, key = self.of[path], (path, "", "", "")
+            # What is generated has lines that nobody reads.
+            if path in self._generated and outcome in (DECIDED, OTHERWISE):
+                unit = self._generated[path].unit(path)
+                key = (unit, decision.rule, outcome, self.taken[path])
+            rows[key].append(decision)
+        # Of the same outcome, single files come first.
+        found = sorted(rows.items(), key=lambda row: len(row[0]))
+        return sorted(
+            (row for _, row in found), key=lambda row: order[self.of[row[0].conflict.path]]
+        )
+
+    def items(self, room: marked.Room) -> Iterator[dict[str, Any]]:
+        """What is shown of each row."""
+        newest = self.newest_upstream([row[0].conflict.path for row in self.rows if len(row) == 1])
+        for row in self.rows:
+            conflict = row[0].conflict
+            if len(row) > 1 or conflict.path in self._generated:
+                yield self._group(row)
+            else:
+                yield self._item(row[0], newest[conflict.path], room)
+
+    def named(self, row: Sequence[Decision]) -> str:
+        """The path of a row, or of the directory that its files are in."""
+        path = row[0].conflict.path
+        return self._generated[path].unit(path) if len(row) > 1 else path
+
+    def _said(self, decision: Decision) -> tuple[str, list[str]]:
+        """What was taken, and by whom and why, in sentences."""
+        path, rule = decision.conflict.path, decision.rule or "no rule"
+        outcome, would = self.of[path], SIDES[decision.take] if decision.take else ""
+        if not self._merge.result or outcome == LEFT:
+            return would, [f"{rule}: {decision.why}"]
+        taken = self.taken[path]
+        done = f"{self.who(self._done_by(path))} took: {taken}."
+        if outcome == PROPOSED:
+            return f"by {self.proposed[path].by}", [f"No rule decided it: {decision.why}"]
+        if outcome == PERSON:
+            tool = [f"A tool writes it; to regenerate it: {self._locks.get(path)}"]
+            why = f"No rule decided it: {decision.why or 'it needs a person.'}"
+            return taken, [done, why, *tool * (path in self._locks)]
+        if outcome == OTHERWISE:
+            would = "decide otherwise" if decision.take is Take.BOTH else f"take {would}"
+            rule = f"“{rule}” would {would}: {decision.why}"
+            return taken, ["The result does not follow this decision.", rule, done]
+        return taken, [f"{rule}: {decision.why}"]
+
+    def _item(
+        self, decision: Decision, newest: Sequence[Commit], room: marked.Room
+    ) -> dict[str, Any]:
+        conflict, outcome = decision.conflict, self.of[decision.conflict.path]
+        _, text = self._now(conflict)
+        made = conflict.path in self._made
+        text = (text or "") if self._merge.result else None
+        shown: list[dict[str, Any]] = []
+        for hunk in () if made else marked.shown(decision, text):
+            size = sum(len(side["text"]) for side in hunk["sides"])
+            if len(shown) == _MOST_HUNKS or not room.takes(size):
+                break
+            shown.append(hunk)
+        taken, said = self._said(decision)
+        why = "A tool writes this file, so its hunks are not shown."
+        if not made:
+            why = f"Git merges no lines of such a conflict ({conflict.kind.value})."
+        more = 0 if made else marked.count(conflict) - len(shown)
+        return _blank(conflict.path, outcome, taken) | {
+            "kind": conflict.kind.value,
+            "rule": decision.rule if outcome == DECIDED else "",
+            "said": said,
+            "past": decision.past if outcome == LEFT else "",
+            "todo": decision.todo if outcome == LEFT else "",
+            "hunks": shown,
+            "more": more,
+            "note": "" if shown or more > 0 else why,
+            "lines": room.fits(self._remaining(conflict)),
+            "fork": self._sides.own.of((conflict.path, *conflict.names))[:MOST_COMMITS],
+            "upstream": newest,
+            "commands": self.words_about(conflict) if outcome in (LEFT, PROPOSED) else (),
+        }
+
+    def _remaining(self, conflict: Conflict) -> list[str]:
+        """What the side that still has a file changed in it, if the other one deleted it."""
+        there = conflict.theirs if conflict.deleted_by is Side.FORK else conflict.ours
+        if not (conflict.deleted_by and conflict.base and there) or conflict.path in self._made:
+            return []
+        pair = (conflict.base.name, there.name)
+        name = "upstream's side" if conflict.deleted_by is Side.FORK else "the fork's side"
+        return marked.changes(self._sides.changes([pair])(pair), name)
+
+    def _group(self, row: Sequence[Decision]) -> dict[str, Any]:
+        """Generated files of which the same became, as one item."""
+        first, outcome = row[0], self.of[row[0].conflict.path]
+        paths = sorted(decision.conflict.path for decision in row)
+        taken, said = self._said(first)
+        words = outcome in (LEFT, PROPOSED) and len(row) == 1
+        return _blank(self.named(row), outcome, taken) | {
+            "kind": counted(len(paths), "generated file"),
+            "rule": first.rule if outcome == DECIDED else "",
+            "said": said,
+            "files": paths,
+            "fork": self._sides.own.of(paths)[:MOST_COMMITS],
+            "commands": self.words_about(first.conflict) if words else (),
+        }
+
+    def words_about(self, conflict: Conflict) -> list[str]:
+        """The commands by which a person decides about a file: by `resolve-conflicts`, in a merge
+        that it knows, else by git."""
+        task, path, request = "resolve-conflicts", conflict.path, self._merge.request
+        if path in self.proposed:
+            return [command("carto-fork", task, **request, accept_proposal=path)]
+        if request or not self._merge.result:
+            sides = ("keep_fork", "accept_upstream")
+            return [
+                command("carto-fork", task, **request, **{x: path}, reason="WHY") for x in sides
+            ]
+        both = ((Side.FORK, self._merge.ours), (Side.UPSTREAM, self._merge.theirs))
+        return [hunks.pasteable(hunks.taking(conflict, side, name[:10])) for side, name in both]
+
+    def newest_upstream(self, paths: Sequence[str]) -> dict[str, list[Commit]]:
+        """By path, upstream's newest commits that changed it."""
+        found: dict[str, list[Commit]] = defaultdict(list)
+        for batch in batches(paths):
+            for commit, touched in commits.touching(
+                self._sh, self._repo, self._merge.theirs, self._merge.ours, batch
+            ):
+                for path in touched:
+                    if len(found[path]) < MOST_COMMITS:
+                        found[path].append(commit)
+        return found
+
+
+def _blank(path: str, outcome: str, taken: str) -> dict[str, Any]:
+    """An item without its details."""
+    one = dict.fromkeys(("hunks", "lines", "files", "fork", "upstream", "commands"), ())
+    texts = dict.fromkeys(("past", "todo", "note"), "")
+    tone = _TONES[outcome]
+    return {
+        "path": path,
+        "outcome": outcome,
+        "fate": outcome,
+        "tone": tone,
+        "taken": taken,
+        "more": 0,
+        **one,
+        **texts,
+    }
+
+
+def _same(now: Sequence[str], decided: Sequence[str]) -> bool:
+    """Whether lines are as decided, whatever version they state."""
+    return len(now) == len(decided) and all(
+        a == b or all(VERSION_LINE.fullmatch(line.rstrip("\r\n")) for line in (a, b))
+        for a, b in zip(now, decided, strict=True)
+    )
