@@ -157,6 +157,9 @@ def test_checks_see_no_file_that_the_branch_lacks_except_what_they_made(world: W
     assert (done.code, done.err) == (0, "")
     kept = f"{work} is kept: it contains files that are not committed: built."
     assert kept in done.out.replace("\n  ", " ")
+    removes = f"if nobody needs what is in it, type `git -C . worktree remove --force {work}`"
+    for line in ("status", "next"):
+        assert removes in " ".join(world.run(line).out.replace("\n#", "").split()), line
 
 
 def test_what_a_check_made_before_it_was_killed_stops_nothing(world: World) -> None:

@@ -258,6 +258,12 @@ def _set_aside(place: Path) -> Path:
     return aside
 
 
+def cut_off(fork: Fork) -> list[Path]:
+    """The directories of work trees that were set aside."""
+    home = fork.home.absolute()
+    return sorted(home.parent.glob(f"{home.name}.*.cut-*"))
+
+
 def _changed_since(place: Path, when: float) -> bool:
     """Whether anything in a directory was written after a time (seconds since 1970)."""
     return any(

@@ -385,8 +385,7 @@ def _leftovers(patient: Patient) -> Iterator[Diagnosis]:
         releases.require_room(patient.fork, sync, heads.objects if heads else ())
     except Refused as no:
         yield Diagnosis(Level.BROKEN, no.what, "Upgrades are refused.", no.then)
-    home = patient.fork.home.absolute()
-    for cut in sorted(home.parent.glob(f"{home.name}.*.cut-*")):
+    for cut in recovery.cut_off(patient.fork):
         place = git.nearest(cut)
         what = f"a killed upgrade left {printable(str(place))}."
         cause = "The next run set it aside, because somebody may have worked there."

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
+from shlex import quote
 from typing import Any
 
 from packaging.version import Version
 
-from ..fork import releases, tags, version_files
+from ..fork import recovery, releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
 from ..fork.tags import Tag, TagScheme, TagUse
 from ..merge import reverts
@@ -51,7 +52,8 @@ class Status:
     mirror: by how many commits the mirror branch is ahead of and behind upstream's.
     reverted: the revert of the newest release in it, if somebody reverted it.
     moved: releases in the production branch that upstream has moved or withdrawn since.
-    notes: what people should know about upstream, whatever they do next.
+    notes: what people should know about upstream and about work trees that were kept, whatever
+        they do next.
     problems: what does not fit together.
     """
 
@@ -114,6 +116,7 @@ def read(sh: Shell, fork: Fork) -> Status:
     notes = [releases.described(name, merged, upstream_refs) for name in moved]
     if online and (renamed := releases.renamed_branch(sh, fork, upstream_refs)):
         notes.append(renamed)
+    notes += _kept(sh, fork, merged)
     mirror = f"refs/heads/{policy.branches.mirror}"
     if mirror not in refs.objects:
         mirror = fork.tracking(policy.remotes.origin, policy.branches.mirror)
@@ -196,6 +199,31 @@ def _distance(sh: Shell, fork: Fork, left: str, right: str) -> tuple[int, int] |
     if fork.refs.objects[left] == fork.refs.objects[right]:
         return 0, 0
     return git.ahead_behind(sh, fork.path, left, right)
+
+
+def _kept(sh: Shell, fork: Fork, merged: Collection[str]) -> Iterator[str]:
+    """A note about each work tree that an upgrade has left although it is over, and about those
+    that were set aside."""
+    heads, origin = fork.refs.objects, fork.policy.remotes.origin
+    removes = f"{git.at(fork.path)} worktree remove --force"
+    for tree in git.worktrees(sh, fork.path):
+        branch = tree.branch.removeprefix("refs/heads/")
+        name = fork.policy.branches.tag_of(branch)
+        published = heads.get(fork.tracking(origin, branch)) == heads.get(tree.branch)
+        if not name or tree.missing or not (name in merged or published):
+            continue
+        state = git.work_state(sh, tree.path)
+        if not (state.merging or state.unmerged):
+            place = git.nearest(tree.path)
+            yield (
+                f"the upgrade to {name} kept its work tree {git.named(place)}; if nobody needs "
+                f"what is in it, type `{removes} {quote(str(place))}`"
+            )
+    for place in map(git.nearest, recovery.cut_off(fork)):
+        yield (
+            f"a killed upgrade left {git.named(place)}; if nobody needs what is in it, type "
+            f"`rm -r {quote(str(place))}`"
+        )
 
 
 def _in_progress(sh: Shell, fork: Fork, merged: Collection[str]) -> Iterator[InProgress]:
