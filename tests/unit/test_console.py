@@ -216,6 +216,16 @@ def test_a_step_inside_of_a_step_is_one_of_its_lines(monkeypatch: pytest.MonkeyP
     assert lasting(stream.getvalue()) == lines
 
 
+def test_a_head_line_is_wrapped_beside_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "40")
+    stream = _Terminal()
+    with Console(stream).step(1, 14, "branch", "Create the branch from production, or not."):
+        pass
+    lines = ["✓ 1/14 branch    Create the branch from", " " * 17 + "production, or not."]
+    assert lasting(stream.getvalue()) == lines
+
+
 # --- Output to paste -----------------------------------------------------------------------------
 
 

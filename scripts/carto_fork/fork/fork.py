@@ -131,7 +131,11 @@ class Fork:
     @property
     def gh(self) -> str:
         """The gh program; git's setting `carto-fork.gh` can name another one."""
-        return self.settings.get("carto-fork.gh", ["gh"])[-1]
+        named = self.settings.get("carto-fork.gh", ["gh"])[-1]
+        if not os.path.isabs(named):
+            return named
+        shorter = str(git.nearest(Path(named)))
+        return shorter if os.sep in shorter else f".{os.sep}{shorter}"
 
     def at(self, sh: Shell, commit: str) -> Fork:
         """The same fork with the policy of a commit on the production branch."""

@@ -107,7 +107,15 @@ class Console:
     def head(self, number: int, of: int, name: str, what: str) -> None:
         """Print the head line of a step that does not run. of: 0 if the steps are not numbered."""
         mark = "- " if self._live else ""
-        self.row(mark, f"{_head(number, of, name)} {what}", "dim" if mark else "bold")
+        self._headed(mark + _head(number, of, name), what, "dim" if mark else "bold")
+
+    def _headed(self, head: str, what: str, style: str) -> None:
+        """Print the head line of a step; on a terminal, wrapped beside its name."""
+        width = self._rich.width - len(head) - 1 if self._live and not self._step else 0
+        first, *rest = wrapped(what, width) if width > 0 else [what]
+        self.row("", f"{head} {first}", style)
+        for line in rest:
+            self.row(" " * (len(head) + 1), line.strip(), style)
 
     @property
     def _live(self) -> bool:
@@ -134,7 +142,7 @@ class Console:
             finally:
                 self._unfold()
         elif prints:
-            self.row("", f"{head} {what}", "bold")
+            self._headed(head, what, "bold")
             begun = time.monotonic()
             yield
             self.row("✓ ", f"{head} passed{_seconds(begun)}", "green")
@@ -155,7 +163,7 @@ class Console:
             raise
         finally:
             self._step = None
-            self._print(f"{mark} {step.head} {step.what}{_seconds(step.begun)}", style)
+            self._headed(f"{mark} {step.head}", f"{step.what}{_seconds(step.begun)}", style)
             for line, own in step.rows:
                 self._print(line, own)
 
