@@ -208,7 +208,8 @@ def test_init_prints_how_certain_its_guesses_are(panel: World) -> None:
     assert "guess    name: acme (the owner of the remote)\n" in out
     assert out.endswith(
         "Wrote carto_fork.toml; nothing else was changed.\n"
-        "Check the values in it that are not certain.\n"
+        "The values that are not certain are guesses, such as the name and the texts of\n"
+        "  rules; edit them in carto_fork.toml.\n"
         "Next: invoke fork.adopt --requirement SOURCE\n"
     )
     text = (panel.fork / "carto_fork.toml").read_text()

@@ -59,7 +59,10 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
         s.print_json({"path": str(path), "guesses": facts, "written": not s.sh.dry})
     if not s.sh.dry:
         s.console.say(f"Wrote {path}; nothing else was changed.", "green")
-        s.console.say("Check the values in it that are not certain.")
+        said = (
+            "The values that are not certain are guesses, such as the name and the texts of rules; "
+        )
+        s.console.say(f"{said}edit them in {path}.")
         if path.absolute() != draft.absolute():
             s.console.next(f"mv -i {quote(str(path))} {quote(str(draft))}")
         else:

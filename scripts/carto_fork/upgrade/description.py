@@ -247,6 +247,8 @@ class _Text:
             ("the container image builds and starts", False),
             ("the fork's own features work in a test deployment", False),
         ]
+        if (page := notify.run_url()) and not sync.unresolved:
+            yield f"The job Test of [this run]({page}) installs and tests the merge.\n"
         yield from (f"- [{'x' if done else ' '}] {what}" for what, done in items)
         if self.starts_no_ci:
             yield (
