@@ -133,8 +133,8 @@ _SAVED = Step(
 )
 
 MERGE = (
-    _SAVED,
     branches.BRANCH,
+    _SAVED,
     branches.WORKTREE,
     HEAL_STEP,
     Step(
@@ -259,7 +259,7 @@ CATCH_UP = (
     ),
 )
 
-FETCH_REQUEST = (*CATCH_UP, _SAVED, branches.BRANCH, branches.WORKTREE)
+FETCH_REQUEST = (*CATCH_UP, branches.BRANCH, _SAVED, branches.WORKTREE)
 
 FINISH = (
     Step(
