@@ -366,7 +366,7 @@ def test_sync_main_moves_both_mains_and_checks_nothing_out(world: World, behind:
     done = world.run("sync-main")
     assert (done.code, done.err) == (0, "")
     assert done.out == (
-        f"{FETCHED}1/2 push      Move the mirror on GitHub, fast-forward only.\n"
+        f"{FETCHED}1/2 push      Move the mirror on origin, fast-forward only.\n"
         f"    $ {PUSH}\n"
         "2/2 local     Move the local mirror to the same commit, without checking anything out.\n"
         f"    $ {LOCAL}\n"

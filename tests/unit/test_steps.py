@@ -463,12 +463,12 @@ def test_a_call_gets_the_work_and_is_shown_as_a_typed_task(stage: Stage) -> None
     assert "    $ carto-fork verify --tag 'v1 $x'\n" in said
 
 
-@pytest.mark.parametrize("kind", [Paused, CheckFailed])
+@pytest.mark.parametrize(("kind", "then"), [(Paused, "y"), (CheckFailed, "")])
 def test_a_task_that_stops_says_what_happened_and_the_plan_says_the_rest(
-    kind: type[Stop], stage: Stage
+    kind: type[Stop], then: str, stage: Stage
 ) -> None:
     def task(work: object) -> None:
-        raise kind("two conflicts need a person.", untouched="x", then="y")
+        raise kind("two conflicts need a person.", untouched="x", then=then)
 
     stopped = stage.stop(
         Step("a", "A.", run=("invoke x",), call=task, stuck="resolve in {place}."),

@@ -173,11 +173,11 @@ def features(sh: Shell, fork: Fork, known: Ground) -> list[Feature]:
             known_there = {line.strip() for line in theirs.split("\n")}
             lines = [line.strip() for line in texts.get(production[path][1], "").split("\n")]
             own = [x for x in lines if x in wrote[commit] and x not in known_there]
-            defined = {x: head[0] for x in own if (head := _DEFINITION.match(x))}
             # Prefer a bare name, unless upstream has it too: it survives when a line is adapted.
-            named_here = [name for name in defined.values() if name not in theirs]
+            defined = [head[0] for x in own if (head := _DEFINITION.match(x))]
+            named_here = [name for name in defined if name not in theirs]
             words = [x for line in own for x in _WORD.findall(line) if x not in theirs]
-            telling = max(named_here or defined or words or own, key=len, default="")
+            telling = max(named_here or words or own, key=len, default="")
             pattern = re.sub(r"([.^$*+?{}\[\]\\|()])", r"\\\1", telling)
             if substantive(telling) and pattern not in patterns:
                 patterns.append(pattern)

@@ -94,12 +94,12 @@ def ways_out(fork: Fork, checked: Verification, work: Path, drop: str) -> str:
     """
     wrong = {finding.check for finding in checked.wrong}
     ways = [f"fix it in {work} and commit"]
-    if verify.TAKEN_OVER in wrong or (checked.account and checked.account.lost):
-        ways.append(f"or drop it: {drop}")
     if verify.FEATURE in wrong:
         policy = git.nearest(fork.repository.home if fork.draft else work) / POLICY_FILE
         commit = "" if fork.draft else " and commit"
         ways.append(f"or, if a feature is only written differently, correct {policy}{commit}")
+    if verify.TAKEN_OVER in wrong or (checked.account and checked.account.lost):
+        ways.append(f"or drop it: {drop}")
     return f"{', '.join(ways)}; then run the same command again."
 
 

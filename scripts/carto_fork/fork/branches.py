@@ -47,7 +47,7 @@ def fetch_tag(name: str, why: str, remote: str, when: Condition | None = None) -
 FETCH_PRODUCTION = (
     fetch(
         "production",
-        "Fetch the production branch from GitHub.",
+        "Fetch the production branch from origin.",
         "{origin}",
         "+refs/heads/{production}:refs/remotes/{origin}/{production}",
         PRODUCTION_MOVED,
@@ -109,7 +109,7 @@ PUSH = Step(
 LANDING = (
     Step(
         "publish",
-        "Move the production branch on GitHub, fast-forward only.",
+        "Move the production branch on origin, fast-forward only.",
         when=DIRECT,
         run=(
             "git -C {work} push --atomic --no-follow-tags"
@@ -157,7 +157,7 @@ LANDING = (
 TIDY = (replace(next(step for step in LANDING if step.name == "tidy"), when=None),)
 
 MIRROR_EXISTS = Condition("if the fork has a mirror branch already")
-BEHIND = Condition("if the mirror on GitHub is behind")
+BEHIND = Condition("if the mirror on origin is behind")
 ELSEWHERE = Condition("if it is not checked out")
 CHECKED_OUT = Condition("if it is checked out")
 
@@ -180,7 +180,7 @@ FETCH_MIRROR = (
 SYNC_MAIN = (
     Step(
         "push",
-        "Move the mirror on GitHub, fast-forward only.",
+        "Move the mirror on origin, fast-forward only.",
         when=BEHIND,
         run=(
             "git -C {repo} push --no-follow-tags {origin}"

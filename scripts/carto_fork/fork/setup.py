@@ -28,7 +28,7 @@ NO_UPSTREAM = Condition("if the remote is missing")
 SETUP = (
     Step(
         "origin",
-        "Add the fork on GitHub as a remote.",
+        "Add the fork as a remote.",
         when=NO_ORIGIN,
         run=("git -C {repo} remote add {origin} {origin_url}",),
     ),

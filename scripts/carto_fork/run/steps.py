@@ -170,6 +170,7 @@ class Step:
         may name alternatives, as `a || b`.
     makes: a directory that is half-changed while the step runs; an absolute path.
     removes: a directory that the step removes after everything in it is safe elsewhere.
+    lasting: whether no step before it can make its probes fail again.
     undo: command lines that undo a half-done step if it fails or is interrupted. If it is killed,
         the next run finds the directory in the journal.
     allow: exit codes that do not count as failures.
@@ -185,6 +186,7 @@ class Step:
     around: Callable[..., AbstractContextManager[None]] = nullcontext
     when: Condition | None = None
     done: tuple[str, ...] = ()
+    lasting: bool = False
     makes: str = ""
     removes: str = ""
     undo: tuple[str, ...] = ()
@@ -292,8 +294,8 @@ class Runner:
         """Print lines to paste; each runs only if the one before it succeeded."""
         last = ""
         for number, step in enumerate(steps, before + 1):
-            # Nothing is changed, so after the first open step no probe means anything.
-            if not last and self._done(step, plan):
+            # Nothing is changed, so after the first open step few probes mean anything.
+            if (step.lasting or not last) and self._done(step, plan, early=bool(last)):
                 self.console.head(number, of, step.name, "already done")
                 continue
             lines = self._lines(step, plan)
@@ -320,16 +322,20 @@ class Runner:
             lines.append(f"{{ {line} {others}; }}" if others else line)
         return lines
 
-    def _done(self, step: Step, plan: Plan) -> bool:
-        return bool(step.done) and all(self._probe(step, plan, probe) for probe in step.done)
+    def _done(self, step: Step, plan: Plan, early: bool = False) -> bool:
+        """Whether a step is done already.
 
-    def _probe(self, step: Step, plan: Plan, probe: str) -> bool:
+        early: whether what it probes may not exist yet.
+        """
+        return bool(step.done) and all(self._probe(step, plan, probe, early) for probe in step.done)
+
+    def _probe(self, step: Step, plan: Plan, probe: str, early: bool) -> bool:
         for alternative in probe.split(" || "):
             words = fill(alternative, plan.values)
             answer = self.sh.read(words)
             if answer.ok:
                 return True
-            if answer.code != 1:
+            if answer.code != 1 and not early:
                 raise self._failed(step, plan, words, answer)
         return False
 

@@ -445,7 +445,12 @@ def _sync_notes(
         return []
     if options.direct:
         problem = f"{production} has new commits since {sync} was started."
-        raise Refused(problem, then="abandon it with --abort, then run the same command again.")
+        take = f"{git.at(work)} merge --no-edit {origin}/{production}"
+        if not work.exists():
+            take = f"{git.at(repo)} worktree add {quote(str(work))} {sync} && {take}"
+        elif git.work_state(sh, work).merging:
+            take = "finish the merge: run it without --direct and with --no-push"
+        raise Refused(problem, then=f"{take}; then run the same command again.")
     return [f"{production} has new commits since {sync} was started; the pull request shows both."]
 
 
@@ -461,7 +466,8 @@ def _require_clean(
             raise Refused(
                 f"a merge of {state.merging[:10]}, which is not {target.tag.name}, is in progress "
                 f"in {work}.",
-                then=f"{git.at(work)} merge --abort, then run the same command again.",
+                then=f"{git.at(work)} merge --continue (or --abort), "
+                "then run the same command again.",
             )
         half_done = version_files.half_done(sh, work, fork.policy, target.tag.release)
         if _is_recorded(sh, fork, target, work):

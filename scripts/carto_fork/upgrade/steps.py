@@ -49,7 +49,10 @@ FETCH_UPGRADE = (
     branches.fetch_tag("tag", "Fetch the release, and no other tag.", "{upstream}"),
 )
 
-_MERGED = "git -C {work} merge-base --is-ancestor {commit} HEAD"
+_MERGED = " || ".join(
+    f"git -C {{repo}} merge-base --is-ancestor {{commit}} {branch}"
+    for branch in ("refs/heads/{sync}", "{start}")  # the branch may have to be created still
+)
 _VERIFIED = "refs/carto-fork/passed/{tag}/verify"
 
 
@@ -147,6 +150,7 @@ MERGE = (
         # Exit code 1: git merged what it could and left conflicts.
         allow=(0, 1),
         done=(f"test -s {{merging}} || {_MERGED}",),
+        lasting=True,
         # After a kill the next run continues in a tree with the whole merge, removes one that only
         # git has written to, and sets aside one that a person may have worked in.
         makes="{place}",
@@ -167,6 +171,7 @@ MERGE = (
         run=("invoke resolve-conflicts --repo {work}",),
         call=Work.resolve,
         done=(_MERGED,),
+        lasting=True,
         stuck="resolve the rest in {work}, `git add` each file, then run the same command again.",
     ),
 )
@@ -177,6 +182,7 @@ CONCLUDE = (
         "Commit the merge with both parents.",
         run=("git -C {work} commit -m {message}",),
         done=(_MERGED,),
+        lasting=True,
         stuck="fix in {work} what git or a hook complains about, then run the same command again.",
     ),
     _VERSION,
@@ -246,13 +252,13 @@ CATCH_UP = (
     *FETCH_UPGRADE,
     Step(
         "branch",
-        "Update the local sync branch from GitHub.",
+        "Update the local sync branch from origin.",
         when=BRANCH_BEHIND,
         run=("git -C {repo} fetch . refs/remotes/{origin}/{sync}:refs/heads/{sync}",),
     ),
     Step(
         "pull",
-        "Update the local sync branch from GitHub, in its work tree.",
+        "Update the local sync branch from origin, in its work tree.",
         when=WORK_BEHIND,
         run=("git -C {work} merge --ff-only refs/remotes/{origin}/{sync}",),
         stuck="commit or discard the changes in {work}, then run the same command again.",
