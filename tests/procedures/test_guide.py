@@ -265,15 +265,15 @@ def test_next_finishes_an_upgrade_before_an_adoption_and_names_only_what_works_o
     assert world.run(f"upgrade-carto --no-tests --no-pr --tag {TAG}").code == 0
     url = "https://gitlab.example.com/acme/gateway.git"
     own = f'extends = "carto-litellm"\n[remotes.origin]\nurl = "{url}"\n'
+    own += '[files]\nrequirements = ""\n'
     (world.fork / policy.POLICY_FILE).write_text(own, encoding="utf-8")
     world.git("remote set-url origin", str(world.origin))
     command, why = following(world)
-    assert why.startswith(f"{SYNC} is published: open a pull request from it to carto/main;")
-    assert "never squash" in why and f"refs/remotes/origin/{SYNC}" in command
+    assert why.startswith(f"{SYNC} is published. Once you have reviewed it (`git ")
+    assert "never squash" in why
+    assert command == f"invoke upgrade-carto --tag {TAG} --direct --no-tests"
     assert follow(world).code == 0
-    commit_in(world, world.origin, "refs/heads/carto/main", {}, "carto/main", SYNC)
-    world.git("fetch --quiet --prune origin")
-    assert following(world)[0].startswith("invoke fork.adopt --requirement ")
+    assert following(world)[0] == "invoke fork.adopt"
     (world.fork / policy.POLICY_FILE).unlink()
     commit_in(world, world.origin, "refs/heads/carto/main", {policy.POLICY_FILE: own})
     world.git("fetch --quiet origin")
@@ -369,9 +369,10 @@ def test_next_suggests_doctor_for_a_wrong_version(world: World, github: GitHub) 
 def test_next_leads_through_an_adoption(world: World, github: GitHub) -> None:
     """From a policy in the checkout to a fork with everything that it needs."""
     own = world.fork / policy.POLICY_FILE
-    own.write_text('extends = "carto-litellm"\n', encoding="utf-8")
+    draft = 'extends = "carto-litellm"\n[files]\nrequirements = ""\n'
+    own.write_text(draft, encoding="utf-8")
     command, why = following(world)
-    assert command.startswith("invoke fork.adopt --requirement git+https://")
+    assert command == "invoke fork.adopt"
     assert why.startswith(f"{policy.POLICY_FILE} is on no branch yet; this publishes a branch")
     assert world.run(f"{ADOPT} --no-push").code == 0
     own.unlink()
@@ -401,7 +402,7 @@ def test_next_suggests_reviewing_an_adoption_branch_without_gh(world: World) -> 
     [branch] = world.git("branch --list adopt/* --format %(refname:short)").split()
     command, why = following(world)
     assert command.startswith("git -C . log -p ")
-    assert why.startswith(f"{branch} on origin contains what the fork lacks: review this, then ")
+    assert why == f"{branch} is published: review this, then merge it."
     assert f"+++ b/{policy.POLICY_FILE}" in follow(world).out
     # After a squash the branch is not merged, but nothing is left to adopt.
     theirs = world.git(f"rev-parse {branch}^{{tree}}")

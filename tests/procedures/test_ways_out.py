@@ -29,6 +29,15 @@ DIVERGING = (
 HOOK = "mkdir -p .git/hooks && printf '#!/bin/sh\\n%s\\n' "
 PAUSED = f"! invoke upgrade-carto --no-tests --tag {STABLE}"
 
+POLICY = (
+    "git add carto_fork.toml && git commit -qm 'chore: policy' && git push -q origin carto/main"
+)
+ELSEWHERE = (
+    "git remote set-url origin $ORIGIN && git remote set-url upstream $UP && "
+    'printf \'extends = "carto-litellm"\\n[remotes]\\norigin = { name = "origin", url = "%s" }\\n'
+    'upstream = { name = "upstream", url = "%s" }\\n\' $ORIGIN $UP > carto_fork.toml'
+)
+
 # A shell command that makes the state, in a clone with nothing to do but an upgrade to v1.76.5;
 # `UP` and `ORIGIN` are the two bare repositories.
 STATES = {
@@ -131,6 +140,21 @@ STATES = {
         "case $old in v*) git -C $UP update-ref refs/tags/$old $new;; "
         "*) git -C $UP update-ref refs/heads/$old $new;; esac; done; git fetch -q upstream"
     ),
+    "two upgrades at once": (
+        f"{PAUSED}; {HOOK}'exit 1' > .git/hooks/pre-commit && chmod +x .git/hooks/pre-commit && "
+        f"! {UPGRADE}; rm .git/hooks/pre-commit"
+    ),
+    "a manifest that the upgrade outdates": (
+        'printf \'extends = "carto-litellm"\\n[[feature]]\\nname = "ours"\\n'
+        'files = ["pyproject.toml"]\\npatterns = ["1.75.2"]\\n\' > carto_fork.toml && ' + POLICY
+    ),
+    "a draft of a policy, without GitHub": f"{ELSEWHERE} && rm carto_fork.toml && git fetch -q "
+    "upstream --tags && invoke fork.init --yes --production carto/main",
+    "an upgrade that was published, without GitHub": f"{ELSEWHERE} && {POLICY} && {UPGRADE}",
+    "an upgrade that was published before a commit, without GitHub": (
+        f"{ELSEWHERE} && {POLICY} && {UPGRADE} && git commit -q --allow-empty -m 'feat: mine' && "
+        "git push -q origin carto/main"
+    ),
     "a shallow clone": "git fetch -q --depth 1 origin && git reflog expire --all --expire=now",
 }
 
@@ -171,6 +195,10 @@ def as_a_person(world: World, command: str, said: str) -> Done:
     done = world.paste(command)
     if "add --title" in done.err:
         return world.paste(f"{command} --title 'fix: mine'")
+    if outdated := re.search(r"correct (\S+)/carto_fork\.toml and commit", done.err):
+        corrected = "sed -i s/1.75.2/1.76/ carto_fork.toml && git commit -qam 'chore: manifest'"
+        assert world.paste(f"cd {outdated[1]} && {corrected}").code == 0
+        return Done(0, "", "")
     if "correct carto_fork.toml" in done.err:
         corrected = (
             "git rm -q carto_fork.toml && git commit -qm 'fix: policy' && git push -q origin"

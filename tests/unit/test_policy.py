@@ -315,11 +315,6 @@ REFUSED = [
         "key `files`: two of them have the same path",
     ),
     (
-        EXTENDS + "[files]\nrequirements = ''\nsync = ''\n",
-        "key `files`: without requirements '.github/workflows/carto_release.yaml' has nothing to "
-        "install",
-    ),
-    (
         EXTENDS + "[releases]\nworkflow = 'release.yml'\n",
         "top level: releases.workflow is 'release.yml' and files.release "
         "'.github/workflows/carto_release.yaml': one workflow makes the releases",

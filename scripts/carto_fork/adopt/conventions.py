@@ -164,6 +164,9 @@ def commands(tree: Iterable[str], text: Text) -> Iterator[Guess]:
         if others and others != lines:
             why = "what the workflows run; uncomment what an upgrade should run"
             yield Guess(f"commands.{kind}", others, GUESS, why, off=True)
+        elif kind == "test" and not lines:
+            why = "no Makefile, build file or workflow names a command for the tests"
+            yield Guess("commands.test", None, GUESS, f"{why}; if there is one, add it")
 
 
 def _scripts(tree: set[str], text: Text) -> dict[str, str]:

@@ -33,7 +33,9 @@ _PINNED = re.compile(
     r"(#sha256=[0-9a-f]{64}|( --hash=sha256:[0-9a-f]{64})+)"
 )
 """A requirement that always installs the same thing: a commit, or a wheel with its hash."""
-_PLACE = f"git+https://HOST/OWNER/{_PACKAGE}@COMMIT"
+UNKNOWN = "git+https://HOST/OWNER/"
+"""How a requirement begins if a person has to say where the program is."""
+_PLACE = f"{UNKNOWN}{_PACKAGE}@COMMIT"
 _FORMS = (
     f"a commit, {_PLACE} with all 40 digits, or a wheel, "
     "https://HOST/carto_fork-VERSION-py3-none-any.whl#sha256=HASH"
@@ -302,8 +304,8 @@ def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], pu
             if fork.draft:
                 # Printed first: the draft gets onto the branch even if the pull request fails.
                 s.console.say(
-                    f"The branch contains {POLICY_FILE}; remove the file here before you check out "
-                    "a commit that contains it.",
+                    f"The branch contains {POLICY_FILE}. Keep the file here until "
+                    f"{fork.policy.branches.production} has it, then remove it.",
                     "yellow",
                 )
             published = f"refs/heads/{name}" in heads.objects

@@ -17,7 +17,6 @@ from ..run.errors import Refused, Usage
 from ..run.text import printable, toml_value
 from . import survey
 from .conventions import Guess, Surety
-from .copies import source
 from .survey import Asked
 
 ASKED = ("name", "remotes.upstream", "branches.production", "branches.mirror")
@@ -66,7 +65,7 @@ def init(s: Session, asked: Asked, output: str, yes: bool) -> None:
         if path.absolute() != draft.absolute():
             s.console.next(f"mv -i {quote(str(path))} {quote(str(draft))}")
         else:
-            s.console.next(s.command("fork.adopt", requirement=source(s.sh)))
+            s.console.next(s.command("next"))
 
 
 def _require_names(asked: Asked) -> None:

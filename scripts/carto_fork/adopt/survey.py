@@ -196,10 +196,19 @@ class _Survey:
         self._schemes = [TagScheme(**{**g.value, "use": TagUse(g.value["use"])}) for g in classes]
         yield from self._rules_and_files()
         yield from conventions.commands(self._tree, self._text)
-        yield release
-        workflow = PurePosixPath(Files().release).name
+        if self._slug or release.surety is LIKELY:  # `release` publishes on GitHub
+            yield release
+        if self._slug is None:
+            yield Guess("files.requirements", "", CERTAIN, "origin is not on GitHub: no workflows")
+            return
+        workflow = PurePosixPath(self._adopted.release).name
         yield Guess("releases.workflow", workflow, CERTAIN, "the workflow that `fork.adopt` writes")
         yield from self._images()
+
+    @cached_property
+    def _adopted(self) -> Files:
+        """The files that `fork.adopt` writes."""
+        return Files() if self._slug else Files(requirements="")
 
     def _mirror(self, upstream: str, production: str, own: Mapping[str, int]) -> Guess:
         key = "branches.mirror"
@@ -308,7 +317,7 @@ class _Survey:
         renamed = {path: re.fullmatch(r"(.*\.ya?ml)\.[^/.]+", path) for path in workflows}
         off = {path: match[1] for path, match in renamed.items() if match and match[1] in theirs}
         own = [p for p in workflows if theirs and p not in theirs and p not in off]
-        adopted = [*sorted(Files().paths), POLICY_FILE, *sorted(records.NOTES)]
+        adopted = [*sorted(self._adopted.paths), POLICY_FILE, *sorted(records.NOTES)]
         paths = [f"/{path}" for path in dict.fromkeys([*adopted, *own])]
         beside = f"{counted(len(own), 'file')} beside upstream's workflows"
         why = f"the files that `fork.adopt` writes, and {beside}"
@@ -331,6 +340,10 @@ class _Survey:
         if disabled := {*off.values(), *gone}:
             why = "upstream has them, and the fork renamed or removed them"
             yield Guess("workflows.disabled", sorted(disabled), LIKELY, why)
+        if not theirs:
+            fetch = f"git fetch {self.upstream.name} --tags"
+            why = f"this clone lacks upstream, which shows more: {fetch}, then fork.init again"
+            yield Guess("workflows.disabled", None, GUESS, why)
         yield from stated
 
     def _generated(self) -> Iterator[Guess]:

@@ -332,7 +332,8 @@ class Proposer(_Table, frozen=True):
 class Files(_Table, frozen=True):
     """The paths of the files that `fork.adopt` puts into the fork; "" leaves one out.
 
-    sync, release, images, guard: workflows. requirements: the requirements file they install.
+    sync, release, images, guard: workflows. requirements: the requirements file they install;
+    without it, whatever would install it is left out, too.
     makefile, tasks: ways to call the tasks in a checkout. guide, process: documents.
     """
 
@@ -358,9 +359,9 @@ class Files(_Table, frozen=True):
                 raise ValueError(f"{path!r} is not a workflow path for GitHub")
         if self.tasks and not self.tasks.removesuffix(".py").isidentifier():
             raise ValueError(f"{self.tasks!r} is not a collection for invoke")
-        calling = (self.sync, self.release, self.images, self.guard, self.makefile, self.tasks)
-        if not self.requirements and (first := next(filter(None, calling), "")):
-            raise ValueError(f"without requirements {first!r} has nothing to install")
+        if not self.requirements:
+            for name in ("sync", "release", "images", "guard", "makefile", "tasks"):
+                msgspec.structs.force_setattr(self, name, "")
 
     @property
     def dependencies(self) -> str:

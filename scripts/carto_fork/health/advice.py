@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from shlex import quote
 
-from ..adopt.copies import BRANCH, compare, missing
+from ..adopt.copies import BRANCH, UNKNOWN, compare, missing
 from ..audit import healing, inventory
 from ..fork import branches
 from ..fork.fork import Fork, open_fork, wrong_urls
@@ -16,14 +16,14 @@ from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.session import Session
 from ..fork.tags import Tag, TagUse, newest
 from ..merge import conflicts, reverts
-from ..run import git, github
+from ..run import files, git, github
 from ..run.console import Console
 from ..run.errors import Failed, Refused
 from ..run.git import Refs
 from ..run.github import Hub, Pull
 from ..run.shell import Shell
 from ..run.text import counted, printable
-from ..upgrade.plan import remembered
+from ..upgrade.plan import place_of, remembered
 from . import status
 from .status import InProgress, Status
 
@@ -84,6 +84,8 @@ class _Adviser:
             for upgrade in self._facts.in_progress:
                 yield from self._upgrade(upgrade)
             yield from self._adoption()
+            if not self._source.startswith(UNKNOWN):
+                yield from self._draft()
             why = ""
             if squashed := self._facts.squashed:
                 why = f"{self._production} states the version of {squashed.name} but lacks its"
@@ -98,6 +100,7 @@ class _Adviser:
             why = "Something does not fit together; this prints how to fix it."
             yield Advice(self._command("doctor"), why)
         yield from self._unreleased()
+        yield from self._draft()
         yield from self._rest()
 
     # --- What GitHub and origin say
@@ -191,6 +194,12 @@ class _Adviser:
         wrong = any(wrong_urls(fork))
         nowhere = not fork.has_production and (not fork.url(self._origin) or self._lacking)
         if (fork.is_unknown and wrong) or (fork.loaded.is_default and nowhere):
+            for branch in filter(BRANCH.fullmatch, fork.published):
+                ref = f"{fork.tracking(self._origin, branch)}:{POLICY_FILE}"
+                why = f"{branch} on {self._origin.name} has a policy, which the production branch "
+                why += "lacks; this brings the file back here until it is merged."
+                file = quote(str(git.nearest(fork.home / POLICY_FILE)))
+                yield Advice(f"{self._at} show {ref} > {file}", why)
             why = "This fork has no policy yet, and the default one is for another fork."
             yield Advice(self._command("fork.init"), why)
         if wrong:
@@ -233,24 +242,37 @@ class _Adviser:
     def _adoption(self) -> Iterator[Advice]:
         """The next step after `fork.init`, and after `fork.adopt`."""
         fork = self._fork
-        begun = False
         for branch in filter(BRANCH.fullmatch, fork.published):
             ref = fork.tracking(self._origin, branch)
             if git.is_ancestor(self._sh, fork.path, ref, fork.production_commit):
                 continue
-            begun = True
-            if self._hub:
-                yield from self._requested(self._hub, branch)
-            elif not self._adopted():
-                among = quote(f"{fork.production_commit[:10]}..{ref}")
-                why = f"{branch} on {self._origin.name} contains what the fork lacks: review this, "
-                why += f"then merge it into {self._production}."
-                yield Advice(f"{self._at} log -p {among}", why)
-        if fork.draft and not begun:
-            adopt = self._command(
-                "fork.adopt", requirement=missing(self._sh, fork.policy, self._read)
-            )
+            if self._hub or not self._adopted():
+                yield from self._requested(branch)
+
+    def _merged(self, branch: str) -> Advice:
+        """What brings a published branch into production if nobody can open a pull request."""
+        fork, at, origin, production = self._fork, self._at, self._origin.name, self._production
+        ref = fork.tracking(self._origin, branch)
+        log = f"log -p {origin}/{production}..{origin}/{branch}"
+        if self._hosted:
+            return Advice(f"{at} {log}", f"{branch} is published: review this, then merge it.")
+        why = f"{branch} is published. Once you have reviewed it (`git {log}`), this "
+        line = f"{at} push {origin} {ref}:refs/heads/{production}"
+        if not git.is_ancestor(self._sh, fork.path, fork.production_commit, ref):
+            forward = f"{at} switch {production} && {at} pull --ff-only {origin} {production}"
+            merge = f"{at} merge --no-ff --no-edit {ref}"
+            line = f"{forward} && {merge} && {at} push {origin} {production}"
+        return Advice(line, f"{why}brings it into {production}.")
+
+    @cached_property
+    def _source(self) -> str:
+        return missing(self._sh, self._fork.policy, self._read) if self._fork.draft else ""
+
+    def _draft(self) -> Iterator[Advice]:
+        """What brings a policy that is on no branch to the production branch."""
+        if self._fork.draft and not any(map(BRANCH.fullmatch, self._fork.published)):
             why = f"{POLICY_FILE} is on no branch yet; this publishes a branch with everything that"
+            adopt = self._command("fork.adopt", requirement=self._source)
             yield Advice(adopt, f"{why} the fork needs.")
 
     def _adopted(self) -> bool:
@@ -274,7 +296,9 @@ class _Adviser:
         tag = upgrade.tag
         if upgrade.conflicts:
             why = f"The upgrade to {tag} is paused; this lists its conflicts and what to do."
-            yield Advice(self._command("resolve-conflicts"), why)
+            several = len(self._fork.merging_work_trees(self._sh)) > 1
+            which = {"repo": str(git.nearest(place_of(self._fork, tag)))} if several else {}
+            yield Advice(self._command("resolve-conflicts", **which), why)
         if not upgrade.published:
             why = (
                 f"The upgrade to {tag} is not finished; this continues it, or says what blocks it."
@@ -284,11 +308,9 @@ class _Adviser:
             return
         pull = self._syncs[tag]
         if not self._hosted:
-            ref = self._fork.tracking(self._origin, upgrade.branch)
-            among = quote(f"{self._fork.production_commit[:10]}..{ref}")
-            why = f"{upgrade.branch} is published: open a pull request from it to "
-            why += f"{self._production}; {_NEVER_SQUASHED}. This shows what it brings."
-            yield Advice(f"{self._at} log --first-parent {among}", why)
+            asked = remembered(self._fork, tag).words() | {"direct": True, "no_push": False}
+            why = f"{self._merged(upgrade.branch).why} Elsewhere, {_NEVER_SQUASHED}."
+            yield Advice(self._command("upgrade-carto", tag=tag, **asked | {"no_pr": False}), why)
         elif pull is None:
             why = f"{upgrade.branch} is published; this opens its pull request."
             yield Advice(self._command("step.sync-pr", tag=tag), why)
@@ -320,20 +342,23 @@ class _Adviser:
             return
         if lost is None:
             return
-        if self._hub:
-            for branch in filter(healing.BRANCH.fullmatch, fork.published):
-                yield from self._requested(self._hub, branch, _NEVER_SQUASHED)
+        for branch in filter(healing.BRANCH.fullmatch, fork.published):
+            yield from self._requested(branch, _NEVER_SQUASHED)
         does = "This records the ancestry that was lost."
         if lost.hidden:
             does = "This says what prevents healing it."
         why = why or f"{healing.described(lost)}."
         yield Advice(healing.way_out(lost, self._command), f"{why} {does}")
 
-    def _requested(self, hub: Hub, branch: str, how: str = "") -> Iterator[Advice]:
+    def _requested(self, branch: str, how: str = "") -> Iterator[Advice]:
         """The next step of a published branch that is not merged yet.
 
         how: how it has to be merged; "" if that does not matter.
         """
+        hub = self._hub
+        if hub is None:
+            yield self._merged(branch)
+            return
         pull = self._pull(hub, branch)
         if pull is None:
             ref = self._fork.tracking(self._origin, branch)
@@ -436,6 +461,10 @@ class _Adviser:
             ahead, behind = self._facts.local
             if behind and not ahead:
                 forward = f"{self._at} merge --ff-only {self._origin.name}/{self._production}"
+                draft = fork.home / POLICY_FILE
+                if draft.is_file() and files.read_text(draft) == self._read(POLICY_FILE):
+                    # git would refuse to overwrite it, although the policy has landed.
+                    forward = f"rm -f {quote(str(git.nearest(draft)))} && {forward}"
                 commits, origin = counted(behind, "commit"), self._origin.name
                 why = f"Your {self._production} is {commits} behind {origin}'s."
                 yield Advice(forward, why)

@@ -18,7 +18,7 @@ from ..fork.fork import Fork
 from ..fork.releases import Target
 from ..fork.session import Session
 from ..merge import authorship, resolve
-from ..run import git
+from ..run import git, github
 from ..run.console import Console
 from ..run.errors import CheckFailed, Paused, Refused, Usage
 from ..run.shell import Shell
@@ -373,10 +373,15 @@ def _say_end(
         for sentence in work.replaced:
             console.say(sentence)
         opened = steps.REQUESTED in upgrade.plan.conditions
-        wanted = (
-            "have it reviewed" if opened else f"open a pull request from {sync} to {production}"
-        )
-        console.say(f"Next: {wanted}; merge it with a merge commit, never squash it.")
+        never = "merge it with a merge commit, never squash it."
+        if opened:
+            console.say(f"Next: have it reviewed; {never}")
+        elif github.slug_of(fork.policy.remotes.origin.url):
+            console.say(f"Next: open a pull request from {sync} to {production}; {never}")
+        else:
+            console.say(f"Have it reviewed. On your host, {never} Or from here:")
+            asked = replace(options, direct=True).words()
+            console.next(command("upgrade-carto", tag=result["tag"], **asked))
         if not opened:
             text = pull_request.text_path(fork, result["tag"])
             console.row("Its text: ", str(git.nearest(text)))
