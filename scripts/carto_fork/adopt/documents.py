@@ -168,6 +168,8 @@ def given(policy: Policy) -> dict[str, bool]:
     """The choices in the templates, and whether they apply to a fork."""
     files = policy.files
     return {
+        "hosted": github.slug_of(policy.remotes.origin.url) is not None,
+        "releases_page": github.slug_of(policy.remotes.upstream.url) is not None,
         "renamed": policy.remotes.origin.name != "origin",
         "versions": bool(policy.version_files),
         "releases": policy.releases is not None,
@@ -190,7 +192,9 @@ def values(policy: Policy) -> dict[str, str]:
     """The values of the placeholders in the templates."""
     remotes, branches, files = policy.remotes, policy.branches, policy.files
     tag, _ = example(policy)
-    slug, upstream = (github.slug_of(r.url) or r.url for r in (remotes.origin, remotes.upstream))
+    both = (remotes.origin, remotes.upstream)
+    slug, upstream = (github.slug_of(remote.url) or remote.url for remote in both)
+    pages = [f"https://github.com/{at}" if (at := github.slug_of(r.url)) else r.url for r in both]
     sync = branches.sync_for(tag)
     named = {
         "name": re.sub(r"[^\w .,&()+-]", "", policy.name),
@@ -198,8 +202,9 @@ def values(policy: Policy) -> dict[str, str]:
         "KEY": key(policy.name).upper(),
         "policy": POLICY_FILE,
         "slug": slug,
-        "upstream_slug": upstream,
-        "upstream_repository": upstream.rpartition("/")[2],
+        "fork_page": pages[0],
+        "upstream_page": pages[1],
+        "upstream_repository": upstream.rpartition("/")[2].removesuffix(".git"),
         "clone": clone(policy),
         "work": f"{clone(policy)}.{sync.replace('/', '-')}",
         "sync": branches.sync_for("<tag>"),

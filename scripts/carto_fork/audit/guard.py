@@ -255,7 +255,8 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     stable = [commit for commit in upstream.stable if commit in brought]
     other = [commit for commit in upstream.other if commit in brought]
     judges = _judges(sh, fork, each, stable)
-    if judges and not (each.pull and _approved(sh, fork, each)):
+    hosted = github.slug_of(fork.policy.remotes.origin.url)  # elsewhere no check runs
+    if judges and hosted and not (each.pull and _approved(sh, fork, each)):
         what = f"{'this pull request' if each.pull else each.what} changes {', '.join(judges)}. "
         what += f"That decides what the check {CHECK} does, or can report one of its name. "
         what += "Somebody else with push access has to approve "

@@ -83,8 +83,8 @@ class _Text:
             "git would not know that the release is merged, and the next upgrade would report "
             "hundreds of spurious conflicts.\n"
         )
-        links = [f"[release]({page}/releases/tag/{tag})"]
-        if previous:
+        links = [f"[release]({page}/releases/tag/{tag})"] if slug else [plain(page)]
+        if previous and slug:
             links.insert(0, f"[changes]({page}/compare/{previous.name}...{tag})")
         since = f", from {code(previous.name)}" if previous else ""
         yield from table(
@@ -244,7 +244,7 @@ class _Text:
         items += [(code(line), "lint" in sync.passed) for line in commands.lint]
         items += [
             ("somebody read upstream's release notes for breaking changes and migrations", False),
-            ("the container image builds and starts", False),
+            *[("the container image builds and starts", False)] * bool(self.policy.images),
             ("the fork's own features work in a test deployment", False),
         ]
         if (page := notify.run_url()) and not sync.unresolved:
