@@ -507,7 +507,8 @@ def _write(s: Session, fork: Fork, work: Path, requirement: str, replaced: Seque
     def committed(path: str) -> str | None:
         return git.show(s.sh, work, "HEAD", path)
 
-    policy = _policy_in(fork, read)
+    text = read(POLICY_FILE)
+    policy = load_policy(text).policy if text is not None else fork.policy
     _require_source(s, policy, read, requirement)
     # A killed run may have written some of them already.
     copies = compare(policy, committed, requirement, replaced, fork.draft)
@@ -527,8 +528,3 @@ def _write(s: Session, fork: Fork, work: Path, requirement: str, replaced: Seque
     git.checked(s.sh.run(words), "commit")
     if not s.sh.dry:
         s.console.say(f"Wrote {counted(len(paths), 'file')}.")
-
-
-def _policy_in(fork: Fork, read: Read) -> Policy:
-    text = read(POLICY_FILE)
-    return load_policy(text).policy if text is not None else fork.policy

@@ -109,12 +109,6 @@ def drift(sh: Shell, fork: Fork, ground_: Ground) -> list[str]:
     return drifted
 
 
-def drifted_here(sh: Shell, work: Path, known: Ground, paths: Sequence[str]) -> list[str]:
-    """The drifted paths that a work tree's commit has exactly as the production branch does."""
-    base, now, here = (git.tree(sh, work, c) for c in (known.base, known.healed, "HEAD"))
-    return [p for p in paths if here.get(p) == now.get(p) and here.get(p) != base.get(p)]
-
-
 def reset(sh: Shell, work: Path, known: Ground, paths: Sequence[str], message: str) -> None:
     """Reset paths to upstream's content, in one commit in a clean work tree."""
     base = git.tree(sh, work, known.base)
@@ -259,7 +253,8 @@ def _reset(s: Session, fork: Fork, known: Ground, paths: Sequence[str]) -> None:
             then=f"{git.at(work)} switch -c chore/reset-drift {fork.origin_production}, "
             "then run the same command again.",
         )
-    here_too = drifted_here(s.sh, work, known, paths)
+    base, now, here = (git.tree(s.sh, work, c) for c in (known.base, known.healed, "HEAD"))
+    here_too = [p for p in paths if here.get(p) == now.get(p) and here.get(p) != base.get(p)]
     if here_too:
         message = f"chore: reset {counted(len(here_too), 'drifted file')} to upstream"
         with s.locked(fork.repository):

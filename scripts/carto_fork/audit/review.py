@@ -18,7 +18,7 @@ from ..fork.policy import POLICY_FILE
 from ..fork.records import Drop
 from ..fork.session import Session
 from ..merge import resolve, reverts
-from ..run import git
+from ..run import files, git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
@@ -209,26 +209,23 @@ def _last_merge(sh: Shell, fork: Fork, work: Path, tag: str) -> tuple[str, str]:
 # --- Kept for later -------------------------------------------------------------------------------
 
 
+_KEPT = "account.json"
+
+
 def keep(fork: Fork, tag: str, checked: Verification) -> None:
     """Keep the account of a merge that passed, for a later pull request."""
     text = json.dumps([_about(fork), msgspec.to_builtins(checked)])
-    path = _place(fork, tag)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    files.keep(fork.notes(tag) / _KEPT, text)
 
 
 def kept(fork: Fork, tag: str) -> Verification | None:
     """The kept account, if this version of the program made it under this policy; it names its
     commits."""
     try:
-        about, data = json.loads(_place(fork, tag).read_text(encoding="utf-8"))
+        about, data = json.loads((fork.notes(tag) / _KEPT).read_text(encoding="utf-8"))
         return msgspec.convert(data, Verification) if about == _about(fork) else None
     except (OSError, ValueError, msgspec.ValidationError):
         return None
-
-
-def _place(fork: Fork, tag: str) -> Path:
-    return fork.repository.common / "carto-fork" / tag / "account.json"
 
 
 def _about(fork: Fork) -> str:

@@ -48,6 +48,11 @@ class Fork:
         """The clone itself, whichever of its work trees the user named."""
         return git.nearest(self.repository.home)
 
+    def notes(self, about: str) -> Path:
+        """The directory for what this clone notes about a release, or, as ``clone``, about
+        itself."""
+        return self.repository.common / "carto-fork" / about
+
     def place_for(self, branch: str) -> Path:
         """Where the work tree of a branch belongs: next to the clone; absolute."""
         home = self.repository.home
@@ -235,7 +240,7 @@ def _known_policy(
     ref = next(iter(holding), "HEAD")
     if ref not in text_of:
         return None
-    loaded = policy_at(sh, path, ref, ref)
+    loaded = load_policy(text_of[ref], f"{POLICY_FILE} at {ref}")
     production = _production_refs(loaded.policy)
     if ref in production:
         return loaded
@@ -271,20 +276,8 @@ def _draft(sh: Shell, repository: Repository) -> str:
 
 
 def _production_refs(policy: Policy) -> tuple[str, str]:
-    return _branch_refs(policy, policy.branches.production)
-
-
-def _branch_refs(policy: Policy, branch: str) -> tuple[str, str]:
+    branch = policy.branches.production
     return f"refs/remotes/{policy.remotes.origin.name}/{branch}", f"refs/heads/{branch}"
-
-
-def policy_at(sh: Shell, repo: Path, commit: str, called: str) -> Loaded:
-    """The policy at a commit: the fork's own, or the default if the commit has none.
-
-    called: what to call the commit in messages.
-    """
-    text = git.show(sh, repo, commit, POLICY_FILE)
-    return load_policy(text, f"{POLICY_FILE} at {called}")
 
 
 def require_remotes(fork: Fork) -> None:

@@ -8,8 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from packaging.version import Version
-
 from ..run import git
 from ..run.errors import Refused, Usage
 from ..run.git import Refs
@@ -95,7 +93,9 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
 
 def around(fork: Fork, sync: str) -> list[str]:
     """Patterns of origin's refs that may block the name of a sync branch."""
-    return [*_above(f"refs/heads/{sync}"), f"refs/heads/{fork.policy.branches.sync_for('*')}"]
+    parts = f"refs/heads/{sync}".split("/")
+    above = ["/".join(parts[:end]) for end in range(3, len(parts))]
+    return [*above, f"refs/heads/{fork.policy.branches.sync_for('*')}"]
 
 
 def require_room(fork: Fork, sync: str, taken: Iterable[str]) -> None:
@@ -125,12 +125,6 @@ def in_the_way(refs: Iterable[str], wanted: str) -> list[str]:
     """The refs that block the name of another one: git would need a file and a directory of the
     same name."""
     return [x for x in refs if wanted.startswith(f"{x}/") or x.startswith(f"{wanted}/")]
-
-
-def _above(ref: str) -> list[str]:
-    """The refs that would be directories of a ref."""
-    parts = ref.split("/")
-    return ["/".join(parts[:end]) for end in range(3, len(parts))]
 
 
 def _beside(ref: str, taken: Iterable[str]) -> str:
@@ -388,10 +382,7 @@ def require_commit(sh: Shell, fork: Fork, name: str, there: str) -> None:
 def is_newer(tag: Tag, contained: Tag | None, version: str) -> bool:
     """Whether a release is newer than the branch, by its history and by its stated version: after a
     squashed sync only the version shows it."""
-    try:
-        stated = Version(version or "0")
-    except ValueError:
-        stated = Version("0")
+    stated = version_files.number(version)
     return (contained is None or tag > contained) and tag.version > stated
 
 

@@ -219,7 +219,7 @@ class Session(Runner):
         """
         fork = open_fork(self.sh, self.path)
         self.sh.configure(safe_settings(self.sh, fork))
-        self.logs = git.nearest(fork.repository.common / "carto-fork" / "clone")
+        self.logs = git.nearest(fork.notes("clone"))
         if fork.problem and not whatever_policy:
             raise fork.problem
         return fork

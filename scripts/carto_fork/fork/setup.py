@@ -108,7 +108,11 @@ def _show(console: Console, loaded: Loaded) -> None:
     """Print the effective policy as TOML, with the commonest source once, and the others."""
     # In TOML a plain key cannot follow a list of tables.
     values = settings(loaded)
-    listed = [setting for setting in values if _tables(setting.value)]
+    listed = [
+        setting
+        for setting in values
+        if isinstance(setting.value, list) and isinstance(next(iter(setting.value), None), Mapping)
+    ]
     common = Counter(setting.source for setting in values).most_common(1)[0][0]
     console.row(f"# From {common}, ", "unless a line names another source.")
     source = {s.key: f"  # {s.source}" if s.source != common else "" for s in values}
@@ -122,10 +126,6 @@ def _show(console: Console, loaded: Loaded) -> None:
             console.row(f"[[{setting.key}]]", source[setting.key])
             for key, value in table.items():
                 console.row("", f"{key} = {toml_value(value)}")
-
-
-def _tables(value: object) -> bool:
-    return isinstance(value, list) and bool(value) and isinstance(value[0], Mapping)
 
 
 HOOK = Step(

@@ -89,6 +89,14 @@ def _called(text: str, start: int) -> str:
     return before.strip(" \t\"'=:") or WHOLE
 
 
+def number(text: str) -> Version:
+    """A version as a number to compare; 0 if it is not one."""
+    try:
+        return Version(text)
+    except ValueError:
+        return Version("0")
+
+
 def same(one: str, other: str) -> bool:
     """Whether two spellings mean one version, as ``v1.90.0`` and ``1.90`` do."""
     try:

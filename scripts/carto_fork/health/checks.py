@@ -186,10 +186,6 @@ class Patient:
         except Refused as no:
             raise Unchecked(f"{no.what.rstrip('.')}: {no.then}") from None
 
-    def contained(self, refs: Refs, commit: str) -> Tag | None:
-        """The newest stable upstream release in a commit's history."""
-        return releases.contained(self.sh, self.fork, commit, refs)
-
     @cached_property
     def release(self) -> Tag | None:
         """The newest known stable release that the production branch contains."""
@@ -197,7 +193,7 @@ class Patient:
         if not self.offline:
             with suppress(Unchecked):
                 refs = self.upstream_tags
-        return self.contained(refs, self.commit)
+        return releases.contained(self.sh, self.fork, self.commit, refs)
 
     @cached_property
     def sync(self) -> LastMerge | None:
@@ -227,7 +223,7 @@ class Patient:
         """The newest upstream commit in a history, and its name: a release, or a commit of
         upstream's branch if that is newer; both "" if none is known."""
         named: list[tuple[str, str]] = []
-        tag = self.contained(self.fork.refs, commit)
+        tag = releases.contained(self.sh, self.fork, commit, self.fork.refs)
         # A tag that was deleted since is in the records only.
         if tag and (tagged := self.fork.refs.tag(tag.name)):
             named.append((tagged, tag.name))

@@ -9,8 +9,6 @@ from contextlib import suppress
 from pathlib import Path
 from shlex import quote
 
-from packaging.version import Version
-
 from ..fork import branches, detection, records, recovery, releases, setup, tags, version_files
 from ..fork.fork import wrong_urls
 from ..fork.setup import There
@@ -152,12 +150,12 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
         return
     if reverts.find(patient.sh, patient.fork, patient.commit):
         return  # `ancestry` reports the revert, and undoing it restores the version
-    if contained and version and _parsed(version) != contained.version:
+    if contained and version and version_files.number(version) != contained.version:
         what = (
             f"the version is {printable(version)}, and the newest release in {patient.production} "
             f"is {contained.name}."
         )
-        if _parsed(version) < contained.version:
+        if version_files.number(version) < contained.version:
             cause = "The release was merged, but the version was not raised."
             yield Diagnosis(Level.BROKEN, what, cause, raise_it)
         elif version_files.counts_on(version, contained.release):
@@ -169,7 +167,7 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
             then = f"{heal}; if it finds nothing to heal: {raise_it}"
             yield Diagnosis(Level.LOOK, what, cause, then)
     own = tags.newest(patient.fork.refs.tags(), patient.fork.policy.tags, TagUse.OWN)
-    if own and version and _parsed(version) < own.version:
+    if own and version and version_files.number(version) < own.version:
         what = (
             f"{own.name} is a release of {own.release}, and {patient.production} states "
             f"{printable(version)}."
@@ -177,13 +175,6 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
         cause = "It was released from another branch, or somebody lowered the version."
         then = f"{git.at(patient.repo)} branch --all --contains {own.name}"
         yield Diagnosis(Level.LOOK, what, cause, then)
-
-
-def _parsed(version: str) -> Version:
-    try:
-        return Version(version)
-    except ValueError:
-        return Version("0")
 
 
 UNSHALLOW = Step(
@@ -207,11 +198,12 @@ def _conflicts(patient: Patient) -> Iterator[Diagnosis]:
 def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
     sh = patient.sh
     what = branches.operation(git.directory(sh, work))
-    paths = git.work_state(sh, work).unmerged
+    state_here = git.work_state(sh, work)
+    paths = state_here.unmerged
     if not what and not paths:
         return
     state = f"a {what} is in progress in {git.named(work)}" if what else f"{git.named(work)}"
-    tag = _tag_of(patient, work)
+    tag = patient.fork.policy.branches.tag_of(state_here.branch.removeprefix("refs/heads/"))
     again = patient.command("upgrade-carto", tag=tag) if tag and what == "merge" else ""
     finish = f"{what} --continue" if what not in ("", "merge") else "commit"
     conclude = again or f"{git.at(work)} {finish}"
@@ -228,12 +220,6 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
         if what != "merge":
             resolve = f"edit them, {git.at(work)} add them, then {conclude}"
         yield Diagnosis(Level.BROKEN, problem, cause, resolve)
-
-
-def _tag_of(patient: Patient, work: Path) -> str:
-    """The release that an upgrade merges in a work tree; "" if it is not an upgrade's."""
-    branch = git.work_state(patient.sh, work).branch.removeprefix("refs/heads/")
-    return patient.fork.policy.branches.tag_of(branch) or ""
 
 
 def _committed_markers(patient: Patient) -> Iterator[Diagnosis]:

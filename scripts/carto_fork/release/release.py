@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
-
-from packaging.version import Version
 
 from ..ci import notify
 from ..fork import releases, tags, version_files
@@ -18,7 +16,7 @@ from ..fork.policy import Releases
 from ..fork.session import Session
 from ..fork.tags import Tag, TagUse
 from ..merge import authorship
-from ..run import git, github, text
+from ..run import files, git, github, text
 from ..run.errors import Refused, Usage
 from ..run.git import Refs
 from ..run.shell import Shell
@@ -172,7 +170,7 @@ def image_names(fork: Fork, release: Release) -> list[str]:
 def plan_of(fork: Fork, remote: RemoteRefs, release: Release) -> Plan:
     """The plan for publishing a release, from the start or from where an earlier run stopped."""
     ref = f"refs/tags/{release.tag}"
-    file = fork.repository.common / "carto-fork" / release.tag / "notes.md"
+    file = fork.notes(release.tag) / "notes.md"
     values = fork.values() | {
         "tag": release.tag,
         "commit": release.commit,
@@ -301,7 +299,7 @@ def _require_version(
             )
             bump = command("bump-version", to=upstream.release)
             fix = f"on a branch from {production}: `{bump}`; merge that, then run the same command"
-            if _is_newer(version, upstream):
+            if version_files.number(version) > upstream.version:
                 then = "`fork.heal --check` looks for lost history; if it finds none, "
                 then += f"{fix} again."
                 hub, why = fork.hub(fork.policy.remotes.origin), version_files.why_differs
@@ -315,27 +313,7 @@ def _require_version(
             raise Refused(f"{problem}.", then=f"{fix} again.")
 
 
-def _is_newer(version: str, upstream: Tag) -> bool:
-    try:
-        return Version(version) > upstream.version
-    except ValueError:
-        return False
-
-
 BUMPS = ("auto", "patch", "minor", "major")
-
-
-@dataclass(frozen=True)
-class Publication:
-    """A release that is being published: its notes, and the file for them."""
-
-    notes: str
-    path: Path
-
-    def write_notes(self) -> None:
-        """Write the notes to the file that a later step publishes."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(self.notes, encoding="utf-8")
 
 
 RELEASE = (
@@ -350,7 +328,7 @@ RELEASE = (
         "notes",
         "Write the release notes.",
         run=("invoke step.release-notes --repo {repo} --tag {tag} --output {notes}",),
-        call=Publication.write_notes,
+        call=lambda write: write(),
     ),
     Step(
         "push",
@@ -417,8 +395,7 @@ def make_release(s: Session, bump: str, dispatch: bool) -> None:
             if s.sh.dry:
                 _show_notes(s, made, notes)
             plan = plan_of(fork, remote, made)
-            work = Publication(notes, Path(plan.values["notes"]))
-            s.run(RELEASE, plan, held, work)
+            s.run(RELEASE, plan, held, partial(files.keep, Path(plan.values["notes"]), notes))
             published = None if s.sh.dry else github.release(s.sh, hub, made.tag)
     url = published.url if published else ""
     if s.json:
@@ -493,9 +470,7 @@ def write_notes(s: Session, tag: str, output: str) -> None:
     made = made_before(s.sh, fork, ask(s.sh, fork), tag)
     notes = notes_of(fork, made).markdown()
     if output and not s.sh.dry:
-        path = Path(output)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(notes, encoding="utf-8")
+        files.keep(Path(output), notes)
     if s.json:
         s.print_json(_facts(fork, made, notes))
     elif not output or s.sh.dry:

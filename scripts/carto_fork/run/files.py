@@ -54,6 +54,12 @@ def read_text(path: Path) -> str:
     return path.read_bytes().decode("utf-8", "surrogateescape")
 
 
+def keep(path: Path, text: str) -> None:
+    """Write a text for later; its directory may be missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
 def replace_text(path: Path, text: str) -> None:
     """Replace the content of a file and keep its mode; a full disk leaves the file unchanged."""
     path = path.resolve()

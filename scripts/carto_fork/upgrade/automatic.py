@@ -17,7 +17,7 @@ from ..fork.session import Session
 from ..merge import resolve as deciding
 from ..merge.decisions import Decision
 from ..merge.resolve import Words
-from ..run import git, github
+from ..run import files, git, github
 from ..run.errors import Paused, Refused, Usage
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Plan
@@ -285,7 +285,7 @@ def _end(
     notify.set_outputs(result)
     if s.json:
         s.print_json(result)
-    reported = fork.repository.common / "carto-fork" / "clone" / "moved"
+    reported = fork.notes("clone") / "moved"
     moved = detection.moved_id if detection else ""
     said = reported.is_file() and reported.read_bytes() == moved.encode()
     if event in ("", *notify.QUIET) and moved and not (said or s.sh.dry):
@@ -294,8 +294,7 @@ def _end(
         text = "\n".join(filter(None, [result.get("about"), detection.said if detection else ""]))
         why = notify.send(s, event, tag=result["tag"], url=result["pull_request"], text=text)
         if moved and not why:
-            reported.parent.mkdir(parents=True, exist_ok=True)
-            reported.write_text(moved)
+            files.keep(reported, moved)
 
 
 def _declined(s: Session, fork: Fork, hub: Hub, head: str, pushed: str) -> Pull | None:

@@ -66,23 +66,20 @@ class Options:
         }
 
 
+_ASKED = "asked.json"
+
+
 def remember(fork: Fork, tag: str, options: Options) -> None:
     """Keep the options of an upgrade, so that other tasks can print how to continue it."""
-    path = _asked(fork, tag)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(options))
+    files.keep(fork.notes(tag) / _ASKED, msgspec.json.encode(options).decode())
 
 
 def remembered(fork: Fork, tag: str) -> Options:
     """The options of the last run of an upgrade in this clone."""
     try:
-        return msgspec.json.decode(_asked(fork, tag).read_bytes(), type=Options)
+        return msgspec.json.decode((fork.notes(tag) / _ASKED).read_bytes(), type=Options)
     except (OSError, msgspec.MsgspecError):
         return Options(tag)
-
-
-def _asked(fork: Fork, tag: str) -> Path:
-    return fork.repository.common / "carto-fork" / tag / "asked.json"
 
 
 @dataclass(frozen=True)
@@ -188,7 +185,7 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         commands=commands,
         work=work,
         environment=fork.policy.commands.environment,
-        logs=git.nearest(fork.repository.common / "carto-fork" / tag.name),
+        logs=git.nearest(fork.notes(tag.name)),
     )
     checked = {"verify"} | {x for x in ("test", "lint") if steps.CHECKS[x] in conditions}
     finished = (

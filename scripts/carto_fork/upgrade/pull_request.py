@@ -15,7 +15,7 @@ from ..fork import tags
 from ..fork.fork import Fork
 from ..fork.session import Session
 from ..fork.tags import Tag
-from ..run import git, github
+from ..run import files, git, github
 from ..run.errors import Refused
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Plan, Step
@@ -187,7 +187,7 @@ def tell_team(work: Work) -> None:
 
 def text_path(fork: Fork, tag: str) -> Path:
     """The file for the text of a sync's pull request."""
-    return fork.repository.common / "carto-fork" / tag / "pull-request.md"
+    return fork.notes(tag) / "pull-request.md"
 
 
 def write_text(work: Work) -> None:
@@ -196,13 +196,7 @@ def write_text(work: Work) -> None:
     name = f"refs/heads/{fork.policy.branches.sync_for(work.tag.name)}"
     if head := fork.refs.commits.get(name):
         sync = Sync(work, fork, head)
-        _write(fork, sync, description.body(sync, fork))
-
-
-def _write(fork: Fork, sync: Sync, text: str) -> None:
-    path = text_path(fork, sync.tag.name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+        files.keep(text_path(fork, sync.tag.name), description.body(sync, fork))
 
 
 def _is_announced(existing: Pull, values: dict[str, str]) -> bool:
@@ -235,7 +229,7 @@ def _values(s: Session, fork: Fork, sync: Sync, pull: Pull | None) -> dict[str, 
     if not s.sh.dry:
         text = description.body(sync, fork, unchecked)
         mark = text.splitlines()[-1]
-        _write(fork, sync, text)
+        files.keep(text_path(fork, sync.tag.name), text)
         if pull:
             notify.summarize(description.whole(sync, fork, unchecked))
     state, other = settings.clean, settings.conflicts

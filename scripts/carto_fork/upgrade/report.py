@@ -67,7 +67,7 @@ def prepare() -> None:
 
 def path_of(fork: Fork, tag: str) -> Path:
     """Where the page of an upgrade is written, beside its account."""
-    return fork.repository.common / "carto-fork" / tag / "report.html"
+    return fork.notes(tag) / "report.html"
 
 
 def write_for(s: Session, fork: Fork, work: Work) -> None:

@@ -18,7 +18,7 @@ from ..fork.fork import Fork
 from ..fork.releases import Target
 from ..fork.session import Session
 from ..merge import authorship, resolve
-from ..run import git, github
+from ..run import files, git, github
 from ..run.console import Console
 from ..run.errors import CheckFailed, Paused, Refused, Usage
 from ..run.shell import Shell
@@ -268,6 +268,8 @@ def _result(sh: Shell, upgrade: Upgrade, work: Work, options: Options) -> dict[s
         moved = fork.local_production
     commits = git.refs(sh, fork.path).commits
     head = commits.get(ref) or commits.get(moved, "")
+    origin, branches = fork.policy.remotes.origin.name, fork.policy.branches
+    branch = branches.production if options.direct else upgrade.sync
     return {
         "tag": upgrade.target.tag.name,
         "tag_commit": upgrade.target.commit,
@@ -277,33 +279,25 @@ def _result(sh: Shell, upgrade: Upgrade, work: Work, options: Options) -> dict[s
         "head": head,
         "work_tree": str(upgrade.work) if upgrade.work.exists() else None,
         "checks": sorted(x for x in upgrade.plan.commands if steps.CHECKS[x] in conditions),
-        "published_to": _published_to(fork, upgrade, options),
+        "published_to": f"{origin}/{branch}" if options.push else None,
     }
 
 
-def _published_to(fork: Fork, upgrade: Upgrade, options: Options) -> str | None:
-    if not options.push:
-        return None
-    origin, branches = fork.policy.remotes.origin.name, fork.policy.branches
-    return f"{origin}/{branches.production if options.direct else upgrade.sync}"
-
-
-def _times(fork: Fork) -> Path:
-    return fork.repository.common / "carto-fork" / "clone" / "took.json"
+_TIMES = "took.json"
 
 
 def _known_times(fork: Fork) -> dict[str, float]:
     """The seconds that each step took in this clone when it last ran."""
     try:
-        return msgspec.json.decode(_times(fork).read_bytes(), type=dict[str, float])
+        noted = (fork.notes("clone") / _TIMES).read_bytes()
+        return msgspec.json.decode(noted, type=dict[str, float])
     except (OSError, msgspec.MsgspecError):
         return {}
 
 
 def _keep_times(s: Session, fork: Fork) -> None:
-    path = _times(fork)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(msgspec.json.encode(_known_times(fork) | s.took))
+    times = msgspec.json.encode(_known_times(fork) | s.took)
+    files.keep(fork.notes("clone") / _TIMES, times.decode())
 
 
 def _expected(fork: Fork, names: Sequence[str]) -> str:
