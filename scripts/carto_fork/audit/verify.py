@@ -169,13 +169,11 @@ def of_merge(
         accounting = pool.submit(_account, sh, fork, repo, ours, theirs, result)
         texts: dict[str, str | None] = {}
         snapshots = [_Snapshot(sh, repo, commit, texts) for commit in (result, ours, theirs)]
+        markers = conflicts.markers_left(sh, repo, [ours, theirs], result)
         findings = [
             *more,
             *_not_the_release(sh, fork, repo, theirs),
-            *(
-                Finding("markers", printable(f"{path}: {line}"), path)
-                for path, line in conflicts.markers_left(sh, repo, [ours, theirs], result)
-            ),
+            *(Finding("markers", printable(f"{path}: {line}"), path) for path, line in markers),
             *_unsound(sh, repo, result, policy, *snapshots),
             *_names(*snapshots),
             *_too_large(sh, repo, *snapshots),
@@ -287,7 +285,7 @@ def missing_features(sh: Shell, fork: Fork) -> list[Finding]:
 
 def _foreign_commits(
     sh: Shell, work: Path, ours: str, theirs: str, policy: Policy
-) -> list[Finding]:
+) -> Iterator[Finding]:
     """Commits that another merge brought: neither the release nor the fork contains them.
 
     The fork's production branch may have been merged in again since.
@@ -300,12 +298,9 @@ def _foreign_commits(
         git.ask(sh, work, f"rev-list {how} {question}", "commits", known=expected)
         for how in ("", "--first-parent")
     )
-    foreign = len(set(brought.out.split()) - set(made.out.split()))
-    if not foreign:
-        return []
-    return [
-        Finding("only the tag", f"{counted(foreign, 'commit')} that the release does not contain")
-    ]
+    if foreign := set(brought.out.split()) - set(made.out.split()):
+        commits = counted(len(foreign), "commit")
+        yield Finding("only the tag", f"{commits} that the release does not contain")
 
 
 def _other_versions(sh: Shell, work: Path, tag: Tag, policy: Policy) -> Iterator[Finding]:
@@ -337,7 +332,7 @@ def _shrunk(
             yield Finding("version", what, path)
 
 
-def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> list[Finding]:
+def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> Iterator[Finding]:
     """Whether a release was merged, or a commit on top of one that changed its files."""
     released = {
         fork.refs.commits[f"refs/tags/{name}"]: name
@@ -345,15 +340,14 @@ def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> list[Fin
         if (tag := tags.classify(name, fork.policy.tags)) and tag.stable
     }
     if theirs in released:
-        return []
+        return
     parents = sh.ask("git -C {repo} rev-list --parents -1 {theirs}", repo=repo, theirs=theirs)
     below = [parent for parent in parents.out.split()[1:] if parent in released]
     paths = git.differing(sh, repo, below[0], theirs) if below else []
-    if not paths:
-        return []
-    what = f"theirs differs from {released[below[0]]} in {counted(len(paths), 'file')}: {paths[0]}"
-    both = (below[0], theirs)
-    return [Finding("release", printable(what), paths[0], False, tuple(paths), both)]
+    if paths:
+        name, files = released[below[0]], counted(len(paths), "file")
+        what = printable(f"theirs differs from {name} in {files}: {paths[0]}")
+        yield Finding("release", what, paths[0], False, tuple(paths), (below[0], theirs))
 
 
 def _too_large(
@@ -440,14 +434,12 @@ def _importers(
 
 def _workflows(
     policy: Policy, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
-) -> list[Finding]:
+) -> Iterator[Finding]:
     """Disabled workflows that run again, and new ones that strangers can start."""
     off = globs(policy.workflows.disabled)
-    back = [
-        Finding("disabled workflow", f"{path} is active again", path)
-        for path in sorted(after.tree.keys() & theirs.tree.keys() - ours.tree.keys())
-        if off.match_file(path)
-    ]
+    for path in sorted(after.tree.keys() & theirs.tree.keys() - ours.tree.keys()):
+        if off.match_file(path):
+            yield Finding("disabled workflow", f"{path} is active again", path)
     new = [
         path
         for path, entry in after.tree.items()
@@ -455,10 +447,8 @@ def _workflows(
         and path.endswith((".yml", ".yaml"))
         and ours.tree.get(path) != entry
     ]
-    return back + [
-        Finding("workflow trigger", printable(str(problem)), problem.path, certain=False)
-        for problem in soundness.dangerous_triggers(new, after, ours)
-    ]
+    for problem in soundness.dangerous_triggers(new, after, ours):
+        yield Finding("workflow trigger", printable(str(problem)), problem.path, certain=False)
 
 
 FEATURE = "feature"
@@ -507,10 +497,9 @@ def _gaps(feature: Feature, after: _Snapshot) -> list[tuple[str, str]]:
 
 def _mixed_units(
     policy: Policy, own: Customisations, after: _Snapshot, theirs: _Snapshot
-) -> list[Finding]:
+) -> Iterator[Finding]:
     """Generated trees that mix upstream's build with another one. Files that a fork commit added
     and upstream lacks belong to the fork."""
-    findings = []
     paths = after.tree.keys() | theirs.tree.keys()
     differing = [path for path in paths if after.tree.get(path) != theirs.tree.get(path)]
     for rule in policy.units:
@@ -518,8 +507,7 @@ def _mixed_units(
             count = counted(len(builds), "generated file")
             what = f"{count} not from upstream's build, such as {min(builds)}"
             found, both = tuple(sorted(builds)), (theirs.commit, after.commit)
-            findings.append(Finding("generated", printable(what), found[0], False, found, both))
-    return findings
+            yield Finding("generated", printable(what), found[0], False, found, both)
 
 
 def _edited_by_hand(
