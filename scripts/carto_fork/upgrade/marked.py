@@ -258,6 +258,8 @@ def gone(account: Account, side: Sequence[str], result: Sequence[str], name: str
     side, result: the lines of its file there. name: whose file it is, for the line number.
     """
     change, left = account.change, Counter(account.missing)
+    if not (change.added or change.removed or account.back):
+        return []  # it is not about lines
     start = change.line - 1 if change.added else change.line
     above, below = (
         [*side[max(0, start - _CONTEXT) : start]],

@@ -319,12 +319,18 @@ class Outcomes:
         if path in self.proposed:
             return [command("carto-fork", task, **request, accept_proposal=path)]
         if request or not self._merge.result:
-            sides = ("keep_fork", "accept_upstream")
+            options = ("keep_fork", "accept_upstream")
             return [
-                command("carto-fork", task, **request, **{x: path}, reason="WHY") for x in sides
+                command("carto-fork", task, **request, **{x: path}, reason="WHY") for x in options
             ]
-        both = ((Side.FORK, self._merge.ours), (Side.UPSTREAM, self._merge.theirs))
-        return [hunks.pasteable(hunks.taking(conflict, side, name[:10])) for side, name in both]
+        sides = (
+            (Side.FORK, self._merge.ours, "the fork's"),
+            (Side.UPSTREAM, self._merge.theirs, "upstream's"),
+        )
+        return [
+            f"{hunks.pasteable(hunks.taking(conflict, side, commit[:10]))}  # {whose}"
+            for side, commit, whose in sides
+        ]
 
     def newest_upstream(self, paths: Sequence[str]) -> dict[str, list[Commit]]:
         """By path, upstream's newest commits that changed it."""

@@ -308,7 +308,9 @@ class Page:
 
     def _diff(self, *paths: str, between: tuple[str, str] = ("", "")) -> str:
         """The command that shows what became of files of the fork, or how two commits differ."""
-        one, other = between if all(between) else (self._merge.ours, self._sides.commits["result"])
+        names, merge = self._sides.commits, self._merge
+        usual = (merge.ours, merge.result) if merge.result else (names["base"], merge.theirs)
+        one, other = between if all(between) else usual
         return joined(["git", "diff", one[:10], other[:10], "--", *paths])
 
     def _findings(self) -> Iterator[dict[str, Any]]:
@@ -392,11 +394,11 @@ class Page:
             reason += f" Its conflict ended with: {self._outcomes.taken[path]}."
         if fate is not Fate.DROPPED and side is Side.FORK:
             reason += self._used(path, [x for entry in alike for x in entry.account.missing])
-        base = self._sides.commits["base"][:10]
-        redo = (
-            f"{joined(['git', 'diff', base, self._sides.commits[_TREES[side]][:10], '--', path])}"
-        )
-        commands = [f"{redo} | git apply --3way"] * (fate is not Fate.DROPPED) + [self._diff(path)]
+        names = self._sides.commits
+        mine = names[_TREES[side]]
+        redo = joined(["git", "diff", names["base"][:10], mine[:10], "--", path])
+        commands = [f"{redo} | git apply --3way"] * (fate is not Fate.DROPPED)
+        commands.append(self._diff(path, between=(mine, names["result"])))
         if fate is Fate.LOST and self._merge.request:
             commands.append(command("carto-fork", "verify", drop=path, reason="WHY"))
         by = [*dict.fromkeys(c for entry in alike for c in entry.commits)] or [*newest]
