@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
 from carto_fork.merge import named, settling
-from carto_fork.merge.hunks import Hunk, Texts
+from carto_fork.merge.hunks import Hunk, Segment, Texts
+from carto_fork.run.text import lines_of
 
 
 def _replaced(text: str, *changes: tuple[str, str]) -> str:
@@ -266,6 +267,29 @@ def test_a_merge_contains_both_changes_and_leaves_the_rest_unchanged(
         both = _replaced(_replaced(base, *ours), *theirs)
     found = named.merge(path, base, _replaced(base, *ours), _replaced(base, *theirs))
     assert found == both
+
+
+def _settled(path: str, base: str, ours: str, theirs: str) -> list[tuple[str, ...]]:
+    """The hunks of a file, each between two `#` lines of the base, and what they become."""
+    pieces = [text.split("#\n") for text in (base, ours, theirs)]
+    segments: list[Segment] = []
+    for old, one, other in zip(*pieces, strict=True):
+        same = old == one == other
+        hunk = Hunk(*(tuple(lines_of(text)) for text in (one, old, other)), 1, ())
+        segments += [old if same else hunk, "#\n"]
+    texts = Texts(base, ours, theirs)
+    wanted = [i for i, x in enumerate(segments) if isinstance(x, Hunk)]
+    return [lines for lines, _ in settling.settle(path, texts, segments, wanted).values()]
+
+
+def test_a_name_that_each_side_adds_in_another_hunk_stays_a_conflict() -> None:
+    far = "".join(f"#\ndef f{n}():\n    pass\n\n\n" for n in range(9))
+    base = f"def one():\n    pass\n\n\n{far}#\ndef two():\n    pass\n"
+    first, last = base.replace("pass", "return 7", 1), base.removesuffix("pass\n") + "return 5\n"
+    assert len(_settled("x.py", base, f"def x():\n    a()\n\n\n{last}", first)) == 2
+    assert not _settled(
+        "x.py", base, f"def x():\n    a()\n\n\n{last}", f"{first}\n\ndef x():\n    b()\n"
+    )
 
 
 def test_rules_with_several_selectors_are_definitions() -> None:

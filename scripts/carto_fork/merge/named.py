@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -57,22 +57,31 @@ def merge(
     return result[0] if result else None
 
 
+@dataclass(frozen=True)
+class Rest:
+    """What a file has besides the text that is merged: text, and the names in other hunks."""
+
+    text: str = ""
+    names: Collection[str] = ()
+
+
 def merged(
-    path: str, texts: Sequence[str], upstream_keys: Collection[str]
+    path: str, texts: Sequence[str], upstream_keys: Collection[str], rest: Rest | None = None
 ) -> tuple[str, Work] | None:
     """The merged text, and how it was made; None if the parts do not decide it."""
     language = languages.language_of(path)
     if language is None or too_long(path, *texts):
         return None
     try:
-        return _merge(path, language, texts, {tuple(key.split(".")) for key in upstream_keys})
+        wins = {tuple(key.split(".")) for key in upstream_keys}
+        return _merge(path, language, texts, wins, rest or Rest())
     except (Odd, SyntaxError, ValueError, RecursionError):
         # A parser may do anything with an odd text: then the conflict is left for a person.
         return None
 
 
 def _merge(
-    path: str, language: Language, texts: Sequence[str], wins: set[tuple[str, ...]]
+    path: str, language: Language, texts: Sequence[str], wins: set[tuple[str, ...]], rest: Rest
 ) -> tuple[str, Work]:
     turned = ["\r\n" in text for text in texts]
     if any(text.count("\r\n") not in (0, text.count("\n")) for text in texts):
@@ -85,7 +94,7 @@ def _merge(
         text.encode("utf-8", "surrogateescape") + (b"\n" if text[-1:] not in ("", "\n") else b"")
         for text in plain
     ]
-    work = Work(path, language, [Tree(language, text) for text in raw], wins)
+    work = Work(path, language, [Tree(language, text) for text in raw], wins, rest)
     merged = work.node([side.root for side in work.sides], ())
     work.check(merged)
     text = merged.decode("utf-8", "surrogateescape")
@@ -107,8 +116,14 @@ class Work:
     """A merge, in progress or done: what it took from where."""
 
     def __init__(
-        self, path: str, language: Language, sides: Sequence[Tree], wins: set[tuple[str, ...]]
+        self,
+        path: str,
+        language: Language,
+        sides: Sequence[Tree],
+        wins: set[tuple[str, ...]],
+        rest: Rest,
     ) -> None:
+        self.rest = rest
         self.path, self.language, self.sides, self.wins = path, language, sides, wins
         # By side: the old pieces that it changed, and the parts that it added.
         self.changed: dict[int, set[bytes]] = {1: set(), 2: set()}
@@ -151,7 +166,7 @@ class Work:
             parts = self._mapped([side or {} for side in keyed], at)
         else:
             parts = self._woven(taken, at, kind if listed else "")
-        self._no_name_twice(taken, parts)
+        self._no_name_twice(taken, parts, self.rest.names if nodes[0] == self.sides[0].root else ())
         if listed and len(_margins(parts)) > max(len(_margins(side.parts)) for side in taken):
             raise Odd
         return opening + self._joined(parts, taken) + close
@@ -166,9 +181,13 @@ class Work:
             text += part.lead + part.body + comma + part.tail
         return text
 
-    def _no_name_twice(self, taken: Sequence[Parts], merged: Sequence[Part]) -> None:
+    def _no_name_twice(
+        self, taken: Sequence[Parts], merged: Sequence[Part], others: Collection[str]
+    ) -> None:
         lists = [*(side.parts for side in taken), merged]
         counts = [Counter(self.sides[0].name(part.node) for part in parts) for parts in lists]
+        if any(counts[3][name] > counts[0][name] for name in others if name):
+            raise Odd
         for name, number in counts[3].items():
             before, one, other = (count[name] for count in counts[:3])
             if not name or number <= max(before, 1) or (not before and number <= max(one, other)):
@@ -389,7 +408,10 @@ class Work:
         unnamed part, which may be the same thing."""
         from rapidfuzz import fuzz  # slow to import
 
-        lines = {part.strip() for part in self.sides[side].text.split(b"\n")}
+        rest = self.rest.text.encode("utf-8", "surrogateescape")
+        lines = {
+            part.strip() for text in (self.sides[side].text, rest) for part in text.split(b"\n")
+        }
         unnamed = [[p.body for p in few if not p.name] for few in (parts, others)]
         return any(part.body.strip() in lines for part in parts) or any(
             fuzz.ratio(one, other) >= ALIKE for one in unnamed[0] for other in unnamed[1]

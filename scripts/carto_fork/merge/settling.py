@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from itertools import pairwise
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from typing import Any
 
 from ..run.text import lines_of, substantive, too_long
 from . import languages, named
 from .hunks import Hunk, Segment, Texts
 from .languages import Language
+from .named import Rest
 from .trees import Tree, are_alike, is_sound, words_of
 
 FORM, PARTS = "form", "parts"
@@ -36,28 +40,35 @@ def settle(
     segments, wanted: the file, and the positions of the hunks that may be settled.
     is_wish: whether a part that the fork's side lacks was removed on purpose, by its text.
     """
+    language = languages.language_of(path)
+    if not wanted or language is None or too_long(path, texts.base, texts.ours, texts.theirs):
+        return {}
+    gone = Gone(language, texts)
     wanted = [
         index
-        for index in wanted
+        for index in sorted(wanted)
         if isinstance(hunk := segments[index], Hunk)
         and not _is_back(hunk)
-        and not needs_what_is_gone(path, texts, hunk)
+        and not gone.is_needed(hunk)
     ]
     work = list(segments)
     kept = words_of([texts.ours]) & words_of([texts.theirs])
     results: dict[int, tuple[tuple[str, ...], str]] = {}
+    cuts = _Cuts(language, segments)
 
     def attempt(chosen: Sequence[int]) -> None:
         answers = []
-        left = any(isinstance(x, Hunk) and i not in chosen for i, x in enumerate(work))
+        near = cuts.around(work, chosen)
+        here = [i - near.first for i in chosen]
+        left = any(isinstance(x, Hunk) and i not in here for i, x in enumerate(near.segments))
         if left and any(_is_nested_anew(segments[i]) for i in chosen):
             return
         for side in ("ours", "theirs") if left else ("ours",):
-            sides = (_text(work, chosen, x, side) for x in ("base", "ours", "theirs"))
-            merged, done = named.merged(path, list(sides), upstream_keys) or ("", None)
-            lines = _lines_in(merged, work, chosen, side) if done else None
+            sides = [_text(near.segments, here, x, side) for x in ("base", "ours", "theirs")]
+            merged, done = named.merged(path, sides, upstream_keys, near.rest) or ("", None)
+            lines = _lines_in(merged, near.segments, here, side) if done else None
             # The other side must not need anything that one side no longer has in the whole file.
-            if not done or lines is None or (done.gone - kept) & words_of([merged]):
+            if not done or lines is None or (done.gone - kept) & words_of([merged, near.rest.text]):
                 return
             if not all(map(is_wish, done.dropped)):
                 return
@@ -69,40 +80,149 @@ def settle(
         for i, became in lines.items():
             results[i], work[i] = (became, why), "".join(became)
 
-    language = languages.language_of(path)
-    if not wanted or language is None or too_long(path, texts.base, texts.ours, texts.theirs):
-        return {}
-    for index in sorted(wanted):
-        if lines := _but_for_form(language, work, index):
+    for index in wanted:
+        near = cuts.around(work, [index])
+        if lines := _but_for_form(language, near.segments, index - near.first):
             settled({index: lines}, FORM)
-    if set(wanted) - set(results):
-        attempt(sorted(set(wanted) - set(results)))
+    for chosen in cuts.groups([i for i in wanted if i not in results]):
+        attempt(chosen)
     before = -1
     while before < len(results) < len(wanted) and len(wanted) > 1:
         before = len(results)
-        for index in sorted(set(wanted) - set(results)):
+        for index in (i for i in wanted if i not in results):
             attempt([index])
     return results
 
 
+@dataclass(frozen=True)
+class _Near:
+    """A file cut to the parts of its top level around some hunks.
+
+    first: the position of its first segment in the file. rest: what is outside of it.
+    """
+
+    segments: Sequence[Segment]
+    first: int
+    rest: Rest
+
+
+class _Cuts:
+    """Where a file with hunks can be cut: between the parts of its top level. What is merged inside
+    one part does not depend on the others."""
+
+    def __init__(self, language: Language, segments: Sequence[Segment]) -> None:
+        self.end = (len(segments), 0)
+        self.names: list[tuple[tuple[int, int], str]] = []  # of the parts that begin in hunks
+        self.places: list[tuple[int, int]] = []
+        if not language.maps:
+            both = (self._read(language, segments, side) for side in ("ours", "theirs"))
+            self.places = sorted(next(both) & next(both))
+
+    def _read(
+        self, language: Language, segments: Sequence[Segment], side: str
+    ) -> set[tuple[int, int]]:
+        """The places at which a part begins a line outside of hunks: segment, and line in it."""
+        lines = [_text([x], (), "", side).count("\n") for x in segments]
+        starts = [0, *accumulate(lines)]
+        tree = Tree(language, _text(segments, (), "", side).encode("utf-8", "surrogateescape"))
+        root: Any = tree.root
+        places, last = set(), -1
+        for child in root.children:
+            (row, _), (end, column) = child.start_point, child.end_point
+            at = min(bisect_right(starts, row), len(segments)) - 1
+            place = at, row - starts[at]
+            if isinstance(segments[at], Hunk):
+                self.names.append((place, tree.name(child)))
+            elif row > last:
+                places.add(place)
+            last = end if column else end - 1
+        return places
+
+    def _range(self, chosen: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        """From where to where the parts around hunks reach, with one more on each side."""
+        above = bisect_left(self.places, (chosen[0], 0)) - 2
+        below = bisect_left(self.places, (chosen[-1] + 1, 0)) + 1
+        return (
+            self.places[above] if above >= 0 else (0, 0),
+            self.places[below] if below < len(self.places) else self.end,
+        )
+
+    def groups(self, wanted: Sequence[int]) -> list[list[int]]:
+        """Hunks that are near to each other."""
+        groups: list[list[int]] = []
+        for index in wanted:
+            if groups and self._range([index])[0] < self._range(groups[-1])[1]:
+                groups[-1].append(index)
+            else:
+                groups.append([index])
+        return groups
+
+    def around(self, work: Sequence[Segment], chosen: Sequence[int]) -> _Near:
+        """The file around hunks."""
+        start, end = self._range(chosen)
+        pieces = [*work[start[0] : end[0] + 1]]
+        outside = [*work[: start[0]], *work[end[0] + 1 :]]
+        if end[1] and isinstance(last := pieces[-1], str):
+            lines = lines_of(last)
+            pieces[-1] = "".join(lines[: end[1]])
+            outside.append("".join(lines[end[1] :]))
+        elif end != self.end:
+            outside.append(pieces.pop())
+        if start[1] and isinstance(top := pieces[0], str):
+            lines = lines_of(top)
+            pieces[0] = "".join(lines[start[1] :])
+            outside.append("".join(lines[: start[1]]))
+        names = {name for place, name in self.names if not start <= place < end}
+        text = "".join(_text(outside, (), "", side) for side in ("ours", "theirs"))
+        return _Near(pieces, start[0], Rest(text, names))
+
+
+class Gone:
+    """What the sides have renamed everywhere: of the base's many references to it, hardly any are
+    left there."""
+
+    def __init__(self, language: Language, texts: Texts) -> None:
+        self.language, self.texts = language, texts
+        self.trees: dict[str, Tree] = {}
+        self.answers: dict[tuple[str, str], bool] = {}
+
+    def is_needed(self, hunk: Hunk) -> bool:
+        """Whether one side of a hunk adds a reference to something that the other side renamed."""
+        if self.language.maps:
+            return False
+        before = Counter(_WORD.findall("".join(hunk.base or ())))
+        return any(
+            self._is_gone(word, side)
+            for lines, side in ((hunk.theirs, self.texts.ours), (hunk.ours, self.texts.theirs))
+            for word in Counter(_WORD.findall("".join(lines))) - before
+        )
+
+    def _is_gone(self, word: str, side: str) -> bool:
+        if (word, side) not in self.answers:
+            self.answers[word, side] = self._ask(word, side)
+        return self.answers[word, side]
+
+    def _ask(self, word: str, side: str) -> bool:
+        most = self.texts.base.count(word)
+        if most <= _RENAMED:
+            return False
+        now = self._tree(side).references(word.encode(), most // _RENAMED + 1)
+        least = max(now, 1) * _RENAMED
+        return most > least and self._tree(self.texts.base).references(word.encode()) > least
+
+    def _tree(self, text: str) -> Tree:
+        if text not in self.trees:
+            self.trees[text] = Tree(self.language, text.encode("utf-8", "surrogateescape"))
+        return self.trees[text]
+
+
 def needs_what_is_gone(path: str, texts: Texts, hunk: Hunk) -> bool:
     """Whether one side of a hunk adds a reference to something that the other side has renamed
-    everywhere: of the base's many references to it, hardly any are left there."""
+    everywhere."""
     language = languages.language_of(path)
-    if language is None or language.maps or too_long(path, texts.base, texts.ours, texts.theirs):
+    if language is None or too_long(path, texts.base, texts.ours, texts.theirs):
         return False
-    before = Counter(_WORD.findall("".join(hunk.base or ())))
-    for lines, side in ((hunk.theirs, texts.ours), (hunk.ours, texts.theirs)):
-        added = Counter(_WORD.findall("".join(lines))) - before
-        words = [word for word in added if word in texts.base]
-        if not words:
-            continue
-        trees = [Tree(language, x.encode("utf-8", "surrogateescape")) for x in (texts.base, side)]
-        for word in words:
-            once, now = (tree.references(word.encode()) for tree in trees)
-            if once > max(now, 1) * _RENAMED:
-                return True
-    return False
+    return Gone(language, texts).is_needed(hunk)
 
 
 def is_in_text(path: str, before: str, added: str, after: str) -> bool:

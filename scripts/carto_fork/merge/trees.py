@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, ClassVar
 
 from . import languages
@@ -194,12 +196,14 @@ class Tree:
             at = child.end_byte
         return self._over(at, end), comma
 
-    def references(self, word: bytes) -> int:
-        """How often the code has a word as an identifier, not in comments and strings."""
+    def references(self, word: bytes, enough: int = sys.maxsize) -> int:
+        """How often the code has a word as an identifier, not in comments and strings; counted up
+        to a number."""
         places = re.finditer(rb"(?<!\w)%b(?!\w)" % re.escape(word), self.text)
         root: Any = self.root
         nodes = (root.descendant_for_byte_range(*place.span()) for place in places)
-        return sum(node.type.endswith("identifier") for node in nodes)
+        found = (node for node in nodes if node.type.endswith("identifier"))
+        return sum(1 for _ in islice(found, enough))
 
     def is_in_text(self, at: int) -> bool:
         """Whether a position is inside a string that begins above its line."""
@@ -331,8 +335,8 @@ def is_sound(sides: Sequence[Tree], result: Tree, is_python: bool) -> bool:
     if len({sum(1 for _ in _errors(tree.root)) for tree in (*sides, result)}) > 1:
         return False
     if is_python:
-        names = [_undefined(tree.text) for tree in (*sides, result)]
-        return names[3] <= names[1] | names[2]
+        needed = _undefined(result.text)
+        return not needed or needed <= _undefined(sides[1].text) | _undefined(sides[2].text)
     return True
 
 
