@@ -174,7 +174,7 @@ def test_a_merge_is_accounted_for_as_text(prepared: World) -> None:
     before = everything(prepared)
     done = prepared.run(MERGE)
     assert (done.code, done.err) == (0, "")
-    nothing = "Nothing is lost or left over in the merge.\n"
+    nothing = "Nothing is lost; 1 finding in the merge to look at, now or in the review.\n"
     assert done.out == LOCK_FILE + accounted("0 changes") + nothing + page()
     assert everything(prepared) == before
 
@@ -1448,7 +1448,8 @@ def test_verify_passes_a_sync_that_landed_as_a_merge(merged: World) -> None:
     before = everything(merged)
     done = merged.run(f"verify --landed {TAG}")
     assert (done.code, done.err) == (0, "")
-    nothing = f"Nothing is lost or left over in the sync to {TAG}.\n"
+    nothing = f"Nothing is lost; 1 finding in the sync to {TAG} to look at, now or in the\n"
+    nothing += "  review.\n"
     assert done.out == LOCK_FILE + accounted("0 changes") + nothing + page(TAG)
     assert everything(merged) == before
     merged.git("update-ref refs/remotes/origin/carto/main refs/remotes/origin/carto/main^")

@@ -52,7 +52,12 @@ def test_a_release_becomes_a_pull_request(world: World, github: GitHub) -> None:
     done = sync(world, f"--tag {TAG}")
     assert done.code == 0, done.err
     url = "https://github.com/CartoDB/litellm/pull/1"
-    assert json.loads(done.out) == {"result": "clean", "tag": TAG, "pull_request": url}
+    assert json.loads(done.out) == {
+        "result": "clean",
+        "tag": TAG,
+        "pull_request": url,
+        "about": "Pull request 1 is waiting for a review.",
+    }
     [pull] = pulls(github)
     assert (pull.head, pull.base, pull.state) == (SYNC, "carto/main", "OPEN")
     assert pull.title == f"chore: merge upstream {TAG} into carto/main"
@@ -60,6 +65,7 @@ def test_a_release_becomes_a_pull_request(world: World, github: GitHub) -> None:
     body = pull.body
     for part in (
         "Do not squash",
+        "18 fork lines gave way to upstream's.",
         "| `litellm/router.py` | content | upstream's | dropped on purpose: ",
         "**0 changes lost**",
         "| new | upstream workflow | `.github/workflows/publish-migrations.yml` |",

@@ -862,7 +862,8 @@ def verify_says(world: World, *findings: str, tag: str = TAG) -> None:
             f"{LOCK_FILE}\n"
             "Checked 45 fork files and 38 upstream files: 0 changes lost, 0 to look at, 2\n"
             "  absorbed, 15 dropped on purpose.\n"
-            f"Nothing is lost or left over in the merge of {tag}.\n"
+            f"Nothing is lost; 1 finding in the merge of {tag} to look at, now or in the\n"
+            "  review.\n"
             f"report: .git/carto-fork/{tag}/report.html\n"
         )
         return

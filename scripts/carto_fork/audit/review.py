@@ -263,9 +263,13 @@ def show(console: Console, verification: Verification, what: str) -> None:
         f"look at{f', {fates}' if fates else ''}.",
         "bold",
     )
-    if verification.passed and (looks := len(account.to_look_at)):
-        them = f"{counted(looks, 'change')} in {what} to look at"
-        console.result(f"Nothing is lost; {them}, now or in the review.", "yellow")
+    doubts = sum(not finding.certain for finding in verification.findings)
+    looks = {"change": len(account.to_look_at), "finding": doubts}
+    if verification.passed and any(looks.values()):
+        them = " and ".join(counted(number, kind) for kind, number in looks.items() if number)
+        console.result(
+            f"Nothing is lost; {them} in {what} to look at, now or in the review.", "yellow"
+        )
     elif verification.passed:
         console.result(f"Nothing is lost or left over in {what}.", "green")
 

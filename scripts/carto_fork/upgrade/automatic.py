@@ -282,6 +282,7 @@ def _end(
     detection: upstream's releases, for the message. Without another event, a release that upstream
         moved is one, once in a clone.
     """
+    result = {"about": "", **result}
     notify.set_outputs(result)
     if s.json:
         s.print_json(result)
@@ -291,7 +292,7 @@ def _end(
     if event in ("", *notify.QUIET) and moved and not (said or s.sh.dry):
         event = "moved"
     if event and (notify.has_webhook() or not in_actions()):  # there, a job of its own sends it
-        text = "\n".join(filter(None, [result.get("about"), detection.said if detection else ""]))
+        text = "\n".join(filter(None, [result["about"], detection.said if detection else ""]))
         why = notify.send(s, event, tag=result["tag"], url=result["pull_request"], text=text)
         if moved and not why:
             files.keep(reported, moved)

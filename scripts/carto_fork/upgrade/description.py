@@ -99,14 +99,16 @@ class _Text:
 
     def _status(self) -> Iterator[str]:
         total, left = len(self.sync.decisions), len(self.sync.unresolved)
+        dropped = sum(d.dropped for d in self.sync.decisions if not d.left)
+        gave_way = f" {counted(dropped, 'fork line')} gave way to upstream's." if dropped else ""
         if left:
             yield (
                 f"**Conflicts**: {left} of {total} files need a person; the branch contains their "
-                "markers."
+                f"markers.{gave_way}"
             )
         elif total:
             files = counted(total, "file")
-            yield f"**Conflicts, all decided**: {files}, each with its reason below."
+            yield f"**Conflicts, all decided**: {files}, each with its reason below.{gave_way}"
         else:
             yield "**Clean merge**: no conflicts."
 
@@ -175,13 +177,21 @@ class _Text:
         account = self.sync.checked.account
         if account is None:
             return
+        undecided = [entry for entry in account.lost if entry.path in self.sync.unresolved]
+        lost = [entry for entry in account.lost if entry not in undecided]
+        rest = {
+            "in files that are left for you to decide": undecided,
+            "to look at": account.to_look_at,
+            "moved, absorbed or dropped on purpose": account.explained,
+        }
+        more = "".join(f", {len(entries)} {what}" for what, entries in rest.items() if entries)
         yield (
             f"Checked {counted(account.fork_paths, 'fork file')} and "
             f"{counted(account.upstream_paths, 'upstream file')}: "
-            f"**{counted(len(account.lost), 'change')} lost**, {len(account.to_look_at)} to look "
-            f"at, {len(account.explained)} moved, absorbed or dropped on purpose."
+            f"**{counted(len(lost), 'change')} lost**{more}."
         )
-        listed = [["lost", *_entry(entry)] for entry in account.lost]
+        listed = [["lost", *_entry(entry)] for entry in lost]
+        listed += [["to decide", *_entry(entry)] for entry in undecided]
         listed += [["look at", *_entry(entry)] for entry in account.to_look_at]
         if listed:
             yield ""
@@ -250,6 +260,8 @@ class _Text:
         if (page := notify.run_url()) and not sync.unresolved:
             yield f"The job Test of [this run]({page}) installs and tests the merge.\n"
         yield from (f"- [{'x' if done else ' '}] {what}" for what, done in items)
+        if (page := notify.run_url()) and not (sync.passed or sync.unresolved):
+            yield f"\nThe job *Test* of [this run]({page}) runs the commands on the merged tree."
         if self.starts_no_ci:
             yield (
                 "\n> [!WARNING]\n> GitHub starts no workflow for a pull request that its own token "
@@ -269,6 +281,8 @@ class _Text:
                     f"{again} --accept-upstream FILE --reason WHY",
                     "# then run it again: once nothing is left, it checks the result and pushes it",
                     again,
+                    "# this then tests the merged tree, which no job of the sync workflow does:",
+                    f"carto-fork upgrade-carto --tag {self.sync.tag.name}",
                 ],
                 "bash",
             )
@@ -285,7 +299,7 @@ class _Text:
                 f"git fetch {upstream} refs/tags/{tag}:refs/tags/{tag}",
                 f"{verify} --ours {ours} --theirs {tag} --result {origin}/{branch}",
                 f"git log --oneline --first-parent {ours}..{origin}/{branch}",
-                f"gh pr merge {branch} --merge",
+                *[f"gh pr merge {branch} --merge"] * (not self.sync.unresolved),
                 f"{verify} --landed {tag}   # afterwards: reports whether it was squashed",
             ],
             "bash",
@@ -295,7 +309,7 @@ class _Text:
 def _entry(entry: Entry) -> list[str]:
     account = entry.account
     lines = [f"{len(account.missing)} missing"] * bool(account.missing)
-    lines += [f"{len(account.back)} back"] * bool(account.back)
+    lines += [f"{len(account.back)} removed, here again"] * bool(account.back)
     by = ", ".join(f"{code(c.name[:10])} {plain(c.subject[:80])}" for c in entry.commits[:1])
     where = f"{entry.path}:{account.change.line}" if account.change.line else entry.path
     return [cell(where), entry.side.value, ", ".join(lines) or entry.what, by]

@@ -139,7 +139,10 @@ def open_request(work: Work) -> Opened:
     if pull is not None:
         for number, (release, one) in enumerate(older):
             comment = f"Superseded by #{pull.number}, for the newer release {tag.name}. The branch "
-            comment += "is kept; the newer one contains everything that people made here."
+            comment += "is kept"
+            if any(piece.branch == one.head for piece in sync.people):
+                comment += "; the newer one contains everything that people made here"
+            comment += "."
             closing = Plan(values | {"number": str(one.number), "comment": comment}, frozenset())
             s.run(SUPERSEDE, closing, before=done + number, after=count - number - 1)
             said = f"Pull request {one.number} ({release}) was closed: #{pull.number} replaces it."

@@ -23,7 +23,7 @@ from ..run.console import Console
 from ..run.errors import CheckFailed, Paused, Refused, Usage
 from ..run.shell import Shell
 from ..run.steps import Journal, Plan, Step, chosen
-from ..run.text import about, counted, listed
+from ..run.text import about, counted, in_actions, listed
 from . import aborted, plan, pull_request, report, steps
 from .plan import Options, Upgrade
 from .work import Work, waits
@@ -130,14 +130,16 @@ def _described(
         s.console.say(f"{ready.sync} is published already{'' if asked else '; nothing to do'}.")
     try:
         yield
-    except Paused:
-        page = git.nearest(report.path_of(fork, work.tag.name))
-        s.console.row("The page to review it by will be ", str(page))
-        raise
-    except CheckFailed:
-        if work.lost_something:  # both list everything that was found
+    except (Paused, CheckFailed) as stop:
+        if isinstance(stop, Paused):
+            page = git.nearest(report.path_of(fork, work.tag.name))
+            s.console.row("The page to review it by will be ", str(page))
+        elif work.lost_something:  # both list everything that was found
             pull_request.write_text(work)
             report.write_for(s, fork, work)
+        if in_actions():  # nobody can go to this job's work tree
+            again = s.command("upgrade-carto", tag=work.tag.name)
+            stop.then = f"in a clone of the fork: {again} (it continues with what is published)"
         raise
     finally:
         if held:
