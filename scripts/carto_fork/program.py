@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import os
 import re
 import sys
@@ -254,7 +255,10 @@ class TaskProgram(Program):
             task = error.context and error.context.name
             where = f"{self.binary} --help {task}" if task else f"{self.binary} --list"
             what = re.sub(r"Flag <Argument: ([\w-]+).*?>", r"--\1", str(error))
-            raise Usage(what, then=where) from None
+            usage = Usage(what, then=where)
+            if "--json" in self.argv:
+                print(json.dumps(usage.as_json(), indent=2, sort_keys=True))
+            raise usage from None
 
     def no_tasks_given(self) -> None:
         """Say what this is, and what to type next here."""

@@ -146,7 +146,8 @@ def fixed(world: World, check: str) -> None:
 def stated(world: World, version: str) -> None:
     """Let the production branch state this version."""
     project = world.git("show origin/carto/main:pyproject.toml") + "\n"
-    push_as_colleague(world, {"pyproject.toml": project.replace("1.75.2.1", version)})
+    runs = world.git(f"show origin/carto/main:{SYNC}") + "\n# runs carto-fork\n"
+    push_as_colleague(world, {"pyproject.toml": project.replace("1.75.2.1", version), SYNC: runs})
     world.git("fetch --quiet origin")
 
 
@@ -1122,7 +1123,7 @@ def test_a_test_message_is_sent_on_request(
 ) -> None:
     monkeypatch.delenv("SLACK_WEBHOOK_URL", raising=False)
     done = world.run("doctor --slack-test")
-    assert done.code == 0 and "no test message was sent: SLACK_WEBHOOK_URL is not set" in done.out
+    assert done.code == 4 and "no test message was sent: SLACK_WEBHOOK_URL is not set" in done.out
     assert "then: SLACK_WEBHOOK_URL=URL invoke doctor --slack-test\n" in done.out
     with webhook() as slack:
         monkeypatch.setenv("SLACK_WEBHOOK_URL", slack.url)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -69,6 +70,13 @@ def test_an_unknown_option_argument_or_task_is_refused(world: World) -> None:
         assert done.err == f"No idea what {words[:2][-1]!r} is!\n"
     assert world.everything() == before
     assert not (world.fork / ".sandbox").exists()
+
+
+def test_a_wrong_command_line_is_json_if_that_was_asked_for(world: World) -> None:
+    done = _typed(world, "status", "--nope", "--json")
+    facts = json.loads(done.out)
+    assert (done.code, facts["exit_code"], facts["stopped"]) == (2, 2, "usage")
+    assert facts["then"] == "carto-fork --help status"
 
 
 def test_former_names_reach_their_tasks_and_are_not_shown(world: World) -> None:

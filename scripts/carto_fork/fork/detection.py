@@ -81,6 +81,7 @@ class Detection:
             "newer": [tag.name for tag in self.newer],
             "release": self.release,
             "warnings": self.warnings,
+            "moved": self.moved,
         }
 
 

@@ -145,6 +145,7 @@ def ask_remote(sh: Shell, fork: Fork, remote: str, patterns: list[str]) -> Refs:
     """The refs of a remote that match patterns. Raises Refused if it cannot be reached."""
     refs = git.remote_refs(sh, fork.path, remote, patterns)
     if refs is None:
+        require_remotes(fork)
         raise Refused(
             f"the remote `{remote}` cannot be reached.",
             then=f"check the network and your access: {git.at(fork.path)} ls-remote {remote}",

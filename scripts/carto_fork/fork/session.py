@@ -286,9 +286,7 @@ class Session(Runner):
     def print_stop(self, stop: Stop) -> None:
         """Print as JSON why the task ends early, unless it has printed its result."""
         if self.json and not self._printed:
-            facts = {"stopped": stop.title.lower(), "exit_code": int(stop.code)}
-            facts |= {"what": stop.what, "untouched": stop.untouched, "then": stop.then}
-            self.print_json(facts)
+            self.print_json(stop.as_json())
 
     @contextmanager
     def locked(self, repository: git.Repository) -> Iterator[Journal | None]:

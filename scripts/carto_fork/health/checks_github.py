@@ -39,7 +39,13 @@ def _adopt(patient: Patient) -> str:
 
 
 def _program(patient: Patient) -> Iterator[Diagnosis]:
-    path = patient.fork.policy.files.requirements
+    path, sync = patient.fork.policy.files.requirements, patient.fork.policy.files.sync
+    text = patient.text(sync) if sync else ""
+    if text and not documents.is_stamped(text) and "carto-fork" not in text:
+        what = f"{sync} does not run this program."
+        needed = missing(patient.sh, patient.fork.policy, patient.text)
+        then = patient.command("fork.adopt", requirement=needed, replace=sync)
+        yield Diagnosis(Level.LOOK, what, "The team, or an earlier automation, wrote it.", then)
     if path in patient.files and not pinned(patient.text(path)):
         what = f"{path} pins neither a commit of the tasks nor a wheel by its hash."
         cause = "Whoever can change what it names gets the tokens of the workflows."
@@ -57,6 +63,12 @@ def _workflow(patient: Patient) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.LOOK, what, cause, _adopt(patient))
         return
     slug = patient.hub.slug
+    off = f"{documents.key(patient.fork.policy.name).upper()}_SYNC_SCHEDULE"
+    with suppress(Unchecked):  # who may not read variables can still read runs
+        if str((_named(patient, "variables").get(off) or {}).get("value")) == "off":
+            then = f"{patient.hub.gh} variable delete {off} -R {slug}"
+            what = f"the schedule of {name} is switched off by the variable {off}."
+            yield Diagnosis(Level.LOOK, what, "Only people start runs until then.", then)
     workflow = patient.ask(f"/actions/workflows/{name}")
     page = f"{patient.hub.url}/actions/workflows/{name}"
     if workflow is None:
@@ -170,7 +182,7 @@ def _test(patient: Patient, url: str) -> Iterator[Diagnosis]:
         what = f"no test message was sent: {name} is not set here."
         cause = "GitHub shows nobody the value of a secret."
         then = f"{name}=URL {patient.command('doctor', slack_test=True)}"
-        yield Diagnosis(Level.LOOK, what, cause, then)
+        yield Diagnosis(Level.BROKEN, what, cause, then)
         return
     if patient.sh.dry:
         yield Diagnosis(Level.NOTE, "a test message would be sent.", "--dry sends nothing.", "")
@@ -357,7 +369,7 @@ def _gh(patient: Patient) -> Iterator[Diagnosis]:
 
 CHECKS = (
     Check("workflow", "The sync workflow fails, or does not run.", _workflow),
-    Check("program", "The workflows install code that others can change.", _program),
+    Check("program", "The workflows run other code, or code that others can change.", _program),
     Check("sync-pr", "The pull request of a sync cannot be merged.", _sync_pr),
     Check("slack", "No messages arrive in Slack.", _slack),
     Check("squash-merge", "A sync can land squashed.", _squash_merge),

@@ -193,7 +193,8 @@ def show(console: Console, report: Report, fixed: Sequence[tuple[str, str]]) -> 
     for name in dict.fromkeys(check.name for check, _ in report.findings):
         findings = [finding for check, finding in report.findings if check.name == name]
         worst = next(level for level in Level if any(f.level is level for f in findings))
-        console.say(f"{worst.value:<6}  {name}: {CHECKS[name].symptom}", _STYLES[worst] or "bold")
+        symptom = "" if worst is Level.NOTE else f": {CHECKS[name].symptom}"
+        console.say(f"{worst.value:<6}  {name}{symptom}", _STYLES[worst] or "bold")
         for finding in findings:
             console.say(f"    {finding.what}")
             if finding.level is not Level.NOTE:

@@ -8,7 +8,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from invoke.exceptions import Exit
 
@@ -61,6 +61,11 @@ class Stop(Exit):
 
     def __str__(self) -> str:
         return str(self.message)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        facts = {"stopped": self.title.lower(), "exit_code": int(self.code)}
+        return facts | {"what": self.what, "untouched": self.untouched, "then": self.then}
 
 
 def _fitted(text: str) -> Iterator[str]:

@@ -136,6 +136,11 @@ def open_request(work: Work) -> Opened:
             # Only now its author is known; the text warns about that.
             s.run(UPDATE_REQUEST, Plan(values, frozenset(), untouched), before=done, after=count)
             done += 1
+    for one in pulls:
+        newer = tags.classify(branches.tag_of(one.head) or "", fork.policy.tags)
+        if newer and newer > tag:
+            what = f"Pull request {one.number} for the newer release {newer.name} is open, too."
+            s.console.say(what, "yellow")
     if pull is not None:
         for number, (release, one) in enumerate(older):
             comment = f"Superseded by #{pull.number}, for the newer release {tag.name}. The branch "

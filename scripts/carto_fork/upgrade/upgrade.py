@@ -281,7 +281,7 @@ def _result(sh: Shell, upgrade: Upgrade, work: Work, options: Options) -> dict[s
         "head": head,
         "work_tree": str(upgrade.work) if upgrade.work.exists() else None,
         "checks": sorted(x for x in upgrade.plan.commands if steps.CHECKS[x] in conditions),
-        "published_to": f"{origin}/{branch}" if options.push else None,
+        "published_to": f"{origin}/{branch}" if options.push and not sh.dry else None,
     }
 
 
@@ -357,7 +357,8 @@ def _say_end(
     if result["published_to"] is None:
         console.say(f"Done: {sync} is at {head}, in {result['work_tree']}; not pushed.", "green")
         asked = replace(options, push=True).words()
-        console.next(command("upgrade-carto", tag=result["tag"], **asked))
+        if not in_actions():
+            console.next(command("upgrade-carto", tag=result["tag"], **asked))
     elif options.direct:
         origin = fork.policy.remotes.origin.name
         console.say(f"Done: {production} is at {head} on {origin}.", "green")
