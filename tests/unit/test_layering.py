@@ -32,7 +32,10 @@ PRINTS = {
     "run.console": {"foreign", "_print"},
     "fork.session": {"print_json"},
     "run.shell": {"show"},
-    "program": {"parse_tasks", "print_help", "list_tasks", "_print_group", "print_task_help"},
+    "program": {
+        *("_explained", "parse_tasks", "print_help", "list_tasks", "_print_group"),
+        "print_task_help",
+    },
     "adopt.documents": {"main"},
 }
 
