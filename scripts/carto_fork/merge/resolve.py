@@ -64,7 +64,14 @@ def decide(
         known = replace(known, memory=memory, upstream=history)
     again = {d.conflict.path: d for d in decisions.decide(left, known)}
     decided = [again.get(decision.conflict.path, decision) for decision in decided]
-    return decided
+    names = {" {ours} ": f" {ours[:10]} ", " {theirs} ": f" {theirs[:10]} "}
+    return [replace(d, todo=_replaced(d.todo, names)) for d in decided]
+
+
+def _replaced(text: str, names: Mapping[str, str]) -> str:
+    for placeholder, name in names.items():
+        text = text.replace(placeholder, name)
+    return text
 
 
 @dataclass(frozen=True)
@@ -79,14 +86,16 @@ class Resolution:
     dossiers: what a person needs to know about each undecided conflict, by path.
     marked: files that are staged although they still contain conflict markers.
     righted: renamed files whose change git had merged into a twin.
+    work: the work tree of the merge.
     """
 
     decisions: tuple[Decision, ...]
-    returned: tuple[str, ...]
+    returned: tuple[str, ...] = ()
     units: tuple[str, ...] = ()
     dossiers: Mapping[str, Dossier] = field(default_factory=dict)
     marked: tuple[str, ...] = ()
     righted: tuple[str, ...] = ()
+    work: Path = Path()
 
     @property
     def left(self) -> list[Decision]:
@@ -98,11 +107,18 @@ class Resolution:
         """Whether a person is needed before the merge can be committed."""
         return bool(self.left or self.marked)
 
+    def todo(self, decision: Decision) -> str:
+        """What a person should do about a conflict, with git commands that work from the current
+        directory."""
+        commands = r"\bgit (?=(add|rm|checkout|update-index) -)|\bgit (?=checkout [0-9a-f]{10} -- )"
+        return re.sub(commands, lambda _: f"{git.at(self.work)} ", decision.todo)
+
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
         return {
             "conflicts": [
                 _as_json(decision, self.dossiers.get(decision.conflict.path))
+                | {"todo": self.todo(decision)}
                 for decision in self.decisions
             ],
             "removed_again": list(self.returned),
@@ -129,7 +145,6 @@ def _as_json(decision: Decision, about: Dossier | None) -> dict[str, Any]:
         "hunks_settled": decision.settled,
         "hunks_left": decision.left,
         "fork_lines_dropped": decision.dropped,
-        "todo": decision.todo,
         "dossier": about,
     }
 
@@ -203,10 +218,7 @@ def resolve(
     _git(sh, work, "checkout --ours", _marked_pointers(work, found))
     policy = fork.policy
     own = authorship.of_fork(sh, fork, ours, theirs)
-    decided = [
-        replace(decision, todo=_typed(work, decision.todo, ours, theirs))
-        for decision in decide(sh, fork, work, found, own, ours, theirs, words=words.takes)
-    ]
+    decided = decide(sh, fork, work, found, own, ours, theirs, words=words.takes)
     units = _foreign_in_units(sh, work, policy, own, theirs)
     left = [decision for decision in decided if decision.left]
     resolution = Resolution(
@@ -214,6 +226,7 @@ def resolve(
         tuple(_returned(sh, work, policy, ours, theirs)),
         units,
         dossiers(sh, work, left, own, ours, theirs),
+        work=work,
     )
     # First the reason: once a file is staged, its conflict is over.
     carried = earlier.drops(sh, fork, earlier.syncs(sh, fork, ours, theirs))
@@ -226,14 +239,6 @@ def resolve(
     marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
     paths = tuple(dict.fromkeys(path for path, _ in marked))
     return replace(resolution, marked=paths, righted=righted)
-
-
-def _typed(work: Path, todo: str, ours: str, theirs: str) -> str:
-    """What a person should do about a conflict, with git commands that work from the current
-    directory."""
-    todo = todo.replace(" {ours} ", f" {ours[:10]} ").replace(" {theirs} ", f" {theirs[:10]} ")
-    commands = r"\bgit (?=(add|rm|checkout|update-index) -)|\bgit (?=checkout [0-9a-f]{10} -- )"
-    return re.sub(commands, lambda _: f"{git.at(work)} ", todo)
 
 
 def reset_submodules(sh: Shell, work: Path) -> None:
@@ -399,7 +404,7 @@ def _returned(sh: Shell, work: Path, policy: Policy, ours: str, theirs: str) -> 
 
 def carry_out(sh: Shell, work: Path, decided: Sequence[Decision]) -> None:
     """Write and stage the decided texts of files in conflict."""
-    _apply(sh, work, Resolution(tuple(decided), ()), "", "")
+    _apply(sh, work, Resolution(tuple(decided)), "", "")
 
 
 def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str) -> None:
@@ -528,7 +533,7 @@ def show(console: Console, resolution: Resolution) -> None:
         console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
         console.row("    why:      ", decision.why)
         _show_dossier(console, resolution.dossiers[path])
-        for line in decision.todo.split("\n"):
+        for line in resolution.todo(decision).split("\n"):
             console.row("    then:     ", line)
 
 
