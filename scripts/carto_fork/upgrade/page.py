@@ -19,9 +19,9 @@ from ..merge import languages
 from ..merge.hunks import Commit
 from ..run import files, git, github
 from ..run.shell import Shell
-from ..run.text import counted, joined, listed
+from ..run.text import counted, listed, pathspec_word
 from . import marked
-from .outcomes import DECIDED, LEFT, MOST_COMMITS, OTHERWISE, PERSON, PROPOSED, Merge, Outcomes
+from .outcomes import LEFT, MOST_COMMITS, OTHERWISE, OUTCOMES, PROPOSED, Merge, Outcomes
 from .sides import SAID, TONES, WORST, Sides, worst
 from .work import AT_RISK
 
@@ -65,6 +65,7 @@ _NAMES = {
     "result": "the result",
 }
 _EXPLAINED = {Fate.ABSORBED: "the other side made the same", Fate.MOVED: "the lines are elsewhere"}
+_STATES = {True: ("passed", "passed"), False: ("failed", "wrong"), None: ("not run", "open")}
 _SECTIONS = {
     "numbers": "Numbers",
     "eyes": "Needs eyes",
@@ -100,8 +101,7 @@ class Page:
         """What the template fills in; what matters most comes first, as long as there is room."""
         eyes = [*self._eyes()]
         conflicts_ = [*self._outcomes.items(self._room)]
-        entries = self._account.entries if self._account else ()
-        mine = [entry for entry in entries if entry.side is Side.FORK]
+        mine = [entry for entry in self._entries(*Fate) if entry.side is Side.FORK]
         customisations = [*self._sides.customisations(mine, self._room.fits)]
         self._link(eyes, conflicts_)
         numbers, everything = [*self._numbers()], (*eyes, *conflicts_, *customisations)
@@ -137,7 +137,7 @@ class Page:
     def _link(eyes: Sequence[dict[str, Any]], conflicts_: Sequence[dict[str, Any]]) -> None:
         """Let what is about the same file lead to each other."""
         ids = {
-            p: f"c{n}" for n, one in enumerate(conflicts_, 1) for p in one["files"] or [one["path"]]
+            p: f"c{n}" for n, one in enumerate(conflicts_, 1) for p in (one["path"], *one["files"])
         }
         about: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for number, one in enumerate(eyes, 1):
@@ -149,9 +149,8 @@ class Page:
     # --- 1: verdict and numbers
 
     def _entries(self, *which: Fate) -> list[Entry]:
-        return (
-            [e for e in self._account.entries if e.account.fate in which] if self._account else []
-        )
+        entries = self._account.entries if self._account else ()
+        return [entry for entry in entries if entry.account.fate in which]
 
     @cached_property
     def _open(self) -> list[tuple[bool, str, str]]:
@@ -162,17 +161,18 @@ class Page:
         unfilled = [*self._sides.unfilled()]
         not_run = [name for name, ok, _ in merge.checks if ok is None and not merge.landed]
         failed = [name for name, passed, _ in merge.checks if passed is False and name != "verify"]
+        drop = ", or drop it with a reason" * bool(merge.request)
         again = "; ".join(dict.fromkeys(how for _, _, how, _ in unfilled))
         rows = (
             (outcomes[LEFT], True, "conflict left", "Resolve each conflict that is left"),
-            (lost, True, "change lost", "Bring back what is lost, or drop it with a reason"),
+            (lost, True, "change lost", f"Bring back what is lost{drop}"),
             (findings[True], True, "finding", "Fix what the checks of the merge found"),
             (len(failed), True, f"failed: {', '.join(failed)}", "Fix what fails"),
             (outcomes[PROPOSED], False, "proposal to accept", "Accept each proposal, or redo it"),
             (findings[False], False, "finding to judge", "Judge what the checks found"),
             (outcomes[OTHERWISE], False, "conflict not as decided", "Ask whoever resolved these"),
             (looks, False, "change to look at", "Look at what something else replaced"),
-            (len(unfilled), False, "vendored directory to fill", f"Run {again}, and commit"),
+            (len(unfilled), False, "tree of vendored code to fill", f"Run {again}, and commit"),
             (len(not_run), False, f"not run: {', '.join(not_run)}", "Run these, here or in CI"),
         )
         found = []
@@ -217,12 +217,8 @@ class Page:
         """What is counted, the number, the command that gives it, and what of its answer."""
         merge, account = self._merge, self._account
         ours, theirs, result = (name[:10] for name in (merge.ours, merge.theirs, merge.result))
-        yield (
-            "release",
-            merge.name or f"none: {self._outcomes.below or 'a commit without a tag'}",
-            "",
-            "",
-        )
+        untagged = f"none: {self._outcomes.below or 'a commit without a tag'}"
+        yield "release", merge.name or untagged, "", ""
         yield "the fork's side", merge.ours, "", ""
         yield "upstream's side", merge.theirs, "", ""
         yield "result", merge.result or "not merged yet", "", ""
@@ -266,11 +262,10 @@ class Page:
                 title = f"{counted(counts.total(), 'file')} that {_WHOSE[side]} changed"
                 yield _chart(f"{title}, each by the worst that became of a change in it", named)
         outcomes = Counter(self._outcomes.of.values())
-        colours = {DECIDED: "kept", PERSON: "moved", OTHERWISE: "absorbed", PROPOSED: "look"}
-        colours[LEFT] = "lost"
+        colours = zip(OUTCOMES[::-1], ("kept", "moved", "absorbed", "look", "lost"), strict=True)
         if outcomes:
             title = f"{counted(outcomes.total(), 'file')} in conflict"
-            yield _chart(title, [(x, colours[x], outcomes[x]) for x in colours])
+            yield _chart(title, [(x, colour, outcomes[x]) for x, colour in colours])
 
     # --- 2: what needs eyes
 
@@ -311,7 +306,16 @@ class Page:
         names, merge = self._sides.commits, self._merge
         usual = (merge.ours, merge.result) if merge.result else (names["base"], merge.theirs)
         one, other = between if all(between) else usual
-        return joined(["git", "diff", one[:10], other[:10], "--", *paths])
+        return f"git diff {one[:10]} {other[:10]} -- {' '.join(map(pathspec_word, paths))}"
+
+    def _back(self, path: str, side: str) -> str:
+        """The command that brings a side's changes to a file back into the result."""
+        trees, names = self._sides.trees, self._sides.commits
+        if path not in trees[side]:
+            return f"git rm -- {pathspec_word(path)}"
+        if path not in trees["result"]:
+            return f"git checkout {names[side][:10]} -- {pathspec_word(path)}"
+        return f"{self._diff(path, between=(names['base'], names[side]))} | git apply --3way"
 
     def _findings(self) -> Iterator[dict[str, Any]]:
         """What the checks found, with the difference or the lines that each is about."""
@@ -327,10 +331,9 @@ class Page:
                 for path, pair in few.items():
                     lines += [path, *marked.changes(changes(pair), one.between[1][:10])]
             else:
-                text = self._outcomes.text_of(one.path)
-                lines = marked.about(one.what, text)
+                lines = marked.about(one.what, self._outcomes.text_of(one.path))
             yield _eye(
-                one.path,
+                "" if one.paths else one.path,
                 f"{one.check}: {one.what.removeprefix(f'{one.path}: ')}",
                 "finding",
                 "wrong" if one.certain else "open",
@@ -394,11 +397,9 @@ class Page:
             reason += f" Its conflict ended with: {self._outcomes.taken[path]}."
         if fate is not Fate.DROPPED and side is Side.FORK:
             reason += self._used(path, [x for entry in alike for x in entry.account.missing])
-        names = self._sides.commits
-        mine = names[_TREES[side]]
-        redo = joined(["git", "diff", names["base"][:10], mine[:10], "--", path])
-        commands = [f"{redo} | git apply --3way"] * (fate is not Fate.DROPPED)
-        commands.append(self._diff(path, between=(mine, names["result"])))
+        names, side_ = self._sides.commits, _TREES[side]
+        commands = [self._back(path, side_)] * (fate is not Fate.DROPPED)
+        commands.append(self._diff(path, between=(names[side_], names["result"])))
         if fate is Fate.LOST and self._merge.request:
             commands.append(command("carto-fork", "verify", drop=path, reason="WHY"))
         by = [*dict.fromkeys(c for entry in alike for c in entry.commits)] or [*newest]
@@ -492,8 +493,7 @@ class Page:
     def _checks(self) -> Iterator[dict[str, Any]]:
         checks = self._merge.checks
         for name, passed, log in checks:
-            state = {True: "passed", False: "failed", None: "not run"}[passed]
-            tone = {True: "passed", False: "wrong", None: "open"}[passed]
+            state, tone = _STATES[passed]
             known = log and log.is_file()
             lines = files.read_text(log).splitlines()[-marked.MOST_SHOWN :] if log and known else []
             why = "" if known else "its log is not here"
