@@ -70,7 +70,8 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
     findings = [finding for finding in dict.fromkeys(findings) if finding.certain]
     if s.json:
         ranges_json = [{"what": each.what, "base": each.base, "head": each.head} for each in ranges]
-        s.print_json({"ranges": ranges_json, "findings": findings, "passed": not findings})
+        said = [finding.as_json() for finding in findings]
+        s.print_json({"ranges": ranges_json, "findings": said, "passed": not findings})
     if not ranges:
         s.console.say(f"Nothing in this push goes to {fork.policy.branches.production}.")
         return
