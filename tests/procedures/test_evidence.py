@@ -733,6 +733,24 @@ def test_a_choice_for_a_conflict_is_applied_and_recorded(
     assert kept in paused.git(f"show {head}:Dockerfile", repo=paused.origin)
 
 
+def test_a_decision_that_a_person_takes_back_leaves_no_record(paused: World) -> None:
+    work = paused.work(STABLE)
+    before = (work / "carto_drops.toml").read_text()
+    paused.run("resolve-conflicts --keep-fork Dockerfile --reason ours")
+    assert (work / "carto_drops.toml").read_text() != before
+    paused.git("checkout --quiet -m -- Dockerfile", repo=work)
+    done = paused.run("resolve-conflicts --accept-upstream Dockerfile --reason theirs")
+    assert "no longer dropped, so the record is gone (ours): Dockerfile\n" in done.out
+    assert [(e["reason"], "side" in e) for e in drops(paused, work)][-1] == ("theirs", False)
+    paused.git("checkout --quiet -m -- Dockerfile", repo=work)
+    resolved = (work / "Dockerfile").read_text()
+    (work / "Dockerfile").write_text(re.sub("[<|=>]{7}.*\n", "", resolved))
+    paused.git("add Dockerfile", repo=work)
+    done = paused.run(PAUSES)
+    assert "no longer dropped, so the record is gone (theirs): Dockerfile\n" in done.out
+    assert (work / "carto_drops.toml").read_text() == before
+
+
 @pytest.mark.parametrize("option", ["--accept-upstream", "--keep-fork"])
 def test_a_choice_settles_only_the_hunks_that_are_left(paused: World, option: str) -> None:
     """Other decided hunks stay, and so does what a person wrote."""

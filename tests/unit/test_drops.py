@@ -190,3 +190,26 @@ def test_any_drop_is_read_as_it_was_written(first: list[Drop], second: list[Drop
     again = records.add_drops(text, second)
     assert again.startswith(text)
     assert records.read_drops(again) == (*first, *(drop for drop in second if drop not in first))
+
+
+@pytest.mark.parametrize(
+    ("result", "fits"),
+    [
+        ("run a\n", True),  # as the fork has it
+        ("run a\nrun b\n", False),  # both
+        ("run a b\n", False),  # a line of both
+        ("run b\n", False),  # upstream's after all
+        ("run a c\n", True),
+        (None, True),
+    ],
+)
+def test_a_record_fits_a_result_that_lacks_the_change(result: str | None, fits: bool) -> None:
+    drop = Drop("f", "Ours.", ("run b", "run"), side="upstream")
+    assert drop.fits("run b\n", "run a\n", result) == fits
+    whole = Drop("f", "Ours.", side="upstream")
+    assert whole.fits("run b\n", "run a\n", result) == (result != "run b\n")
+
+
+def test_removing_a_record_leaves_the_others_as_they_are() -> None:
+    assert records.without_drops(TEXT, [SHORT]) == TEXT[: TEXT.rindex("\n[[drop]]")]
+    assert records.read_drops(records.without_drops(TEXT, [FULL])) == (SHORT,)

@@ -15,7 +15,7 @@ from ..fork.fork import Fork
 from ..fork.patterns import globs
 from ..fork.policy import CODE_OWNERS, POLICY_FILE, Feature, Policy, Side, load_policy
 from ..fork.tags import Tag
-from ..merge import authorship, conflicts, renames, reverts, syncs
+from ..merge import authorship, conflicts, earlier, renames, reverts, syncs
 from ..merge.hunks import Commit, Customisations
 from ..merge.resolve import foreign_in_unit
 from ..run import git
@@ -174,6 +174,7 @@ def of_merge(
             *more,
             *_not_the_release(sh, fork, repo, theirs),
             *(Finding("markers", printable(f"{path}: {line}"), path) for path, line in markers),
+            *_false_records(sh, repo, ours, theirs, result),
             *_unsound(sh, repo, result, policy, *snapshots),
             *_names(*snapshots),
             *_too_large(sh, repo, *snapshots),
@@ -202,7 +203,7 @@ def _taken_over(
 ) -> Iterator[Finding]:
     """Files that upstream changed although only the fork's people may decide their content: those
     that configure this program, GitHub or Git LFS, and CODEOWNERS if the fork has its own."""
-    drops = _peoples_drops(sh, repo, after.commit, ours.commit, theirs.commit)
+    drops, _ = earlier.said(sh, repo, after.commit, ours.commit, theirs.commit)
     bases = git.merge_bases(sh, repo, ours.commit, theirs.commit)
     before = git.tree(sh, repo, bases[0]) if bases else {}
     owners = CODE_OWNERS if any(ours.tree.get(p) != before.get(p) for p in CODE_OWNERS) else ()
@@ -233,11 +234,15 @@ def _speaks(path: str, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> 
     return not (now - own).isdisjoint(foreign)
 
 
-def _peoples_drops(
-    sh: Shell, repo: Path, result: str, ours: str, theirs: str
-) -> tuple[records.Drop, ...]:
-    texts = (git.show(sh, repo, commit, records.DROPS_FILE) for commit in (result, ours, theirs))
-    return records.peoples_drops(*texts)
+def _false_records(sh: Shell, repo: Path, ours: str, theirs: str, result: str) -> list[Finding]:
+    """Decisions recorded in the merge that its result does not bear out."""
+    _, false = earlier.said(sh, repo, result, ours, theirs)
+    whats = (
+        f"{records.DROPS_FILE} says that {drop.side}'s change to {drop.path} is dropped "
+        f"({drop.reason}), and the merge has it: remove that record"
+        for drop in false
+    )
+    return [Finding("record", printable(what), records.DROPS_FILE) for what in whats]
 
 
 def _account(
@@ -248,7 +253,7 @@ def _account(
     own = authorship.of_fork(sh, fork, ours, theirs)
     lost = authorship.lost_of_fork(sh, fork, ours, theirs)
     healed = syncs.healed_commit(sh, repo, ours, lost) if lost else ours
-    drops = _peoples_drops(sh, repo, result, ours, theirs)
+    drops, _ = earlier.said(sh, repo, result, ours, theirs)
     account = ledger.read(sh, repo, healed, theirs, result, own, fork.policy, drops)
     return account, lost, own
 

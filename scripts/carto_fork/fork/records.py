@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
@@ -42,6 +43,28 @@ class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         something else, such as a mode."""
         changed = {line.strip() for line in lines} - {""}
         return not self.lines or (bool(changed) and changed <= set(self.lines))
+
+    def fits(self, side: str | None, other: str | None, result: str | None) -> bool:
+        """Whether a merged file bears the decision out: it lacks something of the change.
+
+        side, other: the file on the side whose change was dropped, and on the other side.
+        result: the merged file. Each is None if it is missing.
+        """
+        if not self.lines:
+            return result != side or side == other
+        if side is None or other is None or result is None:
+            return True
+        theirs, kept, now = (Counter(map(str.strip, x.split("\n"))) for x in (side, other, result))
+        written = [set(line.split()) for line in now if line not in theirs and line not in kept]
+
+        def is_back(line: str) -> bool:
+            if theirs[line] < kept[line]:
+                return now[line] <= theirs[line]
+            # A line that somebody made of both sides' has its words.
+            return now[line] >= theirs[line] or any(set(line.split()) <= w for w in written)
+
+        changed = [line for line in self.lines if theirs[line] != kept[line]]
+        return not changed or not all(map(is_back, changed))
 
 
 class _Drops(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,6 +122,17 @@ def add_drops(text: str | None, more: Sequence[Drop]) -> str:
     if text.strip() and not text.endswith("\n\n") and new:
         text += "\n"
     return text + "\n".join(map(_table, new))
+
+
+def without_drops(text: str, gone: Sequence[Drop]) -> str:
+    """The file without some drops; the other tables stay byte for byte."""
+    import tomlkit
+
+    document = tomlkit.parse(text)
+    places = [n for n, drop in enumerate(read_drops(text)) if drop in gone]
+    for place in reversed(places):
+        del document["drop"][place]
+    return tomlkit.dumps(document).rstrip("\n") + "\n"
 
 
 def _table(drop: Drop) -> str:

@@ -6,9 +6,11 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..fork import records
 from ..fork.fork import Fork
+from ..fork.policy import Side
 from ..fork.records import Drop
 from ..run import git
 from ..run.errors import Refused
@@ -90,6 +92,25 @@ def drops(sh: Shell, fork: Fork, found: Sequence[Earlier]) -> list[Drop]:
         with suppress(Refused):  # whoever finishes that branch has to correct its file
             said |= dict.fromkeys(drop for drop in records.peoples_drops(*texts) if not drop.tag)
     return list(said)
+
+
+def said(
+    sh: Shell, repo: Path, result: str, ours: str, theirs: str
+) -> tuple[list[Drop], list[Drop]]:
+    """What people dropped, up to a merge and in it; and the records made in it that its result does
+    not bear out, because somebody changed their mind.
+
+    result: the merge's commit; "" for the staged files.
+    """
+    texts = [git.show(sh, repo, commit, records.DROPS_FILE) for commit in (result, ours, theirs)]
+    every, before = records.peoples_drops(*texts), records.read_drops(texts[1])
+
+    def fits(drop: Drop) -> bool:
+        side, other = (ours, theirs) if drop.side == Side.FORK.value else (theirs, ours)
+        files = (git.show(sh, repo, commit, drop.path) for commit in (side, other, result))
+        return drop in before or drop.fits(*files)
+
+    return [drop for drop in every if fits(drop)], [drop for drop in every if not fits(drop)]
 
 
 def pieces(sh: Shell, fork: Fork, sync: Earlier, new: str) -> Iterator[Piece]:

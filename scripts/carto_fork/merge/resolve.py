@@ -48,7 +48,11 @@ def decide(
     """
     texts = (git.show(sh, work, commit, records.DROPS_FILE) for commit in (recorded, ours, theirs))
     others = earlier.syncs(sh, fork, ours, theirs)
-    let_go = (*records.peoples_drops(*texts), *earlier.drops(sh, fork, others))
+    # Today's word about a path replaces the one that a person gave in this merge before.
+    let_go = [*records.peoples_drops(*texts), *earlier.drops(sh, fork, others)]
+    if words:
+        before = records.read_drops(git.show(sh, work, ours, records.DROPS_FILE))
+        let_go = [drop for drop in let_go if drop.path not in words or drop in before]
     textual = (path for one in found if one.texts for path in (one.path, *one.names))
     known = Knowledge(fork.policy, authorship.about(own, textual), let_go, words=words or {})
     # What people did and what histories show comes before a merge by name and before today's word.
@@ -87,6 +91,7 @@ class Resolution:
     marked: files that are staged although they still contain conflict markers.
     righted: renamed files whose change git had merged into a twin.
     work: the work tree of the merge.
+    withdrawn: decisions of this merge that its result no longer bears out; their records are gone.
     """
 
     decisions: tuple[Decision, ...]
@@ -96,6 +101,7 @@ class Resolution:
     marked: tuple[str, ...] = ()
     righted: tuple[str, ...] = ()
     work: Path = Path()
+    withdrawn: tuple[Drop, ...] = ()
 
     @property
     def left(self) -> list[Decision]:
@@ -126,6 +132,7 @@ class Resolution:
             "left": len(self.left),
             "staged_with_markers": list(self.marked),
             "renamed_files_put_right": list(self.righted),
+            "decisions_withdrawn": self.withdrawn,
         }
 
 
@@ -236,9 +243,10 @@ def resolve(
     _apply(sh, work, resolution, ours, theirs)
     writing.unlink(missing_ok=True)
     righted = tuple(renames.put_right(sh, work, ours, theirs, fork.policy))
+    withdrawn = _withdraw(sh, work, {decision.conflict.path for decision in left}, ours, theirs)
     marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
     paths = tuple(dict.fromkeys(path for path, _ in marked))
-    return replace(resolution, marked=paths, righted=righted)
+    return replace(resolution, marked=paths, righted=righted, withdrawn=withdrawn)
 
 
 def reset_submodules(sh: Shell, work: Path) -> None:
@@ -316,6 +324,23 @@ def write_drops(sh: Shell, work: Path, more: Sequence[Drop]) -> None:
         return
     before = git.show(sh, work, "", records.DROPS_FILE)
     files.write_staged(sh, work, records.DROPS_FILE, before, records.add_drops(before, more))
+
+
+def _withdraw(
+    sh: Shell, work: Path, left: Collection[str], ours: str, theirs: str
+) -> tuple[Drop, ...]:
+    """Remove the records of decisions that the staged files do not bear out: a person has changed
+    their mind.
+
+    left: paths that are still in conflict.
+    """
+    _, false = earlier.said(sh, work, "", ours, theirs)
+    gone = tuple(drop for drop in false if drop.path not in left)
+    text = git.show(sh, work, "", records.DROPS_FILE)
+    if gone and text is not None and not sh.dry:
+        after = records.without_drops(text, gone)
+        files.write_staged(sh, work, records.DROPS_FILE, text, after)
+    return gone
 
 
 def _foreign_in_units(
@@ -512,6 +537,8 @@ def show(console: Console, resolution: Resolution) -> None:
         console.row("disabled workflow that the merge brought back, removed again: ", path)
     for path in resolution.righted:
         console.row("git had merged its change into a twin, moved to the right file: ", path)
+    for drop in resolution.withdrawn:
+        console.row(f"no longer dropped, so the record is gone ({drop.reason}): ", drop.path)
     total, left = len(resolution.decisions), len(resolution.left)
     if not left and (marked := len(resolution.marked)):
         are = "is" if marked == 1 else "are"

@@ -252,7 +252,8 @@ def show(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
     """A file's text at a commit; None if the commit lacks the file. Raises Failed if it is
     damaged."""
     name = f"{commit}:{path}"
-    if "\n" not in name and (text := contents(sh, repo, [name])[0]) is not None:
+    # What is staged changes, and a git that answers many questions reads the index only once.
+    if commit and "\n" not in name and (text := contents(sh, repo, [name])[0]) is not None:
         return text
     listed = "git -C {repo} --literal-pathspecs ls-tree --full-tree {commit} -- {path}"
     if commit and " blob " not in sh.ask(listed, repo=repo, commit=commit, path=path).out:

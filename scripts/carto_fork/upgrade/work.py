@@ -379,8 +379,7 @@ class Sync:
             return {}
         commits = (self.head, self.ours, self.theirs)
         now, ours, theirs = (git.tree(self._sh, self._repo, commit) for commit in commits)
-        texts = (git.show(self._sh, self._repo, c, records.DROPS_FILE) for c in commits)
-        drops = records.peoples_drops(*texts)
+        drops, _ = earlier.said(self._sh, self._repo, *commits)
         words = {drop.path: drop for drop in drops if drop.tag in ("", self.tag.name)}
         resolutions = {}
         for path in paths:
