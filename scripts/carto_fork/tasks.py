@@ -83,7 +83,8 @@ def upgrade_carto(
     push: bool = on("Publish the result (--no-push stops before that)."),
     tests: bool = on("Run the policy's install, test and lint commands (--no-tests skips them)."),
     abort: bool = off(
-        "Abandon this upgrade: remove its work tree and local sync branch, and nothing else."
+        "Abandon this upgrade: save what is not committed, say how to restore it, and remove its "
+        "work tree and local sync branch."
     ),
     heal: bool = off("Record the lost ancestry of an earlier, squashed sync first."),
     unhealed: bool = off("Merge although the ancestry of an earlier sync is lost."),

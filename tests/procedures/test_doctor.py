@@ -246,9 +246,8 @@ def test_conflicts_in_another_work_tree_are_reported(world: World) -> None:
     done = world.run(f"upgrade-carto --tag {STABLE} --no-tests")
     assert done.code == 3
     finding = one(world, "conflicts", "broken")
-    work = f"../litellm.upstream-sync-{STABLE}"
     assert "2 unmerged files" in finding["what"]
-    assert finding["then"] == f"invoke resolve-conflicts --repo {work}"
+    assert finding["then"] == f"invoke upgrade-carto --tag {STABLE} --no-tests"
     type_it(world, f"invoke upgrade-carto --tag {STABLE} --abort")
     assert found(world, "conflicts") == []
 

@@ -274,8 +274,8 @@ def test_status_asks_git_fewer_than_twenty_times(world: World) -> None:
             "",
             STABLE,
             3,
-            f"2 conflicts to resolve in ../litellm.upstream-sync-{STABLE}",
-            "invoke resolve-conflicts",
+            f"2 conflicts left in ../litellm.upstream-sync-{STABLE}",
+            f"invoke upgrade-carto --tag {STABLE} --no-tests",
             id="paused",
         ),
         pytest.param(

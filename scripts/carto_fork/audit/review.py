@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from .. import __version__
-from ..fork import branches, releases
+from ..fork import branches, records, releases
 from ..fork.fork import Fork
 from ..fork.policy import POLICY_FILE
 from ..fork.records import Drop
@@ -144,12 +144,12 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
     if given:
         problem = "--drop is about the last merge of a work tree, not about another one."
         raise Usage(problem, then="name the work tree with --repo.")
-    if not path or not reason.strip():
-        option = "--drop" if not path else "--reason"
-        raise Usage(f"{option} is missing.", then=s.command("verify", drop="PATH", reason="WHY"))
+    if not path:
+        raise Usage("--drop is missing.", then=s.command("verify", drop="PATH", reason="WHY"))
+    records.require_reason(reason)
     fork, work = s.open_work_tree()
     if tag:
-        releases.here(fork, tag)
+        tag = releases.here(fork, tag).name
     state = git.work_state(s.sh, work)
     if state.merging or state.dirty:
         problem = f"{git.named(work)} has uncommitted changes."

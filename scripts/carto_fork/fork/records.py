@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 import tomli
 
-from ..run.errors import Refused
+from ..run.errors import Refused, Usage
 from ..run.text import toml_value, too_long
 
 DROPS_FILE = "carto_drops.toml"
@@ -69,6 +69,14 @@ class Drop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 class _Drops(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drop: tuple[Drop, ...] = ()
+
+
+def require_reason(reason: str) -> None:
+    """Raises Usage if a reason for a drop is missing, or is the word that our messages put there
+    for it."""
+    if reason.strip() in ("", "WHY"):
+        problem = "--reason still says WHY." if reason.strip() else "--reason is missing."
+        raise Usage(problem, then="give --reason in words that a colleague understands in a year.")
 
 
 def read_drops(text: str | None) -> tuple[Drop, ...]:

@@ -328,11 +328,18 @@ def newest_here(sh: Shell, fork: Fork) -> list[Tag]:
     return [tag for tag in new if fork.refs.tag(tag.name) not in odd][:MOST_NEWEST]
 
 
-def here(fork: Fork, name: str) -> Tag:
-    """A stable release whose tag this clone has. Raises Refused otherwise."""
+def here(fork: Fork, name: str, *, exactly: bool = False) -> Tag:
+    """A stable release whose tag this clone has, or else the only one of that version. Raises
+    Refused if it has none.
+
+    exactly: whether the tag must have this name.
+    """
     release = tags.require_stable(tags.checked_name(name), fork.policy.tags)
     ref = f"refs/tags/{name}"
     if ref not in fork.refs.objects:
+        if not exactly:
+            with suppress(Refused):
+                return _only_candidate(name, release, fork.refs, fork.policy, ())
         raise Refused(
             f"this clone has no tag {name}.",
             then=f"{git.at(fork.path)} fetch {fork.policy.remotes.upstream.name} {ref}:{ref}",
@@ -352,7 +359,7 @@ def meant(sh: Shell, fork: Fork, name: str) -> Tag:
         if ref not in (known := answer or fork.refs).objects:
             with suppress(*[Refused] * (answer is None)):
                 name = _only_candidate(name, typed, known, fork.policy, ()).name
-    return here(fork, name)
+    return here(fork, name, exactly=True)
 
 
 def newest(sh: Shell, fork: Fork, known: Refs) -> Tag | None:

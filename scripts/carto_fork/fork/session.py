@@ -272,7 +272,7 @@ class Session(Runner):
         advice = advice.replace("the same command", f"`{self.again}`")
         advice = advice.replace("`git config ", f"`{git.at(self.path)} config ")
         advice = advice.replace("`fork.heal --check`", f"`{self.command('fork.heal', check=True)}`")
-        named = r"`(setup|status|fork\.(?:config|init|heal))`"
+        named = r"`(setup|status|next|fork\.(?:config|init|heal))`"
         return re.sub(named, lambda task: f"`{self.command(task[1])}`", advice)
 
     def print_json(self, data: Any) -> None:

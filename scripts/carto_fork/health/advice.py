@@ -23,7 +23,7 @@ from ..run.git import Refs
 from ..run.github import Hub, Pull
 from ..run.shell import Shell
 from ..run.text import counted, printable
-from ..upgrade.plan import place_of, remembered
+from ..upgrade.plan import remembered
 from . import status
 from .status import InProgress, Status
 
@@ -294,17 +294,16 @@ class _Adviser:
         A pull request that a person closed is not opened again.
         """
         tag = upgrade.tag
-        if upgrade.conflicts:
-            why = f"The upgrade to {tag} is paused; this lists its conflicts and what to do."
-            several = len(self._fork.merging_work_trees(self._sh)) > 1
-            which = {"repo": str(git.nearest(place_of(self._fork, tag)))} if several else {}
-            yield Advice(self._command("resolve-conflicts", **which), why)
+        asked = remembered(self._fork, tag).words() | {"no_push": False}
+        again = self._command("upgrade-carto", tag=tag, **asked)
         if not upgrade.published:
             why = (
                 f"The upgrade to {tag} is not finished; this continues it, or says what blocks it."
             )
-            asked = remembered(self._fork, tag).words() | {"no_push": False}
-            yield Advice(self._command("upgrade-carto", tag=tag, **asked), why)
+            if upgrade.conflicts:
+                why = f"The upgrade to {tag} is not finished: {upgrade.state}. This decides what "
+                why += "it can, and lists what is left for you."
+            yield Advice(again, why)
             return
         pull = self._syncs[tag]
         if not self._hosted:
@@ -312,7 +311,11 @@ class _Adviser:
             why = f"{self._merged(upgrade.branch).why} Elsewhere, {_NEVER_SQUASHED}."
             yield Advice(self._command("upgrade-carto", tag=tag, **asked | {"no_pr": False}), why)
         elif pull is None:
-            why = f"{upgrade.branch} is published; this opens its pull request."
+            here = f"refs/heads/{upgrade.branch}" in self._fork.refs.objects
+            if here and self._hub and not asked["no_pr"]:
+                yield Advice(again, f"{upgrade.branch} is published; this opens its pull request.")
+            why = f"{upgrade.branch} is published; this opens its pull request. To give it up: "
+            why += f"{self._at} push {self._origin.name} --delete {upgrade.branch}"
             yield Advice(self._command("step.sync-pr", tag=tag), why)
         elif pull.state == "OPEN" and self._fork.policy.pull_requests.conflicts in pull.labels:
             why = f"Pull request {pull.number} has conflicts left for you to resolve."

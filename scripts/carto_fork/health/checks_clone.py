@@ -19,6 +19,7 @@ from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Step
 from ..run.text import counted, listed, printable
+from ..upgrade.plan import remembered
 from . import status
 from .checks import Check, Diagnosis, Level, Patient, Unchecked
 
@@ -204,7 +205,8 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
         return
     state = f"a {what} is in progress in {git.named(work)}" if what else f"{git.named(work)}"
     tag = patient.fork.policy.branches.tag_of(state_here.branch.removeprefix("refs/heads/"))
-    again = patient.command("upgrade-carto", tag=tag) if tag and what == "merge" else ""
+    asked = remembered(patient.fork, tag or "").words()
+    again = patient.command("upgrade-carto", tag=tag, **asked) if tag and what == "merge" else ""
     finish = f"{what} --continue" if what not in ("", "merge") else "commit"
     conclude = again or f"{git.at(work)} {finish}"
     if what == "bisect":
@@ -215,8 +217,8 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.LOOK, f"{state}.", cause, conclude)
     else:
         problem = f"{state} with {counted(len(paths), 'unmerged file')}: {listed(paths)}."
-        cause = "Both sides changed the same lines; you decide what no rule decides."
-        resolve = patient.command("resolve-conflicts", repo=str(work))
+        cause = "Both sides changed the same; this decides what it can, and lists what is left."
+        resolve = again or patient.command("resolve-conflicts", repo=str(work))
         if what != "merge":
             resolve = f"edit them, {git.at(work)} add them, then {conclude}"
         yield Diagnosis(Level.BROKEN, problem, cause, resolve)

@@ -25,7 +25,7 @@ class InProgress:
 
     version: the tag's, to find the newest upgrade.
     published: whether origin has all its commits.
-    conflicts: how many files a person has to resolve in its work tree.
+    conflicts: how many files are in conflict in its work tree.
     """
 
     branch: str
@@ -249,7 +249,7 @@ def _in_progress(sh: Shell, fork: Fork, merged: Collection[str]) -> Iterator[InP
         if published:
             state = f"published to {origin.name}"
         elif left:
-            state = f"{counted(left, 'conflict')} to resolve in {work}"
+            state = f"{counted(left, 'conflict')} left in {work}"
         else:
             state = f"prepared in {work}" if work else "started"
         yield InProgress(branch, tag.name, tag.release, state, published, left)

@@ -40,11 +40,8 @@ def resolve(
     if both := sorted(set(words.upstream) & set(words.fork)):
         problem = f"{printable(both[0])} is named by both --accept-upstream and --keep-fork."
         raise Usage(problem, then="use one of them.")
-    if words.takes and not words.reason.strip():
-        raise Usage(
-            "--reason is missing.",
-            then="add --reason, in words that a colleague will understand in a year.",
-        )
+    if words.takes:
+        records.require_reason(words.reason)
     if request:
         _resolve_request(s, request, words, accept, proposing)
     else:

@@ -310,7 +310,7 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, unhealed:
     tag, production = target.tag, fork.policy.branches.production
     if git.is_ancestor(sh, fork.path, target.commit, target.base):
         problem = f"{production} already contains {tag.name}."
-        raise Refused(problem, then="choose a newer release; `status` names the newest one.")
+        raise Refused(problem, then="see `next`.")
     try:
         older = before and (tag.version, tag.build) <= (Version(before), Version("0"))
     except ValueError:
@@ -438,8 +438,11 @@ def _sync_notes(
                 then=take,
             )
     start = local or target.pushed
+    notes = []
+    if start and not local:
+        notes.append(f"{origin} has {sync} from an earlier run; this continues it.")
     if not start or git.is_ancestor(sh, repo, target.base, start):
-        return []
+        return notes
     if options.direct:
         problem = f"{production} has new commits since {sync} was started."
         take = f"{git.at(work)} merge --no-edit {origin}/{production}"
@@ -448,7 +451,10 @@ def _sync_notes(
         elif git.work_state(sh, work).merging:
             take = "finish the merge: run it without --direct and with --no-push"
         raise Refused(problem, then=f"{take}; then run the same command again.")
-    return [f"{production} has new commits since {sync} was started; the pull request shows both."]
+    notes.append(
+        f"{production} has new commits since {sync} was started; the pull request shows both."
+    )
+    return notes
 
 
 def _require_clean(
