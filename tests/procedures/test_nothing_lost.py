@@ -57,12 +57,17 @@ def test_a_file_that_is_staged_with_its_markers_is_not_committed(world: World) -
     again = world.run(PAUSES)
     assert (again.code, again.err) == (
         3,
-        "Paused: Dockerfile is staged with conflict markers in it.\n"
+        "Paused: 2 conflicts need a person. Dockerfile is staged with its markers.\n"
         "Your checkout, carto/main and origin are unchanged.\n"
         f"Next: resolve the rest in ../litellm.upstream-sync-{PAUSED}, `git add` each file, "
         f"then run `invoke {PAUSES}` again.\n",
     )
-    assert "\n2 files are staged with conflict markers.\n" in again.out
+    assert "\n21 of 23 conflicts decided, 2 left.\n" in again.out
+    assert (
+        f"2 conflicts left in ../litellm.upstream-sync-{PAUSED}" in world.run("status --json").out
+    )
+    said = world.run("resolve-conflicts --keep-fork Dockerfile --reason ours").err
+    assert " checkout -m -- Dockerfile puts its conflict back; then run " in said
     assert world.git("rev-parse HEAD", repo=work) == before
 
 

@@ -687,7 +687,7 @@ def test_resolve_conflicts_decides_what_it_can_in_a_plain_merge(world: World, st
     before = world.everything()
     again = world.run("resolve-conflicts")
     assert (again.err, again.code) == (PAUSED, 3)
-    assert "0 of 2 conflicts decided, 2 left." in again.out
+    assert "21 of 23 conflicts decided, 2 left." in again.out
     assert world.everything() == before
 
 
@@ -717,9 +717,11 @@ def test_resolve_conflicts_as_json(world: World) -> None:
         "renamed_files_put_right",
         "left",
         "staged_with_markers",
+        "decisions_withdrawn",
     }
     assert (len(data["conflicts"]), data["left"]) == (23, 2)
     assert data["removed_again"] == data["generated_taken_whole"] == []
+    run = "RUN apk add --no-cache gcc python3-dev openssl openssl-dev"
     conflicts = {conflict["path"]: conflict for conflict in data["conflicts"]}
     assert conflicts["Dockerfile"] == {
         "path": "Dockerfile",
@@ -736,11 +738,17 @@ def test_resolve_conflicts_as_json(world: World) -> None:
             "fork": [commit_of(world, "carto/main", "build(docker): what our clusters need")],
             "upstream": [
                 commit_of(world, STABLE, "build(docker): bash and a C++ compiler (#13902)"),
-                commit_of(world, STABLE, "build(docker): supervisord at runtime (#13641)"),
             ],
             "fork_lines": 2,
             # The third line of its side existed before.
             "upstream_lines": 1,
+            "fork_changes": [
+                "- # Install build dependencies",
+                f"- {run}",
+                "+ # CARTO: the Snowflake driver is built against libffi",
+                f"+ {run} libffi-dev",
+            ],
+            "upstream_changes": [f"- {run}", f"+ {run}".replace("gcc", "bash build-base gcc")],
             "past": "",
         },
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -12,7 +13,7 @@ from packaging.version import Version
 from ..fork import recovery, releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
 from ..fork.tags import Tag, TagScheme, TagUse
-from ..merge import reverts
+from ..merge import conflicts, reverts
 from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell
@@ -245,7 +246,7 @@ def _in_progress(sh: Shell, fork: Fork, merged: Collection[str]) -> Iterator[InP
         begun = git.work_state(sh, work) if work else None
         published = bool(remote and same and not (begun and begun.merging))
         # Once it is published, conflicts are those of its pull request.
-        left = len(begun.unmerged) if begun and not published else 0
+        left = len(_in_conflict(sh, work, begun)) if work and begun and not published else 0
         if published:
             state = f"published to {origin.name}"
         elif left:
@@ -253,3 +254,10 @@ def _in_progress(sh: Shell, fork: Fork, merged: Collection[str]) -> Iterator[InP
         else:
             state = f"prepared in {work}" if work else "started"
         yield InProgress(branch, tag.name, tag.release, state, published, left)
+
+
+def _in_conflict(sh: Shell, work: Path, begun: git.WorkState) -> set[str]:
+    """The files of a merge in progress that are in conflict, or staged with their markers."""
+    sides = [begun.head, begun.merging]
+    marked = conflicts.markers_left(sh, work, sides, conflicts.INDEX) if begun.merging else ()
+    return {*begun.unmerged, *(path for path, _ in marked)}

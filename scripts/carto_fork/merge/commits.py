@@ -135,6 +135,28 @@ def touching(
 _MOST_VERSIONS = 200
 
 
+def behind(
+    sh: Shell, repo: Path, tip: str, known: str, paths: Sequence[str], lines: Collection[str]
+) -> list[Commit]:
+    """The commits in one history but not in another that added or removed one of some lines of a
+    file, newest first; all that touched it, if none did.
+
+    paths: the file's names. lines: without surrounding white space.
+    """
+    versions = _of_file(sh, repo, paths[0], [tip, "--not", known]) if lines else []
+    made = changes(sh, repo, [pair for _, pair in versions])
+    found = [
+        commit
+        for commit, pair in versions
+        if any(
+            line.strip() in lines
+            for change in made.get(pair, ())
+            for line in (*change.added, *change.removed)
+        )
+    ]
+    return found or [commit for commit, _ in touching(sh, repo, tip, known, paths)]
+
+
 def history(
     sh: Shell, repo: Path, ours: str, theirs: str, conflicts: Sequence[hunks.Conflict]
 ) -> History:

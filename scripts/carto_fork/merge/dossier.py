@@ -28,6 +28,7 @@ class Dossier:
     fork_lines: how many fork lines are lost if upstream's side wins.
     upstream_lines: how many upstream lines are lost if the fork's side wins.
         Both are 0 if the conflict is only about a file's name.
+    fork_changes, upstream_changes: the lines that each side removed ("- ") and added ("+ ").
     past: how an earlier conflict in the same file was resolved; "" without one.
     """
 
@@ -35,6 +36,8 @@ class Dossier:
     upstream: tuple[Commit, ...]
     fork_lines: int
     upstream_lines: int
+    fork_changes: tuple[str, ...]
+    upstream_changes: tuple[str, ...]
     past: str
 
 
@@ -57,17 +60,31 @@ def _dossier_of(
     elif (texts := conflict.texts) and conflict.kind is not Kind.RENAME:
         sides = [[lines_of(text) for text in (texts.ours, texts.base, texts.theirs)]]
     mine, base, other = (Counter(line for side in sides for line in side[i]) for i in range(3))
+    changes = [
+        tuple(
+            f"{sign} {line.rstrip()}"
+            for hunk in sides
+            for sign, lines, without in (("-", hunk[1], hunk[i]), ("+", hunk[i], hunk[1]))
+            for line in lines
+            if line not in without and line.strip()
+        )
+        for i in (0, 2)
+    ]
     # Lines of the common ancestor belong to neither side.
     mine, other = mine - base - other, other - base - mine
     paths = (conflict.path, *conflict.names)
     wrote = own.behind(mine.elements())
     touched = own.of(paths)
-    newest = commits.touching(sh, repo, theirs, ours, paths, f"--max-count={_MOST_COMMITS}")
+    newest = commits.behind(
+        sh, repo, theirs, ours, paths, {change[2:].strip() for change in changes[1]}
+    )
     return Dossier(
         fork=tuple([c for c in wrote if c in touched] or touched)[:_MOST_COMMITS],
-        upstream=tuple(commit for commit, _ in newest),
+        upstream=tuple(newest[:_MOST_COMMITS]),
         fork_lines=mine.total(),
         upstream_lines=other.total(),
+        fork_changes=changes[0],
+        upstream_changes=changes[1],
         past=decision.past,
     )
 

@@ -21,7 +21,7 @@ from ..run import files, git
 from ..run.console import Console
 from ..run.errors import Failed, Refused
 from ..run.shell import Shell, batches
-from ..run.text import counted, printable
+from ..run.text import counted, file_word, pathspec_word, printable
 from . import authorship, commits, conflicts, decisions, earlier, hunks, renames
 from .decisions import BY_WORD, Decision, Knowledge
 from .dossier import Dossier, dossiers
@@ -91,6 +91,7 @@ class Resolution:
     marked: files that are staged although they still contain conflict markers.
     righted: renamed files whose change git had merged into a twin.
     work: the work tree of the merge.
+    before: how many conflicts were resolved before this run.
     withdrawn: decisions of this merge that its result no longer bears out; their records are gone.
     """
 
@@ -102,6 +103,7 @@ class Resolution:
     righted: tuple[str, ...] = ()
     work: Path = Path()
     withdrawn: tuple[Drop, ...] = ()
+    before: int = 0
 
     @property
     def left(self) -> list[Decision]:
@@ -213,19 +215,25 @@ def resolve(
         _write_again(sh, work, found)
         found = conflicts.read(sh, work, ours, theirs)
     words = words.about(found)
-    if strange := sorted(words.takes.keys() - {conflict.path for conflict in found} - {*settled}):
-        raise Refused(
-            f"{printable(strange[0])} is not in conflict.",
-            then=f"name files that {git.at(work)} diff --name-only --diff-filter=U shows, "
-            "from the top of the work tree.",
-        )
+    paths = {conflict.path for conflict in found}
+    before = {*git.resolved(sh, work)} - paths
+    if strange := sorted(words.takes.keys() - paths - {*settled}):
+        then = f"name files that {git.at(work)} diff --name-only --diff-filter=U shows, "
+        then += "from the top of the work tree."
+        if strange[0] in before:
+            then = f"{git.at(work)} checkout -m -- {pathspec_word(strange[0])} puts its conflict "
+            then += "back; then run the same command again."
+        raise Refused(f"{printable(strange[0])} is not in conflict.", then=then)
     if rewritten := _show_bases(sh, work, found):
         again = conflicts.read(sh, work, ours, theirs)
         found = [replace(c, edited=False) if c.path in rewritten else c for c in again]
     _git(sh, work, "checkout --ours", _marked_pointers(work, found))
     policy = fork.policy
     own = authorship.of_fork(sh, fork, ours, theirs)
-    decided = decide(sh, fork, work, found, own, ours, theirs, words=words.takes)
+    decided = [
+        replace(d, why=words.reason) if d.rule == BY_WORD else d
+        for d in decide(sh, fork, work, found, own, ours, theirs, words=words.takes)
+    ]
     units = _foreign_in_units(sh, work, policy, own, theirs)
     left = [decision for decision in decided if decision.left]
     resolution = Resolution(
@@ -234,6 +242,7 @@ def resolve(
         units,
         dossiers(sh, work, left, own, ours, theirs),
         work=work,
+        before=len(before),
     )
     # First the reason: once a file is staged, its conflict is over.
     carried = earlier.drops(sh, fork, earlier.syncs(sh, fork, ours, theirs))
@@ -245,8 +254,8 @@ def resolve(
     righted = tuple(renames.put_right(sh, work, ours, theirs, fork.policy))
     withdrawn = _withdraw(sh, work, {decision.conflict.path for decision in left}, ours, theirs)
     marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
-    paths = tuple(dict.fromkeys(path for path, _ in marked))
-    return replace(resolution, marked=paths, righted=righted, withdrawn=withdrawn)
+    with_markers = tuple(dict.fromkeys(path for path, _ in marked))
+    return replace(resolution, marked=with_markers, righted=righted, withdrawn=withdrawn)
 
 
 def reset_submodules(sh: Shell, work: Path) -> None:
@@ -539,11 +548,8 @@ def show(console: Console, resolution: Resolution) -> None:
         console.row("git had merged its change into a twin, moved to the right file: ", path)
     for drop in resolution.withdrawn:
         console.row(f"no longer dropped, so the record is gone ({drop.reason}): ", drop.path)
-    total, left = len(resolution.decisions), len(resolution.left)
-    if not left and (marked := len(resolution.marked)):
-        are = "is" if marked == 1 else "are"
-        console.result(f"{counted(marked, 'file')} {are} staged with conflict markers.", "yellow")
-        return
+    left = len(resolution.left) + len(resolution.marked)
+    total = len(resolution.decisions) + max(resolution.before, len(resolution.marked))
     if not total:
         console.result("No conflicts.")
         return
@@ -553,24 +559,47 @@ def show(console: Console, resolution: Resolution) -> None:
         f"{total - left} of {counted(total, 'conflict')} decided, {left} left.{lines}",
         "bold",
     )
-    if resolution.left:
+    if left:
         console.say("left for you to decide:", "yellow")
+    for path in resolution.marked:
+        console.row("  staged with conflict markers        ", path)
+        word = pathspec_word(path)
+        console.row(
+            "    then:     ",
+            f"resolve them in {file_word(path)}, then {git.at(resolution.work)} add -- {word}",
+        )
     for decision in resolution.left:
         path = decision.conflict.path
         console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
         console.row("    why:      ", decision.why)
-        _show_dossier(console, resolution.dossiers[path])
+        whole = f"{git.at(resolution.work)} diff -- {pathspec_word(path)}"
+        _show_dossier(console, resolution.dossiers[path], whole)
         for line in resolution.todo(decision).split("\n"):
             console.row("    then:     ", line)
 
 
-def _show_dossier(console: Console, dossier: Dossier) -> None:
-    """Print both intents, and what each option would lose."""
-    for side, newest in (("fork:", dossier.fork), ("upstream:", dossier.upstream)):
+_MOST_LINES = 6
+"""Changed lines of each side of a conflict that are shown."""
+
+
+def _show_dossier(console: Console, dossier: Dossier, whole: str) -> None:
+    """Print both intents, and what each option would lose.
+
+    whole: the command that shows all of the conflict.
+    """
+    for side, newest, changes in (
+        ("fork:", dossier.fork, dossier.fork_changes),
+        ("upstream:", dossier.upstream, dossier.upstream_changes),
+    ):
         for commit in newest:
             console.row(
                 f"    {side:<10}", f"{commit.name[:10]} {commit.date} {commit.subject}", "dim"
             )
+        for line in changes[:_MOST_LINES]:
+            console.row("              ", line)
+        if len(changes) > _MOST_LINES:
+            more = counted(len(changes) - _MOST_LINES, "more line")
+            console.row(f"              and {more}: ", whole)
     if dossier.fork_lines or dossier.upstream_lines:
         mine = counted(dossier.fork_lines, "fork line")
         theirs = counted(dossier.upstream_lines, "upstream line")

@@ -24,7 +24,7 @@ from ..run.steps import Condition, Plan
 from ..run.text import counted, in_actions, listed, printable
 from . import aborted, plan, proposals, pull_request, report, steps, upgrade
 from .plan import Options
-from .work import Work, propose, require_nothing_left, unresolved, waits
+from .work import Work, propose, require_nothing_left, say_sides, unresolved, waits
 
 
 def resolve(
@@ -71,6 +71,7 @@ def _resolve_here(s: Session, words: Words, accept: Sequence[str], proposing: bo
     conclude = _conclude(s, fork, place, state.branch)
     if s.json:
         s.print_json(resolution.as_json())
+    say_sides(s, resolution)
     require_nothing_left(s, resolution, place, conclude)
     if not s.sh.dry:
         s.console.next(conclude)
@@ -139,6 +140,7 @@ def _resolve_request(
             done = deciding.resolve(s.sh, fork, place, ours, release.commit, words, settled)
         done = propose(s, fork, place, done, (ours, release.commit, name), proposing)
         stopped = [*(d.conflict.path for d in done.left), *done.marked]
+        say_sides(s, done, pr=request)
         if stopped and not s.sh.dry:
             count = len(set(stopped))
             raise Paused(

@@ -82,18 +82,8 @@ class Work:
         merged = (ours, self.theirs, self.tag.name)
         done = propose(self.s, self.fork, self.place, done, merged, self.proposing)
         self.resolution = done
-        if self.pausing and done.left:
-            whole = self.s.command(
-                "resolve-conflicts",
-                repo=str(git.nearest(self.place)),
-                keep_fork=done.left[0].conflict.path,
-                reason="WHY",
-            )
-            self.s.console.say(
-                "To keep the fork's side of a file (--accept-upstream for upstream's):"
-            )
-            self.s.console.row("  ", whole)
         if self.pausing:
+            say_sides(self.s, done, repo=str(git.nearest(self.place)))
             require_nothing_left(self.s, done, self.place, "")
         if not done.unfinished and self._hook.exists():
             written = self.s.sh.ask("git -C {work} write-tree", work=self.place)
@@ -223,21 +213,29 @@ def propose(
     return done
 
 
+def say_sides(s: Session, resolution: Resolution, **where: str) -> None:
+    """Print how to choose a side for what is left in a file.
+
+    where: the option that names the merge.
+    """
+    if resolution.left:
+        path = resolution.left[0].conflict.path
+        s.console.say("To keep the fork's side of a file (--accept-upstream for upstream's):")
+        choose = s.command("resolve-conflicts", **where, keep_fork=path, reason="WHY")
+        s.console.row("  ", choose)
+
+
 def require_nothing_left(s: Session, resolution: Resolution, place: Path, conclude: str) -> None:
     """Raises Paused if conflicts or markers are left in a work tree.
 
     conclude: the command that continues the merge.
     """
-    if resolution.marked:
+    marked = [f"{printable(path)} is staged with its markers." for path in resolution.marked[:1]]
+    if marked or (resolution.left and not s.sh.dry):
+        count = len(resolution.left) + len(resolution.marked)
+        needs = f"{count} {'conflict needs' if count == 1 else 'conflicts need'} a person."
         raise Paused(
-            f"{printable(resolution.marked[0])} is staged with conflict markers in it.",
-            untouched="Nothing was committed.",
-            then=f"edit it in {git.named(place)}, `git add` it, then {conclude}",
-        )
-    if resolution.left and not s.sh.dry:
-        count = len(resolution.left)
-        raise Paused(
-            f"{count} {'conflict needs' if count == 1 else 'conflicts need'} a person.",
+            " ".join([needs, *marked]),
             untouched="Nothing was committed; what could be decided is staged.",
             then=f"resolve in {git.named(place)}, `git add` each file, then {conclude}",
         )
