@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -9,6 +10,7 @@ from markdown_it import MarkdownIt
 
 from carto_fork.fork import tags
 from carto_fork.fork.policy import Images
+from carto_fork.fork.records import Drop
 from carto_fork.release.notes import Notes, Own, images_of_branch, images_of_release
 from carto_fork.run.errors import Refused
 
@@ -51,7 +53,9 @@ def notes(*subjects: str, **other: str) -> Notes:
         "before": "carto-v1.75.2-0.1.0",
         "upstream_before": "v1.75.2-stable",
     }
-    return Notes(**facts | other, own=own(*subjects), images=["ghcr.io/c/l:carto-stable"])
+    return Notes(
+        **facts | other, own=own(*subjects), images=["ghcr.io/c/l:carto-stable"], given_up=()
+    )
 
 
 def test_each_kind_of_commit_has_its_own_section() -> None:
@@ -184,3 +188,12 @@ def test_an_invalid_image_tag_is_refused(tag: str) -> None:
 def test_unusual_valid_image_names_are_accepted(name: str) -> None:
     found = Images(name=name, branch=("{branch}",))
     assert images_of_branch(found, "carto/main", "") == [f"{name}:carto-main"]
+
+
+def test_what_people_dropped_is_in_the_notes() -> None:
+    drops = [Drop("a_b.py", "Theirs is enough."), Drop("c", "Ours.", side="upstream")]
+    assert (
+        "\n## Dropped on purpose\n\n"
+        "- the fork's change to `a_b.py`: Theirs is enough.\n"
+        "- upstream's change to `c`: Ours.\n"
+    ) in dataclasses.replace(notes("feat: x"), given_up=drops).markdown()

@@ -30,6 +30,9 @@ from .verify import Verification
 _MOST_FINDINGS = 8
 """Findings that are printed; further ones are only counted."""
 
+_LONGEST = 160
+"""Characters after which a line is cut: what differs is often at its end."""
+
 _MOST_ENTRIES = 12
 """Files that are listed; of further ones we print the number. --json has them all."""
 
@@ -178,7 +181,7 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
         more.append(Drop(path, reason, lines, side=entry.side.value))
     more += [Drop(path, reason, tag=tag)] if taken_over else []
     resolve.write_drops(s.sh, work, more)
-    message = f"chore: drop changes to {path}\n\n{reason}"
+    message = f"{records.DROP_MESSAGE.replace('{path}', path)}\n\n{reason}"
     done = s.sh.do("git -C {work} commit --quiet -m {message}", work=work, message=message)
     git.checked(done, "commit")
     if s.json:
@@ -251,7 +254,7 @@ def show(console: Console, verification: Verification, what: str) -> None:
         )
     for title, entries, style in (
         ("lost", account.lost, "red"),
-        ("look at this (replaced by something else)", account.to_look_at, "yellow"),
+        ("look at this (written differently now)", account.to_look_at, "yellow"),
     ):
         show_entries(console, title, entries, style)
     explained = Counter(entry.account.fate.value for entry in account.explained)
@@ -313,7 +316,8 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         lines = [f"- {line.strip()}" for e in of_file for line in e.account.missing if line.strip()]
         lines += [f"+ {line.strip()}" for e in of_file for line in e.account.back if line.strip()]
         for line in lines[:most_lines]:
-            console.row("             ", line if len(line) <= 64 else f"{line[:61]}...", "dim")
+            shown = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
+            console.row("             ", shown, "dim")
         for commit in list(dict.fromkeys(c for entry in of_file for c in entry.commits))[:2]:
             console.row("           by ", f"{commit.name[:10]} {commit.subject}")
     if len(files) > _MOST_ENTRIES:

@@ -169,6 +169,8 @@ _DROPS_HEADER = """\
 TAGS_FILE = "carto_tags.toml"
 NOTES = frozenset({DROPS_FILE, PROPOSALS_FILE, TAGS_FILE})
 """The files in which this program records decisions, merged tags and proposals."""
+DROP_MESSAGE = "chore: drop changes to {path}"
+"""The subject of the commit that records a drop after the merge."""
 PIN_MESSAGE = "chore: record what {tag} stands for"
 """The message of the commit that adds a tag."""
 

@@ -133,7 +133,7 @@ def pieces(sh: Shell, fork: Fork, sync: Earlier, new: str) -> Iterator[Piece]:
     listed = git.ask(sh, fork.path, question, "commits", among=among, known=others)
     for line in listed.out.splitlines():
         name, author, subject = line.split("\0", 2)
-        if not _is_a_steps(fork, subject):
+        if not is_a_steps(fork, subject):
             carried = _is_carried(sh, fork, sync, name, new)
             yield Piece(sync.branch, f"{name[:10]} {subject} ({author})", name, carried)
 
@@ -148,7 +148,7 @@ def _left(sh: Shell, fork: Fork, sync: Earlier) -> list[Conflict]:
     return [d.conflict for d in decisions.decide(every, known) if d.left]
 
 
-def _is_a_steps(fork: Fork, subject: str) -> bool:
+def is_a_steps(fork: Fork, subject: str) -> bool:
     """Whether a commit is a step of every sync, or commits a person's resolutions."""
     messages = [
         fork.policy.messages.version,

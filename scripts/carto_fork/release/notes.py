@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from ..fork.policy import Images
+from ..fork.policy import Images, Side
+from ..fork.records import Drop
 from ..fork.tags import Conventional, without_pull
 from ..run.errors import Refused
 from ..run.text import code, counted, plain
@@ -46,6 +47,7 @@ class Notes:
     tag, upstream: the release and the upstream release that it contains, by their tags.
     before, upstream_before: the same two for the previous release; "" if there was none.
     own: the fork's own commits since the previous release, newest first.
+    given_up: what people dropped since then.
     images: the full names of the release's images.
     """
 
@@ -58,6 +60,7 @@ class Notes:
     upstream_before: str
     own: Sequence[Own]
     images: Sequence[str]
+    given_up: Sequence[Drop] = ()
 
     def summary(self) -> str:
         """A few plain lines for the message of the tag, without any text from commits."""
@@ -80,6 +83,10 @@ class Notes:
                 lines += ["", f"## {name}", "", *map(self._line, changes[:_MOST])]
             if len(changes) > _MOST:
                 lines.append(f"- and {counted(len(changes) - _MOST, 'more change')}")
+        if self.given_up:
+            lines += ["", "## Dropped on purpose", "", *map(self._drop, self.given_up[:_MOST])]
+            if len(self.given_up) > _MOST:
+                lines.append(f"- and {counted(len(self.given_up) - _MOST, 'more change')}")
         if self.images:
             lines += ["", "## Images", "", *(f"- {code(name)}" for name in self.images)]
         if self.before:
@@ -104,6 +111,11 @@ class Notes:
         links = [_link(f"#{pull}", f"{self.page}/pull/{pull}")] if pull else []
         links.append(_link(own.commit[:7], f"{self.page}/commit/{own.commit}"))
         return f"- {scope}{plain(_short(text))} ({', '.join(links)})"
+
+    @staticmethod
+    def _drop(drop: Drop) -> str:
+        whose = "the fork's" if drop.side == Side.FORK.value else "upstream's"
+        return f"- {whose} change to {code(drop.path)}: {plain(_short(drop.reason))}"
 
     def _upgrade(self) -> str:
         moved = self.upstream_before not in ("", self.upstream)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from ..ci import notify
-from ..fork import releases, tags, version_files
+from ..fork import records, releases, tags, version_files
 from ..fork.branches import fetch_tag
 from ..fork.fork import Fork, require_remotes, require_whole_history
 from ..fork.policy import Releases
+from ..fork.records import Drop
 from ..fork.session import Session
 from ..fork.tags import Tag, TagUse
-from ..merge import authorship
+from ..merge import authorship, earlier
 from ..run import files, git, github, text
 from ..run.errors import Refused, Usage
 from ..run.git import Refs
@@ -51,6 +53,7 @@ class Release:
     before, upstream_before: the fork's previous release, and the upstream release in that one, or
         None.
     own: the fork's own commits since the previous release, newest first.
+    given_up: what people dropped since then.
     """
 
     tag: str
@@ -60,6 +63,7 @@ class Release:
     before: Tag | None
     upstream_before: Tag | None
     own: tuple[Own, ...]
+    given_up: tuple[Drop, ...]
 
 
 def ask(sh: Shell, fork: Fork) -> RemoteRefs:
@@ -154,9 +158,16 @@ def notes_of(fork: Fork, release: Release) -> Notes:
         upstream=release.upstream.name,
         before=release.before.name if release.before else "",
         upstream_before=release.upstream_before.name if release.upstream_before else "",
-        own=release.own,
+        own=[own for own in release.own if not _is_our_record(fork, own.subject)],
+        given_up=release.given_up,
         images=image_names(fork, release),
     )
+
+
+def _is_our_record(fork: Fork, subject: str) -> bool:
+    """Whether a commit is a step of an upgrade, which the notes say in other words."""
+    drop = records.DROP_MESSAGE.partition("{")[0]
+    return earlier.is_a_steps(fork, subject) or subject.startswith(drop)
 
 
 def image_names(fork: Fork, release: Release) -> list[str]:
@@ -208,7 +219,18 @@ class _Contained:
         since = self._commit_of(before) if before else ""
         refs = self._remote.upstream
         contained = releases.contained(self._sh, self._fork, since, refs) if since else None
-        return Release(tag, version, self.commit, upstream, before, contained, self.changes)
+        dropped = self._dropped_since(since) if since else ()
+        facts = (upstream, before, contained, self.changes, dropped)
+        return Release(tag, version, self.commit, *facts)
+
+    def _dropped_since(self, before: str) -> tuple[Drop, ...]:
+        """What people dropped after a commit."""
+        sh, path = self._sh, self._fork.path
+        texts = (git.show(sh, path, c, records.DROPS_FILE) for c in (before, self.commit))
+        with suppress(Refused):  # an invalid file is for an upgrade to refuse
+            was, now = map(records.read_drops, texts)
+            return tuple(drop for drop in now if drop not in was)
+        return ()
 
     @cached_property
     def own(self) -> Tag | None:

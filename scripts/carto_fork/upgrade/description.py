@@ -293,6 +293,8 @@ class _Text:
         verify = "carto-fork verify"
         if page := notify.run_url():
             yield f"Review it with `report.html` from [this run]({page}).\n"
+        guide = code(self.policy.files.guide)
+        yield f"{guide} says under *What to type* how to install `carto-fork`.\n"
         yield from block(
             [
                 f"git fetch {origin} {branch}",

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -151,6 +152,7 @@ def _described(
 
 
 _MOST_LEFT = 20
+_MOST_DOUBTS = 3
 
 
 def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None:
@@ -347,6 +349,8 @@ def _say_end(
     if not result["checks"]:
         why = "--no-tests" if not options.tests else "the policy has no commands"
         console.say(f"Not tested: {why}.", "yellow")
+    for what in ended.work.doubts[:_MOST_DOUBTS]:
+        console.row("To look at: ", what, "yellow")
     production = fork.policy.branches.production
     if result["published_to"] and result["work_tree"]:
         tidied = TIDIES in upgrade.plan.conditions
@@ -372,7 +376,9 @@ def _say_end(
         opened = steps.REQUESTED in upgrade.plan.conditions
         never = "merge it with a merge commit, never squash it."
         if opened:
-            console.say(f"Next: have it reviewed; {never}")
+            hub = fork.hub(fork.policy.remotes.origin)
+            console.say(f"Have it reviewed; {never}")
+            console.next(f"{quote(hub.gh)} pr view {quote(sync)} -R {hub.slug}")
         elif github.slug_of(fork.policy.remotes.origin.url):
             console.say(f"Next: open a pull request from {sync} to {production}; {never}")
         else:

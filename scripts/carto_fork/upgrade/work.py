@@ -165,6 +165,12 @@ class Work:
             files.replace_text(noted, now)
 
     @property
+    def doubts(self) -> list[str]:
+        """What the checks found that is only worth a look."""
+        found = self._account.findings if self._account else ()
+        return [finding.what for finding in found if not finding.certain]
+
+    @property
     def lost_something(self) -> bool:
         """Whether the merge has been verified and did not pass."""
         return self._account is not None and not self._account.passed
