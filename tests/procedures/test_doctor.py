@@ -172,7 +172,7 @@ def test_the_report_shows_each_finding_with_cause_and_fix(world: World) -> None:
     world.git("remote remove upstream")
     done = world.run("doctor --offline")
     assert done.out == (
-        "broken  remotes: Tasks refuse because of a remote.\n"
+        "broken  remotes: A remote is wrong, or nothing was fetched from it.\n"
         "    the remote `upstream` is missing.\n"
         "    why:  A new clone has only one remote.\n"
         "    then: git -C . remote add upstream https://github.com/BerriAI/litellm.git\n"
@@ -189,11 +189,9 @@ def test_the_report_shows_each_finding_with_cause_and_fix(world: World) -> None:
         "    then: install it: https://cli.github.com\n"
         "10 checks are fine: head, clone, git, leftovers, hook, policy, tags, version,\n"
         "  docker, program.\n"
-        "not checked: conflicts, ancestry, drift, prisma (the remote `upstream` is\n"
-        "  missing: `setup`, or: git -C . remote add upstream\n"
-        "  https://github.com/BerriAI/litellm.git).\n"
-        "not checked: detection, workflow, sync-pr, slack, squash-merge, protection\n"
-        "  (--offline).\n"
+        "not checked: conflicts, ancestry, drift, prisma (the remote `upstream` is missing: "
+        "`setup`, or: git -C . remote add upstream https://github.com/BerriAI/litellm.git).\n"
+        "not checked: detection, workflow, sync-pr, slack, squash-merge, protection (--offline).\n"
         "2 broken, 1 to look at.\n"
     )
     assert done.err == (

@@ -161,7 +161,9 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
             yield Diagnosis(Level.BROKEN, what, cause, raise_it)
         elif version_files.counts_on(version, contained.release):
             cause = "The fork bumped the version itself; `release` accepts only upstream's version."
-            yield Diagnosis(Level.LOOK, what, cause, raise_it)
+            # An upgrade in progress sets the version anyway.
+            level = Level.NOTE if patient.syncs else Level.LOOK
+            yield Diagnosis(level, what, cause, raise_it)
         else:
             cause = "A sync lost its history, or merged a commit that is not a stable release."
             heal = patient.command("fork.heal", check=True)
@@ -482,7 +484,7 @@ def _policy(patient: Patient) -> Iterator[Diagnosis]:
 CHECKS = (
     Check("conflicts", "A merge is not finished, or somebody committed conflicts.", _conflicts),
     Check("head", "`git status` says: HEAD detached.", _head),
-    Check("remotes", "Tasks refuse because of a remote.", _remotes),
+    Check("remotes", "A remote is wrong, or nothing was fetched from it.", _remotes),
     Check("clone", "Tasks refuse, or are slow, in this clone.", _clone),
     Check("git", "Git does not know an option.", _git),
     Check("leftovers", "Git says that something is locked, or checked out elsewhere.", _leftovers),

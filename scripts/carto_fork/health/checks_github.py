@@ -87,7 +87,7 @@ def _workflow(patient: Patient) -> Iterator[Diagnosis]:
     runs = listed.get("workflow_runs", [])
     start = f"{patient.hub.gh} workflow run {name} -R {slug} --ref {patient.production}"
     if not runs:
-        cause = f"See {page}."
+        cause = f"Nobody started it, and its schedule has not come yet: {page}"
         yield Diagnosis(Level.LOOK, f"{name} has never run.", cause, start)
     ended = [run for run in runs if run.get("status") == "completed"]
     if ended and ended[0].get("conclusion") in _BAD:

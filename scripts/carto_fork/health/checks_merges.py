@@ -6,7 +6,7 @@ import re
 import secrets
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -219,11 +219,11 @@ def _gone_blocks(
             others = (_marked_files(patient, commit, globs, marker) for commit in results)
             kept = {line for texts in others for t in texts.values() for line in _stripped(t)}
         for head, *lines in _blocks(text, marker):
-            lost = [line for line in (head, *lines) if line in own and line not in kept]
+            lost = [line for line in (head, *lines) if line in own and not _is_in(line, kept)]
             if not lost:
                 continue
             show = ["git", "-C", str(patient.repo), "diff", sync.before[:10], sync.after[:10]]
-            then = f"see it: {command_line([*show, '--', path])}"
+            then = command_line([*show, "--", path])
             named, tag = f"the fork's block {printable(head)!r}", sync.named[1]
             if head in lost:
                 what = f"{printable(path)} has lost {named}."
@@ -235,6 +235,12 @@ def _gone_blocks(
                 what += f"{printable(path)}."
                 cause = f"The merge of {tag}, or whoever resolved its conflicts, changed the block."
                 yield Diagnosis(Level.LOOK, what, cause, then)
+
+
+def _is_in(line: str, kept: Collection[str]) -> bool:
+    """Whether lines include one, or another with all of its words, as a merge by hand makes it."""
+    words = set(line.split())
+    return line in kept or any(words <= set(other.split()) for other in kept)
 
 
 def _marked_files(
@@ -477,7 +483,7 @@ CHECKS = (
     ),
     Check("drift", "The same conflicts come again with every upgrade.", _drift, slow=True),
     Check("workflows", "An upstream workflow runs in the fork.", _workflows),
-    Check("docker", "The image cannot be built after a merge.", _docker),
+    Check("docker", "A merge changed what the fork adds to its images.", _docker),
     Check("prisma", "The database schema does not fit after a merge.", _prisma),
     Check("tests", "Tests fail after a merge.", _tests, facts=True),
 )

@@ -207,10 +207,11 @@ def show(console: Console, report: Report, fixed: Sequence[tuple[str, str]]) -> 
         fine = f"{number} {'is' if len(report.healthy) == 1 else 'are'} fine"
         console.say(f"{fine}: {', '.join(report.healthy)}.", "green")
     reasons: dict[str, list[str]] = {}
+    begun = {check.name for check, _ in report.findings}
     for name, why in report.unchecked.items():
-        reasons.setdefault(why, []).append(name)
+        reasons.setdefault(why, []).append(f"the rest of {name}" if name in begun else name)
     for why, those in reasons.items():
-        console.say(f"not checked: {', '.join(those)} ({why}).", "dim")
+        console.row("not checked: ", f"{', '.join(those)} ({why}).", "dim")
     count = Counter(finding.level for _, finding in report.findings)
     broken, look = count[Level.BROKEN], count[Level.LOOK]
     if broken or look:
