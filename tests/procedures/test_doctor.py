@@ -406,7 +406,7 @@ def test_a_directory_left_by_a_killed_upgrade_is_reported(world: World) -> None:
     (world.place / "litellm.upstream-sync-v1.76.5.cut-1").mkdir()
     finding = one(world, "leftovers", "look")
     assert not finding["can_be_fixed"]
-    type_it(world, finding["then"].partition(": ")[2])
+    type_it(world, finding["then"])
     assert found(world, "leftovers") == []
 
 
@@ -517,7 +517,7 @@ def test_a_local_tag_that_differs_from_upstreams_is_reported(world: World) -> No
     world.git(f"tag --force {STABLE} {TAG}")
     finding = one(world, "detection", "broken")
     assert finding["what"].startswith(f"the tag {STABLE} is ")
-    type_it(world, finding["then"].partition(": ")[2])
+    type_it(world, finding["then"])
     assert found(world, "detection") == []
 
 
@@ -729,7 +729,7 @@ def test_a_fork_block_lost_in_a_merge_is_reported(world: World) -> None:
     assert f"Dockerfile has lost the fork's block '# CARTO: {lost}'." in [
         finding["what"] for finding in findings
     ]
-    shown = type_it(world, findings[0]["then"].partition(": ")[2])
+    shown = type_it(world, findings[0]["then"])
     assert lost in shown.out
     mine = world.git(f"show upstream-sync/{TAG}:Dockerfile") + "\n"
     commit_in(world, world.origin, PRODUCTION, {"Dockerfile": mine})
@@ -750,7 +750,7 @@ def test_a_fork_block_that_lost_a_line_in_a_merge_is_reported(world: World) -> N
     assert finding["what"] == (
         f"1 line of the fork's block {heading!r} is no longer in Dockerfile."
     )
-    assert f"-{first}" in type_it(world, finding["then"].partition(": ")[2]).out
+    assert f"-{first}" in type_it(world, finding["then"]).out
     commit_in(world, world.origin, PRODUCTION, {"Dockerfile": mine})
     world.git("fetch --quiet origin")
     assert found(world, "docker") == []

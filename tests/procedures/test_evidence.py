@@ -886,8 +886,8 @@ def test_a_choice_creates_a_missing_drops_file(world: World) -> None:
         pytest.param(
             "--accept-upstream Makefile --reason why",
             "Makefile is not in conflict.",
-            f"name files that git -C {PAUSED_WORK} diff --name-only --diff-filter=U shows, "
-            "from the top of the work tree.",
+            f"git -C {PAUSED_WORK} checkout -m -- Makefile puts its conflict back; then run "
+            "`invoke resolve-conflicts --accept-upstream Makefile --reason why` again.",
             id="no conflict",
         ),
         pytest.param(

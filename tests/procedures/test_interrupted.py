@@ -245,7 +245,7 @@ def test_a_signal_interrupts_an_upgrade_cleanly(
     before = untouched(world)
     ended = start(world, UPGRADE, NUMBER[verb], how)
     assert ended.err == (
-        f"Interrupted: `invoke {UPGRADE}` was interrupted.\n"
+        "Interrupted: Ctrl-C or a signal stopped it.\n"
         "What was done so far is kept; nothing is half-done.\n"
         f"Next: run `invoke {UPGRADE}` again; it continues.\n"
     )

@@ -131,7 +131,7 @@ def status(
         f"  upstream tag in it          {contained}\n"
         "  newest release of the fork  v1.75.2-carto.1.2.0\n"
         f"  newest stable upstream tag  {newest}\n"
-        "  carto/main against origin   up to date\n"
+        "  carto/main against origin   up to date, as last fetched\n"
         f"  mirror against upstream     {mirror}\n"
         f"{more}"
     )

@@ -182,12 +182,12 @@ def show_forecast(
             s.console.say(f"Note: this clone has no tag {name}; using {tag.name}.", "yellow")
     for name in withdrawn:
         s.console.say(f"Warning: upstream has withdrawn {name}.", "yellow")
+    upstream = fork.policy.remotes.upstream
+    fetch = f"{git.at(fork.path)} fetch --tags {upstream.name}"
     if not releases:
         production = fork.policy.branches.production
         has = f"{production} has every stable release that this clone knows"
         s.console.say(f"Nothing to forecast: {has}.")
-        upstream = fork.policy.remotes.upstream
-        fetch = f"{git.at(fork.path)} fetch --tags {upstream.name}"
         get = fetch if fork.url(upstream) else f"{s.command('setup')} && {fetch}"
         s.console.row("To fetch newer ones: ", get)
     with s.console.working("forecast"):
@@ -210,6 +210,8 @@ def show_forecast(
     elif markdown and results:
         s.sh.show(markdown_table(results))
     elif results:
+        if not names:
+            s.console.row("Only tags that this clone has are listed; to fetch newer ones: ", fetch)
         _show(s.console, results, s.command)
     return fork, results
 

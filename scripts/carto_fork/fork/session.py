@@ -317,7 +317,7 @@ def session(
             raise
         except KeyboardInterrupt:
             raise Interrupted(
-                f"`{made.again}` was interrupted.",
+                "Ctrl-C or a signal stopped it.",
                 untouched="What was done so far is kept; nothing is half-done.",
                 then=f"run `{made.again}` again; it continues.",
             ) from None

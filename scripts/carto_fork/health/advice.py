@@ -182,10 +182,13 @@ class _Adviser:
         """A policy, the remotes, the whole history."""
         fork, remotes = self._fork, self._fork.policy.remotes
         if fork.is_of_the_tasks:
-            why = (
-                "This is a checkout of carto-fork, not of a fork; this builds a fork to try it on."
+            why = "This is a checkout of carto-fork, not of a fork;"
+            if (built := Path(".sandbox/litellm")).is_dir():
+                why += f" {built} is one to try it on."
+                yield Advice(self._command("next", repo=str(built)), why)
+            yield Advice(
+                self._command("sandbox", repo=""), f"{why} this builds a fork to try it on."
             )
-            yield Advice(self._command("sandbox", repo=""), why)
         if fork.problem:
             why = (
                 "The fork's policy is not valid; this says why, and prints the one used meanwhile."
@@ -507,7 +510,8 @@ def _show(console: Console, facts: Status, following: Advice, repo: str) -> None
     def distance(pair: tuple[int, int] | None) -> str:
         if pair is None:
             return "unknown in this clone"
-        return "up to date" if pair == (0, 0) else f"{pair[0]} ahead, {pair[1]} behind"
+        state = "up to date" if pair == (0, 0) else f"{pair[0]} ahead, {pair[1]} behind"
+        return f"{state}, as last fetched"
 
     version = ", ".join(sorted(set(facts.version.values()))) or "not stated"
     where = "" if facts.online else " (as of the last fetch: upstream cannot be reached)"

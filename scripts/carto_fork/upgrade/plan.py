@@ -386,6 +386,12 @@ def _notes(sh: Shell, fork: Fork, target: Target, options: Options) -> list[str]
     repo, branches, origin = fork.path, fork.policy.branches, fork.policy.remotes.origin.name
     if target.asked != target.tag.name:
         notes.append(f"upstream has no tag {target.asked}; using {target.tag.name}.")
+    own = place_of(fork, target.tag.name)
+    notes += [
+        f"another upgrade is paused in {tree}; the newer one's pull request will replace the other."
+        for tree in fork.merging_work_trees(sh)
+        if not own.exists() or not tree.samefile(own)
+    ]
     if fork.local_production in fork.refs.objects:
         local = fork.refs.commits[fork.local_production]
         ahead, behind = git.ahead_behind(sh, repo, local, target.base)

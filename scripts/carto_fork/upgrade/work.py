@@ -324,7 +324,8 @@ class Sync:
         self.merge, self.ours = git.merge_of(self._sh, fork.path, self.theirs, head)
         if not self.merge:
             problem = f"{self.branch} does not contain a merge of {work.tag.name}."
-            raise Refused(problem, then="run `upgrade-carto` for it first.")
+            again = work.s.command("upgrade-carto", tag=work.tag.name)
+            raise Refused(problem, then=f"{again} makes it, or finishes it.")
 
     @cached_property
     def before(self) -> str:
