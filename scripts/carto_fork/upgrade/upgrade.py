@@ -349,7 +349,7 @@ def _say_end(
     if not result["checks"]:
         why = "--no-tests" if not options.tests else "the policy has no commands"
         console.say(f"Not tested: {why}.", "yellow")
-    for what in ended.work.doubts[:_MOST_DOUBTS]:
+    for what in work.doubts[:_MOST_DOUBTS]:
         console.row("To look at: ", what, "yellow")
     production = fork.policy.branches.production
     if result["published_to"] and result["work_tree"]:
