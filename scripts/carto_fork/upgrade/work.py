@@ -21,7 +21,8 @@ from ..fork.tags import Tag, conventional
 from ..merge import authorship, conflicts, earlier
 from ..merge.decisions import Decision
 from ..merge.earlier import Piece
-from ..merge.resolve import Resolution, decide, resolve, show
+from ..merge.resolve import Resolution, decide, resolve
+from ..merge.shown import show
 from ..run import files, git
 from ..run.errors import Paused, Refused
 from ..run.shell import Shell
