@@ -10,7 +10,7 @@ from ..fork.policy import Kind, Take
 from ..run import git
 from ..run.console import Console
 from ..run.text import counted, file_word, pathspec_word
-from .decisions import Decision
+from .decisions import BY_WORD, Decision
 from .dossier import Dossier
 from .resolve import Resolution
 
@@ -43,6 +43,12 @@ def show(console: Console, resolution: Resolution) -> None:
         console.row("disabled workflow that the merge brought back, removed again: ", path)
     for path in resolution.righted:
         console.row("git had merged its change into a twin, moved to the right file: ", path)
+    for decision in decided:
+        texts, path = decision.conflict.texts, decision.conflict.path
+        by_word = decision.rule == BY_WORD and decision.take is Take.UPSTREAM
+        if by_word and texts and decision.text not in (None, texts.theirs):
+            differences = f"{resolution.at} diff MERGE_HEAD -- {pathspec_word(path)}"
+            console.row(f"the fork's other lines in {path} stay; to see them: ", differences)
     for drop in resolution.withdrawn:
         console.row(f"no longer dropped, so the record is gone ({drop.reason}): ", drop.path)
     left = len(resolution.left) + len(resolution.marked)
