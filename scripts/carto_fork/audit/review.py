@@ -17,7 +17,7 @@ from ..fork.fork import Fork
 from ..fork.policy import POLICY_FILE
 from ..fork.records import Drop
 from ..fork.session import Session
-from ..merge import resolve, reverts
+from ..merge import earlier, resolve, reverts
 from ..run import files, git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
@@ -178,8 +178,13 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
     for entry in entries:
         stripped = [line.strip() for line in (*entry.account.missing, *entry.account.back)]
         lines = tuple(dict.fromkeys(filter(None, stripped)))
-        more.append(Drop(path, reason, lines, side=entry.side.value))
+        drop = Drop(path, reason, lines, side=entry.side.value)
+        if earlier.fits(s.sh, work, drop, (state.head, ours, theirs)):
+            more.append(drop)
     more += [Drop(path, reason, tag=tag)] if taken_over else []
+    if not more:
+        problem = f"{printable(path)} has all of what it would drop, in other lines."
+        raise Refused(problem, then="see `status`.")
     resolve.write_drops(s.sh, work, more)
     message = f"{records.DROP_MESSAGE.replace('{path}', path)}\n\n{reason}"
     done = s.sh.do("git -C {work} commit --quiet -m {message}", work=work, message=message)

@@ -104,13 +104,28 @@ def said(
     """
     texts = [git.show(sh, repo, commit, records.DROPS_FILE) for commit in (result, ours, theirs)]
     every, before = records.peoples_drops(*texts), records.read_drops(texts[1])
+    sides = (result, ours, theirs)
+    false = [drop for drop in every if drop not in before and not fits(sh, repo, drop, sides)]
+    return [drop for drop in every if drop not in false], false
 
-    def fits(drop: Drop) -> bool:
-        side, other = (ours, theirs) if drop.side == Side.FORK.value else (theirs, ours)
-        files = (git.show(sh, repo, commit, drop.path) for commit in (side, other, result))
-        return drop in before or drop.fits(*files)
 
-    return [drop for drop in every if fits(drop)], [drop for drop in every if not fits(drop)]
+def fits(sh: Shell, repo: Path, drop: Drop, merged: tuple[str, str, str]) -> bool:
+    """Whether a merge bears a decision out.
+
+    merged: its commit, or "" for the staged files; the fork's side, and upstream's.
+    """
+    result, ours, theirs = merged
+    commits = (ours, theirs, result) if drop.side == Side.FORK.value else (theirs, ours, result)
+    read = git.show if drop.lines else _entry
+    return drop.fits(*(read(sh, repo, commit, drop.path) for commit in commits))
+
+
+def _entry(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
+    """A file's mode and object at a commit; as staged for ""."""
+    if commit:
+        return " ".join(git.tree(sh, repo, commit).get(path, ())) or None
+    listed = "git -C {repo} --literal-pathspecs ls-files --stage --full-name -- {path}"
+    return sh.ask(listed, repo=repo, path=path).line.partition(" 0\t")[0] or None
 
 
 def pieces(sh: Shell, fork: Fork, sync: Earlier, new: str) -> Iterator[Piece]:
