@@ -210,14 +210,17 @@ def show_forecast(
     elif markdown and results:
         s.sh.show(markdown_table(results))
     elif results:
-        if not names:
-            s.console.row("Only tags that this clone has are listed; to fetch newer ones: ", fetch)
-        _show(s.console, results, s.command)
+        _show(s.console, results, s.command, "" if names else fetch)
     return fork, results
 
 
-def _show(console: Console, results: Sequence[Forecast], command: Callable[..., str]) -> None:
-    """Print forecasts side by side, and the recommended release."""
+def _show(
+    console: Console, results: Sequence[Forecast], command: Callable[..., str], fetch: str
+) -> None:
+    """Print forecasts side by side, and the recommended release.
+
+    fetch: the command that fetches more releases; "" if they are those that somebody named.
+    """
     head = ("release", "commits", "files", "conflicts", "decided", "left", "at risk")
     rows = [
         (f.tag, f.commits, f.files, len(f.decisions), len(f.decisions) - f.left, f.left, f.at_risk)
@@ -246,5 +249,7 @@ def _show(console: Console, results: Sequence[Forecast], command: Callable[..., 
                 path = decision.conflict.path
                 names = ", ".join(result.asks.get(path, ()))
                 console.row("  left: ", f"{path} (asks {names})" if names else path)
+    if fetch:
+        console.row("Only tags that this clone has are listed; to fetch newer ones: ", fetch)
     if best := recommended(results):
         console.next(command("upgrade-carto", tag=best.tag))

@@ -25,7 +25,7 @@ from .work import Sync, Work
 
 _COLOURS = {"clean": "0e8a16", "conflicts": "d93f0b", "proposed": "fbca04"}
 _PLAIN_COLOUR = "c5def5"
-_DESCRIBED = {"automated": "Opened by a workflow"}
+_DESCRIBED = {"automated": "Made by carto-fork"}
 _OWN_AUTHOR = re.compile(r"(app/)?github-actions(\[bot\])?")
 
 LABELS = Condition("if the repository lacks one")
