@@ -148,7 +148,7 @@ def status(
         ),
         pytest.param(
             ("switch --quiet --create main origin/main", "fetch --quiet --no-tags upstream"),
-            status(checked_out="main", mirror="0 ahead, 5 behind"),
+            status(checked_out="main", mirror="0 ahead, 5 behind, as last fetched"),
             id="main checked out",
         ),
     ],
@@ -170,7 +170,7 @@ def test_status_reads_the_version_on_origins_production_branch(world: World) -> 
     world.git("commit --quiet --all --message 'my own version'")
     done = world.run("status")
     assert "  version on carto/main       1.75.2.1\n" in done.out
-    assert "  carto/main against origin   1 ahead, 0 behind\n" in done.out
+    assert "  carto/main against origin   1 ahead, 0 behind, as last fetched\n" in done.out
 
 
 def test_status_never_says_that_all_is_done_if_upstream_is_not_reached(
