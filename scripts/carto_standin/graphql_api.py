@@ -161,6 +161,11 @@ class _Root:
         comment = repository.comment(pull, input["body"])
         return {"commentEdge": {"node": _comment(repository, pull, comment)}}
 
+    def addPullRequestReview(self, info: Any, input: Arguments) -> Json:
+        repository, pull = self._pull(input["pullRequestId"])
+        repository.review(pull, str(input.get("event")))
+        return {}
+
     def closePullRequest(self, info: Any, input: Arguments) -> Json:
         return self._after(input, Repository.close)
 

@@ -323,6 +323,16 @@ def _pull(call: Call) -> Json:
     }
 
 
+@_route("GET", r"/pulls/(?P<number>\d+)/reviews")
+def _reviews(call: Call) -> Page:
+    return Page(call.repository.pull(int(call.words["number"])).reviews)
+
+
+@_route("GET", "/collaborators/(?P<who>[^/]+)/permission")
+def _permission(call: Call) -> Json:
+    return {"permission": "write", "user": {"login": call.words["who"]}}
+
+
 @_route("GET", r"/pulls/(?P<number>\d+)/commits")
 def _pull_commits(call: Call) -> Page:
     commits = call.repository.commits(call.repository.pull(int(call.words["number"])))

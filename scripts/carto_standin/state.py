@@ -44,7 +44,7 @@ class Pull(msgspec.Struct, kw_only=True):
 
     head, base: branches. head_oid, base_oid: their last seen commits, which are fixed once it is
         closed or merged. strange: whether the head is a branch of another fork, which is not
-        simulated.
+        simulated. reviews: as REST answers them.
     """
 
     number: int
@@ -65,6 +65,7 @@ class Pull(msgspec.Struct, kw_only=True):
     merge_commit: str | None = None
     labels: list[str] = []
     comments: list[Comment] = []
+    reviews: list[dict[str, Any]] = []
 
 
 class Release(msgspec.Struct, kw_only=True):

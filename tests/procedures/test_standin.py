@@ -479,6 +479,15 @@ def test_drafts_can_be_readied_and_pull_requests_closed(hub: Hub) -> None:
     assert "Could not open" in hub.refused("pr", "reopen", "2")
 
 
+def test_a_review_is_a_colleagues_about_this_commit(hub: Hub) -> None:
+    hub.branch("one", {"one.txt": "1\n"})
+    number = str(hub.pull("one"))
+    hub.out("pr", "review", number, "--approve")
+    [review] = json.loads(hub.out("api", f"repos/{ORIGIN}/pulls/{number}/reviews"))
+    assert (review["state"], review["commit_id"]) == ("APPROVED", hub.ref("refs/heads/one"))
+    assert review["user"]["login"] != "fork-maintainer"
+
+
 # --- Merging
 
 
