@@ -120,6 +120,7 @@ def test_a_second_run_does_nothing_more(world: World) -> None:
     again = world.run(ADOPT)
     assert (again.code, again.err) == (0, "")
     assert f"{branch(first)} is published already.\n" in again.out
+    assert f"origin has {branch(first)}, whose pull" in world.run("fork.adopt").err
     assert (world.refs(world.origin), world.refs(world.fork)) == refs
 
 

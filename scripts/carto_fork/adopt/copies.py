@@ -292,7 +292,15 @@ def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], pu
         heads = contribute.branch_on_origin(s, fork, fork.policy.branches.production, "adopt/*")
         fork, base = contribute.current(s, fork, heads, held)
         read = _reader(s, fork, base)
-        _require_source(s, fork.policy, read, requirement)
+        try:
+            _require_source(s, fork.policy, read, requirement)
+        except Refused as refusal:
+            names = (name.removeprefix("refs/heads/") for name in heads.objects)
+            if waiting := [name for name in names if BRANCH.fullmatch(name)]:
+                origin = fork.policy.remotes.origin.name
+                refusal.what += f" (If an earlier run did: {origin} has {', '.join(waiting)}, "
+                refusal.what += "whose pull request somebody has to merge first.)"
+            raise
         copies = compare(fork.policy, read, requirement, replaced, fork.draft)
         _show_states(s, copies)
         name = branch(copies)
@@ -421,6 +429,8 @@ def _publish(
     conditions |= {contribute.OPEN} if requests and not existing else set()
     listed = ", ".join(f"`{copy.path}` ({copy.state.value})" for copy in copies if copy.due)
     body = f"Files that `fork.adopt` writes; no upstream file is changed: {listed}."
+    if requirement:
+        body += f" The workflows then install `{requirement}`."
     values = fork.values() | {
         "sync": name,
         "start": base,
