@@ -89,10 +89,12 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
     for finding in findings:
         s.console.annotate(finding.check, finding.what, path=finding.path)
     rows = (f"- **{finding.check}**: {plain(finding.what)}" for finding in findings)
-    notify.summarize("\n".join(["# Not for the production branch", "", *rows]))
+    then = _then(s, ranges, {finding.check for finding in findings})
+    said = ["# Not for the production branch", "", *rows, "", f"Next: {plain(s.spelled_out(then))}"]
+    notify.summarize("\n".join(said))
     lines = (f"\n  {finding.check}: {finding.what}" for finding in findings)
     problem = f"{counted(len(findings), 'finding')} in {what}:{''.join(lines)}"
-    raise CheckFailed(problem, then=_then(s, ranges, {finding.check for finding in findings}))
+    raise CheckFailed(problem, then=then)
 
 
 def _then(s: Session, ranges: Sequence[Range], checks: set[str]) -> str:

@@ -199,7 +199,7 @@ _WEBHOOK = re.compile(r"(hooks\.slack\.com/\w{1,32}/)[^\s'\"]{1,1024}")
 # Checks run upstream's code, which must not see the secrets of whoever runs them, and a secret may
 # have any name. So checks get only these variables and those the policy names.
 _FOR_CHECKS = re.compile(
-    r"PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TERM|COLUMNS|LINES|NO_COLOR|FORCE_COLOR"
+    r"PATH|PWD|OLDPWD|SHLVL|_|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_\w+|TZ|TERM|COLUMNS|LINES|NO_COLOR|FORCE_COLOR"
     r"|TMPDIR|TMP|TEMP|CI|GITHUB_ACTIONS|(?i:(https?|ftp|all|no)_proxy)|SSL_CERT_(FILE|DIR)"
     r"|REQUESTS_CA_BUNDLE|NODE_EXTRA_CA_CERTS|XDG_(CACHE|CONFIG|DATA|STATE)_HOME|XDG_RUNTIME_DIR"
     r"|VIRTUAL_ENV|CONDA_(PREFIX|DEFAULT_ENV)|PYENV_(ROOT|VERSION)|PYTHON(PATH|HOME|UTF8|HASHSEED)"

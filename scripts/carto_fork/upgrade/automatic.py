@@ -142,13 +142,13 @@ def _resolve_request(
         stopped = [*(d.conflict.path for d in done.left), *done.marked]
         say_sides(s, done, pr=request)
         if stopped and not s.sh.dry:
-            count = len(set(stopped))
+            count, again = len(set(stopped)), s.command("resolve-conflicts", pr=request)
             raise Paused(
                 f"{counted(count, 'file')} of pull request {pull.number} "
                 f"{'needs' if count == 1 else 'need'} a person.",
                 untouched="Nothing was committed or pushed; what could be decided is staged.",
-                then=f"resolve in {git.nearest(place)}, `git add` each file, then run the same "
-                "command again.",
+                then=f"resolve in {git.nearest(place)}, `git add` each file, then run `{again}` "
+                "again.",
             )
         s.run(steps.FINISH, fetch, held, work)
         if held:
