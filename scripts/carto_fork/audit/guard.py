@@ -90,8 +90,14 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
         s.console.annotate(finding.check, finding.what, path=finding.path)
     rows = (f"- **{finding.check}**: {plain(finding.what)}" for finding in findings)
     then = _then(s, ranges, {finding.check for finding in findings})
-    said = ["# Not for the production branch", "", *rows, "", f"Next: {plain(s.spelled_out(then))}"]
-    notify.summarize("\n".join(said))
+    parts = [
+        "# Not for the production branch",
+        "",
+        *rows,
+        "",
+        f"Next: {plain(s.spelled_out(then))}",
+    ]
+    notify.summarize("\n".join(parts))
     lines = (f"\n  {finding.check}: {finding.what}" for finding in findings)
     problem = f"{counted(len(findings), 'finding')} in {what}:{''.join(lines)}"
     raise CheckFailed(problem, then=then)
