@@ -275,7 +275,8 @@ def _settled(path: str, base: str, ours: str, theirs: str) -> list[tuple[str, ..
     segments: list[Segment] = []
     for old, one, other in zip(*pieces, strict=True):
         same = old == one == other
-        hunk = Hunk(*(tuple(lines_of(text)) for text in (one, old, other)), 1, ())
+        mine, before, their = (tuple(lines_of(text)) for text in (one, old, other))
+        hunk = Hunk(mine, before, their, 1, ())
         segments += [old if same else hunk, "#\n"]
     texts = Texts(base, ours, theirs)
     wanted = [i for i, x in enumerate(segments) if isinstance(x, Hunk)]
