@@ -73,7 +73,8 @@ class Notes:
         """The notes as Markdown."""
         since = f" since {self._release(self.page, self.before)}" if self.before else ""
         lines = [
-            f"{counted(len(self.own), 'fork change')}{since}, on upstream "
+            f"{counted(len(self.own), 'fork change') if self.own else 'No fork change'}{since}, "
+            "on upstream "
             f"{self._release(self.upstream_page, self.upstream)}."
         ]
         for name, changes in self._parts().items():
