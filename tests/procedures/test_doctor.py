@@ -406,7 +406,7 @@ def test_a_directory_left_by_a_killed_upgrade_is_reported(world: World) -> None:
     (world.place / "litellm.upstream-sync-v1.76.5.cut-1").mkdir()
     finding = one(world, "leftovers", "look")
     assert not finding["can_be_fixed"]
-    type_it(world, finding["then"])
+    type_it(world, finding["then"].partition(": ")[2])
     assert found(world, "leftovers") == []
 
 
@@ -517,7 +517,7 @@ def test_a_local_tag_that_differs_from_upstreams_is_reported(world: World) -> No
     world.git(f"tag --force {STABLE} {TAG}")
     finding = one(world, "detection", "broken")
     assert finding["what"].startswith(f"the tag {STABLE} is ")
-    type_it(world, finding["then"])
+    type_it(world, finding["then"].partition(": ")[2])
     assert found(world, "detection") == []
 
 
