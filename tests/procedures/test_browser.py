@@ -98,11 +98,12 @@ def test_the_page_is_worked_through_by_filter_and_keyboard(browser: Chrome, page
     # A link leads to what the filter hides, opens it, and it is not behind the tools.
     browser.execute_script("location.hash = 'c1'")
     item = browser.find_element(By.ID, "c1")
-    WebDriverWait(browser, 30).until(lambda _: item.find_elements(By.CSS_SELECTOR, "pre"))
+    waiting = WebDriverWait(browser, 30, poll_frequency=0.1)
+    waiting.until(lambda _: item.find_elements(By.CSS_SELECTOR, "pre"))
     where = "const box = (it) => it.getBoundingClientRect();"
-    where += "return [box(arguments[0]).top, box(document.querySelector('.tools')).bottom]"
-    top, bottom = browser.execute_script(where, item)
-    assert top >= bottom and shown(browser) == everything
+    where += "return box(arguments[0]).top >= box(document.querySelector('.tools')).bottom"
+    waiting.until(lambda _: browser.execute_script(where, item))
+    assert shown(browser) == everything
     word = item.find_element(By.CSS_SELECTOR, "pre").text.split()[0]
     browser.find_element(By.ID, "filter").send_keys(word)
     assert "c1" in shown(browser)
@@ -123,7 +124,7 @@ def test_the_page_is_worked_through_by_filter_and_keyboard(browser: Chrome, page
     line = f"carto-fork resolve-conflicts --keep-fork {copy.text.split()[-3]} --reason WHY"
     assert copy.get_attribute("data-copy") == line
     copy.send_keys(Keys.ENTER)
-    assert browser.find_element(By.ID, "shown").text == "copied"
+    waiting.until(lambda _: browser.find_element(By.ID, "shown").text == "copied")
     item.find_element(By.TAG_NAME, "summary").send_keys("x")
     browser.refresh()
     assert "ticked" in str(browser.find_element(By.ID, "c1").get_attribute("class"))
