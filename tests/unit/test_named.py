@@ -293,6 +293,21 @@ def test_a_name_that_each_side_adds_in_another_hunk_stays_a_conflict() -> None:
     )
 
 
+def test_comments_about_a_file_do_not_belong_to_what_both_add_below() -> None:
+    head, last = "/*\nLicense\n*/\n\n", 'import x from "x";\n'
+    ours, theirs = 'import { A } from "a";\n', 'import { B } from "b";\n'
+    found = named.merge("x.ts", head + last, head + ours + last, head + theirs + last)
+    assert found == head + ours + theirs + last
+
+
+def test_two_changes_inside_one_operand_are_merged() -> None:
+    base = "const a = b ? <C d={1} /> : null;\n"
+    ours, theirs = base.replace("1}", "1} e={2}"), base.replace("<C ", "<C f={3} ")
+    found = named.merge("x.tsx", base, ours, theirs)
+    assert found == ours.replace("<C ", "<C f={3} ")
+    assert named.merge("x.tsx", base, ours, base.replace("null", "x")) is None
+
+
 def test_rules_with_several_selectors_are_definitions() -> None:
     ours, theirs = ".a {\n  top: 0;\n}\n", ".b,\n.c {\n  top: 1px;\n}\n"
     assert named.merge("x.css", ".x {\n}\n", ".x {\n}\n" + ours, ".x {\n}\n" + theirs) == (
@@ -457,6 +472,13 @@ def test_a_change_on_one_side_alone_is_taken(
             "void f(void) {\n    if (a) {\n        y(2);\n    } else {\n        call_me(x);\n"
             "    }\n}\n",
             id="one-line-that-both-sides-added-at-different-places",
+        ),
+        # Another form of everything beside what was added.
+        (
+            "x.json",
+            '{"a": ["p/a"], "b": ["p/b"], "c": ["p/c"]}',
+            '{"a": ["p/a"], "b": ["p/b"], "new": ["p/n"], "c": ["p/c"]}',
+            '{"a": ["./p/a"], "b": ["./p/b"], "c": ["./p/c"]}',
         ),
         # What its format does not allow, or reads otherwise.
         ("x.toml", "[a]\nx = 1\n", "[a]\nx = 1\n\n[b.c]\nz = 2\n", "[a]\nx = 1\n\n[b]\nc.z = 1\n"),

@@ -207,8 +207,11 @@ def _written(sh: Shell, repo: Path, merged: Sequence[Versions]) -> dict[Versions
     texts = git.blobs(sh, repo, (name for versions in merged for name in versions if name))
     wrote = {}
     for versions in merged:
-        *before, after = ({x.strip() for x in texts.get(v or "", "").split("\n")} for v in versions)
-        wrote[versions] = {line for line in after.difference(*before) if _WORD.search(line)}
+        *before, after = (texts.get(v or "", "").split("\n") for v in versions)
+        new = {line.strip() for line in set(after).difference(*before) if _WORD.search(line)}
+        if new:  # mostly, a merge writes nothing: only then is it worth to look at white space
+            new.difference_update(*(map(str.strip, lines) for lines in before))
+        wrote[versions] = new
     return wrote
 
 

@@ -34,7 +34,7 @@ _LOGIC = re.compile(
     r"binary|boolean|comparison|ternary|conditional_exp|unary|not_operator|string"
     r"|regex|comprehension|generator_exp"
 )
-"""Expressions computed from several things, and strings: two changes in one of them may affect each
+"""Expressions computed from several things, and strings: changes in two of these may affect each
 other."""
 _CALL = re.compile(
     "call|method_invocation|macro_invocation|new_expression|object_creation|jsx_(opening|self)"
@@ -154,11 +154,15 @@ class Work:
         listed = kind in self.language.lists
         if any(node.type != kind or not (node.children or listed) for node in nodes):
             raise Odd
-        if kind == "ERROR" or _LOGIC.search(kind):
+        if kind == "ERROR":
             raise Odd
         taken = [side.parts(node) for side, node in zip(self.sides, nodes, strict=True)]
+        if _LOGIC.search(kind) and not _is_in_one(taken):
+            raise Odd
         if _CALL.match(kind) and len({_callee(side, listed) for side in taken}) > 1:
             raise Odd  # the arguments are meant for what was called before
+        if any(_changes_all(taken[0], taken[x]) and _adds(taken[0], taken[3 - x]) for x in (1, 2)):
+            raise Odd  # what was added has not been changed in that way
         opening: bytes = _pick(*(parts.open for parts in taken))
         close: bytes = _pick(*(parts.close for parts in taken))
         keyed = [self._keyed(side.parts) for side in taken] if kind in self.language.maps else []
@@ -531,6 +535,31 @@ def _akin(old: Sequence[Part], new: Sequence[Part]) -> Iterator[tuple[int, int]]
         if place >= 0:
             yield i, place
             start = place + 1
+
+
+def _changes_all(base: Parts, side: Parts) -> bool:
+    """Whether a side made the same edit in all parts of a list, such as a new prefix."""
+    old, new = ({part.name: part.body for part in x.parts if part.name} for x in (base, side))
+    edits = {_edit(old[name], new.get(name, old[name])) for name in old}
+    return len(old) > 2 and len(edits) == 1 and edits != {(b"", b"")}
+
+
+def _adds(base: Parts, side: Parts) -> bool:
+    return not {part.name for part in side.parts} <= {part.name for part in base.parts}
+
+
+def _edit(one: bytes, other: bytes) -> tuple[bytes, bytes]:
+    """What an edit took out of a text, and what it put there."""
+    start = languages.alike(one, other)
+    end = languages.alike(one[start:][::-1], other[start:][::-1])
+    return one[start : len(one) - end], other[start : len(other) - end]
+
+
+def _is_in_one(taken: Sequence[Parts]) -> bool:
+    """Whether the sides differ in one part only."""
+    bodies = [[part.body for part in side.parts] for side in taken]
+    differing = (len({*versions}) > 1 for versions in zip(*bodies, strict=False))
+    return len({*map(len, bodies)}) == 1 and sum(differing) == 1
 
 
 def _callee(call: Parts, listed: bool) -> bytes:

@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, ClassVar
 
 from . import languages
@@ -132,7 +132,7 @@ class Tree:
             for number, child in enumerate(children)
         ]
         first = inside.index(True) if True in inside else min(1, len(children))
-        at = self._opened(children[:first], start, end)
+        at = self._opened(children[: first + 1], first, start, end)
         opening = self.text[start:at]
         parts = []
         names = Counter(
@@ -172,10 +172,20 @@ class Tree:
             name_known = self.names[key] = languages.name_of(self.language, node)
         return name_known
 
-    def _opened(self, children: Sequence[Node], start: int, end: int) -> int:
-        """Where the first part's own text begins, after the opening of the list."""
+    def _opened(self, upto: Sequence[Node], first: int, start: int, end: int) -> int:
+        """Where the first part's own text begins, after the opening of the list, or after comments
+        about the file.
+
+        upto: the children up to the first part, which has this position.
+        """
+        children = upto[:first]
         tokens = [child for child in children if not child.is_extra]
         if not tokens:
+            for above, below in reversed([*pairwise(upto)]):
+                if re.search(rb"\n[ \t]*\n", self.text[above.end_byte : below.start_byte]):
+                    at = self._over(above.end_byte, end)
+                    blank = re.compile(rb"(?:[ \t]*\n)*").match(self.text, at, end)
+                    return blank.end() if blank else at
             return start
         at = tokens[-1].end_byte
         if tokens[-1] != children[-1] and b"\n" not in self.text[at : children[-1].start_byte]:
