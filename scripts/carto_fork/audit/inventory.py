@@ -87,6 +87,13 @@ def tip(fork: Fork) -> str:
     return fork.refs.commits.get(named) or fork.upstream_tips[0]
 
 
+def described(paths: Sequence[str], upstream: str) -> str:
+    """A sentence about drifted files. upstream: what they differ from."""
+    differ, them = ("differs", "it") if len(paths) == 1 else ("differ", "them")
+    files = f"{counted(len(paths), 'file')} {differ}"
+    return f"{files} from {upstream} although no fork commit changed {them}."
+
+
 def drift(sh: Shell, fork: Fork, ground_: Ground) -> list[str]:
     """The paths that differ from upstream although no fork commit touched them or wrote any of the
     differing lines. Files copied from upstream's newer commits are not drift.
@@ -271,12 +278,7 @@ def _say_drift(
     if not paths:
         console.say("Nothing has drifted.")
         return
-    differ, them = ("differs", "it") if len(paths) == 1 else ("differ", "them")
-    console.say(
-        f"{counted(len(paths), 'file')} {differ} from upstream {known.base[:10]} although no "
-        f"fork commit changed {them}.",
-        "bold",
-    )
+    console.say(described(paths, f"upstream {known.base[:10]}"), "bold")
     console.next(f"on a branch for it, {command('fork.inventory', reset=True)}")
 
 

@@ -73,6 +73,12 @@ class Ledger:
     upstream_paths: int
 
     @property
+    def checked(self) -> str:
+        """How many files were checked, as the beginning of a sentence."""
+        fork, upstream = (self.fork_paths, "fork file"), (self.upstream_paths, "upstream file")
+        return f"Checked {counted(*fork)} and {counted(*upstream)}"
+
+    @property
     def lost(self) -> list[Entry]:
         """The losses that nothing explains."""
         return [entry for entry in self.entries if entry.account.fate is Fate.LOST]
@@ -102,11 +108,6 @@ class _File:
     def path(self) -> str:
         """Its path on the side, or that of the file which the side deleted."""
         return self.mine or self.base
-
-    @property
-    def names(self) -> list[str]:
-        """Its names on the side and at the ancestor."""
-        return [name for name in (self.mine, self.base) if name]
 
 
 def read(
@@ -235,8 +236,8 @@ class _Merge:
 
         in_them: the fork's own work in the files of the account.
         """
-        lines = (*account.change.added, *account.change.removed)
-        touched = self._own.of(file.names, lines)
+        names = [name for name in (file.mine, file.base) if name]
+        touched = self._own.of(names, (*account.change.added, *account.change.removed))
         wrote = in_them.behind((*account.missing, *account.back)) if touched else ()
         return tuple([commit for commit in wrote if commit in touched] or touched)
 

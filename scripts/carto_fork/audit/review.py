@@ -265,10 +265,8 @@ def show(console: Console, verification: Verification, what: str) -> None:
     explained = Counter(entry.account.fate.value for entry in account.explained)
     fates = ", ".join(f"{number} {fate}" for fate, number in sorted(explained.items()))
     console.say(
-        f"Checked {counted(account.fork_paths, 'fork file')} and "
-        f"{counted(account.upstream_paths, 'upstream file')}: "
-        f"{counted(len(account.lost), 'change')} lost, {len(account.to_look_at)} to "
-        f"look at{f', {fates}' if fates else ''}.",
+        f"{account.checked}: {counted(len(account.lost), 'change')} lost, "
+        f"{len(account.to_look_at)} to look at{f', {fates}' if fates else ''}.",
         "bold",
     )
     doubts = sum(not finding.certain for finding in verification.findings)

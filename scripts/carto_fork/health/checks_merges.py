@@ -166,11 +166,7 @@ def _ancestry(patient: Patient) -> Iterator[Diagnosis]:
 def _drift(patient: Patient) -> Iterator[Diagnosis]:
     paths = inventory.drift(patient.sh, patient.fork, patient.ground)
     if paths:
-        differ, whose = ("differs", "it") if len(paths) == 1 else ("differ", "them")
-        what = (
-            f"{counted(len(paths), 'file')} {differ} from upstream although no fork commit "
-            f"changed {whose}."
-        )
+        what = inventory.described(paths, "upstream")
         cause = "Earlier merges left them behind; they only cause conflicts."
         yield Diagnosis(Level.LOOK, what, cause, patient.command("fork.inventory", section="drift"))
 

@@ -185,11 +185,7 @@ class _Text:
             "moved, absorbed or dropped on purpose": account.explained,
         }
         more = "".join(f", {len(entries)} {what}" for what, entries in rest.items() if entries)
-        yield (
-            f"Checked {counted(account.fork_paths, 'fork file')} and "
-            f"{counted(account.upstream_paths, 'upstream file')}: "
-            f"**{counted(len(lost), 'change')} lost**{more}."
-        )
+        yield f"{account.checked}: **{counted(len(lost), 'change')} lost**{more}."
         listed = [["lost", *_entry(entry)] for entry in lost]
         listed += [["to decide", *_entry(entry)] for entry in undecided]
         listed += [["look at", *_entry(entry)] for entry in account.to_look_at]
