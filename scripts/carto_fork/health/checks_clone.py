@@ -162,8 +162,9 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
         elif version_files.counts_on(version, contained.release):
             cause = "The fork bumped the version itself; `release` accepts only upstream's version."
             # An upgrade in progress sets the version anyway.
-            level = Level.NOTE if patient.syncs else Level.LOOK
-            yield Diagnosis(level, what, cause, raise_it)
+            if patient.notes or not patient.syncs:
+                level = Level.NOTE if patient.syncs else Level.LOOK
+                yield Diagnosis(level, what, cause, raise_it)
         else:
             cause = "A sync lost its history, or merged a commit that is not a stable release."
             heal = patient.command("fork.heal", check=True)
