@@ -296,7 +296,7 @@ def test_a_local_tag_that_differs_from_upstreams_is_refused(world: World) -> Non
 def test_an_upgrade_without_a_tag_is_a_wrong_command_line(world: World, line: str) -> None:
     said = message(
         "which release? --tag is missing.",
-        "add --tag, as in --tag v1.76.5; `invoke status` names the newest one.",
+        "add --tag with a release; `invoke status` names the newest one.",
         title="Usage",
     )
     before = everything(world)
@@ -308,7 +308,7 @@ def test_an_upgrade_without_a_tag_is_a_wrong_command_line(world: World, line: st
 def test_advice_for_a_missing_tag_names_the_same_fork(world: World) -> None:
     said = message(
         "which release? --tag is missing.",
-        "add --tag, as in --tag v1.76.5; `invoke status --repo litellm` names the newest one.",
+        "add --tag with a release; `invoke status --repo litellm` names the newest one.",
         title="Usage",
     )
     done = world.run("upgrade-carto --repo litellm", cwd=world.place)

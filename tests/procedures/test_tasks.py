@@ -956,7 +956,7 @@ def test_verify_finds_nothing_in_a_finished_upgrade(prepared: World) -> None:
 
 def test_verify_without_a_tag_is_a_wrong_command_line(world: World) -> None:
     done = world.run("verify")
-    then = "add --tag, as in --tag v1.76.5; `invoke status` names the newest one."
+    then = "add --tag with a release; `invoke status` names the newest one."
     assert done.err == message("which release? --tag is missing.", then, title="Usage")
     assert done.code == 2
 

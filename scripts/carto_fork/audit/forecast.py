@@ -252,4 +252,9 @@ def _show(
     if fetch:
         console.row("Only tags that this clone has are listed; to fetch newer ones: ", fetch)
     if best := recommended(results):
+        newest = max(results, key=lambda result: result.release)
+        if best.left < newest.left:
+            console.say(
+                f"{best.tag} leaves you less to decide than {newest.tag}, which can follow."
+            )
         console.next(command("upgrade-carto", tag=best.tag))

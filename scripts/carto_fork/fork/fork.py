@@ -195,7 +195,11 @@ def open_fork(sh: Shell, path: Path) -> Fork:
     try:
         loaded = _known_policy(sh, repository, settings, refs)
         if loaded is None and (draft := _draft(sh, repository)):
-            loaded = load_policy(draft, f"{POLICY_FILE}, which is on no branch yet")
+            try:
+                loaded = load_policy(draft, f"{POLICY_FILE}, which is on no branch yet")
+            except Refused as no:
+                no.advise(f"correct {git.nearest(repository.home / POLICY_FILE)}.")
+                raise
         return Fork(repository, settings, refs, loaded or load_policy(), draft=draft)
     except Refused as problem:
         return Fork(repository, settings, refs, load_policy(), problem, draft)

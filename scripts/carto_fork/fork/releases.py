@@ -41,7 +41,7 @@ def asked_name(asked: str) -> str:
     """The tag as typed, if it can be a tag. Raises Usage if it is missing."""
     if not asked:
         problem = "which release? --tag is missing."
-        raise Usage(problem, then="add --tag, as in --tag v1.76.5; `status` names the newest one.")
+        raise Usage(problem, then="add --tag with a release; `status` names the newest one.")
     return tags.checked_name(asked)
 
 
@@ -187,7 +187,11 @@ def _only_candidate(
 ) -> Tag:
     """The one stable tag of the same version if upstream has no tag of exactly that name."""
     classified = [tag for tag in map(lambda n: tags.classify(n, policy.tags), refs.tags()) if tag]
-    same = [tag for tag in classified if asked and tag.stable and tag.same_build(asked)]
+    same = [
+        tag
+        for tag in classified
+        if tag.stable and (tag.same_build(asked) if asked else tag.release == name)
+    ]
     if len(same) == 1:
         return same[0]
     if same:

@@ -97,7 +97,7 @@ def show_config(s: Session) -> None:
     fork = s.open_fork(whatever_policy=True)
     if s.json:
         s.print_json(settings(fork.loaded))
-    else:
+    elif not (fork.problem and fork.draft):  # the default policy is not what somebody drafts
         _show(s.console, fork.loaded)
     if fork.problem:
         raise fork.problem

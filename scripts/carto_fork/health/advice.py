@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -204,7 +205,10 @@ class _Adviser:
                 file = quote(str(git.nearest(fork.home / POLICY_FILE)))
                 yield Advice(f"{self._at} show {ref} > {file}", why)
             why = "This fork has no policy yet, and the default one is for another fork."
-            yield Advice(self._command("fork.init"), why)
+            urls = [key for key in fork.settings if re.fullmatch(r"remote\..*\.url", key)]
+            # One remote is the fork: only a person knows where it comes from.
+            upstream = "URL" if len(urls) == 1 else ""
+            yield Advice(self._command("fork.init", upstream=upstream), why)
         if wrong:
             why = "A remote is not the one that the policy names; this prints how to fix it."
             yield Advice(self._command("doctor"), why)

@@ -300,7 +300,8 @@ def _remotes(patient: Patient) -> Iterator[Diagnosis]:
             what = f"the remote `{remote.name}` is missing."
             cause = "A new clone has only one remote."
             if patient.fork.is_unknown:
-                yield Diagnosis(Level.BROKEN, what, cause, patient.command("fork.init"))
+                then = patient.command("fork.init", upstream="URL" * (remote == remotes.upstream))
+                yield Diagnosis(Level.BROKEN, what, cause, then)
             else:
                 yield patient.fixable(Level.BROKEN, what, cause, step)
     for problem, then in wrong:
