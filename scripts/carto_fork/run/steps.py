@@ -363,9 +363,11 @@ class Runner:
         journal.end(directory)
 
     def _run_line(self, step: Step, plan: Plan, words: list[str]) -> None:
-        self.console.command(command_line(words, join=joined))
+        asks = "--exit-code" in words  # questions are shown with --verbose only
+        if not asks:
+            self.console.command(command_line(words, join=joined))
         with self.console.working(step.name):
-            answer = self.sh.run(words)
+            answer = self.sh.read(words) if asks else self.sh.run(words)
         if answer.code not in step.allow:
             raise self._failed(step, plan, words, answer)
         if answer.hook:
