@@ -165,7 +165,12 @@ class _Survey:
         if self._asked.name:
             yield Guess("name", self._name, CERTAIN, _SAID)
         else:
-            yield Guess("name", self._name, GUESS, "the owner of the remote")
+            yield Guess(
+                "name",
+                self._name,
+                GUESS,
+                "the owner of the remote" if self._slug else "change it as you like",
+            )
         yield self.origin.guess("remotes.origin", self._origin_surety, "the clone's remote")
         yield self.upstream.guess("remotes.upstream", *self._upstream_why)
         own = {branch: self._own(branch) for branch in self.origin.refs.branches()}

@@ -308,7 +308,7 @@ def require_right_urls(fork: Fork) -> None:
     url = fork.url(fork.policy.remotes.origin)
     if url and github.is_local(url) and not fork.has_production:
         raise Refused(
-            f"{fork.path.absolute()} is not the fork: it has no branch "
+            f"{os.path.abspath(fork.path)} is not the fork: it has no branch "
             f"{fork.policy.branches.production}.",
             then=_UNKNOWN if fork.is_unknown else "name the fork's clone with --repo.",
         )

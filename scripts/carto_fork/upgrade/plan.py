@@ -410,7 +410,7 @@ def _notes(sh: Shell, fork: Fork, target: Target, options: Options) -> list[str]
         if ahead:
             notes.append(
                 f"your {branches.production} has {counted(ahead, 'commit')} that {origin} lacks; "
-                "they are not part of this upgrade."
+                f"{'it is' if ahead == 1 else 'they are'} not part of this upgrade."
             )
     return notes
 
