@@ -255,7 +255,10 @@ class TaskProgram(Program):
             task = error.context and error.context.name
             where = f"{self.binary} --help {task}" if task else f"{self.binary} --list"
             what = re.sub(r"Flag <Argument: ([\w-]+).*?>", r"--\1", str(error))
-            first, word = self.core.unparsed[:1], re.fullmatch(r"No idea what '(\S+)' is!", what)
+            first, word = (
+                self.core.unparsed[:1],
+                re.fullmatch(r"No idea what '([^-\s]\S*)' is!", what),
+            )
             known = self.parser.contexts.get(first[0]) if word and first else None
             if word and known and "tag" in known.args:
                 where = f"{self.binary} {first[0]} --tag {word[1]}"

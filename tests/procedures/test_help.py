@@ -164,6 +164,7 @@ def test_a_wrong_command_line_is_answered_with_where_the_help_is(world: World) -
         ("upgrade", "No idea what 'upgrade' is!", "--list"),
         ("--help upgrade", "No idea what 'upgrade' is!", "--list"),
         ("verify --tagg v1", "No idea what '--tagg' is!", "--help verify"),
+        ("verify v1.2.0", "No idea what 'v1.2.0' is!", "verify --tag v1.2.0"),
         ("verify --tag", "--tag needed value and was not given one!", "--help verify"),
     ):
         done = _typed(world, *line.split())
