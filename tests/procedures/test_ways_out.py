@@ -210,7 +210,7 @@ def as_a_person(world: World, command: str, said: str) -> Done:
         world.call(["git", "commit", "-qm", "fix: markers"])
         assert world.paste("git push -q origin HEAD:carto/main").code == 0
     for work in (world.fork, world.work(STABLE), world.work(TAG)):
-        if not work.exists() or command.startswith("invoke upgrade-carto"):
+        if not work.exists() or (done.code != 3 and command.startswith("invoke upgrade-carto")):
             continue
         for path in world.git("diff --name-only --diff-filter=U", repo=work).splitlines():
             side = "--ours" if path == "Dockerfile" else "--theirs"
