@@ -188,7 +188,7 @@ def as_a_person(world: World, command: str, said: str) -> Done:
     """
     if "--drop PATH --reason WHY" in command:
         for path in re.findall(r"^ +lost: .* in (\S+)$", said, re.MULTILINE):
-            done = world.paste(command.replace("PATH", path))
+            done = world.paste(command.replace("PATH", path).replace("WHY", "'We said so.'"))
         return done
     if number := re.fullmatch(rf"gh pr view (\d+) {FORK}", command):
         return world.paste(f"gh pr merge {number[1]} {FORK} --merge")
@@ -255,6 +255,7 @@ def test_next_leads_to_an_end(
         follows = done.code not in (0, 3) or command.startswith("invoke doctor")
         command = (follows and named(done, way)) or asked(world)
         now, said = world.everything(), done.err
-        stuck = now == before and command == way[-1]
+        # What a person resolved after a pause shows only in the work tree.
+        stuck = now == before and command == way[-1] and done.code != 3
         assert not stuck, f"a circle: {way}\n{said}"
         before = now
