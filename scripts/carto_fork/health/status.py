@@ -95,7 +95,8 @@ def read(sh: Shell, fork: Fork) -> Status:
     own = tags.newest(refs.tags(), policy.tags, TagUse.OWN)
     newest = releases.newest(sh, fork, upstream_refs)
 
-    started = _in_progress(sh, fork, merged)
+    trees = [tree for tree in git.worktrees(sh, fork.path) if not tree.missing]
+    started = _in_progress(sh, fork, merged, trees)
     in_progress = tuple(sorted(started, key=lambda one: Version(one.version), reverse=True))
     problems = [no.what.rstrip(".") for no in unread]
     if gone := reverts.find(sh, fork, refs.commits[ref], merged) if ref else None:
@@ -117,7 +118,7 @@ def read(sh: Shell, fork: Fork) -> Status:
     notes = [releases.described(name, merged, upstream_refs) for name in moved]
     if online and (renamed := releases.renamed_branch(sh, fork, upstream_refs)):
         notes.append(renamed)
-    notes += _kept(sh, fork, merged)
+    notes += _kept(sh, fork, merged, trees)
     mirror = f"refs/heads/{policy.branches.mirror}"
     if mirror not in refs.objects:
         mirror = fork.tracking(policy.remotes.origin, policy.branches.mirror)
@@ -202,16 +203,18 @@ def _distance(sh: Shell, fork: Fork, left: str, right: str) -> tuple[int, int] |
     return git.ahead_behind(sh, fork.path, left, right)
 
 
-def _kept(sh: Shell, fork: Fork, merged: Collection[str]) -> Iterator[str]:
+def _kept(
+    sh: Shell, fork: Fork, merged: Collection[str], trees: Sequence[git.Worktree]
+) -> Iterator[str]:
     """A note about each work tree that an upgrade has left although it is over, and about those
     that were set aside."""
     heads, origin = fork.refs.objects, fork.policy.remotes.origin
     removes = f"{git.at(fork.path)} worktree remove --force"
-    for tree in git.worktrees(sh, fork.path):
+    for tree in trees:
         branch = tree.branch.removeprefix("refs/heads/")
         name = fork.policy.branches.tag_of(branch)
         published = heads.get(fork.tracking(origin, branch)) == heads.get(tree.branch)
-        if not name or tree.missing or not (name in merged or published):
+        if not name or not (name in merged or published):
             continue
         state = git.work_state(sh, tree.path)
         if not (state.merging or state.unmerged):
@@ -227,20 +230,18 @@ def _kept(sh: Shell, fork: Fork, merged: Collection[str]) -> Iterator[str]:
         )
 
 
-def _in_progress(sh: Shell, fork: Fork, merged: Collection[str]) -> Iterator[InProgress]:
+def _in_progress(
+    sh: Shell, fork: Fork, merged: Collection[str], trees: Sequence[git.Worktree]
+) -> Iterator[InProgress]:
     """Sync branches whose tag the production branch does not contain yet."""
-    trees = {
-        tree.branch: git.nearest(tree.path)
-        for tree in git.worktrees(sh, fork.path)
-        if not tree.missing
-    }
+    places = {tree.branch: git.nearest(tree.path) for tree in trees}
     origin = fork.policy.remotes.origin
     for branch in dict.fromkeys([*fork.refs.branches(), *fork.published]):
         name = fork.policy.branches.tag_of(branch)
         tag = tags.classify(name, fork.policy.tags) if name and name not in merged else None
         if tag is None:
             continue  # the branch is not named after a release
-        work = trees.get(f"refs/heads/{branch}")
+        work = places.get(f"refs/heads/{branch}")
         remote = fork.refs.objects.get(fork.tracking(origin, branch))
         same = remote == fork.refs.objects.get(f"refs/heads/{branch}", remote)
         begun = git.work_state(sh, work) if work else None
