@@ -238,3 +238,9 @@ def test_a_killed_finish_ends_the_same_when_it_is_repeated(
     done = world.run(FINISH)
     assert done.code == 0, done.err
     assert state(world, github) == finished
+
+
+def test_an_upgrade_by_hand_names_the_command_for_the_conflicts_that_wait(world: World) -> None:
+    done = world.run(f"upgrade-carto --no-tests --tag {NEXT}")
+    assert done.code == 3, done.err
+    assert f"Next: invoke resolve-conflicts --pr {SYNC_NEXT}\n" in done.err

@@ -83,6 +83,14 @@ def run(s: Session, options: Options, *, leave: bool = False) -> tuple[Upgrade, 
             # An earlier run was killed after it committed what is left and before it published it.
             _leave(s, ready, work, held)
             return ready, work
+        pushed = release.pushed if here in ("", release.pushed) else ""
+        if held and not leave and waits(work, pushed):
+            raise Paused(
+                f"{ready.sync} has conflicts on {fork.policy.remotes.origin.name} that nobody has "
+                "resolved yet.",
+                untouched=fetch.untouched,
+                then=s.command("resolve-conflicts", pr=ready.sync),
+            )
         procedure = steps.REQUEST if ready.finished else steps.MERGE if leave else steps.UPGRADE
         with _described(s, ready, work, procedure, held, leave):
             more = len(chosen(steps.CONCLUDE, ready.plan)) if procedure is steps.MERGE else 0
