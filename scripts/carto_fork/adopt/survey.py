@@ -294,9 +294,9 @@ class _Survey:
     @cached_property
     def _released(self) -> tags.Tag | None:
         """The newest stable release in the history of the production branch."""
-        history = git.history(self._sh, self._path, self._commit) if self._commit else set()
-        refs = self.upstream.refs
-        return tags.newest(refs.tags_in(history), self._schemes, *tags.STABLE)
+        tagged = self.upstream.refs.commits.values()
+        has = git.held(self._sh, self._path, self._commit, tagged) if self._commit else set()
+        return tags.newest(self.upstream.refs.tags_in(has), self._schemes, *tags.STABLE)
 
     @cached_property
     def _bases(self) -> list[Tree]:

@@ -234,15 +234,13 @@ def _speaks(path: str, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> 
     return not (now - own).isdisjoint(foreign)
 
 
-def _false_records(sh: Shell, repo: Path, ours: str, theirs: str, result: str) -> list[Finding]:
+def _false_records(sh: Shell, repo: Path, ours: str, theirs: str, result: str) -> Iterator[Finding]:
     """Decisions recorded in the merge that its result does not bear out."""
     _, false = earlier.said(sh, repo, result, ours, theirs)
-    whats = (
-        f"{records.DROPS_FILE} says that {drop.side}'s change to {drop.path} is dropped "
-        f"({drop.reason}), and the merge has it: remove that record"
-        for drop in false
-    )
-    return [Finding("record", printable(what), records.DROPS_FILE) for what in whats]
+    for drop in false:
+        what = f"{records.DROPS_FILE} says that {drop.side}'s change to {drop.path} is dropped "
+        what += f"({drop.reason}), and the merge has it: remove that record"
+        yield Finding("record", printable(what), records.DROPS_FILE)
 
 
 def _account(
@@ -267,10 +265,7 @@ class _Snapshot:
     def __init__(self, sh: Shell, repo: Path, commit: str, texts: dict[str, str | None]) -> None:
         self._sh, self._repo, self._texts, self.commit = sh, repo, texts, commit
         self.tree = git.tree(sh, repo, commit)
-
-    @property
-    def paths(self) -> Collection[str]:
-        return self.tree.keys()
+        self.paths: Collection[str] = self.tree.keys()
 
     def text(self, path: str) -> str | None:
         _, name = self.tree.get(path, ("", ""))

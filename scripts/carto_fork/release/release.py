@@ -199,7 +199,8 @@ class _Contained:
 
     def __init__(self, sh: Shell, fork: Fork, remote: RemoteRefs, commit: str) -> None:
         self._sh, self._fork, self._remote, self.commit = sh, fork, remote, commit
-        self._history = git.history(sh, fork.path, commit)
+        question = "rev-list {commit} --"
+        self._history = set(git.ask(sh, fork.path, question, "history", commit=commit).out.split())
         self._merged = releases.merged(sh, fork, commit, remote.upstream)
 
     def upstream(self) -> Tag:

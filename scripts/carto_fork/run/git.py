@@ -439,16 +439,9 @@ def commit_of(sh: Shell, repo: Path, rev: str) -> str:
     return answer.line
 
 
-def history(sh: Shell, repo: Path, commit: str) -> set[str]:
-    """The names of all commits in a commit's history, itself included."""
-    return set(ask(sh, repo, "rev-list {commit} --", "history", commit=commit).out.split())
-
-
 def held(sh: Shell, repo: Path, head: str, commits: Iterable[str]) -> set[str]:
-    """Which of these commits are in a commit's history; the others may be missing here.
-
-    For a few thousand commits this is much faster than the whole `history`.
-    """
+    """Which of these commits are in a commit's history; the others may be missing here."""
+    # For a few thousand commits this is much faster than the whole history.
     wanted = sorted(set(commits))
     checks = zip(wanted, objects(sh, repo, wanted), strict=True)
     present = [name for name, line in checks if " commit " in line]
