@@ -308,6 +308,15 @@ def test_two_changes_inside_one_operand_are_merged() -> None:
     assert named.merge("x.tsx", base, ours, base.replace("null", "x")) is None
 
 
+def test_new_methods_whose_names_begin_alike_both_stay() -> None:
+    method = "    fun{0}(a: string) {{\n        return go{0}(a);\n    }}\n\n"
+    base = "class A {\n" + method.format(1) + method.format(2) + "}\n"
+    added = [method.format(1) + method.format(number) for number in (80, 90)]
+    sides = [base.replace(method.format(1), text) for text in added]
+    both = base.replace(method.format(1), added[0] + method.format(90))
+    assert named.merge("x.ts", base, *sides) == both
+
+
 def test_rules_with_several_selectors_are_definitions() -> None:
     ours, theirs = ".a {\n  top: 0;\n}\n", ".b,\n.c {\n  top: 1px;\n}\n"
     assert named.merge("x.css", ".x {\n}\n", ".x {\n}\n" + ours, ".x {\n}\n" + theirs) == (

@@ -354,7 +354,9 @@ def has_all(sides: Sequence[bytes], merged: bytes) -> bool:
     """Whether each word and sign occurs as often as base, ours and theirs imply."""
     texts = [*sides, merged]
     start = min(languages.alike(texts[0], text) for text in texts)
+    start -= _in_word(texts[0][:start][::-1])
     end = min(languages.alike(texts[0][start:][::-1], text[start:][::-1]) for text in texts)
+    end -= _in_word(texts[0][len(texts[0]) - end :])
     words = (re.findall(rb"\w+|[^\w\s]", text[start : len(text) - end]) for text in texts)
     counts = [Counter(now) for now in words]
     for word in {word for count in counts for word in count} - {b",", b";"}:
@@ -365,6 +367,12 @@ def has_all(sides: Sequence[bytes], merged: bytes) -> bool:
         if not least <= now <= most:
             return False
     return True
+
+
+def _in_word(text: bytes) -> int:
+    """How many bytes of a word a text begins with."""
+    match = re.match(rb"\w*", text)
+    return match.end() if match else 0
 
 
 def _undefined(text: bytes) -> set[str]:
