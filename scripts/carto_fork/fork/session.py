@@ -312,7 +312,8 @@ def session(
             then = made.remedy(stop)
             then = f"{then}, then run the same command again." if then else stop.then
             stop.advise(made.spelled_out(then))
-            made.console.annotate(stop.title, stop.what, sure=not isinstance(stop, Paused))
+            what = stop.what.partition("\n")[0]  # findings have annotations of their own
+            made.console.annotate(stop.title, what, sure=not isinstance(stop, Paused))
             made.print_stop(stop)
             raise
         except KeyboardInterrupt:
