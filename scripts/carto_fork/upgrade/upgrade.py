@@ -64,20 +64,11 @@ def run(s: Session, options: Options, *, leave: bool = False) -> tuple[Upgrade, 
                 return None
             release = _as_known_here(s, fork, release)
         try:
-            fork, ready = _prepared(s, fork, release, options, held)
+            ready, work = _prepared(s, fork, release, options, held, leave)
         except Refused as refusal:
             refusal.untouched = fetch.untouched
             raise
-        work = Work(
-            s,
-            fork,
-            release.tag,
-            release.commit,
-            ready.work,
-            pausing=not leave,
-            proposing=options.proposals,
-            fresh=not (ready.work.exists() or steps.RESTORES in ready.plan.conditions),
-        )
+        fork = work.fork
         here = fork.refs.commits.get(f"refs/heads/{ready.sync}", "")
         if leave and steps.SAVED not in ready.plan.conditions and waits(work, here):
             # An earlier run was killed after it committed what is left and before it published it.
@@ -105,9 +96,10 @@ def run(s: Session, options: Options, *, leave: bool = False) -> tuple[Upgrade, 
 
 
 def _prepared(
-    s: Session, fork: Fork, release: Target, options: Options, held: Journal | None
-) -> tuple[Fork, Upgrade]:
-    """The fork with the policy at the base, what earlier runs left put in order, and the plan."""
+    s: Session, fork: Fork, release: Target, options: Options, held: Journal | None, leave: bool
+) -> tuple[Upgrade, Work]:
+    """Put in order what earlier runs left, make the plan by the policy at the base, and the object
+    that the steps work on."""
     fork = fork.at(s.sh, release.base)
     sync = fork.policy.branches.sync_for(release.tag.name)
     fork = recovery.put_in_order(s, fork, held, sync, release.commit)
@@ -116,7 +108,17 @@ def _prepared(
     ready = plan.prepare(s.sh, fork, release, options)
     if held:
         plan.remember(fork, release.tag.name, options)
-    return fork, ready
+    work = Work(
+        s,
+        fork,
+        release.tag,
+        release.commit,
+        ready.work,
+        pausing=not leave,
+        proposing=options.proposals,
+        fresh=not (ready.work.exists() or steps.RESTORES in ready.plan.conditions),
+    )
+    return ready, work
 
 
 @contextmanager
