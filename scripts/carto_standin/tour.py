@@ -48,7 +48,7 @@ def run(s: Session, path: Path) -> None:
     s.repo_option = repo
     fork = s.open_fork()
     hub = fork.hub(fork.policy.remotes.origin)
-    if Path(hub.gh).parent != built.clone.parent:
+    if Path(hub.gh).absolute().parent != built.clone.absolute().parent:
         raise Refused(
             "this sandbox lacks its own gh.",
             then="install gh (https://cli.github.com), then run the same command again.",

@@ -280,7 +280,8 @@ def test_a_release_of_the_version_on_production_is_refused(world: World) -> None
 def test_a_tag_that_is_merged_already_is_refused(world: World) -> None:
     world.git("fetch --quiet upstream tag v1.75.2 --no-tags")
     what = "carto/main already contains v1.75.2."
-    refused(world, message(what, NEWER, FETCHED), "upgrade-carto --tag v1.75.2")
+    then = "`invoke next` says what to do now."
+    refused(world, message(what, then, FETCHED), "upgrade-carto --tag v1.75.2")
 
 
 def test_a_local_tag_that_differs_from_upstreams_is_refused(world: World) -> None:
@@ -485,7 +486,9 @@ def test_another_merge_in_the_work_tree_is_refused(prepared: World) -> None:
     prepared.git("merge --no-ff --no-commit -s ours origin/main", repo=prepared.work(TAG))
     other = prepared.git("rev-parse origin/main")
     what = f"a merge of {other[:10]}, which is not {TAG}, is in progress in {WORK}."
-    refused(prepared, message(what, f"git -C {WORK} merge --abort, {AGAIN}", FETCHED))
+    refused(
+        prepared, message(what, f"git -C {WORK} merge --continue (or --abort), {AGAIN}", FETCHED)
+    )
     assert prepared.git("rev-parse MERGE_HEAD", repo=prepared.work(TAG)) == other
 
 

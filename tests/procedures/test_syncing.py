@@ -120,7 +120,8 @@ def test_a_pull_request_is_opened_at_once(world: World, github: GitHub) -> None:
     assert done.code == 0, done.err
     lines = re.findall(r"^    \$ gh (\w+ \w+)", done.out, re.MULTILINE)
     assert lines == [*4 * ["label create"], "pr create"]
-    assert re.findall(r"^(\d)/2 (\w+) ", done.out, re.MULTILINE) == [("1", "labels"), ("2", "open")]
+    steps = re.findall(r"^ *(\w+) +[A-Z]", done.out, re.MULTILINE)
+    assert [name for name in steps if name in ("labels", "open")] == ["labels", "open"]
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
@@ -150,12 +150,12 @@ class Fork:
         loaded = load_policy(text, f"{POLICY_FILE} at {commit[:10]}")
         return replace(self, loaded=loaded, problem=None, draft="")
 
-    def merging_work_trees(self, sh: Shell) -> list[Path]:
-        """The work trees of upgrades in which a merge is in progress."""
+    def merging(self, sh: Shell, trees: Iterable[git.Worktree]) -> list[Path]:
+        """Those of some work trees that are of upgrades, and in which a merge is in progress."""
         prefix = "refs/heads/"
         return [
             git.nearest(tree.path)
-            for tree in git.worktrees(sh, self.path)
+            for tree in trees
             if tree.branch.startswith(prefix)
             and self.policy.branches.tag_of(tree.branch.removeprefix(prefix))
             and not tree.missing

@@ -28,6 +28,7 @@ class Entry:
 
     landed: the day it was committed in its present form.
     written, made: author time and commit time, in seconds since 1970.
+    author: their name, as the commit has it.
     """
 
     commit: Commit
@@ -36,10 +37,15 @@ class Entry:
     landed: str
     written: int
     made: int
+    author: str
 
 
 _LOG = ["log", "-c", "--no-show-signature", "--no-color", "--no-renames", "-z", "--root", "--raw"]
-_LOG += ["--no-abbrev", "--date=short", "--format=%x00%H%x00%P%x00%ad%x00%cd%x00%at%x00%ct%x00%s"]
+_LOG += [
+    "--no-abbrev",
+    "--date=short",
+    "--format=%x00%H%x00%P%x00%ad%x00%cd%x00%at%x00%ct%x00%an%x00%s",
+]
 
 
 def log_of(sh: Shell, repo: Path, ours: str, upstream: Sequence[str]) -> Sequence[Entry]:
@@ -52,16 +58,17 @@ def _entries(answer: Answer) -> Iterator[Entry]:
     fields = git.checked(answer, "commits").out.split("\0")[:-1]
     start = 0
     while start < len(fields):
-        name, parents, day, landed, written, made, subject = fields[start + 1 : start + 8]
+        name, parents, day, landed, written, made, author, subject = fields[start + 1 : start + 9]
         # Paths are never empty: an empty field precedes each commit, and another follows the
         # message of a merge.
-        end = start + 8 + (" " in parents)
+        end = start + 9 + (" " in parents)
         changed = {}
         while end < len(fields) and fields[end]:
             changed[fields[end + 1]] = _versions(fields[end])
             end += 2
         commit = Commit(name, day, subject)
-        yield Entry(commit, parents.split(), changed, landed, int(written), int(made))
+        times = int(written), int(made)
+        yield Entry(commit, parents.split(), changed, landed, *times, author)
         start = end
 
 

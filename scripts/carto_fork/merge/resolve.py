@@ -248,7 +248,10 @@ def resolve(
     _apply(sh, work, resolution, ours, theirs)
     writing.unlink(missing_ok=True)
     righted = tuple(renames.put_right(sh, work, ours, theirs, fork.policy))
-    withdrawn = _withdraw(sh, work, {decision.conflict.path for decision in left}, ours, theirs)
+    # Only who has decided something can have changed their mind.
+    conflicting = {decision.conflict.path for decision in left}
+    decided_before = before or words.takes
+    withdrawn = _withdraw(sh, work, conflicting, ours, theirs) if decided_before else ()
     marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
     with_markers = tuple(dict.fromkeys(path for path, _ in marked))
     return replace(resolution, marked=with_markers, righted=righted, withdrawn=withdrawn)
@@ -341,8 +344,8 @@ def _withdraw(
     """
     _, false = earlier.said(sh, work, "", ours, theirs)
     gone = tuple(drop for drop in false if drop.path not in left)
-    text = git.show(sh, work, "", records.DROPS_FILE)
-    if gone and text is not None and not sh.dry:
+    if gone and not sh.dry:
+        text = git.show(sh, work, "", records.DROPS_FILE) or ""
         after = records.without_drops(text, gone)
         files.write_staged(sh, work, records.DROPS_FILE, text, after)
     return gone

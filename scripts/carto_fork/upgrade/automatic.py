@@ -87,7 +87,7 @@ def _conclude(s: Session, fork: Fork, place: Path, branch: str) -> str:
 
 def _work_tree_of_upgrade(s: Session, fork: Fork, work: Path) -> Path:
     """The work tree of the one upgrade with a merge in progress. Raises Refused otherwise."""
-    upgrades = fork.merging_work_trees(s.sh)
+    upgrades = fork.merging(s.sh, git.worktrees(s.sh, fork.path))
     if not upgrades:
         raise Refused(f"no merge is in progress in `{work}`.", then="see `status`.")
     if len(upgrades) > 1:

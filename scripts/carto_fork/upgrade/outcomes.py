@@ -22,7 +22,7 @@ from ..run import git
 from ..run.shell import Shell, batches
 from ..run.text import VERSION_LINE, counted
 from . import marked, proposals
-from .sides import Sides
+from .sides import Pair, Sides
 from .work import SIDES
 
 _MOST_HUNKS = 20
@@ -79,6 +79,7 @@ class Outcomes:
         self._made = {*self._generated, *self._locks}
         tree = sides.trees["result"]
         self._texts = git.blobs(sh, self._repo, {tree[p][1] for p in found if p in tree})
+        sides.expect(self._versions(decision.conflict) for decision in merge.decisions)
         self.of = {d.conflict.path: self._outcome(d) for d in merge.decisions}
         self.taken = {d.conflict.path: self._taken(d.conflict) for d in merge.decisions}
 
@@ -173,30 +174,19 @@ class Outcomes:
         return commits.log_of(self._sh, self._repo, merge.result, [merge.ours, merge.theirs])
 
     @cached_property
-    def author(self) -> Mapping[str, str]:
-        """Who wrote each of these commits."""
-        names = [entry.commit.name for entry in self._log]
-        asked = "log --no-walk --no-show-signature --format=%H%x00%aN {names} --"
-        answer = git.ask(self._sh, self._repo, asked, "authors", names=names) if names else None
-        lines = answer.out.split("\n") if answer else []
-        return {name: who for name, _, who in (line.partition("\0") for line in lines)}
-
-    @cached_property
-    def merge_commit(self) -> Commit | None:
+    def merge_commit(self) -> commits.Entry | None:
         """The commit that merged both sides; the oldest one if none has two parents."""
         merges = [entry for entry in self._log if len(entry.parents) > 1]
-        found = [*(merges or self._log)][-1:]
-        return found[0].commit if found else None
+        return next(reversed(merges or self._log), None)
 
-    def who(self, commit: Commit | None) -> str:
+    def who(self, entry: commits.Entry | None) -> str:
         """A commit on one line, with its author."""
-        return f"{described(commit)} by {self.author.get(commit.name, '?')}" if commit else "?"
+        return f"{described(entry.commit)} by {entry.author}" if entry else "?"
 
-    def _done_by(self, path: str) -> Commit | None:
+    def _done_by(self, path: str) -> commits.Entry | None:
         """The commit that settled a path: the last one after the merge that changed it, else the
         merge."""
-        changed = (entry.commit for entry in self._log if path in entry.changed)
-        return next(changed, self.merge_commit)
+        return next((x for x in self._log if path in x.changed), self.merge_commit)
 
     # --- What is shown of each
 
@@ -288,12 +278,16 @@ class Outcomes:
             "commands": self.words_about(conflict) if outcome in (LEFT, PROPOSED) else (),
         }
 
-    def _remaining(self, conflict: Conflict) -> list[str]:
-        """What the side that still has a file changed in it, if the other one deleted it."""
+    def _versions(self, conflict: Conflict) -> Pair:
+        """Before and after, of a file that only one side deleted; else twice None."""
         there = conflict.theirs if conflict.deleted_by is Side.FORK else conflict.ours
         if not (conflict.deleted_by and conflict.base and there) or conflict.path in self._made:
-            return []
-        pair = (conflict.base.name, there.name)
+            return None, None
+        return conflict.base.name, there.name
+
+    def _remaining(self, conflict: Conflict) -> list[str]:
+        """What the side that still has a file changed in it, if the other one deleted it."""
+        pair = self._versions(conflict)
         name = "upstream's side" if conflict.deleted_by is Side.FORK else "the fork's side"
         return marked.changes(self._sides.changes([pair])(pair), name)
 

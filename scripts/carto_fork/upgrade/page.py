@@ -217,8 +217,8 @@ class Page:
         """What is counted, the number, the command that gives it, and what of its answer."""
         merge, account = self._merge, self._account
         ours, theirs, result = (name[:10] for name in (merge.ours, merge.theirs, merge.result))
-        untagged = f"none: {self._outcomes.below or 'a commit without a tag'}"
-        yield "release", merge.name or untagged, "", ""
+        release = merge.name or f"none: {self._outcomes.below or 'a commit without a tag'}"
+        yield "release", release, "", ""
         yield "the fork's side", merge.ours, "", ""
         yield "upstream's side", merge.theirs, "", ""
         yield "result", merge.result or "not merged yet", "", ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -156,8 +157,9 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     # If a run with --direct was killed after its push, only its last steps are left.
     if not (options.direct and local == target.base):
         _require_newer(sh, fork, target, before, options.unhealed)
-    work, checkout = work_trees(sh, fork, sync, tag.name)
-    notes = _notes(sh, fork, target, options)
+    trees = git.worktrees(sh, fork.path)
+    work, checkout = work_trees(fork, trees, sync, tag.name)
+    notes = _notes(sh, fork, target, options, trees)
     notes += _sync_notes(sh, fork, target, options, local, work)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
 
@@ -310,7 +312,7 @@ def _require_newer(sh: Shell, fork: Fork, target: Target, before: str, unhealed:
     tag, production = target.tag, fork.policy.branches.production
     if git.is_ancestor(sh, fork.path, target.commit, target.base):
         problem = f"{production} already contains {tag.name}."
-        raise Refused(problem, then="see `next`.")
+        raise Refused(problem, then="`next` says what to do now.")
     try:
         older = before and (tag.version, tag.build) <= (Version(before), Version("0"))
     except ValueError:
@@ -352,13 +354,14 @@ def place_of(fork: Fork, tag: str) -> Path:
     return fork.place_for(fork.policy.branches.sync_for(tag))
 
 
-def work_trees(sh: Shell, fork: Fork, sync: str, tag: str) -> tuple[Path, Path | None]:
+def work_trees(
+    fork: Fork, trees: Sequence[git.Worktree], sync: str, tag: str
+) -> tuple[Path, Path | None]:
     """The work tree of the upgrade, and the one with the production branch, if there is one.
 
     Raises Refused if the sync branch is checked out elsewhere, or something else is in its place.
     """
     own, branch = place_of(fork, tag), f"refs/heads/{sync}"
-    trees = git.worktrees(sh, fork.path)
     present = [tree for tree in trees if not tree.missing]
     if elsewhere := next((t.path for t in present if t.branch == branch and t.path != own), None):
         raise Refused(
@@ -380,7 +383,9 @@ def work_trees(sh: Shell, fork: Fork, sync: str, tag: str) -> tuple[Path, Path |
     return git.nearest(own), checkout.path if checkout else None
 
 
-def _notes(sh: Shell, fork: Fork, target: Target, options: Options) -> list[str]:
+def _notes(
+    sh: Shell, fork: Fork, target: Target, options: Options, trees: Sequence[git.Worktree]
+) -> list[str]:
     """What a person should know. Raises Refused if the local production branch has diverged."""
     notes = []
     repo, branches, origin = fork.path, fork.policy.branches, fork.policy.remotes.origin.name
@@ -389,7 +394,7 @@ def _notes(sh: Shell, fork: Fork, target: Target, options: Options) -> list[str]
     own = place_of(fork, target.tag.name)
     notes += [
         f"another upgrade is paused in {tree}; the newer one's pull request will replace the other."
-        for tree in fork.merging_work_trees(sh)
+        for tree in fork.merging(sh, trees)
         if not own.exists() or not tree.samefile(own)
     ]
     if fork.local_production in fork.refs.objects:

@@ -45,6 +45,8 @@ class Sides:
         self, sh: Shell, fork: Fork, ours: str, theirs: str, result: str, lost: syncs.Lost | None
     ) -> None:
         self._sh, self._fork = sh, fork
+        self._known: dict[Pair, Sequence[Change]] = {}
+        self._expected: set[Pair] = set()
         healed = syncs.healed_commit(sh, fork.path, ours, lost) if lost else ours
         bases = git.merge_bases(sh, fork.path, healed, theirs)
         base = bases[0] if bases else git.empty_tree(sh, fork.path)
@@ -64,10 +66,17 @@ class Sides:
         old, new = (e[1] if e and e[0] != git.SUBMODULE else None for e in entries)
         return old, new
 
+    def expect(self, pairs: Iterable[Pair]) -> None:
+        """Note versions of files to compare together with the next ones that are asked for."""
+        self._expected.update(pairs)
+
     def changes(self, pairs: Iterable[Pair]) -> Callable[[Pair], Sequence[Change]]:
-        """The hunks between versions of files."""
-        found = commits.changes(self._sh, self._fork.path, list(pairs))
-        return lambda pair: found.get(pair, ())
+        """The hunks between versions of files, each pair compared once."""
+        if new := {*pairs} - self._known.keys():
+            new |= self._expected - self._known.keys()
+            found = commits.changes(self._sh, self._fork.path, sorted(new, key=str))
+            self._known |= {pair: found.get(pair, ()) for pair in new}
+        return lambda pair: self._known[pair]
 
     def _between(self, one: str, other: str) -> set[str]:
         """The paths in which two trees differ."""
@@ -89,6 +98,7 @@ class Sides:
         """Of each path that both changed: how many lines are between, the path, and the fork's
         lines; the nearest first."""
         pairs = {p: [self.pair(p, "base", side) for side in ("ours", "theirs")] for p in self.both}
+        self.expect(self._mine.values())
         changes = self.changes(pair for both in pairs.values() for pair in both)
         return sorted(
             (marked.apart(changes(mine), changes(theirs)), path, marked.ranges(changes(mine)))
@@ -104,15 +114,18 @@ class Sides:
             yield {"name": name, "paths": number, "near": near}
 
     @cached_property
-    def mine(self) -> Mapping[str, Sequence[Change]]:
-        """The result's lines in files of the fork that upstream's side does not have, by path; of
-        what a tool writes, or others, nobody reads them."""
+    def _mine(self) -> Mapping[str, Pair]:
         made = self._fork.policy.generated(self.own.paths).keys()
         paths = self.own.paths.keys() & self.trees["result"].keys() - made
         read = sorted(path for path in paths if not generated.VENDORED.search(path))
-        pairs = {path: self.pair(path, "theirs", "result") for path in read}
-        changes = self.changes(pairs.values())
-        return {path: changes(pair) for path, pair in pairs.items()}
+        return {path: self.pair(path, "theirs", "result") for path in read}
+
+    @cached_property
+    def mine(self) -> Mapping[str, Sequence[Change]]:
+        """The result's lines in files of the fork that upstream's side does not have, by path; of
+        what a tool writes, or others, nobody reads them."""
+        changes = self.changes(self._mine.values())
+        return {path: changes(pair) for path, pair in self._mine.items()}
 
     def uses(self, names: Collection[str]) -> Mapping[str, list[str]]:
         """Where lines of the fork in the result have some names, as path:line."""

@@ -251,7 +251,7 @@ def _under_way(fork: Fork, options: Options) -> str:
 def _abort_plan(sh: Shell, fork: Fork, tag: str) -> Plan:
     """The plan for removing what an upgrade to a tag has created in this clone."""
     sync = fork.policy.branches.sync_for(tag)
-    work, _ = plan.work_trees(sh, fork, sync, tag)
+    work, _ = plan.work_trees(fork, git.worktrees(sh, fork.path), sync, tag)
     values = fork.values() | {
         "tag": tag,
         "sync": sync,
