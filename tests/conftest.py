@@ -68,7 +68,9 @@ def pytest_configure(config: pytest.Config) -> None:
     option = config.option
     usable = MEMORY.is_dir() and os.access(MEMORY, os.W_OK | os.X_OK)
     if option.basetemp is None and usable and shutil.disk_usage(MEMORY).free >= _ENOUGH:
-        config.stash[_made] = Path(tempfile.mkdtemp(prefix="carto-fork-tests-", dir=MEMORY))
+        config.stash[_made] = Path(
+            tempfile.mkdtemp(prefix=f"carto-fork-tests-{os.getpid()}-", dir=MEMORY)
+        )
         option.basetemp = config.stash[_made] / "t"
 
 

@@ -221,6 +221,10 @@ def chosen(procedure: Sequence[Step], plan: Plan) -> list[Step]:
     return [step for step in procedure if step.when is None or step.when in plan.conditions]
 
 
+_FAILED = "failed.log"
+"""What the last command that failed said, if that is too long for a screen."""
+
+
 class Runner:
     """Runs procedures.
 
@@ -259,6 +263,8 @@ class Runner:
         if self.sh.dry:
             self._print(steps, plan, before, of)
             return
+        if self.logs:
+            (self.logs / _FAILED).unlink(missing_ok=True)
         for number, step in enumerate(steps, before + 1):
             place = (number, of, step.name)
             if self._done(step, plan):
@@ -405,7 +411,7 @@ class Runner:
         shown = _shortened(said)
         if self.logs and len(shown) < len(said):
             self.logs.mkdir(parents=True, exist_ok=True)
-            log = self.logs / "failed.log"
+            log = self.logs / _FAILED
             log.write_text("\n".join(said), encoding="utf-8", errors="backslashreplace")
             shown.append(f"({len(said)} lines: {log})")
         kind = CheckFailed if step.commands else Failed
