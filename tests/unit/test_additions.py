@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from carto_fork.merge import additions
+from carto_fork.merge import additions, settling
 from carto_fork.merge.additions import NESTED, ORDERED, RIVAL
 from carto_fork.run.text import lines_of
 
@@ -149,6 +149,15 @@ def test_other_additions_are_left_for_a_person(
     path: str, ours: str, theirs: str, before: str, why: str
 ) -> None:
     assert together(path, ours, theirs, before) == why
+
+
+@pytest.mark.parametrize("path", ["requirements.txt", "a.py", "a.ts", "a.toml", "a.txt"])
+def test_any_file_can_be_asked_for_strings_of_several_lines(path: str) -> None:
+    assert not settling.is_in_text(path, "a==1\n= 2\n", "b==2\n", "c\n")
+
+
+def test_an_addition_may_be_in_a_string_of_several_lines() -> None:
+    assert settling.is_in_text("a.py", 's = """\n', "b\n", '"""\n')
 
 
 def test_no_line_takes_long_to_read() -> None:

@@ -188,7 +188,7 @@ class Gone:
 
     def is_needed(self, hunk: Hunk) -> bool:
         """Whether one side of a hunk adds a reference to something that the other side renamed."""
-        if self.language.maps:
+        if self.language.maps or not self.language.wheel:
             return False
         before = Counter(_WORD.findall("".join(hunk.base or ())))
         return any(
@@ -228,7 +228,7 @@ def needs_what_is_gone(path: str, texts: Texts, hunk: Hunk) -> bool:
 def is_in_text(path: str, before: str, added: str, after: str) -> bool:
     """Whether an addition is inside a string of several lines."""
     language = languages.language_of(path)
-    if language is None or too_long(path, before, after):
+    if language is None or not language.wheel or too_long(path, before, after):
         return False
     place = len((before + added[: -len(added.lstrip())]).encode("utf-8", "surrogateescape"))
     tree = Tree(language, (before + added + after).encode("utf-8", "surrogateescape"))
