@@ -518,6 +518,22 @@ def test_an_overwritten_version_file_is_found(prepared: World) -> None:
     assert "version: pyproject.toml has 2 lines left of " in done.err + done.out
 
 
+def test_a_record_that_the_merge_does_not_bear_out_is_found(prepared: World) -> None:
+    """A file of drops that says more than was dropped would hide the next loss of it."""
+    work = prepared.work(TAG)
+    foreign, changed = (
+        prepared.git(f"diff --name-only origin/carto/main {other}", repo=work).split()
+        for other in (TAG, "HEAD")
+    )
+    path = next(path for path in foreign if path not in changed)
+    with (work / "carto_drops.toml").open("a") as file:
+        file.write(f'\n[[drop]]\npath = "{path}"\nreason = "not needed"\n')
+    prepared.git("commit --quiet --all --message drops", repo=work)
+    done = prepared.run(f"verify --tag {TAG}", cwd=work)
+    said = f"fork's change to {path} is dropped (not needed), and the merge has it"
+    assert (done.code, said in " ".join(done.err.split())) == (4, True)
+
+
 def test_losses_in_generated_files_are_named(world: World) -> None:
     """The entry that a lock file lost, and a file that somebody had edited by hand."""
     page, fork = f"{BUILT_UI}/index.html", world.fork

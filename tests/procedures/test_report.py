@@ -68,6 +68,19 @@ def test_an_upgrade_leaves_a_page_that_says_what_its_account_says(world: World) 
     assert page_of(world) == page
 
 
+def test_the_page_shows_how_each_check_ended(world: World) -> None:
+    done = world.run(f"upgrade-carto --tag {TAG} --no-push")
+    assert done.code == 0, done.err
+    checks = section(page_of(world), "checks")
+    for name in ("test", "lint"):
+        [log] = (world.fork / f".git/carto-fork/{TAG}").glob(f"{name}*.log")
+        last = log.read_text().splitlines()[-1]
+        [item] = re.findall(rf"passed</span> {name}.*?</template>", checks, re.S)
+        assert last and last in re.sub("<.*?>", "", item)
+    [item] = re.findall(r"passed</span> verify.*?</template>", checks, re.S)
+    assert "What it found is under “Needs eyes”." in item
+
+
 def test_a_page_that_cannot_be_written_fails_nothing(world: World) -> None:
     (world.fork / f".git/carto-fork/{TAG}/report.html").mkdir(parents=True)
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests --no-push")

@@ -950,6 +950,15 @@ def test_verify_finds_that_a_tag_is_not_merged(prepared: World) -> None:
     verify_says(prepared, f"tag: this branch has no merge of v1.76.3 ({short})", tag="v1.76.3")
 
 
+def test_verify_names_the_branch_of_an_upgrade_whose_work_tree_is_gone(prepared: World) -> None:
+    prepared.git(f"worktree remove --force {prepared.work(TAG)}")
+    done = prepared.run(f"verify --tag {TAG}")
+    line = f"verify --ours carto/main --theirs {TAG} --result upstream-sync/{TAG}"
+    assert (done.code, f"invoke {line}" in " ".join(done.err.split())) == (4, True)
+    there = prepared.run(line)
+    assert (there.code, "0 changes lost" in there.out) == (0, True)
+
+
 def test_verify_finds_nothing_in_a_finished_upgrade(prepared: World) -> None:
     verify_says(prepared)
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from carto_fork.merge import named, settling
+from carto_fork.merge import languages, named, settling
 from carto_fork.merge.hunks import Hunk, Segment, Texts
 from carto_fork.run.text import lines_of
 
@@ -526,6 +526,16 @@ def test_an_ambiguous_merge_is_not_made(path: str, base: str, ours: str, theirs:
 def test_hostile_texts_are_merged_as_they_are_or_not_at_all(path: str, text: str) -> None:
     found = named.merge(path, text, text + "\n# x\n", "# y\n" + text)
     assert found is None or found.rstrip() == f"# y\n{text}\n# x"
+
+
+@pytest.mark.parametrize("suffix", languages.SUFFIXES)
+@pytest.mark.parametrize(
+    "text", ["", "\0", "\ufeff\r", "\udcff {", "\u2028\\", ")]}'\"" * 99, "<" * 999]
+)
+def test_no_text_is_too_odd_for_a_language(suffix: str, text: str) -> None:
+    found = named.merge(f"x{suffix}", text, text + "\n\n", text)
+    assert found is None or found.rstrip("\n") == text  # the last line end is upstream's
+    named.merge(f"x{suffix}", text, f"a\n{text}", f"{text}\nb")
 
 
 @pytest.mark.parametrize(

@@ -82,12 +82,27 @@ def verify_merge(
         release = releases.here(fork, asked)
         with s.console.working("verify"):
             checked = verify.of_work_tree(s.sh, fork, work, release)
-        fix = ways_out(fork, checked, work, s.command("verify", drop="PATH", reason="WHY"))
+        drop = s.command("verify", drop="PATH", reason="WHY")
+        fix = _on_its_branch(s, fork, checked, release.name) or ways_out(fork, checked, work, drop)
         name, what = release.name, f"the merge of {release.name}"
     try:
         require_passed(s, checked, what, fix)
     finally:
         page(s, fork, name, checked)
+
+
+def _on_its_branch(s: Session, fork: Fork, checked: Verification, tag: str) -> str:
+    """The command that verifies a release's sync branch, if only that branch has the merge."""
+    branches = fork.policy.branches
+    branch, tip = (
+        branches.sync_for(tag),
+        fork.refs.objects.get(f"refs/heads/{branches.sync_for(tag)}"),
+    )
+    if not tip or all(finding.check != verify.MERGED for finding in checked.findings):
+        return ""
+    if not git.merge_of(s.sh, fork.path, fork.refs.tag(tag), tip)[1]:
+        return ""
+    return s.command("verify", ours=branches.production, theirs=tag, result=branch)
 
 
 def ways_out(fork: Fork, checked: Verification, work: Path, drop: str) -> str:

@@ -110,7 +110,7 @@ def of_work_tree(sh: Shell, fork: Fork, work: Path, tag: Tag) -> Verification:
     _, ours = git.merge_of(sh, work, theirs, state.head)
     if not ours:
         what = f"this branch has no merge of {tag.name} ({theirs[:10]})"
-        return Verification((Finding("tag", what),))
+        return Verification((Finding(MERGED, what),))
     more = [
         *_foreign_commits(sh, work, ours, theirs, fork.policy),
         *_other_versions(sh, work, tag, fork.policy),
@@ -190,8 +190,8 @@ def of_merge(
     return Verification(tuple(findings), ours, theirs, result, account, lost)
 
 
-TAKEN_OVER = "the fork's own file"
-"""The name of the check `_taken_over`."""
+MERGED, TAKEN_OVER = "tag", "the fork's own file"
+"""The names of the check whether the release was merged, and of `_taken_over`."""
 
 _DECIDING = (".lfsconfig", ".github/settings.yml")
 """Files that decide where git sends large files and their credentials, and how an app configures

@@ -154,7 +154,7 @@ _LANGUAGES: dict[str, Language] = {
         maps="document table inline_table",
     ),
 }
-_SUFFIXES = {suffix: found for names, found in _LANGUAGES.items() for suffix in names.split()}
+SUFFIXES = {suffix: found for names, found in _LANGUAGES.items() for suffix in names.split()}
 _PINS = Language("", "file", maps="file")
 
 
@@ -165,7 +165,7 @@ def language_of(path: str) -> Language | None:
         file.name.startswith("requirements") or file.parent.name == "requirements"
     ):
         return _PINS
-    return _SUFFIXES.get(file.suffix)
+    return SUFFIXES.get(file.suffix)
 
 
 @cache

@@ -214,12 +214,7 @@ def resolve(
     paths = {conflict.path for conflict in found}
     before = {*git.resolved(sh, work)} - paths
     if strange := sorted(words.takes.keys() - paths - {*settled}):
-        then = f"name files that {git.at(work)} diff --name-only --diff-filter=U shows, "
-        then += "from the top of the work tree."
-        if strange[0] in before:
-            then = f"{git.at(work)} checkout -m -- {pathspec_word(strange[0])} puts its conflict "
-            then += "back; then run the same command again."
-        raise Refused(f"{printable(strange[0])} is not in conflict.", then=then)
+        raise _not_in_conflict(work, strange[0], was=strange[0] in before)
     if rewritten := _show_bases(sh, work, found):
         again = conflicts.read(sh, work, ours, theirs)
         found = [replace(c, edited=False) if c.path in rewritten else c for c in again]
@@ -255,6 +250,16 @@ def resolve(
     marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
     with_markers = tuple(dict.fromkeys(path for path, _ in marked))
     return replace(resolution, marked=with_markers, righted=righted, withdrawn=withdrawn)
+
+
+def _not_in_conflict(work: Path, path: str, *, was: bool) -> Refused:
+    """was: whether its conflict has been resolved."""
+    then = f"name files that {git.at(work)} diff --name-only --diff-filter=U shows, "
+    then += "from the top of the work tree."
+    if was:
+        then = f"{git.at(work)} checkout -m -- {pathspec_word(path)} puts its conflict back; "
+        then += "then run the same command again."
+    return Refused(f"{printable(path)} is not in conflict.", then=then)
 
 
 def reset_submodules(sh: Shell, work: Path) -> None:

@@ -115,8 +115,9 @@ class Notes:
 
     @staticmethod
     def _drop(drop: Drop) -> str:
-        whose = "the fork's" if drop.side == Side.FORK.value else "upstream's"
-        return f"- {whose} change to {code(drop.path)}: {plain(_short(drop.reason))}"
+        return (
+            f"- {Side(drop.side).whose} change to {code(drop.path)}: {plain(_short(drop.reason))}"
+        )
 
     def _upgrade(self) -> str:
         moved = self.upstream_before not in ("", self.upstream)

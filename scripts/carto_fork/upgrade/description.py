@@ -256,8 +256,6 @@ class _Text:
         if (page := notify.run_url()) and not sync.unresolved:
             yield f"The job Test of [this run]({page}) installs and tests the merge.\n"
         yield from (f"- [{'x' if done else ' '}] {what}" for what, done in items)
-        if (page := notify.run_url()) and not (sync.passed or sync.unresolved):
-            yield f"\nThe job *Test* of [this run]({page}) runs the commands on the merged tree."
         if self.starts_no_ci:
             yield (
                 "\n> [!WARNING]\n> GitHub starts no workflow for a pull request that its own token "

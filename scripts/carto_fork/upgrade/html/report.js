@@ -10,6 +10,11 @@ const fill = (details) => {
   const inside = details.querySelector(":scope > template");
   if (inside) inside.replaceWith(inside.content.cloneNode(true));
 };
+const open = (item, on = true) => {
+  const details = item.querySelector("details");
+  if (on) fill(details);
+  details.open = on;
+};
 const texts = new Map();
 const textOf = (item) => {
   if (!texts.has(item)) {
@@ -42,7 +47,7 @@ const filter = () => {
 const tick = (item, on) => {
   item.classList.toggle("ticked", on);
   item.querySelector("input").checked = on;
-  if (on) item.querySelector("details").open = false;
+  if (on) open(item, false);
   if (on) seen.add(item.id); else seen.delete(item.id);
   try { localStorage.setItem(key, JSON.stringify([...seen])); } catch { /* until it is closed */ }
   count();
@@ -58,9 +63,9 @@ document.getElementById("unified").addEventListener("change", (event) =>
   document.body.classList.toggle("unified", event.target.checked));
 const fold = document.getElementById("fold");
 fold.addEventListener("click", () => {
-  const open = fold.textContent === "Open all";
-  for (const item of visible()) item.querySelector("details").open = open;
-  fold.textContent = open ? "Fold all" : "Open all";
+  const on = fold.textContent === "Open all";
+  for (const item of visible()) open(item, on);
+  fold.textContent = on ? "Fold all" : "Open all";
 });
 // What a link leads to is opened, whatever the filter hides, and is not behind the tools.
 const tools = document.querySelector(".tools");
@@ -74,10 +79,8 @@ const follow = () => {
   if (item.hidden) { search.value = fate.value = ""; filter(); }
   if (rest && rest.contains(item)) rest.open = true;
   if (item.matches(".item")) {
-    const it = item.querySelector("details");
-    fill(it);
-    it.open = true;
-    it.querySelector("summary").focus();
+    open(item);
+    item.querySelector("summary").focus();
   }
   // What comes into view gets its real height only then.
   const go = (again) => { item.scrollIntoView(); if (again) requestAnimationFrame(() => go(again - 1)); };
@@ -116,13 +119,13 @@ document.addEventListener("keydown", (event) => {
   if (field) { if (event.key === "Escape") field.blur(); return; }
   const item = event.target.closest(".item");
   const does = { j: () => move(1), k: () => move(-1), "/": () => search.focus(),
-    o: () => { if (item) item.querySelector("details").open ^= true; },
+    o: () => { if (item) open(item, !item.querySelector("details").open); },
     x: () => { if (item) tick(item, !seen.has(item.id)); } }[event.key];
   if (does) { event.preventDefault(); does(); }
 });
 addEventListener("beforeprint", () => {
   if (rest) rest.open = true;
-  for (const item of visible()) { const it = item.querySelector("details"); fill(it); it.open = true; }
+  for (const item of visible()) open(item);
 });
 filter();
 if (location.hash) follow();
