@@ -63,6 +63,10 @@ class Account:
     traceless: tuple[str, ...] = ()
     home: str = ""
 
+    def is_traced(self, line: str) -> bool:
+        """Whether the result has a missing line in another form."""
+        return substantive(line) and line not in self.traceless
+
 
 class _Versions:
     """A file at the common ancestor, on this side, on the other side, and after the merge."""
@@ -184,13 +188,13 @@ def _rewritten(lost: Account, versions: _Versions, homes: Mapping[str, Index]) -
     lines = [line for line in map(str.strip, lost.traceless) if not versions.counts[0][line]]
     for path, home in homes.items():
         if home.has_all(significant):
-            return replace(lost, fate=Fate.MOVED, home=path)
+            return replace(lost, fate=Fate.MOVED, traceless=(), home=path)
     traced = len(_telling(lost.change.added, lost.change.added)) > len(lost.traceless)
     for path, home in homes.items():
         # In another file similar words alone prove little.
         sure = traced if not path else any(map(home.like, significant))
         if (sure or not path) and home.has_rewritten(lines, versions.vocabulary, sure):
-            return replace(lost, fate=Fate.SUPERSEDED, home=path)
+            return replace(lost, fate=Fate.SUPERSEDED, traceless=(), home=path)
     return lost
 
 

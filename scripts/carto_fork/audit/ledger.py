@@ -91,8 +91,8 @@ class Ledger:
     @property
     def explained(self) -> list[Entry]:
         """Hunks that were moved, absorbed or dropped on purpose."""
-        known = (Fate.MOVED, Fate.ABSORBED, Fate.DROPPED)
-        return [entry for entry in self.entries if entry.account.fate in known]
+        other = (Fate.LOST, Fate.SUPERSEDED)
+        return [entry for entry in self.entries if entry.account.fate not in other]
 
 
 @dataclass(frozen=True)
@@ -288,14 +288,21 @@ class _Merge:
             own = (entry.path, entry.where)
             candidates = [p for s, p in places if s is side and p not in own] if lines else []
             whole = [p for p in candidates if places[side, p].has_all(lines)]
-            home = next(iter(whole), "")
-            home = home or next((p for p in candidates if places[side, p].has_most(lines)), "")
+            most = (p for p in candidates if places[side, p].has_most(lines))
+            home = next(iter(whole), "") or next(most, "")
             alike = self._twins.get((side, entry.path), set())
             if home in alike or (home and not any(map(substantive, entry.account.back))):
-                fate = Fate.MOVED if whole and home not in alike else Fate.SUPERSEDED
+                sure = home not in alike and self._is_moved(lines, home, side)
+                fate = Fate.MOVED if whole and sure else Fate.SUPERSEDED
                 account = replace(entry.account, fate=fate)
                 entry = replace(entry, account=account, where=home)
             yield entry
+
+    def _is_moved(self, lines: Sequence[str], home: str, side: Side) -> bool:
+        """Whether lines of a side in a file of the result are those that are missing elsewhere; a
+        few that the other side has there may be others."""
+        there = git.show(self._sh, self._repo, self._commits[_OTHER[side]], home) or ""
+        return len(lines) >= _FEW or {*map(str.strip, there.split("\n"))}.isdisjoint(lines)
 
     def _places(
         self, missing: Iterable[Sequence[str]], asked: Set[Side]
@@ -337,6 +344,8 @@ class _Merge:
 
 
 _OTHER = {Side.FORK: Side.UPSTREAM, Side.UPSTREAM: Side.FORK}
+_FEW = 3
+"""Fewer lines, such as imports, may be in two files by chance."""
 _MOST_SEARCHES = 80
 _LONGEST_SEARCH = 2000
 

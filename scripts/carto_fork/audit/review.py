@@ -331,7 +331,13 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
             {f"now {entry.where}" for entry in of_file if entry.where not in ("", path)}
         )
         console.row(f"  {side:<9}", f"{path}:{of_file[0].account.change.line}  {', '.join(counts)}")
-        lines = [f"- {line.strip()}" for e in of_file for line in e.account.missing if line.strip()]
+        lines = [
+            f"{'~' if e.account.is_traced(line) else '-'} {line.strip()}"
+            for e in of_file
+            for line in e.account.missing
+            if line.strip()
+        ]
+        lines.sort(key=lambda line: line[0] == "~")  # what is nowhere, first
         lines += [f"+ {line.strip()}" for e in of_file for line in e.account.back if line.strip()]
         for line in lines[:most_lines]:
             shown = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."

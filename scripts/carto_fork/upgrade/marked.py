@@ -83,6 +83,8 @@ def whose(hunk: Hunk, lines: Sequence[str] | None, sure: bool) -> str:
     known = {**sides, hunk.ours: "the fork's", hunk.theirs: "upstream's"}
     if lines is None or (not sure and not lines):
         return "its own text"
+    if hunks.has_markers("".join(lines)):
+        return "a conflict still"
     both = ({*hunk.ours} | {*hunk.theirs}) - {*(hunk.base or ())} <= {*lines}
     return known.get(tuple(lines)) or ("both sides'" if both else "its own text")
 
@@ -95,27 +97,30 @@ def shown(decision: Decision, result: str | None) -> Iterator[dict[str, Any]]:
     ends = ["", *segments, ""]
     around = [(ends[n], ends[n + 2]) for n, x in enumerate(segments) if isinstance(x, Hunk)]
     read = (texts.base, texts.ours, texts.theirs) if texts else ("", "", "")
-    names = ("base", "the fork's", "upstream's", "result" if result is not None else "would become")
+    names = ("base", "the fork's", "upstream's", "result")
     all_lines = [lines_of(text) for text in (*read, result or "")]
     starts = [0] * len(names)
     for number, (hunk, became, sure) in enumerate(places(conflict, result)):
         known = decision.became[number] if number < len(decision.became) else None
-        now = became if result is not None else known and known[0]
+        now = became if result is not None else None
         above, below = (lines_of(x) if isinstance(x, str) else [] for x in around[number])
         above, below, panes = above[-_CONTEXT:], below[:_CONTEXT], []
         for n, lines in enumerate((hunk.base, hunk.ours, hunk.theirs, now)):
             if lines is None:
                 continue
-            file, near = all_lines[n], (above, below) if names[n] == "would become" else ((), ())
+            file, over, under = all_lines[n], list[str](), list[str]()
             at = _at(file, lines, above, below, starts[n])
             if at is not None:
                 starts[n] = end = at + len(lines)
-                near = file[max(0, at - _CONTEXT) : at], file[end : end + _CONTEXT]
-            text = _marked(conflict.path, near[0], hunk.base or (), lines, near[1])
+                over, under = file[max(0, at - _CONTEXT) : at], file[end : end + _CONTEXT]
+            text = _marked(conflict.path, over, hunk.base or (), lines, under)
             panes.append({"name": names[n], "line": at and at + 1, "text": text})
         because = known[1] if known else ""
-        if known and result is not None and sure and tuple(now or ()) != known[0]:
-            because += " decides it, but the result has something else"
+        if known and (result is None or (sure and tuple(now or ()) != known[0])):
+            name = "would become" if result is None else "as decided"
+            because += " decides it, but the result has something else" * (result is not None)
+            text = _marked(conflict.path, above, hunk.base or (), known[0], below)
+            panes.append({"name": name, "line": None, "text": text})
         took = whose(hunk, now, sure) if result is not None else ""
         unsure = result is not None and not sure
         yield {"because": because, "took": took, "near": unsure, "sides": panes}
@@ -252,8 +257,8 @@ def lexer(name: str) -> Any:
 
 
 def gone(account: Account, side: Sequence[str], result: Sequence[str], name: str) -> list[str]:
-    """What became of a change as lines of a patch, with the lines around it: - is gone, + is back,
-    = is there instead.
+    """What became of a change as lines of a patch, with the lines around it: - is gone, ~ is there
+    in another form, + is back, = is there instead.
 
     side, result: the lines of its file there. name: whose file it is, for the line number.
     """
@@ -267,12 +272,12 @@ def gone(account: Account, side: Sequence[str], result: Sequence[str], name: str
     )
     marks = []
     for line in change.added:
-        marks.append("-" if left[line] > 0 else " ")
+        marks.append((" ", "-", "~")[(left[line] > 0) * (1 + account.is_traced(line))])
         left[line] -= 1
     shown = [f"@@ line {max(1, change.line)} of {name}"] if side or change.line else []
     shown += [f"  {line}" for line in above]
     for n, (mark, line) in enumerate(zip(marks, change.added, strict=True)):
-        if "-" in marks[max(0, n - _CONTEXT) : n + _CONTEXT + 1]:
+        if {*marks[max(0, n - _CONTEXT) : n + _CONTEXT + 1]} - {" "}:
             shown.append(f"{mark} {line}")
         elif shown[-1] != "  …":
             shown.append("  …")
@@ -343,8 +348,13 @@ def changes(found: Sequence[Change], name: str) -> list[str]:
 
 
 def added(found: Sequence[Change]) -> list[str]:
-    """The lines that hunks added, each with its number."""
-    return [f"{n:5} {text}" for change in found for n, text in enumerate(change.added, change.line)]
+    """The lines that hunks added, each with its number, without the markers of conflicts."""
+    return [
+        f"{n:5} {text}"
+        for change in found
+        for n, text in enumerate(change.added, change.line)
+        if not hunks.has_markers(text)
+    ]
 
 
 def ranges(found: Sequence[Change]) -> str:

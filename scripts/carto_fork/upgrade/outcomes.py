@@ -259,6 +259,8 @@ class Outcomes:
                 break
             shown.append(hunk)
         taken, said = self._said(decision)
+        if taken in ("the fork's", "upstream's"):
+            shown = [hunk | {"took": hunk["took"] and taken} for hunk in shown]
         why = "A tool writes this file, so its hunks are not shown."
         if not made:
             why = f"Git merges no lines of such a conflict ({conflict.kind.value})."

@@ -15,14 +15,13 @@ from ..fork import records
 from ..fork.fork import Fork
 from ..fork.policy import POLICY_FILE, Remote, Side
 from ..fork.session import command
-from ..merge import languages
-from ..merge.hunks import Commit
 from ..run import files, git, github
 from ..run.shell import Shell
-from ..run.text import counted, listed, pathspec_word
+from ..run.text import counted
 from . import marked
-from .outcomes import LEFT, MOST_COMMITS, OTHERWISE, OUTCOMES, PROPOSED, Merge, Outcomes
-from .sides import SAID, TONES, WORST, Sides, worst
+from .missing import WHOSE, Missing, eye
+from .outcomes import LEFT, OTHERWISE, OUTCOMES, PROPOSED, Merge, Outcomes
+from .sides import SAID, WORST, Sides, worst
 from .work import AT_RISK
 
 _MOST_TEXT = 1_000_000
@@ -38,13 +37,6 @@ _COLOURS = {
     Fate.SUPERSEDED: "look",
     Fate.LOST: "lost",
 }
-_LACKS = "lacks the lines with -"
-_AGAIN = "has the lines with + again, which {} removed"
-_ENDS = {
-    Fate.LOST: "; nothing explains why.",
-    Fate.SUPERSEDED: "; = is what it has there now, as far as that is certain. Was that meant?",
-    Fate.DROPPED: ".",
-}
 _ABOUT = {
     "release": "This is not the release itself: somebody changed it after upstream tagged it, and"
     " the account counts that as upstream's. Find out who wanted what is below.",
@@ -56,8 +48,6 @@ _ABOUT = {
 """Why a finding matters, by its check."""
 _KINDS = {"policy": re.compile("|".join(map(re.escape, (POLICY_FILE, *records.NOTES))))} | AT_RISK
 """What a reviewer looks at wherever upstream changed it."""
-_WHOSE = {Side.FORK: "the fork", Side.UPSTREAM: "upstream"}
-_TREES = {Side.FORK: "ours", Side.UPSTREAM: "theirs"}
 _NAMES = {
     "base": "the common ancestor",
     "ours": "the fork's side",
@@ -90,6 +80,9 @@ class Page:
         self._strange = fork.loaded.is_default and not fork.has_production
         origin, upstream = fork.policy.remotes.origin, fork.policy.remotes.upstream
         self._pages = {Side.FORK: self._hub(origin), Side.UPSTREAM: self._hub(upstream)}
+        self._missing = Missing(
+            sh, fork, merge, self._sides, self._outcomes, self._room, self._pages
+        )
 
     def _hub(self, remote: Remote) -> str:
         """The page of a remote's repository, "" if it has none."""
@@ -259,7 +252,7 @@ class Page:
                 counts = Counter(fate for (_, commit), fate in fates.items() if not commit)
                 counts[Fate.KEPT] += max(0, total - counts.total())
                 named = [(SAID[fate], _COLOURS[fate], counts[fate]) for fate in Fate]
-                title = f"{counted(counts.total(), 'file')} that {_WHOSE[side]} changed"
+                title = f"{counted(counts.total(), 'file')} that {WHOSE[side]} changed"
                 yield _chart(f"{title}, each by the worst that became of a change in it", named)
         outcomes = Counter(self._outcomes.of.values())
         colours = zip(OUTCOMES[::-1], ("kept", "moved", "absorbed", "look", "lost"), strict=True)
@@ -273,10 +266,10 @@ class Page:
         found = {decision.conflict.path: decision for decision in self._merge.decisions}
         for path in sorted(self._outcomes.left):
             commands = self._outcomes.words_about(found[path].conflict)
-            yield _eye(path, "a conflict that a person decides", LEFT, "wrong", commands=commands)
+            yield eye(path, "a conflict that a person decides", LEFT, "wrong", commands=commands)
         for path, one in self._outcomes.proposed.items():
             commands = self._outcomes.words_about(found[path].conflict) if path in found else []
-            yield _eye(path, f"proposed by {one.by}", PROPOSED, "open", commands=commands)
+            yield eye(path, f"proposed by {one.by}", PROPOSED, "open", commands=commands)
         yield from self._findings()
         yield from self._unfilled()
         for row in self._outcomes.rows:
@@ -285,37 +278,21 @@ class Page:
                 what = f"the result has {self._outcomes.taken[paths[0]]}"
                 what = f"{counted(len(row), 'generated file')}: {what}" if len(row) > 1 else what
                 reason = f"The rule “{first.rule}” decides otherwise: {first.why}"
-                path, more = self._outcomes.named(row), [self._diff(*paths[:_MOST_NEAR])]
-                yield _eye(path, what, OTHERWISE, "open", reason=reason, commands=more)
+                path, more = self._outcomes.named(row), [self._sides.diff(*paths[:_MOST_NEAR])]
+                yield eye(path, what, OTHERWISE, "open", reason=reason, commands=more)
         entries = self._entries(Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED)
-        yield from self._changes(entries)
+        yield from self._missing.items(entries)
         known = {entry.path for entry in entries}
         for path, decision in found.items():
             if decision.dropped and not decision.left and path not in known:
                 what = f"{counted(decision.dropped, 'line')} of the fork left out: {decision.rule}"
-                lines, more = self._room.fits(marked.left_out(decision)), [self._diff(path)]
-                yield _eye(
+                lines, more = self._room.fits(marked.left_out(decision)), [self._sides.diff(path)]
+                yield eye(
                     path, what, "left out", "open", reason=decision.why, lines=lines, commands=more
                 )
         yield from self._near()
         yield from self._at_risk({e.path for e in entries if e.side is Side.UPSTREAM})
         yield from self._explained()
-
-    def _diff(self, *paths: str, between: tuple[str, str] = ("", "")) -> str:
-        """The command that shows what became of files of the fork, or how two commits differ."""
-        names, merge = self._sides.commits, self._merge
-        usual = (merge.ours, merge.result) if merge.result else (names["base"], merge.theirs)
-        one, other = between if all(between) else usual
-        return f"git diff {one[:10]} {other[:10]} -- {' '.join(map(pathspec_word, paths))}"
-
-    def _back(self, path: str, side: str) -> str:
-        """The command that brings a side's changes to a file back into the result."""
-        trees, names = self._sides.trees, self._sides.commits
-        if path not in trees[side]:
-            return f"git rm -- {pathspec_word(path)}"
-        if path not in trees["result"]:
-            return f"git checkout {names[side][:10]} -- {pathspec_word(path)}"
-        return f"{self._diff(path, between=(names['base'], names[side]))} | git apply --3way"
 
     def _findings(self) -> Iterator[dict[str, Any]]:
         """What the checks found, with the difference or the lines that each is about."""
@@ -332,14 +309,14 @@ class Page:
                     lines += [path, *marked.changes(changes(pair), one.between[1][:10])]
             else:
                 lines = marked.about(one.what, self._outcomes.text_of(one.path))
-            yield _eye(
+            yield eye(
                 "" if one.paths else one.path,
                 f"{one.check}: {one.what.removeprefix(f'{one.path}: ')}",
                 "finding",
                 "wrong" if one.certain else "open",
                 reason=_ABOUT.get(one.check, "" if one.certain else "It may be meant; look at it."),
                 lines=self._room.fits(lines),
-                commands=[self._diff(*paths[:_MOST_NEAR], between=one.between)] * bool(paths),
+                commands=[self._sides.diff(*paths[:_MOST_NEAR], between=one.between)] * bool(paths),
             )
 
     def _unfilled(self) -> Iterator[dict[str, Any]]:
@@ -348,83 +325,7 @@ class Page:
             what = f"{manifest} changed, and {tree}/ {state}"
             reason = f"A tool fills {tree}/ from {manifest}. Run it in the result: if it changes"
             reason += " something, the build would have used the wrong versions, or failed."
-            yield _eye(f"{tree}/", what, "vendored", "open", reason=reason, commands=[how])
-
-    def _changes(self, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
-        """Changes that are lost, replaced or dropped; of a file, those of which the same became."""
-        groups: dict[tuple[int, bool, int, str, str], list[Entry]] = defaultdict(list)
-        for entry in entries:
-            fate, upstreams = WORST.index(entry.account.fate), entry.side is Side.UPSTREAM
-            groups[fate, upstreams, _rank(entry.path), entry.path, entry.reason].append(entry)
-        foreign = [e.path for e in entries if e.side is Side.UPSTREAM and not e.reason]
-        newest = self._outcomes.newest_upstream(list(dict.fromkeys(foreign)))
-        trees = self._sides.trees
-        there = {trees[_TREES[e.side]].get(e.path, ("", ""))[1] for e in entries}
-        there |= {trees["result"].get(e.where, ("", ""))[1] for e in entries}
-        texts = git.blobs(self._sh, self._repo, there - {""})
-
-        def lines(side: str, path: str) -> list[str]:
-            return texts.get(trees[side].get(path, ("", ""))[1], "").split("\n")
-
-        for (_, upstreams, _, path, _), alike in sorted(groups.items(), key=lambda one: one[0]):
-            side, whose = _TREES[alike[0].side], f"{_WHOSE[alike[0].side]}'s file"
-            shown = [
-                line
-                for entry in alike
-                for line in marked.gone(
-                    entry.account, lines(side, path), lines("result", entry.where), whose
-                )
-            ]
-            yield self._eye_of(alike, shown, newest[path] if upstreams else [])
-
-    def _eye_of(
-        self, alike: Sequence[Entry], lines: Sequence[str], newest: Sequence[Commit]
-    ) -> dict[str, Any]:
-        """The changes of a file of which the same became.
-
-        newest: who changed the file last, if no commit is known to be behind them.
-        """
-        first, fate = alike[0], alike[0].account.fate
-        path, side, label = first.path, first.side, SAID[fate]
-        whats = ", ".join(dict.fromkeys(entry.what for entry in alike if entry.what))
-        what = f"{counted(len(alike), 'change')} of {_WHOSE[side]}" + f": {whats}" * bool(whats)
-        states = [_LACKS] * any(e.account.missing for e in alike)
-        states += [_AGAIN.format(_WHOSE[side])] * any(e.account.back for e in alike)
-        reason = f"The result {' and '.join(states)}{_ENDS[fate]}" if states else ""
-        places = {entry.where for entry in alike} - {path, ""}
-        reason += f" Now in {listed(sorted(places))}." * bool(places)
-        if path in self._outcomes.of:
-            reason += f" Its conflict ended with: {self._outcomes.taken[path]}."
-        if fate is not Fate.DROPPED and side is Side.FORK:
-            reason += self._used(path, [x for entry in alike for x in entry.account.missing])
-        names, side_ = self._sides.commits, _TREES[side]
-        commands = [self._back(path, side_)] * (fate is not Fate.DROPPED)
-        commands.append(self._diff(path, between=(names[side_], names["result"])))
-        if fate is Fate.LOST and self._merge.request:
-            commands.append(command("carto-fork", "verify", drop=path, reason="WHY"))
-        by = [*dict.fromkeys(c for entry in alike for c in entry.commits)] or [*newest]
-        return _eye(
-            path,
-            what,
-            label,
-            TONES.get(label, ""),
-            fate=f"{label}|{_WHOSE[side]}'s changes",
-            reason=" ".join([reason, first.reason]).strip(),
-            lines=self._room.fits(lines),
-            commits=by[:MOST_COMMITS],
-            more=len(by) - MOST_COMMITS,
-            page=self._pages[side],
-            commands=commands,
-        )
-
-    def _used(self, path: str, missing: Sequence[str]) -> str:
-        """Which names that lost lines defined are still used by lines of the fork."""
-        text = self._outcomes.text_of(path)
-        names = {x for x in marked.defined(missing) if not re.search(rf"\b{x}\b", text)}
-        return "".join(
-            f" {name} is gone, and lines of the fork in the result still name it: {listed(at)}."
-            for name, at in self._sides.uses(names).items()
-        )
+            yield eye(f"{tree}/", what, "vendored", "open", reason=reason, commands=[how])
 
     def _near(self) -> Iterator[dict[str, Any]]:
         """What git merged without a conflict, and is close together."""
@@ -435,23 +336,24 @@ class Page:
             reason = f"Git merged these without a conflict, at most {_MOST_NEAR} lines apart: read"
             reason += " whether both changes still fit together."
             lines = [
-                f"{path}: {counted(int(n), 'line')} away from the fork's lines {where}"
+                f"{path}: {counted(int(n), 'line')} away from "
+                + (f"the fork's lines {where}" if where else "lines that the fork removed")
                 for n, path, where in found
             ]
-            commands = [self._diff(*(path for _, path, _ in found[:_MOST_NEAR]))]
-            yield _eye("", what, "near", "open", reason=reason, lines=lines, commands=commands)
+            commands = [self._sides.diff(*(path for _, path, _ in found[:_MOST_NEAR]))]
+            yield eye("", what, "near", "open", reason=reason, lines=lines, commands=commands)
 
     def _explained(self) -> Iterator[dict[str, Any]]:
         """Where the changes are that upstream has too, or that are elsewhere."""
         for fate in (Fate.ABSORBED, Fate.MOVED):
             lines = [
-                f"{e.path}: line {e.account.change.line} of {_WHOSE[e.side]}'s file"
+                f"{e.path}: line {e.account.change.line} of {WHOSE[e.side]}'s file"
                 + f", now in {e.where}" * (e.where not in (e.path, ""))
                 for e in self._entries(fate)
             ]
             if lines:
                 what = f"{counted(len(lines), 'change')}: {_EXPLAINED[fate]}"
-                yield _eye("", what, SAID[fate], "", lines=self._room.fits(lines))
+                yield eye("", what, SAID[fate], "", lines=self._room.fits(lines))
 
     def _at_risk(self, known_: Collection[str]) -> Iterator[dict[str, Any]]:
         """What upstream changed of what runs, what is installed and what decides, each with what
@@ -478,9 +380,9 @@ class Page:
             lines = self._room.fits(marked.changes(changes(pairs[path]), _NAMES[sides[1]]))
             reason = f"From {_NAMES[sides[0]]} (-) to {_NAMES[sides[1]]} (+)."
             one, other = (self._sides.commits[side] for side in sides)
-            commands = [self._diff(path, between=(one, other))]
+            commands = [self._sides.diff(path, between=(one, other))]
             label = kinds[path]
-            yield _eye(path, what, label, "open", reason=reason, lines=lines, commands=commands)
+            yield eye(path, what, label, "open", reason=reason, lines=lines, commands=commands)
 
     # --- 5 and 6: upstream, and checks
 
@@ -506,13 +408,6 @@ class Page:
             yield row | {"why": "this command runs neither the build nor tests of the result"}
 
 
-def _rank(path: str) -> int:
-    """Code first, then what tests it, then the rest."""
-    language = languages.language_of(path)
-    code = bool(language and not language.maps)
-    return (1 if re.search(r"(^|[/_.])tests?([/_.]|$)", path) else 0) if code else 2
-
-
 def _by_command(
     numbers: Sequence[tuple[str, object, str, str]],
 ) -> dict[str, list[tuple[str, object, str]]]:
@@ -522,13 +417,6 @@ def _by_command(
         if how:
             found[how].append((name, value, part))
     return found
-
-
-def _eye(path: str, what: str, label: str, kind: str, **more: Any) -> dict[str, Any]:
-    """An item of what needs eyes. kind: its tone."""
-    one: dict[str, Any] = {"reason": "", "lines": (), "commits": (), "page": "", "commands": ()}
-    one |= {"more": 0}
-    return one | {"path": path, "what": what, "label": label, "kind": kind, "fate": label} | more
 
 
 def _chart(title: str, named: Sequence[tuple[str, str, int]]) -> dict[str, Any]:

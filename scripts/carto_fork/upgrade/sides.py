@@ -16,7 +16,7 @@ from ..merge import authorship, commits, syncs
 from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.shell import Shell
-from ..run.text import joined
+from ..run.text import joined, pathspec_word
 from . import marked
 
 SAID = {fate: fate.value for fate in Fate} | {Fate.SUPERSEDED: "look at this"}
@@ -29,6 +29,8 @@ _SETTLED = ("moved", "kept", _REMOVED, _BEFORE)
 """Of these nobody has to look at."""
 TONES = {"kept": "passed", "lost": "wrong", "look at this": "open", _GONE: "open"}
 
+_NOTE = re.compile(r"(^|\s)(#|//|--|/?\*|<!--).*")
+"""A comment in most languages."""
 _MOST_FILES = 40
 """Of so many files of a commit each fate is shown."""
 Pair = tuple[str | None, str | None]
@@ -52,6 +54,7 @@ class Sides:
         base = bases[0] if bases else git.empty_tree(sh, fork.path)
         self.commits = {"base": base, "ours": ours, "theirs": theirs, "result": result or ours}
         self.trees = {side: git.tree(sh, fork.path, name) for side, name in self.commits.items()}
+        self._usual = ("ours", "result") if result else ("base", "theirs")
 
     @cached_property
     def own(self) -> Customisations:
@@ -77,6 +80,11 @@ class Sides:
             found = commits.changes(self._sh, self._fork.path, sorted(new, key=str))
             self._known |= {pair: found.get(pair, ()) for pair in new}
         return lambda pair: self._known[pair]
+
+    def diff(self, *paths: str, between: tuple[str, str] = ("", "")) -> str:
+        """The command that shows what became of files of the fork, or how two commits differ."""
+        one, other = between if all(between) else (self.commits[side] for side in self._usual)
+        return f"git diff {one[:10]} {other[:10]} -- {' '.join(map(pathspec_word, paths))}"
 
     def _between(self, one: str, other: str) -> set[str]:
         """The paths in which two trees differ."""
@@ -128,14 +136,15 @@ class Sides:
         return {path: changes(pair) for path, pair in self._mine.items()}
 
     def uses(self, names: Collection[str]) -> Mapping[str, list[str]]:
-        """Where lines of the fork in the result have some names, as path:line."""
+        """Where lines of the fork in the result have some names outside of comments, each with its
+        path and line."""
         word = re.compile(r"\b(" + "|".join(map(re.escape, names)) + r")\b")
         found: dict[str, list[str]] = defaultdict(list)
         for path, changes in self.mine.items() if names else ():
             for change in changes:
                 for line, text in enumerate(change.added, change.line):
-                    for name in {*word.findall(text)}:
-                        found[name].append(f"{path}:{line}")
+                    for name in {*word.findall(_NOTE.sub("", text))}:
+                        found[name].append(f"{path}:{line}: {text.strip()}")
         return found
 
     def unfilled(self) -> Iterator[tuple[str, str, str, bool]]:
