@@ -16,7 +16,7 @@ from carto_fork.health import guide
 from carto_fork.tasks import namespace
 from carto_standin.github import GitHub
 from workflow import ADOPT
-from world import INVOKE, ROOT, Done, World, commit_in
+from world import INVOKE, ROOT, Done, World, commit_in, resolved_by_hand
 
 TAG, STABLE = "v1.76.5", "v1.77.2-stable"
 SYNC = f"upstream-sync/{TAG}"
@@ -112,7 +112,32 @@ def test_conflicts_in_a_pull_request_are_finished_there(world: World, github: Gi
     )
     assert following(world) == left
     assert follow(world).code == 3
-    assert following(world) == left
+    work = world.work(STABLE)
+    place = f"../{work.name}"
+    said = f"In {place}, 2 conflicts of pull request 1 are left for you to resolve."
+    assert following(world) == (left[0], said)
+    # What is resolved there and not committed is somebody's work: nothing suggests to remove it.
+    resolved_by_hand(world, work)
+    world.git(f"checkout --quiet {STABLE} -- Makefile", repo=work)
+    said = f"What was resolved in {place} is not committed; this checks it, and updates "
+    assert following(world) == (left[0], f"{said}pull request 1.")
+    shown = world.run("status").out
+    assert f"published to origin; resolved, not committed, in {place}\n" in shown
+    assert "worktree remove" not in shown
+    by_branch = f"invoke resolve-conflicts --pr upstream-sync/{STABLE}"
+    found = json.loads(world.run("doctor --json --check leftovers --check conflicts").out)
+    assert [one["then"] for one in found["findings"] if place in one["what"]] == [by_branch]
+    refused = world.run(f"upgrade-carto --tag {STABLE}")
+    assert (refused.code, refused.err.splitlines()[-1]) == (1, f"Next: {by_branch}")
+    # What failed its checks is committed, and still belongs to the pull request.
+    failed = follow(world)
+    assert failed.code == 4 and "lost: " in failed.err
+    said = "What resolves pull request 1 is committed here and not pushed; this checks it, and "
+    assert following(world) == (left[0], f"{said}pushes it.")
+    world.git(f"checkout --quiet origin/upstream-sync/{STABLE} -- Makefile", repo=work)
+    world.git("commit --quiet -m 'chore: the Makefile, as it was merged'", repo=work)
+    assert follow(world).code == 0
+    assert following(world)[1].startswith("Pull request 1 is waiting for a review; ")
 
 
 @pytest.mark.slow

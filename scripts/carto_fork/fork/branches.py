@@ -321,6 +321,13 @@ def operation(directory: Path) -> str:
     return next((what for name, what in _OPERATIONS.items() if (directory / name).exists()), "")
 
 
+def reopened(sh: Shell, work: Path, state: git.WorkState) -> bool:
+    """Whether a work tree has what somebody makes of the conflicts of a pull request: they are in
+    the index again, or were, and nothing is committed. Git drops AUTO_MERGE with the commit."""
+    question = "git -C {work} rev-parse --quiet --verify AUTO_MERGE"
+    return bool(state.dirty and not state.merging) and sh.ask(question, work=work).ok
+
+
 def rebased_branch(sh: Shell, work: Path) -> str:
     """The full name of the branch that is being rebased in a work tree; "" if none."""
     for name in ("rebase-merge/head-name", "rebase-apply/head-name"):

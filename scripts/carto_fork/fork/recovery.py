@@ -90,7 +90,8 @@ def damaged(sh: Shell, fork: Fork) -> Iterator[tuple[str, Path]]:
             continue
         if is_readable(sh, place) and _names(admin) == place / ".git":
             state = git.work_state(sh, place)
-            if state.branch == f"refs/heads/{branch}" and (state.merging or not state.dirty):
+            begun = state.merging or not state.dirty or branches.reopened(sh, place, state)
+            if state.branch == f"refs/heads/{branch}" and begun:
                 continue
         yield tag, place
 

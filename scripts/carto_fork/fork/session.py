@@ -273,7 +273,9 @@ class Session(Runner):
         advice = advice.replace("`git config ", f"`{git.at(self.path)} config ")
         advice = advice.replace("`fork.heal --check`", f"`{self.command('fork.heal', check=True)}`")
         named = r"`(setup|status|next|fork\.(?:config|init|heal))`"
-        return re.sub(named, lambda task: f"`{self.command(task[1])}`", advice)
+        advice = re.sub(named, lambda task: f"`{self.command(task[1])}`", advice)
+        request = r"`resolve-conflicts --pr ([^\s`]+)`"
+        return re.sub(request, lambda of: self.command("resolve-conflicts", pr=of[1]), advice)
 
     def print_json(self, data: Any) -> None:
         """Print the task's result for scripts."""

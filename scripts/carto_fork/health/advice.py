@@ -18,7 +18,6 @@ from ..fork.session import Session
 from ..fork.tags import Tag, TagUse, newest
 from ..merge import conflicts, reverts
 from ..run import files, git, github
-from ..run.console import Console
 from ..run.errors import Failed, Refused
 from ..run.git import Refs
 from ..run.github import Hub, Pull
@@ -141,8 +140,8 @@ class _Adviser:
     @cached_property
     def _syncs(self) -> dict[str, Pull | None]:
         """The pull requests of the published upgrades, by tag."""
-        published = [one for one in self._facts.in_progress if one.published]
-        hub = self._hub
+        there, hub = {*self._fork.published}, self._hub
+        published = [one for one in self._facts.in_progress if one.branch in there]
         return {one.tag: self._pull(hub, one.branch) if hub else None for one in published}
 
     # --- What every task needs
@@ -301,8 +300,10 @@ class _Adviser:
         A pull request that a person closed is not opened again.
         """
         tag = upgrade.tag
-        asked = remembered(self._fork, tag).words() | {"no_push": False}
+        options = remembered(self._fork, tag)
+        asked = options.words() | {"no_push": False}
         again = self._command("upgrade-carto", tag=tag, **asked)
+        yield from self._resolving(upgrade)
         if not upgrade.published:
             why = (
                 f"The upgrade to {tag} is not finished; this continues it, or says what blocks it."
@@ -314,23 +315,45 @@ class _Adviser:
             return
         pull = self._syncs[tag]
         if not self._hosted:
-            asked = remembered(self._fork, tag).words() | {"direct": True, "no_push": False}
+            asked = asked | {"direct": True}
             why = f"{self._merged(upgrade.branch).why} Elsewhere, {_NEVER_SQUASHED}."
             yield Advice(self._command("upgrade-carto", tag=tag, **asked | {"no_pr": False}), why)
         elif pull is None:
             here = f"refs/heads/{upgrade.branch}" in self._fork.refs.objects
-            if here and self._hub and not asked["no_pr"]:
+            if here and self._hub and not (asked["no_pr"] or options.automatic):
                 yield Advice(again, f"{upgrade.branch} is published; this opens its pull request.")
             why = f"{upgrade.branch} is published; this opens its pull request. To give it up: "
             why += f"{self._at} push {self._origin.name} --delete {upgrade.branch}"
             yield Advice(self._command("step.sync-pr", tag=tag), why)
-        elif pull.state == "OPEN" and self._fork.policy.pull_requests.conflicts in pull.labels:
-            why = f"Pull request {pull.number} has conflicts left for you to resolve."
-            yield Advice(self._command("resolve-conflicts", pr=str(pull.number)), why)
         elif pull.state == "OPEN" and self._hub:
             yield _review(self._hub, pull, _NEVER_SQUASHED)
         elif pull.state == "MERGED":
             yield from self._heal(f"Pull request {pull.number} was not merged with a merge commit.")
+
+    def _resolving(self, upgrade: InProgress) -> Iterator[Advice]:
+        """How to continue with the conflicts of a pull request."""
+        fork, pull, branch = self._fork, self._syncs.get(upgrade.tag), upgrade.branch
+        origin, here = fork.tracking(self._origin, branch), f"refs/heads/{branch}"
+        if pull is not None and pull.state != "OPEN":
+            return
+        resolve = self._command("resolve-conflicts", pr=str(pull.number if pull else branch))
+        named = f"pull request {pull.number}" if pull else f"the pull request of {branch}"
+        place = git.named(git.nearest(fork.place_for(branch)))
+        waits = pull and fork.policy.pull_requests.conflicts in pull.labels
+        if upgrade.reopened and upgrade.conflicts:
+            left = f"{counted(upgrade.conflicts, 'conflict')} of {named}"
+            verb = "is" if upgrade.conflicts == 1 else "are"
+            yield Advice(resolve, f"In {place}, {left} {verb} left for you to resolve.")
+        elif upgrade.reopened:
+            why = f"What was resolved in {place} is not committed; this checks it, and updates "
+            yield Advice(resolve, f"{why}{named}.")
+        elif pull and waits and upgrade.published:
+            yield Advice(
+                resolve, f"Pull request {pull.number} has conflicts left for you to resolve."
+            )
+        elif waits and git.is_ancestor(self._sh, fork.path, origin, here):
+            why = f"What resolves {named} is committed here and not pushed; this checks it, and "
+            yield Advice(resolve, f"{why}pushes it.")
 
     def _heal(self, why: str) -> Iterator[Advice]:
         """How to restore the ancestry of a sync, if the history shows that it is lost.
@@ -502,41 +525,7 @@ def show_status(s: Session) -> None:
     if s.json:
         s.print_json(facts.as_json() | {"next": following})
     else:
-        _show(s.console, facts, following, str(fork.path))
-
-
-def _show(console: Console, facts: Status, following: Advice, repo: str) -> None:
-    """Print the state of a fork and the next command, on one screen."""
-
-    def named(tag: Tag | None) -> str:
-        return tag.name if tag else "none in this clone"
-
-    def distance(pair: tuple[int, int] | None) -> str:
-        if pair is None:
-            return "unknown in this clone"
-        state = "up to date" if pair == (0, 0) else f"{pair[0]} ahead, {pair[1]} behind"
-        return f"{state}, as last fetched"
-
-    version = ", ".join(sorted(set(facts.version.values()))) or "not stated"
-    where = "" if facts.online else " (as of the last fetch: upstream cannot be reached)"
-    console.facts(
-        [
-            ("fork", repo),
-            ("checked out", facts.checked_out or "detached HEAD"),
-            (f"version on {facts.production}", version),
-            ("upstream tag in it", named(facts.contained)),
-            ("newest release of the fork", named(facts.own_release)),
-            ("newest stable upstream tag", named(facts.upstream_release) + where),
-            (f"{facts.production} against origin", distance(facts.local)),
-            ("mirror against upstream", distance(facts.mirror)),
-        ]
-    )
-    for upgrade in facts.in_progress:
-        console.row(f"upgrade to {upgrade.tag}: ", upgrade.state, "yellow")
-    for note in facts.notes:
-        console.say(note, "yellow")
-    for problem in facts.problems:
-        console.say(f"problem: {problem}", "red")
-    console.say(following.why)
-    if following.command:
-        console.next(following.command)
+        status.show(s.console, facts, str(fork.path))
+        s.console.say(following.why)
+        if following.command:
+            s.console.next(following.command)

@@ -204,10 +204,19 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
     what = branches.operation(git.directory(sh, work))
     state_here = git.work_state(sh, work)
     paths = state_here.unmerged
+    branch = state_here.branch.removeprefix("refs/heads/")
+    if not what and branches.reopened(sh, work, state_here):
+        level = Level.BROKEN if paths else Level.LOOK
+        left = f"{counted(len(paths), 'unmerged file')}: {listed(paths)}"
+        problem = f"the pull request of {branch} is being resolved in {git.named(work)}; "
+        problem += f"{left if paths else 'no conflict is left'}."
+        cause = "This checks what is resolved there, and publishes it once nothing is left."
+        yield Diagnosis(level, problem, cause, patient.command("resolve-conflicts", pr=branch))
+        return
     if not what and not paths:
         return
     state = f"a {what} is in progress in {git.named(work)}" if what else f"{git.named(work)}"
-    tag = patient.fork.policy.branches.tag_of(state_here.branch.removeprefix("refs/heads/"))
+    tag = patient.fork.policy.branches.tag_of(branch)
     asked = remembered(patient.fork, tag or "").words()
     again = patient.command("upgrade-carto", tag=tag, **asked) if tag and what == "merge" else ""
     finish = f"{what} --continue" if what not in ("", "merge") else "commit"

@@ -10,11 +10,12 @@ from typing import Any
 
 from packaging.version import Version
 
-from ..fork import recovery, releases, tags, version_files
+from ..fork import branches, recovery, releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
 from ..fork.tags import Tag, TagScheme, TagUse
 from ..merge import conflicts, reverts
 from ..run import git
+from ..run.console import Console
 from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.text import counted
@@ -27,6 +28,7 @@ class InProgress:
     version: the tag's, to find the newest upgrade.
     published: whether origin has all its commits.
     conflicts: how many files are in conflict in its work tree.
+    reopened: whether somebody resolves its pull request there.
     """
 
     branch: str
@@ -35,6 +37,7 @@ class InProgress:
     state: str
     published: bool = False
     conflicts: int = 0
+    reopened: bool = False
 
 
 @dataclass(frozen=True)
@@ -217,7 +220,8 @@ def _kept(
         if not name or not (name in merged or published):
             continue
         state = git.work_state(sh, tree.path)
-        if not (state.merging or state.unmerged):
+        reopened = name not in merged and branches.reopened(sh, tree.path, state)
+        if not (state.merging or state.unmerged or reopened):
             place = git.nearest(tree.path)
             yield (
                 f"the upgrade to {name} kept its work tree {git.named(place)}; if nobody needs "
@@ -247,18 +251,62 @@ def _in_progress(
         begun = git.work_state(sh, work) if work else None
         published = bool(remote and same and not (begun and begun.merging))
         # Once it is published, conflicts are those of its pull request.
-        left = len(_in_conflict(sh, work, begun)) if work and begun and not published else 0
+        reopened = bool(work and begun and branches.reopened(sh, work, begun))
+        sides = [fork.production_commit, fork.refs.tag(tag.name)]
+        left = 0
+        if work and begun and (reopened or begun.merging or begun.unmerged):
+            left = len(_in_conflict(sh, work, begun, sides))
         if published:
             state = f"published to {origin.name}"
+            if reopened:
+                now = f"{counted(left, 'conflict')} left" if left else "resolved, not committed,"
+                state = f"{state}; {now} in {work}"
         elif left:
             state = f"{counted(left, 'conflict')} left in {work}"
         else:
             state = f"prepared in {work}" if work else "started"
-        yield InProgress(branch, tag.name, tag.release, state, published, left)
+        yield InProgress(branch, tag.name, tag.release, state, published, left, reopened)
 
 
-def _in_conflict(sh: Shell, work: Path, begun: git.WorkState) -> set[str]:
-    """The files of a merge in progress that are in conflict, or staged with their markers."""
-    sides = [begun.head, begun.merging]
-    marked = conflicts.markers_left(sh, work, sides, conflicts.INDEX) if begun.merging else ()
+def _in_conflict(sh: Shell, work: Path, begun: git.WorkState, merged: Sequence[str]) -> set[str]:
+    """The files of a merge that are in conflict, or staged with their markers.
+
+    merged: its sides, if it is committed.
+    """
+    sides = [begun.head, begun.merging] if begun.merging else list(filter(None, merged))
+    marked = conflicts.markers_left(sh, work, sides, conflicts.INDEX) if sides else ()
     return {*begun.unmerged, *(path for path, _ in marked)}
+
+
+def show(console: Console, facts: Status, repo: str) -> None:
+    """Print the state of a fork, on one screen."""
+
+    def named(tag: Tag | None) -> str:
+        return tag.name if tag else "none in this clone"
+
+    def distance(pair: tuple[int, int] | None) -> str:
+        if pair is None:
+            return "unknown in this clone"
+        state = "up to date" if pair == (0, 0) else f"{pair[0]} ahead, {pair[1]} behind"
+        return f"{state}, as last fetched"
+
+    version = ", ".join(sorted(set(facts.version.values()))) or "not stated"
+    where = "" if facts.online else " (as of the last fetch: upstream cannot be reached)"
+    console.facts(
+        [
+            ("fork", repo),
+            ("checked out", facts.checked_out or "detached HEAD"),
+            (f"version on {facts.production}", version),
+            ("upstream tag in it", named(facts.contained)),
+            ("newest release of the fork", named(facts.own_release)),
+            ("newest stable upstream tag", named(facts.upstream_release) + where),
+            (f"{facts.production} against origin", distance(facts.local)),
+            ("mirror against upstream", distance(facts.mirror)),
+        ]
+    )
+    for upgrade in facts.in_progress:
+        console.row(f"upgrade to {upgrade.tag}: ", upgrade.state, "yellow")
+    for note in facts.notes:
+        console.say(note, "yellow")
+    for problem in facts.problems:
+        console.say(f"problem: {problem}", "red")

@@ -22,6 +22,7 @@ from ..fork.branches import (
     PUSHES,
     TIDIES,
     rebased_branch,
+    reopened,
 )
 from ..fork.fork import Fork, require_whole_history
 from ..fork.releases import Target
@@ -43,6 +44,7 @@ class Options:
     heal: record the lost ancestry of an earlier sync first. unhealed: merge without doing so.
     request: open or update the pull request if gh is installed.
     proposals: ask the policy's programs about the conflicts that are left.
+    automatic: the automation runs it, which opens the pull request in a step of its own.
     """
 
     tag: str
@@ -53,6 +55,7 @@ class Options:
     unhealed: bool = False
     request: bool = True
     proposals: bool = True
+    automatic: bool = False
 
     def words(self) -> dict[str, bool]:
         """The same as options of `upgrade-carto`, without the tag."""
@@ -488,17 +491,15 @@ def _require_clean(
             half_done.add(records.TAGS_FILE)
         dirty = tuple(path for path in state.dirty if path not in half_done)
         if dirty and not state.merging:
-            raise Refused(
-                f"{work} has uncommitted changes: {listed(dirty)}.",
-                then="commit them, or discard them with `"
-                f"{git.at(work)} restore --staged --worktree :/`, then run the same command again.",
-            )
+            discard = f"`{git.at(work)} restore --staged --worktree :/`"
+            then = f"commit them, or discard them with {discard}, then run the same command again."
+            if reopened(sh, work, state):  # they resolve its pull request
+                then = f"`resolve-conflicts --pr {state.branch.removeprefix('refs/heads/')}`"
+            raise Refused(f"{work} has uncommitted changes: {listed(dirty)}.", then=then)
         merged = state.merging or git.is_ancestor(sh, work, target.commit, state.head)
         if state.untracked and not merged:
             # If the merge fails, the work tree is removed with everything in it.
-            problem = (
-                f"{work} contains files that are not the upgrade's: {listed(state.untracked)}."
-            )
+            problem = f"{work} has files that are not the upgrade's: {listed(state.untracked)}."
             away = f"put them away with {git.at(work)} stash --include-untracked"
             raise Refused(problem, then=f"{away}, then run the same command again.")
 

@@ -107,7 +107,9 @@ def _prepared(
         _require_what_was_seen(s, fork, release)
     ready = plan.prepare(s.sh, fork, release, options)
     if held:
-        plan.remember(fork, release.tag.name, options)
+        # The automation asks for the pull request itself: nobody typed --no-pr.
+        asked = replace(options, request=options.request or leave, automatic=leave)
+        plan.remember(fork, release.tag.name, asked)
     work = Work(
         s,
         fork,
