@@ -671,6 +671,33 @@ def test_a_feature_that_upstream_adopted_and_reverted_is_caught_by_the_manifest(
     assert REGION in merged.git(f"show {head}:{CACHE}", repo=merged.origin) + "\n"
 
 
+def test_a_file_that_neither_side_has_is_to_be_looked_at(prepared: World) -> None:
+    """Not one that was moved, generated, or that production has had since."""
+    work = prepared.work(TAG)
+    (work / "NOTES.txt").write_text("notes\n")
+    (work / BUILT_UI / "new.html").write_text("built\n")
+    prepared.git("add --all", repo=work)
+    prepared.git("mv LICENSE LICENSE.md", repo=work)
+    prepared.git("commit --quiet -m 'chore: mine'", repo=work)
+    push_as_colleague(prepared, {"colleague.txt": "new\n"})
+    prepared.git("fetch --quiet origin", repo=work)
+    prepared.git("merge --quiet --no-edit origin/carto/main", repo=work)
+    what = "NOTES.txt is in the merge, and neither side has it"
+    told = json.loads(prepared.run(f"verify --repo {WORK} --tag {TAG} --json").out)
+    assert [f for f in told["findings"] if f["check"] == "added while merging"] == [
+        {"check": "added while merging", "what": what, "path": "NOTES.txt", "certain": False}
+    ]
+    done = prepared.run(UPGRADE)
+    assert (done.code, f"To look at: {what}" in " ".join(done.out.split())) == (0, True)
+    text = prepared.fork / ".git" / "carto-fork" / TAG / "pull-request.md"
+    assert f"| look at | added while merging | `{what}` |" in text.read_text().replace(
+        "<code>", "`"
+    )
+    guarded = prepared.run(f"ci.guard --range origin/carto/main..{SYNC}")
+    assert guarded.code == 0, guarded.err
+    assert f"Note: after the merge of {TAG}: {what}" in " ".join(guarded.out.split())
+
+
 # --- A person's choices for conflicts --------------------------------------------------------
 
 PAUSED_WORK = f"../litellm.upstream-sync-{STABLE}"

@@ -25,8 +25,9 @@ from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.text import counted, in_actions, plain, printable
 from . import verify
+from .added import ADDED
+from .finding import Finding
 from .soundness import can_report
-from .verify import Finding
 
 _EVENTS = ("pull_request", "pull_request_target")
 
@@ -453,8 +454,10 @@ def _losses(
             ours, result = git.commit_of(sh, fork.path, f"{landing}^1"), landing
         checked = verify.of_merge(sh, fork, fork.path, ours, theirs, result)
         tag = upstream.stable[theirs]
-        for finding in checked.wrong:
-            yield Finding(finding.check, f"after the merge of {tag}: {finding.what}", finding.path)
+        for finding in checked.findings:
+            if finding.certain or finding.check == ADDED:
+                what = f"after the merge of {tag}: {finding.what}"
+                yield Finding(finding.check, what, finding.path, certain=finding.certain)
         for entry in checked.account.lost if checked.account else ():
             what = entry.what or f"line {entry.account.change.line}"
             loss = f"the merge of {tag} lost {entry.side.whose} change to {entry.path} ({what})"

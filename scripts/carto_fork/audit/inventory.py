@@ -23,8 +23,8 @@ from ..run.shell import Shell, batches
 from ..run.text import counted, substantive
 from . import ledger, verify
 from .fates import Fate
+from .finding import Finding
 from .ledger import Entry
-from .verify import Finding
 
 _FEATURE = re.compile(r"feat(\([^)]*\))?!?: *(?P<what>.+?)(?: \(#\d+\))?")
 _MOST_PATTERNS = 3

@@ -23,32 +23,11 @@ from ..run.errors import Refused
 from ..run.shell import Shell, batches
 from ..run.text import counted, listed, printable
 from . import ledger, soundness
+from .added import added
+from .finding import Finding
 from .ledger import Ledger
 
 _WORKFLOWS = ".github/workflows/"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something about a merge that a person should know.
-
-    check: the check that found it. what: the finding, for a person.
-    certain: whether it is definitely wrong; otherwise it is only worth a look.
-    paths: all files that it is about, if they are more than `path`.
-    between: the commits whose difference in these files it is about; "" if it is about the result.
-    """
-
-    check: str
-    what: str
-    path: str = ""
-    certain: bool = True
-    paths: tuple[str, ...] = ()
-    between: tuple[str, str] = ("", "")
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain data for ``--json``."""
-        fields = ("check", "what", "path", "certain")
-        return {field: getattr(self, field) for field in fields}
 
 
 @dataclass(frozen=True)
@@ -183,6 +162,7 @@ def of_merge(
             *_shrunk(policy, *snapshots),
             *_taken_over(sh, fork, repo, *snapshots),
             *_lock_files(*snapshots),
+            *added(sh, repo, ours, theirs, result, policy),
         ]
         account, lost, own = accounting.result()
     findings += _mixed_units(policy, own, snapshots[0], snapshots[2])
