@@ -7,9 +7,7 @@ import re
 import pytest
 
 from carto_standin.github import GitHub
-from world import Done, World, commit_in
-
-pytestmark = pytest.mark.slow
+from world import BOTH_SIDES, Done, World, commit_in, resolved_by_hand, slow_but
 
 TAG, STABLE = "v1.76.5", "v1.77.2-stable"
 FORK = "-R CartoDB/litellm"
@@ -236,6 +234,7 @@ def named(done: Done, tried: list[str]) -> str:
 MOST_STEPS = 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", STATES)
 def test_next_leads_to_an_end(
     world: World, github: GitHub, monkeypatch: pytest.MonkeyPatch, state: str
@@ -259,3 +258,123 @@ def test_next_leads_to_an_end(
         stuck = now == before and command == way[-1] and done.code != 3
         assert not stuck, f"a circle: {way}\n{said}"
         before = now
+
+
+GONE = "v1.75.4-stable"
+TREE = f"../litellm.upstream-sync-{GONE}"
+CHOICES = {
+    "upstream's": "invoke resolve-conflicts {where} --accept-upstream {file} --reason Gone.",
+    "the fork's": "invoke resolve-conflicts {where} --keep-fork {file} --reason Ours.",
+    "deleted by hand": "git -C {tree} rm -q -- {file}",
+    "left by hand": "git -C {tree} add -- {file}",
+}
+
+
+def one_sided(world: World, deletes: str, *, hosted: bool) -> tuple[str, str]:
+    """A release with one conflict that markers cannot show: a file that upstream deletes and the
+    fork changes, or a binary file. Returns its path and the release's commit."""
+    path = "assets/logo.bin" if deletes == "nobody" else "docs/one-sided.md"
+    text = "\0{}\n" if deletes == "nobody" else "what is here\nwhat {} wrote\nwhat is there\n"
+    for tag in (TAG, STABLE):
+        world.git(f"tag -d {tag}", repo=world.upstream)
+        world.git(f"update-ref -d refs/tags/{tag}")
+    project = world.git("show origin/carto/main:pyproject.toml") + "\n"
+    stated = {version: project.replace("1.75.2.1", version) for version in ("1.75.2", "1.75.4")}
+    start, release, production = "refs/heads/start", f"refs/tags/{GONE}", "refs/heads/carto/main"
+    world.git(f"update-ref {start} v1.75.2-stable^0", repo=world.upstream)
+    base = commit_in(world, world.upstream, start, {path: text.format("somebody")})
+    theirs = None if deletes == "upstream" else text.format("upstream")
+    files = {"pyproject.toml": stated["1.75.4"], path: theirs}
+    commit = commit_in(world, world.upstream, release, files, base)
+    world.git(f"fetch -q {world.upstream} {base}", repo=world.origin)
+    merged = {path: text.format("somebody"), "pyproject.toml": stated["1.75.2"]}
+    commit_in(world, world.origin, production, merged, production, base)
+    mine = {path: text.format("the fork")}
+    if not hosted:
+        urls = {"origin": world.origin, "upstream": world.upstream}
+        remotes = [f'{n} = {{ name = "{n}", url = "{url}" }}\n' for n, url in urls.items()]
+        mine["carto_fork.toml"] = f'extends = "carto-litellm"\n[remotes]\n{"".join(remotes)}'
+        for name, url in urls.items():
+            world.git("remote set-url", name, str(url))
+    commit_in(world, world.origin, production, mine)
+    for line in ("fetch -q origin", "fetch -q upstream", "merge -q --ff-only origin/carto/main"):
+        world.git(line)
+    world.git("tag v1.75.2-carto.1.2.1 carto/main")
+    world.git("push -q --no-verify origin v1.75.2-carto.1.2.1")
+    return path, commit
+
+
+ONE_SIDED = [
+    (deletes, choice, by)
+    for deletes in ("upstream", "nobody")
+    for choice in CHOICES
+    for by in ("a person", "a person without GitHub", "the automation")
+    if not (deletes == "nobody" and choice == "deleted by hand")
+]
+
+
+@pytest.mark.parametrize(
+    ("deletes", "choice", "by"),
+    slow_but(
+        ONE_SIDED,
+        ("upstream", "upstream's", "a person without GitHub"),
+        ("upstream", "left by hand", "the automation"),
+    ),
+)
+def test_a_side_that_was_chosen_ends_the_upgrade(
+    world: World, github: GitHub, deletes: str, choice: str, by: str
+) -> None:
+    """Nothing in the result's files may say that there ever was a conflict."""
+    path, release = one_sided(world, deletes, hosted=by != "a person without GitHub")
+    if by == "the automation":
+        assert world.run(f"ci.sync --no-tests --tag {GONE}").code == 0
+    way: list[str] = []
+    while not (way and way[-1].startswith("gh pr view")) and "--direct" not in "".join(way[-1:]):
+        way.append(asked(world))
+        assert len(way) < 8, way
+        done = world.paste(way[-1])
+        if done.code == 3:
+            where = f"--repo {TREE}"
+            if request := re.search(r"--pr \S+", way[-1]):
+                where = request[0]
+            chosen = CHOICES[choice].format(where=where, file=path, tree=TREE)
+            resolved = world.paste(chosen)
+            assert resolved.code == 0, resolved.err
+        elif done.code == 4:  # only a side that was taken by hand has no reason yet
+            assert "by hand" in choice, done.err
+            dropped = named(done, way).replace("WHY", "'We said so.'").replace("PATH", path)
+            assert world.paste(dropped).code == 0, dropped
+        else:
+            assert done.code == 0, done.err
+    if by != "a person without GitHub":
+        with github.open() as opened:
+            [pull] = opened.origin().state.pulls
+        assert "conflicts" not in pull.labels and "left for you to decide" not in pull.body
+        assert world.paste(f"gh pr merge 1 {FORK} --merge").code == 0
+    tip = world.git("rev-parse carto/main", repo=world.origin)
+    world.git(f"merge-base --is-ancestor {release} {tip}", repo=world.origin)
+    kept = world.git(f"ls-tree --name-only {tip} -- {path}", repo=world.origin)
+    assert bool(kept) == (deletes == "nobody" or choice not in ("upstream's", "deleted by hand"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("here", [True, False])
+def test_markers_on_origin_are_resolved_without_github(world: World, here: bool) -> None:
+    settle(world, "a paused upgrade")
+    published = f"git -C {WORK} commit -qam 'chore: wip' && git -C {WORK} push -q origin HEAD"
+    made = f"{ELSEWHERE} && {POLICY} && {PAUSED} && {published}"
+    done = world.paste(made, UP=str(world.upstream), ORIGIN=str(world.origin))
+    assert done.code == 0, done.err
+    if not here:
+        world.git("worktree remove --force", str(world.work(STABLE)))
+        world.git("branch -q -D", f"upstream-sync/{STABLE}")
+    again = f"upgrade-carto --no-tests --tag {STABLE}"
+    stopped = world.run(again)
+    assert stopped.code == 3 and "conflicts on origin that nobody has resolved" in stopped.err
+    command = re.search(r"^Next: (.*) \(it lists the files\)", stopped.err, re.MULTILINE)
+    assert command
+    listed = world.paste(command[1])
+    assert listed.code == 0 and listed.out.split()[-2:] == [*BOTH_SIDES]
+    resolved_by_hand(world, world.work(STABLE))
+    world.git("commit -qm 'fix: both'", repo=world.work(STABLE))
+    assert world.run(again).code == 0

@@ -388,8 +388,15 @@ def test_a_rule_for_text_does_not_decide_a_binary_conflict(take: Take) -> None:
 @pytest.mark.parametrize(
     ("found", "todo"),
     [
-        (conflict(sides="bo"), "git add -- f.py keeps it, git rm -- f.py follows upstream"),
-        (conflict(sides="bt"), "git rm -- f.py keeps it deleted, git add -- f.py follows upstream"),
+        (
+            conflict(sides="bo"),
+            "choose a side and say why: --keep-fork keeps it, --accept-upstream deletes it",
+        ),
+        (
+            conflict(sides="bt"),
+            "choose a side and say why: --keep-fork leaves it deleted, --accept-upstream brings it "
+            "back",
+        ),
         (
             conflict(kind=Kind.RENAME, sides="o"),
             "git add -- f.py keeps this name, git rm -- f.py drops it",

@@ -576,6 +576,9 @@ def _left(conflict: Conflict, rule: Rule | None, why: str, todo: str) -> Decisio
     return Decision(conflict, None, rule.name if rule else "", why, left=1, todo=todo)
 
 
+_CHOOSE = "choose a side and say why"
+
+
 def _how_to(conflict: Conflict) -> str:
     """What a person should do about a conflict as a whole, ready to paste."""
     file, path = file_word(conflict.path), pathspec_word(conflict.path)
@@ -584,9 +587,9 @@ def _how_to(conflict: Conflict) -> str:
         upstream = hunks.pasteable(hunks.taking(conflict, Side.UPSTREAM, "{theirs}"))
         return f"{fork}  # takes the fork's\n{upstream}  # takes upstream's"
     if conflict.deleted_by is Side.UPSTREAM:
-        return f"git add -- {path} keeps it, git rm -- {path} follows upstream"
+        return f"{_CHOOSE}: --keep-fork keeps it, --accept-upstream deletes it"
     if conflict.deleted_by is Side.FORK:
-        return f"git rm -- {path} keeps it deleted, git add -- {path} follows upstream"
+        return f"{_CHOOSE}: --keep-fork leaves it deleted, --accept-upstream brings it back"
     if conflict.kind is Kind.RENAME:
         return f"git add -- {path} keeps this name, git rm -- {path} drops it"
     if conflict.kind in (Kind.BINARY, Kind.SYMLINK):

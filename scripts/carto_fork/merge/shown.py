@@ -6,7 +6,7 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
-from ..fork.policy import Kind, Take
+from ..fork.policy import Kind, Side, Take
 from ..run import git
 from ..run.console import Console
 from ..run.text import counted, file_word, pathspec_word
@@ -76,7 +76,7 @@ def show(console: Console, resolution: Resolution) -> None:
         console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
         console.row("    why:      ", decision.why)
         whole = f"{git.at(resolution.work)} diff -- {pathspec_word(path)}"
-        _show_dossier(console, resolution.dossiers[path], whole)
+        _show_dossier(console, decision, resolution.dossiers[path], whole)
         for line in resolution.todo(decision).split("\n"):
             console.row("    then:     ", line)
 
@@ -85,7 +85,7 @@ _MOST_LINES = 6
 """Changed lines of each side of a conflict that are shown."""
 
 
-def _show_dossier(console: Console, dossier: Dossier, whole: str) -> None:
+def _show_dossier(console: Console, decision: Decision, dossier: Dossier, whole: str) -> None:
     """Print both intents, and what each option would lose.
 
     whole: the command that shows all of the conflict.
@@ -103,9 +103,12 @@ def _show_dossier(console: Console, dossier: Dossier, whole: str) -> None:
         if len(changes) > _MOST_LINES:
             more = counted(len(changes) - _MOST_LINES, "more line")
             console.row(f"              and {more}: ", whole)
-    if dossier.fork_lines or dossier.upstream_lines:
+    deleted_by = decision.conflict.deleted_by
+    if dossier.fork_lines or dossier.upstream_lines or deleted_by:
         mine = counted(dossier.fork_lines, "fork line")
         theirs = counted(dossier.upstream_lines, "upstream line")
+        mine = "the fork's deletion" if deleted_by is Side.FORK else mine
+        theirs = "upstream's deletion" if deleted_by is Side.UPSTREAM else theirs
         costs = f"{mine} with upstream's side, {theirs} with the fork's"
         console.say(f"    loses:    {costs}", "dim")
     if dossier.past:

@@ -16,6 +16,7 @@ from ..fork.releases import Target
 from ..fork.session import Session
 from ..merge import resolve as deciding
 from ..merge.decisions import Decision
+from ..merge.hunks import Conflict
 from ..merge.resolve import Words
 from ..run import files, git, github
 from ..run.errors import Paused, Refused, Usage
@@ -129,9 +130,11 @@ def _resolve_request(
             problem = f"{pull.head} does not contain a merge of {name}."
             raise Refused(problem, then=s.command("upgrade-carto", tag=name))
         decided = work.decisions(ours)
-        # If the work tree differs from its commit, somebody has begun to resolve.
-        if not git.work_state(s.sh, place).dirty:
-            _bring_back(s, fork, place, decided, (ours, release.commit, merge))
+        left = _open(s, fork, place, decided, (ours, release.commit, merge))
+        # If the work tree differs from its commit, or had them back before, somebody has begun to
+        # resolve: a side that is staged may be what the commit has.
+        if left and not (git.work_state(s.sh, place).dirty or deciding.are_back(s.sh, place)):
+            deciding.bring_back(s.sh, place, left)
         aborted.bring_back(s.sh, s.console, fork, place, name)
         settled = [decision.conflict.path for decision in decided]
         if accept:
@@ -150,7 +153,8 @@ def _resolve_request(
                 then=f"resolve in {git.nearest(place)}, `git add` each file, then run `{again}` "
                 "again.",
             )
-        s.run(steps.FINISH, fetch, held, work)
+        values = fetch.values | {"open": "yes" if left else ""}
+        s.run(steps.FINISH, replace(fetch, values=values), held, work)
         if held:
             report.write_for(s, fork, work)
 
@@ -183,19 +187,16 @@ def catch_up_plan(s: Session, fork: Fork, release: releases.Target) -> Plan:
     return replace(fetch, values=values, conditions=frozenset(conditions), untouched=untouched)
 
 
-def _bring_back(
+def _open(
     s: Session, fork: Fork, work: Path, decided: Sequence[Decision], merged: tuple[str, str, str]
-) -> None:
-    """Put the conflicts left on a sync branch back into the index of its work tree, so that git
-    lists them as conflicts.
+) -> list[Conflict]:
+    """The conflicts left on a sync branch.
 
     merged: both sides and the merge itself.
     """
     head = git.commit_of(s.sh, work, "HEAD")
     left = set(unresolved(s.sh, fork, decided, *merged, head))
-    found_left = [d.conflict for d in decided if d.conflict.path in left]
-    if found_left:
-        deciding.bring_back(s.sh, work, found_left)
+    return [d.conflict for d in decided if d.conflict.path in left]
 
 
 def sync_upstream(s: Session, options: Options) -> None:

@@ -271,9 +271,10 @@ FINISH = (
     Step(
         "commit",
         "Commit what was resolved.",
-        run=("git -C {work} commit --quiet -m {resolved}",),
-        # Nothing is staged: everything is committed already.
-        done=("git -C {work} diff --cached --quiet",),
+        # A side may be what the branch has already: the commit says that a person chose it.
+        run=("git -C {work} commit --quiet --allow-empty -m {resolved}",),
+        # Nothing is staged and nothing was open: everything is committed already.
+        done=("git -C {work} diff --cached --quiet", "test -z {open}"),
         stuck="fix in {work} what git or a hook complains about, then run the same command again.",
     ),
     _VERSION,

@@ -27,7 +27,7 @@ from ..run.steps import Journal, Plan, Step, chosen
 from ..run.text import about, counted, in_actions, listed
 from . import aborted, plan, pull_request, report, steps
 from .plan import Options, Upgrade
-from .work import Work, waits
+from .work import LEFT, Work, waits
 
 
 def say(s: Session, options: Options, ended: tuple[Upgrade, Work] | None) -> None:
@@ -80,7 +80,7 @@ def run(s: Session, options: Options, *, leave: bool = False) -> tuple[Upgrade, 
                 f"{ready.sync} has conflicts on {fork.policy.remotes.origin.name} that nobody has "
                 "resolved yet.",
                 untouched=fetch.untouched,
-                then=s.command("resolve-conflicts", pr=ready.sync),
+                then=_how_to_finish(s, ready, work),
             )
         procedure = steps.REQUEST if ready.finished else steps.MERGE if leave else steps.UPGRADE
         with _described(s, ready, work, procedure, held, leave):
@@ -163,6 +163,19 @@ def _described(
         report.write_for(s, fork, work)
 
 
+def _how_to_finish(s: Session, ready: Upgrade, work: Work) -> str:
+    """What resolves the conflicts on a published sync branch."""
+    origin = work.fork.policy.remotes.origin
+    if github.slug_of(origin.url):
+        return s.command("resolve-conflicts", pr=ready.sync)
+    place, at = quote(str(ready.work)), git.at(work.fork.path)
+    to = "" if ready.work.exists() else f"{at} worktree add {place} {ready.sync} && "
+    return (
+        f"{to}{git.at(ready.work)} grep -lE '^(<{{7}}|>{{7}}) ' (it lists the files), resolve and "
+        "commit them there, then run the same command again."
+    )
+
+
 _MOST_LEFT = 20
 _MOST_DOUBTS = 3
 
@@ -175,7 +188,7 @@ def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None
         resolve.set_aside(s.sh, ready.work, done.left)
     shown = "".join(f"\n- {path}" for path in left[:_MOST_LEFT])
     more = f"\n- and {len(left) - _MOST_LEFT} more" if len(left) > _MOST_LEFT else ""
-    message = f"{ready.plan.values['message']}\n\nLeft for a person to resolve:\n{shown}{more}"
+    message = f"{ready.plan.values['message']}\n\n{LEFT}\n{shown}{more}"
     conditions = ready.plan.conditions
     if work.fork.policy.version_paths.isdisjoint(left):
         conditions |= {steps.VERSION}

@@ -29,6 +29,9 @@ from ..run.shell import Shell
 from ..run.text import joined, listed, printable
 from . import aborted, proposals
 
+LEFT = "Left for a person to resolve:"
+"""Stands in the message of a merge that was published with conflicts, above their paths."""
+
 _CHECKING = "/"  # no path in a repository
 _MOST_NAMED = 3
 
@@ -488,10 +491,15 @@ def unresolved(
 ) -> list[str]:
     """The paths on a sync branch whose conflict nobody has resolved yet.
 
-    A text is unresolved while it has markers; anything else until a person commits after the merge.
+    A text is unresolved while it has markers; anything else, if the merge was published with
+    conflicts, until a person commits after it.
     """
     left = {d.conflict.path: d.conflict.kind for d in decisions if d.left}
     marked = {path for path, _ in conflicts.markers_left(sh, fork.path, [ours, theirs], head)}
+    # Whoever commits any other merge has decided what markers cannot show.
+    message = git.ask(sh, fork.path, "log -1 --format=%B {merge} --", "merge", merge=merge).out
+    if f"\n{LEFT}\n" not in message:
+        return sorted(marked)
     messages = fork.policy.messages
     own_subjects = "|".join(
         re.sub(r"\\{(version|tag)\\}", r"\\S+", re.escape(message))
