@@ -57,8 +57,9 @@ def guard(
     """Check what would get into the production branch.
 
     It looks for merges of upstream development, tags that are not stable releases, squashed syncs,
-    conflict markers, unconventional commit subjects, and what the merge of a release lost. In a
-    job for a pull request it checks that. Exit code 4 if it finds something.
+    conflict markers, unconventional commit subjects, what the merge of a release lost, wrong
+    versions, a policy that is not valid, and changes to what it relies on. In a job for a pull
+    request it checks that. Exit code 4 if it finds something.
     """
     from .audit import guard as guarding
 

@@ -124,7 +124,9 @@ def task(
                 from .ci import notify
 
                 # For the job that reports how the run ended.
-                notify.set_outputs({"why": f"{stop.title}: {stop.what}".partition("\n")[0]})
+                notify.set_outputs(
+                    {"why": f"{stop.title}: {stop.what}".partition("\n")[0].rstrip(":")}
+                )
                 raise
 
         common = {"repo": _REPO} if repo else {}

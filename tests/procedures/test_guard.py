@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
 
 import pytest
+import tomli
 
 from world import (
     INVOKE,
@@ -233,6 +235,49 @@ def test_a_sync_that_lost_a_change_is_reported(world: World) -> None:
     assert f"lost: the merge of {TAG} lost the fork's change to litellm/router.py (line" in found[0]
 
 
+def test_what_production_itself_replaced_meanwhile_is_not_lost_in_a_sync(world: World) -> None:
+    """Production's newer commit is in the branch, and what it brought must be there."""
+    path, other = ".github/workflows/carto_ghcr_deploy.yaml", "litellm/router.py"
+    push_as_colleague(world, {path: "on: push\n", "new.py": "NEW = 1\nOLD = 2\nMORE = 3\n"})
+    world.git("fetch --quiet origin")
+    world.git(f"switch --quiet {SYNC}")
+    world.git("merge --quiet --no-edit origin/carto/main")
+    passes(world)
+    done = world.run(f"verify --tag {TAG}")
+    assert done.code == 0, done.err
+    (world.fork / other).write_text(world.git(f"show {TAG}:{other}") + "\n")
+    world.git("rm --quiet new.py")
+    world.git("commit --quiet --all -m 'fix: what is lost here'")
+    lost = [finding.partition(" (")[0].rpartition(" ")[2] for finding in findings(world)]
+    assert {other, "new.py"} <= {*lost}
+    assert f"fork changes in {other}, new.py" in world.run(f"verify --tag {TAG}").err
+
+
+def test_a_version_that_is_not_the_releases_or_lower_than_productions_is_reported(
+    world: World,
+) -> None:
+    was = tomli.loads(world.git("show origin/carto/main:pyproject.toml"))["tool"]["poetry"][
+        "version"
+    ]
+
+    def brought(version: str, start: str) -> Done:
+        new = world.git(f"show {start}:pyproject.toml").replace(
+            f'"{versions[start]}"', f'"{version}"'
+        )
+        head = commit_in(world, world.fork, "refs/heads/x", {"pyproject.toml": new + "\n"}, start)
+        return world.run(f"ci.guard --range origin/carto/main..{head}")
+
+    versions = {"origin/carto/main": was, SYNC: TAG[1:]}
+    done = brought("1.70.0", "origin/carto/main")
+    assert f"\n  version: the version would be 1.70.0, which is lower than {was}\n" in done.err
+    assert brought(f"{was}.1", "origin/carto/main").code == 0
+    for other in ("1.70.0", "1.99.0"):
+        done = brought(other, SYNC)
+        assert f"version is {other}, the tag is {TAG[1:]}\n" in done.err, done
+    # The fork counted on; only the release's own version can be released.
+    assert brought("1.75.2", "origin/carto/main").code == 0
+
+
 def test_a_loss_that_was_fixed_after_the_merge_passes(world: World) -> None:
     theirs = world.git(f"show {TAG}:litellm/router.py")
     mended = world.git(f"show {SYNC}:litellm/router.py") + "\n"
@@ -390,6 +435,18 @@ def test_a_push_to_production_is_checked_by_the_hook(world: World) -> None:
     assert world.refs(world.origin)[PRODUCTION] == world.git("rev-parse HEAD")
 
 
+def test_a_proposal_reaches_its_pull_request_and_does_not_land(world: World) -> None:
+    text = f'[[proposal]]\npath = "Dockerfile"\nby = "assistant"\nrelease = "{TAG}"\n'
+    files = {"carto_proposals.toml": text}
+    head = commit_in(world, world.fork, f"refs/heads/{SYNC}", files, message="chore: proposed")
+    base, none = world.git("rev-parse origin/carto/main"), "0" * 40
+    done = hook(world, f"refs/heads/{SYNC} {head} refs/heads/{SYNC} {none}\n")
+    assert done.code == 0, done.err
+    assert f"--pr {SYNC} --accept-proposal Dockerfile" in " ".join(done.out.split())
+    done = hook(world, f"refs/heads/{SYNC} {head} {PRODUCTION} {base}\n")
+    assert (done.code, "proposal: Dockerfile: what" in done.err) == (4, True)
+
+
 @pytest.mark.slow
 def test_only_pushes_to_production_and_sync_branches_matter(world: World) -> None:
     feature(world, subject="odd")
@@ -446,6 +503,96 @@ def test_the_guard_stops_if_nothing_of_upstream_is_known(world: World) -> None:
     assert "neither upstream's branches nor origin's main" in done.err
 
 
+def own_policy(world: World, text: str, branch: str = "feature/x") -> str:
+    """A branch from production that changes the policy, checked out; the commit."""
+    world.git("fetch --quiet origin")
+    world.git(f"switch --quiet --no-track -c {branch} origin/carto/main")
+    (world.fork / "carto_fork.toml").write_text(text)
+    world.git("add carto_fork.toml")
+    world.git("commit --quiet -m 'fix: our policy'")
+    return world.git("rev-parse HEAD")
+
+
+VALID, TYPO = 'extends = "carto-litellm"\n', 'extends = "carto-litellm"\ncomand = "x"\n'
+
+
+def test_a_policy_that_would_not_be_valid_on_production_is_reported(world: World) -> None:
+    head = own_policy(world, TYPO)
+    said = f"carto_fork.toml at {head[:10]}: top level: object contains unknown field `comand`"
+    done = world.run("ci.guard")
+    assert (
+        done.code == 4
+        and f"\n  policy: {said.replace(f' at {head[:10]}', '')}; expected one of" in done.err
+    )
+    checked = world.run("doctor --check policy --offline")
+    assert checked.code == 4 and "carto_fork.toml: top level: object contains" in checked.out
+    assert "to check it: invoke doctor --check policy" in world.run("fork.config").out
+    refused = world.run("branch.pr")
+    assert refused.code == 1 and refused.err.startswith(f"Refused: {said}")
+    (world.fork / "carto_fork.toml").write_text(VALID)
+    checked = world.run("doctor --check policy --offline")
+    assert checked.code == 0 and "carto_fork.toml is valid." in checked.out
+    assert "the policy in force is default (carto-litellm)." in checked.out
+    # Each of two changes is valid, and what git makes of both is not.
+    rule = '\n[[rules]]\nname = "mine"\npaths = ["x"]\ntake = "fork"\nwhy = "{}"\n'
+    many = "".join(f"# {n}\n" for n in range(9))
+    push_as_colleague(world, {"carto_fork.toml": f"{VALID}{many}"})
+    world.git("restore .")
+    own_policy(world, f"{VALID}{many}{rule.format('One.')}", "feature/y")
+    push_as_colleague(world, {"carto_fork.toml": f"{VALID}{rule.format('Two.')}{many}"})
+    world.git("fetch --quiet origin")
+    assert "policy: carto_fork.toml: top level: two rules are named 'm" in world.run("ci.guard").err
+
+
+@pytest.mark.parametrize("file", ["carto_drops.toml", "carto_tags.toml", "carto_proposals.toml"])
+def test_a_record_that_would_not_be_valid_is_reported_and_can_be_corrected(
+    world: World, file: str
+) -> None:
+    feature(world)
+    base = world.git("rev-parse HEAD")
+    commit_in(world, world.fork, "refs/heads/feature/x", {file: "x = [\n"}, message="feat: x")
+    [found] = findings(world, f"ci.guard --range {base}..feature/x")
+    assert found.startswith(f"record: {file} is not valid")
+    broken = world.git("rev-parse feature/x")
+    commit_in(world, world.fork, "refs/heads/feature/x", {file: ""}, message="fix: x")
+    what = f"{broken}..feature/x"
+    passes(world, f"ci.guard --range {what}", what)
+
+
+def test_an_invalid_policy_on_production_is_corrected_by_a_pull_request(world: World) -> None:
+    old = world.git("rev-parse origin/carto/main")
+    push_as_colleague(world, {"carto_fork.toml": TYPO})
+    head = own_policy(world, VALID)
+    base = world.git("rev-parse origin/carto/main")
+    job = event(world, base, head)
+    gh = world.place / "gh"
+    world.git("config carto-fork.gh", str(gh))
+    for who, wanted in (("", ["judge"]), ("ann", [])):
+        answer = (
+            f"*/pulls/7/reviews*) echo '{who}\tAPPROVED\t{head}' ;; *permission*) echo write ;;"
+        )
+        gh.write_text(f'#!/bin/sh\ncase "$*" in {answer if who else ""} esac\n')
+        gh.chmod(0o755)
+        done = world.run("ci.guard --json", cwd=None, **job)
+        assert [each["check"] for each in json.loads(done.out)["findings"]] == wanted, done.err
+        assert "unknown field `comand`" in done.err and "corrects it, and is checked by" in done.err
+    # Nothing else does: what is invalid, what is older, and another repository's or branch's.
+    others = {"feature/y": TYPO + "x = 1\n", "feature/z": VALID + '[branches]\nproduction = "x"\n'}
+    others["feature/o"] = VALID + '[remotes.origin]\nurl = "https://github.com/eve/litellm"\n'
+    world.git("remote set-url origin https://github.com/CartoDB/litellm")
+    commits = [
+        commit_in(world, world.fork, f"refs/heads/{name}", {"carto_fork.toml": text}, base)
+        for name, text in others.items()
+    ]
+    commits.append(commit_in(world, world.fork, "refs/heads/feature/p", {"new.py": "\n"}, old))
+    for commit in commits:
+        done = world.run("ci.guard", cwd=None, **event(world, base, commit))
+        assert (done.code, "carto_fork.toml at" in done.err) == (1, True), done
+    stopped = world.run("bump-version --to 1.0").err
+    [start] = re.findall(r"Next: `(.* switch .*)`, correct carto_fork.toml there", stopped)
+    assert world.paste(start).code == 0
+
+
 def test_a_push_that_fixes_the_policy_is_checked_with_the_new_policy(world: World) -> None:
     text = 'extends = "carto-litellm"\n'
     push_as_colleague(world, {"carto_fork.toml": "name = [\n"})
@@ -465,3 +612,6 @@ def test_a_push_that_fixes_the_policy_is_checked_with_the_new_policy(world: Worl
     assert pushed(head).code == 0, pushed(head).err
     refused = pushed(there)
     assert refused.code == 1 and "not valid TOML" in refused.err
+    # A branch that goes to no pull request yet may be pushed with it.
+    done = hook(world, f"refs/heads/x {there} refs/heads/x {'0' * 40}\n")
+    assert done.code == 0 and done.out.endswith("\nNothing in this push goes to production.\n")

@@ -32,6 +32,19 @@ def on_origin(world: World, name: str = "feature/x") -> str:
     return world.refs(world.origin).get(f"refs/heads/{name}", "")
 
 
+def test_a_pull_request_corrects_a_policy_that_is_not_valid(world: World, github: GitHub) -> None:
+    push_as_colleague(world, {"carto_fork.toml": "name = [\n"})
+    world.git("fetch --quiet origin")
+    feature(world, name="policy")
+    stopped = world.run("branch.pr")
+    assert (stopped.code, "not valid TOML" in stopped.err) == (1, True)
+    (world.fork / "carto_fork.toml").write_text('extends = "carto-litellm"\n')
+    world.git("commit --quiet --all -m 'fix: a valid policy'")
+    done = world.run("branch.pr --title 'fix: a valid policy'")
+    assert (done.code, done.err) == (0, "")
+    assert [pull.head for pull in pulls(github)] == ["feature/policy"]
+
+
 # --- feature --------------------------------------------------------------------------------
 
 

@@ -548,8 +548,8 @@ def test_an_invalid_policy_is_refused(world: World, text: str, problem: str) -> 
     commit = push_as_colleague(world, {"carto_fork.toml": text})[:10]
     source = f"carto_fork.toml at {commit}"
     then = (
-        "correct carto_fork.toml on the production branch, push it; "
-        "`invoke fork.config` prints what is valid."
+        "`git -C . switch --no-track -c feature/policy origin/carto/main`, correct carto_fork.toml "
+        "there, commit it, then `invoke branch.pr`; `invoke fork.config` prints what is valid."
     )
     refused(world, message(f"{source}: {problem}", then, FETCHED))
 

@@ -26,9 +26,7 @@ from carto_fork.fork.setup import settings
 from carto_fork.fork.tags import TagScheme, TagUse
 from carto_fork.run.errors import ExitCode, Refused
 
-THEN = (
-    "correct carto_fork.toml on the production branch, push it; `fork.config` prints what is valid."
-)
+THEN = "correct carto_fork.toml and commit it; `fork.config` prints what is valid."
 EXTENDS = 'extends = "carto-litellm"\n'
 
 ALONE = """

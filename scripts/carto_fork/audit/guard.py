@@ -2,50 +2,35 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
 from ..ci import notify
-from ..fork import records, tags
+from ..fork import records, releases, tags, version_files
 from ..fork.fork import Fork, require_whole_history
 from ..fork.patterns import globs
-from ..fork.policy import CODE_OWNERS, POLICY_FILE
+from ..fork.policy import CODE_OWNERS, POLICY_FILE, load_policy
 from ..fork.session import Session
 from ..fork.tags import TagUse
 from ..merge import authorship, conflicts, reverts, syncs
+from ..merge.syncs import newer_side
 from ..run import git, github
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
-from ..run.text import counted, in_actions, plain, printable
-from . import verify
+from ..run.text import advice, counted, plain, printable
+from . import ranges, verify
 from .added import ADDED
 from .finding import Finding
+from .ranges import Range
 from .soundness import can_report
-
-_EVENTS = ("pull_request", "pull_request_target")
 
 CHECK = "Guard"
 """The name of the status check: of the job in the guard workflow."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """Commits that would enter the production branch: in the history of `head` but not in that of
-    `base`. what: what to call them. pull: the number of their pull request, if any.
-    sync: that pull request for `resolve-conflicts`, if they are a sync's."""
-
-    what: str
-    base: str
-    head: str
-    pull: str = ""
-    sync: str = ""
 
 
 def guard(s: Session, among: str, pre_push: bool) -> None:
@@ -53,156 +38,72 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
     if among and pre_push:
         raise Usage("--range and --pre-push exclude each other.", then="choose one of them.")
     # Read git's input first: git waits until somebody reads it.
-    pushed = sys.stdin.read() if pre_push else ""
-    fork = s.open_fork(whatever_policy=pre_push)
-    if fork.problem:
-        fork = _as_pushed(s, fork, pushed, fork.problem)
-    require_whole_history(fork)
-    ranges = list(_ranges(s, fork, among, pushed, pre_push))
+    pushed = sys.stdin.read() if pre_push else None
+    fork = s.open_fork(whatever_policy=True)
+    checked: list[Range] = []
     findings: list[Finding] = []
-    if ranges:
+    if problem := fork.problem:
+        corrected = ranges.corrected(s, fork, among, pushed, problem)
+        more = " What is checked here corrects it, and is checked by its own policy."
+        what = f"{problem.what}{more if corrected else ''}"
+        findings.append(Finding("policy", what, POLICY_FILE, certain=False))
+        fork = corrected or fork
+    require_whole_history(fork)
+    if not fork.problem:
+        checked = list(ranges.find(s, fork, among, pushed))
+    if checked:
         upstream = _Upstream(s.sh, fork)
-        for each in ranges:
+        for each in checked:
             findings += _check(s.sh, fork, upstream, each)
         if not upstream.online:
             name = fork.policy.remotes.upstream.name
             s.console.say(f"Note: {name} cannot be reached; using the tags in this clone.")
-    notes = [finding.what for finding in findings if not finding.certain]
-    findings = [finding for finding in dict.fromkeys(findings) if finding.certain]
+    _report(s, fork, checked, list(dict.fromkeys(findings)))
+
+
+def _report(s: Session, fork: Fork, checked: Sequence[Range], every: Sequence[Finding]) -> None:
+    """Print what was found. Raises CheckFailed if that blocks something."""
+    findings = [finding for finding in every if finding.certain]
+    notes = [finding.what for finding in every if not finding.certain]
     if s.json:
-        ranges_json = [{"what": each.what, "base": each.base, "head": each.head} for each in ranges]
+        ranges_json = [
+            {"what": each.what, "base": each.base, "head": each.head} for each in checked
+        ]
         said = [finding.as_json() for finding in findings]
         s.print_json({"ranges": ranges_json, "findings": said, "passed": not findings})
-    if not ranges:
-        s.console.say(f"Nothing in this push goes to {fork.policy.branches.production}.")
-        return
-    for each in ranges:
+    for each in checked:
         # Reverting a sync in an emergency is not blocked.
         if gone := reverts.find(s.sh, fork, each.head):
             s.console.say(f"{gone.said}. To undo it: {gone.undone(fork)}", "yellow")
     for note in dict.fromkeys(notes):
         s.console.say(f"Note: {note}")
         s.console.annotate("Note", note, sure=False)
-    what = " and ".join(each.what for each in ranges)
+    if not checked:
+        production = "production" if fork.problem else fork.policy.branches.production
+        s.console.say(f"Nothing in this push goes to {production}.")
+        return
+    what = " and ".join(each.what for each in checked)
     if not findings:
         s.console.say(f"Nothing blocks {what}.", "green")
         return
     for finding in findings:
         s.console.annotate(finding.check, finding.what, path=finding.path)
     rows = (f"- **{finding.check}**: {plain(finding.what)}" for finding in findings)
-    then = _then(s, ranges, {finding.check for finding in findings})
-    parts = [
-        "# Not for the production branch",
-        "",
-        *rows,
-        "",
-        f"Next: {plain(s.spelled_out(then))}",
-    ]
-    notify.summarize("\n".join(parts))
+    then = _then(s, checked, {finding.check for finding in findings})
+    next_line = f"Next: {advice(s.spelled_out(then))}"
+    notify.summarize("\n".join(["# Not for the production branch", "", *rows, "", next_line]))
     lines = (f"\n  {finding.check}: {finding.what}" for finding in findings)
     problem = f"{counted(len(findings), 'finding')} in {what}:{''.join(lines)}"
     raise CheckFailed(problem, then=then)
 
 
-def _then(s: Session, ranges: Sequence[Range], checks: set[str]) -> str:
+def _then(s: Session, checked: Sequence[Range], checks: set[str]) -> str:
     """What to do about findings of these kinds."""
     if checks == {"judge"}:
         return "once it is approved, run this job again (Re-run jobs)."
-    if "markers" in checks and (sync := next((each.sync for each in ranges if each.sync), "")):
+    if "markers" in checks and (sync := next((each.sync for each in checked if each.sync), "")):
         return s.command("resolve-conflicts", pr=sync)
     return "fix the branch, then run the same command again."
-
-
-def _as_pushed(s: Session, fork: Fork, pushed: str, problem: Refused) -> Fork:
-    """The fork with the policy that is being pushed, which may fix an invalid one. Raises the
-    problem if it does not."""
-    for line in pushed.splitlines():
-        commit = line.split()[1]
-        if git.show(s.sh, fork.path, commit, POLICY_FILE) is not None:
-            return fork.at(s.sh, commit)
-    raise problem
-
-
-# --- What is checked -----------------------------------------------------------------------------
-
-
-def _ranges(s: Session, fork: Fork, among: str, pushed: str, pre_push: bool) -> Iterator[Range]:
-    if pre_push:
-        yield from _pushed(s.sh, fork, pushed)
-    elif among:
-        ends = among.split("..")
-        if len(ends) != 2 or not all(ends) or any(end[0] in "-." for end in ends):
-            raise Usage(f"--range is {among!r}.", then="name two commits, as in --range A..B.")
-        base, head = (git.commit_of(s.sh, fork.path, end) for end in ends)
-        yield Range(among, base, head)
-    elif os.environ.get("GITHUB_EVENT_NAME") in _EVENTS and in_actions():
-        yield from _pull_request(s.sh, fork)
-    else:
-        head = git.commit_of(s.sh, fork.repository.path, "HEAD")
-        production = fork.origin_production.removeprefix("refs/remotes/")
-        yield Range(f"{production}..HEAD", _production(fork), head)
-
-
-def _production(fork: Fork) -> str:
-    """The production branch's commit. Raises Refused if this clone does not have it."""
-    if not fork.has_production:
-        raise Refused(
-            f"this clone has no branch {fork.policy.branches.production}.",
-            then=f"{git.at(fork.path)} fetch {fork.policy.remotes.origin.name}; "
-            "in GitHub Actions check out with `fetch-depth: 0`.",
-        )
-    return fork.production_commit
-
-
-def _pushed(sh: Shell, fork: Fork, lines: str) -> Iterator[Range]:
-    """What a push would bring, from the lines git gives its hook: local ref, its commit, remote
-    ref, its commit."""
-    branches = fork.policy.branches
-    for line in lines.splitlines():
-        fields = line.split(" ")
-        if len(fields) != 4 or not all(map(git.is_hash, fields[1::2])):
-            raise Usage(
-                f"{printable(line)!r} is not a line that git gives a pre-push hook.",
-                then="let git run this as its pre-push hook, and pass standard input on.",
-            )
-        _, head, ref, before = fields
-        branch = ref.removeprefix("refs/heads/")
-        if set(head) == {"0"} or ref == branch:
-            continue  # deleted, or not a branch
-        if branch == branches.production:
-            present = set(before) != {"0"} and git.has_object(sh, fork.path, before)
-            yield Range(f"the push to {branch}", before if present else _production(fork), head)
-        elif branches.tag_of(branch):
-            is_there = fork.tracking(fork.policy.remotes.origin, branch) in fork.refs.commits
-            sync = branch if is_there else ""
-            yield Range(f"the push to {branch}", _production(fork), head, sync=sync)
-
-
-def _pull_request(sh: Shell, fork: Fork) -> Iterator[Range]:
-    """What the pull request of this GitHub Actions job would bring."""
-    into, branch = (os.environ.get(name, "") for name in ("GITHUB_BASE_REF", "GITHUB_HEAD_REF"))
-    if into != fork.policy.branches.production:
-        return
-    try:
-        event = json.loads(Path(os.environ.get("GITHUB_EVENT_PATH", "")).read_bytes())
-        pull = event["pull_request"]
-        ends = [str(pull[side]["sha"]) for side in ("base", "head")]
-        number = str(pull.get("number", "?"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Refused(
-            f"the file GITHUB_EVENT_PATH does not describe a pull request: {error!r}.",
-            then="run it on `pull_request`, or name the commits with --range.",
-        ) from None
-    present = [git.is_hash(end) and git.has_object(sh, fork.path, end) for end in ends]
-    if missing := [end for end, is_present in zip(ends, present, strict=True) if not is_present]:
-        raise Refused(
-            f"the commit {printable(missing[0])} of the pull request is not in this clone.",
-            then="check out with `fetch-depth: 0` and `ref: "
-            "${{ github.event.pull_request.head.sha }}`.",
-        )
-    sync = number if fork.policy.branches.tag_of(branch) else ""
-    what = f"the pull request from {printable(branch)} to {into}"
-    yield Range(what, ends[0], ends[1], number, sync)
 
 
 # --- The checks ----------------------------------------------------------------------------------
@@ -212,6 +113,7 @@ class _Upstream:
     """What we know about upstream: its branches in this clone, and its tags, from upstream itself
     if it answers.
 
+    tags: upstream's, or else this clone's.
     stable, other: release names by commit; stable releases are not in `other`.
     """
 
@@ -221,6 +123,7 @@ class _Upstream:
         remote = git.remote_refs(sh, fork.path, where, ["refs/tags/*"], git.PATIENCE)
         self.online = remote is not None
         mirrors = (fork.tracking(remotes.origin, branches.mirror), f"refs/heads/{branches.mirror}")
+        self.tags = remote or fork.refs
         local = fork.refs.commits
         self.tips = [*fork.upstream_tips, *(local[ref] for ref in mirrors if ref in local)]
         if not self.tips:
@@ -258,6 +161,7 @@ class _Commit:
 def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[Finding]:
     """Everything that blocks some commits."""
     repo = fork.path
+    yield from _configuration(sh, fork, each)
     yield from _proposals(sh, fork, each)
     question = "rev-list {head} --not {base} --"
     listed = git.ask(sh, repo, question, "commits", head=each.head, base=each.base)
@@ -295,6 +199,8 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     syncs = [commit for commit in others if not stable_ones.isdisjoint(commit.parents[1:])]
     losses = list(_losses(sh, fork, upstream, each, syncs))
     yield from losses
+    if not syncs:
+        yield from _version(sh, fork, upstream, each)
     reported = {finding.path for finding in losses}
     for path, _ in conflicts.markers_left(sh, repo, [each.base, *stable], each.head):
         if path not in reported:
@@ -343,12 +249,60 @@ def _below(called: set[str], tree: git.Tree) -> list[str]:
     return [path for path in tree if f"{path}/".startswith(places)] if places else []
 
 
+_READERS: Mapping[str, Callable[[str], object]] = {
+    POLICY_FILE: load_policy,
+    records.DROPS_FILE: records.read_drops,
+    records.PROPOSALS_FILE: records.read_proposals,
+    records.TAGS_FILE: records.read_pins,
+}
+
+
+def _configuration(sh: Shell, fork: Fork, each: Range) -> Iterator[Finding]:
+    """Files that configure this program and would not be valid on production: every task would
+    refuse there."""
+    bases = git.merge_bases(sh, fork.path, each.base, each.head)
+    for path, read in _READERS.items():
+        names = [f"{commit}:{path}" for commit in (each.head, each.base, *bases)]
+        now, before, *earlier = git.contents(sh, fork.path, names)
+        if now in (None, before, *earlier):
+            continue
+        if before not in earlier:  # both have changed it
+            how = "git -C {repo} merge-tree --write-tree {base} {head}"
+            merged = sh.ask(how, repo=fork.path, base=each.base, head=each.head)
+            now = git.show(sh, fork.path, merged.line, path) if merged.ok else now
+        try:
+            read(now or "")
+        except Refused as no:
+            what = no.what.rstrip(".")
+            what = what if path in what else f"{path}: {what}"
+            yield Finding("policy" if path == POLICY_FILE else "record", printable(what), path)
+
+
+def _version(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[Finding]:
+    """A version that is lower than production's, unless it is that of the release in it, or a sync
+    is reverted."""
+    commits = [each.head, each.base, *git.merge_bases(sh, fork.path, each.base, each.head)]
+    try:
+        now, before, *earlier = (version_files.stated(sh, fork, commit) for commit in commits)
+    except Refused as no:
+        yield Finding("version", no.what.rstrip("."))
+        return
+    number = version_files.number
+    if not now or now in (before, *earlier) or number(now) >= number(before):
+        return
+    release = releases.contained(sh, fork, each.head, upstream.tags)
+    is_releases = release is not None and version_files.same(now, release.release)
+    if not is_releases and not reverts.find(sh, fork, each.head):
+        what = f"the version would be {now}, which is lower than {before}"
+        yield Finding("version", printable(what))
+
+
 def _proposals(sh: Shell, fork: Fork, each: Range) -> Iterator[Finding]:
-    """Proposals of programs in a sync that nobody has accepted in their present form."""
-    base, now = (
-        records.read_proposals(git.show(sh, fork.path, commit, records.PROPOSALS_FILE))
-        for commit in (each.base, each.head)
-    )
+    """Proposals of programs in a sync that nobody has accepted in their present form.
+
+    They may be pushed to their pull request, where people read them.
+    """
+    base, now = (_proposed(sh, fork, commit) for commit in (each.base, each.head))
     waiting = [proposal for proposal in now if proposal not in base]
     names = [f"{each.head}:{proposal.path}" for proposal in waiting if "\n" not in proposal.path]
     objects = dict(zip(names, git.objects(sh, fork.path, names), strict=True))
@@ -360,8 +314,17 @@ def _proposals(sh: Shell, fork: Fork, each: Range) -> Iterator[Finding]:
             continue
         state = "has changed since it was accepted" if proposal.accepted else "nobody has accepted"
         what = f"{proposal.path}: what `{proposal.by}` proposed there {state}; read it, then: "
-        what += f"carto-fork resolve-conflicts --pr NUMBER --accept-proposal {quote(proposal.path)}"
-        yield Finding("proposal", printable(what), proposal.path)
+        number = each.sync or "NUMBER"
+        what += (
+            f"carto-fork resolve-conflicts --pr {number} --accept-proposal {quote(proposal.path)}"
+        )
+        yield Finding("proposal", printable(what), proposal.path, certain=each.landing)
+
+
+def _proposed(sh: Shell, fork: Fork, commit: str) -> Sequence[records.Proposal]:
+    with suppress(Refused):  # `_configuration` reports it
+        return records.read_proposals(git.show(sh, fork.path, commit, records.PROPOSALS_FILE))
+    return ()
 
 
 def _is_approved_by_owner(sh: Shell, fork: Fork, each: Range, path: str) -> bool:
@@ -447,13 +410,18 @@ def _losses(
     end = each.head
     for sync in syncs:
         theirs = next(parent for parent in sync.parents[1:] if parent in upstream.stable)
-        ours, result = sync.parents[0], end
+        result = end
+        ours = newer_side(sh, fork.path, sync.parents[0], theirs, end, each.base)
         # The merge of its branch is what landed; later changes are a separate matter.
         landing = git.first_with(sh, fork.path, theirs, end)
         if landing != sync.name:
             ours, result = git.commit_of(sh, fork.path, f"{landing}^1"), landing
-        checked = verify.of_merge(sh, fork, fork.path, ours, theirs, result)
-        tag = upstream.stable[theirs]
+        tag, more = upstream.stable[theirs], []
+        # A sync that was reverted leaves its release in the history, and not its version.
+        if end == each.head and not reverts.find(sh, fork, result):
+            release = tags.require_stable(tag, fork.policy.tags)
+            more = list(verify.other_versions(sh, fork.path, result, release, fork.policy))
+        checked = verify.of_merge(sh, fork, fork.path, ours, theirs, result, more)
         for finding in checked.findings:
             if finding.certain or finding.check == ADDED:
                 what = f"after the merge of {tag}: {finding.what}"

@@ -18,6 +18,7 @@ from ..fork.policy import POLICY_FILE
 from ..fork.records import Drop
 from ..fork.session import Session
 from ..merge import earlier, resolve, reverts
+from ..merge.syncs import newer_side
 from ..run import files, git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
@@ -226,7 +227,8 @@ def _last_merge(sh: Shell, fork: Fork, work: Path, tag: str) -> tuple[str, str]:
     _, ours = git.merge_of(sh, work, theirs, "HEAD")
     if not ours:
         raise Refused(f"this branch has no merge of {name}.", then="see `status`.")
-    return theirs, ours
+    head = git.commit_of(sh, work, "HEAD")
+    return theirs, newer_side(sh, work, ours, theirs, head, fork.production_commit)
 
 
 # --- Kept for later -------------------------------------------------------------------------------

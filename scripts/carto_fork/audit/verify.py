@@ -81,18 +81,17 @@ def of_work_tree(sh: Shell, fork: Fork, work: Path, tag: Tag) -> Verification:
     if state.merging:
         return Verification((Finding("committed", "the merge is still in progress"),))
     if state.dirty:
-        dirty = map(printable, state.dirty)
-        return Verification(
-            tuple(Finding("committed", f"{path} has uncommitted changes") for path in dirty)
-        )
+        dirty = (f"{printable(path)} has uncommitted changes" for path in state.dirty)
+        return Verification(tuple(Finding("committed", what) for what in dirty))
     theirs = fork.refs.tag(tag.name) or git.commit_of(sh, work, f"refs/tags/{tag.name}")
     _, ours = git.merge_of(sh, work, theirs, state.head)
     if not ours:
         what = f"this branch has no merge of {tag.name} ({theirs[:10]})"
         return Verification((Finding(MERGED, what),))
+    ours = syncs.newer_side(sh, work, ours, theirs, state.head, fork.production_commit)
     more = [
         *_foreign_commits(sh, work, ours, theirs, fork.policy),
-        *_other_versions(sh, work, tag, fork.policy),
+        *other_versions(sh, work, state.head, tag, fork.policy),
     ]
     return of_merge(sh, fork, work, ours, theirs, state.head, more)
 
@@ -283,11 +282,13 @@ def _foreign_commits(
         yield Finding("only the tag", f"{commits} that the release does not contain")
 
 
-def _other_versions(sh: Shell, work: Path, tag: Tag, policy: Policy) -> Iterator[Finding]:
+def other_versions(
+    sh: Shell, repo: Path, commit: str, tag: Tag, policy: Policy
+) -> Iterator[Finding]:
     """Version files that state another version than the tag's."""
     for file in policy.version_files:
         try:
-            stated = version_files.read(git.show(sh, work, "HEAD", file.path) or "", file)
+            stated = version_files.read(git.show(sh, repo, commit, file.path) or "", file)
         except Refused as no:
             yield Finding("version", no.what.rstrip("."), file.path)
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
@@ -16,7 +16,8 @@ from ..run.git import Refs, Repository
 from ..run.github import Hub
 from ..run.shell import BIG, Shell
 from ..run.text import printable, scrub
-from .policy import POLICY_FILE, Loaded, Policy, Remote, load_policy
+from . import known
+from .policy import POLICY_FILE, Invalid, Loaded, Policy, Remote, load_policy
 
 
 @dataclass(frozen=True)
@@ -147,8 +148,51 @@ class Fork:
         text = git.show(sh, self.path, commit, POLICY_FILE)
         if text is None and not self.problem:
             return self  # no policy there, or no own policy at all
-        loaded = load_policy(text, f"{POLICY_FILE} at {commit[:10]}")
+        try:
+            loaded = load_policy(text, f"{POLICY_FILE} at {commit[:10]}")
+        except Invalid as no:
+            production = f"{self.policy.remotes.origin.name}/{self.policy.branches.production}"
+            no.advise(known.how_to_fix(self.path, production))
+            raise
         return replace(self, loaded=loaded, problem=None, draft="")
+
+    def fixed_by(self, sh: Shell, commit: str, problem: Refused) -> Fork:
+        """This fork with the policy of a commit that corrects its invalid one.
+
+        problem: the fork's. Raises Refused if the commit does not correct it: if its policy is
+        not valid either, has not changed since, or is that of another repository or branch.
+        """
+        if not isinstance(problem, Invalid):
+            raise problem
+        text = git.show(sh, self.path, commit, POLICY_FILE)
+        loaded = load_policy(text, f"{POLICY_FILE} at {commit[:10]}")
+        fork = replace(self, loaded=loaded, problem=None, draft="")
+        origin = fork.policy.remotes.origin
+        url = fork.url(origin) or ""
+        is_here = problem.ref in ("HEAD", fork.origin_production, fork.local_production)
+        is_same = url and (github.is_local(url) or github.same_repository(url, origin.url))
+        if not (is_here and is_same):
+            raise problem
+        if not fork.brings(sh, commit, text):
+            raise problem
+        return fork
+
+    def policy_here(self, sh: Shell) -> str:
+        """The text of the policy in the work tree, if it would be another one on production; "" if
+        not."""
+        path = self.repository.work / POLICY_FILE
+        head = sh.ask("git -C {at} rev-parse --quiet --verify HEAD^0", at=path.parent).line
+        if self.draft or not head or path.is_symlink() or not path.is_file():
+            return ""
+        text = files.read_text(path)
+        return text if self.brings(sh, head, text) else ""
+
+    def brings(self, sh: Shell, commit: str, policy: str | None) -> bool:
+        """Whether a policy's text, which a commit or a checkout of it has, is another one than
+        that of production, and of the production commit that the commit is based on."""
+        known = [self.production_commit]
+        known += git.merge_bases(sh, self.path, commit, *known) if known[0] else []
+        return policy not in git.contents(sh, self.path, [f"{x}:{POLICY_FILE}" for x in known if x])
 
     def merging(self, sh: Shell, trees: Iterable[git.Worktree]) -> list[Path]:
         """Those of some work trees that are of upgrades, and in which a merge is in progress."""
@@ -193,8 +237,8 @@ def open_fork(sh: Shell, path: Path) -> Fork:
     settings = git.config(sh, repository.path)
     draft = ""
     try:
-        loaded = _known_policy(sh, repository, settings, refs)
-        if loaded is None and (draft := _draft(sh, repository)):
+        loaded = known.known_policy(sh, repository, settings, refs)
+        if loaded is None and (draft := known.draft(sh, repository)):
             try:
                 loaded = load_policy(draft, f"{POLICY_FILE}, which is on no branch yet")
             except Refused as no:
@@ -203,85 +247,6 @@ def open_fork(sh: Shell, path: Path) -> Fork:
         return Fork(repository, settings, refs, loaded or load_policy(), draft=draft)
     except Refused as problem:
         return Fork(repository, settings, refs, load_policy(), problem, draft)
-
-
-def _known_policy(
-    sh: Shell, repository: Repository, settings: Mapping[str, list[str]], refs: Refs
-) -> Loaded | None:
-    """The policy on the production branch as this clone knows it; None without one.
-
-    The policy names the production branch, and the production branch holds the policy. To find it,
-    git's setting `carto-fork.production` names the branch, with or without its remote; otherwise
-    the default does. If that branch exists, no other one counts, whoever put a policy there.
-    Otherwise we take the one remote branch whose policy names that branch itself, or the checkout
-    (a CI job has little else). If that policy names another production branch, we read the policy
-    there again.
-    """
-    path, named = repository.path, settings.get("carto-fork.production", [])
-    remotes = [key[7:-4] for key in settings if key.startswith("remote.") and key.endswith(".url")]
-    default = _production_refs(load_policy().policy)
-    tracked = [f"refs/remotes/{remote}/{branch}" for branch in named for remote in remotes]
-    tracked = [default[0]] if default[0] in tracked else tracked
-    said = [f"refs/remotes/{branch}" for branch in named]
-    candidates = [*said, *tracked, *(f"refs/heads/{branch}" for branch in named), *default]
-    wanted = [ref for ref in candidates if ref in refs.objects]
-    following = [ref for ref in refs.objects if ref.startswith("refs/remotes/")]
-    asked = list(dict.fromkeys([*wanted, *following, "HEAD"]))
-    texts = git.contents(sh, path, [f"{ref}:{POLICY_FILE}" for ref in asked])
-    text_of = {ref: text for ref, text in zip(asked, texts, strict=True) if text is not None}
-    holding = [ref for ref in wanted if ref in text_of]
-    if wanted and not holding:
-        return None
-    holding = holding or list(_self_named(following, text_of))
-    rivals = [ref for ref in holding if ref in tracked or not wanted]
-    if len({text_of[ref] for ref in rivals}) > 1 and holding[0] in rivals:
-        both = " and ".join(_short(ref) for ref in rivals[:2])
-        raise Refused(
-            f"{both} each hold a policy that names that branch as production.",
-            then=f"name the fork's one, with its remote: {git.at(path)} config "
-            f"carto-fork.production {_short(rivals[0])}",
-        )
-    ref = next(iter(holding), "HEAD")
-    if ref not in text_of:
-        return None
-    loaded = load_policy(text_of[ref], f"{POLICY_FILE} at {ref}")
-    production = _production_refs(loaded.policy)
-    if ref in production:
-        return loaded
-    # If the production branch lacks a policy, the one that names that branch is all we have.
-    there_ref = next((ref for ref in production if ref in refs.objects), ref)
-    text = git.show(sh, path, there_ref, POLICY_FILE)
-    return loaded if text is None else load_policy(text, f"{POLICY_FILE} at {there_ref}")
-
-
-def _self_named(refs: Sequence[str], texts: Mapping[str, str]) -> Iterator[str]:
-    """The remote branches whose policy names that very branch."""
-    for ref in refs:
-        try:
-            policy = load_policy(texts[ref]).policy if ref in texts else None
-        except Refused:
-            continue  # an invalid policy on an unrelated branch
-        if policy and ref == _production_refs(policy)[0]:
-            yield ref
-
-
-def _short(ref: str) -> str:
-    return ref.removeprefix("refs/remotes/")
-
-
-def _draft(sh: Shell, repository: Repository) -> str:
-    """The text of the policy file that a person put at the top of the main work tree; "" without
-    one, or if it came with a commit, which may be anybody's."""
-    path = repository.home / POLICY_FILE
-    if path.is_symlink() or not path.is_file():  # a symbolic link may lead anywhere
-        return ""
-    tracked = git.show(sh, repository.home, "HEAD", POLICY_FILE) is not None
-    return "" if tracked else files.read_text(path)
-
-
-def _production_refs(policy: Policy) -> tuple[str, str]:
-    branch = policy.branches.production
-    return f"refs/remotes/{policy.remotes.origin.name}/{branch}", f"refs/heads/{branch}"
 
 
 def require_remotes(fork: Fork) -> None:

@@ -483,7 +483,7 @@ def load_policy(text: str | None = None, source: str = POLICY_FILE) -> Loaded:
     """Read a fork's policy.
 
     text: the fork's own TOML; None for the default policy. source: its name in messages.
-    Raises Refused with file, key and what was expected.
+    Raises Invalid with file, key and what was expected.
     """
     default = tomli.loads(default_text())
     if text is None:
@@ -509,9 +509,15 @@ def _checked(base: dict[str, Any], own: dict[str, Any], source: str) -> Loaded:
     return Loaded(policy, merged, own, source)
 
 
-def _refused(source: str, problem: str) -> Refused:
-    where = "on the production branch, push it; `fork.config` prints what is valid."
-    return Refused(f"{source}: {problem}.", then=f"correct {POLICY_FILE} {where}")
+class Invalid(Refused):
+    """A policy is not valid. ref: the branch on which it is in force, or ""."""
+
+    ref = ""
+
+
+def _refused(source: str, problem: str) -> Invalid:
+    where = "and commit it; `fork.config` prints what is valid."
+    return Invalid(f"{source}: {problem}.", then=f"correct {POLICY_FILE} {where}")
 
 
 def _explained(error: str) -> str:

@@ -272,7 +272,7 @@ class Session(Runner):
         advice = advice.replace("the same command", f"`{self.again}`")
         advice = advice.replace("`git config ", f"`{git.at(self.path)} config ")
         advice = advice.replace("`fork.heal --check`", f"`{self.command('fork.heal', check=True)}`")
-        named = r"`(setup|status|next|fork\.(?:config|init|heal))`"
+        named = r"`(setup|status|next|branch\.pr|fork\.(?:config|init|heal))`"
         advice = re.sub(named, lambda task: f"`{self.command(task[1])}`", advice)
         request = r"`resolve-conflicts --pr ([^\s`]+)`"
         return re.sub(request, lambda of: self.command("resolve-conflicts", pr=of[1]), advice)
@@ -314,7 +314,9 @@ def session(
             then = made.remedy(stop)
             then = f"{then}, then run the same command again." if then else stop.then
             stop.advise(made.spelled_out(then))
-            what = stop.what.partition("\n")[0]  # findings have annotations of their own
+            what = stop.what.partition("\n")[0].rstrip(
+                ":"
+            )  # findings have annotations of their own
             made.console.annotate(stop.title, what, sure=not isinstance(stop, Paused))
             made.print_stop(stop)
             raise

@@ -19,7 +19,7 @@ from ..run.steps import Condition, Plan, Step
 from ..run.text import toml_value
 from . import version_files
 from .fork import Fork, require_right_urls
-from .policy import DEFAULT_SOURCE, Loaded
+from .policy import DEFAULT_SOURCE, POLICY_FILE, Loaded
 from .session import Session
 
 NO_ORIGIN = Condition("if the remote is missing")
@@ -99,6 +99,10 @@ def show_config(s: Session) -> None:
         s.print_json(settings(fork.loaded))
     elif not (fork.problem and fork.draft):  # the default policy is not what somebody drafts
         _show(s.console, fork.loaded)
+        if fork.repository.top and fork.policy_here(s.sh):
+            here = git.nearest(fork.repository.top / POLICY_FILE)
+            check = s.command("doctor", check="policy")
+            s.console.row(f"# {here} is not in force; to check it: ", check)
     if fork.problem:
         raise fork.problem
     list(version_files.at(s.sh, fork, fork.production_commit))

@@ -11,6 +11,7 @@ from shlex import quote
 
 from ..fork import branches, detection, records, recovery, releases, setup, tags, version_files
 from ..fork.fork import wrong_urls
+from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.setup import There
 from ..fork.tags import TagUse
 from ..merge import conflicts, reverts
@@ -472,11 +473,35 @@ def _hook(patient: Patient) -> Iterator[Diagnosis]:
         yield Diagnosis(Level.LOOK, what, cause, f"chmod +x {quote(str(git.nearest(hook.path)))}")
 
 
+def _policy_here(patient: Patient) -> Iterator[Diagnosis]:
+    """The policy in the checkout, if that would bring another one to production."""
+    work = patient.work
+    text = patient.fork.policy_here(patient.sh) if work else ""
+    if not work or not text:
+        return
+    shown = quote(str(git.nearest(work / POLICY_FILE)))
+    cause = f"It is not in force: that is {patient.production}'s."
+    try:
+        load_policy(text, shown)
+    except Refused as no:
+        cause += " With it, a pull request cannot pass Guard."
+        yield Diagnosis(Level.BROKEN, no.what, cause, f"correct {shown}")
+        return
+    if patient.notes:
+        yield Diagnosis(Level.NOTE, f"{shown} is valid.", cause, "")
+
+
 def _policy(patient: Patient) -> Iterator[Diagnosis]:
+    yield from _policy_here(patient)
     if problem := patient.fork.problem:
         cause = "Until that is fixed, tasks refuse to run, and doctor checks by the default policy."
         yield Diagnosis(Level.BROKEN, problem.what, cause, problem.then)
         return
+    if patient.notes:
+        commit, loaded = patient.fork.production_commit[:10], patient.fork.loaded
+        at = f" ({commit})" if commit and not loaded.is_default else ""
+        cause = f"`{patient.command('fork.config')}` prints it."
+        yield Diagnosis(Level.NOTE, f"the policy in force is {loaded.source}{at}.", cause, "")
     origin, ref = patient.fork.policy.remotes.origin, f"refs/heads/{patient.production}"
     if patient.fork.has_production or patient.offline or not patient.fork.url(origin):
         return

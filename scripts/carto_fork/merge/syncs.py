@@ -421,3 +421,28 @@ def healed_commit(sh: Shell, repo: Path, production: str, lost: Lost) -> str:
     words += ["commit-tree", f"{production}^{{tree}}", "-p", production, "-p", lost.parent]
     made = sh.read([*words, "-m", f"forecast: heal {lost.sync.name}"])
     return git.checked(made, "healed history").line
+
+
+# --- The fork's side of a merge -------------------------------------------------------------------
+
+
+def newer_side(sh: Shell, repo: Path, ours: str, theirs: str, head: str, production: str) -> str:
+    """The fork's side of a release's merge, for the account of its branch at a later commit.
+
+    It is the newest production commit in the branch: what production itself replaced meanwhile is
+    not lost. But it remains the merge's first parent if that has changes which production lacks,
+    or if production has the release by now: these changes, or the whole release, would not be
+    accounted for.
+
+    ours, theirs: the merge's parents. head: the later commit.
+    """
+    if not production:
+        return ours
+    newest = git.merge_bases(sh, repo, head, production)
+    started = git.merge_bases(sh, repo, ours, production)
+    if len(newest) != 1 or len(started) != 1 or git.differing(sh, repo, ours, started[0]):
+        return ours
+    [now], [then] = newest, started
+    if now == then or not git.is_ancestor(sh, repo, then, now):
+        return ours
+    return ours if git.is_ancestor(sh, repo, theirs, now) else now

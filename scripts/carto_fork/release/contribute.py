@@ -10,6 +10,7 @@ from typing import Any
 
 from ..fork import branches, releases
 from ..fork.fork import Fork, require_remotes
+from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.session import Session
 from ..fork.tags import conventional
 from ..run import git, github
@@ -108,7 +109,7 @@ def _require_nothing_lost(s: Session, work: Path, commit: str) -> None:
 
 def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: bool) -> None:
     """Push the branch that is checked out, and open a pull request for it."""
-    fork, work = s.open_work_tree()
+    fork, work = _open_with_own_policy(s, base)
     _require_no_stray(s, work)
     base = base or fork.policy.branches.production
     state = git.work_state(s.sh, work)
@@ -118,7 +119,7 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
     github.require(s.sh, hub)
     with s.locked(fork.repository) as held:
         heads = branch_on_origin(s, fork, base)
-        _, onto = current(s, fork, heads, held, base)
+        fork, onto = _fetched(s, fork, heads, held, base)
         existing = next(iter(github.pulls(s.sh, hub, base=base, head=head)), None)
         body = ""
         if existing is None:
@@ -146,6 +147,21 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
         s.console.row("Pull request, open already: ", existing.url)
     elif opened:
         s.console.row("Pull request: ", opened.url)
+
+
+def _open_with_own_policy(s: Session, base: str) -> tuple[Fork, Path]:
+    """The fork, and the work tree, whose commit may bring a policy to production: one that is
+    valid, and that corrects production's if that is not. Raises Refused otherwise."""
+    fork = s.open_fork(whatever_policy=True)
+    work = fork.repository.work
+    head = git.commit_of(s.sh, work, "HEAD")
+    if fork.problem:
+        return fork.fixed_by(s.sh, head, fork.problem), work
+    if base in ("", fork.policy.branches.production):
+        text = git.show(s.sh, work, head, POLICY_FILE)
+        if text is not None and fork.brings(s.sh, head, text):
+            load_policy(text, f"{POLICY_FILE} at {head[:10]}")
+    return fork, work
 
 
 def _head(fork: Fork, work: Path, ref: str, base: str, s: Session) -> str:
@@ -213,16 +229,21 @@ def branch_on_origin(s: Session, fork: Fork, *branches: str) -> Refs:
     return releases.ask_remote(s.sh, fork, origin, [f"refs/heads/{name}" for name in branches])
 
 
-def current(
-    s: Session, fork: Fork, heads: Refs, held: Journal | None, branch: str = ""
-) -> tuple[Fork, str]:
-    """Fetch origin's branch; the production branch by default.
+def current(s: Session, fork: Fork, heads: Refs, held: Journal | None) -> tuple[Fork, str]:
+    """Fetch origin's production branch.
 
     heads: the branch as origin has it now. Returns the fork after the fetch, with the policy of
-    its production branch, and the branch's commit. Raises Refused if origin lacks the branch.
+    the branch, and the branch's commit. Raises Refused if origin lacks the branch.
     """
-    origin, production = fork.policy.remotes.origin, fork.policy.branches.production
-    branch = branch or production
+    fork, commit = _fetched(s, fork, heads, held, fork.policy.branches.production)
+    return fork.at(s.sh, commit), commit
+
+
+def _fetched(
+    s: Session, fork: Fork, heads: Refs, held: Journal | None, branch: str
+) -> tuple[Fork, str]:
+    """Fetch a branch from origin; see `current`."""
+    origin = fork.policy.remotes.origin
     ref = f"refs/heads/{branch}"
     if ref not in heads.objects:
         raise Refused(
@@ -238,4 +259,4 @@ def current(
             problem = f"this clone lacks {origin.name}'s {branch}, and --dry fetches nothing."
             raise Refused(problem, then=f"{git.at(fork.path)} fetch {origin.name}")
         fork = replace(fork, refs=git.refs(s.sh, fork.path))
-    return (fork.at(s.sh, commit) if branch == production else fork), commit
+    return fork, commit

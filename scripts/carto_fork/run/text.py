@@ -154,6 +154,17 @@ def plain(text: str) -> str:
     return re.sub(r"^(\d*)([-.])", r"\1\\\2", _SPECIAL.sub(r"\\\1", safe))
 
 
+def advice(text: str) -> str:
+    """One of our own sentences as running text: the commands in it, in backticks, stay code."""
+    parts = re.split(r"(`[^`]+`)", text)
+    return "".join(
+        code(part[1:-1])
+        if part.startswith("`")
+        else re.sub(r"\S(?:.*\S)?", lambda words: plain(words[0]), part, flags=re.DOTALL)
+        for part in parts
+    )
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a table; its cells are Markdown already."""
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]

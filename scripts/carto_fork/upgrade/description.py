@@ -282,7 +282,7 @@ class _Text:
             )
 
     def _reviewing(self) -> Iterator[str]:
-        tag, branch, ours = self.sync.tag.name, self.sync.branch, self.sync.ours[:10]
+        tag, branch, ours = self.sync.tag.name, self.sync.branch, self.sync.checked.ours[:10]
         origin, upstream = self.policy.remotes.origin.name, self.policy.remotes.upstream.name
         verify = "carto-fork verify"
         if page := notify.run_url():

@@ -23,6 +23,7 @@ from ..merge.decisions import Decision
 from ..merge.earlier import Piece
 from ..merge.resolve import Resolution, decide, resolve
 from ..merge.shown import show
+from ..merge.syncs import newer_side
 from ..run import files, git
 from ..run.errors import Paused, Refused
 from ..run.shell import Shell
@@ -400,7 +401,8 @@ class Sync:
     @cached_property
     def checked(self) -> Verification:
         """The account and the checks of the branch."""
-        return self._work.account(self.ours, self.head)
+        sides = (self.ours, self.theirs, self.head, self._fork.production_commit)
+        return self._work.account(newer_side(self._sh, self._repo, *sides), self.head)
 
     @cached_property
     def passed(self) -> list[str]:
