@@ -260,7 +260,7 @@ def test_verify_lists_lost_changes_as_json(prepared: World) -> None:
     data = json.loads(done.out)
     assert [finding["what"] for finding in data["findings"]] == [LACKS]
     assert (data["passed"], data["look_at"]) == (False, [])
-    common = {"fate": "lost", "what": "lines", "back_again": [], "reason": ""}
+    common = {"fate": "lost", "what": "lines", "back_again": [], "words_gone": [], "reason": ""}
     assert data["lost"] == [
         common
         | {

@@ -167,6 +167,28 @@ def test_what_is_said_of_a_conflict_is_read_from_the_result(world: World) -> Non
     assert "not run</span> build, tests: " in section(page, "checks")
 
 
+def test_the_same_change_in_many_files_is_one_row(world: World) -> None:
+    lines = [f"value_{n} = make_value({n})\n" for n in range(20)]
+    texts = {f"src/part{n}.py": "".join(lines) for n in range(4)}
+    mark = "# noqa: the fork checks this by itself\n"
+    mine: dict[str, str | None] = {path: mark + text for path, text in texts.items()}
+    mine["src/one.py"] = "".join([*lines[:5], "only_of_the_fork = 1\n"])
+    texts["src/one.py"] = "".join(lines[:5])
+    world.git("fetch --quiet --no-tags upstream")
+    base = commit_in(world, world.fork, "refs/heads/b", {**texts}, "upstream/main")
+    ours = commit_in(world, world.fork, "refs/heads/o", mine, base, message="chore: lint")
+    theirs = commit_in(world, world.fork, "refs/heads/t", {"new.txt": "x\n"}, base)
+    lost: dict[str, str | None] = {**texts, "new.txt": "x\n"}
+    result = commit_in(world, world.fork, "refs/heads/r", lost, ours, theirs)
+    line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
+    assert world.run(line).code == 0
+    eyes = section((world.fork / "it.html").read_text(), "eyes")
+    assert "4 changes of the fork in 4 files: the same lines" in eyes
+    assert all(f"1 in {path}" in eyes for path in texts if path != "src/one.py")
+    assert eyes.count(f"- {mark.strip()}") == 1
+    assert "<code>src/one.py</code> 1 change of the fork" in eyes
+
+
 def test_nothing_hostile_is_more_than_text(world: World) -> None:
     """Paths, subjects and code that close tags, turn the reading direction, or are very long."""
     path = "docs/<b>`$(touch x)`.md"

@@ -366,6 +366,33 @@ def test_a_function_that_another_file_always_had_was_not_moved(repo: Repo, other
     assert found == [(Side.FORK, "f", LOST)]
 
 
+def test_an_import_that_upstream_has_in_another_file_was_not_moved_there(repo: Repo) -> None:
+    found = merged(
+        repo,
+        {"f": TEXT, "g": "".join(LINES[:3])},
+        {"f": at(3, "from sums import anchor_of\n")},
+        {"f": TEXT, "g": "from sums import anchor_of\n" + "".join(LINES[:3])},
+        {"f": TEXT},
+    )
+    assert found == [(Side.FORK, "f", SUPERSEDED)]
+
+
+def test_words_that_are_gone_with_what_was_replaced_are_named(repo: Repo) -> None:
+    packages, more = "RUN apk add gcc\n", "RUN apk add gcc libffi-dev\n"
+    sides(
+        repo,
+        {"f": at(3, packages)},
+        {"f": at(3, more)},
+        {"f": at(3, "RUN apk add --no-cache gcc 30\n")},
+    )
+    repo.merge("theirs", {"f": at(3, "RUN apk add --no-cache gcc 30\n")})
+    [entry] = account(repo).to_look_at
+    assert (entry.account.words, entry.as_json()["words_gone"]) == (("libffi", "dev"),) * 2
+    repo.on("right", "ours")
+    repo.merge("theirs", {"f": at(3, "RUN apk add --no-cache gcc libffi-dev 30\n")})
+    assert [e.account.words for e in account(repo, result="right").to_look_at] == [()]
+
+
 def test_a_lost_copy_does_not_count_as_moved_to_the_other_copy(repo: Repo) -> None:
     ours = {"f": at(3, FORK, at(9, FORK).splitlines(keepends=True))}
     assert merged(repo, {"f": TEXT}, ours, {"g": TEXT}, {"f": at(9, FORK)}) == [

@@ -85,3 +85,36 @@ def test_what_is_gone_is_shown_where_it_was_and_with_what_is_there_now() -> None
 def test_the_names_that_lost_lines_defined_are_known() -> None:
     lines = ["\tLogger = log.New()", "func (c *Config) Validate() error {", "export const user = 1"]
     assert marked.defined([*lines, "    local = 1", "x == 2"]) == {"Logger", "Validate", "user"}
+
+
+def test_what_is_there_in_another_form_is_told_from_what_is_nowhere() -> None:
+    lines = ("    b = two_of(x)", "    c = 3", "    # nowhere")
+    account = Account(
+        Change(1, 2, (), lines), Fate.LOST, missing=(lines[0], lines[2]), traceless=(lines[2],)
+    )
+    side = ["def loads(config):", *lines]
+    assert marked.gone(account, side, [], "x")[2:] == [
+        f"~ {lines[0]}",
+        f"  {lines[1]}",
+        f"- {lines[2]}",
+    ]
+
+
+def test_what_was_decided_is_shown_beside_what_it_became() -> None:
+    conflict = Conflict("a.txt", Kind.CONTENT, None, None, None, text=MERGED)
+    decision = Decision(conflict, None, "", "", became=((("up 1\n",), "a rule"), None))
+    first, second = marked.shown(decision, "one\nown 1\nsame\nsame\nfork 2\nend\n")
+    assert [side["name"] for side in first["sides"]][3:] == ["result", "as decided"]
+    assert "<mark>up</mark> 1" in first["sides"][4]["text"]
+    assert first["because"] == "a rule decides it, but the result has something else"
+    assert [side["name"] for side in second["sides"]][3:] == ["result"]
+    same, _ = marked.shown(decision, "one\nup 1\nsame\nsame\nfork 2\nend\n")
+    assert (same["because"], len(same["sides"])) == ("a rule", 4)
+
+
+def test_a_hunk_that_is_in_the_result_with_its_markers_is_no_resolution() -> None:
+    conflict = Conflict("a.txt", Kind.CONTENT, None, None, None, text=MERGED)
+    first, _ = marked.shown(Decision(conflict, None, "", ""), MERGED)
+    assert first["took"] == "a conflict still"
+    added = [Change(1, 1, (), ("<<<<<<< ours", "fork 1", ">>>>>>> theirs"))]
+    assert marked.added(added) == ["    2 fork 1"]

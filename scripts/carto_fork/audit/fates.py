@@ -53,6 +53,8 @@ class Account:
     back: lines that the side removed and that the result has again, possibly as changed by the
         other side.
     traceless: the significant missing lines that the result does not have in another form either.
+    words: if something else is there now, the words of the missing lines that only this side has
+        and that the result lacks.
     home: another file that contains the missing lines rewritten.
     """
 
@@ -61,6 +63,7 @@ class Account:
     missing: tuple[str, ...] = ()
     back: tuple[str, ...] = ()
     traceless: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
     home: str = ""
 
     def is_traced(self, line: str) -> bool:
@@ -128,8 +131,20 @@ class _Versions:
     @cached_property
     def vocabulary(self) -> set[str]:
         """The words that only this side has, in lower case."""
-        base, mine, other = (set(_words(text.lower())) for text in self._texts[:3])
+        base, mine, other, _ = self._word_sets
         return mine - base - other
+
+    @cached_property
+    def _word_sets(self) -> list[set[str]]:
+        return [_word_set(text) for text in self._texts]
+
+    def forgotten(self, lines: Iterable[str]) -> tuple[str, ...]:
+        """The words in some lines that only this side has, and that the result lacks; numbers do
+        not count, since other ones replace them."""
+        own = self.vocabulary - self._word_sets[3]
+        words = (word for line in lines for word in _words(line))
+        gone = (word for word in words if word.lower() in own and not word[0].isdigit())
+        return tuple(dict.fromkeys(gone))
 
 
 def written(base: str, mine: str, other: str, result: str) -> Index:
@@ -170,10 +185,14 @@ def account(
         homes = {"": written(base, mine, other, result), **elsewhere}
         accounts = [_rewritten(a, versions, homes) for a in accounts]
     traceless = {line.strip() for a in accounts if a.fate is Fate.LOST for line in a.traceless}
-    return [
+    accounts = [
         replace(a, fate=Fate.SUPERSEDED)
         if a.fate is Fate.LOST and _may_be_superseded(a, others, versions.counts, len(traceless))
         else a
+        for a in accounts
+    ]
+    return [
+        replace(a, words=versions.forgotten(a.missing)) if a.fate is Fate.SUPERSEDED else a
         for a in accounts
     ]
 

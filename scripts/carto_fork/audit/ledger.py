@@ -54,6 +54,7 @@ class Entry:
             "what": self.what or "lines",
             "missing": self.account.missing,
             "back_again": self.account.back,
+            "words_gone": self.account.words,
             "commits": self.commits,
             "reason": self.reason,
         }
@@ -91,8 +92,8 @@ class Ledger:
     @property
     def explained(self) -> list[Entry]:
         """Hunks that were moved, absorbed or dropped on purpose."""
-        other = (Fate.LOST, Fate.SUPERSEDED)
-        return [entry for entry in self.entries if entry.account.fate not in other]
+        known = (Fate.MOVED, Fate.ABSORBED, Fate.DROPPED)
+        return [entry for entry in self.entries if entry.account.fate in known]
 
 
 @dataclass(frozen=True)
@@ -284,23 +285,20 @@ class _Merge:
         missing = {number: lines for number, lines in missing.items() if lines}
         places = self._places(missing.values(), {entries[number].side for number in missing})
         for number, entry in enumerate(entries):
-            lines, side = missing.get(number, []), entry.side
-            own = (entry.path, entry.where)
+            lines, side, own = missing.get(number, []), entry.side, (entry.path, entry.where)
             candidates = [p for s, p in places if s is side and p not in own] if lines else []
             whole = [p for p in candidates if places[side, p].has_all(lines)]
             most = (p for p in candidates if places[side, p].has_most(lines))
             home = next(iter(whole), "") or next(most, "")
             alike = self._twins.get((side, entry.path), set())
             if home in alike or (home and not any(map(substantive, entry.account.back))):
-                sure = home not in alike and self._is_moved(lines, home, side)
-                fate = Fate.MOVED if whole and sure else Fate.SUPERSEDED
-                account = replace(entry.account, fate=fate)
-                entry = replace(entry, account=account, where=home)
+                sure = whole and home not in alike and self._is_moved(lines, home, side)
+                fate = Fate.MOVED if sure else Fate.SUPERSEDED
+                entry = replace(entry, account=replace(entry.account, fate=fate), where=home)
             yield entry
 
     def _is_moved(self, lines: Sequence[str], home: str, side: Side) -> bool:
-        """Whether lines of a side in a file of the result are those that are missing elsewhere; a
-        few that the other side has there may be others."""
+        """Whether a file of the result has missing lines from a side: not if the other has them."""
         there = git.show(self._sh, self._repo, self._commits[_OTHER[side]], home) or ""
         return len(lines) >= _FEW or {*map(str.strip, there.split("\n"))}.isdisjoint(lines)
 
@@ -344,10 +342,9 @@ class _Merge:
 
 
 _OTHER = {Side.FORK: Side.UPSTREAM, Side.UPSTREAM: Side.FORK}
+_MOST_SEARCHES, _LONGEST_SEARCH = 80, 2000
 _FEW = 3
 """Fewer lines, such as imports, may be in two files by chance."""
-_MOST_SEARCHES = 80
-_LONGEST_SEARCH = 2000
 
 
 def _lock_files(files: Sequence[_File], ours: Set[str], policy: Policy) -> dict[str, Rule]:

@@ -23,7 +23,7 @@ from ..run import files, git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
-from ..run.text import counted, printable
+from ..run.text import counted, listed, printable
 from . import verify
 from .ledger import Entry
 from .verify import Verification
@@ -276,7 +276,7 @@ def show(console: Console, verification: Verification, what: str) -> None:
         )
     for title, entries, style in (
         ("lost", account.lost, "red"),
-        ("look at this (written differently now)", account.to_look_at, "yellow"),
+        ("look at this (something else is there now)", account.to_look_at, "yellow"),
     ):
         show_entries(console, title, entries, style)
     explained = Counter(entry.account.fate.value for entry in account.explained)
@@ -328,6 +328,8 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         back = sum(len(entry.account.back) for entry in of_file)
         counts = [f"{counted(missing, 'line')} missing"] * bool(missing)
         counts += [f"{counted(back, 'removed line')} back"] * bool(back)
+        words = dict.fromkeys(word for entry in of_file for word in entry.account.words)
+        counts += [f"gone: {listed([*words])}"] * bool(words)
         counts += [entry.what for entry in of_file if entry.what]
         counts += sorted(
             {f"now {entry.where}" for entry in of_file if entry.where not in ("", path)}

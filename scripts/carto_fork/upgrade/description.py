@@ -304,8 +304,9 @@ class _Text:
 
 def _entry(entry: Entry) -> list[str]:
     account = entry.account
-    lines = [f"{len(account.missing)} missing"] * bool(account.missing)
-    lines += [f"{len(account.back)} removed, here again"] * bool(account.back)
+    lines = [f"{counted(len(account.missing), 'line')} missing"] * bool(account.missing)
+    lines += [f"without {', '.join(map(code, account.words[:3]))}"] * bool(account.words)
+    lines += [f"{counted(len(account.back), 'removed line')} back"] * bool(account.back)
     by = ", ".join(f"{code(c.name[:10])} {plain(c.subject[:80])}" for c in entry.commits[:1])
     where = f"{entry.path}:{account.change.line}" if account.change.line else entry.path
     return [cell(where), entry.side.value, ", ".join(lines) or entry.what, by]

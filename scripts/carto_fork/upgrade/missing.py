@@ -120,6 +120,10 @@ class Missing:
         reason += f" {are} in {listed(sorted(places))}." * bool(places)
         if path in self._outcomes.of:
             reason += f" Its conflict ended with: {self._outcomes.taken[path]}."
+        if words := dict.fromkeys(word for entry in of_file for word in entry.account.words):
+            reason += (
+                f" Words that only {WHOSE[side]} had, and that are gone: {listed([*words], 12)}."
+            )
         if fate is not Fate.DROPPED and side is Side.FORK:
             lines = [*lines, *self._used(path, [x for e in of_file for x in e.account.missing])]
         commands: list[str] = []
