@@ -501,6 +501,31 @@ def test_an_invalid_drop_is_refused(
     assert everything(prepared) == before
 
 
+def test_a_drop_replaces_the_record_that_says_less(prepared: World) -> None:
+    work, lines = prepared.work(TAG), [line.strip() for line in AFFINITY.splitlines()]
+    changed(prepared, {ROUTER: (AFFINITY, "")})
+    with (work / "carto_drops.toml").open("a") as file:
+        less = f'\n[[drop]]\npath = "{ROUTER}"\nreason = "less"\nlines = ["{lines[1]}"]\n'
+        file.write(less)
+    prepared.git("commit --quiet --all --message drops", repo=work)
+    done = prepared.run(f"verify --repo {WORK} --drop {ROUTER} --reason whole")
+    assert done.code == 0, done.err
+    found = {e["reason"]: set(e["lines"]) for e in drops(prepared, work) if e["path"] == ROUTER}
+    assert ("less" in found, found["whole"]) == (False, set(lines))
+
+
+def test_nothing_is_dropped_in_a_file_that_has_markers(prepared: World) -> None:
+    changed(prepared, {ROUTER: (AFFINITY, "<<<<<<< a\nx = 1\n=======\n>>>>>>> b\n")})
+    stopped = prepared.run(UPGRADE)
+    assert (stopped.code, "--drop" in stopped.err) == (4, False)
+    before = everything(prepared)
+    assert f"lost: 1 fork change in {ROUTER}" in stopped.err
+    done = prepared.run(f"verify --repo {WORK} --drop {ROUTER} --reason why")
+    assert done.code == 1
+    assert done.err.startswith(f"Refused: {ROUTER} still has conflict markers.")
+    assert everything(prepared) == before
+
+
 def test_drop_is_refused_if_nothing_is_lost(prepared: World) -> None:
     before = everything(prepared)
     done = prepared.run(f"verify --repo {WORK} --drop {ROUTER} --reason why")
@@ -530,7 +555,7 @@ def test_a_record_that_the_merge_does_not_bear_out_is_found(prepared: World) -> 
         file.write(f'\n[[drop]]\npath = "{path}"\nreason = "not needed"\n')
     prepared.git("commit --quiet --all --message drops", repo=work)
     done = prepared.run(f"verify --tag {TAG}", cwd=work)
-    said = f"fork's change to {path} is dropped (not needed), and the merge has it"
+    said = f"says that the fork's change to {path} is dropped (not needed), and the merge has it"
     assert (done.code, said in " ".join(done.err.split())) == (4, True)
 
 
@@ -767,6 +792,9 @@ def test_a_choice_for_a_conflict_is_applied_and_recorded(
 
     again = everything(paused)
     still_paused(paused, paused.run(f"resolve-conflicts --repo {PAUSED_WORK}"), 1)
+    # The same word again changes nothing, as after a kill.
+    repeated = paused.run(f"resolve-conflicts {option} Dockerfile", "--reason", reason)
+    still_paused(paused, repeated, 1)
     assert everything(paused) == again
     word = f"{option} {LAYOUT} --reason 'As there.'"
     assert paused.run(f"resolve-conflicts {word}").code == 0
@@ -783,12 +811,24 @@ def test_a_decision_that_a_person_takes_back_leaves_no_record(paused: World) -> 
     done = paused.run("resolve-conflicts --accept-upstream Dockerfile --reason theirs")
     assert "no longer dropped, so the record is gone (ours): Dockerfile\n" in done.out
     assert [(e["reason"], "side" in e) for e in drops(paused, work)][-1] == ("theirs", False)
+    # git's markers do not show what both sides started from, and the record has it all the same.
+    changes = set(OURS.splitlines()) ^ set(BASE.splitlines())
+    assert set(drops(paused, work)[-1]["lines"]) == changes
+    paused.git("checkout --quiet -m -- Dockerfile", repo=work)
+    again = (work / "Dockerfile").read_text()
+    assert "|||||||" not in again
+    (work / "Dockerfile").write_text(f"# mine\n{again}")
+    paused.run("resolve-conflicts --accept-upstream Dockerfile --reason again")
+    assert (work / "Dockerfile").read_text().startswith("# mine\n")
+    *others, last = drops(paused, work)
+    assert (last["reason"], set(last["lines"])) == ("again", changes)
+    assert "Dockerfile" not in [e["path"] for e in others]
     paused.git("checkout --quiet -m -- Dockerfile", repo=work)
     resolved = (work / "Dockerfile").read_text()
-    (work / "Dockerfile").write_text(re.sub("[<|=>]{7}.*\n", "", resolved))
+    (work / "Dockerfile").write_text(re.sub("<{7}.*\n|={7}\n(.*\n)*>{7}.*\n", "", resolved))
     paused.git("add Dockerfile", repo=work)
     done = paused.run(PAUSES)
-    assert "no longer dropped, so the record is gone (theirs): Dockerfile\n" in done.out
+    assert "no longer dropped, so the record is gone (again): Dockerfile\n" in done.out
     assert (work / "carto_drops.toml").read_text() == before
 
 

@@ -124,6 +124,29 @@ def test_a_waiting_pull_request_can_be_finished_by_choosing_sides(
     assert not world.work(NEXT).exists()
 
 
+def test_a_choice_in_a_pull_request_is_not_changed_without_a_word(
+    world: World, github: GitHub
+) -> None:
+    work, line = world.work(NEXT), "resolve-conflicts --pr 1"
+    assert world.run(f"{line} --accept-upstream {LEFT[0]} --reason theirs").code == 3
+    before = world.git("ls-files --stage", repo=work), (work / "carto_drops.toml").read_text()
+    changed = f"{line} --keep-fork {LEFT[0]} --reason 'No: our base image.'"
+    refused = world.run(changed)
+    assert refused.code == 1
+    assert refused.err.startswith(f"Refused: {LEFT[0]} is not in conflict.\n")
+    assert (
+        world.git("ls-files --stage", repo=work),
+        (work / "carto_drops.toml").read_text(),
+    ) == before
+    cure = refused.err.partition("Next: ")[2].partition(" puts its conflict back")[0]
+    assert world.paste(cure).code == 0
+    assert world.run(changed).code == 3
+    text = (work / "carto_drops.toml").read_text()
+    assert text.count("our base image") == 1 and '"theirs"' not in text
+    ours = world.git(f"show carto/main:{LEFT[0]}")
+    assert [x for x in ours.splitlines() if "libffi" in x][-1] in (work / LEFT[0]).read_text()
+
+
 def test_a_waiting_pull_request_can_be_finished_by_hand(world: World, github: GitHub) -> None:
     paused = world.run(f"resolve-conflicts --pr {SYNC_NEXT}")
     assert paused.code == 3

@@ -117,7 +117,9 @@ def ways_out(fork: Fork, checked: Verification, work: Path, drop: str) -> str:
         policy = git.nearest(fork.repository.home if fork.draft else work) / POLICY_FILE
         commit = "" if fork.draft else " and commit"
         ways.append(f"or, if a feature is only written differently, correct {policy}{commit}")
-    if verify.TAKEN_OVER in wrong or (checked.account and checked.account.lost):
+    marked = {finding.path for finding in checked.wrong if finding.check == verify.MARKERS}
+    lost = {entry.path for entry in checked.account.lost} if checked.account else set()
+    if verify.TAKEN_OVER in wrong or lost - marked:
         ways.append(f"or drop it: {drop}")
     return f"{', '.join(ways)}; then run the same command again."
 
@@ -180,34 +182,58 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
     entries = [entry for entry in gone if entry.path == path]
     taken_over = any(f.check == verify.TAKEN_OVER and f.path == path for f in checked.findings)
     lost = taken_over or any(entry in account.lost for entry in entries if account)
-    other = [f"{f.check}: {f.what}" for f in checked.wrong if f.path == path]
-    if other and not lost:
-        problem = f"nothing is lost in {printable(path)}, but {other[0]}."
+    other = [f for f in checked.wrong if f.path == path]
+    marked = any(finding.check == verify.MARKERS for finding in other)
+    if marked or (other and not lost):
+        problem = f"{printable(path)} still has conflict markers."
+        if not marked:
+            what = f"{other[0].check}: {other[0].what}"
+            problem = f"nothing is lost in {printable(path)}, but {what}."
         raise Refused(problem, then=ways_out(fork, checked, work, s.again))
     if not gone and not taken_over:
         raise Refused("this merge lost nothing.", then="see `status`.")
     if not entries and not taken_over:
-        listed = ", ".join(map(printable, sorted({entry.path for entry in gone})[:5]))
-        problem = f"nothing is lost in {printable(path)}, but in {listed}."
+        found_in = sorted({entry.path for entry in (account and account.lost) or gone})
+        what = "in" if account and account.lost else "to look at is"
+        problem = f"nothing is lost in {printable(path)}, but {what} {listed(found_in, 5)}."
         raise Refused(problem, then="name one of them.")
-    more: list[Drop] = []
+    more = [Drop(path, reason, tag=tag)] if taken_over else []
     for entry in entries:
         stripped = [line.strip() for line in (*entry.account.missing, *entry.account.back)]
         lines = tuple(dict.fromkeys(filter(None, stripped)))
         drop = Drop(path, reason, lines, side=entry.side.value)
         if earlier.fits(s.sh, work, drop, (state.head, ours, theirs)):
             more.append(drop)
-    more += [Drop(path, reason, tag=tag)] if taken_over else []
     if not more:
         problem = f"{printable(path)} has all of what it would drop, in other lines."
         raise Refused(problem, then="see `status`.")
-    resolve.write_drops(s.sh, work, more)
+    resolve.write_drops(s.sh, work, *_with_older(s.sh, work, more, ours))
     message = f"{records.DROP_MESSAGE.replace('{path}', path)}\n\n{reason}"
     done = s.sh.do("git -C {work} commit --quiet -m {message}", work=work, message=message)
     git.checked(done, "commit")
     if s.json:
         s.print_json({"path": path, "reason": reason, "changes": len(more)})
     s.console.say(f"{counted(len(more), 'change')} in {printable(path)} dropped: {reason}")
+
+
+def _with_older(
+    sh: Shell, work: Path, more: Sequence[Drop], ours: str
+) -> tuple[list[Drop], list[Drop]]:
+    """Decisions with the lines of those that they replace, and the latter: decisions of the same
+    merge about some of the same lines.
+
+    ours: the fork's side, with the decisions of before.
+    """
+    texts = (git.show(sh, work, commit, records.DROPS_FILE) for commit in (ours, "HEAD"))
+    before, now = map(records.read_drops, texts)
+    left, replaced, whole = [drop for drop in now if drop not in before], [], []
+    for drop in more:
+        same = records.same_changes(drop, left)
+        lines = (line for one in (*same, drop) for line in one.lines)
+        whole.append(msgspec.structs.replace(drop, lines=tuple(dict.fromkeys(lines))))
+        replaced += same
+        left = [one for one in left if one not in same]
+    return whole, replaced
 
 
 def _last_merge(sh: Shell, fork: Fork, work: Path, tag: str) -> tuple[str, str]:

@@ -151,7 +151,7 @@ def of_merge(
         findings = [
             *more,
             *_not_the_release(sh, fork, repo, theirs),
-            *(Finding("markers", printable(f"{path}: {line}"), path) for path, line in markers),
+            *(Finding(MARKERS, printable(f"{path}: {line}"), path) for path, line in markers),
             *_false_records(sh, repo, ours, theirs, result),
             *_unsound(sh, repo, result, policy, *snapshots),
             *_names(*snapshots),
@@ -169,8 +169,8 @@ def of_merge(
     return Verification(tuple(findings), ours, theirs, result, account, lost)
 
 
-MERGED, TAKEN_OVER = "tag", "the fork's own file"
-"""The names of the check whether the release was merged, and of `_taken_over`."""
+MERGED, TAKEN_OVER, MARKERS = "tag", "the fork's own file", "markers"
+"""The names of the checks whether the release was merged, of `_taken_over`, and for markers."""
 
 _DECIDING = (".lfsconfig", ".github/settings.yml")
 """Files that decide where git sends large files and their credentials, and how an app configures
@@ -217,8 +217,9 @@ def _false_records(sh: Shell, repo: Path, ours: str, theirs: str, result: str) -
     """Decisions recorded in the merge that its result does not bear out."""
     _, false = earlier.said(sh, repo, result, ours, theirs)
     for drop in false:
-        what = f"{records.DROPS_FILE} says that {drop.side}'s change to {drop.path} is dropped "
-        what += f"({drop.reason}), and the merge has it: remove that record"
+        change = f"{Side(drop.side).whose} change to {drop.path}"
+        what = f"{records.DROPS_FILE} says that {change} is dropped ({drop.reason}), and the merge "
+        what += "has it: remove that record"
         yield Finding("record", printable(what), records.DROPS_FILE)
 
 

@@ -132,6 +132,12 @@ def add_drops(text: str | None, more: Sequence[Drop]) -> str:
     return text + "\n".join(map(_table, new))
 
 
+def same_changes(new: Drop, among: Iterable[Drop]) -> list[Drop]:
+    """The decisions about some of the same lines, of the same side of the same file."""
+    here = (old for old in among if (old.path, old.side) == (new.path, new.side))
+    return [old for old in here if not {*old.lines}.isdisjoint(new.lines)]
+
+
 def without_drops(text: str, gone: Sequence[Drop]) -> str:
     """The file without some drops; the other tables stay byte for byte."""
     import tomlkit

@@ -99,9 +99,44 @@ def read(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
     every = _conflicts(sh, work, ours, theirs, stages)
     edited = _edited(sh, work, [path for c in every for path in (c.path, *c.invented)])
     every = [replace(c, text=_stored(c, text_of(work, c.path))) for c in every]
-    return [
+    every = [
         c if edited.isdisjoint((c.path, *c.invented)) else _with_edits(sh, work, c) for c in every
     ]
+    bare = [
+        c.path
+        for c in every
+        if c.edited
+        for segment in hunks.parse(c.text or "") or ()
+        if isinstance(segment, hunks.Hunk) and segment.base is None
+    ]
+    if not bare:
+        return every
+    wrote = dict(
+        zip(bare, _texts(sh, work, merged(sh, work, ours, theirs).tree, bare), strict=True)
+    )
+    return [_beside(c, wrote[c.path]) if c.path in wrote else c for c in every]
+
+
+def _beside(conflict: Conflict, wrote: str | None) -> Conflict:
+    """A conflict whose markers lack the common ancestor, with what the merge wrote. If they differ
+    in nothing else, nobody has edited it: `git checkout -m` writes it like that."""
+    wanted, found = map(_choices, (wrote, conflict.text))
+    if wanted and wanted == found:
+        return replace(conflict, edited=False, now="", merged=None)
+    return replace(conflict, merged=wrote or conflict.merged)
+
+
+def _choices(text: str | None) -> tuple[str, str] | None:
+    """What a text becomes if every hunk becomes the fork's side, or upstream's; None if it has no
+    hunks."""
+    segments = hunks.parse(text or "") or []
+    if not any(isinstance(segment, hunks.Hunk) for segment in segments):
+        return None
+    ours, theirs = (
+        "".join(s if isinstance(s, str) else "".join(getattr(s, side)) for s in segments)
+        for side in ("ours", "theirs")
+    )
+    return ours, theirs
 
 
 def _stored(conflict: Conflict, text: str | None) -> str | None:

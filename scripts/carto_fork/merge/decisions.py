@@ -151,12 +151,11 @@ def _by_word(decision: Decision, take: Take) -> Decision:
         if take is Take.FORK:
             winner, loser = loser, winner
         text += "".join(winner)
-        changed = [
-            x for both in _difference("".join(segment.base or ()), "".join(loser)) for x in both
-        ]
+        base = hunks.base_of(segment, conflict.merged)
+        changed = [x for both in _difference("".join(base), "".join(loser)) for x in both]
         given += [line.strip() for line in changed if line.strip()] or [x.strip() for x in loser]
         if take is Take.UPSTREAM:
-            dropped += sum(line not in {*winner, *(segment.base or ())} for line in loser)
+            dropped += sum(line not in {*winner, *base} for line in loser)
     return Decision(
         conflict,
         take,

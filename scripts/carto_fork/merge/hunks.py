@@ -83,6 +83,22 @@ def _hunk(text: str, marks: Sequence[re.Match[str]]) -> Hunk:
     )
 
 
+def base_of(hunk: Hunk, merged: str | None) -> tuple[str, ...]:
+    """The lines of the common ancestor in a hunk: its own, or those that the merge wrote between
+    the same lines. Markers without them are of less lines, if the sides agree about some.
+
+    merged: the text that the merge wrote, if that is known.
+    """
+    if hunk.base is not None:
+        return hunk.base
+    for other in parse(merged or "") or ():
+        if isinstance(other, Hunk) and other.base is not None:
+            sides = ((hunk.ours, other.ours), (hunk.theirs, other.theirs))
+            if all("".join(part) in "".join(whole) for part, whole in sides):
+                return other.base
+    return ()
+
+
 def join(segments: Sequence[Segment]) -> str:
     """The segments as text; undecided hunks keep their markers."""
     return "".join("".join(s.shown) if isinstance(s, Hunk) else s for s in segments)

@@ -192,7 +192,6 @@ def resolve(
     ours: str,
     theirs: str,
     words: Words | None = None,
-    settled: Collection[str] = (),
 ) -> Resolution:
     """Decide the conflicts of the merge in progress in a work tree, and carry the decisions out.
 
@@ -200,9 +199,8 @@ def resolve(
     overwritten. Running it again continues.
 
     ours, theirs: the merged commits.
-    settled: paths whose conflict is already resolved; a person's decision about them changes
-        nothing.
-    Raises Refused if a person's decision names any other path without a conflict.
+    Raises Refused if a person's decision names a path without a conflict, unless it is recorded
+        already: then it changes nothing.
     """
     words = words or Words()
     found = conflicts.read(sh, work, ours, theirs)
@@ -213,7 +211,7 @@ def resolve(
     words = words.about(found)
     paths = {conflict.path for conflict in found}
     before = {*git.resolved(sh, work)} - paths
-    if strange := sorted(words.takes.keys() - paths - {*settled}):
+    if strange := sorted(words.takes.keys() - paths - _said_before(sh, work, words)):
         raise _not_in_conflict(work, strange[0], was=strange[0] in before)
     if rewritten := _show_bases(sh, work, found):
         again = conflicts.read(sh, work, ours, theirs)
@@ -250,6 +248,23 @@ def resolve(
     marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
     with_markers = tuple(dict.fromkeys(path for path, _ in marked))
     return replace(resolution, marked=with_markers, righted=righted, withdrawn=withdrawn)
+
+
+def _said_before(sh: Shell, work: Path, words: Words) -> set[str]:
+    """The paths about which the drops file has a person's decision already, by an earlier run of
+    the same command."""
+    drops = records.read_drops(git.show(sh, work, "", records.DROPS_FILE)) if words.takes else ()
+    known = [(f"{d.path}/", d.side) for d in drops if d.reason == words.reason]
+    return {
+        path
+        for path, take in words.takes.items()
+        if any(side == _loser(take).value and p.startswith(f"{path}/") for p, side in known)
+    }
+
+
+def _loser(take: Take) -> Side:
+    """The side that loses by a person's decision."""
+    return Side.FORK if take is Take.UPSTREAM else Side.UPSTREAM
 
 
 def _not_in_conflict(work: Path, path: str, *, was: bool) -> Refused:
@@ -319,11 +334,8 @@ def _write_down(
     carried: Sequence[Drop],
 ) -> None:
     """Record what lost by a person's decision, now or on another sync branch."""
-    losers = {
-        path: Side.FORK if take is Take.UPSTREAM else Side.UPSTREAM
-        for path, take in words.takes.items()
-    }
-    more = [*carried]
+    losers = {path: _loser(take) for path, take in words.takes.items()}
+    more: list[Drop] = []
     for conflict, given_up in ((d.conflict, d.given_up) for d in decided if d.rule == BY_WORD):
         side = losers[conflict.path]
         lost = [conflict.path]
@@ -334,15 +346,22 @@ def _write_down(
             lost += [path for path in tree if f"{path}/".startswith(f"{conflict.path}/")]
             lost = list(dict.fromkeys(lost))
         more += [Drop(path, words.reason, given_up, side=side.value) for path in lost]
-    write_drops(sh, work, more)
+    # A word settles all that is left of a file, so it replaces those that somebody took back.
+    said = {(drop.path, drop.side) for drop in more}
+    now, before = (
+        records.read_drops(git.show(sh, work, commit, records.DROPS_FILE)) for commit in ("", ours)
+    )
+    gone = [d for d in now if (d.path, d.side) in said and d not in (*before, *carried, *more)]
+    write_drops(sh, work, [*carried, *more], gone)
 
 
-def write_drops(sh: Shell, work: Path, more: Sequence[Drop]) -> None:
-    """Add drops to the drops file, and stage it."""
+def write_drops(sh: Shell, work: Path, more: Sequence[Drop], gone: Sequence[Drop] = ()) -> None:
+    """Add drops to the drops file, and stage it. gone: those that they replace."""
     if not more:
         return
     before = git.show(sh, work, "", records.DROPS_FILE)
-    files.write_staged(sh, work, records.DROPS_FILE, before, records.add_drops(before, more))
+    left = records.without_drops(before, gone) if before and gone else before
+    files.write_staged(sh, work, records.DROPS_FILE, before, records.add_drops(left, more))
 
 
 def _withdraw(

@@ -136,11 +136,10 @@ def _resolve_request(
         if left and not (git.work_state(s.sh, place).dirty or deciding.are_back(s.sh, place)):
             deciding.bring_back(s.sh, place, left)
         aborted.bring_back(s.sh, s.console, fork, place, name)
-        settled = [decision.conflict.path for decision in decided]
         if accept:
             proposals.accept(s, place, accept)
         with s.console.working("resolve"):
-            done = deciding.resolve(s.sh, fork, place, ours, release.commit, words, settled)
+            done = deciding.resolve(s.sh, fork, place, ours, release.commit, words)
         done = propose(s, fork, place, done, (ours, release.commit, name), proposing)
         stopped = [*(d.conflict.path for d in done.left), *done.marked]
         say_sides(s, done, pr=request)
