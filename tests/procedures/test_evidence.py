@@ -373,7 +373,8 @@ def stopped(world: World, *problems: str, line: str = UPGRADE) -> None:
         then = re.sub(r", or drop it: .*?(?=; then)", "", then)
     if any(problem.startswith("feature:") for problem in problems):
         policy = f"{WORK}/carto_fork.toml"
-        way = f", or, if a feature is only written differently, correct {policy} and commit; then"
+        way = f", or, if a feature is only written differently, correct {policy} and commit"
+        way += " (if you give it up, remove it there); then"
         then = then.replace("; then", way)
     then = then.replace(UPGRADE, line).replace(TAG, tag)
     said = message(f"the merge of {tag} is not right:{listed}", then, AS_BEFORE, "Check failed")
@@ -694,6 +695,34 @@ def test_a_feature_that_upstream_adopted_and_reverted_is_caught_by_the_manifest(
     assert merged.run(f"{drop} --reason 'We need it still.'").code == 0
     head = continues(merged, UPGRADE_NEXT)
     assert REGION in merged.git(f"show {head}:{CACHE}", repo=merged.origin) + "\n"
+
+
+@pytest.mark.parametrize("more", ["", '[pull_requests]\nclean = "all good"\n'])
+def test_a_feature_that_the_fork_gives_up_is_no_loss(merged: World, more: str) -> None:
+    """What the message says is enough, unless the commit takes more out of the policy than that."""
+    text = merged.git(f"show origin/carto/main:{CACHE}") + "\n"
+    push_as_colleague(merged, {CACHE: text + REGION, "carto_fork.toml": MANIFEST + more})
+    commit_in(merged, merged.upstream, f"refs/tags/{NEXT}", {"docs/new.md": "new\n"}, f"{TAG}^0")
+    assert merged.run(f"{UPGRADE_NEXT} --no-push").code == 0
+    changed(merged, {CACHE: (text + REGION, text)}, NEXT)
+    work = merged.work(NEXT)
+    done = merged.run(UPGRADE_NEXT)
+    assert (
+        f"correct {merged.neutral(str(work))}/carto_fork.toml and commit (if you give it up, "
+        in (" ".join(done.err.split()).replace("../", "~/"))
+    )
+    dropped = merged.run(f"verify --repo {work} --drop {CACHE} --reason 'Nobody uses it.'")
+    assert dropped.code == 0, dropped.err
+    changed(merged, {"carto_fork.toml": (MANIFEST + more, 'extends = "carto-litellm"\n')}, NEXT)
+    if more:
+        stopped(merged, "lost: 1 fork change in carto_fork.toml", line=UPGRADE_NEXT)
+        return
+    told = json.loads(merged.run(f"verify --repo {work} --tag {NEXT} --json").out)
+    assert told["passed"] and [entry["path"] for entry in told["look_at"]] == ["carto_fork.toml"]
+    given_up = "nothing matches 'def region_of'; carto_fork.toml on this branch gives it up"
+    [found] = [f for f in told["findings"] if f["check"] == "feature"]
+    assert (found["what"], found["certain"]) == (f"regions of keys, from #60: {given_up}", False)
+    continues(merged, UPGRADE_NEXT)
 
 
 def test_a_file_that_neither_side_has_is_to_be_looked_at(prepared: World) -> None:

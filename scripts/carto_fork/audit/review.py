@@ -87,7 +87,7 @@ def verify_merge(
         fix = _on_its_branch(s, fork, checked, release.name) or ways_out(fork, checked, work, drop)
         name, what = release.name, f"the merge of {release.name}"
     try:
-        require_passed(s, checked, what, fix)
+        require_passed(s, checked, what, fix, landed=bool(landed))
     finally:
         page(s, fork, name, checked)
 
@@ -116,7 +116,8 @@ def ways_out(fork: Fork, checked: Verification, work: Path, drop: str) -> str:
     if verify.FEATURE in wrong:
         policy = git.nearest(fork.repository.home if fork.draft else work) / POLICY_FILE
         commit = "" if fork.draft else " and commit"
-        ways.append(f"or, if a feature is only written differently, correct {policy}{commit}")
+        correct = f"correct {policy}{commit} (if you give it up, remove it there)"
+        ways.append(f"or, if a feature is only written differently, {correct}")
     marked = {finding.path for finding in checked.wrong if finding.check == verify.MARKERS}
     lost = {entry.path for entry in checked.account.lost} if checked.account else set()
     if verify.TAKEN_OVER in wrong or lost - marked:
@@ -133,15 +134,22 @@ def require_names(revs: Mapping[str, str]) -> None:
 
 
 def require_passed(
-    s: Session, checked: Verification, what: str, then: str, *, as_step: bool = False
+    s: Session,
+    checked: Verification,
+    what: str,
+    then: str,
+    *,
+    as_step: bool = False,
+    landed: bool = False,
 ) -> None:
     """Print the findings about a merge. Raises CheckFailed if something is wrong or lost.
 
     as_step: whether this runs inside another task, whose result scripts get.
+    landed: whether its review is over.
     """
     if s.json and not as_step:
         s.print_json(checked.as_json())
-    show(s.console, checked, what)
+    show(s.console, checked, what, landed=landed)
     if not checked.passed:
         raise CheckFailed(what_is_wrong(checked, what), then=then)
 
@@ -288,8 +296,11 @@ def _about(fork: Fork) -> str:
 # --- What is printed -----------------------------------------------------------------------------
 
 
-def show(console: Console, verification: Verification, what: str) -> None:
-    """Print what happened to both sides of a merge, on one screen."""
+def show(console: Console, verification: Verification, what: str, *, landed: bool = False) -> None:
+    """Print what happened to both sides of a merge, on one screen.
+
+    landed: whether its review is over.
+    """
     for finding in verification.findings:
         if not finding.certain:
             console.row(f"{finding.check}: ", finding.what, "yellow")
@@ -307,18 +318,17 @@ def show(console: Console, verification: Verification, what: str) -> None:
         show_entries(console, title, entries, style)
     explained = Counter(entry.account.fate.value for entry in account.explained)
     fates = ", ".join(f"{number} {fate}" for fate, number in sorted(explained.items()))
-    console.say(
-        f"{account.checked}: {counted(len(account.lost), 'change')} lost, "
-        f"{len(account.to_look_at)} to look at{f', {fates}' if fates else ''}.",
-        "bold",
-    )
     doubts = sum(not finding.certain for finding in verification.findings)
     looks = {"change": len(account.to_look_at), "finding": doubts}
+    console.say(
+        f"{account.checked}: {counted(len(account.lost), 'change')} lost, "
+        f"{sum(looks.values())} to look at{f', {fates}' if fates else ''}.",
+        "bold",
+    )
     if verification.passed and any(looks.values()):
         them = " and ".join(counted(number, kind) for kind, number in looks.items() if number)
-        console.result(
-            f"Nothing is lost; {them} in {what} to look at, now or in the review.", "yellow"
-        )
+        when = "" if landed else ", now or in the review"
+        console.result(f"Nothing is lost; {them} in {what} to look at{when}.", "yellow")
     elif verification.passed:
         console.result(f"Nothing is lost or left over in {what}.", "green")
 
@@ -360,7 +370,9 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         counts += sorted(
             {f"now {entry.where}" for entry in of_file if entry.where not in ("", path)}
         )
-        console.row(f"  {side:<9}", f"{path}:{of_file[0].account.change.line}  {', '.join(counts)}")
+        line_number = of_file[0].account.change.line
+        where = f"{path}:{line_number}" if line_number else path
+        console.row(f"  {side:<9}", f"{where}  {', '.join(counts)}")
         lines = [
             f"{'~' if e.account.is_traced(line) else '-'} {line.strip()}"
             for e in of_file

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from ..fork import generated, records, releases, tags, version_files
 from ..fork.fork import Fork
@@ -24,6 +26,7 @@ from ..run.shell import Shell, batches
 from ..run.text import counted, listed, printable
 from . import ledger, soundness
 from .added import added
+from .fates import Fate
 from .finding import Finding
 from .ledger import Ledger
 
@@ -148,6 +151,7 @@ def of_merge(
         texts: dict[str, str | None] = {}
         snapshots = [_Snapshot(sh, repo, commit, texts) for commit in (result, ours, theirs)]
         markers = conflicts.markers_left(sh, repo, [ours, theirs], result)
+        manifest = _manifest(snapshots[0], snapshots[2])
         findings = [
             *more,
             *_not_the_release(sh, fork, repo, theirs),
@@ -157,13 +161,15 @@ def of_merge(
             *_names(*snapshots),
             *_too_large(sh, repo, *snapshots),
             *_workflows(policy, *snapshots),
-            *_features(policy, snapshots[0], _manifest(snapshots[0], snapshots[2])),
+            *_features(policy, snapshots[0], manifest.feature if manifest else None),
             *_shrunk(policy, *snapshots),
             *_taken_over(sh, fork, repo, *snapshots),
             *_lock_files(*snapshots),
             *added(sh, repo, ours, theirs, result, policy),
         ]
         account, lost, own = accounting.result()
+    if manifest and _asks_the_same(manifest, snapshots[1].text(POLICY_FILE)):
+        account = _with_look_at(account, POLICY_FILE)
     findings += _mixed_units(policy, own, snapshots[0], snapshots[2])
     findings += _edited_by_hand(policy, own, *snapshots[1:])
     return Verification(tuple(findings), ours, theirs, result, account, lost)
@@ -437,35 +443,59 @@ FEATURE = "feature"
 """The name of the check `_features`."""
 
 
-def _manifest(after: _Snapshot, theirs: _Snapshot) -> dict[str, Feature] | None:
-    """The features in a merge's own policy, by name, for what the fork's people corrected on the
-    sync branch; None if upstream has such a file, which could have got into it, or it is invalid.
-    """
+def _manifest(after: _Snapshot, theirs: _Snapshot) -> Policy | None:
+    """A merge's own policy, for what the fork's people corrected on the sync branch; None if
+    upstream has such a file, which could have got into it, or it is invalid."""
     text = after.text(POLICY_FILE)
     if text is None or POLICY_FILE in theirs.tree:
         return None
     try:
-        return {feature.name: feature for feature in load_policy(text).policy.feature}
+        return load_policy(text).policy
     except Refused:
         return None
 
 
+def _asks_the_same(manifest: Policy, before: str | None) -> bool:
+    """Whether the fork's policy before a merge says the same as the merge's own, but for the
+    features, of which `_features` reports."""
+    try:
+        policy = load_policy(before).policy if before is not None else None
+    except Refused:
+        return False
+    without = [
+        policy and msgspec.structs.replace(policy, feature=()) for policy in (policy, manifest)
+    ]
+    return without[0] == without[1]
+
+
+def _with_look_at(account: Ledger, path: str) -> Ledger:
+    """The account with what a file lost as something to look at."""
+    entries = [
+        replace(e, account=replace(e.account, fate=Fate.SUPERSEDED))
+        if e.path == path and e.account.fate is Fate.LOST
+        else e
+        for e in account.entries
+    ]
+    return replace(account, entries=tuple(entries))
+
+
 def _features(
-    policy: Policy, after: _Snapshot, manifest: Mapping[str, Feature] | None = None
+    policy: Policy, after: _Snapshot, manifest: Sequence[Feature] | None = None
 ) -> Iterator[Finding]:
     """Features of the manifest that are partly missing.
 
     manifest: the merge's own; what it does not ask for any more is only worth a look.
     """
+    named = {feature.name: feature for feature in manifest or ()}
     for feature in policy.feature:
-        gaps, corrected = _gaps(feature, after), None
+        gaps, corrected, more = _gaps(feature, after), None, ""
         if gaps and manifest is not None:
-            now = manifest.get(feature.name)
+            now = named.get(feature.name)
             corrected = _gaps(now, after) if now else []
+            more = f"; {POLICY_FILE} on this branch {'is corrected' if now else 'gives it up'}"
         for what, path in corrected or gaps:
             origin = f", from {feature.origin}" if feature.origin else ""
-            more = f"; {POLICY_FILE} on this branch is corrected" if corrected == [] else ""
-            what = f"{feature.name}{origin}: {what}{more}"
+            what = f"{feature.name}{origin}: {what}{more if corrected == [] else ''}"
             yield Finding(FEATURE, what, path, certain=corrected != [])
 
 
