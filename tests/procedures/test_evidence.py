@@ -829,6 +829,9 @@ def test_a_choice_for_a_conflict_is_applied_and_recorded(
     assert paused.run(f"resolve-conflicts {word}").code == 0
     head = continues(paused, PAUSES)
     assert kept in paused.git(f"show {head}:Dockerfile", repo=paused.origin)
+    text = (paused.fork / ".git" / "carto-fork" / STABLE / "pull-request.md").read_text()
+    gave_way = 18 if side else 18 + 2 + 1  # what a person gives up counts, too
+    assert f" {gave_way} fork lines gave way to upstream's." in text
 
 
 def test_a_decision_that_a_person_takes_back_leaves_no_record(paused: World) -> None:

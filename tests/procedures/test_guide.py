@@ -564,6 +564,16 @@ def test_another_topic_says_what_its_procedure_does(world: World) -> None:
     }
 
 
+def test_a_topic_names_the_clone_that_was_named(world: World) -> None:
+    done = world.run("guide --repo litellm --topic resolve", cwd=world.place)
+    lines = re.findall(r"invoke .*", done.out)
+    assert len(lines) == 5 and all("--repo " in line for line in lines), lines
+    named = [line for line in lines if "--repo litellm" in line]
+    assert len(named) == 4 and "invoke --dry resolve-conflicts --repo litellm" in done.out
+    rules = world.run("guide --repo litellm --topic best-practices", cwd=world.place).out
+    assert "`invoke next --repo litellm`" in rules
+
+
 def test_another_fork_has_its_own_values(world: World) -> None:
     own = (
         'extends = "carto-litellm"\nname = "ACME"\n'

@@ -201,6 +201,11 @@ def test_an_upgrade_says_which_pull_request_it_replaced(world: World, github: Gi
     done = world.run(f"upgrade-carto --tag {TAG} --no-tests")
     assert "\nopen " in done.out and "\nsupersede " in done.out
     assert "\nPull request 1 (v1.76.3) was closed: #2 replaces it.\n" in done.out
+    said = "Note: upstream-sync/v1.76.3 is on origin, too; the pull request of this newer release"
+    beginning = " ".join(done.out[: done.out.index("1/")].split())
+    assert f"{said} will replace its." in beginning
+    shown = " ".join(world.run("status").out.split())
+    assert f"upgrade to v1.76.3: published to origin, beside the newer {TAG}" in shown
 
 
 @pytest.mark.slow

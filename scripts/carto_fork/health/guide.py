@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from shlex import quote
 
 from ..adopt import documents
 from ..fork import session
@@ -159,10 +160,10 @@ def topics(policy: Policy) -> list[Topic]:
     return [topic for topic in TOPICS if not left_out.get(topic.name)]
 
 
-def render(topic: Topic, policy: Policy, program: str) -> str:
+def render(topic: Topic, policy: Policy, program: str, repo: str = "") -> str:
     """A topic as Markdown.
 
-    program: what a person types instead of `invoke`.
+    program: what a person types instead of `invoke`. repo: the value of `--repo`; "" for none.
     """
     paragraphs = [f"# {topic.name}", topic.line]
     if topic.task:
@@ -171,12 +172,19 @@ def render(topic: Topic, policy: Policy, program: str) -> str:
         critical = documents.part("critical-rules", policy) if "{critical}" in topic.text else ""
         paragraphs.append(topic.text.replace("{critical}", critical))
     if topic.task:
-        paragraphs.append(f"`{program} --dry {topic.task}` prints its steps with the real values.")
+        paragraphs.append(f"`invoke --dry {topic.task}` prints its steps with the real values.")
     if topic.part:
         paragraphs.append(documents.part(topic.part, policy).rstrip())
     text = "\n\n".join(paragraphs)
     text = text.replace("v1.76.5", documents.example(policy)[0])
-    return re.sub(r"^( *)invoke ", rf"\1{program} ", text, flags=re.MULTILINE)
+
+    def typed(found: re.Match[str]) -> str:
+        before, dry, task, rest = found.groups()
+        elsewhere = repo and task[0] != "-" and "--repo" not in rest
+        where = f" --repo {quote(repo)}" if elsewhere else ""
+        return f"{before}{program} {dry or ''}{task}{where}{rest}"
+
+    return re.sub(r"(^ *|`)invoke (--dry )?([\w.-]+)([^`\n]*)", typed, text, flags=re.MULTILINE)
 
 
 def show_guide(s: Session, name: str) -> None:
@@ -198,7 +206,7 @@ def _show_topic(s: Session, name: str) -> None:
     if topic is None:
         names = ", ".join(topic.name for topic in choices)
         raise Usage(f"unknown topic {name!r}.", then=f"choose one of {names}.")
-    text = render(topic, policy, s.program)
+    text = render(topic, policy, s.program, s.repo_option)
     if s.json:
         s.print_json({"topic": topic.name, "line": topic.line, "text": text})
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -100,7 +100,7 @@ def read(sh: Shell, fork: Fork) -> Status:
 
     trees = [tree for tree in git.worktrees(sh, fork.path) if not tree.missing]
     started = _in_progress(sh, fork, merged, trees)
-    in_progress = tuple(sorted(started, key=lambda one: Version(one.version), reverse=True))
+    in_progress = _beside(sorted(started, key=lambda one: Version(one.version), reverse=True))
     problems = [no.what.rstrip(".") for no in unread]
     if gone := reverts.find(sh, fork, refs.commits[ref], merged) if ref else None:
         problems.append(gone.said)
@@ -266,6 +266,17 @@ def _in_progress(
         else:
             state = f"prepared in {work}" if work else "started"
         yield InProgress(branch, tag.name, tag.release, state, published, left, reopened)
+
+
+def _beside(upgrades: Sequence[InProgress]) -> tuple[InProgress, ...]:
+    """Upgrades, newest first; a published one says if a newer one is published, too."""
+    newest = next((one.tag for one in upgrades if one.published), "")
+    return tuple(
+        replace(one, state=f"{one.state}, beside the newer {newest}")
+        if one.published and one.tag != newest
+        else one
+        for one in upgrades
+    )
 
 
 def _in_conflict(sh: Shell, work: Path, begun: git.WorkState, merged: Sequence[str]) -> set[str]:

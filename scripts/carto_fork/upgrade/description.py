@@ -99,8 +99,8 @@ class _Text:
 
     def _status(self) -> Iterator[str]:
         total, left = len(self.sync.decisions), len(self.sync.unresolved)
-        dropped = sum(d.dropped for d in self.sync.decisions if not d.left)
-        gave_way = f" {counted(dropped, 'fork line')} gave way to upstream's." if dropped else ""
+        lines = self.sync.gave_way
+        gave_way = f" {counted(lines, 'fork line')} gave way to upstream's." if lines else ""
         if left:
             yield (
                 f"**Conflicts**: {left} of {total} files need a person; the branch contains their "
@@ -145,7 +145,7 @@ class _Text:
     def _decision(self, decision: Decision) -> list[str]:
         path, kind = decision.conflict.path, decision.conflict.kind.value
         why = plain(decision.why)
-        if decision.rule:
+        if decision.rule and not decision.left:  # otherwise it did not apply
             why = f"{plain(decision.rule)}: {why}"
         proposed = {one.path: one for one in self.sync.proposals}
         if path in self.sync.unresolved:

@@ -33,7 +33,7 @@ from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan
 from ..run.text import counted, listed
-from . import aborted, steps
+from . import aborted, remarks, steps
 
 
 @dataclass(frozen=True)
@@ -162,8 +162,8 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         _require_newer(sh, fork, target, before, options.unhealed)
     trees = git.worktrees(sh, fork.path)
     work, checkout = work_trees(fork, trees, sync, tag.name)
-    notes = _notes(sh, fork, target, options, trees)
-    notes += _sync_notes(sh, fork, target, options, local, work)
+    notes = remarks.of_fork(sh, fork, target, trees, direct=options.direct)
+    notes += remarks.of_branch(sh, fork, target, local, work, direct=options.direct)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
 
     lost, warnings = _lost_ancestry(sh, fork, target, local, options)
@@ -384,91 +384,6 @@ def work_trees(
             then=f"{git.at(fork.path)} worktree prune, then run the same command again.",
         )
     return git.nearest(own), checkout.path if checkout else None
-
-
-def _notes(
-    sh: Shell, fork: Fork, target: Target, options: Options, trees: Sequence[git.Worktree]
-) -> list[str]:
-    """What a person should know. Raises Refused if the local production branch has diverged."""
-    notes = []
-    repo, branches, origin = fork.path, fork.policy.branches, fork.policy.remotes.origin.name
-    if target.asked != target.tag.name:
-        notes.append(f"upstream has no tag {target.asked}; using {target.tag.name}.")
-    own = place_of(fork, target.tag.name)
-    notes += [
-        f"another upgrade is paused in {tree}; the newer one's pull request will replace the other."
-        for tree in fork.merging(sh, trees)
-        if not own.exists() or not tree.samefile(own)
-    ]
-    if fork.local_production in fork.refs.objects:
-        local = fork.refs.commits[fork.local_production]
-        ahead, behind = git.ahead_behind(sh, repo, local, target.base)
-        if ahead and behind:
-            raise Refused(
-                f"your {branches.production} and {origin}'s have diverged "
-                f"({ahead} and {behind} commits of their own).",
-                then=f"{git.at(repo)} log --oneline --left-right "
-                f"{branches.production}...{origin}/{branches.production}",
-            )
-        if ahead and options.direct:
-            raise Refused(
-                f"your {branches.production} has {counted(ahead, 'commit')} that {origin} lacks.",
-                then=f"{git.at(repo)} push {origin} {branches.production}",
-            )
-        if ahead:
-            notes.append(
-                f"your {branches.production} has {counted(ahead, 'commit')} that {origin} lacks; "
-                f"{'it is' if ahead == 1 else 'they are'} not part of this upgrade."
-            )
-    return notes
-
-
-def _sync_notes(
-    sh: Shell, fork: Fork, target: Target, options: Options, local: str, work: Path
-) -> list[str]:
-    """What a person should know about an earlier run's sync branch.
-
-    local: the commit of the local sync branch, "" for none. work: its work tree's path.
-    Raises Refused if origin's has commits that the local one lacks, or, with --direct, if the
-    production branch has new commits.
-    """
-    repo, origin = fork.path, fork.policy.remotes.origin.name
-    production, sync = (
-        fork.policy.branches.production,
-        fork.policy.branches.sync_for(target.tag.name),
-    )
-    if local and target.pushed and local != target.pushed:
-        ahead, behind = git.ahead_behind(sh, repo, local, target.pushed)
-        if behind:
-            take = f"{git.at(repo)} fetch {origin} {sync}:{sync}, then run the same command again."
-            if work.exists():
-                take = f"{git.at(work)} pull --no-rebase {origin} {sync}, "
-                take += "then run the same command again."
-            elif ahead:
-                take = f"{git.at(repo)} log --oneline --left-right {sync}...{origin}/{sync}; "
-                take += "to discard yours, run the same command with --abort, then without it."
-            raise Refused(
-                f"{sync} on {origin} has {counted(behind, 'commit')} that yours lacks.",
-                then=take,
-            )
-    start = local or target.pushed
-    notes = []
-    if start and not local:
-        notes.append(f"{origin} has {sync} from an earlier run; this continues it.")
-    if not start or git.is_ancestor(sh, repo, target.base, start):
-        return notes
-    if options.direct:
-        problem = f"{production} has new commits since {sync} was started."
-        take = f"{git.at(work)} merge --no-edit {origin}/{production}"
-        if not work.exists():
-            take = f"{git.at(repo)} worktree add {quote(str(work))} {sync} && {take}"
-        elif git.work_state(sh, work).merging:
-            take = "finish the merge: run it without --direct and with --no-push"
-        raise Refused(problem, then=f"{take}; then run the same command again.")
-    notes.append(
-        f"{production} has new commits since {sync} was started; the pull request shows both."
-    )
-    return notes
 
 
 def _require_clean(

@@ -14,7 +14,7 @@ from ..audit import review, verify
 from ..audit.verify import Verification
 from ..fork import records, releases, tags, version_files
 from ..fork.fork import Fork
-from ..fork.policy import Kind, Take
+from ..fork.policy import Kind, Side, Take
 from ..fork.records import Drop, Proposal
 from ..fork.session import Session
 from ..fork.tags import Tag, conventional
@@ -397,6 +397,20 @@ class Sync:
             take = next((side for side, tree in sides if tree.get(path) == now.get(path)), None)
             resolutions[path] = ByHand(take, words.get(path))
         return resolutions
+
+    @cached_property
+    def gave_way(self) -> int:
+        """How many fork lines gave way to upstream's, also by a person's word."""
+        count = sum(decision.dropped for decision in self.decisions if not decision.left)
+        for conflict in (decision.conflict for decision in self.decisions if decision.left):
+            word, texts = self.resolutions[conflict.path].word, conflict.texts
+            if word and texts and word.side == Side.FORK.value:
+                now = git.show(self._sh, self._repo, self.head, conflict.path) or ""
+                ours, base, kept = (
+                    Counter(map(str.strip, x.split("\n"))) for x in (texts.ours, texts.base, now)
+                )
+                count += sum((ours - base - kept)[line] for line in word.lines)
+        return count
 
     @cached_property
     def checked(self) -> Verification:
