@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from carto_fork.audit.fates import Account, Fate, Index, account, renamed_words
+from carto_fork.audit.alike import Index
+from carto_fork.audit.fates import Account, Fate, account, renamed_words
 from carto_fork.merge.hunks import Change
 from carto_fork.run.text import substantive
 

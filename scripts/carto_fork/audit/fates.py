@@ -8,20 +8,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
-from itertools import accumulate
 from types import MappingProxyType
-from typing import TypeVar
 
 from ..merge.hunks import Change
 from ..run.text import substantive
+from .alike import (
+    Index,
+    Squeezed,
+    is_inside,
+    squeezed,
+    stripped_lines,
+    tokens_of,
+    word_set,
+    words_of,
+)
 
-_COMMENT = re.compile(r"\s+(#|//|--)\s.*")
-_NEAR = 75
-"""Similarity (100 is equal) from which a line counts as a changed version of another line."""
 _MANY = 2
 """If a file lost this many different significant lines without a trace, it is not a coincidence."""
-_SURE = 3
-"""This many lines whose words reappear together count as rewritten."""
 _MANY_WORDS = 5
 """This many words in a row do not occur by chance."""
 _CONTEXT = 3
@@ -31,7 +34,6 @@ _LONGEST_PART = 12
 
 
 Lines = tuple[str, ...]
-T = TypeVar("T")
 
 
 class Fate(Enum):
@@ -76,7 +78,7 @@ class _Versions:
 
     def __init__(self, *texts: str) -> None:
         self._texts = texts
-        self._lines = [_stripped_lines(text.split("\n")) for text in texts]
+        self._lines = [stripped_lines(text.split("\n")) for text in texts]
         self.counts = [Counter(lines) for lines in self._lines]
 
     @cached_property
@@ -89,9 +91,9 @@ class _Versions:
         before them."""
         lines = self._texts[1].split("\n")
         end = change.line - 1 + len(change.added)
-        added = _stripped_lines(change.added)
-        before = _stripped_lines(reversed(lines[max(0, change.line - 9) : change.line - 1]))
-        after = _stripped_lines(lines[end : end + 8])
+        added = stripped_lines(change.added)
+        before = stripped_lines(reversed(lines[max(0, change.line - 9) : change.line - 1]))
+        after = stripped_lines(lines[end : end + 8])
         first, last = [*reversed(before[:_CONTEXT]), *added[:1]], [*added[-1:], *after[:_CONTEXT]]
         return bool(added) and any("\n".join(["", *x, ""]) in self._whole for x in (first, last))
 
@@ -102,31 +104,46 @@ class _Versions:
     @cached_property
     def _running(self) -> list[str]:
         """The words of this side's version and of the result, as running text."""
-        return [f" {' '.join(_words(self._texts[side]))} " for side in (1, 3)]
+        return [f" {' '.join(words_of(self._texts[side]))} " for side in (1, 3)]
 
     def has_rerun(self, line: str) -> bool:
         """Whether the words of a line occur in sequence across other lines of the result, as
         often."""
-        words = _words(line)
+        words = words_of(line)
         mine, result = (text.count(f" {' '.join(words)} ") for text in self._running)
         return len(words) >= _MANY_WORDS and result >= mine
 
     def has_renamed(self, line: str, renamed: Mapping[str, str]) -> bool:
         """Whether the result has a line with the other side's new names in it, which neither side
         wrote."""
-        words = {word for word in _words(line) if word in renamed} - self._words_of_other
+        words = {word for word in words_of(line) if word in renamed} - self._words_of_other
         new = re.sub(r"\w{2,}", lambda w: renamed[w[0]] if w[0] in words else w[0], line.strip())
         base, mine, other, result = (count[new] for count in self.counts)
         return bool(words) and result > max(base, mine, other)
 
-    @cached_property
-    def _words_of_other(self) -> set[str]:
-        return set(_words(self._texts[2]))
+    def has_woven(self, line: str, others: Iterable[str]) -> bool:
+        """Whether the result has a line that consists of this one and one of the other side's, each
+        with all its words in order."""
+        mine = tokens_of(line)
+        pairs = [(candidate, other) for other in others for candidate in self._made_of(line, other)]
+        return any(
+            is_inside(mine, made) and is_inside(theirs, made) and {*made} <= {*mine, *theirs}
+            for made, theirs in ((tokens_of(one), tokens_of(other)) for one, other in pairs)
+        )
+
+    def _made_of(self, line: str, other: str) -> Iterator[str]:
+        """The lines that neither side has, and that may be made of two lines."""
+        candidates = {self.new.like(line.strip()), self.new.like(other.strip())}
+        return (x for x in candidates if x and not self.counts[2][x])
 
     @cached_property
-    def squeezed(self) -> tuple[_Squeezed, _Squeezed]:
+    def _words_of_other(self) -> set[str]:
+        return set(words_of(self._texts[2]))
+
+    @cached_property
+    def squeezed(self) -> tuple[Squeezed, Squeezed]:
         """This side's version and the result, without white space."""
-        return _Squeezed(self._lines[1]), _Squeezed(self._lines[3])
+        return Squeezed(self._lines[1]), Squeezed(self._lines[3])
 
     @cached_property
     def vocabulary(self) -> set[str]:
@@ -136,20 +153,20 @@ class _Versions:
 
     @cached_property
     def _word_sets(self) -> list[set[str]]:
-        return [_word_set(text) for text in self._texts]
+        return [word_set(text) for text in self._texts]
 
     def forgotten(self, lines: Iterable[str]) -> tuple[str, ...]:
         """The words in some lines that only this side has, and that the result lacks; numbers do
         not count, since other ones replace them."""
         own = self.vocabulary - self._word_sets[3]
-        words = (word for line in lines for word in _words(line))
+        words = (word for line in lines for word in words_of(line))
         gone = (word for word in words if word.lower() in own and not word[0].isdigit())
         return tuple(dict.fromkeys(gone))
 
 
 def written(base: str, mine: str, other: str, result: str) -> Index:
     """The lines of a merged file that neither side has: those written while merging."""
-    counts = [Counter(_stripped_lines(text.split("\n"))) for text in (base, mine, other, result)]
+    counts = [Counter(stripped_lines(text.split("\n"))) for text in (base, mine, other, result)]
     clean = counts[1] + counts[2] - counts[0]
     return Index((counts[3] - (clean | counts[0] | counts[1] | counts[2])).elements())
 
@@ -174,7 +191,7 @@ def account(
     """
     versions = _Versions(base, mine, other, result)
     others = [
-        other for other in others if _stripped_lines(other.removed) != _stripped_lines(other.added)
+        other for other in others if stripped_lines(other.removed) != stripped_lines(other.added)
     ]
     missing, back = _balance(*versions.counts)
     # If several hunks have the same lines, the missing ones are those not in their old place.
@@ -224,10 +241,8 @@ def _may_be_superseded(
     little is gone that it may be there in other words, or the other side has most of the hunk,
     too."""
     near = [other for other in others if _touch(lost.change, other)]
-    same = _stripped_lines(lost.change.added), _stripped_lines(lost.change.removed)
-    if not near or any(
-        (_stripped_lines(x.added), _stripped_lines(x.removed)) == same for x in near
-    ):
+    same = stripped_lines(lost.change.added), stripped_lines(lost.change.removed)
+    if not near or any((stripped_lines(x.added), stripped_lines(x.removed)) == same for x in near):
         return False
     base, _, other, result = counts
     telling = [line.strip() for line in lost.change.added if substantive(line)]
@@ -268,7 +283,12 @@ def _account(
     renamed: Mapping[str, str],
 ) -> Account:
     gone = _taken(change.added, missing)
-    gone = tuple(line for line in gone if not versions.has_renamed(line, renamed))
+    near = [line for other in others if _touch(change, other) for line in other.added]
+    gone = tuple(
+        line
+        for line in gone
+        if not versions.has_renamed(line, renamed) and not versions.has_woven(line, near)
+    )
     returned = _taken(change.removed, back)
     if gone or returned:
         gone, returned = _but_formatted(change, gone, returned, *versions.squeezed)
@@ -287,7 +307,7 @@ def _account(
 
 
 def _but_formatted(
-    change: Change, gone: Lines, returned: Lines, mine: _Squeezed, result: _Squeezed
+    change: Change, gone: Lines, returned: Lines, mine: Squeezed, result: Squeezed
 ) -> tuple[Lines, Lines]:
     """The lines that are gone and back, except those that a formatter reflowed or aligned."""
 
@@ -297,10 +317,10 @@ def _but_formatted(
     if is_there(change.added):
         gone = ()
     missing = [line for run in _runs(change.added, gone) for line in _but_parts(run, is_there)]
-    if _squeezed(change.added) == _squeezed(change.removed):
+    if squeezed(change.added) == squeezed(change.removed):
         return tuple(missing), ()
-    same = {_squeezed([line]) for line in change.added}
-    return tuple(missing), tuple(line for line in returned if _squeezed([line]) not in same)
+    same = {squeezed([line]) for line in change.added}
+    return tuple(missing), tuple(line for line in returned if squeezed([line]) not in same)
 
 
 def _but_parts(run: Sequence[str], is_there: Callable[[Sequence[str]], bool]) -> Iterator[str]:
@@ -329,13 +349,13 @@ def _runs(lines: Sequence[str], some: Sequence[str]) -> list[list[str]]:
 def _whole(change: Change, others: Sequence[Change], counts: Sequence[Counter[str]]) -> Account:
     """What happened to a hunk of which nothing is missing or back."""
     base, _, other, result = counts
-    added, removed = _stripped_lines(change.added), _stripped_lines(change.removed)
+    added, removed = stripped_lines(change.added), stripped_lines(change.removed)
     if not any(map(substantive, added)):
         # Lines that this side removed may be there as changed by the other side.
         rivals = [
             rival
             for rival in others
-            if _touch(change, rival) and not set(removed).isdisjoint(_stripped_lines(rival.removed))
+            if _touch(change, rival) and not set(removed).isdisjoint(stripped_lines(rival.removed))
         ]
         changed = tuple(line for x in rivals for line in x.added if substantive(line))
         if changed and all(result[line.strip()] > base[line.strip()] for line in changed):
@@ -357,7 +377,7 @@ def _one_for_two(
     if len(telling) != 1 or change.removed:
         return ()
     line = telling[0].strip()
-    elsewhere = [x for x in others if line in _stripped_lines(x.added)]
+    elsewhere = [x for x in others if line in stripped_lines(x.added)]
     if not elsewhere or any(_touch(change, x) for x in elsewhere):
         return ()
     return () if result[line] >= mine[line] + other[line] - base[line] else (telling[0],)
@@ -397,145 +417,3 @@ def _taken(lines: Iterable[str], pool: Counter[str]) -> tuple[str, ...]:
             pool[key] -= 1
             taken.append(line)
     return tuple(taken)
-
-
-class Index:
-    """Finds similar lines by the words they share."""
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._all = dict.fromkeys(lines)
-
-    @cached_property
-    def _lines(self) -> Mapping[str, list[str]]:
-        return _by_word((line, set(_words(line))) for line in self._all)
-
-    @cached_property
-    def _sets(self) -> Mapping[str, list[tuple[str, set[str]]]]:
-        """Each line with its lower-case words, by word."""
-        sets = ((line, _word_set(line)) for line in self._all)
-        return _by_word(((line, words), words) for line, words in sets)
-
-    def has_all(self, lines: Sequence[str]) -> bool:
-        """Whether the index has all of these stripped lines."""
-        return set(lines) <= self._all.keys()
-
-    def has_most(self, lines: Sequence[str]) -> bool:
-        """Whether the index has half of these stripped lines, and the others in another form."""
-        other = [line for line in lines if line not in self._all]
-        return 2 * len(other) <= len(lines) and all(map(self.like, other))
-
-    def like(self, line: str) -> str:
-        """A similar line; "" if there isn't one."""
-        # The rarest words lead to the few lines worth comparing.
-        from rapidfuzz import fuzz  # slow to import
-
-        words = sorted(set(_words(line)), key=lambda word: (len(self._lines.get(word, ())), word))
-        indexed = [word for word in words if word in self._lines][:3]
-        code = _COMMENT.sub("", line)
-        return next(
-            (
-                candidate
-                for word in indexed
-                for candidate in self._lines[word][:20]
-                if _COMMENT.sub("", candidate) == code
-                or fuzz.ratio(line, candidate, score_cutoff=_NEAR)
-            ),
-            "",
-        )
-
-    def has_rewritten(self, lines: Sequence[str], vocabulary: set[str], sure: bool) -> bool:
-        """Whether the index has at least half of these lines in other words.
-
-        vocabulary: every line with one of these words needs a trace.
-        sure: whether a good trace is already known; otherwise one is needed, or several weak ones.
-        """
-        good = weak = 0
-        used = set()  # each line matches only one other
-        for line in lines:
-            words = _word_set(line)
-            own = words & vocabulary
-            near = {
-                x: words_there
-                for word in sorted(own or words)
-                for x, words_there in self._sets.get(word, ())
-            }
-            halves = [
-                x
-                for x, words_there in near.items()
-                if x not in used and 2 * len(words & words_there) >= len(words)
-                if 2 * len(own & words_there) >= len(own) > 0
-            ]
-            if like := self.like(line):
-                used.add(like)
-                good += 1
-            elif len(words) > 1 and any(words_there > words for words_there in near.values()):
-                good += 1
-            elif own and any(
-                own <= words_there and 3 * len(words & words_there) >= 2 * len(words)
-                for words_there in near.values()
-            ):
-                good += 1  # this side's own words, in a very similar line
-            elif any(words_there >= (own or words) for words_there in near.values()):
-                weak += 1
-            elif halves:
-                used.add(halves[0])
-                weak += 1
-            elif own:
-                return False
-        traces = good + weak
-        return 0 < len(lines) <= 2 * traces and (sure or good > 0 or traces >= _SURE)
-
-
-def _by_word(lines: Iterable[tuple[T, Iterable[str]]]) -> Mapping[str, list[T]]:
-    by_word: dict[str, list[T]] = defaultdict(list)
-    for line, words in lines:
-        for word in words:
-            by_word[word].append(line)
-    return by_word
-
-
-class _Squeezed:
-    """A text without white space that knows where its lines begin and end."""
-
-    def __init__(self, lines: Sequence[str]) -> None:
-        pieces = _pieces(lines)
-        self._text = "".join(pieces)
-        self._ends = {0, *accumulate(map(len, pieces))}
-
-    def count(self, lines: Sequence[str]) -> int:
-        """How often some lines occur, whatever the line breaks inside them; a trailing comma may be
-        added or missing."""
-        wanted = _squeezed(lines).removesuffix(",")
-        occurrences, start = 0, self._text.find(wanted) if wanted else -1
-        while start >= 0:
-            end = start + len(wanted)
-            ends = {end, end + self._text.startswith(",", end)}
-            occurrences += start in self._ends and not ends.isdisjoint(self._ends)
-            start = self._text.find(wanted, start + 1)
-        return occurrences
-
-
-def _squeezed(lines: Sequence[str]) -> str:
-    return "".join(_pieces(lines))
-
-
-def _pieces(lines: Sequence[str]) -> list[str]:
-    """Lines without what a formatter changes: white space, the kind of quotes, a comma before the
-    closing bracket of a list over several lines."""
-    pieces = ["".join(line.split()).replace("'", '"') for line in lines]
-    return [
-        piece[:-1] if piece.endswith(",") and after.startswith((")", "]", "}")) else piece
-        for piece, after in zip(pieces, [*pieces, ""][1:], strict=True)
-    ]
-
-
-def _word_set(line: str) -> set[str]:
-    return set(_words(line.lower()))
-
-
-def _words(line: str) -> list[str]:
-    return re.findall(r"\w{2,}", line)
-
-
-def _stripped_lines(lines: Iterable[str]) -> list[str]:
-    return [line.strip() for line in lines if line.strip()]

@@ -21,6 +21,7 @@ from ..run.git import Tree
 from ..run.shell import Shell, batches
 from ..run.text import VERSION_LINE, counted, substantive
 from . import fates
+from .alike import Index
 from .fates import Account, Fate
 
 
@@ -252,7 +253,7 @@ class _Merge:
                 yield self._explanations.explained(entry, file, contested=True)
 
     @cached_property
-    def _homes(self) -> Mapping[str, fates.Index]:
+    def _homes(self) -> Mapping[str, Index]:
         """The files of the result that equal no side's, with the lines that neither side has: those
         written while merging."""
         olds = {new: old for moves in self._moves.values() for new, old in moves.old.items()}
@@ -304,7 +305,7 @@ class _Merge:
 
     def _places(
         self, missing: Iterable[Sequence[str]], asked: Set[Side]
-    ) -> dict[tuple[Side, str], fates.Index]:
+    ) -> dict[tuple[Side, str], Index]:
         """The changed files in which some of the missing lines are, with the lines that were not
         there on their own side.
 
@@ -335,7 +336,7 @@ class _Merge:
             return Counter(line.strip() for line in text.split("\n"))
 
         return {
-            (side, path): fates.Index(lines_in(after, path) - lines_in(tree, path))
+            (side, path): Index(lines_in(after, path) - lines_in(tree, path))
             for side, tree in sides.items()
             for path in listed
         }
@@ -432,7 +433,7 @@ class _Contents:
         return [tree.get(name) for tree, name in zip(self._trees, names, strict=True)]
 
     def accounts(
-        self, file: _File, homes: Mapping[str, fates.Index] = MappingProxyType({})
+        self, file: _File, homes: Mapping[str, Index] = MappingProxyType({})
     ) -> Iterator[tuple[Account, str]]:
         """What happened to each of the side's changes to a file, with the kind of change if it is
         not lines.
