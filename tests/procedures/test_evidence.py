@@ -834,6 +834,13 @@ def test_a_choice_for_a_conflict_is_applied_and_recorded(
     assert f" {gave_way} fork lines gave way to upstream's." in text
 
 
+def test_a_job_says_where_to_continue(paused: World) -> None:
+    """Nobody can go to its work tree, and nothing is published that this could continue with."""
+    job = paused.run(PAUSES, GITHUB_ACTIONS="true")
+    again = f"Next: in a clone of the fork: invoke upgrade-carto --tag {STABLE}\n"
+    assert job.code == 3 and job.err.endswith(again)
+
+
 def test_a_decision_that_a_person_takes_back_leaves_no_record(paused: World) -> None:
     work = paused.work(STABLE)
     before = (work / "carto_drops.toml").read_text()
@@ -1054,7 +1061,7 @@ def test_a_dry_choice_changes_nothing_and_does_the_same_when_pasted(paused: Worl
 HEAD = "release          commits     files conflicts   decided      left   at risk\n"
 NOTHING_NEW = """\
 Nothing to forecast: carto/main has every stable release that this clone knows.
-To fetch newer ones: git -C . fetch --tags upstream
+To fetch v1.77.2-stable, which upstream has: git -C . fetch --tags upstream
 """
 
 

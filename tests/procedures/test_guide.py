@@ -66,6 +66,8 @@ def test_next_leads_from_an_upstream_release_to_a_fork_release(
     left = f"2 conflicts left in ../litellm.upstream-sync-{STABLE}"
     does = "This decides what it can, and lists what is left for you."
     assert why == f"The upgrade to {STABLE} is not finished: {left}. {does}"
+    # The upgrade sets the version that the fork bumped.
+    assert json.loads(world.run("status --json").out)["problems"] == []
     for side, path in (("keep-fork", "Dockerfile"), ("accept-upstream", _LAYOUT)):
         world.run(f"resolve-conflicts --{side} {path} --reason 'It is right.'")
     again = f"invoke upgrade-carto --tag {STABLE}"
@@ -562,6 +564,17 @@ def test_another_topic_says_what_its_procedure_does(world: World) -> None:
         "line": "Abandon an upgrade; origin is not touched.",
         "text": done.out.rstrip("\n"),
     }
+
+
+def test_a_checkout_of_the_program_is_no_fork(tmp_path: Path, world: World) -> None:
+    """Also if it is not the one that runs, but has it installed."""
+    world.git("init --quiet", str(tmp_path))
+    (tmp_path / "scripts" / "carto_fork").mkdir(parents=True)
+    (tmp_path / "scripts" / "carto_fork" / "tasks.py").touch()
+    assert following(world, tmp_path) == (
+        "invoke sandbox",
+        "This is a checkout of carto-fork, not of a fork; this builds a fork to try it on.",
+    )
 
 
 def test_a_topic_names_the_clone_that_was_named(world: World) -> None:

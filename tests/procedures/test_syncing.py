@@ -165,6 +165,9 @@ def test_undecided_conflicts_are_published_for_a_person(world: World, github: Gi
     done = sync(world, f"--tag {NEXT}")
     assert done.code == 0, done.err
     assert json.loads(done.out)["result"] == "conflicts"
+    # Its work tree is gone: nobody can resolve anything there.
+    assert "    then:     " not in done.err
+    assert done.err.endswith("\nNext: invoke resolve-conflicts --pr 1\n")
     [pull] = pulls(github)
     assert sorted(pull.labels) == ["automated", "conflicts", "upstream-sync"]
     assert f"carto-fork resolve-conflicts --pr {SYNC_NEXT}" in pull.body

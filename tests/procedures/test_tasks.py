@@ -859,10 +859,12 @@ LOCK_FILE = (
 """What is to look at in each upgrade here: upstream's lock file lacks what the fork needs."""
 
 
-def verify_says(world: World, *findings: str, tag: str = TAG, added: str = "") -> None:
+def verify_says(
+    world: World, *findings: str, tag: str = TAG, added: str = "", then: str = ""
+) -> None:
     """Assert that `verify` finds exactly this, as text and as JSON, and changes nothing.
 
-    added: a file that only the merge has.
+    added: a file that only the merge has. then: what to type next; default: the same again.
     """
     more = f"added while merging: {added} is in the merge, and neither side has it"
     before = world.everything()
@@ -881,7 +883,7 @@ def verify_says(world: World, *findings: str, tag: str = TAG, added: str = "") -
         )
         return
     listed = "".join(f"\n  {finding}" for finding in findings)
-    then = f"fix it in {WORK} and commit; then run `invoke {line}` again."
+    then = then or f"fix it in {WORK} and commit; then run `invoke {line}` again."
     said = message(f"the merge of {tag} is not right:{listed}", then, title="Check failed")
     assert (done.err, done.code) == (said, 4)
     data = json.loads(world.run(f"{line} --json").out)
@@ -952,7 +954,13 @@ def test_a_mirror_that_a_person_merged_as_well_is_never_published(prepared: Worl
 def test_verify_finds_that_a_tag_is_not_merged(prepared: World) -> None:
     prepared.git("fetch --quiet upstream tag v1.76.3 --no-tags")
     short = prepared.git("rev-parse v1.76.3")[:10]
-    verify_says(prepared, f"tag: this branch has no merge of v1.76.3 ({short})", tag="v1.76.3")
+    landed, merge = (
+        f"invoke {task} --repo {WORK} --{option} v1.76.3"
+        for task, option in (("verify", "landed"), ("upgrade-carto", "tag"))
+    )
+    ways = f"{landed} if it has landed, or merge it: {merge}"
+    what = f"tag: this branch has no merge of v1.76.3 ({short})"
+    verify_says(prepared, what, tag="v1.76.3", then=ways)
 
 
 def test_verify_names_the_branch_of_an_upgrade_whose_work_tree_is_gone(prepared: World) -> None:

@@ -93,16 +93,15 @@ def verify_merge(
 
 
 def _on_its_branch(s: Session, fork: Fork, checked: Verification, tag: str) -> str:
-    """The command that verifies a release's sync branch, if only that branch has the merge."""
-    branches = fork.policy.branches
-    branch, tip = (
-        branches.sync_for(tag),
-        fork.refs.objects.get(f"refs/heads/{branches.sync_for(tag)}"),
-    )
-    if not tip or all(finding.check != verify.MERGED for finding in checked.findings):
+    """What to type if the branch that is checked out has no merge of a release: the command that
+    verifies its sync branch, if that has one."""
+    if all(finding.check != verify.MERGED for finding in checked.findings):
         return ""
-    if not git.merge_of(s.sh, fork.path, fork.refs.tag(tag), tip)[1]:
-        return ""
+    branches, landed = fork.policy.branches, s.command("verify", landed=tag)
+    branch = branches.sync_for(tag)
+    tip = fork.refs.objects.get(f"refs/heads/{branch}")
+    if not tip or not git.merge_of(s.sh, fork.path, fork.refs.tag(tag), tip)[1]:
+        return f"{landed} if it has landed, or merge it: {s.command('upgrade-carto', tag=tag)}"
     return s.command("verify", ours=branches.production, theirs=tag, result=branch)
 
 

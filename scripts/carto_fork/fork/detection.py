@@ -192,8 +192,13 @@ def _confirmed(
     return None, None
 
 
-def show(console: Console, detection: Detection, fork: Fork, command: Callable[..., str]) -> None:
-    """Print whether upstream has released something new, and what to do about it."""
+def show(
+    console: Console, detection: Detection, fork: Fork, command: Callable[..., str] | None
+) -> None:
+    """Print whether upstream has released something new, and what to do about it.
+
+    command: makes the command line of a task; None if the release is about to be merged.
+    """
     for warning in detection.warnings:
         console.say(f"Warning: {warning}.", "yellow")
     production = fork.policy.branches.production
@@ -206,4 +211,5 @@ def show(console: Console, detection: Detection, fork: Fork, command: Callable[.
     console.say(f"New: {detection.newest.name}; {production} {has}{more}.", "green")
     if detection.release:
         console.row("  notes: ", detection.release.url)
-    console.next(command("upgrade-carto", tag=detection.newest.name))
+    if command:
+        console.next(command("upgrade-carto", tag=detection.newest.name))

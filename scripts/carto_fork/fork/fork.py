@@ -61,9 +61,9 @@ class Fork:
 
     @property
     def is_of_the_tasks(self) -> bool:
-        """Whether this is not a fork, but the checkout of this program."""
-        top = Path(__file__).resolve().parents[3]
-        return not self.has_production and self.repository.home.resolve() == top
+        """Whether this is not a fork, but a checkout of this program."""
+        own = Path("scripts", *__name__.split(".")[:1], "tasks.py")
+        return not self.has_production and (self.repository.home / own).is_file()
 
     @property
     def is_unknown(self) -> bool:

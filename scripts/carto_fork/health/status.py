@@ -105,7 +105,7 @@ def read(sh: Shell, fork: Fork) -> Status:
     if gone := reverts.find(sh, fork, refs.commits[ref], merged) if ref else None:
         problems.append(gone.said)
     else:
-        problems += _mismatches(version, contained)
+        problems += _mismatches(version, contained, upgrading=bool(in_progress))
     if not ref:
         problems.append(f"this clone has no branch {policy.branches.production}")
     problems += [problem.rstrip(".") for problem, _ in wrong_urls(fork)]
@@ -174,13 +174,20 @@ def _squashed(
     return tag if tag and contained and tag.version > contained.version else None
 
 
-def _mismatches(version: dict[str, str], contained: Tag | None) -> Iterator[str]:
-    """Stated versions that disagree with one another or with the contained tag."""
+def _mismatches(
+    version: dict[str, str], contained: Tag | None, *, upgrading: bool
+) -> Iterator[str]:
+    """Stated versions that disagree with one another or with the contained tag.
+
+    upgrading: whether an upgrade is in progress, which sets a version that the fork bumped.
+    """
     stated = next(iter(version.values()), "")
     if not all(version_files.same(stated, other) for other in version.values()):
         listed = ", ".join(f"{key} is {value}" for key, value in version.items())
         yield f"the version files disagree: {listed}"
     elif stated and contained and not version_files.same(stated, contained.release):
+        if upgrading and version_files.counts_on(stated, contained.release):
+            return
         yield (
             f"the version is {stated}, but the newest tag contained is {contained.name}: "
             f"{version_files.why_differs(stated, contained.release)}"

@@ -25,8 +25,11 @@ _TAKEN = {
 }
 
 
-def show(console: Console, resolution: Resolution) -> None:
-    """Print what happened to each conflict, by rule with its reason, and what is left to do."""
+def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None:
+    """Print what happened to each conflict, by rule with its reason, and what is left to do.
+
+    todo: whether to print how somebody resolves that in the work tree.
+    """
     decided = [decision for decision in resolution.decisions if not decision.left]
     for rule, why in dict.fromkeys((decision.rule, decision.why) for decision in decided):
         console.say(f"{rule}: {why}")
@@ -77,7 +80,7 @@ def show(console: Console, resolution: Resolution) -> None:
         console.row("    why:      ", decision.why)
         whole = f"{git.at(resolution.work)} diff -- {pathspec_word(path)}"
         _show_dossier(console, decision, resolution.dossiers[path], whole)
-        for line in resolution.todo(decision).split("\n"):
+        for line in resolution.todo(decision).split("\n") if todo else ():
             console.row("    then:     ", line)
 
 

@@ -25,7 +25,8 @@ from ..run.steps import Condition, Plan
 from ..run.text import counted, in_actions, listed, printable
 from . import aborted, plan, proposals, pull_request, report, steps, upgrade
 from .plan import Options
-from .work import Work, propose, require_nothing_left, say_sides, unresolved, waits
+from .unresolved import unresolved
+from .work import Work, propose, require_nothing_left, say_sides, waits
 
 
 def resolve(
@@ -204,7 +205,7 @@ def sync_upstream(s: Session, options: Options) -> None:
     name, detection = options.tag, None
     if not name:
         detection = _detect(s, fork)
-        detecting.show(s.console, detection, fork, s.command)
+        detecting.show(s.console, detection, fork, None)
         if detection.newest is None:
             result = {"result": "nothing", "tag": "", "pull_request": ""}
             _end(s, fork, "nothing", result, detection)
@@ -245,6 +246,8 @@ def sync_upstream(s: Session, options: Options) -> None:
         s.console.say(f"It is still waiting for {what}.")
         event, result["result"] = "", "waiting"
     _end(s, fork, event, result, detection)
+    if asked.conflicts and not in_actions():
+        s.console.next(s.command("resolve-conflicts", pr=str(asked.number)))
 
 
 def _detect(s: Session, fork: Fork) -> Detection:

@@ -27,7 +27,8 @@ from ..run.steps import Journal, Plan, Step, chosen
 from ..run.text import about, counted, in_actions, listed
 from . import aborted, plan, pull_request, report, steps
 from .plan import Options, Upgrade
-from .work import LEFT, Work, waits
+from .unresolved import LEFT
+from .work import Work, waits
 
 
 def say(s: Session, options: Options, ended: tuple[Upgrade, Work] | None) -> None:
@@ -151,8 +152,9 @@ def _described(
             pull_request.write_text(work)
             report.write_for(s, fork, work)
         if in_actions():  # nobody can go to this job's work tree
-            again = s.command("upgrade-carto", tag=work.tag.name)
-            stop.then = f"in a clone of the fork: {again} (it continues with what is published)"
+            stop.then = f"in a clone of the fork: {s.command('upgrade-carto', tag=work.tag.name)}"
+            if ready.target.pushed:
+                stop.then += " (it continues with what is published)"
         raise
     finally:
         if held:

@@ -14,7 +14,7 @@ from ..audit import review, verify
 from ..audit.verify import Verification
 from ..fork import records, releases, tags, version_files
 from ..fork.fork import Fork
-from ..fork.policy import Kind, Side, Take
+from ..fork.policy import Side, Take
 from ..fork.records import Drop, Proposal
 from ..fork.session import Session
 from ..fork.tags import Tag, conventional
@@ -29,9 +29,7 @@ from ..run.errors import Paused, Refused
 from ..run.shell import Shell
 from ..run.text import joined, listed, printable
 from . import aborted, proposals
-
-LEFT = "Left for a person to resolve:"
-"""Stands in the message of a merge that was published with conflicts, above their paths."""
+from .unresolved import subjects, unresolved
 
 _CHECKING = "/"  # no path in a repository
 _MOST_NAMED = 3
@@ -85,7 +83,8 @@ class Work:
         if self.fresh:
             self._decisions[ours] = done.decisions
         merged = (ours, self.theirs, self.tag.name)
-        done = propose(self.s, self.fork, self.place, done, merged, self.proposing)
+        ask, todo = self.proposing, self.pausing
+        done = propose(self.s, self.fork, self.place, done, merged, ask, todo=todo)
         self.resolution = done
         if self.pausing:
             say_sides(self.s, done, repo=str(git.nearest(self.place)))
@@ -210,15 +209,18 @@ def propose(
     done: Resolution,
     merged: tuple[str, str, str],
     asking: bool,
+    *,
+    todo: bool = True,
 ) -> Resolution:
     """Ask the policy's programs about the conflicts left in a merge, and print the outcome.
 
     merged: the fork's side, upstream's, and the release. asking: whether to ask at all.
+    todo: whether somebody can resolve in the work tree what is left.
     """
     answers: Sequence[proposals.Answer] = ()
     if asking:
         done, answers = proposals.settle(s, fork, place, done, *merged)
-    show(s.console, done)
+    show(s.console, done, todo=todo)
     for answer in answers:
         s.console.row("", answer.line, "" if answer.text is not None else "yellow")
     return done
@@ -458,7 +460,7 @@ class Sync:
     def commits(self) -> Counter[str]:
         """Upstream's commits by their conventional type."""
         among = f"{self._base}..{self.theirs}"
-        parsed = map(conventional, _subjects(self._sh, self._repo, among, "--no-merges"))
+        parsed = map(conventional, subjects(self._sh, self._repo, among, "--no-merges"))
         types = (change.type if change else "" for change in parsed)
         return Counter(name if name in _TYPES else "other" for name in types)
 
@@ -494,43 +496,6 @@ def waits(work: Work, head: str) -> bool:
     if not merge:
         return False
     return bool(unresolved(sh, fork, work.decisions(ours), ours, work.theirs, merge, head))
-
-
-def unresolved(
-    sh: Shell,
-    fork: Fork,
-    decisions: Sequence[Decision],
-    ours: str,
-    theirs: str,
-    merge: str,
-    head: str,
-) -> list[str]:
-    """The paths on a sync branch whose conflict nobody has resolved yet.
-
-    A text is unresolved while it has markers; anything else, if the merge was published with
-    conflicts, until a person commits after it.
-    """
-    left = {d.conflict.path: d.conflict.kind for d in decisions if d.left}
-    marked = {path for path, _ in conflicts.markers_left(sh, fork.path, [ours, theirs], head)}
-    # Whoever commits any other merge has decided what markers cannot show.
-    message = git.ask(sh, fork.path, "log -1 --format=%B {merge} --", "merge", merge=merge).out
-    if f"\n{LEFT}\n" not in message:
-        return sorted(marked)
-    messages = fork.policy.messages
-    own_subjects = "|".join(
-        re.sub(r"\\{(version|tag)\\}", r"\\S+", re.escape(message))
-        for message in (messages.version, records.PIN_MESSAGE)
-    )
-    subjects = _subjects(sh, fork.path, f"{merge}..{head}")
-    touched = any(not re.fullmatch(own_subjects, subject) for subject in subjects)
-    kinds = (Kind.CONTENT, Kind.ADD_ADD)
-    others = [path for path, kind in left.items() if kind not in kinds and not touched]
-    return sorted(marked | set(others))
-
-
-def _subjects(sh: Shell, repo: Path, among: str, which: str = "") -> list[str]:
-    question = f"log {which} --no-show-signature --format=%s {{among}} --"
-    return git.ask(sh, repo, question, "commits", among=among).out.splitlines()
 
 
 def write_tag(s: Session, work: Path, name: str, commit: str) -> None:
