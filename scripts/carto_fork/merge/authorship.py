@@ -134,8 +134,10 @@ def edited_by_hand(own: Customisations, trees: Sequence[str]) -> dict[str, Commi
     """
     edited: dict[str, Commit] = {}
     seen: set[str] = set()
-    for commit, changed in own.lines.all.items() if isinstance(own.lines, _Lines) else ():
-        inside = matching(trees, changed)
+    every = own.lines.all if isinstance(own.lines, _Lines) else {}
+    generated_ = matching(trees, {path for changed in every.values() for path in changed})
+    for commit, changed in every.items():
+        inside = generated_ & changed.keys()
         names = {path.rpartition("/")[2] for path in changed}
         vendored = any(generated.VENDORED.search(path) for path in inside)
         made = bool(names & generated.RECORDS) or (len(inside) < len(changed) and not vendored)

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from ..fork.policy import Kind, Policy, Side
@@ -149,9 +148,13 @@ def _stored(conflict: Conflict, text: str | None) -> str | None:
     return text if crlf else text.replace("\r\n", "\n")
 
 
-def merged(sh: Shell, repo: Path, ours: str, theirs: str) -> Merged:
-    """Merge two commits in the object store. No index, ref or work tree is touched."""
-    tree, *unmerged = _merge(sh, repo, ours, theirs, "diff3")
+def merged(sh: Shell, repo: Path, ours: str, theirs: str, *, renames: bool = True) -> Merged:
+    """Merge two commits in the object store. No index, ref or work tree is touched.
+
+    renames: whether to look for renamed files.
+    """
+    option = "" if renames else "-c merge.renames=false"
+    tree, *unmerged = _merge(sh, repo, ours, theirs, "diff3", config=option)
     return Merged(tree, _stages(unmerged))
 
 
@@ -193,9 +196,11 @@ def count(sh: Shell, repo: Path, ours: str, theirs: str) -> int:
 
 
 def _merge(
-    sh: Shell, repo: Path, ours: str, theirs: str, style: str, option: str = ""
+    sh: Shell, repo: Path, ours: str, theirs: str, style: str, option: str = "", config: str = ""
 ) -> list[str]:
-    question = f"-c merge.conflictStyle={style} merge-tree --write-tree -z {option} --no-messages"
+    question = (
+        f"{config} -c merge.conflictStyle={style} merge-tree --write-tree -z {option} --no-messages"
+    )
     question += " {ours} {theirs}"
     return git.ask(sh, repo, question, "merge", 1, ours=ours, theirs=theirs).fields()
 
@@ -229,16 +234,33 @@ def remember(
             merge, *parents = line.split()
             merges[merge] = parents
     pairs = [(merge, sides) for merge, sides in merges.items() if len(sides) == 2][:_MOST_MERGES]
+    names = [path for path in paths if "\n" not in path]
     with ThreadPoolExecutor(max_workers=2) as pool:
-        made = partial(foresee, sh, repo, unread=lambda path: path not in paths)
-        again = pool.map(lambda pair: made(*pair[1]), pairs)
-    for (merge, _), foreseen in zip(pairs, again, strict=True):
-        for conflict in foreseen.conflicts:
-            if conflict.path in paths and conflict.text is not None:
-                result = git.show(sh, repo, merge, conflict.path)
-                if result is not None and not has_markers(result):
-                    memory.learn(conflict.path, conflict.text, result, merge[:10])
+        again = list(pool.map(lambda pair: _made_again(sh, repo, pair[1], names), pairs))
+    found = [
+        (merge, made.tree, path)
+        for (merge, _), made in zip(pairs, again, strict=True)
+        for path in names
+        if {2, 3} <= made.stages.get(path, {}).keys()
+    ]
+    objects = [f"{commit}:{path}" for merge, tree, path in found for commit in (tree, merge)]
+    texts = iter(git.contents(sh, repo, objects))
+    for (merge, _, path), text, result in zip(found, texts, texts, strict=False):
+        if text is not None and result is not None and not has_markers(result):
+            memory.learn(path, text, result, merge[:10])
     return memory
+
+
+def _made_again(sh: Shell, repo: Path, sides: Sequence[str], paths: Sequence[str]) -> Merged:
+    """A past merge with its conflicts in some files. Most of a merge's time goes into looking for
+    renames, which matter only if a side has one of the files under another name."""
+    facts = git.objects(sh, repo, [f"{side}:{path}" for path in paths for side in sides])
+    is_there = [not fact.endswith(" missing") for fact in facts]
+    if is_there[::2] == is_there[1::2]:
+        made = merged(sh, repo, sides[0], sides[1], renames=False)
+        if all(1 in made.stages.get(path, {1: None}) for path in paths):
+            return made
+    return merged(sh, repo, sides[0], sides[1])
 
 
 def _stages(entries: Iterable[str]) -> dict[str, dict[int, Stage]]:

@@ -205,7 +205,9 @@ class Sides:
             _owner(
                 subject,
                 {path: min(fates.values(), key=_FATES.index) for path, fates in paths.items()},
-                sorted({c for fates in paths.values() for c in fates}, key=lambda c: c.date)[::-1],
+                sorted(
+                    {c for fates in paths.values() for c in fates}, key=lambda c: (c.date, c.name)
+                )[::-1],
             )
             for subject, paths in alike.items()
         ]
