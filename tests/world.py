@@ -309,6 +309,15 @@ def land(
     return commit
 
 
+def elsewhere(world: World) -> str:
+    """Move both remotes away from GitHub, and return the policy that says so."""
+    urls = {"origin": world.origin, "upstream": world.upstream}
+    for name, url in urls.items():
+        world.git("remote set-url", name, str(url))
+    rows = (f'{name} = {{ name = "{name}", url = "{url}" }}\n' for name, url in urls.items())
+    return f'extends = "carto-litellm"\n[remotes]\n{"".join(rows)}'
+
+
 def event(world: World, base: str, head: str, into: str = "carto/main") -> dict[str, str]:
     """The variables of a job of GitHub Actions for a pull request."""
     path = world.place / "event.json"

@@ -38,9 +38,9 @@ def status(s: Session) -> None:
     the fork and of upstream, commits ahead and behind, and upgrades in progress. Without a network
     it prints what the clone knows.
     """
-    from .health import advice
+    from .health import guide
 
-    advice.show_status(s)
+    guide.show_status(s)
 
 
 @task()

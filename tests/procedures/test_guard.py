@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
 import subprocess
 import tempfile
@@ -429,10 +431,23 @@ def test_a_push_to_production_is_checked_by_the_hook(world: World) -> None:
     done = world.call(["git", "push", "--quiet", "origin", "HEAD:carto/main"])
     assert done.code == 1
     assert "(odd) is not a conventional commit" in done.err
+    assert "Next: fix the branch, then run `git push` again.\n" in done.err
     assert world.refs(world.origin) == before
     world.git("commit --quiet --amend --allow-empty -m 'fix: x'")
     assert world.call(["git", "push", "--quiet", "origin", "HEAD:carto/main"]).code == 0
     assert world.refs(world.origin)[PRODUCTION] == world.git("rev-parse HEAD")
+
+
+def test_the_hooks_line_typed_on_a_terminal_does_not_wait(world: World) -> None:
+    ours, theirs = pty.openpty()
+    words = [*INVOKE, "--search-root", str(ROOT), "ci.guard", "--pre-push"]
+    ended = subprocess.run(words, cwd=world.fork, stdin=theirs, stderr=subprocess.PIPE, timeout=120)
+    os.close(ours)
+    os.close(theirs)
+    said = world.neutral(ended.stderr.decode())
+    assert ended.returncode == 2
+    assert said.endswith("Next: invoke ci.guard checks what is checked out.\n")
+    assert hook(world, "") == Done(0, "Nothing in this push goes to carto/main.\n", "")
 
 
 def test_a_proposal_reaches_its_pull_request_and_does_not_land(world: World) -> None:

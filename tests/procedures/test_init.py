@@ -16,7 +16,7 @@ from carto_fork.fork import policy
 from carto_fork.fork.tags import TagUse
 from forks import FORKS, node
 from repository import Repo
-from world import INVOKE, ROOT, World, commit_in, push_as_colleague
+from world import INVOKE, ROOT, World, commit_in, message, push_as_colleague
 
 
 def made(kind: str, tmp_path: Path) -> World:
@@ -344,6 +344,26 @@ def test_init_asks_for_uncertain_values_on_a_terminal(tmp_path: Path) -> None:
     found = written(world)
     assert (found.name, found.branches.mirror) == ("Panel People", "upstream-main")
     assert found.branches.production == "acme/stable"
+
+
+def test_the_end_of_the_input_at_a_question_is_like_ctrl_c(tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    world = node(tmp_path / "w")
+    ours, theirs = pty.openpty()
+    words = [*INVOKE, "--search-root", str(ROOT), "fork.init"]
+    with subprocess.Popen(
+        words, cwd=world.fork, stdin=theirs, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        os.close(theirs)
+        os.write(ours, b"\4")
+        assert process.stderr
+        said = world.neutral(process.stderr.read().decode())
+    os.close(ours)
+    assert process.returncode == 130
+    then = "run `invoke fork.init` again, or with --yes to accept every value in brackets."
+    what = "the questions were not all answered."
+    assert said.endswith(message(what, then, "Nothing was written.", "Interrupted"))
+    assert not (world.fork / "carto_fork.toml").exists()
 
 
 # --- Tasks with that policy ----------------------------------------------------------------------

@@ -10,7 +10,7 @@ import pytest
 
 from carto_standin.github import Fault, GitHub
 from carto_standin.state import Pull
-from world import World, message, push_as_colleague, shim
+from world import World, commit_in, elsewhere, message, push_as_colleague, shim
 
 PULLS = "https://github.com/CartoDB/litellm/pull"
 FEATURE = "invoke branch.start --name my-fix"
@@ -43,6 +43,18 @@ def test_a_pull_request_corrects_a_policy_that_is_not_valid(world: World, github
     done = world.run("branch.pr --title 'fix: a valid policy'")
     assert (done.code, done.err) == (0, "")
     assert [pull.head for pull in pulls(github)] == ["feature/policy"]
+
+
+def test_away_from_github_the_branch_is_published_and_its_way_named(world: World) -> None:
+    commit_in(world, world.origin, "refs/heads/carto/main", {"carto_fork.toml": elsewhere(world)})
+    world.git("fetch --quiet origin")
+    feature(world, "feat: x", "fix: y")
+    done = world.run("branch.pr")
+    assert done.code == 0, done.err
+    assert on_origin(world) == world.git("rev-parse HEAD")
+    command = done.out.rpartition("Next: ")[2]
+    assert world.paste(command).code == 0
+    assert on_origin(world, "carto/main") == world.git("rev-parse HEAD")
 
 
 # --- feature --------------------------------------------------------------------------------

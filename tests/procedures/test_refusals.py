@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from world import World, message, push_as_colleague, shim
+from world import World, commit_in, message, push_as_colleague, shim
 
 TAG = "v1.76.5"
 SYNC = f"upstream-sync/{TAG}"
@@ -221,6 +221,20 @@ def test_a_name_that_no_release_can_have_is_refused(world: World) -> None:
         refused(world, message(what, then), "upgrade-carto", f"--tag={name}")
         refused(world, message(what, then), "upgrade-carto", "--tag", name)
     assert not list(world.place.rglob("pwned"))
+
+
+def test_a_v_may_be_typed_that_upstream_does_not(world: World) -> None:
+    policy = 'extends = "carto-litellm"\n[[tags]]\nname = "plain"\nuse = "automatic"\n'
+    policy += "pattern = '(?P<version>\\d+\\.\\d+\\.\\d+)'\n"
+    commit_in(world, world.origin, "refs/heads/carto/main", {"carto_fork.toml": policy})
+    world.git("tag 1.76.5 v1.76.5", repo=world.upstream)
+    world.git("tag -d v1.76.5", repo=world.upstream)
+    world.git("fetch --quiet origin")
+    done = world.run("upgrade-carto --no-tests --no-push --tag v1.76.5")
+    assert done.code == 0, done.err
+    assert "Note: upstream has no tag v1.76.5; using 1.76.5.\n" in done.out
+    for line in ("forecast v1.76.5", "verify --tag v1.76.5"):
+        assert "not a release" not in world.run(line).err
 
 
 def test_hostile_tags_of_upstream_are_never_a_command(world: World) -> None:

@@ -13,7 +13,17 @@ from pathlib import Path
 import pytest
 
 from carto_standin.github import Fault, GitHub
-from world import World, commit_in, copied, land, message, push_as_colleague, shim, slow_but
+from world import (
+    World,
+    commit_in,
+    copied,
+    elsewhere,
+    land,
+    message,
+    push_as_colleague,
+    shim,
+    slow_but,
+)
 
 TAG = "v1.76.5"
 FIRST, SECOND = "carto-v1.76.5-0.1.0", "carto-v1.76.5-0.1.1"
@@ -70,6 +80,29 @@ def once(world: World, github: GitHub, tag: str, commit: str) -> None:
 
 
 # --- A release ------------------------------------------------------------------------------
+
+
+def test_away_from_github_the_tag_is_the_release(world: World) -> None:
+    policy = {"carto_fork.toml": elsewhere(world)}
+    commit = commit_in(world, world.origin, PRODUCTION, policy, message="feat: our host (#5)")
+    world.git("fetch --quiet origin")
+    world.git("merge --quiet --ff-only origin/carto/main")
+    assert world.run("next").out.startswith("invoke release\n")
+    done = world.run("release")
+    assert done.code == 0, done.err
+    assert own_tags(world) == [FIRST]
+    assert world.git(f"rev-parse {FIRST}^0", repo=world.origin) == commit
+    notes = f".git/carto-fork/{FIRST}/notes.md"
+    assert done.out.endswith(
+        f"{FIRST} is on origin, which is not on GitHub.\nIts notes, for your host: {notes}\n"
+    )
+    assert f"- our host (#5, {commit[:7]})\n" in (world.fork / notes).read_text()
+    again = world.run("release --json")
+    assert (again.code, json.loads(again.out)["url"]) == (0, "")
+    assert f"{FIRST} is released already; nothing to do." in again.err
+    assert world.run("next").out.startswith("# Nothing to do") or "upgrade-carto" in (
+        world.run("next").out
+    )
 
 
 def test_the_first_release_on_a_new_upstream_version_is_published(

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from carto_standin.github import GitHub
-from world import BOTH_SIDES, Done, World, commit_in, resolved_by_hand, slow_but
+from world import BOTH_SIDES, Done, World, commit_in, elsewhere, resolved_by_hand, slow_but
 
 TAG, STABLE = "v1.76.5", "v1.77.2-stable"
 FORK = "-R CartoDB/litellm"
@@ -153,6 +153,19 @@ STATES = {
         f"{ELSEWHERE} && {POLICY} && {UPGRADE} && git commit -q --allow-empty -m 'feat: mine' && "
         "git push -q origin carto/main"
     ),
+    "an upgrade that landed squashed, without GitHub": (
+        f"{ELSEWHERE} && {POLICY} && {UPGRADE} && git fetch -q origin && git merge -q --squash "
+        f"origin/upstream-sync/{TAG} && git commit -qm 'chore: upgrade' && "
+        "git push -q --no-verify origin carto/main"
+    ),
+    "a policy that landed, behind, with its draft, without GitHub": (
+        f"{ELSEWHERE} && cp carto_fork.toml ../draft && {POLICY} && git reset -q --hard HEAD^ && "
+        "cp ../draft carto_fork.toml"
+    ),
+    "production behind, with a tracked policy, without GitHub": (
+        f"{ELSEWHERE} && {POLICY} && git commit -q --allow-empty -m 'feat: mine' && "
+        "git push -q origin carto/main && git reset -q --hard HEAD^"
+    ),
     "a shallow clone": "git fetch -q --depth 1 origin && git reflog expire --all --expire=now",
 }
 
@@ -258,6 +271,32 @@ def test_next_leads_to_an_end(
         stuck = now == before and command == way[-1] and done.code != 3
         assert not stuck, f"a circle: {way}\n{said}"
         before = now
+    assert world.git("ls-files --deleted") == "", way
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("state", "first"),
+    [
+        ("an upgrade that landed squashed, without GitHub", "invoke fork.heal"),
+        (
+            "an upgrade that was published before a commit, without GitHub",
+            f"git -C . worktree add ../litellm.upstream-sync-{TAG} upstream-sync/{TAG} && "
+            f"git -C ../litellm.upstream-sync-{TAG} merge --no-edit origin/carto/main",
+        ),
+        (
+            "a policy that landed, behind, with its draft, without GitHub",
+            "rm -f carto_fork.toml && git -C . merge --ff-only origin/carto/main",
+        ),
+    ],
+)
+def test_next_names_what_is_not_refused(world: World, state: str, first: str) -> None:
+    settle(world, state)
+    made = world.paste(STATES[state], UP=str(world.upstream), ORIGIN=str(world.origin))
+    assert made.code == 0, made.err
+    assert asked(world) == first
+    done = world.paste(first)
+    assert done.code == 0, done.err
 
 
 GONE = "v1.75.4-stable"
@@ -291,11 +330,7 @@ def one_sided(world: World, deletes: str, *, hosted: bool) -> tuple[str, str]:
     commit_in(world, world.origin, production, merged, production, base)
     mine = {path: text.format("the fork")}
     if not hosted:
-        urls = {"origin": world.origin, "upstream": world.upstream}
-        remotes = [f'{n} = {{ name = "{n}", url = "{url}" }}\n' for n, url in urls.items()]
-        mine["carto_fork.toml"] = f'extends = "carto-litellm"\n[remotes]\n{"".join(remotes)}'
-        for name, url in urls.items():
-            world.git("remote set-url", name, str(url))
+        mine["carto_fork.toml"] = elsewhere(world)
     commit_in(world, world.origin, production, mine)
     for line in ("fetch -q origin", "fetch -q upstream", "merge -q --ff-only origin/carto/main"):
         world.git(line)

@@ -140,7 +140,7 @@ def texts(
     wanted = {
         files.sync: "workflows/upstream-sync.yml",
         files.guard: "workflows/guard.yml",
-        files.release: "workflows/release.yml" if policy.releases else "",
+        files.release: "workflows/release.yml" if policy.releases and given["hosted"] else "",
         files.images: "workflows/images.yml" if documents.has_images(policy) else "",
         files.makefile: "adopted/tasks.mk",
         files.tasks: "adopted/tasks.txt",
@@ -159,7 +159,7 @@ def texts(
         yield files.dependencies, kept or documents.stamped(locked, files.dependencies)
     if files.guide:
         yield files.guide, documents.guide(policy)
-    if files.process and policy.releases:
+    if given["process"]:
         yield files.process, documents.process(policy)
 
 
@@ -500,7 +500,7 @@ def _say_next(s: Session, fork: Fork, name: str, push: bool, url: str) -> None:
         s.console.say(f"Next: have it reviewed, and merge it into {production}.")
     else:
         s.console.say(f"Done: {origin} has {name}.", "green")
-        s.console.say(f"Next: open a pull request from {name} to {production}.")
+        branches.say_landing(s, fork, name)
 
 
 def write(s: Session, requirement: str, replaced: Sequence[str]) -> None:

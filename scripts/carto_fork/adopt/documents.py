@@ -166,9 +166,9 @@ def _document(name: str, path: str, policy: Policy) -> str:
 
 def given(policy: Policy) -> dict[str, bool]:
     """The choices in the templates, and whether they apply to a fork."""
-    files = policy.files
+    files, hosted = policy.files, github.slug_of(policy.remotes.origin.url) is not None
     return {
-        "hosted": github.slug_of(policy.remotes.origin.url) is not None,
+        "hosted": hosted,
         "releases_page": github.slug_of(policy.remotes.upstream.url) is not None,
         "renamed": policy.remotes.origin.name != "origin",
         "versions": bool(policy.version_files),
@@ -177,7 +177,7 @@ def given(policy: Policy) -> dict[str, bool]:
         "images": has_images(policy),
         "sync": bool(files.sync),
         "guard": bool(files.guard),
-        "process": bool(policy.releases and files.process),
+        "process": bool(policy.releases and files.process and hosted),
         "tasks": bool(files.tasks),
     }
 

@@ -13,7 +13,7 @@ from ..fork.fork import Fork, open_fork
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.session import Session
 from ..run import files, git
-from ..run.errors import Refused, Usage
+from ..run.errors import Interrupted, Refused, Usage
 from ..run.text import printable, toml_value
 from . import survey
 from .conventions import Guess, Surety
@@ -97,7 +97,16 @@ def _answers(s: Session, asked: Asked, guesses: list[Guess]) -> Asked:
             continue
         value = guess.value["url"] if isinstance(guess.value, dict) else guess.value
         s.console.row("", f"{guess.key} ({guess.surety.value}: {guess.why})")
-        if text := input(f"  [{value}] ").strip():
+        try:
+            text = input(f"  [{value}] ").strip()
+        except (EOFError, KeyboardInterrupt):
+            s.console.say()  # the cursor is behind the question
+            raise Interrupted(
+                "the questions were not all answered.",
+                untouched="Nothing was written.",
+                then=f"run `{s.again}` again, or with --yes to accept every value in brackets.",
+            ) from None
+        if text:
             asked = replace(asked, **{guess.key.rpartition(".")[2]: text})
     return asked
 

@@ -259,6 +259,7 @@ def _show(
         newest = max(results, key=lambda result: result.release)
         if best.left < newest.left:
             console.say(
-                f"{best.tag} leaves you less to decide than {newest.tag}, which can follow."
+                f"{best.tag} leaves you less to decide than {newest.tag}, which can follow. "
+                "(`next` always names the newest.)"
             )
         console.next(command("upgrade-carto", tag=best.tag))

@@ -37,8 +37,13 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
     """Check what would enter the production branch. Raises CheckFailed with all findings."""
     if among and pre_push:
         raise Usage("--range and --pre-push exclude each other.", then="choose one of them.")
+    if pre_push and sys.stdin.isatty():
+        then = f"{s.command('ci.guard')} checks what is checked out."
+        raise Usage("--pre-push reads what git gives its hook, and nobody types that.", then=then)
     # Read git's input first: git waits until somebody reads it.
     pushed = sys.stdin.read() if pre_push else None
+    if pre_push:
+        s.again = "git push"  # which a person typed
     fork = s.open_fork(whatever_policy=True)
     checked: list[Range] = []
     findings: list[Finding] = []

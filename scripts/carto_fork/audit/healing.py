@@ -236,7 +236,7 @@ def heal(s: Session, check: bool, direct: bool, push: bool) -> None:
         fork = recovery.put_in_order(s, fork, held, ill.branch)
         s.run(HEAL, plan(s.sh, fork, ill, direct=direct, push=push), held)
     if not s.sh.dry:
-        _show_healed(s.console, ill, fork, direct=direct, push=push)
+        _show_healed(s, ill, fork, direct=direct, push=push)
 
 
 # --- What is printed -----------------------------------------------------------------------------
@@ -262,18 +262,15 @@ def _show(console: Console, healing: Healing, production: str) -> None:
     review.show_entries(console, title, healing.left_out, "yellow")
 
 
-def _show_healed(
-    console: Console, healing: Healing, fork: Fork, *, direct: bool, push: bool
-) -> None:
+def _show_healed(s: Session, healing: Healing, fork: Fork, *, direct: bool, push: bool) -> None:
     """Print the result of healing, and what is next."""
-    production = fork.policy.branches.production
+    console, production = s.console, fork.policy.branches.production
     if not push:
         console.say(f"Done: {healing.branch} records it; not pushed.", "green")
     elif direct:
         console.say(f"Done: {production} has the ancestry again.", "green")
     else:
         console.say(f"Done: {healing.branch} is on {fork.policy.remotes.origin.name}.", "green")
-        console.say(
-            f"Next: open a pull request from {healing.branch} to {production}; "
-            "merge it with a merge commit, never squashed."
+        branches.say_landing(
+            s, fork, healing.branch, "merge it with a merge commit, never squashed"
         )

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from shlex import quote
 
-from ..run import git
+from ..run import git, github
 from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
@@ -53,6 +54,41 @@ FETCH_PRODUCTION = (
         PRODUCTION_MOVED,
     ),
 )
+
+
+def landing(sh: Shell, fork: Fork, branch: str) -> str:
+    """The command line that brings a branch on origin into production without a pull request."""
+    at, origin = git.at(fork.path), fork.policy.remotes.origin
+    production, ref = fork.policy.branches.production, fork.tracking(origin, branch)
+    if git.is_ancestor(sh, fork.path, fork.production_commit, ref):
+        return f"{at} push {origin.name} {ref}:refs/heads/{production}"
+    forward = f"{at} switch {production} && {at} pull --ff-only {origin.name} {production}"
+    merge = f"{at} merge --no-ff --no-edit {ref}"
+    return f"{forward} && {merge} && {at} push {origin.name} {production}"
+
+
+def taking_production(fork: Fork, branch: str, work: Path) -> str:
+    """The command line that merges origin's production branch into a branch, in its work tree."""
+    origin, production = fork.policy.remotes.origin.name, fork.policy.branches.production
+    take = f"{git.at(work)} merge --no-edit {origin}/{production}"
+    if work.exists():
+        return take
+    return f"{git.at(fork.path)} worktree add {quote(str(work))} {branch} && {take}"
+
+
+def say_landing(s: Session, fork: Fork, branch: str, how: str = "") -> None:
+    """Print how a published branch gets into production.
+
+    how: how it has to be merged; "" if that does not matter.
+    """
+    origin, production = fork.policy.remotes.origin, fork.policy.branches.production
+    if github.slug_of(origin.url):
+        more = f"; {how}" if how else ""
+        s.console.say(f"Next: open a pull request from {branch} to {production}{more}.")
+        return
+    log = f"{git.at(fork.path)} log -p {origin.name}/{production}..{origin.name}/{branch}"
+    s.console.say(f"Have it reviewed (`{log}`). This then brings it into {production}:")
+    s.console.next(landing(s.sh, fork, branch))
 
 
 def caught_up(s: Session, fork: Fork) -> Fork:

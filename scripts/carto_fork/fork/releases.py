@@ -53,9 +53,7 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
     production branch cannot be reached.
     """
     name = asked_name(asked)
-    schemes = fork.policy.tags
-    if typed := tags.classify(name, schemes):
-        tags.require_stable(name, schemes)
+    typed = _typed(fork, name)
     require_remotes(fork)
     upstream = fork.policy.remotes.upstream.name
     upstreams = ask_remote(sh, fork, upstream, [f"refs/tags/{name}", f"refs/tags/{name}^{{}}"])
@@ -63,7 +61,7 @@ def find(sh: Shell, fork: Fork, asked: str) -> Target:
         upstreams = ask_remote(sh, fork, upstream, ["refs/tags/*"])
         tag = _only_candidate(name, typed, upstreams, fork.policy, fork.refs.tags())
     else:
-        tag = tags.require_stable(name, schemes)
+        tag = tags.require_stable(name, fork.policy.tags)
     ref = f"refs/tags/{tag.name}"
     _require_unmoved(sh, fork, tag.name, upstreams.commits[ref])
 
@@ -186,11 +184,12 @@ def _only_candidate(
     name: str, asked: Tag | None, refs: Refs, policy: Policy, here: Sequence[str]
 ) -> Tag:
     """The one stable tag of the same version if upstream has no tag of exactly that name."""
+    bare = re.sub(r"^v(?=\d)", "", name)  # people type it whether upstream's tags have it or not
     classified = [tag for tag in map(lambda n: tags.classify(n, policy.tags), refs.tags()) if tag]
     same = [
         tag
         for tag in classified
-        if tag.stable and (tag.same_build(asked) if asked else tag.release == name)
+        if tag.stable and (tag.same_build(asked) if asked else tag.release == bare)
     ]
     if len(same) == 1:
         return same[0]
@@ -338,17 +337,24 @@ def here(fork: Fork, name: str, *, exactly: bool = False) -> Tag:
 
     exactly: whether the tag must have this name.
     """
-    release = tags.require_stable(tags.checked_name(name), fork.policy.tags)
-    ref = f"refs/tags/{name}"
+    release, ref = _typed(fork, name), f"refs/tags/{name}"
     if ref not in fork.refs.objects:
         if not exactly:
             with suppress(Refused):
                 return _only_candidate(name, release, fork.refs, fork.policy, ())
+        tags.require_stable(name, fork.policy.tags)
         raise Refused(
             f"this clone has no tag {name}.",
             then=f"{git.at(fork.path)} fetch {fork.policy.remotes.upstream.name} {ref}:{ref}",
         )
-    return release
+    return tags.require_stable(name, fork.policy.tags)
+
+
+def _typed(fork: Fork, name: str) -> Tag | None:
+    """The tag of a name as typed; None if no scheme knows it. Raises Refused if it is known and
+    not a stable release."""
+    tag = tags.classify(tags.checked_name(name), fork.policy.tags)
+    return tag and tags.require_stable(name, fork.policy.tags)
 
 
 def meant(sh: Shell, fork: Fork, name: str) -> Tag:
@@ -356,7 +362,7 @@ def meant(sh: Shell, fork: Fork, name: str) -> Tag:
 
     Raises Refused if it does not exist.
     """
-    typed, ref = tags.require_stable(tags.checked_name(name), fork.policy.tags), f"refs/tags/{name}"
+    typed, ref = _typed(fork, name), f"refs/tags/{name}"
     if ref not in fork.refs.objects:
         upstream = fork.policy.remotes.upstream.name
         answer = git.remote_refs(sh, fork.path, upstream, ["refs/tags/*"], git.PATIENCE)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,6 @@ from ..audit import healing, inventory
 from ..fork import branches
 from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
-from ..fork.session import Session
 from ..fork.tags import Tag, TagUse, newest
 from ..merge import conflicts, reverts
 from ..run import files, git, github
@@ -84,6 +84,8 @@ class _Adviser:
             for upgrade in self._facts.in_progress:
                 yield from self._upgrade(upgrade)
             yield from self._adoption()
+            if self._draft_in_the_way:
+                yield from self._behind()
             if not self._source.startswith(UNKNOWN):
                 yield from self._draft()
             why = ""
@@ -120,7 +122,7 @@ class _Adviser:
 
     @property
     def _hosted(self) -> bool:
-        """Whether origin is on GitHub; only there can tasks open pull requests and release."""
+        """Whether origin is on GitHub; only there can tasks open pull requests."""
         return github.slug_of(self._origin.url) is not None
 
     @cached_property
@@ -257,17 +259,12 @@ class _Adviser:
 
     def _merged(self, branch: str) -> Advice:
         """What brings a published branch into production if nobody can open a pull request."""
-        fork, at, origin, production = self._fork, self._at, self._origin.name, self._production
-        ref = fork.tracking(self._origin, branch)
+        at, origin, production = self._at, self._origin.name, self._production
         log = f"log -p {origin}/{production}..{origin}/{branch}"
         if self._hosted:
             return Advice(f"{at} {log}", f"{branch} is published: review this, then merge it.")
         why = f"{branch} is published. Once you have reviewed it (`git {log}`), this "
-        line = f"{at} push {origin} {ref}:refs/heads/{production}"
-        if not git.is_ancestor(self._sh, fork.path, fork.production_commit, ref):
-            forward = f"{at} switch {production} && {at} pull --ff-only {origin} {production}"
-            merge = f"{at} merge --no-ff --no-edit {ref}"
-            line = f"{forward} && {merge} && {at} push {origin} {production}"
+        line = branches.landing(self._sh, self._fork, branch)
         return Advice(line, f"{why}brings it into {production}.")
 
     @cached_property
@@ -315,9 +312,7 @@ class _Adviser:
             return
         pull = self._syncs[tag]
         if not self._hosted:
-            asked = asked | {"direct": True}
-            why = f"{self._merged(upgrade.branch).why} Elsewhere, {_NEVER_SQUASHED}."
-            yield Advice(self._command("upgrade-carto", tag=tag, **asked | {"no_pr": False}), why)
+            yield from self._landing(upgrade, asked)
         elif pull is None:
             here = f"refs/heads/{upgrade.branch}" in self._fork.refs.objects
             if here and self._hub and not (asked["no_pr"] or options.automatic):
@@ -329,6 +324,25 @@ class _Adviser:
             yield _review(self._hub, pull, _NEVER_SQUASHED)
         elif pull.state == "MERGED":
             yield from self._heal(f"Pull request {pull.number} was not merged with a merge commit.")
+
+    def _landing(self, upgrade: InProgress, asked: Mapping[str, bool]) -> Iterator[Advice]:
+        """What brings a published upgrade into production without a pull request.
+
+        asked: the options of its last run.
+        """
+        sh, fork, branch = self._sh, self._fork, upgrade.branch
+        tag, published = fork.refs.tag(upgrade.tag), fork.tracking(self._origin, branch)
+        with suppress(Refused):
+            lost = inventory.lost(sh, fork) if tag and fork.upstream_tips else None
+            if lost and git.count(sh, fork.path, tag, lost.parent) == 0:  # it landed squashed
+                yield from self._heal("")
+        if not git.is_ancestor(sh, fork.path, fork.production_commit, published):
+            place = git.nearest(fork.place_for(branch))
+            why = f"{self._production} has new commits since {branch} was started; this takes them "
+            yield Advice(branches.taking_production(fork, branch, place), f"{why}in.")
+        why = f"{self._merged(branch).why} Elsewhere, {_NEVER_SQUASHED}."
+        words = {**asked, "direct": True, "no_pr": False}
+        yield Advice(self._command("upgrade-carto", tag=upgrade.tag, **words), why)
 
     def _resolving(self, upgrade: InProgress) -> Iterator[Advice]:
         """How to continue with the conflicts of a pull request."""
@@ -438,7 +452,7 @@ class _Adviser:
     def _release(self) -> Iterator[Advice]:
         """A release, if the newest upstream release merged is not released yet."""
         contained, own = self._facts.contained, self._own_release
-        if not self._fork.policy.releases or not contained or not self._hosted:
+        if not self._fork.policy.releases or not contained:
             return
         if own is None or own.version < contained.version:
             last = f"the newest release is {own.name}" if own else "nothing was released yet"
@@ -476,7 +490,7 @@ class _Adviser:
     def _unreleased(self) -> Iterator[Advice]:
         """A release, if the production branch has commits that its newest release lacks."""
         fork, own = self._fork, self._own_release
-        if not own or not fork.policy.releases or not self._hosted:
+        if not own or not fork.policy.releases:
             return
         commit = fork.refs.tag(own.name) or (self._remote.tag(own.name) if self._remote else "")
         if not git.has_object(self._sh, fork.path, commit):
@@ -487,20 +501,35 @@ class _Adviser:
             why = f"{self._production} has {counted(count, 'commit')} of its own since {own.name}."
             yield Advice(self._command("release"), why)
 
+    @cached_property
+    def _draft_in_the_way(self) -> Path | None:
+        """A policy in the checkout that git does not know, although one has landed: git refuses to
+        overwrite it."""
+        fork = self._fork
+        here = fork.home / POLICY_FILE
+        known = git.show(self._sh, fork.path, "", POLICY_FILE) is not None
+        return None if known or not here.is_file() or self._read(POLICY_FILE) is None else here
+
+    def _behind(self) -> Iterator[Advice]:
+        """How to bring the local production branch up to origin's."""
+        if self._facts.checked_out != self._production or not self._facts.local:
+            return
+        ahead, behind = self._facts.local
+        if behind and not ahead:
+            forward = f"{self._at} merge --ff-only {self._origin.name}/{self._production}"
+            if draft := self._draft_in_the_way:
+                file = quote(str(git.nearest(draft)))
+                landed = files.read_text(draft) == self._read(POLICY_FILE)
+                away = f"rm -f {file}" if landed else f"mv {file} {file}.away"
+                forward = f"{away} && {forward}"
+            commits, origin = counted(behind, "commit"), self._origin.name
+            why = f"Your {self._production} is {commits} behind {origin}'s."
+            yield Advice(forward, why)
+
     def _rest(self) -> Iterator[Advice]:
         """What can wait."""
         fork = self._fork
-        if self._facts.checked_out == self._production and self._facts.local:
-            ahead, behind = self._facts.local
-            if behind and not ahead:
-                forward = f"{self._at} merge --ff-only {self._origin.name}/{self._production}"
-                draft = fork.home / POLICY_FILE
-                if draft.is_file() and files.read_text(draft) == self._read(POLICY_FILE):
-                    # git would refuse to overwrite it, although the policy has landed.
-                    forward = f"rm -f {quote(str(git.nearest(draft)))} && {forward}"
-                commits, origin = counted(behind, "commit"), self._origin.name
-                why = f"Your {self._production} is {commits} behind {origin}'s."
-                yield Advice(forward, why)
+        yield from self._behind()
         for left in branches.left_behind(self._sh, fork.path)[:1]:
             why = f"HEAD was detached, and {left.described}."
             yield Advice(self._command("branch.recover", commit=left.commit[:10]), why)
@@ -515,17 +544,3 @@ _NEVER_SQUASHED = "merge it with a merge commit, never squash it"
 def _review(hub: Hub, pull: Pull, how: str = "") -> Advice:
     why = f"Pull request {pull.number} is waiting for a review{f'; {how}' if how else ''}."
     return Advice(f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}", why)
-
-
-def show_status(s: Session) -> None:
-    """Print the state of the fork and the next command."""
-    fork = s.open_fork(whatever_policy=True)
-    facts = status.read(s.sh, fork)
-    following = of(s.sh, fork, facts, s.command)
-    if s.json:
-        s.print_json(facts.as_json() | {"next": following})
-    else:
-        status.show(s.console, facts, str(fork.path))
-        s.console.say(following.why)
-        if following.command:
-            s.console.next(following.command)

@@ -12,7 +12,7 @@ from ..fork.policy import Policy, load_policy
 from ..fork.session import Session
 from ..run.console import Console
 from ..run.errors import Refused, Usage
-from . import advice
+from . import advice, status
 
 
 @dataclass(frozen=True)
@@ -219,6 +219,20 @@ def _policy(s: Session) -> Policy:
         return s.open_fork(whatever_policy=True).policy
     except Refused:
         return load_policy().policy
+
+
+def show_status(s: Session) -> None:
+    """Print the state of the fork and the next command."""
+    fork = s.open_fork(whatever_policy=True)
+    facts = status.read(s.sh, fork)
+    following = advice.of(s.sh, fork, facts, s.command)
+    if s.json:
+        s.print_json(facts.as_json() | {"next": following})
+    else:
+        status.show(s.console, facts, str(fork.path))
+        s.console.say(following.why)
+        if following.command:
+            s.console.next(following.command)
 
 
 def show_next(s: Session) -> None:

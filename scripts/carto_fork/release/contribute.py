@@ -115,6 +115,9 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
     state = git.work_state(s.sh, work)
     head = _head(fork, work, state.branch, base, s)
     require_remotes(fork)
+    if github.slug_of(fork.policy.remotes.origin.url) is None:
+        _publish(s, fork, head, base)
+        return
     hub = fork.hub(fork.policy.remotes.origin)
     github.require(s.sh, hub)
     with s.locked(fork.repository) as held:
@@ -147,6 +150,19 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
         s.console.row("Pull request, open already: ", existing.url)
     elif opened:
         s.console.row("Pull request: ", opened.url)
+
+
+def _publish(s: Session, fork: Fork, head: str, base: str) -> None:
+    """Push a branch, and print what brings it into production: nobody can open a pull request."""
+    with s.locked(fork.repository) as held:
+        fork, _ = _fetched(s, fork, branch_on_origin(s, fork, base), held, base)
+        values = fork.values() | {"head": head}
+        s.run(PULL_REQUEST[:1], Plan(values, frozenset(), f"{base} is as it was."), held)
+    if s.json:
+        facts = {"head": head, "base": base, "title": "", "url": ""}
+        s.print_json(facts | {"opened": False, "number": None})
+    elif base == fork.policy.branches.production and not s.sh.dry:
+        branches.say_landing(s, fork, head)
 
 
 def _open_with_own_policy(s: Session, base: str) -> tuple[Fork, Path]:

@@ -43,7 +43,7 @@ class Own:
 class Notes:
     """The contents of a release's notes.
 
-    name: the fork's. page, upstream_page: on GitHub; the latter "" if upstream is not there.
+    name: the fork's. page, upstream_page: on GitHub; "" if the fork, or upstream, is not there.
     tag, upstream: the release and the upstream release that it contains, by their tags.
     before, upstream_before: the same two for the previous release; "" if there was none.
     own: the fork's own commits since the previous release, newest first.
@@ -90,7 +90,7 @@ class Notes:
                 lines.append(f"- and {counted(len(self.given_up) - _MOST, 'more change')}")
         if self.images:
             lines += ["", "## Images", "", *(f"- {code(name)}" for name in self.images)]
-        if self.before:
+        if self.before and self.page:
             link = _link("Everything that changed", self._compare(self.page, self.before, self.tag))
             lines += ["", link]
         return "\n".join(lines) + "\n"
@@ -109,9 +109,12 @@ class Notes:
             if own.part == OTHER and own.change.type != "revert":
                 label = f"{own.change.type}({label})" if label else own.change.type
             scope = f"**{plain(_short(label))}**: " if label.strip() else ""
-        links = [_link(f"#{pull}", f"{self.page}/pull/{pull}")] if pull else []
-        links.append(_link(own.commit[:7], f"{self.page}/commit/{own.commit}"))
+        links = [self._link(f"#{pull}", f"pull/{pull}")] if pull else []
+        links.append(self._link(own.commit[:7], f"commit/{own.commit}"))
         return f"- {scope}{plain(_short(text))} ({', '.join(links)})"
+
+    def _link(self, text: str, path: str) -> str:
+        return _link(text, f"{self.page}/{path}") if self.page else text
 
     @staticmethod
     def _drop(drop: Drop) -> str:

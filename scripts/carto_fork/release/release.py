@@ -30,6 +30,7 @@ from .notes import Notes, Own
 
 PUSHED_TAG = Condition("if an earlier run, perhaps on another machine, has pushed it")
 UNPUSHED = Condition("if origin lacks it")
+HOSTED = Condition("if origin is on GitHub")
 
 FETCH_OWN_TAG = fetch_tag(
     "fetch", "Fetch the tag that an earlier run pushed.", "{origin}", PUSHED_TAG
@@ -149,11 +150,13 @@ def own_tag(fork: Fork, name: str) -> Tag:
 
 def notes_of(fork: Fork, release: Release) -> Notes:
     """The contents of a release's notes."""
-    slug = github.slug_of(fork.policy.remotes.upstream.url)
+    remotes = fork.policy.remotes
+    slugs = [github.slug_of(remote.url) for remote in (remotes.origin, remotes.upstream)]
+    page, upstream_page = (f"https://github.com/{slug}" if slug else "" for slug in slugs)
     return Notes(
         name=fork.policy.name,
-        page=fork.hub(fork.policy.remotes.origin).url,
-        upstream_page=f"https://github.com/{slug}" if slug else "",
+        page=page,
+        upstream_page=upstream_page,
         tag=release.tag,
         upstream=release.upstream.name,
         before=release.before.name if release.before else "",
@@ -189,9 +192,11 @@ def plan_of(fork: Fork, remote: RemoteRefs, release: Release) -> Plan:
         "message": notes_of(fork, release).summary(),
         "notes": str(git.nearest(file)),
     }
-    condition = PUSHED_TAG if ref in remote.origin.objects else UNPUSHED
+    conditions = {PUSHED_TAG if ref in remote.origin.objects else UNPUSHED}
+    if github.slug_of(fork.policy.remotes.origin.url):
+        conditions.add(HOSTED)
     untouched = f"Your checkout and {fork.policy.branches.production} are unchanged."
-    return Plan(values, frozenset({condition}), untouched)
+    return Plan(values, frozenset(conditions), untouched)
 
 
 class _Contained:
@@ -325,8 +330,9 @@ def _require_version(
             if version_files.number(version) > upstream.version:
                 then = "`fork.heal --check` looks for lost history; if it finds none, "
                 then += f"{fix} again."
-                hub, why = fork.hub(fork.policy.remotes.origin), version_files.why_differs
-                pulls = github.pulls(sh, hub, base=production)
+                origin, why = fork.policy.remotes.origin, version_files.why_differs
+                hosted = github.slug_of(origin.url) is not None
+                pulls = github.pulls(sh, fork.hub(origin), base=production) if hosted else ()
                 if syncs := [pull for pull in pulls if fork.policy.branches.tag_of(pull.head)]:
                     merge = f"merge pull request {syncs[0].number} ({syncs[0].url})"
                     then = f"{merge}, then run the same command again. Otherwise: {then}"
@@ -365,6 +371,7 @@ RELEASE = (
     Step(
         "release",
         "Publish the release on GitHub.",
+        when=HOSTED,
         run=(
             "{gh} release create {tag} -R {slug} --verify-tag --title {title} --notes-file {notes}",
         ),
@@ -385,7 +392,8 @@ DISPATCH = (
 
 
 def make_release(s: Session, bump: str, dispatch: bool) -> None:
-    """Release origin's production branch, or start the workflow that does."""
+    """Release origin's production branch, or start the workflow that does. Away from GitHub, the
+    tag is the release."""
     if bump not in BUMPS:
         raise Usage(f"--bump is {bump!r}.", then=f"choose one of {', '.join(BUMPS)}.")
     fork = s.open_fork()
@@ -395,8 +403,10 @@ def make_release(s: Session, bump: str, dispatch: bool) -> None:
         return
     require_remotes(fork)
     require_whole_history(fork)
-    hub = fork.hub(fork.policy.remotes.origin)
-    github.require(s.sh, hub)
+    origin = fork.policy.remotes.origin
+    hub = fork.hub(origin) if github.slug_of(origin.url) else None
+    if hub:
+        github.require(s.sh, hub)
     git.require_identity(s.sh, fork.path)
     with s.locked(fork.repository) as held:
         remote = ask(s.sh, fork)
@@ -404,14 +414,14 @@ def make_release(s: Session, bump: str, dispatch: bool) -> None:
         made = next_one(s.sh, fork, remote, commit, bump, s.command)
         _warn_of_unpushed(s, fork, commit)
         notes = notes_of(fork, made).markdown()
-        published = github.release(s.sh, hub, made.tag)
+        published = github.release(s.sh, hub, made.tag) if hub else None
         if published and published.draft:
             raise Refused(
                 f"GitHub has a draft of a release {made.tag}.",
                 then=f"publish it there or delete it ({published.url}), then run the same command "
                 "again.",
             )
-        if published and f"refs/tags/{made.tag}" in remote.origin.objects:
+        if f"refs/tags/{made.tag}" in remote.origin.objects and (published or not hub):
             s.console.say(f"{made.tag} is released already; nothing to do.")
         else:
             published = None
@@ -419,16 +429,23 @@ def make_release(s: Session, bump: str, dispatch: bool) -> None:
                 _show_notes(s, made, notes)
             plan = plan_of(fork, remote, made)
             s.run(RELEASE, plan, held, partial(files.keep, Path(plan.values["notes"]), notes))
-            published = None if s.sh.dry else github.release(s.sh, hub, made.tag)
+            if hub and not s.sh.dry:
+                published = github.release(s.sh, hub, made.tag)
     url = published.url if published else ""
     if s.json:
         s.print_json(_facts(fork, made, notes) | {"url": url})
     if s.sh.dry:
         return
-    s.console.row(f"{made.tag} is on GitHub: ", url)
+    if hub:
+        s.console.row(f"{made.tag} is on GitHub: ", url)
+    else:
+        kept = git.nearest(fork.notes(made.tag) / "notes.md")
+        s.console.say(f"{made.tag} is on {origin.name}, which is not on GitHub.")
+        s.console.row("Its notes, for your host: ", str(kept))
     upstream = made.upstream.release
     notify.set_outputs({"tag": made.tag, "upstream": upstream, "version": made.version, "url": url})
-    notify.summarize(f"# [{text.plain(made.tag)}]({url})\n\n{notes}")
+    title = f"[{text.plain(made.tag)}]({url})" if url else text.plain(made.tag)
+    notify.summarize(f"# {title}\n\n{notes}")
 
 
 def _dispatch(s: Session, fork: Fork, bump: str) -> None:

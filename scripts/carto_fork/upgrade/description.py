@@ -288,18 +288,24 @@ class _Text:
         if page := notify.run_url():
             yield f"Review it with `report.html` from [this run]({page}).\n"
         guide = code(self.policy.files.guide)
-        yield f"{guide} says under *What to type* how to install `carto-fork`.\n"
+        yield f"{guide} says under *What to type* how to run `carto-fork`.\n"
         yield from block(
             [
                 f"git fetch {origin} {branch}",
                 f"git fetch {upstream} refs/tags/{tag}:refs/tags/{tag}",
                 f"{verify} --ours {ours} --theirs {tag} --result {origin}/{branch}",
                 f"git log --oneline --first-parent {ours}..{origin}/{branch}",
-                *[f"gh pr merge {branch} --merge"] * (not self.sync.unresolved),
+                *[self._landing()] * (not self.sync.unresolved),
                 f"{verify} --landed {tag}   # afterwards: reports whether it was squashed",
             ],
             "bash",
         )
+
+    def _landing(self) -> str:
+        """The command that lands it."""
+        if github.slug_of(self.policy.remotes.origin.url):
+            return f"gh pr merge {self.sync.branch} --merge"
+        return f"carto-fork upgrade-carto --tag {self.sync.tag.name} --direct"
 
 
 def _entry(entry: Entry) -> list[str]:

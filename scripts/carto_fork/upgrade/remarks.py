@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 
-from ..fork import tags
+from ..fork import branches, tags
 from ..fork.fork import Fork
 from ..fork.releases import Target
 from ..run import git
@@ -96,10 +95,8 @@ def of_branch(
         return notes
     if direct:
         problem = f"{production} has new commits since {sync} was started."
-        take = f"{git.at(work)} merge --no-edit {origin}/{production}"
-        if not work.exists():
-            take = f"{git.at(repo)} worktree add {quote(str(work))} {sync} && {take}"
-        elif git.work_state(sh, work).merging:
+        take = branches.taking_production(fork, sync, work)
+        if work.exists() and git.work_state(sh, work).merging:
             take = "finish the merge: run it without --direct and with --no-push"
         raise Refused(problem, then=f"{take}; then run the same command again.")
     notes.append(
