@@ -306,7 +306,7 @@ def test_next_finishes_an_upgrade_before_an_adoption_and_names_only_what_works_o
     (world.fork / policy.POLICY_FILE).unlink()
     commit_in(world, world.origin, "refs/heads/carto/main", {policy.POLICY_FILE: own})
     world.git("fetch --quiet origin")
-    assert following(world)[0] == f"invoke upgrade-carto --tag {STABLE}"
+    assert following(world)[0] == "invoke release"
 
 
 def test_next_suggests_sync_pr_even_without_gh(world: World) -> None:

@@ -310,6 +310,7 @@ def test_status_reports_an_upgrade_in_progress(
             "state": state,
             "published": state.startswith("published"),
             "conflicts": 2 if code == 3 else 0,
+            "reopened": False,
         }
     ]
     assert data["next"]["command"] == then
