@@ -57,7 +57,8 @@ def test_a_file_that_is_staged_with_its_markers_is_not_committed(world: World) -
     again = world.run(PAUSES)
     assert (again.code, again.err) == (
         3,
-        "Paused: 2 conflicts need a person. Dockerfile is staged with its markers.\n"
+        "Paused: 2 conflicts need a person. "
+        "Dockerfile, ui/litellm-dashboard/src/app/layout.tsx are staged with their markers.\n"
         "Your checkout, carto/main and origin are unchanged.\n"
         f"Next: resolve the rest in ../litellm.upstream-sync-{PAUSED}, `git add` each file, "
         f"then run `invoke {PAUSES}` again.\n",
@@ -152,7 +153,7 @@ def test_checks_see_no_file_that_the_branch_lacks_except_what_they_made(world: W
         3,
         f"Paused: {work} has files that are not committed: mine. The checks would see them, and "
         "the branch would not have them.\n"
-        "Nothing was checked or pushed.\n"
+        "This step did not run, and nothing was pushed.\n"
         f"Next: git -C {work} add mine && git -C {work} commit, or delete them; "
         f"then run `invoke {UPGRADE}` again.\n",
     )

@@ -964,6 +964,12 @@ def test_verify_finds_that_a_tag_is_not_merged(prepared: World) -> None:
     verify_says(prepared, what, tag="v1.76.3", then=ways)
 
 
+def test_verify_takes_the_release_of_the_branch(prepared: World) -> None:
+    named = prepared.run(f"verify --repo {WORK} --tag {TAG}")
+    assert prepared.run(f"verify --repo {WORK}") == named
+    assert prepared.run("verify").code == 2  # this branch is named after none
+
+
 def test_verify_names_the_branch_of_an_upgrade_whose_work_tree_is_gone(prepared: World) -> None:
     prepared.git(f"worktree remove --force {prepared.work(TAG)}")
     done = prepared.run(f"verify --tag {TAG}")

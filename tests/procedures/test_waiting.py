@@ -121,6 +121,7 @@ def test_a_waiting_pull_request_can_be_finished_by_choosing_sides(
     row = "| resolved by a person | dropped upstream's change: ours is right |"
     assert pull.body.count(row) == len(left)
     assert "- [x] every conflict is resolved" in pull.body
+    assert done.out.endswith("\nNext: gh pr view 1 -R CartoDB/litellm\n")
     assert not world.work(NEXT).exists()
 
 

@@ -78,8 +78,9 @@ def verify_merge(
         name, what = release.name, f"the sync to {release.name}"
         fix = _how_to_fix_landed(s, fork, checked, name)
     else:
-        asked = releases.asked_name(tag)
         fork, work = s.open_work_tree()
+        branch = git.work_state(s.sh, work).branch.removeprefix("refs/heads/")
+        asked = releases.asked_name(tag or fork.policy.branches.tag_of(branch) or "")
         release = releases.here(fork, asked)
         with s.console.working("verify"):
             checked = verify.of_work_tree(s.sh, fork, work, release)
@@ -354,8 +355,8 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         files[entry.side.value, entry.path].append(entry)
     if files:
         console.say(f"{title}:", style)
-    for (side, path), of_file in list(files.items())[:_MOST_ENTRIES]:
-        at, said = of_file[0].account.change.line, f"a change on the {side}'s side"
+    for (_, path), of_file in list(files.items())[:_MOST_ENTRIES]:
+        at, said = of_file[0].account.change.line, f"{of_file[0].side.whose} change"
         console.annotate(title, said, path=path, line=at, sure=style == "red")
     most_lines = 4 if len(files) <= 4 else 1
     for (side, path), of_file in list(files.items())[:_MOST_ENTRIES]:

@@ -204,11 +204,11 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
     sh = patient.sh
     what = branches.operation(git.directory(sh, work))
     state_here = git.work_state(sh, work)
-    paths = state_here.unmerged
+    paths = sorted(status.in_conflict(sh, work, state_here, ()))
     branch = state_here.branch.removeprefix("refs/heads/")
     if not what and branches.reopened(sh, work, state_here):
         level = Level.BROKEN if paths else Level.LOOK
-        left = f"{counted(len(paths), 'unmerged file')}: {listed(paths)}"
+        left = f"{counted(len(paths), 'file')} in conflict: {listed(paths)}"
         problem = f"the pull request of {branch} is being resolved in {git.named(work)}; "
         problem += f"{left if paths else 'no conflict is left'}."
         cause = "This checks what is resolved there, and publishes it once nothing is left."
@@ -229,7 +229,10 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
         cause = "Everything is resolved; only the last step is missing."
         yield Diagnosis(Level.LOOK, f"{state}.", cause, conclude)
     else:
-        problem = f"{state} with {counted(len(paths), 'unmerged file')}: {listed(paths)}."
+        staged = len(paths) - len(state_here.unmerged)
+        markers = f", {staged} of them staged with markers" if staged else ""
+        unmerged = counted(len(paths), "unmerged file")
+        problem = f"{state} with {unmerged}{markers}: {listed(paths)}."
         cause = "Both sides changed the same; this decides what it can, and lists what is left."
         resolve = again or patient.command("resolve-conflicts", repo=str(work))
         if what != "merge":

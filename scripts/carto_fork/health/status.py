@@ -262,7 +262,7 @@ def _in_progress(
         sides = [fork.production_commit, fork.refs.tag(tag.name)]
         left = 0
         if work and begun and (reopened or begun.merging or begun.unmerged):
-            left = len(_in_conflict(sh, work, begun, sides))
+            left = len(in_conflict(sh, work, begun, sides))
         if published:
             state = f"published to {origin.name}"
             if reopened:
@@ -286,7 +286,7 @@ def _beside(upgrades: Sequence[InProgress]) -> tuple[InProgress, ...]:
     )
 
 
-def _in_conflict(sh: Shell, work: Path, begun: git.WorkState, merged: Sequence[str]) -> set[str]:
+def in_conflict(sh: Shell, work: Path, begun: git.WorkState, merged: Sequence[str]) -> set[str]:
     """The files of a merge that are in conflict, or staged with their markers.
 
     merged: its sides, if it is committed.

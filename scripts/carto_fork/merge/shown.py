@@ -112,7 +112,7 @@ def _show_dossier(console: Console, decision: Decision, dossier: Dossier, whole:
         theirs = counted(dossier.upstream_lines, "upstream line")
         mine = "the fork's deletion" if deleted_by is Side.FORK else mine
         theirs = "upstream's deletion" if deleted_by is Side.UPSTREAM else theirs
-        costs = f"{mine} with upstream's side, {theirs} with the fork's"
+        costs = f"{mine} if you take upstream's side, {theirs} if you keep the fork's"
         console.say(f"    loses:    {costs}", "dim")
     if dossier.past:
         console.row("    before:   ", dossier.past, "dim")

@@ -120,7 +120,8 @@ def c_escaped(path: str, quotes: bytes = b'"') -> str:
     """A path with C escapes for quotes, backslashes and everything that is not printable ASCII."""
     raw = path.encode("utf-8", "surrogateescape")
     special = rb"[^ -~]|[\\%s]" % quotes
-    return re.sub(special, lambda byte: b"\\%03o" % ord(byte[0]), raw).decode()
+    quoted = re.sub(special, lambda byte: b"\\%03o" % ord(byte[0]), raw).decode()
+    return quoted.replace("\\012", "\\n")
 
 
 def joined(words: Iterable[str]) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 from ..ci import notify
 from ..fork import branches, records, recovery, releases, session
@@ -157,6 +158,7 @@ def _resolve_request(
         s.run(steps.FINISH, replace(fetch, values=values), held, work)
         if held:
             report.write_for(s, fork, work)
+            s.console.next(f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}")
 
 
 def catch_up_plan(s: Session, fork: Fork, release: releases.Target) -> Plan:

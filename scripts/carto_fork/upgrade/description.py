@@ -275,7 +275,7 @@ class _Text:
                     f"{again} --accept-upstream FILE --reason WHY",
                     "# then run it again: once nothing is left, it checks the result and pushes it",
                     again,
-                    "# this then tests the merged tree, which no job of the sync workflow does:",
+                    "# this then tests the merged tree: the workflow tests none with conflicts",
                     f"carto-fork upgrade-carto --tag {self.sync.tag.name}",
                 ],
                 "bash",

@@ -428,5 +428,6 @@ def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str)
         console.row("To restore it: ", f"{git.at(fork.path)} branch {sync} {head}")
     origin = fork.policy.remotes.origin
     if fork.tracking(origin, sync) in fork.refs.objects:
-        console.say(f"{origin.name} still has it; this removes it there:")
+        closes = ", which closes its pull request" if github.slug_of(origin.url) else ""
+        console.say(f"{origin.name} still has it; this removes it there{closes}:")
         console.row("    ", f"{git.at(fork.path)} push {origin.name} --delete {sync}")

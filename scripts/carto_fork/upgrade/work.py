@@ -27,7 +27,7 @@ from ..merge.syncs import newer_side
 from ..run import files, git
 from ..run.errors import Paused, Refused
 from ..run.shell import Shell
-from ..run.text import joined, listed, printable
+from ..run.text import joined, listed
 from . import aborted, proposals
 from .unresolved import subjects, unresolved
 
@@ -158,7 +158,7 @@ class Work:
                 f"{git.named(self.place)} has files that are not committed: "
                 f"{listed(others, _MOST_NAMED)}. The checks would see them, and the branch would "
                 "not have them.",
-                untouched="Nothing was checked or pushed.",
+                untouched="This step did not run, and nothing was pushed.",
                 then=f"{commit}; then run the same command again.",
             )
         files.replace_text(noted, _CHECKING)
@@ -243,7 +243,10 @@ def require_nothing_left(s: Session, resolution: Resolution, place: Path, conclu
 
     conclude: the command that continues the merge.
     """
-    marked = [f"{printable(path)} is staged with its markers." for path in resolution.marked[:1]]
+    files_ = listed(resolution.marked)
+    one = len(resolution.marked) == 1
+    staged = "is staged with its markers" if one else "are staged with their markers"
+    marked = [f"{files_} {staged}."] if files_ else []
     if marked or (resolution.left and not s.sh.dry):
         count = len(resolution.left) + len(resolution.marked)
         needs = f"{count} {'conflict needs' if count == 1 else 'conflicts need'} a person."
