@@ -237,6 +237,24 @@ def test_a_sync_that_lost_a_change_is_reported(world: World) -> None:
     assert f"lost: the merge of {TAG} lost the fork's change to litellm/router.py (line" in found[0]
 
 
+def test_words_that_went_with_replaced_lines_are_noted(world: World) -> None:
+    """Both sides changed the same line, and a person took upstream's."""
+    old = world.git(f"show {TAG}:Dockerfile")
+    new = old.replace("openssl openssl-dev", "openssl openssl-dev rust")
+    assert new != old
+    after = "v1.76.6"
+    commit_in(world, world.upstream, f"refs/tags/{after}", {"Dockerfile": new}, TAG)
+    world.git(f"fetch --quiet upstream tag {after} --no-tags")
+    ours, theirs = (world.git(f"show {rev}:Dockerfile").splitlines() for rev in (SYNC, after))
+    at = next(n for n, line in enumerate(ours) if line.startswith("# CARTO: the Snowflake"))
+    ours[at + 1] = next(line for line in theirs if "openssl-dev rust" in line)
+    lost = {"Dockerfile": "\n".join([*ours[:at], *ours[at + 1 :]]) + "\n"}
+    commit_in(world, world.fork, "refs/heads/sync", lost, SYNC, after, message="chore: merge it")
+    noted = " ".join(world.run(f"ci.guard --range {SYNC}..sync").out.split())
+    where = "Dockerfile:15 has something else than the fork's lines; gone: Snowflake, against, driver"
+    assert f"Note: after the merge of {after}, {where}" in noted
+
+
 def test_what_production_itself_replaced_meanwhile_is_not_lost_in_a_sync(world: World) -> None:
     """Production's newer commit is in the branch, and what it brought must be there."""
     path, other = ".github/workflows/carto_ghcr_deploy.yaml", "litellm/router.py"

@@ -156,12 +156,12 @@ class _Versions:
         return [word_set(text) for text in self._texts]
 
     def forgotten(self, lines: Iterable[str]) -> tuple[str, ...]:
-        """The words in some lines that only this side has, and that the result lacks; numbers do
-        not count, since other ones replace them."""
+        """The words in some lines that only this side has, and that the result lacks, longest
+        first; numbers do not count, since other ones replace them."""
         own = self.vocabulary - self._word_sets[3]
         words = (word for line in lines for word in words_of(line))
         gone = (word for word in words if word.lower() in own and not word[0].isdigit())
-        return tuple(dict.fromkeys(gone))
+        return tuple(sorted(dict.fromkeys(gone), key=len, reverse=True))
 
 
 def written(base: str, mine: str, other: str, result: str) -> Index:

@@ -22,7 +22,7 @@ from ..merge.syncs import newer_side
 from ..run import git, github
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
-from ..run.text import advice, counted, plain, printable
+from ..run.text import advice, counted, listed, plain, printable
 from . import ranges, verify
 from .added import ADDED
 from .finding import Finding
@@ -435,6 +435,12 @@ def _losses(
             what = entry.what or f"line {entry.account.change.line}"
             loss = f"the merge of {tag} lost {entry.side.whose} change to {entry.path} ({what})"
             yield Finding("lost", printable(loss), entry.path)
+        for entry in checked.account.to_look_at if checked.account else ():
+            if words := listed(entry.account.words):
+                where = f"{entry.path}:{entry.account.change.line}"
+                what = f"after the merge of {tag}, {where} has something else than "
+                what += f"{entry.side.whose} lines; gone: {words}"
+                yield Finding("replaced", printable(what), entry.path, certain=False)
         end = sync.parents[0]
 
 
