@@ -377,7 +377,8 @@ def _leftovers(patient: Patient) -> Iterator[Diagnosis]:
     if gone:
         first_gone = printable(str(git.nearest(gone[0].path)))
         what = f"{counted(len(gone), 'work tree')} without a directory, such as {first_gone}."
-        repo, first = git.at(patient.repo), quote(str(git.nearest(gone[0].path)))
+        repo = git.at(patient.repo)
+        first = quote(str(git.nearest(gone[0].path, patient.repo)))
         cause = "Somebody removed or moved it, or its disk is not mounted; git still lists it."
         then = f"if it was moved: {repo} worktree repair NEW_PLACE; if it is gone for good: {repo} "
         yield Diagnosis(Level.LOOK, what, cause, f"{then}worktree remove --force {first}")

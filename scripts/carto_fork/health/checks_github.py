@@ -120,7 +120,8 @@ def _sync_pr(patient: Patient) -> Iterator[Diagnosis]:
             origin = policy.remotes.origin.name
             place = patient.place_of(pull.head)
             repo, tree = git.at(patient.repo), git.at(place)
-            add = f"{repo} worktree add {quote(str(place))} {quote(pull.head)} && "
+            from_repo = quote(str(git.nearest(place, patient.repo)))
+            add = f"{repo} worktree add {from_repo} {quote(pull.head)} && "
             add = "" if patient.is_checked_out(pull.head) else add
             then = (
                 f"{repo} fetch {origin} && {add}{tree} merge {origin}/{patient.production} && "

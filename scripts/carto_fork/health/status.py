@@ -229,10 +229,10 @@ def _kept(
         state = git.work_state(sh, tree.path)
         reopened = name not in merged and branches.reopened(sh, tree.path, state)
         if not (state.merging or state.unmerged or reopened):
-            place = git.nearest(tree.path)
+            there = quote(str(git.nearest(tree.path, fork.path)))
             yield (
-                f"the upgrade to {name} kept its work tree {git.named(place)}; if nobody needs "
-                f"what is in it, type `{removes} {quote(str(place))}`"
+                f"the upgrade to {name} kept its work tree {git.named(git.nearest(tree.path))}; if "
+                f"nobody needs what is in it, type `{removes} {there}`"
             )
     for place in map(git.nearest, recovery.cut_off(fork)):
         yield (

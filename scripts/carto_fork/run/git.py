@@ -115,10 +115,11 @@ def at(path: Path) -> str:
     return f"git -C {quote(str(path))}"
 
 
-def nearest(path: Path) -> Path:
-    """The shorter of a path's absolute and relative forms, for lines that people read."""
+def nearest(path: Path, start: Path = Path()) -> Path:
+    """The shorter of a path's absolute and relative forms, for lines that people read; `start` may
+    be the directory of a ``git -C``, from which git reads a path."""
     try:
-        absolute, relative = path.absolute(), Path(os.path.relpath(path))
+        absolute, relative = path.absolute(), Path(os.path.relpath(path, start))
     except FileNotFoundError:
         return path  # the current directory is gone
     return relative if len(str(relative)) < len(str(absolute)) else absolute
