@@ -63,8 +63,9 @@ def forecast(
 ) -> None:
     """Print what an upgrade would do, and touch nothing.
 
-    Conflicts by kind and by decision, how many are left for you, the fork's hunks at risk, files
-    and commits, and which release to choose. Index, HEAD, refs and work tree stay as they are.
+    Commits that it brings, files that it would change on the production branch, conflicts by kind
+    and by decision, how many are left for you, the fork's hunks at risk in those, and which release
+    to choose. Index, HEAD, refs and work tree stay as they are.
     """
     from .audit import forecast as foreseeing
 

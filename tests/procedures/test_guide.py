@@ -483,6 +483,11 @@ def test_next_suggests_init_for_a_fork_that_the_default_policy_does_not_fit(
     refused = world.run(f"upgrade-carto --tag {TAG}")
     assert refused.code == 1
     assert ("Next: `invoke fork.init`, if " in refused.err) == (remotes != "default")
+    said = "what follows is another fork's. Next: invoke fork.init"
+    assert (said in world.run("fork.config").out) == (remotes != "default")
+    assert ("problem: this fork has no policy yet" in world.run("status").out) == (
+        remotes != "default"
+    )
     assert follow(world).code == 0
 
 

@@ -504,7 +504,7 @@ def _gaps(feature: Feature, after: _Snapshot) -> list[tuple[str, str]]:
     gaps = [(f"{path} is gone", path) for path in feature.files if path not in after.tree]
     texts = [after.text(path) or "" for path in feature.files]
     first = feature.files[0] if feature.files else ""
-    return gaps + [(f"nothing matches {p!r}", first) for p in feature.missing(texts)]
+    return gaps + [(printable(f"nothing matches '{p}'"), first) for p in feature.missing(texts)]
 
 
 def _mixed_units(

@@ -98,6 +98,11 @@ def show_config(s: Session) -> None:
     if s.json:
         s.print_json(settings(fork.loaded))
     elif not (fork.problem and fork.draft):  # the default policy is not what somebody drafts
+        if fork.is_unknown:
+            make = s.command("fork.init")
+            s.console.row(
+                "# This clone has no policy; what follows is another fork's. Next: ", make
+            )
         _show(s.console, fork.loaded)
         if fork.repository.top and fork.policy_here(s.sh):
             here = git.nearest(fork.repository.top / POLICY_FILE)

@@ -106,6 +106,8 @@ def read(sh: Shell, fork: Fork) -> Status:
         problems.append(gone.said)
     else:
         problems += _mismatches(version, contained, upgrading=bool(in_progress))
+    if fork.is_unknown:
+        problems.append("this fork has no policy yet, and the default one is for another fork")
     if not ref:
         problems.append(f"this clone has no branch {policy.branches.production}")
     problems += [problem.rstrip(".") for problem, _ in wrong_urls(fork)]

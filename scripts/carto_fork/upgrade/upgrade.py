@@ -402,6 +402,9 @@ def _say_end(
             console.say(sentence)
         opened = steps.REQUESTED in upgrade.plan.conditions
         never = "merge it with a merge commit, never squash it."
+        if not opened:
+            text = pull_request.text_path(fork, result["tag"])
+            console.row("Text for its pull request: ", str(git.nearest(text)))
         if opened:
             hub = fork.hub(fork.policy.remotes.origin)
             console.say(f"Have it reviewed; {never}")
@@ -412,9 +415,6 @@ def _say_end(
             console.say(f"Have it reviewed. On your host, {never} Or from here:")
             asked = replace(options, direct=True).words()
             console.next(command("upgrade-carto", tag=result["tag"], **asked))
-        if not opened:
-            text = pull_request.text_path(fork, result["tag"])
-            console.row("Its text: ", str(git.nearest(text)))
 
 
 def _say_given_up(console: Console, sh: Shell, fork: Fork, sync: str, head: str) -> None:
