@@ -27,6 +27,8 @@ from .run.errors import ExitCode, Stop, Usage
 
 _ENDS = (ExitCode.DONE, ExitCode.REFUSED, ExitCode.USAGE, ExitCode.INTERRUPTED)
 """How every task may end."""
+_WIDTH = 76
+"""Characters in a line of a help text, which invoke indents, on a terminal of 80."""
 
 FORMER = {
     "init": "fork.init",
@@ -133,9 +135,12 @@ def task(
         options = own | common | ({"json": _JSON} if json else {}) | {"verbose": _VERBOSE}
         line = " ".join(filter(None, ("invoke", task_name, example)))
         shown = [code for code in ExitCode if code in (*_ENDS, *ends)]
-        codes = "".join(f"\n  {int(code):<3}  {code.meaning}" for code in shown)
-        about = f"Example:\n  {line}\n\nExit codes:{codes}"
-        run.__doc__ = f"{inspect.cleandoc(body.__doc__ or '')}\n\n{about}"
+        codes = [f"  {int(code):<3}  {code.meaning}" for code in shown]
+        codes = [textwrap.fill(code, _WIDTH, subsequent_indent=" " * 7) for code in codes]
+        parts = inspect.cleandoc(body.__doc__ or "").split("\n\n")
+        parts = [textwrap.fill(part, _WIDTH) for part in parts]
+        parts += [f"Example:\n  {line}", "\n".join(["Exit codes:", *codes])]
+        run.__doc__ = "\n\n".join(parts)
         run.__signature__ = _signature(options)  # type: ignore[attr-defined]
         wrapped = invoke.tasks.task(
             positional=[],

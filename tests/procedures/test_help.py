@@ -56,6 +56,12 @@ def test_invokes_own_help_documents_every_option(world: World) -> None:
     assert world.everything() == before
 
 
+def test_the_text_about_each_task_fits_a_terminal_of_80_columns() -> None:
+    named = namespace.task_names
+    lines = [line for name in named for line in (namespace[name].__doc__ or "").splitlines()]
+    assert lines and max(map(len, lines)) <= 76  # invoke indents it
+
+
 def test_an_unknown_option_argument_or_task_is_refused(world: World) -> None:
     before = world.everything()
     for words in (
