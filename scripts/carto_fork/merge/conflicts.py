@@ -237,17 +237,13 @@ def remember(
     names = [path for path in paths if "\n" not in path]
     with ThreadPoolExecutor(max_workers=2) as pool:
         again = list(pool.map(lambda pair: _made_again(sh, repo, pair[1], names), pairs))
-    found = [
-        (merge, made.tree, path)
-        for (merge, _), made in zip(pairs, again, strict=True)
-        for path in names
-        if {2, 3} <= made.stages.get(path, {}).keys()
-    ]
-    objects = [f"{commit}:{path}" for merge, tree, path in found for commit in (tree, merge)]
-    texts = iter(git.contents(sh, repo, objects))
-    for (merge, _, path), text, result in zip(found, texts, texts, strict=False):
-        if text is not None and result is not None and not has_markers(result):
-            memory.learn(path, text, result, merge[:10])
+    for (merge, _), made in zip(pairs, again, strict=True):
+        found = [path for path in names if {2, 3} <= made.stages.get(path, {}).keys()]
+        objects = [f"{commit}:{path}" for path in found for commit in (made.tree, merge)]
+        texts = iter(git.contents(sh, repo, objects))
+        for path, text, result in zip(found, texts, texts, strict=True):
+            if text is not None and result is not None and not has_markers(result):
+                memory.learn(path, text, result, merge[:10])
     return memory
 
 
