@@ -138,9 +138,9 @@ def write_adopted(
     requirement: str = text("What the workflows install."),
 ) -> None:
     """Commit the files that `fork.adopt` adds to a fork."""
-    from .adopt import copies
+    from .adopt import adoption
 
-    copies.write(s, requirement, replace)
+    adoption.write(s, requirement, replace)
 
 
 @task("step", example="--tag carto-v1.76.5-0.1.0")

@@ -330,9 +330,9 @@ def adopt(
     a separate branch, with a pull request if gh is installed. It keeps files that the team changed,
     and lists them. In the clone it installs a hook that checks pushes, unless there is another one.
     """
-    from .adopt import copies
+    from .adopt import adoption
 
-    copies.adopt(s, check, requirement, replace, push)
+    adoption.adopt(s, check, requirement, replace, push)
 
 
 @task("fork")

@@ -252,6 +252,14 @@ def _set_secret(call: Call) -> Reply:
     return Reply(201, {})
 
 
+@_route("DELETE", "/actions/secrets/(?P<name>[^/]+)")
+def _delete_secret(call: Call) -> Reply:
+    if call.words["name"] not in call.repository.state.secrets:
+        raise Rejected(404, "Not Found")
+    call.repository.state.secrets.remove(call.words["name"])
+    return Reply(204, None)
+
+
 @_route("GET", "/actions/organization-variables")
 def _shared_variables(call: Call) -> Page:
     return Page([], "variables")

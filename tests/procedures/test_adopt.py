@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from carto_fork.adopt import documents
+from carto_fork.adopt import copies, documents
 from carto_fork.fork import policy, setup
 from carto_standin.github import GitHub
 from workflow import ADOPT, PROGRAM, Actions
@@ -150,6 +150,10 @@ def test_adopt_opens_a_pull_request(world: World, github: GitHub) -> None:
     assert again["pull_request"] == data["pull_request"]
     with github.open() as opened:
         assert len(opened.origin().state.pulls) == 1
+    # It is what both checks wait for.
+    checked = json.loads(world.run("doctor --json --check program --check protection").out)
+    then = [finding["then"] for finding in checked["findings"]]
+    assert len(then) == 2 and all(line.endswith(data["pull_request"]) for line in then)
 
 
 def test_adopt_with_no_push_pushes_nothing(world: World) -> None:
@@ -193,6 +197,34 @@ def test_check_reports_what_the_team_changed_and_does_not_fail(world: World) -> 
     states = {file["path"]: file["state"] for file in json.loads(done.out)["files"]}
     assert {path for path, state in states.items() if state == "not from fork.adopt"} == set(THEIRS)
     assert {path for path, state in states.items() if state == "current"} == set(NEW)
+
+
+def test_a_release_workflow_calls_no_images_workflow_that_cannot_be_called(world: World) -> None:
+    """GitHub would not start it; the sandbox's own images workflow has no `workflow_call`."""
+    call, said = f"uses: ./{FILES.images}", f"{FILES.images} has no `workflow_call`"
+    done = world.run(f"{ADOPT} --replace {FILES.release} --replace {FILES.sync}")
+    assert said in " ".join(done.out.split())
+    land(world, branch(done))
+    assert call not in at_production(world, FILES.release)
+    done = world.run("doctor --check program --offline")
+    assert done.code == 0 and "look" in done.out and said in " ".join(done.out.split())
+    assert said in " ".join(world.run("fork.adopt --check").out.split())
+    # An earlier version wrote the call all the same.
+    texts = dict(copies.texts(policy.load_policy().policy, lambda path: None))
+    files = {FILES.release: texts[FILES.release]}
+    commit_in(world, world.origin, PRODUCTION, files)
+    world.git("fetch --quiet origin")
+    assert world.run("fork.adopt --check").code == 4
+    done = world.run("doctor --check program --offline")
+    assert done.code == 4 and f"calls {FILES.images}, which" in " ".join(done.out.split())
+    land(world, branch(world.run(ADOPT)))
+    assert call not in at_production(world, FILES.release)
+    # With the trigger it is called.
+    text = "on:\n  workflow_call:\n    inputs:\n      release:\n        type: string\njobs: {}\n"
+    commit_in(world, world.origin, PRODUCTION, {FILES.images: text})
+    land(world, branch(world.run(ADOPT)))
+    assert call in at_production(world, FILES.release)
+    assert world.run("doctor --check program --offline").out.startswith("1 check is fine")
 
 
 def test_outdated_files_are_updated_and_edited_files_are_kept(world: World) -> None:

@@ -195,9 +195,8 @@ def test_the_report_shows_each_finding_with_cause_and_fix(world: World) -> None:
         "2 broken, 1 to look at.\n"
     )
     assert done.err == (
-        "Check failed: 2 things are broken.\n"
-        "Nothing was changed.\n"
-        "Next: invoke doctor --fix applies only fixes that cannot lose work.\n"
+        "Check failed: 2 things are broken. --fix applies only fixes that cannot lose work.\n"
+        "Nothing was changed.\nNext: invoke doctor --fix\n"
     )
     assert done.code == 4
 
@@ -1042,6 +1041,22 @@ def test_a_failing_workflow_is_reported(world: World, origin: GitHub) -> None:
     assert found(world, "workflow") == []
 
 
+def test_who_may_open_and_approve_pull_requests_is_looked_at(world: World, origin: GitHub) -> None:
+    token = "CARTO_SYNC_TOKEN"
+    text = world.git(f"show {PRODUCTION}:{SYNC}", repo=world.origin)
+    commit_in(world, world.origin, PRODUCTION, {SYNC: f"{text}\n# {token}\n"})
+    world.git("fetch --quiet origin")
+    finding = one(world, "workflow", "broken")
+    assert finding["what"].endswith(f"and the secret {token} is missing.")
+    type_it(world, finding["then"])
+    assert found(world, "workflow") == []
+    _change(origin, lambda repository: repository.state.secrets.append(token))
+    type_it(world, one(world, "workflow", "look")["then"])
+    assert found(world, "workflow") == []
+    type_it(world, f"gh secret delete {token} -R CartoDB/litellm")
+    assert one(world, "workflow", "broken") == finding
+
+
 def test_a_missing_sync_workflow_is_reported(world: World, origin: GitHub) -> None:
     commit_in(world, world.origin, PRODUCTION, {SYNC: None})
     world.git("fetch --quiet origin")
@@ -1160,7 +1175,7 @@ def test_an_unprotected_branch_is_reported(world: World, origin: GitHub) -> None
     guard, owners = ".github/workflows/carto-guard.yml", ".github/CODEOWNERS"
     push_as_colleague(world, {guard: "name: Guard\n", owners: "/.github/ @acme/team\n"})
     world.git("fetch --quiet origin")
-    rules, people = found(world, "protection")
+    people, rules = found(world, "protection")
     assert people["what"] == "no code owner has to approve changes to carto_fork.toml."
     type_it(world, rules["then"])
     with origin.open() as opened:

@@ -122,7 +122,14 @@ def test_a_waiting_pull_request_can_be_finished_by_choosing_sides(
     assert pull.body.count(row) == len(left)
     assert "- [x] every conflict is resolved" in pull.body
     assert done.out.endswith("\nNext: gh pr view 1 -R CartoDB/litellm\n")
+    assert "says under" not in pull.body  # the team's own guide does not say that
     assert not world.work(NEXT).exists()
+    # No job tests it.
+    test = f"invoke upgrade-carto --tag {NEXT}"
+    assert f"this does, on this machine: {test}\n" in done.out
+    world.git("fetch --quiet origin")
+    following = world.run("next").out.replace("\n#", "")
+    assert f"since its conflicts were resolved: `{test}` does." in " ".join(following.split())
 
 
 def test_a_choice_in_a_pull_request_is_not_changed_without_a_word(

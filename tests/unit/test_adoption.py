@@ -139,6 +139,11 @@ def test_images_outside_of_ghcr_get_no_workflow() -> None:
     assert documents.given(policy.load_policy(PLAIN + elsewhere).policy)["images"] is False
 
 
+def test_the_policy_sets_the_schedule() -> None:
+    found = policy.load_policy(f'{PLAIN}[workflows]\nschedule = "5 4 * * 1-5"\n').policy
+    assert '- cron: "5 4 * * 1-5"\n' in given(found)[found.files.sync]
+
+
 def test_a_file_can_be_left_out() -> None:
     found = policy.load_policy(PLAIN + '[files]\nmakefile = ""\ntasks = ""\nguide = ""\n').policy
     left_out = given(FORKS["without releases and images"]).keys() - given(found).keys()

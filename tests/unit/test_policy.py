@@ -230,6 +230,10 @@ KINDS = "content, modify/delete, rename, add/add, binary, submodule, symlink, mo
 LAST = 'why = "Ours."\n'
 
 REFUSED = [
+    (
+        EXTENDS + "[workflows]\nschedule = 'daily'\n",
+        "key `workflows`: 'daily' is not a schedule of five fields, as for cron",
+    ),
     # An unknown key: the message names its table and the valid keys.
     (
         EXTENDS + "odd = 1\n",

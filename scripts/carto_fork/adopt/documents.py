@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..audit.soundness import triggers_of
 from ..fork import tags
 from ..fork.fork import values_of
 from ..fork.policy import POLICY_FILE, Policy, load_policy
@@ -182,6 +183,13 @@ def given(policy: Policy) -> dict[str, bool]:
     }
 
 
+def can_be_called(text: str) -> bool:
+    """Whether the release workflow can call an images workflow: GitHub starts no workflow that
+    calls one without `workflow_call` or without the input that it gives."""
+    events = triggers_of(text) or {}
+    return "workflow_call" in events and bool(re.search(r"(?m)^\s+release:", text))
+
+
 def has_images(policy: Policy) -> bool:
     """Whether a workflow publishes the fork's images, to a registry that GitHub's token may use."""
     at_github = policy.images is not None and policy.images.name.lower().startswith("ghcr.io/")
@@ -201,6 +209,7 @@ def values(policy: Policy) -> dict[str, str]:
         "key": key(policy.name),
         "KEY": key(policy.name).upper(),
         "policy": POLICY_FILE,
+        "schedule": policy.workflows.schedule,
         "slug": slug,
         "fork_page": pages[0],
         "upstream_page": pages[1],

@@ -431,7 +431,10 @@ def _losses(
             if finding.certain or finding.check == ADDED:
                 what = f"after the merge of {tag}: {finding.what}"
                 yield Finding(finding.check, what, finding.path, certain=finding.certain)
-        for entry in checked.account.lost if checked.account else ():
+        # A file with markers is left for a person to decide; nothing of it is lost yet.
+        marked = {finding.path for finding in checked.wrong if finding.check == "markers"}
+        lost = checked.account.lost if checked.account else ()
+        for entry in (entry for entry in lost if entry.path not in marked):
             what = entry.what or f"line {entry.account.change.line}"
             loss = f"the merge of {tag} lost {entry.side.whose} change to {entry.path} ({what})"
             yield Finding("lost", printable(loss), entry.path)

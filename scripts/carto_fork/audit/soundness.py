@@ -148,11 +148,11 @@ def dangerous_triggers(paths: Sequence[str], result: Snapshot, ours: Snapshot) -
     for path in paths:
         if path not in result.paths:
             continue
-        new = _triggers(result.text(path))
+        new = triggers_of(result.text(path))
         if new is None:
             triggers.append(Problem("trigger", path, 0, "its triggers cannot be read"))
             continue
-        old = _triggers(ours.text(path)) or {}
+        old = triggers_of(ours.text(path)) or {}
         triggers += [
             Problem("trigger", path, line, f"strangers can start it: on {event}")
             for event, line in new.items()
@@ -459,7 +459,7 @@ def _word(node: Any) -> str:
     return str(node.value) if node.id == "scalar" else ""
 
 
-def _triggers(text: str | None) -> dict[str, int] | None:
+def triggers_of(text: str | None) -> dict[str, int] | None:
     """The events at `on:`, each with its line; None if they cannot be read."""
     if text is None:
         return None

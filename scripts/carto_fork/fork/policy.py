@@ -17,6 +17,7 @@ from pathspec import GitIgnoreSpec
 
 from ..run.errors import Refused
 from ..run.text import LARGEST_TEXT, too_long
+from .explained import explained
 from .patterns import compiled, globs, matching, search
 from .tags import TagScheme
 
@@ -162,9 +163,15 @@ class Rule(_Table, frozen=True):
 
 
 class Workflows(_Table, frozen=True):
-    """Upstream's workflows that the fork switched off."""
+    """Upstream's workflows that the fork switched off (`disabled`), and when the fork's own looks
+    for a release (`schedule`, as cron writes it, in UTC)."""
 
     disabled: tuple[str, ...] = ()
+    schedule: str = "17 */8 * * *"
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w*/,-]+( [\w*/,-]+){4}", self.schedule, re.ASCII):
+            raise ValueError(f"{self.schedule!r} is not a schedule of five fields, as for cron")
 
 
 ALONE = r"\A\s*(?P<version>\S+)\s*\Z"
@@ -505,7 +512,7 @@ def _checked(base: dict[str, Any], own: dict[str, Any], source: str) -> Loaded:
     try:
         policy = msgspec.convert(merged, Policy)
     except msgspec.ValidationError as error:
-        raise _refused(source, _explained(str(error))) from None
+        raise _refused(source, explained(str(error), Policy)) from None
     return Loaded(policy, merged, own, source)
 
 
@@ -518,32 +525,6 @@ class Invalid(Refused):
 def _refused(source: str, problem: str) -> Invalid:
     where = "and commit it; `fork.config` prints what is valid."
     return Invalid(f"{source}: {problem}.", then=f"correct {POLICY_FILE} {where}")
-
-
-def _explained(error: str) -> str:
-    """msgspec's message with the key first and the valid choices last."""
-    problem, _, path = error.partition(" - at `$")
-    path = path.rstrip("`")
-    key = f"key `{path.lstrip('.')}`" if path else "top level"
-    text = f"{key}: {problem[0].lower()}{problem[1:]}"
-    if "unknown field" in problem or "enum" in problem:
-        text += f"; expected one of {', '.join(_valid_at(path))}"
-    return text
-
-
-def _valid_at(path: str) -> list[str]:
-    """The keys of the table, or the values of the choice, at a path such as ``.rules[0].take``."""
-    valid: Any = msgspec.inspect.type_info(Policy)
-    for step in re.findall(r"\w+|\[[^]]*]", path):
-        if step.startswith("["):
-            valid = valid.item_type
-        else:
-            valid = next(field.type for field in valid.fields if field.name == step)
-        if isinstance(valid, msgspec.inspect.UnionType):
-            valid = next(t for t in valid.types if not isinstance(t, msgspec.inspect.NoneType))
-    if isinstance(valid, msgspec.inspect.EnumType):
-        return [choice.value for choice in valid.cls]
-    return [field.name for field in valid.fields]
 
 
 def _merge(base: Any, own: Any) -> Any:

@@ -179,6 +179,8 @@ DROP_MESSAGE = "chore: drop changes to {path}"
 """The subject of the commit that records a drop after the merge."""
 PIN_MESSAGE = "chore: record what {tag} stands for"
 """The message of the commit that adds a tag."""
+RESOLVED_MESSAGE = "resolve: conflicts from the upstream sync to {tag}"
+"""The message of the commit in which a person finishes a sync's pull request."""
 
 
 class Pin(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

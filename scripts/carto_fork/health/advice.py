@@ -321,7 +321,10 @@ class _Adviser:
             why += f"{self._at} push {self._origin.name} --delete {upgrade.branch}"
             yield Advice(self._command("step.sync-pr", tag=tag), why)
         elif pull.state == "OPEN" and self._hub:
-            yield _review(self._hub, pull, _NEVER_SQUASHED)
+            test = self._command("upgrade-carto", tag=tag)
+            more = f". Nothing has tested it since its conflicts were resolved: `{test}` does"
+            more = more if status.is_untested(self._sh, self._fork, upgrade) else ""
+            yield _review(self._hub, pull, f"{_NEVER_SQUASHED}{more}")
         elif pull.state == "MERGED":
             yield from self._heal(f"Pull request {pull.number} was not merged with a merge commit.")
 

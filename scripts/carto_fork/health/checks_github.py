@@ -6,18 +6,19 @@ import json
 import os
 import posixpath
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from shlex import quote
 from typing import Any
 from urllib.parse import quote as encoded
 
 from ..adopt import documents
-from ..adopt.copies import missing, pinned
+from ..adopt.copies import BRANCH, compare, foreign, missing, pinned, uncalled
 from ..audit.guard import CHECK, owners
 from ..ci import notify
 from ..fork.policy import CODE_OWNERS, POLICY_FILE
 from ..run import git, github
+from ..run.errors import Refused
 from ..run.steps import Step
 from ..run.text import counted, printable
 from .checks import Check, Diagnosis, Level, Patient, Unchecked
@@ -33,23 +34,54 @@ _SCOPES = ("repo", "workflow")
 # --- The automation ------------------------------------------------------------------------------
 
 
-def _adopt(patient: Patient) -> str:
-    named = missing(patient.sh, patient.fork.policy, patient.text)
-    return patient.command("fork.adopt", requirement=named)
+def _adopt(patient: Patient, replace: Sequence[str] = ()) -> str:
+    """What brings the files of `fork.adopt` into the fork: the command, or the open pull request
+    of an earlier run.
+
+    replace: files that the team changed, to be overwritten.
+    """
+    fork, sh = patient.fork, patient.sh
+    for branch in filter(BRANCH.fullmatch, fork.published):
+        ref = fork.tracking(fork.policy.remotes.origin, branch)
+        if git.is_ancestor(sh, patient.repo, ref, patient.commit):
+            continue
+        with suppress(Unchecked):
+            for pull in github.pulls(sh, patient.hub, base=patient.production, head=branch):
+                return f"merge what `fork.adopt` has opened: {pull.url}"
+    named = missing(sh, fork.policy, patient.text)
+    return patient.command("fork.adopt", requirement=named, replace=replace)
 
 
 def _program(patient: Patient) -> Iterator[Diagnosis]:
+    replace: Sequence[str] = [patient.fork.policy.files.sync]
     path, sync = patient.fork.policy.files.requirements, patient.fork.policy.files.sync
     text = patient.text(sync) if sync else ""
     if text and not documents.is_stamped(text) and "carto-fork" not in text:
         what = f"{sync} does not run this program."
-        needed = missing(patient.sh, patient.fork.policy, patient.text)
-        then = patient.command("fork.adopt", requirement=needed, replace=sync)
+        with suppress(Refused):
+            copies = compare(patient.fork.policy, lambda path: patient.text(path) or None)
+            replace = foreign(copies)
+        then = _adopt(patient, replace)
         yield Diagnosis(Level.LOOK, what, "The team, or an earlier automation, wrote it.", then)
+    yield from _called(patient)
     if path in patient.files and not pinned(patient.text(path)):
         what = f"{path} pins neither a commit of the tasks nor a wheel by its hash."
         cause = "Whoever can change what it names gets the tokens of the workflows."
         yield Diagnosis(Level.BROKEN, what, cause, _adopt(patient))
+
+
+def _called(patient: Patient) -> Iterator[Diagnosis]:
+    """Whether the release workflow calls the images workflow, and can."""
+    files = patient.fork.policy.files
+    why = uncalled(patient.fork.policy, lambda path: patient.text(path) or None)
+    if why and f"uses: ./{files.images}" in patient.text(files.release):
+        what = f"{files.release} calls {files.images}, which has no `workflow_call` with the input "
+        cause = "GitHub starts no workflow that calls another one wrongly: nothing is released."
+        yield Diagnosis(Level.BROKEN, f"{what}`release`.", cause, _adopt(patient))
+    elif why and documents.is_stamped(patient.text(files.release)):
+        what, _, then = why.partition(": ")
+        cause = f"The team keeps its own {files.images}."
+        yield Diagnosis(Level.LOOK, f"{what}.", cause, then)
 
 
 def _workflow(patient: Patient) -> Iterator[Diagnosis]:
@@ -69,6 +101,7 @@ def _workflow(patient: Patient) -> Iterator[Diagnosis]:
             then = f"{patient.hub.gh} variable delete {off} -R {slug}"
             what = f"the schedule of {name} is switched off by the variable {off}."
             yield Diagnosis(Level.LOOK, what, "Only people start runs until then.", then)
+    yield from _requests(patient)
     workflow = patient.ask(f"/actions/workflows/{name}")
     page = f"{patient.hub.url}/actions/workflows/{name}"
     if workflow is None:
@@ -99,6 +132,30 @@ def _workflow(patient: Patient) -> Iterator[Diagnosis]:
         then = f"{patient.hub.gh} run view {last['id']} -R {slug} --log-failed"
         cause = f"Its log says why. To start it again: {start}"
         yield Diagnosis(Level.BROKEN, what, cause, then)
+
+
+def _requests(patient: Patient) -> Iterator[Diagnosis]:
+    """Whether the sync workflow may open its pull request, and no workflow may approve one without
+    need."""
+    token = f"{documents.key(patient.fork.policy.name).upper()}_SYNC_TOKEN"
+    if token not in patient.text(patient.fork.policy.files.sync):
+        return
+    with suppress(Unchecked):  # only administrators may read it
+        usual = patient.ask("/actions/permissions/workflow") or {}
+        may = usual.get("can_approve_pull_request_reviews")
+        has = token in _named(patient, "secrets")
+        if may is None or may != has:
+            return
+        put = f"{patient.hub.gh} api -X PUT repos/{patient.hub.slug}/actions/permissions/workflow"
+        then = f"{put} -F can_approve_pull_request_reviews={str(not has).lower()}"
+        if not has:
+            what = f"GitHub Actions may not open pull requests, and the secret {token} is missing."
+            cause = "The sync can push its branch, and not open the pull request for it."
+            yield Diagnosis(Level.BROKEN, what, cause, then)
+        else:
+            what = f"GitHub Actions may approve pull requests, which nothing needs with {token}."
+            cause = "A workflow could approve a pull request."
+            yield Diagnosis(Level.LOOK, what, cause, then)
 
 
 def _sync_pr(patient: Patient) -> Iterator[Diagnosis]:
@@ -275,6 +332,21 @@ def _lacking(patient: Patient, rules: list[dict[str, Any]], classic: dict[str, A
     return [what for what, is_there in there.items() if not is_there]
 
 
+def _code_owners(patient: Patient) -> Iterator[Diagnosis]:
+    """Files that Guard relies on and that have no code owner."""
+    files, slug = patient.fork.policy.files, patient.hub.slug
+    judges = [POLICY_FILE, files.guard, files.dependencies, files.requirements, CODE_OWNERS[0]]
+    if free := [p for p in judges if p and not owners(patient.sh, patient.repo, patient.commit, p)]:
+        owner = slug.partition("/")[0]
+        what = f"no code owner has to approve changes to {', '.join(free)}."
+        cause = f"They decide what {CHECK} does: a pull request can then replace its own check."
+        place = next((path for path in CODE_OWNERS if path in patient.files), CODE_OWNERS[0])
+        lines = " and ".join(f"`{path} @{owner}/TEAM`" for path in ("/.github/", f"/{POLICY_FILE}"))
+        start = patient.command("branch.start", name="code-owners")
+        then = f"{start}; write {lines} as the last lines of {place} there, commit it, then "
+        yield Diagnosis(Level.LOOK, what, cause, then + patient.command("branch.pr"))
+
+
 def _protection(patient: Patient) -> Iterator[Diagnosis]:
     branch, slug, gh = encoded(patient.production, safe=""), patient.hub.slug, patient.hub.gh
     rules = patient.ask(f"/rules/branches/{branch}") or []
@@ -291,6 +363,9 @@ def _protection(patient: Patient) -> Iterator[Diagnosis]:
         cause = "A sync can only land squashed or rebased, and then loses its ancestry."
         yield Diagnosis(Level.BROKEN, what, cause, f"switch it off: {page}")
     files = patient.fork.policy.files
+    judged = files.guard in patient.files and "workflows" not in kinds
+    if judged:
+        yield from _code_owners(patient)
     lacking = _lacking(patient, rules, classic)
     if hidden and lacking:
         raise Unchecked(hidden)
@@ -310,18 +385,8 @@ def _protection(patient: Patient) -> Iterator[Diagnosis]:
                 f"adopt the workflow {CHECK} first, since the rules require it: {_adopt(patient)}"
             )
         yield Diagnosis(Level.LOOK, what, cause, then)
-    if files.guard not in patient.files or "workflows" in kinds:
+    if not judged:
         return
-    judges = [POLICY_FILE, files.guard, files.dependencies, files.requirements, CODE_OWNERS[0]]
-    if free := [p for p in judges if p and not owners(patient.sh, patient.repo, patient.commit, p)]:
-        owner = slug.partition("/")[0]
-        what = f"no code owner has to approve changes to {', '.join(free)}."
-        cause = f"They decide what {CHECK} does: a pull request can then replace its own check."
-        place = next((path for path in CODE_OWNERS if path in patient.files), CODE_OWNERS[0])
-        lines = " and ".join(f"`{path} @{owner}/TEAM`" for path in ("/.github/", f"/{POLICY_FILE}"))
-        start = patient.command("branch.start", name="code-owners")
-        then = f"{start}; write {lines} as the last lines of {place} there, commit it, then "
-        yield Diagnosis(Level.LOOK, what, cause, then + patient.command("branch.pr"))
     with suppress(Unchecked):  # only administrators may read it
         usual = patient.ask("/actions/permissions/workflow") or {}
         if usual.get("default_workflow_permissions") == "write":
@@ -370,7 +435,11 @@ def _gh(patient: Patient) -> Iterator[Diagnosis]:
 
 CHECKS = (
     Check("workflow", "The sync workflow fails, or does not run.", _workflow),
-    Check("program", "The workflows run other code, or code that others can change.", _program),
+    Check(
+        "program",
+        "The workflows run other code, code that others can change, or nothing.",
+        _program,
+    ),
     Check("sync-pr", "The pull request of a sync cannot be merged.", _sync_pr),
     Check("slack", "No messages arrive in Slack.", _slack),
     Check("squash-merge", "A sync can land squashed.", _squash_merge),

@@ -121,10 +121,11 @@ def doctor(s: Session, options: Examination) -> None:
     if broken := report.of(Level.BROKEN):
         able = any(finding.fix for finding in broken) and not options.fix
         again = s.command("doctor", check=list(options.checks), fix=True)
+        more = " --fix applies only fixes that cannot lose work." if able else ""
         raise CheckFailed(
-            f"{counted(len(broken), 'thing')} {'is' if len(broken) == 1 else 'are'} broken.",
+            f"{counted(len(broken), 'thing')} {'is' if len(broken) == 1 else 'are'} broken.{more}",
             untouched="What was fixed is listed above." if fixed else "Nothing was changed.",
-            then=f"{again} applies only fixes that cannot lose work." if able else broken[0].then,
+            then=again if able else broken[0].then,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from packaging.version import Version
 
-from ..fork import branches, recovery, releases, tags, version_files
+from ..fork import branches, records, recovery, releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
 from ..fork.tags import Tag, TagScheme, TagUse
 from ..merge import conflicts, reverts
@@ -330,3 +330,17 @@ def show(console: Console, facts: Status, repo: str) -> None:
         console.say(note, "yellow")
     for problem in facts.problems:
         console.say(f"problem: {problem}", "red")
+
+
+def is_untested(sh: Shell, fork: Fork, upgrade: InProgress) -> bool:
+    """Whether a person resolved conflicts on a published branch, and it has passed no test here
+    since: no job tests it then."""
+    refs = fork.refs
+    head = refs.objects.get(fork.tracking(fork.policy.remotes.origin, upgrade.branch), "")
+    passed = refs.commits.get(f"refs/carto-fork/passed/{upgrade.tag}/test") == head
+    if not head or passed or not fork.policy.commands.test:
+        return False
+    question = "log --no-show-signature --format=%s {head} --not {production} --"
+    sides = {"head": head, "production": fork.production_commit}
+    subjects = git.ask(sh, fork.path, question, "commits", **sides).out.splitlines()
+    return records.RESOLVED_MESSAGE.replace("{tag}", upgrade.tag) in subjects

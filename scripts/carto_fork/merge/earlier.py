@@ -169,7 +169,7 @@ def is_a_steps(fork: Fork, subject: str) -> bool:
         fork.policy.messages.version,
         records.PIN_MESSAGE,
         "chore: generate files anew for {tag}",
-        "resolve: conflicts from the upstream sync to {tag}",
+        records.RESOLVED_MESSAGE,
     ]
     patterns = (re.sub(r"\\{(version|tag)\\}", r"\\S+", re.escape(m)) for m in messages)
     return any(re.fullmatch(pattern, subject) for pattern in patterns)

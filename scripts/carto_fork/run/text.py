@@ -141,8 +141,9 @@ def code(text: str) -> str:
 
 
 def cell(text: str) -> str:
-    """A text of unknown origin as a code span inside a table, where a bar would end the cell."""
-    return code(text.replace("|", "¦"))
+    """A text of unknown origin as a code span inside a table, where only an escaped bar does not
+    end the cell, even in a code span."""
+    return code(text.replace("|", "\\|"))
 
 
 def plain(text: str) -> str:

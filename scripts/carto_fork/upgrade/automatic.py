@@ -158,6 +158,10 @@ def _resolve_request(
         s.run(steps.FINISH, replace(fetch, values=values), held, work)
         if held:
             report.write_for(s, fork, work)
+            commands = fork.policy.commands
+            if commands.install or commands.test or commands.lint:
+                test = s.command("upgrade-carto", tag=name)
+                s.console.row("Nothing has tested it since; this does, on this machine: ", test)
             s.console.next(f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}")
 
 
@@ -183,7 +187,7 @@ def catch_up_plan(s: Session, fork: Fork, release: releases.Target) -> Plan:
         "version": release.tag.release,
         "work": str(git.nearest(work)),
         "place": str(work),
-        "resolved": f"resolve: conflicts from the upstream sync to {release.tag.name}",
+        "resolved": records.RESOLVED_MESSAGE.replace("{tag}", release.tag.name),
     }
     untouched = "Your checkout and origin are unchanged."
     return replace(fetch, values=values, conditions=frozenset(conditions), untouched=untouched)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from shlex import quote
 
@@ -196,9 +197,17 @@ class _Text:
     def _to_look_at(self) -> Iterator[str]:
         sync = self.sync
         doubtful = (finding for finding in sync.checked.findings if not finding.certain)
+        found = [*sync.checked.wrong, *doubtful]
+        # Each marker is a finding, and one row for a file is enough.
+        markers = Counter(f.path for f in found if f.check == "markers")
         rows = [
+            ["**wrong**", "markers", cell(f"{path}: {counted(number, 'line')} of conflict markers")]
+            for path, number in markers.items()
+        ]
+        rows += [
             ["**wrong**" if f.certain else "look at", plain(f.check), cell(f.what)]
-            for f in (*sync.checked.wrong, *doubtful)
+            for f in found
+            if f.check != "markers"
         ]
         rows += [
             ["new" if letter == "A" else "changed", kind, cell(path)]
@@ -287,8 +296,9 @@ class _Text:
         verify = "carto-fork verify"
         if page := notify.run_url():
             yield f"Review it with `report.html` from [this run]({page}).\n"
-        guide = code(self.policy.files.guide)
-        yield f"{guide} says under *What to type* how to run `carto-fork`.\n"
+        guide = self.policy.files.guide
+        if guide and "## What to type" in self.sync.text(guide):
+            yield f"{code(guide)} says under *What to type* how to run `carto-fork`.\n"
         yield from block(
             [
                 f"git fetch {origin} {branch}",

@@ -378,6 +378,10 @@ class Sync:
             words += ["--no-ext-diff", "--no-textconv", side, self.head, "--", path]
             yield whose, git.checked(self._sh.read(words), "differences").out.splitlines()
 
+    def text(self, path: str) -> str:
+        """A file on the branch; "" if it has none of that name."""
+        return git.show(self._sh, self._repo, self.head, path) or ""
+
     @cached_property
     def unresolved(self) -> list[str]:
         """The paths whose conflict nobody has resolved yet."""

@@ -1,0 +1,329 @@
+"""`fork.adopt`: publish a branch with the files that a fork lacks."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..fork import branches, recovery, setup
+from ..fork.fork import Fork, require_production, require_right_urls
+from ..fork.policy import POLICY_FILE, Policy, load_policy
+from ..fork.session import Session
+from ..fork.setup import There
+from ..release import contribute
+from ..run import files, git, github
+from ..run.errors import CheckFailed, Refused
+from ..run.steps import Condition, Journal, Plan, Step
+from ..run.text import counted
+from .copies import (
+    BRANCH,
+    KEPT,
+    Copy,
+    Read,
+    branch,
+    compare,
+    foreign,
+    missing,
+    require_source,
+    uncalled,
+)
+
+DRAFT = Condition("if it is not on the production branch yet")
+
+
+ADOPT = (
+    branches.BRANCH,
+    branches.WORKTREE,
+    Step(
+        "policy",
+        "Copy the policy, which is not committed yet.",
+        when=DRAFT,
+        run=("cp {policy} {work}/carto_fork.toml",),
+    ),
+    Step(
+        "write",
+        "Write the fork's files and commit them.",
+        run=("invoke step.write-adopted --repo {work}",),
+        call=lambda write: write(),
+        stuck="fix in {work} what git or a hook complains about, then run the same command again.",
+    ),
+    branches.PUSH,
+    replace(
+        contribute.PULL_REQUEST[1],
+        untouched="{origin} has {sync}; only the pull request is missing.",
+    ),
+    *branches.TIDY,
+)
+
+MESSAGE = "chore: adopt the tasks that keep the fork on its upstream"
+
+
+def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], push: bool) -> None:
+    """Publish a branch with the files that are missing from the fork or out of date.
+
+    check: only report; raises CheckFailed if there is such a file.
+    """
+    fork = s.open_fork()
+    if check:
+        _check(s, fork, requirement)
+        return
+    require_right_urls(fork)
+    git.require_identity(s.sh, fork.path)
+    with s.locked(fork.repository) as held:
+        heads = contribute.branch_on_origin(s, fork, fork.policy.branches.production, "adopt/*")
+        fork, base = contribute.current(s, fork, heads, held)
+        read = _reader(s, fork, base)
+        try:
+            require_source(s, fork.policy, read, requirement)
+        except Refused as refusal:
+            names = (name.removeprefix("refs/heads/") for name in heads.objects)
+            if waiting := [name for name in names if BRANCH.fullmatch(name)]:
+                origin = fork.policy.remotes.origin.name
+                refusal.what += f" (If an earlier run did: {origin} has {', '.join(waiting)}, "
+                refusal.what += "whose pull request somebody has to merge first.)"
+            raise
+        copies = compare(fork.policy, read, requirement, replaced, fork.draft)
+        _show_states(s, copies)
+        name = branch(copies)
+        fork = recovery.put_in_order(s, fork, held, name)
+        due = [copy for copy in copies if copy.due]
+        url = ""
+        if due:
+            _show_changes(s, due)
+            if fork.draft:
+                # Printed first: the draft gets onto the branch even if the pull request fails.
+                s.console.say(
+                    f"The branch contains {POLICY_FILE}. Keep the file here until "
+                    f"{fork.policy.branches.production} has it, then remove it.",
+                    "yellow",
+                )
+            published = f"refs/heads/{name}" in heads.objects
+            url = _publish(s, fork, base, copies, requirement, replaced, push, published, held)
+        hook = _hook(s, fork, held)
+    if s.json:
+        data: dict[str, Any] = {"files": _facts(copies), "branch": name if due else None}
+        s.print_json(data | {"pull_request": url or None, "hook": hook.value})
+    if due and not s.sh.dry:
+        _say_next(s, fork, name, push, url)
+    _say_foreign(s, fork.policy, copies, requirement)
+
+
+def _check(s: Session, fork: Fork, requirement: str) -> None:
+    """Raises CheckFailed if the fork lacks one of its files or has an outdated one."""
+    require_production(fork)
+    read = _reader(s, fork, fork.production_commit)
+    if requirement:
+        require_source(s, fork.policy, read, requirement)
+    copies = compare(fork.policy, read, requirement, draft=fork.draft)
+    _show_states(s, copies)
+    if s.json:
+        s.print_json({"files": _facts(copies)})
+    requirement = requirement or missing(s.sh, fork.policy, read)
+    _say_foreign(s, fork.policy, copies, requirement)
+    if due := [copy for copy in copies if copy.due]:
+        listed = ", ".join(copy.path for copy in due)
+        raise CheckFailed(
+            f"{counted(len(due), 'file')} of the fork {'is' if len(due) == 1 else 'are'} missing "
+            f"or out of date: {listed}.",
+            then=s.command("fork.adopt", requirement=requirement),
+        )
+
+
+def _reader(s: Session, fork: Fork, commit: str) -> Read:
+    """Reads the fork's files at a commit."""
+    return lambda path: git.show(s.sh, fork.path, commit, path)
+
+
+def _facts(copies: Sequence[Copy]) -> list[dict[str, str]]:
+    return [{"path": copy.path, "state": copy.state.value} for copy in copies]
+
+
+def _show_states(s: Session, copies: Sequence[Copy]) -> None:
+    width = max(len(copy.path) for copy in copies)
+    for copy in copies:
+        style = "yellow" if copy.state in KEPT else ""
+        lines = f", {counted(len(copy.after.splitlines()), 'line')}" if copy.before is None else ""
+        s.console.row(f"  {copy.path:<{width}}  ", f"{copy.state.value}{lines}", style)
+    if not any(copy.due for copy in copies):
+        s.console.say("The fork has everything that it needs.", "green")
+    if any(copy.state in KEPT for copy in copies):
+        s.console.say(
+            "`fork.adopt` keeps the fork's own files; --replace PATH overwrites such a file.",
+            "yellow",
+        )
+
+
+def _say_foreign(s: Session, policy: Policy, copies: Sequence[Copy], requirement: str) -> None:
+    """Print which workflows are the fork's own, what that leaves out, and the command that replaces
+    them."""
+    named = {copy.path: copy.before or "" for copy in copies if copy.state in KEPT}
+    why = uncalled(policy, lambda path: named.get(path))
+    if why and policy.files.release not in named:
+        s.console.say(why, "yellow")
+    if paths := foreign(copies):
+        command = s.command("fork.adopt", requirement=requirement, replace=paths)
+        is_are, them = ("is", "it") if len(paths) == 1 else ("are", "them")
+        s.console.say(
+            f"{counted(len(paths), 'workflow')} in the fork {is_are} not this program's, so it "
+            f"does not run in {them}: {', '.join(paths)}.",
+            "yellow",
+        )
+        s.console.row(f"To replace {them}: ", command)
+
+
+def _show_changes(s: Session, due: Sequence[Copy]) -> None:
+    """Print how existing files change."""
+    for copy in due:
+        if copy.before is None:
+            continue
+        names = (f"a/{copy.path}", f"b/{copy.path}")
+        before, after = copy.before.splitlines(), copy.after.splitlines()
+        for line in difflib.unified_diff(before, after, *names, lineterm=""):
+            style = {"+": "green", "-": "red"}.get(line[:1], "")
+            s.console.row("", line, style)
+
+
+_FETCH = Step(
+    "fetch",
+    "Fetch origin's branch.",
+    run=("git -C {repo} fetch --no-tags --no-recurse-submodules {origin} refs/heads/{sync}",),
+)
+
+
+def _publish(
+    s: Session,
+    fork: Fork,
+    base: str,
+    copies: Sequence[Copy],
+    requirement: str,
+    replaced: Sequence[str],
+    push: bool,
+    published: bool,
+    held: Journal | None,
+) -> str:
+    """Commit the files on a separate branch, and open its pull request.
+
+    Returns the pull request's address; "" for none.
+    """
+    name, production = branch(copies), fork.policy.branches.production
+    place = fork.place_for(name)
+    requests = push and github.can_be_asked(fork.gh, fork.policy.remotes.origin.url)
+    existing = _pull(s, fork, name) if requests and published else ""
+    conditions = {DRAFT} if fork.draft else set()
+    conditions |= {branches.PUSHES} if push else set()
+    conditions |= {contribute.OPEN} if requests and not existing else set()
+    listed = [f"- `{copy.path}` ({copy.state.value})" for copy in copies if copy.due]
+    body = "\n".join(["Files that `fork.adopt` writes; no upstream file is changed:", "", *listed])
+    if requirement:
+        body += f"\n\nThe workflows then install `{requirement}`."
+    values = fork.values() | {
+        "sync": name,
+        "start": base,
+        "pushed": "",
+        "place": str(place),
+        "work": str(git.nearest(place)),
+        "policy": str(git.nearest(fork.repository.home / POLICY_FILE)),
+        "requirement": requirement,
+        "head": name,
+        "base": production,
+        "title": MESSAGE,
+        "body": body,
+    }
+    untouched = f"Your checkout and {production} are unchanged."
+    steps = [
+        replace(step, run=tuple(line + _options(requirement, replaced) for line in step.run))
+        if step.name == "write"
+        else step
+        for step in ADOPT
+    ]
+    if published and not s.sh.dry:
+        s.console.say(f"{name} is published already.")
+        steps = [step for step in steps if step.name in ("open", "tidy")]
+        # A killed run may have published the branch without recording it in this clone.
+        steps = [_FETCH, *steps] if place.exists() else steps[:1]
+    write = partial(_write, s, fork, place, requirement, replaced)
+    s.run(steps, Plan(values, frozenset(conditions), untouched), held, write)
+    return existing or (_pull(s, fork, name) if requests and not s.sh.dry else "")
+
+
+def _options(requirement: str, replaced: Sequence[str]) -> str:
+    """The options as part of a template; paths need no quotes (see `policy.Files`)."""
+    words = [" --requirement={requirement}"] if requirement else []
+    return "".join([*words, *(f" --replace {path}" for path in replaced)])
+
+
+def _pull(s: Session, fork: Fork, name: str) -> str:
+    """The address of a branch's open pull request; "" if it has none."""
+    hub = fork.hub(fork.policy.remotes.origin)
+    pulls = github.pulls(s.sh, hub, base=fork.policy.branches.production, head=name)
+    return next((pull.url for pull in pulls), "")
+
+
+def _hook(s: Session, fork: Fork, held: Journal | None) -> There:
+    """Install the hook if the clone has none. Returns what is there then."""
+    hook = setup.find_hook(s.sh, fork)
+    if hook.there in (There.NOTHING, There.STALE):
+        values = setup.hook_values(fork, hook, s.guard_line)
+        s.run((setup.HOOK,), Plan(values, frozenset()), held)
+        return There.NOTHING if s.sh.dry else There.OURS
+    if hook.there is not There.OURS:
+        s.console.say(
+            f"{git.nearest(hook.path)} is {hook.there.value}; to check pushes, add this line to "
+            f"it: {s.command('ci.guard', pre_push=True)}",
+            "yellow",
+        )
+    return hook.there
+
+
+def _say_next(s: Session, fork: Fork, name: str, push: bool, url: str) -> None:
+    production, origin = fork.policy.branches.production, fork.policy.remotes.origin.name
+    if not push:
+        s.console.say(f"Done: {name} is in this clone, not pushed.", "green")
+        s.console.next(f"{git.at(fork.path)} push {origin} {name}")
+    elif url:
+        s.console.row("Pull request: ", url, "green")
+        s.console.say(f"Next: have it reviewed, and merge it into {production}.")
+    else:
+        s.console.say(f"Done: {origin} has {name}.", "green")
+        branches.say_landing(s, fork, name)
+
+
+def write(s: Session, requirement: str, replaced: Sequence[str]) -> None:
+    """Write the files in a work tree according to the policy there, and commit them."""
+    fork, work = s.open_work_tree()
+    _write(s, fork, work, requirement, replaced)
+
+
+def _write(s: Session, fork: Fork, work: Path, requirement: str, replaced: Sequence[str]) -> None:
+
+    def read(path: str) -> str | None:
+        return files.text_below(work, path)
+
+    def committed(path: str) -> str | None:
+        return git.show(s.sh, work, "HEAD", path)
+
+    text = read(POLICY_FILE)
+    policy = load_policy(text).policy if text is not None else fork.policy
+    require_source(s, policy, read, requirement)
+    # A killed run may have written some of them already.
+    copies = compare(policy, committed, requirement, replaced, fork.draft)
+    due = [copy for copy in copies if copy.due]
+    paths = [copy.path for copy in due]
+    for copy in due:
+        if read(copy.path) != copy.before:
+            continue  # written already, and perhaps edited by hand
+        if not s.sh.dry:
+            (work / copy.path).parent.mkdir(parents=True, exist_ok=True)
+        files.write_staged(s.sh, work, copy.path, copy.before, copy.after)
+    if not paths:
+        s.console.say("The fork has everything that it needs.")
+        return
+    git.checked(s.sh.run(["git", "-C", str(work), "add", "--force", "--", *paths]), "files")
+    words = ["git", "-C", str(work), "commit", "--quiet", "-m", MESSAGE, "--", *paths]
+    git.checked(s.sh.run(words), "commit")
+    if not s.sh.dry:
+        s.console.say(f"Wrote {counted(len(paths), 'file')}.")
