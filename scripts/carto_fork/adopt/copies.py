@@ -260,6 +260,6 @@ def uncalled(policy: Policy, read: Read) -> str:
         return ""
     return (
         f"{files.images} has no `workflow_call` with the input `release`, so {files.release} does "
-        "not call it and a release builds no images: add the trigger (`fork.adopt` then adds the call), "
-        "or replace the file."
+        "not call it and a release builds no images: add the trigger (`fork.adopt` then adds the "
+        "call), or replace the file."
     )
