@@ -359,9 +359,16 @@ def operation(directory: Path) -> str:
 
 def reopened(sh: Shell, work: Path, state: git.WorkState) -> bool:
     """Whether a work tree has what somebody makes of the conflicts of a pull request: they are in
-    the index again, or were, and nothing is committed. Git drops AUTO_MERGE with the commit."""
-    question = "git -C {work} rev-parse --quiet --verify AUTO_MERGE"
-    return bool(state.dirty and not state.merging) and sh.ask(question, work=work).ok
+    the index again, or were, and nothing is committed."""
+    return not state.merging and are_back(sh, work)
+
+
+def are_back(sh: Shell, work: Path) -> bool:
+    """Whether conflicts that were committed were put back into a work tree's index since its last
+    commit. That sets AUTO_MERGE to what the commit has, which git drops with the next one; a merge
+    sets it to something else."""
+    merged, committed = git.objects(sh, work, ["AUTO_MERGE", "HEAD^{tree}"])
+    return merged == committed
 
 
 def rebased_branch(sh: Shell, work: Path) -> str:

@@ -318,12 +318,6 @@ def bring_back(sh: Shell, work: Path, left: Sequence[Conflict]) -> None:
     git.checked(noted, "merge")
 
 
-def are_back(sh: Shell, work: Path) -> bool:
-    """Whether `bring_back` was called in a work tree since its last commit."""
-    trees = git.objects(sh, work, ["AUTO_MERGE", "HEAD^{tree}"])
-    return trees[0] == trees[1]
-
-
 def _write_down(
     sh: Shell,
     work: Path,

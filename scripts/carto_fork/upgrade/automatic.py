@@ -111,12 +111,11 @@ def _resolve_request(
     hub = fork.hub(fork.policy.remotes.origin)
     github.require(s.sh, hub)
     pull = github.pull(s.sh, hub, request)
-    branches = fork.policy.branches
-    name = branches.tag_of(pull.head)
-    if pull.state != "OPEN" or pull.base != branches.production or not name:
+    production, name = fork.policy.branches.production, fork.policy.branches.tag_of(pull.head)
+    if pull.state != "OPEN" or pull.base != production or not name:
         what = f"is {pull.state.lower()}, from {pull.head} into {pull.base}"
         problem = f"pull request {pull.number} {what}: it is not an open sync"
-        raise Refused(f"{problem} into {branches.production}.", then="see `status`.")
+        raise Refused(f"{problem} into {production}.", then="see `status`.")
     release = releases.find(s.sh, fork, name)
     with s.locked(fork.repository) as held:
         fork = recovery.put_in_order(s, fork, held, pull.head, release.commit)
@@ -135,7 +134,7 @@ def _resolve_request(
         left = _open(s, fork, place, decided, (ours, release.commit, merge))
         # If the work tree differs from its commit, or had them back before, somebody has begun to
         # resolve: a side that is staged may be what the commit has.
-        if left and not (git.work_state(s.sh, place).dirty or deciding.are_back(s.sh, place)):
+        if left and not (git.work_state(s.sh, place).dirty or branches.are_back(s.sh, place)):
             deciding.bring_back(s.sh, place, left)
         aborted.bring_back(s.sh, s.console, fork, place, name)
         if accept:
