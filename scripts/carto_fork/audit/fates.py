@@ -155,6 +155,19 @@ class _Versions:
     def _word_sets(self) -> list[set[str]]:
         return [word_set(text) for text in self._texts]
 
+    @cached_property
+    def _often(self) -> list[Counter[str]]:
+        """How often each word occurs on this side and in the result."""
+        return [Counter(words_of(self._texts[side].lower())) for side in (1, 3)]
+
+    def has_reworded(self, lines: Sequence[str]) -> bool:
+        """Whether the result has all words of some lines that only this side has, as often; most
+        of the lines need such words."""
+        own = [word_set(line) & self.vocabulary for line in lines]
+        mine, result = self._often
+        there = all(result[word] >= mine[word] for words in own for word in words)
+        return there and 0 < len(lines) <= 2 * sum(map(bool, own))
+
     def forgotten(self, lines: Iterable[str]) -> tuple[str, ...]:
         """The words in some lines that only this side has, and that the result lacks, longest
         first; numbers do not count, since other ones replace them."""
@@ -231,6 +244,8 @@ def _rewritten(lost: Account, versions: _Versions, homes: Mapping[str, Index]) -
         sure = traced if not path else any(map(home.like, significant))
         if (sure or not path) and home.has_rewritten(lines, versions.vocabulary, sure):
             return replace(lost, fate=Fate.SUPERSEDED, traceless=(), home=path)
+    if not lost.back and versions.has_reworded(lost.traceless):
+        return replace(lost, fate=Fate.SUPERSEDED, traceless=())
     return lost
 
 
@@ -358,7 +373,8 @@ def _whole(change: Change, others: Sequence[Change], counts: Sequence[Counter[st
             if _touch(change, rival) and not set(removed).isdisjoint(stripped_lines(rival.removed))
         ]
         changed = tuple(line for x in rivals for line in x.added if substantive(line))
-        if changed and all(result[line.strip()] > base[line.strip()] for line in changed):
+        keys = [line.strip() for line in changed]
+        if keys and all(result[key] >= other[key] > base[key] for key in keys):
             return Account(change, Fate.SUPERSEDED, back=changed)
     if all(other[line] > base[line] for line in added) and all(
         other[line] < base[line] for line in removed

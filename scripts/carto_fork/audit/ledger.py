@@ -19,7 +19,7 @@ from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.git import Tree
 from ..run.shell import Shell, batches
-from ..run.text import VERSION_LINE, counted, substantive
+from ..run.text import counted, states_version, substantive
 from . import fates
 from .alike import Index
 from .fates import Account, Fate
@@ -523,7 +523,7 @@ class _Explanations:
                 continue
             if rule.take is Take.VERSION:
                 lines = [line for line in (*account.missing, *account.back) if line.strip()]
-                stated = bool(lines) and all(map(VERSION_LINE.fullmatch, lines))
+                stated = bool(lines) and all(map(states_version, lines))
                 return rule.why if stated else ""
             if entry.side is Side.UPSTREAM:
                 return rule.why if rule.take is Take.FORK else ""

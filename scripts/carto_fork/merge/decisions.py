@@ -16,7 +16,7 @@ from pathspec import GitIgnoreSpec
 from ..fork.patterns import find_all, globs
 from ..fork.policy import ALONE, Kind, Policy, Rule, Side, Take, VersionFile
 from ..fork.records import Drop
-from ..run.text import VERSION_LINE, counted, file_word, pathspec_word, substantive
+from ..run.text import counted, file_word, pathspec_word, states_version, substantive
 from . import additions, hunks
 from .history import History
 from .hunks import Conflict, Customisations, Memory, has_markers
@@ -90,7 +90,7 @@ class _Reason:
 
 _UNTOUCHED = _Reason(
     "untouched by the fork",
-    "No fork commit changed this; an earlier merge left the difference.",
+    "No commit of the fork's own changed this; an earlier merge or sync left the difference.",
     Take.UPSTREAM,
 )
 _ABSORBED = _Reason("absorbed", "Upstream has the fork's change, too.", Take.UPSTREAM)
@@ -422,7 +422,9 @@ def _by_evidence(
         return seen.lines, _Reason("remembered", f"As in {seen.commit}.", Take.BOTH)
     before = conflict.texts.base if conflict.texts else ""
     if taker := known.upstream.taker(conflict.path, hunk, before):
-        why = f"Upstream adopted the fork's change in {taker.name[:10]} and has changed it since."
+        why = (
+            f"Upstream had the fork's change, too, in {taker.name[:10]}, and has changed it since."
+        )
         return hunk.theirs, _Reason("taken up", why, Take.UPSTREAM)
     return None
 
@@ -559,7 +561,7 @@ def _only_version(file: VersionFile | None, *sides: Sequence[str]) -> bool:
     sides: the lines of a hunk, from each side.
     """
     if file is None or file.keys:
-        return all(VERSION_LINE.fullmatch(line.rstrip("\r\n")) for lines in sides for line in lines)
+        return all(states_version(line) for lines in sides for line in lines)
     blank = set()
     for lines in sides:
         matches_by_line = [find_all(file.pattern or ALONE, line) for line in lines]

@@ -12,10 +12,11 @@ from pathlib import PurePosixPath
 from shlex import quote
 from typing import Any, TextIO
 
-VERSION_LINE = re.compile(
-    r"""\s*(version\s*=\s*["'][^"']*["']\s*(#.*)?|"version"\s*:\s*"[^"]*"\s*,?\s*)"""
+_VERSION_LINE = re.compile(
+    r"""\s*(version\s*=\s*["'][^"']*["']\s*(\#.*)?|"version"\s*:\s*"[^"]*"\s*,?\s*
+    |v?\d+(\.\d+)+([-+.]?[a-z0-9.]+)?)\s*""",
+    re.VERBOSE,
 )
-"""A line of a TOML or JSON file that states a version, and nothing else."""
 
 _SUBSTANTIVE = re.compile(r"(?:\w\W*){8}")
 
@@ -37,6 +38,12 @@ def too_long(path: str, *texts: str) -> bool:
 def lines_of(text: str) -> list[str]:
     """The lines with their line ends, split at line feeds only, as git does."""
     return re.findall(r"[^\n]*\n|[^\n]+", text)
+
+
+def states_version(line: str) -> bool:
+    """Whether a line of a TOML or JSON file, or of one that holds nothing else, states a version,
+    and nothing else."""
+    return bool(_VERSION_LINE.fullmatch(line.rstrip("\r\n")))
 
 
 def substantive(line: str) -> bool:

@@ -82,7 +82,7 @@ def whose(hunk: Hunk, lines: Sequence[str] | None, sure: bool) -> str:
     sides = {hunk.base or (): "neither side's change"} if sure else {}
     known = {**sides, hunk.ours: "the fork's", hunk.theirs: "upstream's"}
     if lines is None or (not sure and not lines):
-        return "its own text"
+        return "no lines of it"
     if hunks.has_markers("".join(lines)):
         return "a conflict still"
     both = ({*hunk.ours} | {*hunk.theirs}) - {*(hunk.base or ())} <= {*lines}
@@ -282,8 +282,9 @@ def gone(account: Account, side: Sequence[str], result: Sequence[str], name: str
         elif shown[-1] != "  …":
             shown.append("  …")
     shown += [f"+ {line}" for line in account.back]
-    if account.missing:
-        shown += [f"= {line}" for line in _instead(result, above, below)]
+    instead = _instead(result, above, below) if account.missing else ()
+    if {*instead}.isdisjoint(account.missing):
+        shown += [f"= {line}" for line in instead]
     return shown + [f"  {line}" for line in below]
 
 

@@ -99,7 +99,10 @@ class Missing:
             line
             for entry in of_file
             for line in marked.gone(
-                entry.account, lines(side, entry.path), lines("result", entry.where), whose
+                entry.account,
+                lines(side, entry.path),
+                lines("result", entry.path) if entry.where == entry.path else (),
+                whose,
             )
         ]
 
@@ -131,7 +134,7 @@ class Missing:
             commands, whole = self._back(path, _TREES[side])
             if whole:
                 reason += f" The first command merges all of {WHOSE[side]}'s changes to this file"
-                reason += " into it once more: read what that brings."
+                reason += " into it once more, with conflicts where both sides changed the same."
         names = self._sides.commits
         ends = names[_TREES[side]], names["result"]
         commands.append(self._sides.diff(path, between=ends))
@@ -205,7 +208,11 @@ def _said(lines: Sequence[str], side: Side, fate: Fate) -> str:
     """What marked lines say of the result."""
     signs = {line[:1] for line in lines}
     states = [said.format(WHOSE[side]) for sign, said in _MARKS.items() if sign in signs]
-    return f"The result {', '.join(states)}{_ENDS.get(fate, '.')}" if states else ""
+    if not states:
+        return ""
+    said = f"The result {', '.join(states)}{_ENDS.get(fate, '.')}"
+    around = any(line.startswith("  ") for line in lines)
+    return said + f" Lines without a mark are those around them in {WHOSE[side]}'s file." * around
 
 
 def _lines(of_file: Sequence[Entry]) -> frozenset[str]:

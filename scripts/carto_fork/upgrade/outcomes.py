@@ -20,7 +20,7 @@ from ..merge.decisions import Decision
 from ..merge.hunks import Commit, Conflict
 from ..run import git
 from ..run.shell import Shell, batches
-from ..run.text import VERSION_LINE, counted
+from ..run.text import counted, states_version
 from . import marked, proposals
 from .sides import Pair, Sides
 from .work import SIDES
@@ -320,8 +320,8 @@ class Outcomes:
                 command("carto-fork", task, **request, **{x: path}, reason="WHY") for x in options
             ]
         sides = (
-            (Side.FORK, self._merge.ours, "the fork's"),
-            (Side.UPSTREAM, self._merge.theirs, "upstream's"),
+            (Side.FORK, self._merge.ours, "the fork's whole file"),
+            (Side.UPSTREAM, self._merge.theirs, "upstream's whole file"),
         )
         return [
             f"{hunks.pasteable(hunks.taking(conflict, side, commit[:10]))}  # {whose}"
@@ -361,6 +361,6 @@ def _blank(path: str, outcome: str, taken: str) -> dict[str, Any]:
 def _same(now: Sequence[str], decided: Sequence[str]) -> bool:
     """Whether lines are as decided, whatever version they state."""
     return len(now) == len(decided) and all(
-        a == b or all(VERSION_LINE.fullmatch(line.rstrip("\r\n")) for line in (a, b))
+        a == b or (states_version(a) and states_version(b))
         for a, b in zip(now, decided, strict=True)
     )

@@ -255,7 +255,7 @@ class Page:
                 title = f"{counted(counts.total(), 'file')} that {WHOSE[side]} changed"
                 yield _chart(f"{title}, each by the worst that became of a change in it", named)
         outcomes = Counter(self._outcomes.of.values())
-        colours = zip(OUTCOMES[::-1], ("kept", "moved", "absorbed", "look", "lost"), strict=True)
+        colours = zip(OUTCOMES[::-1], ("kept", "moved", "look", "absorbed", "lost"), strict=True)
         if outcomes:
             title = f"{counted(outcomes.total(), 'file')} in conflict"
             yield _chart(title, [(x, colour, outcomes[x]) for x, colour in colours])

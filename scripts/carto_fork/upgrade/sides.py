@@ -137,13 +137,14 @@ class Sides:
 
     def uses(self, names: Collection[str]) -> Mapping[str, list[str]]:
         """Where lines of the fork in the result have some names outside of comments, each with its
-        path and line."""
+        path and line; not in files in which such lines define them."""
         word = re.compile(r"\b(" + "|".join(map(re.escape, names)) + r")\b")
         found: dict[str, list[str]] = defaultdict(list)
         for path, changes in self.mine.items() if names else ():
+            here = marked.defined(text for change in changes for text in change.added)
             for change in changes:
                 for line, text in enumerate(change.added, change.line):
-                    for name in {*word.findall(_NOTE.sub("", text))}:
+                    for name in {*word.findall(_NOTE.sub("", text))} - here:
                         found[name].append(f"{path}:{line}: {text.strip()}")
         return found
 
