@@ -486,7 +486,7 @@ ABSORBED = ("absorbed", Take.UPSTREAM, "Upstream has the fork's change, too.")
 UNTOUCHED = (
     "untouched by the fork",
     Take.UPSTREAM,
-    "No commit of the fork's own changed this; an earlier merge or sync left the difference.",
+    "No fork commit changed this; an earlier merge or sync left the difference.",
 )
 SPACE = ("white space", Take.BOTH, "One side changed white space only; the other's text stays.")
 SAME_CONTENT = ("same content", Take.FORK, "Only the mode differs; the fork's stays.")

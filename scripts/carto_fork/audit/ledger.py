@@ -66,8 +66,7 @@ class Ledger:
     """The account of a merge.
 
     entries: the hunks that the result has changed, not at all, or elsewhere.
-    fork_paths: how many files the fork's own commits changed since the common ancestor.
-    upstream_paths: how many files upstream changed since then.
+    fork_paths, upstream_paths: how many files changed since the common ancestor.
     """
 
     entries: tuple[Entry, ...]
@@ -77,8 +76,8 @@ class Ledger:
     @property
     def checked(self) -> str:
         """How many files were checked, as the beginning of a sentence."""
-        fork, upstream = (self.fork_paths, "fork file"), (self.upstream_paths, "upstream file")
-        return f"Checked {counted(*fork)} and {counted(*upstream)}"
+        upstream = counted(self.upstream_paths, "upstream file")
+        return f"Checked {counted(self.fork_paths, 'fork file')} and {upstream}"
 
     @property
     def lost(self) -> list[Entry]:
@@ -547,6 +546,5 @@ def _is_about(rule: Rule, entry: Entry, file: _File) -> bool:
     theirs = file.other if entry.side is Side.UPSTREAM else file.mine
     if rule.deleted_by:
         # The fork once had the file; now neither the fork nor the result has it.
-        deleted = bool(file.base) and not theirs and not entry.where
-        return rule.deleted_by is Side.FORK and deleted
+        return rule.deleted_by is Side.FORK and bool(file.base) and not (theirs or entry.where)
     return not rule.kinds or any(kind in rule.kinds for kind in _KINDS[entry.what])

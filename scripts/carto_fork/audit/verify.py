@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
@@ -26,6 +26,7 @@ from ..run.shell import Shell, batches
 from ..run.text import counted, listed, printable
 from . import ledger, soundness
 from .added import added
+from .committed import Committed
 from .fates import Fate
 from .finding import Finding
 from .ledger import Ledger
@@ -149,7 +150,7 @@ def of_merge(
     with ThreadPoolExecutor(max_workers=1) as pool:
         accounting = pool.submit(_account, sh, fork, repo, ours, theirs, result)
         texts: dict[str, str | None] = {}
-        snapshots = [_Snapshot(sh, repo, commit, texts) for commit in (result, ours, theirs)]
+        snapshots = [Committed(sh, repo, commit, texts) for commit in (result, ours, theirs)]
         markers = conflicts.markers_left(sh, repo, [ours, theirs], result)
         manifest = _manifest(snapshots[0], snapshots[2])
         findings = [
@@ -184,7 +185,7 @@ the repository on GitHub."""
 
 
 def _taken_over(
-    sh: Shell, fork: Fork, repo: Path, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
+    sh: Shell, fork: Fork, repo: Path, after: Committed, ours: Committed, theirs: Committed
 ) -> Iterator[Finding]:
     """Files that upstream changed although only the fork's people may decide their content: those
     that configure this program, GitHub or Git LFS, and CODEOWNERS if the fork has its own."""
@@ -206,7 +207,7 @@ def _taken_over(
         yield Finding(TAKEN_OVER, what, path)
 
 
-def _speaks(path: str, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> bool:
+def _speaks(path: str, after: Committed, ours: Committed, theirs: Committed) -> bool:
     """Whether a file of records contains upstream's entries besides those on the fork's side."""
     read = records.read_drops if path == records.DROPS_FILE else records.read_pins
     try:
@@ -242,31 +243,9 @@ def _account(
     return account, lost, own
 
 
-class _Snapshot:
-    """The files of a commit, each read on demand.
-
-    texts: texts already read, by object name; the sides of a merge share most of them.
-    """
-
-    def __init__(self, sh: Shell, repo: Path, commit: str, texts: dict[str, str | None]) -> None:
-        self._sh, self._repo, self._texts, self.commit = sh, repo, texts, commit
-        self.tree = git.tree(sh, repo, commit)
-        self.paths: Collection[str] = self.tree.keys()
-
-    def text(self, path: str) -> str | None:
-        _, name = self.tree.get(path, ("", ""))
-        if name and name not in self._texts:
-            text = git.contents(self._sh, self._repo, [name])[0]
-            self._texts[name] = None if text is None or "\0" in text else text
-        return self._texts[name] if name else None
-
-    def version(self, path: str) -> str:
-        return self.tree.get(path, ("", ""))[1]
-
-
 def missing_features(sh: Shell, fork: Fork) -> list[Finding]:
     """The features of the manifest that the production branch lacks."""
-    return list(_features(fork.policy, _Snapshot(sh, fork.path, fork.production_commit, {})))
+    return list(_features(fork.policy, Committed(sh, fork.path, fork.production_commit, {})))
 
 
 def _foreign_commits(
@@ -308,7 +287,7 @@ def other_versions(
 
 
 def _shrunk(
-    policy: Policy, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
+    policy: Policy, after: Committed, ours: Committed, theirs: Committed
 ) -> Iterator[Finding]:
     """Version files of which less than half is left: whatever set the version overwrote the
     rest."""
@@ -339,7 +318,7 @@ def _not_the_release(sh: Shell, fork: Fork, repo: Path, theirs: str) -> Iterator
 
 
 def _too_large(
-    sh: Shell, repo: Path, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
+    sh: Shell, repo: Path, after: Committed, ours: Committed, theirs: Committed
 ) -> Iterator[Finding]:
     """Changed files that are too large to read and were compared as a whole."""
     changed = {
@@ -359,9 +338,9 @@ def _unsound(
     repo: Path,
     result: str,
     policy: Policy,
-    after: _Snapshot,
-    ours: _Snapshot,
-    theirs: _Snapshot,
+    after: Committed,
+    ours: Committed,
+    theirs: Committed,
 ) -> list[Finding]:
     """Files that no longer parse, names that nothing defines, imports that lead nowhere."""
     # An unchanged upstream file was sound in upstream's tree.
@@ -390,7 +369,7 @@ def _unsound(
     return [Finding(problem.check, printable(str(problem)), problem.path) for problem in problems]
 
 
-def _names(after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> Iterator[Finding]:
+def _names(after: Committed, ours: Committed, theirs: Committed) -> Iterator[Finding]:
     """New names that git invented, that collide, or that Windows cannot have."""
     for path in soundness.invented(after.paths, ours.paths, theirs.paths):
         real = path.rpartition("~")[0]
@@ -421,7 +400,7 @@ def _importers(
 
 
 def _workflows(
-    policy: Policy, after: _Snapshot, ours: _Snapshot, theirs: _Snapshot
+    policy: Policy, after: Committed, ours: Committed, theirs: Committed
 ) -> Iterator[Finding]:
     """Disabled workflows that run again, and new ones that strangers can start."""
     off = globs(policy.workflows.disabled)
@@ -443,7 +422,7 @@ FEATURE = "feature"
 """The name of the check `_features`."""
 
 
-def _manifest(after: _Snapshot, theirs: _Snapshot) -> Policy | None:
+def _manifest(after: Committed, theirs: Committed) -> Policy | None:
     """A merge's own policy, for what the fork's people corrected on the sync branch; None if
     upstream has such a file, which could have got into it, or it is invalid."""
     text = after.text(POLICY_FILE)
@@ -480,7 +459,7 @@ def _with_look_at(account: Ledger, path: str) -> Ledger:
 
 
 def _features(
-    policy: Policy, after: _Snapshot, manifest: Sequence[Feature] | None = None
+    policy: Policy, after: Committed, manifest: Sequence[Feature] | None = None
 ) -> Iterator[Finding]:
     """Features of the manifest that are partly missing.
 
@@ -499,7 +478,7 @@ def _features(
             yield Finding(FEATURE, what, path, certain=corrected != [])
 
 
-def _gaps(feature: Feature, after: _Snapshot) -> list[tuple[str, str]]:
+def _gaps(feature: Feature, after: Committed) -> list[tuple[str, str]]:
     """What is missing of a feature, and the file that it is missing from."""
     gaps = [(f"{path} is gone", path) for path in feature.files if path not in after.tree]
     texts = [after.text(path) or "" for path in feature.files]
@@ -508,7 +487,7 @@ def _gaps(feature: Feature, after: _Snapshot) -> list[tuple[str, str]]:
 
 
 def _mixed_units(
-    policy: Policy, own: Customisations, after: _Snapshot, theirs: _Snapshot
+    policy: Policy, own: Customisations, after: Committed, theirs: Committed
 ) -> Iterator[Finding]:
     """Generated trees that mix upstream's build with another one. Files that a fork commit added
     and upstream lacks belong to the fork."""
@@ -523,7 +502,7 @@ def _mixed_units(
 
 
 def _edited_by_hand(
-    policy: Policy, own: Customisations, ours: _Snapshot, theirs: _Snapshot
+    policy: Policy, own: Customisations, ours: Committed, theirs: Committed
 ) -> Iterator[Finding]:
     """Files in generated trees that a fork commit edited: regenerating the tree, or taking
     upstream's, undoes the edit."""
@@ -540,7 +519,7 @@ def _edited_by_hand(
             yield Finding("generated", what, min(edited), False, tuple(sorted(edited)), both)
 
 
-def _lock_files(after: _Snapshot, ours: _Snapshot, theirs: _Snapshot) -> Iterator[Finding]:
+def _lock_files(after: Committed, ours: Committed, theirs: Committed) -> Iterator[Finding]:
     """Lock files that lost an entry which the manifest names and a side has."""
     for path, manifests, command in generated.locks(after.tree.keys()):
         lost: dict[str, set[str]] = {}

@@ -90,7 +90,7 @@ class _Reason:
 
 _UNTOUCHED = _Reason(
     "untouched by the fork",
-    "No commit of the fork's own changed this; an earlier merge or sync left the difference.",
+    "No fork commit changed this; an earlier merge or sync left the difference.",
     Take.UPSTREAM,
 )
 _ABSORBED = _Reason("absorbed", "Upstream has the fork's change, too.", Take.UPSTREAM)
