@@ -430,7 +430,8 @@ def test_a_dropped_change_is_not_asked_about_again(prepared: World) -> None:
     head = prepared.git("rev-parse HEAD", repo=work)
     done = prepared.run(f"verify --repo {WORK} --drop {ROUTER}", "--reason", reason)
     assert (done.code, done.err) == (0, "")
-    assert done.out == f"1 change in {ROUTER} dropped: {reason}\n"
+    first = AFFINITY.splitlines()[0].strip()
+    assert done.out.startswith(f"1 change in {ROUTER} dropped: {reason}\n  the fork's: {first}, ")
     assert (work / "carto_drops.toml").read_text().startswith(before)
     assert drops(prepared, work)[-1] == {
         "path": ROUTER,
@@ -750,6 +751,29 @@ def test_a_file_that_neither_side_has_is_to_be_looked_at(prepared: World) -> Non
     guarded = prepared.run(f"ci.guard --range origin/carto/main..{SYNC}")
     assert guarded.code == 0, guarded.err
     assert f"Note: after the merge of {TAG}: {what}" in " ".join(guarded.out.split())
+
+
+def test_what_both_sides_have_and_the_merge_lacks_is_to_be_looked_at(prepared: World) -> None:
+    """Files and lines that neither side changed; not what is elsewhere, or in another form."""
+    work = prepared.work(TAG)
+    same = prepared.git(f"diff --name-only origin/carto/main {TAG}", repo=work).split()
+    every = prepared.git("ls-files *.py", repo=work).split()
+    texts = {p: (work / p).read_text() for p in every if p not in same}
+    gone, cut, moved = [p for p, text in texts.items() if len(text.split("\n")) > 12][:3]
+    (work / gone).unlink()
+    prepared.git(f"mv {moved} moved.py", repo=work)
+    lines = texts[cut].split("\n")
+    often = [line for line in lines if len(line) > 30 and lines.count(line) == 1]
+    left, adapted, away = often[:3]
+    text = texts[cut].replace(f"{left}\n", "").replace(f"{away}\n", "")
+    (work / cut).write_text(text.replace(adapted, f"{adapted}  # adapted"))
+    router = work / ROUTER
+    router.write_text(f"{router.read_text()}{away}\n")
+    prepared.git("commit --quiet --all -m 'chore: mine'", repo=work)
+    told = json.loads(prepared.run(f"verify --repo {WORK} --tag {TAG} --json").out)
+    found = {f["what"]: f["certain"] for f in told["findings"] if f["check"].startswith("removed")}
+    lacks = f"{cut}: 1 line that both sides have, such as: {left.strip()}"
+    assert found == {f"the merge lacks {gone}, which both sides have": False, lacks: False}
 
 
 # --- A person's choices for conflicts --------------------------------------------------------

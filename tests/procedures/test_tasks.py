@@ -907,8 +907,10 @@ def verify_says(
 def test_verify_finds_markers_that_neither_side_had(
     prepared: World, path: str, text: str, findings: list[str]
 ) -> None:
-    commit(prepared, path, text)
-    verify_says(prepared, *findings, added="" if path == "README.md" else path)
+    file = prepared.work(TAG) / path
+    before = file.read_text() if file.exists() else ""
+    commit(prepared, path, before + text)
+    verify_says(prepared, *findings, added="" if before else path)
 
 
 def test_verify_finds_another_version(prepared: World) -> None:

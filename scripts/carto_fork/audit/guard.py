@@ -24,7 +24,7 @@ from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.text import advice, counted, listed, plain, printable
 from . import ranges, verify
-from .added import ADDED
+from .evil import EVIL
 from .finding import Finding
 from .ranges import Range
 from .soundness import can_report
@@ -428,7 +428,7 @@ def _losses(
             more = list(verify.other_versions(sh, fork.path, result, release, fork.policy))
         checked = verify.of_merge(sh, fork, fork.path, ours, theirs, result, more)
         for finding in checked.findings:
-            if finding.certain or finding.check == ADDED:
+            if finding.certain or finding.check in EVIL:
                 what = f"after the merge of {tag}: {finding.what}"
                 yield Finding(finding.check, what, finding.path, certain=finding.certain)
         # A file with markers is left for a person to decide; nothing of it is lost yet.

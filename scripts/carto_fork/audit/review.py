@@ -14,7 +14,7 @@ import msgspec
 from .. import __version__
 from ..fork import branches, records, releases
 from ..fork.fork import Fork
-from ..fork.policy import POLICY_FILE
+from ..fork.policy import POLICY_FILE, Side
 from ..fork.records import Drop
 from ..fork.session import Session
 from ..merge import earlier, resolve, reverts
@@ -206,6 +206,8 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
         problem = f"nothing is lost in {printable(path)}, but {what} {listed(found_in, 5)}."
         raise Refused(problem, then="name one of them.")
     more = [Drop(path, reason, tag=tag)] if taken_over else []
+    # What is only to be looked at is another matter, while something is lost.
+    entries = [e for e in entries if account and e in account.lost] or entries
     for entry in entries:
         stripped = [line.strip() for line in (*entry.account.missing, *entry.account.back)]
         lines = tuple(dict.fromkeys(filter(None, stripped)))
@@ -222,6 +224,8 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
     if s.json:
         s.print_json({"path": path, "reason": reason, "changes": len(more)})
     s.console.say(f"{counted(len(more), 'change')} in {printable(path)} dropped: {reason}")
+    for drop in more:
+        s.console.row("  ", f"{Side(drop.side).whose}: {listed(drop.lines)}", "dim")
 
 
 def _with_older(

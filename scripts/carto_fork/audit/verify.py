@@ -24,8 +24,7 @@ from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell, batches
 from ..run.text import counted, listed, printable
-from . import ledger, soundness
-from .added import added
+from . import evil, ledger, soundness
 from .committed import Committed
 from .fates import Fate
 from .finding import Finding
@@ -166,7 +165,8 @@ def of_merge(
             *_shrunk(policy, *snapshots),
             *_taken_over(sh, fork, repo, *snapshots),
             *_lock_files(*snapshots),
-            *added(sh, repo, ours, theirs, result, policy),
+            *evil.added(sh, repo, ours, theirs, result, policy),
+            *evil.removed(sh, repo, ours, theirs, result, policy),
         ]
         account, lost, own = accounting.result()
     if manifest and _asks_the_same(manifest, snapshots[1].text(POLICY_FILE)):

@@ -86,7 +86,7 @@ def say_landing(s: Session, fork: Fork, branch: str, how: str = "") -> None:
         more = f"; {how}" if how else ""
         s.console.say(f"Next: open a pull request from {branch} to {production}{more}.")
         return
-    log = f"{git.at(fork.path)} log -p {origin.name}/{production}..{origin.name}/{branch}"
+    log = f"{git.at(fork.path)} log -p --cc {origin.name}/{production}..{origin.name}/{branch}"
     s.console.say(f"Have it reviewed (`{log}`). This then brings it into {production}:")
     s.console.next(landing(s.sh, fork, branch))
 

@@ -260,7 +260,7 @@ class _Adviser:
     def _merged(self, branch: str) -> Advice:
         """What brings a published branch into production if nobody can open a pull request."""
         at, origin, production = self._at, self._origin.name, self._production
-        log = f"log -p {origin}/{production}..{origin}/{branch}"
+        log = f"log -p --cc {origin}/{production}..{origin}/{branch}"
         if self._hosted:
             return Advice(f"{at} {log}", f"{branch} is published: review this, then merge it.")
         why = f"{branch} is published. Once you have reviewed it (`git {log}`), this "
@@ -510,8 +510,9 @@ class _Adviser:
         overwrite it."""
         fork = self._fork
         here = fork.home / POLICY_FILE
-        known = git.show(self._sh, fork.path, "", POLICY_FILE) is not None
-        return None if known or not here.is_file() or self._read(POLICY_FILE) is None else here
+        if not here.is_file() or self._read(POLICY_FILE) is None:
+            return None
+        return here if git.show(self._sh, fork.path, "", POLICY_FILE) is None else None
 
     def _behind(self) -> Iterator[Advice]:
         """How to bring the local production branch up to origin's."""

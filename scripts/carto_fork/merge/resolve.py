@@ -342,6 +342,9 @@ def _write_down(
         more += [Drop(path, words.reason, given_up, side=side.value) for path in lost]
     # A word settles all that is left of a file, so it replaces those that somebody took back.
     said = {(drop.path, drop.side) for drop in more}
+    if not said:
+        write_drops(sh, work, carried)
+        return
     now, before = (
         records.read_drops(git.show(sh, work, commit, records.DROPS_FILE)) for commit in ("", ours)
     )

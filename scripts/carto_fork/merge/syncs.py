@@ -436,7 +436,7 @@ def newer_side(sh: Shell, repo: Path, ours: str, theirs: str, head: str, product
 
     ours, theirs: the merge's parents. head: the later commit.
     """
-    if not production:
+    if production in ("", ours):
         return ours
     newest = git.merge_bases(sh, repo, head, production)
     started = git.merge_bases(sh, repo, ours, production)

@@ -399,12 +399,15 @@ class Sync:
         commits = (self.head, self.ours, self.theirs)
         now, ours, theirs = (git.tree(self._sh, self._repo, commit) for commit in commits)
         drops, _ = earlier.said(self._sh, self._repo, *commits)
-        words = {drop.path: drop for drop in drops if drop.tag in ("", self.tag.name)}
+        before = records.read_drops(git.show(self._sh, self._repo, self.ours, records.DROPS_FILE))
+        words = [d for d in drops if d not in before and d.tag in ("", self.tag.name)]
+        words.sort(key=lambda drop: drop.side == Side.FORK.value)  # what the fork lost, rather
+        by_path = {drop.path: drop for drop in words}
         resolutions = {}
         for path in paths:
             sides = ((Take.FORK, ours), (Take.UPSTREAM, theirs))
             take = next((side for side, tree in sides if tree.get(path) == now.get(path)), None)
-            resolutions[path] = ByHand(take, words.get(path))
+            resolutions[path] = ByHand(take, by_path.get(path))
         return resolutions
 
     @cached_property
