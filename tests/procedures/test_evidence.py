@@ -895,6 +895,51 @@ def test_a_decision_that_a_person_takes_back_leaves_no_record(paused: World) -> 
     assert (work / "carto_drops.toml").read_text() == before
 
 
+@pytest.mark.parametrize("line", [PAUSES, "resolve-conflicts"])
+def test_a_decision_that_a_person_takes_back_decides_nothing(paused: World, line: str) -> None:
+    work = paused.work(STABLE)
+    before = (work / "carto_drops.toml").read_text()
+    decide = "resolve-conflicts --accept-upstream Dockerfile --reason 'Bash is wanted.'"
+    assert paused.run(decide).code == 3
+    paused.git("checkout --quiet -m -- Dockerfile", repo=work)
+    dry = paused.run("--dry resolve-conflicts")
+    assert "dropped on purpose: Bash is wanted." not in dry.out
+    again = paused.run(line)
+    assert again.code == 3 and again.err.startswith("Paused: 2 conflicts need a person.\n")
+    assert "the record is gone (Bash is wanted.): Dockerfile\n" in again.out
+    assert (work / "carto_drops.toml").read_text() == before
+    assert "<<<<<<<" in (work / "Dockerfile").read_text()
+    # What a killed run has written down is finished.
+    assert paused.run(decide).code == 3
+    paused.git("checkout --quiet -m -- Dockerfile", repo=work)
+    Path(paused.git("rev-parse --git-path carto-fork.writing", repo=work).strip()).touch()
+    done = paused.run(line)
+    assert done.code == 3 and done.err.startswith("Paused: 1 conflict needs a person.\n")
+    assert "dropped on purpose: Bash is wanted.\n" in done.out
+
+
+def test_the_reason_of_a_decision_that_was_taken_back_hides_no_loss(paused: World) -> None:
+    work = paused.work(STABLE)
+    before = (work / "carto_drops.toml").read_text()
+    decide = "resolve-conflicts --accept-upstream Dockerfile --reason 'Bash is wanted.'"
+    assert paused.run(decide).code == 3
+    decided = (work / "Dockerfile").read_text()
+    paused.git("checkout --quiet -m -- Dockerfile", repo=work)
+    # Nothing ran between, and the fork's comment is back without what it is about.
+    comment = next(line for line in OURS.splitlines() if line.startswith("# CARTO"))
+    assert comment not in decided and "libffi-dev" not in decided
+    (work / "Dockerfile").write_text(decided.replace("RUN apk", f"{comment}\nRUN apk", 1))
+    paused.git("add Dockerfile", repo=work)
+    again = paused.run(f"resolve-conflicts --keep-fork {LAYOUT} --reason ours")
+    assert again.code == 0
+    assert "the record is gone (Bash is wanted.): Dockerfile\n" in again.out
+    assert "Bash is wanted." not in (work / "carto_drops.toml").read_text()
+    assert [e["path"] for e in drops(paused, work)][-1] == LAYOUT
+    assert before in (work / "carto_drops.toml").read_text()
+    said = paused.run(f"{PAUSES} --no-push")
+    assert "libffi-dev" in said.out and "Dockerfile" in said.out
+
+
 @pytest.mark.parametrize("option", ["--accept-upstream", "--keep-fork"])
 def test_a_choice_settles_only_the_hunks_that_are_left(paused: World, option: str) -> None:
     """Other decided hunks stay, and so does what a person wrote."""

@@ -148,6 +148,10 @@ def test_a_choice_in_a_pull_request_is_not_changed_without_a_word(
     ) == before
     cure = refused.err.partition("Next: ")[2].partition(" puts its conflict back")[0]
     assert world.paste(cure).code == 0
+    # Whatever runs first does not decide it again.
+    again = world.run(line)
+    assert again.code == 3 and "the record is gone (theirs): Dockerfile\n" in again.out
+    assert world.git(f"diff --name-only --diff-filter=U -- {LEFT[0]}", repo=work)
     assert world.run(changed).code == 3
     text = (work / "carto_drops.toml").read_text()
     assert text.count("our base image") == 1 and '"theirs"' not in text

@@ -116,11 +116,11 @@ def fits(sh: Shell, repo: Path, drop: Drop, merged: tuple[str, str, str]) -> boo
     """
     result, ours, theirs = merged
     commits = (ours, theirs, result) if drop.side == Side.FORK.value else (theirs, ours, result)
-    read = git.show if drop.lines else _entry
+    read = git.show if drop.lines else entry
     return drop.fits(*(read(sh, repo, commit, drop.path) for commit in commits))
 
 
-def _entry(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
+def entry(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
     """A file's mode and object at a commit; as staged for ""."""
     if commit:
         return " ".join(git.tree(sh, repo, commit).get(path, ())) or None

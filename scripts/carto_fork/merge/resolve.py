@@ -18,7 +18,7 @@ from ..run import files, git
 from ..run.errors import Failed, Refused
 from ..run.shell import Shell, batches
 from ..run.text import pathspec_word, printable
-from . import authorship, commits, conflicts, decisions, earlier, hunks, renames
+from . import authorship, commits, conflicts, decisions, earlier, hunks, renames, retracted
 from .decisions import BY_WORD, Decision, Knowledge
 from .dossier import Dossier, dossiers
 from .hunks import Conflict, Customisations, has_markers
@@ -35,17 +35,20 @@ def decide(
     *,
     recorded: str = "",
     words: Mapping[str, Take] | None = None,
+    taken_back: Collection[Drop] = (),
 ) -> list[Decision]:
     """A decision for each conflict of a merge of two commits.
 
     work: where to read the drops file.
     recorded: the commit that has the drops file; "" for the staged one.
     words: whose side wins at some paths, as a person says now.
+    taken_back: records that no longer count.
     """
     texts = (git.show(sh, work, commit, records.DROPS_FILE) for commit in (recorded, ours, theirs))
     others = earlier.syncs(sh, fork, ours, theirs)
     # Today's word about a path replaces the one that a person gave in this merge before.
-    let_go = [*records.peoples_drops(*texts), *earlier.drops(sh, fork, others)]
+    let_go = [drop for drop in records.peoples_drops(*texts) if drop not in taken_back]
+    let_go += earlier.drops(sh, fork, others)
     if words:
         before = records.read_drops(git.show(sh, work, ours, records.DROPS_FILE))
         let_go = [drop for drop in let_go if drop.path not in words or drop in before]
@@ -86,7 +89,7 @@ class Resolution:
     dossiers: what a person needs to know about each undecided conflict, by path.
     marked: files that are staged although they still contain conflict markers.
     righted: renamed files whose change git had merged into a twin.
-    work: the work tree of the merge.
+    work: the work tree of the merge. theirs: upstream's side.
     before: how many conflicts were resolved before this run.
     withdrawn: decisions of this merge that its result no longer bears out; their records are gone.
     """
@@ -98,6 +101,7 @@ class Resolution:
     marked: tuple[str, ...] = ()
     righted: tuple[str, ...] = ()
     work: Path = Path()
+    theirs: str = ""
     withdrawn: tuple[Drop, ...] = ()
     before: int = 0
 
@@ -205,7 +209,8 @@ def resolve(
     words = words or Words()
     found = conflicts.read(sh, work, ours, theirs)
     writing = git.path_of(sh, work, "carto-fork.writing")
-    if writing.exists() and not sh.dry:
+    killed = writing.exists()
+    if killed and not sh.dry:
         _write_again(sh, work, found)
         found = conflicts.read(sh, work, ours, theirs)
     words = words.about(found)
@@ -219,9 +224,16 @@ def resolve(
     _git(sh, work, "checkout --ours", _marked_pointers(work, found))
     policy = fork.policy
     own = authorship.of_fork(sh, fork, ours, theirs)
+    carried = earlier.drops(sh, fork, earlier.syncs(sh, fork, ours, theirs))
+    # A conflict whose record a killed run wrote is not back: it is not settled yet.
+    made = [] if killed else retracted.of_merge(sh, work, ours, theirs, carried)
+    losers = {path: _loser(take) for path, take in words.takes.items()}
+    back = retracted.find(sh, work, made, found, losers)
     decided = [
         replace(d, why=words.reason) if d.rule == BY_WORD else d
-        for d in decide(sh, fork, work, found, own, ours, theirs, words=words.takes)
+        for d in decide(
+            sh, fork, work, found, own, ours, theirs, words=words.takes, taken_back=back
+        )
     ]
     units = _foreign_in_units(sh, work, policy, own, theirs)
     left = [decision for decision in decided if decision.left]
@@ -231,13 +243,14 @@ def resolve(
         units,
         dossiers(sh, work, left, own, ours, theirs),
         work=work,
+        theirs=theirs,
         before=len(before),
     )
-    # First the reason: once a file is staged, its conflict is over.
-    carried = earlier.drops(sh, fork, earlier.syncs(sh, fork, ours, theirs))
-    _write_down(sh, work, decided, words, ours, theirs, carried)
+    retracted.withdraw(sh, work, back)
     if not sh.dry:
         writing.touch()
+    # First the reason: once a file is staged, its conflict is over.
+    _write_down(sh, work, decided, words, ours, theirs, carried)
     _apply(sh, work, resolution, ours, theirs)
     writing.unlink(missing_ok=True)
     righted = tuple(renames.put_right(sh, work, ours, theirs, fork.policy))
@@ -245,9 +258,12 @@ def resolve(
     conflicting = {decision.conflict.path for decision in left}
     decided_before = before or words.takes
     withdrawn = _withdraw(sh, work, conflicting, ours, theirs) if decided_before else ()
+    if words.takes and not sh.dry:
+        made = retracted.of_merge(sh, work, ours, theirs, carried)
+        retracted.note(sh, work, made, words.takes.keys() & paths)
     marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
     with_markers = tuple(dict.fromkeys(path for path, _ in marked))
-    return replace(resolution, marked=with_markers, righted=righted, withdrawn=withdrawn)
+    return replace(resolution, marked=with_markers, righted=righted, withdrawn=(*back, *withdrawn))
 
 
 def _said_before(sh: Shell, work: Path, words: Words) -> set[str]:
@@ -371,10 +387,7 @@ def _withdraw(
     """
     _, false = earlier.said(sh, work, "", ours, theirs)
     gone = tuple(drop for drop in false if drop.path not in left)
-    if gone and not sh.dry:
-        text = git.show(sh, work, "", records.DROPS_FILE) or ""
-        after = records.without_drops(text, gone)
-        files.write_staged(sh, work, records.DROPS_FILE, text, after)
+    retracted.withdraw(sh, work, gone)
     return gone
 
 

@@ -50,7 +50,8 @@ def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None
         texts, path = decision.conflict.texts, decision.conflict.path
         by_word = decision.rule == BY_WORD and decision.take is Take.UPSTREAM
         if by_word and texts and decision.text not in (None, texts.theirs):
-            differences = f"{git.at(resolution.work)} diff MERGE_HEAD -- {pathspec_word(path)}"
+            differences = f"{git.at(resolution.work)} diff {resolution.theirs[:10]}"
+            differences += f" -- {pathspec_word(path)}"
             console.row(f"the fork's other lines in {path} stay; to see them: ", differences)
     for drop in resolution.withdrawn:
         console.row(f"no longer dropped, so the record is gone ({drop.reason}): ", drop.path)
