@@ -136,7 +136,10 @@ def test_a_choice_in_a_pull_request_is_not_changed_without_a_word(
     world: World, github: GitHub
 ) -> None:
     work, line = world.work(NEXT), "resolve-conflicts --pr 1"
-    assert world.run(f"{line} --accept-upstream {LEFT[0]} --reason theirs").code == 3
+    chosen = world.run(f"{line} --accept-upstream {LEFT[0]} --reason theirs")
+    assert chosen.code == 3
+    shown = world.paste(chosen.out.partition("to see them: ")[2].partition("\n")[0])
+    assert shown.code == 0 and "diff --git" in shown.out
     before = world.git("ls-files --stage", repo=work), (work / "carto_drops.toml").read_text()
     changed = f"{line} --keep-fork {LEFT[0]} --reason 'No: our base image.'"
     refused = world.run(changed)

@@ -257,7 +257,9 @@ def resolve(
     # Only who has decided something can have changed their mind.
     conflicting = {decision.conflict.path for decision in left}
     decided_before = before or words.takes
-    withdrawn = _withdraw(sh, work, conflicting, ours, theirs) if decided_before else ()
+    withdrawn = (
+        retracted.withdraw_false(sh, work, conflicting, ours, theirs) if decided_before else ()
+    )
     if words.takes and not sh.dry:
         made = retracted.of_merge(sh, work, ours, theirs, carried)
         retracted.note(sh, work, made, words.takes.keys() & paths)
@@ -375,20 +377,6 @@ def write_drops(sh: Shell, work: Path, more: Sequence[Drop], gone: Sequence[Drop
     before = git.show(sh, work, "", records.DROPS_FILE)
     left = records.without_drops(before, gone) if before and gone else before
     files.write_staged(sh, work, records.DROPS_FILE, before, records.add_drops(left, more))
-
-
-def _withdraw(
-    sh: Shell, work: Path, left: Collection[str], ours: str, theirs: str
-) -> tuple[Drop, ...]:
-    """Remove the records of decisions that the staged files do not bear out: a person has changed
-    their mind.
-
-    left: paths that are still in conflict.
-    """
-    _, false = earlier.said(sh, work, "", ours, theirs)
-    gone = tuple(drop for drop in false if drop.path not in left)
-    retracted.withdraw(sh, work, gone)
-    return gone
 
 
 def _foreign_in_units(

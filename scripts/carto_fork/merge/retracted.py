@@ -70,6 +70,20 @@ def withdraw(sh: Shell, work: Path, gone: Sequence[Drop]) -> None:
         files.write_staged(sh, work, records.DROPS_FILE, text, after)
 
 
+def withdraw_false(
+    sh: Shell, work: Path, left: Collection[str], ours: str, theirs: str
+) -> tuple[Drop, ...]:
+    """Remove the records of decisions that the staged files do not bear out: a person has changed
+    their mind.
+
+    left: paths that are still in conflict.
+    """
+    _, false = earlier.said(sh, work, "", ours, theirs)
+    gone = tuple(drop for drop in false if drop.path not in left)
+    withdraw(sh, work, gone)
+    return gone
+
+
 def note(sh: Shell, work: Path, made: Sequence[Drop], paths: Collection[str]) -> None:
     """Note what decisions made of their files, to see later whether somebody has edited them.
 
