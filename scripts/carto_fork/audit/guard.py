@@ -22,7 +22,7 @@ from ..merge.syncs import newer_side
 from ..run import git, github
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
-from ..run.text import advice, counted, listed, plain, printable
+from ..run.text import advice, counted, plain, printable
 from . import ranges, verify
 from .evil import EVIL
 from .finding import Finding
@@ -427,8 +427,8 @@ def _losses(
             release = tags.require_stable(tag, fork.policy.tags)
             more = list(verify.other_versions(sh, fork.path, result, release, fork.policy))
         checked = verify.of_merge(sh, fork, fork.path, ours, theirs, result, more)
-        for finding in checked.findings:
-            if finding.certain or finding.check in EVIL:
+        for finding in (*checked.findings, *checked.replaced):
+            if finding.certain or finding.check in (*EVIL, "replaced"):
                 what = f"after the merge of {tag}: {finding.what}"
                 yield Finding(finding.check, what, finding.path, certain=finding.certain)
         # A file with markers is left for a person to decide; nothing of it is lost yet.
@@ -438,12 +438,6 @@ def _losses(
             what = entry.what or f"line {entry.account.change.line}"
             loss = f"the merge of {tag} lost {entry.side.whose} change to {entry.path} ({what})"
             yield Finding("lost", printable(loss), entry.path)
-        for entry in checked.account.to_look_at if checked.account else ():
-            if words := listed(entry.account.words):
-                where = f"{entry.path}:{entry.account.change.line}"
-                what = f"after the merge of {tag}, {where} has something else than "
-                what += f"{entry.side.whose} lines; gone: {words}"
-                yield Finding("replaced", printable(what), entry.path, certain=False)
         end = sync.parents[0]
 
 

@@ -56,6 +56,19 @@ class Verification:
         return [finding for finding in self.findings if finding.certain]
 
     @property
+    def replaced(self) -> list[Finding]:
+        """The changes that something else replaced, of which words are gone."""
+        entries = self.account.to_look_at if self.account else ()
+        said = "{}:{} has something else than {} lines; gone: {}".format
+        return [
+            Finding(
+                "replaced", said(e.path, e.account.change.line, e.side.whose, words), e.path, False
+            )
+            for e in entries
+            if (words := listed(e.account.words))
+        ]
+
+    @property
     def passed(self) -> bool:
         """Whether nothing is wrong, and nothing lost."""
         return not self.wrong and not (self.account and self.account.lost)

@@ -378,6 +378,8 @@ def _say_end(
         console.say(f"Not tested: {why}.", "yellow")
     for what in work.doubts[:_MOST_DOUBTS]:
         console.row("To look at: ", what, "yellow")
+    if (more := len(work.doubts) - _MOST_DOUBTS) > 0:
+        console.row("To look at: ", f"{more} more, on the page", "yellow")
     production = fork.policy.branches.production
     if result["published_to"] and result["work_tree"]:
         tidied = TIDIES in upgrade.plan.conditions

@@ -171,7 +171,8 @@ class Work:
     @property
     def doubts(self) -> list[str]:
         """What the checks found that is only worth a look."""
-        found = self._account.findings if self._account else ()
+        account = self._account
+        found = (*account.findings, *account.replaced) if account else ()
         return [finding.what for finding in found if not finding.certain]
 
     @property
