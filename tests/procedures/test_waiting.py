@@ -186,6 +186,49 @@ def test_a_waiting_pull_request_can_be_finished_by_hand(world: World, github: Gi
     assert "clean-merge" in pull.labels
 
 
+def test_a_failed_check_and_a_late_change_of_mind_are_led_on(world: World, github: GitHub) -> None:
+    """`next` says what the check said, and a decided file is edited, not chosen anew."""
+    work, line = world.work(NEXT), "resolve-conflicts --pr 1"
+    words = f"--keep-fork {LEFT[1]} --reason ours"
+    assert world.run(f"{line} {words}").code == 3
+    world.git(f"checkout --theirs -- {LEFT[0]}", repo=work)
+    world.git(f"add -- {LEFT[0]}", repo=work)
+    assert world.run(line).code == 4
+    following = " ".join(world.run("next").out.replace("\n#", "").split())
+    assert following.startswith(f"invoke {line} ")
+    assert (
+        f" The last check failed: lost: 2 fork changes in {LEFT[0]}. First fix it in " in following
+    )
+    where = f"../litellm.upstream-sync-{NEXT}"
+    assert f"{where} and commit, or drop it: " in following
+    assert f" verify --repo {where} --drop PATH --reason WHY; then this" in following
+    ours = world.git(f"show carto/main:{LEFT[0]}")
+    (work / LEFT[0]).write_text(f"{ours}\n")
+    following = world.run("next").out
+    assert f"git -C {where} commit --all\n" in following
+    assert "not committed" in " ".join(following.replace("\n#", "").split())
+    world.git("commit --quiet --all -m 'fix: ours'", repo=work)
+    assert "committed here and not pushed" in " ".join(
+        world.run("next").out.replace("\n#", "").split()
+    )
+    done = world.run(line)
+    if done.code == 4:
+        assert world.run(f"verify --drop {LEFT[0]} --reason ours", cwd=work).code == 0
+        done = world.run(line)
+    assert done.code == 0, done.err
+    assert not work.exists()
+    late = world.run(f"{line} --accept-upstream {LEFT[0]} --reason theirs")
+    assert late.code == 1 and not work.exists()
+    assert f"{LEFT[0]} is not in conflict. No conflict is left in {SYNC_NEXT}.\n" in late.err
+    add, _, then = late.err.partition("Next: ")[2].partition("; ")
+    assert world.paste(add).code == 0
+    assert then == f"edit and commit in {where}, then invoke {line} checks and pushes it.\n"
+    (work / LEFT[0]).write_text(f"{ours}\n# late\n")
+    world.git("commit --quiet --all -m 'fix: late'", repo=work)
+    assert world.run(line).code == 0
+    assert "# late" in world.git(f"show {SYNC_NEXT}:{LEFT[0]}", repo=world.origin)
+
+
 def test_a_push_that_is_rejected_keeps_what_was_resolved(world: World, github: GitHub) -> None:
     before = world.refs(world.origin)
     hook = world.origin / "hooks" / "pre-receive"

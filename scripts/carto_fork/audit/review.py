@@ -276,7 +276,7 @@ _KEPT = "account.json"
 
 
 def keep(fork: Fork, tag: str, checked: Verification) -> None:
-    """Keep the account of a merge that passed, for a later pull request."""
+    """Keep the account of a merge, for a later pull request and for `next`."""
     text = json.dumps([_about(fork), msgspec.to_builtins(checked)])
     files.keep(fork.notes(tag) / _KEPT, text)
 

@@ -369,8 +369,7 @@ class _Adviser:
                 resolve, f"Pull request {pull.number} has conflicts left for you to resolve."
             )
         elif waits and git.is_ancestor(self._sh, fork.path, origin, here):
-            why = f"What resolves {named} is committed here and not pushed; this checks it, and "
-            yield Advice(resolve, f"{why}pushes it.")
+            yield Advice(*status.unpushed(self._sh, fork, upgrade, named, resolve, self._command))
 
     def _heal(self, why: str) -> Iterator[Advice]:
         """How to restore the ancestry of a sync, if the history shows that it is lost.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from shlex import quote
@@ -10,6 +10,7 @@ from typing import Any
 
 from packaging.version import Version
 
+from ..audit import review
 from ..fork import branches, records, recovery, releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
 from ..fork.tags import Tag, TagScheme, TagUse
@@ -18,7 +19,7 @@ from ..run import git
 from ..run.console import Console
 from ..run.errors import Refused
 from ..run.shell import Shell
-from ..run.text import counted
+from ..run.text import counted, listed
 
 
 @dataclass(frozen=True)
@@ -330,6 +331,36 @@ def show(console: Console, facts: Status, repo: str) -> None:
         console.say(note, "yellow")
     for problem in facts.problems:
         console.say(f"problem: {problem}", "red")
+
+
+def unpushed(
+    sh: Shell,
+    fork: Fork,
+    upgrade: InProgress,
+    named: str,
+    resolve: str,
+    command: Callable[..., str],
+) -> tuple[str, str]:
+    """What to type, and why, if what resolves a pull request is here and not pushed.
+
+    named: the pull request, in words. resolve: what checks and pushes it.
+    command: makes the command line of a task.
+    """
+    place, head = fork.place_for(upgrade.branch), fork.refs.commits[f"refs/heads/{upgrade.branch}"]
+    work = git.nearest(place)
+    dirty = git.work_state(sh, place).dirty if place.exists() else ()
+    if dirty:
+        why = f"In {git.named(work)}, {listed(dirty, 3)} is changed and not committed; then: "
+        return f"{git.at(work)} commit --all", f"{why}{resolve}"
+    checked = review.kept(fork, upgrade.tag)
+    if not checked or checked.passed or checked.result != head:
+        why = f"What resolves {named} is committed here and not pushed; this checks it, and "
+        return resolve, f"{why}pushes it."
+    wrong = ", ".join(line.strip() for line in review.what_is_wrong(checked, "").split("\n")[1:])
+    drop = command("verify", repo=str(work), drop="PATH", reason="WHY")
+    ways = review.ways_out(fork, checked, work, drop).rpartition("; ")[0]
+    why = f"The last check failed: {wrong}. First {ways}; then this checks it, and pushes it."
+    return resolve, why
 
 
 def is_untested(sh: Shell, fork: Fork, upgrade: InProgress) -> bool:

@@ -22,7 +22,7 @@ from ..merge.resolve import Words
 from ..run import files, git, github
 from ..run.errors import Paused, Refused, Usage
 from ..run.github import Hub, Pull
-from ..run.steps import Condition, Plan
+from ..run.steps import Condition, Journal, Plan
 from ..run.text import counted, in_actions, listed, printable
 from . import aborted, plan, proposals, pull_request, report, steps, upgrade
 from .plan import Options
@@ -120,6 +120,7 @@ def _resolve_request(
     with s.locked(fork.repository) as held:
         fork = recovery.put_in_order(s, fork, held, pull.head, release.commit)
         fetch = catch_up_plan(s, fork, release)
+        fresh = not Path(fetch.values["place"]).exists()
         s.run(steps.FETCH_REQUEST, fetch, held, numbered=False)
         fork = replace(fork, refs=git.refs(s.sh, fork.path))
         if git.has_object(s.sh, fork.path, release.base):  # --dry fetches nothing
@@ -139,8 +140,13 @@ def _resolve_request(
         aborted.bring_back(s.sh, s.console, fork, place, name)
         if accept:
             proposals.accept(s, place, accept)
-        with s.console.working("resolve"):
-            done = deciding.resolve(s.sh, fork, place, ours, release.commit, words)
+        try:
+            with s.console.working("resolve"):
+                done = deciding.resolve(s.sh, fork, place, ours, release.commit, words)
+        except Refused as refusal:
+            if fresh and not left:
+                _refuse_decided(s, fetch, held, refusal, s.command("resolve-conflicts", pr=request))
+            raise
         done = propose(s, fork, place, done, (ours, release.commit, name), proposing)
         stopped = [*(d.conflict.path for d in done.left), *done.marked]
         say_sides(s, done, pr=request)
@@ -162,6 +168,25 @@ def _resolve_request(
                 test = s.command("upgrade-carto", tag=name)
                 s.console.row("Nothing has tested it since; this does, on this machine: ", test)
             s.console.next(f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}")
+
+
+def _refuse_decided(
+    s: Session, fetch: Plan, held: Journal | None, refusal: Refused, again: str
+) -> None:
+    """Say how to change what is decided in a pull request without conflicts, and remove the work
+    tree that this run has made if nobody's work is in it."""
+    place = Path(fetch.values["place"])
+    state = git.work_state(s.sh, place)
+    add = ""
+    if not (state.dirty or state.untracked):
+        s.run(branches.TIDY, fetch, held, numbered=False)
+        add = f"{git.at(Path(fetch.values['repo']))} worktree add {quote(str(git.nearest(place)))} "
+        add += f"{quote(fetch.values['sync'])}; "
+    refusal.untouched = fetch.untouched
+    refusal.what += f" No conflict is left in {fetch.values['sync']}."
+    refusal.then = (
+        f"{add}edit and commit in {git.nearest(place)}, then {again} checks and pushes it."
+    )
 
 
 def catch_up_plan(s: Session, fork: Fork, release: releases.Target) -> Plan:

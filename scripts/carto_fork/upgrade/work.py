@@ -128,11 +128,11 @@ class Work:
             while checked.result not in ("", git.commit_of(self.s.sh, self.place, "HEAD")):
                 checked = self._verified()
         self._account = checked
+        review.keep(self.fork, self.tag.name, checked)
         work = git.nearest(self.place)
         drop = self.s.command("verify", repo=str(work), drop="PATH", reason="WHY")
         then = review.ways_out(self.fork, checked, work, drop)
         review.require_passed(self.s, checked, f"the merge of {self.tag.name}", then, as_step=True)
-        review.keep(self.fork, self.tag.name, checked)
 
     def _verified(self) -> Verification:
         return verify.of_work_tree(self.s.sh, self.fork, self.place, self.tag)
