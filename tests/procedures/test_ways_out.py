@@ -309,9 +309,12 @@ CHOICES = {
 }
 
 
-def one_sided(world: World, deletes: str, *, hosted: bool) -> tuple[str, str]:
+def one_sided(world: World, deletes: str, *, hosted: bool, both: bool = False) -> tuple[str, str]:
     """A release with one conflict that markers cannot show: a file that upstream deletes and the
-    fork changes, or a binary file. Returns its path and the release's commit."""
+    fork changes, or a binary file. Returns its path and the release's commit.
+
+    both: whether there is another one, which markers show.
+    """
     path = "assets/logo.bin" if deletes == "nobody" else "docs/one-sided.md"
     text = "\0{}\n" if deletes == "nobody" else "what is here\nwhat {} wrote\nwhat is there\n"
     for tag in (TAG, STABLE):
@@ -324,11 +327,12 @@ def one_sided(world: World, deletes: str, *, hosted: bool) -> tuple[str, str]:
     base = commit_in(world, world.upstream, start, {path: text.format("somebody")})
     theirs = None if deletes == "upstream" else text.format("upstream")
     files = {"pyproject.toml": stated["1.75.4"], path: theirs}
+    files |= {"both.md": "theirs\n"} if both else {}
     commit = commit_in(world, world.upstream, release, files, base)
     world.git(f"fetch -q {world.upstream} {base}", repo=world.origin)
     merged = {path: text.format("somebody"), "pyproject.toml": stated["1.75.2"]}
     commit_in(world, world.origin, production, merged, production, base)
-    mine = {path: text.format("the fork")}
+    mine = {path: text.format("the fork")} | ({"both.md": "ours\n"} if both else {})
     if not hosted:
         mine["carto_fork.toml"] = elsewhere(world)
     commit_in(world, world.origin, production, mine)
@@ -390,6 +394,116 @@ def test_a_side_that_was_chosen_ends_the_upgrade(
     world.git(f"merge-base --is-ancestor {release} {tip}", repo=world.origin)
     kept = world.git(f"ls-tree --name-only {tip} -- {path}", repo=world.origin)
     assert bool(kept) == (deletes == "nobody" or choice not in ("upstream's", "deleted by hand"))
+
+
+@pytest.mark.parametrize(
+    ("deletes", "by"),
+    slow_but(
+        [(d, by) for d in ("upstream", "nobody") for by in ("a person", "the automation")],
+        ("upstream", "a person"),
+        ("upstream", "the automation"),
+    ),
+)
+def test_a_choice_about_a_whole_file_can_be_changed(
+    world: World, github: GitHub, deletes: str, by: str
+) -> None:
+    """As long as nothing is committed; the last word is what is recorded."""
+    # The other conflict keeps the pull request from being finished.
+    path, _ = one_sided(world, deletes, hosted=True, both=by == "the automation")
+    left = 3 if by == "the automation" else 0
+    where, work = f"--repo {TREE}", world.work(GONE)
+    if by == "the automation":
+        assert world.run(f"ci.sync --no-tests --tag {GONE}").code == 0
+        where = "--pr 1"
+        assert world.run(f"resolve-conflicts {where}").code == 3
+    else:
+        assert world.run(f"upgrade-carto --no-tests --tag {GONE}").code == 3
+    choose = f"invoke resolve-conflicts {where}"
+    sides = {"--keep-fork": "carto/main", "--accept-upstream": GONE}
+    for option, reason in (
+        ("--keep-fork", "first"),
+        ("--accept-upstream", "second"),
+        ("--keep-fork", "third"),
+    ):
+        line = f"{choose} {option} {path} --reason {reason}"
+        dry = world.paste(line.replace("invoke ", "invoke --dry "))
+        assert dry.code == 0, dry.err
+        assert world.paste(line).code == left
+        text = (work / "carto_drops.toml").read_text()
+        reasons = [x for x in ("first", "second", "third") if f'"{x}"' in text]
+        assert reasons == [reason], text
+        listed = world.git(f"ls-files --stage -- {path}", repo=work)
+        kept = world.git(f"ls-tree {sides[option]} -- {path}").split()
+        assert listed.split()[1:2] == kept[2:3], listed
+        assert (work / path).exists() == bool(kept)
+    (work / path).write_text("mine\n")
+    world.git("add --", path, repo=work)
+    refused = world.paste(f"{choose} --accept-upstream {path} --reason fourth")
+    assert refused.code == 1 and "a text of their own" in refused.err
+    assert (work / path).read_text() == "mine\n"
+    for cure in re.findall(r"`(git [^`]+)`", refused.err):
+        assert world.paste(cure).code == 0, cure
+
+
+def test_production_in_conflict_with_an_upgrade_is_for_a_person(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rules about upstream decide nothing there: both sides are the fork's."""
+    monkeypatch.setenv("GIT_EDITOR", "true")
+    path, _ = one_sided(world, "upstream", hosted=False)
+    again = f"invoke upgrade-carto --no-tests --tag {GONE}"
+    assert world.paste(again).code == 3
+    chosen = CHOICES["upstream's"].format(where=f"--repo {TREE}", file=path)
+    assert world.paste(chosen).code == 0
+    assert world.paste(again).code == 0
+    mine = world.git(f"show carto/main:{path}") + "\nand later\n"
+    other = commit_in(world, world.origin, "refs/heads/carto/main", {path: mine, "other": "1\n"})
+    world.git("fetch -q origin")
+    take = asked(world)
+    assert take.endswith(f"git -C {TREE} merge --no-edit origin/carto/main")
+    assert world.paste(take).code == 1
+    work = world.work(GONE)
+    before = world.git("status --porcelain", repo=work)
+    what = f"a merge of the fork's own carto/main ({other[:10]}) is in progress in {TREE}, with "
+    what += f"1 conflict: {path}"
+    steps = f"`git -C {TREE} add -- {path}`", f"`git -C {TREE} merge --continue`"
+    for line in (
+        again,
+        f"{again} --direct",
+        f"invoke resolve-conflicts --repo {TREE}",
+        f"invoke resolve-conflicts --repo {TREE} --accept-upstream {path} --reason Gone.",
+        "invoke next",
+        "invoke status",
+        "invoke doctor --check conflicts",
+    ):
+        done = world.paste(line)
+        said = " ".join(f"{done.out} {done.err}".replace("\n# ", " ").split())
+        assert done.code == (0 if line[7:] in ("next", "status") else done.code or 0), said
+        assert "[Yy]our" not in said and all(step in said for step in steps), (line, said)
+        assert what[2:] in said or "doctor" in line, said
+        if "resolve-conflicts" in line:
+            assert done.code == 1 and "no rule decides" in said
+            assert "then invoke upgrade-carto" in said
+        assert world.git("status --porcelain", repo=work) == before
+    assert asked(world) == f"git -C {TREE} status"
+    assert world.paste(steps[0].strip("`")).code == 0
+    assert asked(world) == f"git -C {TREE} merge --continue"
+    assert f"Next: git -C {TREE} merge --continue (or --abort), then " in world.paste(again).err
+    assert world.paste(steps[1].strip("`")).code == 0
+    way: list[str] = []
+    while "--direct" not in "".join(way[-1:]):
+        way.append(asked(world))
+        assert len(way) < 6, way
+        done = world.paste(way[-1])
+        if "remove that record" in done.err:  # the decision to drop it holds no longer
+            world.git("checkout origin/carto/main -- carto_drops.toml", repo=work)
+            world.git("commit -qm 'chore: we need it'", repo=work)
+        elif done.code == 4:
+            dropped = named(done, way).replace("WHY", "'We need it.'").replace("PATH", path)
+            assert world.paste(dropped).code == 0, dropped
+        else:
+            assert done.code == 0, (way, done.err)
+    assert world.git(f"show carto/main:{path}", repo=world.origin) == mine.rstrip()
 
 
 @pytest.mark.slow

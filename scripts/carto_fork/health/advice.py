@@ -16,7 +16,7 @@ from ..fork import branches
 from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.tags import Tag, TagUse, newest
-from ..merge import conflicts, reverts
+from ..merge import begun, conflicts, reverts
 from ..run import files, git, github
 from ..run.errors import Failed, Refused
 from ..run.git import Refs
@@ -169,6 +169,8 @@ class _Adviser:
         if under_way == "bisect":
             yield Advice(f"{at} bisect reset", "A bisect is in progress here.")
         if state.merging and not self._fork.policy.branches.tag_of(branch):
+            if count and (merge := begun.for_a_person(self._sh, self._fork, work)):
+                yield Advice(merge.line, merge.why)
             if count:
                 why = f"A merge is in progress here, with {counted(count, 'conflict')}; this "
                 why += "resolves what can be decided and lists the rest."
@@ -300,15 +302,16 @@ class _Adviser:
         options = remembered(self._fork, tag)
         asked = options.words() | {"no_push": False}
         again = self._command("upgrade-carto", tag=tag, **asked)
+        place = git.nearest(self._fork.place_for(upgrade.branch))
+        if merge := begun.for_a_person(self._sh, self._fork, place, f"then {again}", but=tag):
+            yield Advice(merge.line, merge.why)
         yield from self._resolving(upgrade)
         if not upgrade.published:
-            why = (
-                f"The upgrade to {tag} is not finished; this continues it, or says what blocks it."
-            )
+            why = "; this continues it, or says what blocks it."
             if upgrade.conflicts:
-                why = f"The upgrade to {tag} is not finished: {upgrade.state}. This decides what "
-                why += "it can, and lists what is left for you."
-            yield Advice(again, why)
+                why = ". This decides what it can, and lists what is left for you."
+                why = f": {upgrade.state}{why}"
+            yield Advice(again, f"The upgrade to {tag} is not finished{why}")
             return
         pull = self._syncs[tag]
         if not self._hosted:

@@ -14,7 +14,7 @@ from ..fork.fork import wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.setup import There
 from ..fork.tags import TagUse
-from ..merge import conflicts, reverts
+from ..merge import begun, conflicts, reverts
 from ..run import git, steps
 from ..run.errors import Refused
 from ..run.shell import Shell
@@ -204,7 +204,7 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
     sh = patient.sh
     what = branches.operation(git.directory(sh, work))
     state_here = git.work_state(sh, work)
-    paths = sorted(status.in_conflict(sh, work, state_here, ()))
+    paths = sorted(begun.in_conflict(sh, work, state_here))
     branch = state_here.branch.removeprefix("refs/heads/")
     if not what and branches.reopened(sh, work, state_here):
         level = Level.BROKEN if paths else Level.LOOK
@@ -221,7 +221,9 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
     asked = remembered(patient.fork, tag or "").words()
     again = patient.command("upgrade-carto", tag=tag, **asked) if tag and what == "merge" else ""
     finish = f"{what} --continue" if what not in ("", "merge") else "commit"
-    conclude = again or f"{git.at(work)} {finish}"
+    then = f"then {again}" if again else ""
+    merge = begun.for_a_person(sh, patient.fork, work, then, but=tag or "")
+    conclude = merge.how if merge else again or f"{git.at(work)} {finish}"
     if what == "bisect":
         cause = "Git has checked out the commit to test."
         yield Diagnosis(Level.LOOK, f"{state}.", cause, f"{git.at(work)} bisect reset")
@@ -235,6 +237,8 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
         problem = f"{state} with {unmerged}{markers}: {listed(paths)}."
         cause = "Both sides changed the same; this decides what it can, and lists what is left."
         resolve = again or patient.command("resolve-conflicts", repo=str(work))
+        if merge:
+            cause, resolve = "Both sides changed the same, and no rule decides that.", merge.how
         if what != "merge":
             resolve = f"edit them, {git.at(work)} add them, then {conclude}"
         yield Diagnosis(Level.BROKEN, problem, cause, resolve)

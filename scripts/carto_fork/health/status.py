@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -14,7 +13,8 @@ from ..audit import review
 from ..fork import branches, records, recovery, releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
 from ..fork.tags import Tag, TagScheme, TagUse
-from ..merge import conflicts, reverts
+from ..merge import begun as begun_merges
+from ..merge import reverts
 from ..run import git
 from ..run.console import Console
 from ..run.errors import Refused
@@ -265,12 +265,14 @@ def _in_progress(
         sides = [fork.production_commit, fork.refs.tag(tag.name)]
         left = 0
         if work and begun and (reopened or begun.merging or begun.unmerged):
-            left = len(in_conflict(sh, work, begun, sides))
+            left = len(begun_merges.in_conflict(sh, work, begun, sides))
         if published:
             state = f"published to {origin.name}"
             if reopened:
                 now = f"{counted(left, 'conflict')} left" if left else "resolved, not committed,"
                 state = f"{state}; {now} in {work}"
+        elif work and (merge := begun_merges.for_a_person(sh, fork, work, but=tag.name)):
+            state = f"{merge.what}; {merge.how}"
         elif left:
             state = f"{counted(left, 'conflict')} left in {work}"
         else:
@@ -287,16 +289,6 @@ def _beside(upgrades: Sequence[InProgress]) -> tuple[InProgress, ...]:
         else one
         for one in upgrades
     )
-
-
-def in_conflict(sh: Shell, work: Path, begun: git.WorkState, merged: Sequence[str]) -> set[str]:
-    """The files of a merge that are in conflict, or staged with their markers.
-
-    merged: its sides, if it is committed.
-    """
-    sides = [begun.head, begun.merging] if begun.merging else list(filter(None, merged))
-    marked = conflicts.markers_left(sh, work, sides, conflicts.INDEX) if sides else ()
-    return {*begun.unmerged, *(path for path, _ in marked)}
 
 
 def show(console: Console, facts: Status, repo: str) -> None:

@@ -116,6 +116,13 @@ def read(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
     return [_beside(c, wrote[c.path]) if c.path in wrote else c for c in every]
 
 
+def resolved(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
+    """The conflicts that were in a work tree's index, and that somebody has resolved and staged."""
+    question = "git -C {work} ls-files --resolve-undo --full-name -z :/"
+    stages = _stages(sh.ask(question, work=work).fields())
+    return _conflicts(sh, work, ours, theirs, stages) if stages else []
+
+
 def _beside(conflict: Conflict, wrote: str | None) -> Conflict:
     """A conflict whose markers lack the common ancestor, with what the merge wrote. If they differ
     in nothing else, nobody has edited it: `git checkout -m` writes it like that."""

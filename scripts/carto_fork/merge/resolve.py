@@ -15,10 +15,19 @@ from ..fork.patterns import globs
 from ..fork.policy import Kind, Policy, Rule, Side, Take
 from ..fork.records import Drop
 from ..run import files, git
-from ..run.errors import Failed, Refused
+from ..run.errors import Failed
 from ..run.shell import Shell, batches
-from ..run.text import pathspec_word, printable
-from . import authorship, commits, conflicts, decisions, earlier, hunks, renames, retracted
+from . import (
+    authorship,
+    commits,
+    conflicts,
+    decisions,
+    earlier,
+    hunks,
+    renames,
+    reopening,
+    retracted,
+)
 from .decisions import BY_WORD, Decision, Knowledge
 from .dossier import Dossier, dossiers
 from .hunks import Conflict, Customisations, has_markers
@@ -217,7 +226,9 @@ def resolve(
     paths = {conflict.path for conflict in found}
     before = {*git.resolved(sh, work)} - paths
     if strange := sorted(words.takes.keys() - paths - _said_before(sh, work, words)):
-        raise _not_in_conflict(work, strange[0], was=strange[0] in before)
+        closed = reopening.again(sh, work, strange, ours, theirs)
+        found = [*found, *closed] if sh.dry else conflicts.read(sh, work, ours, theirs)
+        before, paths = before.difference(strange), paths.union(strange)
     if rewritten := _show_bases(sh, work, found):
         again = conflicts.read(sh, work, ours, theirs)
         found = [replace(c, edited=False) if c.path in rewritten else c for c in again]
@@ -285,16 +296,6 @@ def _loser(take: Take) -> Side:
     return Side.FORK if take is Take.UPSTREAM else Side.UPSTREAM
 
 
-def _not_in_conflict(work: Path, path: str, *, was: bool) -> Refused:
-    """was: whether its conflict has been resolved."""
-    then = f"name files that {git.at(work)} diff --name-only --diff-filter=U shows, "
-    then += "from the top of the work tree."
-    if was:
-        then = f"{git.at(work)} checkout -m -- {pathspec_word(path)} puts its conflict back; "
-        then += "then run the same command again."
-    return Refused(f"{printable(path)} is not in conflict.", then=then)
-
-
 def reset_submodules(sh: Shell, work: Path) -> None:
     """Reset submodules in conflict in the index to HEAD: git cannot add one that is not set up, and
     commits nothing as long as there is a conflict."""
@@ -313,27 +314,6 @@ def set_aside(sh: Shell, work: Path, left: Sequence[Decision]) -> None:
         side, commit = (Side.UPSTREAM, "MERGE_HEAD") if away else (Side.FORK, "HEAD")
         if conflict.invented or conflict.kind is Kind.SUBMODULE:
             take(sh, work, conflict, side, commit)
-
-
-def bring_back(sh: Shell, work: Path, left: Sequence[Conflict]) -> None:
-    """Restore conflicts that were committed with their markers in a work tree's index, so that git
-    sees them as conflicts again."""
-    lines = []
-    for conflict in left:
-        lines.append(f"0 {git.NULL}\t{conflict.path}")
-        for number, stage in enumerate((conflict.base, conflict.ours, conflict.theirs), 1):
-            if stage:
-                lines.append(f"{stage.mode} {stage.name} {number}\t{conflict.path}")
-    # Next to the index: it disappears with the work tree if this run cannot remove it.
-    file = git.path_of(sh, work, "carto-fork.conflicts")
-    file.write_bytes("".join(f"{line}\0" for line in lines).encode("utf-8", "surrogateescape"))
-    indexed = sh.do("git -C {work} update-index -z --index-info", work=work, stdin=file)
-    file.unlink()
-    git.checked(indexed, "conflicts")
-    # Any difference from now on is somebody's edit.
-    tree = git.ask(sh, work, "rev-parse {tree}", "files", tree="HEAD^{tree}").line
-    noted = sh.do("git -C {work} update-ref AUTO_MERGE {tree}", work=work, tree=tree)
-    git.checked(noted, "merge")
 
 
 def _write_down(

@@ -15,6 +15,7 @@ from ..fork.detection import Detection
 from ..fork.fork import Fork
 from ..fork.releases import Target
 from ..fork.session import Session
+from ..merge import begun, reopening
 from ..merge import resolve as deciding
 from ..merge.decisions import Decision
 from ..merge.hunks import Conflict
@@ -65,13 +66,14 @@ def _resolve_here(s: Session, words: Words, accept: Sequence[str], proposing: bo
         place = _work_tree_of_upgrade(s, fork, place)
         state = git.work_state(s.sh, place)
     release = fork.policy.branches.tag_of(state.branch.removeprefix("refs/heads/"))
+    conclude = _conclude(s, fork, place, state.branch)
+    begun.require_upstreams(s.sh, fork, place, state, f"then {conclude}" if release else "")
     if release and not s.sh.dry:
         aborted.bring_back(s.sh, s.console, fork, place, release)
     with s.console.working("resolve"):
         resolution = deciding.resolve(s.sh, fork, place, state.head, state.merging, words)
     merged = (state.head, state.merging, release or state.merging[:10])
     resolution = propose(s, fork, place, resolution, merged, proposing)
-    conclude = _conclude(s, fork, place, state.branch)
     if s.json:
         s.print_json(resolution.as_json())
     say_sides(s, resolution)
@@ -120,12 +122,15 @@ def _resolve_request(
     with s.locked(fork.repository) as held:
         fork = recovery.put_in_order(s, fork, held, pull.head, release.commit)
         fetch = catch_up_plan(s, fork, release)
-        fresh = not Path(fetch.values["place"]).exists()
+        place = Path(fetch.values["place"])
+        if (place / ".git").exists():
+            state = git.work_state(s.sh, place)
+            begun.require_upstreams(s.sh, fork, place, state, f"then run `{s.again}` again")
+        fresh = not place.exists()
         s.run(steps.FETCH_REQUEST, fetch, held, numbered=False)
         fork = replace(fork, refs=git.refs(s.sh, fork.path))
         if git.has_object(s.sh, fork.path, release.base):  # --dry fetches nothing
             fork = fork.at(s.sh, release.base)
-        place = Path(fetch.values["place"])
         work = Work(s, fork, release.tag, release.commit, place)
         merge, ours = git.merge_of(s.sh, fork.path, release.commit, release.pushed)
         if not merge:
@@ -136,7 +141,7 @@ def _resolve_request(
         # If the work tree differs from its commit, or had them back before, somebody has begun to
         # resolve: a side that is staged may be what the commit has.
         if left and not (git.work_state(s.sh, place).dirty or branches.are_back(s.sh, place)):
-            deciding.bring_back(s.sh, place, left)
+            reopening.bring_back(s.sh, place, left)
         aborted.bring_back(s.sh, s.console, fork, place, name)
         if accept:
             proposals.accept(s, place, accept)

@@ -27,7 +27,7 @@ from ..fork.branches import (
 from ..fork.fork import Fork, require_whole_history
 from ..fork.releases import Target
 from ..fork.tags import Tag
-from ..merge import authorship, reverts, syncs
+from ..merge import authorship, begun, reverts, syncs
 from ..run import files, git, github
 from ..run.errors import Refused
 from ..run.shell import Shell
@@ -395,12 +395,9 @@ def _require_clean(
     if (work / ".git").exists():
         state = git.work_state(sh, work)
         if state.merging and state.merging != target.commit:
-            raise Refused(
-                f"a merge of {state.merging[:10]}, which is not {target.tag.name}, is in progress "
-                f"in {work}.",
-                then=f"{git.at(work)} merge --continue (or --abort), "
-                "then run the same command again.",
-            )
+            then = "then run the same command again."
+            merge = begun.by_hand(sh, fork, work, state, then, but=target.tag.name)
+            raise Refused(f"{merge.what}.", then=merge.how)
         half_done = version_files.half_done(sh, work, fork.policy, target.tag.release)
         if _is_recorded(sh, fork, target, work):
             half_done.add(records.TAGS_FILE)
@@ -444,10 +441,11 @@ def _require_idle(sh: Shell, checkout: Path, fork: Fork, target: Target) -> None
     """Raises Refused if the checkout of the production branch is not clean."""
     branch, state = fork.policy.branches.production, git.work_state(sh, checkout, submodules=False)
     if state.merging:
+        left = begun.in_conflict(sh, checkout, state)
+        files_ = f", with {counted(len(left), 'conflict')}: {listed(sorted(left))}" if left else ""
         raise Refused(
-            f"a merge is in progress in {checkout}, where {branch} is checked out.",
-            then=f"{git.at(checkout)} merge --continue (or --abort), "
-            "then run the same command again.",
+            f"a merge is in progress in {checkout}, where {branch} is checked out{files_}.",
+            then=begun.way_out(checkout, left, "then run the same command again."),
         )
     if not state.dirty:
         return

@@ -93,11 +93,12 @@ def of_branch(
         notes.append(f"{origin} has {sync} from an earlier run; this continues it.")
     if not start or git.is_ancestor(sh, repo, target.base, start):
         return notes
-    if direct:
+    merging = git.work_state(sh, work).merging if (work / ".git").exists() else ""
+    if direct and merging in ("", target.commit):  # another merge is refused later
         problem = f"{production} has new commits since {sync} was started."
         take = branches.taking_production(fork, sync, work)
-        if work.exists() and git.work_state(sh, work).merging:
-            take = "finish the merge: run it without --direct and with --no-push"
+        if merging:
+            take = "finish the merge: run the same command without --direct and with --no-push"
         raise Refused(problem, then=f"{take}; then run the same command again.")
     notes.append(
         f"{production} has new commits since {sync} was started; the pull request shows both."
