@@ -134,8 +134,10 @@ def test_conflicts_in_a_pull_request_are_finished_there(world: World, github: Gi
     # What failed its checks is committed, and still belongs to the pull request.
     failed = follow(world)
     assert failed.code == 4 and "lost: " in failed.err
-    said = "What resolves pull request 1 is committed here and not pushed; this checks it, and "
-    assert following(world) == (left[0], f"{said}pushes it.")
+    said = json.loads(world.run("next --json").out)
+    assert said["command"] == left[0]
+    assert said["why"].startswith("The last check failed: lost: 2 fork changes in Makefile. ")
+    assert said["why"].endswith("; then this checks it, and pushes it.")
     world.git(f"checkout --quiet origin/upstream-sync/{STABLE} -- Makefile", repo=work)
     world.git("commit --quiet -m 'chore: the Makefile, as it was merged'", repo=work)
     assert follow(world).code == 0
