@@ -58,13 +58,12 @@ class Verification:
     @property
     def replaced(self) -> list[Finding]:
         """The changes that something else replaced, of which words are gone."""
-        entries = self.account.to_look_at if self.account else ()
         said = "{}:{} has something else than {} lines; gone: {}".format
         return [
             Finding(
                 "replaced", said(e.path, e.account.change.line, e.side.whose, words), e.path, False
             )
-            for e in entries
+            for e in (self.account.to_look_at if self.account else ())
             if (words := listed(e.account.words))
         ]
 
