@@ -121,20 +121,17 @@ class _Versions:
         base, mine, other, result = (count[new] for count in self.counts)
         return bool(words) and result > max(base, mine, other)
 
-    def has_woven(self, line: str, others: Iterable[str]) -> bool:
-        """Whether the result has a line that consists of this one and one of the other side's, each
-        with all its words in order."""
-        mine = tokens_of(line)
-        pairs = [(candidate, other) for other in others for candidate in self._made_of(line, other)]
+    def has_woven(self, line: str, others: Sequence[str]) -> bool:
+        """Whether the result has a line that neither side has, and that consists of this one and
+        one of the other side's, each with all its words in order."""
+        found = self.new.like(line.strip()) if others else ""
+        mine, made = tokens_of(line), tokens_of(found)
+        if not found or self.counts[2][found] or not is_inside(mine, made):
+            return False
+        more = {*made} - {*mine}
         return any(
-            is_inside(mine, made) and is_inside(theirs, made) and {*made} <= {*mine, *theirs}
-            for made, theirs in ((tokens_of(one), tokens_of(other)) for one, other in pairs)
+            more <= {*theirs} and is_inside(theirs, made) for theirs in map(tokens_of, others)
         )
-
-    def _made_of(self, line: str, other: str) -> Iterator[str]:
-        """The lines that neither side has, and that may be made of two lines."""
-        candidates = {self.new.like(line.strip()), self.new.like(other.strip())}
-        return (x for x in candidates if x and not self.counts[2][x])
 
     @cached_property
     def _words_of_other(self) -> set[str]:
