@@ -20,7 +20,7 @@ _MOST_NAMED = 20
 
 def own_branch(sh: Shell, fork: Fork, commit: str) -> str:
     """The fork's branch that a commit is on, production if it is one of them; "" for upstream's
-    commit, or one that is on no branch.
+    commit, or one that only a person's own branch has, or none.
 
     The rules about upstream may decide nothing in a merge of such a commit: neither side is
     upstream's.
@@ -32,10 +32,16 @@ def own_branch(sh: Shell, fork: Fork, commit: str) -> str:
     origin, upstream = (
         f"refs/remotes/{r.name}/" for r in (policy.remotes.origin, policy.remotes.upstream)
     )
-    question = (
-        "for-each-ref --contains={commit} --format=%(refname) refs/heads/ {origin} {upstream}"
-    )
-    names = {"commit": commit, "origin": origin, "upstream": upstream}
+    # A person's own branch may be a release with a change on top.
+    branches = policy.branches
+    local = [branches.production, branches.mirror, branches.sync_for("*")]
+    question = "for-each-ref --contains={commit} --format=%(refname) {local} {origin} {upstream}"
+    names = {
+        "commit": commit,
+        "local": [f"refs/heads/{branch}" for branch in local],
+        "origin": origin,
+        "upstream": upstream,
+    }
     refs = git.ask(sh, fork.path, question, "branches", **names).out.splitlines()
     found = [ref.removeprefix("refs/heads/").removeprefix(origin) for ref in refs]
     if policy.branches.mirror in found or any(ref.startswith(upstream) for ref in refs):

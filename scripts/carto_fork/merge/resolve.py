@@ -45,6 +45,7 @@ def decide(
     recorded: str = "",
     words: Mapping[str, Take] | None = None,
     taken_back: Collection[Drop] = (),
+    drops: str | None = None,
 ) -> list[Decision]:
     """A decision for each conflict of a merge of two commits.
 
@@ -52,8 +53,11 @@ def decide(
     recorded: the commit that has the drops file; "" for the staged one.
     words: whose side wins at some paths, as a person says now.
     taken_back: records that no longer count.
+    drops: the drops file, if it has been read.
     """
-    texts = (git.show(sh, work, commit, records.DROPS_FILE) for commit in (recorded, ours, theirs))
+    commits_ = (ours, theirs) if drops else (recorded, ours, theirs)
+    texts = [git.show(sh, work, commit, records.DROPS_FILE) for commit in commits_]
+    texts = [drops, *texts] if drops else texts
     others = earlier.syncs(sh, fork, ours, theirs)
     # Today's word about a path replaces the one that a person gave in this merge before.
     let_go = [drop for drop in records.peoples_drops(*texts) if drop not in taken_back]
@@ -237,13 +241,23 @@ def resolve(
     own = authorship.of_fork(sh, fork, ours, theirs)
     carried = earlier.drops(sh, fork, earlier.syncs(sh, fork, ours, theirs))
     # A conflict whose record a killed run wrote is not back: it is not settled yet.
-    made = [] if killed else retracted.of_merge(sh, work, ours, theirs, carried)
+    drops = git.show(sh, work, "", records.DROPS_FILE)
+    made = [] if killed else retracted.of_merge(sh, work, drops, ours, theirs, carried)
     losers = {path: _loser(take) for path, take in words.takes.items()}
     back = retracted.find(sh, work, made, found, losers)
     decided = [
         replace(d, why=words.reason) if d.rule == BY_WORD else d
         for d in decide(
-            sh, fork, work, found, own, ours, theirs, words=words.takes, taken_back=back
+            sh,
+            fork,
+            work,
+            found,
+            own,
+            ours,
+            theirs,
+            words=words.takes,
+            taken_back=back,
+            drops=drops,
         )
     ]
     units = _foreign_in_units(sh, work, policy, own, theirs)
@@ -272,7 +286,8 @@ def resolve(
         retracted.withdraw_false(sh, work, conflicting, ours, theirs) if decided_before else ()
     )
     if words.takes and not sh.dry:
-        made = retracted.of_merge(sh, work, ours, theirs, carried)
+        drops = git.show(sh, work, "", records.DROPS_FILE)
+        made = retracted.of_merge(sh, work, drops, ours, theirs, carried)
         retracted.note(sh, work, made, words.takes.keys() & paths)
     marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
     with_markers = tuple(dict.fromkeys(path for path, _ in marked))

@@ -22,17 +22,19 @@ file's mode and object."""
 
 
 def of_merge(
-    sh: Shell, work: Path, ours: str, theirs: str, carried: Collection[Drop] = ()
+    sh: Shell, work: Path, now: str | None, ours: str, theirs: str, carried: Collection[Drop] = ()
 ) -> list[Drop]:
     """The records that people made in a merge: neither side has them, nor another sync branch.
 
     A merge that is committed already may have brought them from a sync branch that is gone.
+    now: the staged drops file.
     """
-    merge, _ = git.merge_of(sh, work, theirs, "HEAD")
-    commits = ("", ours, theirs, merge or ours)
-    now, own, foreign, merged = (git.show(sh, work, c, records.DROPS_FILE) for c in commits)
-    before = {*records.read_drops(own), *records.read_drops(merged), *carried}
-    return [drop for drop in records.peoples_drops(now, own, foreign) if drop not in before]
+    own, foreign = (git.show(sh, work, c, records.DROPS_FILE) for c in (ours, theirs))
+    before = {*records.read_drops(own), *carried}
+    made = [drop for drop in records.peoples_drops(now, own, foreign) if drop not in before]
+    merge, _ = git.merge_of(sh, work, theirs, "HEAD") if made else ("", "")
+    merged = records.read_drops(git.show(sh, work, merge, records.DROPS_FILE)) if merge else ()
+    return [drop for drop in made if drop not in merged]
 
 
 def find(
@@ -50,7 +52,7 @@ def find(
     """
     back = {conflict.path for conflict in found}
     folders = tuple(f"{one.path}/" for one in found if one.kind is Kind.DIRECTORY)
-    noted = _noted(sh, work)
+    noted = _noted(sh, work) if made else {}
     gone = []
     for drop in made:
         if drop.path in losers and losers[drop.path].value == drop.side:
