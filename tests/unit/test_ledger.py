@@ -393,6 +393,43 @@ def test_words_that_are_gone_with_what_was_replaced_are_named(repo: Repo) -> Non
     assert account(repo, result="right").to_look_at == []
 
 
+@pytest.mark.parametrize(
+    ("again", "fate"), [("section(heading=typeface_of_ours)\n", SUPERSEDED), ("", LOST)]
+)
+def test_what_is_there_in_other_words_needs_a_look(repo: Repo, again: str, fate: Fate) -> None:
+    """The words that only the fork has are there as often, in a line that nobody has."""
+    mine = "anchor = make_anchor(basket, make_candle(damper, typeface_of_ours))\n"
+    found = merged(
+        repo,
+        {"f": TEXT},
+        {"f": at(3, mine)},
+        {"f": at(9, UPSTREAM)},
+        {"f": at(9, UPSTREAM + again)},
+    )
+    assert found == [(Side.FORK, "f", fate)]
+
+
+def test_a_removed_line_is_not_back_because_others_are_like_it(repo: Repo) -> None:
+    """The fork changed both radii; upstream removed one of them, and it is gone."""
+    radius, ours = "border-radius: 8px of upstream;\n", "border-radius: own-radius-8;\n"
+    base = at(3, radius, [*LINES[:9], radius, *LINES[9:]])
+    one = at(3, ours, [*LINES[:9], ours, *LINES[9:]])
+    other = at(9, radius)
+    found = merged(repo, {"f": base}, {"f": one}, {"f": other}, {"f": at(9, ours)})
+    assert (Side.UPSTREAM, "f", SUPERSEDED) not in found
+
+
+@pytest.mark.parametrize(("line", "dropped"), [("3.3.1\n", True), ("3.3.1 of the fork\n", False)])
+def test_a_file_that_is_only_a_version_follows_the_version_rule(
+    repo: Repo, line: str, dropped: bool
+) -> None:
+    rule = Rule(name="version", paths=("VERSION",), take=Take.VERSION, why="The tag's.")
+    sides(repo, {"VERSION": "3.2.0\n"}, {"VERSION": line}, {"VERSION": "3.4.0\n"})
+    repo.merge("theirs", {"VERSION": "3.4.0\n"})
+    found = told(account(repo, by=msgspec.structs.replace(PLAIN, rules=(rule,))))
+    assert ((Side.FORK, "VERSION", DROPPED) in found) is dropped
+
+
 def test_a_lost_copy_does_not_count_as_moved_to_the_other_copy(repo: Repo) -> None:
     ours = {"f": at(3, FORK, at(9, FORK).splitlines(keepends=True))}
     assert merged(repo, {"f": TEXT}, ours, {"g": TEXT}, {"f": at(9, FORK)}) == [
