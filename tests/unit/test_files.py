@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from carto_fork.run import files
+from carto_fork.run.errors import Refused
 from world import shell
 
 
@@ -197,3 +198,31 @@ def test_the_pasted_patch_makes_any_change(
     old, new = "".join(before), "".join(after) + end
     if old and new and old != new:
         paste(tmp_path / "w", "f", old, new)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("link", "is a symbolic link"),
+        ("dangling", "is a symbolic link"),
+        ("away/file", "is a symbolic link"),
+        ("folder", "is not a regular file"),
+        ("../file", "is not a path below"),
+        ("/file", "is not a path below"),
+        ("", "is not a path below"),
+    ],
+)
+def test_only_a_regular_file_below_the_work_tree_is_opened(
+    tmp_path: Path, path: str, said: str
+) -> None:
+    top, outside = tmp_path / "top", tmp_path / "outside"
+    for folder in (top / "folder", outside):
+        folder.mkdir(parents=True)
+    (outside / "file").write_text("precious\n")
+    (top / "link").symlink_to(outside / "file")
+    (top / "dangling").symlink_to(outside / "new")
+    (top / "away").symlink_to(outside)
+    with pytest.raises(Refused) as refused:
+        files.text_below(top, path)
+    assert said in refused.value.what
+    assert files.below(top, "folder/new") == top / "folder" / "new"
