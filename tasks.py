@@ -11,6 +11,9 @@ sys.path.insert(0, str(ROOT / "scripts"))
 sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
 
 try:
+    from carto_fork.start import end_in_one_line
+
+    end_in_one_line()
     from carto_fork.tasks import namespace
 except ModuleNotFoundError as missing:
     sys.exit(

@@ -63,8 +63,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
     xdist's workers are told by the process that starts them.
     """
-    # What a shell starts in the background ignores Ctrl-C, and so would all that the tests start.
+    # What a shell starts in the background ignores Ctrl-C, what `nohup` starts a closed terminal,
+    # and so would all that the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     option = config.option
     usable = MEMORY.is_dir() and os.access(MEMORY, os.W_OK | os.X_OK)
     if option.basetemp is None and usable and shutil.disk_usage(MEMORY).free >= _ENOUGH:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -257,6 +258,38 @@ def test_a_signal_interrupts_an_upgrade_cleanly(
         assert untouched(world) == before
     continue_(world, template, UPGRADE)
     assert untouched(world)[:2] == before[:2]
+
+
+@pytest.mark.parametrize("module", ["carto_fork.tasks", "carto_fork.fork.session"])
+@pytest.mark.parametrize("way", ["invoke", "carto-fork"])
+def test_ctrl_c_before_a_task_runs_ends_in_one_line(
+    world: World, tmp_path: Path, way: str, module: str
+) -> None:
+    """As during the imports, when nothing has been done."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}:\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+    )
+    words = [*INVOKE, "--search-root", str(ROOT)]
+    words = (
+        words
+        if way == "invoke"
+        else [sys.executable, "-c", "from carto_fork.start import main; main()"]
+    )
+    path = f"{tmp_path}{os.pathsep}{ROOT / 'scripts'}"
+    done = world.call([*words, "status"], PYTHONPATH=path)
+    line = "Interrupted: nothing is half-done. The same command continues.\n"
+    assert done == Done(130, "", line)
+
+
+def test_what_nohup_starts_survives_its_terminal(world: World) -> None:
+    path = snag(world, 1, "kill -HUP $PPID").path
+    words = ["nohup", *INVOKE, "--search-root", str(ROOT), "sync-main"]
+    assert world.call(words, PATH=path).code == 0
 
 
 def test_an_interrupted_merge_leaves_no_work_tree(world: World) -> None:

@@ -73,7 +73,7 @@ def test_an_upgrade_runs_from_the_checkout_of_the_tasks(
 def test_each_way_in_is_a_process_that_names_itself(world: World, way: str) -> None:
     """The same task, and a next command that can be typed in the same place."""
     programs, root = Path(sys.executable).parent, str(ROOT)
-    carto_fork = [sys.executable, "-c", "from carto_fork.tasks import program; program.run()"]
+    carto_fork = [sys.executable, "-c", "from carto_fork.start import main; main()"]
     words, named = {
         "invoke -r": ([str(programs / "invoke"), "-r", root], f"invoke -r {root} "),
         "python -m invoke": ([*INVOKE, "--search-root", root], "invoke "),

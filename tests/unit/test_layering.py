@@ -37,6 +37,7 @@ PRINTS = {
         "print_task_help",
     },
     "adopt.documents": {"main"},
+    "start": {"_end"},
 }
 
 PROCESS_NAMES = ("popen", "system", "startfile", "fork", "forkpty")

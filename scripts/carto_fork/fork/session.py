@@ -307,7 +307,7 @@ def session(
     """Run a task's body; turn every stop into a message that names the command to type next."""
     made = Session(context, task, sys.argv, as_json, **options)
     # A cancelled job or a closed terminal ends a task as cleanly as Ctrl-C.
-    with handling((signal.SIGTERM, signal.SIGHUP), _interrupt):
+    with handling((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), _interrupt):
         try:
             yield made
         except Stop as stop:

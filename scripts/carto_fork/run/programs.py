@@ -26,7 +26,9 @@ from .text import listed, printable
 def handling(
     numbers: Sequence[int], handler: Callable[[int, FrameType | None], None]
 ) -> Iterator[None]:
-    """Handle signals differently for a while."""
+    """Handle signals differently for a while; those that this process ignores, as after `nohup`,
+    stay ignored."""
+    numbers = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
     before = [signal.signal(number, handler) for number in numbers]
     try:
         yield
