@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..fork.fork import Fork
-from ..fork.releases import meant, newest, newest_here, offered, require_commit
+from ..fork.releases import meant, newest, newest_here, offered, require_commit, tags_there
 from ..fork.session import Session
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts, resolve, reverts, syncs
@@ -189,7 +189,7 @@ def show_forecast(
         has = f"{production} has every stable release that this clone knows"
         s.console.say(f"Nothing to forecast: {has}.")
         get = fetch if fork.url(upstream) else f"{s.command('setup')} && {fetch}"
-        known = git.remote_refs(s.sh, fork.path, upstream.name, ["refs/tags/*"], git.PATIENCE)
+        known = tags_there(s.sh, fork)
         newer = newest(s.sh, fork, known) if known else None
         lacks = newer and newer.name not in fork.refs.tags()
         ones = f"{newer.name}, which upstream has" if newer and lacks else "newer ones"

@@ -124,8 +124,7 @@ class _Upstream:
 
     def __init__(self, sh: Shell, fork: Fork) -> None:
         remotes, branches = fork.policy.remotes, fork.policy.branches
-        where = remotes.upstream.name if fork.url(remotes.upstream) else remotes.upstream.url
-        remote = git.remote_refs(sh, fork.path, where, ["refs/tags/*"], git.PATIENCE)
+        remote = releases.tags_there(sh, fork)
         self.online = remote is not None
         mirrors = (fork.tracking(remotes.origin, branches.mirror), f"refs/heads/{branches.mirror}")
         self.tags = remote or fork.refs

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..run import git
@@ -269,8 +271,7 @@ def offered(sh: Shell, fork: Fork, here: Iterable[Tag]) -> list[Tag]:
 
     Raises Refused if one was moved, in this clone or upstream.
     """
-    upstream = fork.policy.remotes.upstream.name
-    refs = git.remote_refs(sh, fork.path, upstream, ["refs/tags/*"], git.PATIENCE)
+    refs = tags_there(sh, fork)
     if refs is None:
         return list(here)
     left = [tag for tag in here if f"refs/tags/{tag.name}" in refs.commits]
@@ -288,19 +289,109 @@ def merged(sh: Shell, fork: Fork, commit: str, known: Refs) -> dict[str, str]:
     commit: the production branch, or the commit about to become it.
     known: the tags as they are now, in this clone or upstream.
     """
-    try:
-        pins = records.read_pins(git.show(sh, fork.path, commit, records.TAGS_FILE))
-    except Refused:  # `doctor` reports it
-        pins = {}
-    recorded = {name: pin.commit for name, pin in pins.items()}
+    recorded = _recorded(sh, fork, commit)
     named = {name: known.tag(name) for name in known.tags()}
     has = git.held(sh, fork.path, commit, [*recorded.values(), *named.values()])
     return {n: c for names in (named, recorded) for n, c in names.items() if c in has}
 
 
+def _recorded(sh: Shell, fork: Fork, commit: str) -> dict[str, str]:
+    """The commit of each tag that a commit's record of merged tags names."""
+    try:
+        pins = records.read_pins(git.show(sh, fork.path, commit, records.TAGS_FILE))
+    except Refused:  # `doctor` reports it
+        return {}
+    return {name: pin.commit for name, pin in pins.items()}
+
+
 def contained(sh: Shell, fork: Fork, commit: str, known: Refs) -> Tag | None:
     """The newest stable upstream release in a commit's history."""
     return tags.newest(merged(sh, fork, commit, known), fork.policy.tags, *tags.STABLE)
+
+
+def upstream_heads(sh: Shell, fork: Fork, ours: str) -> tuple[str, ...]:
+    """The commits whose histories are upstream's: its branches as this clone knows them, and the
+    releases that a branch merged from elsewhere, such as from upstream's branch of patches.
+
+    Such a release counts if the merge's subject names it, if it grew from upstream's history alone,
+    and if the record of merged tags or upstream itself says that it is this commit. Otherwise
+    anybody could make the fork's commits upstream's with a tag. Computed once per task.
+
+    ours: the fork's side.
+    """
+    tips = fork.upstream_tips
+    key = ("upstream", fork.path, ours, tips)
+    return sh.once(key, lambda: (*tips, *_merged_from_elsewhere(sh, fork, ours)))
+
+
+def _merged_from_elsewhere(sh: Shell, fork: Fork, ours: str) -> list[str]:
+    """The releases that a history merged and that upstream's branches in this clone lack."""
+    if not fork.upstream_tips:
+        return []  # nothing tells where upstream's history begins
+    named = defaultdict[str, list[str]](list)
+    for name in fork.refs.tags():
+        named[fork.refs.tag(name)].append(name)
+    words = ["git", "-C", str(fork.path), "log", "-z", "--no-show-signature", "--no-color"]
+    words += ["--topo-order", "--reverse", "--format=%H%x00%P%x00%s", ours, "--not"]
+    answer = sh.read([*words, *fork.upstream_tips, "--"])
+    fields = git.checked(answer, "commits").fields()
+    parents = {name: of.split() for name, of in zip(fields[::3], fields[1::3], strict=True)}
+    asked: dict[str, tuple[str, set[str]]] = {}
+    for merge, subject in zip(fields[::3], fields[2::3], strict=True):
+        before, *others = parents[merge] or [""]
+        for head in others:
+            names = {n for n in named[head] if head in parents and _names(subject, n, fork.policy)}
+            if names:
+                asked[head] = before, {*names, *asked.get(head, (before, ()))[1]}
+    if not asked:
+        return []
+    known = _said_to_be(sh, fork, ours, {name for _, names in asked.values() for name in names})
+    heads, theirs = list[str](), set[str]()
+    for head, (before, names) in asked.items():
+        if head in theirs or head not in {known.get(name) for name in names}:
+            continue
+        brought = _history(head, parents)
+        grew = all(parents[commit] for commit in brought)  # no beginning of its own
+        if grew and not (brought & _history(before, parents)) - theirs:
+            heads.append(head)
+            theirs |= brought
+    return heads
+
+
+def _names(subject: str, name: str, policy: Policy) -> bool:
+    """Whether the subject of a merge names a tag that can be an upstream release."""
+    if not re.search(rf"(?<![\w.+-]){re.escape(name)}(?![\w+-]|\.\w)", subject):
+        return False
+    tag = tags.classify(name, policy.tags)
+    return tag is not None and tag.scheme.use is not TagUse.OWN
+
+
+def _said_to_be(sh: Shell, fork: Fork, ours: str, names: Set[str]) -> dict[str, str]:
+    """The commits of upstream tags by name: those that the fork recorded when it merged them, and
+    the others as upstream says now, if it answers."""
+    recorded = _recorded(sh, fork, ours)
+    if names <= recorded.keys():
+        return recorded
+    refs = tags_there(sh, fork)
+    return {name: refs.tag(name) for name in names if refs} | recorded
+
+
+def _history(head: str, parents: Mapping[str, Sequence[str]]) -> set[str]:
+    """A commit and its ancestors, as far as they are known."""
+    reached, left = set[str](), [head]
+    while left:
+        if (commit := left.pop()) in parents and commit not in reached:
+            reached.add(commit)
+            left += parents[commit]
+    return reached
+
+
+def tags_there(sh: Shell, fork: Fork) -> Refs | None:
+    """Upstream's tags as upstream has them; None if it does not answer. Asked once per task."""
+    remote = fork.policy.remotes.upstream
+    where = remote.name if fork.url(remote) else remote.url
+    asked = partial(git.remote_refs, sh, fork.path, where, ["refs/tags/*"], git.PATIENCE)
+    return sh.once(("upstream's tags", fork.path, where), asked)
 
 
 def moved(merged: Mapping[str, str], known: Refs) -> list[str]:
@@ -364,8 +455,7 @@ def meant(sh: Shell, fork: Fork, name: str) -> Tag:
     """
     typed, ref = _typed(fork, name), f"refs/tags/{name}"
     if ref not in fork.refs.objects:
-        upstream = fork.policy.remotes.upstream.name
-        answer = git.remote_refs(sh, fork.path, upstream, ["refs/tags/*"], git.PATIENCE)
+        answer = tags_there(sh, fork)
         if ref not in (known := answer or fork.refs).objects:
             with suppress(*[Refused] * (answer is None)):
                 name = _only_candidate(name, typed, known, fork.policy, ()).name

@@ -133,6 +133,7 @@ def _look(s: Session, options: Examination, checks: Sequence[Check]) -> Report:
     if ill := list(checks_clone.old_git(s.sh)):
         others = {check.name: "git is too old" for check in checks if check.name != "git"}
         return Report(tuple((CHECKS["git"], finding) for finding in ill), others, ())
+    s.sh.offline = options.offline
     fork = s.open_fork(whatever_policy=True)
     asked = (options.offline, options.named, options.slack_test, options.migrate)
     patient = Patient(s.sh, fork, s.command, s.guard_line, *asked)

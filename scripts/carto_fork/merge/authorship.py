@@ -84,7 +84,7 @@ def of_fork(sh: Shell, fork: Fork, ours: str, *theirs: str) -> Customisations:
 
     theirs: upstream commits that this clone's upstream branches may lack.
     """
-    upstream = tuple(dict.fromkeys([*theirs, *fork.upstream_tips]))
+    upstream = tuple(dict.fromkeys([*theirs, *releases.upstream_heads(sh, fork, ours)]))
     key = ("own", fork.path, ours, frozenset(upstream), fork.policy.version_paths)
     return sh.once(key, lambda: _read_of_fork(sh, fork, ours, upstream))
 
@@ -389,7 +389,7 @@ def lost_of_fork(sh: Shell, fork: Fork, production: str, theirs: str) -> Lost | 
     Raises Refused if they have no common history.
     """
     releases.require_common_history(sh, fork, production, theirs)
-    upstream = tuple(dict.fromkeys([theirs, *fork.upstream_tips]))
+    upstream = tuple(dict.fromkeys([theirs, *releases.upstream_heads(sh, fork, production)]))
     key = ("lost", fork.path, production, upstream)
     files = fork.policy.version_paths
     return sh.once(key, lambda: find_lost(sh, fork.path, production, upstream, files))

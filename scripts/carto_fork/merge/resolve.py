@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ..fork import records
+from ..fork import records, releases
 from ..fork.fork import Fork
 from ..fork.patterns import globs
 from ..fork.policy import Kind, Policy, Rule, Side, Take
@@ -73,7 +73,8 @@ def decide(
     undecided = [d.conflict for d in decided if d.left and d.text is not None]
     if undecided:
         # Repeating earlier merges to learn from them is slow, so only if nothing else helps.
-        upstream, paths = [theirs, *fork.upstream_tips], [one.path for one in undecided]
+        upstream = [theirs, *releases.upstream_heads(sh, fork, ours)]
+        paths = [one.path for one in undecided]
         memory = conflicts.remember(sh, fork.path, ours, upstream, paths)
         earlier.learn(sh, fork, others, paths, memory)
         history = commits.history(sh, fork.path, ours, theirs, undecided)

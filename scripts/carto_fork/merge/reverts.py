@@ -64,9 +64,10 @@ def find(
     newest = sorted((tag for tag in classified if tag and tag.stable), reverse=True)[
         :_MOST_RELEASES
     ]
+    heads = releases.upstream_heads(sh, fork, production)
     for release in newest:
         commit, last = merged[release.name], release is newest[0]
-        upstream = tuple(dict.fromkeys([*theirs, *fork.upstream_tips])) or (commit,)
+        upstream = tuple(dict.fromkeys([*theirs, *heads])) or (commit,)
         key = ("reverted", production, commit)
         look = partial(_find, sh, fork, production, release, commit, upstream, last)
         if taken := sh.once(key, look):

@@ -189,10 +189,13 @@ PATIENCE = 10
 def remote_refs(
     sh: Shell, repo: Path, remote: str, patterns: Sequence[str], timeout: int | None = None
 ) -> Refs | None:
-    """The refs of a remote that match ls-remote patterns; None if the remote cannot be reached.
+    """The refs of a remote that match ls-remote patterns; None if the remote cannot be reached or
+    must not be asked.
 
     timeout: seconds to wait for the remote.
     """
+    if sh.offline:
+        return None
     words = ["git", "-C", str(repo), "ls-remote", "--end-of-options", remote, *patterns]
     answer = sh.read(words, timeout=timeout)
     return parsed_refs(answer.out) if answer.ok else None

@@ -171,6 +171,7 @@ class Shell:
     context: invoke's context; only its ``--dry`` is used.
     stream: output for people (standard error when standard output carries JSON).
     asking: called with the command line of each question; None for no call.
+    offline: whether remotes must not be asked.
     """
 
     def __init__(self, context: Context, stream: TextIO | None = None) -> None:
@@ -183,6 +184,7 @@ class Shell:
         self._turns: dict[Hashable, threading.Lock] = {}
         self._starting = threading.Lock()
         self.asking: Callable[[str], None] | None = None
+        self.offline = False
         weakref.finalize(self, _end, self._talks)
 
     def ask(self, template: str, /, *, timeout: int | None = None, **values: Value) -> Answer:
