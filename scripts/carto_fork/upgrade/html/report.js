@@ -1,36 +1,53 @@
 "use strict";
-const items = [...document.querySelectorAll(".item")];
+const items = document.getElementsByClassName("item"); // those that are made, in their order
 const search = document.getElementById("filter"), fate = document.getElementById("fate");
 const shown = document.getElementById("shown"), key = document.body.dataset.key;
 let seen = new Set();
 try { seen = new Set(JSON.parse(localStorage.getItem(key) || "[]")); } catch { /* nothing is kept */ }
 
-// What is inside is made when it is opened: a page of thousands of hunks stays quick.
+// What is inside an item is text until it is opened: a page of thousands of hunks stays quick.
+const insides = new Map(document.querySelector("script.insides").textContent.split("\f")
+  .map((text) => { const end = text.indexOf("\n"); return [text.slice(0, end), text.slice(end + 1)]; }));
 const fill = (details) => {
-  const inside = details.querySelector(":scope > template");
-  if (inside) inside.replaceWith(inside.content.cloneNode(true));
+  const inside = insides.get(details.closest(".item").id);
+  if (details.childElementCount === 1) details.insertAdjacentHTML("beforeend", inside);
 };
 const open = (item, on = true) => {
   const details = item.querySelector("details");
   if (on) fill(details);
   details.open = on;
 };
+const signs = { amp: "&", lt: "<", gt: ">", "#34": '"', "#39": "'" };
 const texts = new Map();
 const textOf = (item) => {
   if (!texts.has(item)) {
-    const inside = item.querySelector("template");
-    texts.set(item, `${item.textContent} ${inside ? inside.content.textContent : ""}`.toLowerCase());
+    const inside = insides.get(item.id).replace(/<[^>]*>/g, "").replace(/&([^;]+);/g, (_, sign) => signs[sign]);
+    texts.set(item, `${item.querySelector("summary").textContent} ${inside}`.toLowerCase());
   }
   return texts.get(item);
 };
+// Further rows are made a few at a time while nothing else is to do, or at once if all are needed.
+const waiting = [...document.querySelectorAll("script.rows")];
+const make = () => {
+  const rows = waiting.shift(), box = document.createElement("template");
+  box.innerHTML = rows.textContent;
+  box.content.querySelectorAll(".item").forEach(mark);
+  rows.replaceWith(box.content);
+};
+const makeAll = () => { while (waiting.length) make(); };
+const mark = (item) => {
+  item.classList.toggle("ticked", seen.has(item.id));
+  item.querySelector("input").checked = seen.has(item.id);
+};
 const rest = document.querySelector("details.rest");
 const reached = (item) => !item.hidden && !item.closest("details.rest:not([open])");
-const visible = () => items.filter(reached);
+const visible = () => { makeAll(); return [...items].filter(reached); };
 const count = () => {
-  const left = items.filter((item) => !item.hidden).length;
-  shown.textContent = left ? `${left} of ${items.length} shown, ${seen.size} ticked` : "nothing has this";
+  const left = insides.size - document.querySelectorAll(".item[hidden]").length;
+  shown.textContent = left ? `${left} of ${insides.size} shown, ${seen.size} ticked` : "nothing has this";
 };
 const filter = () => {
+  makeAll();
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean)
     .map((word) => /^[0-9a-f]{11,}$/.test(word) ? word.slice(0, 10) : word); // as commits are shown
   for (const item of items) {
@@ -45,18 +62,19 @@ const filter = () => {
   count();
 };
 const tick = (item, on) => {
-  item.classList.toggle("ticked", on);
-  item.querySelector("input").checked = on;
   if (on) open(item, false);
   if (on) seen.add(item.id); else seen.delete(item.id);
+  mark(item);
   try { localStorage.setItem(key, JSON.stringify([...seen])); } catch { /* until it is closed */ }
   count();
 };
-for (const item of items) {
-  item.querySelector("details").addEventListener("toggle", (event) => fill(event.target));
-  item.querySelector("input").addEventListener("change", (event) => tick(item, event.target.checked));
-  if (seen.has(item.id)) tick(item, true);
-}
+document.addEventListener("toggle", (event) => {
+  if (event.target.open && event.target.closest(".item")) fill(event.target);
+}, true);
+document.addEventListener("change", (event) => {
+  const item = event.target.closest(".item");
+  if (item) tick(item, event.target.checked);
+});
 search.addEventListener("input", filter);
 fate.addEventListener("change", filter);
 document.getElementById("unified").addEventListener("change", (event) =>
@@ -74,6 +92,7 @@ new ResizeObserver(() => {
   document.documentElement.style.scrollPaddingTop = `${over + 8}px`;
 }).observe(tools);
 const follow = () => {
+  if (!document.getElementById(location.hash.slice(1))) makeAll();
   const item = document.getElementById(location.hash.slice(1));
   if (!item) return;
   if (item.hidden) { search.value = fate.value = ""; filter(); }
@@ -127,5 +146,8 @@ addEventListener("beforeprint", () => {
   if (rest) rest.open = true;
   for (const item of visible()) open(item);
 });
-filter();
+[...items].forEach(mark);
+if (search.value || fate.value) filter(); else count();
 if (location.hash) follow();
+const makeSome = () => { if (waiting.length) { make(); setTimeout(makeSome); } };
+setTimeout(makeSome);
