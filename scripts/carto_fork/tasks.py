@@ -135,7 +135,7 @@ def resolve_conflicts(
     With --pr it works on a sync's pull request in a separate work tree, checks the result, and
     pushes it once no conflict is left.
     """
-    from .merge.resolve import Words
+    from .merge.words import Words
     from .upgrade import automatic
 
     words = Words(tuple(accept_upstream), tuple(keep_fork), reason)

@@ -14,7 +14,8 @@ from carto_fork.fork.policy import Kind, Side
 from carto_fork.merge import conflicts, hunks
 from carto_fork.merge.decisions import Knowledge, decide
 from carto_fork.merge.hunks import Commit, Conflict, Customisations, Memory, Texts
-from carto_fork.merge.resolve import Words, resolve
+from carto_fork.merge.resolve import resolve
+from carto_fork.merge.words import Words
 from carto_fork.run import git
 from carto_fork.run.errors import Failed
 from carto_fork.run.git import Refs

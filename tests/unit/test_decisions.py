@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from carto_fork.fork import policy
 from carto_fork.fork.policy import Kind, Policy, Rule, Side, Take
 from carto_fork.fork.records import Drop
-from carto_fork.merge import decisions, hunks
+from carto_fork.merge import hunks
+from carto_fork.merge.absorbed import is_absorbed
 from carto_fork.merge.decisions import Decision, Knowledge, decide
 from carto_fork.merge.hunks import Commit, Conflict, Customisations, Memory, Stage, Texts
 from carto_fork.run.text import lines_of
@@ -804,9 +805,9 @@ def test_a_line_that_the_fork_removed_and_upstream_edited_is_not_absorbed() -> N
     base = ('send_telemetry("start")\n', "wait_for_requests(1)\n")
     ours, theirs = ("wait_for_requests(2)\n",), ('send_telemetry("start", user=True)\n',)
     edited = hunks.Hunk(ours, base, (*theirs, *ours), 1, ())
-    assert not decisions._is_absorbed("app.go", edited)
+    assert not is_absorbed("app.go", edited)
     other = replace(edited, theirs=("another_line(of_upstream)\n", *ours))
-    assert decisions._is_absorbed("app.go", other)
+    assert is_absorbed("app.go", other)
 
 
 # --- White space ---------------------------------------------------------------------------------

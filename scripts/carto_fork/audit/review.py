@@ -17,8 +17,9 @@ from ..fork.fork import Fork
 from ..fork.policy import POLICY_FILE, Side
 from ..fork.records import Drop
 from ..fork.session import Session
-from ..merge import earlier, resolve, reverts
+from ..merge import earlier, reverts
 from ..merge.syncs import newer_side
+from ..merge.words import write_drops
 from ..run import files, git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
@@ -217,7 +218,7 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
     if not more:
         problem = f"{printable(path)} has all of what it would drop, in other lines."
         raise Refused(problem, then="see `status`.")
-    resolve.write_drops(s.sh, work, *_with_older(s.sh, work, more, ours))
+    write_drops(s.sh, work, *_with_older(s.sh, work, more, ours))
     message = f"{records.DROP_MESSAGE.replace('{path}', path)}\n\n{reason}"
     done = s.sh.do("git -C {work} commit --quiet -m {message}", work=work, message=message)
     git.checked(done, "commit")

@@ -11,7 +11,7 @@ from ..run import git
 from ..run.shell import Answer, Shell
 from ..run.text import substantive
 from . import hunks
-from .history import History, Past
+from .absorbed import History, Past
 from .hunks import Commit
 
 Versions = tuple[str | None, ...]

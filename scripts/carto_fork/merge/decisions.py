@@ -7,8 +7,8 @@ wrote, unless upstream has them, too, or a person said so.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pathspec import GitIgnoreSpec
@@ -18,11 +18,8 @@ from ..fork.policy import ALONE, Kind, Policy, Rule, Side, Take, VersionFile
 from ..fork.records import Drop
 from ..run.text import counted, file_word, pathspec_word, states_version, substantive
 from . import additions, hunks
-from .history import History
+from .absorbed import History, is_absorbed, same_but_space
 from .hunks import Conflict, Customisations, Memory, has_markers
-
-_KIN = 60
-"""Similarity (100 is equal) from which one line may be derived from another."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +84,9 @@ class _Reason:
     why: str
     take: Take
 
+
+_Settled = tuple[tuple[str, ...], Rule | _Reason]
+"""The lines that a hunk becomes, and why."""
 
 _UNTOUCHED = _Reason(
     "untouched by the fork",
@@ -284,62 +284,58 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
     end = hunks.line_end(conflict.texts) if conflict.texts else None
     if end:
         segments = hunks.with_line_end(segments, end)
-    settled: list[hunks.Segment] = []
-    became: list[tuple[tuple[str, ...], str] | None] = []
-    reasons: list[Rule | _Reason] = []
-    problems: list[str] = []
+    outcomes: dict[int, _Settled | str] = {}
     dropped = 0
     for index, segment in enumerate(segments):
-        if isinstance(segment, str):
-            settled.append(segment)
-            continue
-        # If both sides added the file, the base is empty.
-        hunk = segment if conflict.base else replace(segment, base=())
-        outcome = _settle(conflict, hunk, segments, index, rule, known)
-        if isinstance(outcome, str):
-            problems.append(outcome)
-            settled.append(segment)
-            became.append(None)
-            continue
-        lines, reason = outcome
-        settled.append("".join(lines))
-        became.append((lines, reason.name))
-        reasons.append(reason)
-        if reason.take is not Take.VERSION:
-            kept = {*lines, *(hunk.base or ())}
-            dropped += sum(line not in kept for line in hunk.ours)
-    let_go = any(reason.name == _DROPPED for reason in reasons)
-    by_name = _by_name(conflict, settled, known, whole=not let_go) if problems else {}
-    if isinstance(by_name, str):
-        total = len(became)
-        return Decision(
-            conflict, _BY_NAME.take, _BY_NAME.name, _BY_NAME.why, text=by_name, settled=total
-        )
-    for index, (lines, why) in by_name.items():
-        reason = _FORM if why == "form" else _BY_NAME
-        place = sum(isinstance(x, hunks.Hunk) for x in segments[:index])
-        settled[index], became[place] = "".join(lines), (lines, reason.name)
-        reasons.append(reason)
-        problems.pop()
-    if end and not became:
+        if isinstance(segment, hunks.Hunk):
+            # If both sides added the file, the base is empty.
+            hunk = segment if conflict.base else replace(segment, base=())
+            outcomes[index] = outcome = _settle(conflict, hunk, segments, index, rule, known)
+            dropped += _gave_way(hunk, outcome)
+    settled = {i: outcome for i, outcome in outcomes.items() if not isinstance(outcome, str)}
+    total = len(outcomes)
+    if len(settled) < total:
+        by_name = _by_name(conflict, segments, settled, known)
+        if isinstance(by_name, str):
+            take, name, why = _BY_NAME.take, _BY_NAME.name, _BY_NAME.why
+            return Decision(conflict, take, name, why, text=by_name, settled=total)
+        settled |= by_name
+    problems = [why for i, why in outcomes.items() if isinstance(why, str) and i not in settled]
+    reasons = list(dict.fromkeys(reason for _, reason in settled.values()))
+    if end and not outcomes:
         reasons.append(_ENDS)
-    total = len(became) or 1
     left = len(problems)
     todo = f"resolve {counted(left, 'hunk')} in {file}, then git add -- {path}"
-    distinct = list(dict.fromkeys(reasons))
     return Decision(
         conflict,
-        take=distinct[0].take if distinct and not left else None,
-        rule=", ".join(reason.name for reason in distinct) or (rule.name if rule else ""),
-        why=" ".join(dict.fromkeys(problems or [reason.why for reason in distinct])),
-        text=hunks.join(settled),
-        settled=total - left,
+        take=reasons[0].take if reasons and not left else None,
+        rule=", ".join(reason.name for reason in reasons) or (rule.name if rule else ""),
+        why=" ".join(dict.fromkeys(problems or [reason.why for reason in reasons])),
+        text=hunks.join(_with(segments, settled)),
+        settled=(total or 1) - left,
         left=left,
-        became=tuple(became),
+        became=tuple(
+            (settled[i][0], settled[i][1].name) if i in settled else None for i in outcomes
+        ),
         dropped=dropped,
         todo=todo if left else "",
         past=known.memory.past.get(conflict.path, "") if left else "",
     )
+
+
+def _gave_way(hunk: hunks.Hunk, outcome: _Settled | str) -> int:
+    """How many fork lines a decision about a hunk leaves out."""
+    if isinstance(outcome, str) or outcome[1].take is Take.VERSION:
+        return 0
+    kept = {*outcome[0], *(hunk.base or ())}
+    return sum(line not in kept for line in hunk.ours)
+
+
+def _with(
+    segments: Sequence[hunks.Segment], settled: Mapping[int, _Settled]
+) -> list[hunks.Segment]:
+    """A file with what its hunks became, by their positions."""
+    return ["".join(settled[i][0]) if i in settled else x for i, x in enumerate(segments)]
 
 
 def _settle(
@@ -349,7 +345,7 @@ def _settle(
     index: int,
     rule: Rule | None,
     known: Knowledge,
-) -> tuple[tuple[str, ...], Rule | _Reason] | str:
+) -> _Settled | str:
     """The lines that a hunk becomes, and why; or a sentence that says why it is left for a person.
 
     segments, index: the file, and the hunk's position in it.
@@ -409,11 +405,11 @@ def _by_evidence(
     changed = [x for both in _difference("".join(base), "".join(hunk.theirs)) for x in both]
     if changed and (drop := _dropped(conflict, changed, known, Side.UPSTREAM)):
         return hunk.ours, drop
-    if _is_absorbed(conflict.path, hunk):
+    if is_absorbed(conflict.path, hunk):
         return hunk.theirs, _ABSORBED
     if _is_upstreams(conflict, [*added, *removed], added, known):
         return hunk.theirs, _UNTOUCHED
-    same = _same_but_space(conflict.path)
+    same = same_but_space(conflict.path)
     if same(base, hunk.ours) and "".join(hunk.theirs).strip():
         return hunks.respaced(base, hunk.theirs, hunk.ours), _SPACE
     if same(base, hunk.theirs):
@@ -445,94 +441,23 @@ def _is_upstreams(
     return any(map(substantive, said)) and all(line in theirs for line in said)
 
 
-def _is_absorbed(path: str, hunk: hunks.Hunk) -> bool:
-    """Whether upstream made all fork changes to the hunk, whatever else it did."""
-    if hunk.ours == hunk.theirs:
-        return True
-    # If indentation matters, the same line with more indentation is a different one; but a line
-    # that only moved there was not removed.
-    plains = [str.strip, str.rstrip] if _is_indented(path) else [str.strip]
-    return all(_makes_every_change(hunk, plain) for plain in plains)
-
-
-def _makes_every_change(hunk: hunks.Hunk, plain: Callable[[str], str]) -> bool:
-    base, ours, theirs = (
-        Counter(plain(line) for line in lines if line.strip())
-        for lines in (hunk.base or (), hunk.ours, hunk.theirs)
-    )
-    added, removed, new = ours - base, base - ours, theirs - base
-    if added - new or removed - (base - theirs):
-        return False
-    if not added:
-        # What the fork only removed may still be there if upstream rewrote it.
-        return bool(removed) and not new
-    if new != added and not any(map(substantive, added)):
-        return False
-    mine, others = _holders(hunk.ours), _holders(hunk.theirs)
-    if any(mine[line.strip()].isdisjoint(others[line.strip()]) for line in added):
-        return False
-    return not _is_back(removed, added, new - added)
-
-
-def _holders(lines: Iterable[str]) -> dict[str, set[str]]:
-    """For each line, those that open a block around it; "" if that is above these lines."""
-    holders: dict[str, set[str]] = defaultdict(set)
-    around: list[tuple[int, str]] = []
-    for line in lines:
-        text = line.strip()
-        width = len(line) - len(line.lstrip())
-        if text and not text.startswith(("#", "//")):
-            while around and around[-1][0] >= width:
-                around.pop()
-        holders[text].add(around[-1][1] if around else "")
-        if text and not text.startswith(("#", "//")):
-            around.append((width, text))
-    return holders
-
-
-def _is_back(removed: Counter[str], added: Counter[str], others: Counter[str]) -> bool:
-    """Whether a line that the fork removed may be among upstream's other lines, edited.
-
-    added: the fork's new lines; a removed line similar to one of them was edited by the fork, too.
-    """
-    if not removed or not others:
-        return False
-    from rapidfuzz import fuzz, process  # slow to import
-
-    def like(line: str, among: Counter[str]) -> float:
-        nearest = process.extractOne(line, list(among), scorer=fuzz.ratio, score_cutoff=_KIN)
-        return nearest[1] if nearest else 0
-
-    return any(like(line, others) > like(line, added) for line in removed if substantive(line))
-
-
-_INDENTED = re.compile(
-    r"makefile|\.(pyi?|ya?ml|md|rst|mk|j2|jinja|sass|styl|pug|haml|slim|coffee|hs|fs|nim)$"
-)
-
-
-def _is_indented(path: str) -> bool:
-    """Whether indentation matters in a file."""
-    return bool(_INDENTED.search(path.rpartition("/")[2].lower()))
-
-
-def _same_but_space(path: str) -> Callable[[Sequence[str], Sequence[str]], bool]:
-    """A function that says whether two runs of lines differ only in white space around lines."""
-    plain = str.rstrip if _is_indented(path) else str.strip
-    return lambda one, other: [*map(plain, one)] == [*map(plain, other)] != []
-
-
 def _by_name(
-    conflict: Conflict, segments: Sequence[hunks.Segment], known: Knowledge, *, whole: bool
-) -> dict[int, tuple[tuple[str, ...], str]] | str:
+    conflict: Conflict,
+    segments: Sequence[hunks.Segment],
+    settled: Mapping[int, _Settled],
+    known: Knowledge,
+) -> dict[int, _Settled] | str:
     """The results for hunks of a file that is merged by name, by their positions; or the whole text
     if the file consists of keys, because hunks tear sides with different key order apart.
+
+    settled: what is decided already, by position.
     """
     own, texts = known.own, conflict.texts
     if not (known.by_name and conflict.base) or conflict.edited or own is None or texts is None:
         return {}
     from . import languages, named, settling  # slow to import
 
+    segments = _with(segments, settled)
     marker = known.policy.markers.fork if known.policy.markers else ""
     left = [i for i, x in enumerate(segments) if isinstance(x, hunks.Hunk) and x.base is not None]
     wanted = [i for i in left if not (marker and marker in hunks.paragraph(segments, i))]
@@ -548,10 +473,13 @@ def _by_name(
         keys,
     )
     language = languages.language_of(conflict.path)
-    if whole and len(results) < len(left) and language and language.maps:
+    let_go = any(reason.name == _DROPPED for _, reason in settled.values())
+    if not let_go and len(results) < len(left) and language and language.maps:
         merged = named.merge(conflict.path, texts.base, texts.ours, texts.theirs, keys)
-        return results if merged is None else merged
-    return results
+        if merged is not None:
+            return merged
+    reasons = {settling.FORM: _FORM, settling.PARTS: _BY_NAME}
+    return {i: (lines, reasons[why]) for i, (lines, why) in results.items()}
 
 
 def _only_version(file: VersionFile | None, *sides: Sequence[str]) -> bool:

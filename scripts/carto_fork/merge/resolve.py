@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from ..fork import records, releases
 from ..fork.fork import Fork
@@ -17,20 +15,22 @@ from ..fork.records import Drop
 from ..run import files, git
 from ..run.errors import Failed
 from ..run.shell import Shell, batches
-from . import (
-    authorship,
-    commits,
-    conflicts,
-    decisions,
-    earlier,
-    hunks,
-    renames,
-    reopening,
-    retracted,
-)
+from . import authorship, commits, conflicts, decisions, earlier, hunks, renames
 from .decisions import BY_WORD, Decision, Knowledge
-from .dossier import Dossier, dossiers
+from .dossier import dossiers
 from .hunks import Conflict, Customisations, has_markers
+from .resolution import Resolution
+from .words import (
+    Merge,
+    Words,
+    note,
+    reopen,
+    said_before,
+    taken_back,
+    withdraw,
+    withdraw_false,
+    write_down,
+)
 
 
 def decide(
@@ -91,118 +91,6 @@ def _replaced(text: str, names: Mapping[str, str]) -> str:
     return text
 
 
-@dataclass(frozen=True)
-class Resolution:
-    """What happened to a merge's conflicts.
-
-    decisions: one for each conflict.
-    returned: workflows that the fork had disabled, that the merge brought back without a conflict,
-        and that were removed again.
-    units: generated files that merged without conflict into a mixture of two builds; upstream's
-        version was taken, or the file removed.
-    dossiers: what a person needs to know about each undecided conflict, by path.
-    marked: files that are staged although they still contain conflict markers.
-    righted: renamed files whose change git had merged into a twin.
-    work: the work tree of the merge. theirs: upstream's side.
-    before: how many conflicts were resolved before this run.
-    withdrawn: decisions of this merge that its result no longer bears out; their records are gone.
-    """
-
-    decisions: tuple[Decision, ...]
-    returned: tuple[str, ...] = ()
-    units: tuple[str, ...] = ()
-    dossiers: Mapping[str, Dossier] = field(default_factory=dict)
-    marked: tuple[str, ...] = ()
-    righted: tuple[str, ...] = ()
-    work: Path = Path()
-    theirs: str = ""
-    withdrawn: tuple[Drop, ...] = ()
-    before: int = 0
-
-    @property
-    def left(self) -> list[Decision]:
-        """The decisions that are left for a person."""
-        return [decision for decision in self.decisions if decision.left]
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a person is needed before the merge can be committed."""
-        return bool(self.left or self.marked)
-
-    def todo(self, decision: Decision) -> str:
-        """What a person should do about a conflict, with git commands that work from the current
-        directory."""
-        commands = r"\bgit (?=(add|rm|checkout|update-index) -)|\bgit (?=checkout [0-9a-f]{10} -- )"
-        return re.sub(commands, lambda _: f"{git.at(self.work)} ", decision.todo)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain data for ``--json``."""
-        return {
-            "conflicts": [
-                _as_json(decision, self.dossiers.get(decision.conflict.path))
-                | {"todo": self.todo(decision)}
-                for decision in self.decisions
-            ],
-            "removed_again": list(self.returned),
-            "generated_taken_whole": list(self.units),
-            "left": len(self.left),
-            "staged_with_markers": list(self.marked),
-            "renamed_files_put_right": list(self.righted),
-            "decisions_withdrawn": self.withdrawn,
-        }
-
-
-def _as_json(decision: Decision, about: Dossier | None) -> dict[str, Any]:
-    conflict = decision.conflict
-    return {
-        "path": conflict.path,
-        "kind": conflict.kind.value,
-        "deleted_by": conflict.deleted_by and conflict.deleted_by.value,
-        "decision": decision.take.value
-        if decision.take
-        else "person"
-        if decision.left
-        else "proposed",
-        "rule": decision.rule,
-        "why": decision.why,
-        "hunks_settled": decision.settled,
-        "hunks_left": decision.left,
-        "fork_lines_dropped": decision.dropped,
-        "dossier": about,
-    }
-
-
-@dataclass(frozen=True)
-class Words:
-    """A person's decisions about conflicts that nothing else decides.
-
-    upstream, fork: the paths that take upstream's side, and those that keep the fork's.
-    reason: why, in words; it is recorded.
-    """
-
-    upstream: tuple[str, ...] = ()
-    fork: tuple[str, ...] = ()
-    reason: str = ""
-
-    def about(self, found: Sequence[Conflict]) -> Words:
-        """The same, with the conflicts' paths in place of names that git invented, and with
-        everything in a directory that conflicts with a file."""
-        real = {name: conflict.path for conflict in found for name in conflict.invented}
-        sides = [[real.get(path, path) for path in side] for side in (self.upstream, self.fork)]
-        for conflict in found:
-            for side in sides:
-                if conflict.kind is Kind.DIRECTORY and conflict.path in side:
-                    below = f"{conflict.path}/"
-                    side += [c.path for c in found if c.path.startswith(below)]
-        upstream, fork = (tuple(dict.fromkeys(side)) for side in sides)
-        return replace(self, upstream=upstream, fork=fork)
-
-    @property
-    def takes(self) -> dict[str, Take]:
-        """Who wins, by path."""
-        return dict.fromkeys(self.upstream, Take.UPSTREAM) | dict.fromkeys(self.fork, Take.FORK)
-
-
 def resolve(
     sh: Shell,
     fork: Fork,
@@ -220,159 +108,101 @@ def resolve(
     Raises Refused if a person's decision names a path without a conflict, unless it is recorded
         already: then it changes nothing.
     """
-    words = words or Words()
-    found = conflicts.read(sh, work, ours, theirs)
+    merge = Merge(sh, fork, work, ours, theirs)
     writing = git.path_of(sh, work, "carto-fork.writing")
     killed = writing.exists()
-    if killed and not sh.dry:
-        _write_again(sh, work, found)
-        found = conflicts.read(sh, work, ours, theirs)
-    words = words.about(found)
+    found = _conflicts(merge, killed)
+    words = (words or Words()).about(found)
+    found, settled = _reopened(merge, found, words)
+    found = _with_bases(merge, found)
+    # A conflict whose record a killed run wrote is not back: it is not settled yet.
+    made = [] if killed else merge.made
+    back = taken_back(merge, made, found, words.losers)
+    resolution = _decided(merge, found, words, back)
+    withdraw(merge, back)
+    if not sh.dry:
+        writing.touch()
+    # First the reason: once a file is staged, its conflict is over.
+    write_down(merge, resolution.decisions, words)
+    returned, units = resolution.returned, resolution.units
+    stage(sh, work, resolution.decisions, ours, theirs, returned, units)
+    writing.unlink(missing_ok=True)
+    righted = tuple(renames.put_right(sh, work, ours, theirs, fork.policy))
+    withdrawn: tuple[Drop, ...] = ()
+    # Only who has decided something can have changed their mind.
+    if settled or words.takes:
+        withdrawn = withdraw_false(merge, {d.conflict.path for d in resolution.left})
+    if words.takes and not sh.dry:
+        note(merge, words.takes.keys() & {conflict.path for conflict in found})
+    marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
+    return replace(
+        resolution,
+        marked=tuple(dict.fromkeys(path for path, _ in marked)),
+        righted=righted,
+        withdrawn=(*back, *withdrawn),
+        before=len(settled),
+    )
+
+
+def _conflicts(merge: Merge, killed: bool) -> Sequence[Conflict]:
+    """The conflicts of a merge. killed: whether the last run was killed while it wrote files."""
+    found = conflicts.read(merge.sh, merge.work, merge.ours, merge.theirs)
+    if killed and not merge.sh.dry:
+        _write_again(merge.sh, merge.work, found)
+        found = conflicts.read(merge.sh, merge.work, merge.ours, merge.theirs)
+    return found
+
+
+def _reopened(
+    merge: Merge, found: Sequence[Conflict], words: Words
+) -> tuple[Sequence[Conflict], set[str]]:
+    """The conflicts, with those that a person decides anew; and the paths of those that stay
+    settled."""
+    sh, work, ours, theirs = merge.sh, merge.work, merge.ours, merge.theirs
     paths = {conflict.path for conflict in found}
-    before = {*git.resolved(sh, work)} - paths
-    if strange := sorted(words.takes.keys() - paths - _said_before(sh, work, words)):
-        closed = reopening.again(sh, work, strange, ours, theirs)
+    settled = {*git.resolved(sh, work)} - paths
+    if anew := sorted(words.takes.keys() - paths - said_before(merge, words)):
+        closed = reopen(sh, work, anew, ours, theirs)
         found = [*found, *closed] if sh.dry else conflicts.read(sh, work, ours, theirs)
-        before, paths = before.difference(strange), paths.union(strange)
+    return found, settled.difference(anew)
+
+
+def _with_bases(merge: Merge, found: Sequence[Conflict]) -> Sequence[Conflict]:
+    """The conflicts, after their files show the common ancestor; no Git LFS pointer has markers
+    any more."""
+    sh, work = merge.sh, merge.work
     if rewritten := _show_bases(sh, work, found):
-        again = conflicts.read(sh, work, ours, theirs)
+        again = conflicts.read(sh, work, merge.ours, merge.theirs)
         found = [replace(c, edited=False) if c.path in rewritten else c for c in again]
     _git(sh, work, "checkout --ours", _marked_pointers(work, found))
-    policy = fork.policy
-    own = authorship.of_fork(sh, fork, ours, theirs)
-    carried = earlier.drops(sh, fork, earlier.syncs(sh, fork, ours, theirs))
-    # A conflict whose record a killed run wrote is not back: it is not settled yet.
-    drops = git.show(sh, work, "", records.DROPS_FILE)
-    made = [] if killed else retracted.of_merge(sh, work, drops, ours, theirs, carried)
-    losers = {path: _loser(take) for path, take in words.takes.items()}
-    back = retracted.find(sh, work, made, found, losers)
-    decided = [
-        replace(d, why=words.reason) if d.rule == BY_WORD else d
-        for d in decide(
-            sh,
-            fork,
-            work,
-            found,
-            own,
-            ours,
-            theirs,
-            words=words.takes,
-            taken_back=back,
-            drops=drops,
-        )
-    ]
+    return found
+
+
+def _decided(
+    merge: Merge, found: Sequence[Conflict], words: Words, back: Collection[Drop]
+) -> Resolution:
+    """What is to become of the conflicts; nothing is changed yet.
+
+    back: records that no longer count.
+    """
+    sh, work, ours, theirs = merge.sh, merge.work, merge.ours, merge.theirs
+    own = authorship.of_fork(sh, merge.fork, ours, theirs)
+    drops = merge.drops()
+    takes, policy = words.takes, merge.fork.policy
+    decided = decide(
+        sh, merge.fork, work, found, own, ours, theirs, words=takes, taken_back=back, drops=drops
+    )
+    decided = [replace(d, why=words.reason) if d.rule == BY_WORD else d for d in decided]
     units = _foreign_in_units(sh, work, policy, own, theirs)
     left = [decision for decision in decided if decision.left]
-    resolution = Resolution(
+    return Resolution(
         tuple(decided),
         tuple(_returned(sh, work, policy, ours, theirs)),
         units,
         dossiers(sh, work, left, own, ours, theirs),
         work=work,
         theirs=theirs,
-        before=len(before),
     )
-    retracted.withdraw(sh, work, back)
-    if not sh.dry:
-        writing.touch()
-    # First the reason: once a file is staged, its conflict is over.
-    _write_down(sh, work, decided, words, ours, theirs, carried)
-    _apply(sh, work, resolution, ours, theirs)
-    writing.unlink(missing_ok=True)
-    righted = tuple(renames.put_right(sh, work, ours, theirs, fork.policy))
-    # Only who has decided something can have changed their mind.
-    conflicting = {decision.conflict.path for decision in left}
-    decided_before = before or words.takes
-    withdrawn = (
-        retracted.withdraw_false(sh, work, conflicting, ours, theirs) if decided_before else ()
-    )
-    if words.takes and not sh.dry:
-        drops = git.show(sh, work, "", records.DROPS_FILE)
-        made = retracted.of_merge(sh, work, drops, ours, theirs, carried)
-        retracted.note(sh, work, made, words.takes.keys() & paths)
-    marked = conflicts.markers_left(sh, work, [ours, theirs], conflicts.INDEX)
-    with_markers = tuple(dict.fromkeys(path for path, _ in marked))
-    return replace(resolution, marked=with_markers, righted=righted, withdrawn=(*back, *withdrawn))
-
-
-def _said_before(sh: Shell, work: Path, words: Words) -> set[str]:
-    """The paths about which the drops file has a person's decision already, by an earlier run of
-    the same command."""
-    drops = records.read_drops(git.show(sh, work, "", records.DROPS_FILE)) if words.takes else ()
-    known = [(f"{d.path}/", d.side) for d in drops if d.reason == words.reason]
-    return {
-        path
-        for path, take in words.takes.items()
-        if any(side == _loser(take).value and p.startswith(f"{path}/") for p, side in known)
-    }
-
-
-def _loser(take: Take) -> Side:
-    """The side that loses by a person's decision."""
-    return Side.FORK if take is Take.UPSTREAM else Side.UPSTREAM
-
-
-def reset_submodules(sh: Shell, work: Path) -> None:
-    """Reset submodules in conflict in the index to HEAD: git cannot add one that is not set up, and
-    commits nothing as long as there is a conflict."""
-    listed = sh.ask("git -C {work} ls-files --unmerged --full-name -z :/", work=work)
-    entries = [entry.split("\t", 1) for entry in git.checked(listed, "conflicts").fields()]
-    _git(
-        sh, work, "reset --quiet", sorted({p for facts, p in entries if facts[:6] == git.SUBMODULE})
-    )
-
-
-def set_aside(sh: Shell, work: Path, left: Sequence[Decision]) -> None:
-    """Put conflicts that markers cannot show on one side, so that the rest can be committed: the
-    fork's side, or the content of a directory."""
-    for conflict in (decision.conflict for decision in left):
-        away = conflict.kind is Kind.DIRECTORY and conflict.ours
-        side, commit = (Side.UPSTREAM, "MERGE_HEAD") if away else (Side.FORK, "HEAD")
-        if conflict.invented or conflict.kind is Kind.SUBMODULE:
-            take(sh, work, conflict, side, commit)
-
-
-def _write_down(
-    sh: Shell,
-    work: Path,
-    decided: Sequence[Decision],
-    words: Words,
-    ours: str,
-    theirs: str,
-    carried: Sequence[Drop],
-) -> None:
-    """Record what lost by a person's decision, now or on another sync branch."""
-    losers = {path: _loser(take) for path, take in words.takes.items()}
-    more: list[Drop] = []
-    for conflict, given_up in ((d.conflict, d.given_up) for d in decided if d.rule == BY_WORD):
-        side = losers[conflict.path]
-        lost = [conflict.path]
-        if conflict.kind is Kind.DIRECTORY:
-            tree = git.tree(sh, work, ours if side is Side.FORK else theirs)
-            # The losing side may have a directory there, or nothing any more.
-            lost = [conflict.path] if conflict.base else []
-            lost += [path for path in tree if f"{path}/".startswith(f"{conflict.path}/")]
-            lost = list(dict.fromkeys(lost))
-        more += [Drop(path, words.reason, given_up, side=side.value) for path in lost]
-    # A word settles all that is left of a file, so it replaces those that somebody took back.
-    said = {(drop.path, drop.side) for drop in more}
-    if not said:
-        write_drops(sh, work, carried)
-        return
-    now, before = (
-        records.read_drops(git.show(sh, work, commit, records.DROPS_FILE)) for commit in ("", ours)
-    )
-    gone = [d for d in now if (d.path, d.side) in said and d not in (*before, *carried, *more)]
-    write_drops(sh, work, [*carried, *more], gone)
-
-
-def write_drops(sh: Shell, work: Path, more: Sequence[Drop], gone: Sequence[Drop] = ()) -> None:
-    """Add drops to the drops file, and stage it. gone: those that they replace."""
-    if not more:
-        return
-    before = git.show(sh, work, "", records.DROPS_FILE)
-    left = records.without_drops(before, gone) if before and gone else before
-    files.write_staged(sh, work, records.DROPS_FILE, before, records.add_drops(left, more))
 
 
 def _foreign_in_units(
@@ -459,18 +289,45 @@ def _returned(sh: Shell, work: Path, policy: Policy, ours: str, theirs: str) -> 
     return [path for path in paths if path not in own]
 
 
-def carry_out(sh: Shell, work: Path, decided: Sequence[Decision]) -> None:
-    """Write and stage the decided texts of files in conflict."""
-    _apply(sh, work, Resolution(tuple(decided)), "", "")
+def reset_submodules(sh: Shell, work: Path) -> None:
+    """Reset submodules in conflict in the index to HEAD: git cannot add one that is not set up, and
+    commits nothing as long as there is a conflict."""
+    listed = sh.ask("git -C {work} ls-files --unmerged --full-name -z :/", work=work)
+    entries = [entry.split("\t", 1) for entry in git.checked(listed, "conflicts").fields()]
+    _git(
+        sh, work, "reset --quiet", sorted({p for facts, p in entries if facts[:6] == git.SUBMODULE})
+    )
 
 
-def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str) -> None:
-    whole = [decision for decision in resolution.decisions if decision.whole]
+def set_aside(sh: Shell, work: Path, left: Sequence[Decision]) -> None:
+    """Put conflicts that markers cannot show on one side, so that the rest can be committed: the
+    fork's side, or the content of a directory."""
+    for conflict in (decision.conflict for decision in left):
+        away = conflict.kind is Kind.DIRECTORY and conflict.ours
+        side, commit = (Side.UPSTREAM, "MERGE_HEAD") if away else (Side.FORK, "HEAD")
+        if conflict.invented or conflict.kind is Kind.SUBMODULE:
+            take(sh, work, conflict, side, commit)
+
+
+def stage(
+    sh: Shell,
+    work: Path,
+    decided: Sequence[Decision],
+    ours: str = "",
+    theirs: str = "",
+    gone: Sequence[str] = (),
+    upstreams: Sequence[str] = (),
+) -> None:
+    """Write and stage what was decided about files in conflict.
+
+    ours, theirs: the merged commits, if sides were taken.
+    gone, upstreams: other files to remove, and to take from upstream's side.
+    """
     moved: list[tuple[Conflict, Side]] = []
     kept: dict[Side, list[str]] = {Side.FORK: [], Side.UPSTREAM: []}
     entries: list[str] = []
     deleted: list[str] = []
-    for decision in whole:
+    for decision in (decision for decision in decided if decision.whole):
         conflict = decision.conflict
         side = Side.FORK if decision.take is Take.FORK else Side.UPSTREAM
         stage = conflict.ours if side is Side.FORK else conflict.theirs
@@ -492,14 +349,14 @@ def _apply(sh: Shell, work: Path, resolution: Resolution, ours: str, theirs: str
         staged = sh.run([*update, *words, "--refresh"])
         git.checked(staged, "conflict's side")
     settled = []
-    for decision in resolution.decisions:
+    for decision in decided:
         if decision.text is not None:
             _write(sh, work, decision)
         if decision.text is not None and not decision.left:
             settled.append(decision.conflict.path)
     _git(sh, work, "add --force", settled)
-    _git(sh, work, "rm --quiet --force", [*deleted, *resolution.returned])
-    _git(sh, work, f"restore --source={theirs} --staged --worktree", resolution.units)
+    _git(sh, work, "rm --quiet --force", [*deleted, *gone])
+    _git(sh, work, f"restore --source={theirs} --staged --worktree", upstreams)
     for conflict, side in moved:
         take(sh, work, conflict, side, ours if side is Side.FORK else theirs)
 

@@ -15,11 +15,11 @@ from ..fork.detection import Detection
 from ..fork.fork import Fork
 from ..fork.releases import Target
 from ..fork.session import Session
-from ..merge import begun, reopening
+from ..merge import begun
 from ..merge import resolve as deciding
 from ..merge.decisions import Decision
 from ..merge.hunks import Conflict
-from ..merge.resolve import Words
+from ..merge.words import Words, bring_back
 from ..run import files, git, github
 from ..run.errors import Paused, Refused, Usage
 from ..run.github import Hub, Pull
@@ -141,7 +141,7 @@ def _resolve_request(
         # If the work tree differs from its commit, or had them back before, somebody has begun to
         # resolve: a side that is staged may be what the commit has.
         if left and not (git.work_state(s.sh, place).dirty or branches.are_back(s.sh, place)):
-            reopening.bring_back(s.sh, place, left)
+            bring_back(s.sh, place, left)
         aborted.bring_back(s.sh, s.console, fork, place, name)
         if accept:
             proposals.accept(s, place, accept)

@@ -25,7 +25,7 @@ from ..merge import commits, resolve
 from ..merge.decisions import Decision
 from ..merge.dossier import NoAnswer, Question
 from ..merge.hunks import Change, Conflict
-from ..merge.resolve import Resolution
+from ..merge.resolution import Resolution
 from ..run import files, git, programs
 from ..run.errors import Refused
 from ..run.shell import Shell
@@ -84,7 +84,7 @@ def settle(
     # Upstream may have such a file, too; its proposals do not count.
     foreign = git.show(s.sh, work, theirs, records.PROPOSALS_FILE) is not None
     _record(s.sh, work, more, ours if foreign else "")
-    resolve.carry_out(s.sh, work, [d for d in decisions if _path(d) in passed])
+    resolve.stage(s.sh, work, [d for d in decisions if _path(d) in passed])
     return replace(done, decisions=tuple(decisions)), answers
 
 

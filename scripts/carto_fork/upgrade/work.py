@@ -21,8 +21,8 @@ from ..fork.tags import Tag, conventional
 from ..merge import authorship, conflicts, earlier
 from ..merge.decisions import Decision
 from ..merge.earlier import Piece
-from ..merge.resolve import Resolution, decide, resolve
-from ..merge.shown import show
+from ..merge.resolution import Resolution, show
+from ..merge.resolve import decide, resolve
 from ..merge.syncs import newer_side
 from ..run import files, git
 from ..run.errors import Paused, Refused

@@ -1,18 +1,104 @@
-"""What people see of a merge's conflicts: who decided them, and what is left."""
+"""What became of the conflicts of a merge: the result, and how it is printed."""
 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from ..fork.policy import Kind, Side, Take
+from ..fork.records import Drop
 from ..run import git
 from ..run.console import Console
 from ..run.text import counted, file_word, pathspec_word
 from .decisions import BY_WORD, Decision
 from .dossier import Dossier
-from .resolve import Resolution
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What happened to a merge's conflicts.
+
+    decisions: one for each conflict.
+    returned: workflows that the fork had disabled, that the merge brought back without a conflict,
+        and that were removed again.
+    units: generated files that merged without conflict into a mixture of two builds; upstream's
+        version was taken, or the file removed.
+    dossiers: what a person needs to know about each undecided conflict, by path.
+    marked: files that are staged although they still contain conflict markers.
+    righted: renamed files whose change git had merged into a twin.
+    work: the work tree of the merge. theirs: upstream's side.
+    before: how many conflicts were resolved before this run.
+    withdrawn: decisions of this merge that its result no longer bears out; their records are gone.
+    """
+
+    decisions: tuple[Decision, ...]
+    returned: tuple[str, ...] = ()
+    units: tuple[str, ...] = ()
+    dossiers: Mapping[str, Dossier] = field(default_factory=dict)
+    marked: tuple[str, ...] = ()
+    righted: tuple[str, ...] = ()
+    work: Path = Path()
+    theirs: str = ""
+    withdrawn: tuple[Drop, ...] = ()
+    before: int = 0
+
+    @property
+    def left(self) -> list[Decision]:
+        """The decisions that are left for a person."""
+        return [decision for decision in self.decisions if decision.left]
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a person is needed before the merge can be committed."""
+        return bool(self.left or self.marked)
+
+    def todo(self, decision: Decision) -> str:
+        """What a person should do about a conflict, with git commands that work from the current
+        directory."""
+        commands = r"\bgit (?=(add|rm|checkout|update-index) -)|\bgit (?=checkout [0-9a-f]{10} -- )"
+        return re.sub(commands, lambda _: f"{git.at(self.work)} ", decision.todo)
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        return {
+            "conflicts": [
+                _as_json(decision, self.dossiers.get(decision.conflict.path))
+                | {"todo": self.todo(decision)}
+                for decision in self.decisions
+            ],
+            "removed_again": list(self.returned),
+            "generated_taken_whole": list(self.units),
+            "left": len(self.left),
+            "staged_with_markers": list(self.marked),
+            "renamed_files_put_right": list(self.righted),
+            "decisions_withdrawn": self.withdrawn,
+        }
+
+
+def _as_json(decision: Decision, about: Dossier | None) -> dict[str, Any]:
+    conflict = decision.conflict
+    return {
+        "path": conflict.path,
+        "kind": conflict.kind.value,
+        "deleted_by": conflict.deleted_by and conflict.deleted_by.value,
+        "decision": decision.take.value
+        if decision.take
+        else "person"
+        if decision.left
+        else "proposed",
+        "rule": decision.rule,
+        "why": decision.why,
+        "hunks_settled": decision.settled,
+        "hunks_left": decision.left,
+        "fork_lines_dropped": decision.dropped,
+        "dossier": about,
+    }
+
 
 _MOST_PATHS = 5
 """If one rule decided more paths than this in the same way, only their number is printed."""

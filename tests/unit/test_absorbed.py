@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from carto_fork.merge.history import History, Past
+from carto_fork.merge.absorbed import History, Past
 from carto_fork.merge.hunks import Commit, Hunk
 
 COMMIT = Commit("1" * 40, "2026-01-01", "feat: what the fork has")
