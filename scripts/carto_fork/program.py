@@ -134,13 +134,7 @@ def task(
         common = {"repo": _REPO} if repo else {}
         options = own | common | ({"json": _JSON} if json else {}) | {"verbose": _VERBOSE}
         line = " ".join(filter(None, ("invoke", task_name, example)))
-        shown = [code for code in ExitCode if code in (*_ENDS, *ends)]
-        codes = [f"  {int(code):<3}  {code.meaning}" for code in shown]
-        codes = [textwrap.fill(code, _WIDTH, subsequent_indent=" " * 7) for code in codes]
-        parts = inspect.cleandoc(body.__doc__ or "").split("\n\n")
-        parts = [textwrap.fill(part, _WIDTH) for part in parts]
-        parts += [f"Example:\n  {line}", "\n".join(["Exit codes:", *codes])]
-        run.__doc__ = "\n\n".join(parts)
+        run.__doc__ = _help(body.__doc__ or "", line, ends)
         run.__signature__ = _signature(options)  # type: ignore[attr-defined]
         wrapped = invoke.tasks.task(
             positional=[],
@@ -152,6 +146,16 @@ def task(
         return wrapped
 
     return made
+
+
+def _help(about: str, example: str, ends: Sequence[int]) -> str:
+    """The help text of a task: what it does, an example, and how it may end."""
+    shown = [code for code in ExitCode if code in (*_ENDS, *ends)]
+    codes = [f"  {int(code):<3}  {code.meaning}" for code in shown]
+    codes = [textwrap.fill(code, _WIDTH, subsequent_indent=" " * 7) for code in codes]
+    parts = [textwrap.fill(part, _WIDTH) for part in inspect.cleandoc(about).split("\n\n")]
+    parts += [f"Example:\n  {example}", "\n".join(["Exit codes:", *codes])]
+    return "\n\n".join(parts)
 
 
 def _said(own: Mapping[str, Option], given: Mapping[str, Any]) -> dict[str, Any]:

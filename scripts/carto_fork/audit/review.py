@@ -218,6 +218,15 @@ def drop_lost(s: Session, path: str, reason: str, tag: str, *, given: bool) -> N
     if not more:
         problem = f"{printable(path)} has all of what it would drop, in other lines."
         raise Refused(problem, then="see `status`.")
+    _commit(s, work, more, ours)
+
+
+def _commit(s: Session, work: Path, more: Sequence[Drop], ours: str) -> None:
+    """Record decisions about one file, and commit that.
+
+    ours: the fork's side, with the decisions of before.
+    """
+    path, reason = more[0].path, more[0].reason
     write_drops(s.sh, work, *_with_older(s.sh, work, more, ours))
     message = f"{records.DROP_MESSAGE.replace('{path}', path)}\n\n{reason}"
     done = s.sh.do("git -C {work} commit --quiet -m {message}", work=work, message=message)

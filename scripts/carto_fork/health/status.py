@@ -102,20 +102,13 @@ def read(sh: Shell, fork: Fork) -> Status:
     trees = [tree for tree in git.worktrees(sh, fork.path) if not tree.missing]
     started = _in_progress(sh, fork, merged, trees)
     in_progress = _beside(sorted(started, key=lambda one: Version(one.version), reverse=True))
+    gone = reverts.find(sh, fork, refs.commits[ref], merged) if ref else None
     problems = [no.what.rstrip(".") for no in unread]
-    if gone := reverts.find(sh, fork, refs.commits[ref], merged) if ref else None:
+    if gone:
         problems.append(gone.said)
     else:
         problems += _mismatches(version, contained, upgrading=bool(in_progress))
-    if fork.is_unknown:
-        problems.append("this fork has no policy yet, and the default one is for another fork")
-    if not ref:
-        problems.append(f"this clone has no branch {policy.branches.production}")
-    problems += [problem.rstrip(".") for problem, _ in wrong_urls(fork)]
-    if fork.problem:
-        problems.append(fork.problem.what)
-    remotes = (policy.remotes.origin, policy.remotes.upstream)
-    problems += [f"the remote `{r.name}` is missing" for r in remotes if not fork.url(r)]
+    problems += _problems(fork, has_production=bool(ref))
     top = fork.repository.top
     state = git.work_state(sh, top) if top else None
     symbolic = "git -C {at} symbolic-ref --quiet HEAD"
@@ -147,6 +140,20 @@ def read(sh: Shell, fork: Fork) -> Status:
         notes=tuple(notes),
         problems=tuple(problems),
     )
+
+
+def _problems(fork: Fork, *, has_production: bool) -> list[str]:
+    """What is wrong with the clone and its policy, each without a full stop."""
+    policy, problems = fork.policy, list[str]()
+    if fork.is_unknown:
+        problems.append("this fork has no policy yet, and the default one is for another fork")
+    if not has_production:
+        problems.append(f"this clone has no branch {policy.branches.production}")
+    problems += [problem.rstrip(".") for problem, _ in wrong_urls(fork)]
+    if fork.problem:
+        problems.append(fork.problem.what)
+    remotes = (policy.remotes.origin, policy.remotes.upstream)
+    return problems + [f"the remote `{r.name}` is missing" for r in remotes if not fork.url(r)]
 
 
 def stated_versions(sh: Shell, fork: Fork, ref: str) -> tuple[dict[str, str], list[Refused]]:

@@ -51,30 +51,11 @@ def settle(
         and not _is_back(hunk)
         and not gone.is_needed(hunk)
     ]
-    work = list(segments)
     kept = words_of([texts.ours]) & words_of([texts.theirs])
-    results: dict[int, tuple[tuple[str, ...], str]] = {}
     cuts = _Cuts(language, segments)
-
-    def attempt(chosen: Sequence[int]) -> None:
-        answers = []
-        near = cuts.around(work, chosen)
-        here = [i - near.first for i in chosen]
-        left = any(isinstance(x, Hunk) and i not in here for i, x in enumerate(near.segments))
-        if left and any(_is_nested_anew(segments[i]) for i in chosen):
-            return
-        for side in ("ours", "theirs") if left else ("ours",):
-            sides = [_text(near.segments, here, x, side) for x in ("base", "ours", "theirs")]
-            merged, done = named.merged(path, sides, upstream_keys, near.rest) or ("", None)
-            lines = _lines_in(merged, near.segments, here, side) if done else None
-            # The other side must not need anything that one side no longer has in the whole file.
-            if not done or lines is None or (done.gone - kept) & words_of([merged, near.rest.text]):
-                return
-            if not all(map(is_wish, done.dropped)):
-                return
-            answers.append(lines)
-        if answers[0] == answers[-1]:
-            settled(dict(zip(chosen, answers[0], strict=True)), PARTS)
+    file = _File(path, segments, cuts, kept, is_wish, upstream_keys)
+    work = list(segments)
+    results: dict[int, tuple[tuple[str, ...], str]] = {}
 
     def settled(lines: Mapping[int, tuple[str, ...]], why: str) -> None:
         for i, became in lines.items():
@@ -85,13 +66,58 @@ def settle(
         if lines := _but_for_form(language, near.segments, index - near.first):
             settled({index: lines}, FORM)
     for chosen in cuts.groups([i for i in wanted if i not in results]):
-        attempt(chosen)
+        settled(file.by_parts(work, chosen), PARTS)
     before = -1
     while before < len(results) < len(wanted) and len(wanted) > 1:
         before = len(results)
         for index in (i for i in wanted if i not in results):
-            attempt([index])
+            settled(file.by_parts(work, [index]), PARTS)
     return results
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file whose hunks are merged by its parts.
+
+    kept: the words that both sides have in the whole file.
+    """
+
+    path: str
+    segments: Sequence[Segment]
+    cuts: _Cuts
+    kept: set[str]
+    is_wish: Callable[[str], bool]
+    upstream_keys: Collection[str]
+
+    def by_parts(
+        self, work: Sequence[Segment], chosen: Sequence[int]
+    ) -> dict[int, tuple[str, ...]]:
+        """The lines of some hunks, by position; empty if that is unknown.
+
+        work: the file with what is settled already.
+        """
+        near = self.cuts.around(work, chosen)
+        here = [i - near.first for i in chosen]
+        left = any(isinstance(x, Hunk) and i not in here for i, x in enumerate(near.segments))
+        if left and any(_is_nested_anew(self.segments[i]) for i in chosen):
+            return {}
+        answers = []
+        for side in ("ours", "theirs") if left else ("ours",):
+            sides = [_text(near.segments, here, x, side) for x in ("base", "ours", "theirs")]
+            done = named.merged(self.path, sides, self.upstream_keys, near.rest)
+            lines = _lines_in(done[0], near.segments, here, side) if done else None
+            if not done or lines is None:
+                return {}
+            text, made = done
+            # The other side must not need anything that one side no longer has in the whole file.
+            if (made.gone - self.kept) & words_of([text, near.rest.text]):
+                return {}
+            if not all(map(self.is_wish, made.dropped)):
+                return {}
+            answers.append(lines)
+        if answers[0] != answers[-1]:
+            return {}
+        return dict(zip(chosen, answers[0], strict=True))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from ..fork.releases import Target
 from ..fork.session import Session
 from ..merge import begun
 from ..merge import resolve as deciding
-from ..merge.decisions import Decision
 from ..merge.hunks import Conflict
 from ..merge.words import Words, bring_back
 from ..run import files, git, github
@@ -106,19 +105,8 @@ def _resolve_request(
     s: Session, request: str, words: Words, accept: Sequence[str], proposing: bool
 ) -> None:
     """Resolve the conflicts left in a sync's pull request, check the result and push it."""
-    if not re.fullmatch(r"#?\w[\w./:+-]*", request, re.ASCII):
-        problem = f"{request!r} is not a pull request."
-        raise Usage(problem, then="give its number, as in --pr 123.")
-    fork = s.open_fork()
-    hub = fork.hub(fork.policy.remotes.origin)
-    github.require(s.sh, hub)
-    pull = github.pull(s.sh, hub, request)
-    production, name = fork.policy.branches.production, fork.policy.branches.tag_of(pull.head)
-    if pull.state != "OPEN" or pull.base != production or not name:
-        what = f"is {pull.state.lower()}, from {pull.head} into {pull.base}"
-        problem = f"pull request {pull.number} {what}: it is not an open sync"
-        raise Refused(f"{problem} into {production}.", then="see `status`.")
-    release = releases.find(s.sh, fork, name)
+    fork, hub, pull, release = _open_sync(s, request)
+    name, again = release.tag.name, s.command("resolve-conflicts", pr=request)
     with s.locked(fork.repository) as held:
         fork = recovery.put_in_order(s, fork, held, pull.head, release.commit)
         fetch = catch_up_plan(s, fork, release)
@@ -136,8 +124,7 @@ def _resolve_request(
         if not merge:
             problem = f"{pull.head} does not contain a merge of {name}."
             raise Refused(problem, then=s.command("upgrade-carto", tag=name))
-        decided = work.decisions(ours)
-        left = _open(s, fork, place, decided, (ours, release.commit, merge))
+        left = _left(work, ours, merge)
         # If the work tree differs from its commit, or had them back before, somebody has begun to
         # resolve: a side that is staged may be what the commit has.
         if left and not (git.work_state(s.sh, place).dirty or branches.are_back(s.sh, place)):
@@ -150,16 +137,15 @@ def _resolve_request(
                 done = deciding.resolve(s.sh, fork, place, ours, release.commit, words)
         except Refused as refusal:
             if fresh and not left:
-                _refuse_decided(s, fetch, held, refusal, s.command("resolve-conflicts", pr=request))
+                _refuse_decided(s, fetch, held, refusal, again)
             raise
         done = propose(s, fork, place, done, (ours, release.commit, name), proposing)
-        stopped = [*(d.conflict.path for d in done.left), *done.marked]
+        stopped = {*(d.conflict.path for d in done.left), *done.marked}
         say_sides(s, done, pr=request)
         if stopped and not s.sh.dry:
-            count, again = len(set(stopped)), s.command("resolve-conflicts", pr=request)
             raise Paused(
-                f"{counted(count, 'file')} of pull request {pull.number} "
-                f"{'needs' if count == 1 else 'need'} a person.",
+                f"{counted(len(stopped), 'file')} of pull request {pull.number} "
+                f"{'needs' if len(stopped) == 1 else 'need'} a person.",
                 untouched="Nothing was committed or pushed; what could be decided is staged.",
                 then=f"resolve in {git.nearest(place)}, `git add` each file, then run `{again}` "
                 "again.",
@@ -173,6 +159,35 @@ def _resolve_request(
                 test = s.command("upgrade-carto", tag=name)
                 s.console.row("Nothing has tested it since; this does, on this machine: ", test)
             s.console.next(f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}")
+
+
+def _open_sync(s: Session, request: str) -> tuple[Fork, Hub, Pull, Target]:
+    """The fork, and the pull request of a sync with its release. Raises Usage for another word than
+    that of a pull request, Refused if that one is not an open sync into production."""
+    if not re.fullmatch(r"#?\w[\w./:+-]*", request, re.ASCII):
+        problem = f"{request!r} is not a pull request."
+        raise Usage(problem, then="give its number, as in --pr 123.")
+    fork = s.open_fork()
+    hub = fork.hub(fork.policy.remotes.origin)
+    github.require(s.sh, hub)
+    pull = github.pull(s.sh, hub, request)
+    production, name = fork.policy.branches.production, fork.policy.branches.tag_of(pull.head)
+    if pull.state != "OPEN" or pull.base != production or not name:
+        what = f"is {pull.state.lower()}, from {pull.head} into {pull.base}"
+        problem = f"pull request {pull.number} {what}: it is not an open sync"
+        raise Refused(f"{problem} into {production}.", then="see `status`.")
+    return fork, hub, pull, releases.find(s.sh, fork, name)
+
+
+def _left(work: Work, ours: str, merge: str) -> list[Conflict]:
+    """The conflicts left on the sync branch that is checked out.
+
+    ours, merge: the fork's side, and the merge itself.
+    """
+    sh, decided = work.s.sh, work.decisions(ours)
+    head = git.commit_of(sh, work.place, "HEAD")
+    left = set(unresolved(sh, work.fork, decided, ours, work.theirs, merge, head))
+    return [d.conflict for d in decided if d.conflict.path in left]
 
 
 def _refuse_decided(
@@ -220,18 +235,6 @@ def catch_up_plan(s: Session, fork: Fork, release: releases.Target) -> Plan:
     }
     untouched = "Your checkout and origin are unchanged."
     return replace(fetch, values=values, conditions=frozenset(conditions), untouched=untouched)
-
-
-def _open(
-    s: Session, fork: Fork, work: Path, decided: Sequence[Decision], merged: tuple[str, str, str]
-) -> list[Conflict]:
-    """The conflicts left on a sync branch.
-
-    merged: both sides and the merge itself.
-    """
-    head = git.commit_of(s.sh, work, "HEAD")
-    left = set(unresolved(s.sh, fork, decided, *merged, head))
-    return [d.conflict for d in decided if d.conflict.path in left]
 
 
 def sync_upstream(s: Session, options: Options) -> None:
