@@ -24,8 +24,7 @@ from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.text import advice, counted, plain, printable
 from . import ranges, verify
-from .evil import EVIL
-from .finding import Finding
+from .findings import EVIL, Finding
 from .ranges import Range
 from .soundness import can_report
 

@@ -21,9 +21,9 @@ from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell, batches
 from ..run.text import counted, substantive
-from . import ledger, verify
+from . import ledger
 from .fates import Fate
-from .finding import Finding
+from .findings import Finding, missing_features
 from .ledger import Entry
 
 _FEATURE = re.compile(r"feat(\([^)]*\))?!?: *(?P<what>.+?)(?: \(#\d+\))?")
@@ -238,7 +238,7 @@ def show(s: Session, section: str, resets: bool, scan: bool) -> None:
             s.sh.show(manifest(data["features"]) or "# Nothing to propose.")
     elif "features" in shown:
         require_production(fork)
-        missing = verify.missing_features(s.sh, fork)
+        missing = missing_features(s.sh, fork)
         data["features"] = {"features": fork.policy.feature, "missing": missing}
         _say_features(s.console, fork.policy, missing, s.command)
     if s.json:

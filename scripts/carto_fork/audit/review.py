@@ -26,6 +26,7 @@ from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.text import counted, listed, printable
 from . import verify
+from .findings import FEATURE
 from .ledger import Entry
 from .verify import Verification
 
@@ -114,7 +115,7 @@ def ways_out(fork: Fork, checked: Verification, work: Path, drop: str) -> str:
     """
     wrong = {finding.check for finding in checked.wrong}
     ways = [f"fix it in {work} and commit"]
-    if verify.FEATURE in wrong:
+    if FEATURE in wrong:
         policy = git.nearest(fork.repository.home if fork.draft else work) / POLICY_FILE
         commit = "" if fork.draft else " and commit"
         correct = f"correct {policy}{commit} (if you give it up, remove it there)"

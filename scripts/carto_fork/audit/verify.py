@@ -10,12 +10,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from ..fork import generated, records, releases, tags, version_files
 from ..fork.fork import Fork
 from ..fork.patterns import globs
-from ..fork.policy import CODE_OWNERS, POLICY_FILE, Feature, Policy, Side, load_policy
+from ..fork.policy import CODE_OWNERS, POLICY_FILE, Policy, Side
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts, earlier, renames, reverts, syncs
 from ..merge.hunks import Commit, Customisations
@@ -24,10 +22,9 @@ from ..run import git
 from ..run.errors import Refused
 from ..run.shell import Shell, batches
 from ..run.text import counted, listed, printable
-from . import evil, ledger, soundness
-from .committed import Committed
+from . import ledger, soundness
 from .fates import Fate
-from .finding import Finding
+from .findings import Committed, Finding, added, asks_the_same, features, own_policy, removed
 from .ledger import Ledger
 
 _WORKFLOWS = ".github/workflows/"
@@ -163,7 +160,7 @@ def of_merge(
         texts: dict[str, str | None] = {}
         snapshots = [Committed(sh, repo, commit, texts) for commit in (result, ours, theirs)]
         markers = conflicts.markers_left(sh, repo, [ours, theirs], result)
-        manifest = _manifest(snapshots[0], snapshots[2])
+        manifest = own_policy(snapshots[0], snapshots[2])
         findings = [
             *more,
             *_not_the_release(sh, fork, repo, theirs),
@@ -173,15 +170,15 @@ def of_merge(
             *_names(*snapshots),
             *_too_large(sh, repo, *snapshots),
             *_workflows(policy, *snapshots),
-            *_features(policy, snapshots[0], manifest.feature if manifest else None),
+            *features(policy, snapshots[0], manifest.feature if manifest else None),
             *_shrunk(policy, *snapshots),
             *_taken_over(sh, fork, repo, *snapshots),
             *_lock_files(*snapshots),
-            *evil.added(sh, repo, ours, theirs, result, policy),
-            *evil.removed(sh, repo, ours, theirs, result, policy),
+            *added(sh, repo, ours, theirs, result, policy),
+            *removed(sh, repo, ours, theirs, result, policy),
         ]
         account, lost, own = accounting.result()
-    if manifest and _asks_the_same(manifest, snapshots[1].text(POLICY_FILE)):
+    if manifest and asks_the_same(manifest, snapshots[1].text(POLICY_FILE)):
         account = _with_look_at(account, POLICY_FILE)
     findings += _mixed_units(policy, own, snapshots[0], snapshots[2])
     findings += _edited_by_hand(policy, own, *snapshots[1:])
@@ -253,11 +250,6 @@ def _account(
     drops, _ = earlier.said(sh, repo, result, ours, theirs)
     account = ledger.read(sh, repo, healed, theirs, result, own, fork.policy, drops)
     return account, lost, own
-
-
-def missing_features(sh: Shell, fork: Fork) -> list[Finding]:
-    """The features of the manifest that the production branch lacks."""
-    return list(_features(fork.policy, Committed(sh, fork.path, fork.production_commit, {})))
 
 
 def _foreign_commits(
@@ -430,35 +422,6 @@ def _workflows(
         yield Finding("workflow trigger", printable(str(problem)), problem.path, certain=False)
 
 
-FEATURE = "feature"
-"""The name of the check `_features`."""
-
-
-def _manifest(after: Committed, theirs: Committed) -> Policy | None:
-    """A merge's own policy, for what the fork's people corrected on the sync branch; None if
-    upstream has such a file, which could have got into it, or it is invalid."""
-    text = after.text(POLICY_FILE)
-    if text is None or POLICY_FILE in theirs.tree:
-        return None
-    try:
-        return load_policy(text).policy
-    except Refused:
-        return None
-
-
-def _asks_the_same(manifest: Policy, before: str | None) -> bool:
-    """Whether the fork's policy before a merge says the same as the merge's own, but for the
-    features, of which `_features` reports."""
-    try:
-        policy = load_policy(before).policy if before is not None else None
-    except Refused:
-        return False
-    without = [
-        policy and msgspec.structs.replace(policy, feature=()) for policy in (policy, manifest)
-    ]
-    return without[0] == without[1]
-
-
 def _with_look_at(account: Ledger, path: str) -> Ledger:
     """The account with what a file lost as something to look at."""
     entries = [
@@ -468,34 +431,6 @@ def _with_look_at(account: Ledger, path: str) -> Ledger:
         for e in account.entries
     ]
     return replace(account, entries=tuple(entries))
-
-
-def _features(
-    policy: Policy, after: Committed, manifest: Sequence[Feature] | None = None
-) -> Iterator[Finding]:
-    """Features of the manifest that are partly missing.
-
-    manifest: the merge's own; what it does not ask for any more is only worth a look.
-    """
-    named = {feature.name: feature for feature in manifest or ()}
-    for feature in policy.feature:
-        gaps, corrected, more = _gaps(feature, after), None, ""
-        if gaps and manifest is not None:
-            now = named.get(feature.name)
-            corrected = _gaps(now, after) if now else []
-            more = f"; {POLICY_FILE} on this branch {'is corrected' if now else 'gives it up'}"
-        for what, path in corrected or gaps:
-            origin = f", from {feature.origin}" if feature.origin else ""
-            what = f"{feature.name}{origin}: {what}{more if corrected == [] else ''}"
-            yield Finding(FEATURE, what, path, certain=corrected != [])
-
-
-def _gaps(feature: Feature, after: Committed) -> list[tuple[str, str]]:
-    """What is missing of a feature, and the file that it is missing from."""
-    gaps = [(f"{path} is gone", path) for path in feature.files if path not in after.tree]
-    texts = [after.text(path) or "" for path in feature.files]
-    first = feature.files[0] if feature.files else ""
-    return gaps + [(printable(f"nothing matches '{p}'"), first) for p in feature.missing(texts)]
 
 
 def _mixed_units(

@@ -1,0 +1,227 @@
+"""What checks of a merge find; and two of them: what it has of its own, and what it lacks of the
+features that the policy names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence, Set
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..fork import records
+from ..fork.fork import Fork
+from ..fork.policy import POLICY_FILE, Feature, Policy, load_policy
+from ..merge import renames
+from ..run import git
+from ..run.errors import Refused
+from ..run.git import Tree
+from ..run.shell import Shell
+from ..run.text import counted, listed, printable, substantive
+from .alike import Index
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something about a merge that a person should know.
+
+    check: the check that found it. what: the finding, for a person.
+    certain: whether it is definitely wrong; otherwise it is only worth a look.
+    paths: all files that it is about, if they are more than `path`.
+    between: the commits whose difference in these files it is about; "" if it is about the result.
+    """
+
+    check: str
+    what: str
+    path: str = ""
+    certain: bool = True
+    paths: tuple[str, ...] = ()
+    between: tuple[str, str] = ("", "")
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for ``--json``."""
+        fields = ("check", "what", "path", "certain")
+        return {field: getattr(self, field) for field in fields}
+
+
+class Committed:
+    """The files of a commit, each read on demand.
+
+    texts: texts already read, by object name; the sides of a merge share most of them.
+    """
+
+    def __init__(self, sh: Shell, repo: Path, commit: str, texts: dict[str, str | None]) -> None:
+        self._sh, self._repo, self._texts, self.commit = sh, repo, texts, commit
+        self.tree = git.tree(sh, repo, commit)
+        self.paths: Collection[str] = self.tree.keys()
+
+    def text(self, path: str) -> str | None:
+        """A file; None if it is missing or not text."""
+        _, name = self.tree.get(path, ("", ""))
+        if name and name not in self._texts:
+            text = git.contents(self._sh, self._repo, [name])[0]
+            self._texts[name] = None if text is None or "\0" in text else text
+        return self._texts[name] if name else None
+
+    def version(self, path: str) -> str:
+        """The object name of a file; "" if it is missing."""
+        return self.tree.get(path, ("", ""))[1]
+
+
+# --- What a merge has of its own ------------------------------------------------------------------
+#
+# Git's glossary calls such a merge evil. The account is about what the sides changed, so it does
+# not see these.
+
+ADDED, REMOVED = EVIL = "added while merging", "removed while merging"
+"""The names of the checks `added` and `removed`."""
+_MOST_NAMED = 5
+
+
+def added(
+    sh: Shell, repo: Path, ours: str, theirs: str, result: str, policy: Policy
+) -> Iterator[Finding]:
+    """A finding about the files of a merge that neither side has, in the merge itself or in a
+    commit after it: nobody reviewed them anywhere else.
+
+    These do not count: the program's own records, what the policy calls generated, what a later
+    merge of the production branch brought, and files that only have another path than on a side:
+    git moves what one side adds to a folder that the other side renamed, and people move files.
+    """
+    sides = [git.tree(sh, repo, commit) for commit in (ours, theirs)]
+    now = git.tree(sh, repo, result)
+    new = now.keys() - set[str]().union(*sides) - records.NOTES
+    new -= policy.generated(new).keys()
+    if not new:
+        return
+    question = "rev-list --first-parent --merges --parents {result} --not {ours}"
+    merges = git.ask(sh, repo, question, "merges", result=result, ours=ours).out.splitlines()
+    for parent in sorted({parent for line in merges for parent in line.split()[2:]}):
+        sides.append(git.tree(sh, repo, parent))
+        new -= sides[-1].keys()
+    moved = {name for tree in sides for path, (_, name) in tree.items() if path not in now}
+    if paths := tuple(path for path in sorted(new) if now[path][1] not in moved):
+        one = len(paths) == 1
+        what = f"{listed(paths, _MOST_NAMED)} {'is' if one else 'are'} in the merge, and neither "
+        what += f"side has {'it' if one else 'them'}"
+        yield Finding(ADDED, what, paths[0], certain=False, paths=paths)
+
+
+def removed(
+    sh: Shell, repo: Path, ours: str, theirs: str, result: str, policy: Policy
+) -> Iterator[Finding]:
+    """Findings about what both sides have as their common ancestor has it, and the merge lacks:
+    files, and lines. What is there in another file, or in another form, does not count.
+    """
+    trees = mine, other, now = [git.tree(sh, repo, commit) for commit in (ours, theirs, result)]
+    both = {path for path, entry in mine.items() if entry == other.get(path)} - records.NOTES
+    if gone := both - now.keys():
+        gone -= policy.generated(gone).keys()
+        moved = {name for path, (_, name) in now.items() if path not in mine}
+        followed = set(renames.find(sh, repo, ours, result, policy).old.values())
+        gone = {path for path in gone - followed if mine[path][1] not in moved}
+    if paths := tuple(sorted(gone)):
+        what = f"the merge lacks {listed(paths, _MOST_NAMED)}, which both sides have"
+        yield Finding(REMOVED, what, paths[0], certain=False, paths=paths)
+    bases = git.merge_bases(sh, repo, ours, theirs)
+    changed = {
+        p for p in now.keys() & mine.keys() & other.keys() if now[p] not in (mine[p], other[p])
+    }
+    changed -= policy.generated(changed).keys() | records.NOTES
+    lines = _gone(sh, repo, [git.tree(sh, repo, bases[0]), *trees], changed) if bases else {}
+    if lines:
+        path, first = next(iter(lines.items()))
+        number = counted(sum(map(len, lines.values())), "line")
+        what = (
+            f"{listed([*lines], _MOST_NAMED)}: {number} that both sides have, such as: {first[0]}"
+        )
+        yield Finding(REMOVED, what, path, certain=False, paths=tuple(lines))
+
+
+def _gone(sh: Shell, repo: Path, trees: list[Tree], changed: Set[str]) -> dict[str, list[str]]:
+    """By path, the lines that three trees have as often, and the last one nowhere.
+
+    changed: the paths to look at.
+    """
+    entries = {path: [tree.get(path) for tree in trees] for path in sorted(changed)}
+    names = {entry[1] for found in entries.values() for entry in found if entry}
+    texts = git.blobs(sh, repo, names)
+    found: dict[str, list[str]] = {}
+    new: list[str] = []
+    for path, versions in entries.items():
+        base, mine, other, now = (
+            Counter(map(str.strip, (texts.get(entry[1], "") if entry else "").split("\n")))
+            for entry in versions
+        )
+        new += (now - mine - other).keys()
+        gone = [x for x in base if base[x] == mine[x] == other[x] and not now[x] and substantive(x)]
+        found |= {path: gone} if gone else {}
+    there = Index(new)
+    found = {path: [x for x in lines if not there.like(x)] for path, lines in found.items()}
+    return {path: lines for path, lines in found.items() if lines}
+
+
+# --- Features -------------------------------------------------------------------------------------
+
+FEATURE = "feature"
+"""The name of the check `features`."""
+
+
+def own_policy(after: Committed, theirs: Committed) -> Policy | None:
+    """A merge's own policy, for what the fork's people corrected on the sync branch; None if
+    upstream has such a file, which could have got into it, or it is invalid."""
+    text = after.text(POLICY_FILE)
+    if text is None or POLICY_FILE in theirs.tree:
+        return None
+    try:
+        return load_policy(text).policy
+    except Refused:
+        return None
+
+
+def asks_the_same(manifest: Policy, before: str | None) -> bool:
+    """Whether the fork's policy before a merge says the same as the merge's own, but for the
+    features, of which `features` reports."""
+    try:
+        policy = load_policy(before).policy if before is not None else None
+    except Refused:
+        return False
+    without = [
+        policy and msgspec.structs.replace(policy, feature=()) for policy in (policy, manifest)
+    ]
+    return without[0] == without[1]
+
+
+def features(
+    policy: Policy, after: Committed, manifest: Sequence[Feature] | None = None
+) -> Iterator[Finding]:
+    """Features of the manifest that are partly missing.
+
+    manifest: the merge's own; what it does not ask for any more is only worth a look.
+    """
+    named = {feature.name: feature for feature in manifest or ()}
+    for feature in policy.feature:
+        gaps, corrected, more = _gaps(feature, after), None, ""
+        if gaps and manifest is not None:
+            now = named.get(feature.name)
+            corrected = _gaps(now, after) if now else []
+            more = f"; {POLICY_FILE} on this branch {'is corrected' if now else 'gives it up'}"
+        for what, path in corrected or gaps:
+            origin = f", from {feature.origin}" if feature.origin else ""
+            what = f"{feature.name}{origin}: {what}{more if corrected == [] else ''}"
+            yield Finding(FEATURE, what, path, certain=corrected != [])
+
+
+def _gaps(feature: Feature, after: Committed) -> list[tuple[str, str]]:
+    """What is missing of a feature, and the file that it is missing from."""
+    gaps = [(f"{path} is gone", path) for path in feature.files if path not in after.tree]
+    texts = [after.text(path) or "" for path in feature.files]
+    first = feature.files[0] if feature.files else ""
+    return gaps + [(printable(f"nothing matches '{p}'"), first) for p in feature.missing(texts)]
+
+
+def missing_features(sh: Shell, fork: Fork) -> list[Finding]:
+    """The features of the manifest that the production branch lacks."""
+    return list(features(fork.policy, Committed(sh, fork.path, fork.production_commit, {})))
