@@ -103,9 +103,9 @@ def upgrade_carto(
     Whatever step is interrupted or fails, the same command continues. With --dry it prints every
     command and changes nothing.
     """
-    from .upgrade import plan, upgrade
+    from .upgrade import previous, upgrade
 
-    options = plan.Options(tag, direct, push, tests, heal, unhealed, pr, proposals)
+    options = previous.Options(tag, direct, push, tests, heal, unhealed, pr, proposals)
     if abort:
         upgrade.give_up(s, options)
     else:

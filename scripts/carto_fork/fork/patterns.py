@@ -1,7 +1,8 @@
-"""Patterns that people write: regular expressions, and path patterns as in a .gitignore file.
+"""What people write in a policy: regular expressions, path patterns as in a .gitignore file; and in
+words what is wrong with it.
 
-The texts they are matched against come from upstream, and some patterns need exponential time: no
-search takes longer than `LONGEST`.
+The texts that patterns are matched against come from upstream, and some patterns need exponential
+time: no search takes longer than `LONGEST`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from pathspec import GitIgnoreSpec
 from pathspec.pattern import RegexMatchResult
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
@@ -109,3 +111,32 @@ def _in_time(pattern: str, text: str) -> Iterator[None]:
             untouched="It decided nothing.",
             then="rewrite it: no part may match in many ways, as (a|aa)+ and *a*a*a* do.",
         ) from None
+
+
+# --- What is wrong -------------------------------------------------------------------------------
+
+
+def explained(error: str, kind: type) -> str:
+    """msgspec's message about a struct, with the key first and the valid choices last."""
+    problem, _, path = error.partition(" - at `$")
+    path = path.rstrip("`")
+    key = f"key `{path.lstrip('.')}`" if path else "top level"
+    text = f"{key}: {problem[0].lower()}{problem[1:]}"
+    if "unknown field" in problem or "enum" in problem:
+        text += f"; expected one of {', '.join(_valid_at(path, kind))}"
+    return text
+
+
+def _valid_at(path: str, kind: type) -> list[str]:
+    """The keys of the table, or the values of the choice, at a path such as ``.rules[0].take``."""
+    valid: Any = msgspec.inspect.type_info(kind)
+    for step in re.findall(r"\w+|\[[^]]*]", path):
+        if step.startswith("["):
+            valid = valid.item_type
+        else:
+            valid = next(field.type for field in valid.fields if field.name == step)
+        if isinstance(valid, msgspec.inspect.UnionType):
+            valid = next(t for t in valid.types if not isinstance(t, msgspec.inspect.NoneType))
+    if isinstance(valid, msgspec.inspect.EnumType):
+        return [choice.value for choice in valid.cls]
+    return [field.name for field in valid.fields]

@@ -17,8 +17,7 @@ from pathspec import GitIgnoreSpec
 
 from ..run.errors import Refused
 from ..run.text import LARGEST_TEXT, too_long
-from .explained import explained
-from .patterns import compiled, globs, matching, search
+from .patterns import compiled, explained, globs, matching, search
 from .tags import TagScheme
 
 POLICY_FILE = "carto_fork.toml"

@@ -23,7 +23,7 @@ from ..run.git import Refs
 from ..run.github import Hub, Pull
 from ..run.shell import Shell
 from ..run.text import counted, printable
-from ..upgrade.plan import remembered
+from ..upgrade.previous import remembered
 from . import status
 from .status import InProgress, Status
 

@@ -20,7 +20,7 @@ from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Step
 from ..run.text import counted, listed, printable
-from ..upgrade.plan import remembered
+from ..upgrade.previous import remembered
 from . import status
 from .checks import Check, Diagnosis, Level, Patient, Unchecked
 

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-import msgspec
 from packaging.version import Version
 
 from ..audit import healing
 from ..ci import notify
-from ..fork import records, releases, version_files
+from ..fork import records, releases, tags, version_files
 from ..fork.branches import (
     DIRECT,
     DIRECT_CHECKED_OUT,
@@ -23,6 +22,7 @@ from ..fork.branches import (
     TIDIES,
     rebased_branch,
     reopened,
+    taking_production,
 )
 from ..fork.fork import Fork, require_whole_history
 from ..fork.releases import Target
@@ -33,57 +33,8 @@ from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan
 from ..run.text import counted, listed
-from . import aborted, remarks, steps
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of an upgrade.
-
-    tag: the release, as typed.
-    heal: record the lost ancestry of an earlier sync first. unhealed: merge without doing so.
-    request: open or update the pull request if gh is installed.
-    proposals: ask the policy's programs about the conflicts that are left.
-    automatic: the automation runs it, which opens the pull request in a step of its own.
-    """
-
-    tag: str
-    direct: bool = False
-    push: bool = True
-    tests: bool = True
-    heal: bool = False
-    unhealed: bool = False
-    request: bool = True
-    proposals: bool = True
-    automatic: bool = False
-
-    def words(self) -> dict[str, bool]:
-        """The same as options of `upgrade-carto`, without the tag."""
-        return {
-            "direct": self.direct,
-            "no_push": not self.push,
-            "no_tests": not self.tests,
-            "heal": self.heal,
-            "unhealed": self.unhealed,
-            "no_pr": not self.request,
-            "no_proposals": not self.proposals,
-        }
-
-
-_ASKED = "asked.json"
-
-
-def remember(fork: Fork, tag: str, options: Options) -> None:
-    """Keep the options of an upgrade, so that other tasks can print how to continue it."""
-    files.keep(fork.notes(tag) / _ASKED, msgspec.json.encode(options).decode())
-
-
-def remembered(fork: Fork, tag: str) -> Options:
-    """The options of the last run of an upgrade in this clone."""
-    try:
-        return msgspec.json.decode((fork.notes(tag) / _ASKED).read_bytes(), type=Options)
-    except (OSError, msgspec.MsgspecError):
-        return Options(tag)
+from . import previous, steps
+from .previous import Options
 
 
 @dataclass(frozen=True)
@@ -162,8 +113,8 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
         _require_newer(sh, fork, target, before, options.unhealed)
     trees = git.worktrees(sh, fork.path)
     work, checkout = work_trees(fork, trees, sync, tag.name)
-    notes = remarks.of_fork(sh, fork, target, trees, direct=options.direct)
-    notes += remarks.of_branch(sh, fork, target, local, work, direct=options.direct)
+    notes = _of_fork(sh, fork, target, trees, direct=options.direct)
+    notes += _of_branch(sh, fork, target, local, work, direct=options.direct)
     _require_clean(sh, fork, target, work, checkout if options.direct else None)
 
     lost, warnings = _lost_ancestry(sh, fork, target, local, options)
@@ -172,10 +123,10 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     conditions = _publishing(fork, options, checkout)
     if lost:
         conditions.add(healing.HEALS)
-    saved = aborted.pending(sh, fork, tag.name, work, target.pushed)
+    saved = previous.pending(sh, fork, tag.name, work, target.pushed)
     if saved:
         conditions.add(steps.SAVED)
-    if saved or aborted.ref_of(tag.name) in fork.refs.commits:
+    if saved or previous.ref_of(tag.name) in fork.refs.commits:
         conditions.add(steps.RESTORES)
     if options.tests:
         conditions |= {steps.CHECKS[name] for name, lines in commands.items() if lines}
@@ -462,3 +413,98 @@ def _require_idle(sh: Shell, checkout: Path, fork: Fork, target: Target) -> None
         f"{listed(state.dirty)}.",
         then=then,
     )
+
+
+# --- What a person should know --------------------------------------------------------------------
+
+
+def _of_fork(
+    sh: Shell, fork: Fork, target: Target, trees: Sequence[git.Worktree], *, direct: bool
+) -> list[str]:
+    """What a person should know. Raises Refused if the local production branch has diverged."""
+    notes = []
+    repo, branches, origin = fork.path, fork.policy.branches, fork.policy.remotes.origin.name
+    if target.asked != target.tag.name:
+        notes.append(f"upstream has no tag {target.asked}; using {target.tag.name}.")
+    own = fork.place_for(branches.sync_for(target.tag.name))
+    notes += [
+        f"another upgrade is paused in {tree}; the newer one's pull request will replace the other."
+        for tree in fork.merging(sh, trees)
+        if not own.exists() or not tree.samefile(own)
+    ]
+    for name in sorted(target.syncs):
+        tag = tags.classify(branches.tag_of(name) or "", fork.policy.tags)
+        if direct or not tag or not tag < target.tag:
+            continue
+        head = target.syncs[name]  # --dry fetches nothing
+        if not (git.has_object(sh, repo, head) and git.is_ancestor(sh, repo, head, target.base)):
+            replaces = "the pull request of this newer release will replace its"
+            notes.append(f"{name} is on {origin}, too; {replaces}.")
+    if fork.local_production in fork.refs.objects:
+        local = fork.refs.commits[fork.local_production]
+        ahead, behind = git.ahead_behind(sh, repo, local, target.base)
+        if ahead and behind:
+            raise Refused(
+                f"your {branches.production} and {origin}'s have diverged "
+                f"({ahead} and {behind} commits of their own).",
+                then=f"{git.at(repo)} log --oneline --left-right "
+                f"{branches.production}...{origin}/{branches.production}",
+            )
+        if ahead and direct:
+            raise Refused(
+                f"your {branches.production} has {counted(ahead, 'commit')} that {origin} lacks.",
+                then=f"{git.at(repo)} push {origin} {branches.production}",
+            )
+        if ahead:
+            notes.append(
+                f"your {branches.production} has {counted(ahead, 'commit')} that {origin} lacks; "
+                f"{'it is' if ahead == 1 else 'they are'} not part of this upgrade."
+            )
+    return notes
+
+
+def _of_branch(
+    sh: Shell, fork: Fork, target: Target, local: str, work: Path, *, direct: bool
+) -> list[str]:
+    """What a person should know about an earlier run's sync branch.
+
+    local: the commit of the local sync branch, "" for none. work: its work tree's path.
+    Raises Refused if origin's has commits that the local one lacks, or, with --direct, if the
+    production branch has new commits.
+    """
+    repo, origin = fork.path, fork.policy.remotes.origin.name
+    production, sync = (
+        fork.policy.branches.production,
+        fork.policy.branches.sync_for(target.tag.name),
+    )
+    if local and target.pushed and local != target.pushed:
+        ahead, behind = git.ahead_behind(sh, repo, local, target.pushed)
+        if behind:
+            take = f"{git.at(repo)} fetch {origin} {sync}:{sync}, then run the same command again."
+            if work.exists():
+                take = f"{git.at(work)} pull --no-rebase {origin} {sync}, "
+                take += "then run the same command again."
+            elif ahead:
+                take = f"{git.at(repo)} log --oneline --left-right {sync}...{origin}/{sync}; "
+                take += "to discard yours, run the same command with --abort, then without it."
+            raise Refused(
+                f"{sync} on {origin} has {counted(behind, 'commit')} that yours lacks.",
+                then=take,
+            )
+    start = local or target.pushed
+    notes = []
+    if start and not local:
+        notes.append(f"{origin} has {sync} from an earlier run; this continues it.")
+    if not start or git.is_ancestor(sh, repo, target.base, start):
+        return notes
+    merging = git.work_state(sh, work).merging if (work / ".git").exists() else ""
+    if direct and merging in ("", target.commit):  # another merge is refused later
+        problem = f"{production} has new commits since {sync} was started."
+        take = taking_production(fork, sync, work)
+        if merging:
+            take = "finish the merge: run the same command without --direct and with --no-push"
+        raise Refused(problem, then=f"{take}; then run the same command again.")
+    notes.append(
+        f"{production} has new commits since {sync} was started; the pull request shows both."
+    )
+    return notes

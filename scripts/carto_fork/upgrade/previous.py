@@ -1,17 +1,123 @@
-"""What `--abort` saves of an upgrade, and how it is brought back as it was: uncommitted."""
+"""What an earlier run of an upgrade has left: its options, what nobody has resolved, and what
+`--abort` saved."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Set
+import re
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
+import msgspec
+
+from ..fork import records
 from ..fork.fork import Fork
-from ..run import git
+from ..fork.policy import Kind
+from ..merge import conflicts
+from ..merge.decisions import Decision
+from ..run import files, git
 from ..run.console import Console
 from ..run.errors import Refused
 from ..run.shell import Shell, batches
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of an upgrade.
+
+    tag: the release, as typed.
+    heal: record the lost ancestry of an earlier sync first. unhealed: merge without doing so.
+    request: open or update the pull request if gh is installed.
+    proposals: ask the policy's programs about the conflicts that are left.
+    automatic: the automation runs it, which opens the pull request in a step of its own.
+    """
+
+    tag: str
+    direct: bool = False
+    push: bool = True
+    tests: bool = True
+    heal: bool = False
+    unhealed: bool = False
+    request: bool = True
+    proposals: bool = True
+    automatic: bool = False
+
+    def words(self) -> dict[str, bool]:
+        """The same as options of `upgrade-carto`, without the tag."""
+        return {
+            "direct": self.direct,
+            "no_push": not self.push,
+            "no_tests": not self.tests,
+            "heal": self.heal,
+            "unhealed": self.unhealed,
+            "no_pr": not self.request,
+            "no_proposals": not self.proposals,
+        }
+
+
+_ASKED = "asked.json"
+
+
+def remember(fork: Fork, tag: str, options: Options) -> None:
+    """Keep the options of an upgrade, so that other tasks can print how to continue it."""
+    files.keep(fork.notes(tag) / _ASKED, msgspec.json.encode(options).decode())
+
+
+def remembered(fork: Fork, tag: str) -> Options:
+    """The options of the last run of an upgrade in this clone."""
+    try:
+        return msgspec.json.decode((fork.notes(tag) / _ASKED).read_bytes(), type=Options)
+    except (OSError, msgspec.MsgspecError):
+        return Options(tag)
+
+
+# --- What nobody has resolved --------------------------------------------------------------------
+
+LEFT = "Left for a person to resolve:"
+"""Stands in the message of a merge that was published with conflicts, above their paths."""
+
+
+def unresolved(
+    sh: Shell,
+    fork: Fork,
+    decisions: Sequence[Decision],
+    ours: str,
+    theirs: str,
+    merge: str,
+    head: str,
+) -> list[str]:
+    """The paths on a sync branch whose conflict nobody has resolved yet.
+
+    A text is unresolved while it has markers; anything else, if the merge was published with
+    conflicts, until a person commits after it.
+    """
+    left = {d.conflict.path: d.conflict.kind for d in decisions if d.left}
+    marked = {path for path, _ in conflicts.markers_left(sh, fork.path, [ours, theirs], head)}
+    # Whoever commits any other merge has decided what markers cannot show.
+    message = git.ask(sh, fork.path, "log -1 --format=%B {merge} --", "merge", merge=merge).out
+    if f"\n{LEFT}\n" not in message:
+        return sorted(marked)
+    messages = fork.policy.messages
+    own_subjects = "|".join(
+        re.sub(r"\\{(version|tag)\\}", r"\\S+", re.escape(message))
+        for message in (messages.version, records.PIN_MESSAGE)
+    )
+    found = subjects(sh, fork.path, f"{merge}..{head}")
+    touched = any(not re.fullmatch(own_subjects, subject) for subject in found)
+    kinds = (Kind.CONTENT, Kind.ADD_ADD)
+    others = [path for path, kind in left.items() if kind not in kinds and not touched]
+    return sorted(marked | set(others))
+
+
+def subjects(sh: Shell, repo: Path, among: str, which: str = "") -> list[str]:
+    """The subjects of some commits."""
+    question = f"log {which} --no-show-signature --format=%s {{among}} --"
+    return git.ask(sh, repo, question, "commits", among=among).out.splitlines()
+
+
+# --- What `--abort` saved ------------------------------------------------------------------------
 
 _SUBJECT = "wip: what there was of the upgrade to {tag} when it was given up"
 _MOST_CHARACTERS = 100_000  # one argument of a program has at most 128 KB
