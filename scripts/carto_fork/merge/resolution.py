@@ -1,11 +1,12 @@
-"""What became of the conflicts of a merge: the result, and how it is printed."""
+"""What became of the conflicts of a merge, what a person needs to know about those that are left,
+and how that is printed."""
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,82 @@ from ..fork.policy import Kind, Side, Take
 from ..fork.records import Drop
 from ..run import git
 from ..run.console import Console
-from ..run.text import counted, file_word, pathspec_word
+from ..run.shell import Shell
+from ..run.text import counted, file_word, lines_of, pathspec_word
+from . import authorship, commits, hunks
 from .decisions import BY_WORD, Decision
-from .dossier import Dossier
+from .hunks import Commit, Customisations
+
+_MOST_COMMITS = 3
+
+
+@dataclass(frozen=True)
+class Dossier:
+    """The intents of both sides, and what each option would lose.
+
+    fork, upstream: the newest commits behind each side.
+    fork_lines: how many fork lines are lost if upstream's side wins.
+    upstream_lines: how many upstream lines are lost if the fork's side wins.
+        Both are 0 if the conflict is only about a file's name.
+    fork_changes, upstream_changes: the lines that each side removed ("- ") and added ("+ ").
+    past: how an earlier conflict in the same file was resolved; "" without one.
+    """
+
+    fork: tuple[Commit, ...]
+    upstream: tuple[Commit, ...]
+    fork_lines: int
+    upstream_lines: int
+    fork_changes: tuple[str, ...]
+    upstream_changes: tuple[str, ...]
+    past: str
+
+
+def dossiers(
+    sh: Shell, repo: Path, left: Sequence[Decision], own: Customisations, ours: str, theirs: str
+) -> dict[str, Dossier]:
+    """A dossier for each undecided conflict, by path."""
+    own = authorship.about(own, (p for d in left for p in (d.conflict.path, *d.conflict.names)))
+    return {d.conflict.path: _dossier_of(sh, repo, d, own, ours, theirs) for d in left}
+
+
+def _dossier_of(
+    sh: Shell, repo: Path, decision: Decision, own: Customisations, ours: str, theirs: str
+) -> Dossier:
+    conflict = decision.conflict
+    segments = hunks.parse(decision.text) if decision.text is not None else None
+    sides: list[Sequence[Sequence[str]]] = []
+    if segments:
+        sides = [(s.ours, s.base or (), s.theirs) for s in segments if isinstance(s, hunks.Hunk)]
+    elif (texts := conflict.texts) and conflict.kind is not Kind.RENAME:
+        sides = [[lines_of(text) for text in (texts.ours, texts.base, texts.theirs)]]
+    mine, base, other = (Counter(line for side in sides for line in side[i]) for i in range(3))
+    changes = [
+        tuple(
+            f"{sign} {line.rstrip()}"
+            for hunk in sides
+            for sign, lines, without in (("-", hunk[1], hunk[i]), ("+", hunk[i], hunk[1]))
+            for line in lines
+            if line not in without and line.strip()
+        )
+        for i in (0, 2)
+    ]
+    # Lines of the common ancestor belong to neither side.
+    mine, other = mine - base - other, other - base - mine
+    paths = (conflict.path, *conflict.names)
+    wrote = own.behind(mine.elements())
+    touched = own.of(paths)
+    newest = commits.behind(
+        sh, repo, theirs, ours, paths, {change[2:].strip() for change in changes[1]}
+    )
+    return Dossier(
+        fork=tuple([c for c in wrote if c in touched] or touched)[:_MOST_COMMITS],
+        upstream=tuple(newest[:_MOST_COMMITS]),
+        fork_lines=mine.total(),
+        upstream_lines=other.total(),
+        fork_changes=changes[0],
+        upstream_changes=changes[1],
+        past=decision.past,
+    )
 
 
 @dataclass(frozen=True)

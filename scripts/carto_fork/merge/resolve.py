@@ -17,9 +17,8 @@ from ..run.errors import Failed
 from ..run.shell import Shell, batches
 from . import authorship, commits, conflicts, decisions, earlier, hunks, renames
 from .decisions import BY_WORD, Decision, Knowledge
-from .dossier import dossiers
 from .hunks import Conflict, Customisations, has_markers
-from .resolution import Resolution
+from .resolution import Resolution, dossiers
 from .words import (
     Merge,
     Words,
