@@ -14,7 +14,8 @@ from invoke.context import Context
 
 from carto_fork.audit import verify
 from carto_fork.fork import recovery
-from carto_fork.fork.fork import LAUNCHERS, open_fork, safe_settings
+from carto_fork.fork.fork import open_fork
+from carto_fork.fork.session import LAUNCHERS, safe_settings
 from carto_fork.run.shell import Shell
 from workflow import ADOPT
 from world import World, commit_in, push_as_colleague, shim, slow_but

@@ -8,7 +8,7 @@ import pytest
 
 from carto_fork.fork import policy
 from carto_fork.fork.fork import Fork
-from carto_fork.merge import reverts
+from carto_fork.merge.commits import reverted_sync
 from carto_fork.run import git
 from carto_fork.run.git import Refs
 from repository import Files, Repo
@@ -51,9 +51,9 @@ def test_a_reverted_sync_is_found(
     sync = repo.merge("theirs", {"own": "tenant = 2\n"})
     fork = Fork(git.open_repository(sh, repo.path), {}, Refs({}, {}), policy.load_policy())
     tag = "v1.76.5-stable"
-    assert reverts.find(sh, fork, sync, {tag: theirs}) is None
+    assert reverted_sync(sh, fork, sync, {tag: theirs}) is None
     taken = repo.commit(files, message.format(sync, theirs if "{1}" in message else before))
-    found = reverts.find(sh, fork, repo.commit({"later": "x\n"}), {tag: theirs})
+    found = reverted_sync(sh, fork, repo.commit({"later": "x\n"}), {tag: theirs})
     assert (len(found.gone) if found else 0) == expected
     assert not found or (found.commit.name, found.brought) == (taken, 13)
 
@@ -68,5 +68,5 @@ def test_an_earlier_reverted_sync_is_still_missing(tmp_path: Path) -> None:
     taken = repo.commit(OLD)
     fork = Fork(git.open_repository(sh, repo.path), {}, Refs({}, {}), policy.load_policy())
     merged = {"v1.76.5-stable": first, "v1.76.6-stable": second}
-    found = reverts.find(sh, fork, repo.merge("theirs"), merged)
+    found = reverted_sync(sh, fork, repo.merge("theirs"), merged)
     assert found and (found.commit.name, found.release.name) == (taken, "v1.76.5-stable")

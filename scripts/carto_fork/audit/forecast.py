@@ -13,7 +13,8 @@ from ..fork.fork import Fork
 from ..fork.releases import meant, newest, newest_here, offered, require_commit, tags_there
 from ..fork.session import Session
 from ..fork.tags import Tag
-from ..merge import authorship, conflicts, resolve, reverts, syncs
+from ..merge import authorship, conflicts, resolve, syncs
+from ..merge.commits import reverted_sync
 from ..run import git
 from ..run.console import Console
 from ..run.errors import Refused
@@ -200,7 +201,7 @@ def show_forecast(
         problem = f"{fork.policy.branches.production} already contains {merged.tag}."
         raise Refused(problem, then="choose a newer release; `status` names the newest one.")
     commits = [fork.refs.tag(release.name) for release in releases[:1]]
-    if commits and (gone := reverts.find(s.sh, fork, fork.production_commit, None, commits)):
+    if commits and (gone := reverted_sync(s.sh, fork, fork.production_commit, None, commits)):
         s.console.say(f"{gone.said}. To bring it back first:", "yellow")
         s.console.row("    ", gone.undone(fork))
     if s.json:

@@ -17,7 +17,8 @@ from ..fork.patterns import globs
 from ..fork.policy import CODE_OWNERS, POLICY_FILE, load_policy
 from ..fork.session import Session
 from ..fork.tags import TagUse
-from ..merge import authorship, conflicts, reverts, syncs
+from ..merge import authorship, conflicts, syncs
+from ..merge.commits import reverted_sync
 from ..merge.syncs import newer_side
 from ..run import git, github
 from ..run.errors import CheckFailed, Refused, Usage
@@ -77,7 +78,7 @@ def _report(s: Session, fork: Fork, checked: Sequence[Range], every: Sequence[Fi
         s.print_json({"ranges": ranges_json, "findings": said, "passed": not findings})
     for each in checked:
         # Reverting a sync in an emergency is not blocked.
-        if gone := reverts.find(s.sh, fork, each.head):
+        if gone := reverted_sync(s.sh, fork, each.head):
             s.console.say(f"{gone.said}. To undo it: {gone.undone(fork)}", "yellow")
     for note in dict.fromkeys(notes):
         s.console.say(f"Note: {note}")
@@ -295,7 +296,7 @@ def _version(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterato
         return
     release = releases.contained(sh, fork, each.head, upstream.tags)
     is_releases = release is not None and version_files.same(now, release.release)
-    if not is_releases and not reverts.find(sh, fork, each.head):
+    if not is_releases and not reverted_sync(sh, fork, each.head):
         what = f"the version would be {now}, which is lower than {before}"
         yield Finding("version", printable(what))
 
@@ -421,7 +422,7 @@ def _losses(
             ours, result = git.commit_of(sh, fork.path, f"{landing}^1"), landing
         tag, more = upstream.stable[theirs], []
         # A sync that was reverted leaves its release in the history, and not its version.
-        if end == each.head and not reverts.find(sh, fork, result):
+        if end == each.head and not reverted_sync(sh, fork, result):
             release = tags.require_stable(tag, fork.policy.tags)
             more = list(verify.other_versions(sh, fork.path, result, release, fork.policy))
         checked = verify.of_merge(sh, fork, fork.path, ours, theirs, result, more)

@@ -17,7 +17,8 @@ from ..fork.fork import Fork
 from ..fork.policy import POLICY_FILE, Side
 from ..fork.records import Drop
 from ..fork.session import Session
-from ..merge import earlier, reverts
+from ..merge import earlier
+from ..merge.commits import reverted_sync
 from ..merge.syncs import newer_side
 from ..merge.words import write_drops
 from ..run import files, git
@@ -160,7 +161,7 @@ def _how_to_fix_landed(s: Session, fork: Fork, checked: Verification, tag: str) 
     sync = fork.policy.branches.sync_for(tag)
     if checked.healed:
         return s.command("fork.heal")
-    if reverted := reverts.find(s.sh, fork, fork.production_commit):
+    if reverted := reverted_sync(s.sh, fork, fork.production_commit):
         return f"{reverted.undone(fork)}, publish that, then run the same command again."
     if not checked.result and sync in fork.published:
         return f"merge {sync}, which is already pushed, with a merge commit; never squash it."

@@ -15,7 +15,8 @@ from ..fork.fork import Fork
 from ..fork.patterns import globs
 from ..fork.policy import CODE_OWNERS, POLICY_FILE, Policy, Side
 from ..fork.tags import Tag
-from ..merge import authorship, conflicts, earlier, renames, reverts, syncs
+from ..merge import authorship, conflicts, earlier, renames, syncs
+from ..merge.commits import reverted_sync
 from ..merge.hunks import Commit, Customisations
 from ..merge.resolve import foreign_in_unit
 from ..run import git
@@ -125,7 +126,7 @@ def of_landed(sh: Shell, fork: Fork, tag: Tag) -> Verification:
         else:
             what = f"{tag.name} is not in {fork.policy.branches.production}"
         return Verification((Finding("landed", what),), healed=lost)
-    gone = reverts.find(sh, fork, production)
+    gone = reverted_sync(sh, fork, production)
     taken = []
     if gone and gone.release.name == tag.name:
         taken = [Finding("landed", f"{gone.said}; to undo: {gone.undone(fork)}")]

@@ -16,7 +16,8 @@ from ..fork import branches
 from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.tags import Tag, TagUse, newest
-from ..merge import begun, conflicts, reverts
+from ..merge import begun, conflicts
+from ..merge.commits import reverted_sync
 from ..run import files, git, github
 from ..run.errors import Failed, Refused
 from ..run.git import Refs
@@ -471,7 +472,7 @@ class _Adviser:
             return
         head = here.head if here else fork.production_commit
         has_revert = git.is_ancestor(self._sh, fork.path, gone.commit.name, head)
-        if not has_revert or reverts.find(self._sh, fork, head):
+        if not has_revert or reverted_sync(self._sh, fork, head):
             yield Advice(gone.undone(fork), f"{gone.said}.")
 
     def _newer(self) -> Iterator[Advice]:

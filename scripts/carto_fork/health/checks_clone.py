@@ -14,7 +14,8 @@ from ..fork.fork import wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.setup import There
 from ..fork.tags import TagUse
-from ..merge import begun, conflicts, reverts
+from ..merge import begun, conflicts
+from ..merge.commits import reverted_sync
 from ..run import git, steps
 from ..run.errors import Refused
 from ..run.shell import Shell
@@ -150,7 +151,7 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
         cause = "Somebody raised the version in some of these places only."
         yield Diagnosis(Level.BROKEN, f"the version files disagree: {said}.", cause, raise_it)
         return
-    if reverts.find(patient.sh, patient.fork, patient.commit):
+    if reverted_sync(patient.sh, patient.fork, patient.commit):
         return  # `ancestry` reports the revert, and undoing it restores the version
     if contained and version and version_files.number(version) != contained.version:
         what = (

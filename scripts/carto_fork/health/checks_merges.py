@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ..audit import healing, inventory
-from ..merge import reverts
+from ..merge.commits import reverted_sync
 from ..run import git
 from ..run.shell import Answer, Shell, command_line
 from ..run.text import counted, listed, printable
@@ -148,7 +148,7 @@ _MOST = 5
 
 
 def _ancestry(patient: Patient) -> Iterator[Diagnosis]:
-    if gone := reverts.find(patient.sh, patient.fork, patient.commit):
+    if gone := reverted_sync(patient.sh, patient.fork, patient.commit):
         cause = "The next upgrade would leave that out as if the fork had wanted it gone."
         then = patient.on_a_branch("reverted-sync", gone.undone(patient.fork))
         yield Diagnosis(Level.BROKEN, f"{gone.said}.", cause, then)

@@ -14,7 +14,7 @@ from ..fork import branches, records, recovery, releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
 from ..fork.tags import Tag, TagScheme, TagUse
 from ..merge import begun as begun_merges
-from ..merge import reverts
+from ..merge.commits import Reverted, reverted_sync
 from ..run import git
 from ..run.console import Console
 from ..run.errors import Refused
@@ -74,7 +74,7 @@ class Status:
     local: tuple[int, int] | None
     mirror: tuple[int, int] | None
     in_progress: tuple[InProgress, ...]
-    reverted: reverts.Reverted | None
+    reverted: Reverted | None
     moved: tuple[str, ...]
     notes: tuple[str, ...]
     problems: tuple[str, ...]
@@ -102,7 +102,7 @@ def read(sh: Shell, fork: Fork) -> Status:
     trees = [tree for tree in git.worktrees(sh, fork.path) if not tree.missing]
     started = _in_progress(sh, fork, merged, trees)
     in_progress = _beside(sorted(started, key=lambda one: Version(one.version), reverse=True))
-    gone = reverts.find(sh, fork, refs.commits[ref], merged) if ref else None
+    gone = reverted_sync(sh, fork, refs.commits[ref], merged) if ref else None
     problems = [no.what.rstrip(".") for no in unread]
     if gone:
         problems.append(gone.said)

@@ -27,7 +27,8 @@ from ..fork.branches import (
 from ..fork.fork import Fork, require_whole_history
 from ..fork.releases import Target
 from ..fork.tags import Tag
-from ..merge import authorship, begun, reverts, syncs
+from ..merge import authorship, begun, syncs
+from ..merge.commits import reverted_sync
 from ..run import files, git, github
 from ..run.errors import Refused
 from ..run.shell import Shell
@@ -202,7 +203,7 @@ def _lost_ancestry(
 
 def _require_whole(sh: Shell, fork: Fork, target: Target) -> None:
     """Raises Refused if somebody reverted the newest sync in the production branch."""
-    if reverted := reverts.find(sh, fork, target.base, None, [target.commit]):
+    if reverted := reverted_sync(sh, fork, target.base, None, [target.commit]):
         raise Refused(
             f"{reverted.said}.",
             then=f"{reverted.undone(fork)}, publish that, then run the same command again; or run "
