@@ -34,7 +34,7 @@ import tomli
 from invoke.config import Config
 from invoke.context import Context
 
-from carto_fork.adopt import init, survey
+from carto_fork.adopt import adoption, survey
 from carto_fork.audit import fates, verify
 from carto_fork.audit.fates import Fate
 from carto_fork.audit.verify import Verification
@@ -241,7 +241,7 @@ def policy_of(sh: Shell, path: Path) -> Fork:
     fork = open_fork(sh, path)
     if fork.has_production:
         return fork
-    text = init.toml(survey.guesses(sh, fork.repository, survey.Asked()))
+    text = adoption.toml(survey.guesses(sh, fork.repository, survey.Asked()))
     return replace(fork, loaded=policy.load_policy(text, "init"))
 
 

@@ -306,9 +306,9 @@ def init(
     Tags, version files, generated files, how it is tested, and how sure each value is. On a
     terminal it asks about the most important values that are not certain. It overwrites no file.
     """
-    from .adopt import init, survey
+    from .adopt import adoption, survey
 
-    init.init(s, survey.Asked(name, upstream, production, mirror), output, yes)
+    adoption.init(s, survey.Asked(name, upstream, production, mirror), output, yes)
 
 
 @task("fork", example="--check", ends=(4,))

@@ -8,8 +8,8 @@ import pytest
 import tomli
 
 from carto_fork.adopt import conventions
+from carto_fork.adopt.adoption import toml
 from carto_fork.adopt.conventions import Guess, Surety
-from carto_fork.adopt.init import toml
 from carto_fork.fork import tags, version_files
 from carto_fork.fork.tags import TagScheme, TagUse
 from carto_fork.run.errors import Refused, Usage
