@@ -179,9 +179,8 @@ class _Adviser:
             yield Advice(f"{at} commit", "A merge is in progress here, and no conflict is left.")
         detached = not branch and state.head != git.NULL
         if detached and (lost := branches.stray_of(self._sh, work, state.head)):
-            yield Advice(
-                self._command("branch.recover"), f"HEAD is detached, and {lost.described}."
-            )
+            why = f"HEAD is detached, and {lost.described}."
+            yield Advice(self._command("branch.recover"), why)
 
     def _foundations(self) -> Iterator[Advice]:
         """A policy, the remotes, the whole history."""
@@ -191,9 +190,8 @@ class _Adviser:
             if (built := Path(".sandbox/litellm")).is_dir():
                 why += f" {built} is one to try it on."
                 yield Advice(self._command("next", repo=str(built)), why)
-            yield Advice(
-                self._command("sandbox", repo=""), f"{why} this builds a fork to try it on."
-            )
+            why += " this builds a fork to try it on."
+            yield Advice(self._command("sandbox", repo=""), why)
         if fork.problem:
             why = (
                 "The fork's policy is not valid; this says why, and prints the one used meanwhile."
@@ -397,11 +395,11 @@ class _Adviser:
             return
         for branch in filter(healing.BRANCH.fullmatch, fork.published):
             yield from self._requested(branch, _NEVER_SQUASHED)
-        does = "This records the ancestry that was lost."
-        if lost.hidden:
-            does = "This says what prevents healing it."
-        why = why or f"{healing.described(lost)}."
-        yield Advice(healing.way_out(lost, self._command), f"{why} {does}")
+        does = (
+            "says what prevents healing it" if lost.hidden else "records the ancestry that was lost"
+        )
+        why = f"{why or f'{healing.described(lost)}.'} This {does}."
+        yield Advice(healing.way_out(lost, self._command), why)
 
     def _requested(self, branch: str, how: str = "") -> Iterator[Advice]:
         """The next step of a published branch that is not merged yet.
@@ -415,8 +413,7 @@ class _Adviser:
         pull = self._pull(hub, branch)
         if pull is None:
             ref = self._fork.tracking(self._origin, branch)
-            log = "git -C {repo} log -1 --no-show-signature --format=%s {ref} --"
-            subject = self._sh.ask(log, repo=self._fork.path, ref=ref).line
+            [subject] = git.subjects(self._sh, self._fork.path, "-1", ref)
             line = f"pr create -R {hub.slug} --base {self._production} --head {branch}"
             words = f"--title {quote(printable(subject))} --body {quote(how.capitalize())}"
             create = f"{quote(hub.gh)} {line} {words}"

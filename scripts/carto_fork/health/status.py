@@ -370,7 +370,5 @@ def is_untested(sh: Shell, fork: Fork, upgrade: InProgress) -> bool:
     passed = refs.commits.get(f"refs/carto-fork/passed/{upgrade.tag}/test") == head
     if not head or passed or not fork.policy.commands.test:
         return False
-    question = "log --no-show-signature --format=%s {head} --not {production} --"
-    sides = {"head": head, "production": fork.production_commit}
-    subjects = git.ask(sh, fork.path, question, "commits", **sides).out.splitlines()
+    subjects = git.subjects(sh, fork.path, head, "--not", fork.production_commit)
     return records.RESOLVED_MESSAGE.replace("{tag}", upgrade.tag) in subjects

@@ -82,11 +82,11 @@ def _lost_parent(sh: Shell, repo: Path, suspect: Suspect, upstream: Sequence[str
     if not parent:
         return None
     # The last merged commit is cheap to compare; few suspects are syncs.
-    own, before = git.distances(sh, repo, name, [parent, suspect.merged or suspect.before])
+    own, before = _distances(sh, repo, name, [parent, suspect.merged or suspect.before])
     if suspect.merged and before <= own:
         return None
     bases = git.merge_bases(sh, repo, suspect.before, *upstream)
-    farther = (distance > own for distance in git.distances(sh, repo, name, bases))
+    farther = (distance > own for distance in _distances(sh, repo, name, bases))
     return parent if all(farther) else None
 
 
@@ -211,7 +211,7 @@ def nearest(sh: Shell, repo: Path, commit: str, day: str, upstream: Sequence[str
         first, last, step = 0, len(history), max(1, len(history) // 24)
         while first < last:
             looked_at = range(first, last, step)
-            distances = git.distances(sh, repo, commit, [history[i] for i in looked_at])
+            distances = _distances(sh, repo, commit, [history[i] for i in looked_at])
             distance, place = min(zip(distances, looked_at, strict=True))
             if step == 1:
                 best = min(best, (distance, history[place])) if best else (distance, history[place])
@@ -219,6 +219,19 @@ def nearest(sh: Shell, repo: Path, commit: str, day: str, upstream: Sequence[str
             first, last = max(0, place - step), min(len(history), place + step + 1)
             step = max(1, (last - first) // 8)
     return best[1] if best else None
+
+
+def _distances(sh: Shell, repo: Path, commit: str, others: Sequence[str]) -> list[int]:
+    """How many paths differ between a commit and each of the others, in the same order."""
+    words = ["git", "-C", str(repo), "diff-tree", "--stdin", "--always", "-r", "--name-only"]
+    answer = sh.read([*words, "--no-renames", "-z"], feed=(f"{commit} {one}" for one in others))
+    counts: list[int] = []
+    for field in git.checked(answer, "differing paths").fields():
+        if field == commit:  # the paths of the next commit follow
+            counts.append(0)
+        else:
+            counts[-1] += 1
+    return counts
 
 
 # --- Copies of upstream commits ----------------------------------------------------------------

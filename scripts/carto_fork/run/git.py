@@ -385,19 +385,6 @@ def differing(sh: Shell, repo: Path, one: str, other: str) -> list[str]:
     return ask(sh, repo, question, "differing paths", one=one, other=other).fields()
 
 
-def distances(sh: Shell, repo: Path, commit: str, others: Sequence[str]) -> list[int]:
-    """How many paths differ between a commit and each of the others, in the same order."""
-    words = ["git", "-C", str(repo), "diff-tree", "--stdin", "--always", "-r", "--name-only"]
-    answer = sh.read([*words, "--no-renames", "-z"], feed=(f"{commit} {one}" for one in others))
-    counts: list[int] = []
-    for field in checked(answer, "differing paths").fields():
-        if field == commit:  # the paths of the next commit follow
-            counts.append(0)
-        else:
-            counts[-1] += 1
-    return counts
-
-
 def merge_bases(sh: Shell, repo: Path, one: str, *others: str) -> list[str]:
     """The best common ancestors of a commit and the others; empty if they have none."""
     question = "merge-base --all {one} {others}"
@@ -441,6 +428,12 @@ def commit_of(sh: Shell, repo: Path, rev: str) -> str:
     if not answer.ok:
         raise Refused(f"this clone has no commit {rev!r}.", then="name one that `git log` shows.")
     return answer.line
+
+
+def subjects(sh: Shell, repo: Path, *which: str) -> list[str]:
+    """The subjects of some commits, newest first. which: options and revisions of `git log`."""
+    words = ["git", "-C", str(repo), "log", "--no-show-signature", "--format=%s", *which, "--"]
+    return checked(sh.read(words), "commits").out.split("\n")[:-1]
 
 
 def held(sh: Shell, repo: Path, head: str, commits: Iterable[str]) -> set[str]:

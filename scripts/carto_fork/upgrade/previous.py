@@ -104,17 +104,11 @@ def unresolved(
         re.sub(r"\\{(version|tag)\\}", r"\\S+", re.escape(message))
         for message in (messages.version, records.PIN_MESSAGE)
     )
-    found = subjects(sh, fork.path, f"{merge}..{head}")
-    touched = any(not re.fullmatch(own_subjects, subject) for subject in found)
+    subjects = git.subjects(sh, fork.path, f"{merge}..{head}")
+    touched = any(not re.fullmatch(own_subjects, subject) for subject in subjects)
     kinds = (Kind.CONTENT, Kind.ADD_ADD)
     others = [path for path, kind in left.items() if kind not in kinds and not touched]
     return sorted(marked | set(others))
-
-
-def subjects(sh: Shell, repo: Path, among: str, which: str = "") -> list[str]:
-    """The subjects of some commits."""
-    question = f"log {which} --no-show-signature --format=%s {{among}} --"
-    return git.ask(sh, repo, question, "commits", among=among).out.splitlines()
 
 
 # --- What `--abort` saved ------------------------------------------------------------------------
@@ -146,10 +140,8 @@ def pending(sh: Shell, fork: Fork, tag: str, work: Path, pushed: str) -> str:
     """
     sync = fork.policy.branches.sync_for(tag)
     head = fork.refs.commits.get(f"refs/heads/{sync}", "")
-    question = "log -1 --no-show-signature --format=%s {head} --"
-    if head in ("", pushed) or (
-        git.ask(sh, fork.path, question, "commit", head=head).line != _SUBJECT.format(tag=tag)
-    ):
+    saved = [_SUBJECT.format(tag=tag)]
+    if head in ("", pushed) or git.subjects(sh, fork.path, "-1", head) != saved:
         return ""
     if work.exists():
         raise Refused(

@@ -29,7 +29,7 @@ from ..run.errors import Paused, Refused
 from ..run.shell import Shell
 from ..run.text import joined, listed
 from . import previous, proposals
-from .previous import subjects, unresolved
+from .previous import unresolved
 
 _CHECKING = "/"  # no path in a repository
 _MOST_NAMED = 3
@@ -471,7 +471,7 @@ class Sync:
     def commits(self) -> Counter[str]:
         """Upstream's commits by their conventional type."""
         among = f"{self._base}..{self.theirs}"
-        parsed = map(conventional, subjects(self._sh, self._repo, among, "--no-merges"))
+        parsed = map(conventional, git.subjects(self._sh, self._repo, "--no-merges", among))
         types = (change.type if change else "" for change in parsed)
         return Counter(name if name in _TYPES else "other" for name in types)
 
