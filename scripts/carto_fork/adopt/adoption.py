@@ -460,8 +460,7 @@ def _write(s: Session, fork: Fork, work: Path, requirement: str, replaced: Seque
     if not paths:
         s.console.say("The fork has everything that it needs.")
         return
-    git.checked(s.sh.run(["git", "-C", str(work), "add", "--force", "--", *paths]), "files")
-    words = ["git", "-C", str(work), "commit", "--quiet", "-m", MESSAGE, "--", *paths]
-    git.checked(s.sh.run(words), "commit")
+    files.on_paths(s.sh, work, "add --force", paths)
+    files.commit(s.sh, work, MESSAGE, *paths)
     if not s.sh.dry:
         s.console.say(f"Wrote {counted(len(paths), 'file')}.")

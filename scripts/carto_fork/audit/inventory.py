@@ -16,10 +16,10 @@ from ..fork.policy import POLICY_FILE, Feature, Policy, Side
 from ..fork.session import Session
 from ..merge import authorship, syncs
 from ..merge.hunks import Commit, Customisations
-from ..run import git
+from ..run import files, git
 from ..run.console import Console
 from ..run.errors import CheckFailed, Refused, Usage
-from ..run.shell import Shell, batches
+from ..run.shell import Shell
 from ..run.text import counted, substantive
 from . import ledger
 from .fates import Fate
@@ -123,12 +123,8 @@ def reset(sh: Shell, work: Path, known: Ground, paths: Sequence[str], message: s
         ([path for path in paths if path in base], "restore --staged --worktree --source={base}"),
         ([path for path in paths if path not in base], "rm --quiet"),
     ):
-        for batch in batches(wanted):
-            line = f"git -C {{work}} --literal-pathspecs {command} -- {{paths}}"
-            git.checked(sh.do(line, work=work, base=known.base, paths=batch), "files")
-    git.checked(
-        sh.do("git -C {work} commit --quiet -m {message}", work=work, message=message), "commit"
-    )
+        files.on_paths(sh, work, command, wanted, base=known.base)
+    files.commit(sh, work, message)
 
 
 def absorbed(sh: Shell, fork: Fork, known: Ground) -> dict[str, list[Entry]]:

@@ -231,8 +231,7 @@ def _commit(s: Session, work: Path, more: Sequence[Drop], ours: str) -> None:
     path, reason = more[0].path, more[0].reason
     write_drops(s.sh, work, *_with_older(s.sh, work, more, ours))
     message = f"{records.DROP_MESSAGE.replace('{path}', path)}\n\n{reason}"
-    done = s.sh.do("git -C {work} commit --quiet -m {message}", work=work, message=message)
-    git.checked(done, "commit")
+    files.commit(s.sh, work, message)
     if s.json:
         s.print_json({"path": path, "reason": reason, "changes": len(more)})
     s.console.say(f"{counted(len(more), 'change')} in {printable(path)} dropped: {reason}")

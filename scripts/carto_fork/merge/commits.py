@@ -102,18 +102,9 @@ def landing(log: Sequence[Entry], tip: str, commit: str) -> str:
 
 def between(sh: Shell, repo: Path, before: str, after: str) -> Changed:
     """The paths that differ between two commits, each with its versions in both."""
-    words = [
-        "git",
-        "-C",
-        str(repo),
-        "diff-tree",
-        "-r",
-        "--raw",
-        "--no-abbrev",
-        "--no-renames",
-        "-z",
-    ]
-    fields = git.checked(sh.read([*words, before, after]), "differing files").fields()
+    question = "diff-tree -r --raw --no-abbrev --no-renames -z {before} {after}"
+    sides = {"before": before, "after": after}
+    fields = git.ask(sh, repo, question, "differing files", **sides).fields()
     return {path: _versions(raw) for raw, path in zip(fields[::2], fields[1::2], strict=True)}
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..fork.policy import Policy
-from ..run import git
+from ..run import files, git
 from ..run.shell import Shell, batches
 
 Facts = tuple[str, str]
@@ -176,12 +176,7 @@ def put_right(sh: Shell, work: Path, ours: str, theirs: str, policy: Policy) -> 
     if words:
         git.checked(sh.run(["git", "-C", str(work), "update-index", *words]), "renamed files")
         paths = [path for path, _ in wrong]
-        restored = sh.do(
-            "git -C {work} --literal-pathspecs restore --worktree -- {paths}",
-            work=work,
-            paths=paths,
-        )
-        git.checked(restored, "renamed files")
+        files.on_paths(sh, work, "restore --worktree", paths)
     return [path for path, _ in wrong]
 
 

@@ -246,9 +246,8 @@ def reopen(sh: Shell, work: Path, paths: Sequence[str], ours: str, theirs: str) 
     wrote = git.ask(
         sh, work, "ls-tree -r -z --name-only --full-tree {it}", "files", it="AUTO_MERGE"
     )
-    if there := sorted({*paths} & {*wrote.fields()}):
-        line = "git -C {work} --literal-pathspecs restore --source=AUTO_MERGE --worktree -- {there}"
-        git.checked(sh.do(line, work=work, there=there), "files")
+    there = sorted({*paths} & {*wrote.fields()})
+    files.on_paths(sh, work, "restore --source=AUTO_MERGE --worktree", there)
     return found
 
 

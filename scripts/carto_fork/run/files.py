@@ -8,12 +8,13 @@ import re
 import shlex
 import shutil
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 
 from . import git
 from .errors import Refused
-from .shell import Shell
+from .shell import Shell, batches, fill
 from .text import c_escaped, lines_of, printable
 
 
@@ -107,5 +108,24 @@ def write_staged(sh: Shell, work: Path, path: str, before: str | None, after: st
     elif after != before:
         replace_text(below(work, path), after)
     # Forced: it belongs there, whatever a .gitignore file says.
-    words = ["git", "-C", str(work), "--literal-pathspecs", "add", "--force", "--", path]
-    git.checked(sh.run(words), "file")
+    on_paths(sh, work, "add --force", [path])
+
+
+def on_paths(sh: Shell, work: Path, command: str, paths: Sequence[str], **values: str) -> None:
+    """Run a git command on files of a work tree, however many they are; not at all if there is
+    none.
+
+    command: such as ``restore --source={commit}``. values: what its placeholders mean.
+    Raises Failed if it fails.
+    """
+    line = f"git -C {{work}} --literal-pathspecs {command} -- {{paths}}"
+    for batch in batches(paths):
+        words = fill(line, {"work": work, "paths": batch, **values})
+        git.checked(sh.run(words), "files")
+
+
+def commit(sh: Shell, work: Path, message: str, *paths: str) -> None:
+    """Commit what is staged, or what some files have become. Raises Failed if git or a hook
+    fails."""
+    words = ["git", "-C", str(work), "commit", "--quiet", "-m", message]
+    git.checked(sh.run([*words, *(("--", *paths) if paths else ())]), "commit")

@@ -57,8 +57,7 @@ def _resolve_here(s: Session, words: Words, accept: Sequence[str], proposing: bo
         proposals.accept(s, place, accept)
         if not state.merging:
             message = f"chore: accept what was proposed for {listed(accept, 3)}"
-            commit = ["git", "-C", str(place), "commit", "--quiet", "-m", message, "--"]
-            git.checked(s.sh.run([*commit, records.PROPOSALS_FILE]), "commit")
+            files.commit(s.sh, place, message, records.PROPOSALS_FILE)
             return
     if not state.merging:
         place = _work_tree_of_upgrade(s, fork, place)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -20,7 +20,7 @@ from ..merge.decisions import Decision
 from ..run import files, git
 from ..run.console import Console
 from ..run.errors import Refused
-from ..run.shell import Shell, batches
+from ..run.shell import Shell
 
 
 @dataclass(frozen=True)
@@ -184,14 +184,10 @@ def _write(sh: Shell, place: Path, saved: str, state: git.WorkState) -> None:
     for file in (place / path for path in written - present):
         if file.is_symlink() or file.is_file():
             file.unlink()
-    _take(sh, place, "restore --source={saved} --worktree", saved, written & present)
+    changed = sorted(written & present)
+    files.on_paths(sh, place, "restore --source={saved} --worktree", changed, saved=saved)
     staged = git.ask(sh, place, f"{question} --cached {{saved}} --", "files", saved=saved).fields()
     folders = tuple(path for path in unstaged if path.endswith("/"))
     loose = {path for path in staged if path in unstaged or path.startswith(folders)}
-    _take(sh, place, "reset --quiet {saved}", saved, {*staged} - {*unmerged} - loose)
-
-
-def _take(sh: Shell, place: Path, command: str, saved: str, paths: Set[str]) -> None:
-    line = f"git -C {{work}} --literal-pathspecs {command} -- {{paths}}"
-    for batch in batches(sorted(paths)):
-        git.checked(sh.do(line, work=place, saved=saved, paths=batch), "files")
+    again = sorted({*staged} - {*unmerged} - loose)
+    files.on_paths(sh, place, "reset --quiet {saved}", again, saved=saved)

@@ -521,6 +521,5 @@ def write_tag(s: Session, work: Path, name: str, commit: str) -> None:
         return
     files.write_staged(s.sh, work, records.TAGS_FILE, before, after)
     message = records.PIN_MESSAGE.replace("{tag}", name)
-    words = ["git", "-C", str(work), "commit", "--quiet", "-m", message, "--", records.TAGS_FILE]
-    git.checked(s.sh.run(words), "commit")
+    files.commit(s.sh, work, message, records.TAGS_FILE)
     s.console.result(f"Recorded in {records.TAGS_FILE}: {name} is commit {commit[:10]}.")
