@@ -144,3 +144,43 @@ def test_a_record_of_another_commit_outranks_upstream(repo: Repo) -> None:
     merge(repo, TAG, f"Merge tag '{TAG}'")
     upstream_has(repo, TAG)
     assert heads(repo) == set()
+
+
+# --- A fork that is ahead of what it merges ------------------------------------------------------
+
+
+def is_to_keep(repo: Repo, theirs: str) -> set[str]:
+    """The paths that the fork has to keep when it merges a tag."""
+    repo.git("update-ref", "refs/remotes/upstream/main", "main")
+    sh, ours = shell(), repo.git("rev-parse", "ours")
+    own = authorship.of_fork(sh, fork_in(repo, sh), ours, repo.git("rev-parse", theirs))
+    return set(own.paths)
+
+
+def test_what_a_release_lacks_of_upstreams_newer_work_is_kept(repo: Repo) -> None:
+    """Taking the release's side would take it back."""
+    repo.merge("main")
+    assert is_to_keep(repo, TAG) == {"own", "new"}
+    assert is_to_keep(repo, "main") == {"own"}
+
+
+def test_a_newer_release_supersedes_the_patches_of_an_older_one(repo: Repo) -> None:
+    merge(repo, TAG, f"Merge tag '{TAG}'")
+    repo.on("main").commit({"f": "rewritten\n"})
+    repo.git("tag", NEXT)
+    upstream_has(repo, TAG)
+    assert is_to_keep(repo, NEXT) == {"own"}
+    repo.on("ours")
+    repo.merge("main", {"f": "rewritten\n"})
+    assert is_to_keep(repo, TAG) == {"own", "new", "f"}  # back to an older release
+
+
+def test_what_came_between_two_releases_is_kept_if_the_newer_one_lacks_it(repo: Repo) -> None:
+    repo.on("main").commit({"later": "x\n"})
+    repo.on("ours")
+    merge(repo, TAG, f"Merge tag '{TAG}'")
+    repo.merge("main", {"f": "patched\n"})
+    repo.on("patches").commit({"f": "patched again\n"})
+    repo.git("tag", NEXT)
+    upstream_has(repo, TAG, NEXT)
+    assert is_to_keep(repo, NEXT) == {"own", "new", "later"}

@@ -324,6 +324,31 @@ def upstream_heads(sh: Shell, fork: Fork, ours: str) -> tuple[str, ...]:
     return sh.once(key, lambda: (*tips, *_merged_from_elsewhere(sh, fork, ours)))
 
 
+def not_to_keep(sh: Shell, fork: Fork, ours: str, theirs: Sequence[str]) -> tuple[str, ...]:
+    """The commits whose histories hold nothing that the fork has to keep in a merge.
+
+    These are upstream's, as `upstream_heads` has them, unless the fork is ahead of what it merges:
+    of upstream's commits that `theirs` lacks, such as newer ones of its development branch, only
+    those of an older release are superseded.
+
+    theirs: the upstream commits to merge, or to compare with, the release first.
+    """
+    heads = upstream_heads(sh, fork, ours)
+    usual = tuple(dict.fromkeys([*theirs, *heads]))
+    if not theirs or set(fork.upstream_tips) <= set(theirs):
+        return usual
+    if git.count(sh, fork.path, ours, *theirs) == git.count(sh, fork.path, ours, *usual):
+        return usual
+    named = {fork.refs.tag(name): name for name in fork.refs.tags()}
+    classified = {c: tags.classify(name, fork.policy.tags) for c, name in named.items()}
+    release = classified.get(theirs[0])
+    older = [c for c, tag in classified.items() if tag and release and tag < release]
+    in_ours = git.held(sh, fork.path, ours, older)
+    beside = set(heads) - set(fork.upstream_tips)
+    upstreams = beside.union(*(git.held(sh, fork.path, tip, in_ours) for tip in fork.upstream_tips))
+    return (*theirs, *sorted(in_ours & upstreams))
+
+
 def _merged_from_elsewhere(sh: Shell, fork: Fork, ours: str) -> list[str]:
     """The releases that a history merged and that upstream's branches in this clone lack."""
     if not fork.upstream_tips:

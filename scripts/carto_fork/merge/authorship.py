@@ -80,11 +80,12 @@ def read(
 
 
 def of_fork(sh: Shell, fork: Fork, ours: str, *theirs: str) -> Customisations:
-    """The fork's own work up to a commit; computed once per task.
+    """The fork's own work up to a commit, and what it has of upstream's newer work than theirs;
+    computed once per task.
 
-    theirs: upstream commits that this clone's upstream branches may lack.
+    theirs: the upstream commits to merge, or to compare with, the release first.
     """
-    upstream = tuple(dict.fromkeys([*theirs, *releases.upstream_heads(sh, fork, ours)]))
+    upstream = releases.not_to_keep(sh, fork, ours, theirs)
     key = ("own", fork.path, ours, frozenset(upstream), fork.policy.version_paths)
     return sh.once(key, lambda: _read_of_fork(sh, fork, ours, upstream))
 
