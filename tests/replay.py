@@ -45,6 +45,7 @@ from carto_fork.merge import authorship, decisions, hunks, resolve, syncs
 from carto_fork.merge.conflicts import foresee, markers_left
 from carto_fork.merge.decisions import Decision, Knowledge
 from carto_fork.merge.hunks import Change, Conflict, Hunk
+from carto_fork.merge.words import Merge
 from carto_fork.run import git
 from carto_fork.run.shell import Shell
 from carto_fork.run.text import lines_of
@@ -257,8 +258,9 @@ def replay(place: Path, case: dict[str, Any]) -> Outcome:
     plain = foresee(sh, repo, ours, theirs).conflicts
     found = foresee(sh, repo, merged, theirs).conflicts if lost else plain
     paths = policy.load_policy((HERE / "path_rules.toml").read_text()).policy
+    merge = Merge(sh, fork, repo, merged, theirs)
     strategies: dict[str, Decide] = {
-        EVIDENCE: lambda cs: resolve.decide(sh, fork, repo, cs, own, merged, theirs, recorded=ours),
+        EVIDENCE: lambda cs: resolve.decide(merge, cs, own, merge.drops(ours)),
         "path rules": lambda cs: decisions.decide(cs, Knowledge(paths)),
         "-Xours": by_side(Take.FORK),
         "-Xtheirs": by_side(Take.UPSTREAM),

@@ -15,6 +15,7 @@ from ..fork.session import Session
 from ..fork.tags import Tag
 from ..merge import authorship, conflicts, resolve, syncs
 from ..merge.commits import reverted_sync
+from ..merge.words import Merge
 from ..run import git
 from ..run.console import Console
 from ..run.errors import Refused
@@ -126,9 +127,8 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
         base = syncs.healed_commit(sh, repo, production, lost) if lost else production
         merged = foresee(ours=base, made=None if lost else merging.result())
         comparing = pool.submit(git.differing, sh, repo, production, merged.tree)
-        decided = resolve.decide(
-            sh, fork, repo, merged.conflicts, own, base, theirs, recorded=production
-        )
+        merge = Merge(sh, fork, repo, base, theirs)
+        decided = resolve.decide(merge, merged.conflicts, own, merge.drops(production))
         files = len(comparing.result())
         unhealed = len(merging.result().stages if lost else merged.conflicts)
     asks = {

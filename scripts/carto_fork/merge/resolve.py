@@ -33,39 +33,29 @@ from .words import (
 
 
 def decide(
-    sh: Shell,
-    fork: Fork,
-    work: Path,
+    merge: Merge,
     found: Sequence[Conflict],
     own: Customisations,
-    ours: str,
-    theirs: str,
-    *,
-    recorded: str = "",
-    words: Mapping[str, Take] | None = None,
+    drops: str | None,
+    takes: Mapping[str, Take] | None = None,
     taken_back: Collection[Drop] = (),
-    drops: str | None = None,
 ) -> list[Decision]:
-    """A decision for each conflict of a merge of two commits.
+    """A decision for each conflict of a merge.
 
-    work: where to read the drops file.
-    recorded: the commit that has the drops file; "" for the staged one.
-    words: whose side wins at some paths, as a person says now.
+    drops: the drops file, as it is now.
+    takes: whose side wins at some paths, as a person says now.
     taken_back: records that no longer count.
-    drops: the drops file, if it has been read.
     """
-    commits_ = (ours, theirs) if drops else (recorded, ours, theirs)
-    texts = [git.show(sh, work, commit, records.DROPS_FILE) for commit in commits_]
-    texts = [drops, *texts] if drops else texts
-    others = earlier.syncs(sh, fork, ours, theirs)
+    sh, fork, ours, theirs = merge.sh, merge.fork, merge.ours, merge.theirs
+    sides = [merge.drops(commit) for commit in (ours, theirs)]
     # Today's word about a path replaces the one that a person gave in this merge before.
-    let_go = [drop for drop in records.peoples_drops(*texts) if drop not in taken_back]
-    let_go += earlier.drops(sh, fork, others)
-    if words:
-        before = records.read_drops(git.show(sh, work, ours, records.DROPS_FILE))
-        let_go = [drop for drop in let_go if drop.path not in words or drop in before]
+    let_go = [drop for drop in records.peoples_drops(drops, *sides) if drop not in taken_back]
+    let_go += merge.carried
+    if takes:
+        before = records.read_drops(sides[0])
+        let_go = [drop for drop in let_go if drop.path not in takes or drop in before]
     textual = (path for one in found if one.texts for path in (one.path, *one.names))
-    known = Knowledge(fork.policy, authorship.about(own, textual), let_go, words=words or {})
+    known = Knowledge(fork.policy, authorship.about(own, textual), let_go, words=takes or {})
     # What people did and what histories show comes before a merge by name and before today's word.
     decided = decisions.decide(found, replace(known, by_name=False, words={}))
     left = [decision.conflict for decision in decided if decision.left]
@@ -75,7 +65,7 @@ def decide(
         upstream = [theirs, *releases.upstream_heads(sh, fork, ours)]
         paths = [one.path for one in undecided]
         memory = conflicts.remember(sh, fork.path, ours, upstream, paths)
-        earlier.learn(sh, fork, others, paths, memory)
+        earlier.learn(sh, fork, merge.others, paths, memory)
         history = commits.history(sh, fork.path, ours, theirs, undecided)
         known = replace(known, memory=memory, upstream=history)
     again = {d.conflict.path: d for d in decisions.decide(left, known)}
@@ -115,9 +105,9 @@ def resolve(
     found, settled = _reopened(merge, found, words)
     found = _with_bases(merge, found)
     # A conflict whose record a killed run wrote is not back: it is not settled yet.
-    made = [] if killed else merge.made
-    back = taken_back(merge, made, found, words.losers)
-    resolution = _decided(merge, found, words, back)
+    drops = merge.drops()
+    back = taken_back(merge, [] if killed else merge.made(drops), found, words.losers)
+    resolution = _decided(merge, found, words, drops, back)
     withdraw(merge, back)
     if not sh.dry:
         writing.touch()
@@ -178,19 +168,19 @@ def _with_bases(merge: Merge, found: Sequence[Conflict]) -> Sequence[Conflict]:
 
 
 def _decided(
-    merge: Merge, found: Sequence[Conflict], words: Words, back: Collection[Drop]
+    merge: Merge,
+    found: Sequence[Conflict],
+    words: Words,
+    drops: str | None,
+    back: Collection[Drop],
 ) -> Resolution:
     """What is to become of the conflicts; nothing is changed yet.
 
-    back: records that no longer count.
+    drops, back: the drops file, and its records that no longer count.
     """
     sh, work, ours, theirs = merge.sh, merge.work, merge.ours, merge.theirs
-    own = authorship.of_fork(sh, merge.fork, ours, theirs)
-    drops = merge.drops()
-    takes, policy = words.takes, merge.fork.policy
-    decided = decide(
-        sh, merge.fork, work, found, own, ours, theirs, words=takes, taken_back=back, drops=drops
-    )
+    own, policy = authorship.of_fork(sh, merge.fork, ours, theirs), merge.fork.policy
+    decided = decide(merge, found, own, drops, words.takes, back)
     decided = [replace(d, why=words.reason) if d.rule == BY_WORD else d for d in decided]
     units = _foreign_in_units(sh, work, policy, own, theirs)
     left = [decision for decision in decided if decision.left]

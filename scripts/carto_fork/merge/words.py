@@ -21,6 +21,7 @@ from ..run.shell import Shell
 from ..run.text import joined, pathspec_word, printable
 from . import conflicts, earlier, hunks
 from .decisions import BY_WORD, Decision
+from .earlier import Earlier
 from .hunks import Conflict
 
 
@@ -63,7 +64,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Merge:
-    """A merge in progress in a work tree. ours, theirs: the merged commits."""
+    """A merge of two commits. work: the work tree in which it is in progress, or the clone."""
 
     sh: Shell
     fork: Fork
@@ -76,17 +77,23 @@ class Merge:
         return git.show(self.sh, self.work, commit, records.DROPS_FILE)
 
     @cached_property
+    def others(self) -> list[Earlier]:
+        """The sync branches of other releases."""
+        return earlier.syncs(self.sh, self.fork, self.ours, self.theirs)
+
+    @cached_property
     def carried(self) -> list[Drop]:
         """What people dropped on other sync branches."""
-        others = earlier.syncs(self.sh, self.fork, self.ours, self.theirs)
-        return earlier.drops(self.sh, self.fork, others)
+        return earlier.drops(self.sh, self.fork, self.others)
 
-    @property
-    def made(self) -> list[Drop]:
+    def made(self, now: str | None) -> list[Drop]:
         """The records that people made in this merge: neither side has them, nor another sync
         branch. A merge that is committed already may have brought them from a sync branch that is
-        gone."""
-        now, own, foreign = map(self.drops, ("", self.ours, self.theirs))
+        gone.
+
+        now: the drops file.
+        """
+        own, foreign = map(self.drops, (self.ours, self.theirs))
         before = {*records.read_drops(own), *self.carried}
         made = [drop for drop in records.peoples_drops(now, own, foreign) if drop not in before]
         merge, _ = git.merge_of(self.sh, self.work, self.theirs, "HEAD") if made else ("", "")
@@ -200,7 +207,7 @@ def note(merge: Merge, paths: Collection[str]) -> None:
 
     paths: those that a person has just decided.
     """
-    made, noted = merge.made, _noted(merge)
+    made, noted = merge.made(merge.drops()), _noted(merge)
     folders = tuple(f"{path}/" for path in paths)
     for drop in made:
         if drop.path in paths or drop.path.startswith(folders):

@@ -20,7 +20,7 @@ from ..audit.verify import Verification
 from ..fork import releases, tags
 from ..fork.fork import Fork
 from ..fork.session import Session
-from ..merge import authorship, conflicts, resolve
+from ..merge import authorship, conflicts, resolve, words
 from ..run import files, git
 from ..run.errors import Refused, Usage
 from ..run.shell import Shell
@@ -192,7 +192,8 @@ def of_merge(
         return bool(fork.policy.generated([path]))
 
     found = conflicts.foresee(sh, fork.path, ours, theirs, unread).conflicts
-    decided = resolve.decide(sh, fork, fork.path, found, own, ours, theirs, recorded=ours)
+    merge = words.Merge(sh, fork, fork.path, ours, theirs)
+    decided = resolve.decide(merge, found, own, merge.drops(ours))
     checked = checked or verify.of_merge(sh, fork, fork.path, ours, theirs, result)
     names = fork.refs.tags_in([theirs])
     classified = (tags.classify(name, fork.policy.tags) for name in names)

@@ -24,6 +24,7 @@ from ..merge.earlier import Piece
 from ..merge.resolution import Resolution, show
 from ..merge.resolve import decide, resolve
 from ..merge.syncs import newer_side
+from ..merge.words import Merge
 from ..run import files, git
 from ..run.errors import Paused, Refused
 from ..run.shell import Shell
@@ -189,8 +190,8 @@ class Work:
             sh, fork, theirs = self.s.sh, self.fork, self.theirs
             own = authorship.of_fork(sh, fork, ours, theirs)
             expected = conflicts.foresee(sh, fork.path, ours, theirs).conflicts
-            decided = decide(sh, fork, fork.path, expected, own, ours, theirs, recorded=ours)
-            self._decisions[ours] = tuple(decided)
+            merge = Merge(sh, fork, fork.path, ours, theirs)
+            self._decisions[ours] = tuple(decide(merge, expected, own, merge.drops(ours)))
         return self._decisions[ours]
 
     def account(self, ours: str, head: str) -> Verification:
