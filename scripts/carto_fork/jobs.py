@@ -39,9 +39,9 @@ def sync(
     older release, and never overwrites a branch that somebody pushed to. In GitHub Actions it sets
     the outputs result, tag and pull_request.
     """
-    from .upgrade import automatic, previous
+    from .upgrade import automatic, begun
 
-    automatic.sync_upstream(s, previous.Options(tag, tests=tests, heal=heal))
+    automatic.sync_upstream(s, begun.Options(tag, tests=tests, heal=heal))
 
 
 @task("ci", example="--range origin/carto/main..HEAD", ends=(4,))

@@ -103,9 +103,9 @@ def upgrade_carto(
     Whatever step is interrupted or fails, the same command continues. With --dry it prints every
     command and changes nothing.
     """
-    from .upgrade import previous, upgrade
+    from .upgrade import begun, upgrade
 
-    options = previous.Options(tag, direct, push, tests, heal, unhealed, pr, proposals)
+    options = begun.Options(tag, direct, push, tests, heal, unhealed, pr, proposals)
     if abort:
         upgrade.give_up(s, options)
     else:

@@ -22,7 +22,7 @@ from carto_fork.run.errors import Refused
 from carto_fork.run.steps import Plan, Step
 from carto_fork.sandbox import build
 from carto_fork.upgrade import automatic, report
-from carto_fork.upgrade.previous import Options
+from carto_fork.upgrade.begun import Options
 
 LAND = (
     Step(

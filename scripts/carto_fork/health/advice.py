@@ -16,7 +16,7 @@ from ..fork import branches
 from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.tags import Tag, TagUse, newest
-from ..merge import begun, conflicts
+from ..merge import conflicts
 from ..merge.commits import reverted_sync
 from ..run import files, git, github
 from ..run.errors import Failed, Refused
@@ -24,7 +24,8 @@ from ..run.git import Refs
 from ..run.github import Hub, Pull
 from ..run.shell import Shell
 from ..run.text import counted, printable
-from ..upgrade.previous import remembered
+from ..upgrade import begun
+from ..upgrade.begun import remembered
 from . import status
 from .status import InProgress, Status
 

@@ -14,14 +14,15 @@ from ..fork.fork import wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.setup import There
 from ..fork.tags import TagUse
-from ..merge import begun, conflicts
+from ..merge import conflicts
 from ..merge.commits import reverted_sync
 from ..run import git, steps
 from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Step
 from ..run.text import counted, listed, printable
-from ..upgrade.previous import remembered
+from ..upgrade import begun
+from ..upgrade.begun import remembered
 from . import status
 from .checks import Check, Diagnosis, Level, Patient, Unchecked
 

@@ -13,13 +13,13 @@ from ..audit import review
 from ..fork import branches, records, recovery, releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
 from ..fork.tags import Tag, TagScheme, TagUse
-from ..merge import begun as begun_merges
 from ..merge.commits import Reverted, reverted_sync
 from ..run import git
 from ..run.console import Console
 from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.text import counted, listed
+from ..upgrade.begun import for_a_person, in_conflict
 
 
 @dataclass(frozen=True)
@@ -272,13 +272,13 @@ def _in_progress(
         sides = [fork.production_commit, fork.refs.tag(tag.name)]
         left = 0
         if work and begun and (reopened or begun.merging or begun.unmerged):
-            left = len(begun_merges.in_conflict(sh, work, begun, sides))
+            left = len(in_conflict(sh, work, begun, sides))
         if published:
             state = f"published to {origin.name}"
             if reopened:
                 now = f"{counted(left, 'conflict')} left" if left else "resolved, not committed,"
                 state = f"{state}; {now} in {work}"
-        elif work and (merge := begun_merges.for_a_person(sh, fork, work, but=tag.name)):
+        elif work and (merge := for_a_person(sh, fork, work, but=tag.name)):
             state = f"{merge.what}; {merge.how}"
         elif left:
             state = f"{counted(left, 'conflict')} left in {work}"

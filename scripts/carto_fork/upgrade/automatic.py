@@ -15,7 +15,6 @@ from ..fork.detection import Detection
 from ..fork.fork import Fork
 from ..fork.releases import Target
 from ..fork.session import Session
-from ..merge import begun
 from ..merge import resolve as deciding
 from ..merge.hunks import Conflict
 from ..merge.words import Words, bring_back
@@ -24,8 +23,8 @@ from ..run.errors import Paused, Refused, Usage
 from ..run.github import Hub, Pull
 from ..run.steps import Condition, Journal, Plan
 from ..run.text import counted, in_actions, listed, printable
-from . import plan, previous, proposals, pull_request, report, steps, upgrade
-from .previous import Options, unresolved
+from . import begun, plan, proposals, pull_request, report, steps, upgrade
+from .begun import Options, unresolved
 from .work import Work, propose, require_nothing_left, say_sides, waits
 
 
@@ -66,7 +65,7 @@ def _resolve_here(s: Session, words: Words, accept: Sequence[str], proposing: bo
     conclude = _conclude(s, fork, place, state.branch)
     begun.require_upstreams(s.sh, fork, place, state, f"then {conclude}" if release else "")
     if release and not s.sh.dry:
-        previous.bring_back(s.sh, s.console, fork, place, release)
+        begun.bring_back(s.sh, s.console, fork, place, release)
     with s.console.working("resolve"):
         resolution = deciding.resolve(s.sh, fork, place, state.head, state.merging, words)
     merged = (state.head, state.merging, release or state.merging[:10])
@@ -82,7 +81,7 @@ def _resolve_here(s: Session, words: Words, accept: Sequence[str], proposing: bo
 def _conclude(s: Session, fork: Fork, place: Path, branch: str) -> str:
     """The command that continues a merge in a work tree once no conflict is left."""
     if tag := fork.policy.branches.tag_of(branch.removeprefix("refs/heads/")):
-        asked = previous.remembered(fork, tag).words()
+        asked = begun.remembered(fork, tag).words()
         return session.command(s.program, "upgrade-carto", repo=str(fork.home), tag=tag, **asked)
     return f"{git.at(place)} commit"
 
@@ -127,7 +126,7 @@ def _resolve_request(
         # resolve: a side that is staged may be what the commit has.
         if left and not (git.work_state(s.sh, place).dirty or branches.are_back(s.sh, place)):
             bring_back(s.sh, place, left)
-        previous.bring_back(s.sh, s.console, fork, place, name)
+        begun.bring_back(s.sh, s.console, fork, place, name)
         if accept:
             proposals.accept(s, place, accept)
         try:
@@ -220,7 +219,7 @@ def catch_up_plan(s: Session, fork: Fork, release: releases.Target) -> Plan:
             behind = not git.is_ancestor(s.sh, fork.path, release.pushed, local)
         if behind:
             conditions.add(steps.WORK_BEHIND if work.exists() else steps.BRANCH_BEHIND)
-    saved = previous.pending(s.sh, fork, release.tag.name, work, release.pushed)
+    saved = begun.pending(s.sh, fork, release.tag.name, work, release.pushed)
     if saved:
         conditions.add(steps.SAVED)
     values = fetch.values | {

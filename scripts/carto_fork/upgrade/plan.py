@@ -27,15 +27,15 @@ from ..fork.branches import (
 from ..fork.fork import Fork, require_whole_history
 from ..fork.releases import Target
 from ..fork.tags import Tag
-from ..merge import authorship, begun, syncs
+from ..merge import authorship, syncs
 from ..merge.commits import reverted_sync
 from ..run import files, git, github
 from ..run.errors import Refused
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan
 from ..run.text import counted, listed
-from . import previous, steps
-from .previous import Options
+from . import begun, steps
+from .begun import Options
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,10 @@ def prepare(sh: Shell, fork: Fork, target: Target, options: Options) -> Upgrade:
     conditions = _publishing(fork, options, checkout)
     if lost:
         conditions.add(healing.HEALS)
-    saved = previous.pending(sh, fork, tag.name, work, target.pushed)
+    saved = begun.pending(sh, fork, tag.name, work, target.pushed)
     if saved:
         conditions.add(steps.SAVED)
-    if saved or previous.ref_of(tag.name) in fork.refs.commits:
+    if saved or begun.ref_of(tag.name) in fork.refs.commits:
         conditions.add(steps.RESTORES)
     if options.tests:
         conditions |= {steps.CHECKS[name] for name, lines in commands.items() if lines}

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ..audit.healing import HEAL_STEP
 from ..fork import branches
 from ..run.steps import Condition, Step
-from . import previous, pull_request
+from . import begun, pull_request
 from .work import Work
 
 PUSHED_BEFORE = Condition("if an earlier run, perhaps on another machine, has pushed one")
@@ -130,7 +130,7 @@ _SAVED = Step(
     "Take what --abort saved off the branch.",
     when=SAVED,
     run=(
-        f"git -C {{repo}} update-ref {previous.ref_of('{tag}')} {{saved}}",
+        f"git -C {{repo}} update-ref {begun.ref_of('{tag}')} {{saved}}",
         "git -C {repo} update-ref refs/heads/{sync} {saved}^ {saved}",
     ),
 )

@@ -25,9 +25,9 @@ from ..run.errors import CheckFailed, Paused, Refused, Usage
 from ..run.shell import Shell
 from ..run.steps import Journal, Plan, Step, chosen
 from ..run.text import about, counted, in_actions, listed
-from . import plan, previous, pull_request, report, steps
+from . import begun, plan, pull_request, report, steps
+from .begun import LEFT, Options
 from .plan import Upgrade
-from .previous import LEFT, Options
 from .work import Work, waits
 
 
@@ -110,7 +110,7 @@ def _prepared(
     if held:
         # The automation asks for the pull request itself: nobody typed --no-pr.
         asked = replace(options, request=options.request or leave, automatic=leave)
-        previous.remember(fork, release.tag.name, asked)
+        begun.remember(fork, release.tag.name, asked)
     work = Work(
         s,
         fork,
@@ -279,7 +279,7 @@ def _abort_plan(sh: Shell, fork: Fork, tag: str) -> Plan:
     conditions = {steps.BRANCH_HERE} if has_branch else set()
     if work.exists():
         state = git.work_state(sh, work)
-        values["given_up"] = previous.message(tag, state)
+        values["given_up"] = begun.message(tag, state)
         conditions.add(steps.WORKTREE_HERE)
         if has_branch and (state.merging or state.dirty or state.untracked):
             conditions.add(steps.UNSAVED)

@@ -29,8 +29,8 @@ from ..run import files, git
 from ..run.errors import Paused, Refused
 from ..run.shell import Shell
 from ..run.text import joined, listed
-from . import previous, proposals
-from .previous import unresolved
+from . import begun, proposals
+from .begun import unresolved
 
 _CHECKING = "/"  # no path in a repository
 _MOST_NAMED = 3
@@ -70,7 +70,7 @@ class Work:
 
     def restore(self) -> None:
         """Bring back what `--abort` saved. Raises Paused for changes after a concluded merge."""
-        previous.bring_back(self.s.sh, self.s.console, self.fork, self.place, self.tag.name)
+        begun.bring_back(self.s.sh, self.s.console, self.fork, self.place, self.tag.name)
         state = git.work_state(self.s.sh, self.place)
         if state.dirty and not state.merging:
             again = f"{git.named(self.place)} has changes again: {listed(state.dirty)}."
