@@ -100,12 +100,12 @@ def resolve(
     merge = Merge(sh, fork, work, ours, theirs)
     writing = git.path_of(sh, work, "carto-fork.writing")
     killed = writing.exists()
-    found = _conflicts(merge, killed)
+    found = _taken_up(merge, killed)
     words = (words or Words()).about(found)
     found, settled = _reopened(merge, found, words)
     found = _with_bases(merge, found)
-    # A conflict whose record a killed run wrote is not back: it is not settled yet.
     drops = merge.drops()
+    # A conflict whose record a killed run wrote is not back: it is not settled yet.
     back = taken_back(merge, [] if killed else merge.made(drops), found, words.losers)
     resolution = _decided(merge, found, words, drops, back)
     withdraw(merge, back)
@@ -133,12 +133,17 @@ def resolve(
     )
 
 
-def _conflicts(merge: Merge, killed: bool) -> Sequence[Conflict]:
-    """The conflicts of a merge. killed: whether the last run was killed while it wrote files."""
-    found = conflicts.read(merge.sh, merge.work, merge.ours, merge.theirs)
-    if killed and not merge.sh.dry:
-        _write_again(merge.sh, merge.work, found)
-        found = conflicts.read(merge.sh, merge.work, merge.ours, merge.theirs)
+def _taken_up(merge: Merge, killed: bool) -> Sequence[Conflict]:
+    """The conflicts of a merge, after files that a killed run has half written are as git merged
+    them.
+
+    killed: whether the last run was killed while it wrote.
+    """
+    sh, work, ours, theirs = merge.sh, merge.work, merge.ours, merge.theirs
+    found = conflicts.read(sh, work, ours, theirs)
+    if killed and not sh.dry:
+        _write_again(sh, work, found)
+        found = conflicts.read(sh, work, ours, theirs)
     return found
 
 
