@@ -428,12 +428,15 @@ class Runner:
         )
 
 
-def _shortened(said: list[str], most: int = 7) -> list[str]:
+_MOST_SAID = 7
+
+
+def _shortened(said: list[str]) -> list[str]:
     """The lines that say what went wrong: the last ones, or the first ones if a usage text follows.
     Lines about a lock are always included."""
     usage = next((n for n, line in enumerate(said) if n and line.startswith("Usage:")), len(said))
-    locks = [line for line in said[:usage][:-most] if line.endswith(".lock': File exists.")]
-    return locks + said[:usage][-most:]
+    locks = [line for line in said[:usage][:-_MOST_SAID] if line.endswith(".lock': File exists.")]
+    return locks + said[:usage][-_MOST_SAID:]
 
 
 @contextmanager

@@ -92,7 +92,7 @@ class ByHand:
 
 
 def by_hand(
-    sh: Shell, fork: Fork, work: Path, begun: git.WorkState, then: str = "", *, but: str = ""
+    sh: Shell, fork: Fork, work: Path, begun: git.WorkState, then: str, *, but: str = ""
 ) -> ByHand:
     """What there is to say about the merge in progress in a work tree.
 
@@ -108,7 +108,7 @@ def by_hand(
     return ByHand(own, left, text, way_out(work, left, then), line)
 
 
-def way_out(work: Path, left: Collection[str], then: str = "") -> str:
+def way_out(work: Path, left: Collection[str], then: str) -> str:
     """The commands by which a person ends a merge that no rule decides.
 
     left: the files in conflict. then: what continues afterwards.
@@ -125,9 +125,7 @@ def way_out(work: Path, left: Collection[str], then: str = "") -> str:
     )
 
 
-def require_upstreams(
-    sh: Shell, fork: Fork, work: Path, begun: git.WorkState, then: str = ""
-) -> None:
+def require_upstreams(sh: Shell, fork: Fork, work: Path, begun: git.WorkState, then: str) -> None:
     """Raises Refused if the merge in progress in a work tree merges the fork's own branch.
 
     then: what continues after it.
