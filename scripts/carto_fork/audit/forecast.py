@@ -190,7 +190,7 @@ def show_forecast(
         has = f"{production} has every stable release that this clone knows"
         s.console.say(f"Nothing to forecast: {has}.")
         get = fetch if fork.url(upstream) else f"{s.command('setup')} && {fetch}"
-        known = tags_there(s.sh, fork)
+        known = tags_there(s.sh, fork) if fork.url(upstream) else None
         newer = newest(s.sh, fork, known) if known else None
         lacks = newer and newer.name not in fork.refs.tags()
         ones = f"{newer.name}, which upstream has" if newer and lacks else "newer ones"

@@ -352,7 +352,7 @@ def not_to_keep(sh: Shell, fork: Fork, ours: str, theirs: Sequence[str]) -> tupl
 def _merged_from_elsewhere(sh: Shell, fork: Fork, ours: str) -> list[str]:
     """The releases that a history merged and that upstream's branches in this clone lack."""
     if not fork.upstream_tips:
-        return []  # nothing tells where upstream's history begins
+        return []  # nothing shows where upstream's history begins
     named = defaultdict[str, list[str]](list)
     for name in fork.refs.tags():
         named[fork.refs.tag(name)].append(name)
