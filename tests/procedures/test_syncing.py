@@ -516,6 +516,15 @@ def test_a_very_long_pull_request_is_cut(world: World, github: GitHub) -> None:
     assert all(name in summary.read_text() for name in files)
 
 
+def test_dry_prints_the_whole_upgrade_of_a_sync(world: World, github: GitHub) -> None:
+    world.git("fetch --quiet --no-tags upstream tag", TAG)
+    before = world.everything()
+    done = world.run(f"ci.sync --dry --no-tests --tag {TAG}")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == world.run(f"upgrade-carto --dry --no-tests --tag {TAG}").out
+    assert world.everything() == before
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("version", ghs())
 def test_the_tour_goes_through_everything_and_then_finds_nothing_new(

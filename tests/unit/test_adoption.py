@@ -304,9 +304,6 @@ def test_the_program_knows_where_it_was_installed_from(
     assert copies.source(shell()) != OLD  # another copy than the one that runs
     monkeypatch.setattr(session, "__file__", str(tmp_path / "carto_fork" / "fork" / "session.py"))
     assert copies.source(shell()) == OLD
-    editable = {"url": "file:///here", "dir_info": {"editable": True}}
-    monkeypatch.setattr(session, "installed_from", lambda: editable)
-    assert re.fullmatch(r"git\+https://\S+@[0-9a-f]{40}", copies.source(shell()))
 
 
 def test_only_what_the_team_changed_is_replaced() -> None:

@@ -26,14 +26,19 @@ def said(monkeypatch: pytest.MonkeyPatch, columns: str) -> list[str]:
 
 def test_prose_is_wrapped_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = said(monkeypatch, "60")
-    *prose, then = lines
-    other = WHAT.splitlines()[1]
-    assert other in prose
-    assert max(len(line) for line in prose if line != other) <= 60
+    whole = [WHAT.splitlines()[1], f"  `{THEN.split('`')[1]}`"]
+    assert set(whole) < set(lines)
+    assert max(len(line) for line in lines if line not in whole) <= 60
     assert " ".join(" ".join(lines).split()) == " ".join(
         f"Failed: {WHAT} {UNTOUCHED} Next: {THEN}".split()
     )
-    assert then == f"Next: {THEN}"
+
+
+def test_a_next_command_without_backticks_is_not_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "30")
+    for then in ("git -C ../litellm fetch --tags upstream", "edit it, then mv mine its-own-place"):
+        assert str(Stop("No.", then=then)).splitlines()[-1] == f"Next: {then}"
 
 
 def test_each_sentence_is_one_line_outside_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,7 @@ def _answers(s: Session, asked: Asked, guesses: list[Guess]) -> Asked:
         if guess.key not in ASKED or guess.surety is Surety.CERTAIN:
             continue
         value = guess.value["url"] if isinstance(guess.value, dict) else guess.value
-        s.console.row("", f"{guess.key} ({guess.surety.value}: {guess.why})")
+        s.console.say(f"{guess.key} ({guess.surety.value}: {guess.why})")
         try:
             text = input(f"  [{value}] ").strip()
         except (EOFError, KeyboardInterrupt):
@@ -231,7 +231,6 @@ def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], pu
         due = [copy for copy in copies if copy.due]
         url = ""
         if due:
-            _show_changes(s, due)
             if fork.draft:
                 # Printed first: the draft gets onto the branch even if the pull request fails.
                 s.console.say(
@@ -245,9 +244,9 @@ def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], pu
     if s.json:
         data: dict[str, Any] = {"files": _facts(copies), "branch": name if due else None}
         s.print_json(data | {"pull_request": url or None, "hook": hook.value})
+    _say_foreign(s, fork.policy, copies, requirement)
     if due and not s.sh.dry:
         _say_next(s, fork, name, push, url)
-    _say_foreign(s, fork.policy, copies, requirement)
 
 
 def _check(s: Session, fork: Fork, requirement: str) -> None:
@@ -284,8 +283,7 @@ def _show_states(s: Session, copies: Sequence[Copy]) -> None:
     width = max(len(copy.path) for copy in copies)
     for copy in copies:
         style = "yellow" if copy.state in KEPT else ""
-        lines = f", {counted(len(copy.after.splitlines()), 'line')}" if copy.before is None else ""
-        s.console.row(f"  {copy.path:<{width}}  ", f"{copy.state.value}{lines}", style)
+        s.console.row(f"  {copy.path:<{width}}  ", f"{copy.state.value}{_size(copy)}", style)
     if not any(copy.due for copy in copies):
         s.console.say("The fork has everything that it needs.", "green")
     if any(copy.state in KEPT for copy in copies):
@@ -313,16 +311,16 @@ def _say_foreign(s: Session, policy: Policy, copies: Sequence[Copy], requirement
         s.console.row(f"To replace {them}: ", command)
 
 
-def _show_changes(s: Session, due: Sequence[Copy]) -> None:
-    """Print how existing files change."""
-    for copy in due:
-        if copy.before is None:
-            continue
-        names = (f"a/{copy.path}", f"b/{copy.path}")
-        before, after = copy.before.splitlines(), copy.after.splitlines()
-        for line in difflib.unified_diff(before, after, *names, lineterm=""):
-            style = {"+": "green", "-": "red"}.get(line[:1], "")
-            s.console.row("", line, style)
+def _size(copy: Copy) -> str:
+    """How much of a file is written, after a comma; "" if nothing is."""
+    if not copy.due:
+        return ""
+    after = copy.after.splitlines()
+    if copy.before is None:
+        return f", {counted(len(after), 'line')}"
+    lines = list(difflib.ndiff(copy.before.splitlines(), after))
+    added, removed = (sum(line.startswith(sign) for line in lines) for sign in ("+ ", "- "))
+    return f", +{added} -{removed}"
 
 
 _FETCH = Step(
@@ -424,7 +422,9 @@ def _say_next(s: Session, fork: Fork, name: str, push: bool, url: str) -> None:
         s.console.next(f"{git.at(fork.path)} push {origin} {name}")
     elif url:
         s.console.row("Pull request: ", url, "green")
-        s.console.say(f"Next: have it reviewed, and merge it into {production}.")
+        s.console.say(f"Have it reviewed, and merge it into {production}.")
+        hub = fork.hub(fork.policy.remotes.origin)
+        s.console.next(f"{quote(hub.gh)} pr view {name} -R {hub.slug}")
     else:
         s.console.say(f"Done: {origin} has {name}.", "green")
         branches.say_landing(s, fork, name)

@@ -8,12 +8,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from ..fork import records, session
 from ..fork.patterns import globs
 from ..fork.policy import DEFAULT_NAME, POLICY_FILE, Policy, Take
 from ..fork.session import Session
-from ..run import files, github
+from ..run import files, git, github
 from ..run.errors import Refused, Usage
 from ..run.shell import Shell
 from . import documents
@@ -25,11 +26,8 @@ _PINNED = re.compile(
     r"(#sha256=[0-9a-f]{64}|( --hash=sha256:[0-9a-f]{64})+)"
 )
 """A requirement that always installs the same thing: a commit, or a wheel with its hash."""
-UNKNOWN = "git+https://HOST/OWNER/"
-"""How a requirement begins if a person has to say where the program is."""
-_PLACE = f"{UNKNOWN}{_PACKAGE}@COMMIT"
 _FORMS = (
-    f"a commit, {_PLACE} with all 40 digits, or a wheel, "
+    f"a commit, git+https://HOST/OWNER/{_PACKAGE}@COMMIT with all 40 digits, or a wheel, "
     "https://HOST/carto_fork-VERSION-py3-none-any.whl#sha256=HASH"
 )
 
@@ -168,35 +166,67 @@ def pinned(text: str | None) -> str:
 
 
 def source(sh: Shell) -> str:
-    """The requirement that installs the running program, for `--requirement`.
+    """The requirement that installs the running program, for `--requirement`; "" if no other
+    machine can get it from anywhere that is known.
 
-    It comes from pip's record of the installation, or from this checkout's commit; if neither is
-    known, it has words in capitals for a person to replace.
+    It comes from pip's record of the installation, or from this checkout's commit and remotes.
     """
-    here, place, requirement = Path(__file__).resolve().parents[2], _PLACE, ""
+    requirements = []
     record = session.installed_from()
     if record and "dir_info" not in record:
         commit = record.get("vcs_info", {}).get("commit_id")
         sha256 = record.get("archive_info", {}).get("hashes", {}).get("sha256")
         url = record.get("url")
-        requirement = f"git+{url}@{commit}" if commit else f"{url}#sha256={sha256}"
-    project = here.parent / "pyproject.toml"
+        requirements += [f"git+{url}@{commit}" if commit else f"{url}#sha256={sha256}"]
+    elif here := _checkout():
+        head = sh.ask("git -C {here} rev-parse HEAD", here=here).line
+        remotes = sh.ask("git -C {here} remote", here=here).out.split()
+        for remote in sorted(remotes, key=lambda name: name != "origin"):
+            url = sh.ask("git -C {here} remote get-url {remote}", here=here, remote=remote).line
+            requirements += [f"git+{github.https_url(url)}@{head}"]  # jobs have no key for SSH
+    return next(filter(_is_public, requirements), "")
+
+
+def _checkout() -> Path | None:
+    """The checkout that this program runs from or was installed from; None if it does not."""
+    record = session.installed_from()
+    place = Path(__file__).resolve().parents[3]
+    if "dir_info" in record:
+        place = Path(unquote(urlsplit(str(record["url"])).path))
+    project = place / "pyproject.toml"
     is_ours = project.is_file() and f'name = "{_PACKAGE}"' in files.read_text(project)
-    if not requirement and is_ours:
-        head = sh.ask("git -C {here} rev-parse HEAD", here=here).line or "COMMIT"
-        url = sh.ask("git -C {here} remote get-url origin", here=here).line
-        if slug := github.slug_of(url):
-            url = f"https://github.com/{slug}"  # jobs have no key for SSH
-        place, requirement = place.replace("COMMIT", head), f"git+{url}@{head}"
-    # No other machine can install from a path on this one.
-    is_public = _PINNED.fullmatch(requirement) and not requirement.startswith("file:")
-    return requirement if is_public else place
+    return place if is_ours else None
+
+
+def _is_public(requirement: str) -> bool:
+    """Whether other machines can install it: not from a path on this one."""
+    return bool(_PINNED.fullmatch(requirement)) and not requirement.startswith("file:")
+
+
+def is_needed(policy: Policy, read: Read) -> bool:
+    """Whether the fork has no pinned requirement yet, and needs one."""
+    path = policy.files.requirements
+    return bool(path) and not pinned(read(path))
 
 
 def missing(sh: Shell, policy: Policy, read: Read) -> str:
-    """What `--requirement` has to name; "" if the fork has a pinned requirement already."""
-    path = policy.files.requirements
-    return "" if not path or pinned(read(path)) else source(sh)
+    """What `--requirement` has to name; "" if it is not needed, or not known."""
+    return source(sh) if is_needed(policy, read) else ""
+
+
+def _how_to_publish(s: Session, policy: Policy) -> str:
+    """What to type if no other machine can get this program from anywhere: it then has a place
+    beside the fork."""
+    url, here = github.https_url(policy.remotes.origin.url), _checkout()
+    if not here or not url:
+        return "name its address with --requirement."
+    at, owner = f"git -C {git.nearest(here)}", url.rpartition("/")[0]
+    named, head = f"{owner}/{_PACKAGE}", s.sh.ask("git -C {here} rev-parse HEAD", here=here).line
+    publish = f"{at} push {named} HEAD:refs/heads/main"
+    if slug := github.slug_of(named):
+        publish = f"gh repo create {slug} --public --source {git.nearest(here)} --remote published "
+        publish += "--push"
+    return f"publish it, such as: {publish}\nthen: {s.again} --requirement git+{named}@{head}"
 
 
 def require_source(s: Session, policy: Policy, read: Read, asked: str) -> None:
@@ -208,11 +238,14 @@ def require_source(s: Session, policy: Policy, read: Read, asked: str) -> None:
     if asked and not _PINNED.fullmatch(asked):
         problem = f"--requirement is {asked!r}, which may install another program tomorrow."
         raise Refused(problem, then=f"name {_FORMS}.")
-    if not asked and (needed := missing(s.sh, policy, read)):
+    if not asked and is_needed(policy, read):
+        needed = source(s.sh)
+        lacks = "" if needed else " No address of this copy is known that others can fetch it from."
         raise Refused(
-            "the workflows need to know where to install this program from. No public index has "
-            f"it, and their jobs have tokens with write access: name {_FORMS}.",
-            then=f"{s.again} --requirement {needed}",
+            "the workflows need to know where to install this program from: a commit, or a wheel "
+            "with its hash. No public index has it, and their jobs have tokens with write access "
+            f"to the fork.{lacks}",
+            then=f"{s.again} --requirement {needed}" if needed else _how_to_publish(s, policy),
         )
 
 

@@ -232,10 +232,10 @@ def _show(
         for f in results
     ]
     table = [head, *(tuple(map(str, row)) for row in rows)]
-    width = max(len(row[0]) for row in table)
+    first, *others = (max(map(len, column)) for column in zip(*table, strict=True))
     for number, row in enumerate(table):
-        cells = "".join(f"{cell:>10}" for cell in row[1:])
-        console.row("", f"{row[0]:<{width}}{cells}", "" if number else "bold")
+        cells = "".join(f"{cell:>{width + 2}}" for cell, width in zip(row[1:], others, strict=True))
+        console.row("", f"{row[0]:<{first}}{cells}", "" if number else "bold")
     for result in results:
         if result.lost:
             console.say(
@@ -248,7 +248,7 @@ def _show(
             kinds = ", ".join(f"{number} {kind}" for kind, number in result.kinds.items())
             console.say(f"{result.tag}: {kinds}")
         for rule, number in result.rules.items():
-            console.row(f"  {number:>4} ", rule)
+            console.say(rule, head=f"  {number:>4} ")
         for decision in result.decisions:
             if decision.left:
                 path = decision.conflict.path

@@ -283,7 +283,7 @@ def _say_absorbed(console: Console, changes: Mapping[str, Sequence[Entry]]) -> N
     for path, entries in changes.items():
         console.row("", path)
         for commit in list(dict.fromkeys(c for entry in entries for c in entry.commits))[:3]:
-            console.row("    ", f"{commit.name[:10]} {commit.date} {commit.subject}")
+            console.say(f"    {commit.name[:10]} {commit.date} {commit.subject}")
     hunks = sum(map(len, changes.values()))
     where = f", in {counted(len(changes), 'file')}" if changes else ""
     amount = counted(hunks, "fork change") if hunks else "no fork changes"
@@ -297,7 +297,7 @@ def _say_features(
     for feature in policy.feature:
         console.row("  ", feature.name)
     for finding in missing:
-        console.row("missing: ", finding.what, "red")
+        console.say(f"missing: {finding.what}", "red")
     if not policy.feature:
         console.say("The policy has no feature manifest. To propose one:")
         console.row("    ", command("fork.inventory", scan=True))

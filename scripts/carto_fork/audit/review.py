@@ -318,7 +318,7 @@ def show(console: Console, verification: Verification, what: str, *, landed: boo
     """
     for finding in verification.findings:
         if not finding.certain:
-            console.row(f"{finding.check}: ", finding.what, "yellow")
+            console.say(f"{finding.check}: {finding.what}", "yellow")
         console.annotate(finding.check, finding.what, path=finding.path, sure=finding.certain)
     if not (account := verification.account):
         return
@@ -387,7 +387,7 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         )
         line_number = of_file[0].account.change.line
         where = f"{path}:{line_number}" if line_number else path
-        console.row(f"  {side:<9}", f"{where}  {', '.join(counts)}")
+        console.say(f"{where}  {', '.join(counts)}", head=f"  {side:<9}")
         lines = [
             f"{'~' if e.account.is_traced(line) else '-'} {line.strip()}"
             for e in of_file
@@ -400,7 +400,7 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
             shown = line if len(line) <= _LONGEST else f"{line[: _LONGEST - 3]}..."
             console.row("             ", shown, "dim")
         for commit in list(dict.fromkeys(c for entry in of_file for c in entry.commits))[:2]:
-            console.row("           by ", f"{commit.name[:10]} {commit.subject}")
+            console.say(f"{commit.name[:10]} {commit.subject}", head="           by ")
     if len(files) > _MOST_ENTRIES:
         more = counted(len(files) - _MOST_ENTRIES, "more file")
         console.say(f"  and {more} (--json has them all)")

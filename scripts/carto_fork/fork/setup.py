@@ -100,14 +100,14 @@ def show_config(s: Session) -> None:
     elif not (fork.problem and fork.draft):  # the default policy is not what somebody drafts
         if fork.is_unknown:
             make = s.command("fork.init")
-            s.console.row(
-                "# This clone has no policy; what follows is another fork's. Next: ", make
-            )
+            s.console.row("# ", "This clone has no policy; what follows is another fork's.")
+            s.console.row("# Next: ", make)
         _show(s.console, fork.loaded)
         if fork.repository.top and fork.policy_here(s.sh):
             here = git.nearest(fork.repository.top / POLICY_FILE)
             check = s.command("doctor", check="policy")
-            s.console.row(f"# {here} is not in force; to check it: ", check)
+            s.console.row("# ", f"{here} is not in force. To check it:")
+            s.console.row("# ", check)
     if fork.problem:
         raise fork.problem
     list(version_files.at(s.sh, fork, fork.production_commit))

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from shlex import quote
 
-from ..adopt.copies import BRANCH, UNKNOWN, compare, missing
+from ..adopt.copies import BRANCH, compare, is_needed, missing
 from ..audit import healing, inventory
 from ..fork import branches
 from ..fork.fork import Fork, open_fork, wrong_urls
@@ -88,7 +88,7 @@ class _Adviser:
             yield from self._adoption()
             if self._draft_in_the_way:
                 yield from self._behind()
-            if not self._source.startswith(UNKNOWN):
+            if self._source or not is_needed(self._fork.policy, self._read):
                 yield from self._draft()
             why = ""
             if squashed := self._facts.squashed:

@@ -59,7 +59,7 @@ class Diagnosis:
 
 
 class Unchecked(Exception):
-    """A check cannot run, or not to its end; its text says why."""
+    """A check cannot run, or not to its end; its text says why, and on a second line what to do."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,7 @@ class Patient:
         try:
             return inventory.ground(self.sh, self.fork)
         except Refused as no:
-            raise Unchecked(f"{no.what.rstrip('.')}: {no.then}") from None
+            raise Unchecked(f"{no.what.rstrip('.')}\n{no.then}") from None
 
     @cached_property
     def release(self) -> Tag | None:

@@ -70,8 +70,9 @@ class Examination:
 class Report:
     """What the checks found.
 
-    findings: each with its check. unchecked: by a check's name, why it did not run to its end; it
-    may have findings all the same. healthy: the names of the checks that found nothing.
+    findings: each with its check. unchecked: by a check's name, why it did not run to its end, and
+    on a second line what to do about it; it may have findings all the same. healthy: the names of
+    the checks that found nothing.
     """
 
     findings: tuple[tuple[Check, Diagnosis], ...]
@@ -97,7 +98,8 @@ class Report:
     def as_json(self, fixed: Sequence[str]) -> dict[str, Any]:
         """Plain data for ``--json``."""
         found = [{"check": c.name, "symptom": c.symptom, **f.as_json()} for c, f in self.findings]
-        facts = {"findings": found, "healthy": self.healthy, "not_checked": self.unchecked}
+        unchecked = {name: why.replace("\n", ": ") for name, why in self.unchecked.items()}
+        facts = {"findings": found, "healthy": self.healthy, "not_checked": unchecked}
         return facts | {"fixed": fixed, "passed": not self.of(Level.BROKEN)}
 
 
@@ -168,7 +170,7 @@ def _made(s: Session, check: Check, patient: Patient) -> tuple[list[Diagnosis], 
         for finding in check.look(patient):
             findings.append(replace(finding, then=s.spelled_out(finding.then)))
     except Unchecked as no:
-        return findings, str(no) or "unknown"
+        return findings, s.spelled_out(str(no)) or "unknown"
     except Stop as no:
         if not (then := s.remedy(no)):
             return findings, no.what.rstrip(".")
@@ -201,7 +203,7 @@ def show(console: Console, report: Report, fixed: Sequence[tuple[str, str]]) -> 
             console.say(f"    {finding.what}")
             if finding.level is not Level.NOTE:
                 console.annotate(name, finding.what, sure=finding.level is Level.BROKEN)
-            console.say(f"    why:  {finding.cause}")
+            console.say(finding.cause, head="    why:  ")
             if finding.then:
                 console.row("    then: ", finding.then, "cyan")
     if report.healthy:
@@ -213,7 +215,10 @@ def show(console: Console, report: Report, fixed: Sequence[tuple[str, str]]) -> 
     for name, why in report.unchecked.items():
         reasons.setdefault(why, []).append(f"the rest of {name}" if name in begun else name)
     for why, those in reasons.items():
-        console.row("not checked: ", f"{', '.join(those)} ({why}).", "dim")
+        what, _, then = why.partition("\n")
+        console.say(f"{', '.join(those)} ({what}).", "dim", head="not checked: ")
+        if then:
+            console.row("    then: ", then, "cyan")
     count = Counter(finding.level for _, finding in report.findings)
     broken, look = count[Level.BROKEN], count[Level.LOOK]
     if broken or look:

@@ -325,7 +325,7 @@ def show(console: Console, facts: Status, repo: str) -> None:
         ]
     )
     for upgrade in facts.in_progress:
-        console.row(f"upgrade to {upgrade.tag}: ", upgrade.state, "yellow")
+        console.say(f"upgrade to {upgrade.tag}: {upgrade.state}", "yellow")
     for note in facts.notes:
         console.say(note, "yellow")
     for problem in facts.problems:

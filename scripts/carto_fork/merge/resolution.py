@@ -238,7 +238,7 @@ def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None
     for decision in resolution.left:
         path = decision.conflict.path
         console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
-        console.row("    why:      ", decision.why)
+        console.say(decision.why, head="    why:      ")
         whole = f"{git.at(resolution.work)} diff -- {pathspec_word(path)}"
         _show_dossier(console, decision, resolution.dossiers[path], whole)
         for line in resolution.todo(decision).split("\n") if todo else ():
@@ -259,9 +259,8 @@ def _show_dossier(console: Console, decision: Decision, dossier: Dossier, whole:
         ("upstream:", dossier.upstream, dossier.upstream_changes),
     ):
         for commit in newest:
-            console.row(
-                f"    {side:<10}", f"{commit.name[:10]} {commit.date} {commit.subject}", "dim"
-            )
+            said = f"{commit.name[:10]} {commit.date} {commit.subject}"
+            console.say(said, "dim", head=f"    {side:<10}")
         for line in changes[:_MOST_LINES]:
             console.row("              ", line)
         if len(changes) > _MOST_LINES:
@@ -274,9 +273,9 @@ def _show_dossier(console: Console, decision: Decision, dossier: Dossier, whole:
         mine = "the fork's deletion" if deleted_by is Side.FORK else mine
         theirs = "upstream's deletion" if deleted_by is Side.UPSTREAM else theirs
         costs = f"{mine} if you take upstream's side, {theirs} if you keep the fork's"
-        console.say(f"    loses:    {costs}", "dim")
+        console.say(costs, "dim", head="    loses:    ")
     if dossier.past:
-        console.row("    before:   ", dossier.past, "dim")
+        console.say(dossier.past, "dim", head="    before:   ")
 
 
 def _rows(decisions: Iterable[Decision]) -> Iterator[tuple[str, str, str]]:

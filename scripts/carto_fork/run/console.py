@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from .errors import Paused
@@ -25,6 +26,9 @@ _A_WHILE = 2
 
 _INDENT, _RUNS, _ASKS = "  ", "    $ ", "    ? "
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧"
+
+_WORDS = 2
+"""A head of more words is a sentence."""
 
 _LONG = 5
 """Seconds from which the duration of a command is printed."""
@@ -80,16 +84,30 @@ class Console:
             )
         return self._made
 
-    def say(self, text: str = "", style: str = "") -> None:
-        """Print a sentence or a paragraph, wrapped between words."""
-        columns = self._rich.width if self._terminal else shutil.get_terminal_size().columns
-        width = columns - (2 if self._pasteable else len(_INDENT) if self._step else 0)
+    def say(self, text: str = "", style: str = "", *, head: str = "") -> None:
+        """Print a sentence or a paragraph, wrapped between words.
+
+        head: its label, beside which it is wrapped.
+        """
         for line in text.split("\n"):
-            for part in wrapped(line, width):
+            for part in wrapped(line, self._width, head):
                 self.row("", part, style)
 
+    @property
+    def _width(self) -> int:
+        """The columns of a line."""
+        columns = self._rich.width if self._terminal else shutil.get_terminal_size().columns
+        return columns - (2 if self._pasteable else len(_INDENT) if self._step else 0)
+
     def row(self, head: str, rest: str, style: str = "") -> None:
-        """Print a line that is never wrapped, because it holds a path or a command."""
+        """Print a line that is never wrapped, because it holds a path or a command.
+
+        On a terminal too narrow for both, a head that is a sentence is on lines of its own.
+        """
+        sentence = head.endswith(": ") and len(head.split()) > _WORDS
+        if self._terminal and sentence and len(head) + len(rest) > self._width:
+            self.say(head.rstrip(), style)
+            head = "    "
         prefix = "# " if self._pasteable else ""
         line = harmless(printable(f"{prefix}{head}{rest}").rstrip())
         if self._step:
@@ -111,11 +129,10 @@ class Console:
 
     def _headed(self, head: str, what: str, style: str) -> None:
         """Print the head line of a step; on a terminal, wrapped beside its name."""
-        width = self._rich.width - len(head) - 1 if self._live and not self._step else 0
-        first, *rest = wrapped(what, width) if width > 0 else [what]
-        self.row("", f"{head} {first}", style)
-        for line in rest:
-            self.row(" " * (len(head) + 1), line.strip(), style)
+        if self._stream.isatty() and not self._step:
+            self.say(what, style, head=f"{head} ")
+        else:
+            self.row("", f"{head} {what}", style)
 
     @property
     def _live(self) -> bool:
@@ -132,7 +149,7 @@ class Console:
         """
         head = _head(number, of, name)
         if self._step or self._folded or (self._pasteable or not (self._live or in_actions())):
-            self.row("", f"{head} {what}", "bold")
+            self._headed(head, what, "bold")
             yield
         elif not self._live:
             self._print(f"::group::{harmless(printable(f'{head} {what}'))}", "")
@@ -207,11 +224,15 @@ class Console:
         """The command line to type next."""
         self.row("Next: ", line, "cyan")
 
-    def facts(self, pairs: Sequence[tuple[str, str]]) -> None:
-        """Print names and values, aligned."""
+    def facts(self, pairs: Sequence[tuple[str, str | Path]]) -> None:
+        """Print names and values, aligned; a path is never wrapped."""
         width = max(len(name) for name, _ in pairs)
         for name, value in pairs:
-            self.row(f"  {name:<{width}}  ", value)
+            head = f"  {name:<{width}}  "
+            if isinstance(value, Path):
+                self.row(head, str(value))
+            else:
+                self.say(value, head=head)
 
     @contextmanager
     def foreign(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -54,9 +54,10 @@ class Stop(Exit):
     def advise(self, then: str) -> None:
         """Replace the sentence that says what to do next."""
         self.then = then
-        lines = [*_fitted(f"{self.title}: {self.what}"), *_fitted(self.untouched)]
-        # The next command is never wrapped: people paste it.
-        shown = map(printable, [*lines, *f"Next: {then}".split("\n")])
+        as_it_is = isinstance(self, Failed)
+        lines = [*_fitted(f"{self.title}: {self.what}", as_it_is), *_fitted(self.untouched)]
+        lines += [part for line in f"Next: {then}".split("\n") for part in _unbroken(line)]
+        shown = map(printable, lines)
         self.message = harmless("\n".join(shown))
 
     def __str__(self) -> str:
@@ -68,12 +69,26 @@ class Stop(Exit):
         return facts | {"what": self.what, "untouched": self.untouched, "then": self.then}
 
 
-def _fitted(text: str) -> Iterator[str]:
-    """The lines of a text, wrapped to the terminal; indented output of other programs stays as it
-    is."""
+def _fitted(text: str, as_it_is: bool = False) -> Iterator[str]:
+    """The lines of a text, wrapped to the terminal.
+
+    as_it_is: whether indented lines, another program's output, stay as they are.
+    """
     width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
     for line in text.split("\n"):
-        yield from wrapped(line, width) if width and not line.startswith(" ") else [line]
+        fits = not width or (as_it_is and line.startswith(" "))
+        yield from [line] if fits else wrapped(line, width)
+
+
+_COMMAND = re.compile(
+    r"(^|\s)(git|gh|invoke|carto-fork|make|mv|rm|ls|cd|pip|python\S*|\S*/\S+|-\S+) "
+)
+
+
+def _unbroken(line: str) -> Iterable[str]:
+    """The lines of what to type next. People paste commands, so a line is only wrapped if all of
+    those in it are in backticks."""
+    return [line] if _COMMAND.search(re.sub("`[^`]*`", "", line)) else _fitted(line)
 
 
 class Refused(Stop):

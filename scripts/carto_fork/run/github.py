@@ -235,6 +235,16 @@ def same_repository(one: str, other: str) -> bool:
     return _plain_url(one) == _plain_url(other)
 
 
+def https_url(url: str) -> str:
+    """Where anybody can read the repository of a remote without a key; "" for a path."""
+    if is_local(url):
+        return ""
+    plain = re.sub(r"^([a-z+]+://)?([^@/]*@)?", "", url.strip(), flags=re.IGNORECASE)
+    if not url.lower().startswith("http"):
+        plain = re.sub(r":(\d+/)?/?", "/", plain, count=1)
+    return f"https://{plain.rstrip('/').removesuffix('.git')}"
+
+
 def is_local(url: str) -> bool:
     """Whether a URL is a path on this machine."""
     return ("://" not in url and not re.match(r"[^/]+@?[^/]*:", url)) or url.startswith("file://")

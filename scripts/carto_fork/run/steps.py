@@ -371,15 +371,16 @@ class Runner:
     def _run_line(self, step: Step, plan: Plan, words: list[str]) -> None:
         asks = "--exit-code" in words  # questions are shown with --verbose only
         if not asks:
-            self.console.command(command_line(words, join=joined))
+            shown = [word.replace("\n", " ...\n").partition("\n")[0] for word in words]
+            self.console.command(command_line(shown, join=joined))
         with self.console.working(step.name):
             answer = self.sh.read(words) if asks else self.sh.run(words)
         if answer.code not in step.allow:
             raise self._failed(step, plan, words, answer)
         if answer.hook:
             said = answer.err.strip().splitlines()[-1:]
-            self.console.row("", f"The hook {answer.hook} failed after git was done.", "yellow")
-            self.console.row("  ", "".join(said), "dim")
+            self.console.say(f"The hook {answer.hook} failed after git was done.", "yellow")
+            self.console.say(f"  {''.join(said)}", "dim")
 
     def _run_commands(self, step: Step, plan: Plan) -> None:
         """Run the policy's command lines; the first that fails is a failed check."""

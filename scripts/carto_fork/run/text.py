@@ -97,9 +97,18 @@ def harmless(text: str) -> str:
     return re.sub(r"##(?=\[)|^\s*:(?=:)", "\\g<0>\u2060", text, flags=re.MULTILINE)
 
 
-def wrapped(line: str, width: int) -> list[str]:
-    """A line as lines of at most `width` columns, broken between words."""
-    indent = " " * (len(line) - len(line.lstrip()) + 2)
+_LABEL = 32
+"""Characters of a label beside which a text is wrapped."""
+
+
+def wrapped(line: str, width: int, head: str = "") -> list[str]:
+    """A line as lines of at most `width` columns, broken between words.
+
+    head: its label. Further lines are below the text beside it, or, if it is long, as without one.
+    """
+    beside = bool(head) and len(head) <= _LABEL
+    indent = " " * (len(head) if beside else len(line) - len(line.lstrip()) + 2)
+    line = f"{head}{line}"
     # People paste commands in backticks, so each stays on one line.
     held = re.sub("`[^`]*`", lambda command: command[0].replace(" ", "\0"), line)
     lines = textwrap.wrap(

@@ -260,7 +260,8 @@ def sync_upstream(s: Session, options: Options) -> None:
         result = {"result": "declined", "tag": tag.name, "pull_request": declined.url}
         _end(s, fork, "declined", result, detection)
         return
-    options = replace(options, tag=tag.name, request=False)
+    # It asks for the pull request itself, to say whether that changed; --dry prints the step.
+    options = replace(options, tag=tag.name, request=s.sh.dry)
     work = Work(s, fork, tag, release.commit)
     if not (release.pushed and _waits_for_person(work, release)):
         ended = upgrade.run(s, options, leave=True)

@@ -142,7 +142,7 @@ def _beside(s: Session, name: str) -> Iterator[None]:
             yield
     except Exception as problem:
         said = f"{type(problem).__name__}: {problem}"
-        s.console.row("", f"The page to review it by could not be made ({said}).", "yellow")
+        s.console.say(f"The page to review it by could not be made ({said}).", "yellow")
         if name:
             s.console.row("This tries again: ", s.command("report", tag=name))
 

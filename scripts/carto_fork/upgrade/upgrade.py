@@ -83,11 +83,14 @@ def run(s: Session, options: Options, *, leave: bool = False) -> tuple[Upgrade, 
                 untouched=fetch.untouched,
                 then=_how_to_finish(s, ready, work),
             )
-        procedure = steps.REQUEST if ready.finished else steps.MERGE if leave else steps.UPGRADE
+        ends_early = leave and not s.sh.dry  # --dry prints what runs if nothing is left
+        procedure = (
+            steps.REQUEST if ready.finished else steps.MERGE if ends_early else steps.UPGRADE
+        )
         with _described(s, ready, work, procedure, held, leave):
             more = len(chosen(steps.CONCLUDE, ready.plan)) if procedure is steps.MERGE else 0
             s.run(procedure, ready.plan, held, work, after=more)
-            if leave and not ready.finished:
+            if ends_early and not ready.finished:
                 if work.resolution and work.resolution.unfinished:
                     _leave(s, ready, work, held)
                 else:
@@ -353,11 +356,11 @@ def _say_beginning(
     console.say(f"{tag.name} ({tag.scheme.name}) into {fork.policy.branches.production}", "bold")
     console.facts(
         [
-            ("fork", str(fork.path)),
+            ("fork", fork.path),
             ("version", f"{upgrade.before or 'none'} -> {tag.release}"),
             ("tag", f"{upgrade.target.commit[:10]}, brings {counted(upgrade.commits, 'commit')}"),
             ("sync branch", upgrade.sync),
-            *([] if upgrade.finished else [("prepared in", str(upgrade.work))]),
+            *([] if upgrade.finished else [("prepared in", upgrade.work)]),
             *([("signature", upgrade.signature)] if upgrade.signature else []),
             *([("takes", _expected(fork, names))] if names else []),
         ]
@@ -377,9 +380,9 @@ def _say_end(
         why = "--no-tests" if not options.tests else "the policy has no commands"
         console.say(f"Not tested: {why}.", "yellow")
     for what in work.doubts[:_MOST_DOUBTS]:
-        console.row("To look at: ", what, "yellow")
+        console.say(f"To look at: {what}", "yellow")
     if (more := len(work.doubts) - _MOST_DOUBTS) > 0:
-        console.row("To look at: ", f"{more} more, on the page", "yellow")
+        console.say(f"To look at: {more} more, on the page", "yellow")
     production = fork.policy.branches.production
     if result["published_to"] and result["work_tree"]:
         tidied = TIDIES in upgrade.plan.conditions

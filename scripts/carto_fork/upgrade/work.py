@@ -224,7 +224,7 @@ def propose(
         done, answers = proposals.settle(s, fork, place, done, *merged)
     show(s.console, done, todo=todo)
     for answer in answers:
-        s.console.row("", answer.line, "" if answer.text is not None else "yellow")
+        s.console.say(answer.line, "" if answer.text is not None else "yellow")
     return done
 
 
