@@ -18,9 +18,11 @@ def detect(s: Session) -> None:
     the newest one. In GitHub Actions it sets the outputs found, tag, version, notes, warnings and
     moved.
     """
+    from .health import guide
     from .upgrade import automatic
 
-    automatic.show_detection(s)
+    if tag := automatic.show_detection(s):
+        guide.say_next(s, tag)
 
 
 @task("ci", example="--tag v1.76.5 --no-tests", ends=(4,))

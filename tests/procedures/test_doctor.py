@@ -1062,7 +1062,7 @@ def test_a_missing_sync_workflow_is_reported(world: World, origin: GitHub) -> No
     world.git("fetch --quiet origin")
     finding = one(world, "workflow", "look")
     assert finding["what"] == f"carto/main has no {SYNC}."
-    assert finding["then"].startswith("invoke fork.adopt --requirement git+https://")
+    assert finding["then"].startswith("invoke fork.adopt")
 
 
 def test_a_workflow_outside_the_default_branch_is_reported(world: World, origin: GitHub) -> None:
@@ -1086,9 +1086,13 @@ def test_a_sync_pull_request_behind_production_is_reported(world: World, origin:
     beside = json.loads(
         world.run("doctor --json --check sync-pr --repo litellm", cwd=world.place).out
     )
+    world.git("fetch --quiet origin")
+    take = world.run("next").out.splitlines()[0]
+    assert take in finding["then"]  # both say the same
     done = world.paste(beside["findings"][0]["then"], cwd=world.place)
     assert done.code == 0, done
     assert found(world, "sync-pr") == []
+    assert "gh pr view 1 " in world.run("next").out
 
 
 @pytest.mark.slow

@@ -439,6 +439,30 @@ def test_detect_reports_the_newest_release(world: World, github: GitHub, tmp_pat
     assert f"\n{NEXT}\n" in outputs.read_text()
 
 
+def test_detect_skips_a_prerelease_and_counts_the_older_releases(
+    world: World, github: GitHub
+) -> None:
+    for tag in ("v1.77.0-stable", "v1.77.1-stable", "v1.78.0-stable"):
+        world.git(f"tag {tag} main", repo=world.upstream)
+    with github.open() as opened:
+        opened.upstream().create_release("v1.78.0-stable", prerelease=True)
+    done = world.run("ci.detect")
+    assert done.out == (
+        "Warning: GitHub calls v1.78.0-stable a prerelease: it is skipped.\n"
+        f"New: {NEXT}; carto/main has v1.75.2-stable, and lacks 2 older releases,\n  too.\n"
+        f"Next: invoke upgrade-carto --tag {NEXT}\n"
+    )
+
+
+def test_detect_names_the_sync_that_comes_before_a_new_release(
+    world: World, github: GitHub
+) -> None:
+    assert sync(world, f"--tag {TAG}").code == 0
+    lines = world.run("ci.detect").out.splitlines()
+    assert lines[1].startswith("Pull request 1 is waiting for a review; ")
+    assert lines[-1].startswith("Next: ") and lines[-1].endswith("gh pr view 1 -R CartoDB/litellm")
+
+
 @pytest.mark.slow
 def test_the_merged_tag_is_recorded_with_its_commit(world: World, github: GitHub) -> None:
     assert sync(world, f"--tag {TAG}").code == 0

@@ -73,7 +73,8 @@ def taking_production(fork: Fork, branch: str, work: Path) -> str:
     take = f"{git.at(work)} merge --no-edit {origin}/{production}"
     if work.exists():
         return take
-    return f"{git.at(fork.path)} worktree add {quote(str(work))} {branch} && {take}"
+    place = quote(str(git.nearest(work, fork.path)))  # git reads it from there
+    return f"{git.at(fork.path)} worktree add {place} {branch} && {take}"
 
 
 def say_landing(s: Session, fork: Fork, branch: str, how: str = "") -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,6 +118,18 @@ def detect(sh: Shell, fork: Fork) -> Detection:
     return Detection(newest, commit, contained, version, tuple(newer), release, *notes)
 
 
+def confirmed(sh: Shell, fork: Fork, release: Tag) -> Tag | None:
+    """A stable release by its tag, or the newest before it if GitHub calls it a draft or a
+    prerelease."""
+    upstream = fork.policy.remotes.upstream
+    with suppress(Stop):
+        if github.can_be_asked(fork.gh, upstream.url):
+            published = github.release(sh, fork.hub(upstream), release.name)
+            if published and (published.draft or published.prerelease):
+                return detect(sh, fork).newest
+    return release
+
+
 def later(
     sh: Shell,
     fork: Fork,
@@ -192,13 +205,8 @@ def _confirmed(
     return None, None
 
 
-def show(
-    console: Console, detection: Detection, fork: Fork, command: Callable[..., str] | None
-) -> None:
-    """Print whether upstream has released something new, and what to do about it.
-
-    command: makes the command line of a task; None if the release is about to be merged.
-    """
+def show(console: Console, detection: Detection, fork: Fork) -> None:
+    """Print whether upstream has released something new."""
     for warning in detection.warnings:
         console.say(f"Warning: {warning}.", "yellow")
     production = fork.policy.branches.production
@@ -211,5 +219,3 @@ def show(
     console.say(f"New: {detection.newest.name}; {production} {has}{more}.", "green")
     if detection.release:
         console.row("  notes: ", detection.release.url)
-    if command:
-        console.next(command("upgrade-carto", tag=detection.newest.name))

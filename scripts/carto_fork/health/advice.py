@@ -12,11 +12,10 @@ from shlex import quote
 
 from ..adopt.copies import BRANCH, compare, is_needed, missing
 from ..audit import healing, inventory
-from ..fork import branches
+from ..fork import branches, detection
 from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.tags import Tag, TagUse, newest
-from ..merge import conflicts
 from ..merge.commits import reverted_sync
 from ..run import files, git, github
 from ..run.errors import Failed, Refused
@@ -100,7 +99,7 @@ class _Adviser:
         yield from self._change()
         yield from self._release()
         yield from self._newer()
-        if self._facts.problems or self._marked():
+        if self._facts.problems or status.is_marked(self._sh, self._fork):
             why = "Something does not fit together; this prints how to fix it."
             yield Advice(self._command("doctor"), why)
         yield from self._unreleased()
@@ -324,6 +323,7 @@ class _Adviser:
             why += f"{self._at} push {self._origin.name} --delete {upgrade.branch}"
             yield Advice(self._command("step.sync-pr", tag=tag), why)
         elif pull.state == "OPEN" and self._hub:
+            yield from self._taking_in(upgrade)
             test = self._command("upgrade-carto", tag=tag)
             more = f". Nothing has tested it since its conflicts were resolved: `{test}` does"
             more = more if status.is_untested(self._sh, self._fork, upgrade) else ""
@@ -337,18 +337,24 @@ class _Adviser:
         asked: the options of its last run.
         """
         sh, fork, branch = self._sh, self._fork, upgrade.branch
-        tag, published = fork.refs.tag(upgrade.tag), fork.tracking(self._origin, branch)
+        tag = fork.refs.tag(upgrade.tag)
         with suppress(Refused):
             lost = inventory.lost(sh, fork) if tag and fork.upstream_tips else None
             if lost and git.count(sh, fork.path, tag, lost.parent) == 0:  # it landed squashed
                 yield from self._heal("")
-        if not git.is_ancestor(sh, fork.path, fork.production_commit, published):
-            place = git.nearest(fork.place_for(branch))
-            why = f"{self._production} has new commits since {branch} was started; this takes them "
-            yield Advice(branches.taking_production(fork, branch, place), f"{why}in.")
+        yield from self._taking_in(upgrade)
         why = f"{self._merged(branch).why} Elsewhere, {_NEVER_SQUASHED}."
         words = {**asked, "direct": True, "no_pr": False}
         yield Advice(self._command("upgrade-carto", tag=upgrade.tag, **words), why)
+
+    def _taking_in(self, upgrade: InProgress) -> Iterator[Advice]:
+        """What brings production's newer commits into a published upgrade."""
+        fork, branch = self._fork, upgrade.branch
+        published = fork.tracking(self._origin, branch)
+        if not git.is_ancestor(self._sh, fork.path, fork.production_commit, published):
+            place = git.nearest(fork.place_for(branch))
+            why = f"{self._production} has new commits since {branch} was started; this takes them "
+            yield Advice(branches.taking_production(fork, branch, place), f"{why}in.")
 
     def _resolving(self, upgrade: InProgress) -> Iterator[Advice]:
         """How to continue with the conflicts of a pull request."""
@@ -476,20 +482,13 @@ class _Adviser:
     def _newer(self) -> Iterator[Advice]:
         """An upgrade, if upstream has a newer release."""
         release, contained = self._facts.upstream_release, self._facts.contained
-        if release and (not contained or release > contained):
+        if not release or (contained and release <= contained):
+            return
+        if release := detection.confirmed(self._sh, self._fork, release):
             why = "Upstream has a newer stable release."
             if closed := self._syncs.get(release.name):
                 why += f" Pull request {closed.number} for it was closed; this opens another one."
             yield Advice(self._command("upgrade-carto", tag=release.name), why)
-
-    def _marked(self) -> bool:
-        """Whether conflict markers are committed on the production branch."""
-        fork = self._fork
-        if not fork.upstream_tips or not fork.has_production:
-            return False
-        tip, production = inventory.tip(fork), fork.production_commit
-        sides = [tip, *git.merge_bases(self._sh, fork.path, production, tip)[:1]]
-        return bool(conflicts.markers_left(self._sh, fork.path, sides, production))
 
     def _unreleased(self) -> Iterator[Advice]:
         """A release, if the production branch has commits that its newest release lacks."""

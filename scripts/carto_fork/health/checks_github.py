@@ -16,11 +16,13 @@ from ..adopt import documents
 from ..adopt.copies import BRANCH, compare, foreign, missing, pinned, uncalled
 from ..audit.guard import CHECK, owners
 from ..ci import notify
+from ..fork import branches
 from ..fork.policy import CODE_OWNERS, POLICY_FILE
 from ..run import git, github
 from ..run.errors import Refused
 from ..run.steps import Step
 from ..run.text import counted, printable
+from ..upgrade.begun import remembered
 from .checks import Check, Diagnosis, Level, Patient, Unchecked
 
 ENABLE = Step(
@@ -161,7 +163,7 @@ def _requests(patient: Patient) -> Iterator[Diagnosis]:
 def _sync_pr(patient: Patient) -> Iterator[Diagnosis]:
     policy, sh = patient.fork.policy, patient.sh
     for pull in github.pulls(sh, patient.hub, base=patient.production):
-        if not policy.branches.tag_of(pull.head):
+        if not (release := policy.branches.tag_of(pull.head)):
             continue
         name, resolve = f"pull request {pull.number} ({printable(pull.head)})", str(pull.number)
         if policy.pull_requests.conflicts in pull.labels:
@@ -174,17 +176,11 @@ def _sync_pr(patient: Patient) -> Iterator[Diagnosis]:
         if behind:
             what = f"{name} lacks {counted(behind, 'commit')} of {patient.production}."
             cause = "They landed after it was opened; its account does not cover them."
-            origin = policy.remotes.origin.name
-            place = patient.place_of(pull.head)
-            repo, tree = git.at(patient.repo), git.at(place)
-            from_repo = quote(str(git.nearest(place, patient.repo)))
-            add = f"{repo} worktree add {from_repo} {quote(pull.head)} && "
-            add = "" if patient.is_checked_out(pull.head) else add
-            then = (
-                f"{repo} fetch {origin} && {add}{tree} merge {origin}/{patient.production} && "
-                f"{tree} push {origin} {quote(pull.head)}"
-            )
-            yield Diagnosis(Level.LOOK, what, cause, then)
+            fetch = f"{git.at(patient.repo)} fetch {policy.remotes.origin.name}"
+            take = branches.taking_production(patient.fork, pull.head, patient.place_of(pull.head))
+            asked = {**remembered(patient.fork, release).words(), "no_push": False}
+            again = patient.command("upgrade-carto", tag=release, **asked)
+            yield Diagnosis(Level.LOOK, what, cause, f"{fetch} && {take} && {again}")
 
 
 # --- Slack ---------------------------------------------------------------------------------------
@@ -440,7 +436,7 @@ CHECKS = (
         "The workflows run other code, code that others can change, or nothing.",
         _program,
     ),
-    Check("sync-pr", "The pull request of a sync cannot be merged.", _sync_pr),
+    Check("sync-pr", "The pull request of a sync is not ready to be merged.", _sync_pr),
     Check("slack", "No messages arrive in Slack.", _slack),
     Check("squash-merge", "A sync can land squashed.", _squash_merge),
     Check("protection", "The production branch can be overwritten.", _protection),

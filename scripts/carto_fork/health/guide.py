@@ -12,6 +12,7 @@ from ..fork.policy import Policy, load_policy
 from ..fork.session import Session
 from ..run.console import Console
 from ..run.errors import Refused, Usage
+from ..run.text import in_actions
 from . import advice, status
 
 
@@ -244,6 +245,18 @@ def show_next(s: Session) -> None:
     if following.command:
         s.sh.show(following.command)
     Console(s.sh.stream, pasteable=True).say(following.why)
+
+
+def say_next(s: Session, tag: str) -> None:
+    """Print the next command after a new release was named, and why if something else comes before
+    its upgrade."""
+    if s.json or in_actions():
+        return
+    following = advice.read(s.sh, s.path, s.command)
+    if tag not in following.command.split():
+        s.console.say(following.why)
+    if following.command:
+        s.console.next(following.command)
 
 
 def welcome(s: Session) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 from packaging.version import Version
 
-from ..audit import review
+from ..audit import inventory, review
 from ..fork import branches, records, recovery, releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
 from ..fork.tags import Tag, TagScheme, TagUse
+from ..merge import conflicts
 from ..merge.commits import Reverted, reverted_sync
 from ..run import git
 from ..run.console import Console
@@ -372,3 +373,12 @@ def is_untested(sh: Shell, fork: Fork, upgrade: InProgress) -> bool:
         return False
     subjects = git.subjects(sh, fork.path, head, "--not", fork.production_commit)
     return records.RESOLVED_MESSAGE.replace("{tag}", upgrade.tag) in subjects
+
+
+def is_marked(sh: Shell, fork: Fork) -> bool:
+    """Whether conflict markers are committed on the production branch."""
+    if not fork.upstream_tips or not fork.has_production:
+        return False
+    tip, production = inventory.tip(fork), fork.production_commit
+    sides = [tip, *git.merge_bases(sh, fork.path, production, tip)[:1]]
+    return bool(conflicts.markers_left(sh, fork.path, sides, production))

@@ -231,10 +231,8 @@ def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None
     for path in resolution.marked:
         console.row("  staged with conflict markers        ", path)
         word = pathspec_word(path)
-        console.row(
-            "    then:     ",
-            f"resolve them in {file_word(path)}, then {git.at(resolution.work)} add -- {word}",
-        )
+        add = f"{git.at(resolution.work)} add -- {word}"
+        _show_todo(console, f"resolve them in {file_word(path)}, then {add}")
     for decision in resolution.left:
         path = decision.conflict.path
         console.row(f"  {decision.conflict.kind.value:<14} {_hunks(decision):<20} ", path)
@@ -242,7 +240,15 @@ def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None
         whole = f"{git.at(resolution.work)} diff -- {pathspec_word(path)}"
         _show_dossier(console, decision, resolution.dossiers[path], whole)
         for line in resolution.todo(decision).split("\n") if todo else ():
-            console.row("    then:     ", line)
+            _show_todo(console, line)
+
+
+def _show_todo(console: Console, line: str) -> None:
+    """Print what to do about a conflict; a command after something to do is on its own line."""
+    first, then, command = line.partition(", then git ")
+    console.row("    then:     ", f"{first}, then:" if then else first)
+    if then:
+        console.row("              ", f"git {command}")
 
 
 _MOST_LINES = 6

@@ -81,7 +81,7 @@ def _fitted(text: str, as_it_is: bool = False) -> Iterator[str]:
 
 
 _COMMAND = re.compile(
-    r"(^|\s)(git|gh|invoke|carto-fork|make|mv|rm|ls|cd|pip|python\S*|\S*/\S+|-\S+) "
+    r"(^|\s)((\S*/)?(git|gh|invoke|carto-fork|make|mv|rm|ls|cd|pip|python\S*)|-\S+) "
 )
 
 

@@ -240,7 +240,7 @@ def sync_upstream(s: Session, options: Options) -> None:
     name, detection = options.tag, None
     if not name:
         detection = _detect(s, fork)
-        detecting.show(s.console, detection, fork, None)
+        detecting.show(s.console, detection, fork)
         if detection.newest is None:
             result = {"result": "nothing", "tag": "", "pull_request": ""}
             _end(s, fork, "nothing", result, detection)
@@ -381,8 +381,11 @@ def sync_pr(s: Session, name: str) -> None:
         s.print_json(asked.as_json())
 
 
-def show_detection(s: Session) -> None:
-    """Print the newest stable upstream release that the production branch does not contain."""
+def show_detection(s: Session) -> str:
+    """Print the newest stable upstream release that the production branch does not contain.
+
+    Returns its tag; "" if it contains all.
+    """
     fork = s.open_fork()
     detection = _detect(s, fork)
     if not s.sh.dry:
@@ -390,4 +393,5 @@ def show_detection(s: Session) -> None:
     if s.json:
         s.print_json(detection.as_json())
     else:
-        detecting.show(s.console, detection, fork, s.command)
+        detecting.show(s.console, detection, fork)
+    return detection.newest.name if detection.newest else ""
