@@ -100,7 +100,10 @@ def resolve(
     merge = Merge(sh, fork, work, ours, theirs)
     writing = git.path_of(sh, work, "carto-fork.writing")
     killed = writing.exists()
-    found = _taken_up(merge, killed)
+    found: Sequence[Conflict] = conflicts.read(sh, work, ours, theirs)
+    if killed and not sh.dry:
+        _write_again(sh, work, found)
+        found = conflicts.read(sh, work, ours, theirs)
     words = (words or Words()).about(found)
     found, settled = _reopened(merge, found, words)
     found = _with_bases(merge, found)
@@ -131,20 +134,6 @@ def resolve(
         withdrawn=(*back, *withdrawn),
         before=len(settled),
     )
-
-
-def _taken_up(merge: Merge, killed: bool) -> Sequence[Conflict]:
-    """The conflicts of a merge, after files that a killed run has half written are as git merged
-    them.
-
-    killed: whether the last run was killed while it wrote.
-    """
-    sh, work, ours, theirs = merge.sh, merge.work, merge.ours, merge.theirs
-    found = conflicts.read(sh, work, ours, theirs)
-    if killed and not sh.dry:
-        _write_again(sh, work, found)
-        found = conflicts.read(sh, work, ours, theirs)
-    return found
 
 
 def _reopened(
