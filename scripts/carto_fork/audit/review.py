@@ -328,7 +328,7 @@ def show(console: Console, verification: Verification, what: str, *, landed: boo
         )
     for title, entries, style in (
         ("lost", account.lost, "red"),
-        ("look at this (something else is there now)", account.to_look_at, "yellow"),
+        ("look at this (the result has other lines there, or none)", account.to_look_at, "yellow"),
     ):
         show_entries(console, title, entries, style)
     explained = Counter(entry.account.fate.value for entry in account.explained)

@@ -55,8 +55,8 @@ class Verification:
 
     @property
     def replaced(self) -> list[Finding]:
-        """The changes that something else replaced, of which words are gone."""
-        said = "{}:{} has something else than {} lines; gone: {}".format
+        """The changes whose lines are gone or replaced, of which words are gone."""
+        said = "{}:{} no longer has {} lines; gone: {}".format
         return [
             Finding(
                 "replaced", said(e.path, e.account.change.line, e.side.whose, words), e.path, False

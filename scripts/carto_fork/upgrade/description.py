@@ -179,16 +179,15 @@ class _Text:
         if account is None:
             return
         undecided = [entry for entry in account.lost if entry.path in self.sync.unresolved]
-        lost = [entry for entry in account.lost if entry not in undecided]
         rest = {
-            "in files that are left for you to decide": undecided,
             "to look at": account.to_look_at,
             "moved, absorbed or dropped on purpose": account.explained,
         }
         more = "".join(f", {len(entries)} {what}" for what, entries in rest.items() if entries)
-        yield f"{account.checked}: **{counted(len(lost), 'change')} lost**{more}."
-        listed = [["lost", *_entry(entry)] for entry in lost]
-        listed += [["to decide", *_entry(entry)] for entry in undecided]
+        left = f" ({len(undecided)} in files that are left for you to decide)" * bool(undecided)
+        yield f"{account.checked}: **{counted(len(account.lost), 'change')} lost**{left}{more}."
+        lost = sorted(account.lost, key=lambda entry: entry in undecided)
+        listed = [["lost" if e not in undecided else "to decide", *_entry(e)] for e in lost]
         listed += [["look at", *_entry(entry)] for entry in account.to_look_at]
         if listed:
             yield ""

@@ -164,7 +164,7 @@ class Page:
             (outcomes[PROPOSED], False, "proposal to accept", "Accept each proposal, or redo it"),
             (findings[False], False, "finding to judge", "Judge what the checks found"),
             (outcomes[OTHERWISE], False, "conflict not as decided", "Ask whoever resolved these"),
-            (looks, False, "change to look at", "Look at what something else replaced"),
+            (looks, False, "change to look at", "Look at what is gone or replaced"),
             (len(unfilled), False, "tree of vendored code to fill", f"Run {again}, and commit"),
             (len(not_run), False, f"not run: {', '.join(not_run)}", "Run these, here or in CI"),
         )
