@@ -503,6 +503,20 @@ def test_an_invalid_drop_is_refused(
     assert everything(prepared) == before
 
 
+def test_a_drop_takes_only_what_is_lost(prepared: World) -> None:
+    """Not the change beside it, which is only to be looked at."""
+    words = "The next healthy deployment, round robin; a session stays where it began."
+    changed(prepared, {ROUTER: (AFFINITY, "")})
+    changed(prepared, {ROUTER: (words, words.replace("stays where it began", "stays there"))})
+    data = json.loads(prepared.run(f"verify --repo {WORK} --tag {TAG} --json").out)
+    gone = {name: [e["path"] for e in data[name]].count(ROUTER) for name in ("lost", "look_at")}
+    assert gone == {"lost": 1, "look_at": 1}
+    done = prepared.run(f"verify --repo {WORK} --drop {ROUTER} --reason whole")
+    assert done.out.startswith(f"1 change in {ROUTER} dropped: whole\n")
+    lines = [line.strip() for line in AFFINITY.splitlines()]
+    assert drops(prepared, prepared.work(TAG))[-1]["lines"] == lines
+
+
 def test_a_drop_replaces_the_record_that_says_less(prepared: World) -> None:
     work, lines = prepared.work(TAG), [line.strip() for line in AFFINITY.splitlines()]
     changed(prepared, {ROUTER: (AFFINITY, "")})

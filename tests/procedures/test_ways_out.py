@@ -527,3 +527,19 @@ def test_markers_on_origin_are_resolved_without_github(world: World, here: bool)
     resolved_by_hand(world, world.work(STABLE))
     world.git("commit -qm 'fix: both'", repo=world.work(STABLE))
     assert world.run(again).code == 0
+
+
+def test_the_reason_of_an_older_sync_is_not_given_for_a_newer_one(world: World) -> None:
+    drops = world.git("show origin/carto/main:carto_drops.toml")
+    older = '[[drop]]\npath = "Dockerfile"\nreason = "Older."\nlines = ["RUN true"]\n'
+    production = "refs/heads/carto/main"
+    commit_in(world, world.origin, production, {"carto_drops.toml": f"{drops}\n\n{older}"})
+    line = "upgrade-carto --tag v1.77.2-stable --no-tests"
+    assert world.run(line).code == 3
+    resolved_by_hand(world, world.work("v1.77.2-stable"))
+    done = world.run(line)
+    assert (done.code, done.err) == (0, "")
+    notes = world.fork / ".git" / "carto-fork" / "v1.77.2-stable"
+    text = (notes / "pull-request.md").read_text()
+    assert re.search(r"\n\| `Dockerfile` \| content \| resolved by a person \|", text)
+    assert "Older" not in text
