@@ -957,6 +957,19 @@ def test_a_structured_file_to_which_both_sides_added_is_still_valid() -> None:
     assert decision.left or len(json.loads(decision.text or "")) == 2
 
 
+def test_the_reason_is_that_of_the_hunks_that_are_left() -> None:
+    """The first is merged by name; the second, about the fork's marked block, is not."""
+    first = ("fetch(url, 1)\n", "fetch(\n    url,\n    1,\n)\n", "fetch(url, 2)\n")
+    between = "\n\n# CARTO: ours\n"
+    second = ("limit = 1\n", "limit = 2\n", "limit = 3\n")
+    sides = (f"{one}{between}{other}" for one, other in zip(first, second, strict=True))
+    text = between.join(HUNK.format(base=b, ours=o, theirs=t) for b, o, t in (first, second))
+    found = replace(conflict(text=text), names=("f.py",), texts=Texts(*sides))
+    decision = settle(found)
+    assert (decision.settled, decision.left) == (1, 1)
+    assert decision.why == "The conflict touches a block marked `# CARTO:`."
+
+
 def test_a_dropped_change_does_not_come_back_in_a_merge_by_key() -> None:
     """One hunk was dropped; the other can only be merged by key."""
     pair = "{0} = {1}\n{0}{0} = {2}\n"
