@@ -81,13 +81,14 @@ class _Adviser:
         yield from self._checkout()
         yield from self._foundations()
         yield from self._fetch()
-        if self._fork.has_production:
+        fork = self._fork
+        if fork.has_production:
             for upgrade in self._facts.in_progress:
                 yield from self._upgrade(upgrade)
             yield from self._adoption()
             if self._draft_in_the_way:
                 yield from self._behind()
-            if self._source or not is_needed(self._fork.policy, self._read):
+            if fork.draft and (self._source or not is_needed(fork.policy, self._read)):
                 yield from self._draft()
             why = ""
             if squashed := self._facts.squashed:
@@ -99,7 +100,7 @@ class _Adviser:
         yield from self._change()
         yield from self._release()
         yield from self._newer()
-        if self._facts.problems or status.is_marked(self._sh, self._fork):
+        if self._facts.problems or status.is_marked(self._sh, fork):
             why = "Something does not fit together; this prints how to fix it."
             yield Advice(self._command("doctor"), why)
         yield from self._unreleased()
@@ -270,7 +271,7 @@ class _Adviser:
 
     @cached_property
     def _source(self) -> str:
-        return missing(self._sh, self._fork.policy, self._read) if self._fork.draft else ""
+        return missing(self._sh, self._fork.policy, self._read)
 
     def _draft(self) -> Iterator[Advice]:
         """What brings a policy that is on no branch to the production branch."""
@@ -455,8 +456,7 @@ class _Adviser:
 
     @cached_property
     def _own_release(self) -> Tag | None:
-        published = self._remote.tags() if self._remote else ()
-        names = {*self._fork.refs.tags(), *published}
+        names = [*self._fork.refs.tags(), *(self._remote.tags() if self._remote else ())]
         return newest(names, self._fork.policy.tags, TagUse.OWN)
 
     def _release(self) -> Iterator[Advice]:
