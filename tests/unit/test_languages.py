@@ -54,6 +54,18 @@ MERGED: dict[str, tuple[str, str, str, str]] = {
         "import a.D;\nimport a.B;\n\nclass C {\n}\n",
         "import a.D;\nimport a.B;\nimport ours.X;\n\nclass C {\n}\n",
     ),
+    "members of a class.kt": (
+        "import a.B\n\nclass C {\n    fun f(x: Int) = B(x)\n}\n",
+        "import a.B\nimport my.X\n\nclass C {\n    fun f(x: Int) = B(x)\n    fun our() = X()\n}\n",
+        "import a.B\n\nclass C {\n    fun f(x: Long) = B(x)\n}\n",
+        "import a.B\nimport my.X\n\nclass C {\n    fun f(x: Long) = B(x)\n    fun our() = X()\n}\n",
+    ),
+    "methods of a class.rb": (
+        "class C\n  def a(x)\n    f(x: 1)\n  end\nend\n",
+        "class C\n  def a(x)\n    f(x: 1, ours: 2)\n  end\n\n  def ours\n    1\n  end\nend\n",
+        "class C\n  def a(x)\n    f(x: 3)\n  end\nend\n",
+        "class C\n  def a(x)\n    f(x: 3, ours: 2)\n  end\n\n  def ours\n    1\n  end\nend\n",
+    ),
     "arms of a match.rs": (
         "fn f() {\n    match x {\n        1 => a(),\n    }\n}\n",
         "fn f() {\n    match x {\n        1 => a(),\n        2 => b(),\n    }\n}\n",
@@ -113,6 +125,12 @@ LEFT: dict[str, tuple[str, str, str]] = {
     ),
     "each took out something else.ts": ("a();\nb();\nc();\n", "c();\n", "b();\nc();\n"),
     "one changed what the other took out.ts": ("a(1);\nc();\n", "c();\nd();\n", "a(2);\nc();\n"),
+    "arguments by position.kt": ("f(a)\n", "f(a, b)\n", "f(a, c)\n"),
+    "callbacks in an order.rb": (
+        "class C\n  before_action :a\nend\n",
+        "class C\n  before_action :a\n  before_action :b\nend\n",
+        "class C\n  before_action :a\n  before_action :c\nend\n",
+    ),
     "items of a list.py": ("x = [a]\n", "x = [a, b]\n", "x = [a, c]\n"),
 }
 
@@ -146,6 +164,19 @@ def test_what_depends_on_another_hunk_is_left() -> None:
         for side in ("base", "ours", "theirs")
     )
     assert settling.settle("f.py", Texts(*sides), [one, other], [0, 1]) == {}
+
+
+def test_a_name_like_those_that_upstream_renamed_is_left() -> None:
+    """The fork's new name is probably renamed, too."""
+    base = "f(\n    Old_dark,\n    Old_black,\n)\n"
+    ours = "f(\n    Old_light,\n    Old_dark,\n    Old_black,\n)\n"
+    for theirs, is_settled in (
+        ("f(\n    New_dark,\n    New_black,\n)\n", False),
+        ("f(\n    Old_dark,\n    New_black,\n)\n", True),
+    ):
+        hunk = Hunk((ours,), (base,), (theirs,), 1, ())
+        settled = settling.settle("f.kt", Texts(base, ours, theirs), [hunk], [0])
+        assert bool(settled) == is_settled
 
 
 def test_a_part_that_nobody_removed_on_purpose_is_not_lost() -> None:

@@ -125,6 +125,21 @@ _LANGUAGES: dict[str, Language] = {
         """import_declaration=1 field_declaration=declarator element_value_pair=key
         local_variable_declaration=declarator""",
     ),
+    ".kt .kts": Language(
+        "tree_sitter_kotlin",
+        """source_file class_body enum_class_body block value_arguments function_value_parameters
+        class_parameters when_expression:when_subject""",
+        """import=identifier|qualified_identifier property_declaration=variable_declaration
+        variable_declaration=identifier parameter=identifier class_parameter=identifier
+        enum_entry=identifier companion_object=companion when_entry=condition""",
+    ),
+    ".rb .rake": Language(
+        "tree_sitter_ruby",
+        """program body_statement argument_list method_parameters hash array""",
+        """assignment=left pair=key keyword_parameter=name optional_parameter=name
+        singleton_method=object+name""",
+        bare="body_statement",
+    ),
     ".rs": Language(
         "tree_sitter_rust",
         """source_file declaration_list field_declaration_list block arguments parameters use_list
@@ -178,7 +193,9 @@ def _parser(wheel: str, grammar: str) -> Any:
     import tree_sitter_java
     import tree_sitter_javascript
     import tree_sitter_json
+    import tree_sitter_kotlin
     import tree_sitter_python
+    import tree_sitter_ruby
     import tree_sitter_rust
     import tree_sitter_toml
     import tree_sitter_typescript
@@ -192,7 +209,9 @@ def _parser(wheel: str, grammar: str) -> Any:
         tree_sitter_java,
         tree_sitter_javascript,
         tree_sitter_json,
+        tree_sitter_kotlin,
         tree_sitter_python,
+        tree_sitter_ruby,
         tree_sitter_rust,
         tree_sitter_toml,
         tree_sitter_typescript,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
@@ -203,9 +203,14 @@ class _Cuts:
         return _Near(pieces, start[0], Rest(text, names))
 
 
+def stems(words: Iterable[str]) -> set[str]:
+    """The parts of compound words, such as `Theme` and `Dark` of `Theme_Dark`."""
+    return {part for word in words if "_" in word for part in word.split("_") if len(part) > 2}
+
+
 class Gone:
     """What the sides have renamed everywhere: of the base's many references to it, hardly any are
-    left there."""
+    left there; or no name is left that begins or ends as several in the base do, such as `old_`."""
 
     def __init__(self, language: Language, texts: Texts) -> None:
         self.language, self.texts = language, texts
@@ -218,10 +223,19 @@ class Gone:
             return False
         before = Counter(_WORD.findall("".join(hunk.base or ())))
         return any(
-            self._is_gone(word, side)
+            self._is_gone(word, side) or not self._stems_in(word, side).isdisjoint(stems(before))
             for lines, side in ((hunk.theirs, self.texts.ours), (hunk.ours, self.texts.theirs))
             for word in Counter(_WORD.findall("".join(lines))) - before
         )
+
+    def _stems_in(self, word: str, side: str) -> set[str]:
+        """The stems of a word that a side no longer has, although the base has them in several
+        words."""
+        return {
+            stem
+            for stem in stems([word])
+            if stem not in side and len(re.findall(rf"\b\w*{stem}\w*\b", self.texts.base)) > 1
+        }
 
     def _is_gone(self, word: str, side: str) -> bool:
         if (word, side) not in self.answers:
