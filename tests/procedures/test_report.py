@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from world import World, commit_in
+from world import World, commit_in, land, push_as_colleague
 
 TAG, STABLE = "v1.76.5", "v1.77.2-stable"
 EVIL = "</script><img src=x onerror=alert(1)>\u202e `${x}`"
@@ -89,6 +89,36 @@ def test_the_page_shows_how_each_check_ended(world: World) -> None:
         assert last and last in re.sub("<.*?>", "", item)
     [item] = re.findall(r"passed</span> verify.*?</template>", checks, re.S)
     assert "What it found is under “Needs eyes”." in item
+
+
+def test_the_page_is_of_productions_newest_commit_in_the_branch_and_then_of_what_landed(
+    world: World,
+) -> None:
+    sync = f"upstream-sync/{TAG}"
+    assert world.run(f"upgrade-carto --tag {TAG} --no-tests --no-push").code == 0
+    started = world.git("rev-parse origin/carto/main")
+    newer = push_as_colleague(world, {"newer.py": "NEWER = 1\n"})
+    work = world.work(TAG)
+    world.git("fetch --quiet origin", repo=work)
+    world.git("merge --quiet --no-edit origin/carto/main", repo=work)
+
+    def numbers() -> dict[str, str]:
+        assert world.run(f"report --tag {TAG}").code == 0
+        found = re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td>', page_of(world))
+        return {html.unescape(name): re.sub("<.*?>", "", value) for name, value in found}
+
+    found = numbers()
+    assert found["the fork's side"] == newer
+    assert found["the fork's side when it was merged"] == started
+    assert f"git merge-tree --write-tree --name-only --no-messages {started[:10]}" in page_of(world)
+    world.git(f"push --quiet --no-verify origin {sync}")
+    landed = land(world, TAG)
+    world.git("worktree remove --force", str(work))
+    world.git(f"branch --quiet -D {sync}")
+    world.git(f"push --quiet --no-verify origin :{sync}")
+    found = numbers()
+    assert (found["the fork's side"], found["result"]) == (newer, landed)
+    assert "Merge it with a merge commit" not in page_of(world)
 
 
 def test_a_page_that_cannot_be_written_fails_nothing(world: World) -> None:

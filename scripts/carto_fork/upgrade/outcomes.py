@@ -45,6 +45,7 @@ class Merge:
 
     name: of what is merged. ours, theirs: its sides. result: what became of them, "" for one that
         has not happened.
+    started: the fork's side when it was merged, if a newer one was merged into the result since.
     decisions: one for each conflict. checked: its account, None for one that has not happened.
     lost: the sync whose lost ancestry is reckoned with.
     left: the paths whose conflict nobody has resolved, None if markers alone show that.
@@ -64,6 +65,7 @@ class Merge:
     request: Mapping[str, str] = field(default_factory=dict)
     checks: Sequence[tuple[str, bool | None, Path | None]] = ()
     landed: bool = False
+    started: str = ""
 
 
 class Outcomes:

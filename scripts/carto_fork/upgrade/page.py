@@ -213,6 +213,8 @@ class Page:
         release = merge.name or f"none: {self._outcomes.below or 'a commit without a tag'}"
         yield "release", release, "", ""
         yield "the fork's side", merge.ours, "", ""
+        if merge.started:
+            yield "the fork's side when it was merged", merge.started, "", ""
         yield "upstream's side", merge.theirs, "", ""
         yield "result", merge.result or "not merged yet", "", ""
         if result:
@@ -220,7 +222,8 @@ class Page:
         number = git.count(self._sh, self._repo, merge.theirs, merge.ours)
         how = f"git rev-list --count {theirs} --not {ours}"
         yield "commits that upstream brings", number, how, "the number"
-        how = f"git merge-tree --write-tree --name-only --no-messages {ours} {theirs}"
+        start = merge.started[:10] or ours
+        how = f"git merge-tree --write-tree --name-only --no-messages {start} {theirs}"
         part = "its lines, without the first"
         if not result and merge.name:
             how, part = f"{command('carto-fork', 'forecast', tag=merge.name)} --json", "paths"

@@ -160,9 +160,11 @@ def _of_sync(sync: Sync, fork: Fork) -> Merge:
         for name, log in ran.items()
         if getattr(fork.policy.commands, name)
     ]
+    # The account is that of production's newest commit in the branch, and so is the page.
+    ours = sync.checked.ours or sync.ours
     return Merge(
         tag,
-        sync.ours,
+        ours,
         sync.theirs,
         sync.head,
         sync.decisions,
@@ -171,6 +173,7 @@ def _of_sync(sync: Sync, fork: Fork) -> Merge:
         left=frozenset(sync.unresolved),
         request={"pr": sync.branch},
         checks=checks,
+        started=sync.ours if sync.ours != ours else "",
     )
 
 
@@ -259,10 +262,11 @@ def _of_tag(s: Session, fork: Fork, name: str) -> tuple[Merge, Path]:
     commits_ = fork.refs.commits
     if head := commits_.get(_sync_ref(fork, tag.name)) or commits_.get(origin):
         return _of_sync(Sync(Work(s, fork, tag, theirs), fork, head), fork), place
-    if fork.has_production:
-        merge, ours = git.merge_of(s.sh, fork.path, theirs, fork.production_commit)
-        if merge:
-            return of_merge(s.sh, fork, ours, theirs, merge), place
+    production = fork.production_commit
+    if production and git.is_ancestor(s.sh, fork.path, theirs, production):
+        landed = git.first_with(s.sh, fork.path, theirs, production)
+        before = git.commit_of(s.sh, fork.path, f"{landed}^1")
+        return of_merge(s.sh, fork, before, theirs, landed), place
     raise Refused(
         f"no branch here holds a merge of {tag.name}.", then=s.command("forecast", tag=tag.name)
     )
