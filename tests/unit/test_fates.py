@@ -261,6 +261,16 @@ def test_a_block_that_was_written_into_another_file_is_found(written: str, expec
     assert (found.fate, found.home) == (expected, "" if expected is LOST else "g")
 
 
+def test_a_comment_on_a_line_that_the_other_side_removed_is_not_lost_with_it() -> None:
+    """However much else of the file is."""
+    base, note = text("a b c d e f"), "//nolint:staticcheck // it is meant\n"
+    mine = text("a F G b") + note + text("c d e f")
+    assert fates(base, mine, text("a b d e f"), text("a b d e f")) == [LOST, SUPERSEDED]
+    # Of a line that is still there, or about which it is not, it is lost.
+    assert fates(base, mine, text("a b c d 1 f"), text("a b c d 1 f")) == [LOST, LOST]
+    assert fates(base, mine, text("a c d e f"), text("a c d e f")) == [LOST, LOST]
+
+
 def test_the_same_line_at_many_places_is_one_loss() -> None:
     """A remark next to what the other side removed, each time."""
     base, mine, other = text("a b c a b d"), text("a F b c a F b d"), text("a c a d")

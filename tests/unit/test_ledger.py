@@ -219,6 +219,20 @@ def test_a_hunk_is_named_with_the_commits_that_wrote_its_file_or_lines(repo: Rep
     assert [commit.subject for commit in entry.commits] == ["one"]
 
 
+def test_what_became_of_one_change_is_not_said_of_the_file_s_other_commits(repo: Repo) -> None:
+    """The fate of a commit is that of its own lines; of lines without a word, the newest's."""
+    repo.commit({"f": TEXT, "v": "1.0\n"})
+    taken = at(9, UPSTREAM)
+    repo.on("ours", "base").commit({"f": taken, "v": "1.0.1\n"}, "taken from upstream")
+    repo.commit({"f": at(2, FORK, taken.splitlines(True)), "v": "1.0.2\n"}, "its own")
+    repo.on("theirs", "base").commit({"f": taken + FOLLOW, "v": "1.1\n"})
+    both = {"f": at(2, FORK, [*taken.splitlines(True), FOLLOW]), "v": "1.1\n"}
+    repo.on("result", "ours").merge("theirs", both)
+    found = {entry.path: entry for entry in account(repo).entries if entry.side is Side.FORK}
+    by = {path: [commit.subject for commit in entry.commits] for path, entry in found.items()}
+    assert by == {"f": ["taken from upstream"], "v": ["its own"]}
+
+
 # --- Files that are missing, renamed or back -----------------------------------------------------
 
 

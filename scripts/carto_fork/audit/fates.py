@@ -29,6 +29,8 @@ _MANY_WORDS = 5
 """This many words in a row do not occur by chance."""
 _CONTEXT = 3
 """This many lines around a hunk identify its place."""
+_COMMENT = re.compile(r"\s*(//|/\*.*\*/\s*$|#\s|# ?(noqa|nosec|type:|pylint|pragma)|<!--)")
+"""A line that is only a comment in most languages."""
 _LONGEST_PART = 12
 """A formatter may reflow up to this many lines."""
 
@@ -105,6 +107,18 @@ class _Versions:
     def _running(self) -> list[str]:
         """The words of this side's version and of the result, as running text."""
         return [f" {' '.join(words_of(self._texts[side]))} " for side in (1, 3)]
+
+    def has_lost_what_it_is_about(self, change: Change, others: Sequence[Change]) -> bool:
+        """Whether this side only added a comment to the next line, and the other side removed that
+        line for good."""
+        below = self._texts[1].split("\n")[change.line - 1 + len(change.added) :]
+        about = stripped_lines(below[:1])
+        return (
+            bool(about and change.added and not change.removed)
+            and all(_COMMENT.match(line) for line in change.added)
+            and not self.counts[3][about[0]]
+            and any(_touch(change, x) and about[0] in stripped_lines(x.removed) for x in others)
+        )
 
     def has_rerun(self, line: str) -> bool:
         """Whether the words of a line occur in sequence across other lines of the result, as
@@ -214,7 +228,11 @@ def account(
     traceless = {line.strip() for a in accounts if a.fate is Fate.LOST for line in a.traceless}
     accounts = [
         replace(a, fate=Fate.SUPERSEDED)
-        if a.fate is Fate.LOST and _may_be_superseded(a, others, versions.counts, len(traceless))
+        if a.fate is Fate.LOST
+        and (
+            versions.has_lost_what_it_is_about(a.change, others)
+            or _may_be_superseded(a, others, versions.counts, len(traceless))
+        )
         else a
         for a in accounts
     ]

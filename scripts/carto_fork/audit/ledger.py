@@ -233,14 +233,14 @@ class _Merge:
     def _commits_behind(
         self, account: Account, file: _File, in_them: Customisations
     ) -> tuple[Commit, ...]:
-        """The fork commits behind a change; none if it is not the fork's.
-
-        in_them: the fork's own work in the files of the account.
+        """The fork commits behind a change, or the newest one in its file if its lines identify
+        nobody; none if it is not the fork's. in_them: the fork's own work in the account's files.
         """
-        names = [name for name in (file.mine, file.base) if name]
-        touched = self._own.of(names, (*account.change.added, *account.change.removed))
-        wrote = in_them.behind((*account.missing, *account.back)) if touched else ()
-        return tuple([commit for commit in wrote if commit in touched] or touched)
+        lines = (*account.change.added, *account.change.removed)
+        touched = self._own.of(filter(None, (file.mine, file.base)), lines)
+        wrote = in_them.behind((*account.missing, *account.back) or lines) if touched else ()
+        known = tuple(commit for commit in wrote if commit in touched)
+        return known or tuple(touched[: 1 if lines else None])
 
     def unsure(self) -> Iterator[Entry]:
         """The fork's files that upstream has under several names, of which git picked one."""
