@@ -147,25 +147,31 @@ def test_a_conflict_that_is_left_is_shown_with_its_commands(world: World) -> Non
 def test_what_is_said_of_a_conflict_is_read_from_the_result(world: World) -> None:
     """People may do something else than what was decided, and what they do is said."""
     main = "from lib import stop\n\n\ndef start_the_server(port):\n    return open_port({})\n"
-    lib = "def stop_the_server(port, wait={}):\n    return close_port(port, wait)\n"
+    limits = "".join(f"LIMIT_{n} = {n} * 10\n" for n in range(8))
+
+    def lib(wait: int, own: str = "") -> str:
+        stop = f"def stop_the_server(port, wait={wait}):\n    return close_port(port, wait)\n\n\n"
+        return f"{stop}{limits}{own}END_OF_LIMITS = 1\n"
+
     before: dict[str, str | None] = {
         "main.py": main.format("port"),
-        "lib.py": lib.format("1"),
+        "lib.py": lib(1),
         "gone.txt": "one line that the fork removes\n",
         "go.mod": "module x\n\nrequire example.com/a v1.0.0\n",
         "vendor/modules.txt": "# example.com/a v1.0.0\n",
         "vendor/example.com/a/a.go": "package a\n",
     }
-    own = "def reload_the_server(port):\n    return stop_the_server(port, 2)\n\n\n"
+    own = "\n\ndef reload_the_server(port):\n    return stop_the_server(port, 2)\n\n\n"
     mine: dict[str, str | None] = {
         "main.py": main.format("port, 'ours'"),
-        "lib.py": own + lib.format("2"),
+        "lib.py": lib(2, own),
         "gone.txt": None,
         "uses.py": "from lib import reload_the_server\n\nprint(reload_the_server(80))\n",
+        "other.py": "from box import reload_the_server\n\nbox.reload_the_server(1)\n",
     }
     upstreams: dict[str, str | None] = {
         "main.py": main.format("port, 'theirs'"),
-        "lib.py": lib.format("3"),
+        "lib.py": lib(3),
         "gone.txt": "one line that upstream changes\n",
         "go.mod": "module x\n\nrequire example.com/a v1.1.0\n",
     }
@@ -193,18 +199,97 @@ def test_what_is_said_of_a_conflict_is_read_from_the_result(world: World) -> Non
     )
     # Upstream's whole file cost what was not in conflict, and that is used elsewhere.
     assert "Its conflict ended with: upstream's." in eyes
-    used = "reload_the_server is gone, and lines of the fork in the result still name it:"
-    assert used in eyes and "  uses.py:1: " in eyes
+    assert "reload_the_server is gone, and the result still names it:" in eyes
+    assert "  uses.py:1: " in eyes and "  uses.py:3: " in eyes and "other.py" not in eyes
+    # That breaks something, so it stands before what may only be another choice.
+    breaks = eyes.index(
+        '<code>lib.py</code> 1 change of the fork <span class="note">(what names it'
+    )
+    assert breaks < eyes.index('tag open">not as decided')
+    assert "What the marks at lines mean" in eyes
+    # Why: the whole file was taken, and who changed what there.
+    assert "That is upstream's whole file: 1 change of the fork that git had merged" in conflicts
+    lines = conflicts[conflicts.index("<code>lib.py</code>") :]
+    for side, commit in (("the fork", ours), ("upstream", theirs)):
+        assert re.search(f"Changed here by {side} in:</p><ul><li>.*{commit[:10]}", lines)
     # The vendored tree is filled again, and the way back works as typed.
     assert "go.mod changed, and vendor/ is as the fork had it" in eyes
     assert "Run go mod tidy && go mod vendor, and commit" in html.unescape(page)
-    [back] = re.findall(r'data-copy="(git diff \w+ \w+ -- lib.py \| git apply --3way)"', page)
+    [back] = re.findall(r'data-copy="(git apply <<.*?lib.py.*?)"', eyes, re.S)
     world.git(f"checkout --quiet --detach {result}")
-    world.call(["bash", "-c", back])
-    assert "reload_the_server" in (world.fork / "lib.py").read_text()
+    assert world.call(["bash", "-c", back]).code == 0
+    assert (world.fork / "lib.py").read_text() == lib(3, own)
+    assert "Copy the patch that brings it back" in eyes and "--3way" not in page
+    undoes = "# the fork's whole file, which undoes 1 change of upstream in it"
+    assert f"git checkout {ours[:10]} -- lib.py  {undoes}" in eyes
     # Why a check passed or not, and what did not run.
     assert "failed</span> verify: " in section(page, "checks")
     assert "not run</span> build, tests: " in section(page, "checks")
+
+
+def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
+    world: World,
+) -> None:
+    """A commit does not inherit what became of the rest of its file, and merges come last."""
+    lines = [f"value_{n} = make_value({n})\n" for n in range(30)]
+    logo = ".logo {\n  width: 10px;\n}\n"
+
+    def text(*more: tuple[int, str]) -> str:
+        there = {**dict(enumerate(lines)), **{n: lines[n] + line for n, line in more}}
+        return "".join(there.values())
+
+    kept, lost, merged = (10, "kept_one = 1\n"), (20, "lost_one = 2\n"), (25, "evil_one = 3\n")
+    world.git("fetch --quiet --no-tags upstream")
+    files: dict[str, str | None] = {"values.py": text(), "logo.css": logo}
+    base = commit_in(world, world.fork, "refs/heads/b", files, "upstream/main")
+    theirs = commit_in(world, world.fork, "refs/heads/t", {"new.txt": "x\n"}, base)
+    first = {"values.py": text(kept)}
+    one = commit_in(world, world.fork, "refs/heads/o", first, base, message="feat: kept")
+    styled = {"logo.css": logo.replace("10px", "12px")}
+    two = commit_in(world, world.fork, "refs/heads/o", styled, one, message="style: the logo")
+    second = {"values.py": text(kept, lost)}
+    three = commit_in(world, world.fork, "refs/heads/o", second, two, message="feat: lost")
+    between = commit_in(world, world.fork, "refs/heads/u", {"up.txt": "x\n"}, base)
+    third: dict[str, str | None] = {"values.py": text(kept, lost, merged), "up.txt": "x\n"}
+    ours = commit_in(
+        world, world.fork, "refs/heads/o", third, three, between, message="Merge branch 'up'"
+    )
+    theirs = commit_in(world, world.fork, "refs/heads/t", {"up.txt": "x\n"}, theirs, between)
+    now: dict[str, str | None] = {"values.py": text(kept), "logo.css": logo, "new.txt": "x\n"}
+    result = commit_in(world, world.fork, "refs/heads/r", now, ours, theirs)
+    line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
+    assert world.run(line).code == 0
+    page = (world.fork / "it.html").read_text()
+    mine = section(page, "fork")
+    rows = re.findall(
+        r'<span class="tag (?:\w*)">([\w ]+)</span> (feat: \w+|style.*?|Merge.*?) <', mine
+    )
+    assert rows[:3] == [
+        ("lost", "feat: lost"),
+        ("lost", "style: the logo"),
+        ("lost", "Merge branch 'up'"),
+    ]
+    assert ("kept", "feat: kept") in rows
+    # What needs eyes is in the order of what it is about.
+    eyes = section(page, "eyes")
+    assert eyes.index("<code>values.py</code>") < eyes.index("<code>logo.css</code>")
+    assert "(code)" in eyes and "(how it looks)" in eyes
+
+
+def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: World) -> None:
+    out = "litellm/proxy/_experimental/out/{}.html"
+    world.git("fetch --quiet --no-tags upstream")
+    old, mine, theirs_ = (
+        {out.format(n): f"{build} {n}\n" for n in range(4)} for build in ("old", "mine", "theirs")
+    )
+    base = commit_in(world, world.fork, "refs/heads/b", old, "upstream/main")
+    ours = commit_in(world, world.fork, "refs/heads/o", mine, base, message="chore: build")
+    theirs = commit_in(world, world.fork, "refs/heads/t", theirs_, base)
+    result = commit_in(world, world.fork, "refs/heads/r", {**mine}, ours, theirs)
+    line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
+    assert world.run(line).code == 0
+    numbers = section((world.fork / "it.html").read_text(), "numbers")
+    assert "4 generated, and not from upstream's build" in numbers
 
 
 def test_the_same_change_in_many_files_is_one_row(world: World) -> None:

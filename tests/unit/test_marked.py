@@ -11,7 +11,8 @@ from carto_fork.audit.fates import Account, Fate
 from carto_fork.fork.policy import Kind
 from carto_fork.merge.decisions import Decision
 from carto_fork.merge.hunks import Change, Conflict, Texts
-from carto_fork.upgrade import marked
+from carto_fork.upgrade import effects, marked
+from carto_fork.upgrade.effects import Effect
 
 HUNK = "<<<<<<< ours\nfork {n}\n||||||| base\nold {n}\n=======\nup {n}\n>>>>>>> theirs\n"
 MERGED = "one\n" + HUNK.format(n=1) + "same\nsame\n" + HUNK.format(n=2) + "end\n"
@@ -82,9 +83,97 @@ def test_what_is_gone_is_shown_where_it_was_and_with_what_is_there_now() -> None
     ]
 
 
+def test_lines_around_a_change_say_whether_the_result_has_them() -> None:
+    side, line = ["kept above", "gone above", "a change", "gone below", "kept below"], ("a change",)
+    account = Account(Change(2, 3, (), line), Fate.LOST, missing=line, traceless=line)
+    shown = marked.gone(account, side, ["kept above", "kept below"], "x")
+    assert shown[1:] == [
+        "  kept above",
+        "/ gone above",
+        "- a change",
+        "/ gone below",
+        "  kept below",
+    ]
+    assert {line[0] for line in shown[1:]} <= marked.LEGEND.keys()
+    # Without a result, nothing is said of them.
+    assert not [line for line in marked.gone(account, side, [], "x") if line.startswith("/")]
+
+
+def test_a_patch_brings_back_what_has_a_certain_place() -> None:
+    now = [f"line {n} of the file" for n in range(20)]
+    side = [*now[:5], "lost one", *now[5:10], "instead", *now[11:]]
+    accounts = [
+        Account(Change(5, 6, (), ("lost one",)), Fate.LOST),
+        Account(Change(11, 12, (now[10],), ("instead",)), Fate.LOST),
+    ]
+    both = marked.patch("a/b.txt", accounts, side, now)
+    assert both.number == 2 and both.text.startswith("--- a/a/b.txt\n+++ b/a/b.txt\n")
+    assert [
+        line for line in both.text.split("\n") if line[:1] in "+-" and line[1:2] not in "+-"
+    ] == [
+        "+lost one",
+        f"-{now[10]}",
+        "+instead",
+    ]
+    # Where the other side changed the same, or a place is there twice, nothing is offered.
+    other = [*now[:10], "upstream has this", *now[11:]]
+    assert marked.patch("b.txt", accounts[1:], side, other).number == 0
+    assert marked.patch("b.txt", accounts[:1], side, [*now[2:8], *now]).number == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "lines", "expected"),
+    [
+        ("a.go", ["\t//nolint:staticcheck"], Effect.NOTES),
+        ("a.go", ['\t"github.com/x/y/promslog"'], Effect.NOTES),
+        ("a.go", ['\t_ "github.com/x/y/discovery/aws"'], Effect.CODE),
+        ("a.go", ["\t// a note", "\treturn limit_of(caller)"], Effect.CODE),
+        ("a.c", ["#define LIMIT_OF_ALL 3"], Effect.CODE),
+        ("a_test.go", ["\trequire.Equal(t, limit, 3)"], Effect.TESTS),
+        ("a.tsx", ['<div className="mx_heading">', "</div>", "Pixabay License"], Effect.LAYOUT),
+        ("a.tsx", ["disabled={homeEnabled}"], Effect.CODE),
+        ("a.tsx", ["        default: true,"], Effect.CODE),
+        ("a.pcss", ["margin-top: 16px;"], Effect.LAYOUT),
+        ("VERSION", ["3.3.1"], Effect.VERSION),
+        ("package.json", ['  "version": "0.303.1",'], Effect.VERSION),
+        ("go.mod", ["github.com/x/y v0.63.0"], Effect.SETTINGS),
+        (".github/workflows/tests.yml", ["run: make test"], Effect.SETTINGS),
+        ("README.md", ["some words of it"], Effect.TEXT),
+    ],
+)
+def test_what_a_change_is_about_is_read_from_its_lines(
+    path: str, lines: list[str], expected: Effect
+) -> None:
+    assert effects.of_lines(path, lines) is expected
+
+
+@pytest.mark.parametrize(
+    ("home", "path", "line", "expected"),
+    [
+        ("model/relabel/relabel.go", "cmd/main.go", "relabel.Logger = logger", [0]),
+        ("model/relabel/relabel.go", "cmd/main.go", "parser.Logger = logger", []),
+        ("model/relabel/relabel.go", "model/relabel/other.go", "Logger.Debug()", [0]),
+        ("model/relabel/relabel.go", "model/relabel/other.go", "parser.Logger.Debug()", []),
+        ("model/relabel/relabel.go", "cmd/main.go", "// relabel.Logger is gone", []),
+        ("lib.py", "uses.py", "from lib import Logger", [0]),
+        ("lib.py", "uses.py", "from other import Logger", []),
+        ("lib.py", "uses.py", "lib.Logger()", [0]),
+        ("lib.py", "uses.py", "box.Logger()", []),
+        ("lib.py", "lib.py", "Logger()", [0]),
+        ("src/Log.ts", "src/App.tsx", 'import { Logger } from "./Log";', [0]),
+        ("src/Log.ts", "src/App.tsx", 'import { Logger } from "./Other";', []),
+    ],
+)
+def test_only_the_same_name_counts_as_one_that_is_gone(
+    home: str, path: str, line: str, expected: list[int]
+) -> None:
+    assert effects.uses("Logger", home, path, [line]) == expected
+    assert effects.is_alike(home, path)
+
+
 def test_the_names_that_lost_lines_defined_are_known() -> None:
     lines = ["\tLogger = log.New()", "func (c *Config) Validate() error {", "export const user = 1"]
-    assert marked.defined([*lines, "    local = 1", "x == 2"]) == {"Logger", "Validate", "user"}
+    assert effects.defined([*lines, "    local = 1", "x == 2"]) == {"Logger", "Validate", "user"}
 
 
 def test_what_is_there_in_another_form_is_told_from_what_is_nowhere() -> None:

@@ -32,7 +32,7 @@ class Entry:
     path: the file's path on the side. where: its path in the result, or that of its lines.
     what: what changed, if not lines: "binary", "mode", "link", "submodule", or a description of
         generated files, which share one entry.
-    commits: the fork commits behind it, newest first; none for an upstream hunk.
+    commits: the fork commits behind it, newest first; none if upstream's work is, also by a merge.
     reason: why it was dropped on purpose.
     """
 
@@ -215,7 +215,7 @@ class _Merge:
                 accounts = list(contents.accounts(file, homes))
             for account, what in accounts:
                 by = self._commits_behind(account, file, in_them) if side is Side.FORK else ()
-                if by or side is Side.UPSTREAM:
+                if by is not None:
                     yield self._entry(side, file, account, what, by)
 
     def _entry(
@@ -232,15 +232,15 @@ class _Merge:
 
     def _commits_behind(
         self, account: Account, file: _File, in_them: Customisations
-    ) -> tuple[Commit, ...]:
-        """The fork commits behind a change, or the newest one in its file if its lines identify
-        nobody; none if it is not the fork's. in_them: the fork's own work in the account's files.
-        """
+    ) -> tuple[Commit, ...] | None:
+        """The fork commits behind a change; if its lines are too short to tell, the newest in its
+        file; None if no fork commit changed the file. in_them: the fork's own work in the files."""
         lines = (*account.change.added, *account.change.removed)
         touched = self._own.of(filter(None, (file.mine, file.base)), lines)
         wrote = in_them.behind((*account.missing, *account.back) or lines) if touched else ()
         known = tuple(commit for commit in wrote if commit in touched)
-        return known or tuple(touched[: 1 if lines else None])
+        short = () if any(map(substantive, lines)) else tuple(touched[: 1 if lines else None])
+        return known or short if touched else None
 
     def unsure(self) -> Iterator[Entry]:
         """The fork's files that upstream has under several names, of which git picked one."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from ..fork.fork import Fork
 from ..fork.policy import Side
 from ..fork.tags import Tag
 from ..run import git
-from ..run.shell import Answer, Shell
+from ..run.shell import Answer, Shell, batches
 from ..run.text import counted, printable, substantive
 from . import hunks
 from .absorbed import History, Past
@@ -134,6 +135,41 @@ def touching(
     words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, "--no-merges", *options]
     for entry in _entries(sh.read([*words, tip, "--not", known, "--", *paths])):
         yield entry.commit, entry.changed.keys()
+
+
+def authors(
+    sh: Shell, repo: Path, tip: str, known: str, paths: Sequence[str]
+) -> dict[str, list[tuple[Commit, Collection[str]]]]:
+    """By path, the commits in one history but not in another that changed it, newest first; each
+    with the lines that it added or removed there, without surrounding white space."""
+    found: list[tuple[str, Commit, Versions]] = []
+    for batch in batches(paths):
+        words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, "--no-merges"]
+        for entry in _entries(sh.read([*words, tip, "--not", known, "--", *batch])):
+            found += ((path, entry.commit, pair) for path, pair in entry.changed.items())
+    made = changes(sh, repo, [pair for *_, pair in found])
+    by_path: dict[str, list[tuple[Commit, Collection[str]]]] = defaultdict(list)
+    for path, commit, pair in found:
+        lines = (line for x in made.get(pair, ()) for line in (*x.added, *x.removed))
+        by_path[path].append((commit, {line.strip() for line in lines}))
+    return by_path
+
+
+def blame(
+    sh: Shell, repo: Path, among: str, path: str, lines: Iterable[int]
+) -> Iterator[tuple[int, Commit]]:
+    """Some lines of a file, each with the commit that it is from; not those from before a range."""
+    words = ["git", "-C", str(repo), "blame", "--line-porcelain"]
+    words += [word for line in sorted(lines) for word in ("-L", f"{line},{line}")]
+    answer = sh.read([*words, among, "--", path])
+    for about in re.split(r"^\t.*\n?", answer.out if answer.ok else "", flags=re.MULTILINE):
+        head, *fields = about.split("\n")
+        if head and "boundary" not in fields:
+            said = dict(field.partition(" ")[::2] for field in fields)
+            zone = datetime.strptime(said["author-tz"], "%z").tzinfo
+            day = datetime.fromtimestamp(int(said["author-time"]), zone).date()
+            name, _, number, *_ = head.split(" ")
+            yield int(number), Commit(name, day.isoformat(), said["summary"])
 
 
 _MOST_VERSIONS = 200

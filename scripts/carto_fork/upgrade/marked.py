@@ -6,13 +6,15 @@ import difflib
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ..audit.fates import Account
+from ..fork.policy import Side
 from ..merge import hunks
 from ..merge.decisions import Decision
 from ..merge.hunks import Change, Conflict, Hunk
@@ -43,6 +45,14 @@ def count(conflict: Conflict) -> int:
     """How many hunks a conflict has."""
     segments = hunks.parse(conflict.merged or conflict.text or "") or []
     return sum(isinstance(segment, Hunk) for segment in segments)
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A patch, "" if nothing can be brought back, and how many changes it brings back."""
+
+    text: str
+    number: int
 
 
 class Room:
@@ -123,7 +133,24 @@ def shown(decision: Decision, result: str | None) -> Iterator[dict[str, Any]]:
             panes.append({"name": name, "line": None, "text": text})
         took = whose(hunk, now, sure) if result is not None else ""
         unsure = result is not None and not sure
-        yield {"because": because, "took": took, "near": unsure, "sides": panes}
+        yield {"because": because, "took": took, "near": unsure, "sides": panes, "hunk": hunk}
+
+
+def beside(conflict: Conflict, side: Side) -> int:
+    """How many changes of the other side, which git merges without a conflict, a file lacks that is
+    one side's whole."""
+    segments = hunks.parse(conflict.merged or conflict.text or "") or []
+    if not conflict.texts or not segments:
+        return 0
+    whole = lines_of(conflict.texts.ours if side is Side.FORK else conflict.texts.theirs)
+    merged: list[str] = []
+    for segment in segments:
+        if isinstance(segment, Hunk):
+            merged += segment.ours if side is Side.FORK else segment.theirs
+        else:
+            merged += lines_of(segment)
+    opcodes = difflib.SequenceMatcher(None, whole, merged, autojunk=False).get_opcodes()
+    return sum(kind != "equal" for kind, *_ in opcodes) if whole != merged else 0
 
 
 def _at(
@@ -256,26 +283,40 @@ def lexer(name: str) -> Any:
         return None
 
 
-def gone(account: Account, side: Sequence[str], result: Sequence[str], name: str) -> list[str]:
-    """What became of a change as lines of a patch, with the lines around it: - is gone, ~ is there
-    in another form, + is back, = is there instead.
+LEGEND = {
+    "-": "its change, which the result lacks",
+    "~": "its change, which the result has in another form",
+    "/": "was around it, and the result lacks it",
+    "+": "was removed by that side, and the result has it again",
+    "=": "the result has it in place of what is gone, as far as that is certain",
+    " ": "around it; the result has it, too",
+}
+"""The marks of `gone`, and what they say of the result."""
 
-    side, result: the lines of its file there. name: whose file it is, for the line number.
+
+def gone(account: Account, side: Sequence[str], result: Sequence[str], name: str) -> list[str]:
+    """What became of a change as lines of a patch, with the lines around it; see `LEGEND`.
+
+    side, result: the lines of its file there; no result if that is not known. name: whose file it
+        is, for the line number.
     """
     change, left = account.change, Counter(account.missing)
     if not (change.added or change.removed or account.back):
         return []  # it is not about lines
     start = change.line - 1 if change.added else change.line
-    above, below = (
-        [*side[max(0, start - _CONTEXT) : start]],
-        [*side[start + len(change.added) :][:_CONTEXT]],
-    )
+    there = {line.strip() for line in (*result, "")}
+
+    def around(lines: Sequence[str]) -> list[str]:
+        return [f"{' ' if x.strip() in there or not result else '/'} {x}" for x in lines]
+
+    above = [*side[max(0, start - _CONTEXT) : start]]
+    below = [*side[start + len(change.added) :][:_CONTEXT]]
     marks = []
     for line in change.added:
         marks.append((" ", "-", "~")[(left[line] > 0) * (1 + account.is_traced(line))])
         left[line] -= 1
     shown = [f"@@ line {max(1, change.line)} of {name}"] if side or change.line else []
-    shown += [f"  {line}" for line in above]
+    shown += around(above)
     for n, (mark, line) in enumerate(zip(marks, change.added, strict=True)):
         if {*marks[max(0, n - _CONTEXT) : n + _CONTEXT + 1]} - {" "}:
             shown.append(f"{mark} {line}")
@@ -285,7 +326,35 @@ def gone(account: Account, side: Sequence[str], result: Sequence[str], name: str
     instead = _instead(result, above, below) if account.missing else ()
     if {*instead}.isdisjoint(account.missing):
         shown += [f"= {line}" for line in instead]
-    return shown + [f"  {line}" for line in below]
+    return shown + around(below)
+
+
+def patch(path: str, accounts: Sequence[Account], side: Sequence[str], now: Sequence[str]) -> Patch:
+    """What brings changes back into a file of the result, of those whose place in it is certain,
+    because nothing changed there since the common ancestor.
+
+    side, now: the lines of the file on the side of the changes, and in the result.
+    """
+    lines, number = [*now], 0
+    for account in accounts:
+        change = account.change
+        start = change.line - 1 if change.added else change.line
+        end = start + len(change.added)
+        for size in range(_CONTEXT, 0, -1):
+            above, below = [*side[max(0, start - size) : start]], [*side[end : end + size]]
+            if not any(map(substantive, (*above, *below))):
+                break
+            old = [*above, *change.removed, *below]
+            at = [n for n in range(len(lines) - len(old) + 1) if lines[n : n + len(old)] == old]
+            if len(at) == 1 and above and below:
+                place = at[0] + len(above)
+                lines[place : place + len(change.removed)] = change.added
+                number += 1
+            if at:
+                break
+    ends = (f"a/{path}", f"b/{path}")
+    made = difflib.unified_diff([*now], lines, *ends, lineterm="") if number else ()
+    return Patch("".join(f"{line}\n" for line in made), number)
 
 
 def about(what: str, text: str) -> list[str]:
@@ -320,19 +389,6 @@ def _instead(result: Sequence[str], above: Sequence[str], below: Sequence[str]) 
         return ()
     between = [*result[starts[0] : starts[0] + _NEAR + 1]]
     return between[: between.index(below[0])] if below[0] in between else ()
-
-
-_DEFINED = re.compile(
-    r"\s*(?:(?:export|public|pub|async|default)\s+)*(?:def|class|func|fn|type|function|interface"
-    r"|struct|enum|trait)\s+(?:\([^)]*\)\s*)?(\w{4,})"
-    r"|(?:export\s+)?(?:var|const|let)\s+(\w{4,})|(?:\t| {0,4})([A-Z]\w{3,})\s*(?:\w+\s*)?=(?!=)"
-)
-
-
-def defined(lines: Iterable[str]) -> set[str]:
-    """The names that lines of code seem to define, but for those of variables inside functions."""
-    found = (_DEFINED.match(line) for line in lines)
-    return {name for match in found if match for name in match.groups() if name}
 
 
 def changes(found: Sequence[Change], name: str) -> list[str]:

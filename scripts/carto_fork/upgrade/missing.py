@@ -4,36 +4,46 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from ..audit.fates import Fate
 from ..audit.ledger import Entry
+from ..audit.verify import described
 from ..fork.fork import Fork
 from ..fork.policy import Side
 from ..fork.session import command
-from ..merge import languages
 from ..merge.hunks import Commit
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import counted, listed, pathspec_word, printable
-from . import marked
-from .outcomes import MOST_COMMITS, Merge, Outcomes
-from .sides import SAID, TONES, WORST, Sides
+from . import effects, marked
+from .effects import Effect
+from .outcomes import MOST_COMMITS, WHOSE, Merge, Outcomes
+from .sides import MADE, SAID, TONES, WORST, Sides, is_made
 
-WHOSE = {Side.FORK: "the fork", Side.UPSTREAM: "upstream"}
 _TREES = {Side.FORK: "ours", Side.UPSTREAM: "theirs"}
+_OTHER = {Side.FORK: Side.UPSTREAM, Side.UPSTREAM: Side.FORK}
 _MARKS = {
     "-": "lacks the lines with -",
     "~": "has those with ~ in another form",
+    "/": "lacks those with /, too, which were around them",
     "+": "has the lines with + again, which {} removed",
     "=": "has those with = in their place, as far as that is certain",
 }
 """What the marks of `marked.gone` say of the result."""
-_ENDS = {Fate.LOST: "; nothing explains why.", Fate.SUPERSEDED: ". Was that meant?"}
+_ENDS = {
+    Fate.LOST: "; no rule and nobody's word explains why.",
+    Fate.SUPERSEDED: ". Was that meant?",
+}
 _SEVERAL = 3
 """The same change in so many files is one item."""
 _MOST_USES = 10
+_MOST_NAMES = 40
+_LONGEST_PATCH = 20_000
+_PLAIN = re.compile(r"[\w./@+-]+")
+"""Paths that a patch names as they are."""
 
 
 class Missing:
@@ -57,7 +67,7 @@ class Missing:
 
     def items(self, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
         """An item for the changes of a file of which the same became, or for the same change in
-        several files; code and what is longest first."""
+        several files; what matters most comes first."""
         of_files: dict[tuple[int, bool, str, str], list[Entry]] = defaultdict(list)
         for entry in entries:
             fate, upstreams = WORST.index(entry.account.fate), entry.side is Side.UPSTREAM
@@ -70,16 +80,45 @@ class Missing:
             for files in alike.values()
             for row in ([files] if len(files) >= _SEVERAL and _lines(files[0]) else zip(files))
         ]
-        foreign = [e.path for e in entries if e.side is Side.UPSTREAM and not e.reason]
-        newest = self._outcomes.newest_upstream(list(dict.fromkeys(foreign)))
-        texts = self._texts(entries)
-        for files in sorted(rows, key=_order):
-            first, upstreams = files[0], files[0][0].side is Side.UPSTREAM
+        texts, used = self._texts(entries), self._used(rows)
+        ranked = [(self._effect(files, used), files) for files in rows]
+        for effect, files in sorted(ranked, key=lambda row: _order(*row)):
+            lines = self._shown(files[0][:1] if len(files) > 1 else files[0], texts)
             if len(files) > 1:
-                yield self._same(files, self._shown(first[:1], texts))
+                yield self._same(files, lines, effect)
             else:
-                lines, by = self._shown(first, texts), newest[first[0].path] if upstreams else []
-                yield self._item(first, lines, by)
+                known = _said_of_used(used.get(files[0][0].path, {}), files[0])
+                patch = self._patch(files[0], texts)
+                yield self._item(files[0], lines, effect, known, patch)
+
+    def _used(self, rows: Iterable[Sequence[Sequence[Entry]]]) -> dict[str, dict[str, list[str]]]:
+        """By file and name, the lines that still have the names which missing lines defined."""
+        gone: dict[str, set[str]] = {}
+        for of_file in (of_file for files in rows for of_file in files):
+            if of_file[0].account.fate is not Fate.DROPPED:
+                path = of_file[0].path
+                lines = (line for entry in of_file for line in entry.account.missing)
+                if names := effects.defined(lines):
+                    text = self._outcomes.text_of(path)
+                    gone.setdefault(path, set()).update(
+                        name for name in names if not re.search(rf"\b{name}\b", text)
+                    )
+        few = dict(islice(((path, names) for path, names in gone.items() if names), _MOST_NAMES))
+        return self._sides.uses(few)
+
+    @staticmethod
+    def _effect(
+        files: Sequence[Sequence[Entry]], used: Mapping[str, Mapping[str, Sequence[str]]]
+    ) -> Effect:
+        """What the changes of a row are about."""
+        if any(_said_of_used(used.get(of_file[0].path, {}), of_file) for of_file in files):
+            return Effect.BREAKS
+        found = [
+            effects.of_lines(entry.path, (*entry.account.missing, *entry.account.back))
+            for of_file in files
+            for entry in of_file
+        ]
+        return min(found, key=effects.ORDER.index)
 
     def _texts(self, entries: Sequence[Entry]) -> Mapping[str, str]:
         trees = self._sides.trees
@@ -107,55 +146,73 @@ class Missing:
         ]
 
     def _item(
-        self, of_file: Sequence[Entry], lines: Sequence[str], newest: Sequence[Commit]
+        self,
+        of_file: Sequence[Entry],
+        lines: Sequence[str],
+        effect: Effect,
+        used: Sequence[str],
+        patch: Sequence[tuple[str, str]],
     ) -> dict[str, Any]:
         """The changes of a file of which the same became.
 
-        newest: who changed the file last, if no commit is known to be behind them.
+        used: the lines that still have names which are gone. patch: the command that brings changes
+        back, if there is one.
         """
         first, fate = of_file[0], of_file[0].account.fate
         path, side = first.path, first.side
         whats = ", ".join(dict.fromkeys(entry.what for entry in of_file if entry.what))
         what = f"{counted(len(of_file), 'change')} of {WHOSE[side]}" + f": {whats}" * bool(whats)
-        reason = _said(lines, side, fate)
+        reason = _said(lines, side, fate, effect)
+        if used:
+            reason = (
+                f"It will not build, or fail when it runs: what is gone is still named. {reason}"
+            )
+        around = [line[2:] for line in lines if line.startswith("/ ")]
+        if around and side is Side.FORK and (who := self._outcomes.wrote(path, around)[:1]):
+            reason += f" Those with / upstream removed or changed in {described(who[0])}."
         places = {entry.where for entry in of_file} - {path, ""}
         are = "Such lines are" if fate is Fate.SUPERSEDED else "They are"
         reason += f" {are} in {listed(sorted(places))}." * bool(places)
         if path in self._outcomes.of:
             reason += f" Its conflict ended with: {self._outcomes.taken[path]}."
-        if words := dict.fromkeys(word for entry in of_file for word in entry.account.words):
+        words = dict.fromkeys(word for entry in of_file for word in entry.account.words)
+        if words and effect is not Effect.VERSION:
             reason += (
                 f" Words that only {WHOSE[side]} had, and that are gone: {listed([*words], 12)}."
             )
-        if fate is not Fate.DROPPED and side is Side.FORK:
-            lines = [*lines, *self._used(path, [x for e in of_file for x in e.account.missing])]
-        commands: list[str] = []
-        if fate is not Fate.DROPPED:
-            commands, whole = self._back(path, _TREES[side])
-            if whole:
-                reason += f" The first command merges all of {WHOSE[side]}'s changes to this file"
-                reason += " into it once more, with conflicts where both sides changed the same."
         names = self._sides.commits
-        ends = names[_TREES[side]], names["result"]
-        commands.append(self._sides.diff(path, between=ends))
+        commands: list[str | tuple[str, str]] = []
+        if fate is not Fate.DROPPED and effect is not Effect.VERSION:
+            commands = [*patch, *self._back(path, side)]
+        commands.append(self._sides.diff(path, between=(names[_TREES[side]], names["result"])))
         if fate is Fate.LOST and self._merge.request:
             commands.append(command("carto-fork", "verify", drop=path, reason="WHY"))
-        by = [*dict.fromkeys(c for entry in of_file for c in entry.commits)] or [*newest]
-        return self._eye(first, path, what, reason, lines, by, commands)
+        by = [*dict.fromkeys(c for entry in of_file for c in entry.commits)]
+        if side is Side.UPSTREAM:
+            changed = [x for e in of_file for x in (*e.account.missing, *e.account.back)]
+            by = self._outcomes.upstreams(path, changed)
+        elif effect is Effect.VERSION:
+            by = []
+        elif not by and first.account.change.line:
+            reason += " No commit of the fork wrote this: a merge brought it."
+        return self._eye(first, path, what, reason, [*used, *lines], by, commands, effect)
 
-    def _same(self, files: Sequence[Sequence[Entry]], lines: Sequence[str]) -> dict[str, Any]:
+    def _same(
+        self, files: Sequence[Sequence[Entry]], lines: Sequence[str], effect: Effect
+    ) -> dict[str, Any]:
         """The same change, of which the same became in several files."""
         first, paths = files[0][0], [of_file[0].path for of_file in files]
         number = sum(map(len, files))
         what = f"{counted(number, 'change')} of {WHOSE[first.side]} in {len(files)} files:"
-        what += f" the same lines, such as {printable(next(iter(_lines(files[0]))))}"
-        reason = _said(lines, first.side, first.account.fate) + f" Shown is {printable(paths[0])}."
+        what += f" the same lines, such as {printable(min(_lines(files[0])))}"
+        reason = _said(lines, first.side, first.account.fate, effect)
+        reason += f" Shown is {printable(paths[0])}."
         lines = [*lines, "", *(f"{len(of_file)} in {of_file[0].path}" for of_file in files)]
         names = self._sides.commits
         ends = names[_TREES[first.side]], names["result"]
         by = [*dict.fromkeys(c for of_file in files for e in of_file for c in e.commits)]
         commands = [self._sides.diff(*paths, between=ends)]
-        return self._eye(first, "", what, reason, lines, by, commands)
+        return self._eye(first, "", what, reason, lines, by, commands, effect)
 
     def _eye(
         self,
@@ -165,9 +222,10 @@ class Missing:
         reason: str,
         lines: Sequence[str],
         by: Sequence[Commit],
-        commands: Sequence[str],
+        commands: Sequence[str | tuple[str, str]],
+        effect: Effect,
     ) -> dict[str, Any]:
-        label = SAID[first.account.fate]
+        label = MADE if is_made(first) else SAID[first.account.fate]
         return eye(
             path,
             what,
@@ -180,39 +238,67 @@ class Missing:
             more=len(by) - MOST_COMMITS,
             page=self._pages[first.side],
             commands=commands,
+            effect=effect,
         )
 
-    def _used(self, path: str, missing: Sequence[str]) -> Iterator[str]:
-        """The lines of the fork that still have names which missing lines defined."""
-        text = self._outcomes.text_of(path)
-        names = {x for x in marked.defined(missing) if not re.search(rf"\b{x}\b", text)}
-        for name, at in self._sides.uses(names).items():
-            yield f"@@ {name} is gone, and lines of the fork in the result still name it:"
-            yield from (f"  {place}" for place in at[:_MOST_USES])
-            if (more := len(at) - _MOST_USES) > 0:
-                yield f"  and {more} more"
+    def _patch(
+        self, of_file: Sequence[Entry], texts: Mapping[str, str]
+    ) -> Sequence[tuple[str, str]]:
+        """The command that brings those changes back into the result whose place is certain, with
+        its name; none if there is none."""
+        first, trees = of_file[0], self._sides.trees
+        path, side = first.path, _TREES[first.side]
+        now, was = (texts.get(trees[x].get(path, ("", ""))[1], "") for x in ("result", side))
+        if first.where != path or not (_PLAIN.fullmatch(path) and now.endswith("\n")):
+            return ()
+        sides = (was.split("\n")[:-1], now.split("\n")[:-1])
+        made = marked.patch(path, [entry.account for entry in of_file], *sides)
+        plain = made.text.replace("\t", "").replace("\n", "").isprintable()
+        if not made.number or not plain or len(made.text) > _LONGEST_PATCH or "EOF" in made.text:
+            return ()
+        number, every = made.number, len(of_file)
+        which = "it" if every == 1 else "all" if number == every else f"{number} of the {every}"
+        return [(f"the patch that brings {which} back", f"git apply <<'EOF'\n{made.text}EOF")]
 
-    def _back(self, path: str, side: str) -> tuple[list[str], bool]:
-        """The command that brings a side's changes to a file back into the result, and whether it
-        merges the whole file again."""
-        trees, names = self._sides.trees, self._sides.commits
-        if path not in trees[side]:
-            return [f"git rm -- {pathspec_word(path)}"], False
+    def _back(self, path: str, side: Side) -> list[str]:
+        """The command that takes a side's whole file into the result, and what that undoes."""
+        trees, name = self._sides.trees, _TREES[side]
+        if path not in trees[name]:
+            return [f"git rm -- {pathspec_word(path)}"]
+        take = f"git checkout {self._sides.commits[name][:10]} -- {pathspec_word(path)}"
         if path not in trees["result"]:
-            return [f"git checkout {names[side][:10]} -- {pathspec_word(path)}"], False
-        again = self._sides.diff(path, between=(names["base"], names[side]))
-        return [f"{again} | git apply --3way"], True
+            return [take]
+        other = _OTHER[side]
+        pair = self._sides.pair(path, "base", _TREES[other])
+        number = len(self._sides.changes([pair])(pair)) if all(pair) and pair[0] != pair[1] else 0
+        undoes = f", which undoes {counted(number, 'change')} of {WHOSE[other]} in it" * bool(
+            number
+        )
+        return [f"{take}  # {WHOSE[side]}'s whole file{undoes}"]
 
 
-def _said(lines: Sequence[str], side: Side, fate: Fate) -> str:
+def _said_of_used(used: Mapping[str, Sequence[str]], of_file: Sequence[Entry]) -> list[str]:
+    """The lines that still have names which the missing lines of a row defined."""
+    gone = effects.defined(line for entry in of_file for line in entry.account.missing)
+    said: list[str] = []
+    for name in sorted(gone & used.keys()):
+        said += [f"@@ {name} is gone, and the result still names it:"]
+        said += [f"  {place}" for place in used[name][:_MOST_USES]]
+        more = len(used[name]) - _MOST_USES
+        said += [f"  and {more} more"] * (more > 0)
+    return said
+
+
+def _said(lines: Sequence[str], side: Side, fate: Fate, effect: Effect) -> str:
     """What marked lines say of the result."""
     signs = {line[:1] for line in lines}
     states = [said.format(WHOSE[side]) for sign, said in _MARKS.items() if sign in signs]
     if not states:
         return ""
-    said = f"The result {', '.join(states)}{_ENDS.get(fate, '.')}"
-    around = any(line.startswith("  ") for line in lines)
-    return said + f" Lines without a mark are those around them in {WHOSE[side]}'s file." * around
+    end = _ENDS.get(fate, ".")
+    if effect is Effect.VERSION and fate is Fate.SUPERSEDED:
+        end = ". They only state a version, and each release states its own."
+    return f"The result {', '.join(states)}{end}"
 
 
 def _lines(of_file: Sequence[Entry]) -> frozenset[str]:
@@ -221,22 +307,19 @@ def _lines(of_file: Sequence[Entry]) -> frozenset[str]:
     return frozenset(filter(None, map(str.strip, lines)))
 
 
-def _order(files: Sequence[Sequence[Entry]]) -> tuple[int, bool, int, int, str]:
-    """The worst first, the fork's before upstream's, code first, and what is longest."""
+def _order(
+    effect: Effect, files: Sequence[Sequence[Entry]]
+) -> tuple[bool, int, int, bool, int, str]:
+    """What is explained last; what matters most first, the worst, the fork's before upstream's, and
+    what is longest."""
     first, size = files[0][0], sum(len(e.account.missing) for of_file in files for e in of_file)
-    fate, upstreams = WORST.index(first.account.fate), first.side is Side.UPSTREAM
-    return fate, upstreams, _rank(first.path) + (len(files) > 1), -size, first.path
-
-
-def _rank(path: str) -> int:
-    """Code first, then what tests it, then the rest."""
-    language = languages.language_of(path)
-    code = bool(language and not language.maps)
-    return (1 if re.search(r"(^|[/_.])tests?([/_.]|$)", path) else 0) if code else 2
+    fate, upstreams = first.account.fate, first.side is Side.UPSTREAM
+    rank = effects.ORDER.index(effect)
+    return fate is Fate.DROPPED, rank, WORST.index(fate), upstreams, -size, first.path
 
 
 def eye(path: str, what: str, label: str, kind: str, **more: Any) -> dict[str, Any]:
     """An item of what needs eyes. kind: its tone."""
     one: dict[str, Any] = {"reason": "", "lines": (), "commits": (), "page": "", "commands": ()}
-    one |= {"more": 0}
+    one |= {"more": 0, "effect": None}
     return one | {"path": path, "what": what, "label": label, "kind": kind, "fate": label} | more

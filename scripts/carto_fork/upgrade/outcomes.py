@@ -4,7 +4,7 @@ what was decided."""
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,12 @@ from ..fork import generated, records
 from ..fork.fork import Fork
 from ..fork.policy import Side, Take
 from ..fork.session import command
-from ..merge import commits, conflicts, hunks, syncs
+from ..merge import authorship, commits, conflicts, hunks, syncs
 from ..merge.decisions import Decision
-from ..merge.hunks import Commit, Conflict
+from ..merge.hunks import Commit, Conflict, Customisations, Hunk
 from ..run import git
-from ..run.shell import Shell, batches
-from ..run.text import counted, states_version
+from ..run.shell import Shell
+from ..run.text import counted, listed, states_version, substantive
 from . import marked, proposals
 from .sides import Pair, Sides
 from .work import SIDES
@@ -28,6 +28,11 @@ from .work import SIDES
 _MOST_HUNKS = 20
 """So many hunks of a file are shown."""
 MOST_COMMITS = 3
+_TOO_COMMON = 0.5
+"""Below this, a hunk has only lines that several commits wrote; a line of one commit counts 1."""
+_MOST_BEHIND = 2
+"""So many commits of a side are named at a hunk."""
+WHOSE = {Side.FORK: "the fork", Side.UPSTREAM: "upstream"}
 
 LEFT, PROPOSED, OTHERWISE, PERSON, DECIDED = OUTCOMES = (
     "left",
@@ -167,6 +172,18 @@ class Outcomes:
         said = ", ".join(f"{whose} ({counted(n, 'hunk')})" for whose, n in counts.most_common())
         return said or "its own text, neither side's"
 
+    @cached_property
+    def not_upstreams(self) -> set[str]:
+        """The generated files that upstream changed, of which the result has something else, though
+        nothing gives them to the fork."""
+        trees, rules = self._sides.trees, self._fork.policy.generated(self._sides.changed)
+        theirs, now = trees["theirs"], trees["result"]
+        return {
+            path
+            for path, rule in rules.items()
+            if rule.take is Take.UPSTREAM and theirs.get(path) != now.get(path)
+        }
+
     # --- Who did it
 
     @cached_property
@@ -214,13 +231,11 @@ class Outcomes:
 
     def items(self, room: marked.Room) -> Iterator[dict[str, Any]]:
         """What is shown of each row."""
-        newest = self.newest_upstream([row[0].conflict.path for row in self.rows if len(row) == 1])
         for row in self.rows:
-            conflict = row[0].conflict
-            if len(row) > 1 or conflict.path in self._generated:
+            if len(row) > 1 or row[0].conflict.path in self._generated:
                 yield self._group(row)
             else:
-                yield self._item(row[0], newest[conflict.path], room)
+                yield self._item(row[0], room)
 
     def named(self, row: Sequence[Decision]) -> str:
         """The path of a row, or of the directory that its files are in."""
@@ -240,16 +255,37 @@ class Outcomes:
         if outcome == PERSON:
             tool = [f"A tool writes it; to regenerate it: {self._locks.get(path)}"]
             why = f"No rule decided it: {decision.why or 'it needs a person.'}"
-            return taken, [done, why, *tool * (path in self._locks)]
+            more = [*self._beside(decision.conflict), *self._written(path)]
+            return taken, [done, *more, why, *tool * (path in self._locks)]
         if outcome == OTHERWISE:
             would = "decide otherwise" if decision.take is Take.BOTH else f"take {would}"
             rule = f"“{rule}” would {would}: {decision.why}"
             return taken, ["The result does not follow this decision.", rule, done]
         return taken, [f"{rule}: {decision.why}"]
 
-    def _item(
-        self, decision: Decision, newest: Sequence[Commit], room: marked.Room
-    ) -> dict[str, Any]:
+    def _beside(self, conflict: Conflict) -> Iterator[str]:
+        """What else a person's choice of a whole file took with it."""
+        name, _ = self._now(conflict)
+        stages = ((Side.FORK, conflict.ours), (Side.UPSTREAM, conflict.theirs))
+        for side, stage in stages:
+            if stage and name == stage.name and conflict.path not in self._made:
+                other = WHOSE[Side.UPSTREAM if side is Side.FORK else Side.FORK]
+                number = marked.beside(conflict, side)
+                went = f": {counted(number, 'change')} of {other} that git had merged without a"
+                went += f" conflict {'is' if number == 1 else 'are'} gone with it"
+                yield f"That is {side.whose} whole file{went * bool(number)}."
+
+    def _written(self, path: str) -> Iterator[str]:
+        """What the message of the commit that settled a file says of it."""
+        if entry := self._done_by(path):
+            question = "log -1 --format=%B {it} --"
+            said = git.ask(self._sh, self._repo, question, "message", it=entry.commit.name).out
+            name = path.rpartition("/")[2]
+            lines = [line.strip() for line in said.splitlines() if name in line]
+            if lines:
+                yield f"Its message says: {listed(lines, 3)}"
+
+    def _item(self, decision: Decision, room: marked.Room) -> dict[str, Any]:
         conflict, outcome = decision.conflict, self.of[decision.conflict.path]
         _, text = self._now(conflict)
         made = conflict.path in self._made
@@ -259,7 +295,8 @@ class Outcomes:
             size = sum(len(side["text"]) for side in hunk["sides"])
             if len(shown) == _MOST_HUNKS or not room.takes(size):
                 break
-            shown.append(hunk)
+            lines = next((x["line"] for x in hunk["sides"] if x["name"] == "the fork's"), None)
+            shown.append(hunk | {"by": self._by(conflict, hunk.pop("hunk"), lines or 0)})
         taken, said = self._said(decision)
         if taken in ("the fork's", "upstream's"):
             shown = [hunk | {"took": hunk["took"] and taken} for hunk in shown]
@@ -278,7 +315,7 @@ class Outcomes:
             "note": "" if shown or more > 0 else why,
             "lines": room.fits(self._remaining(conflict)),
             "fork": self._sides.own.of((conflict.path, *conflict.names))[:MOST_COMMITS],
-            "upstream": newest,
+            "upstream": self.upstreams(conflict.path)[:MOST_COMMITS],
             "commands": self.words_about(conflict) if outcome in (LEFT, PROPOSED) else (),
         }
 
@@ -330,17 +367,68 @@ class Outcomes:
             for side, commit, whose in sides
         ]
 
-    def newest_upstream(self, paths: Sequence[str]) -> dict[str, list[Commit]]:
-        """By path, upstream's newest commits that changed it."""
-        found: dict[str, list[Commit]] = defaultdict(list)
-        for batch in batches(paths):
-            for commit, touched in commits.touching(
-                self._sh, self._repo, self._merge.theirs, self._merge.ours, batch
-            ):
-                for path in touched:
-                    if len(found[path]) < MOST_COMMITS:
-                        found[path].append(commit)
-        return found
+    # --- Which commits are behind it
+
+    @cached_property
+    def _authors(self) -> Mapping[str, Sequence[tuple[Commit, Collection[str]]]]:
+        """By path, upstream's commits that changed what is in conflict, or lost; see `authors`."""
+        paths = [row[0].conflict.path for row in self.rows]
+        account = self._merge.checked.account if self._merge.checked else None
+        paths += [entry.path for entry in (account.entries if account else ())]
+        paths = [path for path in dict.fromkeys(paths) if path not in self._generated]
+        sides = (self._merge.theirs, self._merge.ours)
+        return commits.authors(self._sh, self._repo, *sides, paths)
+
+    def wrote(self, path: str, lines: Iterable[str]) -> list[Commit]:
+        """Upstream's commits that added or removed some lines of a file, newest first."""
+        telling = {*filter(substantive, map(str.strip, lines))}
+        found = self._authors.get(path, ())
+        return [commit for commit, theirs in found if not telling.isdisjoint(theirs)]
+
+    def upstreams(self, path: str, lines: Iterable[str] = ()) -> list[Commit]:
+        """The same; all that changed the file, if none is known to have."""
+        return self.wrote(path, lines) or [commit for commit, _ in self._authors.get(path, ())]
+
+    @cached_property
+    def _own(self) -> Customisations:
+        """The fork's own work in the files in conflict."""
+        paths = {
+            path for row in self.rows for path in (row[0].conflict.path, *row[0].conflict.names)
+        }
+        return authorship.within(self._sides.own, paths)
+
+    def _by(self, conflict: Conflict, hunk: Hunk, start: int) -> list[tuple[str, Sequence[Commit]]]:
+        """The commits behind what each side changed in a hunk: those first that wrote most of it,
+        and what others did not write, too.
+
+        start: the hunk's line in the fork's file, 0 if that is not known.
+        """
+        base, ours, theirs = {*(hunk.base or ())}, {*hunk.ours}, {*hunk.theirs}
+        touched = self._sides.own.of((conflict.path, *conflict.names))
+        mine = Counter[Commit]()
+        for line in filter(substantive, map(str.strip, base ^ ours)):
+            wrote = self._own.behind([line])
+            mine.update({commit: 1 / len(wrote) for commit in wrote if commit in touched})
+        if start and mine and max(mine.values()) < _TOO_COMMON:
+            mine = self._blamed(conflict.path, start, hunk) or mine
+        # What upstream removed since is only in the fork's lines.
+        lines = {*filter(substantive, map(str.strip, (base ^ theirs) | (ours - base)))}
+        found = self._authors.get(conflict.path, ())
+        upstreams = Counter({commit: len(lines & {*its}) for commit, its in found})
+        return [
+            (WHOSE[side], [commit for commit, weight in known.most_common(_MOST_BEHIND) if weight])
+            for side, known in ((Side.FORK, mine), (Side.UPSTREAM, upstreams))
+            if any(known.values())
+        ]
+
+    def _blamed(self, path: str, start: int, hunk: Hunk) -> Counter[Commit]:
+        """The commits that the fork's lines of a hunk are from."""
+        base, among = {*(hunk.base or ())}, f"{self._merge.theirs}..{self._merge.ours}"
+        numbers = [n for n, line in enumerate(hunk.ours, start) if line not in base]
+        if not numbers:
+            return Counter()
+        found = commits.blame(self._sh, self._repo, among, path, numbers)
+        return Counter(commit for _, commit in found)
 
 
 def _blank(path: str, outcome: str, taken: str) -> dict[str, Any]:

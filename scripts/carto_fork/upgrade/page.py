@@ -6,6 +6,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any
 from urllib import parse
 
@@ -18,10 +19,11 @@ from ..fork.session import command
 from ..run import files, git, github
 from ..run.shell import Shell
 from ..run.text import counted
-from . import marked
-from .missing import WHOSE, Missing, eye
-from .outcomes import LEFT, OTHERWISE, OUTCOMES, PROPOSED, Merge, Outcomes
-from .sides import SAID, WORST, Sides, worst
+from . import effects, marked
+from .effects import Effect
+from .missing import Missing, eye
+from .outcomes import LEFT, OTHERWISE, OUTCOMES, PROPOSED, WHOSE, Merge, Outcomes
+from .sides import MADE, SAID, WORST, Sides, is_made, worst
 from .work import AT_RISK
 
 _MOST_TEXT = 1_000_000
@@ -48,6 +50,8 @@ _ABOUT = {
 """Why a finding matters, by its check."""
 _KINDS = {"policy": re.compile("|".join(map(re.escape, (POLICY_FILE, *records.NOTES))))} | AT_RISK
 """What a reviewer looks at wherever upstream changed it."""
+_ALIKE = 6
+"""So many files of a kind in a directory are one line."""
 _NAMES = {
     "base": "the common ancestor",
     "ours": "the fork's side",
@@ -55,6 +59,7 @@ _NAMES = {
     "result": "the result",
 }
 _EXPLAINED = {Fate.ABSORBED: "the other side made the same", Fate.MOVED: "the lines are elsewhere"}
+_OTHER_BUILD = "generated, and not from upstream's build"
 _STATES = {True: ("passed", "passed"), False: ("failed", "wrong"), None: ("not run", "open")}
 _SECTIONS = {
     "numbers": "Numbers",
@@ -76,6 +81,7 @@ class Page:
         self._sides = Sides(sh, fork, merge.ours, merge.theirs, merge.result, merge.lost)
         self._outcomes = Outcomes(sh, fork, merge, self._sides)
         self._account = merge.checked.account if merge.checked else None
+        self._blamed = self._sides.blamed(self._account.entries if self._account else ())
         # The default policy is about another fork if its production branch is not here.
         self._strange = fork.loaded.is_default and not fork.has_production
         origin, upstream = fork.policy.remotes.origin, fork.policy.remotes.upstream
@@ -114,6 +120,7 @@ class Page:
             "numbers": numbers,
             "charts": [*self._charts()],
             "eyes": eyes,
+            "legend": marked.LEGEND,
             "conflicts": conflicts_,
             "in_conflict": len(merge.decisions),
             "customisations": customisations,
@@ -142,8 +149,7 @@ class Page:
     # --- 1: verdict and numbers
 
     def _entries(self, *which: Fate) -> list[Entry]:
-        entries = self._account.entries if self._account else ()
-        return [entry for entry in entries if entry.account.fate in which]
+        return [entry for entry in self._blamed if entry.account.fate in which]
 
     @cached_property
     def _open(self) -> list[tuple[bool, str, str]]:
@@ -194,7 +200,10 @@ class Page:
         """What has to be done before it lands, and then; with the command, if it is one."""
         yield from ((todo, "") for _, _, todo in self._open)
         if self._merge.landed:
+            yield "It is merged already: what is to be done needs a commit of its own.", ""
             return
+        if self._merge.result and len(self._merge.checks) == 1:
+            yield "Build it and run its tests: nothing here did that.", ""
         yield "Read the rest of what needs eyes, below, and upstream's release notes.", ""
         if self._merge.result:
             yield "Merge it with a merge commit, never squashed or rebased.", ""
@@ -251,10 +260,17 @@ class Page:
         if account := self._account:
             totals = {Side.FORK: account.fork_paths, Side.UPSTREAM: account.upstream_paths}
             for side, total in totals.items():
-                fates = worst(e for e in account.entries if e.side is side)
+                entries = [entry for entry in account.entries if entry.side is side]
+                made = {p for e in entries if is_made(e) for p in self._sides.made_in(e.path)}
+                fates = worst(entry for entry in entries if not is_made(entry))
                 counts = Counter(fate for (_, commit), fate in fates.items() if not commit)
-                counts[Fate.KEPT] += max(0, total - counts.total())
+                kept = max(0, total - counts.total())
+                tool = len(made) if side is Side.FORK else len(self._outcomes.not_upstreams)
+                tool = min(tool, kept)
+                counts[Fate.KEPT] += kept - tool
                 named = [(SAID[fate], _COLOURS[fate], counts[fate]) for fate in Fate]
+                said = (MADE, "dropped") if side is Side.FORK else (_OTHER_BUILD, "look")
+                named.append((*said, tool))
                 title = f"{counted(counts.total(), 'file')} that {WHOSE[side]} changed"
                 yield _chart(f"{title}, each by the worst that became of a change in it", named)
         outcomes = Counter(self._outcomes.of.values())
@@ -266,25 +282,28 @@ class Page:
     # --- 2: what needs eyes
 
     def _eyes(self) -> Iterator[dict[str, Any]]:
+        """What keeps it from landing or breaks it first, then what may be wrong, then the rest."""
         found = {decision.conflict.path: decision for decision in self._merge.decisions}
         for path in sorted(self._outcomes.left):
             commands = self._outcomes.words_about(found[path].conflict)
             yield eye(path, "a conflict that a person decides", LEFT, "wrong", commands=commands)
+        yield from self._findings(certain=True)
+        entries = self._entries(Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED)
+        missing = self._missing.items(entries)
+        following: list[dict[str, Any]] = []
+        for row in missing:
+            if row["effect"] is not Effect.BREAKS:
+                following = [row]
+                break
+            yield row
+        yield from self._unfilled()
         for path, one in self._outcomes.proposed.items():
             commands = self._outcomes.words_about(found[path].conflict) if path in found else []
             yield eye(path, f"proposed by {one.by}", PROPOSED, "open", commands=commands)
-        yield from self._findings()
-        yield from self._unfilled()
-        for row in self._outcomes.rows:
-            paths, first = [decision.conflict.path for decision in row], row[0]
-            if self._outcomes.of[paths[0]] == OTHERWISE:
-                what = f"the result has {self._outcomes.taken[paths[0]]}"
-                what = f"{counted(len(row), 'generated file')}: {what}" if len(row) > 1 else what
-                reason = f"The rule “{first.rule}” decides otherwise: {first.why}"
-                path, more = self._outcomes.named(row), [self._sides.diff(*paths[:_MOST_NEAR])]
-                yield eye(path, what, OTHERWISE, "open", reason=reason, commands=more)
-        entries = self._entries(Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED)
-        yield from self._missing.items(entries)
+        yield from self._findings(certain=False)
+        yield from self._otherwise()
+        yield from following
+        yield from missing
         known = {entry.path for entry in entries}
         for path, decision in found.items():
             if decision.dropped and not decision.left and path not in known:
@@ -297,10 +316,24 @@ class Page:
         yield from self._at_risk({e.path for e in entries if e.side is Side.UPSTREAM})
         yield from self._explained()
 
-    def _findings(self) -> Iterator[dict[str, Any]]:
+    def _otherwise(self) -> Iterator[dict[str, Any]]:
+        """The conflicts whose result is not what was decided, code first."""
+        rows = [(row, row[0].conflict.path) for row in self._outcomes.rows]
+        rows = [(row, path) for row, path in rows if self._outcomes.of[path] == OTHERWISE]
+        for row, first in sorted(
+            rows, key=lambda one: effects.ORDER.index(effects.of_file(one[1]))
+        ):
+            what = f"the result has {self._outcomes.taken[first]}"
+            what = f"{counted(len(row), 'generated file')}: {what}" if len(row) > 1 else what
+            reason = f"The rule “{row[0].rule}” decides otherwise: {row[0].why}"
+            paths = [decision.conflict.path for decision in row[:_MOST_NEAR]]
+            path, more = self._outcomes.named(row), [self._sides.diff(*paths)]
+            yield eye(path, what, OTHERWISE, "open", reason=reason, commands=more)
+
+    def _findings(self, *, certain: bool) -> Iterator[dict[str, Any]]:
         """What the checks found, with the difference or the lines that each is about."""
         findings = self._merge.checked.findings if self._merge.checked else ()
-        for one in sorted(findings, key=lambda finding: not finding.certain):
+        for one in (finding for finding in findings if finding.certain is certain):
             paths = one.paths or (one.path,) * bool(one.path)
             if all(one.between):
                 old, new = (git.tree(self._sh, self._repo, name) for name in one.between)
@@ -338,11 +371,8 @@ class Page:
             what = f"{counted(len(found), 'file')} in which upstream changed lines near the fork's"
             reason = f"Git merged these without a conflict, at most {_MOST_NEAR} lines apart: read"
             reason += " whether both changes still fit together."
-            lines = [
-                f"{path}: {counted(int(n), 'line')} away from "
-                + (f"the fork's lines {where}" if where else "lines that the fork removed")
-                for n, path, where in found
-            ]
+            found.sort(key=lambda x: (effects.ORDER.index(effects.of_file(x[1])), *x))
+            lines = [*_near_lines(found)]
             commands = [self._sides.diff(*(path for _, path, _ in found[:_MOST_NEAR]))]
             yield eye("", what, "near", "open", reason=reason, lines=lines, commands=commands)
 
@@ -409,6 +439,21 @@ class Page:
         if len(checks) == 1:
             row = {"name": "build, tests", "state": "not run", "tone": "open", "log": []}
             yield row | {"why": "this command runs neither the build nor tests of the result"}
+
+
+def _near_lines(found: Sequence[tuple[float, str, str]]) -> Iterator[str]:
+    """How near both sides' changes are, file by file; of many files of a kind in a directory, such
+    as translations, together."""
+    kinds = Counter((path.rpartition("/")[0], PurePosixPath(path).suffix) for _, path, _ in found)
+    said = set[tuple[str, str]]()
+    for lines, path, where in found:
+        directory, suffix = kind = path.rpartition("/")[0], PurePosixPath(path).suffix
+        what = f"the fork's lines {where}" if where else "lines that the fork removed"
+        if kinds[kind] < _ALIKE or effects.of_file(path) is Effect.CODE:
+            yield f"{path}: {counted(int(lines), 'line')} away from {what}"
+        elif kind not in said:
+            said.add(kind)
+            yield f"{directory}/: {kinds[kind]} files *{suffix}, such as {path.rpartition('/')[2]}"
 
 
 def _by_command(

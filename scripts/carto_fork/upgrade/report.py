@@ -201,7 +201,6 @@ def of_merge(
     names = fork.refs.tags_in([theirs])
     classified = (tags.classify(name, fork.policy.tags) for name in names)
     newest = max((tag for tag in classified if tag and tag.stable), default=None)
-    production = fork.production_commit
     return Merge(
         newest.name if newest else next(iter(sorted(names)), ""),
         ours,
@@ -211,8 +210,17 @@ def of_merge(
         checked,
         checked.healed,
         checks=[("verify", checked.passed, None)],
-        landed=bool(production) and git.is_ancestor(sh, fork.path, result, production),
+        landed=_has_landed(sh, fork, result),
     )
+
+
+def _has_landed(sh: Shell, fork: Fork, result: str) -> bool:
+    """Whether the production branch has a commit; without one here, any branch of the fork's."""
+    if production := fork.production_commit:
+        return git.is_ancestor(sh, fork.path, result, production)
+    where = f"refs/remotes/{fork.policy.remotes.origin.name}"
+    question = "for-each-ref --count=1 --contains={result} {where}"
+    return bool(git.ask(sh, fork.path, question, "branches", result=result, where=where).out)
 
 
 def write_forecast(

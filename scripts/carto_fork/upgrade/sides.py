@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -17,20 +18,23 @@ from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import joined, pathspec_word
-from . import marked
+from . import effects, marked
+from .effects import Effect
 
 SAID = {fate: fate.value for fate in Fate} | {Fate.SUPERSEDED: "look at this"}
 WORST = (Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED, Fate.ABSORBED, Fate.MOVED, Fate.KEPT)
 _GONE, _REMOVED, _BEFORE = "gone", "removed by the fork", "gone before this merge"
-_FATES = [*(SAID[fate] for fate in WORST), _REMOVED, _BEFORE]
+MADE = "left to a tool"
+"""What becomes of a file that a tool writes, and that it writes again."""
+_FATES = [*(SAID[fate] for fate in WORST), MADE, _REMOVED, _BEFORE]
 _FATES.insert(3, _GONE)
 """What may have become of a file, the worst first."""
-_SETTLED = ("moved", "kept", _REMOVED, _BEFORE)
+_SETTLED = ("moved", "kept", MADE, _REMOVED, _BEFORE)
 """Of these nobody has to look at."""
 TONES = {"kept": "passed", "lost": "wrong", "look at this": "open", _GONE: "open"}
 
-_NOTE = re.compile(r"(^|\s)(#|//|--|/?\*|<!--).*")
-"""A comment in most languages."""
+_MOST_BLAMED = 40
+"""In so many files git is asked which commit a line is from."""
 _MOST_FILES = 40
 """Of so many files of a commit each fate is shown."""
 Pair = tuple[str | None, str | None]
@@ -86,6 +90,13 @@ class Sides:
         one, other = between if all(between) else (self.commits[side] for side in self._usual)
         return f"git diff {one[:10]} {other[:10]} -- {' '.join(map(pathspec_word, paths))}"
 
+    def made_in(self, path: str) -> list[str]:
+        """The files of the fork's commits that an entry about generated files is about."""
+        if not path.endswith("/"):
+            return [path]
+        changed = self._between("base", "ours") & self.own.paths.keys()
+        return [one for one in changed if one.startswith(path)]
+
     def _between(self, one: str, other: str) -> set[str]:
         """The paths in which two trees differ."""
         old, new = self.trees[one], self.trees[other]
@@ -135,18 +146,59 @@ class Sides:
         changes = self.changes(self._mine.values())
         return {path: changes(pair) for path, pair in self._mine.items()}
 
-    def uses(self, names: Collection[str]) -> Mapping[str, list[str]]:
-        """Where lines of the fork in the result have some names outside of comments, each with its
-        path and line; not in files in which such lines define them."""
-        word = re.compile(r"\b(" + "|".join(map(re.escape, names)) + r")\b")
-        found: dict[str, list[str]] = defaultdict(list)
-        for path, changes in self.mine.items() if names else ():
-            here = marked.defined(text for change in changes for text in change.added)
-            for change in changes:
-                for line, text in enumerate(change.added, change.line):
-                    for name in {*word.findall(_NOTE.sub("", text))} - here:
-                        found[name].append(f"{path}:{line}: {text.strip()}")
+    def uses(self, gone: Mapping[str, Collection[str]]) -> dict[str, dict[str, list[str]]]:
+        """Where the result still has names that files defined, by file and name, each with its path
+        and line; not if another file defines them now, which this one sees.
+
+        gone: the names by the file that defined them.
+        """
+        everything = sorted({name for names in gone.values() for name in names})
+        if not everything:
+            return {}
+        words = ["git", "-C", str(self._fork.path), "grep", "-I", "-l", "-w", "-F", "-z"]
+        words += ["--no-color", *(word for name in everything for word in ("-e", name))]
+        answer = self._sh.read([*words, self.commits["result"], "--"])
+        listed = [path.partition(":")[2] for path in git.checked(answer, "names", 1).fields()]
+        read = [p for p in listed if any(effects.is_alike(home, p) for home in gone)]
+        read = [path for path in read if not generated.VENDORED.search(path)]
+        tree = self.trees["result"]
+        texts = git.blobs(self._sh, self._fork.path, {tree[path][1] for path in read})
+        lines = {path: texts.get(tree[path][1], "").split("\n") for path in read}
+        found: dict[str, dict[str, list[str]]] = defaultdict(dict)
+        for home, name in ((home, name) for home, names in gone.items() for name in sorted(names)):
+            paths = [path for path in read if effects.is_alike(home, path)]
+            at = {path: effects.uses(name, home, path, lines[path]) for path in paths}
+            at = {path: numbers for path, numbers in at.items() if numbers}
+            if at and not any(name in effects.defined(lines[path]) for path in at):
+                found[home][name] = [
+                    f"{path}:{n + 1}: {lines[path][n].strip()}"
+                    for path, ns in at.items()
+                    for n in ns
+                ]
         return found
+
+    def blamed(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The entries; where several commits wrote such lines, only with those whose lines they
+        are, on the fork's side."""
+        doubtful: dict[str, set[int]] = defaultdict(set)
+        lines_of = {id(entry): {*_missing_at(entry)} for entry in entries if len(entry.commits) > 1}
+        for entry in entries:
+            doubtful[entry.path] |= lines_of.get(id(entry), set())
+        paths = [path for path, lines in doubtful.items() if lines][:_MOST_BLAMED]
+        among = f"{self.commits['theirs']}..{self.commits['ours']}"
+
+        def wrote_in(path: str) -> list[tuple[int, Commit]]:
+            return [*commits.blame(self._sh, self._fork.path, among, path, doubtful[path])]
+
+        with ThreadPoolExecutor() as pool:
+            found = zip(paths, pool.map(wrote_in, paths), strict=True)
+            wrote = {(path, line): commit for path, made in found for line, commit in made}
+        known = []
+        for entry in entries:
+            by = (wrote.get((entry.path, line)) for line in lines_of.get(id(entry), ()))
+            sure = tuple(dict.fromkeys(commit for commit in by if commit))
+            known.append(replace(entry, commits=sure or entry.commits))
+        return known
 
     def unfilled(self) -> Iterator[tuple[str, str, str, bool]]:
         """The directories of the result that a tool fills from a manifest that this merge changes:
@@ -186,11 +238,14 @@ class Sides:
             yield one
 
     def _owners(self, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
-        fates = worst(entries)
+        made = {entry.path for entry in entries if is_made(entry)}
+        fates = worst(entry for entry in entries if not is_made(entry))
         there, tree, removed = self.trees["ours"], self.trees["result"], set(self.own.removed)
 
         def fate_of(path: str, commit: str) -> str:
             fate = SAID[fates.get((path, commit), Fate.KEPT)]
+            if path in made:
+                return MADE
             if path in tree or fate != "kept":
                 return fate
             return _GONE if path in there else _REMOVED if path in removed else _BEFORE
@@ -202,6 +257,10 @@ class Sides:
         for path, found in self.own.paths.items():
             for commit in found:
                 alike[commit.subject][path][commit] = fate_of(path, commit.name)
+        for entry in entries:  # also of commits that knew the file by another name
+            for commit in entry.commits:
+                if (entry.path, commit.name) in fates:
+                    alike[commit.subject][entry.path][commit] = fate_of(entry.path, commit.name)
         rows = [
             _owner(
                 subject,
@@ -212,7 +271,34 @@ class Sides:
             )
             for subject, paths in alike.items()
         ]
-        yield from sorted(rows, key=lambda one: _FATES.index(one["fate"]))
+        most: dict[str, int] = {}
+        for entry in entries:
+            effect = effects.of_lines(entry.path, (*entry.account.missing, *entry.account.back))
+            rank = effects.ORDER.index(effect)
+            most |= {c.name: min(rank, most.get(c.name, rank)) for c in entry.commits}
+
+        def order(one: Mapping[str, Any]) -> tuple[int, bool, int]:
+            """The worst first, what only brought upstream's work last, and what matters most."""
+            names = [commit.name for commit in one["commits"]]
+            merges = all(name in self.own.bringing for name in names)
+            matters = min((most[name] for name in names if name in most), default=len(most))
+            return _FATES.index(one["fate"]), merges, matters
+
+        yield from sorted(rows, key=order)
+
+
+def _missing_at(entry: Entry) -> Iterator[int]:
+    """The numbers of the lines, in the side's file, that an entry misses."""
+    left = Counter(entry.account.missing)
+    for number, line in enumerate(entry.account.change.added, entry.account.change.line):
+        if left[line] > 0:
+            left[line] -= 1
+            yield number
+
+
+def is_made(entry: Entry) -> bool:
+    """Whether an entry is about files that a tool writes, of which lines say nothing."""
+    return entry.account.fate is Fate.DROPPED and "generated file" in entry.what
 
 
 def worst(entries: Iterable[Entry]) -> dict[tuple[str, str], Fate]:
@@ -220,7 +306,10 @@ def worst(entries: Iterable[Entry]) -> dict[tuple[str, str], Fate]:
     alone ("" for the commit)."""
     found: dict[tuple[str, str], Fate] = {}
     for entry in entries:
-        for commit in ("", *(commit.name for commit in entry.commits)):
+        lines = (*entry.account.missing, *entry.account.back)
+        # Which commit stated a version, its line does not tell.
+        stated = effects.of_lines(entry.path, lines) is Effect.VERSION
+        for commit in ("", *(commit.name for commit in entry.commits if not stated)):
             known = found.get((entry.path, commit), Fate.KEPT)
             found[entry.path, commit] = min(known, entry.account.fate, key=WORST.index)
     return found
