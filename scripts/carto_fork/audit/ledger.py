@@ -233,8 +233,8 @@ class _Merge:
     def _commits_behind(
         self, account: Account, file: _File, in_them: Customisations
     ) -> tuple[Commit, ...] | None:
-        """The fork commits behind a change; if its lines are too short to tell, the newest in its
-        file; None if no fork commit changed the file. in_them: the fork's own work in the files."""
+        """The fork commits behind a change, the newest in its file if its lines are too short to
+        know; None if no fork commit changed the file. in_them: the fork's own work in the files."""
         lines = (*account.change.added, *account.change.removed)
         touched = self._own.of(filter(None, (file.mine, file.base)), lines)
         wrote = in_them.behind((*account.missing, *account.back) or lines) if touched else ()

@@ -1,4 +1,4 @@
-"""What a change is about, so that what breaks something stands before what only looks different.
+"""What a change is about, so that what breaks something comes before what only looks different.
 Pure."""
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ class Missing:
         self, of_file: Sequence[Entry], texts: Mapping[str, str]
     ) -> Sequence[tuple[str, str]]:
         """The command that brings those changes back into the result whose place is certain, with
-        its name; none if there is none."""
+        its name; nothing if no place is certain."""
         first, trees = of_file[0], self._sides.trees
         path, side = first.path, _TREES[first.side]
         now, was = (texts.get(trees[x].get(path, ("", ""))[1], "") for x in ("result", side))

@@ -215,7 +215,7 @@ def of_merge(
 
 
 def _has_landed(sh: Shell, fork: Fork, result: str) -> bool:
-    """Whether the production branch has a commit; without one here, any branch of the fork's."""
+    """Whether the production branch has a commit; without one here, any branch of its remote."""
     if production := fork.production_commit:
         return git.is_ancestor(sh, fork.path, result, production)
     where = f"refs/remotes/{fork.policy.remotes.origin.name}"

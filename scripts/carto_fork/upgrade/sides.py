@@ -91,7 +91,7 @@ class Sides:
         return f"git diff {one[:10]} {other[:10]} -- {' '.join(map(pathspec_word, paths))}"
 
     def made_in(self, path: str) -> list[str]:
-        """The files of the fork's commits that an entry about generated files is about."""
+        """The files that an entry about generated files is about, which fork commits changed."""
         if not path.endswith("/"):
             return [path]
         changed = self._between("base", "ours") & self.own.paths.keys()
@@ -307,7 +307,7 @@ def worst(entries: Iterable[Entry]) -> dict[tuple[str, str], Fate]:
     found: dict[tuple[str, str], Fate] = {}
     for entry in entries:
         lines = (*entry.account.missing, *entry.account.back)
-        # Which commit stated a version, its line does not tell.
+        # Which commit stated a version, its line does not show.
         stated = effects.of_lines(entry.path, lines) is Effect.VERSION
         for commit in ("", *(commit.name for commit in entry.commits if not stated)):
             known = found.get((entry.path, commit), Fate.KEPT)
