@@ -125,6 +125,11 @@ LEFT: dict[str, tuple[str, str, str]] = {
     ),
     "each took out something else.ts": ("a();\nb();\nc();\n", "c();\n", "b();\nc();\n"),
     "one changed what the other took out.ts": ("a(1);\nc();\n", "c();\nd();\n", "a(2);\nc();\n"),
+    "arms that overlap.rs": (
+        "fn f() {\n  match x {\n    1 => a(),\n    _ => b(),\n  }\n}\n",
+        "fn f() {\n  match x {\n    1 => a(),\n    2..=9 => 2,\n    _ => b(),\n  }\n}\n",
+        "fn f() {\n  match x {\n    1 => a(),\n    5 => 5,\n    _ => b(),\n  }\n}\n",
+    ),
     "arguments by position.kt": ("f(a)\n", "f(a, b)\n", "f(a, c)\n"),
     "callbacks in an order.rb": (
         "class C\n  before_action :a\nend\n",

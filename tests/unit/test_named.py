@@ -348,7 +348,7 @@ def test_a_change_on_one_side_alone_is_taken(
     ("path", "base", "ours", "theirs"),
     [
         # The format.
-        ("x.rb", "a = 1\n", "a = 2\n", "a = 1\nb = 1\n"),
+        ("x.lua", "a = 1\n", "a = 2\n", "a = 1\nb = 1\n"),
         ("toml", "a = 1\n", "a = 2\n", "b = 1\na = 1\n"),
         ("notes.txt", "a==1\nb==1\n", "a==2\nb==1\n", "a==1\nb==2\n"),
         ("requirements.in", "a==1\nb==1\n", "a==2\nb==1\n", "a==1\nb==2\n"),

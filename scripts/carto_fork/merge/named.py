@@ -43,6 +43,9 @@ _MEMBERS = re.compile(
     "(class|interface)_body|object|(field_)?declaration_list|field_init|jsx_|named_imports|literal"
 )
 """Lists of things that are found by name and do not run in order."""
+_ARM = re.compile("match_arm|when_entry|case_clause|switch_(block|case|rule|label)|when$|.*_case$")
+_ONE_VALUE = re.compile(r"-?[\d_]+|([\"']).*\1|:\w+|[A-Z]\w*|\w+([.]|::)[\w.:]+")
+"""What an arm of a match stands for, if no other arm can stand for it, too."""
 
 
 def merge(
@@ -364,6 +367,9 @@ class Work:
         """Parts that both sides added at one place, if their order cannot matter."""
         if self._is_there(mine, upstreams, 2) or self._is_there(upstreams, mine, 1):
             raise Odd
+        arms = [part for part in (*mine, *upstreams) if _ARM.match(part.node.type)]
+        if not all(_ONE_VALUE.fullmatch(part.name) for part in arms):
+            raise Odd  # the first that fits is taken
         above = self._above(mine[0], 1)
         one, other = self._items(mine, above), self._items(upstreams, above)
         behind = additions.is_behind_jump(above, one[0].lines)
