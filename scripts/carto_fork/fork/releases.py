@@ -339,14 +339,12 @@ def not_to_keep(sh: Shell, fork: Fork, ours: str, theirs: Sequence[str]) -> tupl
         return usual
     if git.count(sh, fork.path, ours, *theirs) == git.count(sh, fork.path, ours, *usual):
         return usual
-    named = {fork.refs.tag(name): name for name in fork.refs.tags()}
-    classified = {c: tags.classify(name, fork.policy.tags) for c, name in named.items()}
-    release = classified.get(theirs[0])
-    older = [c for c, tag in classified.items() if tag and release and tag < release]
+    classified = (tags.classify(name, fork.policy.tags) for name in fork.refs.tags())
+    stable = {tag: fork.refs.tag(tag.name) for tag in classified if tag and tag.stable}
+    release = max((tag for tag, commit in stable.items() if commit == theirs[0]), default=None)
+    older = [commit for tag, commit in stable.items() if release and tag < release]
     in_ours = git.held(sh, fork.path, ours, older)
-    beside = set(heads) - set(fork.upstream_tips)
-    upstreams = beside.union(*(git.held(sh, fork.path, tip, in_ours) for tip in fork.upstream_tips))
-    return (*theirs, *sorted(in_ours & upstreams))
+    return (*theirs, *sorted(git.held(sh, fork.path, heads[0], in_ours, *heads[1:])))
 
 
 def _merged_from_elsewhere(sh: Shell, fork: Fork, ours: str) -> list[str]:

@@ -436,13 +436,14 @@ def subjects(sh: Shell, repo: Path, *which: str) -> list[str]:
     return checked(sh.read(words), "commits").out.split("\n")[:-1]
 
 
-def held(sh: Shell, repo: Path, head: str, commits: Iterable[str]) -> set[str]:
-    """Which of these commits are in a commit's history; the others may be missing here."""
+def held(sh: Shell, repo: Path, head: str, commits: Iterable[str], *heads: str) -> set[str]:
+    """Which of these commits are in the history of one commit or more; the others may be missing
+    here."""
     # For a few thousand commits this is much faster than the whole history.
     wanted = sorted(set(commits))
     checks = zip(wanted, objects(sh, repo, wanted), strict=True)
     present = [name for name, line in checks if " commit " in line]
-    words = ["git", "-C", str(repo), "rev-list", "--no-walk", "--stdin", "--not", head]
+    words = ["git", "-C", str(repo), "rev-list", "--no-walk", "--stdin", "--not", head, *heads]
     outside = checked(sh.read(words, feed=present), "history").out.split() if present else []
     return set(present) - set(outside)
 
