@@ -276,6 +276,30 @@ def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
     assert "(code)" in eyes and "(how it looks)" in eyes
 
 
+def test_a_conflict_that_was_committed_with_its_markers_is_one_thing_to_do(world: World) -> None:
+    text = "one\n{}\nthree\n"
+    world.git("fetch --quiet --no-tags upstream")
+    base = commit_in(
+        world, world.fork, "refs/heads/b", {"a.txt": text.format("2")}, "upstream/main"
+    )
+    ours = commit_in(world, world.fork, "refs/heads/o", {"a.txt": text.format("our two")}, base)
+    theirs = commit_in(world, world.fork, "refs/heads/t", {"a.txt": text.format("their 2")}, base)
+    marks = "<<<<<<< ours\nour two\n=======\ntheir 2\n>>>>>>> theirs"
+    left = {"a.txt": text.format(marks)}
+    result = commit_in(world, world.fork, "refs/heads/r", left, ours, theirs)
+    line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
+    assert world.run(line).code == 0
+    page = html.unescape((world.fork / "it.html").read_text())
+    eyes = section(page, "eyes")
+    assert "It must not land yet: 1 conflict left" in page and "markers: " not in eyes
+    for commit, whose, other in (
+        (ours, "the fork's", "upstream"),
+        (theirs, "upstream's", "the fork"),
+    ):
+        undoes = f"{whose} whole file, which undoes 1 change of {other} in it"
+        assert f"git checkout {commit[:10]} -- a.txt  # {undoes}" in eyes
+
+
 def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: World) -> None:
     out = "litellm/proxy/_experimental/out/{}.html"
     world.git("fetch --quiet --no-tags upstream")
@@ -288,8 +312,9 @@ def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: Wo
     result = commit_in(world, world.fork, "refs/heads/r", {**mine}, ours, theirs)
     line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
     assert world.run(line).code == 0
-    numbers = section((world.fork / "it.html").read_text(), "numbers")
-    assert "4 generated, and not from upstream's build" in numbers
+    page = (world.fork / "it.html").read_text()
+    assert "4 generated, and not from upstream's build" in section(page, "numbers")
+    assert "Nothing is lost but upstream's version of 4 generated files." in html.unescape(page)
 
 
 def test_the_same_change_in_many_files_is_one_row(world: World) -> None:

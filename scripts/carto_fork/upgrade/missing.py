@@ -20,11 +20,10 @@ from ..run.shell import Shell
 from ..run.text import counted, listed, pathspec_word, printable
 from . import effects, marked
 from .effects import Effect
-from .outcomes import MOST_COMMITS, WHOSE, Merge, Outcomes
-from .sides import MADE, SAID, TONES, WORST, Sides, is_made
+from .outcomes import MOST_COMMITS, Merge, Outcomes
+from .sides import MADE, SAID, TONES, WHOSE, WORST, Sides, is_made
 
 _TREES = {Side.FORK: "ours", Side.UPSTREAM: "theirs"}
-_OTHER = {Side.FORK: Side.UPSTREAM, Side.UPSTREAM: Side.FORK}
 _MARKS = {
     "-": "lacks the lines with -",
     "~": "has those with ~ in another form",
@@ -164,9 +163,7 @@ class Missing:
         what = f"{counted(len(of_file), 'change')} of {WHOSE[side]}" + f": {whats}" * bool(whats)
         reason = _said(lines, side, fate, effect)
         if used:
-            reason = (
-                f"It will not build, or fail when it runs: what is gone is still named. {reason}"
-            )
+            reason = f"It will not build, or fails when it runs: what is gone is named. {reason}"
         around = [line[2:] for line in lines if line.startswith("/ ")]
         if around and side is Side.FORK and (who := self._outcomes.wrote(path, around)[:1]):
             reason += f" Those with / upstream removed or changed in {described(who[0])}."
@@ -268,13 +265,7 @@ class Missing:
         take = f"git checkout {self._sides.commits[name][:10]} -- {pathspec_word(path)}"
         if path not in trees["result"]:
             return [take]
-        other = _OTHER[side]
-        pair = self._sides.pair(path, "base", _TREES[other])
-        number = len(self._sides.changes([pair])(pair)) if all(pair) and pair[0] != pair[1] else 0
-        undoes = f", which undoes {counted(number, 'change')} of {WHOSE[other]} in it" * bool(
-            number
-        )
-        return [f"{take}  # {WHOSE[side]}'s whole file{undoes}"]
+        return [f"{take}  # {side.whose} whole file{self._sides.undone(path, side)}"]
 
 
 def _said_of_used(used: Mapping[str, Sequence[str]], of_file: Sequence[Entry]) -> list[str]:

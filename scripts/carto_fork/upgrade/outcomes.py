@@ -22,7 +22,7 @@ from ..run import git
 from ..run.shell import Shell
 from ..run.text import counted, listed, states_version, substantive
 from . import marked, proposals
-from .sides import Pair, Sides
+from .sides import WHOSE, Pair, Sides
 from .work import SIDES
 
 _MOST_HUNKS = 20
@@ -32,7 +32,6 @@ _TOO_COMMON = 0.5
 """Below this, a hunk has only lines that several commits wrote; a line of one commit counts 1."""
 _MOST_BEHIND = 2
 """So many commits of a side are named at a hunk."""
-WHOSE = {Side.FORK: "the fork", Side.UPSTREAM: "upstream"}
 
 LEFT, PROPOSED, OTHERWISE, PERSON, DECIDED = OUTCOMES = (
     "left",
@@ -358,13 +357,11 @@ class Outcomes:
             return [
                 command("carto-fork", task, **request, **{x: path}, reason="WHY") for x in options
             ]
-        sides = (
-            (Side.FORK, self._merge.ours, "the fork's whole file"),
-            (Side.UPSTREAM, self._merge.theirs, "upstream's whole file"),
-        )
+        sides = ((Side.FORK, self._merge.ours), (Side.UPSTREAM, self._merge.theirs))
         return [
-            f"{hunks.pasteable(hunks.taking(conflict, side, commit[:10]))}  # {whose}"
-            for side, commit, whose in sides
+            f"{hunks.pasteable(hunks.taking(conflict, side, commit[:10]))}"
+            f"  # {side.whose} whole file{self._sides.undone(path, side)}"
+            for side, commit in sides
         ]
 
     # --- Which commits are behind it

@@ -6,24 +6,37 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 from urllib import parse
 
+from ..audit import verify
 from ..audit.fates import Fate
+from ..audit.findings import Finding
 from ..audit.ledger import Entry
 from ..fork import records
 from ..fork.fork import Fork
 from ..fork.policy import POLICY_FILE, Remote, Side
 from ..fork.session import command
+from ..merge import commits
+from ..merge.hunks import Commit
 from ..run import files, git, github
 from ..run.shell import Shell
 from ..run.text import counted
 from . import effects, marked
 from .effects import Effect
 from .missing import Missing, eye
-from .outcomes import LEFT, OTHERWISE, OUTCOMES, PROPOSED, WHOSE, Merge, Outcomes
-from .sides import MADE, SAID, WORST, Sides, is_made, worst
+from .outcomes import (
+    LEFT,
+    MOST_COMMITS,
+    OTHERWISE,
+    OUTCOMES,
+    PROPOSED,
+    Merge,
+    Outcomes,
+)
+from .sides import MADE, SAID, WHOSE, WORST, Sides, by_directory, is_made, worst
 from .work import AT_RISK
 
 _MOST_TEXT = 1_000_000
@@ -152,10 +165,17 @@ class Page:
         return [entry for entry in self._blamed if entry.account.fate in which]
 
     @cached_property
+    def _judged(self) -> list[Finding]:
+        """What the checks found; the markers of a conflict that is left are that conflict."""
+        findings = self._merge.checked.findings if self._merge.checked else ()
+        left = self._outcomes.left
+        return [x for x in findings if not (x.check == verify.MARKERS and x.path in left)]
+
+    @cached_property
     def _open(self) -> list[tuple[bool, str, str]]:
         """What is not settled: whether it must not land so, what it is, and what to do about it."""
         merge, outcomes = self._merge, Counter(self._outcomes.of.values())
-        findings = Counter(x.certain for x in (merge.checked.findings if merge.checked else ()))
+        findings = Counter(finding.certain for finding in self._judged)
         lost, looks = len(self._entries(Fate.LOST)), len(self._entries(Fate.SUPERSEDED))
         unfilled = [*self._sides.unfilled()]
         not_run = [name for name, ok, _ in merge.checks if ok is None and not merge.landed]
@@ -169,7 +189,12 @@ class Page:
             (len(failed), True, f"failed: {', '.join(failed)}", "Fix what fails"),
             (outcomes[PROPOSED], False, "proposal to accept", "Accept each proposal, or redo it"),
             (findings[False], False, "finding to judge", "Judge what the checks found"),
-            (outcomes[OTHERWISE], False, "conflict not as decided", "Ask whoever resolved these"),
+            (
+                outcomes[OTHERWISE],
+                False,
+                "conflict not as decided",
+                "See whether the result is right where it is not what was decided",
+            ),
             (looks, False, "change to look at", "Look at what is gone or replaced"),
             (len(unfilled), False, "tree of vendored code to fill", f"Run {again}, and commit"),
             (len(not_run), False, f"not run: {', '.join(not_run)}", "Run these, here or in CI"),
@@ -192,15 +217,18 @@ class Page:
         if wrong:
             text = "Something is wrong" if self._merge.landed else "It must not land yet"
             return {"kind": "wrong", "text": f"{text}: {', '.join(wrong)}.{more}"}
-        if open_:
-            return {"kind": "open", "text": f"Nothing is lost. Still open: {', '.join(open_)}."}
+        number = len(self._outcomes.not_upstreams)
+        but = f" but upstream's version of {counted(number, 'generated file')}" * bool(number)
+        if open_ or but:
+            still = f" Still open: {', '.join(open_)}." * bool(open_)
+            return {"kind": "open", "text": f"Nothing is lost{but}.{still}"}
         return {"kind": "passed", "text": "Nothing is lost, and no conflict is left."}
 
     def _todo(self) -> Iterator[tuple[str, str]]:
         """What has to be done before it lands, and then; with the command, if it is one."""
         yield from ((todo, "") for _, _, todo in self._open)
         if self._merge.landed:
-            yield "It is merged already: what is to be done needs a commit of its own.", ""
+            yield "It is merged already: what no later commit has done needs one of its own.", ""
             return
         if self._merge.result and len(self._merge.checks) == 1:
             yield "Build it and run its tests: nothing here did that.", ""
@@ -271,7 +299,7 @@ class Page:
                 named = [(SAID[fate], _COLOURS[fate], counts[fate]) for fate in Fate]
                 said = (MADE, "dropped") if side is Side.FORK else (_OTHER_BUILD, "look")
                 named.append((*said, tool))
-                title = f"{counted(counts.total(), 'file')} that {WHOSE[side]} changed"
+                title = f"{counted(counts.total() + tool, 'file')} that {WHOSE[side]} changed"
                 yield _chart(f"{title}, each by the worst that became of a change in it", named)
         outcomes = Counter(self._outcomes.of.values())
         colours = zip(OUTCOMES[::-1], ("kept", "moved", "look", "absorbed", "lost"), strict=True)
@@ -332,17 +360,20 @@ class Page:
 
     def _findings(self, *, certain: bool) -> Iterator[dict[str, Any]]:
         """What the checks found, with the difference or the lines that each is about."""
-        findings = self._merge.checked.findings if self._merge.checked else ()
-        for one in (finding for finding in findings if finding.certain is certain):
+        for one in (finding for finding in self._judged if finding.certain is certain):
             paths = one.paths or (one.path,) * bool(one.path)
+            by: list[Commit] = []
             if all(one.between):
                 old, new = (git.tree(self._sh, self._repo, name) for name in one.between)
                 pairs = {p: (old.get(p, ("", None))[1], new.get(p, ("", None))[1]) for p in paths}
                 few = pairs if len(pairs) <= _MOST_NEAR else {}
                 changes = self._sides.changes(few.values())
-                lines = [*paths] * (len(pairs) > 1)
+                lines = by_directory(paths) * (len(pairs) > 1)
                 for path, pair in few.items():
                     lines += [path, *marked.changes(changes(pair), one.between[1][:10])]
+                known, tip = one.between
+                touching = commits.touching(self._sh, self._repo, tip, known, [*few]) if few else ()
+                by = [commit for commit, _ in islice(touching, MOST_COMMITS)]
             else:
                 lines = marked.about(one.what, self._outcomes.text_of(one.path))
             yield eye(
@@ -352,6 +383,8 @@ class Page:
                 "wrong" if one.certain else "open",
                 reason=_ABOUT.get(one.check, "" if one.certain else "It may be meant; look at it."),
                 lines=self._room.fits(lines),
+                commits=by,
+                page=self._pages[Side.UPSTREAM],
                 commands=[self._sides.diff(*paths[:_MOST_NEAR], between=one.between)] * bool(paths),
             )
 

@@ -13,14 +13,16 @@ from ..audit.fates import Fate
 from ..audit.ledger import Entry
 from ..fork import generated
 from ..fork.fork import Fork
+from ..fork.policy import Side
 from ..merge import authorship, commits, syncs
 from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.shell import Shell
-from ..run.text import joined, pathspec_word
+from ..run.text import counted, joined, pathspec_word
 from . import effects, marked
 from .effects import Effect
 
+WHOSE = {Side.FORK: "the fork", Side.UPSTREAM: "upstream"}
 SAID = {fate: fate.value for fate in Fate} | {Fate.SUPERSEDED: "look at this"}
 WORST = (Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED, Fate.ABSORBED, Fate.MOVED, Fate.KEPT)
 _GONE, _REMOVED, _BEFORE = "gone", "removed by the fork", "gone before this merge"
@@ -35,6 +37,7 @@ TONES = {"kept": "passed", "lost": "wrong", "look at this": "open", _GONE: "open
 
 _MOST_BLAMED = 40
 """In so many files git is asked which commit a line is from."""
+_MOST_NAMED = 12
 _MOST_FILES = 40
 """Of so many files of a commit each fate is shown."""
 Pair = tuple[str | None, str | None]
@@ -200,6 +203,13 @@ class Sides:
             known.append(replace(entry, commits=sure or entry.commits))
         return known
 
+    def undone(self, path: str, side: Side) -> str:
+        """What it undoes to take a side's whole file, as the end of a sentence; "" for nothing."""
+        other = Side.UPSTREAM if side is Side.FORK else Side.FORK
+        pair = self.pair(path, "base", "theirs" if other is Side.UPSTREAM else "ours")
+        number = len(self.changes([pair])(pair)) if all(pair) and pair[0] != pair[1] else 0
+        return f", which undoes {counted(number, 'change')} of {WHOSE[other]} in it" * bool(number)
+
     def unfilled(self) -> Iterator[tuple[str, str, str, bool]]:
         """The directories of the result that a tool fills from a manifest that this merge changes:
         the directory, the manifest, the command, and whether the merge changed the directory."""
@@ -223,7 +233,7 @@ class Sides:
         shown: dict[str, str] = {}
         for number, one in enumerate(self._owners(entries), 1):
             one["id"], rest = f"f{number}", one["files"][_MOST_FILES:]
-            one["more"] = fits(_by_directory(file["path"] for file in rest)) if rest else ()
+            one["more"] = fits(by_directory(file["path"] for file in rest)) if rest else ()
             one["files"], cut = one["files"][:_MOST_FILES], list[str]()
             for file in one["files"]:
                 path = file["path"]
@@ -319,13 +329,18 @@ def _area(path: str) -> str:
     return path.partition("/")[0] + "/" if "/" in path else "(top)"
 
 
-def _by_directory(paths: Iterable[str]) -> list[str]:
-    """Paths in few words."""
+def by_directory(paths: Iterable[str]) -> list[str]:
+    """Paths in few words: of a directory with many, their number and the first."""
     names: dict[str, list[str]] = defaultdict(list)
     for path in paths:
         directory, slash, name = path.rpartition("/")
         names[directory + slash].append(name)
-    return [f"{directory}: {' '.join(inside)}" for directory, inside in names.items()]
+    return [
+        f"{directory}: {' '.join(inside)}"
+        if len(inside) <= _MOST_NAMED
+        else f"{directory}: {len(inside)} files, such as {inside[0]}"
+        for directory, inside in names.items()
+    ]
 
 
 def _owner(name: str, fates: Mapping[str, str], by: Sequence[Commit]) -> dict[str, Any]:
