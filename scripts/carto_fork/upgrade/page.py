@@ -193,7 +193,7 @@ class Page:
                 outcomes[OTHERWISE],
                 False,
                 "conflict not as decided",
-                "See whether the result is right where it is not what was decided",
+                "See whether each result that is not as decided is right",
             ),
             (looks, False, "change to look at", "Look at what is gone or replaced"),
             (len(unfilled), False, "tree of vendored code to fill", f"Run {again}, and commit"),
