@@ -79,6 +79,8 @@ def listed(texts: Sequence[str], most: int = 3) -> str:
 
 def printable(text: str) -> str:
     """Text of unknown origin (paths, subjects, output) without control characters."""
+    if text.isprintable():
+        return text
     safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return safe.encode("utf-8", "backslashreplace").decode()
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -213,21 +215,23 @@ def _marked(
     before = "".join(f"{code(line)}\n" for line in above)
     text = before + "".join(inside) + "".join(f"{code(line)}\n" for line in below)
     old = [f"{code(line)}\n" for line in base[:MOST_LINES]]
-    marks = [(a + len(before), b + len(before)) for a, b in _differences(old, inside)]
-    kinds = [""] * len(text)
-    for start, end, kind in _colours(path, text):
-        kinds[start:end] = [kind] * (end - start)
-    edges = {0, len(text), *(edge for mark in marks for edge in mark)}
-    edges |= {n for n, (one, other) in enumerate(pairwise(kinds), 1) if one != other}
-    marked = {n for start, end in marks for n in edges if start <= n < end} if marks else set()
+    marks = [(a + len(before), b + len(before), "mark") for a, b in _differences(old, inside)]
+    colours = list(_colours(path, text))
+    edges = {0, len(text), *(edge for start, end, _ in (*marks, *colours) for edge in (start, end))}
     parts = []
     for start, end in pairwise(sorted(edges)):
         word = escape(text[start:end])
-        if kinds[start]:
-            word = Markup('<span class="{}">{}</span>').format(kinds[start], word)
-        parts.append(Markup("<mark>{}</mark>").format(word) if start in marked else word)
+        if kind := _kind_at(colours, start):
+            word = Markup('<span class="{}">{}</span>').format(kind, word)
+        parts.append(Markup("<mark>{}</mark>").format(word) if _kind_at(marks, start) else word)
     end_ = Markup("…\n") if cut else Markup("")
     return Markup("").join(parts) + end_
+
+
+def _kind_at(spans: Sequence[tuple[int, int, str]], place: int) -> str:
+    """The kind of the span that has a place; "" if none has. The spans are in order and apart."""
+    number = bisect_right(spans, place, key=itemgetter(0)) - 1
+    return spans[number][2] if number >= 0 and place < spans[number][1] else ""
 
 
 def _differences(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -253,7 +257,7 @@ def _differences(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, 
             yield starts[c], starts[d] - 1
 
 
-def _colours(path: str, text: str) -> list[tuple[int, int, str]]:
+def _colours(path: str, text: str) -> Iterator[tuple[int, int, str]]:
     """What the parts of a text are in its language: from, to, class."""
     from pygments import token
 
@@ -262,13 +266,15 @@ def _colours(path: str, text: str) -> list[tuple[int, int, str]]:
     classes += [(token.Name.Function, "d"), (token.Name.Class, "d")]
     name = Path(path)
     known = lexer(f"x{name.suffix}" if name.suffix else name.name)
-    parts = known.get_tokens_unprocessed(text) if known and len(text) < 40_000 else ()
-    return [
-        (start, start + len(word), kind)
-        for start, what, word in parts
-        for kind in [next((kind for of, kind in classes if what in of), "")]
-        if kind
-    ]
+    words = known.get_tokens_unprocessed(text) if known and len(text) < 40_000 else ()
+    classified = (
+        (start, start + len(word), next((kind for of, kind in classes if what in of), ""))
+        for start, what, word in words
+    )
+    for kind, parts in groupby(classified, key=itemgetter(2)):
+        (start, end, _), *others = parts
+        if kind:
+            yield start, others[-1][1] if others else end, kind
 
 
 @cache
