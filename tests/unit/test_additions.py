@@ -42,7 +42,8 @@ FUNCTION = "void run(void) {\n    start();\n"
          "<resources>\n", "{ours}{theirs}"),
         ("redis.conf", "\n# Threads\nthreads 2\n", "\n# bio 1\n", "port 1\n", "{ours}{theirs}"),
         (".gitignore", "/a\n", "/b\n", "x\n", "{ours}{theirs}"),
-        ("Makefile", "\n.PHONY: a\na:\n\tx\n", "\n.PHONY: b\nb:\n\ty\n", "", "{ours}{theirs}"),
+        ("Makefile", "\n.PHONY: a\na:\n\tx\n", "\n.PHONY: b\nb:\n\ty\n", "all:\n",
+         "{ours}{theirs}"),
     ],
 )  # fmt: skip
 def test_additions_whose_order_cannot_matter_both_stay(

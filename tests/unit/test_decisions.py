@@ -1151,8 +1151,8 @@ def test_a_choice_by_option_settles_a_whole_file_conflict(kind: Kind, take: Take
 @pytest.mark.parametrize("loser", ["ba", "a\n"], ids=["moved lines", "a blank line"])
 def test_a_choice_in_a_text_always_records_the_lines_given_up(loser: str) -> None:
     """Without lines it would be recorded as covering any change to the file, forever."""
-    found = clash(loser, "ab" if loser == "ba" else "a", "c", path="f.rb")
-    assert settle(found, words={"f.rb": Take.UPSTREAM}).given_up
+    found = clash(loser, "ab" if loser == "ba" else "a", "c", path="f.pl")
+    assert settle(found, words={"f.pl": Take.UPSTREAM}).given_up
 
 
 def test_fork_lines_dropped_by_option_are_counted() -> None:

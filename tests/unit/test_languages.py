@@ -168,7 +168,7 @@ def test_what_depends_on_another_hunk_is_left() -> None:
         "".join(line for h in (one, other) for line in getattr(h, side) or ())
         for side in ("base", "ours", "theirs")
     )
-    assert settling.settle("f.py", Texts(*sides), [one, other], [0, 1]) == {}
+    assert settling.settle("f.py", Texts(*sides), [one, other], [0, 1]) == ({}, "")
 
 
 def test_a_name_like_those_that_upstream_renamed_is_left() -> None:
@@ -180,7 +180,7 @@ def test_a_name_like_those_that_upstream_renamed_is_left() -> None:
         ("f(\n    Old_dark,\n    New_black,\n)\n", True),
     ):
         hunk = Hunk((ours,), (base,), (theirs,), 1, ())
-        settled = settling.settle("f.kt", Texts(base, ours, theirs), [hunk], [0])
+        settled, _ = settling.settle("f.kt", Texts(base, ours, theirs), [hunk], [0])
         assert bool(settled) == is_settled
 
 
@@ -188,8 +188,8 @@ def test_a_part_that_nobody_removed_on_purpose_is_not_lost() -> None:
     base, ours, theirs, _ = MERGED["attributes of an element.tsx"]
     hunk = Hunk((theirs,), (base,), (ours,), 1, ())
     texts = Texts(base, theirs, ours)
-    assert settling.settle("f.tsx", texts, [hunk], [0], lambda text: True)
-    assert not settling.settle("f.tsx", texts, [hunk], [0], lambda text: False)
+    assert settling.settle("f.tsx", texts, [hunk], [0], lambda text: True)[0]
+    assert not settling.settle("f.tsx", texts, [hunk], [0], lambda text: False)[0]
 
 
 ALIKE = [
@@ -239,7 +239,7 @@ def test_if_one_side_changed_only_the_form_the_others_text_stays(
     ):
         mine, old, others = (tuple(lines_of(text)) for text in (ours, base, theirs))
         hunk = Hunk(mine, old, others, 1, ())
-        found = settling.settle(path, Texts(base, ours, theirs), [hunk], [0])
+        found, _ = settling.settle(path, Texts(base, ours, theirs), [hunk], [0])
         assert found == {0: (tuple(lines_of(lines)), settling.FORM)}
 
 
@@ -274,7 +274,7 @@ def test_a_hunk_becomes_what_parses_and_nothing_else_is_touched(path: str) -> No
         assume(len({ours, hunk.base, theirs}) == 3)
         segments: list[Segment] = [before, hunk, after]
         texts = Texts(text, before + "".join(ours) + after, before + "".join(theirs) + after)
-        found = settling.settle(path, texts, segments, [1])
+        found, _ = settling.settle(path, texts, segments, [1])
         if 1 in found:
             result = (before + "".join(found[1][0]) + after).encode()
             sides = [trees.Tree(language, x.encode()) for x in (text, texts.ours, texts.theirs)]

@@ -280,7 +280,7 @@ def _settled(path: str, base: str, ours: str, theirs: str) -> list[tuple[str, ..
         segments += [old if same else hunk, "#\n"]
     texts = Texts(base, ours, theirs)
     wanted = [i for i, x in enumerate(segments) if isinstance(x, Hunk)]
-    return [lines for lines, _ in settling.settle(path, texts, segments, wanted).values()]
+    return [lines for lines, _ in settling.settle(path, texts, segments, wanted)[0].values()]
 
 
 def test_a_name_that_each_side_adds_in_another_hunk_stays_a_conflict() -> None:
@@ -298,6 +298,15 @@ def test_comments_about_a_file_do_not_belong_to_what_both_add_below() -> None:
     ours, theirs = 'import { A } from "a";\n', 'import { B } from "b";\n'
     found = named.merge("x.ts", head + last, head + ours + last, head + theirs + last)
     assert found == head + ours + theirs + last
+
+
+def test_a_comma_stays_behind_the_comment_that_it_follows() -> None:
+    base = "const a = [\n    alpha /* c */,\n    beta,\n    gamma /* d */\n];\n"
+    ours, theirs = (
+        base.replace("    alpha", "    first,\n    alpha"),
+        base.replace("beta", "beta()"),
+    )
+    assert named.merge("x.ts", base, ours, theirs) == ours.replace("beta", "beta()")
 
 
 def test_two_changes_inside_one_operand_are_merged() -> None:

@@ -123,7 +123,7 @@ def _objection(
             continue
         if rival(mine, upstreams):
             return RIVAL
-        if free(mine, upstreams, placed):
+        if free(mine, upstreams, placed) and not _are_first_targets(path, before, ours, theirs):
             return ""
         why = ORDERED
     return why
@@ -140,6 +140,16 @@ def is_behind_jump(before: str, ours: Sequence[str]) -> bool:
     """Whether an addition follows a `return` or the like, so that it never runs."""
     above = next((line for line in reversed(lines_of(before)) if line.strip()), "")
     return bool(_indent([above]) == _indent(ours) and _LEAVES.match(above.strip()))
+
+
+def _are_first_targets(path: str, before: str, *added: Sequence[str]) -> bool:
+    """Whether additions to a makefile decide what `make` without a target makes."""
+    if not re.search(r"makefile|\.mk$", path.rpartition("/")[2].lower()):
+        return False
+    target = re.compile(r"[\w%/$(][^=#]*:(?!=)")
+    return not any(map(target.match, before.splitlines())) and all(
+        any(map(target.match, lines)) for lines in added
+    )
 
 
 def _turned(
@@ -188,7 +198,7 @@ def _items(path: str, holder: str, lines: Sequence[str]) -> list[Item] | None:
         elif text:
             if not line.startswith(indent):
                 return None
-            above = bool(_ABOVE.match(text))
+            above = _is_above(path, text)
             inner = line[len(indent)].isspace() or (bool(_GOES_ON.match(text)) and not above)
             if inner and not groups:
                 return None
@@ -198,6 +208,11 @@ def _items(path: str, holder: str, lines: Sequence[str]) -> list[Item] | None:
                 groups.append([line])
             waiting = above if not inner else waiting
     return [item(path, holder, group) for group in groups]
+
+
+def _is_above(path: str, text: str) -> bool:
+    """Whether a line belongs to the one below it, as a comment or a decorator does."""
+    return bool(_ABOVE.match(text)) and not (path.endswith(_STYLES) and text[0] == "@")
 
 
 def _is_balanced(lines: Sequence[str]) -> bool:
@@ -226,6 +241,9 @@ def _indent(lines: Sequence[str]) -> str:
     return first[: len(first) - len(first.lstrip())]
 
 
+_MARK = re.compile(r"\s*(@|\)\s*$)|\s+[\w.]+\s*=")
+
+
 def inside_of(before: str, lines: Sequence[str]) -> str:
     """The line that opened the block around an addition, with its decorators; "" at the top
     level."""
@@ -233,8 +251,8 @@ def inside_of(before: str, lines: Sequence[str]) -> str:
     for index in range(len(above) - 1, -1, -1):
         line, text = above[index], above[index].strip()
         if text and len(line) - len(line.lstrip()) < width and not text.startswith(("#", "//")):
-            mark = above[index - 1].strip() if index else ""
-            return f"{mark} {text}" if mark.startswith("@") else text
+            marks = [*takewhile(_MARK.match, reversed(above[:index]))]
+            return " ".join([*(mark.strip() for mark in reversed(marks)), text])
     return ""
 
 
@@ -295,17 +313,25 @@ _RESOURCE = re.compile(
 _TABLE = re.compile(r"(.*[\s*&])?(?P<name>[\w$]+)(\[\w*\])*\s*=\s*[\[{(]")
 _JUMP = re.compile(r"\b(return|break|continue|throw|raise|goto|exit|panic|die|fail|abort|next)\b")
 _LEAVES = re.compile(r"(return|break|continue|throw|raise|goto)\b")
+_COUNTED = re.compile(r"\benum\b|Enum\b|Flag\b|Choices\b|^const \(")
+_POSITIONED = re.compile(
+    r"\benum\b|Enum\b|Flag\b|Choices\b|NamedTuple|dataclass|@(attrs?\.|define\b|frozen\b)|Struct\b"
+)
+_SCRIPT = re.compile(r"makefile|dockerfile|\.(mk|sh|bash|zsh)$")
 _STYLES = (".css", ".scss", ".pcss", ".less")
 
 
 def item(path: str, holder: str, lines: Sequence[str]) -> Item:
     """The item that some lines form, judged by these and by the line that opened the block around
     them."""
-    code = [line.strip() for line in lines if line.strip() and not _ABOVE.match(line.strip())]
+    stripped = (line.strip() for line in lines)
+    code = [text for text in stripped if text and not _is_above(path, text)]
     head = code[0] if code else ""
     kind, name = _kind(path.rpartition("/")[2].lower(), holder, code)
     tags = re.findall(r"\w:\"([^\",]+)", head) if path.endswith(".go") else ()
-    binds = _bound(path, " ".join(code)) if kind is Kind.IMPORT else frozenset(tags)
+    value = head.rstrip(" ;,").partition("=")[2].strip() if _COUNTED.search(holder) else ""
+    outside = frozenset({*tags, *([f"= {value}"] if re.match(r"[\"'`\d]", value) else ())})
+    binds = _bound(path, " ".join(code)) if kind is Kind.IMPORT else outside
     return Item(kind, head, " ".join(name.split()), tuple(lines), binds)
 
 
@@ -332,6 +358,8 @@ def _kind(file: str, holder: str, code: Sequence[str]) -> tuple[Kind, str]:
     if match := _DEFINITION.match(plain) or _TEST.match(head):
         return Kind.DEFINITION, match["name"]
     if file.endswith(_STYLES):
+        if head[0] == "@":
+            return Kind.STATEMENT, ""
         selectors = len(list(takewhile(lambda line: line.endswith(","), code))) + 1
         opening = _plain(" ".join(code[:selectors]))
         if not single and opening.endswith("{"):
@@ -351,7 +379,9 @@ def _kind(file: str, holder: str, code: Sequence[str]) -> tuple[Kind, str]:
     if match := _DECLARED.fullmatch(plain):
         return Kind.VALUE, match["name"]
     if name := _given(plain):
-        return Kind.VALUE, name
+        # Where a name without a value takes one from its place, or the lines of a script run.
+        apart = not _POSITIONED.search(_plain(holder)) and not _SCRIPT.search(file)
+        return (Kind.VALUE if apart else Kind.MEMBER), name
     if _holds_parts(holder) and (match := _FIELD.match(head)):
         return Kind.MEMBER, match["name"]
     if re.search(r"\bstruct\b", holder) and (match := _COLUMN.fullmatch(plain)):
@@ -420,7 +450,7 @@ def _is_type(holder: str) -> bool:
 def _holds_parts(holder: str) -> bool:
     """Whether a line opens something whose parts have names but no order."""
     plain = _plain(holder)
-    if re.search(r"\benum\b|Enum\b|Flag\b|Choices\b|NamedTuple|dataclass", plain):
+    if _POSITIONED.search(plain):
         return False
     block = re.search(
         r"\)[^(]*\{$|(=>|->)\s*\{$|\b(if|for|while|switch|else|do|try|loop|match|go|defer)\b", plain
@@ -494,9 +524,9 @@ def free(one: Sequence[Item], other: Sequence[Item], placed: bool) -> bool:
     kinds = [{item.kind for item in items} for items in (one, other)]
     if all(any(_ALL in item.binds for item in items) for items in (one, other)):
         return False
-    if _comes_first(one, other) or _comes_first(other, one):
+    if _comes_first(one, other) or _comes_first(other, one) or _are_routes(one, other):
         return False
-    if any(_covers(a.name, b.name) or _covers(b.name, a.name) for a in one for b in other):
+    if any(overrides(a.name, b.name) for a in one for b in other):
         return False
     done = Kind.STATEMENT in kinds[0] | kinds[1]
     if _mentions(one, other, done) or _mentions(other, one, done):
@@ -513,16 +543,64 @@ def _comes_first(one: Sequence[Item], other: Sequence[Item]) -> bool:
     """Whether one addition has an import that must precede everything that the other adds."""
     imports = [item.head for item in one if item.kind is Kind.IMPORT]
     others = any(item.kind is not Kind.IMPORT for item in other)
-    return any("__future__" in head or (others and head[0] == "@") for head in imports)
+    bind = len(other) > sum(item.kind is not Kind.IMPORT for item in other)
+    return any(
+        "__future__" in head
+        or (others and head[0] == "@")
+        or (bind and re.match(r"from\s.*\bimport\s*\*", head))
+        for head in imports
+    )
+
+
+_ROUTE = re.compile(r"@([\w.]+)\(\s*[rf]?([\"'`])(.*?)\2")
+_TESTING = re.compile(r"\b(mark|patch|parametrize|skip\w*|given|settings)\b")
+
+
+def _are_routes(one: Sequence[Item], other: Sequence[Item]) -> bool:
+    """Whether both are found by a text that decorates them, where the same text, or the first
+    pattern that fits, counts."""
+    routes = [
+        {(m[1], m[3]) for item in items for line in item.lines if (m := _ROUTE.match(line.strip()))}
+        for items in (one, other)
+    ]
+    routes = [
+        {(by, at) for by, at in x if at[:1] == "/" or not _TESTING.search(by)} for x in routes
+    ]
+    patterns = any(re.search(r"[{<*(]|:\w", at) for side in routes for _, at in side)
+    return bool(routes[0] & routes[1]) or (all(routes) and patterns)
 
 
 _COVERED = {
+    "all": ".*",
     "inset": "top|right|bottom|left",
     "border-(color|style|width)": "border-(top|right|bottom|left)",
+    "border-radius": "border-(top|bottom|start|end)-.*-radius",
+    "(margin|padding|border)-(inline|block).*": "(margin|padding|border)-(top|right|bottom|left)",
+    "inset-(inline|block).*": "top|right|bottom|left",
+    "(min-|max-|)(inline|block)-size": "(min-|max-|)(width|height)",
     "flex-flow": "flex-(wrap|direction)",
     "place-.*": "(align|justify)-",
+    "grid-area": "grid-(row|column)",
+    "gap": "(row|column)-gap",
+    "columns": "column-",
     "font": "line-height",
 }
+
+
+_OTHER = re.compile(
+    "border-(radius|collapse|spacing)|overflow-(wrap|anchor)|flex-(wrap|direction|flow)"
+    "|outline-offset|(transform|content|contain|color)-.*"
+)
+"""Properties that another one, with whose name they begin, does not set."""
+
+
+def overrides(one: str, other: str) -> bool:
+    """Whether one of two CSS properties sets a part of the other one."""
+    if not all(re.fullmatch("[a-z][a-z-]*", name) for name in (one, other)) or one == other:
+        return False
+    longer = max(one, other, key=len)
+    begins = longer.startswith(f"{min(one, other, key=len)}-") and not _OTHER.fullmatch(longer)
+    return begins or _covers(one, other) or _covers(other, one)
 
 
 def _covers(one: str, other: str) -> bool:

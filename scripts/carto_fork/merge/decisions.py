@@ -293,9 +293,9 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
             outcomes[index] = outcome = _settle(conflict, hunk, segments, index, rule, known)
             dropped += _gave_way(hunk, outcome)
     settled = {i: outcome for i, outcome in outcomes.items() if not isinstance(outcome, str)}
-    total = len(outcomes)
+    total, limit = len(outcomes), ""
     if len(settled) < total:
-        by_name = _by_name(conflict, segments, settled, known)
+        by_name, limit = _by_name(conflict, segments, settled, known)
         if isinstance(by_name, str):
             take, name, why = _BY_NAME.take, _BY_NAME.name, _BY_NAME.why
             return Decision(conflict, take, name, why, text=by_name, settled=total)
@@ -305,6 +305,7 @@ def _by_hunks(conflict: Conflict, rule: Rule | None, known: Knowledge) -> Decisi
     if end and not outcomes:
         reasons.append(_ENDS)
     left = len(problems)
+    problems += [limit] * bool(left and limit)
     todo = f"resolve {counted(left, 'hunk')} in {file}, then git add -- {path}"
     return Decision(
         conflict,
@@ -446,15 +447,16 @@ def _by_name(
     segments: Sequence[hunks.Segment],
     settled: Mapping[int, _Settled],
     known: Knowledge,
-) -> dict[int, _Settled] | str:
+) -> tuple[dict[int, _Settled] | str, str]:
     """The results for hunks of a file that is merged by name, by their positions; or the whole text
-    if the file consists of keys, because hunks tear sides with different key order apart.
+    if the file consists of keys, because hunks tear sides with different key order apart. Also why
+    not all of them were tried; "" if they were.
 
     settled: what is decided already, by position.
     """
     own, texts = known.own, conflict.texts
     if not (known.by_name and conflict.base) or conflict.edited or own is None or texts is None:
-        return {}
+        return {}, ""
     from . import languages, named, settling  # slow to import
 
     segments = _with(segments, settled)
@@ -464,7 +466,7 @@ def _by_name(
     files = known.policy.version_files
     keys = [key for file in files if file.path == conflict.path for key in file.keys]
     # Nobody decided to remove what only an earlier merge left out.
-    results = settling.settle(
+    results, limit = settling.settle(
         conflict.path,
         texts,
         segments,
@@ -477,9 +479,9 @@ def _by_name(
     if not let_go and len(results) < len(left) and language and language.maps:
         merged = named.merge(conflict.path, texts.base, texts.ours, texts.theirs, keys)
         if merged is not None:
-            return merged
+            return merged, limit
     reasons = {settling.FORM: _FORM, settling.PARTS: _BY_NAME}
-    return {i: (lines, reasons[why]) for i, (lines, why) in results.items()}
+    return {i: (lines, reasons[why]) for i, (lines, why) in results.items()}, limit
 
 
 def _only_version(file: VersionFile | None, *sides: Sequence[str]) -> bool:

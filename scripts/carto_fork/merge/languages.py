@@ -80,7 +80,7 @@ _JS_LISTS = """program class_body statement_block object array arguments formal_
     named_imports export_clause object_pattern array_pattern switch_body interface_body object_type
     enum_body type_arguments switch_case:value switch_default
     jsx_opening_element:name,type_arguments jsx_self_closing_element:name,type_arguments"""
-_JS_NAMES = """import_statement=source export_statement=declaration enum_assignment=name
+_JS_NAMES = """import_statement=source export_statement=default|declaration enum_assignment=name
     lexical_declaration=variable_declarator variable_declaration=variable_declarator
     field_definition=property jsx_attribute=0 jsx_element=open_tag switch_case=value identifier=.
     shorthand_property_identifier=. shorthand_property_identifier_pattern=."""
@@ -274,7 +274,16 @@ def name_of(language: Language, node: Any) -> str:
             return ""
         inner = "" if named is node else name_of(language, named)
         words.append(inner or " ".join(named.text.decode(errors="replace").split()))
-    return " ".join(words)
+    name = " ".join(words)
+    return _plain(language, name) if language.maps or node.type == "pair" else name
+
+
+def _plain(language: Language, key: str) -> str:
+    """A key as programs read it: quotes may be left out, and YAML has several words for `true`."""
+    quoted = re.fullmatch(r"([\"'])([\w-]+)\1", key)
+    if "yaml" in language.wheel and not quoted:
+        return {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(key.lower(), key)
+    return quoted[2] if quoted else key
 
 
 def _child(node: Any, step: str) -> Any:
@@ -307,15 +316,18 @@ class Pin:
     is_named: bool = True
     is_extra: bool = False
     has_error: bool = False
+    start_point: tuple[int, int] = (0, 0)
+    end_point: tuple[int, int] = (0, 0)
 
 
 def _pins(text: bytes) -> Pin:
-    return Pin("file", "", 0, len(text), text, tuple(_lines(text)))
+    end = text.count(b"\n"), len(text) - text.rfind(b"\n") - 1
+    return Pin("file", "", 0, len(text), text, tuple(_lines(text)), end_point=end)
 
 
 def _lines(text: bytes) -> Iterator[Pin]:
     at = 0
-    for line in text.decode().split("\n"):
+    for row, line in enumerate(text.decode().split("\n")):
         said = re.split(r"(?:^|[ \t])#", line, maxsplit=1)[0]
         note = line[len(said) :].strip()
         said = said.strip()
@@ -328,7 +340,8 @@ def _lines(text: bytes) -> Iterator[Pin]:
                 name = part if part[0] in "-#" and not egg else _project(egg[1] if egg else part)
                 raw = part.encode()
                 end = start + len(raw)
-                yield Pin(kind, name, start, end, raw, is_extra=kind == "comment")
+                points = (row, start - at), (row, end - at)
+                yield Pin(kind, name, start, end, raw, (), True, kind == "comment", False, *points)
         at += len(line.encode()) + 1
 
 

@@ -10,29 +10,26 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from difflib import SequenceMatcher
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import tomli
 
 from ..run.text import lines_of, substantive, too_long
 from . import additions, languages
-from .hunks import ALIKE
+from .clashes import clash
+from .cuts import Rest, scope
+from .edits import Edits
+from .hunks import ALIKE, Texts
 from .languages import Language, Node
 from .trees import Odd, Part, Parts, Tree, has_all, is_sound, pieces_changed, words_of
 
-_KIN = 60
-"""Similarity (100 is equal) from which one unnamed part counts as derived from another."""
 _ANCHOR = re.compile(rb"(?<=[\s\[{,])&[\w.-]+")
-_MOST = 40_000
-"""Pairs of parts that are compared at most."""
-
 
 _LOGIC = re.compile(
     r"binary|boolean|comparison|ternary|conditional_exp|unary|not_operator|string"
-    r"|regex|comprehension|generator_exp"
+    r"|regex|comprehension|generator_exp|slice|expression_list|range_clause|for_clause"
 )
 """Expressions computed from several things, and strings: changes in two of these may affect each
 other."""
@@ -45,7 +42,7 @@ _MEMBERS = re.compile(
 """Lists of things that are found by name and do not run in order."""
 _ARM = re.compile("match_arm|when_entry|case_clause|switch_(block|case|rule|label)|when$|.*_case$")
 _ONE_VALUE = re.compile(r"-?[\d_]+|([\"']).*\1|:\w+|[A-Z]\w*|\w+([.]|::)[\w.:]+")
-"""What an arm of a match stands for, if no other arm can stand for it, too."""
+"""What an arm of a match is for, if no other arm can be for it, too."""
 
 
 def merge(
@@ -58,14 +55,6 @@ def merge(
     """
     result = merged(path, (base, ours, theirs), upstream_keys)
     return result[0] if result else None
-
-
-@dataclass(frozen=True)
-class Rest:
-    """What a file has besides the text that is merged: text, and the names in other hunks."""
-
-    text: str = ""
-    names: Collection[str] = ()
 
 
 def merged(
@@ -134,6 +123,7 @@ class Work:
         # The names that no longer exist, and what the fork removed and upstream has.
         self.won = False  # whether upstream won at one of the given keys
         self.gone: set[str] = set()
+        self.needed: dict[int, set[str]] = {1: set(), 2: set()}  # packages that a side added
         self.dropped: list[str] = []
 
     def node(self, nodes: Sequence[Node], at: tuple[str, ...]) -> bytes:
@@ -160,10 +150,13 @@ class Work:
         if kind == "ERROR":
             raise Odd
         taken = [side.parts(node) for side, node in zip(self.sides, nodes, strict=True)]
-        if _LOGIC.search(kind) and not _is_in_one(taken):
+        value = kind == "declaration" and "css" in self.language.wheel
+        if (value or _LOGIC.search(kind)) and not _is_in_one(taken):
             raise Odd
-        if _CALL.match(kind) and len({_callee(side, listed) for side in taken}) > 1:
+        if _CALL.match(kind) and _calls_another(taken, listed):
             raise Odd  # the arguments are meant for what was called before
+        if clash(self.language, kind, taken):
+            raise Odd
         if any(_changes_all(taken[0], taken[x]) and _adds(taken[0], taken[3 - x]) for x in (1, 2)):
             raise Odd  # what was added has not been changed in that way
         opening: bytes = _pick(*(parts.open for parts in taken))
@@ -173,19 +166,23 @@ class Work:
             parts = self._mapped([side or {} for side in keyed], at)
         else:
             parts = self._woven(taken, at, kind if listed else "")
-        self._no_name_twice(taken, parts, self.rest.names if nodes[0] == self.sides[0].root else ())
+        is_root = nodes[0] == self.sides[0].root
+        place = "" if is_root else scope(self.language, self.sides[0].text, nodes[0])
+        others = self.rest.names.get(place, ())
+        self._no_name_twice(taken, parts, others)
         if listed and len(_margins(parts)) > max(len(_margins(side.parts)) for side in taken):
             raise Odd
         return opening + self._joined(parts, taken) + close
 
     def _joined(self, parts: Sequence[Part], taken: Sequence[Parts]) -> bytes:
-        commas = any(part.comma for side in taken for part in side.parts)
-        ends = [side.parts[-1].comma if side.parts else None for side in taken]
+        commas = any(part.comma is not None for side in taken for part in side.parts)
+        ends = [side.parts[-1].comma is not None if side.parts else None for side in taken]
         last = _pick(*(ends[1] if x is None else x for x in ends)) if commas else False
         text = b""
         for number, part in enumerate(parts, 1):
             comma = b"," if commas and (number < len(parts) or last) else b""
-            text += part.lead + part.body + comma + part.tail
+            cut = part.comma or 0
+            text += part.lead + part.body + part.tail[:cut] + comma + part.tail[cut:]
         return text
 
     def _no_name_twice(
@@ -218,11 +215,18 @@ class Work:
         if nests and len(margins) > 1 and not base.body == ours.body == theirs.body:
             raise Odd
         for one, other in ((ours, theirs), (theirs, ours)):
-            noted = one.lead.split() != base.lead.split() and not self.language.maps
+            noted = _notes(one.lead) - _notes(base.lead)
+            if self.language.maps:
+                edited = bool(_notes(base.lead) - _notes(one.lead))
+                noted = {
+                    x for x in noted if x[:1] == b"#" and x not in self.sides[0].text and not edited
+                }
             if noted and one.body == base.body != other.body:
                 raise Odd  # a new comment may be about what the other side changed
         tail = _pick(base.tail, ours.tail, theirs.tail)
-        return replace(theirs, lead=lead, body=body, tail=tail)
+        commas = (part.comma for part in (theirs, ours, base) if part.tail == tail)
+        comma = next((at for at in commas if at is not None), None)
+        return replace(theirs, lead=lead, body=body, tail=tail, comma=comma)
 
     # --- Lists in which a part is found by its name
 
@@ -260,14 +264,12 @@ class Work:
                 wanted[name] = either
             elif old and (kept := one or other) and kept.whole != old.whole:
                 raise Odd  # one changed it, the other removed it
+        known = [{**base, **other} for other in (theirs, ours)]
         new = [
-            {
-                languages.project(name.split(" ")[0])
-                for name in side
-                if name not in {**base, **other}
-            }
-            for side, other in ((ours, theirs), (theirs, ours))
+            {languages.project(name.split(" ")[0]) for name in side if name not in other}
+            for side, other in zip((ours, theirs), known, strict=True)
         ]
+        self._needs(at, *new)
         if new[0] & new[1]:
             raise Odd  # one project with two markers
         if (
@@ -288,6 +290,21 @@ class Work:
             order += [*([name] if name in wanted else []), *followers[name]]
         return [wanted[name] for name in order]
 
+    def _needs(self, at: tuple[str, ...], one: Iterable[str], other: Iterable[str]) -> None:
+        """Remember which packages the sides added to a list of dependencies."""
+        if any("dependenc" in step.lower() for step in at):
+            self.needed[1].update(one)
+            self.needed[2].update(other)
+
+    def needs_twice(self, texts: Texts) -> bool:
+        """Whether both sides added one package to a file, maybe to different lists."""
+        for side, other in ((1, texts.theirs), (2, texts.ours)):
+            for name in self.needed[side]:
+                word = re.compile(rf"(?<![\w-]){re.escape(name)}(?![\w-])", re.IGNORECASE)
+                if len(word.findall(other)) > len(word.findall(texts.base)):
+                    return True
+        return False
+
     def _key(self, at: tuple[str, ...], name: str) -> tuple[str, ...]:
         """The path of a key, which a TOML table may write with dots."""
         dotted = "toml" in self.language.wheel and not name.startswith(("'", '"'))
@@ -297,12 +314,16 @@ class Work:
 
     def _woven(self, taken: Sequence[Parts], at: tuple[str, ...], kind: str) -> list[Part]:
         base, ours, theirs = (side.parts for side in taken)
-        one, other = _Edits(base, ours), _Edits(base, theirs)
+        one, other = Edits(base, ours), Edits(base, theirs)
         values = self.language.maps and kind and kind not in self.language.maps
         if values and None in (*one.match, *other.match):
             raise Odd  # more than additions to a list of values
         if not one.leaves(other) or not other.leaves(one):
             raise Odd
+        packages = [[p for few in side.added.values() for p in few] for side in (one, other)]
+        self._needs(
+            at, *({languages.project(_text_of(p).strip(" ,\n")) for p in x} for x in packages)
+        )
         merged: list[Part] = []
         mine: list[Part] = []
         upstreams: list[Part] = []
@@ -442,8 +463,10 @@ class Work:
             Counter(_ANCHOR.findall(text)) for text in (*(x.text for x in self.sides), merged)
         ]
         if "yaml" in self.language.wheel and any(
-            number > max(side[name] for side in anchors[:3]) for name, number in anchors[3].items()
+            number > max(anchors[0][name], 1) for name, number in anchors[3].items()
         ):
+            raise Odd
+        if self.needs_twice(Texts(*(x.text.decode(errors="replace") for x in self.sides))):
             raise Odd
         if not self.language.maps and self._adds_twice(merged):
             raise Odd
@@ -453,94 +476,6 @@ class Work:
             self.won or has_all([side.text for side in self.sides], merged)
         ):
             raise Odd
-
-
-class _Edits:
-    """A side's changes to the parts of a list.
-
-    match: for each part of the base, its position on the side; None if it is gone.
-    added: for each position, the new parts before it.
-    """
-
-    def __init__(self, base: Sequence[Part], side: Sequence[Part]) -> None:
-        self.base = base
-        pairs = dict(_matched(base, side))
-        self.match = [side[pairs[i]] if i in pairs else None for i in range(len(base))]
-        self.added: dict[int, list[Part]] = defaultdict(list)
-        back, place = {j: i for i, j in pairs.items()}, 0
-        for j, part in enumerate(side):
-            if j in back:
-                place = back[j] + 1
-            else:
-                self.added[place].append(part)
-
-    def leaves(self, other: _Edits) -> bool:
-        """Whether everything this side replaced was left alone by the other."""
-        for place, parts in self.added.items():
-            end = place
-            while parts and end < len(self.base) and self.match[end] is None:
-                end += 1
-            gone = range(place, end)
-            same = [p.body for p in other.added[place]] == [p.body for p in parts] and all(
-                other.match[i] is None for i in gone
-            )
-            if same:
-                continue
-            if (
-                parts
-                and 0 < place < len(self.base)
-                and other.match[place - 1] is None
-                and other.match[place] is None
-            ):
-                return False
-            for i in gone:
-                kept = other.match[i]
-                if kept is None or kept.body != self.base[i].body:
-                    return False
-                if i > place and other.added[i]:
-                    return False
-        return True
-
-
-def _matched(base: Sequence[Part], side: Sequence[Part]) -> Iterator[tuple[int, int]]:
-    """The equal parts of two lists, in order."""
-    low = 0
-    while low < min(len(base), len(side)) and base[low].body == side[low].body:
-        yield low, low
-        low += 1
-    high = 0
-    while high < min(len(base), len(side)) - low and base[-1 - high].body == side[-1 - high].body:
-        high += 1
-        yield len(base) - high, len(side) - high
-    old, new = base[low : len(base) - high], side[low : len(side) - high]
-    if len(old) * len(new) > _MOST:
-        raise Odd
-    keys: list[list[bytes]] = [
-        [part.name.encode() or b" " + part.body for part in parts] for parts in (old, new)
-    ]
-    for kind, a, b, c, d in SequenceMatcher(None, keys[0], keys[1], autojunk=False).get_opcodes():
-        if kind == "equal":
-            yield from ((low + a + i, low + c + i) for i in range(b - a))
-        elif kind == "replace":
-            yield from ((low + a + i, low + c + j) for i, j in _akin(old[a:b], new[c:d]))
-
-
-def _akin(old: Sequence[Part], new: Sequence[Part]) -> Iterator[tuple[int, int]]:
-    """The remaining parts that are derived from each other, in order."""
-    from rapidfuzz import fuzz  # slow to import
-
-    start = 0
-    for i, part in enumerate(old):
-        best, place = float(_KIN), -1
-        for j in range(start, len(new)):
-            if part.name and new[j].name:
-                continue  # something else
-            texts = (p.body[:2_000].decode(errors="replace") for p in (part, new[j]))
-            if (likeness := fuzz.ratio(*texts)) >= best:
-                best, place = likeness + 0.01, j
-        if place >= 0:
-            yield i, place
-            start = place + 1
 
 
 def _changes_all(base: Parts, side: Parts) -> bool:
@@ -568,14 +503,21 @@ def _is_in_one(taken: Sequence[Parts]) -> bool:
     return len({*map(len, bodies)}) == 1 and sum(differing) == 1
 
 
-def _callee(call: Parts, listed: bool) -> bytes:
-    """What is called; of a chain of calls, the last."""
-    before = call.open if listed else b"".join(part.body for part in call.parts[:-1])
-    return before.rpartition(b")")[2]
+def _calls_another(taken: Sequence[Parts], listed: bool) -> bool:
+    """Whether the sides call different things, or changed two links of one chain of calls."""
+    called = [x.open if listed else b"".join(p.body for p in x.parts[:-1]) for x in taken]
+    given = {parts.parts[-1].body for parts in taken if parts.parts and not listed}
+    chained = len({*called}) > 1 and len(given) > 1
+    return chained or len({text.rpartition(b")")[2] for text in called}) > 1
 
 
 def _is_telling(line: bytes) -> bool:
     return substantive(line.decode(errors="replace"))
+
+
+def _notes(lead: bytes) -> set[bytes]:
+    """The lines above a part, such as comments."""
+    return {*map(bytes.strip, lead.split(b"\n"))} - {b""}
 
 
 def _text_of(part: Part) -> str:

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
-from typing import Any
+from dataclasses import dataclass, field
 
-from ..run.text import lines_of, substantive, too_long
+from ..run.text import substantive, too_long
 from . import languages, named
+from .cuts import Cuts, Near, lines_in, text_of
 from .hunks import Hunk, Segment, Texts
 from .languages import Language
-from .named import Rest
 from .trees import Tree, are_alike, is_sound, words_of
 
 FORM, PARTS = "form", "parts"
+LONG = "The file is too long to try each hunk by the parts of the file."
 
 _WORD = re.compile(r"[^\W\d]\w+")
+_STRING = re.compile(r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'")
 _RENAMED = 10
 """A side has renamed something if the base refers to it more often than this per reference that is
 left."""
+
+_MOST = 6_000_000
+"""Characters that are merged for one file at most, in all attempts: some two seconds. Hunks after
+that are left."""
 
 
 def settle(
@@ -32,17 +35,20 @@ def settle(
     wanted: Collection[int],
     is_wish: Callable[[str], bool] = lambda text: True,
     upstream_keys: Collection[str] = (),
-) -> dict[int, tuple[tuple[str, ...], str]]:
+) -> tuple[dict[int, tuple[tuple[str, ...], str]], str]:
     """The resulting lines of hunks in an otherwise unchanged file, by position, and why: `FORM` or
-    `PARTS`. Hunks whose result is unknown or depends on another hunk are left out.
+    `PARTS`. Hunks whose result is unknown or depends on another hunk are left out. Also returns why
+    not all of them were tried; "" if they were.
 
     texts: the file's text on each side.
     segments, wanted: the file, and the positions of the hunks that may be settled.
     is_wish: whether a part that the fork's side lacks was removed on purpose, by its text.
     """
     language = languages.language_of(path)
-    if not wanted or language is None or too_long(path, texts.base, texts.ours, texts.theirs):
-        return {}
+    if not wanted or language is None:
+        return {}, ""
+    if too_long(path, texts.base, texts.ours, texts.theirs):
+        return {}, LONG
     gone = Gone(language, texts)
     wanted = [
         index
@@ -50,157 +56,85 @@ def settle(
         if isinstance(hunk := segments[index], Hunk)
         and not _is_back(hunk)
         and not gone.is_needed(hunk)
+        and not gone.is_used(hunk)
     ]
-    kept = words_of([texts.ours]) & words_of([texts.theirs])
-    cuts = _Cuts(language, segments)
-    file = _File(path, segments, cuts, kept, is_wish, upstream_keys)
-    work = list(segments)
-    results: dict[int, tuple[tuple[str, ...], str]] = {}
-
-    def settled(lines: Mapping[int, tuple[str, ...]], why: str) -> None:
-        for i, became in lines.items():
-            results[i], work[i] = (became, why), "".join(became)
-
-    for index in wanted:
-        near = cuts.around(work, [index])
-        if lines := _but_for_form(language, near.segments, index - near.first):
-            settled({index: lines}, FORM)
-    for chosen in cuts.groups([i for i in wanted if i not in results]):
-        settled(file.by_parts(work, chosen), PARTS)
-    before = -1
-    while before < len(results) < len(wanted) and len(wanted) > 1:
-        before = len(results)
-        for index in (i for i in wanted if i not in results):
-            settled(file.by_parts(work, [index]), PARTS)
-    return results
+    try:
+        cuts = Cuts(language, segments, texts.base)
+        settling = _Settling(path, language, texts, segments, cuts, is_wish, upstream_keys)
+    except (SyntaxError, ValueError, RecursionError):
+        return {}, ""  # a parser may do anything with an odd text
+    results = settling.results(wanted)
+    return results, LONG if settling.read > _MOST else ""
 
 
-@dataclass(frozen=True)
-class _File:
-    """A file whose hunks are merged by its parts.
-
-    kept: the words that both sides have in the whole file.
-    """
+@dataclass
+class _Settling:
+    """The settling of one file's hunks, in progress."""
 
     path: str
+    language: Language
+    texts: Texts
     segments: Sequence[Segment]
-    cuts: _Cuts
-    kept: set[str]
+    cuts: Cuts
     is_wish: Callable[[str], bool]
     upstream_keys: Collection[str]
+    done: dict[int, tuple[tuple[str, ...], str]] = field(default_factory=dict)
+    read: int = 0
 
-    def by_parts(
-        self, work: Sequence[Segment], chosen: Sequence[int]
-    ) -> dict[int, tuple[str, ...]]:
-        """The lines of some hunks, by position; empty if that is unknown.
+    def __post_init__(self) -> None:
+        self.work = list(self.segments)
+        self.kept = words_of([self.texts.ours]) & words_of([self.texts.theirs])
 
-        work: the file with what is settled already.
-        """
-        near = self.cuts.around(work, chosen)
-        here = [i - near.first for i in chosen]
-        left = any(isinstance(x, Hunk) and i not in here for i, x in enumerate(near.segments))
-        if left and any(_is_nested_anew(self.segments[i]) for i in chosen):
-            return {}
-        answers = []
-        for side in ("ours", "theirs") if left else ("ours",):
-            sides = [_text(near.segments, here, x, side) for x in ("base", "ours", "theirs")]
-            done = named.merged(self.path, sides, self.upstream_keys, near.rest)
-            lines = _lines_in(done[0], near.segments, here, side) if done else None
-            if not done or lines is None:
-                return {}
-            text, made = done
-            # The other side must not need anything that one side no longer has in the whole file.
-            if (made.gone - self.kept) & words_of([text, near.rest.text]):
-                return {}
-            if not all(map(self.is_wish, made.dropped)):
-                return {}
-            answers.append(lines)
-        if answers[0] != answers[-1]:
-            return {}
-        return dict(zip(chosen, answers[0], strict=True))
-
-
-@dataclass(frozen=True)
-class _Near:
-    """A file cut to the parts of its top level around some hunks.
-
-    first: the position of its first segment in the file. rest: what is outside of it.
-    """
-
-    segments: Sequence[Segment]
-    first: int
-    rest: Rest
-
-
-class _Cuts:
-    """Where a file with hunks can be cut: between the parts of its top level. What is merged inside
-    one part does not depend on the others."""
-
-    def __init__(self, language: Language, segments: Sequence[Segment]) -> None:
-        self.end = (len(segments), 0)
-        self.names: list[tuple[tuple[int, int], str]] = []  # of the parts that begin in hunks
-        self.places: list[tuple[int, int]] = []
-        if not language.maps:
-            both = (self._read(language, segments, side) for side in ("ours", "theirs"))
-            self.places = sorted(next(both) & next(both))
-
-    def _read(
-        self, language: Language, segments: Sequence[Segment], side: str
-    ) -> set[tuple[int, int]]:
-        """The places at which a part begins a line outside of hunks: segment, and line in it."""
-        lines = [_text([x], (), "", side).count("\n") for x in segments]
-        starts = [0, *accumulate(lines)]
-        tree = Tree(language, _text(segments, (), "", side).encode("utf-8", "surrogateescape"))
-        root: Any = tree.root
-        places, last = set(), -1
-        for child in root.children:
-            (row, _), (end, column) = child.start_point, child.end_point
-            at = min(bisect_right(starts, row), len(segments)) - 1
-            place = at, row - starts[at]
-            if isinstance(segments[at], Hunk):
-                self.names.append((place, tree.name(child)))
-            elif row > last:
-                places.add(place)
-            last = end if column else end - 1
-        return places
-
-    def _range(self, chosen: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
-        """From where to where the parts around hunks reach, with one more on each side."""
-        above = bisect_left(self.places, (chosen[0], 0)) - 2
-        below = bisect_left(self.places, (chosen[-1] + 1, 0)) + 1
-        return (
-            self.places[above] if above >= 0 else (0, 0),
-            self.places[below] if below < len(self.places) else self.end,
-        )
-
-    def groups(self, wanted: Sequence[int]) -> list[list[int]]:
-        """Hunks that are near to each other."""
-        groups: list[list[int]] = []
+    def results(self, wanted: Sequence[int]) -> dict[int, tuple[tuple[str, ...], str]]:
+        """What becomes of the wanted hunks."""
         for index in wanted:
-            if groups and self._range([index])[0] < self._range(groups[-1])[1]:
-                groups[-1].append(index)
-            else:
-                groups.append([index])
-        return groups
+            near = self.cuts.around(self.work, [index])
+            if lines := _but_for_form(self.language, near.segments, index):
+                self._settle({index: lines}, FORM)
+        for chosen in self.cuts.groups([i for i in wanted if i not in self.done]):
+            self._attempt(chosen)
+        before = -1
+        while before < len(self.done) < len(wanted) and len(wanted) > 1:
+            before = len(self.done)
+            for index in (i for i in wanted if i not in self.done):
+                self._attempt([index])
+        return self.done
 
-    def around(self, work: Sequence[Segment], chosen: Sequence[int]) -> _Near:
-        """The file around hunks."""
-        start, end = self._range(chosen)
-        pieces = [*work[start[0] : end[0] + 1]]
-        outside = [*work[: start[0]], *work[end[0] + 1 :]]
-        if end[1] and isinstance(last := pieces[-1], str):
-            lines = lines_of(last)
-            pieces[-1] = "".join(lines[: end[1]])
-            outside.append("".join(lines[end[1] :]))
-        elif end != self.end:
-            outside.append(pieces.pop())
-        if start[1] and isinstance(top := pieces[0], str):
-            lines = lines_of(top)
-            pieces[0] = "".join(lines[start[1] :])
-            outside.append("".join(lines[: start[1]]))
-        names = {name for place, name in self.names if not start <= place < end}
-        text = "".join(_text(outside, (), "", side) for side in ("ours", "theirs"))
-        return _Near(pieces, start[0], Rest(text, names))
+    def _settle(self, lines: Mapping[int, tuple[str, ...]], why: str) -> None:
+        for i, became in lines.items():
+            self.done[i], self.work[i] = (became, why), "".join(became)
+
+    def _attempt(self, chosen: Sequence[int]) -> None:
+        """Settle hunks together, if they become the same whatever becomes of the others."""
+        answers = []
+        near = self.cuts.around(self.work, chosen)
+        left = any(isinstance(x, Hunk) and i not in chosen for i, x in enumerate(near.segments))
+        if left and any(_is_nested_anew(self.segments[i]) for i in chosen):
+            return
+        for side in ("ours", "theirs") if left else ("ours",):
+            lines = self._merged(near, chosen, side)
+            if lines is None:
+                return
+            answers.append(lines)
+        if answers[0] == answers[-1]:
+            self._settle(dict(zip(chosen, answers[0], strict=True)), PARTS)
+
+    def _merged(self, near: Near, chosen: Sequence[int], side: str) -> list[tuple[str, ...]] | None:
+        """What hunks become if all others become one side; None if that is unknown."""
+        sides = [text_of(near.segments, chosen, x, side) for x in ("base", "ours", "theirs")]
+        self.read += sum(map(len, sides))
+        if self.read > _MOST:
+            return None
+        words = {word for i in chosen for word in _bound(self.segments[i])}
+        if not self.language.maps and _is_used(words, [*map(_mentions, sides)]):
+            return None
+        merged, work = named.merged(self.path, sides, self.upstream_keys, near.rest) or ("", None)
+        # The other side must not need anything that one side no longer has in the whole file.
+        if not work or (work.gone - self.kept) & words_of([merged, near.rest.text]):
+            return None
+        if not all(map(self.is_wish, work.dropped)) or work.needs_twice(self.texts):
+            return None
+        return lines_in(merged, near.segments, chosen, side)
 
 
 def stems(words: Iterable[str]) -> set[str]:
@@ -216,6 +150,17 @@ class Gone:
         self.language, self.texts = language, texts
         self.trees: dict[str, Tree] = {}
         self.answers: dict[tuple[str, str], bool] = {}
+        self.counts: list[Counter[str]] = []
+
+    def is_used(self, hunk: Hunk) -> bool:
+        """Whether one side of a hunk removed the file's last mention of something that the other
+        side mentions more often than before, although the hunk is where it comes from."""
+        if self.language.maps:
+            return False
+        if not self.counts:
+            texts = (self.texts.base, self.texts.ours, self.texts.theirs)
+            self.counts = [*map(_mentions, texts)]
+        return _is_used(_bound(hunk), self.counts)
 
     def is_needed(self, hunk: Hunk) -> bool:
         """Whether one side of a hunk adds a reference to something that the other side renamed."""
@@ -256,6 +201,36 @@ class Gone:
         return self.trees[text]
 
 
+def _mentions(text: str) -> Counter[str]:
+    """How often a text has each word outside of strings."""
+    return Counter(_WORD.findall(_STRING.sub("", text)))
+
+
+_IMPORT = re.compile(r"(import|from|use|using|export|#include)\b|.*\brequire\(")
+_NAMED = re.compile(
+    r"\b(?:def|class|function|func|fn|interface|type|enum|struct|const|let|var|val)\s+"
+    r"(\w+|\{[^}]*\}|\[[^]]*\])|^[\w*&<>:,. ]*?\b(\w+)\s*(?::[^=]+)?:?=(?![=>])"
+)
+
+
+def _bound(hunk: Segment) -> set[str]:
+    """The names that the base's lines of a hunk bind: by imports, definitions and assignments."""
+    lines = () if isinstance(hunk, str) else hunk.base or ()
+    plain = [_STRING.sub("", line).strip() for line in lines]
+    imports = [line for line in plain if _IMPORT.match(line)]
+    named = [text for line in plain for pair in _NAMED.findall(line) for text in pair]
+    return words_of([*imports, *named])
+
+
+def _is_used(words: Collection[str], counts: Sequence[Counter[str]]) -> bool:
+    before, one, other = counts
+    return any(
+        (not one[word] and other[word] > before[word])
+        or (not other[word] and one[word] > before[word])
+        for word in words
+    )
+
+
 def needs_what_is_gone(path: str, texts: Texts, hunk: Hunk) -> bool:
     """Whether one side of a hunk adds a reference to something that the other side has renamed
     everywhere."""
@@ -292,7 +267,7 @@ def _but_for_form(
     if _is_nested_anew(hunk) and sum(isinstance(x, Hunk) for x in segments) > 1:
         return None
     for other in ("ours", "theirs"):
-        texts = (_text(segments, [index], side, other) for side in ("base", "ours", "theirs"))
+        texts = (text_of(segments, [index], side, other) for side in ("base", "ours", "theirs"))
         trees = [Tree(language, text.encode("utf-8", "surrogateescape")) for text in texts]
         base, ours, theirs = (tree.root for tree in trees)
         if not is_sound(trees[:2], trees[2], is_python=False):
@@ -321,30 +296,3 @@ def _is_nested_anew(hunk: Segment) -> bool:
     base = hunk.base or ()
     said = {line.strip() for line in base if substantive(line)}
     return any(x.strip() in said for side in (hunk.ours, hunk.theirs) for x in {*side} - {*base})
-
-
-def _text(segments: Sequence[Segment], chosen: Collection[int], side: str, other: str) -> str:
-    """The text with one side for the chosen hunks and another side for the others."""
-    return "".join(
-        x if isinstance(x, str) else "".join(getattr(x, side if i in chosen else other) or ())
-        for i, x in enumerate(segments)
-    )
-
-
-def _lines_in(
-    merged: str, segments: Sequence[Segment], chosen: Sequence[int], other: str
-) -> list[tuple[str, ...]] | None:
-    """The lines of a text in the place of hunks; None if it differs elsewhere."""
-    places = [-1, *chosen, len(segments)]
-    fixed = [_text(segments[a + 1 : b], (), "", other) for a, b in pairwise(places)]
-    end = len(merged) - len(fixed[-1])
-    if not (merged.startswith(fixed[0]) and merged.endswith(fixed[-1])):
-        return None
-    lines, at = [], len(fixed[0])
-    for text in fixed[1:-1]:
-        place = merged.find(text, at, end)
-        if place < 0:
-            return None
-        lines.append(tuple(lines_of(merged[at:place])))
-        at = place + len(text)
-    return [*lines, tuple(lines_of(merged[at:end]))] if at <= end else None

@@ -27,8 +27,9 @@ class Odd(Exception):
 class Part:
     """A child of a node, with the text around it.
 
-    lead: what precedes it, above and on its line. tail: what follows it on its line, without a
-        comma. name: "" if it has no name, or shares it with another part.
+    lead: what precedes it, above and on its line. tail: what follows it on its line, without the
+        comma. comma: where in the tail its comma was; None if it had none.
+    name: "" if it has no name, or shares it with another part.
     """
 
     node: Node
@@ -36,7 +37,7 @@ class Part:
     lead: bytes
     body: bytes
     tail: bytes = b""
-    comma: bool = False
+    comma: int | None = None
 
     @property
     def whole(self) -> bytes:
@@ -144,8 +145,8 @@ class Tree:
             begin, stop = max(self.start(child), at), self.end(child)
             after, comma = self._tail(children, number, stop, end)
             tail = self.text[stop:after]
-            if comma:
-                tail = tail.replace(b",", b"", 1)
+            if comma is not None:
+                tail = tail[:comma] + tail[comma + 1 :]
             name = self.name(child)
             parts.append(
                 Part(
@@ -158,7 +159,8 @@ class Tree:
                 )
             )
             at = after
-        if sum(child.type == "," for child in children) != sum(part.comma for part in parts):
+        commas = sum(part.comma is not None for part in parts)
+        if sum(child.type == "," for child in children) != commas:
             raise Odd  # a part begins a line, or has a comment before it
         return Parts(opening, tuple(parts), self.text[at:end])
 
@@ -192,17 +194,20 @@ class Tree:
             at = children[-1].end_byte
         return self._over(at, end)
 
-    def _tail(self, children: Sequence[Node], number: int, at: int, end: int) -> tuple[int, bool]:
-        """Where a part with its trailing text ends, and whether a comma follows."""
-        comma = False
+    def _tail(
+        self, children: Sequence[Node], number: int, start: int, end: int
+    ) -> tuple[int, int | None]:
+        """Where a part with its trailing text ends, and where in that text its comma is."""
+        comma, at = None, start
         if self.text[at - 1 : at] == b"\n":
             return at, comma
         for child in children[number + 1 :]:
             gap = self.text[at : child.start_byte]
-            parted = child.type in (",", ";") and not comma
+            parted = child.type in (",", ";") and comma is None
             if b"\n" in gap or gap.strip() or not (parted or child.is_extra):
                 break
-            comma = comma or child.type == ","
+            if child.type == ",":
+                comma = child.start_byte - start
             at = child.end_byte
         return self._over(at, end), comma
 
