@@ -331,7 +331,7 @@ def gone(account: Account, side: Sequence[str], result: Sequence[str], name: str
     shown += [f"+ {line}" for line in account.back]
     instead = _instead(result, above, below) if account.missing else ()
     if {*instead}.isdisjoint(account.missing):
-        shown += [f"= {line}" for line in instead]
+        shown += [f"= {line}" for line in instead if line not in account.back]
     return shown + around(below)
 
 

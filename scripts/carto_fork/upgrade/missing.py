@@ -164,9 +164,9 @@ class Missing:
         reason = _said(lines, side, fate, effect)
         if used:
             reason = f"It will not build, or fails when it runs: what is gone is named. {reason}"
-        around = [line[2:] for line in lines if line.startswith("/ ")]
-        if around and side is Side.FORK and (who := self._outcomes.wrote(path, around)[:1]):
-            reason += f" Those with / upstream removed or changed in {described(who[0])}."
+        there = [line[2:] for line in lines if line[:2] in ("/ ", "+ ", "= ")]
+        if side is Side.FORK and (who := self._outcomes.wrote(path, there)[:1]):
+            reason += f" Upstream changed this place in {described(who[0])}."
         places = {entry.where for entry in of_file} - {path, ""}
         are = "Such lines are" if fate is Fate.SUPERSEDED else "They are"
         reason += f" {are} in {listed(sorted(places))}." * bool(places)
