@@ -202,9 +202,7 @@ def test_what_is_said_of_a_conflict_is_read_from_the_result(world: World) -> Non
     assert "reload_the_server is gone, and the result still names it:" in eyes
     assert "  uses.py:1: " in eyes and "  uses.py:3: " in eyes and "other.py" not in eyes
     # That breaks something, so it stands before what may only be another choice.
-    breaks = eyes.index(
-        '<code>lib.py</code> 1 change of the fork <span class="note">(what names it'
-    )
+    breaks = eyes.index('<code>lib.py</code> 1 change of the fork <span class="note">(breaks what')
     assert breaks < eyes.index('tag open">not as decided')
     assert "What the marks at lines mean" in eyes
     # Why: the whole file was taken, and who changed what there.
@@ -219,7 +217,10 @@ def test_what_is_said_of_a_conflict_is_read_from_the_result(world: World) -> Non
     world.git(f"checkout --quiet --detach {result}")
     assert world.call(["bash", "-c", back]).code == 0
     assert (world.fork / "lib.py").read_text() == lib(3, own)
-    assert "Copy the patch that brings it back" in eyes and "--3way" not in page
+    assert (
+        "Copy the patch that brings 1 of 2 changes to this file back" in eyes
+        and "--3way" not in page
+    )
     undoes = "# the fork's whole file, which undoes 1 change of upstream in it"
     assert f"git checkout {ours[:10]} -- lib.py  {undoes}" in eyes
     # Why a check passed or not, and what did not run.

@@ -15,7 +15,7 @@ from ..run.text import states_version, substantive
 class Effect(Enum):
     """What a change is about; the members' order is how much that matters."""
 
-    BREAKS = "what names it breaks"
+    BREAKS = "breaks what uses it"
     CODE = "code"
     SETTINGS = "settings or data"
     TESTS = "tests"

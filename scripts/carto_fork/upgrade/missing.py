@@ -80,6 +80,10 @@ class Missing:
             for row in ([files] if len(files) >= _SEVERAL and _lines(files[0]) else zip(files))
         ]
         texts, used = self._texts(entries), self._used(rows)
+        together: dict[tuple[Side, str], list[Entry]] = defaultdict(list)
+        for entry in entries:
+            if entry.account.fate is not Fate.DROPPED:
+                together[entry.side, entry.path].append(entry)
         ranked = [(self._effect(files, used), files) for files in rows]
         for effect, files in sorted(ranked, key=lambda row: _order(*row)):
             lines = self._shown(files[0][:1] if len(files) > 1 else files[0], texts)
@@ -87,7 +91,9 @@ class Missing:
                 yield self._same(files, lines, effect)
             else:
                 known = _said_of_used(used.get(files[0][0].path, {}), files[0])
-                patch = self._patch(files[0], texts)
+                # What is missing from a file belongs together, such as an import and its use.
+                every = together.pop((files[0][0].side, files[0][0].path), [])
+                patch = self._patch(every, texts) if every else ()
                 yield self._item(files[0], lines, effect, known, patch)
 
     def _used(self, rows: Iterable[Sequence[Sequence[Entry]]]) -> dict[str, dict[str, list[str]]]:
@@ -122,7 +128,7 @@ class Missing:
     def _texts(self, entries: Sequence[Entry]) -> Mapping[str, str]:
         trees = self._sides.trees
         there = {trees[_TREES[e.side]].get(e.path, ("", ""))[1] for e in entries}
-        there |= {trees["result"].get(e.where, ("", ""))[1] for e in entries}
+        there |= {trees["result"].get(p, ("", ""))[1] for e in entries for p in (e.where, e.path)}
         return git.blobs(self._sh, self._repo, there - {""})
 
     def _shown(self, of_file: Sequence[Entry], texts: Mapping[str, str]) -> list[str]:
@@ -246,7 +252,7 @@ class Missing:
         first, trees = of_file[0], self._sides.trees
         path, side = first.path, _TREES[first.side]
         now, was = (texts.get(trees[x].get(path, ("", ""))[1], "") for x in ("result", side))
-        if first.where != path or not (_PLAIN.fullmatch(path) and now.endswith("\n")):
+        if not (_PLAIN.fullmatch(path) and now.endswith("\n")):
             return ()
         sides = (was.split("\n")[:-1], now.split("\n")[:-1])
         made = marked.patch(path, [entry.account for entry in of_file], *sides)
@@ -254,8 +260,8 @@ class Missing:
         if not made.number or not plain or len(made.text) > _LONGEST_PATCH or "EOF" in made.text:
             return ()
         number, every = made.number, len(of_file)
-        which = "it" if every == 1 else "all" if number == every else f"{number} of the {every}"
-        return [(f"the patch that brings {which} back", f"git apply <<'EOF'\n{made.text}EOF")]
+        what = "it" if every == 1 else f"{number} of {every} changes to this file"
+        return [(f"the patch that brings {what} back", f"git apply <<'EOF'\n{made.text}EOF")]
 
     def _back(self, path: str, side: Side) -> list[str]:
         """The command that takes a side's whole file into the result, and what that undoes."""
