@@ -157,7 +157,7 @@ LOST_STORE = (
 
 
 LACKS = "poetry.lock lacks hiredis, which pyproject.toml names; to regenerate it: poetry lock"
-LOCK_FILE = f"lock file: {LACKS}\n"
+LOCK_FILE = f"lock file: {LACKS}\n".replace(" it: ", "\n  it: ")
 """What is to look at in every account here: upstream's lock file lacks what the fork needs."""
 
 
@@ -817,7 +817,7 @@ def unmerged(world: World) -> list[str]:
 def still_paused(world: World, done: Done, count: int, *, there: bool = False) -> None:
     """`resolve-conflicts` left this many conflicts. there: whether it ran in the work tree."""
     conflicts = "1 conflict needs" if count == 1 else f"{count} conflicts need"
-    then = f"then invoke upgrade-carto --repo . --tag {STABLE} --no-tests"
+    then = f"then run `invoke upgrade-carto --repo . --tag {STABLE} --no-tests`."
     said = message(
         f"{conflicts} a person.",
         f"resolve in {PAUSED_WORK}, `git add` each file, {then}",

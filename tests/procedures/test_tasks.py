@@ -181,7 +181,9 @@ def test_status_never_says_that_all_is_done_if_upstream_is_not_reached(
     assert (done.code, done.err) == (0, "")
     assert done.out == status(
         contained="none in this clone",
-        newest="none in this clone (as of the last fetch: upstream cannot be reached)",
+        newest="none in this clone (as of the last fetch: upstream\n"
+        + " " * 30
+        + "cannot be reached)",
         more="upstream cannot be reached: check the network and your access.\n"
         "Next: git -C . ls-remote upstream\n",
     )
@@ -191,7 +193,7 @@ def test_status_shows_the_newest_known_tag_if_upstream_is_not_reached(world: Wor
     world.git("fetch --quiet --tags upstream")
     world.git("remote set-url upstream ../gone.git")
     done = world.run("status")
-    offline = "(as of the last fetch: upstream cannot be reached)"
+    offline = "(as of the last fetch: upstream\n                              cannot be reached)"
     assert f"  newest stable upstream tag  {STABLE} {offline}\n" in done.out
     assert json.loads(world.run("status --json").out)["online"] is False
 
@@ -876,7 +878,7 @@ def verify_says(
         looks = "2 findings" if added else "1 finding"
         count = f"0 changes lost, {looks[0]} to look at, 2\n  absorbed, 15 dropped on purpose."
         assert done.out == (
-            f"{LOCK_FILE}\n{f'{more}{chr(10)}' if added else ''}"
+            f"{LOCK_FILE.replace(' it:', f'{chr(10)}  it:')}\n{f'{more}{chr(10)}' if added else ''}"
             f"Checked 45 fork files and 38 upstream files: {count}\n"
             f"Nothing is lost; {looks} in the merge of {tag} to look at, now or in the\n"
             "  review.\n"

@@ -222,7 +222,7 @@ def test_a_failed_check_and_a_late_change_of_mind_are_led_on(world: World, githu
     assert f"{LEFT[0]} is not in conflict. No conflict is left in {SYNC_NEXT}.\n" in late.err
     add, _, then = late.err.partition("Next: ")[2].partition("; ")
     assert world.paste(add).code == 0
-    assert then == f"edit and commit in {where}, then invoke {line} checks and pushes it.\n"
+    assert then == f"edit and commit in {where}, then `invoke {line}` checks and pushes it.\n"
     (work / LEFT[0]).write_text(f"{ours}\n# late\n")
     world.git("commit --quiet --all -m 'fix: late'", repo=work)
     assert world.run(line).code == 0

@@ -483,7 +483,7 @@ def test_production_in_conflict_with_an_upgrade_is_for_a_person(
         assert what[2:] in said or "doctor" in line, said
         if "resolve-conflicts" in line:
             assert done.code == 1 and "no rule decides" in said
-            assert "then invoke upgrade-carto" in said
+            assert "then run `invoke upgrade-carto" in " ".join(said.split())
         assert world.git("status --porcelain", repo=work) == before
     assert asked(world) == f"git -C {TREE} status"
     assert world.paste(steps[0].strip("`")).code == 0

@@ -139,7 +139,7 @@ def _short(guess: Guess) -> str:
         value = value.get("pattern") or value.get("url") or value.get("path") or value["name"]
     elif isinstance(value, list):
         value = ", ".join(value)
-    return f"{value} ({guess.why})"
+    return f"{value or toml_value(value)} ({guess.why})"
 
 
 def toml(policy: Iterable[Guess]) -> str:

@@ -31,7 +31,7 @@ _BRANCHES = """\
 | --- | --- | --- |
 | `<<mirror>>` | the mirror: follows upstream's `<<branch>>`, for awareness only | \
 `<<upstream>>/<<branch>>`, fast-forward |
-| `<<production>>` | production: a stable release plus <<name>>'s customisations | \
+| `<<production>>` | production: a stable release plus the fork's customisations | \
 merged upstream tags |
 | `<<sync>>` | where one upgrade is prepared and reviewed | `<<production>>` |
 | `feature/*` | development | `<<production>>` |
@@ -203,8 +203,10 @@ def values(policy: Policy) -> dict[str, str]:
     slug, upstream = (github.slug_of(remote.url) or remote.url for remote in both)
     pages = [f"https://github.com/{at}" if (at := github.slug_of(r.url)) else r.url for r in both]
     sync = branches.sync_for(tag)
+    name = re.sub(r"[^\w .,&()+-]", "", policy.name)
+    whose = "this" if name == "fork" else f"{name}'s"  # as a draft calls it
     named = {
-        "name": re.sub(r"[^\w .,&()+-]", "", policy.name),
+        "name": name,
         "key": key(policy.name),
         "KEY": key(policy.name).upper(),
         "policy": POLICY_FILE,
@@ -212,6 +214,8 @@ def values(policy: Policy) -> dict[str, str]:
         "slug": slug,
         "fork_page": pages[0],
         "upstream_page": pages[1],
+        "whose": whose,
+        "Whose": whose[0].upper() + whose[1:],
         "upstream_repository": upstream.rpartition("/")[2].removesuffix(".git"),
         "clone": clone(policy),
         "work": f"{clone(policy)}.{sync.replace('/', '-')}",

@@ -324,8 +324,8 @@ class _Survey:
         own = [p for p in workflows if theirs and p not in theirs and p not in off]
         adopted = [*sorted(self._adopted.paths), POLICY_FILE, *sorted(records.NOTES)]
         paths = [f"/{path}" for path in dict.fromkeys([*adopted, *own])]
-        beside = f"{counted(len(own), 'file')} beside upstream's workflows"
-        why = f"the files that `fork.adopt` writes, and {beside}"
+        why = "the files that `fork.adopt` writes"
+        why += f", and {counted(len(own), 'file')} beside upstream's workflows" if own else ""
         yield _rule("files of the fork", paths, CERTAIN if theirs else LIKELY, why)
         if off:
             paths = [f"/{path}" for path in sorted(off)]

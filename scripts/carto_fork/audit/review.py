@@ -144,15 +144,16 @@ def require_passed(
     *,
     as_step: bool = False,
     landed: bool = False,
+    later: bool = False,
 ) -> None:
     """Print the findings about a merge. Raises CheckFailed if something is wrong or lost.
 
     as_step: whether this runs inside another task, whose result scripts get.
-    landed: whether its review is over.
+    landed: whether its review is over. later: whether that task ends with what is to be looked at.
     """
     if s.json and not as_step:
         s.print_json(checked.as_json())
-    show(s.console, checked, what, landed=landed)
+    show(s.console, checked, what, landed=landed, later=later and checked.passed)
     if not checked.passed:
         raise CheckFailed(what_is_wrong(checked, what), then=then)
 
@@ -311,13 +312,20 @@ def _about(fork: Fork) -> str:
 # --- What is printed -----------------------------------------------------------------------------
 
 
-def show(console: Console, verification: Verification, what: str, *, landed: bool = False) -> None:
+def show(
+    console: Console,
+    verification: Verification,
+    what: str,
+    *,
+    landed: bool = False,
+    later: bool = False,
+) -> None:
     """Print what happened to both sides of a merge, on one screen.
 
-    landed: whether its review is over.
+    landed: whether its review is over. later: whether the findings to look at are printed later.
     """
     for finding in verification.findings:
-        if not finding.certain:
+        if not (finding.certain or later):
             console.say(f"{finding.check}: {finding.what}", "yellow")
         console.annotate(finding.check, finding.what, path=finding.path, sure=finding.certain)
     if not (account := verification.account):

@@ -303,7 +303,9 @@ class _Adviser:
         asked = options.words() | {"no_push": False}
         again = self._command("upgrade-carto", tag=tag, **asked)
         place = git.nearest(self._fork.place_for(upgrade.branch))
-        if merge := begun.for_a_person(self._sh, self._fork, place, f"then {again}", but=tag):
+        if merge := begun.for_a_person(
+            self._sh, self._fork, place, f"then run `{again}`.", but=tag
+        ):
             yield Advice(merge.line, merge.why)
         yield from self._resolving(upgrade)
         if not upgrade.published:
@@ -350,12 +352,14 @@ class _Adviser:
 
     def _taking_in(self, upgrade: InProgress) -> Iterator[Advice]:
         """What brings production's newer commits into a published upgrade."""
-        fork, branch = self._fork, upgrade.branch
-        published = fork.tracking(self._origin, branch)
+        fork, name = self._fork, upgrade.branch
+        published = fork.tracking(self._origin, name)
         if not git.is_ancestor(self._sh, fork.path, fork.production_commit, published):
-            place = git.nearest(fork.place_for(branch))
-            why = f"{self._production} has new commits since {branch} was started; this takes them "
-            yield Advice(branches.taking_production(fork, branch, place), f"{why}in.")
+            take = branches.taking_production(fork, name, git.nearest(fork.place_for(name)))
+            why = (
+                f"{self._production} has new commits since {name} was started; this takes them in."
+            )
+            yield Advice(take, why)
 
     def _resolving(self, upgrade: InProgress) -> Iterator[Advice]:
         """How to continue with the conflicts of a pull request."""
@@ -527,8 +531,7 @@ class _Adviser:
                 away = f"rm -f {file}" if landed else f"mv {file} {file}.away"
                 forward = f"{away} && {forward}"
             commits, origin = counted(behind, "commit"), self._origin.name
-            why = f"Your {self._production} is {commits} behind {origin}'s."
-            yield Advice(forward, why)
+            yield Advice(forward, f"Your {self._production} is {commits} behind {origin}'s.")
 
     def _rest(self) -> Iterator[Advice]:
         """What can wait."""

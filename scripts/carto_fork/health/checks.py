@@ -62,6 +62,10 @@ class Unchecked(Exception):
     """A check cannot run, or not to its end; its text says why, and on a second line what to do."""
 
 
+class Inapplicable(Unchecked):
+    """The fork has nothing for a check to look at."""
+
+
 @dataclass(frozen=True)
 class Check:
     """One entry of the troubleshooting guide.

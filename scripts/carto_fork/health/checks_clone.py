@@ -223,7 +223,7 @@ def _in_progress(patient: Patient, work: Path) -> Iterator[Diagnosis]:
     asked = remembered(patient.fork, tag or "").words()
     again = patient.command("upgrade-carto", tag=tag, **asked) if tag and what == "merge" else ""
     finish = f"{what} --continue" if what not in ("", "merge") else "commit"
-    then = f"then {again}" if again else ""
+    then = f"then run `{again}`." if again else ""
     merge = begun.for_a_person(sh, patient.fork, work, then, but=tag or "")
     conclude = merge.how if merge else again or f"{git.at(work)} {finish}"
     if what == "bisect":

@@ -23,7 +23,7 @@ from ..run.errors import Refused
 from ..run.steps import Step
 from ..run.text import counted, printable
 from ..upgrade.begun import remembered
-from .checks import Check, Diagnosis, Level, Patient, Unchecked
+from .checks import Check, Diagnosis, Inapplicable, Level, Patient, Unchecked
 
 ENABLE = Step(
     "enable", "Switch the workflow on again.", run=("{gh} workflow enable {workflow} -R {slug}",)
@@ -89,7 +89,7 @@ def _called(patient: Patient) -> Iterator[Diagnosis]:
 def _workflow(patient: Patient) -> Iterator[Diagnosis]:
     path = patient.fork.policy.files.sync
     if not path:
-        raise Unchecked("the policy leaves that workflow out")
+        raise Inapplicable("the policy leaves that workflow out")
     name = posixpath.basename(path)
     if path not in patient.files:
         what = f"{patient.production} has no {path}."
@@ -398,8 +398,10 @@ def _protection(patient: Patient) -> Iterator[Diagnosis]:
 
 def _gh(patient: Patient) -> Iterator[Diagnosis]:
     gh, sh = patient.fork.gh, patient.sh
-    if github.slug_of(patient.fork.policy.remotes.origin.url) is None:
-        raise Unchecked("origin is not on github.com")
+    try:
+        patient.fork.hub(patient.fork.policy.remotes.origin)
+    except Refused as no:
+        raise Unchecked(no.what.rstrip(".")) from None
     what = github.what_is_wrong(sh, gh)
     if what == github.MISSING:
         cause = "Upgrades are published without a pull request, and releases need gh."

@@ -16,7 +16,7 @@ from ..merge.commits import reverted_sync
 from ..run import git
 from ..run.shell import Answer, Shell, command_line
 from ..run.text import counted, listed, printable
-from .checks import Check, Diagnosis, LastMerge, Level, Patient, Unchecked
+from .checks import Check, Diagnosis, Inapplicable, LastMerge, Level, Patient, Unchecked
 
 PRODUCTS = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 """The databases that migrations can be tried on."""
@@ -315,7 +315,7 @@ def _bases(dockerfile: str) -> set[str]:
 def _prisma(patient: Patient) -> Iterator[Diagnosis]:
     policy = patient.fork.policy.migrations
     if not policy.schemas and not policy.directory:
-        raise Unchecked("the policy names no `migrations`")
+        raise Inapplicable("the policy names no `migrations`")
     generate = policy.generate or "see `migrations` in the policy"
     yield from _schemas(patient, policy.schemas)
     migrations = names(patient.files, policy.directory)

@@ -20,7 +20,7 @@ from ..run.errors import CheckFailed, Refused, Stop, Usage
 from ..run.steps import Condition, Plan, Step
 from ..run.text import counted, printable
 from . import checks_clone, checks_github, checks_merges
-from .checks import Check, Diagnosis, Level, Patient, Unchecked
+from .checks import Check, Diagnosis, Inapplicable, Level, Patient, Unchecked
 
 CHECKS: dict[str, Check] = {
     check.name: check
@@ -163,13 +163,16 @@ def _look(s: Session, options: Examination, checks: Sequence[Check]) -> Report:
     )
 
 
-def _made(s: Session, check: Check, patient: Patient) -> tuple[list[Diagnosis], str]:
-    """What a check finds, and why it did not run to its end; "" if it did."""
+def _made(s: Session, check: Check, patient: Patient) -> tuple[list[Diagnosis], str | None]:
+    """What a check finds, and why it did not run to its end; "" if it did, None if the fork has
+    nothing for it and nobody asked for it by name."""
     findings: list[Diagnosis] = []
     try:
         for finding in check.look(patient):
             findings.append(replace(finding, then=s.spelled_out(finding.then)))
     except Unchecked as no:
+        if isinstance(no, Inapplicable) and not patient.notes:
+            return findings, None
         return findings, s.spelled_out(str(no)) or "unknown"
     except Stop as no:
         if not (then := s.remedy(no)):

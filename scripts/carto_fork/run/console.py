@@ -107,7 +107,7 @@ class Console:
         sentence = head.endswith(": ") and len(head.split()) > _WORDS
         if self._terminal and sentence and len(head) + len(rest) > self._width:
             self.say(head.rstrip(), style)
-            head = "    "
+            head = " " * (len(head) - len(head.lstrip()) + 4)
         prefix = "# " if self._pasteable else ""
         line = harmless(printable(f"{prefix}{head}{rest}").rstrip())
         if self._step:

@@ -63,7 +63,7 @@ def _resolve_here(s: Session, words: Words, accept: Sequence[str], proposing: bo
         state = git.work_state(s.sh, place)
     release = fork.policy.branches.tag_of(state.branch.removeprefix("refs/heads/"))
     conclude = _conclude(s, fork, place, state.branch)
-    begun.require_upstreams(s.sh, fork, place, state, f"then {conclude}" if release else "")
+    begun.require_upstreams(s.sh, fork, place, state, f"then run `{conclude}`." if release else "")
     if release and not s.sh.dry:
         begun.bring_back(s.sh, s.console, fork, place, release)
     with s.console.working("resolve"):
@@ -202,7 +202,7 @@ def _refuse_decided(
     refusal.untouched = fetch.untouched
     refusal.what += f" No conflict is left in {fetch.values['sync']}."
     refusal.then = (
-        f"{add}edit and commit in {git.nearest(place)}, then {again} checks and pushes it."
+        f"{add}edit and commit in {git.nearest(place)}, then `{again}` checks and pushes it."
     )
 
 

@@ -133,7 +133,9 @@ class Work:
         work = git.nearest(self.place)
         drop = self.s.command("verify", repo=str(work), drop="PATH", reason="WHY")
         then = review.ways_out(self.fork, checked, work, drop)
-        review.require_passed(self.s, checked, f"the merge of {self.tag.name}", then, as_step=True)
+        ends = self.pausing and not self.s.json  # with what is to be looked at
+        what = f"the merge of {self.tag.name}"
+        review.require_passed(self.s, checked, what, then, as_step=True, later=ends)
 
     def _verified(self) -> Verification:
         return verify.of_work_tree(self.s.sh, self.fork, self.place, self.tag)
@@ -255,7 +257,7 @@ def require_nothing_left(s: Session, resolution: Resolution, place: Path, conclu
         raise Paused(
             " ".join([needs, *marked]),
             untouched="Nothing was committed; what could be decided is staged.",
-            then=f"resolve in {git.named(place)}, `git add` each file, then {conclude}",
+            then=f"resolve in {git.named(place)}, `git add` each file, then run `{conclude}`.",
         )
 
 
