@@ -6,11 +6,15 @@ import json
 import os
 import re
 import shlex
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import tomli
 
+from carto_fork.run import programs
+from carto_fork.upgrade import proposals
 from carto_standin.github import GitHub
 from world import BOTH_SIDES, ROOT, Done, World, event, push_as_colleague
 
@@ -67,7 +71,7 @@ def test_a_proposal_does_not_land_before_a_person_accepts_it(world: World, githu
     adopted(world)
     world.git(f"fetch --quiet upstream tag {STABLE} --no-tags")
     asked = world.run(f"forecast --tag {STABLE}")
-    assert all(f"left: {path} (asks assistant)" in asked.out for path in LEFT), asked.out
+    assert all(f"left: {path} (asks assistant, about " in asked.out for path in LEFT), asked.out
     done = world.run(f"upgrade-carto --tag {STABLE} --no-tests")
     assert done.code == 0, done.out
     assert "proposed by assistant: A program wrote this" in done.out
@@ -109,6 +113,13 @@ REFUSED = {
     "it ended with 3, and said: no": "print('no', file=sys.stderr); sys.exit(3)",
     "more than the hunks": "print('```hunk 1\\nx\\n```\\n```other.py\\nx\\n```')",
     "is not JSON": "print('{')",
+    "U+0000": "print(json.dumps({'hunks': [h['fork'] + '\\0' for h in asked['hunks']]}))",
+    "U+000D": "print(json.dumps({'hunks': [h['fork'] + 'x\\ry' for h in asked['hunks']]}))",
+    "U+202E": "print(json.dumps({'hunks': [h['fork'] + '\u202e' for h in asked['hunks']]}))",
+    "U+D800": "print(json.dumps({'hunks': [h['fork'] + '\\ud800' for h in asked['hunks']]}))",
+    "it wrote files: link": f"os.symlink('/etc', 'link'); {RIGHT}",
+    "it removed its directory": f"os.rmdir(os.getcwd()); {RIGHT}",
+    "it wrote more than the hunks": "print('```hunk 1\\na\\n```\\nb\\n```\\nc\\n```')",
 }
 """Why a program is refused, and the program; the first does as upstream's code may ask it to."""
 
@@ -123,8 +134,70 @@ def test_a_bad_proposal_is_refused_and_the_conflict_stays(world: World) -> None:
     for why, script in REFUSED.items():
         program(world, script)
         done = world.run("resolve-conflicts")
-        assert (done.code, "refused: " in done.out, why in done.out) == (3, True, True), done
+        said = " ".join(done.out.split())
+        assert (done.code, "refused: " in said, why in said) == (3, True, True), done
         assert world.everything() == before, why
+
+
+def answer(script: str) -> str:
+    return programs.answer([sys.executable, "-c", script], "", seconds=20)
+
+
+def test_a_program_leaves_no_process_behind(tmp_path: Path) -> None:
+    """Not even one in a session of its own, which has closed everything."""
+    if not programs.alone():
+        pytest.skip("this system does not allow it")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    stay = f"exec 9> {pipe}; echo 1 >&9; exec 0<&- 1>&- 2>&-; sleep 600"
+    script = f"""import subprocess, time
+child = subprocess.Popen(["sh", "-c", {stay!r}], start_new_session=True)
+time.sleep(0.3)
+print("an answer")"""
+    assert answer(script) == "an answer\n"
+    assert os.read(reader, 9) == b"1\n"
+    assert os.read(reader, 9) == b""  # nobody has it open any more
+    os.close(reader)
+
+
+def test_a_program_does_not_see_what_other_processes_were_given() -> None:
+    if not programs.alone():
+        pytest.skip("this system does not allow it")
+    words = ["sleep", "60"]
+    with subprocess.Popen(words, env={**os.environ, "GH_TOKEN": "tok-en"}) as other:
+        script = """import pathlib
+print(sum(b"tok-en" in x.read_bytes() for x in pathlib.Path("/proc").glob("[0-9]*/environ")))"""
+        assert answer(script) == "0\n"
+        other.kill()
+
+
+def test_a_link_in_the_directory_of_a_program_is_not_followed(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir(mode=0o500)
+    script = f"""import os
+os.symlink({str(kept)!r}, "link")
+os.mkdir("locked")
+os.symlink({str(kept)!r}, "locked/link")
+os.chmod("locked", 0)"""
+    with pytest.raises(programs.Unanswered, match="it wrote files: link, locked"):
+        answer(script)
+    assert kept.stat().st_mode & 0o777 == 0o500
+
+
+@pytest.mark.parametrize(
+    ("said", "cost"),
+    [
+        ('{"hunks": ["x"], "cost": "0.02 USD"}', "0.02 USD"),
+        ('{"hunks": ["x"], "cost": 3}', "3"),
+        ("```hunk 1\nx\n```\ncost: 1,200 tokens\n", "1,200 tokens"),
+        ("```hunk 1\ncost: 5\n```\n", ""),
+        ('{"hunks": ["x"]}', ""),
+        ("{", ""),
+    ],
+)
+def test_an_answer_may_say_what_it_cost(said: str, cost: str) -> None:
+    assert proposals.cost_of(said) == cost
 
 
 def test_a_program_that_hangs_is_ended(world: World) -> None:
@@ -135,7 +208,8 @@ def test_a_program_that_hangs_is_ended(world: World) -> None:
     world.git("fetch --quiet origin")
     merging(world)
     done = world.run("resolve-conflicts")
-    assert (done.code, "it did not finish within 1 seconds" in done.out) == (3, True)
+    said = " ".join(done.out.split())
+    assert (done.code, "it did not finish within 1 seconds" in said) == (3, True)
 
 
 def test_a_program_sees_nothing_of_the_fork(world: World) -> None:

@@ -13,7 +13,7 @@ from ..fork.fork import Fork
 from ..fork.releases import meant, newest, newest_here, offered, require_commit, tags_there
 from ..fork.session import Session
 from ..fork.tags import Tag
-from ..merge import authorship, conflicts, resolve, syncs
+from ..merge import authorship, conflicts, hunks, resolve, syncs
 from ..merge.commits import reverted_sync
 from ..merge.words import Merge
 from ..run import git
@@ -37,6 +37,7 @@ class Forecast:
     lost: the sync whose lost ancestry makes the merge harder than necessary; None if all is well.
     unhealed: the number of conflicts as long as that is not healed.
     asks: the programs that would be asked about undecided conflicts, by path.
+    reads: how many characters of the conflict each of them would read at least, by path.
     """
 
     release: Tag
@@ -47,6 +48,7 @@ class Forecast:
     lost: syncs.Lost | None
     unhealed: int
     asks: Mapping[str, Sequence[str]]
+    reads: Mapping[str, int]
 
     @property
     def tag(self) -> str:
@@ -95,6 +97,7 @@ class Forecast:
                     "rule": d.rule,
                     "why": d.why,
                     "asks": self.asks.get(d.conflict.path, ()),
+                    "reads": self.reads.get(d.conflict.path, 0),
                 }
                 for d in self.decisions
             ],
@@ -129,13 +132,22 @@ def of_tag(sh: Shell, fork: Fork, tag: Tag) -> Forecast:
         comparing = pool.submit(git.differing, sh, repo, production, merged.tree)
         merge = Merge(sh, fork, repo, base, theirs)
         decided = resolve.decide(merge, merged.conflicts, own, merge.drops(production))
-        files = len(comparing.result())
         unhealed = len(merging.result().stages if lost else merged.conflicts)
     asks = {
         path: [proposer.name for proposer in fork.policy.proposers_for(path)]
         for path in (d.conflict.path for d in decided if d.left and d.text is not None)
     }
-    return Forecast(tag, theirs, counting.result(), files, tuple(decided), lost, unhealed, asks)
+    reads = {d.conflict.path: _shown(d) for d in decided if asks.get(d.conflict.path)}
+    files = len(comparing.result())
+    return Forecast(
+        tag, theirs, counting.result(), files, tuple(decided), lost, unhealed, asks, reads
+    )
+
+
+def _shown(decision: Decision) -> int:
+    """The characters of the hunks that are left."""
+    segments = hunks.parse(decision.text or "") or ()
+    return sum(len("".join(x.shown)) for x in segments if isinstance(x, hunks.Hunk))
 
 
 def recommended(forecasts_made: Sequence[Forecast]) -> Forecast | None:
@@ -253,7 +265,8 @@ def _show(
             if decision.left:
                 path = decision.conflict.path
                 names = ", ".join(result.asks.get(path, ()))
-                console.row("  left: ", f"{path} (asks {names})" if names else path)
+                about = f"(asks {names}, about {result.reads.get(path, 0):,} characters of hunks)"
+                console.row("  left: ", f"{path} {about}" if names else path)
     if fetch:
         console.row("Only tags that this clone has are listed; to fetch newer ones: ", fetch)
     if best := recommended(results):

@@ -6,13 +6,15 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -126,36 +128,68 @@ def answer(
     """
     allowed = {*variables}
     seen = {k: v for k, v in os.environ.items() if k in allowed or _ALWAYS.fullmatch(k)}
-    with tempfile.TemporaryDirectory(prefix="carto-fork.", ignore_cleanup_errors=True) as empty:
-        try:
-            process = subprocess.Popen(
-                [str(Path(word).expanduser()) if word[:2] == "~/" else word for word in words],
-                cwd=empty,
-                env=seen,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise Unanswered(f"it cannot be run: {error.strerror}") from None
-        try:
-            said, complaint, code = _listen(process, question, time.monotonic() + seconds)
-        finally:
-            _end(process)
-        if len(said) > _LONGEST:
-            raise Unanswered(f"its answer has more than {_LONGEST >> 20} MiB")
-        if code is None:
-            raise Unanswered(f"it did not finish within {seconds:.0f} seconds")
-        if code:
-            last = printable(complaint.decode(errors="replace").strip().rpartition("\n")[2][:200])
-            raise Unanswered(f"it ended with {code}" + f", and said: {last}" * bool(last))
-        if written := sorted(os.listdir(empty)):
-            raise Unanswered(f"it wrote files: {listed(written, 3)}")
+    words = [str(Path(word).expanduser()) if word[:2] == "~/" else word for word in words]
+    if shutil.which(words[0]) is None:
+        raise Unanswered(f"it cannot be run: {words[0]} is not a program")
+    empty = tempfile.mkdtemp(prefix="carto-fork.")
+    try:
+        said = _answer([*alone(), *words], question, empty, seen, seconds)
+    finally:
+        # Nothing in it is followed or made writable: a program may have put links there.
+        shutil.rmtree(empty, ignore_errors=True)
     try:
         return said.decode("utf-8")
     except UnicodeDecodeError:
         raise Unanswered("its answer is not UTF-8") from None
+
+
+def _answer(
+    words: Sequence[str], question: str, place: str, variables: Mapping[str, str], seconds: float
+) -> bytes:
+    """What a program answers that runs in an empty directory. Raises Unanswered."""
+    try:
+        process = subprocess.Popen(
+            words,
+            cwd=place,
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise Unanswered(f"it cannot be run: {error.strerror}") from None
+    try:
+        said, complaint, code = _listen(process, question, time.monotonic() + seconds)
+    finally:
+        _end(process)
+    if len(said) > _LONGEST:
+        raise Unanswered(f"its answer has more than {_LONGEST >> 20} MiB")
+    if code is None:
+        raise Unanswered(f"it did not finish within {seconds:.0f} seconds")
+    if code:
+        last = printable(complaint.decode(errors="replace").strip().rpartition("\n")[2][:200])
+        raise Unanswered(f"it ended with {code}" + f", and said: {last}" * bool(last))
+    try:
+        written = sorted(os.listdir(place))
+    except OSError:
+        raise Unanswered("it removed its directory") from None
+    if written or os.path.islink(place):
+        raise Unanswered(f"it wrote files: {listed(written, 3)}")
+    return said
+
+
+@cache
+def alone() -> tuple[str, ...]:
+    """How a program is run so that it sees no other process and leaves none behind; empty where the
+    system does not allow that."""
+    options = ("user", "map-current-user", "pid", "fork", "mount-proc", "kill-child")
+    words = ("unshare", *(f"--{option}" for option in options))
+    try:
+        done = subprocess.run([*words, "true"], capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    return words if done.returncode == 0 else ()
 
 
 def _listen(

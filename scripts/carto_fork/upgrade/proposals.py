@@ -37,6 +37,7 @@ class Answer:
     """A program's answer to a conflict.
 
     asked, answered: characters that it read and wrote, which is what assistants are paid by.
+    cost: what it said that it cost; "" if it said nothing.
     text: the proposed file; None if it did not pass the checks. why: the reason then.
     """
 
@@ -47,12 +48,14 @@ class Answer:
     answered: int
     text: str | None
     why: str = ""
+    cost: str = ""
 
     @property
     def line(self) -> str:
         """The outcome, in one line."""
         end = "proposed" if self.text is not None else f"refused: {self.why}"
         cost = f"{self.seconds:.1f} s, {self.asked:,} characters read, {self.answered:,} written"
+        cost += f", cost {printable(self.cost)}" * bool(self.cost)
         return f"{self.proposer}, {printable(self.path)}, {cost}: {end}"
 
 
@@ -143,15 +146,18 @@ def _ask(proposer: Proposer, question: Question) -> Answer:
     except (NoAnswer, programs.Unanswered) as no:
         why = str(no)
     path, seconds = question.decision.conflict.path, time.monotonic() - begun
-    return Answer(proposer.name, path, seconds, len(text), len(said), answer, why)
+    return Answer(proposer.name, path, seconds, len(text), len(said), answer, why, cost_of(said))
 
 
 @contextmanager
 def _nothing_else_changes(sh: Shell, fork: Fork, work: Path, proposer: Proposer) -> Iterator[None]:
     """Raises Refused if refs, settings, hooks or files of the fork have changed afterwards."""
+    settings = _settings(fork)
     before = _state(sh, fork, work)
     yield
-    after = _state(sh, fork, work)
+    # Git might run what new settings name, so it is not asked then.
+    after = before if (now := _settings(fork)) != settings else _state(sh, fork, work)
+    before, after = before | {"settings or hooks": settings}, after | {"settings or hooks": now}
     if changed := [what for what, state in before.items() if after[what] != state]:
         raise Refused(
             f"while `{proposer.name}` ran, {' and '.join(changed)} changed.",
@@ -167,13 +173,17 @@ def _state(sh: Shell, fork: Fork, work: Path) -> dict[str, object]:
     trees = sorted({tree.absolute() for tree in (work, top) if tree})
     status = "git -C {tree} status --porcelain=v2 --untracked-files=all -z"
     diff = "git -C {tree} diff --no-ext-diff --no-textconv --no-color --raw -p HEAD --"
-    common = fork.repository.common
-    own = [common / "config", *_below(common, "hooks", "info")]
     return {
         "refs": sh.ask("git -C {repo} show-ref --head", repo=fork.path).out,
-        "settings or hooks": [(str(file), file.read_bytes()) for file in own if file.is_file()],
         "files": [sh.ask(line, tree=tree).out for tree in trees for line in (status, diff)],
     }
+
+
+def _settings(fork: Fork) -> object:
+    common = fork.repository.common
+    own = [*common.glob("config*"), *common.glob("worktrees/*/config*")]
+    own += _below(common, "hooks", "info")
+    return [(str(file), file.read_bytes()) for file in sorted(own) if file.is_file()]
 
 
 def _below(common: Path, *names: str) -> list[Path]:
@@ -310,6 +320,13 @@ _AROUND = 20
 _ANSWER = re.compile(
     r"^(?P<fence>`{3,})hunk (?P<number>\d+)[ \t]*\n(?P<text>.*?)^(?P=fence)[ \t]*$", re.M | re.S
 )
+
+
+_STRANGE = re.compile(
+    "[\0-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufeff]"
+)
+"""Control characters, what turns or hides text, and halves of characters."""
+_COST = re.compile(r"^cost: *(.{1,60})$", re.M)
 
 
 class NoAnswer(ValueError):
@@ -454,6 +471,10 @@ class Question:
             raise NoAnswer(f"it answered {len(texts)} of {len(open_hunks)} hunks")
         if any(hunks.has_markers(text) or "=======" in text.split("\n") for text in texts):
             raise NoAnswer("its answer contains conflict markers")
+        known = (self.decision.text or "").replace("\r\n", "\n")
+        if strange := sorted({*_STRANGE.findall("".join(texts))} - {*known}):
+            code = f"U+{ord(strange[0]):04X}"
+            raise NoAnswer(f"its answer contains a character that nobody sees, {code}")
         answers = iter(texts)
         whole = self.decision.text or ""
 
@@ -497,6 +518,17 @@ def _inside(text: str, segments: Sequence[hunks.Segment]) -> list[str]:
     if match is None:
         raise NoAnswer("its file differs outside of the hunks")
     return list(match.groups())
+
+
+def cost_of(said: str) -> str:
+    """What an answer says that it cost; "" if it says nothing."""
+    try:
+        cost = json.loads(said).get("cost", "") if said.lstrip().startswith("{") else ""
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+    if not cost and (found := _COST.search(_ANSWER.sub("", said))):
+        cost = found[1]
+    return str(cost).strip()[:60] if isinstance(cost, str | int | float) else ""
 
 
 def _from_markdown(said: str) -> list[str]:
