@@ -1212,7 +1212,9 @@ def test_a_forecast_agrees_with_the_upgrade(world: World, tag: str) -> None:
     assert met.call(merge).code == 1
     resolved = json.loads(met.run("resolve-conflicts --json").out)["conflicts"]
     keys = ("path", "kind", "decision", "rule", "why")
-    wanted = [{key: conflict[key] for key in keys} | {"asks": [], "reads": 0} for conflict in resolved]
+    wanted = [
+        {key: conflict[key] for key in keys} | {"asks": [], "reads": 0} for conflict in resolved
+    ]
     assert told["paths"] == wanted
     assert sum(told["kinds"].values()) == told["conflicts"] == len(resolved)
     assert sum(told["decided_by"].values()) == told["conflicts"] - told["left"]

@@ -207,3 +207,12 @@ def test_a_hunk_that_is_in_the_result_with_its_markers_is_no_resolution() -> Non
     assert first["took"] == "a conflict still"
     added = [Change(1, 1, (), ("<<<<<<< ours", "fork 1", ">>>>>>> theirs"))]
     assert marked.added(added) == ["    2 fork 1"]
+
+
+@pytest.mark.parametrize(
+    "line", [" " * 100_000 + "a=z=", '"' + "/a" * 100_000, "a " * 50_000 + "="]
+)
+def test_a_long_line_is_looked_at_in_no_time(line: str) -> None:
+    """Expressions that try each blank in every way would never end."""
+    assert effects.of_lines("x.tsx", [line]) in effects.ORDER
+    assert effects.defined([line]) == set()

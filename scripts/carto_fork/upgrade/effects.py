@@ -43,6 +43,8 @@ _MARKUP = re.compile(
     ([\w\s.!?'-]|&\w+;)*(\{["' ]*\})?|<(div|span|p|h\d|a|li|ul)\b.*)\s*""",
     re.VERBOSE,
 )
+_LONGEST = 400
+"""Of a longer line only its beginning is looked at, because expressions for lines take too long."""
 _WITH_MARKUP = (".tsx", ".jsx", ".vue", ".svelte", ".html", ".htm")
 
 
@@ -60,9 +62,14 @@ def of_file(path: str) -> Effect:
     return Effect.SETTINGS if language is None or language.maps else Effect.CODE
 
 
+def _is_markup(line: str) -> bool:
+    # Runs of blanks would be tried in every way.
+    return _MARKUP.fullmatch(" ".join(line.split())) is not None
+
+
 def of_lines(path: str, lines: Iterable[str]) -> Effect:
     """What a change of some lines is about, the most that one of them is."""
-    telling = [line for line in lines if line.strip()]
+    telling = [line[:_LONGEST] for line in lines if line.strip()]
     if telling and all(map(states_version, telling)):
         return Effect.VERSION
     effect = of_file(path)
@@ -71,7 +78,7 @@ def of_lines(path: str, lines: Iterable[str]) -> Effect:
     telling = [line for line in telling if substantive(line)] or telling
     if all(_COMMENT.match(line) or _IMPORT.match(line) for line in telling):
         return Effect.NOTES
-    if path.endswith(_WITH_MARKUP) and all(map(_MARKUP.fullmatch, telling)):
+    if path.endswith(_WITH_MARKUP) and all(map(_is_markup, telling)):
         return Effect.LAYOUT
     return effect
 
@@ -85,7 +92,7 @@ _DEFINED = re.compile(
 
 def defined(lines: Iterable[str]) -> set[str]:
     """The names that lines of code seem to define, but for those of variables inside functions."""
-    found = (_DEFINED.match(line) for line in lines)
+    found = (_DEFINED.match(line[:_LONGEST]) for line in lines)
     return {name for match in found if match for name in match.groups() if name}
 
 
