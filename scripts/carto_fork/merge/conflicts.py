@@ -91,8 +91,7 @@ def read(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
 
     ours, theirs: the merged commits.
     """
-    question = "git -C {work} ls-files --unmerged --full-name -z :/"
-    stages = _stages(sh.ask(question, work=work).fields())
+    stages = in_index(sh, work, "--unmerged")
     if not stages:
         return []
     every = _conflicts(sh, work, ours, theirs, stages)
@@ -116,10 +115,18 @@ def read(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
     return [_beside(c, wrote[c.path]) if c.path in wrote else c for c in every]
 
 
+def in_index(sh: Shell, work: Path, which: str) -> dict[str, dict[int, Stage]]:
+    """The versions of each path in conflict in a work tree's index.
+
+    which: ``--unmerged``, or ``--resolve-undo`` for those that somebody has resolved and staged.
+    """
+    words = ["git", "-C", str(work), "ls-files", which, "--full-name", "-z", ":/"]
+    return _stages(git.checked(sh.read(words), "conflicts").fields())
+
+
 def resolved(sh: Shell, work: Path, ours: str, theirs: str) -> list[Conflict]:
     """The conflicts that were in a work tree's index, and that somebody has resolved and staged."""
-    question = "git -C {work} ls-files --resolve-undo --full-name -z :/"
-    stages = _stages(sh.ask(question, work=work).fields())
+    stages = in_index(sh, work, "--resolve-undo")
     return _conflicts(sh, work, ours, theirs, stages) if stages else []
 
 

@@ -143,7 +143,7 @@ def _reopened(
     settled."""
     sh, work, ours, theirs = merge.sh, merge.work, merge.ours, merge.theirs
     paths = {conflict.path for conflict in found}
-    settled = {*git.resolved(sh, work)} - paths
+    settled = conflicts.in_index(sh, work, "--resolve-undo").keys() - paths
     if anew := sorted(words.takes.keys() - paths - said_before(merge, words)):
         closed = reopen(sh, work, anew, ours, theirs)
         found = [*found, *closed] if sh.dry else conflicts.read(sh, work, ours, theirs)
@@ -275,11 +275,9 @@ def _returned(sh: Shell, work: Path, policy: Policy, ours: str, theirs: str) -> 
 def reset_submodules(sh: Shell, work: Path) -> None:
     """Reset submodules in conflict in the index to HEAD: git cannot add one that is not set up, and
     commits nothing as long as there is a conflict."""
-    listed = sh.ask("git -C {work} ls-files --unmerged --full-name -z :/", work=work)
-    entries = [entry.split("\t", 1) for entry in git.checked(listed, "conflicts").fields()]
-    _git(
-        sh, work, "reset --quiet", sorted({p for facts, p in entries if facts[:6] == git.SUBMODULE})
-    )
+    stages = conflicts.in_index(sh, work, "--unmerged")
+    modes = {path: {stage.mode for stage in found.values()} for path, found in stages.items()}
+    _git(sh, work, "reset --quiet", [path for path in modes if git.SUBMODULE in modes[path]])
 
 
 def set_aside(sh: Shell, work: Path, left: Sequence[Decision]) -> None:

@@ -252,12 +252,6 @@ def count(sh: Shell, repo: Path, commit: str, *known: str, merges: bool = True) 
     return int(ask(sh, repo, question, "number of commits", commit=commit, known=known).out)
 
 
-def resolved(sh: Shell, work: Path) -> list[str]:
-    """The paths whose conflict somebody has resolved and staged in the merge in progress."""
-    listed = sh.ask("git -C {work} ls-files --resolve-undo --full-name -z :/", work=work)
-    return list(dict.fromkeys(x.split("\t", 1)[1] for x in checked(listed, "files").fields()))
-
-
 def show(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
     """A file's text at a commit; None if the commit lacks the file. Raises Failed if it is
     damaged."""
