@@ -84,6 +84,7 @@ class Missing:
         for entry in entries:
             if entry.account.fate is not Fate.DROPPED:
                 together[entry.side, entry.path].append(entry)
+        self._sides.expect_undone((entry.path, entry.side) for entry in entries)
         ranked = [(self._effect(files, used), files) for files in rows]
         for effect, files in sorted(ranked, key=lambda row: _order(*row)):
             lines = self._shown(files[0][:1] if len(files) > 1 else files[0], texts)

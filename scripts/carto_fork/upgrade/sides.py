@@ -25,6 +25,7 @@ from .effects import Effect
 WHOSE = {Side.FORK: "the fork", Side.UPSTREAM: "upstream"}
 SAID = {fate: fate.value for fate in Fate} | {Fate.SUPERSEDED: "look at this"}
 WORST = (Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED, Fate.ABSORBED, Fate.MOVED, Fate.KEPT)
+_OTHER = {Side.FORK: Side.UPSTREAM, Side.UPSTREAM: Side.FORK}
 _GONE, _REMOVED, _BEFORE = "gone", "removed by the fork", "gone before this merge"
 MADE = "left to a tool"
 """What becomes of a file that a tool writes, and that it writes again."""
@@ -205,10 +206,18 @@ class Sides:
 
     def undone(self, path: str, side: Side) -> str:
         """What it undoes to take a side's whole file, as the end of a sentence; "" for nothing."""
-        other = Side.UPSTREAM if side is Side.FORK else Side.FORK
-        pair = self.pair(path, "base", "theirs" if other is Side.UPSTREAM else "ours")
+        pair, whose = self._other(path, side), WHOSE[_OTHER[side]]
         number = len(self.changes([pair])(pair)) if all(pair) and pair[0] != pair[1] else 0
-        return f", which undoes {counted(number, 'change')} of {WHOSE[other]} in it" * bool(number)
+        return f", which undoes {counted(number, 'change')} of {whose} in it" * bool(number)
+
+    def expect_undone(self, files: Iterable[tuple[str, Side]]) -> None:
+        """Note files about which `undone` will be asked."""
+        pairs = (self._other(path, side) for path, side in files)
+        self.expect(pair for pair in pairs if all(pair))
+
+    def _other(self, path: str, side: Side) -> Pair:
+        """What the other side did to a file."""
+        return self.pair(path, "base", "theirs" if side is Side.FORK else "ours")
 
     def unfilled(self) -> Iterator[tuple[str, str, str, bool]]:
         """The directories of the result that a tool fills from a manifest that this merge changes:
