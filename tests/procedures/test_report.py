@@ -277,6 +277,36 @@ def test_the_forks_commits_are_in_the_order_of_what_became_of_their_own_lines(
     assert "(code)" in eyes and "(how it looks)" in eyes
 
 
+def test_of_several_commits_with_the_same_line_the_one_whose_line_is_gone_is_named(
+    world: World,
+) -> None:
+    lines = [f"value_{n} = make_value({n})\n" for n in range(30)]
+    same, texts = "    default_of_it = True,\n", []
+    for places in ((), (8,), (8, 20)):
+        texts.append("".join(x + same * (n in places) for n, x in enumerate(lines)))
+    theirs_ = texts[0].replace(lines[21], "value_21 = of_upstream(21)\n")
+    world.git("fetch --quiet --no-tags upstream")
+    base = commit_in(world, world.fork, "refs/heads/b", {"a.py": texts[0]}, "upstream/main")
+    one = commit_in(
+        world, world.fork, "refs/heads/o", {"a.py": texts[1]}, base, message="feat: one"
+    )
+    ours = commit_in(
+        world, world.fork, "refs/heads/o", {"a.py": texts[2]}, one, message="feat: two"
+    )
+    theirs = commit_in(world, world.fork, "refs/heads/t", {"a.py": theirs_}, base)
+    now = {"a.py": texts[1].replace(lines[21], "value_21 = of_upstream(21)\n")}
+    result = commit_in(world, world.fork, "refs/heads/r", now, ours, theirs)
+    line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
+    assert world.run(line).code == 0
+    page = (world.fork / "it.html").read_text()
+    mine = section(page, "fork")
+    row = r'<span class="tag (?:\w*)">([\w ]+)</span> (feat: \w+) '
+    fates = {subject: fate for fate, subject in re.findall(row, mine)}
+    assert (fates["feat: one"], fates["feat: two"] == "kept") == ("kept", False)
+    eyes = section(page, "eyes")
+    assert "feat: two" in eyes and "feat: one" not in eyes
+
+
 def test_a_conflict_that_was_committed_with_its_markers_is_one_thing_to_do(world: World) -> None:
     text = "one\n{}\nthree\n"
     world.git("fetch --quiet --no-tags upstream")

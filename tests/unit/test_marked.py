@@ -197,6 +197,9 @@ def test_what_was_decided_is_shown_beside_what_it_became() -> None:
     assert "<mark>up</mark> 1" in first["sides"][4]["text"]
     assert first["because"] == "a rule decides it, but the result has something else"
     assert [side["name"] for side in second["sides"]][3:] == ["result"]
+    # Also without a certain place, if a side was taken.
+    near, _ = marked.shown(decision, "one\nfork 1\nsame\nother\nfork 2\nand\nend\n")
+    assert (near["near"], near["took"], near["because"]) == (True, "the fork's", first["because"])
     same, _ = marked.shown(decision, "one\nup 1\nsame\nsame\nfork 2\nend\n")
     assert (same["because"], len(same["sides"])) == ("a rule", 4)
 

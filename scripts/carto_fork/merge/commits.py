@@ -159,7 +159,7 @@ def blame(
     sh: Shell, repo: Path, among: str, path: str, lines: Iterable[int]
 ) -> Iterator[tuple[int, Commit]]:
     """Some lines of a file, each with the commit that it is from; not those from before a range."""
-    words = ["git", "-C", str(repo), "blame", "--line-porcelain"]
+    words = ["git", "-C", str(repo), "blame", "-w", "--line-porcelain"]
     words += [word for line in sorted(lines) for word in ("-L", f"{line},{line}")]
     answer = sh.read([*words, among, "--", path])
     for about in re.split(r"^\t.*\n?", answer.out if answer.ok else "", flags=re.MULTILINE):

@@ -128,12 +128,14 @@ def shown(decision: Decision, result: str | None) -> Iterator[dict[str, Any]]:
             text = _marked(conflict.path, over, hunk.base or (), lines, under)
             panes.append({"name": names[n], "line": at and at + 1, "text": text})
         because = known[1] if known else ""
-        if known and (result is None or (sure and tuple(now or ()) != known[0])):
+        took = whose(hunk, now, sure) if result is not None else ""
+        # Without a certain place, only a side that was taken shows that another text is there.
+        certain = sure or took in ("the fork's", "upstream's")
+        if known and (result is None or (certain and tuple(now or ()) != known[0])):
             name = "would become" if result is None else "as decided"
             because += " decides it, but the result has something else" * (result is not None)
             text = _marked(conflict.path, above, hunk.base or (), known[0], below)
             panes.append({"name": name, "line": None, "text": text})
-        took = whose(hunk, now, sure) if result is not None else ""
         unsure = result is not None and not sure
         yield {"because": because, "took": took, "near": unsure, "sides": panes, "hunk": hunk}
 

@@ -168,7 +168,9 @@ class Missing:
         path, side = first.path, first.side
         whats = ", ".join(dict.fromkeys(entry.what for entry in of_file if entry.what))
         what = f"{counted(len(of_file), 'change')} of {WHOSE[side]}" + f": {whats}" * bool(whats)
-        reason = _said(lines, side, fate, effect)
+        missing = [x for e in of_file for x in (*e.account.missing, *e.account.back)]
+        rules = self._outcomes.decided_by(path, side, missing)
+        reason = _said(lines, side, fate, effect, rules)
         if used:
             reason = f"It will not build, or fails when it runs: what is gone is named. {reason}"
         there = [line[2:] for line in lines if line[:2] in ("/ ", "+ ", "= ")]
@@ -193,8 +195,7 @@ class Missing:
             commands.append(command("carto-fork", "verify", drop=path, reason="WHY"))
         by = [*dict.fromkeys(c for entry in of_file for c in entry.commits)]
         if side is Side.UPSTREAM:
-            changed = [x for e in of_file for x in (*e.account.missing, *e.account.back)]
-            by = self._outcomes.upstreams(path, changed)
+            by = self._outcomes.upstreams(path, missing)
         elif effect is Effect.VERSION:
             by = []
         elif not by and first.account.change.line:
@@ -287,13 +288,20 @@ def _said_of_used(used: Mapping[str, Sequence[str]], of_file: Sequence[Entry]) -
     return said
 
 
-def _said(lines: Sequence[str], side: Side, fate: Fate, effect: Effect) -> str:
-    """What marked lines say of the result."""
+def _said(
+    lines: Sequence[str], side: Side, fate: Fate, effect: Effect, rules: Sequence[str] = ()
+) -> str:
+    """What marked lines say of the result.
+
+    rules: those that decided hunks of the conflict with these lines.
+    """
     signs = {line[:1] for line in lines}
     states = [said.format(WHOSE[side]) for sign, said in _MARKS.items() if sign in signs]
     if not states:
         return ""
     end = _ENDS.get(fate, ".")
+    if rules:
+        end = f". In a hunk of its conflict, this is what a rule decides: {listed(rules)}."
     if effect is Effect.VERSION and fate is Fate.SUPERSEDED:
         end = ". They only state a version, and each release states its own."
     return f"The result {', '.join(states)}{end}"

@@ -364,6 +364,21 @@ class Outcomes:
             for side, commit in sides
         ]
 
+    def decided_by(self, path: str, side: Side, lines: Iterable[str]) -> list[str]:
+        """The rules that decided the hunks of a conflict in which a side has some lines."""
+        decision = next((d for d in self._merge.decisions if d.conflict.path == path), None)
+        if decision is None or path in self.left:
+            return []
+        wanted, conflict = {line.strip() for line in lines if substantive(line)}, decision.conflict
+        segments = hunks.parse(conflict.merged or conflict.text or "") or []
+        found = [segment for segment in segments if isinstance(segment, Hunk)]
+        rules = []
+        for hunk, known in zip(found, decision.became, strict=False):
+            has = {line.strip() for line in (hunk.ours if side is Side.FORK else hunk.theirs)}
+            if known and wanted & has - {line.strip() for line in known[0]}:
+                rules.append(known[1])
+        return [*dict.fromkeys(rules)]
+
     # --- Which commits are behind it
 
     @cached_property
