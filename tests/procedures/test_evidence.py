@@ -1091,7 +1091,7 @@ def test_a_choice_creates_a_missing_drops_file(world: World) -> None:
         pytest.param(
             "--accept-upstream Makefile --reason why",
             "Makefile is not in conflict.",
-            f"git -C {PAUSED_WORK} checkout -m -- Makefile puts its conflict back; then run "
+            f"`git -C {PAUSED_WORK} checkout -m -- Makefile` puts its conflict back; then run "
             "`invoke resolve-conflicts --accept-upstream Makefile --reason why` again.",
             id="no conflict",
         ),
@@ -1141,7 +1141,7 @@ def test_a_dry_choice_changes_nothing_and_does_the_same_when_pasted(paused: Worl
 
 # --- forecast --------------------------------------------------------------------------------
 
-HEAD = "release          commits     files conflicts   decided      left   at risk\n"
+HEAD = "release         commits  files  conflicts  decided  left  at risk\n"
 NOTHING_NEW = """\
 Nothing to forecast: carto/main has every stable release that this clone knows.
 To fetch v1.77.2-stable, which upstream has: git -C . fetch --tags upstream
@@ -1161,7 +1161,7 @@ def test_a_forecast_is_printed_as_a_table(world: World) -> None:
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         f"{HEAD}"
-        "v1.77.2-stable        36        35        23        21         2         2\n"
+        "v1.77.2-stable       36     35         23       21     2        2\n"
         "v1.77.2-stable: 2 modify/delete, 11 content, 4 rename, 2 add/add, 1 binary, 1\n"
         "  symlink, 1 submodule, 1 mode\n"
         "     2 removed stays removed\n"
@@ -1608,7 +1608,7 @@ def test_a_forecast_shows_conflicts_with_and_without_healing(squashed: World) ->
     done = squashed.run(f"forecast --tag {STABLE}")
     assert done.out == (
         f"{HEAD}"
-        "v1.77.2-stable        36        18         3         1         2         2\n"
+        "v1.77.2-stable       36     18          3        1     2        2\n"
         "v1.77.2-stable: 21 conflicts unhealed; the numbers are for healed ancestry. To\n"
         "  heal it:\n"
         "    invoke fork.heal\n"

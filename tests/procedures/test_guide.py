@@ -124,7 +124,7 @@ def test_conflicts_in_a_pull_request_are_finished_there(world: World, github: Gi
     said = f"What was resolved in {place} is not committed; this checks it, and updates "
     assert following(world) == (left[0], f"{said}pull request 1.")
     shown = world.run("status").out
-    assert f"published to origin; resolved, not committed, in {place}\n" in shown
+    assert f"published to origin; resolved, not committed, in {place} " in " ".join(shown.split())
     assert "worktree remove" not in shown
     by_branch = f"invoke resolve-conflicts --pr upstream-sync/{STABLE}"
     found = json.loads(world.run("doctor --json --check leftovers --check conflicts").out)
@@ -485,7 +485,7 @@ def test_next_suggests_init_for_a_fork_that_the_default_policy_does_not_fit(
     refused = world.run(f"upgrade-carto --tag {TAG}")
     assert refused.code == 1
     assert ("Next: `invoke fork.init`, if " in refused.err) == (remotes != "default")
-    said = "what follows is another fork's. Next: invoke fork.init"
+    said = "what follows is another fork's.\n# Next: invoke fork.init"
     assert (said in world.run("fork.config").out) == (remotes != "default")
     assert ("problem: this fork has no policy yet" in world.run("status").out) == (
         remotes != "default"

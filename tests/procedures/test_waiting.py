@@ -149,7 +149,7 @@ def test_a_choice_in_a_pull_request_is_not_changed_without_a_word(
         world.git("ls-files --stage", repo=work),
         (work / "carto_drops.toml").read_text(),
     ) == before
-    cure = refused.err.partition("Next: ")[2].partition(" puts its conflict back")[0]
+    cure = refused.err.partition("Next: ")[2].partition(" puts its conflict back")[0].strip("`")
     assert world.paste(cure).code == 0
     # Whatever runs first does not decide it again.
     again = world.run(line)

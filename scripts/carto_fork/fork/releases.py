@@ -328,7 +328,7 @@ def not_to_keep(sh: Shell, fork: Fork, ours: str, theirs: Sequence[str]) -> tupl
     """The commits whose histories hold nothing that the fork has to keep in a merge.
 
     These are upstream's, as `upstream_heads` has them, unless the fork is ahead of what it merges:
-    of upstream's commits that `theirs` lacks, such as newer ones of its development branch, only
+    of the upstream commits that `theirs` lacks, such as newer ones of its development branch, only
     those of an older release are superseded.
 
     theirs: the upstream commits to merge, or to compare with, the release first.

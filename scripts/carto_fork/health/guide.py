@@ -230,7 +230,7 @@ def show_status(s: Session) -> None:
     if s.json:
         s.print_json(facts.as_json() | {"next": following})
     else:
-        status.show(s.console, facts, str(fork.path))
+        status.show(s.console, facts, str(fork.path), following.why)
         s.console.say(following.why)
         if following.command:
             s.console.next(following.command)

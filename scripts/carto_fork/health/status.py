@@ -299,8 +299,11 @@ def _beside(upgrades: Sequence[InProgress]) -> tuple[InProgress, ...]:
     )
 
 
-def show(console: Console, facts: Status, repo: str) -> None:
-    """Print the state of a fork, on one screen."""
+def show(console: Console, facts: Status, repo: str, why: str) -> None:
+    """Print the state of a fork, on one screen.
+
+    why: why the next command is the next, which is printed below and names the state already.
+    """
 
     def named(tag: Tag | None) -> str:
         return tag.name if tag else "none in this clone"
@@ -326,6 +329,8 @@ def show(console: Console, facts: Status, repo: str) -> None:
         ]
     )
     for upgrade in facts.in_progress:
+        if upgrade.tag in why and upgrade.state in why:
+            continue
         console.say(f"upgrade to {upgrade.tag}: {upgrade.state}", "yellow")
     for note in facts.notes:
         console.say(note, "yellow")

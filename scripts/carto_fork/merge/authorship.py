@@ -80,7 +80,7 @@ def read(
 
 
 def of_fork(sh: Shell, fork: Fork, ours: str, *theirs: str) -> Customisations:
-    """The fork's own work up to a commit, and what it has of upstream's newer work than theirs;
+    """The fork's own work up to a commit, and what it has of newer upstream work than theirs;
     computed once per task.
 
     theirs: the upstream commits to merge, or to compare with, the release first.

@@ -269,7 +269,7 @@ def _require_a_side(
         raise Refused(problem, then=f"{then}from the top of the work tree.")
     if conflict.ours and conflict.theirs and conflict.texts is not None:
         then = (
-            f"{at} checkout -m -- {name} puts its conflict back; then run the same command again."
+            f"`{at} checkout -m -- {name}` puts its conflict back; then run the same command again."
         )
         raise Refused(problem, then=then)
     if conflict.kind in _ELSEWHERE or conflict.invented:
