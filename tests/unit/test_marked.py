@@ -13,6 +13,7 @@ from carto_fork.merge.decisions import Decision
 from carto_fork.merge.hunks import Change, Conflict, Texts
 from carto_fork.upgrade import effects, marked
 from carto_fork.upgrade.effects import Effect
+from carto_fork.upgrade.page import near_lines
 
 HUNK = "<<<<<<< ours\nfork {n}\n||||||| base\nold {n}\n=======\nup {n}\n>>>>>>> theirs\n"
 MERGED = "one\n" + HUNK.format(n=1) + "same\nsame\n" + HUNK.format(n=2) + "end\n"
@@ -55,6 +56,19 @@ def test_hunks_are_described_by_lines() -> None:
     assert marked.apart(mine, [Change(12, 12, ("q",), ())]) == 7
     assert marked.apart(mine, [Change(1, 1, ("q",) * 9, ())]) == 0
     assert marked.apart(mine, []) == math.inf
+    # What both sides changed alike is not near: it is the same.
+    assert marked.apart(mine, [*mine, Change(40, 40, ("q",), ())]) == math.inf
+    assert marked.apart([*mine, Change(44, 44, ("r",), ())], [*mine, Change(40, 40, ("q",))]) == 3
+
+
+def test_many_files_of_a_kind_in_a_directory_are_one_line() -> None:
+    found = [(0.0, f"i18n/{name}.json", "3") for name in "abcdef"]
+    found += [(1.0, "src/a.ts", "3-5"), (2.0, "src/b.ts", "")]
+    assert list(near_lines(found)) == [
+        "i18n/: 6 files *.json, such as a.json",
+        "src/a.ts: 1 line away from the fork's lines 3-5",
+        "src/b.ts: 2 lines away from lines that the fork removed",
+    ]
 
 
 def test_each_side_is_shown_with_the_lines_of_its_own_file() -> None:

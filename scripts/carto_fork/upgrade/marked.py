@@ -430,11 +430,11 @@ def ranges(found: Sequence[Change]) -> str:
 
 
 def apart(mine: Sequence[Change], theirs: Sequence[Change]) -> float:
-    """How many lines of their common ancestor are between the nearest hunks of two sides; infinite
-    if one has none, as of what is not text."""
-    spans = [
-        (c.before, c.before + len(c.removed), n) for n, x in enumerate((mine, theirs)) for c in x
-    ]
+    """How many lines of their common ancestor are between the nearest hunks of two sides, without
+    those that both have; infinite if one has none, as of what is not text."""
+    every = [{(c.before, c.removed, c.added) for c in x} for x in (mine, theirs)]
+    sides = [x - other for x, other in (every, every[::-1])]
+    spans = [(at, at + len(gone), n) for n, x in enumerate(sides) for at, gone, _ in x]
     ends: dict[int, int] = {}
     between = []
     for start, end, side in sorted(spans):

@@ -248,6 +248,9 @@ class Page:
         merge, account = self._merge, self._account
         ours, theirs, result = (name[:10] for name in (merge.ours, merge.theirs, merge.result))
         release = merge.name or f"none: {self._outcomes.below or 'a commit without a tag'}"
+        slugs = [page.partition(".com/")[2] for page in self._pages.values()]
+        if all(slugs):
+            yield "repositories", "{} and its upstream {}".format(*slugs), "", ""
         yield "release", release, "", ""
         yield "the fork's side", merge.ours, "", ""
         if merge.started:
@@ -405,7 +408,7 @@ class Page:
             reason = f"Git merged these without a conflict, at most {_MOST_NEAR} lines apart: read"
             reason += " whether both changes still fit together."
             found.sort(key=lambda x: (effects.ORDER.index(effects.of_file(x[1])), *x))
-            lines = [*_near_lines(found)]
+            lines = [*near_lines(found)]
             commands = [self._sides.diff(*(path for _, path, _ in found[:_MOST_NEAR]))]
             yield eye("", what, "near", "open", reason=reason, lines=lines, commands=commands)
 
@@ -474,7 +477,7 @@ class Page:
             yield row | {"why": "this command runs neither the build nor tests of the result"}
 
 
-def _near_lines(found: Sequence[tuple[float, str, str]]) -> Iterator[str]:
+def near_lines(found: Sequence[tuple[float, str, str]]) -> Iterator[str]:
     """How near both sides' changes are, file by file; of many files of a kind in a directory, such
     as translations, together."""
     kinds = Counter((path.rpartition("/")[0], PurePosixPath(path).suffix) for _, path, _ in found)

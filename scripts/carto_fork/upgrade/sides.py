@@ -39,6 +39,8 @@ TONES = {"kept": "passed", "lost": "wrong", "look at this": "open", _GONE: "open
 _MOST_BLAMED = 40
 """In so many files git is asked which commit a line is from."""
 _MOST_NAMED = 12
+_MOST_READ = 500
+"""So many files are read to find where names are used that are gone."""
 _MOST_FILES = 40
 """Of so many files of a commit each fate is shown."""
 Pair = tuple[str | None, str | None]
@@ -165,6 +167,9 @@ class Sides:
         listed = [path.partition(":")[2] for path in git.checked(answer, "names", 1).fields()]
         read = [p for p in listed if any(effects.is_alike(home, p) for home in gone)]
         read = [path for path in read if not generated.VENDORED.search(path)]
+        # Of a name that very many files have, those nearest to it.
+        near = {home.rpartition("/")[0] for home in gone}
+        read = sorted(read, key=lambda path: path.rpartition("/")[0] not in near)[:_MOST_READ]
         tree = self.trees["result"]
         texts = git.blobs(self._sh, self._fork.path, {tree[path][1] for path in read})
         lines = {path: texts.get(tree[path][1], "").split("\n") for path in read}

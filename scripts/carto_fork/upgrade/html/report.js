@@ -143,6 +143,7 @@ document.addEventListener("keydown", (event) => {
   if (does) { event.preventDefault(); does(); }
 });
 addEventListener("beforeprint", () => {
+  document.querySelector("details.legend").open = true;
   if (rest) rest.open = true;
   for (const item of visible()) open(item);
 });
