@@ -340,12 +340,19 @@ def test_generated_files_of_another_build_are_not_counted_as_upstreams(world: Wo
     base = commit_in(world, world.fork, "refs/heads/b", old, "upstream/main")
     ours = commit_in(world, world.fork, "refs/heads/o", mine, base, message="chore: build")
     theirs = commit_in(world, world.fork, "refs/heads/t", theirs_, base)
-    result = commit_in(world, world.fork, "refs/heads/r", {**mine}, ours, theirs)
+    now = {**mine, out.format("only-of-the-merge"): "mine\n"}
+    result = commit_in(world, world.fork, "refs/heads/r", now, ours, theirs)
     line = f"report --ours {ours} --theirs {theirs} --result {result} --output it.html"
     assert world.run(line).code == 0
     page = (world.fork / "it.html").read_text()
     assert "4 generated, and not from upstream's build" in section(page, "numbers")
     assert "Nothing is lost but upstream's version of 4 generated files." in html.unescape(page)
+    # Which a command takes; what only the fork's build has goes.
+    take = r'data-copy="([^"]*)">Copy the command that takes upstream\'s 5 files'
+    [line] = re.findall(take, section(page, "eyes"))
+    world.git(f"checkout --quiet --detach {result}")
+    assert world.call(["bash", "-c", line]).code == 0
+    assert world.git(f"diff --cached --name-only {theirs} -- litellm/proxy/_experimental/out") == ""
 
 
 def test_the_same_change_in_many_files_is_one_row(world: World) -> None:

@@ -23,7 +23,7 @@ from ..merge import commits
 from ..merge.hunks import Commit
 from ..run import files, git, github
 from ..run.shell import Shell
-from ..run.text import counted
+from ..run.text import counted, joined
 from . import effects, marked
 from .effects import Effect
 from .missing import Missing, eye
@@ -374,9 +374,10 @@ class Page:
                 lines = by_directory(paths) * (len(pairs) > 1)
                 for path, pair in few.items():
                     lines += [path, *marked.changes(changes(pair), one.between[1][:10])]
-                known, tip = one.between
-                touching = commits.touching(self._sh, self._repo, tip, known, [*few]) if few else ()
-                by = [commit for commit, _ in islice(touching, MOST_COMMITS)]
+                if few and one.check == "release":
+                    known, tip = one.between
+                    touching = commits.touching(self._sh, self._repo, tip, known, [*few])
+                    by = [commit for commit, _ in islice(touching, MOST_COMMITS)]
             else:
                 lines = marked.about(one.what, self._outcomes.text_of(one.path))
             yield eye(
@@ -388,7 +389,24 @@ class Page:
                 lines=self._room.fits(lines),
                 commits=by,
                 page=self._pages[Side.UPSTREAM],
-                commands=[self._sides.diff(*paths[:_MOST_NEAR], between=one.between)] * bool(paths),
+                commands=[
+                    *self._rebuilt(one),
+                    *[self._sides.diff(*paths[:_MOST_NEAR], between=one.between)] * bool(paths),
+                ],
+            )
+
+    def _rebuilt(self, finding: Finding) -> Iterator[tuple[str, str]]:
+        """The command that takes upstream's build of generated files, with its name."""
+        if finding.check == "generated" and all(finding.between):
+            theirs = finding.between[0]
+            there = self._sides.trees["theirs"]
+            take = [path for path in finding.paths if path in there]
+            drop = [path for path in finding.paths if path not in there]
+            lines = [joined(["git", "checkout", theirs[:10], "--", *take])] * bool(take)
+            lines += [joined(["git", "rm", "--quiet", "--", *drop])] * bool(drop)
+            yield (
+                f"the command that takes upstream's {len(finding.paths)} files",
+                " && ".join(lines),
             )
 
     def _unfilled(self) -> Iterator[dict[str, Any]]:
