@@ -216,8 +216,11 @@ def _whole(conflict: Conflict, reason: Rule | _Reason) -> Decision:
 
 
 def _is_nobodys(conflict: Conflict, known: Knowledge) -> bool:
-    """Whether no fork commit is behind the fork's side of a conflict."""
+    """Whether no fork commit is behind the fork's side of a conflict. If an earlier merge lost the
+    whole file, somebody may have meant that."""
     if known.own is None or conflict.kind in (Kind.RENAME, Kind.DIRECTORY):
+        return False
+    if conflict.deleted_by is Side.FORK:
         return False
     if known.own.of((conflict.path, *conflict.names)):
         return False
@@ -225,8 +228,6 @@ def _is_nobodys(conflict: Conflict, known: Knowledge) -> bool:
         return True
     # Upstream may have renamed the file since the fork changed it.
     added, removed = _difference(conflict.texts.base, conflict.texts.ours)
-    if conflict.deleted_by is Side.FORK:
-        return not _is_removed_on_purpose(conflict, known)
     return not known.own.behind((*added, *removed))
 
 
