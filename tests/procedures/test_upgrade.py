@@ -56,7 +56,7 @@ def test_a_conflict_for_a_person_pauses_and_the_same_command_continues(world: Wo
     again = world.run("upgrade-carto --tag v1.77.2-stable")
     assert again.code == 3
     assert "21 of 23 conflicts decided, 2 left." in again.out
-    takes = r"takes +about \d+ s, as last time \(\w+: about \d+ s\); not counting install"
+    takes = r"takes +about \d+ s, as last time \(\w+: about \d+ s\); not counting\s+install"
     assert re.search(takes, again.out)
     resolved_by_hand(world, work)
     done = world.run("upgrade-carto --tag v1.77.2-stable")
