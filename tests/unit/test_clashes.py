@@ -4,22 +4,12 @@ left."""
 from __future__ import annotations
 
 import re
-import subprocess
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from carto_fork.fork import policy
-from carto_fork.fork.policy import Kind
-from carto_fork.merge.decisions import Decision, Knowledge, decide
-from carto_fork.merge.hunks import Commit, Conflict, Customisations, Stage, Texts
-
-NO_RULES = msgspec.structs.replace(policy.load_policy().policy, rules=())
-COMMIT = Commit("f" * 40, "2026-11-29", "fix: ours")
+from three_way import decided
 
 
 def three(body: str) -> list[str]:
@@ -42,23 +32,6 @@ def cases() -> Iterator[tuple[str, str, str]]:
         head, _, body = block.removesuffix("\n").partition("\n")
         path, _, name = head.partition(" ")
         yield path, name, body
-
-
-def decided(place: Path, path: str, base: str, ours: str, theirs: str) -> Decision | None:
-    """The decision about what git cannot merge; None if it can. The fork wrote all of its side."""
-    for name, text in (("ours", ours), ("base", base), ("theirs", theirs)):
-        (place / name).write_text(text)
-    words = ["git", "merge-file", "-p", "--diff3", "ours", "base", "theirs"]
-    done = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return None
-    old, new = (Counter(text.split("\n")) for text in (base, ours))
-    wrote = {line.strip(): [COMMIT] for line in [*(new - old), *(old - new)]}
-    one, two, three_ = (Stage("100644", digit * 40) for digit in "123")
-    conflict = Conflict(path, Kind.CONTENT, one, two, three_, text=done.stdout, names=(path,))
-    conflict = replace(conflict, texts=Texts(base, ours, theirs))
-    own = Customisations({path: [COMMIT]}, wrote)
-    return decide([conflict], Knowledge(NO_RULES, own))[0]
 
 
 def test_what_a_careful_person_would_think_about_is_left(tmp_path: Path) -> None:

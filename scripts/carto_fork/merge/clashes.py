@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 
-from . import additions
+from . import items
 from .languages import Language
 from .trees import Part, Parts
 
@@ -63,7 +63,7 @@ def clash(language: Language, kind: str, taken: Sequence[Parts]) -> bool:
         numbers = all(re.fullmatch(rb"[-+\d._eE]+", part.body) for part in base)
         return _belong(*names) or bool(base and all(new) and numbers)
     styles = "css" in language.wheel and kind == "block"
-    return styles and any(additions.overrides(a, b) for a in names[0] for b in names[1])
+    return styles and any(items.overrides(a, b) for a in names[0] for b in names[1])
 
 
 def _touched(base: Sequence[Part], side: Sequence[Part]) -> list[Part]:

@@ -17,7 +17,7 @@ from typing import Any
 import tomli
 
 from ..run.text import lines_of, substantive, too_long
-from . import additions, languages
+from . import additions, items, languages
 from .clashes import clash
 from .cuts import Rest, scope
 from .edits import Edits
@@ -381,8 +381,8 @@ class Work:
 
     def _introduced(self, part: Part) -> set[str]:
         """The names that a part introduces."""
-        item = additions.item(self.path, "", [" ".join(_text_of(part).split())])
-        return words_of([*item.binds, item.name if item.kind is additions.Kind.DEFINITION else ""])
+        one = items.item(self.path, "", [" ".join(_text_of(part).split())])
+        return words_of([*one.binds, one.name if one.kind is items.Kind.DEFINITION else ""])
 
     def _both(self, mine: Sequence[Part], upstreams: Sequence[Part]) -> list[Part]:
         """Parts that both sides added at one place, if their order cannot matter."""
@@ -394,14 +394,14 @@ class Work:
         above = self._above(mine[0], 1)
         one, other = self._items(mine, above), self._items(upstreams, above)
         behind = additions.is_behind_jump(above, one[0].lines)
-        if behind or additions.rival(one, other) or not additions.free(one, other, False):
+        if behind or items.rival(one, other) or not items.free(one, other, False):
             raise Odd
         return [*mine, *upstreams]
 
     def _is_apart(self, parts: Sequence[Part], side: int) -> bool:
         """Whether parts of a side do not depend on their neighbours."""
-        items = self._items(parts, self._above(parts[0], side))
-        return all(item.kind in additions.APART for item in items)
+        found = self._items(parts, self._above(parts[0], side))
+        return all(item.kind in items.APART for item in found)
 
     def _adds_twice(self, merged: bytes) -> bool:
         """Whether both sides added a line, at different places, other than in new definitions and
@@ -427,12 +427,10 @@ class Work:
         before = self.sides[side].text[: part.node.start_byte].removesuffix(part.lead)
         return before.decode(errors="surrogateescape")
 
-    def _items(self, parts: Sequence[Part], above: str) -> list[additions.Item]:
+    def _items(self, parts: Sequence[Part], above: str) -> list[items.Item]:
         """What parts are, given the text above them."""
         texts = [lines_of(_text_of(part)) for part in parts]
-        return [
-            additions.item(self.path, additions.inside_of(above, lines), lines) for lines in texts
-        ]
+        return [items.item(self.path, items.inside_of(above, lines), lines) for lines in texts]
 
     def _is_there(self, parts: Sequence[Part], others: Sequence[Part], side: int) -> bool:
         """Whether the other side has one of the parts somewhere, or added something similar to an
