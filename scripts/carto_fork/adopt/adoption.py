@@ -216,7 +216,7 @@ def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], pu
         fork, base = contribute.current(s, fork, heads, held)
         read = _reader(s, fork, base)
         try:
-            require_source(s, fork.policy, read, requirement)
+            require_source(s, fork.policy, read, requirement, fork.gh)
         except Refused as refusal:
             names = (name.removeprefix("refs/heads/") for name in heads.objects)
             if waiting := [name for name in names if BRANCH.fullmatch(name)]:
@@ -254,7 +254,7 @@ def _check(s: Session, fork: Fork, requirement: str) -> None:
     require_production(fork)
     read = _reader(s, fork, fork.production_commit)
     if requirement:
-        require_source(s, fork.policy, read, requirement)
+        require_source(s, fork.policy, read, requirement, fork.gh)
     copies = compare(fork.policy, read, requirement, draft=fork.draft)
     _show_states(s, copies)
     if s.json:

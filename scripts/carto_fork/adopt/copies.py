@@ -214,23 +214,32 @@ def missing(sh: Shell, policy: Policy, read: Read) -> str:
     return source(sh) if is_needed(policy, read) else ""
 
 
-def _how_to_publish(s: Session, policy: Policy) -> str:
+def _how_to_publish(s: Session, policy: Policy, gh: str) -> str:
     """What to type if no other machine can get this program from anywhere: it then has a place
-    beside the fork."""
+    beside the fork.
+
+    gh: the fork's, which is another one in the sandbox; there nothing has to be published.
+    """
     url, here = github.https_url(policy.remotes.origin.url), _checkout()
     if not here or not url:
         return "name its address with --requirement."
     at, owner = f"git -C {git.nearest(here)}", url.rpartition("/")[0]
     named, head = f"{owner}/{_PACKAGE}", s.sh.ask("git -C {here} rev-parse HEAD", here=here).line
+    adopt = f"{s.again} --requirement git+{named}@{head}"
+    if gh != "gh":
+        return f"{adopt}\nPublish it there first; in the sandbox nothing installs it."
     publish = f"{at} push {named} HEAD:refs/heads/main"
     if slug := github.slug_of(named):
         publish = f"gh repo create {slug} --public --source {git.nearest(here)} --remote published "
         publish += "--push"
-    return f"publish it, such as: {publish}\nthen: {s.again} --requirement git+{named}@{head}"
+    return f"publish it, such as: {publish}\nthen: {adopt}"
 
 
-def require_source(s: Session, policy: Policy, read: Read, asked: str) -> None:
-    """Raises Refused unless it is certain what the workflows will install."""
+def require_source(s: Session, policy: Policy, read: Read, asked: str, gh: str = "gh") -> None:
+    """Raises Refused unless it is certain what the workflows will install.
+
+    gh: the fork's.
+    """
     if left := re.findall(r"\b(?:HOST(?=/)|OWNER(?=/)|COMMIT$|VERSION(?=-py3)|HASH$)", asked):
         listed = " and ".join(", ".join(left).rsplit(", ", 1))
         what = f"{listed} {'are placeholders' if len(left) > 1 else 'is a placeholder'}"
@@ -245,7 +254,7 @@ def require_source(s: Session, policy: Policy, read: Read, asked: str) -> None:
             "the workflows need to know where to install this program from: a commit, or a wheel "
             "with its hash. No public index has it, and their jobs have tokens with write access "
             f"to the fork.{lacks}",
-            then=f"{s.again} --requirement {needed}" if needed else _how_to_publish(s, policy),
+            then=f"{s.again} --requirement {needed}" if needed else _how_to_publish(s, policy, gh),
         )
 
 
