@@ -310,7 +310,7 @@ def test_the_refusal_names_where_this_copy_is_or_how_to_publish_it(
     monkeypatch.setattr(session, "installed_from", lambda: noted)
     simulated = "Publish it there first; in the sandbox nothing installs it.\n"
     assert world.run("fork.adopt").err.endswith(simulated) == ("publish" in then)
-    world.git("config --unset carto-fork.gh")
+    world.git("config carto-fork.gh gh")
     head = world.git("rev-parse HEAD", repo=place)
     done = world.run("fork.adopt")
     again = "invoke fork.adopt --requirement "
