@@ -10,7 +10,7 @@ import pytest
 from carto_fork.audit.fates import Account, Fate
 from carto_fork.fork.policy import Kind
 from carto_fork.merge.decisions import Decision
-from carto_fork.merge.hunks import Change, Conflict, Texts
+from carto_fork.merge.hunks import Change, Conflict, Hunk, Texts
 from carto_fork.upgrade import effects, marked
 from carto_fork.upgrade.effects import Effect
 from carto_fork.upgrade.page import near_lines
@@ -201,6 +201,22 @@ def test_what_is_there_in_another_form_is_told_from_what_is_nowhere() -> None:
         f"  {lines[1]}",
         f"- {lines[2]}",
     ]
+
+
+@pytest.mark.parametrize(
+    ("theirs", "sure", "expected"),
+    [
+        ((), True, "upstream's"),
+        ((), False, "upstream's"),  # it removed them, and nothing is there
+        (("up\n",), True, "its own text"),
+        (("up\n",), False, "no lines of it"),
+    ],
+)
+def test_that_nothing_is_there_is_the_side_s_that_removed_it(
+    theirs: tuple[str, ...], sure: bool, expected: str
+) -> None:
+    hunk = Hunk(("fork\n",), ("old\n",), theirs, 1, ())
+    assert marked.whose(hunk, (), sure) == expected
 
 
 def test_what_was_decided_is_shown_beside_what_it_became() -> None:

@@ -93,7 +93,7 @@ def whose(hunk: Hunk, lines: Sequence[str] | None, sure: bool) -> str:
     """Whose lines a hunk became. sure: whether its place in the result is certain."""
     sides = {hunk.base or (): "neither side's change"} if sure else {}
     known = {**sides, hunk.ours: "the fork's", hunk.theirs: "upstream's"}
-    if lines is None or (not sure and not lines):
+    if lines is None or (not sure and not lines and () not in known):
         return "no lines of it"
     if hunks.has_markers("".join(lines)):
         return "a conflict still"
