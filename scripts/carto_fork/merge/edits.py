@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 
+from .languages import project
 from .trees import Odd, Part
 
 _KIN = 60
@@ -32,6 +33,11 @@ class Edits:
                 place = back[j] + 1
             else:
                 self.added[place].append(part)
+
+    def packages(self) -> set[str]:
+        """What it added, as the names of packages."""
+        parts = (part for few in self.added.values() for part in few)
+        return {project(part.body.decode(errors="replace").strip(" ,\n")) for part in parts}
 
     def leaves(self, other: Edits) -> bool:
         """Whether everything this side replaced was left alone by the other."""

@@ -264,6 +264,7 @@ def _in_parentheses(holder: str, head: str) -> tuple[Kind, str]:
 
 
 def is_type(holder: str) -> bool:
+    """Whether a line opens a type, or a list of declarations."""
     return bool(
         re.search(
             r"\b(class|struct|interface|type|trait|record|object)\b|^(import|const|var) \($", holder

@@ -320,10 +320,7 @@ class Work:
             raise Odd  # more than additions to a list of values
         if not one.leaves(other) or not other.leaves(one):
             raise Odd
-        packages = [[p for few in side.added.values() for p in few] for side in (one, other)]
-        self._needs(
-            at, *({languages.project(_text_of(p).strip(" ,\n")) for p in x} for x in packages)
-        )
+        self._needs(at, one.packages(), other.packages())
         merged: list[Part] = []
         mine: list[Part] = []
         upstreams: list[Part] = []
@@ -334,10 +331,8 @@ class Work:
             if len({*whose}) > 1:
                 raise Odd  # the sides removed different things at one place
             for parts, side in ((mine, 1), (upstreams, 2)):
-                # Next to what only the other side replaced or removed.
                 beside = parts and whose and kind and not whose[0][side - 1]
-                members = _MEMBERS.match(kind) and all(part.name for part in parts)
-                if beside and not members and not self._is_apart(parts, side):
+                if beside and not self._is_free(kind, parts, side):
                     raise Odd
             if mine and upstreams:
                 if [p.body for p in mine] == [p.body for p in upstreams]:
@@ -349,17 +344,16 @@ class Work:
             else:
                 merged.extend(mine or upstreams)
             dropped = {p.name for p in gone if p.name and kind}
-            for part in (*mine, *upstreams):
-                if dropped & set(re.findall(r"[\w$]+", _text_of(part))):
-                    raise Odd
+            texts = map(_text_of, (*mine, *upstreams))
+            if any(dropped & set(re.findall(r"[\w$]+", text)) for text in texts):
+                raise Odd
             for waiting in (mine, upstreams, gone, whose):
                 waiting.clear()
 
         for place in range(len(base) + 1):
-            mine += one.added[place]
-            upstreams += other.added[place]
-            self.added[1] += one.added[place]
-            self.added[2] += other.added[place]
+            for parts, edits, side in ((mine, one, 1), (upstreams, other, 2)):
+                parts += edits.added[place]
+                self.added[side] += edits.added[place]
             if place == len(base):
                 break
             left, right = one.match[place], other.match[place]
@@ -397,6 +391,11 @@ class Work:
         if behind or items.rival(one, other) or not items.free(one, other, False):
             raise Odd
         return [*mine, *upstreams]
+
+    def _is_free(self, kind: str, parts: Sequence[Part], side: int) -> bool:
+        """Whether parts of a side may be next to what only the other side replaced or removed."""
+        members = _MEMBERS.match(kind) and all(part.name for part in parts)
+        return bool(members) or self._is_apart(parts, side)
 
     def _is_apart(self, parts: Sequence[Part], side: int) -> bool:
         """Whether parts of a side do not depend on their neighbours."""
