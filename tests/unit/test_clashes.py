@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from carto_fork.merge import settling
+from carto_fork.merge.hunks import Hunk, Texts
 from three_way import decided
 
 
@@ -68,3 +70,75 @@ def test_what_does_not_clash_is_put_together(
 ) -> None:
     found = decided(tmp_path, path, *three(body))
     assert found and found.text == f"{result}\n"
+
+
+# The whole file, a part, a new part, the last part, how the first line of a part may change.
+MANY = {
+    "a.json": (
+        "{{\n{}}}\n",
+        '  "key{0}": {{ "value": {0} }},\n',
+        '  "new": {0},\n',
+        '  "end": 1\n',
+        (" }", ', "more": 1 }'),
+    ),
+    "a.yml": ("{}", "key{0}:\n  value: {0}\n", "new: {0}\n", "end: 1\n", (":", ": # more")),
+    "a.toml": (
+        "{}",
+        "[key{0}]\nvalue = {0}\n\n",
+        "[new]\nvalue = {0}\n\n",
+        "[end]\n",
+        ("]", "] # more"),
+    ),
+    "a.py": (
+        "class Every:\n{}",
+        "    def key{0}(self):\n        return {0}\n\n",
+        "    def new(self):\n        return {0}\n\n",
+        "    def end(self):\n        return 0\n",
+        ("self", "self, more=1"),
+    ),
+    "a.ts": (
+        "class Every {{\n{}}}\n",
+        "    key{0}(): number {{\n        return {0};\n    }}\n\n",
+        "    new(): number {{\n        return {0};\n    }}\n\n",
+        "    end(): number {{\n        return 0;\n    }}\n",
+        ("()", "(more = 1)"),
+    ),
+}
+
+
+def many(path: str, changes: dict[int, str]) -> str:
+    """A long file with many parts, some of which are changed."""
+    whole, part, _, end, _ = MANY[path]
+    parts = (changes.get(n, part.format(n)) for n in range(60))
+    return whole.format("".join(parts) + end.format())
+
+
+@pytest.mark.parametrize("path", MANY)
+def test_a_name_that_each_side_adds_far_from_the_other_is_left(tmp_path: Path, path: str) -> None:
+    """Although only what is near a hunk is merged."""
+    _, part, new, _, change = MANY[path]
+    mine, other = new.format(7) + part.format(3), part.format(3).replace(*change, 1)
+    base, ours = many(path, {}), many(path, {3: mine})
+    alone = decided(tmp_path, path, base, ours, many(path, {3: other}))
+    assert alone and alone.text == many(path, {3: new.format(7) + other})
+    theirs = many(path, {3: other, 50: new.format(8) + part.format(50)})
+    both = decided(tmp_path, path, base, ours, theirs)
+    assert both and both.left
+
+
+@pytest.mark.parametrize("path", ["a.py", "a.ts"])
+def test_hunks_of_a_long_file_are_tried_up_to_a_limit(
+    tmp_path: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, part, new, _, change = MANY[path]
+    ours = many(path, {3: new.format(7) + part.format(3)})
+    sides = many(path, {}), ours, many(path, {3: part.format(3).replace(*change, 1)})
+    monkeypatch.setattr(settling, "_MOST", 0)
+    found = decided(tmp_path, path, *sides)
+    assert found and found.left and found.why.endswith(settling.LONG)
+
+
+def test_a_text_that_no_parser_accepts_is_left() -> None:
+    texts = Texts("import a\nb\n", "import ab\nb\n", "import ac\nb\n")
+    hunk = Hunk(("import ab\n",), ("import a\n",), ("import ac\n",), 1, ())
+    assert settling.settle("requirements.txt", texts, [hunk, "b\n"], [0]) == ({}, "")
