@@ -203,7 +203,9 @@ def test_what_is_said_of_a_conflict_is_read_from_the_result(world: World) -> Non
     assert "  uses.py:1: " in eyes and "  uses.py:3: " in eyes and "other.py" not in eyes
     # That breaks something, so it stands before what may only be another choice.
     breaks = eyes.index('<code>lib.py</code> 1 change of the fork <span class="note">(breaks what')
-    assert breaks < eyes.index('tag open">not as decided')
+    assert breaks < eyes.index("vendored</span>") < eyes.index("<code>gone.txt</code>")
+    # What is lost in a file and not as decided is one row.
+    assert eyes.count("<code>gone.txt</code>") == 1
     assert "What the marks at lines mean" in eyes
     # Why: the whole file was taken, and who changed what there.
     assert "That is upstream's whole file: 1 change of the fork that git had merged" in conflicts

@@ -180,7 +180,8 @@ class Missing:
         are = "Such lines are" if fate is Fate.SUPERSEDED else "They are"
         reason += f" {are} in {listed(sorted(places))}." * bool(places)
         if path in self._outcomes.of:
-            reason += f" Its conflict ended with: {self._outcomes.taken[path]}."
+            ended = f"Its conflict ended with: {self._outcomes.taken[path]}."
+            reason = " ".join(filter(None, (reason, ended, self._outcomes.otherwise(path))))
         words = dict.fromkeys(word for entry in of_file for word in entry.account.words)
         if words and effect is not Effect.VERSION:
             reason += (

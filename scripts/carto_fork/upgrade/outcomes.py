@@ -86,6 +86,7 @@ class Outcomes:
         tree = sides.trees["result"]
         self._texts = git.blobs(sh, self._repo, {tree[p][1] for p in found if p in tree})
         sides.expect(self._versions(decision.conflict) for decision in merge.decisions)
+        self.decisions = {d.conflict.path: d for d in merge.decisions}
         self.of = {d.conflict.path: self._outcome(d) for d in merge.decisions}
         self.taken = {d.conflict.path: self._taken(d.conflict) for d in merge.decisions}
 
@@ -366,7 +367,7 @@ class Outcomes:
 
     def decided_by(self, path: str, side: Side, lines: Iterable[str]) -> list[str]:
         """The rules that decided the hunks of a conflict in which a side has some lines."""
-        decision = next((d for d in self._merge.decisions if d.conflict.path == path), None)
+        decision = self.decisions.get(path)
         if decision is None or path in self.left:
             return []
         wanted, conflict = {line.strip() for line in lines if substantive(line)}, decision.conflict
@@ -378,6 +379,13 @@ class Outcomes:
             if known and wanted & has - {line.strip() for line in known[0]}:
                 rules.append(known[1])
         return [*dict.fromkeys(rules)]
+
+    def otherwise(self, path: str) -> str:
+        """What a rule decided of a file, if the result has something else; else ""."""
+        if self.of.get(path) != OTHERWISE:
+            return ""
+        decision = self.decisions[path]
+        return f"The rule “{decision.rule}” decides otherwise: {decision.why}"
 
     # --- Which commits are behind it
 

@@ -332,7 +332,7 @@ class Page:
             commands = self._outcomes.words_about(found[path].conflict) if path in found else []
             yield eye(path, f"proposed by {one.by}", PROPOSED, "open", commands=commands)
         yield from self._findings(certain=False)
-        yield from self._otherwise()
+        yield from self._otherwise({e.path for e in entries if e.account.fate is not Fate.DROPPED})
         yield from following
         yield from missing
         known = {entry.path for entry in entries}
@@ -347,16 +347,19 @@ class Page:
         yield from self._at_risk({e.path for e in entries if e.side is Side.UPSTREAM})
         yield from self._explained()
 
-    def _otherwise(self) -> Iterator[dict[str, Any]]:
-        """The conflicts whose result is not what was decided, code first."""
+    def _otherwise(self, known: Collection[str]) -> Iterator[dict[str, Any]]:
+        """The conflicts whose result is not what was decided, code first.
+
+        known: the files about which what is missing says so.
+        """
         rows = [(row, row[0].conflict.path) for row in self._outcomes.rows]
-        rows = [(row, path) for row, path in rows if self._outcomes.of[path] == OTHERWISE]
+        rows = [(row, p) for row, p in rows if self._outcomes.of[p] == OTHERWISE and p not in known]
         for row, first in sorted(
             rows, key=lambda one: effects.ORDER.index(effects.of_file(one[1]))
         ):
             what = f"the result has {self._outcomes.taken[first]}"
             what = f"{counted(len(row), 'generated file')}: {what}" if len(row) > 1 else what
-            reason = f"The rule “{row[0].rule}” decides otherwise: {row[0].why}"
+            reason = self._outcomes.otherwise(first)
             paths = [decision.conflict.path for decision in row[:_MOST_NEAR]]
             path, more = self._outcomes.named(row), [self._sides.diff(*paths)]
             yield eye(path, what, OTHERWISE, "open", reason=reason, commands=more)
