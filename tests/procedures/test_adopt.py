@@ -64,6 +64,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
     place = f"~/litellm.{name.replace('/', '-')}"
     work = place.replace("~", "..")
     source = world.neutral(str(setup.SOURCE))
+    locked = 1 + len(documents.template("adopted/dependencies.txt").splitlines())
     assert done.out == (
         "  carto_fork.toml                            new, 2 lines\n"
         "  .github/workflows/carto-upstream-sync.yml  not from fork.adopt\n"
@@ -73,7 +74,7 @@ def test_adopt_shows_commits_and_publishes_the_files(world: World) -> None:
         "  carto.mk                                   new, 39 lines\n"
         "  carto_tasks.py                             new, 19 lines\n"
         "  .github/carto-fork.txt                     new, 2 lines\n"
-        "  .github/carto-fork-dependencies.txt        new, 897 lines\n"
+        f"  .github/carto-fork-dependencies.txt        new, {locked} lines\n"
         "  CARTO_CLAUDE.md                            not from fork.adopt\n"
         "  docs/CARTO_RELEASE_PROCESS.md              not from fork.adopt\n"
         "`fork.adopt` keeps the fork's own files; --replace PATH overwrites such a file.\n"

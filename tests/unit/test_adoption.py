@@ -282,6 +282,13 @@ def test_a_program_and_its_dependencies_change_together() -> None:
     assert states[program] is states[dependencies] is State.REPLACED
 
 
+def test_a_draft_without_a_name_speaks_of_this_fork() -> None:
+    unnamed = policy.load_policy(PLAIN.replace("Acme, Inc.", "fork")).policy
+    assert "# Keeping this fork of thing on stable releases\n" in documents.guide(unnamed)
+    assert "# How this fork is released\n" in documents.process(unnamed)
+    assert "fork's fork" not in documents.guide(unnamed)
+
+
 def test_what_forks_install_is_what_is_tested_here() -> None:
     """The same versions and hashes, and one that makes a wheel of a commit."""
     locked = documents.template("adopted/dependencies.txt")

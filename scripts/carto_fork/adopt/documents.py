@@ -31,7 +31,7 @@ _BRANCHES = """\
 | --- | --- | --- |
 | `<<mirror>>` | the mirror: follows upstream's `<<branch>>`, for awareness only | \
 `<<upstream>>/<<branch>>`, fast-forward |
-| `<<production>>` | production: a stable release plus the fork's customisations | \
+| `<<production>>` | production: a stable release plus <<its>> customisations | \
 merged upstream tags |
 | `<<sync>>` | where one upgrade is prepared and reviewed | `<<production>>` |
 | `feature/*` | development | `<<production>>` |
@@ -204,7 +204,8 @@ def values(policy: Policy) -> dict[str, str]:
     pages = [f"https://github.com/{at}" if (at := github.slug_of(r.url)) else r.url for r in both]
     sync = branches.sync_for(tag)
     name = re.sub(r"[^\w .,&()+-]", "", policy.name)
-    whose = "this" if name == "fork" else f"{name}'s"  # as a draft calls it
+    # A draft calls it "fork".
+    whose, its = ("this", "the fork's") if name == "fork" else (f"{name}'s",) * 2
     named = {
         "name": name,
         "key": key(policy.name),
@@ -215,6 +216,7 @@ def values(policy: Policy) -> dict[str, str]:
         "fork_page": pages[0],
         "upstream_page": pages[1],
         "whose": whose,
+        "its": its,
         "Whose": whose[0].upper() + whose[1:],
         "upstream_repository": upstream.rpartition("/")[2].removesuffix(".git"),
         "clone": clone(policy),
