@@ -141,13 +141,15 @@ def authors(
     sh: Shell, repo: Path, tip: str, known: str, paths: Sequence[str]
 ) -> dict[str, list[tuple[Commit, Collection[str]]]]:
     """By path, the commits in one history but not in another that changed it, newest first; each
-    with the lines that it added or removed there, without surrounding white space."""
+    with the lines that it added or removed there, without surrounding white space. Of very many
+    changes, only those of the newest have lines.
+    """
     found: list[tuple[str, Commit, Versions]] = []
     for batch in batches(paths):
         words = ["git", "-C", str(repo), "--literal-pathspecs", *_LOG, "--no-merges"]
         for entry in _entries(sh.read([*words, tip, "--not", known, "--", *batch])):
             found += ((path, entry.commit, pair) for path, pair in entry.changed.items())
-    made = changes(sh, repo, [pair for *_, pair in found])
+    made = changes(sh, repo, [pair for *_, pair in found[:_MOST_READ]])
     by_path: dict[str, list[tuple[Commit, Collection[str]]]] = defaultdict(list)
     for path, commit, pair in found:
         lines = (line for x in made.get(pair, ()) for line in (*x.added, *x.removed))
@@ -172,6 +174,7 @@ def blame(
             yield int(number), Commit(name, day.isoformat(), said["summary"])
 
 
+_MOST_READ = 3000
 _MOST_VERSIONS = 200
 
 

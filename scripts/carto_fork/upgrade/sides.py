@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,10 @@ _SETTLED = ("moved", "kept", MADE, _REMOVED, _BEFORE)
 """Of these nobody has to look at."""
 TONES = {"kept": "passed", "lost": "wrong", "look at this": "open", _GONE: "open"}
 
+_HOUSEKEEPING = re.compile(
+    r"^(style|chore|docs|ci|test)(\(.*?\))?!?: |\b(lint(er|ers|ing)?|prettier|formatting|typos?)\b",
+    re.IGNORECASE,
+)
 _MOST_BLAMED = 40
 """In so many files git is asked which commit a line is from."""
 _MOST_NAMED = 12
@@ -301,12 +306,14 @@ class Sides:
             rank = effects.ORDER.index(effect)
             most |= {c.name: min(rank, most.get(c.name, rank)) for c in entry.commits}
 
-        def order(one: Mapping[str, Any]) -> tuple[int, bool, int]:
-            """The worst first, what only brought upstream's work last, and what matters most."""
+        def order(one: Mapping[str, Any]) -> tuple[int, int, int]:
+            """The worst first, housekeeping later, what only brought upstream's work last; and what
+            matters most."""
             names = [commit.name for commit in one["commits"]]
-            merges = all(name in self.own.bringing for name in names)
+            merges = 2 * all(name in self.own.bringing for name in names)
+            kind = merges or bool(_HOUSEKEEPING.search(one["name"]))
             matters = min((most[name] for name in names if name in most), default=len(most))
-            return _FATES.index(one["fate"]), merges, matters
+            return _FATES.index(one["fate"]), kind, matters
 
         yield from sorted(rows, key=order)
 
