@@ -31,6 +31,11 @@ _TIED = [
         ("repo(sitory)?|image|registry|git|source|url", r"tag|digest|rev|ref|branch|sha\d*|hash"),
         ("repo(sitory)?|image|registry|git|source|url", "checksum|integrity"),
         ("version|tag|rev|ref|resolved", r"digest|sha\d*|hash|checksum|integrity"),
+        ("host(name)?|address|server|domain", "port|path|scheme|protocol"),
+        ("user(name)?|login|account|client_id", "pass(word)?|secret|token|client_secret|key"),
+        ("cron|schedule|time", "time_?zone|tz"),
+        ("image|command|entrypoint|cmd|executable|program", "arg(ument)?s|options|command"),
+        ("price|amount|cost|value", "currency|units?"),
     )
 ]
 """Keys whose values belong together."""
