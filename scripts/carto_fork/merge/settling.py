@@ -79,6 +79,7 @@ class _Settling:
     is_wish: Callable[[str], bool]
     upstream_keys: Collection[str]
     done: dict[int, tuple[tuple[str, ...], str]] = field(default_factory=dict)
+    tried: dict[int, Sequence[Segment]] = field(default_factory=dict)
     read: int = 0
 
     def __post_init__(self) -> None:
@@ -108,6 +109,9 @@ class _Settling:
         """Settle hunks together, if they become the same whatever becomes of the others."""
         answers = []
         near = self.cuts.around(self.work, chosen)
+        if self.tried.get(chosen[0]) == near.segments:
+            return  # nothing near it has been settled since
+        self.tried[chosen[0]] = near.segments if len(chosen) == 1 else ()
         left = any(isinstance(x, Hunk) and i not in chosen for i, x in enumerate(near.segments))
         if left and any(_is_nested_anew(self.segments[i]) for i in chosen):
             return
