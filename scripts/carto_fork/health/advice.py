@@ -194,10 +194,8 @@ class _Adviser:
             why += " this builds a fork to try it on."
             yield Advice(self._command("sandbox", repo=""), why)
         if fork.problem:
-            why = (
-                "The fork's policy is not valid; this says why, and prints the one used meanwhile."
-            )
-            yield Advice(self._command("fork.config"), why)
+            why = "The fork's policy is not valid; this says why, and prints the one used "
+            yield Advice(self._command("fork.config"), f"{why}meanwhile.")
         wrong = any(wrong_urls(fork))
         nowhere = not fork.has_production and (not fork.url(self._origin) or self._lacking)
         if (fork.is_unknown and wrong) or (fork.loaded.is_default and nowhere):
@@ -210,8 +208,7 @@ class _Adviser:
             why = "This fork has no policy yet, and the default one is for another fork."
             urls = [key for key in fork.settings if re.fullmatch(r"remote\..*\.url", key)]
             # One remote is the fork: only a person knows where it comes from.
-            upstream = "URL" if len(urls) == 1 else ""
-            yield Advice(self._command("fork.init", upstream=upstream), why)
+            yield Advice(self._command("fork.init", upstream="URL" * (len(urls) == 1)), why)
         if wrong:
             why = "A remote is not the one that the policy names; this prints how to fix it."
             yield Advice(self._command("doctor"), why)
