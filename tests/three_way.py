@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
 import subprocess
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,8 +26,8 @@ def decided(place: Path, path: str, base: str, ours: str, theirs: str) -> Decisi
     done = subprocess.run(words, cwd=place, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         return None
-    old, new = (Counter(text.split("\n")) for text in (base, ours))
-    wrote = {line.strip(): [COMMIT] for line in [*(new - old), *(old - new)]}
+    changed = difflib.ndiff(base.split("\n"), ours.split("\n"))
+    wrote = {line[2:].strip(): [COMMIT] for line in changed if line[:1] in "+-"}
     one, two, three_ = (Stage("100644", digit * 40) for digit in "123")
     conflict = Conflict(path, Kind.CONTENT, one, two, three_, text=done.stdout, names=(path,))
     conflict = replace(conflict, texts=Texts(base, ours, theirs))

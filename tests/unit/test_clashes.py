@@ -49,6 +49,11 @@ def test_what_a_careful_person_would_think_about_is_left(tmp_path: Path) -> None
     [
         (
             "a.py",
+            "o-|import alpha_item\nimport bravo_item\no+|import alpha_item\nt+|import charlie_item",
+            "import bravo_item\nimport alpha_item\nimport charlie_item",
+        ),
+        (
+            "a.py",
             "b-|save(path, mode=1)\no+|save(path, mode=2)\nt+|save(path, mode=1, retries=3)\nend()",
             "save(path, mode=2, retries=3)\nend()",
         ),

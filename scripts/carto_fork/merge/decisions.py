@@ -440,7 +440,15 @@ def _is_upstreams(
         return False
     theirs = {line.strip() for line in conflict.texts.theirs.split("\n")}
     said = [line.strip() for line in added if re.search(r"\w", line)]
-    return any(map(substantive, said)) and all(line in theirs for line in said)
+    if not any(map(substantive, said)) or not all(line in theirs for line in said):
+        return False
+    # What one side moved may have gone from its old place by itself.
+    there = (
+        line.strip()
+        for segment in hunks.parse(conflict.text or "") or ()
+        for line in (segment.split("\n") if isinstance(segment, str) else segment.theirs)
+    )
+    return {*said} <= {*there}
 
 
 def _by_name(
