@@ -118,9 +118,8 @@ class _Adviser:
     @property
     def _lacking(self) -> bool:
         """Whether origin answers, and has no production branch."""
-        return self._remote is not None and not self._remote.objects.get(
-            f"refs/heads/{self._production}"
-        )
+        head = f"refs/heads/{self._production}"
+        return self._remote is not None and not self._remote.objects.get(head)
 
     @property
     def _hosted(self) -> bool:
@@ -500,8 +499,7 @@ class _Adviser:
         if not git.has_object(self._sh, fork.path, commit):
             return
         others = [commit, *fork.upstream_tips]
-        count = git.count(self._sh, fork.path, fork.production_commit, *others, merges=False)
-        if count:
+        if count := git.count(self._sh, fork.path, fork.production_commit, *others, merges=False):
             why = f"{self._production} has {counted(count, 'commit')} of its own since {own.name}."
             yield Advice(self._command("release"), why)
 
@@ -509,11 +507,10 @@ class _Adviser:
     def _draft_in_the_way(self) -> Path | None:
         """A policy in the checkout that git does not know, although one has landed: git refuses to
         overwrite it."""
-        fork = self._fork
-        here = fork.home / POLICY_FILE
+        here = self._fork.home / POLICY_FILE
         if not here.is_file() or self._read(POLICY_FILE) is None:
             return None
-        return here if git.show(self._sh, fork.path, "", POLICY_FILE) is None else None
+        return here if git.show(self._sh, self._fork.path, "", POLICY_FILE) is None else None
 
     def _behind(self) -> Iterator[Advice]:
         """How to bring the local production branch up to origin's."""
@@ -522,13 +519,15 @@ class _Adviser:
         ahead, behind = self._facts.local
         if behind and not ahead:
             forward = f"{self._at} merge --ff-only {self._origin.name}/{self._production}"
+            commits, origin = counted(behind, "commit"), self._origin.name
+            why = f"Your {self._production} is {commits} behind {origin}'s."
             if draft := self._draft_in_the_way:
                 file = quote(str(git.nearest(draft)))
                 landed = files.read_text(draft) == self._read(POLICY_FILE)
                 away = f"rm -f {file}" if landed else f"mv {file} {file}.away"
                 forward = f"{away} && {forward}"
-            commits, origin = counted(behind, "commit"), self._origin.name
-            yield Advice(forward, f"Your {self._production} is {commits} behind {origin}'s.")
+                why += f" It has {'this' if landed else 'another'} {POLICY_FILE} already."
+            yield Advice(forward, why)
 
     def _rest(self) -> Iterator[Advice]:
         """What can wait."""
