@@ -131,7 +131,7 @@ def run(suffix: str, place: Path, examples: int) -> None:
 
 @pytest.mark.parametrize("suffix", sorted(FILES))
 def test_edits_of_a_real_file_merge_soundly_or_not(suffix: str, tmp_path: Path) -> None:
-    run(suffix, tmp_path, 15)
+    run(suffix, tmp_path, 8)
 
 
 @pytest.mark.slow
