@@ -184,6 +184,23 @@ def test_a_name_like_those_that_upstream_renamed_is_left() -> None:
         assert bool(settled) == is_settled
 
 
+def test_what_an_import_of_everything_gave_is_gone_with_it() -> None:
+    """The fork's new line uses a name of which nothing shows where it comes from."""
+    base = "import views.*\n\nfun f() {\n    show(first)\n}\n"
+    ours = base.replace("    show(first)\n", "    show(first)\n    show(second)\n")
+    own = ours.replace("    show(second)\n", "    val second = g()\n    show(second)\n")
+    theirs = "import b.Binding\n\nfun f() {\n    show(binding.first)\n}\n"
+    kept = base.replace("first", "views.first")
+    for one, other, is_settled in ((ours, theirs, False), (own, theirs, True), (ours, kept, True)):
+        top = other.split("{\n")[0] + "{\n"
+        mine, before, upstreams = (
+            tuple(lines_of(text.split("{\n")[1].removesuffix("}\n"))) for text in (one, base, other)
+        )
+        hunk = Hunk(mine, before, upstreams, 4, ())
+        settled, _ = settling.settle("f.kt", Texts(base, one, other), [top, hunk, "}\n"], [1])
+        assert bool(settled) == is_settled, (one, other)
+
+
 def test_a_part_that_nobody_removed_on_purpose_is_not_lost() -> None:
     base, ours, theirs, _ = MERGED["attributes of an element.tsx"]
     hunk = Hunk((theirs,), (base,), (ours,), 1, ())

@@ -146,6 +146,24 @@ def stems(words: Iterable[str]) -> set[str]:
     return {part for word in words if "_" in word for part in word.split("_") if len(part) > 2}
 
 
+_EVERYTHING = re.compile(
+    r"^[ \t]*(?:import[ \t]+(?:static[ \t]+)?[\w.]+\.\*|from[ \t]+\S+[ \t]+import[ \t]+\*"
+    r"|(?:pub[ \t]+)?use[ \t]+[\w:]+::\*|using[ \t]+namespace[ \t]+[\w:]+)",
+    re.MULTILINE,
+)
+"""Imports of every name that something has."""
+_BARE = re.compile(r"(?<![\w.])[a-z_]\w+(?=[ \t]*[.,)\]])")
+_ALWAYS = {"this", "super", "self", "it", "null", "nil", "true", "false"}
+
+
+def _is_from_elsewhere(name: str, text: str, *others: str) -> bool:
+    """Whether a text uses a name that it does not seem to define, and that other texts lack."""
+    if any(re.search(rf"\b{name}\b", other) for other in others):
+        return False
+    defines = r"\b(?:va[lr]|let|const|fun|def|func|fn)[ \t]+{0}\b|\b{0}[ \t]*[:=](?!=)"
+    return not re.search(rf"{defines}|^import\b.*\b{{0}}\b".format(name), text, re.MULTILINE)
+
+
 class Gone:
     """What the sides have renamed everywhere: of the base's many references to it, hardly any are
     left there; or no name is left that begins or ends as several in the base do, such as `old_`."""
@@ -167,10 +185,20 @@ class Gone:
         return _is_used(_bound(hunk), self.counts)
 
     def is_needed(self, hunk: Hunk) -> bool:
-        """Whether one side of a hunk adds a reference to something that the other side renamed."""
+        """Whether one side of a hunk adds a reference to something that the other side renamed or
+        no longer imports."""
         if self.language.maps or not self.language.wheel:
             return False
         before = Counter(_WORD.findall("".join(hunk.base or ())))
+        texts = self.texts
+        for lines, mine, other in (
+            (hunk.ours, texts.ours, texts.theirs),
+            (hunk.theirs, texts.theirs, texts.ours),
+        ):
+            if set(_EVERYTHING.findall(texts.base)) - set(_EVERYTHING.findall(other)):
+                names = set(_BARE.findall("".join(lines))) - _ALWAYS
+                if any(_is_from_elsewhere(name, mine, texts.base, other) for name in names):
+                    return True
         return any(
             self._is_gone(word, side) or not self._stems_in(word, side).isdisjoint(stems(before))
             for lines, side in ((hunk.theirs, self.texts.ours), (hunk.ours, self.texts.theirs))
