@@ -261,14 +261,16 @@ def _foreign_commits(
     The fork's production branch may have been merged in again since.
     """
     production = f"refs/remotes/{policy.remotes.origin.name}/{policy.branches.production}"
-    expected = [theirs, ours, production]
     # --ignore-missing: not every clone tracks origin's production branch.
-    question = "--ignore-missing HEAD --not {known}"
-    brought, made = (
-        git.ask(sh, work, f"rev-list {how} {question}", "commits", known=expected)
-        for how in ("", "--first-parent")
-    )
-    if foreign := set(brought.out.split()) - set(made.out.split()):
+    question = "rev-list --parents --ignore-missing HEAD --not {known}"
+    known = [theirs, ours, production]
+    listed = git.ask(sh, work, question, "commits", known=known).out.splitlines()
+    parents = {commit: before for commit, *before in map(str.split, listed)}
+    foreign, made = {*parents}, next(iter(parents), "")
+    while made in parents:  # the branch's own commits
+        foreign.discard(made)
+        made = next(iter(parents[made]), "")
+    if foreign:
         commits = counted(len(foreign), "commit")
         yield Finding("only the tag", f"{commits} that the release does not contain")
 

@@ -259,6 +259,9 @@ def show(sh: Shell, repo: Path, commit: str, path: str) -> str | None:
     # What is staged changes, and a git that answers many questions reads the index only once.
     if commit and "\n" not in name and (text := contents(sh, repo, [name])[0]) is not None:
         return text
+    files = sh.known(("tree", commit))
+    if files is not None and path not in files:
+        return None
     listed = "git -C {repo} --literal-pathspecs ls-tree --full-tree {commit} -- {path}"
     if commit and " blob " not in sh.ask(listed, repo=repo, commit=commit, path=path).out:
         return None

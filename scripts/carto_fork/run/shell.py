@@ -239,6 +239,10 @@ class Shell:
                 self._found[key] = find()
             return cast(T, self._found[key])
 
+    def known(self, key: Hashable) -> Any:
+        """The value that `once` has computed for a key; None if it has not."""
+        return self._found.get(key)
+
     def ahead(self, find: Callable[[], object]) -> None:
         """Compute in the background what `once` will need soon; if that fails, `once` computes it
         again."""
