@@ -244,7 +244,7 @@ def named(done: Done, tried: list[str]) -> str:
     return ""
 
 
-MOST_STEPS = 20
+MOST_STEPS = 22
 
 
 @pytest.mark.slow
