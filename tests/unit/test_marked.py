@@ -150,6 +150,7 @@ def test_a_patch_brings_back_what_has_a_certain_place() -> None:
         ("a.pcss", ["margin-top: 16px;"], Effect.LAYOUT),
         ("VERSION", ["3.3.1"], Effect.VERSION),
         ("package.json", ['  "version": "0.303.1",'], Effect.VERSION),
+        ("requirements.txt", ["some-package==1.2.3"], Effect.SETTINGS),
         ("go.mod", ["github.com/x/y v0.63.0"], Effect.SETTINGS),
         (".github/workflows/tests.yml", ["run: make test"], Effect.SETTINGS),
         ("README.md", ["some words of it"], Effect.TEXT),
@@ -182,7 +183,7 @@ def test_only_the_same_name_counts_as_one_that_is_gone(
     home: str, path: str, line: str, expected: list[int]
 ) -> None:
     assert effects.uses("Logger", home, path, [line]) == expected
-    assert effects.is_alike(home, path)
+    assert path.endswith(effects.family(home))
 
 
 def test_the_names_that_lost_lines_defined_are_known() -> None:

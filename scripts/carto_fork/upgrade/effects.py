@@ -57,9 +57,9 @@ def of_file(path: str) -> Effect:
         return Effect.SETTINGS
     if _TEST.search(path):
         return Effect.TESTS
-    if _TEXTS.search(path):
-        return Effect.TEXT
-    return Effect.SETTINGS if language is None or language.maps else Effect.CODE
+    if language is None:
+        return Effect.TEXT if _TEXTS.search(path) else Effect.SETTINGS
+    return Effect.SETTINGS if language.maps else Effect.CODE
 
 
 def _is_markup(line: str) -> bool:
@@ -112,10 +112,10 @@ _BRINGS = re.compile(
 )
 
 
-def is_alike(one: str, other: str) -> bool:
-    """Whether code of one file may name what another file defines: their languages are the same."""
-    suffixes = {PurePosixPath(one).suffix, PurePosixPath(other).suffix}
-    return len(suffixes) == 1 or any(suffixes <= {*family} for family in _FAMILIES)
+def family(path: str) -> tuple[str, ...]:
+    """The suffixes of the files whose code may name what a file defines."""
+    suffix = PurePosixPath(path).suffix
+    return next((known for known in _FAMILIES if suffix in known), (suffix,))
 
 
 def uses(name: str, home: str, path: str, lines: Sequence[str]) -> list[int]:

@@ -168,9 +168,10 @@ class Sides:
             return {}
         words = ["git", "-C", str(self._fork.path), "grep", "-I", "-l", "-w", "-F", "-z"]
         words += ["--no-color", *(word for name in everything for word in ("-e", name))]
-        answer = self._sh.read([*words, self.commits["result"], "--"])
-        listed = [path.partition(":")[2] for path in git.checked(answer, "names", 1).fields()]
-        read = [p for p in listed if any(effects.is_alike(home, p) for home in gone)]
+        suffixes = sorted({suffix for home in gone for suffix in effects.family(home)})
+        globs = [f":(top,glob)**/*{suffix}" for suffix in suffixes]
+        answer = self._sh.read([*words, self.commits["result"], "--", *globs])
+        read = [path.partition(":")[2] for path in git.checked(answer, "names", 1).fields()]
         read = [path for path in read if not generated.VENDORED.search(path)]
         # Of a name that very many files have, those nearest to it.
         near = {home.rpartition("/")[0] for home in gone}
@@ -180,7 +181,7 @@ class Sides:
         lines = {path: texts.get(tree[path][1], "").split("\n") for path in read}
         found: dict[str, dict[str, list[str]]] = defaultdict(dict)
         for home, name in ((home, name) for home, names in gone.items() for name in sorted(names)):
-            paths = [path for path in read if effects.is_alike(home, path)]
+            paths = [path for path in read if path.endswith(effects.family(home))]
             at = {path: effects.uses(name, home, path, lines[path]) for path in paths}
             at = {path: numbers for path, numbers in at.items() if numbers}
             if at and not any(name in effects.defined(lines[path]) for path in at):
