@@ -244,7 +244,7 @@ def named(done: Done, tried: list[str]) -> str:
     return ""
 
 
-MOST_STEPS = 22
+MOST_STEPS = 30
 
 
 @pytest.mark.slow
