@@ -21,9 +21,9 @@ _HOLDER = re.compile(
 )
 """Parts in which a change does not change what they are to their neighbours."""
 _SPREAD = re.compile(r"spread|splat")
-_LOOP = re.compile(r"(enhanced_)?(for|while)_")
+_HEADED = re.compile(r"(enhanced_)?(for|while|if)_")
 _NUMBERED = re.compile(r"enum|const_declaration")
-_BODY = re.compile(r"block|body|compound_statement")
+_BODY = re.compile(r"block|body|compound_statement|else|elif|alternative")
 
 _TIED = [
     (re.compile(what), re.compile(which))
@@ -59,16 +59,21 @@ def clash(language: Language, kind: str, taken: Sequence[Parts]) -> bool:
         return True
     if any(_is_spread(kind, part) for side in new for part in side):
         return True
-    if _LOOP.match(kind) and all(
-        any(not _BODY.search(p.node.type) for p in x) for x in (one, other)
-    ):
-        return True
+    if _HEADED.match(kind):
+        heads = [[p for p in side if not _BODY.search(p.node.type)] for side in (one, other)]
+        # What is done under a condition was not meant for its contrary.
+        if all(heads) or any(len({*map(_is_denied, head)}) > 1 for head in heads):
+            return True
     names = [{part.name for part in side if part.name} for side in (one, other)]
     if language.maps:
         numbers = all(re.fullmatch(rb"[-+\d._eE]+", part.body) for part in base)
         return _belong(*names) or bool(base and all(new) and numbers)
     styles = "css" in language.wheel and kind == "block"
     return styles and any(items.overrides(a, b) for a in names[0] for b in names[1])
+
+
+def _is_denied(part: Part) -> bool:
+    return bool(re.match(rb"[(\s]*(!|not\b)", part.body))
 
 
 def _touched(base: Sequence[Part], side: Sequence[Part]) -> list[Part]:

@@ -30,6 +30,8 @@ _ANCHOR = re.compile(rb"(?<=[\s\[{,])&[\w.-]+")
 _LOGIC = re.compile(
     r"binary|boolean|comparison|ternary|conditional_exp|unary|not_operator|string"
     r"|regex|comprehension|generator_exp|slice|expression_list|range_clause|for_clause"
+    r"|assert|augmented|compound_assignment|operator_assignment|subscript|index_exp|lookup_type"
+    r"|conditional_type|let_condition"
 )
 """Expressions computed from several things, and strings: changes in two of these may affect each
 other."""
