@@ -559,7 +559,8 @@ def test_a_policy_that_would_not_be_valid_on_production_is_reported(world: World
     )
     checked = world.run("doctor --check policy --offline")
     assert checked.code == 4 and "carto_fork.toml: top level: object contains" in checked.out
-    assert "to check it: invoke doctor --check policy" in world.run("fork.config").out
+    check = "To check it:\n# invoke doctor --check policy\n"
+    assert check in world.run("fork.config").out
     refused = world.run("branch.pr")
     assert refused.code == 1 and refused.err.startswith(f"Refused: {said}")
     (world.fork / "carto_fork.toml").write_text(VALID)

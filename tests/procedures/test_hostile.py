@@ -234,7 +234,8 @@ def test_an_upgrade_continues_after_a_failed_commit_hook(world: World, template:
         "(the hook ~/litellm/.git/hooks/pre-commit refused).\n"
     )
     assert failed.code == 1
-    assert "The hook ~/litellm/.git/hooks/post-checkout failed after git was done." in failed.out
+    said = " ".join(failed.out.split())
+    assert "The hook ~/litellm/.git/hooks/post-checkout failed after git was done." in said
     assert refuse.exists()
     assert (world.everything()[0], world.refs(world.origin)) == before
     world.git("config carto-fork.hooks false")
@@ -645,7 +646,7 @@ def test_advice_for_conflicts_in_oddly_named_files_works_when_pasted(oddly_named
     """Pasted in the given directory, each adds its own file."""
     world = oddly_named
     paused = world.run(f"{UPGRADE_NEXT} --no-tests")
-    advice = re.findall(r"^    then: +.*, then (git .* add -- .*)$", paused.out, re.MULTILINE)
+    advice = re.findall(r"^    then: +.*, then:\n +(git .* add -- .*)$", paused.out, re.MULTILINE)
     assert len(advice) == len(NAMES)
     for number, line in enumerate(advice, 1):
         assert world.paste(line).code == 0, line
