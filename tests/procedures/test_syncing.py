@@ -178,7 +178,7 @@ def test_undecided_conflicts_are_published_for_a_person(world: World, github: Gi
     # One account, one number; the page has the same.
     assert "**1 change lost** (1 in files that are left for you to decide), " in pull.body
     page = (world.fork / ".git" / "carto-fork" / NEXT / "report.html").read_text()
-    assert ">It must not land yet: 2 conflicts left, 1 change lost, " in page
+    assert ">It must not land yet: 2 conflicts left, 1 change lost. Also open: " in page
     now = world.refs(world.origin)
     assert {ref: now[ref] for ref in before} == before
     head = now[f"refs/heads/{SYNC_NEXT}"]
