@@ -229,6 +229,26 @@ def test_a_head_line_is_wrapped_beside_its_name(monkeypatch: pytest.MonkeyPatch)
 # --- Output to paste -----------------------------------------------------------------------------
 
 
+def test_a_text_stays_beside_its_label_and_a_command_is_not_cut(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "30")
+    stream = _Terminal()
+    made = Console(stream)
+    made.say("Both sides changed the same lines.", head="  why:  ")
+    made.row("  and 1 more line: ", "git diff -- a.py")
+    made.row("  Next: ", "git -C ../litellm diff -- a.py")
+    assert stream.getvalue() == (
+        "  why:  Both sides changed the\n"
+        "        same lines.\n"
+        "  and 1 more line:\n"
+        "      git diff -- a.py\n"
+        "  Next: git -C ../litellm diff -- a.py\n"
+    )
+
+
 def test_pasteable_output_is_commented_out() -> None:
     written = shown(
         ("say", ("a " * 60 + "\n\nb",)),
