@@ -65,6 +65,13 @@ def test_an_upgrade_leaves_a_page_that_says_what_its_account_says(world: World) 
     singly = conflicts.count('class="item"') - len(grouped)
     assert (singly + sum(grouped), len(grouped)) == (int(numbers["files in conflict"]), 2)
     assert "The fork deleted this file on purpose" in conflicts
+    # A tool's files are found under the directory that they share, with one number everywhere.
+    assert "5 left to a tool" in section(page, "numbers")
+    assert numbers["of these: left to a tool"] == "5 files"
+    mine, _, folded = section(page, "fork").partition('<details class="rest">')
+    for name in ("assets/logos/litellm_logo.png", "index.html", "index.txt", "login.html"):
+        assert f"out/{name}</code></td><td>left to a tool</td>" in mine
+    assert "feature flags in the dashboard, and our logo" not in folded
     assert f"carto-fork verify --ours {ours[:10]}" in section(page, "again")
     again = world.run(f"report {revs} --output again.html --json")
     assert (json.loads(again.out), again.code) == ({"report": "again.html"}, 0)

@@ -34,6 +34,7 @@ class Entry:
         generated files, which share one entry.
     commits: the fork commits behind it, newest first; none if upstream's work is, also by a merge.
     reason: why it was dropped on purpose.
+    files: the generated files that share this entry; none if it is about lines.
     """
 
     side: Side
@@ -43,6 +44,7 @@ class Entry:
     what: str = ""
     commits: Sequence[Commit] = ()
     reason: str = ""
+    files: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for ``--json``."""
@@ -379,7 +381,7 @@ def _generated(units: Mapping[str, Rule], own: Customisations) -> Iterator[Entry
         where = tree if tree.endswith("/") or len(paths) > 1 else paths[0]
         gone = Account(Change(0, 0), Fate.DROPPED)
         what = counted(len(paths), "generated file")
-        yield Entry(Side.FORK, where, where, gone, what, commits, rule.why)
+        yield Entry(Side.FORK, where, where, gone, what, commits, rule.why, (*paths,))
 
 
 def _files(

@@ -21,7 +21,7 @@ from ..run.text import counted, listed, pathspec_word, printable
 from . import effects, marked
 from .effects import Effect
 from .outcomes import MOST_COMMITS, Merge, Outcomes
-from .sides import MADE, SAID, TONES, WHOSE, WORST, Sides, is_made
+from .sides import MADE, SAID, TONES, WHOSE, WORST, Sides
 
 _TREES = {Side.FORK: "ours", Side.UPSTREAM: "theirs"}
 _MARKS = {
@@ -231,7 +231,7 @@ class Missing:
         commands: Sequence[str | tuple[str, str]],
         effect: Effect,
     ) -> dict[str, Any]:
-        label = MADE if is_made(first) else SAID[first.account.fate]
+        label = MADE if first.files else SAID[first.account.fate]
         return eye(
             path,
             what,

@@ -36,7 +36,7 @@ from .outcomes import (
     Merge,
     Outcomes,
 )
-from .sides import MADE, SAID, WHOSE, WORST, Sides, by_directory, is_made, worst
+from .sides import MADE, SAID, WHOSE, WORST, Sides, by_directory, worst
 from .work import AT_RISK
 
 _MOST_TEXT = 1_000_000
@@ -281,19 +281,25 @@ class Page:
         lists = {Fate.LOST: "lost", Fate.SUPERSEDED: "look_at"}
         for fate in WORST[:-1]:
             if found := self._entries(fate):
-                number, where = len(found), len({(e.side, e.path) for e in found})
+                made = {path for entry in found for path in entry.files}
+                number = len(found)
+                where = len({entry.path for entry in found if not entry.files} | made)
                 part = lists.get(fate, f"explained, with the fate {fate.value}")
                 yield f"changes: {SAID[fate]}", f"{number}, in {counted(where, 'file')}", how, part
+                if made:
+                    yield f"of these: {MADE}", counted(len(made), "file"), "", ""
         findings = merge.checked.findings if merge.checked else ()
         yield "findings of the checks", len(findings), how, "findings"
+        if markers := len(findings) - len(self._judged):
+            yield "of these: markers of conflicts that are left", markers, "", ""
 
     def _charts(self) -> Iterator[dict[str, Any]]:
         if account := self._account:
             totals = {Side.FORK: account.fork_paths, Side.UPSTREAM: account.upstream_paths}
             for side, total in totals.items():
                 entries = [entry for entry in account.entries if entry.side is side]
-                made = {p for e in entries if is_made(e) for p in self._sides.made_in(e.path)}
-                fates = worst(entry for entry in entries if not is_made(entry))
+                made = {path for entry in entries for path in entry.files}
+                fates = worst(entry for entry in entries if not entry.files)
                 counts = Counter(fate for (_, commit), fate in fates.items() if not commit)
                 kept = max(0, total - counts.total())
                 tool = len(made) if side is Side.FORK else len(self._outcomes.not_upstreams)

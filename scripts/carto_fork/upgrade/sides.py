@@ -30,8 +30,8 @@ _OTHER = {Side.FORK: Side.UPSTREAM, Side.UPSTREAM: Side.FORK}
 _GONE, _REMOVED, _BEFORE = "gone", "removed by the fork", "gone before this merge"
 MADE = "left to a tool"
 """What becomes of a file that a tool writes, and that it writes again."""
-_FATES = [*(SAID[fate] for fate in WORST), MADE, _REMOVED, _BEFORE]
-_FATES.insert(3, _GONE)
+_FATES = [*(SAID[fate] for fate in WORST), _REMOVED, _BEFORE]
+_FATES[3:3] = [_GONE, MADE]
 """What may have become of a file, the worst first."""
 _SETTLED = ("moved", "kept", MADE, _REMOVED, _BEFORE)
 """Of these nobody has to look at."""
@@ -100,13 +100,6 @@ class Sides:
         """The command that shows what became of files of the fork, or how two commits differ."""
         one, other = between if all(between) else (self.commits[side] for side in self._usual)
         return f"git diff {one[:10]} {other[:10]} -- {' '.join(map(pathspec_word, paths))}"
-
-    def made_in(self, path: str) -> list[str]:
-        """The files that an entry about generated files is about, which fork commits changed."""
-        if not path.endswith("/"):
-            return [path]
-        changed = self._between("base", "ours") & self.own.paths.keys()
-        return [one for one in changed if one.startswith(path)]
 
     def _between(self, one: str, other: str) -> set[str]:
         """The paths in which two trees differ."""
@@ -268,8 +261,8 @@ class Sides:
             yield one
 
     def _owners(self, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
-        made = {entry.path for entry in entries if is_made(entry)}
-        fates = worst(entry for entry in entries if not is_made(entry))
+        made = {path for entry in entries for path in entry.files}
+        fates = worst(entry for entry in entries if not entry.files)
         there, tree, removed = self.trees["ours"], self.trees["result"], set(self.own.removed)
 
         def fate_of(path: str, commit: str) -> str:
@@ -328,11 +321,6 @@ def _missing_at(entry: Entry) -> Iterator[int]:
             yield number
 
 
-def is_made(entry: Entry) -> bool:
-    """Whether an entry is about files that a tool writes, of which lines say nothing."""
-    return entry.account.fate is Fate.DROPPED and "generated file" in entry.what
-
-
 def worst(entries: Iterable[Entry]) -> dict[tuple[str, str], Fate]:
     """The worst that became of a change, by its file and the commit behind it, and by the file
     alone ("" for the commit)."""
@@ -369,13 +357,16 @@ def _owner(name: str, fates: Mapping[str, str], by: Sequence[Commit]) -> dict[st
     """A feature, or commits of one subject, with the fate of each of its files."""
     listed = sorted(fates.items(), key=lambda file: (_FATES.index(file[1]), file[0]))
     fate = listed[0][1] if listed else "kept"
+    number = sum(one == fate for one in fates.values())
+    # Who replaced a tool's files together with others did not only run that tool.
+    settled = fate in _SETTLED and (fate != MADE or number == len(listed))
     return {
         "name": name,
         "fate": fate,
         "tone": TONES.get(fate, ""),
         "files": [{"path": path, "fate": fate} for path, fate in listed],
         "number": len(listed),
-        "worst": sum(one == fate for one in fates.values()),
-        "settled": bool(by) and fate in _SETTLED,
+        "worst": number,
+        "settled": bool(by) and settled,
         "commits": by,
     }
