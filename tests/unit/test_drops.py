@@ -213,3 +213,10 @@ def test_a_record_fits_a_result_that_lacks_the_change(result: str | None, fits: 
 def test_removing_a_record_leaves_the_others_as_they_are() -> None:
     assert records.without_drops(TEXT, [SHORT]) == TEXT[: TEXT.rindex("\n[[drop]]")]
     assert records.read_drops(records.without_drops(TEXT, [FULL])) == (SHORT,)
+
+
+def test_after_the_last_record_a_table_can_be_appended() -> None:
+    """By hand, too: an empty list in brackets would not allow it."""
+    left = records.without_drops(f"# ours\n{TEXT}", [SHORT, FULL])
+    assert records.read_drops(f'{left}\n[[drop]]\npath = "f"\nreason = "r"\n')
+    assert records.without_drops(records.add_drops(None, [SHORT]), [SHORT]) == ""

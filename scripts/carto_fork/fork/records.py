@@ -117,7 +117,7 @@ def add_drops(text: str | None, more: Sequence[Drop]) -> str:
     """
     import tomlkit
 
-    text = _DROPS_HEADER if text is None else text
+    text = DROPS_HEADER if text is None else text
     existing = list(read_drops(text))
     new = [drop for drop in dict.fromkeys(more) if drop not in existing]
     if new and re.search(r"^drop\s*=", text, re.MULTILINE):
@@ -139,14 +139,18 @@ def same_changes(new: Drop, among: Iterable[Drop]) -> list[Drop]:
 
 
 def without_drops(text: str, gone: Sequence[Drop]) -> str:
-    """The file without some drops; the other tables stay byte for byte."""
+    """The file without some drops; the other tables stay byte for byte. "" if it only had what
+    this program writes around them."""
     import tomlkit
 
-    document = tomlkit.parse(text)
-    places = [n for n, drop in enumerate(read_drops(text)) if drop in gone]
+    document, all_ = tomlkit.parse(text), read_drops(text)
+    places = [n for n, drop in enumerate(all_) if drop in gone]
     for place in reversed(places):
         del document["drop"][place]
-    return tomlkit.dumps(document).rstrip("\n") + "\n"
+    if len(places) == len(all_) and "drop" in document:
+        document.remove("drop")  # an empty list would let nobody append a table
+    left = tomlkit.dumps(document).strip()
+    return f"{left}\n" if left != DROPS_HEADER.strip() else ""
 
 
 def _table(drop: Drop) -> str:
@@ -166,7 +170,7 @@ def _table(drop: Drop) -> str:
     return "\n".join(["[[drop]]", *lines, ""])
 
 
-_DROPS_HEADER = """\
+DROPS_HEADER = """\
 # Changes that a person dropped on purpose, with the reason. Upgrades do not ask about them
 # again and do not report them as lost.
 

@@ -137,7 +137,7 @@ def write_drops(sh: Shell, work: Path, more: Sequence[Drop], gone: Sequence[Drop
         return
     before = git.show(sh, work, "", records.DROPS_FILE)
     left = records.without_drops(before, gone) if before and gone else before
-    files.write_staged(sh, work, records.DROPS_FILE, before, records.add_drops(left, more))
+    files.write_staged(sh, work, records.DROPS_FILE, before, records.add_drops(left or None, more))
 
 
 def said_before(merge: Merge, words: Words) -> set[str]:
@@ -187,6 +187,10 @@ def withdraw(merge: Merge, gone: Sequence[Drop]) -> None:
     if gone and not merge.sh.dry:
         text = merge.drops() or ""
         after = records.without_drops(text, gone)
+        if not after and merge.drops(merge.ours) is None:
+            files.on_paths(merge.sh, merge.work, "rm --quiet --force", [records.DROPS_FILE])
+            return
+        after = after or records.DROPS_HEADER
         files.write_staged(merge.sh, merge.work, records.DROPS_FILE, text, after)
 
 
