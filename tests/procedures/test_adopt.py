@@ -157,6 +157,29 @@ def test_adopt_opens_a_pull_request(world: World, github: GitHub) -> None:
     assert len(then) == 2 and all(line.endswith(data["pull_request"]) for line in then)
 
 
+def test_a_later_run_closes_the_pull_request_that_it_replaces(world: World, github: GitHub) -> None:
+    def states() -> dict[str, str]:
+        with github.open() as opened:
+            return {pull.head: pull.state for pull in opened.origin().state.pulls}
+
+    first, second = branch(world.run(ADOPT)), world.run(f"{ADOPT} --replace {FILES.release}")
+    assert "gh pr close 1 -R CartoDB/litellm --comment 'Superseded by" in second.out
+    assert states() == {first: "CLOSED", branch(second): "OPEN"}
+    # One without a file that the other brings leaves it open, and so does a branch with a
+    # person's work.
+    third = world.run(f"{ADOPT} --replace {FILES.sync}")
+    assert f"2, of an earlier `fork.adopt`, stays open: it has {FILES.release}, too" in third.out
+    head = f"refs/heads/{branch(third)}"
+    text = "# The team's\n"
+    commit_in(world, world.origin, head, {FILES.makefile: text}, head)
+    world.git("fetch --quiet origin")
+    last = world.run(f"{ADOPT} --replace {FILES.sync} --replace {FILES.release}")
+    assert "3, of an earlier `fork.adopt`, stays open: somebody changed" in last.out
+    assert states()[branch(second)] == "CLOSED" and states()[branch(third)] == "OPEN"
+    again = json.loads(world.run("doctor --json --check program").out)["findings"]
+    assert again[0]["then"].endswith("/pull/4")
+
+
 def test_adopt_with_no_push_pushes_nothing(world: World) -> None:
     before = world.refs(world.origin)
     done = world.run(f"{ADOPT} --no-push")
@@ -240,9 +263,16 @@ def test_outdated_files_are_updated_and_edited_files_are_kept(world: World) -> N
     done = world.run("fork.adopt")
     assert done.code == 0, done.err
     assert re.search(rf"{FILES.tasks} +behind, \+\d+ -\d+\n", done.out)
-    land(world, branch(done))
+    name = f"refs/heads/{branch(done)}"
+    commit_in(world, world.origin, PRODUCTION, {}, PRODUCTION, name, tree=name, message="Merge it")
     assert at_production(world, FILES.makefile) == ours
-    assert world.run("fork.adopt --check").code == 0
+    # What landed is not in the clone yet.
+    moved = "origin's carto/main has moved since this clone fetched."
+    finding, *_ = json.loads(world.run("doctor --json --check remotes").out)["findings"]
+    assert (finding["what"], finding["then"]) == (moved, "git -C . fetch origin")
+    done = world.run("fork.adopt --check")
+    assert done.code == 0 and " fetch " in done.out
+    assert moved not in world.run("doctor --json --check remotes").out
 
 
 # --- Where the program comes from ----------------------------------------------------------------

@@ -21,6 +21,7 @@ from ..fork.setup import There
 from ..release import contribute
 from ..run import files, git, github
 from ..run.errors import CheckFailed, Interrupted, Refused, Usage
+from ..run.github import Pull
 from ..run.steps import Condition, Journal, Plan, Step
 from ..run.text import counted, printable, toml_value
 from . import survey
@@ -31,6 +32,7 @@ from .copies import (
     Copy,
     Read,
     branch,
+    branch_of,
     compare,
     foreign,
     missing,
@@ -252,6 +254,7 @@ def adopt(s: Session, check: bool, requirement: str, replaced: Sequence[str], pu
 def _check(s: Session, fork: Fork, requirement: str) -> None:
     """Raises CheckFailed if the fork lacks one of its files or has an outdated one."""
     require_production(fork)
+    fork = branches.caught_up(s, fork)
     read = _reader(s, fork, fork.production_commit)
     if requirement:
         require_source(s, fork.policy, read, requirement, fork.gh)
@@ -383,6 +386,8 @@ def _publish(
         steps = [_FETCH, *steps] if place.exists() else steps[:1]
     write = partial(_write, s, fork, place, requirement, replaced)
     s.run(steps, Plan(values, frozenset(conditions), untouched), held, write)
+    if requests:
+        _supersede(s, fork, copies, name, held)
     return existing or (_pull(s, fork, name) if requests and not s.sh.dry else "")
 
 
@@ -397,6 +402,51 @@ def _pull(s: Session, fork: Fork, name: str) -> str:
     hub = fork.hub(fork.policy.remotes.origin)
     pulls = github.pulls(s.sh, hub, base=fork.policy.branches.production, head=name)
     return next((pull.url for pull in pulls), "")
+
+
+SUPERSEDE = Step(
+    "supersede",
+    "Close the pull request of an earlier `fork.adopt`; its branch stays.",
+    run=("{gh} pr close {number} -R {slug} --comment {comment}",),
+)
+
+
+def _supersede(
+    s: Session, fork: Fork, copies: Sequence[Copy], name: str, held: Journal | None
+) -> None:
+    """Close the open pull requests of earlier runs of which this one writes every file.
+
+    One stays open if somebody changed its branch, or if it has a file that this one lacks.
+    """
+    hub = fork.hub(fork.policy.remotes.origin)
+    due = {copy.path for copy in copies if copy.due}
+    for pull in github.pulls(s.sh, hub, base=fork.policy.branches.production):
+        if pull.head == name or not BRANCH.fullmatch(pull.head):
+            continue
+        written = _written(s, fork, copies, pull)
+        if not written or not written <= due:
+            why = "somebody changed its branch, or this clone has not fetched it"
+            if written:
+                why = f"it has {', '.join(sorted(written - due))}, too"
+            close = f"{quote(hub.gh)} pr close {pull.number} -R {hub.slug}"
+            said = f"Pull request {pull.number}, of an earlier `fork.adopt`, stays open: {why}. "
+            s.console.row(f"{said}If nobody needs it: ", close, "yellow")
+            continue
+        comment = f"Superseded by the pull request of {name}, which has all of its files. "
+        words = {"number": str(pull.number), "comment": f"{comment}The branch is kept."}
+        s.run((SUPERSEDE,), Plan(fork.values() | words, frozenset()), held, numbered=False)
+
+
+def _written(s: Session, fork: Fork, copies: Sequence[Copy], pull: Pull) -> set[str]:
+    """The files on the branch of an earlier run; empty if it is not as that run left it."""
+    commit = pull.commit
+    if not git.has_object(s.sh, fork.path, commit):
+        return set()
+    changed = git.differing(s.sh, fork.path, f"{commit}^", commit)
+    known = [copy.path for copy in copies if copy.path in changed]
+    # The branch's name depends on the texts.
+    texts = ((path, git.show(s.sh, fork.path, commit, path) or "") for path in known)
+    return set(known) if branch_of(texts) == pull.head and len(known) == len(changed) else set()
 
 
 def _hook(s: Session, fork: Fork, held: Journal | None) -> There:

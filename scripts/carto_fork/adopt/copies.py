@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -289,7 +289,12 @@ def foreign(copies: Sequence[Copy]) -> list[str]:
 
 def branch(copies: Sequence[Copy]) -> str:
     """The branch that brings the files into the fork; its name depends on their texts."""
-    content = "\0".join(f"{copy.path}\0{copy.after}" for copy in copies if copy.due)
+    return branch_of((copy.path, copy.after) for copy in copies if copy.due)
+
+
+def branch_of(texts: Iterable[tuple[str, str]]) -> str:
+    """The branch of these files, each with its text."""
+    content = "\0".join(f"{path}\0{text}" for path, text in texts)
     return f"adopt/{hashlib.sha256(content.encode('utf-8', 'surrogateescape')).hexdigest()[:10]}"
 
 

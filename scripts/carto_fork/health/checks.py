@@ -270,6 +270,15 @@ class Patient:
             raise Unchecked(f"the remote `{remote.name}` cannot be reached")
         return refs
 
+    @property
+    def has_moved(self) -> bool:
+        """Whether origin has another production branch than this clone, as far as it answers."""
+        origin, ref = self.fork.policy.remotes.origin, f"refs/heads/{self.production}"
+        refs = git.remote_refs(self.sh, self.repo, origin.name, [ref], git.PATIENCE)
+        now = refs.objects.get(ref) if refs else None
+        known = self.fork.refs.commits.get(self.fork.origin_production)
+        return bool(now and known) and now != known
+
     def require_network(self) -> None:
         """Raises Unchecked if the network is off limits."""
         if self.offline:

@@ -326,6 +326,10 @@ def _remotes(patient: Patient) -> Iterator[Diagnosis]:
     for problem, then in wrong:
         cause = "Upgrades would be taken from, or pushed to, another repository."
         yield Diagnosis(Level.BROKEN, problem, cause, then)
+    if patient.fork.url(remotes.origin) and not (wrong or patient.offline) and patient.has_moved:
+        what = f"{remotes.origin.name}'s {patient.production} has moved since this clone fetched."
+        then = f"{git.at(patient.repo)} fetch {remotes.origin.name}"
+        yield Diagnosis(Level.LOOK, what, "What follows is about an older state of it.", then)
     if patient.fork.url(remotes.upstream) and not patient.fork.upstream_tips:
         what = f"nothing of the remote `{remotes.upstream.name}` has been fetched yet."
         cause = "Without it, nothing separates upstream's changes from the fork's own."

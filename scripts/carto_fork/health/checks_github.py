@@ -43,12 +43,9 @@ def _adopt(patient: Patient, replace: Sequence[str] = ()) -> str:
     replace: files that the team changed, to be overwritten.
     """
     fork, sh = patient.fork, patient.sh
-    for branch in filter(BRANCH.fullmatch, fork.published):
-        ref = fork.tracking(fork.policy.remotes.origin, branch)
-        if git.is_ancestor(sh, patient.repo, ref, patient.commit):
-            continue
-        with suppress(Unchecked):
-            for pull in github.pulls(sh, patient.hub, base=patient.production, head=branch):
+    with suppress(Unchecked):
+        for pull in github.pulls(sh, patient.hub, base=patient.production):
+            if BRANCH.fullmatch(pull.head):  # the newest comes first
                 return f"merge what `fork.adopt` has opened: {pull.url}"
     named = missing(sh, fork.policy, patient.text)
     return patient.command("fork.adopt", requirement=named, replace=replace)
@@ -337,7 +334,7 @@ def _code_owners(patient: Patient) -> Iterator[Diagnosis]:
         what = f"no code owner has to approve changes to {', '.join(free)}."
         cause = f"They decide what {CHECK} does: a pull request can then replace its own check."
         place = next((path for path in CODE_OWNERS if path in patient.files), CODE_OWNERS[0])
-        lines = " and ".join(f"`{path} @{owner}/TEAM`" for path in ("/.github/", f"/{POLICY_FILE}"))
+        lines = " and ".join(f"`{path} @{owner}/TEAM`" for path in ("/.github/", "/carto_*"))
         start = patient.command("branch.start", name="code-owners")
         then = f"{start}; write {lines} as the last lines of {place} there, commit it, then "
         yield Diagnosis(Level.LOOK, what, cause, then + patient.command("branch.pr"))
