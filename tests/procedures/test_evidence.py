@@ -882,8 +882,9 @@ def test_a_job_says_where_to_continue(paused: World) -> None:
 def test_a_decision_that_a_person_takes_back_leaves_no_record(paused: World) -> None:
     work = paused.work(STABLE)
     before = (work / "carto_drops.toml").read_text()
-    paused.run("resolve-conflicts --keep-fork Dockerfile --reason ours")
+    kept = paused.run("resolve-conflicts --keep-fork Dockerfile --reason ours")
     assert (work / "carto_drops.toml").read_text() != before
+    assert "git -C ../litellm.upstream-sync-v1.77.2-stable checkout -m -- Dockerfile" in kept.out
     paused.git("checkout --quiet -m -- Dockerfile", repo=work)
     done = paused.run("resolve-conflicts --accept-upstream Dockerfile --reason theirs")
     assert "no longer dropped, so the record is gone (ours): Dockerfile\n" in done.out

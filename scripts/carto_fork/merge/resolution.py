@@ -213,6 +213,11 @@ def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None
             differences = f"{git.at(resolution.work)} diff {resolution.theirs[:10]}"
             differences += f" -- {pathspec_word(path)}"
             console.row(f"the fork's other lines in {path} stay; to see them: ", differences)
+    said = [d for d in decided if d.rule == BY_WORD and d.text is not None]
+    if said:
+        paths = " ".join(pathspec_word(decision.conflict.path) for decision in said)
+        back = f"{git.at(resolution.work)} checkout -m -- {paths}"
+        console.row("to take that back, before the merge is committed: ", back)
     for drop in resolution.withdrawn:
         console.row(f"no longer dropped, so the record is gone ({drop.reason}): ", drop.path)
     left = len(resolution.left) + len(resolution.marked)
