@@ -59,6 +59,9 @@ def test_an_upgrade_leaves_a_page_that_says_what_its_account_says(world: World) 
     # What upstream changed of dependencies is there to be read.
     assert '<span class="tag open">dependencies</span> <code>pyproject.toml</code>' in eyes
     assert "@@ line" in eyes and "Copy <code>git diff " in eyes
+    # As in the pull request, a workflow that the fork does not have is no change of its workflows.
+    workflows = re.findall(r">upstream workflow</span> <code>(.*?)</code> (.*?)</sum", eyes)
+    assert workflows == [(".github/workflows/publish-migrations.yml", "upstream added it")]
     # What one rule decides of generated files is one item, with its files inside.
     conflicts = section(page, "conflicts")
     grouped = [int(n) for n in re.findall(r"</code> (\d+) generated files?:", conflicts)]
@@ -72,6 +75,16 @@ def test_an_upgrade_leaves_a_page_that_says_what_its_account_says(world: World) 
     for name in ("assets/logos/litellm_logo.png", "index.html", "index.txt", "login.html"):
         assert f"out/{name}</code></td><td>left to a tool</td>" in mine
     assert "feature flags in the dashboard, and our logo" not in folded
+    # A decision has the words of the terminal, which the pull request has, too.
+    told = re.findall(r"^  ([a-z]\S+) +(\S.*?)(?: \(-\d+\))?  +(\S+)$", done.out, re.M)
+    words = {path: word for kind, word, path in told if kind in conflicts}
+    for path, word in words.items():
+        if "/out/" not in path and path != "poetry.lock":
+            row = rf"<code>{re.escape(path)}</code> (?:[\w/]+: )?{re.escape(word)} <span"
+            assert re.search(row, conflicts), path
+    assert words["tests/test_litellm/test_cooldown.py"] == "upstream's: deleted"
+    assert words["pyproject.toml"] == "the tag's version"
+    assert "<h3>Hunk 2: the tag's version " in conflicts
     assert f"carto-fork verify --ours {ours[:10]}" in section(page, "again")
     again = world.run(f"report {revs} --output again.html --json")
     assert (json.loads(again.out), again.code) == ({"report": "again.html"}, 0)

@@ -75,6 +75,7 @@ def test_a_release_becomes_a_pull_request(world: World, github: GitHub) -> None:
         f"gh pr merge {SYNC} --merge",
     ):
         assert part in body
+    assert body.count("| upstream workflow |") == 1  # the fork has switched the others off
     assert re.search(r"compare/v1\.75\.2[\w.-]*\.\.\.v1\.76\.5\)", body)
 
 

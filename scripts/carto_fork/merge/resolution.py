@@ -177,12 +177,25 @@ def _as_json(decision: Decision, about: Dossier | None) -> dict[str, Any]:
 _MOST_PATHS = 5
 """If one rule decided more paths than this in the same way, only their number is printed."""
 
-_TAKEN = {
-    Take.FORK: "fork's",
+SIDES = {
+    Take.FORK: "the fork's",
     Take.UPSTREAM: "upstream's",
-    Take.BOTH: "both sides",
-    Take.VERSION: "tag's version",
+    Take.BOTH: "both sides'",
+    Take.VERSION: "the tag's version",
 }
+"""Who wins a conflict, in words."""
+
+
+def taken(decision: Decision) -> str:
+    """Who won a conflict, in the words of the terminal, the pull request and the page; "" if it is
+    not decided."""
+    if decision.take is None:
+        return ""
+    conflict, side = decision.conflict, SIDES[decision.take]
+    stage = conflict.ours if decision.take is Take.FORK else conflict.theirs
+    if decision.whole and stage is None:
+        side += ": directory" if conflict.kind is Kind.DIRECTORY else ": deleted"
+    return side
 
 
 def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None:
@@ -194,8 +207,8 @@ def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None
     for rule, why in dict.fromkeys((decision.rule, decision.why) for decision in decided):
         console.say(f"{rule}: {why}")
         alike = (d for d in decided if (d.rule, d.why) == (rule, why))
-        for kind, taken, path in _rows(alike):
-            console.row(f"  {kind:<14} {taken:<20} ", path)
+        for kind, said, path in _rows(alike):
+            console.row(f"  {kind:<14} {said:<20} ", path)
     if resolution.units:
         where = posixpath.commonpath(resolution.units)
         console.row(
@@ -293,18 +306,15 @@ def _rows(decisions: Iterable[Decision]) -> Iterator[tuple[str, str, str]]:
     """Kind, decision and path of each; many paths with the same kind and decision share a row."""
     alike: dict[tuple[str, str], list[str]] = defaultdict(list)
     for decision in decisions:
-        conflict, taken = decision.conflict, _TAKEN[decision.take] if decision.take else ""
-        side = conflict.ours if decision.take is Take.FORK else conflict.theirs
-        if decision.whole and side is None:
-            taken += ": directory" if conflict.kind is Kind.DIRECTORY else ": deleted"
+        conflict, said = decision.conflict, taken(decision)
         if decision.dropped:
-            taken += f" (-{decision.dropped})"
-        alike[conflict.kind.value, taken].append(conflict.path)
-    for (kind, taken), paths in alike.items():
+            said += f" (-{decision.dropped})"
+        alike[conflict.kind.value, said].append(conflict.path)
+    for (kind, said), paths in alike.items():
         if len(paths) > _MOST_PATHS:
             paths = [f"{len(paths)} files in {posixpath.commonpath(paths) or 'many places'}"]
         for path in paths:
-            yield kind, taken, path
+            yield kind, said, path
 
 
 def _hunks(decision: Decision) -> str:

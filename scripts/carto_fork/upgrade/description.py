@@ -12,9 +12,10 @@ from ..ci import notify
 from ..fork.fork import Fork
 from ..fork.policy import Take
 from ..merge.decisions import Decision
+from ..merge.resolution import SIDES, taken
 from ..run import github
 from ..run.text import block, cell, code, counted, plain, table
-from .work import AT_RISK, SIDES, Sync
+from .work import Sync
 
 MOST_CHARACTERS = 65_536
 """GitHub's limit for the body of a pull request."""
@@ -150,18 +151,18 @@ class _Text:
             why = f"{plain(decision.rule)}: {why}"
         proposed = {one.path: one for one in self.sync.proposals}
         if path in self.sync.unresolved:
-            taken = "**left for you to decide**"
+            said = "**left for you to decide**"
         elif path in proposed:
-            taken = f"proposed by {plain(proposed[path].by)}"
+            said = f"proposed by {plain(proposed[path].by)}"
         elif decision.left:
             made = self.sync.resolutions[path]
-            taken = f"{SIDES[made.take]}, by a person" if made.take else "resolved by a person"
+            said = f"{SIDES[made.take]}, by a person" if made.take else "resolved by a person"
             if made.word:
                 side = SIDES[Take(made.word.side)]
                 why = f"dropped {side} change: {plain(made.word.reason)}"
         else:
-            taken = SIDES[decision.take] if decision.take else "as merged"
-        return [cell(path), kind, taken, why]
+            said = taken(decision) or "as merged"
+        return [cell(path), kind, said, why]
 
     def _table(self, head: list[str], rows: Sequence[list[str]], what: str) -> Iterator[str]:
         """A table with at most as many rows as allowed, and how many more there are.
@@ -208,12 +209,7 @@ class _Text:
             for f in found
             if f.check != "markers"
         ]
-        rows += [
-            ["new" if letter == "A" else "changed", kind, cell(path)]
-            for kind, pattern in AT_RISK.items()
-            for letter, path in sync.changes
-            if pattern.fullmatch(path)
-        ]
+        rows += [[risk.state, risk.kind, cell(risk.path)] for risk in sync.risks]
         yield from self._table(["", "what", "where"], rows, "findings")
 
     def _upstream(self) -> Iterator[str]:

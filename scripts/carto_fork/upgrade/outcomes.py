@@ -18,12 +18,12 @@ from ..fork.session import command
 from ..merge import authorship, commits, conflicts, hunks, syncs
 from ..merge.decisions import Decision
 from ..merge.hunks import Commit, Conflict, Customisations, Hunk
+from ..merge.resolution import taken
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import counted, listed, states_version, substantive
 from . import marked, proposals
 from .sides import WHOSE, Pair, Sides
-from .work import SIDES
 
 _MOST_HUNKS = 20
 """So many hunks of a file are shown."""
@@ -88,7 +88,7 @@ class Outcomes:
         sides.expect(self._versions(decision.conflict) for decision in merge.decisions)
         self.decisions = {d.conflict.path: d for d in merge.decisions}
         self.of = {d.conflict.path: self._outcome(d) for d in merge.decisions}
-        self.taken = {d.conflict.path: self._taken(d.conflict) for d in merge.decisions}
+        self.taken = {d.conflict.path: self._taken(d) for d in merge.decisions}
 
     @cached_property
     def left(self) -> set[str]:
@@ -157,12 +157,15 @@ class Outcomes:
             return all(known and _same(now or (), known[0]) for (_, now, _), known in pairs)
         return _same(text.split("\n"), decision.text.split("\n"))
 
-    def _taken(self, conflict: Conflict) -> str:
-        """Whose version the result has, in words."""
+    def _taken(self, decision: Decision) -> str:
+        """Whose version the result has, in words: those of the decision, if it was followed."""
+        conflict = decision.conflict
+        if self.of[conflict.path] == DECIDED and (said := taken(decision)):
+            return said
         name, text = self._now(conflict)
         for whose, stage in (("the fork's", conflict.ours), ("upstream's", conflict.theirs)):
             if name == (stage.name if stage else ""):
-                return whose if name else f"{whose} removal"
+                return whose if name else f"{whose}: deleted"
         if not name:
             return "no such file, although both sides have one"
         found = marked.places(conflict, text) if text is not None else []
@@ -245,23 +248,23 @@ class Outcomes:
     def _said(self, decision: Decision) -> tuple[str, list[str]]:
         """What was taken, and by whom and why, in sentences."""
         path, rule = decision.conflict.path, decision.rule or "no rule"
-        outcome, would = self.of[path], SIDES[decision.take] if decision.take else ""
+        outcome, would = self.of[path], taken(decision)
         if not self._merge.result or outcome == LEFT:
             return would, [f"{rule}: {decision.why}"]
-        taken = self.taken[path]
-        done = f"{self.who(self._done_by(path))} took: {taken}."
+        now = self.taken[path]
+        done = f"{self.who(self._done_by(path))} took: {now}."
         if outcome == PROPOSED:
             return f"by {self.proposed[path].by}", [f"No rule decided it: {decision.why}"]
         if outcome == PERSON:
             tool = [f"A tool writes it; to regenerate it: {self._locks.get(path)}"]
             why = f"No rule decided it: {decision.why or 'it needs a person.'}"
             more = [*self._beside(decision.conflict), *self._written(path)]
-            return taken, [done, *more, why, *tool * (path in self._locks)]
+            return now, [done, *more, why, *tool * (path in self._locks)]
         if outcome == OTHERWISE:
             would = "decide otherwise" if decision.take is Take.BOTH else f"take {would}"
             rule = f"“{rule}” would {would}: {decision.why}"
-            return taken, ["The result does not follow this decision.", rule, done]
-        return taken, [f"{rule}: {decision.why}"]
+            return now, ["The result does not follow this decision.", rule, done]
+        return now, [f"{rule}: {decision.why}"]
 
     def _beside(self, conflict: Conflict) -> Iterator[str]:
         """What else a person's choice of a whole file took with it."""
@@ -297,14 +300,17 @@ class Outcomes:
                 break
             lines = next((x["line"] for x in hunk["sides"] if x["name"] == "the fork's"), None)
             shown.append(hunk | {"by": self._by(conflict, hunk.pop("hunk"), lines or 0)})
-        taken, said = self._said(decision)
-        if taken in ("the fork's", "upstream's"):
-            shown = [hunk | {"took": hunk["took"] and taken} for hunk in shown]
+        now, said = self._said(decision)
+        if now in ("the fork's", "upstream's"):
+            shown = [hunk | {"took": hunk["took"] and now} for hunk in shown]
+        elif decision.take is Take.VERSION and outcome == DECIDED:
+            own = [hunk["because"] == decision.rule for hunk in shown]
+            shown = [x | {"took": now} if y else x for x, y in zip(shown, own, strict=True)]
         why = "A tool writes this file, so its hunks are not shown."
         if not made:
             why = f"Git merges no lines of such a conflict ({conflict.kind.value})."
         more = 0 if made else marked.count(conflict) - len(shown)
-        return _blank(conflict.path, outcome, taken) | {
+        return _blank(conflict.path, outcome, now) | {
             "kind": conflict.kind.value,
             "rule": decision.rule if outcome == DECIDED else "",
             "said": said,
@@ -336,9 +342,9 @@ class Outcomes:
         """Generated files of which the same became, as one item."""
         first, outcome = row[0], self.of[row[0].conflict.path]
         paths = sorted(decision.conflict.path for decision in row)
-        taken, said = self._said(first)
+        now, said = self._said(first)
         words = outcome in (LEFT, PROPOSED) and len(row) == 1
-        return _blank(self.named(row), outcome, taken) | {
+        return _blank(self.named(row), outcome, now) | {
             "kind": counted(len(paths), "generated file"),
             "rule": first.rule if outcome == DECIDED else "",
             "said": said,

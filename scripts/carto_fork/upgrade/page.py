@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
@@ -15,16 +14,15 @@ from ..audit import verify
 from ..audit.fates import Fate
 from ..audit.findings import Finding
 from ..audit.ledger import Entry
-from ..fork import records
 from ..fork.fork import Fork
-from ..fork.policy import POLICY_FILE, Remote, Side
+from ..fork.policy import Remote, Side
 from ..fork.session import command
 from ..merge import commits
 from ..merge.hunks import Commit
 from ..run import files, git, github
 from ..run.shell import Shell
 from ..run.text import counted, joined
-from . import effects, marked
+from . import effects, marked, risks
 from .effects import Effect
 from .missing import Missing, eye
 from .outcomes import (
@@ -37,7 +35,6 @@ from .outcomes import (
     Outcomes,
 )
 from .sides import MADE, SAID, WHOSE, WORST, Sides, by_directory, worst
-from .work import AT_RISK
 
 _MOST_TEXT = 1_000_000
 """So many characters of code are on a page."""
@@ -61,8 +58,13 @@ _ABOUT = {
     "lock file": "Whoever installs from this lock file does not get what the manifest names.",
 }
 """Why a finding matters, by its check."""
-_KINDS = {"policy": re.compile("|".join(map(re.escape, (POLICY_FILE, *records.NOTES))))} | AT_RISK
-"""What a reviewer looks at wherever upstream changed it."""
+_UPSTREAM_DID = {
+    risks.NEW: "upstream added it",
+    risks.CHANGED: "upstream changed it",
+    risks.REMOVED: "upstream removed it",
+    risks.NOT_TAKEN: "upstream changed it, as shown",
+}
+_UPSTREAMS = ("base", "theirs")
 _ALIKE = 6
 """So many files of a kind in a directory are one line."""
 _NAMES = {
@@ -350,7 +352,7 @@ class Page:
                     path, what, "left out", "open", reason=decision.why, lines=lines, commands=more
                 )
         yield from self._near()
-        yield from self._at_risk({e.path for e in entries if e.side is Side.UPSTREAM})
+        yield from self._at_risk()
         yield from self._explained()
 
     def _otherwise(self, known: Collection[str]) -> Iterator[dict[str, Any]]:
@@ -451,34 +453,29 @@ class Page:
                 what = f"{counted(len(lines), 'change')}: {_EXPLAINED[fate]}"
                 yield eye("", what, SAID[fate], "", lines=self._room.fits(lines))
 
-    def _at_risk(self, known_: Collection[str]) -> Iterator[dict[str, Any]]:
+    def _at_risk(self) -> Iterator[dict[str, Any]]:
         """What upstream changed of what runs, what is installed and what decides, each with what
         that changes for the fork; without what was left out, and shown as that."""
-        kinds = {
-            path: next((kind for kind, pattern in _KINDS.items() if pattern.fullmatch(path)), "")
-            for path in sorted(self._sides.changed)
+        trees, merged = self._sides.trees, bool(self._merge.result)
+        sides = (trees["base"], trees["ours"], trees["result"] if merged else None)
+        entries = self._account.entries if self._account else ()
+        found = [*risks.of_merge(self._sides.changed, *sides, entries)]
+        between = {
+            one: ("ours", "result") if merged and one.state != risks.NOT_TAKEN else _UPSTREAMS
+            for one in found
         }
-        paths = sorted(filter(kinds.get, kinds), key=lambda path: [*_KINDS].index(kinds[path]))
-        known = ("ours", "result") if self._merge.result else ("base", "theirs")
-        said = {path: ("upstream changed it", *known) for path in paths}
-        for path in paths if self._merge.result else ():
-            ours, result = self._sides.pair(path, "ours", "result")
-            if ours == result and path in known_:
-                del said[path]
-            elif ours == result:
-                stays = "the fork's stays as it was" if ours else "the fork does not have it"
-                said[path] = (f"upstream changed it, as shown; {stays}", "base", "theirs")
-            elif not result:
-                said[path] = ("upstream removed it", "ours", "result")
-        pairs = {path: self._sides.pair(path, *sides) for path, (_, *sides) in said.items()}
+        pairs = {one: self._sides.pair(one.path, *between[one]) for one in found}
         changes = self._sides.changes(pairs.values())
-        for path, (what, *sides) in said.items():
-            lines = self._room.fits(marked.changes(changes(pairs[path]), _NAMES[sides[1]]))
-            reason = f"From {_NAMES[sides[0]]} (-) to {_NAMES[sides[1]]} (+)."
-            one, other = (self._sides.commits[side] for side in sides)
-            commands = [self._sides.diff(path, between=(one, other))]
-            label = kinds[path]
-            yield eye(path, what, label, "open", reason=reason, lines=lines, commands=commands)
+        for one in found:
+            old, new = between[one]
+            stays = "the fork's stays as it was"
+            stays = stays if one.path in trees["ours"] else "the fork does not have it"
+            what = f"{_UPSTREAM_DID[one.state]}{f'; {stays}' * (one.state == risks.NOT_TAKEN)}"
+            lines = self._room.fits(marked.changes(changes(pairs[one]), _NAMES[new]))
+            reason = f"From {_NAMES[old]} (-) to {_NAMES[new]} (+)."
+            ends = self._sides.commits[old], self._sides.commits[new]
+            more = [self._sides.diff(one.path, between=ends)]
+            yield eye(one.path, what, one.kind, "open", reason=reason, lines=lines, commands=more)
 
     # --- 5 and 6: upstream, and checks
 

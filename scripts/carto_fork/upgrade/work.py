@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,7 +28,7 @@ from ..run import files, git
 from ..run.errors import Paused, Refused
 from ..run.shell import Shell
 from ..run.text import joined, listed
-from . import begun, proposals
+from . import begun, proposals, risks
 from .begun import unresolved
 
 _CHECKING = "/"  # no path in a repository
@@ -270,30 +269,6 @@ def record_tag(s: Session, tag: str) -> None:
 
 # --- Its branch -----------------------------------------------------------------------------------
 
-AT_RISK = {
-    "upstream workflow": re.compile(r"\.github/workflows/.*", re.DOTALL),
-    "dependencies": re.compile(
-        r"(.*/)?(pyproject\.toml|requirements[\w.-]*\.(txt|in)|setup\.(py|cfg)|package\.json|go\.mod"
-        r"|Cargo\.toml|Gemfile|([^/]+\.)?Dockerfile([.-][^/]+)?|[^/]*lock(file|\.json|\.yaml)?)",
-        re.DOTALL,
-    ),
-    "tool settings": re.compile(
-        r"(.*/)?(\.gitattributes|\.gitmodules|\.lfsconfig|CODEOWNERS|\.npmrc|\.yarnrc(\.yml)?|uv\.toml"
-        r"|pip\.conf|\.cargo/config(\.toml)?|\.pre-commit-config\.yaml|renovate\.json5?)"
-        r"|\.github/(dependabot\.ya?ml|settings\.yml|actions/.*)",
-        re.DOTALL,
-    ),
-}
-"""Files that a reviewer should look at if upstream changed them, by kind."""
-
-SIDES = {
-    Take.FORK: "the fork's",
-    Take.UPSTREAM: "upstream's",
-    Take.BOTH: "both",
-    Take.VERSION: "the tag's version",
-}
-"""Who wins a conflict, in words."""
-
 _TYPES = ("feat", "fix", "perf", "docs", "test", "refactor", "chore", "build", "ci")
 
 
@@ -465,10 +440,13 @@ class Sync:
         return changed(self._sh, self._repo, self._base, self.theirs, options)
 
     @cached_property
-    def changes(self) -> list[tuple[str, str]]:
-        """Upstream's changed paths, each after git's letter for it, without deleted ones."""
-        fields = self._diff("--name-status --diff-filter=d")
-        return list(zip(fields[::2], fields[1::2], strict=True))
+    def risks(self) -> list[risks.Risk]:
+        """What a reviewer looks at of what upstream changed."""
+        commits = (self._base, self.ours, self.head)
+        base, ours, now = (git.tree(self._sh, self._repo, commit) for commit in commits)
+        account = self.checked.account
+        entries = account.entries if account else ()
+        return [*risks.of_merge(self._diff("--name-only"), base, ours, now, entries)]
 
     @cached_property
     def commits(self) -> Counter[str]:
