@@ -339,7 +339,7 @@ def test_the_refusal_names_where_this_copy_is_or_how_to_publish_it(
     (place / "pyproject.toml").write_text('[project]\nname = "carto-fork"\n')
     noted = {"url": place.as_uri(), "dir_info": {"editable": True}}
     monkeypatch.setattr(session, "installed_from", lambda: noted)
-    simulated = "Publish it there first; in the sandbox nothing installs it.\n"
+    simulated = "type this as it is. For a fork on GitHub, publish the program there first.\n"
     assert world.run("fork.adopt").err.endswith(simulated) == ("publish" in then)
     world.git("config carto-fork.gh gh")
     head = world.git("rev-parse HEAD", repo=place)

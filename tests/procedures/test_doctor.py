@@ -1025,7 +1025,9 @@ def test_a_workflow_that_never_ran_is_reported(world: World, origin: GitHub) -> 
     _change(origin, lambda repository: repository.state.runs.clear())
     finding = one(world, "workflow", "look")
     type_it(world, finding["then"])
-    assert found(world, "workflow") == []
+    # The simulated GitHub runs none.
+    finding = one(world, "workflow", "look")
+    assert "no run of it has begun" in finding["what"] and finding["then"] == "invoke ci.sync"
 
 
 def test_a_failing_workflow_is_reported(world: World, origin: GitHub) -> None:
@@ -1184,6 +1186,7 @@ def test_an_unprotected_branch_is_reported(world: World, origin: GitHub) -> None
     world.git("fetch --quiet origin")
     people, rules = found(world, "protection")
     assert people["what"] == "no code owner has to approve changes to carto_fork.toml."
+    assert "write `/.github/ @CartoDB/TEAM` and `/carto_* @CartoDB/TEAM` as" in people["then"]
     type_it(world, rules["then"])
     with origin.open() as opened:
         assert [documents.ruleset(load_policy().policy)] == opened.origin().state.rulesets

@@ -737,7 +737,9 @@ def test_a_feature_that_the_fork_gives_up_is_no_loss(merged: World, more: str) -
     given_up = "nothing matches 'def region_of'; carto_fork.toml on this branch gives it up"
     [found] = [f for f in told["findings"] if f["check"] == "feature"]
     assert (found["what"], found["certain"]) == (f"regions of keys, from #60: {given_up}", False)
-    continues(merged, UPGRADE_NEXT)
+    said = " ".join(merged.run(UPGRADE_NEXT).out.split())
+    assert f"To look at: regions of keys, from #60: {given_up} " in said
+    assert "To look at: in the result, carto_fork.toml is not as the fork's change made it" in said
 
 
 def test_a_file_that_neither_side_has_is_to_be_looked_at(prepared: World) -> None:

@@ -176,7 +176,8 @@ def test_pr_takes_title_and_body_from_the_only_commit(world: World, github: GitH
     _, here, origin, upstream = world.everything()
     done = world.run("branch.pr")
     assert (done.code, done.err) == (0, "")
-    assert done.out.endswith(f"\nPull request: {PULLS}/1\n")
+    view = "Next: gh pr view 1 -R CartoDB/litellm\n"
+    assert done.out.endswith(f"\nPull request: {PULLS}/1\n{view}")
     [pull] = pulls(github)
     assert (pull.title, pull.body) == ("feat(ui): x", "Because of `y`.")
     assert (pull.head, pull.base, pull.draft) == ("feature/x", "carto/main", False)
@@ -194,7 +195,8 @@ def test_pr_updates_a_pull_request_that_is_open(world: World, github: GitHub) ->
     world.git("commit --quiet --allow-empty -m 'fix: more'")
     done = world.run("branch.pr")
     assert (done.code, done.err) == (0, "")
-    assert done.out.endswith(f"\nPull request, open already: {PULLS}/1\n")
+    view = "Next: gh pr view 1 -R CartoDB/litellm\n"
+    assert done.out.endswith(f"\nPull request, open already: {PULLS}/1\n{view}")
     [pull] = pulls(github)
     assert (pull.title, pull.draft) == ("fix: other (#3)", True)
     assert on_origin(world) == world.git("rev-parse HEAD") == pull.head_oid

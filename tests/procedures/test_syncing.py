@@ -212,6 +212,8 @@ def test_an_upgrade_says_which_pull_request_it_replaced(world: World, github: Gi
     said = "Note: upstream-sync/v1.76.3 is on origin, too; the pull request of this newer release"
     beginning = " ".join(done.out[: done.out.index("1/")].split())
     assert f"{said} will replace its." in beginning
+    again = world.run(f"upgrade-carto --tag {TAG} --no-tests").out
+    assert "sync branch" in again and "is on origin, too" not in " ".join(again.split())
     shown = " ".join(world.run("status").out.split())
     assert f"upgrade to v1.76.3: published to origin, beside the newer {TAG}" in shown
 

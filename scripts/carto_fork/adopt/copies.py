@@ -227,7 +227,8 @@ def _how_to_publish(s: Session, policy: Policy, gh: str) -> str:
     named, head = f"{owner}/{_PACKAGE}", s.sh.ask("git -C {here} rev-parse HEAD", here=here).line
     adopt = f"{s.again} --requirement git+{named}@{head}"
     if gh != "gh":
-        return f"{adopt}\nPublish it there first; in the sandbox nothing installs it."
+        said = "In the sandbox nothing installs it, so type this as it is. For a fork on GitHub, "
+        return f"{adopt}\n{said}publish the program there first."
     publish = f"{at} push {named} HEAD:refs/heads/main"
     if slug := github.slug_of(named):
         publish = f"gh repo create {slug} --public --source {git.nearest(here)} --remote published "

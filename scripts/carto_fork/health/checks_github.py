@@ -121,6 +121,10 @@ def _workflow(patient: Patient) -> Iterator[Diagnosis]:
     if not runs:
         cause = f"Nobody started it, and its schedule has not come yet: {page}"
         yield Diagnosis(Level.LOOK, f"{name} has never run.", cause, start)
+    elif all(run.get("status") == "queued" for run in runs):
+        what = f"{name} was started, and no run of it has begun: {page}"
+        cause = "GitHub is busy, or runs no workflows, as that of the sandbox. To do its work here:"
+        yield Diagnosis(Level.LOOK, what, cause, patient.command("ci.sync"))
     ended = [run for run in runs if run.get("status") == "completed"]
     if ended and ended[0].get("conclusion") in _BAD:
         last = ended[0]

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from ..fork import branches, releases
@@ -146,10 +147,9 @@ def open_pull_request(s: Session, title: str, body_file: str, base: str, draft: 
             facts |= {"title": opened.title, "url": opened.url}
         new = existing is None and opened is not None
         s.print_json(facts | {"opened": new, "number": opened.number if opened else None})
-    elif existing:
-        s.console.row("Pull request, open already: ", existing.url)
     elif opened:
-        s.console.row("Pull request: ", opened.url)
+        s.console.row(f"Pull request{', open already' if existing else ''}: ", opened.url)
+        s.console.next(f"{quote(hub.gh)} pr view {opened.number} -R {hub.slug}")
 
 
 def _publish(s: Session, fork: Fork, head: str, base: str) -> None:

@@ -154,8 +154,10 @@ def _resolve_request(
             commands = fork.policy.commands
             if commands.install or commands.test or commands.lint:
                 test = s.command("upgrade-carto", tag=name)
-                s.console.row("Nothing has tested it since; this does, on this machine: ", test)
-            s.console.next(f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}")
+                s.console.say("Nothing has tested it since; this does, on this machine:")
+                s.console.next(test)
+            else:
+                s.console.next(f"{quote(hub.gh)} pr view {pull.number} -R {hub.slug}")
 
 
 def _open_sync(s: Session, request: str) -> tuple[Fork, Hub, Pull, Target]:

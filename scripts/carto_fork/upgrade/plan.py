@@ -435,7 +435,8 @@ def _of_fork(
     ]
     for name in sorted(target.syncs):
         tag = tags.classify(branches.tag_of(name) or "", fork.policy.tags)
-        if direct or not tag or not tag < target.tag:
+        # Once the newer one is published, its pull request has replaced the other, or said why not.
+        if direct or target.pushed or not tag or not tag < target.tag:
             continue
         head = target.syncs[name]  # --dry fetches nothing
         if not (git.has_object(sh, repo, head) and git.is_ancestor(sh, repo, head, target.base)):

@@ -175,7 +175,12 @@ class Work:
         """What the checks found that is only worth a look."""
         account = self._account
         found = (*account.findings, *account.replaced) if account else ()
-        return [finding.what for finding in found if not finding.certain]
+        doubts = [finding.what for finding in found if not finding.certain]
+        looks = account.account.to_look_at if account and account.account else ()
+        places = dict.fromkeys((entry.where or entry.path, entry.side.whose) for entry in looks)
+        return doubts + [
+            f"in the result, {path} is not as {whose} change made it" for path, whose in places
+        ]
 
     @property
     def lost_something(self) -> bool:
