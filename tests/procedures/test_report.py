@@ -75,6 +75,11 @@ def test_an_upgrade_leaves_a_page_that_says_what_its_account_says(world: World) 
     for name in ("assets/logos/litellm_logo.png", "index.html", "index.txt", "login.html"):
         assert f"out/{name}</code></td><td>left to a tool</td>" in mine
     assert "feature flags in the dashboard, and our logo" not in folded
+    # The lines of a commit are its own: this one's are dropped, and others changed the file, too.
+    [dropped_one] = re.findall(r"rest a deployment for 15 seconds <.*?</template>", mine, re.S)
+    assert "litellm/router.py</code></td><td>dropped on purpose</td><td></td>" in dropped_one
+    [other_one] = re.findall(r"keep a session on its deployment <.*?</template>", folded, re.S)
+    assert "litellm/router.py</code></td><td>kept</td><td>4, 41-42, 46-48</td>" in other_one
     # A decision has the words of the terminal, which the pull request has, too.
     told = re.findall(r"^  ([a-z]\S+) +(\S.*?)(?: \(-\d+\))?  +(\S+)$", done.out, re.M)
     words = {path: word for kind, word, path in told if kind in conflicts}
@@ -350,6 +355,9 @@ def test_a_conflict_that_was_committed_with_its_markers_is_one_thing_to_do(world
     page = html.unescape((world.fork / "it.html").read_text())
     eyes = section(page, "eyes")
     assert "It must not land yet: 1 conflict left" in page and "markers: " not in eyes
+    # What is in such a file is neither side's yet; its markers are findings, and no more to judge.
+    assert "a.txt</code></td><td>left</td><td>its conflict is left</td>" in section(page, "fork")
+    assert re.search(r"<th.*>of these: markers of conflicts that are left</th><td>\d", page)
     for commit, whose, other in (
         (ours, "the fork's", "upstream"),
         (theirs, "upstream's", "the fork"),

@@ -51,7 +51,8 @@ def test_before_the_merge_only_what_is_decided_is_shown() -> None:
 def test_hunks_are_described_by_lines() -> None:
     mine = [Change(3, 3, ("a", "b"), ("c",)), Change(20, 19, (), ("x", "y"))]
     assert marked.ranges(mine) == "3, 19-20"
-    assert marked.added(mine) == ["    3 c", "   19 x", "   20 y"]
+    parts = ((3, ("c",)), (19, ("x", "y")))
+    assert marked.runs({3: "c", 19: "x", 20: "y"}) == [Change(0, n, added=x) for n, x in parts]
     assert marked.changes(mine[:1], "x") == ["@@ line 3 of x", "- a", "- b", "+ c"]
     assert marked.apart(mine, [Change(12, 12, ("q",), ())]) == 7
     assert marked.apart(mine, [Change(1, 1, ("q",) * 9, ())]) == 0
@@ -239,8 +240,6 @@ def test_a_hunk_that_is_in_the_result_with_its_markers_is_no_resolution() -> Non
     conflict = Conflict("a.txt", Kind.CONTENT, None, None, None, text=MERGED)
     first, _ = marked.shown(Decision(conflict, None, "", ""), MERGED)
     assert first["took"] == "a conflict still"
-    added = [Change(1, 1, (), ("<<<<<<< ours", "fork 1", ">>>>>>> theirs"))]
-    assert marked.added(added) == ["    2 fork 1"]
 
 
 @pytest.mark.parametrize(

@@ -207,8 +207,8 @@ def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None
     for rule, why in dict.fromkeys((decision.rule, decision.why) for decision in decided):
         console.say(f"{rule}: {why}")
         alike = (d for d in decided if (d.rule, d.why) == (rule, why))
-        for kind, said, path in _rows(alike):
-            console.row(f"  {kind:<14} {said:<20} ", path)
+        for kind, won, path in _rows(alike):
+            console.row(f"  {kind:<14} {won:<20} ", path)
     if resolution.units:
         where = posixpath.commonpath(resolution.units)
         console.row(

@@ -7,7 +7,7 @@ import math
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby, pairwise
@@ -412,14 +412,15 @@ def changes(found: Sequence[Change], name: str) -> list[str]:
     ]
 
 
-def added(found: Sequence[Change]) -> list[str]:
-    """The lines that hunks added, each with its number, without the markers of conflicts."""
-    return [
-        f"{n:5} {text}"
-        for change in found
-        for n, text in enumerate(change.added, change.line)
-        if not hunks.has_markers(text)
-    ]
+def runs(lines: Mapping[int, str]) -> list[Change]:
+    """Lines of a file by number, in order, as hunks that add what is together."""
+    found: list[tuple[int, list[str]]] = []
+    for number, line in lines.items():
+        if found and found[-1][0] + len(found[-1][1]) == number:
+            found[-1][1].append(line)
+        else:
+            found.append((number, [line]))
+    return [Change(0, number, added=(*text,)) for number, text in found]
 
 
 def ranges(found: Sequence[Change]) -> str:

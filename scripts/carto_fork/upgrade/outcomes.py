@@ -23,7 +23,7 @@ from ..run import git
 from ..run.shell import Shell
 from ..run.text import counted, listed, states_version, substantive
 from . import marked, proposals
-from .sides import WHOSE, Pair, Sides
+from .sides import LEFT, WHOSE, Pair, Sides
 
 _MOST_HUNKS = 20
 """So many hunks of a file are shown."""
@@ -33,13 +33,8 @@ _TOO_COMMON = 0.5
 _MOST_BEHIND = 2
 """So many commits of a side are named at a hunk."""
 
-LEFT, PROPOSED, OTHERWISE, PERSON, DECIDED = OUTCOMES = (
-    "left",
-    "proposed",
-    "not as decided",
-    "by a person",
-    "decided",
-)
+PROPOSED, OTHERWISE, PERSON, DECIDED = "proposed", "not as decided", "by a person", "decided"
+OUTCOMES = (LEFT, PROPOSED, OTHERWISE, PERSON, DECIDED)
 _TONES = {LEFT: "wrong", PROPOSED: "open", OTHERWISE: "open", PERSON: "", DECIDED: "passed"}
 
 

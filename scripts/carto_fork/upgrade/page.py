@@ -26,7 +26,6 @@ from . import effects, marked, risks
 from .effects import Effect
 from .missing import Missing, eye
 from .outcomes import (
-    LEFT,
     MOST_COMMITS,
     OTHERWISE,
     OUTCOMES,
@@ -34,7 +33,7 @@ from .outcomes import (
     Merge,
     Outcomes,
 )
-from .sides import MADE, SAID, WHOSE, WORST, Sides, by_directory, worst
+from .sides import LEFT, MADE, SAID, WHOSE, WORST, Sides, by_directory, worst
 
 _MOST_TEXT = 1_000_000
 """So many characters of code are on a page."""
@@ -116,7 +115,8 @@ class Page:
         eyes = [*self._eyes()]
         conflicts_ = [*self._outcomes.items(self._room)]
         mine = [entry for entry in self._entries(*Fate) if entry.side is Side.FORK]
-        customisations = [*self._sides.customisations(mine, self._room.fits)]
+        left = self._outcomes.left
+        customisations = [*self._sides.customisations(mine, self._room.fits, left)]
         self._link(eyes, conflicts_)
         numbers, everything = [*self._numbers()], (*eyes, *conflicts_, *customisations)
         fates = Counter(one["fate"].partition("|")[0] for one in everything)

@@ -15,7 +15,7 @@ from ..audit.ledger import Entry
 from ..fork import generated
 from ..fork.fork import Fork
 from ..fork.policy import Side
-from ..merge import authorship, commits, syncs
+from ..merge import authorship, commits, hunks, syncs
 from ..merge.hunks import Change, Commit, Customisations
 from ..run import git
 from ..run.shell import Shell
@@ -28,14 +28,17 @@ SAID = {fate: fate.value for fate in Fate} | {Fate.SUPERSEDED: "look at this"}
 WORST = (Fate.LOST, Fate.SUPERSEDED, Fate.DROPPED, Fate.ABSORBED, Fate.MOVED, Fate.KEPT)
 _OTHER = {Side.FORK: Side.UPSTREAM, Side.UPSTREAM: Side.FORK}
 _GONE, _REMOVED, _BEFORE = "gone", "removed by the fork", "gone before this merge"
+LEFT = "left"
+"""What becomes of a file whose conflict nobody has resolved: nothing yet."""
 MADE = "left to a tool"
 """What becomes of a file that a tool writes, and that it writes again."""
 _FATES = [*(SAID[fate] for fate in WORST), _REMOVED, _BEFORE]
 _FATES[3:3] = [_GONE, MADE]
+_FATES[1:1] = [LEFT]
 """What may have become of a file, the worst first."""
 _SETTLED = ("moved", "kept", MADE, _REMOVED, _BEFORE)
 """Of these nobody has to look at."""
-TONES = {"kept": "passed", "lost": "wrong", "look at this": "open", _GONE: "open"}
+TONES = {"kept": "passed", "lost": "wrong", LEFT: "wrong", "look at this": "open", _GONE: "open"}
 
 _HOUSEKEEPING = re.compile(
     r"^(style|chore|docs|ci|test)(\(.*?\))?!?: |\b(lint(er|ers|ing)?|prettier|formatting|typos?)\b",
@@ -235,40 +238,75 @@ class Sides:
             if ours.get(manifest) != after.get(manifest):
                 yield tree, manifest, how, any(path.startswith(f"{tree}/") for path in changed)
 
+    @cached_property
+    def _wrote(self) -> Customisations:
+        return authorship.within(self.own, self._mine.keys())
+
+    def _lines(self, path: str) -> Mapping[int, tuple[str, frozenset[str]]]:
+        """The result's lines in a file that upstream's side does not have, by number, each with the
+        commits that wrote it; a line that says little is from those of the line before."""
+        touched = {*self.own.paths.get(path, ())}
+        found: dict[int, tuple[str, frozenset[str]]] = {}
+        for change in self.mine.get(path, ()):
+            by = [
+                frozenset(commit.name for commit in self._wrote.behind([line]) if commit in touched)
+                for line in change.added
+            ]
+            known = next(filter(None, by), frozenset[str]())
+            for number, (line, commits_) in enumerate(zip(change.added, by, strict=True)):
+                known = commits_ or known
+                if not hunks.has_markers(line):
+                    found[change.line + number] = line, known
+        return found
+
     def customisations(
-        self, entries: Sequence[Entry], fits: Callable[[Sequence[str]], Sequence[str]]
+        self,
+        entries: Sequence[Entry],
+        fits: Callable[[Sequence[str]], Sequence[str]],
+        left: Collection[str],
     ) -> Iterator[dict[str, Any]]:
-        """The features of the manifest, then the commits of the fork, the worst first; a file's
-        lines are with the first of them that has it.
+        """The features of the manifest, then the commits of the fork, the worst first; each with
+        its own lines, and a line is with the first of them that has it.
 
         entries: the fork's changes, with what became of each. fits: cuts lines to what is shown.
+        left: the files whose conflict is left: what they have is neither side's yet.
         """
-        shown: dict[str, str] = {}
-        for number, one in enumerate(self._owners(entries), 1):
+        shown: dict[tuple[str, int], str] = {}
+        of_files: dict[str, Mapping[int, tuple[str, frozenset[str]]]] = {path: {} for path in left}
+        for number, one in enumerate(self._owners(entries, left), 1):
             one["id"], rest = f"f{number}", one["files"][_MOST_FILES:]
             one["more"] = fits(by_directory(file["path"] for file in rest)) if rest else ()
             one["files"], cut = one["files"][:_MOST_FILES], list[str]()
+            names = {commit.name for commit in one["commits"]}
             for file in one["files"]:
                 path = file["path"]
-                mine = self.mine.get(path, ())
-                file["where"] = marked.ranges(mine)
-                file["shown"] = shown.setdefault(path, one["id"])
-                lines = marked.added(mine) if file["shown"] == one["id"] else ()
+                if path not in of_files:
+                    of_files[path] = self._lines(path)
+                mine = {
+                    number: line
+                    for number, (line, by) in of_files[path].items()
+                    if not (names and by) or names & by
+                }
+                at = {number: shown.setdefault((path, number), one["id"]) for number in mine}
+                file["where"] = marked.ranges(marked.runs(mine))
+                file["left"] = path in left
+                file["shown"] = next((x for x in at.values() if x != one["id"]), one["id"])
+                lines = [f"{n:5} {line}" for n, line in mine.items() if at[n] == one["id"]]
                 file["lines"] = fits(lines)
-                cut += [path] * (file["lines"] != [*lines])
+                cut += [path] * (file["lines"] != lines)
             ends = [self.commits[side][:10] for side in ("theirs", "result")]
             one["commands"] = [joined(["git", "diff", *ends, "--", *cut])] if cut else ()
             yield one
 
-    def _owners(self, entries: Sequence[Entry]) -> Iterator[dict[str, Any]]:
+    def _owners(self, entries: Sequence[Entry], left: Collection[str]) -> Iterator[dict[str, Any]]:
         made = {path for entry in entries for path in entry.files}
         fates = worst(entry for entry in entries if not entry.files)
         there, tree, removed = self.trees["ours"], self.trees["result"], set(self.own.removed)
 
         def fate_of(path: str, commit: str) -> str:
             fate = SAID[fates.get((path, commit), Fate.KEPT)]
-            if path in made:
-                return MADE
+            if path in made or path in left:
+                return MADE if path in made else LEFT
             if path in tree or fate != "kept":
                 return fate
             return _GONE if path in there else _REMOVED if path in removed else _BEFORE
