@@ -11,7 +11,7 @@ import pytest
 
 from carto_standin.github import Fault, GitHub
 from carto_standin.state import Pull
-from world import BOTH_SIDES, Done, World, commit_in, ghs, slow_but
+from world import BOTH_SIDES, Done, World, commit_in, ghs, resolved_by_hand, slow_but
 
 TAG = "v1.76.5"
 SYNC = f"upstream-sync/{TAG}"
@@ -190,6 +190,20 @@ def test_undecided_conflicts_are_published_for_a_person(world: World, github: Gi
     assert message.endswith(f"Left for a person to resolve:\n{listed}")
     assert world.git(f"grep -l '^<<<<<<<' {head} --", repo=world.origin)
     assert not world.work(NEXT).exists()
+    # What the page says to type leads to the end: the work tree, the result, and its tests.
+    line = "resolve-conflicts --pr upstream-sync/v1.77.2-stable"
+    begin, again, *_ = re.findall(r'data-copy="carto-fork (.*?)"', page)
+    assert (begin, again) == (line, f"upgrade-carto --tag {NEXT}")
+    todo = "To do: in the work tree that the first command below makes, and names: resolve 1 hunk"
+    for path in LEFT:
+        item = page[page.index(f"{todo} in {path}, then ") :].partition("</template>")[0]
+        assert re.findall(r'data-copy="carto-fork (.*?)"', item)[0] == line
+    assert not re.search(r'data-copy="git (checkout|rm|apply)[^"]*(Dockerfile|layout)', page)
+    paused = world.run(begin)
+    assert (paused.code, str(world.work(NEXT).name) in paused.err) == (3, True)
+    resolved_by_hand(world, world.work(NEXT))
+    assert world.run(begin).code == 0
+    assert world.run(f"{again} --no-tests").code == 0
 
 
 @pytest.mark.slow

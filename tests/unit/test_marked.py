@@ -13,7 +13,7 @@ from carto_fork.merge.decisions import Decision
 from carto_fork.merge.hunks import Change, Conflict, Hunk, Texts
 from carto_fork.upgrade import effects, marked
 from carto_fork.upgrade.effects import Effect
-from carto_fork.upgrade.page import near_lines
+from carto_fork.upgrade.sides import near_lines
 
 HUNK = "<<<<<<< ours\nfork {n}\n||||||| base\nold {n}\n=======\nup {n}\n>>>>>>> theirs\n"
 MERGED = "one\n" + HUNK.format(n=1) + "same\nsame\n" + HUNK.format(n=2) + "end\n"

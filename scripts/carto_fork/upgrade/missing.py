@@ -189,7 +189,9 @@ class Missing:
             )
         names = self._sides.commits
         commands: list[str | tuple[str, str]] = []
-        if fate is not Fate.DROPPED and effect is not Effect.VERSION:
+        if path in self._outcomes.left and self._merge.request:
+            commands = [*self._outcomes.words_about(self._outcomes.decisions[path].conflict)]
+        elif fate is not Fate.DROPPED and effect is not Effect.VERSION:
             commands = [*patch, *self._back(path, side)]
         commands.append(self._sides.diff(path, between=(names[_TREES[side]], names["result"])))
         if fate is Fate.LOST and self._merge.request:

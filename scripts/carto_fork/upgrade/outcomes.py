@@ -310,7 +310,7 @@ class Outcomes:
             "rule": decision.rule if outcome == DECIDED else "",
             "said": said,
             "past": decision.past if outcome == LEFT else "",
-            "todo": decision.todo if outcome == LEFT else "",
+            "todo": self._todo(decision) if outcome == LEFT else "",
             "hunks": shown,
             "more": more,
             "note": "" if shown or more > 0 else why,
@@ -348,6 +348,20 @@ class Outcomes:
             "commands": self.words_about(first.conflict) if words else (),
         }
 
+    @property
+    def begin(self) -> str:
+        """The command that makes the work tree of a merge, to resolve its conflicts in, and that
+        afterwards concludes it; "" if nothing knows the merge."""
+        request = self._merge.request
+        return command("carto-fork", "resolve-conflicts", **request) if request else ""
+
+    def _todo(self, decision: Decision) -> str:
+        """What to do about a conflict that is left, and where."""
+        if not (decision.todo and self.begin):
+            return decision.todo
+        where = "in the work tree that the first command below makes, and names"
+        return f"{where}: {decision.todo}. Type that command again when nothing is left."
+
     def words_about(self, conflict: Conflict) -> list[str]:
         """The commands by which a person decides about a file: by `resolve-conflicts`, in a merge
         that it knows, else by git."""
@@ -356,7 +370,7 @@ class Outcomes:
             return [command("carto-fork", task, **request, accept_proposal=path)]
         if request or not self._merge.result:
             options = ("keep_fork", "accept_upstream")
-            return [
+            return [self.begin] * bool(self.begin) + [
                 command("carto-fork", task, **request, **{x: path}, reason="WHY") for x in options
             ]
         sides = ((Side.FORK, self._merge.ours), (Side.UPSTREAM, self._merge.theirs))

@@ -6,7 +6,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
-from pathlib import PurePosixPath
 from typing import Any
 from urllib import parse
 
@@ -33,7 +32,7 @@ from .outcomes import (
     Merge,
     Outcomes,
 )
-from .sides import LEFT, MADE, SAID, WHOSE, WORST, Sides, by_directory, worst
+from .sides import LEFT, MADE, SAID, WHOSE, WORST, Sides, by_directory, near_lines, worst
 
 _MOST_TEXT = 1_000_000
 """So many characters of code are on a page."""
@@ -64,8 +63,6 @@ _UPSTREAM_DID = {
     risks.NOT_TAKEN: "upstream changed it, as shown",
 }
 _UPSTREAMS = ("base", "theirs")
-_ALIKE = 6
-"""So many files of a kind in a directory are one line."""
 _NAMES = {
     "base": "the common ancestor",
     "ours": "the fork's side",
@@ -74,6 +71,7 @@ _NAMES = {
 }
 _EXPLAINED = {Fate.ABSORBED: "the other side made the same", Fate.MOVED: "the lines are elsewhere"}
 _OTHER_BUILD = "generated, and not from upstream's build"
+_RESOLVE, _RUN = "Resolve each conflict that is left", "Run these, here or in CI"
 _STATES = {True: ("passed", "passed"), False: ("failed", "wrong"), None: ("not run", "open")}
 _SECTIONS = {
     "numbers": "Numbers",
@@ -144,6 +142,7 @@ class Page:
             "areas": [*self._sides.areas()],
             "checks": [*self._checks()],
             "commands": _by_command(numbers),
+            "branch": self._merge.request.get("pr", ""),
             "fork_page": self._pages[Side.FORK],
             "upstream_page": self._pages[Side.UPSTREAM],
         }
@@ -174,8 +173,9 @@ class Page:
         return [x for x in findings if not (x.check == verify.MARKERS and x.path in left)]
 
     @cached_property
-    def _open(self) -> list[tuple[bool, str, str]]:
-        """What is not settled: whether it must not land so, what it is, and what to do about it."""
+    def _open(self) -> list[tuple[bool, str, str, str]]:
+        """What is not settled: whether it must not land so, what it is, and what to do about it,
+        with the command, if there is one."""
         merge, outcomes = self._merge, Counter(self._outcomes.of.values())
         findings = Counter(finding.certain for finding in self._judged)
         lost, looks = len(self._entries(Fate.LOST)), len(self._entries(Fate.SUPERSEDED))
@@ -185,7 +185,7 @@ class Page:
         drop = ", or drop it with a reason" * bool(merge.request)
         again = "; ".join(dict.fromkeys(how for _, _, how, _ in unfilled))
         rows = (
-            (outcomes[LEFT], True, "conflict left", "Resolve each conflict that is left"),
+            (outcomes[LEFT], True, "conflict left", _RESOLVE),
             (lost, True, "change lost", f"Bring back what is lost{drop}"),
             (findings[True], True, "finding", "Fix what the checks of the merge found"),
             (len(failed), True, f"failed: {', '.join(failed)}", "Fix what fails"),
@@ -199,22 +199,32 @@ class Page:
             ),
             (looks, False, "change to look at", "Look at what is gone or replaced"),
             (len(unfilled), False, "tree of vendored code to fill", f"Run {again}, and commit"),
-            (len(not_run), False, f"not run: {', '.join(not_run)}", "Run these, here or in CI"),
+            (len(not_run), False, f"not run: {', '.join(not_run)}", _RUN),
         )
         found = []
         for number, certain, what, todo in rows:
             noun, _, more = what.partition(" ")
             said = what if ":" in what else f"{counted(number, noun)} {more}".strip()
-            found += [(certain, said, f"{todo} ({said}).")] * bool(number)
+            start = self._starts.get(todo, "")
+            how = " This makes its work tree, and when typed again publishes the result:"
+            todo = f"{todo} ({said}).{how * (todo == _RESOLVE and bool(start))}"
+            found += [(certain, said, todo, start)] * bool(number)
         return found
+
+    @property
+    def _starts(self) -> dict[str, str]:
+        """The commands that begin what is to be done in an upgrade; "" in any other merge."""
+        known = self._merge.request and not self._merge.landed
+        again = command("carto-fork", "upgrade-carto", tag=self._merge.name) if known else ""
+        return {_RESOLVE: self._outcomes.begin, _RUN: again}
 
     def _verdict(self) -> dict[str, str]:
         if self._merge.checked is None:
             left = len(self._outcomes.left)
             text = f"A forecast: {counted(left, 'conflict')} would be left for a person."
             return {"kind": "open" if left else "passed", "text": text}
-        wrong = [what for certain, what, _ in self._open if certain]
-        open_ = [what for certain, what, _ in self._open if not certain]
+        wrong = [what for certain, what, *_ in self._open if certain]
+        open_ = [what for certain, what, *_ in self._open if not certain]
         more = f" Also open: {', '.join(open_)}." if open_ else ""
         if wrong:
             text = "Something is wrong" if self._merge.landed else "It must not land yet"
@@ -228,7 +238,7 @@ class Page:
 
     def _todo(self) -> Iterator[tuple[str, str]]:
         """What has to be done before it lands, and then; with the command, if it is one."""
-        yield from ((todo, "") for _, _, todo in self._open)
+        yield from ((todo, start) for *_, todo, start in self._open)
         if self._merge.landed:
             yield "It is merged already: what no later commit has done needs one of its own.", ""
             return
@@ -492,28 +502,15 @@ class Page:
             known = log and log.is_file()
             lines = files.read_text(log).splitlines()[-marked.MOST_SHOWN :] if log and known else []
             why = "" if known else "its log is not here"
+            if passed is None and (again := self._starts[_RUN]):
+                why = f"this runs it: {again}"
             if name == "verify":
-                found = [what for certain, what, _ in self._open if certain is not passed]
+                found = [what for certain, what, *_ in self._open if certain is not passed]
                 why = ", ".join(found) or "no finding, and nothing lost"
             yield {"name": name, "state": state, "tone": tone, "log": lines, "why": why}
         if len(checks) == 1:
             row = {"name": "build, tests", "state": "not run", "tone": "open", "log": []}
             yield row | {"why": "this command runs neither the build nor tests of the result"}
-
-
-def near_lines(found: Sequence[tuple[float, str, str]]) -> Iterator[str]:
-    """How near both sides' changes are, file by file; of many files of a kind in a directory, such
-    as translations, together."""
-    kinds = Counter((path.rpartition("/")[0], PurePosixPath(path).suffix) for _, path, _ in found)
-    said = set[tuple[str, str]]()
-    for lines, path, where in found:
-        directory, suffix = kind = path.rpartition("/")[0], PurePosixPath(path).suffix
-        what = f"the fork's lines {where}" if where else "lines that the fork removed"
-        if kinds[kind] < _ALIKE or effects.of_file(path) is Effect.CODE:
-            yield f"{path}: {counted(int(lines), 'line')} away from {what}"
-        elif kind not in said:
-            said.add(kind)
-            yield f"{directory}/: {kinds[kind]} files *{suffix}, such as {path.rpartition('/')[2]}"
 
 
 def _by_command(

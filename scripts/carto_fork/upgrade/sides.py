@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any
 
 from ..audit.fates import Fate
@@ -49,6 +50,8 @@ _MOST_BLAMED = 40
 _MOST_NAMED = 12
 _MOST_READ = 500
 """So many files are read to find where names are used that are gone."""
+_ALIKE = 6
+"""So many files of a kind in a directory are one line."""
 _MOST_FILES = 40
 """Of so many files of a commit each fate is shown."""
 Pair = tuple[str | None, str | None]
@@ -389,6 +392,21 @@ def by_directory(paths: Iterable[str]) -> list[str]:
         else f"{directory}: {len(inside)} files, such as {inside[0]}"
         for directory, inside in names.items()
     ]
+
+
+def near_lines(found: Sequence[tuple[float, str, str]]) -> Iterator[str]:
+    """How near both sides' changes are, file by file; of many files of a kind in a directory, such
+    as translations, together."""
+    kinds = Counter((path.rpartition("/")[0], PurePosixPath(path).suffix) for _, path, _ in found)
+    said = set[tuple[str, str]]()
+    for lines, path, where in found:
+        directory, suffix = kind = path.rpartition("/")[0], PurePosixPath(path).suffix
+        what = f"the fork's lines {where}" if where else "lines that the fork removed"
+        if kinds[kind] < _ALIKE or effects.of_file(path) is Effect.CODE:
+            yield f"{path}: {counted(int(lines), 'line')} away from {what}"
+        elif kind not in said:
+            said.add(kind)
+            yield f"{directory}/: {kinds[kind]} files *{suffix}, such as {path.rpartition('/')[2]}"
 
 
 def _owner(name: str, fates: Mapping[str, str], by: Sequence[Commit]) -> dict[str, Any]:
