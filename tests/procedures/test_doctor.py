@@ -1092,6 +1092,9 @@ def test_a_sync_pull_request_behind_production_is_reported(world: World, origin:
         world.run("doctor --json --check sync-pr --repo litellm", cwd=world.place).out
     )
     world.git("fetch --quiet origin")
+    # `next` would name a newer release, which replaces this one.
+    world.git(f"tag -d {STABLE}", repo=world.upstream)
+    world.git(f"update-ref -d refs/tags/{STABLE}")
     take = world.run("next").out.splitlines()[0]
     assert take in finding["then"]  # both say the same
     done = world.paste(beside["findings"][0]["then"], cwd=world.place)

@@ -482,6 +482,15 @@ def test_detect_names_the_sync_that_comes_before_a_new_release(
     lines = world.run("ci.detect").out.splitlines()
     assert lines[1].startswith("Pull request 1 is waiting for a review; ")
     assert lines[-1].startswith("Next: ") and lines[-1].endswith("gh pr view 1 -R CartoDB/litellm")
+    # One that would have to be merged with production first is replaced.
+    push(world, "carto/main", {"docs/new.md": "new\n"}, "docs: new")
+    world.git("fetch --quiet origin")
+    newer = f"invoke upgrade-carto --tag {NEXT}"
+    assert world.run("ci.detect").out.endswith(f"\nNext: {newer}\n")
+    assert world.run("next").out.startswith(f"{newer}\n# carto/main has new commits since")
+    assert sync(world, f"--tag {NEXT}").code == 0
+    world.git("fetch --quiet origin")
+    assert world.run("next").out.startswith("invoke resolve-conflicts --pr 2\n")
 
 
 @pytest.mark.slow

@@ -347,15 +347,15 @@ class _Adviser:
         yield Advice(self._command("upgrade-carto", tag=upgrade.tag, **words), why)
 
     def _taking_in(self, upgrade: InProgress) -> Iterator[Advice]:
-        """What brings production's newer commits into a published upgrade."""
+        """What brings production's newer commits into a published upgrade, or replaces it."""
         fork, name = self._fork, upgrade.branch
         published = fork.tracking(self._origin, name)
         if not git.is_ancestor(self._sh, fork.path, fork.production_commit, published):
+            why = f"{self._production} has new commits since {name} was started"
+            if self._hub:
+                yield from self._newer(f"{why}; the newer release has them and replaces it.")
             take = branches.taking_production(fork, name, git.nearest(fork.place_for(name)))
-            why = (
-                f"{self._production} has new commits since {name} was started; this takes them in."
-            )
-            yield Advice(take, why)
+            yield Advice(take, f"{why}; this takes them in.")
 
     def _resolving(self, upgrade: InProgress) -> Iterator[Advice]:
         """How to continue with the conflicts of a pull request."""
@@ -479,13 +479,14 @@ class _Adviser:
         if not has_revert or reverted_sync(self._sh, fork, head):
             yield Advice(gone.undone(fork), f"{gone.said}.")
 
-    def _newer(self) -> Iterator[Advice]:
-        """An upgrade, if upstream has a newer release."""
+    def _newer(self, why: str = "") -> Iterator[Advice]:
+        """An upgrade, if upstream has a newer release; with a reason only one that is not begun."""
         release, contained = self._facts.upstream_release, self._facts.contained
         if not release or (contained and release <= contained):
             return
-        if release := detection.confirmed(self._sh, self._fork, release):
-            why = "Upstream has a newer stable release."
+        release = detection.confirmed(self._sh, self._fork, release)
+        if release and not (why and release.name in self._syncs):
+            why = why or "Upstream has a newer stable release."
             if closed := self._syncs.get(release.name):
                 why += f" Pull request {closed.number} for it was closed; this opens another one."
             yield Advice(self._command("upgrade-carto", tag=release.name), why)
