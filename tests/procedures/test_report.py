@@ -59,6 +59,11 @@ def test_an_upgrade_leaves_a_page_that_says_what_its_account_says(world: World) 
     # What upstream changed of dependencies is there to be read.
     assert '<span class="tag open">dependencies</span> <code>pyproject.toml</code>' in eyes
     assert "@@ line" in eyes and "Copy <code>git diff " in eyes
+    # Each sentence says one thing, and who drops something has said why.
+    named = "In the result, this file is .github/workflows/ghcr_helm_deploy.yml.txt. Why: The fork"
+    assert f"The result lacks the lines with -. {named} switched this workflow off" in eyes
+    where = "The result has the lines with ~ in another form and has the lines with = where they"
+    assert f"{where} were. In the conflict, the rule “dropped on purpose” decided it." in eyes
     # As in the pull request, a workflow that the fork does not have is no change of its workflows.
     workflows = re.findall(r">upstream workflow</span> <code>(.*?)</code> (.*?)</sum", eyes)
     assert workflows == [(".github/workflows/publish-migrations.yml", "upstream added it")]

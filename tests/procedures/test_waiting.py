@@ -3,6 +3,7 @@ and a killed run changes nothing about the result."""
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shlex
@@ -118,8 +119,10 @@ def test_a_waiting_pull_request_can_be_finished_by_choosing_sides(
     world.git(f"merge-base --is-ancestor {first} {head}", repo=world.origin)
     [pull] = pulls(github)
     assert sorted(pull.labels) == ["automated", "clean-merge", "upstream-sync"]
-    row = "| resolved by a person | dropped upstream's change: ours is right |"
-    assert pull.body.count(row) == len(left)
+    said = "Dropped upstream's change: ours is right"
+    assert pull.body.count(f"| resolved by a person | {said} |") == len(left)
+    page = (world.fork / f".git/carto-fork/{NEXT}/report.html").read_text()
+    assert html.unescape(page).count(f"<p>{said}</p>") == len(left)
     assert "- [x] every conflict is resolved" in pull.body
     assert "says under" not in pull.body  # the team's own guide does not say that
     assert not world.work(NEXT).exists()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from carto_fork.run.text import block, cell, code, plain
+from carto_fork.run.text import advice, block, cell, code, plain
 
 HOSTILE = [
     "`rm -rf ~`",
@@ -69,3 +69,11 @@ def test_markdown_in_running_text_is_escaped(text: str, expected: str) -> None:
 
 def test_a_block_is_fenced_longer_than_anything_in_it() -> None:
     assert block(["a", "```", "b"], "bash") == ["````bash", "a", "```", "b", "````"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("type `a_b` *now*", "type `a_b` \\*now\\*"), ("`half", "\\`half"), ("a `b", "a \\`b")],
+)
+def test_commands_in_a_sentence_stay_code_and_nothing_of_it_is_cut(text: str, shown: str) -> None:
+    assert advice(text) == shown

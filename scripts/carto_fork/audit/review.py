@@ -386,7 +386,8 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         missing = sum(len(entry.account.missing) for entry in of_file)
         back = sum(len(entry.account.back) for entry in of_file)
         counts = [f"{counted(missing, 'line')} missing"] * bool(missing)
-        counts += [f"{counted(back, 'removed line')} back"] * bool(back)
+        whose = of_file[0].side.whose
+        counts += [f"{counted(back, 'line')} back that {whose} side removed"] * bool(back)
         words = dict.fromkeys(word for entry in of_file for word in entry.account.words)
         counts += [f"gone: {listed([*words])}"] * bool(words)
         counts += [entry.what for entry in of_file if entry.what]

@@ -179,7 +179,7 @@ def advice(text: str) -> str:
     parts = re.split(r"(`[^`]+`)", text)
     return "".join(
         code(part[1:-1])
-        if part.startswith("`")
+        if re.fullmatch(r"`[^`]+`", part)
         else re.sub(r"\S(?:.*\S)?", lambda words: plain(words[0]), part, flags=re.DOTALL)
         for part in parts
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from shlex import quote
@@ -14,7 +15,7 @@ from ..fork.policy import Take
 from ..merge.decisions import Decision
 from ..merge.resolution import SIDES, taken
 from ..run import github
-from ..run.text import block, cell, code, counted, plain, table
+from ..run.text import advice, block, cell, code, counted, plain, table
 from .work import Sync
 
 MOST_CHARACTERS = 65_536
@@ -146,7 +147,7 @@ class _Text:
 
     def _decision(self, decision: Decision) -> list[str]:
         path, kind = decision.conflict.path, decision.conflict.kind.value
-        why = plain(decision.why)
+        why = re.sub(r"(?<!\\)\|", r"\\|", advice(decision.why))  # a bar would end the cell
         if decision.rule and not decision.left:  # otherwise it did not apply
             why = f"{plain(decision.rule)}: {why}"
         proposed = {one.path: one for one in self.sync.proposals}
@@ -159,7 +160,7 @@ class _Text:
             said = f"{SIDES[made.take]}, by a person" if made.take else "resolved by a person"
             if made.word:
                 side = SIDES[Take(made.word.side)]
-                why = f"dropped {side} change: {plain(made.word.reason)}"
+                why = f"Dropped {side} change: {plain(made.word.reason)}"
         else:
             said = taken(decision) or "as merged"
         return [cell(path), kind, said, why]
@@ -317,7 +318,8 @@ def _entry(entry: Entry) -> list[str]:
     account = entry.account
     lines = [f"{counted(len(account.missing), 'line')} missing"] * bool(account.missing)
     lines += [f"without {', '.join(map(code, account.words[:3]))}"] * bool(account.words)
-    lines += [f"{counted(len(account.back), 'removed line')} back"] * bool(account.back)
+    back = f"{counted(len(account.back), 'line')} back that {entry.side.whose} side removed"
+    lines += [back] * bool(account.back)
     by = ", ".join(f"{code(c.name[:10])} {plain(c.subject[:80])}" for c in entry.commits[:1])
     where = f"{entry.path}:{account.change.line}" if account.change.line else entry.path
     return [cell(where), entry.side.value, ", ".join(lines) or entry.what, by]

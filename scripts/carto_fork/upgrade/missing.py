@@ -26,10 +26,10 @@ from .sides import MADE, SAID, TONES, WHOSE, WORST, Sides
 _TREES = {Side.FORK: "ours", Side.UPSTREAM: "theirs"}
 _MARKS = {
     "-": "lacks the lines with -",
-    "~": "has those with ~ in another form",
-    "/": "lacks those with /, too, which were around them",
+    "/": "lacks the lines with / around its change",
+    "~": "has the lines with ~ in another form",
     "+": "has the lines with + again, which {} removed",
-    "=": "has those with = in their place, as far as that is certain",
+    "=": "has the lines with = where they were",
 }
 """What the marks of `marked.gone` say of the result."""
 _ENDS = {
@@ -178,7 +178,8 @@ class Missing:
             reason += f" Upstream changed this place in {described(who[0])}."
         places = {entry.where for entry in of_file} - {path, ""}
         are = "Such lines are" if fate is Fate.SUPERSEDED else "They are"
-        reason += f" {are} in {listed(sorted(places))}." * bool(places)
+        are = f"{are} in" if fate is not Fate.DROPPED else "In the result, this file is"
+        reason += f" {are} {listed(sorted(places))}." * bool(places)
         if path in self._outcomes.of:
             ended = f"Its conflict ended with: {self._outcomes.taken[path]}."
             reason = " ".join(filter(None, (reason, ended, self._outcomes.otherwise(path))))
@@ -240,7 +241,7 @@ class Missing:
             label,
             TONES.get(label, ""),
             fate=f"{label}|{WHOSE[first.side]}'s changes",
-            reason=" ".join([reason, first.reason]).strip(),
+            reason=f"{reason} {f'Why: {first.reason}' * bool(first.reason)}".strip(),
             lines=self._room.fits(lines),
             commits=by[:MOST_COMMITS],
             more=len(by) - MOST_COMMITS,
@@ -304,10 +305,12 @@ def _said(
         return ""
     end = _ENDS.get(fate, ".")
     if rules:
-        end = f". In a hunk of its conflict, this is what a rule decides: {listed(rules)}."
+        named = " and ".join(f"“{rule}”" for rule in rules)
+        end = f". In the conflict, the {'rules' if len(rules) > 1 else 'rule'} {named} decided it."
     if effect is Effect.VERSION and fate is Fate.SUPERSEDED:
         end = ". They only state a version, and each release states its own."
-    return f"The result {', '.join(states)}{end}"
+    *first, last = states
+    return f"The result {', '.join(first)}{' and ' * bool(first)}{last}{end}"
 
 
 def _lines(of_file: Sequence[Entry]) -> frozenset[str]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from ..audit.fates import Fate
 from ..audit.verify import Verification, described
 from ..fork import generated, records
 from ..fork.fork import Fork
@@ -253,13 +254,25 @@ class Outcomes:
         if outcome == PERSON:
             tool = [f"A tool writes it; to regenerate it: {self._locks.get(path)}"]
             why = f"No rule decided it: {decision.why or 'it needs a person.'}"
-            more = [*self._beside(decision.conflict), *self._written(path)]
+            more = [*self._dropped(path), *self._beside(decision.conflict), *self._written(path)]
             return now, [done, *more, why, *tool * (path in self._locks)]
         if outcome == OTHERWISE:
             would = "decide otherwise" if decision.take is Take.BOTH else f"take {would}"
             rule = f"“{rule}” would {would}: {decision.why}"
             return now, ["The result does not follow this decision.", rule, done]
         return now, [f"{rule}: {decision.why}"]
+
+    def _dropped(self, path: str) -> Iterator[str]:
+        """Why a person dropped a side's change of a file, in their words."""
+        checked = self._merge.checked
+        entries = checked.account.entries if checked and checked.account else ()
+        words = {
+            (e.side, e.reason)
+            for e in entries
+            if e.path == path and e.account.fate is Fate.DROPPED and e.reason
+        }
+        for side, reason in sorted(words, key=lambda word: (word[0].value, word[1])):
+            yield f"Dropped {side.whose} change: {reason}"
 
     def _beside(self, conflict: Conflict) -> Iterator[str]:
         """What else a person's choice of a whole file took with it."""
