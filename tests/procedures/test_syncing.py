@@ -190,6 +190,12 @@ def test_undecided_conflicts_are_published_for_a_person(world: World, github: Gi
     assert message.endswith(f"Left for a person to resolve:\n{listed}")
     assert world.git(f"grep -l '^<<<<<<<' {head} --", repo=world.origin)
     assert not world.work(NEXT).exists()
+    # A file that both sides changed is one file.
+    [line] = {*re.findall(r"verify --ours \w+ --theirs \w+ --result \w+ --json", page)}
+    looks = [one["path"] for one in json.loads(world.run(line).out)["look_at"]]
+    [said] = re.findall(r">changes: look at this</th><td>(.*?)</td>", page)
+    assert said == f"{len(looks)}, in {len({*looks})} files"
+    assert len({*looks}) < len(looks)
     # What the page says to type leads to the end: the work tree, the result, and its tests.
     line = "resolve-conflicts --pr upstream-sync/v1.77.2-stable"
     begin, again, *_ = re.findall(r'data-copy="carto-fork (.*?)"', page)
