@@ -1675,7 +1675,9 @@ def test_verify_passes_a_sync_that_landed_as_a_merge(merged: World) -> None:
     done = merged.run(f"verify --landed {TAG}")
     assert (done.code, done.err) == (0, "")
     nothing = f"Nothing is lost; 1 finding in the sync to {TAG} to look at.\n"
-    assert done.out == LOCK_FILE + accounted("0 changes") + nothing + page(TAG)
+    assert done.out == (
+        LOCK_FILE + accounted("0 changes") + nothing + page(TAG) + "Next: invoke next\n"
+    )
     assert everything(merged) == before
     merged.git("update-ref refs/remotes/origin/carto/main refs/remotes/origin/carto/main^")
     assert merged.run(f"verify --landed {TAG}").out.endswith(done.out)

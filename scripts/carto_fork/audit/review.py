@@ -94,6 +94,8 @@ def verify_merge(
         require_passed(s, checked, what, fix, landed=bool(landed))
     finally:
         page(s, fork, name, checked)
+    if landed:
+        s.console.next(s.command("next"))
 
 
 def _on_its_branch(s: Session, fork: Fork, checked: Verification, tag: str) -> str:
