@@ -169,9 +169,13 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
                 level = Level.NOTE if patient.syncs else Level.LOOK
                 yield Diagnosis(level, what, cause, raise_it)
         else:
-            cause = "A sync lost its history, or merged a commit that is not a stable release."
+            # Not a lower version: the release may be merged, and nothing here shows it.
+            cause = "A sync lost its history or merged another commit, or this clone lacks the tag."
             heal = patient.command("fork.heal", check=True)
-            then = f"{heal}; if it finds nothing to heal: {raise_it}"
+            fetch = (
+                f"{git.at(patient.repo)} fetch --tags {patient.fork.policy.remotes.upstream.name}"
+            )
+            then = f"{heal}; if it finds nothing to heal: {fetch}"
             yield Diagnosis(Level.LOOK, what, cause, then)
     own = tags.newest(patient.fork.refs.tags(), patient.fork.policy.tags, TagUse.OWN)
     if own and version and version_files.number(version) < own.version:
