@@ -170,6 +170,10 @@ def test_a_conflict_that_is_left_is_shown_with_its_commands(world: World) -> Non
     assert "Write your reason in place of WHY." in conflicts
     assert "carto-fork resolve-conflicts --keep-fork Dockerfile --reason WHY" in conflicts
     assert "<mark>" in conflicts and conflicts.count("<h4>base</h4>") >= 2
+    kind = ">upstream workflow</span> <code>.github/workflows/"
+    eyes = section(page, "eyes")
+    assert f"{kind}ghcr_deploy.yml</code> upstream changed it, as shown; the fork does not" in eyes
+    assert f"{kind}publish-migrations.yml</code> upstream added it<" in eyes
     refused = world.run("report --tag v1.77.2-stable")
     assert (refused.code, "no branch here holds a merge" in refused.err) == (1, True)
 

@@ -467,9 +467,10 @@ class Page:
         """What upstream changed of what runs, what is installed and what decides, each with what
         that changes for the fork; without what was left out, and shown as that."""
         trees, merged = self._sides.trees, bool(self._merge.result)
-        sides = (trees["base"], trees["ours"], trees["result"] if merged else None)
+        base, ours, theirs = (trees[side] for side in ("base", "ours", "theirs"))
+        result = trees["result"] if merged else None
         entries = self._account.entries if self._account else ()
-        found = [*risks.of_merge(self._sides.changed, *sides, entries)]
+        found = [*risks.of_merge(self._sides.changed, base, ours, theirs, result, entries)]
         between = {
             one: ("ours", "result") if merged and one.state != risks.NOT_TAKEN else _UPSTREAMS
             for one in found

@@ -50,14 +50,15 @@ def of_merge(
     changed: Iterable[str],
     base: git.Tree,
     ours: git.Tree,
+    theirs: git.Tree,
     result: git.Tree | None,
     entries: Iterable[Entry],
 ) -> Iterator[Risk]:
     """Such files among those that upstream changed, by kind; without those of which the account
     says that the result has nothing.
 
-    base, ours, result: the trees of the common ancestor, of the fork's side, and of the merge; None
-        for one that has not happened. entries: the account.
+    base, ours, theirs, result: the trees of the common ancestor, of both sides, and of the merge;
+        None for one that has not happened. entries: the account.
     """
     untaken: Collection[str] = {
         entry.path
@@ -69,7 +70,10 @@ def of_merge(
         for path in filter(pattern.fullmatch, paths):
             now = result.get(path) if result is not None else None
             if result is None:
-                yield Risk(path, kind, CHANGED if path in base else NEW)
+                lacks = (
+                    NOT_TAKEN if path not in ours else REMOVED if path not in theirs else CHANGED
+                )
+                yield Risk(path, kind, lacks if path in base else NEW)
             elif now != ours.get(path):
                 added = NEW if path not in base and path not in ours else CHANGED
                 yield Risk(path, kind, added if now else REMOVED)

@@ -447,11 +447,12 @@ class Sync:
     @cached_property
     def risks(self) -> list[risks.Risk]:
         """What a reviewer looks at of what upstream changed."""
-        commits = (self._base, self.ours, self.head)
-        base, ours, now = (git.tree(self._sh, self._repo, commit) for commit in commits)
+        commits = (self._base, self.ours, self.theirs, self.head)
+        base, ours, theirs, now = (git.tree(self._sh, self._repo, name) for name in commits)
         account = self.checked.account
         entries = account.entries if account else ()
-        return [*risks.of_merge(self._diff("--name-only"), base, ours, now, entries)]
+        paths = self._diff("--name-only")
+        return [*risks.of_merge(paths, base, ours, theirs, now, entries)]
 
     @cached_property
     def commits(self) -> Counter[str]:
