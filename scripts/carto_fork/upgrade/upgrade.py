@@ -199,7 +199,9 @@ def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None
         conditions |= {steps.VERSION}
     values = ready.plan.values | {"unfinished": message}
     left_plan = replace(ready.plan, values=values, conditions=conditions)
-    s.run(steps.LEAVE, left_plan, held, work, before=len(chosen(steps.MERGE, ready.plan)))
+    # What this run has merged is in the work tree already.
+    procedure = steps.LEAVE[1:] if work.resolution else steps.LEAVE
+    s.run(procedure, left_plan, held, work, before=len(chosen(steps.MERGE, ready.plan)))
 
 
 def _require_what_was_seen(s: Session, fork: Fork, release: Target) -> None:
