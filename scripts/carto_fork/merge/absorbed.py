@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from functools import lru_cache
 
 from ..run.text import substantive
 from .hunks import Commit, Hunk
@@ -130,12 +131,17 @@ class History:
             return None
         if not _went_further(ours, theirs, telling):
             return None
-        before = Counter(_plain(base.split("\n")))
+        before = _counted(base)
         for commit, text in past.versions:
-            then = Counter(_plain(text.split("\n")))
+            then = _counted(text)
             if not (added - (then - before) or removed - (before - then)):
                 return commit
         return None
+
+
+@lru_cache(maxsize=64)  # the hunks of a file ask about the same versions, one after the other
+def _counted(text: str) -> Counter[str]:
+    return Counter(_plain(text.split("\n")))
 
 
 def _plain(lines: Sequence[str]) -> list[str]:
