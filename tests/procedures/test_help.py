@@ -179,7 +179,9 @@ def test_a_wrong_command_line_is_answered_with_where_the_help_is(world: World) -
 
 
 def test_a_text_of_which_only_the_beginning_is_read_ends_quietly(world: World) -> None:
-    body = "from carto_fork.tasks import program; program.run(['carto-fork', '--help-all'])"
+    # A pipe that holds 4 KiB: all of the text does not fit before `head` has ended.
+    body = "import fcntl; fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, 4096)\n"
+    body += "from carto_fork.tasks import program; program.run(['carto-fork', '--help-all'])"
     line = f"{shlex.join([sys.executable, '-c', body])} | head -1; exit ${{PIPESTATUS[0]}}"
     done = world.call(["bash", "-c", line], PYTHONPATH=str(ROOT / "scripts"))
     assert (done.code, done.err) == (141, "")

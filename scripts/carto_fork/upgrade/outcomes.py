@@ -16,9 +16,9 @@ from ..fork import generated, records
 from ..fork.fork import Fork
 from ..fork.policy import Side, Take
 from ..fork.session import command
-from ..merge import authorship, commits, conflicts, hunks, syncs
+from ..merge import commits, conflicts, hunks, syncs
 from ..merge.decisions import Decision
-from ..merge.hunks import Commit, Conflict, Customisations, Hunk
+from ..merge.hunks import Commit, Conflict, Hunk
 from ..merge.resolution import taken
 from ..run import git
 from ..run.shell import Shell
@@ -82,6 +82,9 @@ class Outcomes:
         tree = sides.trees["result"]
         self._texts = git.blobs(sh, self._repo, {tree[p][1] for p in found if p in tree})
         sides.expect(self._versions(decision.conflict) for decision in merge.decisions)
+        sides.in_conflict = {
+            p for d in merge.decisions for p in (d.conflict.path, *d.conflict.names)
+        }
         self.decisions = {d.conflict.path: d for d in merge.decisions}
         self.of = {d.conflict.path: self._outcome(d) for d in merge.decisions}
         self.taken = {d.conflict.path: self._taken(d) for d in merge.decisions}
@@ -437,14 +440,6 @@ class Outcomes:
         """The same; all that changed the file, if none is known to have."""
         return self.wrote(path, lines) or [commit for commit, _ in self._authors.get(path, ())]
 
-    @cached_property
-    def _own(self) -> Customisations:
-        """The fork's own work in the files in conflict."""
-        paths = {
-            path for row in self.rows for path in (row[0].conflict.path, *row[0].conflict.names)
-        }
-        return authorship.within(self._sides.own, paths)
-
     def _by(self, conflict: Conflict, hunk: Hunk, start: int) -> list[tuple[str, Sequence[Commit]]]:
         """The commits behind what each side changed in a hunk: those first that wrote most of it,
         and what others did not write, too.
@@ -455,7 +450,7 @@ class Outcomes:
         touched = self._sides.own.of((conflict.path, *conflict.names))
         mine = Counter[Commit]()
         for line in filter(substantive, map(str.strip, base ^ ours)):
-            wrote = self._own.behind([line])
+            wrote = self._sides.wrote.behind([line])
             mine.update({commit: 1 / len(wrote) for commit in wrote if commit in touched})
         if start and mine and max(mine.values()) < _TOO_COMMON:
             mine = self._blamed(conflict.path, start, hunk) or mine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -63,6 +63,9 @@ class Sides:
     result: of one that has not happened, the fork's side. lost: the sync whose lost ancestry is
         reckoned with.
     """
+
+    # The names of the files in conflict; whoever knows them sets them.
+    in_conflict: Set[str] = frozenset()
 
     def __init__(
         self, sh: Shell, fork: Fork, ours: str, theirs: str, result: str, lost: syncs.Lost | None
@@ -242,8 +245,9 @@ class Sides:
                 yield tree, manifest, how, any(path.startswith(f"{tree}/") for path in changed)
 
     @cached_property
-    def _wrote(self) -> Customisations:
-        return authorship.within(self.own, self._mine.keys())
+    def wrote(self) -> Customisations:
+        """The fork's own work in the files that it changed, and in those in conflict."""
+        return authorship.within(self.own, self._mine.keys() | self.in_conflict)
 
     def _lines(self, path: str) -> Mapping[int, tuple[str, frozenset[str]]]:
         """The result's lines in a file that upstream's side does not have, by number, each with the
@@ -252,7 +256,7 @@ class Sides:
         found: dict[int, tuple[str, frozenset[str]]] = {}
         for change in self.mine.get(path, ()):
             by = [
-                frozenset(commit.name for commit in self._wrote.behind([line]) if commit in touched)
+                frozenset(commit.name for commit in self.wrote.behind([line]) if commit in touched)
                 for line in change.added
             ]
             known = next(filter(None, by), frozenset[str]())
