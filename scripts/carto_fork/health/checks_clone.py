@@ -169,13 +169,17 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
                 level = Level.NOTE if patient.syncs else Level.LOOK
                 yield Diagnosis(level, what, cause, raise_it)
         else:
-            # Not a lower version: the release may be merged, and nothing here shows it.
-            cause = "A sync lost its history or merged another commit, or this clone lacks the tag."
+            cause = "A sync lost its history, or merged a commit that is not a stable release."
+            mend = raise_it
+            # No lower version if that release may be merged, and this clone lacks its tag.
+            if (there := releases.tags_there(patient.sh, patient.fork)) is None or any(
+                tag and version_files.same(version, tag.release)
+                for tag in (tags.classify(n, patient.fork.policy.tags) for n in there.tags())
+            ):
+                upstream = patient.fork.policy.remotes.upstream.name
+                mend = f"{git.at(patient.repo)} fetch --tags {upstream}"
             heal = patient.command("fork.heal", check=True)
-            fetch = (
-                f"{git.at(patient.repo)} fetch --tags {patient.fork.policy.remotes.upstream.name}"
-            )
-            then = f"{heal}; if it finds nothing to heal: {fetch}"
+            then = f"{heal}; if it finds nothing to heal: {mend}"
             yield Diagnosis(Level.LOOK, what, cause, then)
     own = tags.newest(patient.fork.refs.tags(), patient.fork.policy.tags, TagUse.OWN)
     if own and version and version_files.number(version) < own.version:

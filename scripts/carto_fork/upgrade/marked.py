@@ -297,7 +297,7 @@ LEGEND = {
     "/": "was around it, and the result lacks it",
     "+": "was removed by that side, and the result has it again",
     "=": "the result has it in place of what is gone, as far as that is certain",
-    " ": "around it; the result has it, too",
+    " ": "around it; the result has such a line, perhaps elsewhere",
 }
 """The marks of `gone`, and what they say of the result."""
 

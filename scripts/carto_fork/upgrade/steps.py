@@ -230,7 +230,6 @@ UPGRADE = (*MERGE, *CONCLUDE)
 REQUEST = (_REQUEST,)
 
 LEAVE = (
-    branches.WORKTREE,
     Step(
         "leave",
         "Commit the merge with the markers of the conflicts that are left.",

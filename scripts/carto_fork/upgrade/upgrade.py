@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from ..fork import recovery, releases, tags
-from ..fork.branches import DIRECT_CHECKED_OUT, DIRECT_ELSEWHERE, PUSHES, TIDIES
+from ..fork.branches import DIRECT_CHECKED_OUT, DIRECT_ELSEWHERE, PUSHES, TIDIES, WORKTREE
 from ..fork.fork import Fork
 from ..fork.releases import Target
 from ..fork.session import Session
@@ -200,7 +200,7 @@ def _leave(s: Session, ready: Upgrade, work: Work, held: Journal | None) -> None
     values = ready.plan.values | {"unfinished": message}
     left_plan = replace(ready.plan, values=values, conditions=conditions)
     # What this run has merged is in the work tree already.
-    procedure = steps.LEAVE[1:] if work.resolution else steps.LEAVE
+    procedure = steps.LEAVE if work.resolution else (WORKTREE, *steps.LEAVE)
     s.run(procedure, left_plan, held, work, before=len(chosen(steps.MERGE, ready.plan)))
 
 
