@@ -170,16 +170,16 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
                 yield Diagnosis(level, what, cause, raise_it)
         else:
             cause = "A sync lost its history, or merged a commit that is not a stable release."
-            mend = raise_it
+            cure = raise_it
             # No lower version if that release may be merged, and this clone lacks its tag.
             if (there := releases.tags_there(patient.sh, patient.fork)) is None or any(
                 tag and version_files.same(version, tag.release)
                 for tag in (tags.classify(n, patient.fork.policy.tags) for n in there.tags())
             ):
                 upstream = patient.fork.policy.remotes.upstream.name
-                mend = f"{git.at(patient.repo)} fetch --tags {upstream}"
+                cure = f"{git.at(patient.repo)} fetch --tags {upstream}"
             heal = patient.command("fork.heal", check=True)
-            then = f"{heal}; if it finds nothing to heal: {mend}"
+            then = f"{heal}; if it finds nothing to heal: {cure}"
             yield Diagnosis(Level.LOOK, what, cause, then)
     own = tags.newest(patient.fork.refs.tags(), patient.fork.policy.tags, TagUse.OWN)
     if own and version and version_files.number(version) < own.version:
