@@ -728,3 +728,20 @@ def test_gitmodules_does_not_affect_questions(sh: Shell, tmp_path: Path) -> None
     sh.do(f"git -C {{repo}} {who} commit --quiet --message x", repo=tmp_path)
     assert git.work_state(sh, tmp_path).dirty
     assert not git.work_state(sh, tmp_path, submodules=False).dirty
+
+
+def test_what_is_interrupted_in_the_background_says_nothing(
+    sh: Shell, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task that is interrupted says it, and a traceback beside it would not help."""
+    said: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", said.append)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    before = set(threading.enumerate())
+    sh.ahead(interrupted)
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    assert (said, capsys.readouterr().err) == ([], "")

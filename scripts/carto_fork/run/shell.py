@@ -248,7 +248,7 @@ class Shell:
         again."""
 
         def finding() -> None:
-            with suppress(Exception):  # whatever an interrupted git answers
+            with suppress(BaseException):  # an interrupted git interrupts; the task says so
                 find()
 
         threading.Thread(target=finding, daemon=True).start()
