@@ -417,6 +417,13 @@ def tags_there(sh: Shell, fork: Fork) -> Refs | None:
     return sh.once(("upstream's tags", fork.path, where), asked)
 
 
+def may_exist(sh: Shell, fork: Fork, version: str) -> bool:
+    """Whether upstream has a tag of a version, as far as it answers."""
+    there = tags_there(sh, fork)
+    named = (tags.classify(name, fork.policy.tags) for name in there.tags()) if there else ()
+    return there is None or any(x and version_files.same(version, x.release) for x in named)
+
+
 def moved(merged: Mapping[str, str], known: Refs) -> list[str]:
     """The merged tags that point to another commit now or that are missing from `known`."""
     return [name for name, commit in merged.items() if known.tag(name) != commit]

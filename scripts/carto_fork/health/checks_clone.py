@@ -170,14 +170,10 @@ def _version(patient: Patient) -> Iterator[Diagnosis]:
                 yield Diagnosis(level, what, cause, raise_it)
         else:
             cause = "A sync lost its history, or merged a commit that is not a stable release."
-            cure = raise_it
+            upstream = patient.fork.policy.remotes.upstream.name
+            fetch = f"{git.at(patient.repo)} fetch --tags {upstream}"
             # No lower version if that release may be merged, and this clone lacks its tag.
-            if (there := releases.tags_there(patient.sh, patient.fork)) is None or any(
-                tag and version_files.same(version, tag.release)
-                for tag in (tags.classify(n, patient.fork.policy.tags) for n in there.tags())
-            ):
-                upstream = patient.fork.policy.remotes.upstream.name
-                cure = f"{git.at(patient.repo)} fetch --tags {upstream}"
+            cure = fetch if releases.may_exist(patient.sh, patient.fork, version) else raise_it
             heal = patient.command("fork.heal", check=True)
             then = f"{heal}; if it finds nothing to heal: {cure}"
             yield Diagnosis(Level.LOOK, what, cause, then)

@@ -219,18 +219,7 @@ def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None
         console.row("disabled workflow that the merge brought back, removed again: ", path)
     for path in resolution.righted:
         console.row("git had merged its change into a twin, moved to the right file: ", path)
-    for decision in decided:
-        texts, path = decision.conflict.texts, decision.conflict.path
-        by_word = decision.rule == BY_WORD and decision.take is Take.UPSTREAM
-        if by_word and texts and decision.text not in (None, texts.theirs):
-            differences = f"{git.at(resolution.work)} diff {resolution.theirs[:10]}"
-            differences += f" -- {pathspec_word(path)}"
-            console.row(f"the fork's other lines in {path} stay; to see them: ", differences)
-    said = [d for d in decided if d.rule == BY_WORD and d.text is not None]
-    if said:
-        paths = " ".join(pathspec_word(decision.conflict.path) for decision in said)
-        back = f"{git.at(resolution.work)} checkout -m -- {paths}"
-        console.row("to take that back, before the merge is committed: ", back)
+    _show_words(console, resolution.work, resolution.theirs, decided)
     for drop in resolution.withdrawn:
         console.row(f"no longer dropped, so the record is gone ({drop.reason}): ", drop.path)
     left = len(resolution.left) + len(resolution.marked)
@@ -259,6 +248,22 @@ def show(console: Console, resolution: Resolution, *, todo: bool = True) -> None
         _show_dossier(console, decision, resolution.dossiers[path], whole)
         for line in resolution.todo(decision).split("\n") if todo else ():
             _show_todo(console, line)
+
+
+def _show_words(console: Console, work: Path, theirs: str, decided: Sequence[Decision]) -> None:
+    """Print which fork lines a person's words left, and how to take those words back."""
+    for decision in decided:
+        texts, path = decision.conflict.texts, decision.conflict.path
+        by_word = decision.rule == BY_WORD and decision.take is Take.UPSTREAM
+        if by_word and texts and decision.text not in (None, texts.theirs):
+            differences = f"{git.at(work)} diff {theirs[:10]}"
+            differences += f" -- {pathspec_word(path)}"
+            console.row(f"the fork's other lines in {path} stay; to see them: ", differences)
+    said = [d for d in decided if d.rule == BY_WORD and d.text is not None]
+    if said:
+        paths = " ".join(pathspec_word(decision.conflict.path) for decision in said)
+        back = f"{git.at(work)} checkout -m -- {paths}"
+        console.row("to take that back, before the merge is committed: ", back)
 
 
 def _show_todo(console: Console, line: str) -> None:
