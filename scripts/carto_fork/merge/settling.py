@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from ..run.text import substantive, too_long
@@ -156,12 +156,17 @@ _BARE = re.compile(r"(?<![\w.])[a-z_]\w+(?=[ \t]*[.,)\]])")
 _ALWAYS = {"this", "super", "self", "it", "null", "nil", "true", "false"}
 
 
-def _is_from_elsewhere(name: str, text: str, *others: str) -> bool:
-    """Whether a text uses a name that it does not seem to define, and that other texts lack."""
-    if any(re.search(rf"\b{name}\b", other) for other in others):
-        return False
-    defines = r"\b(?:va[lr]|let|const|fun|def|func|fn)[ \t]+{0}\b|\b{0}[ \t]*[:=](?!=)"
-    return not re.search(rf"{defines}|^import\b.*\b{{0}}\b".format(name), text, re.MULTILINE)
+_DEFINES = re.compile(
+    r"\b(?:va[lr]|let|const|fun|def|func|fn)[ \t]+(\w+)|\b(\w+)[ \t]*[:=](?!=)|^import\b(.*)",
+    re.MULTILINE,
+)
+
+
+def _are_from_elsewhere(names: Set[str], text: str, *others: str) -> bool:
+    """Whether a text does not seem to define one of some names, and other texts do not have it."""
+    unknown = names - words_of(others)
+    defined = (part for found in _DEFINES.findall(text) for part in found) if unknown else ()
+    return not unknown <= words_of(defined)
 
 
 class Gone:
@@ -173,6 +178,7 @@ class Gone:
         self.trees: dict[str, Tree] = {}
         self.answers: dict[tuple[str, str], bool] = {}
         self.counts: list[Counter[str]] = []
+        self.parts: Counter[str] = Counter()
 
     def is_used(self, hunk: Hunk) -> bool:
         """Whether one side of a hunk removed the file's last mention of something that the other
@@ -197,22 +203,21 @@ class Gone:
         ):
             if set(_EVERYTHING.findall(texts.base)) - set(_EVERYTHING.findall(other)):
                 names = set(_BARE.findall("".join(lines))) - _ALWAYS
-                if any(_is_from_elsewhere(name, mine, texts.base, other) for name in names):
+                if _are_from_elsewhere(names, mine, texts.base, other):
                     return True
+        parts = stems(before)
         return any(
-            self._is_gone(word, side) or not self._stems_in(word, side).isdisjoint(stems(before))
+            self._is_gone(word, side) or self._is_like_gone(stems([word]) & parts, side)
             for lines, side in ((hunk.theirs, self.texts.ours), (hunk.ours, self.texts.theirs))
             for word in Counter(_WORD.findall("".join(lines))) - before
         )
 
-    def _stems_in(self, word: str, side: str) -> set[str]:
-        """The stems of a word that a side no longer has, although the base has them in several
-        words."""
-        return {
-            stem
-            for stem in stems([word])
-            if stem not in side and len(re.findall(rf"\b\w*{stem}\w*\b", self.texts.base)) > 1
-        }
+    def _is_like_gone(self, parts: Set[str], side: str) -> bool:
+        """Whether a side no longer has a part of words that the base has in several words."""
+        if parts and not self.parts:
+            words = _WORD.findall(self.texts.base)
+            self.parts = Counter(part for word in words for part in stems([word]))
+        return any(self.parts[part] > 1 and part not in side for part in parts)
 
     def _is_gone(self, word: str, side: str) -> bool:
         if (word, side) not in self.answers:
