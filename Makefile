@@ -160,7 +160,7 @@ format: .venv/dev ## let ruff rewrite what it can
 check: lint ## lint, workflows, layering, generated documentation
 	$(bin)/zizmor --quiet --offline --persona=pedantic .github
 	$(bin)/check-jsonschema --builtin-schema vendor.github-workflows $(wildcard .github/workflows/*.y*ml)
-	$(bin)/shellcheck --severity=warning .ci/run scripts/carto_fork/fork/hooks/*
+	$(bin)/shellcheck --severity=warning .ci/* scripts/carto_fork/fork/hooks/*
 	PYTHONPATH=scripts $(bin)/lint-imports --no-logo --no-cache
 	$(bin)/pytest --quiet tests/unit/test_layering.py tests/unit/test_words.py tests/unit/test_docs.py tests/unit/test_adoption.py
 
@@ -193,7 +193,7 @@ help: ## print this (the default)
 
 clean: ## remove .venv, .sandbox, caches and builds
 	rm -rf .venv .sandbox build dist scripts/*.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	rm -rf .venv-mutants .coverage-data
+	rm -rf .venv-mutants .coverage-data .real-files*
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 # dev.txt includes run.txt. The stamp comes last, so that a failed install is repeated.

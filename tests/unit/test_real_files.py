@@ -1,8 +1,8 @@
 """Any edits of real files merge to a text that parses, or to a conflict, and nothing is touched
 outside of what is decided.
 
-The files are those that this checkout and the installed packages hold. More, in every language, are
-read from the folders that CARTO_FORK_REAL_FILES names.
+The files are those of this checkout, of the installed packages and in .real-files. `.ci/real-files`
+brings sources in every other language into the latter.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ from carto_fork.run.text import lines_of
 from three_way import decided
 from world import ROOT
 
-PLACES = [ROOT / name for name in (".github", "requirements", "scripts")]
+PLACES = [ROOT / name for name in (".github", ".real-files", "requirements", "scripts")]
 PLACES += [Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("include"))]
-MORE = [Path(name) for name in os.environ.get("CARTO_FORK_REAL_FILES", "").split(":") if name]
 MOST = 12
 """Files of one kind."""
 
@@ -36,7 +35,7 @@ def found() -> dict[str, list[str]]:
     """Texts of real files, by suffix."""
     sizes = range(1_000, 60_000)
     by_suffix: dict[str, list[Path]] = defaultdict(list)
-    for place in (*PLACES, *MORE):
+    for place in PLACES:
         for path in sorted(place.rglob("*")):
             suffix = ".txt" if path.parent.name == "requirements" else path.suffix
             known = suffix in languages.SUFFIXES or suffix == ".txt"
@@ -127,6 +126,14 @@ def run(suffix: str, place: Path, examples: int) -> None:
             check(decision, suffix, base, ours, theirs)
 
     merged()
+
+
+@pytest.mark.skipif(
+    not (ROOT / ".real-files").exists() and not os.environ.get("CI"), reason="needs .ci/real-files"
+)
+@pytest.mark.parametrize("suffixes", languages.LANGUAGES)
+def test_there_are_real_files_in_each_language(suffixes: str) -> None:
+    assert set(suffixes.split()) & {suffix for suffix, texts in FILES.items() if texts}
 
 
 @pytest.mark.parametrize("suffix", sorted(FILES))

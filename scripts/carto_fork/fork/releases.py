@@ -373,9 +373,9 @@ def _merged_from_elsewhere(sh: Shell, fork: Fork, ours: str) -> list[str]:
     for head, (before, names) in asked.items():
         if head in theirs or head not in {known.get(name) for name in names}:
             continue
-        brought = _history(head, parents)
+        brought = reached(head, parents)
         grew = all(parents[commit] for commit in brought)  # no beginning of its own
-        if grew and not (brought & _history(before, parents)) - theirs:
+        if grew and not (brought & reached(before, parents)) - theirs:
             heads.append(head)
             theirs |= brought
     return heads
@@ -399,14 +399,14 @@ def _said_to_be(sh: Shell, fork: Fork, ours: str, names: Set[str]) -> dict[str, 
     return {name: refs.tag(name) for name in names if refs} | recorded
 
 
-def _history(head: str, parents: Mapping[str, Sequence[str]]) -> set[str]:
-    """A commit and its ancestors, as far as they are known."""
-    reached, left = set[str](), [head]
+def reached(head: str, parents: Mapping[str, Sequence[str]]) -> set[str]:
+    """A commit and its ancestors, as far as their parents are known."""
+    found, left = set[str](), [head]
     while left:
-        if (commit := left.pop()) in parents and commit not in reached:
-            reached.add(commit)
+        if (commit := left.pop()) in parents and commit not in found:
+            found.add(commit)
             left += parents[commit]
-    return reached
+    return found
 
 
 def tags_there(sh: Shell, fork: Fork) -> Refs | None:

@@ -92,7 +92,7 @@ _CSS = Language(
     "rule_set=selectors declaration=property_name media_statement=1",
 )
 
-_LANGUAGES: dict[str, Language] = {
+LANGUAGES: dict[str, Language] = {
     ".py .pyi": Language(
         "tree_sitter_python",
         """module block argument_list parameters list dictionary set tuple import_statement
@@ -169,7 +169,7 @@ _LANGUAGES: dict[str, Language] = {
         maps="document table inline_table",
     ),
 }
-SUFFIXES = {suffix: found for names, found in _LANGUAGES.items() for suffix in names.split()}
+SUFFIXES = {suffix: found for names, found in LANGUAGES.items() for suffix in names.split()}
 _PINS = Language("", "file", maps="file")
 
 

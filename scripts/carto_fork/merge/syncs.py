@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from ..fork import records
+from ..fork import records, releases
 from ..run import git
 from ..run.shell import Shell
 from ..run.text import substantive
@@ -197,17 +197,7 @@ def nearest(sh: Shell, repo: Path, commit: str, day: str, upstream: Sequence[str
     first is enough.
     """
     best: tuple[int, str] | None = None
-    seen: list[str] = []
-    for tip in upstream:
-        listed = sh.ask(
-            "git -C {repo} rev-list --first-parent --before={date} {tip} --not {known} --",
-            repo=repo,
-            date=f"{day}T23:59:59",
-            tip=tip,
-            known=[commit, *seen],
-        )
-        seen.append(tip)
-        history = git.checked(listed, "upstream's history").out.split()
+    for history in _first_parents(sh, repo, upstream, commit, day):
         first, last, step = 0, len(history), max(1, len(history) // 24)
         while first < last:
             looked_at = range(first, last, step)
@@ -219,6 +209,27 @@ def nearest(sh: Shell, repo: Path, commit: str, day: str, upstream: Sequence[str
             first, last = max(0, place - step), min(len(history), place + step + 1)
             step = max(1, (last - first) // 8)
     return best[1] if best else None
+
+
+def _first_parents(
+    sh: Shell, repo: Path, tips: Sequence[str], without: str, day: str
+) -> Iterator[list[str]]:
+    """The first-parent history of each tip up to a day, newest first; without the commits that an
+    earlier tip or another commit has."""
+    end = int(datetime.fromisoformat(f"{day}T23:59:59").timestamp())
+    words = ["git", "-C", str(repo), "rev-list", "--parents", "--timestamp", *tips]
+    answer = git.checked(sh.read([*words, "--not", without, "--"]), "upstream's history")
+    times, parents = dict[str, int](), dict[str, list[str]]()
+    for time, name, *of in map(str.split, answer.out.splitlines()):
+        times[name], parents[name] = int(time), of
+    for tip in tips:
+        history, at = list[str](), tip
+        while at in parents:
+            history.append(at)
+            at = next(iter(parents[at]), "")
+        for name in releases.reached(tip, parents):
+            del parents[name]
+        yield [name for name in history if times[name] <= end]
 
 
 def _distances(sh: Shell, repo: Path, commit: str, others: Sequence[str]) -> list[int]:
