@@ -44,7 +44,8 @@ class History:
     names: Sequence[str]
 
     def find(self, *upstream: str, production: str = "ours") -> Lost | None:
-        return authorship.find_lost(shell(), self.repo.path, production, upstream or ("theirs",))
+        tips = self.repo.git("rev-parse", *(upstream or ["theirs"])).split()
+        return authorship.find_lost(shell(), self.repo.path, production, tips)
 
     def squash(self, release: int, files: Files, on: int, subject: str = "sync") -> Commit:
         """Bring a release to the fork's branch without its history."""

@@ -26,7 +26,8 @@ def repo(tmp_path: Path) -> Repo:
 
 
 def read(repo: Repo, *upstream: str) -> Customisations:
-    return authorship.read(shell(), repo.path, "ours", upstream or ("theirs",))
+    tips = repo.git("rev-parse", *(upstream or ["theirs"])).split()
+    return authorship.read(shell(), repo.path, "ours", tips)
 
 
 Subjects = Mapping[str, Sequence[str]]
