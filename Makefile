@@ -44,7 +44,7 @@ to = $${TO:+--to="$$TO"}
 
 ##
 ## An upgrade, from setup to release
-setup: .venv/run ## prepare a clone: remotes, rerere and zdiff3
+setup: .venv/run ## prepare a clone: remotes and git's settings
 	@$(invoke) $$ARGS
 
 status: .venv/run ## print the state of the fork and the next command

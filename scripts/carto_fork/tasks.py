@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @task(json=False)
 def setup(s: Session) -> None:
-    """Prepare a clone: remotes, rerere and zdiff3.
+    """Prepare a clone: remotes and git's settings.
 
     Adds what is missing. If a remote is not the one that the policy names, it refuses and prints
     the command that fixes it. Running it again changes nothing.

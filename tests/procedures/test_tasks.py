@@ -43,12 +43,15 @@ def test_setup_adds_what_is_missing_and_the_second_time_nothing(world: World) ->
     first = world.run("setup")
     assert (first.code, first.err) == (0, "")
     assert first.out == (
-        "1/3 upstream  Add the original repository as a remote.\n"
+        "1/4 upstream  Add the original repository as a remote.\n"
         f"    $ git -C . remote add upstream {UPSTREAM_URL}\n"
-        "2/3 rerere    Let git remember how people resolve conflicts.\n"
+        "2/4 rerere    Let git remember how people resolve conflicts.\n"
         "    $ git -C . config rerere.enabled true\n"
-        "3/3 zdiff3    Let git show the common ancestor in every conflict.\n"
+        "3/4 zdiff3    Let git show the common ancestor in every conflict.\n"
         "    $ git -C . config merge.conflictStyle zdiff3\n"
+        "4/4 graph     Let git keep an index of the history: an upgrade asks much of it.\n"
+        "    $ git -C . commit-graph write --reachable --no-progress\n"
+        "    $ git -C . config fetch.writeCommitGraph true\n"
         "Next: invoke next\n"
     )
     assert world.git("config --local remote.upstream.url") == UPSTREAM_URL
@@ -58,7 +61,8 @@ def test_setup_adds_what_is_missing_and_the_second_time_nothing(world: World) ->
     second = world.run("setup")
     assert (second.code, second.err) == (0, "")
     assert second.out == (
-        "1/2 rerere    already done\n2/2 zdiff3    already done\nNext: invoke next\n"
+        "1/3 rerere    already done\n2/3 zdiff3    already done\n"
+        "3/3 graph     already done\nNext: invoke next\n"
     )
     assert settings(world) == after
 

@@ -50,6 +50,15 @@ SETUP = (
         run=("git -C {repo} config merge.conflictStyle zdiff3",),
         done=("git -C {repo} config --local --get merge.conflictStyle ^zdiff3$",),
     ),
+    Step(
+        "graph",
+        "Let git keep an index of the history: an upgrade asks much of it.",
+        run=(
+            "git -C {repo} commit-graph write --reachable --no-progress",
+            "git -C {repo} config fetch.writeCommitGraph true",
+        ),
+        done=("git -C {repo} config --local --get fetch.writeCommitGraph ^true$",),
+    ),
 )
 
 
