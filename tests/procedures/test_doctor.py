@@ -234,7 +234,7 @@ def test_conflicts_of_a_merge_are_reported(world: World) -> None:
     world.call(["git", "merge", "--quiet", TAG])
     finding = one(world, "conflicts", "broken")
     assert finding["what"].startswith("a merge is in progress in litellm with 21 unmerged files: ")
-    assert finding["then"] == "invoke resolve-conflicts --repo ."
+    assert finding["then"] == "invoke resolve-conflicts"
     type_it(world, finding["then"])
     finding = one(world, "conflicts", "look")
     assert finding["then"] == "git -C . commit"

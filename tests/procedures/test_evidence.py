@@ -819,7 +819,7 @@ def unmerged(world: World) -> list[str]:
 def still_paused(world: World, done: Done, count: int, *, there: bool = False) -> None:
     """`resolve-conflicts` left this many conflicts. there: whether it ran in the work tree."""
     conflicts = "1 conflict needs" if count == 1 else f"{count} conflicts need"
-    then = f"then run `invoke upgrade-carto --repo . --tag {STABLE} --no-tests`."
+    then = f"then run `invoke upgrade-carto --tag {STABLE} --no-tests`."
     said = message(
         f"{conflicts} a person.",
         f"resolve in {PAUSED_WORK}, `git add` each file, {then}",

@@ -304,6 +304,8 @@ def test_next_finishes_an_upgrade_before_an_adoption_and_names_only_what_works_o
     assert "never squash" in why
     assert command == f"invoke upgrade-carto --tag {TAG} --direct --no-tests"
     assert follow(world).code == 0
+    assert following(world) == ("invoke setup", "This prepares the clone for upgrades.")
+    assert follow(world).code == 0
     assert following(world)[0] == "invoke fork.adopt"
     (world.fork / policy.POLICY_FILE).unlink()
     commit_in(world, world.origin, "refs/heads/carto/main", {policy.POLICY_FILE: own})
@@ -402,6 +404,7 @@ def test_next_leads_through_an_adoption(world: World, github: GitHub) -> None:
     own = world.fork / policy.POLICY_FILE
     draft = 'extends = "carto-litellm"\n[files]\nrequirements = ""\n'
     own.write_text(draft, encoding="utf-8")
+    assert world.paste("invoke setup").code == 0
     command, why = following(world)
     assert command == "invoke fork.adopt"
     assert why.startswith(f"{policy.POLICY_FILE} is on no branch yet; this publishes a branch")
@@ -478,7 +481,11 @@ def test_next_suggests_init_for_a_fork_that_the_default_policy_does_not_fit(
         world.git("remote set-url upstream", str(world.upstream))
     world.git("fetch --quiet --prune origin")
     world.git("symbolic-ref --delete refs/remotes/origin/HEAD")
-    assert following(world) == ("invoke fork.init", _NO_POLICY)
+    command, why = following(world)
+    assert why == f"{_NO_POLICY} This fetches upstream, which the fork is compared with."
+    assert follow(world).code == 0
+    command, why = following(world)
+    assert command == "invoke fork.init" and why.startswith(f"{_NO_POLICY} This writes a draft")
     examined = world.run("doctor").out
     assert "invoke fork.init" in examined
     assert "set-url" not in examined and "push that branch" not in examined
@@ -517,10 +524,17 @@ def test_next_suggests_clone_or_init_outside_a_fork(world: World, tmp_path: Path
         f"{tmp_path.name} is not a git repository.",
     )
     world.call(["git", "init", "--quiet", "other"], cwd=tmp_path)
-    assert following(world, cwd=tmp_path / "other") == (
-        "invoke fork.init",
-        _NO_POLICY,
+    other = tmp_path / "other"
+    assert following(world, cwd=other)[0] == "invoke fork.init"
+    world.git("remote add origin", str(world.upstream), repo=other)  # without carto/main
+    command, why = following(world, cwd=other)
+    assert command == ("git -C . remote add upstream URL && git -C . fetch --tags upstream")
+    assert why.endswith(
+        "Put the address of the repository that it was forked from in place of URL."
     )
+    line = command.replace("URL", str(world.origin))
+    assert world.paste(line, cwd=other).code == 0
+    assert following(world, cwd=other)[0] == "invoke fork.init"
 
 
 def test_the_next_command_is_the_same_in_guide_dry_and_json(world: World) -> None:

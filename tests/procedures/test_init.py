@@ -16,7 +16,7 @@ from carto_fork.fork import policy
 from carto_fork.fork.tags import TagUse
 from forks import FORKS, node
 from repository import Repo
-from world import INVOKE, ROOT, World, commit_in, message, push_as_colleague
+from world import INVOKE, ROOT, Done, World, commit_in, message, push_as_colleague
 
 
 def made(kind: str, tmp_path: Path) -> World:
@@ -28,6 +28,12 @@ def made(kind: str, tmp_path: Path) -> World:
 def panel(tmp_path: Path) -> World:
     """The Node project's fork."""
     return made("node", tmp_path)
+
+
+def command(refused: Done) -> str:
+    """What a refusal says to type before the same command."""
+    before, _, _ = refused.err.rpartition("Next: ")[2].partition(", then run `")
+    return before
 
 
 def written(world: World) -> policy.Policy:
@@ -101,7 +107,11 @@ def test_the_policy_of_a_go_project_is_guessed(tmp_path: Path) -> None:
 
 
 def test_the_guessed_policy_of_litellm_agrees_with_the_default(world: World) -> None:
-    """The default policy was written by hand; the guesses agree with it."""
+    """The default policy was written by hand; the guesses agree with it. Without upstream there
+    are none."""
+    done = world.run("fork.init --yes")
+    assert done.err.startswith("Refused: nothing of the remote `upstream` has been fetched yet")
+    world.git(command(done).removeprefix("git "))
     done = world.run("fork.init --yes --json")
     assert done.code == 0, done.err
     data = json.loads(done.out)
@@ -310,8 +320,10 @@ def test_init_writes_nothing_without_valid_remotes_and_branches(
 
 def test_upstream_can_be_given_by_its_url(panel: World) -> None:
     panel.git("remote remove upstream")
-    done = panel.run(f"fork.init --yes --upstream https://github.com/{panel.upstream_slug}.git")
-    assert done.code == 0, done.err
+    line = f"fork.init --yes --upstream https://github.com/{panel.upstream_slug}.git"
+    added = panel.paste(command(panel.run(line)))
+    assert added.code == 0, added.err
+    assert panel.run(line).code == 0
     assert written(panel).remotes.upstream.name == "upstream"
     assert panel.run("setup").code == 0
     assert panel.git("remote").splitlines() == ["origin", "upstream"]
@@ -341,6 +353,7 @@ def test_init_asks_for_uncertain_values_on_a_terminal(tmp_path: Path) -> None:
     assert process.returncode == 0, out
     asked = re.findall(r"^(?:  \[.*?\] )*([a-z.]+) \((?:guess|likely): ", out, re.MULTILINE)
     assert asked == ["name", "branches.mirror", "branches.production"], out
+    assert "3 questions about what is not certain; nothing is written before the last." in out
     found = written(world)
     assert (found.name, found.branches.mirror) == ("Panel People", "upstream-main")
     assert found.branches.production == "acme/stable"

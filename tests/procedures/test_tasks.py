@@ -1014,3 +1014,13 @@ def test_every_task_takes_the_fork_from_the_environment(
     named = world.run(task, cwd=elsewhere, CARTO_FORK_REPO=str(world.fork))
     assert "not a git repository" not in named.err
     assert named.code == (1 if task == "resolve-conflicts" else 0)
+
+
+def test_the_directory_one_is_in_is_not_named(world: World) -> None:
+    for named in (".", "../litellm", str(world.fork)):
+        done = world.run("next", "--repo", named)
+        assert done.out.startswith(f"invoke upgrade-carto --tag {STABLE}\n"), named
+    assert "`invoke next`" in world.run("guide --repo . --topic best-practices").out
+    # Without it another one would be meant.
+    done = world.run("next --repo .", CARTO_FORK_REPO="/nowhere")
+    assert done.out.startswith(f"invoke upgrade-carto --repo . --tag {STABLE}\n")

@@ -113,10 +113,11 @@ def _require_none(s: Session, fork: Fork) -> None:
 
 def _answers(s: Session, asked: Asked, guesses: list[Guess]) -> Asked:
     """A person's answers to the guesses that matter most; an empty line accepts a guess."""
-    s.console.say("Press Enter to accept the value in brackets.")
-    for guess in guesses:
-        if guess.key not in ASKED or guess.surety is Surety.CERTAIN:
-            continue
+    unsure = [x for x in guesses if x.key in ASKED and x.surety is not Surety.CERTAIN]
+    if unsure:
+        about = f"{counted(len(unsure), 'question')} about what is not certain; nothing is written "
+        s.console.say(f"{about}before the last. Press Enter to accept the value in brackets.")
+    for guess in unsure:
         value = guess.value["url"] if isinstance(guess.value, dict) else guess.value
         s.console.say(f"{guess.key} ({guess.surety.value}: {guess.why})")
         try:

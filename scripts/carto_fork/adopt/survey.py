@@ -9,11 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from shlex import quote
 from typing import Any
 
 from pathspec import GitIgnoreSpec
 
-from ..fork import generated, records, releases, tags, version_files
+from ..fork import generated, records, releases, setup, tags, version_files
 from ..fork.patterns import globs
 from ..fork.policy import POLICY_FILE, Files
 from ..fork.tags import TagScheme, TagUse
@@ -39,7 +40,6 @@ class Asked:
 
 
 _SAID = "you said so"
-_UPSTREAM_NAMES = ("upstream", "source", "original", "parent")
 _SHORT_LIVED = re.compile(r"(feat(ure)?|(bug|hot)?fix|chore|dependabot|renovate|adopt|heal)/.*")
 _WORKFLOWS = ".github/workflows/"
 _FEWEST_BUILT = 3
@@ -111,11 +111,17 @@ class _Survey:
         url = asked.upstream or urls[upstream]
         self.upstream = self._ask(upstream, url, upstream if upstream in urls else url)
         others = [name for name in urls if name != upstream]
+        at, again = git.at(path), "then run the same command again."
         if not others:
-            raise Refused(
-                "this clone has no remote for the fork itself.",
-                then=f"{git.at(path)} remote add origin URL, then run the same command again.",
+            problem = "this clone has no remote for the fork itself."
+            raise Refused(problem, then=f"{at} remote add origin URL, {again}")
+        if not setup.is_fetched(self._refs, upstream):
+            problem = f"nothing of the remote `{upstream}` has been fetched yet, and the policy is "
+            problem += "guessed from how the fork differs from it."
+            add = (
+                f"{at} remote add upstream {quote(scrub(url))} && " if upstream not in urls else ""
             )
+            raise Refused(problem, then=f"{add}{at} fetch --tags {quote(upstream)}, {again}")
         origin = "origin" if "origin" in others else others[0]
         self._origin_surety = CERTAIN if origin == "origin" or len(others) == 1 else LIKELY
         self.origin = self._ask(origin, urls[origin], origin)
@@ -137,12 +143,10 @@ class _Survey:
                     "then run the same command again.",
                 )
             return "upstream", (CERTAIN, _SAID)
-        for name in _UPSTREAM_NAMES:
-            if name in urls:
+        if name := setup.upstream_among(urls):
+            if name in setup.UPSTREAM_NAMES:
                 return name, (CERTAIN, "the remote of that name")
-        others = [name for name in urls if name != "origin"]
-        if len(urls) == 2 and len(others) == 1:
-            return others[0], (LIKELY, "the other of two remotes")
+            return name, (LIKELY, "the other of two remotes")
         raise Usage(
             f"no remote is named like an upstream: the remotes are {', '.join(urls) or 'none'}.",
             then="add --upstream with the URL of the original repository.",
@@ -345,10 +349,6 @@ class _Survey:
         if disabled := {*off.values(), *gone}:
             why = "upstream has them, and the fork renamed or removed them"
             yield Guess("workflows.disabled", sorted(disabled), LIKELY, why)
-        if not theirs:
-            fetch = f"git fetch {self.upstream.name} --tags"
-            why = f"this clone lacks upstream, which shows more: {fetch}, then fork.init again"
-            yield Guess("workflows.disabled", None, GUESS, why)
         yield from stated
 
     def _generated(self) -> Iterator[Guess]:

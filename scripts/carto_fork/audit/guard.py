@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from ..ci import notify
 from ..fork import records, releases, tags, version_files
@@ -59,6 +58,7 @@ def guard(s: Session, among: str, pre_push: bool) -> None:
     if checked:
         upstream = _Upstream(s.sh, fork)
         for each in checked:
+            findings += _proposals(s, fork, each)
             findings += _check(s.sh, fork, upstream, each)
         if not upstream.online:
             name = fork.policy.remotes.upstream.name
@@ -166,7 +166,6 @@ def _check(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterator[
     """Everything that blocks some commits."""
     repo = fork.path
     yield from _configuration(sh, fork, each)
-    yield from _proposals(sh, fork, each)
     question = "rev-list {head} --not {base} --"
     listed = git.ask(sh, repo, question, "commits", head=each.head, base=each.base)
     brought = set(listed.out.split())
@@ -301,27 +300,25 @@ def _version(sh: Shell, fork: Fork, upstream: _Upstream, each: Range) -> Iterato
         yield Finding("version", printable(what))
 
 
-def _proposals(sh: Shell, fork: Fork, each: Range) -> Iterator[Finding]:
+def _proposals(s: Session, fork: Fork, each: Range) -> Iterator[Finding]:
     """Proposals of programs in a sync that nobody has accepted in their present form.
 
     They may be pushed to their pull request, where people read them.
     """
-    base, now = (_proposed(sh, fork, commit) for commit in (each.base, each.head))
+    base, now = (_proposed(s.sh, fork, commit) for commit in (each.base, each.head))
     waiting = [proposal for proposal in now if proposal not in base]
     names = [f"{each.head}:{proposal.path}" for proposal in waiting if "\n" not in proposal.path]
-    objects = dict(zip(names, git.objects(sh, fork.path, names), strict=True))
+    objects = dict(zip(names, git.objects(s.sh, fork.path, names), strict=True))
     for proposal in waiting:
         current = objects.get(f"{each.head}:{proposal.path}", "").split(" ")[0]
         if proposal.accepted and proposal.object == current:
             continue
-        if _is_approved_by_owner(sh, fork, each, proposal.path):
+        if _is_approved_by_owner(s.sh, fork, each, proposal.path):
             continue
         state = "has changed since it was accepted" if proposal.accepted else "nobody has accepted"
         what = f"{proposal.path}: what `{proposal.by}` proposed there {state}; read it, then: "
         number = each.sync or "NUMBER"
-        what += (
-            f"carto-fork resolve-conflicts --pr {number} --accept-proposal {quote(proposal.path)}"
-        )
+        what += s.command("resolve-conflicts", pr=number, accept_proposal=proposal.path)
         yield Finding("proposal", printable(what), proposal.path, certain=each.landing)
 
 

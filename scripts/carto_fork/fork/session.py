@@ -135,9 +135,12 @@ def _on_path(program: str) -> str:
 
 def command(program: str, task: str, **options: str | bool | Sequence[str]) -> str:
     """A task's command line; options that are empty or False are left out, and one with several
-    values is repeated."""
+    values is repeated. `--repo` is left out, too, if it names the directory that the person is in.
+    """
     words = [task]
     for name, value in options.items():
+        if name == "repo" and _is_here(str(value)):
+            continue
         flag = f"--{name.replace('_', '-')}"
         if value is True:
             words.append(flag)
@@ -145,6 +148,15 @@ def command(program: str, task: str, **options: str | bool | Sequence[str]) -> s
             values = [value] if isinstance(value, str) else value
             words += [word for one in values for word in (flag, one)]
     return f"{program} {joined(words)}"
+
+
+def _is_here(repo: str) -> bool:
+    """Whether a task works on this directory by itself."""
+    if not repo or "CARTO_FORK_REPO" in os.environ:
+        return False
+    with suppress(OSError, RuntimeError):  # the directory is gone, or nobody's home
+        return Path(repo).expanduser().resolve() == Path.cwd()
+    return False
 
 
 _IF_NOBODY = "check whether git is still running here (ps -C git -o pid,args); if not, "
@@ -197,7 +209,8 @@ class Session(Runner):
         sh = Shell(context, sys.stderr if as_json else sys.stdout)
         super().__init__(sh, Console(sh.stream, pasteable=sh.dry), program(argv))
         self.json = as_json
-        self.repo_option = str(options.get("repo", ""))
+        named = str(options.get("repo", ""))
+        self.repo_option = "" if _is_here(named) else named
         self.again = command(self.program, task, **options, json=as_json)
         self._argv, self._printed = argv, False
 

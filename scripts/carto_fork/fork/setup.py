@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from ..run import files, git
 from ..run.console import Console
+from ..run.git import Refs
 from ..run.shell import Shell
 from ..run.steps import Condition, Plan, Step
 from ..run.text import toml_value
@@ -73,6 +76,47 @@ def set_up(s: Session) -> None:
         s.run(SETUP, Plan(fork.values(), frozenset(missing)), held)
     if not s.sh.dry:
         s.console.next(s.command("next"))
+
+
+# --- What the first policy needs ------------------------------------------------------------------
+
+UPSTREAM_NAMES = ("upstream", "source", "original", "parent")
+
+
+def upstream_among(remotes: Collection[str]) -> str:
+    """The remote that is upstream by its name, or as the other of two; "" if none is."""
+    others = [name for name in remotes if name != "origin"]
+    named = [name for name in UPSTREAM_NAMES if name in remotes]
+    return next(iter(named or (others if (len(remotes), len(others)) == (2, 1) else ())), "")
+
+
+def is_fetched(refs: Refs, remote: str) -> bool:
+    """Whether the clone has anything of a remote."""
+    return any(ref.startswith(f"refs/remotes/{remote}/") for ref in refs.objects)
+
+
+def first_policy(fork: Fork, command: Callable[..., str]) -> tuple[str, str]:
+    """The next command on the way to the policy of a fork that has none, and what it does.
+
+    command: makes the command line of a task on this fork from its name and options.
+    """
+    urls = (re.fullmatch(r"remote\.(.*)\.url", key, re.DOTALL) for key in fork.settings)
+    remotes = [url[1] for url in urls if url]
+    upstream, at = upstream_among(remotes), git.at(fork.path)
+    if len(remotes) == 1:
+        add = f"{at} remote add upstream URL && {at} fetch --tags upstream"
+        return add, "Put the address of the repository that it was forked from in place of URL."
+    if upstream and not is_fetched(fork.refs, upstream):
+        fetch = f"{at} fetch --tags {quote(upstream)}"
+        return fetch, "This fetches upstream, which the fork is compared with."
+    asks = "This writes a draft of one; on a terminal it asks about what it cannot be sure of."
+    return command("fork.init"), asks
+
+
+def is_prepared(fork: Fork) -> bool:
+    """Whether `set_up` has nothing to set in git."""
+    wanted = {"rerere.enabled": "true", "merge.conflictstyle": "zdiff3"}
+    return all(fork.settings.get(key, [""])[-1] == value for key, value in wanted.items())
 
 
 @dataclass(frozen=True)

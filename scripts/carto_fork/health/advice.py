@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from shlex import quote
 
 from ..adopt.copies import BRANCH, compare, is_needed, missing
 from ..audit import healing, inventory
-from ..fork import branches, detection
+from ..fork import branches, detection, setup
 from ..fork.fork import Fork, open_fork, wrong_urls
 from ..fork.policy import POLICY_FILE, load_policy
 from ..fork.tags import Tag, TagUse, newest
@@ -205,9 +204,8 @@ class _Adviser:
                 file = quote(str(git.nearest(fork.home / POLICY_FILE)))
                 yield Advice(f"{self._at} show {ref} > {file}", why)
             why = "This fork has no policy yet, and the default one is for another fork."
-            urls = [key for key in fork.settings if re.fullmatch(r"remote\..*\.url", key)]
-            # One remote is the fork: only a person knows where it comes from.
-            yield Advice(self._command("fork.init", upstream="URL" * (len(urls) == 1)), why)
+            line, does = setup.first_policy(fork, self._command)
+            yield Advice(line, f"{why} {does}")
         if wrong:
             why = "A remote is not the one that the policy names; this prints how to fix it."
             yield Advice(self._command("doctor"), why)
@@ -273,6 +271,8 @@ class _Adviser:
         """What brings a policy that is on no branch to the production branch."""
         if self._fork.draft and not any(map(BRANCH.fullmatch, self._fork.published)):
             why = f"{POLICY_FILE} is on no branch yet; this publishes a branch with everything that"
+            if not setup.is_prepared(self._fork):
+                yield Advice(self._command("setup"), "This prepares the clone for upgrades.")
             adopt = self._command("fork.adopt", requirement=self._source)
             yield Advice(adopt, f"{why} the fork needs.")
 

@@ -323,8 +323,8 @@ def _remotes(patient: Patient) -> Iterator[Diagnosis]:
             what = f"the remote `{remote.name}` is missing."
             cause = "A new clone has only one remote."
             if patient.fork.is_unknown:
-                then = patient.command("fork.init", upstream="URL" * (remote == remotes.upstream))
-                yield Diagnosis(Level.BROKEN, what, cause, then)
+                line, _ = setup.first_policy(patient.fork, patient.command)
+                yield Diagnosis(Level.BROKEN, what, cause, line)
             else:
                 yield patient.fixable(Level.BROKEN, what, cause, step)
     for problem, then in wrong:
@@ -527,11 +527,11 @@ def _policy(patient: Patient) -> Iterator[Diagnosis]:
     if heads and ref not in heads.objects:
         what = f"{origin.name} has no {patient.production}, which the policy calls production."
         cause = "Tasks can neither merge releases into it nor release it."
-        correct = f"correct `branches.production`: {patient.command('fork.config')}"
-        then = f"push that branch, or {correct}"
+        then = "push that branch, or correct `branches.production`: "
+        then += patient.command("fork.config")
         if patient.fork.loaded.is_default:
             cause = "This fork has no policy yet, and the default one is for another fork."
-            then = patient.command("fork.init")
+            then, _ = setup.first_policy(patient.fork, patient.command)
         yield Diagnosis(Level.BROKEN, what, cause, then)
 
 
