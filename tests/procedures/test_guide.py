@@ -608,6 +608,16 @@ def test_a_topic_names_the_clone_that_was_named(world: World) -> None:
     assert "`invoke next --repo litellm`" in rules
 
 
+def test_a_topic_names_the_release_in_question(world: World) -> None:
+    """The newest one that the clone has, until an upgrade to another one is begun."""
+    world.git("fetch --quiet upstream --tags")
+    for tag in (STABLE, TAG):
+        text = world.run("guide --topic upgrade-carto").out
+        assert text.count(f"upgrade-carto --tag {tag}\n") == 1, text
+        assert f"`invoke --dry upgrade-carto --tag {tag}` prints" in text
+        world.git(f"branch {SYNC}")
+
+
 def test_another_fork_has_its_own_values(world: World) -> None:
     own = (
         'extends = "carto-litellm"\nname = "ACME"\n'

@@ -177,8 +177,8 @@ def test_generated_files_use_the_forks_own_names() -> None:
     files = given(FORKS["with both"])
     guide = files["FORK_GUIDE.md"]
     assert "\n# Keeping Acme, Inc.'s fork of thing on stable releases\n" in guide
-    assert "git -C thing.sync-release-1.76 diff" in guide
-    assert "make -f fork.mk upgrade-acme_inc TAG=release/1.76" in guide
+    assert "git -C thing.sync-release-1.2 diff" in guide
+    assert "make -f fork.mk upgrade-acme_inc TAG=release/1.2" in guide
     sync = files[".github/workflows/fork-upstream-sync.yml"]
     assert 'name: "Acme, Inc. - Upstream Sync"\n' in sync
     assert "git remote rename origin ours\n" in sync
@@ -204,17 +204,30 @@ def test_a_hostile_fork_name_cannot_inject_into_workflows(name: str) -> None:
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
-        (r"v(?P<version>\d+\.\d+\.\d+)", "v1.76.5"),
-        (r"(?P<version>\d+\.\d+\.\d+)", "1.76.5"),
-        (r"release/(?P<version>\d+\.\d+)", "release/1.76"),
-        (r"thing-(?P<version>\d+\.\d+\.\d+)\.final", "thing-1.76.5.final"),
-        (r"r(?P<version>\d+)", "r176"),
+        (r"v(?P<version>\d+\.\d+\.\d+)", "v1.2.3"),
+        (r"(?P<version>\d+\.\d+\.\d+)", "1.2.3"),
+        (r"release/(?P<version>\d+\.\d+)", "release/1.2"),
+        (r"thing-(?P<version>\d+\.\d+\.\d+)\.final", "thing-1.2.3.final"),
+        (r"r(?P<version>\d+)", "r12"),
         (r"(?P<version>\d{4}\.\d\d)[ab]", "TAG"),
     ],
 )
 def test_the_example_tag_is_derived_from_the_release_pattern(pattern: str, expected: str) -> None:
     text = re.sub(r"pattern = '.*'", lambda _: f"pattern = '{pattern}'", PLAIN)
     assert documents.example(policy.load_policy(text).policy)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://github.com/acme/thing.git", "thing"),
+        ("/srv/git/tool.git/", "tool"),
+        ("git@example.com:gears", "gears"),
+    ],
+)
+def test_the_example_clone_is_called_as_git_calls_it(url: str, name: str) -> None:
+    own = f'extends = "carto-litellm"\n[remotes.origin]\nurl = "{url}"\n'
+    assert documents.clone(policy.load_policy(own).policy) == name
 
 
 # --- What is there already -----------------------------------------------------------------------

@@ -108,7 +108,7 @@ def test_a_drop_covers_only_the_lines_that_it_names(
 
 HEADER = """\
 # Changes that a person dropped on purpose, with the reason. Upgrades do not ask about them
-# again and do not report them as lost.
+# again and do not report them as lost. `lines` are what such a change added, and what it removed.
 
 """
 

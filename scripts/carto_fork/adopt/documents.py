@@ -289,19 +289,23 @@ def _image_rows(policy: Policy) -> str:
 
 
 def clone(policy: Policy) -> str:
-    """The clone's name in examples."""
-    slug = github.slug_of(policy.remotes.origin.url) or "fork"
-    return slug.rpartition("/")[2]
+    """The clone's name in examples, as `git clone` gives it."""
+    url = policy.remotes.origin.url.rstrip("/").removesuffix(".git").rstrip("/")
+    return re.split("[/:]", url)[-1] or "fork"
 
 
 def example(policy: Policy) -> tuple[str, str]:
     """The name and version of an upstream release, for examples."""
+    # The default policy is CARTO's, whose examples are real releases.
+    is_default = policy.remotes.upstream == load_policy().policy.remotes.upstream
+    full = "1.76.5" if is_default else "1.2.3"
+    short, whole = full[: full.rindex(".")], full[: full.rindex(".")].replace(".", "")
     literal = (
         _between(scheme.pattern, version)
         for scheme in policy.tags
-        for version in ("1.76.5", "1.76", "176")
+        for version in (full, short, whole)
     )
-    for name in ("v1.76.5", "1.76.5", *literal):
+    for name in (f"v{full}", full, *literal):
         tag = tags.classify(name, policy.tags)
         if tag and tag.stable:
             return name, tag.release

@@ -172,7 +172,7 @@ def _table(drop: Drop) -> str:
 
 DROPS_HEADER = """\
 # Changes that a person dropped on purpose, with the reason. Upgrades do not ask about them
-# again and do not report them as lost.
+# again and do not report them as lost. `lines` are what such a change added, and what it removed.
 
 """
 

@@ -8,8 +8,10 @@ from shlex import quote
 
 from ..adopt import documents
 from ..fork import session
+from ..fork.fork import Fork
 from ..fork.policy import Policy, load_policy
 from ..fork.session import Session
+from ..fork.tags import STABLE, Tag, newest
 from ..run.console import Console
 from ..run.errors import Refused, Usage
 from ..run.text import in_actions
@@ -32,6 +34,9 @@ class Topic:
     part: str = ""
     task: str = ""
 
+
+_TAG = "v1.76.5"
+"""The release in the examples of this file."""
 
 TOPICS = (
     Topic(
@@ -77,7 +82,7 @@ TOPICS = (
         "choose it and give the reason:\n"
         "\n"
         "```bash\n"
-        'invoke resolve-conflicts --keep-fork Dockerfile --reason "Our base image."\n'
+        'invoke resolve-conflicts --keep-fork FILE --reason "Ours is measured."\n'
         'invoke resolve-conflicts --accept-upstream FILE --reason "Upstream fixed it better."\n'
         "```\n"
         "\n"
@@ -161,10 +166,13 @@ def topics(policy: Policy) -> list[Topic]:
     return [topic for topic in TOPICS if not left_out.get(topic.name)]
 
 
-def render(topic: Topic, policy: Policy, program: str, repo: str = "") -> str:
+def render(
+    topic: Topic, policy: Policy, program: str, repo: str = "", tag: Tag | None = None
+) -> str:
     """A topic as Markdown.
 
     program: what a person types instead of `invoke`. repo: the value of `--repo`; "" for none.
+    tag: the release in its examples; None for one that the policy's tag schemes allow.
     """
     paragraphs = [f"# {topic.name}", topic.line]
     if topic.task:
@@ -177,7 +185,11 @@ def render(topic: Topic, policy: Policy, program: str, repo: str = "") -> str:
     if topic.part:
         paragraphs.append(documents.part(topic.part, policy).rstrip())
     text = "\n\n".join(paragraphs)
-    text = text.replace("v1.76.5", documents.example(policy)[0])
+    name, version = documents.example(policy)
+    text = text.replace(_TAG, name)
+    if tag:
+        for example, real in ((name, tag.name), (version, tag.release)):
+            text = re.sub(rf"(?<![\w.]){re.escape(example)}(?!\w|\.\d)", real, text)
 
     def typed(found: re.Match[str]) -> str:
         before, dry, task, rest = found.groups()
@@ -201,17 +213,28 @@ def show_guide(s: Session, name: str) -> None:
 
 
 def _show_topic(s: Session, name: str) -> None:
-    policy = _policy(s)
+    try:
+        fork = s.open_fork(whatever_policy=True)
+        policy, tag = fork.policy, _example(fork)
+    except Refused:
+        policy, tag = load_policy().policy, None
     choices = topics(policy)
     topic = next((topic for topic in choices if topic.name == name), None)
     if topic is None:
         names = ", ".join(topic.name for topic in choices)
         raise Usage(f"unknown topic {name!r}.", then=f"choose one of {names}.")
-    text = render(topic, policy, s.program, s.repo_option)
+    text = render(topic, policy, s.program, s.repo_option, tag)
     if s.json:
         s.print_json({"topic": topic.name, "line": topic.line, "text": text})
     else:
         s.sh.show(text)
+
+
+def _example(fork: Fork) -> Tag | None:
+    """The release of an upgrade that was begun here, else the newest one in this clone."""
+    begun = map(fork.policy.branches.tag_of, fork.refs.branches())
+    names = [name for name in begun if name] or fork.refs.tags()
+    return newest(names, fork.policy.tags, *STABLE)
 
 
 def _policy(s: Session) -> Policy:

@@ -340,11 +340,11 @@ def _expected(fork: Fork, names: Sequence[str]) -> str:
     """How long some steps will take, by the last time they ran in this clone."""
     took = _known_times(fork)
     timed = {name: took[name] for name in names if name in took}
-    if not timed:
+    if not timed or "verify" not in took:  # one that paused before says too little
         return "unknown: this is the first upgrade in this clone"
     longest = max(timed, key=timed.__getitem__)
     most = f"{longest}: {about(timed[longest])}"
-    text = f"{about(sum(timed.values()))}, as last time ({most})"
+    text = f"{about(sum(timed.values()))}, as its steps last took ({most})"
     never = [name for name in names if name not in took and name in steps.CHECKS]
     return f"{text}; not counting {', '.join(never)}" if never else text
 
