@@ -615,7 +615,7 @@ def test_a_topic_names_the_release_in_question(world: World) -> None:
         text = world.run("guide --topic upgrade-carto").out
         assert text.count(f"upgrade-carto --tag {tag}\n") == 1, text
         assert f"`invoke --dry upgrade-carto --tag {tag}` prints" in text
-        world.git(f"branch {SYNC}")
+        world.git(f"branch --force {SYNC}")
 
 
 def test_another_fork_has_its_own_values(world: World) -> None:
