@@ -38,6 +38,7 @@ def some(files: Files, *numbers: int) -> Files:
         ({"new/1": None, "new/2": None, "new/3": None}, "not for us", 0),
         ({**some(OLD, 1, 2), **MINE}, "bring the tenant back", 0),
         ({**some(OLD, 1, 2, 3), "more": "x\n"}, "another way", 0),
+        ({**OLD, **MINE, "more": "x\n"}, "back to what it was, and more", 10),
     ],
 )
 def test_a_reverted_sync_is_found(
@@ -56,6 +57,27 @@ def test_a_reverted_sync_is_found(
     found = reverted_sync(sh, fork, repo.commit({"later": "x\n"}), {tag: theirs})
     assert (len(found.gone) if found else 0) == expected
     assert not found or (found.commit.name, found.brought) == (taken, 13)
+    assert not found or found.others == (("more",) if "more" in files else ())
+
+
+def test_a_sync_that_several_commits_reverted_is_found(tmp_path: Path) -> None:
+    repo, sh = Repo.new(tmp_path / "repo"), shell()
+    repo.commit(OLD)
+    theirs = repo.on("theirs", "base").commit(NEW)
+    repo.on("ours", "base").commit(MINE)
+    repo.merge("theirs")
+    fork = Fork(git.open_repository(sh, repo.path), {}, Refs({}, {}), policy.load_policy())
+    first = repo.commit(some(OLD, 1, 2))
+    repo.commit({"later": "x\n"})
+    second = repo.commit(some(OLD, 3, 4))
+    tag = "v1.76.5-stable"
+    assert reverted_sync(sh, fork, second, {tag: theirs}) is None  # the fork's decision: a few
+    third = repo.commit(some(OLD, 5))
+    found = reverted_sync(sh, fork, third, {tag: theirs})
+    assert found and [c.name for c in (found.commit, *found.older)] == [third, second, first]
+    assert len(found.gone) == 5 and "and 2 older commits reverted the sync" in found.said
+    repo.git(*found.undone(fork).split()[3:])
+    assert reverted_sync(sh, fork, repo.git("rev-parse", "HEAD"), {tag: theirs}) is None
 
 
 def test_an_earlier_reverted_sync_is_still_missing(tmp_path: Path) -> None:

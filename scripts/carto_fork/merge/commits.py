@@ -16,7 +16,7 @@ from ..fork.policy import Side
 from ..fork.tags import Tag
 from ..run import git
 from ..run.shell import Answer, Shell, batches
-from ..run.text import counted, printable, substantive
+from ..run.text import counted, file_word, listed, printable, substantive
 from . import hunks
 from .absorbed import History, Past
 from .hunks import Commit
@@ -269,29 +269,37 @@ def changes(sh: Shell, repo: Path, pairs: Sequence[Versions]) -> dict[Versions, 
 
 @dataclass(frozen=True)
 class Reverted:
-    """A sync that a fork commit reverted.
+    """A sync that fork commits reverted.
 
-    release: the sync's release. commit: the commit that reverted it.
+    release: the sync's release. commit: the commit that reverted it, or the newest of several.
     gone: the paths that are as before the sync. brought: how many paths the sync changed.
+    others: the other paths that the commit changed. older: further commits that reverted it.
     """
 
     release: Tag
     commit: Commit
     gone: tuple[str, ...]
     brought: int
+    others: tuple[str, ...] = ()
+    older: tuple[Commit, ...] = ()
 
     @property
     def said(self) -> str:
         """What happened, as a sentence without its full stop."""
         by = f"{self.commit.name[:10]} ({self.commit.date}, {printable(self.commit.subject)})"
+        by += f" and {counted(len(self.older), 'older commit')}" if self.older else ""
+        other = listed([*map(file_word, self.others)])
+        more = f" (to undo this also takes back what the commit did to {other})" if other else ""
         return (
             f"{by} reverted the sync to {self.release.name}: {len(self.gone)} of its "
             f"{counted(self.brought, 'file')} are as before, and no later merge brings that back"
+            f"{more}"
         )
 
     def undone(self, fork: Fork) -> str:
         """The command that undoes it."""
-        return f"{git.at(fork.path)} revert --no-edit {self.commit.name[:10]}"
+        names = (commit.name[:10] for commit in (self.commit, *self.older))
+        return f"{git.at(fork.path)} revert --no-edit {' '.join(names)}"
 
 
 def reverted_sync(
@@ -351,24 +359,30 @@ def _find(
         return {path: made for path, made in changed.items() if path not in notes and any(made)}
 
     brought = telling(between(sh, fork.path, f"{sync}^1", sync))
+    now = git.tree(sh, fork.path, production)
+    text = git.show(sh, fork.path, production, records.DROPS_FILE)
+    upstreams = [d for d in records.read_drops(text) if d.side == Side.UPSTREAM.value]
+    dropped = {drop.path for drop in upstreams if not drop.lines}
+    restored: dict[str, Commit] = {}  # by commits that did nothing else
     for entry in log:
         changed = telling(entry.changed) if len(entry.parents) == 1 else {}
         # Back from the sync's version to the one before: no earlier commit did that.
         back = {p: made for p, made in changed.items() if brought.get(p, ())[::-1] == made}
-        alone = len(back) == len(changed)
-        if not back or not (
-            (alone and 2 * len(back) >= len(brought))
-            or _is_part(sh, fork, log, sync, theirs, entry.commit.name, back if alone else {})
-        ):
-            continue
-        now = git.tree(sh, fork.path, production)
-        text = git.show(sh, fork.path, production, records.DROPS_FILE)
-        upstreams = [d for d in records.read_drops(text) if d.side == Side.UPSTREAM.value]
-        dropped = {drop.path for drop in upstreams if not drop.lines}
         gone = (p for p, made in back.items() if now.get(p, ("", None))[1] == made[-1])
-        if left := tuple(path for path in gone if path not in dropped):
-            return Reverted(release, entry.commit, left, len(brought))
-    return None
+        left = tuple(path for path in gone if path not in dropped)
+        others = tuple(changed.keys() - back.keys())
+        most = 2 * len(back) >= len(brought) and (not others or len(back) >= _FEWEST)
+        if left and (
+            most or _is_part(sh, fork, log, sync, theirs, entry.commit.name, {} if others else back)
+        ):
+            return Reverted(release, entry.commit, left, len(brought), tuple(sorted(others)))
+        if not others:
+            restored = dict.fromkeys(left, entry.commit) | restored
+    if len(restored) < max(_FEWEST, len(brought) / 2):
+        return None
+    by = set(restored.values())
+    newest, *older = (entry.commit for entry in log if entry.commit in by)
+    return Reverted(release, newest, tuple(restored), len(brought), older=tuple(older))
 
 
 _FEWEST = 3
