@@ -251,6 +251,12 @@ def test_one_missing_line_is_reported_in_the_singular(prepared: World) -> None:
     assert f"  fork     {ROUTER}:43  1 line missing\n" in done.out
 
 
+def test_a_line_in_other_words_is_not_called_missing(prepared: World) -> None:
+    changed(prepared, {ROUTER: ("agents profit from", "agents benefit from")})
+    done = prepared.run(MERGE)
+    assert f"  fork     {ROUTER}:43  1 line in another form, gone: profit\n" in done.out
+
+
 def test_verify_lists_lost_changes_as_json(prepared: World) -> None:
     subject = "feat(router): keep a session on its deployment"
     by = commit_named(prepared, subject)

@@ -27,6 +27,7 @@ from ..run.errors import CheckFailed, Refused, Usage
 from ..run.shell import Shell
 from ..run.text import counted, listed, printable
 from . import verify
+from .fates import Fate
 from .findings import FEATURE
 from .ledger import Entry
 from .verify import Verification
@@ -373,6 +374,21 @@ def what_is_wrong(verification: Verification, what: str) -> str:
     return f"{what} is not right:\n  " + "\n  ".join(lines)
 
 
+def in_short(entries: Sequence[Entry]) -> list[str]:
+    """What the result lacks of changes of one side, and what it has again."""
+    lines = [
+        entry.account.fate is Fate.SUPERSEDED and entry.account.is_traced(line)
+        for entry in entries
+        for line in entry.account.missing
+    ]
+    missing, other = lines.count(False), lines.count(True)
+    back = sum(len(entry.account.back) for entry in entries)
+    said = [f"{counted(missing, 'line')} missing"] * bool(missing)
+    said += [f"{counted(other, 'line')} in another form"] * bool(other)
+    whose = entries[0].side.whose
+    return said + [f"{counted(back, 'line')} back that {whose} side removed"] * bool(back)
+
+
 def show_entries(console: Console, title: str, entries: Sequence[Entry], style: str) -> None:
     """Print entries of the ledger by file, with their lines and who wrote them."""
     files: dict[tuple[str, str], list[Entry]] = defaultdict(list)
@@ -385,11 +401,7 @@ def show_entries(console: Console, title: str, entries: Sequence[Entry], style: 
         console.annotate(title, said, path=path, line=at, sure=style == "red")
     most_lines = 4 if len(files) <= 4 else 1
     for (side, path), of_file in list(files.items())[:_MOST_ENTRIES]:
-        missing = sum(len(entry.account.missing) for entry in of_file)
-        back = sum(len(entry.account.back) for entry in of_file)
-        counts = [f"{counted(missing, 'line')} missing"] * bool(missing)
-        whose = of_file[0].side.whose
-        counts += [f"{counted(back, 'line')} back that {whose} side removed"] * bool(back)
+        counts = in_short(of_file)
         words = dict.fromkeys(word for entry in of_file for word in entry.account.words)
         counts += [f"gone: {listed([*words])}"] * bool(words)
         counts += [entry.what for entry in of_file if entry.what]

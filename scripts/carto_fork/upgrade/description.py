@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from shlex import quote
 
 from ..audit.ledger import Entry
+from ..audit.review import in_short
 from ..ci import notify
 from ..fork.fork import Fork
 from ..fork.policy import Take
@@ -316,10 +317,9 @@ class _Text:
 
 def _entry(entry: Entry) -> list[str]:
     account = entry.account
-    lines = [f"{counted(len(account.missing), 'line')} missing"] * bool(account.missing)
-    lines += [f"without {', '.join(map(code, account.words[:3]))}"] * bool(account.words)
-    back = f"{counted(len(account.back), 'line')} back that {entry.side.whose} side removed"
-    lines += [back] * bool(account.back)
+    lines = in_short([entry])
+    if account.words:
+        lines.insert(1, f"without {', '.join(map(code, account.words[:3]))}")
     by = ", ".join(f"{code(c.name[:10])} {plain(c.subject[:80])}" for c in entry.commits[:1])
     where = f"{entry.path}:{account.change.line}" if account.change.line else entry.path
     return [cell(where), entry.side.value, ", ".join(lines) or entry.what, by]
