@@ -99,6 +99,13 @@ def test_next_leads_from_an_upstream_release_to_a_fork_release(
     assert follow(world).code == 0
     assert following(world)[0] == "git -C . merge --ff-only origin/carto/main"
     assert follow(world).code == 0
+    remove = f"git -C . push origin --delete upstream-sync/{STABLE}"
+    assert following(world) == (
+        "",
+        f"Nothing to do: carto/main contains {STABLE}. What has landed is still on origin as "
+        f"upstream-sync/{STABLE}; to remove it: `{remove}`",
+    )
+    assert world.paste(remove).code == 0
     assert following(world) == ("", f"Nothing to do: carto/main contains {STABLE}.")
 
 

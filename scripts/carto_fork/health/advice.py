@@ -273,8 +273,8 @@ class _Adviser:
             why = f"{POLICY_FILE} is on no branch yet; this publishes a branch with everything that"
             if not setup.is_prepared(self._fork):
                 yield Advice(self._command("setup"), "This prepares the clone for upgrades.")
-            adopt = self._command("fork.adopt", requirement=self._source)
-            yield Advice(adopt, f"{why} the fork needs.")
+            line = self._command("fork.adopt", requirement=self._source)
+            yield Advice(line, f"{why} the fork needs.")
 
     def _adopted(self) -> bool:
         """Whether the production branch has every file that `fork.adopt` writes."""
@@ -539,7 +539,7 @@ class _Adviser:
             yield Advice(self._command("branch.recover", commit=left.commit[:10]), why)
         contained = self._facts.contained
         has = f"contains {contained.name}" if contained else "is up to date"
-        yield Advice("", f"Nothing to do: {self._production} {has}.")
+        yield Advice("", f"Nothing to do: {self._production} {has}.{status.landed(self._sh, fork)}")
 
 
 _NEVER_SQUASHED = "merge it with a merge commit, never squash it"

@@ -9,7 +9,8 @@ from typing import Any
 
 from packaging.version import Version
 
-from ..audit import inventory, review
+from ..adopt.copies import BRANCH
+from ..audit import healing, inventory, review
 from ..fork import branches, records, recovery, releases, tags, version_files
 from ..fork.fork import Fork, wrong_urls
 from ..fork.tags import Tag, TagScheme, TagUse
@@ -366,6 +367,25 @@ def unpushed(
     ways = review.ways_out(fork, checked, work, drop).rpartition("; ")[0]
     why = f"The last check failed: {wrong}. First {ways}; then this checks it, and pushes it."
     return resolve, why
+
+
+def landed(sh: Shell, fork: Fork) -> str:
+    """A sentence about the branches of tasks that origin still has although they have landed, and
+    the command that removes them there; "" without any."""
+    origin, tag_of = fork.policy.remotes.origin, fork.policy.branches.tag_of
+    ours = [x for x in fork.published if BRANCH.fullmatch(x) or healing.BRANCH.fullmatch(x)]
+    ours += [x for x in fork.published if tag_of(x) and x not in ours]
+    tips = {branch: fork.refs.commits[fork.tracking(origin, branch)] for branch in ours}
+    merged = [
+        x for x, tip in tips.items() if git.is_ancestor(sh, fork.path, tip, fork.production_commit)
+    ]
+    asked = [f"refs/heads/{branch}" for branch in merged]
+    there = git.remote_refs(sh, fork.path, origin.name, asked, git.PATIENCE) if asked else None
+    left = [x for x in merged if there and there.objects.get(f"refs/heads/{x}") == tips[x]]
+    if not left:
+        return ""
+    remove = f"{git.at(fork.path)} push {origin.name} --delete {' '.join(left)}"
+    return f" What has landed is still on {origin.name} as {listed(left)}; to remove it: `{remove}`"
 
 
 def is_untested(sh: Shell, fork: Fork, upgrade: InProgress) -> bool:
